@@ -1,0 +1,162 @@
+//! Business days and the days of month that statements and due dates fall on.
+
+use std::fmt;
+use std::str::FromStr;
+
+use chrono::{DateTime, Datelike, Days, Months, NaiveDate, NaiveTime, TimeZone, Utc};
+use chrono_tz::Asia::Shanghai;
+use serde::{Deserialize, Serialize};
+
+/// A day of business in Asia/Shanghai. The current one is a stored value that only the daily close advances.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize, sqlx::Type)]
+#[serde(transparent)]
+#[sqlx(transparent)]
+pub struct BusinessDay(NaiveDate);
+
+impl BusinessDay {
+    pub const fn new(date: NaiveDate) -> BusinessDay {
+        BusinessDay(date)
+    }
+
+    pub const fn date(self) -> NaiveDate {
+        self.0
+    }
+
+    /// The calendar day in Shanghai at an instant.
+    pub fn at(instant: DateTime<Utc>) -> BusinessDay {
+        BusinessDay(instant.with_timezone(&Shanghai).date_naive())
+    }
+
+    /// The instant at which the wall clock in Shanghai shows `time` on this day.
+    pub fn instant(self, time: NaiveTime) -> DateTime<Utc> {
+        // Shanghai has had no daylight saving since 1991; `earliest` settles the older gaps.
+        Shanghai
+            .from_local_datetime(&self.0.and_time(time))
+            .earliest()
+            .expect("every local time in Shanghai since 1992 exists")
+            .with_timezone(&Utc)
+    }
+
+    pub fn next(self) -> BusinessDay {
+        self.plus_days(1)
+    }
+
+    pub fn plus_days(self, days: u32) -> BusinessDay {
+        BusinessDay(self.0.checked_add_days(Days::new(u64::from(days))).expect("dates stay within the calendar"))
+    }
+
+    pub fn minus_days(self, days: u32) -> BusinessDay {
+        BusinessDay(self.0.checked_sub_days(Days::new(u64::from(days))).expect("dates stay within the calendar"))
+    }
+
+    /// The same day of month `months` later, clamped to the month's end.
+    pub fn plus_months(self, months: u32) -> BusinessDay {
+        BusinessDay(self.0.checked_add_months(Months::new(months)).expect("dates stay within the calendar"))
+    }
+
+    /// Days from `earlier` to this day; negative where `earlier` is later.
+    pub fn days_since(self, earlier: BusinessDay) -> i64 {
+        (self.0 - earlier.0).num_days()
+    }
+
+    pub fn is_month_end(self) -> bool {
+        self.next().0.day() == 1
+    }
+
+    pub fn day_of_month(self) -> u8 {
+        self.0.day() as u8
+    }
+}
+
+impl fmt::Display for BusinessDay {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        fmt::Display::fmt(&self.0, f)
+    }
+}
+
+impl FromStr for BusinessDay {
+    type Err = chrono::ParseError;
+    fn from_str(text: &str) -> Result<BusinessDay, chrono::ParseError> {
+        text.parse().map(BusinessDay)
+    }
+}
+
+/// A day of month from 1 to 31. In a shorter month it falls on the last day, and comes back in the next.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
+#[serde(try_from = "u8", into = "u8")]
+pub struct MonthDay(u8);
+
+impl MonthDay {
+    /// `None` outside 1 to 31.
+    pub const fn new(day: u8) -> Option<MonthDay> {
+        if day >= 1 && day <= 31 { Some(MonthDay(day)) } else { None }
+    }
+
+    pub const fn get(self) -> u8 {
+        self.0
+    }
+
+    /// This day of month in the month of `day`.
+    pub fn in_month_of(self, day: BusinessDay) -> BusinessDay {
+        let first = day.date().with_day(1).expect("every month has a first day");
+        let last = first.checked_add_months(Months::new(1)).and_then(|next| next.pred_opt());
+        let last = last.expect("dates stay within the calendar").day();
+        let clamped = first.with_day(u32::from(self.0).min(last)).expect("the day was clamped to the month");
+        BusinessDay::new(clamped)
+    }
+
+    /// The first time this day of month falls strictly after `day`.
+    pub fn next_after(self, day: BusinessDay) -> BusinessDay {
+        let this_month = self.in_month_of(day);
+        if this_month > day { this_month } else { self.months_after(day, 1) }
+    }
+
+    /// This day of month in the month `months` after that of `day`.
+    pub fn months_after(self, day: BusinessDay, months: u32) -> BusinessDay {
+        let first = BusinessDay::new(day.date().with_day(1).expect("every month has a first day"));
+        self.in_month_of(first.plus_months(months))
+    }
+}
+
+impl TryFrom<u8> for MonthDay {
+    type Error = &'static str;
+    fn try_from(day: u8) -> Result<MonthDay, &'static str> {
+        MonthDay::new(day).ok_or("a day of month is a number from 1 to 31")
+    }
+}
+
+impl From<MonthDay> for u8 {
+    fn from(day: MonthDay) -> u8 {
+        day.0
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn day(text: &str) -> BusinessDay {
+        text.parse().unwrap()
+    }
+
+    #[test]
+    fn a_late_day_of_month_clamps_and_comes_back() {
+        let thirty_first = MonthDay::new(31).unwrap();
+        assert_eq!(thirty_first.months_after(day("2026-01-31"), 1), day("2026-02-28"));
+        assert_eq!(thirty_first.months_after(day("2026-01-31"), 2), day("2026-03-31"));
+    }
+
+    #[test]
+    fn the_next_statement_day_is_strictly_later() {
+        let fifth = MonthDay::new(5).unwrap();
+        assert_eq!(fifth.next_after(day("2026-01-05")), day("2026-02-05"));
+        assert_eq!(fifth.next_after(day("2026-01-04")), day("2026-01-05"));
+    }
+
+    #[test]
+    fn a_business_day_begins_at_midnight_in_shanghai() {
+        let late_in_utc = "2026-01-04T16:00:00Z".parse().unwrap();
+        assert_eq!(BusinessDay::at(late_in_utc), day("2026-01-05"));
+        assert_eq!(day("2026-01-05").instant(NaiveTime::MIN), late_in_utc);
+    }
+}

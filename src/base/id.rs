@@ -1,0 +1,119 @@
+//! Typed ids: a UUIDv7 inside, a prefix outside (`loan_0197…`).
+
+use std::fmt;
+use std::str::FromStr;
+
+use chrono::{DateTime, Utc};
+use serde::{Deserialize, Deserializer, Serialize, Serializer};
+use uuid::{NoContext, Timestamp, Uuid};
+
+/// A text that is not an id of the expected kind.
+#[derive(Debug, thiserror::Error)]
+#[error("expected an id that begins with {prefix}_, found {found:?}")]
+pub struct IdError {
+    pub prefix: &'static str,
+    pub found: String,
+}
+
+/// A new UUIDv7 for the instant `now`; the random part is the operating system's.
+fn mint(now: DateTime<Utc>) -> Uuid {
+    let seconds = u64::try_from(now.timestamp()).unwrap_or(0);
+    Uuid::new_v7(Timestamp::from_unix(NoContext, seconds, now.timestamp_subsec_nanos()))
+}
+
+fn parse(prefix: &'static str, text: &str) -> Result<Uuid, IdError> {
+    text.strip_prefix(prefix)
+        .and_then(|rest| rest.strip_prefix('_'))
+        .filter(|hex| hex.len() == 32)
+        .and_then(|hex| Uuid::try_parse(hex).ok())
+        .ok_or_else(|| IdError { prefix, found: text.chars().take(64).collect() })
+}
+
+macro_rules! ids {
+    ($($(#[$doc:meta])* $name:ident $prefix:literal,)*) => {$(
+        $(#[$doc])*
+        #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash, sqlx::Type)]
+        #[sqlx(transparent)]
+        pub struct $name(Uuid);
+
+        impl $name {
+            pub const PREFIX: &'static str = $prefix;
+
+            pub fn mint(now: DateTime<Utc>) -> $name {
+                $name(mint(now))
+            }
+
+            pub const fn from_uuid(uuid: Uuid) -> $name {
+                $name(uuid)
+            }
+
+            pub const fn uuid(self) -> Uuid {
+                self.0
+            }
+        }
+
+        impl fmt::Display for $name {
+            fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+                write!(f, concat!($prefix, "_{}"), self.0.simple())
+            }
+        }
+
+        impl FromStr for $name {
+            type Err = IdError;
+            fn from_str(text: &str) -> Result<$name, IdError> {
+                parse($prefix, text).map($name)
+            }
+        }
+
+        impl Serialize for $name {
+            fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
+                serializer.collect_str(self)
+            }
+        }
+
+        impl<'de> Deserialize<'de> for $name {
+            fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<$name, D::Error> {
+                String::deserialize(deserializer)?.parse().map_err(serde::de::Error::custom)
+            }
+        }
+    )*};
+}
+
+ids! {
+    FunderId "fun",
+    ProductId "prod",
+    MerchantId "mer",
+    CodeId "code",
+    BorrowerId "bor",
+    CardId "card",
+    ConsentId "cons",
+    ApplicationId "app",
+    LineId "line",
+    PurchaseId "pur",
+    LoanId "loan",
+    RefundId "ref",
+    WithholdingId "wh",
+    RepaymentId "rep",
+    SettlementId "set",
+    PayoutId "pay",
+    RemittanceId "rem",
+    BreakId "brk",
+    JobId "job",
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn an_id_survives_its_outside_form() {
+        let id = LoanId::mint(DateTime::from_timestamp(1_767_225_600, 0).unwrap());
+        assert_eq!(id.to_string().parse::<LoanId>().unwrap(), id);
+    }
+
+    #[test]
+    fn an_id_of_another_kind_is_refused() {
+        let id = PurchaseId::mint(DateTime::from_timestamp(1_767_225_600, 0).unwrap());
+        assert!(id.to_string().parse::<LoanId>().is_err());
+    }
+}

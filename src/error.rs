@@ -1,0 +1,55 @@
+//! How a use case ends when it does not do what was asked: a refusal is an answer, a failure is not.
+
+/// Why something is refused: an enum of its feature, with a stable code and a sentence for a person.
+pub trait Refusal: std::error::Error + Send + Sync + 'static {
+    /// Stable, `snake_case`, part of the API.
+    fn code(&self) -> &'static str;
+}
+
+/// The error of a use case. Refusals are shown; failures are logged once at the edge and never shown.
+#[derive(Debug)]
+pub enum Fault<R> {
+    Refused(R),
+    Failed(anyhow::Error),
+}
+
+pub type Outcome<T, R> = Result<T, Fault<R>>;
+
+impl<R> Fault<R> {
+    pub fn map_refusal<S>(self, map: impl FnOnce(R) -> S) -> Fault<S> {
+        match self {
+            Fault::Refused(refusal) => Fault::Refused(map(refusal)),
+            Fault::Failed(failure) => Fault::Failed(failure),
+        }
+    }
+}
+
+impl<R> From<sqlx::Error> for Fault<R> {
+    fn from(error: sqlx::Error) -> Fault<R> {
+        Fault::Failed(error.into())
+    }
+}
+
+impl<R> From<anyhow::Error> for Fault<R> {
+    fn from(error: anyhow::Error) -> Fault<R> {
+        Fault::Failed(error)
+    }
+}
+
+impl<R: Refusal> std::fmt::Display for Fault<R> {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        match self {
+            Fault::Refused(refusal) => write!(f, "{refusal}"),
+            Fault::Failed(failure) => write!(f, "{failure}"),
+        }
+    }
+}
+
+impl<R: Refusal> std::error::Error for Fault<R> {
+    fn source(&self) -> Option<&(dyn std::error::Error + 'static)> {
+        match self {
+            Fault::Refused(refusal) => Some(refusal),
+            Fault::Failed(failure) => failure.source(),
+        }
+    }
+}

@@ -1,0 +1,11 @@
+//! Fenqi (分期): an open consumer-finance installment platform. See `docs/ARCHITECTURE.md` for the map.
+
+pub mod base;
+pub mod error;
+pub mod app;
+pub mod ledger;
+pub mod product;
+pub mod loan;
+
+/// The database's migrations, embedded; tests and the program share them.
+pub static MIGRATOR: sqlx::migrate::Migrator = sqlx::migrate!();

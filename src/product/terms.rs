@@ -1,0 +1,219 @@
+//! Terms: everything that a published version of a product promises, parsed and proven.
+
+use chrono::{NaiveDate, NaiveTime};
+
+use crate::base::day::MonthDay;
+use crate::base::{BusinessDay, Fen, Rate};
+
+/// What one version of a product says. Built only by parsing a product file ([`super::file`]).
+#[derive(Clone, Debug, PartialEq)]
+pub struct Terms {
+    /// Stable code, `a-z0-9-`.
+    pub code: String,
+    pub name: String,
+    /// Code of the funder whose product this is.
+    pub funder: String,
+    pub valid_from: NaiveDate,
+    pub valid_until: Option<NaiveDate>,
+    /// Highest annualised cost, as a fraction a year; at most 0.24.
+    pub apr_cap: Rate,
+    pub line: LineTerms,
+    pub purchase: PurchaseTerms,
+    pub plans: Vec<Plan>,
+    pub penalty: PenaltyTerms,
+    pub early_payoff: EarlyPayoffTerms,
+    pub allocation: AllocationTerms,
+    pub withholding: WithholdingTerms,
+    pub refund: RefundTerms,
+    pub overdue: OverdueTerms,
+    pub profit_share: ProfitShare,
+}
+
+/// Bounds of a credit line and the days of month on which it is billed.
+#[derive(Clone, Debug, PartialEq)]
+pub struct LineTerms {
+    pub limit_min_fen: Fen,
+    pub limit_max_fen: Fen,
+    /// Days of month on which statements are cut; a line is given one of them when it opens.
+    pub statement_days: Vec<MonthDay>,
+    /// The due day follows the statement day by so many days (1 to 28), wrapped after the 31st.
+    pub due_days_after: u8,
+    pub valid_months: u32,
+}
+
+/// Who may buy what.
+#[derive(Clone, Debug, PartialEq)]
+pub struct PurchaseTerms {
+    pub amount_min_fen: Fen,
+    pub amount_max_fen: Fen,
+    /// Purchases of one line on one business day.
+    pub per_day_max: u32,
+    /// Empty: every category.
+    pub merchant_categories: Vec<String>,
+    /// Grades that may use it, in order of quality. Every priced plan has a rate for each.
+    pub grades: Vec<String>,
+}
+
+/// One choice of periods and price.
+#[derive(Clone, Debug, PartialEq)]
+pub struct Plan {
+    /// Numbers of periods that this plan is sold in, each from 1 to 60.
+    pub periods: Vec<u16>,
+    pub method: Method,
+    pub day_count: DayCount,
+    pub level: Level,
+    /// Annual rate by grade (parallel to `purchase.grades`); for `flat_fee` the rate of the fee per period; empty for `interest_free`.
+    pub prices: Vec<Rate>,
+    /// The first so many periods carry no interest and no fee.
+    pub free_periods: u16,
+    /// The part of the interest or fee that the merchant pays, at clearing, instead of the borrower: 0 to 1.
+    pub subsidy_share: Rate,
+    /// What the merchant pays on the principal for each period of an `interest_free` plan.
+    pub subsidy_rate_per_period: Rate,
+}
+
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+pub enum Method {
+    /// 等额本息
+    EqualInstallment,
+    /// 等额本金
+    EqualPrincipal,
+    /// 每期费率
+    FlatFee,
+    /// 先息后本
+    InterestFirst,
+    /// 免息
+    InterestFree,
+}
+
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+pub enum DayCount {
+    /// A twelfth of the annual rate each period.
+    Monthly,
+    Act360,
+    Act365,
+}
+
+/// How the level payment is found under `act/*` day counts.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+pub enum Level {
+    /// The payment that clears the balance under the actual days.
+    Actual,
+    /// The payment of twelve equal months; the last period absorbs the drift.
+    Monthly,
+}
+
+/// Interest on overdue principal (罚息), in place of the contract rate.
+#[derive(Clone, Debug, PartialEq)]
+pub struct PenaltyTerms {
+    pub rate: PenaltyRate,
+    /// Days in a year for the penalty: 360 or 365.
+    pub basis_days: u16,
+    /// Days after the due day on which nothing is overdue yet; afterwards the penalty counts from day 1.
+    pub grace_days: u16,
+}
+
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum PenaltyRate {
+    /// Times the loan's contract rate a year.
+    Multiple(Rate),
+    /// A rate a day, for products without a contract rate.
+    Daily(Rate),
+}
+
+#[derive(Clone, Debug, PartialEq)]
+pub struct EarlyPayoffTerms {
+    pub interest: PayoffInterest,
+    /// On the principal paid early, rounded once.
+    pub fee_rate: Rate,
+}
+
+/// Which unbilled interest an early payoff still owes.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum PayoffInterest {
+    /// Balance × annual rate × days since the last due day ÷ 365.
+    ToDate,
+    CurrentPeriod,
+    All,
+    None,
+}
+
+/// What a payment settles first.
+#[derive(Clone, Debug, PartialEq)]
+pub struct AllocationTerms {
+    pub order: [Part; 4],
+    /// When an installment is more than `days` overdue, this order instead.
+    pub after: Option<(u16, [Part; 4])>,
+}
+
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+pub enum Part {
+    Fee,
+    Penalty,
+    Interest,
+    Principal,
+}
+
+/// When the platform takes money from the card.
+#[derive(Clone, Debug, PartialEq)]
+pub struct WithholdingTerms {
+    /// Times of day in Shanghai, ascending.
+    pub times: Vec<NaiveTime>,
+    /// Days past the due day on which it tries: 0 is the due day.
+    pub days: Vec<u16>,
+    pub partial_allowed: bool,
+}
+
+#[derive(Clone, Debug, PartialEq)]
+pub struct RefundTerms {
+    pub order: RefundOrder,
+    /// Whether interest that was already billed falls in proportion too.
+    pub returns_billed_interest: bool,
+}
+
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum RefundOrder {
+    /// Unpaid principal falls from the last installment backwards.
+    LastFirst,
+    /// Every unpaid installment falls in proportion.
+    Proportional,
+}
+
+/// Days past due at which things happen.
+#[derive(Clone, Debug, PartialEq)]
+pub struct OverdueTerms {
+    pub freeze_day: u16,
+    pub claim_day: u16,
+    pub charge_off_day: u16,
+}
+
+/// The platform's part of each kind of collected income.
+#[derive(Clone, Debug, PartialEq)]
+pub struct ProfitShare {
+    pub interest: Rate,
+    pub fee: Rate,
+    pub penalty: Rate,
+    pub subsidy: Rate,
+}
+
+impl Terms {
+    /// The plan sold in `periods`, with its price for `grade`; `None` when it is not sold so.
+    pub fn plan(&self, periods: u16, grade: &str) -> Option<(&Plan, Rate)> {
+        let grade_index = self.purchase.grades.iter().position(|allowed| allowed == grade)?;
+        let plan = self.plans.iter().find(|plan| plan.periods.contains(&periods))?;
+        Some((plan, plan.prices.get(grade_index).copied().unwrap_or(Rate::ZERO)))
+    }
+
+    /// Whether this version is on sale on a business day.
+    pub fn is_valid_on(&self, day: BusinessDay) -> bool {
+        self.valid_from <= day.date() && self.valid_until.is_none_or(|until| day.date() <= until)
+    }
+}
+
+impl LineTerms {
+    /// The due day of month that belongs to a statement day.
+    pub fn due_day(&self, statement_day: MonthDay) -> MonthDay {
+        let sum = statement_day.get() + self.due_days_after;
+        MonthDay::new(if sum > 31 { sum - 31 } else { sum }).expect("a statement day plus at most 28 wraps once")
+    }
+}

@@ -3,9 +3,11 @@
 pub mod base;
 pub mod error;
 pub mod app;
+pub mod business_day;
 pub mod ledger;
 pub mod product;
 pub mod loan;
+pub mod credit;
 
 /// The database's migrations, embedded; tests and the program share them.
 pub static MIGRATOR: sqlx::migrate::Migrator = sqlx::migrate!();

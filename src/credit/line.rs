@@ -1,0 +1,232 @@
+//! The line: limit, used and available of one borrower with one funder, and the journal of its changes.
+
+use chrono::{DateTime, NaiveDate, Utc};
+use uuid::Uuid;
+
+use crate::base::day::MonthDay;
+use crate::base::id::{BorrowerId, FunderId, LineId, ProductId};
+use crate::base::{BusinessDay, Fen};
+
+/// A credit line as locked for a change.
+#[derive(Clone, Debug, PartialEq)]
+pub struct Line {
+    pub line_id: LineId,
+    pub borrower_id: BorrowerId,
+    pub funder_id: FunderId,
+    /// The product that it was opened under, which sets its days and timetable.
+    pub product_id: ProductId,
+    pub product_version: i32,
+    pub grade: String,
+    pub status: LineStatus,
+    pub limit: Fen,
+    /// Unpaid principal of all its loans.
+    pub used: Fen,
+    pub statement_day: MonthDay,
+    pub due_day: MonthDay,
+    pub expires_on: NaiveDate,
+    /// The day that `purchases_count` counts.
+    pub purchases_on: Option<NaiveDate>,
+    pub purchases_count: i32,
+    pub last_entry_no: i64,
+}
+
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum LineStatus {
+    Active,
+    Frozen(Freeze),
+    Closed,
+}
+
+/// Why a line is frozen.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Freeze {
+    Overdue,
+    Operator,
+    Risk,
+}
+
+/// What changed a line.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, sqlx::Type)]
+#[sqlx(type_name = "text", rename_all = "snake_case")]
+pub enum EntryKind {
+    Opened,
+    Purchase,
+    Void,
+    Refund,
+    Repayment,
+    Limit,
+    Freeze,
+    Unfreeze,
+    Close,
+}
+
+/// One change of a line, append-only.
+#[derive(Clone, Debug, PartialEq)]
+pub struct LineEntry {
+    pub line_id: LineId,
+    pub entry_no: i64,
+    pub kind: EntryKind,
+    pub used_change: Fen,
+    pub limit_change: Fen,
+    pub used_after: Fen,
+    pub limit_after: Fen,
+    pub source_id: Option<Uuid>,
+    pub reason: Option<String>,
+    pub business_day: BusinessDay,
+    pub occurred_at: DateTime<Utc>,
+}
+
+/// What a change moves and why.
+#[derive(Clone, Debug)]
+pub struct LineChange {
+    pub kind: EntryKind,
+    pub used_change: Fen,
+    pub limit_change: Fen,
+    /// The purchase, refund, repayment or application behind it.
+    pub source_id: Option<Uuid>,
+    /// Who and why, for a change made by a person.
+    pub reason: Option<String>,
+}
+
+impl Line {
+    /// What may still be bought for; negative after the limit was lowered below what is used.
+    pub fn available(&self) -> Fen {
+        self.limit - self.used
+    }
+
+    pub fn has_expired_on(&self, day: BusinessDay) -> bool {
+        day.date() > self.expires_on
+    }
+
+    /// Purchases already made on `day`.
+    pub fn purchases_made_on(&self, day: BusinessDay) -> u32 {
+        if self.purchases_on == Some(day.date()) { u32::try_from(self.purchases_count).unwrap_or(0) } else { 0 }
+    }
+
+    /// Counts one more (or, after a void, one less) purchase on `day`.
+    pub fn count_purchase(&mut self, day: BusinessDay, change: i32) {
+        let before = if self.purchases_on == Some(day.date()) { self.purchases_count } else { 0 };
+        self.purchases_on = Some(day.date());
+        self.purchases_count = (before + change).max(0);
+    }
+
+    /// Moves limit and used, and returns the journal's entry of it.
+    ///
+    /// # Panics
+    /// If used or limit would fall below zero: the caller's arithmetic is wrong and nothing may be saved.
+    pub fn change(&mut self, change: LineChange, day: BusinessDay, at: DateTime<Utc>) -> LineEntry {
+        self.used += change.used_change;
+        self.limit += change.limit_change;
+        assert!(!self.used.is_negative() && !self.limit.is_negative(), "a line's limit and used stay above zero");
+        self.last_entry_no += 1;
+        LineEntry {
+            line_id: self.line_id,
+            entry_no: self.last_entry_no,
+            kind: change.kind,
+            used_change: change.used_change,
+            limit_change: change.limit_change,
+            used_after: self.used,
+            limit_after: self.limit,
+            source_id: change.source_id,
+            reason: change.reason,
+            business_day: day,
+            occurred_at: at,
+        }
+    }
+}
+
+impl LineChange {
+    /// A change of what is used, by the money event `source_id`.
+    pub fn used(kind: EntryKind, used_change: Fen, source_id: Uuid) -> LineChange {
+        LineChange { kind, used_change, limit_change: Fen::ZERO, source_id: Some(source_id), reason: None }
+    }
+}
+
+impl LineStatus {
+    /// The stored pair of `status` and `frozen_for`.
+    pub fn stored(self) -> (&'static str, Option<&'static str>) {
+        match self {
+            LineStatus::Active => ("active", None),
+            LineStatus::Frozen(Freeze::Overdue) => ("frozen", Some("overdue")),
+            LineStatus::Frozen(Freeze::Operator) => ("frozen", Some("operator")),
+            LineStatus::Frozen(Freeze::Risk) => ("frozen", Some("risk")),
+            LineStatus::Closed => ("closed", None),
+        }
+    }
+
+    /// Reads a stored pair; `None` where it is not one that [`LineStatus::stored`] writes.
+    pub fn from_stored(status: &str, frozen_for: Option<&str>) -> Option<LineStatus> {
+        match (status, frozen_for) {
+            ("active", None) => Some(LineStatus::Active),
+            ("frozen", Some("overdue")) => Some(LineStatus::Frozen(Freeze::Overdue)),
+            ("frozen", Some("operator")) => Some(LineStatus::Frozen(Freeze::Operator)),
+            ("frozen", Some("risk")) => Some(LineStatus::Frozen(Freeze::Risk)),
+            ("closed", None) => Some(LineStatus::Closed),
+            (_, _) => None,
+        }
+    }
+}
+
+impl EntryKind {
+    pub fn stored(self) -> &'static str {
+        match self {
+            EntryKind::Opened => "opened",
+            EntryKind::Purchase => "purchase",
+            EntryKind::Void => "void",
+            EntryKind::Refund => "refund",
+            EntryKind::Repayment => "repayment",
+            EntryKind::Limit => "limit",
+            EntryKind::Freeze => "freeze",
+            EntryKind::Unfreeze => "unfreeze",
+            EntryKind::Close => "close",
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn line() -> Line {
+        let id = Uuid::from_u128(7);
+        Line {
+            line_id: LineId::from_uuid(id),
+            borrower_id: BorrowerId::from_uuid(id),
+            funder_id: FunderId::from_uuid(id),
+            product_id: ProductId::from_uuid(id),
+            product_version: 1,
+            grade: "A".into(),
+            status: LineStatus::Active,
+            limit: Fen::new(1_000),
+            used: Fen::new(300),
+            statement_day: MonthDay::new(5).unwrap(),
+            due_day: MonthDay::new(25).unwrap(),
+            expires_on: "2027-01-01".parse().unwrap(),
+            purchases_on: None,
+            purchases_count: 0,
+            last_entry_no: 3,
+        }
+    }
+
+    #[test]
+    fn a_change_is_journaled_with_what_stands_after_it() {
+        let mut line = line();
+        let entry = line.change(
+            LineChange::used(EntryKind::Purchase, Fen::new(200), Uuid::nil()),
+            "2026-01-05".parse().unwrap(),
+            DateTime::UNIX_EPOCH,
+        );
+        assert_eq!((entry.entry_no, entry.used_after, entry.limit_after), (4, Fen::new(500), Fen::new(1_000)));
+        assert_eq!(line.available(), Fen::new(500));
+    }
+
+    #[test]
+    fn purchases_are_counted_by_day() {
+        let mut line = line();
+        let first = "2026-01-05".parse().unwrap();
+        line.count_purchase(first, 1);
+        line.count_purchase(first, 1);
+        assert_eq!(line.purchases_made_on(first), 2);
+        assert_eq!(line.purchases_made_on(first.next()), 0);
+    }
+}

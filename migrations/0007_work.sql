@@ -47,9 +47,23 @@ create table outbox (
     attempts smallint not null default 0,
     next_attempt_at timestamptz not null,
     delivered_at timestamptz,
-    last_error text
+    -- Given up: its object waits until an operator replays it. Never delivered and dead at once.
+    dead_at timestamptz,
+    last_error text,
+    check (delivered_at is null or dead_at is null)
 ) with (fillfactor = 80);
 create index outbox_pending on outbox (partner, message_no) where delivered_at is null;
+-- Messages that failed hold back their object's later ones; new messages never touch this index.
+create index outbox_failed on outbox (partner, object_id, message_no) where delivered_at is null and attempts > 0;
+
+-- How a partner as a whole is doing: a partner that is down is left alone for growing delays.
+create table outbox_partner (
+    partner text primary key,
+    failures smallint not null default 0,
+    next_attempt_at timestamptz not null,
+    -- Set by an operator; nothing is delivered until it is cleared.
+    paused_at timestamptz
+);
 
 -- Every call to and from a partner, bodies masked, searchable by key and object.
 create table partner_call (

@@ -5,6 +5,7 @@ pub mod error;
 pub mod app;
 pub mod business_day;
 pub mod ledger;
+pub mod outbox;
 pub mod product;
 pub mod loan;
 pub mod credit;

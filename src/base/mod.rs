@@ -3,12 +3,16 @@
 pub mod money;
 pub mod rate;
 pub mod day;
+pub mod calendar;
 pub mod clock;
 pub mod id;
+pub mod person;
 pub mod range;
 
+pub use calendar::WorkingCalendar;
 pub use clock::Clock;
 pub use day::BusinessDay;
 pub use money::Fen;
+pub use person::{CardNumber, CreditCode, Mobile, ResidentId};
 pub use range::AccountRange;
 pub use rate::Rate;

@@ -1,1 +1,3 @@
 //! One module per feature.
+
+mod base;

@@ -1,0 +1,166 @@
+//! Working days: the State Council's calendar with its make-up weekends, as data; a day outside it is an error.
+
+use std::collections::BTreeMap;
+use std::sync::Arc;
+
+use chrono::{Datelike, NaiveDate, Weekday};
+use serde::Deserialize;
+
+use super::BusinessDay;
+
+/// The years that ship with the program; `with_years` adds those of a file.
+const SHIPPED: &str = include_str!("working_days.toml");
+
+/// Which days are working days (工作日): the days on which money is paid at T+1. Cheap to clone.
+#[derive(Clone, Debug)]
+pub struct WorkingCalendar {
+    years: Arc<BTreeMap<i32, Year>>,
+}
+
+/// The days of one year that differ from the week: `true` is a make-up weekend, `false` a holiday.
+type Year = BTreeMap<NaiveDate, bool>;
+
+/// Why the calendar has no answer, or why a table was refused.
+#[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
+pub enum CalendarError {
+    #[error(
+        "{day} is outside the working-day table ({first} to {last}); add the State Council's notice for {} to the calendar file",
+        day.date().year()
+    )]
+    OutsideTable { day: BusinessDay, first: i32, last: i32 },
+    #[error("the working-day table cannot be read: {0}")]
+    Unreadable(String),
+    #[error("the working-day table of {year} is wrong: {reason}")]
+    Wrong { year: i32, reason: String },
+}
+
+impl WorkingCalendar {
+    /// The years that ship with the program.
+    pub fn shipped() -> WorkingCalendar {
+        WorkingCalendar { years: Arc::new(parse(SHIPPED).expect("the shipped table is proven by a test")) }
+    }
+
+    /// This calendar with the years of a table in the shape of `src/base/working_days.toml`; a year given again replaces ours.
+    pub fn with_years(&self, table: &str) -> Result<WorkingCalendar, CalendarError> {
+        let mut years = self.years.as_ref().clone();
+        years.extend(parse(table)?);
+        Ok(WorkingCalendar { years: Arc::new(years) })
+    }
+
+    pub fn is_working_day(&self, day: BusinessDay) -> Result<bool, CalendarError> {
+        let year = self.years.get(&day.date().year()).ok_or_else(|| self.outside(day))?;
+        Ok(year.get(&day.date()).copied().unwrap_or(!is_weekend(day.date())))
+    }
+
+    /// The first working day strictly after `day`; `day` itself need not be in the table.
+    pub fn next_working_day(&self, day: BusinessDay) -> Result<BusinessDay, CalendarError> {
+        let mut next = day.next();
+        while !self.is_working_day(next)? {
+            next = next.next();
+        }
+        Ok(next)
+    }
+
+    fn outside(&self, day: BusinessDay) -> CalendarError {
+        let first = self.years.keys().next().copied().unwrap_or_default();
+        let last = self.years.keys().next_back().copied().unwrap_or_default();
+        CalendarError::OutsideTable { day, first, last }
+    }
+}
+
+#[derive(Deserialize)]
+#[serde(deny_unknown_fields)]
+struct Table {
+    year: Vec<YearTable>,
+}
+
+#[derive(Deserialize)]
+#[serde(deny_unknown_fields)]
+struct YearTable {
+    year: i32,
+    /// The notice that the days were read from; kept for whoever checks the table.
+    #[serde(rename = "source")]
+    _source: String,
+    holidays: Vec<Holiday>,
+    make_up_days: Vec<NaiveDate>,
+}
+
+#[derive(Deserialize)]
+#[serde(deny_unknown_fields)]
+struct Holiday {
+    name: String,
+    first: NaiveDate,
+    last: NaiveDate,
+}
+
+fn parse(table: &str) -> Result<BTreeMap<i32, Year>, CalendarError> {
+    let table: Table = toml::from_str(table).map_err(|error| CalendarError::Unreadable(error.to_string()))?;
+    let mut years = BTreeMap::new();
+    for year in table.year {
+        let number = year.year;
+        let days = days_of(year).map_err(|reason| CalendarError::Wrong { year: number, reason })?;
+        if years.insert(number, days).is_some() {
+            return Err(CalendarError::Wrong { year: number, reason: "the year is listed twice".to_owned() });
+        }
+    }
+    Ok(years)
+}
+
+/// The exceptions of a year, or the sentence that says which of its entries contradicts the rest.
+fn days_of(table: YearTable) -> Result<Year, String> {
+    let mut days = Year::new();
+    for Holiday { name, first, last } in table.holidays {
+        if first > last || first.year() != table.year || last.year() != table.year {
+            return Err(format!("{name} runs from {first} to {last}"));
+        }
+        days.extend(first.iter_days().take_while(|day| *day <= last).map(|day| (day, false)));
+    }
+    for day in table.make_up_days {
+        if day.year() != table.year || !is_weekend(day) {
+            return Err(format!("the make-up day {day} is no Saturday or Sunday of the year"));
+        }
+        if days.insert(day, true).is_some() {
+            return Err(format!("{day} is both a holiday and a make-up day"));
+        }
+    }
+    Ok(days)
+}
+
+fn is_weekend(date: NaiveDate) -> bool {
+    matches!(date.weekday(), Weekday::Sat | Weekday::Sun)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn day(text: &str) -> BusinessDay {
+        text.parse().unwrap()
+    }
+
+    #[test]
+    fn a_day_outside_the_table_is_an_error_that_names_the_notice_to_add() {
+        let calendar = WorkingCalendar::shipped();
+        let error = calendar.next_working_day(day("2026-12-31")).unwrap_err();
+        assert_eq!(error, CalendarError::OutsideTable { day: day("2027-01-01"), first: 2025, last: 2026 });
+        assert!(error.to_string().contains("notice for 2027"), "{error}");
+        assert!(calendar.is_working_day(day("2024-12-31")).is_err());
+    }
+
+    #[test]
+    fn a_file_adds_a_year() {
+        let file = "[[year]]\nyear = 2027\nsource = 'a notice'\nmake_up_days = ['2027-01-03']\n\
+                    holidays = [{ name = '元旦', first = '2027-01-01', last = '2027-01-02' }]";
+        let calendar = WorkingCalendar::shipped().with_years(file).unwrap();
+        assert_eq!(calendar.next_working_day(day("2026-12-31")).unwrap(), day("2027-01-03"));
+        assert!(calendar.is_working_day(day("2025-01-26")).unwrap());
+    }
+
+    #[test]
+    fn a_table_that_contradicts_itself_is_refused() {
+        let year = "[[year]]\nyear = 2027\nsource = ''\nholidays = []\n";
+        for wrong in ["make_up_days = ['2027-01-04']", "make_up_days = ['2026-01-04']", "make_up_days = ['soon']"] {
+            assert!(WorkingCalendar::shipped().with_years(&format!("{year}{wrong}")).is_err(), "{wrong}");
+        }
+    }
+}

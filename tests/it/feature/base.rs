@@ -1,0 +1,70 @@
+//! Person numbers and working days against the files of known answers.
+
+use fenqi::base::person::passes_luhn;
+use fenqi::base::{BusinessDay, CardNumber, CreditCode, ResidentId, WorkingCalendar};
+
+use crate::golden::golden;
+
+fn text<'a>(case: &'a serde_json::Value, field: &str) -> &'a str {
+    case[field].as_str().unwrap_or_else(|| panic!("{field} is missing in {case}"))
+}
+
+fn day(case: &serde_json::Value, field: &str) -> BusinessDay {
+    text(case, field).parse().unwrap()
+}
+
+#[test]
+fn every_day_of_the_notices_is_working_or_not_as_published() {
+    let file = golden("workdays_2025_2026.json");
+    let calendar = WorkingCalendar::shipped();
+    let days = file["days"].as_array().unwrap();
+    for case in days {
+        let found = calendar.is_working_day(day(case, "date")).unwrap();
+        assert_eq!(found, case["workday"].as_bool().unwrap(), "{case}");
+    }
+    assert_eq!(days.len(), 730);
+}
+
+#[test]
+fn money_of_a_day_is_paid_on_the_next_working_day() {
+    let file = golden("tplus1_cases.json");
+    let calendar = WorkingCalendar::shipped();
+    let cases = file["cases"].as_array().unwrap();
+    for case in cases {
+        assert_eq!(calendar.next_working_day(day(case, "trade_date")).unwrap(), day(case, "settle_date"), "{case}");
+    }
+    assert_eq!(cases.len(), 30);
+}
+
+#[test]
+fn resident_ids_are_accepted_and_refused_as_known() {
+    let file = golden("identity_numbers.json");
+    let today = "2026-01-05".parse().unwrap();
+    for case in file["resident_id"].as_array().unwrap() {
+        let parsed = ResidentId::parse(text(case, "value"), today);
+        assert_eq!(parsed.is_ok(), case["valid"].as_bool().unwrap(), "{case}: {parsed:?}");
+    }
+}
+
+#[test]
+fn credit_codes_are_accepted_and_refused_as_known() {
+    let file = golden("identity_numbers.json");
+    for case in file["uscc"].as_array().unwrap() {
+        let parsed = text(case, "value").parse::<CreditCode>();
+        assert_eq!(parsed.is_ok(), case["valid"].as_bool().unwrap(), "{case}: {parsed:?}");
+    }
+}
+
+#[test]
+fn card_numbers_are_accepted_and_refused_as_known() {
+    let file = golden("identity_numbers.json");
+    for case in file["luhn"].as_array().unwrap() {
+        let value = text(case, "value");
+        if let Some(by_formula) = case["check_by_formula"].as_bool() {
+            assert_eq!(passes_luhn(value), by_formula, "{case}");
+        }
+        // The file's lengths are Luhn's own; a card number has 12 to 19 digits.
+        let expected = case["valid"].as_bool().unwrap() && (12..=19).contains(&value.len());
+        assert_eq!(value.parse::<CardNumber>().is_ok(), expected, "{case}");
+    }
+}

@@ -1,12 +1,17 @@
 //! What every use case is handed: the database, the clock, and the things that are read all the time.
 
+use std::sync::Arc;
+
 use sqlx::PgPool;
 
 use crate::base::Clock;
+use crate::vault::Vault;
 
 /// Cheap to clone; a node holds no other state.
 #[derive(Clone)]
 pub struct App {
     pub pool: PgPool,
     pub clock: Clock,
+    /// Seals and opens personal data.
+    pub vault: Arc<Vault>,
 }

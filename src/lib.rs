@@ -2,6 +2,7 @@
 
 pub mod base;
 pub mod error;
+pub mod vault;
 pub mod app;
 pub mod business_day;
 pub mod ledger;

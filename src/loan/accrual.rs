@@ -1,0 +1,116 @@
+//! Interest by day, over all loans of a product at once: spans that share two dates accrue together.
+
+use chrono::{DateTime, Utc};
+
+use crate::base::id::{FunderId, ProductId};
+use crate::base::{BusinessDay, Fen};
+use crate::ledger::Account;
+use crate::ledger::posting::{Legs, Posting};
+use uuid::Uuid;
+
+/// Interest or fees of one product that run from one day to another, summed over the loans that share them.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Span {
+    pub funder_id: FunderId,
+    pub product_id: ProductId,
+    pub charge: Charge,
+    pub from_on: BusinessDay,
+    pub to_on: BusinessDay,
+    pub amount: Fen,
+    /// What has been posted of it.
+    pub accrued: Fen,
+}
+
+#[derive(Clone, Copy, Debug, PartialEq, Eq, sqlx::Type)]
+#[sqlx(type_name = "text", rename_all = "snake_case")]
+pub enum Charge {
+    Interest,
+    Fee,
+}
+
+impl Charge {
+    pub fn stored(self) -> &'static str {
+        match self {
+            Charge::Interest => "interest",
+            Charge::Fee => "fee",
+        }
+    }
+}
+
+impl Span {
+    /// What has been earned by the end of `day`: amount × days elapsed ÷ days in all, rounded once for the whole span, so
+    /// that the days' postings always sum to the amount.
+    pub fn accrued_by(&self, day: BusinessDay) -> Fen {
+        let days = self.to_on.days_since(self.from_on).max(1);
+        let elapsed = day.days_since(self.from_on).clamp(0, days);
+        self.amount.share(elapsed, days)
+    }
+}
+
+/// A product's accrual of one day.
+#[derive(Clone, Copy, Debug)]
+pub struct ProductAccrual {
+    funder_id: FunderId,
+    product_id: ProductId,
+    interest: Fen,
+    fee: Fen,
+}
+
+impl ProductAccrual {
+    pub fn of(span: &Span) -> ProductAccrual {
+        ProductAccrual { funder_id: span.funder_id, product_id: span.product_id, interest: Fen::ZERO, fee: Fen::ZERO }
+    }
+
+    pub fn add(&mut self, charge: Charge, change: Fen) {
+        match charge {
+            Charge::Interest => self.interest += change,
+            Charge::Fee => self.fee += change,
+        }
+    }
+}
+
+/// The posting of a product's interest and fees of one day.
+pub fn posting(accrual: ProductAccrual, day: BusinessDay, at: DateTime<Utc>) -> Posting {
+    Posting {
+        posting_id: Uuid::new_v5(&accrual.product_id.uuid(), format!("interest {day}").as_bytes()),
+        line_id: None,
+        funder_id: accrual.funder_id,
+        event: "interest",
+        source_id: accrual.product_id.uuid(),
+        legs: Legs::new()
+            .transfer(Account::InterestReceivable, Account::InterestIncome, accrual.interest)
+            .transfer(Account::FeeReceivable, Account::FeeIncomeOfFunder, accrual.fee)
+            .into_vec(),
+        corrects: None,
+        business_day: day,
+        posted_at: at,
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_days_of_a_span_sum_to_its_amount() {
+        let id = Uuid::from_u128(1);
+        let mut span = Span {
+            funder_id: FunderId::from_uuid(id),
+            product_id: ProductId::from_uuid(id),
+            charge: Charge::Interest,
+            from_on: "2026-01-05".parse().unwrap(),
+            to_on: "2026-02-25".parse().unwrap(),
+            amount: Fen::new(1_001),
+            accrued: Fen::ZERO,
+        };
+        let mut day = span.from_on;
+        let mut posted = Fen::ZERO;
+        while day < span.to_on.plus_days(3) {
+            let accrued = span.accrued_by(day);
+            posted += accrued - span.accrued;
+            span.accrued = accrued;
+            day = day.next();
+        }
+        assert_eq!(posted, Fen::new(1_001));
+    }
+}

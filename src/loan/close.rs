@@ -1,0 +1,41 @@
+//! The close's interest steps: gather the day's new schedules into spans, then post each product's interest of the day.
+
+use std::collections::BTreeMap;
+
+use sqlx::PgConnection;
+use uuid::Uuid;
+
+use super::accrual::{self, ProductAccrual, Span};
+use super::store;
+use crate::app::App;
+use crate::base::{AccountRange, BusinessDay};
+use crate::ledger;
+
+/// One chunk: the work follows the day's new schedules and the products' open spans, not the book.
+pub async fn plan(_: &mut PgConnection, _: BusinessDay, _: i64) -> sqlx::Result<Vec<AccountRange>> {
+    Ok(vec![AccountRange::ALL])
+}
+
+/// Adds the interest and fees of schedules written on `day` to their spans (taking off the version before), brings every open
+/// span to what has accrued by the end of `day`, and posts the difference: one posting per funder and product.
+pub async fn run(connection: &mut PgConnection, app: &App, day: BusinessDay, _: AccountRange) -> anyhow::Result<u64> {
+    let gathered = store::gather_interest_spans(&mut *connection, day).await?;
+    let spans = store::lock_open_spans(&mut *connection, day).await?;
+    let now = app.clock.now();
+    let mut moved: Vec<(Span, i64)> = Vec::with_capacity(spans.len());
+    let mut products: BTreeMap<(Uuid, Uuid), ProductAccrual> = BTreeMap::new();
+    for span in spans {
+        let accrued = span.accrued_by(day);
+        let change = accrued - span.accrued;
+        if change.is_zero() {
+            continue;
+        }
+        let key = (span.funder_id.uuid(), span.product_id.uuid());
+        products.entry(key).or_insert_with(|| ProductAccrual::of(&span)).add(span.charge, change);
+        moved.push((span, accrued.get()));
+    }
+    store::save_accrued(&mut *connection, &moved).await?;
+    let postings: Vec<_> = products.into_values().map(|product| accrual::posting(product, day, now)).collect();
+    ledger::store::insert_postings(connection, &postings).await?;
+    Ok(gathered + moved.len() as u64 + postings.len() as u64)
+}

@@ -1,0 +1,71 @@
+//! The loan (借据): what was agreed at purchase, and how much of its principal is still owed.
+
+use crate::base::day::MonthDay;
+use crate::base::id::{FunderId, LineId, LoanId, MerchantId, ProductId, PurchaseId};
+use crate::base::{BusinessDay, Fen, Rate};
+
+#[derive(Clone, Debug, PartialEq)]
+pub struct Loan {
+    pub loan_id: LoanId,
+    pub line_id: LineId,
+    pub purchase_id: PurchaseId,
+    pub funder_id: FunderId,
+    pub merchant_id: MerchantId,
+    pub product_id: ProductId,
+    pub product_version: i32,
+    pub grade: String,
+    pub periods: u16,
+    /// The contract rate a year on which penalty and early payoff stand.
+    pub annual_rate: Rate,
+    pub principal: Fen,
+    pub principal_paid: Fen,
+    /// Fallen by refunds.
+    pub principal_returned: Fen,
+    pub status: LoanStatus,
+    pub statement_day: MonthDay,
+    /// Period k is billed on the k-th statement day from here.
+    pub first_statement_on: BusinessDay,
+    pub last_statement_on: BusinessDay,
+    pub schedule_version: i32,
+    pub made_on: BusinessDay,
+    pub closed_on: Option<BusinessDay>,
+}
+
+#[derive(Clone, Copy, Debug, PartialEq, Eq, sqlx::Type)]
+#[sqlx(type_name = "text", rename_all = "snake_case")]
+pub enum LoanStatus {
+    Open,
+    Paid,
+    Refunded,
+    Voided,
+    ChargedOff,
+}
+
+impl Loan {
+    pub fn outstanding(&self) -> Fen {
+        self.principal - self.principal_paid - self.principal_returned
+    }
+
+    /// How many periods have been billed once the close of `closed_day` is done: those whose statement day has passed.
+    pub fn periods_billed_by(&self, closed_day: BusinessDay) -> u16 {
+        let is_billed = |period: &u16| self.statement_on(*period) <= closed_day;
+        u16::try_from((1..=self.periods).take_while(is_billed).count()).unwrap_or(self.periods)
+    }
+
+    /// The statement day on which a period (from 1) is billed.
+    pub fn statement_on(&self, period: u16) -> BusinessDay {
+        self.statement_day.months_after(self.first_statement_on, u32::from(period.max(1)) - 1)
+    }
+}
+
+impl LoanStatus {
+    pub fn stored(self) -> &'static str {
+        match self {
+            LoanStatus::Open => "open",
+            LoanStatus::Paid => "paid",
+            LoanStatus::Refunded => "refunded",
+            LoanStatus::Voided => "voided",
+            LoanStatus::ChargedOff => "charged_off",
+        }
+    }
+}

@@ -1,0 +1,248 @@
+//! What a refund does to a loan: which unpaid principal falls, and the next schedule version on the smaller balances.
+
+use super::schedule::{Installment, Schedule};
+use crate::base::{BusinessDay, Fen};
+use crate::product::terms::RefundOrder;
+
+/// The loan as the refund finds it.
+#[derive(Clone, Debug)]
+pub struct Standing<'a> {
+    /// The current schedule.
+    pub schedule: &'a Schedule,
+    /// Periods 1 to this number have been billed.
+    pub periods_billed: u16,
+    /// Billed installments, by period, with principal and interest that are still unpaid.
+    pub billed: &'a [BilledUnpaid],
+    /// The day that interest of the first period runs from.
+    pub made_on: BusinessDay,
+}
+
+/// One billed installment with what is unpaid of it.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct BilledUnpaid {
+    pub period: u16,
+    pub principal: Fen,
+    pub interest: Fen,
+}
+
+/// How much is to fall, and how.
+#[derive(Clone, Copy, Debug)]
+pub struct Fall {
+    pub amount: Fen,
+    pub order: RefundOrder,
+    pub returns_billed_interest: bool,
+    pub day: BusinessDay,
+}
+
+/// The effect of a refund on a loan.
+#[derive(Clone, Debug, PartialEq)]
+pub struct Reduction {
+    /// Principal that fell: the amount, or all that was unpaid where that is less.
+    pub principal_fell: Fen,
+    /// The next version. Billed periods stand in it as they were billed.
+    pub schedule: Schedule,
+    /// What falls off billed installments, by period; those untouched are left out.
+    pub billed: Vec<BilledFall>,
+    /// Unbilled interest and fees that the borrower no longer owes, and billed interest that was given back.
+    pub interest_waived: Fen,
+}
+
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct BilledFall {
+    pub period: u16,
+    pub principal: Fen,
+    pub interest: Fen,
+}
+
+/// Lets principal fall and recomputes unbilled interest on the smaller balances from the refund's day on.
+///
+/// Interest of an unbilled period scales with its opening balance, `old × new balance ÷ old balance`; in the period that
+/// the day falls into, the days before it keep the old balance. One rounding for each period. A fee per period scales
+/// with the principal not yet billed.
+pub fn reduce(standing: &Standing<'_>, fall: Fall) -> Reduction {
+    let billed_count = usize::from(standing.periods_billed);
+    let rows = &standing.schedule.installments;
+    let unbilled = &rows[billed_count.min(rows.len())..];
+
+    // Unpaid principal in order of due day: billed first, then unbilled.
+    let mut unpaid: Vec<Fen> = standing.billed.iter().map(|billed| billed.principal).collect();
+    unpaid.extend(unbilled.iter().map(|row| row.principal));
+    let falls = distribute(&unpaid, fall.amount, fall.order);
+    let (billed_falls, unbilled_falls) = falls.split_at(standing.billed.len());
+
+    let billed: Vec<BilledFall> = standing
+        .billed
+        .iter()
+        .zip(billed_falls)
+        .filter(|(_, fallen)| fallen.is_positive())
+        .map(|(billed, fallen)| BilledFall {
+            period: billed.period,
+            principal: *fallen,
+            interest: if fall.returns_billed_interest {
+                billed.interest.share(fallen.get(), billed.principal.get())
+            } else {
+                Fen::ZERO
+            },
+        })
+        .collect();
+
+    let mut schedule = standing.schedule.clone();
+    let waived_unbilled = rescale(&mut schedule, billed_count, unbilled_falls, standing.made_on, fall.day);
+    Reduction {
+        principal_fell: falls.iter().copied().sum(),
+        schedule,
+        interest_waived: waived_unbilled + billed.iter().map(|billed| billed.interest).sum(),
+        billed,
+    }
+}
+
+/// Spreads `amount` over `unpaid` (in due order); never more than what stands there.
+fn distribute(unpaid: &[Fen], amount: Fen, order: RefundOrder) -> Vec<Fen> {
+    let total: Fen = unpaid.iter().copied().sum();
+    let amount = amount.min(total);
+    let mut falls = vec![Fen::ZERO; unpaid.len()];
+    match order {
+        RefundOrder::LastFirst => {
+            let mut left = amount;
+            for (fallen, principal) in falls.iter_mut().zip(unpaid).rev() {
+                *fallen = left.min(*principal);
+                left -= *fallen;
+            }
+        }
+        RefundOrder::Proportional if total.is_positive() => {
+            // Cumulative shares, so that the parts sum to the amount whatever the rounding of each.
+            let (mut principal_so_far, mut fallen_so_far) = (Fen::ZERO, Fen::ZERO);
+            for (fallen, principal) in falls.iter_mut().zip(unpaid) {
+                principal_so_far += *principal;
+                let target = amount.share(principal_so_far.get(), total.get());
+                *fallen = (target - fallen_so_far).min(*principal);
+                fallen_so_far += *fallen;
+            }
+        }
+        RefundOrder::Proportional => {}
+    }
+    falls
+}
+
+/// Takes the falls off the unbilled rows and scales their interest and fee; returns what was waived.
+fn rescale(schedule: &mut Schedule, billed_count: usize, falls: &[Fen], made_on: BusinessDay, day: BusinessDay) -> Fen {
+    let before = schedule.total() - schedule.principal();
+    let mut period_from = match billed_count.checked_sub(1) {
+        Some(last_billed) => schedule.installments[last_billed].due_on,
+        None => made_on,
+    };
+    let unbilled = &mut schedule.installments[billed_count..];
+    let mut balance_before: Fen = unbilled.iter().map(|row| row.principal).sum();
+    let mut balance_after = balance_before - falls.iter().copied().sum();
+    let (unbilled_before, unbilled_after) = (balance_before, balance_after);
+    for (row, fallen) in unbilled.iter_mut().zip(falls) {
+        let weight = BalanceWeight { from: period_from, to: row.due_on, day, balance_before, balance_after };
+        row.interest = if unbilled_after.is_zero() { Fen::ZERO } else { weight.scale(row.interest) };
+        row.fee = if unbilled_before.is_positive() {
+            row.fee.share(unbilled_after.get(), unbilled_before.get())
+        } else {
+            row.fee
+        };
+        balance_before -= row.principal;
+        row.principal -= *fallen;
+        balance_after -= row.principal;
+        period_from = row.due_on;
+    }
+    before - (schedule.total() - schedule.principal())
+}
+
+/// The balances that a period's interest stands on, before and after a day within it.
+struct BalanceWeight {
+    from: BusinessDay,
+    to: BusinessDay,
+    day: BusinessDay,
+    balance_before: Fen,
+    balance_after: Fen,
+}
+
+impl BalanceWeight {
+    fn scale(&self, interest: Fen) -> Fen {
+        let days = self.to.days_since(self.from).max(1);
+        let days_before = self.day.days_since(self.from).clamp(0, days);
+        let weighted = i128::from(self.balance_before.get()) * i128::from(days_before)
+            + i128::from(self.balance_after.get()) * i128::from(days - days_before);
+        let whole = i128::from(self.balance_before.get()) * i128::from(days);
+        if whole == 0 {
+            return Fen::ZERO;
+        }
+        Fen::new(crate::base::money::round_half_up(i128::from(interest.get()) * weighted, whole))
+    }
+}
+
+/// The schedule after which nothing more falls due: every unbilled row emptied (a full refund, a payoff).
+pub fn emptied(schedule: &Schedule, periods_billed: u16) -> Schedule {
+    let mut schedule = schedule.clone();
+    for row in schedule.installments.iter_mut().skip(usize::from(periods_billed)) {
+        *row = Installment { due_on: row.due_on, principal: Fen::ZERO, interest: Fen::ZERO, fee: Fen::ZERO };
+    }
+    schedule
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn day(text: &str) -> BusinessDay {
+        text.parse().unwrap()
+    }
+
+    fn three_periods() -> Schedule {
+        let row = |due_on, interest| Installment {
+            due_on: day(due_on),
+            principal: Fen::new(1_000),
+            interest: Fen::new(interest),
+            fee: Fen::ZERO,
+        };
+        Schedule { installments: vec![row("2026-02-25", 30), row("2026-03-25", 20), row("2026-04-25", 10)] }
+    }
+
+    fn fall(amount: i64, order: RefundOrder, on: &str) -> Fall {
+        Fall { amount: Fen::new(amount), order, returns_billed_interest: false, day: day(on) }
+    }
+
+    #[test]
+    fn principal_falls_from_the_last_installment_backwards() {
+        let schedule = three_periods();
+        let standing = Standing { schedule: &schedule, periods_billed: 0, billed: &[], made_on: day("2026-01-25") };
+        let reduction = reduce(&standing, fall(1_500, RefundOrder::LastFirst, "2026-01-25"));
+        let principals: Vec<i64> = reduction.schedule.installments.iter().map(|row| row.principal.get()).collect();
+        assert_eq!(principals, [1_000, 500, 0]);
+        // Balances 3000, 2000, 1000 became 1500, 500, 0.
+        let interests: Vec<i64> = reduction.schedule.installments.iter().map(|row| row.interest.get()).collect();
+        assert_eq!(interests, [15, 5, 0]);
+        assert_eq!(reduction.interest_waived, Fen::new(40));
+    }
+
+    #[test]
+    fn days_before_the_refund_keep_the_old_balance() {
+        let schedule = three_periods();
+        let standing = Standing { schedule: &schedule, periods_billed: 0, billed: &[], made_on: day("2026-01-25") };
+        // 31 days in the period, 10 before the refund: 30 × (3000·10 + 1500·21) ÷ (3000·31) = 19.8.
+        let reduction = reduce(&standing, fall(1_500, RefundOrder::LastFirst, "2026-02-04"));
+        assert_eq!(reduction.schedule.installments[0].interest, Fen::new(20));
+    }
+
+    #[test]
+    fn a_full_refund_waives_all_unbilled_interest_and_leaves_billed_interest() {
+        let schedule = three_periods();
+        let billed = [BilledUnpaid { period: 1, principal: Fen::new(1_000), interest: Fen::new(30) }];
+        let standing = Standing { schedule: &schedule, periods_billed: 1, billed: &billed, made_on: day("2026-01-25") };
+        let reduction = reduce(&standing, fall(9_999, RefundOrder::LastFirst, "2026-03-01"));
+        assert_eq!(reduction.principal_fell, Fen::new(3_000));
+        assert_eq!(reduction.interest_waived, Fen::new(30));
+        assert_eq!(reduction.billed, [BilledFall { period: 1, principal: Fen::new(1_000), interest: Fen::ZERO }]);
+    }
+
+    #[test]
+    fn a_proportional_fall_sums_exactly() {
+        let falls =
+            distribute(&[Fen::new(333), Fen::new(333), Fen::new(334)], Fen::new(100), RefundOrder::Proportional);
+        assert_eq!(falls.iter().copied().sum::<Fen>(), Fen::new(100));
+        assert_eq!(falls, [Fen::new(33), Fen::new(34), Fen::new(33)]);
+    }
+}

@@ -1,0 +1,297 @@
+//! SQL of loans and their schedules.
+
+use chrono::NaiveDate;
+use sqlx::PgConnection;
+use uuid::Uuid;
+
+use super::accrual::{Charge, Span};
+use super::model::{Loan, LoanStatus};
+use super::schedule::{Installment, Schedule};
+use crate::base::day::MonthDay;
+use crate::base::id::{FunderId, LineId, LoanId, MerchantId, ProductId, PurchaseId};
+use crate::base::{BusinessDay, Fen, Rate};
+
+/// One version of a loan's schedule, to be written.
+#[derive(Clone, Debug)]
+pub struct ScheduleVersion<'a> {
+    pub loan_id: LoanId,
+    pub line_id: LineId,
+    pub version: i32,
+    pub reason: ScheduleReason,
+    pub schedule: &'a Schedule,
+    pub business_day: BusinessDay,
+}
+
+/// Why a schedule version exists.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum ScheduleReason {
+    Made,
+    Refund,
+    Payoff,
+}
+
+impl ScheduleReason {
+    fn stored(self) -> &'static str {
+        match self {
+            ScheduleReason::Made => "made",
+            ScheduleReason::Refund => "refund",
+            ScheduleReason::Payoff => "payoff",
+        }
+    }
+}
+
+pub async fn insert_loans(connection: &mut PgConnection, loans: &[Loan]) -> sqlx::Result<()> {
+    sqlx::query!(
+        "insert into loan (loan_id, line_id, purchase_id, funder_id, merchant_id, product_id, product_version, grade,
+                           periods, annual_rate, principal_fen, status, statement_day, first_statement_on,
+                           last_statement_on, schedule_version, made_on)
+         select * from unnest($1::uuid[], $2::uuid[], $3::uuid[], $4::uuid[], $5::uuid[], $6::uuid[], $7::int[], $8::text[],
+                              $9::smallint[], $10::numeric[], $11::bigint[], $12::text[], $13::smallint[], $14::date[],
+                              $15::date[], $16::int[], $17::date[])",
+        &loans.iter().map(|loan| loan.loan_id.uuid()).collect::<Vec<Uuid>>(),
+        &loans.iter().map(|loan| loan.line_id.uuid()).collect::<Vec<Uuid>>(),
+        &loans.iter().map(|loan| loan.purchase_id.uuid()).collect::<Vec<Uuid>>(),
+        &loans.iter().map(|loan| loan.funder_id.uuid()).collect::<Vec<Uuid>>(),
+        &loans.iter().map(|loan| loan.merchant_id.uuid()).collect::<Vec<Uuid>>(),
+        &loans.iter().map(|loan| loan.product_id.uuid()).collect::<Vec<Uuid>>(),
+        &loans.iter().map(|loan| loan.product_version).collect::<Vec<i32>>(),
+        &loans.iter().map(|loan| loan.grade.as_str()).collect::<Vec<&str>>() as &[&str],
+        &loans.iter().map(|loan| loan.periods as i16).collect::<Vec<i16>>(),
+        &loans.iter().map(|loan| loan.annual_rate.fraction()).collect::<Vec<_>>(),
+        &loans.iter().map(|loan| loan.principal.get()).collect::<Vec<i64>>(),
+        &loans.iter().map(|loan| loan.status.stored()).collect::<Vec<&str>>() as &[&str],
+        &loans.iter().map(|loan| i16::from(loan.statement_day.get())).collect::<Vec<i16>>(),
+        &loans.iter().map(|loan| loan.first_statement_on.date()).collect::<Vec<NaiveDate>>(),
+        &loans.iter().map(|loan| loan.last_statement_on.date()).collect::<Vec<NaiveDate>>(),
+        &loans.iter().map(|loan| loan.schedule_version).collect::<Vec<i32>>(),
+        &loans.iter().map(|loan| loan.made_on.date()).collect::<Vec<NaiveDate>>(),
+    )
+    .execute(connection)
+    .await?;
+    Ok(())
+}
+
+/// Writes schedule versions, one row each. All rows of all versions travel in one run of values, cut by bounds.
+pub async fn insert_schedules(connection: &mut PgConnection, versions: &[ScheduleVersion<'_>]) -> sqlx::Result<()> {
+    let rows: Vec<&Installment> = versions.iter().flat_map(|version| &version.schedule.installments).collect();
+    let mut first = Vec::with_capacity(versions.len());
+    let mut last = Vec::with_capacity(versions.len());
+    let mut end = 0i32;
+    for version in versions {
+        first.push(end + 1);
+        end += version.schedule.installments.len() as i32;
+        last.push(end);
+    }
+    sqlx::query!(
+        "insert into schedule (loan_id, line_id, version, reason, due_on, principal_fen, interest_fen, fee_fen, business_day)
+         select v.loan_id, v.line_id, v.version, v.reason, ($8::date[])[v.first:v.last], ($9::bigint[])[v.first:v.last],
+                ($10::bigint[])[v.first:v.last], ($11::bigint[])[v.first:v.last], v.business_day
+         from unnest($1::uuid[], $2::uuid[], $3::int[], $4::text[], $5::int[], $6::int[], $7::date[])
+              as v(loan_id, line_id, version, reason, first, last, business_day)",
+        &versions.iter().map(|version| version.loan_id.uuid()).collect::<Vec<Uuid>>(),
+        &versions.iter().map(|version| version.line_id.uuid()).collect::<Vec<Uuid>>(),
+        &versions.iter().map(|version| version.version).collect::<Vec<i32>>(),
+        &versions.iter().map(|version| version.reason.stored()).collect::<Vec<&str>>() as &[&str],
+        &first,
+        &last,
+        &versions.iter().map(|version| version.business_day.date()).collect::<Vec<NaiveDate>>(),
+        &rows.iter().map(|row| row.due_on.date()).collect::<Vec<NaiveDate>>(),
+        &rows.iter().map(|row| row.principal.get()).collect::<Vec<i64>>(),
+        &rows.iter().map(|row| row.interest.get()).collect::<Vec<i64>>(),
+        &rows.iter().map(|row| row.fee.get()).collect::<Vec<i64>>(),
+    )
+    .execute(connection)
+    .await?;
+    Ok(())
+}
+
+/// Loans by id, locked for a change (after their lines). Missing ones are missing from the answer.
+pub async fn lock_loans(connection: &mut PgConnection, loan_ids: &[LoanId]) -> sqlx::Result<Vec<Loan>> {
+    let loan_ids: Vec<Uuid> = loan_ids.iter().map(|loan_id| loan_id.uuid()).collect();
+    let rows = sqlx::query_as!(
+        LoanRow,
+        r#"select loan_id as "loan_id: LoanId", line_id as "line_id: LineId", purchase_id as "purchase_id: PurchaseId",
+                  funder_id as "funder_id: FunderId", merchant_id as "merchant_id: MerchantId", product_id as "product_id: ProductId",
+                  product_version, grade, periods, annual_rate as "annual_rate: Rate", principal_fen as "principal: Fen",
+                  principal_paid_fen as "principal_paid: Fen", principal_returned_fen as "principal_returned: Fen",
+                  status as "status: LoanStatus", statement_day, first_statement_on as "first_statement_on: BusinessDay",
+                  last_statement_on as "last_statement_on: BusinessDay", schedule_version, made_on as "made_on: BusinessDay",
+                  closed_on as "closed_on: BusinessDay"
+           from loan where loan_id = any($1) order by loan_id for update"#,
+        &loan_ids
+    )
+    .fetch_all(connection)
+    .await?;
+    rows.into_iter().map(LoanRow::into_loan).collect()
+}
+
+/// Saves what may change on locked loans: what was paid and returned, the status, the schedule's version and end.
+pub async fn save_loans(connection: &mut PgConnection, loans: &[Loan]) -> sqlx::Result<()> {
+    sqlx::query!(
+        "update loan set principal_paid_fen = changed.principal_paid_fen,
+                principal_returned_fen = changed.principal_returned_fen, status = changed.status,
+                last_statement_on = changed.last_statement_on, schedule_version = changed.schedule_version,
+                closed_on = changed.closed_on
+         from unnest($1::uuid[], $2::uuid[], $3::bigint[], $4::bigint[], $5::text[], $6::date[], $7::int[], $8::date[])
+              as changed(loan_id, line_id, principal_paid_fen, principal_returned_fen, status, last_statement_on,
+                         schedule_version, closed_on)
+         where loan.loan_id = changed.loan_id and loan.line_id = changed.line_id",
+        &loans.iter().map(|loan| loan.loan_id.uuid()).collect::<Vec<Uuid>>(),
+        &loans.iter().map(|loan| loan.line_id.uuid()).collect::<Vec<Uuid>>(),
+        &loans.iter().map(|loan| loan.principal_paid.get()).collect::<Vec<i64>>(),
+        &loans.iter().map(|loan| loan.principal_returned.get()).collect::<Vec<i64>>(),
+        &loans.iter().map(|loan| loan.status.stored()).collect::<Vec<&str>>() as &[&str],
+        &loans.iter().map(|loan| loan.last_statement_on.date()).collect::<Vec<NaiveDate>>(),
+        &loans.iter().map(|loan| loan.schedule_version).collect::<Vec<i32>>(),
+        &loans.iter().map(|loan| loan.closed_on.map(BusinessDay::date)).collect::<Vec<_>>() as &[Option<NaiveDate>],
+    )
+    .execute(connection)
+    .await?;
+    Ok(())
+}
+
+/// A loan's current schedule.
+pub async fn current_schedule(connection: &mut PgConnection, loan: &Loan) -> sqlx::Result<Schedule> {
+    let row = sqlx::query!(
+        r#"select due_on as "due_on: Vec<BusinessDay>", principal_fen, interest_fen, fee_fen
+           from schedule where loan_id = $1 and line_id = $2 and version = $3"#,
+        loan.loan_id.uuid(),
+        loan.line_id.uuid(),
+        loan.schedule_version
+    )
+    .fetch_one(connection)
+    .await?;
+    let amounts = row.principal_fen.iter().zip(&row.interest_fen).zip(&row.fee_fen);
+    let installments = row
+        .due_on
+        .iter()
+        .zip(amounts)
+        .map(|(due_on, ((principal, interest), fee))| Installment {
+            due_on: *due_on,
+            principal: Fen::new(*principal),
+            interest: Fen::new(*interest),
+            fee: Fen::new(*fee),
+        })
+        .collect();
+    Ok(Schedule { installments })
+}
+
+/// Adds the interest and fees of the schedules written on `day` to their products' spans, and takes off those of the version
+/// that each replaces. Voided loans never were. Returns the number of spans touched.
+pub async fn gather_interest_spans(connection: &mut PgConnection, day: BusinessDay) -> sqlx::Result<u64> {
+    let touched = sqlx::query!(
+        r#"with written as (
+             select s.loan_id, s.line_id, s.version, l.funder_id, l.product_id, l.made_on
+             from schedule s join loan l on l.loan_id = s.loan_id and l.line_id = s.line_id
+             where s.business_day = $1 and l.status <> 'voided'
+           ), signed as (
+             select w.funder_id, w.product_id, w.made_on, s.due_on, s.interest_fen, s.fee_fen, sides.sign
+             from written w
+             cross join lateral (values (w.version, 1), (w.version - 1, -1)) as sides(version, sign)
+             join schedule s on s.loan_id = w.loan_id and s.line_id = w.line_id and s.version = sides.version
+           ), rows as (
+             select g.funder_id, g.product_id, charge.name as charge,
+                    coalesce(g.due_on[p.k - 1], g.made_on) as from_on, g.due_on[p.k] as due_on, g.sign * charge.amount as amount
+             from signed g
+             cross join lateral generate_subscripts(g.due_on, 1) as p(k)
+             cross join lateral (values ('interest', g.interest_fen[p.k]), ('fee', g.fee_fen[p.k])) as charge(name, amount)
+             where charge.amount <> 0
+           )
+           insert into interest_span (funder_id, product_id, charge, from_on, to_on, amount_fen)
+           select funder_id, product_id, charge, from_on, greatest(due_on, from_on + 1), sum(amount)
+           from rows group by 1, 2, 3, 4, 5 having sum(amount) <> 0
+           on conflict (funder_id, product_id, charge, from_on, to_on)
+           do update set amount_fen = interest_span.amount_fen + excluded.amount_fen"#,
+        day.date()
+    )
+    .execute(connection)
+    .await?;
+    Ok(touched.rows_affected())
+}
+
+/// Spans that have begun by `day` and are not posted in full, locked.
+pub async fn lock_open_spans(connection: &mut PgConnection, day: BusinessDay) -> sqlx::Result<Vec<Span>> {
+    sqlx::query_as!(
+        Span,
+        r#"select funder_id as "funder_id: FunderId", product_id as "product_id: ProductId", charge as "charge: Charge",
+                  from_on as "from_on: BusinessDay", to_on as "to_on: BusinessDay", amount_fen as "amount: Fen",
+                  accrued_fen as "accrued: Fen"
+           from interest_span where accrued_fen <> amount_fen and from_on < $1
+           order by funder_id, product_id, charge, from_on, to_on for update"#,
+        day.date()
+    )
+    .fetch_all(connection)
+    .await
+}
+
+/// Records how much of each span has been posted.
+pub async fn save_accrued(connection: &mut PgConnection, moved: &[(Span, i64)]) -> sqlx::Result<()> {
+    sqlx::query!(
+        "update interest_span set accrued_fen = moved.accrued_fen
+         from unnest($1::uuid[], $2::uuid[], $3::text[], $4::date[], $5::date[], $6::bigint[])
+              as moved(funder_id, product_id, charge, from_on, to_on, accrued_fen)
+         where interest_span.funder_id = moved.funder_id and interest_span.product_id = moved.product_id
+           and interest_span.charge = moved.charge and interest_span.from_on = moved.from_on
+           and interest_span.to_on = moved.to_on",
+        &moved.iter().map(|(span, _)| span.funder_id.uuid()).collect::<Vec<Uuid>>(),
+        &moved.iter().map(|(span, _)| span.product_id.uuid()).collect::<Vec<Uuid>>(),
+        &moved.iter().map(|(span, _)| span.charge.stored()).collect::<Vec<&str>>() as &[&str],
+        &moved.iter().map(|(span, _)| span.from_on.date()).collect::<Vec<NaiveDate>>(),
+        &moved.iter().map(|(span, _)| span.to_on.date()).collect::<Vec<NaiveDate>>(),
+        &moved.iter().map(|(_, accrued_fen)| *accrued_fen).collect::<Vec<i64>>(),
+    )
+    .execute(connection)
+    .await?;
+    Ok(())
+}
+
+struct LoanRow {
+    loan_id: LoanId,
+    line_id: LineId,
+    purchase_id: PurchaseId,
+    funder_id: FunderId,
+    merchant_id: MerchantId,
+    product_id: ProductId,
+    product_version: i32,
+    grade: String,
+    periods: i16,
+    annual_rate: Rate,
+    principal: Fen,
+    principal_paid: Fen,
+    principal_returned: Fen,
+    status: LoanStatus,
+    statement_day: i16,
+    first_statement_on: BusinessDay,
+    last_statement_on: BusinessDay,
+    schedule_version: i32,
+    made_on: BusinessDay,
+    closed_on: Option<BusinessDay>,
+}
+
+impl LoanRow {
+    fn into_loan(self) -> sqlx::Result<Loan> {
+        let statement_day = u8::try_from(self.statement_day).ok().and_then(MonthDay::new);
+        Ok(Loan {
+            loan_id: self.loan_id,
+            line_id: self.line_id,
+            purchase_id: self.purchase_id,
+            funder_id: self.funder_id,
+            merchant_id: self.merchant_id,
+            product_id: self.product_id,
+            product_version: self.product_version,
+            grade: self.grade,
+            periods: u16::try_from(self.periods).unwrap_or(0),
+            annual_rate: self.annual_rate,
+            principal: self.principal,
+            principal_paid: self.principal_paid,
+            principal_returned: self.principal_returned,
+            status: self.status,
+            statement_day: statement_day.ok_or_else(|| sqlx::Error::Decode("not a day of month".into()))?,
+            first_statement_on: self.first_statement_on,
+            last_statement_on: self.last_statement_on,
+            schedule_version: self.schedule_version,
+            made_on: self.made_on,
+            closed_on: self.closed_on,
+        })
+    }
+}

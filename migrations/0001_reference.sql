@@ -29,8 +29,16 @@ create table reserve (
     returned_fen bigint not null default 0 check (returned_fen >= 0),
     advance_limit_fen bigint not null default 0 check (advance_limit_fen >= 0),
     -- A notice is raised when available falls below this.
-    low_water_fen bigint not null default 0,
+    low_water_fen bigint not null default 0 check (low_water_fen >= 0),
+    -- The day of the last notice of this crossing of the low-water mark; null while available is above it.
+    low_water_noticed_on date,
+    -- The business day on which available fell below zero; the advance is due at the close of the next working day.
+    advance_since date,
+    -- Set by the close that finds the advance unpaid when it is due; until it is repaid no purchase may draw on it.
+    advance_overdue boolean not null default false,
     last_entry_no bigint not null default 0,
+    constraint reserve_advance_runs_below_zero check ((advance_since is not null) = (available_fen < 0)),
+    constraint reserve_overdue_is_an_advance check (not advance_overdue or advance_since is not null),
     constraint reserve_adds_up check (
         available_fen = deposited_fen - withdrawn_fen - held_fen - paid_out_fen + returned_fen),
     constraint reserve_never_overdrawn check (available_fen >= -advance_limit_fen)

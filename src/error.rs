@@ -13,6 +13,15 @@ pub enum Fault<R> {
     Failed(anyhow::Error),
 }
 
+/// How a step ended that may be asked for more than once.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[must_use]
+pub enum Step {
+    Applied,
+    /// It was done before, with the same content; nothing changed.
+    AlreadyApplied,
+}
+
 pub type Outcome<T, R> = Result<T, Fault<R>>;
 
 impl<R> Fault<R> {

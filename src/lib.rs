@@ -10,6 +10,7 @@ pub mod outbox;
 pub mod product;
 pub mod loan;
 pub mod credit;
+pub mod funder;
 
 /// The database's migrations, embedded; tests and the program share them.
 pub static MIGRATOR: sqlx::migrate::Migrator = sqlx::migrate!();

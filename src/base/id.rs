@@ -15,8 +15,8 @@ pub struct IdError {
     pub found: String,
 }
 
-/// A new UUIDv7 for the instant `now`; the random part is the operating system's.
-fn mint(now: DateTime<Utc>) -> Uuid {
+/// A new UUIDv7 for the instant `now`; the random part is the operating system's. For rows without an id type of their own.
+pub fn mint(now: DateTime<Utc>) -> Uuid {
     let seconds = u64::try_from(now.timestamp()).unwrap_or(0);
     Uuid::new_v7(Timestamp::from_unix(NoContext, seconds, now.timestamp_subsec_nanos()))
 }

@@ -1,4 +1,5 @@
 //! Every integration test, in one binary.
 
 mod golden;
+mod house;
 mod feature;

@@ -1,3 +1,4 @@
 //! One module per feature.
 
 mod base;
+mod funder;

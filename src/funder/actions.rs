@@ -1,0 +1,154 @@
+//! Use cases of a funder: open it, move money in and out of its reserve, set the reserve's terms.
+
+use sqlx::PgConnection;
+
+use super::posting::{self, Movement};
+use super::reserve::{Occasion, REFERENCE_CHARS_MAX, Reserve, ReserveEntryKind, ReserveRefusal};
+use super::store::{self, Funder};
+use crate::app::App;
+use crate::base::Fen;
+use crate::base::id::{FunderId, mint};
+use crate::business_day;
+use crate::error::{Fault, Outcome, Refusal, Step};
+use crate::ledger;
+
+/// Why a funder is not opened.
+#[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
+pub enum OpenFunderRefusal {
+    #[error("a funder's code has 2 to 32 of a-z, 0-9 and -")]
+    CodeMalformed,
+    #[error("the code {code} belongs to {name}")]
+    CodeTaken { code: String, name: String },
+    #[error("a funder has a name")]
+    NameMissing,
+}
+
+impl Refusal for OpenFunderRefusal {
+    fn code(&self) -> &'static str {
+        match self {
+            OpenFunderRefusal::CodeMalformed => "funder_code_malformed",
+            OpenFunderRefusal::CodeTaken { .. } => "funder_code_taken",
+            OpenFunderRefusal::NameMissing => "funder_name_missing",
+        }
+    }
+}
+
+/// Opens a funder with an empty reserve; the same code and name again gives the same funder.
+pub async fn open_funder(app: &App, code: &str, name: &str) -> Outcome<FunderId, OpenFunderRefusal> {
+    if !is_code(code) {
+        return Err(Fault::Refused(OpenFunderRefusal::CodeMalformed));
+    }
+    if name.trim().is_empty() {
+        return Err(Fault::Refused(OpenFunderRefusal::NameMissing));
+    }
+    let now = app.clock.now();
+    let funder = Funder { funder_id: FunderId::mint(now), code: code.to_owned(), name: name.trim().to_owned() };
+    let mut transaction = app.pool.begin().await?;
+    if store::insert_funder(&mut transaction, &funder, now).await? {
+        transaction.commit().await?;
+        return Ok(funder.funder_id);
+    }
+    let existing = store::find_funder_by_code(&mut transaction, code).await?.ok_or(sqlx::Error::RowNotFound)?;
+    if existing.name == funder.name {
+        Ok(existing.funder_id)
+    } else {
+        Err(Fault::Refused(OpenFunderRefusal::CodeTaken { code: existing.code, name: existing.name }))
+    }
+}
+
+fn is_code(code: &str) -> bool {
+    (2..=32).contains(&code.len()) && code.bytes().all(|b| b.is_ascii_lowercase() || b.is_ascii_digit() || b == b'-')
+}
+
+/// Money between a funder's bank and its reserve, as the bank names it.
+#[derive(Clone, Debug)]
+pub struct BankMovement {
+    pub funder_id: FunderId,
+    pub amount: Fen,
+    /// The bank's reference: booked once for each kind of movement.
+    pub reference: String,
+}
+
+/// Books a deposit that arrived. The same reference and amount again changes nothing.
+pub async fn deposit(app: &App, movement: BankMovement) -> Outcome<Step, ReserveRefusal> {
+    book(app, movement, Direction::In).await
+}
+
+/// Books a withdrawal: money that goes back to the funder, never out of an advance.
+pub async fn withdraw(app: &App, movement: BankMovement) -> Outcome<Step, ReserveRefusal> {
+    book(app, movement, Direction::Out).await
+}
+
+#[derive(Clone, Copy)]
+enum Direction {
+    In,
+    Out,
+}
+
+impl Direction {
+    fn entry_kind(self) -> ReserveEntryKind {
+        match self {
+            Direction::In => ReserveEntryKind::Deposit,
+            Direction::Out => ReserveEntryKind::Withdrawal,
+        }
+    }
+}
+
+async fn book(app: &App, movement: BankMovement, direction: Direction) -> Outcome<Step, ReserveRefusal> {
+    let BankMovement { funder_id, amount, reference } = movement;
+    let reference = reference.trim();
+    if reference.is_empty() || reference.chars().count() > REFERENCE_CHARS_MAX {
+        return Err(Fault::Refused(ReserveRefusal::ReferenceMalformed));
+    }
+    let now = app.clock.now();
+    let mut transaction = app.pool.begin().await?;
+    let today = business_day::store::hold_today(&mut transaction).await?;
+    let mut reserve = lock_known_reserve(&mut transaction, funder_id).await?;
+    if let Some(booked) =
+        store::find_booked_amount(&mut transaction, funder_id, direction.entry_kind(), reference).await?
+    {
+        if booked == amount {
+            return Ok(Step::AlreadyApplied);
+        }
+        let reference = reference.to_owned();
+        return Err(Fault::Refused(ReserveRefusal::ReferenceBookedWithOtherAmount { reference, booked }));
+    }
+    let occasion = Occasion { source: reference.to_owned(), business_day: today, occurred_at: now };
+    let posted = Movement { funder_id, movement_id: mint(now), amount, business_day: today, at: now };
+    let (entry, posting) = match direction {
+        Direction::In => (reserve.deposit(amount, occasion), posting::deposit(posted)),
+        Direction::Out => (reserve.withdraw(amount, occasion), posting::withdrawal(posted)),
+    };
+    store::save_reserve(&mut transaction, &reserve, &[entry.map_err(Fault::Refused)?]).await?;
+    ledger::store::insert_postings(&mut transaction, &[posting]).await?;
+    transaction.commit().await?;
+    Ok(Step::Applied)
+}
+
+/// How far a reserve may go below zero, and when its funder is warned.
+#[derive(Clone, Copy, Debug)]
+pub struct ReserveTerms {
+    pub advance_limit: Fen,
+    pub low_water: Fen,
+}
+
+/// Sets advance limit and low-water mark; a limit below the advance in use is refused.
+pub async fn set_reserve_terms(app: &App, funder_id: FunderId, terms: ReserveTerms) -> Outcome<Step, ReserveRefusal> {
+    let mut transaction = app.pool.begin().await?;
+    let mut reserve = lock_known_reserve(&mut transaction, funder_id).await?;
+    if (reserve.advance_limit, reserve.low_water) == (terms.advance_limit, terms.low_water) {
+        return Ok(Step::AlreadyApplied);
+    }
+    reserve.set_terms(terms.advance_limit, terms.low_water).map_err(Fault::Refused)?;
+    store::save_reserve(&mut transaction, &reserve, &[]).await?;
+    transaction.commit().await?;
+    Ok(Step::Applied)
+}
+
+async fn lock_known_reserve(connection: &mut PgConnection, funder_id: FunderId) -> Outcome<Reserve, ReserveRefusal> {
+    match store::lock_reserve(connection, funder_id).await {
+        Ok(reserve) => Ok(reserve),
+        Err(sqlx::Error::RowNotFound) => Err(Fault::Refused(ReserveRefusal::UnknownFunder)),
+        Err(failure) => Err(failure.into()),
+    }
+}

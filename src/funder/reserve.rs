@@ -1,0 +1,331 @@
+//! The reserve (备付金): what a funder has prefunded, what purchases hold of it, and how far an advance reaches.
+
+use chrono::{DateTime, Utc};
+
+use crate::base::id::FunderId;
+use crate::base::{BusinessDay, Fen};
+use crate::error::Refusal;
+
+/// One funder's reserve as it stands inside the transaction that locked it.
+///
+/// Invariant: `available = deposited − withdrawn − held − paid_out + returned`, and `available ≥ −advance_limit`.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Reserve {
+    pub funder_id: FunderId,
+    pub available: Fen,
+    /// Authorised purchases that are not cleared yet.
+    pub held: Fen,
+    pub deposited: Fen,
+    pub withdrawn: Fen,
+    /// Cleared to merchants, gross.
+    pub paid_out: Fen,
+    /// Principal that came back by refunds.
+    pub returned: Fen,
+    /// How far below zero purchases may take `available` (垫付).
+    pub advance_limit: Fen,
+    pub low_water: Fen,
+    pub low_water_noticed_on: Option<BusinessDay>,
+    /// The day on which `available` fell below zero; `None` while it stands at zero or above.
+    pub advance_since: Option<BusinessDay>,
+    /// The advance was not repaid when it was due; nothing may be held until it is.
+    pub advance_overdue: bool,
+    pub last_entry_no: i64,
+}
+
+/// One row of the reserve's journal.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct ReserveEntry {
+    pub entry_no: i64,
+    pub kind: ReserveEntryKind,
+    pub amount: Fen,
+    pub available_after: Fen,
+    pub held_after: Fen,
+    pub source: String,
+    pub business_day: BusinessDay,
+    pub occurred_at: DateTime<Utc>,
+}
+
+#[derive(Clone, Copy, Debug, PartialEq, Eq, sqlx::Type)]
+#[sqlx(type_name = "text", rename_all = "snake_case")]
+pub enum ReserveEntryKind {
+    Deposit,
+    Withdrawal,
+    Hold,
+    Release,
+    Clearing,
+    Refund,
+}
+
+/// Why a reserve does not move.
+#[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
+pub enum ReserveRefusal {
+    #[error("an amount is a whole number of fen from 1 to {}", Fen::MAX.get())]
+    AmountOutOfBounds,
+    #[error("the funder's reserve cannot carry this purchase")]
+    ReserveExhausted,
+    #[error("the funder's advance is overdue; nothing is lent until it is repaid")]
+    AdvanceOverdue,
+    #[error("only {available} yuan are free to withdraw")]
+    NotAvailable { available: Fen },
+    #[error("bank reference {reference} was booked before with {booked} yuan")]
+    ReferenceBookedWithOtherAmount { reference: String, booked: Fen },
+    #[error("a bank reference has 1 to {REFERENCE_CHARS_MAX} characters")]
+    ReferenceMalformed,
+    #[error("an advance limit is not negative and not below the {used} yuan of advance in use")]
+    AdvanceLimitBelowUse { used: Fen },
+    #[error("a low-water mark is not negative")]
+    LowWaterNegative,
+    #[error("there is no such funder")]
+    UnknownFunder,
+}
+
+/// Long enough for every bank's reference, short enough for an index.
+pub const REFERENCE_CHARS_MAX: usize = 128;
+
+impl Refusal for ReserveRefusal {
+    fn code(&self) -> &'static str {
+        match self {
+            ReserveRefusal::AmountOutOfBounds => "amount_out_of_bounds",
+            ReserveRefusal::ReserveExhausted => "reserve_exhausted",
+            ReserveRefusal::AdvanceOverdue => "advance_overdue",
+            ReserveRefusal::NotAvailable { .. } => "reserve_not_available",
+            ReserveRefusal::ReferenceBookedWithOtherAmount { .. } => "reference_booked_with_other_amount",
+            ReserveRefusal::ReferenceMalformed => "reference_malformed",
+            ReserveRefusal::AdvanceLimitBelowUse { .. } => "advance_limit_below_use",
+            ReserveRefusal::LowWaterNegative => "low_water_negative",
+            ReserveRefusal::UnknownFunder => "unknown_funder",
+        }
+    }
+}
+
+/// What a journal row says beside its amounts.
+#[derive(Clone, Debug)]
+pub struct Occasion {
+    /// The bank reference, the purchase voided, the refund, the closed day, or a batch's first purchase.
+    pub source: String,
+    pub business_day: BusinessDay,
+    pub occurred_at: DateTime<Utc>,
+}
+
+impl Reserve {
+    /// What purchases may still hold: available and, unless it is overdue, the rest of the advance.
+    pub fn usable(&self) -> Fen {
+        if self.advance_overdue { Fen::ZERO } else { (self.available + self.advance_limit).or_zero() }
+    }
+
+    /// Sets `amount` aside for one purchase of `day`. Changes nothing when it refuses. A batch holds each of its
+    /// purchases and then writes one journal row with [`Reserve::record`].
+    pub fn hold(&mut self, amount: Fen, day: BusinessDay) -> Result<(), ReserveRefusal> {
+        check_amount(amount)?;
+        if self.advance_overdue {
+            return Err(ReserveRefusal::AdvanceOverdue);
+        }
+        if amount > self.usable() {
+            return Err(ReserveRefusal::ReserveExhausted);
+        }
+        self.held += amount;
+        self.move_available(-amount, day);
+        Ok(())
+    }
+
+    /// Frees what a voided purchase held.
+    pub fn release(&mut self, amount: Fen, occasion: Occasion) -> ReserveEntry {
+        self.held = take_from(self.held, amount);
+        self.move_available(amount, occasion.business_day);
+        self.record(ReserveEntryKind::Release, amount, occasion)
+    }
+
+    /// Turns what a day's purchases held into money paid out to merchants.
+    pub fn clear(&mut self, amount: Fen, occasion: Occasion) -> ReserveEntry {
+        self.held = take_from(self.held, amount);
+        self.paid_out += amount;
+        self.record(ReserveEntryKind::Clearing, amount, occasion)
+    }
+
+    /// Takes back the principal that fell by a refund.
+    pub fn take_back(&mut self, amount: Fen, occasion: Occasion) -> ReserveEntry {
+        self.returned += amount;
+        self.move_available(amount, occasion.business_day);
+        self.record(ReserveEntryKind::Refund, amount, occasion)
+    }
+
+    pub fn deposit(&mut self, amount: Fen, occasion: Occasion) -> Result<ReserveEntry, ReserveRefusal> {
+        check_amount(amount)?;
+        self.deposited += amount;
+        self.move_available(amount, occasion.business_day);
+        Ok(self.record(ReserveEntryKind::Deposit, amount, occasion))
+    }
+
+    /// Gives money back to the funder; never out of an advance.
+    pub fn withdraw(&mut self, amount: Fen, occasion: Occasion) -> Result<ReserveEntry, ReserveRefusal> {
+        check_amount(amount)?;
+        if amount > self.available {
+            return Err(ReserveRefusal::NotAvailable { available: self.available.or_zero() });
+        }
+        self.withdrawn += amount;
+        self.move_available(-amount, occasion.business_day);
+        Ok(self.record(ReserveEntryKind::Withdrawal, amount, occasion))
+    }
+
+    pub fn set_terms(&mut self, advance_limit: Fen, low_water: Fen) -> Result<(), ReserveRefusal> {
+        let used = (-self.available).or_zero();
+        if advance_limit < used || advance_limit > Fen::MAX {
+            return Err(ReserveRefusal::AdvanceLimitBelowUse { used });
+        }
+        if low_water.is_negative() {
+            return Err(ReserveRefusal::LowWaterNegative);
+        }
+        self.advance_limit = advance_limit;
+        self.low_water = low_water;
+        Ok(())
+    }
+
+    /// Marks the advance overdue at the close of `day`, if it was due then. `due_on` is the working day after
+    /// `advance_since`. True when this close is the first to find it so.
+    pub fn age_advance(&mut self, due_on: BusinessDay, day: BusinessDay) -> bool {
+        let newly_overdue = self.advance_since.is_some() && !self.advance_overdue && day >= due_on;
+        self.advance_overdue |= newly_overdue;
+        newly_overdue
+    }
+
+    /// Whether the funder is to be told on `today` that available is below the mark: once for each crossing, and
+    /// once on each further day that it stays there. Remembers that it was told.
+    pub fn note_low_water(&mut self, today: BusinessDay) -> bool {
+        if self.available >= self.low_water {
+            self.low_water_noticed_on = None;
+            return false;
+        }
+        let told_today = self.low_water_noticed_on == Some(today);
+        self.low_water_noticed_on = Some(today);
+        !told_today
+    }
+
+    /// The journal row for a change that the amounts already show.
+    pub fn record(&mut self, kind: ReserveEntryKind, amount: Fen, occasion: Occasion) -> ReserveEntry {
+        self.last_entry_no += 1;
+        ReserveEntry {
+            entry_no: self.last_entry_no,
+            kind,
+            amount,
+            available_after: self.available,
+            held_after: self.held,
+            source: occasion.source,
+            business_day: occasion.business_day,
+            occurred_at: occasion.occurred_at,
+        }
+    }
+
+    fn move_available(&mut self, change: Fen, day: BusinessDay) {
+        self.available += change;
+        if self.available.is_negative() {
+            self.advance_since.get_or_insert(day);
+        } else {
+            // Back at zero, the advance is repaid: it is no longer overdue, and the next one has its own day.
+            self.advance_since = None;
+            self.advance_overdue = false;
+        }
+    }
+}
+
+fn check_amount(amount: Fen) -> Result<(), ReserveRefusal> {
+    if amount.is_positive() && amount <= Fen::MAX { Ok(()) } else { Err(ReserveRefusal::AmountOutOfBounds) }
+}
+
+/// # Panics
+/// If more is taken than is held: only an authorised purchase is voided or cleared, and once.
+fn take_from(held: Fen, amount: Fen) -> Fen {
+    assert!(amount <= held, "a reserve never gives up more than it holds");
+    held - amount
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn day(text: &str) -> BusinessDay {
+        text.parse().unwrap()
+    }
+
+    fn on(text: &str) -> Occasion {
+        Occasion { source: "ref".into(), business_day: day(text), occurred_at: DateTime::UNIX_EPOCH }
+    }
+
+    fn reserve(available: i64, advance_limit: i64) -> Reserve {
+        Reserve {
+            funder_id: FunderId::from_uuid(uuid::Uuid::nil()),
+            available: Fen::new(available),
+            held: Fen::ZERO,
+            deposited: Fen::new(available),
+            withdrawn: Fen::ZERO,
+            paid_out: Fen::ZERO,
+            returned: Fen::ZERO,
+            advance_limit: Fen::new(advance_limit),
+            low_water: Fen::ZERO,
+            low_water_noticed_on: None,
+            advance_since: None,
+            advance_overdue: false,
+            last_entry_no: 0,
+        }
+    }
+
+    #[test]
+    fn a_reserve_holds_up_to_its_last_fen_and_no_further() {
+        let mut reserve = reserve(100, 0);
+        assert_eq!(reserve.hold(Fen::new(101), day("2026-03-02")), Err(ReserveRefusal::ReserveExhausted));
+        assert_eq!(reserve.hold(Fen::new(100), day("2026-03-02")), Ok(()));
+        assert_eq!(reserve.hold(Fen::new(1), day("2026-03-02")), Err(ReserveRefusal::ReserveExhausted));
+        assert_eq!((reserve.available, reserve.held), (Fen::ZERO, Fen::new(100)));
+    }
+
+    #[test]
+    fn an_advance_reaches_below_zero_and_ends_when_repaid() {
+        let mut reserve = reserve(100, 50);
+        reserve.hold(Fen::new(150), day("2026-03-02")).unwrap();
+        assert_eq!(reserve.advance_since, Some(day("2026-03-02")));
+        assert!(!reserve.age_advance(day("2026-03-03"), day("2026-03-02")));
+        assert!(reserve.age_advance(day("2026-03-03"), day("2026-03-03")));
+        assert!(!reserve.age_advance(day("2026-03-03"), day("2026-03-04")), "an overdue advance is noticed once");
+        assert_eq!(reserve.hold(Fen::new(1), day("2026-03-04")), Err(ReserveRefusal::AdvanceOverdue));
+        reserve.deposit(Fen::new(50), on("2026-03-04")).unwrap();
+        assert_eq!((reserve.advance_since, reserve.advance_overdue), (None, false));
+        reserve.hold(Fen::new(1), day("2026-03-04")).unwrap();
+        assert_eq!(reserve.advance_since, Some(day("2026-03-04")));
+    }
+
+    #[test]
+    fn a_withdrawal_never_draws_on_the_advance() {
+        let mut reserve = reserve(100, 50);
+        let refusal = reserve.withdraw(Fen::new(101), on("2026-03-02"));
+        assert_eq!(refusal, Err(ReserveRefusal::NotAvailable { available: Fen::new(100) }));
+        assert!(reserve.withdraw(Fen::new(100), on("2026-03-02")).is_ok());
+    }
+
+    #[test]
+    fn low_water_is_told_once_for_each_crossing_and_day() {
+        let mut reserve = reserve(100, 0);
+        reserve.set_terms(Fen::ZERO, Fen::new(60)).unwrap();
+        assert!(!reserve.note_low_water(day("2026-03-02")));
+        reserve.hold(Fen::new(41), day("2026-03-02")).unwrap();
+        assert!(reserve.note_low_water(day("2026-03-02")));
+        assert!(!reserve.note_low_water(day("2026-03-02")));
+        assert!(reserve.note_low_water(day("2026-03-03")));
+        reserve.deposit(Fen::new(41), on("2026-03-03")).unwrap();
+        assert!(!reserve.note_low_water(day("2026-03-03")));
+        reserve.hold(Fen::new(41), day("2026-03-03")).unwrap();
+        assert!(reserve.note_low_water(day("2026-03-03")), "a second crossing is told again");
+    }
+
+    #[test]
+    fn the_balance_always_adds_up() {
+        let mut reserve = reserve(0, 500);
+        reserve.deposit(Fen::new(1000), on("2026-03-02")).unwrap();
+        reserve.hold(Fen::new(700), day("2026-03-02")).unwrap();
+        reserve.release(Fen::new(100), on("2026-03-02"));
+        reserve.clear(Fen::new(600), on("2026-03-02"));
+        reserve.take_back(Fen::new(40), on("2026-03-03"));
+        reserve.withdraw(Fen::new(440), on("2026-03-03")).unwrap();
+        let sum = reserve.deposited - reserve.withdrawn - reserve.held - reserve.paid_out + reserve.returned;
+        assert_eq!((reserve.available, sum), (Fen::ZERO, Fen::ZERO));
+        assert_eq!(reserve.last_entry_no, 5);
+    }
+}

@@ -1,0 +1,164 @@
+//! SQL of funders and their reserves.
+
+use chrono::{DateTime, Utc};
+use sqlx::PgConnection;
+
+use super::reserve::{Reserve, ReserveEntry, ReserveEntryKind};
+use crate::base::id::FunderId;
+use crate::base::{BusinessDay, Fen};
+
+/// A funder as others name it.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Funder {
+    pub funder_id: FunderId,
+    /// Stable, `a-z0-9-`; products name their funder by it.
+    pub code: String,
+    pub name: String,
+}
+
+/// Writes the funder unless its code is taken; true when it was written.
+pub async fn insert_funder(
+    connection: &mut PgConnection,
+    funder: &Funder,
+    created_at: DateTime<Utc>,
+) -> sqlx::Result<bool> {
+    let done = sqlx::query!(
+        "with opened as (
+             insert into funder (funder_id, code, name, created_at) values ($1, $2, $3, $4)
+             on conflict (code) do nothing
+             returning funder_id)
+         insert into reserve (funder_id) select funder_id from opened",
+        funder.funder_id.uuid(),
+        funder.code,
+        funder.name,
+        created_at,
+    )
+    .execute(connection)
+    .await?;
+    Ok(done.rows_affected() == 1)
+}
+
+pub async fn find_funder_by_code(connection: &mut PgConnection, code: &str) -> sqlx::Result<Option<Funder>> {
+    sqlx::query_as!(
+        Funder,
+        r#"select funder_id as "funder_id: FunderId", code, name from funder where code = $1"#,
+        code
+    )
+    .fetch_optional(connection)
+    .await
+}
+
+pub async fn load_funders(connection: &mut PgConnection) -> sqlx::Result<Vec<Funder>> {
+    sqlx::query_as!(Funder, r#"select funder_id as "funder_id: FunderId", code, name from funder order by code"#)
+        .fetch_all(connection)
+        .await
+}
+
+/// The reserve, locked until the transaction ends. Locked last of all, in funder order where several are needed.
+///
+/// # Errors
+/// `RowNotFound` when there is no such funder.
+pub async fn lock_reserve(connection: &mut PgConnection, funder_id: FunderId) -> sqlx::Result<Reserve> {
+    sqlx::query_as!(
+        Reserve,
+        r#"select funder_id as "funder_id: FunderId", available_fen as "available: Fen", held_fen as "held: Fen",
+                  deposited_fen as "deposited: Fen", withdrawn_fen as "withdrawn: Fen",
+                  paid_out_fen as "paid_out: Fen", returned_fen as "returned: Fen",
+                  advance_limit_fen as "advance_limit: Fen", low_water_fen as "low_water: Fen",
+                  low_water_noticed_on as "low_water_noticed_on: BusinessDay",
+                  advance_since as "advance_since: BusinessDay", advance_overdue, last_entry_no
+           from reserve where funder_id = $1 for no key update"#,
+        funder_id.uuid()
+    )
+    .fetch_one(connection)
+    .await
+}
+
+/// The reserve as last committed, for readers that decide nothing.
+pub async fn find_reserve(connection: &mut PgConnection, funder_id: FunderId) -> sqlx::Result<Option<Reserve>> {
+    sqlx::query_as!(
+        Reserve,
+        r#"select funder_id as "funder_id: FunderId", available_fen as "available: Fen", held_fen as "held: Fen",
+                  deposited_fen as "deposited: Fen", withdrawn_fen as "withdrawn: Fen",
+                  paid_out_fen as "paid_out: Fen", returned_fen as "returned: Fen",
+                  advance_limit_fen as "advance_limit: Fen", low_water_fen as "low_water: Fen",
+                  low_water_noticed_on as "low_water_noticed_on: BusinessDay",
+                  advance_since as "advance_since: BusinessDay", advance_overdue, last_entry_no
+           from reserve where funder_id = $1"#,
+        funder_id.uuid()
+    )
+    .fetch_optional(connection)
+    .await
+}
+
+/// Writes back a reserve that this transaction locked, with its new journal rows, in one round trip.
+pub async fn save_reserve(
+    connection: &mut PgConnection,
+    reserve: &Reserve,
+    entries: &[ReserveEntry],
+) -> sqlx::Result<()> {
+    let entry_no: Vec<i64> = entries.iter().map(|entry| entry.entry_no).collect();
+    let kind: Vec<ReserveEntryKind> = entries.iter().map(|entry| entry.kind).collect();
+    let amount: Vec<i64> = entries.iter().map(|entry| entry.amount.get()).collect();
+    let available: Vec<i64> = entries.iter().map(|entry| entry.available_after.get()).collect();
+    let held: Vec<i64> = entries.iter().map(|entry| entry.held_after.get()).collect();
+    let source: Vec<&str> = entries.iter().map(|entry| entry.source.as_str()).collect();
+    let day: Vec<chrono::NaiveDate> = entries.iter().map(|entry| entry.business_day.date()).collect();
+    let occurred_at: Vec<DateTime<Utc>> = entries.iter().map(|entry| entry.occurred_at).collect();
+    sqlx::query!(
+        "with saved as (
+             update reserve set available_fen = $2, held_fen = $3, deposited_fen = $4, withdrawn_fen = $5,
+                    paid_out_fen = $6, returned_fen = $7, advance_limit_fen = $8, low_water_fen = $9,
+                    low_water_noticed_on = $10, advance_since = $11, advance_overdue = $12, last_entry_no = $13
+             where funder_id = $1
+             returning funder_id)
+         insert into reserve_entry (funder_id, entry_no, kind, amount_fen, available_after_fen, held_after_fen,
+                                    source, business_day, occurred_at)
+         select saved.funder_id, e.entry_no, e.kind, e.amount, e.available, e.held, e.source, e.day, e.at
+         from saved, unnest($14::bigint[], $15::text[], $16::bigint[], $17::bigint[], $18::bigint[], $19::text[],
+                            $20::date[], $21::timestamptz[])
+                     as e(entry_no, kind, amount, available, held, source, day, at)",
+        reserve.funder_id.uuid(),
+        reserve.available.get(),
+        reserve.held.get(),
+        reserve.deposited.get(),
+        reserve.withdrawn.get(),
+        reserve.paid_out.get(),
+        reserve.returned.get(),
+        reserve.advance_limit.get(),
+        reserve.low_water.get(),
+        reserve.low_water_noticed_on as Option<BusinessDay>,
+        reserve.advance_since as Option<BusinessDay>,
+        reserve.advance_overdue,
+        reserve.last_entry_no,
+        &entry_no,
+        &kind as &[ReserveEntryKind],
+        &amount,
+        &available,
+        &held,
+        &source as &[&str],
+        &day,
+        &occurred_at,
+    )
+    .execute(connection)
+    .await?;
+    Ok(())
+}
+
+/// What a bank reference was booked with before, as this kind of movement.
+pub async fn find_booked_amount(
+    connection: &mut PgConnection,
+    funder_id: FunderId,
+    kind: ReserveEntryKind,
+    reference: &str,
+) -> sqlx::Result<Option<Fen>> {
+    sqlx::query_scalar!(
+        r#"select amount_fen as "amount: Fen" from reserve_entry
+           where funder_id = $1 and kind = $2 and kind in ('deposit', 'withdrawal') and source = $3"#,
+        funder_id.uuid(),
+        kind as ReserveEntryKind,
+        reference,
+    )
+    .fetch_optional(connection)
+    .await
+}

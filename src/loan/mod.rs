@@ -5,7 +5,10 @@ pub mod close;
 pub mod model;
 pub mod reduction;
 pub mod schedule;
+pub mod level_payment;
+pub mod price;
 pub mod store;
 
 pub use model::{Loan, LoanStatus};
-pub use schedule::{Installment, Schedule};
+pub use price::Price;
+pub use schedule::{DueDates, Installment, Schedule, ScheduleError, ScheduleRequest};

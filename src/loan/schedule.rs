@@ -1,7 +1,15 @@
-//! Schedules: which amounts fall due when. Pure arithmetic on whole fen.
+//! Schedules: which amounts fall due when. Pure arithmetic on whole fen, exact to the last one.
 
+use chrono::Datelike;
+
+use crate::base::day::MonthDay;
 use crate::base::{BusinessDay, Fen, Rate};
 use crate::product::terms::{DayCount, Level, Method};
+
+use super::level_payment::level_payment;
+
+/// More periods than any product sells (60), enough for every published schedule that we are compared with.
+pub const PERIODS_MAX: u16 = 600;
 
 /// A full schedule: period k stands at index k − 1.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -32,9 +40,186 @@ pub struct ScheduleRequest {
     pub annual_rate: Rate,
     /// Of the principal, per period; used by `flat_fee` alone and added to any other method when not zero.
     pub fee_rate_per_period: Rate,
+    /// The first so many periods carry no interest and no fee; their principal falls as in any other period.
+    pub free_periods: u16,
     pub start_on: BusinessDay,
-    /// Period 1 falls due here and period k so many months later, clamped; without it, k months after the start.
-    pub first_due_on: Option<BusinessDay>,
+    pub due: DueDates,
+}
+
+/// When the periods fall due.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum DueDates {
+    /// Period k falls due k months after the start, clamped to the month's end.
+    FromStart,
+    /// Period 1 falls due on `first`, and period k on `day` of the month k − 1 months later, clamped.
+    From { first: BusinessDay, day: MonthDay },
+}
+
+/// Why no schedule can be computed.
+#[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
+pub enum ScheduleError {
+    #[error("the principal must be from 1 to {max} fen, found {0}", max = Fen::MAX.get())]
+    Principal(i64),
+    #[error("the number of periods must be from 1 to {PERIODS_MAX}, found {0}")]
+    Periods(u16),
+    #[error("{free} free periods are more than the {periods} periods of the schedule")]
+    FreePeriods { free: u16, periods: u16 },
+    #[error("the first due date {first} must be after the start {start}")]
+    FirstDue { first: BusinessDay, start: BusinessDay },
+    #[error("a date of the schedule lies beyond the year {0}")]
+    Year(i32),
+}
+
+/// Dates beyond this year are a mistake in the input, and chrono's calendar ends somewhere after it.
+const YEAR_MAX: i32 = 2200;
+
+/// Computes a schedule. Sums to the principal; no part of a row is ever negative.
+///
+/// The rules are those of `golden/README.md`: interest = balance × rate, multiplied first, divided once, rounded
+/// half-up; the last period takes what is left of the principal; no period takes more than what remains.
+pub fn build(request: &ScheduleRequest) -> Result<Schedule, ScheduleError> {
+    check(request)?;
+    let mut installments: Vec<Installment> = (0..request.periods)
+        .map(|index| Installment {
+            due_on: request.due_on(index),
+            principal: Fen::ZERO,
+            interest: Fen::ZERO,
+            fee: Fen::ZERO,
+        })
+        .collect();
+    match request.method {
+        Method::EqualInstallment => fill_equal_installment(request, &mut installments),
+        Method::EqualPrincipal => {
+            fill_equal_principal(request, &mut installments);
+            fill_interest(request, &mut installments);
+        }
+        Method::FlatFee | Method::InterestFree => fill_equal_principal(request, &mut installments),
+        Method::InterestFirst => {
+            let last = installments.last_mut().expect("a schedule has at least one period");
+            last.principal = request.principal;
+            fill_interest(request, &mut installments);
+        }
+    }
+    fill_fee(request, &mut installments);
+    Ok(Schedule { installments })
+}
+
+fn check(request: &ScheduleRequest) -> Result<(), ScheduleError> {
+    if !request.principal.is_positive() || request.principal > Fen::MAX {
+        return Err(ScheduleError::Principal(request.principal.get()));
+    }
+    if request.periods == 0 || request.periods > PERIODS_MAX {
+        return Err(ScheduleError::Periods(request.periods));
+    }
+    if request.free_periods > request.periods {
+        return Err(ScheduleError::FreePeriods { free: request.free_periods, periods: request.periods });
+    }
+    let start = request.start_on;
+    let first = match request.due {
+        DueDates::FromStart => start,
+        DueDates::From { first, .. } if first <= start => return Err(ScheduleError::FirstDue { first, start }),
+        DueDates::From { first, .. } => first,
+    };
+    let years = i32::from(request.periods) / 12 + 1;
+    if first.date().year() + years > YEAR_MAX || start.date().year() < 0 {
+        return Err(ScheduleError::Year(YEAR_MAX));
+    }
+    Ok(())
+}
+
+fn fill_equal_installment(request: &ScheduleRequest, installments: &mut [Installment]) {
+    let periods = request.periods;
+    let payment = request.level_payment();
+    let mut balance = request.principal;
+    for (index, row) in (0u16..).zip(installments.iter_mut()) {
+        row.interest = request.interest(balance, index);
+        // A long first period under `act/*` may owe more interest than the payment: then nothing else is repaid.
+        let part = (payment - row.interest).or_zero().min(balance);
+        row.principal = if index + 1 == periods { balance } else { part };
+        balance -= row.principal;
+    }
+}
+
+/// Principal in equal parts, each rounded; tiny amounts run out early, the last period takes the rest.
+fn fill_equal_principal(request: &ScheduleRequest, installments: &mut [Installment]) {
+    let part = request.principal.share(1, i64::from(request.periods));
+    spread(request.principal, part, installments.iter_mut().map(|row| &mut row.principal));
+}
+
+fn fill_interest(request: &ScheduleRequest, installments: &mut [Installment]) {
+    let mut balance = request.principal;
+    for (index, row) in (0u16..).zip(installments.iter_mut()) {
+        row.interest = request.interest(balance, index);
+        balance -= row.principal;
+    }
+}
+
+/// The fee of each charged period, rounded; their total is rounded once and the last period absorbs the difference.
+fn fill_fee(request: &ScheduleRequest, installments: &mut [Installment]) {
+    if request.fee_rate_per_period.is_zero() {
+        return;
+    }
+    let charged = i64::from(request.periods - request.free_periods);
+    let part = request.fee_rate_per_period.of(request.principal, 1, 1);
+    let total = request.fee_rate_per_period.of(request.principal, charged, 1);
+    let rows = installments.iter_mut().skip(usize::from(request.free_periods));
+    spread(total, part, rows.map(|row| &mut row.fee));
+}
+
+/// Gives each of `rows` one `part`, never more than what remains, and the last one what is left.
+fn spread<'a>(total: Fen, part: Fen, rows: impl Iterator<Item = &'a mut Fen>) {
+    let mut rest = total;
+    let mut rows = rows.peekable();
+    while let Some(row) = rows.next() {
+        *row = if rows.peek().is_none() { rest } else { part.min(rest) };
+        rest -= *row;
+    }
+}
+
+impl ScheduleRequest {
+    /// The due date of the period at `index`.
+    pub fn due_on(&self, index: u16) -> BusinessDay {
+        match self.due {
+            DueDates::FromStart => self.start_on.plus_months(u32::from(index) + 1),
+            DueDates::From { first, .. } if index == 0 => first,
+            DueDates::From { first, day } => day.months_after(first, u32::from(index)),
+        }
+    }
+
+    /// Days of the period at `index`: from the due date before it, or the start, to its own.
+    pub fn days(&self, index: u16) -> i64 {
+        let from = if index == 0 { self.start_on } else { self.due_on(index - 1) };
+        self.due_on(index).days_since(from)
+    }
+
+    /// The payment of each period of an `equal_installment` schedule.
+    pub fn level_payment(&self) -> Fen {
+        let (mantissa, scale) = self.annual_rate.exact();
+        let (multiplier, divisor) = match (self.day_count, self.level) {
+            (DayCount::Monthly, _) | (_, Level::Monthly) => (None, 12),
+            (DayCount::Act360, Level::Actual) => (Some(()), 360),
+            (DayCount::Act365, Level::Actual) => (Some(()), 365),
+        };
+        let rates = (0..self.periods).map(|index| match multiplier {
+            _ if index < self.free_periods => 0,
+            None => mantissa.unsigned_abs(),
+            Some(()) => mantissa.unsigned_abs() * u128::from(self.days(index).unsigned_abs()),
+        });
+        level_payment(self.principal, rates, scale.unsigned_abs() * divisor)
+    }
+
+    /// Interest on `balance` over the period at `index`.
+    fn interest(&self, balance: Fen, index: u16) -> Fen {
+        if index < self.free_periods || self.annual_rate.is_zero() {
+            return Fen::ZERO;
+        }
+        let (multiplier, divisor) = match self.day_count {
+            DayCount::Monthly => (1, 12),
+            DayCount::Act360 => (self.days(index), 360),
+            DayCount::Act365 => (self.days(index), 365),
+        };
+        self.annual_rate.of(balance, multiplier, divisor)
+    }
 }
 
 impl Installment {

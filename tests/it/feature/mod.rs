@@ -2,3 +2,5 @@
 
 mod base;
 mod funder;
+mod price;
+mod schedule;

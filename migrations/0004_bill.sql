@@ -30,9 +30,10 @@ create table bill_line (
     interest_paid_fen bigint not null default 0,
     fee_paid_fen bigint not null default 0,
     penalty_paid_fen bigint not null default 0,
-    -- Taken off by a refund after billing.
+    -- Taken off after billing: by a refund, or charges that a payoff quoted before the bill was cut does not owe.
     principal_returned_fen bigint not null default 0,
     interest_returned_fen bigint not null default 0,
+    fee_returned_fen bigint not null default 0,
     -- Overdue principal times days, summed up to `fen_days_to`, the last day on which the principal changed. With the
     -- days since, it gives the penalty of the whole span in one rounding; nothing is written while nothing is paid.
     fen_days bigint not null default 0,
@@ -42,7 +43,7 @@ create table bill_line (
         principal_paid_fen >= 0 and interest_paid_fen >= 0 and fee_paid_fen >= 0 and penalty_paid_fen >= 0
         and principal_paid_fen + principal_returned_fen <= principal_fen
         and interest_paid_fen + interest_returned_fen <= interest_fen
-        and fee_paid_fen <= fee_fen)
+        and fee_paid_fen + fee_returned_fen <= fee_fen)
 ) with (fillfactor = 80);
 create index bill_line_due on bill_line (line_id, due_on);
 
@@ -61,12 +62,15 @@ create table withholding (
     partial_allowed boolean not null,
     attempt_no smallint not null,
     status text not null check (status in ('created', 'submitted', 'unknown', 'succeeded', 'failed')),
-    failure text check (failure in ('insufficient_funds', 'card_invalid', 'channel_down', 'refused')),
+    -- `superseded`: never submitted, because the borrower paid first or nothing was owed any more.
+    failure text check (failure in ('insufficient_funds', 'card_invalid', 'channel_down', 'refused', 'superseded')),
     channel_code text,
     channel_reference text,
     collected_fen bigint not null default 0 check (collected_fen >= 0 and collected_fen <= amount_fen),
     business_day date not null,
     created_at timestamptz not null,
+    -- The product's time of day; a later attempt of the day is its own order.
+    submit_at timestamptz not null,
     submitted_at timestamptz,
     -- When the channel is asked again what became of it.
     query_at timestamptz,
@@ -78,7 +82,7 @@ create table withholding (
 ) with (fillfactor = 80);
 -- While one order is pending, nothing else may collect from the line: not a retry, not another channel, not the button.
 create unique index one_pending_collection on withholding (line_id) where status in ('created', 'submitted', 'unknown');
-create index withholding_to_submit on withholding (created_at) where status = 'created';
+create index withholding_to_submit on withholding (submit_at, line_id) where status = 'created';
 create index withholding_to_query on withholding (query_at) where status in ('submitted', 'unknown');
 create index withholding_by_day on withholding using brin (business_day) with (pages_per_range = 8, autosummarize = on);
 

@@ -11,6 +11,9 @@ pub mod product;
 pub mod loan;
 pub mod credit;
 pub mod funder;
+pub mod bill;
+pub mod overdue;
+pub mod repayment;
 
 /// The database's migrations, embedded; tests and the program share them.
 pub static MIGRATOR: sqlx::migrate::Migrator = sqlx::migrate!();

@@ -3,6 +3,7 @@
 pub mod accrual;
 pub mod close;
 pub mod model;
+pub mod payoff;
 pub mod reduction;
 pub mod schedule;
 pub mod level_payment;

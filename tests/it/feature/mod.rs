@@ -4,3 +4,5 @@ mod base;
 mod funder;
 mod price;
 mod schedule;
+mod overdue;
+mod repayment;

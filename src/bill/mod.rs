@@ -1,0 +1,7 @@
+//! Bills: what one line owes on one due day, and the installments in it.
+
+pub mod model;
+pub mod store;
+pub mod close;
+
+pub use model::{BilledInstallment, Parts};

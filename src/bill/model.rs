@@ -1,0 +1,118 @@
+//! The billed installment: what it asked for, what was paid and returned of it, and what it owes on a day.
+
+use std::iter::Sum;
+use std::ops::AddAssign;
+
+use crate::base::id::{LineId, LoanId, ProductId};
+use crate::base::{BusinessDay, Fen, Rate};
+use crate::overdue::{OverdueSpan, PenaltyRule};
+use crate::product::terms::Part;
+
+/// An amount for each part of an installment.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct Parts {
+    pub fee: Fen,
+    pub penalty: Fen,
+    pub interest: Fen,
+    pub principal: Fen,
+}
+
+/// One row of `bill_line` with what its loan says about it.
+#[derive(Clone, Debug, PartialEq)]
+pub struct BilledInstallment {
+    pub line_id: LineId,
+    pub loan_id: LoanId,
+    /// From 1.
+    pub period: i16,
+    /// As billed; penalty is never billed, it runs.
+    pub billed: Parts,
+    pub paid: Parts,
+    /// Taken off by a refund, or by a payoff that was quoted before the bill was cut.
+    pub returned: Parts,
+    pub span: OverdueSpan,
+    /// The version that the loan was made under.
+    pub product_id: ProductId,
+    pub product_version: i32,
+    pub annual_rate: Rate,
+}
+
+impl Parts {
+    pub fn total(&self) -> Fen {
+        self.fee + self.penalty + self.interest + self.principal
+    }
+
+    pub fn is_zero(&self) -> bool {
+        *self == Parts::default()
+    }
+
+    pub fn get(&self, part: Part) -> Fen {
+        match part {
+            Part::Fee => self.fee,
+            Part::Penalty => self.penalty,
+            Part::Interest => self.interest,
+            Part::Principal => self.principal,
+        }
+    }
+
+    pub fn get_mut(&mut self, part: Part) -> &mut Fen {
+        match part {
+            Part::Fee => &mut self.fee,
+            Part::Penalty => &mut self.penalty,
+            Part::Interest => &mut self.interest,
+            Part::Principal => &mut self.principal,
+        }
+    }
+}
+
+impl AddAssign for Parts {
+    fn add_assign(&mut self, other: Parts) {
+        self.fee += other.fee;
+        self.penalty += other.penalty;
+        self.interest += other.interest;
+        self.principal += other.principal;
+    }
+}
+
+impl Sum for Parts {
+    fn sum<I: Iterator<Item = Parts>>(amounts: I) -> Parts {
+        amounts.fold(Parts::default(), |mut sum, parts| {
+            sum += parts;
+            sum
+        })
+    }
+}
+
+impl BilledInstallment {
+    pub fn due_on(&self) -> BusinessDay {
+        self.span.due_on
+    }
+
+    pub fn unpaid_principal(&self) -> Fen {
+        self.billed.principal - self.paid.principal - self.returned.principal
+    }
+
+    /// What it owes on `day`, the penalty that has run until then included.
+    pub fn owed_on(&self, rule: &PenaltyRule, day: BusinessDay) -> Parts {
+        let penalty = self.span.penalty_on(rule, self.unpaid_principal(), day);
+        Parts {
+            fee: self.billed.fee - self.paid.fee - self.returned.fee,
+            penalty: (penalty - self.paid.penalty).or_zero(),
+            interest: self.billed.interest - self.paid.interest - self.returned.interest,
+            principal: self.unpaid_principal(),
+        }
+    }
+
+    /// Takes a payment that counts from `day`; penalty keeps running on the principal that is left.
+    pub fn pay(&mut self, rule: &PenaltyRule, taken: Parts, day: BusinessDay) {
+        if !taken.principal.is_zero() {
+            self.span.principal_changes_on(rule, self.unpaid_principal(), day);
+        }
+        self.paid += taken;
+    }
+
+    /// Lets all that is still unpaid but principal fall, where a payoff was quoted before this was billed.
+    pub fn waive_charges(&mut self) {
+        self.returned.interest = self.billed.interest - self.paid.interest;
+        self.returned.fee = self.billed.fee - self.paid.fee;
+    }
+}

@@ -1,0 +1,238 @@
+//! SQL of bills and their lines.
+
+use chrono::NaiveDate;
+use sqlx::PgConnection;
+use uuid::Uuid;
+
+use super::model::{BilledInstallment, Parts};
+use crate::base::id::{LineId, LoanId, ProductId};
+use crate::base::{AccountRange, BusinessDay, Fen, Rate};
+use crate::overdue::OverdueSpan;
+
+/// The first line of every chunk but the first, where each chunk holds about `chunk_rows` open loans of these days of month.
+pub async fn cut_agenda(
+    connection: &mut PgConnection,
+    statement_days: &[i16],
+    chunk_rows: i64,
+) -> sqlx::Result<Vec<Uuid>> {
+    sqlx::query_scalar!(
+        "select distinct line_id from (
+             select line_id, row_number() over (order by line_id) as position
+             from loan where status = 'open' and statement_day = any($1)) as agenda
+         where position > 1 and (position - 1) % $2 = 0
+         order by line_id",
+        statement_days,
+        chunk_rows.max(1)
+    )
+    .fetch_all(connection)
+    .await
+}
+
+/// Writes the bill lines and bills whose statement is cut on `day`, in one statement; returns the rows written.
+///
+/// Period k is the k-th statement day from the loan's first. A row that asks for nothing is not billed. Bills are made of
+/// the lines that were really inserted, so that a bill is its lines even where a second run or a payoff came first.
+pub async fn cut_statements(
+    connection: &mut PgConnection,
+    day: BusinessDay,
+    statement_days: &[i16],
+    range: AccountRange,
+) -> sqlx::Result<u64> {
+    let written = sqlx::query_scalar!(
+        r#"with due as (
+               select l.line_id, l.loan_id, l.schedule_version,
+                      ((extract(year from $1::date) - extract(year from l.first_statement_on)) * 12
+                       + extract(month from $1::date) - extract(month from l.first_statement_on))::int + 1 as period
+               from loan l
+               where l.status = 'open' and l.statement_day = any($2) and l.line_id between $3 and $4
+                 and l.first_statement_on <= $1 and l.last_statement_on >= $1
+           ), cut as (
+               insert into bill_line (line_id, loan_id, period, due_on, principal_fen, interest_fen, fee_fen)
+               select due.line_id, due.loan_id, due.period, s.due_on[due.period], s.principal_fen[due.period],
+                      s.interest_fen[due.period], s.fee_fen[due.period]
+               from due
+               join schedule s on s.loan_id = due.loan_id and s.line_id = due.line_id and s.version = due.schedule_version
+               where s.principal_fen[due.period] + s.interest_fen[due.period] + s.fee_fen[due.period] > 0
+               order by due.line_id, due.loan_id
+               on conflict do nothing
+               returning line_id, due_on, principal_fen, interest_fen, fee_fen
+           ), billed as (
+               insert into bill (line_id, due_on, statement_on, principal_fen, interest_fen, fee_fen, status)
+               select line_id, due_on, $1, sum(principal_fen), sum(interest_fen), sum(fee_fen), 'open'
+               from cut group by line_id, due_on order by line_id
+               on conflict do nothing
+               returning 1
+           )
+           select (select count(*) from cut) + (select count(*) from billed) as "rows!""#,
+        day.date(),
+        statement_days,
+        range.from,
+        range.to,
+    )
+    .fetch_one(connection)
+    .await?;
+    Ok(written.unsigned_abs())
+}
+
+/// Every installment of the lines' open bills, by line, oldest due first, ready for allocation.
+///
+/// The caller holds the lines' locks where it means to change what it reads.
+pub async fn load_open_installments(
+    connection: &mut PgConnection,
+    line_ids: &[Uuid],
+) -> sqlx::Result<Vec<BilledInstallment>> {
+    let rows = sqlx::query_as!(
+        InstallmentRow,
+        r#"select i.line_id as "line_id: LineId", i.loan_id as "loan_id: LoanId", i.period,
+                  i.due_on as "due_on: BusinessDay", i.principal_fen, i.interest_fen, i.fee_fen, i.principal_paid_fen,
+                  i.interest_paid_fen, i.fee_paid_fen, i.penalty_paid_fen, i.principal_returned_fen,
+                  i.interest_returned_fen, i.fee_returned_fen, i.fen_days, i.fen_days_to as "fen_days_to: BusinessDay",
+                  l.product_id as "product_id: ProductId", l.product_version, l.annual_rate as "annual_rate: Rate"
+           from unnest($1::uuid[]) as wanted(line_id)
+           join bill b on b.line_id = wanted.line_id and b.status = 'open'
+           join bill_line i on i.line_id = b.line_id and i.due_on = b.due_on and i.origin = 'statement'
+           join loan l on l.loan_id = i.loan_id and l.line_id = i.line_id
+           order by i.line_id, i.due_on, i.loan_id, i.period"#,
+        line_ids
+    )
+    .fetch_all(connection)
+    .await?;
+    Ok(rows.into_iter().map(InstallmentRow::into_installment).collect())
+}
+
+/// Saves what payments changed on bill lines.
+pub async fn save_installments(connection: &mut PgConnection, installments: &[&BilledInstallment]) -> sqlx::Result<()> {
+    if installments.is_empty() {
+        return Ok(());
+    }
+    let fen = |get: fn(&BilledInstallment) -> Fen| -> Vec<i64> {
+        installments.iter().map(|installment| get(installment).get()).collect()
+    };
+    sqlx::query!(
+        "update bill_line set principal_paid_fen = p.principal_paid_fen, interest_paid_fen = p.interest_paid_fen,
+                fee_paid_fen = p.fee_paid_fen, penalty_paid_fen = p.penalty_paid_fen,
+                interest_returned_fen = p.interest_returned_fen, fee_returned_fen = p.fee_returned_fen,
+                fen_days = p.fen_days, fen_days_to = p.fen_days_to
+         from unnest($1::uuid[], $2::uuid[], $3::smallint[], $4::bigint[], $5::bigint[], $6::bigint[], $7::bigint[],
+                     $8::bigint[], $9::bigint[], $10::bigint[], $11::date[])
+              as p(line_id, loan_id, period, principal_paid_fen, interest_paid_fen, fee_paid_fen, penalty_paid_fen,
+                   interest_returned_fen, fee_returned_fen, fen_days, fen_days_to)
+         where bill_line.line_id = p.line_id and bill_line.loan_id = p.loan_id and bill_line.period = p.period",
+        &installments.iter().map(|installment| installment.line_id.uuid()).collect::<Vec<Uuid>>(),
+        &installments.iter().map(|installment| installment.loan_id.uuid()).collect::<Vec<Uuid>>(),
+        &installments.iter().map(|installment| installment.period).collect::<Vec<i16>>(),
+        &fen(|installment| installment.paid.principal),
+        &fen(|installment| installment.paid.interest),
+        &fen(|installment| installment.paid.fee),
+        &fen(|installment| installment.paid.penalty),
+        &fen(|installment| installment.returned.interest),
+        &fen(|installment| installment.returned.fee),
+        &installments.iter().map(|installment| installment.span.fen_days).collect::<Vec<i64>>(),
+        &installments.iter().map(|installment| installment.span.fen_days_to.map(BusinessDay::date)).collect::<Vec<_>>()
+            as &[Option<NaiveDate>],
+    )
+    .execute(connection)
+    .await?;
+    Ok(())
+}
+
+/// Marks bills as paid in full.
+pub async fn mark_bills_paid(
+    connection: &mut PgConnection,
+    bills: &[(LineId, BusinessDay)],
+    paid_on: BusinessDay,
+) -> sqlx::Result<()> {
+    if bills.is_empty() {
+        return Ok(());
+    }
+    sqlx::query!(
+        "update bill set status = 'paid', paid_on = $3
+         from unnest($1::uuid[], $2::date[]) as paid(line_id, due_on)
+         where bill.line_id = paid.line_id and bill.due_on = paid.due_on and bill.status = 'open'",
+        &bills.iter().map(|(line_id, _)| line_id.uuid()).collect::<Vec<Uuid>>(),
+        &bills.iter().map(|(_, due_on)| due_on.date()).collect::<Vec<NaiveDate>>(),
+        paid_on.date()
+    )
+    .execute(connection)
+    .await?;
+    Ok(())
+}
+
+/// The one line of an early payoff, paid as it is written; it belongs to no bill.
+pub async fn insert_payoff_line(connection: &mut PgConnection, installment: &BilledInstallment) -> sqlx::Result<()> {
+    sqlx::query!(
+        "insert into bill_line (line_id, loan_id, period, due_on, origin, principal_fen, interest_fen, fee_fen,
+                                principal_paid_fen, interest_paid_fen, fee_paid_fen)
+         values ($1, $2, $3, $4, 'payoff', $5, $6, $7, $8, $9, $10)",
+        installment.line_id.uuid(),
+        installment.loan_id.uuid(),
+        installment.period,
+        installment.due_on().date(),
+        installment.billed.principal.get(),
+        installment.billed.interest.get(),
+        installment.billed.fee.get(),
+        installment.paid.principal.get(),
+        installment.paid.interest.get(),
+        installment.paid.fee.get(),
+    )
+    .execute(connection)
+    .await?;
+    Ok(())
+}
+
+/// The last period of a loan that has been billed by statements; 0 before the first.
+pub async fn last_period_billed(connection: &mut PgConnection, line_id: LineId, loan_id: LoanId) -> sqlx::Result<i16> {
+    sqlx::query_scalar!(
+        r#"select coalesce(max(period), 0)::smallint as "period!" from bill_line
+           where line_id = $1 and loan_id = $2 and origin = 'statement'"#,
+        line_id.uuid(),
+        loan_id.uuid()
+    )
+    .fetch_one(connection)
+    .await
+}
+
+struct InstallmentRow {
+    line_id: LineId,
+    loan_id: LoanId,
+    period: i16,
+    due_on: BusinessDay,
+    principal_fen: i64,
+    interest_fen: i64,
+    fee_fen: i64,
+    principal_paid_fen: i64,
+    interest_paid_fen: i64,
+    fee_paid_fen: i64,
+    penalty_paid_fen: i64,
+    principal_returned_fen: i64,
+    interest_returned_fen: i64,
+    fee_returned_fen: i64,
+    fen_days: i64,
+    fen_days_to: Option<BusinessDay>,
+    product_id: ProductId,
+    product_version: i32,
+    annual_rate: Rate,
+}
+
+impl InstallmentRow {
+    fn into_installment(self) -> BilledInstallment {
+        let parts = |principal: i64, interest: i64, fee: i64, penalty: i64| Parts {
+            principal: Fen::new(principal),
+            interest: Fen::new(interest),
+            fee: Fen::new(fee),
+            penalty: Fen::new(penalty),
+        };
+        BilledInstallment {
+            line_id: self.line_id,
+            loan_id: self.loan_id,
+            period: self.period,
+            billed: parts(self.principal_fen, self.interest_fen, self.fee_fen, 0),
+            paid: parts(self.principal_paid_fen, self.interest_paid_fen, self.fee_paid_fen, self.penalty_paid_fen),
+            returned: parts(self.principal_returned_fen, self.interest_returned_fen, self.fee_returned_fen, 0),
+            span: OverdueSpan { due_on: self.due_on, fen_days: self.fen_days, fen_days_to: self.fen_days_to },
+            product_id: self.product_id,
+            product_version: self.product_version,
+            annual_rate: self.annual_rate,
+        }
+    }
+}

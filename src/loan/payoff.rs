@@ -1,0 +1,190 @@
+//! Early payoff of one loan: what ends it on a business day, and the schedule that remains.
+
+use super::schedule::{Installment, Schedule};
+use crate::base::{BusinessDay, Fen, Rate};
+use crate::product::terms::{EarlyPayoffTerms, PayoffInterest};
+
+/// Days in a year of the interest to date.
+const DAYS_IN_YEAR: i64 = 365;
+
+/// The loan as a payoff finds it.
+#[derive(Clone, Copy, Debug)]
+pub struct PayoffRequest<'a> {
+    pub schedule: &'a Schedule,
+    /// Periods 1 to this number have been billed.
+    pub periods_billed: u16,
+    /// Everything billed and unpaid of this loan on `day`, penalty included.
+    pub billed_unpaid: Fen,
+    pub annual_rate: Rate,
+    /// The day that interest of the first period runs from.
+    pub made_on: BusinessDay,
+    pub terms: &'a EarlyPayoffTerms,
+    pub day: BusinessDay,
+}
+
+/// What ends a loan on `day`. Holds for that business day.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct PayoffQuote {
+    pub day: BusinessDay,
+    pub billed_unpaid: Fen,
+    /// All principal that is not billed yet.
+    pub principal: Fen,
+    /// The unbilled interest (and fees per period) that is still owed.
+    pub interest: Fen,
+    pub fee: Fen,
+    /// The arithmetic behind each amount that is not plainly a sum, for "why this number".
+    pub interest_formula: String,
+    pub fee_formula: String,
+}
+
+impl PayoffQuote {
+    pub fn total(&self) -> Fen {
+        self.billed_unpaid + self.principal + self.interest + self.fee
+    }
+}
+
+/// Quotes a payoff: everything billed and unpaid, all other principal, interest by the product's rule, and its fee.
+pub fn quote(request: &PayoffRequest<'_>) -> PayoffQuote {
+    let unbilled = Unbilled::of(request);
+    let principal: Fen = unbilled.rows.iter().map(|row| row.principal).sum();
+    let (interest, interest_formula) = unbilled.interest(request, principal);
+    let fee = request.terms.fee_rate.of(principal, 1, 1);
+    PayoffQuote {
+        day: request.day,
+        billed_unpaid: request.billed_unpaid,
+        principal,
+        interest,
+        fee,
+        interest_formula,
+        fee_formula: format!("{principal} × {}", request.terms.fee_rate),
+    }
+}
+
+/// The schedule after a payoff: what was unbilled collapses into the next period, due on the day it was paid; the rest is
+/// empty. Returns it with that period (from 1), or `None` where everything was billed already.
+pub fn collapse(schedule: &Schedule, periods_billed: u16, quote: &PayoffQuote) -> Option<(Schedule, u16)> {
+    let next = usize::from(periods_billed);
+    let mut collapsed = super::reduction::emptied(schedule, periods_billed);
+    let before = next.checked_sub(1).map(|index| schedule.installments[index].due_on);
+    let row = collapsed.installments.get_mut(next)?;
+    let due_on = if before.is_none_or(|due_on| due_on < quote.day) { quote.day } else { row.due_on };
+    *row = Installment { due_on, principal: quote.principal, interest: quote.interest, fee: quote.fee };
+    Some((collapsed, periods_billed + 1))
+}
+
+/// The rows that are not billed, and the day from which their interest has not been billed.
+struct Unbilled<'a> {
+    rows: &'a [Installment],
+    from: BusinessDay,
+}
+
+impl<'a> Unbilled<'a> {
+    fn of(request: &PayoffRequest<'a>) -> Unbilled<'a> {
+        let rows = &request.schedule.installments;
+        let billed = usize::from(request.periods_billed).min(rows.len());
+        let from = billed.checked_sub(1).map_or(request.made_on, |last| rows[last].due_on);
+        Unbilled { rows: &rows[billed..], from }
+    }
+
+    /// Interest is never charged twice: days up to the last billed due day are in the bill. Never more than the schedule's.
+    fn interest(&self, request: &PayoffRequest<'_>, balance: Fen) -> (Fen, String) {
+        let days = request.day.days_since(self.from).max(0);
+        let scheduled: Fen = self.rows.iter().map(|row| row.interest + row.fee).sum();
+        match request.terms.interest {
+            PayoffInterest::ToDate => {
+                let interest = request.annual_rate.of(balance, days, DAYS_IN_YEAR);
+                let fee = self.fee_to_date(days);
+                let formula = format!(
+                    "{balance} × {} × {days} days since {} ÷ {DAYS_IN_YEAR} + {fee} of the period's fee, at most {scheduled}",
+                    request.annual_rate, self.from
+                );
+                ((interest + fee).min(scheduled), formula)
+            }
+            PayoffInterest::CurrentPeriod => {
+                let current = self.rows.first().filter(|_| request.day > self.from);
+                let interest = current.map_or(Fen::ZERO, |row| row.interest + row.fee);
+                (interest, format!("interest of the period that began on {}", self.from))
+            }
+            PayoffInterest::All => (scheduled, format!("all unbilled interest, {} periods", self.rows.len())),
+            PayoffInterest::None => (Fen::ZERO, "unbilled interest is not charged".to_owned()),
+        }
+    }
+
+    /// The part of the running period's fee that its days so far have earned.
+    fn fee_to_date(&self, days: i64) -> Fen {
+        let Some(row) = self.rows.first() else { return Fen::ZERO };
+        let period_days = row.due_on.days_since(self.from).max(1);
+        row.fee.share(days.min(period_days), period_days)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn day(text: &str) -> BusinessDay {
+        text.parse().unwrap()
+    }
+
+    fn schedule() -> Schedule {
+        let row = |due_on, interest| Installment {
+            due_on: day(due_on),
+            principal: Fen::new(100_000),
+            interest: Fen::new(interest),
+            fee: Fen::ZERO,
+        };
+        Schedule { installments: vec![row("2026-02-20", 3_600), row("2026-03-20", 2_400), row("2026-04-20", 1_200)] }
+    }
+
+    fn quote_on(on: &str, periods_billed: u16, interest: PayoffInterest) -> PayoffQuote {
+        let terms = EarlyPayoffTerms { interest, fee_rate: "0.01".parse().unwrap() };
+        quote(&PayoffRequest {
+            schedule: &schedule(),
+            periods_billed,
+            billed_unpaid: Fen::ZERO,
+            annual_rate: "0.144".parse().unwrap(),
+            made_on: day("2026-01-20"),
+            terms: &terms,
+            day: day(on),
+        })
+    }
+
+    #[test]
+    fn interest_to_date_runs_from_the_last_billed_due_day() {
+        let quote = quote_on("2026-03-01", 1, PayoffInterest::ToDate);
+        // 200,000 × 14.4 % × 9 ÷ 365 = 710.1; the fee is one per cent of the principal.
+        assert_eq!((quote.principal, quote.interest, quote.fee), (Fen::new(200_000), Fen::new(710), Fen::new(2_000)));
+        assert_eq!(quote.total(), Fen::new(202_710));
+    }
+
+    #[test]
+    fn interest_that_is_billed_ahead_is_not_charged_twice() {
+        // Period 2 was billed and runs to 20 March: until then nothing more has accrued on the rest.
+        assert_eq!(quote_on("2026-03-10", 2, PayoffInterest::ToDate).interest, Fen::ZERO);
+        assert_eq!(quote_on("2026-03-10", 2, PayoffInterest::CurrentPeriod).interest, Fen::ZERO);
+    }
+
+    #[test]
+    fn interest_to_date_never_exceeds_what_the_schedule_asks() {
+        assert_eq!(quote_on("2027-01-01", 1, PayoffInterest::ToDate).interest, Fen::new(3_600));
+    }
+
+    #[test]
+    fn each_rule_owes_its_own_interest() {
+        let interest = |rule| quote_on("2026-03-01", 1, rule).interest;
+        assert_eq!(interest(PayoffInterest::CurrentPeriod), Fen::new(2_400));
+        assert_eq!(interest(PayoffInterest::All), Fen::new(3_600));
+        assert_eq!(interest(PayoffInterest::None), Fen::ZERO);
+    }
+
+    #[test]
+    fn what_was_unbilled_collapses_into_the_next_period() {
+        let quote = quote_on("2026-03-01", 1, PayoffInterest::None);
+        let (collapsed, period) = collapse(&schedule(), 1, &quote).unwrap();
+        assert_eq!(period, 2);
+        assert_eq!(collapsed.principal(), schedule().principal());
+        assert_eq!(collapsed.installments[1].due_on, day("2026-03-01"));
+        assert!(collapsed.installments[2].total().is_zero());
+        assert_eq!(collapse(&schedule(), 3, &quote), None);
+    }
+}

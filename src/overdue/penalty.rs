@@ -1,0 +1,154 @@
+//! Penalty (罚息): a function of overdue principal, days and terms, rounded once per installment for its whole span.
+
+use rust_decimal::Decimal;
+
+use crate::base::money::round_half_up;
+use crate::base::{BusinessDay, Fen, Rate};
+use crate::product::terms::{PenaltyRate, PenaltyTerms};
+
+/// Days in a year of a penalty whose rate is per day.
+const DAILY_BASIS: u16 = 1;
+
+/// The penalty terms of one loan, brought to one exact fraction per fen and day.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct PenaltyRule {
+    /// Contract rate × multiple, or the rate a day.
+    rate: Decimal,
+    /// What the rate is divided by to be per day: 360 or 365, or 1 where it is per day already.
+    basis_days: u16,
+    grace_days: u16,
+}
+
+/// The overdue history of one installment's principal: what `bill_line` stores of it.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct OverdueSpan {
+    pub due_on: BusinessDay,
+    /// Overdue principal × days, summed up to `fen_days_to`, in fen-days.
+    pub fen_days: i64,
+    /// The last day on which the principal changed after grace; `None` while it has not.
+    pub fen_days_to: Option<BusinessDay>,
+}
+
+impl PenaltyRule {
+    /// `annual_rate` is the loan's contract rate as a fraction a year.
+    pub fn new(terms: &PenaltyTerms, annual_rate: Rate) -> PenaltyRule {
+        let (rate, basis_days) = match terms.rate {
+            PenaltyRate::Multiple(multiple) => (annual_rate.fraction() * multiple.fraction(), terms.basis_days),
+            PenaltyRate::Daily(daily) => (daily.fraction(), DAILY_BASIS),
+        };
+        PenaltyRule { rate: rate.normalize(), basis_days, grace_days: terms.grace_days }
+    }
+
+    /// Whether an installment due on `due_on` is past due and past grace on `day`.
+    pub fn is_overdue(&self, due_on: BusinessDay, day: BusinessDay) -> bool {
+        day.days_since(due_on) > i64::from(self.grace_days)
+    }
+
+    /// The arithmetic in words, for "why this number".
+    pub fn explain(&self, fen_days: i128) -> String {
+        format!("{fen_days} fen-days × {} ÷ {}, rounded half-up once", self.rate, self.basis_days)
+    }
+
+    fn amount(&self, fen_days: i128) -> Fen {
+        let numerator = fen_days * self.rate.mantissa();
+        Fen::new(round_half_up(numerator, 10i128.pow(self.rate.scale()) * i128::from(self.basis_days)))
+    }
+}
+
+impl OverdueSpan {
+    pub fn new(due_on: BusinessDay) -> OverdueSpan {
+        OverdueSpan { due_on, fen_days: 0, fen_days_to: None }
+    }
+
+    /// Fen-days up to and including `day`, with `unpaid` principal since the last change.
+    pub fn fen_days_on(&self, unpaid: Fen, day: BusinessDay) -> i128 {
+        let since = self.fen_days_to.map_or(self.due_on, |to| to.max(self.due_on));
+        i128::from(self.fen_days) + i128::from(unpaid.get()) * i128::from(day.days_since(since).max(0))
+    }
+
+    /// The whole penalty of this installment up to `day`, what was already paid of it included.
+    ///
+    /// Day 1 is the day after the due date. Zero within grace; after grace it counts from day 1.
+    pub fn penalty_on(&self, rule: &PenaltyRule, unpaid: Fen, day: BusinessDay) -> Fen {
+        if !rule.is_overdue(self.due_on, day) {
+            return Fen::ZERO;
+        }
+        rule.amount(self.fen_days_on(unpaid, day))
+    }
+
+    /// Takes note that the principal changes on `day`, having been `unpaid_before` until then.
+    ///
+    /// Principal that is paid within grace never was overdue, so nothing is summed up for it.
+    pub fn principal_changes_on(&mut self, rule: &PenaltyRule, unpaid_before: Fen, day: BusinessDay) {
+        if !rule.is_overdue(self.due_on, day) {
+            return;
+        }
+        let sum = self.fen_days_on(unpaid_before, day);
+        self.fen_days = i64::try_from(sum).expect("fen-days of an amount within bounds fit 64 bits");
+        self.fen_days_to = Some(self.fen_days_to.map_or(day, |to| to.max(day)));
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn day(text: &str) -> BusinessDay {
+        text.parse().unwrap()
+    }
+
+    fn rate(text: &str) -> Rate {
+        text.parse().unwrap()
+    }
+
+    fn rule(annual_rate: &str, multiple: &str, basis_days: u16, grace_days: u16) -> PenaltyRule {
+        let terms = PenaltyTerms { rate: PenaltyRate::Multiple(rate(multiple)), basis_days, grace_days };
+        PenaltyRule::new(&terms, rate(annual_rate))
+    }
+
+    #[test]
+    fn within_grace_nothing_runs_and_afterwards_it_counts_from_day_one() {
+        let rule = rule("0.24", "1.5", 360, 3);
+        let span = OverdueSpan::new(day("2026-01-10"));
+        let principal = Fen::new(100_000);
+        assert_eq!(span.penalty_on(&rule, principal, day("2026-01-10")), Fen::ZERO);
+        assert_eq!(span.penalty_on(&rule, principal, day("2026-01-13")), Fen::ZERO);
+        assert_eq!(span.penalty_on(&rule, principal, day("2026-01-14")), Fen::new(400));
+    }
+
+    #[test]
+    fn principal_paid_within_grace_carries_no_penalty() {
+        let rule = rule("0.24", "1.5", 360, 3);
+        let mut span = OverdueSpan::new(day("2026-01-10"));
+        span.principal_changes_on(&rule, Fen::new(100_000), day("2026-01-12"));
+        assert_eq!(span.penalty_on(&rule, Fen::new(40_000), day("2026-01-20")), Fen::new(400));
+    }
+
+    #[test]
+    fn a_part_payment_lowers_what_runs_from_then_on() {
+        let rule = rule("0.24", "1.5", 360, 0);
+        let mut span = OverdueSpan::new(day("2026-01-10"));
+        span.principal_changes_on(&rule, Fen::new(100_000), day("2026-01-20"));
+        assert_eq!(span.fen_days, 1_000_000);
+        // 1,000,000 fen-days and then 50,000 fen for 10 days, at 0.36 ÷ 360 a day.
+        assert_eq!(span.penalty_on(&rule, Fen::new(50_000), day("2026-01-30")), Fen::new(1_500));
+        assert_eq!(span.penalty_on(&rule, Fen::ZERO, day("2026-03-30")), Fen::new(1_000));
+    }
+
+    #[test]
+    fn an_earlier_value_day_adds_nothing_twice() {
+        let rule = rule("0.24", "1.5", 360, 0);
+        let mut span = OverdueSpan::new(day("2026-01-10"));
+        span.principal_changes_on(&rule, Fen::new(100_000), day("2026-01-20"));
+        span.principal_changes_on(&rule, Fen::new(50_000), day("2026-01-15"));
+        assert_eq!((span.fen_days, span.fen_days_to), (1_000_000, Some(day("2026-01-20"))));
+    }
+
+    #[test]
+    fn a_daily_rate_needs_no_contract_rate() {
+        let terms = PenaltyTerms { rate: PenaltyRate::Daily(rate("0.0005")), basis_days: 365, grace_days: 0 };
+        let rule = PenaltyRule::new(&terms, Rate::ZERO);
+        let span = OverdueSpan::new(day("2026-01-10"));
+        assert_eq!(span.penalty_on(&rule, Fen::new(123_456), day("2026-01-13")), Fen::new(185));
+    }
+}

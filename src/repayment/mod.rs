@@ -1,0 +1,3 @@
+//! Repayment: money from borrowers, by withholding, by button, by transfer, and how it is allocated.
+
+pub mod allocation;

@@ -28,9 +28,9 @@ create table close_chunk (
     business_day date not null references close_run,
     step text not null,
     chunk_no int not null,
-    -- The account range, both ends included; null ends for a step that has one chunk.
-    line_from uuid,
-    line_to uuid,
+    -- The account range, both ends included.
+    line_from uuid not null,
+    line_to uuid not null,
     rows bigint,
     done_at timestamptz,
     primary key (business_day, step, chunk_no)

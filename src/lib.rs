@@ -14,6 +14,7 @@ pub mod funder;
 pub mod bill;
 pub mod overdue;
 pub mod repayment;
+pub mod verify;
 
 /// The database's migrations, embedded; tests and the program share them.
 pub static MIGRATOR: sqlx::migrate::Migrator = sqlx::migrate!();

@@ -1,6 +1,7 @@
 //! The ledger: double entry, append-only, one posting per business event.
 
 pub mod account;
+pub mod close;
 pub mod posting;
 pub mod store;
 

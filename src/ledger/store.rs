@@ -3,7 +3,9 @@
 use sqlx::PgConnection;
 use uuid::Uuid;
 
-use super::Posting;
+use super::{Account, Posting};
+use crate::base::id::FunderId;
+use crate::base::{BusinessDay, Fen};
 
 /// Writes postings, one statement for all of them. A posting without legs is not written.
 pub async fn insert_postings(connection: &mut PgConnection, postings: &[Posting]) -> sqlx::Result<()> {
@@ -41,6 +43,44 @@ pub async fn insert_postings(connection: &mut PgConnection, postings: &[Posting]
     .execute(connection)
     .await?;
     Ok(())
+}
+
+/// Writes the sums of a day by funder and account.
+pub async fn sum_day(connection: &mut PgConnection, day: BusinessDay) -> sqlx::Result<u64> {
+    let summed = sqlx::query!(
+        "insert into ledger_day (business_day, funder_id, account, debit_fen, credit_fen)
+         select $1, side.funder_id, side.account, sum(side.debit_fen), sum(side.credit_fen)
+         from (
+             select p.funder_id, leg.debit as account, leg.amount_fen as debit_fen, 0 as credit_fen
+             from posting p cross join lateral unnest(p.debit, p.amount_fen) as leg(debit, amount_fen)
+             where p.business_day = $1
+             union all
+             select p.funder_id, leg.credit, 0, leg.amount_fen
+             from posting p cross join lateral unnest(p.credit, p.amount_fen) as leg(credit, amount_fen)
+             where p.business_day = $1
+         ) side
+         group by side.funder_id, side.account
+         on conflict (business_day, funder_id, account)
+         do update set debit_fen = excluded.debit_fen, credit_fen = excluded.credit_fen",
+        day.date()
+    )
+    .execute(connection)
+    .await?;
+    Ok(summed.rows_affected())
+}
+
+/// The balance of an account (debit less credit) over all postings of a funder, closed days and today.
+pub async fn balance(connection: &mut PgConnection, funder_id: FunderId, account: Account) -> sqlx::Result<Fen> {
+    sqlx::query_scalar!(
+        r#"select coalesce(sum(case when leg.debit = $2 then leg.amount_fen else 0 end
+                     - case when leg.credit = $2 then leg.amount_fen else 0 end), 0)::bigint as "balance!: Fen"
+           from posting p cross join lateral unnest(p.debit, p.credit, p.amount_fen) as leg(debit, credit, amount_fen)
+           where p.funder_id = $1 and (leg.debit = $2 or leg.credit = $2)"#,
+        funder_id.uuid(),
+        account.number()
+    )
+    .fetch_one(connection)
+    .await
 }
 
 /// Postings by column, with all legs in one run; `first` and `last` are the (one-based) bounds of each posting's legs.

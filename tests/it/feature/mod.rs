@@ -6,3 +6,4 @@ mod price;
 mod schedule;
 mod overdue;
 mod repayment;
+mod verify;

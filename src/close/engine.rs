@@ -1,0 +1,114 @@
+//! Runs the close: advances the day once, then each step's chunks, on as many workers and nodes as there are.
+//!
+//! A chunk and its control row commit together. Killed anywhere, the close goes on where it was and ends the same.
+
+use std::time::{Duration, Instant};
+
+use super::step::Step;
+use super::store;
+use crate::app::App;
+use crate::base::BusinessDay;
+use crate::business_day;
+
+/// Chunks that one node works on at once. The database is the bottleneck; more would only queue.
+const WORKERS: usize = 2;
+/// How often a node looks again while the last chunks of a step are another node's.
+const OTHER_NODE_POLL: Duration = Duration::from_millis(200);
+
+/// What a close did.
+#[derive(Clone, Debug)]
+pub struct Closed {
+    pub day: BusinessDay,
+    pub steps: Vec<StepDone>,
+}
+
+#[derive(Clone, Debug)]
+pub struct StepDone {
+    pub step: Step,
+    /// Rows that this run wrote; none where the step was done before.
+    pub rows: u64,
+    pub took: Duration,
+}
+
+#[derive(Debug, thiserror::Error)]
+pub enum CloseError {
+    #[error("the business day is {today}: {asked} has not come to its end, and days are closed in order")]
+    NotYet { today: BusinessDay, asked: BusinessDay },
+    #[error("{asked} is not a day that this house has lived through; the business day is {today}")]
+    NeverOpened { today: BusinessDay, asked: BusinessDay },
+    #[error("step {step} of the close of {day} failed; start the close again when the cause is mended")]
+    Step { step: &'static str, day: BusinessDay, source: anyhow::Error },
+    #[error("the database failed during the close")]
+    Database(#[from] sqlx::Error),
+}
+
+/// Closes `day`, or goes on with a close of it that was interrupted; a day that is closed already is left as it is.
+pub async fn close_day(app: &App, day: BusinessDay) -> Result<Closed, CloseError> {
+    begin(app, day).await?;
+    let mut steps = Vec::with_capacity(Step::ALL.len());
+    for step in Step::ALL {
+        let started = Instant::now();
+        let failed = |source| CloseError::Step { step: step.name(), day, source };
+        plan(app, day, step).await?;
+        let mut rows = 0;
+        let workers: [_; WORKERS] = std::array::from_fn(|_| work(app, day, step));
+        for done in futures_util::future::join_all(workers).await {
+            rows += done.map_err(failed)?;
+        }
+        steps.push(StepDone { step, rows, took: started.elapsed() });
+    }
+    let mut connection = app.pool.acquire().await?;
+    store::finish(&mut connection, day, app.clock.now()).await?;
+    Ok(Closed { day, steps })
+}
+
+/// The cut-off: records the run and advances the business day, in one transaction.
+async fn begin(app: &App, day: BusinessDay) -> Result<(), CloseError> {
+    let mut transaction = app.pool.begin().await?;
+    if business_day::store::advance(&mut transaction, day).await? {
+        store::begin(&mut transaction, day, app.clock.now()).await?;
+    } else {
+        let today = business_day::store::today(&mut transaction).await?;
+        if day >= today {
+            return Err(CloseError::NotYet { today, asked: day });
+        }
+        if !store::has_begun(&mut transaction, day).await? {
+            return Err(CloseError::NeverOpened { today, asked: day });
+        }
+    }
+    transaction.commit().await?;
+    Ok(())
+}
+
+/// Writes the step's control rows once; the lock on the run keeps two nodes from planning differently.
+async fn plan(app: &App, day: BusinessDay, step: Step) -> Result<(), CloseError> {
+    let mut transaction = app.pool.begin().await?;
+    store::lock_run(&mut transaction, day).await?;
+    if !store::is_planned(&mut transaction, day, step).await? {
+        let ranges = step.plan(&mut transaction, day).await?;
+        store::insert_chunks(&mut transaction, day, step, &ranges).await?;
+    }
+    transaction.commit().await?;
+    Ok(())
+}
+
+/// Takes chunks until the step has none left, here or on another node.
+async fn work(app: &App, day: BusinessDay, step: Step) -> anyhow::Result<u64> {
+    let mut rows = 0;
+    loop {
+        let mut transaction = app.pool.begin().await?;
+        let Some(chunk) = store::claim_chunk(&mut transaction, day, step).await? else {
+            if store::chunks_left(&mut transaction, day, step).await? == 0 {
+                return Ok(rows);
+            }
+            drop(transaction);
+            tokio::time::sleep(OTHER_NODE_POLL).await;
+            continue;
+        };
+        store::calm_planner(&mut transaction).await?;
+        let written = step.run(&mut transaction, app, day, chunk.range).await?;
+        store::finish_chunk(&mut transaction, day, step, &chunk, written, app.clock.now()).await?;
+        transaction.commit().await?;
+        rows += written;
+    }
+}

@@ -1,0 +1,8 @@
+//! The daily close (日终): the run that ends a business day, in resumable steps.
+
+pub mod step;
+pub mod engine;
+mod store;
+
+pub use engine::{CloseError, Closed, close_day};
+pub use step::Step;

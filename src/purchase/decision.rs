@@ -1,0 +1,220 @@
+//! The decision on a batch of purchases: a pure function over what was read and locked.
+
+use std::collections::{HashMap, HashSet};
+use std::sync::Arc;
+
+use chrono::{DateTime, Utc};
+
+use super::model::{Decision, PurchaseRefusal, PurchaseRequest, Receipt};
+use super::posting::{self, Event};
+use crate::base::id::{CodeId, FunderId, LineId, LoanId, MerchantId, ProductId, PurchaseId};
+use crate::base::{BusinessDay, Fen};
+use crate::credit::line::{EntryKind, Line, LineChange, LineEntry, LineStatus};
+use crate::funder::{Reserve, ReserveRefusal};
+use crate::ledger::Posting;
+use crate::loan::{Loan, LoanStatus, Schedule};
+use crate::merchant::Merchant;
+use crate::outbox::Message;
+use crate::product::ProductVersion;
+use crate::product::quote::{Quote, QuoteRefusal};
+
+/// Everything that a batch is decided on, as read and locked by its transaction.
+#[derive(Debug)]
+pub struct Desk {
+    pub today: BusinessDay,
+    pub now: DateTime<Utc>,
+    pub lines: HashMap<LineId, Line>,
+    pub reserves: HashMap<FunderId, Reserve>,
+    pub merchants: HashMap<MerchantId, Merchant>,
+    pub products: HashMap<(ProductId, i32), Arc<ProductVersion>>,
+    /// Orders that can be paid, with merchant and amount.
+    pub payable_orders: HashMap<CodeId, (MerchantId, Fen)>,
+    pub written: Written,
+}
+
+/// What the batch writes, in order of arrival.
+#[derive(Debug, Default)]
+pub struct Written {
+    pub purchases: Vec<NewPurchase>,
+    pub loans: Vec<Loan>,
+    /// Parallel to `loans`.
+    pub schedules: Vec<Schedule>,
+    pub line_entries: Vec<LineEntry>,
+    pub postings: Vec<Posting>,
+    pub messages: Vec<Message>,
+    /// What each funder's reserve now holds for this batch, with the batch's first purchase.
+    pub held: HashMap<FunderId, (PurchaseId, Fen)>,
+    pub lines_changed: HashSet<LineId>,
+    pub orders_paid: Vec<(CodeId, PurchaseId)>,
+}
+
+/// One purchase as it is recorded, authorised or refused.
+#[derive(Debug)]
+pub struct NewPurchase {
+    pub receipt: Receipt,
+    pub request: PurchaseRequest,
+    pub fingerprint: [u8; 32],
+    pub discount_fee: Fen,
+    pub subsidy: Fen,
+    pub business_day: BusinessDay,
+    pub created_at: DateTime<Utc>,
+}
+
+impl Desk {
+    /// Decides one request whose line, merchant and product are known, after all that were decided before it.
+    pub fn decide(&mut self, request: PurchaseRequest, fingerprint: [u8; 32]) -> Receipt {
+        let purchase_id = PurchaseId::mint(self.now);
+        let (decision, discount_fee, subsidy) = match self.check(&request) {
+            Ok(quote) => {
+                let subsidy = quote.subsidy;
+                let (loan_id, discount_fee) = self.commit_to(purchase_id, &request, quote);
+                (Decision::Authorised { loan_id }, discount_fee, subsidy)
+            }
+            Err(refusal) => (Decision::Refused(refusal), Fen::ZERO, Fen::ZERO),
+        };
+        let receipt = Receipt { purchase_id, amount: request.amount, decision };
+        self.written.purchases.push(NewPurchase {
+            receipt,
+            request,
+            fingerprint,
+            discount_fee,
+            subsidy,
+            business_day: self.today,
+            created_at: self.now,
+        });
+        receipt
+    }
+
+    /// The checks in their order. The last one, the reserve, is also the one that takes: everything before it has passed.
+    fn check(&mut self, request: &PurchaseRequest) -> Result<Quote, PurchaseRefusal> {
+        let merchant = &self.merchants[&request.merchant_id];
+        let product = &self.products[&(request.product_id, request.product_version)];
+        let line = &self.lines[&request.line_id];
+
+        if !merchant.is_active() {
+            return Err(PurchaseRefusal::MerchantNotActive);
+        }
+        if let Some(order) = request.order_code
+            && self.payable_orders.get(&order) != Some(&(request.merchant_id, request.amount))
+        {
+            return Err(PurchaseRefusal::OrderNotPayable);
+        }
+        let quote = self.check_product(request, product, merchant, line)?;
+        if line.status != LineStatus::Active || line.has_expired_on(self.today) {
+            return Err(PurchaseRefusal::LineNotActive);
+        }
+        if line.purchases_made_on(self.today) >= product.terms.purchase.per_day_max {
+            return Err(PurchaseRefusal::TooManyPurchases);
+        }
+        if request.amount > line.available() {
+            return Err(PurchaseRefusal::LineExceeded);
+        }
+        let reserve = self.reserves.get_mut(&product.funder_id).ok_or(PurchaseRefusal::ReserveExhausted)?;
+        reserve.hold(request.amount, self.today).map_err(|refusal| match refusal {
+            ReserveRefusal::AdvanceOverdue => PurchaseRefusal::AdvanceOverdue,
+            _ => PurchaseRefusal::ReserveExhausted,
+        })?;
+        Ok(quote)
+    }
+
+    fn check_product(
+        &self,
+        request: &PurchaseRequest,
+        product: &ProductVersion,
+        merchant: &Merchant,
+        line: &Line,
+    ) -> Result<Quote, PurchaseRefusal> {
+        let purchase_terms = &product.terms.purchase;
+        if product.withdrawn || !product.terms.is_valid_on(self.today) || product.funder_id != line.funder_id {
+            return Err(PurchaseRefusal::ProductNotOnSale);
+        }
+        let categories = &purchase_terms.merchant_categories;
+        if !categories.is_empty() && !categories.iter().any(|category| category == merchant.category.code()) {
+            return Err(PurchaseRefusal::ProductNotForMerchant);
+        }
+        Quote::for_purchase(&product.terms, &line.grade, request.periods, request.amount, self.today, line.days())
+            .map_err(|refusal| match refusal {
+                QuoteRefusal::PlanNotOffered => PurchaseRefusal::PlanNotOffered,
+                QuoteRefusal::AmountBelowMinimum => PurchaseRefusal::AmountBelowMinimum,
+                QuoteRefusal::AmountAboveMaximum => PurchaseRefusal::AmountAboveMaximum,
+            })
+    }
+
+    /// Makes the loan, uses the line, and notes what is told and booked. The reserve already holds the amount.
+    fn commit_to(&mut self, purchase_id: PurchaseId, request: &PurchaseRequest, quote: Quote) -> (LoanId, Fen) {
+        let product = Arc::clone(&self.products[&(request.product_id, request.product_version)]);
+        let discount_fee = self.merchants[&request.merchant_id].discount_rate.of(request.amount, 1, 1);
+        let line = self.lines.get_mut(&request.line_id).expect("the line was found before the decision");
+        let loan_id = LoanId::mint(self.now);
+        let event = Event {
+            line_id: request.line_id,
+            funder_id: line.funder_id,
+            source_id: purchase_id.uuid(),
+            business_day: self.today,
+            at: self.now,
+        };
+
+        line.count_purchase(self.today, 1);
+        let change = LineChange::used(EntryKind::Purchase, request.amount, purchase_id.uuid());
+        self.written.line_entries.push(line.change(change, self.today, self.now));
+        self.written.lines_changed.insert(request.line_id);
+        self.written.postings.push(posting::purchase(event, request.amount));
+        self.written.messages.push(loan_made(&product, loan_id, purchase_id, request, self.now));
+        let held = self.written.held.entry(line.funder_id).or_insert((purchase_id, Fen::ZERO));
+        held.1 += request.amount;
+        if let Some(order) = request.order_code {
+            self.payable_orders.remove(&order);
+            self.written.orders_paid.push((order, purchase_id));
+        }
+        self.written.loans.push(Loan {
+            loan_id,
+            line_id: request.line_id,
+            purchase_id,
+            funder_id: line.funder_id,
+            merchant_id: request.merchant_id,
+            product_id: request.product_id,
+            product_version: request.product_version,
+            grade: line.grade.clone(),
+            periods: request.periods,
+            annual_rate: quote.annual_rate,
+            principal: request.amount,
+            principal_paid: Fen::ZERO,
+            principal_returned: Fen::ZERO,
+            status: LoanStatus::Open,
+            statement_day: line.statement_day,
+            first_statement_on: quote.first_statement_on,
+            last_statement_on: quote.last_statement_on,
+            schedule_version: 1,
+            made_on: self.today,
+            closed_on: None,
+        });
+        self.written.schedules.push(quote.schedule);
+        (loan_id, discount_fee)
+    }
+}
+
+/// What the funder's core is told of a new loan; the schedule follows from its terms and can be asked for.
+fn loan_made(
+    product: &ProductVersion,
+    loan_id: LoanId,
+    purchase_id: PurchaseId,
+    request: &PurchaseRequest,
+    now: DateTime<Utc>,
+) -> Message {
+    Message {
+        partner: product.terms.funder.clone(),
+        kind: "loan_made",
+        object_id: loan_id.uuid(),
+        body: serde_json::json!({
+            "loan": loan_id,
+            "purchase": purchase_id,
+            "line": request.line_id,
+            "merchant": request.merchant_id,
+            "product": product.terms.code,
+            "product_version": request.product_version,
+            "periods": request.periods,
+            "principal_fen": request.amount,
+        }),
+        created_at: now,
+    }
+}

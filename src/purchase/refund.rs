@@ -1,0 +1,89 @@
+//! How a refund is split between the parties: every part is a cumulative share, so that any number of refunds nets exactly.
+
+use crate::base::Fen;
+
+/// The purchase as a refund finds it.
+#[derive(Clone, Copy, Debug)]
+pub struct Refundable {
+    pub amount: Fen,
+    pub refunded: Fen,
+    pub discount_fee: Fen,
+    pub discount_returned_on_refund: bool,
+    pub subsidy: Fen,
+}
+
+/// What a refund moves.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct RefundParts {
+    pub amount: Fen,
+    /// Back to the funder's reserve.
+    pub principal_fell: Fen,
+    /// To the borrower's card.
+    pub owed_back: Fen,
+    pub discount_fee_returned: Fen,
+    pub subsidy_returned: Fen,
+}
+
+impl Refundable {
+    pub fn left(&self) -> Fen {
+        self.amount - self.refunded
+    }
+
+    /// Splits a refund of `amount` of which `principal_fell` came off the loan.
+    pub fn split(&self, amount: Fen, principal_fell: Fen) -> RefundParts {
+        let returned = |charge: Fen| self.share_until(charge, amount) - self.share_until(charge, Fen::ZERO);
+        RefundParts {
+            amount,
+            principal_fell,
+            owed_back: amount - principal_fell,
+            discount_fee_returned: if self.discount_returned_on_refund {
+                returned(self.discount_fee)
+            } else {
+                Fen::ZERO
+            },
+            subsidy_returned: returned(self.subsidy),
+        }
+    }
+
+    /// The part of a charge that belongs to all that has been refunded, and `more`.
+    fn share_until(&self, charge: Fen, more: Fen) -> Fen {
+        charge.share((self.refunded + more).get(), self.amount.get())
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn three_refunds_of_a_third_return_the_whole_fee_and_subsidy() {
+        let mut purchase = Refundable {
+            amount: Fen::new(1_000),
+            refunded: Fen::ZERO,
+            discount_fee: Fen::new(7),
+            discount_returned_on_refund: true,
+            subsidy: Fen::new(20),
+        };
+        let (mut fees, mut subsidies) = (Fen::ZERO, Fen::ZERO);
+        for amount in [333, 333, 334] {
+            let parts = purchase.split(Fen::new(amount), Fen::new(amount));
+            fees += parts.discount_fee_returned;
+            subsidies += parts.subsidy_returned;
+            purchase.refunded += parts.amount;
+        }
+        assert_eq!((fees, subsidies), (Fen::new(7), Fen::new(20)));
+    }
+
+    #[test]
+    fn the_discount_fee_stays_where_the_agreement_says_so() {
+        let purchase = Refundable {
+            amount: Fen::new(1_000),
+            refunded: Fen::ZERO,
+            discount_fee: Fen::new(6),
+            discount_returned_on_refund: false,
+            subsidy: Fen::ZERO,
+        };
+        let parts = purchase.split(Fen::new(1_000), Fen::new(400));
+        assert_eq!((parts.discount_fee_returned, parts.owed_back), (Fen::ZERO, Fen::new(600)));
+    }
+}

@@ -1,0 +1,244 @@
+//! SQL of purchases and refunds.
+
+use std::collections::HashMap;
+
+use chrono::{DateTime, NaiveDate, Utc};
+use sqlx::PgConnection;
+use uuid::Uuid;
+
+use super::decision::NewPurchase;
+use super::model::{Decision, PurchaseRefusal, Receipt};
+use super::refund::RefundParts;
+use crate::base::id::{CodeId, FunderId, LineId, LoanId, MerchantId, ProductId, PurchaseId, RefundId};
+use crate::base::{BusinessDay, Fen};
+use crate::error::Refusal;
+
+/// What was answered before under a line's key, with the fingerprint of what was asked then.
+#[derive(Clone, Copy, Debug, PartialEq)]
+pub struct Earlier {
+    pub receipt: Receipt,
+    pub fingerprint: [u8; 32],
+}
+
+/// Finds earlier answers for pairs of line and key.
+pub async fn find_earlier(
+    connection: &mut PgConnection,
+    keys: &[(LineId, &str)],
+) -> sqlx::Result<HashMap<(LineId, String), Earlier>> {
+    let rows = sqlx::query!(
+        r#"select p.line_id as "line_id: LineId", p.idempotency_key, p.request_sha256, p.purchase_id as "purchase_id: PurchaseId",
+                  p.amount_fen as "amount: Fen", p.refusal, p.loan_id as "loan_id: LoanId"
+           from unnest($1::uuid[], $2::text[]) as asked(line_id, idempotency_key)
+           join purchase p on p.line_id = asked.line_id and p.idempotency_key = asked.idempotency_key"#,
+        &keys.iter().map(|(line_id, _)| line_id.uuid()).collect::<Vec<Uuid>>(),
+        &keys.iter().map(|(_, key)| *key).collect::<Vec<&str>>() as &[&str],
+    )
+    .fetch_all(connection)
+    .await?;
+    rows.into_iter()
+        .map(|row| {
+            let decision = stored_decision(row.loan_id, row.refusal.as_deref())?;
+            let fingerprint = row.request_sha256.try_into().map_err(|_| decode("a fingerprint has 32 bytes"))?;
+            let receipt = Receipt { purchase_id: row.purchase_id, amount: row.amount, decision };
+            Ok(((row.line_id, row.idempotency_key), Earlier { receipt, fingerprint }))
+        })
+        .collect()
+}
+
+fn stored_decision(loan_id: Option<LoanId>, refusal: Option<&str>) -> sqlx::Result<Decision> {
+    match (loan_id, refusal) {
+        (Some(loan_id), None) => Ok(Decision::Authorised { loan_id }),
+        (None, Some(code)) => PurchaseRefusal::from_code(code)
+            .map(Decision::Refused)
+            .ok_or_else(|| decode(&format!("{code:?} is not a refusal of a purchase"))),
+        (_, _) => Err(decode("a purchase has either a loan or a refusal")),
+    }
+}
+
+fn decode(message: &str) -> sqlx::Error {
+    sqlx::Error::Decode(message.into())
+}
+
+/// Records a batch of purchases, one statement.
+pub async fn insert_purchases(connection: &mut PgConnection, purchases: &[NewPurchase]) -> sqlx::Result<()> {
+    let mut loan_ids = Vec::with_capacity(purchases.len());
+    let mut refusals = Vec::with_capacity(purchases.len());
+    for purchase in purchases {
+        let (loan_id, refusal) = match &purchase.receipt.decision {
+            Decision::Authorised { loan_id } => (Some(loan_id.uuid()), None),
+            Decision::Refused(refusal) => (None, Some(refusal.code())),
+        };
+        loan_ids.push(loan_id);
+        refusals.push(refusal);
+    }
+    sqlx::query!(
+        "insert into purchase (purchase_id, line_id, idempotency_key, request_sha256, merchant_id, code_id, product_id,
+                               product_version, periods, amount_fen, status, refusal, loan_id, discount_fee_fen, subsidy_fen,
+                               business_day, created_at)
+         select p.purchase_id, p.line_id, p.idempotency_key, p.request_sha256, p.merchant_id, p.code_id, p.product_id,
+                p.product_version, p.periods, p.amount_fen, case when p.loan_id is null then 'refused' else 'authorised' end,
+                p.refusal, p.loan_id, p.discount_fee_fen, p.subsidy_fen, p.business_day, p.created_at
+         from unnest($1::uuid[], $2::uuid[], $3::text[], $4::bytea[], $5::uuid[], $6::uuid[], $7::uuid[], $8::int[],
+                     $9::smallint[], $10::bigint[], $11::text[], $12::uuid[], $13::bigint[], $14::bigint[], $15::date[],
+                     $16::timestamptz[])
+              as p(purchase_id, line_id, idempotency_key, request_sha256, merchant_id, code_id, product_id, product_version,
+                   periods, amount_fen, refusal, loan_id, discount_fee_fen, subsidy_fen, business_day, created_at)",
+        &purchases.iter().map(|new| new.receipt.purchase_id.uuid()).collect::<Vec<Uuid>>(),
+        &purchases.iter().map(|new| new.request.line_id.uuid()).collect::<Vec<Uuid>>(),
+        &purchases.iter().map(|new| new.request.idempotency_key.as_str()).collect::<Vec<&str>>() as &[&str],
+        &purchases.iter().map(|new| new.fingerprint.as_slice()).collect::<Vec<&[u8]>>() as &[&[u8]],
+        &purchases.iter().map(|new| new.request.merchant_id.uuid()).collect::<Vec<Uuid>>(),
+        &purchases.iter().map(|new| new.request.order_code.map(CodeId::uuid)).collect::<Vec<_>>() as &[Option<Uuid>],
+        &purchases.iter().map(|new| new.request.product_id.uuid()).collect::<Vec<Uuid>>(),
+        &purchases.iter().map(|new| new.request.product_version).collect::<Vec<i32>>(),
+        &purchases.iter().map(|new| new.request.periods as i16).collect::<Vec<i16>>(),
+        &purchases.iter().map(|new| new.request.amount.get()).collect::<Vec<i64>>(),
+        &refusals as &[Option<&str>],
+        &loan_ids as &[Option<Uuid>],
+        &purchases.iter().map(|new| new.discount_fee.get()).collect::<Vec<i64>>(),
+        &purchases.iter().map(|new| new.subsidy.get()).collect::<Vec<i64>>(),
+        &purchases.iter().map(|new| new.business_day.date()).collect::<Vec<NaiveDate>>(),
+        &purchases.iter().map(|new| new.created_at).collect::<Vec<DateTime<Utc>>>(),
+    )
+    .execute(connection)
+    .await?;
+    Ok(())
+}
+
+/// A recorded purchase, for a void or a refund.
+#[derive(Clone, Debug, PartialEq)]
+pub struct Purchase {
+    pub purchase_id: PurchaseId,
+    pub line_id: LineId,
+    pub merchant_id: MerchantId,
+    pub product_id: ProductId,
+    pub product_version: i32,
+    pub order_code: Option<CodeId>,
+    pub amount: Fen,
+    pub status: PurchaseStatus,
+    pub loan_id: Option<LoanId>,
+    pub discount_fee: Fen,
+    pub subsidy: Fen,
+    pub refunded: Fen,
+    pub business_day: BusinessDay,
+}
+
+#[derive(Clone, Copy, Debug, PartialEq, Eq, sqlx::Type)]
+#[sqlx(type_name = "text", rename_all = "snake_case")]
+pub enum PurchaseStatus {
+    Authorised,
+    Refused,
+    Voided,
+}
+
+/// The line that a purchase belongs to: what must be locked before it.
+pub async fn find_line_of(connection: &mut PgConnection, purchase_id: PurchaseId) -> sqlx::Result<Option<LineId>> {
+    sqlx::query_scalar!(r#"select line_id as "line_id: LineId" from purchase where purchase_id = $1"#, purchase_id.uuid())
+        .fetch_optional(connection)
+        .await
+}
+
+pub async fn lock_purchase(connection: &mut PgConnection, purchase_id: PurchaseId) -> sqlx::Result<Purchase> {
+    sqlx::query_as!(
+        Purchase,
+        r#"select purchase_id as "purchase_id: PurchaseId", line_id as "line_id: LineId", merchant_id as "merchant_id: MerchantId",
+                  product_id as "product_id: ProductId", product_version, code_id as "order_code: CodeId",
+                  amount_fen as "amount: Fen", status as "status: PurchaseStatus", loan_id as "loan_id: LoanId",
+                  discount_fee_fen as "discount_fee: Fen", subsidy_fen as "subsidy: Fen", refunded_fen as "refunded: Fen",
+                  business_day as "business_day: BusinessDay"
+           from purchase where purchase_id = $1 for update"#,
+        purchase_id.uuid()
+    )
+    .fetch_one(connection)
+    .await
+}
+
+/// Marks an authorised purchase as voided; `false` where it is not authorised any more.
+pub async fn mark_voided(connection: &mut PgConnection, purchase: &Purchase) -> sqlx::Result<bool> {
+    let marked = sqlx::query!(
+        "update purchase set status = 'voided' where purchase_id = $1 and line_id = $2 and status = 'authorised' and refunded_fen = 0",
+        purchase.purchase_id.uuid(),
+        purchase.line_id.uuid()
+    )
+    .execute(connection)
+    .await?;
+    Ok(marked.rows_affected() == 1)
+}
+
+/// A refund as recorded.
+#[derive(Clone, Debug, PartialEq)]
+pub struct Refund {
+    pub refund_id: RefundId,
+    pub line_id: LineId,
+    pub purchase_id: PurchaseId,
+    pub loan_id: LoanId,
+    pub merchant_id: MerchantId,
+    pub funder_id: FunderId,
+    pub idempotency_key: String,
+    pub parts: RefundParts,
+    pub interest_waived: Fen,
+    pub schedule_version: i32,
+    pub business_day: BusinessDay,
+    pub created_at: DateTime<Utc>,
+}
+
+/// The earlier refund of a purchase under a key: its id and amount.
+pub async fn find_refund(
+    connection: &mut PgConnection,
+    purchase: &Purchase,
+    idempotency_key: &str,
+) -> sqlx::Result<Option<(RefundId, Fen)>> {
+    let row = sqlx::query!(
+        r#"select refund_id as "refund_id: RefundId", amount_fen as "amount: Fen" from refund
+           where line_id = $1 and purchase_id = $2 and idempotency_key = $3"#,
+        purchase.line_id.uuid(),
+        purchase.purchase_id.uuid(),
+        idempotency_key
+    )
+    .fetch_optional(connection)
+    .await?;
+    Ok(row.map(|row| (row.refund_id, row.amount)))
+}
+
+/// Records a refund.
+pub async fn insert_refund(connection: &mut PgConnection, refund: &Refund) -> sqlx::Result<()> {
+    sqlx::query!(
+        "insert into refund (refund_id, line_id, purchase_id, loan_id, merchant_id, funder_id, idempotency_key, amount_fen,
+                             principal_fell_fen, owed_back_fen, interest_waived_fen, discount_fee_returned_fen,
+                             subsidy_returned_fen, schedule_version, business_day, created_at)
+         values ($1, $2, $3, $4, $5, $6, $7, $8, $9, $10, $11, $12, $13, $14, $15, $16)",
+        refund.refund_id.uuid(),
+        refund.line_id.uuid(),
+        refund.purchase_id.uuid(),
+        refund.loan_id.uuid(),
+        refund.merchant_id.uuid(),
+        refund.funder_id.uuid(),
+        refund.idempotency_key,
+        refund.parts.amount.get(),
+        refund.parts.principal_fell.get(),
+        refund.parts.owed_back.get(),
+        refund.interest_waived.get(),
+        refund.parts.discount_fee_returned.get(),
+        refund.parts.subsidy_returned.get(),
+        refund.schedule_version,
+        refund.business_day.date(),
+        refund.created_at,
+    )
+    .execute(connection)
+    .await?;
+    Ok(())
+}
+
+/// Adds a refund to its purchase; `false` where it would exceed the amount.
+pub async fn add_refunded(connection: &mut PgConnection, purchase: &Purchase, amount: Fen) -> sqlx::Result<bool> {
+    let added = sqlx::query!(
+        "update purchase set refunded_fen = refunded_fen + $3
+         where purchase_id = $1 and line_id = $2 and status = 'authorised' and refunded_fen + $3 <= amount_fen",
+        purchase.purchase_id.uuid(),
+        purchase.line_id.uuid(),
+        amount.get()
+    )
+    .execute(connection)
+    .await?;
+    Ok(added.rows_affected() == 1)
+}

@@ -1,0 +1,31 @@
+//! The identities that must always hold, looked for in the whole book at one instant.
+
+pub mod store;
+
+use sqlx::PgPool;
+
+/// A place where an identity does not hold.
+#[derive(Clone, Debug, PartialEq, Eq, serde::Serialize)]
+pub struct Finding {
+    /// The identity's sentence.
+    pub identity: &'static str,
+    /// The line, loan, funder … where it fails.
+    pub subject: String,
+    pub expected: i64,
+    pub found: i64,
+}
+
+/// Findings listed for one identity; the rest is counted by looking again after the first are mended.
+pub const FINDINGS_MAX: i64 = 20;
+
+/// Checks every identity in one snapshot of the database, so that work going on meanwhile cannot look like a fault.
+/// Empty when all hold.
+pub async fn verify(pool: &PgPool) -> sqlx::Result<Vec<Finding>> {
+    let mut transaction = pool.begin().await?;
+    store::freeze_view(&mut transaction).await?;
+    let mut findings = Vec::new();
+    for identity in store::IDENTITIES {
+        findings.extend(store::check(&mut transaction, identity).await?);
+    }
+    Ok(findings)
+}

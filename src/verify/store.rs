@@ -1,0 +1,244 @@
+//! The identities as SQL: each query returns the places where its sentence is not true.
+
+use sqlx::{AssertSqlSafe, PgConnection};
+
+use super::{FINDINGS_MAX, Finding};
+
+/// An identity and the query for its exceptions: `subject`, `expected` and `found`.
+#[derive(Debug)]
+pub struct Identity {
+    pub sentence: &'static str,
+    exceptions: &'static str,
+}
+
+/// One snapshot for all checks.
+pub async fn freeze_view(connection: &mut PgConnection) -> sqlx::Result<()> {
+    sqlx::query!("set transaction isolation level repeatable read, read only").execute(connection).await?;
+    Ok(())
+}
+
+// The identities are data, run in a loop; each is prepared by a test, so that none can name a column that is not there.
+pub async fn check(connection: &mut PgConnection, identity: &Identity) -> sqlx::Result<Vec<Finding>> {
+    let limited = format!(
+        "select subject::text, expected::bigint, found::bigint from ({}) exceptions limit {FINDINGS_MAX}",
+        identity.exceptions
+    );
+    let rows: Vec<(String, i64, i64)> = sqlx::query_as(AssertSqlSafe(limited)).fetch_all(connection).await?;
+    let finding = |(subject, expected, found)| Finding { identity: identity.sentence, subject, expected, found };
+    Ok(rows.into_iter().map(finding).collect())
+}
+
+macro_rules! identities {
+    ($($sentence:literal: $exceptions:literal,)*) => {
+        pub const IDENTITIES: &[Identity] = &[$(Identity { sentence: $sentence, exceptions: $exceptions }),*];
+    };
+}
+
+identities! {
+    "every leg of a posting is positive and stays within one book":
+        "select posting_id as subject, 0 as expected, leg.amount_fen as found
+         from posting cross join lateral unnest(debit, credit, amount_fen) as leg(debit, credit, amount_fen)
+         where leg.amount_fen <= 0 or leg.debit / 100 <> leg.credit / 100 or leg.debit is null or leg.credit is null",
+
+    "every book of a closed day sums to zero":
+        "select business_day || ' funder ' || funder_id || ' book ' || account / 100 as subject,
+                sum(debit_fen) as expected, sum(credit_fen) as found
+         from ledger_day group by business_day, funder_id, account / 100 having sum(debit_fen) <> sum(credit_fen)",
+
+    "the sums of closed days are the sums of their postings":
+        "select coalesce(posted.funder_id, summed.funder_id) || ' account ' || coalesce(posted.account, summed.account) as subject,
+                coalesce(posted.net, 0) as expected, coalesce(summed.net, 0) as found
+         from (select funder_id, side.account, sum(side.net) as net from (
+                   select p.funder_id, leg.debit as account, leg.amount_fen as net, p.business_day
+                   from posting p cross join lateral unnest(p.debit, p.amount_fen) as leg(debit, amount_fen)
+                   union all
+                   select p.funder_id, leg.credit, -leg.amount_fen, p.business_day
+                   from posting p cross join lateral unnest(p.credit, p.amount_fen) as leg(credit, amount_fen)) side
+               where side.business_day in (select business_day from close_run where finished_at is not null)
+               group by funder_id, side.account) posted
+         full join (select funder_id, account, sum(debit_fen - credit_fen) as net from ledger_day
+                    where business_day in (select business_day from close_run where finished_at is not null)
+                    group by funder_id, account) summed
+              on summed.funder_id = posted.funder_id and summed.account = posted.account
+         where coalesce(posted.net, 0) <> coalesce(summed.net, 0)",
+
+    "what a line has used is the unpaid principal of its loans":
+        "select l.line_id as subject, coalesce(owed.fen, 0) as expected, l.used_fen as found
+         from credit_line l
+         left join (select line_id, sum(principal_fen - principal_paid_fen - principal_returned_fen) as fen
+                    from loan where status in ('open', 'paid', 'refunded') group by line_id) owed on owed.line_id = l.line_id
+         where l.used_fen <> coalesce(owed.fen, 0)",
+
+    "a line stands where its journal ends":
+        "select l.line_id as subject, coalesce(e.used_after_fen, 0) * 1000 + coalesce(e.limit_after_fen, 0) as expected,
+                l.used_fen * 1000 + l.limit_fen as found
+         from credit_line l
+         left join line_entry e on e.line_id = l.line_id and e.entry_no = l.last_entry_no
+         where e.line_id is null or e.used_after_fen <> l.used_fen or e.limit_after_fen <> l.limit_fen",
+
+    "a line's journal has no gap and sums to what it says":
+        "select line_id as subject, max(entry_no) as expected, count(*) as found from line_entry group by line_id
+         having count(*) <> max(entry_no) or sum(used_change_fen) <> (array_agg(used_after_fen order by entry_no desc))[1]
+             or sum(limit_change_fen) <> (array_agg(limit_after_fen order by entry_no desc))[1]",
+
+    "a reserve stands where its journal ends":
+        "select r.funder_id as subject, coalesce(e.available_after_fen, 0) as expected, r.available_fen as found
+         from reserve r left join reserve_entry e on e.funder_id = r.funder_id and e.entry_no = r.last_entry_no
+         where coalesce(e.available_after_fen, 0) <> r.available_fen or coalesce(e.held_after_fen, 0) <> r.held_fen",
+
+    "a reserve's totals are the sums of its journal":
+        "select r.funder_id || ' ' || kinds.kind as subject, coalesce(sum(e.amount_fen), 0) as expected, kinds.fen as found
+         from reserve r
+         cross join lateral (values ('deposit', r.deposited_fen), ('withdrawal', r.withdrawn_fen), ('clearing', r.paid_out_fen),
+                                    ('refund', r.returned_fen)) as kinds(kind, fen)
+         left join reserve_entry e on e.funder_id = r.funder_id and e.kind = kinds.kind
+         group by r.funder_id, kinds.kind, kinds.fen having coalesce(sum(e.amount_fen), 0) <> kinds.fen",
+
+    "what a reserve holds is what its purchases wait to be cleared for":
+        "select r.funder_id as subject, coalesce(waiting.fen, 0) as expected, r.held_fen as found
+         from reserve r
+         left join (select l.funder_id, sum(p.amount_fen) as fen
+                    from purchase p join loan l on l.loan_id = p.loan_id and l.line_id = p.line_id
+                    where p.status = 'authorised'
+                      and p.business_day not in (select business_day from close_chunk where step = 'clearing' and done_at is not null)
+                    group by l.funder_id) waiting on waiting.funder_id = r.funder_id
+         where r.held_fen <> coalesce(waiting.fen, 0)",
+
+    "the books carry each reserve":
+        "select r.funder_id || ' account ' || kept.account as subject, kept.fen as expected, -coalesce(b.net, 0) as found
+         from reserve r
+         cross join lateral (values (102, r.available_fen), (103, r.held_fen)) as kept(account, fen)
+         left join (select funder_id, side.account, sum(side.net) as net from (
+                        select p.funder_id, leg.debit as account, leg.amount_fen as net
+                        from posting p cross join lateral unnest(p.debit, p.amount_fen) as leg(debit, amount_fen)
+                        union all
+                        select p.funder_id, leg.credit, -leg.amount_fen
+                        from posting p cross join lateral unnest(p.credit, p.amount_fen) as leg(credit, amount_fen)) side
+                    where side.account in (102, 103) group by funder_id, side.account) b
+              on b.funder_id = r.funder_id and b.account = kept.account
+         where kept.fen <> -coalesce(b.net, 0)",
+
+    "loans outstanding are the books' loan principal":
+        "select coalesce(owed.funder_id, booked.funder_id) as subject, coalesce(owed.fen, 0) as expected, coalesce(booked.fen, 0) as found
+         from (select funder_id, sum(principal_fen - principal_paid_fen - principal_returned_fen) as fen
+               from loan where status in ('open', 'paid', 'refunded') group by funder_id) owed
+         full join (select funder_id, sum(side.fen) as fen from (
+                        select p.funder_id, leg.amount_fen as fen
+                        from posting p cross join lateral unnest(p.debit, p.amount_fen) as leg(account, amount_fen) where leg.account = 201
+                        union all
+                        select p.funder_id, -leg.amount_fen
+                        from posting p cross join lateral unnest(p.credit, p.amount_fen) as leg(account, amount_fen) where leg.account = 201) side
+                    group by funder_id) booked on booked.funder_id = owed.funder_id
+         where coalesce(owed.fen, 0) <> coalesce(booked.fen, 0)",
+
+    "a loan's installments sum to the loan":
+        "select l.loan_id as subject, l.principal_fen - l.principal_returned_fen as expected,
+                (select sum(row_fen) from unnest(s.principal_fen) as row_fen) - coalesce(taken.fen, 0) as found
+         from loan l
+         join schedule s on s.loan_id = l.loan_id and s.line_id = l.line_id and s.version = l.schedule_version
+         left join (select line_id, loan_id, sum(principal_returned_fen) as fen from bill_line group by line_id, loan_id) taken
+              on taken.loan_id = l.loan_id and taken.line_id = l.line_id
+         where l.status in ('open', 'paid', 'refunded')
+           and (select sum(row_fen) from unnest(s.principal_fen) as row_fen) - coalesce(taken.fen, 0)
+               <> l.principal_fen - l.principal_returned_fen",
+
+    "a bill is the sum of its lines":
+        "select b.line_id || ' due ' || b.due_on as subject, b.principal_fen + b.interest_fen + b.fee_fen as expected,
+                coalesce(sum(i.principal_fen + i.interest_fen + i.fee_fen), 0) as found
+         from bill b left join bill_line i on i.line_id = b.line_id and i.due_on = b.due_on and i.origin = 'statement'
+         group by b.line_id, b.due_on
+         having b.principal_fen <> coalesce(sum(i.principal_fen), 0) or b.interest_fen <> coalesce(sum(i.interest_fen), 0)
+             or b.fee_fen <> coalesce(sum(i.fee_fen), 0)",
+
+    "a paid bill owes nothing and an open one something":
+        "select b.line_id || ' due ' || b.due_on || ' ' || b.status as subject, 0 as expected,
+                sum(i.principal_fen - i.principal_paid_fen - i.principal_returned_fen + i.interest_fen - i.interest_paid_fen
+                    - i.interest_returned_fen + i.fee_fen - i.fee_paid_fen) as found
+         from bill b join bill_line i on i.line_id = b.line_id and i.due_on = b.due_on and i.origin = 'statement'
+         where b.status = 'paid'
+         group by b.line_id, b.due_on
+         having sum(i.principal_fen - i.principal_paid_fen - i.principal_returned_fen + i.interest_fen - i.interest_paid_fen
+                    - i.interest_returned_fen + i.fee_fen - i.fee_paid_fen) <> 0",
+
+    "principal paid on a loan is what its billed installments were paid":
+        "select l.loan_id as subject, coalesce(sum(i.principal_paid_fen), 0) as expected, l.principal_paid_fen as found
+         from loan l left join bill_line i on i.loan_id = l.loan_id and i.line_id = l.line_id
+         where l.status <> 'voided'
+         group by l.loan_id, l.line_id having coalesce(sum(i.principal_paid_fen), 0) <> l.principal_paid_fen",
+
+    "a repayment is what it allocated and its excess":
+        "select r.repayment_id as subject, r.amount_fen as expected, r.excess_fen + coalesce(sum(a.principal + a.interest + a.fee + a.penalty), 0) as found
+         from repayment r
+         left join lateral unnest(r.principal_fen, r.interest_fen, r.fee_fen, r.penalty_fen) as a(principal, interest, fee, penalty) on true
+         group by r.repayment_id, r.line_id
+         having r.amount_fen <> r.excess_fen + coalesce(sum(a.principal + a.interest + a.fee + a.penalty), 0)",
+
+    "what installments were paid is what repayments allocated":
+        "select coalesce(paid.line_id, given.line_id) as subject, coalesce(given.fen, 0) as expected, coalesce(paid.fen, 0) as found
+         from (select line_id, sum(principal_paid_fen + interest_paid_fen + fee_paid_fen + penalty_paid_fen) as fen
+               from bill_line group by line_id) paid
+         full join (select r.line_id, sum(r.amount_fen - r.excess_fen) as fen from repayment r group by r.line_id) given
+              on given.line_id = paid.line_id
+         where coalesce(given.fen, 0) <> coalesce(paid.fen, 0)",
+
+    "each collected withholding is one repayment":
+        "select w.withholding_id as subject, w.collected_fen as expected, coalesce(sum(r.amount_fen), 0) as found
+         from withholding w
+         left join repayment r on r.line_id = w.line_id and r.source_reference = w.withholding_id::text and r.source in ('withholding', 'channel_file')
+         where w.collected_fen > 0
+         group by w.withholding_id, w.line_id having w.collected_fen <> coalesce(sum(r.amount_fen), 0)",
+
+    "what merchants are owed is what was cleared and not paid":
+        "select 'all merchants' as subject, cleared.fen - uncleared.fen as expected, booked.fen as found
+         from (select coalesce(sum(case when status = 'paid' then net_fen - payable_fen else net_fen end), 0) as fen from settlement) cleared,
+              (select coalesce(sum(amount_fen - discount_fee_returned_fen - subsidy_returned_fen), 0) as fen from refund
+               where business_day not in (select business_day from close_chunk where step = 'clearing' and done_at is not null)) uncleared,
+              (select coalesce(sum(case when leg.credit = 104 then leg.amount_fen else 0 end
+                                 - case when leg.debit = 104 then leg.amount_fen else 0 end), 0) as fen
+               from posting p cross join lateral unnest(p.debit, p.credit, p.amount_fen) as leg(debit, credit, amount_fen)) booked
+         where cleared.fen - uncleared.fen <> booked.fen",
+
+    "a purchase's refunds sum to what it says":
+        "select p.purchase_id as subject, coalesce(sum(r.amount_fen), 0) as expected, p.refunded_fen as found
+         from purchase p left join refund r on r.purchase_id = p.purchase_id and r.line_id = p.line_id
+         where p.refunded_fen > 0 or r.refund_id is not null
+         group by p.purchase_id, p.line_id having coalesce(sum(r.amount_fen), 0) <> p.refunded_fen",
+
+    "every authorised purchase names a loan, a merchant and a product version that exist":
+        "select p.purchase_id as subject, 1 as expected, 0 as found
+         from purchase p
+         where p.status = 'authorised'
+           and (not exists (select from loan l where l.loan_id = p.loan_id and l.line_id = p.line_id and l.principal_fen = p.amount_fen)
+             or not exists (select from merchant m where m.merchant_id = p.merchant_id)
+             or not exists (select from product_version v where v.product_id = p.product_id and v.version = p.product_version))",
+
+    "interest receivable is what accrued and was not collected":
+        "select coalesce(due.funder_id, booked.funder_id) as subject, coalesce(due.fen, 0) as expected, coalesce(booked.fen, 0) as found
+         from (select funder_id, sum(fen) as fen from (
+                   select funder_id, accrued_fen as fen from interest_span where charge = 'interest'
+                   union all
+                   select r.funder_id, -a.interest from repayment r cross join lateral unnest(r.interest_fen) as a(interest)) sides
+               group by funder_id) due
+         full join (select funder_id, sum(side.fen) as fen from (
+                        select p.funder_id, leg.amount_fen as fen
+                        from posting p cross join lateral unnest(p.debit, p.amount_fen) as leg(account, amount_fen) where leg.account = 204
+                        union all
+                        select p.funder_id, -leg.amount_fen
+                        from posting p cross join lateral unnest(p.credit, p.amount_fen) as leg(account, amount_fen) where leg.account = 204) side
+                    group by funder_id) booked on booked.funder_id = due.funder_id
+         where coalesce(due.fen, 0) <> coalesce(booked.fen, 0)",
+
+    "no job is dead":
+        "select kind || ' ' || unique_key as subject, 0 as expected, attempts as found from job where status = 'dead'",
+
+    "no close that began is left unfinished for a later day":
+        "select business_day as subject, 1 as expected, 0 as found from close_run
+         where finished_at is null and business_day < (select today from business_day) - 1",
+
+    "no order to collect or pay is pending for more than three days":
+        "select 'withholding ' || withholding_id as subject, 3 as expected, (select today from business_day) - business_day as found
+         from withholding where status in ('created', 'submitted', 'unknown') and business_day < (select today from business_day) - 3
+         union all
+         select 'payout ' || payout_id, 3, (select today from business_day) - pay_on
+         from payout where status in ('created', 'submitted', 'unknown') and pay_on < (select today from business_day) - 3",
+}

@@ -17,6 +17,8 @@ create table job (
     unique (kind, unique_key)
 ) with (fillfactor = 80);
 create index job_ready on job (run_at) where status in ('ready', 'running');
+-- Jobs that gave up are counted on every scrape of the metrics; there should be none.
+create index job_dead on job (kind) where status = 'dead';
 
 create table close_run (
     business_day date primary key,

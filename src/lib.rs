@@ -2,7 +2,10 @@
 
 pub mod base;
 pub mod error;
+pub mod launcher;
+pub mod database;
 pub mod vault;
+pub mod config;
 pub mod app;
 pub mod business_day;
 pub mod ledger;
@@ -15,6 +18,9 @@ pub mod bill;
 pub mod overdue;
 pub mod repayment;
 pub mod verify;
+pub mod http;
+pub mod router;
+pub mod cli;
 
 /// The database's migrations, embedded; tests and the program share them.
 pub static MIGRATOR: sqlx::migrate::Migrator = sqlx::migrate!();

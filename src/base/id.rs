@@ -99,6 +99,8 @@ ids! {
     RemittanceId "rem",
     BreakId "brk",
     JobId "job",
+    /// One HTTP request, in the log and in the header `x-request-id`.
+    RequestId "req",
 }
 
 #[cfg(test)]

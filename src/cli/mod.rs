@@ -1,0 +1,155 @@
+//! The command line: one file per subcommand, and what they share.
+
+mod db;
+mod migrate;
+mod serve;
+
+use std::io::IsTerminal;
+use std::process::ExitCode;
+use std::sync::Arc;
+
+use anyhow::Context;
+use clap::{Parser, Subcommand};
+use tracing_subscriber::layer::SubscriberExt;
+use tracing_subscriber::util::SubscriberInitExt;
+
+use crate::app::App;
+use crate::base::Clock;
+use crate::config::{Config, LogFormat};
+use crate::database;
+use crate::launcher::Server;
+
+/// Ended by Ctrl-C or a termination signal, as shells count it.
+const INTERRUPTED: u8 = 130;
+
+const AFTER_HELP: &str = "Configuration is read from the file that FENQI_CONFIG names (else ./fenqi.toml) and from the \
+environment; docs/OPERATIONS.md lists every key. Without DATABASE_URL a private PostgreSQL runs under var/.\n\n\
+Exit codes: 0 done, 1 failed or found something wrong (one sentence on standard error says what), 2 wrong usage, \
+130 interrupted.";
+
+/// Fenqi (分期): an open consumer-finance installment platform.
+#[derive(Parser)]
+#[command(version, after_help = AFTER_HELP, propagate_version = true)]
+struct Cli {
+    #[command(subcommand)]
+    command: Command,
+}
+
+// One line per subcommand, in the order of use; its file has `Args` and `run`.
+#[derive(Subcommand)]
+enum Command {
+    /// Serve pages, health and metrics over HTTP
+    Serve(serve::Args),
+    /// Bring the database to the newest migration
+    Migrate(migrate::Args),
+    /// Start, stop or name the private PostgreSQL, for development
+    Db(db::Args),
+}
+
+async fn dispatch(command: Command) -> anyhow::Result<ExitCode> {
+    match command {
+        Command::Serve(args) => serve::run(args).await,
+        Command::Migrate(args) => migrate::run(args).await,
+        Command::Db(args) => db::run(args).await,
+    }
+}
+
+impl Command {
+    /// Whether the command ends by itself, in order, when it is told to stop.
+    fn stops_in_order(&self) -> bool {
+        matches!(self, Command::Serve(_))
+    }
+}
+
+/// The whole program: parses, runs, and turns an error into one sentence on standard error.
+pub fn main() -> ExitCode {
+    let command = Cli::parse().command;
+    let runtime = match tokio::runtime::Builder::new_multi_thread().enable_all().build() {
+        Ok(runtime) => runtime,
+        Err(error) => return fail(&anyhow::Error::new(error).context("cannot start the program's threads")),
+    };
+    let outcome = runtime.block_on(async {
+        if command.stops_in_order() {
+            return dispatch(command).await;
+        }
+        // Dropping the command's future stops the private server and removes scratch databases.
+        tokio::select! {
+            outcome = dispatch(command) => outcome,
+            () = stop_signal() => Ok(ExitCode::from(INTERRUPTED)),
+        }
+    });
+    outcome.unwrap_or_else(|error| fail(&error))
+}
+
+fn fail(error: &anyhow::Error) -> ExitCode {
+    eprintln!("error: {error:#}");
+    ExitCode::FAILURE
+}
+
+/// Resolves on Ctrl-C or SIGTERM.
+pub async fn stop_signal() {
+    use tokio::signal::unix::{SignalKind, signal};
+    let Ok(mut terminate) = signal(SignalKind::terminate()) else {
+        return std::future::pending().await;
+    };
+    tokio::select! {
+        _ = tokio::signal::ctrl_c() => {}
+        _ = terminate.recv() => {}
+    }
+}
+
+/// Reads the configuration and starts logging to standard error.
+pub fn set_up() -> anyhow::Result<Config> {
+    let config = Config::load()?;
+    let filter: tracing_subscriber::filter::Targets = config.log.parse().context("the log filter is wrong")?;
+    let registry = tracing_subscriber::registry().with(filter);
+    let is_terminal = std::io::stderr().is_terminal();
+    let lines = tracing_subscriber::fmt::layer().with_writer(std::io::stderr).with_ansi(is_terminal);
+    // A second set-up in one process (tests) keeps the first.
+    match config.log_format {
+        LogFormat::Text => registry.with(lines).try_init().ok(),
+        LogFormat::Json => registry.with(lines.json()).try_init().ok(),
+    };
+    Ok(config)
+}
+
+/// Where the database is, and the private server behind it where it is ours.
+pub struct Database {
+    pub url: String,
+    // Held so that the server runs as long as the command does.
+    server: Option<Server>,
+}
+
+/// Whether a command may work beside another process that owns the private PostgreSQL.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Sharing {
+    /// Refused while another process owns it: for commands that own the data, such as a demo.
+    Alone,
+    Shared,
+}
+
+/// Finds the configured database, or starts the private PostgreSQL and creates its database.
+pub async fn find_database(config: &Config, sharing: Sharing) -> anyhow::Result<Database> {
+    if let Some(url) = &config.database_url {
+        return Ok(Database { url: url.clone(), server: None });
+    }
+    let options = config.private_postgres();
+    let server = match sharing {
+        Sharing::Alone => Server::start(&options).await?,
+        Sharing::Shared => Server::start_or_share(&options).await?,
+    };
+    let url = server.url("fenqi");
+    database::create_if_missing(&url).await?;
+    Ok(Database { url, server: Some(server) })
+}
+
+/// Everything a use case needs. A database of one's own must have been migrated; the private one is migrated here.
+pub async fn open_app(config: &Config, database: &Database, clock: Clock) -> anyhow::Result<App> {
+    if database.server.is_some() {
+        let pool = database::connect(&database.url, 1).await?;
+        database::migrate(&pool).await?;
+        pool.close().await;
+    }
+    let pool = database::open(&database.url, config.database_connections).await?;
+    Ok(App { pool, clock, vault: Arc::new(config.vault()?) })
+}

@@ -1,0 +1,26 @@
+//! `fenqi serve`: every page and API over HTTP.
+
+use std::net::SocketAddr;
+use std::process::ExitCode;
+
+use crate::base::Clock;
+use crate::cli::{Sharing, find_database, open_app, set_up, stop_signal};
+use crate::http;
+
+#[derive(clap::Args)]
+pub struct Args {
+    /// Where to listen, instead of the configured `listen`
+    #[arg(long)]
+    listen: Option<SocketAddr>,
+}
+
+pub async fn run(args: Args) -> anyhow::Result<ExitCode> {
+    let config = set_up()?;
+    let listener = http::bind(args.listen.unwrap_or(config.listen)).await?;
+    let database = find_database(&config, Sharing::Shared).await?;
+    let app = open_app(&config, &database, Clock::System).await?;
+    tracing::info!("serving on http://{}", listener.local_addr()?);
+    http::serve(listener, app.clone(), stop_signal()).await?;
+    app.pool.close().await;
+    Ok(ExitCode::SUCCESS)
+}

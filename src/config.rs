@@ -1,0 +1,437 @@
+//! Configuration: one TOML file and the environment, each key documented, anything wrong refused at start.
+
+use std::collections::BTreeMap;
+use std::fmt;
+use std::net::SocketAddr;
+use std::os::unix::fs::OpenOptionsExt;
+use std::path::{Path, PathBuf};
+use std::str::FromStr;
+
+use anyhow::{Context, bail};
+use rand::TryRngCore;
+
+use crate::base::WorkingCalendar;
+use crate::launcher;
+use crate::vault::{MasterKey, Vault};
+
+/// One thing that may be configured: `listen` in the file, `FENQI_LISTEN` in the environment, which wins.
+pub struct Key {
+    pub name: &'static str,
+    /// `None` where the key may be left out altogether.
+    pub default: Option<&'static str>,
+    /// What is allowed, as it ends the sentence "allowed is …".
+    pub allowed: &'static str,
+    pub says: &'static str,
+}
+
+const fn key(name: &'static str, default: Option<&'static str>, allowed: &'static str, says: &'static str) -> Key {
+    Key { name, default, allowed, says }
+}
+
+/// Every key. `docs/OPERATIONS.md` lists them, and a test compares the two.
+pub const KEYS: &[Key] = &[
+    key(
+        "database_url",
+        None,
+        "an address such as postgres://user:password@host/database",
+        "The database. `DATABASE_URL` is read too. Without it a private PostgreSQL runs in `var_dir`.",
+    ),
+    key(
+        "database_connections",
+        Some("16"),
+        "a whole number from 2 to 200",
+        "Connections that one process holds at most.",
+    ),
+    key("var_dir", Some("var"), "a directory", "Where the private PostgreSQL and the generated key live."),
+    key(
+        "pg_bin",
+        None,
+        "the directory that holds initdb and postgres",
+        "Where PostgreSQL's programs are, if not found by themselves.",
+    ),
+    key("listen", Some("127.0.0.1:8080"), "an address and port such as 127.0.0.1:8080", "Where `fenqi serve` listens."),
+    key(
+        "log",
+        Some("info,sqlx=warn"),
+        "a filter such as info or fenqi=debug,sqlx=warn",
+        "How much is logged to standard error.",
+    ),
+    key("log_format", Some("text"), "text or json", "`json` writes one object a line."),
+    key(
+        "calendar_file",
+        None,
+        "a TOML file in the shape of src/base/working_days.toml",
+        "Years of working days beyond those that ship.",
+    ),
+    key(
+        "master_key",
+        None,
+        "64 hexadecimal digits (make them with: openssl rand -hex 32)",
+        "Seals personal data. Needed with `database_url`; with the private PostgreSQL one is generated in `var_dir`. Whoever loses it loses the data.",
+    ),
+    key(
+        "master_key_number",
+        Some("1"),
+        "a whole number from 1 to 255",
+        "The number by which sealed values name `master_key`; one higher after each rotation.",
+    ),
+    key(
+        "former_master_keys",
+        None,
+        "number:key pairs with commas, such as 1:64 hexadecimal digits",
+        "Keys that still open what was sealed under them.",
+    ),
+    key(
+        "index_key",
+        None,
+        "64 hexadecimal digits",
+        "Keys the blind indexes. Derived from `master_key` if left out, so it must be stated before `master_key` is rotated.",
+    ),
+];
+
+/// Names of the environment that begin like ours but are read elsewhere.
+const NOT_CONFIGURATION: [&str; 2] = ["FENQI_CONFIG", "FENQI_SHARED"];
+/// Read where `FENQI_CONFIG` names no file.
+const FILE: &str = "fenqi.toml";
+
+/// What the program runs with.
+#[derive(Clone, Debug)]
+pub struct Config {
+    pub database_url: Option<String>,
+    pub database_connections: u32,
+    pub var_dir: PathBuf,
+    pub pg_bin: Option<PathBuf>,
+    pub listen: SocketAddr,
+    pub log: String,
+    pub log_format: LogFormat,
+    pub calendar: WorkingCalendar,
+    secrets: Secrets,
+}
+
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum LogFormat {
+    Text,
+    Json,
+}
+
+impl Config {
+    /// Reads `FENQI_CONFIG` or `./fenqi.toml`, then the environment.
+    pub fn load() -> anyhow::Result<Config> {
+        let (path, is_named) = match std::env::var_os("FENQI_CONFIG") {
+            Some(path) => (PathBuf::from(path), true),
+            None => (PathBuf::from(FILE), false),
+        };
+        let file = match std::fs::read_to_string(&path) {
+            Ok(text) => Some((path.display().to_string(), text)),
+            Err(error) if error.kind() == std::io::ErrorKind::NotFound && !is_named => None,
+            Err(error) => bail!("cannot read the configuration file {}: {error}", path.display()),
+        };
+        let environment = std::env::vars_os()
+            .filter_map(|(name, value)| Some((name.into_string().ok()?, value.to_string_lossy().into_owned())));
+        Config::read(file, environment)
+    }
+
+    /// Takes every value from a file (its name and text) and environment variables.
+    pub fn read(
+        file: Option<(String, String)>,
+        environment: impl Iterator<Item = (String, String)>,
+    ) -> anyhow::Result<Config> {
+        let mut values = Values::default();
+        if let Some((name, text)) = file {
+            values.add_file(&name, &text)?;
+        }
+        values.add_environment(environment)?;
+        let config = Config {
+            database_url: values.optional("database_url", |url: &String| url.starts_with("postgres"))?,
+            database_connections: values.required("database_connections", |count| (2..=200).contains(count))?,
+            var_dir: values.required("var_dir", |_| true)?,
+            pg_bin: values.optional("pg_bin", |_| true)?,
+            listen: values.required("listen", |_| true)?,
+            log: values.required("log", |log: &String| log.parse::<tracing_subscriber::filter::Targets>().is_ok())?,
+            log_format: values.required("log_format", |_| true)?,
+            calendar: calendar(values.optional("calendar_file", |_: &PathBuf| true)?)?,
+            secrets: Secrets {
+                master_key: values.optional("master_key", |_| true)?,
+                master_key_number: values.required("master_key_number", |number| *number > 0)?,
+                former: values.optional("former_master_keys", |_| true)?.unwrap_or_default(),
+                index_key: values.optional("index_key", |_| true)?,
+            },
+        };
+        if config.database_url.is_some() && config.secrets.master_key.is_some() && config.secrets.needs_index_key() {
+            bail!("index_key is missing (FENQI_INDEX_KEY): with former_master_keys it must be stated");
+        }
+        Ok(config)
+    }
+
+    /// The vault under the configured master key. With the private PostgreSQL a missing key is generated in `var_dir`.
+    pub fn vault(&self) -> anyhow::Result<Vault> {
+        let secrets = &self.secrets;
+        let master = match (&secrets.master_key, &self.database_url) {
+            (Some(key), _) => key.0,
+            (None, None) => generated_key(&self.var_dir)?.0,
+            (None, Some(_)) => bail!(
+                "master_key is missing (FENQI_MASTER_KEY): with a database of your own you must keep it yourself; \
+                 make one with: openssl rand -hex 32"
+            ),
+        };
+        if secrets.former.0.is_empty() && secrets.index_key.is_none() && secrets.master_key_number == 1 {
+            return Ok(Vault::with_master(master));
+        }
+        let index = secrets.index_key.as_ref().context(
+            "index_key is missing (FENQI_INDEX_KEY): state it before the master key is rotated, or nobody is found again",
+        )?;
+        let current = MasterKey { id: secrets.master_key_number, key: master };
+        let former = secrets.former.0.iter().map(|(id, key)| MasterKey { id: *id, key: key.0 }).collect();
+        Ok(Vault::new(current, former, index.0))
+    }
+
+    /// The private PostgreSQL of this configuration, with durable settings.
+    pub fn private_postgres(&self) -> launcher::Options {
+        launcher::Options {
+            home: self.var_dir.join("pg"),
+            bin: self.pg_bin.clone(),
+            durability: launcher::Durability::Full,
+        }
+    }
+}
+
+#[derive(Clone, Debug)]
+struct Secrets {
+    master_key: Option<SecretKey>,
+    master_key_number: u8,
+    former: FormerKeys,
+    index_key: Option<SecretKey>,
+}
+
+impl Secrets {
+    fn needs_index_key(&self) -> bool {
+        !self.former.0.is_empty() && self.index_key.is_none()
+    }
+}
+
+/// 32 bytes that are never shown.
+#[derive(Clone)]
+struct SecretKey([u8; 32]);
+
+impl fmt::Debug for SecretKey {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str("SecretKey(…)")
+    }
+}
+
+impl FromStr for SecretKey {
+    type Err = ();
+    fn from_str(text: &str) -> Result<SecretKey, ()> {
+        if text.len() != 64 || !text.bytes().all(|byte| byte.is_ascii_hexdigit()) {
+            return Err(());
+        }
+        let mut bytes = [0; 32];
+        for (place, byte) in bytes.iter_mut().enumerate() {
+            *byte = u8::from_str_radix(&text[2 * place..2 * place + 2], 16).map_err(|_| ())?;
+        }
+        Ok(SecretKey(bytes))
+    }
+}
+
+#[derive(Clone, Debug, Default)]
+struct FormerKeys(Vec<(u8, SecretKey)>);
+
+impl FromStr for FormerKeys {
+    type Err = ();
+    fn from_str(text: &str) -> Result<FormerKeys, ()> {
+        let pair = |pair: &str| {
+            let (number, key) = pair.trim().split_once(':')?;
+            Some((number.parse().ok()?, key.parse().ok()?))
+        };
+        text.split(',').map(pair).collect::<Option<Vec<_>>>().map(FormerKeys).ok_or(())
+    }
+}
+
+impl FromStr for LogFormat {
+    type Err = ();
+    fn from_str(text: &str) -> Result<LogFormat, ()> {
+        match text {
+            "text" => Ok(LogFormat::Text),
+            "json" => Ok(LogFormat::Json),
+            _ => Err(()),
+        }
+    }
+}
+
+/// The values found, each with where it was found.
+#[derive(Default)]
+struct Values(BTreeMap<&'static str, (String, String)>);
+
+impl Values {
+    fn add_file(&mut self, name: &str, text: &str) -> anyhow::Result<()> {
+        let table: toml::Table = text.parse().with_context(|| format!("the configuration file {name} is not TOML"))?;
+        for (found, value) in table {
+            let Some(key) = KEYS.iter().find(|key| key.name == found) else {
+                bail!("{name} has an unknown key `{found}`; allowed are {}", names());
+            };
+            let text = match value {
+                toml::Value::String(text) => text,
+                toml::Value::Integer(number) => number.to_string(),
+                other => bail!("`{found}` in {name} is a {}; allowed is {}", other.type_str(), key.allowed),
+            };
+            self.0.insert(key.name, (text, format!("in {name}")));
+        }
+        Ok(())
+    }
+
+    fn add_environment(&mut self, environment: impl Iterator<Item = (String, String)>) -> anyhow::Result<()> {
+        for (name, value) in environment {
+            let own = name.strip_prefix("FENQI_").map(str::to_ascii_lowercase);
+            let found = match (name.as_str(), &own) {
+                // Ours wins over the name that every tool reads.
+                ("DATABASE_URL", _) if !self.is_set_by("database_url", "FENQI_DATABASE_URL") => "database_url",
+                (_, Some(own)) if !NOT_CONFIGURATION.contains(&name.as_str()) => own,
+                _ => continue,
+            };
+            let Some(key) = KEYS.iter().find(|key| key.name == found) else {
+                bail!(
+                    "the environment has an unknown name {name}; allowed are FENQI_ and a key in capitals: {}",
+                    names()
+                );
+            };
+            self.0.insert(key.name, (value, name));
+        }
+        Ok(())
+    }
+
+    fn is_set_by(&self, key: &str, place: &str) -> bool {
+        self.0.get(key).is_some_and(|(_, found)| found == place)
+    }
+
+    fn required<T: FromStr>(&self, name: &'static str, allows: impl Fn(&T) -> bool) -> anyhow::Result<T> {
+        let value = self.optional(name, allows)?;
+        value.with_context(|| format!("`{name}` is empty; allowed is {}", key_named(name).allowed))
+    }
+
+    /// The value, its default, or `None` where it is empty and has none.
+    fn optional<T: FromStr>(&self, name: &'static str, allows: impl Fn(&T) -> bool) -> anyhow::Result<Option<T>> {
+        let key = key_named(name);
+        let default = || key.default.map(|default| (default.to_owned(), "the default".to_owned()));
+        let Some((text, place)) = self.0.get(name).cloned().filter(|(text, _)| !text.is_empty()).or_else(default)
+        else {
+            return Ok(None);
+        };
+        match text.parse().ok().filter(allows) {
+            Some(value) => Ok(Some(value)),
+            // A wrong key or address may hold a secret, so it is not repeated.
+            None if name.contains("key") || name == "database_url" => {
+                bail!("`{name}` ({place}) is not what it must be; allowed is {}", key.allowed)
+            }
+            None => bail!("`{name}` is \"{text}\" ({place}); allowed is {}", key.allowed),
+        }
+    }
+}
+
+fn key_named(name: &str) -> &'static Key {
+    KEYS.iter().find(|key| key.name == name).expect("every key that is read is listed")
+}
+
+fn names() -> String {
+    KEYS.iter().map(|key| key.name).collect::<Vec<_>>().join(", ")
+}
+
+fn calendar(file: Option<PathBuf>) -> anyhow::Result<WorkingCalendar> {
+    let shipped = WorkingCalendar::shipped();
+    let Some(path) = file else { return Ok(shipped) };
+    let shown = path.display();
+    let table = std::fs::read_to_string(&path).with_context(|| format!("cannot read calendar_file {shown}"))?;
+    shipped.with_years(&table).with_context(|| format!("calendar_file {shown} is refused"))
+}
+
+/// The key in `master.key` of the directory, made on first use and readable by its owner only.
+fn generated_key(var_dir: &Path) -> anyhow::Result<SecretKey> {
+    let path = var_dir.join("master.key");
+    let shown = path.display();
+    if !path.exists() {
+        std::fs::create_dir_all(var_dir)
+            .with_context(|| format!("cannot create the directory {}", var_dir.display()))?;
+        let mut bytes = [0; 32];
+        rand::rngs::OsRng.try_fill_bytes(&mut bytes).context("the system gives no random bytes")?;
+        let text: String = bytes.iter().map(|byte| format!("{byte:02x}")).collect();
+        let file = std::fs::OpenOptions::new().write(true).create_new(true).mode(0o600).open(&path);
+        let written = file.and_then(|mut file| std::io::Write::write_all(&mut file, text.as_bytes()));
+        written.with_context(|| format!("cannot write the master key to {shown}"))?;
+    }
+    let text = std::fs::read_to_string(&path).with_context(|| format!("cannot read the master key in {shown}"))?;
+    match text.trim().parse() {
+        Ok(key) => Ok(key),
+        Err(()) => bail!("{shown} does not hold 64 hexadecimal digits; restore it from your back-up"),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn read(file: &str, environment: &[(&str, &str)]) -> anyhow::Result<Config> {
+        let file = ("fenqi.toml".to_owned(), file.to_owned());
+        Config::read(Some(file), environment.iter().map(|(name, value)| ((*name).to_owned(), (*value).to_owned())))
+    }
+
+    fn refusal(file: &str, environment: &[(&str, &str)]) -> String {
+        format!("{:#}", read(file, environment).unwrap_err())
+    }
+
+    #[test]
+    fn the_environment_wins_over_the_file_and_the_file_over_the_default() {
+        let config = read("listen = '0.0.0.0:80'\ndatabase_connections = 9", &[("FENQI_LISTEN", "[::1]:81")]).unwrap();
+        assert_eq!(config.listen.to_string(), "[::1]:81");
+        assert_eq!(config.database_connections, 9);
+        assert_eq!(config.var_dir, PathBuf::from("var"));
+    }
+
+    #[test]
+    fn our_own_name_of_the_database_wins_over_the_common_one() {
+        let names = [("FENQI_DATABASE_URL", "postgres://a"), ("DATABASE_URL", "postgres://b")];
+        assert_eq!(read("", &names).unwrap().database_url.unwrap(), "postgres://a");
+        let turned = [names[1], names[0]];
+        assert_eq!(read("", &turned).unwrap().database_url.unwrap(), "postgres://a");
+    }
+
+    #[test]
+    fn a_wrong_value_is_refused_with_key_place_and_what_is_allowed() {
+        let refused = refusal("", &[("FENQI_LISTEN", "8080")]);
+        assert_eq!(
+            refused,
+            "`listen` is \"8080\" (FENQI_LISTEN); allowed is an address and port such as 127.0.0.1:8080"
+        );
+        assert!(
+            refusal("database_connections = 0", &[])
+                .contains("(in fenqi.toml); allowed is a whole number from 2 to 200")
+        );
+        assert!(refusal("listen = true", &[]).contains("`listen` in fenqi.toml is a boolean"));
+    }
+
+    #[test]
+    fn an_unknown_key_is_refused_wherever_it_stands() {
+        assert!(refusal("listn = ''", &[]).contains("unknown key `listn`"));
+        assert!(refusal("", &[("FENQI_LISTN", "")]).contains("unknown name FENQI_LISTN"));
+    }
+
+    #[test]
+    fn a_secret_is_never_repeated() {
+        let refused = refusal("", &[("FENQI_MASTER_KEY", "5ec2e7")]);
+        assert!(!refused.contains("5ec2e7"), "{refused}");
+        let config = read(&format!("master_key = '{}'", "ab".repeat(32)), &[]).unwrap();
+        assert!(!format!("{config:?}").contains("abab"));
+    }
+
+    #[test]
+    fn a_database_of_ones_own_needs_a_master_key_of_ones_own() {
+        let config = read("", &[("DATABASE_URL", "postgres://localhost/fenqi")]).unwrap();
+        assert!(format!("{:#}", config.vault().err().unwrap()).contains("FENQI_MASTER_KEY"));
+    }
+
+    #[test]
+    fn a_rotated_master_key_needs_the_index_key_stated() {
+        let keys = format!("master_key = '{0}'\nmaster_key_number = 2\nformer_master_keys = '1:{0}'", "ab".repeat(32));
+        let config = read(&keys, &[]).unwrap();
+        assert!(format!("{:#}", config.vault().err().unwrap()).contains("index_key"));
+        assert!(read(&format!("{keys}\nindex_key = '{}'", "cd".repeat(32)), &[]).unwrap().vault().is_ok());
+    }
+}

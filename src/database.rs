@@ -1,0 +1,226 @@
+//! The database: connecting, migrating, and scratch databases that are removed again.
+
+use anyhow::{Context, bail};
+use sqlx::postgres::{PgConnectOptions, PgPool, PgPoolOptions};
+use sqlx::{AssertSqlSafe, ConnectOptions, Connection, PgConnection};
+
+use crate::MIGRATOR;
+use crate::launcher::MAJOR_MIN;
+
+/// How long a caller waits for a free connection before it fails.
+const ACQUIRE_SECONDS_MAX: u64 = 30;
+const DATABASE_MISSING: &str = "3D000";
+const DATABASE_EXISTS: &str = "42P04";
+const TABLE_MISSING: &str = "42P01";
+
+/// How far a database's migrations are.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Migrated {
+    Never,
+    /// Some of ours are missing.
+    Partly,
+    Fully,
+    /// A newer program was here; `version` is its newest migration.
+    Newer {
+        version: i64,
+    },
+}
+
+/// Connects and checks PostgreSQL's version; says nothing of migrations.
+pub async fn connect(url: &str, connections: u32) -> anyhow::Result<PgPool> {
+    let options = parse(url)?;
+    let pool = PgPoolOptions::new()
+        .max_connections(connections)
+        .acquire_timeout(std::time::Duration::from_secs(ACQUIRE_SECONDS_MAX))
+        .test_before_acquire(false);
+    // The first connection is made by hand, because the pool retries until its time limit and hides the reason.
+    let mut first = first_connection(&options).await?;
+    let number: i32 =
+        sqlx::query_scalar("select current_setting('server_version_num')::int").fetch_one(&mut first).await?;
+    first.close().await?;
+    if number / 10_000 < i32::try_from(MAJOR_MIN)? {
+        bail!("the database is PostgreSQL {}; Fenqi needs {MAJOR_MIN} or newer", number / 10_000);
+    }
+    Ok(pool.connect_with(options).await?)
+}
+
+/// Connects to a database that must be migrated fully; otherwise the error says what to do.
+pub async fn open(url: &str, connections: u32) -> anyhow::Result<PgPool> {
+    let pool = connect(url, connections).await?;
+    match migrated(&pool).await? {
+        Migrated::Fully => Ok(pool),
+        Migrated::Never => bail!("this database has never been migrated; run `fenqi migrate`"),
+        Migrated::Partly => bail!("this database was migrated by an older fenqi; back it up and run `fenqi migrate`"),
+        Migrated::Newer { version } => Err(refuse_newer(version)),
+    }
+}
+
+/// Creates the database where it is missing; for servers of our own.
+pub async fn create_if_missing(url: &str) -> anyhow::Result<()> {
+    let options = parse(url)?;
+    let name = options.get_database().unwrap_or("fenqi").to_owned();
+    let mut server = first_connection(&options.database("postgres")).await?;
+    let created = sqlx::raw_sql(AssertSqlSafe(format!("create database {}", quote(&name)))).execute(&mut server).await;
+    server.close().await?;
+    match created {
+        Err(error) if !has_code(&error, DATABASE_EXISTS) => {
+            Err(error).with_context(|| format!("cannot create the database {name}"))
+        }
+        _ => Ok(()),
+    }
+}
+
+/// Brings the database to our migrations, under a lock, so that several nodes may start at once.
+/// Returns how many were applied; refuses a database of a newer program.
+pub async fn migrate(pool: &PgPool) -> anyhow::Result<usize> {
+    if let Migrated::Newer { version } = migrated(pool).await? {
+        return Err(refuse_newer(version));
+    }
+    let before = applied(pool).await?.len();
+    MIGRATOR.run(pool).await.map_err(|error| match error {
+        sqlx::migrate::MigrateError::VersionMismatch(version) => anyhow::anyhow!(
+            "migration {version} of this database is not the one of this program; the database was made by another build"
+        ),
+        other => anyhow::Error::new(other).context("the database could not be migrated"),
+    })?;
+    Ok(applied(pool).await?.len() - before)
+}
+
+/// How far the migrations are.
+pub async fn migrated(pool: &PgPool) -> anyhow::Result<Migrated> {
+    let applied = applied(pool).await?;
+    let newest = applied.iter().max().copied();
+    let ours = MIGRATOR.iter().map(|migration| migration.version).max();
+    Ok(match newest {
+        None => Migrated::Never,
+        Some(version) if Some(version) > ours => Migrated::Newer { version },
+        Some(_) if MIGRATOR.iter().all(|migration| applied.contains(&migration.version)) => Migrated::Fully,
+        Some(_) => Migrated::Partly,
+    })
+}
+
+async fn applied(pool: &PgPool) -> anyhow::Result<Vec<i64>> {
+    let applied = sqlx::query_scalar("select version from _sqlx_migrations where success").fetch_all(pool).await;
+    match applied {
+        Err(error) if has_code(&error, TABLE_MISSING) => Ok(Vec::new()),
+        applied => applied.context("cannot read which migrations the database has"),
+    }
+}
+
+fn refuse_newer(version: i64) -> anyhow::Error {
+    let ours = MIGRATOR.iter().map(|migration| migration.version).max().unwrap_or_default();
+    anyhow::anyhow!(
+        "this database was migrated by a newer fenqi (it is at migration {version}, this program knows {ours}); \
+         use that program, or restore a back-up made before it"
+    )
+}
+
+/// A database of its own for one run (a benchmark, a replay), removed at the end.
+pub struct Scratch {
+    pub pool: PgPool,
+    options: PgConnectOptions,
+}
+
+impl Scratch {
+    /// Creates and migrates `fenqi_<label>_<process>` beside the database of `url`.
+    pub async fn create(url: &str, label: &str, connections: u32) -> anyhow::Result<Scratch> {
+        let options = parse(url)?;
+        let mut server = first_connection(&options).await?;
+        let name = Scratch::create_unique(&mut server, label).await?;
+        server.close().await?;
+        let options = options.database(&name);
+        let url = options.to_url_lossy();
+        let scratch = Scratch { pool: connect(url.as_str(), connections).await?, options };
+        migrate(&scratch.pool).await?;
+        Ok(scratch)
+    }
+
+    /// The address of the scratch database.
+    pub fn url(&self) -> String {
+        self.options.to_url_lossy().into()
+    }
+
+    /// Removes the database; dropping does the same but only logs a failure.
+    pub async fn remove(self) -> anyhow::Result<()> {
+        self.pool.close().await;
+        self.drop_database().await
+    }
+
+    async fn create_unique(server: &mut PgConnection, label: &str) -> anyhow::Result<String> {
+        for attempt in 0..100 {
+            let name = format!("fenqi_{label}_{}_{attempt}", std::process::id());
+            let create = sqlx::raw_sql(AssertSqlSafe(format!("create database {}", quote(&name))));
+            match create.execute(&mut *server).await {
+                Ok(_) => return Ok(name),
+                Err(error) if has_code(&error, DATABASE_EXISTS) => continue,
+                Err(error) => {
+                    return Err(error).context(
+                        "cannot create a scratch database; the database's user needs the right to (alter role … createdb)",
+                    );
+                }
+            }
+        }
+        bail!("a hundred scratch databases of this process exist already; drop those named fenqi_{label}_…")
+    }
+
+    async fn drop_database(&self) -> anyhow::Result<()> {
+        let name = self.options.get_database().unwrap_or_default().to_owned();
+        let mut server = first_connection(&self.options.clone().database("postgres")).await?;
+        let drop = format!("drop database if exists {} with (force)", quote(&name));
+        sqlx::raw_sql(AssertSqlSafe(drop)).execute(&mut server).await.with_context(|| format!("cannot drop {name}"))?;
+        Ok(server.close().await?)
+    }
+}
+
+impl Drop for Scratch {
+    fn drop(&mut self) {
+        // Removed already, or never finished being made.
+        if self.pool.is_closed() {
+            return;
+        }
+        // An interrupted run gets here outside of any task; the thread has a runtime of its own to wait in.
+        let removed = std::thread::scope(|scope| {
+            let remove = || -> anyhow::Result<()> {
+                tokio::runtime::Builder::new_current_thread().enable_all().build()?.block_on(self.drop_database())
+            };
+            scope.spawn(remove).join()
+        });
+        if !matches!(removed, Ok(Ok(()))) {
+            tracing::error!("the scratch database {} was left behind", self.options.get_database().unwrap_or_default());
+        }
+    }
+}
+
+fn parse(url: &str) -> anyhow::Result<PgConnectOptions> {
+    let options: PgConnectOptions = url.parse().ok().with_context(|| {
+        "database_url (FENQI_DATABASE_URL, DATABASE_URL) is not an address such as postgres://user:password@host/database"
+    })?;
+    // Statements are not logged: at a hundred thousand a minute they would be all there is to read.
+    Ok(options.application_name("fenqi").disable_statement_logging())
+}
+
+async fn first_connection(options: &PgConnectOptions) -> anyhow::Result<PgConnection> {
+    let name = options.get_database().unwrap_or("(the user's own)");
+    let place = options.get_socket().map_or_else(
+        || format!("{}:{}", options.get_host(), options.get_port()),
+        |socket| socket.display().to_string(),
+    );
+    PgConnection::connect_with(options).await.map_err(|error| match &error {
+        sqlx::Error::Io(cause) => anyhow::anyhow!(
+            "no PostgreSQL answers at {place} ({cause}); start it, correct DATABASE_URL, or unset it to use a private one"
+        ),
+        sqlx::Error::Database(_) if has_code(&error, DATABASE_MISSING) => {
+            anyhow::anyhow!("the database {name} does not exist at {place}; create it with: createdb {name}")
+        }
+        sqlx::Error::Database(refused) => anyhow::anyhow!("PostgreSQL at {place} refuses: {}", refused.message()),
+        _ => anyhow::Error::new(error).context(format!("cannot connect to PostgreSQL at {place}")),
+    })
+}
+
+fn has_code(error: &sqlx::Error, code: &str) -> bool {
+    error.as_database_error().and_then(|error| error.code()).is_some_and(|found| found == code)
+}
+
+fn quote(name: &str) -> String {
+    format!("\"{}\"", name.replace('"', "\"\""))
+}

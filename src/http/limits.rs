@@ -1,0 +1,74 @@
+//! What every request passes through: its id, its log line, limits on body and time, and a net under panics.
+
+use std::any::Any;
+use std::time::{Duration, Instant};
+
+use axum::extract::{MatchedPath, Request, State};
+use axum::http::{HeaderMap, HeaderValue, header};
+use axum::middleware::Next;
+use axum::response::{IntoResponse, Response};
+use tracing::Instrument;
+
+use super::Problem;
+use crate::app::App;
+use crate::base::id::RequestId;
+
+/// Far above any page or message of ours; files arrive by other ways.
+pub const BODY_BYTES_MAX: usize = 256 * 1024;
+/// A page answers in milliseconds; whoever waits this long has gone.
+pub const REQUEST_TIME_MAX: Duration = Duration::from_secs(20);
+const REQUEST_ID: &str = "x-request-id";
+/// Our own pages load nothing from elsewhere and run no inline script.
+const CONTENT_POLICY: &str =
+    "default-src 'self'; base-uri 'none'; form-action 'self'; frame-ancestors 'none'; object-src 'none'";
+
+/// Gives the request an id, logs how it ended, and sets the headers that every response has.
+pub async fn record(State(app): State<App>, request: Request, next: Next) -> Response {
+    let id = given_id(request.headers()).unwrap_or_else(|| RequestId::mint(app.clock.now()).to_string());
+    // The route, not the path: a path may name a person's objects.
+    let route = request.extensions().get::<MatchedPath>().map_or("unknown", MatchedPath::as_str).to_owned();
+    let method = request.method().as_str().to_owned();
+    let span = tracing::info_span!("request", %id, %method, %route);
+    let started = Instant::now();
+    let mut response = next.run(request).instrument(span.clone()).await;
+    let elapsed = started.elapsed();
+    let status = response.status().as_u16();
+    span.in_scope(|| tracing::info!(status, micros = elapsed.as_micros(), "answered"));
+    super::metrics::count_request(method, route, status, elapsed);
+    let headers = response.headers_mut();
+    if let Ok(id) = HeaderValue::from_str(&id) {
+        headers.insert(REQUEST_ID, id);
+    }
+    headers.insert(header::X_CONTENT_TYPE_OPTIONS, HeaderValue::from_static("nosniff"));
+    headers.insert(header::REFERRER_POLICY, HeaderValue::from_static("no-referrer"));
+    headers.entry(header::CONTENT_SECURITY_POLICY).or_insert(HeaderValue::from_static(CONTENT_POLICY));
+    response
+}
+
+/// Refuses a body that says it is too large, and gives up on a request that takes too long.
+pub async fn limit(request: Request, next: Next) -> Response {
+    let length =
+        request.headers().get(header::CONTENT_LENGTH).and_then(|length| length.to_str().ok()?.parse::<u64>().ok());
+    if length.is_some_and(|length| length > BODY_BYTES_MAX as u64) {
+        return Problem::body_too_large().into_response();
+    }
+    match tokio::time::timeout(REQUEST_TIME_MAX, next.run(request)).await {
+        Ok(response) => response,
+        Err(_) => Problem::timed_out().into_response(),
+    }
+}
+
+/// Turns a panic into a problem; it is logged like any failure.
+pub fn recover(panic: Box<dyn Any + Send>) -> Response {
+    let reason = panic.downcast_ref::<String>().map(String::as_str).or_else(|| panic.downcast_ref::<&str>().copied());
+    tracing::error!("a request panicked: {}", reason.unwrap_or("no reason given"));
+    Problem::failed().into_response()
+}
+
+/// An id that a proxy before us gave, if it is plain enough to stand in a log.
+fn given_id(headers: &HeaderMap) -> Option<String> {
+    let id = headers.get(REQUEST_ID)?.to_str().ok()?;
+    let is_plain =
+        (8..=64).contains(&id.len()) && id.bytes().all(|byte| byte.is_ascii_alphanumeric() || b"-_".contains(&byte));
+    is_plain.then(|| id.to_owned())
+}

@@ -1,0 +1,65 @@
+//! `GET /metrics` in Prometheus's text form: requests are counted as they come, business figures are read on each scrape.
+//!
+//! Floating point is Prometheus's own number form; nothing is computed from these figures.
+
+use std::sync::OnceLock;
+use std::time::Duration;
+
+use axum::extract::State;
+use chrono::NaiveTime;
+use metrics::{counter, gauge, histogram};
+use metrics_exporter_prometheus::{PrometheusBuilder, PrometheusHandle};
+
+use super::{Problem, store};
+use crate::app::App;
+use crate::base::BusinessDay;
+
+const REQUEST_SECONDS: &str = "fenqi_http_request_seconds";
+
+/// The recorder of this process, installed on first use.
+fn recorder() -> &'static PrometheusHandle {
+    static RECORDER: OnceLock<PrometheusHandle> = OnceLock::new();
+    RECORDER.get_or_init(|| {
+        let recorder = PrometheusBuilder::new().build_recorder();
+        let handle = recorder.handle();
+        if metrics::set_global_recorder(recorder).is_err() {
+            tracing::warn!("another recorder of metrics is installed; /metrics stays empty");
+        }
+        handle
+    })
+}
+
+pub fn count_request(method: String, route: String, status: u16, elapsed: Duration) {
+    recorder();
+    let labels = [("method", method), ("route", route), ("status", status.to_string())];
+    counter!("fenqi_http_requests_total", &labels).increment(1);
+    histogram!(REQUEST_SECONDS, &labels[1..2]).record(elapsed);
+}
+
+pub async fn metrics(State(app): State<App>) -> Result<String, Problem> {
+    let recorder = recorder();
+    let mut connection = app.pool.acquire().await?;
+    let waiting = store::count_waiting(&mut connection).await?;
+    let reserves = store::list_reserves(&mut connection).await?;
+    drop(connection);
+    if let Some(today) = waiting.business_day {
+        let midnight = BusinessDay::new(today).instant(NaiveTime::MIN);
+        gauge!("fenqi_business_day_timestamp_seconds").set(midnight.timestamp() as f64);
+    }
+    for (status, count) in
+        [("ready", waiting.jobs_ready), ("running", waiting.jobs_running), ("dead", waiting.jobs_dead)]
+    {
+        gauge!("fenqi_jobs", "status" => status).set(count as f64);
+    }
+    gauge!("fenqi_outbox_pending").set(waiting.outbox_pending as f64);
+    gauge!("fenqi_withholdings_pending").set(waiting.withholdings_pending as f64);
+    gauge!("fenqi_payouts_pending").set(waiting.payouts_pending as f64);
+    for reserve in reserves {
+        gauge!("fenqi_reserve_available_fen", "funder" => reserve.code.clone()).set(reserve.available_fen as f64);
+        gauge!("fenqi_reserve_held_fen", "funder" => reserve.code).set(reserve.held_fen as f64);
+    }
+    gauge!("fenqi_database_connections").set(f64::from(app.pool.size()));
+    gauge!("fenqi_database_connections_idle").set(app.pool.num_idle() as f64);
+    recorder.run_upkeep();
+    Ok(recorder.render())
+}

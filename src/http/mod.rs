@@ -1,0 +1,12 @@
+//! HTTP in general: serving, limits, request log, problems, health, metrics and the start page.
+
+pub mod server;
+pub mod limits;
+pub mod problem;
+pub mod health;
+pub mod metrics;
+pub mod start;
+mod store;
+
+pub use problem::Problem;
+pub use server::{bind, serve};

@@ -1,0 +1,64 @@
+//! Listening and serving until told to stop.
+
+use std::future::Future;
+use std::net::SocketAddr;
+use std::time::Duration;
+
+use anyhow::bail;
+use tokio::net::TcpListener;
+
+use crate::app::App;
+use crate::router::router;
+
+/// How long requests in flight may take to end once we are told to stop.
+const DRAIN: Duration = Duration::from_secs(15);
+
+/// Opens the port; the error says who can do what about it.
+pub async fn bind(address: SocketAddr) -> anyhow::Result<TcpListener> {
+    match TcpListener::bind(address).await {
+        Ok(listener) => Ok(listener),
+        Err(error) => match error.kind() {
+            std::io::ErrorKind::AddrInUse => bail!(
+                "port {} of {} is in use by another program; stop that one or set FENQI_LISTEN to another port",
+                address.port(),
+                address.ip()
+            ),
+            std::io::ErrorKind::PermissionDenied => bail!(
+                "port {} needs rights that this user lacks; set FENQI_LISTEN to a port above 1023",
+                address.port()
+            ),
+            _ => bail!("cannot listen on {address}: {error}; set FENQI_LISTEN to an address of this machine"),
+        },
+    }
+}
+
+/// Serves every URL until `stop` resolves, then lets requests in flight end.
+pub async fn serve(
+    listener: TcpListener,
+    app: App,
+    stop: impl Future<Output = ()> + Send + 'static,
+) -> anyhow::Result<()> {
+    let (told, mut hears) = tokio::sync::watch::channel(false);
+    let stop = async move {
+        stop.await;
+        tracing::info!("stopping: no new connections, requests in flight end");
+        told.send(true).ok();
+    };
+    let serving = axum::serve(listener, router(app)).with_graceful_shutdown(stop);
+    let drained = async move {
+        // The sender lives as long as the server, so this waits for the order to stop.
+        let heard = hears.wait_for(|told| *told).await.is_ok();
+        if heard {
+            tokio::time::sleep(DRAIN).await;
+        } else {
+            std::future::pending::<()>().await;
+        }
+    };
+    tokio::select! {
+        served = serving.into_future() => Ok(served?),
+        () = drained => {
+            tracing::warn!("some requests did not end within {} seconds and were cut", DRAIN.as_secs());
+            Ok(())
+        }
+    }
+}

@@ -1,0 +1,52 @@
+//! SQL of health and metrics: figures read on each scrape.
+
+use chrono::{DateTime, NaiveDate, Utc};
+use sqlx::PgConnection;
+
+/// When the oldest close that has not finished began.
+pub async fn oldest_unfinished_close(connection: &mut PgConnection) -> sqlx::Result<Option<DateTime<Utc>>> {
+    sqlx::query_scalar!("select min(started_at) from close_run where finished_at is null").fetch_one(connection).await
+}
+
+/// Counts of what waits, each from a partial index.
+pub struct Waiting {
+    pub business_day: Option<NaiveDate>,
+    pub jobs_ready: i64,
+    pub jobs_running: i64,
+    pub jobs_dead: i64,
+    pub outbox_pending: i64,
+    pub withholdings_pending: i64,
+    pub payouts_pending: i64,
+}
+
+pub async fn count_waiting(connection: &mut PgConnection) -> sqlx::Result<Waiting> {
+    sqlx::query_as!(
+        Waiting,
+        r#"select (select today from business_day) as business_day,
+                  (select count(*) from job where status = 'ready') as "jobs_ready!",
+                  (select count(*) from job where status = 'running') as "jobs_running!",
+                  (select count(*) from job where status = 'dead') as "jobs_dead!",
+                  (select count(*) from outbox where delivered_at is null) as "outbox_pending!",
+                  (select count(*) from withholding where status in ('created', 'submitted', 'unknown'))
+                      as "withholdings_pending!",
+                  (select count(*) from payout where status in ('created', 'submitted', 'unknown')) as "payouts_pending!""#
+    )
+    .fetch_one(connection)
+    .await
+}
+
+pub struct FunderReserve {
+    pub code: String,
+    pub name: String,
+    pub available_fen: i64,
+    pub held_fen: i64,
+}
+
+pub async fn list_reserves(connection: &mut PgConnection) -> sqlx::Result<Vec<FunderReserve>> {
+    sqlx::query_as!(
+        FunderReserve,
+        "select f.code, f.name, r.available_fen, r.held_fen from reserve r join funder f using (funder_id) order by f.code"
+    )
+    .fetch_all(connection)
+    .await
+}

@@ -1,0 +1,470 @@
+//! A private PostgreSQL of our own: found, initialised, started, adopted when a crashed parent left it, and stopped.
+
+use std::fs::{self, File};
+use std::os::unix::fs::{MetadataExt, PermissionsExt, chown};
+use std::os::unix::net::UnixStream;
+use std::os::unix::process::CommandExt;
+use std::path::{Path, PathBuf};
+use std::process::{Child, Command, Stdio};
+use std::time::Duration;
+
+use anyhow::{Context, bail};
+use sha2::{Digest, Sha256};
+
+/// The oldest PostgreSQL whose SQL we use (`unnest` over composites, `drop database … with (force)`, lz4 settings).
+pub const MAJOR_MIN: u32 = 14;
+/// A Unix socket's path holds at most 107 bytes on Linux; `/.s.PGSQL.5432` takes 14 of them.
+const SOCKET_DIR_BYTES_MAX: usize = 107 - 14;
+/// Crash recovery replays at most `max_wal_size`, which takes minutes on a slow disk.
+const START_SECONDS_MAX: u32 = 600;
+/// A fast shutdown writes one checkpoint.
+const STOP_SECONDS_MAX: u32 = 120;
+const POLL: Duration = Duration::from_millis(20);
+const SOCKET: &str = ".s.PGSQL.5432";
+
+/// Whether commits survive a power cut. `None` is for tests only.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Durability {
+    Full,
+    None,
+}
+
+/// Where the cluster lives and how it runs.
+#[derive(Clone, Debug)]
+pub struct Options {
+    /// The cluster's own directory, such as `var/pg`; created when missing.
+    pub home: PathBuf,
+    /// The directory of `initdb` and `postgres`, when it is not to be searched for.
+    pub bin: Option<PathBuf>,
+    pub durability: Durability,
+}
+
+/// A running server. Whoever started or adopted it stops it on drop; whoever shares it leaves it running.
+pub struct Server {
+    places: Places,
+    account: Option<Account>,
+    bin: PathBuf,
+    /// Held while we are responsible for the server; the system releases it when the process dies.
+    owner_lock: Option<File>,
+}
+
+impl Server {
+    /// Starts the server, or adopts one that a dead process left; refused while another process owns it.
+    pub async fn start(options: &Options) -> anyhow::Result<Server> {
+        let server = Server::prepare(options)?;
+        if server.owner_lock.is_none() {
+            bail!(
+                "another fenqi is running with the database in {}; stop it first, or set FENQI_VAR_DIR to another directory",
+                options.home.display()
+            );
+        }
+        server.ready(options.durability).await
+    }
+
+    /// Like `start`, but uses the server of another process where one owns it.
+    pub async fn start_or_share(options: &Options) -> anyhow::Result<Server> {
+        Server::prepare(options)?.ready(options.durability).await
+    }
+
+    /// The address of a database of this server.
+    pub fn url(&self, database: &str) -> String {
+        format!("postgres://fenqi@localhost/{database}?host={}", percent_encode(&self.places.socket))
+    }
+
+    /// Leaves the server running when this process ends, until `stop_kept`.
+    pub fn keep(mut self) -> anyhow::Result<()> {
+        fs::write(self.places.kept_mark(), "").context("cannot mark the server as kept")?;
+        self.owner_lock = None;
+        Ok(())
+    }
+
+    /// Stops the server, whoever started it. Nothing happens where none runs.
+    pub fn stop_kept(options: &Options) -> anyhow::Result<()> {
+        let Some(server) = Server::running(options)? else { return Ok(()) };
+        fs::remove_file(server.places.kept_mark()).ok();
+        server.shut_down()
+    }
+
+    /// The server where one runs, whoever started it; dropping it leaves it running.
+    pub fn running(options: &Options) -> anyhow::Result<Option<Server>> {
+        if !options.home.exists() {
+            return Ok(None);
+        }
+        let account = Account::to_drop_to()?;
+        let places = Places::choose(&options.home, account.as_ref())?;
+        if places.postmaster().is_none() {
+            return Ok(None);
+        }
+        let bin = find_bin(options.bin.as_deref())?;
+        Ok(Some(Server { places, account, bin, owner_lock: None }))
+    }
+
+    fn prepare(options: &Options) -> anyhow::Result<Server> {
+        let bin = find_bin(options.bin.as_deref())?;
+        let account = Account::to_drop_to()?;
+        let places = Places::choose(&options.home, account.as_ref())?;
+        let lock = File::create(places.home.join("owner.lock")).context("cannot create the cluster's lock file")?;
+        let owner_lock = lock.try_lock().is_ok().then_some(lock);
+        let server = Server { places, account, bin, owner_lock };
+        // Where another process owns the cluster, that one has made and checked it.
+        if server.owner_lock.is_some() {
+            server.check_version()?;
+        }
+        Ok(server)
+    }
+
+    async fn ready(self, durability: Durability) -> anyhow::Result<Server> {
+        // A server that is stopping has its pid file but accepts nothing any more.
+        for _ in 0..STOP_SECONDS_MAX * 50 {
+            if self.places.postmaster().is_none() || self.accepts() {
+                break;
+            }
+            tokio::time::sleep(POLL).await;
+        }
+        let is_owner = self.owner_lock.is_some();
+        let child = match self.accepts() {
+            true => None,
+            false if is_owner => Some(self.spawn(durability)?),
+            // Its owner is starting it right now.
+            false => None,
+        };
+        self.wait_until_it_answers(child).await?;
+        Ok(self)
+    }
+
+    /// Initialises the cluster where there is none, and refuses one of another major version.
+    fn check_version(&self) -> anyhow::Result<()> {
+        let binary = major_version(&self.bin)?;
+        if binary < MAJOR_MIN {
+            bail!("PostgreSQL {binary} in {} is too old; install {MAJOR_MIN} or newer", self.bin.display());
+        }
+        let file = self.places.data().join("PG_VERSION");
+        if !file.exists() {
+            self.initialise()?;
+        }
+        let cluster = fs::read_to_string(&file).with_context(|| format!("cannot read {}", file.display()))?;
+        if cluster.trim() != binary.to_string() {
+            bail!(
+                "the database in {} was made by PostgreSQL {} but {} is version {binary}; install version {0} again, \
+                 or dump with it and restore (see docs/OPERATIONS.md)",
+                self.places.home.display(),
+                cluster.trim(),
+                self.bin.display()
+            );
+        }
+        Ok(())
+    }
+
+    /// `initdb` into a directory beside, then a rename, so that a killed first start leaves no half cluster.
+    fn initialise(&self) -> anyhow::Result<()> {
+        let unfinished = self.places.home.join("data.unfinished");
+        if unfinished.exists() {
+            fs::remove_dir_all(&unfinished).context("cannot remove an unfinished cluster")?;
+        }
+        let output = self
+            .command("initdb")
+            .arg("-D")
+            .arg(&unfinished)
+            .args(["--username=fenqi", "--auth=trust", "--encoding=UTF8", "--locale=C", "--data-checksums"])
+            .output()
+            .context("cannot run initdb")?;
+        if !output.status.success() {
+            bail!("initdb failed: {}", last_line(&output.stderr));
+        }
+        fs::rename(&unfinished, self.places.data()).context("cannot move the new cluster into place")
+    }
+
+    fn spawn(&self, durability: Durability) -> anyhow::Result<Child> {
+        let log = File::create(self.places.log()).context("cannot create the server's log")?;
+        let mut command = self.command("postgres");
+        command.arg("-D").arg(self.places.data()).arg("-k").arg(&self.places.socket);
+        for setting in settings(durability, self.wal_compression()) {
+            command.arg("-c").arg(setting);
+        }
+        // Its own process group, so that Ctrl-C reaches us alone and we stop the server last.
+        command.process_group(0).stdin(Stdio::null()).stdout(log.try_clone()?).stderr(log);
+        command.spawn().context("cannot start postgres")
+    }
+
+    /// lz4 costs a tenth of the older method, but not every build has it.
+    fn wal_compression(&self) -> &'static str {
+        let mut probe = self.command("postgres");
+        probe.arg("-D").arg(self.places.data()).args(["-C", "wal_compression", "-c", "wal_compression=lz4"]);
+        match probe.output() {
+            Ok(output) if output.status.success() => "lz4",
+            _ => "on",
+        }
+    }
+
+    async fn wait_until_it_answers(&self, mut child: Option<Child>) -> anyhow::Result<()> {
+        let url = self.url("postgres");
+        for _ in 0..START_SECONDS_MAX * 50 {
+            let ended = child.as_mut().and_then(|child| child.try_wait().ok().flatten());
+            if ended.is_some() {
+                bail!("PostgreSQL did not start: {}", self.last_words());
+            }
+            if self.accepts() && <sqlx::PgConnection as sqlx::Connection>::connect(&url).await.is_ok() {
+                return Ok(());
+            }
+            tokio::time::sleep(POLL).await;
+        }
+        bail!("PostgreSQL did not answer within {START_SECONDS_MAX} seconds; see {}", self.places.log().display())
+    }
+
+    fn accepts(&self) -> bool {
+        UnixStream::connect(self.places.socket.join(SOCKET)).is_ok()
+    }
+
+    fn last_words(&self) -> String {
+        let log = fs::read(self.places.log()).unwrap_or_default();
+        let text = String::from_utf8_lossy(&log);
+        let fatal = text.lines().rev().find(|line| line.contains("FATAL") || line.contains("ERROR"));
+        let words = fatal.map_or_else(|| last_line(&log), str::to_owned);
+        format!("{words} (all of it in {})", self.places.log().display())
+    }
+
+    /// A fast shutdown (SIGINT): sessions end, a checkpoint is written.
+    fn shut_down(&self) -> anyhow::Result<()> {
+        let seconds = STOP_SECONDS_MAX.to_string();
+        let output = self
+            .command("pg_ctl")
+            .args(["stop", "-m", "fast", "-w", "-s", "-t", &seconds, "-D"])
+            .arg(self.places.data())
+            .output()
+            .context("cannot run pg_ctl")?;
+        if !output.status.success() && self.places.postmaster().is_some() {
+            bail!("PostgreSQL did not stop: {}", last_line(&output.stderr));
+        }
+        Ok(())
+    }
+
+    /// A program of PostgreSQL, run as the unprivileged account where we are root.
+    fn command(&self, program: &str) -> Command {
+        let mut command = Command::new(self.bin.join(program));
+        command.current_dir("/").env("LC_ALL", "C");
+        for (name, _) in std::env::vars_os() {
+            if name.to_string_lossy().starts_with("PG") {
+                command.env_remove(name);
+            }
+        }
+        if let Some(account) = &self.account {
+            command.uid(account.uid).gid(account.gid);
+        }
+        command
+    }
+}
+
+impl Drop for Server {
+    fn drop(&mut self) {
+        if self.owner_lock.is_none() || self.places.kept_mark().exists() {
+            return;
+        }
+        if let Err(error) = self.shut_down() {
+            tracing::error!("{error:#}");
+        }
+    }
+}
+
+/// Settings for a machine that also runs us: an eighth of the memory, long checkpoints, and log segments kept for reuse,
+/// because making new ones stalls commits.
+fn settings(durability: Durability, wal_compression: &str) -> Vec<String> {
+    let memory_mb = memory_mb();
+    let mut settings = vec![
+        "listen_addresses=".to_owned(),
+        "unix_socket_permissions=0700".to_owned(),
+        "max_connections=120".to_owned(),
+        format!("shared_buffers={}MB", (memory_mb / 8).clamp(64, 2048)),
+        format!("effective_cache_size={}MB", (memory_mb / 2).clamp(128, 65_536)),
+        "work_mem=32MB".to_owned(),
+        "maintenance_work_mem=256MB".to_owned(),
+        "wal_buffers=32MB".to_owned(),
+        "min_wal_size=1GB".to_owned(),
+        "max_wal_size=6GB".to_owned(),
+        "checkpoint_timeout=15min".to_owned(),
+        "checkpoint_completion_target=0.9".to_owned(),
+        "random_page_cost=1.1".to_owned(),
+        "jit=off".to_owned(),
+        "timezone=UTC".to_owned(),
+    ];
+    settings.extend(match durability {
+        Durability::Full => {
+            vec![
+                "fsync=on".to_owned(),
+                "synchronous_commit=on".to_owned(),
+                format!("wal_compression={wal_compression}"),
+            ]
+        }
+        Durability::None => {
+            vec!["fsync=off".to_owned(), "synchronous_commit=off".to_owned(), "full_page_writes=off".to_owned()]
+        }
+    });
+    settings
+}
+
+/// All memory of the machine; 1 GiB where the system does not tell.
+fn memory_mb() -> u64 {
+    let table = fs::read_to_string("/proc/meminfo").unwrap_or_default();
+    let total = table.lines().find_map(|line| line.strip_prefix("MemTotal:"));
+    total.and_then(|rest| rest.trim().trim_end_matches(" kB").parse::<u64>().ok()).map_or(1024, |kb| kb / 1024)
+}
+
+/// The directories of one cluster.
+struct Places {
+    home: PathBuf,
+    socket: PathBuf,
+}
+
+impl Places {
+    /// Creates the home, gives it to the account, and falls back to places that the account can reach.
+    fn choose(home: &Path, account: Option<&Account>) -> anyhow::Result<Places> {
+        let wanted = create_private(home, account)?;
+        let home = match account {
+            Some(account) if !account.reaches(&wanted) => {
+                create_private(&Path::new("/var/lib").join(format!("fenqi-{}", short_hash(&wanted))), Some(account))?
+            }
+            _ => wanted,
+        };
+        let socket = home.join("socket");
+        let socket = if socket.as_os_str().len() > SOCKET_DIR_BYTES_MAX { short_socket_dir(&home) } else { socket };
+        let socket = create_private(&socket, account)?;
+        Ok(Places { home, socket })
+    }
+
+    fn data(&self) -> PathBuf {
+        self.home.join("data")
+    }
+
+    fn log(&self) -> PathBuf {
+        self.home.join("server.log")
+    }
+
+    /// Present while `fenqi db start` wants the server to outlive other processes.
+    fn kept_mark(&self) -> PathBuf {
+        self.home.join("kept")
+    }
+
+    /// The process of the server, if it is alive.
+    fn postmaster(&self) -> Option<u32> {
+        let file = fs::read_to_string(self.data().join("postmaster.pid")).ok()?;
+        let pid: u32 = file.lines().next()?.trim().parse().ok()?;
+        // A pid is reused after a reboot, so its name counts too.
+        let name = fs::read_to_string(format!("/proc/{pid}/comm")).ok()?;
+        name.starts_with("postgres").then_some(pid)
+    }
+}
+
+/// Where a socket's path fits when the home's does not.
+fn short_socket_dir(home: &Path) -> PathBuf {
+    let base = std::env::var_os("XDG_RUNTIME_DIR").filter(|_| !is_root()).map_or_else(|| "/tmp".into(), PathBuf::from);
+    base.join(format!("fenqi-{}", short_hash(home)))
+}
+
+/// A directory with mode 0700 that belongs to the account (or to us), with its absolute path.
+fn create_private(path: &Path, account: Option<&Account>) -> anyhow::Result<PathBuf> {
+    let shown = path.display();
+    fs::create_dir_all(path).with_context(|| format!("cannot create the directory {shown}"))?;
+    let path = path.canonicalize().with_context(|| format!("cannot open the directory {shown}"))?;
+    if let Some(account) = account {
+        chown(&path, Some(account.uid), Some(account.gid))
+            .with_context(|| format!("cannot give {shown} to its account"))?;
+    }
+    // In a shared place such as /tmp somebody else may have made it first; then this fails.
+    fs::set_permissions(&path, fs::Permissions::from_mode(0o700))
+        .with_context(|| format!("{shown} belongs to somebody else; remove it or choose another FENQI_VAR_DIR"))?;
+    Ok(path)
+}
+
+/// The unprivileged account that the server runs as when we are root, which PostgreSQL refuses.
+struct Account {
+    name: String,
+    uid: u32,
+    gid: u32,
+}
+
+impl Account {
+    /// `None` where we are not root.
+    fn to_drop_to() -> anyhow::Result<Option<Account>> {
+        if !is_root() {
+            return Ok(None);
+        }
+        let table = fs::read_to_string("/etc/passwd").context("cannot read /etc/passwd")?;
+        let found = ["postgres", "nobody"].into_iter().find_map(|name| Account::parse(&table, name));
+        let account =
+            found.context("PostgreSQL refuses to run as root and there is no account `postgres` or `nobody`")?;
+        Ok(Some(account))
+    }
+
+    fn parse(table: &str, name: &str) -> Option<Account> {
+        let row = table.lines().find_map(|row| row.strip_prefix(name)?.strip_prefix(':'))?;
+        let mut fields = row.split(':').skip(1);
+        Some(Account { name: name.to_owned(), uid: fields.next()?.parse().ok()?, gid: fields.next()?.parse().ok()? })
+    }
+
+    /// Whether the account can enter the directory: every directory above it must let it pass.
+    fn reaches(&self, directory: &Path) -> bool {
+        let mut test = Command::new("test");
+        test.arg("-x").arg(directory.join(".")).current_dir("/").uid(self.uid).gid(self.gid);
+        let reached = test.status().is_ok_and(|status| status.success());
+        if !reached {
+            tracing::debug!("{} cannot be reached by {}", directory.display(), self.name);
+        }
+        reached
+    }
+}
+
+fn is_root() -> bool {
+    fs::metadata("/proc/self").is_ok_and(|metadata| metadata.uid() == 0)
+}
+
+/// The directory of `initdb`: as told, else on `PATH`, else where `pg_config` or Debian put it (newest first).
+fn find_bin(told: Option<&Path>) -> anyhow::Result<PathBuf> {
+    let has_initdb = |directory: &Path| directory.join("initdb").is_file() && directory.join("postgres").is_file();
+    if let Some(told) = told {
+        if !has_initdb(told) {
+            bail!("FENQI_PG_BIN is {}, which holds no initdb and postgres", told.display());
+        }
+        return Ok(told.to_owned());
+    }
+    let path = std::env::var_os("PATH").unwrap_or_default();
+    let mut candidates: Vec<PathBuf> = std::env::split_paths(&path).collect();
+    if let Ok(output) = Command::new("pg_config").arg("--bindir").output() {
+        candidates.push(String::from_utf8_lossy(&output.stdout).trim().into());
+    }
+    let mut debian: Vec<(u32, PathBuf)> = fs::read_dir("/usr/lib/postgresql")
+        .into_iter()
+        .flatten()
+        .flatten()
+        .filter_map(|entry| Some((entry.file_name().to_str()?.parse().ok()?, entry.path().join("bin"))))
+        .collect();
+    debian.sort_by_key(|(major, _)| std::cmp::Reverse(*major));
+    candidates.extend(debian.into_iter().map(|(_, directory)| directory));
+    candidates.into_iter().find(|directory| has_initdb(directory)).context(
+        "no PostgreSQL is installed; install it (Debian: apt-get install postgresql), name the directory of its initdb \
+         in FENQI_PG_BIN, or set DATABASE_URL to a database of yours",
+    )
+}
+
+/// The number after `postgres (PostgreSQL) `.
+fn major_version(bin: &Path) -> anyhow::Result<u32> {
+    let output = Command::new(bin.join("postgres")).arg("--version").output();
+    let output = output.with_context(|| format!("cannot run {}", bin.join("postgres").display()))?;
+    let text = String::from_utf8_lossy(&output.stdout);
+    let number = text.split_whitespace().find(|word| word.starts_with(|first: char| first.is_ascii_digit()));
+    let major = number.and_then(|number| number.split(|c: char| !c.is_ascii_digit()).next()?.parse().ok());
+    major.with_context(|| format!("{} does not tell its version", bin.join("postgres").display()))
+}
+
+fn short_hash(path: &Path) -> String {
+    Sha256::digest(path.as_os_str().as_encoded_bytes()).iter().take(6).map(|byte| format!("{byte:02x}")).collect()
+}
+
+fn percent_encode(path: &Path) -> String {
+    let plain = |byte: u8| byte.is_ascii_alphanumeric() || b"/-_.".contains(&byte);
+    let bytes = path.as_os_str().as_encoded_bytes().iter();
+    bytes.map(|byte| if plain(*byte) { char::from(*byte).to_string() } else { format!("%{byte:02X}") }).collect()
+}
+
+fn last_line(output: &[u8]) -> String {
+    let text = String::from_utf8_lossy(output);
+    text.lines().rev().find(|line| !line.trim().is_empty()).unwrap_or("it said nothing").trim().to_owned()
+}

@@ -1,0 +1,32 @@
+//! Every URL.
+
+use axum::Router;
+use axum::extract::DefaultBodyLimit;
+use axum::middleware::{from_fn, from_fn_with_state};
+use axum::routing::get;
+use tower_http::catch_panic::CatchPanicLayer;
+
+use crate::app::App;
+use crate::http::{Problem, health, limits, metrics, start};
+
+pub fn router(app: App) -> Router {
+    let router = Router::new()
+        .route("/", get(start::start))
+        .route("/assets/style.css", get(start::style))
+        .route("/healthz", get(health::healthz))
+        .route("/readyz", get(health::readyz))
+        .route("/metrics", get(metrics::metrics));
+    guarded(router, app)
+}
+
+/// The layers around every route, the outermost last. Tests put routes of their own inside.
+pub fn guarded(router: Router<App>, app: App) -> Router {
+    router
+        .fallback(async || Problem::not_found())
+        .method_not_allowed_fallback(async || Problem::method_not_allowed())
+        .layer(DefaultBodyLimit::max(limits::BODY_BYTES_MAX))
+        .layer(from_fn(limits::limit))
+        .layer(CatchPanicLayer::custom(limits::recover))
+        .layer(from_fn_with_state(app.clone(), limits::record))
+        .with_state(app)
+}

@@ -108,6 +108,9 @@ create table merchant (
     settlement_account_name text not null,
     settlement_account_sealed bytea not null,
     settlement_account_tail text not null,
+    -- What every wallet can show on the merchant-presented code; without them only the link form is offered.
+    latin_name text check (length(latin_name) between 1 and 25),
+    latin_city text check (length(latin_city) between 1 and 15),
     status text not null check (status in ('submitted', 'active', 'suspended', 'refused', 'closed')),
     status_reason text,
     -- What the merchant pays the platform on each purchase, and whether a refund gives it back.
@@ -116,6 +119,17 @@ create table merchant (
     created_at timestamptz not null,
     decided_at timestamptz
 );
+
+-- Every decision about a merchant: who, why, when. Append-only.
+create table merchant_event (
+    event_no bigint generated always as identity primary key,
+    merchant_id uuid not null references merchant,
+    decision text not null check (decision in ('accept', 'refuse', 'suspend', 'resume', 'close', 'account')),
+    decided_by text not null,
+    reason text not null,
+    occurred_at timestamptz not null
+);
+create index merchant_event_by_merchant on merchant_event (merchant_id);
 
 -- A scannable code: static (the borrower types the amount) or one order's (amount given, expires, paid once).
 create table merchant_code (
@@ -129,5 +143,10 @@ create table merchant_code (
     paid_purchase_id uuid,
     created_at timestamptz not null,
     check ((kind = 'order') = (amount_fen is not null and order_reference is not null and expires_at is not null)),
+    check ((status = 'paid') = (paid_purchase_id is not null)),
+    -- A static code is never used up.
+    check (kind = 'order' or status <> 'paid'),
     unique (merchant_id, order_reference)
 );
+create unique index merchant_code_one_static on merchant_code (merchant_id) where kind = 'static' and status = 'open';
+create index merchant_code_expiry on merchant_code (expires_at) where kind = 'order' and status = 'open';

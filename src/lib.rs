@@ -13,6 +13,7 @@ pub mod outbox;
 pub mod product;
 pub mod loan;
 pub mod credit;
+pub mod merchant;
 pub mod funder;
 pub mod bill;
 pub mod overdue;

@@ -7,3 +7,4 @@ mod schedule;
 mod overdue;
 mod repayment;
 mod verify;
+mod merchant;

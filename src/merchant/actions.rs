@@ -1,0 +1,189 @@
+//! Use cases of a merchant's acceptance: apply, decide, change the settlement account.
+
+use super::agreement::Agreement;
+use super::model::{AccountNumber, Category, Decision, MerchantRefusal, parse_name};
+use super::store::{self, DecidedChange, MerchantRecord, NewMerchant, SealedAccount};
+use crate::app::App;
+use crate::base::Rate;
+use crate::base::id::MerchantId;
+use crate::base::person::{CreditCode, Mobile};
+use crate::error::{Fault, Outcome, Step};
+use crate::vault::Field;
+
+/// What a merchant states when it applies, as typed.
+#[derive(Clone, Debug)]
+pub struct Onboarding {
+    /// The company's registered name.
+    pub name: String,
+    pub credit_code: String,
+    /// A [`Category`] code.
+    pub category: String,
+    pub account_name: String,
+    pub account_number: String,
+    pub contact_mobile: String,
+    /// Name and city in Latin letters, for the EMVCo form of its codes.
+    pub latin: Option<LatinLabel>,
+    pub discount_rate: Rate,
+    pub discount_returned_on_refund: bool,
+}
+
+#[derive(Clone, Debug)]
+pub struct LatinLabel {
+    /// 1 to 25 printable ASCII characters.
+    pub name: String,
+    /// 1 to 15 printable ASCII characters.
+    pub city: String,
+}
+
+/// The same, every part checked.
+struct Checked {
+    name: String,
+    credit_code: CreditCode,
+    category: Category,
+    account_name: String,
+    account_number: AccountNumber,
+    contact_mobile: Mobile,
+    latin: Option<LatinLabel>,
+    agreement: Agreement,
+}
+
+/// Files an application; it waits for [`decide`]. The same company with the same particulars gives the same merchant.
+pub async fn onboard(app: &App, onboarding: &Onboarding) -> Outcome<MerchantId, MerchantRefusal> {
+    let checked = check(onboarding).map_err(Fault::Refused)?;
+    let now = app.clock.now();
+    let merchant_id = MerchantId::mint(now);
+    let owner = merchant_id.uuid();
+    let merchant = NewMerchant {
+        merchant_id,
+        name: &checked.name,
+        credit_code: checked.credit_code.as_str(),
+        category: checked.category.code(),
+        contact_mobile_sealed: app.vault.seal_for(owner, Field::ContactMobile, checked.contact_mobile.reveal()),
+        account_name: &checked.account_name,
+        account_sealed: app.vault.seal_for(owner, Field::SettlementAccount, checked.account_number.reveal()),
+        account_tail: checked.account_number.tail(),
+        latin_name: checked.latin.as_ref().map(|latin| latin.name.as_str()),
+        latin_city: checked.latin.as_ref().map(|latin| latin.city.as_str()),
+        discount_rate: checked.agreement.discount_rate,
+        discount_returned_on_refund: checked.agreement.discount_returned_on_refund,
+        created_at: now,
+    };
+    let mut transaction = app.pool.begin().await?;
+    if store::insert_merchant(&mut transaction, &merchant).await? {
+        transaction.commit().await?;
+        return Ok(merchant_id);
+    }
+    let existing = store::find_merchant_by_credit_code(&mut transaction, merchant.credit_code).await?;
+    match existing {
+        Some(existing) if checked.is_the_same_as(&existing) => Ok(existing.merchant_id),
+        _ => Err(Fault::Refused(MerchantRefusal::AlreadyOnboarded)),
+    }
+}
+
+fn check(onboarding: &Onboarding) -> Result<Checked, MerchantRefusal> {
+    let name = parse_name(&onboarding.name)?;
+    let account_name = parse_name(&onboarding.account_name)?;
+    if account_name != name {
+        // A company is paid to its own account (对公账户) alone.
+        return Err(MerchantRefusal::AccountOfAnother { account: account_name, company: name });
+    }
+    if let Some(latin) = &onboarding.latin
+        && !(is_latin(&latin.name, 25) && is_latin(&latin.city, 15))
+    {
+        return Err(MerchantRefusal::LatinMalformed);
+    }
+    Ok(Checked {
+        name,
+        credit_code: onboarding.credit_code.parse().map_err(MerchantRefusal::CreditCode)?,
+        category: onboarding.category.parse()?,
+        account_name,
+        account_number: onboarding.account_number.parse()?,
+        contact_mobile: onboarding.contact_mobile.parse().map_err(MerchantRefusal::ContactMobile)?,
+        latin: onboarding.latin.clone(),
+        agreement: Agreement::new(onboarding.discount_rate, onboarding.discount_returned_on_refund)?,
+    })
+}
+
+fn is_latin(text: &str, length_max: usize) -> bool {
+    (1..=length_max).contains(&text.len()) && text.bytes().all(|byte| (b' '..=b'~').contains(&byte))
+}
+
+impl Checked {
+    fn is_the_same_as(&self, existing: &MerchantRecord) -> bool {
+        self.name == existing.name
+            && self.category.code() == existing.category
+            && self.account_name == existing.account_name
+            && self.account_number.tail() == existing.account_tail
+            && self.agreement.discount_rate.fraction() == existing.discount_rate
+            && self.agreement.discount_returned_on_refund == existing.discount_returned_on_refund
+    }
+}
+
+/// Who decides about a merchant, and why.
+#[derive(Clone, Debug)]
+pub struct Judgement {
+    pub merchant_id: MerchantId,
+    pub decision: Decision,
+    pub decided_by: String,
+    pub reason: String,
+}
+
+/// Accepts, refuses, suspends, resumes or closes a merchant.
+pub async fn decide(app: &App, judgement: &Judgement) -> Outcome<Step, MerchantRefusal> {
+    if judgement.decided_by.trim().is_empty() || judgement.reason.trim().is_empty() {
+        return Err(Fault::Refused(MerchantRefusal::ReasonMissing));
+    }
+    let mut transaction = app.pool.begin().await?;
+    let before = store::lock_status(&mut transaction, judgement.merchant_id).await?;
+    let before = before.ok_or(Fault::Refused(MerchantRefusal::UnknownMerchant))?;
+    let (after, step) = before.decide(judgement.decision).map_err(Fault::Refused)?;
+    match step {
+        Step::AlreadyApplied => return Ok(step),
+        Step::Applied => {}
+    }
+    let change = DecidedChange {
+        merchant_id: judgement.merchant_id,
+        decision: judgement.decision,
+        before,
+        after,
+        decided_by: judgement.decided_by.trim(),
+        reason: judgement.reason.trim(),
+        at: app.clock.now(),
+    };
+    if !store::update_status(&mut transaction, &change).await? {
+        return Err(Fault::Failed(anyhow::anyhow!("a locked merchant changed its status")));
+    }
+    transaction.commit().await?;
+    Ok(step)
+}
+
+/// A new account for a merchant's money, as typed, and who enters it.
+#[derive(Clone, Debug)]
+pub struct AccountChange {
+    pub merchant_id: MerchantId,
+    pub account_number: String,
+    pub changed_by: String,
+}
+
+/// Replaces the settlement account; payouts not yet sent and retried ones go to the new one.
+pub async fn change_settlement_account(app: &App, change: &AccountChange) -> Outcome<(), MerchantRefusal> {
+    if change.changed_by.trim().is_empty() {
+        return Err(Fault::Refused(MerchantRefusal::ReasonMissing));
+    }
+    let account: AccountNumber = change.account_number.parse().map_err(Fault::Refused)?;
+    let mut transaction = app.pool.begin().await?;
+    let merchant = store::find_merchant(&mut transaction, change.merchant_id).await?;
+    let merchant = merchant.ok_or(Fault::Refused(MerchantRefusal::UnknownMerchant))?;
+    let sealed = SealedAccount {
+        name: &merchant.name,
+        sealed: app.vault.seal_for(change.merchant_id.uuid(), Field::SettlementAccount, account.reveal()),
+        tail: account.tail(),
+    };
+    let (merchant_id, changed_by) = (change.merchant_id, change.changed_by.trim());
+    let now = app.clock.now();
+    if !store::update_settlement_account(&mut transaction, merchant_id, &sealed, changed_by, now).await? {
+        return Err(Fault::Refused(MerchantRefusal::UnknownMerchant));
+    }
+    transaction.commit().await?;
+    Ok(())
+}

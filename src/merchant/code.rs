@@ -1,0 +1,226 @@
+//! Codes that borrowers scan: one static code a merchant, and one code an order with its amount and expiry.
+
+use chrono::{DateTime, Utc};
+use uuid::Uuid;
+
+use super::emvco::{MerchantPresented, PayloadRefusal};
+use super::model::{Category, MerchantStatus};
+use crate::base::Fen;
+use crate::base::id::{CodeId, MerchantId, PurchaseId};
+use crate::error::Refusal;
+
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Code {
+    pub code_id: CodeId,
+    pub merchant_id: MerchantId,
+    pub kind: CodeKind,
+    pub status: CodeStatus,
+}
+
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum CodeKind {
+    /// The borrower types the amount.
+    Static,
+    /// One order's: amount given, paid once, until it expires.
+    Order { amount: Fen, reference: String, expires_at: DateTime<Utc> },
+}
+
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum CodeStatus {
+    Open,
+    Paid { purchase_id: PurchaseId },
+    Closed,
+}
+
+/// Why a code cannot be made or paid.
+#[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
+pub enum CodeRefusal {
+    #[error("there is no such code")]
+    UnknownCode,
+    #[error("the code is closed")]
+    CodeClosed,
+    #[error("the order has expired")]
+    OrderExpired,
+    #[error("the order was paid before")]
+    OrderPaid,
+    #[error("the order is for {expected} yuan")]
+    OrderAmountDiffers { expected: Fen },
+    #[error("the code belongs to another merchant")]
+    CodeOfAnotherMerchant,
+    #[error("there is no such merchant")]
+    UnknownMerchant,
+    #[error("the merchant is {status:?}, not active")]
+    MerchantNotActive { status: MerchantStatus },
+    #[error("an order's amount is a whole number of fen from 1 to {}", Fen::MAX.get())]
+    AmountOutOfBounds,
+    #[error("an order's reference has 1 to {ORDER_REFERENCE_CHARS_MAX} letters, digits, - or _")]
+    ReferenceMalformed,
+    #[error("an order expires later than now, and within {ORDER_DAYS_MAX} days")]
+    ExpiryOutOfBounds,
+    #[error("the order {reference} was opened before with another amount or expiry")]
+    ReferenceTaken { reference: String },
+}
+
+/// Fits the reference label of the merchant-presented payload.
+pub const ORDER_REFERENCE_CHARS_MAX: usize = 25;
+/// An order code is for a sale under way, not a standing invoice.
+pub const ORDER_DAYS_MAX: i64 = 30;
+
+impl Refusal for CodeRefusal {
+    fn code(&self) -> &'static str {
+        match self {
+            CodeRefusal::UnknownCode => "unknown_code",
+            CodeRefusal::CodeClosed => "code_closed",
+            CodeRefusal::OrderExpired => "order_expired",
+            CodeRefusal::OrderPaid => "order_paid",
+            CodeRefusal::OrderAmountDiffers { .. } => "order_amount_differs",
+            CodeRefusal::CodeOfAnotherMerchant => "code_of_another_merchant",
+            CodeRefusal::UnknownMerchant => "unknown_merchant",
+            CodeRefusal::MerchantNotActive { .. } => "merchant_not_active",
+            CodeRefusal::AmountOutOfBounds => "amount_out_of_bounds",
+            CodeRefusal::ReferenceMalformed => "order_reference_malformed",
+            CodeRefusal::ExpiryOutOfBounds => "order_expiry_out_of_bounds",
+            CodeRefusal::ReferenceTaken { .. } => "order_reference_taken",
+        }
+    }
+}
+
+/// A purchase that wants to pay through a code.
+#[derive(Clone, Copy, Debug)]
+pub struct Presented {
+    pub merchant_id: MerchantId,
+    pub amount: Fen,
+    pub at: DateTime<Utc>,
+}
+
+impl Code {
+    /// Whether a purchase may pay through this code now.
+    pub fn check(&self, purchase: Presented) -> Result<(), CodeRefusal> {
+        if self.merchant_id != purchase.merchant_id {
+            return Err(CodeRefusal::CodeOfAnotherMerchant);
+        }
+        match self.status {
+            CodeStatus::Open => {}
+            CodeStatus::Paid { .. } => return Err(CodeRefusal::OrderPaid),
+            CodeStatus::Closed => return Err(CodeRefusal::CodeClosed),
+        }
+        match &self.kind {
+            CodeKind::Static => Ok(()),
+            CodeKind::Order { expires_at, .. } if *expires_at <= purchase.at => Err(CodeRefusal::OrderExpired),
+            CodeKind::Order { amount, .. } if *amount != purchase.amount => {
+                Err(CodeRefusal::OrderAmountDiffers { expected: *amount })
+            }
+            CodeKind::Order { .. } => Ok(()),
+        }
+    }
+
+    /// The link that the printed code holds: any camera opens it, and the page tells the browsers apart.
+    pub fn link(&self, base_url: &str) -> String {
+        format!("{}/q/{}", base_url.trim_end_matches('/'), token(self.code_id))
+    }
+
+    /// The EMVCo merchant-presented form, for wallets that read it.
+    pub fn merchant_presented(&self, merchant: &MerchantOnCode) -> Result<String, PayloadRefusal> {
+        let (amount, reference) = match &self.kind {
+            CodeKind::Static => (None, None),
+            CodeKind::Order { amount, reference, .. } => (Some(*amount), Some(reference.clone())),
+        };
+        MerchantPresented {
+            code_token: token(self.code_id),
+            mcc: merchant.category.mcc(),
+            latin_name: merchant.latin_name.clone(),
+            latin_city: merchant.latin_city.clone(),
+            chinese_name: merchant.name.clone(),
+            amount,
+            reference,
+        }
+        .build()
+    }
+}
+
+/// What the merchant-presented payload says of the merchant.
+#[derive(Clone, Debug)]
+pub struct MerchantOnCode {
+    pub name: String,
+    pub category: Category,
+    pub latin_name: String,
+    pub latin_city: String,
+}
+
+const DIGITS: &[u8; 62] = b"0123456789ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz";
+/// 62^22 is just above 2^128.
+const TOKEN_CHARS: usize = 22;
+
+/// The id of a code in a link: 22 letters and digits, of which 74 bits are random and cannot be guessed.
+pub fn token(code_id: CodeId) -> String {
+    let mut rest = code_id.uuid().as_u128();
+    let mut characters = [b'0'; TOKEN_CHARS];
+    for character in characters.iter_mut().rev() {
+        *character = DIGITS[(rest % 62) as usize];
+        rest /= 62;
+    }
+    characters.iter().map(|byte| char::from(*byte)).collect()
+}
+
+/// The code that a link names; `None` for anything that [`token`] did not make.
+pub fn parse_token(text: &str) -> Option<CodeId> {
+    if text.len() != TOKEN_CHARS {
+        return None;
+    }
+    let number = text.bytes().try_fold(0u128, |number, byte| {
+        let digit = DIGITS.iter().position(|known| *known == byte)?;
+        number.checked_mul(62)?.checked_add(digit as u128)
+    })?;
+    Some(CodeId::from_uuid(Uuid::from_u128(number)))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn order(expires_at: &str) -> Code {
+        Code {
+            code_id: CodeId::mint(DateTime::UNIX_EPOCH),
+            merchant_id: MerchantId::from_uuid(Uuid::from_u128(7)),
+            kind: CodeKind::Order {
+                amount: Fen::new(9_900),
+                reference: "A-1".into(),
+                expires_at: expires_at.parse().unwrap(),
+            },
+            status: CodeStatus::Open,
+        }
+    }
+
+    fn presented(fen: i64) -> Presented {
+        Presented {
+            merchant_id: MerchantId::from_uuid(Uuid::from_u128(7)),
+            amount: Fen::new(fen),
+            at: "2026-03-02T02:00:00Z".parse().unwrap(),
+        }
+    }
+
+    #[test]
+    fn an_order_is_paid_in_its_amount_before_it_expires() {
+        let open = order("2026-03-02T02:00:01Z");
+        assert_eq!(open.check(presented(9_900)), Ok(()));
+        assert_eq!(open.check(presented(9_901)), Err(CodeRefusal::OrderAmountDiffers { expected: Fen::new(9_900) }));
+        assert_eq!(order("2026-03-02T02:00:00Z").check(presented(9_900)), Err(CodeRefusal::OrderExpired));
+    }
+
+    #[test]
+    fn an_order_is_paid_once() {
+        let purchase_id = PurchaseId::mint(DateTime::UNIX_EPOCH);
+        let paid = Code { status: CodeStatus::Paid { purchase_id }, ..order("2026-03-02T02:00:01Z") };
+        assert_eq!(paid.check(presented(9_900)), Err(CodeRefusal::OrderPaid));
+    }
+
+    #[test]
+    fn a_token_is_short_and_leads_back_to_its_code() {
+        let code_id = CodeId::mint("2026-03-02T02:00:00Z".parse().unwrap());
+        assert_eq!(parse_token(&token(code_id)), Some(code_id));
+        let largest = CodeId::from_uuid(Uuid::max());
+        assert_eq!(parse_token(&token(largest)), Some(largest));
+        assert_eq!(parse_token("zzzzzzzzzzzzzzzzzzzzzz"), None, "it would not fit an id");
+        assert_eq!(parse_token("../../etc/passwd"), None);
+    }
+}

@@ -1,0 +1,94 @@
+//! Use cases of codes: print the static one, open one for an order, close one.
+
+use chrono::{DateTime, SubsecRound, TimeDelta, Utc};
+use sqlx::PgConnection;
+
+use super::code::{Code, CodeKind, CodeRefusal, CodeStatus, ORDER_DAYS_MAX, ORDER_REFERENCE_CHARS_MAX};
+use super::model::MerchantStatus;
+use super::{code_store, store};
+use crate::app::App;
+use crate::base::Fen;
+use crate::base::id::{CodeId, MerchantId};
+use crate::error::{Fault, Outcome, Step};
+
+/// The merchant's static code, made the first time it is asked for.
+pub async fn open_static_code(app: &App, merchant_id: MerchantId) -> Outcome<Code, CodeRefusal> {
+    let mut transaction = app.pool.begin().await?;
+    require_active(&mut transaction, merchant_id).await?;
+    let now = app.clock.now();
+    let code = Code { code_id: CodeId::mint(now), merchant_id, kind: CodeKind::Static, status: CodeStatus::Open };
+    if code_store::insert_code(&mut transaction, &code, now).await? {
+        transaction.commit().await?;
+        return Ok(code);
+    }
+    let existing = code_store::find_code_of(&mut transaction, merchant_id, None).await?;
+    existing.ok_or(Fault::Refused(CodeRefusal::UnknownCode))
+}
+
+/// One sale that waits to be paid by scanning.
+#[derive(Clone, Debug)]
+pub struct Order {
+    pub merchant_id: MerchantId,
+    /// The merchant's own, unique among its orders.
+    pub reference: String,
+    pub amount: Fen,
+    pub expires_at: DateTime<Utc>,
+}
+
+/// A code for one order. The same order again gives the same code; the same reference with another amount is refused.
+pub async fn open_order_code(app: &App, order: &Order) -> Outcome<Code, CodeRefusal> {
+    let now = app.clock.now();
+    let kind = check(order, now).map_err(Fault::Refused)?;
+    let mut transaction = app.pool.begin().await?;
+    require_active(&mut transaction, order.merchant_id).await?;
+    let code = Code { code_id: CodeId::mint(now), merchant_id: order.merchant_id, kind, status: CodeStatus::Open };
+    if code_store::insert_code(&mut transaction, &code, now).await? {
+        transaction.commit().await?;
+        return Ok(code);
+    }
+    let existing = code_store::find_code_of(&mut transaction, order.merchant_id, Some(&order.reference)).await?;
+    match existing {
+        Some(existing) if existing.kind == code.kind => Ok(existing),
+        _ => Err(Fault::Refused(CodeRefusal::ReferenceTaken { reference: order.reference.clone() })),
+    }
+}
+
+fn check(order: &Order, now: DateTime<Utc>) -> Result<CodeKind, CodeRefusal> {
+    if !order.amount.is_positive() || order.amount > Fen::MAX {
+        return Err(CodeRefusal::AmountOutOfBounds);
+    }
+    let is_plain = |byte: u8| byte.is_ascii_alphanumeric() || byte == b'-' || byte == b'_';
+    if !(1..=ORDER_REFERENCE_CHARS_MAX).contains(&order.reference.len()) || !order.reference.bytes().all(is_plain) {
+        return Err(CodeRefusal::ReferenceMalformed);
+    }
+    if order.expires_at <= now || order.expires_at > now + TimeDelta::days(ORDER_DAYS_MAX) {
+        return Err(CodeRefusal::ExpiryOutOfBounds);
+    }
+    // The database keeps microseconds; the same order asked for again must compare equal.
+    let expires_at = order.expires_at.trunc_subsecs(6);
+    Ok(CodeKind::Order { amount: order.amount, reference: order.reference.clone(), expires_at })
+}
+
+/// Closes a code that will not be paid; a paid one stays paid.
+pub async fn close_code(app: &App, code_id: CodeId) -> Outcome<Step, CodeRefusal> {
+    let mut transaction = app.pool.begin().await?;
+    if code_store::close_code(&mut transaction, code_id).await? {
+        transaction.commit().await?;
+        return Ok(Step::Applied);
+    }
+    match code_store::find_code(&mut transaction, code_id).await?.map(|code| code.status) {
+        Some(CodeStatus::Closed) => Ok(Step::AlreadyApplied),
+        Some(CodeStatus::Paid { .. }) => Err(Fault::Refused(CodeRefusal::OrderPaid)),
+        // Opened again by nobody: the close ran beside another one.
+        Some(CodeStatus::Open) | None => Err(Fault::Refused(CodeRefusal::UnknownCode)),
+    }
+}
+
+async fn require_active(connection: &mut PgConnection, merchant_id: MerchantId) -> Outcome<(), CodeRefusal> {
+    let found = store::load_merchants(connection, &[merchant_id]).await?;
+    match found.first().map(|merchant| merchant.status) {
+        Some(MerchantStatus::Active) => Ok(()),
+        Some(status) => Err(Fault::Refused(CodeRefusal::MerchantNotActive { status })),
+        None => Err(Fault::Refused(CodeRefusal::UnknownMerchant)),
+    }
+}

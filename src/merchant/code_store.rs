@@ -1,0 +1,153 @@
+//! SQL of merchants' codes.
+
+use chrono::{DateTime, Utc};
+use sqlx::PgConnection;
+use uuid::Uuid;
+
+use super::code::{Code, CodeKind, CodeStatus};
+use crate::base::Fen;
+use crate::base::id::{CodeId, MerchantId, PurchaseId};
+
+struct CodeRow {
+    code_id: CodeId,
+    merchant_id: MerchantId,
+    amount_fen: Option<i64>,
+    order_reference: Option<String>,
+    expires_at: Option<DateTime<Utc>>,
+    status: String,
+    paid_purchase_id: Option<Uuid>,
+}
+
+impl From<CodeRow> for Code {
+    fn from(row: CodeRow) -> Code {
+        // The table's checks make these three appear together, and a purchase on a paid code alone.
+        let kind = match (row.amount_fen, row.order_reference, row.expires_at) {
+            (Some(amount), Some(reference), Some(expires_at)) => {
+                CodeKind::Order { amount: Fen::new(amount), reference, expires_at }
+            }
+            _ => CodeKind::Static,
+        };
+        let status = match row.paid_purchase_id {
+            Some(purchase_id) => CodeStatus::Paid { purchase_id: PurchaseId::from_uuid(purchase_id) },
+            None if row.status == "open" => CodeStatus::Open,
+            None => CodeStatus::Closed,
+        };
+        Code { code_id: row.code_id, merchant_id: row.merchant_id, kind, status }
+    }
+}
+
+/// Writes a code unless the merchant has its static code, or one for this order, already; true when it was written.
+pub async fn insert_code(connection: &mut PgConnection, code: &Code, at: DateTime<Utc>) -> sqlx::Result<bool> {
+    let (kind, order) = match &code.kind {
+        CodeKind::Static => ("static", None),
+        CodeKind::Order { amount, reference, expires_at } => ("order", Some((amount.get(), reference, *expires_at))),
+    };
+    let done = sqlx::query!(
+        "insert into merchant_code (code_id, merchant_id, kind, amount_fen, order_reference, expires_at, status, created_at)
+         values ($1, $2, $3, $4, $5, $6, 'open', $7)
+         on conflict do nothing",
+        code.code_id.uuid(),
+        code.merchant_id.uuid(),
+        kind,
+        order.map(|(amount, ..)| amount),
+        order.map(|(_, reference, _)| reference.as_str()),
+        order.map(|(.., expires_at)| expires_at),
+        at,
+    )
+    .execute(connection)
+    .await?;
+    Ok(done.rows_affected() == 1)
+}
+
+pub async fn find_code(connection: &mut PgConnection, code_id: CodeId) -> sqlx::Result<Option<Code>> {
+    let row = sqlx::query_as!(
+        CodeRow,
+        r#"select code_id as "code_id: CodeId", merchant_id as "merchant_id: MerchantId", amount_fen, order_reference,
+                  expires_at, status, paid_purchase_id
+           from merchant_code where code_id = $1"#,
+        code_id.uuid()
+    )
+    .fetch_optional(connection)
+    .await?;
+    Ok(row.map(Code::from))
+}
+
+/// The merchant's open static code, or its code for an order.
+pub async fn find_code_of(
+    connection: &mut PgConnection,
+    merchant_id: MerchantId,
+    order_reference: Option<&str>,
+) -> sqlx::Result<Option<Code>> {
+    let row = sqlx::query_as!(
+        CodeRow,
+        r#"select code_id as "code_id: CodeId", merchant_id as "merchant_id: MerchantId", amount_fen, order_reference,
+                  expires_at, status, paid_purchase_id
+           from merchant_code
+           where merchant_id = $1 and (order_reference = $2 or ($2::text is null and kind = 'static' and status = 'open'))"#,
+        merchant_id.uuid(),
+        order_reference,
+    )
+    .fetch_optional(connection)
+    .await?;
+    Ok(row.map(Code::from))
+}
+
+/// Codes by id, locked in id order, so that an order is paid once however many try.
+/// A static code is never used up and so is read without a lock: no shop queues behind its own poster.
+pub async fn lock_codes(connection: &mut PgConnection, code_ids: &[CodeId]) -> sqlx::Result<Vec<Code>> {
+    let ids: Vec<Uuid> = code_ids.iter().map(|id| id.uuid()).collect();
+    let rows = sqlx::query_as!(
+        CodeRow,
+        // What is locked is read by the locking itself: a row that another purchase just paid is seen as paid.
+        r#"with locked as (
+               select * from merchant_code
+               where code_id = any($1) and kind = 'order' order by code_id for no key update)
+           select code_id as "code_id!: CodeId", merchant_id as "merchant_id!: MerchantId", amount_fen, order_reference,
+                  expires_at, status as "status!", paid_purchase_id
+           from (select * from locked
+                 union all
+                 select * from merchant_code where code_id = any($1) and kind = 'static') as code"#,
+        &ids
+    )
+    .fetch_all(connection)
+    .await?;
+    Ok(rows.into_iter().map(Code::from).collect())
+}
+
+/// Marks order codes as paid; returns how many were open until now. Codes were checked under [`lock_codes`].
+pub async fn mark_paid(connection: &mut PgConnection, paid: &[(CodeId, PurchaseId)]) -> sqlx::Result<u64> {
+    let codes: Vec<Uuid> = paid.iter().map(|(code_id, _)| code_id.uuid()).collect();
+    let purchases: Vec<Uuid> = paid.iter().map(|(_, purchase_id)| purchase_id.uuid()).collect();
+    let done = sqlx::query!(
+        "update merchant_code c set status = 'paid', paid_purchase_id = p.purchase_id
+         from unnest($1::uuid[], $2::uuid[]) as p(code_id, purchase_id)
+         where c.code_id = p.code_id and c.kind = 'order' and c.status = 'open'",
+        &codes,
+        &purchases,
+    )
+    .execute(connection)
+    .await?;
+    Ok(done.rows_affected())
+}
+
+/// Closes an open code; false when it is not open.
+pub async fn close_code(connection: &mut PgConnection, code_id: CodeId) -> sqlx::Result<bool> {
+    let done = sqlx::query!(
+        "update merchant_code set status = 'closed' where code_id = $1 and status = 'open'",
+        code_id.uuid()
+    )
+    .execute(connection)
+    .await?;
+    Ok(done.rows_affected() == 1)
+}
+
+/// Closes order codes that expired at `at` or before; returns how many. For the daily close.
+pub async fn close_expired(connection: &mut PgConnection, at: DateTime<Utc>) -> sqlx::Result<u64> {
+    let done = sqlx::query!(
+        "update merchant_code set status = 'closed' where kind = 'order' and status = 'open' and expires_at <= $1",
+        at
+    )
+    .execute(connection)
+    .await?;
+    Ok(done.rows_affected())
+}

@@ -1,0 +1,18 @@
+//! Merchants: their acceptance (入网), what they agreed to pay, and the codes that borrowers scan.
+
+pub mod model;
+pub mod agreement;
+pub mod code;
+pub mod emvco;
+pub mod picture;
+pub mod store;
+pub mod code_store;
+pub mod actions;
+pub mod code_actions;
+
+pub use actions::{change_settlement_account, decide, onboard};
+pub use agreement::Agreement;
+pub use code::{Code, CodeKind, CodeRefusal, CodeStatus};
+pub use code_actions::{close_code, open_order_code, open_static_code};
+pub use model::{Category, Decision, MerchantRefusal, MerchantStatus};
+pub use store::{MerchantTerms, load_merchants};

@@ -1,0 +1,249 @@
+//! What a merchant is, and which way its acceptance may go.
+
+use std::str::FromStr;
+
+use crate::base::person::NumberError;
+use crate::error::{Refusal, Step};
+
+/// Where a merchant stands. Only an active one may sell; whatever it has sold is settled in any status.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, sqlx::Type)]
+#[sqlx(type_name = "text", rename_all = "snake_case")]
+pub enum MerchantStatus {
+    Submitted,
+    Active,
+    Suspended,
+    Refused,
+    Closed,
+}
+
+/// What a person decides about a merchant.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, sqlx::Type)]
+#[sqlx(type_name = "text", rename_all = "snake_case")]
+pub enum Decision {
+    Accept,
+    Refuse,
+    Suspend,
+    Resume,
+    Close,
+}
+
+impl MerchantStatus {
+    /// The status that a decision leads to. Deciding again what holds already is `AlreadyApplied`.
+    pub fn decide(self, decision: Decision) -> Result<(MerchantStatus, Step), MerchantRefusal> {
+        use MerchantStatus::{Active, Closed, Refused, Submitted, Suspended};
+        match (self, decision) {
+            (Submitted, Decision::Accept) | (Suspended, Decision::Resume) => Ok((Active, Step::Applied)),
+            (Submitted, Decision::Refuse) => Ok((Refused, Step::Applied)),
+            (Active, Decision::Suspend) => Ok((Suspended, Step::Applied)),
+            (Active | Suspended, Decision::Close) => Ok((Closed, Step::Applied)),
+            (Active, Decision::Accept | Decision::Resume)
+            | (Refused, Decision::Refuse)
+            | (Suspended, Decision::Suspend)
+            | (Closed, Decision::Close) => Ok((self, Step::AlreadyApplied)),
+            (Submitted, Decision::Suspend | Decision::Resume | Decision::Close)
+            | (Active, Decision::Refuse)
+            | (Suspended, Decision::Accept | Decision::Refuse)
+            | (Refused, Decision::Accept | Decision::Suspend | Decision::Resume | Decision::Close)
+            | (Closed, Decision::Accept | Decision::Refuse | Decision::Suspend | Decision::Resume) => {
+                Err(MerchantRefusal::NotPossibleNow { status: self })
+            }
+        }
+    }
+}
+
+macro_rules! categories {
+    ($($(#[$doc:meta])* $name:ident $code:literal $mcc:literal,)*) => {
+        /// What a merchant sells. Products name the categories that they may be used for.
+        #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+        pub enum Category {
+            $($(#[$doc])* $name,)*
+        }
+
+        impl Category {
+            pub const ALL: &[Category] = &[$(Category::$name,)*];
+
+            /// The name in product files, in the database and in the API.
+            pub const fn code(self) -> &'static str {
+                match self {
+                    $(Category::$name => $code,)*
+                }
+            }
+
+            /// The ISO 18245 merchant category code, for the merchant-presented payload.
+            pub const fn mcc(self) -> &'static str {
+                match self {
+                    $(Category::$name => $mcc,)*
+                }
+            }
+        }
+    };
+}
+
+categories! {
+    /// 餐饮
+    Dining "dining" "5812",
+    /// 超市便利
+    Grocery "grocery" "5411",
+    /// 百货零售
+    Retail "retail" "5311",
+    /// 服饰
+    Apparel "apparel" "5651",
+    /// 数码家电
+    Electronics "electronics" "5732",
+    /// 家居家装
+    Home "home" "5712",
+    /// 汽车服务
+    Auto "auto" "7538",
+    /// 医疗健康
+    Health "health" "8099",
+    /// 美容
+    Beauty "beauty" "7230",
+    /// 教育培训
+    Education "education" "8299",
+    /// 旅行住宿
+    Travel "travel" "4722",
+    /// 休闲娱乐
+    Leisure "leisure" "7999",
+    /// 生活服务
+    Services "services" "7299",
+}
+
+impl FromStr for Category {
+    type Err = MerchantRefusal;
+    fn from_str(text: &str) -> Result<Category, MerchantRefusal> {
+        let known = Category::ALL.iter().copied().find(|category| category.code() == text);
+        known.ok_or_else(|| MerchantRefusal::UnknownCategory { found: text.chars().take(64).collect() })
+    }
+}
+
+/// A bank account of a company: digits only, no check digit that all banks share.
+#[derive(Clone, PartialEq, Eq)]
+pub struct AccountNumber(String);
+
+impl AccountNumber {
+    pub const DIGITS_MIN: usize = 8;
+    pub const DIGITS_MAX: usize = 32;
+
+    /// The digits; for the vault and the payout channel alone.
+    pub fn reveal(&self) -> &str {
+        &self.0
+    }
+
+    pub fn tail(&self) -> &str {
+        &self.0[self.0.len() - 4..]
+    }
+}
+
+impl FromStr for AccountNumber {
+    type Err = MerchantRefusal;
+    fn from_str(text: &str) -> Result<AccountNumber, MerchantRefusal> {
+        let digits: String = text.chars().filter(|c| *c != ' ' && *c != '-').collect();
+        let fits = (Self::DIGITS_MIN..=Self::DIGITS_MAX).contains(&digits.len());
+        if fits && digits.bytes().all(|b| b.is_ascii_digit()) {
+            Ok(AccountNumber(digits))
+        } else {
+            Err(MerchantRefusal::AccountMalformed)
+        }
+    }
+}
+
+impl std::fmt::Debug for AccountNumber {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        write!(f, "AccountNumber(…{})", self.tail())
+    }
+}
+
+/// A merchant's or an account's name: 1 to [`NAME_CHARS_MAX`] characters, no control characters.
+pub fn parse_name(text: &str) -> Result<String, MerchantRefusal> {
+    let name = text.trim();
+    let length = name.chars().count();
+    if length == 0 || length > NAME_CHARS_MAX || name.chars().any(char::is_control) {
+        return Err(MerchantRefusal::NameMalformed);
+    }
+    Ok(name.to_owned())
+}
+
+/// The longest registered company names have about a hundred characters.
+pub const NAME_CHARS_MAX: usize = 120;
+
+/// Why a merchant is not accepted or changed.
+#[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
+pub enum MerchantRefusal {
+    #[error("the unified social credit code is wrong: {0}")]
+    CreditCode(NumberError),
+    #[error("a name has 1 to {NAME_CHARS_MAX} characters")]
+    NameMalformed,
+    #[error("{found} is no merchant category; known are {}", category_codes())]
+    UnknownCategory { found: String },
+    #[error("a settlement account has {} to {} digits", AccountNumber::DIGITS_MIN, AccountNumber::DIGITS_MAX)]
+    AccountMalformed,
+    #[error("the settlement account belongs to {account}, but the company is {company}")]
+    AccountOfAnother { account: String, company: String },
+    #[error("the contact's mobile number is wrong: {0}")]
+    ContactMobile(NumberError),
+    #[error("the name on the code has 1 to 25 and the city 1 to 15 printable ASCII characters")]
+    LatinMalformed,
+    #[error("the discount rate is a fraction from 0 to 0.1")]
+    DiscountRateOutOfBounds,
+    #[error("the company has a merchant account already, with other particulars")]
+    AlreadyOnboarded,
+    #[error("there is no such merchant")]
+    UnknownMerchant,
+    #[error("a merchant that is {status:?} cannot be changed so")]
+    NotPossibleNow { status: MerchantStatus },
+    #[error("a decision says who made it and why")]
+    ReasonMissing,
+}
+
+fn category_codes() -> String {
+    Category::ALL.iter().map(|category| category.code()).collect::<Vec<_>>().join(", ")
+}
+
+impl Refusal for MerchantRefusal {
+    fn code(&self) -> &'static str {
+        match self {
+            MerchantRefusal::CreditCode(_) => "credit_code_wrong",
+            MerchantRefusal::NameMalformed => "name_malformed",
+            MerchantRefusal::UnknownCategory { .. } => "unknown_category",
+            MerchantRefusal::AccountMalformed => "settlement_account_malformed",
+            MerchantRefusal::AccountOfAnother { .. } => "settlement_account_of_another",
+            MerchantRefusal::ContactMobile(_) => "contact_mobile_wrong",
+            MerchantRefusal::LatinMalformed => "latin_name_malformed",
+            MerchantRefusal::DiscountRateOutOfBounds => "discount_rate_out_of_bounds",
+            MerchantRefusal::AlreadyOnboarded => "merchant_already_onboarded",
+            MerchantRefusal::UnknownMerchant => "unknown_merchant",
+            MerchantRefusal::NotPossibleNow { .. } => "merchant_not_possible_now",
+            MerchantRefusal::ReasonMissing => "reason_missing",
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn only_a_submitted_merchant_is_accepted_or_refused() {
+        assert_eq!(MerchantStatus::Submitted.decide(Decision::Accept), Ok((MerchantStatus::Active, Step::Applied)));
+        assert_eq!(MerchantStatus::Active.decide(Decision::Accept), Ok((MerchantStatus::Active, Step::AlreadyApplied)));
+        assert!(MerchantStatus::Refused.decide(Decision::Accept).is_err());
+        assert!(MerchantStatus::Closed.decide(Decision::Resume).is_err());
+    }
+
+    #[test]
+    fn an_account_number_is_digits_and_shows_its_tail_only() {
+        let account: AccountNumber = "6222 0212 3456 7890 123".parse().unwrap();
+        assert_eq!(account.reveal(), "6222021234567890123");
+        assert_eq!(format!("{account:?}"), "AccountNumber(…0123)");
+        assert!("1234567".parse::<AccountNumber>().is_err());
+        assert!("12345678x".parse::<AccountNumber>().is_err());
+    }
+
+    #[test]
+    fn every_category_is_found_by_its_code() {
+        for category in Category::ALL {
+            assert_eq!(category.code().parse(), Ok(*category));
+        }
+        assert!("casino".parse::<Category>().is_err());
+    }
+}

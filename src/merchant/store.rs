@@ -1,0 +1,216 @@
+//! SQL of merchants.
+
+use chrono::{DateTime, Utc};
+use rust_decimal::Decimal;
+use sqlx::PgConnection;
+use uuid::Uuid;
+
+use super::model::{Decision, MerchantStatus};
+use crate::base::Rate;
+use crate::base::id::MerchantId;
+
+/// What a purchase must know of its merchant.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct MerchantTerms {
+    pub merchant_id: MerchantId,
+    pub name: String,
+    pub status: MerchantStatus,
+    /// A [`super::Category`] code, as products list them.
+    pub category: String,
+    pub discount_rate: Rate,
+    pub discount_returned_on_refund: bool,
+}
+
+/// Merchants by id, in id order; unknown ids are left out.
+pub async fn load_merchants(
+    connection: &mut PgConnection,
+    merchant_ids: &[MerchantId],
+) -> sqlx::Result<Vec<MerchantTerms>> {
+    let ids: Vec<Uuid> = merchant_ids.iter().map(|id| id.uuid()).collect();
+    sqlx::query_as!(
+        MerchantTerms,
+        r#"select merchant_id as "merchant_id: MerchantId", name, status as "status: MerchantStatus", category,
+                  discount_rate as "discount_rate: Rate", discount_returned_on_refund
+           from merchant where merchant_id = any($1) order by merchant_id"#,
+        &ids
+    )
+    .fetch_all(connection)
+    .await
+}
+
+/// A merchant as it applied, personal data sealed.
+#[derive(Debug)]
+pub struct NewMerchant<'a> {
+    pub merchant_id: MerchantId,
+    pub name: &'a str,
+    pub credit_code: &'a str,
+    pub category: &'a str,
+    pub contact_mobile_sealed: Vec<u8>,
+    pub account_name: &'a str,
+    pub account_sealed: Vec<u8>,
+    pub account_tail: &'a str,
+    pub latin_name: Option<&'a str>,
+    pub latin_city: Option<&'a str>,
+    pub discount_rate: Rate,
+    pub discount_returned_on_refund: bool,
+    pub created_at: DateTime<Utc>,
+}
+
+/// Writes an application; false when the company has a merchant account already.
+pub async fn insert_merchant(connection: &mut PgConnection, merchant: &NewMerchant<'_>) -> sqlx::Result<bool> {
+    let done = sqlx::query!(
+        "insert into merchant (merchant_id, name, credit_code, category, contact_mobile_sealed,
+                               settlement_account_name, settlement_account_sealed, settlement_account_tail,
+                               latin_name, latin_city, status, discount_rate, discount_returned_on_refund, created_at)
+         values ($1, $2, $3, $4, $5, $6, $7, $8, $9, $10, 'submitted', $11, $12, $13)
+         on conflict (credit_code) do nothing",
+        merchant.merchant_id.uuid(),
+        merchant.name,
+        merchant.credit_code,
+        merchant.category,
+        merchant.contact_mobile_sealed,
+        merchant.account_name,
+        merchant.account_sealed,
+        merchant.account_tail,
+        merchant.latin_name,
+        merchant.latin_city,
+        merchant.discount_rate.fraction(),
+        merchant.discount_returned_on_refund,
+        merchant.created_at,
+    )
+    .execute(connection)
+    .await?;
+    Ok(done.rows_affected() == 1)
+}
+
+/// A merchant as an operator sees it; the account number stays sealed.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct MerchantRecord {
+    pub merchant_id: MerchantId,
+    pub name: String,
+    pub credit_code: String,
+    pub category: String,
+    pub status: MerchantStatus,
+    pub account_name: String,
+    pub account_tail: String,
+    pub latin_name: Option<String>,
+    pub latin_city: Option<String>,
+    pub discount_rate: Decimal,
+    pub discount_returned_on_refund: bool,
+}
+
+pub async fn find_merchant(
+    connection: &mut PgConnection,
+    merchant_id: MerchantId,
+) -> sqlx::Result<Option<MerchantRecord>> {
+    sqlx::query_as!(
+        MerchantRecord,
+        r#"select merchant_id as "merchant_id: MerchantId", name, credit_code, category,
+                  status as "status: MerchantStatus", settlement_account_name as account_name,
+                  settlement_account_tail as account_tail, latin_name, latin_city, discount_rate,
+                  discount_returned_on_refund
+           from merchant where merchant_id = $1"#,
+        merchant_id.uuid()
+    )
+    .fetch_optional(connection)
+    .await
+}
+
+pub async fn find_merchant_by_credit_code(
+    connection: &mut PgConnection,
+    credit_code: &str,
+) -> sqlx::Result<Option<MerchantRecord>> {
+    sqlx::query_as!(
+        MerchantRecord,
+        r#"select merchant_id as "merchant_id: MerchantId", name, credit_code, category,
+                  status as "status: MerchantStatus", settlement_account_name as account_name,
+                  settlement_account_tail as account_tail, latin_name, latin_city, discount_rate,
+                  discount_returned_on_refund
+           from merchant where credit_code = $1"#,
+        credit_code
+    )
+    .fetch_optional(connection)
+    .await
+}
+
+pub async fn lock_status(
+    connection: &mut PgConnection,
+    merchant_id: MerchantId,
+) -> sqlx::Result<Option<MerchantStatus>> {
+    sqlx::query_scalar!(
+        r#"select status as "status: MerchantStatus" from merchant where merchant_id = $1 for no key update"#,
+        merchant_id.uuid()
+    )
+    .fetch_optional(connection)
+    .await
+}
+
+/// One decision about a merchant: who, why, and the statuses on both sides.
+#[derive(Debug)]
+pub struct DecidedChange<'a> {
+    pub merchant_id: MerchantId,
+    pub decision: Decision,
+    pub before: MerchantStatus,
+    pub after: MerchantStatus,
+    pub decided_by: &'a str,
+    pub reason: &'a str,
+    pub at: DateTime<Utc>,
+}
+
+/// Moves the status, if it still is what it was, and writes the event; false when it was not.
+pub async fn update_status(connection: &mut PgConnection, change: &DecidedChange<'_>) -> sqlx::Result<bool> {
+    let done = sqlx::query!(
+        "with moved as (
+             update merchant set status = $3, status_reason = $5, decided_at = $6
+             where merchant_id = $1 and status = $2
+             returning merchant_id)
+         insert into merchant_event (merchant_id, decision, decided_by, reason, occurred_at)
+         select merchant_id, $7, $4, $5, $6 from moved",
+        change.merchant_id.uuid(),
+        change.before as MerchantStatus,
+        change.after as MerchantStatus,
+        change.decided_by,
+        change.reason,
+        change.at,
+        change.decision as Decision,
+    )
+    .execute(connection)
+    .await?;
+    Ok(done.rows_affected() == 1)
+}
+
+/// Where a merchant's money goes, sealed.
+#[derive(Debug)]
+pub struct SealedAccount<'a> {
+    pub name: &'a str,
+    pub sealed: Vec<u8>,
+    pub tail: &'a str,
+}
+
+/// Replaces the settlement account and writes the event; false when there is no such merchant.
+pub async fn update_settlement_account(
+    connection: &mut PgConnection,
+    merchant_id: MerchantId,
+    account: &SealedAccount<'_>,
+    changed_by: &str,
+    at: DateTime<Utc>,
+) -> sqlx::Result<bool> {
+    let done = sqlx::query!(
+        "with moved as (
+             update merchant set settlement_account_name = $2, settlement_account_sealed = $3,
+                                 settlement_account_tail = $4
+             where merchant_id = $1
+             returning merchant_id)
+         insert into merchant_event (merchant_id, decision, decided_by, reason, occurred_at)
+         select merchant_id, 'account', $5, 'settlement account ends with ' || $4, $6 from moved",
+        merchant_id.uuid(),
+        account.name,
+        account.sealed,
+        account.tail,
+        changed_by,
+        at,
+    )
+    .execute(connection)
+    .await?;
+    Ok(done.rows_affected() == 1)
+}

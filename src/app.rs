@@ -5,6 +5,7 @@ use std::sync::Arc;
 use sqlx::PgPool;
 
 use crate::base::Clock;
+use crate::partner::Partners;
 use crate::vault::Vault;
 
 /// Cheap to clone; a node holds no other state.
@@ -14,4 +15,6 @@ pub struct App {
     pub clock: Clock,
     /// Seals and opens personal data.
     pub vault: Arc<Vault>,
+    /// Calls the outside world.
+    pub partners: Arc<Partners>,
 }

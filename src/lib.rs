@@ -9,6 +9,8 @@ pub mod config;
 pub mod app;
 pub mod business_day;
 pub mod ledger;
+pub mod partner;
+pub mod sandbox;
 pub mod outbox;
 pub mod product;
 pub mod loan;

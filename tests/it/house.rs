@@ -4,15 +4,49 @@ use std::sync::Arc;
 
 use fenqi::app::App;
 use fenqi::base::{BusinessDay, Clock};
+use fenqi::partner::{PartnerSettings, Partners};
+use fenqi::sandbox::{self, Silence, World, WorldSettings};
 use fenqi::vault::Vault;
 use sqlx::PgPool;
 
-/// The app on the morning (10:00 in Shanghai) of `today`. The one place in the tests that builds an [`App`].
+/// What makes the keys and faults of every test's world.
+pub const SEED: u64 = 20_260_105;
+
+/// The app on the morning (10:00 in Shanghai) of `today`, without any partner.
 pub async fn open(pool: PgPool, today: &str) -> App {
+    open_with(pool, today, &[]).await
+}
+
+/// The same in a counterfeit world of its own, which shares the app's clock and keeps silent by breaking connections.
+pub async fn open_in_world(pool: PgPool, today: &str) -> (App, Arc<World>) {
+    let listener = tokio::net::TcpListener::bind("127.0.0.1:0").await.unwrap();
+    let base_url = format!("http://{}", listener.local_addr().unwrap());
+    let app = open_with(pool, today, &sandbox::partner_settings(&base_url, SEED)).await;
+    let settings = WorldSettings {
+        seed: SEED,
+        clock: app.clock.clone(),
+        wire_clock: Clock::System,
+        silence: Silence::Drop,
+        callback_base: None,
+    };
+    let world = World::new(settings).unwrap();
+    tokio::spawn(sandbox::serve(listener, world.clone()));
+    (app, world)
+}
+
+/// The same app, calling other partners.
+pub fn with_partners(app: &App, partners: &[PartnerSettings]) -> App {
+    let partners = Partners::new(partners, app.pool.clone(), app.clock.clone(), Clock::System).unwrap();
+    App { partners: Arc::new(partners), ..app.clone() }
+}
+
+/// The one place in the tests that builds an [`App`].
+async fn open_with(pool: PgPool, today: &str, partners: &[PartnerSettings]) -> App {
     let today: BusinessDay = today.parse().unwrap();
     let mut connection = pool.acquire().await.unwrap();
     fenqi::business_day::store::open(&mut connection, today).await.unwrap();
     drop(connection);
-    let morning = today.instant("10:00:00".parse().unwrap());
-    App { pool, clock: Clock::moved(morning), vault: Arc::new(Vault::with_master([7; 32])) }
+    let clock = Clock::moved(today.instant("10:00:00".parse().unwrap()));
+    let partners = Partners::new(partners, pool.clone(), clock.clone(), Clock::System).unwrap();
+    App { pool, clock, vault: Arc::new(Vault::with_master([7; 32])), partners: Arc::new(partners) }
 }

@@ -8,3 +8,4 @@ mod overdue;
 mod repayment;
 mod verify;
 mod merchant;
+mod partner;

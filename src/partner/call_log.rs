@@ -1,0 +1,150 @@
+//! The record of every call to and from a partner, written in batches behind the callers' backs.
+
+use std::time::Duration;
+
+use chrono::{DateTime, Utc};
+use sha2::{Digest, Sha256};
+use sqlx::PgPool;
+use tokio::sync::{mpsc, oneshot};
+
+use super::mask::masked;
+use super::store;
+
+/// Calls waiting to be written; a full queue makes callers wait rather than forget.
+const QUEUE_MAX: usize = 4_096;
+/// Rows in one statement.
+const BATCH_MAX: usize = 500;
+/// How often a failed write is tried again before its rows are given up with an error in the log.
+const WRITE_ATTEMPTS: u32 = 5;
+const WRITE_PAUSE: Duration = Duration::from_millis(500);
+
+/// One call, as it is kept: bodies masked and cut.
+#[derive(Debug)]
+pub struct CallRecord {
+    pub partner: String,
+    /// `out` for ours, `in` for a partner's.
+    pub direction: &'static str,
+    pub operation: String,
+    pub call_key: String,
+    pub request_sha256: Vec<u8>,
+    pub outcome: &'static str,
+    pub http_status: Option<i16>,
+    pub duration_micros: i64,
+    pub request_masked: String,
+    pub response_masked: String,
+    pub called_at: DateTime<Utc>,
+}
+
+/// What is known of a call when it has ended.
+pub struct Ended<'a> {
+    pub partner: &'a str,
+    pub direction: &'static str,
+    pub operation: &'a str,
+    pub call_key: &'a str,
+    pub request: &'a [u8],
+    pub response: &'a [u8],
+    pub outcome: &'static str,
+    pub http_status: Option<u16>,
+    pub duration: Duration,
+    pub called_at: DateTime<Utc>,
+}
+
+impl CallRecord {
+    fn of(call: &Ended<'_>) -> CallRecord {
+        CallRecord {
+            partner: call.partner.to_owned(),
+            direction: call.direction,
+            operation: call.operation.to_owned(),
+            call_key: call.call_key.to_owned(),
+            request_sha256: Sha256::digest(call.request).to_vec(),
+            outcome: call.outcome,
+            http_status: call.http_status.and_then(|status| i16::try_from(status).ok()),
+            duration_micros: i64::try_from(call.duration.as_micros()).unwrap_or(i64::MAX),
+            request_masked: masked(call.request),
+            response_masked: masked(call.response),
+            called_at: call.called_at,
+        }
+    }
+}
+
+enum Entry {
+    Call(Box<CallRecord>),
+    Flush(oneshot::Sender<()>),
+}
+
+/// Cheap to clone; every clone writes through the same queue.
+#[derive(Clone)]
+pub struct CallLog {
+    queue: mpsc::Sender<Entry>,
+}
+
+impl CallLog {
+    /// Starts the writer, which ends when the last handle is dropped and everything is written.
+    pub fn start(pool: PgPool) -> CallLog {
+        let (queue, entries) = mpsc::channel(QUEUE_MAX);
+        tokio::spawn(write_entries(pool, entries));
+        CallLog { queue }
+    }
+
+    pub async fn record(&self, call: &Ended<'_>) {
+        if self.queue.send(Entry::Call(Box::new(CallRecord::of(call)))).await.is_err() {
+            tracing::error!(
+                partner = call.partner,
+                key = call.call_key,
+                "the call log has ended; a call is not recorded"
+            );
+        }
+    }
+
+    /// Returns when everything recorded before is written; called at shutdown and before a test reads the log.
+    pub async fn flush(&self) {
+        let (done, written) = oneshot::channel();
+        if self.queue.send(Entry::Flush(done)).await.is_ok() {
+            // An error means that the writer ended, and then there is nothing to wait for.
+            let _ = written.await;
+        }
+    }
+}
+
+async fn write_entries(pool: PgPool, mut entries: mpsc::Receiver<Entry>) {
+    let mut batch = Vec::with_capacity(BATCH_MAX);
+    while entries.recv_many(&mut batch, BATCH_MAX).await > 0 {
+        let mut calls = Vec::with_capacity(batch.len());
+        let mut flushed = Vec::new();
+        for entry in batch.drain(..) {
+            match entry {
+                Entry::Call(call) => calls.push(*call),
+                Entry::Flush(done) => flushed.push(done),
+            }
+        }
+        write_calls(&pool, &calls).await;
+        for done in flushed {
+            // Whoever asked may have gone.
+            let _ = done.send(());
+        }
+    }
+}
+
+async fn write_calls(pool: &PgPool, calls: &[CallRecord]) {
+    if calls.is_empty() {
+        return;
+    }
+    for attempt in 1..=WRITE_ATTEMPTS {
+        match try_write(pool, calls).await {
+            Ok(()) => return,
+            Err(error) if attempt == WRITE_ATTEMPTS || matches!(error, sqlx::Error::PoolClosed) => {
+                tracing::error!(%error, calls = calls.len(), "the call log could not be written");
+                return;
+            }
+            Err(error) => {
+                tracing::warn!(%error, "the call log could not be written yet");
+                tokio::time::sleep(WRITE_PAUSE).await;
+            }
+        }
+    }
+}
+
+async fn try_write(pool: &PgPool, calls: &[CallRecord]) -> sqlx::Result<()> {
+    let mut connection = pool.acquire().await?;
+    store::insert_calls(&mut connection, calls).await
+}

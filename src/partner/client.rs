@@ -1,0 +1,330 @@
+//! The one HTTP client through which every partner is called: signed, limited in time, broken when the partner is down,
+//! and recorded.
+
+use std::sync::{Arc, Mutex, PoisonError};
+use std::time::{Duration, Instant};
+
+use rand::rngs::StdRng;
+use rand::{Rng, SeedableRng};
+use reqwest::header::{AUTHORIZATION, CONTENT_TYPE};
+use serde::Serialize;
+use serde::de::DeserializeOwned;
+
+use super::breaker::{Breaker, BreakerSettings};
+use super::call_log::{CallLog, Ended};
+use super::signature::{
+    AnswerHeaders, HEADER_NONCE, HEADER_SERIAL, HEADER_SIGNATURE, HEADER_TIMESTAMP, Identity, Stamp, Verifier,
+};
+use crate::base::Clock;
+
+/// The usual time limit of an operation that one person waits for.
+pub const TIME_LIMIT_PERSON: Duration = Duration::from_secs(5);
+/// The usual time limit of a batch or a file that nobody waits for.
+pub const TIME_LIMIT_BATCH: Duration = Duration::from_secs(30);
+
+/// How long a connection may take to come about; refused or late, the request was certainly not sent.
+const CONNECT_LIMIT: Duration = Duration::from_secs(3);
+/// Idle connections are dropped before a server's usual keep-alive of 60 s or more ends.
+const IDLE_LIMIT: Duration = Duration::from_secs(50);
+const IDLE_CONNECTIONS_MAX: usize = 16;
+/// The largest answer that is read: a daily file of half a million orders.
+const ANSWER_BYTES_MAX: usize = 64 * 1024 * 1024;
+
+/// Attempts of an operation that is safe to repeat, the first included.
+const ATTEMPTS_MAX: u32 = 3;
+/// The pause before the first repetition; the next is twice as long, each varied by a half either way.
+const PAUSE_FIRST: Duration = Duration::from_millis(40);
+
+/// One thing that a partner is asked to do.
+#[derive(Clone, Debug)]
+pub struct Operation<'a> {
+    /// How it is called in the call log, such as `submit_orders`.
+    pub name: &'static str,
+    /// Below the partner's base URL, such as `/orders`; with its query, if any.
+    pub path: &'a str,
+    /// What it is about, to find it in the call log: an order's, batch's or application's id.
+    pub key: &'a str,
+    /// Whether the partner recognises a repetition (by keys in the body) or nothing changes by it.
+    pub safe_to_retry: bool,
+    pub time_limit: Duration,
+}
+
+/// Why there is no result. What may be concluded is the variant's, not the text's.
+#[derive(Debug, thiserror::Error)]
+pub enum CallError {
+    /// Certainly not processed: the connection was refused, the breaker is open, or the partner is not configured.
+    #[error("{partner} was not reached: {reason}")]
+    NotSent { partner: String, reason: String },
+    /// Perhaps processed: a time-out, a broken connection, a 5xx, or an answer that cannot be read or believed.
+    #[error("{partner} gave no answer that counts: {reason}")]
+    Unknown { partner: String, reason: String },
+    /// Explicitly refused by a signed 4xx: not processed.
+    #[error("{partner} refused with {status} {code}: {message}")]
+    Rejected { partner: String, status: u16, code: String, message: String },
+}
+
+impl CallError {
+    fn outcome(&self) -> &'static str {
+        match self {
+            CallError::NotSent { .. } => "not_sent",
+            CallError::Unknown { .. } => "unknown",
+            CallError::Rejected { .. } => "rejected",
+        }
+    }
+}
+
+/// Where a partner is and by which keys it and we are known to each other.
+pub struct ClientSettings {
+    /// The configured name, such as `payout`; also what the call log says.
+    pub partner: String,
+    /// Without a slash at the end, such as `https://gateway.example/v3`.
+    pub base_url: String,
+    /// By which we sign.
+    pub identity: Identity,
+    /// The partner id by which it signs its answers and callbacks.
+    pub their_mchid: String,
+    pub breaker: BreakerSettings,
+    /// Varies the pauses between repetitions.
+    pub jitter_seed: u64,
+}
+
+/// One partner's client. All that is shared between threads is the breaker and the jitter, each locked for an instant.
+pub struct Client {
+    settings: ClientSettings,
+    /// Scheme and authority end here in `base_url`; what follows is part of the signed URL.
+    path_from: usize,
+    http: reqwest::Client,
+    verifier: Arc<Verifier>,
+    breaker: Mutex<Breaker>,
+    jitter: Mutex<StdRng>,
+    log: CallLog,
+    /// Business time, for the breaker and the call log.
+    clock: Clock,
+    /// Time as partners see it, for signatures: a clock moved for a demo is not theirs.
+    wire_clock: Clock,
+}
+
+/// What a [`Client`] shares with the others.
+#[derive(Clone)]
+pub struct Shared {
+    pub http: reqwest::Client,
+    pub verifier: Arc<Verifier>,
+    pub log: CallLog,
+    pub clock: Clock,
+    pub wire_clock: Clock,
+}
+
+/// The HTTP client itself: no proxy from the environment, no redirects, connections kept. Time limits are each call's.
+///
+/// # Errors
+/// If the TLS library cannot be set up.
+pub fn build_http() -> reqwest::Result<reqwest::Client> {
+    reqwest::Client::builder()
+        .no_proxy()
+        .redirect(reqwest::redirect::Policy::none())
+        .connect_timeout(CONNECT_LIMIT)
+        .pool_idle_timeout(IDLE_LIMIT)
+        .pool_max_idle_per_host(IDLE_CONNECTIONS_MAX)
+        .tcp_nodelay(true)
+        .build()
+}
+
+/// A signed answer as it came.
+struct Answer {
+    status: u16,
+    body: Vec<u8>,
+}
+
+impl Client {
+    pub fn new(settings: ClientSettings, shared: Shared) -> Client {
+        let authority_from = settings.base_url.find("://").map_or(0, |at| at + 3);
+        let path_from =
+            settings.base_url[authority_from..].find('/').map_or(settings.base_url.len(), |at| at + authority_from);
+        Client {
+            path_from,
+            http: shared.http,
+            verifier: shared.verifier,
+            breaker: Mutex::new(Breaker::new(settings.breaker)),
+            jitter: Mutex::new(StdRng::seed_from_u64(settings.jitter_seed)),
+            log: shared.log,
+            clock: shared.clock,
+            wire_clock: shared.wire_clock,
+            settings,
+        }
+    }
+
+    /// Posts `body` as JSON and reads the answer as JSON.
+    ///
+    /// # Errors
+    /// See [`CallError`]: only `Rejected` is the partner's word; `NotSent` may be tried again with a new key, `Unknown` must
+    /// be asked about with the same one.
+    pub async fn call<Req: Serialize, Res: DeserializeOwned>(
+        &self,
+        operation: &Operation<'_>,
+        body: &Req,
+    ) -> Result<Res, CallError> {
+        let body =
+            serde_json::to_vec(body).map_err(|error| self.not_sent(format!("the request has no JSON: {error}")))?;
+        let answer = self.repeat(operation, "POST", &body).await?;
+        serde_json::from_slice(&answer).map_err(|error| self.unknown(format!("the answer cannot be read: {error}")))
+    }
+
+    /// Gets whatever stands at the operation's path, such as a daily file, as bytes.
+    ///
+    /// # Errors
+    /// See [`CallError`].
+    pub async fn fetch(&self, operation: &Operation<'_>) -> Result<Vec<u8>, CallError> {
+        self.repeat(operation, "GET", b"").await
+    }
+
+    pub fn breaker_is_closed(&self) -> bool {
+        self.breaker.lock().unwrap_or_else(PoisonError::into_inner).is_closed()
+    }
+
+    async fn repeat(&self, operation: &Operation<'_>, method: &str, body: &[u8]) -> Result<Vec<u8>, CallError> {
+        let attempts_max = if operation.safe_to_retry { ATTEMPTS_MAX } else { 1 };
+        let mut perhaps_processed = None;
+        let mut attempt = 1;
+        loop {
+            let result = match self.attempt(operation, method, body).await {
+                // An earlier attempt may have been processed, whatever became of this one.
+                Err(error @ (CallError::NotSent { .. } | CallError::Rejected { status: 429, .. })) => {
+                    Err(perhaps_processed.take().unwrap_or(error))
+                }
+                result => result,
+            };
+            match result {
+                Err(unknown @ CallError::Unknown { .. }) if attempt < attempts_max => perhaps_processed = Some(unknown),
+                Err(CallError::NotSent { .. }) if attempt < attempts_max => {}
+                result => return result,
+            }
+            tokio::time::sleep(self.pause(attempt)).await;
+            attempt += 1;
+        }
+    }
+
+    async fn attempt(&self, operation: &Operation<'_>, method: &str, body: &[u8]) -> Result<Vec<u8>, CallError> {
+        let called_at = self.clock.now();
+        if !self.breaker.lock().unwrap_or_else(PoisonError::into_inner).admit(called_at) {
+            return Err(self.not_sent("it kept failing and is left alone for a while".to_owned()));
+        }
+        let started = Instant::now();
+        let (answer, result) = match tokio::time::timeout(operation.time_limit, self.send(operation, method, body))
+            .await
+        {
+            Ok(Ok(answer)) => {
+                let result = self.judge(&answer);
+                (Some(answer), result)
+            }
+            Ok(Err(error)) => (None, Err(error)),
+            Err(_) => (None, Err(self.unknown(format!("no answer within {} ms", operation.time_limit.as_millis())))),
+        };
+        {
+            let mut breaker = self.breaker.lock().unwrap_or_else(PoisonError::into_inner);
+            match &result {
+                Ok(()) | Err(CallError::Rejected { .. }) => breaker.answered(),
+                Err(CallError::NotSent { .. } | CallError::Unknown { .. }) => breaker.failed(self.clock.now()),
+            }
+        }
+        self.log
+            .record(&Ended {
+                partner: &self.settings.partner,
+                direction: "out",
+                operation: operation.name,
+                call_key: operation.key,
+                request: body,
+                response: answer.as_ref().map_or(&[], |answer| &answer.body),
+                outcome: result.as_ref().err().map_or("ok", CallError::outcome),
+                http_status: answer.as_ref().map(|answer| answer.status),
+                duration: started.elapsed(),
+                called_at,
+            })
+            .await;
+        result.map(|()| answer.map_or_else(Vec::new, |answer| answer.body))
+    }
+
+    async fn send(&self, operation: &Operation<'_>, method: &str, body: &[u8]) -> Result<Answer, CallError> {
+        let url = format!("{}{}", self.settings.base_url, operation.path);
+        let stamp = Stamp::fresh(self.wire_clock.now());
+        let authorization = self.settings.identity.authorization(method, &url[self.path_from..], &stamp, body);
+        let request = if method == "GET" { self.http.get(&url) } else { self.http.post(&url).body(body.to_vec()) };
+        let mut response = request
+            .header(AUTHORIZATION, authorization)
+            .header(CONTENT_TYPE, "application/json")
+            .send()
+            .await
+            .map_err(|error| self.failed_to_send(error))?;
+        let status = response.status().as_u16();
+        let mut received = Vec::new();
+        while let Some(chunk) =
+            response.chunk().await.map_err(|error| self.unknown(format!("the answer broke off: {}", chain(&error))))?
+        {
+            if received.len() + chunk.len() > ANSWER_BYTES_MAX {
+                return Err(self.unknown(format!("the answer is larger than {ANSWER_BYTES_MAX} bytes")));
+            }
+            received.extend_from_slice(&chunk);
+        }
+        let header = |name: &str| response.headers().get(name).and_then(|value| value.to_str().ok());
+        let headers = AnswerHeaders {
+            timestamp: header(HEADER_TIMESTAMP),
+            nonce: header(HEADER_NONCE),
+            serial_no: header(HEADER_SERIAL),
+            signature: header(HEADER_SIGNATURE),
+        };
+        self.verifier
+            .answer(self.wire_clock.now(), &self.settings.their_mchid, headers, &received)
+            .map_err(|error| self.unknown(format!("status {status}, but {error}")))?;
+        Ok(Answer { status, body: received })
+    }
+
+    fn judge(&self, answer: &Answer) -> Result<(), CallError> {
+        match answer.status {
+            200..=299 => Ok(()),
+            // A gateway's time-out says nothing about what happened behind it.
+            status @ (400..=407 | 409..=499) => {
+                let problem: Problem = serde_json::from_slice(&answer.body).unwrap_or_default();
+                let partner = self.settings.partner.clone();
+                Err(CallError::Rejected { partner, status, code: problem.code, message: problem.message })
+            }
+            status => Err(self.unknown(format!("status {status}"))),
+        }
+    }
+
+    fn failed_to_send(&self, error: reqwest::Error) -> CallError {
+        let reason = chain(&error);
+        if error.is_connect() || error.is_builder() { self.not_sent(reason) } else { self.unknown(reason) }
+    }
+
+    fn pause(&self, attempt: u32) -> Duration {
+        let percent = self.jitter.lock().unwrap_or_else(PoisonError::into_inner).random_range(50..150u32);
+        PAUSE_FIRST * 2u32.pow(attempt - 1) * percent / 100
+    }
+
+    fn not_sent(&self, reason: String) -> CallError {
+        CallError::NotSent { partner: self.settings.partner.clone(), reason }
+    }
+
+    fn unknown(&self, reason: String) -> CallError {
+        CallError::Unknown { partner: self.settings.partner.clone(), reason }
+    }
+}
+
+/// A partner's refusal, in the manner of WeChat Pay: `{"code": …, "message": …}`.
+#[derive(Default, serde::Deserialize)]
+#[serde(default)]
+struct Problem {
+    code: String,
+    message: String,
+}
+
+/// An error with its causes, without the URL: it may carry a key of somebody's.
+fn chain(error: &reqwest::Error) -> String {
+    let mut text = if error.is_timeout() { "timed out".to_owned() } else { "the connection failed".to_owned() };
+    let mut cause = std::error::Error::source(error);
+    while let Some(error) = cause {
+        text.push_str(": ");
+        text.push_str(&error.to_string());
+        cause = error.source();
+    }
+    text
+}

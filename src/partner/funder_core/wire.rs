@@ -1,0 +1,54 @@
+//! The funder core's words: events in, one result for each.
+
+use chrono::{DateTime, Utc};
+use serde::{Deserialize, Serialize};
+use uuid::Uuid;
+
+/// Events in the order in which they are to be processed, at most [`EVENTS_MAX`].
+#[derive(Clone, Debug, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct EventsRequest {
+    pub events: Vec<Event>,
+}
+
+pub const EVENTS_MAX: usize = 500;
+
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct Event {
+    /// Unique and, for one object, ascending. The core processes each number once.
+    pub event_no: i64,
+    /// Such as `loan_made`.
+    pub kind: String,
+    /// The line or loan that it is about.
+    pub object_id: Uuid,
+    pub occurred_at: DateTime<Utc>,
+    pub body: serde_json::Value,
+}
+
+/// One result for each event of the request, in any order.
+#[derive(Clone, Debug, Serialize, Deserialize)]
+pub struct EventsAnswer {
+    pub results: Vec<EventResult>,
+}
+
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+pub struct EventResult {
+    pub event_no: i64,
+    pub result: EventVerdict,
+    /// Why it was refused.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub code: Option<String>,
+}
+
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum EventVerdict {
+    Accepted,
+    /// Processed before; nothing was done again.
+    Duplicate,
+    /// Not processed; to be sent again later.
+    Refused,
+    /// Not processed because an earlier event of the same object in this request was refused.
+    Held,
+}

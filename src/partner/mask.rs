@@ -1,0 +1,81 @@
+//! What of a partner message may be written down: personal data is masked, the rest is cut to a limit.
+
+use serde_json::Value;
+
+/// Fields, at any depth, whose text is masked to its last four characters. Our protocols name personal data only so: a
+/// one-time code is `sms_code`, because `code` is an answer's reason.
+const MASKED_FIELDS: &[&str] =
+    &["name", "id_number", "mobile", "card_number", "account_name", "account_number", "sms_code", "text", "address"];
+const LENGTH_MAX: usize = 4_000;
+
+/// The body as it may be logged: masked if it is JSON, withheld if it is not.
+pub fn masked(body: &[u8]) -> String {
+    if body.is_empty() {
+        return String::new();
+    }
+    match serde_json::from_slice::<Value>(body) {
+        Ok(mut value) => {
+            mask(&mut value);
+            truncated(value.to_string())
+        }
+        Err(_) => format!("({} bytes that are not JSON)", body.len()),
+    }
+}
+
+fn mask(value: &mut Value) {
+    match value {
+        Value::Object(fields) => {
+            for (name, field) in fields {
+                match field {
+                    Value::String(text) if MASKED_FIELDS.contains(&name.as_str()) => *text = masked_text(text),
+                    other => mask(other),
+                }
+            }
+        }
+        Value::Array(items) => items.iter_mut().for_each(mask),
+        Value::Null | Value::Bool(_) | Value::Number(_) | Value::String(_) => {}
+    }
+}
+
+fn masked_text(text: &str) -> String {
+    let characters: Vec<char> = text.chars().collect();
+    // Of a short text the last four characters would give away too much.
+    let shown = if characters.len() > 8 { 4 } else { 0 };
+    let tail: String = characters[characters.len() - shown..].iter().collect();
+    format!("***{tail}")
+}
+
+fn truncated(mut text: String) -> String {
+    if text.len() > LENGTH_MAX {
+        let cut = (0..=LENGTH_MAX).rev().find(|at| text.is_char_boundary(*at)).unwrap_or(0);
+        text.truncate(cut);
+        text.push('…');
+    }
+    text
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn personal_fields_are_masked_at_any_depth_and_reasons_are_kept() {
+        let body =
+            br#"{"orders":[{"card_number":"6222021234567894","amount_fen":100,"name":"Zhang"}],"code":"card_invalid"}"#;
+        let expected = r#"{"code":"card_invalid","orders":[{"amount_fen":100,"card_number":"***7894","name":"***"}]}"#;
+        let (masked, expected): (Value, Value) =
+            (serde_json::from_str(&masked(body)).unwrap(), serde_json::from_str(expected).unwrap());
+        assert_eq!(masked, expected);
+    }
+
+    #[test]
+    fn a_one_time_code_is_masked() {
+        assert_eq!(masked(br#"{"sms_code":"482913"}"#), r#"{"sms_code":"***"}"#);
+    }
+
+    #[test]
+    fn a_long_body_is_cut_between_characters() {
+        let body = format!("{{\"note\":\"{}\"}}", "备".repeat(3_000));
+        assert!(masked(body.as_bytes()).len() <= LENGTH_MAX + '…'.len_utf8());
+    }
+}

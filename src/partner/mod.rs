@@ -1,0 +1,189 @@
+//! The outside world as we call it: one client for every partner, and one folder for each partner's own words.
+
+pub mod client;
+pub mod signature;
+pub mod breaker;
+pub mod mask;
+pub mod call_log;
+pub mod store;
+pub mod funder_core;
+
+use std::collections::HashMap;
+use std::sync::Arc;
+use std::time::Duration;
+
+use chrono::{DateTime, Utc};
+use sqlx::PgPool;
+
+use self::breaker::BreakerSettings;
+use self::call_log::{CallLog, Ended};
+use self::client::{ClientSettings, Shared};
+use self::signature::{Identity, KeyRing, Received, Verifier};
+use crate::base::Clock;
+
+pub use self::client::{CallError, Client, Operation};
+pub use self::signature::SignatureError;
+
+/// A partner as configured.
+#[derive(Clone, PartialEq, serde::Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct PartnerSettings {
+    /// Such as `payout`; withholding channels are `withholding_a`, `withholding_b` and so on.
+    pub name: String,
+    /// Without a slash at the end.
+    pub base_url: String,
+    /// The id that the partner gave us, our key's serial number and our private key (32 bytes, hexadecimal).
+    pub mchid: String,
+    pub serial_no: String,
+    pub private_key: String,
+    /// The id by which the partner signs, and its public keys (SEC1, hexadecimal), several while one replaces another.
+    pub partner_mchid: String,
+    pub partner_keys: Vec<PartnerKey>,
+}
+
+/// Without the private key, so that no log can hold it.
+impl std::fmt::Debug for PartnerSettings {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.debug_struct("PartnerSettings")
+            .field("name", &self.name)
+            .field("base_url", &self.base_url)
+            .finish_non_exhaustive()
+    }
+}
+
+#[derive(Clone, Debug, PartialEq, serde::Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct PartnerKey {
+    pub serial_no: String,
+    pub public_key: String,
+}
+
+/// A partner that cannot be called as configured.
+#[derive(Debug, thiserror::Error)]
+pub enum PartnerSettingsError {
+    #[error("partner {0}: `private_key` is no SM2 private key (64 hexadecimal digits)")]
+    PrivateKey(String),
+    #[error("partner {0}: the public key {1} is no SM2 public key (130 hexadecimal digits that begin with 04)")]
+    PublicKey(String, String),
+    #[error("partner {0}: `base_url` must begin with http:// or https:// and not end with a slash")]
+    BaseUrl(String),
+    #[error("partner {0} is configured twice")]
+    Twice(String),
+    #[error("the HTTP client cannot be set up")]
+    Http(#[from] reqwest::Error),
+}
+
+/// Every configured partner's client, and what believes their callbacks.
+pub struct Partners {
+    clients: HashMap<String, Client>,
+    verifier: Arc<Verifier>,
+    log: CallLog,
+    clock: Clock,
+    wire_clock: Clock,
+}
+
+impl Partners {
+    /// Clients for `settings`. `clock` is business time, for breakers and the call log; signatures bear the time of
+    /// `wire_clock`, which is the system's unless a test says otherwise.
+    ///
+    /// # Errors
+    /// The first setting that cannot be used.
+    pub fn new(
+        settings: &[PartnerSettings],
+        pool: PgPool,
+        clock: Clock,
+        wire_clock: Clock,
+    ) -> Result<Partners, PartnerSettingsError> {
+        let mut ring = KeyRing::default();
+        for partner in settings {
+            for key in &partner.partner_keys {
+                if !ring.add(&partner.partner_mchid, &key.serial_no, &key.public_key) {
+                    return Err(PartnerSettingsError::PublicKey(partner.name.clone(), key.serial_no.clone()));
+                }
+            }
+        }
+        let verifier = Arc::new(Verifier::new(ring));
+        let log = CallLog::start(pool);
+        let shared = Shared {
+            http: client::build_http()?,
+            verifier: verifier.clone(),
+            log: log.clone(),
+            clock: clock.clone(),
+            wire_clock: wire_clock.clone(),
+        };
+        let mut clients = HashMap::new();
+        for (index, partner) in settings.iter().enumerate() {
+            let client = Client::new(client_settings(partner, index as u64)?, shared.clone());
+            if clients.insert(partner.name.clone(), client).is_some() {
+                return Err(PartnerSettingsError::Twice(partner.name.clone()));
+            }
+        }
+        Ok(Partners { clients, verifier, log, clock, wire_clock })
+    }
+
+    /// The client of the partner configured by that name.
+    ///
+    /// # Errors
+    /// `NotSent` if there is none, so that a caller needs no case of its own.
+    pub fn client(&self, name: &str) -> Result<&Client, CallError> {
+        self.clients.get(name).ok_or_else(|| CallError::NotSent {
+            partner: name.to_owned(),
+            reason: "no partner is configured by that name".to_owned(),
+        })
+    }
+
+    /// The names of configured partners that begin with `prefix`, in order: `withholding_` gives every channel.
+    pub fn names(&self, prefix: &str) -> Vec<&str> {
+        let mut names: Vec<&str> =
+            self.clients.keys().map(String::as_str).filter(|name| name.starts_with(prefix)).collect();
+        names.sort_unstable();
+        names
+    }
+
+    /// The partner id that signed a callback, which is recorded whether or not it is believed.
+    ///
+    /// # Errors
+    /// Why it is not believed; answer 401 with the error's code.
+    pub async fn receive(&self, operation: &str, key: &str, received: Received<'_>) -> Result<String, SignatureError> {
+        let verdict = self.verifier.request(self.wire_clock.now(), received);
+        let called_at: DateTime<Utc> = self.clock.now();
+        self.log
+            .record(&Ended {
+                partner: verdict.as_deref().unwrap_or("(not believed)"),
+                direction: "in",
+                operation,
+                call_key: key,
+                request: received.body,
+                response: &[],
+                outcome: verdict.as_ref().err().map_or("ok", |error| error.code()),
+                http_status: None,
+                duration: Duration::ZERO,
+                called_at,
+            })
+            .await;
+        verdict
+    }
+
+    /// Returns when every call made so far is in the log; part of a normal shutdown.
+    pub async fn flush_log(&self) {
+        self.log.flush().await;
+    }
+}
+
+fn client_settings(partner: &PartnerSettings, jitter_seed: u64) -> Result<ClientSettings, PartnerSettingsError> {
+    let name = partner.name.clone();
+    let schemed = partner.base_url.starts_with("http://") || partner.base_url.starts_with("https://");
+    if !schemed || partner.base_url.ends_with('/') {
+        return Err(PartnerSettingsError::BaseUrl(name));
+    }
+    let identity = Identity::from_hex(&partner.mchid, &partner.serial_no, &partner.private_key)
+        .ok_or_else(|| PartnerSettingsError::PrivateKey(name.clone()))?;
+    Ok(ClientSettings {
+        partner: name,
+        base_url: partner.base_url.clone(),
+        identity,
+        their_mchid: partner.partner_mchid.clone(),
+        breaker: BreakerSettings::DEFAULT,
+        jitter_seed,
+    })
+}

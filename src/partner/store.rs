@@ -1,0 +1,41 @@
+//! SQL of the partner call log.
+
+use chrono::{DateTime, Utc};
+use sqlx::PgConnection;
+
+use super::call_log::CallRecord;
+
+/// Writes calls, one statement for all of them.
+pub async fn insert_calls(connection: &mut PgConnection, calls: &[CallRecord]) -> sqlx::Result<()> {
+    let partner: Vec<&str> = calls.iter().map(|call| call.partner.as_str()).collect();
+    let direction: Vec<&str> = calls.iter().map(|call| call.direction).collect();
+    let operation: Vec<&str> = calls.iter().map(|call| call.operation.as_str()).collect();
+    let call_key: Vec<&str> = calls.iter().map(|call| call.call_key.as_str()).collect();
+    let request_sha256: Vec<&[u8]> = calls.iter().map(|call| call.request_sha256.as_slice()).collect();
+    let outcome: Vec<&str> = calls.iter().map(|call| call.outcome).collect();
+    let http_status: Vec<Option<i16>> = calls.iter().map(|call| call.http_status).collect();
+    let duration_micros: Vec<i64> = calls.iter().map(|call| call.duration_micros).collect();
+    let request_masked: Vec<&str> = calls.iter().map(|call| call.request_masked.as_str()).collect();
+    let response_masked: Vec<&str> = calls.iter().map(|call| call.response_masked.as_str()).collect();
+    let called_at: Vec<DateTime<Utc>> = calls.iter().map(|call| call.called_at).collect();
+    sqlx::query!(
+        "insert into partner_call (partner, direction, operation, call_key, request_sha256, outcome, http_status,
+                                   duration_micros, request_masked, response_masked, called_at)
+         select * from unnest($1::text[], $2::text[], $3::text[], $4::text[], $5::bytea[], $6::text[], $7::smallint[],
+                              $8::bigint[], $9::text[], $10::text[], $11::timestamptz[])",
+        &partner as &[&str],
+        &direction as &[&str],
+        &operation as &[&str],
+        &call_key as &[&str],
+        &request_sha256 as &[&[u8]],
+        &outcome as &[&str],
+        &http_status as &[Option<i16>],
+        &duration_micros,
+        &request_masked as &[&str],
+        &response_masked as &[&str],
+        &called_at,
+    )
+    .execute(connection)
+    .await?;
+    Ok(())
+}

@@ -1,0 +1,64 @@
+//! Results that the counterfeit partners call back: signed, over real HTTP, and as late, twice or never as the faults say.
+
+use std::collections::VecDeque;
+use std::time::Duration;
+
+use chrono::{DateTime, TimeDelta, Utc};
+
+use super::fault::Fault;
+
+/// How much later a late result comes: after anyone would first ask for it.
+const LATE_BY: TimeDelta = TimeDelta::minutes(10);
+/// A receiver that does not answer 2xx is tried again so often, so much later each time.
+const ATTEMPTS_MAX: u32 = 5;
+const REPEAT_AFTER: TimeDelta = TimeDelta::seconds(15);
+pub const TIME_LIMIT: Duration = Duration::from_secs(5);
+
+#[derive(Clone, Debug, PartialEq)]
+pub struct Callback {
+    pub partner: String,
+    pub body: Vec<u8>,
+    pub due_at: DateTime<Utc>,
+    attempts: u32,
+}
+
+/// Callbacks on their way, oldest first.
+#[derive(Default)]
+pub struct Callbacks {
+    pending: VecDeque<Callback>,
+}
+
+impl Callbacks {
+    pub fn add(&mut self, partner: &str, body: Vec<u8>, now: DateTime<Utc>, fault: Option<Fault>) {
+        let due_at = if fault == Some(Fault::LateAnswer) { now + LATE_BY } else { now };
+        let callback = Callback { partner: partner.to_owned(), body, due_at, attempts: 0 };
+        match fault {
+            Some(Fault::LostCallback) => {}
+            Some(Fault::DuplicateCallback) => self.pending.extend([callback.clone(), callback]),
+            Some(Fault::Reorder) => self.pending.push_front(callback),
+            None | Some(Fault::LateAnswer | Fault::TimeoutAfter | Fault::TimeoutBefore | Fault::Refuse) => {
+                self.pending.push_back(callback);
+            }
+        }
+    }
+
+    /// Takes whatever is due.
+    pub fn take_due(&mut self, now: DateTime<Utc>) -> Vec<Callback> {
+        let (due, later) = std::mem::take(&mut self.pending).into_iter().partition(|callback| callback.due_at <= now);
+        self.pending = later;
+        Vec::from_iter::<VecDeque<_>>(due)
+    }
+
+    /// Puts back one that was not accepted, unless it was tried often enough.
+    pub fn put_back(&mut self, mut callback: Callback, now: DateTime<Utc>) {
+        callback.attempts += 1;
+        if callback.attempts < ATTEMPTS_MAX {
+            callback.due_at = now + REPEAT_AFTER;
+            self.pending.push_back(callback);
+        }
+    }
+
+    pub fn pending(&self) -> usize {
+        self.pending.len()
+    }
+}

@@ -1,0 +1,80 @@
+//! The strings by which a person or test pulls the counterfeit world: script, faults, clock, callbacks, state.
+
+use std::sync::Arc;
+
+use axum::extract::State;
+use axum::http::StatusCode;
+use axum::routing::{get, post};
+use axum::{Json, Router};
+use chrono::{DateTime, Utc};
+use serde::Deserialize;
+use serde_json::{Value, json};
+
+use super::fault::FaultShares;
+use super::script::{Matcher, Scripted};
+use super::world::{World, lock};
+
+pub fn router() -> Router<Arc<World>> {
+    Router::new()
+        .route("/script", post(script))
+        .route("/faults", post(set_faults))
+        .route("/clock", get(show_clock).post(move_clock))
+        .route("/callbacks", post(deliver_callbacks))
+        .route("/state", get(state))
+}
+
+#[derive(Deserialize)]
+#[serde(deny_unknown_fields)]
+struct Script {
+    partner: String,
+    /// Left out: the next order, whosever it is.
+    #[serde(default)]
+    r#match: Option<Matcher>,
+    outcomes: Vec<Scripted>,
+}
+
+async fn script(State(world): State<Arc<World>>, Json(script): Json<Script>) -> StatusCode {
+    world.script(&script.partner, script.r#match, script.outcomes);
+    StatusCode::NO_CONTENT
+}
+
+#[derive(Deserialize)]
+#[serde(deny_unknown_fields)]
+struct Faults {
+    partner: String,
+    shares: FaultShares,
+}
+
+async fn set_faults(State(world): State<Arc<World>>, Json(faults): Json<Faults>) -> StatusCode {
+    world.set_faults(&faults.partner, faults.shares);
+    StatusCode::NO_CONTENT
+}
+
+#[derive(Deserialize)]
+#[serde(deny_unknown_fields)]
+struct ClockMove {
+    now: DateTime<Utc>,
+}
+
+async fn show_clock(State(world): State<Arc<World>>) -> Json<Value> {
+    Json(json!({ "now": world.clock.now() }))
+}
+
+async fn move_clock(State(world): State<Arc<World>>, Json(wanted): Json<ClockMove>) -> Json<Value> {
+    world.clock.set(wanted.now);
+    let accepted = world.deliver_callbacks().await;
+    Json(json!({ "now": world.clock.now(), "callbacks_accepted": accepted }))
+}
+
+async fn deliver_callbacks(State(world): State<Arc<World>>) -> Json<Value> {
+    Json(json!({ "callbacks_accepted": world.deliver_callbacks().await }))
+}
+
+async fn state(State(world): State<Arc<World>>) -> Json<Value> {
+    Json(json!({
+        "now": world.clock.now(),
+        "scripts_left": world.scripts_left(),
+        "callbacks_pending": world.callbacks_pending(),
+        "funder_core": lock(&world.funder_core).summary(),
+    }))
+}

@@ -1,0 +1,86 @@
+//! A counterfeit world: every partner over HTTP, with state, signatures, scripts and faults. Demo, tests and a partner's
+//! own trials use it; it knows only the partners' words and `base`. See README.md.
+
+pub mod world;
+pub mod clock;
+pub mod fault;
+pub mod script;
+pub mod callback;
+pub mod funder_core;
+mod control;
+mod signing;
+
+use std::sync::Arc;
+use std::time::Duration;
+
+use axum::response::{IntoResponse, Response};
+use axum::{Json, Router, middleware};
+use serde_json::json;
+use tokio::net::TcpListener;
+
+use crate::partner::signature::Identity;
+use crate::partner::{PartnerKey, PartnerSettings};
+
+pub use self::fault::{Fault, FaultShares};
+pub use self::script::{Matcher, Scripted};
+pub use self::world::{PARTNERS, PLATFORM, Silence, World, WorldSettings};
+
+/// How often due callbacks are looked for while the world is served.
+const CALLBACK_PAUSE: Duration = Duration::from_millis(50);
+
+/// Every partner's routes under its name, and the control routes beside them.
+pub fn router(world: Arc<World>) -> Router {
+    let partners = Router::new()
+        .nest("/funder_core", funder_core::router())
+        .fallback(|| async { refusal(404, "not_found", "nothing stands at this path") })
+        .layer(middleware::from_fn_with_state(world.clone(), signing::signed))
+        .with_state(world.clone());
+    // Whatever is no control route is a partner's, also what is refused.
+    control::router().with_state(world).fallback_service(partners)
+}
+
+/// Serves the world and sends its callbacks until the future is dropped.
+///
+/// # Errors
+/// If the listener fails.
+pub async fn serve(listener: TcpListener, world: Arc<World>) -> std::io::Result<()> {
+    let callbacks = async {
+        loop {
+            world.deliver_callbacks().await;
+            tokio::time::sleep(CALLBACK_PAUSE).await;
+        }
+    };
+    tokio::select! {
+        ended = async { axum::serve(listener, router(world.clone())).await } => ended,
+        () = callbacks => Ok(()),
+    }
+}
+
+/// The settings by which the platform reaches a world with this seed at `base_url` (without a slash at the end).
+pub fn partner_settings(base_url: &str, seed: u64) -> Vec<PartnerSettings> {
+    let platform = Identity::from_seed(PLATFORM, seed);
+    PARTNERS
+        .iter()
+        .map(|name| {
+            let partner = Identity::from_seed(name, seed);
+            PartnerSettings {
+                name: (*name).to_owned(),
+                base_url: format!("{base_url}/{name}"),
+                mchid: platform.mchid.clone(),
+                serial_no: platform.serial_no.clone(),
+                private_key: platform.private_key(),
+                partner_mchid: partner.mchid.clone(),
+                partner_keys: vec![PartnerKey {
+                    serial_no: partner.serial_no.clone(),
+                    public_key: partner.public_key(),
+                }],
+            }
+        })
+        .collect()
+}
+
+/// A partner's explicit refusal of a whole call.
+pub fn refusal(status: u16, code: &str, message: &str) -> Response {
+    let status = axum::http::StatusCode::from_u16(status).unwrap_or(axum::http::StatusCode::BAD_REQUEST);
+    (status, Json(json!({ "code": code, "message": message }))).into_response()
+}

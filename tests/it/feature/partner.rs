@@ -1,0 +1,191 @@
+//! Calling partners: signatures in both directions, what may be concluded from each ending, the breaker, the call log.
+
+use std::time::Duration;
+
+use axum::Router;
+use axum::routing::post;
+use base64::Engine as _;
+use base64::prelude::BASE64_STANDARD;
+use chrono::TimeDelta;
+use fenqi::app::App;
+use fenqi::base::Clock;
+use fenqi::partner::signature::{
+    self, Authorization, Identity, KeyRing, Received, SignatureError, Stamp, Verifier, hex_decode, request_message,
+};
+use fenqi::partner::{CallError, Operation};
+use fenqi::sandbox::{self, Fault, FaultShares, PLATFORM, World};
+use serde_json::{Value, json};
+use sqlx::PgPool;
+
+use crate::{golden, house};
+
+const DELIVER: Operation<'static> = Operation {
+    name: "deliver_events",
+    path: "/events",
+    key: "k1",
+    safe_to_retry: false,
+    time_limit: Duration::from_secs(2),
+};
+
+fn verifier() -> Verifier {
+    let mut ring = KeyRing::default();
+    ring.add_identity(&Identity::from_seed(PLATFORM, 1));
+    Verifier::new(ring)
+}
+
+fn received<'a>(header: &'a str, body: &'a [u8]) -> Received<'a> {
+    Received { method: "POST", url: "/payout/orders?x=1", authorization: Some(header), body }
+}
+
+#[test]
+fn the_published_signing_strings_come_out() {
+    let vectors = golden::golden("signature_vectors.json");
+    let mut checked = 0;
+    for vector in vectors["wechat_pay_v3"]["vectors"].as_array().unwrap() {
+        let Some(method) = vector["method"].as_str() else { continue };
+        let text = |name: &str| vector[name].as_str().unwrap();
+        let stamp = Stamp { timestamp: text("timestamp").parse().unwrap(), nonce: text("nonce_str").to_owned() };
+        let message = request_message(method, text("url"), &stamp, text("body").as_bytes());
+        assert_eq!(String::from_utf8(message).unwrap(), text("sign_string"), "{}", vector["id"]);
+        checked += 1;
+    }
+    assert_eq!(checked, 3);
+}
+
+#[test]
+fn the_published_sm2_signature_is_believed_and_a_changed_one_is_not() {
+    let vectors = golden::golden("signature_vectors.json");
+    let vector = vectors["sm"]["sm2"].as_array().unwrap().iter().find(|vector| vector["id"] == "SM2-SIGN-1").unwrap();
+    let text = |name: &str| vector[name].as_str().unwrap().to_owned();
+    let mut ring = KeyRing::default();
+    assert!(ring.add("partner", "1", &format!("04{}{}", text("public_key_x"), text("public_key_y"))));
+    let signature = BASE64_STANDARD.encode(hex_decode(&(text("r") + &text("s"))).unwrap());
+    let message = text("message").into_bytes();
+    assert_eq!(ring.verify("partner", "1", &message, &signature), Ok(()));
+    assert_eq!(ring.verify("partner", "1", b"message digesT", &signature), Err(SignatureError::Wrong));
+    assert_eq!(ring.verify("partner", "2", &message, &signature), Err(SignatureError::UnknownKey));
+    let identity = Identity::from_hex("partner", "1", &text("private_key")).unwrap();
+    assert_eq!(identity.public_key(), format!("04{}{}", text("public_key_x"), text("public_key_y")).to_lowercase());
+}
+
+#[test]
+fn the_published_digests_come_out() {
+    use sm3::Digest as _;
+    for vector in golden::golden("signature_vectors.json")["sm"]["sm3"].as_array().unwrap() {
+        let digest = sm3::Sm3::digest(vector["message"].as_str().unwrap());
+        assert_eq!(signature::hex_encode(&digest), vector["digest"].as_str().unwrap());
+    }
+}
+
+#[test]
+fn a_request_is_believed_once_and_not_when_changed_or_stale() {
+    let identity = Identity::from_seed(PLATFORM, 1);
+    let verifier = verifier();
+    let now = Clock::System.now();
+    let stamp = Stamp::fresh(now);
+    let header = identity.authorization("POST", "/payout/orders?x=1", &stamp, b"{}");
+    assert_eq!(verifier.request(now, received(&header, b"{ }")), Err(SignatureError::Wrong));
+    let late = now + TimeDelta::seconds(301);
+    assert_eq!(verifier.request(late, received(&header, b"{}")), Err(SignatureError::Stale));
+    let other_url = Received { url: "/payout/orders", ..received(&header, b"{}") };
+    assert_eq!(verifier.request(now, other_url), Err(SignatureError::Wrong));
+    assert_eq!(verifier.request(now, received(&header, b"{}")).as_deref(), Ok(PLATFORM));
+    assert_eq!(verifier.request(now, received(&header, b"{}")), Err(SignatureError::NonceReused));
+    let later = now + TimeDelta::seconds(299);
+    assert_eq!(verifier.request(later, received(&header, b"{}")), Err(SignatureError::NonceReused));
+}
+
+#[test]
+fn a_header_of_another_form_is_refused() {
+    let identity = Identity::from_seed(PLATFORM, 1);
+    let header = identity.authorization("POST", "/", &Stamp::fresh(Clock::System.now()), b"");
+    assert!(Authorization::parse(&header).is_some());
+    assert!(Authorization::parse(&header.replace("FENQI-SM2-SM3", "WECHATPAY2-SHA256-RSA2048")).is_none());
+    assert!(Authorization::parse(&format!("{header},mchid=\"other\"")).is_none());
+    assert!(Authorization::parse(&header.replace("serial_no", "serial")).is_none());
+    let verdict = verifier().request(Clock::System.now(), Received { authorization: None, ..received("", b"") });
+    assert_eq!(verdict, Err(SignatureError::Malformed));
+}
+
+async fn call(app: &App, operation: &Operation<'_>) -> Result<Value, CallError> {
+    app.partners.client("funder_core").unwrap().call(operation, &json!({ "events": [] })).await
+}
+
+/// How the calls ended, as the log has them in order.
+async fn logged(app: &App) -> Vec<(String, Option<i16>)> {
+    app.partners.flush_log().await;
+    sqlx::query_as("select outcome, http_status from partner_call order by call_no").fetch_all(&app.pool).await.unwrap()
+}
+
+#[sqlx::test(migrator = "fenqi::MIGRATOR")]
+async fn an_answer_is_a_result_and_the_call_is_logged(pool: PgPool) {
+    let (app, _world) = house::open_in_world(pool, "2026-01-05").await;
+    assert_eq!(call(&app, &DELIVER).await.unwrap(), json!({ "results": [] }));
+    assert_eq!(logged(&app).await, [("ok".to_owned(), Some(200))]);
+}
+
+#[sqlx::test(migrator = "fenqi::MIGRATOR")]
+async fn a_broken_connection_leaves_the_outcome_unknown(pool: PgPool) {
+    let (app, world) = house::open_in_world(pool, "2026-01-05").await;
+    silence(&world);
+    assert!(matches!(call(&app, &DELIVER).await, Err(CallError::Unknown { .. })));
+    assert_eq!(logged(&app).await, [("unknown".to_owned(), None)]);
+    let safe = Operation { safe_to_retry: true, ..DELIVER };
+    assert!(matches!(call(&app, &safe).await, Err(CallError::Unknown { .. })));
+    assert_eq!(logged(&app).await.len(), 4, "a safe operation is tried three times");
+}
+
+fn silence(world: &World) {
+    world.set_faults("funder_core", FaultShares { timeout_after: 1_000, ..FaultShares::default() });
+    assert_eq!(world.call_fault("funder_core", "any"), Some(Fault::TimeoutAfter));
+}
+
+#[sqlx::test(migrator = "fenqi::MIGRATOR")]
+async fn an_explicit_refusal_is_believed_only_when_signed(pool: PgPool) {
+    let (app, _world) = house::open_in_world(pool.clone(), "2026-01-05").await;
+    let elsewhere = Operation { path: "/nowhere", ..DELIVER };
+    let rejected = call(&app, &elsewhere).await;
+    assert!(matches!(rejected, Err(CallError::Rejected { status: 404, .. })), "{rejected:?}");
+
+    let listener = tokio::net::TcpListener::bind("127.0.0.1:0").await.unwrap();
+    let base_url = format!("http://{}", listener.local_addr().unwrap());
+    let unsigned = Router::new().route("/funder_core/events", post(|| async { axum::http::StatusCode::FORBIDDEN }));
+    tokio::spawn(async move { axum::serve(listener, unsigned).await });
+    let app = house::with_partners(&app, &sandbox::partner_settings(&base_url, house::SEED));
+    assert!(matches!(call(&app, &DELIVER).await, Err(CallError::Unknown { .. })));
+}
+
+#[sqlx::test(migrator = "fenqi::MIGRATOR")]
+async fn a_partner_that_is_not_there_was_certainly_not_reached(pool: PgPool) {
+    let app = house::open(pool, "2026-01-05").await;
+    let app = house::with_partners(&app, &sandbox::partner_settings("http://127.0.0.1:1", 1));
+    assert!(matches!(call(&app, &DELIVER).await, Err(CallError::NotSent { .. })));
+    assert!(app.partners.client("nobody").is_err());
+}
+
+#[sqlx::test(migrator = "fenqi::MIGRATOR")]
+async fn a_partner_that_keeps_failing_is_left_alone_and_tried_again(pool: PgPool) {
+    let (app, world) = house::open_in_world(pool, "2026-01-05").await;
+    silence(&world);
+    for _ in 0..10 {
+        assert!(matches!(call(&app, &DELIVER).await, Err(CallError::Unknown { .. })));
+    }
+    assert!(matches!(call(&app, &DELIVER).await, Err(CallError::NotSent { .. })), "the breaker is open");
+    assert_eq!(logged(&app).await.len(), 10, "a call that is not made is not logged");
+    world.set_faults("funder_core", FaultShares::default());
+    app.clock.set(app.clock.now() + TimeDelta::seconds(11));
+    assert!(call(&app, &DELIVER).await.is_ok());
+    assert!(app.partners.client("funder_core").unwrap().breaker_is_closed());
+}
+
+#[sqlx::test(migrator = "fenqi::MIGRATOR")]
+async fn a_held_answer_runs_into_the_time_limit(pool: PgPool) {
+    let listener = tokio::net::TcpListener::bind("127.0.0.1:0").await.unwrap();
+    let base_url = format!("http://{}", listener.local_addr().unwrap());
+    let slow = Router::new().fallback(|| async { tokio::time::sleep(Duration::from_secs(30)).await });
+    tokio::spawn(async move { axum::serve(listener, slow).await });
+    let app = house::open(pool, "2026-01-05").await;
+    let app = house::with_partners(&app, &sandbox::partner_settings(&base_url, 1));
+    let impatient = Operation { time_limit: Duration::from_millis(50), ..DELIVER };
+    assert!(matches!(call(&app, &impatient).await, Err(CallError::Unknown { .. })));
+}

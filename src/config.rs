@@ -12,6 +12,8 @@ use rand::TryRngCore;
 
 use crate::base::WorkingCalendar;
 use crate::launcher;
+use crate::partner::PartnerSettings;
+use crate::sandbox;
 use crate::vault::{MasterKey, Vault};
 
 /// One thing that may be configured: `listen` in the file, `FENQI_LISTEN` in the environment, which wins.
@@ -64,6 +66,19 @@ pub const KEYS: &[Key] = &[
         "Years of working days beyond those that ship.",
     ),
     key(
+        "partners_file",
+        None,
+        "a TOML file with one [[partner]] table for each, in the shape of partner::PartnerSettings",
+        "Where the partners are, and the keys by which they and we know each other.",
+    ),
+    key(
+        "sandbox_url",
+        None,
+        "an address such as http://127.0.0.1:8090",
+        "A `fenqi sandbox` that plays every partner; only for trials, instead of `partners_file`.",
+    ),
+    key("sandbox_seed", Some("1"), "a whole number", "The `--seed` of that sandbox, from which its keys come."),
+    key(
         "master_key",
         None,
         "64 hexadecimal digits (make them with: openssl rand -hex 32)",
@@ -105,6 +120,7 @@ pub struct Config {
     pub log: String,
     pub log_format: LogFormat,
     pub calendar: WorkingCalendar,
+    pub partners: Vec<PartnerSettings>,
     secrets: Secrets,
 }
 
@@ -150,6 +166,7 @@ impl Config {
             log: values.required("log", |log: &String| log.parse::<tracing_subscriber::filter::Targets>().is_ok())?,
             log_format: values.required("log_format", |_| true)?,
             calendar: calendar(values.optional("calendar_file", |_: &PathBuf| true)?)?,
+            partners: partners(&values)?,
             secrets: Secrets {
                 master_key: values.optional("master_key", |_| true)?,
                 master_key_number: values.required("master_key_number", |number| *number > 0)?,
@@ -341,6 +358,18 @@ fn calendar(file: Option<PathBuf>) -> anyhow::Result<WorkingCalendar> {
     let shown = path.display();
     let table = std::fs::read_to_string(&path).with_context(|| format!("cannot read calendar_file {shown}"))?;
     shipped.with_years(&table).with_context(|| format!("calendar_file {shown} is refused"))
+}
+
+fn partners(values: &Values) -> anyhow::Result<Vec<PartnerSettings>> {
+    let file: Option<PathBuf> = values.optional("partners_file", |_| true)?;
+    let sandbox: Option<String> = values.optional("sandbox_url", |url: &String| url.starts_with("http"))?;
+    let seed: u64 = values.required("sandbox_seed", |_| true)?;
+    match (file, sandbox) {
+        (Some(_), Some(_)) => bail!("partners_file and sandbox_url are both set; keep one"),
+        (Some(file), None) => PartnerSettings::read(&file),
+        (None, Some(url)) => Ok(sandbox::partner_settings(url.trim_end_matches('/'), seed)),
+        (None, None) => Ok(Vec::new()),
+    }
 }
 
 /// The key in `master.key` of the directory, made on first use and readable by its owner only.

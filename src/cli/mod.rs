@@ -18,6 +18,7 @@ use crate::base::Clock;
 use crate::config::{Config, LogFormat};
 use crate::database;
 use crate::launcher::Server;
+use crate::partner::Partners;
 
 /// Ended by Ctrl-C or a termination signal, as shells count it.
 const INTERRUPTED: u8 = 130;
@@ -151,5 +152,7 @@ pub async fn open_app(config: &Config, database: &Database, clock: Clock) -> any
         pool.close().await;
     }
     let pool = database::open(&database.url, config.database_connections).await?;
-    Ok(App { pool, clock, vault: Arc::new(config.vault()?) })
+    // A partner's clock is never moved with ours.
+    let partners = Partners::new(&config.partners, pool.clone(), clock.clone(), Clock::System)?;
+    Ok(App { pool, clock, vault: Arc::new(config.vault()?), partners: Arc::new(partners) })
 }

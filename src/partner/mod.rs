@@ -9,9 +9,11 @@ pub mod store;
 pub mod funder_core;
 
 use std::collections::HashMap;
+use std::path::Path;
 use std::sync::Arc;
 use std::time::Duration;
 
+use anyhow::Context as _;
 use chrono::{DateTime, Utc};
 use sqlx::PgPool;
 
@@ -39,6 +41,25 @@ pub struct PartnerSettings {
     /// The id by which the partner signs, and its public keys (SEC1, hexadecimal), several while one replaces another.
     pub partner_mchid: String,
     pub partner_keys: Vec<PartnerKey>,
+}
+
+impl PartnerSettings {
+    /// Reads a file with one `[[partner]]` table for each.
+    ///
+    /// # Errors
+    /// A sentence that names the file and, where it is not of that shape, the line.
+    pub fn read(path: &Path) -> anyhow::Result<Vec<PartnerSettings>> {
+        #[derive(serde::Deserialize)]
+        #[serde(deny_unknown_fields)]
+        struct File {
+            #[serde(default)]
+            partner: Vec<PartnerSettings>,
+        }
+        let shown = path.display();
+        let text = std::fs::read_to_string(path).with_context(|| format!("cannot read partners_file {shown}"))?;
+        let file: File = toml::from_str(&text).with_context(|| format!("partners_file {shown} is refused"))?;
+        Ok(file.partner)
+    }
 }
 
 /// Without the private key, so that no log can hold it.

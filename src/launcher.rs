@@ -438,7 +438,9 @@ fn find_bin(told: Option<&Path>) -> anyhow::Result<PathBuf> {
         .collect();
     debian.sort_by_key(|(major, _)| std::cmp::Reverse(*major));
     candidates.extend(debian.into_iter().map(|(_, directory)| directory));
-    candidates.into_iter().find(|directory| has_initdb(directory)).context(
+    // A link on `PATH` may stand apart from the programs that initdb looks for beside itself.
+    let resolve = |directory: PathBuf| Some(directory.join("initdb").canonicalize().ok()?.parent()?.to_owned());
+    candidates.into_iter().filter_map(resolve).find(|directory| has_initdb(directory)).context(
         "no PostgreSQL is installed; install it (Debian: apt-get install postgresql), name the directory of its initdb \
          in FENQI_PG_BIN, or set DATABASE_URL to a database of yours",
     )

@@ -6,6 +6,7 @@ use sqlx::PgPool;
 
 use crate::base::Clock;
 use crate::partner::Partners;
+use crate::product::Catalogue;
 use crate::vault::Vault;
 
 /// Cheap to clone; a node holds no other state.
@@ -15,6 +16,8 @@ pub struct App {
     pub clock: Clock,
     /// Seals and opens personal data.
     pub vault: Arc<Vault>,
+    /// Published products, parsed once.
+    pub catalogue: Catalogue,
     /// Calls the outside world.
     pub partners: Arc<Partners>,
 }

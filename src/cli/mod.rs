@@ -19,6 +19,7 @@ use crate::config::{Config, LogFormat};
 use crate::database;
 use crate::launcher::Server;
 use crate::partner::Partners;
+use crate::product::Catalogue;
 
 /// Ended by Ctrl-C or a termination signal, as shells count it.
 const INTERRUPTED: u8 = 130;
@@ -154,5 +155,6 @@ pub async fn open_app(config: &Config, database: &Database, clock: Clock) -> any
     let pool = database::open(&database.url, config.database_connections).await?;
     // A partner's clock is never moved with ours.
     let partners = Partners::new(&config.partners, pool.clone(), clock.clone(), Clock::System)?;
-    Ok(App { pool, clock, vault: Arc::new(config.vault()?), partners: Arc::new(partners) })
+    let vault = Arc::new(config.vault()?);
+    Ok(App { pool, clock, vault, catalogue: Catalogue::default(), partners: Arc::new(partners) })
 }

@@ -1,5 +1,18 @@
 //! The product factory: what is sold, its immutable versions, and their proof before publication.
 
 pub mod terms;
+pub mod reader;
+pub mod file;
+pub mod rules;
+pub mod quote;
+pub mod proof;
+pub mod catalogue;
+pub mod store;
+pub mod actions;
 
+pub use actions::{ProductRefusal, PublishedVersion, check, list_versions, publish, withdraw};
+pub use catalogue::{Catalogue, ProductVersion};
+pub use proof::Proof;
+pub use quote::{Quote, QuoteRefusal, QuoteRequest, quote};
+pub use reader::Problem;
 pub use terms::Terms;

@@ -34,9 +34,10 @@ pub struct Terms {
 pub struct LineTerms {
     pub limit_min_fen: Fen,
     pub limit_max_fen: Fen,
-    /// Days of month on which statements are cut; a line is given one of them when it opens.
+    /// Days of month on which statements are cut, 1 to 28; a line is given one of them when it opens.
     pub statement_days: Vec<MonthDay>,
-    /// The due day follows the statement day by so many days (1 to 28), wrapped after the 31st.
+    /// The due day follows the statement day by so many days (5 to 28), wrapped after the 31st; fewer than 5 could
+    /// clamp the due day of a statement of 28 February onto that statement.
     pub due_days_after: u8,
     pub valid_months: u32,
 }
@@ -194,6 +195,79 @@ pub struct ProfitShare {
     pub fee: Rate,
     pub penalty: Rate,
     pub subsidy: Rate,
+}
+
+impl Method {
+    /// The words of product files, of `fenqi quote` and of the API.
+    pub const ALL: [(&str, Method); 5] = [
+        ("equal_installment", Method::EqualInstallment),
+        ("equal_principal", Method::EqualPrincipal),
+        ("flat_fee", Method::FlatFee),
+        ("interest_first", Method::InterestFirst),
+        ("interest_free", Method::InterestFree),
+    ];
+
+    pub fn name(self) -> &'static str {
+        name_of(&Self::ALL, self)
+    }
+}
+
+impl DayCount {
+    /// The words of product files and of `fenqi quote`.
+    pub const ALL: [(&str, DayCount); 3] =
+        [("monthly", DayCount::Monthly), ("act/360", DayCount::Act360), ("act/365", DayCount::Act365)];
+
+    pub fn name(self) -> &'static str {
+        name_of(&Self::ALL, self)
+    }
+}
+
+impl Level {
+    /// The words of product files and of `fenqi quote`.
+    pub const ALL: [(&str, Level); 2] = [("actual", Level::Actual), ("monthly", Level::Monthly)];
+
+    pub fn name(self) -> &'static str {
+        name_of(&Self::ALL, self)
+    }
+}
+
+impl PayoffInterest {
+    /// The words of product files.
+    pub const ALL: [(&str, PayoffInterest); 4] = [
+        ("to_date", PayoffInterest::ToDate),
+        ("current_period", PayoffInterest::CurrentPeriod),
+        ("all", PayoffInterest::All),
+        ("none", PayoffInterest::None),
+    ];
+
+    pub fn name(self) -> &'static str {
+        name_of(&Self::ALL, self)
+    }
+}
+
+impl Part {
+    /// The words of product files.
+    pub const ALL: [(&str, Part); 4] =
+        [("fee", Part::Fee), ("penalty", Part::Penalty), ("interest", Part::Interest), ("principal", Part::Principal)];
+
+    pub fn name(self) -> &'static str {
+        name_of(&Self::ALL, self)
+    }
+}
+
+impl RefundOrder {
+    /// The words of product files.
+    pub const ALL: [(&str, RefundOrder); 2] =
+        [("last_first", RefundOrder::LastFirst), ("proportional", RefundOrder::Proportional)];
+
+    pub fn name(self) -> &'static str {
+        name_of(&Self::ALL, self)
+    }
+}
+
+fn name_of<T: PartialEq>(all: &[(&'static str, T)], wanted: T) -> &'static str {
+    let found = all.iter().find(|(_, value)| *value == wanted);
+    found.expect("every variant stands in the list of its words").0
 }
 
 impl Terms {

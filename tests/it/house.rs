@@ -5,6 +5,7 @@ use std::sync::Arc;
 use fenqi::app::App;
 use fenqi::base::{BusinessDay, Clock};
 use fenqi::partner::{PartnerSettings, Partners};
+use fenqi::product::Catalogue;
 use fenqi::sandbox::{self, Silence, World, WorldSettings};
 use fenqi::vault::Vault;
 use sqlx::PgPool;
@@ -48,5 +49,6 @@ async fn open_with(pool: PgPool, today: &str, partners: &[PartnerSettings]) -> A
     drop(connection);
     let clock = Clock::moved(today.instant("10:00:00".parse().unwrap()));
     let partners = Partners::new(partners, pool.clone(), clock.clone(), Clock::System).unwrap();
-    App { pool, clock, vault: Arc::new(Vault::with_master([7; 32])), partners: Arc::new(partners) }
+    let vault = Arc::new(Vault::with_master([7; 32]));
+    App { pool, clock, vault, catalogue: Catalogue::default(), partners: Arc::new(partners) }
 }

@@ -3,6 +3,7 @@
 mod base;
 mod funder;
 mod price;
+mod product;
 mod schedule;
 mod overdue;
 mod repayment;

@@ -1,0 +1,122 @@
+//! Use cases of the product factory: publish a version, take it off sale, list what there is.
+
+use sha2::{Digest, Sha256};
+
+use crate::app::App;
+use crate::base::id::ProductId;
+use crate::error::{Fault, Outcome, Refusal};
+use crate::funder;
+
+use super::proof::{self, Proof, ProofProblem};
+use super::reader::Problem;
+use super::store::{self, VersionRow};
+use super::{Terms, file};
+
+/// Why a product is not published or withdrawn.
+#[derive(Debug, thiserror::Error)]
+pub enum ProductRefusal {
+    #[error("the product file has {} problem(s); the first: {}", .0.len(), .0[0])]
+    Invalid(Vec<Problem>),
+    #[error("the product does not pass its proof in {} case(s); the first: {}", .0.len(), .0[0])]
+    Unproven(Vec<ProofProblem>),
+    #[error("there is no funder with the code {0:?}: open the funder first, then publish its products")]
+    UnknownFunder(String),
+    #[error("the product {code:?} belongs to another funder than {funder:?}: choose another code")]
+    OtherFunder { code: String, funder: String },
+    #[error("this text was version {0}, which is off sale: change it (a comment is enough) to publish it anew")]
+    TextWithdrawn(i32),
+    #[error("there is no product with the code {0:?}")]
+    UnknownProduct(String),
+    #[error("the product {code:?} has no version {version}")]
+    UnknownVersion { code: String, version: i32 },
+}
+
+impl Refusal for ProductRefusal {
+    fn code(&self) -> &'static str {
+        match self {
+            ProductRefusal::Invalid(_) => "product_invalid",
+            ProductRefusal::Unproven(_) => "product_unproven",
+            ProductRefusal::UnknownFunder(_) => "funder_unknown",
+            ProductRefusal::OtherFunder { .. } => "product_of_other_funder",
+            ProductRefusal::TextWithdrawn(_) => "product_text_withdrawn",
+            ProductRefusal::UnknownProduct(_) => "product_unknown",
+            ProductRefusal::UnknownVersion { .. } => "product_version_unknown",
+        }
+    }
+}
+
+/// A version that is on sale now.
+#[derive(Clone, Debug)]
+pub struct PublishedVersion {
+    pub product_id: ProductId,
+    pub code: String,
+    pub version: i32,
+    /// The same text was on sale already, and nothing was written.
+    pub already_published: bool,
+    pub proof: Proof,
+}
+
+/// Parses and proves a product text without a database.
+pub fn check(text: &str) -> Result<(Terms, Proof), ProductRefusal> {
+    let terms = file::parse(text).map_err(ProductRefusal::Invalid)?;
+    let proof = proof::prove(&terms).map_err(ProductRefusal::Unproven)?;
+    Ok((terms, proof))
+}
+
+/// Publishes a text as the next version of its product and takes the version before it off sale.
+///
+/// The same text again is the same version. Loans and lines keep the version that they were made under.
+pub async fn publish(app: &App, text: &str) -> Outcome<PublishedVersion, ProductRefusal> {
+    let (terms, proof) = check(text).map_err(Fault::Refused)?;
+    let sha256 = Sha256::digest(text.as_bytes());
+    let now = app.clock.now();
+    let mut transaction = app.pool.begin().await?;
+    let Some(funder) = funder::store::find_funder_by_code(&mut transaction, &terms.funder).await? else {
+        return Err(Fault::Refused(ProductRefusal::UnknownFunder(terms.funder)));
+    };
+    store::insert_product(&mut transaction, ProductId::mint(now), funder.funder_id, &terms.code, now).await?;
+    let product = store::lock_product(&mut transaction, &terms.code).await?;
+    let product = product.ok_or_else(|| anyhow::anyhow!("the product {} vanished while publishing", terms.code))?;
+    if product.funder_id != funder.funder_id {
+        return Err(Fault::Refused(ProductRefusal::OtherFunder { code: terms.code, funder: terms.funder }));
+    }
+    let product_id = product.product_id;
+    let (version, already_published) = match store::find_version_of_text(&mut transaction, product_id, &sha256).await? {
+        Some(VersionRow { version, withdrawn_at: Some(_), .. }) => {
+            return Err(Fault::Refused(ProductRefusal::TextWithdrawn(version)));
+        }
+        Some(VersionRow { version, withdrawn_at: None, .. }) => (version, true),
+        None => {
+            let versions = store::load_versions(&mut transaction, product_id).await?;
+            let version = versions.last().map_or(1, |last| last.version + 1);
+            store::insert_version(&mut transaction, product_id, version, text, &sha256, now).await?;
+            (version, false)
+        }
+    };
+    transaction.commit().await?;
+    Ok(PublishedVersion { product_id, code: terms.code, version, already_published, proof })
+}
+
+/// Takes one version off sale; again is no change. `true` when it was on sale until now.
+pub async fn withdraw(app: &App, code: &str, version: i32) -> Outcome<bool, ProductRefusal> {
+    let mut transaction = app.pool.begin().await?;
+    let Some(product) = store::lock_product(&mut transaction, code).await? else {
+        return Err(Fault::Refused(ProductRefusal::UnknownProduct(code.to_owned())));
+    };
+    let versions = store::load_versions(&mut transaction, product.product_id).await?;
+    if !versions.iter().any(|known| known.version == version) {
+        return Err(Fault::Refused(ProductRefusal::UnknownVersion { code: code.to_owned(), version }));
+    }
+    let changed = store::withdraw_version(&mut transaction, product.product_id, version, app.clock.now()).await?;
+    transaction.commit().await?;
+    Ok(changed)
+}
+
+/// All versions of a product, oldest first.
+pub async fn list_versions(app: &App, code: &str) -> Outcome<Vec<VersionRow>, ProductRefusal> {
+    let mut transaction = app.pool.begin().await?;
+    let Some(product) = store::lock_product(&mut transaction, code).await? else {
+        return Err(Fault::Refused(ProductRefusal::UnknownProduct(code.to_owned())));
+    };
+    Ok(store::load_versions(&mut transaction, product.product_id).await?)
+}

@@ -1,0 +1,225 @@
+//! The proof before publication: every plan, price and a grid of amounts and days are computed and must hold.
+
+use std::fmt;
+
+use rust_decimal::Decimal;
+use serde::Serialize;
+
+use crate::base::{BusinessDay, Fen};
+use crate::loan::Price;
+use crate::loan::schedule::{Installment, Schedule};
+
+use super::quote::{Quote, QuoteRequest, quote};
+use super::rules;
+use super::terms::{DayCount, Method, Plan, Terms};
+
+/// What was proven.
+#[derive(Clone, Debug, Serialize)]
+pub struct Proof {
+    /// Schedules computed and checked.
+    pub schedules: u64,
+    /// One for each number of periods, the dearest grade.
+    pub plans: Vec<PlanProof>,
+    /// Highest penalty a year, as a fraction.
+    pub penalty_a_year_max: Decimal,
+    pub notes: Vec<String>,
+}
+
+/// The extremes of one number of periods over all grades, amounts and days of the grid.
+#[derive(Clone, Debug, Serialize)]
+pub struct PlanProof {
+    pub periods: u16,
+    pub method: &'static str,
+    pub apr_nominal_max: Decimal,
+    pub apr_effective_max: Decimal,
+    /// The higher of both, with what the merchant pays counted as cost too.
+    pub apr_with_subsidy_max: Decimal,
+    /// Largest distance of the last payment from the first one, in fen, and why there is one.
+    pub last_row_difference_fen: i64,
+    pub last_row_reason: &'static str,
+}
+
+/// A case of the grid that does not hold.
+#[derive(Clone, Debug, Serialize)]
+pub struct ProofProblem {
+    pub periods: u16,
+    pub grade: String,
+    pub amount_fen: i64,
+    pub start_on: BusinessDay,
+    pub reason: String,
+}
+
+impl fmt::Display for ProofProblem {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let ProofProblem { periods, grade, amount_fen, start_on, reason } = self;
+        write!(f, "{amount_fen} fen in {periods} periods, grade {grade}, bought on {start_on}: {reason}")
+    }
+}
+
+/// Problems after which the proof stops: the first few tell what is wrong.
+const PROBLEMS_MAX: usize = 20;
+
+/// Computes the whole grid. Either everything holds, or the problems are told.
+pub fn prove(terms: &Terms) -> Result<Proof, Vec<ProofProblem>> {
+    let mut prover = Prover { terms, schedules: 0, problems: Vec::new() };
+    let mut plans = Vec::new();
+    for plan in &terms.plans {
+        for periods in &plan.periods {
+            plans.push(prover.prove_plan(plan, *periods));
+        }
+    }
+    plans.sort_by_key(|plan| plan.periods);
+    if !prover.problems.is_empty() {
+        return Err(prover.problems);
+    }
+    let penalty_a_year_max = rules::penalty_a_year_max(terms);
+    let mut notes = Vec::new();
+    if penalty_a_year_max > terms.apr_cap.fraction() {
+        notes.push(format!(
+            "the penalty reaches {penalty_a_year_max} a year, above the cap of {}: a court may reduce it",
+            terms.apr_cap
+        ));
+    }
+    Ok(Proof { schedules: prover.schedules, plans, penalty_a_year_max, notes })
+}
+
+struct Prover<'t> {
+    terms: &'t Terms,
+    schedules: u64,
+    problems: Vec<ProofProblem>,
+}
+
+impl Prover<'_> {
+    fn prove_plan(&mut self, plan: &Plan, periods: u16) -> PlanProof {
+        let mut proof = PlanProof {
+            periods,
+            method: plan.method.name(),
+            apr_nominal_max: Decimal::ZERO,
+            apr_effective_max: Decimal::ZERO,
+            apr_with_subsidy_max: Decimal::ZERO,
+            last_row_difference_fen: 0,
+            last_row_reason: last_row_reason(plan),
+        };
+        for amount in amounts(self.terms) {
+            for start_on in start_days(self.terms, plan) {
+                for grade in &self.terms.purchase.grades {
+                    if self.problems.len() < PROBLEMS_MAX {
+                        self.prove_case(plan, &mut proof, grade, amount, start_on);
+                    }
+                }
+            }
+        }
+        proof
+    }
+
+    fn prove_case(&mut self, plan: &Plan, proof: &mut PlanProof, grade: &str, amount: Fen, start_on: BusinessDay) {
+        self.schedules += 1;
+        let periods = proof.periods;
+        let statement_day = self.terms.line.statement_days[0];
+        let due_day = self.terms.line.due_day(statement_day);
+        let request = QuoteRequest { grade, periods, amount, business_day: start_on, statement_day, due_day };
+        let checked = quote(self.terms, &request).map_err(|refusal| refusal.to_string()).and_then(|quote| {
+            check_sums(&quote.schedule, amount, periods)?;
+            check_last_row(plan, &quote.gross_schedule())?;
+            check_cap(self.terms, &quote).map(|price| (quote, price))
+        });
+        match checked {
+            Ok((quote, price)) => {
+                proof.apr_nominal_max = proof.apr_nominal_max.max(price.nominal);
+                proof.apr_effective_max = proof.apr_effective_max.max(price.effective);
+                let with_subsidy = quote.price_with_subsidy().map_or(Decimal::ZERO, |price| price.higher());
+                proof.apr_with_subsidy_max = proof.apr_with_subsidy_max.max(with_subsidy);
+                let difference = last_row_difference(&quote.schedule).get().abs();
+                proof.last_row_difference_fen = proof.last_row_difference_fen.max(difference);
+            }
+            Err(reason) => {
+                let grade = grade.to_owned();
+                self.problems.push(ProofProblem { periods, grade, amount_fen: amount.get(), start_on, reason });
+            }
+        }
+    }
+}
+
+fn check_sums(schedule: &Schedule, amount: Fen, periods: u16) -> Result<(), String> {
+    if schedule.installments.len() != usize::from(periods) {
+        return Err(format!("the schedule has {} rows", schedule.installments.len()));
+    }
+    if schedule.principal() != amount {
+        return Err(format!("the principal parts sum to {} fen", schedule.principal().get()));
+    }
+    let parts = |row: &Installment| [row.principal, row.interest, row.fee];
+    match schedule.installments.iter().position(|row| parts(row).iter().any(|part| part.is_negative())) {
+        Some(index) => Err(format!("a part of row {} is negative", index + 1)),
+        None => Ok(()),
+    }
+}
+
+fn check_cap(terms: &Terms, quote: &Quote) -> Result<Price, String> {
+    let price = quote.price().ok_or("the payments have no annualised rate")?;
+    if price.is_within(terms.apr_cap) {
+        return Ok(price);
+    }
+    let Price { nominal, effective } = price;
+    Err(format!("costs {nominal} nominal, {effective} effective a year, above the cap of {}", terms.apr_cap))
+}
+
+/// The last payment may differ from the others only by what rounding explains.
+///
+/// A level payment is off by at most half a fen and each interest by another half; both grow with the interest of the
+/// periods after them, at most by the whole cost of the schedule. Under `act/*` with the monthly payment the last
+/// period absorbs the drift of the days, and the other methods' last row takes what n roundings of the part leave.
+fn check_last_row(plan: &Plan, schedule: &Schedule) -> Result<(), String> {
+    let drifts = plan.day_count != DayCount::Monthly && plan.level == super::terms::Level::Monthly;
+    if plan.method != Method::EqualInstallment || drifts {
+        return Ok(());
+    }
+    let periods = schedule.installments.len() as i64;
+    let growth = 2 + schedule.total().get() / schedule.principal().get().max(1);
+    let difference = last_row_difference(schedule).get().abs();
+    if difference > periods * growth {
+        return Err(format!("the last payment differs by {difference} fen, more than rounding explains"));
+    }
+    Ok(())
+}
+
+fn last_row_difference(schedule: &Schedule) -> Fen {
+    match (schedule.installments.first(), schedule.installments.last()) {
+        (Some(first), Some(last)) => last.total() - first.total(),
+        _ => Fen::ZERO,
+    }
+}
+
+fn last_row_reason(plan: &Plan) -> &'static str {
+    match (plan.method, plan.day_count) {
+        (Method::EqualInstallment, DayCount::Monthly) => "takes what rounding the payment and each interest leaves",
+        (Method::EqualInstallment, _) => "takes what rounding leaves and the drift of the actual days",
+        (Method::EqualPrincipal, _) => "interest falls with the balance; the last principal takes the rest",
+        (Method::FlatFee | Method::InterestFree, _) => "takes what rounding each equal part leaves",
+        (Method::InterestFirst, _) => "repays the whole principal",
+    }
+}
+
+/// Amounts of the grid: every one near the lower bound, where a rounding weighs most; then awkward ones to the upper.
+fn amounts(terms: &Terms) -> Vec<Fen> {
+    let (least, most) = (terms.purchase.amount_min_fen.get(), terms.purchase.amount_max_fen.get());
+    let near = (0..20).map(|step| least + step).chain((1..12).map(|step| least + step * 37));
+    let spread = [9_999, 10_001, 33_333, 99_999, 100_001, 123_457, 777_777, 1_000_001, 4_999_999, most - 1, most];
+    let mut amounts: Vec<i64> = near.chain(spread).filter(|amount| (least..=most).contains(amount)).collect();
+    amounts.sort_unstable();
+    amounts.dedup();
+    amounts.into_iter().map(Fen::new).collect()
+}
+
+/// Days of the grid. Interest by the month does not look at dates; interest by the day does, and is tried from the
+/// shortest to the longest first period, over a leap February and a year's end.
+fn start_days(terms: &Terms, plan: &Plan) -> Vec<BusinessDay> {
+    let statement_day = terms.line.statement_days[0];
+    let base = BusinessDay::new(terms.valid_from);
+    let statement = statement_day.next_after(base);
+    if plan.day_count == DayCount::Monthly {
+        return vec![statement.minus_days(1)];
+    }
+    let months = [0u32, 1, 7, 11, 13, 24, 25];
+    let days = months.iter().map(|months| statement_day.months_after(statement, *months));
+    days.flat_map(|statement| [statement.minus_days(1), statement]).collect()
+}

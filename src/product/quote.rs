@@ -1,0 +1,166 @@
+//! Quotes (试算): the full schedule and true cost of a purchase before the borrower agrees.
+
+use crate::base::day::MonthDay;
+use crate::base::{BusinessDay, Fen, Rate};
+use crate::error::Refusal;
+use crate::loan::price::Price;
+use crate::loan::schedule::{self, DueDates, Installment, Schedule, ScheduleError, ScheduleRequest};
+
+use super::terms::{Method, Plan, Terms};
+
+/// What a borrower asks the price of.
+#[derive(Clone, Copy, Debug)]
+pub struct QuoteRequest<'a> {
+    pub grade: &'a str,
+    pub periods: u16,
+    pub amount: Fen,
+    pub business_day: BusinessDay,
+    /// The line's days of month.
+    pub statement_day: MonthDay,
+    pub due_day: MonthDay,
+}
+
+/// What the borrower would owe, and what the merchant pays for it.
+#[derive(Clone, Debug, PartialEq)]
+pub struct Quote {
+    /// What the borrower pays, the subsidy taken off.
+    pub schedule: Schedule,
+    /// What the merchant pays at clearing (贴息), in all.
+    pub subsidy: Fen,
+    /// The merchant's part of each period's interest or fee; empty without such a part.
+    pub subsidies: Vec<Fen>,
+    /// The contract rate a year, on which penalty and early payoff stand; zero for flat fee and interest-free.
+    pub annual_rate: Rate,
+    pub first_statement_on: BusinessDay,
+    pub last_statement_on: BusinessDay,
+    amount: Fen,
+    method: Method,
+}
+
+/// Why a product is not sold so.
+#[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
+pub enum QuoteRefusal {
+    #[error("the amount must be from {least} to {most} yuan")]
+    AmountOutOfBounds { least: Fen, most: Fen },
+    #[error("this product is not sold to grade {0}")]
+    GradeNotAllowed(String),
+    #[error("this product is not sold in {0} periods")]
+    PeriodsNotSold(u16),
+    #[error(transparent)]
+    Schedule(#[from] ScheduleError),
+}
+
+impl Refusal for QuoteRefusal {
+    fn code(&self) -> &'static str {
+        match self {
+            QuoteRefusal::AmountOutOfBounds { .. } => "amount_out_of_bounds",
+            QuoteRefusal::GradeNotAllowed(_) => "grade_not_allowed",
+            QuoteRefusal::PeriodsNotSold(_) => "periods_not_sold",
+            QuoteRefusal::Schedule(_) => "schedule_impossible",
+        }
+    }
+}
+
+/// The schedule of a purchase under `terms`. Its price is a second step, [`Quote::price`], which costs as much again.
+pub fn quote(terms: &Terms, request: &QuoteRequest<'_>) -> Result<Quote, QuoteRefusal> {
+    let bounds = &terms.purchase;
+    if request.amount < bounds.amount_min_fen || request.amount > bounds.amount_max_fen {
+        let (least, most) = (bounds.amount_min_fen, bounds.amount_max_fen);
+        return Err(QuoteRefusal::AmountOutOfBounds { least, most });
+    }
+    if !bounds.grades.iter().any(|grade| grade == request.grade) {
+        return Err(QuoteRefusal::GradeNotAllowed(request.grade.to_owned()));
+    }
+    let Some((plan, price)) = terms.plan(request.periods, request.grade) else {
+        return Err(QuoteRefusal::PeriodsNotSold(request.periods));
+    };
+    let mut schedule = schedule::build(&schedule_request(plan, price, request))?;
+    let subsidies = take_subsidies_off(plan, &mut schedule.installments);
+    let subsidy = match plan.method {
+        Method::InterestFree => plan.subsidy_rate_per_period.of(request.amount, i64::from(request.periods), 1),
+        _ => subsidies.iter().copied().sum(),
+    };
+    let first_statement_on = request.statement_day.next_after(request.business_day);
+    Ok(Quote {
+        schedule,
+        subsidy,
+        subsidies,
+        annual_rate: contract_rate(plan, price),
+        first_statement_on,
+        last_statement_on: request.statement_day.months_after(first_statement_on, u32::from(request.periods) - 1),
+        amount: request.amount,
+        method: plan.method,
+    })
+}
+
+/// What the schedule of a plan is computed from, before any subsidy.
+///
+/// Period k is billed on the k-th statement after the business day and falls due on the due day after that.
+pub fn schedule_request(plan: &Plan, price: Rate, request: &QuoteRequest<'_>) -> ScheduleRequest {
+    let first_statement_on = request.statement_day.next_after(request.business_day);
+    let fee_rate_per_period = if plan.method == Method::FlatFee { price } else { Rate::ZERO };
+    ScheduleRequest {
+        method: plan.method,
+        day_count: plan.day_count,
+        level: plan.level,
+        principal: request.amount,
+        periods: request.periods,
+        annual_rate: contract_rate(plan, price),
+        fee_rate_per_period,
+        free_periods: plan.free_periods,
+        start_on: request.business_day,
+        due: DueDates::From { first: request.due_day.next_after(first_statement_on), day: request.due_day },
+    }
+}
+
+fn contract_rate(plan: &Plan, price: Rate) -> Rate {
+    match plan.method {
+        Method::EqualInstallment | Method::EqualPrincipal | Method::InterestFirst => price,
+        Method::FlatFee | Method::InterestFree => Rate::ZERO,
+    }
+}
+
+/// Moves the merchant's share of each row's interest or fee, rounded per row, off the schedule.
+fn take_subsidies_off(plan: &Plan, rows: &mut [Installment]) -> Vec<Fen> {
+    if plan.subsidy_share.is_zero() {
+        return Vec::new();
+    }
+    let take = |row: &mut Installment| {
+        let part = if plan.method == Method::FlatFee { &mut row.fee } else { &mut row.interest };
+        let subsidy = plan.subsidy_share.of(*part, 1, 1);
+        *part -= subsidy;
+        subsidy
+    };
+    rows.iter_mut().map(take).collect()
+}
+
+impl Quote {
+    /// What the borrower's credit costs the borrower a year. `None` only for amounts so small that they have no root.
+    pub fn price(&self) -> Option<Price> {
+        Price::of(self.amount, &self.schedule)
+    }
+
+    /// What the credit costs borrower and merchant together: the subsidy is counted as if the borrower paid it.
+    pub fn price_with_subsidy(&self) -> Option<Price> {
+        match self.method {
+            Method::InterestFree => {
+                let payments: Vec<Fen> = self.schedule.installments.iter().map(Installment::total).collect();
+                Price::of_payments(self.amount - self.subsidy, &payments)
+            }
+            _ => Price::of(self.amount, &self.gross_schedule()),
+        }
+    }
+
+    /// The schedule before the subsidy is taken off.
+    pub fn gross_schedule(&self) -> Schedule {
+        let mut gross = self.schedule.clone();
+        for (row, subsidy) in gross.installments.iter_mut().zip(&self.subsidies) {
+            if self.method == Method::FlatFee {
+                row.fee += *subsidy;
+            } else {
+                row.interest += *subsidy;
+            }
+        }
+        gross
+    }
+}

@@ -1,0 +1,193 @@
+//! Rules that concern several fields of a product, and the bounds that law or arithmetic sets to single ones.
+
+use rust_decimal::Decimal;
+
+use crate::base::Fen;
+
+use super::reader::Reader;
+use super::terms::*;
+
+/// Financial courts reduce what exceeds 24 % a year in all (最高人民法院 法发〔2017〕22号 item 2).
+pub const APR_CAP_MAX: &str = "0.24";
+/// No price above the cap can pass the proof.
+pub const PRICE_MAX: &str = "0.24";
+/// Internet consumer loans: at most 200,000 yuan a borrower (商业银行互联网贷款管理暂行办法 art. 6).
+pub const LIMIT_MAX: Fen = Fen::new(20_000_000);
+/// Installments: at most five years (银保监发〔2022〕13号).
+pub const PERIODS_MAX: u16 = 60;
+/// Bullet repayment: at most one year (商业银行互联网贷款管理暂行办法 art. 6).
+pub const BULLET_PERIODS_MAX: u16 = 12;
+/// Overdue interest is the contract rate plus 30 % to 50 % (银发〔2003〕251号 item 3).
+pub const PENALTY_MULTIPLE: (&str, &str) = ("1.3", "1.5");
+/// 24 % a year spread over 360 days, rounded down.
+pub const PENALTY_PER_DAY_MAX: &str = "0.000666";
+pub const SUBSIDY_RATE_MAX: &str = "0.02";
+pub const PAYOFF_FEE_MAX: &str = "0.03";
+/// With fewer than 5 days, the due day of a statement of 28 February could clamp onto that statement.
+pub const DUE_DAYS_AFTER: (i64, i64) = (5, 28);
+
+/// Records every broken rule. Each field alone is known to be within its own bounds.
+pub fn check(terms: &Terms, reader: &mut Reader<'_>) {
+    check_validity(terms, reader);
+    check_line(&terms.line, reader);
+    check_purchase(terms, reader);
+    for (index, plan) in terms.plans.iter().enumerate() {
+        check_plan(plan, &format!("plan[{index}]"), reader);
+        check_contract_rate(terms, plan, index, reader);
+    }
+    check_periods_once(&terms.plans, reader);
+    check_withholding(&terms.withholding, reader);
+    check_overdue(terms, reader);
+}
+
+fn check_validity(terms: &Terms, reader: &mut Reader<'_>) {
+    if let Some(until) = terms.valid_until.filter(|until| *until < terms.valid_from) {
+        reader.problem("valid_until", until, format!("{} (valid_from) or later", terms.valid_from));
+    }
+    if terms.apr_cap.is_zero() {
+        reader.problem("apr_cap", 0, format!("more than 0, at most {APR_CAP_MAX}"));
+    }
+}
+
+fn check_line(line: &LineTerms, reader: &mut Reader<'_>) {
+    if line.limit_min_fen > line.limit_max_fen {
+        let allowed = format!("at most limit_max_fen, {}", line.limit_max_fen.get());
+        reader.problem("line.limit_min_fen", line.limit_min_fen.get(), allowed);
+    }
+    if line.statement_days.is_empty() {
+        reader.problem("line.statement_days", "an empty list", "at least one day");
+    }
+    distinct(&line.statement_days, "line.statement_days", reader);
+}
+
+fn check_purchase(terms: &Terms, reader: &mut Reader<'_>) {
+    let purchase = &terms.purchase;
+    if purchase.amount_min_fen > purchase.amount_max_fen {
+        let allowed = format!("at most amount_max_fen, {}", purchase.amount_max_fen.get());
+        reader.problem("purchase.amount_min_fen", purchase.amount_min_fen.get(), allowed);
+    }
+    if purchase.amount_max_fen > terms.line.limit_max_fen {
+        let allowed = format!("at most line.limit_max_fen, {}", terms.line.limit_max_fen.get());
+        reader.problem("purchase.amount_max_fen", purchase.amount_max_fen.get(), allowed);
+    }
+    if purchase.grades.is_empty() {
+        reader.problem("purchase.grades", "an empty list", "at least one grade");
+    }
+    distinct(&purchase.grades, "purchase.grades", reader);
+    distinct(&purchase.merchant_categories, "purchase.merchant_categories", reader);
+}
+
+fn check_plan(plan: &Plan, path: &str, reader: &mut Reader<'_>) {
+    let method = plan.method.name();
+    let priced = plan.method != Method::InterestFree;
+    if plan.periods.is_empty() {
+        reader.problem(&format!("{path}.periods"), "an empty list", "at least one number of periods");
+    }
+    if priced && plan.prices.is_empty() {
+        reader.problem(
+            &format!("{path}.prices"),
+            "nothing",
+            format!("a rate for every grade, as {method} has a price"),
+        );
+    }
+    if !priced && !plan.prices.is_empty() {
+        reader.problem(&format!("{path}.prices"), "prices", "nothing, as interest_free has no price");
+    }
+    if matches!(plan.method, Method::FlatFee | Method::InterestFree) && plan.day_count != DayCount::Monthly {
+        reader.problem(
+            &format!("{path}.day_count"),
+            plan.day_count.name(),
+            format!("monthly, as {method} counts no days"),
+        );
+    }
+    if plan.method == Method::InterestFirst {
+        for periods in plan.periods.iter().filter(|periods| **periods > BULLET_PERIODS_MAX) {
+            let allowed = format!("at most {BULLET_PERIODS_MAX}, as the principal is repaid in one sum");
+            reader.problem(&format!("{path}.periods"), periods, allowed);
+        }
+    }
+    let least = plan.periods.iter().copied().min().unwrap_or(0);
+    if plan.free_periods > 0 && (!priced || plan.free_periods >= least) {
+        let allowed =
+            if priced { format!("less than the fewest periods, {least}") } else { "0 for interest_free".to_owned() };
+        reader.problem(&format!("{path}.free_periods"), plan.free_periods, allowed);
+    }
+    if !priced && !plan.subsidy_share.is_zero() {
+        let allowed = "0 for interest_free, which has subsidy_rate_per_period instead";
+        reader.problem(&format!("{path}.subsidy_share"), plan.subsidy_share, allowed);
+    }
+    if priced && !plan.subsidy_rate_per_period.is_zero() {
+        let allowed = format!("0 for {method}, which has subsidy_share instead");
+        reader.problem(&format!("{path}.subsidy_rate_per_period"), plan.subsidy_rate_per_period, allowed);
+    }
+}
+
+/// Penalty multiples and interest to date stand on a contract rate a year, which some methods do not have.
+fn check_contract_rate(terms: &Terms, plan: &Plan, index: usize, reader: &mut Reader<'_>) {
+    let method = plan.method.name();
+    let has_no_rate = matches!(plan.method, Method::FlatFee | Method::InterestFree);
+    if has_no_rate && matches!(terms.penalty.rate, PenaltyRate::Multiple(_)) {
+        let found = format!("a multiple, while plan[{index}] is {method} and has no contract rate a year");
+        reader.problem("penalty.multiple", found, "rate_per_day instead, or plans with a rate a year");
+    }
+    if plan.method == Method::FlatFee && terms.early_payoff.interest == PayoffInterest::ToDate {
+        let found = format!("to_date, while plan[{index}] is flat_fee and has no contract rate a year");
+        reader.problem("early_payoff.interest", found, "current_period, all or none");
+    }
+}
+
+/// A number of periods names one plan, so that a borrower's choice is never ambiguous.
+fn check_periods_once(plans: &[Plan], reader: &mut Reader<'_>) {
+    let mut seen = std::collections::BTreeMap::new();
+    for (index, plan) in plans.iter().enumerate() {
+        for periods in &plan.periods {
+            if let Some(first) = seen.insert(*periods, index) {
+                let found = format!("{periods}, which plan[{first}] sells already");
+                reader.problem(&format!("plan[{index}].periods"), found, "each number of periods once in the product");
+            }
+        }
+    }
+}
+
+fn check_withholding(withholding: &WithholdingTerms, reader: &mut Reader<'_>) {
+    if withholding.times.is_empty() || !withholding.times.is_sorted_by(|before, after| before < after) {
+        reader.problem("withholding.times", "no ascending list", "one or more times of day, ascending");
+    }
+    if withholding.days.is_empty() || !withholding.days.is_sorted_by(|before, after| before < after) {
+        reader.problem("withholding.days", "no ascending list", "one or more days, ascending");
+    }
+}
+
+fn check_overdue(terms: &Terms, reader: &mut Reader<'_>) {
+    let OverdueTerms { freeze_day, claim_day, charge_off_day } = terms.overdue;
+    let grace = terms.penalty.grace_days;
+    if freeze_day <= grace {
+        reader.problem("overdue.freeze_day", freeze_day, format!("after the {grace} days of grace"));
+    }
+    if claim_day < freeze_day {
+        reader.problem("overdue.claim_day", claim_day, format!("{freeze_day} (freeze_day) or later"));
+    }
+    if charge_off_day < claim_day {
+        reader.problem("overdue.charge_off_day", charge_off_day, format!("{claim_day} (claim_day) or later"));
+    }
+}
+
+fn distinct<T: PartialEq>(list: &[T], path: &str, reader: &mut Reader<'_>) {
+    for (index, element) in list.iter().enumerate() {
+        if list[..index].contains(element) {
+            reader.problem(&format!("{path}[{index}]"), "an element that stands there already", "each one once");
+        }
+    }
+}
+
+/// The highest penalty a year that a product can charge, as a fraction; above 0.24 a court may reduce it.
+pub fn penalty_a_year_max(terms: &Terms) -> Decimal {
+    match terms.penalty.rate {
+        PenaltyRate::Daily(rate) => rate.fraction() * Decimal::from(terms.penalty.basis_days),
+        PenaltyRate::Multiple(multiple) => {
+            let rates = terms.plans.iter().flat_map(|plan| plan.prices.iter());
+            let highest = rates.map(|rate| rate.fraction()).max().unwrap_or(Decimal::ZERO);
+            (highest * multiple.fraction()).normalize()
+        }
+    }
+}

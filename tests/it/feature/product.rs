@@ -1,0 +1,248 @@
+//! The product factory: shipped products hold, broken files are told field by field, versions never change.
+
+use fenqi::base::day::MonthDay;
+use fenqi::base::id::ProductId;
+use fenqi::base::{BusinessDay, Fen};
+use fenqi::error::{Fault, Refusal};
+use fenqi::product::terms::Method;
+use fenqi::product::{self, Problem, ProductRefusal, QuoteRequest, Terms, file};
+use sqlx::PgPool;
+
+use crate::house;
+
+/// The shipped product files by name. A scorecard lies in the same folder and is none.
+fn shipped() -> Vec<(String, String)> {
+    let folder = std::path::Path::new(env!("CARGO_MANIFEST_DIR")).join("products");
+    let mut files: Vec<(String, String)> = std::fs::read_dir(folder)
+        .unwrap()
+        .map(|entry| entry.unwrap().path())
+        .filter(|path| path.extension().is_some_and(|kind| kind == "toml") && !path.ends_with("scorecard.toml"))
+        .map(|path| (path.file_stem().unwrap().to_string_lossy().into_owned(), std::fs::read_to_string(path).unwrap()))
+        .collect();
+    files.sort();
+    files
+}
+
+fn text(name: &str) -> String {
+    shipped().into_iter().find(|(known, _)| known == name).unwrap_or_else(|| panic!("no product {name}")).1
+}
+
+fn terms(name: &str) -> Terms {
+    file::parse(&text(name)).unwrap()
+}
+
+fn request<'a>(grade: &'a str, periods: u16, amount: i64, day: &str) -> QuoteRequest<'a> {
+    QuoteRequest {
+        grade,
+        periods,
+        amount: Fen::new(amount),
+        business_day: day.parse().unwrap(),
+        statement_day: MonthDay::new(10).unwrap(),
+        due_day: MonthDay::new(30).unwrap(),
+    }
+}
+
+/// The problems of a shipped product after one replacement in its text.
+fn broken(name: &str, from: &str, to: &str) -> Vec<Problem> {
+    let text = text(name);
+    assert!(text.contains(from), "{name} holds no {from:?}");
+    file::parse(&text.replacen(from, to, 1)).expect_err("the file should be refused")
+}
+
+#[test]
+fn every_shipped_product_passes_its_proof() {
+    let files = shipped();
+    assert!(files.len() >= 6);
+    let mut methods = Vec::new();
+    for (name, text) in &files {
+        let (terms, proof) = product::check(text).unwrap_or_else(|refusal| panic!("{name}: {refusal}"));
+        assert!(proof.schedules > 0, "{name}");
+        methods.extend(terms.plans.iter().map(|plan| plan.method));
+    }
+    for (word, method) in Method::ALL {
+        assert!(methods.contains(&method), "no shipped product has the method {word}");
+    }
+}
+
+#[test]
+fn a_problem_names_its_line_field_finding_and_what_is_allowed() {
+    let text = text("standard").replace("apr_cap = 0.24", "apr_cap = 0.36");
+    let line = text.lines().position(|line| line.starts_with("apr_cap")).unwrap() + 1;
+    let problems = file::parse(&text).unwrap_err();
+    assert_eq!(
+        problems,
+        [Problem {
+            line,
+            field: "apr_cap".to_owned(),
+            found: "0.36".to_owned(),
+            allowed: "a fraction from 0 to 0.24, such as 0.05 for five per cent".to_owned(),
+        }]
+    );
+}
+
+#[test]
+fn all_problems_are_told_at_once() {
+    let text = text("standard")
+        .replace("code = \"harbour-standard\"", "code = \"Harbour!\"")
+        .replace("due_days_after = 20", "due_days_after = 1")
+        .replace("grace_days = 3", "grace_dayz = 3")
+        .replace("\"principal\"]", "\"principle\"]");
+    let problems = file::parse(&text).unwrap_err();
+    let fields: Vec<&str> = problems.iter().map(|problem| problem.field.as_str()).collect();
+    for field in ["code", "line.due_days_after", "penalty.grace_days", "penalty.grace_dayz", "allocation.order[3]"] {
+        assert!(fields.contains(&field), "{field} is missing in {fields:?}");
+    }
+    assert!(problems.is_sorted_by_key(|problem| problem.line));
+}
+
+#[test]
+fn each_rule_refuses_what_it_is_for() {
+    let cases = [
+        ("standard", "limit_max_fen = 20_000_000", "limit_max_fen = 20_000_001", "line.limit_max_fen"),
+        ("standard", "multiple = 1.5", "multiple = 1.6", "penalty.multiple"),
+        ("standard", "multiple = 1.5", "multiple = 1.2", "penalty.multiple"),
+        ("standard", "E = 0.180", "E = 0.18001234567891", "plan[0].prices.E"),
+        ("standard", "E = 0.180", "F = 0.180", "plan[0].prices"),
+        ("standard", "[2, 3,", "[61, 3,", "plan[0].periods[0]"),
+        ("standard", "[2, 3,", "[3, 3,", "plan[0].periods"),
+        ("standard", "\"equal_installment\"", "\"interest_first\"", "plan[0].periods"),
+        ("standard", "\"equal_installment\"", "\"flat_fee\"", "penalty.multiple"),
+        ("standard", "\"penalty\", \"interest\"", "\"fee\", \"interest\"", "allocation.order"),
+        ("standard", "claim_day = 80", "claim_day = 3", "overdue.claim_day"),
+        ("standard", "freeze_day = 4", "freeze_day = 3", "overdue.freeze_day"),
+        ("standard", "\"15:00\"", "\"25:00\"", "withholding.times[1]"),
+        ("standard", "\"15:00\"", "\"08:00\"", "withholding.times"),
+        ("standard", "valid_from = 2024-01-01", "valid_from = \"soon\"", "valid_from"),
+        ("interest-free", "subsidy_rate_per_period", "subsidy_share", "plan[0].subsidy_share"),
+        ("merchant-subsidy", "\"current_period\"", "\"to_date\"", "early_payoff.interest"),
+        ("merchant-subsidy", "[12, 24]", "[6, 24]", "plan[1].periods"),
+        ("first-months-free", "free_periods = 1", "free_periods = 6", "plan[0].free_periods"),
+    ];
+    for (name, from, to, field) in cases {
+        let problems = broken(name, from, to);
+        let fields: Vec<&str> = problems.iter().map(|problem| problem.field.as_str()).collect();
+        assert!(fields.contains(&field), "{from:?} as {to:?}: {field} is missing in {problems:?}");
+    }
+}
+
+#[test]
+fn what_is_not_toml_is_told_by_its_line() {
+    let problems = file::parse("code = \"a\"\nname = \n").unwrap_err();
+    assert_eq!((problems[0].line, problems[0].field.as_str()), (2, ""));
+    assert!(file::parse("").is_err());
+}
+
+#[test]
+fn a_plan_that_breaks_its_cap_is_not_published() {
+    let text = text("standard").replace("E = 0.180", "E = 0.225");
+    match product::check(&text) {
+        Err(ProductRefusal::Unproven(problems)) => {
+            assert!(problems[0].reason.contains("above the cap of 0.24"), "{}", problems[0]);
+        }
+        other => panic!("expected a refusal, found {other:?}"),
+    }
+}
+
+#[test]
+fn a_quote_falls_due_after_the_first_statement_after_the_purchase() {
+    let terms = terms("standard");
+    let quote = product::quote(&terms, &request("B", 6, 600_000, "2026-01-10")).unwrap();
+    assert_eq!(quote.first_statement_on.to_string(), "2026-02-10");
+    assert_eq!(quote.last_statement_on.to_string(), "2026-07-10");
+    let days: Vec<String> = quote.schedule.installments.iter().map(|row| row.due_on.to_string()).collect();
+    assert_eq!(days[0], "2026-02-28");
+    assert_eq!(days[1], "2026-03-30");
+    let earlier = product::quote(&terms, &request("B", 6, 600_000, "2026-01-09")).unwrap();
+    assert_eq!(earlier.first_statement_on.to_string(), "2026-01-10");
+    assert_eq!(quote.price().unwrap().nominal.round_dp(3).to_string(), "0.108");
+    assert!(quote.subsidy.is_zero());
+}
+
+#[test]
+fn a_merchant_pays_its_share_and_the_borrower_the_rest() {
+    let terms = terms("merchant-subsidy");
+    let quote = product::quote(&terms, &request("A", 3, 100_001, "2026-03-01")).unwrap();
+    // 0.6 % of 1,000.01 yuan is 600.006 fen a period; half of it is 300 for each of borrower and merchant.
+    assert_eq!(quote.subsidies, [Fen::new(300); 3]);
+    assert_eq!(quote.subsidy, Fen::new(900));
+    assert!(quote.schedule.installments.iter().all(|row| row.fee == Fen::new(300)));
+    assert_eq!(quote.gross_schedule().installments[0].fee, Fen::new(600));
+    assert!(quote.price_with_subsidy().unwrap().nominal > quote.price().unwrap().nominal);
+    assert!(quote.annual_rate.is_zero());
+}
+
+#[test]
+fn an_interest_free_purchase_costs_the_merchant_alone() {
+    let terms = terms("interest-free");
+    let quote = product::quote(&terms, &request("C", 12, 120_000, "2026-03-01")).unwrap();
+    assert_eq!(quote.subsidy, Fen::new(7_200));
+    assert_eq!(quote.schedule.total(), Fen::new(120_000));
+    assert!(quote.price().unwrap().higher().is_zero());
+    assert!(quote.price_with_subsidy().unwrap().nominal.round_dp(2).to_string().starts_with("0.1"));
+}
+
+#[test]
+fn what_is_not_sold_is_refused_with_its_code() {
+    let terms = terms("standard");
+    let code = |request: &QuoteRequest<'_>| product::quote(&terms, request).unwrap_err().code();
+    assert_eq!(code(&request("A", 3, 999, "2026-03-01")), "amount_out_of_bounds");
+    assert_eq!(code(&request("A", 3, 5_000_001, "2026-03-01")), "amount_out_of_bounds");
+    assert_eq!(code(&request("F", 3, 100_000, "2026-03-01")), "grade_not_allowed");
+    assert_eq!(code(&request("A", 1, 100_000, "2026-03-01")), "periods_not_sold");
+}
+
+#[sqlx::test(migrator = "fenqi::MIGRATOR")]
+async fn a_version_is_published_once_and_never_changes(pool: PgPool) {
+    let app = house::open(pool, "2026-01-05").await;
+    let first = text("standard");
+    let refusal = product::publish(&app, &first).await.unwrap_err();
+    assert!(matches!(refusal, Fault::Refused(ProductRefusal::UnknownFunder(_))), "{refusal}");
+    fenqi::funder::open_funder(&app, "harbour-bank", "Harbour Bank").await.unwrap();
+
+    let published = product::publish(&app, &first).await.unwrap();
+    assert_eq!((published.version, published.already_published), (1, false));
+    let again = product::publish(&app, &first).await.unwrap();
+    assert_eq!((again.version, again.already_published), (1, true));
+
+    let second = first.replace("E = 0.180", "E = 0.175");
+    assert_eq!(product::publish(&app, &second).await.unwrap().version, 2);
+    let refusal = product::publish(&app, &first).await.unwrap_err();
+    assert!(matches!(refusal, Fault::Refused(ProductRefusal::TextWithdrawn(1))), "{refusal}");
+
+    let mut connection = app.pool.acquire().await.unwrap();
+    let current = app.catalogue.current(&mut connection, "harbour-standard").await.unwrap().unwrap();
+    assert_eq!(current.version, 2);
+    let old = app.catalogue.get(&mut connection, current.product_id, 1).await.unwrap();
+    assert_eq!(old.terms.plans[0].prices[4].to_string(), "0.18");
+    assert_eq!(app.catalogue.load_on_sale(&mut connection).await.unwrap().len(), 1);
+    assert!(app.catalogue.get(&mut connection, ProductId::mint(app.clock.now()), 1).await.is_err());
+
+    let changed = sqlx::query("update product_version set terms_text = 'x' where version = 1").execute(&app.pool).await;
+    assert!(changed.is_err(), "a published text was changed");
+
+    assert!(product::withdraw(&app, "harbour-standard", 2).await.unwrap());
+    assert!(!product::withdraw(&app, "harbour-standard", 2).await.unwrap());
+    assert!(app.catalogue.current(&mut connection, "harbour-standard").await.unwrap().is_none());
+    let versions = product::list_versions(&app, "harbour-standard").await.unwrap();
+    assert!(versions.iter().all(|version| version.withdrawn_at.is_some()));
+}
+
+#[sqlx::test(migrator = "fenqi::MIGRATOR")]
+async fn two_who_publish_at_once_get_two_versions(pool: PgPool) {
+    let app = house::open(pool, "2026-01-05").await;
+    fenqi::funder::open_funder(&app, "harbour-bank", "Harbour Bank").await.unwrap();
+    let first = text("pay-next-bill");
+    let second = first.clone() + "# changed\n";
+    let (one, other) = tokio::join!(product::publish(&app, &first), product::publish(&app, &second));
+    let mut versions = [one.unwrap().version, other.unwrap().version];
+    versions.sort_unstable();
+    assert_eq!(versions, [1, 2]);
+}
+
+#[test]
+fn a_version_is_valid_within_its_dates() {
+    let text = text("standard").replace("valid_from = 2024-01-01", "valid_from = 2026-01-01\nvalid_until = 2026-06-30");
+    let terms = file::parse(&text).unwrap();
+    let on = |day: &str| terms.is_valid_on(day.parse::<BusinessDay>().unwrap());
+    assert_eq!([on("2025-12-31"), on("2026-01-01"), on("2026-06-30"), on("2026-07-01")], [false, true, true, false]);
+}

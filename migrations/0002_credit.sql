@@ -59,6 +59,24 @@ create table bank_card (
 create unique index bank_card_once on bank_card (borrower_id, number_hash) where status <> 'unbound';
 create unique index bank_card_one_default on bank_card (borrower_id) where is_default;
 
+-- A card that is being bound: the channel has sent its SMS code to the card's holder and waits for it. Signed, it
+-- becomes the bank card of the same id.
+create table card_signing (
+    borrower_id uuid not null,
+    card_id uuid not null,
+    number_sealed bytea not null,
+    number_hash bytea not null,
+    number_tail text not null check (length(number_tail) = 4),
+    mobile_sealed bytea not null,
+    -- The channel's name for the code that it sent.
+    challenge text not null,
+    status text not null check (status in ('started', 'signed', 'refused')),
+    codes_tried smallint not null default 0,
+    started_at timestamptz not null,
+    expires_at timestamptz not null,
+    primary key (borrower_id, card_id)
+);
+
 create table application (
     borrower_id uuid not null,
     application_id uuid not null,
@@ -66,11 +84,16 @@ create table application (
     product_id uuid not null,
     product_version int not null,
     idempotency_key text not null,
-    -- What the borrower stated and what the risk hook is told (no sex, no marriage).
+    -- SHA-256 of what was asked, so that the same key with another body is refused.
+    request_sha256 bytea not null check (length(request_sha256) = 32),
+    -- What the risk hook is told (no sex, no marriage).
     facts jsonb not null,
     status text not null check (status in ('submitted', 'referred', 'approved', 'refused')),
-    -- `scorecard`, `partner` or `person:<name>`: whose decision it was.
+    -- Why a person had to decide: the hook's words, or that it was silent. Stays after the decision.
+    referral text,
+    -- `scorecard`, `partner` or `person:<name>`: whose decision it was, and a person's reason for it.
     decided_by text,
+    decision_note text,
     decided_at timestamptz,
     refusal text,
     score int,
@@ -83,6 +106,8 @@ create table application (
     check ((status = 'approved') = (line_id is not null)),
     check ((status = 'refused') = (refusal is not null))
 );
+-- What a crash left undecided.
+create index application_waiting on application (created_at) where status = 'submitted';
 -- One open application per person and product.
 create unique index application_one_open on application (borrower_id, product_id)
     where status in ('submitted', 'referred');

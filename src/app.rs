@@ -5,6 +5,7 @@ use std::sync::Arc;
 use sqlx::PgPool;
 
 use crate::base::Clock;
+use crate::credit::RiskHook;
 use crate::partner::Partners;
 use crate::product::Catalogue;
 use crate::vault::Vault;
@@ -20,4 +21,6 @@ pub struct App {
     pub catalogue: Catalogue,
     /// Calls the outside world.
     pub partners: Arc<Partners>,
+    /// Decides on applications.
+    pub risk: Arc<RiskHook>,
 }

@@ -11,6 +11,7 @@ use anyhow::{Context, bail};
 use rand::TryRngCore;
 
 use crate::base::WorkingCalendar;
+use crate::credit::RiskHook;
 use crate::launcher;
 use crate::partner::PartnerSettings;
 use crate::sandbox;
@@ -79,6 +80,12 @@ pub const KEYS: &[Key] = &[
     ),
     key("sandbox_seed", Some("1"), "a whole number", "The `--seed` of that sandbox, from which its keys come."),
     key(
+        "risk_hook",
+        Some("scorecard"),
+        "scorecard, partner, or a scorecard file that ends in .toml",
+        "Who decides on applications: the shipped scorecard, one of your own, or the partner named `risk`.",
+    ),
+    key(
         "master_key",
         None,
         "64 hexadecimal digits (make them with: openssl rand -hex 32)",
@@ -121,6 +128,7 @@ pub struct Config {
     pub log_format: LogFormat,
     pub calendar: WorkingCalendar,
     pub partners: Vec<PartnerSettings>,
+    pub risk_hook: RiskHook,
     secrets: Secrets,
 }
 
@@ -167,6 +175,7 @@ impl Config {
             log_format: values.required("log_format", |_| true)?,
             calendar: calendar(values.optional("calendar_file", |_: &PathBuf| true)?)?,
             partners: partners(&values)?,
+            risk_hook: RiskHook::configured(&values.required("risk_hook", |hook: &String| RiskHook::is_name(hook))?)?,
             secrets: Secrets {
                 master_key: values.optional("master_key", |_| true)?,
                 master_key_number: values.required("master_key_number", |number| *number > 0)?,

@@ -13,6 +13,7 @@ pub mod partner;
 pub mod sandbox;
 pub mod outbox;
 pub mod product;
+pub mod borrower;
 pub mod loan;
 pub mod credit;
 pub mod merchant;

@@ -8,7 +8,7 @@ into bins on the training part, neighbours are merged until every bin holds enou
 weight of evidence. A logistic regression on those weights (training part only) becomes whole points. What the file
 says of rank quality is measured on the held-out part, with the whole points, after everything was fixed.
 
-Sex and marriage are not read. Nor is education: it is only stated, it hardly adds (held-out AUC 0.7651 with it), and its
+Sex and marriage are not read. Nor is education: it is only stated, it adds nothing (held-out AUC 0.7651 with it, 0.7669 without), and its
 "not stated" would have been the best answer. The attributes are computed in whole numbers exactly as `src/credit/scorecard.rs` does.
 """
 

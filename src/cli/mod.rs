@@ -155,6 +155,12 @@ pub async fn open_app(config: &Config, database: &Database, clock: Clock) -> any
     let pool = database::open(&database.url, config.database_connections).await?;
     // A partner's clock is never moved with ours.
     let partners = Partners::new(&config.partners, pool.clone(), clock.clone(), Clock::System)?;
-    let vault = Arc::new(config.vault()?);
-    Ok(App { pool, clock, vault, catalogue: Catalogue::default(), partners: Arc::new(partners) })
+    Ok(App {
+        pool,
+        clock,
+        vault: Arc::new(config.vault()?),
+        catalogue: Catalogue::default(),
+        partners: Arc::new(partners),
+        risk: Arc::new(config.risk_hook.clone()),
+    })
 }

@@ -1,6 +1,16 @@
 //! Credit: applications, decisions, and the lines that come of them.
 
+pub mod facts;
+pub mod verdict;
+pub mod scorecard;
+pub mod risk;
+pub mod model;
 pub mod line;
 pub mod store;
+pub mod application_store;
 
+pub use facts::{CardHistory, CardMonth, Facts};
 pub use line::{EntryKind, Freeze, Line, LineEntry, LineStatus};
+pub use model::{ApplicationState, Applied, ApplyRefusal, ApplyRequest};
+pub use risk::RiskHook;
+pub use verdict::Verdict;

@@ -7,6 +7,9 @@ pub mod mask;
 pub mod call_log;
 pub mod store;
 pub mod funder_core;
+pub mod risk;
+pub mod sms;
+pub mod card_signing;
 
 use std::collections::HashMap;
 use std::path::Path;

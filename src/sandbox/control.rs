@@ -76,5 +76,8 @@ async fn state(State(world): State<Arc<World>>) -> Json<Value> {
         "scripts_left": world.scripts_left(),
         "callbacks_pending": world.callbacks_pending(),
         "funder_core": lock(&world.funder_core).summary(),
+        "risk": { "decided": lock(&world.risk).decided() },
+        "sms": { "sent": lock(&world.sms).sent() },
+        "card_signing": { "agreements": lock(&world.card_signing).agreements() },
     }))
 }

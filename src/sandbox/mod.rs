@@ -7,6 +7,9 @@ pub mod fault;
 pub mod script;
 pub mod callback;
 pub mod funder_core;
+pub mod risk;
+pub mod sms;
+pub mod card_signing;
 mod control;
 mod signing;
 
@@ -32,6 +35,9 @@ const CALLBACK_PAUSE: Duration = Duration::from_millis(50);
 pub fn router(world: Arc<World>) -> Router {
     let partners = Router::new()
         .nest("/funder_core", funder_core::router())
+        .nest("/risk", risk::router())
+        .nest("/sms", sms::router())
+        .nest("/card_signing", card_signing::router())
         .fallback(|| async { refusal(404, "not_found", "nothing stands at this path") })
         .layer(middleware::from_fn_with_state(world.clone(), signing::signed))
         .with_state(world.clone());

@@ -11,15 +11,15 @@ use serde::Serialize;
 use super::callback::{self, Callbacks};
 use super::clock::WorldClock;
 use super::fault::{Fault, FaultPlan, FaultShares};
-use super::funder_core;
 use super::script::{Matcher, Scripted, Scripts};
+use super::{card_signing, funder_core, risk, sms};
 use crate::base::Clock;
 use crate::partner::client::build_http;
 use crate::partner::signature::{Identity, KeyRing, Stamp, Verifier};
 
 /// Every partner that the world plays, by the name under which it is configured and the first segment of its path.
 pub const PARTNERS: &[&str] =
-    &["risk", "sms", "card_signing", "withholding_a", "withholding_b", "payout", funder_core::NAME];
+    &[risk::NAME, sms::NAME, card_signing::NAME, "withholding_a", "withholding_b", "payout", funder_core::NAME];
 
 /// The id by which every counterfeit partner knows the platform.
 pub const PLATFORM: &str = "fenqi";
@@ -48,6 +48,9 @@ pub struct WorldSettings {
 pub struct World {
     pub clock: WorldClock,
     pub funder_core: Mutex<funder_core::Book>,
+    pub risk: Mutex<risk::Book>,
+    pub sms: Mutex<sms::Book>,
+    pub card_signing: Mutex<card_signing::Book>,
     pub(super) silence: Silence,
     pub(super) wire_clock: Clock,
     pub(super) verifier: Verifier,
@@ -70,6 +73,9 @@ impl World {
         Ok(Arc::new(World {
             clock: WorldClock::new(settings.clock),
             funder_core: Mutex::default(),
+            risk: Mutex::default(),
+            sms: Mutex::default(),
+            card_signing: Mutex::default(),
             silence: settings.silence,
             wire_clock: settings.wire_clock,
             verifier: Verifier::new(ring),

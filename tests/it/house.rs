@@ -4,6 +4,7 @@ use std::sync::Arc;
 
 use fenqi::app::App;
 use fenqi::base::{BusinessDay, Clock};
+use fenqi::credit::RiskHook;
 use fenqi::partner::{PartnerSettings, Partners};
 use fenqi::product::Catalogue;
 use fenqi::sandbox::{self, Silence, World, WorldSettings};
@@ -50,5 +51,6 @@ async fn open_with(pool: PgPool, today: &str, partners: &[PartnerSettings]) -> A
     let clock = Clock::moved(today.instant("10:00:00".parse().unwrap()));
     let partners = Partners::new(partners, pool.clone(), clock.clone(), Clock::System).unwrap();
     let vault = Arc::new(Vault::with_master([7; 32]));
-    App { pool, clock, vault, catalogue: Catalogue::default(), partners: Arc::new(partners) }
+    let risk = Arc::new(RiskHook::shipped());
+    App { pool, clock, vault, catalogue: Catalogue::default(), partners: Arc::new(partners), risk }
 }

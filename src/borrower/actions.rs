@@ -1,0 +1,231 @@
+//! Registering people, recording what they agree to, and erasing them.
+
+use std::collections::HashMap;
+
+use sqlx::PgConnection;
+
+use super::agreement::Agreement;
+use super::model::{BorrowerRefusal, Person, Registering, Registration, register as decide};
+use super::store::{self, BlindIndex, NewConsent, NewPerson, SealedPerson};
+use crate::app::App;
+use crate::base::id::{BorrowerId, ConsentId};
+use crate::error::{Fault, Outcome};
+use crate::vault::{Field, Indexed, Vault};
+
+/// How often a registration is tried again after losing a race for the same ID number. The second try finds the winner.
+const TRIES_MAX: usize = 3;
+
+/// An agreement that a borrower pressed "agree" under, with the text that was shown.
+#[derive(Clone, Debug)]
+pub struct Signature {
+    pub borrower_id: BorrowerId,
+    pub agreement: Agreement,
+    /// SHA-256 of the text that was shown.
+    pub text_sha256: [u8; 32],
+    /// The device, as its browser names itself.
+    pub device: String,
+}
+
+/// Registers one person; the same person again is the same account, and may have another mobile.
+pub async fn register(app: &App, registration: Registration) -> Outcome<BorrowerId, BorrowerRefusal> {
+    let mut registered = register_many(app, &[registration]).await?;
+    registered.remove(0).map_err(Fault::Refused)
+}
+
+/// Registers people, answering each in order. A failure is of them all: none is registered.
+pub async fn register_many(
+    app: &App,
+    registrations: &[Registration],
+) -> anyhow::Result<Vec<Result<BorrowerId, BorrowerRefusal>>> {
+    for _ in 0..TRIES_MAX {
+        let mut transaction = app.pool.begin().await?;
+        if let Some(answers) = try_register(&mut transaction, app, registrations).await? {
+            transaction.commit().await?;
+            return Ok(answers);
+        }
+    }
+    anyhow::bail!("the same ID numbers were registered elsewhere {TRIES_MAX} times at the same moment")
+}
+
+/// `None` when somebody else took one of the ID numbers since they were looked up.
+async fn try_register(
+    connection: &mut PgConnection,
+    app: &App,
+    registrations: &[Registration],
+) -> anyhow::Result<Option<Vec<Result<BorrowerId, BorrowerRefusal>>>> {
+    let hashes: Vec<BlindIndex> = registrations.iter().map(|one| id_number_index(&app.vault, one)).collect();
+    let mut known: HashMap<BlindIndex, Person> = HashMap::new();
+    for found in store::find_by_id_numbers(connection, &hashes).await? {
+        let hash = found.id_number_hash.try_into().map_err(|_| anyhow::anyhow!("a blind index is 32 bytes"))?;
+        known.insert(hash, open_person(&app.vault, &found.person)?);
+    }
+    let mut changes = Changes::default();
+    let mut answers = Vec::with_capacity(registrations.len());
+    for (registration, hash) in registrations.iter().zip(hashes) {
+        let answer = decide(known.get(&hash), registration);
+        answers.push(match answer {
+            Err(refusal) => Err(refusal),
+            Ok(Registering::Known(borrower_id)) => Ok(borrower_id),
+            Ok(Registering::New) => {
+                let borrower_id = BorrowerId::mint(app.clock.now());
+                changes.add(app, borrower_id, hash, registration);
+                Ok(borrower_id)
+            }
+            Ok(Registering::Moved(borrower_id)) => {
+                let former = &known[&hash].mobile;
+                changes.released.push((mobile_index(&app.vault, former.reveal()), borrower_id));
+                changes.pointed.insert(mobile_index(&app.vault, registration.mobile.reveal()), borrower_id);
+                changes.moved.push((borrower_id, registration.mobile.reveal().to_owned()));
+                Ok(borrower_id)
+            }
+        });
+        // The same person twice in one call is one person: the second is decided on what the first leaves.
+        if let Ok(borrower_id) = answers[answers.len() - 1] {
+            let Registration { name, mobile, .. } = registration.clone();
+            known.insert(hash, Person { borrower_id, name, mobile });
+        }
+    }
+    Ok(changes.save(connection, app).await?.then_some(answers))
+}
+
+/// What a batch of registrations writes.
+#[derive(Default)]
+struct Changes {
+    claims: Vec<(BlindIndex, BorrowerId)>,
+    people: Vec<NewPerson>,
+    released: Vec<(BlindIndex, BorrowerId)>,
+    pointed: HashMap<BlindIndex, BorrowerId>,
+    moved: Vec<(BorrowerId, String)>,
+}
+
+impl Changes {
+    fn add(&mut self, app: &App, borrower_id: BorrowerId, hash: BlindIndex, registration: &Registration) {
+        let (key, person_key_sealed) = app.vault.new_person_key(borrower_id.uuid());
+        self.claims.push((hash, borrower_id));
+        self.pointed.insert(mobile_index(&app.vault, registration.mobile.reveal()), borrower_id);
+        self.people.push(NewPerson {
+            person: SealedPerson {
+                borrower_id,
+                person_key_sealed,
+                name_sealed: key.seal(Field::Name, registration.name.reveal()),
+                id_number_sealed: key.seal(Field::IdNumber, registration.resident_id.reveal()),
+                mobile_sealed: key.seal(Field::Mobile, registration.mobile.reveal()),
+            },
+            birth_on: registration.resident_id.birth_on(),
+            region_code: registration.resident_id.region_code().to_owned(),
+            created_at: app.clock.now(),
+        });
+    }
+
+    /// `false` when an ID number was taken meanwhile; nothing of this transaction may then be kept.
+    async fn save(mut self, connection: &mut PgConnection, app: &App) -> anyhow::Result<bool> {
+        // In one order everywhere, so that two batches with the same people never wait for each other in a circle.
+        self.claims.sort_unstable();
+        if !self.claims.is_empty() {
+            if store::claim_id_numbers(connection, &self.claims).await? < self.claims.len() {
+                return Ok(false);
+            }
+            store::insert_people(connection, &self.people).await?;
+        }
+        if !self.moved.is_empty() {
+            let sealed = self.seal_moved(connection, app).await?;
+            store::update_mobiles(connection, &sealed).await?;
+            store::release_mobiles(connection, &self.released).await?;
+        }
+        if !self.pointed.is_empty() {
+            let mut pointed: Vec<(BlindIndex, BorrowerId)> = self.pointed.into_iter().collect();
+            pointed.sort_unstable();
+            store::point_mobiles(connection, &pointed).await?;
+        }
+        Ok(true)
+    }
+
+    async fn seal_moved(&self, connection: &mut PgConnection, app: &App) -> anyhow::Result<Vec<(BorrowerId, Vec<u8>)>> {
+        let mobiles: HashMap<BorrowerId, &String> = self.moved.iter().map(|(id, mobile)| (*id, mobile)).collect();
+        let ids: Vec<BorrowerId> = mobiles.keys().copied().collect();
+        let mut sealed = Vec::with_capacity(ids.len());
+        for person in store::find_people(connection, &ids).await? {
+            let key = app.vault.open_person_key(person.borrower_id.uuid(), &person.person_key_sealed)?;
+            sealed.push((person.borrower_id, key.seal(Field::Mobile, mobiles[&person.borrower_id])));
+        }
+        Ok(sealed)
+    }
+}
+
+/// Records one person's agreement to texts.
+pub async fn sign(app: &App, signatures: &[Signature]) -> Outcome<(), BorrowerRefusal> {
+    let signed = sign_many(app, signatures).await?;
+    signed.into_iter().collect::<Result<(), BorrowerRefusal>>().map_err(Fault::Refused)
+}
+
+/// Records agreements, answering each in order: refused where the text that was shown is not the current one. Agreeing to the
+/// same text again changes nothing.
+pub async fn sign_many(app: &App, signatures: &[Signature]) -> anyhow::Result<Vec<Result<(), BorrowerRefusal>>> {
+    let mut borrower_ids: Vec<BorrowerId> = signatures.iter().map(|signature| signature.borrower_id).collect();
+    borrower_ids.dedup();
+    let mut transaction = app.pool.begin().await?;
+    let existing = store::existing(&mut transaction, &borrower_ids).await?;
+    let existing: std::collections::HashSet<BorrowerId> = existing.into_iter().collect();
+    let now = app.clock.now();
+    let mut consents: Vec<NewConsent> = Vec::with_capacity(signatures.len());
+    let answer = |signature: &Signature| {
+        if !existing.contains(&signature.borrower_id) {
+            return Err(BorrowerRefusal::BorrowerUnknown);
+        }
+        if signature.text_sha256 != signature.agreement.wording().sha256 {
+            return Err(BorrowerRefusal::AgreementOutdated);
+        }
+        consents.push(NewConsent {
+            consent_id: ConsentId::mint(now),
+            borrower_id: signature.borrower_id,
+            kind: signature.agreement.name(),
+            text_sha256: signature.text_sha256,
+            device: signature.device.clone(),
+            agreed_at: now,
+        });
+        Ok(())
+    };
+    let answers = signatures.iter().map(answer).collect();
+    let wordings = Agreement::ALL.map(|agreement| (agreement.name(), agreement.wording()));
+    store::keep_wordings(&mut transaction, &wordings).await?;
+    store::insert_consents(&mut transaction, &consents).await?;
+    transaction.commit().await?;
+    Ok(answers)
+}
+
+/// Erases a person: the key is deleted, so that nothing sealed under it can be read again, and the ID number and mobile can
+/// no longer be found. Lines, loans and books stay, without a name.
+pub async fn erase(app: &App, borrower_id: BorrowerId) -> Outcome<(), BorrowerRefusal> {
+    let mut transaction = app.pool.begin().await?;
+    let people = store::find_people(&mut transaction, &[borrower_id]).await?;
+    let person = people.first().ok_or(Fault::Refused(BorrowerRefusal::BorrowerUnknown))?;
+    store::hold_debts(&mut transaction, borrower_id).await?;
+    if store::has_open_business(&mut transaction, borrower_id).await? {
+        return Err(Fault::Refused(BorrowerRefusal::StillOwing));
+    }
+    let key = app.vault.open_person_key(borrower_id.uuid(), &person.person_key_sealed).map_err(anyhow::Error::from)?;
+    let id_number = key.open(Field::IdNumber, &person.id_number_sealed).map_err(anyhow::Error::from)?;
+    let mobile = key.open(Field::Mobile, &person.mobile_sealed).map_err(anyhow::Error::from)?;
+    store::release_id_number(&mut transaction, &app.vault.index(Indexed::IdNumber, &id_number)).await?;
+    store::release_mobiles(&mut transaction, &[(mobile_index(&app.vault, &mobile), borrower_id)]).await?;
+    store::delete_person_key(&mut transaction, borrower_id).await?;
+    transaction.commit().await?;
+    Ok(())
+}
+
+fn open_person(vault: &Vault, sealed: &SealedPerson) -> anyhow::Result<Person> {
+    let key = vault.open_person_key(sealed.borrower_id.uuid(), &sealed.person_key_sealed)?;
+    Ok(Person {
+        borrower_id: sealed.borrower_id,
+        name: key.open(Field::Name, &sealed.name_sealed)?.parse()?,
+        mobile: key.open(Field::Mobile, &sealed.mobile_sealed)?.parse()?,
+    })
+}
+
+fn id_number_index(vault: &Vault, registration: &Registration) -> BlindIndex {
+    vault.index(Indexed::IdNumber, registration.resident_id.reveal())
+}
+
+fn mobile_index(vault: &Vault, mobile: &str) -> BlindIndex {
+    vault.index(Indexed::Mobile, mobile)
+}

@@ -1,0 +1,93 @@
+//! The agreements that a borrower signs, each with its exact wording and the SHA-256 of it.
+
+use std::sync::LazyLock;
+
+use sha2::{Digest, Sha256};
+
+/// An agreement that must be signed before a line can be applied for.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
+pub enum Agreement {
+    /// 个人消费信贷额度协议
+    Credit,
+    /// 个人信息处理授权书
+    PersonalInformation,
+    /// 敏感个人信息处理单独同意书: a consent of its own, as the Personal Information Protection Law (art. 29) demands.
+    SensitiveInformation,
+    /// 委托扣款协议
+    Withholding,
+    /// 信用报告查询及报送授权书
+    CreditReport,
+}
+
+/// One wording of an agreement. Signed texts keep their own wording in the database for ever.
+#[derive(Debug)]
+pub struct Wording {
+    pub version: &'static str,
+    pub body: &'static str,
+    pub sha256: [u8; 32],
+}
+
+/// The version of the texts in `web/agreements`; it changes with any of them.
+const VERSION: &str = "2026-01";
+
+static WORDINGS: LazyLock<[Wording; 5]> = LazyLock::new(|| {
+    Agreement::ALL.map(|agreement| {
+        let body = agreement.body();
+        Wording { version: VERSION, body, sha256: Sha256::digest(body).into() }
+    })
+});
+
+impl Agreement {
+    /// In the order in which they are shown.
+    pub const ALL: [Agreement; 5] = [
+        Agreement::Credit,
+        Agreement::PersonalInformation,
+        Agreement::SensitiveInformation,
+        Agreement::CreditReport,
+        Agreement::Withholding,
+    ];
+
+    /// The wording that is shown now.
+    pub fn wording(self) -> &'static Wording {
+        let index = Agreement::ALL.iter().position(|agreement| *agreement == self);
+        &WORDINGS[index.expect("every agreement is listed in ALL")]
+    }
+
+    pub const fn name(self) -> &'static str {
+        match self {
+            Agreement::Credit => "credit",
+            Agreement::PersonalInformation => "personal_information",
+            Agreement::SensitiveInformation => "sensitive_information",
+            Agreement::Withholding => "withholding",
+            Agreement::CreditReport => "credit_report",
+        }
+    }
+
+    pub fn from_name(name: &str) -> Option<Agreement> {
+        Agreement::ALL.into_iter().find(|agreement| agreement.name() == name)
+    }
+
+    const fn body(self) -> &'static str {
+        match self {
+            Agreement::Credit => include_str!("../../web/agreements/credit_agreement.txt"),
+            Agreement::PersonalInformation => include_str!("../../web/agreements/personal_information.txt"),
+            Agreement::SensitiveInformation => include_str!("../../web/agreements/sensitive_information.txt"),
+            Agreement::Withholding => include_str!("../../web/agreements/withholding_agreement.txt"),
+            Agreement::CreditReport => include_str!("../../web/agreements/credit_report_query.txt"),
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn every_agreement_states_the_version_it_is_stored_under() {
+        for agreement in Agreement::ALL {
+            let wording = agreement.wording();
+            assert!(wording.body.contains(&format!("版本：{}", wording.version)), "{}", agreement.name());
+            assert_eq!(Agreement::from_name(agreement.name()), Some(agreement));
+        }
+    }
+}

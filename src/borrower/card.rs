@@ -1,0 +1,215 @@
+//! A bank card: bound by signing the withholding agreement with the channel's code, unbound by rules.
+
+use chrono::{DateTime, TimeDelta, Utc};
+
+use crate::base::id::{BorrowerId, CardId};
+use crate::base::person::{CardNumber, Mobile};
+use crate::error::Refusal;
+
+/// How long a code that the channel sent is good for.
+pub const CODE_VALID: TimeDelta = TimeDelta::minutes(10);
+/// Wrong codes after which a signing ends and a new code must be asked for.
+pub const CODES_MAX: i16 = 5;
+
+/// A wish to bind a card. The mobile is the one that the bank has on file for the card.
+#[derive(Clone, Debug)]
+pub struct CardBinding {
+    pub borrower_id: BorrowerId,
+    pub number: CardNumber,
+    pub mobile: Mobile,
+}
+
+/// The code that the cardholder received.
+#[derive(Clone, Debug)]
+pub struct CardCode {
+    pub borrower_id: BorrowerId,
+    pub card_id: CardId,
+    pub code: String,
+}
+
+/// A card as listed to its borrower.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Card {
+    pub card_id: CardId,
+    pub number_tail: String,
+    pub agreement_number: String,
+    pub status: CardStatus,
+    pub is_default: bool,
+}
+
+#[derive(Clone, Copy, Debug, PartialEq, Eq, sqlx::Type)]
+#[sqlx(type_name = "text", rename_all = "snake_case")]
+pub enum CardStatus {
+    Bound,
+    /// The channel said that it can no longer be charged.
+    Invalid,
+    Unbound,
+}
+
+#[derive(Clone, Copy, Debug, PartialEq, Eq, sqlx::Type)]
+#[sqlx(type_name = "text", rename_all = "snake_case")]
+pub enum SigningStatus {
+    Started,
+    Signed,
+    Refused,
+}
+
+/// A signing under way.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Signing {
+    pub borrower_id: BorrowerId,
+    pub card_id: CardId,
+    pub challenge: String,
+    pub status: SigningStatus,
+    pub codes_tried: i16,
+    pub expires_at: DateTime<Utc>,
+}
+
+/// Whether a code may be put to the channel.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Trying {
+    AskChannel,
+    AlreadySigned,
+}
+
+impl Signing {
+    pub fn try_code(&self, now: DateTime<Utc>) -> Result<Trying, CardRefusal> {
+        match self.status {
+            SigningStatus::Signed => Ok(Trying::AlreadySigned),
+            SigningStatus::Refused => Err(CardRefusal::SigningEnded),
+            SigningStatus::Started if now >= self.expires_at || self.codes_tried >= CODES_MAX => {
+                Err(CardRefusal::SigningEnded)
+            }
+            SigningStatus::Started => Ok(Trying::AskChannel),
+        }
+    }
+}
+
+/// What becomes of a borrower's cards when one of them is unbound.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Unbinding {
+    AlreadyUnbound,
+    /// `next_default` takes over where the unbound card was the default.
+    Unbind {
+        next_default: Option<CardId>,
+    },
+}
+
+/// Decides on unbinding one of a borrower's cards: while something is owed, a bound card must remain.
+pub fn unbind(cards: &[Card], card_id: CardId, owes: Owes) -> Result<Unbinding, CardRefusal> {
+    let card = cards.iter().find(|card| card.card_id == card_id).ok_or(CardRefusal::CardUnknown)?;
+    match card.status {
+        CardStatus::Unbound => return Ok(Unbinding::AlreadyUnbound),
+        CardStatus::Bound | CardStatus::Invalid => {}
+    }
+    let other = cards.iter().find(|other| other.card_id != card_id && other.status == CardStatus::Bound);
+    match (other, owes) {
+        (None, Owes::Something) => Err(CardRefusal::LastCardWhileOwing),
+        (other, _) => {
+            Ok(Unbinding::Unbind { next_default: other.filter(|_| card.is_default).map(|card| card.card_id) })
+        }
+    }
+}
+
+/// Whether a borrower has unpaid debts on any line.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Owes {
+    Nothing,
+    Something,
+}
+
+/// Why something about a card is refused.
+#[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
+pub enum CardRefusal {
+    #[error("there is no such borrower")]
+    BorrowerUnknown,
+    #[error("there is no such card")]
+    CardUnknown,
+    #[error("the withholding agreement must be read and agreed to before a card is bound")]
+    AgreementMissing,
+    #[error("this card is bound already")]
+    AlreadyBound { card_id: CardId },
+    #[error("the bank did not accept name, ID number, card and mobile together ({channel_code})")]
+    RefusedByBank { channel_code: String },
+    #[error("the code is wrong")]
+    CodeWrong,
+    #[error("the code has expired or was wrong too often: ask for a new one")]
+    SigningEnded,
+    #[error("the bank does not answer at the moment: please try again in a while")]
+    BankSilent,
+    #[error("money is owed and this is the only card: bind another one first")]
+    LastCardWhileOwing,
+    #[error("this card cannot be charged and cannot be the default")]
+    NotChargeable,
+}
+
+impl Refusal for CardRefusal {
+    fn code(&self) -> &'static str {
+        match self {
+            CardRefusal::BorrowerUnknown => "borrower_unknown",
+            CardRefusal::CardUnknown => "card_unknown",
+            CardRefusal::AgreementMissing => "agreement_missing",
+            CardRefusal::AlreadyBound { .. } => "card_already_bound",
+            CardRefusal::RefusedByBank { .. } => "card_refused_by_bank",
+            CardRefusal::CodeWrong => "card_code_wrong",
+            CardRefusal::SigningEnded => "card_signing_ended",
+            CardRefusal::BankSilent => "bank_silent",
+            CardRefusal::LastCardWhileOwing => "last_card_while_owing",
+            CardRefusal::NotChargeable => "card_not_chargeable",
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use uuid::Uuid;
+
+    fn card(number: u128, status: CardStatus, is_default: bool) -> Card {
+        Card {
+            card_id: CardId::from_uuid(Uuid::from_u128(number)),
+            number_tail: "0001".into(),
+            agreement_number: "A1".into(),
+            status,
+            is_default,
+        }
+    }
+
+    #[test]
+    fn the_last_card_stays_while_something_is_owed() {
+        let only = card(1, CardStatus::Bound, true);
+        let id = only.card_id;
+        let invalid = card(2, CardStatus::Invalid, false);
+        let cards = [only, invalid];
+        assert_eq!(unbind(&cards, id, Owes::Something), Err(CardRefusal::LastCardWhileOwing));
+        assert_eq!(unbind(&cards, id, Owes::Nothing), Ok(Unbinding::Unbind { next_default: None }));
+    }
+
+    #[test]
+    fn another_bound_card_takes_over_as_default() {
+        let (first, second) = (card(1, CardStatus::Bound, true), card(2, CardStatus::Bound, false));
+        let (id, next) = (first.card_id, second.card_id);
+        let cards = [first, second];
+        assert_eq!(unbind(&cards, id, Owes::Something), Ok(Unbinding::Unbind { next_default: Some(next) }));
+        assert_eq!(unbind(&cards, next, Owes::Something), Ok(Unbinding::Unbind { next_default: None }));
+    }
+
+    #[test]
+    fn a_signing_ends_after_five_wrong_codes_or_ten_minutes() {
+        let now = DateTime::UNIX_EPOCH;
+        let signing = Signing {
+            borrower_id: BorrowerId::mint(now),
+            card_id: CardId::mint(now),
+            challenge: "c".into(),
+            status: SigningStatus::Started,
+            codes_tried: 4,
+            expires_at: now + CODE_VALID,
+        };
+        assert_eq!(signing.try_code(now), Ok(Trying::AskChannel));
+        assert_eq!(signing.try_code(now + CODE_VALID), Err(CardRefusal::SigningEnded));
+        let tried = Signing { codes_tried: 5, ..signing.clone() };
+        assert_eq!(tried.try_code(now), Err(CardRefusal::SigningEnded));
+        let signed = Signing { status: SigningStatus::Signed, ..tried };
+        assert_eq!(signed.try_code(now + CODE_VALID), Ok(Trying::AlreadySigned));
+    }
+}

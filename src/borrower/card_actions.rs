@@ -1,0 +1,288 @@
+//! Binding a card by signing the withholding agreement, and choosing and unbinding cards.
+
+use std::collections::HashMap;
+
+use super::agreement::Agreement;
+use super::card::{
+    self, CODE_VALID, Card, CardBinding, CardCode, CardRefusal, CardStatus, Signing, SigningStatus, Trying, Unbinding,
+};
+use super::card_store::{self, BindingState, NewSigning, SignedCard};
+use super::store::{self, BlindIndex, SealedPerson};
+use crate::app::App;
+use crate::base::id::{BorrowerId, CardId};
+use crate::error::{Fault, Outcome};
+use crate::partner::CallError;
+use crate::partner::card_signing::NAME as CARD_SIGNING;
+use crate::partner::card_signing::client as signing_client;
+use crate::partner::card_signing::wire::{CardToSign, CodeToConfirm, Confirmed, SIGNINGS_MAX, Started};
+use crate::vault::{Field, Indexed, PersonKey};
+
+/// Asks the channel to send its code to the cardholder; the card id names the signing until it is confirmed.
+pub async fn start_binding(app: &App, binding: CardBinding) -> Outcome<CardId, CardRefusal> {
+    let mut started = start_binding_many(app, &[binding]).await?;
+    started.remove(0).map_err(Fault::Refused)
+}
+
+/// As [`start_binding`], answering each in order.
+pub async fn start_binding_many(
+    app: &App,
+    bindings: &[CardBinding],
+) -> anyhow::Result<Vec<Result<CardId, CardRefusal>>> {
+    let prepared = prepare(app, bindings).await?;
+    let mut cards: Vec<CardToSign> = prepared.iter().flatten().map(|prepared| prepared.to_sign.clone()).collect();
+    let mut answers: HashMap<uuid::Uuid, Started> = HashMap::with_capacity(cards.len());
+    while !cards.is_empty() {
+        let rest = cards.split_off(cards.len().min(SIGNINGS_MAX));
+        match signing_start(app, std::mem::replace(&mut cards, rest)).await {
+            Ok(some) => answers.extend(some),
+            // Whoever has no answer is told that the bank is silent.
+            Err(error) => tracing::warn!(%error, "cards cannot be signed"),
+        }
+    }
+    let mut signings = Vec::with_capacity(answers.len());
+    let mut results = Vec::with_capacity(bindings.len());
+    for prepared in prepared {
+        results.push(match prepared {
+            Err(refusal) => Err(refusal),
+            Ok(prepared) => match answers.remove(&prepared.to_sign.signing_id) {
+                Some(Started::CodeSent { challenge }) => {
+                    let card_id = prepared.signing.card_id;
+                    signings.push(NewSigning { challenge, ..prepared.signing });
+                    Ok(card_id)
+                }
+                Some(Started::Refused { code }) => Err(CardRefusal::RefusedByBank { channel_code: code }),
+                None => Err(CardRefusal::BankSilent),
+            },
+        });
+    }
+    let mut connection = app.pool.acquire().await?;
+    card_store::insert_signings(&mut connection, &signings).await?;
+    Ok(results)
+}
+
+async fn signing_start(app: &App, cards: Vec<CardToSign>) -> Result<HashMap<uuid::Uuid, Started>, CallError> {
+    signing_client::start(app.partners.client(CARD_SIGNING)?, cards).await
+}
+
+struct Prepared {
+    to_sign: CardToSign,
+    signing: NewSigning,
+}
+
+/// Checks each wish and gathers the four elements; nothing is written.
+async fn prepare(app: &App, bindings: &[CardBinding]) -> anyhow::Result<Vec<Result<Prepared, CardRefusal>>> {
+    let borrower_ids: Vec<BorrowerId> = bindings.iter().map(|binding| binding.borrower_id).collect();
+    let wishes: Vec<(BorrowerId, BlindIndex)> = bindings
+        .iter()
+        .map(|binding| (binding.borrower_id, app.vault.index(Indexed::CardNumber, binding.number.reveal())))
+        .collect();
+    let mut connection = app.pool.acquire().await?;
+    let people = store::find_people(&mut connection, &borrower_ids).await?;
+    let agreement = Agreement::Withholding.wording();
+    let states = card_store::find_binding_states(&mut connection, &wishes, &agreement.sha256).await?;
+    drop(connection);
+    let people: HashMap<BorrowerId, SealedPerson> =
+        people.into_iter().map(|person| (person.borrower_id, person)).collect();
+    bindings
+        .iter()
+        .zip(wishes)
+        .zip(states)
+        .map(|((binding, (_, number_hash)), state)| {
+            let Some(person) = people.get(&binding.borrower_id) else { return Ok(Err(CardRefusal::BorrowerUnknown)) };
+            if let Err(refusal) = may_bind(&state) {
+                return Ok(Err(refusal));
+            }
+            let key = app.vault.open_person_key(binding.borrower_id.uuid(), &person.person_key_sealed)?;
+            Ok(Ok(prepare_one(app, binding, person, &key, number_hash)?))
+        })
+        .collect()
+}
+
+fn may_bind(state: &BindingState) -> Result<(), CardRefusal> {
+    match state.bound_card_id {
+        Some(card_id) => Err(CardRefusal::AlreadyBound { card_id }),
+        None if !state.agreed => Err(CardRefusal::AgreementMissing),
+        None => Ok(()),
+    }
+}
+
+fn prepare_one(
+    app: &App,
+    binding: &CardBinding,
+    person: &SealedPerson,
+    key: &PersonKey,
+    number_hash: BlindIndex,
+) -> anyhow::Result<Prepared> {
+    let now = app.clock.now();
+    let card_id = CardId::mint(now);
+    let (number, mobile) = (binding.number.reveal(), binding.mobile.reveal());
+    let to_sign = CardToSign {
+        signing_id: card_id.uuid(),
+        name: key.open(Field::Name, &person.name_sealed)?,
+        id_number: key.open(Field::IdNumber, &person.id_number_sealed)?,
+        card_number: number.to_owned(),
+        mobile: mobile.to_owned(),
+    };
+    let signing = NewSigning {
+        borrower_id: binding.borrower_id,
+        card_id,
+        number_sealed: key.seal(Field::CardNumber, number),
+        number_hash,
+        number_tail: binding.number.tail().to_owned(),
+        mobile_sealed: key.seal(Field::CardMobile, mobile),
+        challenge: String::new(),
+        started_at: now,
+        expires_at: now + CODE_VALID,
+    };
+    Ok(Prepared { to_sign, signing })
+}
+
+/// Binds the card if the code is the one that the channel sent. Confirming again gives the same card.
+pub async fn confirm_binding(app: &App, code: CardCode) -> Outcome<CardId, CardRefusal> {
+    let mut confirmed = confirm_binding_many(app, &[code]).await?;
+    confirmed.remove(0).map_err(Fault::Refused)
+}
+
+/// As [`confirm_binding`], answering each in order.
+pub async fn confirm_binding_many(app: &App, codes: &[CardCode]) -> anyhow::Result<Vec<Result<CardId, CardRefusal>>> {
+    let keys: Vec<(BorrowerId, CardId)> = codes.iter().map(|code| (code.borrower_id, code.card_id)).collect();
+    let mut connection = app.pool.acquire().await?;
+    let signings = card_store::find_signings(&mut connection, &keys).await?;
+    drop(connection);
+    let signings: HashMap<CardId, Signing> = signings.into_iter().map(|signing| (signing.card_id, signing)).collect();
+    let now = app.clock.now();
+    let tries: Vec<Result<Trying, CardRefusal>> =
+        codes.iter().map(|code| signings.get(&code.card_id).ok_or(CardRefusal::CardUnknown)?.try_code(now)).collect();
+    let asked: Vec<CodeToConfirm> = codes
+        .iter()
+        .zip(&tries)
+        .filter(|(_, trying)| **trying == Ok(Trying::AskChannel))
+        .map(|(code, _)| CodeToConfirm {
+            challenge: signings[&code.card_id].challenge.clone(),
+            sms_code: code.code.clone(),
+        })
+        .collect();
+    let answers = ask_channel(app, asked).await;
+    let mut ended = Ended::default();
+    let mut results = Vec::with_capacity(codes.len());
+    for (code, trying) in codes.iter().zip(tries) {
+        results.push(match trying {
+            Err(refusal) => Err(refusal),
+            Ok(Trying::AlreadySigned) => Ok(code.card_id),
+            Ok(Trying::AskChannel) => ended.take(code, answers.get(&signings[&code.card_id].challenge), now),
+        });
+    }
+    let cards = ended.save(app, &keys).await?;
+    Ok(results.into_iter().map(|result| result.map(|id| cards.get(&id).copied().unwrap_or(id))).collect())
+}
+
+async fn ask_channel(app: &App, mut codes: Vec<CodeToConfirm>) -> HashMap<String, Confirmed> {
+    let mut answers = HashMap::with_capacity(codes.len());
+    while !codes.is_empty() {
+        let rest = codes.split_off(codes.len().min(SIGNINGS_MAX));
+        let batch = std::mem::replace(&mut codes, rest);
+        let confirmed = match app.partners.client(CARD_SIGNING) {
+            Ok(client) => signing_client::confirm(client, batch).await,
+            Err(error) => Err(error),
+        };
+        match confirmed {
+            Ok(some) => answers.extend(some),
+            // Whoever has no answer is told that the bank is silent, and may put the same code again.
+            Err(error) => tracing::warn!(%error, "codes cannot be confirmed"),
+        }
+    }
+    answers
+}
+
+/// What the channel's answers come to.
+#[derive(Default)]
+struct Ended {
+    signed: Vec<SignedCard>,
+    wrong: Vec<(BorrowerId, CardId)>,
+    refused: Vec<(BorrowerId, CardId)>,
+}
+
+impl Ended {
+    fn take(
+        &mut self,
+        code: &CardCode,
+        answer: Option<&Confirmed>,
+        now: chrono::DateTime<chrono::Utc>,
+    ) -> Result<CardId, CardRefusal> {
+        let (borrower_id, card_id) = (code.borrower_id, code.card_id);
+        match answer {
+            Some(Confirmed::Signed { agreement_number }) => {
+                let agreement_number = agreement_number.clone();
+                self.signed.push(SignedCard { borrower_id, card_id, agreement_number, signed_at: now });
+                Ok(card_id)
+            }
+            Some(Confirmed::CodeWrong) => {
+                self.wrong.push((borrower_id, card_id));
+                Err(CardRefusal::CodeWrong)
+            }
+            Some(Confirmed::ChallengeEnded) => {
+                self.refused.push((borrower_id, card_id));
+                Err(CardRefusal::SigningEnded)
+            }
+            None => Err(CardRefusal::BankSilent),
+        }
+    }
+
+    /// Saves, and returns the card that each signing became.
+    async fn save(self, app: &App, keys: &[(BorrowerId, CardId)]) -> sqlx::Result<HashMap<CardId, CardId>> {
+        let mut transaction = app.pool.begin().await?;
+        if !self.signed.is_empty() {
+            let signed: Vec<(BorrowerId, CardId)> =
+                self.signed.iter().map(|card| (card.borrower_id, card.card_id)).collect();
+            card_store::bind_signed(&mut transaction, &self.signed).await?;
+            card_store::end_signings(&mut transaction, &signed, SigningStatus::Signed).await?;
+        }
+        if !self.wrong.is_empty() {
+            card_store::count_wrong_codes(&mut transaction, &self.wrong).await?;
+        }
+        if !self.refused.is_empty() {
+            card_store::end_signings(&mut transaction, &self.refused, SigningStatus::Refused).await?;
+        }
+        let cards = card_store::find_signed_cards(&mut transaction, keys).await?;
+        transaction.commit().await?;
+        Ok(cards.into_iter().collect())
+    }
+}
+
+/// All cards of a borrower, unbound ones included.
+pub async fn cards(app: &App, borrower_id: BorrowerId) -> anyhow::Result<Vec<Card>> {
+    Ok(card_store::list_cards(&mut *app.pool.acquire().await?, borrower_id).await?)
+}
+
+/// Makes a bound card the one that is charged first.
+pub async fn set_default(app: &App, borrower_id: BorrowerId, card_id: CardId) -> Outcome<(), CardRefusal> {
+    let mut transaction = app.pool.begin().await?;
+    let cards = card_store::lock_cards(&mut transaction, borrower_id).await?;
+    let card = cards.iter().find(|card| card.card_id == card_id);
+    match card.ok_or(Fault::Refused(CardRefusal::CardUnknown))?.status {
+        CardStatus::Bound => {}
+        CardStatus::Invalid | CardStatus::Unbound => return Err(Fault::Refused(CardRefusal::NotChargeable)),
+    }
+    card_store::clear_default(&mut transaction, borrower_id).await?;
+    card_store::set_default(&mut transaction, borrower_id, card_id).await?;
+    transaction.commit().await?;
+    Ok(())
+}
+
+/// Unbinds a card; the last one stays while money is owed. Unbinding again changes nothing.
+pub async fn unbind(app: &App, borrower_id: BorrowerId, card_id: CardId) -> Outcome<(), CardRefusal> {
+    let mut transaction = app.pool.begin().await?;
+    let owes = store::hold_debts(&mut transaction, borrower_id).await?;
+    let cards = card_store::lock_cards(&mut transaction, borrower_id).await?;
+    match card::unbind(&cards, card_id, owes).map_err(Fault::Refused)? {
+        Unbinding::AlreadyUnbound => {}
+        Unbinding::Unbind { next_default } => {
+            card_store::set_card_status(&mut transaction, borrower_id, card_id, CardStatus::Unbound).await?;
+            if let Some(next_default) = next_default {
+                card_store::set_default(&mut transaction, borrower_id, next_default).await?;
+            }
+        }
+    }
+    transaction.commit().await?;
+    Ok(())
+}

@@ -1,0 +1,13 @@
+//! The borrower: a person with an account, the agreements signed, and the bank cards that may be charged.
+
+pub mod agreement;
+pub mod model;
+pub mod card;
+pub mod store;
+pub mod card_store;
+pub mod actions;
+pub mod card_actions;
+
+pub use agreement::Agreement;
+pub use card::{Card, CardRefusal};
+pub use model::{BorrowerRefusal, PersonName, Registration};

@@ -1,0 +1,273 @@
+//! SQL of borrowers and what they agreed to.
+
+use chrono::{DateTime, NaiveDate, Utc};
+use sqlx::PgConnection;
+use uuid::Uuid;
+
+use super::agreement::Wording;
+use super::card::Owes;
+use crate::base::id::{BorrowerId, ConsentId};
+
+/// A keyed hash of an ID number, mobile or card number.
+pub type BlindIndex = [u8; 32];
+
+/// A person as stored.
+pub struct SealedPerson {
+    pub borrower_id: BorrowerId,
+    pub person_key_sealed: Vec<u8>,
+    pub name_sealed: Vec<u8>,
+    pub id_number_sealed: Vec<u8>,
+    pub mobile_sealed: Vec<u8>,
+}
+
+/// A person found by ID number.
+pub struct FoundPerson {
+    pub id_number_hash: Vec<u8>,
+    pub person: SealedPerson,
+}
+
+/// A new person to store.
+pub struct NewPerson {
+    pub person: SealedPerson,
+    pub birth_on: NaiveDate,
+    pub region_code: String,
+    pub created_at: DateTime<Utc>,
+}
+
+/// An agreement signed.
+pub struct NewConsent {
+    pub consent_id: ConsentId,
+    pub borrower_id: BorrowerId,
+    pub kind: &'static str,
+    pub text_sha256: BlindIndex,
+    pub device: String,
+    pub agreed_at: DateTime<Utc>,
+}
+
+pub async fn find_by_id_numbers(
+    connection: &mut PgConnection,
+    hashes: &[BlindIndex],
+) -> sqlx::Result<Vec<FoundPerson>> {
+    let hashes: Vec<&[u8]> = hashes.iter().map(BlindIndex::as_slice).collect();
+    let rows = sqlx::query!(
+        r#"select i.id_number_hash, b.borrower_id as "borrower_id: BorrowerId", b.person_key_sealed as "person_key_sealed!",
+                  b.name_sealed, b.id_number_sealed, b.mobile_sealed
+           from borrower_by_id_number i join borrower b using (borrower_id)
+           where i.id_number_hash = any($1) and b.person_key_sealed is not null"#,
+        &hashes as &[&[u8]]
+    )
+    .fetch_all(connection)
+    .await?;
+    Ok(rows
+        .into_iter()
+        .map(|row| FoundPerson {
+            id_number_hash: row.id_number_hash,
+            person: SealedPerson {
+                borrower_id: row.borrower_id,
+                person_key_sealed: row.person_key_sealed,
+                name_sealed: row.name_sealed,
+                id_number_sealed: row.id_number_sealed,
+                mobile_sealed: row.mobile_sealed,
+            },
+        })
+        .collect())
+}
+
+/// People by id; those erased are missing.
+pub async fn find_people(
+    connection: &mut PgConnection,
+    borrower_ids: &[BorrowerId],
+) -> sqlx::Result<Vec<SealedPerson>> {
+    let ids: Vec<Uuid> = borrower_ids.iter().map(|borrower_id| borrower_id.uuid()).collect();
+    sqlx::query_as!(
+        SealedPerson,
+        r#"select borrower_id as "borrower_id: BorrowerId", person_key_sealed as "person_key_sealed!", name_sealed,
+                  id_number_sealed, mobile_sealed
+           from borrower where borrower_id = any($1) and person_key_sealed is not null"#,
+        &ids
+    )
+    .fetch_all(connection)
+    .await
+}
+
+/// The borrower who holds a mobile now.
+pub async fn find_by_mobile(connection: &mut PgConnection, hash: &BlindIndex) -> sqlx::Result<Option<BorrowerId>> {
+    sqlx::query_scalar!(
+        r#"select borrower_id as "borrower_id: BorrowerId" from borrower_by_mobile where mobile_hash = $1"#,
+        hash
+    )
+    .fetch_optional(connection)
+    .await
+}
+
+/// Takes ID numbers for new people, in the given order; returns how many were still free. Whoever inserts the same number at
+/// the same time waits here.
+pub async fn claim_id_numbers(
+    connection: &mut PgConnection,
+    claims: &[(BlindIndex, BorrowerId)],
+) -> sqlx::Result<usize> {
+    let hashes: Vec<&[u8]> = claims.iter().map(|(hash, _)| hash.as_slice()).collect();
+    let ids: Vec<Uuid> = claims.iter().map(|(_, borrower_id)| borrower_id.uuid()).collect();
+    let claimed = sqlx::query!(
+        "insert into borrower_by_id_number (id_number_hash, borrower_id)
+         select * from unnest($1::bytea[], $2::uuid[]) on conflict do nothing",
+        &hashes as &[&[u8]],
+        &ids
+    )
+    .execute(connection)
+    .await?;
+    Ok(claimed.rows_affected() as usize)
+}
+
+pub async fn insert_people(connection: &mut PgConnection, people: &[NewPerson]) -> sqlx::Result<()> {
+    let keys: Vec<&[u8]> = people.iter().map(|new| new.person.person_key_sealed.as_slice()).collect();
+    let names: Vec<&[u8]> = people.iter().map(|new| new.person.name_sealed.as_slice()).collect();
+    let id_numbers: Vec<&[u8]> = people.iter().map(|new| new.person.id_number_sealed.as_slice()).collect();
+    let mobiles: Vec<&[u8]> = people.iter().map(|new| new.person.mobile_sealed.as_slice()).collect();
+    sqlx::query!(
+        "insert into borrower (borrower_id, person_key_sealed, name_sealed, id_number_sealed, mobile_sealed, birth_on,
+                               region_code, created_at)
+         select * from unnest($1::uuid[], $2::bytea[], $3::bytea[], $4::bytea[], $5::bytea[], $6::date[], $7::text[],
+                              $8::timestamptz[])",
+        &people.iter().map(|new| new.person.borrower_id.uuid()).collect::<Vec<Uuid>>(),
+        &keys as &[&[u8]],
+        &names as &[&[u8]],
+        &id_numbers as &[&[u8]],
+        &mobiles as &[&[u8]],
+        &people.iter().map(|new| new.birth_on).collect::<Vec<NaiveDate>>(),
+        &people.iter().map(|new| new.region_code.as_str()).collect::<Vec<&str>>() as &[&str],
+        &people.iter().map(|new| new.created_at).collect::<Vec<DateTime<Utc>>>(),
+    )
+    .execute(connection)
+    .await?;
+    Ok(())
+}
+
+/// Points mobiles at whoever holds them now; no mobile may occur twice in one call.
+pub async fn point_mobiles(connection: &mut PgConnection, owners: &[(BlindIndex, BorrowerId)]) -> sqlx::Result<()> {
+    let hashes: Vec<&[u8]> = owners.iter().map(|(hash, _)| hash.as_slice()).collect();
+    let ids: Vec<Uuid> = owners.iter().map(|(_, borrower_id)| borrower_id.uuid()).collect();
+    sqlx::query!(
+        "insert into borrower_by_mobile (mobile_hash, borrower_id) select * from unnest($1::bytea[], $2::uuid[])
+         on conflict (mobile_hash) do update set borrower_id = excluded.borrower_id",
+        &hashes as &[&[u8]],
+        &ids
+    )
+    .execute(connection)
+    .await?;
+    Ok(())
+}
+
+/// Forgets mobiles that these borrowers no longer hold; one that has passed to somebody else stays there.
+pub async fn release_mobiles(connection: &mut PgConnection, owners: &[(BlindIndex, BorrowerId)]) -> sqlx::Result<()> {
+    let hashes: Vec<&[u8]> = owners.iter().map(|(hash, _)| hash.as_slice()).collect();
+    let ids: Vec<Uuid> = owners.iter().map(|(_, borrower_id)| borrower_id.uuid()).collect();
+    sqlx::query!(
+        "delete from borrower_by_mobile m using unnest($1::bytea[], $2::uuid[]) as gone(mobile_hash, borrower_id)
+         where m.mobile_hash = gone.mobile_hash and m.borrower_id = gone.borrower_id",
+        &hashes as &[&[u8]],
+        &ids
+    )
+    .execute(connection)
+    .await?;
+    Ok(())
+}
+
+pub async fn update_mobiles(connection: &mut PgConnection, mobiles: &[(BorrowerId, Vec<u8>)]) -> sqlx::Result<()> {
+    let ids: Vec<Uuid> = mobiles.iter().map(|(borrower_id, _)| borrower_id.uuid()).collect();
+    let sealed: Vec<&[u8]> = mobiles.iter().map(|(_, sealed)| sealed.as_slice()).collect();
+    sqlx::query!(
+        "update borrower set mobile_sealed = moved.mobile_sealed
+         from unnest($1::uuid[], $2::bytea[]) as moved(borrower_id, mobile_sealed)
+         where borrower.borrower_id = moved.borrower_id",
+        &ids,
+        &sealed as &[&[u8]]
+    )
+    .execute(connection)
+    .await?;
+    Ok(())
+}
+
+/// Stores the wording of agreements where it is not stored yet.
+pub async fn keep_wordings(connection: &mut PgConnection, wordings: &[(&str, &Wording)]) -> sqlx::Result<()> {
+    let hashes: Vec<&[u8]> = wordings.iter().map(|(_, wording)| wording.sha256.as_slice()).collect();
+    sqlx::query!(
+        "insert into consent_text (sha256, kind, version, body)
+         select * from unnest($1::bytea[], $2::text[], $3::text[], $4::text[]) on conflict (sha256) do nothing",
+        &hashes as &[&[u8]],
+        &wordings.iter().map(|(kind, _)| *kind).collect::<Vec<&str>>() as &[&str],
+        &wordings.iter().map(|(_, wording)| wording.version).collect::<Vec<&str>>() as &[&str],
+        &wordings.iter().map(|(_, wording)| wording.body).collect::<Vec<&str>>() as &[&str],
+    )
+    .execute(connection)
+    .await?;
+    Ok(())
+}
+
+/// Records consents; one that this borrower already gave to the same text is not recorded again.
+pub async fn insert_consents(connection: &mut PgConnection, consents: &[NewConsent]) -> sqlx::Result<()> {
+    let hashes: Vec<&[u8]> = consents.iter().map(|consent| consent.text_sha256.as_slice()).collect();
+    sqlx::query!(
+        "insert into consent (borrower_id, consent_id, kind, text_sha256, device, agreed_at)
+         select new.* from unnest($1::uuid[], $2::uuid[], $3::text[], $4::bytea[], $5::text[], $6::timestamptz[])
+                           as new(borrower_id, consent_id, kind, text_sha256, device, agreed_at)
+         where not exists (select from consent c
+                           where c.borrower_id = new.borrower_id and c.text_sha256 = new.text_sha256)",
+        &consents.iter().map(|consent| consent.borrower_id.uuid()).collect::<Vec<Uuid>>(),
+        &consents.iter().map(|consent| consent.consent_id.uuid()).collect::<Vec<Uuid>>(),
+        &consents.iter().map(|consent| consent.kind).collect::<Vec<&str>>() as &[&str],
+        &hashes as &[&[u8]],
+        &consents.iter().map(|consent| consent.device.as_str()).collect::<Vec<&str>>() as &[&str],
+        &consents.iter().map(|consent| consent.agreed_at).collect::<Vec<DateTime<Utc>>>(),
+    )
+    .execute(connection)
+    .await?;
+    Ok(())
+}
+
+/// Which of these borrowers exist.
+pub async fn existing(connection: &mut PgConnection, borrower_ids: &[BorrowerId]) -> sqlx::Result<Vec<BorrowerId>> {
+    let ids: Vec<Uuid> = borrower_ids.iter().map(|borrower_id| borrower_id.uuid()).collect();
+    sqlx::query_scalar!(
+        r#"select borrower_id as "borrower_id: BorrowerId" from borrower where borrower_id = any($1)"#,
+        &ids
+    )
+    .fetch_all(connection)
+    .await
+}
+
+/// Locks a borrower's lines and says whether any of them is used: no purchase or repayment changes the answer before the
+/// transaction ends.
+pub async fn hold_debts(connection: &mut PgConnection, borrower_id: BorrowerId) -> sqlx::Result<Owes> {
+    let used = sqlx::query_scalar!(
+        "select used_fen from credit_line where borrower_id = $1 order by line_id for update",
+        borrower_id.uuid()
+    )
+    .fetch_all(connection)
+    .await?;
+    Ok(if used.iter().any(|used| *used > 0) { Owes::Something } else { Owes::Nothing })
+}
+
+/// Whether the borrower has a line that is not closed, or an application that is not decided.
+pub async fn has_open_business(connection: &mut PgConnection, borrower_id: BorrowerId) -> sqlx::Result<bool> {
+    sqlx::query_scalar!(
+        r#"select exists (select from credit_line where borrower_id = $1 and status <> 'closed')
+               or exists (select from application where borrower_id = $1 and status in ('submitted', 'referred')) as "open!""#,
+        borrower_id.uuid()
+    )
+    .fetch_one(connection)
+    .await
+}
+
+/// Deletes the person's key: everything sealed under it is gone, wherever a copy of it lies.
+pub async fn delete_person_key(connection: &mut PgConnection, borrower_id: BorrowerId) -> sqlx::Result<()> {
+    sqlx::query!("update borrower set person_key_sealed = null where borrower_id = $1", borrower_id.uuid())
+        .execute(connection)
+        .await?;
+    Ok(())
+}
+
+pub async fn release_id_number(connection: &mut PgConnection, hash: &BlindIndex) -> sqlx::Result<()> {
+    sqlx::query!("delete from borrower_by_id_number where id_number_hash = $1", hash).execute(connection).await?;
+    Ok(())
+}

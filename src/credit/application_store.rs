@@ -1,0 +1,280 @@
+//! SQL of applications, and of the lines that they open.
+
+use chrono::{DateTime, NaiveDate, Utc};
+use sqlx::PgConnection;
+use sqlx::types::Json;
+use uuid::Uuid;
+
+use super::facts::Facts;
+use super::line::Line;
+use super::model::{Application, ApplicationStatus};
+use crate::base::Fen;
+use crate::base::id::{ApplicationId, BorrowerId, FunderId, LineId, ProductId};
+
+/// What the store knows of an applicant; the model makes an `Applicant` of it.
+pub struct ApplicantRow {
+    pub borrower_id: BorrowerId,
+    pub birth_on: NaiveDate,
+    /// Hashes of the agreement texts signed.
+    pub signed: Vec<Vec<u8>>,
+    pub has_bound_card: bool,
+    pub lines_with: Vec<Uuid>,
+    pub open_applications: Vec<Uuid>,
+}
+
+/// How an application is to be ended, or put before a person.
+pub struct DecidedRow {
+    pub application_id: ApplicationId,
+    pub borrower_id: BorrowerId,
+    pub from: ApplicationStatus,
+    pub to: ApplicationStatus,
+    pub referral: Option<String>,
+    pub decided_by: Option<String>,
+    pub decision_note: Option<String>,
+    pub refusal: Option<String>,
+    pub score: Option<i32>,
+    pub grade: Option<String>,
+    pub limit: Option<Fen>,
+    pub line_id: Option<LineId>,
+}
+
+/// People who may apply; those unknown or erased are missing.
+pub async fn find_applicants(
+    connection: &mut PgConnection,
+    borrower_ids: &[BorrowerId],
+) -> sqlx::Result<Vec<ApplicantRow>> {
+    let ids: Vec<Uuid> = borrower_ids.iter().map(|borrower_id| borrower_id.uuid()).collect();
+    sqlx::query_as!(
+        ApplicantRow,
+        r#"select b.borrower_id as "borrower_id: BorrowerId", b.birth_on,
+                  array(select c.text_sha256 from consent c where c.borrower_id = b.borrower_id) as "signed!",
+                  exists (select from bank_card k
+                          where k.borrower_id = b.borrower_id and k.status = 'bound') as "has_bound_card!",
+                  array(select l.funder_id from credit_line l
+                        where l.borrower_id = b.borrower_id and l.status <> 'closed') as "lines_with!",
+                  array(select a.product_id from application a
+                        where a.borrower_id = b.borrower_id and a.status in ('submitted', 'referred')) as "open_applications!"
+           from borrower b where b.borrower_id = any($1) and b.person_key_sealed is not null"#,
+        &ids
+    )
+    .fetch_all(connection)
+    .await
+}
+
+/// Applications that were made under these keys before.
+pub async fn find_by_keys(
+    connection: &mut PgConnection,
+    keys: &[(BorrowerId, &str)],
+) -> sqlx::Result<Vec<Application>> {
+    let borrowers: Vec<Uuid> = keys.iter().map(|(borrower_id, _)| borrower_id.uuid()).collect();
+    let keys: Vec<&str> = keys.iter().map(|(_, key)| *key).collect();
+    let rows = sqlx::query_as!(
+        ApplicationRow,
+        r#"select a.application_id as "application_id: ApplicationId", a.borrower_id as "borrower_id: BorrowerId",
+                  a.product_id as "product_id: ProductId", a.product_version, a.idempotency_key, a.request_sha256,
+                  a.facts as "facts: Json<Facts>", a.status as "status: ApplicationStatus", a.referral, a.refusal, a.score,
+                  a.grade, a.limit_fen as "limit: Fen", a.line_id as "line_id: LineId", a.created_at
+           from application a
+                join unnest($1::uuid[], $2::text[]) as k(borrower_id, idempotency_key) using (borrower_id, idempotency_key)"#,
+        &borrowers,
+        &keys as &[&str]
+    )
+    .fetch_all(connection)
+    .await?;
+    rows.into_iter().map(ApplicationRow::into_application).collect()
+}
+
+/// Stores new applications; returns how many were stored. Fewer than given means that somebody else stored the same key, or
+/// another application for the product, at the same moment.
+pub async fn insert_applications(connection: &mut PgConnection, applications: &[Application]) -> sqlx::Result<usize> {
+    let hashes: Vec<&[u8]> = applications.iter().map(|application| application.request_sha256.as_slice()).collect();
+    let facts: Vec<Json<&Facts>> = applications.iter().map(|application| Json(&application.facts)).collect();
+    let inserted = sqlx::query!(
+        "insert into application (borrower_id, application_id, product_id, product_version, idempotency_key,
+                                  request_sha256, facts, status, created_at)
+         select a.borrower_id, a.application_id, a.product_id, a.product_version, a.idempotency_key, a.request_sha256,
+                a.facts, 'submitted', a.created_at
+         from unnest($1::uuid[], $2::uuid[], $3::uuid[], $4::int[], $5::text[], $6::bytea[], $7::jsonb[],
+                     $8::timestamptz[])
+              as a(borrower_id, application_id, product_id, product_version, idempotency_key, request_sha256, facts,
+                   created_at)
+         on conflict do nothing",
+        &applications.iter().map(|application| application.borrower_id.uuid()).collect::<Vec<Uuid>>(),
+        &applications.iter().map(|application| application.application_id.uuid()).collect::<Vec<Uuid>>(),
+        &applications.iter().map(|application| application.product_id.uuid()).collect::<Vec<Uuid>>(),
+        &applications.iter().map(|application| application.product_version).collect::<Vec<i32>>(),
+        &applications.iter().map(|application| application.idempotency_key.as_str()).collect::<Vec<&str>>()
+            as &[&str],
+        &hashes as &[&[u8]],
+        &facts as &[Json<&Facts>],
+        &applications.iter().map(|application| application.created_at).collect::<Vec<DateTime<Utc>>>(),
+    )
+    .execute(connection)
+    .await?;
+    Ok(inserted.rows_affected() as usize)
+}
+
+/// Locks applications for a decision, in id order.
+pub async fn lock_applications(
+    connection: &mut PgConnection,
+    ids: &[(BorrowerId, ApplicationId)],
+) -> sqlx::Result<Vec<Application>> {
+    let borrowers: Vec<Uuid> = ids.iter().map(|(borrower_id, _)| borrower_id.uuid()).collect();
+    let applications: Vec<Uuid> = ids.iter().map(|(_, application_id)| application_id.uuid()).collect();
+    let rows = sqlx::query_as!(
+        ApplicationRow,
+        r#"select a.application_id as "application_id: ApplicationId", a.borrower_id as "borrower_id: BorrowerId",
+                  a.product_id as "product_id: ProductId", a.product_version, a.idempotency_key, a.request_sha256,
+                  a.facts as "facts: Json<Facts>", a.status as "status: ApplicationStatus", a.referral, a.refusal, a.score,
+                  a.grade, a.limit_fen as "limit: Fen", a.line_id as "line_id: LineId", a.created_at
+           from application a
+           where (a.borrower_id, a.application_id) in (select * from unnest($1::uuid[], $2::uuid[]))
+           order by a.application_id for update"#,
+        &borrowers,
+        &applications
+    )
+    .fetch_all(connection)
+    .await?;
+    rows.into_iter().map(ApplicationRow::into_application).collect()
+}
+
+/// Applications that a crash left undecided: submitted before `before`, oldest first.
+pub async fn find_waiting(
+    connection: &mut PgConnection,
+    before: DateTime<Utc>,
+    count_max: i64,
+) -> sqlx::Result<Vec<Application>> {
+    let rows = sqlx::query_as!(
+        ApplicationRow,
+        r#"select a.application_id as "application_id: ApplicationId", a.borrower_id as "borrower_id: BorrowerId",
+                  a.product_id as "product_id: ProductId", a.product_version, a.idempotency_key, a.request_sha256,
+                  a.facts as "facts: Json<Facts>", a.status as "status: ApplicationStatus", a.referral, a.refusal, a.score,
+                  a.grade, a.limit_fen as "limit: Fen", a.line_id as "line_id: LineId", a.created_at
+           from application a where a.status = 'submitted' and a.created_at < $1
+           order by a.created_at limit $2"#,
+        before,
+        count_max
+    )
+    .fetch_all(connection)
+    .await?;
+    rows.into_iter().map(ApplicationRow::into_application).collect()
+}
+
+/// Opens lines; returns those that were opened. One is missing where its borrower got a line with the funder meanwhile.
+pub async fn insert_lines(
+    connection: &mut PgConnection,
+    lines: &[Line],
+    opened_at: DateTime<Utc>,
+) -> sqlx::Result<Vec<LineId>> {
+    sqlx::query_scalar!(
+        r#"insert into credit_line (line_id, borrower_id, funder_id, product_id, product_version, grade, status, limit_fen,
+                                    statement_day, due_day, expires_on, last_entry_no, opened_at)
+           select l.line_id, l.borrower_id, l.funder_id, l.product_id, l.product_version, l.grade, 'active', l.limit_fen,
+                  l.statement_day, l.due_day, l.expires_on, l.last_entry_no, $12
+           from unnest($1::uuid[], $2::uuid[], $3::uuid[], $4::uuid[], $5::int[], $6::text[], $7::bigint[], $8::smallint[],
+                       $9::smallint[], $10::date[], $11::bigint[])
+                as l(line_id, borrower_id, funder_id, product_id, product_version, grade, limit_fen, statement_day, due_day,
+                     expires_on, last_entry_no)
+           on conflict do nothing returning line_id as "line_id: LineId""#,
+        &lines.iter().map(|line| line.line_id.uuid()).collect::<Vec<Uuid>>(),
+        &lines.iter().map(|line| line.borrower_id.uuid()).collect::<Vec<Uuid>>(),
+        &lines.iter().map(|line| line.funder_id.uuid()).collect::<Vec<Uuid>>(),
+        &lines.iter().map(|line| line.product_id.uuid()).collect::<Vec<Uuid>>(),
+        &lines.iter().map(|line| line.product_version).collect::<Vec<i32>>(),
+        &lines.iter().map(|line| line.grade.as_str()).collect::<Vec<&str>>() as &[&str],
+        &lines.iter().map(|line| line.limit.get()).collect::<Vec<i64>>(),
+        &lines.iter().map(|line| i16::from(line.statement_day.get())).collect::<Vec<i16>>(),
+        &lines.iter().map(|line| i16::from(line.due_day.get())).collect::<Vec<i16>>(),
+        &lines.iter().map(|line| line.expires_on).collect::<Vec<NaiveDate>>(),
+        &lines.iter().map(|line| line.last_entry_no).collect::<Vec<i64>>(),
+        opened_at,
+    )
+    .fetch_all(connection)
+    .await
+}
+
+/// Writes decisions on applications that stand where the decision found them; returns how many did.
+pub async fn update_applications(
+    connection: &mut PgConnection,
+    decided: &[DecidedRow],
+    at: DateTime<Utc>,
+) -> sqlx::Result<usize> {
+    let text = |pick: fn(&DecidedRow) -> Option<&String>| -> Vec<Option<&str>> {
+        decided.iter().map(|row| pick(row).map(String::as_str)).collect()
+    };
+    let updated = sqlx::query!(
+        "update application a
+         set status = d.to_status, referral = coalesce(d.referral, a.referral), decided_by = d.decided_by,
+             decision_note = d.decision_note, decided_at = case when d.decided_by is not null then $13::timestamptz end,
+             refusal = d.refusal, score = coalesce(d.score, a.score), grade = d.grade, limit_fen = d.limit_fen,
+             line_id = d.line_id
+         from unnest($1::uuid[], $2::uuid[], $3::text[], $4::text[], $5::text[], $6::text[], $7::text[], $8::text[],
+                     $9::int[], $10::text[], $11::bigint[], $12::uuid[])
+              as d(borrower_id, application_id, from_status, to_status, referral, decided_by, decision_note, refusal,
+                   score, grade, limit_fen, line_id)
+         where a.borrower_id = d.borrower_id and a.application_id = d.application_id and a.status = d.from_status",
+        &decided.iter().map(|row| row.borrower_id.uuid()).collect::<Vec<Uuid>>(),
+        &decided.iter().map(|row| row.application_id.uuid()).collect::<Vec<Uuid>>(),
+        &decided.iter().map(|row| row.from.name()).collect::<Vec<&str>>() as &[&str],
+        &decided.iter().map(|row| row.to.name()).collect::<Vec<&str>>() as &[&str],
+        &text(|row| row.referral.as_ref()) as &[Option<&str>],
+        &text(|row| row.decided_by.as_ref()) as &[Option<&str>],
+        &text(|row| row.decision_note.as_ref()) as &[Option<&str>],
+        &text(|row| row.refusal.as_ref()) as &[Option<&str>],
+        &decided.iter().map(|row| row.score).collect::<Vec<Option<i32>>>() as &[Option<i32>],
+        &text(|row| row.grade.as_ref()) as &[Option<&str>],
+        &decided.iter().map(|row| row.limit.map(Fen::get)).collect::<Vec<Option<i64>>>() as &[Option<i64>],
+        &decided.iter().map(|row| row.line_id.map(LineId::uuid)).collect::<Vec<Option<Uuid>>>() as &[Option<Uuid>],
+        at,
+    )
+    .execute(connection)
+    .await?;
+    Ok(updated.rows_affected() as usize)
+}
+
+struct ApplicationRow {
+    application_id: ApplicationId,
+    borrower_id: BorrowerId,
+    product_id: ProductId,
+    product_version: i32,
+    idempotency_key: String,
+    request_sha256: Vec<u8>,
+    facts: Json<Facts>,
+    status: ApplicationStatus,
+    referral: Option<String>,
+    refusal: Option<String>,
+    score: Option<i32>,
+    grade: Option<String>,
+    limit: Option<Fen>,
+    line_id: Option<LineId>,
+    created_at: DateTime<Utc>,
+}
+
+impl ApplicationRow {
+    fn into_application(self) -> sqlx::Result<Application> {
+        let request_sha256 =
+            self.request_sha256.try_into().map_err(|_| sqlx::Error::Decode("a SHA-256 is 32 bytes".into()))?;
+        Ok(Application {
+            application_id: self.application_id,
+            borrower_id: self.borrower_id,
+            product_id: self.product_id,
+            product_version: self.product_version,
+            idempotency_key: self.idempotency_key,
+            request_sha256,
+            facts: self.facts.0,
+            status: self.status,
+            referral: self.referral,
+            refusal: self.refusal,
+            score: self.score,
+            grade: self.grade,
+            limit: self.limit,
+            line_id: self.line_id,
+            created_at: self.created_at,
+        })
+    }
+}
+
+/// The funders named by stored ids.
+pub fn funder_ids(ids: &[Uuid]) -> Vec<FunderId> {
+    ids.iter().copied().map(FunderId::from_uuid).collect()
+}

@@ -1,0 +1,303 @@
+//! An application: what was asked, what became of it, and which steps it may take.
+
+use chrono::{DateTime, Utc};
+use sha2::{Digest, Sha256};
+use uuid::Uuid;
+
+use super::facts::{CardHistory, Facts};
+use crate::base::id::{ApplicationId, BorrowerId, FunderId, LineId, ProductId};
+use crate::base::{BusinessDay, Fen};
+use crate::borrower::Agreement;
+use crate::error::Refusal;
+use crate::product::Terms;
+
+/// Who may apply.
+pub const AGE_MIN: u32 = 18;
+
+/// A request for a line.
+#[derive(Clone, Debug, PartialEq)]
+pub struct ApplyRequest {
+    pub borrower_id: BorrowerId,
+    /// The product whose line is asked for, in the version that was shown.
+    pub product_id: ProductId,
+    pub product_version: i32,
+    /// The same key is the same request and gets the same answer.
+    pub idempotency_key: String,
+    pub limit_requested: Option<Fen>,
+    /// As a credit bureau reports it; `None` for a person without one.
+    pub history: Option<CardHistory>,
+}
+
+impl ApplyRequest {
+    /// SHA-256 of what is asked, so that the same key with another body is noticed.
+    pub fn fingerprint(&self) -> [u8; 32] {
+        let mut digest = Sha256::new();
+        digest.update(self.product_id.uuid());
+        digest.update(self.product_version.to_be_bytes());
+        let mut number = |number: Option<i64>| {
+            digest.update([u8::from(number.is_some())]);
+            digest.update(number.unwrap_or(0).to_be_bytes());
+        };
+        number(self.limit_requested.map(Fen::get));
+        number(self.history.as_ref().map(|history| history.limit_fen.get()));
+        for month in self.history.iter().flat_map(|history| &history.months) {
+            number(Some(i64::from(month.repay_status)));
+            number(Some(month.bill_fen.get()));
+            number(Some(month.paid_fen.get()));
+        }
+        digest.finalize().into()
+    }
+}
+
+/// An application as stored.
+#[derive(Clone, Debug, PartialEq)]
+pub struct Application {
+    pub application_id: ApplicationId,
+    pub borrower_id: BorrowerId,
+    pub product_id: ProductId,
+    pub product_version: i32,
+    pub idempotency_key: String,
+    pub request_sha256: [u8; 32],
+    pub facts: Facts,
+    pub status: ApplicationStatus,
+    pub referral: Option<String>,
+    pub refusal: Option<String>,
+    pub score: Option<i32>,
+    pub grade: Option<String>,
+    pub limit: Option<Fen>,
+    pub line_id: Option<LineId>,
+    pub created_at: DateTime<Utc>,
+}
+
+#[derive(Clone, Copy, Debug, PartialEq, Eq, sqlx::Type)]
+#[sqlx(type_name = "text", rename_all = "snake_case")]
+pub enum ApplicationStatus {
+    /// Stored; the risk hook has not answered yet.
+    Submitted,
+    /// Before a person.
+    Referred,
+    /// A line was opened.
+    Approved,
+    Refused,
+}
+
+/// A decision about an application, by what it comes to.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Step {
+    HookRefers,
+    HookApproves,
+    HookRefuses,
+    PersonApproves,
+    PersonRefuses,
+}
+
+/// Whether a step may be taken.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Transition {
+    To(ApplicationStatus),
+    AlreadyApplied,
+    /// The application stands elsewhere: an answer that came too late, or a person who was too early.
+    Illegal,
+}
+
+impl ApplicationStatus {
+    /// The stored word.
+    pub const fn name(self) -> &'static str {
+        match self {
+            ApplicationStatus::Submitted => "submitted",
+            ApplicationStatus::Referred => "referred",
+            ApplicationStatus::Approved => "approved",
+            ApplicationStatus::Refused => "refused",
+        }
+    }
+
+    pub fn after(self, step: Step) -> Transition {
+        use ApplicationStatus::{Approved, Referred, Refused, Submitted};
+        match (self, step) {
+            (Submitted, Step::HookRefers) => Transition::To(Referred),
+            (Submitted, Step::HookApproves) => Transition::To(Approved),
+            (Submitted, Step::HookRefuses) => Transition::To(Refused),
+            // A person decides what the hook has left to a person, and nothing else.
+            (Submitted, Step::PersonApproves | Step::PersonRefuses) => Transition::Illegal,
+            (Referred, Step::HookRefers) => Transition::AlreadyApplied,
+            (Referred, Step::HookApproves | Step::HookRefuses) => Transition::Illegal,
+            (Referred, Step::PersonApproves) => Transition::To(Approved),
+            (Referred, Step::PersonRefuses) => Transition::To(Refused),
+            (Approved, Step::HookApproves | Step::PersonApproves) => Transition::AlreadyApplied,
+            (Approved, Step::HookRefers | Step::HookRefuses | Step::PersonRefuses) => Transition::Illegal,
+            (Refused, Step::HookRefuses | Step::PersonRefuses) => Transition::AlreadyApplied,
+            (Refused, Step::HookRefers | Step::HookApproves | Step::PersonApproves) => Transition::Illegal,
+        }
+    }
+}
+
+/// What is known of an applicant when the application arrives.
+#[derive(Clone, Debug)]
+pub struct Applicant {
+    pub age: u32,
+    /// Agreements whose present text was signed.
+    pub signed: Vec<Agreement>,
+    pub has_bound_card: bool,
+    /// Funders with whom a line is open.
+    pub lines_with: Vec<FunderId>,
+    /// Products with an application that is not decided.
+    pub open_applications: Vec<ProductId>,
+}
+
+impl Applicant {
+    /// Whether this person may apply for a line of `terms` now; the first reason why not.
+    pub fn may_apply(&self, wanted: Wanted<'_>) -> Result<(), ApplyRefusal> {
+        if !wanted.terms.is_valid_on(wanted.today) {
+            return Err(ApplyRefusal::ProductNotOnSale);
+        }
+        if self.age < AGE_MIN {
+            return Err(ApplyRefusal::UnderAge);
+        }
+        if let Some(missing) = Agreement::ALL.into_iter().find(|agreement| !self.signed.contains(agreement)) {
+            return Err(ApplyRefusal::AgreementMissing { agreement: missing });
+        }
+        if !self.has_bound_card {
+            return Err(ApplyRefusal::CardMissing);
+        }
+        if self.open_applications.contains(&wanted.product_id) {
+            return Err(ApplyRefusal::ApplicationOpen);
+        }
+        if self.lines_with.contains(&wanted.funder_id) {
+            return Err(ApplyRefusal::LineOpen);
+        }
+        Ok(())
+    }
+}
+
+/// The product that is applied for.
+#[derive(Clone, Copy, Debug)]
+pub struct Wanted<'a> {
+    pub product_id: ProductId,
+    pub funder_id: FunderId,
+    pub terms: &'a Terms,
+    pub today: BusinessDay,
+}
+
+/// What an application has come to so far.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Applied {
+    pub application_id: ApplicationId,
+    pub state: ApplicationState,
+}
+
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum ApplicationState {
+    Submitted,
+    Referred { reason: String },
+    Approved { line_id: LineId, grade: String, limit: Fen },
+    Refused { reason: String },
+}
+
+impl Application {
+    pub fn state(&self) -> ApplicationState {
+        let reason = |reason: &Option<String>| reason.clone().unwrap_or_default();
+        match self.status {
+            ApplicationStatus::Submitted => ApplicationState::Submitted,
+            ApplicationStatus::Referred => ApplicationState::Referred { reason: reason(&self.referral) },
+            ApplicationStatus::Refused => ApplicationState::Refused { reason: reason(&self.refusal) },
+            ApplicationStatus::Approved => ApplicationState::Approved {
+                line_id: self.line_id.unwrap_or(LineId::from_uuid(Uuid::nil())),
+                grade: reason(&self.grade),
+                limit: self.limit.unwrap_or(Fen::ZERO),
+            },
+        }
+    }
+}
+
+/// Why an application is not taken. A refusal by the risk hook is not among them: that is an answer to one that was taken.
+#[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
+pub enum ApplyRefusal {
+    #[error("there is no such borrower")]
+    BorrowerUnknown,
+    #[error("there is no such product version")]
+    ProductUnknown,
+    #[error("this product is not on sale")]
+    ProductNotOnSale,
+    #[error("the limit asked for must be more than nothing")]
+    LimitInvalid,
+    #[error("an applicant must be at least {AGE_MIN} years old")]
+    UnderAge,
+    #[error("the agreement {} has not been signed in its present text", agreement.name())]
+    AgreementMissing { agreement: Agreement },
+    #[error("a bank card must be bound first")]
+    CardMissing,
+    #[error("an application for this product is under way")]
+    ApplicationOpen,
+    #[error("there is a line with this funder already")]
+    LineOpen,
+    #[error("this key was used for another application")]
+    KeyReused,
+    #[error("there is no such application")]
+    ApplicationUnknown,
+    #[error("this application is not before a person")]
+    NotReferred,
+    #[error("the product has no price for this grade")]
+    GradeUnknown,
+    #[error("the limit must lie within the product's bounds")]
+    LimitOutOfBounds,
+}
+
+impl Refusal for ApplyRefusal {
+    fn code(&self) -> &'static str {
+        match self {
+            ApplyRefusal::BorrowerUnknown => "borrower_unknown",
+            ApplyRefusal::ProductUnknown => "product_unknown",
+            ApplyRefusal::ProductNotOnSale => "product_not_on_sale",
+            ApplyRefusal::LimitInvalid => "limit_invalid",
+            ApplyRefusal::UnderAge => "under_age",
+            ApplyRefusal::AgreementMissing { .. } => "agreement_missing",
+            ApplyRefusal::CardMissing => "card_missing",
+            ApplyRefusal::ApplicationOpen => "application_open",
+            ApplyRefusal::LineOpen => "line_open",
+            ApplyRefusal::KeyReused => "idempotency_key_reused",
+            ApplyRefusal::ApplicationUnknown => "application_unknown",
+            ApplyRefusal::NotReferred => "application_not_referred",
+            ApplyRefusal::GradeUnknown => "grade_unknown",
+            ApplyRefusal::LimitOutOfBounds => "limit_out_of_bounds",
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_late_answer_of_the_hook_does_not_move_what_is_before_a_person() {
+        assert_eq!(ApplicationStatus::Referred.after(Step::HookApproves), Transition::Illegal);
+        assert_eq!(ApplicationStatus::Refused.after(Step::HookApproves), Transition::Illegal);
+    }
+
+    #[test]
+    fn deciding_the_same_again_changes_nothing() {
+        assert_eq!(ApplicationStatus::Approved.after(Step::PersonApproves), Transition::AlreadyApplied);
+        assert_eq!(ApplicationStatus::Refused.after(Step::PersonRefuses), Transition::AlreadyApplied);
+        assert_eq!(ApplicationStatus::Approved.after(Step::PersonRefuses), Transition::Illegal);
+    }
+
+    #[test]
+    fn a_person_decides_only_what_was_referred() {
+        assert_eq!(ApplicationStatus::Submitted.after(Step::PersonApproves), Transition::Illegal);
+        let referred = ApplicationStatus::Referred;
+        assert_eq!(referred.after(Step::PersonApproves), Transition::To(ApplicationStatus::Approved));
+    }
+
+    #[test]
+    fn another_limit_is_another_request() {
+        let request = ApplyRequest {
+            borrower_id: BorrowerId::from_uuid(Uuid::nil()),
+            product_id: ProductId::from_uuid(Uuid::nil()),
+            product_version: 1,
+            idempotency_key: "k".into(),
+            limit_requested: None,
+            history: None,
+        };
+        let zero = ApplyRequest { limit_requested: Some(Fen::ZERO), ..request.clone() };
+        assert_ne!(request.fingerprint(), zero.fingerprint());
+    }
+}

@@ -1,0 +1,7 @@
+//! The risk partner, which is told the facts of applications and answers with decisions; see README.md for its protocol.
+
+pub mod client;
+pub mod wire;
+
+/// The name under which it is configured.
+pub const NAME: &str = "risk";

@@ -1,0 +1,91 @@
+//! The risk partner's words: facts of applications in, one decision for each.
+
+use serde::{Deserialize, Serialize};
+use uuid::Uuid;
+
+/// Applications to decide, at most [`APPLICATIONS_MAX`].
+#[derive(Clone, Debug, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct DecideRequest {
+    pub applications: Vec<Application>,
+}
+
+pub const APPLICATIONS_MAX: usize = 200;
+
+/// What is known of one applicant. No name, no number, no sex, no marriage: a decision needs none of them.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct Application {
+    /// The same number is the same application: the partner answers it as it did before.
+    pub application_id: Uuid,
+    pub borrower_id: Uuid,
+    pub product: String,
+    pub age: u32,
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub limit_requested_fen: Option<i64>,
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub card_history: Option<CardHistory>,
+}
+
+/// Six months of the card that the applicant already has, newest first.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct CardHistory {
+    pub limit_fen: i64,
+    pub months: Vec<CardMonth>,
+}
+
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct CardMonth {
+    /// −2 not used, −1 paid in full, 0 revolving, from 1 on so many months late.
+    pub repay_status: i8,
+    pub bill_fen: i64,
+    pub paid_fen: i64,
+}
+
+/// One answer for each application of the request, in any order. One that is missing is not decided.
+#[derive(Clone, Debug, Serialize, Deserialize)]
+pub struct DecideAnswer {
+    pub answers: Vec<Answer>,
+}
+
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+pub struct Answer {
+    pub application_id: Uuid,
+    #[serde(flatten)]
+    pub decision: Decision,
+}
+
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+#[serde(tag = "decision", rename_all = "snake_case")]
+pub enum Decision {
+    Approve {
+        grade: String,
+        limit_fen: i64,
+        #[serde(default, skip_serializing_if = "Option::is_none")]
+        score: Option<i32>,
+    },
+    Refuse {
+        /// A short code, such as `score_too_low`.
+        reason: String,
+        #[serde(default, skip_serializing_if = "Option::is_none")]
+        score: Option<i32>,
+    },
+    /// A person has to decide.
+    Refer { reason: String },
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn an_answer_reads_as_the_protocol_shows_it() {
+        let text = r#"{"application_id": "00000000-0000-0000-0000-000000000001", "decision": "approve", "grade": "B", "limit_fen": 2000000, "score": 591}"#;
+        let answer: Answer = serde_json::from_str(text).unwrap();
+        assert_eq!(answer.decision, Decision::Approve { grade: "B".into(), limit_fen: 2_000_000, score: Some(591) });
+        let unknown = text.replace("approve", "perhaps");
+        assert!(serde_json::from_str::<Answer>(&unknown).is_err());
+    }
+}

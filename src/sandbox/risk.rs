@@ -1,0 +1,87 @@
+//! A counterfeit risk partner: decides by a short rule, or as it is told, and answers an application always the same.
+
+use std::collections::HashMap;
+use std::sync::Arc;
+
+use axum::extract::State;
+use axum::response::{IntoResponse, Response};
+use axum::routing::post;
+use axum::{Json, Router};
+use uuid::Uuid;
+
+use super::fault::Fault;
+use super::world::{World, lock};
+use crate::partner::risk::wire::{APPLICATIONS_MAX, Answer, Application, DecideAnswer, DecideRequest, Decision};
+
+pub use crate::partner::risk::NAME;
+
+/// What was decided before.
+#[derive(Default)]
+pub struct Book {
+    decisions: HashMap<Uuid, Decision>,
+}
+
+impl Book {
+    pub fn decided(&self) -> usize {
+        self.decisions.len()
+    }
+}
+
+pub fn router() -> Router<Arc<World>> {
+    Router::new().route("/applications", post(decide))
+}
+
+async fn decide(State(world): State<Arc<World>>, Json(request): Json<DecideRequest>) -> Response {
+    if request.applications.len() > APPLICATIONS_MAX {
+        return super::refusal(400, "too_many_applications", "at most 200 applications a call");
+    }
+    let key = request.applications.first().map_or_else(String::new, |first| first.application_id.to_string());
+    let fault = world.call_fault(NAME, &key);
+    if fault == Some(Fault::TimeoutBefore) {
+        return world.silence();
+    }
+    let answers: Option<Vec<Answer>> =
+        request.applications.iter().map(|application| answer(&world, application)).collect();
+    match answers {
+        Some(answers) if fault != Some(Fault::TimeoutAfter) => Json(DecideAnswer { answers }).into_response(),
+        Some(_) | None => world.silence(),
+    }
+}
+
+/// `None` where the script says that the whole call stays unanswered.
+fn answer(world: &World, application: &Application) -> Option<Answer> {
+    let application_id = application.application_id;
+    let (id, borrower) = (application_id.to_string(), application.borrower_id.to_string());
+    let known = lock(&world.risk).decisions.get(&application_id).cloned();
+    let decision = match known {
+        Some(decision) => decision,
+        None => match world.scripted(NAME, &[("application", &id), ("borrower", &borrower)]) {
+            Some(scripted) => match scripted.answer.as_str() {
+                "silent" => return None,
+                "approve" => approval("A", scripted.amount_fen.unwrap_or(1_000_000)),
+                "refer" => Decision::Refer { reason: "scripted".into() },
+                _ => Decision::Refuse { reason: scripted.answer, score: None },
+            },
+            None => by_rule(application),
+        },
+    };
+    lock(&world.risk).decisions.insert(application_id, decision.clone());
+    Some(Answer { application_id, decision })
+}
+
+/// Nobody who was two months late lately; half of the present card's limit.
+fn by_rule(application: &Application) -> Decision {
+    let Some(history) = &application.card_history else {
+        return Decision::Refer { reason: "new_to_credit".into() };
+    };
+    match history.months.iter().map(|month| month.repay_status).max() {
+        Some(late) if late >= 2 => Decision::Refuse { reason: "late_elsewhere".into(), score: None },
+        Some(1) => approval("C", history.limit_fen / 2),
+        Some(0) => approval("B", history.limit_fen / 2),
+        Some(_) | None => approval("A", history.limit_fen / 2),
+    }
+}
+
+fn approval(grade: &str, limit_fen: i64) -> Decision {
+    Decision::Approve { grade: grade.into(), limit_fen, score: None }
+}

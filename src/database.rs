@@ -9,6 +9,8 @@ use crate::launcher::MAJOR_MIN;
 
 /// How long a caller waits for a free connection before it fails.
 const ACQUIRE_SECONDS_MAX: u64 = 30;
+/// Any number of our own: the letters of `fenqi`.
+const CREATE_LOCK: i64 = 0x66_65_6e_71_69;
 const DATABASE_MISSING: &str = "3D000";
 const DATABASE_EXISTS: &str = "42P04";
 const TABLE_MISSING: &str = "42P01";
@@ -60,6 +62,8 @@ pub async fn create_if_missing(url: &str) -> anyhow::Result<()> {
     let options = parse(url)?;
     let name = options.get_database().unwrap_or("fenqi").to_owned();
     let mut server = first_connection(&options.database("postgres")).await?;
+    // Two that create at once would meet in the catalog; the lock ends with the connection.
+    sqlx::query("select pg_advisory_lock($1)").bind(CREATE_LOCK).execute(&mut server).await?;
     let created = sqlx::raw_sql(AssertSqlSafe(format!("create database {}", quote(&name)))).execute(&mut server).await;
     server.close().await?;
     match created {

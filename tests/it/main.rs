@@ -3,3 +3,6 @@
 mod golden;
 mod house;
 mod feature;
+mod migrations;
+mod tables;
+mod tidy;

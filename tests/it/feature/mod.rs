@@ -10,3 +10,5 @@ mod repayment;
 mod verify;
 mod merchant;
 mod partner;
+mod http;
+mod launcher;

@@ -1,0 +1,156 @@
+//! The private PostgreSQL and the command line, through the real program.
+
+use std::io::{Read, Write};
+use std::net::TcpStream;
+use std::path::PathBuf;
+use std::process::{Command, Output, Stdio};
+use std::time::{Duration, Instant};
+
+/// A directory of its own for one test, removed at the end with the server in it.
+struct Place(PathBuf);
+
+impl Place {
+    fn new(name: &str) -> Place {
+        let place = PathBuf::from(env!("CARGO_TARGET_TMPDIR")).join(format!("{name}-{}", std::process::id()));
+        std::fs::create_dir_all(&place).unwrap();
+        Place(place)
+    }
+
+    /// The program in this directory, with nothing of our own environment but what finds programs.
+    fn fenqi(&self, arguments: &[&str]) -> Command {
+        let mut command = Command::new(env!("CARGO_BIN_EXE_fenqi"));
+        command.args(arguments).current_dir(&self.0).env_clear().stdin(Stdio::null());
+        for name in ["PATH", "HOME", "FENQI_PG_BIN"] {
+            if let Some(value) = std::env::var_os(name) {
+                command.env(name, value);
+            }
+        }
+        command
+    }
+
+    fn run(&self, arguments: &[&str]) -> Output {
+        self.fenqi(arguments).output().unwrap()
+    }
+
+    fn postmaster(&self) -> Option<u32> {
+        let pid = std::fs::read_to_string(self.0.join("var/pg/data/postmaster.pid")).ok()?;
+        let pid: u32 = pid.lines().next()?.parse().ok()?;
+        std::fs::exists(format!("/proc/{pid}")).unwrap().then_some(pid)
+    }
+}
+
+impl Drop for Place {
+    fn drop(&mut self) {
+        self.run(&["db", "stop"]);
+        std::fs::remove_dir_all(&self.0).ok();
+    }
+}
+
+fn said(output: &[u8]) -> String {
+    String::from_utf8_lossy(output).trim().to_owned()
+}
+
+/// Waits until the server answers, or fails the test with what the program said.
+fn wait_until_serving(port: u16, child: &mut std::process::Child) {
+    let started = Instant::now();
+    while !answers(port) {
+        assert!(child.try_wait().unwrap().is_none(), "the program ended");
+        assert!(started.elapsed() < Duration::from_secs(60), "nothing answers on port {port}");
+        std::thread::sleep(Duration::from_millis(50));
+    }
+}
+
+/// Whether `GET /readyz` is answered well; the port is open before the database is.
+fn answers(port: u16) -> bool {
+    let Ok(mut stream) = TcpStream::connect(("127.0.0.1", port)) else { return false };
+    let request = b"GET /readyz HTTP/1.1\r\nhost: localhost\r\nconnection: close\r\n\r\n";
+    let mut answer = String::new();
+    stream.set_read_timeout(Some(Duration::from_secs(1))).unwrap();
+    stream.write_all(request).is_ok() && stream.read_to_string(&mut answer).is_ok() && answer.contains(" 200 ")
+}
+
+fn free_port() -> u16 {
+    std::net::TcpListener::bind("127.0.0.1:0").unwrap().local_addr().unwrap().port()
+}
+
+fn signal(pid: u32, name: &str) {
+    assert!(Command::new("kill").args([name, &pid.to_string()]).status().unwrap().success());
+}
+
+#[test]
+fn a_private_server_starts_is_shared_outlives_a_killed_owner_is_adopted_and_stops() {
+    let place = Place::new("life");
+    let port = free_port();
+    let listen = format!("127.0.0.1:{port}");
+    let serve = || place.fenqi(&["serve", "--listen", &listen]).stderr(Stdio::null()).spawn().unwrap();
+
+    let mut owner = serve();
+    wait_until_serving(port, &mut owner);
+    let shared = place.run(&["migrate"]);
+    assert_eq!(said(&shared.stdout), "the database is up to date", "{}", said(&shared.stderr));
+    let server = place.postmaster().expect("the server runs");
+
+    owner.kill().unwrap();
+    owner.wait().unwrap();
+    assert_eq!(place.postmaster(), Some(server), "the server outlives a killed owner");
+
+    let mut heir = serve();
+    wait_until_serving(port, &mut heir);
+    assert_eq!(place.postmaster(), Some(server), "the next process adopts it");
+    signal(heir.id(), "-INT");
+    assert!(heir.wait().unwrap().success());
+    assert_eq!(place.postmaster(), None, "whoever adopts a server stops it");
+}
+
+#[test]
+fn a_server_started_by_hand_stays_until_it_is_stopped_by_hand() {
+    let place = Place::new("by-hand");
+    let url = said(&place.run(&["db", "start"]).stdout);
+    assert!(url.starts_with("postgres://fenqi@localhost/fenqi?host="), "{url}");
+    assert!(place.run(&["migrate"]).status.success());
+    assert!(place.postmaster().is_some());
+    assert_eq!(said(&place.run(&["db", "url"]).stdout), url);
+    assert!(place.run(&["db", "stop"]).status.success());
+    assert!(place.postmaster().is_none());
+    let refused = place.run(&["db", "url"]);
+    assert_eq!(refused.status.code(), Some(1));
+    assert!(said(&refused.stderr).contains("is not running"));
+}
+
+#[test]
+fn a_cluster_of_another_version_is_refused_with_what_to_do() {
+    let place = Place::new("version");
+    assert!(place.run(&["migrate"]).status.success());
+    std::fs::write(place.0.join("var/pg/data/PG_VERSION"), "9\n").unwrap();
+    let refused = place.run(&["migrate"]);
+    assert_eq!(refused.status.code(), Some(1));
+    assert!(said(&refused.stderr).contains("was made by PostgreSQL 9"), "{}", said(&refused.stderr));
+}
+
+#[test]
+fn a_deep_directory_still_has_a_socket() {
+    let place = Place::new("deep");
+    let deep = "a-long-name-of-a-directory/".repeat(5);
+    let output = place.fenqi(&["migrate"]).env("FENQI_VAR_DIR", deep).output().unwrap();
+    assert!(output.status.success(), "{}", said(&output.stderr));
+}
+
+#[test]
+fn a_wrong_start_ends_with_one_sentence_and_exit_code_one() {
+    let place = Place::new("wrong");
+    let cases: [(&str, &str, &str); 5] = [
+        ("FENQI_LISTEN", "nowhere", "`listen` is \"nowhere\" (FENQI_LISTEN)"),
+        ("FENQI_LISTN", "127.0.0.1:1", "unknown name FENQI_LISTN"),
+        ("FENQI_CONFIG", "missing.toml", "cannot read the configuration file missing.toml"),
+        ("FENQI_PG_BIN", "/nowhere", "FENQI_PG_BIN is /nowhere"),
+        ("DATABASE_URL", "postgres://nobody@127.0.0.1:1/none", "no PostgreSQL answers at 127.0.0.1:1"),
+    ];
+    for (name, value, expected) in cases {
+        let output = place.fenqi(&["migrate"]).env(name, value).output().unwrap();
+        let sentence = said(&output.stderr);
+        assert_eq!(output.status.code(), Some(1), "{name}: {sentence}");
+        assert!(sentence.starts_with("error: ") && sentence.contains(expected), "{name}: {sentence}");
+        assert_eq!(sentence.lines().count(), 1, "{name}: {sentence}");
+    }
+    assert_eq!(place.run(&["no-such-command"]).status.code(), Some(2));
+}

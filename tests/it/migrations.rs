@@ -1,0 +1,77 @@
+//! Migrations: on an empty database, on one with rows, by two nodes at once, and refused where a newer program was.
+
+use fenqi::database::{self, Migrated};
+use sqlx::PgPool;
+
+#[sqlx::test(migrations = false)]
+async fn an_empty_database_is_brought_to_the_newest_migration_once(pool: PgPool) {
+    assert_eq!(database::migrated(&pool).await.unwrap(), Migrated::Never);
+    let all = fenqi::MIGRATOR.iter().count();
+    assert_eq!(database::migrate(&pool).await.unwrap(), all);
+    assert_eq!(database::migrate(&pool).await.unwrap(), 0);
+    assert_eq!(database::migrated(&pool).await.unwrap(), Migrated::Fully);
+}
+
+#[sqlx::test(migrations = false)]
+async fn two_nodes_that_start_at_once_migrate_once(pool: PgPool) {
+    let (first, second) = tokio::join!(database::migrate(&pool), database::migrate(&pool));
+    first.unwrap();
+    second.unwrap();
+    assert_eq!(database::migrated(&pool).await.unwrap(), Migrated::Fully);
+}
+
+/// A database that stands one migration back, with rows in it, keeps its rows.
+#[sqlx::test(migrations = false)]
+async fn a_database_with_rows_keeps_them_through_the_newest_migration(pool: PgPool) {
+    let versions: Vec<i64> = fenqi::MIGRATOR.iter().map(|migration| migration.version).collect();
+    fenqi::MIGRATOR.run_to(versions[versions.len() - 2], &pool).await.unwrap();
+    assert_eq!(database::migrated(&pool).await.unwrap(), Migrated::Partly);
+    let funder = "insert into funder (funder_id, code, name, created_at)
+                  values ('00000000-0000-0000-0000-000000000001', 'first', 'First', now())";
+    sqlx::query(funder).execute(&pool).await.unwrap();
+    assert_eq!(database::migrate(&pool).await.unwrap(), 1);
+    let names: Vec<String> = sqlx::query_scalar("select name from funder").fetch_all(&pool).await.unwrap();
+    assert_eq!(names, ["First"]);
+}
+
+#[sqlx::test(migrator = "fenqi::MIGRATOR")]
+async fn a_database_of_a_newer_program_is_refused(pool: PgPool) {
+    let newer = "insert into _sqlx_migrations (version, description, success, checksum, execution_time)
+                 values (9000, 'from the future', true, '\\x00', 0)";
+    sqlx::query(newer).execute(&pool).await.unwrap();
+    assert_eq!(database::migrated(&pool).await.unwrap(), Migrated::Newer { version: 9000 });
+    let refused = database::migrate(&pool).await.unwrap_err().to_string();
+    assert!(refused.starts_with("this database was migrated by a newer fenqi"), "{refused}");
+}
+
+#[tokio::test]
+async fn a_missing_database_and_a_silent_server_are_named() {
+    let url = std::env::var("DATABASE_URL").unwrap();
+    let name = url.rsplit('/').find_map(|part| part.split('?').next().filter(|name| !name.is_empty())).unwrap();
+    assert!(!name.is_empty());
+    let missing = database::connect(&other_database(&url, "no_such_database"), 1).await.unwrap_err().to_string();
+    assert!(missing.contains("the database no_such_database does not exist"), "{missing}");
+    let silent = database::connect("postgres://nobody@127.0.0.1:1/none", 1).await.unwrap_err().to_string();
+    assert!(silent.contains("no PostgreSQL answers at 127.0.0.1:1"), "{silent}");
+}
+
+#[tokio::test]
+async fn a_scratch_database_is_gone_after_its_run_and_after_a_run_that_was_dropped() {
+    let url = std::env::var("DATABASE_URL").unwrap();
+    let scratch = database::Scratch::create(&url, "test", 2).await.unwrap();
+    let address = scratch.url();
+    assert_eq!(database::migrated(&scratch.pool).await.unwrap(), Migrated::Fully);
+    scratch.remove().await.unwrap();
+    assert!(database::connect(&address, 1).await.is_err());
+    let dropped = database::Scratch::create(&url, "test", 2).await.unwrap();
+    let address = dropped.url();
+    drop(dropped);
+    assert!(database::connect(&address, 1).await.is_err());
+}
+
+/// The same server with another database in the address.
+fn other_database(url: &str, name: &str) -> String {
+    let (address, query) = url.split_once('?').unwrap_or((url, ""));
+    let server = address.rsplit_once('/').unwrap().0;
+    format!("{server}/{name}?{query}")
+}

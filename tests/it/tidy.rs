@@ -1,0 +1,346 @@
+//! Reads the source and holds it to the house's shape: who may know whom, where SQL stands, how long things get.
+
+use std::path::{Path, PathBuf};
+
+const FILE_LINES_MAX: usize = 500;
+const FUNCTION_LINES_MAX: usize = 70;
+const BANNED_FILE_NAMES: [&str; 7] = ["mgr", "info", "data", "util", "utils", "helper", "helpers"];
+
+/// Folders whose files play the roles of a feature.
+const FEATURES: [&str; 13] = [
+    "product",
+    "borrower",
+    "credit",
+    "risk",
+    "merchant",
+    "funder",
+    "purchase",
+    "loan",
+    "bill",
+    "repayment",
+    "overdue",
+    "settlement",
+    "reconcile",
+];
+/// The top of the house: nothing below may know them.
+const TOP: [&str; 3] = ["cli", "router", "timetable"];
+
+/// One source file without its tests, comments and text.
+struct Source {
+    /// From `src/`, such as `loan/store.rs`.
+    path: String,
+    text: String,
+    /// Line by line, with comments and the contents of literals blanked, up to the first `#[cfg(test)]`.
+    code: Vec<String>,
+}
+
+impl Source {
+    fn folder(&self) -> &str {
+        self.path.split_once('/').map_or("", |(folder, _)| folder)
+    }
+
+    fn stem(&self) -> &str {
+        Path::new(&self.path).file_stem().unwrap().to_str().unwrap()
+    }
+
+    fn is_feature(&self) -> bool {
+        FEATURES.contains(&self.folder())
+    }
+
+    fn role(&self) -> Role {
+        let stem = self.stem();
+        let is = |role: &str| {
+            stem == role || stem.ends_with(&format!("_{role}")) || self.path.contains(&format!("/{role}/"))
+        };
+        match () {
+            () if is("store") => Role::Store,
+            () if is("actions") || ACTORS.contains(&self.path.as_str()) => Role::Actions,
+            () if ["close", "jobs", "h5", "api", "console"].iter().any(|role| is(role)) => Role::Face,
+            () if stem == "mod" => Role::Front,
+            () => Role::Pure,
+        }
+    }
+
+    /// Every `crate::…` path in the code, groups in braces written out.
+    fn references(&self) -> Vec<String> {
+        let code = self.code.join("\n");
+        let mut found = Vec::new();
+        for (place, _) in code.match_indices("crate::") {
+            if code[..place].ends_with("$") || code[..place].ends_with(|c: char| c.is_alphanumeric() || c == '_') {
+                continue;
+            }
+            expand(&code[place + "crate::".len()..], "", &mut found);
+        }
+        found
+    }
+}
+
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Role {
+    /// Rules without I/O, clock or SQL.
+    Pure,
+    Store,
+    Actions,
+    Face,
+    Front,
+}
+
+/// Files that act, under a name of their own: they own transactions as `actions.rs` does.
+const ACTORS: &[&str] = &["purchase/authoriser.rs"];
+
+#[test]
+fn files_are_short_open_with_a_sentence_and_are_named_in_full_words() {
+    let mut wrong = Vec::new();
+    for source in sources() {
+        let lines = source.text.lines().count();
+        if lines > FILE_LINES_MAX {
+            wrong.push(format!("{} has {lines} lines, allowed are {FILE_LINES_MAX}", source.path));
+        }
+        if !source.text.starts_with("//! ") {
+            wrong.push(format!("{} does not open with a //! sentence", source.path));
+        }
+        if BANNED_FILE_NAMES.contains(&source.stem()) {
+            wrong.push(format!("{} is named {}", source.path, source.stem()));
+        }
+    }
+    none(wrong);
+}
+
+#[test]
+fn functions_are_short() {
+    let mut wrong = Vec::new();
+    for source in sources() {
+        for (number, line) in source.code.iter().enumerate() {
+            let declared = line.trim_start();
+            let is_function = ["fn ", "pub fn ", "async fn ", "pub async fn ", "const fn ", "pub const fn "]
+                .iter()
+                .any(|opening| declared.starts_with(opening));
+            let indent = line.len() - declared.len();
+            if !is_function || line.ends_with(';') || line.ends_with('}') {
+                continue;
+            }
+            let end = format!("{}}}", " ".repeat(indent));
+            let length = source.code[number..].iter().position(|line| *line == end).map_or(0, |rows| rows + 1);
+            if length > FUNCTION_LINES_MAX {
+                wrong.push(format!(
+                    "{}:{} has {length} lines, allowed are {FUNCTION_LINES_MAX}",
+                    source.path,
+                    number + 1
+                ));
+            }
+        }
+    }
+    none(wrong);
+}
+
+#[test]
+fn nothing_panics_by_convenience_or_counts_money_in_floats() {
+    let mut wrong = Vec::new();
+    for source in sources() {
+        // Prometheus knows no other number; timings of a benchmark are not money.
+        let may_float = source.path == "http/metrics.rs" || source.path.starts_with("cli/bench");
+        for (number, line) in source.code.iter().enumerate() {
+            let banned =
+                [".unwrap()", "todo!(", "unimplemented!(", "dbg!("].into_iter().find(|word| line.contains(word));
+            let float = ["f64", "f32"].into_iter().find(|word| !may_float && has_word(line, word));
+            if let Some(word) = banned.or(float) {
+                wrong.push(format!("{}:{} has {word}", source.path, number + 1));
+            }
+        }
+    }
+    none(wrong);
+}
+
+#[test]
+fn sql_stands_in_stores_and_in_the_steps_of_the_close() {
+    let mut wrong = Vec::new();
+    for source in sources() {
+        let may = source.role() == Role::Store || source.stem() == "close" || source.path == "database.rs";
+        for (number, line) in source.code.iter().enumerate() {
+            let has_sql =
+                ["sqlx::query", "sqlx::raw_sql", "QueryBuilder", "copy_in_raw"].iter().any(|word| line.contains(word));
+            if has_sql && !may {
+                wrong.push(format!("{}:{} has SQL", source.path, number + 1));
+            }
+        }
+    }
+    none(wrong);
+}
+
+#[test]
+fn rules_are_pure() {
+    let mut wrong = Vec::new();
+    let banned = ["crate::app", "PgConnection", "PgPool", ".await", "Clock", "::store", "::actions"];
+    for source in sources().iter().filter(|source| source.is_feature() && source.role() == Role::Pure) {
+        for (number, line) in source.code.iter().enumerate() {
+            if let Some(word) = banned.iter().find(|word| line.contains(**word)) {
+                wrong.push(format!("{}:{} is a rule and knows {word}", source.path, number + 1));
+            }
+        }
+    }
+    none(wrong);
+}
+
+#[test]
+fn stores_take_a_connection_and_never_commit() {
+    let mut wrong = Vec::new();
+    let banned = ["crate::app", "PgPool", ".begin()", ".commit()", "::actions", "super::actions"];
+    for source in sources().iter().filter(|source| source.role() == Role::Store && source.is_feature()) {
+        for (number, line) in source.code.iter().enumerate() {
+            if let Some(word) = banned.iter().find(|word| line.contains(**word)) {
+                wrong.push(format!("{}:{} is a store and knows {word}", source.path, number + 1));
+            }
+        }
+        let own = format!("{}::", source.folder());
+        for reference in source.references() {
+            if reference.contains("::store") && !reference.starts_with(&own) {
+                wrong.push(format!("{} reaches into another store: {reference}", source.path));
+            }
+        }
+    }
+    none(wrong);
+}
+
+#[test]
+fn knowledge_flows_one_way() {
+    let mut wrong = Vec::new();
+    for source in sources() {
+        let folder = source.folder();
+        for reference in source.references() {
+            let target = reference.split("::").next().unwrap_or_default();
+            let refused = match (folder, source.path.as_str()) {
+                ("base", _) => target != "base",
+                (_, "error.rs") => target != "base" && target != "error",
+                ("ledger" | "notice", _) => FEATURES.contains(&target) || TOP.contains(&target),
+                // The sandbox speaks the partners' words, and signs with the same pen.
+                ("sandbox", _) => {
+                    !["base", "sandbox", "partner"].contains(&target)
+                        || (reference.matches("::").count() > 1
+                            && reference.contains("::client::")
+                            && !reference.starts_with("partner::client"))
+                }
+                ("cli", _) | (_, "main.rs" | "router.rs" | "timetable.rs" | "lib.rs") => false,
+                (_, "http/server.rs") => target == "cli",
+                _ => TOP.contains(&target),
+            };
+            if refused {
+                wrong.push(format!("{} may not know crate::{reference}", source.path));
+            }
+        }
+    }
+    none(wrong);
+}
+
+#[test]
+fn partners_words_stay_with_partners_and_faces_stay_out_of_actions() {
+    let mut wrong = Vec::new();
+    for source in sources().iter().filter(|source| source.is_feature()) {
+        for reference in source.references() {
+            let is_wire = reference.starts_with("partner::") && reference.contains("::wire");
+            let is_face = matches!(source.role(), Role::Actions | Role::Store | Role::Pure)
+                && ["h5", "console", "api"].iter().any(|face| reference.split("::").nth(1) == Some(*face));
+            if is_wire || is_face {
+                wrong.push(format!("{} may not know crate::{reference}", source.path));
+            }
+        }
+    }
+    none(wrong);
+}
+
+#[test]
+fn only_the_command_line_prints() {
+    let mut wrong = Vec::new();
+    for source in sources().iter().filter(|source| source.folder() != "cli") {
+        for (number, line) in source.code.iter().enumerate() {
+            if line.contains("println!(") || line.contains("print!(") {
+                wrong.push(format!("{}:{} prints", source.path, number + 1));
+            }
+        }
+    }
+    none(wrong);
+}
+
+fn none(wrong: Vec<String>) {
+    assert!(wrong.is_empty(), "\n{}\n", wrong.join("\n"));
+}
+
+fn sources() -> Vec<Source> {
+    let root = Path::new(env!("CARGO_MANIFEST_DIR")).join("src");
+    let mut files = Vec::new();
+    collect(&root, &mut files);
+    files.sort();
+    assert!(files.len() > 50, "the source was not found");
+    let read = |path: PathBuf| {
+        let text = std::fs::read_to_string(&path).unwrap();
+        let code = code_of(&text);
+        Source { path: path.strip_prefix(&root).unwrap().to_str().unwrap().to_owned(), text, code }
+    };
+    files.into_iter().map(read).collect()
+}
+
+fn collect(folder: &Path, files: &mut Vec<PathBuf>) {
+    for entry in std::fs::read_dir(folder).unwrap() {
+        let path = entry.unwrap().path();
+        if path.is_dir() {
+            collect(&path, files);
+        } else if path.extension().is_some_and(|extension| extension == "rs") {
+            files.push(path);
+        }
+    }
+}
+
+/// The code before the tests, with comments cut off. Good enough for formatted code: a `//` inside a text on one line
+/// is told apart by the quotes before it.
+fn code_of(text: &str) -> Vec<String> {
+    let code = text.lines().take_while(|line| line.trim() != "#[cfg(test)]");
+    let without_comment = |line: &str| {
+        let comment = line.match_indices("//").map(|(place, _)| place);
+        let comment = comment.into_iter().find(|place| line[..*place].matches('"').count().is_multiple_of(2));
+        comment.map_or(line, |place| &line[..place]).trim_end().to_owned()
+    };
+    code.map(without_comment).collect()
+}
+
+/// Writes out `a::{b, c::d}` as `a::b` and `a::c::d`; stops where the path does. Returns what is left.
+fn expand<'a>(mut rest: &'a str, prefix: &str, found: &mut Vec<String>) -> &'a str {
+    let mut path = prefix.to_owned();
+    loop {
+        let end = rest.find(|c: char| !c.is_alphanumeric() && c != '_').unwrap_or(rest.len());
+        path.push_str(&rest[..end]);
+        rest = &rest[end..];
+        let Some(after) = rest.strip_prefix("::") else {
+            found.push(path);
+            return rest;
+        };
+        path.push_str("::");
+        rest = after;
+        let Some(mut inside) = rest.strip_prefix('{') else { continue };
+        loop {
+            inside = inside.trim_start();
+            if let Some(after) = inside.strip_prefix('}') {
+                return after;
+            }
+            let before = inside.len();
+            inside = expand(inside, &path, found).trim_start();
+            inside = inside.strip_prefix(',').unwrap_or(inside);
+            if inside.len() == before {
+                // Not a list of names after all.
+                return inside;
+            }
+        }
+    }
+}
+
+fn has_word(line: &str, word: &str) -> bool {
+    let is_part = |c: Option<char>| c.is_some_and(|c| c.is_alphanumeric() || c == '_');
+    line.match_indices(word).any(|(place, _)| {
+        !is_part(line[..place].chars().next_back()) && !is_part(line[place + word.len()..].chars().next())
+    })
+}
+
+#[test]
+fn groups_of_names_are_written_out() {
+    let mut found = Vec::new();
+    expand("base::{Fen, id::{LineId, LoanId}, day};", "", &mut found);
+    assert_eq!(found, ["base::Fen", "base::id::LineId", "base::id::LoanId", "base::day"]);
+}

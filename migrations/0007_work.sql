@@ -1,5 +1,6 @@
 -- Work to do and what was done with the outside world.
 
+-- A job is small and repeatable. It is claimed with `skip locked` and leased; a lease that ran out is claimed again.
 create table job (
     job_id uuid primary key,
     kind text not null,
@@ -136,5 +137,7 @@ create table notice (
     body jsonb not null,
     business_day date not null,
     created_at timestamptz not null,
-    unique (audience, recipient_id, kind, business_day, body)
+    -- Operators have no id of their own, and are told once too.
+    unique nulls not distinct (audience, recipient_id, kind, business_day, body)
 );
+create index notice_of_recipient on notice (audience, recipient_id, notice_no);

@@ -3,6 +3,10 @@
 mod db;
 mod migrate;
 mod serve;
+mod work;
+mod sandbox;
+mod jobs;
+mod outbox;
 
 use std::io::IsTerminal;
 use std::process::ExitCode;
@@ -42,6 +46,16 @@ struct Cli {
 enum Command {
     /// Serve pages, health and metrics over HTTP
     Serve(serve::Args),
+    /// Do background work and keep the timetable
+    Work(work::Args),
+    /// Play every partner over HTTP, for trials
+    Sandbox(sandbox::Args),
+    /// Show background work that is not done, try it again
+    #[command(subcommand)]
+    Jobs(jobs::Args),
+    /// Show messages that a partner did not take, try them again
+    #[command(subcommand)]
+    Outbox(outbox::Args),
     /// Bring the database to the newest migration
     Migrate(migrate::Args),
     /// Start, stop or name the private PostgreSQL, for development
@@ -51,6 +65,10 @@ enum Command {
 async fn dispatch(command: Command) -> anyhow::Result<ExitCode> {
     match command {
         Command::Serve(args) => serve::run(args).await,
+        Command::Work(args) => work::run(args).await,
+        Command::Sandbox(args) => sandbox::run(args).await,
+        Command::Jobs(args) => jobs::run(args).await,
+        Command::Outbox(args) => outbox::run(args).await,
         Command::Migrate(args) => migrate::run(args).await,
         Command::Db(args) => db::run(args).await,
     }
@@ -59,7 +77,7 @@ async fn dispatch(command: Command) -> anyhow::Result<ExitCode> {
 impl Command {
     /// Whether the command ends by itself, in order, when it is told to stop.
     fn stops_in_order(&self) -> bool {
-        matches!(self, Command::Serve(_))
+        matches!(self, Command::Serve(_) | Command::Work(_))
     }
 }
 

@@ -21,6 +21,7 @@ pub async fn run(args: Args) -> anyhow::Result<ExitCode> {
     let app = open_app(&config, &database, Clock::System).await?;
     tracing::info!("serving on http://{}", listener.local_addr()?);
     http::serve(listener, app.clone(), stop_signal()).await?;
+    app.partners.flush_log().await;
     app.pool.close().await;
     Ok(ExitCode::SUCCESS)
 }

@@ -3,5 +3,6 @@
 
 pub mod model;
 pub mod store;
+pub mod jobs;
 
 pub use model::Message;

@@ -33,3 +33,212 @@ pub async fn enqueue(connection: &mut PgConnection, messages: &[Message]) -> sql
     .await?;
     Ok(())
 }
+
+/// A message that waits, as it is delivered.
+#[derive(Debug)]
+pub struct Waiting {
+    pub message_no: i64,
+    pub kind: String,
+    pub object_id: Uuid,
+    /// JSON text.
+    pub body: String,
+    pub created_at: DateTime<Utc>,
+    pub attempts: i16,
+}
+
+/// Partners that any message waits for, by skipping from one to the next in the index.
+pub async fn partners_waiting(connection: &mut PgConnection) -> sqlx::Result<Vec<String>> {
+    sqlx::query_scalar!(
+        r#"with recursive waiting as (
+               (select partner from outbox where delivered_at is null order by partner limit 1)
+               union all
+               select (select o.partner from outbox o
+                       where o.delivered_at is null and o.partner > w.partner order by o.partner limit 1)
+               from waiting w where w.partner is not null)
+           select partner as "partner!" from waiting where partner is not null"#
+    )
+    .fetch_all(connection)
+    .await
+}
+
+/// Makes this connection the one that delivers to the partner until it closes. `false` if another one is.
+pub async fn try_lock_partner(connection: &mut PgConnection, partner: &str) -> sqlx::Result<bool> {
+    sqlx::query_scalar!(r#"select pg_try_advisory_lock(hashtextextended('outbox ' || $1, 0)) as "locked!""#, partner)
+        .fetch_one(connection)
+        .await
+}
+
+/// Lets this session walk the indexes in order, whatever the statistics of a table that fills and empties say: sorting
+/// all that waits for every batch would make delivery quadratic.
+pub async fn prefer_indexes(connection: &mut PgConnection) -> sqlx::Result<()> {
+    sqlx::query_scalar!(
+        r#"select set_config(name, 'off', false) as "off!"
+           from unnest(array['enable_seqscan', 'enable_bitmapscan', 'enable_sort', 'enable_hashjoin']) as name"#
+    )
+    .fetch_all(connection)
+    .await?;
+    Ok(())
+}
+
+/// Whether anything may be delivered to the partner now, and how often it failed in a row.
+pub async fn find_partner(connection: &mut PgConnection, partner: &str) -> sqlx::Result<Option<PartnerState>> {
+    sqlx::query_as!(
+        PartnerState,
+        "select failures, next_attempt_at, paused_at from outbox_partner where partner = $1",
+        partner
+    )
+    .fetch_optional(connection)
+    .await
+}
+
+#[derive(Debug)]
+pub struct PartnerState {
+    pub failures: i16,
+    pub next_attempt_at: DateTime<Utc>,
+    pub paused_at: Option<DateTime<Utc>>,
+}
+
+/// Notes how the partner as a whole is doing.
+pub async fn save_partner(
+    connection: &mut PgConnection,
+    partner: &str,
+    failures: i16,
+    next_attempt_at: DateTime<Utc>,
+) -> sqlx::Result<()> {
+    sqlx::query!(
+        "insert into outbox_partner (partner, failures, next_attempt_at) values ($1, $2, $3)
+         on conflict (partner) do update set failures = $2, next_attempt_at = $3",
+        partner,
+        failures,
+        next_attempt_at
+    )
+    .execute(connection)
+    .await?;
+    Ok(())
+}
+
+/// Messages that failed before and are due again. Of one object there is at most one: the others wait behind it.
+pub async fn failed_due(
+    connection: &mut PgConnection,
+    partner: &str,
+    now: DateTime<Utc>,
+    limit: i64,
+) -> sqlx::Result<Vec<Waiting>> {
+    sqlx::query_as!(
+        Waiting,
+        r#"select message_no, kind, object_id, body::text as "body!", created_at, attempts
+           from outbox
+           where partner = $1 and delivered_at is null and attempts > 0 and dead_at is null and next_attempt_at <= $2
+           order by object_id, message_no limit $3"#,
+        partner,
+        now,
+        limit
+    )
+    .fetch_all(connection)
+    .await
+}
+
+/// Messages that were never tried, from `from_no` on, in order, without those whose object waits for a failed one.
+pub async fn fresh(
+    connection: &mut PgConnection,
+    partner: &str,
+    from_no: i64,
+    limit: i64,
+) -> sqlx::Result<Vec<Waiting>> {
+    sqlx::query_as!(
+        Waiting,
+        r#"select o.message_no, o.kind, o.object_id, o.body::text as "body!", o.created_at, o.attempts
+           from outbox o
+           where o.partner = $1 and o.delivered_at is null and o.message_no >= $2 and o.attempts = 0
+                 and not exists (select from outbox f
+                                 where f.partner = o.partner and f.object_id = o.object_id
+                                       and f.delivered_at is null and f.attempts > 0)
+           order by o.partner, o.message_no limit $3"#,
+        partner,
+        from_no,
+        limit
+    )
+    .fetch_all(connection)
+    .await
+}
+
+pub async fn mark_delivered(
+    connection: &mut PgConnection,
+    message_nos: &[i64],
+    now: DateTime<Utc>,
+) -> sqlx::Result<()> {
+    sqlx::query!("update outbox set delivered_at = $2 where message_no = any($1)", message_nos, now)
+        .execute(connection)
+        .await?;
+    Ok(())
+}
+
+/// A message that failed: when it is tried again, or that it is given up.
+#[derive(Debug)]
+pub struct Failed {
+    pub message_no: i64,
+    pub next_attempt_at: DateTime<Utc>,
+    pub dead_at: Option<DateTime<Utc>>,
+    pub error: String,
+}
+
+pub async fn mark_failed(connection: &mut PgConnection, failed: &[Failed]) -> sqlx::Result<()> {
+    let message_no: Vec<i64> = failed.iter().map(|message| message.message_no).collect();
+    let next_attempt_at: Vec<DateTime<Utc>> = failed.iter().map(|message| message.next_attempt_at).collect();
+    let dead_at: Vec<Option<DateTime<Utc>>> = failed.iter().map(|message| message.dead_at).collect();
+    let error: Vec<&str> = failed.iter().map(|message| message.error.as_str()).collect();
+    sqlx::query!(
+        "update outbox o
+         set attempts = o.attempts + 1, next_attempt_at = f.next_attempt_at, dead_at = f.dead_at, last_error = f.error
+         from unnest($1::bigint[], $2::timestamptz[], $3::timestamptz[], $4::text[])
+              as f(message_no, next_attempt_at, dead_at, error)
+         where o.message_no = f.message_no and o.delivered_at is null",
+        &message_no,
+        &next_attempt_at,
+        &dead_at as &[Option<DateTime<Utc>>],
+        &error as &[&str],
+    )
+    .execute(connection)
+    .await?;
+    Ok(())
+}
+
+/// A message that failed, as an operator sees it.
+#[derive(Debug, serde::Serialize)]
+pub struct Troubled {
+    pub message_no: i64,
+    pub partner: String,
+    pub kind: String,
+    pub object_id: Uuid,
+    pub attempts: i16,
+    pub next_attempt_at: DateTime<Utc>,
+    pub dead_at: Option<DateTime<Utc>>,
+    pub last_error: Option<String>,
+}
+
+/// Messages that failed and are not delivered yet, dead ones first, at most `limit`.
+pub async fn troubled(connection: &mut PgConnection, limit: i64) -> sqlx::Result<Vec<Troubled>> {
+    sqlx::query_as!(
+        Troubled,
+        "select message_no, partner, kind, object_id, attempts, next_attempt_at, dead_at, last_error
+         from outbox where delivered_at is null and attempts > 0
+         order by dead_at is null, message_no limit $1",
+        limit
+    )
+    .fetch_all(connection)
+    .await
+}
+
+/// Tries a message again at once, dead or not. `false` if it is delivered or never failed. It stays ahead of its object's
+/// later ones, because its attempts are not forgotten.
+pub async fn replay(connection: &mut PgConnection, message_no: i64, now: DateTime<Utc>) -> sqlx::Result<bool> {
+    let done = sqlx::query!(
+        "update outbox set next_attempt_at = $2, dead_at = null, attempts = 1
+         where message_no = $1 and delivered_at is null and attempts > 0",
+        message_no,
+        now
+    )
+    .execute(connection)
+    .await?;
+    Ok(done.rows_affected() == 1)
+}

@@ -60,8 +60,13 @@ impl PartnerSettings {
         }
         let shown = path.display();
         let text = std::fs::read_to_string(path).with_context(|| format!("cannot read partners_file {shown}"))?;
-        let file: File = toml::from_str(&text).with_context(|| format!("partners_file {shown} is refused"))?;
-        Ok(file.partner)
+        let file: Result<File, toml::de::Error> = toml::from_str(&text);
+        file.map(|file| file.partner).map_err(|error| {
+            // The error's own text would repeat the line, which may hold a private key.
+            let at = error.span().map_or(0, |span| span.start);
+            let line = text.bytes().take(at).filter(|byte| *byte == b'\n').count() + 1;
+            anyhow::anyhow!("partners_file {shown}, line {line}: {}", error.message())
+        })
     }
 }
 

@@ -12,3 +12,5 @@ mod merchant;
 mod partner;
 mod http;
 mod launcher;
+mod outbox;
+mod jobs;

@@ -1,0 +1,57 @@
+//! `fenqi jobs`: background work that is not done, and another try for what is dead.
+
+use std::process::ExitCode;
+
+use anyhow::bail;
+
+use crate::base::Clock;
+use crate::base::id::JobId;
+use crate::cli::{Sharing, find_database, open_app, set_up};
+use crate::jobs::store;
+
+/// More open jobs than anyone reads.
+const LIST_MAX: i64 = 500;
+
+#[derive(clap::Subcommand)]
+pub enum Args {
+    /// Show jobs that are not done, dead ones first
+    List {
+        /// One JSON object a line
+        #[arg(long)]
+        json: bool,
+    },
+    /// Make a dead or waiting job ready for now
+    Retry { job_id: JobId },
+}
+
+pub async fn run(args: Args) -> anyhow::Result<ExitCode> {
+    let config = set_up()?;
+    let database = find_database(&config, Sharing::Shared).await?;
+    let app = open_app(&config, &database, Clock::System).await?;
+    let mut connection = app.pool.acquire().await?;
+    match args {
+        Args::List { json } => {
+            for job in store::list_open(&mut connection, LIST_MAX).await? {
+                if json {
+                    println!("{}", serde_json::to_string(&job)?);
+                    continue;
+                }
+                let id = JobId::from_uuid(job.job_id);
+                println!(
+                    "{id} {} {} {} attempts {} next {}",
+                    job.status, job.kind, job.unique_key, job.attempts, job.run_at
+                );
+                if let Some(error) = job.last_error {
+                    println!("    {error}");
+                }
+            }
+        }
+        Args::Retry { job_id } => {
+            if !store::retry(&mut connection, job_id.uuid(), app.clock.now()).await? {
+                bail!("{job_id} is neither dead nor waiting; `fenqi jobs list` shows which are");
+            }
+            println!("{job_id} is ready");
+        }
+    }
+    Ok(ExitCode::SUCCESS)
+}

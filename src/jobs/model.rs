@@ -1,0 +1,72 @@
+//! What a job is, and when one that failed is tried again.
+
+use chrono::{DateTime, TimeDelta, Utc};
+use serde_json::Value;
+
+use crate::base::id::JobId;
+
+/// Every kind of background work. What each does stands in `dispatch.rs`, when in `timetable.rs`.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum JobKind {
+    /// Removes the records of jobs that were done long ago.
+    PruneJobs,
+}
+
+impl JobKind {
+    pub const ALL: &[JobKind] = &[JobKind::PruneJobs];
+
+    pub const fn as_str(self) -> &'static str {
+        match self {
+            JobKind::PruneJobs => "prune_jobs",
+        }
+    }
+
+    pub fn parse(text: &str) -> Option<JobKind> {
+        JobKind::ALL.iter().copied().find(|kind| kind.as_str() == text)
+    }
+}
+
+/// A job to be done once: the same kind and key is never enqueued again.
+#[derive(Clone, Debug)]
+pub struct NewJob {
+    pub job_id: JobId,
+    pub kind: JobKind,
+    /// What makes it one: a day, a day and time, or an object's id.
+    pub unique_key: String,
+    pub payload: Value,
+    pub run_at: DateTime<Utc>,
+    pub created_at: DateTime<Utc>,
+}
+
+/// Attempts after which a job is dead: with the delays below, about a day and a half.
+pub const ATTEMPTS_MAX: i16 = 40;
+
+const DELAY_FIRST: TimeDelta = TimeDelta::seconds(5);
+/// A job is about our own work, which somebody waits for; an hour is long enough to leave it alone.
+const DELAY_MAX: TimeDelta = TimeDelta::hours(1);
+
+/// How long a job waits after its `attempts`-th attempt failed.
+pub fn delay_after(attempts: i16) -> TimeDelta {
+    // Ten doublings are beyond an hour already, and fit.
+    let doublings = attempts.clamp(1, 11) - 1;
+    (DELAY_FIRST * (1 << doublings)).min(DELAY_MAX)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn every_kind_is_found_by_its_name() {
+        for kind in JobKind::ALL {
+            assert_eq!(JobKind::parse(kind.as_str()), Some(*kind));
+        }
+    }
+
+    #[test]
+    fn delays_grow_up_to_an_hour() {
+        assert_eq!(delay_after(1), TimeDelta::seconds(5));
+        assert_eq!(delay_after(3), TimeDelta::seconds(20));
+        assert_eq!(delay_after(i16::MAX), TimeDelta::hours(1));
+    }
+}

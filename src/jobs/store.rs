@@ -1,0 +1,169 @@
+//! SQL of jobs.
+
+use chrono::{DateTime, Utc};
+use serde_json::Value;
+use sqlx::PgConnection;
+use uuid::Uuid;
+
+use super::model::{JobKind, NewJob};
+
+/// Enqueues a job in the caller's transaction. `false` if that kind and key was enqueued before.
+pub async fn enqueue(connection: &mut PgConnection, job: &NewJob) -> sqlx::Result<bool> {
+    let done = sqlx::query!(
+        "insert into job (job_id, kind, unique_key, payload, status, run_at, created_at)
+         values ($1, $2, $3, $4, 'ready', $5, $6)
+         on conflict (kind, unique_key) do nothing",
+        job.job_id.uuid(),
+        job.kind.as_str(),
+        job.unique_key,
+        job.payload,
+        job.run_at,
+        job.created_at,
+    )
+    .execute(connection)
+    .await?;
+    Ok(done.rows_affected() == 1)
+}
+
+/// A job in the hands of a worker.
+#[derive(Debug)]
+pub struct Claimed {
+    pub job_id: Uuid,
+    pub kind: String,
+    pub unique_key: String,
+    pub payload: Value,
+    /// This one included.
+    pub attempts: i16,
+}
+
+/// Who holds a job, and until when unless it says again that it lives.
+#[derive(Clone, Copy, Debug)]
+pub struct Lease<'a> {
+    pub worker: &'a str,
+    pub now: DateTime<Utc>,
+    pub until: DateTime<Utc>,
+}
+
+/// Takes the job that has waited longest, or whose worker was not heard of until its lease ended. Kinds that this
+/// program does not know are left to a newer one.
+pub async fn claim(
+    connection: &mut PgConnection,
+    kinds: &[JobKind],
+    lease: Lease<'_>,
+) -> sqlx::Result<Option<Claimed>> {
+    let kinds: Vec<&str> = kinds.iter().map(|kind| kind.as_str()).collect();
+    sqlx::query_as!(
+        Claimed,
+        "update job set status = 'running', attempts = attempts + 1, locked_by = $2, locked_until = $4
+         where job_id = (
+             select job_id from job
+             where run_at <= $3 and kind = any($1)
+                   and (status = 'ready' or (status = 'running' and locked_until < $3))
+             order by run_at limit 1 for update skip locked)
+         returning job_id, kind, unique_key, payload, attempts",
+        &kinds as &[&str],
+        lease.worker,
+        lease.now,
+        lease.until,
+    )
+    .fetch_optional(connection)
+    .await
+}
+
+/// Prolongs the lease. `false` if somebody else has the job by now.
+pub async fn heartbeat(connection: &mut PgConnection, job_id: Uuid, lease: Lease<'_>) -> sqlx::Result<bool> {
+    let done = sqlx::query!(
+        "update job set locked_until = $3 where job_id = $1 and status = 'running' and locked_by = $2",
+        job_id,
+        lease.worker,
+        lease.until,
+    )
+    .execute(connection)
+    .await?;
+    Ok(done.rows_affected() == 1)
+}
+
+/// `false` if somebody else has the job by now.
+pub async fn finish(
+    connection: &mut PgConnection,
+    job_id: Uuid,
+    worker: &str,
+    now: DateTime<Utc>,
+) -> sqlx::Result<bool> {
+    let done = sqlx::query!(
+        "update job set status = 'done', finished_at = $3, locked_by = null, locked_until = null, last_error = null
+         where job_id = $1 and status = 'running' and locked_by = $2",
+        job_id,
+        worker,
+        now,
+    )
+    .execute(connection)
+    .await?;
+    Ok(done.rows_affected() == 1)
+}
+
+/// Puts a failed job back for `run_at`, or gives it up. `false` if somebody else has it by now.
+pub async fn fail(
+    connection: &mut PgConnection,
+    job_id: Uuid,
+    worker: &str,
+    error: &str,
+    again_at: Option<DateTime<Utc>>,
+) -> sqlx::Result<bool> {
+    let done = sqlx::query!(
+        "update job set status = case when $4::timestamptz is null then 'dead' else 'ready' end,
+                run_at = coalesce($4, run_at), last_error = $3, locked_by = null, locked_until = null
+         where job_id = $1 and status = 'running' and locked_by = $2",
+        job_id,
+        worker,
+        error,
+        again_at,
+    )
+    .execute(connection)
+    .await?;
+    Ok(done.rows_affected() == 1)
+}
+
+/// A job as an operator sees it.
+#[derive(Debug, serde::Serialize)]
+pub struct Listed {
+    pub job_id: Uuid,
+    pub kind: String,
+    pub unique_key: String,
+    pub status: String,
+    pub attempts: i16,
+    pub run_at: DateTime<Utc>,
+    pub locked_by: Option<String>,
+    pub last_error: Option<String>,
+}
+
+/// Jobs that are not done, dead ones first, at most `limit`.
+pub async fn list_open(connection: &mut PgConnection, limit: i64) -> sqlx::Result<Vec<Listed>> {
+    sqlx::query_as!(
+        Listed,
+        "select job_id, kind, unique_key, status, attempts, run_at, locked_by, last_error
+         from job where status <> 'done' order by status = 'dead' desc, run_at limit $1",
+        limit
+    )
+    .fetch_all(connection)
+    .await
+}
+
+/// Makes a dead job, or one that waits to be tried again, ready for now. `false` if it is neither.
+pub async fn retry(connection: &mut PgConnection, job_id: Uuid, now: DateTime<Utc>) -> sqlx::Result<bool> {
+    let done = sqlx::query!(
+        "update job set status = 'ready', run_at = $2, attempts = 0 where job_id = $1 and status in ('ready', 'dead')",
+        job_id,
+        now
+    )
+    .execute(connection)
+    .await?;
+    Ok(done.rows_affected() == 1)
+}
+
+/// Removes the records of jobs done before `before`; their keys may be enqueued again, which is why it must be long ago.
+pub async fn prune(connection: &mut PgConnection, before: DateTime<Utc>) -> sqlx::Result<u64> {
+    let done =
+        sqlx::query!("delete from job where status = 'done' and finished_at < $1", before).execute(connection).await?;
+    Ok(done.rows_affected())
+}

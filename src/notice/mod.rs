@@ -1,0 +1,7 @@
+//! Notices to people: what happened that a borrower, merchant, funder or operator should see. Knows no feature.
+
+pub mod model;
+pub mod store;
+
+pub use model::{Audience, Notice};
+pub use store::raise;

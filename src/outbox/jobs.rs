@@ -1,0 +1,209 @@
+//! Delivery: one deliverer for each partner, batches in order, and whatever fails holds back its own object only.
+
+use chrono::{DateTime, Utc};
+use sqlx::PgConnection;
+
+use super::model::{ATTEMPTS_MAX, AfterFailure, Pace, delay_after};
+use super::store::{self, Failed, Waiting};
+use crate::app::App;
+use crate::partner::funder_core::{
+    client,
+    wire::{Event, EventVerdict},
+};
+use crate::partner::{CallError, Client};
+
+/// What a run did.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct Summary {
+    pub delivered: u64,
+    pub failed: u64,
+    /// Given up after the last attempt.
+    pub died: u64,
+}
+
+/// Delivers everything that is due to every partner that answers.
+///
+/// # Errors
+/// Failures of the database; a partner's failures are noted with its messages.
+pub async fn deliver_outbox(app: &App) -> anyhow::Result<Summary> {
+    let mut summary = Summary::default();
+    let partners = store::partners_waiting(&mut *app.pool.acquire().await?).await?;
+    for partner in partners {
+        deliver_to(app, &partner, &mut summary).await?;
+    }
+    Ok(summary)
+}
+
+async fn deliver_to(app: &App, partner: &str, summary: &mut Summary) -> anyhow::Result<()> {
+    // The lock lives as long as the connection, so that it dies with whoever holds it, and no transaction is open
+    // while the partner is called.
+    let mut connection = app.pool.acquire().await?;
+    connection.close_on_drop();
+    if !store::try_lock_partner(&mut connection, partner).await? {
+        return Ok(());
+    }
+    let state = store::find_partner(&mut connection, partner).await?;
+    let now = app.clock.now();
+    if state.as_ref().is_some_and(|state| state.paused_at.is_some() || state.next_attempt_at > now) {
+        return Ok(());
+    }
+    store::prefer_indexes(&mut connection).await?;
+    let failures = state.map_or(0, |state| state.failures);
+    match app.partners.client(partner) {
+        Ok(client) => {
+            let mut run = Run { app, client, connection: &mut connection, partner, summary, pace: Pace::new() };
+            run.deliver(failures).await
+        }
+        Err(error) => {
+            tracing::warn!(partner, %error, "messages wait for a partner that is not configured");
+            let next_attempt_at = now + delay_after(failures + 1);
+            Ok(store::save_partner(&mut connection, partner, failures.saturating_add(1), next_attempt_at).await?)
+        }
+    }
+}
+
+/// One run for one partner.
+struct Run<'a> {
+    app: &'a App,
+    client: &'a Client,
+    connection: &'a mut PgConnection,
+    partner: &'a str,
+    summary: &'a mut Summary,
+    pace: Pace,
+}
+
+/// Whether the run goes on.
+#[derive(PartialEq)]
+enum Progress {
+    /// Everything up to here was dealt with.
+    Past(i64),
+    /// The same place again, with fewer.
+    Again,
+    Stopped,
+}
+
+impl Run<'_> {
+    async fn deliver(&mut self, failures: i16) -> anyhow::Result<()> {
+        let began = self.app.clock.now();
+        let answers = self.deliver_failed(began).await? && self.deliver_fresh().await?;
+        let now = self.app.clock.now();
+        if answers && failures > 0 {
+            store::save_partner(self.connection, self.partner, 0, now).await?;
+        } else if !answers {
+            let failures = failures.saturating_add(1);
+            store::save_partner(self.connection, self.partner, failures, now + delay_after(failures)).await?;
+        }
+        Ok(())
+    }
+
+    /// What failed before and is due again. Each is moved on whatever happens, so this ends. `false` if the partner is down.
+    async fn deliver_failed(&mut self, due_at: DateTime<Utc>) -> anyhow::Result<bool> {
+        loop {
+            let limit = self.pace.size() as i64;
+            let batch = store::failed_due(self.connection, self.partner, due_at, limit).await?;
+            if batch.is_empty() {
+                return Ok(true);
+            }
+            if self.send(batch).await? == Progress::Stopped {
+                return Ok(false);
+            }
+        }
+    }
+
+    /// What was never tried. `false` if the partner is down.
+    async fn deliver_fresh(&mut self) -> anyhow::Result<bool> {
+        let mut from_no = 0;
+        loop {
+            let limit = self.pace.size() as i64;
+            let batch = store::fresh(self.connection, self.partner, from_no, limit).await?;
+            if batch.is_empty() {
+                return Ok(true);
+            }
+            match self.send(batch).await? {
+                Progress::Past(message_no) => from_no = message_no + 1,
+                Progress::Again => {}
+                Progress::Stopped => return Ok(false),
+            }
+        }
+    }
+
+    async fn send(&mut self, batch: Vec<Waiting>) -> anyhow::Result<Progress> {
+        let last_no = batch.last().map_or(0, |message| message.message_no);
+        let mut events = Vec::with_capacity(batch.len());
+        for message in &batch {
+            events.push(Event {
+                event_no: message.message_no,
+                kind: message.kind.clone(),
+                object_id: message.object_id,
+                occurred_at: message.created_at,
+                body: serde_json::from_str(&message.body)?,
+            });
+        }
+        let error = match client::deliver(self.client, events).await {
+            Ok(results) => {
+                self.pace.succeeded();
+                self.apply(&batch, &results).await?;
+                return Ok(Progress::Past(last_no));
+            }
+            // Not reached, not believed, or told to slow down: no message is to blame.
+            Err(CallError::NotSent { .. } | CallError::Rejected { status: 401 | 403 | 429, .. }) => {
+                return Ok(Progress::Stopped);
+            }
+            Err(error) => error,
+        };
+        match self.pace.failed(batch.len()) {
+            AfterFailure::SendFewer => Ok(Progress::Again),
+            AfterFailure::LeaveAlone => Ok(Progress::Stopped),
+            AfterFailure::BlameMessage => {
+                let failed = batch.iter().map(|message| self.failure(message, error.to_string())).collect();
+                self.note_failed(failed).await?;
+                Ok(Progress::Past(last_no))
+            }
+        }
+    }
+
+    async fn apply(&mut self, batch: &[Waiting], results: &client::Results) -> anyhow::Result<()> {
+        let mut delivered = Vec::with_capacity(batch.len());
+        let mut failed = Vec::new();
+        for message in batch {
+            let result = results.get(&message.message_no);
+            match result.map(|result| result.result) {
+                Some(EventVerdict::Accepted | EventVerdict::Duplicate) => delivered.push(message.message_no),
+                // It was never tried; it waits behind the one that was refused.
+                Some(EventVerdict::Held) if message.attempts == 0 => {}
+                Some(EventVerdict::Refused | EventVerdict::Held) => {
+                    let code = result.and_then(|result| result.code.as_deref()).unwrap_or("no code");
+                    failed.push(self.failure(message, format!("refused: {code}")));
+                }
+                None => failed.push(self.failure(message, "the answer does not name it".to_owned())),
+            }
+        }
+        store::mark_delivered(self.connection, &delivered, self.app.clock.now()).await?;
+        self.summary.delivered += delivered.len() as u64;
+        self.note_failed(failed).await
+    }
+
+    fn failure(&self, message: &Waiting, error: String) -> Failed {
+        let now = self.app.clock.now();
+        let attempts = message.attempts.saturating_add(1);
+        Failed {
+            message_no: message.message_no,
+            next_attempt_at: now + delay_after(attempts),
+            dead_at: (attempts >= ATTEMPTS_MAX).then_some(now),
+            error,
+        }
+    }
+
+    async fn note_failed(&mut self, failed: Vec<Failed>) -> anyhow::Result<()> {
+        if failed.is_empty() {
+            return Ok(());
+        }
+        let died = failed.iter().filter(|message| message.dead_at.is_some()).count() as u64;
+        if died > 0 {
+            tracing::error!(partner = self.partner, died, "messages are given up; see `fenqi outbox list`");
+        }
+        self.summary.failed += failed.len() as u64;
+        self.summary.died += died;
+        Ok(store::mark_failed(self.connection, &failed).await?)
+    }
+}

@@ -1,0 +1,122 @@
+//! Every scheduled job. A tick only enqueues, once per kind and time, whatever number of nodes tick.
+
+use std::time::Duration;
+
+use anyhow::Context as _;
+use chrono::{DateTime, TimeDelta, Utc};
+use chrono_tz::Asia::Shanghai;
+use chrono_tz::Tz;
+use croner::Cron;
+use croner::parser::{CronParser, Seconds};
+use serde_json::json;
+use tokio::sync::watch;
+use tokio_cron_scheduler::{Job, JobScheduler};
+
+use crate::app::App;
+use crate::base::id::JobId;
+use crate::jobs::{JobKind, NewJob, store};
+use crate::outbox;
+
+/// When (second, minute, hour, day, month, weekday, in Asia/Shanghai) and what.
+pub const TIMETABLE: &[(&str, JobKind)] = &[("0 30 3 * * *", JobKind::PruneJobs)];
+
+/// A time that passed while no node was up is made up for if it is not longer ago than this.
+const CATCH_UP: TimeDelta = TimeDelta::days(1);
+/// How often waiting messages are delivered.
+const DELIVERY_PAUSE: Duration = Duration::from_secs(2);
+
+/// Enqueues by the timetable and delivers messages until `stop` says true.
+///
+/// # Errors
+/// If the timetable cannot be started.
+pub async fn run(app: &App, mut stop: watch::Receiver<bool>) -> anyhow::Result<()> {
+    catch_up(app).await?;
+    let mut scheduler = JobScheduler::new().await.context("the scheduler does not start")?;
+    for (cron, kind) in TIMETABLE {
+        let app = app.clone();
+        let tick = Job::new_async_tz(*cron, Shanghai, move |_, _| {
+            let app = app.clone();
+            Box::pin(async move {
+                if let Err(error) = enqueue_last(&app, cron, *kind).await {
+                    tracing::error!(kind = kind.as_str(), "a tick could not be enqueued: {error:#}");
+                }
+            })
+        });
+        scheduler.add(tick.with_context(|| format!("{cron} is no cron entry"))?).await?;
+    }
+    scheduler.start().await?;
+    while !*stop.borrow() {
+        if let Err(error) = outbox::jobs::deliver_outbox(app).await {
+            tracing::error!("messages could not be delivered: {error:#}");
+        }
+        tokio::select! {
+            () = tokio::time::sleep(DELIVERY_PAUSE) => {}
+            // An error means that nobody can say stop any more, so this is the end as well.
+            _ = stop.changed() => {}
+        }
+    }
+    scheduler.shutdown().await?;
+    Ok(())
+}
+
+/// Enqueues what the last time of every entry asks for, unless that was done.
+///
+/// # Errors
+/// Failures of the database.
+pub async fn catch_up(app: &App) -> anyhow::Result<()> {
+    for (cron, kind) in TIMETABLE {
+        enqueue_last(app, cron, *kind).await?;
+    }
+    Ok(())
+}
+
+async fn enqueue_last(app: &App, cron: &str, kind: JobKind) -> anyhow::Result<()> {
+    let now = app.clock.now();
+    let last = last_time(cron, now)?;
+    if now - last > CATCH_UP {
+        return Ok(());
+    }
+    let job = NewJob {
+        job_id: JobId::mint(now),
+        kind,
+        unique_key: last.with_timezone(&Shanghai).format("%Y-%m-%d %H:%M").to_string(),
+        payload: json!({}),
+        run_at: now,
+        created_at: now,
+    };
+    store::enqueue(&mut *app.pool.acquire().await?, &job).await?;
+    Ok(())
+}
+
+/// The last time, up to and including `now`, that an entry names.
+fn last_time(cron: &str, now: DateTime<Utc>) -> anyhow::Result<DateTime<Utc>> {
+    let parser = CronParser::builder().seconds(Seconds::Required).dom_and_dow(true).build();
+    let entry: Cron = parser.parse(cron).with_context(|| format!("{cron} is no cron entry"))?;
+    let now: DateTime<Tz> = now.with_timezone(&Shanghai);
+    let last = entry.find_previous_occurrence(&now, true).with_context(|| format!("{cron} names no time"))?;
+    Ok(last.with_timezone(&Utc))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn at(text: &str) -> DateTime<Utc> {
+        text.parse().unwrap()
+    }
+
+    #[test]
+    fn every_entry_names_a_time_of_the_last_day() {
+        let now = at("2026-03-01T02:00:00Z");
+        for (cron, _) in TIMETABLE {
+            let last = last_time(cron, now).unwrap();
+            assert!(last <= now && now - last <= CATCH_UP, "{cron} was last at {last}");
+        }
+    }
+
+    #[test]
+    fn times_are_those_of_shanghai() {
+        assert_eq!(last_time("0 5 0 * * *", at("2026-01-05T02:00:00Z")).unwrap(), at("2026-01-04T16:05:00Z"));
+        assert_eq!(last_time("0 5 0 * * *", at("2026-01-04T16:05:00Z")).unwrap(), at("2026-01-04T16:05:00Z"));
+    }
+}

@@ -1,0 +1,116 @@
+//! The jobs engine: each job is one worker's at a time, comes back when its worker dies, and is enqueued once.
+
+use std::collections::HashSet;
+
+use chrono::TimeDelta;
+use fenqi::app::App;
+use fenqi::base::id::JobId;
+use fenqi::jobs::store::{self, Lease};
+use fenqi::jobs::worker::{LEASE, run_ready};
+use fenqi::jobs::{JobKind, NewJob};
+use fenqi::timetable;
+use serde_json::json;
+use sqlx::PgPool;
+
+use crate::house;
+
+async fn enqueue(app: &App, kind: JobKind, key: &str) -> bool {
+    let now = app.clock.now();
+    let job = NewJob {
+        job_id: JobId::mint(now),
+        kind,
+        unique_key: key.to_owned(),
+        payload: json!({}),
+        run_at: now,
+        created_at: now,
+    };
+    store::enqueue(&mut app.pool.acquire().await.unwrap(), &job).await.unwrap()
+}
+
+async fn claim(app: &App, worker: &str) -> Option<store::Claimed> {
+    let now = app.clock.now();
+    let lease = Lease { worker, now, until: now + LEASE };
+    store::claim(&mut app.pool.acquire().await.unwrap(), JobKind::ALL, lease).await.unwrap()
+}
+
+async fn statuses(app: &App) -> Vec<(String, String)> {
+    sqlx::query_as("select unique_key, status from job order by unique_key").fetch_all(&app.pool).await.unwrap()
+}
+
+#[sqlx::test(migrator = "fenqi::MIGRATOR")]
+async fn concurrent_workers_claim_each_job_once(pool: PgPool) {
+    let app = house::open(pool, "2026-01-05").await;
+    for key in 0..40 {
+        assert!(enqueue(&app, JobKind::PruneJobs, &key.to_string()).await);
+    }
+    let workers = (0..4).map(|number| {
+        let app = app.clone();
+        tokio::spawn(async move {
+            let mut claimed = Vec::new();
+            while let Some(job) = claim(&app, &format!("w{number}")).await {
+                claimed.push(job.job_id);
+            }
+            claimed
+        })
+    });
+    let mut claimed = Vec::new();
+    for worker in workers {
+        claimed.extend(worker.await.unwrap());
+    }
+    assert_eq!(claimed.len(), 40);
+    assert_eq!(claimed.into_iter().collect::<HashSet<_>>().len(), 40);
+}
+
+#[sqlx::test(migrator = "fenqi::MIGRATOR")]
+async fn a_job_whose_worker_died_is_taken_over_when_its_lease_ends(pool: PgPool) {
+    let app = house::open(pool, "2026-01-05").await;
+    enqueue(&app, JobKind::PruneJobs, "1").await;
+    let first = claim(&app, "dead").await.unwrap();
+    assert!(claim(&app, "other").await.is_none());
+    app.clock.set(app.clock.now() + LEASE + TimeDelta::seconds(1));
+    let second = claim(&app, "other").await.unwrap();
+    assert_eq!((second.job_id, second.attempts), (first.job_id, 2));
+    // The one believed dead comes back too late to say anything.
+    let mut connection = app.pool.acquire().await.unwrap();
+    assert!(!store::finish(&mut connection, first.job_id, "dead", app.clock.now()).await.unwrap());
+    assert!(store::finish(&mut connection, first.job_id, "other", app.clock.now()).await.unwrap());
+}
+
+#[sqlx::test(migrator = "fenqi::MIGRATOR")]
+async fn the_same_key_is_enqueued_once(pool: PgPool) {
+    let app = house::open(pool, "2026-01-05").await;
+    assert!(enqueue(&app, JobKind::PruneJobs, "2026-01-05").await);
+    assert!(!enqueue(&app, JobKind::PruneJobs, "2026-01-05").await);
+    assert!(enqueue(&app, JobKind::PruneJobs, "2026-01-06").await);
+}
+
+#[sqlx::test(migrator = "fenqi::MIGRATOR")]
+async fn a_node_that_was_down_makes_up_for_the_last_time_of_each_entry_once(pool: PgPool) {
+    let app = house::open(pool, "2026-01-05").await;
+    timetable::catch_up(&app).await.unwrap();
+    timetable::catch_up(&app).await.unwrap();
+    let enqueued: i64 = sqlx::query_scalar("select count(*) from job").fetch_one(&app.pool).await.unwrap();
+    assert_eq!(enqueued, timetable::TIMETABLE.len() as i64);
+}
+
+#[sqlx::test(migrator = "fenqi::MIGRATOR")]
+async fn ready_jobs_are_done_and_failed_ones_wait_longer_and_longer(pool: PgPool) {
+    let app = house::open(pool, "2026-01-05").await;
+    enqueue(&app, JobKind::PruneJobs, "1").await;
+    assert_eq!(run_ready(&app, "test").await.unwrap(), 1);
+    assert_eq!(statuses(&app).await, [("1".to_owned(), "done".to_owned())]);
+
+    enqueue(&app, JobKind::PruneJobs, "2").await;
+    let claimed = claim(&app, "w").await.unwrap();
+    let mut connection = app.pool.acquire().await.unwrap();
+    let later = app.clock.now() + TimeDelta::seconds(5);
+    assert!(store::fail(&mut connection, claimed.job_id, "w", "no", Some(later)).await.unwrap());
+    assert!(claim(&app, "w").await.is_none());
+    app.clock.set(later);
+    assert!(claim(&app, "w").await.is_some());
+    assert!(store::fail(&mut connection, claimed.job_id, "w", "no", None).await.unwrap());
+    let open = store::list_open(&mut connection, 10).await.unwrap();
+    assert_eq!((open[0].status.as_str(), open[0].last_error.as_deref()), ("dead", Some("no")));
+    assert!(store::retry(&mut connection, claimed.job_id, app.clock.now()).await.unwrap());
+    assert_eq!(run_ready(&app, "test").await.unwrap(), 1);
+}

@@ -10,6 +10,7 @@ pub mod funder_core;
 pub mod risk;
 pub mod sms;
 pub mod card_signing;
+pub mod withholding;
 
 use std::collections::HashMap;
 use std::path::Path;

@@ -77,4 +77,13 @@ impl Catalogue {
         }
         Ok(versions)
     }
+
+    /// Every version that was ever published: lines and loans keep the one they were made under.
+    pub async fn load_all(&self, connection: &mut PgConnection) -> anyhow::Result<Vec<Arc<ProductVersion>>> {
+        let mut versions = Vec::new();
+        for (product_id, version) in store::load_all(connection).await? {
+            versions.push(self.get(connection, product_id, version).await?);
+        }
+        Ok(versions)
+    }
 }

@@ -170,3 +170,13 @@ pub async fn load_current(connection: &mut PgConnection) -> sqlx::Result<Vec<(Pr
     .await?;
     Ok(rows.into_iter().map(|row| (row.product_id, row.version)).collect())
 }
+
+/// Every published version, on sale or not.
+pub async fn load_all(connection: &mut PgConnection) -> sqlx::Result<Vec<(ProductId, i32)>> {
+    let rows = sqlx::query!(
+        r#"select product_id as "product_id: ProductId", version from product_version order by product_id, version"#
+    )
+    .fetch_all(connection)
+    .await?;
+    Ok(rows.into_iter().map(|row| (row.product_id, row.version)).collect())
+}

@@ -1,3 +1,21 @@
 //! Repayment: money from borrowers, by withholding, by button, by transfer, and how it is allocated.
 
+pub mod withholding;
 pub mod allocation;
+pub mod account;
+pub mod payoff;
+pub mod posting;
+pub mod notices;
+pub mod store;
+pub mod queue_store;
+pub mod receipt_actions;
+pub mod result_actions;
+pub mod actions;
+pub mod due_actions;
+pub mod close;
+
+pub use actions::{
+    ChannelResult, PayoffOrder, Posted, RepayRefusal, RepayRequest, Transfer, early_payoff, payoff_quote, post_results,
+    record_transfer, repay,
+};
+pub use withholding::Withholding;

@@ -153,12 +153,12 @@ identities! {
     "a paid bill owes nothing and an open one something":
         "select b.line_id || ' due ' || b.due_on || ' ' || b.status as subject, 0 as expected,
                 sum(i.principal_fen - i.principal_paid_fen - i.principal_returned_fen + i.interest_fen - i.interest_paid_fen
-                    - i.interest_returned_fen + i.fee_fen - i.fee_paid_fen) as found
+                    - i.interest_returned_fen + i.fee_fen - i.fee_paid_fen - i.fee_returned_fen) as found
          from bill b join bill_line i on i.line_id = b.line_id and i.due_on = b.due_on and i.origin = 'statement'
          where b.status = 'paid'
          group by b.line_id, b.due_on
          having sum(i.principal_fen - i.principal_paid_fen - i.principal_returned_fen + i.interest_fen - i.interest_paid_fen
-                    - i.interest_returned_fen + i.fee_fen - i.fee_paid_fen) <> 0",
+                    - i.interest_returned_fen + i.fee_fen - i.fee_paid_fen - i.fee_returned_fen) <> 0",
 
     "principal paid on a loan is what its billed installments were paid":
         "select l.loan_id as subject, coalesce(sum(i.principal_paid_fen), 0) as expected, l.principal_paid_fen as found

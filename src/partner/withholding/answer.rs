@@ -1,0 +1,37 @@
+//! What a channel said about one order, in our words.
+
+use crate::base::Fen;
+
+/// One channel's word on one order. Only `Succeeded` and `Failed` are final.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Answer {
+    Succeeded {
+        collected: Fen,
+        /// The channel's own number of the payment.
+        reference: String,
+    },
+    Failed {
+        failure: ChannelFailure,
+        /// The channel's code, as it came.
+        code: String,
+    },
+    /// Accepted and still being worked on.
+    Processing { code: String },
+    /// A code that is not mapped, an answer that makes no sense, or none at all.
+    Unclear { code: String },
+    /// The channel has no such order, and its contract says that this will not change.
+    Absent { code: String },
+}
+
+/// Why a channel did not take the money, and with it what happens next.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+pub enum ChannelFailure {
+    /// Tried again as the product's timetable says, on the same channel.
+    InsufficientFunds,
+    /// The borrower is asked to see to the card.
+    CardInvalid,
+    /// The next channel is tried at once.
+    ChannelDown,
+    /// Neither a retry nor another channel helps.
+    Refused,
+}

@@ -1,0 +1,276 @@
+//! Applying money to a line: which installments it settles, what that does to loans and line, and the receipt of it.
+
+use std::sync::Arc;
+
+use chrono::{DateTime, Utc};
+
+use super::allocation::{InstallmentDue, allocate, order_on};
+use crate::base::id::{FunderId, LineId, LoanId, RepaymentId, WithholdingId};
+use crate::base::{BusinessDay, Fen};
+use crate::bill::{BilledInstallment, Parts};
+use crate::credit::line::LineChange;
+use crate::credit::{EntryKind, Freeze, Line, LineEntry, LineStatus};
+use crate::loan::{Loan, LoanStatus};
+use crate::outbox::Message;
+use crate::overdue::PenaltyRule;
+use crate::product::ProductVersion;
+
+/// A line with everything that a payment may touch, as locked.
+#[derive(Clone, Debug)]
+pub struct LineAccount {
+    pub line: Line,
+    /// The installments of its open bills, oldest due first.
+    pub installments: Vec<OpenInstallment>,
+    /// The loans of those installments.
+    pub loans: Vec<OpenLoan>,
+    /// What the line's journal gets.
+    pub entries: Vec<LineEntry>,
+}
+
+/// A loan and whether it changed and must be saved.
+#[derive(Clone, Debug)]
+pub struct OpenLoan {
+    pub loan: Loan,
+    pub touched: bool,
+}
+
+/// An installment with the terms that its loan was made under.
+#[derive(Clone, Debug)]
+pub struct OpenInstallment {
+    pub billed: BilledInstallment,
+    pub product: Arc<ProductVersion>,
+    pub rule: PenaltyRule,
+    /// Whether it changed and must be saved.
+    pub touched: bool,
+}
+
+/// Money that has arrived.
+#[derive(Clone, Debug)]
+pub struct Money {
+    pub repayment_id: RepaymentId,
+    pub source: Source,
+    pub amount: Fen,
+    /// The day that it counts from: penalty runs on it no further.
+    pub value_on: BusinessDay,
+    pub today: BusinessDay,
+    pub at: DateTime<Utc>,
+}
+
+/// Where money came from; together with the line, booked once.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Source {
+    Withholding(WithholdingId),
+    /// A transfer to the platform's account, recorded by an operator.
+    Transfer {
+        bank_reference: String,
+        operator: String,
+    },
+    /// A success that only the channel's daily file told of.
+    ChannelFile(WithholdingId),
+}
+
+/// One receipt of money and where it went.
+#[derive(Clone, Debug, PartialEq)]
+pub struct Repayment {
+    pub repayment_id: RepaymentId,
+    pub line_id: LineId,
+    pub funder_id: FunderId,
+    pub source: Source,
+    pub amount: Fen,
+    /// The installments that it touched, oldest first.
+    pub items: Vec<RepaymentItem>,
+    /// What no installment could take, owed back to the borrower.
+    pub excess: Fen,
+    pub business_day: BusinessDay,
+    pub received_at: DateTime<Utc>,
+}
+
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct RepaymentItem {
+    pub loan_id: LoanId,
+    pub period: i16,
+    pub taken: Parts,
+}
+
+impl OpenInstallment {
+    pub fn new(billed: BilledInstallment, product: Arc<ProductVersion>) -> OpenInstallment {
+        let rule = PenaltyRule::new(&product.terms.penalty, billed.annual_rate);
+        OpenInstallment { billed, product, rule, touched: false }
+    }
+
+    pub fn owed_on(&self, day: BusinessDay) -> Parts {
+        self.billed.owed_on(&self.rule, day)
+    }
+
+    pub fn pay(&mut self, taken: Parts, day: BusinessDay) {
+        self.billed.pay(&self.rule, taken, day);
+        self.touched = true;
+    }
+}
+
+impl LineAccount {
+    pub fn new(line: Line) -> LineAccount {
+        LineAccount { line, installments: Vec::new(), loans: Vec::new(), entries: Vec::new() }
+    }
+
+    /// What the line owes on `day` on all bills that were cut, penalty included.
+    pub fn owed_in_all(&self, day: BusinessDay) -> Fen {
+        self.installments.iter().map(|open| open.owed_on(day).total()).sum()
+    }
+
+    /// Allocates money over the open installments, oldest due first; what none can take is excess.
+    pub fn receive(&mut self, money: Money) -> Repayment {
+        let dues: Vec<InstallmentDue> = self
+            .installments
+            .iter()
+            .map(|open| InstallmentDue {
+                due: open.owed_on(money.value_on),
+                order: order_on(&open.product.terms.allocation, money.value_on.days_since(open.billed.due_on())),
+            })
+            .collect();
+        let allocation = allocate(money.amount, &dues);
+        let mut items = Vec::new();
+        for (open, taken) in self.installments.iter_mut().zip(allocation.taken) {
+            if !taken.is_zero() {
+                open.pay(taken, money.value_on);
+                items.push(RepaymentItem { loan_id: open.billed.loan_id, period: open.billed.period, taken });
+            }
+        }
+        self.book(money, items, allocation.left)
+    }
+
+    /// Takes what installments were paid to loans and line, and makes the receipt.
+    pub(super) fn book(&mut self, money: Money, items: Vec<RepaymentItem>, excess: Fen) -> Repayment {
+        let mut principal = Fen::ZERO;
+        for item in &items {
+            principal += item.taken.principal;
+            if let Some(open) = self.loans.iter_mut().find(|open| open.loan.loan_id == item.loan_id) {
+                open.loan.principal_paid += item.taken.principal;
+                open.touched = true;
+            }
+        }
+        self.close_paid_loans(&money);
+        if principal.is_positive() {
+            let mut change = LineChange::used(EntryKind::Repayment, -principal, money.repayment_id.uuid());
+            change.reason = money.source.recorded_by();
+            self.entries.push(self.line.change(change, money.today, money.at));
+        }
+        self.unfreeze_if_cured(&money);
+        Repayment {
+            repayment_id: money.repayment_id,
+            line_id: self.line.line_id,
+            funder_id: self.line.funder_id,
+            source: money.source,
+            amount: money.amount,
+            items,
+            excess,
+            business_day: money.today,
+            received_at: money.at,
+        }
+    }
+
+    fn close_paid_loans(&mut self, money: &Money) {
+        for OpenLoan { loan, .. } in self.loans.iter_mut().filter(|open| open.touched) {
+            let owes =
+                |open: &OpenInstallment| open.billed.loan_id == loan.loan_id && !open.owed_on(money.value_on).is_zero();
+            if loan.status == LoanStatus::Open && loan.outstanding().is_zero() && !self.installments.iter().any(owes) {
+                loan.status = LoanStatus::Paid;
+                loan.closed_on = Some(money.today);
+            }
+        }
+    }
+
+    /// A line that was frozen for lateness is active again as soon as nothing is late.
+    fn unfreeze_if_cured(&mut self, money: &Money) {
+        let late =
+            |open: &OpenInstallment| open.billed.due_on() < money.today && !open.owed_on(money.value_on).is_zero();
+        if self.line.status != LineStatus::Frozen(Freeze::Overdue) || self.installments.iter().any(late) {
+            return;
+        }
+        self.line.status = LineStatus::Active;
+        let change = LineChange {
+            kind: EntryKind::Unfreeze,
+            used_change: Fen::ZERO,
+            limit_change: Fen::ZERO,
+            source_id: Some(money.repayment_id.uuid()),
+            reason: None,
+        };
+        self.entries.push(self.line.change(change, money.today, money.at));
+    }
+
+    /// Bills that this account's payments have settled in full, counted from `value_on`.
+    pub fn settled_bills(&self, value_on: BusinessDay) -> Vec<(LineId, BusinessDay)> {
+        let mut settled = Vec::new();
+        for bill in self.installments.chunk_by(|one, next| one.billed.due_on() == next.billed.due_on()) {
+            let owes = bill.iter().any(|open| !open.owed_on(value_on).is_zero());
+            if !owes && bill.iter().any(|open| open.touched) {
+                settled.push((self.line.line_id, bill[0].billed.due_on()));
+            }
+        }
+        settled
+    }
+}
+
+impl Repayment {
+    pub fn taken(&self) -> Parts {
+        self.items.iter().map(|item| item.taken).sum()
+    }
+
+    /// What the funder's core is told: one message for each loan, because its order is kept by loan.
+    pub fn messages(&self, partner: &str) -> Vec<Message> {
+        let of_loans = self.items.chunk_by(|one, next| one.loan_id == next.loan_id);
+        of_loans
+            .map(|items| Message {
+                partner: partner.to_owned(),
+                kind: "repayment",
+                object_id: items[0].loan_id.uuid(),
+                body: serde_json::json!({
+                    "repayment": self.repayment_id,
+                    "line": self.line_id,
+                    "loan": items[0].loan_id,
+                    "source": self.source.stored(),
+                    "business_day": self.business_day,
+                    "installments": items.iter().map(RepaymentItem::message_body).collect::<Vec<_>>(),
+                }),
+                created_at: self.received_at,
+            })
+            .collect()
+    }
+}
+
+impl RepaymentItem {
+    fn message_body(&self) -> serde_json::Value {
+        serde_json::json!({
+            "period": self.period,
+            "principal_fen": self.taken.principal,
+            "interest_fen": self.taken.interest,
+            "fee_fen": self.taken.fee,
+            "penalty_fen": self.taken.penalty,
+        })
+    }
+}
+
+impl Source {
+    pub fn stored(&self) -> &'static str {
+        match self {
+            Source::Withholding(_) => "withholding",
+            Source::Transfer { .. } => "transfer",
+            Source::ChannelFile(_) => "channel_file",
+        }
+    }
+
+    /// Who recorded it, where a person did.
+    fn recorded_by(&self) -> Option<String> {
+        match self {
+            Source::Withholding(_) | Source::ChannelFile(_) => None,
+            Source::Transfer { operator, .. } => Some(operator.clone()),
+        }
+    }
+
+    pub fn reference(&self) -> String {
+        match self {
+            Source::Withholding(id) | Source::ChannelFile(id) => id.uuid().to_string(),
+            Source::Transfer { bank_reference, .. } => bank_reference.clone(),
+        }
+    }
+}

@@ -1,0 +1,267 @@
+//! Use cases of collection: the borrower's button, early payoff, and transfers that an operator records.
+
+use sqlx::PgConnection;
+use uuid::Uuid;
+
+use super::account::{Money, Repayment, Source};
+use super::receipt_actions::{Batch, load_payoff_loan};
+use super::store::{self, NewWithholding};
+use super::withholding::{Failure, Purpose, State, Withholding};
+use crate::app::App;
+use crate::base::Fen;
+use crate::base::id::{BorrowerId, CardId, LineId, LoanId, RepaymentId, WithholdingId};
+use crate::error::{Fault, Outcome, Refusal};
+use crate::loan::LoanStatus;
+use crate::loan::payoff::PayoffQuote;
+use crate::partner::withholding::ChannelName;
+
+pub use super::result_actions::{ChannelResult, Posted, post_results};
+
+/// Why money is not collected as asked.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
+pub enum RepayRefusal {
+    #[error("money is being collected from this line already; wait until the bank has said what became of it")]
+    CollectionInProgress,
+    #[error("nothing is due")]
+    NothingDue,
+    #[error("only {owed} yuan is due")]
+    MoreThanOwed { owed: Fen },
+    #[error("the amount must be more than nothing")]
+    NoAmount,
+    #[error("the loan is not open")]
+    LoanNotOpen,
+    #[error("paying off now takes {now} yuan; the amount asked for was quoted before something changed")]
+    QuoteChanged { now: Fen },
+    #[error("no such card is bound")]
+    NoCard,
+    #[error("the key was used for another request")]
+    KeyReused,
+}
+
+impl Refusal for RepayRefusal {
+    fn code(&self) -> &'static str {
+        match self {
+            RepayRefusal::CollectionInProgress => "collection_in_progress",
+            RepayRefusal::NothingDue => "nothing_due",
+            RepayRefusal::MoreThanOwed { .. } => "more_than_owed",
+            RepayRefusal::NoAmount => "no_amount",
+            RepayRefusal::LoanNotOpen => "loan_not_open",
+            RepayRefusal::QuoteChanged { .. } => "quote_changed",
+            RepayRefusal::NoCard => "no_card",
+            RepayRefusal::KeyReused => "key_reused",
+        }
+    }
+}
+
+/// The borrower's button.
+#[derive(Clone, Debug)]
+pub struct RepayRequest {
+    pub line_id: LineId,
+    /// At most what is owed on bills that were cut, penalty of today included.
+    pub amount: Fen,
+    /// `None`: the default card.
+    pub card_id: Option<CardId>,
+    pub idempotency_key: String,
+}
+
+#[derive(Clone, Debug)]
+pub struct PayoffOrder {
+    pub loan_id: LoanId,
+    pub line_id: LineId,
+    /// As [`payoff_quote`] said it today.
+    pub quoted: Fen,
+    pub card_id: Option<CardId>,
+    pub idempotency_key: String,
+}
+
+#[derive(Clone, Debug)]
+pub struct Transfer {
+    pub line_id: LineId,
+    pub amount: Fen,
+    /// Books the same money once.
+    pub bank_reference: String,
+    pub operator: String,
+}
+
+/// Orders a withholding by the borrower's button, to be sent by the next run of
+/// [`super::jobs::submit_withholdings`]. The same key gives the same order.
+pub async fn repay(app: &App, request: &RepayRequest) -> Outcome<Withholding, RepayRefusal> {
+    let mut transaction = app.pool.begin().await?;
+    let mut batch = Batch::lock(&mut transaction, app, &[request.line_id]).await?;
+    let asked = Asked { purpose: Purpose::Button, amount: request.amount, key: &request.idempotency_key };
+    if let Some(earlier) = earlier_order(&mut transaction, request.line_id, &asked).await? {
+        return Ok(earlier);
+    }
+    if !request.amount.is_positive() {
+        return Err(Fault::Refused(RepayRefusal::NoAmount));
+    }
+    make_way(&mut transaction, app, request.line_id).await?;
+    batch.load(&mut transaction, app, &[request.line_id.uuid()]).await?;
+    let account = batch.account(request.line_id)?;
+    let owed = account.owed_in_all(batch.today);
+    if owed.is_zero() {
+        return Err(Fault::Refused(RepayRefusal::NothingDue));
+    }
+    if request.amount > owed {
+        return Err(Fault::Refused(RepayRefusal::MoreThanOwed { owed }));
+    }
+    let payer = Payer { borrower_id: account.line.borrower_id, card_id: request.card_id };
+    let order = order(&mut transaction, &batch, request.line_id, &payer, &asked).await?;
+    transaction.commit().await?;
+    Ok(order)
+}
+
+/// What ends a loan today. Holds until the business day ends.
+pub async fn payoff_quote(app: &App, line_id: LineId, loan_id: LoanId) -> Outcome<PayoffQuote, RepayRefusal> {
+    // Locks for an instant, so that the figures belong together; nothing is written.
+    let mut transaction = app.pool.begin().await?;
+    let mut batch = Batch::lock(&mut transaction, app, &[line_id]).await?;
+    let quote = quote_locked(&mut transaction, app, &mut batch, line_id, loan_id).await?;
+    transaction.rollback().await?;
+    Ok(quote)
+}
+
+/// Orders the withholding that ends one loan early, for exactly what was quoted today.
+pub async fn early_payoff(app: &App, request: &PayoffOrder) -> Outcome<Withholding, RepayRefusal> {
+    let mut transaction = app.pool.begin().await?;
+    let mut batch = Batch::lock(&mut transaction, app, &[request.line_id]).await?;
+    let purpose = Purpose::Payoff(request.loan_id);
+    let asked = Asked { purpose, amount: request.quoted, key: &request.idempotency_key };
+    if let Some(earlier) = earlier_order(&mut transaction, request.line_id, &asked).await? {
+        return Ok(earlier);
+    }
+    make_way(&mut transaction, app, request.line_id).await?;
+    let quote = quote_locked(&mut transaction, app, &mut batch, request.line_id, request.loan_id).await?;
+    if quote.total() != request.quoted {
+        return Err(Fault::Refused(RepayRefusal::QuoteChanged { now: quote.total() }));
+    }
+    let borrower_id = batch.account(request.line_id)?.line.borrower_id;
+    let payer = Payer { borrower_id, card_id: request.card_id };
+    let order = order(&mut transaction, &batch, request.line_id, &payer, &asked).await?;
+    transaction.commit().await?;
+    Ok(order)
+}
+
+/// Books a transfer that reached the platform's account; what nothing can take is owed back. The same bank reference is
+/// booked once.
+pub async fn record_transfer(app: &App, transfer: &Transfer) -> Outcome<Repayment, RepayRefusal> {
+    if !transfer.amount.is_positive() {
+        return Err(Fault::Refused(RepayRefusal::NoAmount));
+    }
+    let mut transaction = app.pool.begin().await?;
+    let line_id = transfer.line_id;
+    let mut batch = Batch::lock(&mut transaction, app, &[line_id]).await?;
+    if store::has_repayment(&mut transaction, line_id, "transfer", &transfer.bank_reference).await? {
+        return Err(Fault::Refused(RepayRefusal::KeyReused));
+    }
+    make_way(&mut transaction, app, line_id).await?;
+    batch.load(&mut transaction, app, &[line_id.uuid()]).await?;
+    let source =
+        Source::Transfer { bank_reference: transfer.bank_reference.clone(), operator: transfer.operator.clone() };
+    let money = Money {
+        repayment_id: RepaymentId::mint(batch.now),
+        source,
+        amount: transfer.amount,
+        value_on: batch.today,
+        today: batch.today,
+        at: batch.now,
+    };
+    let borrower_id = batch.account(line_id)?.line.borrower_id;
+    let card_id = store::load_default_cards(&mut transaction, &[borrower_id.uuid()]).await?.remove(&borrower_id);
+    let repayment = batch.receive(line_id, money, card_id)?;
+    batch.save(&mut transaction).await?;
+    transaction.commit().await?;
+    Ok(repayment)
+}
+
+/// What is asked for under a key.
+struct Asked<'a> {
+    purpose: Purpose,
+    amount: Fen,
+    key: &'a str,
+}
+
+struct Payer {
+    borrower_id: BorrowerId,
+    card_id: Option<CardId>,
+}
+
+/// The order that the key made before, if what is asked is the same.
+async fn earlier_order(
+    connection: &mut PgConnection,
+    line_id: LineId,
+    asked: &Asked<'_>,
+) -> Outcome<Option<Withholding>, RepayRefusal> {
+    match store::find_by_key(connection, line_id, asked.key).await? {
+        Some(earlier) if earlier.purpose == asked.purpose && earlier.amount == asked.amount => Ok(Some(earlier)),
+        Some(_) => Err(Fault::Refused(RepayRefusal::KeyReused)),
+        None => Ok(None),
+    }
+}
+
+/// Takes an order of the timetable that was never sent out of the way; anything else that is pending goes first.
+async fn make_way(connection: &mut PgConnection, app: &App, line_id: LineId) -> Outcome<(), RepayRefusal> {
+    let Some(pending) = store::find_pending(connection, line_id).await? else { return Ok(()) };
+    let is_ours_to_end = pending.state == State::Created && pending.purpose == Purpose::Due;
+    let ended = match is_ours_to_end {
+        true => {
+            let ids: [Uuid; 1] = [pending.withholding_id.uuid()];
+            store::end_created(connection, &ids, Failure::Superseded, app.clock.now()).await?
+        }
+        false => 0,
+    };
+    // Zero also where it was sent at this very moment.
+    if ended == 1 { Ok(()) } else { Err(Fault::Refused(RepayRefusal::CollectionInProgress)) }
+}
+
+async fn quote_locked(
+    connection: &mut PgConnection,
+    app: &App,
+    batch: &mut Batch,
+    line_id: LineId,
+    loan_id: LoanId,
+) -> Outcome<PayoffQuote, RepayRefusal> {
+    let payoff = load_payoff_loan(connection, loan_id).await?;
+    if payoff.loan.line_id != line_id || payoff.loan.status != LoanStatus::Open {
+        return Err(Fault::Refused(RepayRefusal::LoanNotOpen));
+    }
+    batch.load(connection, app, &[line_id.uuid()]).await?;
+    let product = app.catalogue.get(connection, payoff.loan.product_id, payoff.loan.product_version).await?;
+    Ok(payoff.quote_on(batch.account(line_id)?, &product, batch.today))
+}
+
+async fn order(
+    connection: &mut PgConnection,
+    batch: &Batch,
+    line_id: LineId,
+    payer: &Payer,
+    asked: &Asked<'_>,
+) -> Outcome<Withholding, RepayRefusal> {
+    let card_id = match payer.card_id {
+        Some(card_id) if store::is_card_bound(connection, payer.borrower_id, card_id).await? => Some(card_id),
+        Some(_) => None,
+        None => store::load_default_cards(connection, &[payer.borrower_id.uuid()]).await?.remove(&payer.borrower_id),
+    };
+    let Some(card_id) = card_id else { return Err(Fault::Refused(RepayRefusal::NoCard)) };
+    let order = Withholding {
+        withholding_id: WithholdingId::mint(batch.now),
+        line_id,
+        borrower_id: payer.borrower_id,
+        purpose: asked.purpose,
+        card_id,
+        channel: ChannelName::FIRST,
+        amount: asked.amount,
+        partial_allowed: false,
+        attempt_no: 1,
+        state: State::Created,
+        business_day: batch.today,
+    };
+    let new = NewWithholding {
+        order: order.clone(),
+        idempotency_key: asked.key.to_owned(),
+        created_at: batch.now,
+        submit_at: batch.now,
+    };
+    store::insert_withholdings(connection, &[new]).await?;
+    Ok(order)
+}

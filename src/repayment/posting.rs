@@ -1,0 +1,35 @@
+//! How receipts of money stand in the books.
+
+use uuid::Uuid;
+
+use super::account::{Repayment, Source};
+use crate::ledger::posting::Legs;
+use crate::ledger::{Account, Posting};
+
+/// A repayment: the money is owed by the channel (or stands at the bank, for a transfer) and is owed on to the funder, what no
+/// installment could take back to the borrower; in the funder's book the debt falls and collected money is on its way.
+pub fn repayment(posting_id: Uuid, repayment: &Repayment) -> Posting {
+    let taken = repayment.taken();
+    let received_in = match repayment.source {
+        Source::Withholding(_) | Source::ChannelFile(_) => Account::ChannelReceivable,
+        Source::Transfer { .. } => Account::Bank,
+    };
+    Posting {
+        posting_id,
+        line_id: Some(repayment.line_id),
+        funder_id: repayment.funder_id,
+        event: "repayment",
+        source_id: repayment.repayment_id.uuid(),
+        legs: Legs::new()
+            .transfer(received_in, Account::CollectionsPayable, taken.total())
+            .transfer(received_in, Account::BorrowerPayable, repayment.excess)
+            .transfer(Account::CollectionsInTransit, Account::LoanPrincipal, taken.principal)
+            .transfer(Account::CollectionsInTransit, Account::InterestReceivable, taken.interest)
+            .transfer(Account::CollectionsInTransit, Account::FeeReceivable, taken.fee)
+            .transfer(Account::CollectionsInTransit, Account::PenaltyIncome, taken.penalty)
+            .into_vec(),
+        corrects: None,
+        business_day: repayment.business_day,
+        posted_at: repayment.received_at,
+    }
+}

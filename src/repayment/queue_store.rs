@@ -1,0 +1,209 @@
+//! SQL of collection's work lists: lines that are due, orders to submit, to ask about, and to try again.
+
+use chrono::{DateTime, NaiveDate, Utc};
+use sqlx::PgConnection;
+use uuid::Uuid;
+
+use crate::base::id::{BorrowerId, LineId, ProductId, WithholdingId};
+use crate::base::{AccountRange, BusinessDay, Fen};
+
+/// A due day on which the lines of one product version are collected from.
+#[derive(Clone, Copy, Debug)]
+pub struct DueDay {
+    pub product_id: ProductId,
+    pub product_version: i32,
+    pub due_on: BusinessDay,
+}
+
+#[derive(Clone, Copy, Debug)]
+pub struct DueLine {
+    pub line_id: LineId,
+    pub borrower_id: BorrowerId,
+    /// The version that the line was opened under.
+    pub product_id: ProductId,
+    pub product_version: i32,
+}
+
+/// An order that is about to be sent, claimed by the caller's transaction.
+#[derive(Clone, Debug)]
+pub struct ClaimedOrder {
+    pub withholding_id: WithholdingId,
+    pub line_id: LineId,
+    pub purpose: String,
+    pub channel: String,
+    pub amount: Fen,
+    pub partial_allowed: bool,
+    pub business_day: BusinessDay,
+    /// The card's signed agreement; `None` where the card is not bound any more.
+    pub agreement_number: Option<String>,
+}
+
+/// An order that the channel is asked about.
+#[derive(Clone, Debug)]
+pub struct OpenQuestion {
+    pub withholding_id: WithholdingId,
+    pub line_id: LineId,
+    pub channel: String,
+    pub submitted_at: DateTime<Utc>,
+    pub queries: i16,
+}
+
+/// The last failed order of a line on one day.
+#[derive(Clone, Debug)]
+pub struct FailedOrder {
+    pub line_id: LineId,
+    pub borrower_id: BorrowerId,
+    pub product_id: ProductId,
+    pub product_version: i32,
+    pub failure: String,
+    pub channel: String,
+    pub attempt_no: i16,
+    pub submit_at: DateTime<Utc>,
+}
+
+/// The first line of every chunk but the first, over the open bills that are due by a day.
+pub async fn cut_due(connection: &mut PgConnection, due_by: BusinessDay, chunk_rows: i64) -> sqlx::Result<Vec<Uuid>> {
+    sqlx::query_scalar!(
+        "select distinct line_id from (
+             select line_id, row_number() over (order by line_id) as position
+             from bill where status = 'open' and due_on <= $1) as due
+         where position > 1 and (position - 1) % $2 = 0
+         order by line_id",
+        due_by.date(),
+        chunk_rows.max(1)
+    )
+    .fetch_all(connection)
+    .await
+}
+
+/// The lines of `range` with an open bill on a due day of their own version, from which nothing is being collected.
+pub async fn load_due_lines(
+    connection: &mut PgConnection,
+    due_days: &[DueDay],
+    range: AccountRange,
+) -> sqlx::Result<Vec<DueLine>> {
+    sqlx::query_as!(
+        DueLine,
+        r#"select distinct l.line_id as "line_id: LineId", l.borrower_id as "borrower_id: BorrowerId",
+                  l.product_id as "product_id: ProductId", l.product_version
+           from bill b join credit_line l on l.line_id = b.line_id
+           where b.status = 'open' and b.due_on = any($3)
+             and b.line_id between $4 and $5 and l.line_id between $4 and $5
+             and (l.product_id, l.product_version, b.due_on) in (select * from unnest($1::uuid[], $2::int[], $3::date[]))
+             and not exists (select from withholding w
+                             where w.line_id = b.line_id and w.status in ('created', 'submitted', 'unknown'))
+           order by 1"#,
+        &due_days.iter().map(|day| day.product_id.uuid()).collect::<Vec<Uuid>>(),
+        &due_days.iter().map(|day| day.product_version).collect::<Vec<i32>>(),
+        &due_days.iter().map(|day| day.due_on.date()).collect::<Vec<NaiveDate>>(),
+        range.from,
+        range.to
+    )
+    .fetch_all(connection)
+    .await
+}
+
+/// Claims created orders of one channel whose time has come, in line order; other workers skip them.
+pub async fn claim_created(
+    connection: &mut PgConnection,
+    channel: &str,
+    now: DateTime<Utc>,
+    orders_max: i64,
+) -> sqlx::Result<Vec<ClaimedOrder>> {
+    sqlx::query_as!(
+        ClaimedOrder,
+        r#"select w.withholding_id as "withholding_id: WithholdingId", w.line_id as "line_id: LineId", w.purpose,
+                  w.channel, w.amount_fen as "amount: Fen", w.partial_allowed, w.business_day as "business_day: BusinessDay",
+                  c.agreement_number as "agreement_number?"
+           from withholding w
+           left join bank_card c on c.borrower_id = w.borrower_id and c.card_id = w.card_id and c.status = 'bound'
+           where w.status = 'created' and w.channel = $1 and w.submit_at <= $2
+           order by w.submit_at, w.line_id limit $3
+           for update of w skip locked"#,
+        channel,
+        now,
+        orders_max
+    )
+    .fetch_all(connection)
+    .await
+}
+
+/// Marks claimed orders as sent, with the amounts that are asked for, before the channel is called.
+pub async fn mark_submitted(
+    connection: &mut PgConnection,
+    orders: &[(WithholdingId, Fen)],
+    now: DateTime<Utc>,
+    query_at: DateTime<Utc>,
+) -> sqlx::Result<()> {
+    sqlx::query!(
+        "update withholding set status = 'submitted', amount_fen = sent.amount_fen, submitted_at = $3, query_at = $4
+         from unnest($1::uuid[], $2::bigint[]) as sent(withholding_id, amount_fen)
+         where withholding.withholding_id = sent.withholding_id and withholding.status = 'created'",
+        &orders.iter().map(|(withholding_id, _)| withholding_id.uuid()).collect::<Vec<Uuid>>(),
+        &orders.iter().map(|(_, amount)| amount.get()).collect::<Vec<i64>>(),
+        now,
+        query_at
+    )
+    .execute(connection)
+    .await?;
+    Ok(())
+}
+
+/// Claims orders whose channel is to be asked what became of them.
+pub async fn claim_questions(
+    connection: &mut PgConnection,
+    channel: &str,
+    now: DateTime<Utc>,
+    orders_max: i64,
+) -> sqlx::Result<Vec<OpenQuestion>> {
+    sqlx::query_as!(
+        OpenQuestion,
+        r#"select withholding_id as "withholding_id: WithholdingId", line_id as "line_id: LineId", channel,
+                  submitted_at as "submitted_at!", queries
+           from withholding
+           where status in ('submitted', 'unknown') and channel = $1 and query_at <= $2
+           order by query_at limit $3 for update skip locked"#,
+        channel,
+        now,
+        orders_max
+    )
+    .fetch_all(connection)
+    .await
+}
+
+/// Notes that the question is being asked, and when to ask again.
+pub async fn postpone_questions(
+    connection: &mut PgConnection,
+    questions: &[(WithholdingId, DateTime<Utc>)],
+) -> sqlx::Result<()> {
+    sqlx::query!(
+        "update withholding set queries = least(withholding.queries + 1, 32000), query_at = asked.query_at
+         from unnest($1::uuid[], $2::timestamptz[]) as asked(withholding_id, query_at)
+         where withholding.withholding_id = asked.withholding_id and withholding.status in ('submitted', 'unknown')",
+        &questions.iter().map(|(withholding_id, _)| withholding_id.uuid()).collect::<Vec<Uuid>>(),
+        &questions.iter().map(|(_, query_at)| *query_at).collect::<Vec<DateTime<Utc>>>(),
+    )
+    .execute(connection)
+    .await?;
+    Ok(())
+}
+
+/// Lines whose last order of `day` by the timetable failed for a reason that passes, and from which nothing is being
+/// collected now.
+pub async fn load_failed_orders(connection: &mut PgConnection, day: BusinessDay) -> sqlx::Result<Vec<FailedOrder>> {
+    sqlx::query_as!(
+        FailedOrder,
+        r#"select last.line_id as "line_id: LineId", last.borrower_id as "borrower_id: BorrowerId",
+                  l.product_id as "product_id: ProductId", l.product_version, last.failure as "failure!", last.channel,
+                  last.attempt_no, last.submit_at
+           from (select distinct on (line_id) line_id, borrower_id, purpose, status, failure, channel, attempt_no, submit_at
+                 from withholding where business_day = $1 order by line_id, created_at desc, attempt_no desc) last
+           join credit_line l on l.line_id = last.line_id
+           where last.purpose = 'due' and last.status = 'failed'
+             and last.failure in ('insufficient_funds', 'channel_down')
+           order by last.line_id"#,
+        day.date()
+    )
+    .fetch_all(connection)
+    .await
+}

@@ -1,0 +1,212 @@
+//! One transaction's worth of receipts: lines locked and loaded together, decided one by one, written by table.
+
+use std::collections::BTreeMap;
+
+use anyhow::Context;
+use chrono::{DateTime, Utc};
+use sqlx::PgConnection;
+use uuid::Uuid;
+
+use super::account::{LineAccount, Money, OpenInstallment, OpenLoan, Repayment};
+use super::payoff::{PayoffDone, PayoffLoan};
+use super::{posting, store};
+use crate::app::App;
+use crate::base::id::{CardId, LineId, LoanId, PayoutId};
+use crate::base::{BusinessDay, Fen};
+use crate::credit::Line;
+use crate::loan::store::{ScheduleReason, ScheduleVersion};
+use crate::loan::{Loan, Schedule};
+use crate::{bill, business_day, credit, ledger, loan, outbox};
+
+/// Lines locked for receipts, and what the receipts will write.
+pub struct Batch {
+    pub today: BusinessDay,
+    pub now: DateTime<Utc>,
+    accounts: BTreeMap<LineId, LineAccount>,
+    repayments: Vec<Repayment>,
+    payoffs: Vec<(LineId, LoanId, PayoffDone)>,
+    messages: Vec<outbox::Message>,
+    settled_bills: Vec<(LineId, BusinessDay)>,
+    owed_back: Vec<OwedBack>,
+}
+
+/// Money that is the borrower's again, paid to the card that it came from.
+#[derive(Clone, Debug)]
+pub struct OwedBack {
+    pub payout_id: PayoutId,
+    pub repayment_id: Uuid,
+    pub borrower_id: Uuid,
+    pub card_id: Option<CardId>,
+    pub amount: Fen,
+}
+
+impl Batch {
+    /// Locks the lines in id order, then holds the business day: the order that every writer keeps.
+    pub async fn lock(connection: &mut PgConnection, app: &App, line_ids: &[LineId]) -> anyhow::Result<Batch> {
+        let lines = credit::store::lock_lines(&mut *connection, line_ids).await?;
+        let today = business_day::store::hold_today(connection).await?;
+        let account = |line: Line| (line.line_id, LineAccount::new(line));
+        Ok(Batch {
+            today,
+            now: app.clock.now(),
+            accounts: lines.into_iter().map(account).collect(),
+            repayments: Vec::new(),
+            payoffs: Vec::new(),
+            messages: Vec::new(),
+            settled_bills: Vec::new(),
+            owed_back: Vec::new(),
+        })
+    }
+
+    /// Loads what money for these lines may touch: open installments with their terms, and their loans.
+    pub async fn load(&mut self, connection: &mut PgConnection, app: &App, line_ids: &[Uuid]) -> anyhow::Result<()> {
+        let installments = bill::store::load_open_installments(&mut *connection, line_ids).await?;
+        let mut loan_ids: Vec<LoanId> = installments.iter().map(|billed| billed.loan_id).collect();
+        loan_ids.sort_unstable();
+        loan_ids.dedup();
+        let loans = loan::store::lock_loans(&mut *connection, &loan_ids).await?;
+        for billed in installments {
+            let product = app.catalogue.get(&mut *connection, billed.product_id, billed.product_version).await?;
+            if let Some(account) = self.accounts.get_mut(&billed.line_id) {
+                account.installments.push(OpenInstallment::new(billed, product));
+            }
+        }
+        for loan in loans {
+            if let Some(account) = self.accounts.get_mut(&loan.line_id) {
+                account.loans.push(OpenLoan { loan, touched: false });
+            }
+        }
+        Ok(())
+    }
+
+    pub fn account(&self, line_id: LineId) -> anyhow::Result<&LineAccount> {
+        self.accounts.get(&line_id).with_context(|| format!("{line_id} does not exist"))
+    }
+
+    /// Allocates money for a line; `card_id` is where an excess goes back to.
+    pub fn receive(&mut self, line_id: LineId, money: Money, card_id: Option<CardId>) -> anyhow::Result<Repayment> {
+        let account = self.accounts.get_mut(&line_id).with_context(|| format!("{line_id} does not exist"))?;
+        let partner = account.installments.first().map(|open| open.product.terms.funder.clone());
+        let value_on = money.value_on;
+        let repayment = account.receive(money);
+        self.note(line_id, value_on, &repayment, card_id)?;
+        self.messages.extend(partner.iter().flat_map(|partner| repayment.messages(partner)));
+        Ok(repayment)
+    }
+
+    /// Ends one loan with money that was quoted for it.
+    pub async fn receive_payoff(
+        &mut self,
+        connection: &mut PgConnection,
+        app: &App,
+        payoff: &PayoffLoan,
+        money: Money,
+        card_id: Option<CardId>,
+    ) -> anyhow::Result<Repayment> {
+        let line_id = payoff.loan.line_id;
+        let product = app.catalogue.get(connection, payoff.loan.product_id, payoff.loan.product_version).await?;
+        let account = self.accounts.get_mut(&line_id).with_context(|| format!("{line_id} does not exist"))?;
+        let value_on = money.value_on;
+        let (repayment, done) = account.receive_payoff(money, payoff, &product);
+        self.payoffs.push((line_id, payoff.loan.loan_id, done));
+        self.messages.extend(repayment.messages(&product.terms.funder));
+        self.note(line_id, value_on, &repayment, card_id)?;
+        Ok(repayment)
+    }
+
+    fn note(
+        &mut self,
+        line_id: LineId,
+        value_on: BusinessDay,
+        repayment: &Repayment,
+        card_id: Option<CardId>,
+    ) -> anyhow::Result<()> {
+        let account = self.account(line_id)?;
+        let settled = account.settled_bills(value_on);
+        let borrower_id = account.line.borrower_id.uuid();
+        self.settled_bills.extend(settled);
+        if repayment.excess.is_positive() {
+            self.owed_back.push(OwedBack {
+                payout_id: PayoutId::mint(self.now),
+                repayment_id: repayment.repayment_id.uuid(),
+                borrower_id,
+                card_id,
+                amount: repayment.excess,
+            });
+        }
+        self.repayments.push(repayment.clone());
+        Ok(())
+    }
+
+    /// Writes everything that was received, one statement for each table.
+    pub async fn save(mut self, connection: &mut PgConnection) -> anyhow::Result<Vec<Repayment>> {
+        if self.repayments.is_empty() {
+            return Ok(self.repayments);
+        }
+        self.save_payoffs(&mut *connection).await?;
+        let touched = self.accounts.values().flat_map(|account| &account.installments).filter(|open| open.touched);
+        let touched: Vec<_> = touched.map(|open| &open.billed).collect();
+        bill::store::save_installments(&mut *connection, &touched).await?;
+        bill::store::mark_bills_paid(&mut *connection, &self.settled_bills, self.today).await?;
+        let loans = self.accounts.values().flat_map(|account| &account.loans).filter(|open| open.touched);
+        let loans: Vec<Loan> = loans.map(|open| open.loan.clone()).collect();
+        loan::store::save_loans(&mut *connection, &loans).await?;
+        let changed = self.accounts.values().filter(|account| !account.entries.is_empty());
+        let (lines, entries): (Vec<Line>, Vec<_>) =
+            changed.map(|account| (account.line.clone(), account.entries.clone())).unzip();
+        credit::store::save_lines(&mut *connection, &lines, &entries.concat()).await?;
+        store::insert_repayments(&mut *connection, &self.repayments).await?;
+        let postings: Vec<_> = self
+            .repayments
+            .iter()
+            .map(|repayment| posting::repayment(repayment.repayment_id.uuid(), repayment))
+            .collect();
+        ledger::store::insert_postings(&mut *connection, &postings).await?;
+        store::insert_owed_back(&mut *connection, &self.owed_back, self.today, self.now).await?;
+        outbox::store::enqueue(connection, &self.messages).await?;
+        Ok(self.repayments)
+    }
+
+    async fn save_payoffs(&mut self, connection: &mut PgConnection) -> anyhow::Result<()> {
+        let payoffs = std::mem::take(&mut self.payoffs);
+        for (line_id, loan_id, done) in &payoffs {
+            if let Some(schedule) = &done.schedule {
+                let version = self.next_schedule_version(*line_id, *loan_id, schedule)?;
+                loan::store::insert_schedules(&mut *connection, &[version]).await?;
+            }
+            if let Some(bill_line) = &done.bill_line {
+                bill::store::insert_payoff_line(&mut *connection, bill_line).await?;
+            }
+        }
+        Ok(())
+    }
+
+    fn next_schedule_version<'a>(
+        &mut self,
+        line_id: LineId,
+        loan_id: LoanId,
+        schedule: &'a Schedule,
+    ) -> anyhow::Result<ScheduleVersion<'a>> {
+        let account = self.accounts.get_mut(&line_id).with_context(|| format!("{line_id} does not exist"))?;
+        let loan = account.loans.iter_mut().find(|open| open.loan.loan_id == loan_id);
+        let loan = &mut loan.with_context(|| format!("{loan_id} was not loaded"))?.loan;
+        loan.schedule_version += 1;
+        Ok(ScheduleVersion {
+            loan_id,
+            line_id,
+            version: loan.schedule_version,
+            reason: ScheduleReason::Payoff,
+            schedule,
+            business_day: self.today,
+        })
+    }
+}
+
+/// The loan that a payoff is to end, locked, with its schedule and what has been billed of it.
+pub async fn load_payoff_loan(connection: &mut PgConnection, loan_id: LoanId) -> anyhow::Result<PayoffLoan> {
+    let loan = loan::store::lock_loans(&mut *connection, &[loan_id]).await?.pop();
+    let loan = loan.with_context(|| format!("{loan_id} does not exist"))?;
+    let schedule = loan::store::current_schedule(&mut *connection, &loan).await?;
+    let last_billed = bill::store::last_period_billed(connection, loan.line_id, loan_id).await?;
+    Ok(PayoffLoan { loan, schedule, last_billed: u16::try_from(last_billed)? })
+}

@@ -1,0 +1,291 @@
+//! Posting what channels said: the hot path of collection.
+
+use std::collections::HashMap;
+use std::ops::AddAssign;
+
+use anyhow::Context;
+use uuid::Uuid;
+
+use super::account::{Money, Source};
+use super::notices;
+use super::payoff::PayoffLoan;
+use super::receipt_actions::{Batch, load_payoff_loan};
+use super::store::{self, NewWithholding, Outcome};
+use super::withholding::{Contradiction, Failure, Purpose, State, Step, Withholding};
+use crate::app::App;
+use crate::base::Fen;
+use crate::base::id::{LineId, LoanId, RepaymentId, WithholdingId};
+use crate::notice;
+use crate::partner::withholding::{Answer, ChannelFailure};
+
+/// Results in one transaction: enough to be set-based, few enough that a conflict costs little.
+const CHUNK_RESULTS: usize = 1_000;
+/// Transactions at once; the database is the bottleneck, more would only queue.
+const WORKERS: usize = 2;
+
+/// One channel's word on one of our orders.
+#[derive(Clone, Debug)]
+pub struct ChannelResult {
+    pub withholding_id: WithholdingId,
+    pub line_id: LineId,
+    pub answer: Answer,
+}
+
+/// What posting did, by number of orders.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct Posted {
+    pub succeeded: u64,
+    pub failed: u64,
+    pub unknown: u64,
+    pub already_applied: u64,
+    pub contradicted: u64,
+    /// Answers about orders that were never sent, or that we do not know.
+    pub not_sent: u64,
+    pub collected: Fen,
+}
+
+impl AddAssign for Posted {
+    fn add_assign(&mut self, other: Posted) {
+        self.succeeded += other.succeeded;
+        self.failed += other.failed;
+        self.unknown += other.unknown;
+        self.already_applied += other.already_applied;
+        self.contradicted += other.contradicted;
+        self.not_sent += other.not_sent;
+        self.collected += other.collected;
+    }
+}
+
+/// Applies channels' answers, each exactly once however often it comes: orders, repayments, bills, loans, lines, books and
+/// messages of a chunk of lines commit together.
+///
+/// Chunks follow the lines' order, so that two workers, here or on another node, never wait for each other in a circle.
+pub async fn post_results(app: &App, results: &[ChannelResult]) -> anyhow::Result<Posted> {
+    let mut sorted = results.to_vec();
+    sorted.sort_by_key(|result| (result.line_id, result.withholding_id));
+    if sorted.len() <= CHUNK_RESULTS {
+        return post_chunk(app, &sorted).await;
+    }
+    // Each worker takes one half of the accounts, chunk by chunk.
+    let share = sorted.len().div_ceil(WORKERS);
+    let workers: Vec<_> = sorted
+        .chunks(share)
+        .map(|share| {
+            let (app, share) = (app.clone(), share.to_vec());
+            tokio::spawn(async move { post_share(&app, &share).await })
+        })
+        .collect();
+    let mut posted = Posted::default();
+    for worker in workers {
+        posted += worker.await.context("a worker that posts results panicked")??;
+    }
+    Ok(posted)
+}
+
+async fn post_share(app: &App, share: &[ChannelResult]) -> anyhow::Result<Posted> {
+    let mut posted = Posted::default();
+    for chunk in share.chunks(CHUNK_RESULTS) {
+        posted += post_chunk(app, chunk).await?;
+    }
+    Ok(posted)
+}
+
+async fn post_chunk(app: &App, results: &[ChannelResult]) -> anyhow::Result<Posted> {
+    let mut line_ids: Vec<LineId> = results.iter().map(|result| result.line_id).collect();
+    line_ids.dedup();
+    let mut transaction = app.pool.begin().await?;
+    let batch = Batch::lock(&mut transaction, app, &line_ids).await?;
+    let ids: Vec<Uuid> = results.iter().map(|result| result.withholding_id.uuid()).collect();
+    let orders = store::load_withholdings(&mut transaction, &ids).await?;
+    let mut desk = Desk {
+        batch,
+        orders: orders.into_iter().map(|order| (order.withholding_id, order)).collect(),
+        payoffs: HashMap::new(),
+        outcomes: Vec::with_capacity(results.len()),
+        contradictions: Vec::new(),
+        follow_ups: Vec::new(),
+        invalid_cards: Vec::new(),
+        posted: Posted::default(),
+    };
+    desk.load(&mut transaction, app, results).await?;
+    for result in results {
+        desk.decide(&mut transaction, app, result).await?;
+    }
+    let posted = desk.save(&mut transaction).await?;
+    transaction.commit().await?;
+    Ok(posted)
+}
+
+/// A chunk of results on its way.
+struct Desk {
+    batch: Batch,
+    orders: HashMap<WithholdingId, Withholding>,
+    payoffs: HashMap<LoanId, PayoffLoan>,
+    outcomes: Vec<Outcome>,
+    contradictions: Vec<(Withholding, Contradiction)>,
+    follow_ups: Vec<NewWithholding>,
+    invalid_cards: Vec<Withholding>,
+    posted: Posted,
+}
+
+impl Desk {
+    /// Failures need no account; successes that are new do.
+    async fn load(
+        &mut self,
+        connection: &mut sqlx::PgConnection,
+        app: &App,
+        results: &[ChannelResult],
+    ) -> anyhow::Result<()> {
+        let mut line_ids = Vec::with_capacity(results.len());
+        for result in results {
+            let order = self.orders.get(&result.withholding_id);
+            let Some(order) = order.filter(|order| order.is_pending()) else { continue };
+            if let Answer::Succeeded { .. } = result.answer {
+                line_ids.push(order.line_id.uuid());
+                if let Purpose::Payoff(loan_id) = order.purpose {
+                    self.payoffs.insert(loan_id, load_payoff_loan(connection, loan_id).await?);
+                }
+            }
+        }
+        line_ids.dedup();
+        self.batch.load(connection, app, &line_ids).await
+    }
+
+    async fn decide(
+        &mut self,
+        connection: &mut sqlx::PgConnection,
+        app: &App,
+        result: &ChannelResult,
+    ) -> anyhow::Result<()> {
+        let order = self.orders.get_mut(&result.withholding_id).filter(|order| order.line_id == result.line_id);
+        let Some(order) = order else {
+            self.posted.not_sent += 1;
+            return Ok(());
+        };
+        match order.receive(&result.answer) {
+            Step::AlreadyApplied => self.posted.already_applied += 1,
+            Step::NotSent => self.posted.not_sent += 1,
+            Step::Contradicts(contradiction) => {
+                self.posted.contradicted += 1;
+                self.contradictions.push((order.clone(), contradiction));
+            }
+            Step::Move(state) => {
+                order.state = state;
+                let order = order.clone();
+                // An order may move twice in one chunk; the last word stands.
+                self.outcomes.pop_if(|last| last.withholding_id == order.withholding_id);
+                self.outcomes.push(outcome(&order, &result.answer, self.batch.now));
+                self.follow(connection, app, &order).await?;
+            }
+        }
+        Ok(())
+    }
+
+    /// What an order's new state brings with it.
+    async fn follow(
+        &mut self,
+        connection: &mut sqlx::PgConnection,
+        app: &App,
+        order: &Withholding,
+    ) -> anyhow::Result<()> {
+        match order.state {
+            State::Succeeded { collected } => {
+                self.posted.succeeded += 1;
+                self.posted.collected += collected;
+                self.receive(connection, app, order, collected).await?;
+            }
+            State::Failed(failure) => {
+                self.posted.failed += 1;
+                match failure {
+                    Failure::Channel(ChannelFailure::ChannelDown) => self.follow_ups.extend(self.reroute(order)),
+                    Failure::Channel(ChannelFailure::CardInvalid) => self.invalid_cards.push(order.clone()),
+                    Failure::Channel(ChannelFailure::InsufficientFunds | ChannelFailure::Refused)
+                    | Failure::Superseded => {}
+                }
+            }
+            State::Created | State::Submitted | State::Unknown => self.posted.unknown += 1,
+        }
+        Ok(())
+    }
+
+    async fn receive(
+        &mut self,
+        connection: &mut sqlx::PgConnection,
+        app: &App,
+        order: &Withholding,
+        collected: Fen,
+    ) -> anyhow::Result<()> {
+        let money = Money {
+            repayment_id: RepaymentId::mint(self.batch.now),
+            source: Source::Withholding(order.withholding_id),
+            amount: collected,
+            value_on: order.business_day,
+            today: self.batch.today,
+            at: self.batch.now,
+        };
+        let payoff = match order.purpose {
+            Purpose::Payoff(loan_id) => self.payoffs.get(&loan_id),
+            Purpose::Due | Purpose::Button => None,
+        };
+        match payoff {
+            Some(payoff) => {
+                self.batch.receive_payoff(connection, app, payoff, money, Some(order.card_id)).await?;
+            }
+            None => {
+                self.batch.receive(order.line_id, money, Some(order.card_id))?;
+            }
+        }
+        Ok(())
+    }
+
+    /// The same order on the next channel, at once; none after the last.
+    fn reroute(&self, order: &Withholding) -> Option<NewWithholding> {
+        let channel = order.channel.next()?;
+        let attempt_no = order.attempt_no + 1;
+        Some(NewWithholding {
+            order: Withholding {
+                withholding_id: WithholdingId::mint(self.batch.now),
+                channel,
+                attempt_no,
+                state: State::Created,
+                ..order.clone()
+            },
+            idempotency_key: format!("{}/{}", order.withholding_id, channel.stored()),
+            created_at: self.batch.now,
+            submit_at: self.batch.now,
+        })
+    }
+
+    async fn save(self, connection: &mut sqlx::PgConnection) -> anyhow::Result<Posted> {
+        let (today, now) = (self.batch.today, self.batch.now);
+        let applied = store::apply_outcomes(&mut *connection, &self.outcomes).await?;
+        // The lines are locked and every writer of an order's result locks them: a difference is a bug, not a race.
+        anyhow::ensure!(applied == self.outcomes.len() as u64, "{applied} of {} orders changed", self.outcomes.len());
+        store::insert_withholdings(&mut *connection, &self.follow_ups).await?;
+        store::insert_contradictions(&mut *connection, &self.contradictions, today, now).await?;
+        store::mark_cards_invalid(&mut *connection, &self.invalid_cards).await?;
+        let told: Vec<_> = self.invalid_cards.iter().map(|order| notices::card_invalid(order, today, now)).collect();
+        notice::raise(&mut *connection, &told).await?;
+        self.batch.save(connection).await?;
+        Ok(self.posted)
+    }
+}
+
+/// The stored form of what an answer did to an order.
+fn outcome(order: &Withholding, answer: &Answer, now: chrono::DateTime<chrono::Utc>) -> Outcome {
+    let (channel_code, channel_reference) = match answer {
+        Answer::Succeeded { reference, .. } => (None, Some(reference.clone())),
+        Answer::Failed { code, .. }
+        | Answer::Processing { code }
+        | Answer::Unclear { code }
+        | Answer::Absent { code } => (Some(code.clone()), None),
+    };
+    Outcome {
+        withholding_id: order.withholding_id,
+        line_id: order.line_id,
+        state: order.state,
+        channel_code,
+        channel_reference,
+        final_at: (!order.is_pending()).then_some(now),
+    }
+}

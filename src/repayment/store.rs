@@ -1,0 +1,412 @@
+//! SQL of withholding orders and repayments.
+
+use std::collections::HashMap;
+
+use chrono::{DateTime, NaiveDate, Utc};
+use sqlx::PgConnection;
+use uuid::Uuid;
+
+use super::account::Repayment;
+use super::receipt_actions::OwedBack;
+use super::withholding::{Contradiction, Failure, Purpose, State, Withholding};
+use crate::base::id::{BorrowerId, CardId, LineId, LoanId, WithholdingId};
+use crate::base::{BusinessDay, Fen};
+use crate::partner::withholding::ChannelName;
+
+/// What an answer changes on an order.
+#[derive(Clone, Debug)]
+pub struct Outcome {
+    pub withholding_id: WithholdingId,
+    pub line_id: LineId,
+    pub state: State,
+    pub channel_code: Option<String>,
+    pub channel_reference: Option<String>,
+    pub final_at: Option<DateTime<Utc>>,
+}
+
+/// An order to be written.
+#[derive(Clone, Debug)]
+pub struct NewWithholding {
+    pub order: Withholding,
+    pub idempotency_key: String,
+    pub created_at: DateTime<Utc>,
+    /// Not before this instant.
+    pub submit_at: DateTime<Utc>,
+}
+
+/// Orders by their ids; the caller holds their lines' locks, and the guard of [`apply_outcomes`] does the rest.
+pub async fn load_withholdings(
+    connection: &mut PgConnection,
+    withholding_ids: &[Uuid],
+) -> sqlx::Result<Vec<Withholding>> {
+    let rows = sqlx::query_as!(
+        WithholdingRow,
+        r#"select withholding_id as "withholding_id: WithholdingId", line_id as "line_id: LineId",
+                  borrower_id as "borrower_id: BorrowerId", purpose, loan_id as "loan_id: LoanId",
+                  card_id as "card_id: CardId", channel, amount_fen as "amount: Fen", partial_allowed, attempt_no, status,
+                  failure, collected_fen as "collected: Fen", business_day as "business_day: BusinessDay"
+           from withholding where withholding_id = any($1)"#,
+        withholding_ids
+    )
+    .fetch_all(connection)
+    .await?;
+    rows.into_iter().map(WithholdingRow::into_withholding).collect()
+}
+
+/// The order that is pending on a line, if there is one.
+pub async fn find_pending(connection: &mut PgConnection, line_id: LineId) -> sqlx::Result<Option<Withholding>> {
+    let row = sqlx::query_as!(
+        WithholdingRow,
+        r#"select withholding_id as "withholding_id: WithholdingId", line_id as "line_id: LineId",
+                  borrower_id as "borrower_id: BorrowerId", purpose, loan_id as "loan_id: LoanId",
+                  card_id as "card_id: CardId", channel, amount_fen as "amount: Fen", partial_allowed, attempt_no, status,
+                  failure, collected_fen as "collected: Fen", business_day as "business_day: BusinessDay"
+           from withholding where line_id = $1 and status in ('created', 'submitted', 'unknown')"#,
+        line_id.uuid()
+    )
+    .fetch_optional(connection)
+    .await?;
+    row.map(WithholdingRow::into_withholding).transpose()
+}
+
+/// The order that an idempotency key made, with the amount that was asked for.
+pub async fn find_by_key(
+    connection: &mut PgConnection,
+    line_id: LineId,
+    idempotency_key: &str,
+) -> sqlx::Result<Option<Withholding>> {
+    let row = sqlx::query_as!(
+        WithholdingRow,
+        r#"select withholding_id as "withholding_id: WithholdingId", line_id as "line_id: LineId",
+                  borrower_id as "borrower_id: BorrowerId", purpose, loan_id as "loan_id: LoanId",
+                  card_id as "card_id: CardId", channel, amount_fen as "amount: Fen", partial_allowed, attempt_no, status,
+                  failure, collected_fen as "collected: Fen", business_day as "business_day: BusinessDay"
+           from withholding where line_id = $1 and idempotency_key = $2"#,
+        line_id.uuid(),
+        idempotency_key
+    )
+    .fetch_optional(connection)
+    .await?;
+    row.map(WithholdingRow::into_withholding).transpose()
+}
+
+/// The line that an order belongs to, by the order's id alone, as channels know it.
+pub async fn find_lines_of(
+    connection: &mut PgConnection,
+    withholding_ids: &[Uuid],
+) -> sqlx::Result<Vec<(WithholdingId, LineId)>> {
+    let rows = sqlx::query!(
+        r#"select withholding_id as "withholding_id: WithholdingId", line_id as "line_id: LineId"
+           from withholding where withholding_id = any($1)"#,
+        withholding_ids
+    )
+    .fetch_all(connection)
+    .await?;
+    Ok(rows.into_iter().map(|row| (row.withholding_id, row.line_id)).collect())
+}
+
+/// Writes orders. A line that has a pending order gets none: the unique index is the judge. Returns how many were written.
+pub async fn insert_withholdings(connection: &mut PgConnection, orders: &[NewWithholding]) -> sqlx::Result<u64> {
+    if orders.is_empty() {
+        return Ok(0);
+    }
+    let uuids = |get: fn(&Withholding) -> Uuid| -> Vec<Uuid> { orders.iter().map(|new| get(&new.order)).collect() };
+    let (purposes, loan_ids): (Vec<&str>, Vec<Option<LoanId>>) =
+        orders.iter().map(|new| new.order.purpose.stored()).unzip();
+    let inserted = sqlx::query!(
+        "insert into withholding (withholding_id, line_id, borrower_id, purpose, loan_id, idempotency_key, card_id, channel,
+                                  amount_fen, partial_allowed, attempt_no, business_day, created_at, submit_at, status)
+         select *, 'created' from unnest($1::uuid[], $2::uuid[], $3::uuid[], $4::text[], $5::uuid[], $6::text[], $7::uuid[],
+                                         $8::text[], $9::bigint[], $10::bool[], $11::smallint[], $12::date[],
+                                         $13::timestamptz[], $14::timestamptz[])
+         on conflict do nothing",
+        &uuids(|order| order.withholding_id.uuid()),
+        &uuids(|order| order.line_id.uuid()),
+        &uuids(|order| order.borrower_id.uuid()),
+        &purposes as &[&str],
+        &loan_ids.iter().map(|loan_id| loan_id.map(LoanId::uuid)).collect::<Vec<_>>() as &[Option<Uuid>],
+        &orders.iter().map(|new| new.idempotency_key.clone()).collect::<Vec<String>>(),
+        &uuids(|order| order.card_id.uuid()),
+        &orders.iter().map(|new| new.order.channel.stored()).collect::<Vec<&str>>() as &[&str],
+        &orders.iter().map(|new| new.order.amount.get()).collect::<Vec<i64>>(),
+        &orders.iter().map(|new| new.order.partial_allowed).collect::<Vec<bool>>(),
+        &orders.iter().map(|new| new.order.attempt_no).collect::<Vec<i16>>(),
+        &orders.iter().map(|new| new.order.business_day.date()).collect::<Vec<NaiveDate>>(),
+        &orders.iter().map(|new| new.created_at).collect::<Vec<DateTime<Utc>>>(),
+        &orders.iter().map(|new| new.submit_at).collect::<Vec<DateTime<Utc>>>(),
+    )
+    .execute(connection)
+    .await?;
+    Ok(inserted.rows_affected())
+}
+
+/// Applies what channels said. Only orders that were sent and are not final change; returns how many did.
+pub async fn apply_outcomes(connection: &mut PgConnection, outcomes: &[Outcome]) -> sqlx::Result<u64> {
+    if outcomes.is_empty() {
+        return Ok(0);
+    }
+    let failure = |state: State| match state {
+        State::Failed(failure) => Some(failure.stored()),
+        State::Created | State::Submitted | State::Unknown | State::Succeeded { .. } => None,
+    };
+    let collected = |state: State| match state {
+        State::Succeeded { collected } => collected.get(),
+        State::Created | State::Submitted | State::Unknown | State::Failed(_) => 0,
+    };
+    let applied = sqlx::query!(
+        "update withholding set status = o.status, failure = o.failure, collected_fen = o.collected_fen,
+                channel_code = coalesce(o.channel_code, withholding.channel_code),
+                channel_reference = coalesce(o.channel_reference, withholding.channel_reference),
+                final_at = o.final_at
+         from unnest($1::uuid[], $2::uuid[], $3::text[], $4::text[], $5::bigint[], $6::text[], $7::text[],
+                     $8::timestamptz[])
+              as o(withholding_id, line_id, status, failure, collected_fen, channel_code, channel_reference, final_at)
+         where withholding.withholding_id = o.withholding_id and withholding.line_id = o.line_id
+           and withholding.status in ('submitted', 'unknown')",
+        &outcomes.iter().map(|outcome| outcome.withholding_id.uuid()).collect::<Vec<Uuid>>(),
+        &outcomes.iter().map(|outcome| outcome.line_id.uuid()).collect::<Vec<Uuid>>(),
+        &outcomes.iter().map(|outcome| outcome.state.stored()).collect::<Vec<&str>>() as &[&str],
+        &outcomes.iter().map(|outcome| failure(outcome.state)).collect::<Vec<_>>() as &[Option<&str>],
+        &outcomes.iter().map(|outcome| collected(outcome.state)).collect::<Vec<i64>>(),
+        &outcomes.iter().map(|outcome| outcome.channel_code.as_deref()).collect::<Vec<_>>() as &[Option<&str>],
+        &outcomes.iter().map(|outcome| outcome.channel_reference.as_deref()).collect::<Vec<_>>() as &[Option<&str>],
+        &outcomes.iter().map(|outcome| outcome.final_at).collect::<Vec<_>>() as &[Option<DateTime<Utc>>],
+    )
+    .execute(connection)
+    .await?;
+    Ok(applied.rows_affected())
+}
+
+/// Ends orders that were never sent; those that were meanwhile stay as they are and are missing from the count.
+pub async fn end_created(
+    connection: &mut PgConnection,
+    withholding_ids: &[Uuid],
+    failure: Failure,
+    at: DateTime<Utc>,
+) -> sqlx::Result<u64> {
+    if withholding_ids.is_empty() {
+        return Ok(0);
+    }
+    let ended = sqlx::query!(
+        "update withholding set status = 'failed', failure = $2, final_at = $3
+         where withholding_id = any($1) and status = 'created'",
+        withholding_ids,
+        failure.stored(),
+        at
+    )
+    .execute(connection)
+    .await?;
+    Ok(ended.rows_affected())
+}
+
+/// Writes receipts, one row each: the installments of all of them travel in one run of values, cut by bounds.
+pub async fn insert_repayments(connection: &mut PgConnection, repayments: &[Repayment]) -> sqlx::Result<()> {
+    if repayments.is_empty() {
+        return Ok(());
+    }
+    let items: Vec<_> = repayments.iter().flat_map(|repayment| &repayment.items).collect();
+    let mut first = Vec::with_capacity(repayments.len());
+    let mut last = Vec::with_capacity(repayments.len());
+    let mut end = 0i32;
+    for repayment in repayments {
+        first.push(end + 1);
+        end += repayment.items.len() as i32;
+        last.push(end);
+    }
+    sqlx::query!(
+        "insert into repayment (repayment_id, line_id, funder_id, source, source_reference, amount_fen, excess_fen,
+                                business_day, received_at, loan_ids, periods, principal_fen, interest_fen, fee_fen,
+                                penalty_fen)
+         select r.repayment_id, r.line_id, r.funder_id, r.source, r.source_reference, r.amount_fen, r.excess_fen,
+                r.business_day, r.received_at, ($12::uuid[])[r.first:r.last], ($13::smallint[])[r.first:r.last],
+                ($14::bigint[])[r.first:r.last], ($15::bigint[])[r.first:r.last], ($16::bigint[])[r.first:r.last],
+                ($17::bigint[])[r.first:r.last]
+         from unnest($1::uuid[], $2::uuid[], $3::uuid[], $4::text[], $5::text[], $6::bigint[], $7::bigint[], $8::date[],
+                     $9::timestamptz[], $10::int[], $11::int[])
+              as r(repayment_id, line_id, funder_id, source, source_reference, amount_fen, excess_fen, business_day,
+                   received_at, first, last)",
+        &repayments.iter().map(|repayment| repayment.repayment_id.uuid()).collect::<Vec<Uuid>>(),
+        &repayments.iter().map(|repayment| repayment.line_id.uuid()).collect::<Vec<Uuid>>(),
+        &repayments.iter().map(|repayment| repayment.funder_id.uuid()).collect::<Vec<Uuid>>(),
+        &repayments.iter().map(|repayment| repayment.source.stored()).collect::<Vec<&str>>() as &[&str],
+        &repayments.iter().map(|repayment| repayment.source.reference()).collect::<Vec<String>>(),
+        &repayments.iter().map(|repayment| repayment.amount.get()).collect::<Vec<i64>>(),
+        &repayments.iter().map(|repayment| repayment.excess.get()).collect::<Vec<i64>>(),
+        &repayments.iter().map(|repayment| repayment.business_day.date()).collect::<Vec<NaiveDate>>(),
+        &repayments.iter().map(|repayment| repayment.received_at).collect::<Vec<DateTime<Utc>>>(),
+        &first,
+        &last,
+        &items.iter().map(|item| item.loan_id.uuid()).collect::<Vec<Uuid>>(),
+        &items.iter().map(|item| item.period).collect::<Vec<i16>>(),
+        &items.iter().map(|item| item.taken.principal.get()).collect::<Vec<i64>>(),
+        &items.iter().map(|item| item.taken.interest.get()).collect::<Vec<i64>>(),
+        &items.iter().map(|item| item.taken.fee.get()).collect::<Vec<i64>>(),
+        &items.iter().map(|item| item.taken.penalty.get()).collect::<Vec<i64>>(),
+    )
+    .execute(connection)
+    .await?;
+    Ok(())
+}
+
+/// Orders the payout of what is owed back to borrowers, to the card that it came from, once for each repayment.
+pub async fn insert_owed_back(
+    connection: &mut PgConnection,
+    owed_back: &[OwedBack],
+    pay_on: BusinessDay,
+    at: DateTime<Utc>,
+) -> sqlx::Result<()> {
+    if owed_back.is_empty() {
+        return Ok(());
+    }
+    sqlx::query!(
+        "insert into payout (payout_id, kind, source_id, beneficiary_id, card_id, amount_fen, status, pay_on, created_at)
+         select o.payout_id, 'borrower', o.repayment_id, o.borrower_id, o.card_id, o.amount_fen, 'created', $6, $7
+         from unnest($1::uuid[], $2::uuid[], $3::uuid[], $4::uuid[], $5::bigint[])
+              as o(payout_id, repayment_id, borrower_id, card_id, amount_fen)",
+        &owed_back.iter().map(|owed| owed.payout_id.uuid()).collect::<Vec<Uuid>>(),
+        &owed_back.iter().map(|owed| owed.repayment_id).collect::<Vec<Uuid>>(),
+        &owed_back.iter().map(|owed| owed.borrower_id).collect::<Vec<Uuid>>(),
+        &owed_back.iter().map(|owed| owed.card_id.map(CardId::uuid)).collect::<Vec<_>>() as &[Option<Uuid>],
+        &owed_back.iter().map(|owed| owed.amount.get()).collect::<Vec<i64>>(),
+        pay_on.date(),
+        at,
+    )
+    .execute(connection)
+    .await?;
+    Ok(())
+}
+
+/// The default card of each borrower that has one bound.
+pub async fn load_default_cards(
+    connection: &mut PgConnection,
+    borrower_ids: &[Uuid],
+) -> sqlx::Result<HashMap<BorrowerId, CardId>> {
+    let rows = sqlx::query!(
+        r#"select borrower_id as "borrower_id: BorrowerId", card_id as "card_id: CardId" from bank_card
+           where borrower_id = any($1) and is_default and status = 'bound'"#,
+        borrower_ids
+    )
+    .fetch_all(connection)
+    .await?;
+    Ok(rows.into_iter().map(|row| (row.borrower_id, row.card_id)).collect())
+}
+
+/// Takes cards that a channel refused for good out of use, until the borrower has seen to them.
+pub async fn mark_cards_invalid(connection: &mut PgConnection, orders: &[Withholding]) -> sqlx::Result<()> {
+    if orders.is_empty() {
+        return Ok(());
+    }
+    sqlx::query!(
+        "update bank_card set status = 'invalid'
+         from unnest($1::uuid[], $2::uuid[]) as refused(borrower_id, card_id)
+         where bank_card.borrower_id = refused.borrower_id and bank_card.card_id = refused.card_id
+           and bank_card.status = 'bound'",
+        &orders.iter().map(|order| order.borrower_id.uuid()).collect::<Vec<Uuid>>(),
+        &orders.iter().map(|order| order.card_id.uuid()).collect::<Vec<Uuid>>(),
+    )
+    .execute(connection)
+    .await?;
+    Ok(())
+}
+
+/// Whether a card is bound to a borrower.
+pub async fn is_card_bound(
+    connection: &mut PgConnection,
+    borrower_id: BorrowerId,
+    card_id: CardId,
+) -> sqlx::Result<bool> {
+    let card = sqlx::query_scalar!(
+        "select 1 as one from bank_card where borrower_id = $1 and card_id = $2 and status = 'bound'",
+        borrower_id.uuid(),
+        card_id.uuid()
+    );
+    Ok(card.fetch_optional(connection).await?.is_some())
+}
+
+/// Whether money from this source has been booked on the line.
+pub async fn has_repayment(
+    connection: &mut PgConnection,
+    line_id: LineId,
+    source: &str,
+    source_reference: &str,
+) -> sqlx::Result<bool> {
+    let found = sqlx::query_scalar!(
+        "select 1 as one from repayment where line_id = $1 and source = $2 and source_reference = $3",
+        line_id.uuid(),
+        source,
+        source_reference
+    );
+    Ok(found.fetch_optional(connection).await?.is_some())
+}
+
+/// Opens a break for each order whose channel contradicts itself; one that is open already is left as it is.
+pub async fn insert_contradictions(
+    connection: &mut PgConnection,
+    contradictions: &[(Withholding, Contradiction)],
+    today: BusinessDay,
+    at: DateTime<Utc>,
+) -> sqlx::Result<()> {
+    for (order, contradiction) in contradictions {
+        let (kind, proposed) = contradiction.stored();
+        let ours = match order.state {
+            State::Succeeded { collected } => collected,
+            State::Created | State::Submitted | State::Unknown | State::Failed(_) => Fen::ZERO,
+        };
+        sqlx::query!(
+            "insert into reconciliation_break (break_id, channel, business_day, kind, withholding_id, our_fen, their_fen,
+                                               proposed, status, owner, opened_on)
+             values ($1, $2, $3, $4, $5, $6, $7, $8, 'open', 'callback', $9)
+             on conflict do nothing",
+            crate::base::id::BreakId::mint(at).uuid(),
+            order.channel.stored(),
+            order.business_day.date(),
+            kind,
+            order.withholding_id.uuid(),
+            ours.get(),
+            contradiction.theirs().get(),
+            proposed,
+            today.date(),
+        )
+        .execute(&mut *connection)
+        .await?;
+    }
+    Ok(())
+}
+
+struct WithholdingRow {
+    withholding_id: WithholdingId,
+    line_id: LineId,
+    borrower_id: BorrowerId,
+    purpose: String,
+    loan_id: Option<LoanId>,
+    card_id: CardId,
+    channel: String,
+    amount: Fen,
+    partial_allowed: bool,
+    attempt_no: i16,
+    status: String,
+    failure: Option<String>,
+    collected: Fen,
+    business_day: BusinessDay,
+}
+
+impl WithholdingRow {
+    fn into_withholding(self) -> sqlx::Result<Withholding> {
+        let stored =
+            |what: &str| sqlx::Error::Decode(format!("order {} has no known {what}", self.withholding_id).into());
+        Ok(Withholding {
+            purpose: Purpose::from_stored(&self.purpose, self.loan_id).ok_or_else(|| stored("purpose"))?,
+            channel: ChannelName::from_stored(&self.channel).ok_or_else(|| stored("channel"))?,
+            state: State::from_stored(&self.status, self.failure.as_deref(), self.collected)
+                .ok_or_else(|| stored("status"))?,
+            withholding_id: self.withholding_id,
+            line_id: self.line_id,
+            borrower_id: self.borrower_id,
+            card_id: self.card_id,
+            amount: self.amount,
+            partial_allowed: self.partial_allowed,
+            attempt_no: self.attempt_no,
+            business_day: self.business_day,
+        })
+    }
+}

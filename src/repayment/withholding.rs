@@ -1,0 +1,294 @@
+//! The withholding order: one owner of the truth about money that is being taken from a card.
+
+use crate::base::id::{BorrowerId, CardId, LineId, LoanId, WithholdingId};
+use crate::base::{BusinessDay, Fen};
+use crate::partner::withholding::{Answer, ChannelFailure, ChannelName};
+
+/// One order to take money from a card.
+#[derive(Clone, Debug, PartialEq)]
+pub struct Withholding {
+    pub withholding_id: WithholdingId,
+    pub line_id: LineId,
+    pub borrower_id: BorrowerId,
+    pub purpose: Purpose,
+    pub card_id: CardId,
+    pub channel: ChannelName,
+    pub amount: Fen,
+    pub partial_allowed: bool,
+    pub attempt_no: i16,
+    pub state: State,
+    /// The day that the amount was computed for: what is collected counts from it.
+    pub business_day: BusinessDay,
+}
+
+/// What the money is for.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+pub enum Purpose {
+    /// What is due, by the product's timetable.
+    Due,
+    /// The borrower's button.
+    Button,
+    /// The early payoff of one loan.
+    Payoff(LoanId),
+}
+
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum State {
+    Created,
+    /// Committed before the call: from here on only the channel knows.
+    Submitted,
+    /// The channel did not say, or not clearly. Pending like `Submitted`, and never a failure.
+    Unknown,
+    Succeeded {
+        collected: Fen,
+    },
+    Failed(Failure),
+}
+
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+pub enum Failure {
+    Channel(ChannelFailure),
+    /// Never submitted: the borrower paid first, or nothing was owed any more.
+    Superseded,
+}
+
+/// What an answer does to an order.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Step {
+    Move(State),
+    AlreadyApplied,
+    /// The order is final and the channel now says otherwise: nothing changes, a break is opened.
+    Contradicts(Contradiction),
+    /// An answer about an order that was never sent: not believed.
+    NotSent,
+}
+
+/// How a channel's word differs from ours.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+pub enum Contradiction {
+    WeFailedTheySucceeded { theirs: Fen },
+    WeSucceededTheyFailed,
+    AmountDiffers { theirs: Fen },
+}
+
+impl Withholding {
+    pub fn is_pending(&self) -> bool {
+        match self.state {
+            State::Created | State::Submitted | State::Unknown => true,
+            State::Succeeded { .. } | State::Failed(_) => false,
+        }
+    }
+
+    /// What the channel's answer does to this order.
+    pub fn receive(&self, answer: &Answer) -> Step {
+        match self.state {
+            State::Created => Step::NotSent,
+            State::Submitted | State::Unknown => self.resolve(answer),
+            State::Succeeded { collected: ours } => match answer {
+                Answer::Succeeded { collected, .. } if *collected == ours => Step::AlreadyApplied,
+                Answer::Succeeded { collected, .. } => {
+                    Step::Contradicts(Contradiction::AmountDiffers { theirs: *collected })
+                }
+                Answer::Failed { .. } | Answer::Absent { .. } => {
+                    Step::Contradicts(Contradiction::WeSucceededTheyFailed)
+                }
+                // Said before it was final.
+                Answer::Processing { .. } | Answer::Unclear { .. } => Step::AlreadyApplied,
+            },
+            State::Failed(Failure::Superseded) => Step::NotSent,
+            State::Failed(Failure::Channel(_)) => match answer {
+                Answer::Succeeded { collected, .. } => {
+                    Step::Contradicts(Contradiction::WeFailedTheySucceeded { theirs: *collected })
+                }
+                Answer::Failed { .. } | Answer::Absent { .. } => Step::AlreadyApplied,
+                Answer::Processing { .. } | Answer::Unclear { .. } => Step::AlreadyApplied,
+            },
+        }
+    }
+
+    fn resolve(&self, answer: &Answer) -> Step {
+        match answer {
+            Answer::Succeeded { collected, .. } if self.is_plausible(*collected) => {
+                Step::Move(State::Succeeded { collected: *collected })
+            }
+            // Stays pending until a person or the daily file has settled which amount is true.
+            Answer::Succeeded { collected, .. } => {
+                Step::Contradicts(Contradiction::AmountDiffers { theirs: *collected })
+            }
+            Answer::Failed { failure, .. } => Step::Move(State::Failed(Failure::Channel(*failure))),
+            // The channel never took it on: the same as if it had been down.
+            Answer::Absent { .. } => Step::Move(State::Failed(Failure::Channel(ChannelFailure::ChannelDown))),
+            Answer::Processing { .. } if self.state == State::Submitted => Step::AlreadyApplied,
+            Answer::Processing { .. } | Answer::Unclear { .. } => Step::Move(State::Unknown),
+        }
+    }
+
+    fn is_plausible(&self, collected: Fen) -> bool {
+        collected == self.amount || (self.partial_allowed && collected.is_positive() && collected < self.amount)
+    }
+}
+
+impl Purpose {
+    pub fn stored(self) -> (&'static str, Option<LoanId>) {
+        match self {
+            Purpose::Due => ("due", None),
+            Purpose::Button => ("button", None),
+            Purpose::Payoff(loan_id) => ("payoff", Some(loan_id)),
+        }
+    }
+
+    /// Reads a stored pair; `None` where it is not one that [`Purpose::stored`] writes.
+    pub fn from_stored(purpose: &str, loan_id: Option<LoanId>) -> Option<Purpose> {
+        match (purpose, loan_id) {
+            ("due", None) => Some(Purpose::Due),
+            ("button", None) => Some(Purpose::Button),
+            ("payoff", Some(loan_id)) => Some(Purpose::Payoff(loan_id)),
+            (_, _) => None,
+        }
+    }
+}
+
+impl State {
+    pub fn stored(self) -> &'static str {
+        match self {
+            State::Created => "created",
+            State::Submitted => "submitted",
+            State::Unknown => "unknown",
+            State::Succeeded { .. } => "succeeded",
+            State::Failed(_) => "failed",
+        }
+    }
+
+    /// Reads stored columns; `None` where they are not what the model writes.
+    pub fn from_stored(status: &str, failure: Option<&str>, collected: Fen) -> Option<State> {
+        match (status, failure) {
+            ("created", None) => Some(State::Created),
+            ("submitted", None) => Some(State::Submitted),
+            ("unknown", None) => Some(State::Unknown),
+            ("succeeded", None) => Some(State::Succeeded { collected }),
+            ("failed", Some(failure)) => Failure::from_stored(failure).map(State::Failed),
+            (_, _) => None,
+        }
+    }
+}
+
+impl Failure {
+    pub const ALL: [Failure; 5] = [
+        Failure::Channel(ChannelFailure::InsufficientFunds),
+        Failure::Channel(ChannelFailure::CardInvalid),
+        Failure::Channel(ChannelFailure::ChannelDown),
+        Failure::Channel(ChannelFailure::Refused),
+        Failure::Superseded,
+    ];
+
+    pub fn stored(self) -> &'static str {
+        match self {
+            Failure::Channel(ChannelFailure::InsufficientFunds) => "insufficient_funds",
+            Failure::Channel(ChannelFailure::CardInvalid) => "card_invalid",
+            Failure::Channel(ChannelFailure::ChannelDown) => "channel_down",
+            Failure::Channel(ChannelFailure::Refused) => "refused",
+            Failure::Superseded => "superseded",
+        }
+    }
+
+    pub fn from_stored(text: &str) -> Option<Failure> {
+        Failure::ALL.into_iter().find(|failure| failure.stored() == text)
+    }
+}
+
+impl Contradiction {
+    /// The kind of break that it opens, and the correction that is proposed.
+    pub fn stored(self) -> (&'static str, &'static str) {
+        match self {
+            Contradiction::WeFailedTheySucceeded { .. } => ("we_failed_they_succeeded", "post"),
+            Contradiction::WeSucceededTheyFailed => ("we_succeeded_they_failed", "ask_channel"),
+            Contradiction::AmountDiffers { .. } => ("amount_differs", "ask_channel"),
+        }
+    }
+
+    /// What the channel says it collected.
+    pub fn theirs(self) -> Fen {
+        match self {
+            Contradiction::WeFailedTheySucceeded { theirs } | Contradiction::AmountDiffers { theirs } => theirs,
+            Contradiction::WeSucceededTheyFailed => Fen::ZERO,
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use uuid::Uuid;
+
+    use super::*;
+
+    fn order(state: State) -> Withholding {
+        let id = Uuid::from_u128(7);
+        Withholding {
+            withholding_id: WithholdingId::from_uuid(id),
+            line_id: LineId::from_uuid(id),
+            borrower_id: BorrowerId::from_uuid(id),
+            purpose: Purpose::Due,
+            card_id: CardId::from_uuid(id),
+            channel: ChannelName::Alpha,
+            amount: Fen::new(1_000),
+            partial_allowed: false,
+            attempt_no: 1,
+            state,
+            business_day: "2026-01-05".parse().unwrap(),
+        }
+    }
+
+    fn succeeded(fen: i64) -> Answer {
+        Answer::Succeeded { collected: Fen::new(fen), reference: "T1".into() }
+    }
+
+    fn failed() -> Answer {
+        Answer::Failed { failure: ChannelFailure::InsufficientFunds, code: "51".into() }
+    }
+
+    #[test]
+    fn an_unknown_order_ends_either_way_and_only_by_the_channels_word() {
+        let unknown = order(State::Unknown);
+        let collected = Fen::new(1_000);
+        assert_eq!(unknown.receive(&succeeded(1_000)), Step::Move(State::Succeeded { collected }));
+        let failure = Failure::Channel(ChannelFailure::InsufficientFunds);
+        assert_eq!(unknown.receive(&failed()), Step::Move(State::Failed(failure)));
+        assert_eq!(unknown.receive(&Answer::Unclear { code: "99".into() }), Step::Move(State::Unknown));
+    }
+
+    #[test]
+    fn a_repeated_answer_is_already_applied() {
+        assert_eq!(order(State::Succeeded { collected: Fen::new(5) }).receive(&succeeded(5)), Step::AlreadyApplied);
+        let failure = Failure::Channel(ChannelFailure::Refused);
+        assert_eq!(order(State::Failed(failure)).receive(&failed()), Step::AlreadyApplied);
+    }
+
+    #[test]
+    fn a_final_order_does_not_change_its_mind() {
+        let paid = order(State::Succeeded { collected: Fen::new(1_000) });
+        assert_eq!(paid.receive(&failed()), Step::Contradicts(Contradiction::WeSucceededTheyFailed));
+        let theirs = Fen::new(1_000);
+        let unpaid = order(State::Failed(Failure::Channel(ChannelFailure::Refused)));
+        assert_eq!(
+            unpaid.receive(&succeeded(1_000)),
+            Step::Contradicts(Contradiction::WeFailedTheySucceeded { theirs })
+        );
+    }
+
+    #[test]
+    fn a_part_is_believed_only_where_it_was_allowed() {
+        let theirs = Fen::new(400);
+        let whole = order(State::Submitted);
+        assert_eq!(whole.receive(&succeeded(400)), Step::Contradicts(Contradiction::AmountDiffers { theirs }));
+        let part = Withholding { partial_allowed: true, ..whole };
+        assert_eq!(part.receive(&succeeded(400)), Step::Move(State::Succeeded { collected: theirs }));
+        let theirs = Fen::new(1_001);
+        assert_eq!(part.receive(&succeeded(1_001)), Step::Contradicts(Contradiction::AmountDiffers { theirs }));
+    }
+
+    #[test]
+    fn an_order_that_was_not_sent_has_no_answer() {
+        assert_eq!(order(State::Created).receive(&succeeded(1_000)), Step::NotSent);
+        assert_eq!(order(State::Failed(Failure::Superseded)).receive(&succeeded(1_000)), Step::NotSent);
+    }
+}

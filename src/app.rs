@@ -4,7 +4,7 @@ use std::sync::Arc;
 
 use sqlx::PgPool;
 
-use crate::base::Clock;
+use crate::base::{Clock, WorkingCalendar};
 use crate::credit::RiskHook;
 use crate::partner::Partners;
 use crate::product::Catalogue;
@@ -15,6 +15,8 @@ use crate::vault::Vault;
 pub struct App {
     pub pool: PgPool,
     pub clock: Clock,
+    /// When money is paid.
+    pub calendar: WorkingCalendar,
     /// Seals and opens personal data.
     pub vault: Arc<Vault>,
     /// Published products, parsed once.

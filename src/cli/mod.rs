@@ -1,12 +1,13 @@
 //! The command line: one file per subcommand, and what they share.
 
-mod db;
-mod migrate;
 mod serve;
 mod work;
 mod sandbox;
 mod jobs;
 mod outbox;
+mod verify;
+mod migrate;
+mod db;
 
 use std::io::IsTerminal;
 use std::process::ExitCode;
@@ -56,6 +57,8 @@ enum Command {
     /// Show messages that a partner did not take, try them again
     #[command(subcommand)]
     Outbox(outbox::Args),
+    /// Check every identity of the books; silent when all hold, else exit code 1 and a list
+    Verify(verify::Args),
     /// Bring the database to the newest migration
     Migrate(migrate::Args),
     /// Start, stop or name the private PostgreSQL, for development
@@ -69,6 +72,7 @@ async fn dispatch(command: Command) -> anyhow::Result<ExitCode> {
         Command::Sandbox(args) => sandbox::run(args).await,
         Command::Jobs(args) => jobs::run(args).await,
         Command::Outbox(args) => outbox::run(args).await,
+        Command::Verify(args) => verify::run(args).await,
         Command::Migrate(args) => migrate::run(args).await,
         Command::Db(args) => db::run(args).await,
     }
@@ -175,6 +179,7 @@ pub async fn open_app(config: &Config, database: &Database, clock: Clock) -> any
     let partners = Partners::new(&config.partners, pool.clone(), clock.clone(), Clock::System)?;
     Ok(App {
         pool,
+        calendar: config.calendar.clone(),
         clock,
         vault: Arc::new(config.vault()?),
         catalogue: Catalogue::default(),

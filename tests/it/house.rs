@@ -3,7 +3,7 @@
 use std::sync::Arc;
 
 use fenqi::app::App;
-use fenqi::base::{BusinessDay, Clock};
+use fenqi::base::{BusinessDay, Clock, WorkingCalendar};
 use fenqi::credit::RiskHook;
 use fenqi::partner::{PartnerSettings, Partners};
 use fenqi::product::Catalogue;
@@ -52,5 +52,13 @@ async fn open_with(pool: PgPool, today: &str, partners: &[PartnerSettings]) -> A
     let partners = Partners::new(partners, pool.clone(), clock.clone(), Clock::System).unwrap();
     let vault = Arc::new(Vault::with_master([7; 32]));
     let risk = Arc::new(RiskHook::shipped());
-    App { pool, clock, vault, catalogue: Catalogue::default(), partners: Arc::new(partners), risk }
+    App {
+        pool,
+        clock,
+        calendar: WorkingCalendar::shipped(),
+        vault,
+        catalogue: Catalogue::default(),
+        partners: Arc::new(partners),
+        risk,
+    }
 }

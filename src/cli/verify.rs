@@ -1,0 +1,33 @@
+//! `fenqi verify`: every identity of the books, silent when all hold.
+
+use std::process::ExitCode;
+
+use crate::cli::{Sharing, find_database, set_up};
+use crate::database;
+use crate::verify::verify;
+
+#[derive(clap::Args)]
+pub struct Args {
+    /// Print one JSON object a line
+    #[arg(long)]
+    json: bool,
+}
+
+pub async fn run(args: Args) -> anyhow::Result<ExitCode> {
+    let config = set_up()?;
+    let database = find_database(&config, Sharing::Shared).await?;
+    let pool = database::open(&database.url, 1).await?;
+    let findings = verify(&pool).await?;
+    pool.close().await;
+    for finding in &findings {
+        if args.json {
+            println!("{}", serde_json::to_string(finding)?);
+        } else {
+            println!(
+                "{}: {}: expected {}, found {}",
+                finding.identity, finding.subject, finding.expected, finding.found
+            );
+        }
+    }
+    Ok(if findings.is_empty() { ExitCode::SUCCESS } else { ExitCode::FAILURE })
+}

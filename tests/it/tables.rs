@@ -34,6 +34,7 @@ const TABLES: &[(&str, Spread)] = &[
     ("withholding", ByAccount),
     ("application", ByBorrower),
     ("bank_card", ByBorrower),
+    ("card_signing", ByBorrower),
     ("borrower", ByBorrower),
     ("consent", ByBorrower),
     ("business_day", Reference),

@@ -86,7 +86,7 @@ enum Role {
 }
 
 /// Files that act, under a name of their own: they load, ask the rules and save, as `actions.rs` does.
-const ACTORS: &[&str] = &["product/catalogue.rs", "purchase/authoriser.rs"];
+const ACTORS: &[&str] = &["credit/risk.rs", "product/catalogue.rs", "purchase/authoriser.rs"];
 
 #[test]
 fn files_are_short_open_with_a_sentence_and_are_named_in_full_words() {
@@ -236,7 +236,9 @@ fn partners_words_stay_with_partners_and_faces_stay_out_of_actions() {
     let mut wrong = Vec::new();
     for source in sources().iter().filter(|source| source.is_feature()) {
         for reference in source.references() {
-            let is_wire = reference.starts_with("partner::") && reference.contains("::wire");
+            // Whoever calls a partner fills in its messages; rules, SQL and pages speak our words only.
+            let may_call = source.role() == Role::Actions || source.stem() == "jobs";
+            let is_wire = reference.starts_with("partner::") && reference.contains("::wire") && !may_call;
             let is_face = matches!(source.role(), Role::Actions | Role::Store | Role::Pure)
                 && ["h5", "console", "api"].iter().any(|face| reference.split("::").nth(1) == Some(*face));
             if is_wire || is_face {

@@ -27,6 +27,7 @@ pub mod repayment;
 pub mod verify;
 pub mod http;
 pub mod router;
+pub mod bench;
 pub mod cli;
 
 /// The database's migrations, embedded; tests and the program share them.

@@ -1,5 +1,7 @@
 //! The command line: one file per subcommand, and what they share.
 
+mod quote;
+mod product;
 mod serve;
 mod work;
 mod sandbox;
@@ -61,6 +63,10 @@ enum Command {
     Verify(verify::Args),
     /// Bring the database to the newest migration
     Migrate(migrate::Args),
+    /// Price a purchase or plain terms: the schedule and the true cost
+    Quote(quote::Args),
+    /// Check, publish and list products
+    Product(product::Args),
     /// Start, stop or name the private PostgreSQL, for development
     Db(db::Args),
 }
@@ -74,6 +80,8 @@ async fn dispatch(command: Command) -> anyhow::Result<ExitCode> {
         Command::Outbox(args) => outbox::run(args).await,
         Command::Verify(args) => verify::run(args).await,
         Command::Migrate(args) => migrate::run(args).await,
+        Command::Quote(args) => quote::run(args).await,
+        Command::Product(args) => product::run(args).await,
         Command::Db(args) => db::run(args).await,
     }
 }
@@ -102,6 +110,8 @@ pub fn main() -> ExitCode {
             () = stop_signal() => Ok(ExitCode::from(INTERRUPTED)),
         }
     });
+    // A thread that still waits for standard input must not keep an interrupted program alive.
+    runtime.shutdown_background();
     outcome.unwrap_or_else(|error| fail(&error))
 }
 

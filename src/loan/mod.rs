@@ -8,6 +8,7 @@ pub mod reduction;
 pub mod schedule;
 pub mod level_payment;
 pub mod price;
+pub mod explain;
 pub mod store;
 
 pub use model::{Loan, LoanStatus};

@@ -5,6 +5,7 @@ pub mod reader;
 pub mod file;
 pub mod rules;
 pub mod quote;
+pub mod inquiry;
 pub mod proof;
 pub mod catalogue;
 pub mod store;

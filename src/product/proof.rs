@@ -34,7 +34,7 @@ pub struct PlanProof {
     pub apr_effective_max: Decimal,
     /// The higher of both, with what the merchant pays counted as cost too.
     pub apr_with_subsidy_max: Decimal,
-    /// Largest distance of the last payment from the first one, in fen, and why there is one.
+    /// Largest distance of the last payment from the first one before any subsidy, in fen, and why there is one.
     pub last_row_difference_fen: i64,
     pub last_row_reason: &'static str,
 }
@@ -129,7 +129,7 @@ impl Prover<'_> {
                 proof.apr_effective_max = proof.apr_effective_max.max(price.effective);
                 let with_subsidy = quote.price_with_subsidy().map_or(Decimal::ZERO, |price| price.higher());
                 proof.apr_with_subsidy_max = proof.apr_with_subsidy_max.max(with_subsidy);
-                let difference = last_row_difference(&quote.schedule).get().abs();
+                let difference = last_row_difference(&quote.gross_schedule()).get().abs();
                 proof.last_row_difference_fen = proof.last_row_difference_fen.max(difference);
             }
             Err(reason) => {
@@ -191,11 +191,11 @@ fn last_row_difference(schedule: &Schedule) -> Fen {
 
 fn last_row_reason(plan: &Plan) -> &'static str {
     match (plan.method, plan.day_count) {
-        (Method::EqualInstallment, DayCount::Monthly) => "takes what rounding the payment and each interest leaves",
-        (Method::EqualInstallment, _) => "takes what rounding leaves and the drift of the actual days",
+        (Method::EqualInstallment, DayCount::Monthly) => "it takes what rounding the payment and each interest leaves",
+        (Method::EqualInstallment, _) => "it takes what rounding leaves and the drift of the actual days",
         (Method::EqualPrincipal, _) => "interest falls with the balance; the last principal takes the rest",
-        (Method::FlatFee | Method::InterestFree, _) => "takes what rounding each equal part leaves",
-        (Method::InterestFirst, _) => "repays the whole principal",
+        (Method::FlatFee | Method::InterestFree, _) => "it takes what rounding each equal part leaves",
+        (Method::InterestFirst, _) => "it repays the whole principal",
     }
 }
 

@@ -4,6 +4,7 @@ mod base;
 mod funder;
 mod price;
 mod product;
+mod quote_command;
 mod schedule;
 mod overdue;
 mod repayment;

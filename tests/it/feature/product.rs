@@ -99,8 +99,8 @@ fn all_problems_are_told_at_once() {
 fn each_rule_refuses_what_it_is_for() {
     let cases = [
         ("standard", "limit_max_fen = 20_000_000", "limit_max_fen = 20_000_001", "line.limit_max_fen"),
-        ("standard", "multiple = 1.5", "multiple = 1.6", "penalty.multiple"),
-        ("standard", "multiple = 1.5", "multiple = 1.2", "penalty.multiple"),
+        ("standard", "multiple = 1.3", "multiple = 1.6", "penalty.multiple"),
+        ("standard", "multiple = 1.3", "multiple = 1.2", "penalty.multiple"),
         ("standard", "E = 0.180", "E = 0.18001234567891", "plan[0].prices.E"),
         ("standard", "E = 0.180", "F = 0.180", "plan[0].prices"),
         ("standard", "[2, 3,", "[61, 3,", "plan[0].periods[0]"),

@@ -1,0 +1,3 @@
+//! Benchmarks: each measures what the product really does and builds its own input.
+
+pub mod quote;

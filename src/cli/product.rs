@@ -1,0 +1,199 @@
+//! `fenqi product`: checks product files, publishes them, and lists what is on sale.
+
+use std::path::PathBuf;
+use std::process::ExitCode;
+
+use anyhow::Context;
+use clap::Subcommand;
+use rust_decimal::Decimal;
+
+use crate::base::Clock;
+use crate::cli::{Sharing, find_database, open_app, set_up};
+use crate::error::Fault;
+use crate::product::{self, ProductRefusal, Proof, Terms};
+
+#[derive(clap::Args)]
+pub struct Args {
+    #[command(subcommand)]
+    action: Action,
+}
+
+#[derive(Subcommand)]
+enum Action {
+    /// Parse and prove product files, without a database
+    Check(Files),
+    /// Check all files, then publish each as its product's next version; nothing is published if any is refused
+    Publish(Files),
+    /// List the versions that are on sale
+    List {
+        /// Print one line of JSON
+        #[arg(long)]
+        json: bool,
+    },
+}
+
+#[derive(clap::Args)]
+struct Files {
+    #[arg(required = true)]
+    files: Vec<PathBuf>,
+    /// Print one line of JSON
+    #[arg(long)]
+    json: bool,
+}
+
+pub async fn run(args: Args) -> anyhow::Result<ExitCode> {
+    match args.action {
+        Action::Check(files) => check(&files),
+        Action::Publish(files) => publish(&files).await,
+        Action::List { json } => list(json).await,
+    }
+}
+
+/// A file that passed.
+struct Passed {
+    path: String,
+    text: String,
+    terms: Terms,
+    proof: Proof,
+}
+
+/// A file that did not, by its path.
+type Refused = (String, ProductRefusal);
+
+fn check(files: &Files) -> anyhow::Result<ExitCode> {
+    let (passed, refused) = check_all(&files.files)?;
+    if files.json {
+        let results: Vec<serde_json::Value> =
+            passed.iter().map(passed_json).chain(refused.iter().map(refused_json)).collect();
+        println!("{}", serde_json::json!({ "passed": refused.is_empty(), "files": results }));
+    } else {
+        passed.iter().for_each(print_proof);
+        refused.iter().for_each(print_refusal);
+    }
+    Ok(if refused.is_empty() { ExitCode::SUCCESS } else { ExitCode::FAILURE })
+}
+
+async fn publish(files: &Files) -> anyhow::Result<ExitCode> {
+    let (passed, refused) = check_all(&files.files)?;
+    if !refused.is_empty() {
+        refused.iter().for_each(print_refusal);
+        anyhow::bail!("nothing was published, because {} of {} files are refused", refused.len(), files.files.len());
+    }
+    let config = set_up()?;
+    let database = find_database(&config, Sharing::Shared).await?;
+    let app = open_app(&config, &database, Clock::System).await?;
+    let mut published = Vec::new();
+    for file in &passed {
+        let version = product::publish(&app, &file.text).await.map_err(|fault| match fault {
+            Fault::Refused(refusal) => anyhow::anyhow!("{}: {refusal}", file.path),
+            Fault::Failed(failure) => failure.context(format!("{}: not published", file.path)),
+        })?;
+        if !files.json {
+            let done = if version.already_published { "is on sale already as" } else { "published as" };
+            println!("{}: {} {done} version {}", file.path, version.code, version.version);
+        }
+        published.push(serde_json::json!({
+            "code": version.code,
+            "product_id": version.product_id,
+            "version": version.version,
+            "already_published": version.already_published,
+        }));
+    }
+    if files.json {
+        println!("{}", serde_json::json!({ "published": published }));
+    }
+    Ok(ExitCode::SUCCESS)
+}
+
+async fn list(json: bool) -> anyhow::Result<ExitCode> {
+    let config = set_up()?;
+    let database = find_database(&config, Sharing::Shared).await?;
+    let app = open_app(&config, &database, Clock::System).await?;
+    let mut connection = app.pool.acquire().await?;
+    let versions = app.catalogue.load_on_sale(&mut connection).await?;
+    if json {
+        let lines = versions.iter().map(|version| {
+            serde_json::json!({
+                "code": version.terms.code,
+                "name": version.terms.name,
+                "funder": version.terms.funder,
+                "product_id": version.product_id,
+                "version": version.version,
+            })
+        });
+        println!("{}", serde_json::Value::from_iter(lines));
+    } else {
+        for version in &versions {
+            let Terms { code, name, funder, .. } = &version.terms;
+            println!("{code} version {}: {name}, of {funder}", version.version);
+        }
+    }
+    Ok(ExitCode::SUCCESS)
+}
+
+fn check_all(files: &[PathBuf]) -> anyhow::Result<(Vec<Passed>, Vec<Refused>)> {
+    let (mut passed, mut refused) = (Vec::new(), Vec::new());
+    for path in files {
+        let path = path.display().to_string();
+        let text = std::fs::read_to_string(&path).with_context(|| format!("cannot read the product file {path}"))?;
+        match product::check(&text) {
+            Ok((terms, proof)) => passed.push(Passed { path, text, terms, proof }),
+            Err(refusal) => refused.push((path, refusal)),
+        }
+    }
+    Ok((passed, refused))
+}
+
+fn print_proof(file: &Passed) {
+    let Passed { path, terms, proof, .. } = file;
+    println!("{path}: {} holds, {} schedules proven", terms.code, proof.schedules);
+    for plan in &proof.plans {
+        println!(
+            "  {:>2} × {:<17} at most {} nominal, {} effective{}; last payment differs by up to {} fen: {}",
+            plan.periods,
+            plan.method,
+            percent(plan.apr_nominal_max),
+            percent(plan.apr_effective_max),
+            subsidised(plan.apr_with_subsidy_max, plan.apr_effective_max),
+            plan.last_row_difference_fen,
+            plan.last_row_reason,
+        );
+    }
+    println!("  penalty at most {} a year", percent(proof.penalty_a_year_max));
+    for note in &proof.notes {
+        println!("  note: {note}");
+    }
+}
+
+fn subsidised(with_subsidy: Decimal, without: Decimal) -> String {
+    if with_subsidy > without {
+        format!(", {} with the merchant's subsidy", percent(with_subsidy))
+    } else {
+        String::new()
+    }
+}
+
+fn percent(fraction: Decimal) -> String {
+    format!("{:.2} %", fraction * Decimal::ONE_HUNDRED)
+}
+
+fn print_refusal((path, refusal): &Refused) {
+    match refusal {
+        ProductRefusal::Invalid(problems) => problems.iter().for_each(|problem| eprintln!("{path}: {problem}")),
+        ProductRefusal::Unproven(problems) => problems.iter().for_each(|problem| eprintln!("{path}: {problem}")),
+        other => eprintln!("{path}: {other}"),
+    }
+}
+
+fn passed_json(file: &Passed) -> serde_json::Value {
+    serde_json::json!({ "file": file.path, "passed": true, "code": file.terms.code, "proof": file.proof })
+}
+
+fn refused_json((path, refusal): &Refused) -> serde_json::Value {
+    let (problems, cases) = match refusal {
+        ProductRefusal::Invalid(problems) => (problems.as_slice(), &[][..]),
+        ProductRefusal::Unproven(cases) => (&[][..], cases.as_slice()),
+        _ => (&[][..], &[][..]),
+    };
+    serde_json::json!({ "file": path, "passed": false, "error": refusal.to_string(), "problems": problems, "cases": cases })
+}

@@ -1,0 +1,223 @@
+//! `fenqi quote --batch`: lines of JSON in, lines of JSON out, in order, on every core.
+
+use std::collections::HashMap;
+use std::io::{ErrorKind, Read, Write};
+use std::process::ExitCode;
+
+use anyhow::Context;
+use serde::Serialize;
+
+use crate::product::Terms;
+use crate::product::inquiry::{Inquiry, InquiryError};
+
+/// Read at once; large enough that the cores share thousands of lines.
+const READ_BYTES: usize = 1 << 20;
+/// A longer line is refused and skipped, so that memory stays bounded.
+const LINE_BYTES_MAX: usize = 64 * 1024;
+/// Fewer lines are not worth a second thread.
+const LINES_PER_THREAD_MIN: usize = 64;
+
+/// What is written for a line that has no quote.
+#[derive(Serialize)]
+struct LineError {
+    line: u64,
+    error: String,
+}
+
+/// Answers every line of `input` on `output`. Ends with exit code 1 when any line had no answer.
+///
+/// Whatever whole lines have arrived are answered at once, so that a caller may also hold a conversation.
+pub fn run(mut input: impl Read, mut output: impl Write) -> anyhow::Result<ExitCode> {
+    let mut batch = Batch { pending: Vec::new(), skipping: false, lines: 0, failed: 0 };
+    let mut buffer = vec![0u8; READ_BYTES];
+    let mut ended = false;
+    while !ended {
+        let count = match input.read(&mut buffer) {
+            Err(error) if error.kind() == ErrorKind::Interrupted => continue,
+            count => count.context("cannot read standard input")?,
+        };
+        ended = count == 0;
+        let answers = batch.take(&buffer[..count], ended);
+        match output.write_all(&answers).and_then(|()| output.flush()) {
+            // Whoever read the answers has seen enough.
+            Err(error) if error.kind() == ErrorKind::BrokenPipe => return Ok(ExitCode::SUCCESS),
+            written => written.context("cannot write standard output")?,
+        }
+    }
+    if batch.failed == 0 {
+        return Ok(ExitCode::SUCCESS);
+    }
+    eprintln!("error: {} of {} lines have no quote; each says why in its place", batch.failed, batch.lines);
+    Ok(ExitCode::FAILURE)
+}
+
+struct Batch {
+    /// The beginning of a line whose end has not arrived.
+    pending: Vec<u8>,
+    /// The rest of a line that was too long.
+    skipping: bool,
+    lines: u64,
+    failed: u64,
+}
+
+impl Batch {
+    /// The answers to the lines that `bytes` completes.
+    fn take(&mut self, bytes: &[u8], ended: bool) -> Vec<u8> {
+        self.pending.extend_from_slice(bytes);
+        let whole = match self.pending.iter().rposition(|byte| *byte == b'\n') {
+            _ if ended => self.pending.len(),
+            Some(end) => end + 1,
+            None => 0,
+        };
+        let rest = self.pending.split_off(whole);
+        let text = std::mem::replace(&mut self.pending, rest);
+        let mut lines: Vec<&[u8]> = text.strip_suffix(b"\n").unwrap_or(&text).split(|byte| *byte == b'\n').collect();
+        if text.is_empty() {
+            lines.clear();
+        }
+        if self.skipping && !lines.is_empty() {
+            lines.remove(0);
+            self.skipping = false;
+        }
+        let mut answers = self.answer(&lines);
+        if self.pending.len() > LINE_BYTES_MAX {
+            if !self.skipping {
+                self.answer_one_too_long(&mut answers);
+            }
+            self.pending.clear();
+            self.skipping = true;
+        }
+        answers
+    }
+
+    fn answer_one_too_long(&mut self, answers: &mut Vec<u8>) {
+        self.lines += 1;
+        self.failed += 1;
+        write_error(answers, self.lines, format!("the line is longer than {LINE_BYTES_MAX} bytes"));
+    }
+
+    /// Answers `lines` in order, shared between the cores.
+    fn answer(&mut self, lines: &[&[u8]]) -> Vec<u8> {
+        if lines.is_empty() {
+            return Vec::new();
+        }
+        let cores = std::thread::available_parallelism().map_or(1, usize::from);
+        let share = lines.len().div_ceil(cores).max(LINES_PER_THREAD_MIN);
+        let mut parts: Vec<(Vec<u8>, u64)> = Vec::new();
+        std::thread::scope(|scope| {
+            let (mut workers, mut first) = (Vec::new(), self.lines + 1);
+            for part in lines.chunks(share) {
+                workers.push(scope.spawn(move || answer_lines(part, first)));
+                first += part.len() as u64;
+            }
+            parts.extend(workers.into_iter().map(|worker| worker.join().expect("a quote does not panic")));
+        });
+        self.lines += lines.len() as u64;
+        self.failed += parts.iter().map(|part| part.1).sum::<u64>();
+        parts.into_iter().map(|part| part.0).collect::<Vec<_>>().concat()
+    }
+}
+
+/// The answers to consecutive lines, the first of which has the number `first`, and how many of them failed.
+fn answer_lines(lines: &[&[u8]], first: u64) -> (Vec<u8>, u64) {
+    let mut products: HashMap<String, Result<Terms, String>> = HashMap::new();
+    let mut answers = Vec::with_capacity(lines.len() * 1024);
+    let mut failed = 0;
+    for (line, number) in lines.iter().zip(first..) {
+        if let Err(error) = answer_line(line, &mut products, &mut answers) {
+            failed += 1;
+            write_error(&mut answers, number, error);
+        }
+    }
+    (answers, failed)
+}
+
+fn answer_line(
+    line: &[u8],
+    products: &mut HashMap<String, Result<Terms, String>>,
+    answers: &mut Vec<u8>,
+) -> Result<(), String> {
+    if line.len() > LINE_BYTES_MAX {
+        return Err(format!("the line is longer than {LINE_BYTES_MAX} bytes"));
+    }
+    let inquiry: Inquiry = serde_json::from_slice(line).map_err(|error| error.to_string())?;
+    let terms = match &inquiry.product {
+        None => None,
+        Some(path) => {
+            if !products.contains_key(path) {
+                let terms = super::read_terms(path).map_err(|error| format!("{error:#}"));
+                products.insert(path.clone(), terms);
+            }
+            Some(products[path].as_ref().map_err(Clone::clone)?)
+        }
+    };
+    let answer = inquiry.answer(terms).map_err(|error: InquiryError| error.to_string())?;
+    serde_json::to_writer(&mut *answers, &answer).map_err(|error| error.to_string())?;
+    answers.push(b'\n');
+    Ok(())
+}
+
+fn write_error(answers: &mut Vec<u8>, line: u64, error: String) {
+    serde_json::to_writer(&mut *answers, &LineError { line, error }).expect("memory takes every line of text");
+    answers.push(b'\n');
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn answers(input: &str) -> (Vec<serde_json::Value>, bool) {
+        let mut output = Vec::new();
+        let code = run(input.as_bytes(), &mut output).unwrap();
+        let lines = String::from_utf8(output).unwrap();
+        let values = lines.lines().map(|line| serde_json::from_str(line).unwrap()).collect();
+        (values, code == ExitCode::SUCCESS)
+    }
+
+    const GOOD: &str =
+        r#"{"method":"equal_installment","principal_fen":120000,"periods":12,"annual_rate":0.12,"start":"2026-01-15"}"#;
+
+    #[test]
+    fn answers_stand_in_the_order_of_their_lines() {
+        let lines: Vec<String> = (1..=1000).map(|n| GOOD.replace("120000", &(n * 100).to_string())).collect();
+        let (found, clean) = answers(&lines.join("\n"));
+        assert!(clean);
+        for (answer, n) in found.iter().zip(1i64..) {
+            let principal: i64 =
+                answer["rows"].as_array().unwrap().iter().map(|row| row["principal_fen"].as_i64().unwrap()).sum();
+            assert_eq!(principal, n * 100);
+        }
+        assert_eq!(found.len(), 1000);
+    }
+
+    #[test]
+    fn a_bad_line_is_told_in_its_place_and_by_the_exit_code() {
+        let unknown = GOOD.replace("periods", "period");
+        let (found, clean) = answers(&format!("{GOOD}\n{{\n{unknown}\n\n{GOOD}\n"));
+        assert!(!clean);
+        assert_eq!(found.len(), 5);
+        let numbers: Vec<Option<u64>> = found.iter().map(|answer| answer["line"].as_u64()).collect();
+        assert_eq!(numbers, [None, Some(2), Some(3), Some(4), None]);
+        assert!(found[2]["error"].as_str().unwrap().contains("unknown field `period`"));
+    }
+
+    #[test]
+    fn a_line_without_end_is_refused_and_skipped() {
+        let long = "x".repeat(READ_BYTES * 3);
+        let (found, clean) = answers(&format!("{GOOD}\n{long}\n{GOOD}"));
+        assert!(!clean);
+        assert_eq!(found.len(), 3);
+        assert_eq!(found[1]["line"], 2);
+        assert!(found[2]["rows"].is_array());
+    }
+
+    #[test]
+    fn rates_are_read_by_their_own_digits() {
+        let text = GOOD.replace("0.12,", "\"0.12\",");
+        let small = GOOD.replace("0.12,", "1.2e-1,");
+        let (found, clean) = answers(&format!("{GOOD}\n{text}\n{small}"));
+        assert!(clean);
+        assert_eq!(found[0], found[1]);
+        assert_eq!(found[0], found[2]);
+    }
+}

@@ -416,6 +416,11 @@ fn is_root() -> bool {
     fs::metadata("/proc/self").is_ok_and(|metadata| metadata.uid() == 0)
 }
 
+/// Another of PostgreSQL's programs beside the server, such as `pgbench`.
+pub fn program(options: &Options, name: &str) -> anyhow::Result<PathBuf> {
+    Ok(find_bin(options.bin.as_deref())?.join(name))
+}
+
 /// The directory of `initdb`: as told, else on `PATH`, else where `pg_config` or Debian put it (newest first).
 fn find_bin(told: Option<&Path>) -> anyhow::Result<PathBuf> {
     let has_initdb = |directory: &Path| directory.join("initdb").is_file() && directory.join("postgres").is_file();

@@ -1,3 +1,11 @@
-//! Benchmarks: each measures what the product really does and builds its own input.
+//! Benchmarks: each bar of the house measured against a baseline in the same run, on data of its own.
 
+pub mod authorise;
 pub mod quote;
+pub mod baseline;
+pub mod figure;
+mod store;
+mod world;
+
+pub use figure::Figure;
+pub use world::World;

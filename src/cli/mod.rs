@@ -8,6 +8,7 @@ mod sandbox;
 mod jobs;
 mod outbox;
 mod verify;
+mod bench;
 mod migrate;
 mod db;
 
@@ -17,6 +18,7 @@ use std::sync::Arc;
 
 use anyhow::Context;
 use clap::{Parser, Subcommand};
+use sqlx::PgPool;
 use tracing_subscriber::layer::SubscriberExt;
 use tracing_subscriber::util::SubscriberInitExt;
 
@@ -61,6 +63,8 @@ enum Command {
     Outbox(outbox::Args),
     /// Check every identity of the books; silent when all hold, else exit code 1 and a list
     Verify(verify::Args),
+    /// Measure speed against a baseline in the same run, on data of its own
+    Bench(bench::Args),
     /// Bring the database to the newest migration
     Migrate(migrate::Args),
     /// Price a purchase or plain terms: the schedule and the true cost
@@ -79,6 +83,7 @@ async fn dispatch(command: Command) -> anyhow::Result<ExitCode> {
         Command::Jobs(args) => jobs::run(args).await,
         Command::Outbox(args) => outbox::run(args).await,
         Command::Verify(args) => verify::run(args).await,
+        Command::Bench(args) => bench::run(args).await,
         Command::Migrate(args) => migrate::run(args).await,
         Command::Quote(args) => quote::run(args).await,
         Command::Product(args) => product::run(args).await,
@@ -185,6 +190,11 @@ pub async fn open_app(config: &Config, database: &Database, clock: Clock) -> any
         pool.close().await;
     }
     let pool = database::open(&database.url, config.database_connections).await?;
+    app_on(config, pool, clock)
+}
+
+/// Everything a use case needs, on a database that is ready.
+pub fn app_on(config: &Config, pool: PgPool, clock: Clock) -> anyhow::Result<App> {
     // A partner's clock is never moved with ours.
     let partners = Partners::new(&config.partners, pool.clone(), clock.clone(), Clock::System)?;
     Ok(App {

@@ -180,3 +180,20 @@ pub async fn load_all(connection: &mut PgConnection) -> sqlx::Result<Vec<(Produc
     .await?;
     Ok(rows.into_iter().map(|row| (row.product_id, row.version)).collect())
 }
+
+/// Of the versions asked for, those that exist, and whether each is on sale now.
+pub async fn find_on_sale(
+    connection: &mut PgConnection,
+    versions: &[(ProductId, i32)],
+) -> sqlx::Result<Vec<(ProductId, i32, bool)>> {
+    let rows = sqlx::query!(
+        r#"select v.product_id as "product_id: ProductId", v.version, v.withdrawn_at is null as "is_on_sale!"
+           from unnest($1::uuid[], $2::int[]) as asked(product_id, version)
+           join product_version v on v.product_id = asked.product_id and v.version = asked.version"#,
+        &versions.iter().map(|(product_id, _)| product_id.uuid()).collect::<Vec<_>>(),
+        &versions.iter().map(|(_, version)| *version).collect::<Vec<_>>(),
+    )
+    .fetch_all(connection)
+    .await?;
+    Ok(rows.into_iter().map(|row| (row.product_id, row.version, row.is_on_sale)).collect())
+}

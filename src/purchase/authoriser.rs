@@ -4,11 +4,10 @@
 //! locked last, is held for one round of writes and is never a queue. Several nodes take turns by the reserve's row lock.
 
 use std::collections::HashMap;
-use std::sync::Arc;
 
 use tokio::sync::{mpsc, oneshot};
 
-use super::decision::Desk;
+use super::decision::{Desk, Offer};
 use super::model::{PurchaseRequest, Receipt, RequestRefusal};
 use super::store;
 use crate::app::App;
@@ -23,7 +22,7 @@ use crate::ledger;
 use crate::loan::store::{ScheduleReason, ScheduleVersion, insert_loans, insert_schedules};
 use crate::merchant;
 use crate::outbox;
-use crate::product::ProductVersion;
+use crate::product;
 
 /// Purchases decided in one transaction. Larger batches gain little and make the first caller wait for the last.
 const BATCH_MAX: usize = 128;
@@ -160,22 +159,23 @@ async fn open_desk(
     let order_ids: Vec<CodeId> = distinct(requests.iter().filter_map(|request| request.order_code));
     let line_ids: Vec<LineId> = distinct(requests.iter().map(|request| request.line_id));
     let merchants = merchant::store::load_merchants(transaction, &merchant_ids).await?;
-    let mut products: HashMap<(ProductId, i32), Arc<ProductVersion>> = HashMap::new();
-    for key in distinct(requests.iter().map(|request| (request.product_id, request.product_version))) {
-        if let Some(product) = app.catalogue.find(transaction, key.0, key.1).await? {
-            products.insert(key, product);
-        }
+    let product_keys: Vec<(ProductId, i32)> =
+        distinct(requests.iter().map(|request| (request.product_id, request.product_version)));
+    let mut products = HashMap::with_capacity(product_keys.len());
+    for (product_id, version, is_on_sale) in product::store::find_on_sale(transaction, &product_keys).await? {
+        let product = app.catalogue.get(transaction, product_id, version).await?;
+        products.insert((product_id, version), Offer { product, is_on_sale });
     }
     let now = app.clock.now();
     let lines = credit::store::lock_lines(transaction, &line_ids).await?;
-    let payable_orders = if order_ids.is_empty() {
-        HashMap::new()
+    let orders = if order_ids.is_empty() {
+        Vec::new()
     } else {
-        merchant::store::lock_payable_orders(transaction, &order_ids, now).await?
+        merchant::code_store::lock_codes(transaction, &order_ids).await?
     };
     let today = business_day::store::hold_today(transaction).await?;
     let mut reserves = HashMap::new();
-    for funder_id in distinct(products.values().map(|product| product.funder_id)) {
+    for funder_id in distinct(products.values().map(|offer| offer.product.funder_id)) {
         reserves.insert(funder_id, lock_reserve(transaction, funder_id).await?);
     }
     Ok(Desk {
@@ -185,7 +185,7 @@ async fn open_desk(
         reserves,
         merchants: merchants.into_iter().map(|merchant| (merchant.merchant_id, merchant)).collect(),
         products,
-        payable_orders,
+        orders: orders.into_iter().map(|order| (order.code_id, order)).collect(),
         written: Default::default(),
     })
 }
@@ -222,9 +222,10 @@ async fn write(transaction: &mut sqlx::PgTransaction<'_>, mut desk: Desk) -> any
     ledger::store::insert_postings(transaction, &written.postings).await?;
     outbox::store::enqueue(transaction, &written.messages).await?;
     if !written.orders_paid.is_empty() {
-        merchant::store::mark_orders_paid(transaction, &written.orders_paid).await?;
+        merchant::code_store::mark_paid(transaction, &written.orders_paid).await?;
     }
-    let changed: Vec<_> = desk.lines.into_values().filter(|line| written.lines_changed.contains(&line.line_id)).collect();
+    let changed: Vec<_> =
+        desk.lines.into_values().filter(|line| written.lines_changed.contains(&line.line_id)).collect();
     credit::store::save_lines(transaction, &changed, &written.line_entries).await?;
     let held: Vec<(FunderId, String, Fen)> =
         written.held.into_iter().map(|(funder_id, (first, amount))| (funder_id, first.to_string(), amount)).collect();

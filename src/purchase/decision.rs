@@ -13,10 +13,11 @@ use crate::credit::line::{EntryKind, Line, LineChange, LineEntry, LineStatus};
 use crate::funder::{Reserve, ReserveRefusal};
 use crate::ledger::Posting;
 use crate::loan::{Loan, LoanStatus, Schedule};
-use crate::merchant::Merchant;
+use crate::merchant::code::{Code, CodeStatus, Presented};
+use crate::merchant::{MerchantStatus, MerchantTerms};
 use crate::outbox::Message;
 use crate::product::ProductVersion;
-use crate::product::quote::{Quote, QuoteRefusal};
+use crate::product::quote::{Quote, QuoteRefusal, QuoteRequest, quote};
 
 /// Everything that a batch is decided on, as read and locked by its transaction.
 #[derive(Debug)]
@@ -25,11 +26,18 @@ pub struct Desk {
     pub now: DateTime<Utc>,
     pub lines: HashMap<LineId, Line>,
     pub reserves: HashMap<FunderId, Reserve>,
-    pub merchants: HashMap<MerchantId, Merchant>,
-    pub products: HashMap<(ProductId, i32), Arc<ProductVersion>>,
-    /// Orders that can be paid, with merchant and amount.
-    pub payable_orders: HashMap<CodeId, (MerchantId, Fen)>,
+    pub merchants: HashMap<MerchantId, MerchantTerms>,
+    pub products: HashMap<(ProductId, i32), Offer>,
+    /// The order codes that are presented, locked.
+    pub orders: HashMap<CodeId, Code>,
     pub written: Written,
+}
+
+/// A product version, and whether it is on sale now.
+#[derive(Clone, Debug)]
+pub struct Offer {
+    pub product: Arc<ProductVersion>,
+    pub is_on_sale: bool,
 }
 
 /// What the batch writes, in order of arrival.
@@ -88,28 +96,28 @@ impl Desk {
     /// The checks in their order. The last one, the reserve, is also the one that takes: everything before it has passed.
     fn check(&mut self, request: &PurchaseRequest) -> Result<Quote, PurchaseRefusal> {
         let merchant = &self.merchants[&request.merchant_id];
-        let product = &self.products[&(request.product_id, request.product_version)];
+        let offer = &self.products[&(request.product_id, request.product_version)];
         let line = &self.lines[&request.line_id];
 
-        if !merchant.is_active() {
+        if merchant.status != MerchantStatus::Active {
             return Err(PurchaseRefusal::MerchantNotActive);
         }
-        if let Some(order) = request.order_code
-            && self.payable_orders.get(&order) != Some(&(request.merchant_id, request.amount))
-        {
-            return Err(PurchaseRefusal::OrderNotPayable);
+        if let Some(order_code) = request.order_code {
+            let presented = Presented { merchant_id: request.merchant_id, amount: request.amount, at: self.now };
+            let order = self.orders.get(&order_code).ok_or(PurchaseRefusal::OrderNotPayable)?;
+            order.check(presented).map_err(|_| PurchaseRefusal::OrderNotPayable)?;
         }
-        let quote = self.check_product(request, product, merchant, line)?;
+        let quote = self.check_product(request, offer, merchant, line)?;
         if line.status != LineStatus::Active || line.has_expired_on(self.today) {
             return Err(PurchaseRefusal::LineNotActive);
         }
-        if line.purchases_made_on(self.today) >= product.terms.purchase.per_day_max {
+        if line.purchases_made_on(self.today) >= offer.product.terms.purchase.per_day_max {
             return Err(PurchaseRefusal::TooManyPurchases);
         }
         if request.amount > line.available() {
             return Err(PurchaseRefusal::LineExceeded);
         }
-        let reserve = self.reserves.get_mut(&product.funder_id).ok_or(PurchaseRefusal::ReserveExhausted)?;
+        let reserve = self.reserves.get_mut(&offer.product.funder_id).ok_or(PurchaseRefusal::ReserveExhausted)?;
         reserve.hold(request.amount, self.today).map_err(|refusal| match refusal {
             ReserveRefusal::AdvanceOverdue => PurchaseRefusal::AdvanceOverdue,
             _ => PurchaseRefusal::ReserveExhausted,
@@ -120,29 +128,40 @@ impl Desk {
     fn check_product(
         &self,
         request: &PurchaseRequest,
-        product: &ProductVersion,
-        merchant: &Merchant,
+        offer: &Offer,
+        merchant: &MerchantTerms,
         line: &Line,
     ) -> Result<Quote, PurchaseRefusal> {
-        let purchase_terms = &product.terms.purchase;
-        if product.withdrawn || !product.terms.is_valid_on(self.today) || product.funder_id != line.funder_id {
+        let product = &offer.product;
+        if !offer.is_on_sale || !product.terms.is_valid_on(self.today) || product.funder_id != line.funder_id {
             return Err(PurchaseRefusal::ProductNotOnSale);
         }
-        let categories = &purchase_terms.merchant_categories;
-        if !categories.is_empty() && !categories.iter().any(|category| category == merchant.category.code()) {
+        let categories = &product.terms.purchase.merchant_categories;
+        if !categories.is_empty() && !categories.contains(&merchant.category) {
             return Err(PurchaseRefusal::ProductNotForMerchant);
         }
-        Quote::for_purchase(&product.terms, &line.grade, request.periods, request.amount, self.today, line.days())
-            .map_err(|refusal| match refusal {
-                QuoteRefusal::PlanNotOffered => PurchaseRefusal::PlanNotOffered,
-                QuoteRefusal::AmountBelowMinimum => PurchaseRefusal::AmountBelowMinimum,
-                QuoteRefusal::AmountAboveMaximum => PurchaseRefusal::AmountAboveMaximum,
-            })
+        let wish = QuoteRequest {
+            grade: &line.grade,
+            periods: request.periods,
+            amount: request.amount,
+            business_day: self.today,
+            statement_day: line.statement_day,
+            due_day: line.due_day,
+        };
+        quote(&product.terms, &wish).map_err(|refusal| match refusal {
+            QuoteRefusal::AmountOutOfBounds { least, .. } if request.amount < least => {
+                PurchaseRefusal::AmountBelowMinimum
+            }
+            QuoteRefusal::AmountOutOfBounds { .. } => PurchaseRefusal::AmountAboveMaximum,
+            QuoteRefusal::GradeNotAllowed(_) | QuoteRefusal::PeriodsNotSold(_) | QuoteRefusal::Schedule(_) => {
+                PurchaseRefusal::PlanNotOffered
+            }
+        })
     }
 
     /// Makes the loan, uses the line, and notes what is told and booked. The reserve already holds the amount.
     fn commit_to(&mut self, purchase_id: PurchaseId, request: &PurchaseRequest, quote: Quote) -> (LoanId, Fen) {
-        let product = Arc::clone(&self.products[&(request.product_id, request.product_version)]);
+        let product = Arc::clone(&self.products[&(request.product_id, request.product_version)].product);
         let discount_fee = self.merchants[&request.merchant_id].discount_rate.of(request.amount, 1, 1);
         let line = self.lines.get_mut(&request.line_id).expect("the line was found before the decision");
         let loan_id = LoanId::mint(self.now);
@@ -162,9 +181,9 @@ impl Desk {
         self.written.messages.push(loan_made(&product, loan_id, purchase_id, request, self.now));
         let held = self.written.held.entry(line.funder_id).or_insert((purchase_id, Fen::ZERO));
         held.1 += request.amount;
-        if let Some(order) = request.order_code {
-            self.payable_orders.remove(&order);
-            self.written.orders_paid.push((order, purchase_id));
+        if let Some(order) = request.order_code.and_then(|order_code| self.orders.get_mut(&order_code)) {
+            order.status = CodeStatus::Paid { purchase_id };
+            self.written.orders_paid.push((order.code_id, purchase_id));
         }
         self.written.loans.push(Loan {
             loan_id,

@@ -169,3 +169,45 @@ impl PurchaseRequest {
         Ok(())
     }
 }
+
+/// Why a purchase is not voided or refunded.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
+pub enum AfterSaleRefusal {
+    #[error("there is no such purchase")]
+    UnknownPurchase,
+    #[error("the purchase was refused, so there is nothing to give back")]
+    NeverAuthorised,
+    #[error("the purchase was voided")]
+    Voided,
+    #[error("the business day of the purchase is over; refund it instead")]
+    PastCutOff,
+    #[error("the business day of the purchase is not over; void it instead, or refund it from tomorrow on")]
+    BeforeCutOff,
+    #[error("part of the purchase was refunded before")]
+    RefundedBefore,
+    #[error("only {left} yuan of the purchase can still be refunded")]
+    MoreThanLeft { left: Fen },
+    #[error("this idempotency key was used for a refund of another amount")]
+    KeyReused,
+    #[error("an idempotency key has 1 to {IDEMPOTENCY_KEY_CHARS_MAX} printable ASCII characters")]
+    KeyMalformed,
+    #[error("an amount is a whole number of fen above zero")]
+    AmountMalformed,
+}
+
+impl Refusal for AfterSaleRefusal {
+    fn code(&self) -> &'static str {
+        match self {
+            AfterSaleRefusal::UnknownPurchase => "unknown_purchase",
+            AfterSaleRefusal::NeverAuthorised => "purchase_was_refused",
+            AfterSaleRefusal::Voided => "purchase_was_voided",
+            AfterSaleRefusal::PastCutOff => "past_cut_off",
+            AfterSaleRefusal::BeforeCutOff => "before_cut_off",
+            AfterSaleRefusal::RefundedBefore => "refunded_before",
+            AfterSaleRefusal::MoreThanLeft { .. } => "refund_exceeds_purchase",
+            AfterSaleRefusal::KeyReused => "idempotency_key_reused",
+            AfterSaleRefusal::KeyMalformed => "idempotency_key_malformed",
+            AfterSaleRefusal::AmountMalformed => "amount_malformed",
+        }
+    }
+}

@@ -31,21 +31,24 @@ pub fn void(event: Event, amount: Fen) -> Posting {
 }
 
 fn purchase_legs(amount: Fen) -> Legs {
-    Legs::new()
-        .transfer(Account::ReserveAvailable, Account::ReserveHeld, amount)
-        .transfer(Account::LoanPrincipal, Account::FundingInTransit, amount)
+    Legs::new().transfer(Account::ReserveAvailable, Account::ReserveHeld, amount).transfer(
+        Account::LoanPrincipal,
+        Account::FundingInTransit,
+        amount,
+    )
 }
 
 /// The merchant gives the amount back: what fell of the principal to the reserve, the rest to the borrower; it gets back its
-/// discount fee and subsidy.
-pub fn refund(event: Event, parts: &RefundParts) -> Posting {
+/// discount fee and subsidy. Billed interest that is given back leaves the funder's income.
+pub fn refund(event: Event, parts: &RefundParts, interest_given_back: Fen) -> Posting {
     let legs = Legs::new()
         .transfer(Account::MerchantPayable, Account::ReserveAvailable, parts.principal_fell)
         .transfer(Account::MerchantPayable, Account::BorrowerPayable, parts.owed_back)
         .transfer(Account::FeeIncome, Account::MerchantPayable, parts.discount_fee_returned)
         .transfer(Account::SubsidyPayable, Account::MerchantPayable, parts.subsidy_returned)
         .transfer(Account::ReserveAtPlatform, Account::LoanPrincipal, parts.principal_fell)
-        .transfer(Account::SubsidyIncome, Account::CollectionsInTransit, parts.subsidy_returned);
+        .transfer(Account::SubsidyIncome, Account::CollectionsInTransit, parts.subsidy_returned)
+        .transfer(Account::InterestIncome, Account::InterestReceivable, interest_given_back);
     post("refund", event, legs)
 }
 

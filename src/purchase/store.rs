@@ -133,9 +133,12 @@ pub enum PurchaseStatus {
 
 /// The line that a purchase belongs to: what must be locked before it.
 pub async fn find_line_of(connection: &mut PgConnection, purchase_id: PurchaseId) -> sqlx::Result<Option<LineId>> {
-    sqlx::query_scalar!(r#"select line_id as "line_id: LineId" from purchase where purchase_id = $1"#, purchase_id.uuid())
-        .fetch_optional(connection)
-        .await
+    sqlx::query_scalar!(
+        r#"select line_id as "line_id: LineId" from purchase where purchase_id = $1"#,
+        purchase_id.uuid()
+    )
+    .fetch_optional(connection)
+    .await
 }
 
 pub async fn lock_purchase(connection: &mut PgConnection, purchase_id: PurchaseId) -> sqlx::Result<Purchase> {

@@ -217,7 +217,11 @@ identities! {
          from (select funder_id, sum(fen) as fen from (
                    select funder_id, accrued_fen as fen from interest_span where charge = 'interest'
                    union all
-                   select r.funder_id, -a.interest from repayment r cross join lateral unnest(r.interest_fen) as a(interest)) sides
+                   select r.funder_id, -a.interest from repayment r cross join lateral unnest(r.interest_fen) as a(interest)
+                   union all
+                   select l.funder_id, -i.interest_returned_fen
+                   from bill_line i join loan l on l.loan_id = i.loan_id and l.line_id = i.line_id
+                   where i.interest_returned_fen > 0) sides
                group by funder_id) due
          full join (select funder_id, sum(side.fen) as fen from (
                         select p.funder_id, leg.amount_fen as fen

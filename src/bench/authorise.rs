@@ -1,0 +1,209 @@
+//! `fenqi bench authorise`: purchases a second through the real authoriser, against pgbench's simple-update.
+
+use std::sync::Arc;
+use std::sync::atomic::{AtomicU64, Ordering};
+use std::time::{Duration, Instant};
+
+use rust_decimal::Decimal;
+
+use super::baseline::SimpleUpdate;
+use super::figure::{Figure, Latencies, median, rate_per_second};
+use super::world::World;
+use crate::base::Fen;
+use crate::purchase::{Authoriser, Decision, PurchaseRefusal, PurchaseRequest};
+use crate::verify::verify;
+
+/// Lines that the purchases spread over.
+const LINES: i32 = 20_000;
+const MERCHANTS: i32 = 200;
+/// The most that the book of a run can use, so that neither line nor reserve refuses.
+const PLENTY: Fen = Fen::new(1_000_000_000_000);
+/// What each purchase costs: a common amount in the real input.
+const AMOUNT: Fen = Fen::new(23_450);
+const PERIODS: u16 = 12;
+
+/// What to measure and how often.
+#[derive(Clone, Copy, Debug)]
+pub struct Options {
+    pub runs: usize,
+    pub time: Duration,
+}
+
+/// How a run chooses the line of a purchase.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Spread {
+    Even,
+    /// Every second purchase is on the first line.
+    HalfOnOneLine,
+}
+
+struct Run {
+    purchases_per_second: Decimal,
+    p50_ms: Decimal,
+    p99_ms: Decimal,
+    authorised: u64,
+    refused_by_reserve: u64,
+}
+
+/// Measures all cases; `say` is told each figure as it is known.
+pub async fn measure(
+    world: &World,
+    baseline: &SimpleUpdate,
+    options: Options,
+    say: &mut dyn FnMut(&Figure),
+) -> anyhow::Result<Figure> {
+    let mut at_128 = compare(world, baseline, options, 128).await?;
+    say(&at_128);
+    let at_32 = compare(world, baseline, options, 32).await?;
+    say(&at_32);
+    let hot = hot_line(world, options).await?;
+    say(&hot);
+    let scarce = scarce_reserve(world, options).await?;
+    say(&scarce);
+    let findings = verify(&world.app.pool).await?;
+    anyhow::ensure!(findings.is_empty(), "the books do not foot after the benchmark: {findings:?}");
+    at_128.more = vec![at_32, hot, scarce];
+    Ok(at_128)
+}
+
+/// Ours and the baseline in turn, so that a drift of the machine meets both.
+async fn compare(world: &World, baseline: &SimpleUpdate, options: Options, callers: usize) -> anyhow::Result<Figure> {
+    let shop = Shop::open(world, PLENTY).await?;
+    shop.run(callers, Duration::from_secs(1), Spread::Even).await?;
+    let (mut ours, mut theirs, mut p50, mut p99) = (Vec::new(), Vec::new(), Vec::new(), Vec::new());
+    for _ in 0..options.runs {
+        theirs.push(baseline.measure(callers, options.time).await?);
+        let run = shop.run(callers, options.time, Spread::Even).await?;
+        ours.push(run.purchases_per_second);
+        p50.push(run.p50_ms);
+        p99.push(run.p99_ms);
+    }
+    let mut figure =
+        Figure::new(format!("authorise, {callers} callers"), median(ours), "purchases/s").against(median(theirs));
+    figure.p50_ms = Some(median(p50));
+    figure.p99_ms = Some(median(p99));
+    figure.runs = Some(options.runs);
+    Ok(figure)
+}
+
+async fn hot_line(world: &World, options: Options) -> anyhow::Result<Figure> {
+    let shop = Shop::open(world, PLENTY).await?;
+    let run = shop.run(128, options.time, Spread::HalfOnOneLine).await?;
+    let mut figure = Figure::new("authorise, half on one line, 128 callers", run.purchases_per_second, "purchases/s");
+    figure.p50_ms = Some(run.p50_ms);
+    figure.p99_ms = Some(run.p99_ms);
+    figure.runs = Some(1);
+    Ok(figure)
+}
+
+/// A reserve for one and a half thousand purchases, asked for many more: exactly what it holds is lent.
+async fn scarce_reserve(world: &World, options: Options) -> anyhow::Result<Figure> {
+    let enough_for = 1_500u64;
+    let shop = Shop::open(world, Fen::new(AMOUNT.get() * 1_500 + AMOUNT.get() / 2)).await?;
+    let run = shop.run(128, options.time.min(Duration::from_secs(2)), Spread::Even).await?;
+    let reserve = shop.reserve_available().await?;
+    anyhow::ensure!(
+        run.authorised == enough_for && reserve == Fen::new(AMOUNT.get() / 2) && run.refused_by_reserve > 0,
+        "a reserve for {enough_for} purchases carried {} and is left with {reserve}",
+        run.authorised
+    );
+    let mut figure =
+        Figure::new("authorise, reserve nearly empty, 128 callers", run.purchases_per_second, "decisions/s");
+    figure.p99_ms = Some(run.p99_ms);
+    figure.runs = Some(1);
+    Ok(figure)
+}
+
+/// One funder with its product and lines, and the merchants of the world.
+struct Shop<'a> {
+    world: &'a World,
+    authoriser: Authoriser,
+    book: Arc<super::world::Book>,
+    keys: Arc<AtomicU64>,
+}
+
+impl<'a> Shop<'a> {
+    async fn open(world: &'a World, reserve: Fen) -> anyhow::Result<Shop<'a>> {
+        let book = world.open_book(reserve, LINES, MERCHANTS).await?;
+        let authoriser = Authoriser::start(world.app.clone());
+        Ok(Shop { world, authoriser, book: Arc::new(book), keys: Arc::default() })
+    }
+
+    async fn reserve_available(&self) -> anyhow::Result<Fen> {
+        let mut connection = self.world.app.pool.acquire().await?;
+        let reserve = crate::funder::store::find_reserve(&mut connection, self.book.funder_id).await?;
+        Ok(reserve.map(|reserve| reserve.available).unwrap_or_default())
+    }
+
+    /// `callers` tasks, each asking for one purchase after the other until the time is over.
+    async fn run(&self, callers: usize, time: Duration, spread: Spread) -> anyhow::Result<Run> {
+        let started = Instant::now();
+        let tasks: Vec<_> = (0..callers)
+            .map(|_| {
+                let (authoriser, book, keys) =
+                    (self.authoriser.clone(), Arc::clone(&self.book), Arc::clone(&self.keys));
+                tokio::spawn(async move { buy_until(started + time, &authoriser, &book, &keys, spread).await })
+            })
+            .collect();
+        let mut latencies = Latencies::default();
+        let (mut authorised, mut refused_by_reserve) = (0, 0);
+        for task in tasks {
+            let bought = task.await??;
+            latencies.append(bought.latencies);
+            authorised += bought.authorised;
+            refused_by_reserve += bought.refused_by_reserve;
+        }
+        let took = started.elapsed();
+        Ok(Run {
+            purchases_per_second: rate_per_second(latencies.count() as u64, took),
+            p50_ms: latencies.percentile_ms(500),
+            p99_ms: latencies.percentile_ms(990),
+            authorised,
+            refused_by_reserve,
+        })
+    }
+}
+
+#[derive(Default)]
+struct Bought {
+    latencies: Latencies,
+    authorised: u64,
+    refused_by_reserve: u64,
+}
+
+async fn buy_until(
+    end: Instant,
+    authoriser: &Authoriser,
+    book: &super::world::Book,
+    keys: &AtomicU64,
+    spread: Spread,
+) -> anyhow::Result<Bought> {
+    let mut bought = Bought::default();
+    while Instant::now() < end {
+        let number = keys.fetch_add(1, Ordering::Relaxed);
+        // A stride prime to the number of lines visits them all in an order that is not that of their ids.
+        let line = match spread {
+            Spread::HalfOnOneLine if number.is_multiple_of(2) => 0,
+            Spread::Even | Spread::HalfOnOneLine => number.wrapping_mul(7_919) as usize % book.lines.len(),
+        };
+        let request = PurchaseRequest {
+            line_id: book.lines[line],
+            idempotency_key: format!("bench-{number}"),
+            merchant_id: book.merchants[number as usize % book.merchants.len()],
+            order_code: None,
+            product_id: book.product_id,
+            product_version: 1,
+            periods: PERIODS,
+            amount: AMOUNT,
+        };
+        let asked = Instant::now();
+        let receipt = authoriser.authorise(request).await.map_err(|fault| anyhow::anyhow!("{fault}"))?;
+        bought.latencies.push(asked.elapsed());
+        match receipt.decision {
+            Decision::Authorised { .. } => bought.authorised += 1,
+            Decision::Refused(PurchaseRefusal::ReserveExhausted) => bought.refused_by_reserve += 1,
+            Decision::Refused(refusal) => anyhow::bail!("a purchase of the benchmark was refused: {refusal}"),
+        }
+    }
+    Ok(bought)
+}

@@ -1,0 +1,107 @@
+//! What a benchmark says: a figure, its baseline, and their ratio.
+
+use std::time::Duration;
+
+use rust_decimal::Decimal;
+use serde::Serialize;
+
+/// One measured figure; printed as the last line with `--json`.
+#[derive(Clone, Debug, Default, Serialize)]
+pub struct Figure {
+    pub name: String,
+    pub value: Decimal,
+    pub unit: &'static str,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub baseline: Option<Decimal>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub ratio: Option<Decimal>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub p50_ms: Option<Decimal>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub p99_ms: Option<Decimal>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub seconds: Option<Decimal>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub rows: Option<u64>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub runs: Option<usize>,
+    /// Further figures of the same benchmark.
+    #[serde(skip_serializing_if = "Vec::is_empty")]
+    pub more: Vec<Figure>,
+}
+
+impl Figure {
+    pub fn new(name: impl Into<String>, value: Decimal, unit: &'static str) -> Figure {
+        Figure { name: name.into(), value, unit, ..Figure::default() }
+    }
+
+    /// The figure with its baseline and the ratio of the two.
+    #[must_use]
+    pub fn against(mut self, baseline: Decimal) -> Figure {
+        self.ratio = (!baseline.is_zero()).then(|| (self.value / baseline).round_dp(2));
+        self.baseline = Some(baseline);
+        self
+    }
+
+    /// One line for a person.
+    pub fn line(&self) -> String {
+        let mut line = format!("{:<44} {:>12} {}", self.name, self.value, self.unit);
+        if let (Some(baseline), Some(ratio)) = (self.baseline, self.ratio) {
+            line += &format!("  = {ratio} × {baseline}");
+        }
+        for (name, value) in [("p50", self.p50_ms), ("p99", self.p99_ms)] {
+            if let Some(value) = value {
+                line += &format!("  {name} {value} ms");
+            }
+        }
+        line
+    }
+}
+
+/// How long each of many calls took.
+#[derive(Debug, Default)]
+pub struct Latencies(Vec<Duration>);
+
+impl Latencies {
+    pub fn push(&mut self, took: Duration) {
+        self.0.push(took);
+    }
+
+    pub fn append(&mut self, mut other: Latencies) {
+        self.0.append(&mut other.0);
+    }
+
+    pub fn count(&self) -> usize {
+        self.0.len()
+    }
+
+    /// The time that `per_mille` of a thousand calls stayed below, in milliseconds.
+    pub fn percentile_ms(&mut self, per_mille: usize) -> Decimal {
+        if self.0.is_empty() {
+            return Decimal::ZERO;
+        }
+        self.0.sort_unstable();
+        let index = (self.0.len() * per_mille / 1_000).min(self.0.len() - 1);
+        milliseconds(self.0[index])
+    }
+}
+
+pub fn milliseconds(took: Duration) -> Decimal {
+    Decimal::new(i64::try_from(took.as_micros()).unwrap_or(i64::MAX), 3).round_dp(2)
+}
+
+pub fn seconds(took: Duration) -> Decimal {
+    Decimal::new(i64::try_from(took.as_millis()).unwrap_or(i64::MAX), 3)
+}
+
+/// `count` in `took`, a second.
+pub fn rate_per_second(count: u64, took: Duration) -> Decimal {
+    let nanos = took.as_nanos().max(1);
+    Decimal::from(u128::from(count) * 1_000_000_000 / nanos)
+}
+
+/// The middle value; the lower one of two.
+pub fn median(mut values: Vec<Decimal>) -> Decimal {
+    values.sort_unstable();
+    values.get(values.len().saturating_sub(1) / 2).copied().unwrap_or_default()
+}

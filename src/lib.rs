@@ -29,7 +29,6 @@ pub mod verify;
 pub mod bench;
 pub mod http;
 pub mod router;
-pub mod bench;
 pub mod cli;
 
 /// The database's migrations, embedded; tests and the program share them.

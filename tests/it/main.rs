@@ -3,6 +3,7 @@
 mod golden;
 mod house;
 mod feature;
+mod documents;
 mod migrations;
 mod tables;
 mod tidy;

@@ -1,0 +1,50 @@
+//! The documents say what the program does.
+
+use std::process::Command;
+
+use fenqi::config::KEYS;
+
+fn document(path: &str) -> String {
+    std::fs::read_to_string(format!("{}/{path}", env!("CARGO_MANIFEST_DIR"))).unwrap()
+}
+
+#[test]
+fn every_configuration_key_is_documented_as_it_is() {
+    let operations = document("docs/OPERATIONS.md");
+    let row = |key: &fenqi::config::Key| {
+        let default = key.default.map_or("–".to_owned(), |default| format!("`{default}`"));
+        format!("| `{}` | {default} | {} | {} |", key.name, key.allowed, key.says)
+    };
+    let missing: Vec<String> = KEYS.iter().map(row).filter(|row| !operations.contains(row)).collect();
+    assert!(missing.is_empty(), "docs/OPERATIONS.md lacks these rows:\n{}", missing.join("\n"));
+}
+
+#[test]
+fn every_command_that_the_documents_name_exists() {
+    let help = Command::new(env!("CARGO_BIN_EXE_fenqi")).arg("--help").output().unwrap();
+    let help = String::from_utf8(help.stdout).unwrap();
+    let commands: Vec<&str> =
+        help.lines().filter_map(|line| line.strip_prefix("  ")?.split_whitespace().next()).collect();
+    let operations = document("docs/OPERATIONS.md");
+    for line in operations.lines().filter(|line| line.starts_with("fenqi ") || line.contains("`fenqi ")) {
+        for (place, _) in line.match_indices("fenqi ").filter(|(place, _)| *place == 0 || line[..*place].ends_with('`'))
+        {
+            let name = line[place + 6..].split(|c: char| !c.is_ascii_lowercase()).next().unwrap_or_default();
+            assert!(name.is_empty() || commands.contains(&name), "docs/OPERATIONS.md names `fenqi {name}`");
+        }
+    }
+}
+
+#[test]
+fn links_between_documents_lead_somewhere() {
+    for path in ["README.md", "docs/OPERATIONS.md", "docs/GLOSSARY.md"] {
+        let text = document(path);
+        for (place, _) in text.match_indices("](") {
+            let target = text[place + 2..].split([')', '#']).next().unwrap_or_default();
+            let is_elsewhere = target.contains("://") || target.is_empty();
+            let folder = path.rsplit_once('/').map_or("", |(folder, _)| folder);
+            let file = std::path::Path::new(env!("CARGO_MANIFEST_DIR")).join(folder).join(target);
+            assert!(is_elsewhere || file.exists(), "{path} leads to {target}, which does not exist");
+        }
+    }
+}

@@ -11,6 +11,7 @@ use crate::launcher::MAJOR_MIN;
 const ACQUIRE_SECONDS_MAX: u64 = 30;
 /// Any number of our own: the letters of `fenqi`.
 const CREATE_LOCK: i64 = 0x66_65_6e_71_69;
+const CLAIM_LOCK: i64 = CREATE_LOCK + 1;
 const DATABASE_MISSING: &str = "3D000";
 const DATABASE_EXISTS: &str = "42P04";
 const TABLE_MISSING: &str = "42P01";
@@ -117,6 +118,26 @@ fn refuse_newer(version: i64) -> anyhow::Error {
         "this database was migrated by a newer fenqi (it is at migration {version}, this program knows {ours}); \
          use that program, or restore a back-up made before it"
     )
+}
+
+/// One process's sole use of a database's house, for commands that own its days; ends with the process.
+pub struct Claim {
+    _connection: PgConnection,
+}
+
+impl Claim {
+    /// Refused, with a sentence, while another process holds it.
+    pub async fn take(url: &str) -> anyhow::Result<Claim> {
+        let mut connection = first_connection(&parse(url)?).await?;
+        let taken: bool =
+            sqlx::query_scalar("select pg_try_advisory_lock($1)").bind(CLAIM_LOCK).fetch_one(&mut connection).await?;
+        if !taken {
+            bail!(
+                "another fenqi is living through days in this database; wait until it has ended, or use another database"
+            );
+        }
+        Ok(Claim { _connection: connection })
+    }
 }
 
 /// A database of its own for one run (a benchmark, a replay), removed at the end.

@@ -47,8 +47,6 @@ async fn a_database_of_a_newer_program_is_refused(pool: PgPool) {
 #[tokio::test]
 async fn a_missing_database_and_a_silent_server_are_named() {
     let url = std::env::var("DATABASE_URL").unwrap();
-    let name = url.rsplit('/').find_map(|part| part.split('?').next().filter(|name| !name.is_empty())).unwrap();
-    assert!(!name.is_empty());
     let missing = database::connect(&other_database(&url, "no_such_database"), 1).await.unwrap_err().to_string();
     assert!(missing.contains("the database no_such_database does not exist"), "{missing}");
     let silent = database::connect("postgres://nobody@127.0.0.1:1/none", 1).await.unwrap_err().to_string();
@@ -67,6 +65,15 @@ async fn a_scratch_database_is_gone_after_its_run_and_after_a_run_that_was_dropp
     let address = dropped.url();
     drop(dropped);
     assert!(database::connect(&address, 1).await.is_err());
+}
+
+#[tokio::test]
+async fn a_database_is_lived_in_by_one_process_at_a_time() {
+    let url = std::env::var("DATABASE_URL").unwrap();
+    let first = database::Claim::take(&url).await.unwrap();
+    let refused = database::Claim::take(&url).await.err().unwrap().to_string();
+    assert!(refused.starts_with("another fenqi is living through days"), "{refused}");
+    drop(first);
 }
 
 /// The same server with another database in the address.

@@ -11,7 +11,8 @@ struct Place(PathBuf);
 
 impl Place {
     fn new(name: &str) -> Place {
-        let place = PathBuf::from(env!("CARGO_TARGET_TMPDIR")).join(format!("{name}-{}", std::process::id()));
+        // Not below the project, which the account that the server drops to may be unable to reach.
+        let place = std::env::temp_dir().join(format!("fenqi-test-{name}-{}", std::process::id()));
         std::fs::create_dir_all(&place).unwrap();
         Place(place)
     }

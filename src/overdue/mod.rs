@@ -2,6 +2,10 @@
 
 pub mod penalty;
 pub mod bucket;
+pub mod stage;
+pub mod store;
+pub mod close;
 
 pub use bucket::Bucket;
 pub use penalty::{OverdueSpan, PenaltyRule};
+pub use stage::Stage;

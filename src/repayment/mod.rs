@@ -12,6 +12,7 @@ pub mod receipt_actions;
 pub mod result_actions;
 pub mod actions;
 pub mod due_actions;
+pub mod jobs;
 pub mod close;
 
 pub use actions::{

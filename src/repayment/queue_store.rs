@@ -30,7 +30,6 @@ pub struct ClaimedOrder {
     pub withholding_id: WithholdingId,
     pub line_id: LineId,
     pub purpose: String,
-    pub channel: String,
     pub amount: Fen,
     pub partial_allowed: bool,
     pub business_day: BusinessDay,
@@ -43,7 +42,6 @@ pub struct ClaimedOrder {
 pub struct OpenQuestion {
     pub withholding_id: WithholdingId,
     pub line_id: LineId,
-    pub channel: String,
     pub submitted_at: DateTime<Utc>,
     pub queries: i16,
 }
@@ -113,7 +111,7 @@ pub async fn claim_created(
     sqlx::query_as!(
         ClaimedOrder,
         r#"select w.withholding_id as "withholding_id: WithholdingId", w.line_id as "line_id: LineId", w.purpose,
-                  w.channel, w.amount_fen as "amount: Fen", w.partial_allowed, w.business_day as "business_day: BusinessDay",
+                  w.amount_fen as "amount: Fen", w.partial_allowed, w.business_day as "business_day: BusinessDay",
                   c.agreement_number as "agreement_number?"
            from withholding w
            left join bank_card c on c.borrower_id = w.borrower_id and c.card_id = w.card_id and c.status = 'bound'
@@ -158,7 +156,7 @@ pub async fn claim_questions(
 ) -> sqlx::Result<Vec<OpenQuestion>> {
     sqlx::query_as!(
         OpenQuestion,
-        r#"select withholding_id as "withholding_id: WithholdingId", line_id as "line_id: LineId", channel,
+        r#"select withholding_id as "withholding_id: WithholdingId", line_id as "line_id: LineId",
                   submitted_at as "submitted_at!", queries
            from withholding
            where status in ('submitted', 'unknown') and channel = $1 and query_at <= $2

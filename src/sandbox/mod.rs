@@ -10,6 +10,7 @@ pub mod funder_core;
 pub mod risk;
 pub mod sms;
 pub mod card_signing;
+pub mod withholding;
 mod control;
 mod signing;
 
@@ -38,6 +39,8 @@ pub fn router(world: Arc<World>) -> Router {
         .nest("/risk", risk::router())
         .nest("/sms", sms::router())
         .nest("/card_signing", card_signing::router())
+        .nest("/withholding_a", withholding::alpha_router())
+        .nest("/withholding_b", withholding::beta_router())
         .fallback(|| async { refusal(404, "not_found", "nothing stands at this path") })
         .layer(middleware::from_fn_with_state(world.clone(), signing::signed))
         .with_state(world.clone());

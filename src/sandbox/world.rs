@@ -12,14 +12,15 @@ use super::callback::{self, Callbacks};
 use super::clock::WorldClock;
 use super::fault::{Fault, FaultPlan, FaultShares};
 use super::script::{Matcher, Scripted, Scripts};
-use super::{card_signing, funder_core, risk, sms};
+use super::{card_signing, funder_core, risk, sms, withholding};
 use crate::base::Clock;
 use crate::partner::client::build_http;
 use crate::partner::signature::{Identity, KeyRing, Stamp, Verifier};
+use crate::partner::withholding::wire::{alpha, beta};
 
 /// Every partner that the world plays, by the name under which it is configured and the first segment of its path.
 pub const PARTNERS: &[&str] =
-    &[risk::NAME, sms::NAME, card_signing::NAME, "withholding_a", "withholding_b", "payout", funder_core::NAME];
+    &[risk::NAME, sms::NAME, card_signing::NAME, alpha::NAME, beta::NAME, "payout", funder_core::NAME];
 
 /// The id by which every counterfeit partner knows the platform.
 pub const PLATFORM: &str = "fenqi";
@@ -50,6 +51,7 @@ pub struct World {
     pub funder_core: Mutex<funder_core::Book>,
     pub risk: Mutex<risk::Book>,
     pub sms: Mutex<sms::Book>,
+    pub withholding: Mutex<withholding::Books>,
     pub card_signing: Mutex<card_signing::Book>,
     pub(super) silence: Silence,
     pub(super) wire_clock: Clock,
@@ -75,6 +77,7 @@ impl World {
             funder_core: Mutex::default(),
             risk: Mutex::default(),
             sms: Mutex::default(),
+            withholding: Mutex::default(),
             card_signing: Mutex::default(),
             silence: settings.silence,
             wire_clock: settings.wire_clock,

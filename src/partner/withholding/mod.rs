@@ -1,8 +1,60 @@
 //! The withholding channels (代扣渠道): who takes money from cards for us. Two channels with words of their own.
 
+pub mod wire;
 mod answer;
+mod alpha;
+mod beta;
+mod file;
+mod client;
+
+use crate::base::id::WithholdingId;
+use crate::base::{BusinessDay, Fen};
 
 pub use answer::{Answer, ChannelFailure};
+pub use client::{FetchError, ORDERS_MAX, daily_file, query, submit};
+pub use file::{DailyFile, FileError, FileLine};
+
+/// An order as a channel is told it.
+#[derive(Clone, Debug)]
+pub struct Order {
+    pub withholding_id: WithholdingId,
+    /// The number of the agreement by which the card's owner lets us withhold.
+    pub agreement_number: String,
+    pub amount: Fen,
+    pub partial_allowed: bool,
+    pub business_day: BusinessDay,
+}
+
+/// A channel's word on one order.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Said {
+    pub withholding_id: WithholdingId,
+    pub answer: Answer,
+}
+
+/// A callback as it was heard; believed only if all of it matches what was sent.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Heard {
+    /// Us, as the channel knows us.
+    pub merchant_id: String,
+    pub withholding_id: WithholdingId,
+    /// What was asked for.
+    pub amount: Fen,
+    pub answer: Answer,
+}
+
+/// Reads a callback's body; `None` if it is not in the channel's words.
+pub fn read_callback(channel: ChannelName, body: &[u8]) -> Option<Heard> {
+    match channel {
+        ChannelName::Alpha => alpha::callback(body),
+        ChannelName::Beta => beta::callback(body),
+    }
+}
+
+/// Our order numbers are the id's 32 hexadecimal digits.
+fn parse_order_no(text: &str) -> Option<WithholdingId> {
+    uuid::Uuid::try_parse(text).ok().map(WithholdingId::from_uuid)
+}
 
 /// A channel by name, in the order in which they are tried.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash, sqlx::Type)]
@@ -22,6 +74,18 @@ impl ChannelName {
             ChannelName::Alpha => "alpha",
             ChannelName::Beta => "beta",
         }
+    }
+
+    /// The name under which it is configured.
+    pub const fn partner(self) -> &'static str {
+        match self {
+            ChannelName::Alpha => wire::alpha::NAME,
+            ChannelName::Beta => wire::beta::NAME,
+        }
+    }
+
+    pub fn from_partner(name: &str) -> Option<ChannelName> {
+        ChannelName::ALL.into_iter().find(|channel| channel.partner() == name)
     }
 
     pub fn from_stored(text: &str) -> Option<ChannelName> {

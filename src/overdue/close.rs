@@ -1,0 +1,154 @@
+//! The close's step for lateness: whom to tell and which lines to freeze, for the bills that reach a stage on the day.
+
+use std::collections::{HashMap, HashSet};
+
+use chrono::{DateTime, Utc};
+use serde_json::json;
+use sqlx::PgConnection;
+use uuid::Uuid;
+
+use super::stage::Stage;
+use super::store::{self, LateBill, StageDay};
+use crate::app::App;
+use crate::base::id::LineId;
+use crate::base::{AccountRange, BusinessDay, Fen};
+use crate::bill::{self, BilledInstallment};
+use crate::credit::line::LineChange;
+use crate::credit::{self, EntryKind, Freeze, LineStatus};
+use crate::notice::{self, Audience, Notice};
+use crate::outbox::{self, Message};
+use crate::product::ProductVersion;
+
+/// Cuts the lines with bills past due into ranges of about `chunk_rows` bills.
+pub async fn plan(connection: &mut PgConnection, day: BusinessDay, chunk_rows: i64) -> sqlx::Result<Vec<AccountRange>> {
+    let starts = store::cut_late(connection, day, chunk_rows).await?;
+    Ok(AccountRange::cut_at(&starts))
+}
+
+/// Does what the stages ask for at the end of `day`. Only bills that reach a stage on that day are touched, so that the work
+/// does not grow with the book.
+pub async fn run(
+    connection: &mut PgConnection,
+    app: &App,
+    day: BusinessDay,
+    range: AccountRange,
+) -> anyhow::Result<u64> {
+    let mut stage_days = Vec::new();
+    let mut stages: HashMap<StageDay, Vec<(Stage, std::sync::Arc<ProductVersion>)>> = HashMap::new();
+    for product in app.catalogue.load_all(connection).await? {
+        for stage in Stage::ALL {
+            let due_on = stage.due_on(&product.terms, day);
+            let stage_day = StageDay { product_id: product.product_id, product_version: product.version, due_on };
+            stage_days.push(stage_day);
+            stages.entry(stage_day).or_default().push((stage, product.clone()));
+        }
+    }
+    let bills = store::load_late_bills(connection, &stage_days, range).await?;
+    let mut told = Told { day, now: app.clock.now(), notices: Vec::new(), messages: Vec::new() };
+    let mut to_freeze = Vec::new();
+    let installments = unpaid_by_bill(connection, &bills).await?;
+    for late in &bills {
+        let stage_day =
+            StageDay { product_id: late.product_id, product_version: late.product_version, due_on: late.due_on };
+        for (stage, product) in stages.get(&stage_day).into_iter().flatten() {
+            match stage {
+                Stage::Overdue => {
+                    let unpaid = installments.get(&(late.line_id, late.due_on)).map_or(&[][..], Vec::as_slice);
+                    told.overdue(late, product, unpaid);
+                }
+                Stage::Freeze => to_freeze.push(*late),
+                Stage::Claim => told.operator(late, "claim_due"),
+                Stage::ChargeOff => told.operator(late, "charge_off_due"),
+            }
+        }
+    }
+    let frozen = freeze(connection, &to_freeze, &mut told).await?;
+    notice::raise(connection, &told.notices).await?;
+    outbox::store::enqueue(connection, &told.messages).await?;
+    Ok(frozen + (told.notices.len() + told.messages.len()) as u64)
+}
+
+/// Freezes lines that are active; whatever else has stopped a line stays its reason.
+async fn freeze(connection: &mut PgConnection, bills: &[LateBill], told: &mut Told) -> anyhow::Result<u64> {
+    let line_ids: Vec<LineId> = bills.iter().map(|late| late.line_id).collect();
+    let mut lines = credit::store::lock_lines(connection, &line_ids).await?;
+    lines.retain(|line| line.status == LineStatus::Active);
+    let mut entries = Vec::with_capacity(lines.len());
+    for line in &mut lines {
+        line.status = LineStatus::Frozen(Freeze::Overdue);
+        let change = LineChange {
+            kind: EntryKind::Freeze,
+            used_change: Fen::ZERO,
+            limit_change: Fen::ZERO,
+            source_id: None,
+            reason: Some("overdue".to_owned()),
+        };
+        entries.push(line.change(change, told.day, told.now));
+    }
+    let frozen: HashSet<LineId> = lines.iter().map(|line| line.line_id).collect();
+    credit::store::save_lines(connection, &lines, &entries).await?;
+    bills.iter().filter(|late| frozen.contains(&late.line_id)).for_each(|late| told.borrower(late, "line_frozen"));
+    Ok(lines.len() as u64)
+}
+
+async fn unpaid_by_bill(
+    connection: &mut PgConnection,
+    bills: &[LateBill],
+) -> sqlx::Result<HashMap<(LineId, BusinessDay), Vec<BilledInstallment>>> {
+    let mut line_ids: Vec<Uuid> = bills.iter().map(|late| late.line_id.uuid()).collect();
+    line_ids.dedup();
+    let mut by_bill: HashMap<(LineId, BusinessDay), Vec<BilledInstallment>> = HashMap::new();
+    for installment in bill::store::load_open_installments(connection, &line_ids).await? {
+        by_bill.entry((installment.line_id, installment.due_on())).or_default().push(installment);
+    }
+    Ok(by_bill)
+}
+
+/// What is said of one day's late bills.
+struct Told {
+    day: BusinessDay,
+    now: DateTime<Utc>,
+    notices: Vec<Notice>,
+    messages: Vec<Message>,
+}
+
+impl Told {
+    /// The borrower once a bill, the funder once a loan in it.
+    fn overdue(&mut self, late: &LateBill, product: &ProductVersion, unpaid: &[BilledInstallment]) {
+        self.borrower(late, "overdue");
+        let of_loans = unpaid.iter().filter(|installment| installment.unpaid_principal().is_positive());
+        self.messages.extend(of_loans.map(|installment| Message {
+            partner: product.terms.funder.clone(),
+            kind: "overdue",
+            object_id: installment.loan_id.uuid(),
+            body: json!({
+                "loan": installment.loan_id,
+                "line": installment.line_id,
+                "period": installment.period,
+                "due_on": installment.due_on(),
+                "business_day": self.day,
+                "unpaid_principal_fen": installment.unpaid_principal(),
+            }),
+            created_at: self.now,
+        }));
+    }
+
+    fn borrower(&mut self, late: &LateBill, kind: &'static str) {
+        self.notice(Audience::Borrower, Some(late.borrower_id.uuid()), kind, late);
+    }
+
+    fn operator(&mut self, late: &LateBill, kind: &'static str) {
+        self.notice(Audience::Operator, None, kind, late);
+    }
+
+    fn notice(&mut self, audience: Audience, recipient_id: Option<Uuid>, kind: &'static str, late: &LateBill) {
+        self.notices.push(Notice {
+            audience,
+            recipient_id,
+            kind,
+            body: json!({ "line": late.line_id, "due_on": late.due_on }),
+            business_day: self.day,
+            created_at: self.now,
+        });
+    }
+}

@@ -1,0 +1,36 @@
+//! Stages of lateness: what happens to a bill on the day that it has been unpaid for so long.
+
+use crate::base::BusinessDay;
+use crate::product::Terms;
+
+/// Something that happens to an unpaid bill on one day, once.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
+pub enum Stage {
+    /// Grace is over: borrower and funder are told.
+    Overdue,
+    /// The line takes no more purchases.
+    Freeze,
+    /// The guarantor may be claimed on: an operator is told.
+    Claim,
+    /// The debt is to be written off: an operator is told.
+    ChargeOff,
+}
+
+impl Stage {
+    pub const ALL: [Stage; 4] = [Stage::Overdue, Stage::Freeze, Stage::Claim, Stage::ChargeOff];
+
+    /// Days past due at the end of which it happens, by the terms of the line.
+    pub fn days_past_due(self, terms: &Terms) -> u32 {
+        match self {
+            Stage::Overdue => u32::from(terms.penalty.grace_days) + 1,
+            Stage::Freeze => u32::from(terms.overdue.freeze_day),
+            Stage::Claim => u32::from(terms.overdue.claim_day),
+            Stage::ChargeOff => u32::from(terms.overdue.charge_off_day),
+        }
+    }
+
+    /// The due day of the bills that reach this stage at the close of `day`.
+    pub fn due_on(self, terms: &Terms, day: BusinessDay) -> BusinessDay {
+        day.minus_days(self.days_past_due(terms))
+    }
+}

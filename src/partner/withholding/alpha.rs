@@ -1,0 +1,77 @@
+//! Channel alpha's words in ours.
+
+use super::answer::{Answer, ChannelFailure};
+use super::file::{DailyFile, FileError, FileLine, number};
+use super::wire::alpha;
+use super::{Heard, Order, Said, parse_order_no};
+use crate::base::Fen;
+
+pub fn batch(orders: &[Order]) -> alpha::Batch {
+    let order = |order: &Order| alpha::Order {
+        out_order_no: order.withholding_id.uuid().simple().to_string(),
+        agreement_no: order.agreement_number.clone(),
+        amount: order.amount.get(),
+        allow_part: order.partial_allowed,
+        trade_date: order.business_day.to_string(),
+    };
+    alpha::Batch { orders: orders.iter().map(order).collect() }
+}
+
+pub fn answers(answers: alpha::Answers) -> Vec<Said> {
+    answers
+        .results
+        .into_iter()
+        .filter_map(|said| {
+            let withholding_id = parse_order_no(&said.out_order_no)?;
+            Some(Said { withholding_id, answer: answer(&said.code, said.paid_amount, said.trade_no) })
+        })
+        .collect()
+}
+
+pub fn callback(body: &[u8]) -> Option<Heard> {
+    let heard: alpha::Callback = serde_json::from_slice(body).ok()?;
+    Some(Heard {
+        merchant_id: heard.mch_id,
+        withholding_id: parse_order_no(&heard.out_order_no)?,
+        amount: Fen::new(heard.amount),
+        answer: answer(&heard.code, heard.paid_amount, heard.trade_no),
+    })
+}
+
+/// An unmapped code is unclear: the order stays unknown until a mapped one comes.
+fn answer(code: &str, paid_amount: Option<i64>, trade_no: Option<String>) -> Answer {
+    let failed = |failure| Answer::Failed { failure, code: code.to_owned() };
+    match (code, paid_amount, trade_no) {
+        ("SUCCESS", Some(paid), Some(reference)) => Answer::Succeeded { collected: Fen::new(paid), reference },
+        ("PROCESSING", _, _) => Answer::Processing { code: code.to_owned() },
+        ("BALANCE_LOW", _, _) => failed(ChannelFailure::InsufficientFunds),
+        ("CARD_CLOSED" | "AGREEMENT_ENDED", _, _) => failed(ChannelFailure::CardInvalid),
+        ("RISK_REFUSED", _, _) => failed(ChannelFailure::Refused),
+        ("BANK_DOWN", _, _) => failed(ChannelFailure::ChannelDown),
+        ("NOT_EXIST", _, _) => Answer::Absent { code: code.to_owned() },
+        _ => Answer::Unclear { code: code.to_owned() },
+    }
+}
+
+/// `out_order_no,trade_no,code,amount,cost` a line, then `#count,sum of amounts taken,sum of costs`.
+pub fn daily_file(text: &str) -> Result<DailyFile, FileError> {
+    let mut file = DailyFile::default();
+    for (index, row) in text.lines().enumerate().skip(1) {
+        let fields: Vec<&str> = row.split(',').collect();
+        let broken = || FileError::Row(index + 1);
+        match fields.as_slice() {
+            [count, sum, cost] if count.starts_with('#') => {
+                file.end(number(&count[1..]), number(sum), number(cost));
+            }
+            [order_no, trade_no, code, amount, cost] => file.lines.push(FileLine {
+                withholding_id: parse_order_no(order_no).ok_or_else(broken)?,
+                channel_reference: (*trade_no).to_owned(),
+                succeeded: *code == "SUCCESS",
+                amount: Fen::new(number(amount).ok_or_else(broken)?),
+                cost: Fen::new(number(cost).ok_or_else(broken)?),
+            }),
+            _ => return Err(broken()),
+        }
+    }
+    file.foots()
+}

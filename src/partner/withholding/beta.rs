@@ -1,0 +1,105 @@
+//! Channel beta's words in ours.
+
+use super::answer::{Answer, ChannelFailure};
+use super::file::{DailyFile, FileError, FileLine, number};
+use super::wire::beta;
+use super::{Heard, Order, Said, parse_order_no};
+use crate::base::Fen;
+
+pub fn batch(orders: &[Order]) -> beta::Batch {
+    let order = |order: &Order| beta::Order {
+        req_sn: order.withholding_id.uuid().simple().to_string(),
+        contract_no: order.agreement_number.clone(),
+        amt: yuan(order.amount),
+        part: if order.partial_allowed { "Y" } else { "N" }.to_owned(),
+        settle_day: order.business_day.date().format("%Y%m%d").to_string(),
+    };
+    beta::Batch { reqs: orders.iter().map(order).collect() }
+}
+
+pub fn answers(answers: beta::Answers) -> Vec<Said> {
+    answers
+        .rsps
+        .into_iter()
+        .filter_map(|said| {
+            let withholding_id = parse_order_no(&said.req_sn)?;
+            Some(Said { withholding_id, answer: answer(&said.ret_code, said.amt_paid.as_deref(), said.serial) })
+        })
+        .collect()
+}
+
+pub fn callback(body: &[u8]) -> Option<Heard> {
+    let heard: beta::Callback = serde_json::from_slice(body).ok()?;
+    Some(Heard {
+        merchant_id: heard.mer_id,
+        withholding_id: parse_order_no(&heard.req_sn)?,
+        amount: fen(&heard.amt)?,
+        answer: answer(&heard.ret_code, heard.amt_paid.as_deref(), heard.serial),
+    })
+}
+
+/// An unmapped code is unclear: the order stays unknown until a mapped one comes. `1000`, no such request, is unclear too:
+/// beta's contract does not promise that a request is not still on its way.
+fn answer(code: &str, amt_paid: Option<&str>, serial: Option<String>) -> Answer {
+    let failed = |failure| Answer::Failed { failure, code: code.to_owned() };
+    match (code, amt_paid.and_then(fen), serial) {
+        ("0000", Some(collected), Some(reference)) => Answer::Succeeded { collected, reference },
+        ("2000", _, _) => Answer::Processing { code: code.to_owned() },
+        ("3008", _, _) => failed(ChannelFailure::InsufficientFunds),
+        ("3004" | "3051", _, _) => failed(ChannelFailure::CardInvalid),
+        ("3999", _, _) => failed(ChannelFailure::Refused),
+        ("1002", _, _) => failed(ChannelFailure::ChannelDown),
+        _ => Answer::Unclear { code: code.to_owned() },
+    }
+}
+
+/// `reqSn|serial|retCode|amt|cost` a line, then `END|count|sum of amounts taken|sum of costs`.
+pub fn daily_file(text: &str) -> Result<DailyFile, FileError> {
+    let mut file = DailyFile::default();
+    for (index, row) in text.lines().enumerate() {
+        let fields: Vec<&str> = row.split('|').collect();
+        let broken = || FileError::Row(index + 1);
+        match fields.as_slice() {
+            ["END", count, sum, cost] => {
+                file.end(number(count), fen(sum).map(Fen::get), fen(cost).map(Fen::get));
+            }
+            [order_no, serial, code, amount, cost] => file.lines.push(FileLine {
+                withholding_id: parse_order_no(order_no).ok_or_else(broken)?,
+                channel_reference: (*serial).to_owned(),
+                succeeded: *code == "0000",
+                amount: fen(amount).ok_or_else(broken)?,
+                cost: fen(cost).ok_or_else(broken)?,
+            }),
+            _ => return Err(broken()),
+        }
+    }
+    file.foots()
+}
+
+fn yuan(amount: Fen) -> String {
+    format!("{}.{:02}", amount.get() / 100, amount.get() % 100)
+}
+
+/// Yuan with exactly two decimals, as fen.
+fn fen(yuan: &str) -> Option<Fen> {
+    let (whole, cents) = yuan.split_once('.')?;
+    let digits = |text: &str| !text.is_empty() && text.bytes().all(|byte| byte.is_ascii_digit());
+    if !digits(whole) || cents.len() != 2 || !digits(cents) {
+        return None;
+    }
+    let whole: i64 = whole.parse().ok()?;
+    whole.checked_mul(100)?.checked_add(cents.parse().ok()?).map(Fen::new)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn yuan_are_read_exactly_or_not_at_all() {
+        assert_eq!(fen("123.45"), Some(Fen::new(12_345)));
+        assert_eq!(fen("0.05"), Some(Fen::new(5)));
+        assert_eq!((fen("1.5"), fen("1"), fen("-1.00"), fen("1.0a"), fen(".10")), (None, None, None, None, None));
+        assert_eq!(yuan(Fen::new(12_305)), "123.05");
+    }
+}

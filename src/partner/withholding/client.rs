@@ -1,0 +1,127 @@
+//! Asking channels: submit orders, ask what became of them, fetch the daily file.
+
+use uuid::Uuid;
+
+use super::answer::{Answer, ChannelFailure};
+use super::file::{DailyFile, FileError};
+use super::wire::{alpha as alpha_wire, beta as beta_wire};
+use super::{ChannelName, Order, Said, alpha, beta};
+use crate::base::BusinessDay;
+use crate::base::id::WithholdingId;
+use crate::partner::client::TIME_LIMIT_BATCH;
+use crate::partner::{CallError, Operation, Partners};
+
+/// Orders in one call, by both channels' contracts.
+pub const ORDERS_MAX: usize = alpha_wire::ORDERS_MAX;
+
+/// Why a daily file is not had.
+#[derive(Debug, thiserror::Error)]
+pub enum FetchError {
+    #[error("the channel did not hand its daily file over")]
+    Call(#[from] CallError),
+    #[error("the daily file is not text")]
+    NotText(#[from] std::string::FromUtf8Error),
+    #[error(transparent)]
+    Content(#[from] FileError),
+}
+
+/// Submits orders, at most [`ORDERS_MAX`], and says what the channel answered to each. Where nothing believable came back
+/// every order is unclear; where the channel certainly did not take the call on, it was down.
+pub async fn submit(partners: &Partners, channel: ChannelName, orders: &[Order]) -> Vec<Said> {
+    let key = orders.first().map_or_else(String::new, |first| first.withholding_id.to_string());
+    // Not repeated by the client: a lost answer is asked about, so that the order stays one question at a time.
+    let operation = Operation {
+        name: "submit_orders",
+        path: "/orders",
+        key: &key,
+        safe_to_retry: false,
+        time_limit: TIME_LIMIT_BATCH,
+    };
+    let answered = match channel {
+        ChannelName::Alpha => call(partners, channel, &operation, &alpha::batch(orders)).await.map(alpha::answers),
+        ChannelName::Beta => call(partners, channel, &operation, &beta::batch(orders)).await.map(beta::answers),
+    };
+    let (said, missing) = match answered {
+        Ok(said) => (said, Answer::Unclear { code: "no_result".to_owned() }),
+        Err(CallError::NotSent { .. }) => (Vec::new(), down("not_sent")),
+        Err(CallError::Rejected { code, .. }) => (Vec::new(), down(&code)),
+        Err(CallError::Unknown { .. }) => (Vec::new(), Answer::Unclear { code: "no_answer".to_owned() }),
+    };
+    of_each(orders.iter().map(|order| order.withholding_id), said, &missing)
+}
+
+/// Asks what became of orders. One that the channel says nothing about, or that could not be asked about, stays unclear.
+pub async fn query(partners: &Partners, channel: ChannelName, withholding_ids: &[WithholdingId]) -> Vec<Said> {
+    let key = withholding_ids.first().map_or_else(String::new, ToString::to_string);
+    let operation = Operation {
+        name: "query_orders",
+        path: "/query",
+        key: &key,
+        safe_to_retry: true,
+        time_limit: TIME_LIMIT_BATCH,
+    };
+    let numbers: Vec<String> = withholding_ids.iter().map(|id| id.uuid().simple().to_string()).collect();
+    let answered = match channel {
+        ChannelName::Alpha => {
+            let question = alpha_wire::Question { out_order_nos: numbers };
+            call(partners, channel, &operation, &question).await.map(alpha::answers)
+        }
+        ChannelName::Beta => {
+            let question = beta_wire::Question { req_sns: numbers };
+            call(partners, channel, &operation, &question).await.map(beta::answers)
+        }
+    };
+    let missing = Answer::Unclear { code: "no_answer".to_owned() };
+    of_each(withholding_ids.iter().copied(), answered.unwrap_or_default(), &missing)
+}
+
+/// The channel's final orders of one day.
+///
+/// # Errors
+/// If it cannot be had, is broken, or does not add up.
+pub async fn daily_file(
+    partners: &Partners,
+    channel: ChannelName,
+    day: BusinessDay,
+) -> Result<(Vec<u8>, DailyFile), FetchError> {
+    let path = format!("/file?day={day}");
+    let operation = Operation {
+        name: "daily_file",
+        path: &path,
+        key: &day.to_string(),
+        safe_to_retry: true,
+        time_limit: TIME_LIMIT_BATCH,
+    };
+    let bytes = partners.client(channel.partner())?.fetch(&operation).await?;
+    let text = String::from_utf8(bytes.clone())?;
+    let file = match channel {
+        ChannelName::Alpha => alpha::daily_file(&text)?,
+        ChannelName::Beta => beta::daily_file(&text)?,
+    };
+    Ok((bytes, file))
+}
+
+async fn call<Req: serde::Serialize, Res: serde::de::DeserializeOwned>(
+    partners: &Partners,
+    channel: ChannelName,
+    operation: &Operation<'_>,
+    body: &Req,
+) -> Result<Res, CallError> {
+    partners.client(channel.partner())?.call(operation, body).await
+}
+
+fn down(code: &str) -> Answer {
+    Answer::Failed { failure: ChannelFailure::ChannelDown, code: code.to_owned() }
+}
+
+/// One answer for each order that was asked about, and none for others.
+fn of_each(asked: impl Iterator<Item = WithholdingId>, said: Vec<Said>, missing: &Answer) -> Vec<Said> {
+    let mut said: std::collections::HashMap<Uuid, Answer> =
+        said.into_iter().map(|said| (said.withholding_id.uuid(), said.answer)).collect();
+    asked
+        .map(|withholding_id| {
+            let answer = said.remove(&withholding_id.uuid()).unwrap_or_else(|| missing.clone());
+            Said { withholding_id, answer }
+        })
+        .collect()
+}

@@ -1,0 +1,58 @@
+//! A channel's daily file in our words, believed only if it adds up to its own trailer.
+
+use crate::base::Fen;
+use crate::base::id::WithholdingId;
+
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct DailyFile {
+    pub lines: Vec<FileLine>,
+    /// What was taken from cards.
+    pub amount: Fen,
+    /// What the channel keeps of it.
+    pub cost: Fen,
+    /// Count, sum and cost as the trailer says.
+    trailer: Option<(i64, i64, i64)>,
+}
+
+/// One order that is final for the channel.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct FileLine {
+    pub withholding_id: WithholdingId,
+    pub channel_reference: String,
+    pub succeeded: bool,
+    /// What was taken; zero where it failed.
+    pub amount: Fen,
+    pub cost: Fen,
+}
+
+#[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
+pub enum FileError {
+    #[error("line {0} of the daily file cannot be read")]
+    Row(usize),
+    #[error("the daily file has no trailer: it was cut off")]
+    NoTrailer,
+    #[error("the daily file's lines do not add up to its trailer")]
+    DoesNotFoot,
+}
+
+impl DailyFile {
+    pub(super) fn end(&mut self, count: Option<i64>, sum: Option<i64>, cost: Option<i64>) {
+        self.trailer = count.zip(sum).zip(cost).map(|((count, sum), cost)| (count, sum, cost));
+    }
+
+    pub(super) fn foots(mut self) -> Result<DailyFile, FileError> {
+        self.amount = self.lines.iter().map(|line| line.amount).sum();
+        self.cost = self.lines.iter().map(|line| line.cost).sum();
+        let found = (self.lines.len() as i64, self.amount.get(), self.cost.get());
+        match self.trailer {
+            None => Err(FileError::NoTrailer),
+            Some(trailer) if trailer != found => Err(FileError::DoesNotFoot),
+            Some(_) => Ok(self),
+        }
+    }
+}
+
+/// A whole number that is not negative.
+pub(super) fn number(text: &str) -> Option<i64> {
+    text.bytes().all(|byte| byte.is_ascii_digit()).then(|| text.parse().ok()).flatten()
+}

@@ -1,0 +1,256 @@
+//! Collection's background work: send orders, ask what became of them, try again at the timetable's later times.
+
+use std::collections::HashMap;
+
+use chrono::{DateTime, TimeDelta, Utc};
+use uuid::Uuid;
+
+use super::actions::{ChannelResult, Posted, post_results};
+use super::due_actions::{Candidate, create_due_orders, owed_by_line};
+use super::queue_store::{self, ClaimedOrder, FailedOrder, OpenQuestion};
+use super::withholding::Failure;
+use super::{notices, store};
+use crate::app::App;
+use crate::base::id::{LineId, WithholdingId};
+use crate::base::{BusinessDay, Fen};
+use crate::partner::withholding::{self as channels, Answer, ChannelFailure, ChannelName, Order, Said};
+use crate::{business_day, notice};
+
+/// Calls to channels at once: while one batch is posted the next is under way.
+const WORKERS: usize = 2;
+/// How long after submission a channel is first asked about an order that it did not answer.
+const QUERY_FIRST: TimeDelta = TimeDelta::minutes(1);
+/// Questions double their distance up to this.
+const QUERY_DISTANCE_MAX: TimeDelta = TimeDelta::hours(1);
+/// After so many questions, about nine hours, an operator is told to call the channel.
+const QUERIES_BEFORE_NOTICE: i16 = 14;
+
+/// Sends every order whose time has come, in batches, and posts what the channels answer. An order is marked as sent, and
+/// that is committed, before the channel is called.
+pub async fn submit_withholdings(app: &App) -> anyhow::Result<Posted> {
+    let mut posted = Posted::default();
+    // An order rerouted to the next channel is sent in the same run.
+    for channel in ChannelName::ALL {
+        let workers: [_; WORKERS] = std::array::from_fn(|_| submit_to(app, channel));
+        for done in futures_util::future::join_all(workers).await {
+            posted += done?;
+        }
+    }
+    Ok(posted)
+}
+
+async fn submit_to(app: &App, channel: ChannelName) -> anyhow::Result<Posted> {
+    let mut posted = Posted::default();
+    loop {
+        let claimed = claim(app, channel).await?;
+        if claimed.seen == 0 {
+            return Ok(posted);
+        }
+        if claimed.orders.is_empty() {
+            continue;
+        }
+        let said = channels::submit(&app.partners, channel, &claimed.orders).await;
+        posted += post_results(app, &results(said, &claimed.line_ids)).await?;
+    }
+}
+
+/// Orders that were marked as sent and now must be.
+struct Claimed {
+    /// How many orders were looked at; those that need not be sent any more are among them.
+    seen: usize,
+    orders: Vec<Order>,
+    line_ids: HashMap<WithholdingId, LineId>,
+}
+
+/// Takes the next orders of a channel, brings the amounts of the timetable's to what is owed now, and marks them as sent.
+async fn claim(app: &App, channel: ChannelName) -> anyhow::Result<Claimed> {
+    let now = app.clock.now();
+    let mut transaction = app.pool.begin().await?;
+    let claimed =
+        queue_store::claim_created(&mut transaction, channel.stored(), now, channels::ORDERS_MAX as i64).await?;
+    let mut owed: HashMap<(LineId, BusinessDay), Fen> = HashMap::new();
+    let mut days: Vec<BusinessDay> = claimed.iter().map(|order| order.business_day).collect();
+    days.sort_unstable();
+    days.dedup();
+    for day in days {
+        let due = claimed.iter().filter(|order| order.is_by_timetable() && order.business_day == day);
+        let line_ids: Vec<Uuid> = due.map(|order| order.line_id.uuid()).collect();
+        let of_day = owed_by_line(&mut transaction, app, &line_ids, day).await?;
+        owed.extend(of_day.into_iter().map(|(line_id, fen)| ((line_id, day), fen)));
+    }
+    let (mut orders, mut nothing_owed, mut no_card) = (Vec::new(), Vec::new(), Vec::new());
+    for order in &claimed {
+        let amount = match order.is_by_timetable() {
+            true => owed.get(&(order.line_id, order.business_day)).copied().unwrap_or_default().min(order.amount),
+            false => order.amount,
+        };
+        match &order.agreement_number {
+            _ if !amount.is_positive() => nothing_owed.push(order.withholding_id.uuid()),
+            Some(agreement_number) => orders.push(order.sent(agreement_number.clone(), amount)),
+            None => no_card.push(order.withholding_id.uuid()),
+        }
+    }
+    let sent: Vec<(WithholdingId, Fen)> = orders.iter().map(|order| (order.withholding_id, order.amount)).collect();
+    queue_store::mark_submitted(&mut transaction, &sent, now, now + QUERY_FIRST).await?;
+    store::end_created(&mut transaction, &nothing_owed, Failure::Superseded, now).await?;
+    store::end_created(&mut transaction, &no_card, Failure::Channel(ChannelFailure::CardInvalid), now).await?;
+    transaction.commit().await?;
+    let line_ids = claimed.iter().map(|order| (order.withholding_id, order.line_id)).collect();
+    Ok(Claimed { seen: claimed.len(), orders, line_ids })
+}
+
+impl ClaimedOrder {
+    fn is_by_timetable(&self) -> bool {
+        self.purpose == "due"
+    }
+
+    fn sent(&self, agreement_number: String, amount: Fen) -> Order {
+        Order {
+            withholding_id: self.withholding_id,
+            agreement_number,
+            amount,
+            partial_allowed: self.partial_allowed,
+            business_day: self.business_day,
+        }
+    }
+}
+
+fn results(said: Vec<Said>, line_ids: &HashMap<WithholdingId, LineId>) -> Vec<ChannelResult> {
+    said.into_iter()
+        .filter_map(|said| {
+            let line_id = *line_ids.get(&said.withholding_id)?;
+            Some(ChannelResult { withholding_id: said.withholding_id, line_id, answer: said.answer })
+        })
+        .collect()
+}
+
+/// Asks the channels about every order that is not final and whose time to ask has come; each question puts the next one
+/// off further. Only an explicit answer ends an order.
+pub async fn query_unknowns(app: &App) -> anyhow::Result<Posted> {
+    let mut posted = Posted::default();
+    for channel in ChannelName::ALL {
+        loop {
+            let now = app.clock.now();
+            let questions = claim_questions(app, channel, now).await?;
+            if questions.is_empty() {
+                break;
+            }
+            let ids: Vec<WithholdingId> = questions.iter().map(|question| question.withholding_id).collect();
+            let mut said = channels::query(&app.partners, channel, &ids).await;
+            for (said, question) in said.iter_mut().zip(&questions) {
+                said.answer = believed(std::mem::replace(&mut said.answer, silence()), question, channel, now);
+            }
+            let line_ids = questions.iter().map(|question| (question.withholding_id, question.line_id)).collect();
+            posted += post_results(app, &results(said, &line_ids)).await?;
+        }
+    }
+    Ok(posted)
+}
+
+fn silence() -> Answer {
+    Answer::Unclear { code: "no_answer".to_owned() }
+}
+
+/// That a channel has no such order counts only when its contract says that the order cannot still be on its way.
+fn believed(answer: Answer, question: &OpenQuestion, channel: ChannelName, now: DateTime<Utc>) -> Answer {
+    match answer {
+        Answer::Absent { code } => match channel.absence_is_final_after() {
+            Some(delay) if now - question.submitted_at >= delay => Answer::Absent { code },
+            Some(_) | None => Answer::Unclear { code },
+        },
+        Answer::Succeeded { .. } | Answer::Failed { .. } | Answer::Processing { .. } | Answer::Unclear { .. } => answer,
+    }
+}
+
+async fn claim_questions(app: &App, channel: ChannelName, now: DateTime<Utc>) -> anyhow::Result<Vec<OpenQuestion>> {
+    let mut transaction = app.pool.begin().await?;
+    let questions =
+        queue_store::claim_questions(&mut transaction, channel.stored(), now, channels::ORDERS_MAX as i64).await?;
+    let next: Vec<_> =
+        questions.iter().map(|question| (question.withholding_id, now + distance(question.queries))).collect();
+    queue_store::postpone_questions(&mut transaction, &next).await?;
+    let long_unknown: Vec<Uuid> = questions
+        .iter()
+        .filter(|question| question.queries == QUERIES_BEFORE_NOTICE)
+        .map(|question| question.withholding_id.uuid())
+        .collect();
+    if !long_unknown.is_empty() {
+        let today = business_day::store::today(&mut transaction).await?;
+        let orders = store::load_withholdings(&mut transaction, &long_unknown).await?;
+        let told: Vec<_> = orders.iter().map(|order| notices::still_unknown(order, today, now)).collect();
+        notice::raise(&mut transaction, &told).await?;
+    }
+    transaction.commit().await?;
+    Ok(questions)
+}
+
+/// How long after the `asked`-th question the next is put.
+fn distance(asked: i16) -> TimeDelta {
+    // Six doublings are beyond the hour already.
+    (QUERY_FIRST * (1 << asked.clamp(0, 6))).min(QUERY_DISTANCE_MAX)
+}
+
+/// Makes new orders for lines whose order of today failed for a reason that passes, once the product's next time of day has
+/// come, for what is owed then. Returns how many; they are sent by the next [`submit_withholdings`].
+pub async fn retry_withholdings(app: &App) -> anyhow::Result<u64> {
+    let now = app.clock.now();
+    let mut transaction = app.pool.begin().await?;
+    let today = business_day::store::today(&mut transaction).await?;
+    let mut candidates = Vec::new();
+    for failed in queue_store::load_failed_orders(&mut transaction, today).await? {
+        let product = app.catalogue.get(&mut transaction, failed.product_id, failed.product_version).await?;
+        let times = product.terms.withholding.times.iter().map(|time| today.instant(*time));
+        let next = times.filter(|time| *time > failed.submit_at && *time <= now).max();
+        if let Some(submit_at) = next {
+            candidates.push(failed.candidate(submit_at, product.terms.withholding.partial_allowed));
+        }
+    }
+    let written = create_due_orders(&mut transaction, app, &candidates, today).await?;
+    transaction.commit().await?;
+    Ok(written)
+}
+
+impl FailedOrder {
+    /// Too little money is tried on the same channel; after a channel that was down, from the first again.
+    fn candidate(&self, submit_at: DateTime<Utc>, partial_allowed: bool) -> Candidate {
+        let same = ChannelName::from_stored(&self.channel).filter(|_| self.failure == "insufficient_funds");
+        Candidate {
+            line_id: self.line_id,
+            borrower_id: self.borrower_id,
+            channel: same.unwrap_or(ChannelName::FIRST),
+            partial_allowed,
+            attempt_no: self.attempt_no + 1,
+            submit_at,
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn questions_double_their_distance_up_to_an_hour() {
+        assert_eq!(distance(0), TimeDelta::minutes(1));
+        assert_eq!(distance(3), TimeDelta::minutes(8));
+        assert_eq!(distance(300), TimeDelta::hours(1));
+    }
+
+    #[test]
+    fn absence_counts_only_as_late_as_the_contract_says() {
+        let submitted_at: DateTime<Utc> = "2026-01-05T00:00:00Z".parse().unwrap();
+        let id = Uuid::nil();
+        let question = OpenQuestion {
+            withholding_id: WithholdingId::from_uuid(id),
+            line_id: LineId::from_uuid(id),
+            submitted_at,
+            queries: 0,
+        };
+        let absent = || Answer::Absent { code: "NOT_EXIST".to_owned() };
+        let asked =
+            |channel, minutes| believed(absent(), &question, channel, submitted_at + TimeDelta::minutes(minutes));
+        assert_eq!(asked(ChannelName::Alpha, 10), absent());
+        assert_eq!(asked(ChannelName::Alpha, 9), Answer::Unclear { code: "NOT_EXIST".to_owned() });
+        assert_eq!(asked(ChannelName::Beta, 600), Answer::Unclear { code: "NOT_EXIST".to_owned() });
+    }
+}

@@ -62,6 +62,9 @@ create table reserve_entry (
 create unique index reserve_entry_source_once on reserve_entry (funder_id, kind, source)
     where kind in ('deposit', 'withdrawal');
 
+-- Forecasts sum the last days; entries arrive in day order.
+create index reserve_entry_by_day on reserve_entry using brin (business_day) with (pages_per_range = 8, autosummarize = on);
+
 create table product (
     product_id uuid primary key,
     funder_id uuid not null references funder,

@@ -25,6 +25,7 @@ pub mod purchase;
 pub mod bill;
 pub mod overdue;
 pub mod repayment;
+pub mod settlement;
 pub mod verify;
 pub mod bench;
 pub mod http;

@@ -199,11 +199,11 @@ pub fn app_on(config: &Config, pool: PgPool, clock: Clock) -> anyhow::Result<App
     let partners = Partners::new(&config.partners, pool.clone(), clock.clone(), Clock::System)?;
     Ok(App {
         pool,
-        calendar: config.calendar.clone(),
         clock,
         vault: Arc::new(config.vault()?),
         catalogue: Catalogue::default(),
         partners: Arc::new(partners),
         risk: Arc::new(config.risk_hook.clone()),
+        calendar: config.calendar.clone(),
     })
 }

@@ -64,7 +64,7 @@ impl Step {
             Step::Overdue => overdue::close::plan(connection, day, CHUNK_ROWS).await,
             Step::Interest => loan::close::plan(connection, day, CHUNK_ROWS).await,
             Step::Expiry => credit::close::plan(connection, day, CHUNK_ROWS).await,
-            Step::Remittance => settlement::remittance::plan(connection, day, CHUNK_ROWS).await,
+            Step::Remittance => settlement::remittance_close::plan(connection, day, CHUNK_ROWS).await,
             Step::TrialBalance => ledger::close::plan(connection, day, CHUNK_ROWS).await,
         }
     }
@@ -84,7 +84,7 @@ impl Step {
             Step::Overdue => overdue::close::run(connection, app, day, range).await,
             Step::Interest => loan::close::run(connection, app, day, range).await,
             Step::Expiry => credit::close::run(connection, app, day, range).await,
-            Step::Remittance => settlement::remittance::run(connection, app, day, range).await,
+            Step::Remittance => settlement::remittance_close::run(connection, app, day, range).await,
             Step::TrialBalance => ledger::close::run(connection, app, day, range).await,
         }
     }

@@ -2,12 +2,13 @@
 
 use sqlx::PgConnection;
 
+use super::forecast::{self, Forecast};
 use super::posting::{self, Movement};
 use super::reserve::{Occasion, REFERENCE_CHARS_MAX, Reserve, ReserveEntryKind, ReserveRefusal};
 use super::store::{self, Funder};
 use crate::app::App;
-use crate::base::Fen;
 use crate::base::id::{FunderId, mint};
+use crate::base::{BusinessDay, Fen};
 use crate::business_day;
 use crate::error::{Fault, Outcome, Refusal, Step};
 use crate::ledger;
@@ -143,6 +144,21 @@ pub async fn set_reserve_terms(app: &App, funder_id: FunderId, terms: ReserveTer
     store::save_reserve(&mut transaction, &reserve, &[]).await?;
     transaction.commit().await?;
     Ok(Step::Applied)
+}
+
+/// When the reserve runs dry if it is used as on the last business days before `today`.
+///
+/// # Errors
+/// `RowNotFound` when there is no such funder.
+pub async fn forecast_reserve(
+    connection: &mut PgConnection,
+    funder_id: FunderId,
+    today: BusinessDay,
+) -> sqlx::Result<Forecast> {
+    let reserve = store::find_reserve(&mut *connection, funder_id).await?.ok_or(sqlx::Error::RowNotFound)?;
+    let from = today.minus_days(forecast::DAYS);
+    let net_use = store::sum_net_use(connection, funder_id, from, today).await?;
+    Ok(forecast::forecast(reserve.usable(), net_use, today))
 }
 
 async fn lock_known_reserve(connection: &mut PgConnection, funder_id: FunderId) -> Outcome<Reserve, ReserveRefusal> {

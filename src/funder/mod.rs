@@ -1,10 +1,14 @@
 //! Funders, and what they have prefunded.
 
 pub mod reserve;
+pub mod forecast;
 pub mod posting;
 pub mod store;
 pub mod actions;
+pub mod close;
+pub mod jobs;
 
-pub use actions::{deposit, open_funder, set_reserve_terms, withdraw};
+pub use actions::{deposit, forecast_reserve, open_funder, set_reserve_terms, withdraw};
+pub use close::close_reserves;
 pub use reserve::{Reserve, ReserveEntry, ReserveEntryKind, ReserveRefusal};
 pub use store::{lock_reserve, save_reserve};

@@ -162,3 +162,45 @@ pub async fn find_booked_amount(
     .fetch_optional(connection)
     .await
 }
+
+/// Funders whose advance is running and not known to be overdue, in id order.
+pub async fn find_advancing(connection: &mut PgConnection) -> sqlx::Result<Vec<FunderId>> {
+    sqlx::query_scalar!(
+        r#"select funder_id as "funder_id: FunderId" from reserve
+           where advance_since is not null and not advance_overdue order by funder_id"#
+    )
+    .fetch_all(connection)
+    .await
+}
+
+/// Funders to be told today that their reserve is low, and those that were told and have recovered, in id order.
+pub async fn find_crossing_low_water(connection: &mut PgConnection, today: BusinessDay) -> sqlx::Result<Vec<FunderId>> {
+    sqlx::query_scalar!(
+        r#"select funder_id as "funder_id: FunderId" from reserve
+           where (available_fen < low_water_fen and low_water_noticed_on is distinct from $1)
+              or (available_fen >= low_water_fen and low_water_noticed_on is not null)
+           order by funder_id"#,
+        today.date()
+    )
+    .fetch_all(connection)
+    .await
+}
+
+/// Held less released and returned by refunds, on the business days from `from` up to before `to`.
+pub async fn sum_net_use(
+    connection: &mut PgConnection,
+    funder_id: FunderId,
+    from: BusinessDay,
+    to: BusinessDay,
+) -> sqlx::Result<Fen> {
+    sqlx::query_scalar!(
+        r#"select coalesce(sum(case when kind = 'hold' then amount_fen else -amount_fen end), 0)::bigint as "net!: Fen"
+           from reserve_entry
+           where funder_id = $1 and business_day >= $2 and business_day < $3 and kind in ('hold', 'release', 'refund')"#,
+        funder_id.uuid(),
+        from.date(),
+        to.date(),
+    )
+    .fetch_one(connection)
+    .await
+}

@@ -87,7 +87,7 @@ categories! {
     /// 百货零售
     Retail "retail" "5311",
     /// 服饰
-    Apparel "apparel" "5651",
+    Fashion "fashion" "5651",
     /// 数码家电
     Electronics "electronics" "5732",
     /// 家居家装
@@ -95,7 +95,7 @@ categories! {
     /// 汽车服务
     Auto "auto" "7538",
     /// 医疗健康
-    Health "health" "8099",
+    Medical "medical" "8099",
     /// 美容
     Beauty "beauty" "7230",
     /// 教育培训

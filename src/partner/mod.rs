@@ -11,6 +11,7 @@ pub mod risk;
 pub mod sms;
 pub mod card_signing;
 pub mod withholding;
+pub mod payout;
 
 use std::collections::HashMap;
 use std::path::Path;

@@ -79,5 +79,6 @@ async fn state(State(world): State<Arc<World>>) -> Json<Value> {
         "risk": { "decided": lock(&world.risk).decided() },
         "sms": { "sent": lock(&world.sms).sent() },
         "card_signing": { "agreements": lock(&world.card_signing).agreements() },
+        "payout": lock(&world.payout).summary(),
     }))
 }

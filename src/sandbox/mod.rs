@@ -11,6 +11,7 @@ pub mod risk;
 pub mod sms;
 pub mod card_signing;
 pub mod withholding;
+pub mod payout;
 mod control;
 mod signing;
 
@@ -41,6 +42,7 @@ pub fn router(world: Arc<World>) -> Router {
         .nest("/card_signing", card_signing::router())
         .nest("/withholding_a", withholding::alpha_router())
         .nest("/withholding_b", withholding::beta_router())
+        .nest("/payout", payout::router())
         .fallback(|| async { refusal(404, "not_found", "nothing stands at this path") })
         .layer(middleware::from_fn_with_state(world.clone(), signing::signed))
         .with_state(world.clone());

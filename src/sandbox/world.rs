@@ -12,7 +12,7 @@ use super::callback::{self, Callbacks};
 use super::clock::WorldClock;
 use super::fault::{Fault, FaultPlan, FaultShares};
 use super::script::{Matcher, Scripted, Scripts};
-use super::{card_signing, funder_core, risk, sms, withholding};
+use super::{card_signing, funder_core, payout, risk, sms, withholding};
 use crate::base::Clock;
 use crate::partner::client::build_http;
 use crate::partner::signature::{Identity, KeyRing, Stamp, Verifier};
@@ -20,7 +20,7 @@ use crate::partner::withholding::wire::{alpha, beta};
 
 /// Every partner that the world plays, by the name under which it is configured and the first segment of its path.
 pub const PARTNERS: &[&str] =
-    &[risk::NAME, sms::NAME, card_signing::NAME, alpha::NAME, beta::NAME, "payout", funder_core::NAME];
+    &[risk::NAME, sms::NAME, card_signing::NAME, alpha::NAME, beta::NAME, payout::NAME, funder_core::NAME];
 
 /// The id by which every counterfeit partner knows the platform.
 pub const PLATFORM: &str = "fenqi";
@@ -53,6 +53,7 @@ pub struct World {
     pub sms: Mutex<sms::Book>,
     pub withholding: Mutex<withholding::Books>,
     pub card_signing: Mutex<card_signing::Book>,
+    pub payout: Mutex<payout::Book>,
     pub(super) silence: Silence,
     pub(super) wire_clock: Clock,
     pub(super) verifier: Verifier,
@@ -79,6 +80,7 @@ impl World {
             sms: Mutex::default(),
             withholding: Mutex::default(),
             card_signing: Mutex::default(),
+            payout: Mutex::default(),
             silence: settings.silence,
             wire_clock: settings.wire_clock,
             verifier: Verifier::new(ring),

@@ -1,0 +1,57 @@
+//! When a reserve runs dry, if it is used as in the last days.
+
+use crate::base::{BusinessDay, Fen};
+
+/// Business days that the average is taken over: two weeks hold two weekends.
+pub const DAYS: u32 = 14;
+
+/// What the last [`DAYS`] business days let one expect.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Forecast {
+    /// Held less released and returned, on an average day; not positive when the reserve is not drawn down.
+    pub net_use_a_day: Fen,
+    /// The first day whose purchases would not all be covered; `None` while it is not drawn down.
+    pub runs_dry_on: Option<BusinessDay>,
+}
+
+/// `usable` is what purchases may hold as of `today`; `net_use` is the sum over the last [`DAYS`] business days.
+pub fn forecast(usable: Fen, net_use: Fen, today: BusinessDay) -> Forecast {
+    let days = i64::from(DAYS);
+    let runs_dry_on = net_use.is_positive().then(|| {
+        // Whole days that are covered; multiplied first, so that no average is rounded.
+        let covered = i128::from(usable.or_zero().get()) * i128::from(days) / i128::from(net_use.get());
+        today.plus_days(u32::try_from(covered).unwrap_or(u32::MAX).min(COVERED_DAYS_MAX))
+    });
+    Forecast { net_use_a_day: net_use.share(1, days), runs_dry_on }
+}
+
+/// Beyond ten years a forecast says nothing.
+const COVERED_DAYS_MAX: u32 = 3_650;
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn day(text: &str) -> BusinessDay {
+        text.parse().unwrap()
+    }
+
+    #[test]
+    fn it_runs_dry_after_the_days_that_are_covered() {
+        // 100 a day; 250 last today and tomorrow, and not the day after.
+        let forecast = forecast(Fen::new(250), Fen::new(1_400), day("2026-03-02"));
+        assert_eq!(forecast.net_use_a_day, Fen::new(100));
+        assert_eq!(forecast.runs_dry_on, Some(day("2026-03-04")));
+    }
+
+    #[test]
+    fn a_reserve_that_is_not_drawn_down_never_runs_dry() {
+        assert_eq!(forecast(Fen::new(1), Fen::ZERO, day("2026-03-02")).runs_dry_on, None);
+        assert_eq!(forecast(Fen::new(1), Fen::new(-5), day("2026-03-02")).runs_dry_on, None);
+    }
+
+    #[test]
+    fn an_empty_reserve_is_dry_today() {
+        assert_eq!(forecast(Fen::ZERO, Fen::new(14), day("2026-03-02")).runs_dry_on, Some(day("2026-03-02")));
+    }
+}

@@ -1,0 +1,64 @@
+//! Background work on reserves: tell funders that theirs is low.
+
+use serde_json::json;
+
+use super::actions::forecast_reserve;
+use super::store;
+use crate::app::App;
+use crate::base::id::FunderId;
+use crate::business_day;
+use crate::notice::{self, Audience, Notice};
+use crate::outbox::{self, Message};
+use crate::partner::funder_core;
+
+/// Tells every funder whose reserve is below its low-water mark, once for each crossing and day, and with a forecast.
+/// Returns how many were told.
+pub async fn watch_reserves(app: &App) -> anyhow::Result<u64> {
+    let mut connection = app.pool.acquire().await?;
+    let today = business_day::store::today(&mut connection).await?;
+    let crossing = store::find_crossing_low_water(&mut connection, today).await?;
+    drop(connection);
+    let mut told = 0;
+    for funder_id in crossing {
+        told += u64::from(watch(app, funder_id).await?);
+    }
+    Ok(told)
+}
+
+async fn watch(app: &App, funder_id: FunderId) -> anyhow::Result<bool> {
+    let now = app.clock.now();
+    let mut transaction = app.pool.begin().await?;
+    let today = business_day::store::hold_today(&mut transaction).await?;
+    // Summed before the lock, so that purchases do not wait for it.
+    let net_use = forecast_reserve(&mut transaction, funder_id, today).await?;
+    let mut reserve = store::lock_reserve(&mut transaction, funder_id).await?;
+    let tell = reserve.note_low_water(today);
+    store::save_reserve(&mut transaction, &reserve, &[]).await?;
+    if tell {
+        let body = json!({
+            "funder_id": funder_id,
+            "available_fen": reserve.available,
+            "low_water_fen": reserve.low_water,
+            "runs_dry_on": net_use.runs_dry_on,
+        });
+        let notice = Notice {
+            audience: Audience::Funder,
+            recipient_id: Some(funder_id.uuid()),
+            kind: "reserve_low",
+            body: body.clone(),
+            business_day: today,
+            created_at: now,
+        };
+        notice::raise(&mut transaction, &[notice]).await?;
+        let message = Message {
+            partner: funder_core::NAME.to_owned(),
+            kind: "reserve_low",
+            object_id: funder_id.uuid(),
+            body,
+            created_at: now,
+        };
+        outbox::store::enqueue(&mut transaction, &[message]).await?;
+    }
+    transaction.commit().await?;
+    Ok(tell)
+}

@@ -1,0 +1,142 @@
+//! Sending payments and asking what became of them, in our own words.
+
+use crate::base::Fen;
+use crate::partner::client::TIME_LIMIT_BATCH;
+use crate::partner::{CallError, Client, Operation};
+
+use super::wire::{Order, OrderState, PayRequest, Payee, QueryRequest, State, StatesAnswer};
+
+/// The most payments in one call, and the most keys in one query.
+pub const PAYMENTS_MAX: usize = super::wire::ORDERS_MAX;
+
+/// One payment to make. Its key is paid at most once.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Payment {
+    pub key: String,
+    pub amount: Fen,
+    pub pay_to: PayTo,
+    /// Shown on the payee's bank statement.
+    pub remark: &'static str,
+}
+
+#[derive(Clone, PartialEq, Eq)]
+pub enum PayTo {
+    /// A company's bank account.
+    Account { name: String, number: String },
+    /// A person's bank card.
+    Card { name: String, number: String },
+    /// A party whose account was agreed upon with the channel beforehand.
+    Registered { code: String },
+}
+
+/// Without names and numbers, so that no log can hold them.
+impl std::fmt::Debug for PayTo {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        match self {
+            PayTo::Account { .. } => f.write_str("Account(…)"),
+            PayTo::Card { .. } => f.write_str("Card(…)"),
+            PayTo::Registered { code } => write!(f, "Registered({code})"),
+        }
+    }
+}
+
+/// What the channel said of one payment.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Heard {
+    pub key: String,
+    /// As the channel has it, where it has any.
+    pub amount: Option<Fen>,
+    pub saying: Saying,
+}
+
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Saying {
+    Paid {
+        bank_reference: String,
+    },
+    /// Final: this key will never be paid.
+    Failed {
+        code: String,
+    },
+    Processing,
+    NeverReceived,
+    /// A word that we do not know, or a payment without its reference: as good as no answer.
+    Unclear,
+}
+
+/// Sends up to [`PAYMENTS_MAX`] payments and returns what the channel says of them.
+///
+/// # Errors
+/// As [`CallError`] says. Only `NotSent` and `Rejected` mean that none was taken.
+pub async fn pay(client: &Client, payments: Vec<Payment>) -> Result<Vec<Heard>, CallError> {
+    let key = payments.first().map_or_else(String::new, |first| first.key.clone());
+    let operation = Operation {
+        name: "pay",
+        path: "/orders",
+        key: &key,
+        // Every order has its key; but a repetition costs the channel a look-up for each, so the query does it.
+        safe_to_retry: false,
+        time_limit: TIME_LIMIT_BATCH,
+    };
+    let orders = payments.into_iter().map(order).collect();
+    let answer: StatesAnswer = client.call(&operation, &PayRequest { orders }).await?;
+    Ok(answer.states.into_iter().map(heard).collect())
+}
+
+/// Asks what became of up to [`PAYMENTS_MAX`] payments.
+///
+/// # Errors
+/// As [`CallError`] says; nothing is learnt then.
+pub async fn query(client: &Client, order_keys: Vec<String>) -> Result<Vec<Heard>, CallError> {
+    let key = order_keys.first().cloned().unwrap_or_default();
+    let operation =
+        Operation { name: "query", path: "/queries", key: &key, safe_to_retry: true, time_limit: TIME_LIMIT_BATCH };
+    let answer: StatesAnswer = client.call(&operation, &QueryRequest { order_keys }).await?;
+    Ok(answer.states.into_iter().map(heard).collect())
+}
+
+/// Reads the body of a callback, whose signature was found good.
+///
+/// # Errors
+/// If it is not of the protocol's form.
+pub fn read_callback(body: &[u8]) -> serde_json::Result<Heard> {
+    serde_json::from_slice(body).map(heard)
+}
+
+fn order(payment: Payment) -> Order {
+    let payee = match payment.pay_to {
+        PayTo::Account { name, number } => Payee::Account { name, number },
+        PayTo::Card { name, number } => Payee::Card { name, number },
+        PayTo::Registered { code } => Payee::Registered { code },
+    };
+    Order { order_key: payment.key, amount_fen: payment.amount.get(), payee, remark: payment.remark.to_owned() }
+}
+
+fn heard(state: OrderState) -> Heard {
+    let saying = match (state.state, state.bank_reference) {
+        (State::Paid, Some(bank_reference)) => Saying::Paid { bank_reference },
+        (State::Failed, _) => Saying::Failed { code: state.code.unwrap_or_else(|| "refused".to_owned()) },
+        (State::Processing, _) => Saying::Processing,
+        (State::NotFound, _) => Saying::NeverReceived,
+        (State::Paid, None) | (State::Other, _) => Saying::Unclear,
+    };
+    Heard { key: state.order_key, amount: state.amount_fen.map(Fen::new), saying }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn said(text: &str) -> Saying {
+        read_callback(text.as_bytes()).unwrap().saying
+    }
+
+    #[test]
+    fn only_words_that_we_know_count() {
+        assert_eq!(said(r#"{"order_key":"k","state":"paid"}"#), Saying::Unclear);
+        assert_eq!(said(r#"{"order_key":"k","state":"frozen"}"#), Saying::Unclear);
+        assert_eq!(said(r#"{"order_key":"k","state":"not_found"}"#), Saying::NeverReceived);
+        let paid = said(r#"{"order_key":"k","state":"paid","bank_reference":"B1"}"#);
+        assert_eq!(paid, Saying::Paid { bank_reference: "B1".into() });
+    }
+}

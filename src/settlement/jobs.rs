@@ -1,0 +1,172 @@
+//! Background work on payouts: send those whose day has come, and ask about those that are not final.
+
+use std::collections::BTreeMap;
+
+use chrono::TimeDelta;
+
+use super::payout::{Answer, PayoutKind, Word};
+use super::payout_actions::{self, CalledBack, Tally};
+use super::payout_store::{self as store, Claim, Claimed};
+use crate::app::App;
+use crate::base::id::PayoutId;
+use crate::business_day;
+use crate::partner::CallError;
+use crate::partner::payout;
+use crate::partner::payout::client::{self, Heard, PAYMENTS_MAX, PayTo, Payment, Saying};
+use crate::vault::Field;
+
+/// A payout that was sent and not heard of is first asked about so much later: longer than a call may last.
+const FIRST_QUERY_AFTER: TimeDelta = TimeDelta::minutes(1);
+/// Rounds of one run of a job; what is left is the next run's, so that one job cannot hold its worker for ever.
+const ROUNDS_MAX: usize = 1_000;
+
+/// Sends every payout whose day has come, in batches. Each is marked before the call, so that a crash leaves it to be
+/// asked about, never to be sent as if it were new.
+pub async fn submit_payouts(app: &App) -> anyhow::Result<Tally> {
+    let mut tally = Tally::default();
+    for _ in 0..ROUNDS_MAX {
+        let claimed = claim(app).await?;
+        if claimed.is_empty() {
+            break;
+        }
+        let answers = submit(app, &claimed).await;
+        tally.add(payout_actions::learn(app, &answers).await?);
+        // A channel that takes nothing would be asked again at once, without end.
+        if answers.values().all(|answer| answer.word == Word::NotReceived) {
+            break;
+        }
+    }
+    Ok(tally)
+}
+
+/// Asks what became of every payout that is due to be asked about.
+pub async fn query_payouts(app: &App) -> anyhow::Result<Tally> {
+    let mut tally = Tally::default();
+    for _ in 0..ROUNDS_MAX {
+        let mut connection = app.pool.acquire().await?;
+        let asked = store::claim_to_query(&mut connection, app.clock.now(), PAYMENTS_MAX as i64).await?;
+        drop(connection);
+        if asked.is_empty() {
+            break;
+        }
+        let keys = asked.iter().map(|asked| order_key(asked.payout_id, asked.attempt_no)).collect();
+        let heard = match app.partners.client(payout::NAME) {
+            Ok(channel) => client::query(channel, keys).await,
+            Err(unreachable) => Err(unreachable),
+        };
+        let mut answers: BTreeMap<PayoutId, Answer> = asked
+            .iter()
+            .map(|asked| (asked.payout_id, Answer { attempt_no: asked.attempt_no, word: Word::Silence }))
+            .collect();
+        // Without an answer all of them stay unknown and are asked about again later.
+        fill_in(&mut answers, &heard.unwrap_or_default());
+        tally.add(payout_actions::learn(app, &answers).await?);
+    }
+    Ok(tally)
+}
+
+async fn claim(app: &App) -> anyhow::Result<Vec<Claimed>> {
+    let now = app.clock.now();
+    let mut transaction = app.pool.begin().await?;
+    let today = business_day::store::today(&mut transaction).await?;
+    let claim = Claim { today, now, query_at: now + FIRST_QUERY_AFTER, limit: PAYMENTS_MAX as i64 };
+    let claimed = store::claim_to_submit(&mut transaction, claim).await?;
+    transaction.commit().await?;
+    Ok(claimed)
+}
+
+/// Sends one batch and returns an answer for each of its payouts.
+async fn submit(app: &App, claimed: &[Claimed]) -> BTreeMap<PayoutId, Answer> {
+    let mut answers = BTreeMap::new();
+    let mut payments = Vec::with_capacity(claimed.len());
+    for payout in claimed {
+        let word = match pay_to(app, payout) {
+            Some(pay_to) => {
+                let key = order_key(payout.payout_id, payout.attempt_no);
+                payments.push(Payment { key, amount: payout.amount, pay_to, remark: remark(payout.kind) });
+                Word::Silence
+            }
+            // It was never sent, so this is as final as the channel's own word.
+            None => Word::Failed { failure: "payee_missing".to_owned() },
+        };
+        answers.insert(payout.payout_id, Answer { attempt_no: payout.attempt_no, word });
+    }
+    if payments.is_empty() {
+        return answers;
+    }
+    let sent = match app.partners.client(payout::NAME) {
+        Ok(channel) => client::pay(channel, payments).await,
+        Err(unreachable) => Err(unreachable),
+    };
+    match sent {
+        Ok(heard) => fill_in(&mut answers, &heard),
+        Err(CallError::NotSent { .. } | CallError::Rejected { .. }) => {
+            for answer in answers.values_mut().filter(|answer| answer.word == Word::Silence) {
+                answer.word = Word::NotReceived;
+            }
+        }
+        Err(CallError::Unknown { .. }) => {}
+    }
+    answers
+}
+
+/// Puts what the channel says in the place of silence. A word about a payment that we did not ask about changes nothing.
+fn fill_in(answers: &mut BTreeMap<PayoutId, Answer>, heard: &[Heard]) {
+    for heard in heard {
+        let Some((payout_id, attempt_no)) = parse_order_key(&heard.key) else { continue };
+        if let Some(answer) = answers.get_mut(&payout_id).filter(|answer| answer.attempt_no == attempt_no) {
+            answer.word = word(&heard.saying);
+        }
+    }
+}
+
+fn word(saying: &Saying) -> Word {
+    match saying {
+        Saying::Paid { bank_reference } => Word::Succeeded { bank_reference: bank_reference.clone() },
+        Saying::Failed { code } => Word::Failed { failure: code.clone() },
+        Saying::Processing => Word::Pending,
+        Saying::NeverReceived => Word::NotReceived,
+        Saying::Unclear => Word::Silence,
+    }
+}
+
+/// What a callback says of which payout; `None` if its key is none of ours.
+pub fn read_callback(heard: &Heard) -> Option<CalledBack> {
+    let (payout_id, attempt_no) = parse_order_key(&heard.key)?;
+    Some(CalledBack { payout_id, answer: Answer { attempt_no, word: word(&heard.saying) }, amount: heard.amount })
+}
+
+fn order_key(payout_id: PayoutId, attempt_no: i16) -> String {
+    format!("{payout_id}-{attempt_no}")
+}
+
+fn parse_order_key(key: &str) -> Option<(PayoutId, i16)> {
+    let (payout_id, attempt_no) = key.rsplit_once('-')?;
+    Some((payout_id.parse().ok()?, attempt_no.parse().ok()?))
+}
+
+fn remark(kind: PayoutKind) -> &'static str {
+    match kind {
+        PayoutKind::Settlement => "settlement",
+        PayoutKind::Remittance => "remittance",
+        PayoutKind::Borrower => "refund",
+    }
+}
+
+/// Whom to pay; `None` where there is nobody: no bound card, or particulars that cannot be opened.
+fn pay_to(app: &App, payout: &Claimed) -> Option<PayTo> {
+    match payout.kind {
+        PayoutKind::Settlement => {
+            let sealed = payout.number_sealed.as_deref()?;
+            let number = app.vault.open_for(payout.beneficiary_id, Field::SettlementAccount, sealed).ok()?;
+            Some(PayTo::Account { name: payout.payee_name.clone()?, number })
+        }
+        PayoutKind::Remittance => Some(PayTo::Registered { code: payout.payee_name.clone()? }),
+        PayoutKind::Borrower => {
+            let key = app.vault.open_person_key(payout.beneficiary_id, payout.person_key_sealed.as_deref()?).ok()?;
+            let name = key.open(Field::Name, payout.name_sealed.as_deref()?).ok()?;
+            let number = key.open(Field::CardNumber, payout.number_sealed.as_deref()?).ok()?;
+            Some(PayTo::Card { name, number })
+        }
+    }
+}

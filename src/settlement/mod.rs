@@ -1,0 +1,22 @@
+//! Clearing, settlement, payout and remittance: what each party is owed for a business day, and its payment, once.
+
+pub mod model;
+pub mod remittance;
+pub mod payout;
+pub mod posting;
+pub mod story;
+pub mod store;
+pub mod remittance_store;
+pub mod payout_store;
+pub mod story_store;
+pub mod payout_actions;
+pub mod close;
+pub mod remittance_close;
+pub mod jobs;
+
+pub use jobs::{query_payouts, submit_payouts};
+pub use payout::{NewPayout, PayoutFor, PayoutStatus};
+pub use payout_actions::{retry_payout, take_callback};
+pub use payout_store::insert_payouts;
+pub use story::Story;
+pub use story_store::story;

@@ -1,0 +1,268 @@
+//! From gross to net: what a merchant is owed for one business day, by funder and in sum.
+
+use std::collections::BTreeMap;
+
+use chrono::{DateTime, Utc};
+
+use crate::base::id::{FunderId, MerchantId, SettlementId};
+use crate::base::{BusinessDay, Fen};
+
+/// What a merchant sold and took back on one day, of one funder's money.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct DayPart {
+    pub merchant_id: MerchantId,
+    pub funder_id: FunderId,
+    /// Authorised purchases of the day.
+    pub gross: Fen,
+    /// Refunds made on the day, whenever their purchases were.
+    pub refunds: Fen,
+    /// Rounded per purchase, summed.
+    pub discount_fee: Fen,
+    pub discount_returned: Fen,
+    pub subsidy: Fen,
+    pub subsidy_returned: Fen,
+}
+
+impl DayPart {
+    pub fn empty(merchant_id: MerchantId, funder_id: FunderId) -> DayPart {
+        let zero = Fen::ZERO;
+        DayPart {
+            merchant_id,
+            funder_id,
+            gross: zero,
+            refunds: zero,
+            discount_fee: zero,
+            discount_returned: zero,
+            subsidy: zero,
+            subsidy_returned: zero,
+        }
+    }
+
+    /// gross − refunds − fee − subsidy, where refunds give fee and subsidy back.
+    pub fn net(&self) -> Fen {
+        self.gross - self.refunds - self.fee() - self.net_subsidy()
+    }
+
+    pub fn fee(&self) -> Fen {
+        self.discount_fee - self.discount_returned
+    }
+
+    pub fn net_subsidy(&self) -> Fen {
+        self.subsidy - self.subsidy_returned
+    }
+}
+
+/// What one funder's part of a settlement that was carried forward still owes.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct CarriedPart {
+    pub settlement_id: SettlementId,
+    pub merchant_id: MerchantId,
+    pub funder_id: FunderId,
+    pub amount: Fen,
+}
+
+/// One funder's part of a settlement.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Part {
+    pub day: DayPart,
+    /// From settlements carried forward; of either sign.
+    pub carried_in: Fen,
+}
+
+impl Part {
+    pub fn payable(&self) -> Fen {
+        self.day.net() + self.carried_in
+    }
+}
+
+#[derive(Clone, Copy, Debug, PartialEq, Eq, sqlx::Type)]
+#[sqlx(type_name = "text", rename_all = "snake_case")]
+pub enum SettlementStatus {
+    ToPay,
+    /// Negative: taken off the merchant's next settlement.
+    Carried,
+    Paid,
+    /// Comes to exactly zero; there is nothing to pay.
+    Nothing,
+}
+
+/// What one merchant is owed for one business day.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Settlement {
+    pub settlement_id: SettlementId,
+    pub merchant_id: MerchantId,
+    pub business_day: BusinessDay,
+    pub pay_on: BusinessDay,
+    /// In funder order.
+    pub parts: Vec<Part>,
+    /// The settlements whose negative amounts are taken into this one.
+    pub carries: Vec<SettlementId>,
+}
+
+impl Settlement {
+    pub fn sum(&self, part: impl Fn(&Part) -> Fen) -> Fen {
+        self.parts.iter().map(part).sum()
+    }
+
+    pub fn net(&self) -> Fen {
+        self.sum(|part| part.day.net())
+    }
+
+    pub fn payable(&self) -> Fen {
+        self.sum(Part::payable)
+    }
+
+    /// The status with which it begins.
+    pub fn status(&self) -> SettlementStatus {
+        status_of(self.payable())
+    }
+}
+
+/// A settlement as the merchant and the operator see it.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct SettlementRecord {
+    pub settlement_id: SettlementId,
+    pub business_day: BusinessDay,
+    pub gross: Fen,
+    pub refunds: Fen,
+    /// Less what refunds gave back.
+    pub discount_fee: Fen,
+    pub subsidy: Fen,
+    pub net: Fen,
+    pub carried_in: Fen,
+    pub payable: Fen,
+    pub status: SettlementStatus,
+    pub pay_on: BusinessDay,
+    pub paid_on: Option<BusinessDay>,
+    pub bank_reference: Option<String>,
+}
+
+/// How an amount of either sign is dealt with.
+pub fn status_of(payable: Fen) -> SettlementStatus {
+    match payable.get() {
+        1.. => SettlementStatus::ToPay,
+        0 => SettlementStatus::Nothing,
+        ..0 => SettlementStatus::Carried,
+    }
+}
+
+/// When a day is settled, and when that is done.
+#[derive(Clone, Copy, Debug)]
+pub struct Settling {
+    pub business_day: BusinessDay,
+    /// The next working day.
+    pub pay_on: BusinessDay,
+    pub at: DateTime<Utc>,
+}
+
+/// Makes one settlement of each merchant that sold or took back anything on the day. What was carried forward is taken
+/// in wherever there is a settlement; the rest of it waits for the merchant's next one.
+pub fn settle(day_parts: &[DayPart], carried: &[CarriedPart], settling: Settling) -> Vec<Settlement> {
+    let mut merchants: BTreeMap<MerchantId, BTreeMap<FunderId, Part>> = BTreeMap::new();
+    for part in day_parts {
+        let parts = merchants.entry(part.merchant_id).or_default();
+        parts.insert(part.funder_id, Part { day: *part, carried_in: Fen::ZERO });
+    }
+    let mut carries: BTreeMap<MerchantId, Vec<SettlementId>> = BTreeMap::new();
+    for owed in carried {
+        let Some(parts) = merchants.get_mut(&owed.merchant_id) else { continue };
+        let empty = Part { day: DayPart::empty(owed.merchant_id, owed.funder_id), carried_in: Fen::ZERO };
+        parts.entry(owed.funder_id).or_insert(empty).carried_in += owed.amount;
+        let taken = carries.entry(owed.merchant_id).or_default();
+        if !taken.contains(&owed.settlement_id) {
+            taken.push(owed.settlement_id);
+        }
+    }
+    merchants
+        .into_iter()
+        .map(|(merchant_id, parts)| Settlement {
+            settlement_id: SettlementId::mint(settling.at),
+            merchant_id,
+            business_day: settling.business_day,
+            pay_on: settling.pay_on,
+            parts: parts.into_values().collect(),
+            carries: carries.remove(&merchant_id).unwrap_or_default(),
+        })
+        .collect()
+}
+
+/// What each funder's reserve has paid out by clearing the day: gross, since refunds come back to it by themselves.
+pub fn gross_by_funder(day_parts: &[DayPart]) -> BTreeMap<FunderId, Fen> {
+    let mut gross = BTreeMap::new();
+    for part in day_parts.iter().filter(|part| part.gross.is_positive()) {
+        *gross.entry(part.funder_id).or_insert(Fen::ZERO) += part.gross;
+    }
+    gross
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use uuid::Uuid;
+
+    const SHOP: MerchantId = MerchantId::from_uuid(Uuid::from_u128(1));
+    const HUI_FENG: FunderId = FunderId::from_uuid(Uuid::from_u128(11));
+    const TIAN_HE: FunderId = FunderId::from_uuid(Uuid::from_u128(12));
+
+    fn settling() -> Settling {
+        Settling {
+            business_day: "2026-03-02".parse().unwrap(),
+            pay_on: "2026-03-03".parse().unwrap(),
+            at: DateTime::UNIX_EPOCH,
+        }
+    }
+
+    fn sold(funder_id: FunderId, gross: i64, discount_fee: i64) -> DayPart {
+        DayPart { gross: Fen::new(gross), discount_fee: Fen::new(discount_fee), ..DayPart::empty(SHOP, funder_id) }
+    }
+
+    #[test]
+    fn net_is_gross_less_refunds_fee_and_subsidy_with_what_refunds_give_back() {
+        let part = DayPart {
+            refunds: Fen::new(3_000),
+            discount_returned: Fen::new(18),
+            subsidy: Fen::new(200),
+            subsidy_returned: Fen::new(50),
+            ..sold(HUI_FENG, 10_000, 60)
+        };
+        assert_eq!(part.net(), Fen::new(10_000 - 3_000 - 60 + 18 - 200 + 50));
+    }
+
+    #[test]
+    fn what_was_carried_is_taken_off_by_funder_and_named() {
+        let settlement_id = SettlementId::mint(DateTime::UNIX_EPOCH);
+        let owed =
+            |funder_id, amount| CarriedPart { settlement_id, merchant_id: SHOP, funder_id, amount: Fen::new(amount) };
+        let carried = [owed(HUI_FENG, -700), owed(TIAN_HE, 200)];
+        let settlements = settle(&[sold(HUI_FENG, 1_000, 6)], &carried, settling());
+        let [settlement] = settlements.as_slice() else { panic!("one merchant, one settlement") };
+        assert_eq!(settlement.parts.len(), 2);
+        assert_eq!(settlement.payable(), Fen::new(1_000 - 6 - 700 + 200));
+        assert_eq!(settlement.carries, [settlement_id]);
+        assert_eq!(settlement.status(), SettlementStatus::ToPay);
+    }
+
+    #[test]
+    fn a_merchant_that_did_nothing_keeps_what_it_owes() {
+        let owed = CarriedPart {
+            settlement_id: SettlementId::mint(DateTime::UNIX_EPOCH),
+            merchant_id: SHOP,
+            funder_id: HUI_FENG,
+            amount: Fen::new(-1),
+        };
+        assert!(settle(&[], &[owed], settling()).is_empty());
+    }
+
+    #[test]
+    fn a_negative_sum_is_carried_and_a_zero_is_nothing() {
+        assert_eq!(status_of(Fen::new(-1)), SettlementStatus::Carried);
+        assert_eq!(status_of(Fen::ZERO), SettlementStatus::Nothing);
+        assert_eq!(status_of(Fen::new(1)), SettlementStatus::ToPay);
+    }
+
+    #[test]
+    fn the_reserve_pays_gross() {
+        let parts = [sold(HUI_FENG, 1_000, 6), DayPart { refunds: Fen::new(5), ..DayPart::empty(SHOP, TIAN_HE) }];
+        assert_eq!(gross_by_funder(&parts).into_iter().collect::<Vec<_>>(), [(HUI_FENG, Fen::new(1_000))]);
+    }
+}

@@ -1,0 +1,243 @@
+//! Payouts (出款): payments through the channel. An answer that did not come is unknown, is asked for again with the same
+//! key, and never leads to a second payment.
+
+use chrono::{DateTime, TimeDelta, Utc};
+use uuid::Uuid;
+
+use crate::base::id::{BorrowerId, CardId, FunderId, LineId, MerchantId, PayoutId, RemittanceId, SettlementId};
+use crate::base::{BusinessDay, Fen};
+use crate::error::Refusal;
+
+/// A payment to make, not sent yet.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct NewPayout {
+    pub payout_id: PayoutId,
+    pub paid_for: PayoutFor,
+    pub amount: Fen,
+    pub pay_on: BusinessDay,
+    pub created_at: DateTime<Utc>,
+}
+
+/// What is paid, and to whom. Each source is paid at most once.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum PayoutFor {
+    Settlement {
+        settlement_id: SettlementId,
+        merchant_id: MerchantId,
+    },
+    Remittance {
+        remittance_id: RemittanceId,
+        funder_id: FunderId,
+    },
+    /// What a refund or a repayment's excess owes back to a borrower.
+    Borrower {
+        /// The refund or repayment.
+        source_id: Uuid,
+        line_id: LineId,
+        funder_id: FunderId,
+        borrower_id: BorrowerId,
+        /// `None` for the default card at the time of payment.
+        card_id: Option<CardId>,
+    },
+}
+
+#[derive(Clone, Copy, Debug, PartialEq, Eq, sqlx::Type)]
+#[sqlx(type_name = "text", rename_all = "snake_case")]
+pub enum PayoutKind {
+    Settlement,
+    Remittance,
+    Borrower,
+}
+
+#[derive(Clone, Copy, Debug, PartialEq, Eq, sqlx::Type)]
+#[sqlx(type_name = "text", rename_all = "snake_case")]
+pub enum PayoutStatus {
+    /// To be sent when its day has come.
+    Created,
+    /// Marked before the call, so that a crash leaves it to be asked about.
+    Submitted,
+    /// The channel's answer did not come or did not say.
+    Unknown,
+    Succeeded,
+    Failed,
+}
+
+/// Where one payout stands.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Standing {
+    pub attempt_no: i16,
+    pub state: PayoutState,
+}
+
+/// The status with what exists only then.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum PayoutState {
+    Created,
+    Submitted,
+    Unknown,
+    Succeeded { bank_reference: String },
+    Failed { failure: String },
+}
+
+/// What the channel says about one attempt, by answer, query or callback.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Answer {
+    pub attempt_no: i16,
+    pub word: Word,
+}
+
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Word {
+    Succeeded {
+        bank_reference: String,
+    },
+    /// Explicitly and finally not paid.
+    Failed {
+        failure: String,
+    },
+    /// Received, not decided.
+    Pending,
+    /// The channel never heard of it.
+    NotReceived,
+    /// There was no answer, or none that counts.
+    Silence,
+}
+
+/// What an answer means for a payout.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Learned {
+    Paid {
+        bank_reference: String,
+    },
+    Failed {
+        failure: String,
+    },
+    /// Ask again later.
+    Wait,
+    /// Send it again under the same key, which the channel pays at most once.
+    SendAgain,
+    AlreadyApplied,
+    /// The channel contradicts its own final word: nothing changes, and a person must look.
+    Contradiction,
+}
+
+impl Standing {
+    /// What an answer means here. A final word is never overturned by a later one.
+    pub fn learn(&self, answer: &Answer) -> Learned {
+        if answer.attempt_no != self.attempt_no {
+            // Earlier attempts failed for good before there was a next one.
+            return match answer.word {
+                Word::Succeeded { .. } => Learned::Contradiction,
+                Word::Failed { .. } | Word::Pending | Word::NotReceived | Word::Silence => Learned::AlreadyApplied,
+            };
+        }
+        match (&self.state, &answer.word) {
+            (
+                PayoutState::Created | PayoutState::Submitted | PayoutState::Unknown,
+                Word::Succeeded { bank_reference },
+            ) => Learned::Paid { bank_reference: bank_reference.clone() },
+            (PayoutState::Created | PayoutState::Submitted | PayoutState::Unknown, Word::Failed { failure }) => {
+                Learned::Failed { failure: failure.clone() }
+            }
+            (PayoutState::Created | PayoutState::Submitted | PayoutState::Unknown, Word::Pending) => Learned::Wait,
+            (PayoutState::Submitted | PayoutState::Unknown, Word::Silence) => Learned::Wait,
+            (PayoutState::Submitted | PayoutState::Unknown, Word::NotReceived) => Learned::SendAgain,
+            (PayoutState::Created, Word::NotReceived | Word::Silence) => Learned::AlreadyApplied,
+            (PayoutState::Succeeded { bank_reference: ours }, Word::Succeeded { bank_reference: theirs }) => {
+                if ours == theirs { Learned::AlreadyApplied } else { Learned::Contradiction }
+            }
+            (PayoutState::Succeeded { .. }, Word::Failed { .. } | Word::NotReceived) => Learned::Contradiction,
+            (PayoutState::Succeeded { .. }, Word::Pending | Word::Silence) => Learned::AlreadyApplied,
+            (PayoutState::Failed { .. }, Word::Succeeded { .. }) => Learned::Contradiction,
+            (PayoutState::Failed { .. }, Word::Failed { .. } | Word::Pending | Word::NotReceived | Word::Silence) => {
+                Learned::AlreadyApplied
+            }
+        }
+    }
+}
+
+/// When to ask after a payout that was asked about `queries` times: after a minute, then twice as long, up to an hour.
+pub fn query_delay(queries: i16) -> TimeDelta {
+    TimeDelta::minutes((1i64 << queries.clamp(0, 6)).min(60))
+}
+
+/// Why a payout is not retried, or a callback not believed.
+#[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
+pub enum PayoutRefusal {
+    #[error("there is no such payout")]
+    UnknownPayout,
+    #[error("only a payout that failed can be retried; this one is {status:?}")]
+    NotFailed { status: PayoutStatus },
+    #[error("a retry says who asks for it")]
+    NameMissing,
+    #[error("the channel speaks of {theirs} yuan, but the payout is of {ours}")]
+    AmountDiffers { ours: Fen, theirs: Fen },
+    #[error("the payout's key cannot be read")]
+    KeyMalformed,
+}
+
+impl Refusal for PayoutRefusal {
+    fn code(&self) -> &'static str {
+        match self {
+            PayoutRefusal::UnknownPayout => "unknown_payout",
+            PayoutRefusal::NotFailed { .. } => "payout_not_failed",
+            PayoutRefusal::NameMissing => "name_missing",
+            PayoutRefusal::AmountDiffers { .. } => "payout_amount_differs",
+            PayoutRefusal::KeyMalformed => "payout_key_malformed",
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn standing(state: PayoutState) -> Standing {
+        Standing { attempt_no: 2, state }
+    }
+
+    fn says(word: Word) -> Answer {
+        Answer { attempt_no: 2, word }
+    }
+
+    fn paid(reference: &str) -> Word {
+        Word::Succeeded { bank_reference: reference.into() }
+    }
+
+    #[test]
+    fn silence_is_unknown_and_never_a_failure() {
+        assert_eq!(standing(PayoutState::Submitted).learn(&says(Word::Silence)), Learned::Wait);
+        assert_eq!(standing(PayoutState::Unknown).learn(&says(Word::Silence)), Learned::Wait);
+    }
+
+    #[test]
+    fn success_is_learnt_once() {
+        let expected = Learned::Paid { bank_reference: "B1".into() };
+        assert_eq!(standing(PayoutState::Unknown).learn(&says(paid("B1"))), expected);
+        let succeeded = standing(PayoutState::Succeeded { bank_reference: "B1".into() });
+        assert_eq!(succeeded.learn(&says(paid("B1"))), Learned::AlreadyApplied);
+        assert_eq!(succeeded.learn(&says(paid("B2"))), Learned::Contradiction);
+        assert_eq!(succeeded.learn(&says(Word::Failed { failure: "x".into() })), Learned::Contradiction);
+    }
+
+    #[test]
+    fn what_the_channel_never_heard_of_is_sent_again_under_its_key() {
+        assert_eq!(standing(PayoutState::Unknown).learn(&says(Word::NotReceived)), Learned::SendAgain);
+        assert_eq!(standing(PayoutState::Created).learn(&says(Word::NotReceived)), Learned::AlreadyApplied);
+    }
+
+    #[test]
+    fn a_word_about_an_earlier_attempt_changes_nothing() {
+        let earlier = |word| Answer { attempt_no: 1, word };
+        let submitted = standing(PayoutState::Submitted);
+        assert_eq!(submitted.learn(&earlier(Word::Failed { failure: "closed".into() })), Learned::AlreadyApplied);
+        assert_eq!(submitted.learn(&earlier(paid("B1"))), Learned::Contradiction);
+    }
+
+    #[test]
+    fn it_is_asked_about_ever_more_rarely_up_to_an_hour() {
+        assert_eq!(query_delay(0), TimeDelta::minutes(1));
+        assert_eq!(query_delay(3), TimeDelta::minutes(8));
+        assert_eq!(query_delay(i16::MAX), TimeDelta::minutes(60));
+    }
+}

@@ -1,0 +1,275 @@
+//! Use cases of payouts: learn what the channel says, however it says it, and retry one that failed.
+
+use std::collections::BTreeMap;
+
+use chrono::{DateTime, Utc};
+use serde_json::{Value, json};
+use sqlx::PgConnection;
+use uuid::Uuid;
+
+use super::payout::{Answer, Learned, PayoutKind, PayoutRefusal, PayoutStatus, Word, query_delay};
+use super::payout_store::{self as store, Change, Locked, PaidSource};
+use super::posting::{self, Booking, FunderAmount};
+use super::remittance_store;
+use crate::app::App;
+use crate::base::id::{FunderId, PayoutId, RemittanceId};
+use crate::base::{BusinessDay, Fen};
+use crate::business_day;
+use crate::error::{Fault, Outcome, Step};
+use crate::ledger;
+use crate::notice::{self, Audience, Notice};
+use crate::outbox::{self, Message};
+use crate::partner::funder_core;
+
+/// What a round of answers changed.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct Tally {
+    pub paid: u64,
+    pub failed: u64,
+    /// Still unknown, or to be sent again.
+    pub waiting: u64,
+    /// Nothing new, or a contradiction that a person must look at.
+    pub unchanged: u64,
+}
+
+impl Tally {
+    pub fn add(&mut self, other: Tally) {
+        self.paid += other.paid;
+        self.failed += other.failed;
+        self.waiting += other.waiting;
+        self.unchanged += other.unchanged;
+    }
+}
+
+/// Books what the channel says of payouts, in one transaction. An answer may come any number of times and by any way.
+pub async fn learn(app: &App, answers: &BTreeMap<PayoutId, Answer>) -> anyhow::Result<Tally> {
+    let now = app.clock.now();
+    let ids: Vec<PayoutId> = answers.keys().copied().collect();
+    let mut transaction = app.pool.begin().await?;
+    let today = business_day::store::hold_today(&mut transaction).await?;
+    let payouts = store::lock_payouts(&mut transaction, &ids).await?;
+    let mut round = Round::new(today, now);
+    for payout in &payouts {
+        if let Some(answer) = answers.get(&payout.payout_id) {
+            round.take(payout, answer);
+        }
+    }
+    let changed = store::save_changes(&mut transaction, &round.changes, now).await?;
+    anyhow::ensure!(changed == round.changes.len() as u64, "a locked payout changed its status");
+    let booking = Booking { business_day: today, at: now };
+    book_paid(&mut transaction, &round.paid, booking).await?;
+    notice::raise(&mut transaction, &round.notices).await?;
+    transaction.commit().await?;
+    Ok(round.tally)
+}
+
+/// What one transaction gathers before it writes.
+struct Round {
+    today: BusinessDay,
+    now: DateTime<Utc>,
+    changes: Vec<Change>,
+    paid: Vec<(Locked, String)>,
+    notices: Vec<Notice>,
+    tally: Tally,
+}
+
+impl Round {
+    fn new(today: BusinessDay, now: DateTime<Utc>) -> Round {
+        Round { today, now, changes: Vec::new(), paid: Vec::new(), notices: Vec::new(), tally: Tally::default() }
+    }
+
+    fn take(&mut self, payout: &Locked, answer: &Answer) {
+        match payout.standing().learn(answer) {
+            Learned::Paid { bank_reference } => {
+                self.tally.paid += 1;
+                let change = Change {
+                    bank_reference: Some(bank_reference.clone()),
+                    ..self.change(payout, PayoutStatus::Succeeded)
+                };
+                self.changes.push(change);
+                self.paid.push((payout.clone(), bank_reference));
+            }
+            Learned::Failed { failure } => {
+                self.tally.failed += 1;
+                self.tell_operators("payout_failed", failure_body(payout, &failure));
+                let change = Change { failure: Some(failure), ..self.change(payout, PayoutStatus::Failed) };
+                self.changes.push(change);
+            }
+            Learned::Wait => {
+                self.tally.waiting += 1;
+                let query_at = Some(self.now + query_delay(payout.queries));
+                let change = Change { query_at, ..self.change(payout, PayoutStatus::Unknown) };
+                self.changes.push(change);
+            }
+            Learned::SendAgain => {
+                self.tally.waiting += 1;
+                let change = self.change(payout, PayoutStatus::Created);
+                self.changes.push(change);
+            }
+            Learned::AlreadyApplied => self.tally.unchanged += 1,
+            Learned::Contradiction => {
+                self.tally.unchanged += 1;
+                self.tell_operators("payout_contradiction", contradiction_body(payout, answer));
+            }
+        }
+    }
+
+    fn tell_operators(&mut self, kind: &'static str, body: Value) {
+        self.notices.push(Notice {
+            audience: Audience::Operator,
+            recipient_id: None,
+            kind,
+            body,
+            business_day: self.today,
+            created_at: self.now,
+        });
+    }
+
+    fn change(&self, payout: &Locked, after: PayoutStatus) -> Change {
+        Change {
+            payout_id: payout.payout_id,
+            attempt_no: payout.attempt_no,
+            before: payout.status,
+            after,
+            failure: None,
+            bank_reference: None,
+            query_at: None,
+        }
+    }
+}
+
+fn failure_body(payout: &Locked, failure: &str) -> Value {
+    json!({
+        "payout_id": payout.payout_id,
+        "attempt_no": payout.attempt_no,
+        "amount_fen": payout.amount,
+        "failure": failure,
+    })
+}
+
+fn contradiction_body(payout: &Locked, answer: &Answer) -> Value {
+    let says = match &answer.word {
+        Word::Succeeded { bank_reference } => bank_reference.as_str(),
+        Word::Failed { failure } => failure.as_str(),
+        Word::Pending => "processing",
+        Word::NotReceived => "not_found",
+        Word::Silence => "silence",
+    };
+    json!({ "payout_id": payout.payout_id, "attempt_no": answer.attempt_no, "channel_says": says })
+}
+
+/// Books the payments of one transaction: sources marked, postings written, funders told.
+async fn book_paid(connection: &mut PgConnection, paid: &[(Locked, String)], booking: Booking) -> anyhow::Result<()> {
+    let of_kind = |kind: PayoutKind| -> Vec<PaidSource> {
+        let payouts = paid.iter().filter(|(payout, _)| payout.kind == kind);
+        let sources = payouts.map(|(payout, bank_reference)| PaidSource {
+            source_id: payout.source_id,
+            bank_reference: bank_reference.clone(),
+        });
+        sources.collect()
+    };
+    let mut postings = Vec::new();
+    let settlements = of_kind(PayoutKind::Settlement);
+    if !settlements.is_empty() {
+        let marked = store::mark_settlements_paid(&mut *connection, &settlements, booking.business_day).await?;
+        anyhow::ensure!(marked == settlements.len() as u64, "a settlement was paid that was not to be paid");
+        let ids: Vec<Uuid> = settlements.iter().map(|source| source.source_id).collect();
+        for part in store::load_paid_parts(&mut *connection, &ids).await? {
+            let amount = FunderAmount { funder_id: part.funder_id, amount: part.amount };
+            postings.push(posting::settlement_paid(part.settlement_id, amount, booking));
+        }
+    }
+    let remittances = of_kind(PayoutKind::Remittance);
+    if !remittances.is_empty() {
+        let marked = remittance_store::mark_paid(&mut *connection, &remittances, booking.business_day).await?;
+        anyhow::ensure!(marked == remittances.len() as u64, "a remittance was paid that was not to be paid");
+        let ids: Vec<Uuid> = remittances.iter().map(|source| source.source_id).collect();
+        for chain in remittance_store::load_paid_amounts(&mut *connection, &ids).await? {
+            postings.push(posting::remittance_paid(chain.remittance_id, chain.funder_id, chain.amounts(), booking));
+        }
+        let messages: Vec<Message> = paid.iter().filter_map(|paid| remittance_message(paid, booking)).collect();
+        outbox::store::enqueue(&mut *connection, &messages).await?;
+    }
+    postings.extend(paid.iter().filter_map(|(payout, _)| {
+        let (line_id, funder_id) = (payout.line_id?, payout.funder_id?);
+        let part = FunderAmount { funder_id, amount: payout.amount };
+        Some(posting::borrower_paid(payout.payout_id.uuid(), line_id, part, booking))
+    }));
+    ledger::store::insert_postings(connection, &postings).await?;
+    Ok(())
+}
+
+fn remittance_message((payout, bank_reference): &(Locked, String), booking: Booking) -> Option<Message> {
+    let is_remittance = payout.kind == PayoutKind::Remittance;
+    is_remittance.then(|| Message {
+        partner: funder_core::NAME.to_owned(),
+        kind: "remittance_paid",
+        object_id: payout.beneficiary_id,
+        body: json!({
+            "funder_id": FunderId::from_uuid(payout.beneficiary_id),
+            "remittance_id": RemittanceId::from_uuid(payout.source_id),
+            "amount_fen": payout.amount,
+            "bank_reference": bank_reference,
+            "paid_on": booking.business_day,
+        }),
+        created_at: booking.at,
+    })
+}
+
+/// What the channel calls back about one order.
+#[derive(Clone, Debug)]
+pub struct CalledBack {
+    pub payout_id: PayoutId,
+    pub answer: Answer,
+    /// Must be what we asked to be paid.
+    pub amount: Option<Fen>,
+}
+
+/// Books a callback whose signature was found good. A repetition is `AlreadyApplied`.
+pub async fn take_callback(app: &App, called_back: CalledBack) -> Outcome<Step, PayoutRefusal> {
+    let CalledBack { payout_id, answer, amount } = called_back;
+    let mut connection = app.pool.acquire().await?;
+    let ours = store::find_amount(&mut connection, payout_id).await?;
+    drop(connection);
+    let ours = ours.ok_or(Fault::Refused(PayoutRefusal::UnknownPayout))?;
+    if let Some(theirs) = amount.filter(|theirs| *theirs != ours) {
+        return Err(Fault::Refused(PayoutRefusal::AmountDiffers { ours, theirs }));
+    }
+    let tally = learn(app, &BTreeMap::from([(payout_id, answer)])).await?;
+    Ok(if tally.unchanged == 0 { Step::Applied } else { Step::AlreadyApplied })
+}
+
+/// Sends a failed payout again as a new attempt of the same payout, to whatever account the payee has now.
+pub async fn retry_payout(app: &App, payout_id: PayoutId, asked_by: &str) -> Outcome<Step, PayoutRefusal> {
+    if asked_by.trim().is_empty() {
+        return Err(Fault::Refused(PayoutRefusal::NameMissing));
+    }
+    let now = app.clock.now();
+    let mut transaction = app.pool.begin().await?;
+    let locked = store::lock_payouts(&mut transaction, &[payout_id]).await?;
+    let payout = locked.first().ok_or(Fault::Refused(PayoutRefusal::UnknownPayout))?;
+    match payout.status {
+        PayoutStatus::Failed => {}
+        // Retried before, and not sent yet.
+        PayoutStatus::Created if payout.attempt_no > 1 => return Ok(Step::AlreadyApplied),
+        status
+        @ (PayoutStatus::Created | PayoutStatus::Submitted | PayoutStatus::Unknown | PayoutStatus::Succeeded) => {
+            return Err(Fault::Refused(PayoutRefusal::NotFailed { status }));
+        }
+    }
+    let change = Change {
+        payout_id,
+        attempt_no: payout.attempt_no + 1,
+        before: PayoutStatus::Failed,
+        after: PayoutStatus::Created,
+        failure: None,
+        bank_reference: None,
+        query_at: None,
+    };
+    if store::save_changes(&mut transaction, &[change], now).await? != 1 {
+        return Err(Fault::Failed(anyhow::anyhow!("a locked payout changed its status")));
+    }
+    store::insert_retry_event(&mut transaction, payout_id, asked_by.trim(), now).await?;
+    transaction.commit().await?;
+    Ok(Step::Applied)
+}

@@ -1,0 +1,341 @@
+//! SQL of payouts.
+
+use chrono::{DateTime, Utc};
+use sqlx::PgConnection;
+use uuid::Uuid;
+
+use super::payout::{NewPayout, PayoutFor, PayoutKind, PayoutState, PayoutStatus, Standing};
+use crate::base::id::{FunderId, LineId, PayoutId};
+use crate::base::{BusinessDay, Fen};
+
+/// Writes payouts; one whose source has its payout already is left out. Returns how many were written.
+pub async fn insert_payouts(connection: &mut PgConnection, payouts: &[NewPayout]) -> sqlx::Result<u64> {
+    if payouts.is_empty() {
+        return Ok(0);
+    }
+    let mut columns = NewColumns::default();
+    payouts.iter().for_each(|payout| columns.push(payout));
+    let done = sqlx::query!(
+        "insert into payout (payout_id, kind, source_id, beneficiary_id, card_id, line_id, funder_id, amount_fen,
+                             status, pay_on, created_at)
+         select p.payout_id, p.kind, p.source_id, p.beneficiary_id, p.card_id, p.line_id, p.funder_id, p.amount_fen,
+                'created', p.pay_on, p.created_at
+         from unnest($1::uuid[], $2::text[], $3::uuid[], $4::uuid[], $5::uuid[], $6::uuid[], $7::uuid[], $8::bigint[],
+                     $9::date[], $10::timestamptz[])
+              as p(payout_id, kind, source_id, beneficiary_id, card_id, line_id, funder_id, amount_fen, pay_on, created_at)
+         on conflict (kind, source_id) do nothing",
+        &columns.payout_id,
+        &columns.kind as &[PayoutKind],
+        &columns.source_id,
+        &columns.beneficiary_id,
+        &columns.card_id as &[Option<Uuid>],
+        &columns.line_id as &[Option<Uuid>],
+        &columns.funder_id as &[Option<Uuid>],
+        &columns.amount,
+        &columns.pay_on,
+        &columns.created_at,
+    )
+    .execute(connection)
+    .await?;
+    Ok(done.rows_affected())
+}
+
+#[derive(Default)]
+struct NewColumns {
+    payout_id: Vec<Uuid>,
+    kind: Vec<PayoutKind>,
+    source_id: Vec<Uuid>,
+    beneficiary_id: Vec<Uuid>,
+    card_id: Vec<Option<Uuid>>,
+    line_id: Vec<Option<Uuid>>,
+    funder_id: Vec<Option<Uuid>>,
+    amount: Vec<i64>,
+    pay_on: Vec<chrono::NaiveDate>,
+    created_at: Vec<DateTime<Utc>>,
+}
+
+impl NewColumns {
+    fn push(&mut self, payout: &NewPayout) {
+        self.payout_id.push(payout.payout_id.uuid());
+        self.amount.push(payout.amount.get());
+        self.pay_on.push(payout.pay_on.date());
+        self.created_at.push(payout.created_at);
+        let (kind, source_id, beneficiary_id) = match payout.paid_for {
+            PayoutFor::Settlement { settlement_id, merchant_id } => {
+                (PayoutKind::Settlement, settlement_id.uuid(), merchant_id.uuid())
+            }
+            PayoutFor::Remittance { remittance_id, funder_id } => {
+                (PayoutKind::Remittance, remittance_id.uuid(), funder_id.uuid())
+            }
+            PayoutFor::Borrower { source_id, borrower_id, .. } => (PayoutKind::Borrower, source_id, borrower_id.uuid()),
+        };
+        let (card_id, line_id, funder_id) = match payout.paid_for {
+            PayoutFor::Settlement { .. } | PayoutFor::Remittance { .. } => (None, None, None),
+            PayoutFor::Borrower { card_id, line_id, funder_id, .. } => {
+                (card_id.map(|id| id.uuid()), Some(line_id.uuid()), Some(funder_id.uuid()))
+            }
+        };
+        self.kind.push(kind);
+        self.source_id.push(source_id);
+        self.beneficiary_id.push(beneficiary_id);
+        self.card_id.push(card_id);
+        self.line_id.push(line_id);
+        self.funder_id.push(funder_id);
+    }
+}
+
+/// A payout that this node has taken to send, with the sealed particulars of its payee.
+#[derive(Debug)]
+pub struct Claimed {
+    pub payout_id: PayoutId,
+    pub kind: PayoutKind,
+    pub beneficiary_id: Uuid,
+    pub attempt_no: i16,
+    pub amount: Fen,
+    /// A merchant's account name, or a funder's code.
+    pub payee_name: Option<String>,
+    /// A merchant's account, or a borrower's card.
+    pub number_sealed: Option<Vec<u8>>,
+    /// A borrower's name and key.
+    pub name_sealed: Option<Vec<u8>>,
+    pub person_key_sealed: Option<Vec<u8>>,
+}
+
+/// When and how many payouts are taken at once.
+#[derive(Clone, Copy, Debug)]
+pub struct Claim {
+    pub today: BusinessDay,
+    pub now: DateTime<Utc>,
+    /// When those that are not heard of are asked about.
+    pub query_at: DateTime<Utc>,
+    pub limit: i64,
+}
+
+/// Marks payouts whose day has come as submitted, before they are sent, and returns them with their payees.
+pub async fn claim_to_submit(connection: &mut PgConnection, claim: Claim) -> sqlx::Result<Vec<Claimed>> {
+    sqlx::query_as!(
+        Claimed,
+        r#"with due as (
+               select payout_id from payout where status = 'created' and pay_on <= $1
+               order by pay_on, payout_id limit $2 for update skip locked),
+           claimed as (
+               update payout p set status = 'submitted', query_at = $3, queries = 0
+               from due where p.payout_id = due.payout_id
+               returning p.*),
+           told as (
+               insert into payout_event (payout_id, attempt_no, status, occurred_at)
+               select payout_id, attempt_no, status, $4 from claimed)
+           select c.payout_id as "payout_id: PayoutId", c.kind as "kind: PayoutKind", c.beneficiary_id, c.attempt_no,
+                  c.amount_fen as "amount: Fen", coalesce(m.settlement_account_name, f.code) as payee_name,
+                  coalesce(m.settlement_account_sealed, card.number_sealed) as number_sealed,
+                  b.name_sealed as "name_sealed?", b.person_key_sealed
+           from claimed c
+           left join merchant m on c.kind = 'settlement' and m.merchant_id = c.beneficiary_id
+           left join funder f on c.kind = 'remittance' and f.funder_id = c.beneficiary_id
+           left join borrower b on c.kind = 'borrower' and b.borrower_id = c.beneficiary_id
+           left join lateral (
+               select number_sealed from bank_card k
+               where k.borrower_id = b.borrower_id and k.status = 'bound'
+               order by k.card_id = c.card_id desc nulls last, k.is_default desc limit 1) card on true
+           order by c.payout_id"#,
+        claim.today.date(),
+        claim.limit,
+        claim.query_at,
+        claim.now,
+    )
+    .fetch_all(connection)
+    .await
+}
+
+/// A payout to ask about.
+#[derive(Clone, Copy, Debug)]
+pub struct Asked {
+    pub payout_id: PayoutId,
+    pub attempt_no: i16,
+}
+
+/// Takes payouts that are to be asked about, and sets when they are asked about next: 1, 2, 4 … 60 minutes later.
+pub async fn claim_to_query(connection: &mut PgConnection, now: DateTime<Utc>, limit: i64) -> sqlx::Result<Vec<Asked>> {
+    sqlx::query_as!(
+        Asked,
+        r#"with due as (
+               select payout_id from payout where status in ('submitted', 'unknown') and query_at <= $1
+               order by query_at, payout_id limit $2 for update skip locked)
+           update payout p set queries = p.queries + 1,
+                  query_at = $1 + make_interval(mins => least(2 ^ least(p.queries, 6), 60)::int)
+           from due where p.payout_id = due.payout_id
+           returning p.payout_id as "payout_id: PayoutId", p.attempt_no"#,
+        now,
+        limit,
+    )
+    .fetch_all(connection)
+    .await
+}
+
+/// A payout locked to learn something about it.
+#[derive(Clone, Debug)]
+pub struct Locked {
+    pub payout_id: PayoutId,
+    pub kind: PayoutKind,
+    pub source_id: Uuid,
+    pub beneficiary_id: Uuid,
+    pub line_id: Option<LineId>,
+    pub funder_id: Option<FunderId>,
+    pub amount: Fen,
+    pub status: PayoutStatus,
+    pub failure: Option<String>,
+    pub bank_reference: Option<String>,
+    pub attempt_no: i16,
+    pub queries: i16,
+}
+
+impl Locked {
+    /// The state with what the table's checks guarantee is there.
+    pub fn standing(&self) -> Standing {
+        let state = match self.status {
+            PayoutStatus::Created => PayoutState::Created,
+            PayoutStatus::Submitted => PayoutState::Submitted,
+            PayoutStatus::Unknown => PayoutState::Unknown,
+            PayoutStatus::Succeeded => {
+                PayoutState::Succeeded { bank_reference: self.bank_reference.clone().unwrap_or_default() }
+            }
+            PayoutStatus::Failed => PayoutState::Failed { failure: self.failure.clone().unwrap_or_default() },
+        };
+        Standing { attempt_no: self.attempt_no, state }
+    }
+}
+
+/// Payouts by id, locked in id order; unknown ids are left out.
+pub async fn lock_payouts(connection: &mut PgConnection, payout_ids: &[PayoutId]) -> sqlx::Result<Vec<Locked>> {
+    let ids: Vec<Uuid> = payout_ids.iter().map(|id| id.uuid()).collect();
+    sqlx::query_as!(
+        Locked,
+        r#"select payout_id as "payout_id: PayoutId", kind as "kind: PayoutKind", source_id, beneficiary_id,
+                  line_id as "line_id: LineId", funder_id as "funder_id: FunderId", amount_fen as "amount: Fen",
+                  status as "status: PayoutStatus", failure, bank_reference, attempt_no, queries
+           from payout where payout_id = any($1) order by payout_id for update"#,
+        &ids
+    )
+    .fetch_all(connection)
+    .await
+}
+
+/// What a payout becomes.
+#[derive(Clone, Debug)]
+pub struct Change {
+    pub payout_id: PayoutId,
+    pub attempt_no: i16,
+    pub before: PayoutStatus,
+    pub after: PayoutStatus,
+    pub failure: Option<String>,
+    pub bank_reference: Option<String>,
+    pub query_at: Option<DateTime<Utc>>,
+}
+
+/// Writes changes with their event rows; returns how many payouts were still as they were read.
+pub async fn save_changes(connection: &mut PgConnection, changes: &[Change], now: DateTime<Utc>) -> sqlx::Result<u64> {
+    let payout_id: Vec<Uuid> = changes.iter().map(|change| change.payout_id.uuid()).collect();
+    let attempt_no: Vec<i16> = changes.iter().map(|change| change.attempt_no).collect();
+    let before: Vec<PayoutStatus> = changes.iter().map(|change| change.before).collect();
+    let after: Vec<PayoutStatus> = changes.iter().map(|change| change.after).collect();
+    let failure: Vec<Option<&str>> = changes.iter().map(|change| change.failure.as_deref()).collect();
+    let bank_reference: Vec<Option<&str>> = changes.iter().map(|change| change.bank_reference.as_deref()).collect();
+    let query_at: Vec<Option<DateTime<Utc>>> = changes.iter().map(|change| change.query_at).collect();
+    let done = sqlx::query!(
+        "with changed as (
+             update payout p set status = c.after, attempt_no = c.attempt_no, failure = c.failure,
+                    bank_reference = c.bank_reference, query_at = c.query_at,
+                    final_at = case when c.after in ('succeeded', 'failed') then $8::timestamptz end
+             from unnest($1::uuid[], $2::smallint[], $3::text[], $4::text[], $5::text[], $6::text[], $7::timestamptz[])
+                  as c(payout_id, attempt_no, before, after, failure, bank_reference, query_at)
+             where p.payout_id = c.payout_id and p.status = c.before
+             returning p.payout_id, p.attempt_no, p.status, coalesce(p.failure, p.bank_reference) as detail)
+         insert into payout_event (payout_id, attempt_no, status, detail, occurred_at)
+         select payout_id, attempt_no, status, detail, $8 from changed",
+        &payout_id,
+        &attempt_no,
+        &before as &[PayoutStatus],
+        &after as &[PayoutStatus],
+        &failure as &[Option<&str>],
+        &bank_reference as &[Option<&str>],
+        &query_at as &[Option<DateTime<Utc>>],
+        now,
+    )
+    .execute(connection)
+    .await?;
+    Ok(done.rows_affected())
+}
+
+/// A source that was paid: a settlement or remittance, and the bank's reference.
+#[derive(Clone, Debug)]
+pub struct PaidSource {
+    pub source_id: Uuid,
+    pub bank_reference: String,
+}
+
+/// Marks settlements as paid; returns how many were to be paid until now.
+pub async fn mark_settlements_paid(
+    connection: &mut PgConnection,
+    paid: &[PaidSource],
+    today: BusinessDay,
+) -> sqlx::Result<u64> {
+    let source_id: Vec<Uuid> = paid.iter().map(|source| source.source_id).collect();
+    let bank_reference: Vec<&str> = paid.iter().map(|source| source.bank_reference.as_str()).collect();
+    let done = sqlx::query!(
+        "update settlement s set status = 'paid', paid_on = $3, bank_reference = p.bank_reference
+         from unnest($1::uuid[], $2::text[]) as p(settlement_id, bank_reference)
+         where s.settlement_id = p.settlement_id and s.status = 'to_pay'",
+        &source_id,
+        &bank_reference as &[&str],
+        today.date(),
+    )
+    .execute(connection)
+    .await?;
+    Ok(done.rows_affected())
+}
+
+/// One funder's part of a settlement that was paid.
+#[derive(Clone, Copy, Debug)]
+pub struct PaidPart {
+    pub settlement_id: Uuid,
+    pub funder_id: FunderId,
+    pub amount: Fen,
+}
+
+pub async fn load_paid_parts(connection: &mut PgConnection, settlement_ids: &[Uuid]) -> sqlx::Result<Vec<PaidPart>> {
+    sqlx::query_as!(
+        PaidPart,
+        r#"select settlement_id, funder_id as "funder_id: FunderId",
+                  gross_fen - refunds_fen - discount_fee_fen + discount_returned_fen - subsidy_fen
+                      + subsidy_returned_fen + carried_in_fen as "amount!: Fen"
+           from settlement_part where settlement_id = any($1) order by settlement_id, funder_id"#,
+        settlement_ids
+    )
+    .fetch_all(connection)
+    .await
+}
+
+pub async fn find_amount(connection: &mut PgConnection, payout_id: PayoutId) -> sqlx::Result<Option<Fen>> {
+    sqlx::query_scalar!(r#"select amount_fen as "amount: Fen" from payout where payout_id = $1"#, payout_id.uuid())
+        .fetch_optional(connection)
+        .await
+}
+
+/// Keeps who asked for a retry.
+pub async fn insert_retry_event(
+    connection: &mut PgConnection,
+    payout_id: PayoutId,
+    asked_by: &str,
+    now: DateTime<Utc>,
+) -> sqlx::Result<()> {
+    sqlx::query!(
+        "insert into payout_event (payout_id, attempt_no, status, detail, occurred_at)
+         select payout_id, attempt_no, 'retried', 'asked by ' || $2, $3 from payout where payout_id = $1",
+        payout_id.uuid(),
+        asked_by,
+        now,
+    )
+    .execute(connection)
+    .await?;
+    Ok(())
+}

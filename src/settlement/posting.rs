@@ -1,0 +1,134 @@
+//! How clearing, payouts and remittances stand in the books.
+
+use chrono::{DateTime, Utc};
+use uuid::Uuid;
+
+use super::model::{Part, Settlement};
+use crate::base::id::{FunderId, LineId, mint};
+use crate::base::{BusinessDay, Fen};
+use crate::ledger::posting::Legs;
+use crate::ledger::{Account, Leg, Posting};
+
+/// When something is booked.
+#[derive(Clone, Copy, Debug)]
+pub struct Booking {
+    pub business_day: BusinessDay,
+    pub at: DateTime<Utc>,
+}
+
+/// The day's purchases of one merchant and funder become owed to the merchant, its charges taken off. Refunds were
+/// booked when they were made, so they are not booked again.
+pub fn clearing(settlement: &Settlement, part: &Part, booking: Booking) -> Posting {
+    let DayCharges { gross, discount_fee, subsidy } = DayCharges::of(part);
+    let legs = Legs::new()
+        .transfer(Account::ReserveHeld, Account::MerchantPayable, gross)
+        .transfer(Account::MerchantPayable, Account::FeeIncome, discount_fee)
+        .transfer(Account::MerchantPayable, Account::SubsidyPayable, subsidy)
+        .transfer(Account::FundingInTransit, Account::ReserveAtPlatform, gross)
+        .transfer(Account::CollectionsInTransit, Account::SubsidyIncome, subsidy)
+        .into_vec();
+    house("clearing", part.day.funder_id, settlement.settlement_id.uuid(), legs, booking)
+}
+
+struct DayCharges {
+    gross: Fen,
+    discount_fee: Fen,
+    subsidy: Fen,
+}
+
+impl DayCharges {
+    fn of(part: &Part) -> DayCharges {
+        DayCharges { gross: part.day.gross, discount_fee: part.day.discount_fee, subsidy: part.day.subsidy }
+    }
+}
+
+/// A settlement was paid: one posting for each funder's part, whose sum is what left the bank.
+pub fn settlement_paid(settlement_id: Uuid, part: FunderAmount, booking: Booking) -> Posting {
+    let legs = Legs::new().transfer(Account::MerchantPayable, Account::Bank, part.amount).into_vec();
+    house("settlement_paid", part.funder_id, settlement_id, legs, booking)
+}
+
+/// A part of a payment that belongs to one funder; of either sign.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct FunderAmount {
+    pub funder_id: FunderId,
+    pub amount: Fen,
+}
+
+/// What a remittance passes on, with everything that was carried into it.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct RemittanceAmounts {
+    pub collected: Fen,
+    pub subsidy: Fen,
+    /// The platform's.
+    pub share: Fen,
+}
+
+/// A remittance was paid, or came to nothing.
+pub fn remittance_paid(
+    remittance_id: Uuid,
+    funder_id: FunderId,
+    amounts: RemittanceAmounts,
+    booking: Booking,
+) -> Posting {
+    let RemittanceAmounts { collected, subsidy, share } = amounts;
+    // The share is kept out of the collections first; where they do not reach, the bank leg turns round and the
+    // subsidy's makes up for it: by account, the bank is moved by the net.
+    let legs = Legs::new()
+        .transfer(Account::CollectionsPayable, Account::ShareIncome, share)
+        .transfer(Account::CollectionsPayable, Account::Bank, collected - share)
+        .transfer(Account::SubsidyPayable, Account::Bank, subsidy)
+        .transfer(Account::Cash, Account::CollectionsInTransit, collected + subsidy - share)
+        .transfer(Account::ShareExpense, Account::CollectionsInTransit, share)
+        .into_vec();
+    house("remittance_paid", funder_id, remittance_id, legs, booking)
+}
+
+/// What was owed back to a borrower was paid to the card.
+pub fn borrower_paid(payout_id: Uuid, line_id: LineId, part: FunderAmount, booking: Booking) -> Posting {
+    let legs = Legs::new().transfer(Account::BorrowerPayable, Account::Bank, part.amount).into_vec();
+    Posting { line_id: Some(line_id), ..house("borrower_paid", part.funder_id, payout_id, legs, booking) }
+}
+
+fn house(event: &'static str, funder_id: FunderId, source_id: Uuid, legs: Vec<Leg>, booking: Booking) -> Posting {
+    Posting {
+        posting_id: mint(booking.at),
+        line_id: None,
+        funder_id,
+        event,
+        source_id,
+        legs,
+        corrects: None,
+        business_day: booking.business_day,
+        posted_at: booking.at,
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    /// Debits less credits of an account.
+    fn moved(posting: &Posting, account: Account) -> i64 {
+        let side = |leg: &Leg| match (leg.debit == account, leg.credit == account) {
+            (true, _) => leg.amount.get(),
+            (_, true) => -leg.amount.get(),
+            _ => 0,
+        };
+        posting.legs.iter().map(side).sum()
+    }
+
+    #[test]
+    fn a_remittance_moves_the_bank_by_the_net_even_where_the_share_exceeds_the_collections() {
+        let amounts = RemittanceAmounts { collected: Fen::new(100), subsidy: Fen::new(900), share: Fen::new(300) };
+        let booking = Booking { business_day: "2026-03-02".parse().unwrap(), at: DateTime::UNIX_EPOCH };
+        let posting = remittance_paid(Uuid::nil(), FunderId::from_uuid(Uuid::nil()), amounts, booking);
+        assert_eq!(moved(&posting, Account::Bank), -700);
+        assert_eq!(moved(&posting, Account::CollectionsPayable), 100);
+        assert_eq!(moved(&posting, Account::SubsidyPayable), 900);
+        assert_eq!(moved(&posting, Account::ShareIncome), -300);
+        assert_eq!(moved(&posting, Account::Cash), 700);
+        assert_eq!(moved(&posting, Account::ShareExpense), 300);
+        assert_eq!(moved(&posting, Account::CollectionsInTransit), -1000);
+    }
+}

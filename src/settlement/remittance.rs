@@ -1,0 +1,179 @@
+//! Remittance (回款): what is passed on to a funder for one business day, and what the platform keeps of its income.
+
+use std::collections::BTreeMap;
+
+use chrono::{DateTime, Utc};
+
+use super::model::{SettlementStatus, status_of};
+use super::posting::RemittanceAmounts;
+use crate::base::id::{FunderId, ProductId, RemittanceId};
+use crate::base::{BusinessDay, Fen};
+use crate::product::terms::ProfitShare;
+
+/// What one product version brought in on one day: what borrowers repaid, without excess, and what merchants paid as
+/// subsidy, less what refunds gave back.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Income {
+    pub funder_id: FunderId,
+    pub product_id: ProductId,
+    pub product_version: i32,
+    pub principal: Fen,
+    pub interest: Fen,
+    pub fee: Fen,
+    pub penalty: Fen,
+    pub subsidy: Fen,
+}
+
+impl Income {
+    pub fn collected(&self) -> Fen {
+        self.principal + self.interest + self.fee + self.penalty
+    }
+
+    /// The platform's share: each kind of income times its rate, rounded once. Negative where more subsidy was given
+    /// back than came in, so that a share is reversed in proportion.
+    pub fn share(&self, profit_share: &ProfitShare) -> Fen {
+        profit_share.interest.of(self.interest, 1, 1)
+            + profit_share.fee.of(self.fee, 1, 1)
+            + profit_share.penalty.of(self.penalty, 1, 1)
+            + profit_share.subsidy.of(self.subsidy, 1, 1)
+    }
+}
+
+/// One product version's part of a remittance.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct RemittancePart {
+    pub income: Income,
+    pub share: Fen,
+}
+
+/// A remittance that came out negative and is not taken into a later one yet.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct CarriedRemittance {
+    pub remittance_id: RemittanceId,
+    pub funder_id: FunderId,
+    /// Negative.
+    pub payable: Fen,
+}
+
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Remittance {
+    pub remittance_id: RemittanceId,
+    pub funder_id: FunderId,
+    pub business_day: BusinessDay,
+    pub pay_on: BusinessDay,
+    pub parts: Vec<RemittancePart>,
+    pub carried_in: Fen,
+    pub carries: Vec<RemittanceId>,
+}
+
+impl Remittance {
+    pub fn amounts(&self) -> RemittanceAmounts {
+        RemittanceAmounts {
+            collected: self.parts.iter().map(|part| part.income.collected()).sum(),
+            subsidy: self.parts.iter().map(|part| part.income.subsidy).sum(),
+            share: self.parts.iter().map(|part| part.share).sum(),
+        }
+    }
+
+    pub fn net(&self) -> Fen {
+        let RemittanceAmounts { collected, subsidy, share } = self.amounts();
+        collected + subsidy - share
+    }
+
+    pub fn payable(&self) -> Fen {
+        self.net() + self.carried_in
+    }
+
+    /// The status with which it begins: a negative sum is carried into the funder's next remittance.
+    pub fn status(&self) -> SettlementStatus {
+        status_of(self.payable())
+    }
+}
+
+/// When a day is remitted, and when that is done.
+#[derive(Clone, Copy, Debug)]
+pub struct Remitting {
+    pub business_day: BusinessDay,
+    /// The next working day.
+    pub pay_on: BusinessDay,
+    pub at: DateTime<Utc>,
+}
+
+/// Makes one remittance of each funder that anything came in for on the day.
+pub fn remit(parts: &[RemittancePart], carried: &[CarriedRemittance], remitting: Remitting) -> Vec<Remittance> {
+    let mut funders: BTreeMap<FunderId, Vec<RemittancePart>> = BTreeMap::new();
+    for part in parts {
+        funders.entry(part.income.funder_id).or_default().push(*part);
+    }
+    funders
+        .into_iter()
+        .map(|(funder_id, parts)| {
+            let carried = || carried.iter().filter(|carried| carried.funder_id == funder_id);
+            Remittance {
+                remittance_id: RemittanceId::mint(remitting.at),
+                funder_id,
+                business_day: remitting.business_day,
+                pay_on: remitting.pay_on,
+                parts,
+                carried_in: carried().map(|carried| carried.payable).sum(),
+                carries: carried().map(|carried| carried.remittance_id).collect(),
+            }
+        })
+        .collect()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use uuid::Uuid;
+
+    const HUI_FENG: FunderId = FunderId::from_uuid(Uuid::from_u128(11));
+
+    fn income(interest: i64, subsidy: i64) -> Income {
+        Income {
+            funder_id: HUI_FENG,
+            product_id: ProductId::from_uuid(Uuid::from_u128(21)),
+            product_version: 1,
+            principal: Fen::new(10_000),
+            interest: Fen::new(interest),
+            fee: Fen::ZERO,
+            penalty: Fen::ZERO,
+            subsidy: Fen::new(subsidy),
+        }
+    }
+
+    fn profit_share() -> ProfitShare {
+        let rate = |text: &str| text.parse().unwrap();
+        ProfitShare { interest: rate("0.3"), fee: rate("0"), penalty: rate("0"), subsidy: rate("0.25") }
+    }
+
+    fn remitting() -> Remitting {
+        Remitting {
+            business_day: "2026-03-02".parse().unwrap(),
+            pay_on: "2026-03-03".parse().unwrap(),
+            at: DateTime::UNIX_EPOCH,
+        }
+    }
+
+    #[test]
+    fn each_kind_of_income_is_rounded_once() {
+        // 0.3 × 105 = 31.5 and 0.25 × 102 = 25.5, each away from zero.
+        assert_eq!(income(105, 102).share(&profit_share()), Fen::new(32 + 26));
+    }
+
+    #[test]
+    fn a_subsidy_given_back_reverses_its_share() {
+        assert_eq!(income(0, -102).share(&profit_share()), Fen::new(-26));
+    }
+
+    #[test]
+    fn what_was_carried_is_taken_off_the_next_remittance() {
+        let part = RemittancePart { income: income(100, 0), share: Fen::new(30) };
+        let remittance_id = RemittanceId::mint(DateTime::UNIX_EPOCH);
+        let carried = CarriedRemittance { remittance_id, funder_id: HUI_FENG, payable: Fen::new(-70) };
+        let remittances = remit(&[part], &[carried], remitting());
+        assert_eq!(remittances[0].net(), Fen::new(10_070));
+        assert_eq!(remittances[0].payable(), Fen::new(10_000));
+        assert_eq!(remittances[0].carries, [remittance_id]);
+    }
+}

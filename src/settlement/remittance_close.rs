@@ -1,0 +1,79 @@
+//! The close's remittance: sums what a day brought in for each funder and orders its payment.
+
+use anyhow::Context;
+use sqlx::PgConnection;
+use uuid::Uuid;
+
+use super::model::SettlementStatus;
+use super::payout::{NewPayout, PayoutFor};
+use super::posting::{self, Booking};
+use super::remittance::{self, Remittance, RemittancePart, Remitting};
+use super::{payout_store, remittance_store as store};
+use crate::app::App;
+use crate::base::id::PayoutId;
+use crate::base::{AccountRange, BusinessDay};
+use crate::ledger;
+
+/// One chunk: the day is summed by product before anything is written.
+pub async fn plan(_: &mut PgConnection, _: BusinessDay, _: i64) -> sqlx::Result<Vec<AccountRange>> {
+    Ok(vec![AccountRange::ALL])
+}
+
+/// One remittance a funder, paid on the next working day.
+pub async fn run(connection: &mut PgConnection, app: &App, day: BusinessDay, _: AccountRange) -> anyhow::Result<u64> {
+    if store::is_remitted(&mut *connection, day).await? {
+        return Ok(0);
+    }
+    let pay_on = app.calendar.next_working_day(day).context("funders cannot be given a day of payment")?;
+    let remitting = Remitting { business_day: day, pay_on, at: app.clock.now() };
+    let mut parts = Vec::new();
+    for income in store::sum_income(&mut *connection, day).await? {
+        let version = app.catalogue.get(&mut *connection, income.product_id, income.product_version).await?;
+        parts.push(RemittancePart { income, share: income.share(&version.terms.profit_share) });
+    }
+    let carried = store::lock_carried(&mut *connection).await?;
+    let remittances = remittance::remit(&parts, &carried, remitting);
+    store::insert_remittances(&mut *connection, &remittances).await?;
+    store::insert_parts(&mut *connection, &remittances).await?;
+    store::take_in_carried(&mut *connection, &remittances).await?;
+    let payouts = payouts(&remittances, remitting);
+    payout_store::insert_payouts(&mut *connection, &payouts).await?;
+    book_nothings(&mut *connection, &remittances, Booking { business_day: day, at: remitting.at }).await?;
+    Ok((remittances.len() + payouts.len()) as u64)
+}
+
+fn payouts(remittances: &[Remittance], remitting: Remitting) -> Vec<NewPayout> {
+    let to_pay = remittances.iter().filter(|remittance| remittance.status() == SettlementStatus::ToPay);
+    to_pay
+        .map(|remittance| NewPayout {
+            payout_id: PayoutId::mint(remitting.at),
+            paid_for: PayoutFor::Remittance {
+                remittance_id: remittance.remittance_id,
+                funder_id: remittance.funder_id,
+            },
+            amount: remittance.payable(),
+            pay_on: remitting.pay_on,
+            created_at: remitting.at,
+        })
+        .collect()
+}
+
+/// Books at once what comes to exactly zero (with all that was carried into it): no payout ever will.
+async fn book_nothings(
+    connection: &mut PgConnection,
+    remittances: &[Remittance],
+    booking: Booking,
+) -> anyhow::Result<()> {
+    let nothings = remittances.iter().filter(|remittance| remittance.status() == SettlementStatus::Nothing);
+    let ids: Vec<Uuid> = nothings.map(|remittance| remittance.remittance_id.uuid()).collect();
+    if ids.is_empty() {
+        return Ok(());
+    }
+    let chains = store::load_paid_amounts(&mut *connection, &ids).await?;
+    let postings: Vec<_> = chains
+        .iter()
+        .map(|chain| posting::remittance_paid(chain.remittance_id, chain.funder_id, chain.amounts(), booking))
+        .collect();
+    ledger::store::insert_postings(connection, &postings).await?;
+    Ok(())
+}

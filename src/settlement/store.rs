@@ -1,0 +1,196 @@
+//! SQL of settlements.
+
+use sqlx::PgConnection;
+use uuid::Uuid;
+
+use super::model::{CarriedPart, DayPart, Settlement, SettlementRecord, SettlementStatus};
+use crate::base::id::{FunderId, MerchantId, SettlementId};
+use crate::base::{BusinessDay, Fen};
+
+/// Whether the day has settlements already.
+pub async fn is_settled(connection: &mut PgConnection, day: BusinessDay) -> sqlx::Result<bool> {
+    sqlx::query_scalar!(r#"select exists (select from settlement where business_day = $1) as "settled!""#, day.date())
+        .fetch_one(connection)
+        .await
+}
+
+/// What each merchant sold and took back on the day, by funder, in (merchant, funder) order.
+pub async fn sum_day(connection: &mut PgConnection, day: BusinessDay) -> sqlx::Result<Vec<DayPart>> {
+    sqlx::query_as!(
+        DayPart,
+        r#"with sold as (
+               select p.merchant_id, o.funder_id, sum(p.amount_fen)::bigint as gross,
+                      sum(p.discount_fee_fen)::bigint as fee, sum(p.subsidy_fen)::bigint as subsidy
+               from purchase p join product o on o.product_id = p.product_id
+               where p.business_day = $1 and p.status = 'authorised'
+               group by 1, 2),
+           returned as (
+               select merchant_id, funder_id, sum(amount_fen)::bigint as refunds,
+                      sum(discount_fee_returned_fen)::bigint as fee, sum(subsidy_returned_fen)::bigint as subsidy
+               from refund where business_day = $1
+               group by 1, 2)
+           select merchant_id as "merchant_id!: MerchantId", funder_id as "funder_id!: FunderId",
+                  coalesce(s.gross, 0) as "gross!: Fen", coalesce(r.refunds, 0) as "refunds!: Fen",
+                  coalesce(s.fee, 0) as "discount_fee!: Fen", coalesce(r.fee, 0) as "discount_returned!: Fen",
+                  coalesce(s.subsidy, 0) as "subsidy!: Fen", coalesce(r.subsidy, 0) as "subsidy_returned!: Fen"
+           from sold s full join returned r using (merchant_id, funder_id)
+           order by 1, 2"#,
+        day.date()
+    )
+    .fetch_all(connection)
+    .await
+}
+
+/// What these merchants' settlements that were carried forward and not taken in yet still owe, by funder; locked.
+pub async fn lock_carried(
+    connection: &mut PgConnection,
+    merchant_ids: &[MerchantId],
+) -> sqlx::Result<Vec<CarriedPart>> {
+    let ids: Vec<Uuid> = merchant_ids.iter().map(|id| id.uuid()).collect();
+    sqlx::query_as!(
+        CarriedPart,
+        r#"select s.settlement_id as "settlement_id: SettlementId", s.merchant_id as "merchant_id: MerchantId",
+                  p.funder_id as "funder_id: FunderId",
+                  p.gross_fen - p.refunds_fen - p.discount_fee_fen + p.discount_returned_fen
+                      - p.subsidy_fen + p.subsidy_returned_fen + p.carried_in_fen as "amount!: Fen"
+           from settlement s join settlement_part p on p.settlement_id = s.settlement_id
+           where s.status = 'carried' and s.carried_into is null and s.merchant_id = any($1)
+           order by s.settlement_id, p.funder_id
+           for update of s"#,
+        &ids
+    )
+    .fetch_all(connection)
+    .await
+}
+
+/// Writes the settlements of one day.
+pub async fn insert_settlements(connection: &mut PgConnection, settlements: &[Settlement]) -> sqlx::Result<()> {
+    let fen = |part: fn(&Settlement) -> Fen| settlements.iter().map(|s| part(s).get()).collect::<Vec<i64>>();
+    let settlement_id: Vec<Uuid> = settlements.iter().map(|s| s.settlement_id.uuid()).collect();
+    let merchant_id: Vec<Uuid> = settlements.iter().map(|s| s.merchant_id.uuid()).collect();
+    let day: Vec<chrono::NaiveDate> = settlements.iter().map(|s| s.business_day.date()).collect();
+    let pay_on: Vec<chrono::NaiveDate> = settlements.iter().map(|s| s.pay_on.date()).collect();
+    let status: Vec<SettlementStatus> = settlements.iter().map(Settlement::status).collect();
+    sqlx::query!(
+        "insert into settlement (settlement_id, merchant_id, business_day, gross_fen, refunds_fen, discount_fee_fen,
+                                 subsidy_fen, net_fen, carried_in_fen, payable_fen, status, pay_on)
+         select * from unnest($1::uuid[], $2::uuid[], $3::date[], $4::bigint[], $5::bigint[], $6::bigint[],
+                              $7::bigint[], $8::bigint[], $9::bigint[], $10::bigint[], $11::text[], $12::date[])",
+        &settlement_id,
+        &merchant_id,
+        &day,
+        &fen(|s| s.sum(|part| part.day.gross)),
+        &fen(|s| s.sum(|part| part.day.refunds)),
+        &fen(|s| s.sum(|part| part.day.fee())),
+        &fen(|s| s.sum(|part| part.day.net_subsidy())),
+        &fen(Settlement::net),
+        &fen(|s| s.sum(|part| part.carried_in)),
+        &fen(Settlement::payable),
+        &status as &[SettlementStatus],
+        &pay_on,
+    )
+    .execute(connection)
+    .await?;
+    Ok(())
+}
+
+/// Writes their parts by funder.
+pub async fn insert_parts(connection: &mut PgConnection, settlements: &[Settlement]) -> sqlx::Result<()> {
+    let parts: Vec<_> =
+        settlements.iter().flat_map(|s| s.parts.iter().map(move |part| (s.settlement_id, part))).collect();
+    let settlement_id: Vec<Uuid> = parts.iter().map(|(id, _)| id.uuid()).collect();
+    let funder_id: Vec<Uuid> = parts.iter().map(|(_, part)| part.day.funder_id.uuid()).collect();
+    let fen = |amount: fn(&DayPart) -> Fen| parts.iter().map(|(_, part)| amount(&part.day).get()).collect::<Vec<i64>>();
+    let carried_in: Vec<i64> = parts.iter().map(|(_, part)| part.carried_in.get()).collect();
+    sqlx::query!(
+        "insert into settlement_part (settlement_id, funder_id, gross_fen, refunds_fen, discount_fee_fen,
+                                      discount_returned_fen, subsidy_fen, subsidy_returned_fen, carried_in_fen)
+         select * from unnest($1::uuid[], $2::uuid[], $3::bigint[], $4::bigint[], $5::bigint[], $6::bigint[],
+                              $7::bigint[], $8::bigint[], $9::bigint[])",
+        &settlement_id,
+        &funder_id,
+        &fen(|part| part.gross),
+        &fen(|part| part.refunds),
+        &fen(|part| part.discount_fee),
+        &fen(|part| part.discount_returned),
+        &fen(|part| part.subsidy),
+        &fen(|part| part.subsidy_returned),
+        &carried_in,
+    )
+    .execute(connection)
+    .await?;
+    Ok(())
+}
+
+/// Marks carried settlements as taken into later ones; each can be taken in once.
+pub async fn take_in_carried(connection: &mut PgConnection, settlements: &[Settlement]) -> sqlx::Result<u64> {
+    let taken: Vec<(Uuid, Uuid)> = settlements
+        .iter()
+        .flat_map(|s| s.carries.iter().map(move |carried| (carried.uuid(), s.settlement_id.uuid())))
+        .collect();
+    let (carried, into): (Vec<Uuid>, Vec<Uuid>) = taken.into_iter().unzip();
+    let done = sqlx::query!(
+        "update settlement s set carried_into = t.into_id
+         from unnest($1::uuid[], $2::uuid[]) as t(carried_id, into_id)
+         where s.settlement_id = t.carried_id and s.status = 'carried' and s.carried_into is null",
+        &carried,
+        &into,
+    )
+    .execute(connection)
+    .await?;
+    Ok(done.rows_affected())
+}
+
+/// Sums over all settlements, for the report: how much merchants were and are owed, and what it cost the reserve.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct SettlementTotals {
+    pub settlements: i64,
+    /// Purchases cleared, before anything is taken off: what the reserves paid out.
+    pub gross: Fen,
+    pub refunds: Fen,
+    pub discount_fee: Fen,
+    pub subsidy: Fen,
+    /// Paid to merchants with a bank reference.
+    pub paid: Fen,
+    /// Still to be paid: its day has not come, or its payout is pending or failed.
+    pub unpaid: Fen,
+    /// Negative nets not taken into a later settlement yet.
+    pub carried: Fen,
+}
+
+pub async fn sum_settlements(connection: &mut PgConnection) -> sqlx::Result<SettlementTotals> {
+    sqlx::query_as!(
+        SettlementTotals,
+        r#"select count(*) as "settlements!", coalesce(sum(gross_fen), 0)::bigint as "gross!: Fen",
+                  coalesce(sum(refunds_fen), 0)::bigint as "refunds!: Fen",
+                  coalesce(sum(discount_fee_fen), 0)::bigint as "discount_fee!: Fen",
+                  coalesce(sum(subsidy_fen), 0)::bigint as "subsidy!: Fen",
+                  coalesce(sum(payable_fen) filter (where status = 'paid'), 0)::bigint as "paid!: Fen",
+                  coalesce(sum(payable_fen) filter (where status = 'to_pay'), 0)::bigint as "unpaid!: Fen",
+                  coalesce(sum(payable_fen) filter (where status = 'carried' and carried_into is null), 0)::bigint
+                      as "carried!: Fen"
+           from settlement"#
+    )
+    .fetch_one(connection)
+    .await
+}
+
+pub async fn find_settlement(
+    connection: &mut PgConnection,
+    merchant_id: MerchantId,
+    day: BusinessDay,
+) -> sqlx::Result<Option<SettlementRecord>> {
+    sqlx::query_as!(
+        SettlementRecord,
+        r#"select settlement_id as "settlement_id: SettlementId", business_day as "business_day: BusinessDay",
+                  gross_fen as "gross: Fen", refunds_fen as "refunds: Fen", discount_fee_fen as "discount_fee: Fen",
+                  subsidy_fen as "subsidy: Fen", net_fen as "net: Fen", carried_in_fen as "carried_in: Fen",
+                  payable_fen as "payable: Fen", status as "status: SettlementStatus",
+                  pay_on as "pay_on: BusinessDay", paid_on as "paid_on: BusinessDay", bank_reference
+           from settlement where merchant_id = $1 and business_day = $2"#,
+        merchant_id.uuid(),
+        day.date(),
+    )
+    .fetch_optional(connection)
+    .await
+}

@@ -1,7 +1,7 @@
 #!/usr/bin/env python3
 """Fits the built-in scorecard and writes it as TOML. Standard library only; the same input gives the same bytes.
 
-    python3 products/scorecard/fit.py credit_clients.csv > products/scorecard.toml
+    python3 products/scorecard/fit.py credit_clients.csv > products/scorecard/scorecard.toml
 
 Method: clients are split into training (70 %) and held-out (30 %) by a hash of their number. Each attribute is cut
 into bins on the training part, neighbours are merged until every bin holds enough clients, and each bin is given its

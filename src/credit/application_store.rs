@@ -9,7 +9,7 @@ use super::facts::Facts;
 use super::line::Line;
 use super::model::{Application, ApplicationStatus};
 use crate::base::Fen;
-use crate::base::id::{ApplicationId, BorrowerId, FunderId, LineId, ProductId};
+use crate::base::id::{ApplicationId, BorrowerId, LineId, ProductId};
 
 /// What the store knows of an applicant; the model makes an `Applicant` of it.
 pub struct ApplicantRow {
@@ -56,6 +56,32 @@ pub async fn find_applicants(
                         where a.borrower_id = b.borrower_id and a.status in ('submitted', 'referred')) as "open_applications!"
            from borrower b where b.borrower_id = any($1) and b.person_key_sealed is not null"#,
         &ids
+    )
+    .fetch_all(connection)
+    .await
+}
+
+/// A product version that exists.
+pub struct VersionRow {
+    pub product_id: ProductId,
+    pub version: i32,
+    pub withdrawn: bool,
+}
+
+/// Which of these product versions exist, and whether they are off sale.
+pub async fn find_versions(
+    connection: &mut PgConnection,
+    versions: &[(ProductId, i32)],
+) -> sqlx::Result<Vec<VersionRow>> {
+    let products: Vec<Uuid> = versions.iter().map(|(product_id, _)| product_id.uuid()).collect();
+    let numbers: Vec<i32> = versions.iter().map(|(_, version)| *version).collect();
+    sqlx::query_as!(
+        VersionRow,
+        r#"select v.product_id as "product_id: ProductId", v.version, v.withdrawn_at is not null as "withdrawn!"
+           from product_version v
+                join unnest($1::uuid[], $2::int[]) as w(product_id, version) using (product_id, version)"#,
+        &products,
+        &numbers
     )
     .fetch_all(connection)
     .await
@@ -272,9 +298,4 @@ impl ApplicationRow {
             created_at: self.created_at,
         })
     }
-}
-
-/// The funders named by stored ids.
-pub fn funder_ids(ids: &[Uuid]) -> Vec<FunderId> {
-    ids.iter().copied().map(FunderId::from_uuid).collect()
 }

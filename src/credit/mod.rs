@@ -6,9 +6,16 @@ pub mod scorecard;
 pub mod risk;
 pub mod model;
 pub mod line;
+pub mod change;
+pub mod decision;
 pub mod store;
 pub mod application_store;
+pub mod actions;
+pub mod line_actions;
+pub mod jobs;
+pub mod close;
 
+pub use change::{Change, LineRefusal};
 pub use facts::{CardHistory, CardMonth, Facts};
 pub use line::{EntryKind, Freeze, Line, LineEntry, LineStatus};
 pub use model::{ApplicationState, Applied, ApplyRefusal, ApplyRequest};

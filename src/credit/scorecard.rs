@@ -7,7 +7,7 @@ use super::verdict::Verdict;
 use crate::base::Fen;
 
 /// The scorecard that is shipped, as text; see `docs/RISK.md` for how it was fitted.
-pub const SHIPPED: &str = include_str!("../../products/scorecard.toml");
+pub const SHIPPED: &str = include_str!("../../products/scorecard/scorecard.toml");
 
 /// Limits are granted in whole steps of 100 yuan.
 const LIMIT_STEP: Fen = Fen::new(10_000);

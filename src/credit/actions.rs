@@ -1,0 +1,365 @@
+//! Applying for a line, and deciding on applications. The application is stored before the risk hook is asked, so that no
+//! slow hook, crash or lost answer can lose it.
+
+use std::collections::{HashMap, HashSet};
+use std::sync::Arc;
+
+use chrono::{DateTime, Utc};
+use sqlx::PgConnection;
+
+use super::application_store::{self, ApplicantRow};
+use super::decision::{Decider, Decision, Opening};
+use super::facts::Facts;
+use super::model::{
+    Applicant, Application, ApplicationStatus, Applied, ApplyRefusal, ApplyRequest, Transition, Wanted,
+};
+use super::risk::Question;
+use super::store;
+use super::verdict::Verdict;
+use crate::app::App;
+use crate::base::id::{ApplicationId, BorrowerId, LineId, ProductId};
+use crate::base::{BusinessDay, Fen};
+use crate::borrower::Agreement;
+use crate::business_day;
+use crate::error::{Fault, Outcome};
+use crate::outbox;
+use crate::product::ProductVersion;
+
+/// How often a submission is tried again after losing a race for the same key. The second try finds the winner.
+const TRIES_MAX: usize = 3;
+
+type Products = HashMap<(ProductId, i32), Arc<ProductVersion>>;
+
+/// Applies for a line. The same key gives the same application again, as far as it has come.
+pub async fn apply(app: &App, request: ApplyRequest) -> Outcome<Applied, ApplyRefusal> {
+    let mut applied = apply_many(app, &[request]).await?;
+    applied.remove(0).map_err(Fault::Refused)
+}
+
+/// As [`apply`], answering each in order. After a failure some may be stored and undecided: asking again with the same keys, or
+/// [`super::jobs::decide_waiting`], decides them.
+pub async fn apply_many(app: &App, requests: &[ApplyRequest]) -> anyhow::Result<Vec<Result<Applied, ApplyRefusal>>> {
+    let submitted = submit(app, requests).await?;
+    let undecided: HashMap<ApplicationId, Application> = submitted
+        .iter()
+        .flatten()
+        .filter(|application| application.status == ApplicationStatus::Submitted)
+        .map(|application| (application.application_id, application.clone()))
+        .collect();
+    let decided = decide(app, undecided.into_values().collect()).await?;
+    let answer = |application: Application| {
+        let known = Applied { application_id: application.application_id, state: application.state() };
+        decided.get(&application.application_id).cloned().unwrap_or(known)
+    };
+    Ok(submitted.into_iter().map(|application| application.map(answer)).collect())
+}
+
+async fn submit(app: &App, requests: &[ApplyRequest]) -> anyhow::Result<Vec<Result<Application, ApplyRefusal>>> {
+    for _ in 0..TRIES_MAX {
+        let mut transaction = app.pool.begin().await?;
+        if let Some(answers) = try_submit(&mut transaction, app, requests).await? {
+            transaction.commit().await?;
+            return Ok(answers);
+        }
+    }
+    anyhow::bail!("the same applications were made elsewhere {TRIES_MAX} times at the same moment")
+}
+
+/// `None` when somebody else stored one of the same applications since they were looked up.
+async fn try_submit(
+    connection: &mut PgConnection,
+    app: &App,
+    requests: &[ApplyRequest],
+) -> anyhow::Result<Option<Vec<Result<Application, ApplyRefusal>>>> {
+    let today = business_day::store::hold_today(connection).await?;
+    let mut desk = read_desk(connection, app, requests, today).await?;
+    let mut new = Vec::new();
+    let mut answers = Vec::with_capacity(requests.len());
+    for request in requests {
+        let answer = desk.take(request, app.clock.now());
+        if let Ok(Taken::New(application)) = &answer {
+            new.push(application.clone());
+        }
+        answers.push(answer.map(Taken::into_application));
+    }
+    let stored = application_store::insert_applications(connection, &new).await?;
+    Ok((stored == new.len()).then_some(answers))
+}
+
+/// What a batch of applications is judged on.
+struct Desk {
+    today: BusinessDay,
+    earlier: HashMap<(BorrowerId, String), Application>,
+    applicants: HashMap<BorrowerId, Applicant>,
+    products: Products,
+    withdrawn: HashSet<(ProductId, i32)>,
+}
+
+enum Taken {
+    New(Application),
+    Earlier(Application),
+}
+
+impl Taken {
+    fn into_application(self) -> Application {
+        match self {
+            Taken::New(application) | Taken::Earlier(application) => application,
+        }
+    }
+}
+
+async fn read_desk(
+    connection: &mut PgConnection,
+    app: &App,
+    requests: &[ApplyRequest],
+    today: BusinessDay,
+) -> anyhow::Result<Desk> {
+    let keys: Vec<(BorrowerId, &str)> =
+        requests.iter().map(|request| (request.borrower_id, request.idempotency_key.as_str())).collect();
+    let earlier = application_store::find_by_keys(connection, &keys).await?;
+    let borrower_ids: Vec<BorrowerId> = requests.iter().map(|request| request.borrower_id).collect();
+    let applicants = application_store::find_applicants(connection, &borrower_ids).await?;
+    let wanted: HashSet<(ProductId, i32)> =
+        requests.iter().map(|request| (request.product_id, request.product_version)).collect();
+    let wanted: Vec<(ProductId, i32)> = wanted.into_iter().collect();
+    let mut products = Products::new();
+    let mut withdrawn = HashSet::new();
+    for found in application_store::find_versions(connection, &wanted).await? {
+        let key = (found.product_id, found.version);
+        products.insert(key, app.catalogue.get(connection, found.product_id, found.version).await?);
+        if found.withdrawn {
+            withdrawn.insert(key);
+        }
+    }
+    Ok(Desk {
+        today,
+        earlier: earlier
+            .into_iter()
+            .map(|application| ((application.borrower_id, application.idempotency_key.clone()), application))
+            .collect(),
+        applicants: applicants.into_iter().map(|row| (row.borrower_id, applicant(row, today))).collect(),
+        products,
+        withdrawn,
+    })
+}
+
+fn applicant(row: ApplicantRow, today: BusinessDay) -> Applicant {
+    let is_signed = |agreement: &Agreement| row.signed.iter().any(|hash| *hash == agreement.wording().sha256);
+    Applicant {
+        age: today.date().years_since(row.birth_on).unwrap_or(0),
+        signed: Agreement::ALL.into_iter().filter(is_signed).collect(),
+        has_bound_card: row.has_bound_card,
+        lines_with: row.lines_with.into_iter().map(crate::base::id::FunderId::from_uuid).collect(),
+        open_applications: row.open_applications.into_iter().map(ProductId::from_uuid).collect(),
+    }
+}
+
+impl Desk {
+    /// Judges one request after all that came before it in the batch.
+    fn take(&mut self, request: &ApplyRequest, now: DateTime<Utc>) -> Result<Taken, ApplyRefusal> {
+        let fingerprint = request.fingerprint();
+        let key = (request.borrower_id, request.idempotency_key.clone());
+        if let Some(earlier) = self.earlier.get(&key) {
+            if earlier.request_sha256 == fingerprint {
+                return Ok(Taken::Earlier(earlier.clone()));
+            }
+            return Err(ApplyRefusal::KeyReused);
+        }
+        let applicant = self.applicants.get_mut(&request.borrower_id).ok_or(ApplyRefusal::BorrowerUnknown)?;
+        if request.limit_requested.is_some_and(|limit| !limit.is_positive() || limit > Fen::MAX) {
+            return Err(ApplyRefusal::LimitInvalid);
+        }
+        let version = (request.product_id, request.product_version);
+        let product = self.products.get(&version).ok_or(ApplyRefusal::ProductUnknown)?;
+        if self.withdrawn.contains(&version) {
+            return Err(ApplyRefusal::ProductNotOnSale);
+        }
+        applicant.may_apply(Wanted {
+            product_id: request.product_id,
+            funder_id: product.funder_id,
+            terms: &product.terms,
+            today: self.today,
+        })?;
+        applicant.open_applications.push(request.product_id);
+        let application = Application {
+            application_id: ApplicationId::mint(now),
+            borrower_id: request.borrower_id,
+            product_id: request.product_id,
+            product_version: request.product_version,
+            idempotency_key: request.idempotency_key.clone(),
+            request_sha256: fingerprint,
+            facts: Facts {
+                age: applicant.age,
+                limit_requested_fen: request.limit_requested,
+                history: request.history.clone(),
+            },
+            status: ApplicationStatus::Submitted,
+            referral: None,
+            refusal: None,
+            score: None,
+            grade: None,
+            limit: None,
+            line_id: None,
+            created_at: now,
+        };
+        self.earlier.insert(key, application.clone());
+        Ok(Taken::New(application))
+    }
+}
+
+/// Asks the risk hook about submitted applications and records what it says. No transaction is open while it is asked.
+pub(super) async fn decide(
+    app: &App,
+    applications: Vec<Application>,
+) -> anyhow::Result<HashMap<ApplicationId, Applied>> {
+    if applications.is_empty() {
+        return Ok(HashMap::new());
+    }
+    let mut connection = app.pool.acquire().await?;
+    let mut products = Products::new();
+    for application in &applications {
+        let key = (application.product_id, application.product_version);
+        products.insert(key, app.catalogue.get(&mut connection, key.0, key.1).await?);
+    }
+    drop(connection);
+    let product = |application: &Application| &products[&(application.product_id, application.product_version)];
+    let questions: Vec<Question<'_>> = applications
+        .iter()
+        .map(|application| Question {
+            application_id: application.application_id,
+            borrower_id: application.borrower_id,
+            product_code: &product(application).terms.code,
+            facts: &application.facts,
+        })
+        .collect();
+    let verdicts = app.risk.assess(&app.partners, &questions).await;
+    let verdicts: HashMap<ApplicationId, Verdict> = applications
+        .iter()
+        .zip(verdicts)
+        .map(|(application, verdict)| (application.application_id, verdict.within(&product(application).terms)))
+        .collect();
+
+    let mut transaction = app.pool.begin().await?;
+    let today = business_day::store::hold_today(&mut transaction).await?;
+    let ids: Vec<(BorrowerId, ApplicationId)> =
+        applications.iter().map(|application| (application.borrower_id, application.application_id)).collect();
+    let locked = application_store::lock_applications(&mut transaction, &ids).await?;
+    let decisions = locked
+        .into_iter()
+        .map(|application| Decision {
+            product: product(&application).clone(),
+            verdict: verdicts[&application.application_id].clone(),
+            decider: Decider::Hook(app.risk.name()),
+            application,
+        })
+        .collect();
+    let applied = record(&mut transaction, app, decisions, today).await?;
+    transaction.commit().await?;
+    Ok(applied.into_iter().map(|applied| (applied.application_id, applied)).collect())
+}
+
+/// Writes decisions on locked applications and opens the lines of those approved. An application that has moved on since it
+/// was put to the hook is answered as it stands.
+async fn record(
+    connection: &mut PgConnection,
+    app: &App,
+    decisions: Vec<Decision>,
+    today: BusinessDay,
+) -> anyhow::Result<Vec<Applied>> {
+    let now = app.clock.now();
+    let mut applied = Vec::with_capacity(decisions.len());
+    let mut moving: Vec<(Decision, ApplicationStatus, Option<Opening>)> = Vec::with_capacity(decisions.len());
+    for decision in decisions {
+        match decision.transition() {
+            Transition::To(to) => {
+                let opening = decision.opening(today, now);
+                moving.push((decision, to, opening));
+            }
+            Transition::AlreadyApplied | Transition::Illegal => applied.push(Applied {
+                application_id: decision.application.application_id,
+                state: decision.application.state(),
+            }),
+        }
+    }
+    let lines: Vec<_> = moving.iter().filter_map(|(.., opening)| Some(opening.as_ref()?.line.clone())).collect();
+    let opened: HashSet<LineId> = application_store::insert_lines(connection, &lines, now).await?.into_iter().collect();
+    let (mut rows, mut entries, mut messages) = (Vec::with_capacity(moving.len()), Vec::new(), Vec::new());
+    for (decision, to, opening) in moving {
+        match opening {
+            Some(Opening { line, entry }) if opened.contains(&line.line_id) => {
+                rows.push(decision.row(to, Some(line.line_id)));
+                messages.push(decision.line_opened(&line, today, now));
+                applied.push(decision.applied(Some(line.line_id)));
+                entries.push(entry);
+            }
+            Some(_) => {
+                let decision = decision.overtaken();
+                rows.push(decision.row(ApplicationStatus::Refused, None));
+                applied.push(decision.applied(None));
+            }
+            None => {
+                rows.push(decision.row(to, None));
+                applied.push(decision.applied(None));
+            }
+        }
+    }
+    store::insert_line_entries(connection, &entries).await?;
+    let updated = application_store::update_applications(connection, &rows, now).await?;
+    anyhow::ensure!(updated == rows.len(), "{updated} of {} locked applications were updated", rows.len());
+    outbox::store::enqueue(connection, &messages).await?;
+    Ok(applied)
+}
+
+/// What a person decides about an application that was referred.
+#[derive(Clone, Debug)]
+pub struct PersonDecision {
+    pub borrower_id: BorrowerId,
+    pub application_id: ApplicationId,
+    /// Who, and why.
+    pub person: String,
+    pub reason: String,
+    pub verdict: PersonVerdict,
+}
+
+#[derive(Clone, Debug)]
+pub enum PersonVerdict {
+    Approve {
+        grade: String,
+        limit: Fen,
+    },
+    /// The code that the applicant is told, such as `income_not_proven`.
+    Refuse {
+        code: String,
+    },
+}
+
+/// Decides a referred application. The same decision again changes nothing.
+pub async fn decide_referred(app: &App, decision: PersonDecision) -> Outcome<Applied, ApplyRefusal> {
+    let mut transaction = app.pool.begin().await?;
+    let today = business_day::store::hold_today(&mut transaction).await?;
+    let ids = [(decision.borrower_id, decision.application_id)];
+    let application = application_store::lock_applications(&mut transaction, &ids).await?.pop();
+    let application = application.ok_or(Fault::Refused(ApplyRefusal::ApplicationUnknown))?;
+    let product = app.catalogue.get(&mut transaction, application.product_id, application.product_version).await?;
+    let verdict = match decision.verdict {
+        PersonVerdict::Refuse { code } => Verdict::Refuse { reason: code, score: None },
+        PersonVerdict::Approve { grade, limit } => {
+            let line = &product.terms.line;
+            if !product.terms.purchase.grades.contains(&grade) {
+                return Err(Fault::Refused(ApplyRefusal::GradeUnknown));
+            }
+            if !(line.limit_min_fen..=line.limit_max_fen).contains(&limit) {
+                return Err(Fault::Refused(ApplyRefusal::LimitOutOfBounds));
+            }
+            Verdict::Approve { grade, limit, score: None }
+        }
+    };
+    let decider = Decider::Person { name: decision.person, reason: decision.reason };
+    let decision = Decision { application, product, verdict, decider };
+    if decision.transition() == Transition::Illegal {
+        return Err(Fault::Refused(ApplyRefusal::NotReferred));
+    }
+    let mut applied = record(&mut transaction, app, vec![decision], today).await?;
+    transaction.commit().await?;
+    Ok(applied.remove(0))
+}

@@ -1,0 +1,187 @@
+//! Changes of a line that a person or a rule makes: freeze, unfreeze, another limit, the end.
+
+use chrono::{DateTime, Utc};
+use serde_json::json;
+
+use super::line::{EntryKind, Freeze, Line, LineChange, LineEntry, LineStatus};
+use crate::base::{BusinessDay, Fen};
+use crate::error::Refusal;
+use crate::outbox::Message;
+
+/// What is to be done to a line.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Change {
+    Freeze(Freeze),
+    /// Lifts a freeze of this kind; one of another kind stays.
+    Unfreeze(Freeze),
+    Limit(Fen),
+    Close,
+}
+
+/// When a change is made, and what the journal says of it.
+#[derive(Clone, Debug)]
+pub struct Note {
+    /// Who and why: `person:<name>: <reason>`, or the rule that did it.
+    pub reason: String,
+    pub day: BusinessDay,
+    pub at: DateTime<Utc>,
+}
+
+/// Why a line is not changed.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
+pub enum LineRefusal {
+    #[error("there is no such line")]
+    LineUnknown,
+    #[error("this line is closed")]
+    LineClosed,
+    #[error("the line is in use: it can be closed when everything is paid")]
+    LineInUse,
+    #[error("the limit must lie between zero and the product's highest")]
+    LimitOutOfBounds,
+}
+
+impl Refusal for LineRefusal {
+    fn code(&self) -> &'static str {
+        match self {
+            LineRefusal::LineUnknown => "line_unknown",
+            LineRefusal::LineClosed => "line_closed",
+            LineRefusal::LineInUse => "line_in_use",
+            LineRefusal::LimitOutOfBounds => "limit_out_of_bounds",
+        }
+    }
+}
+
+/// Which freeze gives way to which: a person's word stands above a risk rule's, and that above lateness, which ends by
+/// itself when everything overdue is paid.
+const fn rank(freeze: Freeze) -> u8 {
+    match freeze {
+        Freeze::Overdue => 0,
+        Freeze::Risk => 1,
+        Freeze::Operator => 2,
+    }
+}
+
+impl Line {
+    /// Makes a change and returns its journal entry; `None` where nothing is left to change.
+    ///
+    /// # Errors
+    /// The line is then as it was.
+    pub fn apply(&mut self, change: Change, note: Note) -> Result<Option<LineEntry>, LineRefusal> {
+        match (change, self.status) {
+            (Change::Close, LineStatus::Closed) => Ok(None),
+            (Change::Freeze(_) | Change::Unfreeze(_) | Change::Limit(_), LineStatus::Closed) => {
+                Err(LineRefusal::LineClosed)
+            }
+            (Change::Freeze(why), LineStatus::Frozen(present)) if rank(present) >= rank(why) => Ok(None),
+            (Change::Freeze(why), LineStatus::Active | LineStatus::Frozen(_)) => {
+                self.status = LineStatus::Frozen(why);
+                Ok(Some(self.note(EntryKind::Freeze, Fen::ZERO, note)))
+            }
+            (Change::Unfreeze(why), LineStatus::Frozen(present)) if present == why => {
+                self.status = LineStatus::Active;
+                Ok(Some(self.note(EntryKind::Unfreeze, Fen::ZERO, note)))
+            }
+            (Change::Unfreeze(_), LineStatus::Active | LineStatus::Frozen(_)) => Ok(None),
+            (Change::Limit(limit), LineStatus::Active | LineStatus::Frozen(_)) => {
+                if limit.is_negative() {
+                    return Err(LineRefusal::LimitOutOfBounds);
+                }
+                let change = limit - self.limit;
+                Ok((!change.is_zero()).then(|| self.note(EntryKind::Limit, change, note)))
+            }
+            (Change::Close, LineStatus::Active | LineStatus::Frozen(_)) => {
+                if self.used.is_positive() {
+                    return Err(LineRefusal::LineInUse);
+                }
+                self.status = LineStatus::Closed;
+                Ok(Some(self.note(EntryKind::Close, Fen::ZERO, note)))
+            }
+        }
+    }
+
+    fn note(&mut self, kind: EntryKind, limit_change: Fen, note: Note) -> LineEntry {
+        let change =
+            LineChange { kind, used_change: Fen::ZERO, limit_change, source_id: None, reason: Some(note.reason) };
+        self.change(change, note.day, note.at)
+    }
+}
+
+/// What the funder is told of a line that changed otherwise than by a purchase or payment.
+pub fn line_changed(funder_code: &str, line: &Line, entry: &LineEntry) -> Message {
+    let (status, frozen_for) = line.status.stored();
+    Message {
+        partner: funder_code.to_owned(),
+        kind: "line_changed",
+        object_id: line.line_id.uuid(),
+        body: json!({
+            "line_id": line.line_id,
+            "change": entry.kind.stored(),
+            "status": status,
+            "frozen_for": frozen_for,
+            "limit_fen": line.limit,
+            "used_fen": line.used,
+            "business_day": entry.business_day,
+        }),
+        created_at: entry.occurred_at,
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::base::day::MonthDay;
+    use crate::base::id::{BorrowerId, FunderId, LineId, ProductId};
+    use uuid::Uuid;
+
+    fn line(status: LineStatus, used: i64) -> Line {
+        Line {
+            line_id: LineId::from_uuid(Uuid::nil()),
+            borrower_id: BorrowerId::from_uuid(Uuid::nil()),
+            funder_id: FunderId::from_uuid(Uuid::nil()),
+            product_id: ProductId::from_uuid(Uuid::nil()),
+            product_version: 1,
+            grade: "A".into(),
+            status,
+            limit: Fen::new(1_000),
+            used: Fen::new(used),
+            statement_day: MonthDay::new(5).unwrap(),
+            due_day: MonthDay::new(25).unwrap(),
+            expires_on: "2027-01-01".parse().unwrap(),
+            purchases_on: None,
+            purchases_count: 0,
+            last_entry_no: 1,
+        }
+    }
+
+    fn note() -> Note {
+        Note { reason: "person:wang: test".into(), day: "2026-01-05".parse().unwrap(), at: DateTime::UNIX_EPOCH }
+    }
+
+    #[test]
+    fn lateness_neither_lifts_nor_replaces_a_persons_freeze() {
+        let mut frozen = line(LineStatus::Frozen(Freeze::Operator), 0);
+        assert_eq!(frozen.apply(Change::Freeze(Freeze::Overdue), note()), Ok(None));
+        assert_eq!(frozen.apply(Change::Unfreeze(Freeze::Overdue), note()), Ok(None));
+        assert_eq!(frozen.status, LineStatus::Frozen(Freeze::Operator));
+        assert!(frozen.apply(Change::Unfreeze(Freeze::Operator), note()).unwrap().is_some());
+        assert_eq!(frozen.status, LineStatus::Active);
+    }
+
+    #[test]
+    fn a_limit_may_fall_below_what_is_used() {
+        let mut used = line(LineStatus::Active, 800);
+        let entry = used.apply(Change::Limit(Fen::new(500)), note()).unwrap().unwrap();
+        assert_eq!((entry.limit_change, entry.limit_after), (Fen::new(-500), Fen::new(500)));
+        assert_eq!(used.available(), Fen::new(-300));
+        assert_eq!(used.apply(Change::Limit(Fen::new(500)), note()), Ok(None));
+    }
+
+    #[test]
+    fn a_line_in_use_is_not_closed_and_a_closed_one_not_changed() {
+        assert_eq!(line(LineStatus::Active, 1).apply(Change::Close, note()), Err(LineRefusal::LineInUse));
+        let mut closed = line(LineStatus::Closed, 0);
+        assert_eq!(closed.apply(Change::Close, note()), Ok(None));
+        assert_eq!(closed.apply(Change::Limit(Fen::new(1)), note()), Err(LineRefusal::LineClosed));
+        assert_eq!(closed.apply(Change::Freeze(Freeze::Risk), note()), Err(LineRefusal::LineClosed));
+    }
+}

@@ -1,0 +1,197 @@
+//! What a verdict does to an application: the line that it opens, the row that it writes, the message that it sends.
+
+use std::sync::Arc;
+
+use chrono::{DateTime, Utc};
+use serde_json::json;
+use sha2::{Digest, Sha256};
+
+use super::application_store::DecidedRow;
+use super::line::{EntryKind, Line, LineChange, LineEntry, LineStatus};
+use super::model::{Application, ApplicationState, ApplicationStatus, Applied, Step, Transition};
+use super::verdict::Verdict;
+use crate::base::day::MonthDay;
+use crate::base::id::LineId;
+use crate::base::{BusinessDay, Fen};
+use crate::outbox::Message;
+use crate::product::ProductVersion;
+
+/// Who decided.
+#[derive(Clone, Debug)]
+pub enum Decider {
+    /// The risk hook, by its name.
+    Hook(&'static str),
+    Person {
+        name: String,
+        reason: String,
+    },
+}
+
+/// A verdict on an application, as locked for it.
+#[derive(Clone, Debug)]
+pub struct Decision {
+    pub application: Application,
+    pub product: Arc<ProductVersion>,
+    pub verdict: Verdict,
+    pub decider: Decider,
+}
+
+/// A line about to be opened, with the first entry of its journal.
+#[derive(Clone, Debug)]
+pub struct Opening {
+    pub line: Line,
+    pub entry: LineEntry,
+}
+
+impl Decision {
+    /// What the verdict may do to the application.
+    pub fn transition(&self) -> Transition {
+        let step = match (&self.decider, &self.verdict) {
+            (Decider::Hook(_), Verdict::Approve { .. }) => Step::HookApproves,
+            (Decider::Hook(_), Verdict::Refuse { .. }) => Step::HookRefuses,
+            (Decider::Hook(_) | Decider::Person { .. }, Verdict::Refer { .. }) => Step::HookRefers,
+            (Decider::Person { .. }, Verdict::Approve { .. }) => Step::PersonApproves,
+            (Decider::Person { .. }, Verdict::Refuse { .. }) => Step::PersonRefuses,
+        };
+        self.application.status.after(step)
+    }
+
+    /// The line that the verdict opens, if it approves.
+    pub fn opening(&self, today: BusinessDay, now: DateTime<Utc>) -> Option<Opening> {
+        let Verdict::Approve { grade, limit, .. } = &self.verdict else { return None };
+        let terms = &self.product.terms.line;
+        let statement_day = spread(&terms.statement_days, &self.application.idempotency_key);
+        let mut line = Line {
+            line_id: LineId::mint(now),
+            borrower_id: self.application.borrower_id,
+            funder_id: self.product.funder_id,
+            product_id: self.product.product_id,
+            product_version: self.product.version,
+            grade: grade.clone(),
+            status: LineStatus::Active,
+            limit: Fen::ZERO,
+            used: Fen::ZERO,
+            statement_day,
+            due_day: terms.due_day(statement_day),
+            expires_on: today.plus_months(terms.valid_months).date(),
+            purchases_on: None,
+            purchases_count: 0,
+            last_entry_no: 0,
+        };
+        let opened = LineChange {
+            kind: EntryKind::Opened,
+            used_change: Fen::ZERO,
+            limit_change: *limit,
+            source_id: Some(self.application.application_id.uuid()),
+            reason: None,
+        };
+        let entry = line.change(opened, today, now);
+        Some(Opening { line, entry })
+    }
+
+    /// The verdict once it is known that the borrower got a line with the same funder meanwhile.
+    #[must_use]
+    pub fn overtaken(self) -> Decision {
+        let score = match &self.verdict {
+            Verdict::Approve { score, .. } | Verdict::Refuse { score, .. } => *score,
+            Verdict::Refer { .. } => None,
+        };
+        Decision { verdict: Verdict::Refuse { reason: "line_open".into(), score }, ..self }
+    }
+
+    /// The row to write, `line_id` being the line that was opened for an approval.
+    pub fn row(&self, to: ApplicationStatus, line_id: Option<LineId>) -> DecidedRow {
+        let (by, note) = match &self.decider {
+            Decider::Hook(name) => ((*name).to_owned(), None),
+            Decider::Person { name, reason } => (format!("person:{name}"), Some(reason.clone())),
+        };
+        let undecided = DecidedRow {
+            application_id: self.application.application_id,
+            borrower_id: self.application.borrower_id,
+            from: self.application.status,
+            to,
+            referral: None,
+            decided_by: None,
+            decision_note: None,
+            refusal: None,
+            score: None,
+            grade: None,
+            limit: None,
+            line_id: None,
+        };
+        match self.verdict.clone() {
+            Verdict::Refer { reason } => DecidedRow { referral: Some(reason), ..undecided },
+            Verdict::Refuse { reason, score } => {
+                DecidedRow { decided_by: Some(by), decision_note: note, refusal: Some(reason), score, ..undecided }
+            }
+            Verdict::Approve { grade, limit, score } => DecidedRow {
+                decided_by: Some(by),
+                decision_note: note,
+                score,
+                grade: Some(grade),
+                limit: Some(limit),
+                line_id,
+                ..undecided
+            },
+        }
+    }
+
+    /// What the funder is told of a line that was opened.
+    pub fn line_opened(&self, line: &Line, today: BusinessDay, now: DateTime<Utc>) -> Message {
+        Message {
+            partner: self.product.terms.funder.clone(),
+            kind: "line_opened",
+            object_id: line.line_id.uuid(),
+            body: json!({
+                "line_id": line.line_id,
+                "borrower_id": line.borrower_id,
+                "application_id": self.application.application_id,
+                "product": self.product.terms.code,
+                "product_version": line.product_version,
+                "grade": line.grade,
+                "limit_fen": line.limit,
+                "statement_day": line.statement_day,
+                "due_day": line.due_day,
+                "expires_on": line.expires_on,
+                "business_day": today,
+            }),
+            created_at: now,
+        }
+    }
+
+    /// What the applicant is told.
+    pub fn applied(&self, line_id: Option<LineId>) -> Applied {
+        let state = match (self.verdict.clone(), line_id) {
+            (Verdict::Refer { reason }, _) => ApplicationState::Referred { reason },
+            (Verdict::Refuse { reason, .. }, _) => ApplicationState::Refused { reason },
+            (Verdict::Approve { grade, limit, .. }, Some(line_id)) => {
+                ApplicationState::Approved { line_id, grade, limit }
+            }
+            (Verdict::Approve { .. }, None) => self.application.state(),
+        };
+        Applied { application_id: self.application.application_id, state }
+    }
+}
+
+/// Gives one of the product's statement days: spread evenly over applications, and always the same for one key, so that a
+/// story that is told again has the same days.
+fn spread(days: &[MonthDay], key: &str) -> MonthDay {
+    let digest = Sha256::digest(key);
+    let number = u32::from_be_bytes([digest[0], digest[1], digest[2], digest[3]]);
+    days[number as usize % days.len()]
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn statement_days_are_spread_and_stay_with_the_key() {
+        let days: Vec<MonthDay> = (1..=28).filter_map(MonthDay::new).collect();
+        let mut seen: Vec<u8> = (0..1_000).map(|key| spread(&days, &key.to_string()).get()).collect();
+        assert_eq!(spread(&days, "7"), spread(&days, "7"));
+        seen.sort_unstable();
+        seen.dedup();
+        assert_eq!(seen.len(), 28);
+    }
+}

@@ -1,0 +1,44 @@
+//! Changing a line by hand: freeze, unfreeze, another limit, the end.
+
+use super::change::{self, Change, LineRefusal, Note};
+use super::line::Line;
+use super::store;
+use crate::app::App;
+use crate::base::id::LineId;
+use crate::business_day;
+use crate::error::{Fault, Outcome};
+use crate::outbox;
+
+/// A change that a person makes.
+#[derive(Clone, Debug)]
+pub struct ManualChange {
+    pub line_id: LineId,
+    pub change: Change,
+    /// Who, and why.
+    pub person: String,
+    pub reason: String,
+}
+
+/// Changes a line and tells its funder; doing it again changes nothing. Returns the line as it then is.
+pub async fn change_line(app: &App, manual: ManualChange) -> Outcome<Line, LineRefusal> {
+    let mut transaction = app.pool.begin().await?;
+    let day = business_day::store::hold_today(&mut transaction).await?;
+    let line = store::lock_lines(&mut transaction, &[manual.line_id]).await?.pop();
+    let mut line = line.ok_or(Fault::Refused(LineRefusal::LineUnknown))?;
+    let product = app.catalogue.get(&mut transaction, line.product_id, line.product_version).await?;
+    match manual.change {
+        Change::Limit(limit) if limit > product.terms.line.limit_max_fen => {
+            return Err(Fault::Refused(LineRefusal::LimitOutOfBounds));
+        }
+        Change::Limit(_) | Change::Freeze(_) | Change::Unfreeze(_) | Change::Close => {}
+    }
+    let reason = format!("person:{}: {}", manual.person, manual.reason);
+    let note = Note { reason, day, at: app.clock.now() };
+    if let Some(entry) = line.apply(manual.change, note).map_err(Fault::Refused)? {
+        let message = change::line_changed(&product.terms.funder, &line, &entry);
+        store::save_lines(&mut transaction, std::slice::from_ref(&line), &[entry]).await?;
+        outbox::store::enqueue(&mut transaction, &[message]).await?;
+    }
+    transaction.commit().await?;
+    Ok(line)
+}

@@ -28,6 +28,7 @@ pub mod repayment;
 pub mod settlement;
 pub mod verify;
 pub mod bench;
+pub mod demo;
 pub mod http;
 pub mod router;
 pub mod cli;

@@ -11,10 +11,8 @@ use super::store::{self, BlindIndex, SealedPerson};
 use crate::app::App;
 use crate::base::id::{BorrowerId, CardId};
 use crate::error::{Fault, Outcome};
-use crate::partner::CallError;
 use crate::partner::card_signing::NAME as CARD_SIGNING;
-use crate::partner::card_signing::client as signing_client;
-use crate::partner::card_signing::wire::{CardToSign, CodeToConfirm, Confirmed, SIGNINGS_MAX, Started};
+use crate::partner::card_signing::client::{self as signing_client, Asked, Elements, Told};
 use crate::vault::{Field, Indexed, PersonKey};
 
 /// Asks the channel to send its code to the cardholder; the card id names the signing until it is confirmed.
@@ -29,28 +27,28 @@ pub async fn start_binding_many(
     bindings: &[CardBinding],
 ) -> anyhow::Result<Vec<Result<CardId, CardRefusal>>> {
     let prepared = prepare(app, bindings).await?;
-    let mut cards: Vec<CardToSign> = prepared.iter().flatten().map(|prepared| prepared.to_sign.clone()).collect();
-    let mut answers: HashMap<uuid::Uuid, Started> = HashMap::with_capacity(cards.len());
-    while !cards.is_empty() {
-        let rest = cards.split_off(cards.len().min(SIGNINGS_MAX));
-        match signing_start(app, std::mem::replace(&mut cards, rest)).await {
-            Ok(some) => answers.extend(some),
-            // Whoever has no answer is told that the bank is silent.
-            Err(error) => tracing::warn!(%error, "cards cannot be signed"),
-        }
+    let elements = prepared.iter().flatten().map(|prepared| prepared.elements.clone()).collect();
+    let mut asked = match app.partners.client(CARD_SIGNING) {
+        Ok(client) => signing_client::start(client, elements).await,
+        Err(error) => Err(error),
     }
-    let mut signings = Vec::with_capacity(answers.len());
+    .unwrap_or_else(|error| {
+        // Whoever has no answer is told that the bank is silent.
+        tracing::warn!(%error, "cards cannot be signed");
+        HashMap::new()
+    });
+    let mut signings = Vec::with_capacity(asked.len());
     let mut results = Vec::with_capacity(bindings.len());
     for prepared in prepared {
         results.push(match prepared {
             Err(refusal) => Err(refusal),
-            Ok(prepared) => match answers.remove(&prepared.to_sign.signing_id) {
-                Some(Started::CodeSent { challenge }) => {
+            Ok(prepared) => match asked.remove(&prepared.signing.card_id) {
+                Some(Asked::CodeSent { challenge }) => {
                     let card_id = prepared.signing.card_id;
                     signings.push(NewSigning { challenge, ..prepared.signing });
                     Ok(card_id)
                 }
-                Some(Started::Refused { code }) => Err(CardRefusal::RefusedByBank { channel_code: code }),
+                Some(Asked::Refused { channel_code }) => Err(CardRefusal::RefusedByBank { channel_code }),
                 None => Err(CardRefusal::BankSilent),
             },
         });
@@ -60,12 +58,8 @@ pub async fn start_binding_many(
     Ok(results)
 }
 
-async fn signing_start(app: &App, cards: Vec<CardToSign>) -> Result<HashMap<uuid::Uuid, Started>, CallError> {
-    signing_client::start(app.partners.client(CARD_SIGNING)?, cards).await
-}
-
 struct Prepared {
-    to_sign: CardToSign,
+    elements: Elements,
     signing: NewSigning,
 }
 
@@ -116,8 +110,8 @@ fn prepare_one(
     let now = app.clock.now();
     let card_id = CardId::mint(now);
     let (number, mobile) = (binding.number.reveal(), binding.mobile.reveal());
-    let to_sign = CardToSign {
-        signing_id: card_id.uuid(),
+    let elements = Elements {
+        card_id,
         name: key.open(Field::Name, &person.name_sealed)?,
         id_number: key.open(Field::IdNumber, &person.id_number_sealed)?,
         card_number: number.to_owned(),
@@ -134,7 +128,7 @@ fn prepare_one(
         started_at: now,
         expires_at: now + CODE_VALID,
     };
-    Ok(Prepared { to_sign, signing })
+    Ok(Prepared { elements, signing })
 }
 
 /// Binds the card if the code is the one that the channel sent. Confirming again gives the same card.
@@ -153,14 +147,11 @@ pub async fn confirm_binding_many(app: &App, codes: &[CardCode]) -> anyhow::Resu
     let now = app.clock.now();
     let tries: Vec<Result<Trying, CardRefusal>> =
         codes.iter().map(|code| signings.get(&code.card_id).ok_or(CardRefusal::CardUnknown)?.try_code(now)).collect();
-    let asked: Vec<CodeToConfirm> = codes
+    let asked: Vec<(String, String)> = codes
         .iter()
         .zip(&tries)
         .filter(|(_, trying)| **trying == Ok(Trying::AskChannel))
-        .map(|(code, _)| CodeToConfirm {
-            challenge: signings[&code.card_id].challenge.clone(),
-            sms_code: code.code.clone(),
-        })
+        .map(|(code, _)| (signings[&code.card_id].challenge.clone(), code.code.clone()))
         .collect();
     let answers = ask_channel(app, asked).await;
     let mut ended = Ended::default();
@@ -176,22 +167,16 @@ pub async fn confirm_binding_many(app: &App, codes: &[CardCode]) -> anyhow::Resu
     Ok(results.into_iter().map(|result| result.map(|id| cards.get(&id).copied().unwrap_or(id))).collect())
 }
 
-async fn ask_channel(app: &App, mut codes: Vec<CodeToConfirm>) -> HashMap<String, Confirmed> {
-    let mut answers = HashMap::with_capacity(codes.len());
-    while !codes.is_empty() {
-        let rest = codes.split_off(codes.len().min(SIGNINGS_MAX));
-        let batch = std::mem::replace(&mut codes, rest);
-        let confirmed = match app.partners.client(CARD_SIGNING) {
-            Ok(client) => signing_client::confirm(client, batch).await,
-            Err(error) => Err(error),
-        };
-        match confirmed {
-            Ok(some) => answers.extend(some),
-            // Whoever has no answer is told that the bank is silent, and may put the same code again.
-            Err(error) => tracing::warn!(%error, "codes cannot be confirmed"),
-        }
-    }
-    answers
+async fn ask_channel(app: &App, codes: Vec<(String, String)>) -> HashMap<String, Told> {
+    let told = match app.partners.client(CARD_SIGNING) {
+        Ok(client) => signing_client::confirm(client, codes).await,
+        Err(error) => Err(error),
+    };
+    told.unwrap_or_else(|error| {
+        // Whoever has no answer is told that the bank is silent, and may put the same code again.
+        tracing::warn!(%error, "codes cannot be confirmed");
+        HashMap::new()
+    })
 }
 
 /// What the channel's answers come to.
@@ -206,21 +191,21 @@ impl Ended {
     fn take(
         &mut self,
         code: &CardCode,
-        answer: Option<&Confirmed>,
+        answer: Option<&Told>,
         now: chrono::DateTime<chrono::Utc>,
     ) -> Result<CardId, CardRefusal> {
         let (borrower_id, card_id) = (code.borrower_id, code.card_id);
         match answer {
-            Some(Confirmed::Signed { agreement_number }) => {
+            Some(Told::Signed { agreement_number }) => {
                 let agreement_number = agreement_number.clone();
                 self.signed.push(SignedCard { borrower_id, card_id, agreement_number, signed_at: now });
                 Ok(card_id)
             }
-            Some(Confirmed::CodeWrong) => {
+            Some(Told::CodeWrong) => {
                 self.wrong.push((borrower_id, card_id));
                 Err(CardRefusal::CodeWrong)
             }
-            Some(Confirmed::ChallengeEnded) => {
+            Some(Told::Ended) => {
                 self.refused.push((borrower_id, card_id));
                 Err(CardRefusal::SigningEnded)
             }

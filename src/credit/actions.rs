@@ -114,11 +114,13 @@ async fn read_desk(
     requests: &[ApplyRequest],
     today: BusinessDay,
 ) -> anyhow::Result<Desk> {
+    let borrower_ids: Vec<BorrowerId> = requests.iter().map(|request| request.borrower_id).collect();
+    let applicants = application_store::find_applicants(connection, &borrower_ids).await?;
+    // Keys after applicants: an application that another node stores in between is then found by its key, and not taken for a
+    // different one that is open.
     let keys: Vec<(BorrowerId, &str)> =
         requests.iter().map(|request| (request.borrower_id, request.idempotency_key.as_str())).collect();
     let earlier = application_store::find_by_keys(connection, &keys).await?;
-    let borrower_ids: Vec<BorrowerId> = requests.iter().map(|request| request.borrower_id).collect();
-    let applicants = application_store::find_applicants(connection, &borrower_ids).await?;
     let wanted: HashSet<(ProductId, i32)> =
         requests.iter().map(|request| (request.product_id, request.product_version)).collect();
     let wanted: Vec<(ProductId, i32)> = wanted.into_iter().collect();

@@ -3,16 +3,13 @@
 use std::collections::HashMap;
 
 use anyhow::Context;
-use uuid::Uuid;
 
 use super::facts::Facts;
 use super::scorecard::Scorecard;
 use super::verdict::Verdict;
-use crate::base::Fen;
 use crate::base::id::{ApplicationId, BorrowerId};
 use crate::partner::Partners;
-use crate::partner::risk::wire::{APPLICATIONS_MAX, CardHistory, CardMonth, Decision};
-use crate::partner::risk::{self as partner_risk, client as risk_client, wire};
+use crate::partner::risk as partner_risk;
 
 /// Who decides on applications.
 #[derive(Clone, Debug)]
@@ -70,7 +67,7 @@ impl RiskHook {
             }
             RiskHook::Partner => {
                 let mut verdicts = Vec::with_capacity(questions.len());
-                for batch in questions.chunks(APPLICATIONS_MAX) {
+                for batch in questions.chunks(partner_risk::APPLICATIONS_MAX) {
                     verdicts.extend(ask_partner(partners, batch).await);
                 }
                 verdicts
@@ -88,59 +85,14 @@ impl RiskHook {
 }
 
 async fn ask_partner(partners: &Partners, questions: &[Question<'_>]) -> Vec<Verdict> {
-    let applications = questions.iter().map(question_on_wire).collect();
     let answers = match partners.client(partner_risk::NAME) {
-        Ok(client) => risk_client::decide(client, applications).await,
+        Ok(client) => partner_risk::client::decide(client, questions).await,
         Err(error) => Err(error),
     };
-    let mut answers: HashMap<Uuid, Decision> = answers.unwrap_or_else(|error| {
+    let mut answers = answers.unwrap_or_else(|error| {
         tracing::warn!(%error, applications = questions.len(), "the risk hook is silent");
         HashMap::new()
     });
-    questions.iter().map(|question| verdict(answers.remove(&question.application_id.uuid()))).collect()
-}
-
-fn verdict(decision: Option<Decision>) -> Verdict {
-    match decision {
-        None => Verdict::Refer { reason: "risk_hook_silent".into() },
-        Some(Decision::Approve { grade, limit_fen, score }) if (1..=Fen::MAX.get()).contains(&limit_fen) => {
-            Verdict::Approve { grade, limit: Fen::new(limit_fen), score }
-        }
-        Some(Decision::Approve { .. }) => Verdict::Refer { reason: "risk_hook_limit_invalid".into() },
-        Some(Decision::Refuse { reason, score }) => Verdict::Refuse { reason, score },
-        Some(Decision::Refer { reason }) => Verdict::Refer { reason },
-    }
-}
-
-fn question_on_wire(question: &Question<'_>) -> wire::Application {
-    let month = |month: &super::facts::CardMonth| CardMonth {
-        repay_status: month.repay_status,
-        bill_fen: month.bill_fen.get(),
-        paid_fen: month.paid_fen.get(),
-    };
-    wire::Application {
-        application_id: question.application_id.uuid(),
-        borrower_id: question.borrower_id.uuid(),
-        product: question.product_code.to_owned(),
-        age: question.facts.age,
-        limit_requested_fen: question.facts.limit_requested_fen.map(Fen::get),
-        card_history: question.facts.history.as_ref().map(|history| CardHistory {
-            limit_fen: history.limit_fen.get(),
-            months: history.months.iter().map(month).collect(),
-        }),
-    }
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    #[test]
-    fn silence_and_nonsense_go_before_a_person() {
-        assert_eq!(verdict(None), Verdict::Refer { reason: "risk_hook_silent".into() });
-        let nothing = Decision::Approve { grade: "A".into(), limit_fen: 0, score: None };
-        assert!(matches!(verdict(Some(nothing)), Verdict::Refer { .. }));
-        let endless = Decision::Approve { grade: "A".into(), limit_fen: i64::MAX, score: None };
-        assert!(matches!(verdict(Some(endless)), Verdict::Refer { .. }));
-    }
+    let silence = || Verdict::Refer { reason: "risk_hook_silent".into() };
+    questions.iter().map(|question| answers.remove(&question.application_id).unwrap_or_else(silence)).collect()
 }

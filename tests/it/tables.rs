@@ -36,6 +36,7 @@ const TABLES: &[(&str, Spread)] = &[
     ("bank_card", ByBorrower),
     ("card_signing", ByBorrower),
     ("borrower", ByBorrower),
+    ("card_signing", ByBorrower),
     ("consent", ByBorrower),
     ("business_day", Reference),
     ("consent_text", Reference),

@@ -1,46 +1,112 @@
-//! Signing withholding agreements.
+//! Signing withholding agreements, in our words.
 
 use std::collections::HashMap;
 
-use uuid::Uuid;
-
 use super::wire::{
-    CardToSign, CodeToConfirm, ConfirmAnswer, ConfirmRequest, Confirmed, StartAnswer, StartRequest, Started,
+    CardToSign, CodeToConfirm, ConfirmAnswer, ConfirmRequest, Confirmed, SIGNINGS_MAX, StartAnswer, StartRequest,
+    Started,
 };
+use crate::base::id::CardId;
 use crate::partner::client::TIME_LIMIT_PERSON;
 use crate::partner::{CallError, Client, Operation};
 
-/// Asks for a code for each card; returns what was answered by signing id.
-///
-/// # Errors
-/// As [`CallError`] says; a code that was sent all the same is good for nothing, and a new one is asked for.
-pub async fn start(client: &Client, cards: Vec<CardToSign>) -> Result<HashMap<Uuid, Started>, CallError> {
-    let key = cards.first().map_or_else(String::new, |first| first.signing_id.to_string());
-    let operation = Operation {
-        name: "start_signing",
-        path: "/signings",
-        key: &key,
-        // The channel recognises each signing by its id and sends one code.
-        safe_to_retry: true,
-        time_limit: TIME_LIMIT_PERSON,
-    };
-    let answer: StartAnswer = client.call(&operation, &StartRequest { cards }).await?;
-    Ok(answer.results.into_iter().map(|result| (result.signing_id, result.started)).collect())
+/// The four elements of a card, in clear; never logged.
+#[derive(Clone)]
+pub struct Elements {
+    pub card_id: CardId,
+    pub name: String,
+    pub id_number: String,
+    pub card_number: String,
+    pub mobile: String,
 }
 
-/// Puts codes to the channel; returns what was answered by challenge.
+/// What the channel says to a card.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Asked {
+    /// A code is on its way to the mobile; the challenge names it.
+    CodeSent { challenge: String },
+    /// The elements do not belong together, or the card cannot be charged.
+    Refused { channel_code: String },
+}
+
+/// What the channel says to a code.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Told {
+    Signed {
+        agreement_number: String,
+    },
+    CodeWrong,
+    /// The challenge is unknown, too old, or was tried too often.
+    Ended,
+}
+
+/// Asks for a code for each card; those without an answer are missing.
 ///
 /// # Errors
-/// As [`CallError`] says; the same code may be put again, a signed challenge answers with the same agreement.
-pub async fn confirm(client: &Client, codes: Vec<CodeToConfirm>) -> Result<HashMap<String, Confirmed>, CallError> {
-    let key = codes.first().map_or_else(String::new, |first| first.challenge.clone());
-    let operation = Operation {
-        name: "confirm_signing",
-        path: "/confirmations",
-        key: &key,
-        safe_to_retry: true,
-        time_limit: TIME_LIMIT_PERSON,
-    };
-    let answer: ConfirmAnswer = client.call(&operation, &ConfirmRequest { codes }).await?;
-    Ok(answer.results.into_iter().map(|result| (result.challenge, result.confirmed)).collect())
+/// As [`CallError`] says, at the first call that fails; a code that was sent all the same is good for nothing, and a new one is
+/// asked for.
+pub async fn start(client: &Client, cards: Vec<Elements>) -> Result<HashMap<CardId, Asked>, CallError> {
+    let mut asked = HashMap::with_capacity(cards.len());
+    for batch in cards.chunks(SIGNINGS_MAX) {
+        let key = batch[0].card_id.to_string();
+        let operation = Operation {
+            name: "start_signing",
+            path: "/signings",
+            key: &key,
+            // The channel recognises each signing by its id and sends one code.
+            safe_to_retry: true,
+            time_limit: TIME_LIMIT_PERSON,
+        };
+        let request = StartRequest { cards: batch.iter().cloned().map(card).collect() };
+        let answer: StartAnswer = client.call(&operation, &request).await?;
+        asked.extend(answer.results.into_iter().map(|result| {
+            let said = match result.started {
+                Started::CodeSent { challenge } => Asked::CodeSent { challenge },
+                Started::Refused { code } => Asked::Refused { channel_code: code },
+            };
+            (CardId::from_uuid(result.signing_id), said)
+        }));
+    }
+    Ok(asked)
+}
+
+/// Puts codes (with their challenges) to the channel; returns what it says by challenge.
+///
+/// # Errors
+/// As [`CallError`] says, at the first call that fails; the same code may be put again, and a signed challenge answers with the
+/// same agreement.
+pub async fn confirm(client: &Client, codes: Vec<(String, String)>) -> Result<HashMap<String, Told>, CallError> {
+    let mut told = HashMap::with_capacity(codes.len());
+    for batch in codes.chunks(SIGNINGS_MAX) {
+        let key = batch[0].0.clone();
+        let operation = Operation {
+            name: "confirm_signing",
+            path: "/confirmations",
+            key: &key,
+            safe_to_retry: true,
+            time_limit: TIME_LIMIT_PERSON,
+        };
+        let code = |(challenge, sms_code): (String, String)| CodeToConfirm { challenge, sms_code };
+        let request = ConfirmRequest { codes: batch.iter().cloned().map(code).collect() };
+        let answer: ConfirmAnswer = client.call(&operation, &request).await?;
+        told.extend(answer.results.into_iter().map(|result| {
+            let said = match result.confirmed {
+                Confirmed::Signed { agreement_number } => Told::Signed { agreement_number },
+                Confirmed::CodeWrong => Told::CodeWrong,
+                Confirmed::ChallengeEnded => Told::Ended,
+            };
+            (result.challenge, said)
+        }));
+    }
+    Ok(told)
+}
+
+fn card(elements: Elements) -> CardToSign {
+    CardToSign {
+        signing_id: elements.card_id.uuid(),
+        name: elements.name,
+        id_number: elements.id_number,
+        card_number: elements.card_number,
+        mobile: elements.mobile,
+    }
 }

@@ -5,3 +5,5 @@ pub mod wire;
 
 /// The name under which it is configured.
 pub const NAME: &str = "risk";
+
+pub use wire::APPLICATIONS_MAX;

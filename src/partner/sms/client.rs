@@ -1,27 +1,69 @@
-//! Sending short messages.
+//! Sending short messages, in our words.
 
-use std::collections::HashMap;
+use std::collections::{BTreeMap, HashMap};
 
 use uuid::Uuid;
 
-use super::wire::{Message, SendAnswer, SendRequest, SendResult};
+use super::wire::{MESSAGES_MAX, Message, SendAnswer, SendRequest, SendVerdict};
+use crate::base::person::Mobile;
 use crate::partner::client::TIME_LIMIT_PERSON;
 use crate::partner::{CallError, Client, Operation};
 
-/// Hands messages over and returns what became of each by its number.
+/// One message to one mobile.
+#[derive(Clone, Debug)]
+pub struct ShortMessage {
+    /// The same id is the same message, sent once.
+    pub message_id: Uuid,
+    pub mobile: Mobile,
+    /// A template that the partner knows, with its parameters.
+    pub template: &'static str,
+    pub parameters: BTreeMap<String, String>,
+}
+
+/// What became of a message.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Sent {
+    Sent,
+    /// Will not be sent.
+    Refused {
+        code: String,
+    },
+}
+
+/// Hands messages over and returns what became of each; those without an answer are missing.
 ///
 /// # Errors
-/// As [`CallError`] says; the same messages may be handed over again, each is sent once.
-pub async fn send(client: &Client, messages: Vec<Message>) -> Result<HashMap<Uuid, SendResult>, CallError> {
-    let key = messages.first().map_or_else(String::new, |first| first.message_id.to_string());
-    let operation = Operation {
-        name: "send_messages",
-        path: "/messages",
-        key: &key,
-        // The partner recognises each message by its number.
-        safe_to_retry: true,
-        time_limit: TIME_LIMIT_PERSON,
-    };
-    let answer: SendAnswer = client.call(&operation, &SendRequest { messages }).await?;
-    Ok(answer.results.into_iter().map(|result| (result.message_id, result)).collect())
+/// As [`CallError`] says, at the first call that fails; the same messages may be handed over again.
+pub async fn send(client: &Client, messages: Vec<ShortMessage>) -> Result<HashMap<Uuid, Sent>, CallError> {
+    let mut sent = HashMap::with_capacity(messages.len());
+    for batch in messages.chunks(MESSAGES_MAX) {
+        let key = batch[0].message_id.to_string();
+        let operation = Operation {
+            name: "send_messages",
+            path: "/messages",
+            key: &key,
+            // The partner recognises each message by its number.
+            safe_to_retry: true,
+            time_limit: TIME_LIMIT_PERSON,
+        };
+        let request = SendRequest { messages: batch.iter().map(on_wire).collect() };
+        let answer: SendAnswer = client.call(&operation, &request).await?;
+        sent.extend(answer.results.into_iter().map(|result| {
+            let became = match result.result {
+                SendVerdict::Accepted | SendVerdict::Duplicate => Sent::Sent,
+                SendVerdict::Refused => Sent::Refused { code: result.code.unwrap_or_default() },
+            };
+            (result.message_id, became)
+        }));
+    }
+    Ok(sent)
+}
+
+fn on_wire(message: &ShortMessage) -> Message {
+    Message {
+        message_id: message.message_id,
+        mobile: message.mobile.reveal().to_owned(),
+        template: message.template.to_owned(),
+        parameters: message.parameters.clone(),
+    }
 }

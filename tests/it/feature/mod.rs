@@ -15,3 +15,6 @@ mod http;
 mod launcher;
 mod outbox;
 mod jobs;
+mod applicant;
+mod borrower;
+mod credit;

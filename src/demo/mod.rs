@@ -1,0 +1,6 @@
+//! The demo's input: people and purchases read from files, with identities made up for them.
+
+pub mod rows;
+pub mod clients;
+pub mod purchases;
+pub mod identity;

@@ -1,0 +1,79 @@
+//! Purchases from a file in the format of `installment_purchases.csv`: what is bought in the demo.
+
+use std::io::Read;
+
+use super::rows::{HeaderError, Row, RowError, Rows};
+use crate::base::Fen;
+
+pub const COLUMNS: [&str; 4] = ["order", "sequence", "periods", "amount_fen"];
+
+const PERIODS_MAX: i64 = 24;
+/// A million yuan: more than any purchase in installments.
+const AMOUNT_MAX_FEN: i64 = 100_000_000;
+
+/// One payment of an online order.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct PurchaseRecord {
+    /// Identifies the order together with `sequence`.
+    pub order: String,
+    pub sequence: u32,
+    /// From 1 to 24.
+    pub periods: u16,
+    pub amount: Fen,
+}
+
+/// Purchases of a file in its order; a row that cannot be used is an error among them.
+pub struct Purchases<R>(Rows<R>);
+
+impl<R: Read> Purchases<R> {
+    /// # Errors
+    /// If the header lacks a column.
+    pub fn open(source: R) -> Result<Purchases<R>, HeaderError> {
+        Rows::open(source, &COLUMNS).map(Purchases)
+    }
+}
+
+impl<R: Read> Iterator for Purchases<R> {
+    type Item = Result<PurchaseRecord, RowError>;
+    fn next(&mut self) -> Option<Self::Item> {
+        self.0.next_with(parse)
+    }
+}
+
+fn parse(row: &Row<'_>) -> Result<PurchaseRecord, RowError> {
+    let order = row.text(0);
+    if order.is_empty() || order.len() > 64 || !order.bytes().all(|byte| byte.is_ascii_alphanumeric()) {
+        return Err(row.refuse(COLUMNS[0], order, "1 to 64 letters and digits".into()));
+    }
+    Ok(PurchaseRecord {
+        order: order.to_owned(),
+        // The bounds fit the types.
+        sequence: row.number(1, 1, 999)? as u32,
+        periods: row.number(2, 1, PERIODS_MAX)? as u16,
+        amount: Fen::new(row.number(3, 1, AMOUNT_MAX_FEN)?),
+    })
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    const SAMPLE: &str = include_str!("sample/purchases.csv");
+
+    #[test]
+    fn the_shipped_sample_reads_without_an_error() {
+        let purchases: Result<Vec<PurchaseRecord>, RowError> = Purchases::open(SAMPLE.as_bytes()).unwrap().collect();
+        assert_eq!(purchases.unwrap().len(), 1_200);
+    }
+
+    #[test]
+    fn no_periods_are_refused_with_row_and_column() {
+        let text = "order,sequence,periods,amount_fen\nab12,1,3,9933\nab13,1,0,100\n";
+        let read: Vec<_> = Purchases::open(text.as_bytes()).unwrap().collect();
+        assert_eq!(read[0].as_ref().unwrap().amount, Fen::new(9_933));
+        assert_eq!(
+            read[1].as_ref().unwrap_err().to_string(),
+            "row 3, column periods: found \"0\", allowed is a whole number from 1 to 24"
+        );
+    }
+}

@@ -1,0 +1,200 @@
+//! People, what they agree to, their cards, and their erasure.
+
+use fenqi::app::App;
+use fenqi::base::Fen;
+use fenqi::base::id::BorrowerId;
+use fenqi::borrower::actions::{self, Signature};
+use fenqi::borrower::card::{CardBinding, CardCode, CardStatus};
+use fenqi::borrower::{Agreement, BorrowerRefusal, CardRefusal, Registration, card_actions};
+use fenqi::credit::{ApplyRequest, actions as credit_actions};
+use fenqi::demo::identity;
+use fenqi::error::{Fault, Outcome};
+use fenqi::sandbox::{Matcher, Scripted};
+use sha2::{Digest, Sha256};
+use sqlx::PgPool;
+
+use super::applicant::{bind, ready, registered, registration, request, standard_product, steady};
+use crate::house;
+
+fn refused<T: std::fmt::Debug, R: std::fmt::Debug>(outcome: Outcome<T, R>) -> R {
+    match outcome {
+        Err(Fault::Refused(refusal)) => refusal,
+        other => panic!("expected a refusal, found {other:?}"),
+    }
+}
+
+async fn holder_of(app: &App, mobile: &str) -> Option<BorrowerId> {
+    let hash = app.vault.index(fenqi::vault::Indexed::Mobile, mobile);
+    let mut connection = app.pool.acquire().await.unwrap();
+    fenqi::borrower::store::find_by_mobile(&mut connection, &hash).await.unwrap()
+}
+
+#[sqlx::test(migrator = "fenqi::MIGRATOR")]
+async fn one_person_is_one_account_and_a_mobile_belongs_to_its_last_holder(pool: PgPool) {
+    let app = house::open(pool, "2026-01-05").await;
+    let person = registration(&app, 1);
+    let first = actions::register(&app, person.clone()).await.unwrap();
+    assert_eq!(actions::register(&app, person.clone()).await.unwrap(), first);
+
+    let moved = Registration { mobile: identity::mobile(77), ..person.clone() };
+    assert_eq!(actions::register(&app, moved.clone()).await.unwrap(), first);
+    assert_eq!(holder_of(&app, person.mobile.reveal()).await, None);
+    assert_eq!(holder_of(&app, moved.mobile.reveal()).await, Some(first));
+
+    // The mobile is given to somebody else by the carrier.
+    let other = Registration { mobile: moved.mobile.clone(), ..registration(&app, 2) };
+    let second = actions::register(&app, other).await.unwrap();
+    assert_ne!(first, second);
+    assert_eq!(holder_of(&app, moved.mobile.reveal()).await, Some(second));
+
+    let stolen = Registration { name: "赵六".parse().unwrap(), ..person };
+    assert_eq!(refused(actions::register(&app, stolen).await), BorrowerRefusal::IdentityMismatch);
+}
+
+#[sqlx::test(migrator = "fenqi::MIGRATOR")]
+async fn people_who_register_at_the_same_moment_twice_are_one_account(pool: PgPool) {
+    let app = house::open(pool, "2026-01-05").await;
+    let people: Vec<Registration> = (1..=20).map(|number| registration(&app, number)).collect();
+    let mut backwards = people.clone();
+    backwards.reverse();
+    let twice = [people.clone(), backwards].concat();
+    let (one, two) = tokio::join!(actions::register_many(&app, &twice), actions::register_many(&app, &people));
+    let (one, two) = (one.unwrap(), two.unwrap());
+    assert_eq!(one[..20], two[..]);
+    assert_eq!(one[0], one[39]);
+    let stored: i64 = sqlx::query_scalar("select count(*) from borrower").fetch_one(&app.pool).await.unwrap();
+    assert_eq!(stored, 20);
+}
+
+#[sqlx::test(migrator = "fenqi::MIGRATOR")]
+async fn nothing_personal_is_stored_in_clear(pool: PgPool) {
+    let (app, _world) = house::open_in_world(pool, "2026-01-05").await;
+    ready(&app, 1).await;
+    app.partners.flush_log().await;
+    let person = registration(&app, 1);
+    let card = identity::card_number(1, 0);
+    let stored: String = sqlx::query_scalar(
+        "select coalesce((select string_agg(b::text, '') from borrower b), '')
+             || coalesce((select string_agg(c::text, '') from bank_card c), '')
+             || coalesce((select string_agg(s::text, '') from card_signing s), '')
+             || coalesce((select string_agg(p::text, '') from partner_call p), '')",
+    )
+    .fetch_one(&app.pool)
+    .await
+    .unwrap();
+    assert!(stored.contains("start_signing"), "the call was logged");
+    let secrets = [person.name.reveal(), person.resident_id.reveal(), person.mobile.reveal(), card.reveal()];
+    for secret in secrets {
+        let in_hex: String = secret.bytes().map(|byte| format!("{byte:02x}")).collect();
+        assert!(!stored.contains(secret) && !stored.contains(&in_hex));
+    }
+}
+
+#[sqlx::test(migrator = "fenqi::MIGRATOR")]
+async fn a_consent_keeps_the_exact_text_and_an_outdated_one_is_refused(pool: PgPool) {
+    let app = house::open(pool, "2026-01-05").await;
+    let borrower_id = registered(&app, 1).await;
+    let rows: Vec<(String, Vec<u8>, String)> = sqlx::query_as(
+        "select c.kind, c.text_sha256, t.body from consent c join consent_text t on t.sha256 = c.text_sha256",
+    )
+    .fetch_all(&app.pool)
+    .await
+    .unwrap();
+    assert_eq!(rows.len(), Agreement::ALL.len());
+    for (kind, sha256, body) in rows {
+        let agreement = Agreement::from_name(&kind).unwrap();
+        assert_eq!(sha256, Sha256::digest(&body).to_vec());
+        assert_eq!(body, agreement.wording().body);
+    }
+    let old = Signature { borrower_id, agreement: Agreement::Credit, text_sha256: [0; 32], device: "test".into() };
+    assert_eq!(refused(actions::sign(&app, &[old]).await), BorrowerRefusal::AgreementOutdated);
+    registered(&app, 1).await;
+    let consents: i64 = sqlx::query_scalar("select count(*) from consent").fetch_one(&app.pool).await.unwrap();
+    assert_eq!(consents, 5, "the same text again is not recorded again");
+}
+
+#[sqlx::test(migrator = "fenqi::MIGRATOR")]
+async fn a_card_is_bound_by_the_right_code_only(pool: PgPool) {
+    let (app, world) = house::open_in_world(pool, "2026-01-05").await;
+    let unsigned = actions::register(&app, registration(&app, 9)).await.unwrap();
+    let binding =
+        |borrower_id| CardBinding { borrower_id, number: identity::card_number(1, 0), mobile: identity::mobile(1) };
+    assert_eq!(refused(card_actions::start_binding(&app, binding(unsigned)).await), CardRefusal::AgreementMissing);
+
+    let borrower_id = registered(&app, 1).await;
+    let card_id = card_actions::start_binding(&app, binding(borrower_id)).await.unwrap();
+    let code = |code: &str| CardCode { borrower_id, card_id, code: code.into() };
+    assert_eq!(refused(card_actions::confirm_binding(&app, code("999999")).await), CardRefusal::CodeWrong);
+    assert_eq!(card_actions::confirm_binding(&app, code("000001")).await.unwrap(), card_id);
+    assert_eq!(card_actions::confirm_binding(&app, code("000001")).await.unwrap(), card_id);
+    let cards = card_actions::cards(&app, borrower_id).await.unwrap();
+    assert_eq!((cards.len(), cards[0].status, cards[0].is_default), (1, CardStatus::Bound, true));
+    assert!(cards[0].agreement_number.starts_with("AG-"));
+    let again = card_actions::start_binding(&app, binding(borrower_id)).await;
+    assert_eq!(refused(again), CardRefusal::AlreadyBound { card_id });
+
+    let second = identity::card_number(1, 1);
+    world.script("card_signing", Some(Matcher::new("card", second.reveal())), vec![Scripted::answer("refused")]);
+    let foreign = CardBinding { borrower_id, number: second, mobile: identity::mobile(1) };
+    let channel_code = "elements_differ".to_owned();
+    assert_eq!(refused(card_actions::start_binding(&app, foreign).await), CardRefusal::RefusedByBank { channel_code });
+}
+
+#[sqlx::test(migrator = "fenqi::MIGRATOR")]
+async fn five_wrong_codes_end_a_signing(pool: PgPool) {
+    let (app, _world) = house::open_in_world(pool, "2026-01-05").await;
+    let borrower_id = registered(&app, 1).await;
+    let binding = CardBinding { borrower_id, number: identity::card_number(1, 0), mobile: identity::mobile(1) };
+    let card_id = card_actions::start_binding(&app, binding).await.unwrap();
+    let code = |code: &str| CardCode { borrower_id, card_id, code: code.into() };
+    for _ in 0..5 {
+        assert_eq!(refused(card_actions::confirm_binding(&app, code("999999")).await), CardRefusal::CodeWrong);
+    }
+    assert_eq!(refused(card_actions::confirm_binding(&app, code("000001")).await), CardRefusal::SigningEnded);
+    let silent = house::with_partners(&app, &[]);
+    let binding = CardBinding { borrower_id, number: identity::card_number(1, 0), mobile: identity::mobile(1) };
+    assert_eq!(refused(card_actions::start_binding(&silent, binding).await), CardRefusal::BankSilent);
+}
+
+#[sqlx::test(migrator = "fenqi::MIGRATOR")]
+async fn the_last_card_stays_while_money_is_owed(pool: PgPool) {
+    let (app, _world) = house::open_in_world(pool, "2026-01-05").await;
+    let product = standard_product(&app).await;
+    let borrower_id = ready(&app, 1).await;
+    let first = card_actions::cards(&app, borrower_id).await.unwrap()[0].card_id;
+    credit_actions::apply(&app, request(borrower_id, product, Some(steady()))).await.unwrap();
+    sqlx::query("update credit_line set used_fen = 5").execute(&app.pool).await.unwrap();
+    assert_eq!(refused(card_actions::unbind(&app, borrower_id, first).await), CardRefusal::LastCardWhileOwing);
+
+    let second = bind(&app, borrower_id, identity::card_number(1, 1), identity::mobile(1)).await;
+    card_actions::unbind(&app, borrower_id, first).await.unwrap();
+    card_actions::unbind(&app, borrower_id, first).await.unwrap();
+    let cards = card_actions::cards(&app, borrower_id).await.unwrap();
+    let default = cards.iter().find(|card| card.is_default).unwrap();
+    assert_eq!(default.card_id, second);
+    assert_eq!(refused(card_actions::set_default(&app, borrower_id, first).await), CardRefusal::NotChargeable);
+    // The same card again is a new binding.
+    let third = bind(&app, borrower_id, identity::card_number(1, 0), identity::mobile(1)).await;
+    assert_ne!(third, first);
+    card_actions::set_default(&app, borrower_id, third).await.unwrap();
+}
+
+#[sqlx::test(migrator = "fenqi::MIGRATOR")]
+async fn an_erased_person_cannot_be_read_or_found(pool: PgPool) {
+    let (app, _world) = house::open_in_world(pool, "2026-01-05").await;
+    let product = standard_product(&app).await;
+    let borrower_id = ready(&app, 1).await;
+    let application =
+        ApplyRequest { limit_requested: Some(Fen::new(100_000)), ..request(borrower_id, product, Some(steady())) };
+    credit_actions::apply(&app, application).await.unwrap();
+    assert_eq!(refused(actions::erase(&app, borrower_id).await), BorrowerRefusal::StillOwing);
+    sqlx::query("update credit_line set status = 'closed'").execute(&app.pool).await.unwrap();
+    actions::erase(&app, borrower_id).await.unwrap();
+
+    let keys: i64 =
+        sqlx::query_scalar("select count(person_key_sealed) from borrower").fetch_one(&app.pool).await.unwrap();
+    assert_eq!(keys, 0);
+    assert_eq!(holder_of(&app, identity::mobile(1).reveal()).await, None);
+    assert_eq!(refused(actions::erase(&app, borrower_id).await), BorrowerRefusal::BorrowerUnknown);
+    assert_ne!(actions::register(&app, registration(&app, 1)).await.unwrap(), borrower_id);
+}

@@ -1,0 +1,303 @@
+//! Applications from the first request to the line, decided by the scorecard, a partner, or a person.
+
+use chrono::TimeDelta;
+use fenqi::app::App;
+use fenqi::base::Fen;
+use fenqi::base::id::{BorrowerId, LineId};
+use fenqi::credit::actions::{self, PersonDecision, PersonVerdict};
+use fenqi::credit::jobs;
+use fenqi::credit::line_actions::{ManualChange, change_line};
+use fenqi::credit::{
+    ApplicationState, Applied, ApplyRefusal, ApplyRequest, Change, Freeze, Line, LineRefusal, LineStatus, RiskHook,
+};
+use fenqi::error::{Fault, Outcome};
+use fenqi::sandbox::{Matcher, Scripted};
+use sqlx::PgPool;
+use std::sync::Arc;
+
+use super::applicant::{late, ready, registered, request, standard_product, steady};
+use crate::house;
+
+fn refused<T: std::fmt::Debug, R: std::fmt::Debug>(outcome: Outcome<T, R>) -> R {
+    match outcome {
+        Err(Fault::Refused(refusal)) => refusal,
+        other => panic!("expected a refusal, found {other:?}"),
+    }
+}
+
+fn approved(applied: &Applied) -> (LineId, String, Fen) {
+    match &applied.state {
+        ApplicationState::Approved { line_id, grade, limit } => (*line_id, grade.clone(), *limit),
+        other => panic!("expected an approval, found {other:?}"),
+    }
+}
+
+async fn find_line(app: &App, line_id: LineId) -> Line {
+    let mut connection = app.pool.acquire().await.unwrap();
+    fenqi::credit::store::find_line(&mut connection, line_id).await.unwrap().unwrap()
+}
+
+async fn count(app: &App, sql: &'static str) -> i64 {
+    sqlx::query_scalar(sql).fetch_one(&app.pool).await.unwrap()
+}
+
+fn with_hook(app: &App, hook: RiskHook) -> App {
+    App { risk: Arc::new(hook), ..app.clone() }
+}
+
+#[sqlx::test(migrator = "fenqi::MIGRATOR")]
+async fn an_approval_opens_the_line_its_journal_and_the_message_at_once(pool: PgPool) {
+    let (app, _world) = house::open_in_world(pool, "2026-01-05").await;
+    let product = standard_product(&app).await;
+    let borrower_id = ready(&app, 1).await;
+
+    let applied = actions::apply(&app, request(borrower_id, product, Some(steady()))).await.unwrap();
+
+    let (line_id, grade, limit) = approved(&applied);
+    assert_eq!((grade.as_str(), limit), ("A", Fen::new(20_000_000)));
+    let line = find_line(&app, line_id).await;
+    assert_eq!((line.borrower_id, line.limit, line.used), (borrower_id, limit, Fen::ZERO));
+    assert_eq!((line.status, line.last_entry_no), (LineStatus::Active, 1));
+    assert_eq!(
+        count(&app, "select limit_after_fen from line_entry where kind = 'opened' and entry_no = 1").await,
+        20_000_000
+    );
+    assert_eq!(
+        count(&app, "select count(*) from outbox where kind = 'line_opened' and partner = 'harbour-bank'").await,
+        1
+    );
+    assert_eq!(
+        count(&app, "select count(*) from application where status = 'approved' and decided_by = 'scorecard'").await,
+        1
+    );
+}
+
+#[sqlx::test(migrator = "fenqi::MIGRATOR")]
+async fn a_late_payer_is_refused_and_a_person_without_history_goes_before_a_person(pool: PgPool) {
+    let (app, _world) = house::open_in_world(pool, "2026-01-05").await;
+    let product = standard_product(&app).await;
+    let (late_payer, newcomer) = (ready(&app, 1).await, ready(&app, 2).await);
+
+    let applied = actions::apply(&app, request(late_payer, product, Some(late()))).await.unwrap();
+    assert_eq!(applied.state, ApplicationState::Refused { reason: "score_too_low".into() });
+    let applied = actions::apply(&app, request(newcomer, product, None)).await.unwrap();
+    assert_eq!(applied.state, ApplicationState::Referred { reason: "no_history".into() });
+    assert_eq!(count(&app, "select count(*) from credit_line").await, 0);
+
+    let decision = |verdict| PersonDecision {
+        borrower_id: newcomer,
+        application_id: applied.application_id,
+        person: "wang".into(),
+        reason: "salary shown".into(),
+        verdict,
+    };
+    let approve = |limit| PersonVerdict::Approve { grade: "C".into(), limit };
+    let too_much = actions::decide_referred(&app, decision(approve(Fen::new(20_000_001)))).await;
+    assert_eq!(refused(too_much), ApplyRefusal::LimitOutOfBounds);
+    let first = actions::decide_referred(&app, decision(approve(Fen::new(500_000)))).await.unwrap();
+    let again = actions::decide_referred(&app, decision(approve(Fen::new(500_000)))).await.unwrap();
+    assert_eq!(first, again);
+    assert_eq!(approved(&first).2, Fen::new(500_000));
+    assert_eq!(count(&app, "select count(*) from credit_line").await, 1);
+    let refusal = PersonVerdict::Refuse { code: "changed_mind".into() };
+    assert_eq!(refused(actions::decide_referred(&app, decision(refusal)).await), ApplyRefusal::NotReferred);
+}
+
+#[sqlx::test(migrator = "fenqi::MIGRATOR")]
+async fn the_same_key_is_the_same_application_and_with_another_body_refused(pool: PgPool) {
+    let (app, _world) = house::open_in_world(pool, "2026-01-05").await;
+    let product = standard_product(&app).await;
+    let borrower_id = ready(&app, 1).await;
+    let request = request(borrower_id, product, Some(steady()));
+
+    let first = actions::apply(&app, request.clone()).await.unwrap();
+    assert_eq!(actions::apply(&app, request.clone()).await.unwrap(), first);
+    let other = ApplyRequest { limit_requested: Some(Fen::new(100_000)), ..request.clone() };
+    assert_eq!(refused(actions::apply(&app, other).await), ApplyRefusal::KeyReused);
+    let second = ApplyRequest { idempotency_key: "another".into(), ..request };
+    assert_eq!(refused(actions::apply(&app, second).await), ApplyRefusal::LineOpen);
+    assert_eq!(count(&app, "select count(*) from application").await, 1);
+}
+
+#[sqlx::test(migrator = "fenqi::MIGRATOR")]
+async fn many_at_once_with_the_same_key_open_one_line(pool: PgPool) {
+    let (app, _world) = house::open_in_world(pool, "2026-01-05").await;
+    let product = standard_product(&app).await;
+    let borrower_id = ready(&app, 1).await;
+    let request = request(borrower_id, product, Some(steady()));
+
+    let attempts = (0..6).map(|_| actions::apply(&app, request.clone()));
+    let outcomes = futures_util::future::join_all(attempts).await;
+
+    let first = outcomes[0].as_ref().unwrap();
+    assert!(outcomes.iter().all(|outcome| outcome.as_ref().unwrap().application_id == first.application_id));
+    assert_eq!(count(&app, "select count(*) from credit_line").await, 1);
+    assert_eq!(count(&app, "select count(*) from line_entry").await, 1);
+    assert_eq!(count(&app, "select count(*) from outbox where kind = 'line_opened'").await, 1);
+}
+
+#[sqlx::test(migrator = "fenqi::MIGRATOR")]
+async fn nobody_applies_without_agreements_card_and_age(pool: PgPool) {
+    let (app, _world) = house::open_in_world(pool, "2026-01-05").await;
+    let product = standard_product(&app).await;
+    let apply = |borrower_id: BorrowerId| actions::apply(&app, request(borrower_id, product, Some(steady())));
+
+    let nobody = BorrowerId::from_uuid(uuid::Uuid::nil());
+    assert_eq!(refused(apply(nobody).await), ApplyRefusal::BorrowerUnknown);
+    let registration = super::applicant::registration(&app, 1);
+    let unsigned = fenqi::borrower::actions::register(&app, registration).await.unwrap();
+    assert!(matches!(refused(apply(unsigned).await), ApplyRefusal::AgreementMissing { .. }));
+    let cardless = registered(&app, 2).await;
+    assert_eq!(refused(apply(cardless).await), ApplyRefusal::CardMissing);
+    let today = "2026-01-05".parse().unwrap();
+    let child = fenqi::demo::identity::registration(3, 17, today);
+    let child = fenqi::borrower::actions::register(&app, child).await.unwrap();
+    assert_eq!(refused(apply(child).await), ApplyRefusal::UnderAge);
+    let unknown = ApplyRequest { product_version: 9, ..request(cardless, product, None) };
+    assert_eq!(refused(actions::apply(&app, unknown).await), ApplyRefusal::ProductUnknown);
+    assert_eq!(count(&app, "select count(*) from application").await, 0);
+}
+
+#[sqlx::test(migrator = "fenqi::MIGRATOR")]
+async fn a_partner_decides_and_its_limit_is_held_within_the_product(pool: PgPool) {
+    let (app, world) = house::open_in_world(pool, "2026-01-05").await;
+    let app = with_hook(&app, RiskHook::Partner);
+    let product = standard_product(&app).await;
+    let (generous, strict) = (ready(&app, 1).await, ready(&app, 2).await);
+    let outcome = |answer: &str| vec![Scripted::answer(answer).amount(90_000_000)];
+    world.script("risk", Some(Matcher::new("borrower", generous.uuid())), outcome("approve"));
+    world.script("risk", Some(Matcher::new("borrower", strict.uuid())), outcome("on_a_list"));
+
+    let applied = actions::apply(&app, request(generous, product, Some(steady()))).await.unwrap();
+    assert_eq!(approved(&applied).2, Fen::new(20_000_000));
+    let applied = actions::apply(&app, request(strict, product, Some(steady()))).await.unwrap();
+    assert_eq!(applied.state, ApplicationState::Refused { reason: "on_a_list".into() });
+    assert_eq!(world.scripts_left(), 0);
+}
+
+#[sqlx::test(migrator = "fenqi::MIGRATOR")]
+async fn a_silent_hook_refers_to_a_person_and_loses_nothing(pool: PgPool) {
+    let (app, world) = house::open_in_world(pool, "2026-01-05").await;
+    let app = with_hook(&app, RiskHook::Partner);
+    let product = standard_product(&app).await;
+    let borrower_id = ready(&app, 1).await;
+    // The first call and both repetitions.
+    world.script("risk", None, vec![Scripted::answer("silent"); 3]);
+
+    let applied = actions::apply(&app, request(borrower_id, product, Some(steady()))).await.unwrap();
+    assert_eq!(applied.state, ApplicationState::Referred { reason: "risk_hook_silent".into() });
+    let unreachable = house::with_partners(&app, &[]);
+    let second = ready(&app, 2).await;
+    let applied = actions::apply(&unreachable, request(second, product, Some(steady()))).await.unwrap();
+    assert_eq!(applied.state, ApplicationState::Referred { reason: "risk_hook_silent".into() });
+    assert_eq!(count(&app, "select count(*) from application where status = 'referred'").await, 2);
+}
+
+#[sqlx::test(migrator = "fenqi::MIGRATOR")]
+async fn an_application_that_a_crash_left_behind_is_decided_later(pool: PgPool) {
+    let (app, _world) = house::open_in_world(pool, "2026-01-05").await;
+    let product = standard_product(&app).await;
+    let borrower_id = ready(&app, 1).await;
+    let applied = actions::apply(&app, request(borrower_id, product, Some(late()))).await.unwrap();
+    // As a crash between the two transactions leaves it.
+    sqlx::query(
+        "update application set status = 'submitted', refusal = null, decided_by = null, decided_at = null, score = null",
+    )
+    .execute(&app.pool)
+    .await
+    .unwrap();
+
+    assert_eq!(jobs::decide_waiting(&app).await.unwrap(), jobs::Summary::default());
+    app.clock.set(app.clock.now() + TimeDelta::minutes(1));
+    let summary = jobs::decide_waiting(&app).await.unwrap();
+    assert_eq!(summary, jobs::Summary { refused: 1, ..jobs::Summary::default() });
+    let again = actions::apply(&app, request(borrower_id, product, Some(late()))).await.unwrap();
+    assert_eq!(again, applied);
+}
+
+#[sqlx::test(migrator = "fenqi::MIGRATOR")]
+async fn a_batch_is_answered_one_by_one(pool: PgPool) {
+    let (app, _world) = house::open_in_world(pool, "2026-01-05").await;
+    let product = standard_product(&app).await;
+    let (good, bad, cardless) = (ready(&app, 1).await, ready(&app, 2).await, registered(&app, 3).await);
+    let requests = [
+        request(good, product, Some(steady())),
+        request(bad, product, Some(late())),
+        request(cardless, product, Some(steady())),
+        request(good, product, Some(steady())),
+        ApplyRequest { idempotency_key: "other".into(), ..request(bad, product, Some(steady())) },
+    ];
+    let answers = actions::apply_many(&app, &requests).await.unwrap();
+    assert!(matches!(answers[0].as_ref().unwrap().state, ApplicationState::Approved { .. }));
+    assert!(matches!(answers[1].as_ref().unwrap().state, ApplicationState::Refused { .. }));
+    assert_eq!(answers[2], Err(ApplyRefusal::CardMissing));
+    assert_eq!(answers[3], answers[0]);
+    assert_eq!(answers[4], Err(ApplyRefusal::ApplicationOpen));
+}
+
+#[sqlx::test(migrator = "fenqi::MIGRATOR")]
+async fn a_line_is_frozen_adjusted_and_closed_with_a_journal(pool: PgPool) {
+    let (app, _world) = house::open_in_world(pool, "2026-01-05").await;
+    let product = standard_product(&app).await;
+    let borrower_id = ready(&app, 1).await;
+    let applied = actions::apply(&app, request(borrower_id, product, Some(steady()))).await.unwrap();
+    let (line_id, ..) = approved(&applied);
+    let change = |change| {
+        change_line(&app, ManualChange { line_id, change, person: "wang".into(), reason: "asked by phone".into() })
+    };
+
+    let frozen = change(Change::Freeze(Freeze::Operator)).await.unwrap();
+    assert_eq!(frozen.status, LineStatus::Frozen(Freeze::Operator));
+    assert_eq!(change(Change::Freeze(Freeze::Operator)).await.unwrap().last_entry_no, 2);
+    assert_eq!(change(Change::Unfreeze(Freeze::Operator)).await.unwrap().status, LineStatus::Active);
+    assert_eq!(change(Change::Limit(Fen::new(1_000_000))).await.unwrap().limit, Fen::new(1_000_000));
+    let beyond = change(Change::Limit(Fen::new(20_000_001))).await;
+    assert_eq!(refused(beyond), LineRefusal::LimitOutOfBounds);
+    sqlx::query("update credit_line set used_fen = 5").execute(&app.pool).await.unwrap();
+    assert_eq!(refused(change(Change::Close).await), LineRefusal::LineInUse);
+    sqlx::query("update credit_line set used_fen = 0").execute(&app.pool).await.unwrap();
+    assert_eq!(change(Change::Close).await.unwrap().status, LineStatus::Closed);
+    assert_eq!(refused(change(Change::Limit(Fen::new(1))).await), LineRefusal::LineClosed);
+
+    let kinds: Vec<String> =
+        sqlx::query_scalar("select kind from line_entry order by entry_no").fetch_all(&app.pool).await.unwrap();
+    assert_eq!(kinds, ["opened", "freeze", "unfreeze", "limit", "close"]);
+    assert_eq!(count(&app, "select count(*) from outbox where kind = 'line_changed'").await, 4);
+    // A closed line leaves room for a new application.
+    let again = ApplyRequest { idempotency_key: "again".into(), ..request(borrower_id, product, Some(steady())) };
+    approved(&actions::apply(&app, again).await.unwrap());
+}
+
+#[sqlx::test(migrator = "fenqi::MIGRATOR")]
+async fn a_line_expires_when_nothing_is_owed(pool: PgPool) {
+    let (app, _world) = house::open_in_world(pool, "2026-01-05").await;
+    let product = standard_product(&app).await;
+    let (first, second) = (ready(&app, 1).await, ready(&app, 2).await);
+    for borrower_id in [first, second] {
+        actions::apply(&app, request(borrower_id, product, Some(steady()))).await.unwrap();
+    }
+    sqlx::query("update credit_line set used_fen = 5 where borrower_id = $1")
+        .bind(second.uuid())
+        .execute(&app.pool)
+        .await
+        .unwrap();
+    let expires_on: chrono::NaiveDate =
+        sqlx::query_scalar("select max(expires_on) from credit_line").fetch_one(&app.pool).await.unwrap();
+    let last_day = fenqi::base::BusinessDay::new(expires_on);
+    let run = async |day| {
+        let mut transaction = app.pool.begin().await.unwrap();
+        let range = fenqi::base::AccountRange::ALL;
+        let rows = fenqi::credit::close::run(&mut transaction, &app, day, range).await.unwrap();
+        transaction.commit().await.unwrap();
+        rows
+    };
+    assert_eq!(run(last_day.minus_days(1)).await, 0);
+    assert_eq!(run(last_day).await, 1);
+    assert_eq!(run(last_day).await, 0);
+    assert_eq!(count(&app, "select count(*) from credit_line where status = 'closed' and used_fen = 0").await, 1);
+    assert_eq!(count(&app, "select count(*) from line_entry where kind = 'close' and reason = 'expired'").await, 1);
+    assert_eq!(
+        count(&app, "select count(*) from outbox where kind = 'line_changed' and body ->> 'change' = 'close'").await,
+        1
+    );
+}

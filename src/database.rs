@@ -160,9 +160,17 @@ impl Scratch {
         Ok(scratch)
     }
 
-    /// The address of the scratch database.
+    /// The address of the scratch database, in the form that PostgreSQL's own programs read too.
     pub fn url(&self) -> String {
-        self.options.to_url_lossy().into()
+        let mut url = self.options.to_url_lossy();
+        let ours_alone = "statement-cache-capacity";
+        let kept: Vec<(String, String)> = url
+            .query_pairs()
+            .filter(|(key, _)| key != ours_alone)
+            .map(|(key, value)| (key.into(), value.into()))
+            .collect();
+        url.query_pairs_mut().clear().extend_pairs(kept);
+        url.into()
     }
 
     /// Removes the database; dropping does the same but only logs a failure.

@@ -26,6 +26,7 @@ pub mod bill;
 pub mod overdue;
 pub mod repayment;
 pub mod settlement;
+pub mod close;
 pub mod verify;
 pub mod bench;
 pub mod demo;

@@ -110,6 +110,13 @@ impl BilledInstallment {
         self.paid += taken;
     }
 
+    /// Takes principal and interest off by a refund that counts from `day`; penalty keeps running on what is left.
+    pub fn give_back(&mut self, rule: &PenaltyRule, principal: Fen, interest: Fen, day: BusinessDay) {
+        self.span.principal_changes_on(rule, self.unpaid_principal(), day);
+        self.returned.principal += principal;
+        self.returned.interest += interest;
+    }
+
     /// Lets all that is still unpaid but principal fall, where a payoff was quoted before this was billed.
     pub fn waive_charges(&mut self) {
         self.returned.interest = self.billed.interest - self.paid.interest;

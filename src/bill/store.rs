@@ -111,12 +111,12 @@ pub async fn save_installments(connection: &mut PgConnection, installments: &[&B
     sqlx::query!(
         "update bill_line set principal_paid_fen = p.principal_paid_fen, interest_paid_fen = p.interest_paid_fen,
                 fee_paid_fen = p.fee_paid_fen, penalty_paid_fen = p.penalty_paid_fen,
-                interest_returned_fen = p.interest_returned_fen, fee_returned_fen = p.fee_returned_fen,
-                fen_days = p.fen_days, fen_days_to = p.fen_days_to
+                principal_returned_fen = p.principal_returned_fen, interest_returned_fen = p.interest_returned_fen,
+                fee_returned_fen = p.fee_returned_fen, fen_days = p.fen_days, fen_days_to = p.fen_days_to
          from unnest($1::uuid[], $2::uuid[], $3::smallint[], $4::bigint[], $5::bigint[], $6::bigint[], $7::bigint[],
-                     $8::bigint[], $9::bigint[], $10::bigint[], $11::date[])
+                     $8::bigint[], $9::bigint[], $10::bigint[], $11::bigint[], $12::date[])
               as p(line_id, loan_id, period, principal_paid_fen, interest_paid_fen, fee_paid_fen, penalty_paid_fen,
-                   interest_returned_fen, fee_returned_fen, fen_days, fen_days_to)
+                   principal_returned_fen, interest_returned_fen, fee_returned_fen, fen_days, fen_days_to)
          where bill_line.line_id = p.line_id and bill_line.loan_id = p.loan_id and bill_line.period = p.period",
         &installments.iter().map(|installment| installment.line_id.uuid()).collect::<Vec<Uuid>>(),
         &installments.iter().map(|installment| installment.loan_id.uuid()).collect::<Vec<Uuid>>(),
@@ -125,6 +125,7 @@ pub async fn save_installments(connection: &mut PgConnection, installments: &[&B
         &fen(|installment| installment.paid.interest),
         &fen(|installment| installment.paid.fee),
         &fen(|installment| installment.paid.penalty),
+        &fen(|installment| installment.returned.principal),
         &fen(|installment| installment.returned.interest),
         &fen(|installment| installment.returned.fee),
         &installments.iter().map(|installment| installment.span.fen_days).collect::<Vec<i64>>(),

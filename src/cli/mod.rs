@@ -7,6 +7,7 @@ mod work;
 mod sandbox;
 mod jobs;
 mod outbox;
+mod close;
 mod verify;
 mod bench;
 mod migrate;
@@ -61,6 +62,8 @@ enum Command {
     /// Show messages that a partner did not take, try them again
     #[command(subcommand)]
     Outbox(outbox::Args),
+    /// End a business day, or go on with a close that was interrupted
+    Close(close::Args),
     /// Check every identity of the books; silent when all hold, else exit code 1 and a list
     Verify(verify::Args),
     /// Measure speed against a baseline in the same run, on data of its own
@@ -82,6 +85,7 @@ async fn dispatch(command: Command) -> anyhow::Result<ExitCode> {
         Command::Sandbox(args) => sandbox::run(args).await,
         Command::Jobs(args) => jobs::run(args).await,
         Command::Outbox(args) => outbox::run(args).await,
+        Command::Close(args) => close::run(args).await,
         Command::Verify(args) => verify::run(args).await,
         Command::Bench(args) => bench::run(args).await,
         Command::Migrate(args) => migrate::run(args).await,

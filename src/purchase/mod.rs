@@ -6,6 +6,7 @@ pub mod posting;
 pub mod refund;
 pub mod store;
 pub mod authoriser;
+pub mod actions;
 
 pub use authoriser::Authoriser;
 pub use model::{Decision, PurchaseRefusal, PurchaseRequest, Receipt};

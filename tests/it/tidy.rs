@@ -250,6 +250,24 @@ fn partners_words_stay_with_partners_and_faces_stay_out_of_actions() {
 }
 
 #[test]
+fn no_partner_is_called_inside_a_transaction() {
+    let mut wrong = Vec::new();
+    for source in sources() {
+        let mut is_open = false;
+        for (number, line) in source.code.iter().enumerate() {
+            is_open |= line.contains(".begin().await");
+            let calls = ["_client::", " client::", ".partners"].iter().any(|word| line.contains(word));
+            if is_open && calls {
+                wrong.push(format!("{}:{} calls a partner before the transaction has ended", source.path, number + 1));
+            }
+            // A transaction begins and ends in one function.
+            is_open &= !line.contains(".commit()") && !line.contains(".rollback()") && !line.starts_with('}');
+        }
+    }
+    none(wrong);
+}
+
+#[test]
 fn only_the_command_line_prints() {
     let mut wrong = Vec::new();
     for source in sources().iter().filter(|source| source.folder() != "cli") {

@@ -18,3 +18,4 @@ mod jobs;
 mod applicant;
 mod borrower;
 mod credit;
+mod settlement;

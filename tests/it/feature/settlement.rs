@@ -1,0 +1,573 @@
+//! Settlement: a day goes from gross to net, is paid once on the next working day, and what came in is passed on.
+
+use std::sync::Arc;
+
+use fenqi::app::App;
+use fenqi::base::id::{FunderId, LineId, LoanId, MerchantId, PurchaseId, mint};
+use fenqi::base::{AccountRange, BusinessDay, Fen};
+use fenqi::error::{Fault, Step};
+use fenqi::funder::actions::BankMovement;
+use fenqi::funder::reserve::{Occasion, ReserveEntryKind};
+use fenqi::funder::{self, Reserve};
+use fenqi::merchant::actions::{AccountChange, Judgement, Onboarding};
+use fenqi::merchant::{self, Decision};
+use fenqi::sandbox::world::lock;
+use fenqi::sandbox::{Fault as Trouble, Matcher, Scripted, World};
+use fenqi::settlement::payout::{Answer, PayoutRefusal, Word};
+use fenqi::settlement::payout_actions::{self, CalledBack};
+use fenqi::settlement::{self, PayoutStatus};
+use fenqi::{business_day, product};
+use sqlx::PgPool;
+use uuid::Uuid;
+
+use crate::house;
+
+const ACCOUNT: &str = "31001500400050123456";
+
+/// A shop, a funder with a reserve, and the counterfeit payout channel.
+struct Street {
+    app: App,
+    world: Arc<World>,
+    funder_id: FunderId,
+    merchant_id: MerchantId,
+    product_id: Uuid,
+    version: i32,
+}
+
+struct Sale {
+    purchase_id: PurchaseId,
+    loan_id: LoanId,
+    line_id: LineId,
+}
+
+async fn street(pool: PgPool, today: &str) -> Street {
+    let (app, world) = house::open_in_world(pool, today).await;
+    let funder_id = funder::open_funder(&app, "harbour-bank", "Harbour Bank").await.unwrap();
+    let deposit = BankMovement { funder_id, amount: Fen::new(10_000_000), reference: "D-1".into() };
+    let _ = funder::deposit(&app, deposit).await.unwrap();
+    let text = include_str!("../../../products/merchant-subsidy.toml");
+    let published = product::publish(&app, text).await.unwrap();
+    let onboarding = Onboarding {
+        name: "上海老王家居有限公司".into(),
+        credit_code: "91350100M000100Y43".into(),
+        category: "home".into(),
+        account_name: "上海老王家居有限公司".into(),
+        account_number: ACCOUNT.into(),
+        contact_mobile: "13800138000".into(),
+        latin: None,
+        discount_rate: "0.006".parse().unwrap(),
+        discount_returned_on_refund: true,
+    };
+    let merchant_id = merchant::onboard(&app, &onboarding).await.unwrap();
+    let accept = Judgement {
+        merchant_id,
+        decision: Decision::Accept,
+        decided_by: "operator:li".into(),
+        reason: "papers checked".into(),
+    };
+    let _ = merchant::decide(&app, &accept).await.unwrap();
+    let (product_id, version) = (published.product_id.uuid(), published.version);
+    Street { app, world, funder_id, merchant_id, product_id, version }
+}
+
+impl Street {
+    async fn today(&self) -> BusinessDay {
+        business_day::store::today(&mut self.app.pool.acquire().await.unwrap()).await.unwrap()
+    }
+
+    async fn reserve(&self) -> Reserve {
+        let mut connection = self.app.pool.acquire().await.unwrap();
+        funder::store::find_reserve(&mut connection, self.funder_id).await.unwrap().unwrap()
+    }
+
+    /// An authorised purchase of today with its loan and hold, as the authoriser leaves it.
+    async fn sell(&self, fen: i64, fee: i64, subsidy: i64) -> Sale {
+        let (today, now) = (self.today().await, self.app.clock.now());
+        let sale = Sale { purchase_id: PurchaseId::mint(now), loan_id: LoanId::mint(now), line_id: LineId::mint(now) };
+        let mut transaction = self.app.pool.begin().await.unwrap();
+        sqlx::query(
+            "insert into purchase (purchase_id, line_id, idempotency_key, request_sha256, merchant_id, product_id,
+                                   product_version, periods, amount_fen, status, loan_id, discount_fee_fen, subsidy_fen,
+                                   business_day, created_at)
+             values ($1, $2, 'k', '\\x00', $3, $4, $5, 3, $6, 'authorised', $7, $8, $9, $10, $11)",
+        )
+        .bind(sale.purchase_id)
+        .bind(sale.line_id)
+        .bind(self.merchant_id)
+        .bind(self.product_id)
+        .bind(self.version)
+        .bind(fen)
+        .bind(sale.loan_id)
+        .bind(fee)
+        .bind(subsidy)
+        .bind(today)
+        .bind(now)
+        .execute(&mut *transaction)
+        .await
+        .unwrap();
+        sqlx::query(
+            "insert into loan (loan_id, line_id, purchase_id, funder_id, merchant_id, product_id, product_version, grade,
+                               periods, annual_rate, principal_fen, status, statement_day, first_statement_on,
+                               last_statement_on, made_on)
+             values ($1, $2, $3, $4, $5, $6, $7, 'A', 3, 0, $8, 'open', 1, $9, $9, $9)",
+        )
+        .bind(sale.loan_id)
+        .bind(sale.line_id)
+        .bind(sale.purchase_id)
+        .bind(self.funder_id)
+        .bind(self.merchant_id)
+        .bind(self.product_id)
+        .bind(self.version)
+        .bind(fen)
+        .bind(today)
+        .execute(&mut *transaction)
+        .await
+        .unwrap();
+        let mut reserve = funder::lock_reserve(&mut transaction, self.funder_id).await.unwrap();
+        reserve.hold(Fen::new(fen), today).unwrap();
+        let occasion = Occasion { source: sale.purchase_id.to_string(), business_day: today, occurred_at: now };
+        let entry = reserve.record(ReserveEntryKind::Hold, Fen::new(fen), occasion);
+        funder::save_reserve(&mut transaction, &reserve, &[entry]).await.unwrap();
+        transaction.commit().await.unwrap();
+        sale
+    }
+
+    /// A refund of today, as its use case leaves it for settlement.
+    async fn refund(&self, sale: &Sale, fen: i64, fee_returned: i64, subsidy_returned: i64) {
+        sqlx::query(
+            "insert into refund (refund_id, line_id, purchase_id, loan_id, merchant_id, funder_id, idempotency_key,
+                                 amount_fen, principal_fell_fen, owed_back_fen, interest_waived_fen,
+                                 discount_fee_returned_fen, subsidy_returned_fen, schedule_version, business_day, created_at)
+             values ($1, $2, $3, $4, $5, $6, $7, $8, $8, 0, 0, $9, $10, 2, $11, $12)",
+        )
+        .bind(mint(self.app.clock.now()))
+        .bind(sale.line_id)
+        .bind(sale.purchase_id)
+        .bind(sale.loan_id)
+        .bind(self.merchant_id)
+        .bind(self.funder_id)
+        .bind(mint(self.app.clock.now()).to_string())
+        .bind(fen)
+        .bind(fee_returned)
+        .bind(subsidy_returned)
+        .bind(self.today().await)
+        .bind(self.app.clock.now())
+        .execute(&self.app.pool)
+        .await
+        .unwrap();
+    }
+
+    async fn repay(&self, sale: &Sale, [principal, interest, fee, penalty]: [i64; 4], excess: i64) {
+        sqlx::query(
+            "insert into repayment (repayment_id, line_id, funder_id, source, source_reference, amount_fen, loan_ids, periods,
+                                    principal_fen, interest_fen, fee_fen, penalty_fen, excess_fen, business_day, received_at)
+             values ($1, $2, $3, 'transfer', $1::text, $4, array[$5::uuid], array[1::smallint], array[$6::bigint],
+                     array[$7::bigint], array[$8::bigint], array[$9::bigint], $10, $11, $12)",
+        )
+        .bind(mint(self.app.clock.now()))
+        .bind(sale.line_id)
+        .bind(self.funder_id)
+        .bind(principal + interest + fee + penalty + excess)
+        .bind(sale.loan_id)
+        .bind(principal)
+        .bind(interest)
+        .bind(fee)
+        .bind(penalty)
+        .bind(excess)
+        .bind(self.today().await)
+        .bind(self.app.clock.now())
+        .execute(&self.app.pool)
+        .await
+        .unwrap();
+    }
+
+    /// Ends today: the two steps of the close that this feature has, and the next morning.
+    async fn close(&self) {
+        let day = self.today().await;
+        let mut transaction = self.app.pool.begin().await.unwrap();
+        assert!(business_day::store::advance(&mut transaction, day).await.unwrap());
+        transaction.commit().await.unwrap();
+        self.run_close_steps(day).await;
+        self.app.clock.set(day.next().instant("10:00:00".parse().unwrap()));
+    }
+
+    async fn run_close_steps(&self, day: BusinessDay) {
+        let mut transaction = self.app.pool.begin().await.unwrap();
+        settlement::close::run(&mut transaction, &self.app, day, AccountRange::ALL).await.unwrap();
+        settlement::remittance_close::run(&mut transaction, &self.app, day, AccountRange::ALL).await.unwrap();
+        transaction.commit().await.unwrap();
+    }
+
+    async fn settlement(&self, day: &str) -> settlement::model::SettlementRecord {
+        let mut connection = self.app.pool.acquire().await.unwrap();
+        let found = settlement::store::find_settlement(&mut connection, self.merchant_id, day.parse().unwrap()).await;
+        found.unwrap().expect("the day has a settlement")
+    }
+
+    fn wait(&self, minutes: i64) {
+        self.app.clock.set(self.app.clock.now() + chrono::TimeDelta::minutes(minutes));
+    }
+
+    /// Debits less credits of an account over the whole ledger.
+    async fn balance(&self, account: fenqi::ledger::Account) -> i64 {
+        sqlx::query_scalar(
+            "select coalesce(sum(case when d = $1 then f else 0 end - case when c = $1 then f else 0 end), 0)::bigint
+             from posting, unnest(debit, credit, amount_fen) as leg(d, c, f)",
+        )
+        .bind(account.number())
+        .fetch_one(&self.app.pool)
+        .await
+        .unwrap()
+    }
+
+    async fn payouts(&self) -> Vec<(Uuid, PayoutStatus, i16)> {
+        sqlx::query_as("select payout_id, status, attempt_no from payout order by created_at, payout_id")
+            .fetch_all(&self.app.pool)
+            .await
+            .unwrap()
+    }
+
+    fn script(&self, scripted: Scripted) {
+        self.world.script("payout", Some(Matcher::new("account", ACCOUNT)), vec![scripted]);
+    }
+}
+
+#[sqlx::test(migrator = "fenqi::MIGRATOR")]
+async fn a_day_goes_from_gross_to_net_and_is_paid_on_the_next_working_day(pool: PgPool) {
+    let street = street(pool, "2026-03-06").await; // a Friday
+    street.sell(10_000, 60, 200).await;
+    let second = street.sell(5_000, 30, 0).await;
+    street.refund(&second, 2_000, 12, 0).await;
+    street.close().await;
+
+    let settled = street.settlement("2026-03-06").await;
+    assert_eq!(settled.gross, Fen::new(15_000));
+    assert_eq!(settled.refunds, Fen::new(2_000));
+    assert_eq!(settled.discount_fee, Fen::new(78));
+    assert_eq!(settled.subsidy, Fen::new(200));
+    assert_eq!(settled.payable, Fen::new(15_000 - 2_000 - 78 - 200));
+    assert_eq!(settled.pay_on, "2026-03-09".parse().unwrap());
+    let reserve = street.reserve().await;
+    assert_eq!((reserve.held, reserve.paid_out), (Fen::ZERO, Fen::new(15_000)));
+
+    // Saturday and Sunday pay nobody.
+    assert_eq!(settlement::submit_payouts(&street.app).await.unwrap().paid, 0);
+    street.close().await;
+    street.close().await;
+    assert_eq!(settlement::submit_payouts(&street.app).await.unwrap().paid, 2);
+    let paid = street.settlement("2026-03-06").await;
+    assert_eq!(paid.paid_on, Some("2026-03-09".parse().unwrap()));
+    assert!(paid.bank_reference.is_some());
+    assert_eq!(lock(&street.world.payout).paid_to(ACCOUNT), 12_722);
+
+    let mut connection = street.app.pool.acquire().await.unwrap();
+    let story = settlement::story(&mut connection, street.merchant_id, "2026-03-06".parse().unwrap()).await.unwrap();
+    assert_eq!((story.purchases.len(), story.refunds.len()), (2, 1));
+    assert_eq!(story.net(), paid.net);
+    let totals = settlement::store::sum_settlements(&mut connection).await.unwrap();
+    assert_eq!((totals.paid, totals.unpaid, totals.gross), (paid.payable, Fen::ZERO, Fen::new(15_000)));
+}
+
+#[sqlx::test(migrator = "fenqi::MIGRATOR")]
+async fn money_is_paid_after_the_spring_festival(pool: PgPool) {
+    let street = street(pool, "2026-02-14").await;
+    street.sell(10_000, 60, 0).await;
+    street.close().await;
+    let calendar = &street.app.calendar;
+    let expected = calendar.next_working_day("2026-02-14".parse().unwrap()).unwrap();
+    assert_eq!(street.settlement("2026-02-14").await.pay_on, expected);
+    assert!(expected > "2026-02-20".parse().unwrap(), "{expected} lies after the holiday");
+}
+
+#[sqlx::test(migrator = "fenqi::MIGRATOR")]
+async fn the_close_of_a_day_run_twice_settles_it_once(pool: PgPool) {
+    let street = street(pool, "2026-03-02").await;
+    let sale = street.sell(10_000, 60, 100).await;
+    street.repay(&sale, [1_000, 50, 0, 0], 0).await;
+    street.close().await;
+    street.run_close_steps("2026-03-02".parse().unwrap()).await;
+    assert_eq!(street.payouts().await.len(), 2);
+    assert_eq!(street.reserve().await.paid_out, Fen::new(10_000));
+    assert_eq!(street.balance(fenqi::ledger::Account::MerchantPayable).await, -9_840);
+}
+
+#[sqlx::test(migrator = "fenqi::MIGRATOR")]
+async fn a_negative_net_is_carried_into_the_next_settlement_once(pool: PgPool) {
+    let street = street(pool, "2026-03-02").await;
+    let sale = street.sell(10_000, 60, 0).await;
+    street.close().await; // 2 March
+    let _ = settlement::submit_payouts(&street.app).await.unwrap();
+
+    street.refund(&sale, 6_000, 36, 0).await;
+    street.close().await; // 3 March: −5,964
+    let carried = street.settlement("2026-03-03").await;
+    assert_eq!(carried.status, settlement::model::SettlementStatus::Carried);
+    assert_eq!(carried.payable, Fen::new(-5_964));
+
+    street.close().await; // 4 March: nothing sold, still carried
+    street.sell(1_000, 6, 0).await;
+    street.close().await; // 5 March: 994 − 5,964
+    let second = street.settlement("2026-03-05").await;
+    assert_eq!((second.carried_in, second.payable), (Fen::new(-5_964), Fen::new(-4_970)));
+
+    street.sell(10_000, 60, 0).await;
+    street.close().await; // 6 March: 9,940 − 4,970
+    let third = street.settlement("2026-03-06").await;
+    assert_eq!((third.carried_in, third.payable), (Fen::new(-4_970), Fen::new(4_970)));
+
+    street.sell(10_000, 60, 0).await;
+    street.close().await; // 7 March: the carry is used up
+    assert_eq!(street.settlement("2026-03-07").await.carried_in, Fen::ZERO);
+
+    street.close().await;
+    assert_eq!(settlement::submit_payouts(&street.app).await.unwrap().paid, 2);
+    // What was refunded was booked by the refund itself, which this test does not make: 6,000 less 36 of fee.
+    assert_eq!(street.balance(fenqi::ledger::Account::MerchantPayable).await, -5_964);
+}
+
+#[sqlx::test(migrator = "fenqi::MIGRATOR")]
+async fn an_answer_that_is_lost_is_asked_for_and_never_paid_twice(pool: PgPool) {
+    let street = street(pool, "2026-03-02").await;
+    street.sell(10_000, 60, 0).await;
+    street.close().await;
+    street.script(Scripted::answer("paid").with(Trouble::TimeoutAfter));
+    let sent = settlement::submit_payouts(&street.app).await.unwrap();
+    assert_eq!((sent.paid, sent.waiting), (0, 1));
+    assert_eq!(street.payouts().await[0].1, PayoutStatus::Unknown);
+    // Neither another submission nor an early question does anything.
+    assert_eq!(settlement::submit_payouts(&street.app).await.unwrap(), Default::default());
+    assert_eq!(settlement::query_payouts(&street.app).await.unwrap(), Default::default());
+    street.wait(2);
+    assert_eq!(settlement::query_payouts(&street.app).await.unwrap().paid, 1);
+    assert_eq!(lock(&street.world.payout).payments(), 1);
+    assert_eq!(lock(&street.world.payout).paid_to(ACCOUNT), 9_940);
+    assert_eq!(street.balance(fenqi::ledger::Account::Bank).await, 10_000_000 - 9_940);
+}
+
+#[sqlx::test(migrator = "fenqi::MIGRATOR")]
+async fn what_the_channel_never_heard_of_is_sent_again_under_its_key(pool: PgPool) {
+    let street = street(pool, "2026-03-02").await;
+    street.sell(10_000, 60, 0).await;
+    street.close().await;
+    street.script(Scripted::answer("paid").with(Trouble::TimeoutBefore));
+    assert_eq!(settlement::submit_payouts(&street.app).await.unwrap().waiting, 1);
+    street.wait(2);
+    assert_eq!(settlement::query_payouts(&street.app).await.unwrap().waiting, 1);
+    let payouts = street.payouts().await;
+    assert_eq!((payouts[0].1, payouts[0].2), (PayoutStatus::Created, 1));
+    assert_eq!(settlement::submit_payouts(&street.app).await.unwrap().paid, 1);
+    assert_eq!(lock(&street.world.payout).payments(), 1);
+}
+
+#[sqlx::test(migrator = "fenqi::MIGRATOR")]
+async fn a_failed_payout_is_retried_to_the_new_account(pool: PgPool) {
+    let street = street(pool, "2026-03-02").await;
+    street.sell(10_000, 60, 0).await;
+    street.close().await;
+    street.script(Scripted::answer("account_closed"));
+    assert_eq!(settlement::submit_payouts(&street.app).await.unwrap().failed, 1);
+    let notices: i64 = sqlx::query_scalar("select count(*) from notice where kind = 'payout_failed'")
+        .fetch_one(&street.app.pool)
+        .await
+        .unwrap();
+    assert_eq!(notices, 1);
+    let unpaid = street.settlement("2026-03-02").await;
+    assert_eq!(unpaid.status, settlement::model::SettlementStatus::ToPay);
+
+    let change = AccountChange {
+        merchant_id: street.merchant_id,
+        account_number: "6222021234567890123".into(),
+        changed_by: "operator:li".into(),
+    };
+    merchant::change_settlement_account(&street.app, &change).await.unwrap();
+    let payout_id = fenqi::base::id::PayoutId::from_uuid(street.payouts().await[0].0);
+    assert_eq!(settlement::retry_payout(&street.app, payout_id, "operator:li").await.unwrap(), Step::Applied);
+    assert_eq!(settlement::retry_payout(&street.app, payout_id, "operator:li").await.unwrap(), Step::AlreadyApplied);
+    assert_eq!(settlement::submit_payouts(&street.app).await.unwrap().paid, 1);
+    assert_eq!(street.payouts().await[0].2, 2);
+    assert_eq!(lock(&street.world.payout).paid_to("6222021234567890123"), 9_940);
+    let refused = settlement::retry_payout(&street.app, payout_id, "operator:li").await;
+    assert!(matches!(refused, Err(Fault::Refused(PayoutRefusal::NotFailed { .. }))));
+}
+
+#[sqlx::test(migrator = "fenqi::MIGRATOR")]
+async fn a_callback_is_booked_once_and_only_for_what_was_sent(pool: PgPool) {
+    let street = street(pool, "2026-03-02").await;
+    street.sell(10_000, 60, 0).await;
+    street.close().await;
+    street.script(Scripted::answer("slow"));
+    assert_eq!(settlement::submit_payouts(&street.app).await.unwrap().waiting, 1);
+    let payout_id = fenqi::base::id::PayoutId::from_uuid(street.payouts().await[0].0);
+    let says = |reference: &str, fen: i64| CalledBack {
+        payout_id,
+        answer: Answer { attempt_no: 1, word: Word::Succeeded { bank_reference: reference.into() } },
+        amount: Some(Fen::new(fen)),
+    };
+    let wrong = settlement::take_callback(&street.app, says("BANK0000000001", 1)).await;
+    assert!(matches!(wrong, Err(Fault::Refused(PayoutRefusal::AmountDiffers { .. }))));
+    let right = || settlement::take_callback(&street.app, says("BANK0000000001", 9_940));
+    assert_eq!(right().await.unwrap(), Step::Applied);
+    assert_eq!(right().await.unwrap(), Step::AlreadyApplied);
+    street.wait(5);
+    assert_eq!(settlement::query_payouts(&street.app).await.unwrap(), Default::default());
+
+    // Another reference for a payment that was made: nothing changes, a person is told.
+    let _ = settlement::take_callback(&street.app, says("BANK0000000009", 9_940)).await.unwrap();
+    let notices: i64 = sqlx::query_scalar("select count(*) from notice where kind = 'payout_contradiction'")
+        .fetch_one(&street.app.pool)
+        .await
+        .unwrap();
+    assert_eq!(notices, 1);
+    assert_eq!(street.balance(fenqi::ledger::Account::Bank).await, 10_000_000 - 9_940);
+}
+
+#[sqlx::test(migrator = "fenqi::MIGRATOR")]
+async fn a_payout_after_a_crash_is_asked_about_and_not_sent_as_new(pool: PgPool) {
+    let street = street(pool, "2026-03-02").await;
+    street.sell(10_000, 60, 0).await;
+    street.close().await;
+    // The node dies after it marked the payout and before the call: nobody ever answers.
+    sqlx::query("update payout set status = 'submitted', query_at = $1")
+        .bind(street.app.clock.now())
+        .execute(&street.app.pool)
+        .await
+        .unwrap();
+    assert_eq!(settlement::submit_payouts(&street.app).await.unwrap(), Default::default());
+    assert_eq!(settlement::query_payouts(&street.app).await.unwrap().waiting, 1);
+    assert_eq!(settlement::submit_payouts(&street.app).await.unwrap().paid, 1);
+    assert_eq!(lock(&street.world.payout).payments(), 1);
+}
+
+#[sqlx::test(migrator = "fenqi::MIGRATOR")]
+async fn a_channel_that_is_down_leaves_payouts_to_be_sent(pool: PgPool) {
+    let street = street(pool, "2026-03-02").await;
+    street.sell(10_000, 60, 0).await;
+    street.close().await;
+    let cut_off = house::with_partners(&street.app, &[]);
+    assert_eq!(settlement::submit_payouts(&cut_off).await.unwrap().waiting, 1);
+    assert_eq!(street.payouts().await[0].1, PayoutStatus::Created);
+    assert_eq!(settlement::submit_payouts(&street.app).await.unwrap().paid, 1);
+}
+
+#[sqlx::test(migrator = "fenqi::MIGRATOR")]
+async fn two_nodes_at_once_pay_each_settlement_once(pool: PgPool) {
+    let street = street(pool, "2026-03-02").await;
+    street.sell(10_000, 60, 0).await;
+    street.close().await;
+    let (first, second) =
+        tokio::join!(settlement::submit_payouts(&street.app), settlement::submit_payouts(&street.app));
+    assert_eq!(first.unwrap().paid + second.unwrap().paid, 1);
+    assert_eq!(lock(&street.world.payout).payments(), 1);
+    assert_eq!(lock(&street.world.payout).repeated(), 0);
+}
+
+#[sqlx::test(migrator = "fenqi::MIGRATOR")]
+async fn what_came_in_is_passed_on_less_the_platforms_share(pool: PgPool) {
+    let street = street(pool, "2026-03-02").await;
+    let sale = street.sell(30_000, 180, 500).await;
+    street.repay(&sale, [10_000, 105, 205, 5], 300).await;
+    street.close().await;
+    let remitted: (i64, i64, i64, i64, BusinessDay) =
+        sqlx::query_as("select collected_fen, subsidy_fen, share_fen, net_fen, pay_on from remittance")
+            .fetch_one(&street.app.pool)
+            .await
+            .unwrap();
+    // Shares of 30 %, 30 %, 30 % and 20 %, each rounded once: 31.5, 61.5, 1.5, 100.
+    let share = 32 + 62 + 2 + 100;
+    let net = 10_315 + 500 - share;
+    assert_eq!(remitted, (10_315, 500, share, net, "2026-03-03".parse().unwrap()));
+    assert_eq!(settlement::submit_payouts(&street.app).await.unwrap().paid, 2);
+    assert_eq!(lock(&street.world.payout).paid_to("harbour-bank"), net);
+    assert_eq!(street.balance(fenqi::ledger::Account::ShareIncome).await, -share);
+    assert_eq!(street.balance(fenqi::ledger::Account::Cash).await, net - 10_000_000);
+    let told: i64 = sqlx::query_scalar("select count(*) from outbox where kind = 'remittance_paid'")
+        .fetch_one(&street.app.pool)
+        .await
+        .unwrap();
+    assert_eq!(told, 1);
+}
+
+#[sqlx::test(migrator = "fenqi::MIGRATOR")]
+async fn a_subsidy_given_back_is_carried_into_the_next_remittance(pool: PgPool) {
+    let street = street(pool, "2026-03-02").await;
+    let sale = street.sell(30_000, 180, 500).await;
+    street.close().await; // net 400
+    street.refund(&sale, 30_000, 180, 500).await;
+    street.close().await; // net −400
+    street.close().await; // nothing came in: it waits
+    let other = street.sell(30_000, 180, 0).await;
+    street.repay(&other, [1_000, 0, 0, 0], 0).await;
+    street.close().await;
+    let nets: Vec<(i64, i64, String)> =
+        sqlx::query_as("select net_fen, payable_fen, status from remittance order by business_day")
+            .fetch_all(&street.app.pool)
+            .await
+            .unwrap();
+    let expected = [(400, 400, "to_pay"), (-400, -400, "carried"), (1_000, 600, "to_pay")];
+    assert_eq!(nets, expected.map(|(net, payable, status)| (net, payable, status.to_owned())));
+    let _ = settlement::submit_payouts(&street.app).await.unwrap();
+    assert_eq!(lock(&street.world.payout).paid_to("harbour-bank"), 1_000);
+    assert_eq!(street.balance(fenqi::ledger::Account::ShareIncome).await, 0);
+    assert_eq!(street.balance(fenqi::ledger::Account::CollectionsPayable).await, 1_000);
+}
+
+#[sqlx::test(migrator = "fenqi::MIGRATOR")]
+async fn an_advance_that_is_not_repaid_becomes_overdue_at_the_close_of_the_next_working_day(pool: PgPool) {
+    let street = street(pool, "2026-03-06").await; // a Friday
+    let terms = funder::actions::ReserveTerms { advance_limit: Fen::new(5_000), low_water: Fen::ZERO };
+    let _ = funder::set_reserve_terms(&street.app, street.funder_id, terms).await.unwrap();
+    street.sell(10_001_000, 0, 0).await;
+    street.close().await; // Friday
+    street.close().await; // Saturday
+    street.close().await; // Sunday
+    assert!(!street.reserve().await.advance_overdue);
+    street.close().await; // Monday
+    let overdue = street.reserve().await;
+    assert!(overdue.advance_overdue);
+    assert_eq!(overdue.usable(), Fen::ZERO);
+    let told: i64 = sqlx::query_scalar("select count(*) from notice where kind = 'advance_overdue'")
+        .fetch_one(&street.app.pool)
+        .await
+        .unwrap();
+    assert_eq!(told, 2);
+    let repaid = BankMovement { funder_id: street.funder_id, amount: Fen::new(1_000), reference: "D-2".into() };
+    let _ = funder::deposit(&street.app, repaid).await.unwrap();
+    assert!(!street.reserve().await.advance_overdue);
+}
+
+#[sqlx::test(migrator = "fenqi::MIGRATOR")]
+async fn a_low_reserve_is_told_once_a_crossing_and_day_with_a_forecast(pool: PgPool) {
+    let street = street(pool, "2026-03-02").await;
+    let terms = funder::actions::ReserveTerms { advance_limit: Fen::ZERO, low_water: Fen::new(5_000_000) };
+    let _ = funder::set_reserve_terms(&street.app, street.funder_id, terms).await.unwrap();
+    let watch = || funder::jobs::watch_reserves(&street.app);
+    assert_eq!(watch().await.unwrap(), 0);
+    street.sell(7_000_000, 0, 0).await;
+    assert_eq!(watch().await.unwrap(), 1);
+    assert_eq!(watch().await.unwrap(), 0);
+    street.close().await;
+    assert_eq!(watch().await.unwrap(), 1);
+    let body: serde_json::Value =
+        sqlx::query_scalar("select body from outbox where kind = 'reserve_low' order by message_no desc limit 1")
+            .fetch_one(&street.app.pool)
+            .await
+            .unwrap();
+    // 7,000,000 in fourteen days are 500,000 a day; 3,000,000 last six.
+    assert_eq!(body["runs_dry_on"], "2026-03-09");
+    let deposit = BankMovement { funder_id: street.funder_id, amount: Fen::new(2_000_000), reference: "D-2".into() };
+    let _ = funder::deposit(&street.app, deposit).await.unwrap();
+    assert_eq!(watch().await.unwrap(), 0);
+}
+
+#[sqlx::test(migrator = "fenqi::MIGRATOR")]
+async fn a_merchant_whose_settlement_comes_to_zero_is_paid_nothing(pool: PgPool) {
+    let street = street(pool, "2026-03-02").await;
+    let sale = street.sell(10_000, 0, 0).await;
+    street.refund(&sale, 10_000, 0, 0).await;
+    street.close().await;
+    let settled = street.settlement("2026-03-02").await;
+    assert_eq!(settled.status, settlement::model::SettlementStatus::Nothing);
+    assert!(street.payouts().await.is_empty());
+    let tally = payout_actions::Tally::default();
+    assert_eq!(settlement::submit_payouts(&street.app).await.unwrap(), tally);
+}

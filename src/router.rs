@@ -3,11 +3,11 @@
 use axum::Router;
 use axum::extract::DefaultBodyLimit;
 use axum::middleware::{from_fn, from_fn_with_state};
-use axum::routing::get;
+use axum::routing::{get, post};
 use tower_http::catch_panic::CatchPanicLayer;
 
 use crate::app::App;
-use crate::http::{Problem, health, limits, metrics, start};
+use crate::http::{Problem, callback, health, limits, metrics, start};
 
 pub fn router(app: App) -> Router {
     let router = Router::new()
@@ -15,7 +15,8 @@ pub fn router(app: App) -> Router {
         .route("/assets/style.css", get(start::style))
         .route("/healthz", get(health::healthz))
         .route("/readyz", get(health::readyz))
-        .route("/metrics", get(metrics::metrics));
+        .route("/metrics", get(metrics::metrics))
+        .route("/partner/{partner}", post(callback::take));
     guarded(router, app)
 }
 

@@ -18,7 +18,14 @@ use crate::jobs::{JobKind, NewJob, store};
 use crate::outbox;
 
 /// When (second, minute, hour, day, month, weekday, in Asia/Shanghai) and what.
-pub const TIMETABLE: &[(&str, JobKind)] = &[("0 30 3 * * *", JobKind::PruneJobs)];
+pub const TIMETABLE: &[(&str, JobKind)] = &[
+    ("0 30 3 * * *", JobKind::PruneJobs),
+    // Products say at which times of day; orders carry theirs.
+    ("0 */5 * * * *", JobKind::Withhold),
+    ("0 0 9-20 * * *", JobKind::PayOut),
+    ("0 * * * * *", JobKind::AskPartners),
+    ("0 */10 * * * *", JobKind::WatchReserves),
+];
 
 /// A time that passed while no node was up is made up for if it is not longer ago than this.
 const CATCH_UP: TimeDelta = TimeDelta::days(1);
@@ -88,13 +95,45 @@ async fn enqueue_last(app: &App, cron: &str, kind: JobKind) -> anyhow::Result<()
     Ok(())
 }
 
+/// What falls due after `from`, up to and including `to`, in order of time. Entries that come more often than every `apart`
+/// come so often: a house whose clock is moved need not live through every minute.
+///
+/// # Errors
+/// If an entry of the table is no cron entry.
+pub fn ticks(
+    from: DateTime<Utc>,
+    to: DateTime<Utc>,
+    apart: TimeDelta,
+) -> anyhow::Result<Vec<(DateTime<Utc>, JobKind)>> {
+    let mut ticks = Vec::new();
+    for (text, kind) in TIMETABLE {
+        let entry = parse(text)?;
+        let mut after = from.with_timezone(&Shanghai);
+        loop {
+            let next = entry.find_next_occurrence(&after, false).with_context(|| format!("{text} names no time"))?;
+            if next > to {
+                break;
+            }
+            ticks.push((next.with_timezone(&Utc), *kind));
+            // The next occurrence is looked for strictly after this.
+            after = next + apart - TimeDelta::seconds(1);
+        }
+    }
+    // Stable, so that entries of one time keep the table's order.
+    ticks.sort_by_key(|(at, _)| *at);
+    Ok(ticks)
+}
+
 /// The last time, up to and including `now`, that an entry names.
 fn last_time(cron: &str, now: DateTime<Utc>) -> anyhow::Result<DateTime<Utc>> {
-    let parser = CronParser::builder().seconds(Seconds::Required).dom_and_dow(true).build();
-    let entry: Cron = parser.parse(cron).with_context(|| format!("{cron} is no cron entry"))?;
     let now: DateTime<Tz> = now.with_timezone(&Shanghai);
-    let last = entry.find_previous_occurrence(&now, true).with_context(|| format!("{cron} names no time"))?;
+    let last = parse(cron)?.find_previous_occurrence(&now, true).with_context(|| format!("{cron} names no time"))?;
     Ok(last.with_timezone(&Utc))
+}
+
+fn parse(cron: &str) -> anyhow::Result<Cron> {
+    let parser = CronParser::builder().seconds(Seconds::Required).dom_and_dow(true).build();
+    parser.parse(cron).with_context(|| format!("{cron} is no cron entry"))
 }
 
 #[cfg(test)]
@@ -118,5 +157,16 @@ mod tests {
     fn times_are_those_of_shanghai() {
         assert_eq!(last_time("0 5 0 * * *", at("2026-01-05T02:00:00Z")).unwrap(), at("2026-01-04T16:05:00Z"));
         assert_eq!(last_time("0 5 0 * * *", at("2026-01-04T16:05:00Z")).unwrap(), at("2026-01-04T16:05:00Z"));
+    }
+
+    #[test]
+    fn a_day_of_ticks_runs_in_order_and_not_through_every_minute() {
+        let (from, to) = (at("2026-01-05T16:00:00Z"), at("2026-01-06T16:00:00Z"));
+        let ticks = ticks(from, to, TimeDelta::hours(4)).unwrap();
+        assert!(ticks.is_sorted_by_key(|(at, _)| *at));
+        let count = |kind| ticks.iter().filter(|(_, ticked)| *ticked == kind).count();
+        assert_eq!(count(JobKind::PruneJobs), 1);
+        assert_eq!(count(JobKind::PayOut), 3);
+        assert_eq!(count(JobKind::AskPartners), 6);
     }
 }

@@ -6,6 +6,7 @@ pub mod problem;
 pub mod health;
 pub mod metrics;
 pub mod start;
+pub mod callback;
 mod store;
 
 pub use problem::Problem;

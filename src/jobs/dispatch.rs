@@ -2,25 +2,51 @@
 
 use anyhow::anyhow;
 use chrono::TimeDelta;
-use serde_json::Value;
 
 use super::model::JobKind;
 use super::store;
 use crate::app::App;
+use crate::{funder, repayment, settlement};
 
 /// How long the record of a done job is kept.
 const DONE_KEPT: TimeDelta = TimeDelta::days(90);
 
-/// Does a job, whatever was done of it before.
+/// Does a stored job, whatever was done of it before.
 ///
 /// # Errors
 /// Whatever keeps it from being done; it is tried again.
-pub async fn run(app: &App, kind: &str, _payload: &Value) -> anyhow::Result<()> {
+pub async fn run_named(app: &App, kind: &str) -> anyhow::Result<()> {
     let kind = JobKind::parse(kind).ok_or_else(|| anyhow!("no job is of kind {kind}"))?;
+    run(app, kind).await
+}
+
+/// Does all that is due of a kind. Workers, the demo and the replay come through here.
+///
+/// # Errors
+/// Whatever keeps it from being done; doing it again goes on where it was.
+pub async fn run(app: &App, kind: JobKind) -> anyhow::Result<()> {
     match kind {
         JobKind::PruneJobs => {
             let before = app.clock.now() - DONE_KEPT;
             store::prune(&mut *app.pool.acquire().await?, before).await?;
+            Ok(())
+        }
+        JobKind::Withhold => {
+            repayment::jobs::retry_withholdings(app).await?;
+            repayment::jobs::submit_withholdings(app).await?;
+            Ok(())
+        }
+        JobKind::PayOut => {
+            settlement::submit_payouts(app).await?;
+            Ok(())
+        }
+        JobKind::AskPartners => {
+            repayment::jobs::query_unknowns(app).await?;
+            settlement::query_payouts(app).await?;
+            Ok(())
+        }
+        JobKind::WatchReserves => {
+            funder::jobs::watch_reserves(app).await?;
             Ok(())
         }
     }

@@ -10,14 +10,27 @@ use crate::base::id::JobId;
 pub enum JobKind {
     /// Removes the records of jobs that were done long ago.
     PruneJobs,
+    /// Sends the withholding orders whose time has come, and makes new ones for those that may be tried again.
+    Withhold,
+    /// Sends the payouts whose day has come.
+    PayOut,
+    /// Asks partners what became of whatever is unknown.
+    AskPartners,
+    /// Tells funders whose reserve is low.
+    WatchReserves,
 }
 
 impl JobKind {
-    pub const ALL: &[JobKind] = &[JobKind::PruneJobs];
+    pub const ALL: &[JobKind] =
+        &[JobKind::PruneJobs, JobKind::Withhold, JobKind::PayOut, JobKind::AskPartners, JobKind::WatchReserves];
 
     pub const fn as_str(self) -> &'static str {
         match self {
             JobKind::PruneJobs => "prune_jobs",
+            JobKind::Withhold => "withhold",
+            JobKind::PayOut => "pay_out",
+            JobKind::AskPartners => "ask_partners",
+            JobKind::WatchReserves => "watch_reserves",
         }
     }
 

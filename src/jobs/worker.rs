@@ -100,8 +100,8 @@ impl Worker {
             Err(anyhow!("every worker that took it died of it"))
         } else {
             // A task of its own, so that a panic ends the job and not the worker.
-            let (app, kind, payload) = (self.app.clone(), job.kind.clone(), job.payload.clone());
-            let mut running = tokio::spawn(async move { dispatch::run(&app, &kind, &payload).await });
+            let (app, kind) = (self.app.clone(), job.kind.clone());
+            let mut running = tokio::spawn(async move { dispatch::run_named(&app, &kind).await });
             loop {
                 tokio::select! {
                     ended = &mut running => break ended.unwrap_or_else(|error| Err(anyhow!("it panicked: {error}"))),

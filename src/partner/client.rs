@@ -177,6 +177,11 @@ impl Client {
         self.repeat(operation, "GET", b"").await
     }
 
+    /// The id by which the partner signs.
+    pub fn their_mchid(&self) -> &str {
+        &self.settings.their_mchid
+    }
+
     pub fn breaker_is_closed(&self) -> bool {
         self.breaker.lock().unwrap_or_else(PoisonError::into_inner).is_closed()
     }

@@ -19,7 +19,6 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use anyhow::Context as _;
-use chrono::{DateTime, Utc};
 use sqlx::PgPool;
 
 use self::breaker::BreakerSettings;
@@ -171,25 +170,28 @@ impl Partners {
         names
     }
 
-    /// The partner id that signed a callback, which is recorded whether or not it is believed.
+    /// Whether the partner configured as `name` signed a callback, which is recorded either way.
     ///
     /// # Errors
     /// Why it is not believed; answer 401 with the error's code.
-    pub async fn receive(&self, operation: &str, key: &str, received: Received<'_>) -> Result<String, SignatureError> {
-        let verdict = self.verifier.request(self.wire_clock.now(), received);
-        let called_at: DateTime<Utc> = self.clock.now();
+    pub async fn receive(&self, name: &str, received: Received<'_>) -> Result<(), SignatureError> {
+        let signer = self.verifier.request(self.wire_clock.now(), received);
+        let verdict = signer.and_then(|signer| {
+            let is_theirs = self.clients.get(name).is_some_and(|client| client.their_mchid() == signer);
+            if is_theirs { Ok(()) } else { Err(SignatureError::UnknownKey) }
+        });
         self.log
             .record(&Ended {
-                partner: verdict.as_deref().unwrap_or("(not believed)"),
+                partner: if verdict.is_ok() { name } else { "(not believed)" },
                 direction: "in",
-                operation,
-                call_key: key,
+                operation: "callback",
+                call_key: "",
                 request: received.body,
                 response: &[],
                 outcome: verdict.as_ref().err().map_or("ok", |error| error.code()),
                 http_status: None,
                 duration: Duration::ZERO,
-                called_at,
+                called_at: self.clock.now(),
             })
             .await;
         verdict

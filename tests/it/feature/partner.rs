@@ -189,3 +189,57 @@ async fn a_held_answer_runs_into_the_time_limit(pool: PgPool) {
     let impatient = Operation { time_limit: Duration::from_millis(50), ..DELIVER };
     assert!(matches!(call(&app, &impatient).await, Err(CallError::Unknown { .. })));
 }
+
+/// The app's pages on a port of this machine.
+async fn serve_pages(app: &App) -> String {
+    let listener = tokio::net::TcpListener::bind("127.0.0.1:0").await.unwrap();
+    let address = listener.local_addr().unwrap();
+    let pages = fenqi::router::router(app.clone());
+    tokio::spawn(async move { axum::serve(listener, pages).await });
+    format!("http://{address}")
+}
+
+/// What the log says of calls that came in.
+async fn heard(app: &App) -> Vec<(String, String)> {
+    app.partners.flush_log().await;
+    let calls = "select partner, outcome from partner_call where direction = 'in' order by call_no";
+    sqlx::query_as(calls).fetch_all(&app.pool).await.unwrap()
+}
+
+#[sqlx::test(migrator = "fenqi::MIGRATOR")]
+async fn a_callback_is_believed_from_the_partner_itself_alone(pool: PgPool) {
+    let (app, world) = house::open_in_world(pool, "2026-01-05").await;
+    let pages = serve_pages(&app).await;
+    let body = json!({ "said": "in no words of the protocol" });
+    world.set_callback_base(Some(format!("{pages}/partner")));
+    world.call_back("payout", &body, None);
+    assert_eq!(world.deliver_callbacks().await, 0, "it is believed, but not understood");
+    // The same place, signed by another partner.
+    world.set_callback_base(Some(format!("{pages}/partner/payout?from=")));
+    world.call_back("sms", &body, None);
+    assert_eq!(world.deliver_callbacks().await, 0);
+    let said = [("payout", "ok"), ("(not believed)", "signature_key_unknown")];
+    assert_eq!(heard(&app).await, said.map(|(partner, outcome)| (partner.to_owned(), outcome.to_owned())));
+    assert_eq!(world.callbacks_pending(), 2, "both come again later");
+    let unsigned = fenqi::partner::client::build_http().unwrap().post(format!("{pages}/partner/payout")).send().await;
+    assert_eq!(unsigned.unwrap().status(), 401);
+}
+
+#[sqlx::test(migrator = "fenqi::MIGRATOR")]
+async fn callbacks_come_twice_late_or_never_as_the_faults_say(pool: PgPool) {
+    let (app, world) = house::open_in_world(pool, "2026-01-05").await;
+    let listener = tokio::net::TcpListener::bind("127.0.0.1:0").await.unwrap();
+    world.set_callback_base(Some(format!("http://{}", listener.local_addr().unwrap())));
+    let anything = Router::new().fallback(async || axum::http::StatusCode::NO_CONTENT);
+    tokio::spawn(async move { axum::serve(listener, anything).await });
+    let body = json!({});
+    world.call_back("payout", &body, Some(Fault::LostCallback));
+    assert_eq!(world.deliver_callbacks().await, 0);
+    world.call_back("payout", &body, Some(Fault::DuplicateCallback));
+    assert_eq!(world.deliver_callbacks().await, 2);
+    world.call_back("payout", &body, Some(Fault::LateAnswer));
+    assert_eq!(world.deliver_callbacks().await, 0);
+    app.clock.set(app.clock.now() + TimeDelta::minutes(10));
+    assert_eq!(world.deliver_callbacks().await, 1);
+    assert_eq!(world.callbacks_pending(), 0);
+}

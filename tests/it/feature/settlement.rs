@@ -3,7 +3,7 @@
 use std::sync::Arc;
 
 use fenqi::app::App;
-use fenqi::base::id::{FunderId, LineId, LoanId, MerchantId, PurchaseId, mint};
+use fenqi::base::id::{BorrowerId, CardId, FunderId, LineId, LoanId, MerchantId, PayoutId, PurchaseId, mint};
 use fenqi::base::{AccountRange, BusinessDay, Fen};
 use fenqi::error::{Fault, Step};
 use fenqi::funder::actions::BankMovement;
@@ -15,7 +15,8 @@ use fenqi::sandbox::world::lock;
 use fenqi::sandbox::{Fault as Trouble, Matcher, Scripted, World};
 use fenqi::settlement::payout::{Answer, PayoutRefusal, Word};
 use fenqi::settlement::payout_actions::{self, CalledBack};
-use fenqi::settlement::{self, PayoutStatus};
+use fenqi::settlement::{self, NewPayout, PayoutFor, PayoutStatus};
+use fenqi::vault::Field;
 use fenqi::{business_day, product};
 use sqlx::PgPool;
 use uuid::Uuid;
@@ -264,6 +265,8 @@ async fn a_day_goes_from_gross_to_net_and_is_paid_on_the_next_working_day(pool: 
     let story = settlement::story(&mut connection, street.merchant_id, "2026-03-06".parse().unwrap()).await.unwrap();
     assert_eq!((story.purchases.len(), story.refunds.len()), (2, 1));
     assert_eq!(story.net(), paid.net);
+    let reserves = funder::store::sum_reserves(&mut connection).await.unwrap();
+    assert_eq!((reserves.deposited, reserves.paid_out), (Fen::new(10_000_000), Fen::new(15_000)));
     let totals = settlement::store::sum_settlements(&mut connection).await.unwrap();
     assert_eq!((totals.paid, totals.unpaid, totals.gross), (paid.payable, Fen::ZERO, Fen::new(15_000)));
 }
@@ -467,6 +470,7 @@ async fn what_came_in_is_passed_on_less_the_platforms_share(pool: PgPool) {
     let sale = street.sell(30_000, 180, 500).await;
     street.repay(&sale, [10_000, 105, 205, 5], 300).await;
     street.close().await;
+    let mut connection = street.app.pool.acquire().await.unwrap();
     let remitted: (i64, i64, i64, i64, BusinessDay) =
         sqlx::query_as("select collected_fen, subsidy_fen, share_fen, net_fen, pay_on from remittance")
             .fetch_one(&street.app.pool)
@@ -478,6 +482,8 @@ async fn what_came_in_is_passed_on_less_the_platforms_share(pool: PgPool) {
     assert_eq!(remitted, (10_315, 500, share, net, "2026-03-03".parse().unwrap()));
     assert_eq!(settlement::submit_payouts(&street.app).await.unwrap().paid, 2);
     assert_eq!(lock(&street.world.payout).paid_to("harbour-bank"), net);
+    let totals = settlement::remittance_store::sum_remittances(&mut connection).await.unwrap();
+    assert_eq!((totals.paid, totals.unpaid, totals.share), (Fen::new(net), Fen::ZERO, Fen::new(share)));
     assert_eq!(street.balance(fenqi::ledger::Account::ShareIncome).await, -share);
     assert_eq!(street.balance(fenqi::ledger::Account::Cash).await, net - 10_000_000);
     let told: i64 = sqlx::query_scalar("select count(*) from outbox where kind = 'remittance_paid'")
@@ -557,6 +563,75 @@ async fn a_low_reserve_is_told_once_a_crossing_and_day_with_a_forecast(pool: PgP
     let deposit = BankMovement { funder_id: street.funder_id, amount: Fen::new(2_000_000), reference: "D-2".into() };
     let _ = funder::deposit(&street.app, deposit).await.unwrap();
     assert_eq!(watch().await.unwrap(), 0);
+}
+
+#[sqlx::test(migrator = "fenqi::MIGRATOR")]
+async fn what_is_owed_back_goes_to_the_borrowers_default_card_once(pool: PgPool) {
+    let street = street(pool, "2026-03-02").await;
+    let (app, now) = (&street.app, street.app.clock.now());
+    let borrower_id = BorrowerId::mint(now);
+    let line_id = LineId::mint(now);
+    let refund_id = mint(now);
+    let owed = NewPayout {
+        payout_id: PayoutId::mint(now),
+        paid_for: PayoutFor::Borrower {
+            source_id: refund_id,
+            line_id,
+            funder_id: street.funder_id,
+            borrower_id,
+            card_id: Some(CardId::mint(now)),
+        },
+        amount: Fen::new(1_200),
+        pay_on: street.today().await,
+        created_at: now,
+    };
+    let mut connection = app.pool.acquire().await.unwrap();
+    assert_eq!(settlement::insert_payouts(&mut connection, &[owed]).await.unwrap(), 1);
+    let again = NewPayout { payout_id: PayoutId::mint(now), ..owed };
+    assert_eq!(settlement::insert_payouts(&mut connection, &[again]).await.unwrap(), 0);
+
+    // The person has no card yet: a person must look, and nothing is sent.
+    assert_eq!(settlement::submit_payouts(app).await.unwrap().failed, 1);
+    assert_eq!(lock(&street.world.payout).payments(), 0);
+    bind_card(app, borrower_id, "6222021234567890128").await;
+    assert_eq!(settlement::retry_payout(app, owed.payout_id, "operator:li").await.unwrap(), Step::Applied);
+    assert_eq!(settlement::submit_payouts(app).await.unwrap().paid, 1);
+    assert_eq!(lock(&street.world.payout).paid_to("6222021234567890128"), 1_200);
+    assert_eq!(street.balance(fenqi::ledger::Account::BorrowerPayable).await, 1_200);
+    let keyed_by: Uuid = sqlx::query_scalar("select line_id from posting where event = 'borrower_paid'")
+        .fetch_one(&app.pool)
+        .await
+        .unwrap();
+    assert_eq!(keyed_by, line_id.uuid());
+}
+
+async fn bind_card(app: &App, borrower_id: BorrowerId, number: &str) {
+    let (key, key_sealed) = app.vault.new_person_key(borrower_id.uuid());
+    sqlx::query(
+        "insert into borrower (borrower_id, person_key_sealed, name_sealed, id_number_sealed, mobile_sealed, birth_on,
+                               region_code, created_at)
+         values ($1, $2, $3, '', '', '1990-01-01', '310101', $4)",
+    )
+    .bind(borrower_id)
+    .bind(key_sealed)
+    .bind(key.seal(Field::Name, "王小明"))
+    .bind(app.clock.now())
+    .execute(&app.pool)
+    .await
+    .unwrap();
+    sqlx::query(
+        "insert into bank_card (borrower_id, card_id, number_sealed, number_hash, number_tail, mobile_sealed,
+                                agreement_number, agreement_signed_at, status, is_default)
+         values ($1, $2, $3, '', right($4, 4), '', 'A-1', $5, 'bound', true)",
+    )
+    .bind(borrower_id)
+    .bind(CardId::mint(app.clock.now()))
+    .bind(key.seal(Field::CardNumber, number))
+    .bind(number)
+    .bind(app.clock.now())
+    .execute(&app.pool)
+    .await
+    .unwrap();
 }
 
 #[sqlx::test(migrator = "fenqi::MIGRATOR")]

@@ -196,6 +196,7 @@ fn check_bins(bins: &[Bin]) -> Result<(), &'static str> {
 mod tests {
     use super::*;
     use crate::credit::facts::CardMonth;
+    use crate::demo::clients::Clients;
 
     fn month(repay_status: i8, bill: i64, paid: i64) -> CardMonth {
         CardMonth { repay_status, bill_fen: Fen::new(bill * 100), paid_fen: Fen::new(paid * 100) }
@@ -248,6 +249,22 @@ mod tests {
         history.months[1] = month(0, 3, 0);
         history.months[0].paid_fen = Fen::new(100);
         assert_eq!(AttributeName::PaidPercent.value(30, &history), 33);
+    }
+
+    /// The scores come from `products/scorecard/fit.py --score`: what is granted here is what was fitted and measured there.
+    #[test]
+    fn sample_clients_score_as_the_fitting_script_scores_them() {
+        let shipped = Scorecard::parse(SHIPPED).unwrap();
+        let clients = Clients::open(include_str!("../demo/sample/clients.csv").as_bytes()).unwrap();
+        let expected = include_str!("../demo/sample/scores.csv").lines();
+        let mut compared = 0;
+        for (client, expected) in clients.zip(expected) {
+            let client = client.unwrap();
+            let score = shipped.score(client.age, &client.history);
+            assert_eq!(format!("{},{score}", client.client), expected);
+            compared += 1;
+        }
+        assert_eq!(compared, 300);
     }
 
     #[test]

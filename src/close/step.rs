@@ -4,7 +4,7 @@ use sqlx::PgConnection;
 
 use crate::app::App;
 use crate::base::{AccountRange, BusinessDay};
-use crate::{bill, ledger, loan, overdue, repayment, settlement};
+use crate::{bill, credit, ledger, loan, overdue, repayment, settlement};
 
 /// One step. What it does stands in its feature's `close.rs`.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -19,6 +19,8 @@ pub enum Step {
     Overdue,
     /// The day's interest, one posting for each funder and product.
     Interest,
+    /// Lines whose last day it was and that owe nothing.
+    Expiry,
     /// What each funder gets of the day's collections.
     Remittance,
     /// Sums of the day by account.
@@ -29,12 +31,13 @@ pub enum Step {
 const CHUNK_ROWS: i64 = 25_000;
 
 impl Step {
-    pub const ALL: [Step; 7] = [
+    pub const ALL: [Step; 8] = [
         Step::Clearing,
         Step::Statements,
         Step::Withholding,
         Step::Overdue,
         Step::Interest,
+        Step::Expiry,
         Step::Remittance,
         Step::TrialBalance,
     ];
@@ -46,6 +49,7 @@ impl Step {
             Step::Withholding => "withholding",
             Step::Overdue => "overdue",
             Step::Interest => "interest",
+            Step::Expiry => "expiry",
             Step::Remittance => "remittance",
             Step::TrialBalance => "trial_balance",
         }
@@ -59,6 +63,7 @@ impl Step {
             Step::Withholding => repayment::close::plan(connection, day, CHUNK_ROWS).await,
             Step::Overdue => overdue::close::plan(connection, day, CHUNK_ROWS).await,
             Step::Interest => loan::close::plan(connection, day, CHUNK_ROWS).await,
+            Step::Expiry => credit::close::plan(connection, day, CHUNK_ROWS).await,
             Step::Remittance => settlement::remittance_close::plan(connection, day, CHUNK_ROWS).await,
             Step::TrialBalance => ledger::close::plan(connection, day, CHUNK_ROWS).await,
         }
@@ -78,6 +83,7 @@ impl Step {
             Step::Withholding => repayment::close::run(connection, app, day, range).await,
             Step::Overdue => overdue::close::run(connection, app, day, range).await,
             Step::Interest => loan::close::run(connection, app, day, range).await,
+            Step::Expiry => credit::close::run(connection, app, day, range).await,
             Step::Remittance => settlement::remittance_close::run(connection, app, day, range).await,
             Step::TrialBalance => ledger::close::run(connection, app, day, range).await,
         }

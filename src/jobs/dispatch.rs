@@ -6,7 +6,7 @@ use chrono::TimeDelta;
 use super::model::JobKind;
 use super::store;
 use crate::app::App;
-use crate::{funder, repayment, settlement};
+use crate::{credit, funder, repayment, settlement};
 
 /// How long the record of a done job is kept.
 const DONE_KEPT: TimeDelta = TimeDelta::days(90);
@@ -41,6 +41,7 @@ pub async fn run(app: &App, kind: JobKind) -> anyhow::Result<()> {
             Ok(())
         }
         JobKind::AskPartners => {
+            credit::jobs::decide_waiting(app).await?;
             repayment::jobs::query_unknowns(app).await?;
             settlement::query_payouts(app).await?;
             Ok(())

@@ -2,6 +2,7 @@
 
 mod golden;
 mod house;
+mod book;
 mod feature;
 mod documents;
 mod migrations;

@@ -19,3 +19,4 @@ mod applicant;
 mod borrower;
 mod credit;
 mod settlement;
+mod withholding;

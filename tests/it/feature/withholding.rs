@@ -1,0 +1,275 @@
+//! Collection from due day to money booked, through counterfeit channels: each way in which an answer can come.
+
+use chrono::TimeDelta;
+use fenqi::base::Fen;
+use fenqi::base::id::WithholdingId;
+use fenqi::error::Fault;
+use fenqi::partner::withholding::{Answer, ChannelFailure};
+use fenqi::repayment::jobs::{query_unknowns, retry_withholdings, submit_withholdings};
+use fenqi::repayment::{self, ChannelResult, PayoffOrder, RepayRefusal, RepayRequest, Transfer};
+use fenqi::sandbox::{self, Matcher, Scripted};
+use sqlx::PgPool;
+
+use crate::book::{self, AGREEMENT, Book};
+use crate::house;
+
+const DUE_DAY: &str = "2026-02-25";
+
+/// A book on the morning of its first due day, its order not yet sent, and how the card's next orders go.
+async fn due(pool: PgPool, outcomes: Vec<Scripted>) -> Book {
+    let (app, world) = house::open_in_world(pool, "2026-02-05").await;
+    if !outcomes.is_empty() {
+        world.script("withholding_a", Some(Matcher::new("card", AGREEMENT)), outcomes);
+    }
+    let book = book::keep(app).await;
+    book.live_until(DUE_DAY).await;
+    assert_eq!(book.orders().await, ["alpha created 103600 0"]);
+    book
+}
+
+async fn button(book: &Book, amount: i64, key: &str) -> Result<repayment::Withholding, Fault<RepayRefusal>> {
+    let request = RepayRequest {
+        line_id: book.line_id,
+        amount: Fen::new(amount),
+        card_id: None,
+        idempotency_key: key.to_owned(),
+    };
+    repayment::repay(&book.app, &request).await
+}
+
+fn refused<T: std::fmt::Debug>(outcome: Result<T, Fault<RepayRefusal>>) -> RepayRefusal {
+    match outcome {
+        Err(Fault::Refused(refusal)) => refusal,
+        other => panic!("not refused: {other:?}"),
+    }
+}
+
+async fn paid_bills(book: &Book) -> Vec<String> {
+    book.words("select due_on::text from bill where line_id = $1 and status = 'paid' order by due_on").await
+}
+
+#[sqlx::test(migrator = "fenqi::MIGRATOR")]
+async fn what_is_due_is_taken_and_the_line_restored(pool: PgPool) {
+    let book = due(pool, vec![]).await;
+    let posted = submit_withholdings(&book.app).await.unwrap();
+    assert_eq!((posted.succeeded, posted.collected), (1, Fen::new(103_600)));
+    assert_eq!(book.orders().await, ["alpha succeeded 103600 103600"]);
+    assert_eq!(paid_bills(&book).await, [DUE_DAY]);
+    assert_eq!(book.used().await, Fen::new(200_000));
+    assert_eq!(book.words("select kind from outbox where $1::uuid is not null").await, ["repayment"]);
+    assert_eq!(submit_withholdings(&book.app).await.unwrap(), repayment::Posted::default());
+    book.assert_whole().await;
+}
+
+#[sqlx::test(migrator = "fenqi::MIGRATOR")]
+async fn nothing_else_collects_while_the_answer_is_unknown_and_then_it_succeeds(pool: PgPool) {
+    let book = due(pool, vec![Scripted::answer("success").with(sandbox::Fault::TimeoutAfter)]).await;
+    assert_eq!(submit_withholdings(&book.app).await.unwrap().unknown, 1);
+    assert_eq!(refused(button(&book, 1_000, "k1").await), RepayRefusal::CollectionInProgress);
+    let transfer =
+        Transfer { line_id: book.line_id, amount: Fen::new(5), bank_reference: "B1".into(), operator: "Li".into() };
+    assert_eq!(refused(repayment::record_transfer(&book.app, &transfer).await), RepayRefusal::CollectionInProgress);
+    assert_eq!(retry_withholdings(&book.app).await.unwrap(), 0);
+    // Too early to ask; a minute later the channel says what became of it.
+    assert_eq!(query_unknowns(&book.app).await.unwrap(), repayment::Posted::default());
+    book.app.clock.set(book.app.clock.now() + TimeDelta::minutes(2));
+    assert_eq!(query_unknowns(&book.app).await.unwrap().succeeded, 1);
+    assert_eq!(book.orders().await, ["alpha succeeded 103600 103600"]);
+    book.assert_whole().await;
+}
+
+#[sqlx::test(migrator = "fenqi::MIGRATOR")]
+async fn unknown_then_failure_is_tried_again_at_the_next_time_of_day(pool: PgPool) {
+    let book = due(pool, vec![Scripted::answer("insufficient_funds").with(sandbox::Fault::TimeoutAfter)]).await;
+    assert_eq!(submit_withholdings(&book.app).await.unwrap().unknown, 1);
+    book.app.clock.set(book.app.clock.now() + TimeDelta::minutes(2));
+    assert_eq!(query_unknowns(&book.app).await.unwrap().failed, 1);
+    assert_eq!(retry_withholdings(&book.app).await.unwrap(), 0, "before 15:00 there is no next time");
+    book.set_time(DUE_DAY, "15:00:30");
+    assert_eq!(retry_withholdings(&book.app).await.unwrap(), 1);
+    assert_eq!(retry_withholdings(&book.app).await.unwrap(), 0, "one is pending");
+    assert_eq!(submit_withholdings(&book.app).await.unwrap().succeeded, 1);
+    assert_eq!(book.orders().await, ["alpha failed insufficient_funds 103600 0", "alpha succeeded 103600 103600"]);
+    book.assert_whole().await;
+}
+
+#[sqlx::test(migrator = "fenqi::MIGRATOR")]
+async fn an_order_that_never_arrived_goes_to_the_next_channel_once_that_is_certain(pool: PgPool) {
+    let book = due(pool, vec![Scripted::answer("success").with(sandbox::Fault::TimeoutBefore)]).await;
+    assert_eq!(submit_withholdings(&book.app).await.unwrap().unknown, 1);
+    book.app.clock.set(book.app.clock.now() + TimeDelta::minutes(2));
+    assert_eq!(query_unknowns(&book.app).await.unwrap().failed, 0, "it may still be on its way");
+    book.app.clock.set(book.app.clock.now() + TimeDelta::minutes(10));
+    assert_eq!(query_unknowns(&book.app).await.unwrap().failed, 1);
+    assert_eq!(submit_withholdings(&book.app).await.unwrap().succeeded, 1);
+    assert_eq!(book.orders().await, ["alpha failed channel_down 103600 0", "beta succeeded 103600 103600"]);
+    book.assert_whole().await;
+}
+
+#[sqlx::test(migrator = "fenqi::MIGRATOR")]
+async fn a_channel_that_is_down_gives_way_to_the_next_at_once(pool: PgPool) {
+    let book = due(pool, vec![Scripted::answer("channel_down")]).await;
+    let posted = submit_withholdings(&book.app).await.unwrap();
+    assert_eq!((posted.failed, posted.succeeded), (1, 1));
+    assert_eq!(book.orders().await, ["alpha failed channel_down 103600 0", "beta succeeded 103600 103600"]);
+    book.assert_whole().await;
+}
+
+#[sqlx::test(migrator = "fenqi::MIGRATOR")]
+async fn a_code_that_nobody_mapped_is_unknown_until_a_mapped_one_comes(pool: PgPool) {
+    let book = due(pool, vec![Scripted::answer("unmapped")]).await;
+    assert_eq!(submit_withholdings(&book.app).await.unwrap().unknown, 1);
+    assert_eq!(book.orders().await, ["alpha unknown 103600 0"]);
+    book.app.clock.set(book.app.clock.now() + TimeDelta::minutes(2));
+    assert_eq!(query_unknowns(&book.app).await.unwrap().succeeded, 1);
+}
+
+#[sqlx::test(migrator = "fenqi::MIGRATOR")]
+async fn a_part_settles_interest_before_principal_and_leaves_the_bill_open(pool: PgPool) {
+    let book = due(pool, vec![Scripted::answer("partial").amount(50_000)]).await;
+    assert_eq!(submit_withholdings(&book.app).await.unwrap().collected, Fen::new(50_000));
+    assert!(paid_bills(&book).await.is_empty());
+    assert_eq!(book.used().await, Fen::new(300_000 - 46_400));
+    // The next day of the timetable takes the rest; within grace there is no penalty.
+    book.live_until("2026-02-26").await;
+    assert_eq!(submit_withholdings(&book.app).await.unwrap().collected, Fen::new(53_600));
+    assert_eq!(paid_bills(&book).await, [DUE_DAY]);
+    book.assert_whole().await;
+}
+
+#[sqlx::test(migrator = "fenqi::MIGRATOR")]
+async fn a_refused_card_is_taken_out_of_use_and_the_borrower_asked(pool: PgPool) {
+    let book = due(pool, vec![Scripted::answer("card_invalid")]).await;
+    assert_eq!(submit_withholdings(&book.app).await.unwrap().failed, 1);
+    book.live_until("2026-02-26").await;
+    assert_eq!(book.orders().await.len(), 1, "there is no card to take it from");
+    let told = book.words("select kind from notice where $1::uuid is not null order by notice_no").await;
+    assert_eq!(told, ["card_invalid", "no_card"]);
+    assert_eq!(refused(button(&book, 1_000, "k1").await), RepayRefusal::NoCard);
+}
+
+#[sqlx::test(migrator = "fenqi::MIGRATOR")]
+async fn an_answer_counts_once_however_often_and_wherever_it_comes(pool: PgPool) {
+    let book = due(pool, vec![Scripted::answer("success").with(sandbox::Fault::TimeoutAfter)]).await;
+    submit_withholdings(&book.app).await.unwrap();
+    let result = result_of(&book, Answer::Succeeded { collected: Fen::new(103_600), reference: "T1".into() }).await;
+    let both = [result.clone(), result.clone()];
+    let (one, other) =
+        tokio::join!(repayment::post_results(&book.app, &both), repayment::post_results(&book.app, &both));
+    let (one, other) = (one.unwrap(), other.unwrap());
+    assert_eq!((one.succeeded + other.succeeded, one.already_applied + other.already_applied), (1, 3));
+    assert_eq!(book.used().await, Fen::new(200_000));
+    // The opposite later is no answer but a break, for a person to look at.
+    let failed = Answer::Failed { failure: ChannelFailure::Refused, code: "X".into() };
+    let opposite = ChannelResult { answer: failed, ..result };
+    assert_eq!(repayment::post_results(&book.app, &[opposite]).await.unwrap().contradicted, 1);
+    let breaks = book.words("select kind from reconciliation_break where $1::uuid is not null").await;
+    assert_eq!(breaks, ["we_succeeded_they_failed"]);
+    book.assert_whole().await;
+}
+
+async fn result_of(book: &Book, answer: Answer) -> ChannelResult {
+    let id = sqlx::query_scalar("select withholding_id from withholding where line_id = $1")
+        .bind(book.line_id.uuid())
+        .fetch_one(&book.app.pool)
+        .await
+        .unwrap();
+    ChannelResult { withholding_id: WithholdingId::from_uuid(id), line_id: book.line_id, answer }
+}
+
+#[sqlx::test(migrator = "fenqi::MIGRATOR")]
+async fn the_button_goes_before_an_order_that_was_not_sent(pool: PgPool) {
+    let book = due(pool, vec![]).await;
+    let owed = Fen::new(103_600);
+    assert_eq!(refused(button(&book, 200_000, "k0").await), RepayRefusal::MoreThanOwed { owed });
+    let order = button(&book, 103_600, "k1").await.unwrap();
+    assert_eq!(button(&book, 103_600, "k1").await.unwrap(), order, "the same key is the same order");
+    assert_eq!(refused(button(&book, 5, "k1").await), RepayRefusal::KeyReused);
+    assert_eq!(submit_withholdings(&book.app).await.unwrap().succeeded, 1);
+    assert_eq!(book.orders().await, ["alpha failed superseded 103600 0", "alpha succeeded 103600 103600"]);
+    assert_eq!(refused(button(&book, 5, "k2").await), RepayRefusal::NothingDue);
+    book.assert_whole().await;
+}
+
+#[sqlx::test(migrator = "fenqi::MIGRATOR")]
+async fn a_payoff_ends_the_loan_for_exactly_what_was_quoted(pool: PgPool) {
+    let book = due(pool, vec![]).await;
+    let quote = repayment::payoff_quote(&book.app, book.line_id, book.loan_id).await.unwrap();
+    assert_eq!(quote.billed_unpaid, Fen::new(103_600));
+    assert_eq!((quote.principal, quote.fee), (Fen::new(200_000), Fen::new(2_000)));
+    assert_eq!(quote.interest, Fen::ZERO, "interest was billed up to today");
+    let payoff = |quoted: Fen, key: &str| PayoffOrder {
+        loan_id: book.loan_id,
+        line_id: book.line_id,
+        quoted,
+        card_id: None,
+        idempotency_key: key.to_owned(),
+    };
+    let outcome = repayment::early_payoff(&book.app, &payoff(Fen::new(1), "p0")).await;
+    assert_eq!(refused(outcome), RepayRefusal::QuoteChanged { now: quote.total() });
+    repayment::early_payoff(&book.app, &payoff(quote.total(), "p1")).await.unwrap();
+    assert_eq!(submit_withholdings(&book.app).await.unwrap().collected, quote.total());
+    assert_eq!(book.words("select status from loan where line_id = $1").await, ["paid"]);
+    assert_eq!(book.used().await, Fen::ZERO);
+    let versions = book.words("select reason from schedule where line_id = $1 order by version").await;
+    assert_eq!(versions, ["made", "payoff"]);
+    book.live_until("2026-03-26").await;
+    assert_eq!(book.fen("select count(*) from bill where line_id = $1").await, [1], "nothing more is billed");
+    book.assert_whole().await;
+}
+
+#[sqlx::test(migrator = "fenqi::MIGRATOR")]
+async fn a_payoff_whose_answer_comes_after_the_next_statement_settles_what_was_quoted(pool: PgPool) {
+    let (app, world) = house::open_in_world(pool, "2026-02-05").await;
+    let book = book::keep(app).await;
+    book.live_until("2026-03-05").await;
+    let quote = repayment::payoff_quote(&book.app, book.line_id, book.loan_id).await.unwrap();
+    let order = PayoffOrder {
+        loan_id: book.loan_id,
+        line_id: book.line_id,
+        quoted: quote.total(),
+        card_id: None,
+        idempotency_key: "p1".to_owned(),
+    };
+    world.script(
+        "withholding_a",
+        Some(Matcher::new("card", AGREEMENT)),
+        vec![Scripted::answer("success").with(sandbox::Fault::TimeoutAfter)],
+    );
+    // The first bill's own orders failed for want of an answer to their script; the payoff is what is asked about.
+    if let Err(Fault::Refused(RepayRefusal::CollectionInProgress)) = repayment::early_payoff(&book.app, &order).await {
+        panic!("an order of the timetable that was not sent stands in the way");
+    }
+    assert_eq!(submit_withholdings(&book.app).await.unwrap().unknown, 1);
+    book.live_until("2026-03-06").await;
+    assert_eq!(book.fen("select count(*) from bill where line_id = $1").await, [2]);
+    assert_eq!(query_unknowns(&book.app).await.unwrap().collected, quote.total());
+    assert_eq!(book.words("select status from loan where line_id = $1").await, ["paid"]);
+    assert_eq!(paid_bills(&book).await, [DUE_DAY, "2026-03-25"]);
+    assert_eq!(book.fen("select coalesce(sum(excess_fen), 0)::bigint from repayment where line_id = $1").await, [0]);
+    book.assert_whole().await;
+}
+
+#[sqlx::test(migrator = "fenqi::MIGRATOR")]
+async fn a_late_line_is_frozen_and_active_again_once_penalty_and_all_is_paid(pool: PgPool) {
+    let book = due(pool, vec![]).await;
+    // Nobody sends the orders: the bill stays unpaid through grace.
+    book.live_until("2026-03-02").await;
+    let status = "select status || coalesce(' ' || frozen_for, '') from credit_line where line_id = $1";
+    assert_eq!(book.words(status).await, ["frozen overdue"]);
+    let told = book.words("select kind from notice where $1::uuid is not null order by notice_no").await;
+    assert_eq!(told, ["overdue", "line_frozen"]);
+    // Five days at 0.001 a day on 100,000 of principal.
+    let transfer = Transfer {
+        line_id: book.line_id,
+        amount: Fen::new(104_200),
+        bank_reference: "B1".into(),
+        operator: "Li".into(),
+    };
+    let repayment = repayment::record_transfer(&book.app, &transfer).await.unwrap();
+    assert_eq!((repayment.taken().penalty, repayment.excess), (Fen::new(500), Fen::new(100)));
+    assert_eq!(book.words(status).await, ["active"]);
+    assert_eq!(refused(repayment::record_transfer(&book.app, &transfer).await), RepayRefusal::KeyReused);
+    assert_eq!(book.fen("select amount_fen from payout where $1::uuid is not null").await, [100]);
+    book.assert_whole().await;
+}

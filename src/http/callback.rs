@@ -8,9 +8,10 @@ use axum::response::{IntoResponse, Response};
 use super::Problem;
 use crate::app::App;
 use crate::error::{Fault, Refusal, Step};
-use crate::partner::payout;
 use crate::partner::signature::Received;
-use crate::settlement;
+use crate::partner::withholding::ChannelName;
+use crate::partner::{payout, withholding};
+use crate::{repayment, settlement};
 
 /// `POST /partner/{partner}`: 204 when it was booked, or had been; anything else makes the partner call again.
 pub async fn take(
@@ -43,7 +44,12 @@ async fn book(app: &App, partner: &str, body: &[u8]) -> Result<(), Problem> {
             let called_back = settlement::jobs::read_callback(&heard).ok_or_else(unreadable)?;
             answered(settlement::take_callback(app, called_back).await)
         }
-        _ => Err(Problem::not_found()),
+        name => {
+            let channel = ChannelName::from_partner(name).ok_or_else(Problem::not_found)?;
+            let heard = withholding::read_callback(channel, body).ok_or_else(unreadable)?;
+            repayment::hear(app, channel, heard).await?;
+            Ok(())
+        }
     }
 }
 

@@ -177,6 +177,11 @@ impl Client {
         self.repeat(operation, "GET", b"").await
     }
 
+    /// The id by which the partner knows us, as its callbacks must name it.
+    pub fn our_mchid(&self) -> &str {
+        &self.settings.identity.mchid
+    }
+
     /// The id by which the partner signs.
     pub fn their_mchid(&self) -> &str {
         &self.settings.their_mchid

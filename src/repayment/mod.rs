@@ -12,6 +12,7 @@ pub mod receipt_actions;
 pub mod result_actions;
 pub mod actions;
 pub mod due_actions;
+pub mod callback_actions;
 pub mod jobs;
 pub mod close;
 
@@ -19,4 +20,5 @@ pub use actions::{
     ChannelResult, PayoffOrder, Posted, RepayRefusal, RepayRequest, Transfer, early_payoff, payoff_quote, post_results,
     record_transfer, repay,
 };
+pub use callback_actions::{CallbackRefusal, hear};
 pub use withholding::Withholding;

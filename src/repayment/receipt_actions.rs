@@ -11,11 +11,12 @@ use super::account::{LineAccount, Money, OpenInstallment, OpenLoan, Repayment};
 use super::payoff::{PayoffDone, PayoffLoan};
 use super::{posting, store};
 use crate::app::App;
+use crate::base::BusinessDay;
 use crate::base::id::{CardId, LineId, LoanId, PayoutId};
-use crate::base::{BusinessDay, Fen};
 use crate::credit::Line;
 use crate::loan::store::{ScheduleReason, ScheduleVersion};
 use crate::loan::{Loan, Schedule};
+use crate::settlement::{self, NewPayout, PayoutFor};
 use crate::{bill, business_day, credit, ledger, loan, outbox};
 
 /// Lines locked for receipts, and what the receipts will write.
@@ -27,17 +28,7 @@ pub struct Batch {
     payoffs: Vec<(LineId, LoanId, PayoffDone)>,
     messages: Vec<outbox::Message>,
     settled_bills: Vec<(LineId, BusinessDay)>,
-    owed_back: Vec<OwedBack>,
-}
-
-/// Money that is the borrower's again, paid to the card that it came from.
-#[derive(Clone, Debug)]
-pub struct OwedBack {
-    pub payout_id: PayoutId,
-    pub repayment_id: Uuid,
-    pub borrower_id: Uuid,
-    pub card_id: Option<CardId>,
-    pub amount: Fen,
+    owed_back: Vec<NewPayout>,
 }
 
 impl Batch {
@@ -123,15 +114,21 @@ impl Batch {
     ) -> anyhow::Result<()> {
         let account = self.account(line_id)?;
         let settled = account.settled_bills(value_on);
-        let borrower_id = account.line.borrower_id.uuid();
+        let borrower_id = account.line.borrower_id;
         self.settled_bills.extend(settled);
         if repayment.excess.is_positive() {
-            self.owed_back.push(OwedBack {
+            self.owed_back.push(NewPayout {
                 payout_id: PayoutId::mint(self.now),
-                repayment_id: repayment.repayment_id.uuid(),
-                borrower_id,
-                card_id,
+                paid_for: PayoutFor::Borrower {
+                    source_id: repayment.repayment_id.uuid(),
+                    line_id,
+                    funder_id: repayment.funder_id,
+                    borrower_id,
+                    card_id,
+                },
                 amount: repayment.excess,
+                pay_on: self.today,
+                created_at: self.now,
             });
         }
         self.repayments.push(repayment.clone());
@@ -162,7 +159,7 @@ impl Batch {
             .map(|repayment| posting::repayment(repayment.repayment_id.uuid(), repayment))
             .collect();
         ledger::store::insert_postings(&mut *connection, &postings).await?;
-        store::insert_owed_back(&mut *connection, &self.owed_back, self.today, self.now).await?;
+        settlement::insert_payouts(&mut *connection, &self.owed_back).await?;
         outbox::store::enqueue(connection, &self.messages).await?;
         Ok(self.repayments)
     }

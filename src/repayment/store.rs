@@ -7,7 +7,6 @@ use sqlx::PgConnection;
 use uuid::Uuid;
 
 use super::account::Repayment;
-use super::receipt_actions::OwedBack;
 use super::withholding::{Contradiction, Failure, Purpose, State, Withholding};
 use crate::base::id::{BorrowerId, CardId, LineId, LoanId, WithholdingId};
 use crate::base::{BusinessDay, Fen};
@@ -242,34 +241,6 @@ pub async fn insert_repayments(connection: &mut PgConnection, repayments: &[Repa
         &items.iter().map(|item| item.taken.interest.get()).collect::<Vec<i64>>(),
         &items.iter().map(|item| item.taken.fee.get()).collect::<Vec<i64>>(),
         &items.iter().map(|item| item.taken.penalty.get()).collect::<Vec<i64>>(),
-    )
-    .execute(connection)
-    .await?;
-    Ok(())
-}
-
-/// Orders the payout of what is owed back to borrowers, to the card that it came from, once for each repayment.
-pub async fn insert_owed_back(
-    connection: &mut PgConnection,
-    owed_back: &[OwedBack],
-    pay_on: BusinessDay,
-    at: DateTime<Utc>,
-) -> sqlx::Result<()> {
-    if owed_back.is_empty() {
-        return Ok(());
-    }
-    sqlx::query!(
-        "insert into payout (payout_id, kind, source_id, beneficiary_id, card_id, amount_fen, status, pay_on, created_at)
-         select o.payout_id, 'borrower', o.repayment_id, o.borrower_id, o.card_id, o.amount_fen, 'created', $6, $7
-         from unnest($1::uuid[], $2::uuid[], $3::uuid[], $4::uuid[], $5::bigint[])
-              as o(payout_id, repayment_id, borrower_id, card_id, amount_fen)",
-        &owed_back.iter().map(|owed| owed.payout_id.uuid()).collect::<Vec<Uuid>>(),
-        &owed_back.iter().map(|owed| owed.repayment_id).collect::<Vec<Uuid>>(),
-        &owed_back.iter().map(|owed| owed.borrower_id).collect::<Vec<Uuid>>(),
-        &owed_back.iter().map(|owed| owed.card_id.map(CardId::uuid)).collect::<Vec<_>>() as &[Option<Uuid>],
-        &owed_back.iter().map(|owed| owed.amount.get()).collect::<Vec<i64>>(),
-        pay_on.date(),
-        at,
     )
     .execute(connection)
     .await?;

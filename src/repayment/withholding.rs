@@ -79,6 +79,15 @@ impl Withholding {
         }
     }
 
+    /// Whether a channel has ever heard of it.
+    pub fn was_sent(&self) -> bool {
+        match self.state {
+            State::Created | State::Failed(Failure::Superseded) => false,
+            State::Submitted | State::Unknown | State::Succeeded { .. } => true,
+            State::Failed(Failure::Channel(_)) => true,
+        }
+    }
+
     /// What the channel's answer does to this order.
     pub fn receive(&self, answer: &Answer) -> Step {
         match self.state {

@@ -67,8 +67,6 @@ pub struct Book {
     pub app: App,
     pub line_id: LineId,
     pub loan_id: LoanId,
-    pub borrower_id: BorrowerId,
-    pub card_id: CardId,
 }
 
 /// Principal 300,000 fen in three equal parts, interest 3,600, 2,400 and 1,200, due on 25 February, March and April 2026.
@@ -105,7 +103,7 @@ pub async fn keep(app: App) -> Book {
     run(&app.pool, schedule, &[loan_id.uuid(), line_id.uuid()]).await;
     let posting = "insert into posting values (gen_random_uuid(), $1, $2, 'purchase', $3, '{201}', '{202}', '{300000}', null, '2026-01-25', now())";
     run(&app.pool, posting, &[line_id.uuid(), funder_id.uuid(), loan_id.uuid()]).await;
-    Book { app, line_id, loan_id, borrower_id, card_id }
+    Book { app, line_id, loan_id }
 }
 
 impl Book {

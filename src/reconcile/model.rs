@@ -1,0 +1,71 @@
+//! Breaks: what a difference between a channel's file and our books is, and what would correct it.
+
+use crate::base::id::{BreakId, WithholdingId};
+use crate::base::{BusinessDay, Fen};
+use crate::partner::withholding::ChannelName;
+
+/// One difference, as it stands.
+#[derive(Clone, Debug, PartialEq)]
+pub struct Break {
+    pub break_id: BreakId,
+    pub channel: ChannelName,
+    /// The day of the file, or of the order whose channel contradicted itself.
+    pub business_day: BusinessDay,
+    pub kind: BreakKind,
+    pub withholding_id: WithholdingId,
+    pub ours: Fen,
+    pub theirs: Fen,
+    pub proposed: Correction,
+    pub status: BreakStatus,
+    /// Who found it: the comparison or a callback, or the person who changed the proposal.
+    pub owner: String,
+    pub opened_on: BusinessDay,
+}
+
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, sqlx::Type)]
+#[sqlx(type_name = "text", rename_all = "snake_case")]
+pub enum BreakKind {
+    /// The file has an order that we never made.
+    MissingHere,
+    /// We hold a success that no file told of within a day.
+    MissingThere,
+    AmountDiffers,
+    WeFailedTheySucceeded,
+    WeSucceededTheyFailed,
+}
+
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, sqlx::Type)]
+#[sqlx(type_name = "text", rename_all = "snake_case")]
+pub enum Correction {
+    /// Book what the channel took as far as it is still owed; the rest is owed back.
+    Post,
+    /// Nothing of it is owed any more: all of it goes back to the card.
+    Refund,
+    /// A person settles it with the channel; confirming records that this was done.
+    AskChannel,
+    /// Take a booked success back.
+    Reverse,
+}
+
+#[derive(Clone, Copy, Debug, PartialEq, Eq, sqlx::Type)]
+#[sqlx(type_name = "text", rename_all = "snake_case")]
+pub enum BreakStatus {
+    Open,
+    Corrected,
+    Dismissed,
+}
+
+impl Break {
+    /// Days that it has been open.
+    pub fn age_on(&self, today: BusinessDay) -> i64 {
+        today.days_since(self.opened_on)
+    }
+}
+
+/// What a channel keeps and what it owes us of one day, for one funder.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct ChannelShare {
+    pub funder_id: crate::base::id::FunderId,
+    pub amount: Fen,
+    pub cost: Fen,
+}

@@ -1,0 +1,248 @@
+//! SQL of daily files, their comparison with our orders, and breaks. The comparison is set-based.
+
+use chrono::{DateTime, Utc};
+use sqlx::PgConnection;
+use uuid::Uuid;
+
+use super::model::{Break, BreakKind, BreakStatus, ChannelShare, Correction};
+use crate::base::id::{BreakId, FunderId, LineId, WithholdingId};
+use crate::base::{BusinessDay, Fen};
+use crate::partner::withholding::{ChannelName, DailyFile};
+
+/// An order of ours that is pending, and what the file says of it.
+#[derive(Clone, Debug)]
+pub struct PendingInFile {
+    pub withholding_id: WithholdingId,
+    pub line_id: LineId,
+    pub succeeded: bool,
+    pub amount: Fen,
+    pub channel_reference: String,
+}
+
+/// What names one file.
+#[derive(Clone, Copy, Debug)]
+pub struct FileKey {
+    pub channel: ChannelName,
+    pub day: BusinessDay,
+}
+
+/// Keeps a file's sums and hash; `false` where the file of that day is here already.
+pub async fn insert_file(
+    connection: &mut PgConnection,
+    key: FileKey,
+    sha256: &[u8],
+    file: &DailyFile,
+) -> sqlx::Result<bool> {
+    let inserted = sqlx::query!(
+        "insert into channel_file (channel, business_day, sha256, lines, amount_fen, cost_fen)
+         values ($1, $2, $3, $4, $5, $6) on conflict do nothing",
+        key.channel.stored(),
+        key.day.date(),
+        sha256,
+        file.lines.len() as i32,
+        file.amount.get(),
+        file.cost.get()
+    )
+    .execute(connection)
+    .await?;
+    Ok(inserted.rows_affected() == 1)
+}
+
+pub async fn insert_file_lines(connection: &mut PgConnection, key: FileKey, file: &DailyFile) -> sqlx::Result<()> {
+    sqlx::query!(
+        "insert into channel_file_line (channel, business_day, line_no, withholding_id, channel_reference, succeeded,
+                                        amount_fen, cost_fen)
+         select $1, $2, l.line_no, l.withholding_id, l.channel_reference, l.succeeded, l.amount_fen, l.cost_fen
+         from unnest($3::uuid[], $4::text[], $5::bool[], $6::bigint[], $7::bigint[]) with ordinality
+              as l(withholding_id, channel_reference, succeeded, amount_fen, cost_fen, line_no)",
+        key.channel.stored(),
+        key.day.date(),
+        &file.lines.iter().map(|line| line.withholding_id.uuid()).collect::<Vec<Uuid>>(),
+        &file.lines.iter().map(|line| line.channel_reference.clone()).collect::<Vec<String>>(),
+        &file.lines.iter().map(|line| line.succeeded).collect::<Vec<bool>>(),
+        &file.lines.iter().map(|line| line.amount.get()).collect::<Vec<i64>>(),
+        &file.lines.iter().map(|line| line.cost.get()).collect::<Vec<i64>>(),
+    )
+    .execute(connection)
+    .await?;
+    Ok(())
+}
+
+/// The days from `from` on, before `today`, whose file of this channel has not been compared.
+pub async fn days_without_file(
+    connection: &mut PgConnection,
+    channel: ChannelName,
+    from: BusinessDay,
+    today: BusinessDay,
+) -> sqlx::Result<Vec<BusinessDay>> {
+    sqlx::query_scalar!(
+        r#"select day::date as "day!: BusinessDay"
+           from generate_series($2::date, $3::date - 1, interval '1 day') as day
+           where not exists (select from channel_file f where f.channel = $1 and f.business_day = day::date
+                             and f.compared_at is not null)
+             and exists (select from withholding w where w.business_day <= day::date and w.channel = $1)
+           order by 1"#,
+        channel.stored(),
+        from.date(),
+        today.date()
+    )
+    .fetch_all(connection)
+    .await
+}
+
+/// Orders that are pending here and final in the file.
+pub async fn load_pending(connection: &mut PgConnection, key: FileKey) -> sqlx::Result<Vec<PendingInFile>> {
+    sqlx::query_as!(
+        PendingInFile,
+        r#"select w.withholding_id as "withholding_id: WithholdingId", w.line_id as "line_id: LineId", f.succeeded,
+                  f.amount_fen as "amount: Fen", f.channel_reference
+           from channel_file_line f join withholding w on w.withholding_id = f.withholding_id and w.channel = f.channel
+           where f.channel = $1 and f.business_day = $2 and w.status in ('submitted', 'unknown')"#,
+        key.channel.stored(),
+        key.day.date()
+    )
+    .fetch_all(connection)
+    .await
+}
+
+/// Opens a break for each line of the file that differs from our final orders, and for each success of ours of the day
+/// before that neither that day's file nor this one tells of. Returns how many were opened.
+pub async fn open_breaks(
+    connection: &mut PgConnection,
+    key: FileKey,
+    today: BusinessDay,
+) -> sqlx::Result<u64> {
+    let opened = sqlx::query!(
+        r#"with compared as (
+               select f.withholding_id, coalesce(w.collected_fen, 0) as our_fen, f.amount_fen as their_fen,
+                      case when w.withholding_id is null then 'missing_here'
+                           when w.status = 'failed' and f.succeeded then 'we_failed_they_succeeded'
+                           when w.status = 'succeeded' and not f.succeeded then 'we_succeeded_they_failed'
+                           when w.status = 'succeeded' and w.collected_fen <> f.amount_fen then 'amount_differs' end as kind
+               from channel_file_line f
+               left join withholding w on w.withholding_id = f.withholding_id and w.channel = f.channel
+               where f.channel = $1 and f.business_day = $2
+               union all
+               select w.withholding_id, w.collected_fen, 0, 'missing_there'
+               from withholding w
+               where w.channel = $1 and w.status = 'succeeded' and w.business_day = $2::date - 1
+                 and not exists (select from channel_file_line f
+                                 where f.channel = $1 and f.business_day in ($2::date - 1, $2::date)
+                                   and f.withholding_id = w.withholding_id))
+           insert into reconciliation_break (break_id, channel, business_day, kind, withholding_id, our_fen, their_fen,
+                                             proposed, status, owner, opened_on)
+           select gen_random_uuid(), $1, $2, kind, withholding_id, our_fen, their_fen,
+                  case when kind = 'we_failed_they_succeeded' then 'post' else 'ask_channel' end, 'open', 'comparison', $3
+           from compared where kind is not null
+           on conflict do nothing"#,
+        key.channel.stored(),
+        key.day.date(),
+        today.date()
+    )
+    .execute(connection)
+    .await?;
+    Ok(opened.rows_affected())
+}
+
+/// What the channel took and keeps of the day, by the funder whose lines were collected from. Orders that are not ours
+/// belong to no funder and wait for their break.
+pub async fn sum_by_funder(connection: &mut PgConnection, key: FileKey) -> sqlx::Result<Vec<ChannelShare>> {
+    sqlx::query_as!(
+        ChannelShare,
+        r#"select l.funder_id as "funder_id: FunderId", sum(f.amount_fen)::bigint as "amount!: Fen",
+                  sum(f.cost_fen)::bigint as "cost!: Fen"
+           from channel_file_line f
+           join withholding w on w.withholding_id = f.withholding_id and w.channel = f.channel
+           join credit_line l on l.line_id = w.line_id
+           where f.channel = $1 and f.business_day = $2 and f.succeeded
+           group by l.funder_id order by l.funder_id"#,
+        key.channel.stored(),
+        key.day.date()
+    )
+    .fetch_all(connection)
+    .await
+}
+
+pub async fn mark_compared(connection: &mut PgConnection, key: FileKey, at: DateTime<Utc>) -> sqlx::Result<()> {
+    sqlx::query!(
+        "update channel_file set compared_at = $3 where channel = $1 and business_day = $2 and compared_at is null",
+        key.channel.stored(),
+        key.day.date(),
+        at
+    )
+    .execute(connection)
+    .await?;
+    Ok(())
+}
+
+/// A break, locked.
+pub async fn lock_break(connection: &mut PgConnection, break_id: BreakId) -> sqlx::Result<Option<Break>> {
+    let row = sqlx::query!(
+        r#"select channel, business_day as "business_day: BusinessDay", kind as "kind: BreakKind",
+                  withholding_id as "withholding_id: WithholdingId", our_fen as "ours: Fen", their_fen as "theirs: Fen",
+                  proposed as "proposed: Correction", status as "status: BreakStatus", owner,
+                  opened_on as "opened_on: BusinessDay"
+           from reconciliation_break where break_id = $1 for update"#,
+        break_id.uuid()
+    )
+    .fetch_optional(connection)
+    .await?;
+    row.map(|row| {
+        let channel = ChannelName::from_stored(&row.channel);
+        Ok(Break {
+            break_id,
+            channel: channel.ok_or_else(|| sqlx::Error::Decode(format!("{} is no channel", row.channel).into()))?,
+            business_day: row.business_day,
+            kind: row.kind,
+            withholding_id: row.withholding_id,
+            ours: row.ours,
+            theirs: row.theirs,
+            proposed: row.proposed,
+            status: row.status,
+            owner: row.owner,
+            opened_on: row.opened_on,
+        })
+    })
+    .transpose()
+}
+
+/// Ends an open break; the table refuses a person who confirms what is their own proposal.
+pub async fn close_break(
+    connection: &mut PgConnection,
+    found: &Break,
+    status: BreakStatus,
+    person: &str,
+    note: Option<&str>,
+    today: BusinessDay,
+) -> sqlx::Result<bool> {
+    let closed = sqlx::query!(
+        "update reconciliation_break set status = $2, confirmed_by = $3, note = $4, closed_on = $5
+         where break_id = $1 and status = 'open'",
+        found.break_id.uuid(),
+        status as BreakStatus,
+        person,
+        note,
+        today.date()
+    )
+    .execute(connection)
+    .await?;
+    Ok(closed.rows_affected() == 1)
+}
+
+/// Changes what is proposed; whoever proposes it owns the break and cannot confirm it.
+pub async fn propose(
+    connection: &mut PgConnection,
+    break_id: BreakId,
+    proposed: Correction,
+    person: &str,
+) -> sqlx::Result<bool> {
+    let changed = sqlx::query!(
+        "update reconciliation_break set proposed = $2, owner = $3 where break_id = $1 and status = 'open'",
+        break_id.uuid(),
+        proposed as Correction,
+        person
+    )
+    .execute(connection)
+    .await?;
+    Ok(changed.rows_affected() == 1)
+}

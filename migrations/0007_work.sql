@@ -104,6 +104,7 @@ create table channel_file_line (
     channel_reference text not null,
     succeeded boolean not null,
     amount_fen bigint not null,
+    cost_fen bigint not null,
     primary key (channel, business_day, line_no)
 );
 

@@ -25,6 +25,7 @@ pub mod purchase;
 pub mod bill;
 pub mod overdue;
 pub mod repayment;
+pub mod reconcile;
 pub mod settlement;
 pub mod close;
 pub mod verify;

@@ -11,8 +11,14 @@ use crate::partner::withholding::ChannelName;
 
 /// The channel pays what it took, less what it keeps. One posting for each channel, day and funder, whose id follows from
 /// the three, so that a file cannot be booked twice.
-pub fn channel_settles(channel: ChannelName, day: BusinessDay, share: &ChannelShare, at: DateTime<Utc>) -> Posting {
-    let name = format!("channel {} {day}", channel.stored());
+pub fn channel_settles(
+    channel: ChannelName,
+    today: BusinessDay,
+    file_of: BusinessDay,
+    share: &ChannelShare,
+    at: DateTime<Utc>,
+) -> Posting {
+    let name = format!("channel {} {file_of}", channel.stored());
     let posting_id = Uuid::new_v5(&share.funder_id.uuid(), name.as_bytes());
     Posting {
         posting_id,
@@ -25,7 +31,7 @@ pub fn channel_settles(channel: ChannelName, day: BusinessDay, share: &ChannelSh
             .transfer(Account::ChannelCost, Account::ChannelReceivable, share.cost)
             .into_vec(),
         corrects: None,
-        business_day: day,
+        business_day: today,
         posted_at: at,
     }
 }

@@ -19,6 +19,15 @@ pub struct PendingInFile {
     pub channel_reference: String,
 }
 
+/// How a break ends, on whose word.
+#[derive(Clone, Copy, Debug)]
+pub struct Closing<'a> {
+    pub status: BreakStatus,
+    pub person: &'a str,
+    pub note: Option<&'a str>,
+    pub today: BusinessDay,
+}
+
 /// What names one file.
 #[derive(Clone, Copy, Debug)]
 pub struct FileKey {
@@ -107,11 +116,7 @@ pub async fn load_pending(connection: &mut PgConnection, key: FileKey) -> sqlx::
 
 /// Opens a break for each line of the file that differs from our final orders, and for each success of ours of the day
 /// before that neither that day's file nor this one tells of. Returns how many were opened.
-pub async fn open_breaks(
-    connection: &mut PgConnection,
-    key: FileKey,
-    today: BusinessDay,
-) -> sqlx::Result<u64> {
+pub async fn open_breaks(connection: &mut PgConnection, key: FileKey, today: BusinessDay) -> sqlx::Result<u64> {
     let opened = sqlx::query!(
         r#"with compared as (
                select f.withholding_id, coalesce(w.collected_fen, 0) as our_fen, f.amount_fen as their_fen,
@@ -163,8 +168,9 @@ pub async fn sum_by_funder(connection: &mut PgConnection, key: FileKey) -> sqlx:
     .await
 }
 
-pub async fn mark_compared(connection: &mut PgConnection, key: FileKey, at: DateTime<Utc>) -> sqlx::Result<()> {
-    sqlx::query!(
+/// `false` where it was compared before, and so booked.
+pub async fn mark_compared(connection: &mut PgConnection, key: FileKey, at: DateTime<Utc>) -> sqlx::Result<bool> {
+    let marked = sqlx::query!(
         "update channel_file set compared_at = $3 where channel = $1 and business_day = $2 and compared_at is null",
         key.channel.stored(),
         key.day.date(),
@@ -172,7 +178,7 @@ pub async fn mark_compared(connection: &mut PgConnection, key: FileKey, at: Date
     )
     .execute(connection)
     .await?;
-    Ok(())
+    Ok(marked.rows_affected() == 1)
 }
 
 /// A break, locked.
@@ -209,20 +215,17 @@ pub async fn lock_break(connection: &mut PgConnection, break_id: BreakId) -> sql
 /// Ends an open break; the table refuses a person who confirms what is their own proposal.
 pub async fn close_break(
     connection: &mut PgConnection,
-    found: &Break,
-    status: BreakStatus,
-    person: &str,
-    note: Option<&str>,
-    today: BusinessDay,
+    break_id: BreakId,
+    closing: &Closing<'_>,
 ) -> sqlx::Result<bool> {
     let closed = sqlx::query!(
         "update reconciliation_break set status = $2, confirmed_by = $3, note = $4, closed_on = $5
          where break_id = $1 and status = 'open'",
-        found.break_id.uuid(),
-        status as BreakStatus,
-        person,
-        note,
-        today.date()
+        break_id.uuid(),
+        closing.status as BreakStatus,
+        closing.person,
+        closing.note,
+        closing.today.date()
     )
     .execute(connection)
     .await?;

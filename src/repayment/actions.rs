@@ -174,6 +174,34 @@ pub async fn record_transfer(app: &App, transfer: &Transfer) -> Outcome<Repaymen
     Ok(repayment)
 }
 
+/// Books money that only a channel's daily file told of, in the caller's transaction: what is still owed takes it, the rest is
+/// owed back. `false` where it was booked before.
+pub async fn receive_from_file(
+    connection: &mut PgConnection,
+    app: &App,
+    order: &Withholding,
+    amount: Fen,
+) -> anyhow::Result<bool> {
+    let line_id = order.line_id;
+    let mut batch = Batch::lock(connection, app, &[line_id]).await?;
+    let source = Source::ChannelFile(order.withholding_id);
+    if store::has_repayment(connection, line_id, source.stored(), &source.reference()).await? {
+        return Ok(false);
+    }
+    batch.load(connection, app, &[line_id.uuid()]).await?;
+    let money = Money {
+        repayment_id: RepaymentId::mint(batch.now),
+        source,
+        amount,
+        value_on: order.business_day,
+        today: batch.today,
+        at: batch.now,
+    };
+    batch.receive(line_id, money, Some(order.card_id))?;
+    batch.save(connection).await?;
+    Ok(true)
+}
+
 /// What is asked for under a key.
 struct Asked<'a> {
     purpose: Purpose,

@@ -18,7 +18,7 @@ pub mod close;
 
 pub use actions::{
     ChannelResult, PayoffOrder, Posted, RepayRefusal, RepayRequest, Transfer, early_payoff, payoff_quote, post_results,
-    record_transfer, repay,
+    receive_from_file, record_transfer, repay,
 };
 pub use callback_actions::{CallbackRefusal, hear};
 pub use withholding::Withholding;

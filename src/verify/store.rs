@@ -184,7 +184,7 @@ identities! {
     "each collected withholding is one repayment":
         "select w.withholding_id as subject, w.collected_fen as expected, coalesce(sum(r.amount_fen), 0) as found
          from withholding w
-         left join repayment r on r.line_id = w.line_id and r.source_reference = w.withholding_id::text and r.source in ('withholding', 'channel_file')
+         left join repayment r on r.line_id = w.line_id and r.source_reference = w.withholding_id::text and r.source = 'withholding'
          where w.collected_fen > 0
          group by w.withholding_id, w.line_id having w.collected_fen <> coalesce(sum(r.amount_fen), 0)",
 

@@ -20,3 +20,4 @@ mod borrower;
 mod credit;
 mod settlement;
 mod withholding;
+mod reconcile;

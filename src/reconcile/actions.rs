@@ -1,0 +1,182 @@
+//! Taking in daily files, and correcting what differs once a second person has confirmed it.
+
+use sha2::{Digest, Sha256};
+use sqlx::PgConnection;
+use uuid::Uuid;
+
+use super::model::{Break, BreakStatus, Correction};
+use super::posting;
+use super::store::{self, FileKey};
+use crate::app::App;
+use crate::base::Fen;
+use crate::base::id::BreakId;
+use crate::error::{Fault, Outcome, Refusal};
+use crate::partner::withholding::{Answer, ChannelFailure, DailyFile};
+use crate::repayment::{self, ChannelResult, Posted};
+use crate::{business_day, ledger};
+
+/// Why a break is not corrected or changed as asked.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
+pub enum BreakRefusal {
+    #[error("there is no such break")]
+    Unknown,
+    #[error("the break is not open any more")]
+    NotOpen,
+    #[error("whoever proposed the correction cannot confirm it")]
+    OwnProposal,
+    #[error("this correction does not fit the break: there is no order of ours to book it on")]
+    DoesNotFit,
+}
+
+impl Refusal for BreakRefusal {
+    fn code(&self) -> &'static str {
+        match self {
+            BreakRefusal::Unknown => "break_unknown",
+            BreakRefusal::NotOpen => "break_not_open",
+            BreakRefusal::OwnProposal => "own_proposal",
+            BreakRefusal::DoesNotFit => "correction_does_not_fit",
+        }
+    }
+}
+
+/// What taking in one file did.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct Compared {
+    pub lines: u64,
+    /// Orders that were pending and that the file has ended.
+    pub resolved: Posted,
+    pub breaks: u64,
+}
+
+/// Takes in a channel's file of a day: keeps it, ends our pending orders that are final in it, opens a break for each
+/// difference, and books what the channel settles. A file that was compared before changes nothing.
+pub async fn take_in(app: &App, key: FileKey, bytes: &[u8], file: &DailyFile) -> anyhow::Result<Compared> {
+    let mut transaction = app.pool.begin().await?;
+    if store::insert_file(&mut transaction, key, &Sha256::digest(bytes), file).await? {
+        store::insert_file_lines(&mut transaction, key, file).await?;
+    }
+    transaction.commit().await?;
+    // The file is the channel's explicit word. Killed after this, the next run finds fewer pending and goes on.
+    let resolved = resolve_pending(app, key).await?;
+    let mut transaction = app.pool.begin().await?;
+    let today = business_day::store::hold_today(&mut transaction).await?;
+    let breaks = store::open_breaks(&mut transaction, key, today).await?;
+    let now = app.clock.now();
+    if store::mark_compared(&mut transaction, key, now).await? {
+        let shares = store::sum_by_funder(&mut transaction, key).await?;
+        let postings: Vec<_> =
+            shares.iter().map(|share| posting::channel_settles(key.channel, today, key.day, share, now)).collect();
+        ledger::store::insert_postings(&mut transaction, &postings).await?;
+    }
+    transaction.commit().await?;
+    Ok(Compared { lines: file.lines.len() as u64, resolved, breaks })
+}
+
+async fn resolve_pending(app: &App, key: FileKey) -> anyhow::Result<Posted> {
+    let pending = store::load_pending(&mut *app.pool.acquire().await?, key).await?;
+    let results: Vec<ChannelResult> = pending
+        .into_iter()
+        .map(|found| ChannelResult {
+            withholding_id: found.withholding_id,
+            line_id: found.line_id,
+            answer: if found.succeeded {
+                Answer::Succeeded { collected: found.amount, reference: found.channel_reference }
+            } else {
+                // The file says only that it failed; the timetable tries again as for a balance too low.
+                Answer::Failed { failure: ChannelFailure::InsufficientFunds, code: "daily_file".to_owned() }
+            },
+        })
+        .collect();
+    repayment::post_results(app, &results).await
+}
+
+/// Changes what is proposed for a break; whoever does so cannot be the one who confirms it.
+pub async fn propose_correction(
+    app: &App,
+    break_id: BreakId,
+    proposed: Correction,
+    person: &str,
+) -> Outcome<(), BreakRefusal> {
+    let changed = store::propose(&mut *app.pool.acquire().await?, break_id, proposed, person).await?;
+    if changed { Ok(()) } else { Err(Fault::Refused(BreakRefusal::NotOpen)) }
+}
+
+/// Does what is proposed for a break, on a second person's word, and closes it.
+pub async fn confirm_break(app: &App, break_id: BreakId, person: &str) -> Outcome<(), BreakRefusal> {
+    let mut transaction = app.pool.begin().await?;
+    let found = open_break(&mut transaction, break_id).await?;
+    if found.owner == person {
+        return Err(Fault::Refused(BreakRefusal::OwnProposal));
+    }
+    match found.proposed {
+        // Allocates what is still owed and owes the rest back: where nothing is owed, that is all of it.
+        Correction::Post | Correction::Refund => {
+            let missing = found.theirs - found.ours;
+            if !missing.is_positive() {
+                return Err(Fault::Refused(BreakRefusal::DoesNotFit));
+            }
+            book_missing(&mut transaction, app, &found, missing).await?;
+        }
+        Correction::AskChannel => {}
+        Correction::Reverse => return Err(Fault::Refused(BreakRefusal::DoesNotFit)),
+    }
+    close(&mut transaction, &found, BreakStatus::Corrected, person, None).await?;
+    transaction.commit().await?;
+    Ok(())
+}
+
+/// Closes a break without a correction, with the reason.
+pub async fn dismiss_break(app: &App, break_id: BreakId, person: &str, reason: &str) -> Outcome<(), BreakRefusal> {
+    let mut transaction = app.pool.begin().await?;
+    let found = open_break(&mut transaction, break_id).await?;
+    if found.owner == person {
+        return Err(Fault::Refused(BreakRefusal::OwnProposal));
+    }
+    close(&mut transaction, &found, BreakStatus::Dismissed, person, Some(reason)).await?;
+    transaction.commit().await?;
+    Ok(())
+}
+
+async fn open_break(connection: &mut PgConnection, break_id: BreakId) -> Outcome<Break, BreakRefusal> {
+    match store::lock_break(connection, break_id).await? {
+        None => Err(Fault::Refused(BreakRefusal::Unknown)),
+        Some(found) if found.status != BreakStatus::Open => Err(Fault::Refused(BreakRefusal::NotOpen)),
+        Some(found) => Ok(found),
+    }
+}
+
+async fn close(
+    connection: &mut PgConnection,
+    found: &Break,
+    status: BreakStatus,
+    person: &str,
+    note: Option<&str>,
+) -> Outcome<(), BreakRefusal> {
+    let today = business_day::store::today(connection).await?;
+    let closing = store::Closing { status, person, note, today };
+    if store::close_break(connection, found.break_id, &closing).await? {
+        Ok(())
+    } else {
+        Err(Fault::Refused(BreakRefusal::NotOpen))
+    }
+}
+
+/// Books money that the channel took and we did not know of.
+async fn book_missing(
+    connection: &mut PgConnection,
+    app: &App,
+    found: &Break,
+    missing: Fen,
+) -> Outcome<(), BreakRefusal> {
+    let ids: [Uuid; 1] = [found.withholding_id.uuid()];
+    let order = repayment::store::load_withholdings(connection, &ids).await?.pop();
+    // A pending order is not corrected but resolved.
+    let Some(order) = order.filter(|order| !order.is_pending()) else {
+        return Err(Fault::Refused(BreakRefusal::DoesNotFit));
+    };
+    if repayment::receive_from_file(connection, app, &order, missing).await? {
+        Ok(())
+    } else {
+        Err(Fault::Refused(BreakRefusal::NotOpen))
+    }
+}

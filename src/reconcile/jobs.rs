@@ -1,0 +1,63 @@
+//! Fetching and comparing the channels' daily files.
+
+use super::actions::{self, Compared};
+use super::store::{self, FileKey};
+use crate::app::App;
+use crate::base::BusinessDay;
+use crate::business_day;
+use crate::partner::withholding::{self as channels, ChannelName};
+
+/// How many days back a file that is missing is still asked for.
+const DAYS_BACK: u32 = 30;
+
+/// What one run did.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct Reconciled {
+    pub files: u64,
+    pub lines: u64,
+    /// Pending orders that a file has ended.
+    pub resolved: u64,
+    pub breaks: u64,
+    /// Files that could not be had or did not add up; asked for again by the next run.
+    pub failed: u64,
+}
+
+/// Fetches and compares every channel's file of every ended day that has not been compared yet.
+pub async fn fetch_channel_files(app: &App) -> anyhow::Result<Reconciled> {
+    let today = business_day::store::today(&mut *app.pool.acquire().await?).await?;
+    let mut done = Reconciled::default();
+    for channel in ChannelName::ALL {
+        let from = today.minus_days(DAYS_BACK);
+        let days = store::days_without_file(&mut *app.pool.acquire().await?, channel, from, today).await?;
+        for day in days {
+            match fetch_and_compare(app, channel, day).await? {
+                Some(compared) => done.add(&compared),
+                None => done.failed += 1,
+            }
+        }
+    }
+    Ok(done)
+}
+
+/// `None` where the file could not be had; that is the channel's failure, not ours, and it is asked again.
+async fn fetch_and_compare(app: &App, channel: ChannelName, day: BusinessDay) -> anyhow::Result<Option<Compared>> {
+    match channels::daily_file(&app.partners, channel, day).await {
+        Ok((bytes, file)) => {
+            let compared = actions::take_in(app, FileKey { channel, day }, &bytes, &file).await?;
+            Ok(Some(compared))
+        }
+        Err(error) => {
+            tracing::warn!(channel = channel.stored(), %day, "a daily file was not taken in: {error:#}");
+            Ok(None)
+        }
+    }
+}
+
+impl Reconciled {
+    fn add(&mut self, compared: &Compared) {
+        self.files += 1;
+        self.lines += compared.lines;
+        self.resolved += compared.resolved.succeeded + compared.resolved.failed;
+        self.breaks += compared.breaks;
+    }
+}

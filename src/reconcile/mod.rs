@@ -1,0 +1,12 @@
+//! Reconciliation (对账): comparing channels' daily files with our orders, and correcting what differs.
+
+pub mod model;
+pub mod posting;
+pub mod store;
+pub mod actions;
+pub mod jobs;
+
+pub use actions::{BreakRefusal, Compared, confirm_break, dismiss_break, propose_correction, take_in};
+pub use jobs::{Reconciled, fetch_channel_files};
+pub use model::{Break, BreakKind, BreakStatus, Correction};
+pub use store::FileKey;

@@ -1,0 +1,160 @@
+//! Callbacks and daily files of the counterfeit channels: what is believed, what ends an order, what becomes a break.
+
+use std::sync::Arc;
+
+use fenqi::base::Fen;
+use fenqi::base::id::BreakId;
+use fenqi::error::Fault;
+use fenqi::partner::withholding::{Answer, ChannelName, Heard};
+use fenqi::reconcile::{self, BreakRefusal, fetch_channel_files};
+use fenqi::repayment::jobs::submit_withholdings;
+use fenqi::repayment::{CallbackRefusal, Posted, hear};
+use fenqi::sandbox::{self, Matcher, Scripted, World};
+use sqlx::PgPool;
+
+use crate::book::{self, AGREEMENT, Book};
+use crate::house;
+
+/// A book whose first order has been sent, in a world that calls back to it.
+async fn sent(pool: PgPool, outcome: Scripted) -> (Book, Arc<World>) {
+    let (app, world) = house::open_in_world(pool, "2026-02-05").await;
+    world.script("withholding_a", Some(Matcher::new("card", AGREEMENT)), vec![outcome]);
+    let listener = tokio::net::TcpListener::bind("127.0.0.1:0").await.unwrap();
+    world.set_callback_base(Some(format!("http://{}/partner", listener.local_addr().unwrap())));
+    let pages = fenqi::router::router(app.clone());
+    tokio::spawn(async move { axum::serve(listener, pages).await });
+    let book = book::keep(app).await;
+    book.live_until("2026-02-25").await;
+    submit_withholdings(&book.app).await.unwrap();
+    (book, world)
+}
+
+/// Waits until every callback has been heard, also those that are on their way: as many calls in as expected.
+async fn heard(book: &Book, calls: i64) {
+    for _ in 0..500 {
+        book.app.partners.flush_log().await;
+        let count = book.fen("select count(*) from partner_call where direction = 'in' and $1::uuid is not null").await;
+        if count[0] >= calls {
+            // The answer to the last call is recorded before it is booked.
+            tokio::time::sleep(std::time::Duration::from_millis(200)).await;
+            return;
+        }
+        tokio::time::sleep(std::time::Duration::from_millis(10)).await;
+    }
+    panic!("the callbacks did not come");
+}
+
+#[sqlx::test(migrator = "fenqi::MIGRATOR")]
+async fn a_callback_that_comes_twice_is_booked_once(pool: PgPool) {
+    let (book, _world) = sent(pool, Scripted::answer("success").with(sandbox::Fault::DuplicateCallback)).await;
+    heard(&book, 2).await;
+    assert_eq!(book.orders().await, ["alpha succeeded 103600 103600"]);
+    assert_eq!(book.fen("select count(*) from repayment where line_id = $1").await, [1]);
+    book.assert_whole().await;
+}
+
+#[sqlx::test(migrator = "fenqi::MIGRATOR")]
+async fn a_callback_is_believed_only_if_all_of_it_is_what_was_sent(pool: PgPool) {
+    let (book, _world) = sent(pool, Scripted::answer("success").with(sandbox::Fault::TimeoutAfter)).await;
+    let id = sqlx::query_scalar("select withholding_id from withholding").fetch_one(&book.app.pool).await.unwrap();
+    let true_one = Heard {
+        merchant_id: sandbox::PLATFORM.to_owned(),
+        withholding_id: fenqi::base::id::WithholdingId::from_uuid(id),
+        amount: Fen::new(103_600),
+        answer: Answer::Succeeded { collected: Fen::new(103_600), reference: "T1".into() },
+    };
+    let refusal = async |channel, heard| match hear(&book.app, channel, heard).await {
+        Err(Fault::Refused(refusal)) => refusal,
+        other => panic!("believed: {other:?}"),
+    };
+    let alpha = ChannelName::Alpha;
+    let other = Heard { amount: Fen::new(1), ..true_one.clone() };
+    assert_eq!(refusal(alpha, other).await, CallbackRefusal::OtherAmount);
+    let other = Heard { merchant_id: "another".into(), ..true_one.clone() };
+    assert_eq!(refusal(alpha, other).await, CallbackRefusal::OtherMerchant);
+    let unknown_id = fenqi::base::id::WithholdingId::from_uuid(uuid::Uuid::from_u128(5));
+    let other = Heard { withholding_id: unknown_id, ..true_one.clone() };
+    assert_eq!(refusal(alpha, other).await, CallbackRefusal::UnknownOrder);
+    assert_eq!(refusal(ChannelName::Beta, true_one.clone()).await, CallbackRefusal::UnknownOrder);
+    assert_eq!(book.orders().await, ["alpha unknown 103600 0"]);
+    assert_eq!(hear(&book.app, alpha, true_one.clone()).await.unwrap().succeeded, 1);
+    let again = Posted { already_applied: 1, ..Posted::default() };
+    assert_eq!(hear(&book.app, alpha, true_one).await.unwrap(), again);
+}
+
+#[sqlx::test(migrator = "fenqi::MIGRATOR")]
+async fn a_lost_callback_is_made_up_for_by_the_daily_file_which_is_booked_once(pool: PgPool) {
+    let (book, world) = sent(pool, Scripted::answer("success").with(sandbox::Fault::LostCallback)).await;
+    assert_eq!(world.deliver_callbacks().await, 0);
+    assert_eq!(book.orders().await, ["alpha submitted 103600 0"]);
+    book.live_until("2026-02-26").await;
+    let done = fetch_channel_files(&book.app).await.unwrap();
+    assert_eq!((done.resolved, done.breaks, done.failed), (1, 0, 0));
+    assert_eq!(book.orders().await, ["alpha succeeded 103600 103600"]);
+    // The channel owes nothing any more: what it took stands at the bank, less 0.2 %.
+    let moved =
+        book.fen("select unnest(amount_fen) from posting where event = 'channel_settles' and $1::uuid is not null");
+    assert_eq!(moved.await, [103_393, 207]);
+    assert_eq!(fetch_channel_files(&book.app).await.unwrap(), reconcile::Reconciled::default());
+    book.assert_whole().await;
+}
+
+async fn the_break(book: &Book) -> (BreakId, String) {
+    let (id, words): (uuid::Uuid, String) =
+        sqlx::query_as("select break_id, kind || ' ' || proposed || ' ' || status from reconciliation_break")
+            .fetch_one(&book.app.pool)
+            .await
+            .unwrap();
+    (BreakId::from_uuid(id), words)
+}
+
+#[sqlx::test(migrator = "fenqi::MIGRATOR")]
+async fn a_success_that_we_hold_for_a_failure_is_posted_on_a_second_persons_word(pool: PgPool) {
+    let (book, _world) = sent(pool, Scripted::answer("fails_but_collects")).await;
+    assert_eq!(book.orders().await, ["alpha failed insufficient_funds 103600 0"]);
+    book.app.clock.set(book.app.clock.now() + chrono::TimeDelta::hours(13));
+    book.live_until("2026-02-26").await;
+    assert_eq!(fetch_channel_files(&book.app).await.unwrap().breaks, 1);
+    let (break_id, words) = the_break(&book).await;
+    assert_eq!(words, "we_failed_they_succeeded post open");
+    reconcile::propose_correction(&book.app, break_id, reconcile::Correction::Post, "Li").await.unwrap();
+    let own = reconcile::confirm_break(&book.app, break_id, "Li").await;
+    assert!(matches!(own, Err(Fault::Refused(BreakRefusal::OwnProposal))), "{own:?}");
+    reconcile::confirm_break(&book.app, break_id, "Wang").await.unwrap();
+    let again = reconcile::confirm_break(&book.app, break_id, "Wang").await;
+    assert!(matches!(again, Err(Fault::Refused(BreakRefusal::NotOpen))), "{again:?}");
+    assert_eq!(book.used().await, Fen::new(200_000));
+    assert_eq!(book.words("select source from repayment where line_id = $1").await, ["channel_file"]);
+    // The order that was made for the next day meanwhile finds nothing owed and is not sent.
+    submit_withholdings(&book.app).await.unwrap();
+    assert_eq!(book.orders().await, ["alpha failed insufficient_funds 103600 0", "alpha failed superseded 103600 0"]);
+    book.assert_whole().await;
+}
+
+#[sqlx::test(migrator = "fenqi::MIGRATOR")]
+async fn a_success_that_is_not_owed_any_more_is_owed_back(pool: PgPool) {
+    let (book, _world) = sent(pool, Scripted::answer("fails_but_collects")).await;
+    // The retry of the afternoon took the money a second time.
+    book.set_time("2026-02-25", "15:01:00");
+    assert_eq!(fenqi::repayment::jobs::retry_withholdings(&book.app).await.unwrap(), 1);
+    assert_eq!(submit_withholdings(&book.app).await.unwrap().succeeded, 1);
+    book.live_until("2026-02-26").await;
+    fetch_channel_files(&book.app).await.unwrap();
+    let (break_id, _) = the_break(&book).await;
+    reconcile::confirm_break(&book.app, break_id, "Wang").await.unwrap();
+    let owed_back = "select amount_fen from payout where kind = 'borrower' and line_id = $1";
+    assert_eq!(book.fen(owed_back).await, [103_600]);
+    assert_eq!(book.used().await, Fen::new(200_000));
+    book.assert_whole().await;
+}
+
+#[sqlx::test(migrator = "fenqi::MIGRATOR")]
+async fn a_success_that_no_file_tells_of_within_a_day_is_a_break(pool: PgPool) {
+    let (book, _world) = sent(pool, Scripted::answer("not_in_file")).await;
+    assert_eq!(book.orders().await, ["alpha succeeded 103600 103600"]);
+    book.live_until("2026-02-26").await;
+    assert_eq!(fetch_channel_files(&book.app).await.unwrap().breaks, 0, "it may stand in the next file");
+    book.live_until("2026-02-27").await;
+    assert_eq!(fetch_channel_files(&book.app).await.unwrap().breaks, 1);
+    assert_eq!(the_break(&book).await.1, "missing_there ask_channel open");
+}

@@ -58,6 +58,17 @@ pub async fn open(url: &str, connections: u32) -> anyhow::Result<PgPool> {
     }
 }
 
+/// Drops the database with all that is in it, and creates it empty; for servers of our own.
+pub async fn recreate(url: &str) -> anyhow::Result<()> {
+    let options = parse(url)?;
+    let name = options.get_database().unwrap_or("fenqi").to_owned();
+    let mut server = first_connection(&options.database("postgres")).await?;
+    let drop = format!("drop database if exists {} with (force)", quote(&name));
+    sqlx::raw_sql(AssertSqlSafe(drop)).execute(&mut server).await.with_context(|| format!("cannot drop {name}"))?;
+    server.close().await?;
+    create_if_missing(url).await
+}
+
 /// Creates the database where it is missing; for servers of our own.
 pub async fn create_if_missing(url: &str) -> anyhow::Result<()> {
     let options = parse(url)?;

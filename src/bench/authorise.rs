@@ -86,6 +86,12 @@ async fn compare(world: &World, baseline: &SimpleUpdate, options: Options, calle
     Ok(figure)
 }
 
+/// The time within which 99 of 100 purchases of `callers` are answered, in milliseconds.
+pub(super) async fn slowest(world: &World, callers: usize, time: Duration) -> anyhow::Result<Decimal> {
+    let shop = Shop::open(world, PLENTY).await?;
+    Ok(shop.run(callers, time, Spread::Even).await?.p99_ms)
+}
+
 async fn hot_line(world: &World, options: Options) -> anyhow::Result<Figure> {
     let shop = Shop::open(world, PLENTY).await?;
     let run = shop.run(128, options.time, Spread::HalfOnOneLine).await?;

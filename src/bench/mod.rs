@@ -1,6 +1,7 @@
 //! Benchmarks: each bar of the house measured against a baseline in the same run, on data of its own.
 
 pub mod authorise;
+pub mod close;
 pub mod quote;
 pub mod baseline;
 pub mod figure;

@@ -6,7 +6,7 @@ use std::time::Duration;
 use clap::Subcommand;
 
 use crate::base::Clock;
-use crate::bench::{Figure, World, authorise, baseline::SimpleUpdate};
+use crate::bench::{Figure, World, authorise, baseline::SimpleUpdate, close};
 use crate::cli::{Sharing, app_on, find_database, set_up};
 use crate::config::Config;
 use crate::database::Scratch;
@@ -32,6 +32,12 @@ enum Bench {
         #[arg(long, default_value_t = 5)]
         seconds: u64,
     },
+    /// The whole daily close of a large book, against a plain copy of the rows that it writes
+    Close {
+        /// Loans that are billed that day
+        #[arg(long, default_value_t = 1_000_000)]
+        loans: i64,
+    },
 }
 
 /// Connections of the measured node: a few beat many, as each statement is short.
@@ -44,6 +50,13 @@ pub async fn run(args: Args) -> anyhow::Result<ExitCode> {
         Bench::Authorise { runs, seconds } => {
             let options = authorise::Options { runs, time: Duration::from_secs(seconds) };
             bench_authorise(&config, &database.url, options).await?
+        }
+        Bench::Close { loans } => {
+            let (scratch, world) = scratch_world(&config, &database.url).await?;
+            let measured = close::measure(&world, loans, &mut |figure| println!("{}", figure.line())).await;
+            drop(world);
+            scratch.remove().await?;
+            measured?
         }
     };
     if args.json {

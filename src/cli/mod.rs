@@ -10,6 +10,7 @@ mod outbox;
 mod close;
 mod verify;
 mod bench;
+mod demo;
 mod migrate;
 mod db;
 
@@ -66,6 +67,8 @@ enum Command {
     Close(close::Args),
     /// Check every identity of the books; silent when all hold, else exit code 1 and a list
     Verify(verify::Args),
+    /// Live through months of real purchases in a counterfeit world, report, and serve
+    Demo(demo::Args),
     /// Measure speed against a baseline in the same run, on data of its own
     Bench(bench::Args),
     /// Bring the database to the newest migration
@@ -87,6 +90,7 @@ async fn dispatch(command: Command) -> anyhow::Result<ExitCode> {
         Command::Outbox(args) => outbox::run(args).await,
         Command::Close(args) => close::run(args).await,
         Command::Verify(args) => verify::run(args).await,
+        Command::Demo(args) => demo::run(args).await,
         Command::Bench(args) => bench::run(args).await,
         Command::Migrate(args) => migrate::run(args).await,
         Command::Quote(args) => quote::run(args).await,

@@ -4,7 +4,7 @@ use std::process::ExitCode;
 
 use crate::cli::{Sharing, find_database, set_up};
 use crate::database;
-use crate::verify::verify;
+use crate::verify::{Finding, verify};
 
 #[derive(clap::Args)]
 pub struct Args {
@@ -19,15 +19,19 @@ pub async fn run(args: Args) -> anyhow::Result<ExitCode> {
     let pool = database::open(&database.url, 1).await?;
     let findings = verify(&pool).await?;
     pool.close().await;
-    for finding in &findings {
-        if args.json {
+    if args.json {
+        for finding in &findings {
             println!("{}", serde_json::to_string(finding)?);
-        } else {
-            println!(
-                "{}: {}: expected {}, found {}",
-                finding.identity, finding.subject, finding.expected, finding.found
-            );
         }
+    } else {
+        print(&findings);
     }
     Ok(if findings.is_empty() { ExitCode::SUCCESS } else { ExitCode::FAILURE })
+}
+
+/// One line a finding.
+pub fn print(findings: &[Finding]) {
+    for Finding { identity, subject, expected, found } in findings {
+        println!("{identity}: {subject}: expected {expected}, found {found}");
+    }
 }

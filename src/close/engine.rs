@@ -51,9 +51,17 @@ pub async fn close_day(app: &App, day: BusinessDay) -> Result<Closed, CloseError
         let failed = |source| CloseError::Step { step: step.name(), day, source };
         plan(app, day, step).await?;
         let mut rows = 0;
-        let workers: [_; WORKERS] = std::array::from_fn(|_| work(app, day, step));
-        for done in futures_util::future::join_all(workers).await {
-            rows += done.map_err(failed)?;
+        while !is_done(app, day, step).await? {
+            let workers: [_; WORKERS] = std::array::from_fn(|_| work(app, day, step));
+            let mut claimed = 0;
+            for done in futures_util::future::join_all(workers).await {
+                let done = done.map_err(failed)?;
+                claimed += done.chunks;
+                rows += done.rows;
+            }
+            if claimed == 0 {
+                tokio::time::sleep(OTHER_NODE_POLL).await;
+            }
         }
         steps.push(StepDone { step, rows, took: started.elapsed() });
     }
@@ -92,23 +100,29 @@ async fn plan(app: &App, day: BusinessDay, step: Step) -> Result<(), CloseError>
     Ok(())
 }
 
-/// Takes chunks until the step has none left, here or on another node.
-async fn work(app: &App, day: BusinessDay, step: Step) -> anyhow::Result<u64> {
-    let mut rows = 0;
+async fn is_done(app: &App, day: BusinessDay, step: Step) -> Result<bool, CloseError> {
+    let mut connection = app.pool.acquire().await?;
+    Ok(store::chunks_left(&mut connection, day, step).await? == 0)
+}
+
+/// What one worker did.
+#[derive(Clone, Copy, Debug, Default)]
+struct Work {
+    chunks: u64,
+    rows: u64,
+}
+
+/// Takes chunks until there is none that nobody works on.
+async fn work(app: &App, day: BusinessDay, step: Step) -> anyhow::Result<Work> {
+    let mut done = Work::default();
     loop {
         let mut transaction = app.pool.begin().await?;
-        let Some(chunk) = store::claim_chunk(&mut transaction, day, step).await? else {
-            if store::chunks_left(&mut transaction, day, step).await? == 0 {
-                return Ok(rows);
-            }
-            drop(transaction);
-            tokio::time::sleep(OTHER_NODE_POLL).await;
-            continue;
-        };
+        let Some(chunk) = store::claim_chunk(&mut transaction, day, step).await? else { return Ok(done) };
         store::calm_planner(&mut transaction).await?;
         let written = step.run(&mut transaction, app, day, chunk.range).await?;
         store::finish_chunk(&mut transaction, day, step, &chunk, written, app.clock.now()).await?;
         transaction.commit().await?;
-        rows += written;
+        done.chunks += 1;
+        done.rows += written;
     }
 }

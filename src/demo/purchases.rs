@@ -17,7 +17,7 @@ pub struct PurchaseRecord {
     /// Identifies the order together with `sequence`.
     pub order: String,
     pub sequence: u32,
-    /// From 1 to 24.
+    /// From 0 to 24. The real file has orders in no period at all: they are asked for as they stand, and refused.
     pub periods: u16,
     pub amount: Fen,
 }
@@ -49,7 +49,7 @@ fn parse(row: &Row<'_>) -> Result<PurchaseRecord, RowError> {
         order: order.to_owned(),
         // The bounds fit the types.
         sequence: row.number(1, 1, 999)? as u32,
-        periods: row.number(2, 1, PERIODS_MAX)? as u16,
+        periods: row.number(2, 0, PERIODS_MAX)? as u16,
         amount: Fen::new(row.number(3, 1, AMOUNT_MAX_FEN)?),
     })
 }
@@ -67,13 +67,13 @@ mod tests {
     }
 
     #[test]
-    fn no_periods_are_refused_with_row_and_column() {
-        let text = "order,sequence,periods,amount_fen\nab12,1,3,9933\nab13,1,0,100\n";
+    fn too_many_periods_are_refused_with_row_and_column() {
+        let text = "order,sequence,periods,amount_fen\nab12,1,3,9933\nab13,1,25,100\n";
         let read: Vec<_> = Purchases::open(text.as_bytes()).unwrap().collect();
         assert_eq!(read[0].as_ref().unwrap().amount, Fen::new(9_933));
         assert_eq!(
             read[1].as_ref().unwrap_err().to_string(),
-            "row 3, column periods: found \"0\", allowed is a whole number from 1 to 24"
+            "row 3, column periods: found \"25\", allowed is a whole number from 0 to 24"
         );
     }
 }

@@ -7,7 +7,7 @@ use super::model::{ATTEMPTS_MAX, AfterFailure, Pace, delay_after};
 use super::store::{self, Failed, Waiting};
 use crate::app::App;
 use crate::partner::funder_core::{
-    client,
+    self, client,
     wire::{Event, EventVerdict},
 };
 use crate::partner::{CallError, Client};
@@ -49,7 +49,8 @@ async fn deliver_to(app: &App, partner: &str, summary: &mut Summary) -> anyhow::
     }
     store::prefer_indexes(&mut connection).await?;
     let failures = state.map_or(0, |state| state.failures);
-    match app.partners.client(partner) {
+    // Messages name the funder; one without a core of its own in the settings shares the general one.
+    match app.partners.client(partner).or_else(|_| app.partners.client(funder_core::NAME)) {
         Ok(client) => {
             let mut run = Run { app, client, connection: &mut connection, partner, summary, pace: Pace::new() };
             run.deliver(failures).await

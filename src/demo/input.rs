@@ -1,0 +1,99 @@
+//! The files that a story is made of: checked whole before it begins, with bad rows named or set aside.
+
+use std::fs::File;
+use std::io::{BufReader, Read, Write};
+use std::path::{Path, PathBuf};
+
+use anyhow::{Context, bail};
+
+use super::clients::{ClientRecord, Clients};
+use super::purchases::{PurchaseRecord, Purchases};
+use super::rows::RowError;
+use super::store;
+use crate::app::App;
+use crate::base::BusinessDay;
+
+const SAMPLE_CLIENTS: &str = include_str!("sample/clients.csv");
+const SAMPLE_PURCHASES: &str = include_str!("sample/purchases.csv");
+/// Bad rows that are shown before the rest is only counted.
+const SHOWN_MAX: usize = 5;
+
+/// Where the input is; a part that is not named is the shipped sample.
+#[derive(Clone, Debug, Default)]
+pub struct Files {
+    pub clients: Option<PathBuf>,
+    pub purchases: Option<PathBuf>,
+    /// Write rows that cannot be used to a side file and go on, instead of stopping.
+    pub skip_bad: bool,
+}
+
+/// Everything that was read.
+#[derive(Debug)]
+pub struct Input {
+    pub clients: Vec<ClientRecord>,
+    pub purchases: Vec<PurchaseRecord>,
+}
+
+impl Input {
+    /// # Errors
+    /// A file that cannot be read, and unless they are to be skipped the first rows that cannot be used.
+    pub fn read(files: &Files) -> anyhow::Result<Input> {
+        let clients = Clients::open(open(files.clients.as_deref(), SAMPLE_CLIENTS)?)
+            .with_context(|| said(files.clients.as_deref()))?;
+        let clients = sort_out(clients, files.clients.as_deref(), files.skip_bad)?;
+        let purchases = Purchases::open(open(files.purchases.as_deref(), SAMPLE_PURCHASES)?)
+            .with_context(|| said(files.purchases.as_deref()))?;
+        let purchases = sort_out(purchases, files.purchases.as_deref(), files.skip_bad)?;
+        Ok(Input { clients, purchases })
+    }
+}
+
+fn said(path: Option<&Path>) -> String {
+    path.map_or_else(|| "the shipped sample".to_owned(), |path| path.display().to_string())
+}
+
+fn open(path: Option<&Path>, sample: &'static str) -> anyhow::Result<Box<dyn Read>> {
+    let Some(path) = path else { return Ok(Box::new(sample.as_bytes())) };
+    let file = File::open(path).with_context(|| format!("cannot read {}", path.display()))?;
+    Ok(Box::new(BufReader::new(file)))
+}
+
+/// Keeps the good rows. Bad ones stop the run, or go to `FILE.bad.csv`.
+fn sort_out<T>(
+    rows: impl Iterator<Item = Result<T, RowError>>,
+    path: Option<&Path>,
+    skip_bad: bool,
+) -> anyhow::Result<Vec<T>> {
+    let mut good = Vec::new();
+    let mut bad = Vec::new();
+    for row in rows {
+        match row {
+            Ok(row) => good.push(row),
+            Err(error) => bad.push(error),
+        }
+    }
+    if bad.is_empty() {
+        return Ok(good);
+    }
+    let shown: Vec<String> = bad.iter().take(SHOWN_MAX).map(|error| format!("  {error}")).collect();
+    if !skip_bad {
+        bail!(
+            "{} has {} rows that cannot be used:\n{}\nmend them, or leave them out with --skip-bad",
+            said(path),
+            bad.len(),
+            shown.join("\n")
+        );
+    }
+    let side = PathBuf::from(format!("{}.bad.csv", said(path)));
+    let mut file = File::create(&side).with_context(|| format!("cannot write {}", side.display()))?;
+    for error in &bad {
+        writeln!(file, "{},{:?}", error.line.join(","), error.to_string())?;
+    }
+    eprintln!("{} rows of {} are left out; they stand with their reasons in {}", bad.len(), said(path), side.display());
+    Ok(good)
+}
+
+/// The business day of a house that this database holds already.
+pub async fn lived_until(app: &App) -> anyhow::Result<Option<BusinessDay>> {
+    Ok(store::find_today(&mut *app.pool.acquire().await?).await?)
+}

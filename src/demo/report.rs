@@ -1,0 +1,117 @@
+//! The report at the end of a story: what a funder would want to know of these months.
+
+use std::fmt;
+use std::time::Duration;
+
+use super::store::{self, Count};
+use crate::app::App;
+use crate::base::{BusinessDay, Fen};
+
+/// Everything the report says; amounts are of the whole story.
+#[derive(Debug)]
+pub struct Report {
+    pub today: BusinessDay,
+    pub applications: Vec<Count>,
+    pub purchases: Vec<Count>,
+    pub refunds: Vec<Count>,
+    pub money: store::Money,
+    pub reserves: Vec<store::ReserveStanding>,
+    pub overdue: Vec<Count>,
+    pub withholdings: Vec<Count>,
+    pub unknowns_resolved: i64,
+    pub unknowns_open: i64,
+    pub breaks: Vec<Count>,
+}
+
+/// What the run itself cost.
+#[derive(Clone, Copy, Debug)]
+pub struct Cost {
+    pub took: Duration,
+    /// The most memory that this process held.
+    pub resident_peak_kib: u64,
+}
+
+impl Report {
+    pub async fn gather(app: &App) -> anyhow::Result<Report> {
+        let mut connection = app.pool.acquire().await?;
+        let today = crate::business_day::store::today(&mut connection).await?;
+        Ok(Report {
+            today,
+            applications: store::count_applications(&mut connection).await?,
+            purchases: store::count_purchases(&mut connection).await?,
+            refunds: store::count_refunds(&mut connection).await?,
+            money: store::sum_money(&mut connection).await?,
+            reserves: store::load_reserves(&mut connection).await?,
+            overdue: store::count_overdue(&mut connection, today).await?,
+            withholdings: store::count_withholdings(&mut connection).await?,
+            unknowns_resolved: store::count_unknowns(&mut connection, true).await?,
+            unknowns_open: store::count_unknowns(&mut connection, false).await?,
+            breaks: store::count_breaks(&mut connection).await?,
+        })
+    }
+}
+
+impl fmt::Display for Report {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        writeln!(f, "The books on the morning of {} (amounts in yuan)", self.today)?;
+        table(f, "Applications", &self.applications)?;
+        table(f, "Purchases", &self.purchases)?;
+        table(f, "After the sale", &self.refunds)?;
+        writeln!(f, "\nReserve")?;
+        for reserve in &self.reserves {
+            writeln!(
+                f,
+                "  {:<20} deposited {}, used {} ({} %), held {}, available {}",
+                reserve.funder,
+                reserve.deposited,
+                reserve.used(),
+                reserve.used_per_cent(),
+                reserve.held,
+                reserve.available
+            )?;
+        }
+        writeln!(f, "\nMoney")?;
+        for (name, amount) in self.money.rows() {
+            writeln!(f, "  {name:<38} {amount:>20}")?;
+        }
+        table(f, "Withholding orders", &self.withholdings)?;
+        writeln!(f, "  {:<38} {:>10}", "unknown results resolved", self.unknowns_resolved)?;
+        writeln!(f, "  {:<38} {:>10}", "unknown results still asked for", self.unknowns_open)?;
+        table(f, "Unpaid principal by days past due", &self.overdue)?;
+        table(f, "Breaks found against the channels' files", &self.breaks)
+    }
+}
+
+fn table(f: &mut fmt::Formatter<'_>, title: &str, counts: &[Count]) -> fmt::Result {
+    writeln!(f, "\n{title}")?;
+    if counts.is_empty() {
+        writeln!(f, "  none")?;
+    }
+    for count in counts {
+        let amount = if count.amount == Fen::ZERO { String::new() } else { count.amount.to_string() };
+        writeln!(f, "  {:<38} {:>10} {:>20}", count.name, count.count, amount)?;
+    }
+    Ok(())
+}
+
+impl Cost {
+    /// The peak since the process began, as the system counts it (`VmHWM`); zero where the system does not say.
+    pub fn of(took: Duration) -> Cost {
+        let status = std::fs::read_to_string("/proc/self/status").unwrap_or_default();
+        let peak = status.lines().find_map(|line| line.strip_prefix("VmHWM:"));
+        let kib = peak.and_then(|rest| rest.trim().strip_suffix(" kB")).and_then(|number| number.trim().parse().ok());
+        Cost { took, resident_peak_kib: kib.unwrap_or_default() }
+    }
+}
+
+impl fmt::Display for Cost {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(
+            f,
+            "The story took {}.{:01} s and at most {} MiB of memory in this process.",
+            self.took.as_secs(),
+            self.took.subsec_millis() / 100,
+            self.resident_peak_kib / 1_024
+        )
+    }
+}

@@ -1,0 +1,106 @@
+//! What buyers do in the story: who buys which purchase where and on which plan, who changes their mind.
+
+use std::sync::Arc;
+
+use super::applicants::Buyer;
+use super::purchases::PurchaseRecord;
+use super::shops::Shop;
+use crate::product::ProductVersion;
+use crate::purchase::PurchaseRequest;
+
+/// Every so many purchases one is voided the same day, or refunded some days later.
+const VOID_EVERY: u64 = 151;
+const REFUND_EVERY: u64 = 47;
+/// Refunds come up to so many days after the purchase.
+const REFUND_DAYS: u64 = 45;
+
+/// What becomes of a purchase after the sale.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum After {
+    Keep,
+    Void,
+    /// So many days later, this share of the amount in hundredths.
+    Refund {
+        days: u32,
+        per_cent: i64,
+    },
+}
+
+/// A stable number for anything that the story has to choose: the same seed gives the same story.
+pub fn draw(seed: u64, what: &str, number: u64) -> u64 {
+    let mut mixed = seed ^ 0x9E37_79B9_7F4A_7C15;
+    for byte in what.bytes().chain(number.to_be_bytes()) {
+        // FNV-1a, then a final mix, spreads well enough for choices and is the same everywhere.
+        mixed = (mixed ^ u64::from(byte)).wrapping_mul(0x0000_0100_0000_01B3);
+    }
+    mixed ^= mixed >> 31;
+    mixed = mixed.wrapping_mul(0xBF58_476D_1CE4_E5B9);
+    mixed ^ (mixed >> 29)
+}
+
+/// The purchase of `record` by one of `buyers` at one of `shops`, on a product on sale there in as many periods.
+pub fn purchase(
+    seed: u64,
+    number: u64,
+    record: &PurchaseRecord,
+    buyers: &[Buyer],
+    shops: &[Shop],
+    products: &[Arc<ProductVersion>],
+) -> Option<PurchaseRequest> {
+    if buyers.is_empty() {
+        return None;
+    }
+    let buyer = &buyers[(draw(seed, "buyer", number) % buyers.len() as u64) as usize];
+    let shop = &shops[(draw(seed, "shop", number) % shops.len() as u64) as usize];
+    let fits = |product: &&Arc<ProductVersion>| {
+        let terms = &product.terms.purchase;
+        let sells_here = terms.merchant_categories.is_empty()
+            || terms.merchant_categories.iter().any(|category| category == shop.category.code());
+        sells_here && product.terms.plan(record.periods, &buyer.grade).is_some()
+    };
+    let candidates: Vec<_> = products.iter().filter(fits).collect();
+    // Where nothing fits, the first product is asked for all the same, and refuses with its reason.
+    let chosen = (draw(seed, "product", number) % candidates.len().max(1) as u64) as usize;
+    let product = candidates.get(chosen).copied().or_else(|| products.first())?;
+    Some(PurchaseRequest {
+        line_id: buyer.line_id,
+        idempotency_key: format!("demo-{}-{}", record.order, record.sequence),
+        merchant_id: shop.merchant_id,
+        order_code: None,
+        product_id: product.product_id,
+        product_version: product.version,
+        periods: record.periods,
+        amount: record.amount,
+    })
+}
+
+/// Whether the purchase stays.
+pub fn after(seed: u64, number: u64) -> After {
+    let chance = draw(seed, "after", number);
+    if chance.is_multiple_of(VOID_EVERY) {
+        After::Void
+    } else if chance.is_multiple_of(REFUND_EVERY) {
+        let days = 1 + draw(seed, "refund day", number) % REFUND_DAYS;
+        let per_cent = if draw(seed, "refund part", number).is_multiple_of(2) { 100 } else { 40 };
+        After::Refund { days: u32::try_from(days).unwrap_or(1), per_cent }
+    } else {
+        After::Keep
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_same_seed_draws_the_same() {
+        assert_eq!(draw(1, "buyer", 7), draw(1, "buyer", 7));
+        assert_ne!(draw(1, "buyer", 7), draw(2, "buyer", 7));
+    }
+
+    #[test]
+    fn about_two_in_a_hundred_purchases_come_back() {
+        let back = (0..10_000).filter(|number| after(1, *number) != After::Keep).count();
+        assert!((200..400).contains(&back), "{back} of 10,000");
+    }
+}

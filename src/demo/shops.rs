@@ -1,0 +1,69 @@
+//! The merchants of the story, onboarded through the real use case.
+
+use crate::app::App;
+use crate::base::id::MerchantId;
+use crate::base::person::CreditCode;
+use crate::error::{Fault, Refusal};
+use crate::merchant::actions::{Judgement, LatinLabel, Onboarding};
+use crate::merchant::{self, Category, Decision};
+
+/// How many merchants the story has.
+const SHOPS: u64 = 60;
+/// What they pay on each purchase: six in a thousand, a common price of acquiring.
+const DISCOUNT_RATE: &str = "0.006";
+
+/// A merchant that sells in the story.
+#[derive(Clone, Copy, Debug)]
+pub struct Shop {
+    pub merchant_id: MerchantId,
+    pub category: Category,
+}
+
+/// Onboards and accepts the merchants; those that an earlier run accepted are found again.
+pub async fn open_shops(app: &App) -> anyhow::Result<Vec<Shop>> {
+    let mut shops = Vec::new();
+    for number in 0..SHOPS {
+        let category = Category::ALL[(number % Category::ALL.len() as u64) as usize];
+        let name = format!("示范商户{:02}号有限公司", number + 1);
+        let onboarding = Onboarding {
+            name: name.clone(),
+            credit_code: credit_code(number),
+            category: category.code().to_owned(),
+            account_name: name,
+            account_number: format!("95588{number:011}"),
+            contact_mobile: format!("138{number:08}"),
+            latin: Some(LatinLabel { name: format!("DEMO SHOP {:02}", number + 1), city: "SHANGHAI".into() }),
+            discount_rate: DISCOUNT_RATE.parse()?,
+            discount_returned_on_refund: number.is_multiple_of(2),
+        };
+        let merchant_id = merchant::onboard(app, &onboarding).await.map_err(plainly)?;
+        let judgement = Judgement {
+            merchant_id,
+            decision: Decision::Accept,
+            decided_by: "demo".to_owned(),
+            reason: "checked by the story".to_owned(),
+        };
+        let _step = merchant::decide(app, &judgement).await.map_err(plainly)?;
+        let _code = merchant::open_static_code(app, merchant_id).await.map_err(plainly)?;
+        shops.push(Shop { merchant_id, category });
+    }
+    Ok(shops)
+}
+
+/// A company's number with both of its check digits, found by trying: unlike for unlike numbers.
+fn credit_code(number: u64) -> String {
+    const CHECKS: &[u8] = b"0123456789ABCDEFGHJKLMNPQRTUWXY";
+    let candidates = CHECKS.iter().flat_map(|organisation| CHECKS.iter().map(move |code| (*organisation, *code)));
+    candidates
+        .map(|(organisation, code)| format!("91310000{number:08}{}{}", char::from(organisation), char::from(code)))
+        .find(|candidate| candidate.parse::<CreditCode>().is_ok())
+        .expect("one pair of check digits is right for every number")
+}
+
+/// A refusal in a story whose input is ours is a fault of the story.
+pub fn plainly<R: Refusal>(fault: Fault<R>) -> anyhow::Error {
+    match fault {
+        Fault::Refused(refusal) => refusal.into(),
+        Fault::Failed(failure) => failure,
+    }
+}

@@ -1,0 +1,203 @@
+//! SQL of the story and its report.
+
+use std::collections::HashMap;
+
+use sqlx::PgConnection;
+use uuid::Uuid;
+
+use crate::base::id::CardId;
+use crate::base::{BusinessDay, Fen};
+
+/// How many of a kind, and how much.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Count {
+    pub name: String,
+    pub count: i64,
+    pub amount: Fen,
+}
+
+/// Sums over the whole book.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Money {
+    pub settled: Fen,
+    pub to_settle: Fen,
+    pub discount_fees: Fen,
+    pub subsidies: Fen,
+    pub billed: Fen,
+    pub collected: Fen,
+    pub outstanding: Fen,
+    pub interest_accrued: Fen,
+    pub penalty_collected: Fen,
+    pub remitted: Fen,
+    pub platform_share: Fen,
+}
+
+impl Money {
+    pub fn rows(&self) -> [(&'static str, Fen); 11] {
+        [
+            ("settled to merchants", self.settled),
+            ("to be settled to merchants", self.to_settle),
+            ("discount fees (platform's income)", self.discount_fees),
+            ("subsidies paid by merchants", self.subsidies),
+            ("billed", self.billed),
+            ("collected", self.collected),
+            ("remitted to funders", self.remitted),
+            ("platform's share of income", self.platform_share),
+            ("principal outstanding", self.outstanding),
+            ("interest and fees accrued", self.interest_accrued),
+            ("penalty collected", self.penalty_collected),
+        ]
+    }
+}
+
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct ReserveStanding {
+    pub funder: String,
+    pub deposited: Fen,
+    pub withdrawn: Fen,
+    pub available: Fen,
+    pub held: Fen,
+}
+
+impl ReserveStanding {
+    pub fn used(&self) -> Fen {
+        self.deposited - self.withdrawn - self.available
+    }
+
+    pub fn used_per_cent(&self) -> i64 {
+        let whole = self.deposited.get().max(1);
+        Fen::new(100).share(self.used().get(), whole).get()
+    }
+}
+
+pub async fn count_applications(connection: &mut PgConnection) -> sqlx::Result<Vec<Count>> {
+    sqlx::query_as!(
+        Count,
+        r#"select status || coalesce(': ' || refusal, case when grade is null then '' else ' grade ' || grade end) as "name!", count(*) as "count!",
+                  coalesce(sum(limit_fen), 0)::bigint as "amount!: Fen"
+           from application group by 1 order by 1"#
+    )
+    .fetch_all(connection)
+    .await
+}
+
+pub async fn count_purchases(connection: &mut PgConnection) -> sqlx::Result<Vec<Count>> {
+    sqlx::query_as!(
+        Count,
+        r#"select status || coalesce(': ' || refusal, '') as "name!", count(*) as "count!",
+                  coalesce(sum(amount_fen), 0)::bigint as "amount!: Fen"
+           from purchase group by 1 order by 1"#
+    )
+    .fetch_all(connection)
+    .await
+}
+
+pub async fn count_refunds(connection: &mut PgConnection) -> sqlx::Result<Vec<Count>> {
+    sqlx::query_as!(
+        Count,
+        r#"select 'refunds' as "name!", count(*) as "count!", coalesce(sum(amount_fen), 0)::bigint as "amount!: Fen" from refund
+           union all
+           select 'of which paid back to cards', count(*), coalesce(sum(owed_back_fen), 0)::bigint from refund where owed_back_fen > 0"#
+    )
+    .fetch_all(connection)
+    .await
+}
+
+pub async fn count_withholdings(connection: &mut PgConnection) -> sqlx::Result<Vec<Count>> {
+    sqlx::query_as!(
+        Count,
+        r#"select status || coalesce(': ' || failure, '') as "name!", count(*) as "count!",
+                  coalesce(sum(collected_fen), 0)::bigint as "amount!: Fen"
+           from withholding group by 1 order by 1"#
+    )
+    .fetch_all(connection)
+    .await
+}
+
+/// Orders that the channel had to be asked about again, answered or not.
+pub async fn count_unknowns(connection: &mut PgConnection, resolved: bool) -> sqlx::Result<i64> {
+    sqlx::query_scalar!(
+        r#"select count(*) as "count!" from withholding
+           where case when $1 then queries > 0 and status in ('succeeded', 'failed') else status = 'unknown' end"#,
+        resolved
+    )
+    .fetch_one(connection)
+    .await
+}
+
+/// Unpaid principal of open bills by bucket of days past due.
+pub async fn count_overdue(connection: &mut PgConnection, today: BusinessDay) -> sqlx::Result<Vec<Count>> {
+    sqlx::query_as!(
+        Count,
+        r#"select case when $1::date <= b.due_on then '0 not yet due' when $1 - b.due_on <= 30 then '1 to 30'
+                       when $1 - b.due_on <= 60 then '31 to 60' when $1 - b.due_on <= 90 then '61 to 90'
+                       else '91 and more' end as "name!",
+                  count(distinct (b.line_id, b.due_on)) as "count!",
+                  coalesce(sum(i.principal_fen - i.principal_paid_fen - i.principal_returned_fen), 0)::bigint as "amount!: Fen"
+           from bill b join bill_line i on i.line_id = b.line_id and i.due_on = b.due_on and i.origin = 'statement'
+           where b.status = 'open' group by 1 order by 1"#,
+        today.date()
+    )
+    .fetch_all(connection)
+    .await
+}
+
+pub async fn count_breaks(connection: &mut PgConnection) -> sqlx::Result<Vec<Count>> {
+    sqlx::query_as!(
+        Count,
+        r#"select kind || ', ' || status as "name!", count(*) as "count!", coalesce(sum(their_fen - our_fen), 0)::bigint as "amount!: Fen"
+           from reconciliation_break group by 1 order by 1"#
+    )
+    .fetch_all(connection)
+    .await
+}
+
+pub async fn load_reserves(connection: &mut PgConnection) -> sqlx::Result<Vec<ReserveStanding>> {
+    sqlx::query_as!(
+        ReserveStanding,
+        r#"select f.name as funder, r.deposited_fen as "deposited: Fen", r.withdrawn_fen as "withdrawn: Fen",
+                  r.available_fen as "available: Fen", r.held_fen as "held: Fen"
+           from reserve r join funder f on f.funder_id = r.funder_id order by f.code"#
+    )
+    .fetch_all(connection)
+    .await
+}
+
+pub async fn sum_money(connection: &mut PgConnection) -> sqlx::Result<Money> {
+    sqlx::query_as!(
+        Money,
+        r#"select
+             (select coalesce(sum(payable_fen), 0)::bigint from settlement where status = 'paid') as "settled!: Fen",
+             (select coalesce(sum(payable_fen), 0)::bigint from settlement where status = 'to_pay') as "to_settle!: Fen",
+             (select coalesce(sum(discount_fee_fen), 0)::bigint from settlement) as "discount_fees!: Fen",
+             (select coalesce(sum(subsidy_fen), 0)::bigint from settlement) as "subsidies!: Fen",
+             (select coalesce(sum(principal_fen + interest_fen + fee_fen), 0)::bigint from bill) as "billed!: Fen",
+             (select coalesce(sum(amount_fen - excess_fen), 0)::bigint from repayment) as "collected!: Fen",
+             (select coalesce(sum(used_fen), 0)::bigint from credit_line) as "outstanding!: Fen",
+             (select coalesce(sum(accrued_fen), 0)::bigint from interest_span) as "interest_accrued!: Fen",
+             (select coalesce(sum(penalty_paid_fen), 0)::bigint from bill_line) as "penalty_collected!: Fen",
+             (select coalesce(sum(net_fen), 0)::bigint from remittance where status = 'paid') as "remitted!: Fen",
+             (select coalesce(sum(share_fen), 0)::bigint from remittance) as "platform_share!: Fen""#
+    )
+    .fetch_one(connection)
+    .await
+}
+
+/// The withholding agreements of cards.
+pub async fn load_agreement_numbers(
+    connection: &mut PgConnection,
+    card_ids: &[CardId],
+) -> sqlx::Result<HashMap<CardId, String>> {
+    let rows = sqlx::query!(
+        r#"select card_id as "card_id: CardId", agreement_number from bank_card where card_id = any($1)"#,
+        &card_ids.iter().map(|card_id| card_id.uuid()).collect::<Vec<Uuid>>()
+    )
+    .fetch_all(connection)
+    .await?;
+    Ok(rows.into_iter().map(|row| (row.card_id, row.agreement_number)).collect())
+}
+
+/// The business day of a house that has been opened; `None` in an empty database.
+pub async fn find_today(connection: &mut PgConnection) -> sqlx::Result<Option<BusinessDay>> {
+    sqlx::query_scalar!(r#"select today as "today: BusinessDay" from business_day"#).fetch_optional(connection).await
+}

@@ -1,0 +1,336 @@
+//! The story (DESIGN §2), day by day: people apply, buy and change their minds; the house collects, pays and closes.
+
+use std::collections::BTreeMap;
+use std::sync::Arc;
+use std::time::{Duration, Instant};
+
+use chrono::NaiveTime;
+use indicatif::{ProgressBar, ProgressStyle};
+
+use super::applicants::{self, BATCH, Buyer};
+use super::clients::ClientRecord;
+use super::purchases::PurchaseRecord;
+use super::shopping::{self, After};
+use super::shops::{Shop, open_shops, plainly};
+use crate::app::App;
+use crate::base::id::PurchaseId;
+use crate::base::{BusinessDay, Fen};
+use crate::close::close_day;
+use crate::error::Fault;
+use crate::funder::actions::{BankMovement, ReserveTerms};
+use crate::product::ProductVersion;
+use crate::purchase::actions::{RefundRequest, refund, void};
+use crate::purchase::model::AfterSaleRefusal;
+use crate::purchase::{Authoriser, Decision};
+use crate::sandbox::World;
+use crate::sandbox::fault::FaultShares;
+use crate::sandbox::world::lock;
+use crate::{business_day, funder, outbox, product, repayment, settlement};
+
+/// The funder whose products are shipped.
+const FUNDER: (&str, &str) = ("harbour-bank", "Harbour Bank");
+/// Purchases that are under way at once, as from so many tills.
+const TILLS: usize = 64;
+/// The line's product: the one that every grade can use.
+const LINE_PRODUCT: &str = "harbour-standard";
+/// The products that ship, published when the story begins.
+const PRODUCTS: [&str; 7] = [
+    include_str!("../../products/standard.toml"),
+    include_str!("../../products/merchant-subsidy.toml"),
+    include_str!("../../products/interest-free.toml"),
+    include_str!("../../products/equal-principal.toml"),
+    include_str!("../../products/interest-first.toml"),
+    include_str!("../../products/pay-next-bill.toml"),
+    include_str!("../../products/first-months-free.toml"),
+];
+/// People apply over the first so many hundredths of the story.
+const APPLYING_PER_CENT: usize = 40;
+/// The reserve is filled for so many days of purchases at a time.
+const DEPOSIT_DAYS: usize = 10;
+
+/// What the story is made of.
+pub struct Script {
+    pub clients: Vec<ClientRecord>,
+    pub purchases: Vec<PurchaseRecord>,
+    pub first_day: BusinessDay,
+    pub days: usize,
+    pub seed: u64,
+}
+
+/// Where the time of a run went.
+#[derive(Clone, Debug, Default)]
+pub struct Times(BTreeMap<&'static str, Duration>);
+
+impl Times {
+    fn add(&mut self, what: &'static str, since: Instant) {
+        *self.0.entry(what).or_default() += since.elapsed();
+    }
+
+    pub fn rows(&self) -> impl Iterator<Item = (&'static str, Duration)> {
+        self.0.iter().map(|(what, took)| (*what, *took))
+    }
+}
+
+/// The house as the story lives in it.
+struct House<'a> {
+    app: &'a App,
+    world: &'a World,
+    script: &'a Script,
+    authoriser: Authoriser,
+    shops: Vec<Shop>,
+    products: Vec<Arc<ProductVersion>>,
+    line_product: Arc<ProductVersion>,
+    funder_id: crate::base::id::FunderId,
+    buyers: Vec<Buyer>,
+    /// Purchases to refund, by the day on which their buyers come back.
+    refunds: BTreeMap<BusinessDay, Vec<(PurchaseId, Fen)>>,
+    times: Times,
+}
+
+/// Lives through the whole script and returns where the time went.
+pub async fn live(app: &App, world: &World, script: &Script) -> anyhow::Result<Times> {
+    app.clock.set(script.first_day.instant(at(6, 0)));
+    let mut house = open(app, world, script).await?;
+    let bar = ProgressBar::new(script.days as u64);
+    bar.set_style(
+        ProgressStyle::with_template("{prefix} [{bar:40}] day {pos}/{len} {msg} {elapsed}")?.progress_chars("=> "),
+    );
+    bar.set_prefix("Living");
+    for index in 0..script.days {
+        let day = script.first_day.plus_days(u32::try_from(index)?);
+        bar.set_message(day.to_string());
+        house.live_day(index, day).await?;
+        bar.inc(1);
+    }
+    bar.finish_and_clear();
+    house.next_morning(script.first_day.plus_days(u32::try_from(script.days)?)).await?;
+    Ok(house.times)
+}
+
+/// The bank lets this month's orders take what the client really paid in the month that it is like.
+fn fill_card(world: &World, buyer: &Buyer, month: usize) {
+    lock(&world.withholding).set_balance(&buyer.agreement_number, buyer.paid[month]);
+}
+
+fn at(hour: u32, minute: u32) -> NaiveTime {
+    NaiveTime::from_hms_opt(hour, minute, 0).expect("a time of day")
+}
+
+/// Opens funder, products and shops on the first day.
+async fn open<'a>(app: &'a App, world: &'a World, script: &'a Script) -> anyhow::Result<House<'a>> {
+    business_day::store::open(&mut *app.pool.acquire().await?, script.first_day).await?;
+    let funder_id = funder::open_funder(app, FUNDER.0, FUNDER.1).await.map_err(plainly)?;
+    let terms = ReserveTerms { advance_limit: Fen::ZERO, low_water: Fen::new(10_000_000) };
+    let _step = funder::set_reserve_terms(app, funder_id, terms).await.map_err(plainly)?;
+    for text in PRODUCTS {
+        product::actions::publish(app, text).await.map_err(plainly)?;
+    }
+    let shops = open_shops(app).await?;
+    let mut connection = app.pool.acquire().await?;
+    let products = app.catalogue.load_on_sale(&mut connection).await?;
+    let line_product = app.catalogue.current(&mut connection, LINE_PRODUCT).await?;
+    Ok(House {
+        app,
+        world,
+        script,
+        authoriser: Authoriser::start(app.clone()),
+        shops,
+        products,
+        line_product: line_product.ok_or_else(|| anyhow::anyhow!("{LINE_PRODUCT} is not on sale"))?,
+        funder_id,
+        buyers: Vec::new(),
+        refunds: BTreeMap::new(),
+        times: Times::default(),
+    })
+}
+
+impl House<'_> {
+    async fn live_day(&mut self, index: usize, day: BusinessDay) -> anyhow::Result<()> {
+        self.next_morning(day).await?;
+        self.fund(index, day).await?;
+        self.refill_cards(index, day);
+        self.collect(day, at(9, 0)).await?;
+        self.take_applications(index, day).await?;
+        self.give_back(day).await?;
+        self.sell(index, day).await?;
+        self.collect(day, at(15, 0)).await?;
+        self.collect(day, at(20, 30)).await?;
+        self.tell(day).await?;
+        let started = Instant::now();
+        self.app.clock.set(day.next().instant(at(0, 5)));
+        close_day(self.app, day).await?;
+        self.times.add("close", started);
+        Ok(())
+    }
+
+    /// What the night left to do: payouts whose day has come.
+    async fn next_morning(&mut self, day: BusinessDay) -> anyhow::Result<()> {
+        let started = Instant::now();
+        self.app.clock.set(day.instant(at(7, 0)));
+        self.app.clock.set(day.instant(at(8, 30)));
+        settlement::submit_payouts(self.app).await?;
+        self.app.clock.set(day.instant(at(8, 45)));
+        settlement::query_payouts(self.app).await?;
+        self.times.add("payouts", started);
+        Ok(())
+    }
+
+    /// The funder deposits ahead what the coming days are going to use.
+    async fn fund(&mut self, index: usize, day: BusinessDay) -> anyhow::Result<()> {
+        if !index.is_multiple_of(DEPOSIT_DAYS) {
+            return Ok(());
+        }
+        let (from, _) = self.share_of(self.script.purchases.len(), index);
+        let (to, _) = self.share_of(self.script.purchases.len(), (index + DEPOSIT_DAYS).min(self.script.days));
+        let amount: Fen = self.script.purchases[from..to].iter().map(|purchase| purchase.amount).sum();
+        if amount.is_positive() {
+            let movement = BankMovement { funder_id: self.funder_id, amount, reference: format!("deposit {day}") };
+            let _step = funder::deposit(self.app, movement).await.map_err(plainly)?;
+        }
+        Ok(())
+    }
+
+    /// At the start of each month a card holds what its client really paid that month.
+    fn refill_cards(&self, index: usize, day: BusinessDay) {
+        if index == 0 || day.day_of_month() == 1 {
+            let month = self.month_of(day);
+            for buyer in &self.buyers {
+                fill_card(self.world, buyer, month);
+            }
+        }
+    }
+
+    /// Which of the six months of the input a day of the story is like.
+    fn month_of(&self, day: BusinessDay) -> usize {
+        let months = (0..6).take_while(|month| self.script.first_day.plus_months(*month) <= day).count();
+        months.saturating_sub(1)
+    }
+
+    /// Sends orders to the channels, hears their answers, asks for those that did not come.
+    async fn collect(&mut self, day: BusinessDay, time: NaiveTime) -> anyhow::Result<()> {
+        let started = Instant::now();
+        self.app.clock.set(day.instant(time));
+        repayment::jobs::retry_withholdings(self.app).await?;
+        repayment::jobs::submit_withholdings(self.app).await?;
+        self.world.deliver_callbacks().await;
+        self.app.clock.set(day.instant(time + chrono::TimeDelta::minutes(45)));
+        repayment::jobs::query_unknowns(self.app).await?;
+        self.times.add("withholding", started);
+        Ok(())
+    }
+
+    /// The items `index` of `days` equal shares of `count` items.
+    fn share_of(&self, count: usize, index: usize) -> (usize, usize) {
+        let days = self.script.days.max(1);
+        (count * index / days, count * (index + 1) / days)
+    }
+
+    async fn take_applications(&mut self, index: usize, day: BusinessDay) -> anyhow::Result<()> {
+        let started = Instant::now();
+        self.app.clock.set(day.instant(at(10, 0)));
+        let days = (self.script.days * APPLYING_PER_CENT / 100).max(1);
+        let count = self.script.clients.len();
+        let (from, to) = (count * index.min(days) / days, count * (index + 1).min(days) / days);
+        let month = self.month_of(day);
+        let batches = self.script.clients[from..to].chunks(BATCH);
+        for pair in batches.collect::<Vec<_>>().chunks(2) {
+            let applying = pair.iter().map(|batch| applicants::apply(self.app, &self.line_product, batch, day));
+            for approved in futures_util::future::join_all(applying).await {
+                let approved = approved?;
+                for buyer in &approved {
+                    fill_card(self.world, buyer, month);
+                }
+                self.buyers.extend(approved);
+            }
+        }
+        self.times.add("applications", started);
+        Ok(())
+    }
+
+    async fn give_back(&mut self, day: BusinessDay) -> anyhow::Result<()> {
+        let started = Instant::now();
+        self.app.clock.set(day.instant(at(11, 0)));
+        for (purchase_id, amount) in self.refunds.remove(&day).unwrap_or_default() {
+            let request = RefundRequest { purchase_id, amount, idempotency_key: "demo".to_owned() };
+            refund(self.app, request).await.map_err(plainly)?;
+        }
+        self.times.add("refunds", started);
+        Ok(())
+    }
+
+    async fn sell(&mut self, index: usize, day: BusinessDay) -> anyhow::Result<()> {
+        let started = Instant::now();
+        self.app.clock.set(day.instant(at(12, 0)));
+        let (from, to) = self.share_of(self.script.purchases.len(), index);
+        let requests: Vec<_> = (from..to)
+            .filter_map(|number| {
+                let record = &self.script.purchases[number];
+                let number = number as u64;
+                let wish =
+                    shopping::purchase(self.script.seed, number, record, &self.buyers, &self.shops, &self.products);
+                wish.map(|wish| (number, wish))
+            })
+            .collect();
+        for wave in requests.chunks(TILLS) {
+            let asked = wave.iter().map(|(_, wish)| self.authoriser.authorise(wish.clone()));
+            let receipts = futures_util::future::join_all(asked).await;
+            for ((number, wish), receipt) in wave.iter().zip(receipts) {
+                let receipt = receipt.map_err(plainly)?;
+                if matches!(receipt.decision, Decision::Authorised { .. }) {
+                    self.after_sale(*number, day, receipt.purchase_id, wish.amount).await?;
+                }
+            }
+        }
+        self.times.add("purchases", started);
+        Ok(())
+    }
+
+    async fn after_sale(
+        &mut self,
+        number: u64,
+        day: BusinessDay,
+        purchase_id: PurchaseId,
+        amount: Fen,
+    ) -> anyhow::Result<()> {
+        match shopping::after(self.script.seed, number) {
+            After::Keep => {}
+            After::Void => match void(self.app, purchase_id).await {
+                // A story that is told again finds the purchase's own day closed.
+                Ok(_) | Err(Fault::Refused(AfterSaleRefusal::PastCutOff)) => {}
+                Err(fault) => return Err(plainly(fault)),
+            },
+            After::Refund { days, per_cent } => {
+                let part = amount.share(per_cent, 100);
+                if part.is_positive() {
+                    self.refunds.entry(day.plus_days(days)).or_default().push((purchase_id, part));
+                }
+            }
+        }
+        Ok(())
+    }
+
+    /// Tells the funder's core what happened today.
+    async fn tell(&mut self, day: BusinessDay) -> anyhow::Result<()> {
+        let started = Instant::now();
+        self.app.clock.set(day.instant(at(22, 0)));
+        outbox::jobs::deliver_outbox(self.app).await?;
+        self.times.add("messages", started);
+        Ok(())
+    }
+}
+
+/// What goes wrong between the house and its partners, in thousandths of calls or orders.
+pub fn set_faults(world: &World) {
+    let channel = FaultShares {
+        timeout_after: 2,
+        timeout_before: 2,
+        duplicate_callback: 5,
+        late_answer: 20,
+        ..FaultShares::default()
+    };
+    world.set_faults("withholding_a", channel);
+    world.set_faults("withholding_b", channel);
+    world.set_faults("payout", FaultShares { timeout_after: 5, timeout_before: 5, ..FaultShares::default() });
+    world.set_faults("risk", FaultShares { timeout_before: 5, ..FaultShares::default() });
+    world.set_faults("funder_core", FaultShares { timeout_after: 10, timeout_before: 10, ..FaultShares::default() });
+}

@@ -25,6 +25,8 @@ pub const TIMETABLE: &[(&str, JobKind)] = &[
     ("0 0 9-20 * * *", JobKind::PayOut),
     ("0 * * * * *", JobKind::AskPartners),
     ("0 */10 * * * *", JobKind::WatchReserves),
+    // Channels hand the day before over in the night; what is late is asked for again.
+    ("0 15 6-12 * * *", JobKind::CompareFiles),
 ];
 
 /// A time that passed while no node was up is made up for if it is not longer ago than this.

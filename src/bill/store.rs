@@ -31,7 +31,8 @@ pub async fn cut_agenda(
 /// Writes the bill lines and bills whose statement is cut on `day`, in one statement; returns the rows written.
 ///
 /// Period k is the k-th statement day from the loan's first. A row that asks for nothing is not billed. Bills are made of
-/// the lines that were really inserted, so that a bill is its lines even where a second run or a payoff came first.
+/// the lines that were really inserted, so that a bill is its lines even where a second run or a payoff came first. Each
+/// schedule is looked up by its key (`limit 1` keeps the planner to it): a hash join would read the whole book per range.
 pub async fn cut_statements(
     connection: &mut PgConnection,
     day: BusinessDay,
@@ -39,7 +40,7 @@ pub async fn cut_statements(
     range: AccountRange,
 ) -> sqlx::Result<u64> {
     let written = sqlx::query_scalar!(
-        r#"with due as (
+        r#"with due as materialized (
                select l.line_id, l.loan_id, l.schedule_version,
                       ((extract(year from $1::date) - extract(year from l.first_statement_on)) * 12
                        + extract(month from $1::date) - extract(month from l.first_statement_on))::int + 1 as period
@@ -48,11 +49,15 @@ pub async fn cut_statements(
                  and l.first_statement_on <= $1 and l.last_statement_on >= $1
            ), cut as (
                insert into bill_line (line_id, loan_id, period, due_on, principal_fen, interest_fen, fee_fen)
-               select due.line_id, due.loan_id, due.period, s.due_on[due.period], s.principal_fen[due.period],
-                      s.interest_fen[due.period], s.fee_fen[due.period]
+               select due.line_id, due.loan_id, due.period, s.due_on, s.principal_fen, s.interest_fen, s.fee_fen
                from due
-               join schedule s on s.loan_id = due.loan_id and s.line_id = due.line_id and s.version = due.schedule_version
-               where s.principal_fen[due.period] + s.interest_fen[due.period] + s.fee_fen[due.period] > 0
+               cross join lateral (
+                   select s.due_on[due.period] as due_on, s.principal_fen[due.period] as principal_fen,
+                          s.interest_fen[due.period] as interest_fen, s.fee_fen[due.period] as fee_fen
+                   from schedule s
+                   where s.loan_id = due.loan_id and s.line_id = due.line_id and s.version = due.schedule_version
+                   limit 1) s
+               where s.principal_fen + s.interest_fen + s.fee_fen > 0
                order by due.line_id, due.loan_id
                on conflict do nothing
                returning line_id, due_on, principal_fen, interest_fen, fee_fen
@@ -76,22 +81,33 @@ pub async fn cut_statements(
 
 /// Every installment of the lines' open bills, by line, oldest due first, ready for allocation.
 ///
-/// The caller holds the lines' locks where it means to change what it reads.
+/// The caller holds the lines' locks where it means to change what it reads. Each step of the way is a look-up by key
+/// (`offset 0` keeps the planner to it), so that a line's past, bills and loans long paid, costs nothing.
 pub async fn load_open_installments(
     connection: &mut PgConnection,
     line_ids: &[Uuid],
 ) -> sqlx::Result<Vec<BilledInstallment>> {
     let rows = sqlx::query_as!(
         InstallmentRow,
-        r#"select i.line_id as "line_id: LineId", i.loan_id as "loan_id: LoanId", i.period,
-                  i.due_on as "due_on: BusinessDay", i.principal_fen, i.interest_fen, i.fee_fen, i.principal_paid_fen,
-                  i.interest_paid_fen, i.fee_paid_fen, i.penalty_paid_fen, i.principal_returned_fen,
-                  i.interest_returned_fen, i.fee_returned_fen, i.fen_days, i.fen_days_to as "fen_days_to: BusinessDay",
-                  l.product_id as "product_id: ProductId", l.product_version, l.annual_rate as "annual_rate: Rate"
+        r#"select i.line_id as "line_id!: LineId", i.loan_id as "loan_id!: LoanId", i.period as "period!",
+                  i.due_on as "due_on!: BusinessDay", i.principal_fen as "principal_fen!",
+                  i.interest_fen as "interest_fen!", i.fee_fen as "fee_fen!",
+                  i.principal_paid_fen as "principal_paid_fen!", i.interest_paid_fen as "interest_paid_fen!",
+                  i.fee_paid_fen as "fee_paid_fen!", i.penalty_paid_fen as "penalty_paid_fen!",
+                  i.principal_returned_fen as "principal_returned_fen!",
+                  i.interest_returned_fen as "interest_returned_fen!", i.fee_returned_fen as "fee_returned_fen!",
+                  i.fen_days as "fen_days!", i.fen_days_to as "fen_days_to?: BusinessDay",
+                  l.product_id as "product_id!: ProductId", l.product_version as "product_version!",
+                  l.annual_rate as "annual_rate!: Rate"
            from unnest($1::uuid[]) as wanted(line_id)
-           join bill b on b.line_id = wanted.line_id and b.status = 'open'
-           join bill_line i on i.line_id = b.line_id and i.due_on = b.due_on and i.origin = 'statement'
-           join loan l on l.loan_id = i.loan_id and l.line_id = i.line_id
+           cross join lateral (
+               select due_on from bill where line_id = wanted.line_id and status = 'open' offset 0) b
+           cross join lateral (
+               select * from bill_line
+               where line_id = wanted.line_id and due_on = b.due_on and origin = 'statement' offset 0) i
+           cross join lateral (
+               select product_id, product_version, annual_rate from loan
+               where loan_id = i.loan_id and line_id = i.line_id limit 1) l
            order by i.line_id, i.due_on, i.loan_id, i.period"#,
         line_ids
     )

@@ -6,7 +6,7 @@ use chrono::TimeDelta;
 use super::model::JobKind;
 use super::store;
 use crate::app::App;
-use crate::{credit, funder, repayment, settlement};
+use crate::{credit, funder, reconcile, repayment, settlement};
 
 /// How long the record of a done job is kept.
 const DONE_KEPT: TimeDelta = TimeDelta::days(90);
@@ -48,6 +48,10 @@ pub async fn run(app: &App, kind: JobKind) -> anyhow::Result<()> {
         }
         JobKind::WatchReserves => {
             funder::jobs::watch_reserves(app).await?;
+            Ok(())
+        }
+        JobKind::CompareFiles => {
+            reconcile::fetch_channel_files(app).await?;
             Ok(())
         }
     }

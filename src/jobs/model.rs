@@ -18,11 +18,19 @@ pub enum JobKind {
     AskPartners,
     /// Tells funders whose reserve is low.
     WatchReserves,
+    /// Compares the withholding channels' daily files with our orders.
+    CompareFiles,
 }
 
 impl JobKind {
-    pub const ALL: &[JobKind] =
-        &[JobKind::PruneJobs, JobKind::Withhold, JobKind::PayOut, JobKind::AskPartners, JobKind::WatchReserves];
+    pub const ALL: &[JobKind] = &[
+        JobKind::PruneJobs,
+        JobKind::Withhold,
+        JobKind::PayOut,
+        JobKind::AskPartners,
+        JobKind::WatchReserves,
+        JobKind::CompareFiles,
+    ];
 
     pub const fn as_str(self) -> &'static str {
         match self {
@@ -31,6 +39,7 @@ impl JobKind {
             JobKind::PayOut => "pay_out",
             JobKind::AskPartners => "ask_partners",
             JobKind::WatchReserves => "watch_reserves",
+            JobKind::CompareFiles => "compare_files",
         }
     }
 

@@ -24,9 +24,10 @@ pub async fn measure(world: &World, loans: i64, say: &mut dyn FnMut(&Figure)) ->
     let first = world.day();
     let (alone, beside, busy) = (first.next(), first.plus_days(2), first.plus_days(3));
     let tenth = (loans / SMALLER).max(2);
-    fill(world, LoansDue { loans, statement_on: first, overdue_every: OVERDUE_EVERY }).await?;
+    fill(world, LoansDue { loans, loans_per_line: 2, statement_on: first, overdue_every: OVERDUE_EVERY }).await?;
     for day in [alone, beside, busy] {
-        fill(world, LoansDue { loans: tenth, statement_on: day, overdue_every: OVERDUE_EVERY }).await?;
+        fill(world, LoansDue { loans: tenth, loans_per_line: 2, statement_on: day, overdue_every: OVERDUE_EVERY })
+            .await?;
     }
     let mut whole = whole_close(world, first).await?;
     say(&whole);
@@ -78,7 +79,7 @@ async fn extra(world: &World, alone: BusinessDay, beside: BusinessDay, loans: i6
     let (_, without) = timed_close(world, alone).await?;
     // Due days far from those that are closed here.
     let elsewhere = alone.plus_days(14);
-    fill(world, LoansDue { loans, statement_on: elsewhere, overdue_every: i64::MAX }).await?;
+    fill(world, LoansDue { loans, loans_per_line: 2, statement_on: elsewhere, overdue_every: i64::MAX }).await?;
     let (_, with) = timed_close(world, beside).await?;
     let mut figure =
         Figure::new("close, ten times more loans with nothing due", seconds(with), "s").against(seconds(without));

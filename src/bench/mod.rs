@@ -2,6 +2,7 @@
 
 pub mod authorise;
 pub mod close;
+pub mod collect;
 pub mod quote;
 pub mod baseline;
 pub mod figure;

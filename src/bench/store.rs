@@ -3,8 +3,8 @@
 use chrono::{DateTime, Utc};
 use sqlx::PgConnection;
 
-use crate::base::BusinessDay;
-use crate::base::id::{FunderId, LineId, MerchantId, ProductId};
+use crate::base::id::{FunderId, LineId, MerchantId, ProductId, WithholdingId};
+use crate::base::{BusinessDay, Fen};
 
 /// What every line of a benchmark's book shares.
 #[derive(Clone, Copy, Debug)]
@@ -86,8 +86,8 @@ pub(super) async fn analyse(connection: &mut PgConnection) -> sqlx::Result<()> {
 /// Loans that a close is to bill.
 #[derive(Clone, Copy, Debug)]
 pub(super) struct LoansDue {
-    /// How many, two on each line.
     pub loans: i64,
+    pub loans_per_line: i32,
     /// The statement day on which their first installment is billed.
     pub statement_on: BusinessDay,
     /// One line in so many owes an installment of the month before, billed and overdue.
@@ -105,10 +105,11 @@ pub(super) async fn insert_loans_due(connection: &mut PgConnection, book: BookOf
     sqlx::query("truncate bench_line").execute(&mut *connection).await?;
     sqlx::query(
         "insert into bench_line
-         select gen_random_uuid(), number, number % $2 = 0 from generate_series(1, $1::bigint / 2) as number",
+         select gen_random_uuid(), number, number % $2 = 0 from generate_series(1, $1::bigint / $3) as number",
     )
     .bind(due.loans)
     .bind(due.overdue_every)
+    .bind(i64::from(due.loans_per_line))
     .execute(&mut *connection)
     .await?;
     insert_lines_of_bench(connection, book, due).await?;
@@ -118,11 +119,12 @@ pub(super) async fn insert_loans_due(connection: &mut PgConnection, book: BookOf
 }
 
 async fn insert_lines_of_bench(connection: &mut PgConnection, book: BookOf, due: LoansDue) -> sqlx::Result<()> {
+    let used_fen = i64::from(due.loans_per_line) * 120_000;
     sqlx::query(
         "with opened as (
              insert into credit_line (line_id, borrower_id, funder_id, product_id, product_version, grade, status, limit_fen,
                                       used_fen, statement_day, due_day, expires_on, last_entry_no, opened_at)
-             select line_id, line_id, $1, $2, 1, 'A', 'active', 2000000, 240000, extract(day from $3::date)::smallint,
+             select line_id, line_id, $1, $2, 1, 'A', 'active', 2000000, $5, extract(day from $3::date)::smallint,
                     extract(day from $3::date + 20)::smallint, $3::date + 700, 1, $4
              from bench_line order by line_id
              returning line_id)
@@ -136,15 +138,17 @@ async fn insert_lines_of_bench(connection: &mut PgConnection, book: BookOf, due:
     .bind(book.product_id)
     .bind(due.statement_on)
     .bind(book.at)
+    .bind(used_fen)
     .execute(&mut *connection)
     .await?;
     sqlx::query(
         "insert into line_entry (line_id, entry_no, kind, used_change_fen, limit_change_fen, used_after_fen, limit_after_fen,
                                  business_day, occurred_at)
-         select line_id, 1, 'opened', 240000, 2000000, 240000, 2000000, $1, $2 from bench_line",
+         select line_id, 1, 'opened', $3, 2000000, $3, 2000000, $1, $2 from bench_line",
     )
     .bind(book.day)
     .bind(book.at)
+    .bind(used_fen)
     .execute(connection)
     .await?;
     Ok(())
@@ -158,7 +162,7 @@ async fn insert_loans_of_bench(connection: &mut PgConnection, book: BookOf, due:
                 extract(day from $3::date)::smallint, first.statement_on, (first.statement_on + interval '11 months')::date,
                 first.statement_on - 10
          from bench_line
-         cross join generate_series(1, 2) as nth
+         cross join generate_series(1, $4) as nth
          cross join lateral (select case when is_overdue then ($3::date - interval '1 month')::date else $3::date end
                              as statement_on) as first
          order by line_id",
@@ -166,6 +170,7 @@ async fn insert_loans_of_bench(connection: &mut PgConnection, book: BookOf, due:
     .bind(book.funder_id)
     .bind(book.product_id)
     .bind(due.statement_on)
+    .bind(due.loans_per_line)
     .execute(connection)
     .await?;
     Ok(())
@@ -194,9 +199,9 @@ async fn insert_overdue_bills(connection: &mut PgConnection, due: LoansDue) -> s
              select l.line_id, l.loan_id, 1, l.first_statement_on + 20, 10000, 450, 0
              from bench_line b join loan l on l.line_id = b.line_id
              where b.is_overdue and l.first_statement_on < $1
-             returning line_id, due_on)
+             returning line_id, due_on, principal_fen, interest_fen)
          insert into bill (line_id, due_on, statement_on, principal_fen, interest_fen, fee_fen, status)
-         select line_id, due_on, due_on - 20, 20000, 900, 0, 'open' from cut group by line_id, due_on",
+         select line_id, due_on, due_on - 20, sum(principal_fen), sum(interest_fen), 0, 'open' from cut group by line_id, due_on",
     )
     .bind(due.statement_on)
     .execute(connection)
@@ -238,6 +243,57 @@ pub(super) async fn make_copies(connection: &mut PgConnection) -> sqlx::Result<(
         "create table copy_of_bill (like bill including all)",
         "create table copy_of_bill_line (like bill_line including all)",
         "create table copy_of_withholding (like withholding including all)",
+    ] {
+        sqlx::query(statement).execute(&mut *connection).await?;
+    }
+    Ok(())
+}
+
+/// An order that the channel is about to answer.
+#[derive(Clone, Copy, Debug)]
+pub(super) struct PendingOrder {
+    pub withholding_id: WithholdingId,
+    pub line_id: LineId,
+    pub amount: Fen,
+}
+
+/// Marks every order as sent, as the job does before it calls the channel.
+pub(super) async fn submit_orders(connection: &mut PgConnection, at: DateTime<Utc>) -> sqlx::Result<Vec<PendingOrder>> {
+    sqlx::query_as!(
+        PendingOrder,
+        r#"update withholding set status = 'submitted', submitted_at = $1, query_at = $1 where status = 'created'
+           returning withholding_id as "withholding_id: WithholdingId", line_id as "line_id: LineId",
+                     amount_fen as "amount: Fen""#,
+        at
+    )
+    .fetch_all(connection)
+    .await
+}
+
+pub(super) async fn count_repayments(connection: &mut PgConnection) -> sqlx::Result<i64> {
+    sqlx::query_scalar!(r#"select count(*) as "count!" from repayment"#).fetch_one(connection).await
+}
+
+/// Copies the rows that receipts made into tables of the same shape and indexes; returns how many.
+pub(super) async fn copy_receipts(connection: &mut PgConnection) -> sqlx::Result<u64> {
+    let mut rows = 0;
+    for statement in [
+        "insert into copy_of_repayment select * from repayment order by line_id",
+        "insert into copy_of_posting select * from posting where event = 'repayment' order by line_id",
+        "insert into copy_of_line_entry select * from line_entry where kind = 'repayment' order by line_id",
+        "insert into copy_of_outbox overriding system value select * from outbox where kind = 'repayment' order by message_no",
+    ] {
+        rows += sqlx::query(statement).execute(&mut *connection).await?.rows_affected();
+    }
+    Ok(rows)
+}
+
+pub(super) async fn make_receipt_copies(connection: &mut PgConnection) -> sqlx::Result<()> {
+    for statement in [
+        "create table copy_of_repayment (like repayment including all)",
+        "create table copy_of_posting (like posting including all)",
+        "create table copy_of_line_entry (like line_entry including all)",
+        "create table copy_of_outbox (like outbox including all)",
     ] {
         sqlx::query(statement).execute(&mut *connection).await?;
     }

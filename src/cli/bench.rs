@@ -6,11 +6,17 @@ use std::time::Duration;
 use clap::Subcommand;
 
 use crate::base::Clock;
-use crate::bench::{Figure, World, authorise, baseline::SimpleUpdate, close};
+use crate::bench::baseline::SimpleUpdate;
+use crate::bench::figure::rate_per_second;
+use crate::bench::quote::{Depth, run_quotes};
+use crate::bench::{Figure, World, authorise, close, collect};
 use crate::cli::{Sharing, app_on, find_database, set_up};
 use crate::config::Config;
 use crate::database::Scratch;
-use crate::launcher;
+use crate::{launcher, product};
+
+/// The shipped product that is quoted.
+const QUOTED: &str = include_str!("../../products/standard.toml");
 
 #[derive(clap::Args)]
 pub struct Args {
@@ -38,6 +44,17 @@ enum Bench {
         #[arg(long, default_value_t = 1_000_000)]
         loans: i64,
     },
+    /// Results of withholding posted a second, each with its waterfall
+    Collect {
+        /// Lines, each with one result
+        #[arg(long, default_value_t = 100_000)]
+        lines: i64,
+    },
+    /// Quotes a second, on one thread
+    Quote {
+        #[arg(long, default_value_t = 200_000)]
+        quotes: u64,
+    },
 }
 
 /// Connections of the measured node: a few beat many, as each statement is short.
@@ -45,24 +62,52 @@ const CONNECTIONS: u32 = 8;
 
 pub async fn run(args: Args) -> anyhow::Result<ExitCode> {
     let config = set_up()?;
-    let database = find_database(&config, Sharing::Shared).await?;
     let figure = match args.bench {
-        Bench::Authorise { runs, seconds } => {
-            let options = authorise::Options { runs, time: Duration::from_secs(seconds) };
-            bench_authorise(&config, &database.url, options).await?
-        }
-        Bench::Close { loans } => {
-            let (scratch, world) = scratch_world(&config, &database.url).await?;
-            let measured = close::measure(&world, loans, &mut |figure| println!("{}", figure.line())).await;
-            drop(world);
-            scratch.remove().await?;
-            measured?
-        }
+        Bench::Quote { quotes } => bench_quote(quotes)?,
+        needs_database => bench_on_database(&config, needs_database).await?,
     };
     if args.json {
         println!("{}", serde_json::to_string(&figure)?);
     }
     Ok(ExitCode::SUCCESS)
+}
+
+/// Schedules alone are the baseline of schedules with their annualised rates.
+fn bench_quote(quotes: u64) -> anyhow::Result<Figure> {
+    let (terms, _) = product::check(QUOTED)?;
+    let priced = rate_per_second(quotes, run_quotes(&terms, quotes, Depth::Price)?);
+    let plain = rate_per_second(quotes, run_quotes(&terms, quotes, Depth::Schedule)?);
+    let figure = Figure::new("quote, schedule and annualised rates", priced, "quotes/s").against(plain);
+    println!("{}", figure.line());
+    Ok(figure)
+}
+
+async fn bench_on_database(config: &Config, bench: Bench) -> anyhow::Result<Figure> {
+    let database = find_database(config, Sharing::Shared).await?;
+    let figure = match bench {
+        Bench::Authorise { runs, seconds } => {
+            let options = authorise::Options { runs, time: Duration::from_secs(seconds) };
+            bench_authorise(config, &database.url, options).await?
+        }
+        Bench::Close { loans } => {
+            let (scratch, world) = scratch_world(config, &database.url).await?;
+            let measured = close::measure(&world, loans, &mut |figure| println!("{}", figure.line())).await;
+            drop(world);
+            scratch.remove().await?;
+            measured?
+        }
+        Bench::Collect { lines } => {
+            let (scratch, world) = scratch_world(config, &database.url).await?;
+            let measured = collect::measure(&world, lines).await;
+            drop(world);
+            scratch.remove().await?;
+            let figure = measured?;
+            println!("{}", figure.line());
+            figure
+        }
+        Bench::Quote { quotes } => bench_quote(quotes)?,
+    };
+    Ok(figure)
 }
 
 async fn bench_authorise(config: &Config, url: &str, options: authorise::Options) -> anyhow::Result<Figure> {

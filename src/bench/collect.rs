@@ -1,0 +1,77 @@
+//! `fenqi bench collect`: results of withholding posted with their waterfall, against a plain copy of the rows they make.
+
+use std::time::Instant;
+
+use super::figure::{Figure, rate_per_second, seconds};
+use super::store::{self, BookOf, LoansDue, PendingOrder};
+use super::world::World;
+use crate::base::Fen;
+use crate::close::close_day;
+use crate::partner::withholding::{Answer, ChannelFailure};
+use crate::repayment::result_actions::{ChannelResult, Posted, post_results};
+
+/// Days from statement to due day of the benchmark's loans.
+const DAYS_TO_DUE: u32 = 20;
+
+/// Bills `lines` lines, orders their withholding by the real close, and posts one result for each.
+pub async fn measure(world: &World, lines: i64) -> anyhow::Result<Figure> {
+    let results = ordered(world, lines).await?;
+    let app = &world.app;
+    let started = Instant::now();
+    let posted = post_results(app, &results).await?;
+    let took = started.elapsed();
+    check(posted, results.len())?;
+    let again = post_results(app, &results).await?;
+    anyhow::ensure!(again.already_applied == results.len() as u64, "a result was applied twice: {again:?}");
+
+    let mut connection = app.pool.acquire().await?;
+    let booked = store::count_repayments(&mut connection).await?.unsigned_abs();
+    anyhow::ensure!(booked == posted.succeeded, "{} successes made {booked} repayments", posted.succeeded);
+    store::make_receipt_copies(&mut connection).await?;
+    let copying = Instant::now();
+    let copied = store::copy_receipts(&mut connection).await?;
+    let plain = rate_per_second(copied, copying.elapsed());
+    let rows_per_line = copied / booked.max(1);
+    let mut figure = Figure::new("collect, results posted", rate_per_second(results.len() as u64, took), "lines/s")
+        .against(plain / rust_decimal::Decimal::from(rows_per_line.max(1)));
+    figure.seconds = Some(seconds(took));
+    figure.rows = Some(copied);
+    figure.runs = Some(1);
+    Ok(figure)
+}
+
+fn check(posted: Posted, results: usize) -> anyhow::Result<()> {
+    let answered = posted.succeeded + posted.failed;
+    anyhow::ensure!(answered == results as u64, "{results} results were posted as {posted:?}");
+    Ok(())
+}
+
+/// Lives from the statement to the eve of the due day, and returns what the channel is going to say of each order: eight
+/// of ten pay all, one pays half, one has nothing.
+async fn ordered(world: &World, lines: i64) -> anyhow::Result<Vec<ChannelResult>> {
+    let first = world.day();
+    let terms = world.open_book(Fen::MAX, 1, 1).await?;
+    let (funder_id, product_id) = (terms.funder_id, terms.product_id);
+    let book = BookOf { funder_id, product_id, day: first, at: world.app.clock.now() };
+    let due = LoansDue { loans: lines, loans_per_line: 1, statement_on: first, overdue_every: i64::MAX };
+    let mut connection = world.app.pool.acquire().await?;
+    store::insert_loans_due(&mut connection, book, due).await?;
+    store::settle_down(&mut connection).await?;
+    for day in 0..DAYS_TO_DUE {
+        close_day(&world.app, first.plus_days(day)).await?;
+    }
+    let orders = store::submit_orders(&mut connection, world.app.clock.now()).await?;
+    anyhow::ensure!(orders.len() as i64 == lines, "{} orders were made for {lines} lines", orders.len());
+    store::settle_down(&mut connection).await?;
+    Ok(orders.into_iter().enumerate().map(|(number, order)| said(number, order)).collect())
+}
+
+fn said(number: usize, order: PendingOrder) -> ChannelResult {
+    let reference = format!("bench-{number}");
+    let answer = match number % 10 {
+        0 => Answer::Failed { failure: ChannelFailure::InsufficientFunds, code: "BALANCE_LOW".into() },
+        1 => Answer::Succeeded { collected: order.amount.share(1, 2), reference },
+        _ => Answer::Succeeded { collected: order.amount, reference },
+    };
+    ChannelResult { withholding_id: order.withholding_id, line_id: order.line_id, answer }
+}

@@ -33,6 +33,7 @@ pub mod bench;
 pub mod demo;
 pub mod http;
 pub mod router;
+pub mod replay;
 pub mod cli;
 
 /// The database's migrations, embedded; tests and the program share them.

@@ -19,6 +19,7 @@ use crate::outbox;
 
 /// When (second, minute, hour, day, month, weekday, in Asia/Shanghai) and what.
 pub const TIMETABLE: &[(&str, JobKind)] = &[
+    ("0 5 0 * * *", JobKind::DailyClose),
     ("0 30 3 * * *", JobKind::PruneJobs),
     // Products say at which times of day; orders carry theirs.
     ("0 */5 * * * *", JobKind::Withhold),
@@ -167,7 +168,7 @@ mod tests {
         let ticks = ticks(from, to, TimeDelta::hours(4)).unwrap();
         assert!(ticks.is_sorted_by_key(|(at, _)| *at));
         let count = |kind| ticks.iter().filter(|(_, ticked)| *ticked == kind).count();
-        assert_eq!(count(JobKind::PruneJobs), 1);
+        assert_eq!(count(JobKind::DailyClose), 1);
         assert_eq!(count(JobKind::PayOut), 3);
         assert_eq!(count(JobKind::AskPartners), 6);
     }

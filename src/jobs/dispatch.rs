@@ -6,7 +6,8 @@ use chrono::TimeDelta;
 use super::model::JobKind;
 use super::store;
 use crate::app::App;
-use crate::{credit, funder, reconcile, repayment, settlement};
+use crate::base::BusinessDay;
+use crate::{business_day, close, credit, funder, reconcile, repayment, settlement};
 
 /// How long the record of a done job is kept.
 const DONE_KEPT: TimeDelta = TimeDelta::days(90);
@@ -26,6 +27,7 @@ pub async fn run_named(app: &App, kind: &str) -> anyhow::Result<()> {
 /// Whatever keeps it from being done; doing it again goes on where it was.
 pub async fn run(app: &App, kind: JobKind) -> anyhow::Result<()> {
     match kind {
+        JobKind::DailyClose => close_past_days(app).await,
         JobKind::PruneJobs => {
             let before = app.clock.now() - DONE_KEPT;
             store::prune(&mut *app.pool.acquire().await?, before).await?;
@@ -54,5 +56,16 @@ pub async fn run(app: &App, kind: JobKind) -> anyhow::Result<()> {
             reconcile::fetch_channel_files(app).await?;
             Ok(())
         }
+    }
+}
+
+/// Closes every business day that the calendar has left behind, so that a node that was down catches up.
+async fn close_past_days(app: &App) -> anyhow::Result<()> {
+    loop {
+        let today = business_day::store::today(&mut *app.pool.acquire().await?).await?;
+        if today >= BusinessDay::at(app.clock.now()) {
+            return Ok(());
+        }
+        close::close_day(app, today).await?;
     }
 }

@@ -8,13 +8,15 @@ use crate::base::id::JobId;
 /// Every kind of background work. What each does stands in `dispatch.rs`, when in `timetable.rs`.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum JobKind {
+    /// Ends every business day that the calendar has left behind.
+    DailyClose,
     /// Removes the records of jobs that were done long ago.
     PruneJobs,
     /// Sends the withholding orders whose time has come, and makes new ones for those that may be tried again.
     Withhold,
     /// Sends the payouts whose day has come.
     PayOut,
-    /// Asks partners what became of whatever is unknown.
+    /// Asks partners what became of whatever is unknown, and decides applications that wait.
     AskPartners,
     /// Tells funders whose reserve is low.
     WatchReserves,
@@ -24,6 +26,7 @@ pub enum JobKind {
 
 impl JobKind {
     pub const ALL: &[JobKind] = &[
+        JobKind::DailyClose,
         JobKind::PruneJobs,
         JobKind::Withhold,
         JobKind::PayOut,
@@ -34,6 +37,7 @@ impl JobKind {
 
     pub const fn as_str(self) -> &'static str {
         match self {
+            JobKind::DailyClose => "daily_close",
             JobKind::PruneJobs => "prune_jobs",
             JobKind::Withhold => "withhold",
             JobKind::PayOut => "pay_out",

@@ -4,6 +4,7 @@ mod golden;
 mod house;
 mod book;
 mod feature;
+mod journey;
 mod documents;
 mod migrations;
 mod tables;

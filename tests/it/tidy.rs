@@ -23,9 +23,9 @@ const FEATURES: [&str; 13] = [
     "reconcile",
 ];
 /// The top of the house: nothing below may know them.
-const TOP: [&str; 6] = ["cli", "demo", "bench", "scenario", "router", "timetable"];
+const TOP: [&str; 6] = ["cli", "demo", "bench", "replay", "router", "timetable"];
 /// Folders of the top that are programs of their own: they know everything, and talk to whoever started them.
-const PROGRAMS: [&str; 4] = ["cli", "demo", "bench", "scenario"];
+const PROGRAMS: [&str; 4] = ["cli", "demo", "bench", "replay"];
 
 /// One source file without its tests, comments and text.
 struct Source {

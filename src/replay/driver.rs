@@ -1,0 +1,410 @@
+//! What people do in a house, by name, and the days that pass between.
+
+use std::collections::BTreeMap;
+
+use anyhow::{Context as _, anyhow};
+use chrono::{DateTime, TimeDelta, Utc};
+
+use super::house::{House, MORNING};
+use crate::app::App;
+use crate::base::id::{BorrowerId, CardId, FunderId, LineId, LoanId, MerchantId, PurchaseId};
+use crate::base::person::CardNumber;
+use crate::base::{BusinessDay, Fen, Rate};
+use crate::borrower::actions::{self as borrower_actions, Signature};
+use crate::borrower::card::{CardBinding, CardCode};
+use crate::borrower::{Agreement, Registration, card_actions};
+use crate::credit::{self, ApplicationState, ApplyRequest, CardHistory};
+use crate::demo::identity;
+use crate::error::{Fault, Outcome, Refusal};
+use crate::funder::{self, actions::BankMovement};
+use crate::jobs::{JobKind, dispatch};
+use crate::merchant::actions::{Judgement, Onboarding};
+use crate::product::actions::PublishedVersion;
+use crate::purchase::actions::{self as after_sale, RefundRequest};
+use crate::purchase::authoriser::decide_batch;
+use crate::purchase::{Decision, PurchaseRequest};
+use crate::repayment::{self, PayoffOrder, RepayRequest, Transfer};
+use crate::sandbox::{Matcher, Scripted};
+use crate::{merchant, outbox, product, timetable};
+
+/// What a refused use case says: its stable code.
+pub type Refused = &'static str;
+
+/// A borrower as a story knows one.
+#[derive(Clone, Debug)]
+pub struct Person {
+    pub borrower_id: BorrowerId,
+    pub card_id: CardId,
+    pub card_number: CardNumber,
+    /// By which the withholding channels know the card.
+    pub agreement_number: String,
+    /// By product code, what an approval opened.
+    pub lines: BTreeMap<String, LineId>,
+}
+
+/// An authorised purchase.
+#[derive(Clone, Copy, Debug)]
+pub struct Bought {
+    pub purchase_id: PurchaseId,
+    pub loan_id: LoanId,
+    pub line_id: LineId,
+}
+
+/// What somebody wants to buy, by the names of a story.
+#[derive(Clone, Debug)]
+pub struct Wish {
+    /// Names the purchase, and is its idempotency key.
+    pub name: String,
+    pub borrower: String,
+    pub merchant: String,
+    pub product: String,
+    pub amount: Fen,
+    pub periods: u16,
+}
+
+/// Lives in a house: does what people do, and lets the timetable's work happen as days pass.
+pub struct Driver {
+    pub house: House,
+    /// Work that comes more often than this is lived through so often.
+    pub apart: TimeDelta,
+    pub funders: BTreeMap<String, FunderId>,
+    pub products: BTreeMap<String, PublishedVersion>,
+    pub merchants: BTreeMap<String, MerchantId>,
+    pub people: BTreeMap<String, Person>,
+    pub purchases: BTreeMap<String, Bought>,
+}
+
+impl Driver {
+    pub fn new(house: House) -> Driver {
+        Driver {
+            house,
+            apart: TimeDelta::hours(1),
+            funders: BTreeMap::new(),
+            products: BTreeMap::new(),
+            merchants: BTreeMap::new(),
+            people: BTreeMap::new(),
+            purchases: BTreeMap::new(),
+        }
+    }
+
+    pub fn app(&self) -> &App {
+        &self.house.app
+    }
+
+    /// Lives on until the morning of `day`: every job at its time, and the close of every day that ends.
+    ///
+    /// # Errors
+    /// Whatever keeps a job from being done.
+    pub async fn advance_to(&self, day: BusinessDay) -> anyhow::Result<()> {
+        self.live_until(day.instant(MORNING)).await
+    }
+
+    /// As [`Driver::advance_to`], to an instant. One that has passed changes nothing.
+    ///
+    /// # Errors
+    /// Whatever keeps a job from being done.
+    pub async fn live_until(&self, to: DateTime<Utc>) -> anyhow::Result<()> {
+        let clock = &self.app().clock;
+        if to <= clock.now() {
+            return Ok(());
+        }
+        let mut done_until = None;
+        for (at, kind) in timetable::ticks(clock.now(), to, self.apart)? {
+            if done_until.is_some_and(|before| before < at) {
+                self.settle().await?;
+            }
+            done_until = Some(at);
+            clock.set(at);
+            dispatch::run(self.app(), kind).await.with_context(|| format!("{} at {at}", kind.as_str()))?;
+        }
+        clock.set(to);
+        self.settle().await
+    }
+
+    /// Lets what is on its way arrive: partners' callbacks, and our messages.
+    ///
+    /// # Errors
+    /// Failures of the database.
+    pub async fn settle(&self) -> anyhow::Result<()> {
+        self.house.world.deliver_callbacks().await;
+        outbox::jobs::deliver_outbox(self.app()).await?;
+        Ok(())
+    }
+
+    /// Opens a funder under its code.
+    ///
+    /// # Errors
+    /// A failure, or a refusal, which no story is about.
+    pub async fn open_funder(&mut self, code: &str) -> anyhow::Result<FunderId> {
+        let funder_id = done(funder::open_funder(self.app(), code, code).await)?;
+        self.funders.insert(code.to_owned(), funder_id);
+        Ok(funder_id)
+    }
+
+    /// Publishes a product text; purchases and applications name it by its code.
+    ///
+    /// # Errors
+    /// A failure, or what is wrong with the text.
+    pub async fn publish(&mut self, text: &str) -> anyhow::Result<PublishedVersion> {
+        let published = done(product::publish(self.app(), text).await)?;
+        self.products.insert(published.code.clone(), published.clone());
+        Ok(published)
+    }
+
+    /// A deposit of the funder's arrives at the bank.
+    ///
+    /// # Errors
+    /// A failure, or a name that the story did not introduce.
+    pub async fn deposit(&self, funder: &str, amount: Fen, reference: &str) -> anyhow::Result<Result<(), Refused>> {
+        let movement = BankMovement { funder_id: self.funder(funder)?, amount, reference: reference.to_owned() };
+        Ok(told(funder::deposit(self.app(), movement).await)?.map(|_| ()))
+    }
+
+    /// A merchant applies and is accepted.
+    ///
+    /// # Errors
+    /// A failure, or a refusal, which no story is about.
+    pub async fn onboard(&mut self, name: &str, credit_code: &str, terms: MerchantTerms) -> anyhow::Result<MerchantId> {
+        let onboarding = Onboarding {
+            name: name.to_owned(),
+            credit_code: credit_code.to_owned(),
+            category: terms.category,
+            account_name: name.to_owned(),
+            account_number: "6225880212345678".to_owned(),
+            contact_mobile: "13900000000".to_owned(),
+            latin: None,
+            discount_rate: terms.discount_rate,
+            discount_returned_on_refund: terms.discount_returned_on_refund,
+        };
+        let merchant_id = done(merchant::onboard(self.app(), &onboarding).await)?;
+        let judgement = Judgement {
+            merchant_id,
+            decision: merchant::Decision::Accept,
+            decided_by: "operator".to_owned(),
+            reason: "complete".to_owned(),
+        };
+        let _ = done(merchant::decide(self.app(), &judgement).await)?;
+        self.merchants.insert(name.to_owned(), merchant_id);
+        Ok(merchant_id)
+    }
+
+    /// Somebody signs up: identity, agreements, and a card with its signed withholding agreement. `number` makes the
+    /// identity.
+    ///
+    /// # Errors
+    /// A failure, or a refusal, which no story is about.
+    pub async fn sign_up(&mut self, name: &str, number: u64, age: u32) -> anyhow::Result<Person> {
+        let today = BusinessDay::at(self.app().clock.now());
+        let registration: Registration = identity::registration(number, age, today);
+        let borrower_id = done(borrower_actions::register(self.app(), registration).await)?;
+        let signatures = Agreement::ALL.map(|agreement| Signature {
+            borrower_id,
+            agreement,
+            text_sha256: agreement.wording().sha256,
+            device: "story".to_owned(),
+        });
+        done(borrower_actions::sign(self.app(), &signatures).await)?;
+        let (card_number, mobile) = (identity::card_number(number, 0), identity::mobile(number));
+        // The sandbox's code is the mobile's last six digits.
+        let code = mobile.reveal()[5..].to_owned();
+        let binding = CardBinding { borrower_id, number: card_number.clone(), mobile };
+        let card_id = done(card_actions::start_binding(self.app(), binding).await)?;
+        done(card_actions::confirm_binding(self.app(), CardCode { borrower_id, card_id, code }).await)?;
+        let cards = card_actions::cards(self.app(), borrower_id).await?;
+        let bound = cards.into_iter().find(|card| card.card_id == card_id).context("a bound card is listed")?;
+        let agreement_number = bound.agreement_number;
+        let person = Person { borrower_id, card_id, card_number, agreement_number, lines: BTreeMap::new() };
+        self.people.insert(name.to_owned(), person.clone());
+        Ok(person)
+    }
+
+    /// Somebody applies for a product's line; an approval is remembered under the product.
+    ///
+    /// # Errors
+    /// A failure, or a name that the story did not introduce.
+    pub async fn apply(
+        &mut self,
+        borrower: &str,
+        product: &str,
+        history: Option<CardHistory>,
+        limit_requested: Option<Fen>,
+    ) -> anyhow::Result<Result<ApplicationState, Refused>> {
+        let version = self.product(product)?;
+        let request = ApplyRequest {
+            borrower_id: self.person(borrower)?.borrower_id,
+            product_id: version.product_id,
+            product_version: version.version,
+            idempotency_key: self.key(&format!("{borrower}/{product}")),
+            limit_requested,
+            history,
+        };
+        let applied = told(credit::actions::apply(self.app(), request).await)?;
+        let state = applied.map(|applied| applied.state);
+        if let Ok(ApplicationState::Approved { line_id, .. }) = &state {
+            let person = self.people.get_mut(borrower).context("the borrower was found before")?;
+            person.lines.insert(product.to_owned(), *line_id);
+        }
+        Ok(state)
+    }
+
+    /// Somebody scans and pays; an authorised purchase is remembered under its name.
+    ///
+    /// # Errors
+    /// A failure, or a name that the story did not introduce.
+    pub async fn purchase(&mut self, wish: &Wish) -> anyhow::Result<Result<Bought, Refused>> {
+        let version = self.product(&wish.product)?;
+        let line_id = self.line(&wish.borrower, &wish.product)?;
+        let request = PurchaseRequest {
+            line_id,
+            idempotency_key: wish.name.clone(),
+            merchant_id: self.merchant(&wish.merchant)?,
+            order_code: None,
+            product_id: version.product_id,
+            product_version: version.version,
+            periods: wish.periods,
+            amount: wish.amount,
+        };
+        let mut answers = decide_batch(self.app(), vec![request]).await;
+        let receipt = told(answers.pop().context("one request has one answer")?)?;
+        Ok(receipt.and_then(|receipt| match receipt.decision {
+            Decision::Authorised { loan_id } => {
+                let bought = Bought { purchase_id: receipt.purchase_id, loan_id, line_id };
+                self.purchases.insert(wish.name.clone(), bought);
+                Ok(bought)
+            }
+            Decision::Refused(refusal) => Err(refusal.code()),
+        }))
+    }
+
+    /// The merchant undoes a purchase of today.
+    ///
+    /// # Errors
+    /// A failure, or a name that the story did not introduce; so with the verbs below.
+    pub async fn void(&self, purchase: &str) -> anyhow::Result<Result<(), Refused>> {
+        let bought = self.bought(purchase)?;
+        Ok(told(after_sale::void(self.app(), bought.purchase_id).await)?.map(|_| ()))
+    }
+
+    /// The merchant gives back part or all of a purchase; `key` makes it one refund.
+    pub async fn refund(&self, purchase: &str, amount: Fen, key: &str) -> anyhow::Result<Result<(), Refused>> {
+        let purchase_id = self.bought(purchase)?.purchase_id;
+        let request = RefundRequest { purchase_id, amount, idempotency_key: key.to_owned() };
+        Ok(told(after_sale::refund(self.app(), request).await)?.map(|_| ()))
+    }
+
+    /// The borrower presses the button; the channel is asked at once.
+    pub async fn repay(&self, borrower: &str, product: &str, amount: Fen) -> anyhow::Result<Result<(), Refused>> {
+        let line_id = self.line(borrower, product)?;
+        let request = RepayRequest { line_id, amount, card_id: None, idempotency_key: self.key(borrower) };
+        let ordered = told(repayment::repay(self.app(), &request).await)?;
+        self.collect().await?;
+        Ok(ordered.map(|_| ()))
+    }
+
+    /// The borrower ends the loan of a purchase early, for what is quoted now. Returns that.
+    pub async fn pay_off(&self, purchase: &str) -> anyhow::Result<Result<Fen, Refused>> {
+        let Bought { loan_id, line_id, .. } = self.bought(purchase)?;
+        let quoted = match told(repayment::payoff_quote(self.app(), line_id, loan_id).await)? {
+            Ok(quote) => quote.total(),
+            Err(refused) => return Ok(Err(refused)),
+        };
+        let order = PayoffOrder { loan_id, line_id, quoted, card_id: None, idempotency_key: self.key(purchase) };
+        let ordered = told(repayment::early_payoff(self.app(), &order).await)?;
+        self.collect().await?;
+        Ok(ordered.map(|_| quoted))
+    }
+
+    /// An operator records a transfer that arrived for a line.
+    pub async fn transfer(
+        &self,
+        borrower: &str,
+        product: &str,
+        amount: Fen,
+        bank_reference: &str,
+    ) -> anyhow::Result<Result<(), Refused>> {
+        let transfer = Transfer {
+            line_id: self.line(borrower, product)?,
+            amount,
+            bank_reference: bank_reference.to_owned(),
+            operator: "operator".to_owned(),
+        };
+        Ok(told(repayment::record_transfer(self.app(), &transfer).await)?.map(|_| ()))
+    }
+
+    /// Prescribes how `partner` answers what next concerns the borrower's card.
+    pub fn answer_card(&self, partner: &str, borrower: &str, outcomes: Vec<Scripted>) -> anyhow::Result<()> {
+        let matcher = Matcher::new("card", &self.person(borrower)?.agreement_number);
+        self.house.world.script(partner, Some(matcher), outcomes);
+        Ok(())
+    }
+
+    /// Sends what was just ordered, and lets the answer arrive.
+    async fn collect(&self) -> anyhow::Result<()> {
+        dispatch::run(self.app(), JobKind::Withhold).await?;
+        self.settle().await
+    }
+
+    /// A key of its own for each time that somebody does something.
+    fn key(&self, what: &str) -> String {
+        format!("{what}/{}", self.app().clock.now().timestamp_micros())
+    }
+
+    /// # Errors
+    /// If the story did not introduce the name; so with the five below.
+    pub fn bought(&self, name: &str) -> anyhow::Result<Bought> {
+        self.purchases.get(name).copied().ok_or_else(|| unknown("purchase", name))
+    }
+
+    pub fn funder(&self, name: &str) -> anyhow::Result<FunderId> {
+        self.funders.get(name).copied().ok_or_else(|| unknown("funder", name))
+    }
+
+    pub fn product(&self, name: &str) -> anyhow::Result<&PublishedVersion> {
+        self.products.get(name).ok_or_else(|| unknown("product", name))
+    }
+
+    pub fn merchant(&self, name: &str) -> anyhow::Result<MerchantId> {
+        self.merchants.get(name).copied().ok_or_else(|| unknown("merchant", name))
+    }
+
+    pub fn person(&self, name: &str) -> anyhow::Result<&Person> {
+        self.people.get(name).ok_or_else(|| unknown("borrower", name))
+    }
+
+    pub fn line(&self, borrower: &str, product: &str) -> anyhow::Result<LineId> {
+        self.person(borrower)?
+            .lines
+            .get(product)
+            .copied()
+            .ok_or_else(|| unknown("line", &format!("{borrower}/{product}")))
+    }
+}
+
+/// How a merchant takes part.
+#[derive(Clone, Debug)]
+pub struct MerchantTerms {
+    pub category: String,
+    pub discount_rate: Rate,
+    pub discount_returned_on_refund: bool,
+}
+
+/// Keeps a refusal as an answer, and a failure as an error.
+fn told<T, R: Refusal>(outcome: Outcome<T, R>) -> anyhow::Result<Result<T, Refused>> {
+    match outcome {
+        Ok(done) => Ok(Ok(done)),
+        Err(Fault::Refused(refusal)) => Ok(Err(refusal.code())),
+        Err(Fault::Failed(failure)) => Err(failure),
+    }
+}
+
+/// Takes a refusal for an error.
+fn done<T, R: Refusal>(outcome: Outcome<T, R>) -> anyhow::Result<T> {
+    outcome.map_err(|fault| match fault {
+        Fault::Refused(refusal) => anyhow!("{} ({})", refusal, refusal.code()),
+        Fault::Failed(failure) => failure,
+    })
+}
+
+fn unknown(what: &str, name: &str) -> anyhow::Error {
+    anyhow!("the story knows no {what} {name:?} yet")
+}

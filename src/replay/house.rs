@@ -1,0 +1,98 @@
+//! Opens a house in a counterfeit world: the app, every partner over HTTP, and our own pages to call back to.
+
+use std::net::Ipv4Addr;
+use std::sync::Arc;
+
+use anyhow::Context as _;
+use chrono::NaiveTime;
+use sqlx::PgPool;
+use tokio::net::TcpListener;
+use tokio::task::JoinSet;
+
+use crate::app::App;
+use crate::base::{BusinessDay, Clock, WorkingCalendar};
+use crate::business_day;
+use crate::credit::RiskHook;
+use crate::partner::Partners;
+use crate::product::Catalogue;
+use crate::router::router;
+use crate::sandbox::{self, Silence, World, WorldSettings};
+use crate::vault::Vault;
+
+/// When a day of a moved clock begins: merchants are open, nothing has been withheld at noon yet.
+pub const MORNING: NaiveTime = NaiveTime::from_hms_opt(10, 0, 0).expect("ten o'clock is a time");
+
+/// The app and the world that share a moved clock. The servers end with it.
+pub struct House {
+    pub app: App,
+    pub world: Arc<World>,
+    servers: JoinSet<()>,
+}
+
+/// What a house is opened with.
+pub struct HouseSettings {
+    /// A migrated database in which no business day was opened yet, or the same house's of before.
+    pub pool: PgPool,
+    pub vault: Arc<Vault>,
+    pub risk: Arc<RiskHook>,
+    pub today: BusinessDay,
+    /// Gives the partners' keys and faults.
+    pub seed: u64,
+}
+
+impl House {
+    /// Opens the house on the morning of `today`. Partners keep silent by breaking the connection, which costs no time.
+    ///
+    /// # Errors
+    /// Failures of the database or of the local network.
+    pub async fn open(settings: HouseSettings) -> anyhow::Result<House> {
+        let HouseSettings { pool, vault, risk, today, seed } = settings;
+        business_day::store::open(&mut *pool.acquire().await?, today).await?;
+        let clock = Clock::moved(today.instant(MORNING));
+        let partners_at = listen().await?;
+        let pages_at = listen().await?;
+        let base_url = format!("http://{}", partners_at.local_addr()?);
+        let partner_settings = sandbox::partner_settings(&base_url, seed);
+        // Signatures bear the system's time on both sides, because a moved clock jumps further than they may be apart.
+        let partners = Partners::new(&partner_settings, pool.clone(), clock.clone(), Clock::System)?;
+        let world = World::new(WorldSettings {
+            seed,
+            clock: clock.clone(),
+            wire_clock: Clock::System,
+            silence: Silence::Drop,
+            callback_base: Some(format!("http://{}/partner", pages_at.local_addr()?)),
+        })?;
+        let app = App {
+            pool,
+            clock,
+            calendar: WorkingCalendar::shipped(),
+            vault,
+            catalogue: Catalogue::default(),
+            partners: Arc::new(partners),
+            risk,
+        };
+        let mut servers = JoinSet::new();
+        let (pages, partners) = (axum::serve(pages_at, router(app.clone())), sandbox::router(world.clone()));
+        servers.spawn(async move {
+            if let Err(error) = pages.await {
+                tracing::error!(%error, "the pages are not served any more");
+            }
+        });
+        servers.spawn(async move {
+            if let Err(error) = axum::serve(partners_at, partners).await {
+                tracing::error!(%error, "the sandbox is not served any more");
+            }
+        });
+        Ok(House { app, world, servers })
+    }
+
+    /// Ends the servers once everything said to partners is written down.
+    pub async fn shut(mut self) {
+        self.app.partners.flush_log().await;
+        self.servers.shutdown().await;
+    }
+}
+
+async fn listen() -> anyhow::Result<TcpListener> {
+    TcpListener::bind((Ipv4Addr::LOCALHOST, 0)).await.context("no port of this machine can be listened on")
+}

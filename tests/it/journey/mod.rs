@@ -1,0 +1,80 @@
+//! Journeys: a house lives for weeks in a counterfeit world, and must end clean.
+
+mod lending;
+
+use std::sync::Arc;
+
+use chrono::TimeDelta;
+use fenqi::base::{BusinessDay, Fen};
+use fenqi::credit::{ApplicationState, CardHistory, CardMonth, RiskHook};
+use fenqi::replay::driver::{Driver, MerchantTerms, Wish};
+use fenqi::replay::house::{House, HouseSettings};
+use fenqi::vault::Vault;
+use fenqi::verify::verify;
+use sqlx::PgPool;
+
+pub fn day(text: &str) -> BusinessDay {
+    text.parse().unwrap()
+}
+
+/// A street with one funder whose reserve holds a million yuan, the products named, one shop, and Wang with a line.
+pub async fn street(pool: PgPool, today: &str, products: &[&str]) -> Driver {
+    let settings = HouseSettings {
+        pool,
+        vault: Arc::new(Vault::with_master([7; 32])),
+        risk: Arc::new(RiskHook::shipped()),
+        today: day(today),
+        seed: 7,
+    };
+    let mut driver = Driver::new(House::open(settings).await.unwrap());
+    // Twice a day is often enough for these stories, and they take a sixth of the time.
+    driver.apart = TimeDelta::hours(12);
+    driver.open_funder("harbour-bank").await.unwrap();
+    driver.deposit("harbour-bank", Fen::new(100_000_000), "D-1").await.unwrap().unwrap();
+    let terms = MerchantTerms {
+        category: "home".into(),
+        discount_rate: "0.006".parse().unwrap(),
+        discount_returned_on_refund: true,
+    };
+    driver.onboard("上海老王家居有限公司", "91350100M000100Y43", terms).await.unwrap();
+    driver.sign_up("Wang", 1, 35).await.unwrap();
+    for text in products {
+        let code = driver.publish(text).await.unwrap().code;
+        let state = driver.apply("Wang", &code, Some(good_history()), None).await.unwrap().unwrap();
+        assert!(matches!(state, ApplicationState::Approved { .. }), "{state:?}");
+    }
+    driver
+}
+
+/// Somebody who always paid in full.
+fn good_history() -> CardHistory {
+    let month = CardMonth { repay_status: -1, bill_fen: Fen::new(300_000), paid_fen: Fen::new(300_000) };
+    CardHistory { limit_fen: Fen::new(20_000_000), months: [month; 6] }
+}
+
+pub fn wish(name: &str, product: &str, fen: i64, periods: u16) -> Wish {
+    Wish {
+        name: name.into(),
+        borrower: "Wang".into(),
+        merchant: "上海老王家居有限公司".into(),
+        product: product.into(),
+        amount: Fen::new(fen),
+        periods,
+    }
+}
+
+/// Every identity holds, every message was delivered, nobody waits for anything, and every script was played.
+pub async fn ends_clean(driver: Driver) {
+    driver.settle().await.unwrap();
+    let app = driver.app();
+    assert_eq!(verify(&app.pool).await.unwrap(), []);
+    let waiting: i64 = sqlx::query_scalar("select count(*) from outbox where delivered_at is null")
+        .fetch_one(&app.pool)
+        .await
+        .unwrap();
+    assert_eq!(waiting, 0, "messages wait");
+    let world = &driver.house.world;
+    assert_eq!((world.scripts_left(), world.callbacks_pending()), (0, 0), "scripts left, callbacks pending");
+    assert!(fenqi::sandbox::world::lock(&world.funder_core).out_of_order().is_empty());
+    driver.house.shut().await;
+}

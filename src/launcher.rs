@@ -272,7 +272,7 @@ fn settings(durability: Durability, wal_compression: &str) -> Vec<String> {
     let mut settings = vec![
         "listen_addresses=".to_owned(),
         "unix_socket_permissions=0700".to_owned(),
-        "max_connections=120".to_owned(),
+        "max_connections=200".to_owned(),
         format!("shared_buffers={}MB", (memory_mb / 8).clamp(64, 2048)),
         format!("effective_cache_size={}MB", (memory_mb / 2).clamp(128, 65_536)),
         "work_mem=32MB".to_owned(),

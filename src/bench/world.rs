@@ -70,7 +70,7 @@ fn product_text(code: &str) -> String {
         .map(|line| match line.split_once('=').map(|(key, _)| key.trim()) {
             Some("code") => format!("code = \"{code}\""),
             Some("funder") => format!("funder = \"{code}\""),
-            Some("per_day_max") => format!("per_day_max = {}", u32::MAX),
+            Some("per_day_max") => "per_day_max = 1_000_000".to_owned(),
             _ => line.to_owned(),
         })
         .collect::<Vec<_>>()

@@ -5,15 +5,14 @@ use std::process::ExitCode;
 use std::sync::Arc;
 use std::time::Instant;
 
-use crate::base::{BusinessDay, Clock};
-use crate::cli::{Sharing, app_on, find_database, set_up, stop_signal, verify};
-use crate::config::Config;
+use crate::base::BusinessDay;
+use crate::cli::{Sharing, find_database, set_up, stop_signal, verify};
 use crate::database;
 use crate::demo::input::{self, Input};
 use crate::demo::report::{Cost, Report};
 use crate::demo::story::{self, Script};
 use crate::http;
-use crate::sandbox::{self, Silence, World, WorldSettings};
+use crate::replay::house::{House, HouseSettings};
 
 #[derive(clap::Args)]
 pub struct Args {
@@ -44,7 +43,7 @@ pub struct Args {
 }
 
 pub async fn run(args: Args) -> anyhow::Result<ExitCode> {
-    let mut config = set_up()?;
+    let config = set_up()?;
     let input =
         Input::read(&input::Files { clients: args.clients, purchases: args.purchases, skip_bad: args.skip_bad })?;
     // Bound before the story, so that a port in use is known at once.
@@ -58,17 +57,26 @@ pub async fn run(args: Args) -> anyhow::Result<ExitCode> {
         );
         database::recreate(&url).await?;
     }
+    // One process at a time lives through days, also on a database that is not ours.
+    let _claim = database::Claim::take(&url).await?;
     let pool = database::connect(&url, config.database_connections).await?;
     database::migrate(&pool).await?;
-    let clock = Clock::moved(args.from.instant(chrono::NaiveTime::MIN));
-    let world = start_world(&mut config, args.seed, &clock).await?;
-    let app = app_on(&config, pool, clock)?;
-    if let Some(today) = input::lived_until(&app).await? {
+    if let Some(today) = input::lived_until(&pool).await? {
         anyhow::bail!(
             "this database already holds a house (its business day is {today}); start again from nothing with \
              `fenqi demo --fresh`, or look at it with `fenqi serve`"
         );
     }
+    let house = House::open(HouseSettings {
+        pool,
+        vault: Arc::new(config.vault()?),
+        risk: Arc::new(config.risk_hook.clone()),
+        today: args.from,
+        seed: args.seed,
+    })
+    .await?;
+    story::set_faults(&house.world);
+    let app = house.app.clone();
     let script = Script {
         clients: input.clients,
         purchases: input.purchases,
@@ -77,9 +85,8 @@ pub async fn run(args: Args) -> anyhow::Result<ExitCode> {
         seed: args.seed,
     };
     let started = Instant::now();
-    let times = story::live(&app, &world, &script).await?;
+    let times = story::live(&app, &house.world, &script).await?;
     let cost = Cost::of(started.elapsed());
-    app.partners.flush_log().await;
     print!("{}", Report::gather(&app).await?);
     println!("\nTime by part");
     for (part, took) in times.rows() {
@@ -95,23 +102,8 @@ pub async fn run(args: Args) -> anyhow::Result<ExitCode> {
         println!("Serving on http://{} until Ctrl-C.", listener.local_addr()?);
         http::serve(listener, app.clone(), stop_signal()).await?;
     }
+    house.shut().await;
     app.pool.close().await;
     drop(database);
     Ok(if findings.is_empty() { ExitCode::SUCCESS } else { ExitCode::FAILURE })
-}
-
-/// Starts the counterfeit partners on a port of their own, with their faults, and points the configuration at them.
-async fn start_world(config: &mut Config, seed: u64, clock: &Clock) -> anyhow::Result<Arc<World>> {
-    let listener = tokio::net::TcpListener::bind("127.0.0.1:0").await?;
-    config.partners = sandbox::partner_settings(&format!("http://{}", listener.local_addr()?), seed);
-    let world = World::new(WorldSettings {
-        seed,
-        clock: clock.clone(),
-        wire_clock: Clock::System,
-        silence: Silence::Drop,
-        callback_base: None,
-    })?;
-    story::set_faults(&world);
-    tokio::spawn(sandbox::serve(listener, Arc::clone(&world)));
-    Ok(world)
 }

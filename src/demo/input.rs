@@ -5,12 +5,12 @@ use std::io::{BufReader, Read, Write};
 use std::path::{Path, PathBuf};
 
 use anyhow::{Context, bail};
+use sqlx::PgPool;
 
 use super::clients::{ClientRecord, Clients};
 use super::purchases::{PurchaseRecord, Purchases};
 use super::rows::RowError;
 use super::store;
-use crate::app::App;
 use crate::base::BusinessDay;
 
 const SAMPLE_CLIENTS: &str = include_str!("sample/clients.csv");
@@ -94,6 +94,6 @@ fn sort_out<T>(
 }
 
 /// The business day of a house that this database holds already.
-pub async fn lived_until(app: &App) -> anyhow::Result<Option<BusinessDay>> {
-    Ok(store::find_today(&mut *app.pool.acquire().await?).await?)
+pub async fn lived_until(pool: &PgPool) -> anyhow::Result<Option<BusinessDay>> {
+    Ok(store::find_today(&mut *pool.acquire().await?).await?)
 }

@@ -9,6 +9,7 @@ mod jobs;
 mod outbox;
 mod close;
 mod verify;
+mod replay;
 mod bench;
 mod demo;
 mod migrate;
@@ -69,6 +70,8 @@ enum Command {
     Verify(verify::Args),
     /// Live through months of real purchases in a counterfeit world, report, and serve
     Demo(demo::Args),
+    /// Play scenario files in scratch databases; name the first line that fails
+    Replay(replay::Args),
     /// Measure speed against a baseline in the same run, on data of its own
     Bench(bench::Args),
     /// Bring the database to the newest migration
@@ -91,6 +94,7 @@ async fn dispatch(command: Command) -> anyhow::Result<ExitCode> {
         Command::Close(args) => close::run(args).await,
         Command::Verify(args) => verify::run(args).await,
         Command::Demo(args) => demo::run(args).await,
+        Command::Replay(args) => replay::run(args).await,
         Command::Bench(args) => bench::run(args).await,
         Command::Migrate(args) => migrate::run(args).await,
         Command::Quote(args) => quote::run(args).await,

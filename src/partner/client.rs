@@ -31,7 +31,7 @@ const IDLE_CONNECTIONS_MAX: usize = 16;
 const ANSWER_BYTES_MAX: usize = 64 * 1024 * 1024;
 
 /// Attempts of an operation that is safe to repeat, the first included.
-const ATTEMPTS_MAX: u32 = 3;
+pub const ATTEMPTS_MAX: u32 = 3;
 /// The pause before the first repetition; the next is twice as long, each varied by a half either way.
 const PAUSE_FIRST: Duration = Duration::from_millis(40);
 

@@ -1,6 +1,7 @@
 //! What people do in a house, by name, and the days that pass between.
 
 use std::collections::BTreeMap;
+use std::sync::atomic::{AtomicU64, Ordering};
 
 use anyhow::{Context as _, anyhow};
 use chrono::{DateTime, TimeDelta, Utc};
@@ -72,6 +73,7 @@ pub struct Driver {
     pub merchants: BTreeMap<String, MerchantId>,
     pub people: BTreeMap<String, Person>,
     pub purchases: BTreeMap<String, Bought>,
+    keys_made: AtomicU64,
 }
 
 impl Driver {
@@ -84,6 +86,7 @@ impl Driver {
             merchants: BTreeMap::new(),
             people: BTreeMap::new(),
             purchases: BTreeMap::new(),
+            keys_made: AtomicU64::new(0),
         }
     }
 
@@ -344,9 +347,9 @@ impl Driver {
         self.settle().await
     }
 
-    /// A key of its own for each time that somebody does something.
+    /// A key of its own for each time that somebody does something: time may stand still in between.
     fn key(&self, what: &str) -> String {
-        format!("{what}/{}", self.app().clock.now().timestamp_micros())
+        format!("{what}/{}", self.keys_made.fetch_add(1, Ordering::Relaxed))
     }
 
     /// # Errors

@@ -2,6 +2,14 @@
 
 pub mod house;
 pub mod driver;
+pub mod words;
+pub mod event;
+pub mod expect;
+pub mod script;
+pub mod stage;
+pub mod books;
+pub mod books_store;
+pub mod play;
 
 pub use driver::Driver;
 pub use house::House;

@@ -59,6 +59,10 @@ fn answer(world: &World, application: &Application) -> Option<Answer> {
             Some(scripted) => match scripted.answer.as_str() {
                 "silent" => return None,
                 "approve" => approval("A", scripted.amount_fen.unwrap_or(1_000_000)),
+                answer if answer.starts_with("approve:") => {
+                    let grade = answer.trim_start_matches("approve:");
+                    approval(grade, scripted.amount_fen.unwrap_or(1_000_000))
+                }
                 "refer" => Decision::Refer { reason: "scripted".into() },
                 _ => Decision::Refuse { reason: scripted.answer, score: None },
             },

@@ -5,6 +5,7 @@ mod house;
 mod book;
 mod feature;
 mod journey;
+mod scenarios;
 mod documents;
 mod migrations;
 mod tables;

@@ -1,0 +1,91 @@
+//! `fenqi replay`: plays scenario files, each in a scratch database of its own, and names the first line that fails.
+
+use std::path::{Path, PathBuf};
+use std::process::ExitCode;
+
+use anyhow::Context as _;
+use serde_json::json;
+
+use crate::cli::{Sharing, find_database, set_up};
+use crate::database::Scratch;
+use crate::replay::play::{Failure, Played, play};
+use crate::replay::script::{Mistake, Script};
+
+/// A scenario is one story: jobs and pages hardly ever want more at once.
+const CONNECTIONS: u32 = 6;
+
+#[derive(clap::Args)]
+pub struct Args {
+    /// Scenario files; docs/SCENARIOS.md describes them
+    #[arg(required = true)]
+    files: Vec<PathBuf>,
+    /// Print one JSON object a file
+    #[arg(long)]
+    json: bool,
+}
+
+/// A file that could be read.
+struct Scenario {
+    path: PathBuf,
+    script: Script,
+}
+
+pub async fn run(args: Args) -> anyhow::Result<ExitCode> {
+    let mut scenarios = Vec::new();
+    let mut broken = 0;
+    // All are read before any is played: a mistake in the last is known at once.
+    for path in &args.files {
+        let text = std::fs::read_to_string(path).with_context(|| format!("cannot read {}", path.display()))?;
+        match Script::parse(&text) {
+            Ok(script) => scenarios.push(Scenario { path: path.clone(), script }),
+            Err(mistakes) => {
+                broken += 1;
+                mistakes.iter().for_each(|mistake| print_mistake(path, mistake, args.json));
+            }
+        }
+    }
+    if broken > 0 {
+        anyhow::bail!("nothing was played, because {broken} of {} files cannot be read", args.files.len());
+    }
+    let config = set_up()?;
+    let database = find_database(&config, Sharing::Shared).await?;
+    let mut failed = 0;
+    for scenario in &scenarios {
+        let played = play_one(&database.url, scenario).await?;
+        failed += usize::from(played.failure.is_some());
+        print_played(&scenario.path, &played, args.json);
+    }
+    Ok(if failed == 0 { ExitCode::SUCCESS } else { ExitCode::FAILURE })
+}
+
+async fn play_one(url: &str, scenario: &Scenario) -> anyhow::Result<Played> {
+    let scratch = Scratch::create(url, "replay", CONNECTIONS).await?;
+    let folder = scenario.path.parent().unwrap_or(Path::new(".")).to_owned();
+    let played = play(scratch.pool.clone(), &scenario.script, folder).await;
+    scratch.remove().await?;
+    played
+}
+
+fn print_mistake(path: &Path, mistake: &Mistake, as_json: bool) {
+    let Mistake { line, text, sentence } = mistake;
+    if as_json {
+        println!("{}", json!({ "file": path, "passed": false, "line": line, "text": text, "mistake": sentence }));
+    } else {
+        println!("{}:{line}: {text}\n  {sentence}", path.display());
+    }
+}
+
+fn print_played(path: &Path, played: &Played, as_json: bool) {
+    let Played { met, failure } = played;
+    match failure {
+        None if as_json => println!("{}", json!({ "file": path, "passed": true, "expectations": met })),
+        None => println!("{}: passed, {met} expectations", path.display()),
+        Some(Failure { line, text, expected, found }) if as_json => println!(
+            "{}",
+            json!({ "file": path, "passed": false, "line": line, "text": text, "expected": expected, "found": found })
+        ),
+        Some(Failure { line, text, expected, found }) => {
+            println!("{}:{line}: {text}\n  expected: {expected}\n  found:    {found}", path.display());
+        }
+    }
+}

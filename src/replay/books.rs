@@ -1,0 +1,146 @@
+//! Looks up what an expectation is about, and adds what no row holds because it runs by the day.
+
+use serde_json::{Map, Value, json};
+use uuid::Uuid;
+
+use super::books_store as store;
+use super::expect::Subject;
+use super::stage::{Stage, told};
+use crate::base::{BusinessDay, Fen};
+use crate::bill;
+use crate::business_day;
+use crate::ledger::Account;
+use crate::repayment;
+use crate::repayment::account::OpenInstallment;
+
+/// What the books say of a subject; `None` where they know no such thing.
+///
+/// # Errors
+/// Failures of the database, and names that the scenario did not introduce.
+pub async fn look(stage: &Stage, subject: &Subject) -> anyhow::Result<Option<Map<String, Value>>> {
+    let mut connection = stage.app().pool.acquire().await?;
+    let books = &mut *connection;
+    let driver = &stage.driver;
+    let row = match subject {
+        Subject::Application { borrower } => {
+            store::find_application(books, driver.person(borrower)?.borrower_id.uuid()).await?
+        }
+        Subject::Line { line } => store::find_line(books, stage.line(line)?.line_id.uuid()).await?,
+        Subject::Bill { line, due_on } => {
+            drop(connection);
+            bill_row(stage, line, *due_on).await?
+        }
+        Subject::Loan { purchase } => store::find_loan(books, driver.bought(purchase)?.loan_id.uuid()).await?,
+        Subject::Installment { purchase, period } => {
+            let loan_id = driver.bought(purchase)?.loan_id.uuid();
+            store::find_installment(books, loan_id, i32::try_from(*period)?).await?
+        }
+        Subject::Payoff { purchase } => {
+            drop(connection);
+            payoff(stage, purchase).await?
+        }
+        Subject::Refund { purchase, nth } => {
+            store::find_refund(books, driver.bought(purchase)?.purchase_id.uuid(), *nth).await?
+        }
+        Subject::Repayment { line, nth } => {
+            store::find_repayment(books, stage.line(line)?.line_id.uuid(), *nth).await?
+        }
+        Subject::Withholding { line, day, nth } => {
+            store::find_withholding(books, stage.line(line)?.line_id.uuid(), day.date(), *nth).await?
+        }
+        Subject::Break { borrower, nth } => {
+            store::find_break(books, driver.person(borrower)?.borrower_id.uuid(), *nth).await?
+        }
+        Subject::Reserve { funder } => store::find_reserve(books, driver.funder(funder)?.uuid()).await?,
+        Subject::Settlement { merchant, day } => {
+            store::find_settlement(books, driver.merchant(merchant)?.uuid(), day.date()).await?
+        }
+        Subject::Remittance { funder, day } => {
+            store::find_remittance(books, driver.funder(funder)?.uuid(), day.date()).await?
+        }
+        Subject::Payout { payee, nth } => store::find_payout(books, stage.somebody(payee)?, *nth).await?,
+        Subject::Account { funder, account } => {
+            let net = store::sum_account(books, driver.funder(funder)?.uuid(), account.number()).await?;
+            Some(json!({ "balance": if is_debit(*account) { net } else { -net } }))
+        }
+        Subject::Notice { recipient, kind } => {
+            let recipient_id: Option<Uuid> = match recipient.as_str() {
+                "operator" => None,
+                name => Some(stage.somebody(name)?),
+            };
+            store::count_notices(books, recipient_id, kind).await?
+        }
+    };
+    Ok(row.and_then(|row| match row {
+        Value::Object(fields) => Some(fields),
+        _ => None,
+    }))
+}
+
+/// A bill with what it owes now: penalty that has run and was not paid, and all together.
+async fn bill_row(stage: &Stage, line: &str, due_on: BusinessDay) -> anyhow::Result<Option<Value>> {
+    let mut connection = stage.app().pool.acquire().await?;
+    let line_id = stage.line(line)?.line_id;
+    let Some(Value::Object(mut fields)) = store::find_bill(&mut connection, line_id.uuid(), due_on.date()).await?
+    else {
+        return Ok(None);
+    };
+    let today = business_day::store::today(&mut connection).await?;
+    let (mut penalty, mut owed) = (Fen::ZERO, Fen::ZERO);
+    for billed in bill::store::load_open_installments(&mut connection, &[line_id.uuid()]).await? {
+        if billed.due_on() != due_on {
+            continue;
+        }
+        let product = stage.app().catalogue.get(&mut connection, billed.product_id, billed.product_version).await?;
+        let parts = OpenInstallment::new(billed, product).owed_on(today);
+        penalty += parts.penalty;
+        owed += parts.total();
+    }
+    fields.insert("penalty".to_owned(), penalty.get().into());
+    fields.insert("owed".to_owned(), owed.get().into());
+    Ok(Some(Value::Object(fields)))
+}
+
+/// What ends the loan today; `None` where it is not open.
+async fn payoff(stage: &Stage, purchase: &str) -> anyhow::Result<Option<Value>> {
+    let bought = stage.driver.bought(purchase)?;
+    let quote = told(repayment::payoff_quote(stage.app(), bought.line_id, bought.loan_id).await)?;
+    Ok(quote.ok().map(|quote| {
+        json!({
+            "total": quote.total(),
+            "billed": quote.billed_unpaid,
+            "principal": quote.principal,
+            "interest": quote.interest,
+            "fee": quote.fee,
+        })
+    }))
+}
+
+/// Whether an account's balance stands on its debit side: assets and expenses.
+fn is_debit(account: Account) -> bool {
+    match account {
+        Account::Bank
+        | Account::ChannelReceivable
+        | Account::ChannelCost
+        | Account::LoanPrincipal
+        | Account::ReserveAtPlatform
+        | Account::InterestReceivable
+        | Account::FeeReceivable
+        | Account::CollectionsInTransit
+        | Account::Cash
+        | Account::ShareExpense => true,
+        Account::ReserveAvailable
+        | Account::ReserveHeld
+        | Account::MerchantPayable
+        | Account::FeeIncome
+        | Account::SubsidyPayable
+        | Account::CollectionsPayable
+        | Account::ShareIncome
+        | Account::BorrowerPayable
+        | Account::FundingInTransit
+        | Account::InterestIncome
+        | Account::FeeIncomeOfFunder
+        | Account::PenaltyIncome
+        | Account::SubsidyIncome => false,
+    }
+}

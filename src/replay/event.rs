@@ -1,0 +1,190 @@
+//! What can happen in a scenario, and the answers that can be prescribed to the outside world.
+
+use super::words::parse_amount;
+use crate::base::{Fen, Rate};
+use crate::sandbox::{Fault, Scripted};
+
+/// Something that somebody does. A `line` is a borrower's name, or `borrower/product` where a borrower has several lines.
+#[derive(Clone, Debug, PartialEq)]
+pub enum Event {
+    /// Opens a funder, and sets its reserve's terms where any are given.
+    Funder {
+        code: String,
+        advance: Option<Fen>,
+        low_water: Option<Fen>,
+    },
+    Deposit {
+        funder: String,
+        amount: Fen,
+    },
+    Withdraw {
+        funder: String,
+        amount: Fen,
+    },
+    /// Publishes a shipped product by its code, or a file beside the scenario; with one statement day for all its lines,
+    /// so that the scenario's dates are known.
+    Product {
+        source: String,
+        statement_day: Option<u16>,
+    },
+    TakeOffSale {
+        product: String,
+    },
+    Merchant {
+        name: String,
+        category: String,
+        discount: Rate,
+        discount_returned: bool,
+    },
+    Suspend {
+        merchant: String,
+    },
+    Resume {
+        merchant: String,
+    },
+    /// Somebody signs up, where the name is new, and applies; the risk partner answers so.
+    Apply {
+        borrower: String,
+        product: String,
+        risk: Risk,
+    },
+    /// A person decides what was referred.
+    Decide {
+        borrower: String,
+        risk: Risk,
+    },
+    Freeze {
+        line: String,
+    },
+    Unfreeze {
+        line: String,
+    },
+    Limit {
+        line: String,
+        limit: Fen,
+    },
+    /// A dynamic code for one order.
+    Order {
+        name: String,
+        merchant: String,
+        amount: Fen,
+        minutes: u16,
+    },
+    Purchase {
+        name: String,
+        borrower: String,
+        merchant: String,
+        product: String,
+        periods: u16,
+        amount: Fen,
+        order: Option<String>,
+    },
+    Void {
+        purchase: String,
+    },
+    /// `None`: all that is left.
+    Refund {
+        purchase: String,
+        amount: Option<Fen>,
+    },
+    /// By the button.
+    Repay {
+        line: String,
+        amount: Fen,
+    },
+    PayOff {
+        purchase: String,
+    },
+    Transfer {
+        line: String,
+        amount: Fen,
+        reference: Option<String>,
+    },
+    /// How a withholding channel answers the borrower's next orders.
+    ChannelAnswers {
+        borrower: String,
+        on_second: bool,
+        answers: Vec<Scripted>,
+    },
+    /// How the payout channel answers the next payments to a merchant, borrower or funder.
+    PayoutAnswers {
+        payee: String,
+        answers: Vec<Scripted>,
+    },
+    /// A person sends a failed payout again.
+    RetryPayout {
+        payee: String,
+        nth: i64,
+    },
+    /// A second person confirms what was proposed for a break.
+    Correct {
+        borrower: String,
+        nth: i64,
+    },
+}
+
+/// How an application is decided.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Risk {
+    Approved { grade: String, limit: Fen },
+    Refused { code: String },
+    Silent,
+}
+
+/// The answers of a withholding channel by the scenario's words: ours, the channel's, and what goes wrong on the way.
+const CHANNEL_ANSWERS: &[(&str, &str, Option<Fault>)] = &[
+    ("pays", "success", None),
+    ("insufficient", "insufficient_funds", None),
+    ("card-invalid", "card_invalid", None),
+    ("refused", "refused", None),
+    ("down", "channel_down", None),
+    ("unclear", "unmapped", None),
+    ("timeout-then-success", "success", Some(Fault::TimeoutAfter)),
+    ("timeout-then-failure", "insufficient_funds", Some(Fault::TimeoutAfter)),
+    ("never-heard", "success", Some(Fault::TimeoutBefore)),
+    ("lost-callback", "success", Some(Fault::LostCallback)),
+    ("duplicate-callback", "success", Some(Fault::DuplicateCallback)),
+    ("late", "success", Some(Fault::LateAnswer)),
+    ("file-contradicts", "fails_but_collects", None),
+    ("not-in-file", "not_in_file", None),
+];
+
+const PAYOUT_ANSWERS: &[(&str, &str, Option<Fault>)] = &[
+    ("pays", "paid", None),
+    ("slow", "slow", None),
+    ("refused", "refused", None),
+    ("timeout-but-paid", "paid", Some(Fault::TimeoutAfter)),
+    ("timeout-not-paid", "paid", Some(Fault::TimeoutBefore)),
+];
+
+/// Reads one answer of a withholding channel.
+///
+/// # Errors
+/// A sentence that lists the answers that there are.
+pub fn channel_answer(word: &str) -> Result<Scripted, String> {
+    if let Some(amount) = word.strip_prefix("part:") {
+        return Ok(Scripted::answer("partial").amount(parse_amount(amount)?.get()));
+    }
+    if let Some(amount) = word.strip_prefix("holds:") {
+        return Ok(Scripted::answer("balance").amount(parse_amount(amount)?.get()));
+    }
+    find(CHANNEL_ANSWERS, word, ", part:AMOUNT, holds:AMOUNT")
+}
+
+/// Reads one answer of the payout channel.
+///
+/// # Errors
+/// A sentence that lists the answers that there are.
+pub fn payout_answer(word: &str) -> Result<Scripted, String> {
+    find(PAYOUT_ANSWERS, word, "")
+}
+
+fn find(answers: &[(&str, &str, Option<Fault>)], word: &str, more: &str) -> Result<Scripted, String> {
+    match answers.iter().find(|(name, ..)| *name == word) {
+        Some((_, answer, fault)) => Ok(Scripted { fault: *fault, ..Scripted::answer(answer) }),
+        None => {
+            let names: Vec<&str> = answers.iter().map(|(name, ..)| *name).collect();
+            Err(format!("found {word} where one of these is allowed: {}{more}", names.join(", ")))
+        }
+    }
+}

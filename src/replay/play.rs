@@ -1,0 +1,197 @@
+//! Plays a script from its beginning to the first line that fails, or to a clean end.
+
+use std::path::PathBuf;
+use std::sync::Arc;
+
+use chrono::{DateTime, NaiveTime, TimeDelta, Utc};
+use sqlx::PgPool;
+
+use super::books;
+use super::books_store as store;
+use super::driver::Driver;
+use super::expect::Difference;
+use super::house::{House, HouseSettings};
+use super::script::{Command, Script, Step};
+use super::stage::Stage;
+use crate::base::BusinessDay;
+use crate::credit::RiskHook;
+use crate::vault::Vault;
+use crate::verify;
+
+/// Gives the partners' keys; no scenario has faults by chance.
+const SEED: u64 = 20_260_105;
+/// What the timetable repeats comes so often: from midnight on, just after each time of day at which products withhold.
+const APART: TimeDelta = TimeDelta::hours(3);
+/// Identities that do not hold are told up to so many.
+const FINDINGS_SHOWN: usize = 3;
+
+/// How a scenario ended.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Played {
+    /// Expectations that were met.
+    pub met: usize,
+    pub failure: Option<Failure>,
+}
+
+/// The first line that failed.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Failure {
+    pub line: usize,
+    pub text: String,
+    pub expected: String,
+    pub found: String,
+}
+
+/// Plays `script` in an empty, migrated database. `folder` is where its own files lie.
+///
+/// # Errors
+/// Failures to open the house; whatever fails on a line is that line's failure.
+pub async fn play(pool: PgPool, script: &Script, folder: PathBuf) -> anyhow::Result<Played> {
+    let settings = HouseSettings {
+        pool,
+        vault: Arc::new(Vault::with_master([7; 32])),
+        risk: Arc::new(RiskHook::Partner),
+        today: script.start,
+        seed: SEED,
+    };
+    let mut driver = Driver::new(House::open(settings).await?);
+    driver.apart = APART;
+    let mut player = Player { stage: Stage::new(driver, folder), refused: None, leaves: (0, 0), met: 0 };
+    let failure = player.play(script).await;
+    player.stage.driver.house.shut().await;
+    Ok(Played { met: player.met, failure })
+}
+
+struct Player {
+    stage: Stage,
+    /// The refusal of the last event, until it is expected.
+    refused: Option<(Step, &'static str)>,
+    /// Orders and payouts that may be pending at the end.
+    leaves: (i64, i64),
+    met: usize,
+}
+
+impl Player {
+    async fn play(&mut self, script: &Script) -> Option<Failure> {
+        for step in &script.steps {
+            let failed = match self.take(step).await {
+                Ok(difference) => difference,
+                Err(failure) => Some(Failure::at(step, "no failure", format!("{failure:#}"))),
+            };
+            if failed.is_some() {
+                return failed;
+            }
+        }
+        if let Some(failure) = self.unexpected_refusal() {
+            return Some(failure);
+        }
+        let last = script.steps.last()?;
+        let end = match self.look_at_end().await {
+            Ok(None) => return None,
+            Ok(Some(difference)) => difference,
+            Err(failure) => Difference { expected: "a clean end".to_owned(), found: format!("{failure:#}") },
+        };
+        Some(Failure {
+            line: last.line,
+            text: "the scenario's end".to_owned(),
+            expected: end.expected,
+            found: end.found,
+        })
+    }
+
+    async fn take(&mut self, step: &Step) -> anyhow::Result<Option<Failure>> {
+        if let Some(Command::ExpectRefused(code)) = &step.command {
+            let found = self.refused.take().map_or("done", |(_, code)| code);
+            self.met += 1;
+            return Ok((found != code).then(|| Failure::at(step, &format!("refused {code}"), found.to_owned())));
+        }
+        if let Some(failure) = self.unexpected_refusal() {
+            return Ok(Some(failure));
+        }
+        if let Some(until) = step.until {
+            self.live_until(until).await?;
+        }
+        let difference = match &step.command {
+            None => None,
+            Some(Command::Event(event)) => {
+                let done = self.stage.happen(event, step.line).await?;
+                self.refused = done.err().map(|code| (step.clone(), code));
+                return Ok(None);
+            }
+            Some(Command::Leaves { withholdings, payouts }) => {
+                self.leaves = (*withholdings, *payouts);
+                return Ok(None);
+            }
+            Some(Command::Expect(expectation)) => {
+                let books = books::look(&self.stage, &expectation.subject).await?;
+                expectation.compare(books.as_ref())
+            }
+            Some(Command::ExpectVerify) => self.verify().await?,
+            // Taken above.
+            Some(Command::ExpectRefused(_)) => None,
+        };
+        self.met += 1;
+        Ok(difference.map(|difference| Failure::at(step, &difference.expected, difference.found)))
+    }
+
+    /// Lives on day by day: each begins its work anew at midnight, so that what happens on it does not hang on the time of
+    /// day at which the line before stood.
+    async fn live_until(&self, until: DateTime<Utc>) -> anyhow::Result<()> {
+        let driver = &self.stage.driver;
+        loop {
+            let midnight = BusinessDay::at(driver.app().clock.now()).next().instant(NaiveTime::MIN);
+            driver.live_until(midnight.min(until)).await?;
+            if midnight >= until {
+                return Ok(());
+            }
+        }
+    }
+
+    /// An event that was refused where nobody expected it.
+    fn unexpected_refusal(&mut self) -> Option<Failure> {
+        let (step, code) = self.refused.take()?;
+        Some(Failure::at(&step, "done", format!("refused {code}")))
+    }
+
+    async fn verify(&self) -> anyhow::Result<Option<Difference>> {
+        let findings = verify::verify(&self.stage.app().pool).await?;
+        let told: Vec<String> = findings
+            .iter()
+            .take(FINDINGS_SHOWN)
+            .map(|finding| {
+                format!("{} ({}): {} instead of {}", finding.identity, finding.subject, finding.found, finding.expected)
+            })
+            .collect();
+        Ok((!told.is_empty())
+            .then(|| Difference { expected: "every identity holds".to_owned(), found: told.join("; ") }))
+    }
+
+    /// At the end every identity holds, and nothing waits but what the scenario said would.
+    async fn look_at_end(&self) -> anyhow::Result<Option<Difference>> {
+        self.stage.driver.settle().await?;
+        if let Some(difference) = self.verify().await? {
+            return Ok(Some(difference));
+        }
+        let world = &self.stage.driver.house.world;
+        let undone = store::count_undone(&mut *self.stage.app().pool.acquire().await?).await?;
+        let left = [
+            ("withholdings pending", self.leaves.0, undone.withholdings),
+            ("payouts pending", self.leaves.1, undone.payouts),
+            ("messages not delivered", 0, undone.messages),
+            ("jobs not done", 0, undone.jobs),
+            ("answers that nobody asked for", 0, i64::try_from(world.scripts_left())?),
+            ("callbacks on their way", 0, i64::try_from(world.callbacks_pending())?),
+        ];
+        let wrong: Vec<_> = left.into_iter().filter(|(_, expected, found)| expected != found).collect();
+        let told = |number: fn(&(&str, i64, i64)) -> i64| {
+            wrong.iter().map(|left| format!("{} {}", number(left), left.0)).collect::<Vec<_>>().join(", ")
+        };
+        Ok((!wrong.is_empty()).then(|| Difference { expected: told(|left| left.1), found: told(|left| left.2) }))
+    }
+}
+
+impl Failure {
+    fn at(step: &Step, expected: &str, found: String) -> Failure {
+        Failure { line: step.line, text: step.text.clone(), expected: expected.to_owned(), found }
+    }
+}

@@ -1,0 +1,438 @@
+//! Where a scenario is played: its names, its files, and what each event does in the house.
+
+use std::collections::BTreeMap;
+use std::path::PathBuf;
+
+use anyhow::{Context as _, anyhow, bail};
+use chrono::TimeDelta;
+use serde_json::Value;
+use uuid::Uuid;
+
+use super::books_store as store;
+use super::driver::{Driver, MerchantTerms, Refused, Wish};
+use super::event::{Event, Risk};
+use crate::app::App;
+use crate::base::Fen;
+use crate::base::id::{ApplicationId, CodeId, LineId};
+use crate::credit::actions::{PersonDecision, PersonVerdict};
+use crate::credit::line_actions::{ManualChange, change_line};
+use crate::credit::{self, Change, Freeze};
+use crate::error::{Fault, Outcome, Refusal};
+use crate::funder::actions::{BankMovement, ReserveTerms};
+use crate::merchant::actions::{AccountChange, Judgement};
+use crate::merchant::code_actions::{self, Order};
+use crate::partner::client::ATTEMPTS_MAX;
+use crate::partner::withholding::ChannelName;
+use crate::purchase::authoriser::decide_batch;
+use crate::purchase::{Decision, PurchaseRequest};
+use crate::sandbox::{Matcher, Scripted, payout, risk};
+use crate::{funder, merchant, product, reconcile, settlement};
+
+/// The shipped products, which a scenario names by their codes.
+const SHIPPED: [&str; 7] = [
+    include_str!("../../products/equal-principal.toml"),
+    include_str!("../../products/first-months-free.toml"),
+    include_str!("../../products/interest-first.toml"),
+    include_str!("../../products/interest-free.toml"),
+    include_str!("../../products/merchant-subsidy.toml"),
+    include_str!("../../products/pay-next-bill.toml"),
+    include_str!("../../products/standard.toml"),
+];
+
+/// The age of everybody in a scenario: nothing is decided by it.
+const AGE: u32 = 30;
+/// Who corrects by hand, and why: scenarios tell nothing of operators.
+const OPERATOR: &str = "operator";
+
+/// What an event came to: done, or refused with a code.
+pub type Done = anyhow::Result<Result<(), Refused>>;
+
+/// A house with a scenario's names in it.
+pub struct Stage {
+    pub driver: Driver,
+    /// Where the scenario's own files lie.
+    pub folder: PathBuf,
+    orders: BTreeMap<String, CodeId>,
+    /// By merchant, the account that it is paid to.
+    accounts: BTreeMap<String, String>,
+}
+
+/// One borrower's line.
+#[derive(Clone, Debug)]
+pub struct NamedLine {
+    pub borrower: String,
+    /// The product that it was opened under.
+    pub product: String,
+    pub line_id: LineId,
+}
+
+impl Stage {
+    pub fn new(driver: Driver, folder: PathBuf) -> Stage {
+        Stage { driver, folder, orders: BTreeMap::new(), accounts: BTreeMap::new() }
+    }
+
+    pub fn app(&self) -> &App {
+        self.driver.app()
+    }
+
+    /// The line that `borrower`, or `borrower/product`, names.
+    ///
+    /// # Errors
+    /// If there is none, or if there are several.
+    pub fn line(&self, name: &str) -> anyhow::Result<NamedLine> {
+        let (borrower, product) = name.split_once('/').map_or((name, None), |(name, code)| (name, Some(code)));
+        let lines = &self.driver.person(borrower)?.lines;
+        let named = |(product, line_id): (&String, &LineId)| NamedLine {
+            borrower: borrower.to_owned(),
+            product: product.clone(),
+            line_id: *line_id,
+        };
+        match product {
+            Some(product) => lines.get_key_value(product).map(named),
+            None if lines.len() > 1 => bail!("{borrower} has several lines; write {borrower}/PRODUCT"),
+            None => lines.iter().next().map(named),
+        }
+        .with_context(|| format!("{name} has no line yet"))
+    }
+
+    /// The id of whoever a name stands for: a borrower, a merchant or a funder.
+    ///
+    /// # Errors
+    /// If nobody was introduced by that name.
+    pub fn somebody(&self, name: &str) -> anyhow::Result<Uuid> {
+        let driver = &self.driver;
+        let person = driver.person(name).map(|person| person.borrower_id.uuid());
+        let merchant = person.or_else(|_| driver.merchant(name).map(|merchant_id| merchant_id.uuid()));
+        let funder = merchant.or_else(|_| driver.funder(name).map(|funder_id| funder_id.uuid()));
+        funder.map_err(|_| anyhow!("the scenario knows no borrower, merchant or funder {name} yet"))
+    }
+
+    /// Lets an event happen. `line_number` names what needs a reference of its own.
+    ///
+    /// # Errors
+    /// Failures, and names that the scenario did not introduce; a refusal is an answer.
+    pub async fn happen(&mut self, event: &Event, line_number: usize) -> Done {
+        let reference = format!("line-{line_number}");
+        match event {
+            Event::Funder { code, advance, low_water } => self.open_funder(code, *advance, *low_water).await,
+            Event::Deposit { funder, amount } => self.driver.deposit(funder, *amount, &reference).await,
+            Event::Withdraw { funder, amount } => self.withdraw(funder, *amount, reference).await,
+            Event::Product { source, statement_day } => self.publish(source, *statement_day).await,
+            Event::TakeOffSale { product } => {
+                let published = self.driver.product(product)?.clone();
+                plainly(product::withdraw(self.app(), &published.code, published.version).await)
+            }
+            Event::Merchant { name, category, discount, discount_returned } => {
+                let terms = MerchantTerms {
+                    category: category.clone(),
+                    discount_rate: *discount,
+                    discount_returned_on_refund: *discount_returned,
+                };
+                self.onboard(name, terms).await
+            }
+            Event::Suspend { merchant } => self.judge(merchant, merchant::Decision::Suspend).await,
+            Event::Resume { merchant } => self.judge(merchant, merchant::Decision::Resume).await,
+            Event::Apply { borrower, product, risk } => self.apply(borrower, product, risk).await,
+            Event::Decide { borrower, risk } => self.decide(borrower, risk).await,
+            Event::Freeze { line } => self.change(line, Change::Freeze(Freeze::Operator)).await,
+            Event::Unfreeze { line } => self.change(line, Change::Unfreeze(Freeze::Operator)).await,
+            Event::Limit { line, limit } => self.change(line, Change::Limit(*limit)).await,
+            Event::Order { name, merchant, amount, minutes } => self.order(name, merchant, *amount, *minutes).await,
+            Event::Purchase { .. } => self.purchase(event).await,
+            Event::Void { purchase } => self.driver.void(purchase).await,
+            Event::Refund { purchase, amount } => self.refund(purchase, *amount, &reference).await,
+            Event::Repay { line, amount } => {
+                let NamedLine { borrower, product, .. } = self.line(line)?;
+                self.driver.repay(&borrower, &product, *amount).await
+            }
+            Event::PayOff { purchase } => Ok(self.driver.pay_off(purchase).await?.map(|_| ())),
+            Event::Transfer { line, amount, reference: given } => {
+                let NamedLine { borrower, product, .. } = self.line(line)?;
+                let reference = given.as_ref().unwrap_or(&reference);
+                self.driver.transfer(&borrower, &product, *amount, reference).await
+            }
+            Event::ChannelAnswers { borrower, on_second, answers } => {
+                let channel = if *on_second { ChannelName::Beta } else { ChannelName::Alpha };
+                self.driver.answer_card(channel.partner(), borrower, answers.clone())?;
+                Ok(Ok(()))
+            }
+            Event::PayoutAnswers { payee, answers } => self.answer_payouts(payee, answers.clone()),
+            Event::RetryPayout { payee, nth } => self.retry_payout(payee, *nth).await,
+            Event::Correct { borrower, nth } => self.correct(borrower, *nth).await,
+        }
+    }
+
+    async fn open_funder(&mut self, code: &str, advance: Option<Fen>, low_water: Option<Fen>) -> Done {
+        let funder_id = self.driver.open_funder(code).await?;
+        if advance.is_none() && low_water.is_none() {
+            return Ok(Ok(()));
+        }
+        let reserve = store::find_reserve(&mut *self.app().pool.acquire().await?, funder_id.uuid()).await?;
+        let present = reserve.as_ref().and_then(|reserve| reserve["advance_limit"].as_i64()).unwrap_or_default();
+        let advance_limit = advance.unwrap_or(Fen::new(present));
+        let terms = ReserveTerms { advance_limit, low_water: low_water.unwrap_or_default() };
+        plainly(funder::set_reserve_terms(self.app(), funder_id, terms).await)
+    }
+
+    async fn withdraw(&self, funder: &str, amount: Fen, reference: String) -> Done {
+        let movement = BankMovement { funder_id: self.driver.funder(funder)?, amount, reference };
+        plainly(funder::withdraw(self.app(), movement).await)
+    }
+
+    async fn publish(&mut self, source: &str, statement_day: Option<u16>) -> Done {
+        let mut text = match SHIPPED.iter().find(|text| text.lines().any(|line| line == format!("code = \"{source}\"")))
+        {
+            Some(shipped) => (*shipped).to_owned(),
+            None => {
+                let path = self.folder.join(source);
+                std::fs::read_to_string(&path)
+                    .with_context(|| format!("{source} is no shipped product, and {} cannot be read", path.display()))?
+            }
+        };
+        if let Some(day) = statement_day {
+            let with_day = |line: &str| match line.starts_with("statement_days =") {
+                true => format!("statement_days = [{day}]"),
+                false => line.to_owned(),
+            };
+            text = text.lines().map(with_day).collect::<Vec<_>>().join("\n");
+        }
+        self.driver.publish(&text).await?;
+        Ok(Ok(()))
+    }
+
+    async fn onboard(&mut self, name: &str, terms: MerchantTerms) -> Done {
+        let number = self.driver.merchants.len() + 1;
+        let merchant_id = self.driver.onboard(name, &credit_code(number), terms).await?;
+        // An account of its own, by which the payout channel's answers are prescribed.
+        let account_number = format!("622588{number:010}");
+        self.accounts.insert(name.to_owned(), account_number.clone());
+        let change = AccountChange { merchant_id, account_number, changed_by: OPERATOR.to_owned() };
+        plainly(merchant::actions::change_settlement_account(self.app(), &change).await)
+    }
+
+    async fn judge(&self, merchant: &str, decision: merchant::Decision) -> Done {
+        let judgement = Judgement {
+            merchant_id: self.driver.merchant(merchant)?,
+            decision,
+            decided_by: OPERATOR.to_owned(),
+            reason: "scenario".to_owned(),
+        };
+        plainly(merchant::decide(self.app(), &judgement).await)
+    }
+
+    async fn apply(&mut self, borrower: &str, product: &str, risk: &Risk) -> Done {
+        if self.driver.person(borrower).is_err() {
+            let number = u64::try_from(self.driver.people.len())? + 1;
+            self.driver.sign_up(borrower, number, AGE).await?;
+        }
+        let answers = match risk {
+            Risk::Approved { grade, limit } => {
+                vec![Scripted::answer(&format!("approve:{grade}")).amount(limit.get())]
+            }
+            Risk::Refused { code } => vec![Scripted::answer(code)],
+            // Nobody to whom it is put once more hears anything either.
+            Risk::Silent => (0..ATTEMPTS_MAX).map(|_| Scripted::answer("silent")).collect(),
+        };
+        let matcher = Matcher::new("borrower", self.driver.person(borrower)?.borrower_id.uuid());
+        self.driver.house.world.script(risk::NAME, Some(matcher), answers);
+        Ok(self.driver.apply(borrower, product, None, None).await?.map(|_| ()))
+    }
+
+    /// Decides the borrower's latest application.
+    async fn decide(&mut self, borrower: &str, risk: &Risk) -> Done {
+        let verdict = match risk {
+            Risk::Approved { grade, limit } => PersonVerdict::Approve { grade: grade.clone(), limit: *limit },
+            Risk::Refused { code } => PersonVerdict::Refuse { code: code.clone() },
+            Risk::Silent => bail!("a person is never silent; write grade= and limit=, or refused="),
+        };
+        let borrower_id = self.driver.person(borrower)?.borrower_id;
+        let application = self.latest_application(borrower).await?;
+        let decision = PersonDecision {
+            borrower_id,
+            application_id: ApplicationId::from_uuid(id_in(&application, "application_id")?),
+            person: OPERATOR.to_owned(),
+            reason: "scenario".to_owned(),
+            verdict,
+        };
+        let decided = told(credit::actions::decide_referred(self.app(), decision).await)?;
+        let decided = decided.map(|applied| applied.state);
+        if let Ok(credit::ApplicationState::Approved { line_id, .. }) = decided {
+            let line = credit::store::find_line(&mut *self.app().pool.acquire().await?, line_id).await?;
+            let product_id = line.context("an approval opened a line")?.product_id;
+            let product = self.driver.products.values().find(|product| product.product_id == product_id);
+            let code = product.context("the scenario published the line's product")?.code.clone();
+            let person = self.driver.people.get_mut(borrower).context("the borrower was found before")?;
+            person.lines.insert(code, line_id);
+        }
+        Ok(decided.map(|_| ()))
+    }
+
+    async fn latest_application(&self, borrower: &str) -> anyhow::Result<Value> {
+        let borrower_id = self.driver.person(borrower)?.borrower_id.uuid();
+        let found = store::find_application(&mut *self.app().pool.acquire().await?, borrower_id).await?;
+        found.with_context(|| format!("{borrower} has not applied yet"))
+    }
+
+    async fn change(&self, line: &str, change: Change) -> Done {
+        let manual = ManualChange {
+            line_id: self.line(line)?.line_id,
+            change,
+            person: OPERATOR.to_owned(),
+            reason: "scenario".to_owned(),
+        };
+        plainly(change_line(self.app(), manual).await)
+    }
+
+    async fn order(&mut self, name: &str, merchant: &str, amount: Fen, minutes: u16) -> Done {
+        let order = Order {
+            merchant_id: self.driver.merchant(merchant)?,
+            reference: name.to_owned(),
+            amount,
+            expires_at: self.app().clock.now() + TimeDelta::minutes(i64::from(minutes)),
+        };
+        let opened = told(code_actions::open_order_code(self.app(), &order).await)?;
+        Ok(opened.map(|code| {
+            self.orders.insert(name.to_owned(), code.code_id);
+        }))
+    }
+
+    async fn purchase(&mut self, event: &Event) -> Done {
+        let Event::Purchase { name, borrower, merchant, product, periods, amount, order } = event else {
+            bail!("only a purchase is bought");
+        };
+        // One line serves every product of its funder.
+        let named = self.line(&format!("{borrower}/{product}")).or_else(|_| self.line(borrower))?;
+        let person = self.driver.people.get_mut(borrower).context("the borrower was found before")?;
+        let (line_id, own) = (named.line_id, person.lines.contains_key(product));
+        if order.is_none() {
+            let wish = Wish {
+                name: name.clone(),
+                borrower: borrower.clone(),
+                merchant: merchant.clone(),
+                product: product.clone(),
+                amount: *amount,
+                periods: *periods,
+            };
+            // The driver looks for a line of the product's own; it is shown the one that pays, for this purchase.
+            person.lines.insert(product.clone(), line_id);
+            let bought = self.driver.purchase(&wish).await;
+            if let Some(person) = self.driver.people.get_mut(borrower).filter(|_| !own) {
+                person.lines.remove(product);
+            }
+            return Ok(bought?.map(|_| ()));
+        }
+        let order = order.as_deref().unwrap_or_default();
+        let code_id = self.orders.get(order).with_context(|| format!("the scenario knows no order {order} yet"))?;
+        let version = self.driver.product(product)?;
+        let request = PurchaseRequest {
+            line_id,
+            idempotency_key: name.clone(),
+            merchant_id: self.driver.merchant(merchant)?,
+            order_code: Some(*code_id),
+            product_id: version.product_id,
+            product_version: version.version,
+            periods: *periods,
+            amount: *amount,
+        };
+        let answer = decide_batch(self.app(), vec![request]).await.pop().context("one request has one answer")?;
+        Ok(match told(answer)? {
+            Err(refused) => Err(refused),
+            Ok(receipt) => match receipt.decision {
+                Decision::Refused(refusal) => Err(refusal.code()),
+                Decision::Authorised { loan_id } => {
+                    let bought = super::driver::Bought { purchase_id: receipt.purchase_id, loan_id, line_id };
+                    self.driver.purchases.insert(name.clone(), bought);
+                    Ok(())
+                }
+            },
+        })
+    }
+
+    async fn refund(&self, purchase: &str, amount: Option<Fen>, key: &str) -> Done {
+        let amount = match amount {
+            Some(amount) => amount,
+            None => {
+                let purchase_id = self.driver.bought(purchase)?.purchase_id.uuid();
+                let left = store::find_refundable(&mut *self.app().pool.acquire().await?, purchase_id).await?;
+                Fen::new(left.context("an authorised purchase is recorded")?)
+            }
+        };
+        self.driver.refund(purchase, amount, key).await
+    }
+
+    fn answer_payouts(&self, payee: &str, answers: Vec<Scripted>) -> Done {
+        let account = match (self.accounts.get(payee), self.driver.person(payee)) {
+            (Some(account), _) => account.clone(),
+            (None, Ok(person)) => person.card_number.reveal().to_owned(),
+            // A funder is paid by its code.
+            (None, Err(_)) => self.driver.funder(payee).map(|_| payee.to_owned())?,
+        };
+        self.driver.house.world.script(payout::NAME, Some(Matcher::new("account", account)), answers);
+        Ok(Ok(()))
+    }
+
+    async fn retry_payout(&self, payee: &str, nth: i64) -> Done {
+        let beneficiary_id = self.somebody(payee)?;
+        let found = store::find_payout(&mut *self.app().pool.acquire().await?, beneficiary_id, nth).await?;
+        let found = found.with_context(|| format!("{payee} has no payout {nth} yet"))?;
+        let payout_id = crate::base::id::PayoutId::from_uuid(id_in(&found, "payout_id")?);
+        plainly(settlement::retry_payout(self.app(), payout_id, OPERATOR).await)
+    }
+
+    async fn correct(&self, borrower: &str, nth: i64) -> Done {
+        let borrower_id = self.driver.person(borrower)?.borrower_id.uuid();
+        let found = store::find_break(&mut *self.app().pool.acquire().await?, borrower_id, nth).await?;
+        let found = found.with_context(|| format!("{borrower} has no break {nth} yet"))?;
+        let break_id = crate::base::id::BreakId::from_uuid(id_in(&found, "break_id")?);
+        plainly(reconcile::actions::confirm_break(self.app(), break_id, "second-operator").await)
+    }
+}
+
+fn id_in(row: &Value, key: &str) -> anyhow::Result<Uuid> {
+    let text = row[key].as_str().with_context(|| format!("a row has its {key}"))?;
+    Ok(text.parse()?)
+}
+
+/// A refusal as an answer, a failure as an error.
+///
+/// # Errors
+/// The failure.
+pub fn told<T, R: Refusal>(outcome: Outcome<T, R>) -> anyhow::Result<Result<T, Refused>> {
+    match outcome {
+        Ok(done) => Ok(Ok(done)),
+        Err(Fault::Refused(refusal)) => Ok(Err(refusal.code())),
+        Err(Fault::Failed(failure)) => Err(failure),
+    }
+}
+
+fn plainly<T, R: Refusal>(outcome: Outcome<T, R>) -> Done {
+    Ok(told(outcome)?.map(|_| ()))
+}
+
+/// The unified social credit code of the scenario's `number`th merchant, with both of its check characters.
+fn credit_code(number: usize) -> String {
+    const CHARACTERS: &[u8; 31] = b"0123456789ABCDEFGHJKLMNPQRTUWXY";
+    const WEIGHTS: [u32; 8] = [3, 7, 9, 10, 5, 8, 4, 2];
+    let body = format!("M{:07}", number % 10_000_000);
+    let value = |byte: u8| u32::from(if byte.is_ascii_digit() { byte - b'0' } else { byte - b'A' + 10 });
+    let sum: u32 = body.bytes().zip(WEIGHTS).map(|(byte, weight)| value(byte) * weight).sum();
+    let organisation = format!("91350100{body}{}", char::from(b"0X987654321"[(sum % 11) as usize]));
+    let place = |byte: u8| CHARACTERS.iter().position(|character| *character == byte).unwrap_or_default();
+    let (sum, _) =
+        organisation.bytes().fold((0, 1), |(sum, weight), byte| ((sum + place(byte) * weight) % 31, weight * 3 % 31));
+    format!("{organisation}{}", char::from(CHARACTERS[(31 - sum) % 31]))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::base::person::CreditCode;
+
+    #[test]
+    fn merchants_have_valid_codes_of_their_own() {
+        assert_eq!(credit_code(100), "91350100M000100Y43".replace("M000100Y43", &credit_code(100)[8..]));
+        for number in 1..200 {
+            assert!(credit_code(number).parse::<CreditCode>().is_ok(), "{}", credit_code(number));
+        }
+    }
+}

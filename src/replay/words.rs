@@ -1,0 +1,177 @@
+//! One line of a scenario as words: a verb, plain words in order, and `key=value` pairs in any order.
+
+use std::collections::VecDeque;
+
+use crate::base::{BusinessDay, Fen};
+
+/// The words of one line that were not taken yet. Whatever is taken wrongly, or left over, is told in a sentence that
+/// shows how the line is to be written.
+pub struct Words<'a> {
+    usage: &'static str,
+    plain: VecDeque<&'a str>,
+    pairs: Vec<(&'a str, &'a str)>,
+}
+
+impl<'a> Words<'a> {
+    /// The words after the verb; `usage` is how such a line is written.
+    pub fn new(words: impl Iterator<Item = &'a str>, usage: &'static str) -> Words<'a> {
+        let mut taken = Words { usage, plain: VecDeque::new(), pairs: Vec::new() };
+        for word in words {
+            match word.split_once('=') {
+                Some(pair) => taken.pairs.push(pair),
+                None => taken.plain.push_back(word),
+            }
+        }
+        taken
+    }
+
+    /// The sentence for what is wrong with this line.
+    pub fn wrong(&self, what: &str) -> String {
+        format!("{what}; write: {}", self.usage)
+    }
+
+    /// The next plain word.
+    pub fn word(&mut self, what: &str) -> Result<&'a str, String> {
+        self.plain.pop_front().ok_or_else(|| self.wrong(&format!("{what} is missing")))
+    }
+
+    pub fn next_word(&mut self) -> Option<&'a str> {
+        self.plain.pop_front()
+    }
+
+    /// The next plain word as a name of the scenario's own.
+    pub fn name(&mut self, what: &str) -> Result<String, String> {
+        let word = self.word(what)?;
+        self.named(what, word)
+    }
+
+    pub fn amount(&mut self, what: &str) -> Result<Fen, String> {
+        let word = self.word(what)?;
+        parse_amount(word).map_err(|wrong| self.wrong(&format!("{what}: {wrong}")))
+    }
+
+    pub fn day(&mut self, what: &str) -> Result<BusinessDay, String> {
+        let word = self.word(what)?;
+        parse_day(word).map_err(|wrong| self.wrong(&format!("{what}: {wrong}")))
+    }
+
+    /// The next plain word as a whole number from 1; where there is none, 1.
+    pub fn nth(&mut self) -> Result<i64, String> {
+        match self.plain.pop_front() {
+            None => Ok(1),
+            Some(word) => {
+                let number = word.parse().ok().filter(|number| *number >= 1);
+                number.ok_or_else(|| self.wrong(&format!("found {word} where a whole number from 1 is allowed")))
+            }
+        }
+    }
+
+    /// The value of a key, taken.
+    pub fn value(&mut self, key: &str) -> Option<&'a str> {
+        let place = self.pairs.iter().position(|(found, _)| *found == key)?;
+        Some(self.pairs.remove(place).1)
+    }
+
+    pub fn required(&mut self, key: &str) -> Result<&'a str, String> {
+        self.value(key).ok_or_else(|| self.wrong(&format!("{key}= is missing")))
+    }
+
+    /// The value of a key as a name of the scenario's own.
+    pub fn named_value(&mut self, key: &str) -> Result<String, String> {
+        let value = self.required(key)?;
+        self.named(key, value)
+    }
+
+    pub fn amount_value(&mut self, key: &str) -> Result<Option<Fen>, String> {
+        let Some(value) = self.value(key) else { return Ok(None) };
+        parse_amount(value).map(Some).map_err(|wrong| self.wrong(&format!("{key}: {wrong}")))
+    }
+
+    /// The value of a key as a whole number within bounds.
+    pub fn number_value(&mut self, key: &str, least: u16, most: u16) -> Result<Option<u16>, String> {
+        let Some(value) = self.value(key) else { return Ok(None) };
+        let number = value.parse().ok().filter(|number| (least..=most).contains(number));
+        number.map(Some).ok_or_else(|| self.wrong(&format!("{key}: found {value} where {least} to {most} is allowed")))
+    }
+
+    pub fn yes_or_no(&mut self, key: &str) -> Result<Option<bool>, String> {
+        match self.value(key) {
+            None => Ok(None),
+            Some("yes") => Ok(Some(true)),
+            Some("no") => Ok(Some(false)),
+            Some(value) => Err(self.wrong(&format!("{key}: found {value} where yes or no is allowed"))),
+        }
+    }
+
+    /// All pairs that are left.
+    pub fn take_pairs(&mut self) -> Vec<(&'a str, &'a str)> {
+        std::mem::take(&mut self.pairs)
+    }
+
+    /// # Errors
+    /// If a word was not taken.
+    pub fn end(self) -> Result<(), String> {
+        let pair = self.pairs.first().map(|(key, value)| format!("{key}={value}"));
+        match self.plain.front().map(|word| (*word).to_owned()).or(pair) {
+            None => Ok(()),
+            Some(left) => Err(self.wrong(&format!("{left} has no meaning here"))),
+        }
+    }
+
+    fn named(&self, what: &str, word: &str) -> Result<String, String> {
+        let is_plain = |c: char| c.is_alphanumeric() || "-_./".contains(c);
+        if word.is_empty() || !word.chars().all(is_plain) {
+            return Err(self.wrong(&format!("{what}: found {word} where letters, digits, - _ . and / are allowed")));
+        }
+        Ok(word.to_owned())
+    }
+}
+
+/// Yuan with both decimals, grouped by commas or not: `1,234.50`.
+///
+/// # Errors
+/// A sentence that says what was found and what is allowed.
+pub fn parse_amount(text: &str) -> Result<Fen, String> {
+    let wrong = || format!("found {text} where yuan with two decimals, such as 1,234.50, is allowed");
+    let (sign, unsigned) = text.strip_prefix('-').map_or((1, text), |rest| (-1, rest));
+    let (yuan, fen) = unsigned.split_once('.').ok_or_else(wrong)?;
+    let is_number = |text: &str| !text.is_empty() && text.bytes().all(|byte| byte.is_ascii_digit());
+    let groups: Vec<&str> = yuan.split(',').collect();
+    let grouped_well = groups.len() == 1 || (groups[0].len() <= 3 && groups[1..].iter().all(|group| group.len() == 3));
+    if fen.len() != 2 || !is_number(fen) || !groups.iter().all(|group| is_number(group)) || !grouped_well {
+        return Err(wrong());
+    }
+    let digits = groups.concat() + fen;
+    let amount = digits.parse::<i64>().ok().map(|number| Fen::new(sign * number));
+    amount.filter(|amount| *amount <= Fen::MAX && -*amount <= Fen::MAX).ok_or_else(wrong)
+}
+
+/// # Errors
+/// A sentence that says what was found and what is allowed.
+pub fn parse_day(text: &str) -> Result<BusinessDay, String> {
+    text.parse().map_err(|_| format!("found {text} where a date, such as 2026-03-05, is allowed"))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn an_amount_is_yuan_with_two_decimals() {
+        assert_eq!(parse_amount("1,234.50"), Ok(Fen::new(123_450)));
+        assert_eq!(parse_amount("1234567.05"), Ok(Fen::new(123_456_705)));
+        assert_eq!(parse_amount("-0.01"), Ok(Fen::new(-1)));
+        for wrong in ["1234", "12.5", "1,23.45", "", ".50", "1.234", "1e5.00", "9999999999999999.00", "￥1.00"] {
+            assert!(parse_amount(wrong).is_err(), "{wrong}");
+        }
+    }
+
+    #[test]
+    fn what_is_left_over_is_named_with_how_to_write_the_line() {
+        let mut words = Words::new("shop 1.00 colour=red".split(' '), "deposit FUNDER AMOUNT");
+        assert_eq!(words.name("the funder").as_deref(), Ok("shop"));
+        assert_eq!(words.amount("the amount"), Ok(Fen::new(100)));
+        let left = words.end().unwrap_err();
+        assert_eq!(left, "colour=red has no meaning here; write: deposit FUNDER AMOUNT");
+    }
+}

@@ -1,0 +1,106 @@
+//! Every scenario file is a test of its own name: played in an empty database, to its clean end.
+
+use std::path::{Path, PathBuf};
+
+use fenqi::replay::play::{Failure, play};
+use fenqi::replay::script::Script;
+use sqlx::PgPool;
+
+fn folder() -> PathBuf {
+    Path::new(env!("CARGO_MANIFEST_DIR")).join("tests/scenarios")
+}
+
+async fn passes(pool: PgPool, name: &str) {
+    let path = folder().join(format!("{name}.fenqi"));
+    let text = std::fs::read_to_string(&path).unwrap();
+    let script = Script::parse(&text).unwrap_or_else(|mistakes| panic!("{name}: {mistakes:#?}"));
+    let played = play(pool, &script, folder()).await.unwrap();
+    if let Some(Failure { line, text, expected, found }) = played.failure {
+        panic!("{}:{line}: {text}\n  expected: {expected}\n  found:    {found}", path.display());
+    }
+    assert!(played.met > 0, "{name} expects nothing");
+}
+
+macro_rules! scenarios {
+    ($($test:ident $name:literal,)*) => {
+        $(
+            #[sqlx::test(migrator = "fenqi::MIGRATOR")]
+            async fn $test(pool: PgPool) {
+                passes(pool, $name).await;
+            }
+        )*
+
+        const NAMES: &[&str] = &[$($name,)*];
+    };
+}
+
+scenarios! {
+    on_time "on-time",
+    part "part",
+    late "late",
+    pay_early "pay-early",
+    paid_twice "paid-twice",
+    refused "refused",
+    unknown_then_success "unknown-then-success",
+    unknown_then_failure "unknown-then-failure",
+    never_heard "never-heard",
+    callback_lost "callback-lost",
+    callback_twice "callback-twice",
+    channel_switch "channel-switch",
+    void "void",
+    refund_before_payout "refund-before-payout",
+    refund_after_payout "refund-after-payout",
+    refund_after_repaying "refund-after-repaying",
+    subsidy "subsidy",
+    holiday "holiday",
+    payouts "payouts",
+    reserve_dry "reserve-dry",
+    advance "advance",
+    price_tiers "price-tiers",
+    methods "methods",
+    silent_risk "silent-risk",
+    line_changes "line-changes",
+}
+
+#[test]
+fn every_scenario_file_is_a_test() {
+    let mut files: Vec<String> = std::fs::read_dir(folder())
+        .unwrap()
+        .map(|entry| entry.unwrap().path())
+        .filter(|path| path.extension().is_some_and(|extension| extension == "fenqi"))
+        .map(|path| path.file_stem().unwrap().to_str().unwrap().to_owned())
+        .collect();
+    files.sort();
+    let mut names: Vec<String> = NAMES.iter().map(|name| (*name).to_owned()).collect();
+    names.sort();
+    assert_eq!(files, names);
+}
+
+/// The first line that is wrong is named, with what was found, and nothing after it is played.
+#[sqlx::test(migrator = "fenqi::MIGRATOR")]
+async fn the_first_line_that_fails_is_named(pool: PgPool) {
+    let text = "start 2026-03-02\nfunder harbour-bank\ndeposit harbour-bank 10.00\n\
+                expect reserve harbour-bank available=10.01 held=0.00\nexpect reserve harbour-bank available=9.00\n";
+    let played = play(pool, &Script::parse(text).unwrap(), folder()).await.unwrap();
+    let failure = Failure {
+        line: 4,
+        text: "expect reserve harbour-bank available=10.01 held=0.00".to_owned(),
+        expected: "available=10.01".to_owned(),
+        found: "available=10.00".to_owned(),
+    };
+    assert_eq!(played.failure, Some(failure));
+}
+
+#[sqlx::test(migrator = "fenqi::MIGRATOR")]
+async fn a_refusal_that_nobody_expects_fails_where_it_happened(pool: PgPool) {
+    let text = "start 2026-03-02\nfunder harbour-bank\nwithdraw harbour-bank 10.00\ndeposit harbour-bank 1.00\n";
+    let failure = play(pool, &Script::parse(text).unwrap(), folder()).await.unwrap().failure.unwrap();
+    assert_eq!((failure.line, failure.found.as_str()), (3, "refused reserve_not_available"));
+}
+
+#[sqlx::test(migrator = "fenqi::MIGRATOR")]
+async fn an_answer_that_nobody_asked_for_fails_the_end(pool: PgPool) {
+    let text = "start 2026-03-02\nfunder harbour-bank\npayout harbour-bank refused\n";
+    let failure = play(pool, &Script::parse(text).unwrap(), folder()).await.unwrap().failure.unwrap();
+    assert_eq!(failure.found, "1 answers that nobody asked for");
+}

@@ -20,6 +20,7 @@ pub async fn plan(connection: &mut PgConnection, day: BusinessDay, chunk_rows: i
 
 /// Bills the installments of `range` whose statement is cut on `day`; returns the bills and bill lines written.
 pub async fn run(connection: &mut PgConnection, _: &App, day: BusinessDay, range: AccountRange) -> anyhow::Result<u64> {
+    store::hold_schedules(connection).await?;
     Ok(store::cut_statements(connection, day, &statement_days(day), range).await?)
 }
 

@@ -34,6 +34,10 @@ pub struct StepDone {
 pub enum CloseError {
     #[error("the business day is {today}: {asked} has not come to its end, and days are closed in order")]
     NotYet { today: BusinessDay, asked: BusinessDay },
+    #[error(
+        "no business day has been opened in this database; `fenqi demo` opens one, or the first start of a house does"
+    )]
+    NoHouse,
     #[error("{asked} is not a day that this house has lived through; the business day is {today}")]
     NeverOpened { today: BusinessDay, asked: BusinessDay },
     #[error("step {step} of the close of {day} failed; start the close again when the cause is mended")]
@@ -76,7 +80,10 @@ async fn begin(app: &App, day: BusinessDay) -> Result<(), CloseError> {
     if business_day::store::advance(&mut transaction, day).await? {
         store::begin(&mut transaction, day, app.clock.now()).await?;
     } else {
-        let today = business_day::store::today(&mut transaction).await?;
+        let today = match business_day::store::today(&mut transaction).await {
+            Err(sqlx::Error::RowNotFound) => return Err(CloseError::NoHouse),
+            found => found?,
+        };
         if day >= today {
             return Err(CloseError::NotYet { today, asked: day });
         }

@@ -78,6 +78,7 @@ pub async fn refund(app: &App, request: RefundRequest) -> AfterSale<RefundId> {
         return if same { Ok(refund_id) } else { Err(Fault::Refused(AfterSaleRefusal::KeyReused)) };
     }
     sale.check_refundable(request.amount).map_err(Fault::Refused)?;
+    bill::store::enter_schedules(&mut transaction).await?;
     let reduced = sale.reduce(&mut transaction, app, request.amount).await?;
     let refund_id = RefundId::mint(sale.now);
     sale.save_loan(&mut transaction, &reduced).await?;

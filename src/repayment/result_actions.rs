@@ -15,6 +15,7 @@ use super::withholding::{Contradiction, Failure, Purpose, State, Step, Withholdi
 use crate::app::App;
 use crate::base::Fen;
 use crate::base::id::{LineId, LoanId, RepaymentId, WithholdingId};
+use crate::bill;
 use crate::notice;
 use crate::partner::withholding::{Answer, ChannelFailure};
 
@@ -143,6 +144,7 @@ impl Desk {
             if let Answer::Succeeded { .. } = result.answer {
                 line_ids.push(order.line_id.uuid());
                 if let Purpose::Payoff(loan_id) = order.purpose {
+                    bill::store::enter_schedules(&mut *connection).await?;
                     self.payoffs.insert(loan_id, load_payoff_loan(connection, loan_id).await?);
                 }
             }

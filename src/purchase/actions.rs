@@ -37,6 +37,10 @@ pub async fn void(app: &App, purchase_id: PurchaseId) -> AfterSale<Step> {
     if sale.purchase.business_day != sale.today {
         return Err(Fault::Refused(AfterSaleRefusal::PastCutOff));
     }
+    // Who has paid gets it back by a refund; a loan that never was cannot have been paid.
+    if sale.loan.status != LoanStatus::Open || sale.loan.principal_paid.is_positive() {
+        return Err(Fault::Refused(AfterSaleRefusal::RepaidBefore));
+    }
     if !store::mark_voided(&mut transaction, &sale.purchase).await? {
         return Err(Fault::Refused(AfterSaleRefusal::RefundedBefore));
     }

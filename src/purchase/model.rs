@@ -185,6 +185,8 @@ pub enum AfterSaleRefusal {
     BeforeCutOff,
     #[error("part of the purchase was refunded before")]
     RefundedBefore,
+    #[error("money was paid on this purchase's loan already; refund it from tomorrow on")]
+    RepaidBefore,
     #[error("only {left} yuan of the purchase can still be refunded")]
     MoreThanLeft { left: Fen },
     #[error("this idempotency key was used for a refund of another amount")]
@@ -204,6 +206,7 @@ impl Refusal for AfterSaleRefusal {
             AfterSaleRefusal::PastCutOff => "past_cut_off",
             AfterSaleRefusal::BeforeCutOff => "before_cut_off",
             AfterSaleRefusal::RefundedBefore => "refunded_before",
+            AfterSaleRefusal::RepaidBefore => "repaid_before",
             AfterSaleRefusal::MoreThanLeft { .. } => "refund_exceeds_purchase",
             AfterSaleRefusal::KeyReused => "idempotency_key_reused",
             AfterSaleRefusal::KeyMalformed => "idempotency_key_malformed",

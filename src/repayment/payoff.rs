@@ -4,7 +4,7 @@ use super::account::{LineAccount, Money, OpenLoan, Repayment, RepaymentItem};
 use crate::base::{BusinessDay, Fen};
 use crate::bill::{BilledInstallment, Parts};
 use crate::loan::payoff::{PayoffQuote, PayoffRequest, collapse, quote};
-use crate::loan::{Loan, Schedule};
+use crate::loan::{Loan, LoanStatus, Schedule};
 use crate::overdue::OverdueSpan;
 use crate::product::ProductVersion;
 
@@ -79,9 +79,15 @@ impl LineAccount {
         payoff: &PayoffLoan,
         product: &ProductVersion,
     ) -> (Repayment, PayoffDone) {
+        let nothing_ended = PayoffDone { schedule: None, bill_line: None };
+        // The purchase was voided while the channel had the order: the loan never was, and the money goes back.
+        if payoff.loan.status == LoanStatus::Voided {
+            let excess = money.amount;
+            return (self.book(money, Vec::new(), excess), nothing_ended);
+        }
         let quote = payoff.quote_on(self, product, money.value_on);
         if money.amount < quote.total() {
-            return (self.receive(money), PayoffDone { schedule: None, bill_line: None });
+            return (self.receive(money), nothing_ended);
         }
         let loan_id = payoff.loan.loan_id;
         if !self.loans.iter().any(|open| open.loan.loan_id == loan_id) {

@@ -10,7 +10,7 @@ use uuid::Uuid;
 /// The card's agreement, by which the counterfeit channels know it.
 pub const AGREEMENT: &str = "AG-1";
 /// Statements on the 5th, due on the 25th; penalty 0.36 ÷ 360 a day after 3 days of grace; frozen on day 4.
-const TERMS: &str = r#"
+pub const TERMS: &str = r#"
 code = "test-principal"
 name = "Test principal"
 funder = "test-bank"

@@ -9,7 +9,7 @@ use fenqi::partner::{PartnerSettings, Partners};
 use fenqi::product::Catalogue;
 use fenqi::sandbox::{self, Silence, World, WorldSettings};
 use fenqi::vault::Vault;
-use sqlx::PgPool;
+use sqlx::{PgConnection, PgPool};
 
 /// What makes the keys and faults of every test's world.
 pub const SEED: u64 = 20_260_105;
@@ -61,4 +61,18 @@ async fn open_with(pool: PgPool, today: &str, partners: &[PartnerSettings]) -> A
         partners: Arc::new(partners),
         risk,
     }
+}
+
+/// Whether somebody stands before a lock on a table of this database.
+pub async fn somebody_waits(connection: &mut PgConnection) -> bool {
+    let waiting = "select exists (select from pg_locks where not granted and relation is not null and database =
+                                      (select oid from pg_database where datname = current_database()))";
+    sqlx::query_scalar(waiting).fetch_one(connection).await.unwrap()
+}
+
+/// The same server with another database in the address.
+pub fn other_database(url: &str, name: &str) -> String {
+    let (address, query) = url.split_once('?').unwrap_or((url, ""));
+    let server = address.rsplit_once('/').unwrap().0;
+    format!("{server}/{name}?{query}")
 }

@@ -3,9 +3,11 @@
 mod golden;
 mod house;
 mod book;
+mod town;
 mod feature;
 mod journey;
 mod scenarios;
+mod properties;
 mod documents;
 mod migrations;
 mod tables;

@@ -3,6 +3,8 @@
 use fenqi::database::{self, Migrated};
 use sqlx::PgPool;
 
+use crate::house;
+
 #[sqlx::test(migrations = false)]
 async fn an_empty_database_is_brought_to_the_newest_migration_once(pool: PgPool) {
     assert_eq!(database::migrated(&pool).await.unwrap(), Migrated::Never);
@@ -47,7 +49,7 @@ async fn a_database_of_a_newer_program_is_refused(pool: PgPool) {
 #[tokio::test]
 async fn a_missing_database_and_a_silent_server_are_named() {
     let url = std::env::var("DATABASE_URL").unwrap();
-    let missing = database::connect(&other_database(&url, "no_such_database"), 1).await.unwrap_err().to_string();
+    let missing = database::connect(&house::other_database(&url, "no_such_database"), 1).await.unwrap_err().to_string();
     assert!(missing.contains("the database no_such_database does not exist"), "{missing}");
     let silent = database::connect("postgres://nobody@127.0.0.1:1/none", 1).await.unwrap_err().to_string();
     assert!(silent.contains("no PostgreSQL answers at 127.0.0.1:1"), "{silent}");
@@ -74,11 +76,4 @@ async fn a_database_is_lived_in_by_one_process_at_a_time() {
     let refused = database::Claim::take(&url).await.err().unwrap().to_string();
     assert!(refused.starts_with("another fenqi is living through days"), "{refused}");
     drop(first);
-}
-
-/// The same server with another database in the address.
-fn other_database(url: &str, name: &str) -> String {
-    let (address, query) = url.split_once('?').unwrap_or((url, ""));
-    let server = address.rsplit_once('/').unwrap().0;
-    format!("{server}/{name}?{query}")
 }

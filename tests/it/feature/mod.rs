@@ -15,7 +15,7 @@ mod http;
 mod launcher;
 mod outbox;
 mod jobs;
-mod applicant;
+pub mod applicant;
 mod borrower;
 mod credit;
 mod settlement;

@@ -1,6 +1,10 @@
-//! Journeys: a house lives for weeks in a counterfeit world, and must end clean.
+//! Journeys: a house lives for weeks in a counterfeit world, and must end clean, whatever crosses and whoever is killed.
 
 mod lending;
+mod life;
+mod crossing;
+mod kill_close;
+mod kill_authorise;
 
 use std::sync::Arc;
 

@@ -1,0 +1,391 @@
+//! Properties under random input: identities through months of anything in any order, no fen overdrawn by many at once on two
+//! nodes, and postings that leave nothing behind.
+
+use fenqi::base::id::{FunderId, LineId, MerchantId, RefundId, RepaymentId, SettlementId};
+use fenqi::base::{BusinessDay, Fen};
+use fenqi::bill::Parts;
+use fenqi::ledger::account::Book;
+use fenqi::ledger::{Account, Posting};
+use fenqi::purchase::actions::{RefundRequest, refund, void};
+use fenqi::purchase::posting::{self as purchase_posting, Event};
+use fenqi::purchase::refund::Refundable;
+use fenqi::purchase::{Authoriser, Decision, Receipt};
+use fenqi::repayment::account::{Repayment, RepaymentItem, Source};
+use fenqi::repayment::{PayoffOrder, RepayRequest, Transfer, early_payoff, payoff_quote, record_transfer, repay};
+use fenqi::sandbox::world::lock;
+use fenqi::sandbox::{FaultShares, World};
+use fenqi::settlement::model::{DayPart, Part, Settlement};
+use fenqi::settlement::posting::{self as settlement_posting, Booking, FunderAmount, RemittanceAmounts};
+use proptest::prelude::*;
+use rand::rngs::StdRng;
+use rand::{Rng, SeedableRng};
+use sqlx::PgPool;
+use uuid::Uuid;
+
+use crate::house;
+use crate::town::{self, LineWish, Town, unless_failed};
+
+/// Days of the random months: every line is billed twice, and late bills freeze.
+const DAYS: u32 = 55;
+const PLANS: [(&str, u16); 5] = [
+    ("harbour-standard", 2),
+    ("harbour-standard", 6),
+    ("harbour-free", 3),
+    ("harbour-shared-fee", 3),
+    ("harbour-shared-fee", 12),
+];
+
+/// A few people who do anything at any time.
+struct Crowd<'a> {
+    town: &'a Town,
+    world: &'a World,
+    lines: Vec<LineId>,
+    chance: StdRng,
+    sold: Vec<Receipt>,
+    acts: u32,
+    /// Acts that came through, by kind: purchase, void, refund, transfer, button, payoff.
+    done: [u32; 6],
+}
+
+impl Crowd<'_> {
+    fn line(&mut self) -> LineId {
+        self.lines[self.chance.random_range(0..self.lines.len())]
+    }
+
+    fn sale(&mut self) -> Option<Receipt> {
+        (!self.sold.is_empty()).then(|| self.sold[self.chance.random_range(0..self.sold.len())])
+    }
+
+    /// One thing that somebody does; refused as often as not.
+    async fn act(&mut self) {
+        self.acts += 1;
+        let kind = [0, 0, 0, 1, 2, 2, 3, 3, 4, 5][self.chance.random_range(0..10)];
+        let came_through = match kind {
+            0 => self.buy().await,
+            1 => self.void().await,
+            2 => self.refund().await,
+            3 => self.transfer().await,
+            4 => self.press_the_button().await,
+            _ => self.pay_off().await,
+        };
+        self.done[kind] += u32::from(came_through);
+    }
+
+    async fn buy(&mut self) -> bool {
+        let (line_id, plan) = (self.line(), PLANS[self.chance.random_range(0..PLANS.len())]);
+        let fen = self.chance.random_range(10_000..200_000);
+        let wish = self.town.wish(line_id, &format!("k{}", self.acts), fen, plan);
+        let receipt = Authoriser::start(self.town.app.clone()).authorise(wish).await.unwrap();
+        let authorised = matches!(receipt.decision, Decision::Authorised { .. });
+        self.sold.extend(authorised.then_some(receipt));
+        authorised
+    }
+
+    async fn void(&mut self) -> bool {
+        // The latest sale is the likeliest to be of today.
+        let Some(sale) = self.sold.last() else { return false };
+        unless_failed(void(&self.town.app, sale.purchase_id).await).is_some()
+    }
+
+    async fn refund(&mut self) -> bool {
+        let Some(sale) = self.sale() else { return false };
+        let part = self.chance.random_range(1..=sale.amount.get());
+        let all = self.chance.random_bool(0.3);
+        let amount = if all { sale.amount } else { Fen::new(part) };
+        let request =
+            RefundRequest { purchase_id: sale.purchase_id, amount, idempotency_key: format!("r{}", self.acts) };
+        unless_failed(refund(&self.town.app, request).await).is_some()
+    }
+
+    async fn transfer(&mut self) -> bool {
+        let (line_id, amount) = (self.line(), Fen::new(self.chance.random_range(1..80_000)));
+        let transfer = Transfer { line_id, amount, bank_reference: format!("B{}", self.acts), operator: "Li".into() };
+        unless_failed(record_transfer(&self.town.app, &transfer).await).is_some()
+    }
+
+    async fn press_the_button(&mut self) -> bool {
+        let (line_id, amount) = (self.line(), Fen::new(self.chance.random_range(1..30_000)));
+        let idempotency_key = format!("b{}", self.acts);
+        let request = RepayRequest { line_id, amount, card_id: None, idempotency_key };
+        unless_failed(repay(&self.town.app, &request).await).is_some()
+    }
+
+    async fn pay_off(&mut self) -> bool {
+        let Some(Receipt { decision: Decision::Authorised { loan_id }, .. }) = self.sale() else { return false };
+        let app = &self.town.app;
+        let line_id = sqlx::query_scalar("select line_id from loan where loan_id = $1").bind(loan_id);
+        let line_id: LineId = line_id.fetch_one(&app.pool).await.unwrap();
+        let Some(quote) = unless_failed(payoff_quote(app, line_id, loan_id).await) else { return false };
+        let idempotency_key = format!("p{}", self.acts);
+        let order = PayoffOrder { loan_id, line_id, quoted: quote.total(), card_id: None, idempotency_key };
+        unless_failed(early_payoff(app, &order).await).is_some()
+    }
+
+    /// One of the cards holds something else from now on.
+    fn move_money(&mut self) {
+        let (line_id, fen) = (self.line(), self.chance.random_range(0..150_000));
+        lock(&self.world.withholding).set_balance(&format!("AG-{}", line_id.uuid()), Fen::new(fen));
+    }
+
+    async fn live_a_day(&mut self) {
+        for _ in 0..self.chance.random_range(1..6) {
+            self.act().await;
+        }
+        self.move_money();
+        let today = self.town.today().await;
+        self.town.work_through(today).await;
+        self.act().await;
+        self.town.close_today().await;
+        self.assert_used_is_what_was_lent(today).await;
+        self.town.assert_whole(&format!("after {today}")).await;
+    }
+
+    /// The line identity counted from what happened, without the loans' own sums.
+    async fn assert_used_is_what_was_lent(&self, day: BusinessDay) {
+        let wrong: Vec<(Uuid, i64, i64)> = sqlx::query_as(
+            "select l.line_id, l.used_fen, lent.fen
+             from credit_line l cross join lateral (
+                 select (coalesce((select sum(amount_fen) from purchase p
+                                   where p.line_id = l.line_id and p.status = 'authorised'), 0)
+                       - coalesce((select sum(principal_fell_fen) from refund r where r.line_id = l.line_id), 0)
+                       - coalesce((select sum(part) from repayment r cross join lateral unnest(r.principal_fen) as part
+                                   where r.line_id = l.line_id), 0))::bigint as fen) as lent
+             where l.used_fen <> lent.fen",
+        )
+        .fetch_all(&self.town.app.pool)
+        .await
+        .unwrap();
+        assert!(wrong.is_empty(), "after {day}: used and lent differ: {wrong:?}");
+    }
+}
+
+/// Lives through weeks of a seed's choice, with partners that fail, and then until nothing is pending.
+async fn live_at_random(pool: PgPool, seed: u64) {
+    let (app, world) = house::open_in_world(pool, "2026-03-01").await;
+    let town = town::found(app, 3_000_000).await;
+    let mut lines = Vec::new();
+    for (statement_day, due_day) in [(3, 9), (5, 11), (20, 26), (31, 6)] {
+        let wish = LineWish { limit_fen: 500_000, statement_day, due_day, expires_on: "2029-03-01" };
+        lines.extend(town.open_lines(1, wish).await);
+    }
+    let faults = FaultShares { timeout_after: 60, timeout_before: 60, late_answer: 60, ..FaultShares::default() };
+    for partner in ["withholding_a", "withholding_b", "payout"] {
+        world.set_faults(partner, faults);
+    }
+    let chance = StdRng::seed_from_u64(seed);
+    let mut crowd = Crowd { town: &town, world: &world, lines, chance, sold: Vec::new(), acts: 0, done: [0; 6] };
+    for _ in 0..DAYS {
+        crowd.live_a_day().await;
+    }
+    for partner in ["withholding_a", "withholding_b", "payout"] {
+        world.set_faults(partner, FaultShares::default());
+    }
+    let until = town.today().await.plus_days(4);
+    town.live_until(&until.to_string()).await;
+    let pending = "select (select count(*) from withholding where status in ('submitted', 'unknown'))
+                        + (select count(*) from payout where status in ('submitted', 'unknown'))";
+    assert_eq!(town.fen(pending).await, 0);
+    town.assert_whole("at the end").await;
+    assert!(crowd.done.iter().all(|times| *times > 0), "something never came through: {:?}", crowd.done);
+}
+
+#[sqlx::test(migrator = "fenqi::MIGRATOR")]
+async fn anything_in_any_order_keeps_every_identity(pool: PgPool) {
+    live_at_random(pool, 1).await;
+}
+
+#[sqlx::test(migrator = "fenqi::MIGRATOR")]
+async fn anything_in_another_order_keeps_every_identity(pool: PgPool) {
+    live_at_random(pool, 2).await;
+}
+
+/// 64 tills on two nodes ask for everything at the same time, each purchase twice: once on either node.
+#[sqlx::test(migrator = "fenqi::MIGRATOR")]
+async fn many_at_once_on_two_nodes_overdraw_neither_line_nor_reserve(pool: PgPool) {
+    const RESERVE_FEN: i64 = 600_000;
+    let app = house::open(pool, "2026-03-02").await;
+    let town = town::found(app, RESERVE_FEN).await;
+    let wish = LineWish { limit_fen: 100_000, statement_day: 10, due_day: 30, expires_on: "2029-03-01" };
+    let lines = town.open_lines(8, wish).await;
+    let nodes = [Authoriser::start(town.app.clone()), Authoriser::start(town.app.clone())];
+    let mut tills = tokio::task::JoinSet::new();
+    for till in 0..64_usize {
+        let (town, lines, node) = (town.clone(), lines.clone(), nodes[till % 2].clone());
+        tills.spawn(async move {
+            let mut receipts = Vec::new();
+            for nth in 0..8_usize {
+                // Both tills of a pair ask for the same; half of all purchases are on one line.
+                let number = (till / 2) * 8 + nth;
+                let line_id = lines[if number.is_multiple_of(2) { 0 } else { number / 2 % lines.len() }];
+                let fen = 1_000 + (number as i64 * 7_919) % 20_000;
+                let wish = town.wish(line_id, &format!("k{number}"), fen, ("harbour-standard", 3));
+                receipts.push((number, node.authorise(wish).await.unwrap()));
+            }
+            receipts
+        });
+    }
+    let mut by_number = std::collections::BTreeMap::new();
+    while let Some(receipts) = tills.join_next().await {
+        for (number, receipt) in receipts.unwrap() {
+            let before = by_number.insert(number, receipt);
+            assert!(before.is_none_or(|before| before == receipt), "{number} has two outcomes");
+        }
+    }
+    let authorised = by_number.values().filter(|receipt| matches!(receipt.decision, Decision::Authorised { .. }));
+    let used: i64 = authorised.map(|receipt| receipt.amount.get()).sum();
+    assert_eq!(town.fen("select count(*) from purchase").await, by_number.len() as i64);
+    assert_eq!(town.fen("select sum(used_fen)::bigint from credit_line").await, used);
+    assert_eq!(town.fen("select count(*) from credit_line where used_fen > limit_fen").await, 0);
+    assert_eq!(town.fen("select available_fen from reserve").await, RESERVE_FEN - used);
+    let refusals =
+        "select count(distinct refusal) from purchase where refusal in ('line_exceeded', 'reserve_exhausted')";
+    assert_eq!(town.fen(refusals).await, 2, "both the lines and the reserve ran out");
+    town.assert_whole("after the rush").await;
+}
+
+/// Debits less credits of an account over postings.
+fn moved(postings: &[Posting], account: Account) -> i64 {
+    let legs = postings.iter().flat_map(|posting| &posting.legs);
+    legs.map(|leg| {
+        i64::from(leg.debit == account) * leg.amount.get() - i64::from(leg.credit == account) * leg.amount.get()
+    })
+    .sum()
+}
+
+fn assert_sums_to_zero(postings: &[Posting]) {
+    for book in [Book::Clearing, Book::Funder] {
+        let of_book = Account::ALL.into_iter().filter(|account| account.book() == book);
+        assert_eq!(of_book.map(|account| moved(postings, account)).sum::<i64>(), 0, "{book:?}");
+    }
+    assert!(postings.iter().flat_map(|posting| &posting.legs).all(|leg| leg.amount.is_positive()));
+}
+
+fn event() -> Event {
+    Event {
+        line_id: LineId::from_uuid(Uuid::from_u128(1)),
+        funder_id: FunderId::from_uuid(Uuid::from_u128(2)),
+        source_id: Uuid::from_u128(3),
+        business_day: "2026-03-02".parse().unwrap(),
+        at: chrono::DateTime::UNIX_EPOCH,
+    }
+}
+
+fn booking() -> Booking {
+    Booking { business_day: event().business_day, at: event().at }
+}
+
+fn settled(day: DayPart) -> (Settlement, Part) {
+    let part = Part { day, carried_in: Fen::ZERO };
+    let settlement = Settlement {
+        settlement_id: SettlementId::from_uuid(Uuid::from_u128(4)),
+        merchant_id: day.merchant_id,
+        business_day: event().business_day,
+        pay_on: event().business_day.next(),
+        parts: vec![part],
+        carries: Vec::new(),
+    };
+    (settlement, part)
+}
+
+fn fen(most: i64) -> impl Strategy<Value = Fen> {
+    (0..=most).prop_map(Fen::new)
+}
+
+proptest! {
+    #[test]
+    fn a_purchase_and_its_void_leave_nothing_behind(amount in 1..10_000_000_i64) {
+        let amount = Fen::new(amount);
+        let both = [purchase_posting::purchase(event(), amount), purchase_posting::void(event(), amount)];
+        assert_sums_to_zero(&both[..1]);
+        for account in Account::ALL {
+            prop_assert_eq!(moved(&both, account), 0, "{}", account.name());
+        }
+    }
+
+    /// Sold, cleared, refunded in any parts and paid: the merchant is owed nothing, fee and subsidy are gone, and the money is
+    /// where the refund put it.
+    #[test]
+    fn a_purchase_refunded_in_any_parts_nets_to_zero(
+        amount in 100..1_000_000_i64,
+        cuts in proptest::collection::vec(1..1_000_000_i64, 0..4),
+        fee in fen(100),
+        subsidy in fen(100),
+        unpaid in 0..1_000_000_i64,
+    ) {
+        let amount = Fen::new(amount);
+        let day = DayPart { gross: amount, discount_fee: fee, subsidy, ..DayPart::empty(
+            MerchantId::from_uuid(Uuid::from_u128(5)), event().funder_id) };
+        let (settlement, part) = settled(day);
+        let mut postings = vec![
+            purchase_posting::purchase(event(), amount),
+            settlement_posting::clearing(&settlement, &part, booking()),
+        ];
+        prop_assert_eq!(moved(&postings, Account::MerchantPayable), -part.payable().get());
+        let mut purchase = Refundable {
+            amount, refunded: Fen::ZERO, discount_fee: fee, discount_returned_on_refund: true, subsidy };
+        let (mut principal_left, mut fell, mut owed_back) = (Fen::new(unpaid).min(amount), Fen::ZERO, Fen::ZERO);
+        for cut in cuts.into_iter().map(Fen::new).chain([amount]) {
+            let part = cut.min(purchase.left());
+            let parts = purchase.split(part, part.min(principal_left));
+            postings.push(purchase_posting::refund(event(), &parts, Fen::ZERO));
+            purchase.refunded += part;
+            principal_left -= parts.principal_fell;
+            fell += parts.principal_fell;
+            owed_back += parts.owed_back;
+        }
+        assert_sums_to_zero(&postings);
+        prop_assert_eq!(fell + owed_back, amount);
+        for gone in [Account::MerchantPayable, Account::FeeIncome, Account::SubsidyPayable, Account::SubsidyIncome,
+                     Account::ReserveHeld, Account::FundingInTransit, Account::CollectionsInTransit] {
+            prop_assert_eq!(moved(&postings, gone), 0, "{}", gone.name());
+        }
+        prop_assert_eq!(moved(&postings, Account::ReserveAvailable), (amount - fell).get());
+        prop_assert_eq!(moved(&postings, Account::BorrowerPayable), -owed_back.get());
+        prop_assert_eq!(moved(&postings, Account::LoanPrincipal), (amount - fell).get());
+    }
+
+    /// What is repaid and passed on leaves the platform with its share alone, and the funder with the rest.
+    #[test]
+    fn what_is_repaid_is_passed_on_but_for_the_share(
+        principal in fen(1_000_000), interest in fen(100_000), fee in fen(10_000), penalty in fen(10_000),
+        excess in fen(1_000), subsidy in fen(10_000), share_percent in 0..60_i64, by_transfer: bool,
+    ) {
+        let taken = Parts { principal, interest, fee, penalty };
+        let source = if by_transfer {
+            Source::Transfer { bank_reference: "B1".into(), operator: "Li".into() }
+        } else {
+            Source::Withholding(fenqi::base::id::WithholdingId::from_uuid(Uuid::from_u128(6)))
+        };
+        let repayment = Repayment {
+            repayment_id: RepaymentId::from_uuid(Uuid::from_u128(7)),
+            line_id: event().line_id,
+            funder_id: event().funder_id,
+            source,
+            amount: taken.total() + excess,
+            items: vec![RepaymentItem {
+                loan_id: fenqi::base::id::LoanId::from_uuid(Uuid::from_u128(8)), period: 1, taken }],
+            excess,
+            business_day: event().business_day,
+            received_at: event().at,
+        };
+        let collected = taken.total();
+        let share = (interest + fee + penalty).share(share_percent, 100);
+        let owed = FunderAmount { funder_id: event().funder_id, amount: excess };
+        let postings = [
+            fenqi::repayment::posting::repayment(Uuid::from_u128(9), &repayment),
+            settlement_posting::remittance_paid(
+                Uuid::from_u128(10), event().funder_id, RemittanceAmounts { collected, subsidy, share }, booking()),
+            settlement_posting::borrower_paid(
+                RefundId::from_uuid(Uuid::from_u128(11)).uuid(), event().line_id, owed, booking()),
+        ];
+        postings.iter().for_each(|posting| assert_sums_to_zero(std::slice::from_ref(posting)));
+        let received = moved(&postings, Account::ChannelReceivable) + moved(&postings, Account::Bank);
+        prop_assert_eq!(received, (share - subsidy).get());
+        prop_assert_eq!(moved(&postings, Account::ShareIncome), -share.get());
+        prop_assert_eq!(moved(&postings, Account::CollectionsPayable), 0);
+        prop_assert_eq!(moved(&postings, Account::BorrowerPayable), 0);
+        prop_assert_eq!(moved(&postings, Account::LoanPrincipal), -principal.get());
+        prop_assert_eq!(moved(&postings, Account::InterestReceivable), -interest.get());
+        prop_assert_eq!(moved(&postings, Account::Cash), (collected + subsidy - share).get());
+    }
+}

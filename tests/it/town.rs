@@ -1,0 +1,261 @@
+//! A small town to live in: a funder with a reserve, a shop, products on sale, and lines to buy on, all by the real use
+//! cases except that lines are simply written, so that their days and limits are the test's own.
+
+use std::sync::Arc;
+
+use fenqi::app::App;
+use fenqi::base::id::{BorrowerId, CardId, FunderId, LineId, MerchantId, ProductId};
+use fenqi::base::{BusinessDay, Fen};
+use fenqi::close::close_day;
+use fenqi::error::{Fault, Outcome};
+use fenqi::funder::actions::BankMovement;
+use fenqi::merchant::actions::{Judgement, Onboarding};
+use fenqi::product::ProductVersion;
+use fenqi::purchase::{Authoriser, Decision, PurchaseRequest, Receipt};
+use fenqi::vault::Field;
+use fenqi::{business_day, funder, merchant, product, purchase, repayment, settlement};
+
+/// Where the shop is paid.
+pub const SHOP_ACCOUNT: &str = "31001500400050123456";
+
+/// Equal installments in 2 to 24 periods; interest-free; a flat fee of which the merchant pays half.
+const PRODUCTS: [&str; 3] = [
+    include_str!("../../products/standard.toml"),
+    include_str!("../../products/interest-free.toml"),
+    include_str!("../../products/merchant-subsidy.toml"),
+];
+
+#[derive(Clone)]
+pub struct Town {
+    pub app: App,
+    pub funder_id: FunderId,
+    pub merchant_id: MerchantId,
+    /// By product code.
+    pub products: Vec<Arc<ProductVersion>>,
+}
+
+/// A line as a test wants it.
+#[derive(Clone, Copy)]
+pub struct LineWish {
+    pub limit_fen: i64,
+    pub statement_day: i16,
+    pub due_day: i16,
+    pub expires_on: &'static str,
+}
+
+/// Founds the town with the shipped products and so much in the reserve.
+pub async fn found(app: App, reserve_fen: i64) -> Town {
+    let funder_id = funder::open_funder(&app, "harbour-bank", "Harbour Bank").await.unwrap();
+    for text in PRODUCTS {
+        product::publish(&app, text).await.unwrap();
+    }
+    let town = open_shop(app, funder_id).await;
+    town.deposit(reserve_fen, "D-1").await;
+    town
+}
+
+/// Opens the shop and finds what is on sale; the funder and its products are there already.
+pub async fn open_shop(app: App, funder_id: FunderId) -> Town {
+    let onboarding = Onboarding {
+        name: "上海老王家居有限公司".into(),
+        credit_code: "91350100M000100Y43".into(),
+        category: "home".into(),
+        account_name: "上海老王家居有限公司".into(),
+        account_number: SHOP_ACCOUNT.into(),
+        contact_mobile: "13800138000".into(),
+        latin: None,
+        discount_rate: "0.006".parse().unwrap(),
+        discount_returned_on_refund: true,
+    };
+    let merchant_id = merchant::onboard(&app, &onboarding).await.unwrap();
+    let accept = Judgement {
+        merchant_id,
+        decision: merchant::Decision::Accept,
+        decided_by: "operator:li".into(),
+        reason: "papers checked".into(),
+    };
+    let _ = merchant::decide(&app, &accept).await.unwrap();
+    let products = app.catalogue.load_on_sale(&mut app.pool.acquire().await.unwrap()).await.unwrap();
+    Town { app, funder_id, merchant_id, products }
+}
+
+/// The town that another process founded, as its database has it.
+pub async fn find(app: App) -> Town {
+    let mut connection = app.pool.acquire().await.unwrap();
+    let (funder_id, merchant_id): (FunderId, MerchantId) =
+        sqlx::query_as("select funder_id, merchant_id from funder cross join merchant")
+            .fetch_one(&mut *connection)
+            .await
+            .unwrap();
+    let products = app.catalogue.load_on_sale(&mut connection).await.unwrap();
+    drop(connection);
+    Town { app, funder_id, merchant_id, products }
+}
+
+impl Town {
+    pub async fn deposit(&self, fen: i64, reference: &str) {
+        let amount = Fen::new(fen);
+        let deposit = BankMovement { funder_id: self.funder_id, amount, reference: reference.into() };
+        let _ = funder::deposit(&self.app, deposit).await.unwrap();
+    }
+
+    pub fn product(&self, code: &str) -> &ProductVersion {
+        self.products.iter().find(|product| product.terms.code == code).expect("a product of the town")
+    }
+
+    /// Writes lines of grade A, each of a borrower with a bound card whose agreement is `AG-<line>`.
+    pub async fn open_lines(&self, count: usize, wish: LineWish) -> Vec<LineId> {
+        let standard = self.product("harbour-standard");
+        let mut transaction = self.app.pool.begin().await.unwrap();
+        let mut lines = Vec::with_capacity(count);
+        for number in 0..count {
+            let now = self.app.clock.now();
+            let (line_id, borrower_id) = (LineId::mint(now), BorrowerId::mint(now));
+            let (key, key_sealed) = self.app.vault.new_person_key(borrower_id.uuid());
+            let statements = [
+                "insert into borrower (borrower_id, person_key_sealed, name_sealed, id_number_sealed, mobile_sealed,
+                                       birth_on, region_code, created_at)
+                 values ($1, $2, $3, '', '', '1990-01-01', '310101', now())",
+                "insert into bank_card (borrower_id, card_id, number_sealed, number_hash, number_tail, mobile_sealed,
+                                        agreement_number, agreement_signed_at, status, is_default)
+                 values ($1, $2, $3, '', '0128', '', $4, now(), 'bound', true)",
+                "insert into credit_line (line_id, borrower_id, funder_id, product_id, product_version, grade, status,
+                                          limit_fen, used_fen, statement_day, due_day, expires_on, last_entry_no, opened_at)
+                 values ($1, $2, $3, $4, 1, 'A', 'active', $5, 0, $6, $7, $8, 1, now())",
+                "insert into line_entry values ($1, 1, 'opened', 0, $2, 0, $2, null, null, $3, now())",
+            ];
+            let card_number = format!("62220212345678{number:05}");
+            let name = key.seal(Field::Name, "王小明");
+            let card = key.seal(Field::CardNumber, &card_number);
+            let agreement = format!("AG-{}", line_id.uuid());
+            let expires_on: BusinessDay = wish.expires_on.parse().unwrap();
+            let queries = [
+                sqlx::query(statements[0]).bind(borrower_id).bind(key_sealed).bind(name),
+                sqlx::query(statements[1]).bind(borrower_id).bind(CardId::mint(now)).bind(card).bind(agreement),
+                sqlx::query(statements[2])
+                    .bind(line_id)
+                    .bind(borrower_id)
+                    .bind(self.funder_id)
+                    .bind(standard.product_id)
+                    .bind(wish.limit_fen)
+                    .bind(wish.statement_day)
+                    .bind(wish.due_day)
+                    .bind(expires_on),
+                sqlx::query(statements[3]).bind(line_id).bind(wish.limit_fen).bind(BusinessDay::at(now)),
+            ];
+            for query in queries {
+                query.execute(&mut *transaction).await.unwrap();
+            }
+            lines.push(line_id);
+        }
+        transaction.commit().await.unwrap();
+        lines
+    }
+
+    pub fn wish(&self, line_id: LineId, key: &str, fen: i64, product: (&str, u16)) -> PurchaseRequest {
+        let (code, periods) = product;
+        let product = self.product(code);
+        PurchaseRequest {
+            line_id,
+            idempotency_key: key.to_owned(),
+            merchant_id: self.merchant_id,
+            order_code: None,
+            product_id: product.product_id,
+            product_version: product.version,
+            periods,
+            amount: Fen::new(fen),
+        }
+    }
+
+    /// Buys everything at once; each wish must be authorised.
+    pub async fn buy(&self, wishes: Vec<PurchaseRequest>) -> Vec<Receipt> {
+        let authoriser = Authoriser::start(self.app.clone());
+        let asked = wishes.into_iter().map(|wish| authoriser.authorise(wish));
+        let mut receipts = Vec::new();
+        for answer in futures_util::future::join_all(asked).await {
+            let receipt = answer.unwrap();
+            assert!(matches!(receipt.decision, Decision::Authorised { .. }), "{receipt:?}");
+            receipts.push(receipt);
+        }
+        receipts
+    }
+
+    pub async fn today(&self) -> BusinessDay {
+        business_day::store::today(&mut self.app.pool.acquire().await.unwrap()).await.unwrap()
+    }
+
+    pub fn set_time(&self, day: BusinessDay, time: &str) {
+        self.app.clock.set(day.instant(time.parse().unwrap()));
+    }
+
+    /// What the timetable does from a day's morning to its evening: payouts, withholding at its times, what is unknown.
+    pub async fn work_through(&self, day: BusinessDay) {
+        let app = &self.app;
+        self.set_time(day, "08:30:00");
+        settlement::submit_payouts(app).await.unwrap();
+        self.set_time(day, "08:45:00");
+        settlement::query_payouts(app).await.unwrap();
+        for (time, later) in [("09:00:00", "09:45:00"), ("15:00:00", "15:45:00"), ("20:30:00", "21:15:00")] {
+            self.set_time(day, time);
+            repayment::jobs::retry_withholdings(app).await.unwrap();
+            repayment::jobs::submit_withholdings(app).await.unwrap();
+            self.set_time(day, later);
+            repayment::jobs::query_unknowns(app).await.unwrap();
+            settlement::query_payouts(app).await.unwrap();
+        }
+    }
+
+    /// Ends today; it is the next morning.
+    pub async fn close_today(&self) {
+        let day = self.today().await;
+        self.set_time(day.next(), "00:05:00");
+        close_day(&self.app, day).await.unwrap();
+        self.set_time(day.next(), "10:00:00");
+    }
+
+    /// Works through days and ends them until it is the morning of `day`.
+    pub async fn live_until(&self, day: &str) {
+        let until: BusinessDay = day.parse().unwrap();
+        while self.today().await < until {
+            self.work_through(self.today().await).await;
+            self.close_today().await;
+        }
+    }
+
+    pub async fn refund(&self, receipt: &Receipt, fen: i64, key: &str) {
+        let request = purchase::actions::RefundRequest {
+            purchase_id: receipt.purchase_id,
+            amount: Fen::new(fen),
+            idempotency_key: key.to_owned(),
+        };
+        purchase::actions::refund(&self.app, request).await.unwrap();
+    }
+
+    pub async fn fen(&self, query: &'static str) -> i64 {
+        sqlx::query_scalar(query).fetch_one(&self.app.pool).await.unwrap()
+    }
+
+    /// The name of the town's database.
+    pub async fn database_name(&self) -> String {
+        sqlx::query_scalar("select current_database()::text").fetch_one(&self.app.pool).await.unwrap()
+    }
+
+    pub async fn assert_whole(&self, when: &str) {
+        let findings = fenqi::verify::verify(&self.app.pool).await.unwrap();
+        assert!(findings.is_empty(), "{when}: {findings:#?}");
+    }
+}
+
+/// A grade-A product's id and version, as applications name it.
+pub fn named(product: &ProductVersion) -> (ProductId, i32) {
+    (product.product_id, product.version)
+}
+
+/// What a use case said where both an outcome and a refusal are allowed; a failure is neither.
+pub fn unless_failed<T, R: std::fmt::Debug>(outcome: Outcome<T, R>) -> Option<T> {
+    match outcome {
+        Ok(done) => Some(done),
+        Err(Fault::Refused(_)) => None,
+        Err(Fault::Failed(failure)) => panic!("{failure:#}"),
+    }
+}

@@ -76,7 +76,8 @@ create table schedule (
     interest_fen bigint[] not null,
     fee_fen bigint[] not null,
     business_day date not null,
-    primary key (loan_id, line_id, version)
+    -- The line first: the close reads schedules in the order of lines.
+    primary key (line_id, loan_id, version)
 );
 create index schedule_by_day on schedule using brin (business_day) with (pages_per_range = 8, autosummarize = on);
 

@@ -13,7 +13,7 @@ use fenqi::merchant::actions::{Judgement, Onboarding};
 use fenqi::product::ProductVersion;
 use fenqi::purchase::{Authoriser, Decision, PurchaseRequest, Receipt};
 use fenqi::vault::Field;
-use fenqi::{business_day, funder, merchant, product, purchase, repayment, settlement};
+use fenqi::{business_day, funder, merchant, product, purchase, reconcile, repayment, settlement};
 
 /// Where the shop is paid.
 pub const SHOP_ACCOUNT: &str = "31001500400050123456";
@@ -188,13 +188,16 @@ impl Town {
         self.app.clock.set(day.instant(time.parse().unwrap()));
     }
 
-    /// What the timetable does from a day's morning to its evening: payouts, withholding at its times, what is unknown.
+    /// What the timetable does from a day's morning to its evening: payouts, yesterday's channel files, withholding at
+    /// its times, what is unknown.
     pub async fn work_through(&self, day: BusinessDay) {
         let app = &self.app;
         self.set_time(day, "08:30:00");
         settlement::submit_payouts(app).await.unwrap();
         self.set_time(day, "08:45:00");
         settlement::query_payouts(app).await.unwrap();
+        // Of an order that it never heard of, only a channel's file says so for certain.
+        reconcile::fetch_channel_files(app).await.unwrap();
         for (time, later) in [("09:00:00", "09:45:00"), ("15:00:00", "15:45:00"), ("20:30:00", "21:15:00")] {
             self.set_time(day, time);
             repayment::jobs::retry_withholdings(app).await.unwrap();

@@ -20,8 +20,9 @@ use crate::loan::{Loan, LoanStatus, Schedule};
 use crate::outbox::{self, Message};
 use crate::product::ProductVersion;
 use crate::repayment::account::{LineAccount, OpenInstallment};
+use crate::repayment::withholding::Purpose;
 use crate::settlement::{NewPayout, PayoutFor, insert_payouts};
-use crate::{bill, business_day, credit, ledger, loan, merchant};
+use crate::{bill, business_day, credit, ledger, loan, merchant, repayment};
 
 type AfterSale<T> = Outcome<T, AfterSaleRefusal>;
 
@@ -41,6 +42,7 @@ pub async fn void(app: &App, purchase_id: PurchaseId) -> AfterSale<Step> {
     if sale.loan.status != LoanStatus::Open || sale.loan.principal_paid.is_positive() {
         return Err(Fault::Refused(AfterSaleRefusal::RepaidBefore));
     }
+    sale.check_no_payoff_pending(&mut transaction).await?;
     if !store::mark_voided(&mut transaction, &sale.purchase).await? {
         return Err(Fault::Refused(AfterSaleRefusal::RefundedBefore));
     }
@@ -180,6 +182,17 @@ impl Sale {
 
     fn refundable_amount(&self) -> Fen {
         self.purchase.amount - self.purchase.refunded
+    }
+
+    /// Money that is on its way for this loan would find no loan.
+    async fn check_no_payoff_pending(&self, connection: &mut PgConnection) -> AfterSale<()> {
+        let pending = repayment::store::find_pending(connection, self.line.line_id).await?;
+        match pending.map(|order| order.purpose) {
+            Some(Purpose::Payoff(loan_id)) if loan_id == self.loan.loan_id => {
+                Err(Fault::Refused(AfterSaleRefusal::PayoffInProgress))
+            }
+            Some(Purpose::Payoff(_) | Purpose::Due | Purpose::Button) | None => Ok(()),
+        }
     }
 
     fn check_refundable(&self, amount: Fen) -> Result<(), AfterSaleRefusal> {

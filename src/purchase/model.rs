@@ -187,6 +187,8 @@ pub enum AfterSaleRefusal {
     RefundedBefore,
     #[error("money was paid on this purchase's loan already; refund it from tomorrow on")]
     RepaidBefore,
+    #[error("the loan is being paid off; wait until the bank has said what became of it")]
+    PayoffInProgress,
     #[error("only {left} yuan of the purchase can still be refunded")]
     MoreThanLeft { left: Fen },
     #[error("this idempotency key was used for a refund of another amount")]
@@ -207,6 +209,7 @@ impl Refusal for AfterSaleRefusal {
             AfterSaleRefusal::BeforeCutOff => "before_cut_off",
             AfterSaleRefusal::RefundedBefore => "refunded_before",
             AfterSaleRefusal::RepaidBefore => "repaid_before",
+            AfterSaleRefusal::PayoffInProgress => "payoff_in_progress",
             AfterSaleRefusal::MoreThanLeft { .. } => "refund_exceeds_purchase",
             AfterSaleRefusal::KeyReused => "idempotency_key_reused",
             AfterSaleRefusal::KeyMalformed => "idempotency_key_malformed",

@@ -219,8 +219,10 @@ identities! {
                    union all
                    select r.funder_id, -a.interest from repayment r cross join lateral unnest(r.interest_fen) as a(interest)
                    union all
-                   select l.funder_id, -i.interest_returned_fen
+                   -- What a payoff waived after billing left the schedule too, and so was never posted.
+                   select l.funder_id, i.interest_fen - s.interest_fen[i.period] - i.interest_returned_fen
                    from bill_line i join loan l on l.loan_id = i.loan_id and l.line_id = i.line_id
+                   join schedule s on s.loan_id = l.loan_id and s.line_id = l.line_id and s.version = l.schedule_version
                    where i.interest_returned_fen > 0) sides
                group by funder_id) due
          full join (select funder_id, sum(side.fen) as fen from (

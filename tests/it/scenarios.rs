@@ -40,6 +40,8 @@ scenarios! {
     late "late",
     pay_early "pay-early",
     paid_twice "paid-twice",
+    payoff_across_statement "payoff-across-statement",
+    refund_during_payoff "refund-during-payoff",
     refused "refused",
     unknown_then_success "unknown-then-success",
     unknown_then_failure "unknown-then-failure",

@@ -22,6 +22,8 @@ use crate::verify;
 const SEED: u64 = 20_260_105;
 /// What the timetable repeats comes so often: from midnight on, just after each time of day at which products withhold.
 const APART: TimeDelta = TimeDelta::hours(3);
+/// What happens one after the other bears times one after the other, so that "the second repayment" is always the same.
+const EVENT_LASTS: TimeDelta = TimeDelta::seconds(1);
 /// Identities that do not hold are told up to so many.
 const FINDINGS_SHOWN: usize = 3;
 
@@ -115,6 +117,8 @@ impl Player {
             None => None,
             Some(Command::Event(event)) => {
                 let done = self.stage.happen(event, step.line).await?;
+                let clock = &self.stage.app().clock;
+                clock.set(clock.now() + EVENT_LASTS);
                 self.refused = done.err().map(|code| (step.clone(), code));
                 return Ok(None);
             }

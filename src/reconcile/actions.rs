@@ -73,7 +73,17 @@ pub async fn take_in(app: &App, key: FileKey, bytes: &[u8], file: &DailyFile) ->
 }
 
 async fn resolve_pending(app: &App, key: FileKey) -> anyhow::Result<Posted> {
-    let pending = store::load_pending(&mut *app.pool.acquire().await?, key).await?;
+    let mut connection = app.pool.acquire().await?;
+    let pending = store::load_pending(&mut connection, key).await?;
+    let absent = store::load_absent(&mut connection, key).await?;
+    drop(connection);
+    // A channel's files name every order that it took on. One that stands in none was never heard, so that nothing was
+    // taken and another channel may be asked; should a later file contradict, it opens a break.
+    let never_heard = absent.into_iter().map(|(withholding_id, line_id)| ChannelResult {
+        withholding_id,
+        line_id,
+        answer: Answer::Failed { failure: ChannelFailure::ChannelDown, code: "in_no_file".to_owned() },
+    });
     let results: Vec<ChannelResult> = pending
         .into_iter()
         .map(|found| ChannelResult {
@@ -86,6 +96,7 @@ async fn resolve_pending(app: &App, key: FileKey) -> anyhow::Result<Posted> {
                 Answer::Failed { failure: ChannelFailure::InsufficientFunds, code: "daily_file".to_owned() }
             },
         })
+        .chain(never_heard)
         .collect();
     repayment::post_results(app, &results).await
 }

@@ -114,6 +114,25 @@ pub async fn load_pending(connection: &mut PgConnection, key: FileKey) -> sqlx::
     .await
 }
 
+/// Orders sent on an earlier day that are still pending though neither that day's file nor this one tells of them: the channel
+/// never took them on. Both files must be here, because what is sent late in the evening may stand in the next day's.
+pub async fn load_absent(connection: &mut PgConnection, key: FileKey) -> sqlx::Result<Vec<(WithholdingId, LineId)>> {
+    let rows = sqlx::query!(
+        r#"select w.withholding_id as "withholding_id: WithholdingId", w.line_id as "line_id: LineId"
+           from withholding w
+           where w.channel = $1 and w.status in ('submitted', 'unknown')
+             and (w.submitted_at at time zone 'Asia/Shanghai')::date < $2
+             and exists (select from channel_file f where f.channel = $1
+                           and f.business_day = (w.submitted_at at time zone 'Asia/Shanghai')::date)
+             and not exists (select from channel_file_line l where l.channel = $1 and l.withholding_id = w.withholding_id)"#,
+        key.channel.stored(),
+        key.day.date()
+    )
+    .fetch_all(connection)
+    .await?;
+    Ok(rows.into_iter().map(|row| (row.withholding_id, row.line_id)).collect())
+}
+
 /// Opens a break for each line of the file that differs from our final orders, and for each success of ours of the day
 /// before that neither that day's file nor this one tells of. Returns how many were opened.
 pub async fn open_breaks(connection: &mut PgConnection, key: FileKey, today: BusinessDay) -> sqlx::Result<u64> {

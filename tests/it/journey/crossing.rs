@@ -5,7 +5,7 @@ use std::sync::Arc;
 use chrono::TimeDelta;
 use fenqi::base::Fen;
 use fenqi::base::id::{LineId, LoanId};
-use fenqi::error::{Fault, Step};
+use fenqi::error::Fault;
 use fenqi::purchase::actions::void;
 use fenqi::purchase::model::AfterSaleRefusal;
 use fenqi::purchase::{Decision, Receipt};
@@ -65,14 +65,17 @@ impl Sale {
 }
 
 #[sqlx::test(migrator = "fenqi::MIGRATOR")]
-async fn a_payoff_that_arrives_after_its_purchase_was_voided_goes_back_to_the_card(pool: PgPool) {
+async fn a_purchase_is_not_voided_while_its_payoff_is_unanswered(pool: PgPool) {
     let sale = bought_and_paying_off(pool).await;
     sale.world.script("withholding_a", None, vec![Scripted::answer("success").with(sandbox::Fault::TimeoutAfter)]);
     assert_eq!(submit_withholdings(&sale.town.app).await.unwrap().unknown, 1);
-    assert_eq!(void(&sale.town.app, sale.receipt.purchase_id).await.unwrap(), Step::Applied);
-    assert_eq!(sale.used().await, 0);
+    let refused = void(&sale.town.app, sale.receipt.purchase_id).await;
+    assert!(matches!(refused, Err(Fault::Refused(AfterSaleRefusal::PayoffInProgress))), "{refused:?}");
+    assert_eq!(sale.used().await, PRICE);
     sale.town.app.clock.set(sale.town.app.clock.now() + TimeDelta::minutes(2));
     assert_eq!(query_unknowns(&sale.town.app).await.unwrap().collected, Fen::new(PRICE));
+    sale.town.live_until("2026-03-03").await;
+    sale.town.refund(&sale.receipt, PRICE, "back").await;
     sale.assert_all_is_given_back().await;
 }
 

@@ -107,6 +107,8 @@ create table channel_file_line (
     cost_fen bigint not null,
     primary key (channel, business_day, line_no)
 );
+-- By order: an order that is pending for days is looked for in every file since.
+create index channel_file_line_by_order on channel_file_line (withholding_id);
 
 -- One difference between a partner's file and our books.
 create table reconciliation_break (

@@ -33,7 +33,7 @@ pub async fn record(State(app): State<App>, request: Request, next: Next) -> Res
     let mut response = next.run(request).instrument(span.clone()).await;
     let elapsed = started.elapsed();
     let status = response.status().as_u16();
-    span.in_scope(|| tracing::info!(status, micros = elapsed.as_micros(), "answered"));
+    span.in_scope(|| tracing::debug!(status, micros = elapsed.as_micros(), "answered"));
     super::metrics::count_request(method, route, status, elapsed);
     let headers = response.headers_mut();
     if let Ok(id) = HeaderValue::from_str(&id) {

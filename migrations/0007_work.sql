@@ -131,16 +131,23 @@ create table reconciliation_break (
     check (confirmed_by is null or confirmed_by <> owner)
 );
 
--- Notices to people: borrower, merchant, funder or operator.
+-- Notices to people: borrower, merchant, funder or operator. Each is written in the transaction of what it tells. A borrower's
+-- that an SMS is right for is also put into the outbox, for the SMS partner.
 create table notice (
     notice_no bigint generated always as identity primary key,
     audience text not null check (audience in ('borrower', 'merchant', 'funder', 'operator')),
+    -- Operators have no id of their own.
     recipient_id uuid,
     kind text not null,
+    -- What the wording needs: amounts in fen, days, ids. Pages word it.
     body jsonb not null,
     business_day date not null,
     created_at timestamptz not null,
-    -- Operators have no id of their own, and are told once too.
-    unique nulls not distinct (audience, recipient_id, kind, business_day, body)
+    -- When its recipient opened the list that holds it.
+    read_at timestamptz
 );
 create index notice_of_recipient on notice (audience, recipient_id, notice_no);
+-- Funders and operators are told by jobs that look again and again: the same thing once a day. Borrowers and merchants are
+-- told by what happens to them, which happens once, in tens of thousands: an index of theirs would only cost.
+create unique index notice_once on notice (business_day, kind, recipient_id, jsonb_hash_extended(body, 0))
+    nulls not distinct where audience in ('funder', 'operator');

@@ -8,6 +8,7 @@ use super::agreement::Agreement;
 use super::model::{BorrowerRefusal, Person, Registering, Registration, register as decide};
 use super::store::{self, BlindIndex, NewConsent, NewPerson, SealedPerson};
 use crate::app::App;
+use crate::base::Mobile;
 use crate::base::id::{BorrowerId, ConsentId};
 use crate::error::{Fault, Outcome};
 use crate::vault::{Field, Indexed, Vault};
@@ -211,6 +212,27 @@ pub async fn erase(app: &App, borrower_id: BorrowerId) -> Outcome<(), BorrowerRe
     store::delete_person_key(&mut transaction, borrower_id).await?;
     transaction.commit().await?;
     Ok(())
+}
+
+/// How a person can be reached by short message.
+#[derive(Clone, Debug)]
+pub enum Reach {
+    Mobile(Mobile),
+    /// The stored mobile does not open under the keys of this house.
+    Sealed,
+}
+
+/// The mobiles of people, for a partner that writes to them; those erased are missing.
+///
+/// # Errors
+/// Failures of the database.
+pub async fn reach(app: &App, borrower_ids: &[BorrowerId]) -> anyhow::Result<HashMap<BorrowerId, Reach>> {
+    let people = store::find_people(&mut *app.pool.acquire().await?, borrower_ids).await?;
+    let open = |sealed: &SealedPerson| -> anyhow::Result<Mobile> {
+        let key = app.vault.open_person_key(sealed.borrower_id.uuid(), &sealed.person_key_sealed)?;
+        Ok(key.open(Field::Mobile, &sealed.mobile_sealed)?.parse()?)
+    };
+    Ok(people.iter().map(|sealed| (sealed.borrower_id, open(sealed).map_or(Reach::Sealed, Reach::Mobile))).collect())
 }
 
 fn open_person(vault: &Vault, sealed: &SealedPerson) -> anyhow::Result<Person> {

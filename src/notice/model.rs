@@ -5,6 +5,7 @@ use serde_json::Value;
 use uuid::Uuid;
 
 use crate::base::BusinessDay;
+use crate::base::id::{BorrowerId, MerchantId};
 
 #[derive(Clone, Copy, Debug, PartialEq, Eq, sqlx::Type)]
 #[sqlx(type_name = "text", rename_all = "snake_case")]
@@ -26,7 +27,18 @@ impl Audience {
     }
 }
 
-/// One thing to tell. The same thing is told one recipient once a business day, however often it is raised.
+/// What a borrower is also told by SMS; a template of the same name is registered with the SMS partner.
+pub const SHORT_MESSAGES: [&str; 7] = [
+    "application_approved",
+    "application_refused",
+    "application_under_review",
+    "bill_issued",
+    "due_soon",
+    "withholding_failed",
+    "overdue",
+];
+
+/// One thing to tell. A funder or operator is told the same thing once a business day, however often it is raised.
 #[derive(Clone, Debug, PartialEq)]
 pub struct Notice {
     pub audience: Audience,
@@ -40,6 +52,30 @@ pub struct Notice {
     pub created_at: DateTime<Utc>,
 }
 
+impl Notice {
+    pub fn to_borrower(
+        borrower_id: BorrowerId,
+        kind: &'static str,
+        body: Value,
+        business_day: BusinessDay,
+        created_at: DateTime<Utc>,
+    ) -> Notice {
+        let recipient_id = Some(borrower_id.uuid());
+        Notice { audience: Audience::Borrower, recipient_id, kind, body, business_day, created_at }
+    }
+
+    pub fn to_merchant(
+        merchant_id: MerchantId,
+        kind: &'static str,
+        body: Value,
+        business_day: BusinessDay,
+        created_at: DateTime<Utc>,
+    ) -> Notice {
+        let recipient_id = Some(merchant_id.uuid());
+        Notice { audience: Audience::Merchant, recipient_id, kind, body, business_day, created_at }
+    }
+}
+
 /// A notice as it stands in the database.
 #[derive(Clone, Debug, PartialEq)]
 pub struct Raised {
@@ -49,4 +85,6 @@ pub struct Raised {
     pub body: Value,
     pub business_day: BusinessDay,
     pub created_at: DateTime<Utc>,
+    /// `None` while it is unread.
+    pub read_at: Option<DateTime<Utc>>,
 }

@@ -5,13 +5,14 @@ use sqlx::PgConnection;
 use uuid::Uuid;
 
 use super::model::Raised;
-use super::{Audience, Notice};
+use super::{Audience, Notice, SHORT_MESSAGES};
 use crate::base::BusinessDay;
 
 /// The most that one page of a list holds.
 const PAGE_MAX: i64 = 100;
 
-/// Raises notices, one statement for all of them, in the caller's transaction; those raised before are left alone.
+/// Raises notices, one statement for all of them, in the caller's transaction, and puts those that an SMS is right for into the
+/// outbox. What a funder or operator was told before that day is left alone.
 pub async fn raise(connection: &mut PgConnection, notices: &[Notice]) -> sqlx::Result<()> {
     if notices.is_empty() {
         return Ok(());
@@ -23,17 +24,23 @@ pub async fn raise(connection: &mut PgConnection, notices: &[Notice]) -> sqlx::R
     let business_day: Vec<NaiveDate> = notices.iter().map(|notice| notice.business_day.date()).collect();
     let created_at: Vec<DateTime<Utc>> = notices.iter().map(|notice| notice.created_at).collect();
     sqlx::query!(
-        "insert into notice (audience, recipient_id, kind, body, business_day, created_at)
-         select n.audience, n.recipient_id, n.kind, n.body::jsonb, n.business_day, n.created_at
-         from unnest($1::text[], $2::uuid[], $3::text[], $4::text[], $5::date[], $6::timestamptz[])
-              as n(audience, recipient_id, kind, body, business_day, created_at)
-         on conflict do nothing",
+        "with raised as (
+             insert into notice (audience, recipient_id, kind, body, business_day, created_at)
+             select n.audience, n.recipient_id, n.kind, n.body::jsonb, n.business_day, n.created_at
+             from unnest($1::text[], $2::uuid[], $3::text[], $4::text[], $5::date[], $6::timestamptz[])
+                  as n(audience, recipient_id, kind, body, business_day, created_at)
+             on conflict do nothing
+             returning audience, recipient_id, kind, body, created_at)
+         insert into outbox (partner, kind, object_id, body, created_at, next_attempt_at)
+         select 'sms', kind, recipient_id, body, created_at, created_at
+         from raised where audience = 'borrower' and kind = any($7)",
         &audience as &[&str],
         &recipient_id as &[Option<Uuid>],
         &kind as &[&str],
         &body,
         &business_day,
         &created_at,
+        &SHORT_MESSAGES as &[&str],
     )
     .execute(connection)
     .await?;
@@ -49,7 +56,7 @@ pub async fn list(
 ) -> sqlx::Result<Vec<Raised>> {
     sqlx::query_as!(
         Raised,
-        r#"select notice_no, kind, body, business_day as "business_day: BusinessDay", created_at
+        r#"select notice_no, kind, body, business_day as "business_day: BusinessDay", created_at, read_at
            from notice
            where audience = $1 and recipient_id is not distinct from $2 and notice_no < coalesce($3, 9223372036854775807)
            order by notice_no desc limit $4"#,
@@ -60,4 +67,41 @@ pub async fn list(
     )
     .fetch_all(connection)
     .await
+}
+
+/// How many of a recipient's notices are unread.
+pub async fn count_unread(
+    connection: &mut PgConnection,
+    audience: Audience,
+    recipient_id: Option<Uuid>,
+) -> sqlx::Result<i64> {
+    sqlx::query_scalar!(
+        r#"select count(*) as "count!" from notice
+           where audience = $1 and recipient_id is not distinct from $2 and read_at is null"#,
+        audience.as_str(),
+        recipient_id,
+    )
+    .fetch_one(connection)
+    .await
+}
+
+/// Marks a recipient's notices up to `last_no`, those that a page has shown, as read.
+pub async fn mark_read(
+    connection: &mut PgConnection,
+    audience: Audience,
+    recipient_id: Option<Uuid>,
+    last_no: i64,
+    at: DateTime<Utc>,
+) -> sqlx::Result<u64> {
+    let marked = sqlx::query!(
+        "update notice set read_at = $4
+         where audience = $1 and recipient_id is not distinct from $2 and notice_no <= $3 and read_at is null",
+        audience.as_str(),
+        recipient_id,
+        last_no,
+        at,
+    )
+    .execute(connection)
+    .await?;
+    Ok(marked.rows_affected())
 }

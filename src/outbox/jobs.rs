@@ -3,18 +3,16 @@
 use chrono::{DateTime, Utc};
 use sqlx::PgConnection;
 
+use super::carrier::{self, Fate, Fates};
 use super::model::{ATTEMPTS_MAX, AfterFailure, Pace, delay_after};
 use super::store::{self, Failed, Waiting};
 use crate::app::App;
-use crate::partner::funder_core::{
-    self, client,
-    wire::{Event, EventVerdict},
-};
 use crate::partner::{CallError, Client};
 
 /// What a run did.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub struct Summary {
+    /// Dealt with: delivered, or found to be undeliverable for ever.
     pub delivered: u64,
     pub failed: u64,
     /// Given up after the last attempt.
@@ -49,8 +47,7 @@ async fn deliver_to(app: &App, partner: &str, summary: &mut Summary) -> anyhow::
     }
     store::prefer_indexes(&mut connection).await?;
     let failures = state.map_or(0, |state| state.failures);
-    // Messages name the funder; one without a core of its own in the settings shares the general one.
-    match app.partners.client(partner).or_else(|_| app.partners.client(funder_core::NAME)) {
+    match carrier::client(app, partner) {
         Ok(client) => {
             let mut run = Run { app, client, connection: &mut connection, partner, summary, pace: Pace::new() };
             run.deliver(failures).await
@@ -130,20 +127,10 @@ impl Run<'_> {
 
     async fn send(&mut self, batch: Vec<Waiting>) -> anyhow::Result<Progress> {
         let last_no = batch.last().map_or(0, |message| message.message_no);
-        let mut events = Vec::with_capacity(batch.len());
-        for message in &batch {
-            events.push(Event {
-                event_no: message.message_no,
-                kind: message.kind.clone(),
-                object_id: message.object_id,
-                occurred_at: message.created_at,
-                body: serde_json::from_str(&message.body)?,
-            });
-        }
-        let error = match client::deliver(self.client, events).await {
-            Ok(results) => {
+        let error = match carrier::carry(self.app, self.client, self.partner, &batch).await? {
+            Ok(fates) => {
                 self.pace.succeeded();
-                self.apply(&batch, &results).await?;
+                self.apply(&batch, &fates).await?;
                 return Ok(Progress::Past(last_no));
             }
             // Not reached, not believed, or told to slow down: no message is to blame.
@@ -163,24 +150,23 @@ impl Run<'_> {
         }
     }
 
-    async fn apply(&mut self, batch: &[Waiting], results: &client::Results) -> anyhow::Result<()> {
-        let mut delivered = Vec::with_capacity(batch.len());
+    async fn apply(&mut self, batch: &[Waiting], fates: &Fates) -> anyhow::Result<()> {
+        let (mut delivered, mut undeliverable) = (Vec::with_capacity(batch.len()), Vec::new());
         let mut failed = Vec::new();
         for message in batch {
-            let result = results.get(&message.message_no);
-            match result.map(|result| result.result) {
-                Some(EventVerdict::Accepted | EventVerdict::Duplicate) => delivered.push(message.message_no),
+            match fates.get(&message.message_no) {
+                Some(Fate::Delivered) => delivered.push(message.message_no),
+                Some(Fate::Undeliverable(why)) => undeliverable.push((message.message_no, why.clone())),
                 // It was never tried; it waits behind the one that was refused.
-                Some(EventVerdict::Held) if message.attempts == 0 => {}
-                Some(EventVerdict::Refused | EventVerdict::Held) => {
-                    let code = result.and_then(|result| result.code.as_deref()).unwrap_or("no code");
-                    failed.push(self.failure(message, format!("refused: {code}")));
-                }
+                Some(Fate::Held) if message.attempts == 0 => {}
+                Some(Fate::Held) => failed.push(self.failure(message, "refused: no code".to_owned())),
+                Some(Fate::Refused(code)) => failed.push(self.failure(message, format!("refused: {code}"))),
                 None => failed.push(self.failure(message, "the answer does not name it".to_owned())),
             }
         }
+        store::mark_undeliverable(self.connection, &undeliverable, self.app.clock.now()).await?;
         store::mark_delivered(self.connection, &delivered, self.app.clock.now()).await?;
-        self.summary.delivered += delivered.len() as u64;
+        self.summary.delivered += (delivered.len() + undeliverable.len()) as u64;
         self.note_failed(failed).await
     }
 

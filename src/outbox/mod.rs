@@ -3,6 +3,7 @@
 
 pub mod model;
 pub mod store;
+pub mod carrier;
 pub mod jobs;
 
 pub use model::Message;

@@ -173,6 +173,29 @@ pub async fn mark_delivered(
     Ok(())
 }
 
+/// Ends messages that can never be delivered, with the reason; nothing waits behind them.
+pub async fn mark_undeliverable(
+    connection: &mut PgConnection,
+    messages: &[(i64, String)],
+    now: DateTime<Utc>,
+) -> sqlx::Result<()> {
+    if messages.is_empty() {
+        return Ok(());
+    }
+    let (message_no, why): (Vec<i64>, Vec<String>) = messages.iter().cloned().unzip();
+    sqlx::query!(
+        "update outbox o set delivered_at = $3, last_error = 'not deliverable: ' || m.why
+         from unnest($1::bigint[], $2::text[]) as m(message_no, why)
+         where o.message_no = m.message_no and o.delivered_at is null",
+        &message_no,
+        &why,
+        now
+    )
+    .execute(connection)
+    .await?;
+    Ok(())
+}
+
 /// A message that failed: when it is tried again, or that it is given up.
 #[derive(Debug)]
 pub struct Failed {

@@ -10,6 +10,7 @@ mod overdue;
 mod repayment;
 mod verify;
 mod merchant;
+mod notice;
 mod partner;
 mod http;
 mod launcher;

@@ -1,0 +1,78 @@
+//! Notices: listed and read by their recipient, and told by short message where that is right.
+
+use fenqi::base::id::BorrowerId;
+use fenqi::notice::{self, Audience, Notice};
+use fenqi::outbox::jobs::{Summary, deliver_outbox};
+use fenqi::sandbox::world::lock;
+use fenqi::sandbox::{Matcher, Scripted};
+use serde_json::json;
+use sqlx::PgPool;
+
+use crate::house;
+use crate::town::{self, LineWish};
+
+const WISH: LineWish = LineWish { limit_fen: 500_000, statement_day: 10, due_day: 28, expires_on: "2028-01-05" };
+
+#[sqlx::test(migrator = "fenqi::MIGRATOR")]
+async fn a_notice_is_listed_and_read_and_sent_by_sms_where_that_is_right(pool: PgPool) {
+    let (app, world) = house::open_in_world(pool, "2026-01-05").await;
+    let town = town::found(app.clone(), 1_000_000).await;
+    let _line = town.open_lines(1, WISH).await;
+    let borrower_id: BorrowerId =
+        sqlx::query_scalar("select borrower_id from borrower").fetch_one(&app.pool).await.unwrap();
+    let today = town.today().await;
+    let body = json!({ "line": "line_1", "due_on": "2026-01-28", "total_fen": 123_456 });
+    let notices = ["bill_issued", "withheld", "overdue"]
+        .map(|kind| Notice::to_borrower(borrower_id, kind, body.clone(), today, app.clock.now()));
+    let mut connection = app.pool.acquire().await.unwrap();
+    notice::raise(&mut connection, &notices).await.unwrap();
+
+    let whose = (Audience::Borrower, Some(borrower_id.uuid()));
+    let listed = notice::store::list(&mut connection, whose.0, whose.1, None).await.unwrap();
+    assert_eq!(
+        listed.iter().map(|raised| raised.kind.as_str()).collect::<Vec<_>>(),
+        ["overdue", "withheld", "bill_issued"]
+    );
+    assert_eq!(listed[0].body, body);
+    assert_eq!(notice::store::count_unread(&mut connection, whose.0, whose.1).await.unwrap(), 3);
+    let seen = listed[1].notice_no;
+    assert_eq!(notice::store::mark_read(&mut connection, whose.0, whose.1, seen, app.clock.now()).await.unwrap(), 2);
+    assert_eq!(notice::store::count_unread(&mut connection, whose.0, whose.1).await.unwrap(), 1);
+
+    // Of the three, two go out by SMS; the partner does not take the second, and it is not tried for ever.
+    let overdue = Matcher::new("template", "overdue");
+    world.script("sms", Some(overdue), vec![Scripted::answer("refused")]);
+    assert_eq!(deliver_outbox(&app).await.unwrap(), Summary { delivered: 2, failed: 0, died: 0 });
+    {
+        let book = lock(&world.sms);
+        let sent = book.messages_to("13800138000");
+        assert_eq!(sent.len(), 1);
+        assert_eq!(sent[0].template, "bill_issued");
+        assert_eq!(
+            (sent[0].parameters["total"].as_str(), sent[0].parameters["due_on"].as_str()),
+            ("1,234.56", "2026-01-28")
+        );
+    }
+    let left: Vec<String> = sqlx::query_scalar("select last_error from outbox where last_error is not null")
+        .fetch_all(&app.pool)
+        .await
+        .unwrap();
+    assert_eq!(left, ["not deliverable: mobile_blocked"]);
+    assert_eq!(deliver_outbox(&app).await.unwrap(), Summary::default());
+}
+
+#[sqlx::test(migrator = "fenqi::MIGRATOR")]
+async fn a_person_who_was_erased_is_not_written_to(pool: PgPool) {
+    let (app, world) = house::open_in_world(pool, "2026-01-05").await;
+    let borrower_id = BorrowerId::mint(app.clock.now());
+    let today = "2026-01-05".parse().unwrap();
+    let told = Notice::to_borrower(borrower_id, "bill_issued", json!({}), today, app.clock.now());
+    notice::raise(&mut app.pool.acquire().await.unwrap(), &[told]).await.unwrap();
+    assert_eq!(deliver_outbox(&app).await.unwrap().failed, 0);
+    assert_eq!(lock(&world.sms).sent(), 0);
+    let waiting: i64 = sqlx::query_scalar("select count(*) from outbox where delivered_at is null")
+        .fetch_one(&app.pool)
+        .await
+        .unwrap();
+    assert_eq!(waiting, 0);
+}

@@ -1,65 +1,98 @@
 //! Making withholding orders for what is due: at the close for the day after, and again at later times of the day.
 
 use std::collections::HashMap;
+use std::sync::Arc;
 
 use chrono::{DateTime, Utc};
 use sqlx::PgConnection;
 use uuid::Uuid;
 
 use super::account::OpenInstallment;
-use super::notices;
+use super::attempt::NextAttempt;
+use super::queue_store::{DueDay, DueLine};
 use super::store::{self, NewWithholding};
 use super::withholding::{Purpose, State, Withholding};
 use crate::app::App;
-use crate::base::id::{BorrowerId, CardId, LineId, WithholdingId};
+use crate::base::id::{BorrowerId, CardId, LineId, ProductId, WithholdingId};
 use crate::base::{BusinessDay, Fen};
-use crate::partner::withholding::ChannelName;
-use crate::{bill, notice};
+use crate::bill;
+use crate::product::ProductVersion;
 
 /// Lines whose installments are in memory at once.
 const BATCH_LINES: usize = 1_000;
 
 /// A line from which money is to be taken.
-#[derive(Clone, Debug)]
+#[derive(Clone, Copy, Debug)]
 pub struct Candidate {
     pub line_id: LineId,
     pub borrower_id: BorrowerId,
-    pub channel: ChannelName,
     pub partial_allowed: bool,
-    /// From 1 on each day.
-    pub attempt_no: i16,
-    pub submit_at: DateTime<Utc>,
+    pub next: NextAttempt,
+}
+
+/// What became of candidates; those that owe nothing, or are being collected from, are neither.
+#[derive(Clone, Debug, Default)]
+pub struct Created {
+    pub orders: u64,
+    /// They owe something, and there is no card to take it from.
+    pub without_card: Vec<Candidate>,
+}
+
+/// Every version's timetable: which due days it collects on one day.
+pub struct Timetable {
+    products: HashMap<(ProductId, i32), Arc<ProductVersion>>,
+    pub due_days: Vec<DueDay>,
+}
+
+impl Timetable {
+    /// # Errors
+    /// Failures of the database.
+    pub async fn load(connection: &mut PgConnection, app: &App, day: BusinessDay) -> anyhow::Result<Timetable> {
+        let mut timetable = Timetable { products: HashMap::new(), due_days: Vec::new() };
+        for product in app.catalogue.load_all(connection).await? {
+            let (product_id, product_version) = (product.product_id, product.version);
+            for days in &product.terms.withholding.days {
+                let due_on = day.minus_days(u32::from(*days));
+                timetable.due_days.push(DueDay { product_id, product_version, due_on });
+            }
+            timetable.products.insert((product_id, product_version), product);
+        }
+        Ok(timetable)
+    }
+
+    pub fn product(&self, line: &DueLine) -> Option<&ProductVersion> {
+        self.products.get(&(line.product_id, line.product_version)).map(Arc::as_ref)
+    }
 }
 
 /// Writes one order a line for everything that is due on it by `day`, penalty of that day included. A line that owes nothing,
-/// or from which something is being collected, gets none; one without a card gets a notice. Returns the orders written.
+/// from which something is being collected, or that has no card gets none.
 pub async fn create_due_orders(
     connection: &mut PgConnection,
     app: &App,
     candidates: &[Candidate],
     day: BusinessDay,
-) -> anyhow::Result<u64> {
+) -> anyhow::Result<Created> {
     let now = app.clock.now();
-    let mut written = 0;
+    let mut created = Created::default();
     for batch in candidates.chunks(BATCH_LINES) {
         let line_ids: Vec<Uuid> = batch.iter().map(|candidate| candidate.line_id.uuid()).collect();
         let owed = owed_by_line(connection, app, &line_ids, day).await?;
         let borrower_ids: Vec<Uuid> = batch.iter().map(|candidate| candidate.borrower_id.uuid()).collect();
         let cards = store::load_default_cards(connection, &borrower_ids).await?;
-        let (mut orders, mut told) = (Vec::with_capacity(batch.len()), Vec::new());
+        let mut orders = Vec::with_capacity(batch.len());
         for candidate in batch {
             let Some(amount) = owed.get(&candidate.line_id).copied().filter(|owed| owed.is_positive()) else {
                 continue;
             };
             match cards.get(&candidate.borrower_id) {
                 Some(card_id) => orders.push(candidate.order(*card_id, amount, day, now)),
-                None => told.push(notices::no_card(candidate.borrower_id, candidate.line_id, day, now)),
+                None => created.without_card.push(*candidate),
             }
         }
-        written += store::insert_withholdings(connection, &orders).await?;
-        notice::raise(connection, &told).await?;
+        created.orders += store::insert_withholdings(connection, &orders).await?;
     }
-    Ok(written)
+    Ok(created)
 }
 
 /// What each line owes on `day` on bills that are due by then, penalty included.
@@ -82,6 +115,11 @@ pub async fn owed_by_line(
 }
 
 impl Candidate {
+    pub fn new(line: &DueLine, product: &ProductVersion, next: NextAttempt) -> Candidate {
+        let partial_allowed = product.terms.withholding.partial_allowed;
+        Candidate { line_id: line.line_id, borrower_id: line.borrower_id, partial_allowed, next }
+    }
+
     fn order(&self, card_id: CardId, amount: Fen, day: BusinessDay, now: DateTime<Utc>) -> NewWithholding {
         NewWithholding {
             order: Withholding {
@@ -90,16 +128,16 @@ impl Candidate {
                 borrower_id: self.borrower_id,
                 purpose: Purpose::Due,
                 card_id,
-                channel: self.channel,
+                channel: self.next.channel,
                 amount,
                 partial_allowed: self.partial_allowed,
-                attempt_no: self.attempt_no,
+                attempt_no: self.next.attempt_no,
                 state: State::Created,
                 business_day: day,
             },
-            idempotency_key: format!("due/{day}/{}", self.attempt_no),
+            idempotency_key: format!("due/{day}/{}", self.next.attempt_no),
             created_at: now,
-            submit_at: self.submit_at,
+            submit_at: self.next.submit_at,
         }
     }
 }

@@ -6,13 +6,14 @@ use chrono::{DateTime, TimeDelta, Utc};
 use uuid::Uuid;
 
 use super::actions::{ChannelResult, Posted, post_results};
-use super::due_actions::{Candidate, create_due_orders, owed_by_line};
-use super::queue_store::{self, ClaimedOrder, FailedOrder, OpenQuestion};
+use super::attempt::next_attempt;
+use super::due_actions::{Candidate, Timetable, create_due_orders, owed_by_line};
+use super::queue_store::{self, ClaimedOrder, OpenQuestion};
 use super::withholding::Failure;
 use super::{notices, store};
 use crate::app::App;
 use crate::base::id::{LineId, WithholdingId};
-use crate::base::{BusinessDay, Fen};
+use crate::base::{AccountRange, BusinessDay, Fen};
 use crate::partner::withholding::{self as channels, Answer, ChannelFailure, ChannelName, Order, Said};
 use crate::{business_day, notice};
 
@@ -190,39 +191,27 @@ fn distance(asked: i16) -> TimeDelta {
     (QUERY_FIRST * (1 << asked.clamp(0, 6))).min(QUERY_DISTANCE_MAX)
 }
 
-/// Makes new orders for lines whose order of today failed for a reason that passes, once the product's next time of day has
-/// come, for what is owed then. Returns how many; they are sent by the next [`submit_withholdings`].
+/// Makes the orders that the timetable still asks for today, once their time of day has come: after a failure that passes, for
+/// what a payment by button or transfer has left, and where something else was being collected when the day began. Returns
+/// how many; they are sent by the next [`submit_withholdings`].
 pub async fn retry_withholdings(app: &App) -> anyhow::Result<u64> {
     let now = app.clock.now();
     let mut transaction = app.pool.begin().await?;
     let today = business_day::store::today(&mut transaction).await?;
+    let timetable = Timetable::load(&mut transaction, app, today).await?;
+    let lines = queue_store::load_due_lines(&mut transaction, &timetable.due_days, AccountRange::ALL).await?;
+    let line_ids: Vec<Uuid> = lines.iter().map(|line| line.line_id.uuid()).collect();
+    let last = queue_store::load_last_attempts(&mut transaction, today, &line_ids).await?;
     let mut candidates = Vec::new();
-    for failed in queue_store::load_failed_orders(&mut transaction, today).await? {
-        let product = app.catalogue.get(&mut transaction, failed.product_id, failed.product_version).await?;
-        let times = product.terms.withholding.times.iter().map(|time| today.instant(*time));
-        let next = times.filter(|time| *time > failed.submit_at && *time <= now).max();
-        if let Some(submit_at) = next {
-            candidates.push(failed.candidate(submit_at, product.terms.withholding.partial_allowed));
-        }
+    for line in &lines {
+        let Some(product) = timetable.product(line) else { continue };
+        let times: Vec<_> = product.terms.withholding.times.iter().map(|time| today.instant(*time)).collect();
+        let next = next_attempt(last.get(&line.line_id).copied(), &times, now);
+        candidates.extend(next.map(|next| Candidate::new(line, product, next)));
     }
-    let written = create_due_orders(&mut transaction, app, &candidates, today).await?;
+    let created = create_due_orders(&mut transaction, app, &candidates, today).await?;
     transaction.commit().await?;
-    Ok(written)
-}
-
-impl FailedOrder {
-    /// Too little money is tried on the same channel; after a channel that was down, from the first again.
-    fn candidate(&self, submit_at: DateTime<Utc>, partial_allowed: bool) -> Candidate {
-        let same = ChannelName::from_stored(&self.channel).filter(|_| self.failure == "insufficient_funds");
-        Candidate {
-            line_id: self.line_id,
-            borrower_id: self.borrower_id,
-            channel: same.unwrap_or(ChannelName::FIRST),
-            partial_allowed,
-            attempt_no: self.attempt_no + 1,
-            submit_at,
-        }
-    }
+    Ok(created.orders)
 }
 
 #[cfg(test)]

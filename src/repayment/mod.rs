@@ -1,6 +1,7 @@
 //! Repayment: money from borrowers, by withholding, by button, by transfer, and how it is allocated.
 
 pub mod withholding;
+pub mod attempt;
 pub mod allocation;
 pub mod account;
 pub mod payoff;

@@ -1,11 +1,16 @@
 //! SQL of collection's work lists: lines that are due, orders to submit, to ask about, and to try again.
 
+use std::collections::HashMap;
+
 use chrono::{DateTime, NaiveDate, Utc};
 use sqlx::PgConnection;
 use uuid::Uuid;
 
+use super::attempt::LastAttempt;
+use super::withholding::State;
 use crate::base::id::{BorrowerId, LineId, ProductId, WithholdingId};
 use crate::base::{AccountRange, BusinessDay, Fen};
+use crate::partner::withholding::ChannelName;
 
 /// A due day on which the lines of one product version are collected from.
 #[derive(Clone, Copy, Debug)]
@@ -44,19 +49,6 @@ pub struct OpenQuestion {
     pub line_id: LineId,
     pub submitted_at: DateTime<Utc>,
     pub queries: i16,
-}
-
-/// The last failed order of a line on one day.
-#[derive(Clone, Debug)]
-pub struct FailedOrder {
-    pub line_id: LineId,
-    pub borrower_id: BorrowerId,
-    pub product_id: ProductId,
-    pub product_version: i32,
-    pub failure: String,
-    pub channel: String,
-    pub attempt_no: i16,
-    pub submit_at: DateTime<Utc>,
 }
 
 /// The first line of every chunk but the first, over the open bills that are due by a day.
@@ -186,22 +178,34 @@ pub async fn postpone_questions(
     Ok(())
 }
 
-/// Lines whose last order of `day` by the timetable failed for a reason that passes, and from which nothing is being
-/// collected now.
-pub async fn load_failed_orders(connection: &mut PgConnection, day: BusinessDay) -> sqlx::Result<Vec<FailedOrder>> {
-    sqlx::query_as!(
-        FailedOrder,
-        r#"select last.line_id as "line_id: LineId", last.borrower_id as "borrower_id: BorrowerId",
-                  l.product_id as "product_id: ProductId", l.product_version, last.failure as "failure!", last.channel,
-                  last.attempt_no, last.submit_at
-           from (select distinct on (line_id) line_id, borrower_id, purpose, status, failure, channel, attempt_no, submit_at
-                 from withholding where business_day = $1 order by line_id, created_at desc, attempt_no desc) last
-           join credit_line l on l.line_id = last.line_id
-           where last.purpose = 'due' and last.status = 'failed'
-             and last.failure in ('insufficient_funds', 'channel_down')
-           order by last.line_id"#,
-        day.date()
+/// The last order that the timetable made for `day` on each of these lines; lines without one are missing.
+pub async fn load_last_attempts(
+    connection: &mut PgConnection,
+    day: BusinessDay,
+    line_ids: &[Uuid],
+) -> sqlx::Result<HashMap<LineId, LastAttempt>> {
+    let rows = sqlx::query!(
+        r#"select distinct on (line_id) line_id as "line_id: LineId", channel, attempt_no, submit_at, status, failure,
+                  collected_fen as "collected: Fen"
+           from withholding where line_id = any($2) and business_day = $1 and purpose = 'due'
+           order by line_id, attempt_no desc"#,
+        day.date(),
+        line_ids
     )
     .fetch_all(connection)
-    .await
+    .await?;
+    rows.into_iter()
+        .map(|row| {
+            let unknown =
+                |what: &str| sqlx::Error::Decode(format!("an order of {} has no known {what}", row.line_id).into());
+            let last = LastAttempt {
+                state: State::from_stored(&row.status, row.failure.as_deref(), row.collected)
+                    .ok_or_else(|| unknown("status"))?,
+                channel: ChannelName::from_stored(&row.channel).ok_or_else(|| unknown("channel"))?,
+                attempt_no: row.attempt_no,
+                submit_at: row.submit_at,
+            };
+            Ok((row.line_id, last))
+        })
+        .collect()
 }

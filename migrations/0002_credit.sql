@@ -121,8 +121,8 @@ create table credit_line (
     product_version int not null,
     grade text not null,
     status text not null check (status in ('active', 'frozen', 'closed')),
-    -- Why it is frozen: `overdue`, `operator`, `risk`.
-    frozen_for text,
+    -- Every reason why it is frozen, in this order; each is lifted for itself. Text, because lines are written by arrays.
+    frozen_for text check (frozen_for ~ '^(overdue|risk|operator)(,risk|,operator)*$'),
     limit_fen bigint not null check (limit_fen >= 0),
     -- Unpaid principal of all loans. Above the limit only after the limit was lowered.
     used_fen bigint not null default 0 check (used_fen >= 0),

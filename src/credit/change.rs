@@ -2,8 +2,9 @@
 
 use chrono::{DateTime, Utc};
 use serde_json::json;
+use uuid::Uuid;
 
-use super::line::{EntryKind, Freeze, Line, LineChange, LineEntry, LineStatus};
+use super::line::{EntryKind, Freeze, Freezes, Line, LineChange, LineEntry, LineStatus};
 use crate::base::{BusinessDay, Fen};
 use crate::error::Refusal;
 use crate::outbox::Message;
@@ -12,7 +13,7 @@ use crate::outbox::Message;
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Change {
     Freeze(Freeze),
-    /// Lifts a freeze of this kind; one of another kind stays.
+    /// Lifts a freeze of this kind; the line is active again when no other is left.
     Unfreeze(Freeze),
     Limit(Fen),
     Close,
@@ -23,6 +24,8 @@ pub enum Change {
 pub struct Note {
     /// Who and why: `person:<name>: <reason>`, or the rule that did it.
     pub reason: String,
+    /// The money event behind it, where there is one.
+    pub source_id: Option<Uuid>,
     pub day: BusinessDay,
     pub at: DateTime<Utc>,
 }
@@ -51,16 +54,6 @@ impl Refusal for LineRefusal {
     }
 }
 
-/// Which freeze gives way to which: a person's word stands above a risk rule's, and that above lateness, which ends by
-/// itself when everything overdue is paid.
-const fn rank(freeze: Freeze) -> u8 {
-    match freeze {
-        Freeze::Overdue => 0,
-        Freeze::Risk => 1,
-        Freeze::Operator => 2,
-    }
-}
-
 impl Line {
     /// Makes a change and returns its journal entry; `None` where nothing is left to change.
     ///
@@ -72,16 +65,19 @@ impl Line {
             (Change::Freeze(_) | Change::Unfreeze(_) | Change::Limit(_), LineStatus::Closed) => {
                 Err(LineRefusal::LineClosed)
             }
-            (Change::Freeze(why), LineStatus::Frozen(present)) if rank(present) >= rank(why) => Ok(None),
-            (Change::Freeze(why), LineStatus::Active | LineStatus::Frozen(_)) => {
-                self.status = LineStatus::Frozen(why);
+            (Change::Freeze(why), LineStatus::Active) => {
+                self.status = LineStatus::Frozen(Freezes::of(why));
                 Ok(Some(self.note(EntryKind::Freeze, Fen::ZERO, note)))
             }
-            (Change::Unfreeze(why), LineStatus::Frozen(present)) if present == why => {
-                self.status = LineStatus::Active;
-                Ok(Some(self.note(EntryKind::Unfreeze, Fen::ZERO, note)))
+            (Change::Freeze(why), LineStatus::Frozen(present)) => {
+                self.status = LineStatus::Frozen(present.with(why));
+                Ok((!present.contains(why)).then(|| self.note(EntryKind::Freeze, Fen::ZERO, note)))
             }
-            (Change::Unfreeze(_), LineStatus::Active | LineStatus::Frozen(_)) => Ok(None),
+            (Change::Unfreeze(_), LineStatus::Active) => Ok(None),
+            (Change::Unfreeze(why), LineStatus::Frozen(present)) => {
+                self.status = present.without(why).map_or(LineStatus::Active, LineStatus::Frozen);
+                Ok(present.contains(why).then(|| self.note(EntryKind::Unfreeze, Fen::ZERO, note)))
+            }
             (Change::Limit(limit), LineStatus::Active | LineStatus::Frozen(_)) => {
                 if limit.is_negative() {
                     return Err(LineRefusal::LimitOutOfBounds);
@@ -100,8 +96,13 @@ impl Line {
     }
 
     fn note(&mut self, kind: EntryKind, limit_change: Fen, note: Note) -> LineEntry {
-        let change =
-            LineChange { kind, used_change: Fen::ZERO, limit_change, source_id: None, reason: Some(note.reason) };
+        let change = LineChange {
+            kind,
+            used_change: Fen::ZERO,
+            limit_change,
+            source_id: note.source_id,
+            reason: Some(note.reason),
+        };
         self.change(change, note.day, note.at)
     }
 }
@@ -131,7 +132,6 @@ mod tests {
     use super::*;
     use crate::base::day::MonthDay;
     use crate::base::id::{BorrowerId, FunderId, LineId, ProductId};
-    use uuid::Uuid;
 
     fn line(status: LineStatus, used: i64) -> Line {
         Line {
@@ -154,16 +154,25 @@ mod tests {
     }
 
     fn note() -> Note {
-        Note { reason: "person:wang: test".into(), day: "2026-01-05".parse().unwrap(), at: DateTime::UNIX_EPOCH }
+        Note {
+            reason: "person:wang: test".into(),
+            source_id: None,
+            day: "2026-01-05".parse().unwrap(),
+            at: DateTime::UNIX_EPOCH,
+        }
     }
 
     #[test]
-    fn lateness_neither_lifts_nor_replaces_a_persons_freeze() {
-        let mut frozen = line(LineStatus::Frozen(Freeze::Operator), 0);
-        assert_eq!(frozen.apply(Change::Freeze(Freeze::Overdue), note()), Ok(None));
-        assert_eq!(frozen.apply(Change::Unfreeze(Freeze::Overdue), note()), Ok(None));
-        assert_eq!(frozen.status, LineStatus::Frozen(Freeze::Operator));
+    fn each_freeze_is_lifted_for_itself_and_the_last_one_ends_it() {
+        let mut frozen = line(LineStatus::Active, 0);
+        for why in [Freeze::Overdue, Freeze::Operator] {
+            assert!(frozen.apply(Change::Freeze(why), note()).unwrap().is_some());
+            assert_eq!(frozen.apply(Change::Freeze(why), note()), Ok(None));
+        }
+        assert_eq!(frozen.apply(Change::Unfreeze(Freeze::Risk), note()), Ok(None));
         assert!(frozen.apply(Change::Unfreeze(Freeze::Operator), note()).unwrap().is_some());
+        assert_eq!(frozen.status, LineStatus::Frozen(Freezes::of(Freeze::Overdue)));
+        assert!(frozen.apply(Change::Unfreeze(Freeze::Overdue), note()).unwrap().is_some());
         assert_eq!(frozen.status, LineStatus::Active);
     }
 

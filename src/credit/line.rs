@@ -33,7 +33,7 @@ pub struct Line {
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum LineStatus {
     Active,
-    Frozen(Freeze),
+    Frozen(Freezes),
     Closed,
 }
 
@@ -44,6 +44,10 @@ pub enum Freeze {
     Operator,
     Risk,
 }
+
+/// Every reason for which a line is frozen; there is at least one. Each is lifted for itself.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Freezes(u8);
 
 /// What changed a line.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, sqlx::Type)]
@@ -142,14 +146,66 @@ impl LineChange {
     }
 }
 
+impl Freeze {
+    /// In the order in which they are stored and shown.
+    pub const ALL: [Freeze; 3] = [Freeze::Overdue, Freeze::Risk, Freeze::Operator];
+
+    pub const fn as_str(self) -> &'static str {
+        match self {
+            Freeze::Overdue => "overdue",
+            Freeze::Risk => "risk",
+            Freeze::Operator => "operator",
+        }
+    }
+
+    const fn bit(self) -> u8 {
+        1 << self as u8
+    }
+}
+
+impl Freezes {
+    pub const fn of(why: Freeze) -> Freezes {
+        Freezes(why.bit())
+    }
+
+    pub const fn contains(self, why: Freeze) -> bool {
+        self.0 & why.bit() != 0
+    }
+
+    #[must_use]
+    pub const fn with(self, why: Freeze) -> Freezes {
+        Freezes(self.0 | why.bit())
+    }
+
+    /// What is left without `why`; `None` where that was the last reason.
+    #[must_use]
+    pub const fn without(self, why: Freeze) -> Option<Freezes> {
+        match self.0 & !why.bit() {
+            0 => None,
+            left => Some(Freezes(left)),
+        }
+    }
+
+    pub fn reasons(self) -> impl Iterator<Item = Freeze> {
+        Freeze::ALL.into_iter().filter(move |why| self.contains(*why))
+    }
+}
+
 impl LineStatus {
+    pub fn is_frozen_for(self, why: Freeze) -> bool {
+        match self {
+            LineStatus::Frozen(reasons) => reasons.contains(why),
+            LineStatus::Active | LineStatus::Closed => false,
+        }
+    }
+
     /// The stored pair of `status` and `frozen_for`.
-    pub fn stored(self) -> (&'static str, Option<&'static str>) {
+    pub fn stored(self) -> (&'static str, Option<String>) {
         match self {
             LineStatus::Active => ("active", None),
-            LineStatus::Frozen(Freeze::Overdue) => ("frozen", Some("overdue")),
-            LineStatus::Frozen(Freeze::Operator) => ("frozen", Some("operator")),
-            LineStatus::Frozen(Freeze::Risk) => ("frozen", Some("risk")),
+            LineStatus::Frozen(reasons) => {
+                ("frozen", Some(reasons.reasons().map(Freeze::as_str).collect::<Vec<_>>().join(",")))
+            }
             LineStatus::Closed => ("closed", None),
         }
     }
@@ -158,9 +214,12 @@ impl LineStatus {
     pub fn from_stored(status: &str, frozen_for: Option<&str>) -> Option<LineStatus> {
         match (status, frozen_for) {
             ("active", None) => Some(LineStatus::Active),
-            ("frozen", Some("overdue")) => Some(LineStatus::Frozen(Freeze::Overdue)),
-            ("frozen", Some("operator")) => Some(LineStatus::Frozen(Freeze::Operator)),
-            ("frozen", Some("risk")) => Some(LineStatus::Frozen(Freeze::Risk)),
+            ("frozen", Some(reasons)) => {
+                let reason = |word| Freeze::ALL.into_iter().find(|why| why.as_str() == word);
+                let reasons: Option<Vec<Freeze>> = reasons.split(',').map(reason).collect();
+                let freezes = reasons?.into_iter().map(Freezes::of).reduce(|all, one| Freezes(all.0 | one.0))?;
+                Some(LineStatus::Frozen(freezes))
+            }
             ("closed", None) => Some(LineStatus::Closed),
             (_, _) => None,
         }
@@ -218,6 +277,18 @@ mod tests {
         );
         assert_eq!((entry.entry_no, entry.used_after, entry.limit_after), (4, Fen::new(500), Fen::new(1_000)));
         assert_eq!(line.available(), Fen::new(500));
+    }
+
+    #[test]
+    fn every_set_of_reasons_is_read_as_it_was_stored() {
+        for reasons in (1..8).map(Freezes) {
+            let (status, frozen_for) = LineStatus::Frozen(reasons).stored();
+            assert_eq!(LineStatus::from_stored(status, frozen_for.as_deref()), Some(LineStatus::Frozen(reasons)));
+        }
+        let both = Freezes::of(Freeze::Operator).with(Freeze::Overdue);
+        assert_eq!(LineStatus::Frozen(both).stored().1.as_deref(), Some("overdue,operator"));
+        assert_eq!(LineStatus::from_stored("frozen", Some("moon")), None);
+        assert_eq!(LineStatus::from_stored("frozen", None), None);
     }
 
     #[test]

@@ -33,7 +33,7 @@ pub async fn change_line(app: &App, manual: ManualChange) -> Outcome<Line, LineR
         Change::Limit(_) | Change::Freeze(_) | Change::Unfreeze(_) | Change::Close => {}
     }
     let reason = format!("person:{}: {}", manual.person, manual.reason);
-    let note = Note { reason, day, at: app.clock.now() };
+    let note = Note { reason, source_id: None, day, at: app.clock.now() };
     if let Some(entry) = line.apply(manual.change, note).map_err(Fault::Refused)? {
         let message = change::line_changed(&product.terms.funder, &line, &entry);
         store::save_lines(&mut transaction, std::slice::from_ref(&line), &[entry]).await?;

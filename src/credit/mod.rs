@@ -17,7 +17,7 @@ pub mod close;
 
 pub use change::{Change, LineRefusal};
 pub use facts::{CardHistory, CardMonth, Facts};
-pub use line::{EntryKind, Freeze, Line, LineEntry, LineStatus};
+pub use line::{EntryKind, Freeze, Freezes, Line, LineEntry, LineStatus};
 pub use model::{ApplicationState, Applied, ApplyRefusal, ApplyRequest};
 pub use risk::RiskHook;
 pub use verdict::Verdict;

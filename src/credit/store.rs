@@ -48,7 +48,8 @@ pub async fn save_lines(connection: &mut PgConnection, lines: &[Line], entries: 
 }
 
 async fn update_lines(connection: &mut PgConnection, lines: &[Line]) -> sqlx::Result<()> {
-    let (statuses, frozen_for): (Vec<&str>, Vec<Option<&str>>) = lines.iter().map(|line| line.status.stored()).unzip();
+    let (statuses, frozen_for): (Vec<&str>, Vec<Option<String>>) =
+        lines.iter().map(|line| line.status.stored()).unzip();
     sqlx::query!(
         "update credit_line set limit_fen = changed.limit_fen, used_fen = changed.used_fen, status = changed.status,
                 frozen_for = changed.frozen_for, purchases_on = changed.purchases_on,
@@ -60,7 +61,7 @@ async fn update_lines(connection: &mut PgConnection, lines: &[Line]) -> sqlx::Re
         &lines.iter().map(|line| line.limit.get()).collect::<Vec<i64>>(),
         &lines.iter().map(|line| line.used.get()).collect::<Vec<i64>>(),
         &statuses as &[&str],
-        &frozen_for as &[Option<&str>],
+        &frozen_for as &[Option<String>],
         &lines.iter().map(|line| line.purchases_on).collect::<Vec<Option<NaiveDate>>>() as &[Option<NaiveDate>],
         &lines.iter().map(|line| line.purchases_count).collect::<Vec<i32>>(),
         &lines.iter().map(|line| line.last_entry_no).collect::<Vec<i64>>(),

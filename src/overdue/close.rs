@@ -11,10 +11,10 @@ use super::stage::Stage;
 use super::store::{self, LateBill, StageDay};
 use crate::app::App;
 use crate::base::id::LineId;
-use crate::base::{AccountRange, BusinessDay, Fen};
+use crate::base::{AccountRange, BusinessDay};
 use crate::bill::{self, BilledInstallment};
-use crate::credit::line::LineChange;
-use crate::credit::{self, EntryKind, Freeze, LineStatus};
+use crate::credit::change::{Change, Note};
+use crate::credit::{self, Freeze};
 use crate::notice::{self, Audience, Notice};
 use crate::outbox::{self, Message};
 use crate::product::ProductVersion;
@@ -68,22 +68,17 @@ pub async fn run(
     Ok(frozen + (told.notices.len() + told.messages.len()) as u64)
 }
 
-/// Freezes lines that are active; whatever else has stopped a line stays its reason.
+/// Freezes lines for lateness, beside whatever else has stopped them.
 async fn freeze(connection: &mut PgConnection, bills: &[LateBill], told: &mut Told) -> anyhow::Result<u64> {
     let line_ids: Vec<LineId> = bills.iter().map(|late| late.line_id).collect();
-    let mut lines = credit::store::lock_lines(connection, &line_ids).await?;
-    lines.retain(|line| line.status == LineStatus::Active);
-    let mut entries = Vec::with_capacity(lines.len());
-    for line in &mut lines {
-        line.status = LineStatus::Frozen(Freeze::Overdue);
-        let change = LineChange {
-            kind: EntryKind::Freeze,
-            used_change: Fen::ZERO,
-            limit_change: Fen::ZERO,
-            source_id: None,
-            reason: Some("overdue".to_owned()),
-        };
-        entries.push(line.change(change, told.day, told.now));
+    let (mut lines, mut entries) = (Vec::new(), Vec::new());
+    for mut line in credit::store::lock_lines(connection, &line_ids).await? {
+        let note = Note { reason: "overdue".to_owned(), source_id: None, day: told.day, at: told.now };
+        // A closed line owes nothing, and is not frozen.
+        if let Ok(Some(entry)) = line.apply(Change::Freeze(Freeze::Overdue), note) {
+            lines.push(line);
+            entries.push(entry);
+        }
     }
     let frozen: HashSet<LineId> = lines.iter().map(|line| line.line_id).collect();
     credit::store::save_lines(connection, &lines, &entries).await?;

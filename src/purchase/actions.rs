@@ -10,6 +10,7 @@ use super::store::{self, Purchase, PurchaseStatus, Refund};
 use crate::app::App;
 use crate::base::id::{LoanId, PayoutId, PurchaseId, RefundId};
 use crate::base::{BusinessDay, Fen};
+use crate::credit::change::Note;
 use crate::credit::line::{EntryKind, Line, LineChange};
 use crate::error::{Fault, Outcome, Step};
 use crate::funder::reserve::Occasion;
@@ -108,6 +109,7 @@ pub async fn refund(app: &App, request: RefundRequest) -> AfterSale<RefundId> {
     }
     store::insert_refund(&mut transaction, &recorded).await?;
     sale.book_refund(&mut transaction, &recorded, reduced.interest_given_back).await?;
+    sale.cure(&mut transaction, reduced.account, refund_id).await?;
     transaction.commit().await?;
     Ok(refund_id)
 }
@@ -255,6 +257,28 @@ impl Sale {
         }
         let interest_given_back = reduction.billed.iter().map(|fallen| fallen.interest).sum();
         Ok(Reduced { reduction, account, interest_given_back })
+    }
+
+    /// Lifts the freeze for lateness where the refund has left nothing late.
+    async fn cure(
+        &mut self,
+        connection: &mut PgConnection,
+        mut account: LineAccount,
+        refund_id: RefundId,
+    ) -> sqlx::Result<()> {
+        account.line = self.line.clone();
+        let cured_by = Note {
+            reason: "nothing is overdue".to_owned(),
+            source_id: Some(refund_id.uuid()),
+            day: self.today,
+            at: self.now,
+        };
+        account.unfreeze_if_cured(self.today, cured_by);
+        if !account.entries.is_empty() {
+            credit::store::save_lines(connection, std::slice::from_ref(&account.line), &account.entries).await?;
+        }
+        self.line = account.line;
+        Ok(())
     }
 
     fn is_ours(&self, open: &OpenInstallment) -> bool {

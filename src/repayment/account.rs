@@ -8,8 +8,9 @@ use super::allocation::{InstallmentDue, allocate, order_on};
 use crate::base::id::{FunderId, LineId, LoanId, RepaymentId, WithholdingId};
 use crate::base::{BusinessDay, Fen};
 use crate::bill::{BilledInstallment, Parts};
+use crate::credit::change::{Change, Note};
 use crate::credit::line::LineChange;
-use crate::credit::{EntryKind, Freeze, Line, LineEntry, LineStatus};
+use crate::credit::{EntryKind, Freeze, Line, LineEntry};
 use crate::loan::{Loan, LoanStatus};
 use crate::outbox::Message;
 use crate::overdue::PenaltyRule;
@@ -155,7 +156,13 @@ impl LineAccount {
             change.reason = money.source.recorded_by();
             self.entries.push(self.line.change(change, money.today, money.at));
         }
-        self.unfreeze_if_cured(&money);
+        let cured_by = Note {
+            reason: "nothing is overdue".to_owned(),
+            source_id: Some(money.repayment_id.uuid()),
+            day: money.today,
+            at: money.at,
+        };
+        self.unfreeze_if_cured(money.value_on, cured_by);
         Repayment {
             repayment_id: money.repayment_id,
             line_id: self.line.line_id,
@@ -180,22 +187,17 @@ impl LineAccount {
         }
     }
 
-    /// A line that was frozen for lateness is active again as soon as nothing is late.
-    fn unfreeze_if_cured(&mut self, money: &Money) {
-        let late =
-            |open: &OpenInstallment| open.billed.due_on() < money.today && !open.owed_on(money.value_on).is_zero();
-        if self.line.status != LineStatus::Frozen(Freeze::Overdue) || self.installments.iter().any(late) {
+    /// Lifts the freeze for lateness as soon as nothing is late, counted from `value_on`; `note` names what has cured it.
+    /// Other reasons for a freeze stay.
+    pub fn unfreeze_if_cured(&mut self, value_on: BusinessDay, note: Note) {
+        let late = |open: &OpenInstallment| open.billed.due_on() < note.day && !open.owed_on(value_on).is_zero();
+        if !self.line.status.is_frozen_for(Freeze::Overdue) || self.installments.iter().any(late) {
             return;
         }
-        self.line.status = LineStatus::Active;
-        let change = LineChange {
-            kind: EntryKind::Unfreeze,
-            used_change: Fen::ZERO,
-            limit_change: Fen::ZERO,
-            source_id: Some(money.repayment_id.uuid()),
-            reason: None,
-        };
-        self.entries.push(self.line.change(change, money.today, money.at));
+        // A closed line is not frozen, so that nothing is refused here.
+        if let Ok(Some(entry)) = self.line.apply(Change::Unfreeze(Freeze::Overdue), note) {
+            self.entries.push(entry);
+        }
     }
 
     /// Bills that this account's payments have settled in full, counted from `value_on`.

@@ -37,6 +37,8 @@ macro_rules! scenarios {
 scenarios! {
     on_time "on-time",
     part "part",
+    small_transfer "small-transfer",
+    frozen_twice "frozen-twice",
     late "late",
     part_overdue "part-overdue",
     two_bills_late "two-bills-late",

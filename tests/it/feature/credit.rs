@@ -8,7 +8,8 @@ use fenqi::credit::actions::{self, PersonDecision, PersonVerdict};
 use fenqi::credit::jobs;
 use fenqi::credit::line_actions::{ManualChange, change_line};
 use fenqi::credit::{
-    ApplicationState, Applied, ApplyRefusal, ApplyRequest, Change, Freeze, Line, LineRefusal, LineStatus, RiskHook,
+    ApplicationState, Applied, ApplyRefusal, ApplyRequest, Change, Freeze, Freezes, Line, LineRefusal, LineStatus,
+    RiskHook,
 };
 use fenqi::error::{Fault, Outcome};
 use fenqi::sandbox::{Matcher, Scripted};
@@ -247,7 +248,7 @@ async fn a_line_is_frozen_adjusted_and_closed_with_a_journal(pool: PgPool) {
     };
 
     let frozen = change(Change::Freeze(Freeze::Operator)).await.unwrap();
-    assert_eq!(frozen.status, LineStatus::Frozen(Freeze::Operator));
+    assert_eq!(frozen.status, LineStatus::Frozen(Freezes::of(Freeze::Operator)));
     assert_eq!(change(Change::Freeze(Freeze::Operator)).await.unwrap().last_entry_no, 2);
     assert_eq!(change(Change::Unfreeze(Freeze::Operator)).await.unwrap().status, LineStatus::Active);
     assert_eq!(change(Change::Limit(Fen::new(1_000_000))).await.unwrap().limit, Fen::new(1_000_000));

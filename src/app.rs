@@ -6,6 +6,7 @@ use sqlx::PgPool;
 
 use crate::base::{Clock, WorkingCalendar};
 use crate::credit::RiskHook;
+use crate::page::Site;
 use crate::partner::Partners;
 use crate::product::Catalogue;
 use crate::vault::Vault;
@@ -25,4 +26,6 @@ pub struct App {
     pub partners: Arc<Partners>,
     /// Decides on applications.
     pub risk: Arc<RiskHook>,
+    /// Where the pages are seen from outside.
+    pub site: Site,
 }

@@ -13,6 +13,7 @@ use rand::TryRngCore;
 use crate::base::WorkingCalendar;
 use crate::credit::RiskHook;
 use crate::launcher;
+use crate::page::Site;
 use crate::partner::PartnerSettings;
 use crate::sandbox;
 use crate::vault::{MasterKey, Vault};
@@ -53,6 +54,12 @@ pub const KEYS: &[Key] = &[
         "Where PostgreSQL's programs are, if not found by themselves.",
     ),
     key("listen", Some("127.0.0.1:8080"), "an address and port such as 127.0.0.1:8080", "Where `fenqi serve` listens."),
+    key(
+        "public_url",
+        None,
+        "an address such as https://pay.example.cn",
+        "Where people reach the pages. Cookies are `Secure` if it begins with https. Without it, http and `listen`.",
+    ),
     key(
         "log",
         Some("info,sqlx=warn"),
@@ -124,6 +131,7 @@ pub struct Config {
     pub var_dir: PathBuf,
     pub pg_bin: Option<PathBuf>,
     pub listen: SocketAddr,
+    pub public_url: Option<String>,
     pub log: String,
     pub log_format: LogFormat,
     pub calendar: WorkingCalendar,
@@ -171,6 +179,7 @@ impl Config {
             var_dir: values.required("var_dir", |_| true)?,
             pg_bin: values.optional("pg_bin", |_| true)?,
             listen: values.required("listen", |_| true)?,
+            public_url: values.optional("public_url", |url: &String| is_origin(url))?,
             log: values.required("log", |log: &String| log.parse::<tracing_subscriber::filter::Targets>().is_ok())?,
             log_format: values.required("log_format", |_| true)?,
             calendar: calendar(values.optional("calendar_file", |_: &PathBuf| true)?)?,
@@ -209,6 +218,11 @@ impl Config {
         let current = MasterKey { id: secrets.master_key_number, key: master };
         let former = secrets.former.0.iter().map(|(id, key)| MasterKey { id: *id, key: key.0 }).collect();
         Ok(Vault::new(current, former, index.0))
+    }
+
+    /// Where the pages are seen from outside.
+    pub fn site(&self) -> Site {
+        Site::at(&self.public_url.clone().unwrap_or_else(|| format!("http://{}", self.listen)))
     }
 
     /// The private PostgreSQL of this configuration, with durable settings.
@@ -351,6 +365,14 @@ impl Values {
             None => bail!("`{name}` is \"{text}\" ({place}); allowed is {}", key.allowed),
         }
     }
+}
+
+/// A scheme and a host: pages stand at their own paths.
+fn is_origin(url: &str) -> bool {
+    let rest = url.strip_prefix("https://").or_else(|| url.strip_prefix("http://"));
+    rest.is_some_and(|host| {
+        !host.trim_end_matches('/').is_empty() && !host.trim_end_matches('/').contains(['/', '?', '#'])
+    })
 }
 
 fn key_named(name: &str) -> &'static Key {

@@ -32,6 +32,7 @@ pub mod verify;
 pub mod bench;
 pub mod demo;
 pub mod http;
+pub mod page;
 pub mod router;
 pub mod replay;
 pub mod cli;

@@ -45,6 +45,7 @@ pub enum Field {
     CardMobile,
     SettlementAccount,
     ContactMobile,
+    OpenId,
 }
 
 /// What a blind index looks up; equal texts of different kinds have different indexes.
@@ -53,6 +54,7 @@ pub enum Indexed {
     IdNumber,
     Mobile,
     CardNumber,
+    OpenId,
 }
 
 /// A sealed value could not be opened. It says nothing of the content.
@@ -205,6 +207,7 @@ impl Field {
             Field::CardMobile => "card_mobile",
             Field::SettlementAccount => "settlement_account",
             Field::ContactMobile => "contact_mobile",
+            Field::OpenId => "openid",
         }
     }
 }
@@ -215,6 +218,7 @@ impl Indexed {
             Indexed::IdNumber => "id_number",
             Indexed::Mobile => "mobile",
             Indexed::CardNumber => "card_number",
+            Indexed::OpenId => "openid",
         }
     }
 }

@@ -73,6 +73,7 @@ pub async fn run(args: Args) -> anyhow::Result<ExitCode> {
         risk: Arc::new(config.risk_hook.clone()),
         today: args.from,
         seed: args.seed,
+        site: config.site(),
     })
     .await?;
     story::set_faults(&house.world);

@@ -217,5 +217,6 @@ pub fn app_on(config: &Config, pool: PgPool, clock: Clock) -> anyhow::Result<App
         partners: Arc::new(partners),
         risk: Arc::new(config.risk_hook.clone()),
         calendar: config.calendar.clone(),
+        site: config.site(),
     })
 }

@@ -19,8 +19,7 @@ pub const BODY_BYTES_MAX: usize = 256 * 1024;
 pub const REQUEST_TIME_MAX: Duration = Duration::from_secs(20);
 const REQUEST_ID: &str = "x-request-id";
 /// Our own pages load nothing from elsewhere and run no inline script.
-const CONTENT_POLICY: &str =
-    "default-src 'self'; base-uri 'none'; form-action 'self'; frame-ancestors 'none'; object-src 'none'";
+const CONTENT_POLICY: &str = "default-src 'self'; img-src 'self' data:; base-uri 'none'; form-action 'self'; frame-ancestors 'none'; object-src 'none'";
 
 /// Gives the request an id, logs how it ended, and sets the headers that every response has.
 pub async fn record(State(app): State<App>, request: Request, next: Next) -> Response {

@@ -25,6 +25,11 @@ impl Problem {
         Problem { status, code, title, detail: detail.into() }
     }
 
+    /// What a program looks at, and what words for people are found by.
+    pub fn code(&self) -> &'static str {
+        self.code
+    }
+
     pub fn not_found() -> Problem {
         Problem::new(StatusCode::NOT_FOUND, "not_found", "There is nothing at this address.")
     }
@@ -86,8 +91,11 @@ impl IntoResponse for Problem {
             #[serde(flatten)]
             problem: Problem,
         }
+        let kept = self.clone();
         let document = Document { r#type: "about:blank", status: status.as_u16(), problem: self };
         let mut response = (status, Json(document)).into_response();
+        // For a browser, a page is made of it on the way out.
+        response.extensions_mut().insert(kept);
         response.headers_mut().insert(header::CONTENT_TYPE, HeaderValue::from_static("application/problem+json"));
         response
     }

@@ -3,19 +3,16 @@
 use askama::Template;
 use askama_web::WebTemplate;
 use axum::extract::State;
-use axum::http::header;
-use axum::response::IntoResponse;
 
 use super::{Problem, store};
 use crate::app::App;
 use crate::base::{BusinessDay, Fen};
-
-/// The only style sheet, in the binary so that the program is one file.
-const STYLE: &str = include_str!("../../web/assets/style.css");
+use crate::page::Page;
 
 #[derive(Template, WebTemplate)]
 #[template(path = "start.html")]
 pub struct StartPage {
+    page: Page,
     version: &'static str,
     business_day: Option<BusinessDay>,
     reserves: Vec<ReserveRow>,
@@ -28,7 +25,7 @@ struct ReserveRow {
     held: Fen,
 }
 
-pub async fn start(State(app): State<App>) -> Result<StartPage, Problem> {
+pub async fn start(State(app): State<App>, page: Page) -> Result<StartPage, Problem> {
     let mut connection = app.pool.acquire().await?;
     let waiting = store::count_waiting(&mut connection).await?;
     let reserves = store::list_reserves(&mut connection).await?;
@@ -38,18 +35,15 @@ pub async fn start(State(app): State<App>) -> Result<StartPage, Problem> {
         held: Fen::new(reserve.held_fen),
     };
     Ok(StartPage {
+        page,
         version: env!("CARGO_PKG_VERSION"),
         business_day: waiting.business_day.map(BusinessDay::new),
         reserves: reserves.into_iter().map(row).collect(),
         figures: vec![
-            ("Withholdings waiting for a bank", waiting.withholdings_pending),
-            ("Payouts waiting", waiting.payouts_pending),
-            ("Messages to deliver", waiting.outbox_pending),
-            ("Jobs that gave up", waiting.jobs_dead),
+            ("start-withholdings", waiting.withholdings_pending),
+            ("start-payouts", waiting.payouts_pending),
+            ("start-messages", waiting.outbox_pending),
+            ("start-jobs-dead", waiting.jobs_dead),
         ],
     })
-}
-
-pub async fn style() -> impl IntoResponse {
-    ([(header::CONTENT_TYPE, "text/css; charset=utf-8"), (header::CACHE_CONTROL, "public, max-age=3600")], STYLE)
 }

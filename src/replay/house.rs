@@ -13,6 +13,7 @@ use crate::app::App;
 use crate::base::{BusinessDay, Clock, WorkingCalendar};
 use crate::business_day;
 use crate::credit::RiskHook;
+use crate::page::Site;
 use crate::partner::Partners;
 use crate::product::Catalogue;
 use crate::router::router;
@@ -38,6 +39,8 @@ pub struct HouseSettings {
     pub today: BusinessDay,
     /// Gives the partners' keys and faults.
     pub seed: u64,
+    /// Where people reach the pages, if they do.
+    pub site: Site,
 }
 
 impl House {
@@ -46,7 +49,7 @@ impl House {
     /// # Errors
     /// Failures of the database or of the local network.
     pub async fn open(settings: HouseSettings) -> anyhow::Result<House> {
-        let HouseSettings { pool, vault, risk, today, seed } = settings;
+        let HouseSettings { pool, vault, risk, today, seed, site } = settings;
         business_day::store::open(&mut *pool.acquire().await?, today).await?;
         let clock = Clock::moved(today.instant(MORNING));
         let partners_at = listen().await?;
@@ -70,6 +73,7 @@ impl House {
             catalogue: Catalogue::default(),
             partners: Arc::new(partners),
             risk,
+            site,
         };
         let mut servers = JoinSet::new();
         let (pages, partners) = (axum::serve(pages_at, router(app.clone())), sandbox::router(world.clone()));

@@ -50,6 +50,7 @@ pub struct Failure {
 /// Failures to open the house; whatever fails on a line is that line's failure.
 pub async fn play(pool: PgPool, script: &Script, folder: PathBuf) -> anyhow::Result<Played> {
     let settings = HouseSettings {
+        site: crate::page::Site::at("http://127.0.0.1"),
         pool,
         vault: Arc::new(Vault::with_master([7; 32])),
         risk: Arc::new(RiskHook::Partner),

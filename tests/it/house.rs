@@ -5,6 +5,7 @@ use std::sync::Arc;
 use fenqi::app::App;
 use fenqi::base::{BusinessDay, Clock, WorkingCalendar};
 use fenqi::credit::RiskHook;
+use fenqi::page::Site;
 use fenqi::partner::{PartnerSettings, Partners};
 use fenqi::product::Catalogue;
 use fenqi::sandbox::{self, Silence, World, WorldSettings};
@@ -60,6 +61,7 @@ async fn open_with(pool: PgPool, today: &str, partners: &[PartnerSettings]) -> A
         catalogue: Catalogue::default(),
         partners: Arc::new(partners),
         risk,
+        site: Site::at("http://127.0.0.1:8080"),
     }
 }
 

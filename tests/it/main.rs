@@ -2,6 +2,7 @@
 
 mod golden;
 mod house;
+mod browser;
 mod book;
 mod town;
 mod feature;
@@ -12,3 +13,4 @@ mod documents;
 mod migrations;
 mod tables;
 mod tidy;
+mod words;

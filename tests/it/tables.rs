@@ -62,6 +62,7 @@ const TABLES: &[(&str, Spread)] = &[
     ("payout_event", Local),
     ("reconciliation_break", Local),
     ("remittance", Local),
+    ("session", Local),
     ("remittance_part", Local),
     ("reserve_entry", Local),
     ("settlement", Local),

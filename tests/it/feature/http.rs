@@ -10,15 +10,8 @@ use fenqi::router::{guarded, router};
 use serde_json::Value;
 use sqlx::PgPool;
 
+use crate::browser::serve;
 use crate::house;
-
-/// Serves on a free port; returns the base address.
-async fn serve(router: Router) -> String {
-    let listener = fenqi::http::bind("127.0.0.1:0".parse().unwrap()).await.unwrap();
-    let address = format!("http://{}", listener.local_addr().unwrap());
-    tokio::spawn(async move { axum::serve(listener, router).await.unwrap() });
-    address
-}
 
 fn client() -> reqwest::Client {
     reqwest::Client::builder().timeout(Duration::from_secs(10)).build().unwrap()
@@ -43,8 +36,7 @@ async fn health_readiness_metrics_and_the_start_page_answer(pool: PgPool) {
     let text = async |path: &str| client().get(format!("{address}{path}")).send().await.unwrap().text().await.unwrap();
     assert_eq!(text("/healthz").await, "ok\n");
     assert_eq!(text("/readyz").await, "ready\n");
-    assert!(text("/").await.contains("2026-01-05"));
-    assert!(text("/assets/style.css").await.contains("--accent"));
+    assert!(text("/").await.contains("2026年1月5日"));
     let metrics = text("/metrics").await;
     for name in ["fenqi_business_day_timestamp_seconds", "fenqi_jobs{status=\"dead\"}", "fenqi_outbox_pending"] {
         assert!(metrics.contains(name), "{name} is missing in\n{metrics}");

@@ -13,6 +13,7 @@ mod merchant;
 mod notice;
 mod partner;
 mod http;
+mod pages;
 mod launcher;
 mod outbox;
 mod jobs;

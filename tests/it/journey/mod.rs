@@ -24,6 +24,7 @@ pub fn day(text: &str) -> BusinessDay {
 /// A street with one funder whose reserve holds a million yuan, the products named, one shop, and Wang with a line.
 pub async fn street(pool: PgPool, today: &str, products: &[&str]) -> Driver {
     let settings = HouseSettings {
+        site: fenqi::page::Site::at("http://127.0.0.1"),
         pool,
         vault: Arc::new(Vault::with_master([7; 32])),
         risk: Arc::new(RiskHook::shipped()),

@@ -1,0 +1,58 @@
+//! Problems as pages: a browser is told in words, with a way back; a program gets the problem document.
+
+use askama::Template;
+use axum::extract::{Request, State};
+use axum::http::{HeaderValue, Method, header};
+use axum::middleware::Next;
+use axum::response::{Html, IntoResponse, Response};
+
+use super::shell::Page;
+use super::visit::Visit;
+use crate::app::App;
+use crate::http::Problem;
+
+#[derive(Template)]
+#[template(path = "page/error.html")]
+struct ErrorPage {
+    page: Page,
+    /// The key of the words that say what happened.
+    words: String,
+    /// Where somebody goes on from here.
+    way_back: &'static str,
+    status: u16,
+    request_id: Option<String>,
+}
+
+/// The layer that turns problems into pages for whoever asked for one.
+pub async fn show(State(app): State<App>, request: Request, next: Next) -> Response {
+    let (parts, body) = request.into_parts();
+    let accepted = parts.headers.get(header::ACCEPT).and_then(|value| value.to_str().ok()).unwrap_or_default();
+    let is_page = accepted.contains("text/html") && !parts.headers.contains_key("hx-request");
+    let parts_kept = is_page.then(|| parts.clone());
+    let response = next.run(Request::from_parts(parts, body)).await;
+    let Some((problem, parts)) = response.extensions().get::<Problem>().cloned().zip(parts_kept) else {
+        return response;
+    };
+    let visit = Visit::read(&app, &parts);
+    let known = ["problem", "refusal"].map(|kind| format!("{kind}-{}", problem.code()));
+    let words = known.into_iter().find(|key| visit.language.knows(key));
+    let page = ErrorPage {
+        words: words.unwrap_or_else(|| "problem-failed".to_owned()),
+        way_back: if parts.uri.path().starts_with("/merchant") { "/merchant" } else { "/" },
+        status: response.status().as_u16(),
+        request_id: parts.headers.get("x-request-id").and_then(|id| id.to_str().ok()).map(str::to_owned),
+        page: Page::of(visit),
+    };
+    let Ok(text) = page.render() else { return response };
+    let mut shown = (response.status(), Html(text)).into_response();
+    // The cookies and headers of the refused answer stay.
+    for (name, value) in response.headers() {
+        if ![header::CONTENT_TYPE, header::CONTENT_LENGTH].contains(name) {
+            shown.headers_mut().append(name, value.clone());
+        }
+    }
+    if parts.method != Method::GET {
+        shown.headers_mut().insert(header::CACHE_CONTROL, HeaderValue::from_static("no-store"));
+    }
+    shown
+}

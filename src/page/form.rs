@@ -1,0 +1,128 @@
+//! A form as it was posted: its fields as text, parsed one by one, each error beside its field, the input kept.
+
+use std::collections::BTreeMap;
+
+use axum::body::Bytes;
+use axum::extract::{FromRequest, Request};
+
+use crate::error::Refusal;
+use crate::http::Problem;
+
+/// What is kept of one field; nothing that a person types into one is longer.
+const FIELD_CHARACTERS_MAX: usize = 500;
+/// No form of ours has more fields.
+const FIELDS_MAX: usize = 100;
+
+/// Fields and what is wrong with them. An empty one is what a page shows first.
+#[derive(Clone, Debug, Default)]
+pub struct Form {
+    values: BTreeMap<String, String>,
+    errors: BTreeMap<String, String>,
+    /// Why the whole was refused: a refusal's code.
+    refusal: Option<&'static str>,
+}
+
+impl Form {
+    /// A form that is filled in already, for a page that shows what is known.
+    pub fn filled<const N: usize>(fields: [(&str, String); N]) -> Form {
+        let values = fields.into_iter().map(|(name, value)| (name.to_owned(), value)).collect();
+        Form { values, ..Form::default() }
+    }
+
+    /// A field as it was typed, without blanks around it; empty where it is missing.
+    pub fn value(&self, name: &str) -> &str {
+        self.values.get(name).map_or("", String::as_str)
+    }
+
+    /// Whether a box was ticked.
+    pub fn is_ticked(&self, name: &str) -> bool {
+        !self.value(name).is_empty()
+    }
+
+    /// Parses a field. An error's code is kept beside it: its words are `error-<code>`.
+    pub fn read<T>(&mut self, name: &str, parse: impl FnOnce(&str) -> Result<T, &'static str>) -> Option<T> {
+        let value = self.value(name).to_owned();
+        if value.is_empty() {
+            self.refuse_field(name, "missing");
+            return None;
+        }
+        match parse(&value) {
+            Ok(parsed) => Some(parsed),
+            Err(code) => {
+                self.refuse_field(name, code);
+                None
+            }
+        }
+    }
+
+    /// Puts an error beside a field: its words are `error-<code>`.
+    pub fn refuse_field(&mut self, name: &str, code: &str) {
+        self.errors.entry(name.to_owned()).or_insert_with(|| code.to_owned());
+    }
+
+    /// Puts a refusal above the form: its words are `refusal-<code>`.
+    pub fn refuse(&mut self, refusal: &impl Refusal) {
+        self.refusal = Some(refusal.code());
+    }
+
+    /// Forgets what must not be sent back, such as a PIN.
+    pub fn forget(&mut self, name: &str) {
+        self.values.remove(name);
+    }
+
+    /// The code of what is wrong with a field.
+    pub fn error(&self, name: &str) -> Option<&str> {
+        self.errors.get(name).map(String::as_str)
+    }
+
+    pub fn refusal(&self) -> Option<&'static str> {
+        self.refusal
+    }
+
+    pub fn is_refused(&self) -> bool {
+        self.refusal.is_some() || !self.errors.is_empty()
+    }
+}
+
+impl<S: Send + Sync> FromRequest<S> for Form {
+    type Rejection = Problem;
+
+    async fn from_request(request: Request, state: &S) -> Result<Form, Problem> {
+        let body = Bytes::from_request(request, state).await.map_err(|_| Problem::body_too_large())?;
+        let mut form = Form::default();
+        for (name, value) in form_urlencoded::parse(&body).take(FIELDS_MAX) {
+            if name != "csrf" {
+                let value: String = value.trim().chars().take(FIELD_CHARACTERS_MAX).collect();
+                form.values.entry(name.into_owned()).or_insert(value);
+            }
+        }
+        Ok(form)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use axum::body::Body;
+
+    async fn posted(body: &str) -> Form {
+        Form::from_request(Request::new(Body::from(body.to_owned())), &()).await.unwrap()
+    }
+
+    #[tokio::test]
+    async fn a_field_is_kept_as_typed_with_its_error_beside_it() {
+        let mut form = posted("mobile=+1380013800%00&name=%E7%8E%8B&csrf=x").await;
+        let mobile = form.read("mobile", |text| text.parse::<i64>().map_err(|_| "mobile_format"));
+        assert_eq!((mobile, form.error("mobile")), (None, Some("mobile_format")));
+        assert_eq!((form.value("mobile"), form.value("name"), form.value("csrf")), ("1380013800\0", "王", ""));
+        assert!(form.is_refused());
+    }
+
+    #[tokio::test]
+    async fn a_missing_field_and_ten_thousand_characters_are_no_surprise() {
+        let mut form = posted(&format!("name={}", "长".repeat(10_000))).await;
+        assert_eq!(form.value("name").chars().count(), FIELD_CHARACTERS_MAX);
+        assert_eq!(form.read("mobile", |_| Ok(())), None);
+        assert_eq!(form.error("mobile"), Some("missing"));
+    }
+}

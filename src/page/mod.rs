@@ -1,0 +1,18 @@
+//! What every page shares: the visit and its cookies, words in two languages, forms, assets, and pages for errors.
+
+pub mod words;
+pub mod assets;
+pub mod visit;
+pub mod shell;
+pub mod form;
+pub mod error_page;
+pub mod session;
+pub mod site;
+mod session_store;
+
+pub use form::Form;
+pub use session::{Session, SessionKind, SignedIn};
+pub use shell::Page;
+pub use site::Site;
+pub use visit::Visit;
+pub use words::{Language, Said};

@@ -1,0 +1,166 @@
+//! Who is signed in: rows named by the hash of the browser's token, one for each kind of person.
+
+use axum::extract::FromRequestParts;
+use axum::http::request::Parts;
+use axum::response::{IntoResponse, Redirect, Response};
+use chrono::{DateTime, TimeDelta, Utc};
+use uuid::Uuid;
+
+use super::session_store::{self, NewSession, SessionRow};
+use super::visit::Visit;
+use crate::app::App;
+use crate::base::id::{self, BorrowerId};
+use crate::base::person::Mobile;
+use crate::http::Problem;
+use crate::vault::Field;
+
+/// A session that nobody uses ends; money moves only with the PIN, so days are short enough.
+const IDLE: TimeDelta = TimeDelta::days(7);
+/// However much it is used, it ends.
+const LIFE: TimeDelta = TimeDelta::days(30);
+/// How exact `last_seen_at` is, so that not every page writes.
+const SEEN_EVERY: TimeDelta = TimeDelta::minutes(5);
+
+/// As what somebody signs in; one browser may be several at once.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, sqlx::Type)]
+#[sqlx(type_name = "text", rename_all = "snake_case")]
+pub enum SessionKind {
+    Borrower,
+    Merchant,
+}
+
+/// What somebody has proved at sign-in.
+#[derive(Clone, Debug, Default)]
+pub struct Proved {
+    /// The borrower or the merchant's staff.
+    pub subject_id: Option<Uuid>,
+    /// Of a person who is not a borrower yet.
+    pub mobile: Option<Mobile>,
+    pub openid: Option<String>,
+}
+
+/// A live session.
+#[derive(Clone, Debug)]
+pub struct Session {
+    pub session_id: Uuid,
+    pub proved: Proved,
+}
+
+/// A session as its owner sees it.
+#[derive(Clone, Debug)]
+pub struct OwnSession {
+    pub session_id: Uuid,
+    pub device: String,
+    pub created_at: DateTime<Utc>,
+    pub last_seen_at: DateTime<Utc>,
+    /// It is the one that looks.
+    pub is_this: bool,
+}
+
+/// Signs the browser in. Its token changes, so that whoever gave it the old one has no part in the session; what it is signed
+/// in as otherwise comes along.
+pub async fn begin(app: &App, visit: &Visit, kind: SessionKind, proved: &Proved) -> anyhow::Result<()> {
+    let now = app.clock.now();
+    let session_id = id::mint(now);
+    let (old, new) = (visit.token_hash(), visit.renew_token());
+    let mut transaction = app.pool.begin().await?;
+    session_store::delete(&mut transaction, &old, kind).await?;
+    session_store::rename(&mut transaction, &old, &new).await?;
+    let session = NewSession {
+        token_hash: new,
+        kind,
+        session_id,
+        subject_id: proved.subject_id,
+        mobile_sealed: proved
+            .mobile
+            .as_ref()
+            .map(|mobile| app.vault.seal_for(session_id, Field::Mobile, mobile.reveal())),
+        openid_sealed: proved.openid.as_ref().map(|openid| app.vault.seal_for(session_id, Field::OpenId, openid)),
+        device: visit.device.clone(),
+        now,
+        expires_at: now + IDLE,
+    };
+    session_store::insert(&mut transaction, &session).await?;
+    transaction.commit().await?;
+    Ok(())
+}
+
+/// The visitor's session of a kind, if it is alive.
+pub async fn find(app: &App, visit: &Visit, kind: SessionKind) -> anyhow::Result<Option<Session>> {
+    let mut connection = app.pool.acquire().await?;
+    let now = app.clock.now();
+    let token_hash = visit.token_hash();
+    let Some(row) = session_store::find(&mut connection, &token_hash, kind, now).await? else { return Ok(None) };
+    if now - row.last_seen_at >= SEEN_EVERY {
+        let expires_at = (now + IDLE).min(row.created_at + LIFE);
+        session_store::see(&mut connection, &token_hash, kind, now, expires_at).await?;
+    }
+    Ok(Some(open(app, row)?))
+}
+
+fn open(app: &App, row: SessionRow) -> anyhow::Result<Session> {
+    let unseal = |field, sealed: Option<Vec<u8>>| {
+        sealed.map(|sealed| app.vault.open_for(row.session_id, field, &sealed)).transpose()
+    };
+    let mobile = unseal(Field::Mobile, row.mobile_sealed)?;
+    let mobile = mobile.map(|mobile| mobile.parse::<Mobile>()).transpose()?;
+    let openid = unseal(Field::OpenId, row.openid_sealed)?;
+    Ok(Session { session_id: row.session_id, proved: Proved { subject_id: row.subject_id, mobile, openid } })
+}
+
+/// Signs the visitor out.
+pub async fn end(app: &App, visit: &Visit, kind: SessionKind) -> anyhow::Result<()> {
+    session_store::delete(&mut *app.pool.acquire().await?, &visit.token_hash(), kind).await?;
+    Ok(())
+}
+
+/// Everywhere a person is signed in.
+pub async fn list(app: &App, visit: &Visit, kind: SessionKind, subject_id: Uuid) -> anyhow::Result<Vec<OwnSession>> {
+    let mut connection = app.pool.acquire().await?;
+    let rows = session_store::list(&mut connection, kind, subject_id, &visit.token_hash(), app.clock.now()).await?;
+    Ok(rows)
+}
+
+/// Ends one of a person's sessions.
+pub async fn end_one(app: &App, kind: SessionKind, subject_id: Uuid, session_id: Uuid) -> anyhow::Result<()> {
+    session_store::delete_one(&mut *app.pool.acquire().await?, kind, subject_id, session_id).await?;
+    Ok(())
+}
+
+/// Ends all sessions of a person but the visitor's own.
+pub async fn end_others(app: &App, visit: &Visit, kind: SessionKind, subject_id: Uuid) -> anyhow::Result<()> {
+    session_store::delete_others(&mut *app.pool.acquire().await?, kind, subject_id, &visit.token_hash()).await?;
+    Ok(())
+}
+
+/// Deletes sessions that have ended; returns how many.
+pub async fn sweep(app: &App) -> anyhow::Result<u64> {
+    Ok(session_store::delete_expired(&mut *app.pool.acquire().await?, app.clock.now()).await?)
+}
+
+/// A borrower who is signed in. Whoever is not goes to the sign-in page first and comes back.
+#[derive(Clone, Copy, Debug)]
+pub struct SignedIn(pub BorrowerId);
+
+impl FromRequestParts<App> for SignedIn {
+    type Rejection = Response;
+
+    async fn from_request_parts(parts: &mut Parts, app: &App) -> Result<SignedIn, Response> {
+        let visit = Visit::from_request_parts(parts, &()).await.map_err(IntoResponse::into_response)?;
+        let session =
+            find(app, &visit, SessionKind::Borrower).await.map_err(|error| Problem::from(error).into_response())?;
+        match session.map(|session| session.proved) {
+            Some(Proved { subject_id: Some(borrower_id), .. }) => Ok(SignedIn(BorrowerId::from_uuid(borrower_id))),
+            // A mobile is proved, the person is not: the application goes on there.
+            Some(Proved { mobile: Some(_), .. }) => Err(Redirect::to("/apply").into_response()),
+            _ => Err(Redirect::to(&sign_in_address(&visit, parts)).into_response()),
+        }
+    }
+}
+
+/// The sign-in page, with the way back to where somebody was. A post is not repeated: it goes back to the page's own address.
+fn sign_in_address(visit: &Visit, parts: &Parts) -> String {
+    let back = form_urlencoded::Serializer::new(String::new()).append_pair("next", &visit.address).finish();
+    // An htmx request shows a part of a page: the whole page is what somebody signs in for.
+    if parts.headers.contains_key("hx-request") { "/sign-in".to_owned() } else { format!("/sign-in?{back}") }
+}

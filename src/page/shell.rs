@@ -1,0 +1,121 @@
+//! What every template is handed as `page`: words, amounts and dates in the visitor's language, addresses, the CSRF word.
+
+use std::fmt;
+
+use axum::extract::FromRequestParts;
+use axum::http::request::Parts;
+use chrono::{DateTime, Datelike, Utc};
+use chrono_tz::Asia::Shanghai;
+use rust_decimal::Decimal;
+
+use super::assets;
+use super::visit::Visit;
+use super::words::{Language, Said};
+use crate::app::App;
+use crate::base::{BusinessDay, Fen};
+use crate::http::Problem;
+
+/// The shell of one page.
+#[derive(Clone)]
+pub struct Page {
+    pub visit: Visit,
+    pub csrf: String,
+}
+
+impl Page {
+    pub fn of(visit: Visit) -> Page {
+        let csrf = visit.csrf();
+        Page { visit, csrf }
+    }
+
+    /// The words under a key.
+    pub fn say(&self, key: &str) -> Said {
+        self.visit.language.say(key)
+    }
+
+    /// The words under a key that has a code at its end, such as `refusal-still_owing`.
+    pub fn say_of(&self, kind: &str, code: &str) -> Said {
+        self.visit.language.say(format!("{kind}-{code}"))
+    }
+
+    /// `¥1,234.56`, with a minus sign before the mark where it is owed the other way.
+    pub fn yuan(&self, amount: &Fen) -> String {
+        if *amount < Fen::ZERO { format!("−¥{}", -*amount) } else { format!("¥{amount}") }
+    }
+
+    /// `2026年3月5日`, `5 March 2026`.
+    pub fn date(&self, day: &BusinessDay) -> String {
+        let date = day.date();
+        match self.visit.language {
+            Language::Chinese => format!("{}年{}月{}日", date.year(), date.month(), date.day()),
+            Language::English => date.format("%-d %B %Y").to_string(),
+        }
+    }
+
+    /// `3月5日`, `5 March`: where the year is plain.
+    pub fn day_of_year(&self, day: &BusinessDay) -> String {
+        let date = day.date();
+        match self.visit.language {
+            Language::Chinese => format!("{}月{}日", date.month(), date.day()),
+            Language::English => date.format("%-d %B").to_string(),
+        }
+    }
+
+    /// `2026年3月5日 14:07` in Shanghai.
+    pub fn time(&self, at: &DateTime<Utc>) -> String {
+        let local = at.with_timezone(&Shanghai);
+        format!("{} {}", self.date(&BusinessDay::new(local.date_naive())), local.format("%H:%M"))
+    }
+
+    /// A rate as a share: `0.156` is `15.6%`.
+    pub fn percent(&self, rate: &Decimal) -> String {
+        format!("{}%", (rate * Decimal::ONE_HUNDRED).normalize())
+    }
+
+    pub fn asset(&self, name: &str) -> String {
+        assets::address(name)
+    }
+
+    pub fn language(&self) -> &'static str {
+        self.visit.language.tag()
+    }
+
+    /// This very page in the other language.
+    pub fn other_language(&self) -> OtherLanguage {
+        let (path, query) = self.visit.address.split_once('?').unwrap_or((&self.visit.address, ""));
+        let other = self.visit.language.other();
+        let mut pairs = form_urlencoded::Serializer::new(String::new());
+        pairs.extend_pairs(form_urlencoded::parse(query.as_bytes()).filter(|(name, _)| name != "lang"));
+        pairs.append_pair("lang", other.tag());
+        OtherLanguage { tag: other.tag(), address: format!("{path}?{}", pairs.finish()) }
+    }
+}
+
+/// Where the language switch leads.
+pub struct OtherLanguage {
+    pub tag: &'static str,
+    pub address: String,
+}
+
+impl FromRequestParts<App> for Page {
+    type Rejection = Problem;
+
+    async fn from_request_parts(parts: &mut Parts, _: &App) -> Result<Page, Problem> {
+        Visit::from_request_parts(parts, &()).await.map(Page::of)
+    }
+}
+
+impl<S: Sync> FromRequestParts<S> for Visit {
+    type Rejection = Problem;
+
+    async fn from_request_parts(parts: &mut Parts, _: &S) -> Result<Visit, Problem> {
+        let visit = parts.extensions.get::<Visit>().cloned();
+        visit.ok_or_else(|| Problem::from(anyhow::anyhow!("a page was routed outside of page::visit")))
+    }
+}
+
+impl fmt::Debug for Page {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Page").field("address", &self.visit.address).finish_non_exhaustive()
+    }
+}

@@ -1,0 +1,231 @@
+//! One request for a page: its browser's token, its language, and the cookies that the answer will set.
+//!
+//! Nothing is posted without the token's CSRF word: the layer refuses the request before any handler sees it.
+
+use std::sync::{Arc, Mutex, PoisonError};
+
+use axum::body::{Body, to_bytes};
+use axum::extract::{Request, State};
+use axum::http::request::Parts;
+use axum::http::{HeaderMap, HeaderValue, Method, StatusCode, header};
+use axum::middleware::Next;
+use axum::response::{IntoResponse, Response};
+use cookie::time::Duration;
+use cookie::{Cookie, SameSite};
+use rand::TryRngCore;
+use sha2::{Digest, Sha256};
+
+use super::words::Language;
+use crate::app::App;
+use crate::http::Problem;
+use crate::http::limits::BODY_BYTES_MAX;
+
+const TOKEN: &str = "fenqi";
+/// Browsers refuse a cookie of this prefix from anyone but this very host, and without encryption.
+const TOKEN_ENCRYPTED: &str = "__Host-fenqi";
+const LANGUAGE: &str = "language";
+const FLASH: &str = "flash";
+const CSRF_BYTES: usize = 32;
+/// How long a chosen language is kept.
+const LANGUAGE_DAYS: i64 = 365;
+/// The query of a link that chooses a language.
+const LANGUAGE_QUERY: &str = "lang";
+
+/// What is known of the browser that asks.
+#[derive(Clone)]
+pub struct Visit {
+    pub language: Language,
+    pub in_wechat: bool,
+    /// The path and query that was asked for.
+    pub address: String,
+    /// As the browser names itself, cut to a length worth keeping.
+    pub device: String,
+    /// A key of words to show once, set by the page before.
+    pub flash: Option<String>,
+    token: Arc<str>,
+    set: Arc<Mutex<Vec<Cookie<'static>>>>,
+    is_encrypted: bool,
+}
+
+impl Visit {
+    pub(super) fn read(app: &App, parts: &Parts) -> Visit {
+        let is_encrypted = app.site.is_encrypted();
+        let headers = &parts.headers;
+        let agent = text(headers, header::USER_AGENT);
+        let query = parts.uri.query().unwrap_or_default();
+        let asked = form_urlencoded::parse(query.as_bytes()).find(|(name, _)| name == LANGUAGE_QUERY);
+        let asked = asked.and_then(|(_, tag)| Language::from_tag(&tag));
+        let kept = cookie(headers, LANGUAGE).and_then(|tag| Language::from_tag(&tag));
+        let language = asked.or(kept).unwrap_or_else(|| Language::accepted(text(headers, header::ACCEPT_LANGUAGE)));
+        let known = cookie(headers, token_name(is_encrypted)).filter(|token| is_token(token));
+        let visit = Visit {
+            language,
+            in_wechat: agent.contains("MicroMessenger"),
+            address: parts.uri.path_and_query().map_or_else(|| "/".to_owned(), ToString::to_string),
+            device: agent.chars().filter(|letter| !letter.is_control()).take(200).collect(),
+            flash: cookie(headers, FLASH).filter(|key| key.starts_with("flash-") && language.knows(key)),
+            token: known.clone().unwrap_or_else(random_token).into(),
+            set: Arc::default(),
+            is_encrypted,
+        };
+        if known.is_none() {
+            visit.set_token(&visit.token);
+        }
+        if asked.is_some() {
+            visit.set_for(LANGUAGE, language.tag(), Duration::days(LANGUAGE_DAYS));
+        }
+        if visit.flash.is_some() {
+            visit.set_for(FLASH, "", Duration::ZERO);
+        }
+        visit
+    }
+
+    /// SHA-256 of the browser's token: the name of its sessions.
+    pub fn token_hash(&self) -> [u8; 32] {
+        token_hash(&self.token)
+    }
+
+    /// Gives the browser a new token, and returns its hash: whoever knew the old one knows nothing any more.
+    pub fn renew_token(&self) -> [u8; 32] {
+        let token = random_token();
+        self.set_token(&token);
+        token_hash(&token)
+    }
+
+    /// Shows words once, on the page that the answer leads to; the key begins with `flash-`.
+    pub fn flash(&self, key: &'static str) {
+        self.set_for(FLASH, key, Duration::minutes(1));
+    }
+
+    /// A word that only a page of ours can know, different in each page so that compression gives nothing away.
+    pub fn csrf(&self) -> String {
+        let mut mask = [0; CSRF_BYTES];
+        // The mask only blurs; the secret is the token.
+        let _ = rand::rngs::OsRng.try_fill_bytes(&mut mask);
+        let secret = csrf_secret(&self.token);
+        let masked: Vec<u8> = mask.iter().zip(secret).map(|(mask, byte)| mask ^ byte).collect();
+        hex(&[mask.as_slice(), &masked].concat())
+    }
+
+    fn has_said(&self, word: &str) -> bool {
+        let Some(bytes) = from_hex(word).filter(|bytes| bytes.len() == 2 * CSRF_BYTES) else { return false };
+        let (mask, masked) = bytes.split_at(CSRF_BYTES);
+        let secret = csrf_secret(&self.token);
+        // Every byte is looked at, so that time says nothing of where they differ.
+        mask.iter()
+            .zip(masked)
+            .zip(secret)
+            .fold(0, |differing, ((mask, masked), byte)| differing | (mask ^ masked ^ byte))
+            == 0
+    }
+
+    fn set_token(&self, token: &str) {
+        self.set(self.cookie(token_name(self.is_encrypted), token));
+    }
+
+    fn set_for(&self, name: &'static str, value: &str, age: Duration) {
+        let mut cookie = self.cookie(name, value);
+        cookie.set_max_age(age);
+        self.set(cookie);
+    }
+
+    fn cookie(&self, name: &'static str, value: &str) -> Cookie<'static> {
+        // Lax, not Strict: the way back from WeChat's sign-in must carry the token.
+        Cookie::build((name, value.to_owned()))
+            .path("/")
+            .http_only(true)
+            .secure(self.is_encrypted)
+            .same_site(SameSite::Lax)
+            .build()
+    }
+
+    fn set(&self, cookie: Cookie<'static>) {
+        let mut set = self.set.lock().unwrap_or_else(PoisonError::into_inner);
+        set.retain(|earlier| earlier.name() != cookie.name());
+        set.push(cookie);
+    }
+}
+
+/// The layer around every page: reads the visit, refuses a post without its word, sets the cookies.
+pub async fn visit(State(app): State<App>, request: Request, next: Next) -> Response {
+    let (parts, body) = request.into_parts();
+    let visit = Visit::read(&app, &parts);
+    let is_post = parts.method == Method::POST;
+    let mut request = Request::from_parts(parts, body);
+    if is_post {
+        request = match with_word(&visit, request).await {
+            Ok(request) => request,
+            Err(problem) => return problem.into_response(),
+        };
+    }
+    request.extensions_mut().insert(visit.clone());
+    let mut response = next.run(request).await;
+    let headers = response.headers_mut();
+    for cookie in visit.set.lock().unwrap_or_else(PoisonError::into_inner).iter() {
+        if let Ok(cookie) = HeaderValue::from_str(&cookie.to_string()) {
+            headers.append(header::SET_COOKIE, cookie);
+        }
+    }
+    // A page is its visitor's own and is not kept, so that nobody pages back into it after signing out.
+    headers.entry(header::CACHE_CONTROL).or_insert(HeaderValue::from_static("no-store"));
+    response
+}
+
+/// The request again, if its form holds the CSRF word.
+async fn with_word(visit: &Visit, request: Request) -> Result<Request, Problem> {
+    let (parts, body) = request.into_parts();
+    let bytes = to_bytes(body, BODY_BYTES_MAX).await.map_err(|_| Problem::body_too_large())?;
+    let word = form_urlencoded::parse(&bytes).find(|(name, _)| name == "csrf").map(|(_, word)| word.into_owned());
+    if !word.is_some_and(|word| visit.has_said(&word)) {
+        return Err(Problem::new(
+            StatusCode::FORBIDDEN,
+            "page_stale",
+            "This page was opened too long ago, or elsewhere. Open it again.",
+        ));
+    }
+    Ok(Request::from_parts(parts, Body::from(bytes)))
+}
+
+fn token_name(is_encrypted: bool) -> &'static str {
+    if is_encrypted { TOKEN_ENCRYPTED } else { TOKEN }
+}
+
+fn is_token(token: &str) -> bool {
+    token.len() == 64 && from_hex(token).is_some()
+}
+
+/// # Panics
+/// If the operating system gives no random bytes, without which nobody can be told apart.
+fn random_token() -> String {
+    let mut bytes = [0; 32];
+    rand::rngs::OsRng.try_fill_bytes(&mut bytes).expect("the system gives random bytes");
+    hex(&bytes)
+}
+
+fn token_hash(token: &str) -> [u8; 32] {
+    Sha256::digest(token.as_bytes()).into()
+}
+
+fn csrf_secret(token: &str) -> [u8; CSRF_BYTES] {
+    Sha256::new().chain_update(b"csrf:").chain_update(token.as_bytes()).finalize().into()
+}
+
+fn cookie(headers: &HeaderMap, name: &str) -> Option<String> {
+    let all = headers.get_all(header::COOKIE).iter().filter_map(|value| value.to_str().ok());
+    let mut pairs = all.flat_map(|value| Cookie::split_parse(value.to_owned())).flatten();
+    pairs.find(|cookie| cookie.name() == name).map(|cookie| cookie.value().to_owned())
+}
+
+fn text(headers: &HeaderMap, name: header::HeaderName) -> &str {
+    headers.get(name).and_then(|value| value.to_str().ok()).unwrap_or_default()
+}
+
+fn hex(bytes: &[u8]) -> String {
+    bytes.iter().map(|byte| format!("{byte:02x}")).collect()
+}
+
+fn from_hex(text: &str) -> Option<Vec<u8>> {
+    let is_hex = text.len().is_multiple_of(2) && text.bytes().all(|byte| byte.is_ascii_hexdigit());
+    let byte = |place: usize| u8::from_str_radix(&text[place..place + 2], 16).ok();
+    if is_hex { (0..text.len()).step_by(2).map(byte).collect() } else { None }
+}

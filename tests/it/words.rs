@@ -1,0 +1,157 @@
+//! Every page speaks both languages whole: the same keys, each used, each that is used there, and words for every refusal.
+
+use std::collections::{BTreeMap, BTreeSet};
+use std::path::Path;
+
+/// Keys whose ends are codes that only the program knows; `say_of` puts them together.
+const KINDS: &[&str] = &["error-", "refusal-", "problem-", "field-", "hint-"];
+const LANGUAGES: [&str; 2] = ["zh-CN", "en"];
+
+fn files(folder: &str, ending: &str) -> BTreeMap<String, String> {
+    fn collect(folder: &Path, ending: &str, found: &mut BTreeMap<String, String>) {
+        for entry in std::fs::read_dir(folder).unwrap() {
+            let path = entry.unwrap().path();
+            if path.is_dir() {
+                collect(&path, ending, found);
+            } else if path.to_str().unwrap().ends_with(ending) {
+                found.insert(path.to_str().unwrap().to_owned(), std::fs::read_to_string(&path).unwrap());
+            }
+        }
+    }
+    let mut found = BTreeMap::new();
+    collect(&Path::new(env!("CARGO_MANIFEST_DIR")).join(folder), ending, &mut found);
+    found
+}
+
+/// Each key of a language with the arguments that its words take.
+fn keys(language: &str) -> BTreeMap<String, BTreeSet<String>> {
+    let mut found: BTreeMap<String, BTreeSet<String>> = BTreeMap::new();
+    for text in files(&format!("web/locales/{language}"), ".ftl").values() {
+        let mut key = String::new();
+        for line in text.lines().filter(|line| !line.starts_with('#')) {
+            if line.starts_with(|letter: char| letter.is_ascii_lowercase()) {
+                line.split(" =").next().unwrap().clone_into(&mut key);
+                assert!(found.insert(key.clone(), BTreeSet::new()).is_none(), "{key} stands twice in {language}");
+            }
+            for argument in line.split('$').skip(1) {
+                let name =
+                    argument.split(|letter: char| !letter.is_ascii_alphanumeric() && letter != '_').next().unwrap();
+                found.get_mut(&key).unwrap().insert(name.to_owned());
+            }
+        }
+    }
+    found
+}
+
+fn sources() -> String {
+    let rust = files("src", ".rs").into_values().map(|text| text.split("#[cfg(test)]").next().unwrap().to_owned());
+    files("web/templates", ".html").into_values().chain(rust).collect::<Vec<_>>().join("\n")
+}
+
+/// The texts between quotes after an opening.
+fn literals(text: &str, opening: &str) -> BTreeSet<String> {
+    text.split(opening).skip(1).filter_map(|rest| rest.split('"').next()).map(str::to_owned).collect()
+}
+
+#[test]
+fn both_languages_have_the_same_keys_with_the_same_arguments() {
+    let [chinese, english] = LANGUAGES.map(keys);
+    let differing: Vec<&String> =
+        chinese.keys().chain(english.keys()).filter(|key| chinese.get(*key) != english.get(*key)).collect();
+    assert!(differing.is_empty(), "these differ between zh-CN and en: {differing:?}");
+    let names = |language: &str| -> BTreeSet<String> {
+        let found = files(&format!("web/locales/{language}"), ".ftl");
+        found.keys().map(|path| path.rsplit('/').next().unwrap().to_owned()).collect()
+    };
+    assert_eq!(names("zh-CN"), names("en"));
+}
+
+#[test]
+fn every_key_is_used_and_every_key_that_is_used_has_words() {
+    let [chinese, _] = LANGUAGES.map(keys);
+    let sources = sources();
+    let is_of_a_kind = |key: &str| KINDS.iter().any(|kind| key.starts_with(kind));
+    let unused: Vec<&String> =
+        chinese.keys().filter(|key| !is_of_a_kind(key) && !sources.contains(&format!("\"{key}\""))).collect();
+    assert!(unused.is_empty(), "no template and no handler says {unused:?}");
+    let mut said = literals(&sources, ".say(\"");
+    said.extend(literals(&sources, ".flash(\""));
+    let missing: Vec<&String> = said.iter().filter(|key| !chinese.contains_key(*key)).collect();
+    assert!(missing.is_empty(), "there are no words under {missing:?}");
+}
+
+#[test]
+fn every_field_has_its_label_and_its_hint() {
+    let [chinese, _] = LANGUAGES.map(keys);
+    let mut missing = Vec::new();
+    for text in files("web/templates", ".html").values() {
+        for call in ["form_parts::text(page, form, \"", "form_parts::tick(page, form, \""] {
+            for rest in text.split(call).skip(1) {
+                let name = rest.split('"').next().unwrap();
+                let has_hint = rest.split("}}").next().unwrap().contains("hint=true");
+                missing.extend([format!("field-{name}")].into_iter().filter(|key| !chinese.contains_key(key)));
+                missing
+                    .extend([format!("hint-{name}")].into_iter().filter(|key| has_hint && !chinese.contains_key(key)));
+            }
+        }
+    }
+    assert!(missing.is_empty(), "there are no words under {missing:?}");
+}
+
+/// Refusals to partners, funders and operators, whom no page with these words is made for.
+const WITHOUT_WORDS: [&str; 8] = [
+    "src/partner/",
+    "src/funder/",
+    "src/reconcile/",
+    "src/product/actions.rs",
+    "src/credit/change.rs",
+    "src/repayment/callback_actions.rs",
+    "src/settlement/payout.rs",
+    "src/http/",
+];
+
+/// The codes that `fn code` of a refusal or of a parse error gives, with the file that says so.
+fn codes() -> BTreeMap<String, String> {
+    let mut found = BTreeMap::new();
+    let files = files("src", ".rs").into_iter();
+    for (path, text) in files.filter(|(path, _)| !WITHOUT_WORDS.iter().any(|folder| path.contains(folder))) {
+        let text = text.split("#[cfg(test)]").next().unwrap();
+        for body in text.split("fn code(").skip(1) {
+            let body = body.split("\n    }\n").next().unwrap();
+            found.extend(literals(body, "=> \"").into_iter().map(|code| (code, path.clone())));
+        }
+    }
+    found
+}
+
+#[test]
+fn every_code_that_a_person_may_meet_has_words() {
+    let [chinese, _] = LANGUAGES.map(keys);
+    let says = |kind: &str, code: &str| chinese.contains_key(&format!("{kind}-{code}"));
+    let missing: Vec<(String, String)> = codes()
+        .into_iter()
+        .filter(|(code, path)| {
+            let kind = if path.ends_with("base/person.rs") { "error" } else { "refusal" };
+            !says(kind, code)
+        })
+        .collect();
+    assert!(missing.is_empty(), "no page has words for {missing:#?}");
+}
+
+#[test]
+fn every_form_that_posts_holds_the_csrf_word() {
+    for (path, text) in files("web/templates", ".html") {
+        for form in text.split("<form").skip(1) {
+            let opening = form.split('>').next().unwrap();
+            let inside = form.split("</form>").next().unwrap();
+            let posts = opening.contains("method=\"post\"") || opening.contains("hx-post");
+            assert!(
+                !posts || inside.contains("form_parts::csrf(page)"),
+                "a form in {path} lacks the CSRF word: {opening}"
+            );
+        }
+        for refused in ["style=\"", "onclick=", "<style", "javascript:", "hx-on"] {
+            assert!(!text.contains(refused), "{path} has {refused}, which the content policy refuses");
+        }
+    }
+}

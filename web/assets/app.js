@@ -1,0 +1,8 @@
+// What borrowers' and merchants' pages do beyond HTML. Everything works without it, except where a page says otherwise.
+import htmx from "htmx.org";
+import { forms } from "./parts/forms.js";
+import { toasts } from "./parts/toasts.js";
+
+window.htmx = htmx;
+forms();
+toasts();

@@ -1,0 +1,14 @@
+app-name = Fenqi
+other-language = 中文
+skip-to-content = Skip to content
+part-failed = This part could not be loaded. Try again in a moment.
+part-offline = The network seems to be down. Check it and try again.
+error-page-title = Something went wrong
+error-page-back = To the start page
+error-page-code = Code { $status }
+problem-not_found = There is no page at this address. The link may be out of date.
+problem-method_not_allowed = This page cannot be opened this way. Start again from the first page.
+problem-body_too_large = What was sent is too large.
+problem-timed_out = This took too long, and what came of it is not known yet. Look again later before paying a second time.
+problem-failed = Something failed on our side and has been recorded. Please try again later.
+problem-page_stale = This page was opened too long ago, or elsewhere. Open it again; nothing was sent twice.

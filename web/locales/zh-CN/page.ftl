@@ -1,0 +1,14 @@
+app-name = 分期
+other-language = English
+skip-to-content = 跳到正文
+part-failed = 这一部分没有加载成功，请稍后再试
+part-offline = 网络似乎断开了，请检查后再试
+error-page-title = 出了点问题
+error-page-back = 回到首页
+error-page-code = 代码 { $status }
+problem-not_found = 这个地址没有页面，可能链接已经失效。
+problem-method_not_allowed = 这个页面不能这样打开，请从首页重新进入。
+problem-body_too_large = 提交的内容太大了。
+problem-timed_out = 等待时间太长，结果还不清楚。请稍后查看，不要重复付款。
+problem-failed = 我们这边出了故障，已经记录下来。请稍后再试。
+problem-page_stale = 页面打开太久，或在别处打开过。请重新打开后再试，之前的操作没有重复提交。

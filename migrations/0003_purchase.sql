@@ -70,7 +70,7 @@ create table schedule (
     loan_id uuid not null,
     line_id uuid not null,
     version int not null,
-    reason text not null check (reason in ('made', 'refund', 'payoff')),
+    reason text not null check (reason in ('made', 'refund', 'payoff', 'restored')),
     due_on date[] not null,
     principal_fen bigint[] not null,
     interest_fen bigint[] not null,

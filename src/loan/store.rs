@@ -28,6 +28,8 @@ pub enum ScheduleReason {
     Made,
     Refund,
     Payoff,
+    /// As it was before a payoff whose money turned out not to have come.
+    Restored,
 }
 
 impl ScheduleReason {
@@ -36,6 +38,7 @@ impl ScheduleReason {
             ScheduleReason::Made => "made",
             ScheduleReason::Refund => "refund",
             ScheduleReason::Payoff => "payoff",
+            ScheduleReason::Restored => "restored",
         }
     }
 }
@@ -177,7 +180,8 @@ pub async fn current_schedule(connection: &mut PgConnection, loan: &Loan) -> sql
 }
 
 /// Adds the interest and fees of the schedules written on `day` to their products' spans, and takes off those of the version
-/// that each replaces. Voided loans never were. Returns the number of spans touched.
+/// that each replaces. Voided loans never were. Once a loan is paid off, its last charges have been earned by that day, however
+/// late the row that carries them falls due. Returns the number of spans touched.
 pub async fn gather_interest_spans(connection: &mut PgConnection, day: BusinessDay) -> sqlx::Result<u64> {
     let touched = sqlx::query!(
         r#"with written as (
@@ -185,21 +189,34 @@ pub async fn gather_interest_spans(connection: &mut PgConnection, day: BusinessD
              from schedule s join loan l on l.loan_id = s.loan_id and l.line_id = s.line_id
              where s.business_day = $1 and l.status <> 'voided'
            ), signed as (
-             select w.funder_id, w.product_id, w.made_on, s.due_on, s.interest_fen, s.fee_fen, sides.sign
+             select w.funder_id, w.product_id, w.made_on, s.due_on, s.interest_fen, s.fee_fen, sides.sign, ended.paid_off_on,
+                    case when ended.paid_off_on is not null
+                         then (select max(k) from generate_subscripts(s.due_on, 1) as k
+                               where s.principal_fen[k] + s.interest_fen[k] + s.fee_fen[k] > 0) end as last_k
              from written w
              cross join lateral (values (w.version, 1), (w.version - 1, -1)) as sides(version, sign)
              join schedule s on s.loan_id = w.loan_id and s.line_id = w.line_id and s.version = sides.version
+             left join lateral (
+                 select case when p.reason = 'payoff' then p.business_day end as paid_off_on from schedule p
+                 where p.loan_id = s.loan_id and p.line_id = s.line_id and p.version <= s.version
+                   and p.reason in ('payoff', 'restored')
+                 order by p.version desc limit 1) ended on sides.version > 1
            ), rows as (
              select g.funder_id, g.product_id, charge.name as charge,
-                    coalesce(g.due_on[p.k - 1], g.made_on) as from_on, g.due_on[p.k] as due_on, g.sign * charge.amount as amount
+                    coalesce(g.due_on[p.k - 1], g.made_on) as from_on, g.due_on[p.k] as due_on, g.sign * charge.amount as amount,
+                    case when p.k = g.last_k then g.paid_off_on end as paid_off_on
              from signed g
              cross join lateral generate_subscripts(g.due_on, 1) as p(k)
              cross join lateral (values ('interest', g.interest_fen[p.k]), ('fee', g.fee_fen[p.k])) as charge(name, amount)
              where charge.amount <> 0
+           ), spans as (
+             select funder_id, product_id, charge, amount, least(due_on, paid_off_on) as to_on,
+                    case when paid_off_on is null then from_on else least(from_on, due_on - 1, paid_off_on - 1) end as from_on
+             from rows
            )
            insert into interest_span (funder_id, product_id, charge, from_on, to_on, amount_fen)
-           select funder_id, product_id, charge, from_on, greatest(due_on, from_on + 1), sum(amount)
-           from rows group by 1, 2, 3, 4, 5 having sum(amount) <> 0
+           select funder_id, product_id, charge, from_on, greatest(to_on, from_on + 1), sum(amount)
+           from spans group by 1, 2, 3, 4, 5 having sum(amount) <> 0
            on conflict (funder_id, product_id, charge, from_on, to_on)
            do update set amount_fen = interest_span.amount_fen + excluded.amount_fen"#,
         day.date()

@@ -8,6 +8,7 @@ use crate::base::id::{FunderId, LineId, MerchantId, ProductId};
 use crate::base::{BusinessDay, Fen};
 use crate::error::Fault;
 use crate::funder::actions::BankMovement;
+use crate::product::ProductVersion;
 use crate::{business_day, funder, product};
 
 /// The shipped product that benchmarks sell, under a code and funder of their own.
@@ -54,6 +55,7 @@ impl World {
         let _step = funder::deposit(app, movement).await.map_err(failed)?;
         let terms = product_text(&code);
         let published = product::actions::publish(app, &terms).await.map_err(failed)?;
+        self.lift_bound_of_a_day(published.product_id, published.version).await?;
         let book = BookOf { funder_id, product_id: published.product_id, day: self.day, at: app.clock.now() };
         let mut connection = app.pool.acquire().await?;
         let lines = store::insert_lines(&mut connection, book, line_count, Fen::MAX.get()).await?;
@@ -61,16 +63,25 @@ impl World {
         store::analyse(&mut connection).await?;
         Ok(Book { funder_id, product_id: published.product_id, lines, merchants })
     }
+
+    /// A benchmark buys on each line more often in a second than any product allows in a day.
+    async fn lift_bound_of_a_day(&self, product_id: ProductId, version: i32) -> anyhow::Result<()> {
+        let catalogue = &self.app.catalogue;
+        let published = catalogue.get(&mut *self.app.pool.acquire().await?, product_id, version).await?;
+        let mut lifted = ProductVersion::clone(&published);
+        lifted.terms.purchase.per_day_max = u32::MAX;
+        catalogue.put(lifted);
+        Ok(())
+    }
 }
 
-/// The shipped text, with the code and funder of a book, and without the bound on a day's purchases.
+/// The shipped text, with the code and funder of a book.
 fn product_text(code: &str) -> String {
     PRODUCT
         .lines()
         .map(|line| match line.split_once('=').map(|(key, _)| key.trim()) {
             Some("code") => format!("code = \"{code}\""),
             Some("funder") => format!("funder = \"{code}\""),
-            Some("per_day_max") => "per_day_max = 1_000_000".to_owned(),
             _ => line.to_owned(),
         })
         .collect::<Vec<_>>()

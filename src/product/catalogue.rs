@@ -51,6 +51,13 @@ impl Catalogue {
         Ok(versions.entry((product_id, version)).or_insert(read).clone())
     }
 
+    /// Puts a version in the place of what its text says, for as long as this process lives: a benchmark sells more on one
+    /// line than any product may.
+    pub fn put(&self, version: ProductVersion) {
+        let mut versions = self.versions.write().unwrap_or_else(PoisonError::into_inner);
+        versions.insert((version.product_id, version.version), Arc::new(version));
+    }
+
     /// A version that was read before, without asking the database.
     pub fn cached(&self, product_id: ProductId, version: i32) -> Option<Arc<ProductVersion>> {
         let versions = self.versions.read().unwrap_or_else(PoisonError::into_inner);

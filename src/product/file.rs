@@ -14,6 +14,8 @@ use super::terms::*;
 
 /// A product file larger than this is a mistake.
 pub const TEXT_BYTES_MAX: usize = 256 * 1024;
+/// A person does not buy more often on one day; whoever does has stolen a phone.
+const PER_DAY_MAX: i64 = 1_000;
 
 /// Parses and checks the whole text; nothing of a broken file is used.
 pub fn parse(text: &str) -> Result<Terms, Vec<Problem>> {
@@ -98,7 +100,7 @@ fn read_line(reader: &mut Reader<'_>, mut section: Section<'_>) -> Option<LineTe
 fn read_purchase(reader: &mut Reader<'_>, mut section: Section<'_>) -> Option<PurchaseTerms> {
     let amount_min_fen = read_fen(reader, &mut section, "amount_min_fen", rules::LIMIT_MAX);
     let amount_max_fen = read_fen(reader, &mut section, "amount_max_fen", rules::LIMIT_MAX);
-    let per_day_max = read_integer(reader, &mut section, "per_day_max", (1, 1_000_000));
+    let per_day_max = read_integer(reader, &mut section, "per_day_max", (1, PER_DAY_MAX));
     let category = "2 to 32 of a-z, 0-9 and -";
     let merchant_categories = reader.list(&mut section, "merchant_categories", category, |value| code_text(value, 32));
     let grades = reader.list(&mut section, "grades", "1 to 8 of A-Z and 0-9", |value| {

@@ -108,6 +108,7 @@ fn each_rule_refuses_what_it_is_for() {
         ("standard", "\"equal_installment\"", "\"interest_first\"", "plan[0].periods"),
         ("standard", "\"equal_installment\"", "\"flat_fee\"", "penalty.multiple"),
         ("standard", "\"penalty\", \"interest\"", "\"fee\", \"interest\"", "allocation.order"),
+        ("standard", "per_day_max = 50", "per_day_max = 1_001", "purchase.per_day_max"),
         ("standard", "claim_day = 80", "claim_day = 3", "overdue.claim_day"),
         ("standard", "freeze_day = 4", "freeze_day = 3", "overdue.freeze_day"),
         ("standard", "\"15:00\"", "\"25:00\"", "withholding.times[1]"),

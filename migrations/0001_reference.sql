@@ -142,13 +142,14 @@ create table merchant_code (
     amount_fen bigint check (amount_fen > 0),
     order_reference text,
     expires_at timestamptz,
-    status text not null check (status in ('open', 'paid', 'closed')),
+    -- `voided`: its purchase was undone before the cut-off. The order is not open again; a new sale is a new order.
+    status text not null check (status in ('open', 'paid', 'voided', 'closed')),
     paid_purchase_id uuid,
     created_at timestamptz not null,
     check ((kind = 'order') = (amount_fen is not null and order_reference is not null and expires_at is not null)),
-    check ((status = 'paid') = (paid_purchase_id is not null)),
+    check ((status in ('paid', 'voided')) = (paid_purchase_id is not null)),
     -- A static code is never used up.
-    check (kind = 'order' or status <> 'paid'),
+    check (kind = 'order' or status in ('open', 'closed')),
     unique (merchant_id, order_reference)
 );
 create unique index merchant_code_one_static on merchant_code (merchant_id) where kind = 'static' and status = 'open';

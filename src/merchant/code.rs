@@ -28,7 +28,13 @@ pub enum CodeKind {
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum CodeStatus {
     Open,
-    Paid { purchase_id: PurchaseId },
+    Paid {
+        purchase_id: PurchaseId,
+    },
+    /// Its purchase was undone. A new sale is a new order.
+    Voided {
+        purchase_id: PurchaseId,
+    },
     Closed,
 }
 
@@ -43,6 +49,8 @@ pub enum CodeRefusal {
     OrderExpired,
     #[error("the order was paid before")]
     OrderPaid,
+    #[error("the order was paid, and its purchase was voided: open a new order")]
+    OrderVoided,
     #[error("the order is for {expected} yuan")]
     OrderAmountDiffers { expected: Fen },
     #[error("the code belongs to another merchant")]
@@ -73,6 +81,7 @@ impl Refusal for CodeRefusal {
             CodeRefusal::CodeClosed => "code_closed",
             CodeRefusal::OrderExpired => "order_expired",
             CodeRefusal::OrderPaid => "order_paid",
+            CodeRefusal::OrderVoided => "order_voided",
             CodeRefusal::OrderAmountDiffers { .. } => "order_amount_differs",
             CodeRefusal::CodeOfAnotherMerchant => "code_of_another_merchant",
             CodeRefusal::UnknownMerchant => "unknown_merchant",
@@ -102,6 +111,7 @@ impl Code {
         match self.status {
             CodeStatus::Open => {}
             CodeStatus::Paid { .. } => return Err(CodeRefusal::OrderPaid),
+            CodeStatus::Voided { .. } => return Err(CodeRefusal::OrderVoided),
             CodeStatus::Closed => return Err(CodeRefusal::CodeClosed),
         }
         match &self.kind {

@@ -79,6 +79,7 @@ pub async fn close_code(app: &App, code_id: CodeId) -> Outcome<Step, CodeRefusal
     match code_store::find_code(&mut transaction, code_id).await?.map(|code| code.status) {
         Some(CodeStatus::Closed) => Ok(Step::AlreadyApplied),
         Some(CodeStatus::Paid { .. }) => Err(Fault::Refused(CodeRefusal::OrderPaid)),
+        Some(CodeStatus::Voided { .. }) => Err(Fault::Refused(CodeRefusal::OrderVoided)),
         // Opened again by nobody: the close ran beside another one.
         Some(CodeStatus::Open) | None => Err(Fault::Refused(CodeRefusal::UnknownCode)),
     }

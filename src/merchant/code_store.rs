@@ -20,7 +20,7 @@ struct CodeRow {
 
 impl From<CodeRow> for Code {
     fn from(row: CodeRow) -> Code {
-        // The table's checks make these three appear together, and a purchase on a paid code alone.
+        // The table's checks make these three appear together, and a purchase on a paid or voided code alone.
         let kind = match (row.amount_fen, row.order_reference, row.expires_at) {
             (Some(amount), Some(reference), Some(expires_at)) => {
                 CodeKind::Order { amount: Fen::new(amount), reference, expires_at }
@@ -28,6 +28,9 @@ impl From<CodeRow> for Code {
             _ => CodeKind::Static,
         };
         let status = match row.paid_purchase_id {
+            Some(purchase_id) if row.status == "voided" => {
+                CodeStatus::Voided { purchase_id: PurchaseId::from_uuid(purchase_id) }
+            }
             Some(purchase_id) => CodeStatus::Paid { purchase_id: PurchaseId::from_uuid(purchase_id) },
             None if row.status == "open" => CodeStatus::Open,
             None => CodeStatus::Closed,
@@ -128,6 +131,31 @@ pub async fn mark_paid(connection: &mut PgConnection, paid: &[(CodeId, PurchaseI
     .execute(connection)
     .await?;
     Ok(done.rows_affected())
+}
+
+/// Locks the order code that a purchase has paid, if it paid one.
+pub async fn lock_code_of_purchase(connection: &mut PgConnection, purchase_id: PurchaseId) -> sqlx::Result<()> {
+    sqlx::query!(
+        "select from merchant_code
+         where kind = 'order' and code_id = (select code_id from purchase where purchase_id = $1) for no key update",
+        purchase_id.uuid()
+    )
+    .fetch_optional(connection)
+    .await?;
+    Ok(())
+}
+
+/// Marks an order code whose purchase was undone; a purchase by another way has none.
+pub async fn mark_voided(connection: &mut PgConnection, code_id: CodeId, purchase_id: PurchaseId) -> sqlx::Result<()> {
+    sqlx::query!(
+        "update merchant_code set status = 'voided'
+         where code_id = $1 and paid_purchase_id = $2 and status = 'paid'",
+        code_id.uuid(),
+        purchase_id.uuid()
+    )
+    .execute(connection)
+    .await?;
+    Ok(())
 }
 
 /// Closes an open code; false when it is not open.

@@ -47,6 +47,9 @@ pub async fn void(app: &App, purchase_id: PurchaseId) -> AfterSale<Step> {
     if !store::mark_voided(&mut transaction, &sale.purchase).await? {
         return Err(Fault::Refused(AfterSaleRefusal::RefundedBefore));
     }
+    if let Some(code_id) = sale.purchase.order_code {
+        merchant::code_store::mark_voided(&mut transaction, code_id, purchase_id).await?;
+    }
     let amount = sale.purchase.amount;
     let event = sale.event(purchase_id.uuid());
     sale.loan.status = LoanStatus::Voided;
@@ -149,6 +152,7 @@ async fn lock_sale(connection: &mut PgConnection, app: &App, purchase_id: Purcha
     let line_id = line_id.ok_or(Fault::Refused(AfterSaleRefusal::UnknownPurchase))?;
     let mut lines = credit::store::lock_lines(connection, &[line_id]).await?;
     let line = lines.pop().ok_or(sqlx::Error::RowNotFound)?;
+    merchant::code_store::lock_code_of_purchase(connection, purchase_id).await?;
     let today = business_day::store::hold_today(connection).await?;
     let purchase = store::lock_purchase(connection, purchase_id).await?;
     let loan_id: LoanId = purchase.loan_id.ok_or(Fault::Refused(AfterSaleRefusal::NeverAuthorised))?;

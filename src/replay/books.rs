@@ -63,6 +63,7 @@ pub async fn look(stage: &Stage, subject: &Subject) -> anyhow::Result<Option<Map
             let net = store::sum_account(books, driver.funder(funder)?.uuid(), account.number()).await?;
             Some(json!({ "balance": if is_debit(*account) { net } else { -net } }))
         }
+        Subject::Order { name } => store::find_order(books, stage.order_code(name)?.uuid()).await?,
         Subject::Notice { recipient, kind } => {
             let recipient_id: Option<Uuid> = match recipient.as_str() {
                 "operator" => None,

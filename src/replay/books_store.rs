@@ -207,6 +207,14 @@ pub async fn sum_account(connection: &mut PgConnection, funder_id: Uuid, account
     .await
 }
 
+pub async fn find_order(connection: &mut PgConnection, code_id: Uuid) -> Row {
+    let row = sqlx::query_scalar!(
+        "select to_jsonb(x) from (select status, amount_fen as amount from merchant_code where code_id = $1) x",
+        code_id
+    );
+    Ok(row.fetch_optional(connection).await?.flatten())
+}
+
 /// How often a recipient (`None`: the operators) was told something.
 pub async fn count_notices(connection: &mut PgConnection, recipient_id: Option<Uuid>, kind: &str) -> Row {
     let row = sqlx::query_scalar!(

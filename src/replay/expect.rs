@@ -32,6 +32,7 @@ pub enum Subject {
     Payout { payee: String, nth: i64 },
     Account { funder: String, account: Account },
     Notice { recipient: String, kind: String },
+    Order { name: String },
 }
 
 /// One field and what it is to be.
@@ -231,6 +232,7 @@ pub const SUBJECTS: &[(&str, &str, Fields)] = &[
     ),
     ("account", "FUNDER ACCOUNT", &[("balance", Amount)]),
     ("notice", "RECIPIENT KIND", &[("count", Number), ("first_on", Day), ("last_on", Day)]),
+    ("order", "NAME", &[("status", Word), ("amount", Amount)]),
 ];
 
 impl Subject {
@@ -262,6 +264,7 @@ impl Subject {
             "remittance" => Subject::Remittance { funder: words.name("the funder")?, day: words.day("the date")? },
             "payout" => Subject::Payout { payee: words.name("the payee")?, nth: words.nth()? },
             "account" => Subject::Account { funder: words.name("the funder")?, account: account(words)? },
+            "order" => Subject::Order { name: words.name("the order")? },
             "notice" => Subject::Notice { recipient: words.name("the recipient")?, kind: words.name("the kind")? },
             _ => {
                 let known: Vec<&str> = SUBJECTS.iter().map(|(known, ..)| *known).collect();
@@ -291,6 +294,7 @@ impl Subject {
             Subject::Payout { .. } => "payout",
             Subject::Account { .. } => "account",
             Subject::Notice { .. } => "notice",
+            Subject::Order { .. } => "order",
         }
     }
 

@@ -107,6 +107,12 @@ impl Stage {
         funder.map_err(|_| anyhow!("the scenario knows no borrower, merchant or funder {name} yet"))
     }
 
+    /// # Errors
+    /// If no order was opened by that name.
+    pub fn order_code(&self, name: &str) -> anyhow::Result<CodeId> {
+        self.orders.get(name).copied().with_context(|| format!("the scenario knows no order {name} yet"))
+    }
+
     /// Lets an event happen. `line_number` names what needs a reference of its own.
     ///
     /// # Errors
@@ -322,13 +328,13 @@ impl Stage {
             return Ok(bought?.map(|_| ()));
         }
         let order = order.as_deref().unwrap_or_default();
-        let code_id = self.orders.get(order).with_context(|| format!("the scenario knows no order {order} yet"))?;
+        let code_id = self.order_code(order)?;
         let version = self.driver.product(product)?;
         let request = PurchaseRequest {
             line_id,
             idempotency_key: name.clone(),
             merchant_id: self.driver.merchant(merchant)?,
-            order_code: Some(*code_id),
+            order_code: Some(code_id),
             product_id: version.product_id,
             product_version: version.version,
             periods: *periods,

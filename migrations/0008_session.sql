@@ -21,3 +21,34 @@ create table session (
 );
 create index session_of_subject on session (subject_id, kind);
 create index session_expiry on session (expires_at);
+
+-- A six-digit code sent to a mobile. The mobile and the code are keyed hashes; the code is good once and for a few minutes.
+create table passcode (
+    mobile_hash bytea not null,
+    purpose text not null check (purpose in ('borrower_sign_in', 'merchant_sign_in', 'pin_reset', 'account_closing')),
+    code_hash bytea not null,
+    codes_tried smallint not null default 0,
+    sent_at timestamptz not null,
+    expires_at timestamptz not null,
+    primary key (mobile_hash, purpose)
+);
+create index passcode_expiry on passcode (expires_at);
+
+-- How often something was done within a window that began at started_at: codes sent to a mobile, or asked for from an address.
+create table throttle (
+    kind text not null,
+    key_hash bytea not null,
+    started_at timestamptz not null,
+    count int not null,
+    primary key (kind, key_hash)
+);
+create index throttle_age on throttle (started_at);
+
+-- The PIN that confirms payments: Argon2id over a keyed hash, so that the table alone gives nothing away.
+create table pin (
+    borrower_id uuid primary key,
+    hash text not null,
+    failures smallint not null default 0,
+    locked_until timestamptz,
+    set_at timestamptz not null
+);

@@ -16,6 +16,7 @@ pub mod jobs;
 pub mod timetable;
 pub mod notice;
 pub mod product;
+pub mod passcode;
 pub mod borrower;
 pub mod loan;
 pub mod credit;

@@ -55,6 +55,11 @@ pub enum Indexed {
     Mobile,
     CardNumber,
     OpenId,
+    /// A PIN with its owner, a passcode with its mobile: hashed so that a stolen table cannot be searched.
+    Pin,
+    Passcode,
+    /// A network address.
+    Address,
 }
 
 /// A sealed value could not be opened. It says nothing of the content.
@@ -219,6 +224,9 @@ impl Indexed {
             Indexed::Mobile => "mobile",
             Indexed::CardNumber => "card_number",
             Indexed::OpenId => "openid",
+            Indexed::Pin => "pin",
+            Indexed::Passcode => "passcode",
+            Indexed::Address => "address",
         }
     }
 }

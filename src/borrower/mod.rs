@@ -3,11 +3,16 @@
 pub mod agreement;
 pub mod model;
 pub mod card;
+pub mod pin;
 pub mod store;
 pub mod card_store;
+pub mod pin_store;
 pub mod actions;
 pub mod card_actions;
+pub mod pin_actions;
 
 pub use agreement::Agreement;
 pub use card::{Card, CardRefusal};
 pub use model::{BorrowerRefusal, PersonName, Registration};
+pub use pin::PinRefusal;
+pub use pin_actions::{check_pin, has_pin, set_pin};

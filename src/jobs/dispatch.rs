@@ -7,7 +7,7 @@ use super::model::JobKind;
 use super::store;
 use crate::app::App;
 use crate::base::BusinessDay;
-use crate::{business_day, close, credit, funder, page, reconcile, repayment, settlement};
+use crate::{business_day, close, credit, funder, page, passcode, reconcile, repayment, settlement};
 
 /// How long the record of a done job is kept.
 const DONE_KEPT: TimeDelta = TimeDelta::days(90);
@@ -32,6 +32,7 @@ pub async fn run(app: &App, kind: JobKind) -> anyhow::Result<()> {
             let before = app.clock.now() - DONE_KEPT;
             store::prune(&mut *app.pool.acquire().await?, before).await?;
             page::session::sweep(app).await?;
+            passcode::sweep(app).await?;
             Ok(())
         }
         JobKind::Withhold => {

@@ -7,8 +7,9 @@ const FUNCTION_LINES_MAX: usize = 70;
 const BANNED_FILE_NAMES: [&str; 7] = ["mgr", "info", "data", "util", "utils", "helper", "helpers"];
 
 /// Folders whose files play the roles of a feature.
-const FEATURES: [&str; 13] = [
+const FEATURES: [&str; 14] = [
     "product",
+    "passcode",
     "borrower",
     "credit",
     "risk",

@@ -14,6 +14,7 @@ mod notice;
 mod partner;
 mod http;
 mod pages;
+mod passcode;
 mod launcher;
 mod outbox;
 mod jobs;

@@ -1,0 +1,73 @@
+//! Setting the PIN and checking it.
+
+use argon2::Argon2;
+use argon2::password_hash::phc::PasswordHash;
+use argon2::password_hash::{PasswordHasher, PasswordVerifier};
+
+use super::model::BorrowerRefusal;
+use super::pin::{Pin, PinRefusal, Tries};
+use super::pin_store;
+use crate::app::App;
+use crate::base::id::BorrowerId;
+use crate::error::{Fault, Outcome};
+use crate::vault::Indexed;
+
+/// Whether this is the borrower's PIN: the step before anything that moves money or changes what moves it. Five wrong ones lock it.
+pub async fn check_pin(app: &App, borrower_id: BorrowerId, typed: &str) -> Outcome<(), PinRefusal> {
+    let pin = Pin::typed(typed).ok_or(Fault::Refused(PinRefusal::Malformed))?;
+    let mut transaction = app.pool.begin().await?;
+    let stored = pin_store::lock(&mut transaction, borrower_id).await?;
+    let stored = stored.ok_or(Fault::Refused(PinRefusal::NotSet))?;
+    let tries = Tries { failures: stored.failures, locked_until: stored.locked_until };
+    let tries = tries.count(app.clock.now()).map_err(Fault::Refused)?;
+    pin_store::save_tries(&mut transaction, borrower_id, tries).await?;
+    transaction.commit().await?;
+    let keyed = keyed(app, borrower_id, &pin);
+    let hash = stored.hash.clone();
+    // Slow on purpose, and not where requests are answered.
+    let is_right =
+        tokio::task::spawn_blocking(move || is_hash_of(&hash, &keyed)).await.map_err(anyhow::Error::from)??;
+    if !is_right {
+        return Err(Fault::Refused(tries.refusal()));
+    }
+    pin_store::clear_tries(&mut *app.pool.acquire().await?, borrower_id, &stored.hash).await?;
+    Ok(())
+}
+
+/// Sets the PIN, the first one or another, and lifts a lock. Whoever calls has made sure who asks: by the former PIN, or by
+/// a passcode and the ID number.
+pub async fn set_pin(app: &App, borrower_id: BorrowerId, chosen: &str) -> Outcome<(), PinRefusal> {
+    let mut connection = app.pool.acquire().await?;
+    let birth_on = pin_store::find_birth(&mut connection, borrower_id).await?;
+    drop(connection);
+    let birth_on = birth_on.ok_or_else(|| anyhow::Error::new(BorrowerRefusal::BorrowerUnknown))?;
+    let pin = Pin::chosen(chosen, birth_on).map_err(Fault::Refused)?;
+    let keyed = keyed(app, borrower_id, &pin);
+    let hash = tokio::task::spawn_blocking(move || hash_of(&keyed)).await.map_err(anyhow::Error::from)??;
+    pin_store::put(&mut *app.pool.acquire().await?, borrower_id, &hash, app.clock.now()).await?;
+    Ok(())
+}
+
+pub async fn has_pin(app: &App, borrower_id: BorrowerId) -> anyhow::Result<bool> {
+    Ok(pin_store::is_set(&mut *app.pool.acquire().await?, borrower_id).await?)
+}
+
+/// A million PINs are soon tried: only the house's key makes a stolen table worthless.
+fn keyed(app: &App, borrower_id: BorrowerId, pin: &Pin) -> [u8; 32] {
+    app.vault.index(Indexed::Pin, &format!("{borrower_id}:{}", pin.reveal()))
+}
+
+/// Argon2id with 19 MiB and two passes, as OWASP's cheat sheet on password storage asks for; the salt is random.
+fn hash_of(keyed: &[u8; 32]) -> anyhow::Result<String> {
+    let hash = Argon2::default().hash_password(keyed);
+    Ok(hash.map_err(|error| anyhow::anyhow!("a PIN could not be hashed: {error}"))?.to_string())
+}
+
+fn is_hash_of(hash: &str, keyed: &[u8; 32]) -> anyhow::Result<bool> {
+    let hash = PasswordHash::new(hash).map_err(|error| anyhow::anyhow!("a stored PIN is no hash: {error}"))?;
+    match Argon2::default().verify_password(keyed, &hash) {
+        Ok(()) => Ok(true),
+        Err(argon2::password_hash::Error::PasswordInvalid) => Ok(false),
+        Err(error) => Err(anyhow::anyhow!("a PIN could not be compared: {error}")),
+    }
+}

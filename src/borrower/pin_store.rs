@@ -1,0 +1,89 @@
+//! SQL of PINs.
+
+use chrono::{DateTime, NaiveDate, Utc};
+use sqlx::PgConnection;
+
+use super::pin::Tries;
+use crate::base::id::BorrowerId;
+
+/// A PIN as stored.
+pub struct StoredPin {
+    pub hash: String,
+    pub failures: i16,
+    pub locked_until: Option<DateTime<Utc>>,
+}
+
+pub async fn lock(connection: &mut PgConnection, borrower_id: BorrowerId) -> sqlx::Result<Option<StoredPin>> {
+    sqlx::query_as!(
+        StoredPin,
+        "select hash, failures, locked_until from pin where borrower_id = $1 for update",
+        borrower_id.uuid()
+    )
+    .fetch_optional(connection)
+    .await
+}
+
+pub async fn save_tries(connection: &mut PgConnection, borrower_id: BorrowerId, tries: Tries) -> sqlx::Result<()> {
+    sqlx::query!(
+        "update pin set failures = $2, locked_until = $3 where borrower_id = $1",
+        borrower_id.uuid(),
+        tries.failures,
+        tries.locked_until
+    )
+    .execute(connection)
+    .await?;
+    Ok(())
+}
+
+/// Forgets the tries against a PIN, unless another one was set meanwhile.
+pub async fn clear_tries(connection: &mut PgConnection, borrower_id: BorrowerId, hash: &str) -> sqlx::Result<()> {
+    sqlx::query!(
+        "update pin set failures = 0, locked_until = null where borrower_id = $1 and hash = $2",
+        borrower_id.uuid(),
+        hash
+    )
+    .execute(connection)
+    .await?;
+    Ok(())
+}
+
+/// Sets a PIN anew: nothing is counted against it.
+pub async fn put(
+    connection: &mut PgConnection,
+    borrower_id: BorrowerId,
+    hash: &str,
+    now: DateTime<Utc>,
+) -> sqlx::Result<()> {
+    sqlx::query!(
+        "insert into pin (borrower_id, hash, set_at) values ($1, $2, $3)
+         on conflict (borrower_id)
+         do update set hash = excluded.hash, failures = 0, locked_until = null, set_at = excluded.set_at",
+        borrower_id.uuid(),
+        hash,
+        now
+    )
+    .execute(connection)
+    .await?;
+    Ok(())
+}
+
+pub async fn is_set(connection: &mut PgConnection, borrower_id: BorrowerId) -> sqlx::Result<bool> {
+    sqlx::query_scalar!(r#"select exists (select from pin where borrower_id = $1) as "set!""#, borrower_id.uuid())
+        .fetch_one(connection)
+        .await
+}
+
+pub async fn delete(connection: &mut PgConnection, borrower_id: BorrowerId) -> sqlx::Result<()> {
+    sqlx::query!("delete from pin where borrower_id = $1", borrower_id.uuid()).execute(connection).await?;
+    Ok(())
+}
+
+/// When a person was born, unless they are unknown or erased.
+pub async fn find_birth(connection: &mut PgConnection, borrower_id: BorrowerId) -> sqlx::Result<Option<NaiveDate>> {
+    sqlx::query_scalar!(
+        "select birth_on from borrower where borrower_id = $1 and person_key_sealed is not null",
+        borrower_id.uuid()
+    )
+    .fetch_optional(connection)
+    .await
+}

@@ -1,0 +1,122 @@
+//! Sending a passcode and checking one.
+
+use std::collections::BTreeMap;
+
+use anyhow::Context as _;
+use rand::TryRngCore;
+
+use super::model::{Asking, PER_ADDRESS, PER_MOBILE, PasscodeRefusal, Purpose, VALID, Window};
+use super::store::{self, NewPasscode};
+use crate::app::App;
+use crate::base::id;
+use crate::base::person::Mobile;
+use crate::error::{Fault, Outcome};
+use crate::partner::sms::NAME as SMS;
+use crate::partner::sms::client::{self as sms_client, Sent, ShortMessage};
+use crate::vault::Indexed;
+
+/// The template that every SMS partner of ours has registered: "{code} is your code for {purpose}; it ends in 5 minutes".
+const TEMPLATE: &str = "passcode";
+
+/// Sends a code to a mobile; the one before it is no longer good.
+pub async fn send(app: &App, asking: &Asking) -> Outcome<(), PasscodeRefusal> {
+    let now = app.clock.now();
+    let code = random_code()?;
+    let mobile_hash = app.vault.index(Indexed::Mobile, asking.mobile.reveal());
+    let mut transaction = app.pool.begin().await?;
+    if let Some(former) = store::lock(&mut transaction, &mobile_hash, asking.purpose).await? {
+        former.may_replace(now).map_err(Fault::Refused)?;
+    }
+    let address = asking.address.as_ref().map(|address| (PER_ADDRESS, app.vault.index(Indexed::Address, address)));
+    let windows: [Option<(Window, [u8; 32])>; 2] = [Some((PER_MOBILE, mobile_hash)), address];
+    let mut is_too_many = false;
+    for (window, key_hash) in windows.into_iter().flatten() {
+        let count = store::count(&mut transaction, window.kind, &key_hash, now, window.length).await?;
+        is_too_many |= count > window.count_max;
+    }
+    if !is_too_many {
+        let passcode = NewPasscode {
+            mobile_hash,
+            purpose: asking.purpose,
+            code_hash: code_hash(app, asking.purpose, &asking.mobile, &code),
+            sent_at: now,
+            expires_at: now + VALID,
+        };
+        store::put(&mut transaction, &passcode).await?;
+    }
+    // What was asked for counts, sent or not.
+    transaction.commit().await?;
+    if is_too_many {
+        return Err(Fault::Refused(PasscodeRefusal::TooMany));
+    }
+    hand_over(app, asking, code).await
+}
+
+async fn hand_over(app: &App, asking: &Asking, code: String) -> Outcome<(), PasscodeRefusal> {
+    let message = ShortMessage {
+        message_id: id::mint(app.clock.now()),
+        mobile: asking.mobile.clone(),
+        template: TEMPLATE,
+        parameters: BTreeMap::from([
+            ("code".to_owned(), code),
+            ("purpose".to_owned(), asking.purpose.name().to_owned()),
+        ]),
+    };
+    let message_id = message.message_id;
+    let sent = match app.partners.client(SMS) {
+        Ok(client) => sms_client::send(client, vec![message]).await,
+        Err(error) => Err(error),
+    };
+    match sent.map(|sent| sent.get(&message_id).cloned()) {
+        Ok(Some(Sent::Sent)) => Ok(()),
+        Ok(Some(Sent::Refused { .. }) | None) => Err(Fault::Refused(PasscodeRefusal::NotSent)),
+        Err(error) => {
+            // It may have been sent all the same: then the code is good.
+            tracing::warn!(%error, "a passcode could not be handed over");
+            Err(Fault::Refused(PasscodeRefusal::NotSent))
+        }
+    }
+}
+
+/// Whether this is the code that was sent. It is good once.
+pub async fn check(app: &App, purpose: Purpose, mobile: &Mobile, code: &str) -> Outcome<(), PasscodeRefusal> {
+    let mobile_hash = app.vault.index(Indexed::Mobile, mobile.reveal());
+    let mut transaction = app.pool.begin().await?;
+    let stored = store::lock(&mut transaction, &mobile_hash, purpose).await?;
+    let stored = stored.ok_or(Fault::Refused(PasscodeRefusal::Ended))?;
+    stored.may_try(app.clock.now()).map_err(Fault::Refused)?;
+    // Keyed hashes: how far two of them agree says nothing of the codes.
+    let is_right = stored.code_hash == code_hash(app, purpose, mobile, code);
+    if is_right {
+        store::delete(&mut transaction, &mobile_hash, purpose).await?;
+    } else {
+        store::count_wrong(&mut transaction, &mobile_hash, purpose).await?;
+    }
+    transaction.commit().await?;
+    if is_right { Ok(()) } else { Err(Fault::Refused(PasscodeRefusal::Wrong)) }
+}
+
+/// Deletes codes that have ended and windows that are over; returns how many.
+pub async fn sweep(app: &App) -> anyhow::Result<u64> {
+    let now = app.clock.now();
+    let mut connection = app.pool.acquire().await?;
+    let codes = store::delete_expired(&mut connection, now).await?;
+    let longest = PER_MOBILE.length.max(PER_ADDRESS.length);
+    Ok(codes + store::delete_throttles(&mut connection, now - longest).await?)
+}
+
+fn code_hash(app: &App, purpose: Purpose, mobile: &Mobile, code: &str) -> [u8; 32] {
+    app.vault.index(Indexed::Passcode, &format!("{}:{}:{code}", purpose.name(), mobile.reveal()))
+}
+
+/// Six digits, each number as likely as any other.
+fn random_code() -> anyhow::Result<String> {
+    /// The largest multiple of a million that 32 bits hold: numbers above it would favour small codes.
+    const FAIR_BELOW: u32 = 4_294_000_000;
+    loop {
+        let number = rand::rngs::OsRng.try_next_u32().context("the system gives no random numbers")?;
+        if number < FAIR_BELOW {
+            return Ok(format!("{:06}", number % 1_000_000));
+        }
+    }
+}

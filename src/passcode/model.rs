@@ -1,0 +1,126 @@
+//! What a passcode is for, how often one may be asked for, and when one is good.
+
+use chrono::{DateTime, TimeDelta, Utc};
+
+use crate::error::Refusal;
+
+/// How long a code is good for.
+pub const VALID: TimeDelta = TimeDelta::minutes(5);
+/// Wrong codes after which it ends and a new one must be asked for.
+pub const TRIES_MAX: i16 = 5;
+/// How long somebody waits for the next code to the same mobile.
+pub const AGAIN_AFTER: TimeDelta = TimeDelta::seconds(60);
+/// Sliding windows and how many codes fit into one: nobody's telephone is to be flooded, and no code guessed by asking often.
+pub const PER_MOBILE: Window = Window { kind: "passcode_mobile", length: TimeDelta::hours(24), count_max: 10 };
+pub const PER_ADDRESS: Window = Window { kind: "passcode_address", length: TimeDelta::hours(1), count_max: 60 };
+
+/// How often something may be done in a stretch of time.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Window {
+    pub kind: &'static str,
+    pub length: TimeDelta,
+    pub count_max: i32,
+}
+
+/// What a code proves the mobile for; a code for one purpose is nothing for another.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, sqlx::Type)]
+#[sqlx(type_name = "text", rename_all = "snake_case")]
+pub enum Purpose {
+    BorrowerSignIn,
+    MerchantSignIn,
+    PinReset,
+    AccountClosing,
+}
+
+impl Purpose {
+    pub const fn name(self) -> &'static str {
+        match self {
+            Purpose::BorrowerSignIn => "borrower_sign_in",
+            Purpose::MerchantSignIn => "merchant_sign_in",
+            Purpose::PinReset => "pin_reset",
+            Purpose::AccountClosing => "account_closing",
+        }
+    }
+}
+
+/// Who asks for a code.
+#[derive(Clone, Debug)]
+pub struct Asking {
+    pub purpose: Purpose,
+    pub mobile: crate::base::person::Mobile,
+    /// The network address of the browser, where it is known.
+    pub address: Option<String>,
+}
+
+/// A code as stored.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Passcode {
+    pub code_hash: Vec<u8>,
+    pub codes_tried: i16,
+    pub sent_at: DateTime<Utc>,
+    pub expires_at: DateTime<Utc>,
+}
+
+impl Passcode {
+    /// Whether a code may be put to it now, whatever the code is.
+    pub fn may_try(&self, now: DateTime<Utc>) -> Result<(), PasscodeRefusal> {
+        if now >= self.expires_at || self.codes_tried >= TRIES_MAX { Err(PasscodeRefusal::Ended) } else { Ok(()) }
+    }
+
+    /// Whether a new one may be sent in its place.
+    pub fn may_replace(&self, now: DateTime<Utc>) -> Result<(), PasscodeRefusal> {
+        if now < self.sent_at + AGAIN_AFTER { Err(PasscodeRefusal::TooSoon) } else { Ok(()) }
+    }
+}
+
+/// Why a passcode is not sent, or not good.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
+pub enum PasscodeRefusal {
+    #[error("a code was sent less than a minute ago")]
+    TooSoon,
+    #[error("too many codes were asked for: try again later")]
+    TooMany,
+    #[error("the SMS partner does not answer, or does not write to this mobile")]
+    NotSent,
+    #[error("the code is wrong")]
+    Wrong,
+    #[error("the code has expired or was wrong too often: ask for a new one")]
+    Ended,
+}
+
+impl Refusal for PasscodeRefusal {
+    fn code(&self) -> &'static str {
+        match self {
+            PasscodeRefusal::TooSoon => "passcode_too_soon",
+            PasscodeRefusal::TooMany => "passcode_too_many",
+            PasscodeRefusal::NotSent => "passcode_not_sent",
+            PasscodeRefusal::Wrong => "passcode_wrong",
+            PasscodeRefusal::Ended => "passcode_ended",
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn passcode(codes_tried: i16) -> Passcode {
+        let sent_at = DateTime::UNIX_EPOCH;
+        Passcode { code_hash: Vec::new(), codes_tried, sent_at, expires_at: sent_at + VALID }
+    }
+
+    #[test]
+    fn a_code_ends_with_its_time_or_its_tries() {
+        let last = DateTime::UNIX_EPOCH + VALID - TimeDelta::seconds(1);
+        assert_eq!(passcode(4).may_try(last), Ok(()));
+        assert_eq!(passcode(5).may_try(last), Err(PasscodeRefusal::Ended));
+        assert_eq!(passcode(0).may_try(last + TimeDelta::seconds(1)), Err(PasscodeRefusal::Ended));
+    }
+
+    #[test]
+    fn the_next_code_comes_after_a_minute() {
+        let soon = DateTime::UNIX_EPOCH + TimeDelta::seconds(59);
+        assert_eq!(passcode(0).may_replace(soon), Err(PasscodeRefusal::TooSoon));
+        assert_eq!(passcode(0).may_replace(soon + TimeDelta::seconds(1)), Ok(()));
+    }
+}

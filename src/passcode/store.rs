@@ -1,0 +1,100 @@
+//! SQL of passcodes and throttles.
+
+use chrono::{DateTime, TimeDelta, Utc};
+use sqlx::PgConnection;
+
+use super::model::{Passcode, Purpose};
+
+/// A code to store in place of an earlier one.
+pub struct NewPasscode {
+    pub mobile_hash: [u8; 32],
+    pub purpose: Purpose,
+    pub code_hash: [u8; 32],
+    pub sent_at: DateTime<Utc>,
+    pub expires_at: DateTime<Utc>,
+}
+
+/// The code of a mobile and purpose, locked.
+pub async fn lock(
+    connection: &mut PgConnection,
+    mobile_hash: &[u8; 32],
+    purpose: Purpose,
+) -> sqlx::Result<Option<Passcode>> {
+    sqlx::query_as!(
+        Passcode,
+        "select code_hash, codes_tried, sent_at, expires_at from passcode
+         where mobile_hash = $1 and purpose = $2 for update",
+        mobile_hash,
+        purpose as Purpose
+    )
+    .fetch_optional(connection)
+    .await
+}
+
+/// Stores a code. Two at the same moment for one mobile wait here, and the second takes the place of the first.
+pub async fn put(connection: &mut PgConnection, passcode: &NewPasscode) -> sqlx::Result<()> {
+    sqlx::query!(
+        "insert into passcode (mobile_hash, purpose, code_hash, sent_at, expires_at) values ($1, $2, $3, $4, $5)
+         on conflict (mobile_hash, purpose)
+         do update set code_hash = excluded.code_hash, codes_tried = 0, sent_at = excluded.sent_at,
+                       expires_at = excluded.expires_at",
+        &passcode.mobile_hash,
+        passcode.purpose as Purpose,
+        &passcode.code_hash,
+        passcode.sent_at,
+        passcode.expires_at
+    )
+    .execute(connection)
+    .await?;
+    Ok(())
+}
+
+pub async fn count_wrong(connection: &mut PgConnection, mobile_hash: &[u8; 32], purpose: Purpose) -> sqlx::Result<()> {
+    sqlx::query!(
+        "update passcode set codes_tried = codes_tried + 1 where mobile_hash = $1 and purpose = $2",
+        mobile_hash,
+        purpose as Purpose
+    )
+    .execute(connection)
+    .await?;
+    Ok(())
+}
+
+pub async fn delete(connection: &mut PgConnection, mobile_hash: &[u8; 32], purpose: Purpose) -> sqlx::Result<()> {
+    sqlx::query!("delete from passcode where mobile_hash = $1 and purpose = $2", mobile_hash, purpose as Purpose)
+        .execute(connection)
+        .await?;
+    Ok(())
+}
+
+pub async fn delete_expired(connection: &mut PgConnection, now: DateTime<Utc>) -> sqlx::Result<u64> {
+    Ok(sqlx::query!("delete from passcode where expires_at <= $1", now).execute(connection).await?.rows_affected())
+}
+
+/// Counts one more in the window that is open, or opens one; returns the count.
+pub async fn count(
+    connection: &mut PgConnection,
+    kind: &str,
+    key_hash: &[u8; 32],
+    now: DateTime<Utc>,
+    length: TimeDelta,
+) -> sqlx::Result<i32> {
+    sqlx::query_scalar!(
+        "insert into throttle as t (kind, key_hash, started_at, count) values ($1, $2, $3, 1)
+         on conflict (kind, key_hash)
+         do update set count = case when t.started_at <= $4 then 1 else t.count + 1 end,
+                       started_at = case when t.started_at <= $4 then $3 else t.started_at end
+         returning count",
+        kind,
+        key_hash,
+        now,
+        now - length
+    )
+    .fetch_one(connection)
+    .await
+}
+
+/// Deletes windows that began before; returns how many.
+pub async fn delete_throttles(connection: &mut PgConnection, before: DateTime<Utc>) -> sqlx::Result<u64> {
+    Ok(sqlx::query!("delete from throttle where started_at <= $1", before).execute(connection).await?.rows_affected())
+}

@@ -1,0 +1,144 @@
+//! Passcodes by SMS and the PIN: sent, throttled, good once; set, wrong, locked.
+
+use std::sync::Arc;
+
+use chrono::TimeDelta;
+use fenqi::app::App;
+use fenqi::base::id::BorrowerId;
+use fenqi::borrower::pin::LOCKED_FOR;
+use fenqi::borrower::{PinRefusal, Registration, check_pin, set_pin};
+use fenqi::error::Fault;
+use fenqi::passcode::{self, Asking, PasscodeRefusal, Purpose};
+use fenqi::sandbox::world::lock;
+use fenqi::sandbox::{FaultShares, Scripted, World};
+use sqlx::PgPool;
+
+use crate::house;
+
+const MOBILE: &str = "13800138000";
+
+fn asking(purpose: Purpose) -> Asking {
+    Asking { purpose, mobile: MOBILE.parse().unwrap(), address: Some("192.0.2.1".into()) }
+}
+
+/// The code in the last message to the mobile.
+fn code_sent(world: &Arc<World>) -> String {
+    lock(&world.sms).messages_to(MOBILE).last().unwrap().parameters["code"].clone()
+}
+
+fn other_than(code: &str) -> &'static str {
+    if code == "000000" { "000001" } else { "000000" }
+}
+
+async fn refused(app: &App, code: &str) -> Option<PasscodeRefusal> {
+    match passcode::check(app, Purpose::BorrowerSignIn, &MOBILE.parse().unwrap(), code).await {
+        Ok(()) => None,
+        Err(Fault::Refused(refusal)) => Some(refusal),
+        Err(Fault::Failed(failure)) => panic!("{failure:#}"),
+    }
+}
+
+#[sqlx::test(migrator = "fenqi::MIGRATOR")]
+async fn a_code_is_good_once_and_for_its_own_purpose(pool: PgPool) {
+    let (app, world) = house::open_in_world(pool, "2026-03-05").await;
+    passcode::send(&app, &asking(Purpose::BorrowerSignIn)).await.unwrap();
+    let code = code_sent(&world);
+    let elsewhere = passcode::check(&app, Purpose::PinReset, &MOBILE.parse().unwrap(), &code).await;
+    assert!(matches!(elsewhere, Err(Fault::Refused(PasscodeRefusal::Ended))));
+    assert_eq!(refused(&app, other_than(&code)).await, Some(PasscodeRefusal::Wrong));
+    assert_eq!(refused(&app, &code).await, None);
+    assert_eq!(refused(&app, &code).await, Some(PasscodeRefusal::Ended));
+}
+
+#[sqlx::test(migrator = "fenqi::MIGRATOR")]
+async fn a_code_ends_after_five_wrong_ones_and_after_five_minutes(pool: PgPool) {
+    let (app, world) = house::open_in_world(pool, "2026-03-05").await;
+    passcode::send(&app, &asking(Purpose::BorrowerSignIn)).await.unwrap();
+    let code = code_sent(&world);
+    for _ in 0..5 {
+        assert_eq!(refused(&app, other_than(&code)).await, Some(PasscodeRefusal::Wrong));
+    }
+    assert_eq!(refused(&app, &code).await, Some(PasscodeRefusal::Ended));
+    app.clock.set(app.clock.now() + TimeDelta::minutes(1));
+    passcode::send(&app, &asking(Purpose::BorrowerSignIn)).await.unwrap();
+    app.clock.set(app.clock.now() + TimeDelta::minutes(5));
+    assert_eq!(refused(&app, &code_sent(&world)).await, Some(PasscodeRefusal::Ended));
+    assert_eq!(passcode::sweep(&app).await.unwrap(), 1);
+}
+
+#[sqlx::test(migrator = "fenqi::MIGRATOR")]
+async fn codes_are_sent_once_a_minute_and_ten_times_a_day(pool: PgPool) {
+    let (app, world) = house::open_in_world(pool, "2026-03-05").await;
+    let send = async || passcode::send(&app, &asking(Purpose::BorrowerSignIn)).await;
+    for _ in 0..10 {
+        send().await.unwrap();
+        assert!(matches!(send().await, Err(Fault::Refused(PasscodeRefusal::TooSoon))));
+        app.clock.set(app.clock.now() + TimeDelta::minutes(1));
+    }
+    assert!(matches!(send().await, Err(Fault::Refused(PasscodeRefusal::TooMany))));
+    assert_eq!(lock(&world.sms).messages_to(MOBILE).len(), 10);
+    app.clock.set(app.clock.now() + TimeDelta::hours(24));
+    send().await.unwrap();
+}
+
+#[sqlx::test(migrator = "fenqi::MIGRATOR")]
+async fn a_silent_sms_partner_is_said_and_a_code_that_came_all_the_same_is_good(pool: PgPool) {
+    let (app, world) = house::open_in_world(pool, "2026-03-05").await;
+    world.set_faults("sms", FaultShares { timeout_after: 1000, ..FaultShares::default() });
+    let sent = passcode::send(&app, &asking(Purpose::BorrowerSignIn)).await;
+    assert!(matches!(sent, Err(Fault::Refused(PasscodeRefusal::NotSent))));
+    assert_eq!(refused(&app, &code_sent(&world)).await, None);
+    world.set_faults("sms", FaultShares::default());
+    world.script("sms", None, vec![Scripted::answer("refused")]);
+    let refused = passcode::send(&app, &asking(Purpose::PinReset)).await;
+    assert!(matches!(refused, Err(Fault::Refused(PasscodeRefusal::NotSent))));
+}
+
+async fn register(app: &App) -> BorrowerId {
+    let registration = Registration {
+        name: "王小明".parse().unwrap(),
+        resident_id: fenqi::base::person::ResidentId::parse("11010519491231002X", "2026-03-05".parse().unwrap())
+            .unwrap(),
+        mobile: MOBILE.parse().unwrap(),
+    };
+    fenqi::borrower::actions::register(app, registration).await.unwrap()
+}
+
+async fn pin_refused(app: &App, borrower_id: BorrowerId, pin: &str) -> Option<PinRefusal> {
+    match check_pin(app, borrower_id, pin).await {
+        Ok(()) => None,
+        Err(Fault::Refused(refusal)) => Some(refusal),
+        Err(Fault::Failed(failure)) => panic!("{failure:#}"),
+    }
+}
+
+#[sqlx::test(migrator = "fenqi::MIGRATOR")]
+async fn five_wrong_pins_lock_it_even_when_they_come_at_once(pool: PgPool) {
+    let app = house::open(pool, "2026-03-05").await;
+    let borrower_id = register(&app).await;
+    assert_eq!(pin_refused(&app, borrower_id, "271828").await, Some(PinRefusal::NotSet));
+    set_pin(&app, borrower_id, "271828").await.unwrap();
+    assert_eq!(pin_refused(&app, borrower_id, "314159").await, Some(PinRefusal::Wrong));
+    assert_eq!(pin_refused(&app, borrower_id, "271828").await, None);
+    let tries = (0..12).map(|_| pin_refused(&app, borrower_id, "314159"));
+    let answers = futures_util::future::join_all(tries).await;
+    let told_wrong = answers.iter().filter(|answer| !matches!(answer, Some(PinRefusal::Locked { .. }))).count();
+    assert_eq!(told_wrong, 4, "{answers:?}");
+    assert!(matches!(pin_refused(&app, borrower_id, "271828").await, Some(PinRefusal::Locked { .. })));
+    app.clock.set(app.clock.now() + LOCKED_FOR);
+    assert_eq!(pin_refused(&app, borrower_id, "271828").await, None);
+}
+
+#[sqlx::test(migrator = "fenqi::MIGRATOR")]
+async fn a_pin_that_is_set_anew_lifts_the_lock_and_the_table_holds_no_pin(pool: PgPool) {
+    let app = house::open(pool.clone(), "2026-03-05").await;
+    let borrower_id = register(&app).await;
+    set_pin(&app, borrower_id, "271828").await.unwrap();
+    for _ in 0..5 {
+        let _ = pin_refused(&app, borrower_id, "314159").await;
+    }
+    set_pin(&app, borrower_id, "161803").await.unwrap();
+    assert_eq!(pin_refused(&app, borrower_id, "161803").await, None);
+    let hash: String = sqlx::query_scalar("select hash from pin").fetch_one(&pool).await.unwrap();
+    assert!(hash.starts_with("$argon2id$v=19$m=19456,t=2,p=1$"), "{hash}");
+}

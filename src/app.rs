@@ -4,6 +4,7 @@ use std::sync::Arc;
 
 use sqlx::PgPool;
 
+use crate::access::Directory;
 use crate::base::{Clock, WorkingCalendar};
 use crate::credit::RiskHook;
 use crate::page::Site;
@@ -24,6 +25,8 @@ pub struct App {
     pub catalogue: Catalogue,
     /// Calls the outside world.
     pub partners: Arc<Partners>,
+    /// Believes the partners that call our API.
+    pub access: Arc<Directory>,
     /// Decides on applications.
     pub risk: Arc<RiskHook>,
     /// Where the pages are seen from outside.

@@ -1,7 +1,6 @@
 //! Configuration: one TOML file and the environment, each key documented, anything wrong refused at start.
 
 use std::collections::BTreeMap;
-use std::fmt;
 use std::net::SocketAddr;
 use std::os::unix::fs::OpenOptionsExt;
 use std::path::{Path, PathBuf};
@@ -10,12 +9,15 @@ use std::str::FromStr;
 use anyhow::{Context, bail};
 use rand::TryRngCore;
 
+use crate::access::AddressRange;
+use crate::access::address::AddressList;
 use crate::base::WorkingCalendar;
 use crate::credit::RiskHook;
 use crate::launcher;
 use crate::page::Site;
 use crate::partner::PartnerSettings;
 use crate::sandbox;
+use crate::secret::{FormerKeys, SecretKey};
 use crate::vault::{MasterKey, Vault};
 
 /// One thing that may be configured: `listen` in the file, `FENQI_LISTEN` in the environment, which wins.
@@ -80,6 +82,12 @@ pub const KEYS: &[Key] = &[
         "Where the partners are, and the keys by which they and we know each other.",
     ),
     key(
+        "trusted_proxies",
+        None,
+        "addresses and networks with commas, such as 10.0.0.0/8",
+        "Proxies of yours: the address that they name in X-Forwarded-For is the caller's.",
+    ),
+    key(
         "sandbox_url",
         None,
         "an address such as http://127.0.0.1:8090",
@@ -137,6 +145,7 @@ pub struct Config {
     pub calendar: WorkingCalendar,
     pub partners: Vec<PartnerSettings>,
     pub risk_hook: RiskHook,
+    pub trusted_proxies: Vec<AddressRange>,
     secrets: Secrets,
 }
 
@@ -185,6 +194,9 @@ impl Config {
             calendar: calendar(values.optional("calendar_file", |_: &PathBuf| true)?)?,
             partners: partners(&values)?,
             risk_hook: RiskHook::configured(&values.required("risk_hook", |hook: &String| RiskHook::is_name(hook))?)?,
+            trusted_proxies: values
+                .optional("trusted_proxies", |_| true)?
+                .map_or(Vec::new(), |list: AddressList| list.0),
             secrets: Secrets {
                 master_key: values.optional("master_key", |_| true)?,
                 master_key_number: values.required("master_key_number", |number| *number > 0)?,
@@ -246,44 +258,6 @@ struct Secrets {
 impl Secrets {
     fn needs_index_key(&self) -> bool {
         !self.former.0.is_empty() && self.index_key.is_none()
-    }
-}
-
-/// 32 bytes that are never shown.
-#[derive(Clone)]
-struct SecretKey([u8; 32]);
-
-impl fmt::Debug for SecretKey {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.write_str("SecretKey(…)")
-    }
-}
-
-impl FromStr for SecretKey {
-    type Err = ();
-    fn from_str(text: &str) -> Result<SecretKey, ()> {
-        if text.len() != 64 || !text.bytes().all(|byte| byte.is_ascii_hexdigit()) {
-            return Err(());
-        }
-        let mut bytes = [0; 32];
-        for (place, byte) in bytes.iter_mut().enumerate() {
-            *byte = u8::from_str_radix(&text[2 * place..2 * place + 2], 16).map_err(|_| ())?;
-        }
-        Ok(SecretKey(bytes))
-    }
-}
-
-#[derive(Clone, Debug, Default)]
-struct FormerKeys(Vec<(u8, SecretKey)>);
-
-impl FromStr for FormerKeys {
-    type Err = ();
-    fn from_str(text: &str) -> Result<FormerKeys, ()> {
-        let pair = |pair: &str| {
-            let (number, key) = pair.trim().split_once(':')?;
-            Some((number.parse().ok()?, key.parse().ok()?))
-        };
-        text.split(',').map(pair).collect::<Option<Vec<_>>>().map(FormerKeys).ok_or(())
     }
 }
 

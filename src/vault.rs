@@ -46,6 +46,8 @@ pub enum Field {
     SettlementAccount,
     ContactMobile,
     OpenId,
+    /// A private key of ours, by which answers to partners are signed.
+    PlatformKey,
 }
 
 /// What a blind index looks up; equal texts of different kinds have different indexes.
@@ -213,6 +215,7 @@ impl Field {
             Field::SettlementAccount => "settlement_account",
             Field::ContactMobile => "contact_mobile",
             Field::OpenId => "openid",
+            Field::PlatformKey => "platform_key",
         }
     }
 }

@@ -6,6 +6,8 @@ use std::str::FromStr;
 use chrono::{DateTime, Datelike, Days, Months, NaiveDate, NaiveTime, TimeZone, Utc};
 use chrono_tz::Asia::Shanghai;
 use serde::{Deserialize, Serialize};
+use utoipa::openapi::RefOr;
+use utoipa::openapi::schema::{KnownFormat, ObjectBuilder, Schema, SchemaFormat, Type};
 
 /// A day of business in Asia/Shanghai. The current one is a stored value that only the daily close advances.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize, sqlx::Type)]
@@ -67,6 +69,15 @@ impl BusinessDay {
         self.0.day() as u8
     }
 }
+
+impl utoipa::PartialSchema for BusinessDay {
+    fn schema() -> RefOr<Schema> {
+        let date = SchemaFormat::KnownFormat(KnownFormat::Date);
+        Schema::from(ObjectBuilder::new().schema_type(Type::String).format(Some(date)).examples(["2026-03-02"])).into()
+    }
+}
+
+impl utoipa::ToSchema for BusinessDay {}
 
 impl fmt::Display for BusinessDay {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {

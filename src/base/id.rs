@@ -5,6 +5,8 @@ use std::str::FromStr;
 
 use chrono::{DateTime, Utc};
 use serde::{Deserialize, Deserializer, Serialize, Serializer};
+use utoipa::openapi::RefOr;
+use utoipa::openapi::schema::{ObjectBuilder, Schema, Type};
 use uuid::{NoContext, Timestamp, Uuid};
 
 /// A text that is not an id of the expected kind.
@@ -27,6 +29,15 @@ fn parse(prefix: &'static str, text: &str) -> Result<Uuid, IdError> {
         .filter(|hex| hex.len() == 32)
         .and_then(|hex| Uuid::try_parse(hex).ok())
         .ok_or_else(|| IdError { prefix, found: text.chars().take(64).collect() })
+}
+
+/// How the API's document shows an id.
+fn schema_of(prefix: &str) -> RefOr<Schema> {
+    let object = ObjectBuilder::new()
+        .schema_type(Type::String)
+        .pattern(Some(format!("^{prefix}_[0-9a-f]{{32}}$")))
+        .examples([format!("{prefix}_0197f3c2a4b07cc39b1c2d3e4f506172")]);
+    Schema::from(object).into()
 }
 
 macro_rules! ids {
@@ -62,6 +73,18 @@ macro_rules! ids {
             type Err = IdError;
             fn from_str(text: &str) -> Result<$name, IdError> {
                 parse($prefix, text).map($name)
+            }
+        }
+
+        impl utoipa::PartialSchema for $name {
+            fn schema() -> RefOr<Schema> {
+                schema_of($prefix)
+            }
+        }
+
+        impl utoipa::ToSchema for $name {
+            fn name() -> std::borrow::Cow<'static, str> {
+                stringify!($name).into()
             }
         }
 

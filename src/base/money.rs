@@ -5,6 +5,8 @@ use std::iter::Sum;
 use std::ops::{Add, AddAssign, Neg, Sub, SubAssign};
 
 use serde::{Deserialize, Serialize};
+use utoipa::openapi::RefOr;
+use utoipa::openapi::schema::{ObjectBuilder, Schema, Type};
 
 /// An amount in fen (one hundredth of a yuan); negative where money moves the other way.
 ///
@@ -76,6 +78,14 @@ pub fn round_half_up(numerator: i128, denominator: i128) -> i64 {
     let away = if remainder * 2 >= denominator.unsigned_abs() { numerator.signum() } else { 0 };
     i64::try_from(quotient + away).expect("an amount of money fits 64 bits")
 }
+
+impl utoipa::PartialSchema for Fen {
+    fn schema() -> RefOr<Schema> {
+        Schema::from(ObjectBuilder::new().schema_type(Type::Integer).examples([128_800])).into()
+    }
+}
+
+impl utoipa::ToSchema for Fen {}
 
 impl Add for Fen {
     type Output = Fen;

@@ -2,6 +2,8 @@
 
 mod quote;
 mod product;
+mod partner;
+mod sign;
 mod serve;
 mod work;
 mod sandbox;
@@ -25,6 +27,7 @@ use sqlx::PgPool;
 use tracing_subscriber::layer::SubscriberExt;
 use tracing_subscriber::util::SubscriberInitExt;
 
+use crate::access::Directory;
 use crate::app::App;
 use crate::base::Clock;
 use crate::config::{Config, LogFormat};
@@ -80,6 +83,11 @@ enum Command {
     Quote(quote::Args),
     /// Check, publish and list products
     Product(product::Args),
+    /// Let partners call the API: add them, their keys, their scopes
+    #[command(subcommand)]
+    Partner(partner::Args),
+    /// Print a signed curl command for any request to the API
+    Sign(sign::Args),
     /// Start, stop or name the private PostgreSQL, for development
     Db(db::Args),
 }
@@ -99,6 +107,8 @@ async fn dispatch(command: Command) -> anyhow::Result<ExitCode> {
         Command::Migrate(args) => migrate::run(args).await,
         Command::Quote(args) => quote::run(args).await,
         Command::Product(args) => product::run(args).await,
+        Command::Partner(args) => partner::run(args).await,
+        Command::Sign(args) => sign::run(args),
         Command::Db(args) => db::run(args).await,
     }
 }
@@ -209,10 +219,14 @@ pub async fn open_app(config: &Config, database: &Database, clock: Clock) -> any
 pub fn app_on(config: &Config, pool: PgPool, clock: Clock) -> anyhow::Result<App> {
     // A partner's clock is never moved with ours.
     let partners = Partners::new(&config.partners, pool.clone(), clock.clone(), Clock::System)?;
+    let vault = Arc::new(config.vault()?);
     Ok(App {
+        access: Arc::new(
+            Directory::new(pool.clone(), vault.clone(), Clock::System).behind(config.trusted_proxies.clone()),
+        ),
         pool,
         clock,
-        vault: Arc::new(config.vault()?),
+        vault,
         catalogue: Catalogue::default(),
         partners: Arc::new(partners),
         risk: Arc::new(config.risk_hook.clone()),

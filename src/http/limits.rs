@@ -17,13 +17,18 @@ use crate::base::id::RequestId;
 pub const BODY_BYTES_MAX: usize = 256 * 1024;
 /// A page answers in milliseconds; whoever waits this long has gone.
 pub const REQUEST_TIME_MAX: Duration = Duration::from_secs(20);
-const REQUEST_ID: &str = "x-request-id";
+pub const REQUEST_ID: &str = "x-request-id";
+
+/// The id of this request, for whoever answers it.
+#[derive(Clone)]
+pub struct ThisRequest(pub String);
 /// Our own pages load nothing from elsewhere and run no inline script.
 const CONTENT_POLICY: &str = "default-src 'self'; img-src 'self' data:; base-uri 'none'; form-action 'self'; frame-ancestors 'none'; object-src 'none'";
 
 /// Gives the request an id, logs how it ended, and sets the headers that every response has.
-pub async fn record(State(app): State<App>, request: Request, next: Next) -> Response {
+pub async fn record(State(app): State<App>, mut request: Request, next: Next) -> Response {
     let id = given_id(request.headers()).unwrap_or_else(|| RequestId::mint(app.clock.now()).to_string());
+    request.extensions_mut().insert(ThisRequest(id.clone()));
     // The route, not the path: a path may name a person's objects.
     let route = request.extensions().get::<MatchedPath>().map_or("unknown", MatchedPath::as_str).to_owned();
     let method = request.method().as_str().to_owned();

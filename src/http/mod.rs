@@ -3,6 +3,8 @@
 pub mod server;
 pub mod limits;
 pub mod problem;
+pub mod api;
+pub mod docs;
 pub mod health;
 pub mod metrics;
 pub mod start;

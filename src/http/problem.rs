@@ -1,28 +1,43 @@
 //! Refusals and failures as problem documents (RFC 9457), with a stable code.
 
-use axum::Json;
 use axum::http::{HeaderValue, StatusCode, header};
 use axum::response::{IntoResponse, Response};
 use serde::Serialize;
 
 use crate::error::{Fault, Refusal};
 
-/// `application/problem+json`. The request's id is in the header `x-request-id` of every response.
-#[derive(Clone, Debug, Serialize)]
+/// `application/problem+json`. The request's id is in the header `x-request-id` of every response, and in the document where
+/// a program reads it.
+#[derive(Clone, Debug)]
 pub struct Problem {
-    #[serde(skip)]
-    status: StatusCode,
+    pub status: StatusCode,
     /// Stable, `snake_case`: what a program looks at.
-    code: &'static str,
-    title: &'static str,
-    #[serde(skip_serializing_if = "String::is_empty")]
-    detail: String,
+    pub code: &'static str,
+    pub detail: String,
+    /// What is wrong with each field or parameter.
+    pub errors: Vec<FieldProblem>,
+    /// Seconds after which it is worth trying again.
+    pub retry_after: Option<u32>,
+}
+
+/// What is wrong with one place of a request.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize)]
+pub struct FieldProblem {
+    /// A JSON pointer into the body, such as `/amount_fen`, or the name of a parameter.
+    pub pointer: String,
+    pub code: &'static str,
+    pub detail: String,
 }
 
 impl Problem {
     pub fn new(status: StatusCode, code: &'static str, detail: impl Into<String>) -> Problem {
-        let title = status.canonical_reason().unwrap_or("Refused");
-        Problem { status, code, title, detail: detail.into() }
+        Problem { status, code, detail: detail.into(), errors: Vec::new(), retry_after: None }
+    }
+
+    /// One place of the request is wrong; the document's code is that place's.
+    pub fn of_field(status: StatusCode, problem: FieldProblem) -> Problem {
+        let detail = format!("{}: {}", problem.pointer, problem.detail);
+        Problem { errors: vec![problem.clone()], ..Problem::new(status, problem.code, detail) }
     }
 
     /// What a program looks at, and what words for people are found by.
@@ -54,6 +69,35 @@ impl Problem {
     pub fn failed() -> Problem {
         Problem::new(StatusCode::INTERNAL_SERVER_ERROR, "failed", "Something failed here; it has been recorded.")
     }
+
+    /// The document as JSON; `kind` is its `type`.
+    pub fn document(&self, kind: &str, request_id: Option<&str>) -> Vec<u8> {
+        let document = Document {
+            r#type: kind,
+            title: self.status.canonical_reason().unwrap_or("Refused"),
+            status: self.status.as_u16(),
+            code: self.code,
+            detail: &self.detail,
+            errors: &self.errors,
+            request_id,
+        };
+        // Texts and numbers always have a JSON form.
+        serde_json::to_vec(&document).unwrap_or_default()
+    }
+}
+
+#[derive(Serialize)]
+struct Document<'a> {
+    r#type: &'a str,
+    title: &'a str,
+    status: u16,
+    code: &'a str,
+    #[serde(skip_serializing_if = "str::is_empty")]
+    detail: &'a str,
+    #[serde(skip_serializing_if = "<[_]>::is_empty")]
+    errors: &'a [FieldProblem],
+    #[serde(skip_serializing_if = "Option::is_none")]
+    request_id: Option<&'a str>,
 }
 
 /// A refusal is shown with its code; a failure is logged once, here, and not shown.
@@ -83,20 +127,15 @@ impl From<sqlx::Error> for Problem {
 
 impl IntoResponse for Problem {
     fn into_response(self) -> Response {
-        let status = self.status;
-        #[derive(Serialize)]
-        struct Document {
-            r#type: &'static str,
-            status: u16,
-            #[serde(flatten)]
-            problem: Problem,
+        let body = self.document("about:blank", None);
+        let mut response = (self.status, body).into_response();
+        let headers = response.headers_mut();
+        headers.insert(header::CONTENT_TYPE, HeaderValue::from_static("application/problem+json"));
+        if let Some(seconds) = self.retry_after {
+            headers.insert(header::RETRY_AFTER, HeaderValue::from(seconds));
         }
-        let kept = self.clone();
-        let document = Document { r#type: "about:blank", status: status.as_u16(), problem: self };
-        let mut response = (status, Json(document)).into_response();
-        // For a browser, a page is made of it on the way out.
-        response.extensions_mut().insert(kept);
-        response.headers_mut().insert(header::CONTENT_TYPE, HeaderValue::from_static("application/problem+json"));
+        // For the layers around, which may say the same in another form.
+        response.extensions_mut().insert(self);
         response
     }
 }

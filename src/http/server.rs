@@ -44,7 +44,8 @@ pub async fn serve(
         tracing::info!("stopping: no new connections, requests in flight end");
         told.send(true).ok();
     };
-    let serving = axum::serve(listener, router(app)).with_graceful_shutdown(stop);
+    let service = router(app).into_make_service_with_connect_info::<SocketAddr>();
+    let serving = axum::serve(listener, service).with_graceful_shutdown(stop);
     let drained = async move {
         // The sender lives as long as the server, so this waits for the order to stop.
         let heard = hears.wait_for(|told| *told).await.is_ok();

@@ -7,7 +7,7 @@ use super::model::JobKind;
 use super::store;
 use crate::app::App;
 use crate::base::BusinessDay;
-use crate::{business_day, close, credit, funder, page, passcode, reconcile, repayment, settlement};
+use crate::{access, business_day, close, credit, funder, page, passcode, reconcile, repayment, settlement};
 
 /// How long the record of a done job is kept.
 const DONE_KEPT: TimeDelta = TimeDelta::days(90);
@@ -33,7 +33,7 @@ pub async fn run(app: &App, kind: JobKind) -> anyhow::Result<()> {
             store::prune(&mut *app.pool.acquire().await?, before).await?;
             page::session::sweep(app).await?;
             passcode::sweep(app).await?;
-            Ok(())
+            access::jobs::forget_old(app).await
         }
         JobKind::Withhold => {
             repayment::jobs::retry_withholdings(app).await?;

@@ -13,7 +13,7 @@ use serde::de::DeserializeOwned;
 use super::breaker::{Breaker, BreakerSettings};
 use super::call_log::{CallLog, Ended};
 use super::signature::{
-    AnswerHeaders, HEADER_NONCE, HEADER_SERIAL, HEADER_SIGNATURE, HEADER_TIMESTAMP, Identity, Stamp, Verifier,
+    AnswerHeaders, HEADER_NONCE, HEADER_SERIAL, HEADER_SIGNATURE, HEADER_TIMESTAMP, Identity, KeyRing, Stamp,
 };
 use crate::base::Clock;
 
@@ -94,7 +94,7 @@ pub struct Client {
     /// Scheme and authority end here in `base_url`; what follows is part of the signed URL.
     path_from: usize,
     http: reqwest::Client,
-    verifier: Arc<Verifier>,
+    ring: Arc<KeyRing>,
     breaker: Mutex<Breaker>,
     jitter: Mutex<StdRng>,
     log: CallLog,
@@ -108,7 +108,7 @@ pub struct Client {
 #[derive(Clone)]
 pub struct Shared {
     pub http: reqwest::Client,
-    pub verifier: Arc<Verifier>,
+    pub ring: Arc<KeyRing>,
     pub log: CallLog,
     pub clock: Clock,
     pub wire_clock: Clock,
@@ -143,7 +143,7 @@ impl Client {
         Client {
             path_from,
             http: shared.http,
-            verifier: shared.verifier,
+            ring: shared.ring,
             breaker: Mutex::new(Breaker::new(settings.breaker)),
             jitter: Mutex::new(StdRng::seed_from_u64(settings.jitter_seed)),
             log: shared.log,
@@ -281,7 +281,7 @@ impl Client {
             serial_no: header(HEADER_SERIAL),
             signature: header(HEADER_SIGNATURE),
         };
-        self.verifier
+        self.ring
             .answer(self.wire_clock.now(), &self.settings.their_mchid, headers, &received)
             .map_err(|error| self.unknown(format!("status {status}, but {error}")))?;
         Ok(Answer { status, body: received })

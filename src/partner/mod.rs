@@ -1,6 +1,7 @@
 //! The outside world as we call it: one client for every partner, and one folder for each partner's own words.
 
 pub mod client;
+pub mod key;
 pub mod signature;
 pub mod breaker;
 pub mod mask;
@@ -24,7 +25,7 @@ use sqlx::PgPool;
 use self::breaker::BreakerSettings;
 use self::call_log::{CallLog, Ended};
 use self::client::{ClientSettings, Shared};
-use self::signature::{Identity, KeyRing, Received, Verifier};
+use self::signature::{Identity, KeyRing, Received, SKEW_MAX};
 use crate::base::Clock;
 
 pub use self::client::{CallError, Client, Operation};
@@ -38,11 +39,13 @@ pub struct PartnerSettings {
     pub name: String,
     /// Without a slash at the end.
     pub base_url: String,
-    /// The id that the partner gave us, our key's serial number and our private key (32 bytes, hexadecimal).
+    /// The id that the partner gave us, our key's serial number and our private key (PKCS #8 in PEM, or 64
+    /// hexadecimal digits for SM2).
     pub mchid: String,
     pub serial_no: String,
     pub private_key: String,
-    /// The id by which the partner signs, and its public keys (SEC1, hexadecimal), several while one replaces another.
+    /// The id by which the partner signs, and its public keys (PEM, or an SM2 point in hexadecimal), several while one
+    /// replaces another.
     pub partner_mchid: String,
     pub partner_keys: Vec<PartnerKey>,
 }
@@ -91,9 +94,9 @@ pub struct PartnerKey {
 /// A partner that cannot be called as configured.
 #[derive(Debug, thiserror::Error)]
 pub enum PartnerSettingsError {
-    #[error("partner {0}: `private_key` is no SM2 private key (64 hexadecimal digits)")]
+    #[error("partner {0}: `private_key` is neither PKCS #8 in PEM nor 64 hexadecimal digits of an SM2 key")]
     PrivateKey(String),
-    #[error("partner {0}: the public key {1} is no SM2 public key (130 hexadecimal digits that begin with 04)")]
+    #[error("partner {0}: the public key {1} is neither in PEM nor 130 hexadecimal digits of an SM2 point")]
     PublicKey(String, String),
     #[error("partner {0}: `base_url` must begin with http:// or https:// and not end with a slash")]
     BaseUrl(String),
@@ -106,7 +109,8 @@ pub enum PartnerSettingsError {
 /// Every configured partner's client, and what believes their callbacks.
 pub struct Partners {
     clients: HashMap<String, Client>,
-    verifier: Arc<Verifier>,
+    ring: Arc<KeyRing>,
+    pool: PgPool,
     log: CallLog,
     clock: Clock,
     wire_clock: Clock,
@@ -132,11 +136,11 @@ impl Partners {
                 }
             }
         }
-        let verifier = Arc::new(Verifier::new(ring));
-        let log = CallLog::start(pool);
+        let ring = Arc::new(ring);
+        let log = CallLog::start(pool.clone());
         let shared = Shared {
             http: client::build_http()?,
-            verifier: verifier.clone(),
+            ring: ring.clone(),
             log: log.clone(),
             clock: clock.clone(),
             wire_clock: wire_clock.clone(),
@@ -148,7 +152,7 @@ impl Partners {
                 return Err(PartnerSettingsError::Twice(partner.name.clone()));
             }
         }
-        Ok(Partners { clients, verifier, log, clock, wire_clock })
+        Ok(Partners { clients, ring, pool, log, clock, wire_clock })
     }
 
     /// The client of the partner configured by that name.
@@ -175,11 +179,7 @@ impl Partners {
     /// # Errors
     /// Why it is not believed; answer 401 with the error's code.
     pub async fn receive(&self, name: &str, received: Received<'_>) -> Result<(), SignatureError> {
-        let signer = self.verifier.request(self.wire_clock.now(), received);
-        let verdict = signer.and_then(|signer| {
-            let is_theirs = self.clients.get(name).is_some_and(|client| client.their_mchid() == signer);
-            if is_theirs { Ok(()) } else { Err(SignatureError::UnknownKey) }
-        });
+        let verdict = self.believe(name, received).await;
         self.log
             .record(&Ended {
                 partner: if verdict.is_ok() { name } else { "(not believed)" },
@@ -197,6 +197,41 @@ impl Partners {
         verdict
     }
 
+    async fn believe(&self, name: &str, received: Received<'_>) -> Result<(), SignatureError> {
+        let now = self.wire_clock.now();
+        let signed = self.ring.believe(now, received)?;
+        let is_theirs = self.clients.get(name).is_some_and(|client| client.their_mchid() == signed.mchid);
+        if !is_theirs {
+            return Err(SignatureError::UnknownKey);
+        }
+        // Kept in the database, because a callback that one node took must not be taken again by another.
+        let signer = format!("callback:{}", signed.mchid);
+        let remembered = match self.pool.acquire().await {
+            Ok(mut connection) => {
+                store::remember_nonce(&mut connection, &signer, &signed.stamp.nonce, now + SKEW_MAX * 2).await
+            }
+            Err(error) => Err(error),
+        };
+        match remembered {
+            Ok(true) => Ok(()),
+            Ok(false) => Err(SignatureError::NonceReused),
+            Err(error) => {
+                tracing::error!(%error, "a callback's nonce could not be remembered");
+                Err(SignatureError::TooMany)
+            }
+        }
+    }
+
+    /// Time as partners see it, for signatures.
+    pub fn wire_clock(&self) -> &Clock {
+        &self.wire_clock
+    }
+
+    /// Writes down a call that a partner made to us.
+    pub async fn record(&self, call: &Ended<'_>) {
+        self.log.record(call).await;
+    }
+
     /// Returns when every call made so far is in the log; part of a normal shutdown.
     pub async fn flush_log(&self) {
         self.log.flush().await;
@@ -209,7 +244,7 @@ fn client_settings(partner: &PartnerSettings, jitter_seed: u64) -> Result<Client
     if !schemed || partner.base_url.ends_with('/') {
         return Err(PartnerSettingsError::BaseUrl(name));
     }
-    let identity = Identity::from_hex(&partner.mchid, &partner.serial_no, &partner.private_key)
+    let identity = Identity::from_text(&partner.mchid, &partner.serial_no, &partner.private_key)
         .ok_or_else(|| PartnerSettingsError::PrivateKey(name.clone()))?;
     Ok(ClientSettings {
         partner: name,

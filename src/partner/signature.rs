@@ -1,9 +1,8 @@
-//! Signing in both directions, in the manner of WeChat Pay API v3, with SM2-with-SM3.
+//! Signing in both directions, in the manner of WeChat Pay API v3, with SM2-with-SM3 or RSA-SHA256.
 //!
 //! A request signs `METHOD\nURL\nTIMESTAMP\nNONCE\nBODY\n` and carries it in one `Authorization` header; an answer signs
 //! `TIMESTAMP\nNONCE\nBODY\n` and carries it in four headers. URL is the absolute path with its query, without host;
-//! TIMESTAMP is whole seconds since 1970. Source: 微信支付 API v3 签名生成; GB/T 32918.2 for SM2, with the usual
-//! distinguishing identifier.
+//! TIMESTAMP is whole seconds since 1970. Source: 微信支付 API v3 签名生成.
 
 use std::collections::{HashMap, HashSet};
 use std::sync::{Mutex, PoisonError};
@@ -11,26 +10,24 @@ use std::sync::{Mutex, PoisonError};
 use base64::Engine as _;
 use base64::prelude::BASE64_STANDARD;
 use chrono::{DateTime, TimeDelta, Utc};
-use sm2::SecretKey;
-use sm2::dsa::signature::{Signer as _, Verifier as _};
-use sm2::dsa::{Signature, SigningKey, VerifyingKey};
 use sm3::{Digest, Sm3};
 use uuid::{NoContext, Timestamp, Uuid};
 
-pub const SCHEME: &str = "FENQI-SM2-SM3";
+use super::key::{Algorithm, PrivateKey, PublicKey, pem_encode};
+
 pub const HEADER_TIMESTAMP: &str = "fenqi-timestamp";
 pub const HEADER_NONCE: &str = "fenqi-nonce";
 pub const HEADER_SERIAL: &str = "fenqi-serial";
 pub const HEADER_SIGNATURE: &str = "fenqi-signature";
 
-/// The identifier that GB/T 35276 prescribes where the parties agreed on no other.
-const DISTINGUISHING_ID: &str = "1234567812345678";
 /// How far the two clocks may be apart.
-const SKEW_MAX: TimeDelta = TimeDelta::minutes(5);
+pub const SKEW_MAX: TimeDelta = TimeDelta::minutes(5);
 /// Nonces remembered within the time in which one could be replayed; beyond it nothing is accepted until some expire.
 const NONCES_MAX: usize = 1_000_000;
 /// Longer than any nonce in use, short enough to remember.
 const NONCE_LENGTH_MAX: usize = 64;
+/// Below this, two requests might bear the same by chance.
+const NONCE_LENGTH_MIN: usize = 8;
 
 /// Why a signature is not believed.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
@@ -97,45 +94,60 @@ impl Stamp {
 pub struct Identity {
     pub mchid: String,
     pub serial_no: String,
-    key: SigningKey,
+    key: PrivateKey,
 }
 
 impl Identity {
-    /// From a private key of 32 bytes in hexadecimal, as a configuration states it. `None` if it is no SM2 key.
-    pub fn from_hex(mchid: &str, serial_no: &str, private_key: &str) -> Option<Identity> {
-        let secret = SecretKey::from_slice(&hex_decode(private_key)?).ok()?;
-        let key = SigningKey::new(DISTINGUISHING_ID, &secret).ok()?;
-        Some(Identity { mchid: mchid.into(), serial_no: serial_no.into(), key })
+    pub fn new(mchid: &str, serial_no: &str, key: PrivateKey) -> Identity {
+        Identity { mchid: mchid.into(), serial_no: serial_no.into(), key }
     }
 
-    /// The same key for the same seed and name: for the sandbox and tests only, never for a real partner.
+    /// From a private key as a configuration states it: PKCS #8 in PEM, or 64 hexadecimal digits for SM2.
+    pub fn from_text(mchid: &str, serial_no: &str, private_key: &str) -> Option<Identity> {
+        PrivateKey::from_text(private_key).map(|key| Identity::new(mchid, serial_no, key))
+    }
+
+    /// The same SM2 key for the same seed and name: for the sandbox and tests only, never for a real partner.
     pub fn from_seed(mchid: &str, seed: u64) -> Identity {
         (0u8..)
             .find_map(|attempt| {
                 let digest = Sm3::digest(format!("fenqi sandbox key {seed} {mchid} {attempt}"));
-                let secret = SecretKey::from_slice(&digest).ok()?;
-                let key = SigningKey::new(DISTINGUISHING_ID, &secret).ok()?;
-                Some(Identity { mchid: mchid.into(), serial_no: format!("{}-1", mchid.to_uppercase()), key })
+                let key = PrivateKey::from_sm2_bytes(&digest)?;
+                Some(Identity::new(mchid, &format!("{}-1", mchid.to_uppercase()), key))
             })
             .expect("nearly every 32 bytes are an SM2 key")
     }
 
-    /// The public key in uncompressed form, in hexadecimal.
-    pub fn public_key(&self) -> String {
-        hex_encode(&self.key.verifying_key().to_sec1_bytes())
+    pub fn algorithm(&self) -> Algorithm {
+        self.key.algorithm()
     }
 
-    /// The private key in hexadecimal, as [`Identity::from_hex`] takes it.
+    /// The public key as SPKI in PEM.
+    ///
+    /// # Panics
+    /// If a key that signs has no public half, which none lacks.
+    pub fn public_key(&self) -> String {
+        pem_encode("PUBLIC KEY", &self.key.public_der().expect("a private key has a public half"))
+    }
+
+    /// The private key as PKCS #8 in PEM, as [`Identity::from_text`] takes it.
+    ///
+    /// # Panics
+    /// If the key has no encoding, which none lacks.
     pub fn private_key(&self) -> String {
-        hex_encode(&self.key.to_bytes())
+        self.key.to_pem().expect("a private key has an encoding")
     }
 
     /// The `Authorization` header of a request.
     pub fn authorization(&self, method: &str, url: &str, stamp: &Stamp, body: &[u8]) -> String {
-        let signature = self.sign(&request_message(method, url, stamp, body));
+        let signature = self.key.sign(&request_message(method, url, stamp, body));
         format!(
-            "{SCHEME} mchid=\"{}\",serial_no=\"{}\",nonce_str=\"{}\",timestamp=\"{}\",signature=\"{signature}\"",
-            self.mchid, self.serial_no, stamp.nonce, stamp.timestamp
+            "{} mchid=\"{}\",serial_no=\"{}\",nonce_str=\"{}\",timestamp=\"{}\",signature=\"{signature}\"",
+            self.algorithm().scheme(),
+            self.mchid,
+            self.serial_no,
+            stamp.nonce,
+            stamp.timestamp
         )
     }
 
@@ -145,34 +157,28 @@ impl Identity {
             (HEADER_TIMESTAMP, stamp.timestamp.to_string()),
             (HEADER_NONCE, stamp.nonce.clone()),
             (HEADER_SERIAL, self.serial_no.clone()),
-            (HEADER_SIGNATURE, self.sign(&response_message(stamp, body))),
+            (HEADER_SIGNATURE, self.key.sign(&response_message(stamp, body))),
         ]
-    }
-
-    fn sign(&self, message: &[u8]) -> String {
-        let signature: Signature = self.key.sign(message);
-        BASE64_STANDARD.encode(signature.to_bytes())
     }
 }
 
 /// The keys by which others are believed, by partner id and serial number, several at once while one replaces another.
 #[derive(Clone, Default)]
 pub struct KeyRing {
-    keys: HashMap<(String, String), VerifyingKey>,
+    keys: HashMap<(String, String), PublicKey>,
 }
 
 impl KeyRing {
-    /// Adds a public key (SEC1, in hexadecimal). `false` if it is no SM2 key.
+    /// Adds a public key (PEM, or an SM2 point in hexadecimal). `false` if it is no key.
     #[must_use]
     pub fn add(&mut self, mchid: &str, serial_no: &str, public_key: &str) -> bool {
-        let key =
-            hex_decode(public_key).and_then(|bytes| VerifyingKey::from_sec1_bytes(DISTINGUISHING_ID, &bytes).ok());
+        let key = PublicKey::from_text(public_key);
         key.map(|key| self.keys.insert((mchid.into(), serial_no.into()), key)).is_some()
     }
 
     pub fn add_identity(&mut self, identity: &Identity) {
-        let key = identity.key.verifying_key().clone();
-        self.keys.insert((identity.mchid.clone(), identity.serial_no.clone()), key);
+        let is_key = self.add(&identity.mchid, &identity.serial_no, &identity.public_key());
+        debug_assert!(is_key, "the public half of a key is a key");
     }
 
     /// `false` if there was no such key.
@@ -180,97 +186,25 @@ impl KeyRing {
         self.keys.remove(&(mchid.to_owned(), serial_no.to_owned())).is_some()
     }
 
-    /// Whether that key made the signature (64 bytes r and s, in base64) of the message.
+    /// Whether that key made the signature (in base64) of the message.
     ///
     /// # Errors
     /// `UnknownKey`, `Malformed` or `Wrong`.
     pub fn verify(&self, mchid: &str, serial_no: &str, message: &[u8], signature: &str) -> Result<(), SignatureError> {
         let key = self.keys.get(&(mchid.to_owned(), serial_no.to_owned())).ok_or(SignatureError::UnknownKey)?;
-        let bytes = BASE64_STANDARD.decode(signature).map_err(|_| SignatureError::Malformed)?;
-        let signature = Signature::from_slice(&bytes).map_err(|_| SignatureError::Wrong)?;
-        key.verify(message, &signature).map_err(|_| SignatureError::Wrong)
-    }
-}
-
-/// An `Authorization` header, taken apart.
-#[derive(Debug, PartialEq, Eq)]
-pub struct Authorization {
-    pub mchid: String,
-    pub serial_no: String,
-    pub stamp: Stamp,
-    pub signature: String,
-}
-
-impl Authorization {
-    /// `None` unless the scheme is ours and each of the five fields stands there once, in any order.
-    pub fn parse(header: &str) -> Option<Authorization> {
-        let fields = header.strip_prefix(SCHEME)?.strip_prefix(' ')?;
-        let mut found = HashMap::new();
-        for field in fields.split(',') {
-            let (name, value) = field.trim().split_once('=')?;
-            let value = value.strip_prefix('"')?.strip_suffix('"')?;
-            if found.insert(name, value).is_some() {
-                return None;
-            }
-        }
-        let mut take = |name| found.remove(name).map(str::to_owned);
-        let parsed = Authorization {
-            mchid: take("mchid")?,
-            serial_no: take("serial_no")?,
-            stamp: Stamp { nonce: take("nonce_str")?, timestamp: take("timestamp")?.parse().ok()? },
-            signature: take("signature")?,
-        };
-        found.is_empty().then_some(parsed)
-    }
-}
-
-/// A request as it arrived.
-#[derive(Clone, Copy)]
-pub struct Received<'a> {
-    pub method: &'a str,
-    /// Absolute path with query.
-    pub url: &'a str,
-    pub authorization: Option<&'a str>,
-    pub body: &'a [u8],
-}
-
-/// The headers of an answer as they arrived.
-#[derive(Clone, Copy)]
-pub struct AnswerHeaders<'a> {
-    pub timestamp: Option<&'a str>,
-    pub nonce: Option<&'a str>,
-    pub serial_no: Option<&'a str>,
-    pub signature: Option<&'a str>,
-}
-
-/// Believes requests and answers, or says why not; remembers each request's nonce.
-pub struct Verifier {
-    ring: KeyRing,
-    nonces: Mutex<NonceMemory>,
-}
-
-impl Verifier {
-    pub fn new(ring: KeyRing) -> Verifier {
-        Verifier { ring, nonces: Mutex::default() }
+        verify(key, message, signature)
     }
 
-    /// The id of the partner that signed the request.
+    /// Who signed the request. The nonce is the caller's to remember, and only when all else holds, so that nobody can burn
+    /// another's.
     ///
     /// # Errors
-    /// Whatever makes it unbelievable; a nonce is remembered only when all else holds, so that nobody can burn another's.
-    pub fn request(&self, now: DateTime<Utc>, received: Received<'_>) -> Result<String, SignatureError> {
-        let header = received.authorization.ok_or(SignatureError::Malformed)?;
-        let authorization = Authorization::parse(header).ok_or(SignatureError::Malformed)?;
-        let Authorization { mchid, serial_no, stamp, signature } = authorization;
-        if stamp.nonce.is_empty() || stamp.nonce.len() > NONCE_LENGTH_MAX {
-            return Err(SignatureError::Malformed);
-        }
-        fresh(now, stamp.timestamp)?;
-        let message = request_message(received.method, received.url, &stamp, received.body);
-        self.ring.verify(&mchid, &serial_no, &message, &signature)?;
-        let mut nonces = self.nonces.lock().unwrap_or_else(PoisonError::into_inner);
-        nonces.remember(now, format!("{mchid}:{}", stamp.nonce))?;
-        Ok(mchid)
+    /// Whatever makes it unbelievable, except a nonce that was used before.
+    pub fn believe(&self, now: DateTime<Utc>, received: Received<'_>) -> Result<Authorization, SignatureError> {
+        let authorization = received.authorization(now)?;
+        let key = (authorization.mchid.clone(), authorization.serial_no.clone());
+        authorization.check(self.keys.get(&key).ok_or(SignatureError::UnknownKey)?, received)?;
+        Ok(authorization)
     }
 
     /// Whether `mchid` signed this answer.
@@ -289,7 +223,118 @@ impl Verifier {
         let serial_no = headers.serial_no.ok_or(SignatureError::Malformed)?;
         let signature = headers.signature.ok_or(SignatureError::Malformed)?;
         fresh(now, timestamp)?;
-        self.ring.verify(mchid, serial_no, &response_message(&Stamp { timestamp, nonce }, body), signature)
+        self.verify(mchid, serial_no, &response_message(&Stamp { timestamp, nonce }, body), signature)
+    }
+}
+
+fn verify(key: &PublicKey, message: &[u8], signature: &str) -> Result<(), SignatureError> {
+    let signature = BASE64_STANDARD.decode(signature).map_err(|_| SignatureError::Malformed)?;
+    if key.verifies(message, &signature) { Ok(()) } else { Err(SignatureError::Wrong) }
+}
+
+/// An `Authorization` header, taken apart.
+#[derive(Debug, PartialEq, Eq)]
+pub struct Authorization {
+    pub algorithm: Algorithm,
+    pub mchid: String,
+    pub serial_no: String,
+    pub stamp: Stamp,
+    pub signature: String,
+}
+
+impl Authorization {
+    /// `None` unless the scheme is one of ours and each of the five fields stands there once, in any order.
+    pub fn parse(header: &str) -> Option<Authorization> {
+        let (scheme, fields) = header.split_once(' ')?;
+        let algorithm = Algorithm::ALL.into_iter().find(|algorithm| algorithm.scheme() == scheme)?;
+        let mut found = HashMap::new();
+        for field in fields.split(',') {
+            let (name, value) = field.trim().split_once('=')?;
+            let value = value.strip_prefix('"')?.strip_suffix('"')?;
+            if found.insert(name, value).is_some() {
+                return None;
+            }
+        }
+        let mut take = |name| found.remove(name).map(str::to_owned);
+        let parsed = Authorization {
+            algorithm,
+            mchid: take("mchid")?,
+            serial_no: take("serial_no")?,
+            stamp: Stamp { nonce: take("nonce_str")?, timestamp: take("timestamp")?.parse().ok()? },
+            signature: take("signature")?,
+        };
+        found.is_empty().then_some(parsed)
+    }
+
+    /// Whether `key` signed what was received.
+    ///
+    /// # Errors
+    /// `Malformed` or `Wrong`; also where the header names another algorithm than the key's.
+    pub fn check(&self, key: &PublicKey, received: Received<'_>) -> Result<(), SignatureError> {
+        if key.algorithm() != self.algorithm {
+            return Err(SignatureError::Wrong);
+        }
+        verify(key, &request_message(received.method, received.url, &self.stamp, received.body), &self.signature)
+    }
+}
+
+/// A request as it arrived.
+#[derive(Clone, Copy)]
+pub struct Received<'a> {
+    pub method: &'a str,
+    /// Absolute path with query.
+    pub url: &'a str,
+    pub authorization: Option<&'a str>,
+    pub body: &'a [u8],
+}
+
+impl Received<'_> {
+    /// Its header, if that is whole and fresh; whether the signature is right is another question.
+    ///
+    /// # Errors
+    /// `Malformed` or `Stale`.
+    pub fn authorization(&self, now: DateTime<Utc>) -> Result<Authorization, SignatureError> {
+        let header = self.authorization.ok_or(SignatureError::Malformed)?;
+        let authorization = Authorization::parse(header).ok_or(SignatureError::Malformed)?;
+        let nonce = &authorization.stamp.nonce;
+        let is_plain = nonce.bytes().all(|byte| byte.is_ascii_graphic());
+        if nonce.len() < NONCE_LENGTH_MIN || nonce.len() > NONCE_LENGTH_MAX || !is_plain {
+            return Err(SignatureError::Malformed);
+        }
+        fresh(now, authorization.stamp.timestamp)?;
+        Ok(authorization)
+    }
+}
+
+/// The headers of an answer as they arrived.
+#[derive(Clone, Copy)]
+pub struct AnswerHeaders<'a> {
+    pub timestamp: Option<&'a str>,
+    pub nonce: Option<&'a str>,
+    pub serial_no: Option<&'a str>,
+    pub signature: Option<&'a str>,
+}
+
+/// Believes requests, or says why not, and remembers each one's nonce in this process: enough for the sandbox, which is one.
+pub struct Verifier {
+    ring: KeyRing,
+    nonces: Mutex<NonceMemory>,
+}
+
+impl Verifier {
+    pub fn new(ring: KeyRing) -> Verifier {
+        Verifier { ring, nonces: Mutex::default() }
+    }
+
+    /// The id of the partner that signed the request.
+    ///
+    /// # Errors
+    /// Whatever makes it unbelievable.
+    pub fn request(&self, now: DateTime<Utc>, received: Received<'_>) -> Result<String, SignatureError> {
+        let Authorization { mchid, stamp, .. } = self.ring.believe(now, received)?;
+        let mut nonces = self.nonces.lock().unwrap_or_else(PoisonError::into_inner);
+        nonces.remember(now, format!("{mchid}:{}", stamp.nonce))?;
+        Ok(mchid)
     }
 }
 
@@ -326,17 +371,4 @@ impl NonceMemory {
         self.younger.insert(nonce);
         Ok(())
     }
-}
-
-/// Lower-case hexadecimal.
-pub fn hex_encode(bytes: &[u8]) -> String {
-    bytes.iter().map(|byte| format!("{byte:02x}")).collect()
-}
-
-/// `None` unless the text is pairs of hexadecimal digits.
-pub fn hex_decode(text: &str) -> Option<Vec<u8>> {
-    if !text.is_ascii() || !text.len().is_multiple_of(2) {
-        return None;
-    }
-    (0..text.len()).step_by(2).map(|at| u8::from_str_radix(&text[at..at + 2], 16).ok()).collect()
 }

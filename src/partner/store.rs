@@ -1,4 +1,4 @@
-//! SQL of the partner call log.
+//! SQL of the partner call log and of nonces.
 
 use chrono::{DateTime, Utc};
 use sqlx::PgConnection;
@@ -38,4 +38,31 @@ pub async fn insert_calls(connection: &mut PgConnection, calls: &[CallRecord]) -
     .execute(connection)
     .await?;
     Ok(())
+}
+
+/// Remembers a nonce; `false` if that signer used it before. Not waited for on disk: a crash may forget the last moments'
+/// nonces, and whoever replays within them meets idempotency keys.
+pub async fn remember_nonce(
+    connection: &mut PgConnection,
+    signer: &str,
+    nonce: &str,
+    expires_at: DateTime<Utc>,
+) -> sqlx::Result<bool> {
+    let done = sqlx::query!(
+        "insert into nonce (signer, nonce, expires_at)
+         select $1, $2, $3 from (select set_config('synchronous_commit', 'off', true)) as quick
+         on conflict do nothing",
+        signer,
+        nonce,
+        expires_at,
+    )
+    .execute(connection)
+    .await?;
+    Ok(done.rows_affected() == 1)
+}
+
+/// Forgets nonces whose signatures are too old to be believed anyway; returns how many.
+pub async fn prune_nonces(connection: &mut PgConnection, before: DateTime<Utc>) -> sqlx::Result<u64> {
+    let done = sqlx::query!("delete from nonce where expires_at < $1", before).execute(connection).await?;
+    Ok(done.rows_affected())
 }

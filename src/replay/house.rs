@@ -9,6 +9,7 @@ use sqlx::PgPool;
 use tokio::net::TcpListener;
 use tokio::task::JoinSet;
 
+use crate::access::Directory;
 use crate::app::App;
 use crate::base::{BusinessDay, Clock, WorkingCalendar};
 use crate::business_day;
@@ -66,6 +67,7 @@ impl House {
             callback_base: Some(format!("http://{}/partner", pages_at.local_addr()?)),
         })?;
         let app = App {
+            access: Arc::new(Directory::new(pool.clone(), vault.clone(), Clock::System)),
             pool,
             clock,
             calendar: WorkingCalendar::shipped(),

@@ -2,6 +2,7 @@
 
 use std::sync::Arc;
 
+use fenqi::access::Directory;
 use fenqi::app::App;
 use fenqi::base::{BusinessDay, Clock, WorkingCalendar};
 use fenqi::credit::RiskHook;
@@ -54,6 +55,7 @@ async fn open_with(pool: PgPool, today: &str, partners: &[PartnerSettings]) -> A
     let vault = Arc::new(Vault::with_master([7; 32]));
     let risk = Arc::new(RiskHook::shipped());
     App {
+        access: Arc::new(Directory::new(pool.clone(), vault.clone(), Clock::System)),
         pool,
         clock,
         calendar: WorkingCalendar::shipped(),

@@ -5,6 +5,7 @@ mod house;
 mod browser;
 mod book;
 mod town;
+mod desk;
 mod feature;
 mod journey;
 mod scenarios;

@@ -24,3 +24,4 @@ mod credit;
 mod settlement;
 mod withholding;
 mod reconcile;
+mod api_access;

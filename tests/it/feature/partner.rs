@@ -9,8 +9,9 @@ use base64::prelude::BASE64_STANDARD;
 use chrono::TimeDelta;
 use fenqi::app::App;
 use fenqi::base::Clock;
+use fenqi::partner::key::{self, hex_decode};
 use fenqi::partner::signature::{
-    self, Authorization, Identity, KeyRing, Received, SignatureError, Stamp, Verifier, hex_decode, request_message,
+    Authorization, Identity, KeyRing, Received, SignatureError, Stamp, Verifier, request_message,
 };
 use fenqi::partner::{CallError, Operation};
 use fenqi::sandbox::{self, Fault, FaultShares, PLATFORM, World};
@@ -64,8 +65,28 @@ fn the_published_sm2_signature_is_believed_and_a_changed_one_is_not() {
     assert_eq!(ring.verify("partner", "1", &message, &signature), Ok(()));
     assert_eq!(ring.verify("partner", "1", b"message digesT", &signature), Err(SignatureError::Wrong));
     assert_eq!(ring.verify("partner", "2", &message, &signature), Err(SignatureError::UnknownKey));
-    let identity = Identity::from_hex("partner", "1", &text("private_key")).unwrap();
-    assert_eq!(identity.public_key(), format!("04{}{}", text("public_key_x"), text("public_key_y")).to_lowercase());
+    let identity = Identity::from_text("partner", "1", &text("private_key")).unwrap();
+    let public = key::PublicKey::from_text(&identity.public_key()).unwrap().to_der();
+    let point = key::hex_encode(&public[public.len() - 65..]);
+    assert_eq!(point, format!("04{}{}", text("public_key_x"), text("public_key_y")).to_lowercase());
+}
+
+#[test]
+fn the_published_rsa_signatures_are_believed_and_changed_ones_are_not() {
+    let vectors = golden::golden("signature_vectors.json");
+    let wechat = &vectors["wechat_pay_v3"];
+    let mut ring = KeyRing::default();
+    assert!(ring.add("partner", "1", wechat["test_public_key"].as_str().unwrap()));
+    let mut checked = 0;
+    for vector in wechat["vectors"].as_array().unwrap() {
+        let Some(signature) = vector["signature_base64"].as_str() else { continue };
+        let message = vector["message"].as_str().or(vector["sign_string"].as_str()).unwrap();
+        assert_eq!(ring.verify("partner", "1", message.as_bytes(), signature), Ok(()), "{}", vector["id"]);
+        let changed = format!("{message} ");
+        assert_eq!(ring.verify("partner", "1", changed.as_bytes(), signature), Err(SignatureError::Wrong));
+        checked += 1;
+    }
+    assert_eq!(checked, 3);
 }
 
 #[test]
@@ -73,7 +94,7 @@ fn the_published_digests_come_out() {
     use sm3::Digest as _;
     for vector in golden::golden("signature_vectors.json")["sm"]["sm3"].as_array().unwrap() {
         let digest = sm3::Sm3::digest(vector["message"].as_str().unwrap());
-        assert_eq!(signature::hex_encode(&digest), vector["digest"].as_str().unwrap());
+        assert_eq!(key::hex_encode(&digest), vector["digest"].as_str().unwrap());
     }
 }
 

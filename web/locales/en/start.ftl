@@ -13,6 +13,7 @@ start-payouts = Payouts waiting
 start-messages = Messages to deliver
 start-jobs-dead = Jobs that gave up
 start-closer = Look closer
+start-api = the partner API
 start-healthz = this process answers
 start-readyz = it can do its work
 start-metrics = figures for Prometheus

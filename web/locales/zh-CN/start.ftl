@@ -13,6 +13,7 @@ start-payouts = 待出款
 start-messages = 待送达消息
 start-jobs-dead = 放弃的任务
 start-closer = 进一步查看
+start-api = 合作方接口
 start-healthz = 进程有应答
 start-readyz = 可以工作
 start-metrics = 监控指标

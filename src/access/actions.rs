@@ -1,0 +1,259 @@
+//! Use cases of partners' access: add a partner, add and revoke its keys, change what it may do, rotate our own keys.
+
+use chrono::{DateTime, Utc};
+use sqlx::PgConnection;
+
+use super::address::AddressRange;
+use super::directory::make_platform_key;
+use super::model::{PartnerKind, Scope};
+use super::store::{self, KeyRow, PartnerRow, PlatformKeyRow};
+use crate::app::App;
+use crate::base::id::{self, MerchantId};
+use crate::error::{Fault, Outcome, Refusal, Step};
+use crate::partner::key::{Algorithm, PublicKey};
+
+/// A core system's nightly fetch fits well within it.
+pub const RATE_PER_MINUTE_DEFAULT: i32 = 6_000;
+pub const RATE_PER_MINUTE_MAX: i32 = 6_000_000;
+const HOLDER_CHARS_MAX: usize = 64;
+
+/// Why access is not changed.
+#[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
+pub enum AccessRefusal {
+    #[error("there is no partner {0}")]
+    UnknownPartner(String),
+    #[error("there is a partner {0} already")]
+    PartnerExists(String),
+    #[error("a partner's name has 2 to 32 lower-case letters, digits and hyphens")]
+    CodeMalformed,
+    #[error("a {0:?} partner needs the name of its funder or the id of its merchant, and a risk partner neither")]
+    OwnerMissing(PartnerKind),
+    #[error("there is no funder or merchant {0}")]
+    UnknownOwner(String),
+    #[error("the scope {0} is not for a partner of this kind")]
+    ScopeOfAnotherKind(&'static str),
+    #[error("a rate is from 1 to {RATE_PER_MINUTE_MAX} requests a minute")]
+    RateOutOfBounds,
+    #[error("a serial number has 1 to 64 letters, digits, dots, hyphens and underscores")]
+    SerialMalformed,
+    #[error("the public key is neither PEM (SM2, or RSA of 2048 bits and more) nor an SM2 point in hexadecimal")]
+    KeyMalformed,
+    #[error("a key's holder is named in 1 to {HOLDER_CHARS_MAX} characters")]
+    HolderMalformed,
+    #[error("the serial number {0} was used before; a serial number never names another key")]
+    SerialTaken(String),
+    #[error("there is no key {0} that could be revoked")]
+    UnknownKey(String),
+}
+
+impl Refusal for AccessRefusal {
+    fn code(&self) -> &'static str {
+        match self {
+            AccessRefusal::UnknownPartner(_) => "unknown_partner",
+            AccessRefusal::PartnerExists(_) => "partner_exists",
+            AccessRefusal::CodeMalformed => "partner_code_malformed",
+            AccessRefusal::OwnerMissing(_) => "owner_missing",
+            AccessRefusal::UnknownOwner(_) => "unknown_owner",
+            AccessRefusal::ScopeOfAnotherKind(_) => "scope_of_another_kind",
+            AccessRefusal::RateOutOfBounds => "rate_out_of_bounds",
+            AccessRefusal::SerialMalformed => "serial_malformed",
+            AccessRefusal::KeyMalformed => "key_malformed",
+            AccessRefusal::HolderMalformed => "holder_malformed",
+            AccessRefusal::SerialTaken(_) => "serial_taken",
+            AccessRefusal::UnknownKey(_) => "unknown_key",
+        }
+    }
+}
+
+/// A partner to be.
+#[derive(Clone, Debug)]
+pub struct NewPartner {
+    pub code: String,
+    pub kind: PartnerKind,
+    /// A funder's code or a merchant's id.
+    pub owner: Option<String>,
+    pub scopes: Vec<Scope>,
+    pub addresses: Vec<AddressRange>,
+    pub rate_per_minute: i32,
+}
+
+/// Adds a partner; it can do nothing before it has a key.
+pub async fn add_partner(app: &App, partner: &NewPartner) -> Outcome<(), AccessRefusal> {
+    check_form(partner).map_err(Fault::Refused)?;
+    let mut transaction = app.pool.begin().await?;
+    let now = app.clock.now();
+    let mut row = PartnerRow {
+        partner_id: id::mint(now),
+        code: partner.code.clone(),
+        kind: partner.kind,
+        funder_id: None,
+        merchant_id: None,
+        scopes: texts(&partner.scopes),
+        addresses: texts(&partner.addresses),
+        rate_per_minute: partner.rate_per_minute,
+        version: 1,
+        disabled_at: None,
+    };
+    find_owner(&mut transaction, partner, &mut row).await?;
+    if !store::insert_partner(&mut transaction, &row, now).await? {
+        return Err(Fault::Refused(AccessRefusal::PartnerExists(partner.code.clone())));
+    }
+    transaction.commit().await?;
+    Ok(())
+}
+
+fn check_form(partner: &NewPartner) -> Result<(), AccessRefusal> {
+    let is_plain = |byte: u8| byte.is_ascii_lowercase() || byte.is_ascii_digit() || byte == b'-';
+    if !(2..=32).contains(&partner.code.len()) || !partner.code.bytes().all(is_plain) {
+        return Err(AccessRefusal::CodeMalformed);
+    }
+    check_terms(partner.kind, &partner.scopes, partner.rate_per_minute)
+}
+
+fn check_terms(kind: PartnerKind, scopes: &[Scope], rate_per_minute: i32) -> Result<(), AccessRefusal> {
+    if let Some(scope) = scopes.iter().find(|scope| scope.kind() != kind) {
+        return Err(AccessRefusal::ScopeOfAnotherKind(scope.as_str()));
+    }
+    if !(1..=RATE_PER_MINUTE_MAX).contains(&rate_per_minute) {
+        return Err(AccessRefusal::RateOutOfBounds);
+    }
+    Ok(())
+}
+
+async fn find_owner(
+    connection: &mut PgConnection,
+    partner: &NewPartner,
+    row: &mut PartnerRow,
+) -> Outcome<(), AccessRefusal> {
+    let unknown = |name: &str| Fault::Refused(AccessRefusal::UnknownOwner(name.to_owned()));
+    match (partner.kind, partner.owner.as_deref()) {
+        (PartnerKind::Risk, None) => {}
+        (PartnerKind::Funder, Some(code)) => {
+            row.funder_id = Some(store::find_funder(connection, code).await?.ok_or_else(|| unknown(code))?);
+        }
+        (PartnerKind::Merchant, Some(text)) => {
+            let merchant_id: MerchantId = text.parse().map_err(|_| unknown(text))?;
+            if !store::has_merchant(connection, merchant_id).await? {
+                return Err(unknown(text));
+            }
+            row.merchant_id = Some(merchant_id);
+        }
+        (kind, _) => return Err(Fault::Refused(AccessRefusal::OwnerMissing(kind))),
+    }
+    Ok(())
+}
+
+fn texts<T: ToString>(values: &[T]) -> Vec<String> {
+    values.iter().map(ToString::to_string).collect()
+}
+
+/// A public key that a partner gave us.
+#[derive(Clone, Debug)]
+pub struct NewKey {
+    pub partner: String,
+    pub serial_no: String,
+    /// PEM, or an SM2 point in hexadecimal.
+    pub public_key: String,
+    /// The person or system that holds the private half.
+    pub holder: String,
+    pub expires_at: Option<DateTime<Utc>>,
+}
+
+/// Adds a key beside those that the partner has. The same key again changes nothing.
+pub async fn add_key(app: &App, new: &NewKey) -> Outcome<Step, AccessRefusal> {
+    let is_plain = |byte: u8| byte.is_ascii_alphanumeric() || b"._-".contains(&byte);
+    if !(1..=64).contains(&new.serial_no.len()) || !new.serial_no.bytes().all(is_plain) {
+        return Err(Fault::Refused(AccessRefusal::SerialMalformed));
+    }
+    let holder = new.holder.trim();
+    if holder.is_empty() || holder.chars().count() > HOLDER_CHARS_MAX {
+        return Err(Fault::Refused(AccessRefusal::HolderMalformed));
+    }
+    let public = PublicKey::from_text(&new.public_key).ok_or(Fault::Refused(AccessRefusal::KeyMalformed))?;
+    let mut transaction = app.pool.begin().await?;
+    let partner = find(&mut transaction, &new.partner).await?;
+    let key = KeyRow {
+        partner_id: partner.partner_id,
+        serial_no: new.serial_no.clone(),
+        algorithm: public.algorithm(),
+        public_key: public.to_der(),
+        holder: holder.to_owned(),
+        added_at: app.clock.now(),
+        expires_at: new.expires_at,
+        revoked_at: None,
+    };
+    if store::insert_key(&mut transaction, &key).await? {
+        transaction.commit().await?;
+        return Ok(Step::Applied);
+    }
+    let keys = store::list_keys(&mut transaction, partner.partner_id).await?;
+    let same = keys.iter().any(|known| {
+        known.serial_no == key.serial_no && known.public_key == key.public_key && known.revoked_at.is_none()
+    });
+    if same { Ok(Step::AlreadyApplied) } else { Err(Fault::Refused(AccessRefusal::SerialTaken(key.serial_no))) }
+}
+
+/// Revokes a key: from the next request on it is not believed on any node.
+pub async fn revoke_key(app: &App, partner: &str, serial_no: &str) -> Outcome<(), AccessRefusal> {
+    let mut transaction = app.pool.begin().await?;
+    let partner = find(&mut transaction, partner).await?;
+    if !store::revoke_key(&mut transaction, partner.partner_id, serial_no, app.clock.now()).await? {
+        return Err(Fault::Refused(AccessRefusal::UnknownKey(serial_no.to_owned())));
+    }
+    transaction.commit().await?;
+    Ok(())
+}
+
+/// What changes about a partner; what is `None` stays.
+#[derive(Clone, Debug, Default)]
+pub struct PartnerChange {
+    pub grant: Vec<Scope>,
+    pub take_back: Vec<Scope>,
+    pub addresses: Option<Vec<AddressRange>>,
+    pub rate_per_minute: Option<i32>,
+    pub is_disabled: Option<bool>,
+}
+
+/// Grants and takes back scopes, sets addresses and rate, switches a partner off and on.
+pub async fn change_partner(app: &App, code: &str, change: &PartnerChange) -> Outcome<(), AccessRefusal> {
+    let mut transaction = app.pool.begin().await?;
+    let mut partner = find(&mut transaction, code).await?;
+    let rate_per_minute = change.rate_per_minute.unwrap_or(partner.rate_per_minute);
+    check_terms(partner.kind, &change.grant, rate_per_minute).map_err(Fault::Refused)?;
+    partner.rate_per_minute = rate_per_minute;
+    for scope in texts(&change.grant) {
+        if !partner.scopes.contains(&scope) {
+            partner.scopes.push(scope);
+        }
+    }
+    partner.scopes.retain(|scope| !change.take_back.iter().any(|taken| taken.as_str() == scope));
+    if let Some(addresses) = &change.addresses {
+        partner.addresses = texts(addresses);
+    }
+    if let Some(is_disabled) = change.is_disabled {
+        partner.disabled_at = is_disabled.then(|| app.clock.now());
+    }
+    store::update_partner(&mut transaction, &partner).await?;
+    transaction.commit().await?;
+    Ok(())
+}
+
+async fn find(connection: &mut PgConnection, code: &str) -> Outcome<PartnerRow, AccessRefusal> {
+    let found = store::find_partner(connection, code).await?;
+    found.ok_or_else(|| Fault::Refused(AccessRefusal::UnknownPartner(code.to_owned())))
+}
+
+/// Makes a new key of ours; the older ones of its algorithm sign no more, and stay listed so that partners can check what
+/// they signed.
+///
+/// # Errors
+/// Failures of the database or of the system's randomness.
+pub async fn rotate_platform_key(app: &App, algorithm: Algorithm) -> anyhow::Result<PlatformKeyRow> {
+    let now = app.access.now();
+    let made = make_platform_key(&app.vault, algorithm, now)?;
+    let mut transaction = app.pool.begin().await?;
+    store::insert_platform_key(&mut transaction, &made).await?;
+    store::retire_platform_keys(&mut transaction, algorithm, &made.serial_no, now).await?;
+    transaction.commit().await?;
+    Ok(made)
+}

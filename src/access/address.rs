@@ -1,0 +1,114 @@
+//! Addresses and networks that a partner may call from.
+
+use std::fmt;
+use std::net::{IpAddr, Ipv6Addr};
+use std::str::FromStr;
+
+/// An address, or a network in CIDR notation.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct AddressRange {
+    network: IpAddr,
+    /// Of the first bits of `network`, how many an address must share.
+    bits: u8,
+}
+
+#[derive(Debug, PartialEq, Eq, thiserror::Error)]
+#[error("{0:?} is no address such as 203.0.113.7 and no network such as 203.0.113.0/24")]
+pub struct AddressError(String);
+
+impl AddressRange {
+    pub fn contains(&self, address: IpAddr) -> bool {
+        match (self.network, address.to_canonical()) {
+            (IpAddr::V4(network), IpAddr::V4(address)) => {
+                let apart = network.to_bits() ^ address.to_bits();
+                apart.leading_zeros() >= u32::from(self.bits)
+            }
+            (IpAddr::V6(network), IpAddr::V6(address)) => {
+                let apart = network.to_bits() ^ address.to_bits();
+                apart.leading_zeros() >= u32::from(self.bits)
+            }
+            (IpAddr::V4(_), IpAddr::V6(_)) | (IpAddr::V6(_), IpAddr::V4(_)) => false,
+        }
+    }
+}
+
+impl FromStr for AddressRange {
+    type Err = AddressError;
+    fn from_str(text: &str) -> Result<AddressRange, AddressError> {
+        let error = || AddressError(text.to_owned());
+        let (network, bits) = text.split_once('/').map_or((text, None), |(network, bits)| (network, Some(bits)));
+        let network: IpAddr = network.parse().map_err(|_| error())?;
+        let bits_max: u8 = if network.is_ipv4() { 32 } else { 128 };
+        let bits = match bits {
+            None => bits_max,
+            Some(bits) => bits.parse().ok().filter(|bits| *bits <= bits_max).ok_or_else(error)?,
+        };
+        Ok(AddressRange { network, bits })
+    }
+}
+
+impl fmt::Display for AddressRange {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "{}/{}", self.network, self.bits)
+    }
+}
+
+/// Ranges with commas between them, as configuration states them.
+pub struct AddressList(pub Vec<AddressRange>);
+
+impl FromStr for AddressList {
+    type Err = AddressError;
+    fn from_str(text: &str) -> Result<AddressList, AddressError> {
+        text.split(',').map(|range| range.trim().parse()).collect::<Result<_, _>>().map(AddressList)
+    }
+}
+
+/// Whose word on the caller's address is believed: the connection's own, unless that is a proxy of ours, which names the
+/// address that it was called from last in `X-Forwarded-For`.
+pub fn caller(connected: Option<IpAddr>, forwarded: Option<&str>, proxies: &[AddressRange]) -> Option<IpAddr> {
+    let connected = connected?.to_canonical();
+    if !proxies.iter().any(|proxy| proxy.contains(connected)) {
+        return Some(connected);
+    }
+    // Read from the right: each proxy of ours appended what it saw; the first that is not ours is the caller.
+    let named = forwarded.unwrap_or_default().rsplit(',').map(|text| text.trim().parse::<IpAddr>().ok());
+    for address in named {
+        let address = address?.to_canonical();
+        if !proxies.iter().any(|proxy| proxy.contains(address)) {
+            return Some(address);
+        }
+    }
+    Some(connected)
+}
+
+/// The address that a request without a connection, such as in a test, is taken to come from.
+pub const NOWHERE: IpAddr = IpAddr::V6(Ipv6Addr::UNSPECIFIED);
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn range(text: &str) -> AddressRange {
+        text.parse().unwrap()
+    }
+
+    #[test]
+    fn a_network_holds_its_addresses_in_either_form() {
+        assert!(range("203.0.113.0/24").contains("203.0.113.200".parse().unwrap()));
+        assert!(range("203.0.113.0/24").contains("::ffff:203.0.113.200".parse().unwrap()));
+        assert!(!range("203.0.113.0/24").contains("203.0.114.1".parse().unwrap()));
+        assert!(range("0.0.0.0/0").contains("8.8.8.8".parse().unwrap()));
+        assert!(range("2001:db8::/32").contains("2001:db8:1::1".parse().unwrap()));
+        assert!(range("203.0.113.7").contains("203.0.113.7".parse().unwrap()));
+        assert!("203.0.113.0/33".parse::<AddressRange>().is_err());
+    }
+
+    #[test]
+    fn only_a_proxy_of_ours_may_name_the_caller() {
+        let ours = [range("10.0.0.0/8")];
+        let at = |text: &str| Some(text.parse::<IpAddr>().unwrap());
+        assert_eq!(caller(at("8.8.8.8"), Some("203.0.113.7"), &ours), at("8.8.8.8"));
+        assert_eq!(caller(at("10.0.0.1"), Some("6.6.6.6, 203.0.113.7, 10.0.0.2"), &ours), at("203.0.113.7"));
+        assert_eq!(caller(at("10.0.0.1"), None, &ours), None);
+    }
+}

@@ -1,0 +1,110 @@
+//! What any partner may ask about itself and about us.
+
+use axum::Json;
+use axum::extract::State;
+use chrono::{DateTime, FixedOffset, Utc};
+use chrono_tz::Asia::Shanghai;
+use serde::Serialize;
+use utoipa::ToSchema;
+
+use super::model::Owner;
+use super::store;
+use crate::app::App;
+use crate::base::BusinessDay;
+use crate::business_day;
+use crate::http::Problem;
+use crate::http::api::Caller;
+use crate::partner::key::{Algorithm, pem_encode};
+
+/// A partner, as we know it.
+#[derive(Debug, Serialize, ToSchema)]
+pub struct Myself {
+    /// The `mchid` of its signatures.
+    #[schema(example = "harbour-core")]
+    pub partner: String,
+    #[schema(example = "funder")]
+    pub kind: &'static str,
+    /// The funder or merchant whose objects it sees; null for a risk partner.
+    #[schema(example = "fund_0197f3c2a4b07cc39b1c2d3e4f506172")]
+    pub owner_id: Option<String>,
+    #[schema(example = json!(["loans:read", "reserve:read"]))]
+    pub scopes: Vec<&'static str>,
+    /// The key that signed this request.
+    #[schema(example = "HARBOUR-2026-1")]
+    pub serial_no: String,
+    #[schema(example = "Chen Wei")]
+    pub holder: String,
+    #[schema(example = 6000)]
+    pub rate_per_minute: i32,
+    /// The business day that is open.
+    pub business_day: BusinessDay,
+}
+
+/// Who am I
+///
+/// The shortest way to try a key.
+#[utoipa::path(get, path = "/me", tag = "access", responses((status = 200, body = Myself)), security(("signature" = [])))]
+pub async fn show_myself(State(app): State<App>, caller: Caller) -> Result<Json<Myself>, Problem> {
+    let today = business_day::store::today(&mut *app.pool.acquire().await?).await?;
+    let known = &caller.known;
+    let (kind, owner_id) = match known.owner {
+        Owner::Funder(funder_id) => ("funder", Some(funder_id.to_string())),
+        Owner::Merchant(merchant_id) => ("merchant", Some(merchant_id.to_string())),
+        Owner::Risk => ("risk", None),
+    };
+    Ok(Json(Myself {
+        partner: known.code.clone(),
+        kind,
+        owner_id,
+        scopes: known.scopes.iter().map(|scope| scope.as_str()).collect(),
+        serial_no: caller.serial_no,
+        holder: caller.holder,
+        rate_per_minute: known.rate_per_minute,
+        business_day: today,
+    }))
+}
+
+/// One of our public keys.
+#[derive(Debug, Serialize, ToSchema)]
+pub struct PlatformKey {
+    #[schema(example = "FENQI-20260302-4F506172")]
+    pub serial_no: String,
+    #[schema(value_type = String, example = "rsa_sha256")]
+    pub algorithm: Algorithm,
+    /// SPKI in PEM.
+    #[schema(example = "-----BEGIN PUBLIC KEY-----\nMIIB…\n-----END PUBLIC KEY-----\n")]
+    pub public_key: String,
+    pub created_at: DateTime<FixedOffset>,
+    /// It signs no more since then; null while it does.
+    pub retired_at: Option<DateTime<FixedOffset>>,
+}
+
+/// Every public key of ours, the newest first.
+#[derive(Debug, Serialize, ToSchema)]
+pub struct PlatformKeys {
+    pub items: Vec<PlatformKey>,
+}
+
+/// Our public keys
+///
+/// By which our answers and callbacks are believed. Compare the first ones with what `fenqi partner platform-key list` prints.
+#[utoipa::path(get, path = "/platform-keys", tag = "access", responses((status = 200, body = PlatformKeys)),
+    security(("signature" = [])))]
+pub async fn list_platform_keys(State(app): State<App>) -> Result<Json<PlatformKeys>, Problem> {
+    for algorithm in Algorithm::ALL {
+        app.access.signer(algorithm).await?;
+    }
+    let rows = store::list_platform_keys(&mut *app.pool.acquire().await?).await?;
+    let items = rows.into_iter().map(|row| PlatformKey {
+        serial_no: row.serial_no,
+        algorithm: row.algorithm,
+        public_key: pem_encode("PUBLIC KEY", &row.public_key),
+        created_at: in_shanghai(row.created_at),
+        retired_at: row.retired_at.map(in_shanghai),
+    });
+    Ok(Json(PlatformKeys { items: items.collect() }))
+}
+
+fn in_shanghai(at: DateTime<Utc>) -> DateTime<FixedOffset> {
+    at.with_timezone(&Shanghai).fixed_offset()
+}

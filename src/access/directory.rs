@@ -1,0 +1,249 @@
+//! Knows partners and believes their requests; holds our own keys, by which answers are signed.
+
+use std::collections::{HashMap, hash_map};
+use std::net::IpAddr;
+use std::sync::{Arc, PoisonError, RwLock};
+
+use anyhow::Context as _;
+use chrono::{DateTime, TimeDelta, Utc};
+use sqlx::PgPool;
+use uuid::Uuid;
+
+use super::address::AddressRange;
+use super::admission::{Admission, Entry};
+use super::model::{Denial, Known, KnownKey, Owner, Rate, Scope};
+use super::store::{self, PartnerRow, PlatformKeyRow};
+use crate::base::{Clock, id};
+use crate::error::{Fault, Outcome};
+use crate::partner::SignatureError;
+use crate::partner::key::{Algorithm, PrivateKey, PublicKey, hex_encode};
+use crate::partner::signature::{Authorization, Identity, Received};
+use crate::vault::{Field, Vault};
+
+/// The id by which we sign.
+pub const PLATFORM: &str = "fenqi";
+/// How long our own keys are remembered before a newer one is looked for.
+const PLATFORM_KEYS_KEPT: TimeDelta = TimeDelta::seconds(30);
+/// Partners remembered; with more, everything is forgotten and asked for again.
+const KNOWN_MAX: usize = 10_000;
+
+/// A request that was let in: whose it is, and by which key.
+#[derive(Clone)]
+pub struct Admitted {
+    pub known: Arc<Known>,
+    pub serial_no: String,
+    pub holder: String,
+    pub algorithm: Algorithm,
+    pub rate: Rate,
+}
+
+/// One for each node. What it remembers of a partner is as old as the partner's last request, which tells its version.
+pub struct Directory {
+    pool: PgPool,
+    vault: Arc<Vault>,
+    wire_clock: Clock,
+    /// Proxies of ours, whose word on the caller's address is believed.
+    proxies: Vec<AddressRange>,
+    admission: Admission,
+    known: RwLock<HashMap<String, Arc<Known>>>,
+    signers: RwLock<Option<Signers>>,
+}
+
+#[derive(Clone)]
+struct Signers {
+    by_algorithm: HashMap<Algorithm, Arc<Identity>>,
+    loaded_at: DateTime<Utc>,
+}
+
+impl Directory {
+    /// `wire_clock` is time as partners see it, for signatures and rates.
+    pub fn new(pool: PgPool, vault: Arc<Vault>, wire_clock: Clock) -> Directory {
+        let admission = Admission::start(pool.clone());
+        let proxies = Vec::new();
+        Directory { pool, vault, wire_clock, proxies, admission, known: RwLock::default(), signers: RwLock::default() }
+    }
+
+    #[must_use]
+    pub fn behind(self, proxies: Vec<AddressRange>) -> Directory {
+        Directory { proxies, ..self }
+    }
+
+    pub fn proxies(&self) -> &[AddressRange] {
+        &self.proxies
+    }
+
+    pub fn now(&self) -> DateTime<Utc> {
+        self.wire_clock.now()
+    }
+
+    /// Whose request it is, if it is believed: signature, time, nonce, address and rate.
+    ///
+    /// # Errors
+    /// Why it is not let in. A nonce is burnt only by its own partner's right signature.
+    pub async fn admit(&self, received: Received<'_>, address: IpAddr) -> Outcome<Admitted, Denial> {
+        let now = self.now();
+        let authorization = received.authorization(now).map_err(refused)?;
+        let unknown = || refused(SignatureError::UnknownKey);
+        let mut known = self.find(&authorization.mchid).await?.ok_or_else(unknown)?;
+        match check(&known, &authorization, received, now, address) {
+            Ok(()) => {}
+            // What is remembered may be older than a key or an address that was added.
+            Err(Denial::Signature(SignatureError::UnknownKey) | Denial::AddressNotAllowed) => {
+                known = self.load(&authorization.mchid).await?.ok_or_else(unknown)?;
+                check(&known, &authorization, received, now, address).map_err(Fault::Refused)?;
+            }
+            Err(denial) => return Err(Fault::Refused(denial)),
+        }
+        let counted = self.admission.count(Entry {
+            partner_id: known.partner_id,
+            signer: format!("api:{}", known.code),
+            nonce: authorization.stamp.nonce.clone(),
+            at: now,
+        });
+        let counted = counted.await?;
+        if !counted.is_fresh {
+            return Err(refused(SignatureError::NonceReused));
+        }
+        if counted.version != known.version {
+            // A key was revoked or a grant taken back since; the request is judged by what is true now.
+            known = self.load(&authorization.mchid).await?.ok_or_else(unknown)?;
+            check(&known, &authorization, received, now, address).map_err(Fault::Refused)?;
+        }
+        if !counted.is_within_rate {
+            return Err(Fault::Refused(Denial::RateExceeded(counted.rate)));
+        }
+        let holder = known.keys.get(&authorization.serial_no).map_or(String::new(), |key| key.holder.clone());
+        let Authorization { serial_no, algorithm, .. } = authorization;
+        Ok(Admitted { known, serial_no, holder, algorithm, rate: counted.rate })
+    }
+
+    async fn find(&self, code: &str) -> anyhow::Result<Option<Arc<Known>>> {
+        let remembered = self.known.read().unwrap_or_else(PoisonError::into_inner).get(code).cloned();
+        match remembered {
+            Some(known) => Ok(Some(known)),
+            None => self.load(code).await,
+        }
+    }
+
+    async fn load(&self, code: &str) -> anyhow::Result<Option<Arc<Known>>> {
+        let mut connection = self.pool.acquire().await?;
+        let Some(row) = store::find_partner(&mut connection, code).await? else { return Ok(None) };
+        let keys = store::list_keys(&mut connection, row.partner_id).await?;
+        drop(connection);
+        let known = Arc::new(known_of(row, keys)?);
+        let mut remembered = self.known.write().unwrap_or_else(PoisonError::into_inner);
+        if remembered.len() >= KNOWN_MAX {
+            remembered.clear();
+        }
+        remembered.insert(code.to_owned(), known.clone());
+        Ok(Some(known))
+    }
+
+    /// By which we sign in an algorithm; the first time of all, a key is made.
+    ///
+    /// # Errors
+    /// Failures of the database, or a key that the vault does not open.
+    pub async fn signer(&self, algorithm: Algorithm) -> anyhow::Result<Arc<Identity>> {
+        let now = self.now();
+        let remembered = self.signers.read().unwrap_or_else(PoisonError::into_inner).clone();
+        let is_young = |signers: &Signers| now - signers.loaded_at < PLATFORM_KEYS_KEPT;
+        let found = remembered.filter(is_young).and_then(|signers| signers.by_algorithm.get(&algorithm).cloned());
+        if let Some(identity) = found {
+            return Ok(identity);
+        }
+        let by_algorithm = self.load_signers(algorithm).await?;
+        let identity = by_algorithm.get(&algorithm).cloned().context("a key that was just made is not there")?;
+        *self.signers.write().unwrap_or_else(PoisonError::into_inner) = Some(Signers { by_algorithm, loaded_at: now });
+        Ok(identity)
+    }
+
+    async fn load_signers(&self, needed: Algorithm) -> anyhow::Result<HashMap<Algorithm, Arc<Identity>>> {
+        let mut connection = self.pool.acquire().await?;
+        let mut rows = store::list_platform_keys(&mut connection).await?;
+        let is_signing = |row: &PlatformKeyRow| row.algorithm == needed && row.retired_at.is_none();
+        if !rows.iter().any(is_signing) {
+            let made = make_platform_key(&self.vault, needed, self.now())?;
+            store::insert_platform_key(&mut connection, &made).await?;
+            rows.insert(0, made);
+        }
+        drop(connection);
+        let mut signers = HashMap::new();
+        // The newest stand first.
+        for row in rows.into_iter().filter(|row| row.retired_at.is_none()) {
+            if let hash_map::Entry::Vacant(place) = signers.entry(row.algorithm) {
+                let key = open_platform_key(&self.vault, &row)?;
+                place.insert(Arc::new(Identity::new(PLATFORM, &row.serial_no, key)));
+            }
+        }
+        Ok(signers)
+    }
+}
+
+fn refused(error: SignatureError) -> Fault<Denial> {
+    Fault::Refused(Denial::Signature(error))
+}
+
+fn check(
+    known: &Known,
+    authorization: &Authorization,
+    received: Received<'_>,
+    now: DateTime<Utc>,
+    address: IpAddr,
+) -> Result<(), Denial> {
+    let key = known.key(&authorization.serial_no, now).ok_or(SignatureError::UnknownKey)?;
+    authorization.check(&key.public, received)?;
+    if known.allows(address) { Ok(()) } else { Err(Denial::AddressNotAllowed) }
+}
+
+fn known_of(row: PartnerRow, keys: Vec<store::KeyRow>) -> anyhow::Result<Known> {
+    let owner = match (row.funder_id, row.merchant_id) {
+        (Some(funder_id), _) => Owner::Funder(funder_id),
+        (None, Some(merchant_id)) => Owner::Merchant(merchant_id),
+        (None, None) => Owner::Risk,
+    };
+    let mut known_keys = HashMap::new();
+    for key in keys {
+        let public = PublicKey::from_der(&key.public_key)
+            .with_context(|| format!("key {} of partner {} cannot be read", key.serial_no, row.code))?;
+        let known =
+            KnownKey { public, holder: key.holder, expires_at: key.expires_at, is_revoked: key.revoked_at.is_some() };
+        known_keys.insert(key.serial_no, known);
+    }
+    // A scope of a newer program is no scope of this one.
+    let scopes = row.scopes.iter().filter_map(|scope| scope.parse::<Scope>().ok()).collect();
+    let addresses = row.addresses.iter().map(|text| text.parse()).collect::<Result<_, _>>()?;
+    Ok(Known {
+        partner_id: row.partner_id,
+        code: row.code,
+        owner,
+        scopes,
+        addresses,
+        rate_per_minute: row.rate_per_minute,
+        version: row.version,
+        is_disabled: row.disabled_at.is_some(),
+        keys: known_keys,
+    })
+}
+
+/// A new key of ours, sealed.
+///
+/// # Errors
+/// If the system gives no randomness.
+pub fn make_platform_key(vault: &Vault, algorithm: Algorithm, now: DateTime<Utc>) -> anyhow::Result<PlatformKeyRow> {
+    let key = PrivateKey::generate(algorithm)?;
+    let public_key = key.public_der()?;
+    let unlike_any_other = hex_encode(&id::mint(now).as_bytes()[12..]).to_uppercase();
+    Ok(PlatformKeyRow {
+        serial_no: format!("FENQI-{}-{unlike_any_other}", now.format("%Y%m%d")),
+        algorithm,
+        private_key_sealed: vault.seal_for(Uuid::nil(), Field::PlatformKey, &key.to_pem()?),
+        public_key,
+        created_at: now,
+        retired_at: None,
+    })
+}
+
+fn open_platform_key(vault: &Vault, row: &PlatformKeyRow) -> anyhow::Result<PrivateKey> {
+    let pem = vault.open_for(Uuid::nil(), Field::PlatformKey, &row.private_key_sealed)?;
+    PrivateKey::from_text(&pem).with_context(|| format!("our key {} cannot be read", row.serial_no))
+}

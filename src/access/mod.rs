@@ -1,0 +1,16 @@
+//! Partner access: the systems that call our API, their keys, what each may do and how often.
+
+pub mod model;
+pub mod address;
+pub mod store;
+pub mod answer_store;
+pub mod admission;
+pub mod directory;
+pub mod actions;
+pub mod jobs;
+pub mod api;
+
+pub use actions::{AccessRefusal, add_key, add_partner, change_partner, revoke_key};
+pub use address::AddressRange;
+pub use directory::{Admitted, Directory, PLATFORM};
+pub use model::{Denial, Known, Owner, PartnerKind, Rate, Scope};

@@ -1,0 +1,291 @@
+//! SQL of partners' access: who they are, their keys, ours.
+
+use chrono::{DateTime, Utc};
+use sqlx::PgConnection;
+use uuid::Uuid;
+
+use super::model::PartnerKind;
+use crate::base::id::{FunderId, MerchantId};
+use crate::partner::key::Algorithm;
+
+/// A partner as stored.
+#[derive(Clone, Debug)]
+pub struct PartnerRow {
+    pub partner_id: Uuid,
+    pub code: String,
+    pub kind: PartnerKind,
+    pub funder_id: Option<FunderId>,
+    pub merchant_id: Option<MerchantId>,
+    pub scopes: Vec<String>,
+    pub addresses: Vec<String>,
+    pub rate_per_minute: i32,
+    pub version: i32,
+    pub disabled_at: Option<DateTime<Utc>>,
+}
+
+pub async fn find_partner(connection: &mut PgConnection, code: &str) -> sqlx::Result<Option<PartnerRow>> {
+    sqlx::query_as!(
+        PartnerRow,
+        r#"select partner_id, code, kind as "kind: PartnerKind", funder_id as "funder_id: FunderId",
+                  merchant_id as "merchant_id: MerchantId", scopes, addresses, rate_per_minute, version, disabled_at
+           from api_partner where code = $1"#,
+        code
+    )
+    .fetch_optional(connection)
+    .await
+}
+
+pub async fn list_partners(connection: &mut PgConnection) -> sqlx::Result<Vec<PartnerRow>> {
+    sqlx::query_as!(
+        PartnerRow,
+        r#"select partner_id, code, kind as "kind: PartnerKind", funder_id as "funder_id: FunderId",
+                  merchant_id as "merchant_id: MerchantId", scopes, addresses, rate_per_minute, version, disabled_at
+           from api_partner order by code"#
+    )
+    .fetch_all(connection)
+    .await
+}
+
+/// Writes a partner; `false` when the code is taken.
+pub async fn insert_partner(
+    connection: &mut PgConnection,
+    partner: &PartnerRow,
+    at: DateTime<Utc>,
+) -> sqlx::Result<bool> {
+    let done = sqlx::query!(
+        "insert into api_partner (partner_id, code, kind, funder_id, merchant_id, scopes, addresses, rate_per_minute,
+                                  created_at)
+         values ($1, $2, $3, $4, $5, $6, $7, $8, $9)
+         on conflict (code) do nothing",
+        partner.partner_id,
+        partner.code,
+        partner.kind as PartnerKind,
+        partner.funder_id.map(FunderId::uuid),
+        partner.merchant_id.map(MerchantId::uuid),
+        &partner.scopes,
+        &partner.addresses,
+        partner.rate_per_minute,
+        at,
+    )
+    .execute(connection)
+    .await?;
+    Ok(done.rows_affected() == 1)
+}
+
+/// Writes what may change of a partner, and counts its version up.
+pub async fn update_partner(connection: &mut PgConnection, partner: &PartnerRow) -> sqlx::Result<()> {
+    sqlx::query!(
+        "update api_partner set scopes = $2, addresses = $3, rate_per_minute = $4, disabled_at = $5, version = version + 1
+         where partner_id = $1",
+        partner.partner_id,
+        &partner.scopes,
+        &partner.addresses,
+        partner.rate_per_minute,
+        partner.disabled_at,
+    )
+    .execute(connection)
+    .await?;
+    Ok(())
+}
+
+/// A partner's public key as stored.
+#[derive(Clone, Debug)]
+pub struct KeyRow {
+    pub partner_id: Uuid,
+    pub serial_no: String,
+    pub algorithm: Algorithm,
+    pub public_key: Vec<u8>,
+    pub holder: String,
+    pub added_at: DateTime<Utc>,
+    pub expires_at: Option<DateTime<Utc>>,
+    pub revoked_at: Option<DateTime<Utc>>,
+}
+
+pub async fn list_keys(connection: &mut PgConnection, partner_id: Uuid) -> sqlx::Result<Vec<KeyRow>> {
+    sqlx::query_as!(
+        KeyRow,
+        r#"select partner_id, serial_no, algorithm as "algorithm: Algorithm", public_key, holder, added_at, expires_at,
+                  revoked_at
+           from api_key where partner_id = $1 order by added_at, serial_no"#,
+        partner_id
+    )
+    .fetch_all(connection)
+    .await
+}
+
+/// Writes a key; `false` when the partner has one by that serial number, revoked or not.
+pub async fn insert_key(connection: &mut PgConnection, key: &KeyRow) -> sqlx::Result<bool> {
+    let done = sqlx::query!(
+        "with counted as (update api_partner set version = version + 1 where partner_id = $1)
+         insert into api_key (partner_id, serial_no, algorithm, public_key, holder, added_at, expires_at)
+         values ($1, $2, $3, $4, $5, $6, $7)
+         on conflict do nothing",
+        key.partner_id,
+        key.serial_no,
+        key.algorithm as Algorithm,
+        key.public_key,
+        key.holder,
+        key.added_at,
+        key.expires_at,
+    )
+    .execute(connection)
+    .await?;
+    Ok(done.rows_affected() == 1)
+}
+
+/// Ends a key for ever; `false` when there is none that was not revoked.
+pub async fn revoke_key(
+    connection: &mut PgConnection,
+    partner_id: Uuid,
+    serial_no: &str,
+    at: DateTime<Utc>,
+) -> sqlx::Result<bool> {
+    let done = sqlx::query!(
+        "with counted as (update api_partner set version = version + 1 where partner_id = $1)
+         update api_key set revoked_at = $3 where partner_id = $1 and serial_no = $2 and revoked_at is null",
+        partner_id,
+        serial_no,
+        at,
+    )
+    .execute(connection)
+    .await?;
+    Ok(done.rows_affected() == 1)
+}
+
+/// One of our own keys as stored.
+#[derive(Clone)]
+pub struct PlatformKeyRow {
+    pub serial_no: String,
+    pub algorithm: Algorithm,
+    pub private_key_sealed: Vec<u8>,
+    pub public_key: Vec<u8>,
+    pub created_at: DateTime<Utc>,
+    pub retired_at: Option<DateTime<Utc>>,
+}
+
+/// Our keys, the newest first.
+pub async fn list_platform_keys(connection: &mut PgConnection) -> sqlx::Result<Vec<PlatformKeyRow>> {
+    sqlx::query_as!(
+        PlatformKeyRow,
+        r#"select serial_no, algorithm as "algorithm: Algorithm", private_key_sealed, public_key, created_at, retired_at
+           from platform_key order by created_at desc, serial_no desc"#
+    )
+    .fetch_all(connection)
+    .await
+}
+
+pub async fn insert_platform_key(connection: &mut PgConnection, key: &PlatformKeyRow) -> sqlx::Result<()> {
+    sqlx::query!(
+        "insert into platform_key (serial_no, algorithm, private_key_sealed, public_key, created_at)
+         values ($1, $2, $3, $4, $5)",
+        key.serial_no,
+        key.algorithm as Algorithm,
+        key.private_key_sealed,
+        key.public_key,
+        key.created_at,
+    )
+    .execute(connection)
+    .await?;
+    Ok(())
+}
+
+/// Ends the signing of our older keys of an algorithm; returns how many.
+pub async fn retire_platform_keys(
+    connection: &mut PgConnection,
+    algorithm: Algorithm,
+    but: &str,
+    at: DateTime<Utc>,
+) -> sqlx::Result<u64> {
+    let done = sqlx::query!(
+        "update platform_key set retired_at = $3 where algorithm = $1 and serial_no <> $2 and retired_at is null",
+        algorithm as Algorithm,
+        but,
+        at,
+    )
+    .execute(connection)
+    .await?;
+    Ok(done.rows_affected())
+}
+
+/// One request that asks to be let in.
+pub struct Asking<'a> {
+    pub partner_id: Uuid,
+    pub signer: &'a str,
+    pub nonce: &'a str,
+}
+
+/// What the database says to it.
+pub struct Said {
+    /// The request's place in the slice.
+    pub place: i32,
+    /// Whether nobody used the nonce before.
+    pub is_fresh: bool,
+    /// The partner's calls in this minute, with all of the slice.
+    pub calls: i32,
+    /// The partner's version, by which older knowledge of it is noticed.
+    pub version: i32,
+    pub rate_per_minute: i32,
+}
+
+/// Remembers nonces and counts calls, one statement for all. Each signer and nonce stands once in the slice.
+/// Not waited for on disk: a crash may forget the last moments', and whoever replays within them meets idempotency keys.
+pub async fn admit_requests(
+    connection: &mut PgConnection,
+    asking: &[Asking<'_>],
+    minute: DateTime<Utc>,
+    nonces_expire_at: DateTime<Utc>,
+) -> sqlx::Result<Vec<Said>> {
+    let partner_ids: Vec<Uuid> = asking.iter().map(|one| one.partner_id).collect();
+    let signers: Vec<&str> = asking.iter().map(|one| one.signer).collect();
+    let nonces: Vec<&str> = asking.iter().map(|one| one.nonce).collect();
+    sqlx::query_as!(
+        Said,
+        r#"with quick as (select set_config('synchronous_commit', 'off', true)),
+                asked as (
+                    select partner_id, signer, nonce, (place - 1)::int as place
+                    from unnest($1::uuid[], $2::text[], $3::text[]) with ordinality as a(partner_id, signer, nonce, place)),
+                fresh as (
+                    insert into nonce (signer, nonce, expires_at)
+                    select signer, nonce, $5 from asked, quick order by signer, nonce
+                    on conflict do nothing returning signer, nonce),
+                counted as (
+                    insert into api_rate (partner_id, minute, calls)
+                    select partner_id, $4, count(*)::int from asked group by partner_id order by partner_id
+                    on conflict (partner_id, minute) do update set calls = api_rate.calls + excluded.calls
+                    returning partner_id, calls)
+           select a.place as "place!", f.nonce is not null as "is_fresh!", c.calls as "calls!", p.version as "version!",
+                  p.rate_per_minute as "rate_per_minute!"
+           from asked a
+           join counted c using (partner_id)
+           join api_partner p using (partner_id)
+           left join fresh f on f.signer = a.signer and f.nonce = a.nonce"#,
+        &partner_ids,
+        &signers as &[&str],
+        &nonces as &[&str],
+        minute,
+        nonces_expire_at,
+    )
+    .fetch_all(connection)
+    .await
+}
+
+/// Forgets the counts of minutes before `before`.
+pub async fn prune_rates(connection: &mut PgConnection, before: DateTime<Utc>) -> sqlx::Result<u64> {
+    let done = sqlx::query!("delete from api_rate where minute < $1", before).execute(connection).await?;
+    Ok(done.rows_affected())
+}
+
+pub async fn find_funder(connection: &mut PgConnection, code: &str) -> sqlx::Result<Option<FunderId>> {
+    sqlx::query_scalar!(r#"select funder_id as "funder_id: FunderId" from funder where code = $1"#, code)
+        .fetch_optional(connection)
+        .await
+}
+
+pub async fn has_merchant(connection: &mut PgConnection, merchant_id: MerchantId) -> sqlx::Result<bool> {
+    sqlx::query_scalar!(
+        r#"select exists (select from merchant where merchant_id = $1) as "exists!""#,
+        merchant_id.uuid()
+    )
+    .fetch_one(connection)
+    .await
+}

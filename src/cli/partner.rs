@@ -1,0 +1,268 @@
+//! `fenqi partner`: lets the systems of funders, merchants and risk partners call the API.
+
+use std::io::Write as _;
+use std::os::unix::fs::OpenOptionsExt as _;
+use std::path::{Path, PathBuf};
+use std::process::ExitCode;
+
+use anyhow::Context as _;
+use chrono::{DateTime, Utc};
+use serde_json::json;
+
+use crate::access::actions::{NewKey, NewPartner, PartnerChange, RATE_PER_MINUTE_DEFAULT, rotate_platform_key};
+use crate::access::{self, AddressRange, PartnerKind, Scope, store};
+use crate::app::App;
+use crate::base::Clock;
+use crate::cli::{Sharing, find_database, open_app, set_up};
+use crate::error::{Fault, Refusal, Step};
+use crate::partner::key::{Algorithm, PrivateKey, PublicKey, pem_encode};
+
+#[derive(clap::Subcommand)]
+pub enum Args {
+    /// Add a partner; it may do everything of its kind unless told otherwise, once it has a key
+    Add(Add),
+    /// Make, add and revoke keys
+    #[command(subcommand)]
+    Key(Key),
+    /// Grant or take back scopes, set addresses and rate, switch a partner off and on
+    Grant(Grant),
+    /// Show partners with their keys
+    List {
+        /// Print one line of JSON
+        #[arg(long)]
+        json: bool,
+    },
+    /// Our own keys, by which partners believe our answers
+    #[command(subcommand)]
+    PlatformKey(PlatformKey),
+}
+
+#[derive(clap::Args)]
+pub struct Add {
+    /// Its name, which is the mchid of its signatures
+    name: String,
+    #[arg(long)]
+    kind: PartnerKind,
+    /// The funder's code or the merchant's id whose objects it sees
+    #[arg(long)]
+    owner: Option<String>,
+    /// Scopes with commas; all of its kind if left out
+    #[arg(long, value_delimiter = ',')]
+    scopes: Option<Vec<Scope>>,
+    /// Addresses and networks that it may call from, with commas; any if left out
+    #[arg(long, value_delimiter = ',')]
+    addresses: Vec<AddressRange>,
+    #[arg(long, default_value_t = RATE_PER_MINUTE_DEFAULT)]
+    rate_per_minute: i32,
+}
+
+#[derive(clap::Subcommand)]
+pub enum Key {
+    /// Make a key pair: the private key into a file, the public key to standard output
+    Generate {
+        #[arg(long)]
+        algorithm: Algorithm,
+        /// Where the private key goes; must not exist
+        #[arg(long)]
+        out: PathBuf,
+    },
+    /// Add a partner's public key beside those that it has
+    Add {
+        partner: String,
+        #[arg(long)]
+        serial: String,
+        /// A file with the public key in PEM, or for SM2 its point in hexadecimal
+        #[arg(long)]
+        public_key: PathBuf,
+        /// Who holds the private key; what needs two people needs keys of two holders
+        #[arg(long)]
+        holder: String,
+        /// When it ends, such as 2027-01-01T00:00:00+08:00
+        #[arg(long)]
+        expires_at: Option<DateTime<Utc>>,
+    },
+    /// Revoke a key at once, for ever
+    Revoke { partner: String, serial: String },
+}
+
+#[derive(clap::Args)]
+pub struct Grant {
+    partner: String,
+    /// Scopes to grant, with commas
+    #[arg(long, value_delimiter = ',')]
+    scopes: Vec<Scope>,
+    /// Scopes to take back, with commas
+    #[arg(long, value_delimiter = ',')]
+    take_back: Vec<Scope>,
+    /// The whole list of addresses and networks, with commas; `any` for no list
+    #[arg(long)]
+    addresses: Option<String>,
+    #[arg(long)]
+    rate_per_minute: Option<i32>,
+    /// Refuse every request of it until --enable
+    #[arg(long, conflicts_with = "enable")]
+    disable: bool,
+    #[arg(long)]
+    enable: bool,
+}
+
+#[derive(clap::Subcommand)]
+pub enum PlatformKey {
+    /// Print our public keys
+    List,
+    /// Make a new key; older ones of its algorithm sign no more
+    Rotate {
+        #[arg(long)]
+        algorithm: Algorithm,
+    },
+}
+
+pub async fn run(args: Args) -> anyhow::Result<ExitCode> {
+    if let Args::Key(Key::Generate { algorithm, out }) = &args {
+        generate(*algorithm, out)?;
+        return Ok(ExitCode::SUCCESS);
+    }
+    let config = set_up()?;
+    let database = find_database(&config, Sharing::Shared).await?;
+    let app = open_app(&config, &database, Clock::System).await?;
+    match args {
+        Args::Add(add) => add_partner(&app, add).await?,
+        Args::Key(key) => change_keys(&app, key).await?,
+        Args::Grant(grant) => change_grant(&app, grant).await?,
+        Args::List { json } => list(&app, json).await?,
+        Args::PlatformKey(which) => platform_keys(&app, which).await?,
+    }
+    Ok(ExitCode::SUCCESS)
+}
+
+fn generate(algorithm: Algorithm, out: &Path) -> anyhow::Result<()> {
+    let key = PrivateKey::generate(algorithm)?;
+    let shown = out.display();
+    let opened = std::fs::OpenOptions::new().write(true).create_new(true).mode(0o600).open(out);
+    let mut file = opened.with_context(|| format!("cannot create {shown}"))?;
+    file.write_all(key.to_pem()?.as_bytes()).with_context(|| format!("cannot write {shown}"))?;
+    print!("{}", pem_encode("PUBLIC KEY", &key.public_der()?));
+    Ok(())
+}
+
+async fn add_partner(app: &App, add: Add) -> anyhow::Result<()> {
+    let partner = NewPartner {
+        code: add.name,
+        kind: add.kind,
+        owner: add.owner,
+        scopes: add.scopes.unwrap_or_else(|| Scope::of(add.kind)),
+        addresses: add.addresses,
+        rate_per_minute: add.rate_per_minute,
+    };
+    access::add_partner(app, &partner).await.map_err(said)?;
+    println!("partner {} is added; give it a key with `fenqi partner key add`", partner.code);
+    Ok(())
+}
+
+async fn change_keys(app: &App, key: Key) -> anyhow::Result<()> {
+    match key {
+        Key::Generate { algorithm, out } => generate(algorithm, &out),
+        Key::Add { partner, serial, public_key, holder, expires_at } => {
+            let shown = public_key.display();
+            let text = std::fs::read_to_string(&public_key).with_context(|| format!("cannot read {shown}"))?;
+            let new = NewKey { partner, serial_no: serial, public_key: text, holder, expires_at };
+            match access::add_key(app, &new).await.map_err(said)? {
+                Step::Applied => println!("key {} of {} is believed from now on", new.serial_no, new.partner),
+                Step::AlreadyApplied => println!("key {} of {} was there already", new.serial_no, new.partner),
+            }
+            Ok(())
+        }
+        Key::Revoke { partner, serial } => {
+            access::revoke_key(app, &partner, &serial).await.map_err(said)?;
+            println!("key {serial} of {partner} is revoked");
+            Ok(())
+        }
+    }
+}
+
+async fn change_grant(app: &App, grant: Grant) -> anyhow::Result<()> {
+    let addresses = match grant.addresses.as_deref() {
+        None => None,
+        Some("any") => Some(Vec::new()),
+        Some(list) => Some(list.split(',').map(|range| range.trim().parse()).collect::<Result<_, _>>()?),
+    };
+    let change = PartnerChange {
+        grant: grant.scopes,
+        take_back: grant.take_back,
+        addresses,
+        rate_per_minute: grant.rate_per_minute,
+        is_disabled: (grant.disable || grant.enable).then_some(grant.disable),
+    };
+    access::change_partner(app, &grant.partner, &change).await.map_err(said)?;
+    println!("partner {} is changed", grant.partner);
+    Ok(())
+}
+
+async fn list(app: &App, is_json: bool) -> anyhow::Result<()> {
+    let mut connection = app.pool.acquire().await?;
+    let mut lines = Vec::new();
+    for partner in store::list_partners(&mut connection).await? {
+        let keys = store::list_keys(&mut connection, partner.partner_id).await?;
+        let owner = partner.funder_id.map(|id| id.to_string()).or(partner.merchant_id.map(|id| id.to_string()));
+        if !is_json {
+            let state = if partner.disabled_at.is_some() { " (switched off)" } else { "" };
+            println!("{}{state}: {:?} {}", partner.code, partner.kind, owner.as_deref().unwrap_or("-"));
+            println!("    scopes {}", partner.scopes.join(", "));
+            println!("    {} requests a minute, from {}", partner.rate_per_minute, places(&partner.addresses));
+        }
+        let mut shown = Vec::new();
+        for key in &keys {
+            let state = match (key.revoked_at, key.expires_at) {
+                (Some(at), _) => format!("revoked {at}"),
+                (None, Some(at)) => format!("until {at}"),
+                (None, None) => "without end".to_owned(),
+            };
+            if !is_json {
+                println!("    key {} ({}) of {}, {state}", key.serial_no, key.algorithm.as_str(), key.holder);
+            }
+            shown.push(json!({
+                "serial_no": key.serial_no, "algorithm": key.algorithm, "holder": key.holder, "added_at": key.added_at,
+                "expires_at": key.expires_at, "revoked_at": key.revoked_at,
+                "public_key": PublicKey::from_der(&key.public_key).map(|key| key.to_pem()) }));
+        }
+        lines.push(json!({
+            "partner": partner.code, "kind": format!("{:?}", partner.kind).to_lowercase(), "owner_id": owner,
+            "scopes": partner.scopes, "addresses": partner.addresses, "rate_per_minute": partner.rate_per_minute,
+            "disabled_at": partner.disabled_at, "keys": shown }));
+    }
+    if is_json {
+        println!("{}", serde_json::Value::from(lines));
+    }
+    Ok(())
+}
+
+fn places(addresses: &[String]) -> String {
+    if addresses.is_empty() { "anywhere".to_owned() } else { addresses.join(", ") }
+}
+
+async fn platform_keys(app: &App, which: PlatformKey) -> anyhow::Result<()> {
+    match which {
+        PlatformKey::Rotate { algorithm } => {
+            let made = rotate_platform_key(app, algorithm).await?;
+            println!("key {} signs from now on, on every node within half a minute", made.serial_no);
+        }
+        PlatformKey::List => {
+            for algorithm in Algorithm::ALL {
+                app.access.signer(algorithm).await?;
+            }
+            for key in store::list_platform_keys(&mut *app.pool.acquire().await?).await? {
+                let state = if key.retired_at.is_some() { "retired" } else { "signs" };
+                println!("{} ({}) {state}", key.serial_no, key.algorithm.as_str());
+                print!("{}", pem_encode("PUBLIC KEY", &key.public_key));
+            }
+        }
+    }
+    Ok(())
+}
+
+fn said<R: Refusal>(fault: Fault<R>) -> anyhow::Error {
+    match fault {
+        Fault::Refused(refusal) => anyhow::anyhow!("{refusal}"),
+        Fault::Failed(failure) => failure,
+    }
+}

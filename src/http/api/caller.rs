@@ -1,0 +1,84 @@
+//! Who called, as handlers are told it.
+
+use std::sync::Arc;
+
+use axum::extract::FromRequestParts;
+use axum::http::StatusCode;
+use axum::http::request::Parts;
+
+use crate::access::{Admitted, Known, Owner};
+use crate::base::id::{FunderId, MerchantId};
+use crate::http::Problem;
+
+/// A request that the gate let in.
+#[derive(Clone)]
+pub struct Caller {
+    pub known: Arc<Known>,
+    /// The key that signed, and who holds it.
+    pub serial_no: String,
+    pub holder: String,
+    /// Of a request that changes something.
+    pub idempotency_key: Option<String>,
+}
+
+impl Caller {
+    pub fn new(admitted: &Admitted, idempotency_key: Option<String>) -> Caller {
+        Caller {
+            known: admitted.known.clone(),
+            serial_no: admitted.serial_no.clone(),
+            holder: admitted.holder.clone(),
+            idempotency_key,
+        }
+    }
+
+    /// The key of a request that changes something; the gate refuses one without.
+    pub fn key(&self) -> &str {
+        self.idempotency_key.as_deref().unwrap_or_default()
+    }
+}
+
+impl<S: Sync> FromRequestParts<S> for Caller {
+    type Rejection = Problem;
+    async fn from_request_parts(parts: &mut Parts, _: &S) -> Result<Caller, Problem> {
+        // Only a route that stands outside the gate lacks it.
+        parts.extensions.get::<Caller>().cloned().ok_or_else(Problem::failed)
+    }
+}
+
+/// A funder's system.
+pub struct FunderCaller {
+    pub funder_id: FunderId,
+    pub caller: Caller,
+}
+
+impl<S: Sync> FromRequestParts<S> for FunderCaller {
+    type Rejection = Problem;
+    async fn from_request_parts(parts: &mut Parts, state: &S) -> Result<FunderCaller, Problem> {
+        let caller = Caller::from_request_parts(parts, state).await?;
+        match caller.known.owner {
+            Owner::Funder(funder_id) => Ok(FunderCaller { funder_id, caller }),
+            Owner::Merchant(_) | Owner::Risk => Err(not_for_you()),
+        }
+    }
+}
+
+/// A merchant's system.
+pub struct MerchantCaller {
+    pub merchant_id: MerchantId,
+    pub caller: Caller,
+}
+
+impl<S: Sync> FromRequestParts<S> for MerchantCaller {
+    type Rejection = Problem;
+    async fn from_request_parts(parts: &mut Parts, state: &S) -> Result<MerchantCaller, Problem> {
+        let caller = Caller::from_request_parts(parts, state).await?;
+        match caller.known.owner {
+            Owner::Merchant(merchant_id) => Ok(MerchantCaller { merchant_id, caller }),
+            Owner::Funder(_) | Owner::Risk => Err(not_for_you()),
+        }
+    }
+}
+
+fn not_for_you() -> Problem {
+    Problem::new(StatusCode::FORBIDDEN, "scope_missing", "This operation was not granted to you.")
+}

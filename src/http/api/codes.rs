@@ -1,0 +1,83 @@
+//! Every code that a problem of the API can bear, with its status: what is not listed here is not answered.
+
+pub struct Code {
+    pub code: &'static str,
+    pub status: u16,
+    /// What it means and what to do, in a sentence.
+    pub says: &'static str,
+}
+
+const fn code(status: u16, code: &'static str, says: &'static str) -> Code {
+    Code { code, status, says }
+}
+
+pub const CODES: &[Code] = &[
+    // The request's form.
+    code(400, "body_not_json", "The body is not JSON."),
+    code(400, "body_not_utf8", "The body is not UTF-8."),
+    code(400, "duplicate_key", "A key stands twice in one object."),
+    code(400, "nested_too_deep", "Lists and objects nest deeper than any message of ours."),
+    code(400, "unknown_field", "A field is not part of this message."),
+    code(400, "missing_field", "A required field is missing."),
+    code(400, "wrong_type", "A value is of another type than the document says."),
+    code(400, "fen_not_integer", "An amount is a whole number of fen; a fraction is not rounded but refused."),
+    code(400, "number_out_of_range", "A number is smaller or larger than the document allows."),
+    code(400, "value_not_allowed", "A text is not one of those that the document allows."),
+    code(400, "id_malformed", "An id does not begin with its kind's prefix or is not 32 hexadecimal digits."),
+    code(400, "unknown_parameter", "A query parameter is not one of this operation's."),
+    code(400, "missing_parameter", "A required query parameter is missing."),
+    code(400, "duplicate_parameter", "A query parameter stands twice."),
+    code(400, "parameter_malformed", "A query parameter's value is not what the document allows."),
+    code(400, "cursor_malformed", "The cursor is no next_cursor that we gave."),
+    code(400, "idempotency_key_missing", "A request that changes something needs the header Idempotency-Key."),
+    code(400, "idempotency_key_malformed", "An idempotency key has 1 to 64 printable ASCII characters."),
+    // Who asks.
+    code(401, "signature_malformed", "The header Authorization is missing or not in its form."),
+    code(401, "signature_key_unknown", "No key is known by that partner id and serial number, or it has ended."),
+    code(401, "signature_stale", "The timestamp is more than five minutes away from our clock."),
+    code(
+        401,
+        "signature_wrong",
+        "The signature does not match method, URL, timestamp, nonce and body as they arrived.",
+    ),
+    code(401, "nonce_reused", "The nonce was used before; each request needs its own."),
+    code(403, "address_not_allowed", "The request comes from an address that is not on the partner's list."),
+    code(403, "scope_missing", "The operation needs a scope that was not granted."),
+    code(403, "same_holder", "What needs two people was asked for by a key of the same holder."),
+    // What is asked for.
+    code(404, "not_found", "There is nothing by that name, or it is another's."),
+    code(405, "method_not_allowed", "The address does not take that method."),
+    code(409, "idempotency_key_reused", "The idempotency key was used for another request."),
+    code(409, "idempotency_in_progress", "The first request under this key still runs; ask again with the same key."),
+    code(412, "precondition_failed", "Somebody changed it since; read it again."),
+    code(413, "body_too_large", "The body is larger than 256 KiB."),
+    code(415, "media_type_not_supported", "The body must be application/json in UTF-8."),
+    code(428, "precondition_required", "What two may edit needs the header If-Match with the ETag that was read."),
+    code(429, "rate_exceeded", "More requests than the partner's rate allows in this minute; see Retry-After."),
+    // Ours.
+    code(500, "failed", "Something failed on our side; ask again with the same idempotency key."),
+    code(503, "timed_out", "It took too long; what came of it is not known. Ask again with the same idempotency key."),
+    code(503, "too_many_requests", "The request could not be let in for the moment."),
+];
+
+pub fn find(code: &str) -> Option<&'static Code> {
+    CODES.iter().find(|known| known.code == code)
+}
+
+/// Takes `code: detail` apart, where the code is one of ours.
+pub fn split(text: &str) -> Option<(&'static str, &str)> {
+    let (first, detail) = text.split_once(": ")?;
+    find(first).map(|known| (known.code, detail))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn no_code_stands_twice() {
+        for (place, code) in CODES.iter().enumerate() {
+            assert!(CODES[place + 1..].iter().all(|other| other.code != code.code), "{}", code.code);
+        }
+    }
+}

@@ -1,0 +1,269 @@
+//! The gate before every operation: believes the request, lets it in once, gives first answers again, and signs what goes
+//! out.
+
+use std::net::{IpAddr, SocketAddr};
+use std::sync::Arc;
+use std::time::Instant;
+
+use axum::body::{Body, Bytes, to_bytes};
+use axum::extract::{ConnectInfo, MatchedPath, OriginalUri, Request, State};
+use axum::http::{HeaderMap, HeaderName, HeaderValue, Method, StatusCode, header};
+use axum::middleware::Next;
+use axum::response::{IntoResponse, Response};
+
+use super::caller::Caller;
+use super::document::Operations;
+use super::idempotency::{self, Claim, Met};
+use super::{PREFIX, codes};
+use crate::access::answer_store::KeptAnswer;
+use crate::access::{Admitted, Denial, Rate, address};
+use crate::app::App;
+use crate::error::{Fault, Refusal as _};
+use crate::http::Problem;
+use crate::http::limits::{BODY_BYTES_MAX, ThisRequest};
+use crate::partner::call_log::Ended;
+use crate::partner::key::Algorithm;
+use crate::partner::signature::{Received, Stamp};
+
+/// The largest answer that is signed: a page of the longest rows.
+const ANSWER_BYTES_MAX: usize = 16 * 1024 * 1024;
+
+/// What the gate knows: the app, and what the document says of each operation.
+#[derive(Clone)]
+pub struct Gate {
+    pub app: App,
+    pub operations: Arc<Operations>,
+}
+
+/// A request as it came, with its whole body.
+struct Arrived {
+    method: Method,
+    url: String,
+    /// The route that it met, with the API's prefix.
+    route: String,
+    headers: HeaderMap,
+    address: IpAddr,
+    request_id: String,
+    body: Bytes,
+}
+
+pub async fn gate(State(gate): State<Gate>, request: Request, next: Next) -> Response {
+    let started = Instant::now();
+    let called_at = gate.app.clock.now();
+    let (parts, body) = request.into_parts();
+    let Ok(body) = to_bytes(body, BODY_BYTES_MAX).await else {
+        return finish_problem(Problem::body_too_large().into_response(), "").await;
+    };
+    let arrived = Arrived {
+        method: parts.method.clone(),
+        url: original_url(&parts),
+        route: parts.extensions.get::<MatchedPath>().map_or(String::new(), |path| path.as_str().to_owned()),
+        headers: parts.headers.clone(),
+        address: caller_address(&gate.app, &parts),
+        request_id: parts.extensions.get::<ThisRequest>().map_or(String::new(), |this| this.0.clone()),
+        body: body.clone(),
+    };
+    let received = Received {
+        method: arrived.method.as_str(),
+        url: &arrived.url,
+        authorization: arrived.headers.get(header::AUTHORIZATION).and_then(|value| value.to_str().ok()),
+        body: &arrived.body,
+    };
+    let admitted = gate.app.access.admit(received, arrived.address).await;
+    let (response, partner) = match admitted {
+        Ok(admitted) => {
+            let request = Request::from_parts(parts, Body::from(body));
+            let response = answer(&gate, &arrived, &admitted, request, next).await;
+            let response = finish_problem(response, &arrived.request_id).await;
+            let response = with_rate(response, admitted.rate);
+            (signed(&gate.app, response, admitted.algorithm).await, Some(admitted.known.code.clone()))
+        }
+        // Whoever is not believed is answered without a signature: signing costs more than asking.
+        Err(denied) => (finish_problem(denied_response(denied), &arrived.request_id).await, None),
+    };
+    let (response, answered) = whole(response).await;
+    gate.app
+        .partners
+        .record(&Ended {
+            partner: partner.as_deref().unwrap_or("(not believed)"),
+            direction: "in",
+            operation: &format!("{} {}", arrived.method, arrived.route.strip_prefix(PREFIX).unwrap_or("?")),
+            call_key: &arrived.request_id,
+            request: &arrived.body,
+            response: &answered,
+            outcome: outcome_of(response.status()),
+            http_status: Some(response.status().as_u16()),
+            duration: started.elapsed(),
+            called_at,
+        })
+        .await;
+    response
+}
+
+fn original_url(parts: &axum::http::request::Parts) -> String {
+    let uri = parts.extensions.get::<OriginalUri>().map_or(&parts.uri, |original| &original.0);
+    uri.path_and_query().map_or("/", |path| path.as_str()).to_owned()
+}
+
+fn caller_address(app: &App, parts: &axum::http::request::Parts) -> IpAddr {
+    let connected = parts.extensions.get::<ConnectInfo<SocketAddr>>().map(|info| info.0.ip());
+    let forwarded = parts.headers.get("x-forwarded-for").and_then(|value| value.to_str().ok());
+    address::caller(connected, forwarded, app.access.proxies()).unwrap_or(address::NOWHERE)
+}
+
+fn outcome_of(status: StatusCode) -> &'static str {
+    match status.as_u16() {
+        500.. => "failed",
+        400..=499 => "refused",
+        _ => "ok",
+    }
+}
+
+fn denied_response(denied: Fault<Denial>) -> Response {
+    match denied {
+        Fault::Refused(Denial::RateExceeded(rate)) => {
+            let denial = Denial::RateExceeded(rate);
+            let retry_after = u32::try_from(rate.reset_seconds).ok();
+            let problem = Problem {
+                retry_after,
+                ..Problem::new(StatusCode::TOO_MANY_REQUESTS, denial.code(), denial.to_string())
+            };
+            with_rate(problem.into_response(), rate)
+        }
+        Fault::Refused(Denial::AddressNotAllowed) => {
+            let denial = Denial::AddressNotAllowed;
+            Problem::new(StatusCode::FORBIDDEN, denial.code(), denial.to_string()).into_response()
+        }
+        Fault::Refused(denial @ Denial::Signature(_)) => {
+            Problem::new(StatusCode::UNAUTHORIZED, denial.code(), denial.to_string()).into_response()
+        }
+        Fault::Failed(failure) => Problem::from(failure).into_response(),
+    }
+}
+
+/// The operation's answer, or the one that was given before.
+async fn answer(gate: &Gate, arrived: &Arrived, admitted: &Admitted, mut request: Request, next: Next) -> Response {
+    let operation = gate.operations.find(&arrived.method, &arrived.route);
+    let Some(operation) = operation else {
+        // An unknown path or method: whoever is believed may know that.
+        return next.run(request).await;
+    };
+    if let Some(scope) = operation.scope
+        && !admitted.known.scopes.contains(&scope)
+    {
+        let detail = format!("This operation needs the scope {scope}, which was not granted to you.");
+        return Problem::new(StatusCode::FORBIDDEN, "scope_missing", detail).into_response();
+    }
+    if arrived.method == Method::GET {
+        request.extensions_mut().insert(Caller::new(admitted, None));
+        return next.run(request).await;
+    }
+    let key = match idempotency::key_of(&arrived.headers) {
+        Ok(key) => key,
+        Err(problem) => return problem.into_response(),
+    };
+    request.extensions_mut().insert(Caller::new(admitted, Some(key.clone())));
+    if operation.is_reading {
+        return next.run(request).await;
+    }
+    let claim = Claim::new(admitted.known.partner_id, key, arrived.method.as_str(), &arrived.url, &arrived.body);
+    match claim.meet(&gate.app).await {
+        Ok(Met::First) => {}
+        Ok(Met::Answered(kept)) => return given_again(kept),
+        Err(problem) => return problem.into_response(),
+    }
+    let response = finish_problem(next.run(request).await, &arrived.request_id).await;
+    let (response, body) = whole(response).await;
+    if response.status().is_server_error() {
+        claim.release(&gate.app).await;
+    } else {
+        claim.keep(&gate.app, &kept_of(&response, &body)).await;
+    }
+    response
+}
+
+fn kept_of(response: &Response, body: &[u8]) -> KeptAnswer {
+    let text = |name: HeaderName| response.headers().get(name).and_then(|value| value.to_str().ok()).map(str::to_owned);
+    KeptAnswer {
+        status: i16::try_from(response.status().as_u16()).unwrap_or(i16::MAX),
+        content_type: text(header::CONTENT_TYPE),
+        location: text(header::LOCATION),
+        etag: text(header::ETAG),
+        body: body.to_vec(),
+    }
+}
+
+fn given_again(kept: KeptAnswer) -> Response {
+    let status = u16::try_from(kept.status).ok().and_then(|status| StatusCode::from_u16(status).ok());
+    let mut response = (status.unwrap_or(StatusCode::OK), kept.body).into_response();
+    let headers = response.headers_mut();
+    headers.remove(header::CONTENT_TYPE);
+    for (name, value) in
+        [(header::CONTENT_TYPE, kept.content_type), (header::LOCATION, kept.location), (header::ETAG, kept.etag)]
+    {
+        if let Some(value) = value.and_then(|value| HeaderValue::from_str(&value).ok()) {
+            headers.insert(name, value);
+        }
+    }
+    headers.insert(HeaderName::from_static(idempotency::HEADER_REPLAYED), HeaderValue::from_static("true"));
+    response
+}
+
+/// Gives a problem the API's form: the status that the document lists for its code, its type, the request's id.
+async fn finish_problem(mut response: Response, request_id: &str) -> Response {
+    let Some(mut problem) = response.extensions_mut().remove::<Problem>() else { return response };
+    match codes::find(problem.code) {
+        Some(code) => problem.status = StatusCode::from_u16(code.status).unwrap_or(problem.status),
+        None => {
+            tracing::error!(code = problem.code, "a problem's code is not in the API's list");
+            debug_assert!(false, "the code {} is not in the API's list", problem.code);
+        }
+    }
+    let document = problem.document(&format!("/api/docs/problems#{}", problem.code), Some(request_id));
+    *response.status_mut() = problem.status;
+    let headers = response.headers_mut();
+    headers.remove(header::CONTENT_LENGTH);
+    if let Some(seconds) = problem.retry_after {
+        headers.insert(header::RETRY_AFTER, HeaderValue::from(seconds));
+    }
+    *response.body_mut() = Body::from(document);
+    response
+}
+
+/// By the IETF's draft on rate limit headers.
+fn with_rate(mut response: Response, rate: Rate) -> Response {
+    let headers = response.headers_mut();
+    headers.insert("ratelimit-limit", HeaderValue::from(rate.limit));
+    headers.insert("ratelimit-remaining", HeaderValue::from(rate.remaining));
+    headers.insert("ratelimit-reset", HeaderValue::from(rate.reset_seconds));
+    response
+}
+
+async fn signed(app: &App, response: Response, algorithm: Algorithm) -> Response {
+    let (mut response, body) = whole(response).await;
+    let signer = match app.access.signer(algorithm).await {
+        Ok(signer) => signer,
+        Err(failure) => {
+            tracing::error!("an answer could not be signed: {failure:#}");
+            return Problem::failed().into_response();
+        }
+    };
+    for (name, value) in signer.response_headers(&Stamp::fresh(app.access.now()), &body) {
+        if let Ok(value) = HeaderValue::from_str(&value) {
+            response.headers_mut().insert(name, value);
+        }
+    }
+    response
+}
+
+/// The response with its whole body in hand.
+async fn whole(response: Response) -> (Response, Bytes) {
+    let (parts, body) = response.into_parts();
+    match to_bytes(body, ANSWER_BYTES_MAX).await {
+        Ok(bytes) => (Response::from_parts(parts, Body::from(bytes.clone())), bytes),
+        Err(error) => {
+            tracing::error!(%error, "an answer is too large to be signed");
+            (Problem::failed().into_response(), Bytes::new())
+        }
+    }
+}

@@ -1,0 +1,127 @@
+//! One key, one answer: the first answer is kept and given again for the same request.
+
+use axum::http::{HeaderMap, StatusCode};
+use chrono::TimeDelta;
+use sha2::{Digest, Sha256};
+use uuid::Uuid;
+
+use crate::access::answer_store::{self, KeptAnswer, Keyed};
+use crate::app::App;
+use crate::http::Problem;
+use crate::http::limits::REQUEST_TIME_MAX;
+
+pub const HEADER: &str = "idempotency-key";
+/// Says of an answer that it was given before.
+pub const HEADER_REPLAYED: &str = "idempotent-replayed";
+/// Room for a UUID with a prefix, no room for a document; the use cases' own limit.
+const KEY_LENGTH_MAX: usize = 64;
+/// A request that was not answered by then never will be: its node died.
+const ABANDONED_AFTER: TimeDelta = TimeDelta::seconds(REQUEST_TIME_MAX.as_secs() as i64 + 10);
+/// How long an answer is kept. After it, the use cases still apply the same reference once.
+pub const ANSWERS_KEPT: TimeDelta = TimeDelta::days(7);
+/// Seconds after which a request that still runs is worth asking for again.
+const AGAIN_AFTER: u32 = 1;
+
+/// The key that a request bears.
+///
+/// # Errors
+/// 400 where it is missing or malformed.
+pub fn key_of(headers: &HeaderMap) -> Result<String, Problem> {
+    let refuse = |code, detail: &str| Problem::new(StatusCode::BAD_REQUEST, code, detail);
+    let Some(key) = headers.get(HEADER) else {
+        return Err(refuse(
+            "idempotency_key_missing",
+            "A request that changes something needs the header Idempotency-Key.",
+        ));
+    };
+    let key = key.to_str().unwrap_or_default();
+    if key.is_empty() || key.len() > KEY_LENGTH_MAX || !key.bytes().all(|byte| byte.is_ascii_graphic()) {
+        let detail = format!("An idempotency key has 1 to {KEY_LENGTH_MAX} printable ASCII characters.");
+        return Err(refuse("idempotency_key_malformed", &detail));
+    }
+    Ok(key.to_owned())
+}
+
+/// What a request under a key meets.
+pub enum Met {
+    /// Nobody asked before: do it, then [`keep`] or [`release`].
+    First,
+    /// It was answered before, so.
+    Answered(KeptAnswer),
+}
+
+/// A request under its key.
+pub struct Claim {
+    pub partner_id: Uuid,
+    pub key: String,
+    pub request_sha256: [u8; 32],
+}
+
+impl Claim {
+    pub fn new(partner_id: Uuid, key: String, method: &str, url: &str, body: &[u8]) -> Claim {
+        let mut hasher = Sha256::new();
+        hasher.update(method);
+        hasher.update("\n");
+        hasher.update(url);
+        hasher.update("\n");
+        hasher.update(body);
+        Claim { partner_id, key, request_sha256: hasher.finalize().into() }
+    }
+
+    fn keyed(&self) -> Keyed<'_> {
+        Keyed { partner_id: self.partner_id, key: &self.key, request_sha256: &self.request_sha256 }
+    }
+
+    /// Takes the key, or finds what was answered under it.
+    ///
+    /// # Errors
+    /// 409 where another request stands under it, or this one still runs.
+    pub async fn meet(&self, app: &App) -> Result<Met, Problem> {
+        let now = app.access.now();
+        let mut connection = app.pool.acquire().await?;
+        if answer_store::claim_key(&mut connection, self.keyed(), now, now - ABANDONED_AFTER).await? {
+            return Ok(Met::First);
+        }
+        let conflict = |code, detail: &str| Problem::new(StatusCode::CONFLICT, code, detail);
+        let running = || Problem {
+            retry_after: Some(AGAIN_AFTER),
+            ..conflict("idempotency_in_progress", "The first request under this key still runs. Ask again.")
+        };
+        let taken = answer_store::find_taken(&mut connection, self.partner_id, &self.key).await?;
+        // Given back between the two statements: it may be asked for again.
+        let taken = taken.ok_or_else(running)?;
+        if taken.request_sha256 != self.request_sha256 {
+            return Err(conflict("idempotency_key_reused", "This idempotency key was used for another request."));
+        }
+        let status = taken.status.ok_or_else(running)?;
+        Ok(Met::Answered(KeptAnswer {
+            status,
+            content_type: taken.content_type,
+            location: taken.location,
+            etag: taken.etag,
+            body: taken.body.unwrap_or_default(),
+        }))
+    }
+
+    /// Keeps the answer; whatever keeps that from being written is logged, because the answer itself stands.
+    pub async fn keep(&self, app: &App, answer: &KeptAnswer) {
+        let kept = async {
+            let mut connection = app.pool.acquire().await?;
+            answer_store::keep_answer(&mut connection, self.keyed(), answer).await
+        };
+        if let Err(error) = kept.await {
+            tracing::error!(%error, "an answer could not be kept under its idempotency key");
+        }
+    }
+
+    /// Gives the key back after a failure of ours.
+    pub async fn release(&self, app: &App) {
+        let released = async {
+            let mut connection = app.pool.acquire().await?;
+            answer_store::release_key(&mut connection, self.keyed()).await
+        };
+        if let Err(error) = released.await {
+            tracing::error!(%error, "an idempotency key could not be given back");
+        }
+    }
+}

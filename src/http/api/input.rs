@@ -1,0 +1,83 @@
+//! What handlers take from a request: a strict JSON body, strict parameters, the object that the path names.
+
+use std::str::FromStr;
+
+use axum::body::Bytes;
+use axum::extract::{FromRequest, FromRequestParts, RawPathParams, Request};
+use axum::http::request::Parts;
+use axum::http::{HeaderMap, StatusCode, header};
+use serde::de::DeserializeOwned;
+
+use super::strict;
+use crate::http::Problem;
+
+/// A JSON body, read strictly.
+pub struct Body<T>(pub T);
+
+impl<S: Send + Sync, T: DeserializeOwned> FromRequest<S> for Body<T> {
+    type Rejection = Problem;
+    async fn from_request(request: Request, state: &S) -> Result<Body<T>, Problem> {
+        check_media_type(request.headers())?;
+        let bytes = Bytes::from_request(request, state).await.map_err(|_| Problem::body_too_large())?;
+        strict::read(&bytes).map(Body)
+    }
+}
+
+fn check_media_type(headers: &HeaderMap) -> Result<(), Problem> {
+    let given = headers.get(header::CONTENT_TYPE).and_then(|value| value.to_str().ok()).unwrap_or_default();
+    let mut parts = given.split(';').map(str::trim);
+    let is_json = parts.next().is_some_and(|kind| kind.eq_ignore_ascii_case("application/json"));
+    let is_utf8 = parts.all(|parameter| parameter.eq_ignore_ascii_case("charset=utf-8") || parameter.is_empty());
+    if is_json && is_utf8 {
+        return Ok(());
+    }
+    Err(Problem::new(
+        StatusCode::UNSUPPORTED_MEDIA_TYPE,
+        "media_type_not_supported",
+        "The body must be application/json in UTF-8, and the header Content-Type must say so.",
+    ))
+}
+
+/// Query parameters, read strictly: an unknown or repeated one is refused.
+pub struct Params<T>(pub T);
+
+impl<S: Sync, T: DeserializeOwned> FromRequestParts<S> for Params<T> {
+    type Rejection = Problem;
+    async fn from_request_parts(parts: &mut Parts, _: &S) -> Result<Params<T>, Problem> {
+        let query = parts.uri.query().unwrap_or_default();
+        let deserializer = serde_urlencoded::Deserializer::new(form_urlencoded::parse(query.as_bytes()));
+        serde_path_to_error::deserialize(deserializer).map(Params).map_err(|error| {
+            let name = error.path().to_string();
+            let problem = strict::field_problem(name, &error.into_inner().to_string());
+            in_words_of_parameters(problem)
+        })
+    }
+}
+
+fn in_words_of_parameters(mut problem: Problem) -> Problem {
+    let code = match problem.code {
+        "unknown_field" => "unknown_parameter",
+        "missing_field" => "missing_parameter",
+        "duplicate_key" => "duplicate_parameter",
+        "cursor_malformed" => "cursor_malformed",
+        _ => "parameter_malformed",
+    };
+    problem.code = code;
+    for error in &mut problem.errors {
+        error.code = code;
+        error.pointer = error.pointer.trim_start_matches("./").trim_start_matches('/').to_owned();
+    }
+    problem
+}
+
+/// What the last part of the path names, such as an id. One that cannot be is like one that is not: 404.
+pub struct Named<T>(pub T);
+
+impl<S: Send + Sync, T: FromStr> FromRequestParts<S> for Named<T> {
+    type Rejection = Problem;
+    async fn from_request_parts(parts: &mut Parts, state: &S) -> Result<Named<T>, Problem> {
+        let path = RawPathParams::from_request_parts(parts, state).await.map_err(|_| Problem::not_found())?;
+        let named = path.iter().last().and_then(|(_, value)| value.parse().ok());
+        named.map(Named).ok_or_else(Problem::not_found)
+    }
+}

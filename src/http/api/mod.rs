@@ -1,0 +1,20 @@
+//! What every operation of the partner API shares: the gate, strict input, pages, problems with their codes, the document.
+
+pub mod gate;
+pub mod caller;
+pub mod codes;
+pub mod input;
+pub mod strict;
+pub mod page;
+pub mod idempotency;
+pub mod document;
+pub mod example;
+
+pub use caller::{Caller, FunderCaller, MerchantCaller};
+pub use document::{Document, Operations, complete};
+pub use gate::Gate;
+pub use input::{Body, Named, Params};
+pub use page::{Cursor, Page};
+
+/// Where the API's paths begin.
+pub const PREFIX: &str = "/api/v1";

@@ -1,0 +1,82 @@
+//! Pages of a list: a limit, and a cursor that says where the next one begins.
+
+use base64::Engine as _;
+use base64::prelude::BASE64_URL_SAFE_NO_PAD;
+use serde::de::DeserializeOwned;
+use serde::{Deserialize, Deserializer, Serialize};
+use utoipa::ToSchema;
+
+/// Rows of a page unless asked for otherwise, and at most.
+pub const LIMIT_DEFAULT: i64 = 50;
+pub const LIMIT_MAX: i64 = 200;
+
+/// A page of a list.
+#[derive(Debug, Serialize, ToSchema)]
+pub struct Page<T> {
+    pub items: Vec<T>,
+    /// Give it as `cursor` to get what follows; null at the end.
+    #[schema(example = "WyIwMTk3ZjNjMiJd")]
+    pub next_cursor: Option<String>,
+}
+
+impl<T> Page<T> {
+    /// Of rows that were asked for with one more than `limit`, which tells whether more follow.
+    pub fn of<K: Serialize>(mut rows: Vec<T>, limit: i64, key: impl Fn(&T) -> K) -> Page<T> {
+        let limit = usize::try_from(limit).unwrap_or(0);
+        let more = rows.len() > limit;
+        rows.truncate(limit);
+        let next_cursor = rows.last().filter(|_| more).map(|last| encode(&key(last)));
+        Page { items: rows, next_cursor }
+    }
+}
+
+/// The key of the last row of the page before.
+#[derive(Clone, Debug)]
+pub struct Cursor<K>(pub K);
+
+fn encode(key: &impl Serialize) -> String {
+    BASE64_URL_SAFE_NO_PAD.encode(serde_json::to_vec(key).unwrap_or_default())
+}
+
+impl<'de, K: DeserializeOwned> Deserialize<'de> for Cursor<K> {
+    fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Cursor<K>, D::Error> {
+        let text = String::deserialize(deserializer)?;
+        let bytes = BASE64_URL_SAFE_NO_PAD.decode(text).ok();
+        let key = bytes.and_then(|bytes| serde_json::from_slice(&bytes).ok());
+        key.map(Cursor).ok_or_else(|| serde::de::Error::custom("cursor_malformed: this is no `next_cursor` of ours"))
+    }
+}
+
+/// How many rows were asked for.
+#[derive(Clone, Copy, Debug)]
+pub struct Limit(pub i64);
+
+impl Default for Limit {
+    fn default() -> Limit {
+        Limit(LIMIT_DEFAULT)
+    }
+}
+
+impl<'de> Deserialize<'de> for Limit {
+    fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Limit, D::Error> {
+        let text = String::deserialize(deserializer)?;
+        let limit = text.parse().ok().filter(|limit| (1..=LIMIT_MAX).contains(limit));
+        let wanted = || serde::de::Error::custom(format!("parameter_malformed: a limit is from 1 to {LIMIT_MAX}"));
+        limit.map(Limit).ok_or_else(wanted)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_cursor_leads_on_until_the_end() {
+        let page = Page::of(vec![1, 2, 3], 2, |number| *number);
+        assert_eq!(page.items, [1, 2]);
+        let cursor = serde_json::Value::from(page.next_cursor.unwrap());
+        assert_eq!(serde_json::from_value::<Cursor<i32>>(cursor).unwrap().0, 2);
+        assert_eq!(Page::of(vec![1, 2], 2, |number| *number).next_cursor, None);
+        assert!(serde_json::from_value::<Cursor<i32>>("***".into()).is_err());
+    }
+}

@@ -1,0 +1,241 @@
+//! Reads JSON and takes nothing on trust: no unknown field, no key twice, no float where fen are meant, nothing too deep.
+
+use std::cell::RefCell;
+use std::collections::HashSet;
+use std::fmt;
+
+use axum::http::StatusCode;
+use serde::de::{DeserializeOwned, DeserializeSeed, MapAccess, SeqAccess, Visitor};
+
+use crate::http::Problem;
+use crate::http::problem::FieldProblem;
+
+/// Deeper than any message of ours.
+const DEPTH_MAX: usize = 16;
+
+/// Reads `bytes` as a `T`.
+///
+/// # Errors
+/// A 400 whose code says what is wrong, and whose pointer says where.
+pub fn read<T: DeserializeOwned>(bytes: &[u8]) -> Result<T, Problem> {
+    let refuse = |code, detail: &str| Problem::new(StatusCode::BAD_REQUEST, code, detail);
+    let text = std::str::from_utf8(bytes).map_err(|_| refuse("body_not_utf8", "The body is not UTF-8."))?;
+    check_shape(text)?;
+    if !text.trim_start().starts_with('{') {
+        // A list of the fields' values in their order would be read as well.
+        return Err(field_problem(String::new(), "invalid type: expected an object"));
+    }
+    let mut deserializer = serde_json::Deserializer::from_str(text);
+    let read = serde_path_to_error::deserialize(&mut deserializer);
+    read.map_err(|error| {
+        let pointer = pointer_of(error.path());
+        field_problem(pointer, &error.into_inner().to_string())
+    })
+}
+
+/// Keys and depth, before anything is made of the body.
+fn check_shape(text: &str) -> Result<(), Problem> {
+    let found = RefCell::new(None);
+    let walk = Walk { depth: 0, pointer: String::new(), found: &found };
+    let mut deserializer = serde_json::Deserializer::from_str(text);
+    let walked = walk.deserialize(&mut deserializer).and_then(|()| deserializer.end());
+    match (walked, found.into_inner()) {
+        (Ok(()), _) => Ok(()),
+        (Err(_), Some(problem)) => Err(Problem::of_field(StatusCode::BAD_REQUEST, problem)),
+        // Its own limit lies far beyond ours.
+        (Err(error), None) => {
+            let detail = format!("The body is not JSON: {error}.");
+            Err(Problem::new(StatusCode::BAD_REQUEST, "body_not_json", detail))
+        }
+    }
+}
+
+/// Visits a value without keeping it; what it finds wrong it leaves in `found`.
+struct Walk<'a> {
+    depth: usize,
+    pointer: String,
+    found: &'a RefCell<Option<FieldProblem>>,
+}
+
+impl<'a> Walk<'a> {
+    fn inside(&self, name: &str) -> Walk<'a> {
+        let name = name.replace('~', "~0").replace('/', "~1");
+        Walk { depth: self.depth + 1, pointer: format!("{}/{name}", self.pointer), found: self.found }
+    }
+
+    fn refuse<E: serde::de::Error>(&self, pointer: String, code: &'static str, detail: String) -> E {
+        *self.found.borrow_mut() = Some(FieldProblem { pointer, code, detail });
+        E::custom(code)
+    }
+
+    fn check_depth<E: serde::de::Error>(&self) -> Result<(), E> {
+        if self.depth < DEPTH_MAX {
+            return Ok(());
+        }
+        let detail = format!("lists and objects nest at most {DEPTH_MAX} deep");
+        Err(self.refuse(self.pointer.clone(), "nested_too_deep", detail))
+    }
+}
+
+impl<'de> DeserializeSeed<'de> for Walk<'_> {
+    type Value = ();
+    fn deserialize<D: serde::Deserializer<'de>>(self, deserializer: D) -> Result<(), D::Error> {
+        deserializer.deserialize_any(self)
+    }
+}
+
+impl<'de> Visitor<'de> for Walk<'_> {
+    type Value = ();
+
+    fn expecting(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str("JSON")
+    }
+
+    fn visit_bool<E>(self, _: bool) -> Result<(), E> {
+        Ok(())
+    }
+
+    fn visit_i64<E>(self, _: i64) -> Result<(), E> {
+        Ok(())
+    }
+
+    fn visit_u64<E>(self, _: u64) -> Result<(), E> {
+        Ok(())
+    }
+
+    fn visit_f64<E>(self, _: f64) -> Result<(), E> {
+        Ok(())
+    }
+
+    fn visit_str<E>(self, _: &str) -> Result<(), E> {
+        Ok(())
+    }
+
+    fn visit_unit<E>(self) -> Result<(), E> {
+        Ok(())
+    }
+
+    fn visit_seq<A: SeqAccess<'de>>(self, mut items: A) -> Result<(), A::Error> {
+        self.check_depth()?;
+        let mut place = 0usize;
+        while items.next_element_seed(self.inside(&place.to_string()))?.is_some() {
+            place += 1;
+        }
+        Ok(())
+    }
+
+    fn visit_map<A: MapAccess<'de>>(self, mut fields: A) -> Result<(), A::Error> {
+        self.check_depth()?;
+        let mut seen = HashSet::new();
+        while let Some(name) = fields.next_key::<String>()? {
+            let inside = self.inside(&name);
+            if seen.contains(&name) {
+                let detail = "the key stands twice in its object".to_owned();
+                return Err(self.refuse(inside.pointer, "duplicate_key", detail));
+            }
+            fields.next_value_seed(inside)?;
+            seen.insert(name);
+        }
+        Ok(())
+    }
+}
+
+fn pointer_of(path: &serde_path_to_error::Path) -> String {
+    use serde_path_to_error::Segment;
+    let segments = path.iter().map(|segment| match segment {
+        Segment::Seq { index } => format!("/{index}"),
+        Segment::Map { key } => format!("/{}", key.replace('~', "~0").replace('/', "~1")),
+        Segment::Enum { variant } => format!("/{variant}"),
+        Segment::Unknown => "/?".to_owned(),
+    });
+    segments.collect()
+}
+
+/// What serde says, in our codes. The beginnings of its sentences are stable and held by the tests below.
+pub fn field_problem(pointer: String, said: &str) -> Problem {
+    let said = said.split(" at line ").next().unwrap_or(said);
+    let named = |prefix: &str| said.strip_prefix(prefix).and_then(|rest| rest.strip_prefix('`')?.split('`').next());
+    let is_fen = pointer.ends_with("_fen");
+    let (pointer, code, detail) = if let Some(name) = named("missing field ") {
+        (format!("{pointer}/{name}"), "missing_field", "the field is required".to_owned())
+    } else if named("unknown field ").is_some() {
+        (pointer, "unknown_field", said.replace('`', ""))
+    } else if named("duplicate field ").is_some() {
+        (pointer, "duplicate_key", "the key stands twice".to_owned())
+    } else if said.starts_with("invalid type: floating point") && is_huge(said) {
+        (pointer, "number_out_of_range", "the number is larger than any that is meant here".to_owned())
+    } else if is_fen && said.starts_with("invalid type: floating point") {
+        (pointer, "fen_not_integer", "an amount is a whole number of fen, without a fraction".to_owned())
+    } else if said.starts_with("invalid value: integer") || said.starts_with("number out of range") {
+        (pointer, "number_out_of_range", said.replace('`', ""))
+    } else if said.starts_with("invalid type") {
+        (pointer, "wrong_type", said.replace('`', ""))
+    } else if let Some((code, detail)) = super::codes::split(said) {
+        // A type of ours said why, with its code before the colon.
+        (pointer, code, detail.to_owned())
+    } else {
+        (pointer, "value_not_allowed", said.replace('`', ""))
+    };
+    Problem::of_field(StatusCode::BAD_REQUEST, FieldProblem { pointer, code, detail })
+}
+
+/// A whole number beyond 64 bits is read as a float, and shown with an exponent.
+fn is_huge(said: &str) -> bool {
+    let literal = said.split('`').nth(1).unwrap_or_default();
+    literal.split_once('e').is_some_and(|(_, exponent)| !exponent.starts_with('-'))
+}
+
+#[cfg(test)]
+mod tests {
+    use serde::Deserialize;
+
+    use super::*;
+
+    #[derive(Debug, Deserialize)]
+    #[serde(deny_unknown_fields)]
+    #[allow(dead_code)]
+    struct Wish {
+        amount_fen: i64,
+        parts: Option<Vec<Part>>,
+    }
+
+    #[derive(Debug, Deserialize)]
+    #[serde(deny_unknown_fields)]
+    #[allow(dead_code)]
+    struct Part {
+        count: u8,
+    }
+
+    #[track_caller]
+    fn refused(body: &str, code: &str, pointer: &str) {
+        let problem = read::<Wish>(body.as_bytes()).unwrap_err();
+        let found = problem.errors.first().map_or("", |error| error.pointer.as_str());
+        assert_eq!((problem.code, found), (code, pointer), "{problem:?}");
+    }
+
+    #[test]
+    fn each_fault_has_its_own_code_and_place() {
+        assert!(read::<Wish>(br#"{"amount_fen":1}"#).is_ok());
+        refused(r#"{"amount_fen":1.5}"#, "fen_not_integer", "/amount_fen");
+        refused(r#"{"amount_fen":1.0}"#, "fen_not_integer", "/amount_fen");
+        refused(r#"{"amount_fen":"1"}"#, "wrong_type", "/amount_fen");
+        refused(r#"{"amount_fen":1,"amount":2}"#, "unknown_field", "/amount");
+        refused(r#"{"amount_fen":1,"amount_fen":1}"#, "duplicate_key", "/amount_fen");
+        refused(r#"{"amount_fen":1,"parts":[{"count":1},{"count":1,"count":2}]}"#, "duplicate_key", "/parts/1/count");
+        refused(r#"{"amount_fen":1,"parts":[{"count":300}]}"#, "number_out_of_range", "/parts/0/count");
+        refused(r#"{"amount_fen":1,"parts":[{"count":-1}]}"#, "number_out_of_range", "/parts/0/count");
+        refused(r#"{"parts":[]}"#, "missing_field", "/amount_fen");
+        refused(r#"[1]"#, "wrong_type", "");
+        refused(r#"{"amount_fen":1"#, "body_not_json", "");
+        refused(r#"{"amount_fen":1} x"#, "body_not_json", "");
+        refused("", "body_not_json", "");
+        refused(r#"{"amount_fen":99999999999999999999999}"#, "number_out_of_range", "/amount_fen");
+    }
+
+    #[test]
+    fn what_nests_too_deep_or_is_not_utf8_is_refused() {
+        let deep = format!("{}{}", "[".repeat(100_000), "]".repeat(100_000));
+        assert_eq!(read::<Wish>(deep.as_bytes()).unwrap_err().code, "nested_too_deep");
+        assert_eq!(read::<Wish>(b"{\"amount_fen\":\"\xff\"}").unwrap_err().code, "body_not_utf8");
+    }
+}

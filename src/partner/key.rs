@@ -1,0 +1,291 @@
+//! Keys of signatures: SM2-with-SM3 and RSA-SHA256, private and public, in the forms that integrators have them in.
+//!
+//! Sources: GB/T 32918.2 with the usual distinguishing identifier for SM2; PKCS #1 v1.5 with SHA-256 for RSA.
+
+use std::sync::Arc;
+
+use aws_lc_rs::encoding::{AsDer as _, Pkcs8V1Der, PublicKeyX509Der};
+use aws_lc_rs::rand::SystemRandom;
+use aws_lc_rs::rsa::{KeyPair as RsaKeyPair, KeySize};
+use aws_lc_rs::signature::{KeyPair as _, ParsedPublicKey, RSA_PKCS1_2048_8192_SHA256, RSA_PKCS1_SHA256};
+use base64::Engine as _;
+use base64::prelude::BASE64_STANDARD;
+use rand::TryRngCore as _;
+use serde::{Deserialize, Serialize};
+use sm2::dsa::signature::{Signer as _, Verifier as _};
+use sm2::dsa::{Signature, SigningKey, VerifyingKey};
+use sm2::pkcs8::{DecodePrivateKey as _, DecodePublicKey as _, EncodePrivateKey as _, EncodePublicKey as _};
+use sm2::{PublicKey as Sm2Point, SecretKey};
+
+/// The identifier that GB/T 35276 prescribes where the parties agreed on no other.
+const DISTINGUISHING_ID: &str = "1234567812345678";
+/// r and s, 32 bytes each.
+const SM2_SIGNATURE_BYTES: usize = 64;
+
+/// How a message is signed.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, Serialize, Deserialize, sqlx::Type, clap::ValueEnum)]
+#[serde(rename_all = "snake_case")]
+#[sqlx(type_name = "text", rename_all = "snake_case")]
+pub enum Algorithm {
+    #[value(name = "sm2")]
+    Sm2Sm3,
+    #[value(name = "rsa")]
+    RsaSha256,
+}
+
+impl Algorithm {
+    pub const ALL: [Algorithm; 2] = [Algorithm::Sm2Sm3, Algorithm::RsaSha256];
+
+    /// The first word of an `Authorization` header.
+    pub fn scheme(self) -> &'static str {
+        match self {
+            Algorithm::Sm2Sm3 => "FENQI-SM2-SM3",
+            Algorithm::RsaSha256 => "FENQI-RSA-SHA256",
+        }
+    }
+
+    pub fn as_str(self) -> &'static str {
+        match self {
+            Algorithm::Sm2Sm3 => "sm2_sm3",
+            Algorithm::RsaSha256 => "rsa_sha256",
+        }
+    }
+}
+
+/// A private key. Never shown in a log: it has no `Debug` that tells anything.
+#[derive(Clone)]
+pub enum PrivateKey {
+    Sm2(Box<SigningKey>),
+    Rsa(Arc<RsaKeyPair>),
+}
+
+impl PrivateKey {
+    /// A new key from the operating system's randomness; RSA has 2048 bits.
+    ///
+    /// # Errors
+    /// If the system gives no randomness.
+    pub fn generate(algorithm: Algorithm) -> anyhow::Result<PrivateKey> {
+        match algorithm {
+            Algorithm::RsaSha256 => {
+                let pair =
+                    RsaKeyPair::generate(KeySize::Rsa2048).map_err(|_| anyhow::anyhow!("no RSA key was made"))?;
+                Ok(PrivateKey::Rsa(Arc::new(pair)))
+            }
+            Algorithm::Sm2Sm3 => loop {
+                let mut bytes = [0; 32];
+                rand::rngs::OsRng.try_fill_bytes(&mut bytes)?;
+                // Nearly every 32 bytes are a key.
+                if let Some(key) = PrivateKey::from_sm2_bytes(&bytes) {
+                    return Ok(key);
+                }
+            },
+        }
+    }
+
+    /// 32 bytes, big-endian. `None` if they are no SM2 key.
+    pub fn from_sm2_bytes(bytes: &[u8]) -> Option<PrivateKey> {
+        PrivateKey::from_sm2_secret(&SecretKey::from_slice(bytes).ok()?)
+    }
+
+    fn from_sm2_secret(secret: &SecretKey) -> Option<PrivateKey> {
+        SigningKey::new(DISTINGUISHING_ID, secret).ok().map(|key| PrivateKey::Sm2(Box::new(key)))
+    }
+
+    /// PKCS #8 in PEM for either algorithm, or 64 hexadecimal digits for SM2. `None` if it is neither.
+    pub fn from_text(text: &str) -> Option<PrivateKey> {
+        let text = text.trim();
+        if !text.starts_with("-----") {
+            return PrivateKey::from_sm2_bytes(&hex_decode(text)?);
+        }
+        if let Ok(secret) = SecretKey::from_pkcs8_pem(text) {
+            return PrivateKey::from_sm2_secret(&secret);
+        }
+        let der = pem_decode(text, "PRIVATE KEY").or_else(|| pem_decode(text, "RSA PRIVATE KEY"))?;
+        let pair = RsaKeyPair::from_pkcs8(&der).or_else(|_| RsaKeyPair::from_der(&der)).ok()?;
+        Some(PrivateKey::Rsa(Arc::new(pair)))
+    }
+
+    /// PKCS #8 in PEM, as [`PrivateKey::from_text`] takes it.
+    ///
+    /// # Errors
+    /// If the key cannot be encoded.
+    pub fn to_pem(&self) -> anyhow::Result<String> {
+        let der = match self {
+            PrivateKey::Sm2(key) => {
+                let secret = SecretKey::from_slice(&key.to_bytes())?;
+                secret.to_pkcs8_der()?.as_bytes().to_vec()
+            }
+            PrivateKey::Rsa(pair) => {
+                let der: Pkcs8V1Der<'_> = pair.as_der().map_err(|_| anyhow::anyhow!("the RSA key has no encoding"))?;
+                der.as_ref().to_vec()
+            }
+        };
+        Ok(pem_encode("PRIVATE KEY", &der))
+    }
+
+    pub fn algorithm(&self) -> Algorithm {
+        match self {
+            PrivateKey::Sm2(_) => Algorithm::Sm2Sm3,
+            PrivateKey::Rsa(_) => Algorithm::RsaSha256,
+        }
+    }
+
+    /// The public half as SPKI in DER.
+    ///
+    /// # Errors
+    /// If the key cannot be encoded.
+    pub fn public_der(&self) -> anyhow::Result<Vec<u8>> {
+        match self {
+            PrivateKey::Sm2(key) => Ok(key.verifying_key().to_public_key_der()?.as_bytes().to_vec()),
+            PrivateKey::Rsa(pair) => {
+                let der: PublicKeyX509Der<'_> =
+                    pair.public_key().as_der().map_err(|_| anyhow::anyhow!("the RSA key has no encoding"))?;
+                Ok(der.as_ref().to_vec())
+            }
+        }
+    }
+
+    /// The signature in base64: r and s in 64 bytes for SM2.
+    ///
+    /// # Panics
+    /// If the library runs out of memory while signing.
+    pub fn sign(&self, message: &[u8]) -> String {
+        match self {
+            PrivateKey::Sm2(key) => {
+                let signature: Signature = key.sign(message);
+                BASE64_STANDARD.encode(signature.to_bytes())
+            }
+            PrivateKey::Rsa(pair) => {
+                let mut signature = vec![0; pair.public_modulus_len()];
+                pair.sign(&RSA_PKCS1_SHA256, &SystemRandom::new(), message, &mut signature)
+                    .expect("a whole RSA key signs every message");
+                BASE64_STANDARD.encode(signature)
+            }
+        }
+    }
+}
+
+/// A public key.
+#[derive(Clone)]
+pub enum PublicKey {
+    Sm2(Box<VerifyingKey>),
+    Rsa(Arc<ParsedPublicKey>, Arc<[u8]>),
+}
+
+impl PublicKey {
+    /// SPKI in PEM for either algorithm, or an uncompressed point in 130 hexadecimal digits for SM2. `None` if it is neither,
+    /// or an RSA key of fewer than 2048 bits.
+    pub fn from_text(text: &str) -> Option<PublicKey> {
+        let text = text.trim();
+        if text.starts_with("-----") {
+            return PublicKey::from_der(&pem_decode(text, "PUBLIC KEY")?);
+        }
+        let key = VerifyingKey::from_sec1_bytes(DISTINGUISHING_ID, &hex_decode(text)?).ok()?;
+        Some(PublicKey::Sm2(Box::new(key)))
+    }
+
+    /// SPKI in DER.
+    pub fn from_der(der: &[u8]) -> Option<PublicKey> {
+        if let Ok(point) = Sm2Point::from_public_key_der(der) {
+            return VerifyingKey::new(DISTINGUISHING_ID, point).ok().map(|key| PublicKey::Sm2(Box::new(key)));
+        }
+        let key = ParsedPublicKey::new(&RSA_PKCS1_2048_8192_SHA256, der).ok()?;
+        Some(PublicKey::Rsa(Arc::new(key), der.into()))
+    }
+
+    /// SPKI in DER, as [`PublicKey::from_der`] takes it.
+    ///
+    /// # Panics
+    /// If a parsed point has no encoding, which none lacks.
+    pub fn to_der(&self) -> Vec<u8> {
+        match self {
+            PublicKey::Sm2(key) => key.to_public_key_der().expect("a point has an encoding").as_bytes().to_vec(),
+            PublicKey::Rsa(_, der) => der.to_vec(),
+        }
+    }
+
+    pub fn to_pem(&self) -> String {
+        pem_encode("PUBLIC KEY", &self.to_der())
+    }
+
+    pub fn algorithm(&self) -> Algorithm {
+        match self {
+            PublicKey::Sm2(_) => Algorithm::Sm2Sm3,
+            PublicKey::Rsa(..) => Algorithm::RsaSha256,
+        }
+    }
+
+    /// Whether the key made this signature of the message. An SM2 signature may be r and s in 64 bytes or in DER: libraries
+    /// differ.
+    pub fn verifies(&self, message: &[u8], signature: &[u8]) -> bool {
+        match self {
+            PublicKey::Sm2(key) => {
+                let parsed = match signature.len() {
+                    SM2_SIGNATURE_BYTES => Signature::from_slice(signature).ok(),
+                    _ => Signature::from_der(signature).ok(),
+                };
+                parsed.is_some_and(|signature| key.verify(message, &signature).is_ok())
+            }
+            PublicKey::Rsa(key, _) => key.verify_sig(message, signature).is_ok(),
+        }
+    }
+}
+
+/// PEM with lines of 64 characters.
+pub fn pem_encode(label: &str, der: &[u8]) -> String {
+    let text = BASE64_STANDARD.encode(der);
+    let mut pem = format!("-----BEGIN {label}-----\n");
+    for start in (0..text.len()).step_by(64) {
+        pem.push_str(&text[start..text.len().min(start + 64)]);
+        pem.push('\n');
+    }
+    pem.push_str(&format!("-----END {label}-----\n"));
+    pem
+}
+
+fn pem_decode(text: &str, label: &str) -> Option<Vec<u8>> {
+    let inside = text.split_once(&format!("-----BEGIN {label}-----"))?.1;
+    let inside = inside.split_once(&format!("-----END {label}-----"))?.0;
+    let text: String = inside.chars().filter(|character| !character.is_whitespace()).collect();
+    BASE64_STANDARD.decode(text).ok()
+}
+
+/// Lower-case hexadecimal.
+pub fn hex_encode(bytes: &[u8]) -> String {
+    bytes.iter().map(|byte| format!("{byte:02x}")).collect()
+}
+
+/// `None` unless the text is pairs of hexadecimal digits.
+pub fn hex_decode(text: &str) -> Option<Vec<u8>> {
+    if !text.is_ascii() || !text.len().is_multiple_of(2) {
+        return None;
+    }
+    (0..text.len()).step_by(2).map(|at| u8::from_str_radix(&text[at..at + 2], 16).ok()).collect()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_generated_key_survives_its_file_and_signs_for_its_public_half() {
+        for algorithm in Algorithm::ALL {
+            let key = PrivateKey::generate(algorithm).unwrap();
+            let read = PrivateKey::from_text(&key.to_pem().unwrap()).unwrap();
+            let public = PublicKey::from_der(&read.public_der().unwrap()).unwrap();
+            let public = PublicKey::from_text(&public.to_pem()).unwrap();
+            assert_eq!((read.algorithm(), public.algorithm()), (algorithm, algorithm));
+            let signature = BASE64_STANDARD.decode(key.sign(b"a message")).unwrap();
+            assert!(public.verifies(b"a message", &signature));
+            assert!(!public.verifies(b"a messagE", &signature));
+        }
+    }
+
+    #[test]
+    fn an_sm2_signature_may_be_der() {
+        let key = PrivateKey::generate(Algorithm::Sm2Sm3).unwrap();
+        let public = PublicKey::from_der(&key.public_der().unwrap()).unwrap();
+        let plain = Signature::from_slice(&BASE64_STANDARD.decode(key.sign(b"m")).unwrap()).unwrap();
+        assert!(public.verifies(b"m", plain.to_der().as_bytes()));
+    }
+}

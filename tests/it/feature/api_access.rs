@@ -1,0 +1,236 @@
+//! Who gets in: signatures in both algorithms, keys that overlap and end, nonces over all nodes, addresses, rates, scopes;
+//! and the document, which says what every operation is.
+
+use std::sync::Arc;
+
+use chrono::TimeDelta;
+use fenqi::access::actions::PartnerChange;
+use fenqi::access::{self, Directory, PartnerKind, Scope};
+use fenqi::app::App;
+use fenqi::base::Clock;
+use fenqi::partner::key::Algorithm;
+use fenqi::partner::signature::{Identity, Stamp};
+use fenqi::router::api_document;
+use serde_json::Value;
+use sqlx::PgPool;
+
+use crate::desk::{self, Desk};
+use crate::house;
+
+async fn open(pool: PgPool) -> (App, Desk) {
+    let app = house::open(pool, "2026-01-05").await;
+    fenqi::funder::open_funder(&app, "harbour-bank", "Harbour Bank").await.unwrap();
+    desk::add_partner(&app, "harbour-core", PartnerKind::Funder, Some("harbour-bank".into())).await;
+    let identity = desk::add_key(&app, "harbour-core", "H-1", Algorithm::Sm2Sm3).await;
+    let address = desk::serve(&app).await;
+    let desk = Desk::new(&app, &address, identity).await;
+    (app, desk)
+}
+
+#[sqlx::test(migrator = "fenqi::MIGRATOR")]
+async fn both_algorithms_are_believed_and_answered_in_kind(pool: PgPool) {
+    let (app, desk) = open(pool).await;
+    let rsa = desk.with(desk::add_key(&app, "harbour-core", "H-2", Algorithm::RsaSha256).await);
+    for (desk, serial_no) in [(&desk, "H-1"), (&rsa, "H-2")] {
+        let answer = desk.get("/me").await;
+        let myself = answer.ok();
+        assert_eq!((&myself["partner"], &myself["serial_no"]), (&"harbour-core".into(), &serial_no.into()));
+        assert_eq!(myself["business_day"], "2026-01-05");
+        assert_eq!(answer.header("ratelimit-limit"), "1000000");
+    }
+    let keys = desk.get("/platform-keys").await.ok();
+    assert_eq!(keys["items"].as_array().unwrap().len(), 2);
+}
+
+#[sqlx::test(migrator = "fenqi::MIGRATOR")]
+async fn each_fault_of_a_signature_has_its_code(pool: PgPool) {
+    let (_, desk) = open(pool).await;
+    let now = Clock::System.now();
+    let asked = async |authorization: &str, path: &str| desk.send_raw("GET", path, authorization, &[], vec![]).await;
+    let signed = |path: &str, stamp: &Stamp| desk.identity.authorization("GET", path, stamp, b"");
+    let stamp = Stamp::fresh(now);
+    let right = signed("/api/v1/me", &stamp);
+    assert_eq!(asked("", "/api/v1/me").await.problem(), (401, "signature_malformed".into()));
+    assert_eq!(asked("Bearer x", "/api/v1/me").await.problem(), (401, "signature_malformed".into()));
+    let changed = asked(&right, "/api/v1/me?x=1").await;
+    assert_eq!(changed.problem(), (401, "signature_wrong".into()));
+    assert!(!changed.headers.contains_key("fenqi-signature"), "an answer to nobody is not signed");
+    assert_eq!(
+        asked(&right.replace("H-1", "H-9"), "/api/v1/me").await.problem(),
+        (401, "signature_key_unknown".into())
+    );
+    let nobody = right.replace("harbour-core", "nobody-core");
+    assert_eq!(asked(&nobody, "/api/v1/me").await.problem(), (401, "signature_key_unknown".into()));
+    let other_scheme = right.replace("FENQI-SM2-SM3", "FENQI-RSA-SHA256");
+    assert_eq!(asked(&other_scheme, "/api/v1/me").await.problem(), (401, "signature_wrong".into()));
+    for minutes in [-6, 6] {
+        let stale = signed("/api/v1/me", &Stamp::fresh(now + TimeDelta::minutes(minutes)));
+        assert_eq!(asked(&stale, "/api/v1/me").await.problem(), (401, "signature_stale".into()));
+    }
+    assert_eq!(asked(&right, "/api/v1/me").await.status, 200, "what was refused has burnt no nonce");
+    assert_eq!(asked(&right, "/api/v1/me").await.problem(), (401, "nonce_reused".into()));
+    let body = desk.send_raw("GET", "/api/v1/me", &signed("/api/v1/me", &Stamp::fresh(now)), &[], b"x".to_vec()).await;
+    assert_eq!(body.problem(), (401, "signature_wrong".into()));
+    let refused = desk.post("/me", "key-1", &Value::Null).await;
+    assert_eq!(refused.problem(), (405, "method_not_allowed".into()));
+    assert_eq!(desk.send_with("GET", "/me", &[("accept", "application/json")], "").await.status, 200);
+}
+
+#[sqlx::test(migrator = "fenqi::MIGRATOR")]
+async fn a_nonce_is_used_once_over_all_nodes_and_a_revoked_key_ends_on_each(pool: PgPool) {
+    let (app, desk) = open(pool).await;
+    let other_node =
+        App { access: Arc::new(Directory::new(app.pool.clone(), app.vault.clone(), Clock::System)), ..app.clone() };
+    let there = desk.at(desk::serve(&other_node).await);
+    let stamp = Stamp::fresh(Clock::System.now());
+    assert_eq!(desk.send_stamped("GET", "/me", &stamp, &[], "").await.status, 200);
+    let again = there.send_stamped("GET", "/me", &stamp, &[], "").await;
+    assert_eq!(again.problem(), (401, "nonce_reused".into()));
+    assert_eq!(there.get("/me").await.status, 200);
+
+    let next = desk.with(desk::add_key(&app, "harbour-core", "H-2", Algorithm::Sm2Sm3).await);
+    assert_eq!(next.get("/me").await.status, 200, "keys overlap");
+    access::revoke_key(&app, "harbour-core", "H-1").await.unwrap();
+    for desk in [&desk, &there] {
+        let refused = desk.send_stamped("GET", "/me", &Stamp::fresh(Clock::System.now()), &[], "").await;
+        assert_eq!(refused.problem(), (401, "signature_key_unknown".into()));
+    }
+    assert_eq!(next.get("/me").await.status, 200);
+    let same_serial = Identity::from_seed("harbour-core", 9);
+    let key = access::actions::NewKey {
+        partner: "harbour-core".into(),
+        serial_no: "H-1".into(),
+        public_key: same_serial.public_key(),
+        holder: "Chen".into(),
+        expires_at: None,
+    };
+    let refused = access::add_key(&app, &key).await.unwrap_err();
+    assert!(refused.to_string().contains("used before"), "a serial number never names another key");
+}
+
+#[sqlx::test(migrator = "fenqi::MIGRATOR")]
+async fn many_at_once_with_one_nonce_get_in_once(pool: PgPool) {
+    let (_, desk) = open(pool).await;
+    let stamp = Stamp::fresh(Clock::System.now());
+    let asked = (0..20).map(|_| desk.send_stamped("GET", "/me", &stamp, &[], ""));
+    let answers = futures_util::future::join_all(asked).await;
+    assert_eq!(answers.iter().filter(|answer| answer.status == 200).count(), 1);
+}
+
+#[sqlx::test(migrator = "fenqi::MIGRATOR")]
+async fn addresses_rates_and_switching_off_hold_at_once(pool: PgPool) {
+    let (app, desk) = open(pool).await;
+    let change = async |change: PartnerChange| access::change_partner(&app, "harbour-core", &change).await.unwrap();
+    let ask = async || desk.send_stamped("GET", "/me", &Stamp::fresh(Clock::System.now()), &[], "").await;
+    assert_eq!(ask().await.status, 200);
+    change(PartnerChange { addresses: Some(vec!["203.0.113.0/24".parse().unwrap()]), ..Default::default() }).await;
+    assert_eq!(ask().await.problem(), (403, "address_not_allowed".into()));
+    change(PartnerChange { addresses: Some(vec!["127.0.0.0/8".parse().unwrap()]), ..Default::default() }).await;
+    assert_eq!(ask().await.status, 200);
+    change(PartnerChange { rate_per_minute: Some(1), ..Default::default() }).await;
+    let mut last = ask().await;
+    if last.status == 200 {
+        // What came before was counted in the minute that has just ended.
+        last = ask().await;
+    }
+    assert_eq!(last.problem(), (429, "rate_exceeded".into()));
+    assert_eq!(last.header("ratelimit-remaining"), "0");
+    assert!(last.header("retry-after").parse::<u32>().unwrap() <= 60);
+    change(PartnerChange { rate_per_minute: Some(1_000), is_disabled: Some(true), ..Default::default() }).await;
+    assert_eq!(ask().await.problem(), (401, "signature_key_unknown".into()));
+}
+
+#[sqlx::test(migrator = "fenqi::MIGRATOR")]
+async fn a_call_is_in_the_call_log_with_its_partner_and_code(pool: PgPool) {
+    let (app, desk) = open(pool).await;
+    desk.get("/me").await.ok();
+    app.partners.flush_log().await;
+    let logged: (String, String, String, i16) =
+        sqlx::query_as("select partner, direction, operation, http_status from partner_call")
+            .fetch_one(&app.pool)
+            .await
+            .unwrap();
+    assert_eq!(logged, ("harbour-core".into(), "in".into(), "GET /me".into(), 200));
+}
+
+#[test]
+fn every_operation_is_documented_with_examples_its_scope_and_its_problems() {
+    let document = api_document();
+    let mut wrong = Vec::new();
+    for (path, item) in document.json["paths"].as_object().unwrap() {
+        for (method, operation) in item.as_object().unwrap() {
+            let name = format!("{method} {path}");
+            let has_example = |content: &Value| {
+                let json = &content["content"]["application/json"];
+                json.is_null() || !json["example"].is_null() || !json["examples"].is_null()
+            };
+            if operation["security"][0]["signature"].is_null() {
+                wrong.push(format!("{name} does not say what it needs"));
+            }
+            if operation["summary"].as_str().is_none_or(str::is_empty) {
+                wrong.push(format!("{name} has no summary"));
+            }
+            if !has_example(&operation["requestBody"]) {
+                wrong.push(format!("{name}: the body has no example"));
+            }
+            for (status, response) in operation["responses"].as_object().unwrap() {
+                if !has_example(response) {
+                    wrong.push(format!("{name}: the answer {status} has no example"));
+                }
+            }
+        }
+    }
+    references(&document.json, &document.json, &mut wrong);
+    let codes = document.json["components"]["schemas"]["Problem"]["properties"]["code"]["enum"].as_array().unwrap();
+    for code in fenqi::http::api::codes::CODES {
+        assert!(codes.iter().any(|listed| listed == code.code));
+    }
+    assert!(wrong.is_empty(), "\n{}\n", wrong.join("\n"));
+}
+
+/// Every reference leads somewhere.
+fn references(value: &Value, document: &Value, wrong: &mut Vec<String>) {
+    match value {
+        Value::Object(fields) => {
+            if let Some(Value::String(target)) = fields.get("$ref")
+                && document.pointer(target.trim_start_matches('#')).is_none()
+            {
+                wrong.push(format!("{target} is nowhere"));
+            }
+            fields.values().for_each(|inside| references(inside, document, wrong));
+        }
+        Value::Array(items) => items.iter().for_each(|inside| references(inside, document, wrong)),
+        _ => {}
+    }
+}
+
+/// Routes of the API stand in one place, which makes the document too: whatever the document lists is served, behind the
+/// gate, and `router.rs` has no other way to serve anything below the prefix.
+#[sqlx::test(migrator = "fenqi::MIGRATOR")]
+async fn the_document_and_the_routes_are_the_same(pool: PgPool) {
+    let (_, desk) = open(pool).await;
+    let served: Value =
+        desk.http.get(format!("{}/api/v1/openapi.json", desk.address)).send().await.unwrap().json().await.unwrap();
+    let document = api_document();
+    assert_eq!(served, document.json);
+    assert_eq!(served["openapi"], "3.1.0");
+    for (method, route) in document.operations.list() {
+        let path = route.replace(['{', '}'], "");
+        let answer = desk.send_raw(method.as_str(), &path, "", &[], vec![]).await;
+        assert_eq!(answer.problem(), (401, "signature_malformed".into()), "{method} {route}");
+    }
+    let source = include_str!("../../../src/router.rs");
+    let others: Vec<&str> = source.lines().filter(|line| line.contains("\"/api/v1/")).collect();
+    assert_eq!(others.len(), 1, "only the document itself stands outside: {others:?}");
+    let page = desk.http.get(format!("{}/api/docs/", desk.address)).send().await.unwrap();
+    assert_eq!(page.status(), 200);
+    assert!(page.text().await.unwrap().contains("swagger-ui"));
+    let problems = desk.http.get(format!("{}/api/docs/problems", desk.address)).send().await.unwrap();
+    assert!(problems.text().await.unwrap().contains("signature_stale"));
+}
+
+#[test]
+fn a_scope_is_of_one_kind() {
+    assert!(Scope::of(PartnerKind::Merchant).contains(&Scope::OrdersWrite));
+    assert!(!Scope::of(PartnerKind::Merchant).contains(&Scope::LoansRead));
+}

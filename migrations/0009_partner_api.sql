@@ -81,3 +81,45 @@ create table api_answer (
     primary key (partner_id, idempotency_key)
 );
 create index api_answer_age on api_answer using brin (started_at) with (pages_per_range = 8, autosummarize = on);
+
+-- A merchant's orders in the order of their making.
+create index merchant_code_by_merchant on merchant_code (merchant_id, code_id);
+
+-- Money that a funder's system says it has sent, or wants back. A deposit is booked when its arrival is confirmed here; a
+-- withdrawal when a second holder of the funder's keys confirms it.
+create table reserve_order (
+    order_id uuid primary key,
+    funder_id uuid not null references funder,
+    kind text not null check (kind in ('deposit', 'withdrawal')),
+    amount_fen bigint not null check (amount_fen > 0),
+    -- The bank's; booked once for each kind.
+    reference text not null,
+    status text not null check (status in ('noted', 'booked', 'refused')),
+    noted_by text not null,
+    noted_at timestamptz not null,
+    decided_by text,
+    reason text,
+    decided_at timestamptz,
+    unique (funder_id, kind, reference),
+    check ((status = 'noted') = (decided_by is null)),
+    check ((status = 'refused') = (reason is not null))
+);
+
+-- A product version that a funder's system proposes: submitted, approved by another holder, published.
+create table product_draft (
+    draft_id uuid primary key,
+    funder_id uuid not null references funder,
+    code text not null,
+    terms_text text not null,
+    -- One higher after each edit: who approves names what was read.
+    edit_no int not null default 1,
+    status text not null check (status in ('submitted', 'approved', 'published')),
+    submitted_by text not null,
+    submitted_at timestamptz not null,
+    approved_by text check (approved_by <> submitted_by),
+    approved_at timestamptz,
+    published_version int,
+    check ((status = 'published') = (published_version is not null)),
+    check ((status = 'submitted') = (approved_by is null))
+);
+create index product_draft_by_funder on product_draft (funder_id, draft_id);

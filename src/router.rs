@@ -12,11 +12,11 @@ use utoipa_axum::router::OpenApiRouter;
 use utoipa_axum::routes;
 use utoipa_swagger_ui::SwaggerUi;
 
-use crate::access;
 use crate::app::App;
 use crate::http::api::{Document, Gate, PREFIX, complete, gate};
 use crate::http::{Problem, callback, docs, health, limits, metrics, start};
 use crate::page::{assets, error_page, visit};
+use crate::{access, bill, credit, funder, loan, merchant, product, purchase, repayment, settlement};
 
 pub fn router(app: App) -> Router {
     let router = Router::new()
@@ -31,7 +31,76 @@ pub fn router(app: App) -> Router {
 
 /// Every operation of the partner API. What stands here is in the document, and nothing else is.
 fn operations() -> OpenApiRouter<App> {
-    OpenApiRouter::new().routes(routes!(access::api::show_myself)).routes(routes!(access::api::list_platform_keys))
+    OpenApiRouter::new()
+        .routes(routes!(access::api::show_myself))
+        .routes(routes!(access::api::list_platform_keys))
+        .merge(merchant_operations())
+        .merge(product_operations())
+        .merge(reserve_operations())
+        .merge(loan_operations())
+}
+
+fn merchant_operations() -> OpenApiRouter<App> {
+    OpenApiRouter::new()
+        .routes(routes!(merchant::api::create_order, merchant::api::list_orders))
+        .routes(routes!(merchant::api::show_order))
+        .routes(routes!(merchant::api::close_order))
+        .routes(routes!(purchase::api::list_purchases))
+        .routes(routes!(purchase::api::show_purchase))
+        .routes(routes!(purchase::api::void_purchase))
+        .routes(routes!(purchase::api::refund_purchase))
+        .routes(routes!(purchase::api::list_refunds))
+        .routes(routes!(purchase::api::show_refund))
+        .routes(routes!(settlement::api::list_settlements))
+        .routes(routes!(settlement::api::show_settlement))
+        .routes(routes!(settlement::api::download_statement))
+}
+
+fn product_operations() -> OpenApiRouter<App> {
+    OpenApiRouter::new()
+        .routes(routes!(product::api::list_products))
+        .routes(routes!(product::api::list_versions))
+        .routes(routes!(product::api::check_product))
+        .routes(routes!(product::api::simulate))
+        .routes(routes!(product::api::submit_draft, product::api::list_drafts))
+        .routes(routes!(product::api::show_draft, product::api::edit_draft))
+        .routes(routes!(product::api::approve_draft))
+        .routes(routes!(product::api::publish_draft))
+}
+
+fn reserve_operations() -> OpenApiRouter<App> {
+    OpenApiRouter::new()
+        .routes(routes!(funder::api::show_reserve))
+        .routes(routes!(funder::api::list_entries))
+        .routes(routes!(funder::api::show_forecast))
+        .routes(routes!(funder::api::show_low_water_mark, funder::api::set_low_water_mark))
+        .routes(routes!(funder::api::note_deposit))
+        .routes(routes!(funder::api::note_withdrawal))
+        .routes(routes!(funder::api::confirm_withdrawal))
+        .routes(routes!(funder::api::list_orders))
+        .routes(routes!(funder::api::show_order))
+        .routes(routes!(settlement::api::list_remittances))
+        .routes(routes!(settlement::api::show_remittance))
+}
+
+fn loan_operations() -> OpenApiRouter<App> {
+    OpenApiRouter::new()
+        .routes(routes!(credit::api::list_applications))
+        .routes(routes!(credit::api::show_application))
+        .routes(routes!(credit::api::list_lines))
+        .routes(routes!(credit::api::show_line))
+        .routes(routes!(credit::api::list_line_entries))
+        .routes(routes!(loan::api::list_loans))
+        .routes(routes!(loan::api::show_loan))
+        .routes(routes!(loan::api::list_plans))
+        .routes(routes!(loan::api::list_installments))
+        .routes(routes!(bill::api::list_bills))
+        .routes(routes!(repayment::api::list_repayments))
+        .routes(routes!(repayment::api::show_repayment))
+        .routes(routes!(repayment::api::list_withholdings))
+        .routes(routes!(repayment::api::show_withholding))
+        .routes(routes!(purchase::api::list_loan_refunds))
+        .routes(routes!(purchase::api::show_loan_refund))
 }
 
 /// The document of the partner API, as it is served.

@@ -112,6 +112,8 @@ ids! {
     ConsentId "cons",
     ApplicationId "app",
     LineId "line",
+    ReserveOrderId "ro",
+    ProductDraftId "draft",
     PurchaseId "pur",
     LoanId "loan",
     RefundId "ref",

@@ -3,5 +3,7 @@
 pub mod model;
 pub mod store;
 pub mod close;
+pub mod api_store;
+pub mod api;
 
 pub use model::{BilledInstallment, Parts};

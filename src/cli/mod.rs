@@ -3,6 +3,7 @@
 mod quote;
 mod product;
 mod partner;
+mod reserve;
 mod sign;
 mod serve;
 mod work;
@@ -86,6 +87,9 @@ enum Command {
     /// Let partners call the API: add them, their keys, their scopes
     #[command(subcommand)]
     Partner(partner::Args),
+    /// Deposits and withdrawals that funders noted: confirm or refuse them
+    #[command(subcommand)]
+    Reserve(reserve::Args),
     /// Print a signed curl command for any request to the API
     Sign(sign::Args),
     /// Start, stop or name the private PostgreSQL, for development
@@ -108,6 +112,7 @@ async fn dispatch(command: Command) -> anyhow::Result<ExitCode> {
         Command::Quote(args) => quote::run(args).await,
         Command::Product(args) => product::run(args).await,
         Command::Partner(args) => partner::run(args).await,
+        Command::Reserve(args) => reserve::run(args).await,
         Command::Sign(args) => sign::run(args),
         Command::Db(args) => db::run(args).await,
     }

@@ -14,6 +14,8 @@ pub mod actions;
 pub mod line_actions;
 pub mod jobs;
 pub mod close;
+pub mod api_store;
+pub mod api;
 
 pub use change::{Change, LineRefusal};
 pub use facts::{CardHistory, CardMonth, Facts};

@@ -7,6 +7,11 @@ pub mod store;
 pub mod actions;
 pub mod close;
 pub mod jobs;
+pub mod order;
+pub mod order_store;
+pub mod order_actions;
+pub mod api_store;
+pub mod api;
 
 pub use actions::{deposit, forecast_reserve, open_funder, set_reserve_terms, withdraw};
 pub use close::close_reserves;

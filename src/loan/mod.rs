@@ -10,6 +10,8 @@ pub mod level_payment;
 pub mod price;
 pub mod explain;
 pub mod store;
+pub mod api_store;
+pub mod api;
 
 pub use model::{Loan, LoanStatus};
 pub use price::Price;

@@ -95,6 +95,29 @@ pub async fn find_code_of(
     Ok(row.map(Code::from))
 }
 
+/// The merchant's orders after `after`, the oldest first.
+pub async fn list_orders(
+    connection: &mut PgConnection,
+    merchant_id: MerchantId,
+    after: Option<CodeId>,
+    limit: i64,
+) -> sqlx::Result<Vec<Code>> {
+    let rows = sqlx::query_as!(
+        CodeRow,
+        r#"select code_id as "code_id: CodeId", merchant_id as "merchant_id: MerchantId", amount_fen, order_reference,
+                  expires_at, status, paid_purchase_id
+           from merchant_code
+           where merchant_id = $1 and kind = 'order' and ($2::uuid is null or code_id > $2)
+           order by code_id limit $3"#,
+        merchant_id.uuid(),
+        after.map(CodeId::uuid),
+        limit,
+    )
+    .fetch_all(connection)
+    .await?;
+    Ok(rows.into_iter().map(Code::from).collect())
+}
+
 /// Codes by id, locked in id order, so that an order is paid once however many try.
 /// A static code is never used up and so is read without a lock: no shop queues behind its own poster.
 pub async fn lock_codes(connection: &mut PgConnection, code_ids: &[CodeId]) -> sqlx::Result<Vec<Code>> {

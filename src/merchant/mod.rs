@@ -9,6 +9,7 @@ pub mod store;
 pub mod code_store;
 pub mod actions;
 pub mod code_actions;
+pub mod api;
 
 pub use actions::{change_settlement_account, decide, onboard};
 pub use agreement::Agreement;

@@ -10,6 +10,11 @@ pub mod proof;
 pub mod catalogue;
 pub mod store;
 pub mod actions;
+pub mod draft;
+pub mod draft_store;
+pub mod draft_actions;
+pub mod api_store;
+pub mod api;
 
 pub use actions::{ProductRefusal, PublishedVersion, check, list_versions, publish, withdraw};
 pub use catalogue::{Catalogue, ProductVersion};

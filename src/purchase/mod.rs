@@ -7,6 +7,8 @@ pub mod refund;
 pub mod store;
 pub mod authoriser;
 pub mod actions;
+pub mod api_store;
+pub mod api;
 
 pub use authoriser::Authoriser;
 pub use model::{Decision, PurchaseRefusal, PurchaseRequest, Receipt};

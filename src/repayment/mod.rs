@@ -16,6 +16,8 @@ pub mod due_actions;
 pub mod callback_actions;
 pub mod jobs;
 pub mod close;
+pub mod api_store;
+pub mod api;
 
 pub use actions::{
     ChannelResult, PayoffOrder, Posted, RepayRefusal, RepayRequest, Transfer, early_payoff, payoff_quote, post_results,

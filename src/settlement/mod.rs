@@ -13,6 +13,8 @@ pub mod payout_actions;
 pub mod close;
 pub mod remittance_close;
 pub mod jobs;
+pub mod api_store;
+pub mod api;
 
 pub use jobs::{query_payouts, submit_payouts};
 pub use payout::{NewPayout, PayoutFor, PayoutStatus};

@@ -51,6 +51,8 @@ const TABLES: &[(&str, Spread)] = &[
     ("api_key", Reference),
     ("api_partner", Reference),
     ("platform_key", Reference),
+    ("product_draft", Reference),
+    ("reserve_order", Reference),
     ("api_answer", Local),
     ("api_rate", Local),
     ("nonce", Local),

@@ -154,7 +154,7 @@ async fn answer(gate: &Gate, arrived: &Arrived, admitted: &Admitted, mut request
         let detail = format!("This operation needs the scope {scope}, which was not granted to you.");
         return Problem::new(StatusCode::FORBIDDEN, "scope_missing", detail).into_response();
     }
-    if arrived.method == Method::GET {
+    if operation.is_reading {
         request.extensions_mut().insert(Caller::new(admitted, None));
         return next.run(request).await;
     }
@@ -163,9 +163,6 @@ async fn answer(gate: &Gate, arrived: &Arrived, admitted: &Admitted, mut request
         Err(problem) => return problem.into_response(),
     };
     request.extensions_mut().insert(Caller::new(admitted, Some(key.clone())));
-    if operation.is_reading {
-        return next.run(request).await;
-    }
     let claim = Claim::new(admitted.known.partner_id, key, arrived.method.as_str(), &arrived.url, &arrived.body);
     match claim.meet(&gate.app).await {
         Ok(Met::First) => {}

@@ -45,6 +45,10 @@ impl<S: Sync, T: DeserializeOwned> FromRequestParts<S> for Params<T> {
     type Rejection = Problem;
     async fn from_request_parts(parts: &mut Parts, _: &S) -> Result<Params<T>, Problem> {
         let query = parts.uri.query().unwrap_or_default();
+        if form_urlencoded::parse(query.as_bytes()).any(|(_, value)| value.contains('\0')) {
+            let detail = "A text holds no NUL.";
+            return Err(Problem::new(StatusCode::BAD_REQUEST, "parameter_malformed", detail));
+        }
         let deserializer = serde_urlencoded::Deserializer::new(form_urlencoded::parse(query.as_bytes()));
         serde_path_to_error::deserialize(deserializer).map(Params).map_err(|error| {
             let name = error.path().to_string();
@@ -77,7 +81,34 @@ impl<S: Send + Sync, T: FromStr> FromRequestParts<S> for Named<T> {
     type Rejection = Problem;
     async fn from_request_parts(parts: &mut Parts, state: &S) -> Result<Named<T>, Problem> {
         let path = RawPathParams::from_request_parts(parts, state).await.map_err(|_| Problem::not_found())?;
-        let named = path.iter().last().and_then(|(_, value)| value.parse().ok());
+        let named = path.iter().last().filter(|(_, value)| !value.contains('\0'));
+        let named = named.and_then(|(_, value)| value.parse().ok());
         named.map(Named).ok_or_else(Problem::not_found)
+    }
+}
+
+/// The version that the caller read, by the header `If-Match`, of something that two may edit.
+pub struct IfMatch(pub String);
+
+impl<S: Sync> FromRequestParts<S> for IfMatch {
+    type Rejection = Problem;
+    async fn from_request_parts(parts: &mut Parts, _: &S) -> Result<IfMatch, Problem> {
+        let given = parts.headers.get(header::IF_MATCH).and_then(|value| value.to_str().ok());
+        let missing = "Read it first, and give its ETag in the header If-Match.";
+        let given =
+            given.ok_or_else(|| Problem::new(StatusCode::PRECONDITION_REQUIRED, "precondition_required", missing))?;
+        Ok(IfMatch(given.trim().to_owned()))
+    }
+}
+
+impl IfMatch {
+    /// # Errors
+    /// 412 where `etag` is the tag of another version.
+    pub fn check(&self, etag: &str) -> Result<(), Problem> {
+        if self.0 == etag {
+            return Ok(());
+        }
+        let detail = "Somebody changed it since you read it. Read it again.";
+        Err(Problem::new(StatusCode::PRECONDITION_FAILED, "precondition_failed", detail))
     }
 }

@@ -6,6 +6,7 @@ pub mod codes;
 pub mod input;
 pub mod strict;
 pub mod page;
+pub mod values;
 pub mod idempotency;
 pub mod document;
 pub mod example;
@@ -13,8 +14,9 @@ pub mod example;
 pub use caller::{Caller, FunderCaller, MerchantCaller};
 pub use document::{Document, Operations, complete};
 pub use gate::Gate;
-pub use input::{Body, Named, Params};
-pub use page::{Cursor, Page};
+pub use input::{Body, IfMatch, Named, Params};
+pub use page::{Cursor, Limit, Page};
+pub use values::{AmountFen, Day, etag};
 
 /// Where the API's paths begin.
 pub const PREFIX: &str = "/api/v1";

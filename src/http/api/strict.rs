@@ -107,7 +107,11 @@ impl<'de> Visitor<'de> for Walk<'_> {
         Ok(())
     }
 
-    fn visit_str<E>(self, _: &str) -> Result<(), E> {
+    fn visit_str<E: serde::de::Error>(self, text: &str) -> Result<(), E> {
+        if text.contains('\0') {
+            let detail = "a text holds no NUL".to_owned();
+            return Err(self.refuse(self.pointer.clone(), "value_not_allowed", detail));
+        }
         Ok(())
     }
 

@@ -25,3 +25,5 @@ mod settlement;
 mod withholding;
 mod reconcile;
 mod api_access;
+mod api_merchant;
+mod api_funder;

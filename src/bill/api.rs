@@ -1,0 +1,44 @@
+//! Bills for a funder's core.
+
+use axum::Json;
+use axum::extract::State;
+use serde::Deserialize;
+use utoipa::IntoParams;
+
+use super::api_store::{self, BillView};
+use crate::app::App;
+use crate::base::BusinessDay;
+use crate::base::id::LineId;
+use crate::http::Problem;
+use crate::http::api::{Cursor, FunderCaller, Limit, Page, Params};
+
+/// Which bills.
+#[derive(Debug, Deserialize, IntoParams)]
+#[serde(deny_unknown_fields)]
+#[into_params(parameter_in = Query)]
+pub struct BillParams {
+    #[param(value_type = LineId)]
+    line_id: LineId,
+    /// From 1 to 200; 50 if left out.
+    #[serde(default)]
+    #[param(value_type = Option<i64>, minimum = 1, maximum = 200)]
+    limit: Limit,
+    #[param(value_type = Option<String>)]
+    cursor: Option<Cursor<BusinessDay>>,
+}
+
+/// List a line's bills, the oldest first
+#[utoipa::path(get, path = "/funder/bills", tag = "funder", params(BillParams),
+    responses((status = 200, body = Page<BillView>)), security(("signature" = ["loans:read"])))]
+pub async fn list_bills(
+    State(app): State<App>,
+    caller: FunderCaller,
+    Params(params): Params<BillParams>,
+) -> Result<Json<Page<BillView>>, Problem> {
+    let mut connection = app.pool.acquire().await?;
+    let of = (caller.funder_id, params.line_id);
+    let limit = params.limit.0;
+    let after = params.cursor.map(|cursor| cursor.0);
+    let rows = api_store::list_bills(&mut connection, of, after, limit + 1).await?;
+    Ok(Json(Page::of(rows, limit, |bill: &BillView| bill.due_on)))
+}

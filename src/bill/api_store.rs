@@ -1,0 +1,47 @@
+//! SQL of bills as their funder sees them.
+
+use serde::Serialize;
+use sqlx::PgConnection;
+use utoipa::ToSchema;
+
+use crate::base::id::{FunderId, LineId};
+use crate::base::{BusinessDay, Fen};
+
+/// What a line owes on a due day, over all its loans, as it was cut.
+#[derive(Debug, Serialize, ToSchema)]
+pub struct BillView {
+    pub line_id: LineId,
+    pub due_on: BusinessDay,
+    pub statement_on: BusinessDay,
+    pub principal_fen: Fen,
+    pub interest_fen: Fen,
+    pub fee_fen: Fen,
+    #[schema(example = "open")]
+    pub status: String,
+    pub paid_on: Option<BusinessDay>,
+}
+
+/// A line's bills due after `after`, the oldest first; none where the line is another funder's.
+pub async fn list_bills(
+    connection: &mut PgConnection,
+    (funder_id, line_id): (FunderId, LineId),
+    after: Option<BusinessDay>,
+    limit: i64,
+) -> sqlx::Result<Vec<BillView>> {
+    sqlx::query_as!(
+        BillView,
+        r#"select b.line_id as "line_id: LineId", b.due_on as "due_on: BusinessDay",
+                  b.statement_on as "statement_on: BusinessDay", b.principal_fen as "principal_fen: Fen",
+                  b.interest_fen as "interest_fen: Fen", b.fee_fen as "fee_fen: Fen", b.status,
+                  b.paid_on as "paid_on: BusinessDay"
+           from bill b join credit_line l using (line_id)
+           where b.line_id = $2 and l.funder_id = $1 and ($3::date is null or b.due_on > $3)
+           order by b.due_on limit $4"#,
+        funder_id.uuid(),
+        line_id.uuid(),
+        after.map(BusinessDay::date),
+        limit,
+    )
+    .fetch_all(connection)
+    .await
+}

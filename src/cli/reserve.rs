@@ -1,0 +1,75 @@
+//! `fenqi reserve`: deposits and withdrawals that funders' systems noted, and whether the money arrived.
+
+use std::process::ExitCode;
+
+use crate::base::Clock;
+use crate::base::id::ReserveOrderId;
+use crate::cli::{Sharing, find_database, open_app, set_up};
+use crate::error::Fault;
+use crate::funder::order::{OrderRefusal, ReserveOrder};
+use crate::funder::{order_actions, order_store};
+
+/// More waiting orders than anyone reads.
+const LIST_MAX: i64 = 500;
+
+#[derive(clap::Subcommand)]
+pub enum Args {
+    /// Show orders that wait
+    List {
+        /// One JSON object a line
+        #[arg(long)]
+        json: bool,
+    },
+    /// The money arrived: book the deposit
+    Confirm {
+        order: ReserveOrderId,
+        /// Who says so
+        #[arg(long)]
+        by: String,
+    },
+    /// It never arrived, or must not be paid
+    Refuse {
+        order: ReserveOrderId,
+        #[arg(long)]
+        by: String,
+        #[arg(long)]
+        reason: String,
+    },
+}
+
+pub async fn run(args: Args) -> anyhow::Result<ExitCode> {
+    let config = set_up()?;
+    let database = find_database(&config, Sharing::Shared).await?;
+    let app = open_app(&config, &database, Clock::System).await?;
+    match args {
+        Args::List { json } => {
+            let mut connection = app.pool.acquire().await?;
+            for order in order_store::list_orders(&mut connection, None, (None, true), LIST_MAX).await? {
+                if json {
+                    println!("{}", serde_json::to_string(&order)?);
+                } else {
+                    print(&order);
+                }
+            }
+        }
+        Args::Confirm { order, by } => {
+            print(&order_actions::confirm_order(&app, order, &by).await.map_err(said)?);
+        }
+        Args::Refuse { order, by, reason } => {
+            print(&order_actions::refuse_order(&app, order, &by, &reason).await.map_err(said)?);
+        }
+    }
+    Ok(ExitCode::SUCCESS)
+}
+
+fn print(order: &ReserveOrder) {
+    let ReserveOrder { order_id, kind, amount_fen, reference, status, noted_by, .. } = order;
+    println!("{order_id} {kind:?} of {amount_fen} yuan, {reference}, noted by {noted_by}: {status:?}");
+}
+
+fn said(fault: Fault<OrderRefusal>) -> anyhow::Error {
+    match fault {
+        Fault::Refused(refusal) => anyhow::anyhow!("{refusal}"),
+        Fault::Failed(failure) => failure,
+    }
+}

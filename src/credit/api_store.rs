@@ -1,0 +1,154 @@
+//! SQL of lines and applications as their funder sees them.
+
+use chrono::{DateTime, Utc};
+use serde::Serialize;
+use sqlx::PgConnection;
+use utoipa::ToSchema;
+
+use crate::base::id::{ApplicationId, BorrowerId, FunderId, LineId, ProductId};
+use crate::base::{BusinessDay, Fen};
+
+/// A credit line.
+#[derive(Debug, Serialize, ToSchema)]
+pub struct LineView {
+    pub line_id: LineId,
+    pub borrower_id: BorrowerId,
+    pub product_id: ProductId,
+    #[schema(example = 1)]
+    pub product_version: i32,
+    #[schema(example = "A")]
+    pub grade: String,
+    #[schema(example = "active")]
+    pub status: String,
+    /// Every reason for which it is frozen, with commas; null while it is not.
+    #[schema(example = "overdue")]
+    pub frozen_for: Option<String>,
+    pub limit_fen: Fen,
+    /// Unpaid principal of all its loans.
+    pub used_fen: Fen,
+    #[schema(example = 5)]
+    pub statement_day: i16,
+    #[schema(example = 25)]
+    pub due_day: i16,
+    pub expires_on: BusinessDay,
+    pub opened_at: DateTime<Utc>,
+}
+
+/// A funder's lines after `after`; one of them by its id.
+pub async fn list_lines(
+    connection: &mut PgConnection,
+    funder_id: FunderId,
+    (line_id, after): (Option<LineId>, Option<LineId>),
+    limit: i64,
+) -> sqlx::Result<Vec<LineView>> {
+    sqlx::query_as!(
+        LineView,
+        r#"select line_id as "line_id: LineId", borrower_id as "borrower_id: BorrowerId",
+                  product_id as "product_id: ProductId", product_version, grade, status, frozen_for,
+                  limit_fen as "limit_fen: Fen", used_fen as "used_fen: Fen", statement_day, due_day,
+                  expires_on as "expires_on: BusinessDay", opened_at
+           from credit_line
+           where funder_id = $1 and ($2::uuid is null or line_id = $2) and ($3::uuid is null or line_id > $3)
+           order by line_id limit $4"#,
+        funder_id.uuid(),
+        line_id.map(LineId::uuid),
+        after.map(LineId::uuid),
+        limit,
+    )
+    .fetch_all(connection)
+    .await
+}
+
+/// One change of a line.
+#[derive(Debug, Serialize, ToSchema)]
+pub struct LineEntryView {
+    #[schema(example = 2)]
+    pub entry_no: i64,
+    #[schema(example = "purchase")]
+    pub kind: String,
+    pub used_change_fen: Fen,
+    pub limit_change_fen: Fen,
+    pub used_after_fen: Fen,
+    pub limit_after_fen: Fen,
+    pub business_day: BusinessDay,
+    pub occurred_at: DateTime<Utc>,
+}
+
+/// A line's journal after entry `after`.
+pub async fn list_line_entries(
+    connection: &mut PgConnection,
+    line_id: LineId,
+    after: Option<i64>,
+    limit: i64,
+) -> sqlx::Result<Vec<LineEntryView>> {
+    sqlx::query_as!(
+        LineEntryView,
+        r#"select entry_no, kind, used_change_fen as "used_change_fen: Fen", limit_change_fen as "limit_change_fen: Fen",
+                  used_after_fen as "used_after_fen: Fen", limit_after_fen as "limit_after_fen: Fen",
+                  business_day as "business_day: BusinessDay", occurred_at
+           from line_entry where line_id = $1 and ($2::bigint is null or entry_no > $2) order by entry_no limit $3"#,
+        line_id.uuid(),
+        after,
+        limit,
+    )
+    .fetch_all(connection)
+    .await
+}
+
+/// An application for a line under one of the funder's products.
+#[derive(Debug, Serialize, ToSchema)]
+pub struct ApplicationView {
+    pub application_id: ApplicationId,
+    pub borrower_id: BorrowerId,
+    pub product_id: ProductId,
+    #[schema(example = 1)]
+    pub product_version: i32,
+    #[schema(example = "approved")]
+    pub status: String,
+    /// Whose decision it was; null until there is one.
+    #[schema(example = "scorecard")]
+    pub decided_by: Option<String>,
+    pub refusal: Option<String>,
+    #[schema(example = 712)]
+    pub score: Option<i32>,
+    #[schema(example = "A")]
+    pub grade: Option<String>,
+    pub limit_fen: Option<Fen>,
+    /// The line that an approval opened.
+    pub line_id: Option<LineId>,
+    pub created_at: DateTime<Utc>,
+    pub decided_at: Option<DateTime<Utc>>,
+}
+
+/// What narrows a list of applications down.
+#[derive(Clone, Debug, Default)]
+pub struct WantedApplications {
+    pub application_id: Option<ApplicationId>,
+    pub status: Option<String>,
+    pub after: Option<ApplicationId>,
+}
+
+pub async fn list_applications(
+    connection: &mut PgConnection,
+    funder_id: FunderId,
+    wanted: &WantedApplications,
+    limit: i64,
+) -> sqlx::Result<Vec<ApplicationView>> {
+    sqlx::query_as!(
+        ApplicationView,
+        r#"select a.application_id as "application_id: ApplicationId", a.borrower_id as "borrower_id: BorrowerId",
+                  a.product_id as "product_id: ProductId", a.product_version, a.status, a.decided_by, a.refusal, a.score,
+                  a.grade, a.limit_fen as "limit_fen: Fen", a.line_id as "line_id: LineId", a.created_at, a.decided_at
+           from application a join product p using (product_id)
+           where p.funder_id = $1 and ($2::uuid is null or a.application_id = $2) and ($3::text is null or a.status = $3)
+                 and ($4::uuid is null or a.application_id > $4)
+           order by a.application_id limit $5"#,
+        funder_id.uuid(),
+        wanted.application_id.map(ApplicationId::uuid),
+        wanted.status,
+        wanted.after.map(ApplicationId::uuid),
+        limit,
+    )
+    .fetch_all(connection)
+    .await
+}

@@ -1,0 +1,279 @@
+//! The reserve for its funder's system: balance, journal, forecast, orders, low-water mark.
+
+use axum::Json;
+use axum::extract::State;
+use axum::http::{StatusCode, header};
+use axum::response::IntoResponse;
+use serde::{Deserialize, Serialize};
+use utoipa::{IntoParams, ToSchema};
+
+use super::actions::{self, ReserveTerms};
+use super::api_store::{self, ReserveEntryView};
+use super::order::{OrderKind, ReserveOrder};
+use super::order_actions::{self, Noting};
+use super::reserve::Reserve;
+use super::{order_store, store};
+use crate::app::App;
+use crate::base::id::{FunderId, ReserveOrderId};
+use crate::base::{BusinessDay, Fen};
+use crate::business_day;
+use crate::http::Problem;
+use crate::http::api::{AmountFen, Body, Cursor, Day, FunderCaller, IfMatch, Limit, Named, Page, Params, etag};
+
+/// The reserve as it stands.
+#[derive(Debug, Serialize, ToSchema)]
+pub struct ReserveView {
+    /// What purchases may still use; below zero only as far as the advance reaches.
+    pub available_fen: Fen,
+    /// Purchases that are not cleared yet.
+    pub held_fen: Fen,
+    pub deposited_fen: Fen,
+    pub withdrawn_fen: Fen,
+    /// Cleared to merchants.
+    pub paid_out_fen: Fen,
+    /// Principal that came back by refunds.
+    pub returned_fen: Fen,
+    pub advance_limit_fen: Fen,
+    pub low_water_fen: Fen,
+    /// The day on which the advance was first drawn on; null while it is not.
+    pub advance_since: Option<BusinessDay>,
+    pub is_advance_overdue: bool,
+}
+
+impl From<Reserve> for ReserveView {
+    fn from(reserve: Reserve) -> ReserveView {
+        ReserveView {
+            available_fen: reserve.available,
+            held_fen: reserve.held,
+            deposited_fen: reserve.deposited,
+            withdrawn_fen: reserve.withdrawn,
+            paid_out_fen: reserve.paid_out,
+            returned_fen: reserve.returned,
+            advance_limit_fen: reserve.advance_limit,
+            low_water_fen: reserve.low_water,
+            advance_since: reserve.advance_since,
+            is_advance_overdue: reserve.advance_overdue,
+        }
+    }
+}
+
+/// Query the reserve
+#[utoipa::path(get, path = "/funder/reserve", tag = "funder", responses((status = 200, body = ReserveView)),
+    security(("signature" = ["reserve:read"])))]
+pub async fn show_reserve(State(app): State<App>, caller: FunderCaller) -> Result<Json<ReserveView>, Problem> {
+    Ok(Json(find_reserve(&app, caller.funder_id).await?.into()))
+}
+
+async fn find_reserve(app: &App, funder_id: FunderId) -> Result<Reserve, Problem> {
+    let mut connection = app.pool.acquire().await?;
+    store::find_reserve(&mut connection, funder_id).await?.ok_or_else(Problem::not_found)
+}
+
+/// Which entries.
+#[derive(Debug, Deserialize, IntoParams)]
+#[serde(deny_unknown_fields)]
+#[into_params(parameter_in = Query)]
+pub struct JournalParams {
+    #[param(value_type = Option<Day>)]
+    business_day: Option<Day>,
+    /// From 1 to 200; 50 if left out.
+    #[serde(default)]
+    #[param(value_type = Option<i64>, minimum = 1, maximum = 200)]
+    limit: Limit,
+    #[param(value_type = Option<String>)]
+    cursor: Option<Cursor<i64>>,
+}
+
+/// List the reserve's journal, the oldest entry first
+#[utoipa::path(get, path = "/funder/reserve/entries", tag = "funder", params(JournalParams),
+    responses((status = 200, body = Page<ReserveEntryView>)), security(("signature" = ["reserve:read"])))]
+pub async fn list_entries(
+    State(app): State<App>,
+    caller: FunderCaller,
+    Params(params): Params<JournalParams>,
+) -> Result<Json<Page<ReserveEntryView>>, Problem> {
+    let mut connection = app.pool.acquire().await?;
+    let which = (params.business_day.map(|day| day.0), params.cursor.map(|cursor| cursor.0));
+    let limit = params.limit.0;
+    let rows = api_store::list_entries(&mut connection, caller.funder_id, which, limit + 1).await?;
+    Ok(Json(Page::of(rows, limit, |entry: &ReserveEntryView| entry.entry_no)))
+}
+
+/// What the last two weeks let one expect.
+#[derive(Debug, Serialize, ToSchema)]
+pub struct ForecastView {
+    /// What an average business day draws the reserve down by.
+    pub net_use_a_day_fen: Fen,
+    /// The first day whose purchases would not all be covered; null while it is not drawn down.
+    pub runs_dry_on: Option<BusinessDay>,
+}
+
+/// Forecast when the reserve runs dry
+#[utoipa::path(get, path = "/funder/reserve/forecast", tag = "funder", responses((status = 200, body = ForecastView)),
+    security(("signature" = ["reserve:read"])))]
+pub async fn show_forecast(State(app): State<App>, caller: FunderCaller) -> Result<Json<ForecastView>, Problem> {
+    let mut connection = app.pool.acquire().await?;
+    let today = business_day::store::today(&mut connection).await?;
+    let forecast = actions::forecast_reserve(&mut connection, caller.funder_id, today).await?;
+    Ok(Json(ForecastView { net_use_a_day_fen: forecast.net_use_a_day, runs_dry_on: forecast.runs_dry_on }))
+}
+
+/// When the funder is warned.
+#[derive(Debug, Serialize, ToSchema)]
+pub struct LowWaterMark {
+    /// A notice is raised when the available balance falls below this.
+    pub low_water_fen: Fen,
+}
+
+/// Read the low-water mark
+///
+/// Its ETag is what `If-Match` of a change names.
+#[utoipa::path(get, path = "/funder/reserve/low-water-mark", tag = "funder",
+    responses((status = 200, body = LowWaterMark)), security(("signature" = ["reserve:read"])))]
+pub async fn show_low_water_mark(State(app): State<App>, caller: FunderCaller) -> Result<impl IntoResponse, Problem> {
+    Ok(marked(&find_reserve(&app, caller.funder_id).await?))
+}
+
+fn marked(reserve: &Reserve) -> impl IntoResponse + use<> {
+    let tag = etag(reserve.low_water.get());
+    ([(header::ETAG, tag)], Json(LowWaterMark { low_water_fen: reserve.low_water }))
+}
+
+/// A new mark.
+#[derive(Debug, Deserialize, ToSchema)]
+#[serde(deny_unknown_fields)]
+pub struct NewLowWaterMark {
+    pub low_water_fen: AmountFen,
+}
+
+/// Set the low-water mark
+#[utoipa::path(put, path = "/funder/reserve/low-water-mark", tag = "funder", request_body = NewLowWaterMark,
+    params(("If-Match" = String, Header, description = "The ETag that was read.", example = "\"500000000\"")),
+    responses((status = 200, body = LowWaterMark)), security(("signature" = ["reserve:write"])))]
+pub async fn set_low_water_mark(
+    State(app): State<App>,
+    caller: FunderCaller,
+    if_match: IfMatch,
+    Body(mark): Body<NewLowWaterMark>,
+) -> Result<impl IntoResponse, Problem> {
+    let reserve = find_reserve(&app, caller.funder_id).await?;
+    if_match.check(&etag(reserve.low_water.get()))?;
+    let terms = ReserveTerms { advance_limit: reserve.advance_limit, low_water: mark.low_water_fen.0 };
+    let _ = actions::set_reserve_terms(&app, caller.funder_id, terms).await?;
+    Ok(marked(&find_reserve(&app, caller.funder_id).await?))
+}
+
+/// Money that was sent, or is wanted back.
+#[derive(Debug, Deserialize, ToSchema)]
+#[serde(deny_unknown_fields)]
+pub struct NewReserveOrder {
+    pub amount_fen: AmountFen,
+    /// The bank's reference, once for each kind of order.
+    #[schema(example = "ICBC-20260302-7781", min_length = 1, max_length = 128)]
+    pub reference: String,
+}
+
+/// Note a deposit that you have sent
+///
+/// It is booked when its arrival is confirmed here.
+#[utoipa::path(post, path = "/funder/reserve/deposits", tag = "funder", request_body = NewReserveOrder,
+    responses((status = 201, body = ReserveOrder)), security(("signature" = ["reserve:write"])))]
+pub async fn note_deposit(
+    State(app): State<App>,
+    caller: FunderCaller,
+    Body(order): Body<NewReserveOrder>,
+) -> Result<impl IntoResponse, Problem> {
+    note(&app, caller, OrderKind::Deposit, order).await
+}
+
+/// Ask for money back
+///
+/// It is booked when a key of another holder confirms it, and never out of an advance.
+#[utoipa::path(post, path = "/funder/reserve/withdrawals", tag = "funder", request_body = NewReserveOrder,
+    responses((status = 201, body = ReserveOrder)), security(("signature" = ["reserve:write"])))]
+pub async fn note_withdrawal(
+    State(app): State<App>,
+    caller: FunderCaller,
+    Body(order): Body<NewReserveOrder>,
+) -> Result<impl IntoResponse, Problem> {
+    note(&app, caller, OrderKind::Withdrawal, order).await
+}
+
+async fn note(
+    app: &App,
+    caller: FunderCaller,
+    kind: OrderKind,
+    order: NewReserveOrder,
+) -> Result<(StatusCode, Json<ReserveOrder>), Problem> {
+    let noting = Noting {
+        funder_id: caller.funder_id,
+        kind,
+        amount: order.amount_fen.0,
+        reference: order.reference,
+        noted_by: caller.caller.holder,
+    };
+    Ok((StatusCode::CREATED, Json(order_actions::note_order(app, noting).await?)))
+}
+
+/// Confirm a withdrawal by a second key
+#[utoipa::path(post, path = "/funder/reserve/withdrawals/{order_id}/confirmation", tag = "funder",
+    params(("order_id" = ReserveOrderId, Path)),
+    responses((status = 200, body = ReserveOrder)), security(("signature" = ["reserve:confirm"])))]
+pub async fn confirm_withdrawal(
+    State(app): State<App>,
+    caller: FunderCaller,
+    Named(order_id): Named<ReserveOrderId>,
+) -> Result<Json<ReserveOrder>, Problem> {
+    let order = find_order(&app, caller.funder_id, order_id).await?;
+    if order.kind != OrderKind::Withdrawal {
+        // Whether a deposit arrived is not its sender's to say.
+        return Err(Problem::not_found());
+    }
+    Ok(Json(order_actions::confirm_order(&app, order_id, &caller.caller.holder).await?))
+}
+
+/// Which orders.
+#[derive(Debug, Deserialize, IntoParams)]
+#[serde(deny_unknown_fields)]
+#[into_params(parameter_in = Query)]
+pub struct ReserveOrderParams {
+    /// From 1 to 200; 50 if left out.
+    #[serde(default)]
+    #[param(value_type = Option<i64>, minimum = 1, maximum = 200)]
+    limit: Limit,
+    #[param(value_type = Option<String>)]
+    cursor: Option<Cursor<ReserveOrderId>>,
+}
+
+/// List deposits and withdrawals that you noted, the oldest first
+#[utoipa::path(get, path = "/funder/reserve/orders", tag = "funder", params(ReserveOrderParams),
+    responses((status = 200, body = Page<ReserveOrder>)), security(("signature" = ["reserve:read"])))]
+pub async fn list_orders(
+    State(app): State<App>,
+    caller: FunderCaller,
+    Params(params): Params<ReserveOrderParams>,
+) -> Result<Json<Page<ReserveOrder>>, Problem> {
+    let mut connection = app.pool.acquire().await?;
+    let which = (params.cursor.map(|cursor| cursor.0), false);
+    let limit = params.limit.0;
+    let rows = order_store::list_orders(&mut connection, Some(caller.funder_id), which, limit + 1).await?;
+    Ok(Json(Page::of(rows, limit, |order: &ReserveOrder| order.order_id)))
+}
+
+/// Query a deposit or withdrawal
+#[utoipa::path(get, path = "/funder/reserve/orders/{order_id}", tag = "funder",
+    params(("order_id" = ReserveOrderId, Path)),
+    responses((status = 200, body = ReserveOrder)), security(("signature" = ["reserve:read"])))]
+pub async fn show_order(
+    State(app): State<App>,
+    caller: FunderCaller,
+    Named(order_id): Named<ReserveOrderId>,
+) -> Result<Json<ReserveOrder>, Problem> {
+    find_order(&app, caller.funder_id, order_id).await.map(Json)
+}
+
+async fn find_order(app: &App, funder_id: FunderId, order_id: ReserveOrderId) -> Result<ReserveOrder, Problem> {
+    let mut connection = app.pool.acquire().await?;
+    let found = order_store::find_order(&mut connection, order_id).await?;
+    found.filter(|order| order.funder_id == funder_id).ok_or_else(Problem::not_found)
+}

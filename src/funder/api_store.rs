@@ -1,0 +1,50 @@
+//! SQL of a reserve's journal as its funder sees it.
+
+use chrono::{DateTime, Utc};
+use serde::Serialize;
+use sqlx::PgConnection;
+use utoipa::ToSchema;
+
+use crate::base::id::FunderId;
+use crate::base::{BusinessDay, Fen};
+
+/// One change of the reserve; a batch of purchases is one.
+#[derive(Debug, Serialize, ToSchema)]
+pub struct ReserveEntryView {
+    #[schema(example = 1)]
+    pub entry_no: i64,
+    /// `deposit`, `withdrawal`, `hold`, `release`, `clearing` or `refund`.
+    #[schema(example = "hold")]
+    pub kind: String,
+    pub amount_fen: Fen,
+    pub available_after_fen: Fen,
+    pub held_after_fen: Fen,
+    /// The bank's reference, the purchase voided, the refund, the day cleared, or the first purchase of a batch.
+    #[schema(example = "ICBC-20260302-7781")]
+    pub source: String,
+    pub business_day: BusinessDay,
+    pub occurred_at: DateTime<Utc>,
+}
+
+/// Entries after number `after`, the oldest first; those of one day, or all.
+pub async fn list_entries(
+    connection: &mut PgConnection,
+    funder_id: FunderId,
+    (day, after): (Option<BusinessDay>, Option<i64>),
+    limit: i64,
+) -> sqlx::Result<Vec<ReserveEntryView>> {
+    sqlx::query_as!(
+        ReserveEntryView,
+        r#"select entry_no, kind, amount_fen as "amount_fen: Fen", available_after_fen as "available_after_fen: Fen",
+                  held_after_fen as "held_after_fen: Fen", source, business_day as "business_day: BusinessDay", occurred_at
+           from reserve_entry
+           where funder_id = $1 and ($2::date is null or business_day = $2) and ($3::bigint is null or entry_no > $3)
+           order by entry_no limit $4"#,
+        funder_id.uuid(),
+        day.map(BusinessDay::date),
+        after,
+        limit,
+    )
+    .fetch_all(connection)
+    .await
+}

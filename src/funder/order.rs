@@ -1,0 +1,101 @@
+//! Orders of a funder's system about its reserve: money that it has sent, money that it wants back.
+
+use chrono::{DateTime, Utc};
+use serde::Serialize;
+use utoipa::ToSchema;
+
+use crate::base::Fen;
+use crate::base::id::{FunderId, ReserveOrderId};
+use crate::error::Refusal;
+
+use super::reserve::ReserveRefusal;
+
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, ToSchema, sqlx::Type)]
+#[serde(rename_all = "snake_case")]
+#[sqlx(type_name = "text", rename_all = "snake_case")]
+pub enum OrderKind {
+    Deposit,
+    Withdrawal,
+}
+
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, ToSchema, sqlx::Type)]
+#[serde(rename_all = "snake_case")]
+#[sqlx(type_name = "text", rename_all = "snake_case")]
+pub enum OrderStatus {
+    /// Waits for the money's arrival, or for the second holder.
+    Noted,
+    Booked,
+    Refused,
+}
+
+/// An order as it stands.
+#[derive(Clone, Debug, Serialize, ToSchema)]
+pub struct ReserveOrder {
+    pub order_id: ReserveOrderId,
+    #[serde(skip)]
+    pub funder_id: FunderId,
+    pub kind: OrderKind,
+    pub amount_fen: Fen,
+    /// The bank's reference.
+    #[schema(example = "ICBC-20260302-7781")]
+    pub reference: String,
+    pub status: OrderStatus,
+    /// The holder of the key that signed it.
+    #[schema(example = "Chen Wei")]
+    pub noted_by: String,
+    pub noted_at: DateTime<Utc>,
+    /// Who confirmed or refused it.
+    pub decided_by: Option<String>,
+    /// Why it was refused.
+    pub reason: Option<String>,
+    pub decided_at: Option<DateTime<Utc>>,
+}
+
+/// Why an order is not noted or confirmed.
+#[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
+pub enum OrderRefusal {
+    #[error("there is no such order")]
+    UnknownOrder,
+    #[error("the bank reference {0} was noted before with another amount")]
+    ReferenceTaken(String),
+    #[error("the order was refused")]
+    OrderRefused,
+    #[error("the order was booked")]
+    OrderBooked,
+    #[error("who confirms must not be who asked")]
+    SameHolder,
+    #[error("a name and a reason are needed")]
+    ReasonMissing,
+    #[error(transparent)]
+    Reserve(#[from] ReserveRefusal),
+}
+
+impl Refusal for OrderRefusal {
+    fn code(&self) -> &'static str {
+        match self {
+            OrderRefusal::UnknownOrder => "unknown_reserve_order",
+            OrderRefusal::ReferenceTaken(_) => "reference_booked_with_other_amount",
+            OrderRefusal::OrderRefused => "reserve_order_refused",
+            OrderRefusal::OrderBooked => "reserve_order_booked",
+            OrderRefusal::SameHolder => "same_holder",
+            OrderRefusal::ReasonMissing => "reason_missing",
+            OrderRefusal::Reserve(refusal) => refusal.code(),
+        }
+    }
+}
+
+impl ReserveOrder {
+    /// Whether `by` may confirm it now: a deposit may be confirmed by anyone here, a withdrawal by a second holder.
+    ///
+    /// # Errors
+    /// Why not. A booked one may be confirmed again, which changes nothing.
+    pub fn check_confirmation(&self, by: &str) -> Result<(), OrderRefusal> {
+        match self.status {
+            OrderStatus::Refused => Err(OrderRefusal::OrderRefused),
+            OrderStatus::Noted | OrderStatus::Booked if self.kind == OrderKind::Withdrawal && self.noted_by == by => {
+                Err(OrderRefusal::SameHolder)
+            }
+            OrderStatus::Noted | OrderStatus::Booked => Ok(()),
+        }
+    }
+}

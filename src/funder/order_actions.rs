@@ -1,0 +1,100 @@
+//! Use cases of orders about a reserve: note, confirm, refuse.
+
+use super::actions::{self, BankMovement};
+use super::order::{OrderKind, OrderRefusal, OrderStatus, ReserveOrder};
+use super::order_store::{self, Decided};
+use super::reserve::{REFERENCE_CHARS_MAX, ReserveRefusal};
+use crate::app::App;
+use crate::base::Fen;
+use crate::base::id::{FunderId, ReserveOrderId};
+use crate::error::{Fault, Outcome, Step};
+
+/// What a funder's system notes.
+#[derive(Clone, Debug)]
+pub struct Noting {
+    pub funder_id: FunderId,
+    pub kind: OrderKind,
+    pub amount: Fen,
+    pub reference: String,
+    /// The holder of the key that signed it.
+    pub noted_by: String,
+}
+
+/// Notes an order. The same reference and amount again gives the order that is there.
+pub async fn note_order(app: &App, noting: Noting) -> Outcome<ReserveOrder, OrderRefusal> {
+    let reference = noting.reference.trim();
+    if reference.is_empty() || reference.chars().count() > REFERENCE_CHARS_MAX {
+        return Err(Fault::Refused(OrderRefusal::Reserve(ReserveRefusal::ReferenceMalformed)));
+    }
+    let now = app.clock.now();
+    let order = ReserveOrder {
+        order_id: ReserveOrderId::mint(now),
+        funder_id: noting.funder_id,
+        kind: noting.kind,
+        amount_fen: noting.amount,
+        reference: reference.to_owned(),
+        status: OrderStatus::Noted,
+        noted_by: noting.noted_by,
+        noted_at: now,
+        decided_by: None,
+        reason: None,
+        decided_at: None,
+    };
+    let mut transaction = app.pool.begin().await?;
+    order_store::insert_order(&mut transaction, &order).await?;
+    let stored = order_store::find_order_by_reference(&mut transaction, order.funder_id, order.kind, reference).await?;
+    transaction.commit().await?;
+    match stored {
+        Some(stored) if stored.amount_fen == order.amount_fen => Ok(stored),
+        _ => Err(Fault::Refused(OrderRefusal::ReferenceTaken(order.reference))),
+    }
+}
+
+/// Confirms an order and books it, once: the reserve knows the bank's reference.
+pub async fn confirm_order(app: &App, order_id: ReserveOrderId, by: &str) -> Outcome<ReserveOrder, OrderRefusal> {
+    let order = find(app, order_id).await?;
+    order.check_confirmation(by).map_err(Fault::Refused)?;
+    let movement =
+        BankMovement { funder_id: order.funder_id, amount: order.amount_fen, reference: order.reference.clone() };
+    let booked = match order.kind {
+        OrderKind::Deposit => actions::deposit(app, movement).await,
+        OrderKind::Withdrawal => actions::withdraw(app, movement).await,
+    };
+    match booked.map_err(|fault| fault.map_refusal(OrderRefusal::Reserve))? {
+        Step::Applied | Step::AlreadyApplied => {}
+    }
+    let decided = Decided { order_id, status: OrderStatus::Booked, by, reason: None, at: app.clock.now() };
+    let mut transaction = app.pool.begin().await?;
+    order_store::decide_order(&mut transaction, decided).await?;
+    transaction.commit().await?;
+    find(app, order_id).await
+}
+
+/// Refuses an order that waits, such as a deposit that never arrived.
+pub async fn refuse_order(
+    app: &App,
+    order_id: ReserveOrderId,
+    by: &str,
+    reason: &str,
+) -> Outcome<ReserveOrder, OrderRefusal> {
+    if by.trim().is_empty() || reason.trim().is_empty() {
+        return Err(Fault::Refused(OrderRefusal::ReasonMissing));
+    }
+    let order = find(app, order_id).await?;
+    match order.status {
+        OrderStatus::Noted => {}
+        OrderStatus::Booked => return Err(Fault::Refused(OrderRefusal::OrderBooked)),
+        OrderStatus::Refused => return Ok(order),
+    }
+    let decided = Decided { order_id, status: OrderStatus::Refused, by, reason: Some(reason), at: app.clock.now() };
+    let mut transaction = app.pool.begin().await?;
+    order_store::decide_order(&mut transaction, decided).await?;
+    transaction.commit().await?;
+    find(app, order_id).await
+}
+
+async fn find(app: &App, order_id: ReserveOrderId) -> Outcome<ReserveOrder, OrderRefusal> {
+    let mut connection = app.pool.acquire().await?;
+    let found = order_store::find_order(&mut connection, order_id).await?;
+    found.ok_or(Fault::Refused(OrderRefusal::UnknownOrder))
+}

@@ -1,0 +1,111 @@
+//! SQL of orders about reserves.
+
+use chrono::{DateTime, Utc};
+use sqlx::PgConnection;
+
+use super::order::{OrderKind, OrderStatus, ReserveOrder};
+use crate::base::Fen;
+use crate::base::id::{FunderId, ReserveOrderId};
+
+/// Writes an order; `false` when its reference was noted before.
+pub async fn insert_order(connection: &mut PgConnection, order: &ReserveOrder) -> sqlx::Result<bool> {
+    let done = sqlx::query!(
+        "insert into reserve_order (order_id, funder_id, kind, amount_fen, reference, status, noted_by, noted_at)
+         values ($1, $2, $3, $4, $5, $6, $7, $8)
+         on conflict do nothing",
+        order.order_id.uuid(),
+        order.funder_id.uuid(),
+        order.kind as OrderKind,
+        order.amount_fen.get(),
+        order.reference,
+        order.status as OrderStatus,
+        order.noted_by,
+        order.noted_at,
+    )
+    .execute(connection)
+    .await?;
+    Ok(done.rows_affected() == 1)
+}
+
+pub async fn find_order_by_reference(
+    connection: &mut PgConnection,
+    funder_id: FunderId,
+    kind: OrderKind,
+    reference: &str,
+) -> sqlx::Result<Option<ReserveOrder>> {
+    sqlx::query_as!(
+        ReserveOrder,
+        r#"select order_id as "order_id: ReserveOrderId", funder_id as "funder_id: FunderId", kind as "kind: OrderKind",
+                  amount_fen as "amount_fen: Fen", reference, status as "status: OrderStatus", noted_by, noted_at,
+                  decided_by, reason, decided_at
+           from reserve_order where funder_id = $1 and kind = $2 and reference = $3"#,
+        funder_id.uuid(),
+        kind as OrderKind,
+        reference,
+    )
+    .fetch_optional(connection)
+    .await
+}
+
+pub async fn find_order(connection: &mut PgConnection, order_id: ReserveOrderId) -> sqlx::Result<Option<ReserveOrder>> {
+    sqlx::query_as!(
+        ReserveOrder,
+        r#"select order_id as "order_id: ReserveOrderId", funder_id as "funder_id: FunderId", kind as "kind: OrderKind",
+                  amount_fen as "amount_fen: Fen", reference, status as "status: OrderStatus", noted_by, noted_at,
+                  decided_by, reason, decided_at
+           from reserve_order where order_id = $1"#,
+        order_id.uuid(),
+    )
+    .fetch_optional(connection)
+    .await
+}
+
+/// Orders after `after`, the oldest first: a funder's, or everyone's; all, or those that wait.
+pub async fn list_orders(
+    connection: &mut PgConnection,
+    funder_id: Option<FunderId>,
+    (after, waiting_only): (Option<ReserveOrderId>, bool),
+    limit: i64,
+) -> sqlx::Result<Vec<ReserveOrder>> {
+    sqlx::query_as!(
+        ReserveOrder,
+        r#"select order_id as "order_id: ReserveOrderId", funder_id as "funder_id: FunderId", kind as "kind: OrderKind",
+                  amount_fen as "amount_fen: Fen", reference, status as "status: OrderStatus", noted_by, noted_at,
+                  decided_by, reason, decided_at
+           from reserve_order
+           where ($1::uuid is null or funder_id = $1) and ($2::uuid is null or order_id > $2)
+                 and (not $3 or status = 'noted')
+           order by order_id limit $4"#,
+        funder_id.map(FunderId::uuid),
+        after.map(ReserveOrderId::uuid),
+        waiting_only,
+        limit,
+    )
+    .fetch_all(connection)
+    .await
+}
+
+/// How an order ended.
+pub struct Decided<'a> {
+    pub order_id: ReserveOrderId,
+    pub status: OrderStatus,
+    pub by: &'a str,
+    pub reason: Option<&'a str>,
+    pub at: DateTime<Utc>,
+}
+
+/// Ends an order that waits; `false` when it does not.
+pub async fn decide_order(connection: &mut PgConnection, decided: Decided<'_>) -> sqlx::Result<bool> {
+    let done = sqlx::query!(
+        "update reserve_order set status = $2, decided_by = $3, reason = $4, decided_at = $5
+         where order_id = $1 and status = 'noted'",
+        decided.order_id.uuid(),
+        decided.status as OrderStatus,
+        decided.by,
+        decided.reason,
+        decided.at,
+    )
+    .execute(connection)
+    .await?;
+    Ok(done.rows_affected() == 1)
+}

@@ -1,0 +1,64 @@
+//! Values that partners give, checked where they come in.
+
+use std::fmt;
+
+use chrono::Datelike as _;
+use serde::de::Error as _;
+use serde::{Deserialize, Deserializer};
+use utoipa::openapi::RefOr;
+use utoipa::openapi::schema::{KnownFormat, ObjectBuilder, Schema, SchemaFormat, Type};
+use utoipa::{PartialSchema, ToSchema};
+
+use crate::base::{BusinessDay, Fen};
+
+/// An amount above zero, in whole fen.
+#[derive(Clone, Copy, Debug)]
+pub struct AmountFen(pub Fen);
+
+impl<'de> Deserialize<'de> for AmountFen {
+    fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<AmountFen, D::Error> {
+        let fen = i64::deserialize(deserializer)?;
+        if !(1..=Fen::MAX.get()).contains(&fen) {
+            let most = Fen::MAX.get();
+            return Err(D::Error::custom(format!("number_out_of_range: an amount is from 1 to {most} fen")));
+        }
+        Ok(AmountFen(Fen::new(fen)))
+    }
+}
+
+impl PartialSchema for AmountFen {
+    fn schema() -> RefOr<Schema> {
+        let object = ObjectBuilder::new().schema_type(Type::Integer).minimum(Some(1)).maximum(Some(Fen::MAX.get()));
+        Schema::from(object.examples([128_800])).into()
+    }
+}
+
+impl ToSchema for AmountFen {}
+
+/// A day that any book of ours may hold.
+#[derive(Clone, Copy, Debug)]
+pub struct Day(pub BusinessDay);
+
+impl<'de> Deserialize<'de> for Day {
+    fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Day, D::Error> {
+        let text = String::deserialize(deserializer)?;
+        let is_plain = text.len() == 10 && text.bytes().all(|byte| byte.is_ascii_digit() || byte == b'-');
+        let day: Option<BusinessDay> = text.parse().ok().filter(|_| is_plain);
+        let day = day.filter(|day: &BusinessDay| (1900..=2200).contains(&day.date().year()));
+        day.map(Day).ok_or_else(|| D::Error::custom("value_not_allowed: a day is written like 2026-03-02"))
+    }
+}
+
+impl PartialSchema for Day {
+    fn schema() -> RefOr<Schema> {
+        let date = SchemaFormat::KnownFormat(KnownFormat::Date);
+        Schema::from(ObjectBuilder::new().schema_type(Type::String).format(Some(date)).examples(["2026-03-02"])).into()
+    }
+}
+
+impl ToSchema for Day {}
+
+/// The text of an `ETag` for a version of something that two may edit.
+pub fn etag(version: impl fmt::Display) -> String {
+    format!("\"{version}\"")
+}

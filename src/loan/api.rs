@@ -1,0 +1,129 @@
+//! Loans, plans and installments for a funder's core.
+
+use axum::Json;
+use axum::extract::State;
+use serde::{Deserialize, Serialize};
+use utoipa::{IntoParams, ToSchema};
+
+use super::api_store::{self, InstallmentView, LoanView, PlanView, WantedLoans};
+use crate::app::App;
+use crate::base::id::{FunderId, LineId, LoanId};
+use crate::http::Problem;
+use crate::http::api::{Cursor, FunderCaller, Limit, Named, Page, Params};
+
+/// Where a loan stands.
+#[derive(Clone, Copy, Debug, Deserialize, Serialize, ToSchema)]
+#[serde(rename_all = "snake_case")]
+pub enum LoanState {
+    Open,
+    Paid,
+    Refunded,
+    Voided,
+    ChargedOff,
+}
+
+impl LoanState {
+    fn as_str(self) -> &'static str {
+        match self {
+            LoanState::Open => "open",
+            LoanState::Paid => "paid",
+            LoanState::Refunded => "refunded",
+            LoanState::Voided => "voided",
+            LoanState::ChargedOff => "charged_off",
+        }
+    }
+}
+
+/// Which loans.
+#[derive(Debug, Deserialize, IntoParams)]
+#[serde(deny_unknown_fields)]
+#[into_params(parameter_in = Query)]
+pub struct LoanParams {
+    #[param(value_type = Option<LineId>)]
+    line_id: Option<LineId>,
+    #[param(inline)]
+    status: Option<LoanState>,
+    /// From 1 to 200; 50 if left out.
+    #[serde(default)]
+    #[param(value_type = Option<i64>, minimum = 1, maximum = 200)]
+    limit: Limit,
+    #[param(value_type = Option<String>)]
+    cursor: Option<Cursor<LoanId>>,
+}
+
+/// List loans, the oldest first
+#[utoipa::path(get, path = "/funder/loans", tag = "funder", params(LoanParams),
+    responses((status = 200, body = Page<LoanView>)), security(("signature" = ["loans:read"])))]
+pub async fn list_loans(
+    State(app): State<App>,
+    caller: FunderCaller,
+    Params(params): Params<LoanParams>,
+) -> Result<Json<Page<LoanView>>, Problem> {
+    let mut connection = app.pool.acquire().await?;
+    let wanted = WantedLoans {
+        line_id: params.line_id.map(LineId::uuid),
+        status: params.status.map(|status| status.as_str().to_owned()),
+        after: params.cursor.map(|cursor| cursor.0.uuid()),
+    };
+    let limit = params.limit.0;
+    let rows = api_store::list_loans(&mut connection, caller.funder_id, &wanted, limit + 1).await?;
+    Ok(Json(Page::of(rows, limit, |loan: &LoanView| loan.loan_id)))
+}
+
+/// Query a loan
+#[utoipa::path(get, path = "/funder/loans/{loan_id}", tag = "funder", params(("loan_id" = LoanId, Path)),
+    responses((status = 200, body = LoanView)), security(("signature" = ["loans:read"])))]
+pub async fn show_loan(
+    State(app): State<App>,
+    caller: FunderCaller,
+    Named(loan_id): Named<LoanId>,
+) -> Result<Json<LoanView>, Problem> {
+    find_loan(&app, caller.funder_id, loan_id).await.map(Json)
+}
+
+async fn find_loan(app: &App, funder_id: FunderId, loan_id: LoanId) -> Result<LoanView, Problem> {
+    let mut connection = app.pool.acquire().await?;
+    api_store::find_loan(&mut connection, funder_id, loan_id).await?.ok_or_else(Problem::not_found)
+}
+
+/// Every version of a loan's plan, the first one first.
+#[derive(Debug, Serialize, ToSchema)]
+pub struct Plans {
+    pub items: Vec<PlanView>,
+}
+
+/// List a loan's plans
+///
+/// A plan never changes; a payoff or a refund makes the next version.
+#[utoipa::path(get, path = "/funder/loans/{loan_id}/plans", tag = "funder", params(("loan_id" = LoanId, Path)),
+    responses((status = 200, body = Plans)), security(("signature" = ["loans:read"])))]
+pub async fn list_plans(
+    State(app): State<App>,
+    caller: FunderCaller,
+    Named(loan_id): Named<LoanId>,
+) -> Result<Json<Plans>, Problem> {
+    let loan = find_loan(&app, caller.funder_id, loan_id).await?;
+    let mut connection = app.pool.acquire().await?;
+    Ok(Json(Plans { items: api_store::list_plans(&mut connection, loan.line_id, loan_id).await? }))
+}
+
+/// Every period of a loan's newest plan.
+#[derive(Debug, Serialize, ToSchema)]
+pub struct Installments {
+    pub items: Vec<InstallmentView>,
+}
+
+/// List a loan's installments
+///
+/// The newest plan, period by period; what stands on a bill is shown as it was billed, with what was paid of it.
+#[utoipa::path(get, path = "/funder/loans/{loan_id}/installments", tag = "funder", params(("loan_id" = LoanId, Path)),
+    responses((status = 200, body = Installments)), security(("signature" = ["loans:read"])))]
+pub async fn list_installments(
+    State(app): State<App>,
+    caller: FunderCaller,
+    Named(loan_id): Named<LoanId>,
+) -> Result<Json<Installments>, Problem> {
+    let loan = find_loan(&app, caller.funder_id, loan_id).await?;
+    let mut connection = app.pool.acquire().await?;
+    Ok(Json(Installments { items: api_store::list_installments(&mut connection, loan.line_id, loan_id).await? }))
+}

@@ -1,0 +1,158 @@
+//! Orders of a merchant's cashier: a dynamic code for each, to be shown as a picture and scanned.
+
+use axum::Json;
+use axum::extract::State;
+use axum::http::StatusCode;
+use axum::response::IntoResponse;
+use chrono::{DateTime, Utc};
+use serde::{Deserialize, Serialize};
+use utoipa::{IntoParams, ToSchema};
+
+use super::code::{Code, CodeKind, CodeStatus};
+use super::code_actions::{Order, close_code, open_order_code};
+use super::code_store;
+use crate::app::App;
+use crate::base::Fen;
+use crate::base::id::{CodeId, MerchantId, PurchaseId};
+use crate::http::Problem;
+use crate::http::api::{AmountFen, Body, Cursor, Limit, MerchantCaller, Named, Page, Params};
+
+/// A sale to be paid by scanning.
+#[derive(Debug, Deserialize, ToSchema)]
+#[serde(deny_unknown_fields)]
+pub struct NewOrder {
+    /// The merchant's own, unique among its orders: letters, digits, `-` and `_`.
+    #[schema(example = "A-20260302-0001", min_length = 1, max_length = 25, pattern = "^[A-Za-z0-9_-]+$")]
+    pub reference: String,
+    pub amount_fen: AmountFen,
+    /// At most thirty days from now.
+    pub expires_at: DateTime<Utc>,
+}
+
+#[derive(Debug, Serialize, ToSchema)]
+#[serde(rename_all = "snake_case")]
+pub enum OrderStatus {
+    Open,
+    Paid,
+    Closed,
+    Expired,
+    /// Paid, and given back on the same day.
+    Voided,
+}
+
+/// An order as it stands.
+#[derive(Debug, Serialize, ToSchema)]
+pub struct OrderView {
+    pub order_id: CodeId,
+    #[schema(example = "A-20260302-0001")]
+    pub reference: String,
+    pub amount_fen: Fen,
+    pub status: OrderStatus,
+    pub expires_at: DateTime<Utc>,
+    /// What the picture of the code holds; any camera opens it.
+    #[schema(example = "https://pay.example.cn/q/01GW0B3bYcVZ8cQ2kTnH4f")]
+    pub link: String,
+    /// The purchase that paid it.
+    pub purchase_id: Option<PurchaseId>,
+}
+
+impl OrderView {
+    /// `None` for a static code, which is no order.
+    fn of(app: &App, code: Code) -> Option<OrderView> {
+        let link = code.link(&app.site.link(""));
+        let CodeKind::Order { amount, reference, expires_at } = code.kind else { return None };
+        let (status, purchase_id) = match code.status {
+            CodeStatus::Open if expires_at <= app.clock.now() => (OrderStatus::Expired, None),
+            CodeStatus::Open => (OrderStatus::Open, None),
+            CodeStatus::Closed => (OrderStatus::Closed, None),
+            CodeStatus::Paid { purchase_id } => (OrderStatus::Paid, Some(purchase_id)),
+            CodeStatus::Voided { purchase_id } => (OrderStatus::Voided, Some(purchase_id)),
+        };
+        Some(OrderView { order_id: code.code_id, reference, amount_fen: amount, status, expires_at, link, purchase_id })
+    }
+}
+
+/// Create an order
+///
+/// The same order again gives the same code; the same reference with another amount or expiry is refused.
+#[utoipa::path(post, path = "/merchant/orders", tag = "merchant", request_body = NewOrder,
+    responses((status = 201, body = OrderView)), security(("signature" = ["orders:write"])))]
+pub async fn create_order(
+    State(app): State<App>,
+    caller: MerchantCaller,
+    Body(order): Body<NewOrder>,
+) -> Result<impl IntoResponse, Problem> {
+    let order = Order {
+        merchant_id: caller.merchant_id,
+        reference: order.reference,
+        amount: order.amount_fen.0,
+        expires_at: order.expires_at,
+    };
+    let code = open_order_code(&app, &order).await?;
+    let order = OrderView::of(&app, code).ok_or_else(Problem::not_found)?;
+    Ok((StatusCode::CREATED, Json(order)))
+}
+
+/// Which orders.
+#[derive(Debug, Deserialize, IntoParams)]
+#[serde(deny_unknown_fields)]
+#[into_params(parameter_in = Query)]
+pub struct OrderParams {
+    /// From 1 to 200; 50 if left out.
+    #[serde(default)]
+    #[param(value_type = Option<i64>, minimum = 1, maximum = 200)]
+    limit: Limit,
+    #[param(value_type = Option<String>)]
+    cursor: Option<Cursor<CodeId>>,
+}
+
+/// List orders, the oldest first
+#[utoipa::path(get, path = "/merchant/orders", tag = "merchant", params(OrderParams),
+    responses((status = 200, body = Page<OrderView>)), security(("signature" = ["orders:read"])))]
+pub async fn list_orders(
+    State(app): State<App>,
+    caller: MerchantCaller,
+    Params(params): Params<OrderParams>,
+) -> Result<Json<Page<OrderView>>, Problem> {
+    let mut connection = app.pool.acquire().await?;
+    let after = params.cursor.map(|cursor| cursor.0);
+    let codes = code_store::list_orders(&mut connection, caller.merchant_id, after, params.limit.0 + 1).await?;
+    let orders = codes.into_iter().filter_map(|code| OrderView::of(&app, code)).collect();
+    Ok(Json(Page::of(orders, params.limit.0, |order: &OrderView| order.order_id)))
+}
+
+/// Query an order by your reference
+#[utoipa::path(get, path = "/merchant/orders/{reference}", tag = "merchant",
+    params(("reference" = String, Path, example = "A-20260302-0001")),
+    responses((status = 200, body = OrderView)), security(("signature" = ["orders:read"])))]
+pub async fn show_order(
+    State(app): State<App>,
+    caller: MerchantCaller,
+    Named(reference): Named<String>,
+) -> Result<Json<OrderView>, Problem> {
+    let code = find_order(&app, caller.merchant_id, &reference).await?;
+    OrderView::of(&app, code).map(Json).ok_or_else(Problem::not_found)
+}
+
+/// Close an order
+///
+/// It can no longer be paid. A paid order stays paid: void or refund its purchase.
+#[utoipa::path(post, path = "/merchant/orders/{reference}/closure", tag = "merchant",
+    params(("reference" = String, Path, example = "A-20260302-0001")),
+    responses((status = 200, body = OrderView)), security(("signature" = ["orders:write"])))]
+pub async fn close_order(
+    State(app): State<App>,
+    caller: MerchantCaller,
+    Named(reference): Named<String>,
+) -> Result<Json<OrderView>, Problem> {
+    let code = find_order(&app, caller.merchant_id, &reference).await?;
+    let _ = close_code(&app, code.code_id).await?;
+    let code = find_order(&app, caller.merchant_id, &reference).await?;
+    OrderView::of(&app, code).map(Json).ok_or_else(Problem::not_found)
+}
+
+async fn find_order(app: &App, merchant_id: MerchantId, reference: &str) -> Result<Code, Problem> {
+    let mut connection = app.pool.acquire().await?;
+    let found = code_store::find_code_of(&mut connection, merchant_id, Some(reference)).await?;
+    found.ok_or_else(Problem::not_found)
+}

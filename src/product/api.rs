@@ -1,0 +1,306 @@
+//! Products for their funder's system: what is on sale, checks, simulations, drafts that two people publish.
+
+use axum::Json;
+use axum::extract::State;
+use axum::http::{StatusCode, header};
+use axum::response::IntoResponse;
+use serde::{Deserialize, Serialize};
+use serde_json::Value;
+use utoipa::{IntoParams, ToSchema};
+
+use super::actions::{self, ProductRefusal};
+use super::api_store::{self, ProductView, VersionView};
+use super::draft::Draft;
+use super::draft_actions::{self, Signatory};
+use super::inquiry::{Inquiry, InquiryError};
+use super::{draft_store, file};
+use crate::app::App;
+use crate::base::id::ProductDraftId;
+use crate::error::Refusal as _;
+use crate::http::Problem;
+use crate::http::api::{AmountFen, Body, Cursor, Day, FunderCaller, IfMatch, Limit, Named, Page, Params, etag};
+
+/// Which products.
+#[derive(Debug, Deserialize, IntoParams)]
+#[serde(deny_unknown_fields)]
+#[into_params(parameter_in = Query)]
+pub struct ProductParams {
+    /// From 1 to 200; 50 if left out.
+    #[serde(default)]
+    #[param(value_type = Option<i64>, minimum = 1, maximum = 200)]
+    limit: Limit,
+    #[param(value_type = Option<String>)]
+    cursor: Option<Cursor<String>>,
+}
+
+/// List your products by code
+#[utoipa::path(get, path = "/funder/products", tag = "products", params(ProductParams),
+    responses((status = 200, body = Page<ProductView>)), security(("signature" = ["products:read"])))]
+pub async fn list_products(
+    State(app): State<App>,
+    caller: FunderCaller,
+    Params(params): Params<ProductParams>,
+) -> Result<Json<Page<ProductView>>, Problem> {
+    let mut connection = app.pool.acquire().await?;
+    let after = params.cursor.as_ref().map(|cursor| cursor.0.as_str()).filter(|after| !after.contains('\0'));
+    let limit = params.limit.0;
+    let rows = api_store::list_products(&mut connection, caller.funder_id, after, limit + 1).await?;
+    Ok(Json(Page::of(rows, limit, |product: &ProductView| product.code.clone())))
+}
+
+/// Which versions.
+#[derive(Debug, Deserialize, IntoParams)]
+#[serde(deny_unknown_fields)]
+#[into_params(parameter_in = Query)]
+pub struct VersionParams {
+    /// From 1 to 200; 50 if left out.
+    #[serde(default)]
+    #[param(value_type = Option<i64>, minimum = 1, maximum = 200)]
+    limit: Limit,
+    #[param(value_type = Option<String>)]
+    cursor: Option<Cursor<i32>>,
+}
+
+/// List a product's versions, the first one first
+#[utoipa::path(get, path = "/funder/products/{code}/versions", tag = "products",
+    params(("code" = String, Path, example = "harbour-standard"), VersionParams),
+    responses((status = 200, body = Page<VersionView>)), security(("signature" = ["products:read"])))]
+pub async fn list_versions(
+    State(app): State<App>,
+    caller: FunderCaller,
+    Named(code): Named<String>,
+    Params(params): Params<VersionParams>,
+) -> Result<Json<Page<VersionView>>, Problem> {
+    let mut connection = app.pool.acquire().await?;
+    let (after, limit) = (params.cursor.map(|cursor| cursor.0), params.limit.0);
+    let of = (caller.funder_id, code.as_str());
+    let rows = api_store::list_versions(&mut connection, of, after, limit + 1).await?;
+    if rows.is_empty() && after.is_none() {
+        return Err(Problem::not_found());
+    }
+    Ok(Json(Page::of(rows, limit, |version: &VersionView| version.version)))
+}
+
+/// A product file.
+#[derive(Debug, Deserialize, ToSchema)]
+#[serde(deny_unknown_fields)]
+pub struct ProductText {
+    /// TOML, as `docs/PRODUCTS.md` describes it.
+    #[schema(example = "code = \"harbour-standard\"\n…", max_length = 200_000)]
+    pub terms_text: String,
+}
+
+/// What a check found.
+#[derive(Debug, Serialize, ToSchema)]
+pub struct CheckResult {
+    pub passed: bool,
+    /// The file's faults, each with its line, field, what was found and what is allowed.
+    #[schema(value_type = Vec<Object>, example = json!([]))]
+    pub problems: Value,
+    /// Amounts, periods and days for which the schedules do not hold.
+    #[schema(value_type = Vec<Object>, example = json!([]))]
+    pub cases: Value,
+    /// What was proven; null where the check did not pass.
+    #[schema(value_type = Option<Object>, example = json!({"schedules": 1824}))]
+    pub proof: Value,
+}
+
+/// Check a product file
+///
+/// Reads and proves it as publishing would; nothing is kept.
+#[utoipa::path(post, path = "/funder/products/checks", tag = "products", request_body = ProductText,
+    responses((status = 200, body = CheckResult)), security(("signature" = ["products:write"])),
+    extensions(("x-reads-only" = json!(true))))]
+pub async fn check_product(_caller: FunderCaller, Body(text): Body<ProductText>) -> Result<Json<CheckResult>, Problem> {
+    let checked = tokio::task::spawn_blocking(move || actions::check(&text.terms_text)).await;
+    let none = || Value::Array(Vec::new());
+    let json = |value: serde_json::Result<Value>| value.map_err(anyhow::Error::new);
+    let result = match checked.map_err(anyhow::Error::new)? {
+        Ok((_, proof)) => {
+            let proof = json(serde_json::to_value(&proof))?;
+            CheckResult { passed: true, problems: none(), cases: none(), proof }
+        }
+        Err(ProductRefusal::Invalid(problems)) => {
+            let problems = json(serde_json::to_value(&problems))?;
+            CheckResult { passed: false, problems, cases: none(), proof: Value::Null }
+        }
+        Err(ProductRefusal::Unproven(cases)) => {
+            let cases = json(serde_json::to_value(&cases))?;
+            CheckResult { passed: false, problems: none(), cases, proof: Value::Null }
+        }
+        Err(other) => return Err(Problem::new(StatusCode::UNPROCESSABLE_ENTITY, other.code(), other.to_string())),
+    };
+    Ok(Json(result))
+}
+
+/// A purchase to be priced under a product file.
+#[derive(Debug, Deserialize, ToSchema)]
+#[serde(deny_unknown_fields)]
+pub struct Simulation {
+    #[schema(example = "code = \"harbour-standard\"\n…", max_length = 200_000)]
+    pub terms_text: String,
+    pub amount_fen: AmountFen,
+    #[schema(example = 12, minimum = 1)]
+    pub periods: u16,
+    #[schema(example = "A")]
+    pub grade: String,
+    /// The business day of the purchase.
+    pub start_on: Day,
+    /// The product's first if left out.
+    #[schema(example = 5, minimum = 1, maximum = 31)]
+    pub statement_day: Option<u8>,
+    #[schema(example = 25, minimum = 1, maximum = 31)]
+    pub due_day: Option<u8>,
+}
+
+/// Simulate a purchase
+///
+/// The whole schedule, its true yearly cost, and how each row was computed; nothing is kept.
+#[utoipa::path(post, path = "/funder/products/simulations", tag = "products", request_body = Simulation,
+    responses((status = 200, body = Object, example = json!({"rows": [], "total_fen": 128800, "apr_nominal": "0.14"}))),
+    security(("signature" = ["products:write"])), extensions(("x-reads-only" = json!(true))))]
+pub async fn simulate(_caller: FunderCaller, Body(asked): Body<Simulation>) -> Result<Json<Value>, Problem> {
+    let terms = file::parse(&asked.terms_text).map_err(|problems| {
+        let refusal = ProductRefusal::Invalid(problems);
+        Problem::new(StatusCode::UNPROCESSABLE_ENTITY, refusal.code(), refusal.to_string())
+    })?;
+    let inquiry = Inquiry {
+        principal_fen: Some(asked.amount_fen.0.get()),
+        periods: Some(asked.periods),
+        start: Some(asked.start_on.0),
+        grade: Some(asked.grade),
+        statement_day: asked.statement_day,
+        due_day: asked.due_day,
+        ..Inquiry::default()
+    };
+    let mut answer = inquiry.answer(Some(&terms)).map_err(|error| {
+        let code = match &error {
+            InquiryError::Quote(refusal) => refusal.code(),
+            InquiryError::Schedule(_) => "schedule_impossible",
+            InquiryError::Missing(_) | InquiryError::Misplaced { .. } | InquiryError::Word { .. } => {
+                "simulation_malformed"
+            }
+        };
+        Problem::new(StatusCode::UNPROCESSABLE_ENTITY, code, error.to_string())
+    })?;
+    answer.add_detail();
+    Ok(Json(serde_json::to_value(&answer).map_err(anyhow::Error::new)?))
+}
+
+fn signatory(caller: FunderCaller) -> Signatory {
+    Signatory { funder_id: caller.funder_id, holder: caller.caller.holder }
+}
+
+fn tagged(draft: Draft) -> impl IntoResponse + use<> {
+    ([(header::ETAG, etag(draft.edit_no))], Json(draft))
+}
+
+/// Submit a draft
+///
+/// It is read and proven first; a file that does not hold is refused.
+#[utoipa::path(post, path = "/funder/product-drafts", tag = "products", request_body = ProductText,
+    responses((status = 201, body = Draft)), security(("signature" = ["products:write"])))]
+pub async fn submit_draft(
+    State(app): State<App>,
+    caller: FunderCaller,
+    Body(text): Body<ProductText>,
+) -> Result<impl IntoResponse, Problem> {
+    let draft = draft_actions::submit(&app, &signatory(caller), text.terms_text).await?;
+    Ok((StatusCode::CREATED, tagged(draft)))
+}
+
+/// Which drafts.
+#[derive(Debug, Deserialize, IntoParams)]
+#[serde(deny_unknown_fields)]
+#[into_params(parameter_in = Query)]
+pub struct DraftParams {
+    /// From 1 to 200; 50 if left out.
+    #[serde(default)]
+    #[param(value_type = Option<i64>, minimum = 1, maximum = 200)]
+    limit: Limit,
+    #[param(value_type = Option<String>)]
+    cursor: Option<Cursor<ProductDraftId>>,
+}
+
+/// List drafts, the oldest first
+#[utoipa::path(get, path = "/funder/product-drafts", tag = "products", params(DraftParams),
+    responses((status = 200, body = Page<Draft>)), security(("signature" = ["products:read"])))]
+pub async fn list_drafts(
+    State(app): State<App>,
+    caller: FunderCaller,
+    Params(params): Params<DraftParams>,
+) -> Result<Json<Page<Draft>>, Problem> {
+    let mut connection = app.pool.acquire().await?;
+    let which = (None, params.cursor.map(|cursor| cursor.0));
+    let limit = params.limit.0;
+    let rows = draft_store::list_drafts(&mut connection, caller.funder_id, which, limit + 1).await?;
+    Ok(Json(Page::of(rows, limit, |draft: &Draft| draft.draft_id)))
+}
+
+/// Query a draft
+#[utoipa::path(get, path = "/funder/product-drafts/{draft_id}", tag = "products",
+    params(("draft_id" = ProductDraftId, Path)),
+    responses((status = 200, body = Draft)), security(("signature" = ["products:read"])))]
+pub async fn show_draft(
+    State(app): State<App>,
+    caller: FunderCaller,
+    Named(draft_id): Named<ProductDraftId>,
+) -> Result<impl IntoResponse, Problem> {
+    let mut connection = app.pool.acquire().await?;
+    let mut rows = draft_store::list_drafts(&mut connection, caller.funder_id, (Some(draft_id), None), 1).await?;
+    rows.pop().map(tagged).ok_or_else(Problem::not_found)
+}
+
+/// The edit that the caller read.
+fn edit_no(if_match: &IfMatch) -> Result<i32, Problem> {
+    let number = if_match.0.trim_matches('"').parse().ok();
+    // Whatever else stands there is the tag of no edit.
+    number.map_or_else(|| if_match.check("").map(|()| 0), Ok)
+}
+
+/// Edit a draft that was not approved yet
+#[utoipa::path(put, path = "/funder/product-drafts/{draft_id}", tag = "products", request_body = ProductText,
+    params(("draft_id" = ProductDraftId, Path),
+        ("If-Match" = String, Header, description = "The ETag that was read.", example = "\"1\"")),
+    responses((status = 200, body = Draft)), security(("signature" = ["products:write"])))]
+pub async fn edit_draft(
+    State(app): State<App>,
+    caller: FunderCaller,
+    Named(draft_id): Named<ProductDraftId>,
+    if_match: IfMatch,
+    Body(text): Body<ProductText>,
+) -> Result<impl IntoResponse, Problem> {
+    let which = (draft_id, edit_no(&if_match)?);
+    Ok(tagged(draft_actions::edit(&app, &signatory(caller), which, text.terms_text).await?))
+}
+
+/// Approve a draft by a second key
+///
+/// The key's holder must be another than the submitter.
+#[utoipa::path(post, path = "/funder/product-drafts/{draft_id}/approval", tag = "products",
+    params(("draft_id" = ProductDraftId, Path),
+        ("If-Match" = String, Header, description = "The ETag that was read.", example = "\"1\"")),
+    responses((status = 200, body = Draft)), security(("signature" = ["products:approve"])))]
+pub async fn approve_draft(
+    State(app): State<App>,
+    caller: FunderCaller,
+    Named(draft_id): Named<ProductDraftId>,
+    if_match: IfMatch,
+) -> Result<impl IntoResponse, Problem> {
+    let which = (draft_id, edit_no(&if_match)?);
+    Ok(tagged(draft_actions::approve(&app, &signatory(caller), which).await?))
+}
+
+/// Publish an approved draft
+///
+/// It becomes the product's next version; the one before goes off sale, and loans keep theirs.
+#[utoipa::path(post, path = "/funder/product-drafts/{draft_id}/publication", tag = "products",
+    params(("draft_id" = ProductDraftId, Path)),
+    responses((status = 200, body = Draft)), security(("signature" = ["products:approve"])))]
+pub async fn publish_draft(
+    State(app): State<App>,
+    caller: FunderCaller,
+    Named(draft_id): Named<ProductDraftId>,
+) -> Result<impl IntoResponse, Problem> {
+    Ok(tagged(draft_actions::publish(&app, &signatory(caller), draft_id).await?))
+}

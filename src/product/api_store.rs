@@ -1,0 +1,76 @@
+//! SQL of products as their funder sees them.
+
+use chrono::{DateTime, Utc};
+use serde::Serialize;
+use sqlx::PgConnection;
+use utoipa::ToSchema;
+
+use crate::base::id::{FunderId, ProductId};
+
+/// A product and the version that is on sale.
+#[derive(Debug, Serialize, ToSchema)]
+pub struct ProductView {
+    pub product_id: ProductId,
+    #[schema(example = "harbour-standard")]
+    pub code: String,
+    /// Null while none is on sale.
+    #[schema(example = 2)]
+    pub version_on_sale: Option<i32>,
+    pub created_at: DateTime<Utc>,
+}
+
+/// A funder's products after the code `after`, by code.
+pub async fn list_products(
+    connection: &mut PgConnection,
+    funder_id: FunderId,
+    after: Option<&str>,
+    limit: i64,
+) -> sqlx::Result<Vec<ProductView>> {
+    sqlx::query_as!(
+        ProductView,
+        r#"select product_id as "product_id: ProductId", code, created_at,
+                  (select max(version) from product_version v
+                   where v.product_id = p.product_id and withdrawn_at is null) as version_on_sale
+           from product p where funder_id = $1 and ($2::text is null or code > $2) order by code limit $3"#,
+        funder_id.uuid(),
+        after,
+        limit,
+    )
+    .fetch_all(connection)
+    .await
+}
+
+/// A published version. It never changes.
+#[derive(Debug, Serialize, ToSchema)]
+pub struct VersionView {
+    pub product_id: ProductId,
+    #[schema(example = 1)]
+    pub version: i32,
+    #[schema(example = "code = \"harbour-standard\"\n…")]
+    pub terms_text: String,
+    pub published_at: DateTime<Utc>,
+    /// When it was taken off sale; null while it is on sale.
+    pub withdrawn_at: Option<DateTime<Utc>>,
+}
+
+/// The versions of a funder's product after number `after`.
+pub async fn list_versions(
+    connection: &mut PgConnection,
+    (funder_id, code): (FunderId, &str),
+    after: Option<i32>,
+    limit: i64,
+) -> sqlx::Result<Vec<VersionView>> {
+    sqlx::query_as!(
+        VersionView,
+        r#"select v.product_id as "product_id: ProductId", v.version, v.terms_text, v.published_at, v.withdrawn_at
+           from product_version v join product p using (product_id)
+           where p.funder_id = $1 and p.code = $2 and ($3::int is null or v.version > $3)
+           order by v.version limit $4"#,
+        funder_id.uuid(),
+        code,
+        after,
+        limit,
+    )
+    .fetch_all(connection)
+    .await
+}

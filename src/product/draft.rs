@@ -1,0 +1,95 @@
+//! Drafts: versions that a funder's system proposes, and a second person there approves.
+
+use chrono::{DateTime, Utc};
+use serde::Serialize;
+use utoipa::ToSchema;
+
+use super::ProductRefusal;
+use crate::base::id::{FunderId, ProductDraftId};
+use crate::error::Refusal;
+
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, ToSchema, sqlx::Type)]
+#[serde(rename_all = "snake_case")]
+#[sqlx(type_name = "text", rename_all = "snake_case")]
+pub enum DraftStatus {
+    Submitted,
+    Approved,
+    Published,
+}
+
+/// A draft as it stands.
+#[derive(Clone, Debug, Serialize, ToSchema)]
+pub struct Draft {
+    pub draft_id: ProductDraftId,
+    #[serde(skip)]
+    pub funder_id: FunderId,
+    /// The product's code, as the terms state it.
+    #[schema(example = "harbour-standard")]
+    pub code: String,
+    /// The whole product file.
+    #[schema(example = "code = \"harbour-standard\"\n…")]
+    pub terms_text: String,
+    /// One higher after each edit.
+    #[schema(example = 1)]
+    pub edit_no: i32,
+    pub status: DraftStatus,
+    /// The holder of the key that submitted this edit.
+    #[schema(example = "Chen Wei")]
+    pub submitted_by: String,
+    pub submitted_at: DateTime<Utc>,
+    /// The holder of another key.
+    #[schema(example = "Li Na")]
+    pub approved_by: Option<String>,
+    pub approved_at: Option<DateTime<Utc>>,
+    /// The version that it became.
+    #[schema(example = 2)]
+    pub published_version: Option<i32>,
+}
+
+/// Why a draft goes no further.
+#[derive(Debug, thiserror::Error)]
+pub enum DraftRefusal {
+    #[error("there is no such draft")]
+    UnknownDraft,
+    #[error("the terms name the funder {0:?}, who is not you")]
+    OfAnotherFunder(String),
+    #[error("the draft was approved; submit another one")]
+    ApprovedBefore,
+    #[error("the draft was not approved by a second key yet")]
+    NotApproved,
+    #[error("who approves must not be who submitted")]
+    SameHolder,
+    #[error("the draft was edited since it was read")]
+    EditedSince,
+    #[error(transparent)]
+    Product(#[from] ProductRefusal),
+}
+
+impl Refusal for DraftRefusal {
+    fn code(&self) -> &'static str {
+        match self {
+            DraftRefusal::UnknownDraft => "not_found",
+            DraftRefusal::OfAnotherFunder(_) => "product_of_other_funder",
+            DraftRefusal::ApprovedBefore => "draft_approved_before",
+            DraftRefusal::NotApproved => "draft_not_approved",
+            DraftRefusal::SameHolder => "same_holder",
+            DraftRefusal::EditedSince => "precondition_failed",
+            DraftRefusal::Product(refusal) => refusal.code(),
+        }
+    }
+}
+
+impl Draft {
+    /// Whether it may be edited.
+    pub fn check_editable(&self) -> Result<(), DraftRefusal> {
+        match self.status {
+            DraftStatus::Submitted => Ok(()),
+            DraftStatus::Approved | DraftStatus::Published => Err(DraftRefusal::ApprovedBefore),
+        }
+    }
+
+    /// Whether `by` may approve it. Approved before is approved.
+    pub fn check_approval(&self, by: &str) -> Result<(), DraftRefusal> {
+        if self.submitted_by == by { Err(DraftRefusal::SameHolder) } else { Ok(()) }
+    }
+}

@@ -1,0 +1,116 @@
+//! Use cases of drafts: submit, edit, approve by a second key, publish.
+
+use super::actions::{self, ProductRefusal};
+use super::draft::{Draft, DraftRefusal, DraftStatus};
+use super::draft_store;
+use crate::app::App;
+use crate::base::id::{FunderId, ProductDraftId};
+use crate::error::{Fault, Outcome};
+use crate::funder;
+
+/// Who does it: the funder, and the holder of the key that signed.
+#[derive(Clone, Debug)]
+pub struct Signatory {
+    pub funder_id: FunderId,
+    pub holder: String,
+}
+
+/// Proves a text and keeps it as a draft.
+pub async fn submit(app: &App, by: &Signatory, text: String) -> Outcome<Draft, DraftRefusal> {
+    let code = prove(app, by.funder_id, &text).await?;
+    let now = app.clock.now();
+    let draft = Draft {
+        draft_id: ProductDraftId::mint(now),
+        funder_id: by.funder_id,
+        code,
+        terms_text: text,
+        edit_no: 1,
+        status: DraftStatus::Submitted,
+        submitted_by: by.holder.clone(),
+        submitted_at: now,
+        approved_by: None,
+        approved_at: None,
+        published_version: None,
+    };
+    let mut transaction = app.pool.begin().await?;
+    draft_store::insert_draft(&mut transaction, &draft).await?;
+    transaction.commit().await?;
+    Ok(draft)
+}
+
+/// Replaces the text of a draft that was not approved yet.
+pub async fn edit(
+    app: &App,
+    by: &Signatory,
+    (draft_id, edit_no): (ProductDraftId, i32),
+    text: String,
+) -> Outcome<Draft, DraftRefusal> {
+    let mut draft = find(app, by.funder_id, draft_id).await?;
+    draft.check_editable().map_err(Fault::Refused)?;
+    draft.code = prove(app, by.funder_id, &text).await?;
+    draft.terms_text = text;
+    draft.submitted_by.clone_from(&by.holder);
+    draft.submitted_at = app.clock.now();
+    let mut transaction = app.pool.begin().await?;
+    if !draft_store::edit_draft(&mut transaction, &draft, edit_no).await? {
+        return Err(Fault::Refused(DraftRefusal::EditedSince));
+    }
+    transaction.commit().await?;
+    find(app, by.funder_id, draft_id).await
+}
+
+/// Approves what was read, by a key of another holder than the submitter's. Again changes nothing.
+pub async fn approve(
+    app: &App,
+    by: &Signatory,
+    (draft_id, edit_no): (ProductDraftId, i32),
+) -> Outcome<Draft, DraftRefusal> {
+    let draft = find(app, by.funder_id, draft_id).await?;
+    draft.check_approval(&by.holder).map_err(Fault::Refused)?;
+    if draft.status != DraftStatus::Submitted {
+        return Ok(draft);
+    }
+    let mut transaction = app.pool.begin().await?;
+    let now = app.clock.now();
+    if !draft_store::approve_draft(&mut transaction, draft_id, edit_no, &by.holder, now).await? {
+        return Err(Fault::Refused(DraftRefusal::EditedSince));
+    }
+    transaction.commit().await?;
+    find(app, by.funder_id, draft_id).await
+}
+
+/// Publishes an approved draft as its product's next version. Again gives the same version.
+pub async fn publish(app: &App, by: &Signatory, draft_id: ProductDraftId) -> Outcome<Draft, DraftRefusal> {
+    let draft = find(app, by.funder_id, draft_id).await?;
+    match draft.status {
+        DraftStatus::Submitted => return Err(Fault::Refused(DraftRefusal::NotApproved)),
+        DraftStatus::Published => return Ok(draft),
+        DraftStatus::Approved => {}
+    }
+    let published = actions::publish(app, &draft.terms_text).await;
+    let published = published.map_err(|fault| fault.map_refusal(DraftRefusal::Product))?;
+    let mut transaction = app.pool.begin().await?;
+    draft_store::mark_published(&mut transaction, draft_id, published.version).await?;
+    transaction.commit().await?;
+    find(app, by.funder_id, draft_id).await
+}
+
+/// The product's code, if the text holds and is the funder's own.
+async fn prove(app: &App, funder_id: FunderId, text: &str) -> Outcome<String, DraftRefusal> {
+    let owned = text.to_owned();
+    // A proof computes thousands of schedules; other requests go on meanwhile.
+    let checked = tokio::task::spawn_blocking(move || actions::check(&owned)).await.map_err(anyhow::Error::new)?;
+    let (terms, _) = checked.map_err(|refusal: ProductRefusal| Fault::Refused(DraftRefusal::Product(refusal)))?;
+    let mut connection = app.pool.acquire().await?;
+    let funder = funder::store::find_funder_by_code(&mut connection, &terms.funder).await?;
+    match funder {
+        Some(funder) if funder.funder_id == funder_id => Ok(terms.code),
+        _ => Err(Fault::Refused(DraftRefusal::OfAnotherFunder(terms.funder))),
+    }
+}
+
+async fn find(app: &App, funder_id: FunderId, draft_id: ProductDraftId) -> Outcome<Draft, DraftRefusal> {
+    let mut connection = app.pool.acquire().await?;
+    let mut found = draft_store::list_drafts(&mut connection, funder_id, (Some(draft_id), None), 1).await?;
+    found.pop().ok_or(Fault::Refused(DraftRefusal::UnknownDraft))
+}

@@ -1,0 +1,100 @@
+//! SQL of drafts.
+
+use chrono::{DateTime, Utc};
+use sqlx::PgConnection;
+
+use super::draft::{Draft, DraftStatus};
+use crate::base::id::{FunderId, ProductDraftId};
+
+pub async fn insert_draft(connection: &mut PgConnection, draft: &Draft) -> sqlx::Result<()> {
+    sqlx::query!(
+        "insert into product_draft (draft_id, funder_id, code, terms_text, status, submitted_by, submitted_at)
+         values ($1, $2, $3, $4, 'submitted', $5, $6)",
+        draft.draft_id.uuid(),
+        draft.funder_id.uuid(),
+        draft.code,
+        draft.terms_text,
+        draft.submitted_by,
+        draft.submitted_at,
+    )
+    .execute(connection)
+    .await?;
+    Ok(())
+}
+
+/// A funder's drafts after `after`, the oldest first; one of them by its id.
+pub async fn list_drafts(
+    connection: &mut PgConnection,
+    funder_id: FunderId,
+    (draft_id, after): (Option<ProductDraftId>, Option<ProductDraftId>),
+    limit: i64,
+) -> sqlx::Result<Vec<Draft>> {
+    sqlx::query_as!(
+        Draft,
+        r#"select draft_id as "draft_id: ProductDraftId", funder_id as "funder_id: FunderId", code, terms_text, edit_no,
+                  status as "status: DraftStatus", submitted_by, submitted_at, approved_by, approved_at, published_version
+           from product_draft
+           where funder_id = $1 and ($2::uuid is null or draft_id = $2) and ($3::uuid is null or draft_id > $3)
+           order by draft_id limit $4"#,
+        funder_id.uuid(),
+        draft_id.map(ProductDraftId::uuid),
+        after.map(ProductDraftId::uuid),
+        limit,
+    )
+    .fetch_all(connection)
+    .await
+}
+
+/// Replaces the text of a draft that waits; `false` when it does not, or was edited since.
+pub async fn edit_draft(connection: &mut PgConnection, draft: &Draft, edit_no: i32) -> sqlx::Result<bool> {
+    let done = sqlx::query!(
+        "update product_draft set code = $3, terms_text = $4, submitted_by = $5, submitted_at = $6, edit_no = edit_no + 1
+         where draft_id = $1 and edit_no = $2 and status = 'submitted'",
+        draft.draft_id.uuid(),
+        edit_no,
+        draft.code,
+        draft.terms_text,
+        draft.submitted_by,
+        draft.submitted_at,
+    )
+    .execute(connection)
+    .await?;
+    Ok(done.rows_affected() == 1)
+}
+
+/// Approves an edit that waits; `false` when it does not, or was edited since.
+pub async fn approve_draft(
+    connection: &mut PgConnection,
+    draft_id: ProductDraftId,
+    edit_no: i32,
+    by: &str,
+    at: DateTime<Utc>,
+) -> sqlx::Result<bool> {
+    let done = sqlx::query!(
+        "update product_draft set status = 'approved', approved_by = $3, approved_at = $4
+         where draft_id = $1 and edit_no = $2 and status = 'submitted'",
+        draft_id.uuid(),
+        edit_no,
+        by,
+        at,
+    )
+    .execute(connection)
+    .await?;
+    Ok(done.rows_affected() == 1)
+}
+
+/// Notes the version that an approved draft became.
+pub async fn mark_published(
+    connection: &mut PgConnection,
+    draft_id: ProductDraftId,
+    version: i32,
+) -> sqlx::Result<bool> {
+    let done = sqlx::query!(
+        "update product_draft set status = 'published', published_version = $2 where draft_id = $1 and status = 'approved'",
+        draft_id.uuid(),
+        version,
+    )
+    .execute(connection)
+    .await?;
+    Ok(done.rows_affected() == 1)
+}

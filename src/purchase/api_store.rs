@@ -1,0 +1,188 @@
+//! SQL of purchases and refunds as their merchant and their funder see them.
+
+use chrono::{DateTime, Utc};
+use serde::Serialize;
+use sqlx::PgConnection;
+use utoipa::ToSchema;
+use uuid::Uuid;
+
+use crate::base::id::{CodeId, FunderId, LineId, LoanId, MerchantId, PurchaseId, RefundId};
+use crate::base::{BusinessDay, Fen};
+
+/// A purchase as its merchant sees it. Refused ones are the borrower's business alone.
+#[derive(Debug, Serialize, ToSchema)]
+pub struct PurchaseView {
+    pub purchase_id: PurchaseId,
+    /// The order that it paid; null for the static code.
+    pub order_id: Option<CodeId>,
+    #[schema(example = "authorised")]
+    pub status: String,
+    pub amount_fen: Fen,
+    /// What was given back so far.
+    pub refunded_fen: Fen,
+    /// What the merchant pays at clearing.
+    pub discount_fee_fen: Fen,
+    pub subsidy_fen: Fen,
+    #[schema(example = 12)]
+    pub periods: i16,
+    pub business_day: BusinessDay,
+    pub created_at: DateTime<Utc>,
+}
+
+pub async fn find_of_merchant(
+    connection: &mut PgConnection,
+    merchant_id: MerchantId,
+    purchase_id: PurchaseId,
+) -> sqlx::Result<Option<PurchaseView>> {
+    sqlx::query_as!(
+        PurchaseView,
+        r#"select purchase_id as "purchase_id: PurchaseId", code_id as "order_id: CodeId", status,
+                  amount_fen as "amount_fen: Fen", refunded_fen as "refunded_fen: Fen",
+                  discount_fee_fen as "discount_fee_fen: Fen", subsidy_fen as "subsidy_fen: Fen", periods,
+                  business_day as "business_day: BusinessDay", created_at
+           from purchase where purchase_id = $1 and merchant_id = $2 and status <> 'refused'"#,
+        purchase_id.uuid(),
+        merchant_id.uuid(),
+    )
+    .fetch_optional(connection)
+    .await
+}
+
+/// A merchant's purchases of a day after `after`, the oldest first.
+pub async fn list_of_merchant(
+    connection: &mut PgConnection,
+    (merchant_id, day): (MerchantId, BusinessDay),
+    after: Option<PurchaseId>,
+    limit: i64,
+) -> sqlx::Result<Vec<PurchaseView>> {
+    sqlx::query_as!(
+        PurchaseView,
+        r#"select purchase_id as "purchase_id: PurchaseId", code_id as "order_id: CodeId", status,
+                  amount_fen as "amount_fen: Fen", refunded_fen as "refunded_fen: Fen",
+                  discount_fee_fen as "discount_fee_fen: Fen", subsidy_fen as "subsidy_fen: Fen", periods,
+                  business_day as "business_day: BusinessDay", created_at
+           from purchase
+           where business_day = $2 and merchant_id = $1 and status <> 'refused' and ($3::uuid is null or purchase_id > $3)
+           order by purchase_id limit $4"#,
+        merchant_id.uuid(),
+        day.date(),
+        after.map(PurchaseId::uuid),
+        limit,
+    )
+    .fetch_all(connection)
+    .await
+}
+
+/// A refund as its merchant sees it.
+#[derive(Debug, Serialize, ToSchema)]
+pub struct RefundView {
+    pub refund_id: RefundId,
+    pub purchase_id: PurchaseId,
+    pub amount_fen: Fen,
+    /// What comes back to the merchant of its fee, and the platform's of the subsidy.
+    pub discount_fee_returned_fen: Fen,
+    pub subsidy_returned_fen: Fen,
+    pub business_day: BusinessDay,
+    pub created_at: DateTime<Utc>,
+}
+
+pub async fn find_refund_of_merchant(
+    connection: &mut PgConnection,
+    merchant_id: MerchantId,
+    refund_id: RefundId,
+) -> sqlx::Result<Option<RefundView>> {
+    sqlx::query_as!(
+        RefundView,
+        r#"select refund_id as "refund_id: RefundId", purchase_id as "purchase_id: PurchaseId",
+                  amount_fen as "amount_fen: Fen", discount_fee_returned_fen as "discount_fee_returned_fen: Fen",
+                  subsidy_returned_fen as "subsidy_returned_fen: Fen", business_day as "business_day: BusinessDay",
+                  created_at
+           from refund where refund_id = $1 and merchant_id = $2"#,
+        refund_id.uuid(),
+        merchant_id.uuid(),
+    )
+    .fetch_optional(connection)
+    .await
+}
+
+pub async fn list_refunds_of_merchant(
+    connection: &mut PgConnection,
+    (merchant_id, day): (MerchantId, BusinessDay),
+    after: Option<RefundId>,
+    limit: i64,
+) -> sqlx::Result<Vec<RefundView>> {
+    sqlx::query_as!(
+        RefundView,
+        r#"select refund_id as "refund_id: RefundId", purchase_id as "purchase_id: PurchaseId",
+                  amount_fen as "amount_fen: Fen", discount_fee_returned_fen as "discount_fee_returned_fen: Fen",
+                  subsidy_returned_fen as "subsidy_returned_fen: Fen", business_day as "business_day: BusinessDay",
+                  created_at
+           from refund
+           where business_day = $2 and merchant_id = $1 and ($3::uuid is null or refund_id > $3)
+           order by refund_id limit $4"#,
+        merchant_id.uuid(),
+        day.date(),
+        after.map(RefundId::uuid),
+        limit,
+    )
+    .fetch_all(connection)
+    .await
+}
+
+/// A refund as the loan's funder sees it.
+#[derive(Debug, Serialize, ToSchema)]
+pub struct LoanRefundView {
+    pub refund_id: RefundId,
+    pub loan_id: LoanId,
+    pub line_id: LineId,
+    pub purchase_id: PurchaseId,
+    pub amount_fen: Fen,
+    /// Comes back to the reserve.
+    pub principal_fell_fen: Fen,
+    /// Is paid to the borrower's card.
+    pub owed_back_fen: Fen,
+    pub interest_waived_fen: Fen,
+    /// The plan that it left.
+    #[schema(example = 2)]
+    pub schedule_version: i32,
+    pub business_day: BusinessDay,
+    pub created_at: DateTime<Utc>,
+}
+
+/// Refunds of a funder's loans after `after`: one by its id, a day's, a loan's, or all.
+pub async fn list_refunds_of_funder(
+    connection: &mut PgConnection,
+    funder_id: FunderId,
+    wanted: Wanted,
+    limit: i64,
+) -> sqlx::Result<Vec<LoanRefundView>> {
+    sqlx::query_as!(
+        LoanRefundView,
+        r#"select refund_id as "refund_id: RefundId", loan_id as "loan_id: LoanId", line_id as "line_id: LineId",
+                  purchase_id as "purchase_id: PurchaseId", amount_fen as "amount_fen: Fen",
+                  principal_fell_fen as "principal_fell_fen: Fen", owed_back_fen as "owed_back_fen: Fen",
+                  interest_waived_fen as "interest_waived_fen: Fen", schedule_version,
+                  business_day as "business_day: BusinessDay", created_at
+           from refund
+           where funder_id = $1 and ($2::uuid is null or refund_id = $2) and ($3::date is null or business_day = $3)
+                 and ($4::uuid is null or loan_id = $4) and ($5::uuid is null or refund_id > $5)
+           order by refund_id limit $6"#,
+        funder_id.uuid(),
+        wanted.refund_id,
+        wanted.business_day.map(BusinessDay::date),
+        wanted.loan_id,
+        wanted.after,
+        limit,
+    )
+    .fetch_all(connection)
+    .await
+}
+
+/// What narrows a list of refunds down.
+#[derive(Clone, Copy, Debug, Default)]
+pub struct Wanted {
+    pub refund_id: Option<Uuid>,
+    pub business_day: Option<BusinessDay>,
+    pub loan_id: Option<Uuid>,
+    pub after: Option<Uuid>,
+}

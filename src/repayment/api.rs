@@ -1,0 +1,98 @@
+//! Repayments and withholdings for a funder's core.
+
+use axum::Json;
+use axum::extract::State;
+use serde::Deserialize;
+use utoipa::IntoParams;
+
+use super::api_store::{self, RepaymentView, Wanted, WithholdingView};
+use crate::app::App;
+use crate::base::id::{LineId, RepaymentId, WithholdingId};
+use crate::http::Problem;
+use crate::http::api::{Cursor, Day, FunderCaller, Limit, Named, Page, Params};
+
+/// Which repayments or withholdings.
+#[derive(Debug, Deserialize, IntoParams)]
+#[serde(deny_unknown_fields)]
+#[into_params(parameter_in = Query)]
+pub struct CollectionParams {
+    #[param(value_type = Option<Day>)]
+    business_day: Option<Day>,
+    #[param(value_type = Option<LineId>)]
+    line_id: Option<LineId>,
+    /// From 1 to 200; 50 if left out.
+    #[serde(default)]
+    #[param(value_type = Option<i64>, minimum = 1, maximum = 200)]
+    limit: Limit,
+    #[param(value_type = Option<String>)]
+    cursor: Option<Cursor<uuid::Uuid>>,
+}
+
+impl CollectionParams {
+    fn wanted(&self) -> Wanted {
+        Wanted {
+            id: None,
+            business_day: self.business_day.map(|day| day.0),
+            line_id: self.line_id.map(LineId::uuid),
+            after: self.cursor.as_ref().map(|cursor| cursor.0),
+        }
+    }
+}
+
+/// List repayments, the oldest first
+#[utoipa::path(get, path = "/funder/repayments", tag = "funder", params(CollectionParams),
+    responses((status = 200, body = Page<RepaymentView>)), security(("signature" = ["loans:read"])))]
+pub async fn list_repayments(
+    State(app): State<App>,
+    caller: FunderCaller,
+    Params(params): Params<CollectionParams>,
+) -> Result<Json<Page<RepaymentView>>, Problem> {
+    let mut connection = app.pool.acquire().await?;
+    let limit = params.limit.0;
+    let rows = api_store::list_repayments(&mut connection, caller.funder_id, params.wanted(), limit + 1).await?;
+    Ok(Json(Page::of(rows, limit, |repayment: &RepaymentView| repayment.repayment_id.uuid())))
+}
+
+/// Query a repayment
+#[utoipa::path(get, path = "/funder/repayments/{repayment_id}", tag = "funder",
+    params(("repayment_id" = RepaymentId, Path)),
+    responses((status = 200, body = RepaymentView)), security(("signature" = ["loans:read"])))]
+pub async fn show_repayment(
+    State(app): State<App>,
+    caller: FunderCaller,
+    Named(repayment_id): Named<RepaymentId>,
+) -> Result<Json<RepaymentView>, Problem> {
+    let mut connection = app.pool.acquire().await?;
+    let wanted = Wanted { id: Some(repayment_id.uuid()), ..Wanted::default() };
+    let mut rows = api_store::list_repayments(&mut connection, caller.funder_id, wanted, 1).await?;
+    rows.pop().map(Json).ok_or_else(Problem::not_found)
+}
+
+/// List withholdings, the oldest first
+#[utoipa::path(get, path = "/funder/withholdings", tag = "funder", params(CollectionParams),
+    responses((status = 200, body = Page<WithholdingView>)), security(("signature" = ["loans:read"])))]
+pub async fn list_withholdings(
+    State(app): State<App>,
+    caller: FunderCaller,
+    Params(params): Params<CollectionParams>,
+) -> Result<Json<Page<WithholdingView>>, Problem> {
+    let mut connection = app.pool.acquire().await?;
+    let limit = params.limit.0;
+    let rows = api_store::list_withholdings(&mut connection, caller.funder_id, params.wanted(), limit + 1).await?;
+    Ok(Json(Page::of(rows, limit, |order: &WithholdingView| order.withholding_id.uuid())))
+}
+
+/// Query a withholding
+#[utoipa::path(get, path = "/funder/withholdings/{withholding_id}", tag = "funder",
+    params(("withholding_id" = WithholdingId, Path)),
+    responses((status = 200, body = WithholdingView)), security(("signature" = ["loans:read"])))]
+pub async fn show_withholding(
+    State(app): State<App>,
+    caller: FunderCaller,
+    Named(withholding_id): Named<WithholdingId>,
+) -> Result<Json<WithholdingView>, Problem> {
+    let mut connection = app.pool.acquire().await?;
+    let wanted = Wanted { id: Some(withholding_id.uuid()), ..Wanted::default() };
+    let mut rows = api_store::list_withholdings(&mut connection, caller.funder_id, wanted, 1).await?;
+    rows.pop().map(Json).ok_or_else(Problem::not_found)
+}

@@ -1,0 +1,158 @@
+//! Settlements and statements for a merchant's system, remittances for a funder's.
+
+use axum::Json;
+use axum::extract::State;
+use axum::http::header;
+use axum::response::IntoResponse;
+use serde::{Deserialize, Serialize};
+use utoipa::{IntoParams, ToSchema};
+
+use super::api_store::{self, RemittancePartView, RemittanceView, SettlementView};
+use super::story::Story;
+use super::story_store;
+use crate::app::App;
+use crate::base::BusinessDay;
+use crate::base::id::{MerchantId, RemittanceId, SettlementId};
+use crate::http::Problem;
+use crate::http::api::{Cursor, FunderCaller, Limit, MerchantCaller, Named, Page, Params};
+
+/// Which days.
+#[derive(Debug, Deserialize, IntoParams)]
+#[serde(deny_unknown_fields)]
+#[into_params(parameter_in = Query)]
+pub struct DayPageParams {
+    /// From 1 to 200; 50 if left out.
+    #[serde(default)]
+    #[param(value_type = Option<i64>, minimum = 1, maximum = 200)]
+    limit: Limit,
+    #[param(value_type = Option<String>)]
+    cursor: Option<Cursor<BusinessDay>>,
+}
+
+/// List settlements, the oldest day first
+#[utoipa::path(get, path = "/merchant/settlements", tag = "merchant", params(DayPageParams),
+    responses((status = 200, body = Page<SettlementView>)), security(("signature" = ["settlements:read"])))]
+pub async fn list_settlements(
+    State(app): State<App>,
+    caller: MerchantCaller,
+    Params(params): Params<DayPageParams>,
+) -> Result<Json<Page<SettlementView>>, Problem> {
+    let mut connection = app.pool.acquire().await?;
+    let which = (None, params.cursor.map(|cursor| cursor.0));
+    let limit = params.limit.0;
+    let rows = api_store::list_settlements(&mut connection, caller.merchant_id, which, limit + 1).await?;
+    Ok(Json(Page::of(rows, limit, |settlement: &SettlementView| settlement.business_day)))
+}
+
+/// Query a settlement
+#[utoipa::path(get, path = "/merchant/settlements/{settlement_id}", tag = "merchant",
+    params(("settlement_id" = SettlementId, Path)),
+    responses((status = 200, body = SettlementView)), security(("signature" = ["settlements:read"])))]
+pub async fn show_settlement(
+    State(app): State<App>,
+    caller: MerchantCaller,
+    Named(settlement_id): Named<SettlementId>,
+) -> Result<Json<SettlementView>, Problem> {
+    find_settlement(&app, caller.merchant_id, settlement_id).await.map(Json)
+}
+
+async fn find_settlement(app: &App, merchant_id: MerchantId, id: SettlementId) -> Result<SettlementView, Problem> {
+    let mut connection = app.pool.acquire().await?;
+    let mut rows = api_store::list_settlements(&mut connection, merchant_id, (Some(id), None), 1).await?;
+    rows.pop().ok_or_else(Problem::not_found)
+}
+
+/// Download a settlement's statement
+///
+/// CSV with a heading: every purchase and refund of the day, gross to net, and a last line with their sums, which are the
+/// settlement's.
+#[utoipa::path(get, path = "/merchant/settlements/{settlement_id}/statement", tag = "merchant",
+    params(("settlement_id" = SettlementId, Path)),
+    responses((status = 200, body = String, content_type = "text/csv")),
+    security(("signature" = ["settlements:read"])))]
+pub async fn download_statement(
+    State(app): State<App>,
+    caller: MerchantCaller,
+    Named(settlement_id): Named<SettlementId>,
+) -> Result<impl IntoResponse, Problem> {
+    let settlement = find_settlement(&app, caller.merchant_id, settlement_id).await?;
+    let mut connection = app.pool.acquire().await?;
+    let story = story_store::story(&mut connection, caller.merchant_id, settlement.business_day).await?;
+    let file = format!("attachment; filename=\"statement-{}.csv\"", settlement.business_day);
+    let headers = [(header::CONTENT_TYPE, "text/csv; charset=utf-8".to_owned()), (header::CONTENT_DISPOSITION, file)];
+    Ok((headers, statement(&story).map_err(anyhow::Error::new)?))
+}
+
+fn statement(story: &Story) -> csv::Result<Vec<u8>> {
+    let mut writer = csv::Writer::from_writer(Vec::new());
+    writer.write_record([
+        "kind",
+        "id",
+        "purchase_id",
+        "created_at",
+        "amount_fen",
+        "discount_fee_fen",
+        "subsidy_fen",
+        "net_fen",
+    ])?;
+    let fen = |fen: crate::base::Fen| fen.get().to_string();
+    for line in &story.purchases {
+        let id = line.purchase_id.to_string();
+        let (fee, subsidy) = (fen(-line.discount_fee), fen(-line.subsidy));
+        let at = line.created_at.to_rfc3339();
+        writer.write_record(["purchase", &id, &id, &at, &fen(line.amount), &fee, &subsidy, &fen(line.net())])?;
+    }
+    for line in &story.refunds {
+        let (id, of) = (line.refund_id.to_string(), line.purchase_id.to_string());
+        let (fee, subsidy) = (fen(line.discount_returned), fen(line.subsidy_returned));
+        let at = line.created_at.to_rfc3339();
+        writer.write_record(["refund", &id, &of, &at, &fen(-line.amount), &fee, &subsidy, &fen(line.net())])?;
+    }
+    let amount = story.purchases.iter().map(|line| line.amount).sum::<crate::base::Fen>()
+        - story.refunds.iter().map(|line| line.amount).sum();
+    let fee = story.refunds.iter().map(|line| line.discount_returned).sum::<crate::base::Fen>()
+        - story.purchases.iter().map(|line| line.discount_fee).sum();
+    let subsidy = story.refunds.iter().map(|line| line.subsidy_returned).sum::<crate::base::Fen>()
+        - story.purchases.iter().map(|line| line.subsidy).sum();
+    writer.write_record(["sum", "", "", "", &fen(amount), &fen(fee), &fen(subsidy), &fen(story.net())])?;
+    writer.into_inner().map_err(|error| csv::Error::from(error.into_error()))
+}
+
+/// List remittances, the oldest day first
+#[utoipa::path(get, path = "/funder/remittances", tag = "funder", params(DayPageParams),
+    responses((status = 200, body = Page<RemittanceView>)), security(("signature" = ["remittances:read"])))]
+pub async fn list_remittances(
+    State(app): State<App>,
+    caller: FunderCaller,
+    Params(params): Params<DayPageParams>,
+) -> Result<Json<Page<RemittanceView>>, Problem> {
+    let mut connection = app.pool.acquire().await?;
+    let which = (None, params.cursor.map(|cursor| cursor.0));
+    let limit = params.limit.0;
+    let rows = api_store::list_remittances(&mut connection, caller.funder_id, which, limit + 1).await?;
+    Ok(Json(Page::of(rows, limit, |remittance: &RemittanceView| remittance.business_day)))
+}
+
+/// A remittance and what it is made of.
+#[derive(Debug, Serialize, ToSchema)]
+pub struct RemittanceDetail {
+    pub remittance: RemittanceView,
+    pub parts: Vec<RemittancePartView>,
+}
+
+/// Query a remittance with its parts
+#[utoipa::path(get, path = "/funder/remittances/{remittance_id}", tag = "funder",
+    params(("remittance_id" = RemittanceId, Path)),
+    responses((status = 200, body = RemittanceDetail)), security(("signature" = ["remittances:read"])))]
+pub async fn show_remittance(
+    State(app): State<App>,
+    caller: FunderCaller,
+    Named(remittance_id): Named<RemittanceId>,
+) -> Result<Json<RemittanceDetail>, Problem> {
+    let mut connection = app.pool.acquire().await?;
+    let which = (Some(remittance_id), None);
+    let mut rows = api_store::list_remittances(&mut connection, caller.funder_id, which, 1).await?;
+    let remittance = rows.pop().ok_or_else(Problem::not_found)?;
+    let parts = api_store::list_remittance_parts(&mut connection, remittance_id.uuid()).await?;
+    Ok(Json(RemittanceDetail { remittance, parts }))
+}

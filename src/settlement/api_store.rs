@@ -1,0 +1,132 @@
+//! SQL of settlements and remittances as their merchant and their funder see them.
+
+use serde::Serialize;
+use sqlx::PgConnection;
+use utoipa::ToSchema;
+use uuid::Uuid;
+
+use crate::base::id::ProductId;
+use crate::base::id::{FunderId, MerchantId, RemittanceId, SettlementId};
+use crate::base::{BusinessDay, Fen};
+
+/// What a merchant is owed for a business day.
+#[derive(Debug, Serialize, ToSchema)]
+pub struct SettlementView {
+    pub settlement_id: SettlementId,
+    pub business_day: BusinessDay,
+    pub gross_fen: Fen,
+    pub refunds_fen: Fen,
+    pub discount_fee_fen: Fen,
+    pub subsidy_fen: Fen,
+    /// Gross less refunds, fee and subsidy.
+    pub net_fen: Fen,
+    /// A negative net of earlier days.
+    pub carried_in_fen: Fen,
+    pub payable_fen: Fen,
+    #[schema(example = "to_pay")]
+    pub status: String,
+    pub pay_on: BusinessDay,
+    pub paid_on: Option<BusinessDay>,
+    pub bank_reference: Option<String>,
+}
+
+/// A merchant's settlements of days after `after`, the oldest first; one of them by its id.
+pub async fn list_settlements(
+    connection: &mut PgConnection,
+    merchant_id: MerchantId,
+    (settlement_id, after): (Option<SettlementId>, Option<BusinessDay>),
+    limit: i64,
+) -> sqlx::Result<Vec<SettlementView>> {
+    sqlx::query_as!(
+        SettlementView,
+        r#"select settlement_id as "settlement_id: SettlementId", business_day as "business_day: BusinessDay",
+                  gross_fen as "gross_fen: Fen", refunds_fen as "refunds_fen: Fen",
+                  discount_fee_fen as "discount_fee_fen: Fen", subsidy_fen as "subsidy_fen: Fen",
+                  net_fen as "net_fen: Fen", carried_in_fen as "carried_in_fen: Fen", payable_fen as "payable_fen: Fen",
+                  status, pay_on as "pay_on: BusinessDay", paid_on as "paid_on: BusinessDay", bank_reference
+           from settlement
+           where merchant_id = $1 and ($2::uuid is null or settlement_id = $2) and ($3::date is null or business_day > $3)
+           order by business_day limit $4"#,
+        merchant_id.uuid(),
+        settlement_id.map(SettlementId::uuid),
+        after.map(BusinessDay::date),
+        limit,
+    )
+    .fetch_all(connection)
+    .await
+}
+
+/// What is passed on to a funder for a business day.
+#[derive(Debug, Serialize, ToSchema)]
+pub struct RemittanceView {
+    pub remittance_id: RemittanceId,
+    pub business_day: BusinessDay,
+    pub collected_fen: Fen,
+    pub subsidy_fen: Fen,
+    /// The platform's share of the income.
+    pub share_fen: Fen,
+    /// Collected and subsidy, less share.
+    pub net_fen: Fen,
+    pub carried_in_fen: Fen,
+    pub payable_fen: Fen,
+    #[schema(example = "to_pay")]
+    pub status: String,
+    pub pay_on: BusinessDay,
+    pub paid_on: Option<BusinessDay>,
+    pub bank_reference: Option<String>,
+}
+
+/// A funder's remittances of days after `after`, the oldest first; one of them by its id.
+pub async fn list_remittances(
+    connection: &mut PgConnection,
+    funder_id: FunderId,
+    (remittance_id, after): (Option<RemittanceId>, Option<BusinessDay>),
+    limit: i64,
+) -> sqlx::Result<Vec<RemittanceView>> {
+    sqlx::query_as!(
+        RemittanceView,
+        r#"select remittance_id as "remittance_id: RemittanceId", business_day as "business_day: BusinessDay",
+                  collected_fen as "collected_fen: Fen", subsidy_fen as "subsidy_fen: Fen", share_fen as "share_fen: Fen",
+                  net_fen as "net_fen: Fen", carried_in_fen as "carried_in_fen: Fen", payable_fen as "payable_fen: Fen",
+                  status, pay_on as "pay_on: BusinessDay", paid_on as "paid_on: BusinessDay", bank_reference
+           from remittance
+           where funder_id = $1 and ($2::uuid is null or remittance_id = $2) and ($3::date is null or business_day > $3)
+           order by business_day limit $4"#,
+        funder_id.uuid(),
+        remittance_id.map(RemittanceId::uuid),
+        after.map(BusinessDay::date),
+        limit,
+    )
+    .fetch_all(connection)
+    .await
+}
+
+/// A remittance's part of one product version, whose profit-share table it is.
+#[derive(Debug, Serialize, ToSchema)]
+pub struct RemittancePartView {
+    pub product_id: ProductId,
+    #[schema(example = 1)]
+    pub product_version: i32,
+    pub principal_fen: Fen,
+    pub interest_fen: Fen,
+    pub fee_fen: Fen,
+    pub penalty_fen: Fen,
+    pub subsidy_fen: Fen,
+    pub share_fen: Fen,
+}
+
+pub async fn list_remittance_parts(
+    connection: &mut PgConnection,
+    remittance_id: Uuid,
+) -> sqlx::Result<Vec<RemittancePartView>> {
+    sqlx::query_as!(
+        RemittancePartView,
+        r#"select product_id as "product_id: ProductId", product_version, principal_fen as "principal_fen: Fen",
+                  interest_fen as "interest_fen: Fen", fee_fen as "fee_fen: Fen", penalty_fen as "penalty_fen: Fen",
+                  subsidy_fen as "subsidy_fen: Fen", share_fen as "share_fen: Fen"
+           from remittance_part where remittance_id = $1 order by product_id, product_version"#,
+        remittance_id
+    )
+    .fetch_all(connection)
+    .await
+}

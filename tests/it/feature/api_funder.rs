@@ -1,0 +1,201 @@
+//! A funder's core over the API: loans and what becomes of them, the reserve and its orders, products by two keys.
+
+use fenqi::access::PartnerKind;
+use fenqi::base::id::ReserveOrderId;
+use fenqi::funder::order_actions;
+use fenqi::partner::key::Algorithm;
+use serde_json::{Value, json};
+use sqlx::PgPool;
+
+use crate::desk::{self, Desk};
+use crate::house;
+use crate::town::{self, LineWish, Town};
+
+const WISH: LineWish = LineWish { limit_fen: 2_000_000, statement_day: 10, due_day: 25, expires_on: "2027-12-31" };
+
+/// The funder's desk with two keys of two holders.
+async fn open(pool: PgPool) -> (Town, Desk, Desk) {
+    let (app, _) = house::open_in_world(pool, "2026-01-05").await;
+    let town = town::found(app, 10_000_000).await;
+    desk::add_partner(&town.app, "harbour-core", PartnerKind::Funder, Some("harbour-bank".into())).await;
+    let first = desk::add_key(&town.app, "harbour-core", "H-1", Algorithm::Sm2Sm3).await;
+    let second = desk::add_key(&town.app, "harbour-core", "H-2", Algorithm::RsaSha256).await;
+    let address = desk::serve(&town.app).await;
+    let desk = Desk::new(&town.app, &address, first).await;
+    let other = desk.with(second);
+    (town, desk, other)
+}
+
+/// The funder's desk of a bank that has nothing to do with it.
+async fn stranger(town: &Town, desk: &Desk) -> Desk {
+    fenqi::funder::open_funder(&town.app, "other-bank", "Other Bank").await.unwrap();
+    desk::add_partner(&town.app, "other-core", PartnerKind::Funder, Some("other-bank".into())).await;
+    desk.with(desk::add_key(&town.app, "other-core", "O-1", Algorithm::Sm2Sm3).await)
+}
+
+#[sqlx::test(migrator = "fenqi::MIGRATOR")]
+async fn a_core_reads_a_loan_through_its_life(pool: PgPool) {
+    let (town, desk, _) = open(pool).await;
+    let line_id = town.open_lines(1, WISH).await[0];
+    let bought = town.buy(vec![town.wish(line_id, "p-1", 120_000, ("harbour-standard", 3))]).await;
+    town.live_until("2026-01-26").await;
+    town.refund(&bought[0], 30_000, "r-1").await;
+
+    let loans = desk.get("/funder/loans").await.ok();
+    let loan = &loans["items"][0];
+    assert_eq!((&loan["principal_fen"], &loan["principal_returned_fen"]), (&json!(120_000), &json!(30_000)));
+    let loan_path = format!("/funder/loans/{}", loan["loan_id"].as_str().unwrap());
+    assert_eq!(&desk.get(&loan_path).await.ok(), loan);
+    let by_line = desk.get(&format!("/funder/loans?line_id={line_id}&status=open")).await.ok();
+    assert_eq!(by_line["items"], loans["items"]);
+    assert_eq!(desk.get("/funder/loans?status=paid").await.ok()["items"], json!([]));
+    let plans = desk.get(&format!("{loan_path}/plans")).await.ok();
+    let reasons: Vec<&str> =
+        plans["items"].as_array().unwrap().iter().map(|plan| plan["reason"].as_str().unwrap()).collect();
+    assert_eq!(reasons, ["made", "refund"]);
+    let installments = desk.get(&format!("{loan_path}/installments")).await.ok();
+    let rows = installments["items"].as_array().unwrap();
+    assert_eq!((rows.len(), &rows[0]["is_billed"], &rows[2]["is_billed"]), (3, &json!(true), &json!(false)));
+    assert!(rows[0]["principal_paid_fen"].as_i64().unwrap() > 0, "it was withheld on the due day");
+
+    let line = desk.get(&format!("/funder/lines/{line_id}")).await.ok();
+    assert_eq!(desk.get("/funder/lines").await.ok()["items"], json!([line]));
+    let entries = desk.get(&format!("/funder/lines/{line_id}/entries")).await.ok();
+    let kinds: Vec<&str> =
+        entries["items"].as_array().unwrap().iter().map(|entry| entry["kind"].as_str().unwrap()).collect();
+    assert_eq!(kinds, ["opened", "purchase", "repayment", "refund"]);
+    let bills = desk.get(&format!("/funder/bills?line_id={line_id}")).await.ok();
+    assert_eq!((&bills["items"][0]["due_on"], &bills["items"][0]["status"]), (&json!("2026-01-25"), &json!("paid")));
+    for list in ["repayments", "withholdings", "refunds"] {
+        let items = desk.get(&format!("/funder/{list}")).await.ok()["items"].clone();
+        assert_eq!(items.as_array().unwrap().len(), 1, "{list}");
+        let id = items[0]
+            .as_object()
+            .unwrap()
+            .iter()
+            .find(|(name, _)| name.as_str() == format!("{}_id", &list[..list.len() - 1]))
+            .unwrap()
+            .1
+            .clone();
+        assert_eq!(desk.get(&format!("/funder/{list}/{}", id.as_str().unwrap())).await.ok(), items[0]);
+    }
+    let remittances = desk.get("/funder/remittances").await.ok();
+    let paid = remittances["items"].as_array().unwrap().iter().find(|one| one["collected_fen"] != 0).unwrap();
+    let detail = desk.get(&format!("/funder/remittances/{}", paid["remittance_id"].as_str().unwrap())).await.ok();
+    assert_eq!((&detail["remittance"], detail["parts"].as_array().unwrap().len()), (paid, 1));
+
+    let stranger = stranger(&town, &desk).await;
+    for path in [
+        loan_path.clone(),
+        format!("{loan_path}/plans"),
+        format!("/funder/lines/{line_id}"),
+        format!("/funder/lines/{line_id}/entries"),
+    ] {
+        assert_eq!(stranger.get(&path).await.problem(), (404, "not_found".into()), "{path}");
+    }
+    for list in ["loans", "lines", "repayments", "withholdings", "refunds", "remittances", "applications"] {
+        assert_eq!(stranger.get(&format!("/funder/{list}")).await.ok()["items"], json!([]), "{list}");
+    }
+    assert_eq!(stranger.get(&format!("/funder/bills?line_id={line_id}")).await.ok()["items"], json!([]));
+}
+
+#[sqlx::test(migrator = "fenqi::MIGRATOR")]
+async fn a_deposit_is_booked_when_it_arrived_and_a_withdrawal_by_two_keys(pool: PgPool) {
+    let (town, desk, second) = open(pool).await;
+    let noted = json!({ "amount_fen": 500_000, "reference": "ICBC-1" });
+    let deposit = desk.post("/funder/reserve/deposits", "d-1", &noted).await.ok();
+    assert_eq!(deposit["status"], "noted");
+    assert_eq!(desk.post("/funder/reserve/deposits", "d-2", &noted).await.ok()["order_id"], deposit["order_id"]);
+    let other = desk.post("/funder/reserve/deposits", "d-3", &json!({ "amount_fen": 1, "reference": "ICBC-1" })).await;
+    assert_eq!(other.problem(), (409, "reference_booked_with_other_amount".into()));
+    assert_eq!(desk.get("/funder/reserve").await.ok()["available_fen"], 10_000_000);
+    let deposit_id: ReserveOrderId = deposit["order_id"].as_str().unwrap().parse().unwrap();
+    let own_word =
+        second.post(&format!("/funder/reserve/withdrawals/{deposit_id}/confirmation"), "x-1", &Value::Null).await;
+    assert_eq!(own_word.problem(), (404, "not_found".into()), "whether it arrived is not its sender's to say");
+    order_actions::confirm_order(&town.app, deposit_id, "operator:li").await.unwrap();
+    order_actions::confirm_order(&town.app, deposit_id, "operator:li").await.unwrap();
+    assert_eq!(desk.get("/funder/reserve").await.ok()["available_fen"], 10_500_000);
+    assert_eq!(desk.get(&format!("/funder/reserve/orders/{deposit_id}")).await.ok()["status"], "booked");
+
+    let wanted = json!({ "amount_fen": 200_000, "reference": "W-1" });
+    let withdrawal = desk.post("/funder/reserve/withdrawals", "w-1", &wanted).await.ok();
+    let confirmation = format!("/funder/reserve/withdrawals/{}/confirmation", withdrawal["order_id"].as_str().unwrap());
+    assert_eq!(desk.post(&confirmation, "w-2", &Value::Null).await.problem(), (403, "same_holder".into()));
+    assert_eq!(second.post(&confirmation, "w-3", &Value::Null).await.ok()["status"], "booked");
+    assert_eq!(desk.get("/funder/reserve").await.ok()["available_fen"], 10_300_000);
+    let too_much = json!({ "amount_fen": 99_000_000, "reference": "W-2" });
+    let withdrawal = desk.post("/funder/reserve/withdrawals", "w-4", &too_much).await.ok();
+    let confirmation = format!("/funder/reserve/withdrawals/{}/confirmation", withdrawal["order_id"].as_str().unwrap());
+    assert_eq!(second.post(&confirmation, "w-5", &Value::Null).await.problem(), (409, "reserve_not_available".into()));
+    let kinds: Vec<String> = desk.get("/funder/reserve/entries").await.ok()["items"]
+        .as_array()
+        .unwrap()
+        .iter()
+        .map(|entry| entry["kind"].as_str().unwrap().to_owned())
+        .collect();
+    assert_eq!(kinds, ["deposit", "deposit", "withdrawal"]);
+    assert_eq!(desk.get("/funder/reserve/orders").await.ok()["items"].as_array().unwrap().len(), 3);
+    assert_eq!(desk.get("/funder/reserve/forecast").await.ok()["runs_dry_on"], Value::Null);
+    let stranger = stranger(&town, &desk).await;
+    assert_eq!(stranger.get(&format!("/funder/reserve/orders/{deposit_id}")).await.problem().0, 404);
+    town.assert_whole("after orders").await;
+}
+
+#[sqlx::test(migrator = "fenqi::MIGRATOR")]
+async fn a_low_water_mark_is_set_by_whoever_read_it_last(pool: PgPool) {
+    let (_, desk, _) = open(pool).await;
+    let path = "/funder/reserve/low-water-mark";
+    let read = desk.get(path).await;
+    let tag = read.header("etag").to_owned();
+    let body = json!({ "low_water_fen": 700_000 }).to_string();
+    let without = desk.send("PUT", path, Some("l-0"), &body).await;
+    assert_eq!(without.problem(), (428, "precondition_required".into()));
+    let set = desk.send_with("PUT", path, &[("idempotency-key", "l-1"), ("if-match", &tag)], &body).await;
+    assert_eq!(set.ok()["low_water_fen"], 700_000);
+    assert_ne!(set.header("etag"), tag);
+    let late = desk.send_with("PUT", path, &[("idempotency-key", "l-2"), ("if-match", &tag)], &body).await;
+    assert_eq!(late.problem(), (412, "precondition_failed".into()));
+}
+
+#[sqlx::test(migrator = "fenqi::MIGRATOR")]
+async fn a_product_is_published_by_two_keys(pool: PgPool) {
+    let (_, desk, second) = open(pool).await;
+    let text = include_str!("../../../products/standard.toml").to_owned() + "\n# next year\n";
+    let checked =
+        desk.send("POST", "/funder/products/checks", None, &json!({ "terms_text": text }).to_string()).await.ok();
+    assert_eq!(checked["passed"], true, "{checked}");
+    let broken = json!({ "terms_text": text.replace("code =", "cod =") });
+    let found = desk.send("POST", "/funder/products/checks", None, &broken.to_string()).await.ok();
+    assert!(!found["problems"].as_array().unwrap().is_empty());
+    let asked =
+        json!({ "terms_text": text, "amount_fen": 120_000, "periods": 12, "grade": "A", "start_on": "2026-01-05" });
+    let simulated = desk.send("POST", "/funder/products/simulations", None, &asked.to_string()).await.ok();
+    assert_eq!(simulated["rows"].as_array().unwrap().len(), 12);
+
+    assert_eq!(desk.post("/funder/product-drafts", "f-0", &broken).await.problem(), (422, "product_invalid".into()));
+    let submitted = desk.post("/funder/product-drafts", "f-1", &json!({ "terms_text": text })).await;
+    assert_eq!(submitted.header("etag"), "\"1\"");
+    let path = format!("/funder/product-drafts/{}", submitted.ok()["draft_id"].as_str().unwrap());
+    let edited = json!({ "terms_text": format!("{text}# and after\n") }).to_string();
+    let edit = desk.send_with("PUT", &path, &[("idempotency-key", "f-2"), ("if-match", "\"1\"")], &edited).await;
+    assert_eq!((edit.ok()["edit_no"].as_i64(), edit.header("etag")), (Some(2), "\"2\""));
+    let publication = format!("{path}/publication");
+    assert_eq!(desk.post(&publication, "f-3", &Value::Null).await.problem(), (409, "draft_not_approved".into()));
+    let approval = format!("{path}/approval");
+    let own = desk.send_with("POST", &approval, &[("idempotency-key", "f-4"), ("if-match", "\"2\"")], "").await;
+    assert_eq!(own.problem(), (403, "same_holder".into()));
+    let old = second.send_with("POST", &approval, &[("idempotency-key", "f-5"), ("if-match", "\"1\"")], "").await;
+    assert_eq!(old.problem(), (412, "precondition_failed".into()));
+    let approved = second.send_with("POST", &approval, &[("idempotency-key", "f-6"), ("if-match", "\"2\"")], "").await;
+    assert_eq!(approved.ok()["status"], "approved");
+    assert_eq!(desk.post(&publication, "f-7", &Value::Null).await.ok()["published_version"], 2);
+    let versions = desk.get("/funder/products/harbour-standard/versions").await.ok();
+    assert_eq!(versions["items"].as_array().unwrap().len(), 2);
+    assert!(versions["items"][0]["withdrawn_at"].is_string());
+    let products = desk.get("/funder/products?limit=1").await.ok();
+    assert!(products["next_cursor"].is_string());
+    assert_eq!(desk.get(&path).await.ok()["status"], "published");
+    assert_eq!(desk.get("/funder/product-drafts").await.ok()["items"].as_array().unwrap().len(), 1);
+    assert_eq!(desk.get("/funder/products/nothing/versions").await.problem(), (404, "not_found".into()));
+}

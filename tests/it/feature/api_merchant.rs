@@ -1,0 +1,265 @@
+//! A merchant's cashier over the API: orders, purchases, refunds, settlements; first answers again; bad input of every kind.
+
+use fenqi::access::PartnerKind;
+use fenqi::base::id::CodeId;
+use fenqi::partner::key::Algorithm;
+use fenqi::purchase::PurchaseRequest;
+use serde_json::{Value, json};
+use sqlx::PgPool;
+
+use crate::desk::{self, Desk};
+use crate::house;
+use crate::town::{self, LineWish, Town};
+
+const WISH: LineWish = LineWish { limit_fen: 2_000_000, statement_day: 5, due_day: 25, expires_on: "2027-12-31" };
+
+async fn open(pool: PgPool) -> (Town, Desk) {
+    let (app, _) = house::open_in_world(pool, "2026-01-05").await;
+    let town = town::found(app, 10_000_000).await;
+    let owner = Some(town.merchant_id.to_string());
+    desk::add_partner(&town.app, "wang-cashier", PartnerKind::Merchant, owner).await;
+    let identity = desk::add_key(&town.app, "wang-cashier", "W-1", Algorithm::RsaSha256).await;
+    let address = desk::serve(&town.app).await;
+    let desk = Desk::new(&town.app, &address, identity).await;
+    (town, desk)
+}
+
+fn order(reference: &str, fen: i64) -> Value {
+    json!({ "reference": reference, "amount_fen": fen, "expires_at": "2026-01-05T20:00:00+08:00" })
+}
+
+/// The borrower scans the order's code and confirms.
+async fn pay(town: &Town, order: &Value, key: &str) {
+    let line_id = town.open_lines(1, WISH).await[0];
+    let amount = order["amount_fen"].as_i64().unwrap();
+    let order_id: CodeId = order["order_id"].as_str().unwrap().parse().unwrap();
+    let wish = town.wish(line_id, key, amount, ("harbour-standard", 12));
+    town.buy(vec![PurchaseRequest { order_code: Some(order_id), ..wish }]).await;
+}
+
+#[sqlx::test(migrator = "fenqi::MIGRATOR")]
+async fn an_order_is_made_paid_refunded_and_settled(pool: PgPool) {
+    let (town, desk) = open(pool).await;
+    let made = desk.post("/merchant/orders", "o-1", &order("A-1", 128_800)).await;
+    assert_eq!(made.status, 201, "{}", String::from_utf8_lossy(&made.bytes));
+    let made = made.ok();
+    assert_eq!((&made["status"], &made["amount_fen"]), (&json!("open"), &json!(128_800)));
+    assert!(made["link"].as_str().unwrap().contains("/q/"));
+    pay(&town, &made, "p-1").await;
+    let paid = desk.get("/merchant/orders/A-1").await.ok();
+    assert_eq!(paid["status"], "paid");
+    let purchase_id = paid["purchase_id"].as_str().unwrap().to_owned();
+    let refunds = format!("/merchant/purchases/{purchase_id}/refunds");
+    let early = desk.post(&refunds, "r-0", &json!({ "amount_fen": 1 })).await;
+    assert_eq!(early.problem(), (409, "before_cut_off".into()));
+    assert_eq!(desk.post("/merchant/orders/A-1/closure", "c-1", &Value::Null).await.problem().1, "order_paid");
+
+    town.close_today().await;
+    let refund = desk.post(&refunds, "r-1", &json!({ "amount_fen": 28_800 })).await.ok();
+    let shown = desk.get(&format!("/merchant/refunds/{}", refund["refund_id"].as_str().unwrap())).await.ok();
+    assert_eq!(shown, refund);
+    let again = desk.post(&refunds, "r-1", &json!({ "amount_fen": 28_800 })).await;
+    assert_eq!((again.status, again.header("idempotent-replayed")), (201, "true"));
+    assert_eq!(again.ok(), refund);
+    let too_much = desk.post(&refunds, "r-2", &json!({ "amount_fen": 100_001 })).await;
+    assert_eq!(too_much.problem(), (422, "refund_exceeds_purchase".into()));
+    let purchase = desk.get(&format!("/merchant/purchases/{purchase_id}")).await.ok();
+    assert_eq!(purchase["refunded_fen"], 28_800);
+    let listed = desk.get("/merchant/purchases?business_day=2026-01-05").await.ok();
+    assert_eq!(listed["items"], json!([purchase]));
+    assert_eq!(desk.get("/merchant/refunds?business_day=2026-01-06").await.ok()["items"], json!([refund]));
+
+    let settlements = desk.get("/merchant/settlements").await.ok();
+    let settlement = &settlements["items"][0];
+    assert_eq!((&settlement["gross_fen"], &settlement["business_day"]), (&json!(128_800), &json!("2026-01-05")));
+    let id = settlement["settlement_id"].as_str().unwrap();
+    assert_eq!(&desk.get(&format!("/merchant/settlements/{id}")).await.ok(), settlement);
+    let statement = desk.get(&format!("/merchant/settlements/{id}/statement")).await;
+    assert_eq!(statement.header("content-type"), "text/csv; charset=utf-8");
+    let text = String::from_utf8(statement.bytes).unwrap();
+    let sum = text.lines().last().unwrap().rsplit(',').next().unwrap().to_owned();
+    assert_eq!(sum, settlement["net_fen"].to_string(), "{text}");
+    town.assert_whole("after a refund").await;
+}
+
+#[sqlx::test(migrator = "fenqi::MIGRATOR")]
+async fn a_purchase_is_voided_on_its_day_and_an_order_closed_before_it_is_paid(pool: PgPool) {
+    let (town, desk) = open(pool).await;
+    let made = desk.post("/merchant/orders", "o-1", &order("A-1", 128_800)).await.ok();
+    pay(&town, &made, "p-1").await;
+    let purchase_id = desk.get("/merchant/orders/A-1").await.ok()["purchase_id"].as_str().unwrap().to_owned();
+    let void = format!("/merchant/purchases/{purchase_id}/void");
+    assert_eq!(desk.post(&void, "v-1", &Value::Null).await.ok()["status"], "voided");
+    assert_eq!(desk.post(&void, "v-2", &Value::Null).await.ok()["status"], "voided", "again changes nothing");
+    assert_eq!(desk.get("/merchant/orders/A-1").await.ok()["status"], "voided");
+    desk.post("/merchant/orders", "o-2", &order("A-2", 5_000)).await.ok();
+    let closed = desk.post("/merchant/orders/A-2/closure", "c-2", &Value::Null).await.ok();
+    assert_eq!(closed["status"], "closed");
+}
+
+#[sqlx::test(migrator = "fenqi::MIGRATOR")]
+async fn one_key_has_one_outcome(pool: PgPool) {
+    let (town, desk) = open(pool).await;
+    let first = desk.post("/merchant/orders", "o-1", &order("A-1", 100)).await;
+    assert_eq!((first.status, first.header("idempotent-replayed")), (201, ""));
+    let again = desk.post("/merchant/orders", "o-1", &order("A-1", 100)).await;
+    assert_eq!((again.status, again.header("idempotent-replayed")), (201, "true"));
+    assert_eq!(again.bytes, first.bytes);
+    let other = desk.post("/merchant/orders", "o-1", &order("A-1", 101)).await;
+    assert_eq!(other.problem(), (409, "idempotency_key_reused".into()));
+    let elsewhere = desk.post("/merchant/orders/A-1/closure", "o-1", &Value::Null).await;
+    assert_eq!(elsewhere.problem(), (409, "idempotency_key_reused".into()));
+    let without = desk.send("POST", "/merchant/orders", None, &order("A-9", 1).to_string()).await;
+    assert_eq!(without.problem(), (400, "idempotency_key_missing".into()));
+    let refused = desk.post("/merchant/orders", "o-3", &order("A-1", 999)).await;
+    assert_eq!(refused.problem(), (409, "order_reference_taken".into()));
+    let refused_again = desk.post("/merchant/orders", "o-3", &order("A-1", 999)).await;
+    assert_eq!(refused_again.header("idempotent-replayed"), "true", "a refusal is an answer too");
+    assert_eq!(refused_again.bytes, refused.bytes);
+
+    let running = "insert into api_answer (partner_id, idempotency_key, request_sha256, started_at)
+                   select partner_id, 'o-4', request_sha256, now() from api_answer where idempotency_key = 'o-1'";
+    sqlx::query(running).execute(&town.app.pool).await.unwrap();
+    let body = order("A-1", 100);
+    let running = desk.post("/merchant/orders", "o-4", &body).await;
+    assert_eq!(running.problem(), (409, "idempotency_in_progress".into()));
+    assert_eq!(running.header("retry-after"), "1");
+    let abandoned = "update api_answer set started_at = now() - interval '1 hour' where idempotency_key = 'o-4'";
+    sqlx::query(abandoned).execute(&town.app.pool).await.unwrap();
+    assert_eq!(desk.post("/merchant/orders", "o-4", &body).await.status, 201, "its node died; it is taken over");
+}
+
+#[sqlx::test(migrator = "fenqi::MIGRATOR")]
+async fn the_same_order_at_once_is_one_order(pool: PgPool) {
+    let (town, desk) = open(pool).await;
+    let body = order("A-1", 100);
+    let asked = (0..20).map(|_| desk.post("/merchant/orders", "o-1", &body));
+    let answers = futures_util::future::join_all(asked).await;
+    for answer in &answers {
+        assert!(answer.status == 201 || answer.problem().1 == "idempotency_in_progress", "{answer:?}");
+    }
+    assert_eq!(town.fen("select count(*) from merchant_code").await, 1);
+}
+
+#[sqlx::test(migrator = "fenqi::MIGRATOR")]
+async fn orders_come_in_pages(pool: PgPool) {
+    let (_, desk) = open(pool).await;
+    for number in 0..5 {
+        desk.post("/merchant/orders", &format!("o-{number}"), &order(&format!("A-{number}"), 100)).await.ok();
+    }
+    let (mut seen, mut path) = (Vec::new(), "/merchant/orders?limit=2".to_owned());
+    loop {
+        let page = desk.get(&path).await.ok();
+        let items = page["items"].as_array().unwrap();
+        assert!(items.len() <= 2);
+        seen.extend(items.iter().map(|order| order["reference"].as_str().unwrap().to_owned()));
+        let Some(cursor) = page["next_cursor"].as_str() else { break };
+        path = format!("/merchant/orders?limit=2&cursor={cursor}");
+    }
+    // Within one millisecond there is no order.
+    seen.sort();
+    assert_eq!(seen, ["A-0", "A-1", "A-2", "A-3", "A-4"]);
+    for (query, code) in [
+        ("limit=0", "parameter_malformed"),
+        ("limit=x", "parameter_malformed"),
+        ("cursor=zzz", "cursor_malformed"),
+        ("page=2", "unknown_parameter"),
+        ("limit=1&limit=2", "duplicate_parameter"),
+        ("cursor=%00", "parameter_malformed"),
+    ] {
+        let refused = desk.get(&format!("/merchant/orders?{query}")).await;
+        assert_eq!(refused.problem(), (400, code.into()), "{query}");
+    }
+    assert_eq!(desk.get("/merchant/purchases").await.problem(), (400, "missing_parameter".into()));
+}
+
+#[sqlx::test(migrator = "fenqi::MIGRATOR")]
+async fn each_kind_of_bad_input_has_its_code(pool: PgPool) {
+    let (_, desk) = open(pool).await;
+    let with = |change: &str| order("A-1", 100).to_string().replacen("\"amount_fen\":100", change, 1);
+    let deep = format!("{{\"reference\":{}1{}}}", "[".repeat(50), "]".repeat(50));
+    let cases = [
+        (with("\"amount_fen\":1.5"), 400, "fen_not_integer"),
+        (with("\"amount_fen\":100.0"), 400, "fen_not_integer"),
+        (with("\"amount_fen\":\"100\""), 400, "wrong_type"),
+        (with("\"amount_fen\":-1"), 400, "number_out_of_range"),
+        (with("\"amount_fen\":0"), 400, "number_out_of_range"),
+        (with("\"amount_fen\":100000000000001"), 400, "number_out_of_range"),
+        (with("\"amount_fen\":1e30"), 400, "number_out_of_range"),
+        (with("\"amount_fen\":100,\"amount\":1"), 400, "unknown_field"),
+        (with("\"amount_fen\":100,\"amount_fen\":100"), 400, "duplicate_key"),
+        (with("\"amount\":null"), 400, "unknown_field"),
+        (order("A-1", 100).to_string().replace("2026-01-05T20:00:00+08:00", "tomorrow"), 400, "value_not_allowed"),
+        (
+            order("A-1", 100).to_string().replace("2026-01-05T20:00:00+08:00", "2020-01-01T00:00:00Z"),
+            422,
+            "order_expiry_out_of_bounds",
+        ),
+        (order("A 1", 100).to_string(), 422, "order_reference_malformed"),
+        (order("A\u{0}", 100).to_string(), 400, "value_not_allowed"),
+        ("{\"reference\":\"A-1\"}".to_owned(), 400, "missing_field"),
+        ("[]".to_owned(), 400, "wrong_type"),
+        ("{".to_owned(), 400, "body_not_json"),
+        (String::new(), 400, "body_not_json"),
+        (deep, 400, "nested_too_deep"),
+        ("x".repeat(300_000), 413, "body_too_large"),
+    ];
+    for (number, (body, status, code)) in cases.into_iter().enumerate() {
+        let stamp = fenqi::partner::signature::Stamp::fresh(fenqi::base::Clock::System.now());
+        let key = format!("k-{number}");
+        let headers = [("idempotency-key", key.as_str())];
+        let refused = desk.send_stamped("POST", "/merchant/orders", &stamp, &headers, &body).await;
+        let problem: Value = refused.json();
+        assert_eq!((refused.status, problem["code"].as_str().unwrap()), (status, code), "{problem}");
+    }
+    let stamp = fenqi::partner::signature::Stamp::fresh(fenqi::base::Clock::System.now());
+    let path = "/api/v1/merchant/orders";
+    let bytes = b"{\"reference\":\"\xff\"}".to_vec();
+    let authorization = desk.identity.authorization("POST", path, &stamp, &bytes);
+    let refused = desk.send_raw("POST", path, &authorization, &[("idempotency-key", "u-1")], bytes).await;
+    assert_eq!(refused.problem(), (400, "body_not_utf8".into()));
+    let body = order("A-1", 100).to_string();
+    let as_form = [("idempotency-key", "m-1"), ("content-type", "application/x-www-form-urlencoded")];
+    let refused = desk.send_with("POST", "/merchant/orders", &as_form, &body).await;
+    assert_eq!(refused.problem(), (415, "media_type_not_supported".into()));
+    assert_eq!(desk.send("DELETE", "/merchant/orders", Some("d-1"), "").await.problem().0, 405);
+}
+
+#[sqlx::test(migrator = "fenqi::MIGRATOR")]
+async fn what_is_anothers_does_not_exist(pool: PgPool) {
+    let (town, desk) = open(pool).await;
+    let made = desk.post("/merchant/orders", "o-1", &order("A-1", 128_800)).await.ok();
+    pay(&town, &made, "p-1").await;
+    let purchase_id = desk.get("/merchant/orders/A-1").await.ok()["purchase_id"].as_str().unwrap().to_owned();
+    town.close_today().await;
+    let refunds = format!("/merchant/purchases/{purchase_id}/refunds");
+    let refund_id =
+        desk.post(&refunds, "r-1", &json!({ "amount_fen": 100 })).await.ok()["refund_id"].as_str().unwrap().to_owned();
+    let settlement_id =
+        desk.get("/merchant/settlements").await.ok()["items"][0]["settlement_id"].as_str().unwrap().to_owned();
+
+    let other = "insert into merchant (merchant_id, name, credit_code, category, settlement_account_name,
+                                       settlement_account_sealed, settlement_account_tail, status, discount_rate,
+                                       discount_returned_on_refund, created_at)
+                 select gen_random_uuid(), 'Other', 'X', category, 'Other', '', '0000', status, discount_rate, false, now()
+                 from merchant returning merchant_id";
+    let other: fenqi::base::id::MerchantId = sqlx::query_scalar(other).fetch_one(&town.app.pool).await.unwrap();
+    desk::add_partner(&town.app, "other-cashier", PartnerKind::Merchant, Some(other.to_string())).await;
+    let theirs = desk.with(desk::add_key(&town.app, "other-cashier", "O-1", Algorithm::Sm2Sm3).await);
+    for path in [
+        "/merchant/orders/A-1".to_owned(),
+        format!("/merchant/purchases/{purchase_id}"),
+        format!("/merchant/refunds/{refund_id}"),
+        format!("/merchant/settlements/{settlement_id}"),
+        format!("/merchant/settlements/{settlement_id}/statement"),
+        "/merchant/purchases/pur_x".to_owned(),
+    ] {
+        assert_eq!(theirs.get(&path).await.problem(), (404, "not_found".into()), "{path}");
+    }
+    let void = format!("/merchant/purchases/{purchase_id}/void");
+    assert_eq!(theirs.post(&void, "v-1", &Value::Null).await.problem(), (404, "not_found".into()));
+    let refund = theirs.post(&refunds, "r-1", &json!({ "amount_fen": 100 })).await;
+    assert_eq!(refund.problem(), (404, "not_found".into()));
+    assert_eq!(theirs.get("/merchant/orders").await.ok()["items"], json!([]));
+    assert_eq!(theirs.get("/funder/loans").await.problem(), (403, "scope_missing".into()));
+}

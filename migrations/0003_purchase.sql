@@ -61,7 +61,7 @@ create table loan (
     check (principal_paid_fen + principal_returned_fen <= principal_fen)
 ) with (fillfactor = 80);
 create index loan_agenda on loan (statement_day, line_id) where status = 'open';
-create index loan_by_line on loan (line_id);
+-- All loans of a line, closed ones too, are found through its purchases, whose key begins with the line.
 
 -- One version of a loan's schedule: written once, never updated; a payoff or refund writes the next version.
 -- Element k of each array is period k. Arrays on one row, because a schedule is a contract read whole and written

@@ -41,22 +41,24 @@ pub async fn find_line(connection: &mut PgConnection, line_id: LineId) -> sqlx::
     row.map(LineRow::into_line).transpose()
 }
 
-/// Saves locked lines and the journal entries of their changes: one statement for each table.
+/// Saves locked lines and the journal entries of their changes, in one round trip. The key (line, entry number) refuses a
+/// change made on a stale line.
 pub async fn save_lines(connection: &mut PgConnection, lines: &[Line], entries: &[LineEntry]) -> sqlx::Result<()> {
-    update_lines(connection, lines).await?;
-    insert_line_entries(connection, entries).await
-}
-
-async fn update_lines(connection: &mut PgConnection, lines: &[Line]) -> sqlx::Result<()> {
     let (statuses, frozen_for): (Vec<&str>, Vec<Option<String>>) =
         lines.iter().map(|line| line.status.stored()).unzip();
+    let entries = EntryColumns::of(entries);
     sqlx::query!(
-        "update credit_line set limit_fen = changed.limit_fen, used_fen = changed.used_fen, status = changed.status,
-                frozen_for = changed.frozen_for, purchases_on = changed.purchases_on,
-                purchases_count = changed.purchases_count, last_entry_no = changed.last_entry_no
-         from unnest($1::uuid[], $2::bigint[], $3::bigint[], $4::text[], $5::text[], $6::date[], $7::int[], $8::bigint[])
-              as changed(line_id, limit_fen, used_fen, status, frozen_for, purchases_on, purchases_count, last_entry_no)
-         where credit_line.line_id = changed.line_id",
+        "with saved as (
+             update credit_line set limit_fen = changed.limit_fen, used_fen = changed.used_fen, status = changed.status,
+                    frozen_for = changed.frozen_for, purchases_on = changed.purchases_on,
+                    purchases_count = changed.purchases_count, last_entry_no = changed.last_entry_no
+             from unnest($1::uuid[], $2::bigint[], $3::bigint[], $4::text[], $5::text[], $6::date[], $7::int[], $8::bigint[])
+                  as changed(line_id, limit_fen, used_fen, status, frozen_for, purchases_on, purchases_count, last_entry_no)
+             where credit_line.line_id = changed.line_id)
+         insert into line_entry (line_id, entry_no, kind, used_change_fen, limit_change_fen, used_after_fen,
+                                 limit_after_fen, source_id, reason, business_day, occurred_at)
+         select * from unnest($9::uuid[], $10::bigint[], $11::text[], $12::bigint[], $13::bigint[], $14::bigint[],
+                              $15::bigint[], $16::uuid[], $17::text[], $18::date[], $19::timestamptz[])",
         &lines.iter().map(|line| line.line_id.uuid()).collect::<Vec<Uuid>>(),
         &lines.iter().map(|line| line.limit.get()).collect::<Vec<i64>>(),
         &lines.iter().map(|line| line.used.get()).collect::<Vec<i64>>(),
@@ -65,34 +67,82 @@ async fn update_lines(connection: &mut PgConnection, lines: &[Line]) -> sqlx::Re
         &lines.iter().map(|line| line.purchases_on).collect::<Vec<Option<NaiveDate>>>() as &[Option<NaiveDate>],
         &lines.iter().map(|line| line.purchases_count).collect::<Vec<i32>>(),
         &lines.iter().map(|line| line.last_entry_no).collect::<Vec<i64>>(),
+        &entries.line_id,
+        &entries.entry_no,
+        &entries.kind as &[&str],
+        &entries.used_change,
+        &entries.limit_change,
+        &entries.used_after,
+        &entries.limit_after,
+        &entries.source_id as &[Option<Uuid>],
+        &entries.reason as &[Option<&str>],
+        &entries.business_day,
+        &entries.occurred_at,
     )
     .execute(connection)
     .await?;
     Ok(())
 }
 
-/// Appends to the journal; the key (line, entry number) refuses a change made on a stale line.
+/// Appends to the journal of lines that are new.
 pub async fn insert_line_entries(connection: &mut PgConnection, entries: &[LineEntry]) -> sqlx::Result<()> {
+    let entries = EntryColumns::of(entries);
     sqlx::query!(
         "insert into line_entry (line_id, entry_no, kind, used_change_fen, limit_change_fen, used_after_fen,
                                  limit_after_fen, source_id, reason, business_day, occurred_at)
          select * from unnest($1::uuid[], $2::bigint[], $3::text[], $4::bigint[], $5::bigint[], $6::bigint[], $7::bigint[],
                               $8::uuid[], $9::text[], $10::date[], $11::timestamptz[])",
-        &entries.iter().map(|entry| entry.line_id.uuid()).collect::<Vec<Uuid>>(),
-        &entries.iter().map(|entry| entry.entry_no).collect::<Vec<i64>>(),
-        &entries.iter().map(|entry| entry.kind.stored()).collect::<Vec<&str>>() as &[&str],
-        &entries.iter().map(|entry| entry.used_change.get()).collect::<Vec<i64>>(),
-        &entries.iter().map(|entry| entry.limit_change.get()).collect::<Vec<i64>>(),
-        &entries.iter().map(|entry| entry.used_after.get()).collect::<Vec<i64>>(),
-        &entries.iter().map(|entry| entry.limit_after.get()).collect::<Vec<i64>>(),
-        &entries.iter().map(|entry| entry.source_id).collect::<Vec<Option<Uuid>>>() as &[Option<Uuid>],
-        &entries.iter().map(|entry| entry.reason.as_deref()).collect::<Vec<Option<&str>>>() as &[Option<&str>],
-        &entries.iter().map(|entry| entry.business_day.date()).collect::<Vec<NaiveDate>>(),
-        &entries.iter().map(|entry| entry.occurred_at).collect::<Vec<DateTime<Utc>>>(),
+        &entries.line_id,
+        &entries.entry_no,
+        &entries.kind as &[&str],
+        &entries.used_change,
+        &entries.limit_change,
+        &entries.used_after,
+        &entries.limit_after,
+        &entries.source_id as &[Option<Uuid>],
+        &entries.reason as &[Option<&str>],
+        &entries.business_day,
+        &entries.occurred_at,
     )
     .execute(connection)
     .await?;
     Ok(())
+}
+
+/// Journal entries by column.
+#[derive(Default)]
+struct EntryColumns<'a> {
+    line_id: Vec<Uuid>,
+    entry_no: Vec<i64>,
+    kind: Vec<&'static str>,
+    used_change: Vec<i64>,
+    limit_change: Vec<i64>,
+    used_after: Vec<i64>,
+    limit_after: Vec<i64>,
+    source_id: Vec<Option<Uuid>>,
+    reason: Vec<Option<&'a str>>,
+    business_day: Vec<NaiveDate>,
+    occurred_at: Vec<DateTime<Utc>>,
+}
+
+impl EntryColumns<'_> {
+    fn of(entries: &[LineEntry]) -> EntryColumns<'_> {
+        let mut columns = EntryColumns::default();
+        for entry in entries {
+            columns.line_id.push(entry.line_id.uuid());
+            columns.entry_no.push(entry.entry_no);
+            columns.kind.push(entry.kind.stored());
+            columns.used_change.push(entry.used_change.get());
+            columns.limit_change.push(entry.limit_change.get());
+            columns.used_after.push(entry.used_after.get());
+            columns.limit_after.push(entry.limit_after.get());
+            columns.source_id.push(entry.source_id);
+            columns.reason.push(entry.reason.as_deref());
+            columns.business_day.push(entry.business_day.date());
+            columns.occurred_at.push(entry.occurred_at);
+        }
+        columns
+    }
 }
 
 struct LineRow {

@@ -11,7 +11,7 @@ use crate::base::day::MonthDay;
 use crate::base::id::{FunderId, LineId, LoanId, MerchantId, ProductId, PurchaseId};
 use crate::base::{BusinessDay, Fen, Rate};
 
-/// One version of a loan's schedule, to be written.
+/// A later version of a loan's schedule, to be written. The first one is written with its loan.
 #[derive(Clone, Debug)]
 pub struct ScheduleVersion<'a> {
     pub loan_id: LoanId,
@@ -25,7 +25,6 @@ pub struct ScheduleVersion<'a> {
 /// Why a schedule version exists.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum ScheduleReason {
-    Made,
     Refund,
     Payoff,
     /// As it was before a payoff whose money turned out not to have come.
@@ -35,7 +34,6 @@ pub enum ScheduleReason {
 impl ScheduleReason {
     fn stored(self) -> &'static str {
         match self {
-            ScheduleReason::Made => "made",
             ScheduleReason::Refund => "refund",
             ScheduleReason::Payoff => "payoff",
             ScheduleReason::Restored => "restored",
@@ -43,14 +41,29 @@ impl ScheduleReason {
     }
 }
 
-pub async fn insert_loans(connection: &mut PgConnection, loans: &[Loan]) -> sqlx::Result<()> {
+/// Writes new loans, each with the first version of its schedule, in one round trip; `schedules` is parallel to `loans`.
+pub async fn insert_loans(connection: &mut PgConnection, loans: &[Loan], schedules: &[Schedule]) -> sqlx::Result<()> {
+    let rows = ScheduleRows::of(schedules);
     sqlx::query!(
-        "insert into loan (loan_id, line_id, purchase_id, funder_id, merchant_id, product_id, product_version, grade,
+        "with made as (
+             select * from unnest($1::uuid[], $2::uuid[], $3::uuid[], $4::uuid[], $5::uuid[], $6::uuid[], $7::int[], $8::text[],
+                                  $9::smallint[], $10::numeric[], $11::bigint[], $12::smallint[], $13::date[], $14::date[],
+                                  $15::date[], $16::int[], $17::int[])
+                  as made(loan_id, line_id, purchase_id, funder_id, merchant_id, product_id, product_version, grade, periods,
+                          annual_rate, principal_fen, statement_day, first_statement_on, last_statement_on, made_on,
+                          first, last)),
+         scheduled as (
+             insert into schedule (loan_id, line_id, version, reason, due_on, principal_fen, interest_fen, fee_fen, business_day)
+             select loan_id, line_id, 1, 'made', ($18::date[])[first:last], ($19::bigint[])[first:last],
+                    ($20::bigint[])[first:last], ($21::bigint[])[first:last], made_on
+             from made)
+         insert into loan (loan_id, line_id, purchase_id, funder_id, merchant_id, product_id, product_version, grade,
                            periods, annual_rate, principal_fen, status, statement_day, first_statement_on,
                            last_statement_on, schedule_version, made_on)
-         select * from unnest($1::uuid[], $2::uuid[], $3::uuid[], $4::uuid[], $5::uuid[], $6::uuid[], $7::int[], $8::text[],
-                              $9::smallint[], $10::numeric[], $11::bigint[], $12::text[], $13::smallint[], $14::date[],
-                              $15::date[], $16::int[], $17::date[])",
+         select loan_id, line_id, purchase_id, funder_id, merchant_id, product_id, product_version, grade,
+                periods, annual_rate, principal_fen, 'open', statement_day, first_statement_on,
+                last_statement_on, 1, made_on
+         from made",
         &loans.iter().map(|loan| loan.loan_id.uuid()).collect::<Vec<Uuid>>(),
         &loans.iter().map(|loan| loan.line_id.uuid()).collect::<Vec<Uuid>>(),
         &loans.iter().map(|loan| loan.purchase_id.uuid()).collect::<Vec<Uuid>>(),
@@ -62,50 +75,69 @@ pub async fn insert_loans(connection: &mut PgConnection, loans: &[Loan]) -> sqlx
         &loans.iter().map(|loan| loan.periods as i16).collect::<Vec<i16>>(),
         &loans.iter().map(|loan| loan.annual_rate.fraction()).collect::<Vec<_>>(),
         &loans.iter().map(|loan| loan.principal.get()).collect::<Vec<i64>>(),
-        &loans.iter().map(|loan| loan.status.stored()).collect::<Vec<&str>>() as &[&str],
         &loans.iter().map(|loan| i16::from(loan.statement_day.get())).collect::<Vec<i16>>(),
         &loans.iter().map(|loan| loan.first_statement_on.date()).collect::<Vec<NaiveDate>>(),
         &loans.iter().map(|loan| loan.last_statement_on.date()).collect::<Vec<NaiveDate>>(),
-        &loans.iter().map(|loan| loan.schedule_version).collect::<Vec<i32>>(),
         &loans.iter().map(|loan| loan.made_on.date()).collect::<Vec<NaiveDate>>(),
+        &rows.first,
+        &rows.last,
+        &rows.due_on,
+        &rows.principal,
+        &rows.interest,
+        &rows.fee,
     )
     .execute(connection)
     .await?;
     Ok(())
 }
 
-/// Writes schedule versions, one row each. All rows of all versions travel in one run of values, cut by bounds.
-pub async fn insert_schedules(connection: &mut PgConnection, versions: &[ScheduleVersion<'_>]) -> sqlx::Result<()> {
-    let rows: Vec<&Installment> = versions.iter().flat_map(|version| &version.schedule.installments).collect();
-    let mut first = Vec::with_capacity(versions.len());
-    let mut last = Vec::with_capacity(versions.len());
-    let mut end = 0i32;
-    for version in versions {
-        first.push(end + 1);
-        end += version.schedule.installments.len() as i32;
-        last.push(end);
-    }
+/// Writes a later version of a loan's schedule.
+pub async fn insert_schedule(connection: &mut PgConnection, version: ScheduleVersion<'_>) -> sqlx::Result<()> {
+    let rows = ScheduleRows::of([version.schedule]);
     sqlx::query!(
         "insert into schedule (loan_id, line_id, version, reason, due_on, principal_fen, interest_fen, fee_fen, business_day)
-         select v.loan_id, v.line_id, v.version, v.reason, ($8::date[])[v.first:v.last], ($9::bigint[])[v.first:v.last],
-                ($10::bigint[])[v.first:v.last], ($11::bigint[])[v.first:v.last], v.business_day
-         from unnest($1::uuid[], $2::uuid[], $3::int[], $4::text[], $5::int[], $6::int[], $7::date[])
-              as v(loan_id, line_id, version, reason, first, last, business_day)",
-        &versions.iter().map(|version| version.loan_id.uuid()).collect::<Vec<Uuid>>(),
-        &versions.iter().map(|version| version.line_id.uuid()).collect::<Vec<Uuid>>(),
-        &versions.iter().map(|version| version.version).collect::<Vec<i32>>(),
-        &versions.iter().map(|version| version.reason.stored()).collect::<Vec<&str>>() as &[&str],
-        &first,
-        &last,
-        &versions.iter().map(|version| version.business_day.date()).collect::<Vec<NaiveDate>>(),
-        &rows.iter().map(|row| row.due_on.date()).collect::<Vec<NaiveDate>>(),
-        &rows.iter().map(|row| row.principal.get()).collect::<Vec<i64>>(),
-        &rows.iter().map(|row| row.interest.get()).collect::<Vec<i64>>(),
-        &rows.iter().map(|row| row.fee.get()).collect::<Vec<i64>>(),
+         values ($1, $2, $3, $4, $5, $6, $7, $8, $9)",
+        version.loan_id.uuid(),
+        version.line_id.uuid(),
+        version.version,
+        version.reason.stored(),
+        &rows.due_on,
+        &rows.principal,
+        &rows.interest,
+        &rows.fee,
+        version.business_day.date(),
     )
     .execute(connection)
     .await?;
     Ok(())
+}
+
+/// The installments of schedules by column, in one run; `first` and `last` are the (one-based) bounds of each schedule's.
+#[derive(Default)]
+struct ScheduleRows {
+    first: Vec<i32>,
+    last: Vec<i32>,
+    due_on: Vec<NaiveDate>,
+    principal: Vec<i64>,
+    interest: Vec<i64>,
+    fee: Vec<i64>,
+}
+
+impl ScheduleRows {
+    fn of<'a>(schedules: impl IntoIterator<Item = &'a Schedule>) -> ScheduleRows {
+        let mut rows = ScheduleRows::default();
+        for schedule in schedules {
+            rows.first.push(rows.due_on.len() as i32 + 1);
+            for installment in &schedule.installments {
+                rows.due_on.push(installment.due_on.date());
+                rows.principal.push(installment.principal.get());
+                rows.interest.push(installment.interest.get());
+                rows.fee.push(installment.fee.get());
+            }
+            rows.last.push(rows.due_on.len() as i32);
+        }
+        rows
+    }
 }
 
 /// Loans by id, locked for a change (after their lines). Missing ones are missing from the answer.

@@ -314,7 +314,7 @@ impl Sale {
             schedule: &reduced.reduction.schedule,
             business_day: self.today,
         };
-        loan::store::insert_schedules(connection, &[version]).await?;
+        loan::store::insert_schedule(connection, version).await?;
         loan::store::save_loans(connection, std::slice::from_ref(&self.loan)).await
     }
 

@@ -5,22 +5,25 @@
 
 use std::collections::HashMap;
 
+use sqlx::pool::PoolConnection;
+use sqlx::{Connection, PgConnection, PgPool, PgTransaction, Postgres};
 use tokio::sync::{mpsc, oneshot};
 
-use super::decision::{Desk, Offer};
+use super::decision::{Desk, Offer, Written};
 use super::model::{PurchaseRequest, Receipt, RequestRefusal};
 use super::store;
 use crate::app::App;
 use crate::base::Fen;
 use crate::base::id::{CodeId, FunderId, LineId, MerchantId, ProductId};
 use crate::business_day;
-use crate::credit;
+use crate::credit::{self, Line};
 use crate::error::{Fault, Outcome};
 use crate::funder::reserve::{Occasion, ReserveEntryKind};
 use crate::funder::{lock_reserve, save_reserve};
 use crate::ledger;
-use crate::loan::store::{ScheduleReason, ScheduleVersion, insert_loans, insert_schedules};
-use crate::merchant;
+use crate::loan::store::insert_loans;
+use crate::merchant::code::Code;
+use crate::merchant::{self, MerchantTerms};
 use crate::outbox;
 use crate::product;
 
@@ -68,30 +71,65 @@ impl Authoriser {
 
 async fn decide_forever(app: App, mut queue: mpsc::Receiver<Waiting>) {
     let mut batch = Vec::with_capacity(BATCH_MAX);
+    let mut kept = None;
     while queue.recv_many(&mut batch, BATCH_MAX).await > 0 {
         let (requests, answers): (Vec<_>, Vec<_>) =
             batch.drain(..).map(|waiting| (waiting.request, waiting.answer)).unzip();
-        let decided = decide_batch(&app, requests).await;
+        let decided = decide(&app, &mut kept, requests).await;
         for (answer, decision) in answers.into_iter().zip(decided) {
             // A caller that has gone away finds its answer under its key.
             let _ = answer.send(decision);
         }
+        let_others_ask(&queue).await;
+        if queue.is_empty() {
+            kept = None;
+        }
+    }
+}
+
+/// Lets callers that are about to ask get into the next batch, as long as each turn of the scheduler brings another one.
+/// Without it those whom a batch has just answered would miss the next one, and batches would stay half full.
+async fn let_others_ask(queue: &mpsc::Receiver<Waiting>) {
+    let mut waiting = None;
+    while waiting != Some(queue.len()) && queue.len() < BATCH_MAX {
+        waiting = Some(queue.len());
+        tokio::task::yield_now().await;
+    }
+}
+
+/// What an authoriser keeps of the pool while purchases are waiting: a backend that has just served it is faster than the
+/// pool's next one, whose caches are cold.
+struct Connections {
+    /// Locks, and writes what was decided.
+    deciding: PoolConnection<Postgres>,
+    /// Reads what needs no lock, while the other one locks.
+    reading: PoolConnection<Postgres>,
+}
+
+impl Connections {
+    async fn take(pool: &PgPool) -> sqlx::Result<Connections> {
+        Ok(Connections { deciding: pool.acquire().await?, reading: pool.acquire().await? })
     }
 }
 
 /// Decides requests in order of arrival, in one transaction; a batch of one is the single path.
 pub async fn decide_batch(app: &App, requests: Vec<PurchaseRequest>) -> Vec<Answer> {
+    decide(app, &mut None, requests).await
+}
+
+async fn decide(app: &App, kept: &mut Option<Connections>, requests: Vec<PurchaseRequest>) -> Vec<Answer> {
     let count = requests.len();
     let mut tries = 0;
     loop {
         tries += 1;
-        match try_batch(app, &requests).await {
+        let failure = match try_batch(app, kept, &requests).await {
             Ok(answers) => return answers,
-            Err(failure) if tries < TRIES_MAX && is_worth_retrying(&failure) => {}
-            Err(failure) => {
-                tracing::error!(purchases = count, "a batch of purchases failed: {failure:#}");
-                return (0..count).map(|_| Err(Fault::Failed(anyhow::anyhow!("{failure:#}")))).collect();
-            }
+            Err(failure) => failure,
+        };
+        *kept = None;
+        if tries == TRIES_MAX || !is_worth_retrying(&failure) {
+            tracing::error!(purchases = count, "a batch of purchases failed: {failure:#}");
+            return (0..count).map(|_| Err(Fault::Failed(anyhow::anyhow!("{failure:#}")))).collect();
         }
     }
 }
@@ -105,13 +143,36 @@ fn is_worth_retrying(failure: &anyhow::Error) -> bool {
     matches!(code.as_deref(), Some("40001" | "40P01" | "23505"))
 }
 
-async fn try_batch(app: &App, requests: &[PurchaseRequest]) -> anyhow::Result<Vec<Answer>> {
+async fn try_batch(
+    app: &App,
+    kept: &mut Option<Connections>,
+    requests: &[PurchaseRequest],
+) -> anyhow::Result<Vec<Answer>> {
     let fingerprints: Vec<[u8; 32]> = requests.iter().map(PurchaseRequest::fingerprint).collect();
-    let mut transaction = app.pool.begin().await?;
-    let keys: Vec<(LineId, &str)> =
-        requests.iter().map(|request| (request.line_id, request.idempotency_key.as_str())).collect();
-    let mut earlier = store::find_earlier(&mut transaction, &keys).await?;
-    let mut desk = open_desk(app, &mut transaction, requests).await?;
+    let Connections { deciding, reading } = match kept {
+        Some(connections) => connections,
+        None => kept.insert(Connections::take(&app.pool).await?),
+    };
+    let mut transaction = deciding.begin().await?;
+    let (unlocked, (lines, orders)) =
+        tokio::try_join!(read_unlocked(app, reading, requests), lock_lines_and_orders(&mut transaction, requests))?;
+    let Unlocked { mut earlier, merchants, products } = unlocked;
+    let funder_ids = distinct(products.values().map(|offer| offer.product.funder_id));
+    let today = business_day::store::hold_today(&mut transaction).await?;
+    let mut reserves = HashMap::with_capacity(funder_ids.len());
+    for funder_id in funder_ids {
+        reserves.insert(funder_id, lock_reserve(&mut transaction, funder_id).await?);
+    }
+    let mut desk = Desk {
+        today,
+        now: app.clock.now(),
+        lines: lines.into_iter().map(|line| (line.line_id, line)).collect(),
+        reserves,
+        merchants,
+        products,
+        orders: orders.into_iter().map(|order| (order.code_id, order)).collect(),
+        written: Written::default(),
+    };
 
     let mut answers = Vec::with_capacity(requests.len());
     for (request, fingerprint) in requests.iter().zip(fingerprints) {
@@ -149,45 +210,48 @@ fn unknown_to(desk: &Desk, request: &PurchaseRequest) -> Option<RequestRefusal> 
     }
 }
 
-/// Reads and locks all that the batch is decided on: lines in id order, the reserves last.
-async fn open_desk(
+/// What a batch is decided on that nobody locks: earlier answers, merchants, and product versions. A purchase that another
+/// node records meanwhile under the same key is met by the key's index, and the batch is decided again.
+struct Unlocked {
+    earlier: HashMap<(LineId, String), store::Earlier>,
+    merchants: HashMap<MerchantId, MerchantTerms>,
+    products: HashMap<(ProductId, i32), Offer>,
+}
+
+async fn read_unlocked(
     app: &App,
-    transaction: &mut sqlx::PgTransaction<'_>,
+    connection: &mut PgConnection,
     requests: &[PurchaseRequest],
-) -> anyhow::Result<Desk> {
+) -> anyhow::Result<Unlocked> {
+    let keys: Vec<(LineId, &str)> =
+        requests.iter().map(|request| (request.line_id, request.idempotency_key.as_str())).collect();
+    let earlier = store::find_earlier(connection, &keys).await?;
     let merchant_ids: Vec<MerchantId> = distinct(requests.iter().map(|request| request.merchant_id));
-    let order_ids: Vec<CodeId> = distinct(requests.iter().filter_map(|request| request.order_code));
-    let line_ids: Vec<LineId> = distinct(requests.iter().map(|request| request.line_id));
-    let merchants = merchant::store::load_merchants(transaction, &merchant_ids).await?;
-    let product_keys: Vec<(ProductId, i32)> =
+    let merchants = merchant::store::load_merchants(connection, &merchant_ids).await?;
+    let versions: Vec<(ProductId, i32)> =
         distinct(requests.iter().map(|request| (request.product_id, request.product_version)));
-    let mut products = HashMap::with_capacity(product_keys.len());
-    for (product_id, version, is_on_sale) in product::store::find_on_sale(transaction, &product_keys).await? {
-        let product = app.catalogue.get(transaction, product_id, version).await?;
+    let mut products = HashMap::with_capacity(versions.len());
+    for (product_id, version, is_on_sale) in product::store::find_on_sale(connection, &versions).await? {
+        let product = app.catalogue.get(connection, product_id, version).await?;
         products.insert((product_id, version), Offer { product, is_on_sale });
     }
-    let now = app.clock.now();
-    let lines = credit::store::lock_lines(transaction, &line_ids).await?;
-    let orders = if order_ids.is_empty() {
-        Vec::new()
-    } else {
-        merchant::code_store::lock_codes(transaction, &order_ids).await?
-    };
-    let today = business_day::store::hold_today(transaction).await?;
-    let mut reserves = HashMap::new();
-    for funder_id in distinct(products.values().map(|offer| offer.product.funder_id)) {
-        reserves.insert(funder_id, lock_reserve(transaction, funder_id).await?);
+    let merchants = merchants.into_iter().map(|merchant| (merchant.merchant_id, merchant)).collect();
+    Ok(Unlocked { earlier, merchants, products })
+}
+
+/// Locks lines and order codes, in id order.
+async fn lock_lines_and_orders(
+    connection: &mut PgConnection,
+    requests: &[PurchaseRequest],
+) -> anyhow::Result<(Vec<Line>, Vec<Code>)> {
+    let line_ids: Vec<LineId> = distinct(requests.iter().map(|request| request.line_id));
+    let lines = credit::store::lock_lines(connection, &line_ids).await?;
+    let order_ids: Vec<CodeId> = distinct(requests.iter().filter_map(|request| request.order_code));
+    if order_ids.is_empty() {
+        return Ok((lines, Vec::new()));
     }
-    Ok(Desk {
-        today,
-        now,
-        lines: lines.into_iter().map(|line| (line.line_id, line)).collect(),
-        reserves,
-        merchants: merchants.into_iter().map(|merchant| (merchant.merchant_id, merchant)).collect(),
-        products,
-        orders: orders.into_iter().map(|order| (order.code_id, order)).collect(),
-        written: Default::default(),
-    })
+    let orders = merchant::code_store::lock_codes(connection, &order_ids).await?;
+    Ok((lines, orders))
 }
 
 fn distinct<T: Ord>(ids: impl Iterator<Item = T>) -> Vec<T> {
@@ -198,27 +262,13 @@ fn distinct<T: Ord>(ids: impl Iterator<Item = T>) -> Vec<T> {
 }
 
 /// Writes what the batch decided, one statement for each table.
-async fn write(transaction: &mut sqlx::PgTransaction<'_>, mut desk: Desk) -> anyhow::Result<()> {
+async fn write(transaction: &mut PgTransaction<'_>, mut desk: Desk) -> anyhow::Result<()> {
     let written = desk.written;
     store::insert_purchases(transaction, &written.purchases).await?;
     if written.loans.is_empty() {
         return Ok(());
     }
-    insert_loans(transaction, &written.loans).await?;
-    let versions: Vec<ScheduleVersion<'_>> = written
-        .loans
-        .iter()
-        .zip(&written.schedules)
-        .map(|(loan, schedule)| ScheduleVersion {
-            loan_id: loan.loan_id,
-            line_id: loan.line_id,
-            version: loan.schedule_version,
-            reason: ScheduleReason::Made,
-            schedule,
-            business_day: desk.today,
-        })
-        .collect();
-    insert_schedules(transaction, &versions).await?;
+    insert_loans(transaction, &written.loans, &written.schedules).await?;
     ledger::store::insert_postings(transaction, &written.postings).await?;
     outbox::store::enqueue(transaction, &written.messages).await?;
     if !written.orders_paid.is_empty() {

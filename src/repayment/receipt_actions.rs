@@ -169,7 +169,7 @@ impl Batch {
         for (line_id, loan_id, done) in &payoffs {
             if let Some(schedule) = &done.schedule {
                 let version = self.next_schedule_version(*line_id, *loan_id, schedule)?;
-                loan::store::insert_schedules(&mut *connection, &[version]).await?;
+                loan::store::insert_schedule(&mut *connection, version).await?;
             }
             if let Some(bill_line) = &done.bill_line {
                 bill::store::insert_payoff_line(&mut *connection, bill_line).await?;

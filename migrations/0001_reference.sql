@@ -1,11 +1,28 @@
 -- Reference tables: small, read everywhere, changed by people.
 -- Money is bigint fen, rates are numeric, a business day is a date in Asia/Shanghai.
 
--- The one current business day. Only the daily close advances it; whoever decides on money reads it `for share`.
+-- The one current business day. Only the daily close advances it; whoever decides on money holds it.
 create table business_day (
     only_row boolean primary key default true check (only_row),
     today date not null
 );
+
+-- Holds the business day until the transaction ends, and says which it is: `advance_business_day` waits for all who hold it.
+-- A lock of its own rather than `for share` on the row: such locks queue, so that an unbroken stream of purchases cannot
+-- keep the close waiting for ever, and no row is written. The number is this gate's, used by no other lock.
+create function hold_business_day() returns date language plpgsql volatile as $$
+begin
+    perform pg_advisory_xact_lock_shared(4240230);
+    return (select today from business_day);
+end $$;
+
+-- Moves from a day to the next; false where another close already has.
+create function advance_business_day(day date) returns boolean language plpgsql volatile as $$
+begin
+    perform pg_advisory_xact_lock(4240230);
+    update business_day set today = day + 1 where today = day;
+    return found;
+end $$;
 
 create table funder (
     funder_id uuid primary key,

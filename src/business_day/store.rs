@@ -14,10 +14,14 @@ pub async fn today(connection: &mut PgConnection) -> sqlx::Result<BusinessDay> {
 
 /// The current business day, held until the transaction ends: the close cannot advance it meanwhile, so that what is decided
 /// now belongs to this day for certain.
+///
+/// # Errors
+/// `RowNotFound` before the house has been opened by [`open`].
 pub async fn hold_today(connection: &mut PgConnection) -> sqlx::Result<BusinessDay> {
-    sqlx::query_scalar!(r#"select today as "today: BusinessDay" from business_day for share"#)
+    sqlx::query_scalar!(r#"select hold_business_day() as "today: BusinessDay""#)
         .fetch_one(connection)
-        .await
+        .await?
+        .ok_or(sqlx::Error::RowNotFound)
 }
 
 /// Sets the first business day of a new house; nothing where it is already open.
@@ -30,8 +34,5 @@ pub async fn open(connection: &mut PgConnection, first: BusinessDay) -> sqlx::Re
 
 /// Moves from `day` to the next; `false` where another close already has.
 pub async fn advance(connection: &mut PgConnection, day: BusinessDay) -> sqlx::Result<bool> {
-    let advanced = sqlx::query!("update business_day set today = $2 where today = $1", day.date(), day.next().date())
-        .execute(connection)
-        .await?;
-    Ok(advanced.rows_affected() == 1)
+    sqlx::query_scalar!(r#"select advance_business_day($1) as "advanced!""#, day.date()).fetch_one(connection).await
 }

@@ -28,6 +28,7 @@ refusal-unknown_code = This payment code was not found. Make sure it is the merc
 refusal-code_closed = This payment code is no longer in use. Ask the merchant for a new one.
 refusal-order_expired = This order has expired. Ask the merchant to show a new code.
 refusal-order_paid = This order has been paid already.
+refusal-order_voided = This purchase has been undone. Ask the merchant to show a new code.
 refusal-order_amount_differs = The amount differs from the order. Scan the code again.
 refusal-code_of_another_merchant = This payment code belongs to another merchant.
 refusal-unknown_merchant = This merchant was not found.

@@ -28,6 +28,7 @@ refusal-unknown_code = 没有找到这个付款码，请确认扫的是商户的
 refusal-code_closed = 这个付款码已停用，请向商户索取新的付款码。
 refusal-order_expired = 这笔订单已过期，请让商户重新出示付款码。
 refusal-order_paid = 这笔订单已经付过了。
+refusal-order_voided = 这笔交易已撤销，请让商户重新出示付款码。
 refusal-order_amount_differs = 金额与订单不符，请重新扫码。
 refusal-code_of_another_merchant = 这个付款码属于另一家商户。
 refusal-unknown_merchant = 没有找到这家商户。

@@ -52,3 +52,15 @@ create table pin (
     locked_until timestamptz,
     set_at timestamptz not null
 );
+
+-- The WeChat identity by which a borrower signs in and is written to. Look-up by keyed hash; the identity itself is sealed.
+create table borrower_by_openid (
+    openid_hash bytea primary key,
+    borrower_id uuid not null
+);
+create table wechat_identity (
+    borrower_id uuid primary key,
+    openid_hash bytea not null,
+    openid_sealed bytea not null,
+    linked_at timestamptz not null
+);

@@ -63,6 +63,12 @@ pub const KEYS: &[Key] = &[
         "Where people reach the pages. Cookies are `Secure` if it begins with https. Without it, http and `listen`.",
     ),
     key(
+        "line_product",
+        Some("harbour-standard"),
+        "the code of a published product",
+        "The product whose credit line people apply for on the pages.",
+    ),
+    key(
         "log",
         Some("info,sqlx=warn"),
         "a filter such as info or fenqi=debug,sqlx=warn",
@@ -140,6 +146,7 @@ pub struct Config {
     pub pg_bin: Option<PathBuf>,
     pub listen: SocketAddr,
     pub public_url: Option<String>,
+    pub line_product: String,
     pub log: String,
     pub log_format: LogFormat,
     pub calendar: WorkingCalendar,
@@ -189,6 +196,7 @@ impl Config {
             pg_bin: values.optional("pg_bin", |_| true)?,
             listen: values.required("listen", |_| true)?,
             public_url: values.optional("public_url", |url: &String| is_origin(url))?,
+            line_product: values.required("line_product", |_| true)?,
             log: values.required("log", |log: &String| log.parse::<tracing_subscriber::filter::Targets>().is_ok())?,
             log_format: values.required("log_format", |_| true)?,
             calendar: calendar(values.optional("calendar_file", |_: &PathBuf| true)?)?,
@@ -235,6 +243,7 @@ impl Config {
     /// Where the pages are seen from outside.
     pub fn site(&self) -> Site {
         Site::at(&self.public_url.clone().unwrap_or_else(|| format!("http://{}", self.listen)))
+            .offering(&self.line_product)
     }
 
     /// The private PostgreSQL of this configuration, with durable settings.

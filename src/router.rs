@@ -13,6 +13,8 @@ use utoipa_axum::routes;
 use utoipa_swagger_ui::SwaggerUi;
 
 use crate::app::App;
+use crate::borrower::{card_h5, me_h5, pin_h5, sign_in_h5};
+use crate::credit::{account_h5, apply_h5, home_h5};
 use crate::http::api::{Document, Gate, PREFIX, complete, gate};
 use crate::http::{Problem, callback, docs, health, limits, metrics, start};
 use crate::page::{assets, error_page, visit};
@@ -126,7 +128,33 @@ fn partner_api(app: &App) -> Router<App> {
 
 /// Every page. Posts are refused unless they come from a page of ours.
 fn pages(app: App) -> Router<App> {
-    Router::new().route("/", get(start::start)).layer(from_fn_with_state(app, visit::visit))
+    Router::new()
+        .route("/", get(start::start))
+        .route("/sign-in", get(sign_in_h5::show).post(sign_in_h5::sign_in))
+        .route("/sign-out", post(sign_in_h5::sign_out))
+        .route("/apply", get(apply_h5::show))
+        .route("/apply/identity", get(apply_h5::to_step).post(apply_h5::identify))
+        .route("/apply/agreement", get(apply_h5::to_step).post(apply_h5::agree))
+        .route("/apply/submit", get(apply_h5::to_step).post(apply_h5::submit))
+        .route("/apply/state", get(apply_h5::state))
+        .route("/home", get(home_h5::home))
+        .route("/me", get(me_h5::me))
+        .route("/me/agreements", get(me_h5::agreements))
+        .route("/me/agreements/{consent}", get(me_h5::agreement))
+        .route("/me/messages", get(me_h5::messages))
+        .route("/me/sessions", get(me_h5::sessions))
+        .route("/me/sessions/{session}/end", post(me_h5::end_session))
+        .route("/me/sessions/end-others", post(me_h5::end_others))
+        .route("/me/export", get(me_h5::ask_export).post(me_h5::export))
+        .route("/me/close", get(account_h5::ask).post(account_h5::close))
+        .route("/me/pin", get(pin_h5::show).post(pin_h5::set))
+        .route("/me/pin/forgotten", get(pin_h5::forgotten).post(pin_h5::reset))
+        .route("/me/cards", get(card_h5::list))
+        .route("/me/cards/new", get(card_h5::new).post(card_h5::start))
+        .route("/me/cards/code", get(card_h5::code).post(card_h5::confirm))
+        .route("/me/cards/{card}/default", post(card_h5::set_default))
+        .route("/me/cards/{card}/unbind", get(card_h5::ask_unbind).post(card_h5::unbind))
+        .layer(from_fn_with_state(app, visit::visit))
 }
 
 /// The layers around every route, the outermost last. Tests put routes of their own inside.

@@ -5,11 +5,13 @@ use std::collections::HashMap;
 use sqlx::PgConnection;
 
 use super::agreement::Agreement;
-use super::model::{BorrowerRefusal, Person, Registering, Registration, register as decide};
+use super::model::{BorrowerRefusal, Person, Profile, Registering, Registration, SignedAgreement, register as decide};
 use super::store::{self, BlindIndex, NewConsent, NewPerson, SealedPerson};
+use super::{openid_store, pin_store};
 use crate::app::App;
-use crate::base::Mobile;
+use crate::base::BusinessDay;
 use crate::base::id::{BorrowerId, ConsentId};
+use crate::base::person::{Mobile, ResidentId};
 use crate::error::{Fault, Outcome};
 use crate::vault::{Field, Indexed, Vault};
 
@@ -31,6 +33,51 @@ pub struct Signature {
 pub async fn register(app: &App, registration: Registration) -> Outcome<BorrowerId, BorrowerRefusal> {
     let mut registered = register_many(app, &[registration]).await?;
     registered.remove(0).map_err(Fault::Refused)
+}
+
+/// Registers a person who signed in with a mobile and now says who they are. Whoever knows a name and an ID number alone must not
+/// come into that person's account, so an ID number that is registered with another mobile is refused.
+pub async fn identify(app: &App, registration: Registration) -> Outcome<BorrowerId, BorrowerRefusal> {
+    let hash = id_number_index(&app.vault, &registration);
+    let known = store::find_by_id_numbers(&mut *app.pool.acquire().await?, &[hash]).await?;
+    if let Some(found) = known.first() {
+        let person = open_person(&app.vault, &found.person)?;
+        match decide(Some(&person), &registration) {
+            Err(refusal) => return Err(Fault::Refused(refusal)),
+            Ok(Registering::Moved(_)) => return Err(Fault::Refused(BorrowerRefusal::RegisteredElsewhere)),
+            Ok(Registering::New | Registering::Known(_)) => {}
+        }
+    }
+    register(app, registration).await
+}
+
+/// A person as shown to themselves.
+pub async fn profile(app: &App, borrower_id: BorrowerId) -> Outcome<Profile, BorrowerRefusal> {
+    let people = store::find_people(&mut *app.pool.acquire().await?, &[borrower_id]).await?;
+    let sealed = people.first().ok_or(Fault::Refused(BorrowerRefusal::BorrowerUnknown))?;
+    let person = open_person(&app.vault, sealed)?;
+    let key = app.vault.open_person_key(borrower_id.uuid(), &sealed.person_key_sealed).map_err(anyhow::Error::from)?;
+    let number = key.open(Field::IdNumber, &sealed.id_number_sealed).map_err(anyhow::Error::from)?;
+    // Whoever is registered was born before today.
+    let resident_id = ResidentId::parse(&number, BusinessDay::at(app.clock.now())).map_err(anyhow::Error::from)?;
+    Ok(Profile { name: person.name, resident_id, mobile: person.mobile })
+}
+
+/// The agreements that a person signed, newest first.
+pub async fn signed_agreements(app: &App, borrower_id: BorrowerId) -> anyhow::Result<Vec<SignedAgreement>> {
+    Ok(store::list_consents(&mut *app.pool.acquire().await?, borrower_id).await?)
+}
+
+/// The exact text that a person signed.
+pub async fn signed_text(app: &App, borrower_id: BorrowerId, consent_id: ConsentId) -> anyhow::Result<Option<String>> {
+    Ok(store::find_consent_text(&mut *app.pool.acquire().await?, borrower_id, consent_id).await?)
+}
+
+/// Agreements whose present text a person has signed.
+pub async fn presently_signed(app: &App, borrower_id: BorrowerId) -> anyhow::Result<Vec<Agreement>> {
+    let hashes = store::list_consent_hashes(&mut *app.pool.acquire().await?, borrower_id).await?;
+    let is_signed = |agreement: &Agreement| hashes.iter().any(|hash| *hash == agreement.wording().sha256);
+    Ok(Agreement::ALL.into_iter().filter(is_signed).collect())
 }
 
 /// Registers people, answering each in order. A failure is of them all: none is registered.
@@ -209,9 +256,18 @@ pub async fn erase(app: &App, borrower_id: BorrowerId) -> Outcome<(), BorrowerRe
     let mobile = key.open(Field::Mobile, &person.mobile_sealed).map_err(anyhow::Error::from)?;
     store::release_id_number(&mut transaction, &app.vault.index(Indexed::IdNumber, &id_number)).await?;
     store::release_mobiles(&mut transaction, &[(mobile_index(&app.vault, &mobile), borrower_id)]).await?;
+    pin_store::delete(&mut transaction, borrower_id).await?;
+    openid_store::release(&mut transaction, borrower_id).await?;
+    openid_store::delete(&mut transaction, borrower_id).await?;
     store::delete_person_key(&mut transaction, borrower_id).await?;
     transaction.commit().await?;
     Ok(())
+}
+
+/// The borrower who holds a mobile now.
+pub async fn find_by_mobile(app: &App, mobile: &Mobile) -> anyhow::Result<Option<BorrowerId>> {
+    let hash = mobile_index(&app.vault, mobile.reveal());
+    Ok(store::find_by_mobile(&mut *app.pool.acquire().await?, &hash).await?)
 }
 
 /// How a person can be reached by short message.

@@ -11,6 +11,9 @@ pub const CODE_VALID: TimeDelta = TimeDelta::minutes(10);
 /// Wrong codes after which a signing ends and a new code must be asked for.
 pub const CODES_MAX: i16 = 5;
 
+/// How long somebody waits for the next code.
+pub const CODE_AGAIN_AFTER: TimeDelta = TimeDelta::seconds(60);
+
 /// A wish to bind a card. The mobile is the one that the bank has on file for the card.
 #[derive(Clone, Debug)]
 pub struct CardBinding {
@@ -133,6 +136,8 @@ pub enum CardRefusal {
     RefusedByBank { channel_code: String },
     #[error("the code is wrong")]
     CodeWrong,
+    #[error("a code was sent less than a minute ago")]
+    CodeTooSoon,
     #[error("the code has expired or was wrong too often: ask for a new one")]
     SigningEnded,
     #[error("the bank does not answer at the moment: please try again in a while")]
@@ -152,6 +157,7 @@ impl Refusal for CardRefusal {
             CardRefusal::AlreadyBound { .. } => "card_already_bound",
             CardRefusal::RefusedByBank { .. } => "card_refused_by_bank",
             CardRefusal::CodeWrong => "card_code_wrong",
+            CardRefusal::CodeTooSoon => "card_code_too_soon",
             CardRefusal::SigningEnded => "card_signing_ended",
             CardRefusal::BankSilent => "bank_silent",
             CardRefusal::LastCardWhileOwing => "last_card_while_owing",

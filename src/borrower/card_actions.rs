@@ -2,14 +2,19 @@
 
 use std::collections::HashMap;
 
+use chrono::{DateTime, Utc};
+use sqlx::PgConnection;
+
 use super::agreement::Agreement;
 use super::card::{
-    self, CODE_VALID, Card, CardBinding, CardCode, CardRefusal, CardStatus, Signing, SigningStatus, Trying, Unbinding,
+    self, CODE_AGAIN_AFTER, CODE_VALID, CODES_MAX, Card, CardBinding, CardCode, CardRefusal, CardStatus, Signing,
+    SigningStatus, Trying, Unbinding,
 };
-use super::card_store::{self, BindingState, NewSigning, SignedCard};
+use super::card_store::{self, BindingState, NewSigning, OpenSigning, SignedCard};
 use super::store::{self, BlindIndex, SealedPerson};
 use crate::app::App;
 use crate::base::id::{BorrowerId, CardId};
+use crate::base::person::{CardNumber, Mobile};
 use crate::error::{Fault, Outcome};
 use crate::partner::card_signing::NAME as CARD_SIGNING;
 use crate::partner::card_signing::client::{self as signing_client, Asked, Elements, Told};
@@ -131,6 +136,57 @@ fn prepare_one(
     Ok(Prepared { elements, signing })
 }
 
+/// A card that waits for the code that the bank sent to its holder.
+#[derive(Clone, Debug)]
+pub struct Awaiting {
+    pub card_id: CardId,
+    pub number_tail: String,
+    pub mobile: Mobile,
+    /// When another code may be asked for.
+    pub again_at: DateTime<Utc>,
+}
+
+/// The card that a borrower began to bind last, while its code is good.
+pub async fn awaiting_code(app: &App, borrower_id: BorrowerId) -> anyhow::Result<Option<Awaiting>> {
+    let mut connection = app.pool.acquire().await?;
+    let Some(signing) = card_store::find_open_signing(&mut connection, borrower_id, app.clock.now()).await? else {
+        return Ok(None);
+    };
+    if signing.codes_tried >= CODES_MAX {
+        return Ok(None);
+    }
+    let mobile = open_signing(app, &mut connection, borrower_id, &signing).await?.1;
+    let again_at = signing.started_at + CODE_AGAIN_AFTER;
+    Ok(Some(Awaiting { card_id: signing.card_id, number_tail: signing.number_tail, mobile, again_at }))
+}
+
+/// Has the bank send another code for the card that a borrower began to bind.
+pub async fn send_code_again(app: &App, borrower_id: BorrowerId) -> Outcome<CardId, CardRefusal> {
+    let mut connection = app.pool.acquire().await?;
+    let signing = card_store::find_open_signing(&mut connection, borrower_id, app.clock.now()).await?;
+    let signing = signing.ok_or(Fault::Refused(CardRefusal::SigningEnded))?;
+    if app.clock.now() < signing.started_at + CODE_AGAIN_AFTER {
+        return Err(Fault::Refused(CardRefusal::CodeTooSoon));
+    }
+    let (number, mobile) = open_signing(app, &mut connection, borrower_id, &signing).await?;
+    drop(connection);
+    start_binding(app, CardBinding { borrower_id, number, mobile }).await
+}
+
+async fn open_signing(
+    app: &App,
+    connection: &mut PgConnection,
+    borrower_id: BorrowerId,
+    signing: &OpenSigning,
+) -> anyhow::Result<(CardNumber, Mobile)> {
+    let people = store::find_people(connection, &[borrower_id]).await?;
+    let person = people.first().ok_or(CardRefusal::BorrowerUnknown)?;
+    let key = app.vault.open_person_key(borrower_id.uuid(), &person.person_key_sealed)?;
+    let number = key.open(Field::CardNumber, &signing.number_sealed)?;
+    let mobile = key.open(Field::CardMobile, &signing.mobile_sealed)?;
+    Ok((number.parse()?, mobile.parse()?))
+}
+
 /// Binds the card if the code is the one that the channel sent. Confirming again gives the same card.
 pub async fn confirm_binding(app: &App, code: CardCode) -> Outcome<CardId, CardRefusal> {
     let mut confirmed = confirm_binding_many(app, &[code]).await?;
@@ -188,12 +244,7 @@ struct Ended {
 }
 
 impl Ended {
-    fn take(
-        &mut self,
-        code: &CardCode,
-        answer: Option<&Told>,
-        now: chrono::DateTime<chrono::Utc>,
-    ) -> Result<CardId, CardRefusal> {
+    fn take(&mut self, code: &CardCode, answer: Option<&Told>, now: DateTime<Utc>) -> Result<CardId, CardRefusal> {
         let (borrower_id, card_id) = (code.borrower_id, code.card_id);
         match answer {
             Some(Told::Signed { agreement_number }) => {

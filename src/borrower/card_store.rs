@@ -107,6 +107,35 @@ pub async fn find_signings(connection: &mut PgConnection, keys: &[(BorrowerId, C
     .await
 }
 
+/// A signing under way, as its borrower sees it.
+pub struct OpenSigning {
+    pub card_id: CardId,
+    pub number_tail: String,
+    pub number_sealed: Vec<u8>,
+    pub mobile_sealed: Vec<u8>,
+    pub started_at: DateTime<Utc>,
+    pub expires_at: DateTime<Utc>,
+    pub codes_tried: i16,
+}
+
+/// The latest signing that a borrower began and that has not ended by itself.
+pub async fn find_open_signing(
+    connection: &mut PgConnection,
+    borrower_id: BorrowerId,
+    now: DateTime<Utc>,
+) -> sqlx::Result<Option<OpenSigning>> {
+    sqlx::query_as!(
+        OpenSigning,
+        r#"select card_id as "card_id: CardId", number_tail, number_sealed, mobile_sealed, started_at, expires_at, codes_tried
+           from card_signing where borrower_id = $1 and status = 'started' and expires_at > $2
+           order by started_at desc, card_id desc limit 1"#,
+        borrower_id.uuid(),
+        now
+    )
+    .fetch_optional(connection)
+    .await
+}
+
 /// Counts a wrong code against each signing that is still open.
 pub async fn count_wrong_codes(connection: &mut PgConnection, keys: &[(BorrowerId, CardId)]) -> sqlx::Result<()> {
     let borrowers: Vec<Uuid> = keys.iter().map(|(borrower_id, _)| borrower_id.uuid()).collect();

@@ -7,9 +7,17 @@ pub mod pin;
 pub mod store;
 pub mod card_store;
 pub mod pin_store;
+pub mod openid_store;
 pub mod actions;
 pub mod card_actions;
 pub mod pin_actions;
+pub mod openid_actions;
+pub mod export_store;
+pub mod export_actions;
+pub mod sign_in_h5;
+pub mod card_h5;
+pub mod pin_h5;
+pub mod me_h5;
 
 pub use agreement::Agreement;
 pub use card::{Card, CardRefusal};

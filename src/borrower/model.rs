@@ -3,7 +3,9 @@
 use std::fmt;
 use std::str::FromStr;
 
-use crate::base::id::BorrowerId;
+use chrono::{DateTime, Utc};
+
+use crate::base::id::{BorrowerId, ConsentId};
 use crate::base::person::{Mobile, ResidentId};
 use crate::error::Refusal;
 
@@ -28,6 +30,11 @@ impl PersonName {
     /// The name in clear, for sealing and for partners; never for pages or logs.
     pub fn reveal(&self) -> &str {
         &self.0
+    }
+
+    /// The first letter, which may be shown.
+    pub fn family(&self) -> String {
+        self.0.chars().take(1).collect()
     }
 }
 
@@ -70,6 +77,24 @@ pub struct Person {
     pub mobile: Mobile,
 }
 
+/// A person as shown to themselves: every part masks itself when displayed.
+#[derive(Clone, Debug)]
+pub struct Profile {
+    pub name: PersonName,
+    pub resident_id: ResidentId,
+    pub mobile: Mobile,
+}
+
+/// An agreement that a person signed.
+#[derive(Clone, Debug)]
+pub struct SignedAgreement {
+    pub consent_id: ConsentId,
+    /// The name of the [`super::Agreement`].
+    pub kind: String,
+    pub version: String,
+    pub agreed_at: DateTime<Utc>,
+}
+
 /// What a registration comes to.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Registering {
@@ -102,6 +127,8 @@ pub enum BorrowerRefusal {
     AgreementOutdated,
     #[error("an account with an open line or money owed cannot be closed")]
     StillOwing,
+    #[error("this ID number is registered with another mobile: sign in with that one")]
+    RegisteredElsewhere,
 }
 
 impl Refusal for BorrowerRefusal {
@@ -111,6 +138,7 @@ impl Refusal for BorrowerRefusal {
             BorrowerRefusal::BorrowerUnknown => "borrower_unknown",
             BorrowerRefusal::AgreementOutdated => "agreement_outdated",
             BorrowerRefusal::StillOwing => "still_owing",
+            BorrowerRefusal::RegisteredElsewhere => "registered_elsewhere",
         }
     }
 }

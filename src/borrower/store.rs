@@ -6,6 +6,7 @@ use uuid::Uuid;
 
 use super::agreement::Wording;
 use super::card::Owes;
+use super::model::SignedAgreement;
 use crate::base::id::{BorrowerId, ConsentId};
 
 /// A keyed hash of an ID number, mobile or card number.
@@ -223,6 +224,45 @@ pub async fn insert_consents(connection: &mut PgConnection, consents: &[NewConse
     .execute(connection)
     .await?;
     Ok(())
+}
+
+/// What a borrower agreed to, newest first.
+pub async fn list_consents(
+    connection: &mut PgConnection,
+    borrower_id: BorrowerId,
+) -> sqlx::Result<Vec<SignedAgreement>> {
+    sqlx::query_as!(
+        SignedAgreement,
+        r#"select c.consent_id as "consent_id: ConsentId", c.kind, t.version, c.agreed_at
+           from consent c join consent_text t on t.sha256 = c.text_sha256
+           where c.borrower_id = $1 order by c.agreed_at desc, c.consent_id desc"#,
+        borrower_id.uuid()
+    )
+    .fetch_all(connection)
+    .await
+}
+
+/// The text under one consent of a borrower.
+pub async fn find_consent_text(
+    connection: &mut PgConnection,
+    borrower_id: BorrowerId,
+    consent_id: ConsentId,
+) -> sqlx::Result<Option<String>> {
+    sqlx::query_scalar!(
+        "select t.body from consent c join consent_text t on t.sha256 = c.text_sha256
+         where c.borrower_id = $1 and c.consent_id = $2",
+        borrower_id.uuid(),
+        consent_id.uuid()
+    )
+    .fetch_optional(connection)
+    .await
+}
+
+/// The hashes of all texts that a borrower agreed to.
+pub async fn list_consent_hashes(connection: &mut PgConnection, borrower_id: BorrowerId) -> sqlx::Result<Vec<Vec<u8>>> {
+    sqlx::query_scalar!("select text_sha256 from consent where borrower_id = $1", borrower_id.uuid())
+        .fetch_all(connection)
+        .await
 }
 
 /// Which of these borrowers exist.

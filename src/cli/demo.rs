@@ -5,11 +5,14 @@ use std::process::ExitCode;
 use std::sync::Arc;
 use std::time::Instant;
 
+use crate::app::App;
 use crate::base::BusinessDay;
 use crate::cli::{Sharing, find_database, set_up, stop_signal, verify};
+use crate::credit::RiskHook;
 use crate::database;
 use crate::demo::input::{self, Input};
 use crate::demo::report::{Cost, Report};
+use crate::demo::serving;
 use crate::demo::story::{self, Script};
 use crate::http;
 use crate::replay::house::{House, HouseSettings};
@@ -101,7 +104,11 @@ pub async fn run(args: Args) -> anyhow::Result<ExitCode> {
     }
     if let Some(listener) = listener {
         println!("Serving on http://{} until Ctrl-C.", listener.local_addr()?);
-        http::serve(listener, app.clone(), stop_signal()).await?;
+        // People who apply on the pages bring no history with them, so the counterfeit risk partner decides on them.
+        let app = App { risk: Arc::new(RiskHook::Partner), ..app.clone() };
+        let keeping = tokio::spawn(serving::keep_house(app.clone(), house.world.clone()));
+        http::serve(listener, app, stop_signal()).await?;
+        keeping.abort();
     }
     house.shut().await;
     app.pool.close().await;

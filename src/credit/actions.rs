@@ -10,6 +10,7 @@ use sqlx::PgConnection;
 use super::application_store::{self, ApplicantRow};
 use super::decision::{Decider, Decision, Opening};
 use super::facts::Facts;
+use super::line::Line;
 use super::model::{
     Applicant, Application, ApplicationStatus, Applied, ApplyRefusal, ApplyRequest, Transition, Wanted,
 };
@@ -34,6 +35,16 @@ type Products = HashMap<(ProductId, i32), Arc<ProductVersion>>;
 pub async fn apply(app: &App, request: ApplyRequest) -> Outcome<Applied, ApplyRefusal> {
     let mut applied = apply_many(app, &[request]).await?;
     applied.remove(0).map_err(Fault::Refused)
+}
+
+/// What a borrower asked for last, and what came of it.
+pub async fn latest_application(app: &App, borrower_id: BorrowerId) -> anyhow::Result<Option<Application>> {
+    Ok(application_store::find_latest(&mut *app.pool.acquire().await?, borrower_id).await?)
+}
+
+/// A borrower's lines that are not closed, oldest first.
+pub async fn open_lines(app: &App, borrower_id: BorrowerId) -> anyhow::Result<Vec<Line>> {
+    Ok(store::list_open_lines(&mut *app.pool.acquire().await?, borrower_id).await?)
 }
 
 /// As [`apply`], answering each in order. After a failure some may be stored and undecided: asking again with the same keys, or
@@ -153,6 +164,7 @@ fn applicant(row: ApplicantRow, today: BusinessDay) -> Applicant {
         has_bound_card: row.has_bound_card,
         lines_with: row.lines_with.into_iter().map(crate::base::id::FunderId::from_uuid).collect(),
         open_applications: row.open_applications.into_iter().map(ProductId::from_uuid).collect(),
+        refused_on: row.refused_at.map(BusinessDay::at),
     }
 }
 

@@ -20,6 +20,7 @@ pub struct ApplicantRow {
     pub has_bound_card: bool,
     pub lines_with: Vec<Uuid>,
     pub open_applications: Vec<Uuid>,
+    pub refused_at: Option<DateTime<Utc>>,
 }
 
 /// How an application is to be ended, or put before a person.
@@ -53,7 +54,9 @@ pub async fn find_applicants(
                   array(select l.funder_id from credit_line l
                         where l.borrower_id = b.borrower_id and l.status <> 'closed') as "lines_with!",
                   array(select a.product_id from application a
-                        where a.borrower_id = b.borrower_id and a.status in ('submitted', 'referred')) as "open_applications!"
+                        where a.borrower_id = b.borrower_id and a.status in ('submitted', 'referred')) as "open_applications!",
+                  (select max(a.created_at) from application a
+                   where a.borrower_id = b.borrower_id and a.status = 'refused') as refused_at
            from borrower b where b.borrower_id = any($1) and b.person_key_sealed is not null"#,
         &ids
     )
@@ -108,6 +111,22 @@ pub async fn find_by_keys(
     .fetch_all(connection)
     .await?;
     rows.into_iter().map(ApplicationRow::into_application).collect()
+}
+
+/// A borrower's latest application.
+pub async fn find_latest(connection: &mut PgConnection, borrower_id: BorrowerId) -> sqlx::Result<Option<Application>> {
+    let row = sqlx::query_as!(
+        ApplicationRow,
+        r#"select a.application_id as "application_id: ApplicationId", a.borrower_id as "borrower_id: BorrowerId",
+                  a.product_id as "product_id: ProductId", a.product_version, a.idempotency_key, a.request_sha256,
+                  a.facts as "facts: Json<Facts>", a.status as "status: ApplicationStatus", a.referral, a.refusal, a.score,
+                  a.grade, a.limit_fen as "limit: Fen", a.line_id as "line_id: LineId", a.created_at
+           from application a where a.borrower_id = $1 order by a.created_at desc, a.application_id desc limit 1"#,
+        borrower_id.uuid()
+    )
+    .fetch_optional(connection)
+    .await?;
+    row.map(ApplicationRow::into_application).transpose()
 }
 
 /// Stores new applications; returns how many were stored. Fewer than given means that somebody else stored the same key, or

@@ -14,6 +14,9 @@ use crate::product::Terms;
 /// Who may apply.
 pub const AGE_MIN: u32 = 18;
 
+/// Days after a refused application before the next one is taken: what it was refused for does not change sooner.
+pub const REAPPLY_AFTER: u32 = 30;
+
 /// A request for a line.
 #[derive(Clone, Debug, PartialEq)]
 pub struct ApplyRequest {
@@ -142,6 +145,8 @@ pub struct Applicant {
     pub lines_with: Vec<FunderId>,
     /// Products with an application that is not decided.
     pub open_applications: Vec<ProductId>,
+    /// The day of the latest application that was refused.
+    pub refused_on: Option<BusinessDay>,
 }
 
 impl Applicant {
@@ -164,6 +169,9 @@ impl Applicant {
         }
         if self.lines_with.contains(&wanted.funder_id) {
             return Err(ApplyRefusal::LineOpen);
+        }
+        if self.refused_on.is_some_and(|refused_on| wanted.today < refused_on.plus_days(REAPPLY_AFTER)) {
+            return Err(ApplyRefusal::RefusedLately);
         }
         Ok(())
     }
@@ -230,6 +238,8 @@ pub enum ApplyRefusal {
     ApplicationOpen,
     #[error("there is a line with this funder already")]
     LineOpen,
+    #[error("an application was refused less than {REAPPLY_AFTER} days ago")]
+    RefusedLately,
     #[error("this key was used for another application")]
     KeyReused,
     #[error("there is no such application")]
@@ -254,6 +264,7 @@ impl Refusal for ApplyRefusal {
             ApplyRefusal::CardMissing => "card_missing",
             ApplyRefusal::ApplicationOpen => "application_open",
             ApplyRefusal::LineOpen => "line_open",
+            ApplyRefusal::RefusedLately => "refused_lately",
             ApplyRefusal::KeyReused => "idempotency_key_reused",
             ApplyRefusal::ApplicationUnknown => "application_unknown",
             ApplyRefusal::NotReferred => "application_not_referred",

@@ -41,6 +41,21 @@ pub async fn find_line(connection: &mut PgConnection, line_id: LineId) -> sqlx::
     row.map(LineRow::into_line).transpose()
 }
 
+/// A borrower's lines that are not closed, oldest first.
+pub async fn list_open_lines(connection: &mut PgConnection, borrower_id: BorrowerId) -> sqlx::Result<Vec<Line>> {
+    let rows = sqlx::query_as!(
+        LineRow,
+        r#"select line_id as "line_id: LineId", borrower_id as "borrower_id: BorrowerId", funder_id as "funder_id: FunderId",
+                  product_id as "product_id: ProductId", product_version, grade, status, frozen_for, limit_fen as "limit: Fen", used_fen as "used: Fen",
+                  statement_day, due_day, expires_on, purchases_on, purchases_count, last_entry_no
+           from credit_line where borrower_id = $1 and status <> 'closed' order by opened_at, line_id"#,
+        borrower_id.uuid()
+    )
+    .fetch_all(connection)
+    .await?;
+    rows.into_iter().map(LineRow::into_line).collect()
+}
+
 /// Saves locked lines and the journal entries of their changes, in one round trip. The key (line, entry number) refuses a
 /// change made on a stale line.
 pub async fn save_lines(connection: &mut PgConnection, lines: &[Line], entries: &[LineEntry]) -> sqlx::Result<()> {

@@ -11,3 +11,4 @@ mod shops;
 mod store;
 pub mod story;
 pub mod report;
+pub mod serving;

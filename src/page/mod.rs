@@ -8,6 +8,9 @@ pub mod form;
 pub mod error_page;
 pub mod session;
 pub mod site;
+pub mod back;
+pub mod device;
+pub mod texts;
 mod session_store;
 
 pub use form::Form;

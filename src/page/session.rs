@@ -133,6 +133,13 @@ pub async fn end_others(app: &App, visit: &Visit, kind: SessionKind, subject_id:
     Ok(())
 }
 
+/// Ends all sessions of a person.
+pub async fn end_all(app: &App, kind: SessionKind, subject_id: Uuid) -> anyhow::Result<()> {
+    // No token hashes to nothing but zeros.
+    session_store::delete_others(&mut *app.pool.acquire().await?, kind, subject_id, &[0; 32]).await?;
+    Ok(())
+}
+
 /// Deletes sessions that have ended; returns how many.
 pub async fn sweep(app: &App) -> anyhow::Result<u64> {
     Ok(session_store::delete_expired(&mut *app.pool.acquire().await?, app.clock.now()).await?)

@@ -7,6 +7,7 @@ use axum::http::request::Parts;
 use chrono::{DateTime, Datelike, Utc};
 use chrono_tz::Asia::Shanghai;
 use rust_decimal::Decimal;
+use serde_json::Value;
 
 use super::assets;
 use super::visit::Visit;
@@ -36,6 +37,28 @@ impl Page {
     /// The words under a key that has a code at its end, such as `refusal-still_owing`.
     pub fn say_of(&self, kind: &str, code: &str) -> Said {
         self.visit.language.say(format!("{kind}-{code}"))
+    }
+
+    /// The words under a kind and a code that others choose, such as a partner's reason; those under `<kind>-other` where there
+    /// are none.
+    pub fn say_known(&self, kind: &str, code: &str) -> Said {
+        let key = format!("{kind}-{code}");
+        let language = self.visit.language;
+        if language.knows(&key) { language.say(key) } else { self.say_of(kind, "other") }
+    }
+
+    /// The words of a notice with what its body says put in: amounts (`…_fen`) as yuan, days as dates.
+    pub fn say_notice(&self, kind: &str, body: &Value) -> Said {
+        let mut said = self.say_known("notice", kind);
+        for (name, value) in body.as_object().into_iter().flatten() {
+            let text = match value {
+                Value::Number(fen) if name.ends_with("_fen") => self.yuan(&Fen::new(fen.as_i64().unwrap_or(0))),
+                Value::String(text) => text.parse::<BusinessDay>().map_or_else(|_| text.clone(), |day| self.date(&day)),
+                other => other.to_string(),
+            };
+            said = said.with(name, text);
+        }
+        said
     }
 
     /// `¥1,234.56`, with a minus sign before the mark where it is owed the other way.

@@ -2,10 +2,12 @@
 //!
 //! Nothing is posted without the token's CSRF word: the layer refuses the request before any handler sees it.
 
+use std::convert::Infallible;
+use std::net::SocketAddr;
 use std::sync::{Arc, Mutex, PoisonError};
 
 use axum::body::{Body, to_bytes};
-use axum::extract::{Request, State};
+use axum::extract::{ConnectInfo, FromRequestParts, Request, State};
 use axum::http::request::Parts;
 use axum::http::{HeaderMap, HeaderValue, Method, StatusCode, header};
 use axum::middleware::Next;
@@ -16,6 +18,7 @@ use rand::TryRngCore;
 use sha2::{Digest, Sha256};
 
 use super::words::Language;
+use crate::access::address;
 use crate::app::App;
 use crate::http::Problem;
 use crate::http::limits::BODY_BYTES_MAX;
@@ -146,6 +149,21 @@ impl Visit {
     }
 }
 
+/// The network address that a request came from, where the server knows it.
+#[derive(Clone, Debug)]
+pub struct ClientAddress(pub Option<String>);
+
+impl FromRequestParts<App> for ClientAddress {
+    type Rejection = Infallible;
+
+    async fn from_request_parts(parts: &mut Parts, app: &App) -> Result<ClientAddress, Infallible> {
+        let connected = parts.extensions.get::<ConnectInfo<SocketAddr>>().map(|connected| connected.0.ip());
+        let forwarded = parts.headers.get("x-forwarded-for").and_then(|value| value.to_str().ok());
+        let caller = address::caller(connected, forwarded, app.access.proxies());
+        Ok(ClientAddress(caller.map(|address| address.to_string())))
+    }
+}
+
 /// The layer around every page: reads the visit, refuses a post without its word, sets the cookies.
 pub async fn visit(State(app): State<App>, request: Request, next: Next) -> Response {
     let (parts, body) = request.into_parts();
@@ -224,7 +242,7 @@ fn hex(bytes: &[u8]) -> String {
     bytes.iter().map(|byte| format!("{byte:02x}")).collect()
 }
 
-fn from_hex(text: &str) -> Option<Vec<u8>> {
+pub(super) fn from_hex(text: &str) -> Option<Vec<u8>> {
     let is_hex = text.len().is_multiple_of(2) && text.bytes().all(|byte| byte.is_ascii_hexdigit());
     let byte = |place: usize| u8::from_str_radix(&text[place..place + 2], 16).ok();
     if is_hex { (0..text.len()).step_by(2).map(byte).collect() } else { None }

@@ -116,8 +116,8 @@ pub struct Said {
 impl Said {
     /// Puts text into the words where they say `{ $name }`.
     #[must_use]
-    pub fn with(mut self, name: &'static str, value: impl fmt::Display) -> Said {
-        self.arguments.set(name, value.to_string());
+    pub fn with(mut self, name: &str, value: impl fmt::Display) -> Said {
+        self.arguments.set(name.to_owned(), value.to_string());
         self
     }
 

@@ -96,6 +96,14 @@ pub async fn check(app: &App, purpose: Purpose, mobile: &Mobile, code: &str) -> 
     if is_right { Ok(()) } else { Err(Fault::Refused(PasscodeRefusal::Wrong)) }
 }
 
+/// Counts one more try of something against a window, and says whether it still fits.
+pub async fn fits(app: &App, window: Window, key: &str) -> anyhow::Result<bool> {
+    let key_hash = app.vault.index(Indexed::Passcode, &format!("{}:{key}", window.kind));
+    let mut connection = app.pool.acquire().await?;
+    let count = store::count(&mut connection, window.kind, &key_hash, app.clock.now(), window.length).await?;
+    Ok(count <= window.count_max)
+}
+
 /// Deletes codes that have ended and windows that are over; returns how many.
 pub async fn sweep(app: &App) -> anyhow::Result<u64> {
     let now = app.clock.now();

@@ -4,5 +4,5 @@ pub mod model;
 pub mod store;
 pub mod actions;
 
-pub use actions::{check, send, sweep};
-pub use model::{Asking, PasscodeRefusal, Purpose};
+pub use actions::{check, fits, send, sweep};
+pub use model::{Asking, PasscodeRefusal, Purpose, Window};

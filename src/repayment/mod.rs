@@ -13,6 +13,7 @@ pub mod receipt_actions;
 pub mod result_actions;
 pub mod actions;
 pub mod due_actions;
+pub mod outlook_actions;
 pub mod callback_actions;
 pub mod jobs;
 pub mod close;
@@ -24,4 +25,5 @@ pub use actions::{
     receive_from_file, record_transfer, repay,
 };
 pub use callback_actions::{CallbackRefusal, hear};
+pub use outlook_actions::{Outlook, outlook};
 pub use withholding::Withholding;

@@ -75,7 +75,7 @@ impl House {
             catalogue: Catalogue::default(),
             partners: Arc::new(partners),
             risk,
-            site,
+            site: site.in_sandbox(&base_url),
         };
         let mut servers = JoinSet::new();
         let (pages, partners) = (axum::serve(pages_at, router(app.clone())), sandbox::router(world.clone()));

@@ -2,8 +2,10 @@
 
 use std::sync::Arc;
 
-use axum::extract::State;
-use axum::http::StatusCode;
+use askama::Template;
+use askama_web::WebTemplate;
+use axum::extract::{Query, State};
+use axum::http::{HeaderName, StatusCode, header};
 use axum::routing::{get, post};
 use axum::{Json, Router};
 use chrono::{DateTime, Utc};
@@ -13,6 +15,7 @@ use serde_json::{Value, json};
 use super::fault::FaultShares;
 use super::script::{Matcher, Scripted};
 use super::world::{World, lock};
+use crate::partner::sms::wire::Message;
 
 pub fn router() -> Router<Arc<World>> {
     Router::new()
@@ -21,6 +24,9 @@ pub fn router() -> Router<Arc<World>> {
         .route("/clock", get(show_clock).post(move_clock))
         .route("/callbacks", post(deliver_callbacks))
         .route("/state", get(state))
+        .route("/messages", get(messages))
+        .route("/inbox", get(inbox))
+        .route("/inbox.css", get(inbox_style))
 }
 
 #[derive(Deserialize)]
@@ -68,6 +74,35 @@ async fn move_clock(State(world): State<Arc<World>>, Json(wanted): Json<ClockMov
 
 async fn deliver_callbacks(State(world): State<Arc<World>>) -> Json<Value> {
     Json(json!({ "callbacks_accepted": world.deliver_callbacks().await }))
+}
+
+/// What a page or a list of messages shows at most.
+const MESSAGES_SHOWN: usize = 100;
+
+#[derive(Deserialize)]
+struct Addressee {
+    mobile: Option<String>,
+}
+
+/// The latest messages, newest first, as a program reads them.
+async fn messages(State(world): State<Arc<World>>, Query(addressee): Query<Addressee>) -> Json<Vec<Message>> {
+    let latest = lock(&world.sms).latest(addressee.mobile.as_deref(), MESSAGES_SHOWN);
+    Json(latest)
+}
+
+#[derive(Template, WebTemplate)]
+#[template(path = "sandbox/inbox.html")]
+struct InboxPage {
+    messages: Vec<Message>,
+}
+
+/// Everybody's telephone: the latest messages, newest first, as a person reads them.
+async fn inbox(State(world): State<Arc<World>>) -> InboxPage {
+    InboxPage { messages: lock(&world.sms).latest(None, MESSAGES_SHOWN) }
+}
+
+async fn inbox_style() -> ([(HeaderName, &'static str); 1], &'static str) {
+    ([(header::CONTENT_TYPE, "text/css; charset=utf-8")], include_str!("inbox.css"))
 }
 
 async fn state(State(world): State<Arc<World>>) -> Json<Value> {

@@ -73,10 +73,13 @@ fn answer(world: &World, application: &Application) -> Option<Answer> {
     Some(Answer { application_id, decision })
 }
 
-/// Nobody who was two months late lately; half of the present card's limit.
+/// What somebody without a card elsewhere begins with.
+const NEW_TO_CREDIT_FEN: i64 = 800_000;
+
+/// Nobody who was two months late lately; half of the present card's limit, a small line without one.
 fn by_rule(application: &Application) -> Decision {
     let Some(history) = &application.card_history else {
-        return Decision::Refer { reason: "new_to_credit".into() };
+        return approval("C", NEW_TO_CREDIT_FEN);
     };
     match history.months.iter().map(|month| month.repay_status).max() {
         Some(late) if late >= 2 => Decision::Refuse { reason: "late_elsewhere".into(), score: None },

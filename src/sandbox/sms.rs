@@ -35,6 +35,12 @@ impl Book {
         self.latest.iter().filter(|message| message.mobile == mobile).collect()
     }
 
+    /// The latest messages to a mobile or to anyone, newest first.
+    pub fn latest(&self, mobile: Option<&str>, count: usize) -> Vec<Message> {
+        let is_wanted = |message: &&Message| mobile.is_none_or(|mobile| message.mobile == mobile);
+        self.latest.iter().rev().filter(is_wanted).take(count).cloned().collect()
+    }
+
     fn take(&mut self, message: Message) -> SendVerdict {
         if !self.numbers.insert(message.message_id) {
             return SendVerdict::Duplicate;

@@ -39,6 +39,7 @@ const TABLES: &[(&str, Spread)] = &[
     ("card_signing", ByBorrower),
     ("consent", ByBorrower),
     ("pin", ByBorrower),
+    ("wechat_identity", ByBorrower),
     ("business_day", Reference),
     ("consent_text", Reference),
     ("funder", Reference),
@@ -80,6 +81,7 @@ const TABLES: &[(&str, Spread)] = &[
     ("settlement_part", Local),
     ("borrower_by_id_number", LookUp),
     ("borrower_by_mobile", LookUp),
+    ("borrower_by_openid", LookUp),
 ];
 
 /// Unique keys that lack the cut column and say why.

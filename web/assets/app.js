@@ -2,7 +2,9 @@
 import htmx from "htmx.org";
 import { forms } from "./parts/forms.js";
 import { toasts } from "./parts/toasts.js";
+import { waits } from "./parts/waits.js";
 
 window.htmx = htmx;
 forms();
 toasts();
+waits();

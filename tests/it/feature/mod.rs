@@ -14,6 +14,7 @@ mod notice;
 mod partner;
 mod http;
 mod pages;
+mod borrower_pages;
 mod passcode;
 mod launcher;
 mod outbox;

@@ -2,7 +2,7 @@
 export function forms() {
   document.addEventListener("submit", (event) => {
     const form = event.target;
-    if (form.hasAttribute("hx-post") || event.defaultPrevented) return;
+    if (form.hasAttribute("hx-post") || "download" in form.dataset || event.defaultPrevented) return;
     if (form.dataset.sent) {
       event.preventDefault();
       return;

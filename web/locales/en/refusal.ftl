@@ -94,3 +94,6 @@ refusal-pin_not_set = No payment PIN has been set yet. Set one first.
 refusal-pin_wrong = The PIN is not right. Type it again.
 refusal-pin_wrong_once_more = The PIN is not right. One more wrong one locks it for 3 hours; you can set it anew under “Forgot PIN”.
 refusal-pin_locked = Too many wrong PINs: it is locked for 3 hours. You can set it anew under “Forgot PIN”.
+refusal-registered_elsewhere = This ID number is registered with another mobile number. Sign in with that one; if you no longer have it, ask our service.
+refusal-card_code_too_soon = A code was sent a moment ago. Wait a minute before you ask for another.
+refusal-refused_lately = Your last application was refused. You may apply again 30 days after it.

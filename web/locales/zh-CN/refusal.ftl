@@ -94,3 +94,6 @@ refusal-pin_not_set = 还没有设置支付密码，请先设置。
 refusal-pin_wrong = 支付密码不对，请重新输入。
 refusal-pin_wrong_once_more = 支付密码不对。再错一次将锁定 3 小时，可以通过“忘记密码”重新设置。
 refusal-pin_locked = 密码错误次数过多，支付密码已锁定 3 小时。可以通过“忘记密码”重新设置。
+refusal-registered_elsewhere = 这个身份证号已用另一个手机号注册，请用那个手机号登录。如已停用该号码，请联系客服。
+refusal-card_code_too_soon = 验证码刚刚发过，请等一分钟再获取。
+refusal-refused_lately = 上次申请未通过，30 天后可以再次申请。

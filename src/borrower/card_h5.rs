@@ -1,0 +1,267 @@
+//! Cards: the list, binding one with the bank's code, choosing and unbinding. Applying uses the same forms.
+
+use askama::Template;
+use askama_web::WebTemplate;
+use axum::extract::{Path, Query, State};
+use axum::http::StatusCode;
+use axum::response::{IntoResponse, Redirect, Response};
+use chrono::{DateTime, Utc};
+use serde::Deserialize;
+
+use super::actions::{self, Signature};
+use super::card::{Card, CardBinding, CardCode, CardStatus};
+use super::card_actions::{self, Awaiting};
+use super::{Agreement, CardRefusal};
+use crate::app::App;
+use crate::base::id::{BorrowerId, CardId};
+use crate::base::person::{CardNumber, Mobile, NumberError};
+use crate::error::{Fault, Refusal};
+use crate::http::Problem;
+use crate::page::back::path_of_ours;
+use crate::page::session::SignedIn;
+use crate::page::texts::AgreementText;
+use crate::page::{Form, Page};
+
+/// Where somebody goes on who came for no page in particular.
+const LIST: &str = "/me/cards";
+const APPLY: &str = "/apply";
+
+#[derive(Template, WebTemplate)]
+#[template(path = "borrower/cards.html")]
+pub struct CardsPage {
+    page: Page,
+    cards: Vec<Card>,
+}
+
+/// The form for a card, as a page of its own or as a step of an application.
+#[derive(Template, WebTemplate)]
+#[template(path = "borrower/card_new.html")]
+pub struct CardPage {
+    page: Page,
+    form: Form,
+    withholding: AgreementText,
+}
+
+/// The form for the bank's code.
+#[derive(Template, WebTemplate)]
+#[template(path = "borrower/card_code.html")]
+pub struct CodePage {
+    page: Page,
+    form: Form,
+    number_tail: String,
+    mobile: Mobile,
+    /// Until another code may be asked for.
+    wait_seconds: i64,
+}
+
+impl CardPage {
+    fn is_applying(&self) -> bool {
+        self.form.value("next") == APPLY
+    }
+
+    pub fn of(page: Page, next: &str) -> CardPage {
+        CardPage::again(page, Form::filled([("next", next.to_owned())]))
+    }
+
+    fn again(page: Page, form: Form) -> CardPage {
+        CardPage { page, form, withholding: AgreementText::of(Agreement::Withholding) }
+    }
+}
+
+impl CodePage {
+    fn is_applying(&self) -> bool {
+        self.form.value("next") == APPLY
+    }
+
+    pub fn of(page: Page, awaiting: Awaiting, next: &str, now: DateTime<Utc>) -> CodePage {
+        CodePage::again(page, Form::filled([("next", next.to_owned())]), awaiting, now)
+    }
+
+    fn again(page: Page, form: Form, awaiting: Awaiting, now: DateTime<Utc>) -> CodePage {
+        let wait_seconds = (awaiting.again_at - now).num_seconds().max(0);
+        CodePage { page, form, number_tail: awaiting.number_tail, mobile: awaiting.mobile, wait_seconds }
+    }
+}
+
+/// `GET /me/cards`
+pub async fn list(State(app): State<App>, page: Page, SignedIn(id): SignedIn) -> Result<CardsPage, Problem> {
+    let mut cards = card_actions::cards(&app, id).await?;
+    cards.retain(|card| card.status != CardStatus::Unbound);
+    cards.sort_by_key(|card| !card.is_default);
+    Ok(CardsPage { page, cards })
+}
+
+/// Where somebody goes on once the card is bound.
+#[derive(Deserialize)]
+pub struct Coming {
+    #[serde(default)]
+    next: String,
+}
+
+/// `GET /me/cards/new`
+pub async fn new(page: Page, SignedIn(_): SignedIn, Query(coming): Query<Coming>) -> CardPage {
+    CardPage::of(page, path_of_ours(&coming.next, LIST))
+}
+
+/// `POST /me/cards/new`: signs the withholding agreement and has the bank send its code.
+pub async fn start(
+    State(app): State<App>,
+    page: Page,
+    SignedIn(borrower_id): SignedIn,
+    mut form: Form,
+) -> Result<Response, Problem> {
+    let number = form.read("card_number", |text| {
+        let digits: String = text.chars().filter(|letter| !letter.is_whitespace()).collect();
+        digits.parse::<CardNumber>().map_err(NumberError::code)
+    });
+    let mobile = form.read("card_mobile", |text| text.parse::<Mobile>().map_err(NumberError::code));
+    let shown = AgreementText::posted(&mut form, Agreement::Withholding);
+    let (Some(number), Some(mobile), Some(text_sha256)) = (number, mobile, shown) else {
+        return Ok(unprocessable(CardPage::again(page, form)));
+    };
+    let device = page.visit.device.clone();
+    let signature = Signature { borrower_id, agreement: Agreement::Withholding, text_sha256, device };
+    match actions::sign(&app, &[signature]).await {
+        Ok(()) => {}
+        Err(fault) => return refused(fault, form, |form| unprocessable(CardPage::again(page, form))),
+    }
+    match card_actions::start_binding(&app, CardBinding { borrower_id, number, mobile }).await {
+        Ok(_) => Ok(Redirect::to(code_address(form.value("next"))).into_response()),
+        Err(fault) => refused(fault, form, |form| unprocessable(CardPage::again(page, form))),
+    }
+}
+
+/// `GET /me/cards/code`
+pub async fn code(State(app): State<App>, page: Page, SignedIn(id): SignedIn) -> Result<Response, Problem> {
+    match card_actions::awaiting_code(&app, id).await? {
+        Some(awaiting) => Ok(CodePage::of(page, awaiting, LIST, app.clock.now()).into_response()),
+        None => Ok(Redirect::to("/me/cards/new").into_response()),
+    }
+}
+
+/// `POST /me/cards/code`: `do` says whether the code is put in, or another one asked for.
+pub async fn confirm(
+    State(app): State<App>,
+    page: Page,
+    SignedIn(borrower_id): SignedIn,
+    mut form: Form,
+) -> Result<Response, Problem> {
+    let next = path_of_ours(form.value("next"), LIST).to_owned();
+    let Some(awaiting) = card_actions::awaiting_code(&app, borrower_id).await? else {
+        // It ended meanwhile: the card is typed in anew.
+        form.refuse(&CardRefusal::SigningEnded);
+        return Ok(unprocessable(CardPage::again(page, form)));
+    };
+    if form.value("do") == "send" {
+        return match card_actions::send_code_again(&app, borrower_id).await {
+            Ok(_) => Ok(Redirect::to(code_address(&next)).into_response()),
+            Err(fault) => again(&app, page, form, awaiting, fault),
+        };
+    }
+    let Some(code) = form.read("card_code", |text| Ok(text.to_owned())) else {
+        return Ok(unprocessable(CodePage::again(page, form, awaiting, app.clock.now())));
+    };
+    match card_actions::confirm_binding(&app, CardCode { borrower_id, card_id: awaiting.card_id, code }).await {
+        Ok(_) => {
+            page.visit.flash("flash-card-bound");
+            Ok(Redirect::to(&next).into_response())
+        }
+        Err(fault) => {
+            form.forget("card_code");
+            again(&app, page, form, awaiting, fault)
+        }
+    }
+}
+
+fn again(
+    app: &App,
+    page: Page,
+    form: Form,
+    awaiting: Awaiting,
+    fault: Fault<CardRefusal>,
+) -> Result<Response, Problem> {
+    let now = app.clock.now();
+    refused(fault, form, |form| unprocessable(CodePage::again(page, form, awaiting, now)))
+}
+
+/// `POST /me/cards/{card}/default`
+pub async fn set_default(
+    State(app): State<App>,
+    page: Page,
+    SignedIn(borrower_id): SignedIn,
+    Path(card_id): Path<String>,
+) -> Result<Redirect, Problem> {
+    card_actions::set_default(&app, borrower_id, known(&card_id)?).await?;
+    page.visit.flash("flash-card-default");
+    Ok(Redirect::to(LIST))
+}
+
+#[derive(Template, WebTemplate)]
+#[template(path = "borrower/card_unbind.html")]
+pub struct UnbindPage {
+    page: Page,
+    form: Form,
+    card: Card,
+}
+
+/// `GET /me/cards/{card}/unbind`: asks once more.
+pub async fn ask_unbind(
+    State(app): State<App>,
+    page: Page,
+    SignedIn(borrower_id): SignedIn,
+    Path(card_id): Path<String>,
+) -> Result<UnbindPage, Problem> {
+    let card = find(&app, borrower_id, &card_id).await?;
+    Ok(UnbindPage { page, form: Form::default(), card })
+}
+
+/// `POST /me/cards/{card}/unbind`
+pub async fn unbind(
+    State(app): State<App>,
+    page: Page,
+    SignedIn(borrower_id): SignedIn,
+    Path(card_id): Path<String>,
+) -> Result<Response, Problem> {
+    let card = find(&app, borrower_id, &card_id).await?;
+    match card_actions::unbind(&app, borrower_id, card.card_id).await {
+        Ok(()) => {
+            page.visit.flash("flash-card-unbound");
+            Ok(Redirect::to(LIST).into_response())
+        }
+        Err(fault) => refused(fault, Form::default(), |form| unprocessable(UnbindPage { page, form, card })),
+    }
+}
+
+async fn find(app: &App, borrower_id: BorrowerId, card_id: &str) -> Result<Card, Problem> {
+    let card_id = known(card_id)?;
+    let cards = card_actions::cards(app, borrower_id).await?;
+    let card = cards.into_iter().find(|card| card.card_id == card_id && card.status != CardStatus::Unbound);
+    card.ok_or_else(Problem::not_found)
+}
+
+fn known(card_id: &str) -> Result<CardId, Problem> {
+    card_id.parse().map_err(|_| Problem::not_found())
+}
+
+fn code_address(next: &str) -> &'static str {
+    if next == APPLY { APPLY } else { "/me/cards/code" }
+}
+
+fn unprocessable(page: impl IntoResponse) -> Response {
+    (StatusCode::UNPROCESSABLE_ENTITY, page).into_response()
+}
+
+/// Shows a refusal on the page that can mend it; a failure is not shown.
+fn refused<R: Refusal>(
+    fault: Fault<R>,
+    mut form: Form,
+    show: impl FnOnce(Form) -> Response,
+) -> Result<Response, Problem> {
+    match fault {
+        Fault::Refused(refusal) => {
+            form.refuse(&refusal);
+            Ok(show(form))
+        }
+        failed => Err(failed.into()),
+    }
+}

@@ -1,0 +1,46 @@
+//! SQL of what a person is handed of everything that is kept about them.
+
+use serde_json::Value;
+use sqlx::PgConnection;
+
+use crate::base::id::BorrowerId;
+
+/// Every row about a borrower, by table, without what is sealed: that is opened beside it.
+pub async fn gather(connection: &mut PgConnection, borrower_id: BorrowerId) -> sqlx::Result<Value> {
+    sqlx::query_scalar!(
+        r#"with line as (select line_id from credit_line where borrower_id = $1)
+           select jsonb_build_object(
+               'cards', (select jsonb_agg(jsonb_build_object('card_id', card_id, 'ends_in', number_tail, 'status', status,
+                                                             'agreement_number', agreement_number,
+                                                             'signed_at', agreement_signed_at) order by card_id)
+                         from bank_card where borrower_id = $1),
+               'agreements', (select jsonb_agg(jsonb_build_object('kind', c.kind, 'version', t.version, 'text', t.body,
+                                                                  'device', c.device, 'agreed_at', c.agreed_at)
+                                               order by c.agreed_at)
+                              from consent c join consent_text t on t.sha256 = c.text_sha256 where c.borrower_id = $1),
+               'applications', (select jsonb_agg(to_jsonb(a) - 'request_sha256' order by a.created_at)
+                                from application a where a.borrower_id = $1),
+               'lines', (select jsonb_agg(to_jsonb(l) order by l.line_id) from credit_line l where l.borrower_id = $1),
+               'line_entries', (select jsonb_agg(to_jsonb(e) order by e.line_id, e.entry_no)
+                                from line_entry e join line using (line_id)),
+               'purchases', (select jsonb_agg(to_jsonb(p) - 'request_sha256' order by p.purchase_id)
+                             from purchase p join line using (line_id)),
+               'refunds', (select jsonb_agg(to_jsonb(r) - 'request_sha256' order by r.refund_id)
+                           from refund r join line using (line_id)),
+               'loans', (select jsonb_agg(to_jsonb(n) order by n.loan_id) from loan n join line using (line_id)),
+               'schedules', (select jsonb_agg(to_jsonb(s) order by s.loan_id, s.version) from schedule s join line using (line_id)),
+               'bills', (select jsonb_agg(to_jsonb(b) order by b.line_id, b.due_on) from bill b join line using (line_id)),
+               'withholdings', (select jsonb_agg(to_jsonb(w) order by w.withholding_id)
+                                from withholding w join line using (line_id)),
+               'repayments', (select jsonb_agg(to_jsonb(y) order by y.repayment_id)
+                              from repayment y join line using (line_id)),
+               'messages', (select jsonb_agg(jsonb_build_object('kind', kind, 'body', body, 'at', created_at) order by notice_no)
+                            from notice where audience = 'borrower' and recipient_id = $1),
+               'sessions', (select jsonb_agg(jsonb_build_object('device', device, 'began_at', created_at,
+                                                                'last_seen_at', last_seen_at) order by created_at)
+                            from session where subject_id = $1 and kind = 'borrower')) as "gathered!""#,
+        borrower_id.uuid()
+    )
+    .fetch_one(connection)
+    .await
+}

@@ -1,0 +1,193 @@
+//! Me: profile, agreements signed, messages, sessions, and the export of everything.
+
+use askama::Template;
+use askama_web::WebTemplate;
+use axum::extract::{Path, State};
+use axum::http::{StatusCode, header};
+use axum::response::{IntoResponse, Redirect, Response};
+use uuid::Uuid;
+
+use super::model::{Profile, SignedAgreement};
+use super::pin_actions::{check_pin, has_pin};
+use super::{Agreement, actions, export_actions};
+use crate::app::App;
+use crate::error::Fault;
+use crate::http::Problem;
+use crate::notice::{self, Audience, Raised};
+use crate::page::session::{self, OwnSession, SignedIn};
+use crate::page::{Form, Page, SessionKind, device};
+
+#[derive(Template, WebTemplate)]
+#[template(path = "borrower/me.html")]
+pub struct MePage {
+    page: Page,
+    profile: Profile,
+    has_pin: bool,
+    unread: i64,
+}
+
+/// `GET /me`
+pub async fn me(State(app): State<App>, page: Page, SignedIn(id): SignedIn) -> Result<MePage, Problem> {
+    let profile = actions::profile(&app, id).await?;
+    let has_pin = has_pin(&app, id).await?;
+    let mut connection = app.pool.acquire().await?;
+    let unread = notice::store::count_unread(&mut connection, Audience::Borrower, Some(id.uuid())).await?;
+    Ok(MePage { page, profile, has_pin, unread })
+}
+
+#[derive(Template, WebTemplate)]
+#[template(path = "borrower/agreements.html")]
+pub struct AgreementsPage {
+    page: Page,
+    agreements: Vec<SignedAgreement>,
+}
+
+/// `GET /me/agreements`
+pub async fn agreements(State(app): State<App>, page: Page, SignedIn(id): SignedIn) -> Result<AgreementsPage, Problem> {
+    Ok(AgreementsPage { page, agreements: actions::signed_agreements(&app, id).await? })
+}
+
+#[derive(Template, WebTemplate)]
+#[template(path = "borrower/agreement_signed.html")]
+pub struct SignedPage {
+    page: Page,
+    signed: SignedAgreement,
+    text: String,
+}
+
+/// `GET /me/agreements/{consent}`: the exact text that was signed.
+pub async fn agreement(
+    State(app): State<App>,
+    page: Page,
+    SignedIn(id): SignedIn,
+    Path(consent_id): Path<String>,
+) -> Result<SignedPage, Problem> {
+    let consent_id = consent_id.parse().map_err(|_| Problem::not_found())?;
+    let text = actions::signed_text(&app, id, consent_id).await?.ok_or_else(Problem::not_found)?;
+    let signed = actions::signed_agreements(&app, id).await?;
+    let signed = signed.into_iter().find(|signed| signed.consent_id == consent_id).ok_or_else(Problem::not_found)?;
+    Ok(SignedPage { page, signed, text })
+}
+
+#[derive(Template, WebTemplate)]
+#[template(path = "borrower/messages.html")]
+pub struct MessagesPage {
+    page: Page,
+    messages: Vec<Raised>,
+}
+
+/// `GET /me/messages`: what is shown is read from then on.
+pub async fn messages(State(app): State<App>, page: Page, SignedIn(id): SignedIn) -> Result<MessagesPage, Problem> {
+    let mut connection = app.pool.acquire().await?;
+    let recipient_id = Some(id.uuid());
+    let messages = notice::store::list(&mut connection, Audience::Borrower, recipient_id, None).await?;
+    if let Some(newest) = messages.first().filter(|_| messages.iter().any(|message| message.read_at.is_none())) {
+        let now = app.clock.now();
+        notice::store::mark_read(&mut connection, Audience::Borrower, recipient_id, newest.notice_no, now).await?;
+    }
+    Ok(MessagesPage { page, messages })
+}
+
+#[derive(Template, WebTemplate)]
+#[template(path = "borrower/sessions.html")]
+pub struct SessionsPage {
+    page: Page,
+    sessions: Vec<OwnSession>,
+}
+
+impl SessionsPage {
+    fn device(&self, session: &OwnSession) -> &'static str {
+        device::kind(&session.device)
+    }
+}
+
+/// `GET /me/sessions`
+pub async fn sessions(State(app): State<App>, page: Page, SignedIn(id): SignedIn) -> Result<SessionsPage, Problem> {
+    let sessions = session::list(&app, &page.visit, SessionKind::Borrower, id.uuid()).await?;
+    Ok(SessionsPage { page, sessions })
+}
+
+/// `POST /me/sessions/{session}/end`
+pub async fn end_session(
+    State(app): State<App>,
+    page: Page,
+    SignedIn(id): SignedIn,
+    Path(session_id): Path<Uuid>,
+) -> Result<Redirect, Problem> {
+    session::end_one(&app, SessionKind::Borrower, id.uuid(), session_id).await?;
+    page.visit.flash("flash-session-ended");
+    Ok(Redirect::to("/me/sessions"))
+}
+
+/// `POST /me/sessions/end-others`
+pub async fn end_others(State(app): State<App>, page: Page, SignedIn(id): SignedIn) -> Result<Redirect, Problem> {
+    session::end_others(&app, &page.visit, SessionKind::Borrower, id.uuid()).await?;
+    page.visit.flash("flash-session-ended");
+    Ok(Redirect::to("/me/sessions"))
+}
+
+#[derive(Template, WebTemplate)]
+#[template(path = "borrower/export.html")]
+pub struct ExportPage {
+    page: Page,
+    form: Form,
+    has_pin: bool,
+}
+
+/// `GET /me/export`
+pub async fn ask_export(State(app): State<App>, page: Page, SignedIn(id): SignedIn) -> Result<ExportPage, Problem> {
+    Ok(ExportPage { page, form: Form::default(), has_pin: has_pin(&app, id).await? })
+}
+
+/// `POST /me/export`: everything that is kept about the person, as a file, after the PIN.
+pub async fn export(
+    State(app): State<App>,
+    page: Page,
+    SignedIn(id): SignedIn,
+    mut form: Form,
+) -> Result<Response, Problem> {
+    let has_pin = has_pin(&app, id).await?;
+    let Some(pin) = form.read("pin", |text| Ok(text.to_owned())) else {
+        return Ok(refused(ExportPage { page, form, has_pin }));
+    };
+    form.forget("pin");
+    match check_pin(&app, id, &pin).await {
+        Ok(()) => {}
+        Err(Fault::Refused(refusal)) => {
+            form.refuse(&refusal);
+            return Ok(refused(ExportPage { page, form, has_pin }));
+        }
+        Err(failed) => return Err(failed.into()),
+    }
+    let document = export_actions::export(&app, id).await?;
+    let text = serde_json::to_string_pretty(&document).map_err(anyhow::Error::from)?;
+    let headers = [
+        (header::CONTENT_TYPE, "application/json; charset=utf-8"),
+        (header::CONTENT_DISPOSITION, "attachment; filename=\"fenqi.json\""),
+    ];
+    Ok((headers, text).into_response())
+}
+
+fn refused(page: ExportPage) -> Response {
+    (StatusCode::UNPROCESSABLE_ENTITY, page).into_response()
+}
+
+impl AgreementsPage {
+    /// The words of an agreement's name; one that is no longer used has its stored name.
+    fn name(&self, signed: &SignedAgreement) -> String {
+        agreement_name(&self.page, &signed.kind)
+    }
+}
+
+impl SignedPage {
+    fn name(&self) -> String {
+        agreement_name(&self.page, &self.signed.kind)
+    }
+}
+
+fn agreement_name(page: &Page, kind: &str) -> String {
+    match Agreement::from_name(kind) {
+        Some(agreement) => page.say_of("agreement", agreement.name()).to_string(),
+        None => kind.to_owned(),
+    }
+}

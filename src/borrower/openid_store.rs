@@ -1,0 +1,95 @@
+//! SQL of WeChat identities.
+
+use chrono::{DateTime, Utc};
+use sqlx::PgConnection;
+use uuid::Uuid;
+
+use super::store::BlindIndex;
+use crate::base::id::BorrowerId;
+
+/// A WeChat identity to store.
+pub struct NewIdentity {
+    pub borrower_id: BorrowerId,
+    pub openid_hash: BlindIndex,
+    pub openid_sealed: Vec<u8>,
+    pub linked_at: DateTime<Utc>,
+}
+
+pub async fn find(connection: &mut PgConnection, openid_hash: &BlindIndex) -> sqlx::Result<Option<BorrowerId>> {
+    sqlx::query_scalar!(
+        r#"select borrower_id as "borrower_id: BorrowerId" from borrower_by_openid where openid_hash = $1"#,
+        openid_hash
+    )
+    .fetch_optional(connection)
+    .await
+}
+
+/// Leads an identity to a borrower, from whomever it led to before.
+pub async fn point(connection: &mut PgConnection, identity: &NewIdentity) -> sqlx::Result<()> {
+    sqlx::query!(
+        "insert into borrower_by_openid (openid_hash, borrower_id) values ($1, $2)
+         on conflict (openid_hash) do update set borrower_id = excluded.borrower_id",
+        &identity.openid_hash,
+        identity.borrower_id.uuid()
+    )
+    .execute(connection)
+    .await?;
+    Ok(())
+}
+
+/// Keeps the identity by which the borrower is written to.
+pub async fn put(connection: &mut PgConnection, identity: &NewIdentity) -> sqlx::Result<()> {
+    sqlx::query!(
+        "insert into wechat_identity (borrower_id, openid_hash, openid_sealed, linked_at) values ($1, $2, $3, $4)
+         on conflict (borrower_id)
+         do update set openid_hash = excluded.openid_hash, openid_sealed = excluded.openid_sealed,
+                       linked_at = excluded.linked_at",
+        identity.borrower_id.uuid(),
+        &identity.openid_hash,
+        identity.openid_sealed,
+        identity.linked_at
+    )
+    .execute(connection)
+    .await?;
+    Ok(())
+}
+
+/// Forgets whom an identity was written to as, where that was another borrower before.
+pub async fn forget_others(connection: &mut PgConnection, identity: &NewIdentity) -> sqlx::Result<()> {
+    sqlx::query!(
+        "delete from wechat_identity where openid_hash = $1 and borrower_id <> $2",
+        &identity.openid_hash,
+        identity.borrower_id.uuid()
+    )
+    .execute(connection)
+    .await?;
+    Ok(())
+}
+
+/// Lets no identity lead to a borrower any more.
+pub async fn release(connection: &mut PgConnection, borrower_id: BorrowerId) -> sqlx::Result<()> {
+    sqlx::query!("delete from borrower_by_openid where borrower_id = $1", borrower_id.uuid())
+        .execute(&mut *connection)
+        .await?;
+    Ok(())
+}
+
+pub async fn delete(connection: &mut PgConnection, borrower_id: BorrowerId) -> sqlx::Result<()> {
+    sqlx::query!("delete from wechat_identity where borrower_id = $1", borrower_id.uuid()).execute(connection).await?;
+    Ok(())
+}
+
+/// The sealed identities of borrowers who have one.
+pub async fn list(
+    connection: &mut PgConnection,
+    borrower_ids: &[BorrowerId],
+) -> sqlx::Result<Vec<(BorrowerId, Vec<u8>)>> {
+    let ids: Vec<Uuid> = borrower_ids.iter().map(|borrower_id| borrower_id.uuid()).collect();
+    let rows = sqlx::query!(
+        r#"select borrower_id as "borrower_id: BorrowerId", openid_sealed from wechat_identity where borrower_id = any($1)"#,
+        &ids
+    )
+    .fetch_all(connection)
+    .await?;
+    Ok(rows.into_iter().map(|row| (row.borrower_id, row.openid_sealed)).collect())
+}

@@ -1,0 +1,197 @@
+//! The PIN: set for the first time, changed by the former one, or set anew by a passcode and the ID number.
+
+use askama::Template;
+use askama_web::WebTemplate;
+use axum::extract::{Query, State};
+use axum::http::StatusCode;
+use axum::response::{IntoResponse, Redirect, Response};
+use chrono::TimeDelta;
+use serde::Deserialize;
+
+use super::actions;
+use super::pin_actions::{check_pin, has_pin, set_pin};
+use crate::app::App;
+use crate::base::id::BorrowerId;
+use crate::base::person::Mobile;
+use crate::error::Fault;
+use crate::http::Problem;
+use crate::page::back::path_of_ours;
+use crate::page::session::SignedIn;
+use crate::page::visit::ClientAddress;
+use crate::page::{Form, Page};
+use crate::passcode::{self, Asking, PasscodeRefusal, Purpose, Window};
+
+const ME: &str = "/me";
+const FIELDS: [&str; 4] = ["pin_former", "pin_new", "pin_again", "id_last"];
+/// How often the end of the ID number may be tried.
+const ID_TRIES: Window = Window { kind: "id_last", length: TimeDelta::hours(24), count_max: 10 };
+const ID_LAST: usize = 6;
+
+#[derive(Template, WebTemplate)]
+#[template(path = "borrower/pin.html")]
+pub struct PinPage {
+    page: Page,
+    form: Form,
+    has_pin: bool,
+}
+
+#[derive(Template, WebTemplate)]
+#[template(path = "borrower/pin_forgotten.html")]
+pub struct ForgottenPage {
+    page: Page,
+    form: Form,
+    mobile: Mobile,
+    is_sent: bool,
+}
+
+#[derive(Deserialize)]
+pub struct Coming {
+    #[serde(default)]
+    next: String,
+}
+
+/// `GET /me/pin`
+pub async fn show(
+    State(app): State<App>,
+    page: Page,
+    SignedIn(id): SignedIn,
+    Query(coming): Query<Coming>,
+) -> Result<PinPage, Problem> {
+    let form = Form::filled([("next", path_of_ours(&coming.next, ME).to_owned())]);
+    Ok(PinPage { page, form, has_pin: has_pin(&app, id).await? })
+}
+
+/// `POST /me/pin`: the first PIN takes the end of the ID number, another one the former PIN.
+pub async fn set(
+    State(app): State<App>,
+    page: Page,
+    SignedIn(id): SignedIn,
+    mut form: Form,
+) -> Result<Response, Problem> {
+    let has_pin = has_pin(&app, id).await?;
+    let chosen = read_chosen(&mut form);
+    let proof = form.read(if has_pin { "pin_former" } else { "id_last" }, |text| Ok(text.to_owned()));
+    let (Some(chosen), Some(proof)) = (chosen, proof) else { return Ok(again(page, form, has_pin)) };
+    if has_pin {
+        match check_pin(&app, id, &proof).await {
+            Ok(()) => {}
+            Err(Fault::Refused(refusal)) => {
+                form.refuse(&refusal);
+                return Ok(again(page, form, has_pin));
+            }
+            Err(failed) => return Err(failed.into()),
+        }
+    } else if !is_id_end(&app, id, &proof).await? {
+        form.refuse_field("id_last", "id_last_wrong");
+        return Ok(again(page, form, has_pin));
+    }
+    match set_pin(&app, id, &chosen).await {
+        Ok(()) => {
+            page.visit.flash("flash-pin-set");
+            Ok(Redirect::to(path_of_ours(form.value("next"), ME)).into_response())
+        }
+        Err(Fault::Refused(refusal)) => {
+            form.refuse(&refusal);
+            Ok(again(page, form, has_pin))
+        }
+        Err(failed) => Err(failed.into()),
+    }
+}
+
+/// `GET /me/pin/forgotten`
+pub async fn forgotten(State(app): State<App>, page: Page, SignedIn(id): SignedIn) -> Result<ForgottenPage, Problem> {
+    let mobile = actions::profile(&app, id).await?.mobile;
+    Ok(ForgottenPage { page, form: Form::default(), mobile, is_sent: false })
+}
+
+/// `POST /me/pin/forgotten`: `do` says whether a code is asked for, or a PIN set.
+pub async fn reset(
+    State(app): State<App>,
+    page: Page,
+    SignedIn(id): SignedIn,
+    address: ClientAddress,
+    mut form: Form,
+) -> Result<Response, Problem> {
+    let mobile = actions::profile(&app, id).await?.mobile;
+    let purpose = Purpose::PinReset;
+    if form.value("do") == "send" {
+        let sent = passcode::send(&app, &Asking { purpose, mobile: mobile.clone(), address: address.0 }).await;
+        return match sent {
+            Ok(()) => Ok(ForgottenPage { page, form: emptied(form), mobile, is_sent: true }.into_response()),
+            Err(Fault::Refused(refusal)) => {
+                form.refuse(&refusal);
+                let is_sent = refusal == PasscodeRefusal::TooSoon;
+                Ok(unprocessable(ForgottenPage { page, form: emptied(form), mobile, is_sent }))
+            }
+            Err(failed) => Err(failed.into()),
+        };
+    }
+    let chosen = read_chosen(&mut form);
+    let code = form.read("passcode", |text| Ok(text.to_owned()));
+    let id_last = form.read("id_last", |text| Ok(text.to_owned()));
+    let (Some(chosen), Some(code), Some(id_last)) = (chosen, code, id_last) else {
+        return Ok(unprocessable(ForgottenPage { page, form: emptied(form), mobile, is_sent: true }));
+    };
+    if !is_id_end(&app, id, &id_last).await? {
+        form.refuse_field("id_last", "id_last_wrong");
+        return Ok(unprocessable(ForgottenPage { page, form: emptied(form), mobile, is_sent: true }));
+    }
+    match passcode::check(&app, purpose, &mobile, &code).await {
+        Ok(()) => {}
+        Err(Fault::Refused(refusal)) => {
+            form.forget("passcode");
+            form.refuse(&refusal);
+            return Ok(unprocessable(ForgottenPage { page, form: emptied(form), mobile, is_sent: true }));
+        }
+        Err(failed) => return Err(failed.into()),
+    }
+    match set_pin(&app, id, &chosen).await {
+        Ok(()) => {
+            page.visit.flash("flash-pin-set");
+            Ok(Redirect::to(ME).into_response())
+        }
+        Err(Fault::Refused(refusal)) => {
+            form.refuse(&refusal);
+            Ok(unprocessable(ForgottenPage { page, form: emptied(form), mobile, is_sent: false }))
+        }
+        Err(failed) => Err(failed.into()),
+    }
+}
+
+/// The PIN that was typed twice.
+fn read_chosen(form: &mut Form) -> Option<String> {
+    let chosen = form.read("pin_new", |text| Ok(text.to_owned()));
+    let repeated = form.read("pin_again", |text| Ok(text.to_owned()));
+    let (chosen, repeated) = (chosen?, repeated?);
+    if chosen != repeated {
+        form.refuse_field("pin_again", "pin_differs");
+        return None;
+    }
+    Some(chosen)
+}
+
+/// Whether this is how the ID number ends. Tried too often, nothing is any more.
+async fn is_id_end(app: &App, id: BorrowerId, typed: &str) -> Result<bool, Problem> {
+    if !passcode::fits(app, ID_TRIES, &id.to_string()).await? {
+        return Ok(false);
+    }
+    let number = actions::profile(app, id).await?.resident_id;
+    let typed = typed.to_ascii_uppercase();
+    Ok(typed.len() == ID_LAST && number.reveal().ends_with(&typed))
+}
+
+/// A form without what must not be sent back.
+fn emptied(mut form: Form) -> Form {
+    for name in FIELDS {
+        form.forget(name);
+    }
+    form
+}
+
+fn again(page: Page, form: Form, has_pin: bool) -> Response {
+    unprocessable(PinPage { page, form: emptied(form), has_pin })
+}
+
+fn unprocessable(page: impl IntoResponse) -> Response {
+    (StatusCode::UNPROCESSABLE_ENTITY, page).into_response()
+}

@@ -1,0 +1,327 @@
+//! Applying for a line, step by step: each visit shows the step where the person stands, so that anybody may leave and come back.
+
+use std::time::Duration;
+
+use askama::Template;
+use askama_web::WebTemplate;
+use axum::extract::State;
+use axum::http::{HeaderMap, StatusCode};
+use axum::response::{IntoResponse, Redirect, Response};
+use rust_decimal::Decimal;
+use uuid::Uuid;
+
+use super::actions;
+use super::model::{Application, ApplicationState, ApplyRequest, REAPPLY_AFTER};
+use crate::app::App;
+use crate::base::id::{self, BorrowerId};
+use crate::base::person::{Mobile, NumberError, ResidentId};
+use crate::base::{BusinessDay, Fen};
+use crate::borrower::actions::{self as borrower_actions, Signature};
+use crate::borrower::card::{Card, CardStatus};
+use crate::borrower::card_h5::{CardPage, CodePage};
+use crate::borrower::model::Profile;
+use crate::borrower::{self, Agreement, BorrowerRefusal, PersonName, Registration, card_actions, openid_actions};
+use crate::error::Fault;
+use crate::http::Problem;
+use crate::page::session::{self, Proved, Session, SignedIn};
+use crate::page::texts::AgreementText;
+use crate::page::{Form, Page, SessionKind};
+use crate::product::ProductVersion;
+use crate::product::terms::{Method, Plan};
+
+const APPLY: &str = "/apply";
+/// How long a request waits for the decision before the page that waits is shown; the decision goes on behind it.
+const PATIENCE: Duration = Duration::from_millis(1500);
+/// The agreements that have a step of their own; the others stand beside what they are about.
+const ONE_BY_ONE: [Agreement; 2] = [Agreement::Credit, Agreement::CreditReport];
+
+#[derive(Template, WebTemplate)]
+#[template(path = "credit/identity.html")]
+pub struct IdentityPage {
+    page: Page,
+    form: Form,
+    mobile: Mobile,
+    personal: AgreementText,
+    sensitive: AgreementText,
+}
+
+#[derive(Template, WebTemplate)]
+#[template(path = "credit/agreement.html")]
+pub struct AgreementPage {
+    page: Page,
+    form: Form,
+    text: AgreementText,
+}
+
+#[derive(Template, WebTemplate)]
+#[template(path = "credit/submit.html")]
+pub struct SubmitPage {
+    page: Page,
+    form: Form,
+    profile: Profile,
+    card: Card,
+    offer: Offer,
+}
+
+/// What may be hoped for: the product's bounds.
+struct Offer {
+    product_id: String,
+    product_version: i32,
+    limit_max: Fen,
+    rate_min: Decimal,
+    rate_max: Decimal,
+}
+
+/// Where the application stands; `state` is the part that updates itself.
+#[derive(Template, WebTemplate)]
+#[template(path = "credit/state.html", blocks = ["state"])]
+pub struct StatePage {
+    page: Page,
+    standing: Standing,
+}
+
+/// An application as its applicant sees it.
+enum Standing {
+    Waiting,
+    UnderReview,
+    Approved { limit: Fen, annual_rate: Option<Decimal>, statement_day: u8, due_day: u8, has_pin: bool },
+    Refused { reason: String, again_on: BusinessDay },
+}
+
+impl StatePage {
+    fn is_waiting(&self) -> bool {
+        matches!(self.standing, Standing::Waiting)
+    }
+}
+
+/// `GET /apply`: the step where the visitor stands.
+pub async fn show(State(app): State<App>, page: Page) -> Result<Response, Problem> {
+    let Some(Session { proved, .. }) = session::find(&app, &page.visit, SessionKind::Borrower).await? else {
+        return Ok(Redirect::to("/sign-in?next=/apply").into_response());
+    };
+    match proved {
+        Proved { subject_id: Some(borrower_id), .. } => step(&app, page, BorrowerId::from_uuid(borrower_id)).await,
+        Proved { mobile: Some(mobile), .. } => Ok(IdentityPage::of(page, Form::default(), mobile).into_response()),
+        Proved { .. } => Ok(Redirect::to("/sign-in?next=/apply").into_response()),
+    }
+}
+
+/// The steps have no pages of their own: whoever asks for one (the language switch, a reload) is shown where they stand.
+pub async fn to_step() -> Redirect {
+    Redirect::to(APPLY)
+}
+
+async fn step(app: &App, page: Page, borrower_id: BorrowerId) -> Result<Response, Problem> {
+    let latest = actions::latest_application(app, borrower_id).await?;
+    if let Some(application) = latest
+        && let Some(standing) = find_standing(app, &application).await?
+    {
+        return Ok(StatePage { page, standing }.into_response());
+    }
+    let cards = card_actions::cards(app, borrower_id).await?;
+    let Some(card) = first_bound(cards) else {
+        return Ok(match card_actions::awaiting_code(app, borrower_id).await? {
+            Some(awaiting) => CodePage::of(page, awaiting, APPLY, app.clock.now()).into_response(),
+            None => CardPage::of(page, APPLY).into_response(),
+        });
+    };
+    let signed = borrower_actions::presently_signed(app, borrower_id).await?;
+    // Those beside a form are asked for again only when their text has changed.
+    let unsigned = ONE_BY_ONE.into_iter().chain(Agreement::ALL).find(|agreement| !signed.contains(agreement));
+    if let Some(agreement) = unsigned {
+        return Ok(AgreementPage { page, form: Form::default(), text: AgreementText::of(agreement) }.into_response());
+    }
+    let key = id::mint(app.clock.now()).simple().to_string();
+    Ok(submit_page(app, page, Form::filled([("key", key)]), borrower_id, card).await?.into_response())
+}
+
+fn first_bound(cards: Vec<Card>) -> Option<Card> {
+    let bound = cards.into_iter().filter(|card| card.status == CardStatus::Bound);
+    bound.max_by_key(|card| card.is_default)
+}
+
+/// How an application stands for its applicant; `None` where another one may be made.
+async fn find_standing(app: &App, application: &Application) -> anyhow::Result<Option<Standing>> {
+    Ok(match application.state() {
+        ApplicationState::Submitted => Some(Standing::Waiting),
+        ApplicationState::Referred { .. } => Some(Standing::UnderReview),
+        ApplicationState::Approved { line_id, grade, limit } => {
+            let lines = actions::open_lines(app, application.borrower_id).await?;
+            let Some(line) = lines.iter().find(|line| line.line_id == line_id) else { return Ok(None) };
+            let mut connection = app.pool.acquire().await?;
+            let product = app.catalogue.get(&mut connection, line.product_id, line.product_version).await?;
+            Some(Standing::Approved {
+                limit,
+                annual_rate: lowest_rate(&product, &grade),
+                statement_day: line.statement_day.get(),
+                due_day: line.due_day.get(),
+                has_pin: borrower::has_pin(app, application.borrower_id).await?,
+            })
+        }
+        ApplicationState::Refused { reason } => {
+            let again_on = BusinessDay::at(application.created_at).plus_days(REAPPLY_AFTER);
+            let today = BusinessDay::at(app.clock.now());
+            (today < again_on).then_some(Standing::Refused { reason, again_on })
+        }
+    })
+}
+
+/// `GET /apply/state`: the part that updates itself, for htmx.
+pub async fn state(
+    State(app): State<App>,
+    page: Page,
+    SignedIn(borrower_id): SignedIn,
+    headers: HeaderMap,
+) -> Result<Response, Problem> {
+    if !headers.contains_key("hx-request") {
+        return Ok(Redirect::to(APPLY).into_response());
+    }
+    let latest = actions::latest_application(&app, borrower_id).await?;
+    let latest = latest.ok_or_else(Problem::not_found)?;
+    let standing = find_standing(&app, &latest).await?.ok_or_else(Problem::not_found)?;
+    let part = StatePage { page, standing }.as_state().render().map_err(anyhow::Error::from)?;
+    Ok(axum::response::Html(part).into_response())
+}
+
+/// `POST /apply/identity`: who the person is, with consent to the processing of it.
+pub async fn identify(State(app): State<App>, page: Page, mut form: Form) -> Result<Response, Problem> {
+    let session = session::find(&app, &page.visit, SessionKind::Borrower).await?;
+    let Some(Session { proved: Proved { subject_id: None, mobile: Some(mobile), openid }, .. }) = session else {
+        return Ok(Redirect::to(APPLY).into_response());
+    };
+    let today = BusinessDay::at(app.clock.now());
+    let name = form.read("name", |text| text.parse::<PersonName>().map_err(|_| "name_format"));
+    let resident_id = form.read("id_number", |text| ResidentId::parse(text, today).map_err(NumberError::code));
+    let consents = [Agreement::PersonalInformation, Agreement::SensitiveInformation]
+        .map(|agreement| AgreementText::posted(&mut form, agreement).map(|text_sha256| (agreement, text_sha256)));
+    let (Some(name), Some(resident_id), [Some(personal), Some(sensitive)]) = (name, resident_id, consents) else {
+        return Ok(unprocessable(IdentityPage::of(page, form, mobile)));
+    };
+    if [personal, sensitive].iter().any(|(agreement, text_sha256)| *text_sha256 != agreement.wording().sha256) {
+        // Nobody is registered under a text that was not shown.
+        form.refuse(&BorrowerRefusal::AgreementOutdated);
+        return Ok(unprocessable(IdentityPage::of(page, form, mobile)));
+    }
+    let registration = Registration { name, resident_id, mobile: mobile.clone() };
+    let borrower_id = match borrower_actions::identify(&app, registration).await {
+        Ok(borrower_id) => borrower_id,
+        Err(Fault::Refused(refusal)) => {
+            form.refuse(&refusal);
+            return Ok(unprocessable(IdentityPage::of(page, form, mobile)));
+        }
+        Err(failed) => return Err(failed.into()),
+    };
+    let signature =
+        |(agreement, text_sha256)| Signature { borrower_id, agreement, text_sha256, device: page.visit.device.clone() };
+    borrower_actions::sign(&app, &[personal, sensitive].map(signature)).await?;
+    if let Some(openid) = &openid {
+        openid_actions::link_openid(&app, borrower_id, openid).await?;
+    }
+    let proved = Proved { subject_id: Some(borrower_id.uuid()), mobile: None, openid: None };
+    session::begin(&app, &page.visit, SessionKind::Borrower, &proved).await?;
+    Ok(Redirect::to(APPLY).into_response())
+}
+
+/// `POST /apply/agreement`: one agreement, under the text that was shown.
+pub async fn agree(
+    State(app): State<App>,
+    page: Page,
+    SignedIn(borrower_id): SignedIn,
+    mut form: Form,
+) -> Result<Response, Problem> {
+    let agreement = Agreement::from_name(form.value("agreement")).ok_or_else(Problem::not_found)?;
+    let Some(text_sha256) = AgreementText::posted(&mut form, agreement) else {
+        return Ok(unprocessable(AgreementPage { page, form, text: AgreementText::of(agreement) }));
+    };
+    let device = page.visit.device.clone();
+    match borrower_actions::sign(&app, &[Signature { borrower_id, agreement, text_sha256, device }]).await {
+        Ok(()) => Ok(Redirect::to(APPLY).into_response()),
+        Err(Fault::Refused(refusal)) => {
+            form.refuse(&refusal);
+            Ok(unprocessable(AgreementPage { page, form, text: AgreementText::of(agreement) }))
+        }
+        Err(failed) => Err(failed.into()),
+    }
+}
+
+/// `POST /apply/submit`: the application is stored at once; the decision may take longer than anybody waits.
+pub async fn submit(
+    State(app): State<App>,
+    page: Page,
+    SignedIn(borrower_id): SignedIn,
+    mut form: Form,
+) -> Result<Response, Problem> {
+    let product_id = form.value("product").parse().map_err(|_| Problem::not_found())?;
+    let product_version = form.value("version").parse().map_err(|_| Problem::not_found())?;
+    let key = Uuid::try_parse(form.value("key")).map_err(|_| Problem::not_found())?;
+    let idempotency_key = format!("page-{}", key.simple());
+    let request = ApplyRequest {
+        borrower_id,
+        product_id,
+        product_version,
+        idempotency_key,
+        limit_requested: None,
+        history: None,
+    };
+    let deciding = {
+        let app = app.clone();
+        tokio::spawn(async move { actions::apply(&app, request).await })
+    };
+    match tokio::time::timeout(PATIENCE, deciding).await.map(|decided| decided.map_err(anyhow::Error::from)) {
+        Err(_) | Ok(Ok(Ok(_))) => Ok(Redirect::to(APPLY).into_response()),
+        Ok(Err(failed)) => Err(failed.into()),
+        Ok(Ok(Err(Fault::Refused(refusal)))) => {
+            form.refuse(&refusal);
+            let Some(card) = first_bound(card_actions::cards(&app, borrower_id).await?) else {
+                return Ok(Redirect::to(APPLY).into_response());
+            };
+            Ok(unprocessable(submit_page(&app, page, form, borrower_id, card).await?))
+        }
+        Ok(Ok(Err(failed))) => Err(failed.into()),
+    }
+}
+
+impl IdentityPage {
+    fn of(page: Page, form: Form, mobile: Mobile) -> IdentityPage {
+        let personal = AgreementText::of(Agreement::PersonalInformation);
+        let sensitive = AgreementText::of(Agreement::SensitiveInformation);
+        IdentityPage { page, form, mobile, personal, sensitive }
+    }
+}
+
+async fn submit_page(
+    app: &App,
+    page: Page,
+    form: Form,
+    borrower_id: BorrowerId,
+    card: Card,
+) -> Result<SubmitPage, Problem> {
+    let mut connection = app.pool.acquire().await?;
+    let product = app.catalogue.current(&mut connection, app.site.line_product()).await?;
+    drop(connection);
+    let product = product.ok_or_else(|| anyhow::anyhow!("the product {} is not on sale", app.site.line_product()))?;
+    let rates = || annual_plans(&product).flat_map(|plan| plan.prices.iter().map(|rate| rate.fraction()));
+    let offer = Offer {
+        product_id: product.product_id.to_string(),
+        product_version: product.version,
+        limit_max: product.terms.line.limit_max_fen,
+        rate_min: rates().min().unwrap_or_default(),
+        rate_max: rates().max().unwrap_or_default(),
+    };
+    Ok(SubmitPage { page, form, profile: borrower_actions::profile(app, borrower_id).await?, card, offer })
+}
+
+/// The lowest annual rate that a product has for a grade.
+fn lowest_rate(product: &ProductVersion, grade: &str) -> Option<Decimal> {
+    let place = product.terms.purchase.grades.iter().position(|known| known == grade)?;
+    annual_plans(product).filter_map(|plan| plan.prices.get(place).map(|rate| rate.fraction())).min()
+}
+
+/// Plans whose price is a rate a year; a fee per period is shown as a rate where its schedule is.
+fn annual_plans(product: &ProductVersion) -> impl Iterator<Item = &Plan> {
+    product.terms.plans.iter().filter(|plan| plan.method != Method::FlatFee)
+}
+
+fn unprocessable(page: impl IntoResponse) -> Response {
+    (StatusCode::UNPROCESSABLE_ENTITY, page).into_response()
+}

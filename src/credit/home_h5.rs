@@ -1,0 +1,53 @@
+//! The borrower's home: line, next bill, what is late, messages.
+
+use askama::Template;
+use askama_web::WebTemplate;
+use axum::extract::State;
+
+use super::actions;
+use super::line::{Line, LineStatus};
+use crate::app::App;
+use crate::base::Fen;
+use crate::base::id::LineId;
+use crate::http::Problem;
+use crate::notice::{self, Audience};
+use crate::page::Page;
+use crate::page::session::SignedIn;
+use crate::repayment::{self, Outlook};
+
+#[derive(Template, WebTemplate)]
+#[template(path = "credit/home.html")]
+pub struct HomePage {
+    page: Page,
+    line: Option<LineCard>,
+    /// Of somebody without a line.
+    has_applied: bool,
+    outlook: Outlook,
+    unread: i64,
+}
+
+struct LineCard {
+    limit: Fen,
+    used: Fen,
+    available: Fen,
+    is_frozen: bool,
+}
+
+/// `GET /home`
+pub async fn home(State(app): State<App>, page: Page, SignedIn(borrower_id): SignedIn) -> Result<HomePage, Problem> {
+    let lines = actions::open_lines(&app, borrower_id).await?;
+    let has_applied = lines.is_empty() && actions::latest_application(&app, borrower_id).await?.is_some();
+    let line_ids: Vec<LineId> = lines.iter().map(|line| line.line_id).collect();
+    let outlook = repayment::outlook(&app, &line_ids).await?;
+    let mut connection = app.pool.acquire().await?;
+    let unread = notice::store::count_unread(&mut connection, Audience::Borrower, Some(borrower_id.uuid())).await?;
+    Ok(HomePage { page, line: lines.first().map(LineCard::of), has_applied, outlook, unread })
+}
+
+impl LineCard {
+    fn of(line: &Line) -> LineCard {
+        let is_frozen = matches!(line.status, LineStatus::Frozen(_));
+        let free = (line.limit - line.used).or_zero();
+        LineCard { limit: line.limit, used: line.used, available: if is_frozen { Fen::ZERO } else { free }, is_frozen }
+    }
+}

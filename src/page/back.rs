@@ -1,0 +1,26 @@
+//! Ways back: a path that a visitor brings along, followed only if it leads to a page of ours.
+
+/// The path if it is one on this site, else `otherwise`. Browsers read `//`, `/\` and controls as the beginning of other hosts.
+pub fn path_of_ours<'a>(path: &'a str, otherwise: &'a str) -> &'a str {
+    let is_plain = path.bytes().all(|byte| byte.is_ascii_graphic() && byte != b'\\');
+    let is_ours = path.starts_with('/') && !path.starts_with("//") && is_plain && path.len() <= 500;
+    if is_ours { path } else { otherwise }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::path_of_ours;
+
+    #[test]
+    fn only_paths_of_this_site_are_followed() {
+        for ours in ["/home", "/q/abc?amount=1", "/", "/a//b"] {
+            assert_eq!(path_of_ours(ours, "/home"), ours);
+        }
+        let elsewhere =
+            ["//evil.example", "/\\evil.example", "https://evil.example", "evil", "", "/\t/evil", "/a b", "/é"];
+        for path in elsewhere {
+            assert_eq!(path_of_ours(path, "/home"), "/home", "{path}");
+        }
+        assert_eq!(path_of_ours(&format!("/{}", "x".repeat(500)), "/home"), "/home");
+    }
+}

@@ -1,0 +1,381 @@
+//! The borrower's pages: sign-in, application, home, cards, PIN, sessions, data.
+
+use std::sync::Arc;
+
+use chrono::TimeDelta;
+use fenqi::app::App;
+use fenqi::credit::RiskHook;
+use fenqi::sandbox::world::lock;
+use fenqi::sandbox::{FaultShares, Matcher, Scripted, World};
+use sqlx::PgPool;
+
+use crate::browser::{Browser, Shown};
+use crate::{house, town};
+
+const MOBILE: &str = "13800138000";
+const NAME: &str = "王小明";
+const ID_NUMBER: &str = "11010519491231002X";
+const CARD: &str = "6217006343925775";
+const PIN: &str = "271828";
+
+/// A town with its pages, where the counterfeit risk partner decides.
+struct Place {
+    app: App,
+    world: Arc<World>,
+    browser: Browser,
+}
+
+async fn open(pool: PgPool) -> Place {
+    let (app, world) = house::open_in_world(pool, "2026-03-05").await;
+    let app = App { risk: Arc::new(RiskHook::Partner), ..app };
+    town::found(app.clone(), 100_000_000).await;
+    let browser = Browser::open(&app).await;
+    Place { app, world, browser }
+}
+
+impl Place {
+    fn code_sent_to(&self, mobile: &str) -> String {
+        lock(&self.world.sms).messages_to(mobile).last().unwrap().parameters["code"].clone()
+    }
+
+    async fn sign_in(&mut self, mobile: &str) -> Shown {
+        let page = self.browser.get("/sign-in").await;
+        let sent = self.browser.submit(&page, "/sign-in", &[("mobile", mobile), ("do", "send")]).await;
+        sent.shows("The code has been sent");
+        let code = self.code_sent_to(mobile);
+        let fields = [("mobile", mobile), ("passcode", code.as_str()), ("do", "sign_in")];
+        self.browser.submit(&sent, "/sign-in", &fields).await
+    }
+
+    async fn identify(&mut self, page: &Shown) -> Shown {
+        self.browser
+            .submit(
+                page,
+                "/apply/identity",
+                &[
+                    ("name", NAME),
+                    ("id_number", ID_NUMBER),
+                    ("agree_personal_information", "yes"),
+                    ("agree_sensitive_information", "yes"),
+                ],
+            )
+            .await
+    }
+
+    async fn bind_card(&mut self, page: &Shown) -> Shown {
+        let fields = [("card_number", "6217 0063 4392 5775"), ("card_mobile", MOBILE), ("agree_withholding", "yes")];
+        let code = self.browser.submit(page, "/me/cards/new", &fields).await;
+        code.shows("138****8000").shows("5775").hides(CARD);
+        self.browser.submit(&code, "/me/cards/code", &[("card_code", "138000"), ("do", "confirm")]).await
+    }
+
+    async fn agree(&mut self, page: &Shown, name: &str) -> Shown {
+        let box_name = format!("agree_{name}");
+        self.browser.submit(page, "/apply/agreement", &[(box_name.as_str(), "yes")]).await
+    }
+
+    /// From nothing to the page that has everything but the last button.
+    async fn come_to_submit(&mut self) -> Shown {
+        let identity = self.sign_in(MOBILE).await;
+        let card = self.identify(&identity).await;
+        let credit = self.bind_card(&card).await;
+        let report = self.agree(&credit, "credit").await;
+        self.agree(&report, "credit_report").await
+    }
+
+    /// A borrower with a line and a PIN, signed in.
+    async fn settle(&mut self) {
+        let submit = self.come_to_submit().await;
+        let state = self.browser.submit(&submit, "/apply/submit", &[]).await;
+        state.shows("Your line is open");
+        let page = self.browser.get("/me/pin").await;
+        let fields = [("id_last", "31002x"), ("pin_new", PIN), ("pin_again", PIN)];
+        self.browser.submit(&page, "/me/pin", &fields).await.is_at("/me").shows("The payment PIN is set");
+    }
+}
+
+#[sqlx::test(migrator = "fenqi::MIGRATOR")]
+async fn a_newcomer_signs_in_applies_and_has_a_line(pool: PgPool) {
+    let mut place = open(pool).await;
+    place.browser.get("/home").await.is_at("/sign-in");
+    let identity = place.sign_in(MOBILE).await;
+    identity.is_at("/apply").shows("138****8000").shows("个人信息处理授权书");
+    let card = place.identify(&identity).await;
+    card.is_at("/apply").shows("Bind a bank card").shows("委托扣款协议");
+    let credit = place.bind_card(&card).await;
+    credit.is_at("/apply").shows("The card is bound").shows("个人消费信贷额度协议");
+    let report = place.agree(&credit, "credit").await;
+    report.is_at("/apply").shows("信用报告查询");
+    let submit = place.agree(&report, "credit_report").await;
+    submit.is_at("/apply").shows("王**").shows("110***********002X").shows("¥200,000.00").hides(ID_NUMBER);
+    let state = place.browser.submit(&submit, "/apply/submit", &[]).await;
+    state.is_at("/apply").shows("¥8,000.00").shows("13.5%");
+    place.browser.get("/home").await.is_at("/home").shows("¥8,000.00").shows("There is no bill to pay");
+    place.browser.get("/me").await.shows("王**").shows("Not set");
+    // Sent again, as by a second tap, it is the same application.
+    let again = place.browser.submit(&submit, "/apply/submit", &[]).await;
+    again.is_at("/apply").shows("Your line is open");
+}
+
+#[sqlx::test(migrator = "fenqi::MIGRATOR")]
+async fn whoever_leaves_comes_back_to_the_same_step_from_any_browser(pool: PgPool) {
+    let mut place = open(pool).await;
+    let identity = place.sign_in(MOBILE).await;
+    let card = place.identify(&identity).await;
+    let fields = [("card_number", CARD), ("card_mobile", MOBILE), ("agree_withholding", "yes")];
+    place.browser.submit(&card, "/me/cards/new", &fields).await.shows("the card ending in 5775");
+    place.app.clock.set(place.app.clock.now() + TimeDelta::minutes(2));
+    place.browser = Browser::open(&place.app).await;
+    place.sign_in(MOBILE).await.is_at("/home");
+    let code = place.browser.get("/apply").await;
+    code.shows("the card ending in 5775").shows("5775");
+    let wrong = place.browser.submit(&code, "/me/cards/code", &[("card_code", "000000"), ("do", "confirm")]).await;
+    wrong.has_status(422).shows("The code is not right");
+    let credit = place.browser.submit(&wrong, "/me/cards/code", &[("card_code", "138000"), ("do", "confirm")]).await;
+    credit.is_at("/apply").shows("Consumer credit line agreement");
+}
+
+#[sqlx::test(migrator = "fenqi::MIGRATOR")]
+async fn errors_stand_beside_their_fields_and_the_input_is_kept(pool: PgPool) {
+    let mut place = open(pool).await;
+    let page = place.browser.get("/sign-in").await;
+    let wrong = place.browser.submit(&page, "/sign-in", &[("mobile", "1380013"), ("do", "send")]).await;
+    wrong.has_status(422).shows("11 digits").shows("value=\"1380013\"").shows("aria-invalid=\"true\"");
+    let emoji = "😀".repeat(2_500);
+    let wrong = place.browser.submit(&page, "/sign-in", &[("mobile", emoji.as_str()), ("do", "send")]).await;
+    wrong.has_status(422).shows("11 digits");
+    let identity = place.sign_in(MOBILE).await;
+    let fields = [("name", "<b>王</b>"), ("id_number", "110105194912310021"), ("agree_personal_information", "yes")];
+    let wrong = place.browser.submit(&identity, "/apply/identity", &fields).await;
+    wrong.has_status(422).shows("2 to 50 letters").shows("One character of the ID number is not right");
+    wrong.shows("Read the text and tick the box").shows("&#60;b&#62;王").hides("<b>王");
+    let outdated = [
+        ("name", NAME),
+        ("id_number", ID_NUMBER),
+        ("agree_personal_information", "yes"),
+        ("agree_sensitive_information", "yes"),
+        ("text_sensitive_information", "00"),
+    ];
+    place.browser.submit(&identity, "/apply/identity", &outdated).await.has_status(422).shows("just been changed");
+    let card = place.identify(&identity).await;
+    let fields = [("card_number", "6217006343925776"), ("card_mobile", MOBILE), ("agree_withholding", "yes")];
+    place.browser.submit(&card, "/me/cards/new", &fields).await.has_status(422).shows("One digit of the card number");
+    place.world.script("card_signing", Some(Matcher::new("card", CARD)), vec![Scripted::answer("refused")]);
+    let fields = [("card_number", CARD), ("card_mobile", MOBILE), ("agree_withholding", "yes")];
+    let refused = place.browser.submit(&card, "/me/cards/new", &fields).await;
+    refused.has_status(422).shows("The bank did not accept this card").shows(CARD);
+}
+
+#[sqlx::test(migrator = "fenqi::MIGRATOR")]
+async fn an_application_may_be_refused_reviewed_or_decided_late(pool: PgPool) {
+    let mut place = open(pool).await;
+    let submit = place.come_to_submit().await;
+    place.world.script("risk", None, vec![Scripted::answer("late_elsewhere")]);
+    let refused = place.browser.submit(&submit, "/apply/submit", &[]).await;
+    refused.shows("You are late with a payment elsewhere").shows("after 4 April 2026");
+    let key = "key=0123456789abcdef0123456789abcdef";
+    let body = |page: &Shown| {
+        let value = |name: &str| {
+            let form = page.form("/apply/submit");
+            let at = form.find(&format!("name=\"{name}\" value=\"")).unwrap() + name.len() + 15;
+            form[at..].split('"').next().unwrap().to_owned()
+        };
+        format!("{key}&csrf={}&product={}&version={}", value("csrf"), value("product"), value("version"))
+    };
+    place.browser.post("/apply/submit", body(&submit)).await.has_status(422).shows("30 days");
+    place.app.clock.set(place.app.clock.now() + TimeDelta::days(30));
+    sqlx::query("update business_day set today = '2026-04-04'").execute(&place.app.pool).await.unwrap();
+    place.sign_in(MOBILE).await.is_at("/home");
+    let submit = place.browser.get("/apply").await;
+    place.world.script("risk", None, vec![Scripted::answer("refer")]);
+    let review = place.browser.submit(&submit, "/apply/submit", &[]).await;
+    review.shows("Under review");
+    place.browser.get("/home").await.shows("See your application");
+    sqlx::query("update application set status = 'submitted', referral = null where status = 'referred'")
+        .execute(&place.app.pool)
+        .await
+        .unwrap();
+    place
+        .browser
+        .get("/apply")
+        .await
+        .shows("Being decided")
+        .shows("hx-get=\"/apply/state\"")
+        .shows("http-equiv=\"refresh\"");
+}
+
+#[sqlx::test(migrator = "fenqi::MIGRATOR")]
+async fn nobody_comes_into_an_account_by_knowing_a_name_and_an_id_number(pool: PgPool) {
+    let mut place = open(pool).await;
+    place.settle().await;
+    place.browser = Browser::open(&place.app).await;
+    let identity = place.sign_in("13900139000").await;
+    let refused = place.identify(&identity).await;
+    refused.has_status(422).shows("registered with another mobile").hides("138");
+    let fields = [
+        ("name", "李四"),
+        ("id_number", ID_NUMBER),
+        ("agree_personal_information", "yes"),
+        ("agree_sensitive_information", "yes"),
+    ];
+    let other_name = place.browser.submit(&identity, "/apply/identity", &fields).await;
+    other_name.has_status(422).shows("do not belong together");
+}
+
+#[sqlx::test(migrator = "fenqi::MIGRATOR")]
+async fn signing_in_leads_back_to_where_one_was_and_nowhere_else(pool: PgPool) {
+    let mut place = open(pool).await;
+    place.settle().await;
+    let lead = async |place: &mut Place, next: &str| {
+        place.app.clock.set(place.app.clock.now() + TimeDelta::minutes(2));
+        place.browser = Browser::open(&place.app).await;
+        let page = place.browser.get(next).await;
+        let sent = place.browser.submit(&page, "/sign-in", &[("mobile", MOBILE), ("do", "send")]).await;
+        let code = place.code_sent_to(MOBILE);
+        let fields = [("mobile", MOBILE), ("passcode", code.as_str()), ("do", "sign_in")];
+        place.browser.submit(&sent, "/sign-in", &fields).await
+    };
+    lead(&mut place, "/me/cards").await.is_at("/me/cards");
+    lead(&mut place, "/sign-in?next=//evil.example/x").await.is_at("/home");
+    lead(&mut place, "/sign-in?next=https://evil.example/x").await.is_at("/home");
+    // A token that somebody knew before is worth nothing after.
+    let mut thief = Browser::at(&place.browser.address);
+    let page = thief.get("/sign-in").await;
+    place.app.clock.set(place.app.clock.now() + TimeDelta::minutes(2));
+    let mut victim = Browser::at(&place.browser.address);
+    victim.cookies = thief.cookies.clone();
+    let sent = victim.submit(&page, "/sign-in", &[("mobile", MOBILE), ("do", "send")]).await;
+    let code = place.code_sent_to(MOBILE);
+    let fields = [("mobile", MOBILE), ("passcode", code.as_str()), ("do", "sign_in")];
+    victim.submit(&sent, "/sign-in", &fields).await.is_at("/home");
+    thief.get("/home").await.is_at("/sign-in");
+}
+
+#[sqlx::test(migrator = "fenqi::MIGRATOR")]
+async fn a_silent_sms_partner_and_too_many_codes_are_told_in_words(pool: PgPool) {
+    let mut place = open(pool).await;
+    place.world.set_faults("sms", FaultShares { timeout_before: 1000, ..FaultShares::default() });
+    let page = place.browser.get("/sign-in").await;
+    let fields = [("mobile", MOBILE), ("do", "send")];
+    let silent = place.browser.submit(&page, "/sign-in", &fields).await;
+    silent.has_status(422).shows("Messages cannot be sent at the moment").shows("value=\"13800138000\"");
+    place.browser.submit(&page, "/sign-in", &fields).await.has_status(422).shows("Wait a minute");
+}
+
+#[sqlx::test(migrator = "fenqi::MIGRATOR")]
+async fn cards_are_chosen_and_unbound_by_their_rules(pool: PgPool) {
+    let mut place = open(pool).await;
+    place.settle().await;
+    let page = place.browser.get("/me/cards/new").await;
+    let fields = [("card_number", "6217000000000014"), ("card_mobile", MOBILE), ("agree_withholding", "yes")];
+    let code = place.browser.submit(&page, "/me/cards/new", &fields).await;
+    code.is_at("/me/cards/code");
+    let resend = place.browser.submit(&code, "/me/cards/code", &[("do", "send")]).await;
+    resend.has_status(422).shows("Wait a minute");
+    let cards = place.browser.submit(&code, "/me/cards/code", &[("card_code", "138000"), ("do", "confirm")]).await;
+    cards.is_at("/me/cards").shows("0014").shows("5775");
+    let action =
+        cards.text.split("action=\"").find(|rest| rest.contains("/default\"")).unwrap().split('"').next().unwrap();
+    let chosen = place.browser.submit(&cards, action, &[]).await;
+    chosen.is_at("/me/cards").shows("This is now the default card");
+    let first = chosen.text.find("0014").unwrap();
+    assert!(first < chosen.text.find("5775").unwrap(), "the default card comes first");
+    let unbind = action.replace("/default", "/unbind");
+    let asked = place.browser.get(&unbind).await;
+    asked.shows("ending in 0014");
+    place.browser.submit(&asked, &unbind, &[]).await.is_at("/me/cards").hides("0014");
+    place.browser.get(&unbind).await.has_status(404);
+}
+
+#[sqlx::test(migrator = "fenqi::MIGRATOR")]
+async fn the_pin_is_changed_locked_and_set_anew(pool: PgPool) {
+    let mut place = open(pool).await;
+    place.settle().await;
+    let page = place.browser.get("/me/pin").await;
+    let change = async |place: &mut Place, former: &str, new: &str, again: &str| {
+        let fields = [("pin_former", former), ("pin_new", new), ("pin_again", again)];
+        place.browser.submit(&page, "/me/pin", &fields).await
+    };
+    change(&mut place, PIN, "123456", "123456").await.has_status(422).shows("too easy to guess").hides(PIN);
+    change(&mut place, PIN, "161803", "161804").await.has_status(422).shows("The two PINs differ");
+    change(&mut place, PIN, "161803", "161803").await.is_at("/me").shows("The payment PIN is set");
+    for _ in 0..4 {
+        change(&mut place, PIN, "141421", "141421").await.has_status(422);
+    }
+    change(&mut place, PIN, "141421", "141421").await.has_status(422).shows("locked for 3 hours");
+    let page = place.browser.get("/me/pin/forgotten").await;
+    let sent = place.browser.submit(&page, "/me/pin/forgotten", &[("do", "send")]).await;
+    sent.shows("sent to 138****8000");
+    let code = place.code_sent_to(MOBILE);
+    let fields = |id_last: &'static str| {
+        [("passcode", code.as_str()), ("id_last", id_last), ("pin_new", PIN), ("pin_again", PIN), ("do", "set")]
+    };
+    let wrong = place.browser.submit(&sent, "/me/pin/forgotten", &fields("310021")).await;
+    wrong.has_status(422).shows("not how your ID number ends");
+    let set = place.browser.submit(&sent, "/me/pin/forgotten", &fields("31002X")).await;
+    set.is_at("/me").shows("The payment PIN is set");
+    fenqi::borrower::check_pin(&place.app, borrower(&place).await, PIN).await.unwrap();
+}
+
+async fn borrower(place: &Place) -> fenqi::base::id::BorrowerId {
+    sqlx::query_scalar("select borrower_id from borrower").fetch_one(&place.app.pool).await.unwrap()
+}
+
+#[sqlx::test(migrator = "fenqi::MIGRATOR")]
+async fn agreements_sessions_and_data_are_ones_own(pool: PgPool) {
+    let mut place = open(pool).await;
+    place.settle().await;
+    let agreements = place.browser.get("/me/agreements").await;
+    let link = agreements.text.split("href=\"/me/agreements/").nth(1).unwrap().split('"').next().unwrap();
+    place.browser.get(&format!("/me/agreements/{link}")).await.shows("版本：2026-01").shows("Signed 5 March 2026");
+    place.browser.get("/me/messages").await.is_at("/me/messages");
+    place.app.clock.set(place.app.clock.now() + TimeDelta::minutes(2));
+    let first = std::mem::replace(&mut place.browser, Browser::open(&place.app).await);
+    place.sign_in(MOBILE).await.is_at("/home");
+    let sessions = place.browser.get("/me/sessions").await;
+    sessions.shows("This device").shows("Sign out all other devices");
+    place.browser.submit(&sessions, "/me/sessions/end-others", &[]).await.hides("Sign out all other devices");
+    let mut first = first;
+    first.get("/home").await.is_at("/sign-in");
+    let export = place.browser.get("/me/export").await;
+    place
+        .browser
+        .submit(&export, "/me/export", &[("pin", "314159")])
+        .await
+        .has_status(422)
+        .shows("The PIN is not right");
+    let file = place.browser.submit(&export, "/me/export", &[("pin", PIN)]).await;
+    assert!(file.headers["content-disposition"].to_str().unwrap().contains("attachment"));
+    let document: serde_json::Value = serde_json::from_str(&file.text).unwrap();
+    assert_eq!((&document["person"]["name"], &document["person"]["id_number"]), (&NAME.into(), &ID_NUMBER.into()));
+    assert_eq!(document["agreements"].as_array().unwrap().len(), 5);
+    assert_eq!(document["lines"].as_array().unwrap().len(), 1);
+}
+
+#[sqlx::test(migrator = "fenqi::MIGRATOR")]
+async fn an_account_is_closed_unless_something_is_owed(pool: PgPool) {
+    let mut place = open(pool).await;
+    place.settle().await;
+    let owe = async |fen: i64| {
+        sqlx::query("update credit_line set used_fen = $1").bind(fen).execute(&place.app.pool).await.unwrap();
+    };
+    owe(12_345).await;
+    place.browser.get("/me/close").await.shows("¥123.45 of principal is still unpaid").hides("action=\"/me/close\"");
+    owe(0).await;
+    let page = place.browser.get("/me/close").await;
+    let sent = place.browser.submit(&page, "/me/close", &[("do", "send")]).await;
+    let code = place.code_sent_to(MOBILE);
+    let fields = [("passcode", code.as_str()), ("do", "close")];
+    let closed = place.browser.submit(&sent, "/me/close", &fields).await;
+    closed.is_at("/sign-in").shows("Your account has been closed");
+    place.browser.get("/home").await.is_at("/sign-in");
+    place.app.clock.set(place.app.clock.now() + TimeDelta::minutes(2));
+    place.sign_in(MOBILE).await.is_at("/apply").shows("First, who you are");
+    for table in ["pin", "borrower_by_mobile", "borrower_by_id_number"] {
+        let left: i64 = sqlx::query_scalar(sqlx::AssertSqlSafe(format!("select count(*) from {table}")))
+            .fetch_one(&place.app.pool)
+            .await
+            .unwrap();
+        assert_eq!(left, 0, "{table}");
+    }
+}

@@ -63,7 +63,8 @@ create table withholding (
     attempt_no smallint not null,
     status text not null check (status in ('created', 'submitted', 'unknown', 'succeeded', 'failed')),
     -- `superseded`: never submitted, because the borrower paid first or nothing was owed any more.
-    failure text check (failure in ('insufficient_funds', 'card_invalid', 'channel_down', 'refused', 'superseded')),
+    -- `reversed`: held for a success, until the channel's file contradicted and two people took it back.
+    failure text check (failure in ('insufficient_funds', 'card_invalid', 'channel_down', 'refused', 'superseded', 'reversed')),
     channel_code text,
     channel_reference text,
     collected_fen bigint not null default 0 check (collected_fen >= 0 and collected_fen <= amount_fen),
@@ -91,10 +92,11 @@ create table repayment (
     repayment_id uuid not null,
     line_id uuid not null,
     funder_id uuid not null,
-    source text not null check (source in ('withholding', 'transfer', 'channel_file')),
-    -- The withholding, the bank reference of a transfer, or the file's line: booked once.
+    source text not null check (source in ('withholding', 'transfer', 'channel_file', 'reversal')),
+    -- The withholding, the bank reference of a transfer, the file's line, or the repayment taken back: booked once.
     source_reference text not null,
-    amount_fen bigint not null check (amount_fen > 0),
+    -- Negative where a repayment is taken back; then so are its parts, and every sum comes out by itself.
+    amount_fen bigint not null check (amount_fen <> 0 and (amount_fen < 0) = (source = 'reversal')),
     loan_ids uuid[] not null,
     periods smallint[] not null,
     principal_fen bigint[] not null,

@@ -125,6 +125,8 @@ create table reconciliation_break (
     -- Two people: whoever confirms is not whoever proposed.
     confirmed_by text,
     note text,
+    -- What the channel paid (or got back) by hand to settle it.
+    settled_fen bigint not null default 0,
     opened_on date not null,
     closed_on date,
     unique (channel, business_day, withholding_id, kind),

@@ -18,10 +18,22 @@ pub async fn plan(connection: &mut PgConnection, day: BusinessDay, chunk_rows: i
     Ok(AccountRange::cut_at(&starts))
 }
 
-/// Bills the installments of `range` whose statement is cut on `day`; returns the bills and bill lines written.
-pub async fn run(connection: &mut PgConnection, _: &App, day: BusinessDay, range: AccountRange) -> anyhow::Result<u64> {
+/// Days before the due day, counted from the close, in which a borrower can still move money to the card.
+const REMINDED_BEFORE: u32 = 3;
+
+/// Bills the installments of `range` whose statement is cut on `day`, and reminds borrowers of what is due soon. Returns the
+/// rows written.
+pub async fn run(
+    connection: &mut PgConnection,
+    app: &App,
+    day: BusinessDay,
+    range: AccountRange,
+) -> anyhow::Result<u64> {
     store::hold_schedules(connection).await?;
-    Ok(store::cut_statements(connection, day, &statement_days(day), range).await?)
+    let now = app.clock.now();
+    let cut = store::cut_statements(connection, day, &statement_days(day), range, now).await?;
+    let reminded = store::remind(connection, day, day.plus_days(REMINDED_BEFORE), range, now).await?;
+    Ok(cut + reminded)
 }
 
 #[cfg(test)]

@@ -1,7 +1,7 @@
 //! The billed installment: what it asked for, what was paid and returned of it, and what it owes on a day.
 
 use std::iter::Sum;
-use std::ops::AddAssign;
+use std::ops::{AddAssign, Neg};
 
 use crate::base::id::{LineId, LoanId, ProductId};
 use crate::base::{BusinessDay, Fen, Rate};
@@ -73,6 +73,13 @@ impl AddAssign for Parts {
     }
 }
 
+impl Neg for Parts {
+    type Output = Parts;
+    fn neg(self) -> Parts {
+        Parts { fee: -self.fee, penalty: -self.penalty, interest: -self.interest, principal: -self.principal }
+    }
+}
+
 impl Sum for Parts {
     fn sum<I: Iterator<Item = Parts>>(amounts: I) -> Parts {
         amounts.fold(Parts::default(), |mut sum, parts| {
@@ -108,6 +115,15 @@ impl BilledInstallment {
             self.span.principal_changes_on(rule, self.unpaid_principal(), day);
         }
         self.paid += taken;
+    }
+
+    /// Takes a payment back whose money turned out not to have come. For the days on which we held it for paid, no penalty
+    /// runs: it runs on what is owed again from `day` on.
+    pub fn unpay(&mut self, rule: &PenaltyRule, taken: Parts, day: BusinessDay) {
+        if !taken.principal.is_zero() {
+            self.span.principal_changes_on(rule, self.unpaid_principal(), day);
+        }
+        self.paid += -taken;
     }
 
     /// Takes principal and interest off by a refund that counts from `day`; penalty keeps running on what is left.

@@ -1,6 +1,6 @@
 //! SQL of bills and their lines.
 
-use chrono::NaiveDate;
+use chrono::{DateTime, NaiveDate, Utc};
 use sqlx::PgConnection;
 use uuid::Uuid;
 
@@ -33,11 +33,13 @@ pub async fn cut_agenda(
 /// Period k is the k-th statement day from the loan's first. A row that asks for nothing is not billed. Bills are made of
 /// the lines that were really inserted, so that a bill is its lines even where a second run or a payoff came first. Each
 /// schedule is looked up by its key (`limit 1` keeps the planner to it): a hash join would read the whole book per range.
+/// Each bill is told to its borrower, as a notice and by SMS.
 pub async fn cut_statements(
     connection: &mut PgConnection,
     day: BusinessDay,
     statement_days: &[i16],
     range: AccountRange,
+    at: DateTime<Utc>,
 ) -> sqlx::Result<u64> {
     let written = sqlx::query_scalar!(
         r#"with due as materialized (
@@ -66,13 +68,69 @@ pub async fn cut_statements(
                select line_id, due_on, $1, sum(principal_fen), sum(interest_fen), sum(fee_fen), 'open'
                from cut group by line_id, due_on order by line_id
                on conflict do nothing
+               returning line_id, due_on, principal_fen + interest_fen + fee_fen as total_fen
+           ), told as (
+               insert into notice (audience, recipient_id, kind, body, business_day, created_at)
+               select 'borrower', l.borrower_id, 'bill_issued',
+                      jsonb_build_object('line', 'line_' || replace(b.line_id::text, '-', ''), 'due_on', b.due_on,
+                                         'total_fen', b.total_fen), $1, $5
+               from billed b
+               cross join lateral (select borrower_id from credit_line where line_id = b.line_id limit 1) l
+               returning recipient_id, kind, body
+           ), sent as (
+               insert into outbox (partner, kind, object_id, body, created_at, next_attempt_at)
+               select 'sms', kind, recipient_id, body, $5, $5 from told
                returning 1
            )
-           select (select count(*) from cut) + (select count(*) from billed) as "rows!""#,
+           select (select count(*) from cut) + (select count(*) from billed) + (select count(*) from told)
+                  + (select count(*) from sent) as "rows!""#,
         day.date(),
         statement_days,
         range.from,
         range.to,
+        at,
+    )
+    .fetch_one(connection)
+    .await?;
+    Ok(written.unsigned_abs())
+}
+
+/// Tells borrowers what they still owe on bills that are due on `due_on`, as notices and by SMS; returns the rows written.
+pub async fn remind(
+    connection: &mut PgConnection,
+    day: BusinessDay,
+    due_on: BusinessDay,
+    range: AccountRange,
+    at: DateTime<Utc>,
+) -> sqlx::Result<u64> {
+    let written = sqlx::query_scalar!(
+        r#"with told as (
+               insert into notice (audience, recipient_id, kind, body, business_day, created_at)
+               select 'borrower', l.borrower_id, 'due_soon',
+                      jsonb_build_object('line', 'line_' || replace(b.line_id::text, '-', ''), 'due_on', b.due_on,
+                                         'owed_fen', owed.fen), $1, $5
+               from bill b
+               cross join lateral (select borrower_id from credit_line where line_id = b.line_id limit 1) l
+               cross join lateral (
+                   select sum(i.principal_fen - i.principal_paid_fen - i.principal_returned_fen
+                              + i.interest_fen - i.interest_paid_fen - i.interest_returned_fen
+                              + i.fee_fen - i.fee_paid_fen - i.fee_returned_fen)::bigint as fen
+                   from bill_line i
+                   where i.line_id = b.line_id and i.due_on = b.due_on and i.origin = 'statement') owed
+               where b.status = 'open' and b.due_on = $2 and b.line_id between $3 and $4 and owed.fen > 0
+               order by b.line_id
+               returning recipient_id, kind, body
+           ), sent as (
+               insert into outbox (partner, kind, object_id, body, created_at, next_attempt_at)
+               select 'sms', kind, recipient_id, body, $5, $5 from told
+               returning 1
+           )
+           select (select count(*) from told) + (select count(*) from sent) as "rows!""#,
+        day.date(),
+        due_on.date(),
+        range.from,
+        range.to,
+        at,
     )
     .fetch_one(connection)
     .await?;
@@ -185,6 +243,61 @@ pub async fn mark_bills_paid(
         &bills.iter().map(|(line_id, _)| line_id.uuid()).collect::<Vec<Uuid>>(),
         &bills.iter().map(|(_, due_on)| due_on.date()).collect::<Vec<NaiveDate>>(),
         paid_on.date()
+    )
+    .execute(connection)
+    .await?;
+    Ok(())
+}
+
+/// Opens paid bills again of which a payment was taken back.
+pub async fn reopen_bills(connection: &mut PgConnection, bills: &[(LineId, BusinessDay)]) -> sqlx::Result<()> {
+    sqlx::query!(
+        "update bill set status = 'open', paid_on = null
+         from unnest($1::uuid[], $2::date[]) as again(line_id, due_on)
+         where bill.line_id = again.line_id and bill.due_on = again.due_on and bill.status = 'paid'",
+        &bills.iter().map(|(line_id, _)| line_id.uuid()).collect::<Vec<Uuid>>(),
+        &bills.iter().map(|(_, due_on)| due_on.date()).collect::<Vec<NaiveDate>>(),
+    )
+    .execute(connection)
+    .await?;
+    Ok(())
+}
+
+/// Installments of a line that statements have billed, paid or not, by loan and period.
+pub async fn load_billed_installments(
+    connection: &mut PgConnection,
+    line_id: LineId,
+    wanted: &[(LoanId, i16)],
+) -> sqlx::Result<Vec<BilledInstallment>> {
+    let (loan_ids, periods): (Vec<Uuid>, Vec<i16>) =
+        wanted.iter().map(|(loan_id, period)| (loan_id.uuid(), *period)).unzip();
+    let rows = sqlx::query_as!(
+        InstallmentRow,
+        r#"select i.line_id as "line_id: LineId", i.loan_id as "loan_id: LoanId", i.period, i.due_on as "due_on: BusinessDay",
+                  i.principal_fen, i.interest_fen, i.fee_fen, i.principal_paid_fen, i.interest_paid_fen, i.fee_paid_fen,
+                  i.penalty_paid_fen, i.principal_returned_fen, i.interest_returned_fen, i.fee_returned_fen, i.fen_days,
+                  i.fen_days_to as "fen_days_to: BusinessDay", l.product_id as "product_id: ProductId", l.product_version,
+                  l.annual_rate as "annual_rate: Rate"
+           from unnest($2::uuid[], $3::smallint[]) as wanted(loan_id, period)
+           join bill_line i on i.line_id = $1 and i.loan_id = wanted.loan_id and i.period = wanted.period
+           join loan l on l.loan_id = i.loan_id and l.line_id = i.line_id
+           where i.origin = 'statement'
+           order by i.due_on, i.loan_id, i.period"#,
+        line_id.uuid(),
+        &loan_ids,
+        &periods
+    )
+    .fetch_all(connection)
+    .await?;
+    Ok(rows.into_iter().map(InstallmentRow::into_installment).collect())
+}
+
+/// Removes the line of a payoff that was taken back: what it stood for is billed by statements again.
+pub async fn delete_payoff_line(connection: &mut PgConnection, line_id: LineId, loan_id: LoanId) -> sqlx::Result<()> {
+    sqlx::query!(
+        "delete from bill_line where line_id = $1 and loan_id = $2 and origin = 'payoff'",
+        line_id.uuid(),
+        loan_id.uuid()
     )
     .execute(connection)
     .await?;

@@ -26,6 +26,8 @@ pub enum Account {
     ShareIncome = 110,
     /// Owed to borrowers: refunds and excess.
     BorrowerPayable = 111,
+    /// Owed to nobody that we know: money that a channel paid for orders that are not ours. Belongs to the house.
+    Suspense = 112,
 
     /// The debt.
     LoanPrincipal = 201,
@@ -48,7 +50,7 @@ pub enum Account {
 }
 
 impl Account {
-    pub const ALL: [Account; 23] = [
+    pub const ALL: [Account; 24] = [
         Account::Bank,
         Account::ReserveAvailable,
         Account::ReserveHeld,
@@ -60,6 +62,7 @@ impl Account {
         Account::CollectionsPayable,
         Account::ShareIncome,
         Account::BorrowerPayable,
+        Account::Suspense,
         Account::LoanPrincipal,
         Account::FundingInTransit,
         Account::ReserveAtPlatform,
@@ -100,6 +103,7 @@ impl Account {
             Account::CollectionsPayable => "collections_payable",
             Account::ShareIncome => "share_income",
             Account::BorrowerPayable => "borrower_payable",
+            Account::Suspense => "suspense",
             Account::LoanPrincipal => "loan_principal",
             Account::FundingInTransit => "funding_in_transit",
             Account::ReserveAtPlatform => "reserve_at_platform",

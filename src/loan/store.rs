@@ -211,6 +211,19 @@ pub async fn current_schedule(connection: &mut PgConnection, loan: &Loan) -> sql
     Ok(Schedule { installments })
 }
 
+/// Whether the loan's schedule, as it stands, was written by a payoff.
+pub async fn ends_in_payoff(connection: &mut PgConnection, loan: &Loan) -> sqlx::Result<bool> {
+    sqlx::query_scalar!(
+        r#"select exists (select from schedule where loan_id = $1 and line_id = $2 and version = $3 and reason = 'payoff')
+                  as "ends!""#,
+        loan.loan_id.uuid(),
+        loan.line_id.uuid(),
+        loan.schedule_version
+    )
+    .fetch_one(connection)
+    .await
+}
+
 /// Adds the interest and fees of the schedules written on `day` to their products' spans, and takes off those of the version
 /// that each replaces. Voided loans never were. Once a loan is paid off, its last charges have been earned by that day, however
 /// late the row that carries them falls due. Returns the number of spans touched.

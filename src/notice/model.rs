@@ -28,13 +28,14 @@ impl Audience {
 }
 
 /// What a borrower is also told by SMS; a template of the same name is registered with the SMS partner.
-pub const SHORT_MESSAGES: [&str; 7] = [
+pub const SHORT_MESSAGES: [&str; 8] = [
     "application_approved",
     "application_refused",
     "application_under_review",
     "bill_issued",
     "due_soon",
     "withholding_failed",
+    "card_invalid",
     "overdue",
 ];
 

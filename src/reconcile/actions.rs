@@ -12,8 +12,9 @@ use crate::base::Fen;
 use crate::base::id::BreakId;
 use crate::error::{Fault, Outcome, Refusal};
 use crate::partner::withholding::{Answer, ChannelFailure, DailyFile};
-use crate::repayment::{self, ChannelResult, Posted};
-use crate::{business_day, ledger};
+use crate::repayment::withholding::State;
+use crate::repayment::{self, ChannelResult, Posted, ReversalRefusal};
+use crate::{business_day, credit, ledger};
 
 /// Why a break is not corrected or changed as asked.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
@@ -26,6 +27,8 @@ pub enum BreakRefusal {
     OwnProposal,
     #[error("this correction does not fit the break: there is no order of ours to book it on")]
     DoesNotFit,
+    #[error("{0}")]
+    NotReversed(ReversalRefusal),
 }
 
 impl Refusal for BreakRefusal {
@@ -35,6 +38,7 @@ impl Refusal for BreakRefusal {
             BreakRefusal::NotOpen => "break_not_open",
             BreakRefusal::OwnProposal => "own_proposal",
             BreakRefusal::DoesNotFit => "correction_does_not_fit",
+            BreakRefusal::NotReversed(refusal) => refusal.code(),
         }
     }
 }
@@ -60,6 +64,7 @@ pub async fn take_in(app: &App, key: FileKey, bytes: &[u8], file: &DailyFile) ->
     let resolved = resolve_pending(app, key).await?;
     let mut transaction = app.pool.begin().await?;
     let today = business_day::store::hold_today(&mut transaction).await?;
+    store::close_found(&mut transaction, key, today).await?;
     let breaks = store::open_breaks(&mut transaction, key, today).await?;
     let now = app.clock.now();
     if store::mark_compared(&mut transaction, key, now).await? {
@@ -128,8 +133,8 @@ pub async fn confirm_break(app: &App, break_id: BreakId, person: &str) -> Outcom
             }
             book_missing(&mut transaction, app, &found, missing).await?;
         }
-        Correction::AskChannel => {}
-        Correction::Reverse => return Err(Fault::Refused(BreakRefusal::DoesNotFit)),
+        Correction::AskChannel => settle_by_hand(&mut transaction, app, &found).await?,
+        Correction::Reverse => reverse(&mut transaction, app, &found, person).await?,
     }
     close(&mut transaction, &found, BreakStatus::Corrected, person, None).await?;
     transaction.commit().await?;
@@ -170,6 +175,41 @@ async fn close(
     } else {
         Err(Fault::Refused(BreakRefusal::NotOpen))
     }
+}
+
+/// Records that people have settled with the channel what its files leave open, so that nothing of it is owed any more.
+async fn settle_by_hand(connection: &mut PgConnection, app: &App, found: &Break) -> anyhow::Result<()> {
+    let today = business_day::store::today(connection).await?;
+    let now = app.clock.now();
+    let ids: [Uuid; 1] = [found.withholding_id.uuid()];
+    let posting = match repayment::store::load_withholdings(connection, &ids).await?.pop() {
+        None => posting::suspense_returned(found, today, now),
+        Some(order) => {
+            let open = store::sum_open(connection, found.withholding_id).await?;
+            store::save_settled(connection, found.break_id, open).await?;
+            let line = credit::store::find_line(connection, order.line_id).await?;
+            let funder_id = line.ok_or(sqlx::Error::RowNotFound)?.funder_id;
+            posting::settled_by_hand(found, funder_id, open, today, now)
+        }
+    };
+    Ok(ledger::store::insert_postings(connection, &[posting]).await?)
+}
+
+/// Takes back what was booked for the order, and books what the channel says that it took, if anything.
+async fn reverse(connection: &mut PgConnection, app: &App, found: &Break, person: &str) -> Outcome<(), BreakRefusal> {
+    let ids: [Uuid; 1] = [found.withholding_id.uuid()];
+    let order = repayment::store::load_withholdings(connection, &ids).await?.pop();
+    let is_booked = |order: &repayment::Withholding| matches!(order.state, State::Succeeded { .. });
+    let order = order.filter(is_booked).ok_or(Fault::Refused(BreakRefusal::DoesNotFit))?;
+    match repayment::take_back(connection, app, &order, person).await {
+        Ok(()) => {}
+        Err(Fault::Refused(refusal)) => return Err(Fault::Refused(BreakRefusal::NotReversed(refusal))),
+        Err(Fault::Failed(failure)) => return Err(Fault::Failed(failure)),
+    }
+    if found.theirs.is_positive() {
+        repayment::receive_from_file(connection, app, &order, found.theirs).await?;
+    }
+    Ok(())
 }
 
 /// Books money that the channel took and we did not know of.

@@ -3,11 +3,15 @@
 use chrono::{DateTime, Utc};
 use uuid::Uuid;
 
-use super::model::ChannelShare;
-use crate::base::BusinessDay;
+use super::model::{Break, ChannelShare};
+use crate::base::id::FunderId;
+use crate::base::{BusinessDay, Fen};
 use crate::ledger::posting::Legs;
 use crate::ledger::{Account, Posting};
 use crate::partner::withholding::ChannelName;
+
+/// Whose books money stands in that belongs to no funder: the house's own.
+pub const HOUSE: FunderId = FunderId::from_uuid(Uuid::nil());
 
 /// The channel pays what it took, less what it keeps. One posting for each channel, day and funder, whose id follows from
 /// the three, so that a file cannot be booked twice.
@@ -18,8 +22,9 @@ pub fn channel_settles(
     share: &ChannelShare,
     at: DateTime<Utc>,
 ) -> Posting {
-    let name = format!("channel {} {file_of}", channel.stored());
-    let posting_id = Uuid::new_v5(&share.funder_id.uuid(), name.as_bytes());
+    let posting_id = settles_id(channel, file_of, share.funder_id);
+    // What is not ours is owed to nobody that we know, so that it does not make up for what the channel owes us.
+    let owed = if share.funder_id == HOUSE { Account::Suspense } else { Account::ChannelReceivable };
     Posting {
         posting_id,
         line_id: None,
@@ -27,11 +32,52 @@ pub fn channel_settles(
         event: "channel_settles",
         source_id: posting_id,
         legs: Legs::new()
-            .transfer(Account::Bank, Account::ChannelReceivable, share.amount - share.cost)
-            .transfer(Account::ChannelCost, Account::ChannelReceivable, share.cost)
+            .transfer(Account::Bank, owed, share.amount - share.cost)
+            .transfer(Account::ChannelCost, owed, share.cost)
             .into_vec(),
         corrects: None,
         business_day: today,
+        posted_at: at,
+    }
+}
+
+fn settles_id(channel: ChannelName, file_of: BusinessDay, funder_id: FunderId) -> Uuid {
+    let name = format!("channel {} {file_of}", channel.stored());
+    Uuid::new_v5(&funder_id.uuid(), name.as_bytes())
+}
+
+/// A difference was settled with the channel by hand: it paid what was open (or got back what it had paid too much).
+pub fn settled_by_hand(
+    found: &Break,
+    funder_id: FunderId,
+    open: Fen,
+    booked_on: BusinessDay,
+    at: DateTime<Utc>,
+) -> Posting {
+    Posting {
+        posting_id: found.break_id.uuid(),
+        line_id: None,
+        funder_id,
+        event: "break_settled",
+        source_id: found.withholding_id.uuid(),
+        legs: Legs::new().transfer(Account::Bank, Account::ChannelReceivable, open).into_vec(),
+        corrects: None,
+        business_day: booked_on,
+        posted_at: at,
+    }
+}
+
+/// Money for an order that is not ours went back to the channel.
+pub fn suspense_returned(found: &Break, booked_on: BusinessDay, at: DateTime<Utc>) -> Posting {
+    Posting {
+        posting_id: found.break_id.uuid(),
+        line_id: None,
+        funder_id: HOUSE,
+        event: "suspense_returned",
+        source_id: found.withholding_id.uuid(),
+        legs: Legs::new().transfer(Account::Suspense, Account::Bank, found.theirs).into_vec(),
+        corrects: Some(settles_id(found.channel, found.business_day, HOUSE)),
+        business_day: booked_on,
         posted_at: at,
     }
 }

@@ -138,8 +138,10 @@ pub async fn load_absent(connection: &mut PgConnection, key: FileKey) -> sqlx::R
 pub async fn open_breaks(connection: &mut PgConnection, key: FileKey, today: BusinessDay) -> sqlx::Result<u64> {
     let opened = sqlx::query!(
         r#"with compared as (
-               select f.withholding_id, coalesce(w.collected_fen, 0) as our_fen, f.amount_fen as their_fen,
-                      case when w.withholding_id is null then 'missing_here'
+               select f.withholding_id, coalesce(w.collected_fen, 0) as our_fen,
+                      case when f.succeeded then f.amount_fen else 0 end as their_fen,
+                      case when w.withholding_id is null and not f.succeeded then null
+                           when w.withholding_id is null then 'missing_here'
                            when w.status = 'failed' and f.succeeded then 'we_failed_they_succeeded'
                            when w.status = 'succeeded' and not f.succeeded then 'we_succeeded_they_failed'
                            when w.status = 'succeeded' and w.collected_fen <> f.amount_fen then 'amount_differs' end as kind
@@ -156,7 +158,9 @@ pub async fn open_breaks(connection: &mut PgConnection, key: FileKey, today: Bus
            insert into reconciliation_break (break_id, channel, business_day, kind, withholding_id, our_fen, their_fen,
                                              proposed, status, owner, opened_on)
            select gen_random_uuid(), $1, $2, kind, withholding_id, our_fen, their_fen,
-                  case when kind = 'we_failed_they_succeeded' then 'post' else 'ask_channel' end, 'open', 'comparison', $3
+                  case kind when 'we_failed_they_succeeded' then 'post'
+                            when 'we_succeeded_they_failed' then 'reverse' else 'ask_channel' end,
+                  'open', 'comparison', $3
            from compared where kind is not null
            on conflict do nothing"#,
         key.channel.stored(),
@@ -168,16 +172,66 @@ pub async fn open_breaks(connection: &mut PgConnection, key: FileKey, today: Bus
     Ok(opened.rows_affected())
 }
 
+/// Ends the breaks of earlier days over successes that no file told of: this one does. Returns how many.
+pub async fn close_found(connection: &mut PgConnection, key: FileKey, today: BusinessDay) -> sqlx::Result<u64> {
+    let closed = sqlx::query!(
+        "update reconciliation_break b
+         set status = 'corrected', note = 'stands in the file of ' || $2::date, closed_on = $3
+         from channel_file_line f
+         where f.channel = $1 and f.business_day = $2 and f.succeeded and b.channel = f.channel
+           and b.withholding_id = f.withholding_id and b.kind = 'missing_there' and b.status = 'open'",
+        key.channel.stored(),
+        key.day.date(),
+        today.date()
+    )
+    .execute(connection)
+    .await?;
+    Ok(closed.rows_affected())
+}
+
+/// What the channel still owes us for an order (less than zero: we owe it): what was booked as collected through it, less
+/// what its files and people have settled.
+pub async fn sum_open(connection: &mut PgConnection, withholding_id: WithholdingId) -> sqlx::Result<Fen> {
+    sqlx::query_scalar!(
+        r#"select ((select coalesce(sum(r.amount_fen + coalesce(b.amount_fen, 0)), 0)
+                    from repayment r
+                    left join repayment b on b.line_id = r.line_id and b.source = 'reversal'
+                                         and b.source_reference = r.repayment_id::text
+                    where r.line_id = (select line_id from withholding where withholding_id = $1)
+                      and r.source in ('withholding', 'channel_file') and r.source_reference = ($1::uuid)::text)
+                   - (select coalesce(sum(f.amount_fen), 0) from channel_file_line f
+                      join channel_file c on c.channel = f.channel and c.business_day = f.business_day
+                      where f.withholding_id = $1 and f.succeeded and c.compared_at is not null)
+                   - (select coalesce(sum(settled_fen), 0) from reconciliation_break where withholding_id = $1)
+                  )::bigint as "open!: Fen""#,
+        withholding_id.uuid()
+    )
+    .fetch_one(connection)
+    .await
+}
+
+/// Keeps what was settled by hand.
+pub async fn save_settled(connection: &mut PgConnection, break_id: BreakId, settled: Fen) -> sqlx::Result<()> {
+    sqlx::query!(
+        "update reconciliation_break set settled_fen = $2 where break_id = $1",
+        break_id.uuid(),
+        settled.get()
+    )
+    .execute(connection)
+    .await?;
+    Ok(())
+}
+
 /// What the channel took and keeps of the day, by the funder whose lines were collected from. Orders that are not ours
-/// belong to no funder and wait for their break.
+/// belong to no funder: theirs is the nil id, the house's.
 pub async fn sum_by_funder(connection: &mut PgConnection, key: FileKey) -> sqlx::Result<Vec<ChannelShare>> {
     sqlx::query_as!(
         ChannelShare,
-        r#"select l.funder_id as "funder_id: FunderId", sum(f.amount_fen)::bigint as "amount!: Fen",
-                  sum(f.cost_fen)::bigint as "cost!: Fen"
+        r#"select coalesce(l.funder_id, '00000000-0000-0000-0000-000000000000') as "funder_id!: FunderId",
+                  sum(f.amount_fen)::bigint as "amount!: Fen", sum(f.cost_fen)::bigint as "cost!: Fen"
            from channel_file_line f
-           join withholding w on w.withholding_id = f.withholding_id and w.channel = f.channel
-           join credit_line l on l.line_id = w.line_id
+           left join withholding w on w.withholding_id = f.withholding_id and w.channel = f.channel
+           left join credit_line l on l.line_id = w.line_id
            where f.channel = $1 and f.business_day = $2 and f.succeeded
            group by l.funder_id order by l.funder_id"#,
         key.channel.stored(),

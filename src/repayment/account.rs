@@ -68,6 +68,11 @@ pub enum Source {
     },
     /// A success that only the channel's daily file told of.
     ChannelFile(WithholdingId),
+    /// A repayment that is taken back, because its money never came; all amounts are negative.
+    Reversal {
+        of: RepaymentId,
+        person: String,
+    },
 }
 
 /// One receipt of money and where it went.
@@ -224,7 +229,10 @@ impl Repayment {
         of_loans
             .map(|items| Message {
                 partner: partner.to_owned(),
-                kind: "repayment",
+                kind: match self.source {
+                    Source::Reversal { .. } => "repayment_reversed",
+                    Source::Withholding(_) | Source::Transfer { .. } | Source::ChannelFile(_) => "repayment",
+                },
                 object_id: items[0].loan_id.uuid(),
                 body: serde_json::json!({
                     "repayment": self.repayment_id,
@@ -258,14 +266,15 @@ impl Source {
             Source::Withholding(_) => "withholding",
             Source::Transfer { .. } => "transfer",
             Source::ChannelFile(_) => "channel_file",
+            Source::Reversal { .. } => "reversal",
         }
     }
 
     /// Who recorded it, where a person did.
-    fn recorded_by(&self) -> Option<String> {
+    pub(super) fn recorded_by(&self) -> Option<String> {
         match self {
             Source::Withholding(_) | Source::ChannelFile(_) => None,
-            Source::Transfer { operator, .. } => Some(operator.clone()),
+            Source::Transfer { operator: person, .. } | Source::Reversal { person, .. } => Some(person.clone()),
         }
     }
 
@@ -273,6 +282,7 @@ impl Source {
         match self {
             Source::Withholding(id) | Source::ChannelFile(id) => id.uuid().to_string(),
             Source::Transfer { bank_reference, .. } => bank_reference.clone(),
+            Source::Reversal { of, .. } => of.uuid().to_string(),
         }
     }
 }

@@ -4,6 +4,7 @@ use sqlx::PgConnection;
 use uuid::Uuid;
 
 use super::account::{Money, Repayment, Source};
+use super::notices;
 use super::receipt_actions::{Batch, load_payoff_loan};
 use super::store::{self, NewWithholding};
 use super::withholding::{Failure, Purpose, State, Withholding};
@@ -13,6 +14,7 @@ use crate::base::id::{BorrowerId, CardId, LineId, LoanId, RepaymentId, Withholdi
 use crate::error::{Fault, Outcome, Refusal};
 use crate::loan::LoanStatus;
 use crate::loan::payoff::PayoffQuote;
+use crate::notice;
 use crate::partner::withholding::ChannelName;
 
 pub use super::result_actions::{ChannelResult, Posted, post_results};
@@ -170,6 +172,7 @@ pub async fn record_transfer(app: &App, transfer: &Transfer) -> Outcome<Repaymen
     let card_id = store::load_default_cards(&mut transaction, &[borrower_id.uuid()]).await?.remove(&borrower_id);
     let repayment = batch.receive(line_id, money, card_id)?;
     batch.save(&mut transaction).await?;
+    notice::raise(&mut transaction, &[notices::transfer_received(borrower_id, &repayment)]).await?;
     transaction.commit().await?;
     Ok(repayment)
 }

@@ -34,7 +34,9 @@ pub fn next_attempt(last: Option<LastAttempt>, times: &[DateTime<Utc>], now: Dat
     let (channel, is_open) = match last.state {
         // It made way for money that came otherwise, before or after its time: what that left is still asked for at that time.
         State::Failed(Failure::Superseded) => (last.channel, come >= last.submit_at),
-        State::Failed(Failure::Channel(ChannelFailure::InsufficientFunds)) => (last.channel, come > last.submit_at),
+        State::Failed(Failure::Channel(ChannelFailure::InsufficientFunds) | Failure::Reversed) => {
+            (last.channel, come > last.submit_at)
+        }
         State::Failed(Failure::Channel(ChannelFailure::ChannelDown)) => (ChannelName::FIRST, come > last.submit_at),
         State::Failed(Failure::Channel(ChannelFailure::CardInvalid | ChannelFailure::Refused)) => return None,
         // A part was collected, so that the card is empty: the rest is the timetable's next day's.

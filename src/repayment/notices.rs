@@ -3,19 +3,64 @@
 use chrono::{DateTime, Utc};
 use serde_json::json;
 
-use super::withholding::Withholding;
-use crate::base::BusinessDay;
+use super::account::Repayment;
+use super::withholding::{Failure, Purpose, Withholding};
 use crate::base::id::{BorrowerId, LineId};
+use crate::base::{BusinessDay, Fen};
 use crate::notice::{Audience, Notice};
+use crate::partner::withholding::ChannelFailure;
 
 /// The channel refused the card for good: the borrower is asked to see to it.
 pub fn card_invalid(order: &Withholding, day: BusinessDay, at: DateTime<Utc>) -> Notice {
-    to_borrower(order.borrower_id, "card_invalid", json!({ "line": order.line_id, "card": order.card_id }), day, at)
+    Notice::to_borrower(
+        order.borrower_id,
+        "card_invalid",
+        json!({ "line": order.line_id, "card": order.card_id }),
+        day,
+        at,
+    )
+}
+
+/// Money was taken from the card.
+pub fn withheld(order: &Withholding, collected: Fen, day: BusinessDay, at: DateTime<Utc>) -> Notice {
+    let body = json!({
+        "line": order.line_id,
+        "withholding": order.withholding_id,
+        "purpose": order.purpose.stored().0,
+        "amount_fen": collected,
+    });
+    Notice::to_borrower(order.borrower_id, "withheld", body, day, at)
+}
+
+/// Money was to be taken from the card and was not. Said once a day: `None` for the timetable's later tries of the day.
+pub fn withholding_failed(
+    order: &Withholding,
+    failure: ChannelFailure,
+    day: BusinessDay,
+    at: DateTime<Utc>,
+) -> Option<Notice> {
+    if order.purpose == Purpose::Due && order.attempt_no > 1 {
+        return None;
+    }
+    let body = json!({
+        "line": order.line_id,
+        "withholding": order.withholding_id,
+        "purpose": order.purpose.stored().0,
+        "amount_fen": order.amount,
+        "failure": Failure::Channel(failure).stored(),
+    });
+    Some(Notice::to_borrower(order.borrower_id, "withholding_failed", body, day, at))
+}
+
+/// A transfer of the borrower's was recorded.
+pub fn transfer_received(borrower_id: BorrowerId, receipt: &Repayment) -> Notice {
+    let body = json!({ "line": receipt.line_id, "amount_fen": receipt.amount, "excess_fen": receipt.excess });
+    Notice::to_borrower(borrower_id, "transfer_received", body, receipt.business_day, receipt.received_at)
 }
 
 /// Something is due and there is no card to take it from.
 pub fn no_card(borrower_id: BorrowerId, line_id: LineId, day: BusinessDay, at: DateTime<Utc>) -> Notice {
-    to_borrower(borrower_id, "no_card", json!({ "line": line_id }), day, at)
+    Notice::to_borrower(borrower_id, "no_card", json!({ "line": line_id }), day, at)
 }
 
 /// A channel has not said what became of an order for a long time: an operator calls it.
@@ -30,19 +75,8 @@ pub fn still_unknown(order: &Withholding, day: BusinessDay, at: DateTime<Utc>) -
     }
 }
 
-fn to_borrower(
-    borrower_id: BorrowerId,
-    kind: &'static str,
-    body: serde_json::Value,
-    business_day: BusinessDay,
-    created_at: DateTime<Utc>,
-) -> Notice {
-    Notice {
-        audience: Audience::Borrower,
-        recipient_id: Some(borrower_id.uuid()),
-        kind,
-        body,
-        business_day,
-        created_at,
-    }
+/// The channel's file contradicted what it had said: the payment is owed again.
+pub fn repayment_reversed(borrower_id: BorrowerId, reversal: &Repayment) -> Notice {
+    let body = json!({ "line": reversal.line_id, "amount_fen": -reversal.amount });
+    Notice::to_borrower(borrower_id, "repayment_reversed", body, reversal.business_day, reversal.received_at)
 }

@@ -7,18 +7,25 @@ use crate::ledger::posting::Legs;
 use crate::ledger::{Account, Posting};
 
 /// A repayment: the money is owed by the channel (or stands at the bank, for a transfer) and is owed on to the funder, what no
-/// installment could take back to the borrower; in the funder's book the debt falls and collected money is on its way.
+/// installment could take back to the borrower; in the funder's book the debt falls and collected money is on its way. One that
+/// is taken back is the same with every leg turned round, and names the posting that it corrects.
 pub fn repayment(posting_id: Uuid, repayment: &Repayment) -> Posting {
     let taken = repayment.taken();
     let received_in = match repayment.source {
         Source::Withholding(_) | Source::ChannelFile(_) => Account::ChannelReceivable,
         Source::Transfer { .. } => Account::Bank,
+        // Only what a channel confirmed is taken back.
+        Source::Reversal { .. } => Account::ChannelReceivable,
+    };
+    let (event, corrects) = match repayment.source {
+        Source::Reversal { of, .. } => ("repayment_reversed", Some(of.uuid())),
+        Source::Withholding(_) | Source::Transfer { .. } | Source::ChannelFile(_) => ("repayment", None),
     };
     Posting {
         posting_id,
         line_id: Some(repayment.line_id),
         funder_id: repayment.funder_id,
-        event: "repayment",
+        event,
         source_id: repayment.repayment_id.uuid(),
         legs: Legs::new()
             .transfer(received_in, Account::CollectionsPayable, taken.total())
@@ -28,7 +35,7 @@ pub fn repayment(posting_id: Uuid, repayment: &Repayment) -> Posting {
             .transfer(Account::CollectionsInTransit, Account::FeeReceivable, taken.fee)
             .transfer(Account::CollectionsInTransit, Account::PenaltyIncome, taken.penalty)
             .into_vec(),
-        corrects: None,
+        corrects,
         business_day: repayment.business_day,
         posted_at: repayment.received_at,
     }

@@ -16,7 +16,7 @@ use crate::app::App;
 use crate::base::Fen;
 use crate::base::id::{LineId, LoanId, RepaymentId, WithholdingId};
 use crate::bill;
-use crate::notice;
+use crate::notice::{self, Notice};
 use crate::partner::withholding::{Answer, ChannelFailure};
 
 /// Results in one transaction: enough to be set-based, few enough that a conflict costs little.
@@ -106,6 +106,7 @@ async fn post_chunk(app: &App, results: &[ChannelResult]) -> anyhow::Result<Post
         contradictions: Vec::new(),
         follow_ups: Vec::new(),
         invalid_cards: Vec::new(),
+        told: Vec::new(),
         posted: Posted::default(),
     };
     desk.load(&mut transaction, app, results).await?;
@@ -126,6 +127,7 @@ struct Desk {
     contradictions: Vec<(Withholding, Contradiction)>,
     follow_ups: Vec<NewWithholding>,
     invalid_cards: Vec<Withholding>,
+    told: Vec<Notice>,
     posted: Posted,
 }
 
@@ -194,15 +196,28 @@ impl Desk {
             State::Succeeded { collected } => {
                 self.posted.succeeded += 1;
                 self.posted.collected += collected;
+                self.told.push(notices::withheld(order, collected, self.batch.today, self.batch.now));
                 self.receive(connection, app, order, collected).await?;
             }
             State::Failed(failure) => {
                 self.posted.failed += 1;
+                let (today, now) = (self.batch.today, self.batch.now);
                 match failure {
-                    Failure::Channel(ChannelFailure::ChannelDown) => self.follow_ups.extend(self.reroute(order)),
-                    Failure::Channel(ChannelFailure::CardInvalid) => self.invalid_cards.push(order.clone()),
-                    Failure::Channel(ChannelFailure::InsufficientFunds | ChannelFailure::Refused)
-                    | Failure::Superseded => {}
+                    Failure::Channel(ChannelFailure::ChannelDown) => match self.reroute(order) {
+                        Some(rerouted) => self.follow_ups.push(rerouted),
+                        None => {
+                            let down = ChannelFailure::ChannelDown;
+                            self.told.extend(notices::withholding_failed(order, down, today, now));
+                        }
+                    },
+                    Failure::Channel(ChannelFailure::CardInvalid) => {
+                        self.invalid_cards.push(order.clone());
+                        self.told.push(notices::card_invalid(order, today, now));
+                    }
+                    Failure::Channel(other @ (ChannelFailure::InsufficientFunds | ChannelFailure::Refused)) => {
+                        self.told.extend(notices::withholding_failed(order, other, today, now));
+                    }
+                    Failure::Superseded | Failure::Reversed => {}
                 }
             }
             State::Created | State::Submitted | State::Unknown => self.posted.unknown += 1,
@@ -266,8 +281,7 @@ impl Desk {
         store::insert_withholdings(&mut *connection, &self.follow_ups).await?;
         store::insert_contradictions(&mut *connection, &self.contradictions, today, now).await?;
         store::mark_cards_invalid(&mut *connection, &self.invalid_cards).await?;
-        let told: Vec<_> = self.invalid_cards.iter().map(|order| notices::card_invalid(order, today, now)).collect();
-        notice::raise(&mut *connection, &told).await?;
+        notice::raise(&mut *connection, &self.told).await?;
         self.batch.save(connection).await?;
         Ok(self.posted)
     }

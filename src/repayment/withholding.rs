@@ -50,6 +50,8 @@ pub enum Failure {
     Channel(ChannelFailure),
     /// Never submitted: the borrower paid first, or nothing was owed any more.
     Superseded,
+    /// Held for a success until the channel's file contradicted, and taken back on two people's word.
+    Reversed,
 }
 
 /// What an answer does to an order.
@@ -84,7 +86,7 @@ impl Withholding {
         match self.state {
             State::Created | State::Failed(Failure::Superseded) => false,
             State::Submitted | State::Unknown | State::Succeeded { .. } => true,
-            State::Failed(Failure::Channel(_)) => true,
+            State::Failed(Failure::Channel(_) | Failure::Reversed) => true,
         }
     }
 
@@ -105,7 +107,7 @@ impl Withholding {
                 Answer::Processing { .. } | Answer::Unclear { .. } => Step::AlreadyApplied,
             },
             State::Failed(Failure::Superseded) => Step::NotSent,
-            State::Failed(Failure::Channel(_)) => match answer {
+            State::Failed(Failure::Channel(_) | Failure::Reversed) => match answer {
                 Answer::Succeeded { collected, .. } => {
                     Step::Contradicts(Contradiction::WeFailedTheySucceeded { theirs: *collected })
                 }
@@ -182,12 +184,13 @@ impl State {
 }
 
 impl Failure {
-    pub const ALL: [Failure; 5] = [
+    pub const ALL: [Failure; 6] = [
         Failure::Channel(ChannelFailure::InsufficientFunds),
         Failure::Channel(ChannelFailure::CardInvalid),
         Failure::Channel(ChannelFailure::ChannelDown),
         Failure::Channel(ChannelFailure::Refused),
         Failure::Superseded,
+        Failure::Reversed,
     ];
 
     pub fn stored(self) -> &'static str {
@@ -197,6 +200,7 @@ impl Failure {
             Failure::Channel(ChannelFailure::ChannelDown) => "channel_down",
             Failure::Channel(ChannelFailure::Refused) => "refused",
             Failure::Superseded => "superseded",
+            Failure::Reversed => "reversed",
         }
     }
 

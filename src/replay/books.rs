@@ -138,6 +138,7 @@ fn is_debit(account: Account) -> bool {
         | Account::CollectionsPayable
         | Account::ShareIncome
         | Account::BorrowerPayable
+        | Account::Suspense
         | Account::FundingInTransit
         | Account::InterestIncome
         | Account::FeeIncomeOfFunder

@@ -2,6 +2,7 @@
 
 use super::words::parse_amount;
 use crate::base::{Fen, Rate};
+use crate::reconcile::Correction;
 use crate::sandbox::{Fault, Scripted};
 
 /// Something that somebody does. A `line` is a borrower's name, or `borrower/product` where a borrower has several lines.
@@ -120,6 +121,8 @@ pub enum Event {
     Correct {
         borrower: String,
         nth: i64,
+        /// What a first person proposes instead of what the comparison did.
+        by: Option<Correction>,
     },
 }
 
@@ -146,6 +149,7 @@ const CHANNEL_ANSWERS: &[(&str, &str, Option<Fault>)] = &[
     ("duplicate-callback", "success", Some(Fault::DuplicateCallback)),
     ("late", "success", Some(Fault::LateAnswer)),
     ("file-contradicts", "fails_but_collects", None),
+    ("file-denies", "denied_in_file", None),
     ("not-in-file", "not_in_file", None),
 ];
 

@@ -7,6 +7,7 @@ use super::expect::{Expectation, Subject};
 use super::house::MORNING;
 use super::words::{Words, parse_day};
 use crate::base::{BusinessDay, Rate};
+use crate::reconcile::Correction;
 
 /// A whole scenario.
 #[derive(Clone, Debug, PartialEq)]
@@ -180,7 +181,7 @@ const USAGES: &[(&str, &str)] = &[
     ("channel", "channel BORROWER ANSWER… [on=alpha|beta]"),
     ("payout", "payout PAYEE ANSWER…"),
     ("retry-payout", "retry-payout PAYEE [N]"),
-    ("correct", "correct BORROWER [N]"),
+    ("correct", "correct BORROWER [N] [by=post|refund|ask-channel|reverse]"),
     ("leaves", "leaves [withholdings=N] [payouts=N]"),
     ("expect", "expect SUBJECT … KEY=VALUE…, expect no SUBJECT …, expect refused CODE, expect verify"),
 ];
@@ -272,8 +273,22 @@ fn event(verb: &str, words: &mut Words<'_>) -> Result<Event, String> {
         }
         "retry-payout" => Event::RetryPayout { payee: words.name("the payee")?, nth: words.nth()? },
         // The verbs are those of USAGES, which was looked up before.
-        _ => Event::Correct { borrower: words.name("the borrower")?, nth: words.nth()? },
+        _ => Event::Correct { borrower: words.name("the borrower")?, nth: words.nth()?, by: correction(words)? },
     })
+}
+
+fn correction(words: &mut Words<'_>) -> Result<Option<Correction>, String> {
+    let Some(word) = words.value("by") else { return Ok(None) };
+    let known = [
+        ("post", Correction::Post),
+        ("refund", Correction::Refund),
+        ("ask-channel", Correction::AskChannel),
+        ("reverse", Correction::Reverse),
+    ];
+    match known.iter().find(|(name, _)| *name == word) {
+        Some((_, correction)) => Ok(Some(*correction)),
+        None => Err(words.wrong(&format!("by: found {word} where post, refund, ask-channel or reverse is allowed"))),
+    }
 }
 
 fn merchant(words: &mut Words<'_>) -> Result<Event, String> {

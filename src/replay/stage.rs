@@ -25,6 +25,7 @@ use crate::partner::client::ATTEMPTS_MAX;
 use crate::partner::withholding::ChannelName;
 use crate::purchase::authoriser::decide_batch;
 use crate::purchase::{Decision, PurchaseRequest};
+use crate::reconcile::Correction;
 use crate::sandbox::{Matcher, Scripted, payout, risk};
 use crate::{funder, merchant, product, reconcile, settlement};
 
@@ -164,7 +165,7 @@ impl Stage {
             }
             Event::PayoutAnswers { payee, answers } => self.answer_payouts(payee, answers.clone()),
             Event::RetryPayout { payee, nth } => self.retry_payout(payee, *nth).await,
-            Event::Correct { borrower, nth } => self.correct(borrower, *nth).await,
+            Event::Correct { borrower, nth, by } => self.correct(borrower, *nth, *by).await,
         }
     }
 
@@ -385,11 +386,17 @@ impl Stage {
         plainly(settlement::retry_payout(self.app(), payout_id, OPERATOR).await)
     }
 
-    async fn correct(&self, borrower: &str, nth: i64) -> Done {
+    async fn correct(&self, borrower: &str, nth: i64, by: Option<Correction>) -> Done {
         let borrower_id = self.driver.person(borrower)?.borrower_id.uuid();
         let found = store::find_break(&mut *self.app().pool.acquire().await?, borrower_id, nth).await?;
         let found = found.with_context(|| format!("{borrower} has no break {nth} yet"))?;
         let break_id = crate::base::id::BreakId::from_uuid(id_in(&found, "break_id")?);
+        if let Some(correction) = by {
+            let proposed = reconcile::propose_correction(self.app(), break_id, correction, OPERATOR).await;
+            if let Err(refused) = plainly(proposed)? {
+                return Ok(Err(refused));
+            }
+        }
         plainly(reconcile::actions::confirm_break(self.app(), break_id, "second-operator").await)
     }
 }

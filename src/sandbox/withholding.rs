@@ -242,7 +242,10 @@ fn take(
         known_at: if fault == Some(Fault::LateAnswer) { now + LATE_BY } else { now },
         reference: format!("{}{:010}", channel.to_uppercase().replace("WITHHOLDING_", "T"), book.trades.len() + 1),
         is_filed: answer != "not_in_file",
-        filed_verdict: (told != verdict).then_some(verdict),
+        filed_verdict: match answer {
+            "denied_in_file" => Some(Verdict::TooLittle),
+            _ => (told != verdict).then_some(verdict),
+        },
     };
     book.trades.insert(asked.number.clone(), trade.clone());
     book.unfiled.push(asked.number);

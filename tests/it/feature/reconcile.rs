@@ -5,7 +5,7 @@ use std::sync::Arc;
 use fenqi::base::Fen;
 use fenqi::base::id::BreakId;
 use fenqi::error::Fault;
-use fenqi::partner::withholding::{Answer, ChannelName, Heard};
+use fenqi::partner::withholding::{Answer, ChannelName, DailyFile, FileLine, Heard};
 use fenqi::reconcile::{self, BreakRefusal, fetch_channel_files};
 use fenqi::repayment::jobs::submit_withholdings;
 use fenqi::repayment::{CallbackRefusal, Posted, hear};
@@ -157,4 +157,52 @@ async fn a_success_that_no_file_tells_of_within_a_day_is_a_break(pool: PgPool) {
     book.live_until("2026-02-27").await;
     assert_eq!(fetch_channel_files(&book.app).await.unwrap().breaks, 1);
     assert_eq!(the_break(&book).await.1, "missing_there ask_channel open");
+}
+
+#[sqlx::test(migrator = "fenqi::MIGRATOR")]
+async fn money_for_an_order_that_is_not_ours_waits_in_suspense_for_two_people(pool: PgPool) {
+    let (book, _world) = sent(pool, Scripted::answer("success")).await;
+    book.live_until("2026-02-26").await;
+    let ours = fenqi::base::id::WithholdingId::from_uuid(
+        sqlx::query_scalar("select withholding_id from withholding").fetch_one(&book.app.pool).await.unwrap(),
+    );
+    let line = |withholding_id, amount| FileLine {
+        withholding_id,
+        channel_reference: "T1".into(),
+        succeeded: true,
+        amount: Fen::new(amount),
+        cost: Fen::new(10),
+    };
+    let foreign = fenqi::base::id::WithholdingId::from_uuid(uuid::Uuid::from_u128(5));
+    let lines = vec![line(ours, 103_600), line(foreign, 5_000)];
+    let mut file = DailyFile::default();
+    (file.amount, file.cost, file.lines) = (Fen::new(108_600), Fen::new(20), lines);
+    let key = reconcile::FileKey { channel: ChannelName::Alpha, day: "2026-02-25".parse().unwrap() };
+    assert_eq!(reconcile::take_in(&book.app, key, b"file", &file).await.unwrap().breaks, 1);
+    // The bank account foots with what the channel paid; what is not ours is owed to nobody that we know.
+    assert_eq!(balances(&book).await, [108_580, 0, -5_000]);
+    let (break_id, words) = the_break(&book).await;
+    assert_eq!(words, "missing_here ask_channel open");
+    let not_ours = reconcile::propose_correction(&book.app, break_id, reconcile::Correction::Post, "Li").await;
+    not_ours.unwrap();
+    let refused = reconcile::confirm_break(&book.app, break_id, "Wang").await;
+    assert!(matches!(refused, Err(Fault::Refused(BreakRefusal::DoesNotFit))), "{refused:?}");
+    reconcile::propose_correction(&book.app, break_id, reconcile::Correction::AskChannel, "Li").await.unwrap();
+    let own = reconcile::confirm_break(&book.app, break_id, "Li").await;
+    assert!(matches!(own, Err(Fault::Refused(BreakRefusal::OwnProposal))), "{own:?}");
+    reconcile::confirm_break(&book.app, break_id, "Wang").await.unwrap();
+    assert_eq!(balances(&book).await, [103_580, 0, 0]);
+    book.assert_whole().await;
+}
+
+/// Debits less credits of bank, channel receivable and suspense.
+async fn balances(book: &Book) -> Vec<i64> {
+    book.fen(
+        "select coalesce(sum(case when leg.debit = a.account then leg.amount_fen else 0 end
+                             - case when leg.credit = a.account then leg.amount_fen else 0 end), 0)::bigint
+         from unnest(array[101, 107, 112]) with ordinality as a(account, nth)
+         cross join posting p cross join lateral unnest(p.debit, p.credit, p.amount_fen) as leg(debit, credit, amount_fen)
+         where $1::uuid is not null group by a.nth order by a.nth",
+    )
+    .await
 }

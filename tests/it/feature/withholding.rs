@@ -144,7 +144,7 @@ async fn a_refused_card_is_taken_out_of_use_and_the_borrower_asked(pool: PgPool)
     book.live_until("2026-02-26").await;
     assert_eq!(book.orders().await.len(), 1, "there is no card to take it from");
     let told = book.words("select kind from notice where $1::uuid is not null order by notice_no").await;
-    assert_eq!(told, ["card_invalid", "no_card"]);
+    assert_eq!(told, ["bill_issued", "due_soon", "card_invalid", "no_card"]);
     assert_eq!(refused(button(&book, 1_000, "k1").await), RepayRefusal::NoCard);
 }
 
@@ -258,7 +258,7 @@ async fn a_late_line_is_frozen_and_active_again_once_penalty_and_all_is_paid(poo
     let status = "select status || coalesce(' ' || frozen_for, '') from credit_line where line_id = $1";
     assert_eq!(book.words(status).await, ["frozen overdue"]);
     let told = book.words("select kind from notice where $1::uuid is not null order by notice_no").await;
-    assert_eq!(told, ["overdue", "line_frozen"]);
+    assert_eq!(told, ["bill_issued", "due_soon", "overdue", "line_frozen"]);
     // Five days at 0.001 a day on 100,000 of principal.
     let transfer = Transfer {
         line_id: book.line_id,

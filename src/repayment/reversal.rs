@@ -1,0 +1,108 @@
+//! Taking a repayment back whose money never came: what it had settled is owed again.
+
+use chrono::{DateTime, Utc};
+
+use super::account::{LineAccount, Repayment, RepaymentItem, Source};
+use crate::base::id::RepaymentId;
+use crate::base::{BusinessDay, Fen};
+use crate::credit::EntryKind;
+use crate::credit::change::{Change, Note};
+use crate::credit::line::{Freeze, LineChange};
+use crate::error::Refusal;
+use crate::loan::LoanStatus;
+
+/// Why a success is not taken back.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
+pub enum ReversalRefusal {
+    #[error("no repayment was booked for this order")]
+    NotBooked,
+    #[error("a part of it is owed back to the borrower's card; settle this one with the channel")]
+    ExcessOwedBack,
+    #[error(
+        "the loan that it paid off has gone on since: a statement or a refund came after it; settle this one with the channel"
+    )]
+    LoanMovedOn,
+}
+
+impl Refusal for ReversalRefusal {
+    fn code(&self) -> &'static str {
+        match self {
+            ReversalRefusal::NotBooked => "not_booked",
+            ReversalRefusal::ExcessOwedBack => "excess_owed_back",
+            ReversalRefusal::LoanMovedOn => "loan_moved_on",
+        }
+    }
+}
+
+/// When a repayment is taken back, and on whose word.
+#[derive(Clone, Debug)]
+pub struct TakenBack {
+    pub reversal_id: RepaymentId,
+    pub person: String,
+    pub today: BusinessDay,
+    pub at: DateTime<Utc>,
+}
+
+impl LineAccount {
+    /// Owes again what `original` had settled, on installments, loans and line; returns the same receipt with every amount
+    /// negative. A line that is too late for its product's patience is frozen at once: the close looks at each stage's own day.
+    pub fn take_back(&mut self, original: &Repayment, taken_back: TakenBack) -> Repayment {
+        let TakenBack { reversal_id, person, today, at } = taken_back;
+        let mut principal = Fen::ZERO;
+        for item in &original.items {
+            principal += item.taken.principal;
+            let is_it = |open: &&mut super::account::OpenInstallment| {
+                open.billed.loan_id == item.loan_id && open.billed.period == item.period
+            };
+            if let Some(open) = self.installments.iter_mut().find(is_it) {
+                open.billed.unpay(&open.rule, item.taken, today);
+                open.touched = true;
+            }
+            if let Some(open) = self.loans.iter_mut().find(|open| open.loan.loan_id == item.loan_id) {
+                open.loan.principal_paid -= item.taken.principal;
+                open.touched = true;
+                if open.loan.status == LoanStatus::Paid {
+                    (open.loan.status, open.loan.closed_on) = (LoanStatus::Open, None);
+                }
+            }
+        }
+        let source = Source::Reversal { of: original.repayment_id, person };
+        if principal.is_positive() {
+            let mut change = LineChange::used(EntryKind::Repayment, principal, reversal_id.uuid());
+            change.reason = source.recorded_by();
+            self.entries.push(self.line.change(change, today, at));
+        }
+        self.freeze_if_too_late(Note {
+            reason: "overdue".to_owned(),
+            source_id: Some(reversal_id.uuid()),
+            day: today,
+            at,
+        });
+        Repayment {
+            repayment_id: reversal_id,
+            line_id: original.line_id,
+            funder_id: original.funder_id,
+            source,
+            amount: -original.amount,
+            items: original.items.iter().map(|item| RepaymentItem { taken: -item.taken, ..*item }).collect(),
+            excess: -original.excess,
+            business_day: today,
+            received_at: at,
+        }
+    }
+
+    fn freeze_if_too_late(&mut self, note: Note) {
+        let day = note.day;
+        let is_too_late = self.installments.iter().any(|open| {
+            let days_late = day.days_since(open.billed.due_on());
+            days_late >= i64::from(open.product.terms.overdue.freeze_day) && !open.owed_on(day).is_zero()
+        });
+        if !is_too_late {
+            return;
+        }
+        // A closed line is not frozen; it is used again until this is paid, and sells nothing meanwhile.
+        if let Ok(Some(entry)) = self.line.apply(Change::Freeze(Freeze::Overdue), note) {
+            self.entries.push(entry);
+        }
+    }
+}

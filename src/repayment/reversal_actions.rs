@@ -1,0 +1,127 @@
+//! Taking back a booked success that its channel's file contradicts: every party stands as if it had not come.
+
+use sqlx::PgConnection;
+
+use super::account::{LineAccount, OpenInstallment, OpenLoan, Repayment};
+use super::reversal::{ReversalRefusal, TakenBack};
+use super::withholding::Withholding;
+use super::{notices, posting, store};
+use crate::app::App;
+use crate::base::BusinessDay;
+use crate::base::id::{LoanId, RepaymentId};
+use crate::error::{Fault, Outcome};
+use crate::loan::store::{ScheduleReason, ScheduleVersion};
+use crate::loan::{Loan, Schedule};
+use crate::{bill, business_day, credit, ledger, loan, notice, outbox};
+
+/// Takes back what was booked for an order, in the caller's transaction: bills, loans, line and books, and the order itself.
+/// What was remitted of it already comes off the funder's next remittance, with the platform's share of it.
+pub async fn take_back(
+    connection: &mut PgConnection,
+    app: &App,
+    order: &Withholding,
+    person: &str,
+) -> Outcome<(), ReversalRefusal> {
+    let line_id = order.line_id;
+    let line = credit::store::lock_lines(connection, &[line_id]).await?.pop().ok_or(sqlx::Error::RowNotFound)?;
+    let today = business_day::store::hold_today(connection).await?;
+    bill::store::enter_schedules(connection).await?;
+    let original = store::find_withheld(connection, line_id, order.withholding_id).await?;
+    let original = original.ok_or(Fault::Refused(ReversalRefusal::NotBooked))?;
+    if original.excess.is_positive() {
+        return Err(Fault::Refused(ReversalRefusal::ExcessOwedBack));
+    }
+    let mut account = LineAccount::new(line);
+    let wanted: Vec<(LoanId, i16)> = original.items.iter().map(|item| (item.loan_id, item.period)).collect();
+    for billed in bill::store::load_billed_installments(connection, line_id, &wanted).await? {
+        let product = app.catalogue.get(connection, billed.product_id, billed.product_version).await?;
+        account.installments.push(OpenInstallment::new(billed, product));
+    }
+    let mut loan_ids: Vec<LoanId> = original.items.iter().map(|item| item.loan_id).collect();
+    loan_ids.sort_unstable();
+    loan_ids.dedup();
+    let loans = loan::store::lock_loans(connection, &loan_ids).await?;
+    account.loans = loans.into_iter().map(|loan| OpenLoan { loan, touched: false }).collect();
+    restore_paid_off(connection, &mut account, &original, today).await?;
+    let now = app.clock.now();
+    let reversal_id = RepaymentId::mint(now);
+    let taken_back = TakenBack { reversal_id, person: person.to_owned(), today, at: now };
+    let reversal = account.take_back(&original, taken_back);
+    store::mark_reversed(connection, order.withholding_id).await?;
+    save(connection, app, &account, &reversal).await?;
+    let told = notices::repayment_reversed(account.line.borrower_id, &reversal);
+    notice::raise(connection, &[told]).await?;
+    Ok(())
+}
+
+/// A loan that the money had paid off gets the schedule back that it had before.
+async fn restore_paid_off(
+    connection: &mut PgConnection,
+    account: &mut LineAccount,
+    original: &Repayment,
+    today: BusinessDay,
+) -> Outcome<(), ReversalRefusal> {
+    for item in &original.items {
+        let is_billed =
+            |open: &OpenInstallment| open.billed.loan_id == item.loan_id && open.billed.period == item.period;
+        if account.installments.iter().any(is_billed) {
+            continue;
+        }
+        let open = account.loans.iter_mut().find(|open| open.loan.loan_id == item.loan_id);
+        let loan = &mut open.ok_or(sqlx::Error::RowNotFound)?.loan;
+        let before = schedule_before(connection, loan, item.period, today).await?;
+        let before = before.ok_or(Fault::Refused(ReversalRefusal::LoanMovedOn))?;
+        loan.schedule_version += 1;
+        let version = ScheduleVersion {
+            loan_id: loan.loan_id,
+            line_id: loan.line_id,
+            version: loan.schedule_version,
+            reason: ScheduleReason::Restored,
+            schedule: &before,
+            business_day: today,
+        };
+        loan::store::insert_schedule(connection, version).await?;
+        bill::store::delete_payoff_line(connection, loan.line_id, loan.loan_id).await?;
+    }
+    Ok(())
+}
+
+/// The schedule before the payoff that `period` stands for; `None` where the payoff was not the last thing that happened to
+/// the loan, or a statement that would have billed it has passed since.
+async fn schedule_before(
+    connection: &mut PgConnection,
+    loan: &Loan,
+    period: i16,
+    today: BusinessDay,
+) -> Outcome<Option<Schedule>, ReversalRefusal> {
+    let billed = usize::from(loan.periods_billed_by(today.minus_days(1)));
+    if billed + 1 != usize::from(period.unsigned_abs()) || !loan::store::ends_in_payoff(connection, loan).await? {
+        return Ok(None);
+    }
+    let after = loan::store::current_schedule(connection, loan).await?;
+    let earlier = Loan { schedule_version: loan.schedule_version - 1, ..loan.clone() };
+    let before = loan::store::current_schedule(connection, &earlier).await?;
+    let same = before.installments[..billed] == after.installments[..billed];
+    Ok(same.then_some(before))
+}
+
+async fn save(
+    connection: &mut PgConnection,
+    app: &App,
+    account: &LineAccount,
+    reversal: &Repayment,
+) -> anyhow::Result<()> {
+    let installments: Vec<_> = account.installments.iter().map(|open| &open.billed).collect();
+    bill::store::save_installments(connection, &installments).await?;
+    let bills: Vec<_> = installments.iter().map(|billed| (billed.line_id, billed.due_on())).collect();
+    bill::store::reopen_bills(connection, &bills).await?;
+    let loans: Vec<Loan> = account.loans.iter().map(|open| open.loan.clone()).collect();
+    loan::store::save_loans(connection, &loans).await?;
+    credit::store::save_lines(connection, std::slice::from_ref(&account.line), &account.entries).await?;
+    store::insert_repayments(connection, std::slice::from_ref(reversal)).await?;
+    let posting = posting::repayment(reversal.repayment_id.uuid(), reversal);
+    ledger::store::insert_postings(connection, &[posting]).await?;
+    let Some(first) = loans.first() else { return Ok(()) };
+    let product = app.catalogue.get(connection, first.product_id, first.product_version).await?;
+    Ok(outbox::store::enqueue(connection, &reversal.messages(&product.terms.funder)).await?)
+}

@@ -23,8 +23,8 @@ use crate::base::{BusinessDay, Fen};
 use crate::borrower::Agreement;
 use crate::business_day;
 use crate::error::{Fault, Outcome};
-use crate::outbox;
 use crate::product::ProductVersion;
+use crate::{notice, outbox};
 
 /// How often a submission is tried again after losing a race for the same key. The second try finds the winner.
 const TRIES_MAX: usize = 3;
@@ -298,21 +298,25 @@ async fn record(
     let lines: Vec<_> = moving.iter().filter_map(|(.., opening)| Some(opening.as_ref()?.line.clone())).collect();
     let opened: HashSet<LineId> = application_store::insert_lines(connection, &lines, now).await?.into_iter().collect();
     let (mut rows, mut entries, mut messages) = (Vec::with_capacity(moving.len()), Vec::new(), Vec::new());
+    let mut told = Vec::with_capacity(moving.len());
     for (decision, to, opening) in moving {
         match opening {
             Some(Opening { line, entry }) if opened.contains(&line.line_id) => {
                 rows.push(decision.row(to, Some(line.line_id)));
                 messages.push(decision.line_opened(&line, today, now));
+                told.push(decision.notice(Some(line.line_id), today, now));
                 applied.push(decision.applied(Some(line.line_id)));
                 entries.push(entry);
             }
             Some(_) => {
                 let decision = decision.overtaken();
                 rows.push(decision.row(ApplicationStatus::Refused, None));
+                told.push(decision.notice(None, today, now));
                 applied.push(decision.applied(None));
             }
             None => {
                 rows.push(decision.row(to, None));
+                told.push(decision.notice(None, today, now));
                 applied.push(decision.applied(None));
             }
         }
@@ -321,6 +325,7 @@ async fn record(
     let updated = application_store::update_applications(connection, &rows, now).await?;
     anyhow::ensure!(updated == rows.len(), "{updated} of {} locked applications were updated", rows.len());
     outbox::store::enqueue(connection, &messages).await?;
+    notice::raise(connection, &told).await?;
     Ok(applied)
 }
 

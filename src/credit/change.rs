@@ -7,6 +7,7 @@ use uuid::Uuid;
 use super::line::{EntryKind, Freeze, Freezes, Line, LineChange, LineEntry, LineStatus};
 use crate::base::{BusinessDay, Fen};
 use crate::error::Refusal;
+use crate::notice::Notice;
 use crate::outbox::Message;
 
 /// What is to be done to a line.
@@ -125,6 +126,23 @@ pub fn line_changed(funder_code: &str, line: &Line, entry: &LineEntry) -> Messag
         }),
         created_at: entry.occurred_at,
     }
+}
+
+/// What the borrower is told of it.
+pub fn told(line: &Line, entry: &LineEntry) -> Vec<Notice> {
+    let kind = match (entry.kind, line.status) {
+        (EntryKind::Limit, _) => "limit_changed",
+        (EntryKind::Freeze, _) => "line_frozen",
+        (EntryKind::Unfreeze, LineStatus::Active) => "line_unfrozen",
+        (EntryKind::Close, _) => "line_closed",
+        // One of several reasons went, and the line is as frozen as before; the rest is told as what it is.
+        (EntryKind::Unfreeze, _) => return Vec::new(),
+        (EntryKind::Opened | EntryKind::Purchase | EntryKind::Void | EntryKind::Refund | EntryKind::Repayment, _) => {
+            return Vec::new();
+        }
+    };
+    let body = json!({ "line": line.line_id, "limit_fen": line.limit, "limit_change_fen": entry.limit_change });
+    vec![Notice::to_borrower(line.borrower_id, kind, body, entry.business_day, entry.occurred_at)]
 }
 
 #[cfg(test)]

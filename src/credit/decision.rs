@@ -13,6 +13,7 @@ use super::verdict::Verdict;
 use crate::base::day::MonthDay;
 use crate::base::id::LineId;
 use crate::base::{BusinessDay, Fen};
+use crate::notice::Notice;
 use crate::outbox::Message;
 use crate::product::ProductVersion;
 
@@ -157,6 +158,27 @@ impl Decision {
             }),
             created_at: now,
         }
+    }
+
+    /// What the applicant's messages say, beside the answer on the page: a decision may come days later.
+    pub fn notice(&self, line_id: Option<LineId>, today: BusinessDay, now: DateTime<Utc>) -> Notice {
+        let mut body = json!({
+            "application": self.application.application_id,
+            "product": self.product.terms.code,
+        });
+        let kind = match &self.verdict {
+            Verdict::Approve { limit, .. } => {
+                body["limit_fen"] = json!(limit);
+                body["line"] = json!(line_id);
+                "application_approved"
+            }
+            Verdict::Refuse { reason, .. } => {
+                body["reason"] = json!(reason);
+                "application_refused"
+            }
+            Verdict::Refer { .. } => "application_under_review",
+        };
+        Notice::to_borrower(self.application.borrower_id, kind, body, today, now)
     }
 
     /// What the applicant is told.

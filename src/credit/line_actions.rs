@@ -7,7 +7,7 @@ use crate::app::App;
 use crate::base::id::LineId;
 use crate::business_day;
 use crate::error::{Fault, Outcome};
-use crate::outbox;
+use crate::{notice, outbox};
 
 /// A change that a person makes.
 #[derive(Clone, Debug)]
@@ -36,8 +36,9 @@ pub async fn change_line(app: &App, manual: ManualChange) -> Outcome<Line, LineR
     let note = Note { reason, source_id: None, day, at: app.clock.now() };
     if let Some(entry) = line.apply(manual.change, note).map_err(Fault::Refused)? {
         let message = change::line_changed(&product.terms.funder, &line, &entry);
-        store::save_lines(&mut transaction, std::slice::from_ref(&line), &[entry]).await?;
+        store::save_lines(&mut transaction, std::slice::from_ref(&line), std::slice::from_ref(&entry)).await?;
         outbox::store::enqueue(&mut transaction, &[message]).await?;
+        notice::raise(&mut transaction, &change::told(&line, &entry)).await?;
     }
     transaction.commit().await?;
     Ok(line)

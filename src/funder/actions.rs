@@ -1,5 +1,7 @@
 //! Use cases of a funder: open it, move money in and out of its reserve, set the reserve's terms.
 
+use chrono::{DateTime, Utc};
+use serde_json::json;
 use sqlx::PgConnection;
 
 use super::forecast::{self, Forecast};
@@ -12,6 +14,8 @@ use crate::base::{BusinessDay, Fen};
 use crate::business_day;
 use crate::error::{Fault, Outcome, Refusal, Step};
 use crate::ledger;
+use crate::outbox::{self, Message};
+use crate::partner::funder_core;
 
 /// Why a funder is not opened.
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
@@ -122,8 +126,35 @@ async fn book(app: &App, movement: BankMovement, direction: Direction) -> Outcom
     };
     store::save_reserve(&mut transaction, &reserve, &[entry.map_err(Fault::Refused)?]).await?;
     ledger::store::insert_postings(&mut transaction, &[posting]).await?;
+    let told = moved(&reserve, direction, (amount, reference), (today, now));
+    outbox::store::enqueue(&mut transaction, &[told]).await?;
     transaction.commit().await?;
     Ok(Step::Applied)
+}
+
+/// What the funder's core is told of money that came into or went out of its reserve.
+fn moved(
+    reserve: &Reserve,
+    direction: Direction,
+    (amount, reference): (Fen, &str),
+    (today, now): (BusinessDay, DateTime<Utc>),
+) -> Message {
+    Message {
+        partner: funder_core::NAME.to_owned(),
+        kind: match direction {
+            Direction::In => "reserve_deposited",
+            Direction::Out => "reserve_withdrawn",
+        },
+        object_id: reserve.funder_id.uuid(),
+        body: json!({
+            "funder_id": reserve.funder_id,
+            "amount_fen": amount,
+            "reference": reference,
+            "available_fen": reserve.available,
+            "business_day": today,
+        }),
+        created_at: now,
+    }
 }
 
 /// How far a reserve may go below zero, and when its funder is warned.

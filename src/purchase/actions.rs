@@ -4,6 +4,7 @@ use chrono::{DateTime, Utc};
 use sqlx::PgConnection;
 
 use super::model::{AfterSaleRefusal, IDEMPOTENCY_KEY_CHARS_MAX};
+use super::notices::Undone;
 use super::posting::{self, Event};
 use super::refund::{RefundParts, Refundable};
 use super::store::{self, Purchase, PurchaseStatus, Refund};
@@ -23,7 +24,7 @@ use crate::product::ProductVersion;
 use crate::repayment::account::{LineAccount, OpenInstallment};
 use crate::repayment::withholding::Purpose;
 use crate::settlement::{NewPayout, PayoutFor, insert_payouts};
-use crate::{bill, business_day, credit, ledger, loan, merchant, repayment};
+use crate::{bill, business_day, credit, ledger, loan, merchant, notice, repayment};
 
 type AfterSale<T> = Outcome<T, AfterSaleRefusal>;
 
@@ -63,6 +64,7 @@ pub async fn void(app: &App, purchase_id: PurchaseId) -> AfterSale<Step> {
     ledger::store::insert_postings(&mut transaction, &[posting::void(event, amount)]).await?;
     let told = sale.message("loan_voided", serde_json::json!({"loan": sale.loan.loan_id, "purchase": purchase_id}));
     outbox::store::enqueue(&mut transaction, &[told]).await?;
+    notice::raise(&mut transaction, &sale.undone().voided(amount)).await?;
     transaction.commit().await?;
     Ok(Step::Applied)
 }
@@ -113,6 +115,7 @@ pub async fn refund(app: &App, request: RefundRequest) -> AfterSale<RefundId> {
     store::insert_refund(&mut transaction, &recorded).await?;
     sale.book_refund(&mut transaction, &recorded, reduced.interest_given_back).await?;
     sale.cure(&mut transaction, reduced.account, refund_id).await?;
+    notice::raise(&mut transaction, &sale.undone().refunded(refund_id, &recorded.parts)).await?;
     transaction.commit().await?;
     Ok(refund_id)
 }
@@ -183,6 +186,16 @@ impl Sale {
             object_id: self.loan.loan_id.uuid(),
             body,
             created_at: self.now,
+        }
+    }
+
+    fn undone(&self) -> Undone {
+        Undone {
+            purchase_id: self.purchase.purchase_id,
+            borrower_id: self.line.borrower_id,
+            merchant_id: self.purchase.merchant_id,
+            today: self.today,
+            now: self.now,
         }
     }
 

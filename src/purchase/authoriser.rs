@@ -11,6 +11,7 @@ use tokio::sync::{mpsc, oneshot};
 
 use super::decision::{Desk, Offer, Written};
 use super::model::{PurchaseRequest, Receipt, RequestRefusal};
+use super::notices;
 use super::store;
 use crate::app::App;
 use crate::base::Fen;
@@ -24,6 +25,7 @@ use crate::ledger;
 use crate::loan::store::insert_loans;
 use crate::merchant::code::Code;
 use crate::merchant::{self, MerchantTerms};
+use crate::notice;
 use crate::outbox;
 use crate::product;
 
@@ -274,6 +276,7 @@ async fn write(transaction: &mut PgTransaction<'_>, mut desk: Desk) -> anyhow::R
     insert_loans(transaction, &written.loans, &written.schedules).await?;
     ledger::store::insert_postings(transaction, &written.postings).await?;
     outbox::store::enqueue(transaction, &written.messages).await?;
+    notice::raise(transaction, &notices::payments_received(&written.loans, desk.today, desk.now)).await?;
     if !written.orders_paid.is_empty() {
         merchant::code_store::mark_paid(transaction, &written.orders_paid).await?;
     }

@@ -3,6 +3,7 @@
 pub mod model;
 pub mod decision;
 pub mod posting;
+pub mod notices;
 pub mod refund;
 pub mod store;
 pub mod authoriser;

@@ -4,6 +4,7 @@ pub mod model;
 pub mod remittance;
 pub mod payout;
 pub mod posting;
+pub mod notices;
 pub mod story;
 pub mod store;
 pub mod remittance_store;

@@ -10,7 +10,7 @@ use uuid::Uuid;
 use super::payout::{Answer, Learned, PayoutKind, PayoutRefusal, PayoutStatus, Word, query_delay};
 use super::payout_store::{self as store, Change, Locked, PaidSource};
 use super::posting::{self, Booking, FunderAmount};
-use super::remittance_store;
+use super::{notices, remittance_store};
 use crate::app::App;
 use crate::base::id::{FunderId, PayoutId, RemittanceId};
 use crate::base::{BusinessDay, Fen};
@@ -168,7 +168,7 @@ async fn book_paid(connection: &mut PgConnection, paid: &[(Locked, String)], boo
         });
         sources.collect()
     };
-    let mut postings = Vec::new();
+    let (mut postings, mut messages) = (Vec::new(), Vec::new());
     let settlements = of_kind(PayoutKind::Settlement);
     if !settlements.is_empty() {
         let marked = store::mark_settlements_paid(&mut *connection, &settlements, booking.business_day).await?;
@@ -177,6 +177,7 @@ async fn book_paid(connection: &mut PgConnection, paid: &[(Locked, String)], boo
         for part in store::load_paid_parts(&mut *connection, &ids).await? {
             let amount = FunderAmount { funder_id: part.funder_id, amount: part.amount };
             postings.push(posting::settlement_paid(part.settlement_id, amount, booking));
+            messages.push(notices::settlement_message(&part, booking));
         }
     }
     let remittances = of_kind(PayoutKind::Remittance);
@@ -187,15 +188,18 @@ async fn book_paid(connection: &mut PgConnection, paid: &[(Locked, String)], boo
         for chain in remittance_store::load_paid_amounts(&mut *connection, &ids).await? {
             postings.push(posting::remittance_paid(chain.remittance_id, chain.funder_id, chain.amounts(), booking));
         }
-        let messages: Vec<Message> = paid.iter().filter_map(|paid| remittance_message(paid, booking)).collect();
-        outbox::store::enqueue(&mut *connection, &messages).await?;
+        messages.extend(paid.iter().filter_map(|paid| remittance_message(paid, booking)));
     }
     postings.extend(paid.iter().filter_map(|(payout, _)| {
         let (line_id, funder_id) = (payout.line_id?, payout.funder_id?);
         let part = FunderAmount { funder_id, amount: payout.amount };
         Some(posting::borrower_paid(payout.payout_id.uuid(), line_id, part, booking))
     }));
-    ledger::store::insert_postings(connection, &postings).await?;
+    ledger::store::insert_postings(&mut *connection, &postings).await?;
+    outbox::store::enqueue(&mut *connection, &messages).await?;
+    let told: Vec<Notice> =
+        paid.iter().filter_map(|(payout, reference)| notices::paid(payout, reference, booking)).collect();
+    notice::raise(connection, &told).await?;
     Ok(())
 }
 

@@ -43,6 +43,7 @@ scenarios! {
     part_overdue "part-overdue",
     two_bills_late "two-bills-late",
     missing_in_file "missing-in-file",
+    taken_back "taken-back",
     refund_in_flight "refund-in-flight",
     pay_early "pay-early",
     paid_twice "paid-twice",
@@ -68,6 +69,7 @@ scenarios! {
     methods "methods",
     silent_risk "silent-risk",
     line_changes "line-changes",
+    told "told",
 }
 
 #[test]

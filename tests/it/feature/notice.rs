@@ -18,6 +18,7 @@ async fn a_notice_is_listed_and_read_and_sent_by_sms_where_that_is_right(pool: P
     let (app, world) = house::open_in_world(pool, "2026-01-05").await;
     let town = town::found(app.clone(), 1_000_000).await;
     let _line = town.open_lines(1, WISH).await;
+    assert_eq!(deliver_outbox(&app).await.unwrap().delivered, 1, "the founding deposit is told to the funder");
     let borrower_id: BorrowerId =
         sqlx::query_scalar("select borrower_id from borrower").fetch_one(&app.pool).await.unwrap();
     let today = town.today().await;

@@ -134,6 +134,8 @@ impl Life {
             assert_eq!(self.town.fen(left).await, 0, "{left}");
         }
         let told = self.town.fen("select count(*) from outbox where partner <> 'sms'").await;
+        let short = self.town.fen("select count(*) from outbox where partner = 'sms'").await;
+        assert_eq!(lock(&self.world.sms).sent() as i64, short);
         {
             let core = lock(&self.world.funder_core);
             assert_eq!(core.accepted() as i64, told);

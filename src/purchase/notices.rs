@@ -1,0 +1,65 @@
+//! What people are told about purchases, voids and refunds.
+
+use std::collections::BTreeMap;
+
+use chrono::{DateTime, Utc};
+use serde_json::json;
+
+use super::refund::RefundParts;
+use crate::base::id::{BorrowerId, MerchantId, PurchaseId, RefundId};
+use crate::base::{BusinessDay, Fen};
+use crate::loan::Loan;
+use crate::notice::Notice;
+
+/// The most purchases that one notice names; a till sees one at a time, and a benchmark thousands.
+const NAMED_MAX: usize = 20;
+
+/// What merchants have received by the purchases that one batch authorised: one notice each. At a shop's pace that is one
+/// for each purchase; under load it is one for those decided together, so that the hot path writes few rows.
+pub fn payments_received(loans: &[Loan], today: BusinessDay, now: DateTime<Utc>) -> Vec<Notice> {
+    let mut by_merchant: BTreeMap<MerchantId, (Vec<PurchaseId>, Fen)> = BTreeMap::new();
+    for loan in loans {
+        let (purchases, amount) = by_merchant.entry(loan.merchant_id).or_default();
+        purchases.push(loan.purchase_id);
+        *amount += loan.principal;
+    }
+    let notice = |(merchant_id, (purchases, amount)): (MerchantId, (Vec<PurchaseId>, Fen))| {
+        let named = &purchases[..purchases.len().min(NAMED_MAX)];
+        let body = json!({ "amount_fen": amount, "count": purchases.len(), "purchases": named });
+        Notice::to_merchant(merchant_id, "payment_received", body, today, now)
+    };
+    by_merchant.into_iter().map(notice).collect()
+}
+
+/// A purchase that is undone, in whole or in part.
+#[derive(Clone, Copy, Debug)]
+pub struct Undone {
+    pub purchase_id: PurchaseId,
+    pub borrower_id: BorrowerId,
+    pub merchant_id: MerchantId,
+    pub today: BusinessDay,
+    pub now: DateTime<Utc>,
+}
+
+impl Undone {
+    /// The purchase never was: both sides see that.
+    pub fn voided(&self, amount: Fen) -> [Notice; 2] {
+        let body = json!({ "purchase": self.purchase_id, "amount_fen": amount });
+        [
+            Notice::to_borrower(self.borrower_id, "purchase_voided", body.clone(), self.today, self.now),
+            Notice::to_merchant(self.merchant_id, "purchase_voided", body, self.today, self.now),
+        ]
+    }
+
+    /// A refund as both sides see it: the borrower what it took off the debt and what goes back to the card.
+    pub fn refunded(&self, refund_id: RefundId, parts: &RefundParts) -> [Notice; 2] {
+        let body = json!({ "purchase": self.purchase_id, "refund": refund_id, "amount_fen": parts.amount });
+        let mut to_borrower = body.clone();
+        to_borrower["principal_fell_fen"] = json!(parts.principal_fell);
+        to_borrower["owed_back_fen"] = json!(parts.owed_back);
+        [
+            Notice::to_borrower(self.borrower_id, "refund", to_borrower, self.today, self.now),
+            Notice::to_merchant(self.merchant_id, "refund", body, self.today, self.now),
+        ]
+    }
+}

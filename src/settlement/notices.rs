@@ -1,0 +1,52 @@
+//! What people are told of payments that have reached them.
+
+use serde_json::{Value, json};
+
+use super::payout::PayoutKind;
+use super::payout_store::{Locked, PaidPart};
+use super::posting::Booking;
+use crate::base::id::{BorrowerId, MerchantId, SettlementId};
+use crate::notice::Notice;
+use crate::outbox::Message;
+use crate::partner::funder_core;
+
+/// Merchants of their settlements, borrowers of what went back to their cards; funders hear of remittances by message.
+pub fn paid(payout: &Locked, bank_reference: &str, booking: Booking) -> Option<Notice> {
+    let body = |source: Value| {
+        json!({
+            "source": source,
+            "amount_fen": payout.amount,
+            "bank_reference": bank_reference,
+            "paid_on": booking.business_day,
+        })
+    };
+    let (day, at) = (booking.business_day, booking.at);
+    match payout.kind {
+        PayoutKind::Settlement => {
+            let merchant_id = MerchantId::from_uuid(payout.beneficiary_id);
+            let source = json!(SettlementId::from_uuid(payout.source_id));
+            Some(Notice::to_merchant(merchant_id, "settlement_paid", body(source), day, at))
+        }
+        PayoutKind::Borrower => {
+            let borrower_id = BorrowerId::from_uuid(payout.beneficiary_id);
+            Some(Notice::to_borrower(borrower_id, "money_returned", body(json!(payout.source_id)), day, at))
+        }
+        PayoutKind::Remittance => None,
+    }
+}
+
+/// What a funder is told of its part of a settlement that was paid out of its reserve.
+pub fn settlement_message(part: &PaidPart, booking: Booking) -> Message {
+    Message {
+        partner: funder_core::NAME.to_owned(),
+        kind: "settlement_paid",
+        object_id: part.funder_id.uuid(),
+        body: json!({
+            "funder_id": part.funder_id,
+            "settlement_id": SettlementId::from_uuid(part.settlement_id),
+            "amount_fen": part.amount,
+            "paid_on": booking.business_day,
+        }),
+        created_at: booking.at,
+    }
+}

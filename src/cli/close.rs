@@ -2,22 +2,24 @@
 
 use std::process::ExitCode;
 
-use crate::base::{BusinessDay, Clock};
-use crate::cli::{Sharing, find_database, open_app, set_up};
-use crate::close::close_day;
+use crate::base::BusinessDay;
+use crate::cli::open_house;
+use crate::close::{CHUNK_ROWS, close_day_in_chunks};
 
 #[derive(clap::Args)]
 pub struct Args {
     /// The business day to close, such as 2026-03-31
     #[arg(long)]
     date: BusinessDay,
+    /// Rows of a chunk, which one worker does in one transaction: fewer hold locks for a shorter time
+    #[arg(long, default_value_t = CHUNK_ROWS, value_parser = clap::value_parser!(i64).range(1..=1_000_000))]
+    chunk_rows: i64,
 }
 
 pub async fn run(args: Args) -> anyhow::Result<ExitCode> {
-    let config = set_up()?;
-    let database = find_database(&config, Sharing::Shared).await?;
-    let app = open_app(&config, &database, Clock::System).await?;
-    let closed = close_day(&app, args.date).await?;
+    // The private PostgreSQL, if it is ours, runs as long as `_database` lives.
+    let (app, _database) = open_house().await?;
+    let closed = close_day_in_chunks(&app, args.date, args.chunk_rows).await?;
     for done in closed.steps {
         println!("{:<16} {:>10} rows {:>8} ms", done.step.name(), done.rows, done.took.as_millis());
     }

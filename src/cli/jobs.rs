@@ -4,9 +4,8 @@ use std::process::ExitCode;
 
 use anyhow::bail;
 
-use crate::base::Clock;
 use crate::base::id::JobId;
-use crate::cli::{Sharing, find_database, open_app, set_up};
+use crate::cli::open_house;
 use crate::jobs::store;
 
 /// More open jobs than anyone reads.
@@ -25,9 +24,8 @@ pub enum Args {
 }
 
 pub async fn run(args: Args) -> anyhow::Result<ExitCode> {
-    let config = set_up()?;
-    let database = find_database(&config, Sharing::Shared).await?;
-    let app = open_app(&config, &database, Clock::System).await?;
+    // The private PostgreSQL, if it is ours, runs as long as `_database` lives.
+    let (app, _database) = open_house().await?;
     let mut connection = app.pool.acquire().await?;
     match args {
         Args::List { json } => {

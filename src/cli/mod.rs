@@ -220,6 +220,14 @@ pub async fn open_app(config: &Config, database: &Database, clock: Clock) -> any
     app_on(config, pool, clock)
 }
 
+/// What a command needs that works on the house beside whoever else does: the configured or private database, and the app.
+pub async fn open_house() -> anyhow::Result<(App, Database)> {
+    let config = set_up()?;
+    let database = find_database(&config, Sharing::Shared).await?;
+    let app = open_app(&config, &database, Clock::System).await?;
+    Ok((app, database))
+}
+
 /// Everything a use case needs, on a database that is ready.
 pub fn app_on(config: &Config, pool: PgPool, clock: Clock) -> anyhow::Result<App> {
     // A partner's clock is never moved with ours.

@@ -4,8 +4,7 @@ use std::process::ExitCode;
 
 use anyhow::bail;
 
-use crate::base::Clock;
-use crate::cli::{Sharing, find_database, open_app, set_up};
+use crate::cli::open_house;
 use crate::outbox::store;
 
 /// More failed messages than anyone reads.
@@ -24,9 +23,8 @@ pub enum Args {
 }
 
 pub async fn run(args: Args) -> anyhow::Result<ExitCode> {
-    let config = set_up()?;
-    let database = find_database(&config, Sharing::Shared).await?;
-    let app = open_app(&config, &database, Clock::System).await?;
+    // The private PostgreSQL, if it is ours, runs as long as `_database` lives.
+    let (app, _database) = open_house().await?;
     let mut connection = app.pool.acquire().await?;
     match args {
         Args::List { json } => {

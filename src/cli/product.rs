@@ -7,8 +7,7 @@ use anyhow::Context;
 use clap::Subcommand;
 use rust_decimal::Decimal;
 
-use crate::base::Clock;
-use crate::cli::{Sharing, find_database, open_app, set_up};
+use crate::cli::open_house;
 use crate::error::Fault;
 use crate::product::{self, ProductRefusal, Proof, Terms};
 
@@ -79,9 +78,8 @@ async fn publish(files: &Files) -> anyhow::Result<ExitCode> {
         refused.iter().for_each(print_refusal);
         anyhow::bail!("nothing was published, because {} of {} files are refused", refused.len(), files.files.len());
     }
-    let config = set_up()?;
-    let database = find_database(&config, Sharing::Shared).await?;
-    let app = open_app(&config, &database, Clock::System).await?;
+    // The private PostgreSQL, if it is ours, runs as long as `_database` lives.
+    let (app, _database) = open_house().await?;
     let mut published = Vec::new();
     for file in &passed {
         let version = product::publish(&app, &file.text).await.map_err(|fault| match fault {
@@ -106,9 +104,8 @@ async fn publish(files: &Files) -> anyhow::Result<ExitCode> {
 }
 
 async fn list(json: bool) -> anyhow::Result<ExitCode> {
-    let config = set_up()?;
-    let database = find_database(&config, Sharing::Shared).await?;
-    let app = open_app(&config, &database, Clock::System).await?;
+    // The private PostgreSQL, if it is ours, runs as long as `_database` lives.
+    let (app, _database) = open_house().await?;
     let mut connection = app.pool.acquire().await?;
     let versions = app.catalogue.load_on_sale(&mut connection).await?;
     if json {

@@ -5,9 +5,8 @@ use std::time::Duration;
 
 use tokio::sync::watch;
 
-use crate::base::Clock;
 use crate::base::id::JobId;
-use crate::cli::{Sharing, find_database, open_app, set_up, stop_signal};
+use crate::cli::{open_house, stop_signal};
 use crate::jobs::worker::run_workers;
 use crate::timetable;
 
@@ -22,9 +21,8 @@ pub struct Args {
 }
 
 pub async fn run(args: Args) -> anyhow::Result<ExitCode> {
-    let config = set_up()?;
-    let database = find_database(&config, Sharing::Shared).await?;
-    let app = open_app(&config, &database, Clock::System).await?;
+    // The private PostgreSQL, if it is ours, runs as long as `_database` lives.
+    let (app, _database) = open_house().await?;
     let (tell, told) = watch::channel(false);
     tokio::spawn(async move {
         stop_signal().await;

@@ -4,7 +4,7 @@
 
 use std::time::{Duration, Instant};
 
-use super::step::Step;
+use super::step::{CHUNK_ROWS, Step};
 use super::store;
 use crate::app::App;
 use crate::base::BusinessDay;
@@ -48,12 +48,17 @@ pub enum CloseError {
 
 /// Closes `day`, or goes on with a close of it that was interrupted; a day that is closed already is left as it is.
 pub async fn close_day(app: &App, day: BusinessDay) -> Result<Closed, CloseError> {
+    close_day_in_chunks(app, day, CHUNK_ROWS).await
+}
+
+/// As [`close_day`], with steps that are not planned yet cut into chunks of about `chunk_rows` rows.
+pub async fn close_day_in_chunks(app: &App, day: BusinessDay, chunk_rows: i64) -> Result<Closed, CloseError> {
     begin(app, day).await?;
     let mut steps = Vec::with_capacity(Step::ALL.len());
     for step in Step::ALL {
         let started = Instant::now();
         let failed = |source| CloseError::Step { step: step.name(), day, source };
-        plan(app, day, step).await?;
+        plan(app, day, step, chunk_rows).await?;
         let mut rows = 0;
         while !is_done(app, day, step).await? {
             let workers: [_; WORKERS] = std::array::from_fn(|_| work(app, day, step));
@@ -96,11 +101,11 @@ async fn begin(app: &App, day: BusinessDay) -> Result<(), CloseError> {
 }
 
 /// Writes the step's control rows once; the lock on the run keeps two nodes from planning differently.
-async fn plan(app: &App, day: BusinessDay, step: Step) -> Result<(), CloseError> {
+async fn plan(app: &App, day: BusinessDay, step: Step, chunk_rows: i64) -> Result<(), CloseError> {
     let mut transaction = app.pool.begin().await?;
     store::lock_run(&mut transaction, day).await?;
     if !store::is_planned(&mut transaction, day, step).await? {
-        let ranges = step.plan(&mut transaction, day).await?;
+        let ranges = step.plan(&mut transaction, day, chunk_rows).await?;
         store::insert_chunks(&mut transaction, day, step, &ranges).await?;
     }
     transaction.commit().await?;

@@ -28,7 +28,7 @@ pub enum Step {
 }
 
 /// Accounts whose work a worker does in one transaction: long enough to be set-based, short enough to lose little to a crash.
-const CHUNK_ROWS: i64 = 25_000;
+pub const CHUNK_ROWS: i64 = 25_000;
 
 impl Step {
     pub const ALL: [Step; 8] = [
@@ -55,17 +55,22 @@ impl Step {
         }
     }
 
-    /// How the step's work of `day` is cut by account.
-    pub(super) async fn plan(self, connection: &mut PgConnection, day: BusinessDay) -> sqlx::Result<Vec<AccountRange>> {
+    /// How the step's work of `day` is cut by account, into chunks of about `chunk_rows` rows.
+    pub(super) async fn plan(
+        self,
+        connection: &mut PgConnection,
+        day: BusinessDay,
+        chunk_rows: i64,
+    ) -> sqlx::Result<Vec<AccountRange>> {
         match self {
-            Step::Clearing => settlement::close::plan(connection, day, CHUNK_ROWS).await,
-            Step::Statements => bill::close::plan(connection, day, CHUNK_ROWS).await,
-            Step::Withholding => repayment::close::plan(connection, day, CHUNK_ROWS).await,
-            Step::Overdue => overdue::close::plan(connection, day, CHUNK_ROWS).await,
-            Step::Interest => loan::close::plan(connection, day, CHUNK_ROWS).await,
-            Step::Expiry => credit::close::plan(connection, day, CHUNK_ROWS).await,
-            Step::Remittance => settlement::remittance_close::plan(connection, day, CHUNK_ROWS).await,
-            Step::TrialBalance => ledger::close::plan(connection, day, CHUNK_ROWS).await,
+            Step::Clearing => settlement::close::plan(connection, day, chunk_rows).await,
+            Step::Statements => bill::close::plan(connection, day, chunk_rows).await,
+            Step::Withholding => repayment::close::plan(connection, day, chunk_rows).await,
+            Step::Overdue => overdue::close::plan(connection, day, chunk_rows).await,
+            Step::Interest => loan::close::plan(connection, day, chunk_rows).await,
+            Step::Expiry => credit::close::plan(connection, day, chunk_rows).await,
+            Step::Remittance => settlement::remittance_close::plan(connection, day, chunk_rows).await,
+            Step::TrialBalance => ledger::close::plan(connection, day, chunk_rows).await,
         }
     }
 

@@ -23,19 +23,20 @@ pub async fn open(pool: PgPool, today: &str) -> App {
 
 /// The same in a counterfeit world of its own, which shares the app's clock and keeps silent by breaking connections.
 pub async fn open_in_world(pool: PgPool, today: &str) -> (App, Arc<World>) {
+    let (app, world, _) = open_in_world_that(pool, today, Silence::Drop).await;
+    (app, world)
+}
+
+/// The same in a world that keeps silent in its own way, with the address under which other processes find it.
+pub async fn open_in_world_that(pool: PgPool, today: &str, silence: Silence) -> (App, Arc<World>, String) {
     let listener = tokio::net::TcpListener::bind("127.0.0.1:0").await.unwrap();
     let base_url = format!("http://{}", listener.local_addr().unwrap());
     let app = open_with(pool, today, &sandbox::partner_settings(&base_url, SEED)).await;
-    let settings = WorldSettings {
-        seed: SEED,
-        clock: app.clock.clone(),
-        wire_clock: Clock::System,
-        silence: Silence::Drop,
-        callback_base: None,
-    };
+    let settings =
+        WorldSettings { seed: SEED, clock: app.clock.clone(), wire_clock: Clock::System, silence, callback_base: None };
     let world = World::new(settings).unwrap();
     tokio::spawn(sandbox::serve(listener, world.clone()));
-    (app, world)
+    (app, world, base_url)
 }
 
 /// The same app, calling other partners.

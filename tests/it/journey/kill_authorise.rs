@@ -18,12 +18,12 @@ use sqlx::{AssertSqlSafe, Connection, PgConnection, PgPool};
 use crate::house;
 use crate::town::{self, LineWish, Town};
 
-const DAY: &str = "2026-03-02";
+pub(super) const DAY: &str = "2026-03-02";
 /// Lines and reserve are small enough that some purchases are refused by the one and some by the other.
-const LINES: usize = 20;
-const LIMIT_FEN: i64 = 120_000;
-const RESERVE_FEN: i64 = 2_000_000;
-const TILLS: usize = 24;
+pub(super) const LINES: usize = 20;
+pub(super) const LIMIT_FEN: i64 = 120_000;
+pub(super) const RESERVE_FEN: i64 = 2_000_000;
+pub(super) const TILLS: usize = 24;
 /// Purchases that one child would make if it were left alone.
 const WISHES_MAX: usize = 5_000;
 const KILLS: u64 = 14;
@@ -35,17 +35,17 @@ const CHILD_URL: &str = "KILLED_CHILD_DATABASE_URL";
 const CHILD_FROM: &str = "KILLED_CHILD_FROM";
 
 /// The `number`-th purchase that anybody in this test asks for; always the same under its key.
-fn wish(town: &Town, lines: &[LineId], number: usize) -> PurchaseRequest {
+pub(super) fn wish(town: &Town, lines: &[LineId], number: usize) -> PurchaseRequest {
     let fen = 1_000 + (number as i64 * 7_919) % 9_000;
     town.wish(lines[number % lines.len()], &format!("k{number}"), fen, ("harbour-standard", 6))
 }
 
-async fn lines_of(town: &Town) -> Vec<LineId> {
+pub(super) async fn lines_of(town: &Town) -> Vec<LineId> {
     sqlx::query_scalar("select line_id from credit_line order by line_id").fetch_all(&town.app.pool).await.unwrap()
 }
 
 /// An answer as one word.
-fn word(receipt: &Receipt) -> String {
+pub(super) fn word(receipt: &Receipt) -> String {
     match receipt.decision {
         Decision::Authorised { loan_id } => format!("{}/{loan_id}", receipt.purchase_id),
         Decision::Refused(refusal) => format!("{}/{}", receipt.purchase_id, refusal.code()),
@@ -129,7 +129,7 @@ impl Tills {
 }
 
 /// The first purchase that nobody has been answered.
-fn first_open(answered: &BTreeMap<usize, String>) -> usize {
+pub(super) fn first_open(answered: &BTreeMap<usize, String>) -> usize {
     (0..).find(|number| !answered.contains_key(number)).unwrap()
 }
 
@@ -177,7 +177,7 @@ async fn a_purchase_that_was_answered_stands_wherever_the_authoriser_is_killed(p
 }
 
 /// Asks for everything again under the same keys: what was answered is answered the same, and all of it adds up.
-async fn assert_one_outcome_each(town: &Town, lines: &[LineId], answered: &BTreeMap<usize, String>) {
+pub(super) async fn assert_one_outcome_each(town: &Town, lines: &[LineId], answered: &BTreeMap<usize, String>) {
     // Beyond the last answer as many may have been decided as there are tills.
     let upto = answered.keys().max().unwrap() + 2 * TILLS;
     let authoriser = Authoriser::start(town.app.clone());

@@ -5,6 +5,8 @@ mod life;
 mod crossing;
 mod kill_close;
 mod kill_authorise;
+mod kill_work;
+mod kill_postgres;
 
 use std::sync::Arc;
 

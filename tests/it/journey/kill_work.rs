@@ -1,0 +1,130 @@
+//! `fenqi work` killed (SIGKILL) while a partner works on its call: started again it pays and collects nothing twice.
+
+use std::process::{Child, Command, Stdio};
+use std::sync::Arc;
+use std::time::Duration;
+
+use chrono::TimeDelta;
+use fenqi::base::{BusinessDay, Clock};
+use fenqi::repayment::jobs::{query_unknowns, submit_withholdings};
+use fenqi::sandbox::world::lock;
+use fenqi::sandbox::{FaultShares, Silence, World};
+use fenqi::settlement::{query_payouts, submit_payouts};
+use sqlx::PgPool;
+
+use crate::house;
+use crate::town::{self, LineWish, Town};
+
+const LINES: usize = 5;
+const AMOUNT_FEN: i64 = 10_000;
+/// Longer than any call of the child lives.
+const HELD: Duration = Duration::from_secs(60);
+/// Every call is worked on, and its answer never arrives.
+const UNANSWERED: FaultShares = FaultShares {
+    timeout_after: 1_000,
+    timeout_before: 0,
+    duplicate_callback: 0,
+    late_answer: 0,
+    lost_callback: 0,
+    reorder: 0,
+    refuse: 0,
+};
+
+struct Node<'a> {
+    town: &'a Town,
+    world_at: String,
+}
+
+impl Node<'_> {
+    /// The program as an operator starts it, against this test's world.
+    async fn start(&self) -> Child {
+        let url = house::other_database(&std::env::var("DATABASE_URL").unwrap(), &self.town.database_name().await);
+        // What the timetable asked for before is asked for again, as after the next tick.
+        sqlx::query("delete from job").execute(&self.town.app.pool).await.unwrap();
+        Command::new(env!("CARGO_BIN_EXE_fenqi"))
+            .arg("work")
+            .current_dir(std::env::temp_dir())
+            .env("DATABASE_URL", url)
+            .env("FENQI_MASTER_KEY", "07".repeat(32))
+            .env("FENQI_SANDBOX_URL", &self.world_at)
+            .env("FENQI_SANDBOX_SEED", house::SEED.to_string())
+            .stdin(Stdio::null())
+            .stdout(Stdio::null())
+            .stderr(Stdio::null())
+            .spawn()
+            .unwrap()
+    }
+
+    /// Kills a node as soon as `is_taken`, then lets another one work for a while.
+    async fn kill_when(&self, what: &str, is_taken: impl Fn() -> bool) {
+        let mut child = self.start().await;
+        for _ in 0..600 {
+            if is_taken() {
+                break;
+            }
+            assert!(child.try_wait().unwrap().is_none(), "the node ended by itself");
+            tokio::time::sleep(Duration::from_millis(50)).await;
+        }
+        kill(child);
+        assert!(is_taken(), "the node never came to {what}");
+        let again = self.start().await;
+        tokio::time::sleep(Duration::from_secs(3)).await;
+        kill(again);
+    }
+}
+
+fn kill(mut child: Child) {
+    child.kill().unwrap();
+    child.wait().unwrap();
+}
+
+/// The borrowers' buttons were pressed: one order on each line, for money that nothing is owed for, so that each success
+/// makes a payout too.
+async fn order(town: &Town, today: BusinessDay) {
+    let orders = "insert into withholding (withholding_id, line_id, borrower_id, purpose, idempotency_key, card_id, channel,
+                                           amount_fen, partial_allowed, attempt_no, status, business_day, created_at, submit_at)
+                  select gen_random_uuid(), l.line_id, l.borrower_id, 'button', 'b1', c.card_id, 'alpha', $1, false, 1,
+                         'created', $2, now() - interval '1 day', now() - interval '1 day'
+                  from credit_line l join bank_card c using (borrower_id)";
+    sqlx::query(orders).bind(AMOUNT_FEN).bind(today).execute(&town.app.pool).await.unwrap();
+}
+
+async fn count(town: &Town, query: &'static str) -> i64 {
+    town.fen(query).await
+}
+
+#[sqlx::test(migrator = "fenqi::MIGRATOR")]
+async fn a_node_that_is_killed_in_a_partners_call_neither_collects_nor_pays_twice(pool: PgPool) {
+    // The program's own clock is the system's, so that this house lives today.
+    let today = BusinessDay::at(Clock::System.now());
+    let (app, world, world_at) = house::open_in_world_that(pool, &today.to_string(), Silence::Hold(HELD)).await;
+    let town = town::found(app, 1_000_000).await;
+    let wish = LineWish { limit_fen: 500_000, statement_day: 10, due_day: 28, expires_on: "2099-01-05" };
+    town.open_lines(LINES, wish).await;
+    order(&town, today).await;
+    let node = Node { town: &town, world_at };
+
+    world.set_faults("withholding_a", UNANSWERED);
+    let taken = |world: &Arc<World>| lock(&world.withholding).taken().0;
+    node.kill_when("the channel", || taken(&world) == LINES).await;
+    let submitted = "select count(*) from withholding where status = 'submitted'";
+    assert_eq!(count(&town, submitted).await, LINES as i64, "what is sent is asked about, never sent again");
+    world.set_faults("withholding_a", FaultShares::default());
+    town.app.clock.set(Clock::System.now() + TimeDelta::minutes(2));
+    submit_withholdings(&town.app).await.unwrap();
+    assert_eq!(query_unknowns(&town.app).await.unwrap().succeeded, LINES as u64);
+    assert_eq!(taken(&world), LINES);
+    assert_eq!(count(&town, "select sum(amount_fen)::bigint from repayment").await, LINES as i64 * AMOUNT_FEN);
+
+    // Nothing was owed: the money goes back to the cards.
+    world.set_faults("payout", UNANSWERED);
+    let paid = |world: &Arc<World>| lock(&world.payout).payments();
+    node.kill_when("the payout channel", || paid(&world) == LINES as u64).await;
+    world.set_faults("payout", FaultShares::default());
+    town.app.clock.set(Clock::System.now() + TimeDelta::minutes(4));
+    submit_payouts(&town.app).await.unwrap();
+    assert_eq!(query_payouts(&town.app).await.unwrap().paid, LINES as u64);
+    assert_eq!((paid(&world), lock(&world.payout).repeated()), (LINES as u64, 0));
+    assert_eq!(count(&town, "select count(*) from payout where status = 'succeeded'").await, LINES as i64);
+    town.assert_whole("after both kills").await;
+}

@@ -27,32 +27,6 @@ impl Agreement {
     pub fn discount_fee(&self, amount: Fen) -> Fen {
         self.discount_rate.of(amount, 1, 1)
     }
-
-    /// What of a purchase's fee one more refund gives back.
-    ///
-    /// The share that belongs to everything refunded so far is rounded, and what was given back before is taken off:
-    /// several refunds that make up the purchase return the fee to the fen.
-    pub fn discount_fee_returned(&self, purchase: RefundedPurchase, refund: Fen) -> Fen {
-        if !self.discount_returned_on_refund {
-            return Fen::ZERO;
-        }
-        returned_share(purchase.discount_fee, purchase, refund)
-    }
-}
-
-/// A purchase as it stands before one more refund of it.
-#[derive(Clone, Copy, Debug)]
-pub struct RefundedPurchase {
-    pub amount: Fen,
-    pub refunded: Fen,
-    pub discount_fee: Fen,
-}
-
-/// The part of `charge` that one more refund gives back, in proportion to the amount, cumulative so that rounding never drifts.
-pub fn returned_share(charge: Fen, purchase: RefundedPurchase, refund: Fen) -> Fen {
-    let whole = purchase.amount.get();
-    let after = charge.share((purchase.refunded + refund).get(), whole);
-    after - charge.share(purchase.refunded.get(), whole)
 }
 
 #[cfg(test)]
@@ -63,18 +37,6 @@ mod tests {
     fn the_fee_is_rounded_once_per_purchase() {
         let agreement = Agreement::new("0.006".parse().unwrap(), true).unwrap();
         assert_eq!(agreement.discount_fee(Fen::new(8_250)), Fen::new(50));
-    }
-
-    #[test]
-    fn refunds_in_parts_return_the_fee_to_the_fen() {
-        let agreement = Agreement::new("0.006".parse().unwrap(), true).unwrap();
-        let mut purchase = RefundedPurchase { amount: Fen::new(1000), refunded: Fen::ZERO, discount_fee: Fen::new(7) };
-        let mut returned = Fen::ZERO;
-        for refund in [333, 333, 334].map(Fen::new) {
-            returned += agreement.discount_fee_returned(purchase, refund);
-            purchase.refunded += refund;
-        }
-        assert_eq!(returned, Fen::new(7));
     }
 
     #[test]

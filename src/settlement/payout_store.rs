@@ -273,14 +273,20 @@ pub struct PaidSource {
     pub bank_reference: String,
 }
 
+impl PaidSource {
+    /// Ids and references in parallel, as statements take them.
+    pub fn columns(paid: &[PaidSource]) -> (Vec<Uuid>, Vec<&str>) {
+        paid.iter().map(|source| (source.source_id, source.bank_reference.as_str())).unzip()
+    }
+}
+
 /// Marks settlements as paid; returns how many were to be paid until now.
 pub async fn mark_settlements_paid(
     connection: &mut PgConnection,
     paid: &[PaidSource],
     today: BusinessDay,
 ) -> sqlx::Result<u64> {
-    let source_id: Vec<Uuid> = paid.iter().map(|source| source.source_id).collect();
-    let bank_reference: Vec<&str> = paid.iter().map(|source| source.bank_reference.as_str()).collect();
+    let (source_id, bank_reference) = PaidSource::columns(paid);
     let done = sqlx::query!(
         "update settlement s set status = 'paid', paid_on = $3, bank_reference = p.bank_reference
          from unnest($1::uuid[], $2::text[]) as p(settlement_id, bank_reference)

@@ -140,8 +140,7 @@ pub async fn take_in_carried(connection: &mut PgConnection, remittances: &[Remit
 
 /// Marks remittances as paid; returns how many were to be paid until now.
 pub async fn mark_paid(connection: &mut PgConnection, paid: &[PaidSource], today: BusinessDay) -> sqlx::Result<u64> {
-    let source_id: Vec<Uuid> = paid.iter().map(|source| source.source_id).collect();
-    let bank_reference: Vec<&str> = paid.iter().map(|source| source.bank_reference.as_str()).collect();
+    let (source_id, bank_reference) = PaidSource::columns(paid);
     let done = sqlx::query!(
         "update remittance r set status = 'paid', paid_on = $3, bank_reference = p.bank_reference
          from unnest($1::uuid[], $2::text[]) as p(remittance_id, bank_reference)

@@ -14,8 +14,8 @@ use super::model::{PurchaseRequest, Receipt, RequestRefusal};
 use super::notices;
 use super::store;
 use crate::app::App;
-use crate::base::Fen;
 use crate::base::id::{CodeId, FunderId, LineId, MerchantId, ProductId};
+use crate::base::{BusinessDay, Fen};
 use crate::business_day;
 use crate::credit::{self, Line};
 use crate::error::{Fault, Outcome};
@@ -158,12 +158,10 @@ async fn try_batch(
         Some(connections) => connections,
         None => kept.insert(Connections::take(&app.pool).await?),
     };
-    let mut transaction = deciding.begin_with(BEGIN).await?;
-    let (unlocked, (lines, orders)) =
-        tokio::try_join!(read_unlocked(app, reading, requests), lock_lines_and_orders(&mut transaction, requests))?;
+    let (unlocked, locked) = tokio::try_join!(read_unlocked(app, reading, requests), begin_locked(deciding, requests))?;
     let Unlocked { mut earlier, merchants, products } = unlocked;
+    let Locked { mut transaction, lines, orders, today } = locked;
     let funder_ids = distinct(products.values().map(|offer| offer.product.funder_id));
-    let today = business_day::store::hold_today(&mut transaction).await?;
     let mut reserves = HashMap::with_capacity(funder_ids.len());
     for funder_id in funder_ids {
         reserves.insert(funder_id, lock_reserve(&mut transaction, funder_id).await?);
@@ -244,19 +242,29 @@ async fn read_unlocked(
     Ok(Unlocked { earlier, merchants, products })
 }
 
-/// Locks lines and order codes, in id order.
-async fn lock_lines_and_orders(
-    connection: &mut PgConnection,
+/// What a batch locks before it knows which reserves it needs.
+struct Locked<'a> {
+    transaction: PgTransaction<'a>,
+    lines: Vec<Line>,
+    orders: Vec<Code>,
+    today: BusinessDay,
+}
+
+/// Begins a batch and locks lines and order codes, in id order, then the business day.
+async fn begin_locked<'a>(
+    connection: &'a mut PgConnection,
     requests: &[PurchaseRequest],
-) -> anyhow::Result<(Vec<Line>, Vec<Code>)> {
+) -> anyhow::Result<Locked<'a>> {
+    let mut transaction = connection.begin_with(BEGIN).await?;
     let line_ids: Vec<LineId> = distinct(requests.iter().map(|request| request.line_id));
-    let lines = credit::store::lock_lines(connection, &line_ids).await?;
+    let lines = credit::store::lock_lines(&mut transaction, &line_ids).await?;
     let order_ids: Vec<CodeId> = distinct(requests.iter().filter_map(|request| request.order_code));
-    if order_ids.is_empty() {
-        return Ok((lines, Vec::new()));
-    }
-    let orders = merchant::code_store::lock_codes(connection, &order_ids).await?;
-    Ok((lines, orders))
+    let orders = match order_ids.is_empty() {
+        true => Vec::new(),
+        false => merchant::code_store::lock_codes(&mut transaction, &order_ids).await?,
+    };
+    let today = business_day::store::hold_today(&mut transaction).await?;
+    Ok(Locked { transaction, lines, orders, today })
 }
 
 fn distinct<T: Ord>(ids: impl Iterator<Item = T>) -> Vec<T> {

@@ -89,6 +89,8 @@ fn loan_operations() -> OpenApiRouter<App> {
     OpenApiRouter::new()
         .routes(routes!(credit::api::list_applications))
         .routes(routes!(credit::api::show_application))
+        .routes(routes!(credit::api::decide_application))
+        .routes(routes!(credit::api::decide_late))
         .routes(routes!(credit::api::list_lines))
         .routes(routes!(credit::api::show_line))
         .routes(routes!(credit::api::list_line_entries))

@@ -5,7 +5,8 @@ use sqlx::PgConnection;
 use uuid::Uuid;
 
 use super::model::PartnerKind;
-use crate::base::id::{FunderId, MerchantId};
+use crate::base::Fen;
+use crate::base::id::{FunderId, LineId, MerchantId, ProductId};
 use crate::partner::key::Algorithm;
 
 /// A partner as stored.
@@ -287,5 +288,49 @@ pub async fn has_merchant(connection: &mut PgConnection, merchant_id: MerchantId
         merchant_id.uuid()
     )
     .fetch_one(connection)
+    .await
+}
+
+/// A funder or merchant that a partner may be added for.
+pub struct OwnerRow {
+    pub kind: PartnerKind,
+    /// What `--owner` takes: a funder's code, a merchant's id.
+    pub funder_code: Option<String>,
+    pub merchant_id: Option<MerchantId>,
+    pub name: String,
+}
+
+/// Funders, then active merchants, at most `limit` of each.
+pub async fn list_owners(connection: &mut PgConnection, limit: i64) -> sqlx::Result<Vec<OwnerRow>> {
+    sqlx::query_as!(
+        OwnerRow,
+        r#"(select 'funder' as "kind!: PartnerKind", code as "funder_code", null::uuid as "merchant_id: MerchantId",
+                   name as "name!"
+            from funder order by code limit $1)
+           union all
+           (select 'merchant', null, merchant_id, name from merchant where status = 'active' order by merchant_id limit $1)"#,
+        limit
+    )
+    .fetch_all(connection)
+    .await
+}
+
+/// A line that can pay an amount.
+pub struct Payer {
+    pub line_id: LineId,
+    pub product_id: ProductId,
+    pub product_version: i32,
+    pub grade: String,
+}
+
+/// A few active lines with room for `amount`.
+pub async fn list_payers(connection: &mut PgConnection, amount: Fen) -> sqlx::Result<Vec<Payer>> {
+    sqlx::query_as!(
+        Payer,
+        r#"select line_id as "line_id: LineId", product_id as "product_id: ProductId", product_version, grade
+           from credit_line where status = 'active' and limit_fen - used_fen >= $1 order by line_id limit 20"#,
+        amount.get()
+    )
+    .fetch_all(connection)
     .await
 }

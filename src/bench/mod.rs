@@ -4,6 +4,7 @@ pub mod authorise;
 pub mod close;
 pub mod collect;
 pub mod quote;
+pub mod http;
 pub mod baseline;
 pub mod figure;
 mod store;

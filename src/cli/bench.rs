@@ -9,7 +9,7 @@ use crate::base::Clock;
 use crate::bench::baseline::SimpleUpdate;
 use crate::bench::figure::rate_per_second;
 use crate::bench::quote::{Depth, run_quotes};
-use crate::bench::{Figure, World, authorise, close, collect};
+use crate::bench::{Figure, World, authorise, close, collect, http};
 use crate::cli::{Sharing, app_on, find_database, set_up};
 use crate::config::Config;
 use crate::database::Scratch;
@@ -49,6 +49,18 @@ enum Bench {
         /// Lines, each with one result
         #[arg(long, default_value_t = 100_000)]
         lines: i64,
+    },
+    /// The partner API: signed reads against unsigned ones, purchases over HTTP against authorisation in the process
+    Http {
+        /// Runs of each case; the median is reported
+        #[arg(long, default_value_t = 3)]
+        runs: usize,
+        /// Reads of each run
+        #[arg(long, default_value_t = 6_000)]
+        reads: usize,
+        /// Purchases of each run
+        #[arg(long, default_value_t = 3_000)]
+        purchases: usize,
     },
     /// Quotes a second, on one thread
     Quote {
@@ -104,6 +116,14 @@ async fn bench_on_database(config: &Config, bench: Bench) -> anyhow::Result<Figu
             let figure = measured?;
             println!("{}", figure.line());
             figure
+        }
+        Bench::Http { runs, reads, purchases } => {
+            let (scratch, world) = scratch_world(config, &database.url).await?;
+            let options = http::Options { runs, reads, purchases };
+            let measured = http::measure(&world, options, &mut |figure| println!("{}", figure.line())).await;
+            drop(world);
+            scratch.remove().await?;
+            measured?
         }
         Bench::Quote { quotes } => bench_quote(quotes)?,
     };

@@ -3,6 +3,8 @@
 mod quote;
 mod product;
 mod partner;
+mod check_risk;
+mod pay_order;
 mod reserve;
 mod sign;
 mod serve;

@@ -13,9 +13,12 @@ use crate::access::actions::{NewKey, NewPartner, PartnerChange, RATE_PER_MINUTE_
 use crate::access::{self, AddressRange, PartnerKind, Scope, store};
 use crate::app::App;
 use crate::base::Clock;
-use crate::cli::{Sharing, find_database, open_app, set_up};
+use crate::cli::{Sharing, check_risk, find_database, open_app, pay_order, set_up};
 use crate::error::{Fault, Refusal, Step};
 use crate::partner::key::{Algorithm, PrivateKey, PublicKey, pem_encode};
+
+/// More funders or merchants than anyone reads through.
+const OWNERS_MAX: i64 = 100;
 
 #[derive(clap::Subcommand)]
 pub enum Args {
@@ -35,6 +38,15 @@ pub enum Args {
     /// Our own keys, by which partners believe our answers
     #[command(subcommand)]
     PlatformKey(PlatformKey),
+    /// Show funders and merchants that a partner may be added for: what --owner takes, and the name
+    Owners {
+        #[arg(long)]
+        kind: Option<PartnerKind>,
+    },
+    /// Run the risk contract's checks against an endpoint; exit code 1 and a list where something is wrong
+    CheckRisk(check_risk::Args),
+    /// In a trial house: pay an order as a borrower would
+    PayOrder(pay_order::Args),
 }
 
 #[derive(clap::Args)]
@@ -118,10 +130,15 @@ pub enum PlatformKey {
 }
 
 pub async fn run(args: Args) -> anyhow::Result<ExitCode> {
-    if let Args::Key(Key::Generate { algorithm, out }) = &args {
-        generate(*algorithm, out)?;
-        return Ok(ExitCode::SUCCESS);
-    }
+    let args = match args {
+        Args::Key(Key::Generate { algorithm, out }) => {
+            generate(algorithm, &out)?;
+            return Ok(ExitCode::SUCCESS);
+        }
+        Args::CheckRisk(check) => return check_risk::run(check).await,
+        Args::PayOrder(order) => return pay_order::run(order).await,
+        other => other,
+    };
     let config = set_up()?;
     let database = find_database(&config, Sharing::Shared).await?;
     let app = open_app(&config, &database, Clock::System).await?;
@@ -131,6 +148,9 @@ pub async fn run(args: Args) -> anyhow::Result<ExitCode> {
         Args::Grant(grant) => change_grant(&app, grant).await?,
         Args::List { json } => list(&app, json).await?,
         Args::PlatformKey(which) => platform_keys(&app, which).await?,
+        Args::Owners { kind } => list_owners(&app, kind).await?,
+        // Done above, without a database.
+        Args::CheckRisk(_) | Args::PayOrder(_) => {}
     }
     Ok(ExitCode::SUCCESS)
 }
@@ -238,6 +258,16 @@ async fn list(app: &App, is_json: bool) -> anyhow::Result<()> {
 
 fn places(addresses: &[String]) -> String {
     if addresses.is_empty() { "anywhere".to_owned() } else { addresses.join(", ") }
+}
+
+async fn list_owners(app: &App, kind: Option<PartnerKind>) -> anyhow::Result<()> {
+    let owners = store::list_owners(&mut *app.pool.acquire().await?, OWNERS_MAX).await?;
+    for owner in owners.iter().filter(|owner| kind.is_none_or(|kind| owner.kind == kind)) {
+        let merchant = owner.merchant_id.map(|id| id.to_string());
+        let name = owner.funder_code.as_deref().or(merchant.as_deref()).unwrap_or_default();
+        println!("{name} {}", owner.name);
+    }
+    Ok(())
 }
 
 async fn platform_keys(app: &App, which: PlatformKey) -> anyhow::Result<()> {

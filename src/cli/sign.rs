@@ -54,7 +54,7 @@ pub fn run(args: Args) -> anyhow::Result<ExitCode> {
     let path = path_from.map(|at| &args.url[at..]).context("the address has no path; give it whole, with http://")?;
     let stamp = Stamp::fresh(Clock::System.now());
     let authorization = identity.authorization(&method, path, &stamp, body.as_deref().unwrap_or_default().as_bytes());
-    let mut parts = vec!["curl -sS -i".to_owned(), format!("-X {}", quoted(&method))];
+    let mut parts = vec![r"curl -sS -i -w '\n'".to_owned(), format!("-X {}", quoted(&method))];
     parts.push(format!("-H {}", quoted(&format!("Authorization: {authorization}"))));
     if method != "GET" {
         let key = args.idempotency_key.unwrap_or_else(|| stamp.nonce.clone());

@@ -382,3 +382,33 @@ pub async fn decide_referred(app: &App, decision: PersonDecision) -> Outcome<App
     transaction.commit().await?;
     Ok(applied.remove(0))
 }
+
+/// What the risk partner answers after its time was over.
+#[derive(Clone, Debug)]
+pub struct LateAnswer {
+    pub borrower_id: BorrowerId,
+    pub application_id: ApplicationId,
+    pub verdict: Verdict,
+}
+
+/// Takes the risk partner's late answer: it counts while the application waits for the hook, or for a person only because the
+/// hook was silent. The same answer again changes nothing.
+pub async fn hear_late(app: &App, answer: LateAnswer) -> Outcome<Applied, ApplyRefusal> {
+    let mut transaction = app.pool.begin().await?;
+    let today = business_day::store::hold_today(&mut transaction).await?;
+    let ids = [(answer.borrower_id, answer.application_id)];
+    let application = application_store::lock_applications(&mut transaction, &ids).await?.pop();
+    let application = application.ok_or(Fault::Refused(ApplyRefusal::ApplicationUnknown))?;
+    if !application.hears_late() {
+        return Err(Fault::Refused(ApplyRefusal::NotReferred));
+    }
+    let product = app.catalogue.get(&mut transaction, application.product_id, application.product_version).await?;
+    let verdict = answer.verdict.within(&product.terms);
+    let decision = Decision { application, product, verdict, decider: Decider::LateHook };
+    if decision.transition() == Transition::Illegal {
+        return Err(Fault::Refused(ApplyRefusal::NotReferred));
+    }
+    let mut applied = record(&mut transaction, app, vec![decision], today).await?;
+    transaction.commit().await?;
+    Ok(applied.remove(0))
+}

@@ -1,15 +1,20 @@
-//! Lines and applications for a funder's core.
+//! Lines and applications for a funder's core, and late answers of the risk partner.
 
 use axum::Json;
 use axum::extract::State;
+use axum::http::StatusCode;
 use serde::{Deserialize, Serialize};
 use utoipa::{IntoParams, ToSchema};
+use uuid::Uuid;
 
+use super::actions::{self, LateAnswer, PersonDecision, PersonVerdict};
 use super::api_store::{self, ApplicationView, LineEntryView, LineView, WantedApplications};
+use super::model::ApplicationState;
+use super::verdict::Verdict;
 use crate::app::App;
-use crate::base::id::{ApplicationId, FunderId, LineId};
+use crate::base::id::{ApplicationId, BorrowerId, FunderId, LineId};
 use crate::http::Problem;
-use crate::http::api::{Cursor, FunderCaller, Limit, Named, Page, Params};
+use crate::http::api::{AmountFen, Body, Cursor, FunderCaller, Limit, Named, Page, Params};
 
 /// Which lines.
 #[derive(Debug, Deserialize, IntoParams)]
@@ -152,8 +157,149 @@ pub async fn show_application(
     caller: FunderCaller,
     Named(application_id): Named<ApplicationId>,
 ) -> Result<Json<ApplicationView>, Problem> {
+    find_application(&app, caller.funder_id, application_id).await.map(Json)
+}
+
+async fn find_application(app: &App, funder_id: FunderId, id: ApplicationId) -> Result<ApplicationView, Problem> {
     let mut connection = app.pool.acquire().await?;
-    let wanted = WantedApplications { application_id: Some(application_id), ..Default::default() };
-    let mut rows = api_store::list_applications(&mut connection, caller.funder_id, &wanted, 1).await?;
-    rows.pop().map(Json).ok_or_else(Problem::not_found)
+    let wanted = WantedApplications { application_id: Some(id), ..Default::default() };
+    let mut rows = api_store::list_applications(&mut connection, funder_id, &wanted, 1).await?;
+    rows.pop().ok_or_else(Problem::not_found)
+}
+
+/// What a funder decides about an application that waits for a person.
+#[derive(Clone, Copy, Debug, Deserialize, ToSchema)]
+#[serde(rename_all = "snake_case")]
+pub enum Word {
+    Approve,
+    Refuse,
+}
+
+#[derive(Debug, Deserialize, ToSchema)]
+#[serde(deny_unknown_fields)]
+pub struct FunderDecision {
+    pub decision: Word,
+    /// With an approval: one of the product's grades.
+    #[schema(example = "A", max_length = 16)]
+    pub grade: Option<String>,
+    /// With an approval: within the product's bounds.
+    pub limit_fen: Option<AmountFen>,
+    /// With a refusal: the code that the applicant is told.
+    #[schema(example = "income_not_proven", max_length = 64)]
+    pub code: Option<String>,
+    /// Why, for the record.
+    #[schema(example = "Papers checked", min_length = 1, max_length = 500)]
+    pub reason: String,
+}
+
+/// Decide an application that waits for a person
+///
+/// The same decision again changes nothing; another one is refused.
+#[utoipa::path(post, path = "/funder/applications/{application_id}/decision", tag = "funder",
+    request_body = FunderDecision, params(("application_id" = ApplicationId, Path)),
+    responses((status = 200, body = ApplicationView)), security(("signature" = ["applications:decide"])))]
+pub async fn decide_application(
+    State(app): State<App>,
+    caller: FunderCaller,
+    Named(application_id): Named<ApplicationId>,
+    Body(decision): Body<FunderDecision>,
+) -> Result<Json<ApplicationView>, Problem> {
+    let application = find_application(&app, caller.funder_id, application_id).await?;
+    let verdict = match (decision.decision, decision.grade, decision.limit_fen, decision.code) {
+        (Word::Approve, Some(grade), Some(limit), None) => PersonVerdict::Approve { grade, limit: limit.0 },
+        (Word::Refuse, None, None, Some(code)) if is_code(&code) => PersonVerdict::Refuse { code },
+        _ => return Err(malformed("an approval needs grade and limit_fen, a refusal a code in lower-case letters")),
+    };
+    let by = PersonDecision {
+        borrower_id: application.borrower_id,
+        application_id,
+        person: format!("{}: {}", caller.caller.known.code, caller.caller.holder),
+        reason: decision.reason,
+        verdict,
+    };
+    actions::decide_referred(&app, by).await?;
+    find_application(&app, caller.funder_id, application_id).await.map(Json)
+}
+
+fn is_code(text: &str) -> bool {
+    (1..=64).contains(&text.len()) && text.bytes().all(|byte| byte.is_ascii_lowercase() || byte == b'_')
+}
+
+fn malformed(detail: &str) -> Problem {
+    Problem::new(StatusCode::UNPROCESSABLE_ENTITY, "decision_malformed", detail)
+}
+
+/// What a risk partner decides, after its time was over.
+#[derive(Clone, Copy, Debug, Deserialize, ToSchema)]
+#[serde(rename_all = "snake_case")]
+pub enum LateWord {
+    Approve,
+    Refuse,
+    Refer,
+}
+
+#[derive(Debug, Deserialize, ToSchema)]
+#[serde(deny_unknown_fields)]
+pub struct LateDecision {
+    /// As the request to decide named it.
+    #[schema(example = "0197f3c2-a4b0-7cc3-9b1c-2d3e4f506172")]
+    pub application_id: Uuid,
+    #[schema(example = "0197f3c2-a4b0-7cc3-9b1c-2d3e4f506172")]
+    pub borrower_id: Uuid,
+    pub decision: LateWord,
+    /// With an approval.
+    #[schema(example = "B", max_length = 16)]
+    pub grade: Option<String>,
+    /// With an approval.
+    pub limit_fen: Option<AmountFen>,
+    /// With a refusal or a referral: a short code.
+    #[schema(example = "score_too_low", max_length = 64)]
+    pub reason: Option<String>,
+    #[schema(example = 591)]
+    pub score: Option<i32>,
+}
+
+/// What came of it.
+#[derive(Debug, Serialize, ToSchema)]
+pub struct LateResult {
+    #[schema(example = "0197f3c2-a4b0-7cc3-9b1c-2d3e4f506172")]
+    pub application_id: Uuid,
+    #[schema(example = "approved")]
+    pub status: &'static str,
+}
+
+/// Answer an application late
+///
+/// It counts while nobody else has decided. The same answer again changes nothing.
+#[utoipa::path(post, path = "/risk/decisions", tag = "risk", request_body = LateDecision,
+    responses((status = 200, body = LateResult)), security(("signature" = ["decisions:write"])))]
+pub async fn decide_late(State(app): State<App>, Body(late): Body<LateDecision>) -> Result<Json<LateResult>, Problem> {
+    let application_id = late.application_id;
+    let verdict = match (late.decision, late.grade, late.limit_fen, late.reason) {
+        (LateWord::Approve, Some(grade), Some(limit), None) => {
+            Verdict::Approve { grade, limit: limit.0, score: late.score }
+        }
+        (LateWord::Refuse, None, None, Some(reason)) if is_code(&reason) => {
+            Verdict::Refuse { reason, score: late.score }
+        }
+        (LateWord::Refer, None, None, Some(reason)) if is_code(&reason) => Verdict::Refer { reason },
+        _ => {
+            return Err(malformed(
+                "an approval needs grade and limit_fen, anything else a reason in lower-case letters",
+            ));
+        }
+    };
+    let answer = LateAnswer {
+        borrower_id: BorrowerId::from_uuid(late.borrower_id),
+        application_id: ApplicationId::from_uuid(application_id),
+        verdict,
+    };
+    let applied = actions::hear_late(&app, answer).await?;
+    let status = match applied.state {
+        ApplicationState::Submitted => "submitted",
+        ApplicationState::Referred { .. } => "referred",
+        ApplicationState::Approved { .. } => "approved",
+        ApplicationState::Refused { .. } => "refused",
+    };
+    Ok(Json(LateResult { application_id, status }))
 }

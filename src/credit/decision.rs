@@ -22,6 +22,8 @@ use crate::product::ProductVersion;
 pub enum Decider {
     /// The risk hook, by its name.
     Hook(&'static str),
+    /// The risk hook's answer by a later callback, while nobody else has decided.
+    LateHook,
     Person {
         name: String,
         reason: String,
@@ -47,7 +49,14 @@ pub struct Opening {
 impl Decision {
     /// What the verdict may do to the application.
     pub fn transition(&self) -> Transition {
+        let waits_for_person = self.application.status == ApplicationStatus::Referred;
         let step = match (&self.decider, &self.verdict) {
+            // A person is asked because the hook was silent; until one has answered, the hook's word counts as a person's.
+            (Decider::LateHook, Verdict::Approve { .. }) if waits_for_person => Step::PersonApproves,
+            (Decider::LateHook, Verdict::Refuse { .. }) if waits_for_person => Step::PersonRefuses,
+            (Decider::LateHook, Verdict::Approve { .. }) => Step::HookApproves,
+            (Decider::LateHook, Verdict::Refuse { .. }) => Step::HookRefuses,
+            (Decider::LateHook, Verdict::Refer { .. }) => Step::HookRefers,
             (Decider::Hook(_), Verdict::Approve { .. }) => Step::HookApproves,
             (Decider::Hook(_), Verdict::Refuse { .. }) => Step::HookRefuses,
             (Decider::Hook(_) | Decider::Person { .. }, Verdict::Refer { .. }) => Step::HookRefers,
@@ -104,6 +113,7 @@ impl Decision {
     pub fn row(&self, to: ApplicationStatus, line_id: Option<LineId>) -> DecidedRow {
         let (by, note) = match &self.decider {
             Decider::Hook(name) => ((*name).to_owned(), None),
+            Decider::LateHook => ("partner".to_owned(), Some("by a late callback".to_owned())),
             Decider::Person { name, reason } => (format!("person:{name}"), Some(reason.clone())),
         };
         let undecided = DecidedRow {

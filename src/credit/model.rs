@@ -201,7 +201,19 @@ pub enum ApplicationState {
     Refused { reason: String },
 }
 
+/// Why a person is asked where the hook gave no answer.
+pub const HOOK_SILENT: &str = "risk_hook_silent";
+
 impl Application {
+    /// Whether a late answer of the hook may still decide: nobody has, and a person was asked for the hook's silence alone.
+    pub fn hears_late(&self) -> bool {
+        match self.status {
+            ApplicationStatus::Referred => self.referral.as_deref() == Some(HOOK_SILENT),
+            // Decided as the hook says is decided; otherwise it is too late, as the transition tells.
+            ApplicationStatus::Submitted | ApplicationStatus::Approved | ApplicationStatus::Refused => true,
+        }
+    }
+
     pub fn state(&self) -> ApplicationState {
         let reason = |reason: &Option<String>| reason.clone().unwrap_or_default();
         match self.status {

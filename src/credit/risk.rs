@@ -5,6 +5,7 @@ use std::collections::HashMap;
 use anyhow::Context;
 
 use super::facts::Facts;
+use super::model::HOOK_SILENT;
 use super::scorecard::Scorecard;
 use super::verdict::Verdict;
 use crate::base::id::{ApplicationId, BorrowerId};
@@ -93,6 +94,6 @@ async fn ask_partner(partners: &Partners, questions: &[Question<'_>]) -> Vec<Ver
         tracing::warn!(%error, applications = questions.len(), "the risk hook is silent");
         HashMap::new()
     });
-    let silence = || Verdict::Refer { reason: "risk_hook_silent".into() };
+    let silence = || Verdict::Refer { reason: HOOK_SILENT.into() };
     questions.iter().map(|question| answers.remove(&question.application_id).unwrap_or_else(silence)).collect()
 }

@@ -9,7 +9,7 @@ use utoipa::{IntoParams, ToSchema};
 
 use super::actions::{self, ReserveTerms};
 use super::api_store::{self, ReserveEntryView};
-use super::order::{OrderKind, ReserveOrder};
+use super::order::{ReserveOrder, ReserveOrderKind};
 use super::order_actions::{self, Noting};
 use super::reserve::Reserve;
 use super::{order_store, store};
@@ -183,7 +183,7 @@ pub async fn note_deposit(
     caller: FunderCaller,
     Body(order): Body<NewReserveOrder>,
 ) -> Result<impl IntoResponse, Problem> {
-    note(&app, caller, OrderKind::Deposit, order).await
+    note(&app, caller, ReserveOrderKind::Deposit, order).await
 }
 
 /// Ask for money back
@@ -196,13 +196,13 @@ pub async fn note_withdrawal(
     caller: FunderCaller,
     Body(order): Body<NewReserveOrder>,
 ) -> Result<impl IntoResponse, Problem> {
-    note(&app, caller, OrderKind::Withdrawal, order).await
+    note(&app, caller, ReserveOrderKind::Withdrawal, order).await
 }
 
 async fn note(
     app: &App,
     caller: FunderCaller,
-    kind: OrderKind,
+    kind: ReserveOrderKind,
     order: NewReserveOrder,
 ) -> Result<(StatusCode, Json<ReserveOrder>), Problem> {
     let noting = Noting {
@@ -225,7 +225,7 @@ pub async fn confirm_withdrawal(
     Named(order_id): Named<ReserveOrderId>,
 ) -> Result<Json<ReserveOrder>, Problem> {
     let order = find_order(&app, caller.funder_id, order_id).await?;
-    if order.kind != OrderKind::Withdrawal {
+    if order.kind != ReserveOrderKind::Withdrawal {
         // Whether a deposit arrived is not its sender's to say.
         return Err(Problem::not_found());
     }

@@ -13,7 +13,7 @@ use super::reserve::ReserveRefusal;
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, ToSchema, sqlx::Type)]
 #[serde(rename_all = "snake_case")]
 #[sqlx(type_name = "text", rename_all = "snake_case")]
-pub enum OrderKind {
+pub enum ReserveOrderKind {
     Deposit,
     Withdrawal,
 }
@@ -21,7 +21,7 @@ pub enum OrderKind {
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, ToSchema, sqlx::Type)]
 #[serde(rename_all = "snake_case")]
 #[sqlx(type_name = "text", rename_all = "snake_case")]
-pub enum OrderStatus {
+pub enum ReserveOrderStatus {
     /// Waits for the money's arrival, or for the second holder.
     Noted,
     Booked,
@@ -34,12 +34,12 @@ pub struct ReserveOrder {
     pub order_id: ReserveOrderId,
     #[serde(skip)]
     pub funder_id: FunderId,
-    pub kind: OrderKind,
+    pub kind: ReserveOrderKind,
     pub amount_fen: Fen,
     /// The bank's reference.
     #[schema(example = "ICBC-20260302-7781")]
     pub reference: String,
-    pub status: OrderStatus,
+    pub status: ReserveOrderStatus,
     /// The holder of the key that signed it.
     #[schema(example = "Chen Wei")]
     pub noted_by: String,
@@ -91,11 +91,13 @@ impl ReserveOrder {
     /// Why not. A booked one may be confirmed again, which changes nothing.
     pub fn check_confirmation(&self, by: &str) -> Result<(), OrderRefusal> {
         match self.status {
-            OrderStatus::Refused => Err(OrderRefusal::OrderRefused),
-            OrderStatus::Noted | OrderStatus::Booked if self.kind == OrderKind::Withdrawal && self.noted_by == by => {
+            ReserveOrderStatus::Refused => Err(OrderRefusal::OrderRefused),
+            ReserveOrderStatus::Noted | ReserveOrderStatus::Booked
+                if self.kind == ReserveOrderKind::Withdrawal && self.noted_by == by =>
+            {
                 Err(OrderRefusal::SameHolder)
             }
-            OrderStatus::Noted | OrderStatus::Booked => Ok(()),
+            ReserveOrderStatus::Noted | ReserveOrderStatus::Booked => Ok(()),
         }
     }
 }

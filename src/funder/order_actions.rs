@@ -1,7 +1,7 @@
 //! Use cases of orders about a reserve: note, confirm, refuse.
 
 use super::actions::{self, BankMovement};
-use super::order::{OrderKind, OrderRefusal, OrderStatus, ReserveOrder};
+use super::order::{OrderRefusal, ReserveOrder, ReserveOrderKind, ReserveOrderStatus};
 use super::order_store::{self, Decided};
 use super::reserve::{REFERENCE_CHARS_MAX, ReserveRefusal};
 use crate::app::App;
@@ -13,7 +13,7 @@ use crate::error::{Fault, Outcome, Step};
 #[derive(Clone, Debug)]
 pub struct Noting {
     pub funder_id: FunderId,
-    pub kind: OrderKind,
+    pub kind: ReserveOrderKind,
     pub amount: Fen,
     pub reference: String,
     /// The holder of the key that signed it.
@@ -33,7 +33,7 @@ pub async fn note_order(app: &App, noting: Noting) -> Outcome<ReserveOrder, Orde
         kind: noting.kind,
         amount_fen: noting.amount,
         reference: reference.to_owned(),
-        status: OrderStatus::Noted,
+        status: ReserveOrderStatus::Noted,
         noted_by: noting.noted_by,
         noted_at: now,
         decided_by: None,
@@ -57,13 +57,13 @@ pub async fn confirm_order(app: &App, order_id: ReserveOrderId, by: &str) -> Out
     let movement =
         BankMovement { funder_id: order.funder_id, amount: order.amount_fen, reference: order.reference.clone() };
     let booked = match order.kind {
-        OrderKind::Deposit => actions::deposit(app, movement).await,
-        OrderKind::Withdrawal => actions::withdraw(app, movement).await,
+        ReserveOrderKind::Deposit => actions::deposit(app, movement).await,
+        ReserveOrderKind::Withdrawal => actions::withdraw(app, movement).await,
     };
     match booked.map_err(|fault| fault.map_refusal(OrderRefusal::Reserve))? {
         Step::Applied | Step::AlreadyApplied => {}
     }
-    let decided = Decided { order_id, status: OrderStatus::Booked, by, reason: None, at: app.clock.now() };
+    let decided = Decided { order_id, status: ReserveOrderStatus::Booked, by, reason: None, at: app.clock.now() };
     let mut transaction = app.pool.begin().await?;
     order_store::decide_order(&mut transaction, decided).await?;
     transaction.commit().await?;
@@ -82,11 +82,12 @@ pub async fn refuse_order(
     }
     let order = find(app, order_id).await?;
     match order.status {
-        OrderStatus::Noted => {}
-        OrderStatus::Booked => return Err(Fault::Refused(OrderRefusal::OrderBooked)),
-        OrderStatus::Refused => return Ok(order),
+        ReserveOrderStatus::Noted => {}
+        ReserveOrderStatus::Booked => return Err(Fault::Refused(OrderRefusal::OrderBooked)),
+        ReserveOrderStatus::Refused => return Ok(order),
     }
-    let decided = Decided { order_id, status: OrderStatus::Refused, by, reason: Some(reason), at: app.clock.now() };
+    let decided =
+        Decided { order_id, status: ReserveOrderStatus::Refused, by, reason: Some(reason), at: app.clock.now() };
     let mut transaction = app.pool.begin().await?;
     order_store::decide_order(&mut transaction, decided).await?;
     transaction.commit().await?;

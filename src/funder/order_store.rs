@@ -3,7 +3,7 @@
 use chrono::{DateTime, Utc};
 use sqlx::PgConnection;
 
-use super::order::{OrderKind, OrderStatus, ReserveOrder};
+use super::order::{ReserveOrder, ReserveOrderKind, ReserveOrderStatus};
 use crate::base::Fen;
 use crate::base::id::{FunderId, ReserveOrderId};
 
@@ -15,10 +15,10 @@ pub async fn insert_order(connection: &mut PgConnection, order: &ReserveOrder) -
          on conflict do nothing",
         order.order_id.uuid(),
         order.funder_id.uuid(),
-        order.kind as OrderKind,
+        order.kind as ReserveOrderKind,
         order.amount_fen.get(),
         order.reference,
-        order.status as OrderStatus,
+        order.status as ReserveOrderStatus,
         order.noted_by,
         order.noted_at,
     )
@@ -30,17 +30,17 @@ pub async fn insert_order(connection: &mut PgConnection, order: &ReserveOrder) -
 pub async fn find_order_by_reference(
     connection: &mut PgConnection,
     funder_id: FunderId,
-    kind: OrderKind,
+    kind: ReserveOrderKind,
     reference: &str,
 ) -> sqlx::Result<Option<ReserveOrder>> {
     sqlx::query_as!(
         ReserveOrder,
-        r#"select order_id as "order_id: ReserveOrderId", funder_id as "funder_id: FunderId", kind as "kind: OrderKind",
-                  amount_fen as "amount_fen: Fen", reference, status as "status: OrderStatus", noted_by, noted_at,
+        r#"select order_id as "order_id: ReserveOrderId", funder_id as "funder_id: FunderId", kind as "kind: ReserveOrderKind",
+                  amount_fen as "amount_fen: Fen", reference, status as "status: ReserveOrderStatus", noted_by, noted_at,
                   decided_by, reason, decided_at
            from reserve_order where funder_id = $1 and kind = $2 and reference = $3"#,
         funder_id.uuid(),
-        kind as OrderKind,
+        kind as ReserveOrderKind,
         reference,
     )
     .fetch_optional(connection)
@@ -50,8 +50,8 @@ pub async fn find_order_by_reference(
 pub async fn find_order(connection: &mut PgConnection, order_id: ReserveOrderId) -> sqlx::Result<Option<ReserveOrder>> {
     sqlx::query_as!(
         ReserveOrder,
-        r#"select order_id as "order_id: ReserveOrderId", funder_id as "funder_id: FunderId", kind as "kind: OrderKind",
-                  amount_fen as "amount_fen: Fen", reference, status as "status: OrderStatus", noted_by, noted_at,
+        r#"select order_id as "order_id: ReserveOrderId", funder_id as "funder_id: FunderId", kind as "kind: ReserveOrderKind",
+                  amount_fen as "amount_fen: Fen", reference, status as "status: ReserveOrderStatus", noted_by, noted_at,
                   decided_by, reason, decided_at
            from reserve_order where order_id = $1"#,
         order_id.uuid(),
@@ -69,8 +69,8 @@ pub async fn list_orders(
 ) -> sqlx::Result<Vec<ReserveOrder>> {
     sqlx::query_as!(
         ReserveOrder,
-        r#"select order_id as "order_id: ReserveOrderId", funder_id as "funder_id: FunderId", kind as "kind: OrderKind",
-                  amount_fen as "amount_fen: Fen", reference, status as "status: OrderStatus", noted_by, noted_at,
+        r#"select order_id as "order_id: ReserveOrderId", funder_id as "funder_id: FunderId", kind as "kind: ReserveOrderKind",
+                  amount_fen as "amount_fen: Fen", reference, status as "status: ReserveOrderStatus", noted_by, noted_at,
                   decided_by, reason, decided_at
            from reserve_order
            where ($1::uuid is null or funder_id = $1) and ($2::uuid is null or order_id > $2)
@@ -88,7 +88,7 @@ pub async fn list_orders(
 /// How an order ended.
 pub struct Decided<'a> {
     pub order_id: ReserveOrderId,
-    pub status: OrderStatus,
+    pub status: ReserveOrderStatus,
     pub by: &'a str,
     pub reason: Option<&'a str>,
     pub at: DateTime<Utc>,
@@ -100,7 +100,7 @@ pub async fn decide_order(connection: &mut PgConnection, decided: Decided<'_>) -
         "update reserve_order set status = $2, decided_by = $3, reason = $4, decided_at = $5
          where order_id = $1 and status = 'noted'",
         decided.order_id.uuid(),
-        decided.status as OrderStatus,
+        decided.status as ReserveOrderStatus,
         decided.by,
         decided.reason,
         decided.at,

@@ -13,5 +13,7 @@ mod properties;
 mod documents;
 mod migrations;
 mod tables;
+mod fuzz;
+mod integrate;
 mod tidy;
 mod words;

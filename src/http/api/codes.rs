@@ -92,6 +92,12 @@ pub const CODES: &[Code] = &[
     code(422, "simulation_malformed", "The statement or due day is not one of the product's."),
     code(409, "draft_approved_before", "The draft was approved; submit another one."),
     code(409, "draft_not_approved", "The draft was not approved by a second key yet."),
+    // Applications.
+    code(404, "application_unknown", "There is no such application."),
+    code(409, "application_not_referred", "The application does not wait for a decision of yours."),
+    code(422, "decision_malformed", "The decision lacks what it needs, or has what it does not."),
+    code(422, "grade_unknown", "The product has no such grade."),
+    code(422, "limit_out_of_bounds", "The limit is outside the product's bounds."),
     // Reserves.
     code(404, "unknown_funder", "There is no such funder."),
     code(404, "unknown_reserve_order", "There is no such deposit or withdrawal."),

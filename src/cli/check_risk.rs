@@ -1,0 +1,304 @@
+//! `fenqi partner check-risk`: calls a risk partner's endpoint as the platform would, and prints what is wrong.
+
+use std::collections::HashMap;
+use std::path::PathBuf;
+use std::process::ExitCode;
+use std::time::{Duration, Instant};
+
+use anyhow::Context as _;
+use chrono::TimeDelta;
+use uuid::Uuid;
+
+use crate::base::{Clock, Fen, id};
+use crate::partner::client::{TIME_LIMIT_PERSON, build_http};
+use crate::partner::risk::wire::{
+    APPLICATIONS_MAX, Answer, Application, CardHistory, CardMonth, DecideAnswer, DecideRequest, Decision,
+};
+use crate::partner::signature::{AnswerHeaders, Identity, KeyRing, Stamp};
+use crate::sandbox::PLATFORM;
+
+#[derive(clap::Args)]
+pub struct Args {
+    /// The endpoint without `/applications`, such as http://127.0.0.1:8090/risk
+    url: String,
+    /// Sign and believe as a `fenqi sandbox` with this seed does, instead of by the keys below
+    #[arg(long, conflicts_with_all = ["key", "partner_public_key"])]
+    sandbox_seed: Option<u64>,
+    /// The id by which you know the platform
+    #[arg(long, default_value = "fenqi")]
+    mchid: String,
+    /// The serial number of the platform's trial key, which your endpoint knows
+    #[arg(long, default_value = "TRIAL-1")]
+    serial: String,
+    /// The file with the trial key: PKCS #8 in PEM, or for SM2 64 hexadecimal digits
+    #[arg(long, required_unless_present = "sandbox_seed")]
+    key: Option<PathBuf>,
+    /// The id by which you sign
+    #[arg(long, default_value = "risk")]
+    partner_mchid: String,
+    /// The serial number by which you sign
+    #[arg(long, default_value = "RISK-1")]
+    partner_serial: String,
+    /// The file with your public key
+    #[arg(long, required_unless_present = "sandbox_seed")]
+    partner_public_key: Option<PathBuf>,
+    /// A product's code, as applications name it
+    #[arg(long, default_value = "harbour-standard")]
+    product: String,
+}
+
+pub async fn run(args: Args) -> anyhow::Result<ExitCode> {
+    let checker = Checker::new(&args)?;
+    let mut wrong = 0;
+    for (what, result) in checker.check().await {
+        match result {
+            Ok(()) => println!("ok     {what}"),
+            Err(why) => {
+                wrong += 1;
+                println!("WRONG  {what}: {why}");
+            }
+        }
+    }
+    if wrong == 0 {
+        println!("The endpoint keeps the contract.");
+        return Ok(ExitCode::SUCCESS);
+    }
+    println!("{wrong} of the checks failed; docs/integrate/risk.md says what is expected.");
+    Ok(ExitCode::FAILURE)
+}
+
+type Checked = (&'static str, Result<(), String>);
+
+struct Checker {
+    url: String,
+    path: String,
+    identity: Identity,
+    ring: KeyRing,
+    partner_mchid: String,
+    product: String,
+    http: reqwest::Client,
+}
+
+/// An answer as it came.
+struct Came {
+    status: u16,
+    body: Vec<u8>,
+    took: Duration,
+    believed: Result<(), String>,
+}
+
+/// How a request differs from a right one.
+#[derive(Clone, Copy, PartialEq)]
+enum Fault {
+    None,
+    Unsigned,
+    OtherBody,
+    Stale,
+}
+
+impl Checker {
+    fn new(args: &Args) -> anyhow::Result<Checker> {
+        let url = format!("{}/applications", args.url.trim_end_matches('/'));
+        let authority = url.find("://").map(|at| at + 3).context("the address must begin with http:// or https://")?;
+        let path = url[authority..].find('/').map_or("/", |at| &url[authority + at..]).to_owned();
+        let mut ring = KeyRing::default();
+        let read = |path: &Option<PathBuf>| -> anyhow::Result<String> {
+            let path = path.as_ref().context("a key file is missing")?;
+            std::fs::read_to_string(path).with_context(|| format!("cannot read {}", path.display()))
+        };
+        let identity = match args.sandbox_seed {
+            Some(seed) => {
+                ring.add_identity(&Identity::from_seed(&args.partner_mchid, seed));
+                Identity::from_seed(PLATFORM, seed)
+            }
+            None => {
+                let public = read(&args.partner_public_key)?;
+                anyhow::ensure!(
+                    ring.add(&args.partner_mchid, &args.partner_serial, &public),
+                    "--partner-public-key holds no public key in PEM"
+                );
+                let key = Identity::from_text(&args.mchid, &args.serial, &read(&args.key)?);
+                key.context("--key holds no private key in PEM")?
+            }
+        };
+        let (partner_mchid, product) = (args.partner_mchid.clone(), args.product.clone());
+        Ok(Checker { url, path, identity, ring, partner_mchid, product, http: build_http()? })
+    }
+
+    async fn check(&self) -> Vec<Checked> {
+        let mut results = Vec::new();
+        let asked = [self.application(true), self.application(true), self.application(false)];
+        let first = self.send(&asked, Fault::None).await;
+        results.push(("an answer comes within five seconds, with status 200", answered(&first)));
+        results.push(("the answer bears your signature", first.as_ref().map_err(Clone::clone).and_then(believed)));
+        let read = first.as_ref().map_err(Clone::clone).and_then(read);
+        results.push((
+            "each application is answered once, and no other",
+            read.as_ref().map_err(Clone::clone).and_then(|answers| complete(answers, &asked)),
+        ));
+        results.push((
+            "each decision can be used: a limit above zero and a grade, or a reason",
+            read.as_ref().map_err(Clone::clone).and_then(|answers| usable(answers)),
+        ));
+        let again = self.send(&asked, Fault::None).await.and_then(|came| self::read(&came));
+        results.push((
+            "the same application again is answered as before",
+            match (&read, again) {
+                (Ok(before), Ok(after)) => same(before, &after),
+                (Err(why), _) => Err(why.clone()),
+                (_, Err(why)) => Err(why),
+            },
+        ));
+        let many: Vec<Application> = (0..APPLICATIONS_MAX).map(|_| self.application(true)).collect();
+        let all = self.send(&many, Fault::None).await;
+        results.push((
+            "two hundred applications in one request are answered in time",
+            answered(&all).and_then(|()| self::read(&all?)).and_then(|answers| complete(&answers, &many)),
+        ));
+        for (what, fault) in [
+            ("a request without a signature is refused with 401", Fault::Unsigned),
+            ("a request whose body was changed is refused with 401", Fault::OtherBody),
+            ("a request signed ten minutes ago is refused with 401", Fault::Stale),
+        ] {
+            results.push((what, refused(self.send(&asked, fault).await)));
+        }
+        results.push(("a nonce that was used before is refused with 401", self.check_nonce(&asked).await));
+        results
+    }
+
+    async fn check_nonce(&self, asked: &[Application]) -> Result<(), String> {
+        let stamp = Stamp::fresh(Clock::System.now());
+        let body = body_of(asked)?;
+        let authorization = self.identity.authorization("POST", &self.path, &stamp, &body);
+        let once = self.post(Some(&authorization), body.clone()).await?;
+        answered(&Ok(once))?;
+        refused(self.post(Some(&authorization), body).await)
+    }
+
+    fn application(&self, has_history: bool) -> Application {
+        let month = CardMonth { repay_status: 0, bill_fen: 320_000, paid_fen: 120_000 };
+        let now = Clock::System.now();
+        Application {
+            application_id: id::mint(now),
+            borrower_id: id::mint(now),
+            product: self.product.clone(),
+            age: 34,
+            limit_requested_fen: Some(1_000_000),
+            card_history: has_history.then(|| CardHistory { limit_fen: 2_000_000, months: vec![month; 6] }),
+        }
+    }
+
+    async fn send(&self, asked: &[Application], fault: Fault) -> Result<Came, String> {
+        let body = body_of(asked)?;
+        let age = if fault == Fault::Stale { TimeDelta::minutes(10) } else { TimeDelta::zero() };
+        let stamp = Stamp::fresh(Clock::System.now() - age);
+        let signed = if fault == Fault::OtherBody { body_of(&asked[1..])? } else { body.clone() };
+        let authorization = self.identity.authorization("POST", &self.path, &stamp, &signed);
+        self.post((fault != Fault::Unsigned).then_some(&authorization), body).await
+    }
+
+    async fn post(&self, authorization: Option<&String>, body: Vec<u8>) -> Result<Came, String> {
+        let mut request = self.http.post(&self.url).header("content-type", "application/json").body(body);
+        if let Some(authorization) = authorization {
+            request = request.header("authorization", authorization);
+        }
+        let started = Instant::now();
+        let sent = request.timeout(TIME_LIMIT_PERSON).send().await.map_err(|error| no_answer(&error))?;
+        let (status, headers) = (sent.status().as_u16(), sent.headers().clone());
+        let body = sent.bytes().await.map_err(|error| no_answer(&error))?.to_vec();
+        let header = |name: &str| headers.get(name).and_then(|value| value.to_str().ok());
+        let signature = AnswerHeaders {
+            timestamp: header("fenqi-timestamp"),
+            nonce: header("fenqi-nonce"),
+            serial_no: header("fenqi-serial"),
+            signature: header("fenqi-signature"),
+        };
+        let verdict = self.ring.answer(Clock::System.now(), &self.partner_mchid, signature, &body);
+        Ok(Came { status, body, took: started.elapsed(), believed: verdict.map_err(|error| error.to_string()) })
+    }
+}
+
+fn no_answer(error: &reqwest::Error) -> String {
+    if error.is_timeout() { "no answer within five seconds".to_owned() } else { format!("no answer: {error}") }
+}
+
+fn body_of(asked: &[Application]) -> Result<Vec<u8>, String> {
+    serde_json::to_vec(&DecideRequest { applications: asked.to_vec() }).map_err(|error| error.to_string())
+}
+
+fn answered(came: &Result<Came, String>) -> Result<(), String> {
+    let came = came.as_ref().map_err(Clone::clone)?;
+    if came.status != 200 {
+        return Err(format!("status {} with {}", came.status, shown(&came.body)));
+    }
+    if came.took > TIME_LIMIT_PERSON {
+        return Err(format!("it took {} ms", came.took.as_millis()));
+    }
+    Ok(())
+}
+
+fn believed(came: &Came) -> Result<(), String> {
+    came.believed.clone()
+}
+
+fn read(came: &Came) -> Result<Vec<Answer>, String> {
+    let answer: DecideAnswer = serde_json::from_slice(&came.body)
+        .map_err(|error| format!("the answer cannot be read: {error}, in {}", shown(&came.body)))?;
+    Ok(answer.answers)
+}
+
+fn shown(body: &[u8]) -> String {
+    String::from_utf8_lossy(body).chars().take(200).collect()
+}
+
+fn complete(answers: &[Answer], asked: &[Application]) -> Result<(), String> {
+    let mut counts: HashMap<Uuid, usize> = asked.iter().map(|one| (one.application_id, 0)).collect();
+    for answer in answers {
+        let Some(count) = counts.get_mut(&answer.application_id) else {
+            return Err(format!("{} was not asked about", answer.application_id));
+        };
+        *count += 1;
+    }
+    match counts.iter().find(|(_, count)| **count != 1) {
+        Some((id, count)) => Err(format!("{id} is answered {count} times")),
+        None => Ok(()),
+    }
+}
+
+fn usable(answers: &[Answer]) -> Result<(), String> {
+    for answer in answers {
+        let fault = match &answer.decision {
+            Decision::Approve { limit_fen, .. } if !(1..=Fen::MAX.get()).contains(limit_fen) => {
+                Some(format!("a limit of {limit_fen} fen"))
+            }
+            Decision::Approve { grade, .. } if grade.trim().is_empty() => {
+                Some("an approval without a grade".to_owned())
+            }
+            Decision::Refuse { reason, .. } | Decision::Refer { reason } if reason.trim().is_empty() => {
+                Some("no reason".to_owned())
+            }
+            Decision::Approve { .. } | Decision::Refuse { .. } | Decision::Refer { .. } => None,
+        };
+        if let Some(fault) = fault {
+            return Err(format!("{} has {fault}", answer.application_id));
+        }
+    }
+    Ok(())
+}
+
+fn same(before: &[Answer], after: &[Answer]) -> Result<(), String> {
+    for answer in before {
+        let later = after.iter().find(|later| later.application_id == answer.application_id);
+        if later.map(|later| &later.decision) != Some(&answer.decision) {
+            return Err(format!("{} was {:?}, then {later:?}", answer.application_id, answer.decision));
+        }
+    }
+    Ok(())
+}
+
+fn refused(came: Result<Came, String>) -> Result<(), String> {
+    match came?.status {
+        401 => Ok(()),
+        status => Err(format!("status {status}")),
+    }
+}

@@ -1,0 +1,78 @@
+//! `fenqi partner pay-order`: pays an order as some borrower of a trial house would, so that an integrator needs no phone.
+
+use std::process::ExitCode;
+
+use anyhow::{Context as _, bail};
+
+use crate::access::store::{self, Payer};
+use crate::base::Clock;
+use crate::base::id::MerchantId;
+use crate::business_day;
+use crate::cli::{Sharing, find_database, open_app, set_up};
+use crate::merchant::{CodeKind, code_store};
+use crate::purchase::{Authoriser, Decision, PurchaseRequest};
+
+#[derive(clap::Args)]
+pub struct Args {
+    /// The merchant's id
+    merchant: MerchantId,
+    /// The order's reference
+    reference: String,
+}
+
+pub async fn run(args: Args) -> anyhow::Result<ExitCode> {
+    let config = set_up()?;
+    if !config.partners.is_empty() {
+        bail!("this house has partners of its own; only a trial house may be paid in by command");
+    }
+    let database = find_database(&config, Sharing::Shared).await?;
+    // A trial house lives on its own day, whatever the day is outside.
+    let app = open_app(&config, &database, Clock::System).await?;
+    let today = business_day::store::today(&mut *app.pool.acquire().await?).await?;
+    let noon = today.instant(chrono::NaiveTime::from_hms_opt(12, 0, 0).context("a day has a noon")?);
+    let clock = if business_day_is_now(today) { Clock::System } else { Clock::moved(noon) };
+    let app = crate::app::App { clock, ..app };
+    let mut connection = app.pool.acquire().await?;
+    let code = code_store::find_code_of(&mut connection, args.merchant, Some(&args.reference)).await?;
+    let code = code.with_context(|| format!("the merchant has no order {}", args.reference))?;
+    let CodeKind::Order { amount, .. } = code.kind else { bail!("{} is no order", args.reference) };
+    let payers = store::list_payers(&mut connection, amount).await?;
+    let mut found = None;
+    for payer in payers {
+        let Payer { line_id, product_id, product_version, grade } = payer;
+        let product = app.catalogue.get(&mut connection, product_id, product_version).await?;
+        let bounds = &product.terms.purchase;
+        let fits = (bounds.amount_min_fen..=bounds.amount_max_fen).contains(&amount);
+        let mut offered = product.terms.plans.iter().flat_map(|plan| plan.periods.iter().copied());
+        let periods = offered.find(|periods| fits && product.terms.plan(*periods, &grade).is_some());
+        if let Some(periods) = periods {
+            found = Some((line_id, product_id, product_version, periods));
+            break;
+        }
+    }
+    drop(connection);
+    let (line_id, product_id, product_version, periods) =
+        found.context("no borrower of this house can pay that much; try a smaller amount")?;
+    let request = PurchaseRequest {
+        line_id,
+        idempotency_key: format!("trial-{}", code.code_id.uuid().simple()),
+        merchant_id: args.merchant,
+        order_code: Some(code.code_id),
+        product_id,
+        product_version,
+        periods,
+        amount,
+    };
+    let receipt = Authoriser::start(app.clone()).authorise(request).await?;
+    match receipt.decision {
+        Decision::Authorised { loan_id } => {
+            println!("{} paid {amount} yuan in {periods} installments: {loan_id}", receipt.purchase_id);
+            Ok(ExitCode::SUCCESS)
+        }
+        Decision::Refused(refusal) => bail!("{}: {refusal}", receipt.purchase_id),
+    }
+}
+
+fn business_day_is_now(today: crate::base::BusinessDay) -> bool {
+    crate::base::BusinessDay::at(Clock::System.now()) == today
+}

@@ -1,0 +1,188 @@
+//! The integrators' documents and sample clients: every command in them is run, as a newcomer would.
+
+use std::path::{Path, PathBuf};
+use std::process::{Output, Stdio};
+
+use fenqi::access::{PLATFORM, PartnerKind};
+use fenqi::base::{BusinessDay, Clock};
+use fenqi::partner::key::Algorithm;
+use fenqi::partner::signature::Stamp;
+use sqlx::PgPool;
+use tokio::process::{Child, Command};
+
+use crate::town::{self, LineWish, Town};
+use crate::{desk, house};
+
+const WISH: LineWish = LineWish { limit_fen: 2_000_000, statement_day: 5, due_day: 25, expires_on: "2099-12-31" };
+/// The key under which every test house seals.
+const MASTER_KEY: &str = "0707070707070707070707070707070707070707070707070707070707070707";
+
+/// A trial house of today, served by the real program, and a directory to work in.
+struct Trial {
+    town: Town,
+    database_url: String,
+    directory: PathBuf,
+    base: String,
+    // Killed when dropped.
+    _server: Child,
+}
+
+impl Trial {
+    async fn open(pool: PgPool, name: &str) -> Trial {
+        // The moved clock stands at ten in the morning of today; the served one is the system's.
+        let today = BusinessDay::at(Clock::System.now()).to_string();
+        let (app, _) = house::open_in_world(pool, &today).await;
+        let town = town::found(app, 10_000_000).await;
+        town.open_lines(3, WISH).await;
+        let database_url = house::other_database(&std::env::var("DATABASE_URL").unwrap(), &town.database_name().await);
+        let directory = std::env::temp_dir().join(format!("fenqi-{name}-{}", std::process::id()));
+        std::fs::remove_dir_all(&directory).ok();
+        std::fs::create_dir_all(&directory).unwrap();
+        for shared in ["docs", "products"] {
+            std::os::unix::fs::symlink(Path::new(env!("CARGO_MANIFEST_DIR")).join(shared), directory.join(shared))
+                .unwrap();
+        }
+        let free = std::net::TcpListener::bind("127.0.0.1:0").unwrap().local_addr().unwrap();
+        let mut server = Command::new(env!("CARGO_BIN_EXE_fenqi"));
+        server.args(["serve", "--listen", &free.to_string()]).kill_on_drop(true);
+        let server = with_house(&mut server, &database_url).stderr(Stdio::null()).spawn().unwrap();
+        let base = format!("http://{free}");
+        let http = reqwest::Client::builder().build().unwrap();
+        for _ in 0..200 {
+            if http.get(format!("{base}/healthz")).send().await.is_ok() {
+                break;
+            }
+            tokio::time::sleep(std::time::Duration::from_millis(50)).await;
+        }
+        Trial { town, database_url, directory, base, _server: server }
+    }
+
+    /// Runs every `sh` block of a document in one shell that ends at the first failure.
+    async fn follow(&self, document: &str) -> String {
+        let path = Path::new(env!("CARGO_MANIFEST_DIR")).join("docs/integrate").join(document);
+        let text = std::fs::read_to_string(path).unwrap();
+        let mut blocks = text.split("```sh\n").skip(1).map(|rest| rest.split("```").next().unwrap());
+        let mut script = "set -euo pipefail\n".to_owned();
+        script.extend(blocks.by_ref());
+        let mut shell = Command::new("bash");
+        let programs = Path::new(env!("CARGO_BIN_EXE_fenqi")).parent().unwrap();
+        let search = format!("{}:{}", programs.display(), std::env::var("PATH").unwrap());
+        shell.arg("-c").arg(&script).current_dir(&self.directory).env("PATH", search).env("BASE", &self.base);
+        let output = with_house(&mut shell, &self.database_url).output().await.unwrap();
+        said(document, &output)
+    }
+
+    async fn run(&self, program: &str, arguments: &[&str], input: &[u8]) -> Output {
+        use tokio::io::AsyncWriteExt;
+        let mut command = Command::new(program);
+        command.args(arguments).current_dir(&self.directory).stdin(Stdio::piped()).stdout(Stdio::piped());
+        let mut child = command.stderr(Stdio::piped()).spawn().unwrap();
+        // A program that does not read its input may end before it is written.
+        let _ = child.stdin.take().unwrap().write_all(input).await;
+        child.wait_with_output().await.unwrap()
+    }
+}
+
+impl Drop for Trial {
+    fn drop(&mut self) {
+        std::fs::remove_dir_all(&self.directory).ok();
+    }
+}
+
+fn with_house<'a>(command: &'a mut Command, database_url: &str) -> &'a mut Command {
+    command.env("DATABASE_URL", database_url).env("FENQI_MASTER_KEY", MASTER_KEY).stdin(Stdio::null())
+}
+
+fn said(what: &str, output: &Output) -> String {
+    let text = String::from_utf8_lossy(&output.stdout).into_owned();
+    assert!(output.status.success(), "{what}\n{text}\n{}", String::from_utf8_lossy(&output.stderr));
+    text
+}
+
+#[sqlx::test(migrator = "fenqi::MIGRATOR")]
+async fn a_cashier_follows_its_document_to_a_paid_order(pool: PgPool) {
+    let trial = Trial::open(pool, "merchant").await;
+    let said = trial.follow("merchant.md").await;
+    assert!(said.contains("\npaid\n") && said.contains("\nvoided\n"), "{said}");
+    assert_eq!(said.matches("\"reference\":\"TRY-1\"").count(), 3, "curl, Python and Java see the order: {said}");
+    trial.town.assert_whole("after the merchant's document").await;
+}
+
+#[sqlx::test(migrator = "fenqi::MIGRATOR")]
+async fn a_core_follows_its_document_to_a_first_loan(pool: PgPool) {
+    let trial = Trial::open(pool, "funder").await;
+    let said = trial.follow("funder.md").await;
+    assert!(said.contains("\"principal_fen\":120000"), "{said}");
+    assert!(said.contains("same_holder\nbooked\n"), "{said}");
+    assert!(said.ends_with("True\napproved\n2\n"), "{said}");
+    trial.town.assert_whole("after the funder's document").await;
+}
+
+#[sqlx::test(migrator = "fenqi::MIGRATOR")]
+async fn a_risk_partner_follows_its_document_to_a_clean_check(pool: PgPool) {
+    let trial = Trial::open(pool, "risk").await;
+    let said = trial.follow("risk.md").await;
+    assert!(said.contains("The endpoint keeps the contract.") && !said.contains("WRONG"), "{said}");
+}
+
+#[sqlx::test(migrator = "fenqi::MIGRATOR")]
+async fn an_endpoint_that_breaks_the_contract_is_told_how(pool: PgPool) {
+    let trial = Trial::open(pool, "broken").await;
+    let router = axum::Router::new().route("/applications", axum::routing::post(async || r#"{"answers":[]}"#));
+    let address = {
+        let listener = tokio::net::TcpListener::bind("127.0.0.1:0").await.unwrap();
+        let address = listener.local_addr().unwrap();
+        tokio::spawn(async move { axum::serve(listener, router).await.unwrap() });
+        format!("http://{address}")
+    };
+    let arguments = ["partner", "check-risk", &address, "--sandbox-seed", "7"];
+    let output = trial.run(env!("CARGO_BIN_EXE_fenqi"), &arguments, b"").await;
+    assert_eq!(output.status.code(), Some(1));
+    let said = String::from_utf8_lossy(&output.stdout);
+    for fault in
+        ["bears your signature: ", "is answered 0 times", "without a signature is refused with 401: status 200"]
+    {
+        assert!(said.contains(fault), "{said}");
+    }
+}
+
+#[sqlx::test(migrator = "fenqi::MIGRATOR")]
+async fn the_sample_clients_believe_our_callbacks_and_no_others(pool: PgPool) {
+    let trial = Trial::open(pool, "clients").await;
+    let app = &trial.town.app;
+    desk::add_partner(app, "my-core", PartnerKind::Funder, Some("harbour-bank".into())).await;
+    let (url, body) = ("/fenqi/events?from=1", br#"{"kind":"loan_made"}"#);
+    let mut keys = String::new();
+    let mut signed = Vec::new();
+    for algorithm in Algorithm::ALL {
+        let signer = app.access.signer(algorithm).await.unwrap();
+        assert_eq!(signer.mchid, PLATFORM);
+        keys.push_str(&format!("{} ({}) signs\n{}", signer.serial_no, algorithm.as_str(), signer.public_key()));
+        let stamp = Stamp::fresh(Clock::System.now());
+        signed.push((algorithm, signer.authorization("POST", url, &stamp, body)));
+        // The sample clients call in both algorithms too.
+        let identity = desk::add_key(app, "my-core", algorithm.as_str(), algorithm).await;
+        std::fs::write(trial.directory.join(format!("{}.pem", algorithm.as_str())), identity.private_key()).unwrap();
+    }
+    std::fs::write(trial.directory.join("keys.txt"), keys).unwrap();
+    let (python, java) = ("docs/integrate/clients/fenqi.py", "docs/integrate/clients/Fenqi.java");
+    for (algorithm, authorization) in &signed {
+        let verify = [python, "--platform-keys", "keys.txt", "verify-callback", "POST", url, authorization];
+        assert_eq!(said("python", &trial.run("python3", &verify, body).await), "believed\n");
+        assert_eq!(trial.run("python3", &verify, b"{}").await.status.code(), Some(2), "a changed body");
+        let (name, me) = (algorithm.as_str(), format!("{}/api/v1/me", trial.base));
+        let key = format!("{name}.pem");
+        let who = [python, "--partner", "my-core", "--serial", name, "--key", &key];
+        let call = [&who[..], &["--platform-keys", "keys.txt", "call", "GET", &me]].concat();
+        assert!(said("python", &trial.run("python3", &call, b"").await).contains("\"my-core\""));
+        if *algorithm == Algorithm::RsaSha256 {
+            let text = std::str::from_utf8(body).unwrap();
+            let verify = [java, "verify-callback", "keys.txt", "POST", url, authorization, text];
+            assert_eq!(said("java", &trial.run("java", &verify, b"").await), "believed\n");
+            let changed = [java, "verify-callback", "keys.txt", "POST", url, authorization, "{}"];
+            assert_eq!(trial.run("java", &changed, b"").await.status.code(), Some(2));
+            let call = [java, "call", "my-core", name, &key, "keys.txt", "GET", &me];
+            assert!(said("java", &trial.run("java", &call, b"").await).contains("\"my-core\""));
+        }
+    }
+}

@@ -16,6 +16,7 @@ use crate::credit::RiskHook;
 use crate::launcher;
 use crate::page::Site;
 use crate::partner::PartnerSettings;
+use crate::partner::wechat::WeChatSettings;
 use crate::sandbox;
 use crate::secret::{FormerKeys, SecretKey};
 use crate::vault::{MasterKey, Vault};
@@ -94,6 +95,12 @@ pub const KEYS: &[Key] = &[
         "Proxies of yours: the address that they name in X-Forwarded-For is the caller's.",
     ),
     key(
+        "wechat_file",
+        None,
+        "a TOML file in the shape of partner::wechat::WeChatSettings",
+        "The official account by which people sign in inside WeChat, and its message templates.",
+    ),
+    key(
         "sandbox_url",
         None,
         "an address such as http://127.0.0.1:8090",
@@ -151,6 +158,7 @@ pub struct Config {
     pub log_format: LogFormat,
     pub calendar: WorkingCalendar,
     pub partners: Vec<PartnerSettings>,
+    pub wechat: Option<WeChatSettings>,
     pub risk_hook: RiskHook,
     pub trusted_proxies: Vec<AddressRange>,
     secrets: Secrets,
@@ -201,6 +209,7 @@ impl Config {
             log_format: values.required("log_format", |_| true)?,
             calendar: calendar(values.optional("calendar_file", |_: &PathBuf| true)?)?,
             partners: partners(&values)?,
+            wechat: wechat(&values)?,
             risk_hook: RiskHook::configured(&values.required("risk_hook", |hook: &String| RiskHook::is_name(hook))?)?,
             trusted_proxies: values
                 .optional("trusted_proxies", |_| true)?
@@ -383,6 +392,16 @@ fn partners(values: &Values) -> anyhow::Result<Vec<PartnerSettings>> {
         (Some(file), None) => PartnerSettings::read(&file),
         (None, Some(url)) => Ok(sandbox::partner_settings(url.trim_end_matches('/'), seed)),
         (None, None) => Ok(Vec::new()),
+    }
+}
+
+fn wechat(values: &Values) -> anyhow::Result<Option<WeChatSettings>> {
+    let file: Option<PathBuf> = values.optional("wechat_file", |_| true)?;
+    let sandbox: Option<String> = values.optional("sandbox_url", |_| true)?;
+    match (file, sandbox) {
+        (Some(file), _) => WeChatSettings::read(&file).map(Some),
+        (None, Some(url)) => Ok(Some(sandbox::wechat_settings(url.trim_end_matches('/')))),
+        (None, None) => Ok(None),
     }
 }
 

@@ -133,6 +133,7 @@ fn pages(app: App) -> Router<App> {
     Router::new()
         .route("/", get(start::start))
         .route("/sign-in", get(sign_in_h5::show).post(sign_in_h5::sign_in))
+        .route("/sign-in/wechat", get(sign_in_h5::from_wechat))
         .route("/sign-out", post(sign_in_h5::sign_out))
         .route("/apply", get(apply_h5::show))
         .route("/apply/identity", get(apply_h5::to_step).post(apply_h5::identify))

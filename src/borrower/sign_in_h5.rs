@@ -16,6 +16,7 @@ use crate::page::back::path_of_ours;
 use crate::page::session::{self, Proved};
 use crate::page::visit::ClientAddress;
 use crate::page::{Form, Page, SessionKind};
+use crate::partner::wechat::WeChatError;
 use crate::passcode::{self, Asking, Purpose};
 
 /// Where somebody goes who came for no page in particular.
@@ -25,6 +26,20 @@ const HOME: &str = "/home";
 pub struct Coming {
     #[serde(default)]
     next: String,
+    /// `mobile` for whoever does not sign in by WeChat inside WeChat.
+    #[serde(default)]
+    by: String,
+}
+
+/// How WeChat sends somebody back.
+#[derive(Deserialize)]
+pub struct Returning {
+    #[serde(default)]
+    next: String,
+    #[serde(default)]
+    code: String,
+    #[serde(default)]
+    state: String,
 }
 
 #[derive(Template, WebTemplate)]
@@ -40,10 +55,54 @@ pub struct SignInPage {
 pub async fn show(State(app): State<App>, page: Page, Query(coming): Query<Coming>) -> Result<Response, Problem> {
     let next = path_of_ours(&coming.next, HOME).to_owned();
     let session = session::find(&app, &page.visit, SessionKind::Borrower).await?;
-    if session.is_some_and(|session| session.proved.subject_id.is_some()) {
+    let proved = session.map(|session| session.proved).unwrap_or_default();
+    if proved.subject_id.is_some() {
         return Ok(Redirect::to(&next).into_response());
     }
+    if let Some(wechat) = app.partners.wechat()
+        && page.visit.in_wechat
+        && proved.openid.is_none()
+        && coming.by != "mobile"
+    {
+        let back = app.site.link(format!("/sign-in/wechat?{}", query(&[("next", &next)])));
+        return Ok(Redirect::to(&wechat.authorize_address(&back, &page.csrf)).into_response());
+    }
     Ok(SignInPage { page, form: Form::filled([("next", next)]), is_sent: false }.into_response())
+}
+
+/// `GET /sign-in/wechat`: back from WeChat. Whoever WeChat knows and we do not proves a mobile once, and is the same person from then on.
+pub async fn from_wechat(
+    State(app): State<App>,
+    page: Page,
+    Query(returning): Query<Returning>,
+) -> Result<Response, Problem> {
+    let next = path_of_ours(&returning.next, HOME).to_owned();
+    let by_mobile = format!("/sign-in?{}", query(&[("by", "mobile"), ("next", &next)]));
+    // Only this very browser was sent to WeChat with this word.
+    let is_ours = page.visit.has_said(&returning.state);
+    let openid = match app.partners.wechat().filter(|_| is_ours && !returning.code.is_empty()) {
+        Some(wechat) => wechat.openid(&returning.code).await,
+        None => Err(WeChatError::Silent),
+    };
+    let openid = match openid {
+        Ok(openid) => openid,
+        Err(error) => {
+            tracing::warn!(%error, "WeChat did not sign somebody in");
+            page.visit.flash("flash-wechat-silent");
+            return Ok(Redirect::to(&by_mobile).into_response());
+        }
+    };
+    let borrower_id = openid_actions::find_by_openid(&app, &openid).await?;
+    let subject_id = borrower_id.map(|borrower_id| borrower_id.uuid());
+    let kept = if subject_id.is_some() { None } else { Some(openid) };
+    session::begin(&app, &page.visit, SessionKind::Borrower, &Proved { subject_id, mobile: None, openid: kept })
+        .await?;
+    let on = if subject_id.is_some() { next } else { by_mobile };
+    Ok(Redirect::to(&on).into_response())
+}
+
+fn query(pairs: &[(&str, &str)]) -> String {
+    form_urlencoded::Serializer::new(String::new()).extend_pairs(pairs).finish()
 }
 
 /// `POST /sign-in`: `do` says whether a code is asked for, or put in.

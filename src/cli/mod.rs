@@ -233,7 +233,10 @@ pub async fn open_house() -> anyhow::Result<(App, Database)> {
 /// Everything a use case needs, on a database that is ready.
 pub fn app_on(config: &Config, pool: PgPool, clock: Clock) -> anyhow::Result<App> {
     // A partner's clock is never moved with ours.
-    let partners = Partners::new(&config.partners, pool.clone(), clock.clone(), Clock::System)?;
+    let mut partners = Partners::new(&config.partners, pool.clone(), clock.clone(), Clock::System)?;
+    if let Some(settings) = &config.wechat {
+        partners = partners.with_wechat(settings.clone())?;
+    }
     let vault = Arc::new(config.vault()?);
     Ok(App {
         access: Arc::new(

@@ -3,10 +3,13 @@
 use askama::Template;
 use askama_web::WebTemplate;
 use axum::extract::State;
+use sqlx::PgConnection;
 
 use super::{Problem, store};
 use crate::app::App;
+use crate::base::id::BorrowerId;
 use crate::base::{BusinessDay, Fen};
+use crate::borrower::actions::{Reach, reach};
 use crate::page::Page;
 
 #[derive(Template, WebTemplate)]
@@ -17,7 +20,27 @@ pub struct StartPage {
     business_day: Option<BusinessDay>,
     reserves: Vec<ReserveRow>,
     figures: Vec<(&'static str, i64)>,
+    /// How somebody who is new here looks around, in a demo.
+    trial: Option<Trial>,
 }
+
+struct Trial {
+    inbox: String,
+    /// Borrowers of the story by what there is to see of them, with the mobiles that they sign in by.
+    people: Vec<(&'static str, String)>,
+    newcomer: Newcomer,
+}
+
+/// Numbers that pass their checks, for somebody who applies.
+struct Newcomer {
+    mobile: &'static str,
+    name: &'static str,
+    id_number: &'static str,
+    card: &'static str,
+}
+
+const NEWCOMER: Newcomer =
+    Newcomer { mobile: "13800138000", name: "王小明", id_number: "310115199203164122", card: "6217006343925775" };
 
 struct ReserveRow {
     name: String,
@@ -34,8 +57,13 @@ pub async fn start(State(app): State<App>, page: Page) -> Result<StartPage, Prob
         available: Fen::new(reserve.available_fen),
         held: Fen::new(reserve.held_fen),
     };
+    let trial = match app.site.sandbox() {
+        Some(sandbox) => Some(trial(&app, &mut connection, sandbox).await?),
+        None => None,
+    };
     Ok(StartPage {
         page,
+        trial,
         version: env!("CARGO_PKG_VERSION"),
         business_day: waiting.business_day.map(BusinessDay::new),
         reserves: reserves.into_iter().map(row).collect(),
@@ -46,4 +74,17 @@ pub async fn start(State(app): State<App>, page: Page) -> Result<StartPage, Prob
             ("start-jobs-dead", waiting.jobs_dead),
         ],
     })
+}
+
+/// People made up for the story: only in a demo are their mobiles shown.
+async fn trial(app: &App, connection: &mut PgConnection, sandbox: &str) -> Result<Trial, Problem> {
+    let people = store::find_people_to_try(connection).await?;
+    let labelled = [("start-billed", people.billed), ("start-late", people.late), ("start-idle", people.idle)];
+    let ids: Vec<BorrowerId> = labelled.iter().filter_map(|(_, id)| id.map(BorrowerId::from_uuid)).collect();
+    let mobiles = reach(app, &ids).await?;
+    let people = labelled.into_iter().filter_map(|(label, id)| match mobiles.get(&BorrowerId::from_uuid(id?)) {
+        Some(Reach::Mobile(mobile)) => Some((label, mobile.reveal().to_owned())),
+        Some(Reach::Sealed) | None => None,
+    });
+    Ok(Trial { inbox: format!("{sandbox}/inbox"), people: people.collect(), newcomer: NEWCOMER })
 }

@@ -2,6 +2,7 @@
 
 use chrono::{DateTime, NaiveDate, Utc};
 use sqlx::PgConnection;
+use uuid::Uuid;
 
 /// When the oldest close that has not finished began.
 pub async fn oldest_unfinished_close(connection: &mut PgConnection) -> sqlx::Result<Option<DateTime<Utc>>> {
@@ -48,5 +49,28 @@ pub async fn list_reserves(connection: &mut PgConnection) -> sqlx::Result<Vec<Fu
         "select f.code, f.name, r.available_fen, r.held_fen from reserve r join funder f using (funder_id) order by f.code"
     )
     .fetch_all(connection)
+    .await
+}
+
+/// Borrowers with something to look at.
+pub struct PeopleToTry {
+    pub billed: Option<Uuid>,
+    pub late: Option<Uuid>,
+    pub idle: Option<Uuid>,
+}
+
+pub async fn find_people_to_try(connection: &mut PgConnection) -> sqlx::Result<PeopleToTry> {
+    sqlx::query_as!(
+        PeopleToTry,
+        r#"select (select l.borrower_id from bill b join credit_line l using (line_id)
+                   where b.status = 'open' and b.due_on >= (select today from business_day) and l.status = 'active'
+                   order by b.due_on, b.line_id limit 1) as billed,
+                  (select l.borrower_id from bill b join credit_line l using (line_id)
+                   where b.status = 'open' and b.due_on < (select today from business_day)
+                   order by b.due_on, b.line_id limit 1) as late,
+                  (select borrower_id from credit_line where status = 'active' and used_fen = 0
+                   order by line_id limit 1) as idle"#
+    )
+    .fetch_one(connection)
     .await
 }

@@ -1,6 +1,7 @@
 //! Who is signed in: rows named by the hash of the browser's token, one for each kind of person.
 
 use axum::extract::FromRequestParts;
+use axum::http::Method;
 use axum::http::request::Parts;
 use axum::response::{IntoResponse, Redirect, Response};
 use chrono::{DateTime, TimeDelta, Utc};
@@ -167,7 +168,15 @@ impl FromRequestParts<App> for SignedIn {
 
 /// The sign-in page, with the way back to where somebody was. A post is not repeated: it goes back to the page's own address.
 fn sign_in_address(visit: &Visit, parts: &Parts) -> String {
-    let back = form_urlencoded::Serializer::new(String::new()).append_pair("next", &visit.address).finish();
     // An htmx request shows a part of a page: the whole page is what somebody signs in for.
-    if parts.headers.contains_key("hx-request") { "/sign-in".to_owned() } else { format!("/sign-in?{back}") }
+    if parts.headers.contains_key("hx-request") {
+        return "/sign-in".to_owned();
+    }
+    let mut query = form_urlencoded::Serializer::new(String::new());
+    query.append_pair("next", &visit.address);
+    if parts.method != Method::GET {
+        // The content policy lets no form lead to another site, not even to WeChat's sign-in.
+        query.append_pair("by", "mobile");
+    }
+    format!("/sign-in?{}", query.finish())
 }

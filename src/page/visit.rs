@@ -110,7 +110,8 @@ impl Visit {
         hex(&[mask.as_slice(), &masked].concat())
     }
 
-    fn has_said(&self, word: &str) -> bool {
+    /// Whether a word came from a page of ours in this very browser.
+    pub fn has_said(&self, word: &str) -> bool {
         let Some(bytes) = from_hex(word).filter(|bytes| bytes.len() == 2 * CSRF_BYTES) else { return false };
         let (mask, masked) = bytes.split_at(CSRF_BYTES);
         let secret = csrf_secret(&self.token);

@@ -10,6 +10,7 @@ pub mod store;
 pub mod funder_core;
 pub mod risk;
 pub mod sms;
+pub mod wechat;
 pub mod card_signing;
 pub mod withholding;
 pub mod payout;
@@ -26,6 +27,7 @@ use self::breaker::BreakerSettings;
 use self::call_log::{CallLog, Ended};
 use self::client::{ClientSettings, Shared};
 use self::signature::{Identity, KeyRing, Received, SKEW_MAX};
+use self::wechat::{WeChat, WeChatSettings};
 use crate::base::Clock;
 
 pub use self::client::{CallError, Client, Operation};
@@ -114,6 +116,7 @@ pub struct Partners {
     log: CallLog,
     clock: Clock,
     wire_clock: Clock,
+    wechat: Option<WeChat>,
 }
 
 impl Partners {
@@ -152,7 +155,21 @@ impl Partners {
                 return Err(PartnerSettingsError::Twice(partner.name.clone()));
             }
         }
-        Ok(Partners { clients, ring, pool, log, clock, wire_clock })
+        Ok(Partners { clients, ring, pool, log, clock, wire_clock, wechat: None })
+    }
+
+    /// The same partners and WeChat.
+    ///
+    /// # Errors
+    /// If the HTTP client cannot be set up.
+    pub fn with_wechat(self, settings: WeChatSettings) -> Result<Partners, PartnerSettingsError> {
+        let wechat = WeChat::new(settings, client::build_http()?, self.log.clone(), self.clock.clone());
+        Ok(Partners { wechat: Some(wechat), ..self })
+    }
+
+    /// WeChat, where it is configured.
+    pub fn wechat(&self) -> Option<&WeChat> {
+        self.wechat.as_ref()
     }
 
     /// The client of the partner configured by that name.

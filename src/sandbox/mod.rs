@@ -9,6 +9,7 @@ pub mod callback;
 pub mod funder_core;
 pub mod risk;
 pub mod sms;
+pub mod wechat;
 pub mod card_signing;
 pub mod withholding;
 pub mod payout;
@@ -24,6 +25,7 @@ use serde_json::json;
 use tokio::net::TcpListener;
 
 use crate::partner::signature::Identity;
+use crate::partner::wechat::WeChatSettings;
 use crate::partner::{PartnerKey, PartnerSettings};
 
 pub use self::fault::{Fault, FaultShares};
@@ -47,7 +49,7 @@ pub fn router(world: Arc<World>) -> Router {
         .layer(middleware::from_fn_with_state(world.clone(), signing::signed))
         .with_state(world.clone());
     // Whatever is no control route is a partner's, also what is refused.
-    control::router().with_state(world).fallback_service(partners)
+    control::router().nest("/wechat", wechat::router()).with_state(world).fallback_service(partners)
 }
 
 /// Serves the world and sends its callbacks until the future is dropped.
@@ -88,6 +90,18 @@ pub fn partner_settings(base_url: &str, seed: u64) -> Vec<PartnerSettings> {
             }
         })
         .collect()
+}
+
+/// The settings by which the platform reaches this world's WeChat.
+pub fn wechat_settings(base_url: &str) -> WeChatSettings {
+    let url = format!("{base_url}/{}", wechat::NAME);
+    WeChatSettings {
+        app_id: wechat::APP_ID.to_owned(),
+        secret: wechat::SECRET.to_owned(),
+        api_url: url.clone(),
+        authorize_url: url,
+        templates: wechat::KINDS.iter().map(|kind| ((*kind).to_owned(), format!("template-{kind}"))).collect(),
+    }
 }
 
 /// A partner's explicit refusal of a whole call.

@@ -12,7 +12,7 @@ use super::callback::{self, Callbacks};
 use super::clock::WorldClock;
 use super::fault::{Fault, FaultPlan, FaultShares};
 use super::script::{Matcher, Scripted, Scripts};
-use super::{card_signing, funder_core, payout, risk, sms, withholding};
+use super::{card_signing, funder_core, payout, risk, sms, wechat, withholding};
 use crate::base::Clock;
 use crate::partner::client::build_http;
 use crate::partner::signature::{Identity, KeyRing, Stamp, Verifier};
@@ -51,6 +51,7 @@ pub struct World {
     pub funder_core: Mutex<funder_core::Book>,
     pub risk: Mutex<risk::Book>,
     pub sms: Mutex<sms::Book>,
+    pub wechat: Mutex<wechat::Book>,
     pub withholding: Mutex<withholding::Books>,
     pub card_signing: Mutex<card_signing::Book>,
     pub payout: Mutex<payout::Book>,
@@ -78,6 +79,7 @@ impl World {
             funder_core: Mutex::default(),
             risk: Mutex::default(),
             sms: Mutex::default(),
+            wechat: Mutex::default(),
             withholding: Mutex::default(),
             card_signing: Mutex::default(),
             payout: Mutex::default(),

@@ -31,7 +31,11 @@ pub async fn open_in_world(pool: PgPool, today: &str) -> (App, Arc<World>) {
 pub async fn open_in_world_that(pool: PgPool, today: &str, silence: Silence) -> (App, Arc<World>, String) {
     let listener = tokio::net::TcpListener::bind("127.0.0.1:0").await.unwrap();
     let base_url = format!("http://{}", listener.local_addr().unwrap());
-    let app = open_with(pool, today, &sandbox::partner_settings(&base_url, SEED)).await;
+    let app = open_with(pool, today, &[]).await;
+    let partners =
+        Partners::new(&sandbox::partner_settings(&base_url, SEED), app.pool.clone(), app.clock.clone(), Clock::System);
+    let partners = partners.unwrap().with_wechat(sandbox::wechat_settings(&base_url)).unwrap();
+    let app = App { partners: Arc::new(partners), ..app };
     let settings =
         WorldSettings { seed: SEED, clock: app.clock.clone(), wire_clock: Clock::System, silence, callback_base: None };
     let world = World::new(settings).unwrap();
@@ -64,7 +68,7 @@ async fn open_with(pool: PgPool, today: &str, partners: &[PartnerSettings]) -> A
         catalogue: Catalogue::default(),
         partners: Arc::new(partners),
         risk,
-        site: Site::at("http://127.0.0.1:8080"),
+        site: Site::at(crate::browser::PUBLIC),
     }
 }
 

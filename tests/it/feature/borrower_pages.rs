@@ -379,3 +379,43 @@ async fn an_account_is_closed_unless_something_is_owed(pool: PgPool) {
         assert_eq!(left, 0, "{table}");
     }
 }
+
+#[sqlx::test(migrator = "fenqi::MIGRATOR")]
+async fn inside_wechat_a_person_proves_the_mobile_once_and_is_the_same_account(pool: PgPool) {
+    let mut place = open(pool).await;
+    place.settle().await;
+    let come = async |place: &mut Place, openid: &str, path: &str| {
+        place.world.script("wechat", None, vec![Scripted::answer(&format!("openid:{openid}"))]);
+        place.browser = Browser::at(&place.browser.address).in_wechat();
+        place.browser.get(path).await
+    };
+    place.app.clock.set(place.app.clock.now() + TimeDelta::minutes(2));
+    let page = come(&mut place, "o-wang", "/me/cards").await;
+    page.is_at("/sign-in").shows("Sign in by mobile");
+    let sent = place.browser.submit(&page, "/sign-in", &[("mobile", MOBILE), ("do", "send")]).await;
+    let code = place.code_sent_to(MOBILE);
+    let fields = [("mobile", MOBILE), ("passcode", code.as_str()), ("do", "sign_in")];
+    place.browser.submit(&sent, "/sign-in", &fields).await.is_at("/me/cards").shows("5775");
+    come(&mut place, "o-wang", "/me/cards").await.is_at("/me/cards").shows("5775");
+    come(&mut place, "o-other", "/me/cards").await.is_at("/sign-in");
+    // A way back that another browser began, or that is made up, signs nobody in.
+    place.browser = Browser::at(&place.browser.address).in_wechat();
+    let forged = place.browser.get("/sign-in/wechat?code=x&state=y&next=/home").await;
+    forged.is_at("/sign-in").shows("WeChat does not answer");
+    place.world.set_faults("wechat", FaultShares { timeout_before: 1000, ..FaultShares::default() });
+    come(&mut place, "o-wang", "/home").await.is_at("/sign-in").shows("Sign in by mobile instead");
+}
+
+#[sqlx::test(migrator = "fenqi::MIGRATOR")]
+async fn a_page_is_signed_for_wechats_script(pool: PgPool) {
+    let place = open(pool).await;
+    let wechat = place.app.partners.wechat().unwrap();
+    let signed = wechat.sign_page("https://pay.example/scan#x", "nonce").await.unwrap();
+    let expected = fenqi::partner::wechat::client::page_signature(
+        "counterfeit-ticket",
+        "nonce",
+        place.app.clock.now().timestamp(),
+        "https://pay.example/scan",
+    );
+    assert_eq!((signed.signature, signed.app_id.as_str()), (expected, "wx5a4db0x000000001"));
+}

@@ -101,3 +101,4 @@ export-what = Download all that we keep about you as a JSON file. It holds your 
 export-do = Download
 export-needs-pin = To protect your data, set a payment PIN first.
 flash-account-closed = Your account has been closed
+flash-wechat-silent = WeChat does not answer at the moment. Sign in by mobile instead.

@@ -98,3 +98,4 @@ export-what = 下载我们保存的与您有关的全部数据（JSON 文件）�
 export-do = 下载
 export-needs-pin = 为保护您的数据，请先设置支付密码。
 flash-account-closed = 您的账户已注销
+flash-wechat-silent = 微信暂时没有回应，请先用手机号登录

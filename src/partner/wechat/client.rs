@@ -1,0 +1,297 @@
+//! Calling WeChat, in our words.
+
+use std::collections::BTreeMap;
+use std::path::Path;
+use std::time::{Duration, Instant};
+
+use anyhow::Context as _;
+use aws_lc_rs::digest::{SHA1_FOR_LEGACY_USE_ONLY, digest};
+use chrono::{DateTime, TimeDelta, Utc};
+use serde::Deserialize;
+use serde::de::DeserializeOwned;
+use tokio::sync::Mutex;
+
+use super::NAME;
+use super::wire::{Keyword, OpenIdAnswer, SubscribeMessage, TOKEN_EXPIRED, TicketAnswer, TokenAnswer, Verdict};
+use crate::base::Clock;
+use crate::partner::call_log::{CallLog, Ended};
+use crate::partner::client::TIME_LIMIT_PERSON;
+
+/// Tokens are renewed so long before they end.
+const EARLY: TimeDelta = TimeDelta::minutes(5);
+
+/// WeChat as configured.
+#[derive(Clone, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct WeChatSettings {
+    pub app_id: String,
+    pub secret: String,
+    /// Both without a slash at the end.
+    #[serde(default = "api_url")]
+    pub api_url: String,
+    #[serde(default = "authorize_url")]
+    pub authorize_url: String,
+    /// The template registered for a kind of notice, such as `bill_issued`.
+    #[serde(default)]
+    pub templates: BTreeMap<String, String>,
+}
+
+fn api_url() -> String {
+    "https://api.weixin.qq.com".into()
+}
+
+fn authorize_url() -> String {
+    "https://open.weixin.qq.com".into()
+}
+
+impl WeChatSettings {
+    /// Reads a file of these settings.
+    ///
+    /// # Errors
+    /// A sentence that names the file; what stands in it is not repeated, because it holds the secret.
+    pub fn read(path: &Path) -> anyhow::Result<WeChatSettings> {
+        let shown = path.display();
+        let text = std::fs::read_to_string(path).with_context(|| format!("cannot read wechat_file {shown}"))?;
+        let read: Result<WeChatSettings, toml::de::Error> = toml::from_str(&text);
+        read.map_err(|error| anyhow::anyhow!("wechat_file {shown}: {}", error.message()))
+    }
+}
+
+/// Without the secret, so that no log can hold it.
+impl std::fmt::Debug for WeChatSettings {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.debug_struct("WeChatSettings").field("app_id", &self.app_id).finish_non_exhaustive()
+    }
+}
+
+/// Why WeChat did not do what was asked.
+#[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
+pub enum WeChatError {
+    #[error("WeChat does not answer, or not in its own words")]
+    Silent,
+    #[error("WeChat refused: {code} {message}")]
+    Refused { code: i64, message: String },
+}
+
+/// What a page needs to use the JSSDK (`wx.config`).
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct PageSignature {
+    pub app_id: String,
+    pub timestamp: i64,
+    pub nonce: String,
+    pub signature: String,
+}
+
+/// WeChat's client. Its tokens are shared by everybody and live in memory; another node gets its own.
+pub struct WeChat {
+    settings: WeChatSettings,
+    http: reqwest::Client,
+    log: CallLog,
+    clock: Clock,
+    token: Mutex<Option<Kept>>,
+    ticket: Mutex<Option<Kept>>,
+}
+
+#[derive(Clone)]
+struct Kept {
+    value: String,
+    until: DateTime<Utc>,
+}
+
+impl WeChat {
+    pub fn new(settings: WeChatSettings, http: reqwest::Client, log: CallLog, clock: Clock) -> WeChat {
+        WeChat { settings, http, log, clock, token: Mutex::default(), ticket: Mutex::default() }
+    }
+
+    /// Where the browser is sent to, to come back to `back` with a code and `state`.
+    pub fn authorize_address(&self, back: &str, state: &str) -> String {
+        let query = form_urlencoded::Serializer::new(String::new())
+            .append_pair("appid", &self.settings.app_id)
+            .append_pair("redirect_uri", back)
+            .append_pair("response_type", "code")
+            .append_pair("scope", "snsapi_base")
+            .append_pair("state", state)
+            .finish();
+        format!("{}/connect/oauth2/authorize?{query}#wechat_redirect", self.settings.authorize_url)
+    }
+
+    /// The openid of the person who came back with a code, which is good once.
+    ///
+    /// # Errors
+    /// As [`WeChatError`] says.
+    pub async fn openid(&self, code: &str) -> Result<String, WeChatError> {
+        let Settings { app_id, secret, .. } = self.settings();
+        let query = [("appid", app_id), ("secret", secret), ("code", code), ("grant_type", "authorization_code")];
+        let answer: OpenIdAnswer = self.get("openid", "/sns/oauth2/access_token", &query).await?;
+        Ok(answer.openid)
+    }
+
+    /// Signs a page for the JSSDK; `address` is the page's whole address as the browser shows it.
+    ///
+    /// # Errors
+    /// As [`WeChatError`] says.
+    pub async fn sign_page(&self, address: &str, nonce: &str) -> Result<PageSignature, WeChatError> {
+        let ticket = self.ticket().await?;
+        let timestamp = self.clock.now().timestamp();
+        let address = address.split('#').next().unwrap_or_default();
+        Ok(PageSignature {
+            app_id: self.settings.app_id.clone(),
+            timestamp,
+            nonce: nonce.to_owned(),
+            signature: page_signature(&ticket, nonce, timestamp, address),
+        })
+    }
+
+    /// The template of a kind of notice, where one is registered.
+    pub fn template(&self, kind: &str) -> Option<&str> {
+        self.settings.templates.get(kind).map(String::as_str)
+    }
+
+    /// Sends a subscription message that opens `page`.
+    ///
+    /// # Errors
+    /// As [`WeChatError`] says; whoever does not want messages is a refusal.
+    pub async fn send(
+        &self,
+        openid: &str,
+        template: &str,
+        page: &str,
+        keywords: BTreeMap<String, String>,
+    ) -> Result<(), WeChatError> {
+        let data = keywords.into_iter().map(|(name, value)| (name, Keyword { value })).collect();
+        let message = SubscribeMessage {
+            touser: openid.to_owned(),
+            template_id: template.to_owned(),
+            page: page.to_owned(),
+            data,
+        };
+        let token = self.token().await?;
+        let address = self.address("/cgi-bin/message/subscribe/bizsend", &[("access_token", &token)]);
+        let sent = self.call("send_message", self.http.post(address).json(&message)).await?;
+        if let Err(WeChatError::Refused { code: TOKEN_EXPIRED, .. }) = &sent {
+            *self.token.lock().await = None;
+        }
+        sent.map(|_: serde_json::Value| ())
+    }
+
+    async fn token(&self) -> Result<String, WeChatError> {
+        let mut kept = self.token.lock().await;
+        if let Some(token) = self.fresh(kept.as_ref()) {
+            return Ok(token);
+        }
+        let Settings { app_id, secret, .. } = self.settings();
+        let query = [("grant_type", "client_credential"), ("appid", app_id), ("secret", secret)];
+        let answer: TokenAnswer = self.get("token", "/cgi-bin/token", &query).await?;
+        *kept = Some(self.keep(answer.access_token.clone(), answer.expires_in));
+        Ok(answer.access_token)
+    }
+
+    async fn ticket(&self) -> Result<String, WeChatError> {
+        let mut kept = self.ticket.lock().await;
+        if let Some(ticket) = self.fresh(kept.as_ref()) {
+            return Ok(ticket);
+        }
+        let token = self.token().await?;
+        let query = [("access_token", token.as_str()), ("type", "jsapi")];
+        let answer: TicketAnswer = self.get("ticket", "/cgi-bin/ticket/getticket", &query).await?;
+        *kept = Some(self.keep(answer.ticket.clone(), answer.expires_in));
+        Ok(answer.ticket)
+    }
+
+    fn fresh(&self, kept: Option<&Kept>) -> Option<String> {
+        kept.filter(|kept| self.clock.now() + EARLY < kept.until).map(|kept| kept.value.clone())
+    }
+
+    fn keep(&self, value: String, seconds: i64) -> Kept {
+        Kept { value, until: self.clock.now() + TimeDelta::try_seconds(seconds).unwrap_or_default() }
+    }
+
+    fn settings(&self) -> Settings<'_> {
+        Settings { app_id: &self.settings.app_id, secret: &self.settings.secret }
+    }
+
+    fn address(&self, path: &str, query: &[(&str, &str)]) -> String {
+        let query = form_urlencoded::Serializer::new(String::new()).extend_pairs(query).finish();
+        format!("{}{path}?{query}", self.settings.api_url)
+    }
+
+    async fn get<A: DeserializeOwned>(
+        &self,
+        operation: &str,
+        path: &str,
+        query: &[(&str, &str)],
+    ) -> Result<A, WeChatError> {
+        self.call(operation, self.http.get(self.address(path, query))).await?
+    }
+
+    /// One call; the outer error is silence, the inner one WeChat's refusal.
+    async fn call<A: DeserializeOwned>(
+        &self,
+        operation: &str,
+        request: reqwest::RequestBuilder,
+    ) -> Result<Result<A, WeChatError>, WeChatError> {
+        let began = Instant::now();
+        let answered = answer(request).await;
+        let (outcome, status) = match &answered {
+            Some((status, _)) => ("ok", Some(*status)),
+            None => ("no_answer", None),
+        };
+        self.record(operation, outcome, status, began.elapsed()).await;
+        let (_, body) = answered.ok_or(WeChatError::Silent)?;
+        let verdict: Verdict = serde_json::from_slice(&body).map_err(|_| WeChatError::Silent)?;
+        if verdict.errcode != 0 {
+            return Ok(Err(WeChatError::Refused { code: verdict.errcode, message: verdict.errmsg }));
+        }
+        serde_json::from_slice(&body).map(Ok).map_err(|_| WeChatError::Silent)
+    }
+
+    /// Neither the query nor the answer: both hold secrets.
+    async fn record(&self, operation: &str, outcome: &'static str, http_status: Option<u16>, duration: Duration) {
+        self.log
+            .record(&Ended {
+                partner: NAME,
+                direction: "out",
+                operation,
+                call_key: "",
+                request: &[],
+                response: &[],
+                outcome,
+                http_status,
+                duration,
+                called_at: self.clock.now(),
+            })
+            .await;
+    }
+}
+
+struct Settings<'a> {
+    app_id: &'a str,
+    secret: &'a str,
+}
+
+async fn answer(request: reqwest::RequestBuilder) -> Option<(u16, Vec<u8>)> {
+    let response = request.timeout(TIME_LIMIT_PERSON).send().await.ok()?;
+    let status = response.status().as_u16();
+    Some((status, response.bytes().await.ok()?.to_vec()))
+}
+
+/// SHA-1 in hexadecimal, as WeChat's JSSDK wants it.
+pub fn page_signature(ticket: &str, nonce: &str, timestamp: i64, address: &str) -> String {
+    let text = format!("jsapi_ticket={ticket}&noncestr={nonce}&timestamp={timestamp}&url={address}");
+    let hash = digest(&SHA1_FOR_LEGACY_USE_ONLY, text.as_bytes());
+    hash.as_ref().iter().map(|byte| format!("{byte:02x}")).collect()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    /// The example in WeChat's own documentation of the JSSDK (appendix 1).
+    #[test]
+    fn a_page_is_signed_as_wechats_example() {
+        let ticket = "sM4AOVdWfPE4DxkXGEs8VMCPGGVi4C3VM0P37wVUCFvkVAy_90u5h9nbSlYy3-Sl-HhTdfl2fzFy1AOcHKP7qg";
+        let signature =
+            page_signature(ticket, "Wm3WZYTPz0wzccnW", 1_414_587_457, "http://mp.weixin.qq.com?params=value");
+        assert_eq!(signature, "0f9de62fce790f9a083d5c99e95740ceb90c27ed");
+    }
+}

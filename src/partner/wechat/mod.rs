@@ -1,0 +1,9 @@
+//! WeChat: signing people in, signing pages for its JSSDK, and subscription messages; see README.md for its protocol.
+
+pub mod client;
+pub mod wire;
+
+pub use client::{PageSignature, WeChat, WeChatError, WeChatSettings};
+
+/// The name under which its calls are recorded.
+pub const NAME: &str = "wechat";

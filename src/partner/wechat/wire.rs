@@ -1,0 +1,54 @@
+//! WeChat's words. Every answer may be a refusal instead: `errcode` that is there and not zero.
+
+use std::collections::BTreeMap;
+
+use serde::{Deserialize, Serialize};
+
+/// What a refusal holds; success holds `errcode` 0 or nothing of it.
+#[derive(Clone, Debug, Default, Serialize, Deserialize)]
+pub struct Verdict {
+    #[serde(default)]
+    pub errcode: i64,
+    #[serde(default)]
+    pub errmsg: String,
+}
+
+/// A code was invalid, expired or used.
+pub const CODE_INVALID: i64 = 40_029;
+/// Our access token is no longer good: get another.
+pub const TOKEN_EXPIRED: i64 = 42_001;
+/// The person has not asked for such messages, or not any more.
+pub const NOT_SUBSCRIBED: i64 = 43_101;
+
+#[derive(Clone, Debug, Serialize, Deserialize)]
+pub struct OpenIdAnswer {
+    pub openid: String,
+    pub scope: String,
+}
+
+#[derive(Clone, Debug, Serialize, Deserialize)]
+pub struct TokenAnswer {
+    pub access_token: String,
+    pub expires_in: i64,
+}
+
+#[derive(Clone, Debug, Serialize, Deserialize)]
+pub struct TicketAnswer {
+    pub ticket: String,
+    pub expires_in: i64,
+}
+
+/// A subscription message.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+pub struct SubscribeMessage {
+    pub touser: String,
+    pub template_id: String,
+    /// The page that it opens.
+    pub page: String,
+    pub data: BTreeMap<String, Keyword>,
+}
+
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+pub struct Keyword {
+    pub value: String,
+}

@@ -38,7 +38,7 @@ export default defineConfig({
     },
   },
   projects: [
-    { name: "plain", use: { ...phone } },
+    { name: "plain", use: { ...phone }, testIgnore: /.*\.wechat\.spec\.mjs/ },
     { name: "wechat", use: { ...phone, userAgent: wechat }, testMatch: /.*\.wechat\.spec\.mjs/ },
   ],
   webServer: {

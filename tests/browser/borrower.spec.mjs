@@ -1,0 +1,78 @@
+// A borrower outside WeChat: applies, is approved or refused, sets a PIN, looks after cards, data and sessions.
+import { expect, test } from "@playwright/test";
+import { look, picture } from "./look.mjs";
+import { faults, fillIn, newcomer, script, setPin, signIn } from "./people.mjs";
+
+test("a newcomer applies, is approved, and looks after the account", async ({ page }) => {
+  test.setTimeout(180_000);
+  const person = newcomer(101);
+  await page.goto("/home");
+  await look(page, "sign-in-zh");
+  await signIn(page, person.mobile);
+  await fillIn(page, person, (step) => look(page, `apply-${step}-zh`));
+  await page.getByRole("button", { name: "提交申请" }).click();
+  await expect(page.getByRole("heading", { name: "恭喜，额度已开通" })).toBeVisible();
+  await look(page, "apply-approved-zh");
+  await page.getByRole("link", { name: "设置支付密码" }).click();
+  await look(page, "pin-zh");
+  await setPin(page, person);
+  await look(page, "me-zh");
+  await page.getByRole("link", { name: "首页" }).click();
+  await expect(page.getByText("¥8,000.00").first()).toBeVisible();
+  await look(page, "home-zh");
+  for (const [address, name] of [
+    ["/home", "home"],
+    ["/me", "me"],
+    ["/me/cards", "cards"],
+    ["/me/agreements", "agreements"],
+    ["/me/messages", "messages"],
+    ["/me/sessions", "sessions"],
+    ["/me/export", "export"],
+    ["/me/close", "close"],
+  ]) {
+    await page.goto(`${address}?lang=en`);
+    await look(page, `${name}-en`);
+  }
+  await page.goto("/me/export");
+  await page.getByLabel("Payment PIN").fill(person.pin);
+  const [file] = await Promise.all([page.waitForEvent("download"), page.getByRole("button", { name: "Download" }).click()]);
+  expect(file.suggestedFilename()).toBe("fenqi.json");
+});
+
+test("an application is refused with a reason, and a silent bank loses nothing", async ({ page }) => {
+  const person = newcomer(102);
+  await page.goto("/apply");
+  await signIn(page, person.mobile);
+  await fillIn(page, person);
+  await script(page, "risk", ["score_too_low"]);
+  await page.getByRole("button", { name: "提交申请" }).click();
+  await expect(page.getByRole("heading", { name: "这次没有通过" })).toBeVisible();
+  await expect(page.getByText("之后再次申请")).toBeVisible();
+  await look(page, "apply-refused-zh");
+});
+
+test("messages that cannot be sent are told, and the number is kept", async ({ page }) => {
+  await page.goto("/sign-in");
+  await faults(page, "sms", { timeout_before: 1000 });
+  await page.getByLabel("手机号").fill("13712340999");
+  await page.getByRole("button", { name: "获取验证码" }).click();
+  await expect(page.getByRole("alert").filter({ hasText: "短信暂时发不出去" })).toBeVisible();
+  await expect(page.getByLabel("手机号")).toHaveValue("13712340999");
+  await faults(page, "sms", {});
+  await picture(page, "sign-in-sms-down");
+});
+
+test.describe("without script", () => {
+  test.use({ javaScriptEnabled: false });
+
+  test("a newcomer applies and is approved", async ({ page }) => {
+    const person = newcomer(103);
+    await page.goto("/apply");
+    await signIn(page, person.mobile);
+    await fillIn(page, person);
+    await page.getByRole("button", { name: "提交申请" }).click();
+    await expect(page.getByRole("heading", { name: "恭喜，额度已开通" })).toBeVisible();
+    await page.getByRole("link", { name: "设置支付密码" }).click();
+    await setPin(page, person);
+  });
+});

@@ -148,7 +148,8 @@ create table notice (
     -- When its recipient opened the list that holds it.
     read_at timestamptz
 );
-create index notice_of_recipient on notice (audience, recipient_id, notice_no);
+-- The ids of borrowers, merchants and funders differ, so that the audience need not stand in the index.
+create index notice_of_recipient on notice (recipient_id, notice_no);
 -- Funders and operators are told by jobs that look again and again: the same thing once a day. Borrowers and merchants are
 -- told by what happens to them, which happens once, in tens of thousands: an index of theirs would only cost.
 create unique index notice_once on notice (business_day, kind, recipient_id, jsonb_hash_extended(body, 0))

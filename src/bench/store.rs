@@ -215,7 +215,10 @@ pub(super) async fn count_written(connection: &mut PgConnection, day: BusinessDa
         r#"select (select count(*) from bill where statement_on = $1)
                 + (select count(*) from bill_line i join bill b on b.line_id = i.line_id and b.due_on = i.due_on
                    where b.statement_on = $1)
-                + (select count(*) from withholding where business_day = $1::date + 1) as "rows!""#,
+                + (select count(*) from withholding where business_day = $1::date + 1)
+                + (select count(*) from notice where business_day = $1)
+                + (select count(*) from outbox where partner = 'sms'
+                   and created_at >= (select min(created_at) from notice where business_day = $1)) as "rows!""#,
         day.date()
     )
     .fetch_one(connection)
@@ -231,6 +234,11 @@ pub(super) async fn copy_written(connection: &mut PgConnection, day: BusinessDay
         "insert into copy_of_bill_line select i.* from bill_line i
          join bill b on b.line_id = i.line_id and b.due_on = i.due_on where b.statement_on = $1 order by i.line_id, i.loan_id",
         "insert into copy_of_withholding select * from withholding where business_day = $1::date + 1 order by line_id",
+        "insert into copy_of_notice overriding system value
+         select * from notice where business_day = $1 order by notice_no",
+        "insert into copy_of_outbox overriding system value
+         select * from outbox where partner = 'sms' and created_at >= (select min(created_at) from notice where business_day = $1)
+         order by message_no",
     ] {
         rows += sqlx::query(statement).bind(day).execute(&mut *connection).await?.rows_affected();
     }
@@ -239,10 +247,12 @@ pub(super) async fn copy_written(connection: &mut PgConnection, day: BusinessDay
 
 pub(super) async fn make_copies(connection: &mut PgConnection) -> sqlx::Result<()> {
     for statement in [
-        "drop table if exists copy_of_bill, copy_of_bill_line, copy_of_withholding",
+        "drop table if exists copy_of_bill, copy_of_bill_line, copy_of_withholding, copy_of_notice, copy_of_outbox",
         "create table copy_of_bill (like bill including all)",
         "create table copy_of_bill_line (like bill_line including all)",
         "create table copy_of_withholding (like withholding including all)",
+        "create table copy_of_notice (like notice including all)",
+        "create table copy_of_outbox (like outbox including all)",
     ] {
         sqlx::query(statement).execute(&mut *connection).await?;
     }
@@ -282,6 +292,7 @@ pub(super) async fn copy_receipts(connection: &mut PgConnection) -> sqlx::Result
         "insert into copy_of_posting select * from posting where event = 'repayment' order by line_id",
         "insert into copy_of_line_entry select * from line_entry where kind = 'repayment' order by line_id",
         "insert into copy_of_outbox overriding system value select * from outbox where kind = 'repayment' order by message_no",
+        "insert into copy_of_notice overriding system value select * from notice where kind = 'withheld' order by notice_no",
     ] {
         rows += sqlx::query(statement).execute(&mut *connection).await?.rows_affected();
     }
@@ -294,6 +305,7 @@ pub(super) async fn make_receipt_copies(connection: &mut PgConnection) -> sqlx::
         "create table copy_of_posting (like posting including all)",
         "create table copy_of_line_entry (like line_entry including all)",
         "create table copy_of_outbox (like outbox including all)",
+        "create table copy_of_notice (like notice including all)",
     ] {
         sqlx::query(statement).execute(&mut *connection).await?;
     }

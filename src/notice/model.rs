@@ -17,6 +17,14 @@ pub enum Audience {
 }
 
 impl Audience {
+    /// Whether the same thing is told only once a business day, because jobs look at it again and again.
+    pub fn is_told_once(self) -> bool {
+        match self {
+            Audience::Funder | Audience::Operator => true,
+            Audience::Borrower | Audience::Merchant => false,
+        }
+    }
+
     pub fn as_str(self) -> &'static str {
         match self {
             Audience::Borrower => "borrower",

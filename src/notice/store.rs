@@ -17,12 +17,15 @@ pub async fn raise(connection: &mut PgConnection, notices: &[Notice]) -> sqlx::R
     if notices.is_empty() {
         return Ok(());
     }
-    let audience: Vec<&str> = notices.iter().map(|notice| notice.audience.as_str()).collect();
-    let recipient_id: Vec<Option<Uuid>> = notices.iter().map(|notice| notice.recipient_id).collect();
-    let kind: Vec<&str> = notices.iter().map(|notice| notice.kind).collect();
-    let body: Vec<String> = notices.iter().map(|notice| notice.body.to_string()).collect();
-    let business_day: Vec<NaiveDate> = notices.iter().map(|notice| notice.business_day.date()).collect();
-    let created_at: Vec<DateTime<Utc>> = notices.iter().map(|notice| notice.created_at).collect();
+    if notices.iter().any(|notice| notice.audience.is_told_once()) {
+        insert_once(connection, Columns::of(notices)).await
+    } else {
+        insert(connection, Columns::of(notices)).await
+    }
+}
+
+/// Looking for an earlier one, and leaving a way back, costs every row twice: only for those who are told once.
+async fn insert_once(connection: &mut PgConnection, columns: Columns<'_>) -> sqlx::Result<()> {
     sqlx::query!(
         "with raised as (
              insert into notice (audience, recipient_id, kind, body, business_day, created_at)
@@ -34,17 +37,64 @@ pub async fn raise(connection: &mut PgConnection, notices: &[Notice]) -> sqlx::R
          insert into outbox (partner, kind, object_id, body, created_at, next_attempt_at)
          select 'sms', kind, recipient_id, body, created_at, created_at
          from raised where audience = 'borrower' and kind = any($7)",
-        &audience as &[&str],
-        &recipient_id as &[Option<Uuid>],
-        &kind as &[&str],
-        &body,
-        &business_day,
-        &created_at,
+        &columns.audience as &[&str],
+        &columns.recipient_id as &[Option<Uuid>],
+        &columns.kind as &[&str],
+        &columns.body,
+        &columns.business_day,
+        &columns.created_at,
         &SHORT_MESSAGES as &[&str],
     )
     .execute(connection)
     .await?;
     Ok(())
+}
+
+async fn insert(connection: &mut PgConnection, columns: Columns<'_>) -> sqlx::Result<()> {
+    sqlx::query!(
+        "with raised as (
+             insert into notice (audience, recipient_id, kind, body, business_day, created_at)
+             select n.audience, n.recipient_id, n.kind, n.body::jsonb, n.business_day, n.created_at
+             from unnest($1::text[], $2::uuid[], $3::text[], $4::text[], $5::date[], $6::timestamptz[])
+                  as n(audience, recipient_id, kind, body, business_day, created_at)
+             returning audience, recipient_id, kind, body, created_at)
+         insert into outbox (partner, kind, object_id, body, created_at, next_attempt_at)
+         select 'sms', kind, recipient_id, body, created_at, created_at
+         from raised where audience = 'borrower' and kind = any($7)",
+        &columns.audience as &[&str],
+        &columns.recipient_id as &[Option<Uuid>],
+        &columns.kind as &[&str],
+        &columns.body,
+        &columns.business_day,
+        &columns.created_at,
+        &SHORT_MESSAGES as &[&str],
+    )
+    .execute(connection)
+    .await?;
+    Ok(())
+}
+
+/// Notices by column.
+struct Columns<'a> {
+    audience: Vec<&'static str>,
+    recipient_id: Vec<Option<Uuid>>,
+    kind: Vec<&'a str>,
+    body: Vec<String>,
+    business_day: Vec<NaiveDate>,
+    created_at: Vec<DateTime<Utc>>,
+}
+
+impl Columns<'_> {
+    fn of(notices: &[Notice]) -> Columns<'_> {
+        Columns {
+            audience: notices.iter().map(|notice| notice.audience.as_str()).collect(),
+            recipient_id: notices.iter().map(|notice| notice.recipient_id).collect(),
+            kind: notices.iter().map(|notice| notice.kind).collect(),
+            body: notices.iter().map(|notice| notice.body.to_string()).collect(),
+            business_day: notices.iter().map(|notice| notice.business_day.date()).collect(),
+            created_at: notices.iter().map(|notice| notice.created_at).collect(),
+        }
+    }
 }
 
 /// A recipient's notices, newest first, at most a hundred; `before_no` continues a list.

@@ -123,3 +123,7 @@ create table product_draft (
     check ((status = 'submitted') = (approved_by is null))
 );
 create index product_draft_by_funder on product_draft (funder_id, draft_id);
+
+-- The interface log is looked through by partner, the newest first, and forgotten by age.
+create index partner_call_by_partner on partner_call (partner, call_no);
+create index partner_call_age on partner_call using brin (called_at) with (pages_per_range = 8, autosummarize = on);

@@ -40,6 +40,64 @@ pub async fn insert_calls(connection: &mut PgConnection, calls: &[CallRecord]) -
     Ok(())
 }
 
+/// What is looked for in the interface log; what is `None` does not matter.
+#[derive(Clone, Debug, Default)]
+pub struct CallSearch {
+    pub partner: Option<String>,
+    /// The object or message that a call was about.
+    pub key: Option<String>,
+    /// How it ended: an outcome such as `unknown`, or a status such as `409`.
+    pub code: Option<String>,
+    pub from: Option<DateTime<Utc>>,
+    pub until: Option<DateTime<Utc>>,
+    pub limit: i64,
+}
+
+/// A call as the interface log has it.
+#[derive(Debug, serde::Serialize)]
+pub struct FoundCall {
+    pub call_no: i64,
+    pub partner: String,
+    pub direction: String,
+    pub operation: String,
+    pub call_key: String,
+    pub outcome: String,
+    pub http_status: Option<i16>,
+    pub duration_micros: i64,
+    pub request_masked: String,
+    pub response_masked: String,
+    pub called_at: DateTime<Utc>,
+}
+
+/// Calls in and out, the newest first.
+pub async fn search_calls(connection: &mut PgConnection, search: &CallSearch) -> sqlx::Result<Vec<FoundCall>> {
+    sqlx::query_as!(
+        FoundCall,
+        "select call_no, partner, direction, operation, call_key, outcome, http_status, duration_micros, request_masked,
+                response_masked, called_at
+         from partner_call
+         where ($1::text is null or partner = $1) and ($2::text is null or call_key = $2)
+               and ($3::text is null or outcome = $3 or http_status::text = $3
+                    or response_masked like '%\"code\":\"' || $3 || '\"%')
+               and ($4::timestamptz is null or called_at >= $4) and ($5::timestamptz is null or called_at < $5)
+         order by call_no desc limit $6",
+        search.partner,
+        search.key,
+        search.code,
+        search.from,
+        search.until,
+        search.limit,
+    )
+    .fetch_all(connection)
+    .await
+}
+
+/// Forgets calls made before `before`; returns how many.
+pub async fn prune_calls(connection: &mut PgConnection, before: DateTime<Utc>) -> sqlx::Result<u64> {
+    let done = sqlx::query!("delete from partner_call where called_at < $1", before).execute(connection).await?;
+    Ok(done.rows_affected())
+}
+
 /// Remembers a nonce; `false` if that signer used it before. Not waited for on disk: a crash may forget the last moments'
 /// nonces, and whoever replays within them meets idempotency keys.
 pub async fn remember_nonce(

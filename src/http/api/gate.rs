@@ -47,6 +47,15 @@ struct Arrived {
     body: Bytes,
 }
 
+impl Arrived {
+    /// The object that the path names, or the request itself.
+    fn object(&self) -> &str {
+        let path = self.url.split('?').next().unwrap_or_default();
+        let named = self.route.split('/').zip(path.split('/')).find(|(segment, _)| segment.starts_with('{'));
+        named.map_or(&self.request_id, |(_, value)| value)
+    }
+}
+
 pub async fn gate(State(gate): State<Gate>, request: Request, next: Next) -> Response {
     let started = Instant::now();
     let called_at = gate.app.clock.now();
@@ -88,7 +97,7 @@ pub async fn gate(State(gate): State<Gate>, request: Request, next: Next) -> Res
             partner: partner.as_deref().unwrap_or("(not believed)"),
             direction: "in",
             operation: &format!("{} {}", arrived.method, arrived.route.strip_prefix(PREFIX).unwrap_or("?")),
-            call_key: &arrived.request_id,
+            call_key: arrived.object(),
             request: &arrived.body,
             response: &answered,
             outcome: outcome_of(response.status()),

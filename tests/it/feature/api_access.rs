@@ -10,6 +10,7 @@ use fenqi::app::App;
 use fenqi::base::Clock;
 use fenqi::partner::key::Algorithm;
 use fenqi::partner::signature::{Identity, Stamp};
+use fenqi::partner::store::{CallSearch, search_calls};
 use fenqi::router::api_document;
 use serde_json::Value;
 use sqlx::PgPool;
@@ -151,6 +152,24 @@ async fn a_call_is_in_the_call_log_with_its_partner_and_code(pool: PgPool) {
             .await
             .unwrap();
     assert_eq!(logged, ("harbour-core".into(), "in".into(), "GET /me".into(), 200));
+    let nothing = "loan_0197f3c2a4b07cc39b1c2d3e4f506172";
+    desk.get(&format!("/funder/loans/{nothing}")).await.problem();
+    app.partners.flush_log().await;
+    let search = async |search: CallSearch| {
+        let mut connection = app.pool.acquire().await.unwrap();
+        search_calls(&mut connection, &CallSearch { limit: 10, ..search }).await.unwrap().len()
+    };
+    let text = |text: &str| Some(text.to_owned());
+    assert_eq!(search(CallSearch::default()).await, 2);
+    assert_eq!(search(CallSearch { partner: text("harbour-core"), key: text(nothing), ..Default::default() }).await, 1);
+    assert_eq!(search(CallSearch { code: text("not_found"), ..Default::default() }).await, 1);
+    assert_eq!(search(CallSearch { code: text("404"), ..Default::default() }).await, 1);
+    assert_eq!(search(CallSearch { code: text("unknown"), ..Default::default() }).await, 0);
+    let later = Some(app.clock.now() + TimeDelta::minutes(1));
+    assert_eq!(search(CallSearch { from: later, ..Default::default() }).await, 0);
+    app.clock.set(app.clock.now() + TimeDelta::days(200));
+    access::jobs::forget_old(&app).await.unwrap();
+    assert_eq!(search(CallSearch::default()).await, 0, "kept for half a year");
 }
 
 #[test]

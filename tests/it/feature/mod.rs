@@ -27,4 +27,5 @@ mod withholding;
 mod reconcile;
 mod api_access;
 mod api_merchant;
+mod api_credit;
 mod api_funder;

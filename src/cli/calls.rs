@@ -1,0 +1,65 @@
+//! `fenqi calls`: searches the interface log, every call to and from a partner, bodies masked.
+
+use std::process::ExitCode;
+
+use chrono::{DateTime, Utc};
+
+use crate::cli::open_house;
+use crate::partner::store::{self, CallSearch};
+
+#[derive(clap::Args)]
+pub struct Args {
+    /// A partner's name, such as harbour-core or payout
+    #[arg(long)]
+    partner: Option<String>,
+    /// The object or message that it was about, such as loan_…, an order's reference or a request's id
+    #[arg(long)]
+    key: Option<String>,
+    /// How it ended: ok, unknown, a status such as 409, or a problem's code
+    #[arg(long)]
+    code: Option<String>,
+    /// From this time on, such as 2026-03-02T00:00:00+08:00
+    #[arg(long)]
+    from: Option<DateTime<Utc>>,
+    /// Before this time
+    #[arg(long)]
+    until: Option<DateTime<Utc>>,
+    /// At most so many, the newest first
+    #[arg(long, default_value_t = 50, value_parser = clap::value_parser!(i64).range(1..=10_000))]
+    limit: i64,
+    /// One JSON object a line, with the masked bodies
+    #[arg(long)]
+    json: bool,
+}
+
+pub async fn run(args: Args) -> anyhow::Result<ExitCode> {
+    // The private PostgreSQL, if it is ours, runs as long as `_database` lives.
+    let (app, _database) = open_house().await?;
+    let search = CallSearch {
+        partner: args.partner,
+        key: args.key,
+        code: args.code,
+        from: args.from,
+        until: args.until,
+        limit: args.limit,
+    };
+    for call in store::search_calls(&mut *app.pool.acquire().await?, &search).await? {
+        if args.json {
+            println!("{}", serde_json::to_string(&call)?);
+            continue;
+        }
+        let status = call.http_status.map_or("-".to_owned(), |status| status.to_string());
+        println!(
+            "{} {} {} {} {} {} {status} {} ms {}",
+            call.call_no,
+            call.called_at.to_rfc3339(),
+            call.direction,
+            call.partner,
+            call.operation,
+            call.outcome,
+            call.duration_micros / 1_000,
+            call.call_key,
+        );
+    }
+    Ok(ExitCode::SUCCESS)
+}

@@ -1,0 +1,77 @@
+//! Applications over the API: the funder decides what waits for a person, the risk partner answers late.
+
+use std::sync::Arc;
+
+use fenqi::access::PartnerKind;
+use fenqi::app::App;
+use fenqi::credit::{ApplicationState, RiskHook, actions};
+use fenqi::partner::key::Algorithm;
+use fenqi::sandbox::Scripted;
+use serde_json::json;
+use sqlx::PgPool;
+
+use super::applicant::{ready, request, standard_product, steady};
+use crate::desk::{self, Desk};
+use crate::house;
+
+async fn desk_of(app: &App, code: &str, kind: PartnerKind, owner: Option<&str>) -> Desk {
+    desk::add_partner(app, code, kind, owner.map(str::to_owned)).await;
+    let identity = desk::add_key(app, code, "K-1", Algorithm::Sm2Sm3).await;
+    Desk::new(app, &desk::serve(app).await, identity).await
+}
+
+#[sqlx::test(migrator = "fenqi::MIGRATOR")]
+async fn a_funder_decides_what_waits_for_a_person(pool: PgPool) {
+    let (app, _world) = house::open_in_world(pool, "2026-01-05").await;
+    let product = standard_product(&app).await;
+    let funder = desk_of(&app, "harbour-core", PartnerKind::Funder, Some("harbour-bank")).await;
+    let applied = actions::apply(&app, request(ready(&app, 1).await, product, None)).await.unwrap();
+    let waiting = funder.get("/funder/applications?status=referred").await.ok();
+    assert_eq!(waiting["items"][0]["application_id"], applied.application_id.to_string());
+    let path = format!("/funder/applications/{}/decision", applied.application_id);
+    let halved = json!({ "decision": "approve", "grade": "C", "reason": "papers" });
+    assert_eq!(funder.post(&path, "a-0", &halved).await.problem(), (422, "decision_malformed".into()));
+    let approval = json!({ "decision": "approve", "grade": "C", "limit_fen": 500_000, "reason": "papers" });
+    let decided = funder.post(&path, "a-1", &approval).await.ok();
+    assert_eq!((&decided["status"], &decided["limit_fen"]), (&json!("approved"), &json!(500_000)));
+    assert!(decided["decided_by"].as_str().unwrap().contains("holder of K-1"));
+    let refusal = json!({ "decision": "refuse", "code": "changed_mind", "reason": "late" });
+    assert_eq!(funder.post(&path, "a-2", &refusal).await.problem(), (409, "application_not_referred".into()));
+}
+
+#[sqlx::test(migrator = "fenqi::MIGRATOR")]
+async fn a_late_answer_counts_while_nobody_has_decided(pool: PgPool) {
+    let (app, world) = house::open_in_world(pool, "2026-01-05").await;
+    let app = App { risk: Arc::new(RiskHook::Partner), ..app };
+    let product = standard_product(&app).await;
+    let risk = desk_of(&app, "my-risk", PartnerKind::Risk, None).await;
+    // The first call and both repetitions.
+    world.script("risk", None, vec![Scripted::answer("silent"); 3]);
+    let borrower_id = ready(&app, 1).await;
+    let applied = actions::apply(&app, request(borrower_id, product, Some(steady()))).await.unwrap();
+    assert!(matches!(applied.state, ApplicationState::Referred { .. }));
+    let named = |decision: serde_json::Value| {
+        let mut body = json!({ "application_id": applied.application_id.uuid(), "borrower_id": borrower_id.uuid() });
+        body.as_object_mut().unwrap().extend(decision.as_object().unwrap().clone());
+        body
+    };
+    let approval = named(json!({ "decision": "approve", "grade": "B", "limit_fen": 600_000, "score": 591 }));
+    assert_eq!(risk.post("/risk/decisions", "l-1", &approval).await.ok()["status"], "approved");
+    assert_eq!(
+        risk.post("/risk/decisions", "l-2", &approval).await.ok()["status"],
+        "approved",
+        "again changes nothing"
+    );
+    let refusal = named(json!({ "decision": "refuse", "reason": "score_too_low" }));
+    assert_eq!(risk.post("/risk/decisions", "l-3", &refusal).await.problem(), (409, "application_not_referred".into()));
+
+    // Without a history a person was asked by the hook itself; its late change of mind does not count.
+    world.script("risk", None, vec![Scripted::answer("refer")]);
+    let second = ready(&app, 2).await;
+    let referred = actions::apply(&app, request(second, product, Some(steady()))).await.unwrap();
+    if matches!(referred.state, ApplicationState::Referred { .. }) {
+        let late = json!({ "application_id": referred.application_id.uuid(), "borrower_id": second.uuid(),
+            "decision": "refuse", "reason": "score_too_low" });
+        assert_eq!(risk.post("/risk/decisions", "l-4", &late).await.problem().1, "application_not_referred");
+    }
+}

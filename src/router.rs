@@ -2,10 +2,10 @@
 
 use std::sync::Arc;
 
-use axum::Router;
 use axum::extract::DefaultBodyLimit;
 use axum::middleware::{from_fn, from_fn_with_state, map_response};
 use axum::routing::{get, post};
+use axum::{Extension, Router};
 use tower_http::catch_panic::CatchPanicLayer;
 use tower_http::compression::CompressionLayer;
 use utoipa_axum::router::OpenApiRouter;
@@ -13,11 +13,13 @@ use utoipa_axum::routes;
 use utoipa_swagger_ui::SwaggerUi;
 
 use crate::app::App;
+use crate::bill::loan_h5;
 use crate::borrower::{card_h5, me_h5, pin_h5, sign_in_h5};
 use crate::credit::{account_h5, apply_h5, home_h5};
 use crate::http::api::{Document, Gate, PREFIX, complete, gate};
 use crate::http::{Problem, callback, docs, health, limits, metrics, start};
 use crate::page::{assets, error_page, visit};
+use crate::purchase::{Authoriser, pay_h5, scan_h5};
 use crate::{access, bill, credit, funder, loan, merchant, product, purchase, repayment, settlement};
 
 pub fn router(app: App) -> Router {
@@ -130,7 +132,11 @@ fn partner_api(app: &App) -> Router<App> {
 
 /// Every page. Posts are refused unless they come from a page of ours.
 fn pages(app: App) -> Router<App> {
+    // One for the node: what borrowers confirm at the same moment is decided together.
+    let authoriser = Authoriser::start(app.clone());
     Router::new()
+        .merge(money_pages())
+        .layer(Extension(authoriser))
         .route("/", get(start::start))
         .route("/sign-in", get(sign_in_h5::show).post(sign_in_h5::sign_in))
         .route("/sign-in/wechat", get(sign_in_h5::from_wechat))
@@ -158,6 +164,24 @@ fn pages(app: App) -> Router<App> {
         .route("/me/cards/{card}/default", post(card_h5::set_default))
         .route("/me/cards/{card}/unbind", get(card_h5::ask_unbind).post(card_h5::unbind))
         .layer(from_fn_with_state(app, visit::visit))
+}
+
+/// Borrowers' pages that move money, or say where it went.
+fn money_pages() -> Router<App> {
+    Router::new()
+        .route("/scan", get(scan_h5::show).post(scan_h5::read))
+        .route("/q/{code}", get(pay_h5::open))
+        .route("/q/{code}/confirm", get(pay_h5::ask).post(pay_h5::confirm))
+        .route("/purchases/{purchase}", get(pay_h5::result))
+        .route("/bills", get(bill::h5::list))
+        .route("/bills/pay", get(repayment::h5::ask).post(repayment::h5::pay))
+        .route("/bills/{due_on}", get(bill::h5::bill))
+        .route("/loans", get(loan_h5::list))
+        .route("/loans/{loan}", get(loan_h5::show))
+        .route("/loans/{loan}/agreement", get(loan_h5::agreement))
+        .route("/loans/{loan}/periods/{period}", get(loan_h5::why))
+        .route("/loans/{loan}/payoff", get(repayment::h5::ask_payoff).post(repayment::h5::pay_off))
+        .route("/repayments/{order}", get(repayment::h5::order))
 }
 
 /// The layers around every route, the outermost last. Tests put routes of their own inside.

@@ -8,6 +8,7 @@ pub mod clock;
 pub mod id;
 pub mod person;
 pub mod range;
+pub mod typed;
 
 pub use calendar::WorkingCalendar;
 pub use clock::Clock;

@@ -2,6 +2,10 @@
 
 pub mod model;
 pub mod store;
+pub mod own_store;
+pub mod own_actions;
+pub mod h5;
+pub mod loan_h5;
 pub mod close;
 pub mod api_store;
 pub mod api;

@@ -7,9 +7,10 @@ use sqlx::PgConnection;
 
 use super::{Problem, store};
 use crate::app::App;
-use crate::base::id::BorrowerId;
+use crate::base::id::{BorrowerId, CodeId};
 use crate::base::{BusinessDay, Fen};
 use crate::borrower::actions::{Reach, reach};
+use crate::merchant::code::token;
 use crate::page::Page;
 
 #[derive(Template, WebTemplate)]
@@ -28,6 +29,8 @@ struct Trial {
     inbox: String,
     /// Borrowers of the story by what there is to see of them, with the mobiles that they sign in by.
     people: Vec<(&'static str, String)>,
+    /// Where the code of a shop leads.
+    shop: Option<String>,
     newcomer: Newcomer,
 }
 
@@ -79,6 +82,7 @@ pub async fn start(State(app): State<App>, page: Page) -> Result<StartPage, Prob
 /// People made up for the story: only in a demo are their mobiles shown.
 async fn trial(app: &App, connection: &mut PgConnection, sandbox: &str) -> Result<Trial, Problem> {
     let people = store::find_people_to_try(connection).await?;
+    let shop = people.code.map(|code| format!("/q/{}", token(CodeId::from_uuid(code))));
     let labelled = [("start-billed", people.billed), ("start-late", people.late), ("start-idle", people.idle)];
     let ids: Vec<BorrowerId> = labelled.iter().filter_map(|(_, id)| id.map(BorrowerId::from_uuid)).collect();
     let mobiles = reach(app, &ids).await?;
@@ -86,5 +90,5 @@ async fn trial(app: &App, connection: &mut PgConnection, sandbox: &str) -> Resul
         Some(Reach::Mobile(mobile)) => Some((label, mobile.reveal().to_owned())),
         Some(Reach::Sealed) | None => None,
     });
-    Ok(Trial { inbox: format!("{sandbox}/inbox"), people: people.collect(), newcomer: NEWCOMER })
+    Ok(Trial { inbox: format!("{sandbox}/inbox"), people: people.collect(), shop, newcomer: NEWCOMER })
 }

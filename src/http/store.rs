@@ -57,6 +57,8 @@ pub struct PeopleToTry {
     pub billed: Option<Uuid>,
     pub late: Option<Uuid>,
     pub idle: Option<Uuid>,
+    /// The printed code of a shop that is open, to pay at.
+    pub code: Option<Uuid>,
 }
 
 pub async fn find_people_to_try(connection: &mut PgConnection) -> sqlx::Result<PeopleToTry> {
@@ -69,7 +71,10 @@ pub async fn find_people_to_try(connection: &mut PgConnection) -> sqlx::Result<P
                    where b.status = 'open' and b.due_on < (select today from business_day)
                    order by b.due_on, b.line_id limit 1) as late,
                   (select borrower_id from credit_line where status = 'active' and used_fen = 0
-                   order by line_id limit 1) as idle"#
+                   order by line_id limit 1) as idle,
+                  (select c.code_id from merchant_code c join merchant m using (merchant_id)
+                   where c.kind = 'static' and c.status = 'open' and m.status = 'active'
+                   order by c.created_at, c.code_id limit 1) as code"#
     )
     .fetch_one(connection)
     .await

@@ -4,7 +4,7 @@ use sqlx::PgConnection;
 use uuid::Uuid;
 
 use super::{Account, Posting};
-use crate::base::id::FunderId;
+use crate::base::id::{FunderId, LineId};
 use crate::base::{BusinessDay, Fen};
 
 /// Writes postings, one statement for all of them. A posting without legs is not written.
@@ -81,6 +81,46 @@ pub async fn balance(connection: &mut PgConnection, funder_id: FunderId, account
     )
     .fetch_one(connection)
     .await
+}
+
+/// One leg of a posting on a line, as it is shown to whom it concerns.
+#[derive(Clone, Debug)]
+pub struct Entry {
+    pub posting_id: Uuid,
+    pub event: String,
+    pub debit: Account,
+    pub credit: Account,
+    pub amount: Fen,
+    pub business_day: BusinessDay,
+}
+
+/// The legs of postings on a line that these sources caused on these days, in order of time.
+pub async fn list_entries(
+    connection: &mut PgConnection,
+    line_id: LineId,
+    sources: &[Uuid],
+    days: &[BusinessDay],
+) -> sqlx::Result<Vec<Entry>> {
+    let days: Vec<chrono::NaiveDate> = days.iter().map(|day| day.date()).collect();
+    let rows = sqlx::query!(
+        r#"select p.posting_id, p.event, leg.debit as "debit!", leg.credit as "credit!", leg.amount_fen as "amount!: Fen",
+                  p.business_day as "business_day: BusinessDay"
+           from posting p
+           cross join lateral unnest(p.debit, p.credit, p.amount_fen) with ordinality as leg(debit, credit, amount_fen, place)
+           where p.business_day = any($3) and p.line_id = $1 and p.source_id = any($2)
+           order by p.posted_at, p.posting_id, leg.place"#,
+        line_id.uuid(),
+        sources,
+        &days
+    )
+    .fetch_all(connection)
+    .await?;
+    let entries = rows.into_iter().filter_map(|row| {
+        let (debit, credit) = (Account::from_number(row.debit)?, Account::from_number(row.credit)?);
+        let (posting_id, event, amount, business_day) = (row.posting_id, row.event, row.amount, row.business_day);
+        Some(Entry { posting_id, event, debit, credit, amount, business_day })
+    });
+    Ok(entries.collect())
 }
 
 /// Postings by column, with all legs in one run; `first` and `last` are the (one-based) bounds of each posting's legs.

@@ -1,8 +1,10 @@
-//! How each row of a schedule was computed, in words and figures that a person can follow with a calculator.
+//! How each row of a schedule was computed, in figures that a person can follow with a calculator.
+
+use std::fmt;
 
 use serde::Serialize;
 
-use crate::base::Fen;
+use crate::base::{Fen, Rate};
 use crate::product::terms::{DayCount, Method};
 
 use super::schedule::{Schedule, ScheduleRequest};
@@ -15,63 +17,176 @@ pub struct RowExplanation {
     pub fee: String,
 }
 
-/// Explains every row of what [`super::schedule::build`] made of `request`.
+/// The arithmetic of each part of a row.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct RowReasons {
+    pub principal: Reason,
+    pub interest: Reason,
+    pub fee: Reason,
+}
+
+/// How one part of a row came about.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Reason {
+    /// Zero by rule.
+    Nothing,
+    /// The last period takes what is left.
+    Rest {
+        part: Fen,
+    },
+    Level {
+        payment: Fen,
+        interest: Fen,
+        part: Fen,
+    },
+    /// As `Level`, kept between nothing and the balance.
+    LevelKept {
+        payment: Fen,
+        interest: Fen,
+        part: Fen,
+    },
+    Split {
+        principal: Fen,
+        periods: u16,
+        part: Fen,
+    },
+    /// As `Split`, at most the balance.
+    SplitKept {
+        principal: Fen,
+        periods: u16,
+        part: Fen,
+    },
+    FreePeriod,
+    Month {
+        balance: Fen,
+        rate: Rate,
+        part: Fen,
+    },
+    Days {
+        balance: Fen,
+        rate: Rate,
+        days: i64,
+        basis_days: u16,
+        part: Fen,
+    },
+    PerPeriod {
+        principal: Fen,
+        rate: Rate,
+        part: Fen,
+    },
+    /// The last period takes what the total leaves.
+    PerPeriodRest {
+        principal: Fen,
+        rate: Rate,
+        periods: u16,
+        total: Fen,
+        part: Fen,
+    },
+}
+
+/// Explains every row of what [`super::schedule::build`] made of `request`, in English.
 pub fn explain(request: &ScheduleRequest, schedule: &Schedule) -> Vec<RowExplanation> {
+    let in_words = |reasons: RowReasons| RowExplanation {
+        principal: reasons.principal.to_string(),
+        interest: reasons.interest.to_string(),
+        fee: reasons.fee.to_string(),
+    };
+    reasons(request, schedule).into_iter().map(in_words).collect()
+}
+
+/// The arithmetic of every row of what [`super::schedule::build`] made of `request`.
+pub fn reasons(request: &ScheduleRequest, schedule: &Schedule) -> Vec<RowReasons> {
     let mut balance = request.principal;
-    let mut explained = Vec::with_capacity(schedule.installments.len());
+    let mut reasons = Vec::with_capacity(schedule.installments.len());
     for (index, row) in (0u16..).zip(&schedule.installments) {
-        explained.push(RowExplanation {
+        reasons.push(RowReasons {
             principal: principal(request, index, balance, row.principal, row.interest),
             interest: interest(request, index, balance, row.interest),
             fee: fee(request, index, row.fee),
         });
         balance -= row.principal;
     }
-    explained
+    reasons
 }
 
-fn principal(request: &ScheduleRequest, index: u16, balance: Fen, part: Fen, interest: Fen) -> String {
+fn principal(request: &ScheduleRequest, index: u16, balance: Fen, part: Fen, interest: Fen) -> Reason {
     let is_last = index + 1 == request.periods;
+    let (principal, periods) = (request.principal, request.periods);
     match request.method {
-        Method::InterestFirst if !is_last => String::new(),
-        _ if is_last => format!("the balance that is left = {part}"),
+        Method::InterestFirst if !is_last => Reason::Nothing,
+        _ if is_last => Reason::Rest { part },
         Method::EqualInstallment => {
             let payment = request.level_payment();
-            let capped = if part == payment - interest { "" } else { ", kept between 0 and the balance" };
-            format!("level payment {payment} − interest {interest}{capped} = {part}")
+            if part == payment - interest {
+                Reason::Level { payment, interest, part }
+            } else {
+                Reason::LevelKept { payment, interest, part }
+            }
         }
         Method::EqualPrincipal | Method::FlatFee | Method::InterestFree | Method::InterestFirst => {
-            let capped = if part == balance { ", at most the balance" } else { "" };
-            format!("{} ÷ {} periods{capped} = {part}", request.principal, request.periods)
+            if part == balance {
+                Reason::SplitKept { principal, periods, part }
+            } else {
+                Reason::Split { principal, periods, part }
+            }
         }
     }
 }
 
-fn interest(request: &ScheduleRequest, index: u16, balance: Fen, part: Fen) -> String {
+fn interest(request: &ScheduleRequest, index: u16, balance: Fen, part: Fen) -> Reason {
     if request.annual_rate.is_zero() {
-        return String::new();
+        return Reason::Nothing;
     }
     if index < request.free_periods {
-        return "free period".to_owned();
+        return Reason::FreePeriod;
     }
-    let rate = request.annual_rate;
+    let (rate, days) = (request.annual_rate, request.days(index));
     match request.day_count {
-        DayCount::Monthly => format!("balance {balance} × {rate} a year ÷ 12 = {part}"),
-        DayCount::Act360 => format!("balance {balance} × {rate} a year × {} days ÷ 360 = {part}", request.days(index)),
-        DayCount::Act365 => format!("balance {balance} × {rate} a year × {} days ÷ 365 = {part}", request.days(index)),
+        DayCount::Monthly => Reason::Month { balance, rate, part },
+        DayCount::Act360 => Reason::Days { balance, rate, days, basis_days: 360, part },
+        DayCount::Act365 => Reason::Days { balance, rate, days, basis_days: 365, part },
     }
 }
 
-fn fee(request: &ScheduleRequest, index: u16, part: Fen) -> String {
-    let (rate, charged) = (request.fee_rate_per_period, request.periods - request.free_periods);
+fn fee(request: &ScheduleRequest, index: u16, part: Fen) -> Reason {
+    let (rate, principal, charged) =
+        (request.fee_rate_per_period, request.principal, request.periods - request.free_periods);
     if rate.is_zero() {
-        String::new()
+        Reason::Nothing
     } else if index < request.free_periods {
-        "free period".to_owned()
+        Reason::FreePeriod
     } else if index + 1 == request.periods {
-        let total = rate.of(request.principal, i64::from(charged), 1);
-        format!("the rest of {} × {rate} × {charged} periods = {total}: {part}", request.principal)
+        let total = rate.of(principal, i64::from(charged), 1);
+        Reason::PerPeriodRest { principal, rate, periods: charged, total, part }
     } else {
-        format!("{} × {rate} a period = {part}", request.principal)
+        Reason::PerPeriod { principal, rate, part }
+    }
+}
+
+impl fmt::Display for Reason {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Reason::Nothing => Ok(()),
+            Reason::Rest { part } => write!(f, "the balance that is left = {part}"),
+            Reason::Level { payment, interest, part } => {
+                write!(f, "level payment {payment} − interest {interest} = {part}")
+            }
+            Reason::LevelKept { payment, interest, part } => {
+                write!(f, "level payment {payment} − interest {interest}, kept between 0 and the balance = {part}")
+            }
+            Reason::Split { principal, periods, part } => write!(f, "{principal} ÷ {periods} periods = {part}"),
+            Reason::SplitKept { principal, periods, part } => {
+                write!(f, "{principal} ÷ {periods} periods, at most the balance = {part}")
+            }
+            Reason::FreePeriod => f.write_str("free period"),
+            Reason::Month { balance, rate, part } => write!(f, "balance {balance} × {rate} a year ÷ 12 = {part}"),
+            Reason::Days { balance, rate, days, basis_days, part } => {
+                write!(f, "balance {balance} × {rate} a year × {days} days ÷ {basis_days} = {part}")
+            }
+            Reason::PerPeriod { principal, rate, part } => write!(f, "{principal} × {rate} a period = {part}"),
+            Reason::PerPeriodRest { principal, rate, periods, total, part } => {
+                write!(f, "the rest of {principal} × {rate} × {periods} periods = {total}: {part}")
+            }
+        }
     }
 }

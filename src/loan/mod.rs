@@ -9,6 +9,7 @@ pub mod schedule;
 pub mod level_payment;
 pub mod price;
 pub mod explain;
+pub mod words;
 pub mod store;
 pub mod api_store;
 pub mod api;

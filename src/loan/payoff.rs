@@ -33,8 +33,30 @@ pub struct PayoffQuote {
     pub interest: Fen,
     pub fee: Fen,
     /// The arithmetic behind each amount that is not plainly a sum, for "why this number".
-    pub interest_formula: String,
-    pub fee_formula: String,
+    pub interest_reason: InterestReason,
+    /// On the principal.
+    pub fee_rate: Rate,
+}
+
+/// How the interest of a payoff came about.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum InterestReason {
+    /// Balance × rate × days ÷ 365, and the part of the running period's fee that is earned; at most what the schedule asks.
+    ToDate {
+        balance: Fen,
+        rate: Rate,
+        from: BusinessDay,
+        days: i64,
+        fee: Fen,
+        scheduled: Fen,
+    },
+    CurrentPeriod {
+        from: BusinessDay,
+    },
+    All {
+        periods: usize,
+    },
+    Waived,
 }
 
 impl PayoffQuote {
@@ -47,7 +69,7 @@ impl PayoffQuote {
 pub fn quote(request: &PayoffRequest<'_>) -> PayoffQuote {
     let unbilled = Unbilled::of(request);
     let principal: Fen = unbilled.rows.iter().map(|row| row.principal).sum();
-    let (interest, interest_formula) = unbilled.interest(request, principal);
+    let (interest, interest_reason) = unbilled.interest(request, principal);
     let fee = request.terms.fee_rate.of(principal, 1, 1);
     PayoffQuote {
         day: request.day,
@@ -55,8 +77,8 @@ pub fn quote(request: &PayoffRequest<'_>) -> PayoffQuote {
         principal,
         interest,
         fee,
-        interest_formula,
-        fee_formula: format!("{principal} × {}", request.terms.fee_rate),
+        interest_reason,
+        fee_rate: request.terms.fee_rate,
     }
 }
 
@@ -87,26 +109,24 @@ impl<'a> Unbilled<'a> {
     }
 
     /// Interest is never charged twice: days up to the last billed due day are in the bill. Never more than the schedule's.
-    fn interest(&self, request: &PayoffRequest<'_>, balance: Fen) -> (Fen, String) {
+    fn interest(&self, request: &PayoffRequest<'_>, balance: Fen) -> (Fen, InterestReason) {
         let days = request.day.days_since(self.from).max(0);
         let scheduled: Fen = self.rows.iter().map(|row| row.interest + row.fee).sum();
         match request.terms.interest {
             PayoffInterest::ToDate => {
                 let interest = request.annual_rate.of(balance, days, DAYS_IN_YEAR);
                 let fee = self.fee_to_date(days);
-                let formula = format!(
-                    "{balance} × {} × {days} days since {} ÷ {DAYS_IN_YEAR} + {fee} of the period's fee, at most {scheduled}",
-                    request.annual_rate, self.from
-                );
-                ((interest + fee).min(scheduled), formula)
+                let (rate, from) = (request.annual_rate, self.from);
+                let reason = InterestReason::ToDate { balance, rate, from, days, fee, scheduled };
+                ((interest + fee).min(scheduled), reason)
             }
             PayoffInterest::CurrentPeriod => {
                 let current = self.rows.first().filter(|_| request.day > self.from);
                 let interest = current.map_or(Fen::ZERO, |row| row.interest + row.fee);
-                (interest, format!("interest of the period that began on {}", self.from))
+                (interest, InterestReason::CurrentPeriod { from: self.from })
             }
-            PayoffInterest::All => (scheduled, format!("all unbilled interest, {} periods", self.rows.len())),
-            PayoffInterest::None => (Fen::ZERO, "unbilled interest is not charged".to_owned()),
+            PayoffInterest::All => (scheduled, InterestReason::All { periods: self.rows.len() }),
+            PayoffInterest::None => (Fen::ZERO, InterestReason::Waived),
         }
     }
 

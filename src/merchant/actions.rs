@@ -1,7 +1,7 @@
 //! Use cases of a merchant's acceptance: apply, decide, change the settlement account.
 
 use super::agreement::Agreement;
-use super::model::{AccountNumber, Category, Decision, MerchantRefusal, parse_name};
+use super::model::{AccountNumber, Category, Decision, MerchantRefusal, parse_link, parse_name};
 use super::store::{self, DecidedChange, MerchantRecord, NewMerchant, SealedAccount};
 use crate::app::App;
 use crate::base::Rate;
@@ -117,6 +117,13 @@ impl Checked {
             && self.agreement.discount_rate.fraction() == existing.discount_rate
             && self.agreement.discount_returned_on_refund == existing.discount_returned_on_refund
     }
+}
+
+/// Says where the merchant takes payment from people who open its code in another wallet's app; `None` for nowhere.
+pub async fn set_other_link(app: &App, merchant_id: MerchantId, link: Option<&str>) -> Outcome<(), MerchantRefusal> {
+    let link = link.map(parse_link).transpose().map_err(Fault::Refused)?;
+    let is_known = store::update_other_link(&mut *app.pool.acquire().await?, merchant_id, link).await?;
+    if is_known { Ok(()) } else { Err(Fault::Refused(MerchantRefusal::UnknownMerchant)) }
 }
 
 /// Who decides about a merchant, and why.

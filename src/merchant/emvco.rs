@@ -178,6 +178,13 @@ impl MerchantPresented {
     }
 }
 
+/// The token of our own code in a payload that was scanned; `None` for whatever is not ours.
+pub fn our_token(text: &str) -> Option<String> {
+    let account = Payload::parse(text).ok()?.template(OUR_ACCOUNT).ok()?;
+    let value = |id: u8| account.iter().find(|object| object.id == id).map(|object| object.value.clone());
+    value(1).filter(|_| value(0).as_deref() == Some(GLOBALLY_UNIQUE_ID))
+}
+
 fn object(id: u8, value: &str) -> Object {
     Object { id, value: value.to_owned() }
 }
@@ -267,6 +274,7 @@ mod tests {
         let payload = Payload::parse(&text).unwrap();
         assert_eq!(payload.value(AMOUNT), Some("128.05"));
         assert_eq!(payload.template(OUR_ACCOUNT).unwrap()[1].value, "0123456789abcdefABCDEF");
+        assert_eq!(our_token(&text).as_deref(), Some("0123456789abcdefABCDEF"));
         assert_eq!(payload.template(LANGUAGE).unwrap()[1].value, "老王面馆");
     }
 

@@ -11,7 +11,7 @@ pub mod actions;
 pub mod code_actions;
 pub mod api;
 
-pub use actions::{change_settlement_account, decide, onboard};
+pub use actions::{change_settlement_account, decide, onboard, set_other_link};
 pub use agreement::Agreement;
 pub use code::{Code, CodeKind, CodeRefusal, CodeStatus};
 pub use code_actions::{close_code, open_order_code, open_static_code};

@@ -163,6 +163,17 @@ pub fn parse_name(text: &str) -> Result<String, MerchantRefusal> {
     Ok(name.to_owned())
 }
 
+/// The address of a page elsewhere that people may be led to: encrypted, and plain enough that what is seen is where it leads.
+pub fn parse_link(text: &str) -> Result<&str, MerchantRefusal> {
+    let is_plain = text.bytes().all(|byte| byte.is_ascii_graphic() && !b"\"'<>\\".contains(&byte));
+    let host = text.strip_prefix("https://").and_then(|rest| rest.split(['/', '?', '#']).next()).unwrap_or_default();
+    // No name before an `@` that looks like another host.
+    let fits = text.len() <= LINK_CHARS_MAX && host.contains('.') && !host.contains('@');
+    if is_plain && fits { Ok(text) } else { Err(MerchantRefusal::LinkMalformed) }
+}
+
+pub const LINK_CHARS_MAX: usize = 500;
+
 /// The longest registered company names have about a hundred characters.
 pub const NAME_CHARS_MAX: usize = 120;
 
@@ -193,6 +204,8 @@ pub enum MerchantRefusal {
     NotPossibleNow { status: MerchantStatus },
     #[error("a decision says who made it and why")]
     ReasonMissing,
+    #[error("a link begins with https:// and has at most {LINK_CHARS_MAX} plain characters")]
+    LinkMalformed,
 }
 
 fn category_codes() -> String {
@@ -214,6 +227,7 @@ impl Refusal for MerchantRefusal {
             MerchantRefusal::UnknownMerchant => "unknown_merchant",
             MerchantRefusal::NotPossibleNow { .. } => "merchant_not_possible_now",
             MerchantRefusal::ReasonMissing => "reason_missing",
+            MerchantRefusal::LinkMalformed => "link_malformed",
         }
     }
 }
@@ -237,6 +251,16 @@ mod tests {
         assert_eq!(format!("{account:?}"), "AccountNumber(…0123)");
         assert!("1234567".parse::<AccountNumber>().is_err());
         assert!("12345678x".parse::<AccountNumber>().is_err());
+    }
+
+    #[test]
+    fn a_link_is_encrypted_and_leads_where_it_seems_to() {
+        assert!(parse_link("https://pay.example.cn/shop?id=1").is_ok());
+        for wrong in
+            ["http://pay.example.cn", "https://bank.cn@evil.cn/", "javascript:alert(1)", "https://", "https://a.cn/\""]
+        {
+            assert_eq!(parse_link(wrong), Err(MerchantRefusal::LinkMalformed), "{wrong}");
+        }
     }
 
     #[test]

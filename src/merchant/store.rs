@@ -116,6 +116,24 @@ pub async fn find_merchant(
     .await
 }
 
+/// Where the merchant takes payment from other wallets.
+pub async fn find_other_link(connection: &mut PgConnection, merchant_id: MerchantId) -> sqlx::Result<Option<String>> {
+    let link = sqlx::query_scalar!("select other_link from merchant where merchant_id = $1", merchant_id.uuid());
+    Ok(link.fetch_optional(connection).await?.flatten())
+}
+
+/// Says where the merchant takes payment from other wallets, or that it does not; false where there is no such merchant.
+pub async fn update_other_link(
+    connection: &mut PgConnection,
+    merchant_id: MerchantId,
+    link: Option<&str>,
+) -> sqlx::Result<bool> {
+    let done = sqlx::query!("update merchant set other_link = $2 where merchant_id = $1", merchant_id.uuid(), link)
+        .execute(connection)
+        .await?;
+    Ok(done.rows_affected() == 1)
+}
+
 pub async fn find_merchant_by_credit_code(
     connection: &mut PgConnection,
     credit_code: &str,

@@ -44,6 +44,15 @@ impl PenaltyRule {
         day.days_since(due_on) > i64::from(self.grace_days)
     }
 
+    /// What the rate is, as a fraction of the principal, for each of so many days a year (or each day, where that is 1).
+    pub fn rate(&self) -> (Decimal, u16) {
+        (self.rate, self.basis_days)
+    }
+
+    pub fn grace_days(&self) -> u16 {
+        self.grace_days
+    }
+
     /// The arithmetic in words, for "why this number".
     pub fn explain(&self, fen_days: i128) -> String {
         format!("{fen_days} fen-days × {} ÷ {}, rounded half-up once", self.rate, self.basis_days)

@@ -95,6 +95,12 @@ impl Page {
         format!("{}%", (rate * Decimal::ONE_HUNDRED).normalize())
     }
 
+    /// What a name is known by at a glance: its first letter, or for a Chinese company the first one after the city.
+    pub fn initial(&self, name: &str) -> String {
+        let place = ["上海", "北京", "广州", "深圳", "杭州"].into_iter().find_map(|place| name.strip_prefix(place));
+        place.unwrap_or(name).chars().take(1).collect()
+    }
+
     pub fn asset(&self, name: &str) -> String {
         assets::address(name)
     }

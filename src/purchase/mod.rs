@@ -5,11 +5,16 @@ pub mod decision;
 pub mod posting;
 pub mod notices;
 pub mod refund;
+pub mod offer;
 pub mod store;
+pub mod own_store;
 pub mod authoriser;
 pub mod actions;
 pub mod api_store;
 pub mod api;
+pub mod counter_actions;
+pub mod scan_h5;
+pub mod pay_h5;
 
 pub use authoriser::Authoriser;
 pub use model::{Decision, PurchaseRefusal, PurchaseRequest, Receipt};

@@ -5,6 +5,7 @@ mod house;
 mod browser;
 mod book;
 mod town;
+mod shopper;
 mod desk;
 mod feature;
 mod journey;

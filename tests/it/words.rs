@@ -4,7 +4,28 @@ use std::collections::{BTreeMap, BTreeSet};
 use std::path::Path;
 
 /// Keys whose ends are codes that only the program knows; `say_of` puts them together.
-const KINDS: &[&str] = &["error-", "refusal-", "problem-", "field-", "hint-", "agreement-", "reason-", "notice-"];
+const KINDS: &[&str] = &[
+    "error-",
+    "refusal-",
+    "problem-",
+    "field-",
+    "hint-",
+    "agreement-",
+    "reason-",
+    "notice-",
+    "method-",
+    "part-",
+    "state-",
+    "loan-state-",
+    "version-",
+    "event-",
+    "account-",
+    "payoff-rule-",
+    "order-is-",
+    "order-what-",
+    "failure-",
+    "purpose-",
+];
 const LANGUAGES: [&str; 2] = ["zh-CN", "en"];
 
 fn files(folder: &str, ending: &str) -> BTreeMap<String, String> {

@@ -15,6 +15,8 @@ mod partner;
 mod http;
 mod pages;
 mod borrower_pages;
+mod purchase_pages;
+mod bill_pages;
 mod passcode;
 mod launcher;
 mod outbox;

@@ -30,3 +30,5 @@ start-trial-code = Read the code in the
 start-inbox = SMS inbox
 start-newcomer-numbers = What a newcomer may type
 start-card-code = the last six digits of that mobile
+start-trial-shop = Set a payment PIN, then pay at a shop by its code:
+start-shop = Open the code

@@ -30,3 +30,5 @@ start-trial-code = 验证码在这里看：
 start-inbox = 短信收件箱
 start-newcomer-numbers = 新用户可以填写的资料
 start-card-code = 预留手机号后六位
+start-trial-shop = 设置支付密码后，扫商户的收款码付款：
+start-shop = 打开收款码

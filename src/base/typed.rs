@@ -1,0 +1,128 @@
+//! Amounts as people type them, and the keypad that types them.
+
+use super::money::Fen;
+
+/// More than any purchase or repayment that a person makes by hand: ten million yuan.
+const TYPED_MAX: Fen = Fen::new(1_000_000_000);
+/// What a keypad types: eight digits of yuan, a point and two decimals.
+const TYPED_CHARS_MAX: usize = 11;
+
+/// An amount in yuan as somebody typed it: digits of either width, at most two decimals; grouping, blanks and the sign of the
+/// yuan are passed over.
+///
+/// # Errors
+/// The code of the words beside the field: `amount_format`, `amount_zero`, `amount_too_fine`, `amount_too_large`.
+pub fn typed_amount(text: &str) -> Result<Fen, &'static str> {
+    let plain: String = text.chars().map(narrow).filter(|letter| !is_ornament(*letter)).collect();
+    let (yuan, rest) = plain.split_once('.').unwrap_or((&plain, ""));
+    let is_number = |digits: &str| digits.bytes().all(|byte| byte.is_ascii_digit());
+    if !is_number(yuan) || !is_number(rest) || (yuan.is_empty() && rest.is_empty()) {
+        return Err("amount_format");
+    }
+    if rest.trim_end_matches('0').len() > 2 {
+        return Err("amount_too_fine");
+    }
+    let yuan = yuan.trim_start_matches('0');
+    if yuan.len() > TYPED_CHARS_MAX {
+        return Err("amount_too_large");
+    }
+    let decimals: String = rest.chars().chain("00".chars()).take(2).collect();
+    let fen = format!("{yuan}{decimals}").parse().map(Fen::new).map_err(|_| "amount_format")?;
+    match fen {
+        Fen::ZERO => Err("amount_zero"),
+        fen if fen > TYPED_MAX => Err("amount_too_large"),
+        fen => Ok(fen),
+    }
+}
+
+/// The amount as the keypad shows it: `1234.5` is `1234.50`.
+pub fn plain_amount(amount: Fen) -> String {
+    format!("{}.{:02}", amount.get() / 100, amount.get() % 100)
+}
+
+/// What stands in the field after a key of the keypad: a digit, `00`, `.` or `back`. A key that would make it no amount does
+/// nothing.
+pub fn press(typed: &str, key: &str) -> String {
+    let mut next = typed.to_owned();
+    match key {
+        "back" => {
+            next.pop();
+        }
+        "." if !next.contains('.') => next.push_str(if next.is_empty() { "0." } else { "." }),
+        "00" | "0" | "1" | "2" | "3" | "4" | "5" | "6" | "7" | "8" | "9" => {
+            if next == "0" {
+                next.clear();
+            }
+            next.push_str(if next.is_empty() && key == "00" { "0" } else { key });
+        }
+        _ => {}
+    }
+    let decimals = next.split_once('.').map_or(0, |(_, decimals)| decimals.len());
+    if key != "back" && (decimals > 2 || next.len() > TYPED_CHARS_MAX) { typed.to_owned() } else { next }
+}
+
+fn narrow(letter: char) -> char {
+    match letter {
+        '０'..='９' => char::from_u32(u32::from(letter) - u32::from('０') + u32::from('0')).unwrap_or(letter),
+        '．' | '。' => '.',
+        other => other,
+    }
+}
+
+fn is_ornament(letter: char) -> bool {
+    letter.is_whitespace() || matches!(letter, ',' | '，' | '¥' | '￥' | '元')
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn amounts_are_read_as_people_type_them() {
+        let amounts = [
+            ("128", 12_800),
+            ("128.5", 12_850),
+            ("0.01", 1),
+            (".5", 50),
+            ("1,234.50", 123_450),
+            ("￥１２．３０", 1_230),
+            (" 88 元", 8_800),
+            ("5.10000", 510),
+            ("0007.", 700),
+        ];
+        for (text, fen) in amounts {
+            assert_eq!(typed_amount(text), Ok(Fen::new(fen)), "{text}");
+        }
+    }
+
+    #[test]
+    fn what_is_no_amount_is_told_apart() {
+        let long = "9".repeat(10_000);
+        let refused = [
+            ("0", "amount_zero"),
+            ("0.00", "amount_zero"),
+            ("0.001", "amount_too_fine"),
+            ("1e9", "amount_format"),
+            ("-5", "amount_format"),
+            ("1.2.3", "amount_format"),
+            ("一百", "amount_format"),
+            ("💰", "amount_format"),
+            (".", "amount_format"),
+            ("1000000000", "amount_too_large"),
+            (&long, "amount_too_large"),
+        ];
+        for (text, code) in refused {
+            assert_eq!(typed_amount(text), Err(code), "{}", text.chars().take(20).collect::<String>());
+        }
+    }
+
+    #[test]
+    fn the_keypad_types_amounts_only() {
+        let keys = |keys: &[&str]| keys.iter().fold(String::new(), |typed, key| press(&typed, key));
+        assert_eq!(keys(&["1", "2", ".", "5", "0", "7"]), "12.50");
+        assert_eq!(keys(&[".", "0", ".", "5"]), "0.05");
+        assert_eq!(keys(&["00", "0", "5", "00"]), "500");
+        assert_eq!(keys(&["1", "back", "back", "x"]), "");
+        assert_eq!(keys(&["9"; 20]).len(), TYPED_CHARS_MAX);
+    }
+}

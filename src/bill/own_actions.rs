@@ -1,0 +1,198 @@
+//! A borrower's own bills and loans, with what they owe today.
+
+use std::sync::Arc;
+
+use super::model::Parts;
+use super::own_store::{self, OwnBill, OwnInstallment, OwnLine, OwnLoan, OwnSchedule, Which};
+use crate::app::App;
+use crate::base::day::MonthDay;
+use crate::base::id::{BorrowerId, LineId, LoanId};
+use crate::base::{BusinessDay, Fen};
+use crate::credit::Line;
+use crate::ledger::store::Entry;
+use crate::overdue::PenaltyRule;
+use crate::product::ProductVersion;
+use crate::{business_day, credit, ledger};
+
+/// A billed installment as of today.
+#[derive(Clone, Debug)]
+pub struct Installment {
+    pub own: OwnInstallment,
+    pub rule: PenaltyRule,
+    pub owed: Parts,
+    pub today: BusinessDay,
+}
+
+impl Installment {
+    /// Everything that it asks for today and ever asked for, penalty that ran included, refunds taken off.
+    pub fn due(&self) -> Fen {
+        self.owed.total() + self.own.billed.paid.total()
+    }
+
+    pub fn is_late(&self) -> bool {
+        self.own.billed.due_on() < self.today && self.owed.total().is_positive()
+    }
+
+    pub fn interest(&self) -> Fen {
+        let billed = &self.own.billed;
+        billed.billed.interest + billed.billed.fee - billed.returned.interest - billed.returned.fee
+    }
+
+    pub fn principal(&self) -> Fen {
+        self.own.billed.billed.principal - self.own.billed.returned.principal
+    }
+
+    /// Penalty that has run, what was paid of it included.
+    pub fn penalty(&self) -> Fen {
+        self.owed.penalty + self.own.billed.paid.penalty
+    }
+}
+
+/// One bill with what is left of it today.
+#[derive(Clone, Debug)]
+pub struct Bill {
+    pub cut: OwnBill,
+    pub owed: Fen,
+    pub installments: usize,
+}
+
+/// What a borrower's bills come to.
+#[derive(Clone, Debug)]
+pub struct Bills {
+    pub today: BusinessDay,
+    /// Not paid in full, oldest due first.
+    pub open: Vec<Bill>,
+    /// Paid in full, the latest first.
+    pub past: Vec<Bill>,
+    pub owed: Fen,
+    pub late: Fen,
+    /// When the next bill is cut.
+    pub next_statement_on: Option<BusinessDay>,
+}
+
+/// All bills of a borrower.
+pub async fn bills(app: &App, borrower_id: BorrowerId) -> anyhow::Result<Bills> {
+    let mut connection = app.pool.acquire().await?;
+    let lines = own_store::list_lines(&mut connection, borrower_id).await?;
+    let today = business_day::store::today(&mut connection).await?;
+    let line_ids = ids(&lines);
+    let cut = own_store::list_bills(&mut connection, &line_ids).await?;
+    drop(connection);
+    let installments = installments(app, &line_ids, Which::default()).await?;
+    let (mut open, mut past): (Vec<Bill>, Vec<Bill>) = (Vec::new(), Vec::new());
+    for cut in cut {
+        let is_in = |one: &&Installment| one.own.billed.line_id == cut.line_id && one.own.billed.due_on() == cut.due_on;
+        let inside: Vec<&Installment> = installments.iter().filter(is_in).collect();
+        let owed = inside.iter().map(|one| one.owed.total()).sum();
+        let bill = Bill { owed, installments: inside.len(), cut };
+        if bill.owed.is_positive() { open.push(bill) } else { past.push(bill) }
+    }
+    open.reverse();
+    let sum = |bills: &[Bill], only: fn(&Bill, BusinessDay) -> bool| {
+        bills.iter().filter(|bill| only(bill, today)).map(|bill| bill.owed).sum()
+    };
+    Ok(Bills {
+        owed: sum(&open, |_, _| true),
+        late: sum(&open, |bill, today| bill.cut.due_on < today),
+        next_statement_on: next_statement(&lines, today),
+        today,
+        open,
+        past,
+    })
+}
+
+fn next_statement(lines: &[OwnLine], today: BusinessDay) -> Option<BusinessDay> {
+    let used = lines.iter().filter(|line| line.is_used);
+    let days = used.filter_map(|line| u8::try_from(line.statement_day).ok().and_then(MonthDay::new));
+    days.map(|day| day.next_after(today.minus_days(1))).min()
+}
+
+/// The installments that fall due on a day, of all lines of a borrower.
+pub async fn bill(app: &App, borrower_id: BorrowerId, due_on: BusinessDay) -> anyhow::Result<Vec<Installment>> {
+    let lines = own_store::list_lines(&mut *app.pool.acquire().await?, borrower_id).await?;
+    installments(app, &ids(&lines), Which { due_on: Some(due_on), loan_id: None }).await
+}
+
+/// What each of a borrower's lines owes today on bills that were cut; lines that owe nothing are left out.
+pub async fn owed_by_line(app: &App, borrower_id: BorrowerId) -> anyhow::Result<Vec<(LineId, Fen)>> {
+    let lines = own_store::list_lines(&mut *app.pool.acquire().await?, borrower_id).await?;
+    let installments = installments(app, &ids(&lines), Which::default()).await?;
+    let owed = |line_id: LineId| {
+        let of_line = installments.iter().filter(|one| one.own.billed.line_id == line_id);
+        of_line.map(|one| one.owed.total()).sum::<Fen>()
+    };
+    Ok(ids(&lines).into_iter().map(|id| (id, owed(id))).filter(|(_, owed)| owed.is_positive()).collect())
+}
+
+async fn installments(app: &App, line_ids: &[LineId], which: Which) -> anyhow::Result<Vec<Installment>> {
+    let mut connection = app.pool.acquire().await?;
+    let today = business_day::store::today(&mut connection).await?;
+    let mut found = Vec::new();
+    for own in own_store::list_installments(&mut connection, line_ids, which).await? {
+        let billed = &own.billed;
+        let product = app.catalogue.get(&mut connection, billed.product_id, billed.product_version).await?;
+        let rule = PenaltyRule::new(&product.terms.penalty, billed.annual_rate);
+        found.push(Installment { owed: billed.owed_on(&rule, today), rule, own, today });
+    }
+    Ok(found)
+}
+
+/// A borrower's loans, the latest first.
+pub async fn loans(app: &App, borrower_id: BorrowerId) -> anyhow::Result<Vec<OwnLoan>> {
+    let lines = own_store::list_lines(&mut *app.pool.acquire().await?, borrower_id).await?;
+    Ok(own_store::list_loans(&mut *app.pool.acquire().await?, &ids(&lines), None).await?)
+}
+
+/// One loan with everything that explains it.
+#[derive(Clone, Debug)]
+pub struct LoanStory {
+    pub loan: OwnLoan,
+    pub line: Line,
+    pub product: Arc<ProductVersion>,
+    /// Every version of its schedule; there is at least one.
+    pub versions: Vec<OwnSchedule>,
+    /// What was billed of it.
+    pub installments: Vec<Installment>,
+    pub today: BusinessDay,
+}
+
+impl LoanStory {
+    pub fn current(&self) -> &OwnSchedule {
+        self.versions.last().expect("a loan is written with its schedule")
+    }
+
+    /// Of a period (from 1), once it was billed.
+    pub fn billed(&self, period: usize) -> Option<&Installment> {
+        self.installments.iter().find(|one| usize::try_from(one.own.billed.period) == Ok(period))
+    }
+}
+
+/// A borrower's own loan; `None` where it is somebody else's, or none.
+pub async fn loan(app: &App, borrower_id: BorrowerId, loan_id: LoanId) -> anyhow::Result<Option<LoanStory>> {
+    let lines = own_store::list_lines(&mut *app.pool.acquire().await?, borrower_id).await?;
+    let line_ids = ids(&lines);
+    let mut connection = app.pool.acquire().await?;
+    let today = business_day::store::today(&mut connection).await?;
+    let found = own_store::list_loans(&mut connection, &line_ids, Some(loan_id)).await?.pop();
+    let Some(loan) = found else { return Ok(None) };
+    let line = credit::store::find_line(&mut connection, loan.line_id).await?.ok_or(sqlx::Error::RowNotFound)?;
+    let product = app.catalogue.get(&mut connection, loan.product_id, loan.product_version).await?;
+    let versions = own_store::list_schedules(&mut connection, loan.line_id, loan_id).await?;
+    drop(connection);
+    let which = Which { due_on: None, loan_id: Some(loan_id) };
+    let installments = installments(app, &[loan.line_id], which).await?;
+    Ok(Some(LoanStory { loan, line, product, versions, installments, today }))
+}
+
+/// The ledger entries behind a loan, or behind one period of it, in order of time.
+pub async fn entries(app: &App, loan: &OwnLoan, period: Option<i16>) -> anyhow::Result<Vec<Entry>> {
+    let mut connection = app.pool.acquire().await?;
+    let movements = own_store::list_movements(&mut connection, loan, period).await?;
+    let (sources, days): (Vec<_>, Vec<_>) =
+        movements.into_iter().map(|movement| (movement.source_id, movement.business_day)).unzip();
+    Ok(ledger::store::list_entries(&mut connection, loan.line_id, &sources, &days).await?)
+}
+
+fn ids(lines: &[OwnLine]) -> Vec<LineId> {
+    lines.iter().map(|line| line.line_id).collect()
+}

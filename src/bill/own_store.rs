@@ -1,0 +1,269 @@
+//! SQL of bills, loans and what moved on them, as their borrower sees them.
+
+use chrono::{DateTime, Utc};
+use sqlx::PgConnection;
+use uuid::Uuid;
+
+use super::model::{BilledInstallment, Parts};
+use crate::base::id::{BorrowerId, LineId, LoanId, ProductId, PurchaseId};
+use crate::base::{BusinessDay, Fen, Rate};
+use crate::loan::{Installment, LoanStatus, Schedule};
+use crate::overdue::OverdueSpan;
+
+/// A line of a borrower, closed ones too: they may still owe.
+#[derive(Clone, Copy, Debug)]
+pub struct OwnLine {
+    pub line_id: LineId,
+    pub statement_day: i16,
+    /// It is used, so that something will be billed.
+    pub is_used: bool,
+}
+
+pub async fn list_lines(connection: &mut PgConnection, borrower_id: BorrowerId) -> sqlx::Result<Vec<OwnLine>> {
+    sqlx::query_as!(
+        OwnLine,
+        r#"select line_id as "line_id: LineId", statement_day, used_fen > 0 as "is_used!"
+           from credit_line where borrower_id = $1 order by opened_at, line_id"#,
+        borrower_id.uuid()
+    )
+    .fetch_all(connection)
+    .await
+}
+
+/// One bill of a line, as it was cut.
+#[derive(Clone, Debug)]
+pub struct OwnBill {
+    pub line_id: LineId,
+    pub due_on: BusinessDay,
+    pub statement_on: BusinessDay,
+    pub billed: Fen,
+    pub paid_on: Option<BusinessDay>,
+}
+
+/// Bills that are shown; ten years of one line.
+const BILLS_MAX: i64 = 120;
+
+/// The bills of lines, the latest first.
+pub async fn list_bills(connection: &mut PgConnection, line_ids: &[LineId]) -> sqlx::Result<Vec<OwnBill>> {
+    sqlx::query_as!(
+        OwnBill,
+        r#"select line_id as "line_id: LineId", due_on as "due_on: BusinessDay", statement_on as "statement_on: BusinessDay",
+                  principal_fen + interest_fen + fee_fen as "billed!: Fen", paid_on as "paid_on: BusinessDay"
+           from bill where line_id = any($1) order by due_on desc, line_id limit $2"#,
+        &uuids(line_ids),
+        BILLS_MAX
+    )
+    .fetch_all(connection)
+    .await
+}
+
+/// One billed installment with the purchase behind it.
+#[derive(Clone, Debug)]
+pub struct OwnInstallment {
+    pub billed: BilledInstallment,
+    /// How many periods its loan has.
+    pub periods: i16,
+    pub merchant_name: String,
+    /// Collected by an early payoff, which no bill asked for.
+    pub is_payoff: bool,
+}
+
+/// What is wanted of [`list_installments`]: of one due day, of one loan, or both.
+#[derive(Clone, Copy, Debug, Default)]
+pub struct Which {
+    pub due_on: Option<BusinessDay>,
+    pub loan_id: Option<LoanId>,
+}
+
+/// Billed installments of lines, oldest due first.
+pub async fn list_installments(
+    connection: &mut PgConnection,
+    line_ids: &[LineId],
+    which: Which,
+) -> sqlx::Result<Vec<OwnInstallment>> {
+    let rows = sqlx::query!(
+        r#"select i.line_id as "line_id: LineId", i.loan_id as "loan_id: LoanId", i.period, i.due_on as "due_on: BusinessDay",
+                  i.origin = 'payoff' as "is_payoff!", i.principal_fen as "principal: Fen", i.interest_fen as "interest: Fen",
+                  i.fee_fen as "fee: Fen", i.principal_paid_fen as "principal_paid: Fen",
+                  i.interest_paid_fen as "interest_paid: Fen", i.fee_paid_fen as "fee_paid: Fen",
+                  i.penalty_paid_fen as "penalty_paid: Fen", i.principal_returned_fen as "principal_returned: Fen",
+                  i.interest_returned_fen as "interest_returned: Fen", i.fee_returned_fen as "fee_returned: Fen",
+                  i.fen_days, i.fen_days_to as "fen_days_to: BusinessDay", l.product_id as "product_id: ProductId",
+                  l.product_version, l.annual_rate as "annual_rate: Rate", l.periods, m.name as merchant_name
+           from bill_line i
+           join loan l on l.loan_id = i.loan_id and l.line_id = i.line_id
+           join merchant m on m.merchant_id = l.merchant_id
+           where i.line_id = any($1) and ($2::date is null or i.due_on = $2) and ($3::uuid is null or i.loan_id = $3)
+             and (i.origin = 'statement' or $3 is not null)
+           order by i.due_on, i.loan_id, i.period"#,
+        &uuids(line_ids),
+        which.due_on.map(BusinessDay::date),
+        which.loan_id.map(LoanId::uuid),
+    )
+    .fetch_all(connection)
+    .await?;
+    let installments = rows.into_iter().map(|row| OwnInstallment {
+        periods: row.periods,
+        merchant_name: row.merchant_name,
+        is_payoff: row.is_payoff,
+        billed: BilledInstallment {
+            line_id: row.line_id,
+            loan_id: row.loan_id,
+            period: row.period,
+            billed: Parts { principal: row.principal, interest: row.interest, fee: row.fee, penalty: Fen::ZERO },
+            paid: Parts {
+                principal: row.principal_paid,
+                interest: row.interest_paid,
+                fee: row.fee_paid,
+                penalty: row.penalty_paid,
+            },
+            returned: Parts {
+                principal: row.principal_returned,
+                interest: row.interest_returned,
+                fee: row.fee_returned,
+                penalty: Fen::ZERO,
+            },
+            span: OverdueSpan { due_on: row.due_on, fen_days: row.fen_days, fen_days_to: row.fen_days_to },
+            product_id: row.product_id,
+            product_version: row.product_version,
+            annual_rate: row.annual_rate,
+        },
+    });
+    Ok(installments.collect())
+}
+
+/// A loan with the purchase that made it.
+#[derive(Clone, Debug)]
+pub struct OwnLoan {
+    pub loan_id: LoanId,
+    pub line_id: LineId,
+    pub purchase_id: PurchaseId,
+    pub merchant_name: String,
+    pub product_id: ProductId,
+    pub product_version: i32,
+    pub grade: String,
+    pub periods: i16,
+    pub annual_rate: Rate,
+    pub principal: Fen,
+    pub principal_paid: Fen,
+    pub principal_returned: Fen,
+    pub status: LoanStatus,
+    pub schedule_version: i32,
+    pub made_on: BusinessDay,
+    pub closed_on: Option<BusinessDay>,
+    pub bought_at: DateTime<Utc>,
+}
+
+impl OwnLoan {
+    pub fn outstanding(&self) -> Fen {
+        self.principal - self.principal_paid - self.principal_returned
+    }
+}
+
+/// Loans that are shown on one page.
+const LOANS_MAX: i64 = 200;
+
+/// The loans of lines, or one of them, the latest first; found through their purchases, whose key begins with the line.
+pub async fn list_loans(
+    connection: &mut PgConnection,
+    line_ids: &[LineId],
+    loan_id: Option<LoanId>,
+) -> sqlx::Result<Vec<OwnLoan>> {
+    sqlx::query_as!(
+        OwnLoan,
+        r#"select l.loan_id as "loan_id: LoanId", l.line_id as "line_id: LineId", l.purchase_id as "purchase_id: PurchaseId",
+                  m.name as merchant_name, l.product_id as "product_id: ProductId", l.product_version, l.grade, l.periods,
+                  l.annual_rate as "annual_rate: Rate", l.principal_fen as "principal: Fen",
+                  l.principal_paid_fen as "principal_paid: Fen", l.principal_returned_fen as "principal_returned: Fen",
+                  l.status as "status: LoanStatus", l.schedule_version, l.made_on as "made_on: BusinessDay",
+                  l.closed_on as "closed_on: BusinessDay", p.created_at as bought_at
+           from purchase p
+           join loan l on l.loan_id = p.loan_id and l.line_id = p.line_id
+           join merchant m on m.merchant_id = l.merchant_id
+           where p.line_id = any($1) and ($2::uuid is null or l.loan_id = $2)
+           order by p.created_at desc, p.purchase_id limit $3"#,
+        &uuids(line_ids),
+        loan_id.map(LoanId::uuid),
+        LOANS_MAX
+    )
+    .fetch_all(connection)
+    .await
+}
+
+/// One version of a loan's schedule, and why it exists: `made`, `refund`, `payoff` or `restored`.
+#[derive(Clone, Debug)]
+pub struct OwnSchedule {
+    pub reason: String,
+    pub business_day: BusinessDay,
+    pub schedule: Schedule,
+}
+
+/// Every version of a loan's schedule, the first one first.
+pub async fn list_schedules(
+    connection: &mut PgConnection,
+    line_id: LineId,
+    loan_id: LoanId,
+) -> sqlx::Result<Vec<OwnSchedule>> {
+    let rows = sqlx::query!(
+        r#"select reason, business_day as "business_day: BusinessDay", due_on as "due_on: Vec<BusinessDay>",
+                  principal_fen as "principal: Vec<Fen>", interest_fen as "interest: Vec<Fen>", fee_fen as "fee: Vec<Fen>"
+           from schedule where line_id = $1 and loan_id = $2 order by version"#,
+        line_id.uuid(),
+        loan_id.uuid()
+    )
+    .fetch_all(connection)
+    .await?;
+    let versions = rows.into_iter().map(|row| {
+        let amounts = row.principal.iter().zip(&row.interest).zip(&row.fee);
+        let rows = row.due_on.iter().zip(amounts).map(|(due_on, ((principal, interest), fee))| Installment {
+            due_on: *due_on,
+            principal: *principal,
+            interest: *interest,
+            fee: *fee,
+        });
+        OwnSchedule {
+            reason: row.reason,
+            business_day: row.business_day,
+            schedule: Schedule { installments: rows.collect() },
+        }
+    });
+    Ok(versions.collect())
+}
+
+/// Money or a refund that touched a loan: when, and by what source its ledger entries are found.
+#[derive(Clone, Debug)]
+pub struct Movement {
+    pub source_id: Uuid,
+    pub business_day: BusinessDay,
+}
+
+/// What moved on a loan: its purchase, repayments that touched it (or one period of it), refunds.
+pub async fn list_movements(
+    connection: &mut PgConnection,
+    loan: &OwnLoan,
+    period: Option<i16>,
+) -> sqlx::Result<Vec<Movement>> {
+    sqlx::query_as!(
+        Movement,
+        r#"select purchase_id as "source_id!", business_day as "business_day!: BusinessDay" from purchase
+           where purchase_id = $3 and line_id = $1
+           union all
+           select repayment_id, business_day from repayment
+           where line_id = $1 and $2 = any(loan_ids)
+             and ($4::smallint is null or exists (
+                 select from unnest(loan_ids, periods) as item(loan_id, period)
+                 where item.loan_id = $2 and item.period = $4))
+           union all
+           select refund_id, business_day from refund where line_id = $1 and purchase_id = $3"#,
+        loan.line_id.uuid(),
+        loan.loan_id.uuid(),
+        loan.purchase_id.uuid(),
+        period,
+    )
+    .fetch_all(connection)
+    .await
+}
+
+fn uuids(line_ids: &[LineId]) -> Vec<Uuid> {
+    line_ids.iter().map(|line_id| line_id.uuid()).collect()
+}

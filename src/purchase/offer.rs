@@ -1,0 +1,181 @@
+//! What a borrower may choose at a counter: every plan that is sold there for an amount, with its schedule and price.
+
+use std::fmt;
+use std::str::FromStr;
+use std::sync::Arc;
+
+use rust_decimal::{Decimal, RoundingStrategy};
+
+use super::model::PurchaseRefusal;
+use crate::base::id::{LineId, ProductId};
+use crate::base::{BusinessDay, Fen};
+use crate::credit::Line;
+use crate::credit::line::LineStatus;
+use crate::loan::{Price, ScheduleRequest};
+use crate::product::quote::schedule_request;
+use crate::product::terms::Method;
+use crate::product::{ProductVersion, Quote, QuoteRequest, quote};
+
+/// Decimals of an annualised rate as people are shown it: `0.1234` is 12.34 %.
+const SHOWN_DECIMALS: u32 = 4;
+
+/// One plan as it is named between pages: the version whose price was seen, and the number of periods.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct PlanName {
+    pub product_id: ProductId,
+    pub version: i32,
+    pub periods: u16,
+}
+
+/// A plan with everything that a borrower is shown before agreeing.
+#[derive(Clone, Debug)]
+pub struct PlanOffer {
+    pub name: PlanName,
+    pub line_id: LineId,
+    pub product: Arc<ProductVersion>,
+    pub quote: Quote,
+    /// What the schedule was computed from, before any subsidy.
+    pub request: ScheduleRequest,
+    pub price: Option<Price>,
+}
+
+/// What is on the counter.
+#[derive(Clone, Copy, Debug)]
+pub struct Counter<'a> {
+    /// The merchant's category.
+    pub category: &'a str,
+    pub amount: Fen,
+    pub today: BusinessDay,
+}
+
+/// Every plan that a line may choose, dearest for the merchant first, then by periods; or why there is none.
+pub fn offers(
+    line: &Line,
+    products: &[Arc<ProductVersion>],
+    counter: Counter<'_>,
+) -> Result<Vec<PlanOffer>, PurchaseRefusal> {
+    if line.status != LineStatus::Active || line.has_expired_on(counter.today) {
+        return Err(PurchaseRefusal::LineNotActive);
+    }
+    let sold_here: Vec<&Arc<ProductVersion>> =
+        products.iter().filter(|product| is_sold_here(product, line, counter)).collect();
+    let bounds =
+        |product: &&Arc<ProductVersion>| (product.terms.purchase.amount_min_fen, product.terms.purchase.amount_max_fen);
+    let Some(least) = sold_here.iter().map(|product| bounds(product).0).min() else {
+        return Err(PurchaseRefusal::ProductNotForMerchant);
+    };
+    if counter.amount < least {
+        return Err(PurchaseRefusal::AmountBelowMinimum);
+    }
+    if sold_here.iter().all(|product| counter.amount > bounds(product).1) {
+        return Err(PurchaseRefusal::AmountAboveMaximum);
+    }
+    if counter.amount > line.available() {
+        return Err(PurchaseRefusal::LineExceeded);
+    }
+    let mut plans: Vec<PlanOffer> =
+        sold_here.into_iter().flat_map(|product| plans_of(product, line, counter)).collect();
+    plans.sort_by_key(|plan| (plan.costs_borrower(), plan.name.product_id, plan.name.periods));
+    if plans.is_empty() { Err(PurchaseRefusal::PlanNotOffered) } else { Ok(plans) }
+}
+
+fn is_sold_here(product: &ProductVersion, line: &Line, counter: Counter<'_>) -> bool {
+    let categories = &product.terms.purchase.merchant_categories;
+    product.funder_id == line.funder_id
+        && product.terms.is_valid_on(counter.today)
+        && product.terms.purchase.grades.contains(&line.grade)
+        && (categories.is_empty() || categories.iter().any(|category| category == counter.category))
+}
+
+fn plans_of(product: &Arc<ProductVersion>, line: &Line, counter: Counter<'_>) -> Vec<PlanOffer> {
+    let periods = product.terms.plans.iter().flat_map(|plan| plan.periods.iter().copied());
+    periods.filter_map(|periods| offer(product, line, counter, periods)).collect()
+}
+
+fn offer(product: &Arc<ProductVersion>, line: &Line, counter: Counter<'_>, periods: u16) -> Option<PlanOffer> {
+    let wish = QuoteRequest {
+        grade: &line.grade,
+        periods,
+        amount: counter.amount,
+        business_day: counter.today,
+        statement_day: line.statement_day,
+        due_day: line.due_day,
+    };
+    let (plan, rate) = product.terms.plan(periods, &line.grade)?;
+    let quote = quote(&product.terms, &wish).ok()?;
+    Some(PlanOffer {
+        name: PlanName { product_id: product.product_id, version: product.version, periods },
+        line_id: line.line_id,
+        product: Arc::clone(product),
+        request: schedule_request(plan, rate, &wish),
+        price: quote.price(),
+        quote,
+    })
+}
+
+impl PlanOffer {
+    /// Interest that the borrower pays in all; a fee a period is interest by another name, and shown as interest.
+    pub fn interest(&self) -> Fen {
+        self.quote.schedule.installments.iter().map(|row| row.interest + row.fee).sum()
+    }
+
+    pub fn first_payment(&self) -> Fen {
+        self.quote.schedule.installments.first().map_or(Fen::ZERO, |row| row.total())
+    }
+
+    pub fn last_payment(&self) -> Fen {
+        self.quote.schedule.installments.last().map_or(Fen::ZERO, |row| row.total())
+    }
+
+    /// Every payment but the last is the same.
+    pub fn is_level(&self) -> bool {
+        let rows = &self.quote.schedule.installments;
+        rows.iter().take(rows.len().saturating_sub(1)).all(|row| row.total() == self.first_payment())
+    }
+
+    pub fn costs_borrower(&self) -> bool {
+        self.interest().is_positive()
+    }
+
+    pub fn method(&self) -> Method {
+        self.request.method
+    }
+
+    /// The monthly root × 12 (单利).
+    pub fn nominal(&self) -> Decimal {
+        shown(self.price.map(|price| price.nominal))
+    }
+
+    /// Compounded (复利, IRR).
+    pub fn effective(&self) -> Decimal {
+        shown(self.price.map(|price| price.effective))
+    }
+}
+
+fn shown(rate: Option<Decimal>) -> Decimal {
+    rate.unwrap_or_default().round_dp_with_strategy(SHOWN_DECIMALS, RoundingStrategy::MidpointAwayFromZero)
+}
+
+impl fmt::Display for PlanName {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "{}.{}.{}", self.product_id, self.version, self.periods)
+    }
+}
+
+/// A text that names no plan.
+#[derive(Debug)]
+pub struct NoPlan;
+
+impl FromStr for PlanName {
+    type Err = NoPlan;
+    fn from_str(text: &str) -> Result<PlanName, NoPlan> {
+        let mut parts = text.split('.');
+        let mut next = || parts.next().ok_or(NoPlan);
+        let name = PlanName {
+            product_id: next()?.parse().map_err(|_| NoPlan)?,
+            version: next()?.parse().map_err(|_| NoPlan)?,
+            periods: next()?.parse().map_err(|_| NoPlan)?,
+        };
+        if parts.next().is_some() { Err(NoPlan) } else { Ok(name) }
+    }
+}

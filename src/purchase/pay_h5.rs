@@ -1,0 +1,439 @@
+//! Paying by a merchant's code: the amount, the plans, the PIN, and what came of it.
+
+use askama::Template;
+use askama_web::WebTemplate;
+use axum::Extension;
+use axum::extract::{Path, Query, State};
+use axum::http::{HeaderMap, StatusCode, header};
+use axum::response::{IntoResponse, Redirect, Response};
+use chrono::{DateTime, Utc};
+use serde::Deserialize;
+
+use super::authoriser::Authoriser;
+use super::counter_actions::{self as counter, ConfirmRefusal, Confirmation, Shop};
+use super::model::IDEMPOTENCY_KEY_CHARS_MAX;
+use super::offer::{PlanName, PlanOffer};
+use super::own_store::OwnPurchase;
+use crate::app::App;
+use crate::base::Fen;
+use crate::base::id::{self, PurchaseId};
+use crate::base::typed::{plain_amount, press, typed_amount};
+use crate::borrower::PinRefusal;
+use crate::credit::Line;
+use crate::error::{Fault, Refusal};
+use crate::http::Problem;
+use crate::loan::words::{self, RowWords};
+use crate::merchant::code::token;
+use crate::merchant::{CodeKind, CodeRefusal, CodeStatus};
+use crate::page::session::SignedIn;
+use crate::page::{Form, Page};
+
+/// Longer than any amount; what is shown back of one is not longer.
+const AMOUNT_CHARS_MAX: usize = 24;
+
+/// What the address brings along.
+#[derive(Deserialize, Default)]
+#[serde(default)]
+pub struct Asked {
+    /// In yuan, as it was typed.
+    amount: Option<String>,
+    /// The key of the keypad that was pressed, where no script presses it.
+    press: Option<String>,
+    /// The idempotency key of this visit to the counter.
+    key: String,
+    plan: String,
+}
+
+#[derive(Template, WebTemplate)]
+#[template(path = "purchase/keypad.html")]
+pub struct KeypadPage {
+    page: Page,
+    form: Form,
+    token: String,
+    merchant_name: String,
+    key: String,
+    available: Fen,
+}
+
+#[derive(Template, WebTemplate)]
+#[template(path = "purchase/plans.html")]
+pub struct PlansPage {
+    page: Page,
+    token: String,
+    merchant_name: String,
+    key: String,
+    amount: Fen,
+    plain_amount: String,
+    expires_at: Option<DateTime<Utc>>,
+    has_changed: bool,
+    chosen: String,
+    plans: Vec<PlanOffer>,
+}
+
+#[derive(Template, WebTemplate)]
+#[template(path = "purchase/confirm.html")]
+pub struct ConfirmPage {
+    page: Page,
+    form: Form,
+    token: String,
+    merchant_name: String,
+    key: String,
+    amount: Fen,
+    plain_amount: String,
+    expires_at: Option<DateTime<Utc>>,
+    plan: PlanOffer,
+    rows: Vec<RowWords>,
+    needs_pin_set: bool,
+    is_pin_lost: bool,
+}
+
+#[derive(Template, WebTemplate)]
+#[template(path = "purchase/result.html")]
+pub struct ResultPage {
+    page: Page,
+    purchase: OwnPurchase,
+    again: Option<String>,
+}
+
+#[derive(Template, WebTemplate)]
+#[template(path = "purchase/closed.html")]
+pub struct ClosedPage {
+    page: Page,
+    code: &'static str,
+    merchant_name: Option<String>,
+    amount: Option<Fen>,
+    /// Where something can be done about it, as words and a path.
+    way_on: Option<(&'static str, &'static str)>,
+}
+
+#[derive(Template, WebTemplate)]
+#[template(path = "purchase/elsewhere.html")]
+pub struct ElsewherePage {
+    page: Page,
+    app_name: &'static str,
+    merchant_name: String,
+    amount: Option<Fen>,
+    link: String,
+    other_link: Option<String>,
+}
+
+/// `GET /q/{code}`: what the printed code leads to, in whatever browser.
+pub async fn open(
+    State(app): State<App>,
+    page: Page,
+    Path(token): Path<String>,
+    Query(asked): Query<Asked>,
+    headers: HeaderMap,
+    signed_in: Result<SignedIn, Response>,
+) -> Result<Response, Problem> {
+    let shop = match counter::find_shop(&app, &token).await {
+        Ok(shop) => shop,
+        Err(Fault::Refused(refusal)) => return Ok(closed(page, &refusal, None)),
+        Err(failed) => return Err(failed.into()),
+    };
+    let agent = headers.get(header::USER_AGENT).and_then(|agent| agent.to_str().ok()).unwrap_or_default();
+    if let Some(app_name) = other_app(agent) {
+        let other_link = counter::other_link(&app, shop.merchant.merchant_id).await?;
+        let (amount, link) = (shop.amount(), app.site.link(format!("/q/{token}")));
+        let merchant_name = shop.merchant.name;
+        return Ok(ElsewherePage { page, app_name, merchant_name, amount, link, other_link }.into_response());
+    }
+    let borrower_id = match signed_in {
+        Ok(SignedIn(borrower_id)) => borrower_id,
+        Err(to_sign_in) => return Ok(to_sign_in),
+    };
+    if let Some(refused) = refused_at(&app, &page, &shop, borrower_id).await? {
+        return Ok(refused);
+    }
+    let lines = counter::lines(&app, borrower_id).await?;
+    if lines.is_empty() {
+        return Ok(without_line(page, &shop));
+    }
+    let key = known_key(&asked.key).unwrap_or_else(|| new_key(&app));
+    let visit = Visit { app: &app, page, shop, lines, token, key };
+    match visit.shop.amount() {
+        Some(amount) => visit.plans(amount, "", false).await,
+        None => visit.with_typed(asked).await,
+    }
+}
+
+/// Somebody at a counter.
+struct Visit<'a> {
+    app: &'a App,
+    page: Page,
+    shop: Shop,
+    lines: Vec<Line>,
+    token: String,
+    key: String,
+}
+
+impl Visit<'_> {
+    async fn with_typed(self, asked: Asked) -> Result<Response, Problem> {
+        let Some(typed) = asked.amount else { return Ok(self.keypad(Form::default()).into_response()) };
+        let typed: String = typed.chars().take(AMOUNT_CHARS_MAX).collect();
+        if let Some(pressed) = asked.press {
+            let form = Form::filled([("amount", press(&typed, &pressed))]);
+            return Ok(self.keypad(form).into_response());
+        }
+        let mut form = Form::filled([("amount", typed.trim().to_owned())]);
+        match form.read("amount", typed_amount) {
+            Some(amount) => self.plans(amount, &asked.plan, false).await,
+            None => Ok((StatusCode::UNPROCESSABLE_ENTITY, self.keypad(form)).into_response()),
+        }
+    }
+
+    fn keypad(self, form: Form) -> KeypadPage {
+        KeypadPage {
+            form,
+            available: self.lines.iter().map(|line| line.available().or_zero()).sum(),
+            merchant_name: self.shop.merchant.name,
+            page: self.page,
+            token: self.token,
+            key: self.key,
+        }
+    }
+
+    /// The plans for an amount; where there are none, the keypad again with the reason, or for an order a page that says it.
+    async fn plans(self, amount: Fen, chosen: &str, has_changed: bool) -> Result<Response, Problem> {
+        match counter::offer_plans(self.app, &self.lines, &self.shop, amount).await {
+            Ok(plans) => {
+                let status = if has_changed { StatusCode::CONFLICT } else { StatusCode::OK };
+                let shown = PlansPage {
+                    expires_at: expiry(&self.shop),
+                    merchant_name: self.shop.merchant.name,
+                    page: self.page,
+                    token: self.token,
+                    key: self.key,
+                    amount,
+                    plain_amount: plain_amount(amount),
+                    has_changed,
+                    chosen: chosen.to_owned(),
+                    plans,
+                };
+                Ok((status, shown).into_response())
+            }
+            Err(Fault::Refused(refusal)) if self.shop.amount().is_none() => {
+                let mut form = Form::filled([("amount", plain_amount(amount))]);
+                form.refuse(&refusal);
+                Ok((StatusCode::UNPROCESSABLE_ENTITY, self.keypad(form)).into_response())
+            }
+            Err(Fault::Refused(refusal)) => Ok(closed(self.page, &refusal, Some(&self.shop))),
+            Err(failed) => Err(failed.into()),
+        }
+    }
+}
+
+/// `GET /q/{code}/confirm`: one plan in full, and the PIN. A key that bought something already leads to what it bought.
+pub async fn ask(
+    State(app): State<App>,
+    page: Page,
+    Path(token): Path<String>,
+    Query(asked): Query<Asked>,
+    SignedIn(borrower_id): SignedIn,
+) -> Result<Response, Problem> {
+    let lines = counter::lines(&app, borrower_id).await?;
+    let mut key = known_key(&asked.key).unwrap_or_else(|| new_key(&app));
+    match counter::find_earlier(&app, &lines, &key).await? {
+        Some(earlier) if counter::is_bought(&earlier) => return Ok(to_result(earlier.purchase_id)),
+        Some(_) => key = new_key(&app),
+        None => {}
+    }
+    let shop = match counter::find_shop(&app, &token).await {
+        Ok(shop) => shop,
+        Err(Fault::Refused(refusal)) => return Ok(closed(page, &refusal, None)),
+        Err(failed) => return Err(failed.into()),
+    };
+    if let Some(refused) = refused_at(&app, &page, &shop, borrower_id).await? {
+        return Ok(refused);
+    }
+    let typed = asked.amount.as_deref().and_then(|typed| typed_amount(typed).ok());
+    let (Some(amount), Ok(plan)) = (shop.amount().or(typed), asked.plan.parse::<PlanName>()) else {
+        return Ok(Redirect::to(&format!("/q/{token}")).into_response());
+    };
+    let visit = Visit { app: &app, page, shop, lines, token, key };
+    visit.confirm(amount, plan, Form::default()).await
+}
+
+impl Visit<'_> {
+    /// The page that asks for the PIN; the plans again where this one is not sold so any more.
+    async fn confirm(self, amount: Fen, name: PlanName, form: Form) -> Result<Response, Problem> {
+        let plans = match counter::offer_plans(self.app, &self.lines, &self.shop, amount).await {
+            Ok(plans) => plans,
+            Err(Fault::Refused(refusal)) => return Ok(closed(self.page, &refusal, Some(&self.shop))),
+            Err(failed) => return Err(failed.into()),
+        };
+        let Some(plan) = plans.into_iter().find(|plan| plan.name == name) else {
+            return self.plans(amount, "", true).await;
+        };
+        let status = if form.is_refused() { StatusCode::UNPROCESSABLE_ENTITY } else { StatusCode::OK };
+        let refused = form.refusal().unwrap_or_default();
+        let shown = ConfirmPage {
+            rows: words::rows(&self.page, &plan.request, &plan.quote.gross_schedule(), &plan.quote.subsidies),
+            needs_pin_set: refused == PinRefusal::NotSet.code(),
+            is_pin_lost: [PinRefusal::Wrong, PinRefusal::WrongOnceMore].iter().any(|pin| pin.code() == refused)
+                || refused == "pin_locked",
+            expires_at: expiry(&self.shop),
+            merchant_name: self.shop.merchant.name,
+            page: self.page,
+            form,
+            token: self.token,
+            key: self.key,
+            amount,
+            plain_amount: plain_amount(amount),
+            plan,
+        };
+        Ok((status, shown).into_response())
+    }
+}
+
+/// `POST /q/{code}/confirm`: buys, once however often it is sent.
+pub async fn confirm(
+    State(app): State<App>,
+    Extension(authoriser): Extension<Authoriser>,
+    page: Page,
+    Path(token): Path<String>,
+    SignedIn(borrower_id): SignedIn,
+    mut form: Form,
+) -> Result<Response, Problem> {
+    let lines = counter::lines(&app, borrower_id).await?;
+    let posted = (known_key(form.value("key")), form.value("plan").parse::<PlanName>());
+    let (Some(key), Ok(plan)) = posted else { return Ok(Redirect::to(&format!("/q/{token}")).into_response()) };
+    if let Some(earlier) = counter::find_earlier(&app, &lines, &key).await? {
+        return Ok(to_result(earlier.purchase_id));
+    }
+    let shop = match counter::find_shop(&app, &token).await {
+        Ok(shop) => shop,
+        Err(Fault::Refused(refusal)) => return Ok(closed(page, &refusal, None)),
+        Err(failed) => return Err(failed.into()),
+    };
+    if let Some(refused) = refused_at(&app, &page, &shop, borrower_id).await? {
+        return Ok(refused);
+    }
+    let Some(amount) = shop.amount().or_else(|| typed_amount(form.value("amount")).ok()) else {
+        return Ok(Redirect::to(&format!("/q/{token}")).into_response());
+    };
+    let pin = form.read("pin", |pin| Ok(pin.to_owned()));
+    form.forget("pin");
+    let visit = Visit { app: &app, page, shop, lines, token, key };
+    let Some(pin) = pin else { return visit.confirm(amount, plan, form).await };
+    let confirmation = Confirmation { borrower_id, pin, key: visit.key.clone(), amount, plan };
+    match counter::confirm(&app, &authoriser, &visit.shop, &confirmation).await {
+        Ok(purchase_id) => Ok(to_result(purchase_id)),
+        Err(Fault::Refused(ConfirmRefusal::PlanChanged)) => visit.plans(amount, "", true).await,
+        Err(Fault::Refused(refusal)) => {
+            form.refuse(&refusal);
+            visit.confirm(amount, plan, form).await
+        }
+        Err(failed) => Err(failed.into()),
+    }
+}
+
+/// `GET /purchases/{purchase}`: what came of it, whenever it is asked for.
+pub async fn result(
+    State(app): State<App>,
+    page: Page,
+    Path(purchase): Path<String>,
+    SignedIn(borrower_id): SignedIn,
+) -> Result<ResultPage, Problem> {
+    let purchase_id: PurchaseId = purchase.parse().map_err(|_| Problem::not_found())?;
+    let found = counter::find_own(&app, borrower_id, purchase_id).await?;
+    let purchase = found.ok_or_else(Problem::not_found)?;
+    let again = purchase.order_code.or(purchase.static_code).map(|code_id| format!("/q/{}", token(code_id)));
+    Ok(ResultPage { page, purchase, again })
+}
+
+/// A page instead of the counter, where the code cannot be paid; an order that this very borrower has paid shows its result.
+async fn refused_at(
+    app: &App,
+    page: &Page,
+    shop: &Shop,
+    borrower_id: id::BorrowerId,
+) -> Result<Option<Response>, Problem> {
+    let Err(refusal) = counter::check_payable(app, shop) else { return Ok(None) };
+    if let CodeStatus::Paid { purchase_id } | CodeStatus::Voided { purchase_id } = shop.code.status
+        && counter::find_own(app, borrower_id, purchase_id).await?.is_some()
+    {
+        return Ok(Some(to_result(purchase_id)));
+    }
+    Ok(Some(closed(page.clone(), &refusal, Some(shop))))
+}
+
+fn closed(page: Page, refusal: &impl Refusal, shop: Option<&Shop>) -> Response {
+    let code = refusal.code();
+    let status = if code == CodeRefusal::UnknownCode.code() { StatusCode::NOT_FOUND } else { StatusCode::CONFLICT };
+    let way_on = match code {
+        "line_exceeded" | "line_not_active" => Some(("pay-to-bills", "/bills")),
+        _ => None,
+    };
+    let merchant_name = shop.map(|shop| shop.merchant.name.clone());
+    let amount = shop.and_then(Shop::amount);
+    (status, ClosedPage { page, code, merchant_name, amount, way_on }).into_response()
+}
+
+fn without_line(page: Page, shop: &Shop) -> Response {
+    let merchant_name = Some(shop.merchant.name.clone());
+    let way_on = Some(("pay-to-apply", "/apply"));
+    let refused = ClosedPage { page, code: "no_line", merchant_name, amount: shop.amount(), way_on };
+    (StatusCode::CONFLICT, refused).into_response()
+}
+
+fn to_result(purchase_id: PurchaseId) -> Response {
+    Redirect::to(&format!("/purchases/{purchase_id}")).into_response()
+}
+
+fn expiry(shop: &Shop) -> Option<DateTime<Utc>> {
+    match shop.code.kind {
+        CodeKind::Static => None,
+        CodeKind::Order { expires_at, .. } => Some(expires_at),
+    }
+}
+
+fn new_key(app: &App) -> String {
+    id::mint(app.clock.now()).simple().to_string()
+}
+
+/// A key as [`new_key`] makes them, or at least one that the authoriser takes.
+fn known_key(key: &str) -> Option<String> {
+    let is_plain = key.bytes().all(|byte| byte.is_ascii_alphanumeric());
+    ((16..=IDEMPOTENCY_KEY_CHARS_MAX).contains(&key.len()) && is_plain).then(|| key.to_owned())
+}
+
+/// The app whose own browser this is, where it is one that people scan with and that is not ours to pay in.
+fn other_app(agent: &str) -> Option<&'static str> {
+    let marks = [
+        ("AlipayClient", "other-app-alipay"),
+        ("UnionPay", "other-app-unionpay"),
+        ("UPWallet", "other-app-unionpay"),
+        ("aweme", "other-app-douyin"),
+        ("DingTalk", "other-app-dingtalk"),
+        ("jdapp", "other-app-jd"),
+        ("Lark", "other-app-feishu"),
+        ("MeituanGroup", "other-app-meituan"),
+        ("Weibo", "other-app-weibo"),
+        ("QQ/", "other-app-qq"),
+    ];
+    marks.into_iter().find(|(mark, _)| agent.contains(mark)).map(|(_, name)| name)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn other_apps_are_told_apart_and_browsers_are_none() {
+        let alipay = "Mozilla/5.0 (iPhone) Mobile/15E148 AliApp(AP/10.6) AlipayClient/10.6 Language/zh-Hans";
+        assert_eq!(other_app(alipay), Some("other-app-alipay"));
+        assert_eq!(other_app("Mozilla/5.0 (Linux; Android 15) Chrome/130.0 Mobile Safari/537.36"), None);
+        assert_eq!(other_app("Mozilla/5.0 MicroMessenger/8.0.50"), None);
+        // QQ's own browser is a browser.
+        assert_eq!(other_app("Mozilla/5.0 Chrome/109 MQQBrowser/15.0"), None);
+    }
+
+    #[test]
+    fn a_key_is_taken_only_where_it_is_plain() {
+        assert_eq!(known_key("0123456789abcdef").as_deref(), Some("0123456789abcdef"));
+        for key in ["", "short", "0123456789abcde\n", "💰💰💰💰", &"a".repeat(65)] {
+            assert_eq!(known_key(key), None);
+        }
+    }
+}

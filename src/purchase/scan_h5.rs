@@ -1,0 +1,71 @@
+//! Scanning a merchant's code: by WeChat, by the camera, or by the link typed in.
+
+use askama::Template;
+use askama_web::WebTemplate;
+use axum::extract::State;
+use axum::http::StatusCode;
+use axum::response::{IntoResponse, Redirect, Response};
+
+use crate::app::App;
+use crate::base::id;
+use crate::merchant::code::parse_token;
+use crate::merchant::emvco;
+use crate::page::session::SignedIn;
+use crate::page::{Form, Page};
+use crate::partner::wechat::PageSignature;
+
+#[derive(Template, WebTemplate)]
+#[template(path = "purchase/scan.html")]
+pub struct ScanPage {
+    page: Page,
+    form: Form,
+    /// By which WeChat lets this very address scan.
+    wechat: Option<PageSignature>,
+}
+
+/// `GET /scan`
+pub async fn show(State(app): State<App>, page: Page, _: SignedIn) -> ScanPage {
+    let wechat = if page.visit.in_wechat { signature(&app, &page).await } else { None };
+    ScanPage { page, form: Form::default(), wechat }
+}
+
+/// Where WeChat does not answer, its own Scan and the camera are still there.
+async fn signature(app: &App, page: &Page) -> Option<PageSignature> {
+    let nonce = id::mint(app.clock.now()).simple().to_string();
+    let signed = app.partners.wechat()?.sign_page(&app.site.link(&page.visit.address), &nonce).await;
+    signed.inspect_err(|error| tracing::warn!("a page was not signed for WeChat: {error}")).ok()
+}
+
+/// `POST /scan`: what a camera read, or a person typed, leads to the counter if it is a code of ours.
+pub async fn read(page: Page, _: SignedIn, mut form: Form) -> Response {
+    match form.read("scanned", |text| token_in(text).ok_or("code_not_ours")) {
+        Some(token) => Redirect::to(&format!("/q/{token}")).into_response(),
+        None => (StatusCode::UNPROCESSABLE_ENTITY, ScanPage { page, form, wechat: None }).into_response(),
+    }
+}
+
+/// The token of our own code in a scanned text: a link to `/q/…`, a wallet's payload, or the token itself.
+fn token_in(text: &str) -> Option<String> {
+    let from_link = || {
+        let (_, rest) = text.split_once("/q/")?;
+        rest.split(['?', '#', '/']).next().map(str::to_owned)
+    };
+    let token = emvco::our_token(text).or_else(from_link).unwrap_or_else(|| text.to_owned());
+    parse_token(&token).map(|_| token)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn only_codes_of_ours_are_read() {
+        let token = "00abcdefghijklmnopqrst";
+        for text in [token, "https://pay.example.cn/q/00abcdefghijklmnopqrst?x=1", "/q/00abcdefghijklmnopqrst"] {
+            assert_eq!(token_in(text).as_deref(), Some(token), "{text}");
+        }
+        for text in ["https://evil.example/", "/q/", "hello", "💰", "wxp://f2f0abc", "/q/../../etc/passwd"] {
+            assert_eq!(token_in(text), None, "{text}");
+        }
+    }
+}

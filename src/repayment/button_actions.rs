@@ -1,0 +1,109 @@
+//! The borrower's button: money is ordered with the PIN, and told of honestly until the bank has said what became of it.
+
+use super::actions::{PayoffOrder, RepayRefusal, RepayRequest, early_payoff, repay};
+use super::own_store::{self, OwnOrder};
+use super::withholding::Withholding;
+use crate::app::App;
+use crate::base::Fen;
+use crate::base::id::{BorrowerId, CardId, JobId, LineId, LoanId, WithholdingId};
+use crate::borrower::card::{Card, CardStatus};
+use crate::borrower::{self, PinRefusal};
+use crate::error::{Outcome, Refusal};
+use crate::jobs::{JobKind, NewJob};
+
+/// What the button is pressed for.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Wish {
+    /// Money towards bills that were cut.
+    Bills { amount: Fen },
+    /// The end of one loan, for what was quoted.
+    Payoff { loan_id: LoanId, quoted: Fen },
+}
+
+/// One press of the button, confirmed with the PIN.
+#[derive(Clone, Debug)]
+pub struct Press {
+    pub borrower_id: BorrowerId,
+    pub line_id: LineId,
+    pub wish: Wish,
+    pub card_id: Option<CardId>,
+    /// One key, one order.
+    pub key: String,
+    /// As it was typed.
+    pub pin: String,
+}
+
+/// Why nothing was ordered.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
+pub enum PressRefusal {
+    #[error(transparent)]
+    Pin(PinRefusal),
+    #[error(transparent)]
+    Repay(RepayRefusal),
+}
+
+impl Refusal for PressRefusal {
+    fn code(&self) -> &'static str {
+        match self {
+            PressRefusal::Pin(refusal) => refusal.code(),
+            PressRefusal::Repay(refusal) => refusal.code(),
+        }
+    }
+}
+
+/// Orders the money, and has it sent at once. The same key is answered as before, without the PIN.
+pub async fn press(app: &App, press: &Press) -> Outcome<WithholdingId, PressRefusal> {
+    if let Some(earlier) = find_by_key(app, press.borrower_id, &press.key).await? {
+        return Ok(earlier.withholding_id);
+    }
+    let checked = borrower::check_pin(app, press.borrower_id, &press.pin).await;
+    checked.map_err(|fault| fault.map_refusal(PressRefusal::Pin))?;
+    let (line_id, card_id, idempotency_key) = (press.line_id, press.card_id, press.key.clone());
+    let ordered = match press.wish {
+        Wish::Bills { amount } => repay(app, &RepayRequest { line_id, amount, card_id, idempotency_key }).await,
+        Wish::Payoff { loan_id, quoted } => {
+            early_payoff(app, &PayoffOrder { loan_id, line_id, quoted, card_id, idempotency_key }).await
+        }
+    };
+    let order = ordered.map_err(|fault| fault.map_refusal(PressRefusal::Repay))?;
+    send_soon(app, &order).await?;
+    Ok(order.withholding_id)
+}
+
+/// Somebody waits before a page: the next turn of the timetable, minutes away, is only what makes up for a lost job.
+async fn send_soon(app: &App, order: &Withholding) -> anyhow::Result<()> {
+    let now = app.clock.now();
+    let job = NewJob {
+        job_id: JobId::mint(now),
+        kind: JobKind::Withhold,
+        unique_key: order.withholding_id.to_string(),
+        payload: serde_json::json!({}),
+        run_at: now,
+        created_at: now,
+    };
+    crate::jobs::store::enqueue(&mut *app.pool.acquire().await?, &job).await?;
+    Ok(())
+}
+
+/// A borrower's own order by its key.
+pub async fn find_by_key(app: &App, borrower_id: BorrowerId, key: &str) -> anyhow::Result<Option<OwnOrder>> {
+    Ok(own_store::find_by_key(&mut *app.pool.acquire().await?, borrower_id, key).await?)
+}
+
+/// A borrower's own order; `None` where it is somebody else's, or none.
+pub async fn find_own(app: &App, borrower_id: BorrowerId, id: WithholdingId) -> anyhow::Result<Option<OwnOrder>> {
+    Ok(own_store::find(&mut *app.pool.acquire().await?, borrower_id, id).await?)
+}
+
+/// The order that is under way on any line of a borrower.
+pub async fn find_pending(app: &App, borrower_id: BorrowerId) -> anyhow::Result<Option<OwnOrder>> {
+    Ok(own_store::find_pending(&mut *app.pool.acquire().await?, borrower_id).await?)
+}
+
+/// Cards that money can be taken from, the default one first.
+pub async fn chargeable_cards(app: &App, borrower_id: BorrowerId) -> anyhow::Result<Vec<Card>> {
+    let cards = borrower::card_actions::cards(app, borrower_id).await?;
+    let mut bound: Vec<Card> = cards.into_iter().filter(|card| card.status == CardStatus::Bound).collect();
+    bound.sort_by_key(|card| !card.is_default);
+    Ok(bound)
+}

@@ -1,0 +1,259 @@
+//! Paying bills and ending loans early by the borrower's button, and what became of it.
+
+use askama::Template;
+use askama_web::WebTemplate;
+use axum::extract::{Path, Query, State};
+use axum::http::StatusCode;
+use axum::response::{Html, IntoResponse, Redirect, Response};
+use serde::Deserialize;
+
+use super::actions::{RepayRefusal, payoff_quote};
+use super::button_actions::{self as button, Press, PressRefusal, Wish};
+use super::own_store::OwnOrder;
+use crate::app::App;
+use crate::base::Fen;
+use crate::base::id::{self, BorrowerId, CardId, LineId, WithholdingId};
+use crate::base::typed::typed_amount;
+use crate::bill::loan_h5;
+use crate::bill::own_actions::{self, LoanStory};
+use crate::borrower::PinRefusal;
+use crate::borrower::card::Card;
+use crate::error::{Fault, Refusal};
+use crate::http::Problem;
+use crate::loan::payoff::{InterestReason, PayoffQuote};
+use crate::page::session::SignedIn;
+use crate::page::{Form, Page};
+
+/// Keys of ours are 32 letters and digits; an order's key may be as long as a purchase's.
+const KEY_CHARS: std::ops::RangeInclusive<usize> = 16..=64;
+
+#[derive(Template, WebTemplate)]
+#[template(path = "repayment/pay.html")]
+pub struct PayPage {
+    page: Page,
+    form: Form,
+    owed: Fen,
+    line_id: Option<LineId>,
+    /// Other lines that owe too.
+    others: Vec<(LineId, Fen)>,
+    cards: Vec<Card>,
+    pending: Option<OwnOrder>,
+    needs_pin_set: bool,
+}
+
+#[derive(Template, WebTemplate)]
+#[template(path = "repayment/payoff.html")]
+pub struct PayoffPage {
+    page: Page,
+    form: Form,
+    story: LoanStory,
+    quote: Option<PayoffQuote>,
+    interest_why: String,
+    cards: Vec<Card>,
+    pending: Option<OwnOrder>,
+    needs_pin_set: bool,
+}
+
+#[derive(Template, WebTemplate)]
+#[template(path = "repayment/order.html", blocks = ["state"])]
+pub struct OrderPage {
+    page: Page,
+    order: OwnOrder,
+}
+
+#[derive(Deserialize, Default)]
+#[serde(default)]
+pub struct Asked {
+    line: String,
+    key: String,
+}
+
+/// `GET /bills/pay`
+pub async fn ask(
+    State(app): State<App>,
+    page: Page,
+    SignedIn(borrower_id): SignedIn,
+    Query(asked): Query<Asked>,
+) -> Result<Response, Problem> {
+    let form = Form::filled([("line", asked.line), ("key", key_or_new(&app, &asked.key))]);
+    Ok(pay_page(&app, page, borrower_id, form).await?.into_response())
+}
+
+/// `POST /bills/pay`: orders the money, once however often it is sent.
+pub async fn pay(
+    State(app): State<App>,
+    page: Page,
+    SignedIn(borrower_id): SignedIn,
+    mut form: Form,
+) -> Result<Response, Problem> {
+    let key = key_or_new(&app, form.value("key"));
+    if let Some(earlier) = button::find_by_key(&app, borrower_id, &key).await? {
+        return Ok(to_order(earlier.withholding_id));
+    }
+    let owing = own_actions::owed_by_line(&app, borrower_id).await?;
+    let Some((line_id, owed)) = chosen_line(&owing, &form) else {
+        form.refuse(&RepayRefusal::NothingDue);
+        return refused(pay_page(&app, page, borrower_id, form).await?);
+    };
+    let amount = match form.value("how") {
+        "part" => form.read("amount", typed_amount),
+        // All of it, as it was shown: what has changed since is refused and shown anew.
+        _ => form.value("owed").parse().ok().map(Fen::new).filter(|shown| shown.is_positive()).or(Some(owed)),
+    };
+    let pin = form.read("pin", |pin| Ok(pin.to_owned()));
+    form.forget("pin");
+    if let (Some(amount), Some(pin)) = (amount, pin) {
+        let wish = Wish::Bills { amount };
+        let press = Press { borrower_id, line_id, wish, card_id: card(&form), key, pin };
+        match button::press(&app, &press).await {
+            Ok(withholding_id) => return Ok(to_order(withholding_id)),
+            Err(Fault::Refused(refusal)) => form.refuse(&refusal),
+            Err(failed) => return Err(failed.into()),
+        }
+    }
+    refused(pay_page(&app, page, borrower_id, form).await?)
+}
+
+async fn pay_page(app: &App, page: Page, borrower_id: BorrowerId, form: Form) -> Result<PayPage, Problem> {
+    let owing = own_actions::owed_by_line(app, borrower_id).await?;
+    let chosen = chosen_line(&owing, &form);
+    let others = owing.into_iter().filter(|(line_id, _)| Some(*line_id) != chosen.map(|(chosen, _)| chosen));
+    Ok(PayPage {
+        page,
+        owed: chosen.map_or(Fen::ZERO, |(_, owed)| owed),
+        line_id: chosen.map(|(line_id, _)| line_id),
+        others: others.collect(),
+        cards: button::chargeable_cards(app, borrower_id).await?,
+        pending: button::find_pending(app, borrower_id).await?,
+        needs_pin_set: form.refusal() == Some(PinRefusal::NotSet.code()),
+        form,
+    })
+}
+
+/// The line that is named, else the first that owes.
+fn chosen_line(owing: &[(LineId, Fen)], form: &Form) -> Option<(LineId, Fen)> {
+    let named = form.value("line").parse::<LineId>().ok();
+    owing.iter().find(|(line_id, _)| Some(*line_id) == named).or(owing.first()).copied()
+}
+
+/// `GET /loans/{loan}/payoff`: the quote with its arithmetic.
+pub async fn ask_payoff(
+    State(app): State<App>,
+    page: Page,
+    Path(loan): Path<String>,
+    Query(asked): Query<Asked>,
+    SignedIn(borrower_id): SignedIn,
+) -> Result<Response, Problem> {
+    let story = loan_h5::find(&app, borrower_id, &loan).await?;
+    let form = Form::filled([("key", key_or_new(&app, &asked.key))]);
+    Ok(payoff_page(&app, page, borrower_id, story, form).await?.into_response())
+}
+
+/// `POST /loans/{loan}/payoff`
+pub async fn pay_off(
+    State(app): State<App>,
+    page: Page,
+    Path(loan): Path<String>,
+    SignedIn(borrower_id): SignedIn,
+    mut form: Form,
+) -> Result<Response, Problem> {
+    let key = key_or_new(&app, form.value("key"));
+    if let Some(earlier) = button::find_by_key(&app, borrower_id, &key).await? {
+        return Ok(to_order(earlier.withholding_id));
+    }
+    let story = loan_h5::find(&app, borrower_id, &loan).await?;
+    let quoted = form.value("quoted").parse().map(Fen::new).unwrap_or_default();
+    let pin = form.read("pin", |pin| Ok(pin.to_owned()));
+    form.forget("pin");
+    if let Some(pin) = pin {
+        let wish = Wish::Payoff { loan_id: story.loan.loan_id, quoted };
+        let press = Press { borrower_id, line_id: story.loan.line_id, wish, card_id: card(&form), key, pin };
+        match button::press(&app, &press).await {
+            Ok(withholding_id) => return Ok(to_order(withholding_id)),
+            Err(Fault::Refused(refusal)) => form.refuse(&refusal),
+            Err(failed) => return Err(failed.into()),
+        }
+    }
+    refused(payoff_page(&app, page, borrower_id, story, form).await?)
+}
+
+async fn payoff_page(
+    app: &App,
+    page: Page,
+    borrower_id: BorrowerId,
+    story: LoanStory,
+    form: Form,
+) -> Result<PayoffPage, Problem> {
+    let quote = match payoff_quote(app, story.loan.line_id, story.loan.loan_id).await {
+        Ok(quote) => Some(quote),
+        // Paid, refunded or voided: the page says so.
+        Err(Fault::Refused(_)) => None,
+        Err(failed) => return Err(failed.map_refusal(PressRefusal::Repay).into()),
+    };
+    Ok(PayoffPage {
+        interest_why: quote.as_ref().map(|quote| interest_words(&page, quote)).unwrap_or_default(),
+        cards: button::chargeable_cards(app, borrower_id).await?,
+        pending: button::find_pending(app, borrower_id).await?,
+        needs_pin_set: form.refusal() == Some(PinRefusal::NotSet.code()),
+        page,
+        form,
+        story,
+        quote,
+    })
+}
+
+fn interest_words(page: &Page, quote: &PayoffQuote) -> String {
+    let said = match quote.interest_reason {
+        InterestReason::ToDate { balance, rate, from, days, fee, scheduled } => {
+            let words = if fee.is_positive() { page.say("payoff-to-date-fee") } else { page.say("payoff-to-date") };
+            let words = words.with("balance", page.yuan(&balance)).with("rate", page.percent(&rate.fraction()));
+            let words = words.with("days", days).with("from", page.date(&from)).with("most", page.yuan(&scheduled));
+            if fee.is_positive() { words.with("fee", page.yuan(&fee)) } else { words }
+        }
+        InterestReason::CurrentPeriod { from } => page.say("payoff-current-period").with("from", page.date(&from)),
+        InterestReason::All { periods } => page.say("payoff-all").count("periods", &periods),
+        InterestReason::Waived => page.say("payoff-waived"),
+    };
+    said.to_string()
+}
+
+/// `GET /repayments/{order}`: where the money is, as far as it is known; the part that changes is asked for by itself.
+pub async fn order(
+    State(app): State<App>,
+    page: Page,
+    Path(order): Path<String>,
+    SignedIn(borrower_id): SignedIn,
+    headers: axum::http::HeaderMap,
+) -> Result<Response, Problem> {
+    let withholding_id: WithholdingId = order.parse().map_err(|_| Problem::not_found())?;
+    let found = button::find_own(&app, borrower_id, withholding_id).await?;
+    let shown = OrderPage { page, order: found.ok_or_else(Problem::not_found)? };
+    if headers.contains_key("hx-request") {
+        let part = shown.as_state().render().map_err(anyhow::Error::from)?;
+        return Ok(Html(part).into_response());
+    }
+    Ok(shown.into_response())
+}
+
+impl OrderPage {
+    fn is_pending(&self) -> bool {
+        matches!(self.order.status.as_str(), "created" | "submitted" | "unknown")
+    }
+}
+
+fn card(form: &Form) -> Option<CardId> {
+    form.value("card").parse().ok()
+}
+
+fn key_or_new(app: &App, key: &str) -> String {
+    let is_ours = KEY_CHARS.contains(&key.len()) && key.bytes().all(|byte| byte.is_ascii_alphanumeric());
+    if is_ours { key.to_owned() } else { id::mint(app.clock.now()).simple().to_string() }
+}
+
+fn to_order(withholding_id: WithholdingId) -> Response {
+    Redirect::to(&format!("/repayments/{withholding_id}")).into_response()
+}
+
+fn refused(page: impl IntoResponse) -> Result<Response, Problem> {
+    Ok((StatusCode::UNPROCESSABLE_ENTITY, page).into_response())
+}

@@ -1,0 +1,93 @@
+//! SQL of collections as their borrower sees them.
+
+use chrono::{DateTime, Utc};
+use sqlx::PgConnection;
+
+use crate::base::Fen;
+use crate::base::id::{BorrowerId, LineId, LoanId, WithholdingId};
+
+/// One order to take money from a card, and where it went once it came.
+#[derive(Clone, Debug)]
+pub struct OwnOrder {
+    pub withholding_id: WithholdingId,
+    pub line_id: LineId,
+    /// `due`, `button` or `payoff`.
+    pub purpose: String,
+    pub loan_id: Option<LoanId>,
+    pub amount: Fen,
+    /// `created`, `submitted`, `unknown`, `succeeded` or `failed`.
+    pub status: String,
+    pub failure: Option<String>,
+    pub collected: Fen,
+    pub card_tail: Option<String>,
+    pub created_at: DateTime<Utc>,
+    pub final_at: Option<DateTime<Utc>>,
+    /// What was settled with it, once it was booked.
+    pub principal: Fen,
+    /// With fees a period, which are interest by another name.
+    pub interest: Fen,
+    pub penalty: Fen,
+    /// What nothing could take: it goes back to the card.
+    pub excess: Fen,
+}
+
+/// Which of a borrower's orders; those that are not named are any.
+#[derive(Default)]
+struct Which<'a> {
+    withholding_id: Option<WithholdingId>,
+    key: Option<&'a str>,
+    is_pending: bool,
+}
+
+pub async fn find(
+    connection: &mut PgConnection,
+    borrower_id: BorrowerId,
+    withholding_id: WithholdingId,
+) -> sqlx::Result<Option<OwnOrder>> {
+    select(connection, borrower_id, Which { withholding_id: Some(withholding_id), ..Which::default() }).await
+}
+
+pub async fn find_by_key(
+    connection: &mut PgConnection,
+    borrower_id: BorrowerId,
+    key: &str,
+) -> sqlx::Result<Option<OwnOrder>> {
+    select(connection, borrower_id, Which { key: Some(key), ..Which::default() }).await
+}
+
+pub async fn find_pending(connection: &mut PgConnection, borrower_id: BorrowerId) -> sqlx::Result<Option<OwnOrder>> {
+    select(connection, borrower_id, Which { is_pending: true, ..Which::default() }).await
+}
+
+/// Lines come first: each way to an order begins with its line.
+async fn select(
+    connection: &mut PgConnection,
+    borrower_id: BorrowerId,
+    which: Which<'_>,
+) -> sqlx::Result<Option<OwnOrder>> {
+    sqlx::query_as!(
+        OwnOrder,
+        r#"select w.withholding_id as "withholding_id: WithholdingId", w.line_id as "line_id: LineId", w.purpose,
+                  w.loan_id as "loan_id: LoanId", w.amount_fen as "amount: Fen", w.status, w.failure,
+                  w.collected_fen as "collected: Fen", c.number_tail as "card_tail?", w.created_at, w.final_at,
+                  coalesce((select sum(part) from unnest(r.principal_fen) as part), 0)::bigint as "principal!: Fen",
+                  coalesce((select sum(part) from unnest(r.interest_fen || r.fee_fen) as part), 0)::bigint as "interest!: Fen",
+                  coalesce((select sum(part) from unnest(r.penalty_fen) as part), 0)::bigint as "penalty!: Fen",
+                  coalesce(r.excess_fen, 0) as "excess!: Fen"
+           from credit_line l
+           join withholding w on w.line_id = l.line_id
+           left join bank_card c on c.borrower_id = w.borrower_id and c.card_id = w.card_id
+           left join repayment r on r.line_id = w.line_id and r.source = 'withholding'
+                and r.source_reference = w.withholding_id::text
+           where l.borrower_id = $1 and ($2::uuid is null or w.withholding_id = $2)
+             and ($3::text is null or w.idempotency_key = $3)
+             and (not $4 or w.status in ('created', 'submitted', 'unknown'))
+           order by w.created_at desc limit 1"#,
+        borrower_id.uuid(),
+        which.withholding_id.map(WithholdingId::uuid),
+        which.key,
+        which.is_pending,
+    )
+    .fetch_optional(connection)
+    .await
+}

@@ -1,0 +1,156 @@
+//! Bills, loans and repayments by the pages: what is owed and why, paying whole and in part, and honest words meanwhile.
+
+use std::sync::Arc;
+
+use fenqi::repayment;
+use fenqi::sandbox::{Fault, Scripted, World};
+use sqlx::PgPool;
+
+use crate::browser::{Browser, Shown};
+use crate::house;
+use crate::shopper::{PIN, Shopper, owner, sign_in};
+use crate::town::LineWish;
+
+/// A shopper with one loan of ¥1,200 in 12 periods, on the morning after its first statement.
+async fn billed(pool: PgPool) -> (Shopper, Arc<World>, String) {
+    let (app, world) = house::open_in_world(pool, "2026-03-02").await;
+    let mut shopper = Shopper::in_town(app).await;
+    let wish = shopper.town.wish(shopper.line_id, "K-1", 120_000, ("harbour-standard", 12));
+    let receipts = shopper.town.buy(vec![wish]).await;
+    let fenqi::purchase::Decision::Authorised { loan_id } = receipts[0].decision else { panic!("{receipts:?}") };
+    shopper.town.live_until("2026-03-06").await;
+    sign_in(&mut shopper.browser, &shopper.town.app, shopper.borrower_id).await;
+    (shopper, world, loan_id.to_string())
+}
+
+async fn submit(shopper: &mut Shopper, page: &Shown, action: &str, fields: &[(&str, &str)]) -> Shown {
+    let card = page.text.split("name=\"card\" value=\"").nth(1).unwrap().split('"').next().unwrap().to_owned();
+    let mut filled = vec![("card", card.as_str()), ("pin", PIN)];
+    filled.extend_from_slice(fields);
+    shopper.browser.submit(page, action, &filled).await
+}
+
+#[sqlx::test(migrator = "fenqi::MIGRATOR")]
+async fn a_bill_shows_its_installments_and_where_each_number_comes_from(pool: PgPool) {
+    let (mut shopper, _world, loan) = billed(pool).await;
+    let bills = shopper.browser.get("/bills").await;
+    bills.shows("Owed now").shows("25 March 2026").shows("1 installment").shows("Pay now");
+    let bill = shopper.browser.get("/bills/2026-03-25").await;
+    bill.shows("上海老王家居有限公司").shows("Payment 1 of 12").shows("¥8.60");
+    let why = shopper.browser.get(&format!("/loans/{loan}/periods/1")).await;
+    why.shows("balance ¥1,200.00 × 8.6% a year ÷ 12 = ¥8.60").shows("version 1").shows("Ledger entries");
+    why.shows("Debit reserve, available, credit reserve, held")
+        .shows("Debit loan principal, credit funding in transit");
+    shopper.browser.get(&format!("/loans/{loan}/periods/13")).await.has_status(404);
+    shopper.browser.get("/bills/2026-04-25").await.has_status(404);
+    shopper.browser.get("/bills/never").await.has_status(404);
+    let loans = shopper.browser.get("/loans").await;
+    loans.shows(&loan).shows("Being repaid");
+    let shown = shopper.browser.get(&format!("/loans/{loan}")).await;
+    shown.shows("To pay").shows("Not billed yet").shows("Pay off early").shows("25 February 2027");
+    let agreement = shopper.browser.get(&format!("/loans/{loan}/agreement")).await;
+    agreement
+        .shows("8.6%")
+        .shows("1.3 times the contract rate")
+        .shows("3 days")
+        .shows("interest to the day of the payoff");
+}
+
+#[sqlx::test(migrator = "fenqi::MIGRATOR")]
+async fn a_part_is_paid_and_then_the_rest(pool: PgPool) {
+    let (mut shopper, _world, loan) = billed(pool).await;
+    let page = shopper.browser.get("/bills/pay").await;
+    page.has_status(200).shows("All of it").shows("ending in 0128");
+    for (typed, words) in [("0", "more than 0"), ("0.001", "two decimals"), ("x", "digits"), ("5000", "")] {
+        let refused = submit(&mut shopper, &page, "/bills/pay", &[("how", "part"), ("amount", typed)]).await;
+        refused.has_status(422).shows(words).shows(&format!("value=\"{typed}\""));
+    }
+    let ordered = submit(&mut shopper, &page, "/bills/pay", &[("how", "part"), ("amount", "50")]).await;
+    ordered.shows("Going to the bank").shows("¥50.00").shows("http-equiv=\"refresh\"");
+    assert!(ordered.at.starts_with("/repayments/"), "{}", ordered.at);
+    // The same form again is the same order; another one waits until this is known.
+    let again = submit(&mut shopper, &page, "/bills/pay", &[("how", "part"), ("amount", "50")]).await;
+    assert_eq!(again.at, ordered.at);
+    let other = shopper.browser.get("/bills/pay").await;
+    other.shows("is being collected");
+    submit(&mut shopper, &other, "/bills/pay", &[("how", "all")]).await.has_status(422);
+    assert_eq!(shopper.town.fen("select count(*) from job where kind = 'withhold'").await, 1);
+    repayment::jobs::submit_withholdings(&shopper.town.app).await.unwrap();
+    shopper.browser.get(&ordered.at).await.shows("Paid").shows("¥50.00").hides("http-equiv");
+    shopper.browser.get("/bills/2026-03-25").await.shows("Paid").shows("Left");
+    let page = shopper.browser.get("/bills/pay").await;
+    let rest = submit(&mut shopper, &page, "/bills/pay", &[("how", "all")]).await;
+    repayment::jobs::submit_withholdings(&shopper.town.app).await.unwrap();
+    shopper.browser.get(&rest.at).await.shows("Paid");
+    shopper.browser.get("/bills").await.shows("No bill is to be paid").shows("Paid on 6 March 2026");
+    shopper.browser.get("/bills/pay").await.shows("Nothing is owed now");
+    shopper.browser.get(&format!("/loans/{loan}/periods/1")).await.shows("Repayment");
+    shopper.town.assert_whole("after paying by the pages").await;
+}
+
+#[sqlx::test(migrator = "fenqi::MIGRATOR")]
+async fn a_silent_bank_is_told_of_honestly(pool: PgPool) {
+    let (mut shopper, world, _) = billed(pool).await;
+    world.script("withholding_a", None, vec![Scripted::answer("success").with(Fault::TimeoutAfter)]);
+    let page = shopper.browser.get("/bills/pay").await;
+    let ordered = submit(&mut shopper, &page, "/bills/pay", &[("how", "all")]).await;
+    repayment::jobs::submit_withholdings(&shopper.town.app).await.unwrap();
+    let shown = shopper.browser.get(&ordered.at).await;
+    shown.shows("The bank has not said yet").shows("Please do not pay again");
+}
+
+#[sqlx::test(migrator = "fenqi::MIGRATOR")]
+async fn a_loan_is_paid_off_for_what_was_quoted(pool: PgPool) {
+    let (mut shopper, _world, loan) = billed(pool).await;
+    let address = format!("/loans/{loan}/payoff");
+    let page = shopper.browser.get(&address).await;
+    page.shows("To pay off today").shows("a year × 0 days since 25 March 2026 ÷ 365").shows("Holds on 6 March 2026");
+    shopper.browser.submit(&page, &address, &[("pin", "161803")]).await.has_status(422).shows("PIN");
+    let forged = submit(&mut shopper, &page, &address, &[("quoted", "1")]).await;
+    forged.has_status(422);
+    let ordered = submit(&mut shopper, &page, &address, &[]).await;
+    assert_eq!(submit(&mut shopper, &page, &address, &[]).await.at, ordered.at);
+    repayment::jobs::submit_withholdings(&shopper.town.app).await.unwrap();
+    shopper.browser.get(&ordered.at).await.shows("Paid").shows("Paying off early");
+    shopper.browser.get(&format!("/loans/{loan}")).await.shows("Paid off").hides("Pay off early");
+    shopper.browser.get(&address).await.shows("Paid off");
+    shopper.browser.get(&format!("/loans/{loan}/periods/5")).await.shows("Changed since").shows("Paid off early");
+    shopper.town.assert_whole("after a payoff by the pages").await;
+}
+
+#[sqlx::test(migrator = "fenqi::MIGRATOR")]
+async fn nobody_sees_anothers_loans_bills_or_payments(pool: PgPool) {
+    let (mut shopper, _world, loan) = billed(pool).await;
+    let page = shopper.browser.get("/bills/pay").await;
+    let ordered = submit(&mut shopper, &page, "/bills/pay", &[("how", "all")]).await;
+    let wish = LineWish { limit_fen: 100_000, statement_day: 5, due_day: 25, expires_on: "2029-12-31" };
+    let line_id = shopper.town.open_lines(1, wish).await.pop().unwrap();
+    let stranger = owner(&shopper.town, line_id).await;
+    let mut elsewhere = Browser::at(&shopper.browser.address);
+    sign_in(&mut elsewhere, &shopper.town.app, stranger).await;
+    for address in [
+        format!("/loans/{loan}"),
+        format!("/loans/{loan}/agreement"),
+        format!("/loans/{loan}/periods/1"),
+        format!("/loans/{loan}/payoff"),
+        "/bills/2026-03-25".to_owned(),
+        ordered.at,
+    ] {
+        elsewhere.get(&address).await.has_status(404);
+    }
+    elsewhere.get("/bills").await.shows("Nothing is owed now").shows("No bill is to be paid");
+    elsewhere.get("/loans").await.shows("No loans yet");
+}
+
+#[sqlx::test(migrator = "fenqi::MIGRATOR")]
+async fn what_is_late_says_so_with_its_penalty(pool: PgPool) {
+    let (mut shopper, _world, loan) = billed(pool).await;
+    sqlx::query("update bank_card set status = 'invalid'").execute(&shopper.town.app.pool).await.unwrap();
+    shopper.town.live_until("2026-04-01").await;
+    sign_in(&mut shopper.browser, &shopper.town.app, shopper.borrower_id).await;
+    shopper.browser.get("/bills").await.shows("of it is late").shows("Late");
+    shopper.browser.get("/bills/2026-03-25").await.shows("Penalty interest");
+    let why = shopper.browser.get(&format!("/loans/{loan}/periods/1")).await;
+    why.shows("overdue principal (yuan) × days").shows("÷ 360 =").shows("3 days of grace");
+    shopper.browser.get("/bills/pay").await.shows("Bind a bank card");
+}

@@ -1,0 +1,248 @@
+//! Scan and pay by the pages: amounts, plans, the PIN, results, and everything that may go wrong at a counter.
+
+use fenqi::base::Fen;
+use fenqi::funder::actions::BankMovement;
+use fenqi::merchant;
+use fenqi::merchant::actions::Judgement;
+use sqlx::PgPool;
+
+use crate::house;
+use crate::shopper::{PIN, Shopper, sign_in};
+
+async fn shopper(pool: PgPool) -> Shopper {
+    Shopper::in_town(house::open(pool, "2026-03-02").await).await
+}
+
+#[sqlx::test(migrator = "fenqi::MIGRATOR")]
+async fn a_printed_code_is_paid_in_installments(pool: PgPool) {
+    let mut shopper = shopper(pool).await;
+    let code = shopper.poster().await;
+    let keypad = shopper.browser.get(&code).await;
+    keypad.has_status(200).shows("上海老王家居有限公司").shows("¥10,000.00 available").shows("See plans");
+    let plans = shopper.browser.get(&format!("{code}?amount=1200")).await;
+    // Interest-free and subsidised plans come first and say who pays.
+    plans.shows("No interest").shows("The merchant pays the interest").shows("The merchant pays part of the interest");
+    plans.shows("a year (simple)").shows("(compound, IRR)").hides("handling fee");
+    let asking = shopper.ask(&code, "?amount=1200", "harbour-standard", 12).await;
+    asking.shows("¥1,200.00").shows("Annual rate (simple)").shows("8.6%").shows("balance ¥1,200.00 × 8.6% a year ÷ 12");
+    let action = format!("{code}/confirm");
+    let result = shopper.browser.submit(&asking, &action, &[("pin", PIN)]).await;
+    result.shows("Paid").shows("¥1,200.00").shows("12 payments").shows("25 March 2026");
+    assert!(result.at.starts_with("/purchases/pur_"), "{}", result.at);
+    // The result is there whenever it is asked for.
+    let again = shopper.browser.get(&result.at).await;
+    again.shows("Paid");
+    // The same form sent again, and the way back to it, lead to the same purchase.
+    assert_eq!(shopper.browser.submit(&asking, &action, &[("pin", PIN)]).await.at, result.at);
+    assert_eq!(shopper.browser.get(&asking.at).await.at, result.at);
+    assert_eq!(shopper.loans().await, 1);
+    shopper.town.assert_whole("after a purchase by the pages").await;
+}
+
+#[sqlx::test(migrator = "fenqi::MIGRATOR")]
+async fn amounts_that_are_none_are_refused_beside_the_field_and_kept(pool: PgPool) {
+    let mut shopper = shopper(pool).await;
+    let code = shopper.poster().await;
+    let long = "7".repeat(10_000);
+    let cases = [
+        ("0", "The amount must be more than 0"),
+        ("0.001", "at most two decimals"),
+        ("1e9", "digits and a point only"),
+        ("1000000000", "too large"),
+        ("abc", "digits and a point only"),
+        ("%F0%9F%92%B0", "digits and a point only"),
+        (long.as_str(), "too large"),
+        ("", "Please fill this in"),
+        ("5", "too small for installments"),
+        ("60000", "more than one purchase may be"),
+        ("20000", "more than you have available"),
+    ];
+    for (typed, words) in cases {
+        let page = shopper.browser.get(&format!("{code}?amount={typed}")).await;
+        page.has_status(422);
+        assert!(page.text.to_lowercase().contains(&words.to_lowercase()), "{typed:.20}: {words}\n{}", page.text);
+    }
+    shopper.browser.get(&format!("{code}?amount=1e9")).await.shows("value=\"1e9\"");
+}
+
+#[sqlx::test(migrator = "fenqi::MIGRATOR")]
+async fn the_keypad_types_without_a_script(pool: PgPool) {
+    let mut shopper = shopper(pool).await;
+    let code = shopper.poster().await;
+    let page = shopper.browser.get(&format!("{code}?amount=12&press=.")).await;
+    page.has_status(200).shows("value=\"12.\"");
+    shopper.browser.get(&format!("{code}?amount=12.&press=5")).await.shows("value=\"12.5\"");
+    shopper.browser.get(&format!("{code}?amount=12.5&press=back")).await.shows("value=\"12.\"");
+}
+
+#[sqlx::test(migrator = "fenqi::MIGRATOR")]
+async fn an_order_is_paid_once_and_until_it_expires(pool: PgPool) {
+    let mut shopper = shopper(pool).await;
+    let code = shopper.order(88_000, "A-1").await;
+    let plans = shopper.browser.get(&code).await;
+    plans.shows("¥880.00").shows("Please pay before").hides("See plans");
+    let (one, other) =
+        (shopper.ask(&code, "", "harbour-standard", 6).await, shopper.ask(&code, "", "harbour-standard", 3).await);
+    let action = format!("{code}/confirm");
+    let paid = shopper.browser.submit(&one, &action, &[("pin", PIN)]).await;
+    paid.shows("Paid");
+    // A second tab confirms another plan of the same order: it sees what was bought.
+    assert_eq!(shopper.browser.submit(&other, &action, &[("pin", PIN)]).await.at, paid.at);
+    assert_eq!(shopper.browser.get(&code).await.at, paid.at);
+    assert_eq!(shopper.loans().await, 1);
+    // Nobody else sees it, nor whose it is.
+    let wish = crate::town::LineWish { limit_fen: 100_000, statement_day: 5, due_day: 25, expires_on: "2029-12-31" };
+    let line_id = shopper.town.open_lines(1, wish).await.pop().unwrap();
+    let stranger = crate::shopper::owner(&shopper.town, line_id).await;
+    let mut elsewhere = crate::browser::Browser::at(&shopper.browser.address);
+    sign_in(&mut elsewhere, &shopper.town.app, stranger).await;
+    elsewhere.get(&code).await.has_status(409).shows("has been paid already").hides("pur_");
+    elsewhere.get(&paid.at).await.has_status(404);
+
+    let late = shopper.order(5_000, "A-2").await;
+    let asking = shopper.ask(&late, "", "harbour-standard", 3).await;
+    shopper.town.app.clock.set(shopper.town.app.clock.now() + chrono::TimeDelta::minutes(11));
+    shopper.browser.submit(&asking, &format!("{late}/confirm"), &[("pin", PIN)]).await.has_status(409).shows("expired");
+    shopper.browser.get(&late).await.has_status(409).shows("expired");
+    assert_eq!(shopper.loans().await, 1);
+}
+
+#[sqlx::test(migrator = "fenqi::MIGRATOR")]
+async fn codes_that_are_none_and_shops_that_are_closed_say_so(pool: PgPool) {
+    let mut shopper = shopper(pool).await;
+    for wrong in ["/q/nothing", "/q/zzzzzzzzzzzzzzzzzzzzzz", "/q/0000000000000000000000", "/q/%F0%9F%92%B0"] {
+        shopper.browser.get(wrong).await.has_status(404).shows("Cannot be paid now").shows("Scan again");
+    }
+    let code = shopper.poster().await;
+    let asking = shopper.ask(&code, "?amount=100", "harbour-standard", 3).await;
+    let suspend = Judgement {
+        merchant_id: shopper.town.merchant_id,
+        decision: merchant::Decision::Suspend,
+        decided_by: "operator:li".into(),
+        reason: "complaints".into(),
+    };
+    let _ = merchant::decide(&shopper.town.app, &suspend).await.unwrap();
+    shopper.browser.get(&code).await.has_status(409).shows("上海老王家居有限公司");
+    let refused = shopper.browser.submit(&asking, &format!("{code}/confirm"), &[("pin", PIN)]).await;
+    refused.has_status(409).shows("Cannot be paid now");
+    assert_eq!(shopper.loans().await, 0);
+}
+
+#[sqlx::test(migrator = "fenqi::MIGRATOR")]
+async fn a_wrong_pin_buys_nothing_and_a_missing_one_leads_to_setting_it(pool: PgPool) {
+    let mut shopper = shopper(pool).await;
+    let code = shopper.poster().await;
+    let action = format!("{code}/confirm");
+    let asking = shopper.ask(&code, "?amount=100", "harbour-standard", 3).await;
+    let wrong = shopper.browser.submit(&asking, &action, &[("pin", "161803")]).await;
+    wrong.has_status(422).shows("PIN").shows("/me/pin/forgotten").hides("161803");
+    shopper.browser.submit(&asking, &action, &[("pin", "")]).await.has_status(422).shows("pin-error");
+    assert_eq!(shopper.loans().await, 0);
+    // The refused page is a form again, with the same key.
+    shopper.browser.submit(&wrong, &action, &[("pin", PIN)]).await.shows("Paid");
+    sqlx::query("delete from pin").execute(&shopper.town.app.pool).await.unwrap();
+    let asking = shopper.ask(&code, "?amount=100", "harbour-standard", 3).await;
+    let unset = shopper.browser.submit(&asking, &action, &[("pin", PIN)]).await;
+    unset.has_status(422).shows(&format!("/me/pin?next={code}"));
+    assert_eq!(shopper.loans().await, 1);
+}
+
+#[sqlx::test(migrator = "fenqi::MIGRATOR")]
+async fn a_page_older_than_the_terms_shows_the_new_ones_and_buys_nothing(pool: PgPool) {
+    let mut shopper = shopper(pool).await;
+    let code = shopper.poster().await;
+    let asking = shopper.ask(&code, "?amount=1200", "harbour-standard", 12).await;
+    let dearer = include_str!("../../../products/standard.toml").replace("A = 0.086", "A = 0.096");
+    fenqi::product::publish(&shopper.town.app, &dearer).await.unwrap();
+    let action = format!("{code}/confirm");
+    let stale = shopper.browser.submit(&asking, &action, &[("pin", PIN)]).await;
+    stale.has_status(409).shows("have just changed").shows("Choose a plan").shows("9.6%");
+    shopper.browser.get(&asking.at).await.has_status(409).shows("have just changed");
+    assert_eq!(shopper.loans().await, 0);
+}
+
+#[sqlx::test(migrator = "fenqi::MIGRATOR")]
+async fn a_refused_purchase_says_why_and_is_tried_again_under_another_key(pool: PgPool) {
+    let mut shopper = shopper(pool).await;
+    let code = shopper.poster().await;
+    let asking = shopper.ask(&code, "?amount=9000", "harbour-standard", 12).await;
+    // The reserve runs dry between the page and the confirmation.
+    let all =
+        BankMovement { funder_id: shopper.town.funder_id, amount: Fen::new(10_000_000_000), reference: "W-1".into() };
+    let _ = fenqi::funder::withdraw(&shopper.town.app, all).await.unwrap();
+    let refused = shopper.browser.submit(&asking, &format!("{code}/confirm"), &[("pin", PIN)]).await;
+    refused.shows("Not paid").shows("You owe nothing for this").shows(&format!("href=\"{code}\""));
+    let again = shopper.browser.get(&asking.at).await;
+    again.is_at(&format!("{code}/confirm"));
+    let key = |page: &crate::browser::Shown| page.text.split("name=\"key\" value=\"").nth(1).unwrap()[..32].to_owned();
+    assert_ne!(key(&again), key(&asking));
+}
+
+#[sqlx::test(migrator = "fenqi::MIGRATOR")]
+async fn other_apps_are_told_what_to_do_without_signing_in(pool: PgPool) {
+    let shopper = shopper(pool).await;
+    let code = shopper.poster().await;
+    let open = async |agent: &str| {
+        let client = reqwest::Client::builder().redirect(reqwest::redirect::Policy::none()).build().unwrap();
+        let request = client.get(format!("{}{code}", shopper.browser.address)).header("accept-language", "en");
+        let answer = request.header("user-agent", agent).send().await.unwrap();
+        (answer.status().as_u16(), answer.text().await.unwrap())
+    };
+    let alipay = "Mozilla/5.0 (iPhone) AppleWebKit/605 Mobile/15E148 AliApp(AP/10.6) AlipayClient/10.6";
+    let (status, text) = open(alipay).await;
+    assert!(status == 200 && text.contains("Please do not pay in Alipay") && text.contains(&code), "{text}");
+    assert!(!text.contains("Open the merchant"));
+    let merchant_id = shopper.town.merchant_id;
+    let app = &shopper.town.app;
+    merchant::set_other_link(app, merchant_id, Some("https://pay.example.cn/shop")).await.unwrap();
+    assert!(open(alipay).await.1.contains("href=\"https://pay.example.cn/shop\""));
+    merchant::set_other_link(app, merchant_id, Some("http://pay.example.cn")).await.unwrap_err();
+    // A browser signs in first and comes back.
+    assert_eq!(open("Mozilla/5.0 Chrome/130.0").await.0, 303);
+}
+
+#[sqlx::test(migrator = "fenqi::MIGRATOR")]
+async fn what_a_camera_read_leads_to_the_counter_if_it_is_ours(pool: PgPool) {
+    let mut shopper = shopper(pool).await;
+    let code = shopper.poster().await;
+    let page = shopper.browser.get("/scan").await;
+    page.shows("Open the camera").shows("<noscript>");
+    shopper.browser.submit(&page, "/scan", &[("scanned", &format!("https://x.cn{code}"))]).await.is_at(&code);
+    let long = "x".repeat(10_000);
+    for wrong in ["https://evil.example/", "💰", long.as_str()] {
+        let refused = shopper.browser.submit(&page, "/scan", &[("scanned", wrong)]).await;
+        refused.has_status(422).shows("not a code of one of our merchants");
+    }
+}
+
+#[sqlx::test(migrator = "fenqi::MIGRATOR")]
+async fn many_taps_at_once_buy_once(pool: PgPool) {
+    let mut shopper = shopper(pool).await;
+    let code = shopper.poster().await;
+    let asking = shopper.ask(&code, "?amount=100", "harbour-standard", 3).await;
+    let hidden = |name: &str| {
+        asking.text.split(&format!("name=\"{name}\" value=\"")).nth(1).unwrap().split('"').next().unwrap().to_owned()
+    };
+    let body = format!(
+        "csrf={}&key={}&plan={}&amount={}&pin={PIN}",
+        hidden("csrf"),
+        hidden("key"),
+        hidden("plan"),
+        hidden("amount")
+    );
+    let client = reqwest::Client::builder().redirect(reqwest::redirect::Policy::none()).build().unwrap();
+    let cookie = format!("fenqi={}", shopper.browser.cookies["fenqi"]);
+    let address = format!("{}{code}/confirm", shopper.browser.address);
+    let taps = (0..8).map(|_| {
+        let request = client.post(&address).header("cookie", &cookie).body(body.clone());
+        request.header("content-type", "application/x-www-form-urlencoded").send()
+    });
+    let mut places = std::collections::BTreeSet::new();
+    for answer in futures_util::future::join_all(taps).await {
+        let answer = answer.unwrap();
+        if let Some(place) = answer.headers().get("location") {
+            places.insert(place.to_str().unwrap().to_owned());
+        }
+    }
+    assert_eq!((places.len(), shopper.loans().await), (1, 1), "{places:?}");
+}

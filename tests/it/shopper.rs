@@ -1,0 +1,96 @@
+//! A borrower with a browser: signed in, with a PIN and a line, in a town with a shop.
+
+use fenqi::app::App;
+use fenqi::base::Fen;
+use fenqi::base::id::{BorrowerId, LineId};
+use fenqi::merchant::code::token;
+use fenqi::merchant::code_actions::Order;
+use fenqi::{borrower, merchant};
+use sha2::{Digest, Sha256};
+
+use crate::browser::{Browser, Shown};
+use crate::town::{LineWish, Town, found};
+
+pub const PIN: &str = "271828";
+
+pub struct Shopper {
+    pub town: Town,
+    pub line_id: LineId,
+    pub borrower_id: BorrowerId,
+    pub browser: Browser,
+}
+
+impl Shopper {
+    /// On a line of ¥10,000, statements on the 5th and due days on the 25th.
+    pub async fn in_town(app: App) -> Shopper {
+        let town = found(app, 10_000_000_000).await;
+        let wish = LineWish { limit_fen: 1_000_000, statement_day: 5, due_day: 25, expires_on: "2029-12-31" };
+        let line_id = town.open_lines(1, wish).await.pop().unwrap();
+        let borrower_id = owner(&town, line_id).await;
+        borrower::set_pin(&town.app, borrower_id, PIN).await.unwrap();
+        let mut browser = Browser::open(&town.app).await;
+        sign_in(&mut browser, &town.app, borrower_id).await;
+        Shopper { town, line_id, borrower_id, browser }
+    }
+
+    /// The shop's printed code.
+    pub async fn poster(&self) -> String {
+        let code = merchant::open_static_code(&self.town.app, self.town.merchant_id).await.unwrap();
+        format!("/q/{}", token(code.code_id))
+    }
+
+    /// A code for one order that is good for ten minutes.
+    pub async fn order(&self, fen: i64, reference: &str) -> String {
+        let order = Order {
+            merchant_id: self.town.merchant_id,
+            reference: reference.to_owned(),
+            amount: Fen::new(fen),
+            expires_at: self.town.app.clock.now() + chrono::TimeDelta::minutes(10),
+        };
+        let code = merchant::open_order_code(&self.town.app, &order).await.unwrap();
+        format!("/q/{}", token(code.code_id))
+    }
+
+    /// The page that asks for the PIN, for a plan of so many periods of a product.
+    pub async fn ask(&mut self, code: &str, query: &str, product: &str, periods: u16) -> Shown {
+        let plans = self.browser.get(&format!("{code}{query}")).await;
+        plans.has_status(200).shows("Choose a plan");
+        let product = self.town.product(product);
+        let plan = format!("{}.{}.{periods}", product.product_id, product.version);
+        plans.shows(&plan);
+        let field = |name: &str| {
+            let rest = plans.text.split(&format!("name=\"{name}\" value=\"")).nth(1).unwrap();
+            rest.split('"').next().unwrap().to_owned()
+        };
+        let address = format!("{code}/confirm?key={}&amount={}&plan={plan}", field("key"), field("amount"));
+        self.browser.get(&address).await
+    }
+
+    pub async fn loans(&self) -> i64 {
+        self.town.fen("select count(*) from loan").await
+    }
+}
+
+pub async fn owner(town: &Town, line_id: LineId) -> BorrowerId {
+    let owner = sqlx::query_scalar("select borrower_id from credit_line where line_id = $1").bind(line_id);
+    owner.fetch_one(&town.app.pool).await.unwrap()
+}
+
+/// Signs a browser in without the sign-in page: its token gets a session.
+pub async fn sign_in(browser: &mut Browser, app: &App, borrower_id: BorrowerId) {
+    browser.get("/").await;
+    let token_hash: [u8; 32] = Sha256::digest(browser.cookies["fenqi"].as_bytes()).into();
+    let now = app.clock.now();
+    sqlx::query(
+        "insert into session (token_hash, kind, session_id, subject_id, device, created_at, last_seen_at, expires_at)
+         values ($1, 'borrower', gen_random_uuid(), $2, 'test', $3, $3, $4)
+         on conflict (token_hash, kind) do update set expires_at = excluded.expires_at, last_seen_at = excluded.last_seen_at",
+    )
+    .bind(token_hash.as_slice())
+    .bind(borrower_id)
+    .bind(now)
+    .bind(now + chrono::TimeDelta::days(30))
+    .execute(&app.pool)
+    .await
+    .unwrap();
+}

@@ -1,0 +1,120 @@
+# Bills and loans.
+bills-title = Bills
+bills-owed = Owed now
+bills-late = { $amount } of it is late. Please pay it soon
+bills-pay = Pay now
+bills-next = The next bill comes on { $day }
+bills-nothing = Nothing is owed now
+bills-open = To pay
+bills-open-none = No bill is to be paid
+bills-past = Paid
+bills-past-none = No bill has been paid yet
+bill-title = Bill
+bill-due = Due on { $day }
+bill-installments =
+    { $count ->
+        [one] { $count } installment
+       *[other] { $count } installments
+    }
+bill-paid-on = Paid on { $day }
+bill-owed = Left to pay
+bill-sum-why =
+    { $count ->
+        [one] { $count } installment, less { $paid } paid. It tells how it was computed.
+       *[other] { $count } installments, less { $paid } paid. Each tells how it was computed.
+    }
+bill-period = Payment { $period } of { $periods }
+bill-paid = Paid
+bill-left = Left
+part-penalty = Penalty interest
+part-fee = Interest each time
+loans-title = My loans
+loans-none = No loans yet.
+loan-title = Loan
+loan-left = Principal left
+loan-principal = Principal
+loan-paid = Principal paid
+loan-returned = Taken off by refunds
+loan-state = State
+loan-state-open = Being repaid
+loan-state-paid = Paid off
+loan-state-refunded = Refunded
+loan-state-voided = Undone
+loan-state-charged_off = Written off, still owed
+loan-rate = Contract rate a year
+loan-left-why = principal { $principal } − paid { $paid } − refunded { $returned } = { $left }
+loan-schedule = Schedule
+loan-row-left = { $amount } left
+loan-agreement = Loan agreement
+state-paid = Paid
+state-part = Paid in part
+state-late = Late
+state-billed = To pay
+state-coming = Not billed yet
+state-gone = Nothing to pay
+why-agreed = As agreed on { $day }
+why-changed = Changed since
+why-today = Owed today
+why-grace =
+    { $days ->
+        [one] There is { $days } day of grace after the due day; later, penalty interest counts from the day after the due day.
+       *[other] There are { $days } days of grace after the due day; later, penalty interest counts from the day after the due day.
+    }
+why-penalty = Penalty interest: overdue principal (yuan) × days, in all { $days } × { $rate } a year ÷ { $basis } = { $penalty }
+why-penalty-daily = Penalty interest: overdue principal (yuan) × days, in all { $days } × { $rate } a day = { $penalty }
+version-made = Made
+version-refund = Computed anew after a refund
+version-payoff = Paid off early
+version-restored = The money of the payoff did not come: as before
+entries-title = Ledger entries
+entries-none = No entries yet.
+entry-legs = Debit { $debit }, credit { $credit }
+event-purchase = Purchase
+event-void = Undone
+event-refund = Refund
+event-repayment = Repayment
+account-bank = bank
+account-reserve_available = reserve, available
+account-reserve_held = reserve, held
+account-merchant_payable = owed to merchants
+account-fee_income = merchant fee income
+account-subsidy_payable = subsidy owed on
+account-channel_receivable = due from the channel
+account-channel_cost = channel cost
+account-collections_payable = collections owed to the funder
+account-share_income = share income
+account-borrower_payable = owed back to borrowers
+account-loan_principal = loan principal
+account-funding_in_transit = funding in transit
+account-reserve_at_platform = reserve at the platform
+account-interest_receivable = interest due
+account-interest_income = interest income
+account-fee_receivable = interest due each time
+account-funder_fee_income = income of interest each time
+account-penalty_income = penalty income
+account-subsidy_income = subsidy income
+account-collections_in_transit = collections in transit
+account-cash = cash
+account-share_expense = share expense
+contract-terms = Terms of this loan
+contract-product = Product
+contract-version = version { $version }
+contract-merchant = Paid to
+contract-made = Made on
+contract-rate-period = Rate each time
+contract-penalty-multiple = { $multiple } times the contract rate a year, by { $basis } days
+contract-penalty-daily = { $rate } a day
+contract-grace = Grace
+contract-days =
+    { $days ->
+        [one] { $days } day
+       *[other] { $days } days
+    }
+contract-payoff-fee = ; { $rate } of the principal for paying off early
+contract-order = A payment settles
+contract-text = The credit agreement in full
+payoff-title = Pay off early
+payoff-rule-to_date = interest to the day of the payoff
+payoff-rule-current_period = interest of the running period
+payoff-rule-all = all interest that is left
+payoff-rule-none = no interest that is not billed

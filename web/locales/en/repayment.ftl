@@ -1,0 +1,61 @@
+# Repaying, and paying off early.
+repay-title = Pay
+repay-how-much = How much
+repay-all = All of it, { $amount }
+repay-part = A part of it
+repay-amount = Amount in yuan
+repay-card = From the card
+repay-card-tail = ending in { $tail }
+repay-card-default = default
+repay-bind-card = Bind a bank card
+repay-pending = { $amount } is being collected; you can pay again once the bank has said what became of it.
+repay-pending-see = See how it stands
+repay-what = The bill that fell due first is settled first; of each installment penalty, interest and principal in the order of your agreement.
+repay-lost = The network is gone, and it is not known yet whether the payment was ordered. Asking again for the same payment; you will not be charged twice.
+repay-asking = Sending, one moment.
+repay-give-up = Still no connection. Check your network and press again: the same payment is taken only once.
+repay-other-line = Another line owes { $amount }
+payoff-total = To pay off today
+payoff-holds = Holds on { $day }
+payoff-billed = Billed and not paid
+payoff-billed-why = what is left of this loan on bills that were cut, with penalty interest to today
+payoff-principal = Principal not billed yet
+payoff-principal-why = the principal of all later payments
+payoff-interest = Interest not billed yet
+payoff-fee = For paying off early
+payoff-fee-why = { $principal } × { $rate } = { $fee }
+payoff-to-date = principal { $balance } × { $rate } a year × { $days } days since { $from } ÷ 365, at most the { $most } of the schedule
+payoff-to-date-fee = principal { $balance } × { $rate } a year × { $days } days since { $from } ÷ 365, and { $fee } of the running period’s interest, at most the { $most } of the schedule
+payoff-current-period = the interest of the period that began on { $from }
+payoff-all =
+    { $periods ->
+        [one] all interest of the { $periods } payment that is left
+       *[other] all interest of the { $periods } payments that are left
+    }
+payoff-waived = interest that is not billed is not charged
+payoff-go = Pay off { $amount }
+order-title = Payment
+order-is-created = Going to the bank
+order-is-submitted = Waiting for the bank
+order-is-unknown = The bank has not said yet
+order-is-succeeded = Paid
+order-is-failed = Not charged
+order-what-created = It goes to the bank at any moment. This page updates itself; you may leave, and will get a message.
+order-what-submitted = The bank has it and mostly answers in seconds. This page updates itself; you may leave, and will get a message.
+order-what-unknown = The money may have been taken, or it may not. We do not know yet and are asking the bank. Please do not pay again; nothing else is collected before this is known.
+order-what-succeeded = It has been booked, and your line is free by as much.
+order-what-failed = Nothing was taken.
+failure-insufficient_funds = There was not enough money on the card, and nothing was taken. Top it up or use another card.
+failure-card_invalid = This card can no longer be charged, and nothing was taken. Use another card or bind it again.
+failure-channel_down = The way to the bank is down, and nothing was taken. Please try again later.
+failure-refused = The bank refused, and nothing was taken. Use another card, or ask your bank.
+failure-superseded = This was never sent: another payment came first, or it is not needed any more.
+purpose-due = Collected on the due day
+purpose-button = Paying bills
+purpose-payoff = Paying off early
+order-for = For
+order-time = Ordered at
+order-excess = Left over, goes back to the card
+order-again = Try again
+order-cards = My cards
+order-look = Look again

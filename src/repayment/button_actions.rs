@@ -95,9 +95,11 @@ pub async fn find_own(app: &App, borrower_id: BorrowerId, id: WithholdingId) -> 
     Ok(own_store::find(&mut *app.pool.acquire().await?, borrower_id, id).await?)
 }
 
-/// The order that is under way on any line of a borrower.
+/// The order that must end before the button works again, on any line of a borrower. One of the timetable's that was not sent
+/// yet makes way.
 pub async fn find_pending(app: &App, borrower_id: BorrowerId) -> anyhow::Result<Option<OwnOrder>> {
-    Ok(own_store::find_pending(&mut *app.pool.acquire().await?, borrower_id).await?)
+    let pending = own_store::find_pending(&mut *app.pool.acquire().await?, borrower_id).await?;
+    Ok(pending.filter(|order| !(order.status == "created" && order.purpose == "due")))
 }
 
 /// Cards that money can be taken from, the default one first.

@@ -1,0 +1,147 @@
+// A borrower scans, pays, reads bills and loans, and pays them: by clicking, with the network cut, and without script.
+import { expect, test } from "@playwright/test";
+import { look } from "./look.mjs";
+import { fillIn, newcomer, script, setPin, signIn } from "./people.mjs";
+
+/** The start page's shop to try. */
+async function shop(page) {
+  const start = await (await page.request.get("/")).text();
+  return start.match(/href="(\/q\/\w+)"/)[1];
+}
+
+/** The mobile of somebody in the story: `billed`, `late` or `idle`, in that order on the start page. */
+async function mobile(page, place) {
+  const start = await (await page.request.get("/?lang=zh-CN")).text();
+  return [...start.matchAll(/<dd><b>(1\d{10})<\/b>/g)][place][1];
+}
+
+/** A newcomer with a line and a PIN. */
+async function approved(page, number) {
+  const person = newcomer(number);
+  await page.goto("/apply");
+  await signIn(page, person.mobile);
+  await fillIn(page, person);
+  await page.getByRole("button", { name: "提交申请" }).click();
+  await page.getByRole("link", { name: "设置支付密码" }).click();
+  await setPin(page, person);
+  return person;
+}
+
+/** From the plans to the page that asks for the PIN. */
+async function choose(page, words) {
+  await page.getByRole("radio", { name: words }).first().check();
+  await page.getByRole("button", { name: "下一步" }).click();
+  await expect(page.getByRole("button", { name: /确认付款/ })).toBeVisible();
+}
+
+test("a printed code is paid in installments, also where the network is cut", async ({ page }) => {
+  test.setTimeout(240_000);
+  const person = await approved(page, 201);
+  const code = await shop(page);
+  await page.goto("/scan");
+  await look(page, "scan-zh");
+  await page.getByLabel("收款码上的链接").fill(`https://pay.example.cn${code}`);
+  await page.getByRole("button", { name: "去付款" }).click();
+  for (const key of ["1", "2", "8", "0", "删除", ".", "5"]) await page.getByRole("button", { name: key, exact: true }).click();
+  await expect(page.getByLabel("付款金额")).toHaveValue("128.5");
+  await look(page, "keypad-zh");
+  await page.getByLabel("付款金额").fill("1280");
+  await page.getByRole("button", { name: "看分期方案" }).click();
+  await look(page, "plans-zh");
+  await choose(page, /× 12 期/);
+  await page.getByText("这些数字怎么来的").click();
+  await look(page, "confirm-zh");
+  await page.goto(`${page.url()}&lang=en`);
+  await look(page, "confirm-en");
+  await page.goto(page.url().replace("lang=en", "lang=zh-CN"));
+  await page.getByLabel("支付密码").fill("999998");
+  await page.getByRole("button", { name: /确认付款/ }).click();
+  await expect(page.getByRole("alert").filter({ hasText: "支付密码不对" })).toBeVisible();
+  // The answer to the first try never comes; the page asks again with the same key.
+  let cut = true;
+  await page.route("**/confirm", async (route) => {
+    if (route.request().method() !== "POST" || !cut) return route.continue();
+    cut = false;
+    await route.fetch({ maxRedirects: 0 });
+    return route.abort("connectionreset");
+  });
+  await page.getByLabel("支付密码").fill(person.pin);
+  await page.getByRole("button", { name: /确认付款/ }).click();
+  await expect(page.getByRole("heading", { name: "付款成功" })).toBeVisible();
+  await look(page, "result-zh");
+  await page.reload();
+  await page.getByRole("link", { name: "看借款详情" }).click();
+  await expect(page.getByText("未出账").first()).toBeVisible();
+  await look(page, "loan-zh");
+  await page.getByRole("link", { name: /第 1 期/ }).click();
+  await expect(page.getByText("记账明细")).toBeVisible();
+  await look(page, "why-zh");
+  await page.goto("/loans");
+  await expect(page.getByRole("main").getByRole("link")).toHaveCount(1);
+});
+
+test("a bill is read and paid, in part and while the bank is silent", async ({ page }) => {
+  test.setTimeout(120_000);
+  await page.goto("/bills");
+  await signIn(page, await mobile(page, 0));
+  await expect(page.getByText("现在应还")).toBeVisible();
+  await look(page, "bills-zh");
+  await page.goto("/bills?lang=en");
+  await look(page, "bills-en");
+  await page.goto("/bills?lang=zh-CN");
+  await page.locator("section[aria-labelledby=open] a").first().click();
+  await look(page, "bill-zh");
+  await page.goto("/bills/pay");
+  await look(page, "repay-zh");
+  await page.goto("/loans");
+  await look(page, "loans-zh");
+  await page.getByRole("link").filter({ hasText: "还款中" }).first().click();
+  await page.getByRole("link", { name: "提前结清" }).click();
+  await look(page, "payoff-zh");
+  await page.goto(`${page.url()}?lang=en`);
+  await look(page, "payoff-en");
+  await page.goto(page.url().replace("/payoff?lang=en", "/agreement?lang=zh-CN"));
+  await look(page, "agreement-loan-zh");
+});
+
+test("what is late says so", async ({ page }) => {
+  await page.goto("/bills");
+  await signIn(page, await mobile(page, 1));
+  await expect(page.getByText("已逾期").first()).toBeVisible();
+  await look(page, "bills-late-zh");
+});
+
+test("wrong codes and other apps are told what to do", async ({ page, browser }) => {
+  await page.goto("/q/nothing");
+  await look(page, "code-wrong-zh");
+  const userAgent = "Mozilla/5.0 (iPhone) AppleWebKit/605.1.15 Mobile/15E148 AliApp(AP/10.6) AlipayClient/10.6";
+  const alipay = await browser.newContext({ userAgent, viewport: { width: 390, height: 844 }, locale: "zh-CN" });
+  const elsewhere = await alipay.newPage();
+  await elsewhere.goto(new URL(await shop(page), page.url()).href);
+  await expect(elsewhere.getByRole("heading", { name: "请不要在支付宝里付款" })).toBeVisible();
+  await look(elsewhere, "elsewhere-zh");
+  await alipay.close();
+});
+
+test.describe("without script", () => {
+  test.use({ javaScriptEnabled: false });
+
+  test("a code is paid by the keypad, and the bank's silence is told honestly", async ({ page }) => {
+    test.setTimeout(120_000);
+    const person = await approved(page, 202);
+    await page.goto(await shop(page));
+    for (const key of ["9", "8", ".", "5"]) await page.getByRole("button", { name: key, exact: true }).click();
+    await expect(page.getByLabel("付款金额")).toHaveValue("98.5");
+    await page.getByRole("button", { name: "看分期方案" }).click();
+    await choose(page, /× 3 期/);
+    await page.getByLabel("支付密码").fill(person.pin);
+    await page.getByRole("button", { name: /确认付款/ }).click();
+    await expect(page.getByRole("heading", { name: "付款成功" })).toBeVisible();
+    await page.getByRole("link", { name: "看借款详情" }).click();
+    await page.getByRole("link", { name: "提前结清" }).click();
+    await script(page, "withholding_a", ["processing"]);
+    await page.getByLabel("支付密码").fill(person.pin);
+    await page.getByRole("button", { name: /结清/ }).click();
+    await expect(page).toHaveURL(/\/repayments\//);
+  });
+});

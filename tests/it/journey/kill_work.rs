@@ -99,6 +99,8 @@ async fn a_node_that_is_killed_in_a_partners_call_neither_collects_nor_pays_twic
     let today = BusinessDay::at(Clock::System.now());
     let (app, world, world_at) = house::open_in_world_that(pool, &today.to_string(), Silence::Hold(HELD)).await;
     let town = town::found(app, 1_000_000).await;
+    // The house opens at nine; before nine, the world would know answers only later than the node asks.
+    town.app.clock.set(Clock::System.now());
     let wish = LineWish { limit_fen: 500_000, statement_day: 10, due_day: 28, expires_on: "2099-01-05" };
     town.open_lines(LINES, wish).await;
     order(&town, today).await;

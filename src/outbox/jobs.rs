@@ -40,22 +40,33 @@ async fn deliver_to(app: &App, partner: &str, summary: &mut Summary) -> anyhow::
     if !store::try_lock_partner(&mut connection, partner).await? {
         return Ok(());
     }
-    let state = store::find_partner(&mut connection, partner).await?;
+    let delivered = deliver_locked(app, &mut connection, partner, summary).await;
+    store::unlock_partner(&mut connection, partner).await?;
+    delivered
+}
+
+async fn deliver_locked(
+    app: &App,
+    connection: &mut PgConnection,
+    partner: &str,
+    summary: &mut Summary,
+) -> anyhow::Result<()> {
+    let state = store::find_partner(connection, partner).await?;
     let now = app.clock.now();
     if state.as_ref().is_some_and(|state| state.paused_at.is_some() || state.next_attempt_at > now) {
         return Ok(());
     }
-    store::prefer_indexes(&mut connection).await?;
+    store::prefer_indexes(connection).await?;
     let failures = state.map_or(0, |state| state.failures);
     match carrier::client(app, partner) {
         Ok(client) => {
-            let mut run = Run { app, client, connection: &mut connection, partner, summary, pace: Pace::new() };
+            let mut run = Run { app, client, connection, partner, summary, pace: Pace::new() };
             run.deliver(failures).await
         }
         Err(error) => {
             tracing::warn!(partner, %error, "messages wait for a partner that is not configured");
             let next_attempt_at = now + delay_after(failures + 1);
-            Ok(store::save_partner(&mut connection, partner, failures.saturating_add(1), next_attempt_at).await?)
+            Ok(store::save_partner(connection, partner, failures.saturating_add(1), next_attempt_at).await?)
         }
     }
 }

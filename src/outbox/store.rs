@@ -68,6 +68,14 @@ pub async fn try_lock_partner(connection: &mut PgConnection, partner: &str) -> s
         .await
 }
 
+/// Gives the lock back at once. Closing the connection would do so too, but some time after this process has gone on.
+pub async fn unlock_partner(connection: &mut PgConnection, partner: &str) -> sqlx::Result<()> {
+    sqlx::query_scalar!("select pg_advisory_unlock(hashtextextended('outbox ' || $1, 0))", partner)
+        .fetch_one(connection)
+        .await?;
+    Ok(())
+}
+
 /// Lets this session walk the indexes in order, whatever the statistics of a table that fills and empties say: sorting
 /// all that waits for every batch would make delivery quadratic.
 pub async fn prefer_indexes(connection: &mut PgConnection) -> sqlx::Result<()> {

@@ -121,6 +121,15 @@ async fn a_message_that_never_succeeds_dies_visibly_and_can_be_replayed(pool: Pg
 }
 
 #[sqlx::test(migrator = "fenqi::MIGRATOR")]
+async fn a_run_that_has_ended_does_not_stand_in_the_way_of_the_next(pool: PgPool) {
+    let (app, _world) = house::open_in_world(pool, "2026-01-05").await;
+    for _ in 0..40 {
+        enqueue(&app, 1, 1).await;
+        assert_eq!(deliver_outbox(&app).await.unwrap().delivered, 1);
+    }
+}
+
+#[sqlx::test(migrator = "fenqi::MIGRATOR")]
 async fn two_deliverers_do_not_disturb_each_other(pool: PgPool) {
     let (app, world) = house::open_in_world(pool, "2026-01-05").await;
     enqueue(&app, 1, 2_000).await;

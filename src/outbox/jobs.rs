@@ -1,13 +1,19 @@
 //! Delivery: one deliverer for each partner, batches in order, and whatever fails holds back its own object only.
 
+use std::ops::Add;
+
 use chrono::{DateTime, Utc};
+use futures_util::{StreamExt as _, stream};
 use sqlx::PgConnection;
 
-use super::carrier::{self, Fate, Fates};
-use super::model::{ATTEMPTS_MAX, AfterFailure, Pace, delay_after};
+use super::carrier::{Carrier, Fate, Fates};
+use super::model::{ATTEMPTS_MAX, AfterFailure, Pace, delay_after, open_for};
 use super::store::{self, Failed, Waiting};
 use crate::app::App;
-use crate::partner::{CallError, Client};
+
+/// Partners delivered to at once, so that a slow one does not hold up the others. Each takes a connection, and needs another
+/// one now and then.
+const PARTNERS_AT_ONCE: u32 = 4;
 
 /// What a run did.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
@@ -19,54 +25,63 @@ pub struct Summary {
     pub died: u64,
 }
 
+impl Add for Summary {
+    type Output = Summary;
+    fn add(self, other: Summary) -> Summary {
+        Summary {
+            delivered: self.delivered + other.delivered,
+            failed: self.failed + other.failed,
+            died: self.died + other.died,
+        }
+    }
+}
+
 /// Delivers everything that is due to every partner that answers.
 ///
 /// # Errors
 /// Failures of the database; a partner's failures are noted with its messages.
 pub async fn deliver_outbox(app: &App) -> anyhow::Result<Summary> {
-    let mut summary = Summary::default();
-    let partners = store::partners_waiting(&mut *app.pool.acquire().await?).await?;
-    for partner in partners {
-        deliver_to(app, &partner, &mut summary).await?;
-    }
-    Ok(summary)
+    let partners = store::partners_waiting(&mut *app.pool.acquire().await?, app.clock.now()).await?;
+    let at_once = PARTNERS_AT_ONCE.min(app.pool.options().get_max_connections() / 3).max(1);
+    let runs = stream::iter(partners).map(|partner| async move { deliver_to(app, &partner).await });
+    let runs = runs.buffer_unordered(at_once as usize);
+    let done: Vec<anyhow::Result<Summary>> = runs.collect().await;
+    done.into_iter().try_fold(Summary::default(), |sum, run| run.map(|run| sum + run))
 }
 
-async fn deliver_to(app: &App, partner: &str, summary: &mut Summary) -> anyhow::Result<()> {
+async fn deliver_to(app: &App, partner: &str) -> anyhow::Result<Summary> {
     // The lock lives as long as the connection, so that it dies with whoever holds it, and no transaction is open
     // while the partner is called.
     let mut connection = app.pool.acquire().await?;
     connection.close_on_drop();
     if !store::try_lock_partner(&mut connection, partner).await? {
-        return Ok(());
+        return Ok(Summary::default());
     }
-    let delivered = deliver_locked(app, &mut connection, partner, summary).await;
+    let delivered = deliver_locked(app, &mut connection, partner).await;
     store::unlock_partner(&mut connection, partner).await?;
     delivered
 }
 
-async fn deliver_locked(
-    app: &App,
-    connection: &mut PgConnection,
-    partner: &str,
-    summary: &mut Summary,
-) -> anyhow::Result<()> {
+async fn deliver_locked(app: &App, connection: &mut PgConnection, partner: &str) -> anyhow::Result<Summary> {
     let state = store::find_partner(connection, partner).await?;
     let now = app.clock.now();
     if state.as_ref().is_some_and(|state| state.paused_at.is_some() || state.next_attempt_at > now) {
-        return Ok(());
+        return Ok(Summary::default());
     }
     store::prefer_indexes(connection).await?;
     let failures = state.map_or(0, |state| state.failures);
-    match carrier::client(app, partner) {
-        Ok(client) => {
-            let mut run = Run { app, client, connection, partner, summary, pace: Pace::new() };
-            run.deliver(failures).await
+    match Carrier::find(app, partner) {
+        Ok(carrier) => {
+            let pace = if failures > 0 { Pace::trial() } else { Pace::new() };
+            let mut run = Run { app, carrier, connection, partner, pace, summary: Summary::default() };
+            run.deliver(failures).await?;
+            Ok(run.summary)
         }
         Err(error) => {
             tracing::warn!(partner, %error, "messages wait for a partner that is not configured");
-            let next_attempt_at = now + delay_after(failures + 1);
-            Ok(store::save_partner(connection, partner, failures.saturating_add(1), next_attempt_at).await?)
+            let failures = failures.saturating_add(1);
+            store::save_partner(connection, partner, failures, now + open_for(failures)).await?;
+            Ok(Summary::default())
         }
     }
 }
@@ -74,11 +89,11 @@ async fn deliver_locked(
 /// One run for one partner.
 struct Run<'a> {
     app: &'a App,
-    client: &'a Client,
+    carrier: Carrier<'a>,
     connection: &'a mut PgConnection,
     partner: &'a str,
-    summary: &'a mut Summary,
     pace: Pace,
+    summary: Summary,
 }
 
 /// Whether the run goes on.
@@ -100,7 +115,7 @@ impl Run<'_> {
             store::save_partner(self.connection, self.partner, 0, now).await?;
         } else if !answers {
             let failures = failures.saturating_add(1);
-            store::save_partner(self.connection, self.partner, failures, now + delay_after(failures)).await?;
+            store::save_partner(self.connection, self.partner, failures, now + open_for(failures)).await?;
         }
         Ok(())
     }
@@ -136,29 +151,30 @@ impl Run<'_> {
         }
     }
 
-    async fn send(&mut self, batch: Vec<Waiting>) -> anyhow::Result<Progress> {
+    async fn send(&mut self, mut batch: Vec<Waiting>) -> anyhow::Result<Progress> {
         let last_no = batch.last().map_or(0, |message| message.message_no);
-        let error = match carrier::carry(self.app, self.client, self.partner, &batch).await? {
-            Ok(fates) => {
-                self.pace.succeeded();
-                self.apply(&batch, &fates).await?;
-                return Ok(Progress::Past(last_no));
-            }
-            // Not reached, not believed, or told to slow down: no message is to blame.
-            Err(CallError::NotSent { .. } | CallError::Rejected { status: 401 | 403 | 429, .. }) => {
-                return Ok(Progress::Stopped);
-            }
-            Err(error) => error,
+        let carried = self.carrier.carry(self.app, &batch).await?;
+        let Some(broken) = carried.broken else {
+            self.pace.succeeded();
+            self.apply(&batch, &carried.fates).await?;
+            return Ok(Progress::Past(last_no));
         };
-        match self.pace.failed(batch.len()) {
-            AfterFailure::SendFewer => Ok(Progress::Again),
-            AfterFailure::LeaveAlone => Ok(Progress::Stopped),
-            AfterFailure::BlameMessage => {
-                let failed = batch.iter().map(|message| self.failure(message, error.to_string())).collect();
-                self.note_failed(failed).await?;
-                Ok(Progress::Past(last_no))
-            }
+        let unknown =
+            batch.extract_if(.., |message| !carried.fates.contains_key(&message.message_no)).collect::<Vec<_>>();
+        self.apply(&batch, &carried.fates).await?;
+        if broken.is_down {
+            return Ok(Progress::Stopped);
         }
+        let after = self.pace.failed(unknown.len());
+        if matches!(after, AfterFailure::Blame | AfterFailure::BlameAndLeaveAlone) {
+            let failed = unknown.iter().map(|message| self.failure(message, broken.error.to_string())).collect();
+            self.note_failed(failed).await?;
+        }
+        Ok(match after {
+            AfterFailure::SendFewer => Progress::Again,
+            AfterFailure::Blame => Progress::Past(last_no),
+            AfterFailure::BlameAndLeaveAlone => Progress::Stopped,
+        })
     }
 
     async fn apply(&mut self, batch: &[Waiting], fates: &Fates) -> anyhow::Result<()> {

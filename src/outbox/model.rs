@@ -30,6 +30,15 @@ pub fn delay_after(failures: i16) -> TimeDelta {
     (DELAY_FIRST * (1 << doublings)).min(DELAY_MAX)
 }
 
+/// How long a partner that does not answer is left alone at most: one that is back is found soon.
+const OPEN_FOR_MAX: TimeDelta = TimeDelta::minutes(5);
+
+/// The circuit breaker over all nodes: how long a partner is left alone after the `failures`-th run in a row that found it down.
+/// Afterwards one message is tried; whether it is answered decides.
+pub fn open_for(failures: i16) -> TimeDelta {
+    delay_after(failures).min(OPEN_FOR_MAX)
+}
+
 /// The most messages in one call.
 const BATCH_MAX: usize = 500;
 /// A batch that failed as a whole is cut to a quarter until the message that spoils it stands alone.
@@ -50,14 +59,20 @@ pub enum AfterFailure {
     /// Send fewer from the same place.
     SendFewer,
     /// The call held one message: it fails, the others go on.
-    BlameMessage,
-    /// The partner is down.
-    LeaveAlone,
+    Blame,
+    /// It fails, and the partner is down. It fails too because it may be what brings the partner down: the next trial is
+    /// another message.
+    BlameAndLeaveAlone,
 }
 
 impl Pace {
     pub fn new() -> Pace {
         Pace { size: BATCH_MAX, singles_failed: 0 }
+    }
+
+    /// For a partner that was down: one message tells whether it still is.
+    pub fn trial() -> Pace {
+        Pace { size: 1, singles_failed: SINGLES_MAX - 1 }
     }
 
     pub fn size(&self) -> usize {
@@ -76,7 +91,7 @@ impl Pace {
             return AfterFailure::SendFewer;
         }
         self.singles_failed += 1;
-        if self.singles_failed < SINGLES_MAX { AfterFailure::BlameMessage } else { AfterFailure::LeaveAlone }
+        if self.singles_failed < SINGLES_MAX { AfterFailure::Blame } else { AfterFailure::BlameAndLeaveAlone }
     }
 }
 
@@ -112,8 +127,23 @@ mod tests {
     #[test]
     fn lone_messages_that_fail_in_a_row_mean_that_the_partner_is_down() {
         let mut pace = Pace::new();
-        assert_eq!(pace.failed(1), AfterFailure::BlameMessage);
-        assert_eq!(pace.failed(1), AfterFailure::BlameMessage);
-        assert_eq!(pace.failed(1), AfterFailure::LeaveAlone);
+        assert_eq!(pace.failed(1), AfterFailure::Blame);
+        assert_eq!(pace.failed(1), AfterFailure::Blame);
+        assert_eq!(pace.failed(1), AfterFailure::BlameAndLeaveAlone);
+    }
+
+    #[test]
+    fn a_partner_that_was_down_is_tried_with_one_message() {
+        let mut pace = Pace::trial();
+        assert_eq!(pace.size(), 1);
+        assert_eq!(pace.failed(1), AfterFailure::BlameAndLeaveAlone);
+        let mut pace = Pace::trial();
+        pace.succeeded();
+        assert_eq!((pace.size(), pace.failed(1)), (4, AfterFailure::Blame));
+    }
+
+    #[test]
+    fn a_partner_that_is_down_is_left_alone_for_growing_times_up_to_five_minutes() {
+        assert_eq!([open_for(1), open_for(2), open_for(30)], [delay_after(1), delay_after(2), TimeDelta::minutes(5)]);
     }
 }

@@ -46,8 +46,8 @@ pub struct Waiting {
     pub attempts: i16,
 }
 
-/// Partners that any message waits for, by skipping from one to the next in the index.
-pub async fn partners_waiting(connection: &mut PgConnection) -> sqlx::Result<Vec<String>> {
+/// Partners that any message waits for and that may be tried at `now`, by skipping from one to the next in the index.
+pub async fn partners_waiting(connection: &mut PgConnection, now: DateTime<Utc>) -> sqlx::Result<Vec<String>> {
     sqlx::query_scalar!(
         r#"with recursive waiting as (
                (select partner from outbox where delivered_at is null order by partner limit 1)
@@ -55,7 +55,9 @@ pub async fn partners_waiting(connection: &mut PgConnection) -> sqlx::Result<Vec
                select (select o.partner from outbox o
                        where o.delivered_at is null and o.partner > w.partner order by o.partner limit 1)
                from waiting w where w.partner is not null)
-           select partner as "partner!" from waiting where partner is not null"#
+           select w.partner as "partner!" from waiting w left join outbox_partner p using (partner)
+           where w.partner is not null and p.paused_at is null and (p.next_attempt_at is null or p.next_attempt_at <= $1)"#,
+        now
     )
     .fetch_all(connection)
     .await

@@ -1,85 +1,21 @@
-//! How a batch reaches its partner: events to a funder's core, short messages to the SMS partner.
+//! Short messages to borrowers, by the SMS partner.
 
 use std::collections::{BTreeMap, HashMap};
 
 use serde_json::Value;
 use uuid::Uuid;
 
-use super::store::Waiting;
+use super::{Carried, Fate, Fates};
 use crate::app::App;
 use crate::base::Fen;
 use crate::base::id::BorrowerId;
 use crate::borrower::actions::{Reach, reach};
 use crate::notice::SHORT_MESSAGES;
-use crate::partner::funder_core::{
-    self,
-    wire::{Event, EventVerdict},
-};
-use crate::partner::sms::{self, client::Sent, client::ShortMessage};
-use crate::partner::{CallError, Client};
+use crate::outbox::store::Waiting;
+use crate::partner::Client;
+use crate::partner::sms::client::{Sent, ShortMessage, send};
 
-/// What became of one message.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub enum Fate {
-    Delivered,
-    /// The partner will never take it, or there is nobody to send it to: trying again would change nothing.
-    Undeliverable(String),
-    /// Not taken, because an earlier one of its object was not.
-    Held,
-    Refused(String),
-}
-
-/// By message number; a message that is missing was not spoken of.
-pub type Fates = HashMap<i64, Fate>;
-
-/// The client for messages to `partner`. A funder without a core of its own in the settings shares the general one.
-///
-/// # Errors
-/// As [`crate::partner::Partners::client`].
-pub fn client<'a>(app: &'a App, partner: &str) -> Result<&'a Client, CallError> {
-    match app.partners.client(partner) {
-        Err(_) if partner != sms::NAME => app.partners.client(funder_core::NAME),
-        found => found,
-    }
-}
-
-/// Hands a batch over, in order.
-///
-/// # Errors
-/// A failure of our own; within it, why the partner did not answer: nothing is known of any message then.
-pub async fn carry(
-    app: &App,
-    client: &Client,
-    partner: &str,
-    batch: &[Waiting],
-) -> anyhow::Result<Result<Fates, CallError>> {
-    if partner == sms::NAME { carry_short(app, client, batch).await } else { carry_events(client, batch).await }
-}
-
-async fn carry_events(client: &Client, batch: &[Waiting]) -> anyhow::Result<Result<Fates, CallError>> {
-    let mut events = Vec::with_capacity(batch.len());
-    for message in batch {
-        events.push(Event {
-            event_no: message.message_no,
-            kind: message.kind.clone(),
-            object_id: message.object_id,
-            occurred_at: message.created_at,
-            body: serde_json::from_str(&message.body)?,
-        });
-    }
-    let results = match funder_core::client::deliver(client, events).await {
-        Ok(results) => results,
-        Err(error) => return Ok(Err(error)),
-    };
-    let fate = |verdict, code: Option<String>| match verdict {
-        EventVerdict::Accepted | EventVerdict::Duplicate => Fate::Delivered,
-        EventVerdict::Held => Fate::Held,
-        EventVerdict::Refused => Fate::Refused(code.unwrap_or_else(|| "no code".to_owned())),
-    };
-    Ok(Ok(results.into_iter().map(|(message_no, result)| (message_no, fate(result.result, result.code))).collect()))
-}
-
-async fn carry_short(app: &App, client: &Client, batch: &[Waiting]) -> anyhow::Result<Result<Fates, CallError>> {
+pub async fn carry(app: &App, client: &Client, batch: &[Waiting]) -> anyhow::Result<Carried> {
     let borrower_ids: Vec<BorrowerId> = batch.iter().map(|message| BorrowerId::from_uuid(message.object_id)).collect();
     let reached = reach(app, &borrower_ids).await?;
     let mut fates = Fates::with_capacity(batch.len());
@@ -102,9 +38,9 @@ async fn carry_short(app: &App, client: &Client, batch: &[Waiting]) -> anyhow::R
         };
         fates.insert(message.message_no, refused);
     }
-    let sent = match sms::client::send(client, messages).await {
+    let sent = match send(client, messages).await {
         Ok(sent) => sent,
-        Err(error) => return Ok(Err(error)),
+        Err(error) => return Ok(error.into()),
     };
     for (message_id, sent) in sent {
         let Some(message_no) = numbers.get(&message_id) else { continue };
@@ -114,7 +50,7 @@ async fn carry_short(app: &App, client: &Client, batch: &[Waiting]) -> anyhow::R
         };
         fates.insert(*message_no, fate);
     }
-    Ok(Ok(fates))
+    Ok(Carried::all(fates))
 }
 
 /// What a template's gaps are filled with: amounts in yuan, days, words. Ids stay with us.

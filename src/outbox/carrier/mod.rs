@@ -1,0 +1,92 @@
+//! How a batch reaches its partner; each kind of partner has a file.
+
+pub mod funder;
+pub mod sms;
+
+use std::collections::HashMap;
+
+use super::store::Waiting;
+use crate::app::App;
+use crate::partner::{CallError, Client, funder_core, sms as sms_partner};
+
+/// What became of one message.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Fate {
+    Delivered,
+    /// The partner will never take it, or there is nobody to send it to: trying again would change nothing.
+    Undeliverable(String),
+    /// Not taken, because an earlier one of its object was not.
+    Held,
+    Refused(String),
+}
+
+/// By message number.
+pub type Fates = HashMap<i64, Fate>;
+
+/// What became of a batch.
+#[derive(Debug, Default)]
+pub struct Carried {
+    pub fates: Fates,
+    /// Why nothing is known of the messages that `fates` leaves out; without it a message that is left out was not spoken of.
+    pub broken: Option<Broken>,
+}
+
+/// Why a batch was not carried to its end.
+#[derive(Debug)]
+pub struct Broken {
+    pub error: CallError,
+    /// Whether no message is to blame: the partner was not reached, or asks to be left alone.
+    pub is_down: bool,
+}
+
+impl Carried {
+    pub fn all(fates: Fates) -> Carried {
+        Carried { fates, broken: None }
+    }
+}
+
+impl From<CallError> for Carried {
+    /// A call that held the whole batch.
+    fn from(error: CallError) -> Carried {
+        let is_down = is_down(&error);
+        Carried { fates: Fates::new(), broken: Some(Broken { error, is_down }) }
+    }
+}
+
+/// Not reached, not believed, or told to slow down: no message is to blame.
+fn is_down(error: &CallError) -> bool {
+    matches!(error, CallError::NotSent { .. } | CallError::Rejected { status: 401 | 403 | 429, .. })
+}
+
+/// How messages go to one partner.
+#[derive(Clone, Copy)]
+pub enum Carrier<'a> {
+    /// Events to a funder's core.
+    Funder(&'a Client),
+    /// Short messages to borrowers.
+    Sms(&'a Client),
+}
+
+impl Carrier<'_> {
+    /// The carrier for messages to `partner`. A funder without a core of its own in the settings shares the general one.
+    ///
+    /// # Errors
+    /// `NotSent` if the partner is not configured.
+    pub fn find<'a>(app: &'a App, partner: &str) -> Result<Carrier<'a>, CallError> {
+        if partner == sms_partner::NAME {
+            return app.partners.client(partner).map(Carrier::Sms);
+        }
+        app.partners.client(partner).or_else(|_| app.partners.client(funder_core::NAME)).map(Carrier::Funder)
+    }
+
+    /// Hands a batch over, in order.
+    ///
+    /// # Errors
+    /// A failure of our own.
+    pub async fn carry(self, app: &App, batch: &[Waiting]) -> anyhow::Result<Carried> {
+        match self {
+            Carrier::Funder(client) => funder::carry(client, batch).await,
+            Carrier::Sms(client) => sms::carry(app, client, batch).await,
+        }
+    }
+}

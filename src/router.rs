@@ -136,6 +136,7 @@ fn pages(app: App) -> Router<App> {
     let authoriser = Authoriser::start(app.clone());
     Router::new()
         .merge(money_pages())
+        .merge(merchant_pages())
         .layer(Extension(authoriser))
         .route("/", get(start::start))
         .route("/sign-in", get(sign_in_h5::show).post(sign_in_h5::sign_in))
@@ -182,6 +183,16 @@ fn money_pages() -> Router<App> {
         .route("/loans/{loan}/periods/{period}", get(loan_h5::why))
         .route("/loans/{loan}/payoff", get(repayment::h5::ask_payoff).post(repayment::h5::pay_off))
         .route("/repayments/{order}", get(repayment::h5::order))
+}
+
+/// What a merchant's people see.
+fn merchant_pages() -> Router<App> {
+    Router::new()
+        .route("/m", get(merchant::h5::home))
+        .route("/m/more", get(merchant::h5::more))
+        .route("/m/sign-in", get(merchant::sign_in_h5::show).post(merchant::sign_in_h5::sign_in))
+        .route("/m/choose", get(merchant::sign_in_h5::ask).post(merchant::sign_in_h5::choose))
+        .route("/m/sign-out", post(merchant::sign_in_h5::sign_out))
 }
 
 /// The layers around every route, the outermost last. Tests put routes of their own inside.

@@ -107,6 +107,7 @@ ids! {
     ProductId "prod",
     MerchantId "mer",
     CodeId "code",
+    StaffId "staff",
     BorrowerId "bor",
     CardId "card",
     ConsentId "cons",

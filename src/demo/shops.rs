@@ -5,6 +5,8 @@ use crate::base::id::MerchantId;
 use crate::base::person::CreditCode;
 use crate::error::{Fault, Refusal};
 use crate::merchant::actions::{Judgement, LatinLabel, Onboarding};
+use crate::merchant::staff::{Role, StaffRefusal};
+use crate::merchant::staff_actions::{self, Hiring};
 use crate::merchant::{self, Category, Decision};
 
 /// How many merchants the story has.
@@ -45,9 +47,25 @@ pub async fn open_shops(app: &App) -> anyhow::Result<Vec<Shop>> {
         };
         let _step = merchant::decide(app, &judgement).await.map_err(plainly)?;
         let _code = merchant::open_static_code(app, merchant_id).await.map_err(plainly)?;
+        hire(app, merchant_id, ("掌柜", format!("138{number:08}"), Role::Owner)).await?;
+        if number == 0 {
+            // One shop has people with fewer rights, to look around as.
+            hire(app, merchant_id, ("店长小李", format!("139{number:08}"), Role::Manager)).await?;
+            hire(app, merchant_id, ("收银小陈", format!("137{number:08}"), Role::Cashier)).await?;
+        }
         shops.push(Shop { merchant_id, category });
     }
     Ok(shops)
+}
+
+/// Lets somebody sign in for a shop; whoever an earlier run hired is left alone.
+async fn hire(app: &App, merchant_id: MerchantId, (name, mobile, role): (&str, String, Role)) -> anyhow::Result<()> {
+    let (name, hired_by) = (name.to_owned(), "demo".to_owned());
+    let hiring = Hiring { merchant_id, name, mobile: mobile.parse()?, role, hired_by };
+    match staff_actions::hire(app, &hiring).await {
+        Ok(_) | Err(Fault::Refused(StaffRefusal::StaffAlready)) => Ok(()),
+        Err(fault) => Err(plainly(fault)),
+    }
 }
 
 /// A company's number with both of its check digits, found by trying: unlike for unlike numbers.

@@ -7,10 +7,11 @@ use sqlx::PgConnection;
 
 use super::{Problem, store};
 use crate::app::App;
-use crate::base::id::{BorrowerId, CodeId};
+use crate::base::id::{BorrowerId, CodeId, MerchantId};
 use crate::base::{BusinessDay, Fen};
 use crate::borrower::actions::{Reach, reach};
 use crate::merchant::code::token;
+use crate::merchant::staff_actions::list_staff;
 use crate::page::Page;
 
 #[derive(Template, WebTemplate)]
@@ -31,6 +32,8 @@ struct Trial {
     people: Vec<(&'static str, String)>,
     /// Where the code of a shop leads.
     shop: Option<String>,
+    /// The people of that shop by role, with the mobiles that they sign in by.
+    staff: Vec<(&'static str, String)>,
     newcomer: Newcomer,
 }
 
@@ -82,6 +85,7 @@ pub async fn start(State(app): State<App>, page: Page) -> Result<StartPage, Prob
 /// People made up for the story: only in a demo are their mobiles shown.
 async fn trial(app: &App, connection: &mut PgConnection, sandbox: &str) -> Result<Trial, Problem> {
     let people = store::find_people_to_try(connection).await?;
+    let shop_staff_of = people.merchant;
     let shop = people.code.map(|code| format!("/q/{}", token(CodeId::from_uuid(code))));
     let labelled = [("start-billed", people.billed), ("start-late", people.late), ("start-idle", people.idle)];
     let ids: Vec<BorrowerId> = labelled.iter().filter_map(|(_, id)| id.map(BorrowerId::from_uuid)).collect();
@@ -90,5 +94,10 @@ async fn trial(app: &App, connection: &mut PgConnection, sandbox: &str) -> Resul
         Some(Reach::Mobile(mobile)) => Some((label, mobile.reveal().to_owned())),
         Some(Reach::Sealed) | None => None,
     });
-    Ok(Trial { inbox: format!("{sandbox}/inbox"), people: people.collect(), shop, newcomer: NEWCOMER })
+    let staff = match shop_staff_of {
+        Some(merchant_id) => list_staff(app, MerchantId::from_uuid(merchant_id)).await?,
+        None => Vec::new(),
+    };
+    let staff = staff.into_iter().map(|staff| (staff.role.name(), staff.mobile.reveal().to_owned())).collect();
+    Ok(Trial { inbox: format!("{sandbox}/inbox"), people: people.collect(), shop, staff, newcomer: NEWCOMER })
 }

@@ -59,6 +59,8 @@ pub struct PeopleToTry {
     pub idle: Option<Uuid>,
     /// The printed code of a shop that is open, to pay at.
     pub code: Option<Uuid>,
+    /// That shop.
+    pub merchant: Option<Uuid>,
 }
 
 pub async fn find_people_to_try(connection: &mut PgConnection) -> sqlx::Result<PeopleToTry> {
@@ -74,7 +76,10 @@ pub async fn find_people_to_try(connection: &mut PgConnection) -> sqlx::Result<P
                    order by line_id limit 1) as idle,
                   (select c.code_id from merchant_code c join merchant m using (merchant_id)
                    where c.kind = 'static' and c.status = 'open' and m.status = 'active'
-                   order by c.created_at, c.code_id limit 1) as code"#
+                   order by c.created_at, c.code_id limit 1) as code,
+                  (select c.merchant_id from merchant_code c join merchant m using (merchant_id)
+                   where c.kind = 'static' and c.status = 'open' and m.status = 'active'
+                   order by c.created_at, c.code_id limit 1) as merchant"#
     )
     .fetch_one(connection)
     .await

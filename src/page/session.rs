@@ -35,7 +35,7 @@ pub enum SessionKind {
 pub struct Proved {
     /// The borrower or the merchant's staff.
     pub subject_id: Option<Uuid>,
-    /// Of a person who is not a borrower yet.
+    /// Of a person who is not a borrower yet, or of a merchant's staff: it may work at several merchants.
     pub mobile: Option<Mobile>,
     pub openid: Option<String>,
 }
@@ -161,22 +161,23 @@ impl FromRequestParts<App> for SignedIn {
             Some(Proved { subject_id: Some(borrower_id), .. }) => Ok(SignedIn(BorrowerId::from_uuid(borrower_id))),
             // A mobile is proved, the person is not: the application goes on there.
             Some(Proved { mobile: Some(_), .. }) => Err(Redirect::to("/apply").into_response()),
-            _ => Err(Redirect::to(&sign_in_address(&visit, parts)).into_response()),
+            _ => {
+                // The content policy lets no form lead to another site, not even to WeChat's sign-in.
+                let by = if parts.method == Method::GET { None } else { Some(("by", "mobile")) };
+                Err(Redirect::to(&way_to("/sign-in", &visit, parts, by)).into_response())
+            }
         }
     }
 }
 
-/// The sign-in page, with the way back to where somebody was. A post is not repeated: it goes back to the page's own address.
-fn sign_in_address(visit: &Visit, parts: &Parts) -> String {
-    // An htmx request shows a part of a page: the whole page is what somebody signs in for.
+/// A sign-in page, with the way back to where somebody was. A post is not repeated: it goes back to the page's own address.
+pub fn way_to(sign_in: &str, visit: &Visit, parts: &Parts, more: Option<(&str, &str)>) -> String {
+    // A request for a part of a page: the whole page is what somebody signs in for.
     if parts.headers.contains_key("hx-request") {
-        return "/sign-in".to_owned();
+        return sign_in.to_owned();
     }
     let mut query = form_urlencoded::Serializer::new(String::new());
     query.append_pair("next", &visit.address);
-    if parts.method != Method::GET {
-        // The content policy lets no form lead to another site, not even to WeChat's sign-in.
-        query.append_pair("by", "mobile");
-    }
-    format!("/sign-in?{}", query.finish())
+    query.extend_pairs(more);
+    format!("{sign_in}?{}", query.finish())
 }

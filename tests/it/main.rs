@@ -7,6 +7,7 @@ mod book;
 mod town;
 mod shopper;
 mod desk;
+mod counter;
 mod feature;
 mod journey;
 mod scenarios;

@@ -46,6 +46,8 @@ const TABLES: &[(&str, Spread)] = &[
     ("merchant", Reference),
     ("merchant_code", Reference),
     ("merchant_event", Reference),
+    ("merchant_staff", Reference),
+    ("merchant_staff_event", Reference),
     ("product", Reference),
     ("product_version", Reference),
     ("reserve", Reference),

@@ -25,6 +25,7 @@ const KINDS: &[&str] = &[
     "order-what-",
     "failure-",
     "purpose-",
+    "role-",
 ];
 const LANGUAGES: [&str; 2] = ["zh-CN", "en"];
 
@@ -120,13 +121,14 @@ fn every_field_has_its_label_and_its_hint() {
 }
 
 /// Where the refusals stand that borrowers and merchants meet on pages; partners and operators read codes.
-const WITH_WORDS: [&str; 9] = [
+const WITH_WORDS: [&str; 10] = [
     "src/base/person.rs",
     "src/passcode/",
     "src/borrower/",
     "src/credit/model.rs",
     "src/merchant/model.rs",
     "src/merchant/code.rs",
+    "src/merchant/staff.rs",
     "src/product/quote.rs",
     "src/purchase/",
     "src/repayment/actions.rs",

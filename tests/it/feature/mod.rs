@@ -15,6 +15,7 @@ mod partner;
 mod http;
 mod pages;
 mod borrower_pages;
+mod merchant_pages;
 mod purchase_pages;
 mod bill_pages;
 mod passcode;

@@ -32,3 +32,5 @@ start-newcomer-numbers = What a newcomer may type
 start-card-code = the last six digits of that mobile
 start-trial-shop = Set a payment PIN, then pay at a shop by its code:
 start-shop = Open the code
+start-merchant = merchant's pages
+start-trial-merchant = The other side of the counter: sign in by one of these mobiles on the

@@ -32,3 +32,5 @@ start-newcomer-numbers = 新用户可以填写的资料
 start-card-code = 预留手机号后六位
 start-trial-shop = 设置支付密码后，扫商户的收款码付款：
 start-shop = 打开收款码
+start-merchant = 商户页面
+start-trial-merchant = 柜台的另一边：用这些手机号登录

@@ -1,0 +1,119 @@
+//! What every page of a merchant stands on: who is signed in and what they may do; the home page and the list of the rest.
+
+use askama::Template;
+use askama_web::WebTemplate;
+use axum::extract::FromRequestParts;
+use axum::http::StatusCode;
+use axum::http::request::Parts;
+use axum::response::{IntoResponse, Redirect, Response};
+
+use super::MerchantStatus;
+use super::staff::{Right, Role, Staff};
+use super::staff_actions::{self, StaffAt};
+use crate::app::App;
+use crate::base::id::MerchantId;
+use crate::http::Problem;
+use crate::page::session::{self, way_to};
+use crate::page::{Page, SessionKind, Visit};
+
+/// Somebody who is signed in for a merchant that was accepted. Whoever is not goes to the sign-in page first and comes back.
+#[derive(Clone, Debug)]
+pub struct MerchantSignedIn {
+    pub merchant_id: MerchantId,
+    pub merchant_name: String,
+    /// Active, suspended or closed: one that is not active yet has the page of its application alone.
+    pub status: MerchantStatus,
+    pub staff: Staff,
+    /// What they may do; see [`MerchantSignedIn::require`].
+    pub rights: Role,
+}
+
+impl MerchantSignedIn {
+    /// Refuses with a page that says whom to ask.
+    pub fn require(&self, right: Right) -> Result<(), Problem> {
+        if self.rights.may(right) {
+            return Ok(());
+        }
+        Err(Problem::new(
+            StatusCode::FORBIDDEN,
+            "right_missing",
+            format!("A {} may not do this; ask the merchant's owner.", self.rights.name()),
+        ))
+    }
+
+    /// Whether the merchant may sell.
+    pub fn is_active(&self) -> bool {
+        self.status == MerchantStatus::Active
+    }
+}
+
+impl FromRequestParts<App> for MerchantSignedIn {
+    type Rejection = Response;
+
+    async fn from_request_parts(parts: &mut Parts, app: &App) -> Result<MerchantSignedIn, Response> {
+        let visit = Visit::from_request_parts(parts, app).await.map_err(IntoResponse::into_response)?;
+        match signed_in(app, &visit).await.map_err(|error| Problem::from(error).into_response())? {
+            SignedInAs::Staff(at) => of(at),
+            SignedInAs::Mobile => Err(Redirect::to("/m/choose").into_response()),
+            SignedInAs::Nobody => Err(Redirect::to(&way_to("/m/sign-in", &visit, parts, None)).into_response()),
+        }
+    }
+}
+
+fn of(at: StaffAt) -> Result<MerchantSignedIn, Response> {
+    match at.merchant_status {
+        MerchantStatus::Submitted | MerchantStatus::Refused => Err(Redirect::to("/m/join").into_response()),
+        MerchantStatus::Active | MerchantStatus::Suspended | MerchantStatus::Closed => Ok(MerchantSignedIn {
+            merchant_id: at.staff.merchant_id,
+            merchant_name: at.merchant_name,
+            status: at.merchant_status,
+            rights: at.staff.role,
+            staff: at.staff,
+        }),
+    }
+}
+
+/// What a visitor's session is good for on merchants' pages.
+pub(super) enum SignedInAs {
+    Staff(StaffAt),
+    /// A mobile is proved; for which merchant is not said yet, or there is none.
+    Mobile,
+    Nobody,
+}
+
+pub(super) async fn signed_in(app: &App, visit: &Visit) -> anyhow::Result<SignedInAs> {
+    let Some(session) = session::find(app, visit, SessionKind::Merchant).await? else { return Ok(SignedInAs::Nobody) };
+    match session.proved.subject_id {
+        // Whoever was removed is nobody from that moment on.
+        Some(staff_id) => Ok(match staff_actions::find_staff(app, staff_id).await? {
+            Some(at) => SignedInAs::Staff(at),
+            None => SignedInAs::Nobody,
+        }),
+        None if session.proved.mobile.is_some() => Ok(SignedInAs::Mobile),
+        None => Ok(SignedInAs::Nobody),
+    }
+}
+
+#[derive(Template, WebTemplate)]
+#[template(path = "merchant/home.html")]
+pub struct HomePage {
+    page: Page,
+    signed_in: MerchantSignedIn,
+}
+
+/// `GET /m`
+pub async fn home(page: Page, signed_in: MerchantSignedIn) -> HomePage {
+    HomePage { page, signed_in }
+}
+
+#[derive(Template, WebTemplate)]
+#[template(path = "merchant/more.html")]
+pub struct MorePage {
+    page: Page,
+    signed_in: MerchantSignedIn,
+}
+
+/// `GET /m/more`
+pub async fn more(page: Page, signed_in: MerchantSignedIn) -> MorePage {
+    MorePage { page, signed_in }
+}

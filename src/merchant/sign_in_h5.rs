@@ -1,0 +1,151 @@
+//! Signing in for a merchant by mobile and SMS code, and choosing the merchant where somebody works at several.
+
+use askama::Template;
+use askama_web::WebTemplate;
+use axum::extract::{Query, State};
+use axum::http::StatusCode;
+use axum::response::{IntoResponse, Redirect, Response};
+use serde::Deserialize;
+
+use super::h5::{SignedInAs, signed_in};
+use super::staff_actions::{self, StaffAt};
+use crate::app::App;
+use crate::base::id::StaffId;
+use crate::base::person::{Mobile, NumberError};
+use crate::error::Fault;
+use crate::http::Problem;
+use crate::page::back::path_of_ours;
+use crate::page::session::{self, Proved};
+use crate::page::visit::ClientAddress;
+use crate::page::{Form, Page, SessionKind};
+use crate::passcode::{self, Asking, PasscodeRefusal, Purpose};
+
+/// Where somebody goes who came for no page in particular.
+const HOME: &str = "/m";
+
+#[derive(Deserialize)]
+pub struct Coming {
+    #[serde(default)]
+    next: String,
+}
+
+#[derive(Template, WebTemplate)]
+#[template(path = "merchant/sign_in.html")]
+pub struct SignInPage {
+    page: Page,
+    form: Form,
+    /// A code is on its way to the mobile in the form.
+    is_sent: bool,
+}
+
+/// `GET /m/sign-in`
+pub async fn show(State(app): State<App>, page: Page, Query(coming): Query<Coming>) -> Result<Response, Problem> {
+    let next = path_of_ours(&coming.next, HOME).to_owned();
+    if let SignedInAs::Staff(_) = signed_in(&app, &page.visit).await? {
+        return Ok(Redirect::to(&next).into_response());
+    }
+    Ok(SignInPage { page, form: Form::filled([("next", next)]), is_sent: false }.into_response())
+}
+
+/// `POST /m/sign-in`: `do` says whether a code is asked for, or put in. Any mobile is sent a code: whether one is known is told
+/// only to whoever holds it.
+pub async fn sign_in(
+    State(app): State<App>,
+    page: Page,
+    address: ClientAddress,
+    mut form: Form,
+) -> Result<Response, Problem> {
+    let mobile = form.read("mobile", |text| text.parse::<Mobile>().map_err(NumberError::code));
+    if form.value("do") == "send" {
+        let Some(mobile) = mobile else { return Ok(again(page, form, false)) };
+        let asking = Asking { purpose: Purpose::MerchantSignIn, mobile, address: address.0 };
+        return match passcode::send(&app, &asking).await {
+            Ok(()) => Ok(SignInPage { page, form, is_sent: true }.into_response()),
+            Err(Fault::Refused(refusal)) => {
+                form.refuse(&refusal);
+                Ok(again(page, form, refusal == PasscodeRefusal::TooSoon))
+            }
+            Err(failed) => Err(failed.into()),
+        };
+    }
+    let code = form.read("passcode", |text| Ok(text.to_owned()));
+    let (Some(mobile), Some(code)) = (mobile, code) else { return Ok(again(page, form, true)) };
+    match passcode::check(&app, Purpose::MerchantSignIn, &mobile, &code).await {
+        Ok(()) => {}
+        Err(Fault::Refused(refusal)) => {
+            form.forget("passcode");
+            form.refuse(&refusal);
+            return Ok(again(page, form, true));
+        }
+        Err(failed) => return Err(failed.into()),
+    }
+    let next = path_of_ours(form.value("next"), HOME);
+    let places = staff_actions::find_by_mobile(&app, &mobile).await?;
+    let (subject_id, on) = match places.as_slice() {
+        [] => (None, "/m/join".to_owned()),
+        [only] => (Some(only.staff.staff_id.uuid()), next.to_owned()),
+        _ => (None, format!("/m/choose?{}", with_next(next))),
+    };
+    let proved = Proved { subject_id, mobile: Some(mobile), openid: None };
+    session::begin(&app, &page.visit, SessionKind::Merchant, &proved).await?;
+    Ok(Redirect::to(&on).into_response())
+}
+
+fn with_next(next: &str) -> String {
+    form_urlencoded::Serializer::new(String::new()).append_pair("next", next).finish()
+}
+
+fn again(page: Page, form: Form, is_sent: bool) -> Response {
+    (StatusCode::UNPROCESSABLE_ENTITY, SignInPage { page, form, is_sent }).into_response()
+}
+
+#[derive(Template, WebTemplate)]
+#[template(path = "merchant/choose.html")]
+pub struct ChoosePage {
+    page: Page,
+    next: String,
+    places: Vec<StaffAt>,
+}
+
+/// `GET /m/choose`: the merchants that somebody works at.
+pub async fn ask(State(app): State<App>, page: Page, Query(coming): Query<Coming>) -> Result<Response, Problem> {
+    let next = path_of_ours(&coming.next, HOME).to_owned();
+    let Some(mobile) = proved_mobile(&app, &page).await? else { return Ok(to_sign_in(&next)) };
+    let places = staff_actions::find_by_mobile(&app, &mobile).await?;
+    if places.is_empty() {
+        return Ok(Redirect::to("/m/join").into_response());
+    }
+    Ok(ChoosePage { page, next, places }.into_response())
+}
+
+/// `POST /m/choose`
+pub async fn choose(State(app): State<App>, page: Page, form: Form) -> Result<Response, Problem> {
+    let next = path_of_ours(form.value("next"), HOME).to_owned();
+    let Some(mobile) = proved_mobile(&app, &page).await? else { return Ok(to_sign_in(&next)) };
+    let chosen: StaffId = form.value("staff").parse().map_err(|_| Problem::not_found())?;
+    let places = staff_actions::find_by_mobile(&app, &mobile).await?;
+    let place = places.iter().find(|place| place.staff.staff_id == chosen).ok_or_else(Problem::not_found)?;
+    let proved = Proved { subject_id: Some(place.staff.staff_id.uuid()), mobile: Some(mobile), openid: None };
+    session::begin(&app, &page.visit, SessionKind::Merchant, &proved).await?;
+    Ok(Redirect::to(&next).into_response())
+}
+
+async fn proved_mobile(app: &App, page: &Page) -> anyhow::Result<Option<Mobile>> {
+    // Whoever was removed somewhere proves the mobile anew.
+    if let SignedInAs::Nobody = signed_in(app, &page.visit).await? {
+        return Ok(None);
+    }
+    let session = session::find(app, &page.visit, SessionKind::Merchant).await?;
+    Ok(session.and_then(|session| session.proved.mobile))
+}
+
+fn to_sign_in(next: &str) -> Response {
+    Redirect::to(&format!("/m/sign-in?{}", with_next(next))).into_response()
+}
+
+/// `POST /m/sign-out`
+pub async fn sign_out(State(app): State<App>, page: Page) -> Result<Redirect, Problem> {
+    session::end(&app, &page.visit, SessionKind::Merchant).await?;
+    page.visit.flash("flash-signed-out");
+    Ok(Redirect::to("/m/sign-in"))
+}

@@ -1,0 +1,154 @@
+//! The merchant's pages: sign-in, the choice between merchants, rights.
+
+use std::sync::Arc;
+
+use axum::http::StatusCode;
+use chrono::TimeDelta;
+use fenqi::app::App;
+use fenqi::base::id::MerchantId;
+use fenqi::merchant::actions::{Judgement, Onboarding};
+use fenqi::merchant::h5::MerchantSignedIn;
+use fenqi::merchant::{self, Decision, MerchantStatus, Right, Role};
+use fenqi::sandbox::World;
+use sqlx::PgPool;
+
+use crate::browser::Browser;
+use crate::counter::{self, OWNER, hire, hire_owner};
+use crate::{house, town};
+
+struct Place {
+    app: App,
+    world: Arc<World>,
+    browser: Browser,
+    merchant_id: MerchantId,
+}
+
+async fn open(pool: PgPool) -> Place {
+    let (app, world) = house::open_in_world(pool, "2026-03-05").await;
+    let town = town::found(app.clone(), 100_000_000).await;
+    hire_owner(&app, town.merchant_id).await;
+    let browser = Browser::open(&app).await;
+    Place { app, world, browser, merchant_id: town.merchant_id }
+}
+
+/// A second merchant, accepted.
+async fn second(app: &App) -> MerchantId {
+    let onboarding = Onboarding {
+        name: "上海小李数码有限公司".into(),
+        credit_code: "91310000000000123W".into(),
+        category: "electronics".into(),
+        account_name: "上海小李数码有限公司".into(),
+        account_number: "9558800000001234567".into(),
+        contact_mobile: "13800138000".into(),
+        latin: None,
+        discount_rate: "0.006".parse().unwrap(),
+        discount_returned_on_refund: true,
+    };
+    let merchant_id = merchant::onboard(app, &onboarding).await.unwrap();
+    let accept = Judgement {
+        merchant_id,
+        decision: Decision::Accept,
+        decided_by: "operator:li".into(),
+        reason: "papers checked".into(),
+    };
+    let _ = merchant::decide(app, &accept).await.unwrap();
+    merchant_id
+}
+
+#[sqlx::test(migrator = "fenqi::MIGRATOR")]
+async fn an_owner_signs_in_comes_back_to_the_page_asked_for_and_signs_out(pool: PgPool) {
+    let mut place = open(pool).await;
+    let shown = counter::sign_in_from(&mut place.browser, &place.world, OWNER, "/m/more").await;
+    shown
+        .is_at("/m/more")
+        .shows("王老板")
+        .shows("139****9000")
+        .shows("Owner")
+        .shows("上海老王家居有限公司")
+        .hides(OWNER);
+    place.browser.get("/m/sign-in?next=/m").await.is_at("/m");
+    let out = place.browser.submit(&shown, "/m/sign-out", &[]).await;
+    out.is_at("/m/sign-in").shows("signed out");
+    place.browser.get("/m").await.is_at("/m/sign-in");
+}
+
+#[sqlx::test(migrator = "fenqi::MIGRATOR")]
+async fn sign_in_leads_nowhere_else_and_a_wrong_code_does_not_sign_in(pool: PgPool) {
+    let mut place = open(pool).await;
+    let page = place.browser.get("/m/sign-in?next=https://evil.example/").await;
+    assert!(page.form("/m/sign-in").contains("name=\"next\" value=\"/m\""));
+    let sent = place.browser.submit(&page, "/m/sign-in", &[("mobile", OWNER), ("do", "send")]).await;
+    let code = counter::code_sent_to(&place.world, OWNER);
+    let wrong = if code == "000000" { "000001" } else { "000000" };
+    let fields = [("mobile", OWNER), ("passcode", wrong), ("next", "//evil.example"), ("do", "sign_in")];
+    let refused = place.browser.submit(&sent, "/m/sign-in", &fields).await;
+    refused.has_status(422).shows("The code is not right").shows(OWNER);
+    let fields = [("mobile", OWNER), ("passcode", code.as_str()), ("next", "//evil.example"), ("do", "sign_in")];
+    place.browser.submit(&refused, "/m/sign-in", &fields).await.is_at("/m");
+}
+
+#[sqlx::test(migrator = "fenqi::MIGRATOR")]
+async fn whether_a_mobile_is_known_is_not_told_and_codes_are_throttled(pool: PgPool) {
+    let mut place = open(pool).await;
+    let page = place.browser.get("/m/sign-in").await;
+    let texts = |text: &str, mobile: &str| {
+        let main = text.split_once("<main").unwrap().1.replace(mobile, "");
+        main.split("value=\"").map(|part| part.split_once('"').map_or(part, |(_, rest)| rest)).collect::<String>()
+    };
+    let known = place.browser.submit(&page, "/m/sign-in", &[("mobile", OWNER), ("do", "send")]).await;
+    let unknown = place.browser.submit(&page, "/m/sign-in", &[("mobile", "13700137000"), ("do", "send")]).await;
+    assert_eq!((known.status, unknown.status), (200, 200));
+    assert_eq!(texts(&known.text, OWNER), texts(&unknown.text, "13700137000"));
+    let again = place.browser.submit(&known, "/m/sign-in", &[("mobile", OWNER), ("do", "send")]).await;
+    again.has_status(422).shows("Wait a minute");
+    for field in ["", "12345", "手机", &"9".repeat(10_000)] {
+        let refused = place.browser.submit(&page, "/m/sign-in", &[("mobile", field), ("do", "send")]).await;
+        refused.has_status(422).shows("aria-invalid=\"true\"");
+    }
+}
+
+#[sqlx::test(migrator = "fenqi::MIGRATOR")]
+async fn somebody_at_two_merchants_chooses_and_changes_over(pool: PgPool) {
+    let mut place = open(pool).await;
+    let other = second(&place.app).await;
+    hire(&place.app, other, OWNER, Role::Cashier).await;
+    let stranger = hire(&place.app, other, "13700137000", Role::Owner).await;
+    let choice = counter::sign_in_from(&mut place.browser, &place.world, OWNER, "/m/more").await;
+    choice.is_at("/m/choose").shows("上海老王家居有限公司").shows("上海小李数码有限公司").shows("Cashier");
+    let staff = |name: &str| {
+        let before = choice.text.split(name).next().unwrap();
+        before.rsplit("value=\"").next().unwrap().split('"').next().unwrap().to_owned()
+    };
+    let (first, second) = (staff("上海老王家居有限公司"), staff("上海小李数码有限公司"));
+    place.browser.submit(&choice, "/m/choose", &[("staff", &stranger.to_string())]).await.has_status(404);
+    let shown = place.browser.submit(&choice, "/m/choose", &[("staff", &second)]).await;
+    shown.is_at("/m/more").shows("上海小李数码有限公司").shows("Cashier");
+    let choice = place.browser.get("/m/choose").await;
+    place.browser.submit(&choice, "/m/choose", &[("staff", &first)]).await.is_at("/m").shows("上海老王家居有限公司");
+}
+
+#[sqlx::test(migrator = "fenqi::MIGRATOR")]
+async fn a_right_that_is_missing_ends_in_a_page_that_says_whom_to_ask(pool: PgPool) {
+    let place = open(pool).await;
+    let cashier = hire(&place.app, place.merchant_id, "13700137000", Role::Cashier).await;
+    let at = merchant::staff_actions::find_staff(&place.app, cashier.uuid()).await.unwrap().unwrap();
+    let signed_in = MerchantSignedIn {
+        merchant_id: place.merchant_id,
+        merchant_name: at.merchant_name,
+        status: MerchantStatus::Active,
+        rights: at.staff.role,
+        staff: at.staff,
+    };
+    let problem = signed_in.require(Right::Refund).unwrap_err();
+    assert_eq!((problem.status, problem.code), (StatusCode::FORBIDDEN, "right_missing"));
+    assert!(signed_in.require(Right::MakeOrders).is_ok());
+}
+
+#[sqlx::test(migrator = "fenqi::MIGRATOR")]
+async fn a_session_ends_by_time_and_a_borrower_is_nobody_here(pool: PgPool) {
+    let mut place = open(pool).await;
+    counter::sign_in(&mut place.browser, &place.world, OWNER).await.is_at("/m");
+    place.browser.get("/home").await.is_at("/sign-in");
+    place.app.clock.set(place.app.clock.now() + TimeDelta::days(8));
+    place.browser.get("/m").await.is_at("/m/sign-in");
+}

@@ -53,16 +53,16 @@ impl FromRequestParts<App> for MerchantSignedIn {
     async fn from_request_parts(parts: &mut Parts, app: &App) -> Result<MerchantSignedIn, Response> {
         let visit = Visit::from_request_parts(parts, app).await.map_err(IntoResponse::into_response)?;
         match signed_in(app, &visit).await.map_err(|error| Problem::from(error).into_response())? {
-            SignedInAs::Staff(at) => of(at),
+            SignedInAs::Staff(at) => of(at).map_err(IntoResponse::into_response),
             SignedInAs::Mobile => Err(Redirect::to("/m/choose").into_response()),
             SignedInAs::Nobody => Err(Redirect::to(&way_to("/m/sign-in", &visit, parts, None)).into_response()),
         }
     }
 }
 
-fn of(at: StaffAt) -> Result<MerchantSignedIn, Response> {
+fn of(at: StaffAt) -> Result<MerchantSignedIn, Redirect> {
     match at.merchant_status {
-        MerchantStatus::Submitted | MerchantStatus::Refused => Err(Redirect::to("/m/join").into_response()),
+        MerchantStatus::Submitted | MerchantStatus::Refused => Err(Redirect::to("/m/join")),
         MerchantStatus::Active | MerchantStatus::Suspended | MerchantStatus::Closed => Ok(MerchantSignedIn {
             merchant_id: at.staff.merchant_id,
             merchant_name: at.merchant_name,

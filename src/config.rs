@@ -14,6 +14,7 @@ use crate::access::address::AddressList;
 use crate::base::WorkingCalendar;
 use crate::credit::RiskHook;
 use crate::launcher;
+use crate::notice;
 use crate::page::Site;
 use crate::partner::PartnerSettings;
 use crate::partner::wechat::WeChatSettings;
@@ -399,7 +400,7 @@ fn wechat(values: &Values) -> anyhow::Result<Option<WeChatSettings>> {
     let file: Option<PathBuf> = values.optional("wechat_file", |_| true)?;
     let sandbox: Option<String> = values.optional("sandbox_url", |_| true)?;
     match (file, sandbox) {
-        (Some(file), _) => WeChatSettings::read(&file).map(Some),
+        (Some(file), _) => WeChatSettings::read(&file, &notice::WECHAT_MESSAGES).map(Some),
         (None, Some(url)) => Ok(Some(sandbox::wechat_settings(url.trim_end_matches('/')))),
         (None, None) => Ok(None),
     }

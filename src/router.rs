@@ -14,7 +14,7 @@ use utoipa_swagger_ui::SwaggerUi;
 
 use crate::app::App;
 use crate::bill::loan_h5;
-use crate::borrower::{card_h5, me_h5, pin_h5, sign_in_h5};
+use crate::borrower::{card_h5, me_h5, message_h5, pin_h5, sign_in_h5};
 use crate::credit::{account_h5, apply_h5, home_h5};
 use crate::http::api::{Document, Gate, PREFIX, complete, gate};
 use crate::http::{Problem, callback, docs, health, limits, metrics, start};
@@ -151,7 +151,9 @@ fn pages(app: App) -> Router<App> {
         .route("/me", get(me_h5::me))
         .route("/me/agreements", get(me_h5::agreements))
         .route("/me/agreements/{consent}", get(me_h5::agreement))
-        .route("/me/messages", get(me_h5::messages))
+        .route("/me/messages", get(message_h5::list))
+        .route("/me/messages/wechat", post(message_h5::allow))
+        .route("/me/messages/wechat/stop", post(message_h5::stop))
         .route("/me/sessions", get(me_h5::sessions))
         .route("/me/sessions/{session}/end", post(me_h5::end_session))
         .route("/me/sessions/end-others", post(me_h5::end_others))

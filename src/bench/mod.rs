@@ -5,6 +5,7 @@ pub mod close;
 pub mod collect;
 pub mod quote;
 pub mod http;
+pub mod pages;
 pub mod baseline;
 pub mod figure;
 mod store;

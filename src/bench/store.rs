@@ -2,6 +2,7 @@
 
 use chrono::{DateTime, Utc};
 use sqlx::PgConnection;
+use uuid::Uuid;
 
 use crate::base::id::{FunderId, LineId, MerchantId, ProductId, WithholdingId};
 use crate::base::{BusinessDay, Fen};
@@ -68,6 +69,34 @@ pub(super) async fn insert_merchants(
     )
     .fetch_all(connection)
     .await
+}
+
+/// Signs the borrowers of lines in, each under the SHA-256 of the token that stands at the line's place, with a card to pay by.
+pub(super) async fn sign_in(
+    connection: &mut PgConnection,
+    lines: &[LineId],
+    token_hashes: &[Vec<u8>],
+    at: DateTime<Utc>,
+) -> sqlx::Result<()> {
+    let line_ids: Vec<Uuid> = lines.iter().map(|line_id| line_id.uuid()).collect();
+    sqlx::query!(
+        "with person as (
+             select l.borrower_id, m.token_hash
+             from unnest($1::uuid[], $2::bytea[]) as m(line_id, token_hash) join credit_line l on l.line_id = m.line_id
+         ), card as (
+             insert into bank_card (borrower_id, card_id, number_sealed, number_hash, number_tail, mobile_sealed,
+                                    agreement_number, agreement_signed_at, status, is_default)
+             select borrower_id, gen_random_uuid(), '\\x00', token_hash, '0000', '\\x00', 'bench', $3, 'bound', true from person
+         )
+         insert into session (token_hash, kind, session_id, subject_id, device, created_at, last_seen_at, expires_at)
+         select token_hash, 'borrower', gen_random_uuid(), borrower_id, 'bench', $3, $3, $3 + interval '7 days' from person",
+        &line_ids,
+        token_hashes,
+        at
+    )
+    .execute(connection)
+    .await?;
+    Ok(())
 }
 
 /// Leaves a bulk load as a running house would find it: vacuumed, with statistics, its log written.

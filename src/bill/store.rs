@@ -80,6 +80,10 @@ pub async fn cut_statements(
            ), sent as (
                insert into outbox (partner, kind, object_id, body, created_at, next_attempt_at)
                select 'sms', kind, recipient_id, body, $5, $5 from told
+               union all
+               select 'wechat', t.kind, t.recipient_id, t.body, $5, $5
+               from told t join wechat_subscription s on s.borrower_id = t.recipient_id and s.kind = t.kind
+               where s.wanted and s.allowed > 0
                returning 1
            )
            select (select count(*) from cut) + (select count(*) from billed) + (select count(*) from told)
@@ -123,6 +127,10 @@ pub async fn remind(
            ), sent as (
                insert into outbox (partner, kind, object_id, body, created_at, next_attempt_at)
                select 'sms', kind, recipient_id, body, $5, $5 from told
+               union all
+               select 'wechat', t.kind, t.recipient_id, t.body, $5, $5
+               from told t join wechat_subscription s on s.borrower_id = t.recipient_id and s.kind = t.kind
+               where s.wanted and s.allowed > 0
                returning 1
            )
            select (select count(*) from told) + (select count(*) from sent) as "rows!""#,

@@ -7,7 +7,7 @@ use sqlx::PgConnection;
 use super::agreement::Agreement;
 use super::model::{BorrowerRefusal, Person, Profile, Registering, Registration, SignedAgreement, register as decide};
 use super::store::{self, BlindIndex, NewConsent, NewPerson, SealedPerson};
-use super::{openid_store, pin_store};
+use super::{openid_store, pin_store, subscription_store};
 use crate::app::App;
 use crate::base::BusinessDay;
 use crate::base::id::{BorrowerId, ConsentId};
@@ -259,6 +259,7 @@ pub async fn erase(app: &App, borrower_id: BorrowerId) -> Outcome<(), BorrowerRe
     pin_store::delete(&mut transaction, borrower_id).await?;
     openid_store::release(&mut transaction, borrower_id).await?;
     openid_store::delete(&mut transaction, borrower_id).await?;
+    subscription_store::delete(&mut transaction, borrower_id).await?;
     store::delete_person_key(&mut transaction, borrower_id).await?;
     transaction.commit().await?;
     Ok(())

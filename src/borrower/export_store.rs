@@ -36,6 +36,9 @@ pub async fn gather(connection: &mut PgConnection, borrower_id: BorrowerId) -> s
                               from repayment y join line using (line_id)),
                'messages', (select jsonb_agg(jsonb_build_object('kind', kind, 'body', body, 'at', created_at) order by notice_no)
                             from notice where audience = 'borrower' and recipient_id = $1),
+               'wechat_messages', (select jsonb_agg(jsonb_build_object('kind', kind, 'wanted', wanted, 'allowed', allowed)
+                                                    order by kind)
+                                   from wechat_subscription where borrower_id = $1),
                'sessions', (select jsonb_agg(jsonb_build_object('device', device, 'began_at', created_at,
                                                                 'last_seen_at', last_seen_at) order by created_at)
                             from session where subject_id = $1 and kind = 'borrower')) as "gathered!""#,

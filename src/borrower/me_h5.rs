@@ -1,4 +1,4 @@
-//! Me: profile, agreements signed, messages, sessions, and the export of everything.
+//! Me: profile, agreements signed, sessions, and the export of everything.
 
 use askama::Template;
 use askama_web::WebTemplate;
@@ -13,7 +13,7 @@ use super::{Agreement, actions, export_actions};
 use crate::app::App;
 use crate::error::Fault;
 use crate::http::Problem;
-use crate::notice::{self, Audience, Raised};
+use crate::notice::{self, Audience};
 use crate::page::session::{self, OwnSession, SignedIn};
 use crate::page::{Form, Page, SessionKind, device};
 
@@ -67,25 +67,6 @@ pub async fn agreement(
     let signed = actions::signed_agreements(&app, id).await?;
     let signed = signed.into_iter().find(|signed| signed.consent_id == consent_id).ok_or_else(Problem::not_found)?;
     Ok(SignedPage { page, signed, text })
-}
-
-#[derive(Template, WebTemplate)]
-#[template(path = "borrower/messages.html")]
-pub struct MessagesPage {
-    page: Page,
-    messages: Vec<Raised>,
-}
-
-/// `GET /me/messages`: what is shown is read from then on.
-pub async fn messages(State(app): State<App>, page: Page, SignedIn(id): SignedIn) -> Result<MessagesPage, Problem> {
-    let mut connection = app.pool.acquire().await?;
-    let recipient_id = Some(id.uuid());
-    let messages = notice::store::list(&mut connection, Audience::Borrower, recipient_id, None).await?;
-    if let Some(newest) = messages.first().filter(|_| messages.iter().any(|message| message.read_at.is_none())) {
-        let now = app.clock.now();
-        notice::store::mark_read(&mut connection, Audience::Borrower, recipient_id, newest.notice_no, now).await?;
-    }
-    Ok(MessagesPage { page, messages })
 }
 
 #[derive(Template, WebTemplate)]

@@ -2,7 +2,7 @@
 
 use super::model::BorrowerRefusal;
 use super::openid_store::{self, NewIdentity};
-use super::store;
+use super::{store, subscription_store};
 use crate::app::App;
 use crate::base::id::BorrowerId;
 use crate::vault::{Field, Indexed};
@@ -27,6 +27,7 @@ pub async fn link_openid(app: &App, borrower_id: BorrowerId, openid: &str) -> an
     };
     openid_store::point(&mut transaction, &identity).await?;
     openid_store::forget_others(&mut transaction, &identity).await?;
+    subscription_store::forget_others(&mut transaction, borrower_id, &identity.openid_hash, identity.linked_at).await?;
     openid_store::put(&mut transaction, &identity).await?;
     transaction.commit().await?;
     Ok(())

@@ -2,7 +2,6 @@
 
 use chrono::{DateTime, Utc};
 use sqlx::PgConnection;
-use uuid::Uuid;
 
 use super::store::BlindIndex;
 use crate::base::id::BorrowerId;
@@ -77,19 +76,4 @@ pub async fn release(connection: &mut PgConnection, borrower_id: BorrowerId) -> 
 pub async fn delete(connection: &mut PgConnection, borrower_id: BorrowerId) -> sqlx::Result<()> {
     sqlx::query!("delete from wechat_identity where borrower_id = $1", borrower_id.uuid()).execute(connection).await?;
     Ok(())
-}
-
-/// The sealed identities of borrowers who have one.
-pub async fn list(
-    connection: &mut PgConnection,
-    borrower_ids: &[BorrowerId],
-) -> sqlx::Result<Vec<(BorrowerId, Vec<u8>)>> {
-    let ids: Vec<Uuid> = borrower_ids.iter().map(|borrower_id| borrower_id.uuid()).collect();
-    let rows = sqlx::query!(
-        r#"select borrower_id as "borrower_id: BorrowerId", openid_sealed from wechat_identity where borrower_id = any($1)"#,
-        &ids
-    )
-    .fetch_all(connection)
-    .await?;
-    Ok(rows.into_iter().map(|row| (row.borrower_id, row.openid_sealed)).collect())
 }

@@ -9,7 +9,7 @@ use crate::base::Clock;
 use crate::bench::baseline::SimpleUpdate;
 use crate::bench::figure::rate_per_second;
 use crate::bench::quote::{Depth, run_quotes};
-use crate::bench::{Figure, World, authorise, close, collect, http};
+use crate::bench::{Figure, World, authorise, close, collect, http, pages};
 use crate::cli::{Sharing, app_on, find_database, set_up};
 use crate::config::Config;
 use crate::database::Scratch;
@@ -61,6 +61,18 @@ enum Bench {
         /// Purchases of each run
         #[arg(long, default_value_t = 3_000)]
         purchases: usize,
+    },
+    /// The borrower's pages at a steady rate, against /healthz over the same HTTP
+    Pages {
+        /// Borrowers, each signed in, with loans and most of them with a bill
+        #[arg(long, default_value_t = 1_000, value_parser = clap::value_parser!(u16).range(1..))]
+        people: u16,
+        /// Requests a second, whatever became of those before
+        #[arg(long, default_value_t = 100, value_parser = clap::value_parser!(u16).range(1..))]
+        per_second: u16,
+        /// Seconds for each page
+        #[arg(long, default_value_t = 20)]
+        seconds: u64,
     },
     /// Quotes a second, on one thread
     Quote {
@@ -125,9 +137,21 @@ async fn bench_on_database(config: &Config, bench: Bench) -> anyhow::Result<Figu
             scratch.remove().await?;
             measured?
         }
+        Bench::Pages { people, per_second, seconds } => {
+            let options = pages::Options { people, per_second, time: Duration::from_secs(seconds) };
+            bench_pages(config, &database.url, options).await?
+        }
         Bench::Quote { quotes } => bench_quote(quotes)?,
     };
     Ok(figure)
+}
+
+async fn bench_pages(config: &Config, url: &str, options: pages::Options) -> anyhow::Result<Figure> {
+    let (scratch, world) = scratch_world(config, url).await?;
+    let measured = pages::measure(&world, options, &mut |figure| println!("{}", figure.line())).await;
+    drop(world);
+    scratch.remove().await?;
+    measured
 }
 
 async fn bench_authorise(config: &Config, url: &str, options: authorise::Options) -> anyhow::Result<Figure> {

@@ -141,7 +141,11 @@ pub fn told(line: &Line, entry: &LineEntry) -> Vec<Notice> {
             return Vec::new();
         }
     };
-    let body = json!({ "line": line.line_id, "limit_fen": line.limit, "limit_change_fen": entry.limit_change });
+    let mut body = json!({ "line": line.line_id, "limit_fen": line.limit, "limit_change_fen": entry.limit_change });
+    if entry.kind == EntryKind::Freeze {
+        // A borrower can do something about lateness only.
+        body["why"] = json!(if line.status.is_frozen_for(Freeze::Overdue) { "overdue" } else { "other" });
+    }
     vec![Notice::to_borrower(line.borrower_id, kind, body, entry.business_day, entry.occurred_at)]
 }
 

@@ -47,6 +47,33 @@ pub const SHORT_MESSAGES: [&str; 8] = [
     "overdue",
 ];
 
+/// What a borrower may also be told in WeChat, where a template for it is registered and the borrower agreed to it there.
+pub const WECHAT_MESSAGES: [&str; 6] =
+    ["bill_issued", "due_soon", "overdue", "withheld", "withholding_failed", "limit_changed"];
+
+/// Everything that borrowers are told, each with what its words need of the body; `web/locales` has the words of each.
+pub const TO_BORROWERS: [(&str, &[&str]); 19] = [
+    ("application_approved", &["limit_fen"]),
+    ("application_refused", &["reason"]),
+    ("application_under_review", &[]),
+    ("bill_issued", &["total_fen", "due_on"]),
+    ("due_soon", &["owed_fen", "due_on"]),
+    ("withheld", &["amount_fen", "withholding"]),
+    ("withholding_failed", &["amount_fen", "failure", "withholding"]),
+    ("card_invalid", &["amount_fen"]),
+    ("no_card", &["amount_fen"]),
+    ("overdue", &["owed_fen", "due_on"]),
+    ("line_frozen", &["limit_fen", "why"]),
+    ("line_unfrozen", &["limit_fen"]),
+    ("line_closed", &["limit_fen"]),
+    ("limit_changed", &["limit_fen"]),
+    ("purchase_voided", &["amount_fen", "purchase"]),
+    ("refund", &["amount_fen", "principal_fell_fen", "owed_back_fen", "purchase"]),
+    ("money_returned", &["amount_fen", "paid_on"]),
+    ("transfer_received", &["amount_fen", "excess_fen"]),
+    ("repayment_reversed", &["amount_fen"]),
+];
+
 /// One thing to tell. A funder or operator is told the same thing once a business day, however often it is raised.
 #[derive(Clone, Debug, PartialEq)]
 pub struct Notice {
@@ -69,6 +96,7 @@ impl Notice {
         business_day: BusinessDay,
         created_at: DateTime<Utc>,
     ) -> Notice {
+        debug_assert!(can_be_worded(kind, &body), "there are no words for the notice {kind} {body}");
         let recipient_id = Some(borrower_id.uuid());
         Notice { audience: Audience::Borrower, recipient_id, kind, body, business_day, created_at }
     }
@@ -83,6 +111,12 @@ impl Notice {
         let recipient_id = Some(merchant_id.uuid());
         Notice { audience: Audience::Merchant, recipient_id, kind, body, business_day, created_at }
     }
+}
+
+/// Whether the words of a borrower's notice will find what they need in its body.
+fn can_be_worded(kind: &str, body: &Value) -> bool {
+    let known = TO_BORROWERS.iter().find(|(known, _)| *known == kind);
+    known.is_some_and(|(_, needed)| needed.iter().all(|name| body.get(name).is_some()))
 }
 
 /// A notice as it stands in the database.

@@ -9,10 +9,10 @@ use super::{Audience, Notice, SHORT_MESSAGES};
 use crate::base::BusinessDay;
 
 /// The most that one page of a list holds.
-const PAGE_MAX: i64 = 100;
+pub const PAGE_MAX: i64 = 100;
 
-/// Raises notices, one statement for all of them, in the caller's transaction, and puts those that an SMS is right for into the
-/// outbox. What a funder or operator was told before that day is left alone.
+/// Raises notices, one statement for all of them, in the caller's transaction, and puts those that an SMS is right for, or that
+/// the borrower wants in WeChat, into the outbox. What a funder or operator was told before that day is left alone.
 pub async fn raise(connection: &mut PgConnection, notices: &[Notice]) -> sqlx::Result<()> {
     if notices.is_empty() {
         return Ok(());
@@ -36,7 +36,11 @@ async fn insert_once(connection: &mut PgConnection, columns: Columns<'_>) -> sql
              returning audience, recipient_id, kind, body, created_at)
          insert into outbox (partner, kind, object_id, body, created_at, next_attempt_at)
          select 'sms', kind, recipient_id, body, created_at, created_at
-         from raised where audience = 'borrower' and kind = any($7)",
+         from raised where audience = 'borrower' and kind = any($7)
+         union all
+         select 'wechat', r.kind, r.recipient_id, r.body, r.created_at, r.created_at
+         from raised r join wechat_subscription s on s.borrower_id = r.recipient_id and s.kind = r.kind
+         where r.audience = 'borrower' and s.wanted and s.allowed > 0",
         &columns.audience as &[&str],
         &columns.recipient_id as &[Option<Uuid>],
         &columns.kind as &[&str],
@@ -60,7 +64,11 @@ async fn insert(connection: &mut PgConnection, columns: Columns<'_>) -> sqlx::Re
              returning audience, recipient_id, kind, body, created_at)
          insert into outbox (partner, kind, object_id, body, created_at, next_attempt_at)
          select 'sms', kind, recipient_id, body, created_at, created_at
-         from raised where audience = 'borrower' and kind = any($7)",
+         from raised where audience = 'borrower' and kind = any($7)
+         union all
+         select 'wechat', r.kind, r.recipient_id, r.body, r.created_at, r.created_at
+         from raised r join wechat_subscription s on s.borrower_id = r.recipient_id and s.kind = r.kind
+         where r.audience = 'borrower' and s.wanted and s.allowed > 0",
         &columns.audience as &[&str],
         &columns.recipient_id as &[Option<Uuid>],
         &columns.kind as &[&str],

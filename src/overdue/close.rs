@@ -1,17 +1,18 @@
 //! The close's step for lateness: whom to tell and which lines to freeze, for the bills that reach a stage on the day.
 
-use std::collections::{HashMap, HashSet};
+use std::collections::HashMap;
 
 use chrono::{DateTime, Utc};
 use serde_json::json;
 use sqlx::PgConnection;
 use uuid::Uuid;
 
+use super::penalty::PenaltyRule;
 use super::stage::Stage;
 use super::store::{self, LateBill, StageDay};
 use crate::app::App;
 use crate::base::id::LineId;
-use crate::base::{AccountRange, BusinessDay};
+use crate::base::{AccountRange, BusinessDay, Fen};
 use crate::bill::{self, BilledInstallment};
 use crate::credit::change::{Change, Note};
 use crate::credit::{self, Freeze};
@@ -80,9 +81,9 @@ async fn freeze(connection: &mut PgConnection, bills: &[LateBill], told: &mut To
             entries.push(entry);
         }
     }
-    let frozen: HashSet<LineId> = lines.iter().map(|line| line.line_id).collect();
     credit::store::save_lines(connection, &lines, &entries).await?;
-    bills.iter().filter(|late| frozen.contains(&late.line_id)).for_each(|late| told.borrower(late, "line_frozen"));
+    let changed = lines.iter().zip(&entries);
+    told.notices.extend(changed.flat_map(|(line, entry)| credit::change::told(line, entry)));
     Ok(lines.len() as u64)
 }
 
@@ -110,7 +111,13 @@ struct Told {
 impl Told {
     /// The borrower once a bill, the funder once a loan in it.
     fn overdue(&mut self, late: &LateBill, product: &ProductVersion, unpaid: &[BilledInstallment]) {
-        self.borrower(late, "overdue");
+        let owed = |installment: &BilledInstallment| {
+            let rule = PenaltyRule::new(&product.terms.penalty, installment.annual_rate);
+            installment.owed_on(&rule, self.day).total()
+        };
+        let owed: Fen = unpaid.iter().map(owed).sum();
+        let body = json!({ "line": late.line_id, "due_on": late.due_on, "owed_fen": owed });
+        self.notices.push(Notice::to_borrower(late.borrower_id, "overdue", body, self.day, self.now));
         let of_loans = unpaid.iter().filter(|installment| installment.unpaid_principal().is_positive());
         self.messages.extend(of_loans.map(|installment| Message {
             partner: product.terms.funder.clone(),
@@ -128,18 +135,10 @@ impl Told {
         }));
     }
 
-    fn borrower(&mut self, late: &LateBill, kind: &'static str) {
-        self.notice(Audience::Borrower, Some(late.borrower_id.uuid()), kind, late);
-    }
-
     fn operator(&mut self, late: &LateBill, kind: &'static str) {
-        self.notice(Audience::Operator, None, kind, late);
-    }
-
-    fn notice(&mut self, audience: Audience, recipient_id: Option<Uuid>, kind: &'static str, late: &LateBill) {
         self.notices.push(Notice {
-            audience,
-            recipient_id,
+            audience: Audience::Operator,
+            recipient_id: None,
             kind,
             body: json!({ "line": late.line_id, "due_on": late.due_on }),
             business_day: self.day,

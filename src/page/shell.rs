@@ -13,8 +13,9 @@ use super::assets;
 use super::visit::Visit;
 use super::words::{Language, Said};
 use crate::app::App;
-use crate::base::{BusinessDay, Fen};
+use crate::base::{BusinessDay, Fen, id};
 use crate::http::Problem;
+use crate::partner::wechat::PageSignature;
 
 /// The shell of one page.
 #[derive(Clone)]
@@ -47,14 +48,18 @@ impl Page {
         if language.knows(&key) { language.say(key) } else { self.say_of(kind, "other") }
     }
 
-    /// The words of a notice with what its body says put in: amounts (`…_fen`) as yuan, days as dates.
-    pub fn say_notice(&self, kind: &str, body: &Value) -> Said {
-        let mut said = self.say_known("notice", kind);
+    /// The words of a notice of a business day (`$day`), with what its body says put in: amounts (`…_fen`) as yuan, days as
+    /// dates, reasons and failures in words.
+    pub fn say_notice(&self, kind: &str, body: &Value, day: &BusinessDay) -> Said {
+        let mut said = self.say_known("notice", kind).with("day", self.date(day));
         for (name, value) in body.as_object().into_iter().flatten() {
-            let text = match value {
-                Value::Number(fen) if name.ends_with("_fen") => self.yuan(&Fen::new(fen.as_i64().unwrap_or(0))),
-                Value::String(text) => text.parse::<BusinessDay>().map_or_else(|_| text.clone(), |day| self.date(&day)),
-                other => other.to_string(),
+            let text = match (name.as_str(), value) {
+                (_, Value::Number(fen)) if name.ends_with("_fen") => self.yuan(&Fen::new(fen.as_i64().unwrap_or(0))),
+                ("reason" | "failure", Value::String(code)) => self.say_known(name, code).to_string(),
+                (_, Value::String(text)) => {
+                    text.parse::<BusinessDay>().map_or_else(|_| text.clone(), |on| self.date(&on))
+                }
+                (_, other) => other.to_string(),
             };
             said = said.with(name, text);
         }
@@ -118,6 +123,13 @@ impl Page {
         pairs.append_pair("lang", other.tag());
         OtherLanguage { tag: other.tag(), address: format!("{path}?{}", pairs.finish()) }
     }
+}
+
+/// Signs a page for WeChat's script. Where WeChat does not answer, the page does without it.
+pub async fn page_signature(app: &App, page: &Page) -> Option<PageSignature> {
+    let nonce = id::mint(app.clock.now()).simple().to_string();
+    let signed = app.partners.wechat()?.sign_page(&app.site.link(&page.visit.address), &nonce).await;
+    signed.inspect_err(|error| tracing::warn!("a page was not signed for WeChat: {error}")).ok()
 }
 
 /// Where the language switch leads.

@@ -7,10 +7,10 @@ use axum::http::StatusCode;
 use axum::response::{IntoResponse, Redirect, Response};
 
 use crate::app::App;
-use crate::base::id;
 use crate::merchant::code::parse_token;
 use crate::merchant::emvco;
 use crate::page::session::SignedIn;
+use crate::page::shell::page_signature;
 use crate::page::{Form, Page};
 use crate::partner::wechat::PageSignature;
 
@@ -25,15 +25,8 @@ pub struct ScanPage {
 
 /// `GET /scan`
 pub async fn show(State(app): State<App>, page: Page, _: SignedIn) -> ScanPage {
-    let wechat = if page.visit.in_wechat { signature(&app, &page).await } else { None };
+    let wechat = if page.visit.in_wechat { page_signature(&app, &page).await } else { None };
     ScanPage { page, form: Form::default(), wechat }
-}
-
-/// Where WeChat does not answer, its own Scan and the camera are still there.
-async fn signature(app: &App, page: &Page) -> Option<PageSignature> {
-    let nonce = id::mint(app.clock.now()).simple().to_string();
-    let signed = app.partners.wechat()?.sign_page(&app.site.link(&page.visit.address), &nonce).await;
-    signed.inspect_err(|error| tracing::warn!("a page was not signed for WeChat: {error}")).ok()
 }
 
 /// `POST /scan`: what a camera read, or a person typed, leads to the counter if it is a code of ours.

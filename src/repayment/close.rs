@@ -36,7 +36,7 @@ pub async fn run(
     }
     let created = create_due_orders(connection, app, &candidates, tomorrow).await?;
     let now = app.clock.now();
-    let told = created.without_card.iter().map(|line| notices::no_card(line.borrower_id, line.line_id, tomorrow, now));
+    let told = created.without_card.iter().map(|line| notices::no_card(line, tomorrow, now));
     notice::raise(connection, &told.collect::<Vec<_>>()).await?;
     Ok(created.orders)
 }

@@ -35,7 +35,15 @@ pub struct Candidate {
 pub struct Created {
     pub orders: u64,
     /// They owe something, and there is no card to take it from.
-    pub without_card: Vec<Candidate>,
+    pub without_card: Vec<WithoutCard>,
+}
+
+/// A line that owes something that cannot be taken.
+#[derive(Clone, Copy, Debug)]
+pub struct WithoutCard {
+    pub line_id: LineId,
+    pub borrower_id: BorrowerId,
+    pub owed: Fen,
 }
 
 /// Every version's timetable: which due days it collects on one day.
@@ -87,7 +95,7 @@ pub async fn create_due_orders(
             };
             match cards.get(&candidate.borrower_id) {
                 Some(card_id) => orders.push(candidate.order(*card_id, amount, day, now)),
-                None => created.without_card.push(*candidate),
+                None => created.without_card.push(candidate.without_card(amount)),
             }
         }
         created.orders += store::insert_withholdings(connection, &orders).await?;
@@ -118,6 +126,10 @@ impl Candidate {
     pub fn new(line: &DueLine, product: &ProductVersion, next: NextAttempt) -> Candidate {
         let partial_allowed = product.terms.withholding.partial_allowed;
         Candidate { line_id: line.line_id, borrower_id: line.borrower_id, partial_allowed, next }
+    }
+
+    fn without_card(&self, owed: Fen) -> WithoutCard {
+        WithoutCard { line_id: self.line_id, borrower_id: self.borrower_id, owed }
     }
 
     fn order(&self, card_id: CardId, amount: Fen, day: BusinessDay, now: DateTime<Utc>) -> NewWithholding {

@@ -4,8 +4,9 @@ use chrono::{DateTime, Utc};
 use serde_json::json;
 
 use super::account::Repayment;
+use super::due_actions::WithoutCard;
 use super::withholding::{Failure, Purpose, Withholding};
-use crate::base::id::{BorrowerId, LineId};
+use crate::base::id::BorrowerId;
 use crate::base::{BusinessDay, Fen};
 use crate::notice::{Audience, Notice};
 use crate::partner::withholding::ChannelFailure;
@@ -15,7 +16,7 @@ pub fn card_invalid(order: &Withholding, day: BusinessDay, at: DateTime<Utc>) ->
     Notice::to_borrower(
         order.borrower_id,
         "card_invalid",
-        json!({ "line": order.line_id, "card": order.card_id }),
+        json!({ "line": order.line_id, "card": order.card_id, "amount_fen": order.amount }),
         day,
         at,
     )
@@ -59,8 +60,9 @@ pub fn transfer_received(borrower_id: BorrowerId, receipt: &Repayment) -> Notice
 }
 
 /// Something is due and there is no card to take it from.
-pub fn no_card(borrower_id: BorrowerId, line_id: LineId, day: BusinessDay, at: DateTime<Utc>) -> Notice {
-    Notice::to_borrower(borrower_id, "no_card", json!({ "line": line_id }), day, at)
+pub fn no_card(line: &WithoutCard, day: BusinessDay, at: DateTime<Utc>) -> Notice {
+    let body = json!({ "line": line.line_id, "amount_fen": line.owed });
+    Notice::to_borrower(line.borrower_id, "no_card", body, day, at)
 }
 
 /// A channel has not said what became of an order for a long time: an operator calls it.

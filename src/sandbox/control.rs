@@ -16,6 +16,7 @@ use super::fault::FaultShares;
 use super::script::{Matcher, Scripted};
 use super::world::{World, lock};
 use crate::partner::sms::wire::Message;
+use crate::partner::wechat::wire::SubscribeMessage;
 
 pub fn router() -> Router<Arc<World>> {
     Router::new()
@@ -25,6 +26,7 @@ pub fn router() -> Router<Arc<World>> {
         .route("/callbacks", post(deliver_callbacks))
         .route("/state", get(state))
         .route("/messages", get(messages))
+        .route("/wechat/messages", get(wechat_messages))
         .route("/inbox", get(inbox))
         .route("/inbox.css", get(inbox_style))
 }
@@ -90,6 +92,11 @@ async fn messages(State(world): State<Arc<World>>, Query(addressee): Query<Addre
     Json(latest)
 }
 
+/// The latest subscription messages, newest first, as a program reads them.
+async fn wechat_messages(State(world): State<Arc<World>>) -> Json<Vec<SubscribeMessage>> {
+    Json(lock(&world.wechat).latest(MESSAGES_SHOWN))
+}
+
 #[derive(Template, WebTemplate)]
 #[template(path = "sandbox/inbox.html")]
 struct InboxPage {
@@ -112,6 +119,7 @@ async fn state(State(world): State<Arc<World>>) -> Json<Value> {
         "callbacks_pending": world.callbacks_pending(),
         "funder_core": lock(&world.funder_core).summary(),
         "risk": { "decided": lock(&world.risk).decided() },
+        "wechat": lock(&world.wechat).summary(),
         "sms": { "sent": lock(&world.sms).sent() },
         "card_signing": { "agreements": lock(&world.card_signing).agreements() },
         "payout": lock(&world.payout).summary(),

@@ -25,7 +25,7 @@ use serde_json::json;
 use tokio::net::TcpListener;
 
 use crate::partner::signature::Identity;
-use crate::partner::wechat::WeChatSettings;
+use crate::partner::wechat::{Template, WeChatSettings};
 use crate::partner::{PartnerKey, PartnerSettings};
 
 pub use self::fault::{Fault, FaultShares};
@@ -100,8 +100,16 @@ pub fn wechat_settings(base_url: &str) -> WeChatSettings {
         secret: wechat::SECRET.to_owned(),
         api_url: url.clone(),
         authorize_url: url,
-        templates: wechat::KINDS.iter().map(|kind| ((*kind).to_owned(), format!("template-{kind}"))).collect(),
+        templates: wechat::TEMPLATES
+            .iter()
+            .map(|(kind, keywords)| ((*kind).to_owned(), template(kind, keywords)))
+            .collect(),
     }
+}
+
+fn template(kind: &str, keywords: &[(&str, &str)]) -> Template {
+    let keywords = keywords.iter().map(|(name, text)| ((*name).to_owned(), (*text).to_owned())).collect();
+    Template { id: format!("template-{kind}"), keywords }
 }
 
 /// A partner's explicit refusal of a whole call.

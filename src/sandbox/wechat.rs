@@ -1,6 +1,7 @@
 //! A counterfeit WeChat: signs whatever browser comes in as a person of its own, hands out tokens and tickets, keeps messages.
 //!
 //! A browser is told apart by a cookie; a script may say who the next one is (`openid:<name>`), or that the code is refused.
+//! Of messages a script may say `not_subscribed`, `template_unknown`, or `token_old`: then another token counts from there on.
 
 use std::collections::HashMap;
 use std::sync::Arc;
@@ -17,7 +18,8 @@ use super::fault::Fault;
 use super::world::{World, lock};
 use crate::base::id;
 use crate::partner::wechat::wire::{
-    CODE_INVALID, NOT_SUBSCRIBED, OpenIdAnswer, SubscribeMessage, TOKEN_EXPIRED, TicketAnswer, TokenAnswer, Verdict,
+    CODE_INVALID, NOT_SUBSCRIBED, OpenIdAnswer, SubscribeMessage, TOKEN_EXPIRED, TOKEN_OLD, TicketAnswer, TokenAnswer,
+    Verdict,
 };
 
 pub use crate::partner::wechat::NAME;
@@ -25,9 +27,15 @@ pub use crate::partner::wechat::NAME;
 /// By which the platform is known here.
 pub const APP_ID: &str = "wx5a4db0x000000001";
 pub const SECRET: &str = "counterfeit";
-/// Kinds of notice for which a template is registered here.
-pub const KINDS: &[&str] =
-    &["bill_issued", "due_soon", "withholding_succeeded", "withholding_failed", "overdue", "limit_changed"];
+/// The templates that are registered here: kind of notice, and keywords with their texts.
+pub const TEMPLATES: &[(&str, &[(&str, &str)])] = &[
+    ("bill_issued", &[("amount1", "{total}元"), ("date2", "{due_on}"), ("thing3", "可现在还款，或备足余额待扣款")]),
+    ("due_soon", &[("amount1", "{owed}元"), ("date2", "{due_on}"), ("thing3", "请备足银行卡余额，或现在还款")]),
+    ("overdue", &[("amount1", "{owed}元"), ("date2", "{due_on}"), ("thing3", "已逾期，请尽快还款")]),
+    ("withheld", &[("amount1", "{amount}元"), ("thing2", "还款成功，不用再做什么")]),
+    ("withholding_failed", &[("amount1", "{amount}元"), ("thing2", "扣款没有成功，请查看原因")]),
+    ("limit_changed", &[("amount1", "{limit}元"), ("thing2", "您的额度有调整")]),
+];
 const TOKEN: &str = "counterfeit-token";
 const TICKET: &str = "counterfeit-ticket";
 const TOKEN_SECONDS: i64 = 7_200;
@@ -38,9 +46,37 @@ const COOKIE: &str = "sandbox_wechat";
 pub struct Book {
     codes: HashMap<String, String>,
     messages: Vec<SubscribeMessage>,
+    /// How often a token was handed out, and how many of those times no longer count.
+    tokens: u32,
+    tokens_old: u32,
 }
 
 impl Book {
+    /// How often a token was asked for.
+    pub fn tokens(&self) -> u32 {
+        self.tokens
+    }
+
+    pub fn summary(&self) -> serde_json::Value {
+        json!({ "messages": self.messages.len(), "tokens": self.tokens })
+    }
+
+    /// The latest messages to anyone, newest first.
+    pub fn latest(&self, count: usize) -> Vec<SubscribeMessage> {
+        self.messages.iter().rev().take(count).cloned().collect()
+    }
+
+    fn new_token(&mut self) -> String {
+        self.tokens += 1;
+        format!("{TOKEN}-{}", self.tokens)
+    }
+
+    /// A token counts until a script has made it old.
+    fn takes(&self, token: &str) -> bool {
+        let number = token.strip_prefix(TOKEN).and_then(|rest| rest.strip_prefix('-')?.parse::<u32>().ok());
+        number.is_some_and(|number| number > self.tokens_old && number <= self.tokens)
+    }
+
     /// Subscription messages to a person, oldest first.
     pub fn messages_to(&self, openid: &str) -> Vec<&SubscribeMessage> {
         self.messages.iter().filter(|message| message.touser == openid).collect()
@@ -111,11 +147,12 @@ struct App {
     secret: String,
 }
 
-async fn token(Query(asked): Query<App>) -> Response {
+async fn token(State(world): State<Arc<World>>, Query(asked): Query<App>) -> Response {
     if asked.appid != APP_ID || asked.secret != SECRET {
-        return refused(40_001, "invalid credential");
+        return refused(TOKEN_OLD, "invalid credential");
     }
-    Json(TokenAnswer { access_token: TOKEN.into(), expires_in: TOKEN_SECONDS }).into_response()
+    let access_token = lock(&world.wechat).new_token();
+    Json(TokenAnswer { access_token, expires_in: TOKEN_SECONDS }).into_response()
 }
 
 #[derive(Deserialize)]
@@ -123,8 +160,8 @@ struct Token {
     access_token: String,
 }
 
-async fn ticket(Query(asked): Query<Token>) -> Response {
-    if asked.access_token != TOKEN {
+async fn ticket(State(world): State<Arc<World>>, Query(asked): Query<Token>) -> Response {
+    if !lock(&world.wechat).takes(&asked.access_token) {
         return refused(TOKEN_EXPIRED, "access_token expired");
     }
     Json(TicketAnswer { ticket: TICKET.into(), expires_in: TOKEN_SECONDS }).into_response()
@@ -135,12 +172,22 @@ async fn send(
     Query(asked): Query<Token>,
     Json(message): Json<SubscribeMessage>,
 ) -> Response {
-    if asked.access_token != TOKEN {
-        return refused(TOKEN_EXPIRED, "access_token expired");
+    if world.call_fault(NAME, &message.touser) == Some(Fault::TimeoutBefore) {
+        return world.silence();
     }
-    if world.scripted(NAME, &[("openid", &message.touser)]).is_some_and(|scripted| scripted.answer == "not_subscribed")
-    {
-        return refused(NOT_SUBSCRIBED, "user refuse to accept the msg");
+    let scripted = world.scripted(NAME, &[("openid", &message.touser), ("template", &message.template_id)]);
+    match scripted.as_ref().map(|scripted| scripted.answer.as_str()) {
+        Some("token_old") => {
+            let mut book = lock(&world.wechat);
+            book.tokens_old = book.tokens;
+            return refused(TOKEN_OLD, "invalid credential, access_token is invalid or not latest");
+        }
+        Some("not_subscribed") => return refused(NOT_SUBSCRIBED, "user refuse to accept the msg"),
+        Some("template_unknown") => return refused(40_037, "invalid template_id"),
+        _ => {}
+    }
+    if !lock(&world.wechat).takes(&asked.access_token) {
+        return refused(TOKEN_EXPIRED, "access_token expired");
     }
     lock(&world.wechat).messages.push(message);
     Json(json!({ "errcode": 0, "errmsg": "ok" })).into_response()

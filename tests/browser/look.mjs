@@ -10,6 +10,15 @@ export async function picture(page, name) {
   await page.screenshot({ path: `${pictures}/${name}.png`, fullPage: true });
 }
 
+/** The most that a picture in the documents weighs. */
+const posterBytes = 60 * 1024;
+
+/** Takes a small picture for the documents, under var/test/pages/documents. */
+export async function poster(page, name) {
+  const taken = await page.screenshot({ path: `${pictures}/documents/${name}.jpg`, scale: "css", type: "jpeg", quality: 80 });
+  expect(taken.length, `${name} is too heavy for the documents`).toBeLessThan(posterBytes);
+}
+
 /** Holds the page to what every page is held to, in light and dark, and takes both pictures. */
 export async function look(page, name) {
   for (const colorScheme of ["light", "dark"]) {
@@ -22,9 +31,11 @@ export async function look(page, name) {
   }
   await page.emulateMedia({ colorScheme: "light" });
   const size = page.viewportSize();
-  await page.setViewportSize({ width: 320, height: 640 });
-  const wider = await page.evaluate(() => document.documentElement.scrollWidth - document.documentElement.clientWidth);
-  expect(wider, `${name} is wider than 320 px`).toBeLessThanOrEqual(0);
-  await picture(page, `${name}-320`);
+  for (const width of [320, 820]) {
+    await page.setViewportSize({ width, height: 640 });
+    const wider = await page.evaluate(() => document.documentElement.scrollWidth - document.documentElement.clientWidth);
+    expect(wider, `${name} is wider than ${width} px`).toBeLessThanOrEqual(0);
+    await picture(page, `${name}-${width}`);
+  }
   await page.setViewportSize(size);
 }

@@ -1,37 +1,12 @@
 // A borrower scans, pays, reads bills and loans, and pays them: by clicking, with the network cut, and without script.
 import { expect, test } from "@playwright/test";
 import { look } from "./look.mjs";
-import { fillIn, newcomer, script, setPin, signIn } from "./people.mjs";
-
-/** The start page's shop to try. */
-async function shop(page) {
-  const start = await (await page.request.get("/")).text();
-  return start.match(/href="(\/q\/\w+)"/)[1];
-}
+import { approved, choose, script, shop, signIn } from "./people.mjs";
 
 /** The mobile of somebody in the story: `billed`, `late` or `idle`, in that order on the start page. */
 async function mobile(page, place) {
   const start = await (await page.request.get("/?lang=zh-CN")).text();
   return [...start.matchAll(/<dd><b>(1\d{10})<\/b>/g)][place][1];
-}
-
-/** A newcomer with a line and a PIN. */
-async function approved(page, number) {
-  const person = newcomer(number);
-  await page.goto("/apply");
-  await signIn(page, person.mobile);
-  await fillIn(page, person);
-  await page.getByRole("button", { name: "提交申请" }).click();
-  await page.getByRole("link", { name: "设置支付密码" }).click();
-  await setPin(page, person);
-  return person;
-}
-
-/** From the plans to the page that asks for the PIN. */
-async function choose(page, words) {
-  await page.getByRole("radio", { name: words }).first().check();
-  await page.getByRole("button", { name: "下一步" }).click();
-  await expect(page.getByRole("button", { name: /确认付款/ })).toBeVisible();
 }
 
 test("a printed code is paid in installments, also where the network is cut", async ({ page }) => {

@@ -1,5 +1,6 @@
 // People who come to the pages: they read their SMS in the sandbox, sign in, and apply.
 import { expect } from "@playwright/test";
+import { chinese } from "./words.mjs";
 
 /** The address of the counterfeit world, which the start page leads to. */
 async function sandbox(page) {
@@ -42,50 +43,95 @@ export function newcomer(number) {
   };
 }
 
-/** Signs in on the sign-in page that is shown, in Chinese. */
-export async function signIn(page, mobile) {
-  await page.getByLabel("手机号").fill(mobile);
-  await page.getByRole("button", { name: "获取验证码" }).click();
-  await expect(page.getByText("验证码已发送")).toBeVisible();
-  await page.getByLabel("短信验证码").fill(await passcode(page, mobile));
-  await page.getByRole("button", { name: "登录", exact: true }).click();
+/** Signs in on the sign-in page that is shown. */
+export async function signIn(page, mobile, say = chinese) {
+  await page.getByLabel(say("field-mobile")).fill(mobile);
+  await page.getByRole("button", { name: say("passcode-send") }).click();
+  await expect(page.getByText(say("sign-in-sent"))).toBeVisible();
+  await page.getByLabel(say("field-passcode")).fill(await passcode(page, mobile));
+  await page.getByRole("button", { name: say("sign-in-do"), exact: true }).click();
 }
 
 /** From the identity step to the last button; `seen` is told of every step. */
-export async function fillIn(page, person, seen = async () => {}) {
-  await expect(page.getByRole("heading", { name: "先认识一下您" })).toBeVisible();
+export async function fillIn(page, person, seen = async () => {}, say = chinese) {
+  const heading = (key) => expect(page.getByRole("heading", { name: say(key) })).toBeVisible();
+  await heading("identity-heading");
   await seen("identity");
-  await page.getByLabel("姓名").fill(person.name);
-  await page.getByLabel("身份证号").fill(person.id);
-  await page.getByLabel("我已阅读并同意《个人信息处理授权书》").check();
-  await page.getByLabel("我单独同意处理我的敏感个人信息").check();
-  await page.getByRole("button", { name: "下一步" }).click();
-  await expect(page.getByRole("heading", { name: "绑定银行卡" })).toBeVisible();
+  await page.getByLabel(say("field-name")).fill(person.name);
+  await page.getByLabel(say("field-id_number")).fill(person.id);
+  await page.getByLabel(say("field-agree_personal_information")).check();
+  await page.getByLabel(say("field-agree_sensitive_information")).check();
+  await page.getByRole("button", { name: say("next-step") }).click();
+  await heading("card-new-heading");
   await seen("card");
-  await page.getByLabel("银行卡号").fill(person.card);
-  await page.getByLabel("银行预留手机号").fill(person.mobile);
-  await page.getByLabel("我已阅读并同意《委托扣款协议》").check();
-  await page.getByRole("button", { name: "同意并获取验证码" }).click();
-  await expect(page.getByRole("heading", { name: "输入银行验证码" })).toBeVisible();
+  await page.getByLabel(say("field-card_number")).fill(person.card);
+  await page.getByLabel(say("field-card_mobile")).fill(person.mobile);
+  await page.getByLabel(say("field-agree_withholding")).check();
+  await page.getByRole("button", { name: say("card-new-do") }).click();
+  await heading("card-code-heading");
   await seen("card-code");
-  await page.getByLabel("银行短信验证码").fill(person.mobile.slice(-6));
-  await page.getByRole("button", { name: "确认绑定" }).click();
-  await expect(page.getByRole("heading", { name: "个人消费信贷额度协议" })).toBeVisible();
+  await page.getByLabel(say("field-card_code")).fill(person.mobile.slice(-6));
+  await page.getByRole("button", { name: say("card-code-do") }).click();
+  await heading("agreement-credit");
   await seen("agreement");
   await page.getByRole("checkbox").check();
-  await page.getByRole("button", { name: "同意并继续" }).click();
-  await expect(page.getByRole("heading", { name: "信用报告查询及报送授权书" })).toBeVisible();
+  await page.getByRole("button", { name: say("agreement-agree") }).click();
+  await heading("agreement-credit_report");
   await page.getByRole("checkbox").check();
-  await page.getByRole("button", { name: "同意并继续" }).click();
-  await expect(page.getByRole("heading", { name: "核对并提交" })).toBeVisible();
+  await page.getByRole("button", { name: say("agreement-agree") }).click();
+  await heading("submit-heading");
   await seen("submit");
 }
 
 /** Sets the first PIN on the page that is shown. */
-export async function setPin(page, person) {
-  await page.getByLabel("身份证后六位").fill(person.id.slice(-6));
-  await page.getByLabel("新支付密码").fill(person.pin);
-  await page.getByLabel("再输入一次").fill(person.pin);
-  await page.getByRole("button", { name: "保存" }).click();
-  await expect(page.getByRole("status")).toHaveText("支付密码已设置");
+export async function setPin(page, person, say = chinese) {
+  await page.getByLabel(say("field-id_last")).fill(person.id.slice(-6));
+  await page.getByLabel(say("field-pin_new")).fill(person.pin);
+  await page.getByLabel(say("field-pin_again")).fill(person.pin);
+  await page.getByRole("button", { name: say("pin-do"), exact: true }).click();
+  await expect(page.getByRole("status")).toHaveText(say("flash-pin-set"));
+}
+
+/** A newcomer with a line and a PIN. */
+export async function approved(page, number, say = chinese) {
+  const person = newcomer(number);
+  await page.goto("/apply");
+  await signIn(page, person.mobile, say);
+  await fillIn(page, person, undefined, say);
+  await page.getByRole("button", { name: say("submit-do") }).click();
+  await page.getByRole("link", { name: say("state-set-pin") }).click();
+  await setPin(page, person, say);
+  return person;
+}
+
+/** The start page's shop to try. */
+export async function shop(page) {
+  const start = await (await page.request.get("/")).text();
+  return start.match(/href="(\/q\/\w+)"/)[1];
+}
+
+/** From the plans to the page that asks for the PIN. */
+export async function choose(page, periods, say = chinese) {
+  await page.getByRole("radio", { name: periods }).first().check();
+  await page.getByRole("button", { name: say("plans-next"), exact: true }).click();
+  await expect(page.getByRole("button", { name: say("confirm-pay") })).toBeVisible();
+}
+
+/** The business day of the house, as its start page says it. */
+export async function today(page) {
+  const start = await (await page.request.get("/")).text();
+  return start.match(/<time datetime="(\d{4}-\d\d-\d\d)"/)[1];
+}
+
+/** Moves the house and its counterfeit world to noon of a day to come, and waits until every day before is closed. */
+export async function moveTo(page, day) {
+  const now = await (await page.request.get(`${await sandbox(page)}/clock`)).json();
+  const noon = new Date(`${day}T12:00:00+08:00`);
+  if (new Date(now.now) < noon) await page.request.post(`${await sandbox(page)}/clock`, { data: { now: noon.toISOString() } });
+  await expect.poll(() => today(page), { timeout: 120_000, intervals: [250] }).toBe(day);
+}
+
+/** What the counterfeit WeChat was told to tell people, newest first. */
+export async function subscriptionMessages(page) {
+  return (await page.request.get(`${await sandbox(page)}/wechat/messages`)).json();
 }

@@ -40,6 +40,7 @@ const TABLES: &[(&str, Spread)] = &[
     ("consent", ByBorrower),
     ("pin", ByBorrower),
     ("wechat_identity", ByBorrower),
+    ("wechat_subscription", ByBorrower),
     ("business_day", Reference),
     ("consent_text", Reference),
     ("funder", Reference),

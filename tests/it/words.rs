@@ -13,6 +13,8 @@ const KINDS: &[&str] = &[
     "agreement-",
     "reason-",
     "notice-",
+    "message-see-",
+    "wechat-kind-",
     "method-",
     "part-",
     "state-",
@@ -160,6 +162,19 @@ fn every_code_that_a_person_may_meet_has_words() {
         })
         .collect();
     assert!(missing.is_empty(), "no page has words for {missing:#?}");
+}
+
+#[test]
+fn every_notice_of_a_borrower_has_its_own_words_of_what_its_body_surely_says() {
+    for language in LANGUAGES {
+        let words = keys(language);
+        for (kind, needed) in fenqi::notice::TO_BORROWERS {
+            let said = words.get(&format!("notice-{kind}")).unwrap_or_else(|| panic!("{language} lacks notice-{kind}"));
+            let extra: Vec<&String> =
+                said.iter().filter(|name| *name != "day" && !needed.contains(&name.as_str())).collect();
+            assert!(extra.is_empty(), "notice-{kind} in {language} wants {extra:?}, which is not surely there");
+        }
+    }
 }
 
 #[test]

@@ -1,8 +1,8 @@
-// Scans with WeChat's own Scan, where WeChat has let this page do so; what it read goes to the page's own form.
+// What WeChat does for a page, where it has let this page do so: its own Scan, and asking for consent to messages.
 import wx from "weixin-js-sdk";
 
 const place = document.querySelector("[data-wechat]");
-const form = document.querySelector("form[action='/scan']");
+const offers = place.querySelector("[data-offers]");
 
 wx.config({
   appId: place.dataset.app,
@@ -10,9 +10,13 @@ wx.config({
   nonceStr: place.dataset.nonce,
   signature: place.dataset.signature,
   jsApiList: ["scanQRCode"],
+  openTagList: offers ? ["wx-open-subscribe"] : [],
 });
 wx.ready(() => (place.hidden = false));
-place.querySelector("button").addEventListener("click", () => {
+
+/** What was read goes to the page's own form. */
+function scan() {
+  const form = document.querySelector("form[action='/scan']");
   wx.scanQRCode({
     needResult: 1,
     scanType: ["qrCode"],
@@ -21,4 +25,36 @@ place.querySelector("button").addEventListener("click", () => {
       form.querySelector("button[type=submit]").click();
     },
   });
-});
+}
+
+/** The templates that the person agreed to, out of what WeChat's own button tells. */
+function agreed(details) {
+  return Object.entries(JSON.parse(details ?? "{}"))
+    .filter((entry) => JSON.parse(entry[1]).status === "accept")
+    .map((entry) => entry[0]);
+}
+
+/** A button that WeChat draws itself: a page cannot ask in its place. Its inside is apart from our styles. */
+function offer(templates, words) {
+  const form = place.querySelector("form");
+  const button = document.createElement("wx-open-subscribe");
+  button.setAttribute("template", templates);
+  const inside = document.createElement("script");
+  inside.type = "text/wxtag-template";
+  inside.textContent = `<style>button{width:100%;height:48px;border:0;border-radius:8px;background:#06824b;color:#fff;font-size:17px}</style><button>${words}</button>`;
+  button.append(inside);
+  button.addEventListener("success", (event) => {
+    const accepted = agreed(event.detail.subscribeDetails);
+    if (accepted.length === 0) return;
+    form.elements.templates.value = accepted.join(",");
+    form.requestSubmit();
+  });
+  button.addEventListener("error", () => (place.querySelector("[role=alert]").hidden = false));
+  offers.append(button);
+}
+
+if (offers) {
+  for (const asked of offers.querySelectorAll("[data-templates]")) offer(asked.dataset.templates, asked.dataset.words);
+} else {
+  place.querySelector("button").addEventListener("click", scan);
+}

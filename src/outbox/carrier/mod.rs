@@ -2,11 +2,13 @@
 
 pub mod funder;
 pub mod sms;
+pub mod wechat;
 
 use std::collections::HashMap;
 
 use super::store::Waiting;
 use crate::app::App;
+use crate::partner::wechat::{NAME as WECHAT, WeChat};
 use crate::partner::{CallError, Client, funder_core, sms as sms_partner};
 
 /// What became of one message.
@@ -65,6 +67,8 @@ pub enum Carrier<'a> {
     Funder(&'a Client),
     /// Short messages to borrowers.
     Sms(&'a Client),
+    /// Subscription messages to borrowers.
+    WeChat(&'a WeChat),
 }
 
 impl Carrier<'_> {
@@ -75,6 +79,11 @@ impl Carrier<'_> {
     pub fn find<'a>(app: &'a App, partner: &str) -> Result<Carrier<'a>, CallError> {
         if partner == sms_partner::NAME {
             return app.partners.client(partner).map(Carrier::Sms);
+        }
+        if partner == WECHAT {
+            let reason = "it is not configured".to_owned();
+            let missing = || CallError::NotSent { partner: partner.to_owned(), reason };
+            return app.partners.wechat().map(Carrier::WeChat).ok_or_else(missing);
         }
         app.partners.client(partner).or_else(|_| app.partners.client(funder_core::NAME)).map(Carrier::Funder)
     }
@@ -87,6 +96,7 @@ impl Carrier<'_> {
         match self {
             Carrier::Funder(client) => funder::carry(client, batch).await,
             Carrier::Sms(client) => sms::carry(app, client, batch).await,
+            Carrier::WeChat(wechat) => wechat::carry(app, wechat, batch).await,
         }
     }
 }

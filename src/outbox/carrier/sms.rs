@@ -54,7 +54,7 @@ pub async fn carry(app: &App, client: &Client, batch: &[Waiting]) -> anyhow::Res
 }
 
 /// What a template's gaps are filled with: amounts in yuan, days, words. Ids stay with us.
-fn parameters(body: &Value) -> BTreeMap<String, String> {
+pub(super) fn parameters(body: &Value) -> BTreeMap<String, String> {
     let mut parameters = BTreeMap::new();
     for (key, value) in body.as_object().into_iter().flatten() {
         match (key.strip_suffix("_fen"), value) {

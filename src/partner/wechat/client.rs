@@ -12,7 +12,7 @@ use serde::de::DeserializeOwned;
 use tokio::sync::Mutex;
 
 use super::NAME;
-use super::wire::{Keyword, OpenIdAnswer, SubscribeMessage, TOKEN_EXPIRED, TicketAnswer, TokenAnswer, Verdict};
+use super::wire::{Keyword, OpenIdAnswer, SubscribeMessage, TOKEN_REFUSED, TicketAnswer, TokenAnswer, Verdict};
 use crate::base::Clock;
 use crate::partner::call_log::{CallLog, Ended};
 use crate::partner::client::TIME_LIMIT_PERSON;
@@ -33,7 +33,36 @@ pub struct WeChatSettings {
     pub authorize_url: String,
     /// The template registered for a kind of notice, such as `bill_issued`.
     #[serde(default)]
-    pub templates: BTreeMap<String, String>,
+    pub templates: BTreeMap<String, Template>,
+}
+
+/// A template of subscription messages, as it is registered with WeChat.
+#[derive(Clone, Debug, PartialEq, Eq, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct Template {
+    pub id: String,
+    /// Its keywords, such as `amount1`, each with its text: `{total}` and the like stand for what the notice says.
+    pub keywords: BTreeMap<String, String>,
+}
+
+impl Template {
+    /// The keywords with what the notice says put in; `None` where the notice does not say it.
+    pub fn fill(&self, parameters: &BTreeMap<String, String>) -> Option<BTreeMap<String, String>> {
+        self.keywords.iter().map(|(name, text)| Some((name.clone(), fill(text, parameters)?))).collect()
+    }
+}
+
+fn fill(text: &str, parameters: &BTreeMap<String, String>) -> Option<String> {
+    let mut filled = String::new();
+    let mut rest = text;
+    while let Some((before, after)) = rest.split_once('{') {
+        let (name, behind) = after.split_once('}')?;
+        filled.push_str(before);
+        filled.push_str(parameters.get(name)?);
+        rest = behind;
+    }
+    filled.push_str(rest);
+    Some(filled)
 }
 
 fn api_url() -> String {
@@ -45,15 +74,20 @@ fn authorize_url() -> String {
 }
 
 impl WeChatSettings {
-    /// Reads a file of these settings.
+    /// Reads a file of these settings; templates may stand for `kinds` of notice.
     ///
     /// # Errors
     /// A sentence that names the file; what stands in it is not repeated, because it holds the secret.
-    pub fn read(path: &Path) -> anyhow::Result<WeChatSettings> {
+    pub fn read(path: &Path, kinds: &[&str]) -> anyhow::Result<WeChatSettings> {
         let shown = path.display();
         let text = std::fs::read_to_string(path).with_context(|| format!("cannot read wechat_file {shown}"))?;
         let read: Result<WeChatSettings, toml::de::Error> = toml::from_str(&text);
-        read.map_err(|error| anyhow::anyhow!("wechat_file {shown}: {}", error.message()))
+        let settings = read.map_err(|error| anyhow::anyhow!("wechat_file {shown}: {}", error.message()))?;
+        if let Some(kind) = settings.templates.keys().find(|kind| !kinds.contains(&kind.as_str())) {
+            let kinds = kinds.join(", ");
+            anyhow::bail!("wechat_file {shown}: no notice is called {kind}; templates may stand for {kinds}");
+        }
+        Ok(settings)
     }
 }
 
@@ -143,11 +177,12 @@ impl WeChat {
     }
 
     /// The template of a kind of notice, where one is registered.
-    pub fn template(&self, kind: &str) -> Option<&str> {
-        self.settings.templates.get(kind).map(String::as_str)
+    pub fn template(&self, kind: &str) -> Option<&Template> {
+        self.settings.templates.get(kind)
     }
 
-    /// Sends a subscription message that opens `page`.
+    /// Sends a subscription message that opens `page`. WeChat does not know a message again: one whose answer was lost and that
+    /// is sent again may arrive twice, where the person allowed two.
     ///
     /// # Errors
     /// As [`WeChatError`] says; whoever does not want messages is a refusal.
@@ -165,12 +200,20 @@ impl WeChat {
             page: page.to_owned(),
             data,
         };
+        match self.post_message(&message).await {
+            // Somebody else got a token meanwhile, or this one ended early: a new one is asked for, once.
+            Err(WeChatError::Refused { code, .. }) if TOKEN_REFUSED.contains(&code) => {
+                *self.token.lock().await = None;
+                self.post_message(&message).await
+            }
+            sent => sent,
+        }
+    }
+
+    async fn post_message(&self, message: &SubscribeMessage) -> Result<(), WeChatError> {
         let token = self.token().await?;
         let address = self.address("/cgi-bin/message/subscribe/bizsend", &[("access_token", &token)]);
-        let sent = self.call("send_message", self.http.post(address).json(&message)).await?;
-        if let Err(WeChatError::Refused { code: TOKEN_EXPIRED, .. }) = &sent {
-            *self.token.lock().await = None;
-        }
+        let sent = self.call("send_message", self.http.post(address).json(message)).await?;
         sent.map(|_: serde_json::Value| ())
     }
 
@@ -285,6 +328,15 @@ pub fn page_signature(ticket: &str, nonce: &str, timestamp: i64, address: &str) 
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn a_template_is_filled_with_what_the_notice_says_or_not_at_all() {
+        let parameters = BTreeMap::from([("total".to_owned(), "1,234.50".to_owned())]);
+        assert_eq!(fill("应还{total}元", &parameters).as_deref(), Some("应还1,234.50元"));
+        assert_eq!(fill("请备足余额", &parameters).as_deref(), Some("请备足余额"));
+        assert_eq!(fill("{due_on}", &parameters), None);
+        assert_eq!(fill("{total", &parameters), None);
+    }
 
     /// The example in WeChat's own documentation of the JSSDK (appendix 1).
     #[test]

@@ -15,8 +15,12 @@ pub struct Verdict {
 
 /// A code was invalid, expired or used.
 pub const CODE_INVALID: i64 = 40_029;
-/// Our access token is no longer good: get another.
+/// Our access token is not the newest one.
+pub const TOKEN_OLD: i64 = 40_001;
+/// Our access token has ended.
 pub const TOKEN_EXPIRED: i64 = 42_001;
+/// Our access token is no longer good, for whatever reason: get another.
+pub const TOKEN_REFUSED: [i64; 3] = [TOKEN_OLD, 40_014, TOKEN_EXPIRED];
 /// The person has not asked for such messages, or not any more.
 pub const NOT_SUBSCRIBED: i64 = 43_101;
 

@@ -11,6 +11,7 @@ mod repayment;
 mod verify;
 mod merchant;
 mod notice;
+mod wechat_messages;
 mod partner;
 mod http;
 mod pages;

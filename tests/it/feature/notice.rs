@@ -22,7 +22,14 @@ async fn a_notice_is_listed_and_read_and_sent_by_sms_where_that_is_right(pool: P
     let borrower_id: BorrowerId =
         sqlx::query_scalar("select borrower_id from borrower").fetch_one(&app.pool).await.unwrap();
     let today = town.today().await;
-    let body = json!({ "line": "line_1", "due_on": "2026-01-28", "total_fen": 123_456 });
+    let body = json!({
+        "line": "line_1",
+        "due_on": "2026-01-28",
+        "total_fen": 123_456,
+        "owed_fen": 123_456,
+        "amount_fen": 123_456,
+        "withholding": "wh_1",
+    });
     let notices = ["bill_issued", "withheld", "overdue"]
         .map(|kind| Notice::to_borrower(borrower_id, kind, body.clone(), today, app.clock.now()));
     let mut connection = app.pool.acquire().await.unwrap();
@@ -67,7 +74,8 @@ async fn a_person_who_was_erased_is_not_written_to(pool: PgPool) {
     let (app, world) = house::open_in_world(pool, "2026-01-05").await;
     let borrower_id = BorrowerId::mint(app.clock.now());
     let today = "2026-01-05".parse().unwrap();
-    let told = Notice::to_borrower(borrower_id, "bill_issued", json!({}), today, app.clock.now());
+    let body = json!({ "due_on": "2026-01-28", "total_fen": 123_456 });
+    let told = Notice::to_borrower(borrower_id, "bill_issued", body, today, app.clock.now());
     notice::raise(&mut app.pool.acquire().await.unwrap(), &[told]).await.unwrap();
     assert_eq!(deliver_outbox(&app).await.unwrap().failed, 0);
     assert_eq!(lock(&world.sms).sent(), 0);

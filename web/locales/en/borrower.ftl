@@ -77,18 +77,62 @@ messages-unread = { $count ->
    *[other] { $count } unread
 }
 message-new = New
-notice-application_approved = Your application was approved; the line can be used now.
-notice-application_refused = We are sorry: your application was not approved this time.
-notice-application_under_review = A person is reviewing your application. Please be patient.
-notice-bill_issued = Your bill is out. The home page shows the amount and the due day.
-notice-due_soon = Your bill is due soon. Make sure that there is enough on your card.
-notice-withholding_succeeded = The payment went through. Thank you for paying on time.
-notice-withholding_failed = The payment did not go through. Check your card's balance or use another card.
-notice-overdue = A payment is overdue. Pay soon, so that no more penalty interest runs.
-notice-limit_changed = Your limit has changed. See the home page.
-notice-card_invalid = One of your cards can no longer be charged. Bind it again or use another one.
-notice-no_card = A payment is due, but there is no card to take it from. Bind one first.
-notice-other = Something happened on your account. See the home page.
+wechat-title = Messages in WeChat
+wechat-what = Short messages are sent as ever. WeChat can tell you too: each time you agree it takes one more message, and then asks again.
+wechat-kind-bill_issued = A bill is out
+wechat-kind-due_soon = Due soon
+wechat-kind-overdue = Overdue
+wechat-kind-withheld = Payment taken
+wechat-kind-withholding_failed = Payment failed
+wechat-kind-limit_changed = Limit changed
+wechat-times = { $times ->
+    [one] { $times } more
+   *[other] { $times } more
+}
+wechat-used-up = Used up, agree again
+wechat-off = Off
+wechat-allow-bills = Allow messages about bills
+wechat-allow-payments = Allow messages about payments
+wechat-failed = WeChat did not ask. Look at the account's message settings and try again.
+wechat-needs-script = WeChat's question needs scripts to be allowed.
+wechat-open-there = Open this page in WeChat to switch them on.
+wechat-stop = No more messages in WeChat
+flash-wechat-allowed = Noted: WeChat will tell you
+flash-wechat-stopped = You get no more messages in WeChat
+messages-older = Older messages
+message-see-other = Have a look
+message-see-bill_issued = See the bill
+message-see-due_soon = Pay now
+message-see-overdue = Pay
+message-see-withheld = See this payment
+message-see-withholding_failed = See this payment
+message-see-card_invalid = Manage cards
+message-see-no_card = Bind a card
+message-see-refund = See this purchase
+message-see-purchase_voided = See this purchase
+notice-application_approved = { $day }: your application was approved with a limit of { $limit_fen }. Scan a code and pay in installments.
+notice-application_refused = { $day }: we are sorry, your application was not approved this time. { $reason }
+notice-application_under_review = { $day }: a person is reviewing your application and answers within one working day as a rule. There is nothing for you to do.
+notice-bill_issued = Your bill is out: { $total_fen }, taken from your default card on { $due_on }. Pay it now, or have enough on the card by then.
+notice-due_soon = { $owed_fen } will be taken on { $due_on }. Have enough on your card by then, or pay now.
+notice-withheld = { $day }: { $amount_fen } was taken from your card. There is nothing more for you to do.
+notice-withholding_failed = { $day }: taking { $amount_fen } did not work. { $failure }
+notice-overdue = The bill due on { $due_on } is overdue: { $owed_fen } is owed, penalty interest until { $day } included. Pay soon; nothing more is added once it is paid.
+notice-card_invalid = { $day }: { $amount_fen } was to be taken, but the bank says that your card can no longer be charged. Nothing was taken. Bind it again or use another one.
+notice-no_card = { $day }: { $amount_fen } is to be taken, but there is no card to take it from. Bind one, or the payment becomes overdue.
+notice-limit_changed = Your limit is { $limit_fen } from { $day } on.
+notice-line_frozen = Your line of { $limit_fen } cannot be used from { $day } on. { $why ->
+    [overdue] Pay what is overdue.
+   *[other] Go on repaying as before, and ask us if you have questions.
+}
+notice-line_unfrozen = Your line of { $limit_fen } can be used again from { $day } on. Scan a code and pay in installments.
+notice-line_closed = { $day }: your line of { $limit_fen } was closed. Nothing new can be bought with it; you may apply again.
+notice-purchase_voided = { $day }: the merchant undid a purchase of { $amount_fen }. You owe nothing for it, and the limit is free again.
+notice-refund = { $day }: the merchant refunded { $amount_fen }: { $principal_fell_fen } off what you owe, and { $owed_back_fen } back to your card. See the installments that are left.
+notice-money_returned = { $amount_fen } was sent back to your card on { $paid_on }. When it shows depends on your bank.
+notice-transfer_received = { $day }: your transfer of { $amount_fen } arrived and was used for what you owe; what is left over ({ $excess_fen }) goes back to your card.
+notice-repayment_reversed = { $day }: the bank says that a payment of { $amount_fen } never arrived, so it is owed again. Please look at your bill.
+notice-other = { $day }: something happened on your account. See the home page.
 sessions-title = Devices signed in
 sessions-what = If you do not know a device, sign it out and change your PIN.
 session-this = This device

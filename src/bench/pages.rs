@@ -1,0 +1,194 @@
+//! `fenqi bench pages`: the pages that people wait for, asked for in an open loop by signed-in borrowers with real loans and
+//! bills, against `/healthz` over the same HTTP. Server and callers share the machine.
+
+use std::net::SocketAddr;
+use std::time::Duration;
+
+use anyhow::Context as _;
+use sha2::{Digest, Sha256};
+use tokio::net::TcpListener;
+
+use super::figure::{Figure, Latencies};
+use super::store;
+use super::world::{Book, World};
+use crate::base::Fen;
+use crate::close::close_day;
+use crate::error::{Fault, Refusal};
+use crate::merchant::code::token;
+use crate::merchant::open_static_code;
+use crate::partner::client::build_http;
+use crate::purchase::{Authoriser, Decision, PurchaseRequest};
+use crate::router::router;
+
+const PLENTY: Fen = Fen::new(1_000_000_000_000);
+const AMOUNT: Fen = Fen::new(128_000);
+/// The amount as a person types it, in yuan.
+const TYPED: &str = "1280";
+const PERIODS: u16 = 12;
+const LOANS_EACH: usize = 4;
+/// Business days after the purchases: most people have a bill by then, and nothing of it is due yet.
+const DAYS: u32 = 20;
+/// A page that has not come by then is not counted as slow but as an error.
+const PATIENCE: Duration = Duration::from_secs(10);
+/// Requests before the first that counts: statements are prepared, catalogues read.
+const WARM_UP: usize = 200;
+
+/// How much to measure.
+#[derive(Clone, Copy, Debug)]
+pub struct Options {
+    pub people: u16,
+    pub per_second: u16,
+    pub time: Duration,
+}
+
+/// Measures each page at the same rate; `say` is told each figure as it is known. A figure is the time within which 99 of 100
+/// answers came, counted from when the request was due, so that a server that falls behind is not flattered.
+pub async fn measure(world: &World, options: Options, say: &mut dyn FnMut(&Figure)) -> anyhow::Result<Figure> {
+    let town = Town::open(world, options.people).await?;
+    let mut baseline = town.figure("pages, /healthz", "/healthz", options).await?;
+    say(&baseline);
+    let confirm = town.confirm_path().await?;
+    let counter = format!("/q/{}", town.code);
+    let plans = format!("{counter}?amount={TYPED}");
+    let pages = [
+        ("pages, home", "/home"),
+        ("pages, pay: amount", counter.as_str()),
+        ("pages, pay: every plan quoted", plans.as_str()),
+        ("pages, pay: confirm", confirm.as_str()),
+        ("pages, bills", "/bills"),
+        ("pages, repay", "/bills/pay"),
+    ];
+    for (name, path) in pages {
+        let figure = town.figure(name, path, options).await?.against(baseline.value);
+        say(&figure);
+        baseline.more.push(figure);
+    }
+    Ok(baseline)
+}
+
+/// Borrowers who are signed in, and the server that they ask.
+struct Town {
+    http: reqwest::Client,
+    address: String,
+    cookies: Vec<String>,
+    /// What the static code of a shop holds.
+    code: String,
+}
+
+impl Town {
+    async fn open(world: &World, people: u16) -> anyhow::Result<Town> {
+        let app = &world.app;
+        let book = world.open_book(PLENTY, i32::from(people), 10).await?;
+        buy(world, &book).await?;
+        let mut day = world.day();
+        for _ in 0..DAYS {
+            close_day(app, day).await?;
+            day = day.next();
+        }
+        let tokens: Vec<String> = (0..book.lines.len()).map(|number| format!("{number:064x}")).collect();
+        let hashes: Vec<Vec<u8>> = tokens.iter().map(|token| Sha256::digest(token).to_vec()).collect();
+        let mut connection = app.pool.acquire().await?;
+        store::sign_in(&mut connection, &book.lines, &hashes, app.clock.now()).await?;
+        store::settle_down(&mut connection).await?;
+        drop(connection);
+        let code = open_static_code(app, book.merchants[0]).await.map_err(failed)?;
+        let name = if app.site.is_encrypted() { "__Host-fenqi" } else { "fenqi" };
+        let listener = TcpListener::bind("127.0.0.1:0").await?;
+        let address = format!("http://{}", listener.local_addr()?);
+        let service = router(app.clone()).into_make_service_with_connect_info::<SocketAddr>();
+        tokio::spawn(async move {
+            if let Err(error) = axum::serve(listener, service).await {
+                tracing::error!(%error, "the benchmark is not served any more");
+            }
+        });
+        let cookies = tokens.into_iter().map(|token| format!("{name}={token}")).collect();
+        Ok(Town { http: build_http()?, address, cookies, code: token(code.code_id) })
+    }
+
+    /// Asks for a page at a steady rate, whatever becomes of the requests before.
+    async fn figure(&self, name: &str, path: &str, options: Options) -> anyhow::Result<Figure> {
+        self.ask(path, WARM_UP, options.per_second).await?;
+        let count = usize::try_from(options.time.as_secs())? * usize::from(options.per_second);
+        let mut latencies = self.ask(path, count, options.per_second).await?;
+        let mut figure = Figure::new(name, latencies.percentile_ms(990), "ms at the 99th of 100");
+        figure.p50_ms = Some(latencies.percentile_ms(500));
+        figure.p99_ms = Some(figure.value);
+        figure.rows = Some(latencies.count() as u64);
+        Ok(figure)
+    }
+
+    async fn ask(&self, path: &str, count: usize, per_second: u16) -> anyhow::Result<Latencies> {
+        let apart = Duration::from_secs(1) / u32::from(per_second);
+        let url = format!("{}{path}", self.address);
+        let began = tokio::time::Instant::now();
+        let mut asking = tokio::task::JoinSet::new();
+        for number in 0..count {
+            let due = began + apart * u32::try_from(number)?;
+            tokio::time::sleep_until(due).await;
+            let (http, url) = (self.http.clone(), url.clone());
+            // A stride prime to the number of people visits them all.
+            let cookie = self.cookies[number.wrapping_mul(7_919) % self.cookies.len()].clone();
+            asking.spawn(async move {
+                fetch(&http, &url, &cookie).await?;
+                anyhow::Ok(due.elapsed())
+            });
+        }
+        let mut latencies = Latencies::default();
+        while let Some(asked) = asking.join_next().await {
+            latencies.push(asked??);
+        }
+        Ok(latencies)
+    }
+
+    /// The address of the page that asks for the PIN, for a plan that the page before offers.
+    async fn confirm_path(&self) -> anyhow::Result<String> {
+        let url = format!("{}/q/{}?amount={TYPED}", self.address, self.code);
+        let page = fetch(&self.http, &url, &self.cookies[0]).await?;
+        let plan = page.split("name=\"plan\" value=\"").nth(1).and_then(|rest| rest.split('"').next());
+        let plan = plan.context("the page of plans offers one")?;
+        Ok(format!("/q/{}/confirm?amount={TYPED}&plan={plan}", self.code))
+    }
+}
+
+async fn fetch(http: &reqwest::Client, url: &str, cookie: &str) -> anyhow::Result<String> {
+    let asked = http.get(url).header("cookie", cookie).header("accept", "text/html").timeout(PATIENCE);
+    let response = asked.send().await?;
+    let status = response.status();
+    let text = response.text().await?;
+    anyhow::ensure!(status.is_success(), "{url} was answered with {status}");
+    Ok(text)
+}
+
+/// Every borrower buys a few times.
+async fn buy(world: &World, book: &Book) -> anyhow::Result<()> {
+    let authoriser = Authoriser::start(world.app.clone());
+    for round in 0..LOANS_EACH {
+        let mut buying = tokio::task::JoinSet::new();
+        for (number, line_id) in book.lines.iter().enumerate() {
+            let request = PurchaseRequest {
+                line_id: *line_id,
+                idempotency_key: format!("bench-{round}"),
+                merchant_id: book.merchants[number % book.merchants.len()],
+                order_code: None,
+                product_id: book.product_id,
+                product_version: 1,
+                periods: PERIODS,
+                amount: AMOUNT,
+            };
+            let authoriser = authoriser.clone();
+            buying.spawn(async move { authoriser.authorise(request).await.map_err(failed) });
+        }
+        while let Some(bought) = buying.join_next().await {
+            let decision = bought??.decision;
+            anyhow::ensure!(matches!(decision, Decision::Authorised { .. }), "a purchase was refused: {decision:?}");
+        }
+    }
+    Ok(())
+}
+
+fn failed<R: Refusal>(fault: Fault<R>) -> anyhow::Error {
+    match fault {
+        Fault::Refused(refusal) => refusal.into(),
+        Fault::Failed(failure) => failure,
+    }
+}

@@ -1,0 +1,70 @@
+//! Choosing what to be told in WeChat, and finding whom to write to there.
+
+use std::collections::HashMap;
+
+use super::subscription_store::{self, Subscription, Wanting};
+use crate::app::App;
+use crate::base::id::BorrowerId;
+use crate::notice::WECHAT_MESSAGES;
+use crate::vault::Field;
+
+/// A kind of message that WeChat can carry, and what the borrower has chosen.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Choice {
+    pub kind: &'static str,
+    /// The template by which WeChat asks for consent.
+    pub template: String,
+    pub wanted: bool,
+    /// Messages that WeChat will still take, as far as we know.
+    pub allowed: i16,
+}
+
+/// What can be chosen; nothing where there is no WeChat or no template.
+pub async fn choices(app: &App, borrower_id: BorrowerId) -> anyhow::Result<Vec<Choice>> {
+    let Some(wechat) = app.partners.wechat() else { return Ok(Vec::new()) };
+    let chosen = subscription_store::list(&mut *app.pool.acquire().await?, borrower_id).await?;
+    let choice = |kind: &'static str| -> Option<Choice> {
+        let template = wechat.template(kind)?.id.clone();
+        let is_it = |subscription: &&Subscription| subscription.kind == kind;
+        let (wanted, allowed) = chosen.iter().find(is_it).map_or((false, 0), |found| (found.wanted, found.allowed));
+        Some(Choice { kind, template, wanted, allowed })
+    };
+    Ok(WECHAT_MESSAGES.into_iter().filter_map(choice).collect())
+}
+
+/// Counts the consents that WeChat's page reported, by template; what is no template of ours is passed over.
+pub async fn allow(app: &App, borrower_id: BorrowerId, templates: &[&str]) -> anyhow::Result<()> {
+    let choices = choices(app, borrower_id).await?;
+    let is_named = |choice: &&Choice| templates.contains(&choice.template.as_str());
+    let kinds: Vec<&str> = choices.iter().filter(is_named).map(|choice| choice.kind).collect();
+    let mut connection = app.pool.acquire().await?;
+    Ok(subscription_store::allow(&mut connection, borrower_id, &kinds, app.clock.now()).await?)
+}
+
+/// Tells the borrower nothing in WeChat any more.
+pub async fn stop(app: &App, borrower_id: BorrowerId) -> anyhow::Result<()> {
+    Ok(subscription_store::stop(&mut *app.pool.acquire().await?, borrower_id, app.clock.now()).await?)
+}
+
+/// The WeChat identities to write to, by borrower and kind of notice; those who do not want it are missing. An identity that
+/// does not open under the keys of this house is passed over: the short message still goes out.
+pub async fn find_wanting(
+    app: &App,
+    borrower_ids: &[BorrowerId],
+) -> anyhow::Result<HashMap<(BorrowerId, String), String>> {
+    let wanting = subscription_store::find_wanting(&mut *app.pool.acquire().await?, borrower_ids).await?;
+    let open = |wanting: Wanting| -> anyhow::Result<((BorrowerId, String), String)> {
+        let key = app.vault.open_person_key(wanting.borrower_id.uuid(), &wanting.person_key_sealed)?;
+        let openid = key.open(Field::OpenId, &wanting.openid_sealed)?;
+        Ok(((wanting.borrower_id, wanting.kind), openid))
+    };
+    Ok(wanting.into_iter().filter_map(|wanting| open(wanting).ok()).collect())
+}
+
+/// What messages took of the consents: those that were sent one each, those that WeChat refused whatever was left.
+pub async fn spend(app: &App, sent: &[(BorrowerId, &str)], refused: &[(BorrowerId, &str)]) -> anyhow::Result<()> {
+    if sent.is_empty() && refused.is_empty() {
+        return Ok(());
+    }
+    Ok(subscription_store::spend(&mut *app.pool.acquire().await?, sent, refused, app.clock.now()).await?)
+}

@@ -1,0 +1,142 @@
+//! SQL of what borrowers want to be told in WeChat.
+
+use chrono::{DateTime, Utc};
+use sqlx::PgConnection;
+use uuid::Uuid;
+
+use super::store::BlindIndex;
+use crate::base::id::BorrowerId;
+
+/// One kind of notice that a borrower has chosen about.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Subscription {
+    pub kind: String,
+    /// Messages that WeChat will still take, as far as we know.
+    pub allowed: i16,
+    pub wanted: bool,
+}
+
+/// No more consents of one kind are counted than this: nobody is told so often between two visits.
+const ALLOWED_MAX: i32 = 20;
+
+pub async fn list(connection: &mut PgConnection, borrower_id: BorrowerId) -> sqlx::Result<Vec<Subscription>> {
+    sqlx::query_as!(
+        Subscription,
+        "select kind, allowed, wanted from wechat_subscription where borrower_id = $1 order by kind",
+        borrower_id.uuid()
+    )
+    .fetch_all(connection)
+    .await
+}
+
+/// Counts one more consent of each kind.
+pub async fn allow(
+    connection: &mut PgConnection,
+    borrower_id: BorrowerId,
+    kinds: &[&str],
+    at: DateTime<Utc>,
+) -> sqlx::Result<()> {
+    sqlx::query!(
+        "insert into wechat_subscription as s (borrower_id, kind, allowed, wanted, changed_at)
+         select $1, kind, 1, true, $3 from unnest($2::text[]) as kind
+         on conflict (borrower_id, kind)
+         do update set allowed = least(s.allowed + 1, $4), wanted = true, changed_at = excluded.changed_at",
+        borrower_id.uuid(),
+        kinds as &[&str],
+        at,
+        ALLOWED_MAX
+    )
+    .execute(connection)
+    .await?;
+    Ok(())
+}
+
+/// Wants nothing in WeChat any more.
+pub async fn stop(connection: &mut PgConnection, borrower_id: BorrowerId, at: DateTime<Utc>) -> sqlx::Result<()> {
+    sqlx::query!(
+        "update wechat_subscription set wanted = false, changed_at = $2 where borrower_id = $1 and wanted",
+        borrower_id.uuid(),
+        at
+    )
+    .execute(connection)
+    .await?;
+    Ok(())
+}
+
+/// Forgets consents that were given under another WeChat identity than this one.
+pub async fn forget_others(
+    connection: &mut PgConnection,
+    borrower_id: BorrowerId,
+    openid_hash: &BlindIndex,
+    at: DateTime<Utc>,
+) -> sqlx::Result<()> {
+    sqlx::query!(
+        "update wechat_subscription set allowed = 0, changed_at = $3
+         where borrower_id = $1
+               and not exists (select from wechat_identity where borrower_id = $1 and openid_hash = $2)",
+        borrower_id.uuid(),
+        openid_hash,
+        at
+    )
+    .execute(connection)
+    .await?;
+    Ok(())
+}
+
+/// What messages were sent took one consent each; what WeChat refused had none left.
+pub async fn spend(
+    connection: &mut PgConnection,
+    sent: &[(BorrowerId, &str)],
+    refused: &[(BorrowerId, &str)],
+    at: DateTime<Utc>,
+) -> sqlx::Result<()> {
+    let all = || sent.iter().chain(refused);
+    let borrower_ids: Vec<Uuid> = all().map(|(borrower_id, _)| borrower_id.uuid()).collect();
+    let kinds: Vec<&str> = all().map(|(_, kind)| *kind).collect();
+    let took: Vec<i16> = sent.iter().map(|_| 1).chain(refused.iter().map(|_| i16::MAX)).collect();
+    sqlx::query!(
+        "update wechat_subscription s set allowed = greatest(s.allowed - m.took, 0), changed_at = $4
+         from (select borrower_id, kind, least(sum(took), 32767)::smallint as took
+               from unnest($1::uuid[], $2::text[], $3::smallint[]) as m(borrower_id, kind, took)
+               group by borrower_id, kind) m
+         where s.borrower_id = m.borrower_id and s.kind = m.kind",
+        &borrower_ids,
+        &kinds as &[&str],
+        &took,
+        at
+    )
+    .execute(connection)
+    .await?;
+    Ok(())
+}
+
+/// Who is to be written to in WeChat: those of the borrowers who want a kind, have consents left, and are known there.
+pub async fn find_wanting(connection: &mut PgConnection, borrower_ids: &[BorrowerId]) -> sqlx::Result<Vec<Wanting>> {
+    let ids: Vec<Uuid> = borrower_ids.iter().map(|borrower_id| borrower_id.uuid()).collect();
+    sqlx::query_as!(
+        Wanting,
+        r#"select s.borrower_id as "borrower_id: BorrowerId", s.kind, i.openid_sealed, b.person_key_sealed as "person_key_sealed!"
+           from wechat_subscription s
+           join wechat_identity i on i.borrower_id = s.borrower_id
+           join borrower b on b.borrower_id = s.borrower_id
+           where s.borrower_id = any($1) and s.wanted and s.allowed > 0 and b.person_key_sealed is not null"#,
+        &ids
+    )
+    .fetch_all(connection)
+    .await
+}
+
+/// A kind of message that somebody wants in WeChat, with the identity to write to.
+pub struct Wanting {
+    pub borrower_id: BorrowerId,
+    pub kind: String,
+    pub openid_sealed: Vec<u8>,
+    pub person_key_sealed: Vec<u8>,
+}
+
+pub async fn delete(connection: &mut PgConnection, borrower_id: BorrowerId) -> sqlx::Result<()> {
+    sqlx::query!("delete from wechat_subscription where borrower_id = $1", borrower_id.uuid())
+        .execute(connection)
+        .await?;
+    Ok(())
+}

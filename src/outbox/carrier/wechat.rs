@@ -1,0 +1,119 @@
+//! Subscription messages to borrowers in WeChat: one call each, a borrower's in order, those of several side by side.
+
+use std::collections::{BTreeMap, HashMap};
+use std::sync::atomic::{AtomicBool, Ordering};
+
+use chrono::Datelike as _;
+use futures_util::{StreamExt as _, stream};
+use serde_json::Value;
+
+use super::{Broken, Carried, Fate, Fates, sms};
+use crate::app::App;
+use crate::base::BusinessDay;
+use crate::base::id::BorrowerId;
+use crate::borrower::{message, subscription_actions};
+use crate::outbox::store::Waiting;
+use crate::partner::CallError;
+use crate::partner::wechat::{self, WeChat, WeChatError};
+
+/// Calls that are open at once.
+const CALLS_AT_ONCE: usize = 8;
+
+/// Hands a batch over. After the first call without an answer no other is begun.
+///
+/// # Errors
+/// A failure of our own.
+pub async fn carry(app: &App, wechat: &WeChat, batch: &[Waiting]) -> anyhow::Result<Carried> {
+    let borrower_ids: Vec<BorrowerId> = batch.iter().map(borrower).collect();
+    let wanting = subscription_actions::find_wanting(app, &borrower_ids).await?;
+    let run = Run { app, wechat, wanting, is_silent: AtomicBool::new(false) };
+    let mut by_borrower: BTreeMap<BorrowerId, Vec<&Waiting>> = BTreeMap::new();
+    for message in batch {
+        by_borrower.entry(borrower(message)).or_default().push(message);
+    }
+    let telling: Vec<_> = by_borrower.into_values().map(|messages| run.tell(messages)).collect();
+    let told: Vec<Vec<(&Waiting, Fate)>> = stream::iter(telling).buffer_unordered(CALLS_AT_ONCE).collect().await;
+    let told: Vec<(&Waiting, Fate)> = told.into_iter().flatten().collect();
+    run.spend(&told).await?;
+    let fates: Fates = told.into_iter().map(|(message, fate)| (message.message_no, fate)).collect();
+    let broken = run.is_silent.into_inner().then(|| Broken {
+        error: CallError::Unknown { partner: wechat::NAME.to_owned(), reason: WeChatError::Silent.to_string() },
+        is_down: false,
+    });
+    Ok(Carried { fates, broken })
+}
+
+fn borrower(message: &Waiting) -> BorrowerId {
+    BorrowerId::from_uuid(message.object_id)
+}
+
+struct Run<'a> {
+    app: &'a App,
+    wechat: &'a WeChat,
+    /// WeChat identities, by borrower and kind.
+    wanting: HashMap<(BorrowerId, String), String>,
+    is_silent: AtomicBool,
+}
+
+impl Run<'_> {
+    /// One borrower's messages, as far as WeChat answers.
+    async fn tell<'m>(&self, messages: Vec<&'m Waiting>) -> Vec<(&'m Waiting, Fate)> {
+        let mut told = Vec::with_capacity(messages.len());
+        for message in messages {
+            if self.is_silent.load(Ordering::Relaxed) {
+                break;
+            }
+            match self.send(message).await {
+                Some(fate) => told.push((message, fate)),
+                None => self.is_silent.store(true, Ordering::Relaxed),
+            }
+        }
+        told
+    }
+
+    /// `None` where WeChat does not answer.
+    async fn send(&self, message: &Waiting) -> Option<Fate> {
+        let undeliverable = |why: &str| Some(Fate::Undeliverable(why.to_owned()));
+        let Some(openid) = self.wanting.get(&(borrower(message), message.kind.clone())) else {
+            return undeliverable(NOT_SUBSCRIBED);
+        };
+        let Some(template) = self.wechat.template(&message.kind) else { return undeliverable("no template") };
+        let Ok(body) = serde_json::from_str::<Value>(&message.body) else { return undeliverable("no body") };
+        let Some(keywords) = template.fill(&parameters(&body)) else {
+            return undeliverable("the template asks for what the notice does not say");
+        };
+        let page = self.app.site.link(message::address(&message.kind, &body));
+        match self.wechat.send(openid, &template.id, &page, keywords).await {
+            Ok(()) => Some(Fate::Delivered),
+            Err(WeChatError::Silent) => None,
+            Err(WeChatError::Refused { code: wechat::wire::NOT_SUBSCRIBED, .. }) => undeliverable(NOT_SUBSCRIBED),
+            Err(WeChatError::Refused { code, message }) => Some(Fate::Refused(format!("{code} {message}"))),
+        }
+    }
+
+    /// What was delivered took one consent; where WeChat says that there is none, there is none.
+    async fn spend(&self, told: &[(&Waiting, Fate)]) -> anyhow::Result<()> {
+        let of = |wanted: fn(&Fate) -> bool| -> Vec<(BorrowerId, &str)> {
+            let is_it = |(_, fate): &&(&Waiting, Fate)| wanted(fate);
+            told.iter().filter(is_it).map(|(message, _)| (borrower(message), message.kind.as_str())).collect()
+        };
+        let sent = of(|fate| *fate == Fate::Delivered);
+        let refused = of(|fate| matches!(fate, Fate::Undeliverable(why) if why == NOT_SUBSCRIBED));
+        subscription_actions::spend(self.app, &sent, &refused).await
+    }
+}
+
+/// The person has not agreed to such a message, or not any more.
+const NOT_SUBSCRIBED: &str = "not subscribed";
+
+/// As in short messages, with days as WeChat's keywords of dates have them.
+fn parameters(body: &Value) -> BTreeMap<String, String> {
+    let mut parameters = sms::parameters(body);
+    for value in parameters.values_mut() {
+        if let Ok(day) = value.parse::<BusinessDay>() {
+            let date = day.date();
+            *value = format!("{}年{}月{}日", date.year(), date.month(), date.day());
+        }
+    }
+    parameters
+}

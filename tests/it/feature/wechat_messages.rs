@@ -1,0 +1,170 @@
+//! Subscription messages in WeChat: agreed to on the messages page, sent once for each consent, through a token that is kept.
+
+use std::sync::Arc;
+
+use chrono::TimeDelta;
+use fenqi::app::App;
+use fenqi::base::id::BorrowerId;
+use fenqi::borrower::{openid_actions, subscription_actions};
+use fenqi::notice::{self, Notice};
+use fenqi::outbox::jobs::{Summary, deliver_outbox};
+use fenqi::partner::wechat::wire::SubscribeMessage;
+use fenqi::sandbox::world::lock;
+use fenqi::sandbox::{FaultShares, Scripted, World};
+use serde_json::json;
+use sqlx::PgPool;
+
+use super::applicant;
+use crate::browser::Browser;
+use crate::{house, town};
+
+const OPENID: &str = "o-wang";
+
+/// A house with a person who is known in WeChat.
+struct Place {
+    app: App,
+    world: Arc<World>,
+    borrower_id: BorrowerId,
+}
+
+async fn open(pool: PgPool) -> Place {
+    let (app, world) = house::open_in_world(pool, "2026-03-05").await;
+    town::found(app.clone(), 1_000_000).await;
+    let borrower_id = applicant::ready(&app, 1).await;
+    openid_actions::link_openid(&app, borrower_id, OPENID).await.unwrap();
+    deliver_outbox(&app).await.unwrap();
+    Place { app, world, borrower_id }
+}
+
+impl Place {
+    async fn browser(&self) -> Browser {
+        self.world.script("wechat", None, vec![Scripted::answer(&format!("openid:{OPENID}"))]);
+        Browser::open(&self.app).await.in_wechat()
+    }
+
+    async fn allow(&self, times: usize) {
+        for _ in 0..times {
+            subscription_actions::allow(&self.app, self.borrower_id, &["template-withheld"]).await.unwrap();
+        }
+    }
+
+    async fn allowed(&self, kind: &str) -> (bool, i16) {
+        let choices = subscription_actions::choices(&self.app, self.borrower_id).await.unwrap();
+        let choice = choices.into_iter().find(|choice| choice.kind == kind).unwrap();
+        (choice.wanted, choice.allowed)
+    }
+
+    async fn raise(&self, kind: &'static str) {
+        let body = json!({
+            "line": "line_1",
+            "due_on": "2026-03-28",
+            "total_fen": 123_456,
+            "owed_fen": 123_456,
+            "amount_fen": 5_000,
+            "withholding": "wh_1",
+        });
+        let now = self.app.clock.now();
+        let notice = Notice::to_borrower(self.borrower_id, kind, body, "2026-03-05".parse().unwrap(), now);
+        notice::raise(&mut self.app.pool.acquire().await.unwrap(), &[notice]).await.unwrap();
+    }
+
+    fn told(&self) -> Vec<SubscribeMessage> {
+        lock(&self.world.wechat).messages_to(OPENID).into_iter().cloned().collect()
+    }
+
+    async fn waiting(&self) -> i64 {
+        sqlx::query_scalar("select count(*) from outbox where partner = 'wechat' and delivered_at is null")
+            .fetch_one(&self.app.pool)
+            .await
+            .unwrap()
+    }
+}
+
+#[sqlx::test(migrator = "fenqi::MIGRATOR")]
+async fn a_consent_on_the_messages_page_is_good_for_one_message_and_can_be_taken_back(pool: PgPool) {
+    let place = open(pool).await;
+    let mut browser = place.browser().await;
+    let page = browser.get("/me/messages").await;
+    page.is_at("/me/messages")
+        .shows("Messages in WeChat")
+        .shows("template-bill_issued,template-due_soon,template-overdue");
+    let templates = "template-bill_issued,template-due_soon,not-ours";
+    let allowed = browser.submit(&page, "/me/messages/wechat", &[("templates", templates)]).await;
+    allowed.is_at("/me/messages").shows("Noted: WeChat will tell you").shows("1 more");
+    place.raise("bill_issued").await;
+    // One SMS and one message in WeChat.
+    assert_eq!(deliver_outbox(&place.app).await.unwrap().delivered, 2);
+    let told = place.told();
+    assert_eq!(told.len(), 1);
+    assert_eq!(told[0].template_id, "template-bill_issued");
+    assert_eq!(
+        (told[0].data["amount1"].value.as_str(), told[0].data["date2"].value.as_str()),
+        ("1,234.56元", "2026年3月28日")
+    );
+    assert!(told[0].page.ends_with("/bills/2026-03-28"), "{}", told[0].page);
+    browser.get("/me/messages").await.shows("Used up, agree again").shows("/bills/2026-03-28");
+    place.raise("bill_issued").await;
+    assert_eq!(deliver_outbox(&place.app).await.unwrap().delivered, 1, "by SMS alone");
+    let stopped = browser.submit(&allowed, "/me/messages/wechat/stop", &[]).await;
+    stopped.shows("You get no more messages in WeChat").hides("1 more");
+    assert_eq!(place.allowed("due_soon").await, (false, 1));
+    place.raise("due_soon").await;
+    assert_eq!(deliver_outbox(&place.app).await.unwrap().delivered, 1);
+    assert_eq!(place.told().len(), 1);
+    let mut elsewhere = Browser::at(&browser.address);
+    elsewhere.cookies = browser.cookies.clone();
+    elsewhere.get("/me/messages").await.shows("Open this page in WeChat").hides("data-wechat");
+}
+
+#[sqlx::test(migrator = "fenqi::MIGRATOR")]
+async fn a_token_is_used_again_and_renewed_once_where_wechat_refuses_it(pool: PgPool) {
+    let place = open(pool).await;
+    place.allow(4).await;
+    for _ in 0..3 {
+        place.raise("withheld").await;
+    }
+    deliver_outbox(&place.app).await.unwrap();
+    assert_eq!((place.told().len(), lock(&place.world.wechat).tokens()), (3, 1));
+    place.world.script("wechat", None, vec![Scripted::answer("token_old")]);
+    place.raise("withheld").await;
+    assert_eq!(deliver_outbox(&place.app).await.unwrap(), Summary { delivered: 1, failed: 0, died: 0 });
+    assert_eq!((place.told().len(), lock(&place.world.wechat).tokens()), (4, 2));
+    assert_eq!(place.allowed("withheld").await, (true, 0));
+    // Refused twice in a row it is no matter of the token: the message waits.
+    place.allow(1).await;
+    place.world.script("wechat", None, vec![Scripted::answer("token_old"), Scripted::answer("token_old")]);
+    place.raise("withheld").await;
+    assert_eq!(deliver_outbox(&place.app).await.unwrap(), Summary { delivered: 0, failed: 1, died: 0 });
+    place.app.clock.set(place.app.clock.now() + TimeDelta::minutes(1));
+    assert_eq!(deliver_outbox(&place.app).await.unwrap().delivered, 1);
+    assert_eq!(place.told().len(), 5);
+}
+
+#[sqlx::test(migrator = "fenqi::MIGRATOR")]
+async fn what_wechat_will_not_take_is_not_tried_for_ever_and_its_silence_loses_nothing(pool: PgPool) {
+    let place = open(pool).await;
+    place.allow(3).await;
+    place.world.script("wechat", None, vec![Scripted::answer("not_subscribed")]);
+    place.raise("withheld").await;
+    deliver_outbox(&place.app).await.unwrap();
+    assert_eq!((place.told().len(), place.waiting().await), (0, 0));
+    assert_eq!(place.allowed("withheld").await, (true, 0), "WeChat keeps the count itself");
+    place.allow(2).await;
+    place.world.set_faults("wechat", FaultShares { timeout_before: 1000, ..FaultShares::default() });
+    place.raise("withheld").await;
+    deliver_outbox(&place.app).await.unwrap();
+    assert_eq!((place.told().len(), place.waiting().await), (0, 1));
+    place.world.set_faults("wechat", FaultShares::default());
+    place.app.clock.set(place.app.clock.now() + TimeDelta::hours(1));
+    deliver_outbox(&place.app).await.unwrap();
+    assert_eq!((place.told().len(), place.waiting().await), (1, 0));
+    // Another WeChat identity begins without consents; an erased person is nobody to write to.
+    openid_actions::link_openid(&place.app, place.borrower_id, "o-other").await.unwrap();
+    assert_eq!(place.allowed("withheld").await, (true, 0));
+    place.allow(1).await;
+    place.raise("withheld").await;
+    fenqi::borrower::actions::erase(&place.app, place.borrower_id).await.unwrap();
+    deliver_outbox(&place.app).await.unwrap();
+    assert_eq!(place.waiting().await, 0);
+    assert!(lock(&place.world.wechat).messages_to("o-other").is_empty());
+}

@@ -86,7 +86,7 @@ export async function fillIn(page, person, seen = async () => {}, say = chinese)
 /** Sets the first PIN on the page that is shown. */
 export async function setPin(page, person, say = chinese) {
   await page.getByLabel(say("field-id_last")).fill(person.id.slice(-6));
-  await page.getByLabel(say("field-pin_new")).fill(person.pin);
+  await page.getByLabel(say("field-pin_new"), { exact: true }).fill(person.pin);
   await page.getByLabel(say("field-pin_again")).fill(person.pin);
   await page.getByRole("button", { name: say("pin-do"), exact: true }).click();
   await expect(page.getByRole("status")).toHaveText(say("flash-pin-set"));

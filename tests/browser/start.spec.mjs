@@ -14,13 +14,3 @@ test("the start page speaks both languages and comes back from an error", async 
   await page.getByRole("link", { name: "To the start page" }).click();
   await expect(page).toHaveURL("/");
 });
-
-test("the first page weighs less than 60 KiB with everything", async ({ page }) => {
-  const client = await page.context().newCDPSession(page);
-  await client.send("Network.enable");
-  let bytes = 0;
-  client.on("Network.loadingFinished", ({ encodedDataLength }) => (bytes += encodedDataLength));
-  await page.goto("/", { waitUntil: "networkidle" });
-  expect(bytes).toBeGreaterThan(10_000);
-  expect(bytes).toBeLessThan(60 * 1024);
-});

@@ -17,8 +17,31 @@ pub struct WorkingCalendar {
     years: Arc<BTreeMap<i32, Year>>,
 }
 
-/// The days of one year that differ from the week: `true` is a make-up weekend, `false` a holiday.
-type Year = BTreeMap<NaiveDate, bool>;
+/// The days of one year that differ from the week.
+type Year = BTreeMap<NaiveDate, Exception>;
+
+#[derive(Clone, Debug)]
+enum Exception {
+    /// A Saturday or Sunday on which people work (调休上班).
+    MakeUp,
+    /// By its name in the notice.
+    Holiday(Arc<str>),
+}
+
+/// Why nobody works on a day.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum DayOff {
+    Weekend,
+    Holiday(Arc<str>),
+}
+
+/// Days off in a row that have the same reason.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct DaysOff {
+    pub first: BusinessDay,
+    pub last: BusinessDay,
+    pub why: DayOff,
+}
 
 /// Why the calendar has no answer, or why a table was refused.
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
@@ -48,8 +71,33 @@ impl WorkingCalendar {
     }
 
     pub fn is_working_day(&self, day: BusinessDay) -> Result<bool, CalendarError> {
+        Ok(self.day_off(day)?.is_none())
+    }
+
+    /// Why a day is no working day; `None` where it is one.
+    fn day_off(&self, day: BusinessDay) -> Result<Option<DayOff>, CalendarError> {
         let year = self.years.get(&day.date().year()).ok_or_else(|| self.outside(day))?;
-        Ok(year.get(&day.date()).copied().unwrap_or(!is_weekend(day.date())))
+        Ok(match year.get(&day.date()) {
+            Some(Exception::MakeUp) => None,
+            Some(Exception::Holiday(name)) => Some(DayOff::Holiday(Arc::clone(name))),
+            None => is_weekend(day.date()).then_some(DayOff::Weekend),
+        })
+    }
+
+    /// The days off strictly between two days, in order: why something waits from one until the other.
+    pub fn days_off(&self, after: BusinessDay, before: BusinessDay) -> Result<Vec<DaysOff>, CalendarError> {
+        let mut found: Vec<DaysOff> = Vec::new();
+        let mut day = after.next();
+        while day < before {
+            if let Some(why) = self.day_off(day)? {
+                match found.last_mut() {
+                    Some(row) if row.why == why && row.last.next() == day => row.last = day,
+                    _ => found.push(DaysOff { first: day, last: day, why }),
+                }
+            }
+            day = day.next();
+        }
+        Ok(found)
     }
 
     /// The first working day strictly after `day`; `day` itself need not be in the table.
@@ -113,13 +161,15 @@ fn days_of(table: YearTable) -> Result<Year, String> {
         if first > last || first.year() != table.year || last.year() != table.year {
             return Err(format!("{name} runs from {first} to {last}"));
         }
-        days.extend(first.iter_days().take_while(|day| *day <= last).map(|day| (day, false)));
+        let name: Arc<str> = name.into();
+        let days_off = first.iter_days().take_while(|day| *day <= last);
+        days.extend(days_off.map(|day| (day, Exception::Holiday(Arc::clone(&name)))));
     }
     for day in table.make_up_days {
         if day.year() != table.year || !is_weekend(day) {
             return Err(format!("the make-up day {day} is no Saturday or Sunday of the year"));
         }
-        if days.insert(day, true).is_some() {
+        if days.insert(day, Exception::MakeUp).is_some() {
             return Err(format!("{day} is both a holiday and a make-up day"));
         }
     }
@@ -145,6 +195,21 @@ mod tests {
         assert_eq!(error, CalendarError::OutsideTable { day: day("2027-01-01"), first: 2025, last: 2026 });
         assert!(error.to_string().contains("notice for 2027"), "{error}");
         assert!(calendar.is_working_day(day("2024-12-31")).is_err());
+    }
+
+    #[test]
+    fn the_days_off_between_two_days_say_why() {
+        let calendar = WorkingCalendar::shipped();
+        let off = |after, before| calendar.days_off(day(after), day(before)).unwrap();
+        let row = |first, last, why| DaysOff { first: day(first), last: day(last), why };
+        assert_eq!(off("2026-03-06", "2026-03-09"), [row("2026-03-07", "2026-03-08", DayOff::Weekend)]);
+        // Saturday the 14th is a make-up day; the holiday swallows the weekends in it.
+        let spring = DayOff::Holiday("春节".into());
+        assert_eq!(off("2026-02-14", "2026-02-24"), [row("2026-02-15", "2026-02-23", spring)]);
+        let national = DayOff::Holiday("国庆节".into());
+        assert_eq!(off("2026-09-30", "2026-10-08"), [row("2026-10-01", "2026-10-07", national)]);
+        assert_eq!(off("2026-03-02", "2026-03-03"), []);
+        assert!(calendar.days_off(day("2026-12-31"), day("2027-01-05")).is_err());
     }
 
     #[test]

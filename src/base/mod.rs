@@ -10,7 +10,7 @@ pub mod person;
 pub mod range;
 pub mod typed;
 
-pub use calendar::WorkingCalendar;
+pub use calendar::{DayOff, DaysOff, WorkingCalendar};
 pub use clock::Clock;
 pub use day::BusinessDay;
 pub use money::Fen;

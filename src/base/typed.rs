@@ -1,5 +1,8 @@
-//! Amounts as people type them, and the keypad that types them.
+//! Amounts and days as people type them, and the keypad that types amounts.
 
+use chrono::Datelike;
+
+use super::day::BusinessDay;
 use super::money::Fen;
 
 /// More than any purchase or repayment that a person makes by hand: ten million yuan.
@@ -33,6 +36,16 @@ pub fn typed_amount(text: &str) -> Result<Fen, &'static str> {
         fen if fen > TYPED_MAX => Err("amount_too_large"),
         fen => Ok(fen),
     }
+}
+
+/// A day as a page's address and a browser's date field write it: `2026-03-02`, in a year of four digits since 2000.
+///
+/// # Errors
+/// The code of the words beside the field.
+pub fn typed_day(text: &str) -> Result<BusinessDay, &'static str> {
+    let is_plain = text.len() == 10 && text.bytes().all(|byte| byte.is_ascii_digit() || byte == b'-');
+    let day = text.parse::<BusinessDay>().ok().filter(|day| is_plain && day.date().year() >= 2000);
+    day.ok_or("day_malformed")
 }
 
 /// The amount as the keypad shows it: `1234.5` is `1234.50`.
@@ -113,6 +126,17 @@ mod tests {
         ];
         for (text, code) in refused {
             assert_eq!(typed_amount(text), Err(code), "{}", text.chars().take(20).collect::<String>());
+        }
+    }
+
+    #[test]
+    fn a_day_is_written_in_ten_characters() {
+        assert_eq!(typed_day("2026-02-28"), Ok("2026-02-28".parse().unwrap()));
+        let long = "2".repeat(10_000);
+        for wrong in
+            ["", "2026-02-30", "2026-2-28", "+262142-12-31", "-262143-01-01", "1999-12-31", "今天", "💰", &long]
+        {
+            assert_eq!(typed_day(wrong), Err("day_malformed"), "{wrong:.20}");
         }
     }
 

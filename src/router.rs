@@ -19,7 +19,7 @@ use crate::credit::{account_h5, apply_h5, home_h5};
 use crate::http::api::{Document, Gate, PREFIX, complete, gate};
 use crate::http::{Problem, callback, docs, health, limits, metrics, start};
 use crate::page::{assets, error_page, visit};
-use crate::purchase::{Authoriser, pay_h5, scan_h5};
+use crate::purchase::{Authoriser, pay_h5, refund_h5, sale_h5, scan_h5};
 use crate::{access, bill, credit, funder, loan, merchant, product, purchase, repayment, settlement};
 
 pub fn router(app: App) -> Router {
@@ -137,6 +137,7 @@ fn pages(app: App) -> Router<App> {
     Router::new()
         .merge(money_pages())
         .merge(merchant_pages())
+        .merge(sale_pages())
         .layer(Extension(authoriser))
         .route("/", get(start::start))
         .route("/sign-in", get(sign_in_h5::show).post(sign_in_h5::sign_in))
@@ -195,6 +196,25 @@ fn merchant_pages() -> Router<App> {
         .route("/m/sign-in", get(merchant::sign_in_h5::show).post(merchant::sign_in_h5::sign_in))
         .route("/m/choose", get(merchant::sign_in_h5::ask).post(merchant::sign_in_h5::choose))
         .route("/m/sign-out", post(merchant::sign_in_h5::sign_out))
+}
+
+/// What a merchant sold, gave back and was paid.
+fn sale_pages() -> Router<App> {
+    Router::new()
+        .route("/m/purchases", get(sale_h5::list))
+        .route("/m/purchases/table", get(sale_h5::table))
+        .route("/m/purchases/{purchase}", get(sale_h5::show))
+        .route("/m/purchases/{purchase}/void", get(refund_h5::ask_void).post(refund_h5::void))
+        .route("/m/purchases/{purchase}/refund", get(refund_h5::ask).post(refund_h5::refund))
+        .route("/m/purchases/{purchase}/refunds/{refund}", get(refund_h5::done))
+        .route("/m/settlements", get(settlement::h5::list))
+        .route("/m/settlements/month/{month}/statement", get(settlement::h5::statement_of_month))
+        .route("/m/settlements/{day}", get(settlement::h5::show))
+        .route("/m/settlements/{day}/statement", get(settlement::h5::statement_of_day))
+        .route("/m/settlements/{day}/{figure}", get(settlement::h5::figure))
+        .route("/m/poster", get(merchant::poster_h5::show))
+        .route("/m/poster.svg", get(merchant::poster_h5::picture))
+        .route("/m/messages", get(merchant::message_h5::messages))
 }
 
 /// The layers around every route, the outermost last. Tests put routes of their own inside.

@@ -11,6 +11,7 @@ pub mod site;
 pub mod back;
 pub mod device;
 pub mod texts;
+pub mod sheet;
 mod session_store;
 
 pub use form::Form;

@@ -48,10 +48,19 @@ impl Page {
         if language.knows(&key) { language.say(key) } else { self.say_of(kind, "other") }
     }
 
-    /// The words of a notice of a business day (`$day`), with what its body says put in: amounts (`…_fen`) as yuan, days as
-    /// dates, reasons and failures in words.
+    /// The words of a borrower's notice of a business day (`$day`), with what its body says put in: amounts (`…_fen`) as yuan,
+    /// days as dates, reasons and failures in words.
     pub fn say_notice(&self, kind: &str, body: &Value, day: &BusinessDay) -> Said {
-        let mut said = self.say_known("notice", kind).with("day", self.date(day));
+        self.say_told("notice", kind, body).with("day", self.date(day))
+    }
+
+    /// The same of a merchant's notice.
+    pub fn say_merchant_notice(&self, kind: &str, body: &Value, day: &BusinessDay) -> Said {
+        self.say_told("merchant-notice", kind, body).with("day", self.date(day))
+    }
+
+    fn say_told(&self, family: &str, kind: &str, body: &Value) -> Said {
+        let mut said = self.say_known(family, kind);
         for (name, value) in body.as_object().into_iter().flatten() {
             let text = match (name.as_str(), value) {
                 (_, Value::Number(fen)) if name.ends_with("_fen") => self.yuan(&Fen::new(fen.as_i64().unwrap_or(0))),
@@ -93,6 +102,20 @@ impl Page {
     pub fn time(&self, at: &DateTime<Utc>) -> String {
         let local = at.with_timezone(&Shanghai);
         format!("{} {}", self.date(&BusinessDay::new(local.date_naive())), local.format("%H:%M"))
+    }
+
+    /// `14:07` in Shanghai: where the day is plain.
+    pub fn hour(&self, at: &DateTime<Utc>) -> String {
+        at.with_timezone(&Shanghai).format("%H:%M").to_string()
+    }
+
+    /// `2026年3月`, `March 2026`.
+    pub fn month(&self, day: &BusinessDay) -> String {
+        let date = day.date();
+        match self.visit.language {
+            Language::Chinese => format!("{}年{}月", date.year(), date.month()),
+            Language::English => date.format("%B %Y").to_string(),
+        }
     }
 
     /// A rate as a share: `0.156` is `15.6%`.

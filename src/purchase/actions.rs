@@ -1,32 +1,22 @@
 //! Use cases after the sale: void before the cut-off, refund after it.
 
-use chrono::{DateTime, Utc};
 use sqlx::PgConnection;
 
+use super::after_sale_actions::{AfterSale, RefundPlan, Sale, lock_sale};
 use super::model::{AfterSaleRefusal, IDEMPOTENCY_KEY_CHARS_MAX};
-use super::notices::Undone;
-use super::posting::{self, Event};
-use super::refund::{RefundParts, Refundable};
-use super::store::{self, Purchase, PurchaseStatus, Refund};
+use super::posting;
+use super::refund::Effect;
+use super::store::{self, PurchaseStatus, Refund};
 use crate::app::App;
-use crate::base::id::{LoanId, PayoutId, PurchaseId, RefundId};
-use crate::base::{BusinessDay, Fen};
-use crate::credit::change::Note;
-use crate::credit::line::{EntryKind, Line, LineChange};
-use crate::error::{Fault, Outcome, Step};
-use crate::funder::reserve::Occasion;
+use crate::base::Fen;
+use crate::base::id::{PurchaseId, RefundId};
+use crate::credit::line::EntryKind;
+use crate::error::{Fault, Outcome, Refusal, Step};
 use crate::funder::{lock_reserve, save_reserve};
-use crate::loan::reduction::{self, BilledUnpaid, Fall, Reduction, Standing};
-use crate::loan::store::{ScheduleReason, ScheduleVersion};
-use crate::loan::{Loan, LoanStatus, Schedule};
-use crate::outbox::{self, Message};
-use crate::product::ProductVersion;
-use crate::repayment::account::{LineAccount, OpenInstallment};
-use crate::repayment::withholding::Purpose;
-use crate::settlement::{NewPayout, PayoutFor, insert_payouts};
-use crate::{bill, business_day, credit, ledger, loan, merchant, notice, repayment};
-
-type AfterSale<T> = Outcome<T, AfterSaleRefusal>;
+use crate::loan::LoanStatus;
+use crate::outbox;
+use crate::settlement::{self, Outlook};
+use crate::{bill, ledger, loan, merchant, notice};
 
 /// Undoes a purchase on the business day it was made: the loan never was. Asking again changes nothing.
 pub async fn void(app: &App, purchase_id: PurchaseId) -> AfterSale<Step> {
@@ -80,43 +70,95 @@ pub struct RefundRequest {
 
 /// Refunds part or all of a purchase, any number of times up to its amount, and moves every party together.
 pub async fn refund(app: &App, request: RefundRequest) -> AfterSale<RefundId> {
-    check_form(&request).map_err(Fault::Refused)?;
+    let whatever_it_does = |_: &Effect| Ok(());
+    refund_if(app, request, whatever_it_does).await
+}
+
+/// Why a refund that somebody has looked at first is not made.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
+pub enum SeenRefusal {
+    #[error(transparent)]
+    AfterSale(#[from] AfterSaleRefusal),
+    #[error("the refund would do something else by now than what was shown; look again")]
+    EffectChanged,
+}
+
+impl Refusal for SeenRefusal {
+    fn code(&self) -> &'static str {
+        match self {
+            SeenRefusal::AfterSale(refusal) => refusal.code(),
+            SeenRefusal::EffectChanged => "effect_changed",
+        }
+    }
+}
+
+/// Refunds if it does exactly what [`preview`] has shown, whose seal this is. A key that refunded already is answered as
+/// then.
+pub async fn refund_as_seen(app: &App, request: RefundRequest, seal: &str) -> Outcome<RefundId, SeenRefusal> {
+    let as_seen = |effect: &Effect| if effect.seal() == seal { Ok(()) } else { Err(SeenRefusal::EffectChanged) };
+    refund_if(app, request, as_seen).await
+}
+
+async fn refund_if<R: From<AfterSaleRefusal>>(
+    app: &App,
+    request: RefundRequest,
+    check: impl FnOnce(&Effect) -> Result<(), R>,
+) -> Outcome<RefundId, R> {
+    check_form(&request).map_err(refused)?;
     let mut transaction = app.pool.begin().await?;
-    let mut sale = lock_sale(&mut transaction, app, request.purchase_id).await?;
+    let mut sale = lock_sale(&mut transaction, app, request.purchase_id).await.map_err(passed_on)?;
     if let Some((refund_id, amount)) =
         store::find_refund(&mut transaction, &sale.purchase, &request.idempotency_key).await?
     {
         let same = amount == request.amount;
-        return if same { Ok(refund_id) } else { Err(Fault::Refused(AfterSaleRefusal::KeyReused)) };
+        return if same { Ok(refund_id) } else { Err(refused(AfterSaleRefusal::KeyReused)) };
     }
-    sale.check_refundable(request.amount).map_err(Fault::Refused)?;
     bill::store::enter_schedules(&mut transaction).await?;
-    let reduced = sale.reduce(&mut transaction, app, request.amount).await?;
+    let plan = sale.plan_refund(&mut transaction, app, request.amount).await.map_err(passed_on)?;
+    check(&plan.effect).map_err(Fault::Refused)?;
+    let refund_id = apply(&mut transaction, &mut sale, plan, request.idempotency_key).await.map_err(passed_on)?;
+    transaction.commit().await?;
+    Ok(refund_id)
+}
+
+fn refused<R: From<AfterSaleRefusal>>(refusal: AfterSaleRefusal) -> Fault<R> {
+    Fault::Refused(R::from(refusal))
+}
+
+fn passed_on<R: From<AfterSaleRefusal>>(fault: Fault<AfterSaleRefusal>) -> Fault<R> {
+    fault.map_refusal(R::from)
+}
+
+async fn apply(
+    connection: &mut PgConnection,
+    sale: &mut Sale,
+    plan: RefundPlan,
+    idempotency_key: String,
+) -> AfterSale<RefundId> {
+    let RefundPlan { effect, reduced } = plan;
     let refund_id = RefundId::mint(sale.now);
-    sale.save_loan(&mut transaction, &reduced).await?;
-    let parts = sale.split(&mut transaction, request.amount, reduced.reduction.principal_fell).await?;
+    sale.save_loan(connection, &reduced).await?;
     let recorded = Refund {
         refund_id,
         line_id: sale.line.line_id,
-        purchase_id: request.purchase_id,
+        purchase_id: sale.purchase.purchase_id,
         loan_id: sale.loan.loan_id,
         merchant_id: sale.purchase.merchant_id,
         funder_id: sale.loan.funder_id,
-        idempotency_key: request.idempotency_key,
-        parts,
-        interest_waived: reduced.reduction.interest_waived,
+        idempotency_key,
+        parts: effect.parts,
+        interest_waived: effect.interest_waived,
         schedule_version: sale.loan.schedule_version,
         business_day: sale.today,
         created_at: sale.now,
     };
-    if !store::add_refunded(&mut transaction, &sale.purchase, request.amount).await? {
+    if !store::add_refunded(connection, &sale.purchase, effect.parts.amount).await? {
         return Err(Fault::Refused(AfterSaleRefusal::MoreThanLeft { left: sale.refundable_amount() }));
     }
-    store::insert_refund(&mut transaction, &recorded).await?;
-    sale.book_refund(&mut transaction, &recorded, reduced.interest_given_back).await?;
-    sale.cure(&mut transaction, reduced.account, refund_id).await?;
-    notice::raise(&mut transaction, &sale.undone().refunded(refund_id, &recorded.parts)).await?;
-    transaction.commit().await?;
+    store::insert_refund(connection, &recorded).await?;
+    sale.book_refund(connection, &recorded, reduced.interest_given_back).await?;
+    sale.cure(connection, reduced.account, refund_id).await?;
+    notice::raise(connection, &sale.undone().refunded(refund_id, &recorded.parts)).await?;
     Ok(refund_id)
 }
 
@@ -125,281 +167,38 @@ fn check_form(request: &RefundRequest) -> Result<(), AfterSaleRefusal> {
     if key.is_empty() || key.len() > IDEMPOTENCY_KEY_CHARS_MAX || !key.bytes().all(|byte| byte.is_ascii_graphic()) {
         return Err(AfterSaleRefusal::KeyMalformed);
     }
-    if !request.amount.is_positive() {
-        return Err(AfterSaleRefusal::AmountMalformed);
-    }
-    Ok(())
+    check_amount(request.amount)
 }
 
-/// An authorised purchase with everything that a void or refund of it moves, locked in the house's order.
-struct Sale {
-    today: BusinessDay,
-    now: DateTime<Utc>,
-    line: Line,
-    purchase: Purchase,
-    loan: Loan,
-    product: std::sync::Arc<ProductVersion>,
+fn check_amount(amount: Fen) -> Result<(), AfterSaleRefusal> {
+    if amount.is_positive() { Ok(()) } else { Err(AfterSaleRefusal::AmountMalformed) }
 }
 
-/// A loan after principal fell off it.
-struct Reduced {
-    reduction: Reduction,
-    /// The line's open installments, those that fell marked as touched.
-    account: LineAccount,
-    /// Billed interest among what was waived: it has been accrued, so it leaves the books.
-    interest_given_back: Fen,
+/// What a refund would do, to the customer and to the merchant's next settlement.
+#[derive(Clone, Debug)]
+pub struct Preview {
+    pub effect: Effect,
+    /// What could still be refunded afterwards.
+    pub left_after: Fen,
+    /// The merchant's next settlement as it stands, and with the refund.
+    pub before: Outlook,
+    pub after: Outlook,
 }
 
-async fn lock_sale(connection: &mut PgConnection, app: &App, purchase_id: PurchaseId) -> AfterSale<Sale> {
-    let line_id = store::find_line_of(connection, purchase_id).await?;
-    let line_id = line_id.ok_or(Fault::Refused(AfterSaleRefusal::UnknownPurchase))?;
-    let mut lines = credit::store::lock_lines(connection, &[line_id]).await?;
-    let line = lines.pop().ok_or(sqlx::Error::RowNotFound)?;
-    merchant::code_store::lock_code_of_purchase(connection, purchase_id).await?;
-    let today = business_day::store::hold_today(connection).await?;
-    let purchase = store::lock_purchase(connection, purchase_id).await?;
-    let loan_id: LoanId = purchase.loan_id.ok_or(Fault::Refused(AfterSaleRefusal::NeverAuthorised))?;
-    let loan = loan::store::lock_loans(connection, &[loan_id]).await?.pop().ok_or(sqlx::Error::RowNotFound)?;
-    let product = app.catalogue.get(connection, purchase.product_id, purchase.product_version).await?;
-    Ok(Sale { today, now: app.clock.now(), line, purchase, loan, product })
-}
-
-impl Sale {
-    fn event(&self, source_id: uuid::Uuid) -> Event {
-        Event {
-            line_id: self.line.line_id,
-            funder_id: self.loan.funder_id,
-            source_id,
-            business_day: self.today,
-            at: self.now,
-        }
-    }
-
-    fn occasion(&self, source: String) -> Occasion {
-        Occasion { source, business_day: self.today, occurred_at: self.now }
-    }
-
-    fn message(&self, kind: &'static str, body: serde_json::Value) -> Message {
-        Message {
-            partner: self.product.terms.funder.clone(),
-            kind,
-            object_id: self.loan.loan_id.uuid(),
-            body,
-            created_at: self.now,
-        }
-    }
-
-    fn undone(&self) -> Undone {
-        Undone {
-            purchase_id: self.purchase.purchase_id,
-            borrower_id: self.line.borrower_id,
-            merchant_id: self.purchase.merchant_id,
-            today: self.today,
-            now: self.now,
-        }
-    }
-
-    fn refundable_amount(&self) -> Fen {
-        self.purchase.amount - self.purchase.refunded
-    }
-
-    /// Money that is on its way for this loan would find no loan.
-    async fn check_no_payoff_pending(&self, connection: &mut PgConnection) -> AfterSale<()> {
-        let pending = repayment::store::find_pending(connection, self.line.line_id).await?;
-        match pending.map(|order| order.purpose) {
-            Some(Purpose::Payoff(loan_id)) if loan_id == self.loan.loan_id => {
-                Err(Fault::Refused(AfterSaleRefusal::PayoffInProgress))
-            }
-            Some(Purpose::Payoff(_) | Purpose::Due | Purpose::Button) | None => Ok(()),
-        }
-    }
-
-    fn check_refundable(&self, amount: Fen) -> Result<(), AfterSaleRefusal> {
-        match self.purchase.status {
-            PurchaseStatus::Authorised => {}
-            PurchaseStatus::Voided => return Err(AfterSaleRefusal::Voided),
-            PurchaseStatus::Refused => return Err(AfterSaleRefusal::NeverAuthorised),
-        }
-        if self.purchase.business_day == self.today {
-            return Err(AfterSaleRefusal::BeforeCutOff);
-        }
-        if amount > self.refundable_amount() {
-            return Err(AfterSaleRefusal::MoreThanLeft { left: self.refundable_amount() });
-        }
-        Ok(())
-    }
-
-    async fn restore_line(
-        &mut self,
-        connection: &mut PgConnection,
-        kind: EntryKind,
-        principal: Fen,
-        source_id: uuid::Uuid,
-    ) -> sqlx::Result<()> {
-        let entry = self.line.change(LineChange::used(kind, -principal, source_id), self.today, self.now);
-        credit::store::save_lines(connection, std::slice::from_ref(&self.line), &[entry]).await
-    }
-
-    /// Lets principal fall off the loan, in memory.
-    async fn reduce(&self, connection: &mut PgConnection, app: &App, amount: Fen) -> anyhow::Result<Reduced> {
-        let schedule = loan::store::current_schedule(connection, &self.loan).await?;
-        let mut account = LineAccount::new(self.line.clone());
-        for billed in bill::store::load_open_installments(connection, &[self.line.line_id.uuid()]).await? {
-            let product = app.catalogue.get(connection, billed.product_id, billed.product_version).await?;
-            account.installments.push(OpenInstallment::new(billed, product));
-        }
-        let billed: Vec<BilledUnpaid> =
-            account.installments.iter().filter(|open| self.is_ours(open)).map(unpaid_of).collect();
-        let periods_billed = bill::store::last_period_billed(connection, self.line.line_id, self.loan.loan_id).await?;
-        let standing = Standing {
-            schedule: &schedule,
-            periods_billed: periods_billed.unsigned_abs(),
-            billed: &billed,
-            made_on: self.loan.made_on,
-        };
-        let refund = &self.product.terms.refund;
-        let fall = Fall {
-            amount: amount.min(self.loan.outstanding()),
-            order: refund.order,
-            returns_billed_interest: refund.returns_billed_interest,
-            day: self.today,
-        };
-        let reduction = reduction::reduce(&standing, fall);
-        for fallen in &reduction.billed {
-            let is_fallen = |open: &&mut OpenInstallment| open.billed.period.unsigned_abs() == fallen.period;
-            if let Some(open) = account.installments.iter_mut().filter(|open| self.is_ours(open)).find(is_fallen) {
-                open.billed.give_back(&open.rule, fallen.principal, fallen.interest, self.today);
-                open.touched = true;
-            }
-        }
-        let interest_given_back = reduction.billed.iter().map(|fallen| fallen.interest).sum();
-        Ok(Reduced { reduction, account, interest_given_back })
-    }
-
-    /// Lifts the freeze for lateness where the refund has left nothing late.
-    async fn cure(
-        &mut self,
-        connection: &mut PgConnection,
-        mut account: LineAccount,
-        refund_id: RefundId,
-    ) -> sqlx::Result<()> {
-        account.line = self.line.clone();
-        let cured_by = Note {
-            reason: "nothing is overdue".to_owned(),
-            source_id: Some(refund_id.uuid()),
-            day: self.today,
-            at: self.now,
-        };
-        account.unfreeze_if_cured(self.today, cured_by);
-        if !account.entries.is_empty() {
-            credit::store::save_lines(connection, std::slice::from_ref(&account.line), &account.entries).await?;
-        }
-        self.line = account.line;
-        Ok(())
-    }
-
-    fn is_ours(&self, open: &OpenInstallment) -> bool {
-        open.billed.loan_id == self.loan.loan_id
-    }
-
-    /// Writes the next schedule version, the billed installments that changed, and the loan.
-    async fn save_loan(&mut self, connection: &mut PgConnection, reduced: &Reduced) -> sqlx::Result<()> {
-        let account = &reduced.account;
-        let changed: Vec<_> =
-            account.installments.iter().filter(|open| open.touched).map(|open| &open.billed).collect();
-        bill::store::save_installments(connection, &changed).await?;
-        bill::store::mark_bills_paid(connection, &account.settled_bills(self.today), self.today).await?;
-        self.loan.principal_returned += reduced.reduction.principal_fell;
-        self.loan.schedule_version += 1;
-        let billed_owes =
-            account.installments.iter().any(|open| self.is_ours(open) && !open.owed_on(self.today).is_zero());
-        let unbilled_owes = owes_after(&reduced.reduction.schedule, &self.loan, self.today);
-        if self.loan.outstanding().is_zero() && !billed_owes && !unbilled_owes {
-            let was_paid = self.loan.principal_paid.is_positive();
-            self.loan.status = if was_paid { LoanStatus::Paid } else { LoanStatus::Refunded };
-            self.loan.closed_on = Some(self.today);
-        }
-        let version = ScheduleVersion {
-            loan_id: self.loan.loan_id,
-            line_id: self.loan.line_id,
-            version: self.loan.schedule_version,
-            reason: ScheduleReason::Refund,
-            schedule: &reduced.reduction.schedule,
-            business_day: self.today,
-        };
-        loan::store::insert_schedule(connection, version).await?;
-        loan::store::save_loans(connection, std::slice::from_ref(&self.loan)).await
-    }
-
-    async fn split(&self, connection: &mut PgConnection, amount: Fen, fell: Fen) -> AfterSale<RefundParts> {
-        let merchants = merchant::load_merchants(connection, &[self.purchase.merchant_id]).await?;
-        let merchant = merchants.first().ok_or(sqlx::Error::RowNotFound)?;
-        let refundable = Refundable {
-            amount: self.purchase.amount,
-            refunded: self.purchase.refunded,
-            discount_fee: self.purchase.discount_fee,
-            discount_returned_on_refund: merchant.discount_returned_on_refund,
-            subsidy: self.purchase.subsidy,
-        };
-        Ok(refundable.split(amount, fell))
-    }
-
-    /// Restores line and reserve, owes the borrower the rest, books it and tells the funder.
-    async fn book_refund(
-        &mut self,
-        connection: &mut PgConnection,
-        refund: &Refund,
-        interest_given_back: Fen,
-    ) -> AfterSale<()> {
-        let parts = &refund.parts;
-        let source_id = refund.refund_id.uuid();
-        if parts.owed_back.is_positive() {
-            let paid_for = PayoutFor::Borrower {
-                source_id,
-                line_id: self.line.line_id,
-                funder_id: self.loan.funder_id,
-                borrower_id: self.line.borrower_id,
-                card_id: None,
-            };
-            let (payout_id, amount) = (PayoutId::mint(self.now), parts.owed_back);
-            let owed = NewPayout { payout_id, paid_for, amount, pay_on: self.today, created_at: self.now };
-            insert_payouts(connection, &[owed]).await?;
-        }
-        let event = self.event(source_id);
-        let posting = posting::refund(event, parts, interest_given_back);
-        ledger::store::insert_postings(connection, &[posting]).await?;
-        let body = serde_json::json!({
-            "loan": refund.loan_id,
-            "purchase": refund.purchase_id,
-            "refund": refund.refund_id,
-            "amount_fen": parts.amount,
-            "principal_fell_fen": parts.principal_fell,
-            "interest_waived_fen": refund.interest_waived,
-            "schedule_version": refund.schedule_version,
-        });
-        outbox::store::enqueue(connection, &[self.message("refund", body)]).await?;
-        if parts.principal_fell.is_positive() {
-            self.restore_line(connection, EntryKind::Refund, parts.principal_fell, source_id).await?;
-            let mut reserve = lock_reserve(connection, self.loan.funder_id).await?;
-            let entry = reserve.take_back(parts.principal_fell, self.occasion(refund.refund_id.to_string()));
-            save_reserve(connection, &reserve, &[entry]).await?;
-        }
-        Ok(())
-    }
-}
-
-fn unpaid_of(open: &OpenInstallment) -> BilledUnpaid {
-    let billed = &open.billed;
-    BilledUnpaid {
-        period: billed.period.unsigned_abs(),
-        principal: billed.unpaid_principal(),
-        interest: billed.billed.interest - billed.paid.interest - billed.returned.interest,
-    }
-}
-
-/// Whether periods that are not billed yet still ask for something.
-fn owes_after(schedule: &Schedule, loan: &Loan, day: BusinessDay) -> bool {
-    // Yesterday's close has billed what there was to bill; today's statements are still to come.
-    let billed = usize::from(loan.periods_billed_by(day.minus_days(1)));
-    schedule.installments.iter().skip(billed).any(|row| !row.total().is_zero())
+/// Decides a refund as [`refund`] does, and forgets it again.
+pub async fn preview(app: &App, purchase_id: PurchaseId, amount: Fen) -> AfterSale<Preview> {
+    check_amount(amount).map_err(Fault::Refused)?;
+    let mut transaction = app.pool.begin().await?;
+    let sale = lock_sale(&mut transaction, app, purchase_id).await?;
+    let RefundPlan { effect, .. } = sale.plan_refund(&mut transaction, app, amount).await?;
+    let day = settlement::open_day(&mut transaction, app, sale.purchase.merchant_id, sale.today).await?;
+    let refund = settlement::model::DayPart {
+        refunds: amount,
+        discount_returned: effect.parts.discount_fee_returned,
+        subsidy_returned: effect.parts.subsidy_returned,
+        ..settlement::model::DayPart::empty(sale.purchase.merchant_id, sale.loan.funder_id)
+    };
+    transaction.rollback().await?;
+    let left_after = sale.refundable_amount() - amount;
+    Ok(Preview { effect, left_after, before: day.outlook(), after: day.with(&refund).outlook() })
 }

@@ -388,12 +388,12 @@ fn expiry(shop: &Shop) -> Option<DateTime<Utc>> {
     }
 }
 
-fn new_key(app: &App) -> String {
+pub(super) fn new_key(app: &App) -> String {
     id::mint(app.clock.now()).simple().to_string()
 }
 
 /// A key as [`new_key`] makes them, or at least one that the authoriser takes.
-fn known_key(key: &str) -> Option<String> {
+pub(super) fn known_key(key: &str) -> Option<String> {
     let is_plain = key.bytes().all(|byte| byte.is_ascii_alphanumeric());
     ((16..=IDEMPOTENCY_KEY_CHARS_MAX).contains(&key.len()) && is_plain).then(|| key.to_owned())
 }

@@ -1,6 +1,6 @@
 //! How a refund is split between the parties: every part is a cumulative share, so that any number of refunds nets exactly.
 
-use crate::base::Fen;
+use crate::base::{BusinessDay, Fen};
 
 /// The purchase as a refund finds it.
 #[derive(Clone, Copy, Debug)]
@@ -22,6 +22,40 @@ pub struct RefundParts {
     pub owed_back: Fen,
     pub discount_fee_returned: Fen,
     pub subsidy_returned: Fen,
+}
+
+impl RefundParts {
+    /// What the merchant's settlement loses by it; not positive.
+    pub fn net(&self) -> Fen {
+        self.discount_fee_returned + self.subsidy_returned - self.amount
+    }
+}
+
+/// All that a refund does on one day to one purchase as it stood before.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Effect {
+    pub day: BusinessDay,
+    pub refunded_before: Fen,
+    pub parts: RefundParts,
+    /// Interest that the borrower no longer owes.
+    pub interest_waived: Fen,
+}
+
+impl Effect {
+    /// A text that two effects share only if they are the same: a page that has shown one sends it back.
+    pub fn seal(&self) -> String {
+        let Effect { day, refunded_before, parts, interest_waived } = self;
+        let amounts = [
+            *refunded_before,
+            parts.amount,
+            parts.principal_fell,
+            parts.owed_back,
+            parts.discount_fee_returned,
+            parts.subsidy_returned,
+            *interest_waived,
+        ];
+        amounts.iter().fold(day.to_string(), |seal, amount| format!("{seal}.{}", amount.get()))
+    }
 }
 
 impl Refundable {
@@ -72,6 +106,23 @@ mod tests {
             purchase.refunded += parts.amount;
         }
         assert_eq!((fees, subsidies), (Fen::new(7), Fen::new(20)));
+    }
+
+    #[test]
+    fn an_effect_is_sealed_with_everything_that_it_moves() {
+        let zero = Fen::ZERO;
+        let parts = RefundParts {
+            amount: Fen::new(100),
+            principal_fell: Fen::new(60),
+            owed_back: Fen::new(40),
+            discount_fee_returned: zero,
+            subsidy_returned: zero,
+        };
+        let day = "2026-03-03".parse().unwrap();
+        let effect = Effect { day, refunded_before: zero, parts, interest_waived: Fen::new(7) };
+        assert_eq!(effect.seal(), "2026-03-03.0.100.60.40.0.0.7");
+        let repaid_meanwhile = RefundParts { principal_fell: Fen::new(50), owed_back: Fen::new(50), ..parts };
+        assert_ne!(Effect { parts: repaid_meanwhile, ..effect }.seal(), effect.seal());
     }
 
     #[test]

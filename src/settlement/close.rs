@@ -26,7 +26,7 @@ pub async fn run(connection: &mut PgConnection, app: &App, day: BusinessDay, _: 
     }
     let pay_on = app.calendar.next_working_day(day).context("merchants cannot be given a day of payment")?;
     let settling = Settling { business_day: day, pay_on, at: app.clock.now() };
-    let day_parts = store::sum_day(&mut *connection, day).await?;
+    let day_parts = store::sum_day(&mut *connection, day, store::Whose::Everybodys).await?;
     let merchant_ids: Vec<_> = day_parts.iter().map(|part| part.merchant_id).collect();
     let carried = store::lock_carried(&mut *connection, &merchant_ids).await?;
     let settlements = model::settle(&day_parts, &carried, settling);

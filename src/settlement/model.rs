@@ -38,6 +38,16 @@ impl DayPart {
         }
     }
 
+    /// Puts more of the same merchant, funder and day to it.
+    pub fn add(&mut self, more: &DayPart) {
+        self.gross += more.gross;
+        self.refunds += more.refunds;
+        self.discount_fee += more.discount_fee;
+        self.discount_returned += more.discount_returned;
+        self.subsidy += more.subsidy;
+        self.subsidy_returned += more.subsidy_returned;
+    }
+
     /// gross − refunds − fee − subsidy, where refunds give fee and subsidy back.
     pub fn net(&self) -> Fen {
         self.gross - self.refunds - self.fee() - self.net_subsidy()

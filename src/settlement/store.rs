@@ -14,20 +14,36 @@ pub async fn is_settled(connection: &mut PgConnection, day: BusinessDay) -> sqlx
         .await
 }
 
+/// Whose day is summed.
+#[derive(Clone, Copy, Debug)]
+pub enum Whose {
+    Everybodys,
+    Of(MerchantId),
+}
+
+impl Whose {
+    fn merchant_id(self) -> Option<Uuid> {
+        match self {
+            Whose::Everybodys => None,
+            Whose::Of(merchant_id) => Some(merchant_id.uuid()),
+        }
+    }
+}
+
 /// What each merchant sold and took back on the day, by funder, in (merchant, funder) order.
-pub async fn sum_day(connection: &mut PgConnection, day: BusinessDay) -> sqlx::Result<Vec<DayPart>> {
+pub async fn sum_day(connection: &mut PgConnection, day: BusinessDay, whose: Whose) -> sqlx::Result<Vec<DayPart>> {
     sqlx::query_as!(
         DayPart,
         r#"with sold as (
                select p.merchant_id, o.funder_id, sum(p.amount_fen)::bigint as gross,
                       sum(p.discount_fee_fen)::bigint as fee, sum(p.subsidy_fen)::bigint as subsidy
                from purchase p join product o on o.product_id = p.product_id
-               where p.business_day = $1 and p.status = 'authorised'
+               where p.business_day = $1 and p.status = 'authorised' and ($2::uuid is null or p.merchant_id = $2)
                group by 1, 2),
            returned as (
                select merchant_id, funder_id, sum(amount_fen)::bigint as refunds,
                       sum(discount_fee_returned_fen)::bigint as fee, sum(subsidy_returned_fen)::bigint as subsidy
-               from refund where business_day = $1
+               from refund where business_day = $1 and ($2::uuid is null or merchant_id = $2)
                group by 1, 2)
            select merchant_id as "merchant_id!: MerchantId", funder_id as "funder_id!: FunderId",
                   coalesce(s.gross, 0) as "gross!: Fen", coalesce(r.refunds, 0) as "refunds!: Fen",
@@ -35,7 +51,8 @@ pub async fn sum_day(connection: &mut PgConnection, day: BusinessDay) -> sqlx::R
                   coalesce(s.subsidy, 0) as "subsidy!: Fen", coalesce(r.subsidy, 0) as "subsidy_returned!: Fen"
            from sold s full join returned r using (merchant_id, funder_id)
            order by 1, 2"#,
-        day.date()
+        day.date(),
+        whose.merchant_id(),
     )
     .fetch_all(connection)
     .await
@@ -58,6 +75,23 @@ pub async fn lock_carried(
            order by s.settlement_id, p.funder_id
            for update of s"#,
         &ids
+    )
+    .fetch_all(connection)
+    .await
+}
+
+/// The same of one merchant, not locked: for whoever only looks.
+pub async fn load_carried(connection: &mut PgConnection, merchant_id: MerchantId) -> sqlx::Result<Vec<CarriedPart>> {
+    sqlx::query_as!(
+        CarriedPart,
+        r#"select s.settlement_id as "settlement_id: SettlementId", s.merchant_id as "merchant_id: MerchantId",
+                  p.funder_id as "funder_id: FunderId",
+                  p.gross_fen - p.refunds_fen - p.discount_fee_fen + p.discount_returned_fen
+                      - p.subsidy_fen + p.subsidy_returned_fen + p.carried_in_fen as "amount!: Fen"
+           from settlement s join settlement_part p on p.settlement_id = s.settlement_id
+           where s.status = 'carried' and s.carried_into is null and s.merchant_id = $1
+           order by s.settlement_id, p.funder_id"#,
+        merchant_id.uuid()
     )
     .fetch_all(connection)
     .await

@@ -8,6 +8,7 @@ mod town;
 mod shopper;
 mod desk;
 mod counter;
+mod till;
 mod feature;
 mod journey;
 mod scenarios;

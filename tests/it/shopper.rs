@@ -78,18 +78,25 @@ pub async fn owner(town: &Town, line_id: LineId) -> BorrowerId {
 
 /// Signs a browser in without the sign-in page: its token gets a session.
 pub async fn sign_in(browser: &mut Browser, app: &App, borrower_id: BorrowerId) {
+    sign_in_as(browser, app, "borrower", borrower_id.uuid()).await;
+}
+
+/// The same for a session of a kind: a borrower's, or a merchant's with one of its staff.
+pub async fn sign_in_as(browser: &mut Browser, app: &App, kind: &'static str, subject_id: uuid::Uuid) {
     browser.get("/").await;
     let token_hash: [u8; 32] = Sha256::digest(browser.cookies["fenqi"].as_bytes()).into();
     let now = app.clock.now();
     sqlx::query(
         "insert into session (token_hash, kind, session_id, subject_id, device, created_at, last_seen_at, expires_at)
-         values ($1, 'borrower', gen_random_uuid(), $2, 'test', $3, $3, $4)
-         on conflict (token_hash, kind) do update set expires_at = excluded.expires_at, last_seen_at = excluded.last_seen_at",
+         values ($1, $5, gen_random_uuid(), $2, 'test', $3, $3, $4)
+         on conflict (token_hash, kind) do update set subject_id = excluded.subject_id, expires_at = excluded.expires_at,
+                                                     last_seen_at = excluded.last_seen_at",
     )
     .bind(token_hash.as_slice())
-    .bind(borrower_id)
+    .bind(subject_id)
     .bind(now)
     .bind(now + chrono::TimeDelta::days(30))
+    .bind(kind)
     .execute(&app.pool)
     .await
     .unwrap();

@@ -28,6 +28,10 @@ const KINDS: &[&str] = &[
     "failure-",
     "purpose-",
     "role-",
+    "merchant-notice-",
+    "sale-state-",
+    "settle-state-",
+    "settle-figure-what-",
 ];
 const LANGUAGES: [&str; 2] = ["zh-CN", "en"];
 

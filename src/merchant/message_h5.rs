@@ -1,0 +1,66 @@
+//! A merchant's messages: what it was told of payments, refunds and settlements.
+
+use askama::Template;
+use askama_web::WebTemplate;
+use axum::extract::{Query, State};
+use serde::Deserialize;
+
+use super::h5::MerchantSignedIn;
+use crate::app::App;
+use crate::http::Problem;
+use crate::notice::{self, Audience, Raised};
+use crate::page::Page;
+
+#[derive(Deserialize, Default)]
+#[serde(default)]
+pub struct Asked {
+    /// The last message of the page before.
+    before: Option<String>,
+}
+
+#[derive(Template, WebTemplate)]
+#[template(path = "merchant/messages.html")]
+pub struct MessagesPage {
+    page: Page,
+    signed_in: MerchantSignedIn,
+    messages: Vec<Raised>,
+    is_first: bool,
+    /// Where older ones begin; `None` at the end.
+    next: Option<i64>,
+}
+
+/// `GET /m/messages`: what is shown is read from then on.
+pub async fn messages(
+    State(app): State<App>,
+    page: Page,
+    signed_in: MerchantSignedIn,
+    Query(asked): Query<Asked>,
+) -> Result<MessagesPage, Problem> {
+    let before = asked.before.and_then(|before| before.parse::<i64>().ok());
+    let mut connection = app.pool.acquire().await?;
+    let recipient_id = Some(signed_in.merchant_id.uuid());
+    let messages = notice::store::list(&mut connection, Audience::Merchant, recipient_id, before).await?;
+    if let Some(newest) = messages.first().filter(|_| messages.iter().any(|message| message.read_at.is_none())) {
+        let now = app.clock.now();
+        notice::store::mark_read(&mut connection, Audience::Merchant, recipient_id, newest.notice_no, now).await?;
+    }
+    let is_full = i64::try_from(messages.len()).is_ok_and(|count| count == notice::store::PAGE_MAX);
+    let next = messages.last().filter(|_| is_full).map(|message| message.notice_no);
+    Ok(MessagesPage { page, signed_in, messages, is_first: before.is_none(), next })
+}
+
+impl MessagesPage {
+    /// Where a message leads: the purchase or the day that it is about.
+    fn address(&self, message: &Raised) -> Option<String> {
+        let text = |name: &str| message.body.get(name).and_then(|value| value.as_str());
+        let single = || message.body.get("purchases").and_then(|all| all.as_array()).filter(|all| all.len() == 1);
+        let purchase = text("purchase").or_else(|| single()?.first()?.as_str());
+        match message.kind.as_str() {
+            "settlement_paid" => {
+                let settlement = text("source").filter(|_| self.signed_in.rights.may_see_settlements());
+                settlement.map(|settlement| format!("/m/settlements/{settlement}"))
+            }
+            _ => purchase.map(|purchase| format!("/m/purchases/{purchase}")),
+        }
+    }
+}

@@ -1,0 +1,110 @@
+//! Tables that a spreadsheet opens: CSV in UTF-8 with a mark that Excel knows it by, and no cell that it would run.
+
+use chrono::{DateTime, Utc};
+use chrono_tz::Asia::Shanghai;
+
+use crate::base::{BusinessDay, Fen};
+
+/// Excel reads a file without it in the machine's own encoding.
+const BYTE_ORDER_MARK: &[u8] = "\u{feff}".as_bytes();
+
+/// Rows that are written and not taken yet.
+pub struct Sheet {
+    writer: csv::Writer<Vec<u8>>,
+}
+
+/// What stands in a cell.
+#[derive(Clone, Debug)]
+pub enum Cell {
+    /// Whatever somebody has typed somewhere.
+    Text(String),
+    /// In yuan with two decimals, without grouping, so that it counts as a number.
+    Yuan(Fen),
+    Number(i64),
+    Day(BusinessDay),
+    /// To the second, in Shanghai.
+    Time(DateTime<Utc>),
+    Empty,
+}
+
+impl Sheet {
+    /// A new file.
+    pub fn begin() -> Sheet {
+        Sheet::over(BYTE_ORDER_MARK.to_vec())
+    }
+
+    fn over(bytes: Vec<u8>) -> Sheet {
+        let writer = csv::WriterBuilder::new()
+            .terminator(csv::Terminator::CRLF)
+            // Rows of headings, lines and sums are not all of one length.
+            .flexible(true)
+            .from_writer(bytes);
+        Sheet { writer }
+    }
+
+    pub fn row(&mut self, cells: impl IntoIterator<Item = Cell>) -> anyhow::Result<()> {
+        self.writer.write_record(cells.into_iter().map(|cell| cell.to_string()))?;
+        Ok(())
+    }
+
+    /// The bytes since the last time, for a file that is sent as it grows.
+    pub fn take(&mut self) -> anyhow::Result<Vec<u8>> {
+        let written = std::mem::replace(self, Sheet::over(Vec::new()));
+        written.writer.into_inner().map_err(|error| anyhow::Error::new(error.into_error()))
+    }
+}
+
+impl std::fmt::Display for Cell {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        match self {
+            Cell::Text(text) => f.write_str(&harmless(text)),
+            Cell::Yuan(amount) => {
+                let sign = if amount.is_negative() { "-" } else { "" };
+                let fen = amount.get().unsigned_abs();
+                write!(f, "{sign}{}.{:02}", fen / 100, fen % 100)
+            }
+            Cell::Number(number) => write!(f, "{number}"),
+            Cell::Day(day) => write!(f, "{day}"),
+            Cell::Time(at) => write!(f, "{}", at.with_timezone(&Shanghai).format("%Y-%m-%d %H:%M:%S")),
+            Cell::Empty => Ok(()),
+        }
+    }
+}
+
+/// A text that a spreadsheet takes for a text: one that begins as a formula does gets an apostrophe before it (OWASP, CSV
+/// injection).
+fn harmless(text: &str) -> std::borrow::Cow<'_, str> {
+    let runs = |first: char| matches!(first, '=' | '+' | '-' | '@' | '\t' | '\r' | '\n' | '＝' | '＋' | '－' | '＠');
+    if text.trim_start_matches(' ').starts_with(runs) { format!("'{text}").into() } else { text.into() }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn text(sheet: &mut Sheet) -> String {
+        String::from_utf8(sheet.take().unwrap()).unwrap()
+    }
+
+    #[test]
+    fn a_sheet_begins_with_its_mark_once_and_counts_yuan() {
+        let mut sheet = Sheet::begin();
+        let at = "2026-03-02T16:30:05Z".parse().unwrap();
+        let day = "2026-03-03".parse().unwrap();
+        sheet.row([Cell::Text("订单, 一".into()), Cell::Yuan(Fen::new(-5)), Cell::Time(at), Cell::Day(day)]).unwrap();
+        assert_eq!(text(&mut sheet), "\u{feff}\"订单, 一\",-0.05,2026-03-03 00:30:05,2026-03-03\r\n");
+        sheet.row([Cell::Number(12), Cell::Empty, Cell::Yuan(Fen::new(123_456_789))]).unwrap();
+        assert_eq!(text(&mut sheet), "12,,1234567.89\r\n");
+        assert_eq!(text(&mut sheet), "");
+    }
+
+    #[test]
+    fn no_text_is_a_formula() {
+        for formula in ["=1+1", "+1", "-2+3", "@SUM(A1)", "\t=1", "\r=1", "＝1", "  =cmd|' /C calc'!A0"] {
+            assert!(Cell::Text(formula.into()).to_string().starts_with('\''), "{formula}");
+        }
+        for plain in ["A-1", "订单", "", "1=1"] {
+            assert_eq!(Cell::Text(plain.into()).to_string(), plain);
+        }
+    }
+}

@@ -1,0 +1,326 @@
+//! What voids and refunds are made of: the sale, locked, and everything that undoing it moves.
+
+use chrono::{DateTime, Utc};
+use sqlx::PgConnection;
+
+use super::model::AfterSaleRefusal;
+use super::notices::Undone;
+use super::posting::{self, Event};
+use super::refund::{Effect, RefundParts, Refundable};
+use super::store::{self, Purchase, PurchaseStatus, Refund};
+use crate::app::App;
+use crate::base::id::{LoanId, PayoutId, PurchaseId, RefundId};
+use crate::base::{BusinessDay, Fen};
+use crate::credit::change::Note;
+use crate::credit::line::{EntryKind, Line, LineChange};
+use crate::error::{Fault, Outcome};
+use crate::funder::reserve::Occasion;
+use crate::funder::{lock_reserve, save_reserve};
+use crate::loan::reduction::{self, BilledUnpaid, Fall, Reduction, Standing};
+use crate::loan::store::{ScheduleReason, ScheduleVersion};
+use crate::loan::{Loan, LoanStatus, Schedule};
+use crate::outbox::{self, Message};
+use crate::product::ProductVersion;
+use crate::repayment::account::{LineAccount, OpenInstallment};
+use crate::repayment::withholding::Purpose;
+use crate::settlement::{NewPayout, PayoutFor, insert_payouts};
+use crate::{bill, business_day, credit, ledger, loan, merchant, repayment};
+
+pub(super) type AfterSale<T> = Outcome<T, AfterSaleRefusal>;
+
+/// An authorised purchase with everything that a void or refund of it moves, locked in the house's order.
+pub(super) struct Sale {
+    pub(super) today: BusinessDay,
+    pub(super) now: DateTime<Utc>,
+    pub(super) line: Line,
+    pub(super) purchase: Purchase,
+    pub(super) loan: Loan,
+    product: std::sync::Arc<ProductVersion>,
+}
+
+/// A loan after principal fell off it.
+pub(super) struct Reduced {
+    pub(super) reduction: Reduction,
+    /// The line's open installments, those that fell marked as touched.
+    pub(super) account: LineAccount,
+    /// Billed interest among what was waived: it has been accrued, so it leaves the books.
+    pub(super) interest_given_back: Fen,
+}
+
+/// A refund that is decided and not written yet.
+pub(super) struct RefundPlan {
+    pub(super) effect: Effect,
+    pub(super) reduced: Reduced,
+}
+
+pub(super) async fn lock_sale(connection: &mut PgConnection, app: &App, purchase_id: PurchaseId) -> AfterSale<Sale> {
+    let line_id = store::find_line_of(connection, purchase_id).await?;
+    let line_id = line_id.ok_or(Fault::Refused(AfterSaleRefusal::UnknownPurchase))?;
+    let mut lines = credit::store::lock_lines(connection, &[line_id]).await?;
+    let line = lines.pop().ok_or(sqlx::Error::RowNotFound)?;
+    merchant::code_store::lock_code_of_purchase(connection, purchase_id).await?;
+    let today = business_day::store::hold_today(connection).await?;
+    let purchase = store::lock_purchase(connection, purchase_id).await?;
+    let loan_id: LoanId = purchase.loan_id.ok_or(Fault::Refused(AfterSaleRefusal::NeverAuthorised))?;
+    let loan = loan::store::lock_loans(connection, &[loan_id]).await?.pop().ok_or(sqlx::Error::RowNotFound)?;
+    let product = app.catalogue.get(connection, purchase.product_id, purchase.product_version).await?;
+    Ok(Sale { today, now: app.clock.now(), line, purchase, loan, product })
+}
+
+impl Sale {
+    pub(super) fn event(&self, source_id: uuid::Uuid) -> Event {
+        Event {
+            line_id: self.line.line_id,
+            funder_id: self.loan.funder_id,
+            source_id,
+            business_day: self.today,
+            at: self.now,
+        }
+    }
+
+    pub(super) fn occasion(&self, source: String) -> Occasion {
+        Occasion { source, business_day: self.today, occurred_at: self.now }
+    }
+
+    pub(super) fn message(&self, kind: &'static str, body: serde_json::Value) -> Message {
+        Message {
+            partner: self.product.terms.funder.clone(),
+            kind,
+            object_id: self.loan.loan_id.uuid(),
+            body,
+            created_at: self.now,
+        }
+    }
+
+    pub(super) fn undone(&self) -> Undone {
+        Undone {
+            purchase_id: self.purchase.purchase_id,
+            borrower_id: self.line.borrower_id,
+            merchant_id: self.purchase.merchant_id,
+            today: self.today,
+            now: self.now,
+        }
+    }
+
+    pub(super) fn refundable_amount(&self) -> Fen {
+        self.purchase.amount - self.purchase.refunded
+    }
+
+    /// Money that is on its way for this loan would find no loan.
+    pub(super) async fn check_no_payoff_pending(&self, connection: &mut PgConnection) -> AfterSale<()> {
+        let pending = repayment::store::find_pending(connection, self.line.line_id).await?;
+        match pending.map(|order| order.purpose) {
+            Some(Purpose::Payoff(loan_id)) if loan_id == self.loan.loan_id => {
+                Err(Fault::Refused(AfterSaleRefusal::PayoffInProgress))
+            }
+            Some(Purpose::Payoff(_) | Purpose::Due | Purpose::Button) | None => Ok(()),
+        }
+    }
+
+    fn check_refundable(&self, amount: Fen) -> Result<(), AfterSaleRefusal> {
+        match self.purchase.status {
+            PurchaseStatus::Authorised => {}
+            PurchaseStatus::Voided => return Err(AfterSaleRefusal::Voided),
+            PurchaseStatus::Refused => return Err(AfterSaleRefusal::NeverAuthorised),
+        }
+        if self.purchase.business_day == self.today {
+            return Err(AfterSaleRefusal::BeforeCutOff);
+        }
+        if amount > self.refundable_amount() {
+            return Err(AfterSaleRefusal::MoreThanLeft { left: self.refundable_amount() });
+        }
+        Ok(())
+    }
+
+    /// What a refund of an amount would do; nothing is written.
+    pub(super) async fn plan_refund(
+        &self,
+        connection: &mut PgConnection,
+        app: &App,
+        amount: Fen,
+    ) -> AfterSale<RefundPlan> {
+        self.check_refundable(amount).map_err(Fault::Refused)?;
+        let reduced = self.reduce(connection, app, amount).await?;
+        let effect = Effect {
+            day: self.today,
+            refunded_before: self.purchase.refunded,
+            parts: self.split(connection, amount, reduced.reduction.principal_fell).await?,
+            interest_waived: reduced.reduction.interest_waived,
+        };
+        Ok(RefundPlan { effect, reduced })
+    }
+
+    pub(super) async fn restore_line(
+        &mut self,
+        connection: &mut PgConnection,
+        kind: EntryKind,
+        principal: Fen,
+        source_id: uuid::Uuid,
+    ) -> sqlx::Result<()> {
+        let entry = self.line.change(LineChange::used(kind, -principal, source_id), self.today, self.now);
+        credit::store::save_lines(connection, std::slice::from_ref(&self.line), &[entry]).await
+    }
+
+    /// Lets principal fall off the loan, in memory.
+    async fn reduce(&self, connection: &mut PgConnection, app: &App, amount: Fen) -> anyhow::Result<Reduced> {
+        let schedule = loan::store::current_schedule(connection, &self.loan).await?;
+        let mut account = LineAccount::new(self.line.clone());
+        for billed in bill::store::load_open_installments(connection, &[self.line.line_id.uuid()]).await? {
+            let product = app.catalogue.get(connection, billed.product_id, billed.product_version).await?;
+            account.installments.push(OpenInstallment::new(billed, product));
+        }
+        let billed: Vec<BilledUnpaid> =
+            account.installments.iter().filter(|open| self.is_ours(open)).map(unpaid_of).collect();
+        let periods_billed = bill::store::last_period_billed(connection, self.line.line_id, self.loan.loan_id).await?;
+        let standing = Standing {
+            schedule: &schedule,
+            periods_billed: periods_billed.unsigned_abs(),
+            billed: &billed,
+            made_on: self.loan.made_on,
+        };
+        let refund = &self.product.terms.refund;
+        let fall = Fall {
+            amount: amount.min(self.loan.outstanding()),
+            order: refund.order,
+            returns_billed_interest: refund.returns_billed_interest,
+            day: self.today,
+        };
+        let reduction = reduction::reduce(&standing, fall);
+        for fallen in &reduction.billed {
+            let is_fallen = |open: &&mut OpenInstallment| open.billed.period.unsigned_abs() == fallen.period;
+            if let Some(open) = account.installments.iter_mut().filter(|open| self.is_ours(open)).find(is_fallen) {
+                open.billed.give_back(&open.rule, fallen.principal, fallen.interest, self.today);
+                open.touched = true;
+            }
+        }
+        let interest_given_back = reduction.billed.iter().map(|fallen| fallen.interest).sum();
+        Ok(Reduced { reduction, account, interest_given_back })
+    }
+
+    /// Lifts the freeze for lateness where the refund has left nothing late.
+    pub(super) async fn cure(
+        &mut self,
+        connection: &mut PgConnection,
+        mut account: LineAccount,
+        refund_id: RefundId,
+    ) -> sqlx::Result<()> {
+        account.line = self.line.clone();
+        let cured_by = Note {
+            reason: "nothing is overdue".to_owned(),
+            source_id: Some(refund_id.uuid()),
+            day: self.today,
+            at: self.now,
+        };
+        account.unfreeze_if_cured(self.today, cured_by);
+        if !account.entries.is_empty() {
+            credit::store::save_lines(connection, std::slice::from_ref(&account.line), &account.entries).await?;
+        }
+        self.line = account.line;
+        Ok(())
+    }
+
+    fn is_ours(&self, open: &OpenInstallment) -> bool {
+        open.billed.loan_id == self.loan.loan_id
+    }
+
+    /// Writes the next schedule version, the billed installments that changed, and the loan.
+    pub(super) async fn save_loan(&mut self, connection: &mut PgConnection, reduced: &Reduced) -> sqlx::Result<()> {
+        let account = &reduced.account;
+        let changed: Vec<_> =
+            account.installments.iter().filter(|open| open.touched).map(|open| &open.billed).collect();
+        bill::store::save_installments(connection, &changed).await?;
+        bill::store::mark_bills_paid(connection, &account.settled_bills(self.today), self.today).await?;
+        self.loan.principal_returned += reduced.reduction.principal_fell;
+        self.loan.schedule_version += 1;
+        let billed_owes =
+            account.installments.iter().any(|open| self.is_ours(open) && !open.owed_on(self.today).is_zero());
+        let unbilled_owes = owes_after(&reduced.reduction.schedule, &self.loan, self.today);
+        if self.loan.outstanding().is_zero() && !billed_owes && !unbilled_owes {
+            let was_paid = self.loan.principal_paid.is_positive();
+            self.loan.status = if was_paid { LoanStatus::Paid } else { LoanStatus::Refunded };
+            self.loan.closed_on = Some(self.today);
+        }
+        let version = ScheduleVersion {
+            loan_id: self.loan.loan_id,
+            line_id: self.loan.line_id,
+            version: self.loan.schedule_version,
+            reason: ScheduleReason::Refund,
+            schedule: &reduced.reduction.schedule,
+            business_day: self.today,
+        };
+        loan::store::insert_schedule(connection, version).await?;
+        loan::store::save_loans(connection, std::slice::from_ref(&self.loan)).await
+    }
+
+    async fn split(&self, connection: &mut PgConnection, amount: Fen, fell: Fen) -> AfterSale<RefundParts> {
+        let merchants = merchant::load_merchants(connection, &[self.purchase.merchant_id]).await?;
+        let merchant = merchants.first().ok_or(sqlx::Error::RowNotFound)?;
+        let refundable = Refundable {
+            amount: self.purchase.amount,
+            refunded: self.purchase.refunded,
+            discount_fee: self.purchase.discount_fee,
+            discount_returned_on_refund: merchant.discount_returned_on_refund,
+            subsidy: self.purchase.subsidy,
+        };
+        Ok(refundable.split(amount, fell))
+    }
+
+    /// Restores line and reserve, owes the borrower the rest, books it and tells the funder.
+    pub(super) async fn book_refund(
+        &mut self,
+        connection: &mut PgConnection,
+        refund: &Refund,
+        interest_given_back: Fen,
+    ) -> AfterSale<()> {
+        let parts = &refund.parts;
+        let source_id = refund.refund_id.uuid();
+        if parts.owed_back.is_positive() {
+            let paid_for = PayoutFor::Borrower {
+                source_id,
+                line_id: self.line.line_id,
+                funder_id: self.loan.funder_id,
+                borrower_id: self.line.borrower_id,
+                card_id: None,
+            };
+            let (payout_id, amount) = (PayoutId::mint(self.now), parts.owed_back);
+            let owed = NewPayout { payout_id, paid_for, amount, pay_on: self.today, created_at: self.now };
+            insert_payouts(connection, &[owed]).await?;
+        }
+        let event = self.event(source_id);
+        let posting = posting::refund(event, parts, interest_given_back);
+        ledger::store::insert_postings(connection, &[posting]).await?;
+        let body = serde_json::json!({
+            "loan": refund.loan_id,
+            "purchase": refund.purchase_id,
+            "refund": refund.refund_id,
+            "amount_fen": parts.amount,
+            "principal_fell_fen": parts.principal_fell,
+            "interest_waived_fen": refund.interest_waived,
+            "schedule_version": refund.schedule_version,
+        });
+        outbox::store::enqueue(connection, &[self.message("refund", body)]).await?;
+        if parts.principal_fell.is_positive() {
+            self.restore_line(connection, EntryKind::Refund, parts.principal_fell, source_id).await?;
+            let mut reserve = lock_reserve(connection, self.loan.funder_id).await?;
+            let entry = reserve.take_back(parts.principal_fell, self.occasion(refund.refund_id.to_string()));
+            save_reserve(connection, &reserve, &[entry]).await?;
+        }
+        Ok(())
+    }
+}
+
+fn unpaid_of(open: &OpenInstallment) -> BilledUnpaid {
+    let billed = &open.billed;
+    BilledUnpaid {
+        period: billed.period.unsigned_abs(),
+        principal: billed.unpaid_principal(),
+        interest: billed.billed.interest - billed.paid.interest - billed.returned.interest,
+    }
+}
+
+/// Whether periods that are not billed yet still ask for something.
+fn owes_after(schedule: &Schedule, loan: &Loan, day: BusinessDay) -> bool {
+    // Yesterday's close has billed what there was to bill; today's statements are still to come.
+    let billed = usize::from(loan.periods_billed_by(day.minus_days(1)));
+    schedule.installments.iter().skip(billed).any(|row| !row.total().is_zero())
+}

@@ -1,0 +1,107 @@
+//! What a merchant looks at: its sales by any search, one of them with all that became of it, and all of them as a table.
+
+use futures_util::Stream;
+use futures_util::stream;
+
+use super::sale::{Sale, SaleFilter, SaleRefund, Which};
+use super::sale_store;
+use crate::app::App;
+use crate::base::BusinessDay;
+use crate::base::id::{MerchantId, PurchaseId};
+use crate::settlement::model::SettlementRecord;
+use crate::{business_day, settlement};
+
+/// Sales on one page of the list.
+pub const PAGE_ROWS: i64 = 50;
+/// As many as a spreadsheet takes without complaint; whoever sells more asks for fewer days.
+pub const TABLE_ROWS_MAX: usize = 100_000;
+/// What is read at once for a table.
+const CHUNK_ROWS: i64 = 1_000;
+/// Orders whose numbers begin alike; a longer number finds fewer.
+const FOUND_MAX: i64 = 200;
+
+/// A page of a list.
+#[derive(Clone, Debug)]
+pub struct Sales {
+    pub rows: Vec<Sale>,
+    /// Where the next page begins; `None` at the end.
+    pub next: Option<PurchaseId>,
+}
+
+/// A page of a merchant's sales, the newest first.
+pub async fn list(
+    app: &App,
+    merchant_id: MerchantId,
+    filter: &SaleFilter,
+    after: Option<PurchaseId>,
+) -> anyhow::Result<Sales> {
+    page(app, merchant_id, filter, after, PAGE_ROWS).await
+}
+
+async fn page(
+    app: &App,
+    merchant_id: MerchantId,
+    filter: &SaleFilter,
+    after: Option<PurchaseId>,
+    rows_max: i64,
+) -> anyhow::Result<Sales> {
+    let mut connection = app.pool.acquire().await?;
+    let days = match &filter.which {
+        Which::Number(number) => {
+            let wanted = (number.parse().ok(), number.as_str());
+            let rows = sale_store::list_by_number(&mut connection, merchant_id, wanted, FOUND_MAX).await?;
+            return Ok(Sales { rows, next: None });
+        }
+        Which::Days { from, to } => (*from, *to),
+    };
+    // One more than fits tells whether there is more.
+    let mut rows = sale_store::list(&mut connection, (merchant_id, days), filter, after, rows_max + 1).await?;
+    let has_more = rows.len() > usize::try_from(rows_max)?;
+    rows.truncate(usize::try_from(rows_max)?);
+    let next = rows.last().filter(|_| has_more).map(|sale| sale.purchase_id);
+    Ok(Sales { rows, next })
+}
+
+/// All sales of a search in pieces, the newest first, up to [`TABLE_ROWS_MAX`].
+pub fn stream(
+    app: App,
+    merchant_id: MerchantId,
+    filter: SaleFilter,
+) -> impl Stream<Item = anyhow::Result<Vec<Sale>>> + Send {
+    let begin = Some((app, filter, None, TABLE_ROWS_MAX));
+    stream::try_unfold(begin, move |state| async move {
+        let Some((app, filter, after, left)) = state else { return Ok(None) };
+        let mut sales = page(&app, merchant_id, &filter, after, CHUNK_ROWS).await?;
+        sales.rows.truncate(left);
+        let left = left - sales.rows.len();
+        let state = sales.next.filter(|_| left > 0).map(|next| (app, filter, Some(next), left));
+        Ok(Some((sales.rows, state)))
+    })
+}
+
+/// A sale from gross to net.
+#[derive(Clone, Debug)]
+pub struct SaleStory {
+    pub sale: Sale,
+    pub refunds: Vec<SaleRefund>,
+    /// The settlement of its day, once the day is closed.
+    pub settlement: Option<SettlementRecord>,
+    pub today: BusinessDay,
+}
+
+/// `None` where it is another merchant's, or none.
+pub async fn story(app: &App, merchant_id: MerchantId, purchase_id: PurchaseId) -> anyhow::Result<Option<SaleStory>> {
+    let mut connection = app.pool.acquire().await?;
+    let Some(sale) = sale_store::find(&mut connection, merchant_id, purchase_id).await? else { return Ok(None) };
+    Ok(Some(SaleStory {
+        refunds: sale_store::list_refunds(&mut connection, merchant_id, purchase_id).await?,
+        settlement: settlement::store::find_settlement(&mut connection, merchant_id, sale.business_day).await?,
+        today: business_day::store::today(&mut connection).await?,
+        sale,
+    }))
+}
+
+/// The business day that is open.
+pub async fn today(app: &App) -> anyhow::Result<BusinessDay> {
+    Ok(business_day::store::today(&mut *app.pool.acquire().await?).await?)
+}

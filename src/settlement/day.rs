@@ -1,0 +1,191 @@
+//! A merchant's day as its pages tell it: the figures of its settlement, what stands behind each, and where the money is.
+
+use std::str::FromStr;
+
+use chrono::{DateTime, Utc};
+use uuid::Uuid;
+
+use super::model::SettlementStatus;
+use super::payout::PayoutStatus;
+use crate::base::id::{PurchaseId, SettlementId};
+use crate::base::{BusinessDay, Fen};
+
+/// A settlement with what became of its payment.
+#[derive(Clone, Debug, PartialEq)]
+pub struct SettledDay {
+    pub settlement_id: SettlementId,
+    pub business_day: BusinessDay,
+    pub gross: Fen,
+    pub refunds: Fen,
+    /// Less what refunds gave back.
+    pub discount_fee: Fen,
+    pub subsidy: Fen,
+    pub net: Fen,
+    /// Not positive.
+    pub carried_in: Fen,
+    pub payable: Fen,
+    pub status: SettlementStatus,
+    pub pay_on: BusinessDay,
+    pub paid_on: Option<BusinessDay>,
+    pub bank_reference: Option<String>,
+    /// Where its payout stands; none where nothing is paid.
+    pub payout: Option<PayoutStatus>,
+    /// The day into whose settlement a negative amount was taken.
+    pub carried_into_day: Option<BusinessDay>,
+}
+
+/// Where the money is, as a merchant wants to know it.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum MoneyState {
+    /// Its day has not come.
+    ToPay,
+    /// Sent to the bank, which has not said that it was paid.
+    AtBank,
+    /// The bank has refused it; somebody here looks into it.
+    Stuck,
+    Paid,
+    /// Negative, waits for the next settlement.
+    Waiting,
+    /// Negative, and taken off a later settlement.
+    TakenOff,
+    Nothing,
+}
+
+impl SettledDay {
+    pub fn money(&self) -> MoneyState {
+        match (self.status, self.payout) {
+            (SettlementStatus::Paid, _) => MoneyState::Paid,
+            (SettlementStatus::Nothing, _) => MoneyState::Nothing,
+            (SettlementStatus::Carried, _) if self.carried_into_day.is_some() => MoneyState::TakenOff,
+            (SettlementStatus::Carried, _) => MoneyState::Waiting,
+            (SettlementStatus::ToPay, Some(PayoutStatus::Submitted | PayoutStatus::Unknown)) => MoneyState::AtBank,
+            (SettlementStatus::ToPay, Some(PayoutStatus::Failed)) => MoneyState::Stuck,
+            (SettlementStatus::ToPay, Some(PayoutStatus::Created | PayoutStatus::Succeeded) | None) => {
+                MoneyState::ToPay
+            }
+        }
+    }
+}
+
+impl MoneyState {
+    pub fn name(self) -> &'static str {
+        match self {
+            MoneyState::ToPay => "to_pay",
+            MoneyState::AtBank => "at_bank",
+            MoneyState::Stuck => "stuck",
+            MoneyState::Paid => "paid",
+            MoneyState::Waiting => "waiting",
+            MoneyState::TakenOff => "taken_off",
+            MoneyState::Nothing => "nothing",
+        }
+    }
+
+    // For templates, which compare no enums.
+    pub fn is_good(self) -> bool {
+        self == MoneyState::Paid
+    }
+
+    pub fn is_bad(self) -> bool {
+        self == MoneyState::Stuck
+    }
+}
+
+/// A figure of the story that can be opened.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Figure {
+    Gross,
+    Refunds,
+    Fee,
+    Subsidy,
+    /// Everything of the day.
+    Net,
+}
+
+impl Figure {
+    pub const ALL: [Figure; 5] = [Figure::Gross, Figure::Refunds, Figure::Fee, Figure::Subsidy, Figure::Net];
+
+    pub fn name(self) -> &'static str {
+        match self {
+            Figure::Gross => "gross",
+            Figure::Refunds => "refunds",
+            Figure::Fee => "fee",
+            Figure::Subsidy => "subsidy",
+            Figure::Net => "net",
+        }
+    }
+
+    /// What a line adds to the figure.
+    pub fn of(self, line: &DayLine) -> Fen {
+        match self {
+            Figure::Gross | Figure::Refunds => line.amount,
+            Figure::Fee => line.discount_fee,
+            Figure::Subsidy => line.subsidy,
+            Figure::Net => line.net(),
+        }
+    }
+}
+
+impl FromStr for Figure {
+    type Err = ();
+    fn from_str(text: &str) -> Result<Figure, ()> {
+        Figure::ALL.into_iter().find(|figure| figure.name() == text).ok_or(())
+    }
+}
+
+/// A purchase or a refund of the day, with signs as they count for the merchant.
+#[derive(Clone, Debug, PartialEq)]
+pub struct DayLine {
+    /// The purchase's or refund's.
+    pub line_id: Uuid,
+    pub purchase_id: PurchaseId,
+    pub is_refund: bool,
+    pub order_reference: Option<String>,
+    pub created_at: DateTime<Utc>,
+    pub amount: Fen,
+    pub discount_fee: Fen,
+    pub subsidy: Fen,
+}
+
+impl DayLine {
+    pub fn net(&self) -> Fen {
+        self.amount + self.discount_fee + self.subsidy
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn day(status: SettlementStatus, payout: Option<PayoutStatus>) -> SettledDay {
+        SettledDay {
+            settlement_id: SettlementId::from_uuid(Uuid::nil()),
+            business_day: "2026-03-02".parse().unwrap(),
+            gross: Fen::ZERO,
+            refunds: Fen::ZERO,
+            discount_fee: Fen::ZERO,
+            subsidy: Fen::ZERO,
+            net: Fen::ZERO,
+            carried_in: Fen::ZERO,
+            payable: Fen::ZERO,
+            status,
+            pay_on: "2026-03-03".parse().unwrap(),
+            paid_on: None,
+            bank_reference: None,
+            payout,
+            carried_into_day: None,
+        }
+    }
+
+    #[test]
+    fn where_the_money_is_follows_the_payout_until_it_is_paid() {
+        let to_pay = |payout| day(SettlementStatus::ToPay, Some(payout)).money();
+        assert_eq!(to_pay(PayoutStatus::Created), MoneyState::ToPay);
+        assert_eq!(to_pay(PayoutStatus::Unknown), MoneyState::AtBank);
+        assert_eq!(to_pay(PayoutStatus::Failed), MoneyState::Stuck);
+        assert_eq!(day(SettlementStatus::Paid, Some(PayoutStatus::Succeeded)).money(), MoneyState::Paid);
+        let carried = day(SettlementStatus::Carried, None);
+        assert_eq!(carried.money(), MoneyState::Waiting);
+        let taken = SettledDay { carried_into_day: Some("2026-03-04".parse().unwrap()), ..carried };
+        assert_eq!(taken.money(), MoneyState::TakenOff);
+    }
+}

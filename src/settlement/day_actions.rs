@@ -1,0 +1,183 @@
+//! What a merchant looks at of its settlements: a month, a day and each of its figures, and statements to download.
+
+use chrono::Datelike;
+use futures_util::{Stream, stream};
+use uuid::Uuid;
+
+use super::day::{DayLine, Figure, SettledDay};
+use super::outlook::Outlook;
+use super::{day_store, outlook_actions};
+use crate::app::App;
+use crate::base::id::{MerchantId, SettlementId};
+use crate::base::{BusinessDay, DaysOff, Fen};
+use crate::business_day;
+
+/// Lines on one page behind a figure.
+pub const PAGE_LINES: i64 = 50;
+/// What is read at once for a statement.
+const CHUNK_LINES: i64 = 1_000;
+
+/// One month of a merchant.
+#[derive(Clone, Debug)]
+pub struct Month {
+    pub first: BusinessDay,
+    pub today: BusinessDay,
+    /// The newest first.
+    pub days: Vec<SettledDay>,
+    /// The day that is open, where it is one of the month's.
+    pub open: Option<Outlook>,
+}
+
+/// The month that a day lies in.
+pub async fn month(app: &App, merchant_id: MerchantId, day: BusinessDay) -> anyhow::Result<Month> {
+    let mut connection = app.pool.acquire().await?;
+    let today = business_day::store::today(&mut connection).await?;
+    let (first, last) = bounds(day);
+    let days = day_store::list_days(&mut connection, merchant_id, (first, last)).await?;
+    let open = if (first..=last).contains(&today) {
+        Some(outlook_actions::open_day(&mut connection, app, merchant_id, today).await?.outlook())
+    } else {
+        None
+    };
+    Ok(Month { first, today, days, open })
+}
+
+/// The month that runs.
+pub async fn this_month(app: &App, merchant_id: MerchantId) -> anyhow::Result<Month> {
+    let today = business_day::store::today(&mut *app.pool.acquire().await?).await?;
+    month(app, merchant_id, today).await
+}
+
+/// The first and the last day of the month that a day lies in.
+pub fn bounds(day: BusinessDay) -> (BusinessDay, BusinessDay) {
+    let first = day.minus_days(day.date().day0());
+    (first, first.plus_months(1).minus_days(1))
+}
+
+/// The day of a merchant's settlement; `None` where it is another's, or none.
+pub async fn day_of(
+    app: &App,
+    merchant_id: MerchantId,
+    settlement_id: SettlementId,
+) -> anyhow::Result<Option<BusinessDay>> {
+    Ok(day_store::find_day(&mut *app.pool.acquire().await?, merchant_id, settlement_id).await?)
+}
+
+/// One day of a merchant.
+#[derive(Clone, Debug)]
+pub struct DayStory {
+    pub today: BusinessDay,
+    pub told: Told,
+}
+
+#[derive(Clone, Debug)]
+pub enum Told {
+    Settled {
+        day: Box<SettledDay>,
+        /// The days that were carried into it.
+        carried: Vec<(BusinessDay, Fen)>,
+        /// Why it is not paid on the day after it.
+        days_off: Vec<DaysOff>,
+    },
+    /// The day is not over.
+    Open { outlook: Outlook, days_off: Vec<DaysOff> },
+    /// Nothing happened on it.
+    Quiet,
+}
+
+/// A day from gross to paid; `None` of days to come.
+pub async fn day(app: &App, merchant_id: MerchantId, day: BusinessDay) -> anyhow::Result<Option<DayStory>> {
+    let mut connection = app.pool.acquire().await?;
+    let today = business_day::store::today(&mut connection).await?;
+    if day > today {
+        return Ok(None);
+    }
+    let days_off = |until: BusinessDay| app.calendar.days_off(day, until).unwrap_or_default();
+    let told = if day == today {
+        let outlook = outlook_actions::open_day(&mut connection, app, merchant_id, today).await?.outlook();
+        let days_off = outlook.pay_on.map(days_off).unwrap_or_default();
+        Told::Open { outlook, days_off }
+    } else {
+        match day_store::list_days(&mut connection, merchant_id, (day, day)).await?.pop() {
+            Some(settled) => Told::Settled {
+                carried: day_store::list_carried_into(&mut connection, merchant_id, settled.settlement_id).await?,
+                days_off: days_off(settled.pay_on),
+                day: Box::new(settled),
+            },
+            None => Told::Quiet,
+        }
+    };
+    Ok(Some(DayStory { today, told }))
+}
+
+/// A page of what stands behind a figure.
+#[derive(Clone, Debug)]
+pub struct Lines {
+    pub rows: Vec<DayLine>,
+    /// Where the next page begins; `None` at the end.
+    pub next: Option<Uuid>,
+}
+
+pub async fn lines(
+    app: &App,
+    of: (MerchantId, BusinessDay),
+    figure: Figure,
+    after: Option<Uuid>,
+) -> anyhow::Result<Lines> {
+    read_lines(app, of, figure, after, PAGE_LINES).await
+}
+
+async fn read_lines(
+    app: &App,
+    of: (MerchantId, BusinessDay),
+    figure: Figure,
+    after: Option<Uuid>,
+    rows_max: i64,
+) -> anyhow::Result<Lines> {
+    let mut connection = app.pool.acquire().await?;
+    let mut rows = day_store::list_lines(&mut connection, of, figure, after, rows_max + 1).await?;
+    let has_more = rows.len() > usize::try_from(rows_max)?;
+    rows.truncate(usize::try_from(rows_max)?);
+    let next = rows.last().filter(|_| has_more).map(|line| line.line_id);
+    Ok(Lines { rows, next })
+}
+
+/// A piece of a statement.
+#[derive(Clone, Debug)]
+pub enum Piece {
+    Lines(BusinessDay, Vec<DayLine>),
+    /// The day's settlement, after its lines.
+    Settled(Box<SettledDay>),
+}
+
+/// The statement of some days, the oldest first, in pieces: the lines of each day and then what they come to.
+pub async fn statement(
+    app: &App,
+    merchant_id: MerchantId,
+    days: (BusinessDay, BusinessDay),
+) -> anyhow::Result<impl Stream<Item = anyhow::Result<Piece>> + Send + use<>> {
+    // The newest first, so that the oldest is taken off the end.
+    let left = day_store::list_days(&mut *app.pool.acquire().await?, merchant_id, days).await?;
+    let begin = (app.clone(), left, Reading::From(None));
+    Ok(stream::try_unfold(begin, move |(app, mut left, reading)| async move {
+        let Some(settled) = left.last() else { return Ok(None) };
+        let day = settled.business_day;
+        match reading {
+            Reading::From(after) => {
+                let lines = read_lines(&app, (merchant_id, day), Figure::Net, after, CHUNK_LINES).await?;
+                let reading = lines.next.map_or(Reading::Done, |next| Reading::From(Some(next)));
+                Ok(Some((Piece::Lines(day, lines.rows), (app, left, reading))))
+            }
+            Reading::Done => {
+                let settled = left.pop().map(Box::new);
+                Ok(settled.map(|settled| (Piece::Settled(settled), (app, left, Reading::From(None)))))
+            }
+        }
+    }))
+}
+
+/// How far the lines of a day are read.
+enum Reading {
+    From(Option<Uuid>),
+    Done,
+}

@@ -1,0 +1,115 @@
+//! How a merchant's next settlement stands while its day is still open: by the very rule that will settle it.
+
+use chrono::{DateTime, Utc};
+
+use super::model::{CarriedPart, DayPart, SettlementStatus, Settling, settle, status_of};
+use crate::base::id::MerchantId;
+use crate::base::{BusinessDay, Fen};
+
+/// A merchant's open day: what it sold and took back so far, and what waits to be taken in.
+#[derive(Clone, Debug)]
+pub struct OpenDay {
+    pub merchant_id: MerchantId,
+    pub business_day: BusinessDay,
+    /// The next working day, as far as the calendar knows it.
+    pub pay_on: Option<BusinessDay>,
+    pub at: DateTime<Utc>,
+    pub parts: Vec<DayPart>,
+    pub carried: Vec<CarriedPart>,
+}
+
+/// What the settlement would be if the day ended now.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Outlook {
+    pub business_day: BusinessDay,
+    pub pay_on: Option<BusinessDay>,
+    pub gross: Fen,
+    pub refunds: Fen,
+    pub discount_fee: Fen,
+    pub subsidy: Fen,
+    pub net: Fen,
+    /// Not positive. It stays where it is while the merchant has done nothing on the day.
+    pub carried_in: Fen,
+    pub payable: Fen,
+    pub status: SettlementStatus,
+}
+
+impl OpenDay {
+    /// The day with something more.
+    #[must_use]
+    pub fn with(mut self, more: &DayPart) -> OpenDay {
+        match self.parts.iter_mut().find(|part| part.funder_id == more.funder_id) {
+            Some(part) => part.add(more),
+            None => self.parts.push(*more),
+        }
+        self
+    }
+
+    pub fn outlook(&self) -> Outlook {
+        let settling =
+            Settling { business_day: self.business_day, pay_on: self.pay_on.unwrap_or(self.business_day), at: self.at };
+        let settlement = settle(&self.parts, &self.carried, settling).pop();
+        let sum = |amount: fn(&super::model::Part) -> Fen| {
+            settlement.as_ref().map_or(Fen::ZERO, |settlement| settlement.sum(amount))
+        };
+        let payable = sum(super::model::Part::payable);
+        Outlook {
+            business_day: self.business_day,
+            pay_on: self.pay_on,
+            gross: sum(|part| part.day.gross),
+            refunds: sum(|part| part.day.refunds),
+            discount_fee: sum(|part| part.day.fee()),
+            subsidy: sum(|part| part.day.net_subsidy()),
+            net: sum(|part| part.day.net()),
+            carried_in: sum(|part| part.carried_in),
+            payable,
+            status: status_of(payable),
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::base::id::{FunderId, SettlementId};
+    use uuid::Uuid;
+
+    const SHOP: MerchantId = MerchantId::from_uuid(Uuid::from_u128(1));
+    const BANK: FunderId = FunderId::from_uuid(Uuid::from_u128(2));
+
+    fn open(parts: Vec<DayPart>, carried: i64) -> OpenDay {
+        let settlement_id = SettlementId::from_uuid(Uuid::from_u128(3));
+        let owed = CarriedPart { settlement_id, merchant_id: SHOP, funder_id: BANK, amount: Fen::new(carried) };
+        OpenDay {
+            merchant_id: SHOP,
+            business_day: "2026-03-02".parse().unwrap(),
+            pay_on: Some("2026-03-03".parse().unwrap()),
+            at: DateTime::UNIX_EPOCH,
+            parts,
+            carried: if carried == 0 { vec![] } else { vec![owed] },
+        }
+    }
+
+    fn refund(amount: i64, fee: i64) -> DayPart {
+        DayPart { refunds: Fen::new(amount), discount_returned: Fen::new(fee), ..DayPart::empty(SHOP, BANK) }
+    }
+
+    #[test]
+    fn a_refund_beyond_the_days_sales_is_carried_forward() {
+        let sold = DayPart { gross: Fen::new(1_000), discount_fee: Fen::new(6), ..DayPart::empty(SHOP, BANK) };
+        let day = open(vec![sold], 0);
+        assert_eq!((day.outlook().payable, day.outlook().status), (Fen::new(994), SettlementStatus::ToPay));
+        let after = day.with(&refund(1_500, 9)).outlook();
+        assert_eq!(
+            (after.net, after.payable, after.status),
+            (Fen::new(-497), Fen::new(-497), SettlementStatus::Carried)
+        );
+    }
+
+    #[test]
+    fn what_was_carried_is_taken_in_only_by_a_day_on_which_something_happens() {
+        assert_eq!(open(vec![], -700).outlook().payable, Fen::ZERO);
+        let after = open(vec![], -700).with(&refund(100, 0)).outlook();
+        assert_eq!((after.carried_in, after.payable), (Fen::new(-700), Fen::new(-800)));
+    }
+}

@@ -1,0 +1,10 @@
+# A merchant’s messages.
+shop-messages = Messages
+shop-messages-none = No messages yet.
+shop-message-see = See
+merchant-notice-payment_received = Payments received: { $count }, { $amount_fen } in all
+merchant-notice-purchase_voided = A purchase of { $amount_fen } was undone and is not settled
+merchant-notice-refund = { $amount_fen } was refunded and is taken off your settlement
+merchant-notice-settlement_paid = { $amount_fen } was paid to your account on { $paid_on }, bank reference { $bank_reference }
+merchant-notice-other = You have a new message
+shop-desk = Shop

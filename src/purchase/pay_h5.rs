@@ -31,6 +31,10 @@ use crate::page::{Form, Page};
 /// Longer than any amount; what is shown back of one is not longer.
 const AMOUNT_CHARS_MAX: usize = 24;
 
+/// So many plans are shown without folding any away.
+const FEW_PLANS: usize = 8;
+const USUAL_PERIODS: [u16; 6] = [1, 3, 6, 12, 24, 36];
+
 /// What the address brings along.
 #[derive(Deserialize, Default)]
 #[serde(default)]
@@ -165,6 +169,26 @@ struct Visit<'a> {
     lines: Vec<Line>,
     token: String,
     key: String,
+}
+
+impl PlansPage {
+    /// The plans that most people look for: paid at once, at somebody else's cost, or over a usual number of periods. Where
+    /// there are few, all of them.
+    fn usual(&self) -> Vec<&PlanOffer> {
+        self.plans.iter().filter(|plan| self.is_usual(plan)).collect()
+    }
+
+    fn others(&self) -> Vec<&PlanOffer> {
+        self.plans.iter().filter(|plan| !self.is_usual(plan)).collect()
+    }
+
+    fn is_usual(&self, plan: &PlanOffer) -> bool {
+        self.plans.len() <= FEW_PLANS || !plan.costs_borrower() || USUAL_PERIODS.contains(&plan.name.periods)
+    }
+
+    fn has_chosen_other(&self) -> bool {
+        self.others().iter().any(|plan| plan.name.to_string() == self.chosen)
+    }
 }
 
 impl Visit<'_> {

@@ -18,7 +18,7 @@ export async function playWeChat(page, scanned) {
         connectedCallback() {
           const words = document.createElement("div");
           words.innerHTML = this.querySelector("script").textContent;
-          this.attachShadow({ mode: "open" }).append(words.querySelector("button"));
+          this.attachShadow({ mode: "open" }).append(words.firstElementChild);
           this.addEventListener("click", () => {
             const told = this.getAttribute("template").split(",").map((template) => [template, JSON.stringify({ status: "accept" })]);
             const subscribeDetails = JSON.stringify(Object.fromEntries(told));

@@ -15,6 +15,10 @@ pin-set-now = Set a payment PIN now
 pin-lost = Forgotten the PIN
 plans-title = Choose a plan
 plans-choose = Choose a plan
+plans-more = { $count ->
+    [one] { $count } more plan
+   *[other] { $count } more plans
+}
 plans-next = Next
 plans-rates-what = Annual rates follow from the payments themselves: simple is the monthly internal rate of return times 12, compound (IRR) is that monthly rate compounded over a year. There are no other charges.
 plan-once = All at once with the next bill

@@ -15,6 +15,7 @@ pin-set-now = 现在设置支付密码
 pin-lost = 忘记支付密码
 plans-title = 选择分期方案
 plans-choose = 选择分期方案
+plans-more = 其他期数（{ $count } 种）
 plans-next = 下一步
 plans-rates-what = 年化利率按实际每期还款计算：单利为月内部收益率乘以 12，复利（IRR）为月内部收益率按复利折算成一年。没有其他费用。
 plan-once = 下期账单一次付清

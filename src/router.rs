@@ -15,7 +15,7 @@ use utoipa_swagger_ui::SwaggerUi;
 use crate::app::App;
 use crate::bill::loan_h5;
 use crate::borrower::{card_h5, me_h5, message_h5, pin_h5, sign_in_h5};
-use crate::credit::{account_h5, apply_h5, home_h5};
+use crate::credit::{account_h5, apply_h5, home_h5, line_h5};
 use crate::http::api::{Document, Gate, PREFIX, complete, gate};
 use crate::http::{Problem, callback, docs, health, limits, metrics, start};
 use crate::page::{assets, error_page, visit};
@@ -149,6 +149,7 @@ fn pages(app: App) -> Router<App> {
         .route("/apply/submit", get(apply_h5::to_step).post(apply_h5::submit))
         .route("/apply/state", get(apply_h5::state))
         .route("/home", get(home_h5::home))
+        .route("/home/line", get(line_h5::show))
         .route("/me", get(me_h5::me))
         .route("/me/agreements", get(me_h5::agreements))
         .route("/me/agreements/{consent}", get(me_h5::agreement))

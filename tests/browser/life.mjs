@@ -112,12 +112,17 @@ export async function live(page, { number, language, name, isPoster = false, has
   const say = speaker(language);
   // What looks at a page closely needs scripts in it.
   const life = { page, say, language, name, isPoster, see: hasScript ? look : picture, scan, person: newcomer(number) };
+  const addresses = [];
+  page.on("request", (request) => addresses.push(decodeURIComponent(request.url())));
   await join(life);
   if (isPoster) await poster(page, "home");
   const dueOn = await buy(life);
   await between(life);
   await payPart(life, dueOn);
   await payOff(life);
+  const { person } = life;
+  const telling = addresses.filter((address) => [person.name, person.id, person.mobile, person.card, person.pin].some((known) => address.includes(known)));
+  expect(telling, "addresses hold personal data").toEqual([]);
 }
 
 /** Types the link that is printed under a code, where nothing scans. */

@@ -14,6 +14,7 @@ const KINDS: &[&str] = &[
     "reason-",
     "notice-",
     "message-see-",
+    "line-entry-",
     "wechat-kind-",
     "method-",
     "part-",

@@ -1,5 +1,6 @@
 //! The borrower's pages: sign-in, application, home, cards, PIN, sessions, data.
 
+use std::cell::RefCell;
 use std::sync::Arc;
 
 use chrono::TimeDelta;
@@ -17,6 +18,25 @@ const NAME: &str = "王小明";
 const ID_NUMBER: &str = "11010519491231002X";
 const CARD: &str = "6217006343925775";
 const PIN: &str = "271828";
+
+thread_local! {
+    /// What the test on this thread hears of the log; nobody else listens.
+    static HEARD: RefCell<Option<Vec<u8>>> = const { RefCell::new(None) };
+}
+
+/// The log of the whole test program, of which each thread keeps its own, if it listens.
+struct Listener;
+
+impl std::io::Write for Listener {
+    fn write(&mut self, bytes: &[u8]) -> std::io::Result<usize> {
+        HEARD.with_borrow_mut(|heard| heard.iter_mut().for_each(|heard| heard.extend_from_slice(bytes)));
+        Ok(bytes.len())
+    }
+
+    fn flush(&mut self) -> std::io::Result<()> {
+        Ok(())
+    }
+}
 
 /// A town with its pages, where the counterfeit risk partner decides.
 struct Place {
@@ -111,10 +131,38 @@ async fn a_newcomer_signs_in_applies_and_has_a_line(pool: PgPool) {
     let state = place.browser.submit(&submit, "/apply/submit", &[]).await;
     state.is_at("/apply").shows("¥8,000.00").shows("13.5%");
     place.browser.get("/home").await.is_at("/home").shows("¥8,000.00").shows("There is no bill to pay");
+    let line = place.browser.get("/home/line").await;
+    line.shows("limit ¥8,000.00 − used ¥0.00 = available ¥8,000.00").shows("Line opened");
     place.browser.get("/me").await.shows("王**").shows("Not set");
     // Sent again, as by a second tap, it is the same application.
     let again = place.browser.submit(&submit, "/apply/submit", &[]).await;
     again.is_at("/apply").shows("Your line is open");
+}
+
+#[sqlx::test(migrator = "fenqi::MIGRATOR")]
+async fn nothing_personal_is_logged_or_stands_in_an_address(pool: PgPool) {
+    let subscriber = tracing_subscriber::fmt().with_env_filter("info,fenqi=debug").with_writer(|| Listener);
+    tracing::subscriber::set_global_default(subscriber.finish()).unwrap();
+    // A test and all that it spawns run on one thread.
+    HEARD.set(Some(Vec::new()));
+    let mut place = open(pool).await;
+    place.settle().await;
+    for path in
+        ["/home", "/me", "/me/cards", "/me/messages", "/me/agreements", "/me/sessions", "/bills", "/loans", "/scan"]
+    {
+        let shown = place.browser.get(path).await;
+        assert!(
+            [MOBILE, ID_NUMBER, NAME, CARD, PIN].iter().all(|personal| !shown.at.contains(personal)),
+            "{}",
+            shown.at
+        );
+    }
+    let log = String::from_utf8(HEARD.take().unwrap()).unwrap();
+    assert!(log.contains("answered") && log.contains("/me/cards/code"), "{log}");
+    for personal in [MOBILE, ID_NUMBER, NAME, CARD, PIN] {
+        let line = log.lines().find(|line| line.contains(personal));
+        assert!(line.is_none(), "{personal} is logged: {line:?}");
+    }
 }
 
 #[sqlx::test(migrator = "fenqi::MIGRATOR")]

@@ -1,0 +1,90 @@
+//! Where the numbers of a line come from: limit less used, and every change that led there.
+
+use askama::Template;
+use askama_web::WebTemplate;
+use axum::extract::{Query, State};
+use serde::Deserialize;
+
+use super::line::{EntryKind, Line};
+use super::own_store::{self, OwnEntry};
+use super::{Freeze, LineStatus, actions};
+use crate::app::App;
+use crate::base::Fen;
+use crate::base::id::LineId;
+use crate::http::Problem;
+use crate::page::Page;
+use crate::page::session::SignedIn;
+
+#[derive(Deserialize, Default)]
+#[serde(default)]
+pub struct Asked {
+    /// Which of several lines; the first where it is left out.
+    line: Option<LineId>,
+    /// Only changes before this one.
+    before: Option<i64>,
+}
+
+#[derive(Template, WebTemplate)]
+#[template(path = "credit/line.html")]
+pub struct LinePage {
+    page: Page,
+    line: Line,
+    others: Vec<LineId>,
+    entries: Vec<OwnEntry>,
+    older: Option<i64>,
+}
+
+/// `GET /home/line`
+pub async fn show(
+    State(app): State<App>,
+    page: Page,
+    SignedIn(borrower_id): SignedIn,
+    Query(asked): Query<Asked>,
+) -> Result<LinePage, Problem> {
+    let lines = actions::open_lines(&app, borrower_id).await?;
+    let is_asked = |line: &&Line| asked.line.is_none_or(|line_id| line.line_id == line_id);
+    let line = lines.iter().find(is_asked).cloned().ok_or_else(Problem::not_found)?;
+    let others = lines.iter().map(|line| line.line_id).filter(|line_id| *line_id != line.line_id).collect();
+    let mut connection = app.pool.acquire().await?;
+    let entries = own_store::list_entries(&mut connection, line.line_id, asked.before).await?;
+    let is_full = entries.len() == own_store::PAGE_MAX as usize;
+    let older = entries.last().filter(|_| is_full).map(|entry| entry.entry_no);
+    Ok(LinePage { page, line, others, entries, older })
+}
+
+impl LinePage {
+    /// Why nothing of it can be used now.
+    fn frozen(&self) -> Option<&'static str> {
+        match self.line.status {
+            LineStatus::Active | LineStatus::Closed => None,
+            LineStatus::Frozen(_) if self.line.status.is_frozen_for(Freeze::Overdue) => Some("line-frozen-overdue"),
+            LineStatus::Frozen(_) => Some("line-frozen-other"),
+        }
+    }
+}
+
+impl OwnEntry {
+    /// The code of the words that name the change.
+    fn code(&self) -> &'static str {
+        match self.kind {
+            EntryKind::Opened => "opened",
+            EntryKind::Purchase => "purchase",
+            EntryKind::Void => "void",
+            EntryKind::Refund => "refund",
+            EntryKind::Repayment => "repayment",
+            EntryKind::Limit => "limit",
+            EntryKind::Freeze => "freeze",
+            EntryKind::Unfreeze => "unfreeze",
+            EntryKind::Close => "close",
+        }
+    }
+
+    /// What it did to what is available.
+    fn available_change(&self) -> Fen {
+        self.limit_change - self.used_change
+    }
+
+    fn available_after(&self) -> Fen {
+        self.limit_after - self.used_after
+    }
+}

@@ -1,0 +1,76 @@
+// What people do that nobody planned: two tabs, the way back after paying, far too much text, and no mouse at all.
+import { expect, test } from "@playwright/test";
+import { approved, choose, passcode, shop, signIn, newcomer } from "./people.mjs";
+import { chinese as say } from "./words.mjs";
+
+test("two tabs pay off a loan once, and going back pays nothing twice", async ({ page, context }) => {
+  test.setTimeout(120_000);
+  const person = await approved(page, 501);
+  const code = await shop(page);
+  await page.goto(`${code}?amount=300`);
+  await choose(page, /× 3/);
+  const confirming = page.url();
+  await page.getByLabel(say("field-pin"), { exact: true }).fill(person.pin);
+  await page.getByRole("button", { name: say("confirm-pay") }).click();
+  await expect(page.getByRole("heading", { name: say("result-paid") })).toBeVisible();
+  const bought = page.url();
+  // The page that confirmed leads to what it bought.
+  await page.goto(confirming);
+  await expect(page).toHaveURL(bought);
+  await page.getByRole("link", { name: say("result-see-loan") }).click();
+  const payoff = `${new URL(page.url()).pathname}/payoff`;
+  const other = await context.newPage();
+  for (const tab of [page, other]) {
+    await tab.goto(payoff);
+    await tab.getByLabel(say("field-pin"), { exact: true }).fill(person.pin);
+  }
+  await page.getByRole("button", { name: say("payoff-go") }).click();
+  await expect(page).toHaveURL(/\/repayments\//);
+  await other.getByRole("button", { name: say("payoff-go") }).click();
+  await expect(other.getByRole("alert").or(other.getByRole("heading", { name: say("order-title") })).or(other.getByText(say("loan-state-paid"), { exact: true })).first()).toBeVisible();
+  await expect(page.getByRole("heading", { name: say("order-is-succeeded") })).toBeVisible({ timeout: 30_000 });
+  // One purchase, one loan, and the line is whole: nothing was taken twice.
+  await other.goto("/loans");
+  await expect(other.getByRole("main").getByRole("link")).toHaveCount(1);
+  await expect(other.getByRole("main").getByRole("link")).toContainText(say("loan-state-paid"));
+  await other.goto("/home");
+  await expect(other.getByText("¥8,000.00").first()).toBeVisible();
+});
+
+test("ten thousand characters and letters for money stay on the page with their error", async ({ page }) => {
+  test.setTimeout(120_000);
+  const person = newcomer(502);
+  await page.goto("/apply");
+  await signIn(page, person.mobile);
+  await page.getByLabel(say("field-name")).evaluate((field) => field.removeAttribute("maxlength"));
+  await page.getByLabel(say("field-name")).fill("长".repeat(10_000));
+  await page.getByLabel(say("field-id_number")).fill(person.id);
+  await page.getByLabel(say("field-agree_personal_information")).check();
+  await page.getByLabel(say("field-agree_sensitive_information")).check();
+  await page.getByRole("button", { name: say("next-step") }).click();
+  await expect(page.locator("#name-error")).toBeVisible();
+  await expect(page.getByLabel(say("field-id_number"))).toHaveValue(person.id);
+  await expect(page.getByLabel(say("field-name"))).toBeFocused();
+});
+
+test("a keyboard is enough to sign in", async ({ page }) => {
+  const person = newcomer(503);
+  await page.goto("/sign-in");
+  const reach = async (target) => {
+    for (let presses = 0; presses < 12; presses += 1) {
+      await page.keyboard.press("Tab");
+      if (await target.evaluate((element) => element === document.activeElement)) return;
+    }
+    throw new Error("the Tab key does not lead there");
+  };
+  await reach(page.getByLabel(say("field-mobile")));
+  await page.keyboard.type(person.mobile);
+  await reach(page.getByRole("button", { name: say("passcode-send") }));
+  await page.keyboard.press("Enter");
+  await expect(page.getByText(say("sign-in-sent"))).toBeVisible();
+  // The next thing to type is where the keyboard is already.
+  await expect(page.getByLabel(say("field-passcode"))).toBeFocused();
+  await page.keyboard.type(await passcode(page, person.mobile));
+  await page.keyboard.press("Enter");
+  await expect(page.getByRole("heading", { name: say("identity-heading") })).toBeVisible();
+});

@@ -57,7 +57,7 @@ pub struct PeopleToTry {
     pub billed: Option<Uuid>,
     pub late: Option<Uuid>,
     pub idle: Option<Uuid>,
-    /// The printed code of a shop that is open, to pay at.
+    /// The printed code of a shop that is open, to pay at: one with people of different rights, where there is one.
     pub code: Option<Uuid>,
     /// That shop.
     pub merchant: Option<Uuid>,
@@ -76,10 +76,12 @@ pub async fn find_people_to_try(connection: &mut PgConnection) -> sqlx::Result<P
                    order by line_id limit 1) as idle,
                   (select c.code_id from merchant_code c join merchant m using (merchant_id)
                    where c.kind = 'static' and c.status = 'open' and m.status = 'active'
-                   order by c.created_at, c.code_id limit 1) as code,
+                   order by (select count(*) from merchant_staff s where s.merchant_id = c.merchant_id and s.removed_at is null) desc,
+                            c.created_at, c.code_id limit 1) as code,
                   (select c.merchant_id from merchant_code c join merchant m using (merchant_id)
                    where c.kind = 'static' and c.status = 'open' and m.status = 'active'
-                   order by c.created_at, c.code_id limit 1) as merchant"#
+                   order by (select count(*) from merchant_staff s where s.merchant_id = c.merchant_id and s.removed_at is null) desc,
+                            c.created_at, c.code_id limit 1) as merchant"#
     )
     .fetch_one(connection)
     .await

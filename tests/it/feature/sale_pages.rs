@@ -207,7 +207,7 @@ async fn messages_are_worded_for_the_shop_and_read_once_shown(pool: PgPool) {
     till.browser.get("/m/messages").await.hides("tag warn");
     till.browser.language = "zh-CN";
     let page = till.browser.get("/m/messages?before=abc").await;
-    page.shows("收到 1 笔付款，共 ¥1,200.00").shows("已于 2026年3月3日 打到您的账户");
+    page.shows("收到 1 笔付款，共 ¥1,200.00").shows("已于2026年3月3日打到您的账户");
     till.browser.get("/m/messages?before=1").await.shows("还没有消息");
 }
 

@@ -2,6 +2,7 @@
 sale-list-title = Purchases
 sale-title = Purchase
 sale-search = Search
+sale-search-by = Search by these
 sale-number = Purchase or order number
 sale-number-hint = The beginning of an order number is enough. A number is looked for on all days, whatever else is chosen.
 sale-narrow = By day, amount, state or plan

@@ -5,6 +5,6 @@ shop-message-see = 查看
 merchant-notice-payment_received = 收到 { $count } 笔付款，共 { $amount_fen }
 merchant-notice-purchase_voided = 一笔 { $amount_fen } 的交易已撤销，不结算
 merchant-notice-refund = 退款 { $amount_fen } 已完成，从结算里扣减
-merchant-notice-settlement_paid = 结算款 { $amount_fen } 已于 { $paid_on } 打到您的账户，银行流水号 { $bank_reference }
+merchant-notice-settlement_paid = 结算款 { $amount_fen } 已于{ $paid_on }打到您的账户，银行流水号 { $bank_reference }
 merchant-notice-other = 您有一条新消息
 shop-desk = 门店

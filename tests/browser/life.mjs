@@ -108,7 +108,7 @@ function dayBefore(day, days) {
 }
 
 /** Lives from the first sign-in to the last payment. `scan` brings the code that it is given to the counter. */
-export async function live(page, { number, language, name, isPoster = false, hasScript = true, scan, between = async () => {} }) {
+export async function live(page, { number, language, name, isPoster = false, hasScript = true, scan, between = async () => {}, billed = async () => {} }) {
   const say = speaker(language);
   // What looks at a page closely needs scripts in it.
   const life = { page, say, language, name, isPoster, see: hasScript ? look : picture, scan, person: newcomer(number) };
@@ -119,6 +119,7 @@ export async function live(page, { number, language, name, isPoster = false, has
   const dueOn = await buy(life);
   await between(life);
   await payPart(life, dueOn);
+  await billed(life);
   await payOff(life);
   const { person } = life;
   const telling = addresses.filter((address) => [person.name, person.id, person.mobile, person.card, person.pin].some((known) => address.includes(known)));

@@ -1,11 +1,27 @@
-// The whole life of a borrower outside WeChat: with script in Chinese, without it in English.
-import { test } from "@playwright/test";
+// The whole life of a borrower outside WeChat: with script in Chinese, without it in English; and what the merchant sees of it.
+import { expect, test } from "@playwright/test";
+import { keeper, refunds, seesPurchase, seesSettlement } from "./counter.mjs";
 import { live, typing } from "./life.mjs";
-import { speaker } from "./words.mjs";
+import { chinese, speaker } from "./words.mjs";
 
-test("a borrower lives from the first sign-in to the last payment", async ({ page }) => {
+test("a borrower lives from the first sign-in to the last payment, and the merchant sees it", async ({ page, browser }) => {
   test.setTimeout(300_000);
-  await live(page, { number: 301, language: "zh-CN", name: "life-zh", isPoster: true, scan: typing(page, speaker("zh-CN")) });
+  let owner, purchase;
+  const between = async () => {
+    owner = await keeper(browser, page);
+    purchase = await seesPurchase(owner, "¥1,280.00");
+  };
+  const billed = async () => {
+    await seesSettlement(owner, purchase);
+    await refunds(owner, purchase, "300");
+    await page.goto("/me/messages");
+    const told = page.getByRole("listitem").filter({ hasText: chinese("notice-refund") });
+    await expect(told).toContainText("¥300.00");
+    await told.getByRole("link").click();
+    await expect(page.getByText("¥300.00")).toBeVisible();
+    await owner.shop.context().close();
+  };
+  await live(page, { number: 301, language: "zh-CN", name: "life-zh", isPoster: true, scan: typing(page, chinese), between, billed });
 });
 
 test.describe("without script", () => {

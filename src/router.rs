@@ -93,6 +93,7 @@ fn loan_operations() -> OpenApiRouter<App> {
         .routes(routes!(credit::api::show_application))
         .routes(routes!(credit::api::decide_application))
         .routes(routes!(credit::api::decide_late))
+        .routes(routes!(purchase::risk_api::decide_purchase_late))
         .routes(routes!(credit::api::list_lines))
         .routes(routes!(credit::api::show_line))
         .routes(routes!(credit::api::list_line_entries))

@@ -1,5 +1,7 @@
 //! `fenqi partner check-risk`: calls a risk partner's endpoint as the platform would, and prints what is wrong.
 
+mod purchases;
+
 use std::collections::HashMap;
 use std::path::PathBuf;
 use std::process::ExitCode;
@@ -12,14 +14,14 @@ use uuid::Uuid;
 use crate::base::{Clock, Fen, id};
 use crate::partner::client::{TIME_LIMIT_PERSON, build_http};
 use crate::partner::risk::wire::{
-    APPLICATIONS_MAX, Answer, Application, CardHistory, CardMonth, DecideAnswer, DecideRequest, Decision,
+    APPLICATIONS_MAX, Answer, Application, CardHistory, CardMonth, DecideAnswer, DecideRequest, Decision, VERSION,
 };
 use crate::partner::signature::{AnswerHeaders, Identity, KeyRing, Stamp};
 use crate::sandbox::PLATFORM;
 
 #[derive(clap::Args)]
 pub struct Args {
-    /// The endpoint without `/applications`, such as http://127.0.0.1:8090/risk
+    /// The endpoint without `/applications` or `/purchases`, such as http://127.0.0.1:8090/risk
     url: String,
     /// Sign and believe as a `fenqi sandbox` with this seed does, instead of by the keys below
     #[arg(long, conflicts_with_all = ["key", "partner_public_key"])]
@@ -45,12 +47,19 @@ pub struct Args {
     /// A product's code, as applications name it
     #[arg(long, default_value = "harbour-standard")]
     product: String,
+    /// Check applications only, because no product asks you about purchases
+    #[arg(long)]
+    applications_only: bool,
 }
 
 pub async fn run(args: Args) -> anyhow::Result<ExitCode> {
     let checker = Checker::new(&args)?;
     let mut wrong = 0;
-    for (what, result) in checker.check().await {
+    let mut checked = checker.check().await;
+    if !args.applications_only {
+        checked.extend(purchases::check(&checker).await);
+    }
+    for (what, result) in checked {
         match result {
             Ok(()) => println!("ok     {what}"),
             Err(why) => {
@@ -67,11 +76,15 @@ pub async fn run(args: Args) -> anyhow::Result<ExitCode> {
     Ok(ExitCode::FAILURE)
 }
 
+const PATH: &str = "/applications";
+
 type Checked = (&'static str, Result<(), String>);
 
 struct Checker {
+    /// Without a slash at the end.
     url: String,
-    path: String,
+    /// Where the signed path begins in it.
+    path_from: usize,
     identity: Identity,
     ring: KeyRing,
     partner_mchid: String,
@@ -98,9 +111,9 @@ enum Fault {
 
 impl Checker {
     fn new(args: &Args) -> anyhow::Result<Checker> {
-        let url = format!("{}/applications", args.url.trim_end_matches('/'));
+        let url = args.url.trim_end_matches('/').to_owned();
         let authority = url.find("://").map(|at| at + 3).context("the address must begin with http:// or https://")?;
-        let path = url[authority..].find('/').map_or("/", |at| &url[authority + at..]).to_owned();
+        let path_from = url[authority..].find('/').map_or(url.len(), |at| authority + at);
         let mut ring = KeyRing::default();
         let read = |path: &Option<PathBuf>| -> anyhow::Result<String> {
             let path = path.as_ref().context("a key file is missing")?;
@@ -122,7 +135,7 @@ impl Checker {
             }
         };
         let (partner_mchid, product) = (args.partner_mchid.clone(), args.product.clone());
-        Ok(Checker { url, path, identity, ring, partner_mchid, product, http: build_http()? })
+        Ok(Checker { url, path_from, identity, ring, partner_mchid, product, http: build_http()? })
     }
 
     async fn check(&self) -> Vec<Checked> {
@@ -169,10 +182,10 @@ impl Checker {
     async fn check_nonce(&self, asked: &[Application]) -> Result<(), String> {
         let stamp = Stamp::fresh(Clock::System.now());
         let body = body_of(asked)?;
-        let authorization = self.identity.authorization("POST", &self.path, &stamp, &body);
-        let once = self.post(Some(&authorization), body.clone()).await?;
+        let authorization = self.authorization(PATH, &stamp, &body);
+        let once = self.post(PATH, Some(&authorization), body.clone()).await?;
         answered(&Ok(once))?;
-        refused(self.post(Some(&authorization), body).await)
+        refused(self.post(PATH, Some(&authorization), body).await)
     }
 
     fn application(&self, has_history: bool) -> Application {
@@ -189,16 +202,26 @@ impl Checker {
     }
 
     async fn send(&self, asked: &[Application], fault: Fault) -> Result<Came, String> {
-        let body = body_of(asked)?;
-        let age = if fault == Fault::Stale { TimeDelta::minutes(10) } else { TimeDelta::zero() };
-        let stamp = Stamp::fresh(Clock::System.now() - age);
-        let signed = if fault == Fault::OtherBody { body_of(&asked[1..])? } else { body.clone() };
-        let authorization = self.identity.authorization("POST", &self.path, &stamp, &signed);
-        self.post((fault != Fault::Unsigned).then_some(&authorization), body).await
+        self.send_body(PATH, body_of(asked)?, body_of(&asked[1..])?, fault).await
     }
 
-    async fn post(&self, authorization: Option<&String>, body: Vec<u8>) -> Result<Came, String> {
-        let mut request = self.http.post(&self.url).header("content-type", "application/json").body(body);
+    /// Sends `body`, signed rightly or with a fault; `other` is signed where the body is to differ.
+    async fn send_body(&self, path: &str, body: Vec<u8>, other: Vec<u8>, fault: Fault) -> Result<Came, String> {
+        let age = if fault == Fault::Stale { TimeDelta::minutes(10) } else { TimeDelta::zero() };
+        let stamp = Stamp::fresh(Clock::System.now() - age);
+        let signed = if fault == Fault::OtherBody { &other } else { &body };
+        let authorization = self.authorization(path, &stamp, signed);
+        self.post(path, (fault != Fault::Unsigned).then_some(&authorization), body).await
+    }
+
+    fn authorization(&self, path: &str, stamp: &Stamp, body: &[u8]) -> String {
+        let path = format!("{}{path}", &self.url[self.path_from..]);
+        self.identity.authorization("POST", &path, stamp, body)
+    }
+
+    async fn post(&self, path: &str, authorization: Option<&String>, body: Vec<u8>) -> Result<Came, String> {
+        let mut request =
+            self.http.post(format!("{}{path}", self.url)).header("content-type", "application/json").body(body);
         if let Some(authorization) = authorization {
             request = request.header("authorization", authorization);
         }
@@ -223,7 +246,8 @@ fn no_answer(error: &reqwest::Error) -> String {
 }
 
 fn body_of(asked: &[Application]) -> Result<Vec<u8>, String> {
-    serde_json::to_vec(&DecideRequest { applications: asked.to_vec() }).map_err(|error| error.to_string())
+    serde_json::to_vec(&DecideRequest { version: VERSION, applications: asked.to_vec() })
+        .map_err(|error| error.to_string())
 }
 
 fn answered(came: &Result<Came, String>) -> Result<(), String> {

@@ -214,6 +214,8 @@ impl Desk {
             grade: None,
             limit: None,
             line_id: None,
+            decided_by: None,
+            proposal: None,
             created_at: now,
         };
         self.earlier.insert(key, application.clone());
@@ -274,7 +276,7 @@ pub(super) async fn decide(
 
 /// Writes decisions on locked applications and opens the lines of those approved. An application that has moved on since it
 /// was put to the hook is answered as it stands.
-async fn record(
+pub(super) async fn record(
     connection: &mut PgConnection,
     app: &App,
     decisions: Vec<Decision>,
@@ -286,7 +288,7 @@ async fn record(
     for decision in decisions {
         match decision.transition() {
             Transition::To(to) => {
-                let opening = decision.opening(today, now);
+                let opening = decision.opening(to, today, now);
                 moving.push((decision, to, opening));
             }
             Transition::AlreadyApplied | Transition::Illegal => applied.push(Applied {
@@ -302,22 +304,24 @@ async fn record(
     for (decision, to, opening) in moving {
         match opening {
             Some(Opening { line, entry }) if opened.contains(&line.line_id) => {
-                rows.push(decision.row(to, Some(line.line_id)));
+                rows.push(decision.row(to, Some(line.line_id), now));
                 messages.push(decision.line_opened(&line, today, now));
-                told.push(decision.notice(Some(line.line_id), today, now));
-                applied.push(decision.applied(Some(line.line_id)));
+                messages.extend(decision.message(to, today, now));
+                told.push(decision.notice(to, Some(line.line_id), today, now));
+                applied.push(decision.applied(to, Some(line.line_id)));
                 entries.push(entry);
             }
             Some(_) => {
-                let decision = decision.overtaken();
-                rows.push(decision.row(ApplicationStatus::Refused, None));
-                told.push(decision.notice(None, today, now));
-                applied.push(decision.applied(None));
+                let (decision, to) = (decision.overtaken(), ApplicationStatus::Refused);
+                rows.push(decision.row(to, None, now));
+                told.push(decision.notice(to, None, today, now));
+                applied.push(decision.applied(to, None));
             }
             None => {
-                rows.push(decision.row(to, None));
-                told.push(decision.notice(None, today, now));
-                applied.push(decision.applied(None));
+                rows.push(decision.row(to, None, now));
+                messages.extend(decision.message(to, today, now));
+                told.push(decision.notice(to, None, today, now));
+                applied.push(decision.applied(to, None));
             }
         }
     }

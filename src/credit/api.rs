@@ -7,10 +7,12 @@ use serde::{Deserialize, Serialize};
 use utoipa::{IntoParams, ToSchema};
 use uuid::Uuid;
 
-use super::actions::{self, LateAnswer, PersonDecision, PersonVerdict};
+use super::actions::{self, LateAnswer};
 use super::api_store::{self, ApplicationView, LineEntryView, LineView, WantedApplications};
 use super::model::ApplicationState;
 use super::verdict::Verdict;
+use super::word::Said;
+use super::word_actions::{self, FunderDecision};
 use crate::app::App;
 use crate::base::id::{ApplicationId, BorrowerId, FunderId, LineId};
 use crate::http::Problem;
@@ -99,6 +101,8 @@ pub enum ApplicationStatus {
     Submitted,
     /// A person decides.
     Referred,
+    /// Your word is awaited.
+    WithFunder,
     Approved,
     Refused,
 }
@@ -108,6 +112,7 @@ impl ApplicationStatus {
         match self {
             ApplicationStatus::Submitted => "submitted",
             ApplicationStatus::Referred => "referred",
+            ApplicationStatus::WithFunder => "with_funder",
             ApplicationStatus::Approved => "approved",
             ApplicationStatus::Refused => "refused",
         }
@@ -167,7 +172,7 @@ async fn find_application(app: &App, funder_id: FunderId, id: ApplicationId) -> 
     rows.pop().ok_or_else(Problem::not_found)
 }
 
-/// What a funder decides about an application that waits for a person.
+/// What a funder decides about an application that waits for its word, or for a person.
 #[derive(Clone, Copy, Debug, Deserialize, ToSchema)]
 #[serde(rename_all = "snake_case")]
 pub enum Word {
@@ -177,12 +182,14 @@ pub enum Word {
 
 #[derive(Debug, Deserialize, ToSchema)]
 #[serde(deny_unknown_fields)]
-pub struct FunderDecision {
+#[schema(as = FunderDecision)]
+pub struct DecisionBody {
     pub decision: Word,
-    /// With an approval: one of the product's grades.
+    /// With an approval of what is `referred`: one of the product's grades. Of what is `with_funder`: left out, or as proposed.
     #[schema(example = "A", max_length = 16)]
     pub grade: Option<String>,
-    /// With an approval: within the product's bounds.
+    /// With an approval of what is `referred`: within the product's bounds. Of what is `with_funder`: at most
+    /// `proposed_limit_fen`, and as proposed if left out.
     pub limit_fen: Option<AmountFen>,
     /// With a refusal: the code that the applicant is told.
     #[schema(example = "income_not_proven", max_length = 64)]
@@ -192,32 +199,33 @@ pub struct FunderDecision {
     pub reason: String,
 }
 
-/// Decide an application that waits for a person
+/// Decide an application that waits for your word, or for a person
 ///
-/// The same decision again changes nothing; another one is refused.
+/// The same decision again changes nothing; another one is refused, and so is one after `answer_by`, when the product's default
+/// applies.
 #[utoipa::path(post, path = "/funder/applications/{application_id}/decision", tag = "funder",
-    request_body = FunderDecision, params(("application_id" = ApplicationId, Path)),
+    request_body = DecisionBody, params(("application_id" = ApplicationId, Path)),
     responses((status = 200, body = ApplicationView)), security(("signature" = ["applications:decide"])))]
 pub async fn decide_application(
     State(app): State<App>,
     caller: FunderCaller,
     Named(application_id): Named<ApplicationId>,
-    Body(decision): Body<FunderDecision>,
+    Body(decision): Body<DecisionBody>,
 ) -> Result<Json<ApplicationView>, Problem> {
     let application = find_application(&app, caller.funder_id, application_id).await?;
-    let verdict = match (decision.decision, decision.grade, decision.limit_fen, decision.code) {
-        (Word::Approve, Some(grade), Some(limit), None) => PersonVerdict::Approve { grade, limit: limit.0 },
-        (Word::Refuse, None, None, Some(code)) if is_code(&code) => PersonVerdict::Refuse { code },
-        _ => return Err(malformed("an approval needs grade and limit_fen, a refusal a code in lower-case letters")),
+    let said = match (decision.decision, decision.grade, decision.limit_fen, decision.code) {
+        (Word::Approve, grade, limit, None) => Said::Approve { grade, limit: limit.map(|limit| limit.0) },
+        (Word::Refuse, None, None, Some(code)) if is_code(&code) => Said::Refuse { code },
+        _ => return Err(malformed("an approval bears no code, a refusal only a code in lower-case letters")),
     };
-    let by = PersonDecision {
+    let by = FunderDecision {
         borrower_id: application.borrower_id,
         application_id,
-        person: format!("{}: {}", caller.caller.known.code, caller.caller.holder),
+        name: format!("{}: {}", caller.caller.known.code, caller.caller.holder),
         reason: decision.reason,
-        verdict,
+        said,
     };
-    actions::decide_referred(&app, by).await?;
+    word_actions::decide_as_funder(&app, by).await?;
     find_application(&app, caller.funder_id, application_id).await.map(Json)
 }
 
@@ -298,6 +306,7 @@ pub async fn decide_late(State(app): State<App>, Body(late): Body<LateDecision>)
     let status = match applied.state {
         ApplicationState::Submitted => "submitted",
         ApplicationState::Referred { .. } => "referred",
+        ApplicationState::WithFunder => "with_funder",
         ApplicationState::Approved { .. } => "approved",
         ApplicationState::Refused { .. } => "refused",
     };

@@ -7,7 +7,7 @@ use uuid::Uuid;
 
 use super::facts::Facts;
 use super::line::Line;
-use super::model::{Application, ApplicationStatus};
+use super::model::{Application, ApplicationStatus, Proposal};
 use crate::base::Fen;
 use crate::base::id::{ApplicationId, BorrowerId, LineId, ProductId};
 
@@ -37,6 +37,8 @@ pub struct DecidedRow {
     pub grade: Option<String>,
     pub limit: Option<Fen>,
     pub line_id: Option<LineId>,
+    /// Where it goes before the funder.
+    pub proposal: Option<Proposal>,
 }
 
 /// People who may apply; those unknown or erased are missing.
@@ -54,7 +56,8 @@ pub async fn find_applicants(
                   array(select l.funder_id from credit_line l
                         where l.borrower_id = b.borrower_id and l.status <> 'closed') as "lines_with!",
                   array(select a.product_id from application a
-                        where a.borrower_id = b.borrower_id and a.status in ('submitted', 'referred')) as "open_applications!",
+                        where a.borrower_id = b.borrower_id and a.status in ('submitted', 'referred', 'with_funder'))
+                      as "open_applications!",
                   (select max(a.created_at) from application a
                    where a.borrower_id = b.borrower_id and a.status = 'refused') as refused_at
            from borrower b where b.borrower_id = any($1) and b.person_key_sealed is not null"#,
@@ -102,7 +105,8 @@ pub async fn find_by_keys(
         r#"select a.application_id as "application_id: ApplicationId", a.borrower_id as "borrower_id: BorrowerId",
                   a.product_id as "product_id: ProductId", a.product_version, a.idempotency_key, a.request_sha256,
                   a.facts as "facts: Json<Facts>", a.status as "status: ApplicationStatus", a.referral, a.refusal, a.score,
-                  a.grade, a.limit_fen as "limit: Fen", a.line_id as "line_id: LineId", a.created_at
+                  a.grade, a.limit_fen as "limit: Fen", a.line_id as "line_id: LineId", a.decided_by, a.proposed_by,
+                  a.proposed_limit_fen as "proposed_limit: Fen", a.answer_by, a.created_at
            from application a
                 join unnest($1::uuid[], $2::text[]) as k(borrower_id, idempotency_key) using (borrower_id, idempotency_key)"#,
         &borrowers,
@@ -120,7 +124,8 @@ pub async fn find_latest(connection: &mut PgConnection, borrower_id: BorrowerId)
         r#"select a.application_id as "application_id: ApplicationId", a.borrower_id as "borrower_id: BorrowerId",
                   a.product_id as "product_id: ProductId", a.product_version, a.idempotency_key, a.request_sha256,
                   a.facts as "facts: Json<Facts>", a.status as "status: ApplicationStatus", a.referral, a.refusal, a.score,
-                  a.grade, a.limit_fen as "limit: Fen", a.line_id as "line_id: LineId", a.created_at
+                  a.grade, a.limit_fen as "limit: Fen", a.line_id as "line_id: LineId", a.decided_by, a.proposed_by,
+                  a.proposed_limit_fen as "proposed_limit: Fen", a.answer_by, a.created_at
            from application a where a.borrower_id = $1 order by a.created_at desc, a.application_id desc limit 1"#,
         borrower_id.uuid()
     )
@@ -171,7 +176,8 @@ pub async fn lock_applications(
         r#"select a.application_id as "application_id: ApplicationId", a.borrower_id as "borrower_id: BorrowerId",
                   a.product_id as "product_id: ProductId", a.product_version, a.idempotency_key, a.request_sha256,
                   a.facts as "facts: Json<Facts>", a.status as "status: ApplicationStatus", a.referral, a.refusal, a.score,
-                  a.grade, a.limit_fen as "limit: Fen", a.line_id as "line_id: LineId", a.created_at
+                  a.grade, a.limit_fen as "limit: Fen", a.line_id as "line_id: LineId", a.decided_by, a.proposed_by,
+                  a.proposed_limit_fen as "proposed_limit: Fen", a.answer_by, a.created_at
            from application a
            where (a.borrower_id, a.application_id) in (select * from unnest($1::uuid[], $2::uuid[]))
            order by a.application_id for update"#,
@@ -194,7 +200,8 @@ pub async fn find_waiting(
         r#"select a.application_id as "application_id: ApplicationId", a.borrower_id as "borrower_id: BorrowerId",
                   a.product_id as "product_id: ProductId", a.product_version, a.idempotency_key, a.request_sha256,
                   a.facts as "facts: Json<Facts>", a.status as "status: ApplicationStatus", a.referral, a.refusal, a.score,
-                  a.grade, a.limit_fen as "limit: Fen", a.line_id as "line_id: LineId", a.created_at
+                  a.grade, a.limit_fen as "limit: Fen", a.line_id as "line_id: LineId", a.decided_by, a.proposed_by,
+                  a.proposed_limit_fen as "proposed_limit: Fen", a.answer_by, a.created_at
            from application a where a.status = 'submitted' and a.created_at < $1
            order by a.created_at limit $2"#,
         before,
@@ -203,6 +210,23 @@ pub async fn find_waiting(
     .fetch_all(connection)
     .await?;
     rows.into_iter().map(ApplicationRow::into_application).collect()
+}
+
+/// Applications whose funder has not answered in time, the longest over first: what to lock.
+pub async fn find_overdue_words(
+    connection: &mut PgConnection,
+    now: DateTime<Utc>,
+    count_max: i64,
+) -> sqlx::Result<Vec<(BorrowerId, ApplicationId)>> {
+    let rows = sqlx::query!(
+        r#"select borrower_id as "borrower_id: BorrowerId", application_id as "application_id: ApplicationId"
+           from application where status = 'with_funder' and answer_by < $1 order by answer_by limit $2"#,
+        now,
+        count_max
+    )
+    .fetch_all(connection)
+    .await?;
+    Ok(rows.into_iter().map(|row| (row.borrower_id, row.application_id)).collect())
 }
 
 /// Opens lines; returns those that were opened. One is missing where its borrower got a line with the funder meanwhile.
@@ -247,16 +271,19 @@ pub async fn update_applications(
     let text = |pick: fn(&DecidedRow) -> Option<&String>| -> Vec<Option<&str>> {
         decided.iter().map(|row| pick(row).map(String::as_str)).collect()
     };
+    let proposed: Vec<Option<&Proposal>> = decided.iter().map(|row| row.proposal.as_ref()).collect();
     let updated = sqlx::query!(
         "update application a
          set status = d.to_status, referral = coalesce(d.referral, a.referral), decided_by = d.decided_by,
              decision_note = d.decision_note, decided_at = case when d.decided_by is not null then $13::timestamptz end,
              refusal = d.refusal, score = coalesce(d.score, a.score), grade = d.grade, limit_fen = d.limit_fen,
-             line_id = d.line_id
+             line_id = d.line_id, proposed_by = coalesce(d.proposed_by, a.proposed_by),
+             proposed_limit_fen = coalesce(d.proposed_limit_fen, a.proposed_limit_fen),
+             answer_by = coalesce(d.answer_by, a.answer_by)
          from unnest($1::uuid[], $2::uuid[], $3::text[], $4::text[], $5::text[], $6::text[], $7::text[], $8::text[],
-                     $9::int[], $10::text[], $11::bigint[], $12::uuid[])
+                     $9::int[], $10::text[], $11::bigint[], $12::uuid[], $14::text[], $15::bigint[], $16::timestamptz[])
               as d(borrower_id, application_id, from_status, to_status, referral, decided_by, decision_note, refusal,
-                   score, grade, limit_fen, line_id)
+                   score, grade, limit_fen, line_id, proposed_by, proposed_limit_fen, answer_by)
          where a.borrower_id = d.borrower_id and a.application_id = d.application_id and a.status = d.from_status",
         &decided.iter().map(|row| row.borrower_id.uuid()).collect::<Vec<Uuid>>(),
         &decided.iter().map(|row| row.application_id.uuid()).collect::<Vec<Uuid>>(),
@@ -271,6 +298,12 @@ pub async fn update_applications(
         &decided.iter().map(|row| row.limit.map(Fen::get)).collect::<Vec<Option<i64>>>() as &[Option<i64>],
         &decided.iter().map(|row| row.line_id.map(LineId::uuid)).collect::<Vec<Option<Uuid>>>() as &[Option<Uuid>],
         at,
+        &proposed.iter().map(|proposal| proposal.map(|proposal| proposal.by.as_str())).collect::<Vec<_>>()
+            as &[Option<&str>],
+        &proposed.iter().map(|proposal| proposal.map(|proposal| proposal.limit.get())).collect::<Vec<_>>()
+            as &[Option<i64>],
+        &proposed.iter().map(|proposal| proposal.map(|proposal| proposal.answer_by)).collect::<Vec<_>>()
+            as &[Option<DateTime<Utc>>],
     )
     .execute(connection)
     .await?;
@@ -292,6 +325,10 @@ struct ApplicationRow {
     grade: Option<String>,
     limit: Option<Fen>,
     line_id: Option<LineId>,
+    decided_by: Option<String>,
+    proposed_by: Option<String>,
+    proposed_limit: Option<Fen>,
+    answer_by: Option<DateTime<Utc>>,
     created_at: DateTime<Utc>,
 }
 
@@ -299,6 +336,10 @@ impl ApplicationRow {
     fn into_application(self) -> sqlx::Result<Application> {
         let request_sha256 =
             self.request_sha256.try_into().map_err(|_| sqlx::Error::Decode("a SHA-256 is 32 bytes".into()))?;
+        let proposal = match (self.proposed_by, self.proposed_limit, self.answer_by) {
+            (Some(by), Some(limit), Some(answer_by)) => Some(Proposal { by, limit, answer_by }),
+            (_, _, _) => None,
+        };
         Ok(Application {
             application_id: self.application_id,
             borrower_id: self.borrower_id,
@@ -314,6 +355,8 @@ impl ApplicationRow {
             grade: self.grade,
             limit: self.limit,
             line_id: self.line_id,
+            decided_by: self.decided_by,
+            proposal,
             created_at: self.created_at,
         })
     }

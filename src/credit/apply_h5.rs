@@ -144,7 +144,7 @@ fn first_bound(cards: Vec<Card>) -> Option<Card> {
 async fn find_standing(app: &App, application: &Application) -> anyhow::Result<Option<Standing>> {
     Ok(match application.state() {
         ApplicationState::Submitted => Some(Standing::Waiting),
-        ApplicationState::Referred { .. } => Some(Standing::UnderReview),
+        ApplicationState::Referred { .. } | ApplicationState::WithFunder => Some(Standing::UnderReview),
         ApplicationState::Approved { line_id, grade, limit } => {
             let lines = actions::open_lines(app, application.borrower_id).await?;
             let Some(line) = lines.iter().find(|line| line.line_id == line_id) else { return Ok(None) };

@@ -2,13 +2,13 @@
 
 use std::sync::Arc;
 
-use chrono::{DateTime, Utc};
+use chrono::{DateTime, TimeDelta, Utc};
 use serde_json::json;
 use sha2::{Digest, Sha256};
 
 use super::application_store::DecidedRow;
 use super::line::{EntryKind, Line, LineChange, LineEntry, LineStatus};
-use super::model::{Application, ApplicationState, ApplicationStatus, Applied, Step, Transition};
+use super::model::{Application, ApplicationState, ApplicationStatus, Applied, Proposal, Step, Transition};
 use super::verdict::Verdict;
 use crate::base::day::MonthDay;
 use crate::base::id::LineId;
@@ -16,6 +16,10 @@ use crate::base::{BusinessDay, Fen};
 use crate::notice::Notice;
 use crate::outbox::Message;
 use crate::product::ProductVersion;
+
+/// What `decided_by` says where the funder did, before its name, and where its time was over.
+pub const FUNDER: &str = "funder:";
+pub const DEADLINE: &str = "deadline";
 
 /// Who decided.
 #[derive(Clone, Debug)]
@@ -28,6 +32,13 @@ pub enum Decider {
         name: String,
         reason: String,
     },
+    /// The funder, whose word is final.
+    Funder {
+        name: String,
+        reason: String,
+    },
+    /// The product's default, once the funder's time is over.
+    Deadline,
 }
 
 /// A verdict on an application, as locked for it.
@@ -59,16 +70,27 @@ impl Decision {
             (Decider::LateHook, Verdict::Refer { .. }) => Step::HookRefers,
             (Decider::Hook(_), Verdict::Approve { .. }) => Step::HookApproves,
             (Decider::Hook(_), Verdict::Refuse { .. }) => Step::HookRefuses,
-            (Decider::Hook(_) | Decider::Person { .. }, Verdict::Refer { .. }) => Step::HookRefers,
+            (
+                Decider::Hook(_) | Decider::Person { .. } | Decider::Funder { .. } | Decider::Deadline,
+                Verdict::Refer { .. },
+            ) => Step::HookRefers,
             (Decider::Person { .. }, Verdict::Approve { .. }) => Step::PersonApproves,
             (Decider::Person { .. }, Verdict::Refuse { .. }) => Step::PersonRefuses,
+            (Decider::Funder { .. } | Decider::Deadline, Verdict::Approve { .. }) => Step::FunderApproves,
+            (Decider::Funder { .. } | Decider::Deadline, Verdict::Refuse { .. }) => Step::FunderRefuses,
         };
-        self.application.status.after(step)
+        match self.product.terms.funder_word {
+            Some(_) => self.application.status.after_asking(step),
+            None => self.application.status.after(step),
+        }
     }
 
-    /// The line that the verdict opens, if it approves.
-    pub fn opening(&self, today: BusinessDay, now: DateTime<Utc>) -> Option<Opening> {
+    /// The line that the verdict opens, if the application is approved by it.
+    pub fn opening(&self, to: ApplicationStatus, today: BusinessDay, now: DateTime<Utc>) -> Option<Opening> {
         let Verdict::Approve { grade, limit, .. } = &self.verdict else { return None };
+        if to != ApplicationStatus::Approved {
+            return None;
+        }
         let terms = &self.product.terms.line;
         let statement_day = spread(&terms.statement_days, &self.application.idempotency_key);
         let mut line = Line {
@@ -110,12 +132,8 @@ impl Decision {
     }
 
     /// The row to write, `line_id` being the line that was opened for an approval.
-    pub fn row(&self, to: ApplicationStatus, line_id: Option<LineId>) -> DecidedRow {
-        let (by, note) = match &self.decider {
-            Decider::Hook(name) => ((*name).to_owned(), None),
-            Decider::LateHook => ("partner".to_owned(), Some("by a late callback".to_owned())),
-            Decider::Person { name, reason } => (format!("person:{name}"), Some(reason.clone())),
-        };
+    pub fn row(&self, to: ApplicationStatus, line_id: Option<LineId>, now: DateTime<Utc>) -> DecidedRow {
+        let (by, note) = self.decided_by();
         let undecided = DecidedRow {
             application_id: self.application.application_id,
             borrower_id: self.application.borrower_id,
@@ -129,8 +147,16 @@ impl Decision {
             grade: None,
             limit: None,
             line_id: None,
+            proposal: None,
         };
         match self.verdict.clone() {
+            Verdict::Approve { grade, limit, score } if to == ApplicationStatus::WithFunder => DecidedRow {
+                score,
+                grade: Some(grade),
+                limit: Some(limit),
+                proposal: Some(self.proposal(limit, now)),
+                ..undecided
+            },
             Verdict::Refer { reason } => DecidedRow { referral: Some(reason), ..undecided },
             Verdict::Refuse { reason, score } => {
                 DecidedRow { decided_by: Some(by), decision_note: note, refusal: Some(reason), score, ..undecided }
@@ -145,6 +171,52 @@ impl Decision {
                 ..undecided
             },
         }
+    }
+
+    /// Whose decision it is, and what is noted of it.
+    fn decided_by(&self) -> (String, Option<String>) {
+        match &self.decider {
+            Decider::Hook(name) => ((*name).to_owned(), None),
+            Decider::LateHook => ("partner".to_owned(), Some("by a late callback".to_owned())),
+            Decider::Person { name, reason } => (format!("person:{name}"), Some(reason.clone())),
+            Decider::Funder { name, reason } => (format!("{FUNDER}{name}"), Some(reason.clone())),
+            Decider::Deadline => (DEADLINE.to_owned(), Some("no answer of the funder in time".to_owned())),
+        }
+    }
+
+    /// What is put before the funder.
+    fn proposal(&self, limit: Fen, now: DateTime<Utc>) -> Proposal {
+        let hours = self.product.terms.funder_word.map_or(0, |word| word.deadline_hours);
+        Proposal { by: self.decided_by().0, limit, answer_by: now + TimeDelta::hours(i64::from(hours)) }
+    }
+
+    /// What the funder is asked, or told of what its silence came to; `None` where an approval or refusal says enough.
+    pub fn message(&self, to: ApplicationStatus, today: BusinessDay, now: DateTime<Utc>) -> Option<Message> {
+        let word = self.product.terms.funder_word?;
+        let mut body = json!({
+            "application_id": self.application.application_id,
+            "borrower_id": self.application.borrower_id,
+            "product": self.product.terms.code,
+            "product_version": self.product.version,
+            "business_day": today,
+        });
+        let kind = match (&self.verdict, &self.decider) {
+            (Verdict::Approve { grade, limit, score }, _) if to == ApplicationStatus::WithFunder => {
+                body["grade"] = json!(grade);
+                body["limit_fen"] = json!(limit);
+                body["score"] = json!(score);
+                body["answer_by"] = json!(self.proposal(*limit, now).answer_by);
+                body["default"] = json!(word.default.name());
+                "application_waiting"
+            }
+            (_, Decider::Deadline) => {
+                body["decision"] = json!(word.default.name());
+                "application_defaulted"
+            }
+            (_, Decider::Hook(_) | Decider::LateHook | Decider::Person { .. } | Decider::Funder { .. }) => return None,
+        };
+        let object_id = self.application.application_id.uuid();
+        Some(Message { partner: self.product.terms.funder.clone(), kind, object_id, body, created_at: now })
     }
 
     /// What the funder is told of a line that was opened.
@@ -171,12 +243,19 @@ impl Decision {
     }
 
     /// What the applicant's messages say, beside the answer on the page: a decision may come days later.
-    pub fn notice(&self, line_id: Option<LineId>, today: BusinessDay, now: DateTime<Utc>) -> Notice {
+    pub fn notice(
+        &self,
+        to: ApplicationStatus,
+        line_id: Option<LineId>,
+        today: BusinessDay,
+        now: DateTime<Utc>,
+    ) -> Notice {
         let mut body = json!({
             "application": self.application.application_id,
             "product": self.product.terms.code,
         });
         let kind = match &self.verdict {
+            Verdict::Approve { .. } if to == ApplicationStatus::WithFunder => "application_under_review",
             Verdict::Approve { limit, .. } => {
                 body["limit_fen"] = json!(limit);
                 body["line"] = json!(line_id);
@@ -192,8 +271,9 @@ impl Decision {
     }
 
     /// What the applicant is told.
-    pub fn applied(&self, line_id: Option<LineId>) -> Applied {
+    pub fn applied(&self, to: ApplicationStatus, line_id: Option<LineId>) -> Applied {
         let state = match (self.verdict.clone(), line_id) {
+            (Verdict::Approve { .. }, _) if to == ApplicationStatus::WithFunder => ApplicationState::WithFunder,
             (Verdict::Refer { reason }, _) => ApplicationState::Referred { reason },
             (Verdict::Refuse { reason, .. }, _) => ApplicationState::Refused { reason },
             (Verdict::Approve { grade, limit, .. }, Some(line_id)) => {

@@ -1,10 +1,12 @@
-//! Background work of credit: deciding applications that a crash or a silent database left undecided.
+//! Background work of credit: deciding applications that a crash or a silent database left undecided, and those whose funder
+//! has not answered in time.
 
 use chrono::TimeDelta;
 
 use super::actions;
 use super::application_store;
 use super::model::{ApplicationState, Applied};
+use super::word_actions;
 use crate::app::App;
 
 /// Applications decided in one transaction.
@@ -18,6 +20,7 @@ pub struct Summary {
     pub approved: u64,
     pub refused: u64,
     pub referred: u64,
+    pub with_funder: u64,
 }
 
 impl Summary {
@@ -26,6 +29,7 @@ impl Summary {
             ApplicationState::Approved { .. } => self.approved += 1,
             ApplicationState::Refused { .. } => self.refused += 1,
             ApplicationState::Referred { .. } => self.referred += 1,
+            ApplicationState::WithFunder => self.with_funder += 1,
             ApplicationState::Submitted => {}
         }
     }
@@ -46,5 +50,18 @@ pub async fn decide_waiting(app: &App) -> anyhow::Result<Summary> {
         for applied in actions::decide(app, waiting).await?.values() {
             summary.count(applied);
         }
+    }
+}
+
+/// Applies the product's default to every application whose funder has not answered in time.
+pub async fn apply_silence(app: &App) -> anyhow::Result<Summary> {
+    let mut summary = Summary::default();
+    loop {
+        // A default leaves nothing with the funder, so each round has fewer.
+        let applied = word_actions::apply_silence(app, BATCH).await?;
+        if applied.is_empty() {
+            return Ok(summary);
+        }
+        applied.iter().for_each(|applied| summary.count(applied));
     }
 }

@@ -69,7 +69,21 @@ pub struct Application {
     pub grade: Option<String>,
     pub limit: Option<Fen>,
     pub line_id: Option<LineId>,
+    pub decided_by: Option<String>,
+    /// What was put to the funder, where its product gives it the final word.
+    pub proposal: Option<Proposal>,
     pub created_at: DateTime<Utc>,
+}
+
+/// What was put before a funder that has the final word; the grade is the application's.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Proposal {
+    /// Whose approval it was.
+    pub by: String,
+    /// The funder does not go above it.
+    pub limit: Fen,
+    /// An answer after it comes too late.
+    pub answer_by: DateTime<Utc>,
 }
 
 #[derive(Clone, Copy, Debug, PartialEq, Eq, sqlx::Type)]
@@ -79,6 +93,8 @@ pub enum ApplicationStatus {
     Submitted,
     /// Before a person.
     Referred,
+    /// Approved by the hook or a person; the product gives the funder the final word.
+    WithFunder,
     /// A line was opened.
     Approved,
     Refused,
@@ -92,6 +108,9 @@ pub enum Step {
     HookRefuses,
     PersonApproves,
     PersonRefuses,
+    /// By its word, or by its silence until the deadline.
+    FunderApproves,
+    FunderRefuses,
 }
 
 /// Whether a step may be taken.
@@ -109,27 +128,49 @@ impl ApplicationStatus {
         match self {
             ApplicationStatus::Submitted => "submitted",
             ApplicationStatus::Referred => "referred",
+            ApplicationStatus::WithFunder => "with_funder",
             ApplicationStatus::Approved => "approved",
             ApplicationStatus::Refused => "refused",
         }
     }
 
     pub fn after(self, step: Step) -> Transition {
-        use ApplicationStatus::{Approved, Referred, Refused, Submitted};
+        use ApplicationStatus::{Approved, Referred, Refused, Submitted, WithFunder};
         match (self, step) {
             (Submitted, Step::HookRefers) => Transition::To(Referred),
             (Submitted, Step::HookApproves) => Transition::To(Approved),
             (Submitted, Step::HookRefuses) => Transition::To(Refused),
             // A person decides what the hook has left to a person, and nothing else.
             (Submitted, Step::PersonApproves | Step::PersonRefuses) => Transition::Illegal,
+            (Submitted, Step::FunderApproves | Step::FunderRefuses) => Transition::Illegal,
             (Referred, Step::HookRefers) => Transition::AlreadyApplied,
             (Referred, Step::HookApproves | Step::HookRefuses) => Transition::Illegal,
-            (Referred, Step::PersonApproves) => Transition::To(Approved),
-            (Referred, Step::PersonRefuses) => Transition::To(Refused),
-            (Approved, Step::HookApproves | Step::PersonApproves) => Transition::AlreadyApplied,
-            (Approved, Step::HookRefers | Step::HookRefuses | Step::PersonRefuses) => Transition::Illegal,
-            (Refused, Step::HookRefuses | Step::PersonRefuses) => Transition::AlreadyApplied,
-            (Refused, Step::HookRefers | Step::HookApproves | Step::PersonApproves) => Transition::Illegal,
+            (Referred, Step::PersonApproves | Step::FunderApproves) => Transition::To(Approved),
+            (Referred, Step::PersonRefuses | Step::FunderRefuses) => Transition::To(Refused),
+            // Said before; only the funder takes it further.
+            (WithFunder, Step::HookApproves | Step::PersonApproves) => Transition::AlreadyApplied,
+            (WithFunder, Step::HookRefers | Step::HookRefuses | Step::PersonRefuses) => Transition::Illegal,
+            (WithFunder, Step::FunderApproves) => Transition::To(Approved),
+            (WithFunder, Step::FunderRefuses) => Transition::To(Refused),
+            (Approved, Step::HookApproves | Step::PersonApproves | Step::FunderApproves) => Transition::AlreadyApplied,
+            (Approved, Step::HookRefers | Step::HookRefuses | Step::PersonRefuses | Step::FunderRefuses) => {
+                Transition::Illegal
+            }
+            (Refused, Step::HookRefuses | Step::PersonRefuses | Step::FunderRefuses) => Transition::AlreadyApplied,
+            (Refused, Step::HookRefers | Step::HookApproves | Step::PersonApproves | Step::FunderApproves) => {
+                Transition::Illegal
+            }
+        }
+    }
+
+    /// Where a step leads under a product that gives its funder the final word: what the hook or a person approves goes before
+    /// the funder first.
+    pub fn after_asking(self, step: Step) -> Transition {
+        match (self.after(step), step) {
+            (Transition::To(ApplicationStatus::Approved), Step::HookApproves | Step::PersonApproves) => {
+                Transition::To(ApplicationStatus::WithFunder)
+            }
+            (transition, _) => transition,
         }
     }
 }
@@ -197,6 +238,7 @@ pub struct Applied {
 pub enum ApplicationState {
     Submitted,
     Referred { reason: String },
+    WithFunder,
     Approved { line_id: LineId, grade: String, limit: Fen },
     Refused { reason: String },
 }
@@ -210,7 +252,10 @@ impl Application {
         match self.status {
             ApplicationStatus::Referred => self.referral.as_deref() == Some(HOOK_SILENT),
             // Decided as the hook says is decided; otherwise it is too late, as the transition tells.
-            ApplicationStatus::Submitted | ApplicationStatus::Approved | ApplicationStatus::Refused => true,
+            ApplicationStatus::Submitted
+            | ApplicationStatus::WithFunder
+            | ApplicationStatus::Approved
+            | ApplicationStatus::Refused => true,
         }
     }
 
@@ -219,6 +264,7 @@ impl Application {
         match self.status {
             ApplicationStatus::Submitted => ApplicationState::Submitted,
             ApplicationStatus::Referred => ApplicationState::Referred { reason: reason(&self.referral) },
+            ApplicationStatus::WithFunder => ApplicationState::WithFunder,
             ApplicationStatus::Refused => ApplicationState::Refused { reason: reason(&self.refusal) },
             ApplicationStatus::Approved => ApplicationState::Approved {
                 line_id: self.line_id.unwrap_or(LineId::from_uuid(Uuid::nil())),
@@ -262,6 +308,14 @@ pub enum ApplyRefusal {
     GradeUnknown,
     #[error("the limit must lie within the product's bounds")]
     LimitOutOfBounds,
+    #[error("an approval needs grade and limit_fen, a refusal a code in lower-case letters")]
+    DecisionMalformed,
+    #[error("the funder may lower the proposed limit, not raise it")]
+    LimitAboveProposal,
+    #[error("the grade that was proposed is not changed by the funder")]
+    GradeDiffers,
+    #[error("the time to answer is over; the product's default applies")]
+    DecisionTooLate,
 }
 
 impl Refusal for ApplyRefusal {
@@ -282,6 +336,10 @@ impl Refusal for ApplyRefusal {
             ApplyRefusal::NotReferred => "application_not_referred",
             ApplyRefusal::GradeUnknown => "grade_unknown",
             ApplyRefusal::LimitOutOfBounds => "limit_out_of_bounds",
+            ApplyRefusal::DecisionMalformed => "decision_malformed",
+            ApplyRefusal::LimitAboveProposal => "limit_above_proposal",
+            ApplyRefusal::GradeDiffers => "grade_differs",
+            ApplyRefusal::DecisionTooLate => "decision_too_late",
         }
     }
 }
@@ -308,6 +366,18 @@ mod tests {
         assert_eq!(ApplicationStatus::Submitted.after(Step::PersonApproves), Transition::Illegal);
         let referred = ApplicationStatus::Referred;
         assert_eq!(referred.after(Step::PersonApproves), Transition::To(ApplicationStatus::Approved));
+    }
+
+    #[test]
+    fn only_approvals_go_before_a_funder_and_only_it_takes_them_further() {
+        use ApplicationStatus::{Approved, Referred, Refused, Submitted, WithFunder};
+        assert_eq!(Submitted.after_asking(Step::HookApproves), Transition::To(WithFunder));
+        assert_eq!(Referred.after_asking(Step::PersonApproves), Transition::To(WithFunder));
+        assert_eq!(Submitted.after_asking(Step::HookRefuses), Transition::To(Refused));
+        assert_eq!(Referred.after_asking(Step::FunderApproves), Transition::To(Approved));
+        assert_eq!(WithFunder.after_asking(Step::FunderApproves), Transition::To(Approved));
+        assert_eq!(WithFunder.after(Step::PersonRefuses), Transition::Illegal);
+        assert_eq!(WithFunder.after(Step::HookApproves), Transition::AlreadyApplied);
     }
 
     #[test]

@@ -46,6 +46,7 @@ pub async fn run(app: &App, kind: JobKind) -> anyhow::Result<()> {
         }
         JobKind::AskPartners => {
             credit::jobs::decide_waiting(app).await?;
+            credit::jobs::apply_silence(app).await?;
             repayment::jobs::query_unknowns(app).await?;
             settlement::query_payouts(app).await?;
             Ok(())

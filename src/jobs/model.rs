@@ -16,7 +16,7 @@ pub enum JobKind {
     Withhold,
     /// Sends the payouts whose day has come.
     PayOut,
-    /// Asks partners what became of whatever is unknown, and decides applications that wait.
+    /// Asks partners what became of whatever is unknown, and decides applications that wait, or whose funder's time is over.
     AskPartners,
     /// Tells funders whose reserve is low.
     WatchReserves,

@@ -57,6 +57,8 @@ fn read(reader: &mut Reader<'_>) -> Option<Terms> {
     let refund = reader.section(root, "refund").and_then(|section| read_refund(reader, section));
     let overdue = reader.section(root, "overdue").and_then(|section| read_overdue(reader, section));
     let profit_share = reader.section(root, "profit_share").and_then(|section| read_profit_share(reader, section));
+    let funder_word = optional_table(reader, root, "funder_word", read_funder_word);
+    let purchase_risk = optional_table(reader, root, "purchase_risk", read_purchase_risk);
     reader.finish(section);
     Some(Terms {
         code: code?,
@@ -75,6 +77,8 @@ fn read(reader: &mut Reader<'_>) -> Option<Terms> {
         refund: refund?,
         overdue: overdue?,
         profit_share: profit_share?,
+        funder_word: funder_word?,
+        purchase_risk: purchase_risk?.flatten(),
     })
 }
 
@@ -269,6 +273,59 @@ fn read_profit_share(reader: &mut Reader<'_>, mut section: Section<'_>) -> Optio
     let subsidy = read_rate(reader, &mut section, "subsidy", "1");
     reader.finish(section);
     Some(ProfitShare { interest: interest?, fee: fee?, penalty: penalty?, subsidy: subsidy? })
+}
+
+/// What a table that may be left out says: `Some(None)` when it is.
+fn optional_table<'d, T>(
+    reader: &mut Reader<'_>,
+    parent: &mut Section<'d>,
+    name: &'static str,
+    read: impl FnOnce(&mut Reader<'_>, Section<'d>) -> Option<T>,
+) -> Option<Option<T>> {
+    match reader.optional_section(parent, name)? {
+        Some(section) => read(reader, section).map(Some),
+        None => Some(None),
+    }
+}
+
+fn read_funder_word(reader: &mut Reader<'_>, mut section: Section<'_>) -> Option<FunderWord> {
+    let deadline_hours = read_integer(reader, &mut section, "deadline_hours", rules::FUNDER_WORD_HOURS);
+    let default = read_choice(reader, &mut section, "default", &FunderDefault::ALL);
+    reader.finish(section);
+    Some(FunderWord { deadline_hours: deadline_hours?, default: default? })
+}
+
+/// Whom a product asks about purchases.
+#[derive(Clone, Copy)]
+enum Asked {
+    Nobody,
+    Rules,
+    Partner,
+}
+
+fn read_purchase_risk(reader: &mut Reader<'_>, mut section: Section<'_>) -> Option<Option<PurchaseRiskTerms>> {
+    let asked = [("none", Asked::Nobody), ("rules", Asked::Rules), ("partner", Asked::Partner)];
+    let terms = match read_choice(reader, &mut section, "ask", &asked)? {
+        Asked::Nobody => None,
+        Asked::Rules => {
+            let allowed = format!("a whole number of fen from 1 to {}", rules::LIMIT_MAX.get());
+            let per_day = read_fen(reader, &mut section, "amount_per_day_max_fen", rules::LIMIT_MAX);
+            let at_merchant = reader.optional(&mut section, "merchant_per_day_max_fen", &allowed, |value| {
+                integer(value, 1, rules::LIMIT_MAX.get()).map(Fen::new)
+            });
+            Some(PurchaseRiskTerms::Rules { amount_per_day_max_fen: per_day?, merchant_per_day_max_fen: at_merchant? })
+        }
+        Asked::Partner => {
+            let time_limit_ms = read_integer(reader, &mut section, "time_limit_ms", rules::PURCHASE_RISK_MS);
+            let allowed = format!("a whole number of fen from 0 to {}", rules::LIMIT_MAX.get());
+            let silence = reader.required(&mut section, "silence_allows_fen", &allowed, |value| {
+                integer(value, 0, rules::LIMIT_MAX.get()).map(Fen::new)
+            });
+            Some(PurchaseRiskTerms::Partner { time_limit_ms: time_limit_ms?, silence_allows_fen: silence? })
+        }
+    };
+    reader.finish(section);
+    Some(terms)
 }
 
 fn read_fen(reader: &mut Reader<'_>, section: &mut Section<'_>, name: &'static str, most: Fen) -> Option<Fen> {

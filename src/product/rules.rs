@@ -25,6 +25,10 @@ pub const SUBSIDY_RATE_MAX: &str = "0.02";
 pub const PAYOFF_FEE_MAX: &str = "0.03";
 /// With fewer than 5 days, the due day of a statement of 28 February could clamp onto that statement.
 pub const DUE_DAYS_AFTER: (i64, i64) = (5, 28);
+/// An applicant who hears nothing for longer than ten days has gone elsewhere.
+pub const FUNDER_WORD_HOURS: (i64, i64) = (1, 240);
+/// A person stands at the till: longer than three seconds nobody waits, and no partner answers sooner than in 50 ms.
+pub const PURCHASE_RISK_MS: (i64, i64) = (50, 3_000);
 
 /// Records every broken rule. Each field alone is known to be within its own bounds.
 pub fn check(terms: &Terms, reader: &mut Reader<'_>) {
@@ -75,6 +79,20 @@ fn check_purchase(terms: &Terms, reader: &mut Reader<'_>) {
     }
     distinct(&purchase.grades, "purchase.grades", reader);
     distinct(&purchase.merchant_categories, "purchase.merchant_categories", reader);
+    check_purchase_risk(terms, reader);
+}
+
+fn check_purchase_risk(terms: &Terms, reader: &mut Reader<'_>) {
+    if let Some(PurchaseRiskTerms::Rules { amount_per_day_max_fen, merchant_per_day_max_fen }) = terms.purchase_risk {
+        if amount_per_day_max_fen < terms.purchase.amount_min_fen {
+            let allowed = format!("at least purchase.amount_min_fen, {}", terms.purchase.amount_min_fen.get());
+            reader.problem("purchase_risk.amount_per_day_max_fen", amount_per_day_max_fen.get(), allowed);
+        }
+        if let Some(at_merchant) = merchant_per_day_max_fen.filter(|most| *most > amount_per_day_max_fen) {
+            let allowed = format!("at most amount_per_day_max_fen, {}", amount_per_day_max_fen.get());
+            reader.problem("purchase_risk.merchant_per_day_max_fen", at_merchant.get(), allowed);
+        }
+    }
 }
 
 fn check_plan(plan: &Plan, path: &str, reader: &mut Reader<'_>) {

@@ -27,6 +27,10 @@ pub struct Terms {
     pub refund: RefundTerms,
     pub overdue: OverdueTerms,
     pub profit_share: ProfitShare,
+    /// `None`: the risk hook's approval is enough.
+    pub funder_word: Option<FunderWord>,
+    /// `None`: nobody is asked about a purchase.
+    pub purchase_risk: Option<PurchaseRiskTerms>,
 }
 
 /// Bounds of a credit line and the days of month on which it is billed.
@@ -197,6 +201,38 @@ pub struct ProfitShare {
     pub subsidy: Rate,
 }
 
+/// The funder's final word on an approved application.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct FunderWord {
+    /// Hours from the approval within which the funder answers.
+    pub deadline_hours: u16,
+    /// What a funder that has not answered by then is taken to have said.
+    pub default: FunderDefault,
+}
+
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum FunderDefault {
+    Approve,
+    Refuse,
+}
+
+/// Who is asked about a purchase before it is decided.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum PurchaseRiskTerms {
+    /// The built-in rules: each bound is of one line on one business day.
+    Rules {
+        amount_per_day_max_fen: Fen,
+        /// At one merchant.
+        merchant_per_day_max_fen: Option<Fen>,
+    },
+    /// The partner configured as `risk`.
+    Partner {
+        time_limit_ms: u16,
+        /// The amount up to which a partner that does not answer in time is taken to allow; nothing if zero.
+        silence_allows_fen: Fen,
+    },
+}
+
 impl Method {
     /// The words of product files, of `fenqi quote` and of the API.
     pub const ALL: [(&str, Method); 5] = [
@@ -239,6 +275,16 @@ impl PayoffInterest {
         ("all", PayoffInterest::All),
         ("none", PayoffInterest::None),
     ];
+
+    pub fn name(self) -> &'static str {
+        name_of(&Self::ALL, self)
+    }
+}
+
+impl FunderDefault {
+    /// The words of product files.
+    pub const ALL: [(&str, FunderDefault); 2] =
+        [("approve", FunderDefault::Approve), ("refuse", FunderDefault::Refuse)];
 
     pub fn name(self) -> &'static str {
         name_of(&Self::ALL, self)

@@ -12,7 +12,9 @@ use tokio::sync::{mpsc, oneshot};
 use super::decision::{Desk, Offer, Written};
 use super::model::{PurchaseRequest, Receipt, RequestRefusal};
 use super::notices;
+use super::risk_actions::weigh;
 use super::store;
+use super::weighing::Weighed;
 use crate::app::App;
 use crate::base::id::{CodeId, FunderId, LineId, MerchantId, ProductId};
 use crate::base::{BusinessDay, Fen};
@@ -42,14 +44,15 @@ const BEGIN: &str = "begin; set local plan_cache_mode = force_generic_plan";
 type Answer = Outcome<Receipt, RequestRefusal>;
 
 /// A handle on the node's one authoriser; cheap to clone.
-#[derive(Clone, Debug)]
+#[derive(Clone)]
 pub struct Authoriser {
+    app: App,
     waiting: mpsc::Sender<Waiting>,
 }
 
 #[derive(Debug)]
 struct Waiting {
-    request: PurchaseRequest,
+    request: Weighed,
     answer: oneshot::Sender<Answer>,
 }
 
@@ -57,14 +60,15 @@ impl Authoriser {
     /// Starts the deciding task; it ends when the last handle is dropped and all that waited has been answered.
     pub fn start(app: App) -> Authoriser {
         let (waiting, queue) = mpsc::channel(WAITING_MAX);
-        tokio::spawn(decide_forever(app, queue));
-        Authoriser { waiting }
+        tokio::spawn(decide_forever(app.clone(), queue));
+        Authoriser { app, waiting }
     }
 
     /// Decides one purchase. An authorised or refused purchase is recorded when this returns; after a failure the same key
     /// may be asked again and gets the recorded answer, if there is one.
     pub async fn authorise(&self, request: PurchaseRequest) -> Answer {
         request.check_form().map_err(Fault::Refused)?;
+        let request = weigh(&self.app, request).await?;
         let (answer, answered) = oneshot::channel();
         self.waiting.try_send(Waiting { request, answer }).map_err(|refused| match refused {
             mpsc::error::TrySendError::Full(_) => Fault::Refused(RequestRefusal::Busy),
@@ -117,12 +121,14 @@ impl Connections {
     }
 }
 
-/// Decides requests in order of arrival, in one transaction; a batch of one is the single path.
-pub async fn decide_batch(app: &App, requests: Vec<PurchaseRequest>) -> Vec<Answer> {
-    decide(app, &mut None, requests).await
+/// Weighs one request and decides it by itself, as a batch of one.
+pub async fn decide_one(app: &App, request: PurchaseRequest) -> Answer {
+    let request = weigh(app, request).await?;
+    let mut answers = decide(app, &mut None, vec![request]).await;
+    answers.pop().unwrap_or_else(|| Err(Fault::Failed(anyhow::anyhow!("one request has one answer"))))
 }
 
-async fn decide(app: &App, kept: &mut Option<Connections>, requests: Vec<PurchaseRequest>) -> Vec<Answer> {
+async fn decide(app: &App, kept: &mut Option<Connections>, requests: Vec<Weighed>) -> Vec<Answer> {
     let count = requests.len();
     let mut tries = 0;
     loop {
@@ -148,12 +154,8 @@ fn is_worth_retrying(failure: &anyhow::Error) -> bool {
     matches!(code.as_deref(), Some("40001" | "40P01" | "23505"))
 }
 
-async fn try_batch(
-    app: &App,
-    kept: &mut Option<Connections>,
-    requests: &[PurchaseRequest],
-) -> anyhow::Result<Vec<Answer>> {
-    let fingerprints: Vec<[u8; 32]> = requests.iter().map(PurchaseRequest::fingerprint).collect();
+async fn try_batch(app: &App, kept: &mut Option<Connections>, requests: &[Weighed]) -> anyhow::Result<Vec<Answer>> {
+    let fingerprints: Vec<[u8; 32]> = requests.iter().map(|request| request.fingerprint()).collect();
     let Connections { deciding, reading } = match kept {
         Some(connections) => connections,
         None => kept.insert(Connections::take(&app.pool).await?),
@@ -221,11 +223,7 @@ struct Unlocked {
     products: HashMap<(ProductId, i32), Offer>,
 }
 
-async fn read_unlocked(
-    app: &App,
-    connection: &mut PgConnection,
-    requests: &[PurchaseRequest],
-) -> anyhow::Result<Unlocked> {
+async fn read_unlocked(app: &App, connection: &mut PgConnection, requests: &[Weighed]) -> anyhow::Result<Unlocked> {
     let keys: Vec<(LineId, &str)> =
         requests.iter().map(|request| (request.line_id, request.idempotency_key.as_str())).collect();
     let earlier = store::find_earlier(connection, &keys).await?;
@@ -251,10 +249,7 @@ struct Locked<'a> {
 }
 
 /// Begins a batch and locks lines and order codes, in id order, then the business day.
-async fn begin_locked<'a>(
-    connection: &'a mut PgConnection,
-    requests: &[PurchaseRequest],
-) -> anyhow::Result<Locked<'a>> {
+async fn begin_locked<'a>(connection: &'a mut PgConnection, requests: &[Weighed]) -> anyhow::Result<Locked<'a>> {
     let mut transaction = connection.begin_with(BEGIN).await?;
     let line_ids: Vec<LineId> = distinct(requests.iter().map(|request| request.line_id));
     let lines = credit::store::lock_lines(&mut transaction, &line_ids).await?;

@@ -7,6 +7,7 @@ use chrono::{DateTime, Utc};
 
 use super::model::{Decision, PurchaseRefusal, PurchaseRequest, Receipt};
 use super::posting::{self, Event};
+use super::weighing::Weighed;
 use crate::base::id::{CodeId, FunderId, LineId, LoanId, MerchantId, ProductId, PurchaseId};
 use crate::base::{BusinessDay, Fen};
 use crate::credit::line::{EntryKind, Line, LineChange, LineEntry, LineStatus};
@@ -70,16 +71,17 @@ pub struct NewPurchase {
 
 impl Desk {
     /// Decides one request whose line, merchant and product are known, after all that were decided before it.
-    pub fn decide(&mut self, request: PurchaseRequest, fingerprint: [u8; 32]) -> Receipt {
+    pub fn decide(&mut self, weighed: Weighed, fingerprint: [u8; 32]) -> Receipt {
         let purchase_id = PurchaseId::mint(self.now);
-        let (decision, discount_fee, subsidy) = match self.check(&request) {
+        let (decision, discount_fee, subsidy) = match self.check(&weighed) {
             Ok(quote) => {
                 let subsidy = quote.subsidy;
-                let (loan_id, discount_fee) = self.commit_to(purchase_id, &request, quote);
+                let (loan_id, discount_fee) = self.commit_to(purchase_id, &weighed, quote);
                 (Decision::Authorised { loan_id }, discount_fee, subsidy)
             }
             Err(refusal) => (Decision::Refused(refusal), Fen::ZERO, Fen::ZERO),
         };
+        let request = weighed.request;
         let receipt = Receipt { purchase_id, amount: request.amount, decision };
         self.written.purchases.push(NewPurchase {
             receipt,
@@ -94,7 +96,7 @@ impl Desk {
     }
 
     /// The checks in their order. The last one, the reserve, is also the one that takes: everything before it has passed.
-    fn check(&mut self, request: &PurchaseRequest) -> Result<Quote, PurchaseRefusal> {
+    fn check(&mut self, request: &Weighed) -> Result<Quote, PurchaseRefusal> {
         let merchant = &self.merchants[&request.merchant_id];
         let offer = &self.products[&(request.product_id, request.product_version)];
         let line = &self.lines[&request.line_id];
@@ -114,6 +116,7 @@ impl Desk {
         if line.purchases_made_on(self.today) >= offer.product.terms.purchase.per_day_max {
             return Err(PurchaseRefusal::TooManyPurchases);
         }
+        request.word.check(offer.product.terms.purchase_risk, request.amount)?;
         if request.amount > line.available() {
             return Err(PurchaseRefusal::LineExceeded);
         }

@@ -1,6 +1,7 @@
 //! Purchases: a borrower scans a merchant's code and pays in installments; voided or refunded later.
 
 pub mod model;
+pub mod weighing;
 pub mod decision;
 pub mod posting;
 pub mod notices;
@@ -10,11 +11,14 @@ pub mod sale;
 pub mod store;
 pub mod own_store;
 pub mod sale_store;
+pub mod risk_store;
+pub mod risk_actions;
 pub mod authoriser;
 mod after_sale_actions;
 pub mod actions;
 pub mod api_store;
 pub mod api;
+pub mod risk_api;
 pub mod counter_actions;
 pub mod sale_actions;
 pub mod scan_h5;

@@ -75,6 +75,10 @@ pub enum PurchaseRefusal {
     LineNotActive,
     #[error("too many purchases today")]
     TooManyPurchases,
+    #[error("the risk check refused this purchase")]
+    RefusedByRisk,
+    #[error("the risk check gave no answer in time")]
+    RiskSilent,
     #[error("the available credit does not cover this amount")]
     LineExceeded,
     #[error("the funder lends no more at present")]
@@ -84,7 +88,7 @@ pub enum PurchaseRefusal {
 }
 
 impl PurchaseRefusal {
-    pub const ALL: [PurchaseRefusal; 12] = [
+    pub const ALL: [PurchaseRefusal; 14] = [
         PurchaseRefusal::MerchantNotActive,
         PurchaseRefusal::OrderNotPayable,
         PurchaseRefusal::ProductNotOnSale,
@@ -94,6 +98,8 @@ impl PurchaseRefusal {
         PurchaseRefusal::AmountAboveMaximum,
         PurchaseRefusal::LineNotActive,
         PurchaseRefusal::TooManyPurchases,
+        PurchaseRefusal::RefusedByRisk,
+        PurchaseRefusal::RiskSilent,
         PurchaseRefusal::LineExceeded,
         PurchaseRefusal::ReserveExhausted,
         PurchaseRefusal::AdvanceOverdue,
@@ -116,6 +122,8 @@ impl Refusal for PurchaseRefusal {
             PurchaseRefusal::AmountAboveMaximum => "amount_above_maximum",
             PurchaseRefusal::LineNotActive => "line_not_active",
             PurchaseRefusal::TooManyPurchases => "too_many_purchases",
+            PurchaseRefusal::RefusedByRisk => "refused_by_risk",
+            PurchaseRefusal::RiskSilent => "risk_silent",
             PurchaseRefusal::LineExceeded => "line_exceeded",
             PurchaseRefusal::ReserveExhausted => "reserve_exhausted",
             PurchaseRefusal::AdvanceOverdue => "advance_overdue",

@@ -22,7 +22,7 @@ use crate::jobs::{JobKind, dispatch};
 use crate::merchant::actions::{Judgement, Onboarding};
 use crate::product::actions::PublishedVersion;
 use crate::purchase::actions::{self as after_sale, RefundRequest};
-use crate::purchase::authoriser::decide_batch;
+use crate::purchase::authoriser::decide_one;
 use crate::purchase::{Decision, PurchaseRequest};
 use crate::repayment::{self, PayoffOrder, RepayRequest, Transfer};
 use crate::sandbox::{Matcher, Scripted};
@@ -267,8 +267,8 @@ impl Driver {
             periods: wish.periods,
             amount: wish.amount,
         };
-        let mut answers = decide_batch(self.app(), vec![request]).await;
-        let receipt = told(answers.pop().context("one request has one answer")?)?;
+        let answer = decide_one(self.app(), request).await;
+        let receipt = told(answer)?;
         Ok(receipt.and_then(|receipt| match receipt.decision {
             Decision::Authorised { loan_id } => {
                 let bought = Bought { purchase_id: receipt.purchase_id, loan_id, line_id };

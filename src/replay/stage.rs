@@ -23,7 +23,7 @@ use crate::merchant::actions::{AccountChange, Judgement};
 use crate::merchant::code_actions::{self, Order};
 use crate::partner::client::ATTEMPTS_MAX;
 use crate::partner::withholding::ChannelName;
-use crate::purchase::authoriser::decide_batch;
+use crate::purchase::authoriser::decide_one;
 use crate::purchase::{Decision, PurchaseRequest};
 use crate::reconcile::Correction;
 use crate::sandbox::{Matcher, Scripted, payout, risk};
@@ -341,7 +341,7 @@ impl Stage {
             periods: *periods,
             amount: *amount,
         };
-        let answer = decide_batch(self.app(), vec![request]).await.pop().context("one request has one answer")?;
+        let answer = decide_one(self.app(), request).await;
         Ok(match told(answer)? {
             Err(refused) => Err(refused),
             Ok(receipt) => match receipt.decision {

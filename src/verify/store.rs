@@ -241,6 +241,10 @@ identities! {
         "select business_day as subject, 1 as expected, 0 as found from close_run
          where finished_at is null and business_day < (select today from business_day) - 1",
 
+    "no application waits for its funder after the time to answer":
+        "select application_id as subject, 0 as expected, (select today from business_day) - answer_by::date as found
+         from application where status = 'with_funder' and answer_by::date < (select today from business_day) - 1",
+
     "no order to collect or pay is pending for more than three days":
         "select 'withholding ' || withholding_id as subject, 3 as expected, (select today from business_day) - business_day as found
          from withholding where status in ('created', 'submitted', 'unknown') and business_day < (select today from business_day) - 3

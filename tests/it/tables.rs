@@ -28,6 +28,7 @@ const TABLES: &[(&str, Spread)] = &[
     ("loan", ByAccount),
     ("posting", ByAccount),
     ("purchase", ByAccount),
+    ("purchase_question", ByAccount),
     ("refund", ByAccount),
     ("repayment", ByAccount),
     ("schedule", ByAccount),

@@ -98,6 +98,11 @@ pub const CODES: &[Code] = &[
     code(422, "decision_malformed", "The decision lacks what it needs, or has what it does not."),
     code(422, "grade_unknown", "The product has no such grade."),
     code(422, "limit_out_of_bounds", "The limit is outside the product's bounds."),
+    code(422, "limit_above_proposal", "The limit may be lowered below what was proposed, not raised above it."),
+    code(422, "grade_differs", "The grade is not the one that was proposed; leave it out."),
+    code(409, "decision_too_late", "The time to answer is over; the product's default applies."),
+    code(404, "question_unknown", "No purchase was asked about by that line and question."),
+    code(409, "answer_too_late", "The purchase was decided without this answer, or on another one."),
     // Reserves.
     code(404, "unknown_funder", "There is no such funder."),
     code(404, "unknown_reserve_order", "There is no such deposit or withdrawal."),

@@ -1,14 +1,17 @@
 //! Asking the risk partner, in our words.
 
 use std::collections::HashMap;
+use std::time::Duration;
 
-use super::wire::{Application, CardHistory, CardMonth, DecideAnswer, DecideRequest, Decision};
+use super::purchase_wire::{Purchase, PurchaseAnswer, PurchaseDecision, PurchaseRequest};
+use super::wire::{Application, CardHistory, CardMonth, DecideAnswer, DecideRequest, Decision, VERSION};
 use crate::base::Fen;
 use crate::base::id::ApplicationId;
 use crate::credit::risk::Question;
 use crate::credit::{self, Verdict};
 use crate::partner::client::TIME_LIMIT_PERSON;
 use crate::partner::{CallError, Client, Operation};
+use crate::purchase::weighing::{self, Question as PurchaseQuestion};
 
 /// Asks for decisions, at most [`super::APPLICATIONS_MAX`]; an application without an answer is missing.
 ///
@@ -25,9 +28,58 @@ pub async fn decide(client: &Client, questions: &[Question<'_>]) -> Result<HashM
         safe_to_retry: true,
         time_limit: TIME_LIMIT_PERSON,
     };
-    let answer: DecideAnswer = client.call(&operation, &DecideRequest { applications }).await?;
+    let answer: DecideAnswer = client.call(&operation, &DecideRequest { version: VERSION, applications }).await?;
     let ours = |id| ApplicationId::from_uuid(id);
     Ok(answer.answers.into_iter().map(|answer| (ours(answer.application_id), verdict(answer.decision))).collect())
+}
+
+/// The longest code that a refusal bears.
+const REASON_CHARS_MAX: usize = 64;
+
+/// Asks about one purchase, once: whoever stands at the till does not wait for repetitions.
+///
+/// # Errors
+/// As [`CallError`] says; the partner was silent then.
+pub async fn decide_purchase(
+    client: &Client,
+    question: &PurchaseQuestion,
+    time_limit: Duration,
+) -> Result<weighing::Answer, CallError> {
+    let key = question.question_id.to_string();
+    let operation =
+        Operation { name: "decide_purchase", path: "/purchases", key: &key, safe_to_retry: false, time_limit };
+    let answer: PurchaseAnswer = client.call(&operation, &PurchaseRequest::new(purchase(question))).await?;
+    if answer.question_id != question.question_id {
+        let reason = "the answer is to another question".to_owned();
+        return Err(CallError::Unknown { partner: super::NAME.to_owned(), reason });
+    }
+    Ok(match answer.decision {
+        PurchaseDecision::Allow => weighing::Answer::Allow,
+        PurchaseDecision::Refuse { reason } => {
+            weighing::Answer::Refuse { reason: reason.chars().take(REASON_CHARS_MAX).collect() }
+        }
+    })
+}
+
+fn purchase(question: &PurchaseQuestion) -> Purchase {
+    let facts = &question.facts;
+    Purchase {
+        question_id: question.question_id,
+        line_id: facts.line_id.uuid(),
+        borrower_id: facts.borrower_id.uuid(),
+        grade: facts.grade.clone(),
+        merchant_id: facts.merchant_id.uuid(),
+        merchant_category: facts.merchant_category.clone(),
+        product: facts.product.clone(),
+        periods: facts.periods,
+        amount_fen: facts.amount_fen.get(),
+        has_order: facts.has_order,
+        limit_fen: facts.limit_fen.get(),
+        used_fen: facts.used_fen.get(),
+        purchases_today: facts.purchases_today,
+        spent_today_fen: facts.spent_today_fen.get(),
+        spent_today_at_merchant_fen: facts.spent_today_at_merchant_fen.get(),
+    }
 }
 
 fn application(question: &Question<'_>) -> Application {

@@ -1,6 +1,8 @@
-//! The risk partner, which is told the facts of applications and answers with decisions; see README.md for its protocol.
+//! The risk partner, which is told the facts of applications and purchases and answers with decisions; see README.md for its
+//! protocol.
 
 pub mod client;
+pub mod purchase_wire;
 pub mod wire;
 
 /// The name under which it is configured.

@@ -7,10 +7,14 @@ use uuid::Uuid;
 #[derive(Clone, Debug, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub struct DecideRequest {
+    pub version: u32,
     pub applications: Vec<Application>,
 }
 
 pub const APPLICATIONS_MAX: usize = 200;
+
+/// Of the contract. A partner refuses one that it does not know; within one, only what may be ignored is added.
+pub const VERSION: u32 = 1;
 
 /// What is known of one applicant. No name, no number, no sex, no marriage: a decision needs none of them.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]

@@ -50,6 +50,7 @@ reason-grade_not_offered = There is no product for you at the moment.
 reason-limit_below_minimum = The limit we could offer is below the product's minimum.
 reason-late_elsewhere = You are late with a payment elsewhere. Settle that first.
 reason-line_open = You have a credit line already.
+reason-funder_silent = The lender has not approved the application in time.
 reason-other = All things considered we cannot offer you a line now. You may ask for a person to review the decision.
 home-title = Home
 home-line = My line

@@ -50,6 +50,7 @@ reason-grade_not_offered = 目前没有适合您的产品。
 reason-limit_below_minimum = 可以给您的额度低于产品的最低额度。
 reason-late_elsewhere = 您在其他机构近期有逾期记录，请先结清。
 reason-line_open = 您已经有额度了。
+reason-funder_silent = 资金方未能在规定时间内批准您的申请。
 reason-other = 综合评估后暂时无法给您提供额度。如有疑问，可以联系客服要求人工复核。
 home-title = 首页
 home-line = 我的额度

@@ -1,0 +1,115 @@
+//! The funder's word on an application: what it may say, until when, and what its silence says.
+
+use chrono::{DateTime, Utc};
+
+use super::decision::{DEADLINE, FUNDER};
+use super::model::{Application, ApplicationStatus, ApplyRefusal};
+use super::verdict::Verdict;
+use crate::base::Fen;
+use crate::product::Terms;
+use crate::product::terms::FunderDefault;
+
+/// What a funder says.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Said {
+    /// What is left out is as it was proposed.
+    Approve { grade: Option<String>, limit: Option<Fen> },
+    /// With the code that the applicant is told.
+    Refuse { code: String },
+}
+
+/// What comes of it.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Heard {
+    Decides(Verdict),
+    /// The funder has said the same before.
+    SaidBefore,
+}
+
+/// Why an applicant is refused whose funder said nothing.
+pub const FUNDER_SILENT: &str = "funder_silent";
+
+/// Hears a funder about an application of its own.
+///
+/// # Errors
+/// Why its word does not count.
+pub fn hear(application: &Application, terms: &Terms, said: Said, now: DateTime<Utc>) -> Result<Heard, ApplyRefusal> {
+    match application.status {
+        ApplicationStatus::Submitted => Err(ApplyRefusal::NotReferred),
+        ApplicationStatus::Referred => hear_about_referred(terms, said).map(Heard::Decides),
+        ApplicationStatus::WithFunder => hear_about_proposal(application, terms, said, now).map(Heard::Decides),
+        ApplicationStatus::Approved | ApplicationStatus::Refused => match application.decided_by.as_deref() {
+            Some(DEADLINE) => Err(ApplyRefusal::DecisionTooLate),
+            Some(by) if by.starts_with(FUNDER) && is_same(application, &said) => Ok(Heard::SaidBefore),
+            Some(_) | None => Err(ApplyRefusal::NotReferred),
+        },
+    }
+}
+
+/// Nobody has proposed anything: the funder decides as any person would.
+fn hear_about_referred(terms: &Terms, said: Said) -> Result<Verdict, ApplyRefusal> {
+    match said {
+        Said::Refuse { code } => Ok(Verdict::Refuse { reason: code, score: None }),
+        Said::Approve { grade: Some(grade), limit: Some(limit) } => {
+            if !terms.purchase.grades.contains(&grade) {
+                return Err(ApplyRefusal::GradeUnknown);
+            }
+            if !(terms.line.limit_min_fen..=terms.line.limit_max_fen).contains(&limit) {
+                return Err(ApplyRefusal::LimitOutOfBounds);
+            }
+            Ok(Verdict::Approve { grade, limit, score: None })
+        }
+        Said::Approve { .. } => Err(ApplyRefusal::DecisionMalformed),
+    }
+}
+
+fn hear_about_proposal(
+    application: &Application,
+    terms: &Terms,
+    said: Said,
+    now: DateTime<Utc>,
+) -> Result<Verdict, ApplyRefusal> {
+    let (Some(proposal), Some(proposed)) = (&application.proposal, &application.grade) else {
+        return Err(ApplyRefusal::NotReferred);
+    };
+    if now > proposal.answer_by {
+        return Err(ApplyRefusal::DecisionTooLate);
+    }
+    match said {
+        Said::Refuse { code } => Ok(Verdict::Refuse { reason: code, score: None }),
+        Said::Approve { grade: Some(grade), .. } if grade != *proposed => Err(ApplyRefusal::GradeDiffers),
+        Said::Approve { limit, .. } => match limit.unwrap_or(proposal.limit) {
+            limit if limit > proposal.limit => Err(ApplyRefusal::LimitAboveProposal),
+            limit if limit < terms.line.limit_min_fen => Err(ApplyRefusal::LimitOutOfBounds),
+            limit => Ok(Verdict::Approve { grade: proposed.clone(), limit, score: None }),
+        },
+    }
+}
+
+/// Whether the funder's decision on record is this one.
+fn is_same(application: &Application, said: &Said) -> bool {
+    match said {
+        Said::Refuse { code } => application.refusal.as_ref() == Some(code),
+        Said::Approve { grade, limit } => {
+            let limit = limit.or(application.proposal.as_ref().map(|proposal| proposal.limit));
+            application.status == ApplicationStatus::Approved
+                && application.limit == limit
+                && grade.as_ref().is_none_or(|grade| application.grade.as_ref() == Some(grade))
+        }
+    }
+}
+
+/// What the funder's silence until the deadline says; `None` where nothing waits for it.
+pub fn silence(application: &Application, terms: &Terms, now: DateTime<Utc>) -> Option<Verdict> {
+    let proposal = application.proposal.as_ref().filter(|proposal| now > proposal.answer_by)?;
+    if application.status != ApplicationStatus::WithFunder {
+        return None;
+    }
+    match terms.funder_word?.default {
+        FunderDefault::Refuse => Some(Verdict::Refuse { reason: FUNDER_SILENT.into(), score: None }),
+        FunderDefault::Approve => {
+            let grade = application.grade.clone()?;
+            Some(Verdict::Approve { grade, limit: proposal.limit, score: None })
+        }
+    }
+}

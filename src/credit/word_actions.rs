@@ -1,0 +1,66 @@
+//! The funder's word on an application: taken while its time runs, replaced by the product's default afterwards.
+
+use super::actions::record;
+use super::application_store;
+use super::decision::{Decider, Decision};
+use super::model::{Applied, ApplyRefusal, Transition};
+use super::word::{self, Heard, Said};
+use crate::app::App;
+use crate::base::id::{ApplicationId, BorrowerId};
+use crate::business_day;
+use crate::error::{Fault, Outcome};
+
+/// What a funder decides about an application for one of its products.
+#[derive(Clone, Debug)]
+pub struct FunderDecision {
+    pub borrower_id: BorrowerId,
+    pub application_id: ApplicationId,
+    /// Who at the funder, and why.
+    pub name: String,
+    pub reason: String,
+    pub said: Said,
+}
+
+/// Takes the funder's word on an application that waits for it, or for any person. The same again changes nothing.
+pub async fn decide_as_funder(app: &App, decision: FunderDecision) -> Outcome<Applied, ApplyRefusal> {
+    let mut transaction = app.pool.begin().await?;
+    let today = business_day::store::hold_today(&mut transaction).await?;
+    let ids = [(decision.borrower_id, decision.application_id)];
+    let application = application_store::lock_applications(&mut transaction, &ids).await?.pop();
+    let application = application.ok_or(Fault::Refused(ApplyRefusal::ApplicationUnknown))?;
+    let product = app.catalogue.get(&mut transaction, application.product_id, application.product_version).await?;
+    let heard = word::hear(&application, &product.terms, decision.said, app.clock.now()).map_err(Fault::Refused)?;
+    let verdict = match heard {
+        Heard::Decides(verdict) => verdict,
+        Heard::SaidBefore => {
+            return Ok(Applied { application_id: application.application_id, state: application.state() });
+        }
+    };
+    let decider = Decider::Funder { name: decision.name, reason: decision.reason };
+    let decision = Decision { application, product, verdict, decider };
+    if decision.transition() == Transition::Illegal {
+        return Err(Fault::Refused(ApplyRefusal::NotReferred));
+    }
+    let mut applied = record(&mut transaction, app, vec![decision], today).await?;
+    transaction.commit().await?;
+    Ok(applied.remove(0))
+}
+
+/// Applies the products' defaults to at most `count_max` applications whose funder's time is over; returns what they came to.
+pub(super) async fn apply_silence(app: &App, count_max: i64) -> anyhow::Result<Vec<Applied>> {
+    let mut transaction = app.pool.begin().await?;
+    let now = app.clock.now();
+    let today = business_day::store::hold_today(&mut transaction).await?;
+    let ids = application_store::find_overdue_words(&mut transaction, now, count_max).await?;
+    let mut decisions = Vec::with_capacity(ids.len());
+    for application in application_store::lock_applications(&mut transaction, &ids).await? {
+        let product = app.catalogue.get(&mut transaction, application.product_id, application.product_version).await?;
+        // The funder may have answered before the lock came.
+        if let Some(verdict) = word::silence(&application, &product.terms, now) {
+            decisions.push(Decision { application, product, verdict, decider: Decider::Deadline });
+        }
+    }
+    let applied = record(&mut transaction, app, decisions, today).await?;
+    transaction.commit().await?;
+    Ok(applied)
+}

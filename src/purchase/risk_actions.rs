@@ -1,0 +1,162 @@
+//! Weighing a purchase before it is put to the authoriser: by the built-in rules or the risk partner, as its product says, once
+//! for each key. The question is stored before it is asked and the answer before anything is decided on it, so that a crash
+//! asks again under the same id, and a retry is decided on the same answer. No transaction is open while the partner is asked.
+
+use std::time::Duration;
+
+use uuid::Uuid;
+
+use super::model::{PurchaseRequest, RequestRefusal};
+use super::weighing::{Answer, Facts, Late, Question, RiskWord, Rules, Weighed, hear_late};
+use super::{risk_store, store};
+use crate::app::App;
+use crate::base::id::{self, LineId};
+use crate::error::{Fault, Outcome, Refusal};
+use crate::partner::risk as partner_risk;
+use crate::product::ProductVersion;
+use crate::product::terms::PurchaseRiskTerms;
+
+/// Asks whom the product says. A product that asks nobody costs a look into the catalogue.
+pub async fn weigh(app: &App, request: PurchaseRequest) -> Outcome<Weighed, RequestRefusal> {
+    let word = match app.catalogue.cached(request.product_id, request.product_version) {
+        Some(product) if product.terms.purchase_risk.is_none() => RiskWord::Unasked,
+        Some(product) => weigh_under(app, &request, &product).await?,
+        None => {
+            let version = (request.product_id, request.product_version);
+            let mut connection = app.pool.acquire().await?;
+            if crate::product::store::find_on_sale(&mut connection, &[version]).await?.is_empty() {
+                // The authoriser says that there is no such product.
+                return Ok(Weighed { request, word: RiskWord::Unasked });
+            }
+            let product = app.catalogue.get(&mut connection, version.0, version.1).await?;
+            drop(connection);
+            weigh_under(app, &request, &product).await?
+        }
+    };
+    Ok(Weighed { request, word })
+}
+
+async fn weigh_under(
+    app: &App,
+    request: &PurchaseRequest,
+    product: &ProductVersion,
+) -> Outcome<RiskWord, RequestRefusal> {
+    let Some(terms) = product.terms.purchase_risk else { return Ok(RiskWord::Unasked) };
+    let mut connection = app.pool.acquire().await?;
+    let key = [(request.line_id, request.idempotency_key.as_str())];
+    if !store::find_earlier(&mut connection, &key).await?.is_empty() {
+        // Decided before: the authoriser gives that answer again.
+        return Ok(RiskWord::Unasked);
+    }
+    let Some(facts) = risk_store::find_facts(&mut connection, request).await? else {
+        // The authoriser says which of the two is unknown.
+        return Ok(RiskWord::Unasked);
+    };
+    let facts = facts_of(request, product, facts);
+    let now = app.clock.now();
+    risk_store::insert_question(&mut connection, request, id::mint(now), &facts, now).await?;
+    let asked = risk_store::find_question(&mut connection, request).await?;
+    let asked = asked.ok_or_else(|| anyhow::anyhow!("a question that was just stored is not there"))?;
+    if asked.request_sha256 != request.fingerprint() {
+        return Err(Fault::Refused(RequestRefusal::KeyReused));
+    }
+    drop(connection);
+    if let Some(answer) = asked.answer {
+        return Ok(answer.word());
+    }
+    // As it was stored, not as it is now: the same question tells the same facts.
+    let question = Question { question_id: asked.question_id, facts: asked.facts };
+    let (answer, by) = ask(app, terms, &question).await;
+    let mut connection = app.pool.acquire().await?;
+    let named = (request.line_id, question.question_id);
+    risk_store::save_answer(&mut connection, named, &answer, by, app.clock.now()).await?;
+    // Another node may have been answered first, or the partner may have called back meanwhile.
+    let stands = risk_store::find_answer(&mut connection, named).await?.flatten();
+    Ok(stands.unwrap_or(answer).word())
+}
+
+fn facts_of(request: &PurchaseRequest, product: &ProductVersion, row: risk_store::FactsRow) -> Facts {
+    Facts {
+        line_id: request.line_id,
+        borrower_id: row.borrower_id,
+        grade: row.grade,
+        merchant_id: request.merchant_id,
+        merchant_category: row.category,
+        product: product.terms.code.clone(),
+        periods: request.periods,
+        amount_fen: request.amount,
+        has_order: request.order_code.is_some(),
+        limit_fen: row.limit,
+        used_fen: row.used,
+        purchases_today: row.purchases_today,
+        spent_today_fen: row.spent_today,
+        spent_today_at_merchant_fen: row.spent_today_at_merchant,
+    }
+}
+
+/// The two hooks behind one question; also whose answer it is.
+async fn ask(app: &App, terms: PurchaseRiskTerms, question: &Question) -> (Answer, &'static str) {
+    match terms {
+        PurchaseRiskTerms::Rules { amount_per_day_max_fen, merchant_per_day_max_fen } => {
+            let rules =
+                Rules { amount_per_day_max: amount_per_day_max_fen, merchant_per_day_max: merchant_per_day_max_fen };
+            (rules.weigh(&question.facts), "rules")
+        }
+        PurchaseRiskTerms::Partner { time_limit_ms, .. } => {
+            let time_limit = Duration::from_millis(u64::from(time_limit_ms));
+            let answer = match app.partners.client(partner_risk::NAME) {
+                Ok(client) => partner_risk::client::decide_purchase(client, question, time_limit).await,
+                Err(error) => Err(error),
+            };
+            let answer = answer.unwrap_or_else(|error| {
+                tracing::warn!(%error, question = %question.question_id, "the risk hook is silent about a purchase");
+                Answer::Silent
+            });
+            (answer, "partner")
+        }
+    }
+}
+
+/// The partner's answer after its time was over.
+#[derive(Clone, Debug)]
+pub struct LateAnswer {
+    pub line_id: LineId,
+    pub question_id: Uuid,
+    pub answer: Answer,
+}
+
+/// Why a late answer does not count.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
+pub enum LateRefusal {
+    #[error("no purchase was asked about by that line and question")]
+    QuestionUnknown,
+    #[error("the purchase was decided without this answer, or on another one")]
+    TooLate,
+}
+
+impl Refusal for LateRefusal {
+    fn code(&self) -> &'static str {
+        match self {
+            LateRefusal::QuestionUnknown => "question_unknown",
+            LateRefusal::TooLate => "answer_too_late",
+        }
+    }
+}
+
+/// Hears the partner by callback. Its answer counts while none stands; the same again changes nothing; another one is noted as
+/// evidence and refused.
+pub async fn hear(app: &App, late: LateAnswer) -> Outcome<(), LateRefusal> {
+    let now = app.clock.now();
+    let named = (late.line_id, late.question_id);
+    let mut transaction = app.pool.begin().await?;
+    let stored = risk_store::find_answer(&mut transaction, named).await?;
+    let stored = stored.ok_or(Fault::Refused(LateRefusal::QuestionUnknown))?;
+    let heard = hear_late(stored.as_ref(), &late.answer);
+    match heard {
+        Late::Counts => risk_store::save_answer(&mut transaction, named, &late.answer, "callback", now).await?,
+        Late::SaidBefore => {}
+        Late::TooLate => risk_store::note_late(&mut transaction, named, &late.answer, now).await?,
+    }
+    transaction.commit().await?;
+    if heard == Late::TooLate { Err(Fault::Refused(LateRefusal::TooLate)) } else { Ok(()) }
+}

@@ -1,0 +1,74 @@
+//! The risk partner's late answers about purchases.
+
+use axum::Json;
+use axum::extract::State;
+use axum::http::StatusCode;
+use serde::{Deserialize, Serialize};
+use utoipa::ToSchema;
+use uuid::Uuid;
+
+use super::risk_actions::{self, LateAnswer};
+use super::weighing::Answer;
+use crate::app::App;
+use crate::base::id::LineId;
+use crate::http::Problem;
+use crate::http::api::Body;
+
+/// What a risk partner says of a purchase.
+#[derive(Clone, Copy, Debug, Deserialize, ToSchema)]
+#[serde(rename_all = "snake_case")]
+pub enum PurchaseWord {
+    Allow,
+    Refuse,
+}
+
+#[derive(Debug, Deserialize, ToSchema)]
+#[serde(deny_unknown_fields)]
+pub struct LatePurchaseDecision {
+    /// As the request to decide named it.
+    #[schema(example = "0197f3c2-a4b0-7cc3-9b1c-2d3e4f506172")]
+    pub question_id: Uuid,
+    /// As the request to decide named it.
+    #[schema(example = "0197f3c2-a4b0-7cc3-9b1c-2d3e4f506172")]
+    pub line_id: Uuid,
+    pub decision: PurchaseWord,
+    /// With a refusal: a short code.
+    #[schema(example = "velocity", max_length = 64)]
+    pub reason: Option<String>,
+}
+
+/// That it counts.
+#[derive(Debug, Serialize, ToSchema)]
+pub struct LatePurchaseResult {
+    #[schema(example = "0197f3c2-a4b0-7cc3-9b1c-2d3e4f506172")]
+    pub question_id: Uuid,
+    #[schema(example = "heard")]
+    pub status: &'static str,
+}
+
+/// Answer about a purchase late
+///
+/// It counts while no other answer stands; a purchase does not wait longer than its product's time limit. The same answer again
+/// changes nothing.
+#[utoipa::path(post, path = "/risk/purchase-decisions", tag = "risk", request_body = LatePurchaseDecision,
+    responses((status = 200, body = LatePurchaseResult)), security(("signature" = ["decisions:write"])))]
+pub async fn decide_purchase_late(
+    State(app): State<App>,
+    Body(late): Body<LatePurchaseDecision>,
+) -> Result<Json<LatePurchaseResult>, Problem> {
+    let answer = match (late.decision, late.reason) {
+        (PurchaseWord::Allow, None) => Answer::Allow,
+        (PurchaseWord::Refuse, Some(reason)) if is_code(&reason) => Answer::Refuse { reason },
+        _ => {
+            let detail = "a refusal needs a reason in lower-case letters, and nothing else has one";
+            return Err(Problem::new(StatusCode::UNPROCESSABLE_ENTITY, "decision_malformed", detail));
+        }
+    };
+    let question_id = late.question_id;
+    risk_actions::hear(&app, LateAnswer { line_id: LineId::from_uuid(late.line_id), question_id, answer }).await?;
+    Ok(Json(LatePurchaseResult { question_id, status: "heard" }))
+}
+
+fn is_code(text: &str) -> bool {
+    (1..=64).contains(&text.len()) && text.bytes().all(|byte| byte.is_ascii_lowercase() || byte == b'_')
+}

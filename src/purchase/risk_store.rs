@@ -1,0 +1,153 @@
+//! SQL of the questions that the risk hook is asked about purchases.
+
+use chrono::{DateTime, Utc};
+use sqlx::PgConnection;
+use sqlx::types::Json;
+use uuid::Uuid;
+
+use super::model::PurchaseRequest;
+use super::weighing::{Answer, Facts};
+use crate::base::Fen;
+use crate::base::id::{BorrowerId, LineId};
+
+/// What the books know of a purchase before it is decided.
+pub struct FactsRow {
+    pub borrower_id: BorrowerId,
+    pub grade: String,
+    pub limit: Fen,
+    pub used: Fen,
+    pub category: String,
+    pub purchases_today: i64,
+    pub spent_today: Fen,
+    pub spent_today_at_merchant: Fen,
+}
+
+/// `None` where line or merchant are unknown. Nothing is locked: what else happens on the line this very moment is not seen.
+pub async fn find_facts(connection: &mut PgConnection, request: &PurchaseRequest) -> sqlx::Result<Option<FactsRow>> {
+    sqlx::query_as!(
+        FactsRow,
+        r#"select l.borrower_id as "borrower_id: BorrowerId", l.grade, l.limit_fen as "limit: Fen", l.used_fen as "used: Fen",
+                  m.category, d.purchases_today as "purchases_today!", d.spent_today as "spent_today!: Fen",
+                  d.spent_today_at_merchant as "spent_today_at_merchant!: Fen"
+           from credit_line l cross join merchant m
+                cross join lateral (
+                    select count(*) as purchases_today, coalesce(sum(p.amount_fen), 0)::bigint as spent_today,
+                           coalesce(sum(p.amount_fen) filter (where p.merchant_id = $2), 0)::bigint as spent_today_at_merchant
+                    from purchase p
+                    where p.line_id = $1 and p.status = 'authorised'
+                          and p.business_day = (select today from business_day)) d
+           where l.line_id = $1 and m.merchant_id = $2"#,
+        request.line_id.uuid(),
+        request.merchant_id.uuid(),
+    )
+    .fetch_optional(connection)
+    .await
+}
+
+/// A question as it is stored, answered or not.
+pub struct Asked {
+    pub question_id: Uuid,
+    pub request_sha256: Vec<u8>,
+    pub facts: Facts,
+    pub answer: Option<Answer>,
+}
+
+/// Stores a question unless one stands under the key.
+pub async fn insert_question(
+    connection: &mut PgConnection,
+    request: &PurchaseRequest,
+    question_id: Uuid,
+    facts: &Facts,
+    asked_at: DateTime<Utc>,
+) -> sqlx::Result<()> {
+    sqlx::query!(
+        "insert into purchase_question (line_id, idempotency_key, question_id, request_sha256, facts, asked_at)
+         values ($1, $2, $3, $4, $5, $6) on conflict do nothing",
+        request.line_id.uuid(),
+        request.idempotency_key,
+        question_id,
+        &request.fingerprint(),
+        Json(facts) as Json<&Facts>,
+        asked_at,
+    )
+    .execute(connection)
+    .await?;
+    Ok(())
+}
+
+/// The question that stands under a purchase's key.
+pub async fn find_question(connection: &mut PgConnection, request: &PurchaseRequest) -> sqlx::Result<Option<Asked>> {
+    let row = sqlx::query!(
+        r#"select question_id, request_sha256, facts as "facts: Json<Facts>", answer, reason
+           from purchase_question where line_id = $1 and idempotency_key = $2"#,
+        request.line_id.uuid(),
+        request.idempotency_key,
+    )
+    .fetch_optional(connection)
+    .await?;
+    Ok(row.map(|row| Asked {
+        question_id: row.question_id,
+        request_sha256: row.request_sha256,
+        facts: row.facts.0,
+        answer: row.answer.and_then(|answer| Answer::of(&answer, row.reason)),
+    }))
+}
+
+/// Stores an answer where none stands; the one that stands is then [`find_answer`]'s to tell.
+pub async fn save_answer(
+    connection: &mut PgConnection,
+    (line_id, question_id): (LineId, Uuid),
+    answer: &Answer,
+    answered_by: &str,
+    at: DateTime<Utc>,
+) -> sqlx::Result<()> {
+    sqlx::query!(
+        "update purchase_question set answer = $3, reason = $4, answered_by = $5, answered_at = $6
+         where line_id = $1 and question_id = $2 and answer is null",
+        line_id.uuid(),
+        question_id,
+        answer.name(),
+        answer.reason(),
+        answered_by,
+        at,
+    )
+    .execute(connection)
+    .await?;
+    Ok(())
+}
+
+/// The answer that stands; the outer `None` where there is no such question.
+pub async fn find_answer(
+    connection: &mut PgConnection,
+    (line_id, question_id): (LineId, Uuid),
+) -> sqlx::Result<Option<Option<Answer>>> {
+    let row = sqlx::query!(
+        "select answer, reason from purchase_question where line_id = $1 and question_id = $2 for update",
+        line_id.uuid(),
+        question_id,
+    )
+    .fetch_optional(connection)
+    .await?;
+    Ok(row.map(|row| row.answer.and_then(|answer| Answer::of(&answer, row.reason))))
+}
+
+/// Notes what came too late, the first time.
+pub async fn note_late(
+    connection: &mut PgConnection,
+    (line_id, question_id): (LineId, Uuid),
+    answer: &Answer,
+    at: DateTime<Utc>,
+) -> sqlx::Result<()> {
+    sqlx::query!(
+        "update purchase_question set late_answer = $3, late_reason = $4, late_at = $5
+         where line_id = $1 and question_id = $2 and late_answer is null",
+        line_id.uuid(),
+        question_id,
+        answer.name(),
+        answer.reason(),
+        at,
+    )
+    .execute(connection)
+    .await?;
+    Ok(())
+}

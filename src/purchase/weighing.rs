@@ -1,0 +1,230 @@
+//! Purchase risk: what is told about a purchase before it is decided, what the answer is, and what it does to the decision.
+
+use std::ops::Deref;
+
+use serde::{Deserialize, Serialize};
+use uuid::Uuid;
+
+use super::model::{PurchaseRefusal, PurchaseRequest};
+use crate::base::Fen;
+use crate::base::id::{BorrowerId, LineId, MerchantId};
+use crate::product::terms::PurchaseRiskTerms;
+
+/// A purchase with the risk hook's word on it, as the authoriser takes it.
+#[derive(Clone, Debug)]
+pub struct Weighed {
+    pub request: PurchaseRequest,
+    pub word: RiskWord,
+}
+
+impl Deref for Weighed {
+    type Target = PurchaseRequest;
+    fn deref(&self) -> &PurchaseRequest {
+        &self.request
+    }
+}
+
+/// What the hook said before the purchase was put to the authoriser.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum RiskWord {
+    /// Nobody was asked. Enough only where the product asks nobody.
+    Unasked,
+    Allowed,
+    Refused,
+    /// No answer in time, or none that could be read.
+    Silent,
+}
+
+impl RiskWord {
+    /// Whether a purchase may go on to the line and the reserve.
+    ///
+    /// # Errors
+    /// `RefusedByRisk`, or `RiskSilent` where a silent hook does not allow so much.
+    pub fn check(self, terms: Option<PurchaseRiskTerms>, amount: Fen) -> Result<(), PurchaseRefusal> {
+        let Some(terms) = terms else { return Ok(()) };
+        let silence_allows = match terms {
+            PurchaseRiskTerms::Rules { .. } => Fen::ZERO,
+            PurchaseRiskTerms::Partner { silence_allows_fen, .. } => silence_allows_fen,
+        };
+        match self {
+            RiskWord::Allowed => Ok(()),
+            RiskWord::Refused => Err(PurchaseRefusal::RefusedByRisk),
+            RiskWord::Unasked | RiskWord::Silent if amount <= silence_allows => Ok(()),
+            RiskWord::Unasked | RiskWord::Silent => Err(PurchaseRefusal::RiskSilent),
+        }
+    }
+}
+
+/// What a hook is told of a purchase, stored with the question as it was. No name, no number.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Facts {
+    pub line_id: LineId,
+    pub borrower_id: BorrowerId,
+    pub grade: String,
+    pub merchant_id: MerchantId,
+    pub merchant_category: String,
+    pub product: String,
+    pub periods: u16,
+    pub amount_fen: Fen,
+    /// Whether the merchant made an order of it, or the borrower typed the amount.
+    pub has_order: bool,
+    pub limit_fen: Fen,
+    pub used_fen: Fen,
+    /// Of this line on this business day, voided ones left out.
+    pub purchases_today: i64,
+    pub spent_today_fen: Fen,
+    pub spent_today_at_merchant_fen: Fen,
+}
+
+/// One purchase to weigh. The same id is the same question.
+#[derive(Clone, Debug, PartialEq)]
+pub struct Question {
+    pub question_id: Uuid,
+    pub facts: Facts,
+}
+
+/// A hook's answer.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Answer {
+    Allow,
+    /// With a short code.
+    Refuse {
+        reason: String,
+    },
+    Silent,
+}
+
+impl Answer {
+    pub fn word(&self) -> RiskWord {
+        match self {
+            Answer::Allow => RiskWord::Allowed,
+            Answer::Refuse { .. } => RiskWord::Refused,
+            Answer::Silent => RiskWord::Silent,
+        }
+    }
+
+    /// The stored word.
+    pub const fn name(&self) -> &'static str {
+        match self {
+            Answer::Allow => "allow",
+            Answer::Refuse { .. } => "refuse",
+            Answer::Silent => "silent",
+        }
+    }
+
+    /// What [`Answer::name`] and the stored reason say.
+    pub fn of(name: &str, reason: Option<String>) -> Option<Answer> {
+        match name {
+            "allow" => Some(Answer::Allow),
+            "refuse" => Some(Answer::Refuse { reason: reason.unwrap_or_default() }),
+            "silent" => Some(Answer::Silent),
+            _ => None,
+        }
+    }
+
+    pub fn reason(&self) -> Option<&str> {
+        match self {
+            Answer::Refuse { reason } => Some(reason),
+            Answer::Allow | Answer::Silent => None,
+        }
+    }
+}
+
+/// The built-in rules' bounds, each of one line on one business day.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Rules {
+    pub amount_per_day_max: Fen,
+    pub merchant_per_day_max: Option<Fen>,
+}
+
+impl Rules {
+    pub fn weigh(self, facts: &Facts) -> Answer {
+        let refuse = |reason: &str| Answer::Refuse { reason: reason.into() };
+        if facts.spent_today_fen + facts.amount_fen > self.amount_per_day_max {
+            return refuse("amount_per_day");
+        }
+        match self.merchant_per_day_max {
+            Some(most) if facts.spent_today_at_merchant_fen + facts.amount_fen > most => refuse("merchant_per_day"),
+            Some(_) | None => Answer::Allow,
+        }
+    }
+}
+
+/// What becomes of a partner's answer that comes by a callback.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Late {
+    /// It is the first answer, and counts.
+    Counts,
+    /// It is what stands already.
+    SaidBefore,
+    /// The purchase was decided without it, or otherwise.
+    TooLate,
+}
+
+/// Hears a late answer, `stored` being the one that stands.
+pub fn hear_late(stored: Option<&Answer>, late: &Answer) -> Late {
+    match stored {
+        None => Late::Counts,
+        Some(stored) if stored.word() == late.word() => Late::SaidBefore,
+        Some(_) => Late::TooLate,
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    const PARTNER: PurchaseRiskTerms =
+        PurchaseRiskTerms::Partner { time_limit_ms: 500, silence_allows_fen: Fen::new(10_000) };
+
+    fn facts(amount: i64, spent: i64, at_merchant: i64) -> Facts {
+        Facts {
+            line_id: LineId::from_uuid(Uuid::nil()),
+            borrower_id: BorrowerId::from_uuid(Uuid::nil()),
+            grade: "A".into(),
+            merchant_id: MerchantId::from_uuid(Uuid::nil()),
+            merchant_category: "home".into(),
+            product: "harbour-standard".into(),
+            periods: 3,
+            amount_fen: Fen::new(amount),
+            has_order: false,
+            limit_fen: Fen::new(1_000_000),
+            used_fen: Fen::ZERO,
+            purchases_today: 1,
+            spent_today_fen: Fen::new(spent),
+            spent_today_at_merchant_fen: Fen::new(at_merchant),
+        }
+    }
+
+    #[test]
+    fn silence_allows_up_to_the_products_amount_and_nothing_under_rules() {
+        assert_eq!(RiskWord::Silent.check(Some(PARTNER), Fen::new(10_000)), Ok(()));
+        assert_eq!(RiskWord::Silent.check(Some(PARTNER), Fen::new(10_001)), Err(PurchaseRefusal::RiskSilent));
+        let rules =
+            PurchaseRiskTerms::Rules { amount_per_day_max_fen: Fen::new(99_999), merchant_per_day_max_fen: None };
+        assert_eq!(RiskWord::Unasked.check(Some(rules), Fen::new(1)), Err(PurchaseRefusal::RiskSilent));
+    }
+
+    #[test]
+    fn a_product_that_asks_nobody_takes_any_word() {
+        for word in [RiskWord::Unasked, RiskWord::Allowed, RiskWord::Refused, RiskWord::Silent] {
+            assert_eq!(word.check(None, Fen::new(1)), Ok(()));
+        }
+    }
+
+    #[test]
+    fn the_rules_bound_a_lines_day_and_its_day_at_one_merchant() {
+        let rules = Rules { amount_per_day_max: Fen::new(1_000), merchant_per_day_max: Some(Fen::new(600)) };
+        assert_eq!(rules.weigh(&facts(400, 600, 200)), Answer::Allow);
+        assert_eq!(rules.weigh(&facts(401, 600, 0)).reason(), Some("amount_per_day"));
+        assert_eq!(rules.weigh(&facts(401, 500, 200)).reason(), Some("merchant_per_day"));
+    }
+
+    #[test]
+    fn the_first_answer_stands() {
+        let refusal = Answer::Refuse { reason: "velocity".into() };
+        assert_eq!(hear_late(None, &refusal), Late::Counts);
+        assert_eq!(hear_late(Some(&refusal), &Answer::Refuse { reason: "other".into() }), Late::SaidBefore);
+        assert_eq!(hear_late(Some(&Answer::Silent), &Answer::Allow), Late::TooLate);
+    }
+}

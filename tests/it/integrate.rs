@@ -128,7 +128,9 @@ async fn a_risk_partner_follows_its_document_to_a_clean_check(pool: PgPool) {
 #[sqlx::test(migrator = "fenqi::MIGRATOR")]
 async fn an_endpoint_that_breaks_the_contract_is_told_how(pool: PgPool) {
     let trial = Trial::open(pool, "broken").await;
-    let router = axum::Router::new().route("/applications", axum::routing::post(async || r#"{"answers":[]}"#));
+    let router = axum::Router::new()
+        .route("/applications", axum::routing::post(async || r#"{"answers":[]}"#))
+        .route("/purchases", axum::routing::post(async || r#"{"question_id":"x","decision":"perhaps"}"#));
     let address = {
         let listener = tokio::net::TcpListener::bind("127.0.0.1:0").await.unwrap();
         let address = listener.local_addr().unwrap();
@@ -139,9 +141,15 @@ async fn an_endpoint_that_breaks_the_contract_is_told_how(pool: PgPool) {
     let output = trial.run(env!("CARGO_BIN_EXE_fenqi"), &arguments, b"").await;
     assert_eq!(output.status.code(), Some(1));
     let said = String::from_utf8_lossy(&output.stdout);
-    for fault in
-        ["bears your signature: ", "is answered 0 times", "without a signature is refused with 401: status 200"]
-    {
+    for fault in [
+        "bears your signature: ",
+        "is answered 0 times",
+        "a request without a signature is refused with 401: status 200",
+        "the answer about a purchase bears your signature: ",
+        "says allow, or refuse with a reason: the answer cannot be read",
+        "that you do not know is refused with 400: status 200",
+        "a purchase without a signature is refused with 401: status 200",
+    ] {
         assert!(said.contains(fault), "{said}");
     }
 }

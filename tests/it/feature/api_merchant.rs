@@ -203,6 +203,7 @@ async fn each_kind_of_bad_input_has_its_code(pool: PgPool) {
         (String::new(), 400, "body_not_json"),
         (deep, 400, "nested_too_deep"),
         ("x".repeat(300_000), 413, "body_too_large"),
+        ("x".repeat(10 * 1024 * 1024), 413, "body_too_large"),
     ];
     for (number, (body, status, code)) in cases.into_iter().enumerate() {
         let stamp = fenqi::partner::signature::Stamp::fresh(fenqi::base::Clock::System.now());
@@ -219,6 +220,11 @@ async fn each_kind_of_bad_input_has_its_code(pool: PgPool) {
     let refused = desk.send_raw("POST", path, &authorization, &[("idempotency-key", "u-1")], bytes).await;
     assert_eq!(refused.problem(), (400, "body_not_utf8".into()));
     let body = order("A-1", 100).to_string();
+    let stamp = fenqi::partner::signature::Stamp::fresh(fenqi::base::Clock::System.now());
+    let authorization = desk.identity.authorization("POST", path, &stamp, body.as_bytes());
+    let changed = order("A-1", 101).to_string().into_bytes();
+    let refused = desk.send_raw("POST", path, &authorization, &[("idempotency-key", "b-1")], changed).await;
+    assert_eq!(refused.problem(), (401, "signature_wrong".into()), "a changed body");
     let as_form = [("idempotency-key", "m-1"), ("content-type", "application/x-www-form-urlencoded")];
     let refused = desk.send_with("POST", "/merchant/orders", &as_form, &body).await;
     assert_eq!(refused.problem(), (415, "media_type_not_supported".into()));

@@ -22,6 +22,7 @@ test("a newcomer applies, is approved, and looks after the account", async ({ pa
   await look(page, "home-zh");
   for (const [address, name] of [
     ["/home", "home"],
+    ["/home/line", "line"],
     ["/me", "me"],
     ["/me/cards", "cards"],
     ["/me/agreements", "agreements"],

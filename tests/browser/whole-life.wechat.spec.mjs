@@ -17,7 +17,7 @@ test("a borrower lives inside WeChat and is told there", async ({ page }) => {
     await expect(page.getByRole("status")).toHaveText(say("flash-wechat-allowed"));
     await expect(page.getByText(say("wechat-times", { times: 1 })).first()).toBeVisible();
   };
-  await live(page, { number: 303, language: "zh-CN", name: "life-wechat", scan, between });
+  await live(page, { number: 703, language: "zh-CN", name: "life-wechat", scan, between });
   const told = await subscriptionMessages(page);
   const bill = told.find(({ template_id }) => template_id === "template-bill_issued");
   expect(bill.page).toMatch(/\/bills\/\d{4}-\d\d-\d\d$/);

@@ -1,6 +1,7 @@
 # Bills and loans.
 bills-title = Bills
 bills-owed = Owed now
+bills-owed-why = What is left of the bills below, penalty interest until today included
 bills-late = { $amount } of it is late. Please pay it soon
 bills-pay = Pay now
 bills-next = The next bill comes on { $day }

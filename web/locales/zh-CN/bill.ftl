@@ -1,6 +1,7 @@
 # 账单和借款。
 bills-title = 账单
 bills-owed = 现在应还
+bills-owed-why = 以下待还账单未还部分之和，罚息计至今天
 bills-late = 其中逾期 { $amount }，请尽快还款
 bills-pay = 立即还款
 bills-next = 下期账单 { $day } 出

@@ -165,7 +165,7 @@ test.describe("without script", () => {
     test.setTimeout(180_000);
     const customer = await browser.newContext({ javaScriptEnabled: false, locale: "zh-CN", baseURL: new URL((await page.request.get("/")).url()).origin });
     const counter = await customer.newPage();
-    const person = await approved(counter, 301);
+    const person = await approved(counter, 601);
     await counter.goto(`${await shop(counter)}?amount=345.67`);
     await choose(counter, /× 3 期/);
     await counter.getByLabel(say("field-pin"), { exact: true }).fill(person.pin);

@@ -1,7 +1,8 @@
 //! A merchant takes sales back by its pages: sees first what that does, then does it once.
 
 use fenqi::base::Fen;
-use fenqi::merchant::Role;
+use fenqi::merchant::actions::Judgement;
+use fenqi::merchant::{self, Role};
 use fenqi::purchase::Receipt;
 use fenqi::purchase::actions::{self, RefundRequest};
 use sqlx::PgPool;
@@ -237,6 +238,26 @@ async fn a_cashier_sees_purchases_and_takes_nothing_back(pool: PgPool) {
         till.browser.get(path).await.has_status(403);
     }
     assert_eq!(till.refunds().await, 0);
+}
+
+#[sqlx::test(migrator = "fenqi::MIGRATOR")]
+async fn a_suspended_shop_still_refunds_and_sees_its_money_but_prints_no_code(pool: PgPool) {
+    let (mut till, receipt) = morning_after(pool).await;
+    let suspend = Judgement {
+        merchant_id: till.town.merchant_id,
+        decision: merchant::Decision::Suspend,
+        decided_by: "operator:li".into(),
+        reason: "complaints".into(),
+    };
+    let _ = merchant::decide(&till.town.app, &suspend).await.unwrap();
+    let preview = till.preview(&receipt, "100").await;
+    till.confirm(&preview).await.shows("Refunded");
+    till.browser.get("/m/settlements/2026-03-02").await.has_status(200).shows("¥1,200.00");
+    // The code could be opened only while the shop takes payments.
+    for path in ["/m/poster", "/m/poster.svg"] {
+        till.browser.get(path).await.has_status(422).shows("cannot take payments at the moment");
+    }
+    assert_eq!(till.refunds().await, 1);
 }
 
 #[sqlx::test(migrator = "fenqi::MIGRATOR")]

@@ -181,13 +181,16 @@ async fn payoff_page(
     app: &App,
     page: Page,
     borrower_id: BorrowerId,
-    story: LoanStory,
+    mut story: LoanStory,
     form: Form,
 ) -> Result<PayoffPage, Problem> {
     let quote = match payoff_quote(app, story.loan.line_id, story.loan.loan_id).await {
         Ok(quote) => Some(quote),
-        // Paid, refunded or voided: the page says so.
-        Err(Fault::Refused(_)) => None,
+        // Paid, refunded or voided, perhaps since the loan was read by another tab's payment: the page says so.
+        Err(Fault::Refused(_)) => {
+            story = loan_h5::find(app, borrower_id, &story.loan.loan_id.to_string()).await?;
+            None
+        }
         Err(failed) => return Err(failed.map_refusal(PressRefusal::Repay).into()),
     };
     Ok(PayoffPage {

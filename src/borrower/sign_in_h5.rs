@@ -9,15 +9,13 @@ use serde::Deserialize;
 
 use super::{actions, openid_actions};
 use crate::app::App;
-use crate::base::person::{Mobile, NumberError};
-use crate::error::Fault;
 use crate::http::Problem;
 use crate::page::back::path_of_ours;
 use crate::page::session::{self, Proved};
 use crate::page::visit::ClientAddress;
 use crate::page::{Form, Page, SessionKind};
 use crate::partner::wechat::WeChatError;
-use crate::passcode::{self, Asking, Purpose};
+use crate::passcode::{self, Purpose, SignInStep};
 
 /// Where somebody goes who came for no page in particular.
 const HOME: &str = "/home";
@@ -112,30 +110,13 @@ pub async fn sign_in(
     address: ClientAddress,
     mut form: Form,
 ) -> Result<Response, Problem> {
-    let mobile = form.read("mobile", |text| text.parse::<Mobile>().map_err(NumberError::code));
-    if form.value("do") == "send" {
-        let Some(mobile) = mobile else { return Ok(again(page, form, false)) };
-        let asking = Asking { purpose: Purpose::BorrowerSignIn, mobile, address: address.0 };
-        return match passcode::send(&app, &asking).await {
-            Ok(()) => Ok(SignInPage { page, form, is_sent: true }.into_response()),
-            Err(Fault::Refused(refusal)) => {
-                form.refuse(&refusal);
-                Ok(again(page, form, refusal == passcode::PasscodeRefusal::TooSoon))
-            }
-            Err(failed) => Err(failed.into()),
-        };
-    }
-    let code = form.read("passcode", |text| Ok(text.to_owned()));
-    let (Some(mobile), Some(code)) = (mobile, code) else { return Ok(again(page, form, true)) };
-    match passcode::check(&app, Purpose::BorrowerSignIn, &mobile, &code).await {
-        Ok(()) => {}
-        Err(Fault::Refused(refusal)) => {
-            form.forget("passcode");
-            form.refuse(&refusal);
-            return Ok(again(page, form, true));
+    let mobile = match passcode::sign_in_step(&app, Purpose::BorrowerSignIn, address, &mut form).await? {
+        SignInStep::Sent => return Ok(SignInPage { page, form, is_sent: true }.into_response()),
+        SignInStep::Refused { is_sent } => {
+            return Ok((StatusCode::UNPROCESSABLE_ENTITY, SignInPage { page, form, is_sent }).into_response());
         }
-        Err(failed) => return Err(failed.into()),
-    }
+        SignInStep::Proved(mobile) => mobile,
+    };
     let known = session::find(&app, &page.visit, SessionKind::Borrower).await?;
     let openid = known.and_then(|session| session.proved.openid);
     let borrower_id = actions::find_by_mobile(&app, &mobile).await?;
@@ -154,8 +135,4 @@ pub async fn sign_out(State(app): State<App>, page: Page) -> Result<Redirect, Pr
     session::end(&app, &page.visit, SessionKind::Borrower).await?;
     page.visit.flash("flash-signed-out");
     Ok(Redirect::to("/sign-in"))
-}
-
-fn again(page: Page, form: Form, is_sent: bool) -> Response {
-    (StatusCode::UNPROCESSABLE_ENTITY, SignInPage { page, form, is_sent }).into_response()
 }

@@ -11,14 +11,13 @@ use super::h5::{SignedInAs, signed_in};
 use super::staff_actions::{self, StaffAt};
 use crate::app::App;
 use crate::base::id::StaffId;
-use crate::base::person::{Mobile, NumberError};
-use crate::error::Fault;
+use crate::base::person::Mobile;
 use crate::http::Problem;
 use crate::page::back::path_of_ours;
 use crate::page::session::{self, Proved};
 use crate::page::visit::ClientAddress;
 use crate::page::{Form, Page, SessionKind};
-use crate::passcode::{self, Asking, PasscodeRefusal, Purpose};
+use crate::passcode::{self, Purpose, SignInStep};
 
 /// Where somebody goes who came for no page in particular.
 const HOME: &str = "/m";
@@ -55,30 +54,13 @@ pub async fn sign_in(
     address: ClientAddress,
     mut form: Form,
 ) -> Result<Response, Problem> {
-    let mobile = form.read("mobile", |text| text.parse::<Mobile>().map_err(NumberError::code));
-    if form.value("do") == "send" {
-        let Some(mobile) = mobile else { return Ok(again(page, form, false)) };
-        let asking = Asking { purpose: Purpose::MerchantSignIn, mobile, address: address.0 };
-        return match passcode::send(&app, &asking).await {
-            Ok(()) => Ok(SignInPage { page, form, is_sent: true }.into_response()),
-            Err(Fault::Refused(refusal)) => {
-                form.refuse(&refusal);
-                Ok(again(page, form, refusal == PasscodeRefusal::TooSoon))
-            }
-            Err(failed) => Err(failed.into()),
-        };
-    }
-    let code = form.read("passcode", |text| Ok(text.to_owned()));
-    let (Some(mobile), Some(code)) = (mobile, code) else { return Ok(again(page, form, true)) };
-    match passcode::check(&app, Purpose::MerchantSignIn, &mobile, &code).await {
-        Ok(()) => {}
-        Err(Fault::Refused(refusal)) => {
-            form.forget("passcode");
-            form.refuse(&refusal);
-            return Ok(again(page, form, true));
+    let mobile = match passcode::sign_in_step(&app, Purpose::MerchantSignIn, address, &mut form).await? {
+        SignInStep::Sent => return Ok(SignInPage { page, form, is_sent: true }.into_response()),
+        SignInStep::Refused { is_sent } => {
+            return Ok((StatusCode::UNPROCESSABLE_ENTITY, SignInPage { page, form, is_sent }).into_response());
         }
-        Err(failed) => return Err(failed.into()),
-    }
+        SignInStep::Proved(mobile) => mobile,
+    };
     let next = path_of_ours(form.value("next"), HOME);
     let places = staff_actions::find_by_mobile(&app, &mobile).await?;
     let (subject_id, on) = match places.as_slice() {
@@ -93,10 +75,6 @@ pub async fn sign_in(
 
 fn with_next(next: &str) -> String {
     form_urlencoded::Serializer::new(String::new()).append_pair("next", next).finish()
-}
-
-fn again(page: Page, form: Form, is_sent: bool) -> Response {
-    (StatusCode::UNPROCESSABLE_ENTITY, SignInPage { page, form, is_sent }).into_response()
 }
 
 #[derive(Template, WebTemplate)]

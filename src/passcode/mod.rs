@@ -3,6 +3,8 @@
 pub mod model;
 pub mod store;
 pub mod actions;
+pub mod h5;
 
 pub use actions::{check, fits, send, sweep};
+pub use h5::{SignInStep, sign_in_step};
 pub use model::{Asking, PasscodeRefusal, Purpose, Window};

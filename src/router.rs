@@ -197,6 +197,7 @@ fn merchant_pages() -> Router<App> {
         .route("/m/more", get(merchant::h5::more))
         .route("/m/sign-in", get(merchant::sign_in_h5::show).post(merchant::sign_in_h5::sign_in))
         .route("/m/choose", get(merchant::sign_in_h5::ask).post(merchant::sign_in_h5::choose))
+        .route("/m/join", get(merchant::sign_in_h5::join))
         .route("/m/sign-out", post(merchant::sign_in_h5::sign_out))
 }
 

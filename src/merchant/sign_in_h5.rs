@@ -1,4 +1,5 @@
-//! Signing in for a merchant by mobile and SMS code, and choosing the merchant where somebody works at several.
+//! Signing in for a merchant by mobile and SMS code: choosing the merchant where somebody works at several, and what there is
+//! for whoever works at none that was accepted.
 
 use askama::Template;
 use askama_web::WebTemplate;
@@ -7,6 +8,7 @@ use axum::http::StatusCode;
 use axum::response::{IntoResponse, Redirect, Response};
 use serde::Deserialize;
 
+use super::MerchantStatus;
 use super::h5::{SignedInAs, signed_in};
 use super::staff_actions::{self, StaffAt};
 use crate::app::App;
@@ -106,6 +108,48 @@ pub async fn choose(State(app): State<App>, page: Page, form: Form) -> Result<Re
     let proved = Proved { subject_id: Some(place.staff.staff_id.uuid()), mobile: Some(mobile), openid: None };
     session::begin(&app, &page.visit, SessionKind::Merchant, &proved).await?;
     Ok(Redirect::to(&next).into_response())
+}
+
+/// Whoever is signed in and can do nothing yet: a merchant that is not accepted, or a mobile that works nowhere.
+#[derive(Template, WebTemplate)]
+#[template(path = "merchant/join.html")]
+pub struct JoinPage {
+    page: Page,
+    waiting: Option<WaitingMerchant>,
+}
+
+struct WaitingMerchant {
+    name: String,
+    is_refused: bool,
+}
+
+/// `GET /m/join`: where an acceptance stands.
+pub async fn join(State(app): State<App>, page: Page) -> Result<Response, Problem> {
+    let waiting = match signed_in(&app, &page.visit).await? {
+        SignedInAs::Nobody => return Ok(to_sign_in(HOME)),
+        SignedInAs::Mobile => {
+            let mobile = proved_mobile(&app, &page).await?;
+            let places = match &mobile {
+                Some(mobile) => staff_actions::find_by_mobile(&app, mobile).await?,
+                None => Vec::new(),
+            };
+            if !places.is_empty() {
+                return Ok(Redirect::to("/m/choose").into_response());
+            }
+            None
+        }
+        SignedInAs::Staff(at) => {
+            let is_refused = match at.merchant_status {
+                MerchantStatus::Submitted => false,
+                MerchantStatus::Refused => true,
+                MerchantStatus::Active | MerchantStatus::Suspended | MerchantStatus::Closed => {
+                    return Ok(Redirect::to(HOME).into_response());
+                }
+            };
+            Some(WaitingMerchant { name: at.merchant_name, is_refused })
+        }
+    };
+    Ok(JoinPage { page, waiting }.into_response())
 }
 
 async fn proved_mobile(app: &App, page: &Page) -> anyhow::Result<Option<Mobile>> {

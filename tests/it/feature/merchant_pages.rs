@@ -33,6 +33,13 @@ async fn open(pool: PgPool) -> Place {
 
 /// A second merchant, accepted.
 async fn second(app: &App) -> MerchantId {
+    let merchant_id = applied(app).await;
+    judge(app, merchant_id, Decision::Accept).await;
+    merchant_id
+}
+
+/// A second merchant that waits to be accepted.
+async fn applied(app: &App) -> MerchantId {
     let onboarding = Onboarding {
         name: "上海小李数码有限公司".into(),
         credit_code: "91310000000000123W".into(),
@@ -44,15 +51,13 @@ async fn second(app: &App) -> MerchantId {
         discount_rate: "0.006".parse().unwrap(),
         discount_returned_on_refund: true,
     };
-    let merchant_id = merchant::onboard(app, &onboarding).await.unwrap();
-    let accept = Judgement {
-        merchant_id,
-        decision: Decision::Accept,
-        decided_by: "operator:li".into(),
-        reason: "papers checked".into(),
-    };
-    let _ = merchant::decide(app, &accept).await.unwrap();
-    merchant_id
+    merchant::onboard(app, &onboarding).await.unwrap()
+}
+
+async fn judge(app: &App, merchant_id: MerchantId, decision: Decision) {
+    let judgement =
+        Judgement { merchant_id, decision, decided_by: "operator:li".into(), reason: "papers checked".into() };
+    let _ = merchant::decide(app, &judgement).await.unwrap();
 }
 
 #[sqlx::test(migrator = "fenqi::MIGRATOR")]
@@ -125,6 +130,31 @@ async fn somebody_at_two_merchants_chooses_and_changes_over(pool: PgPool) {
     shown.is_at("/m/more").shows("上海小李数码有限公司").shows("Cashier");
     let choice = place.browser.get("/m/choose").await;
     place.browser.submit(&choice, "/m/choose", &[("staff", &first)]).await.is_at("/m").shows("上海老王家居有限公司");
+}
+
+#[sqlx::test(migrator = "fenqi::MIGRATOR")]
+async fn whoever_works_at_no_merchant_is_told_where_to_turn(pool: PgPool) {
+    let mut place = open(pool).await;
+    let shown = counter::sign_in(&mut place.browser, &place.world, "13700137000").await;
+    shown.is_at("/m/join").has_status(200).shows("belongs to no merchant");
+    place.browser.get("/m").await.is_at("/m/join");
+    // As soon as somebody is added, the same session leads in.
+    hire(&place.app, place.merchant_id, "13700137000", Role::Cashier).await;
+    place.browser.get("/m/join").await.is_at("/m/choose").shows("Cashier");
+    Browser::open(&place.app).await.get("/m/join").await.is_at("/m/sign-in");
+}
+
+#[sqlx::test(migrator = "fenqi::MIGRATOR")]
+async fn a_merchant_that_is_not_accepted_sees_where_its_application_stands(pool: PgPool) {
+    let mut place = open(pool).await;
+    let waiting = applied(&place.app).await;
+    hire(&place.app, waiting, "13700137000", Role::Owner).await;
+    let shown = counter::sign_in_from(&mut place.browser, &place.world, "13700137000", "/m/purchases").await;
+    shown.is_at("/m/join").has_status(200).shows("上海小李数码有限公司").shows("under review");
+    judge(&place.app, waiting, Decision::Refuse).await;
+    place.browser.get("/m").await.is_at("/m/join").shows("was not accepted");
+    let out = place.browser.get("/m/join").await;
+    place.browser.submit(&out, "/m/sign-out", &[]).await.is_at("/m/sign-in");
 }
 
 #[sqlx::test(migrator = "fenqi::MIGRATOR")]

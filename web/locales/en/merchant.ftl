@@ -1,6 +1,10 @@
 shop-sign-in = Merchant sign-in
 shop-sign-in-what = Type your mobile number; a code by SMS signs you in to the merchant's pages.
-shop-sign-in-new = Not a merchant yet? Sign in by your mobile and apply.
+shop-sign-in-new = Not a merchant yet? Ask our service to take you in.
+shop-join = Joining as a merchant
+shop-join-none = This mobile number belongs to no merchant. If yours is with us, ask our service to add you; if it is not, have your business licence and settlement account ready and ask our service to take you in.
+shop-join-submitted = The application of { $name } is under review. These pages open once it is accepted.
+shop-join-refused = The application of { $name } was not accepted. Ask our service for the reason.
 shop-choose = Choose a merchant
 shop-choose-what = You work at these merchants. Choose one.
 shop-home = Home

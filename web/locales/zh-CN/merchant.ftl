@@ -1,6 +1,10 @@
 shop-sign-in = 商户登录
 shop-sign-in-what = 输入手机号，用短信验证码登录商户页面。
-shop-sign-in-new = 还不是商户？用手机号登录后即可申请入网。
+shop-sign-in-new = 还不是商户？请联系客服办理入网。
+shop-join = 商户入网
+shop-join-none = 这个手机号不属于任何商户。商户已入网的，请联系客服把您加进来；还没有入网的，请备好营业执照和结算账户，联系客服办理。
+shop-join-submitted = { $name }的入网申请正在审核，通过后即可使用商户页面。
+shop-join-refused = { $name }的入网申请没有通过。想了解原因，请联系客服。
 shop-choose = 选择商户
 shop-choose-what = 您在这些商户工作，请选择一家进入。
 shop-home = 首页

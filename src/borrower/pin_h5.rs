@@ -19,7 +19,7 @@ use crate::page::back::path_of_ours;
 use crate::page::session::SignedIn;
 use crate::page::visit::ClientAddress;
 use crate::page::{Form, Page};
-use crate::passcode::{self, Asking, PasscodeRefusal, Purpose, Window};
+use crate::passcode::{self, Asking, Purpose, Window};
 
 const ME: &str = "/me";
 const FIELDS: [&str; 4] = ["pin_former", "pin_new", "pin_again", "id_last"];
@@ -42,6 +42,13 @@ pub struct ForgottenPage {
     form: Form,
     mobile: Mobile,
     is_sent: bool,
+}
+
+impl ForgottenPage {
+    fn answer(self) -> Response {
+        let page = ForgottenPage { form: emptied(self.form), ..self };
+        (page.form.status(), page).into_response()
+    }
 }
 
 #[derive(Deserialize)]
@@ -113,38 +120,22 @@ pub async fn reset(
     mut form: Form,
 ) -> Result<Response, Problem> {
     let mobile = actions::profile(&app, id).await?.mobile;
-    let purpose = Purpose::PinReset;
-    if form.value("do") == "send" {
-        let sent = passcode::send(&app, &Asking { purpose, mobile: mobile.clone(), address: address.0 }).await;
-        return match sent {
-            Ok(()) => Ok(ForgottenPage { page, form: emptied(form), mobile, is_sent: true }.into_response()),
-            Err(Fault::Refused(refusal)) => {
-                form.refuse(&refusal);
-                let is_sent = refusal == PasscodeRefusal::TooSoon;
-                Ok(unprocessable(ForgottenPage { page, form: emptied(form), mobile, is_sent }))
-            }
-            Err(failed) => Err(failed.into()),
-        };
+    let asking = Asking { purpose: Purpose::PinReset, mobile: mobile.clone(), address: address.0 };
+    if let Some(is_sent) = passcode::send_if_asked(&app, &asking, &mut form).await? {
+        return Ok(ForgottenPage { page, form, mobile, is_sent }.answer());
     }
     let chosen = read_chosen(&mut form);
-    let code = form.read("passcode", |text| Ok(text.to_owned()));
-    let id_last = form.read("id_last", |text| Ok(text.to_owned()));
-    let (Some(chosen), Some(code), Some(id_last)) = (chosen, code, id_last) else {
-        return Ok(unprocessable(ForgottenPage { page, form: emptied(form), mobile, is_sent: true }));
-    };
-    if !is_id_end(&app, id, &id_last).await? {
+    if let Some(id_last) = form.read("id_last", |text| Ok(text.to_owned()))
+        && chosen.is_some()
+        && !form.value("passcode").is_empty()
+        && !is_id_end(&app, id, &id_last).await?
+    {
         form.refuse_field("id_last", "id_last_wrong");
-        return Ok(unprocessable(ForgottenPage { page, form: emptied(form), mobile, is_sent: true }));
     }
-    match passcode::check(&app, purpose, &mobile, &code).await {
-        Ok(()) => {}
-        Err(Fault::Refused(refusal)) => {
-            form.forget("passcode");
-            form.refuse(&refusal);
-            return Ok(unprocessable(ForgottenPage { page, form: emptied(form), mobile, is_sent: true }));
-        }
-        Err(failed) => return Err(failed.into()),
-    }
+    let is_proved = passcode::is_proved(&app, asking.purpose, &mobile, &mut form).await?;
+    let Some(chosen) = chosen.filter(|_| is_proved) else {
+        return Ok(ForgottenPage { page, form, mobile, is_sent: true }.answer());
+    };
     match set_pin(&app, id, &chosen).await {
         Ok(()) => {
             page.visit.flash("flash-pin-set");
@@ -152,7 +143,7 @@ pub async fn reset(
         }
         Err(Fault::Refused(refusal)) => {
             form.refuse(&refusal);
-            Ok(unprocessable(ForgottenPage { page, form: emptied(form), mobile, is_sent: false }))
+            Ok(ForgottenPage { page, form, mobile, is_sent: false }.answer())
         }
         Err(failed) => Err(failed.into()),
     }
@@ -189,9 +180,5 @@ fn emptied(mut form: Form) -> Form {
 }
 
 fn again(page: Page, form: Form, has_pin: bool) -> Response {
-    unprocessable(PinPage { page, form: emptied(form), has_pin })
-}
-
-fn unprocessable(page: impl IntoResponse) -> Response {
-    (StatusCode::UNPROCESSABLE_ENTITY, page).into_response()
+    (StatusCode::UNPROCESSABLE_ENTITY, PinPage { page, form: emptied(form), has_pin }).into_response()
 }

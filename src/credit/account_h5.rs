@@ -3,7 +3,6 @@
 use askama::Template;
 use askama_web::WebTemplate;
 use axum::extract::State;
-use axum::http::StatusCode;
 use axum::response::{IntoResponse, Redirect, Response};
 
 use super::closing_actions;
@@ -16,7 +15,7 @@ use crate::http::Problem;
 use crate::page::session::{self, SignedIn};
 use crate::page::visit::ClientAddress;
 use crate::page::{Form, Page, SessionKind};
-use crate::passcode::{self, Asking, PasscodeRefusal, Purpose};
+use crate::passcode::{self, Asking, Purpose};
 
 #[derive(Template, WebTemplate)]
 #[template(path = "credit/close_account.html")]
@@ -27,6 +26,12 @@ pub struct ClosePage {
     owed: Fen,
     mobile: Mobile,
     is_sent: bool,
+}
+
+impl ClosePage {
+    fn answer(self) -> Response {
+        (self.form.status(), self).into_response()
+    }
 }
 
 /// `GET /me/close`
@@ -46,30 +51,12 @@ pub async fn close(
 ) -> Result<Response, Problem> {
     let owed = closing_actions::owed_principal(&app, id).await?;
     let mobile = borrower_actions::profile(&app, id).await?.mobile;
-    let purpose = Purpose::AccountClosing;
-    if form.value("do") == "send" {
-        let sent = passcode::send(&app, &Asking { purpose, mobile: mobile.clone(), address: address.0 }).await;
-        return match sent {
-            Ok(()) => Ok(ClosePage { page, form, owed, mobile, is_sent: true }.into_response()),
-            Err(Fault::Refused(refusal)) => {
-                form.refuse(&refusal);
-                let is_sent = refusal == PasscodeRefusal::TooSoon;
-                Ok(unprocessable(ClosePage { page, form, owed, mobile, is_sent }))
-            }
-            Err(failed) => Err(failed.into()),
-        };
+    let asking = Asking { purpose: Purpose::AccountClosing, mobile: mobile.clone(), address: address.0 };
+    if let Some(is_sent) = passcode::send_if_asked(&app, &asking, &mut form).await? {
+        return Ok(ClosePage { page, form, owed, mobile, is_sent }.answer());
     }
-    let Some(code) = form.read("passcode", |text| Ok(text.to_owned())) else {
-        return Ok(unprocessable(ClosePage { page, form, owed, mobile, is_sent: true }));
-    };
-    match passcode::check(&app, purpose, &mobile, &code).await {
-        Ok(()) => {}
-        Err(Fault::Refused(refusal)) => {
-            form.forget("passcode");
-            form.refuse(&refusal);
-            return Ok(unprocessable(ClosePage { page, form, owed, mobile, is_sent: true }));
-        }
-        Err(failed) => return Err(failed.into()),
+    if !passcode::is_proved(&app, asking.purpose, &mobile, &mut form).await? {
+        return Ok(ClosePage { page, form, owed, mobile, is_sent: true }.answer());
     }
     match closing_actions::close_account(&app, id).await {
         Ok(()) => {
@@ -79,12 +66,8 @@ pub async fn close(
         }
         Err(Fault::Refused(refusal)) => {
             form.refuse(&refusal);
-            Ok(unprocessable(ClosePage { page, form, owed, mobile, is_sent: false }))
+            Ok(ClosePage { page, form, owed, mobile, is_sent: false }.answer())
         }
         Err(failed) => Err(failed.into()),
     }
-}
-
-fn unprocessable(page: impl IntoResponse) -> Response {
-    (StatusCode::UNPROCESSABLE_ENTITY, page).into_response()
 }

@@ -4,6 +4,7 @@ use std::collections::BTreeMap;
 
 use axum::body::Bytes;
 use axum::extract::{FromRequest, Request};
+use axum::http::StatusCode;
 
 use crate::error::Refusal;
 use crate::http::Problem;
@@ -81,6 +82,11 @@ impl Form {
 
     pub fn is_refused(&self) -> bool {
         self.refusal.is_some() || !self.errors.is_empty()
+    }
+
+    /// The status of a page that shows it.
+    pub fn status(&self) -> StatusCode {
+        if self.is_refused() { StatusCode::UNPROCESSABLE_ENTITY } else { StatusCode::OK }
     }
 }
 

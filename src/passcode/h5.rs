@@ -1,4 +1,4 @@
-//! Proving a mobile on a sign-in page: one form that asks for a code (`do=send`), and then holds it.
+//! Passcodes on pages: a form that asks for one (`do=send`) and then holds it in its field `passcode`.
 
 use super::actions::{check, send};
 use super::model::{Asking, PasscodeRefusal, Purpose};
@@ -7,6 +7,46 @@ use crate::base::person::{Mobile, NumberError};
 use crate::error::Fault;
 use crate::page::Form;
 use crate::page::visit::ClientAddress;
+
+/// Sends a code, if that is what the form asks for: then it is shown again, and this says whether a code may be put in there. `None`
+/// for a form that is meant. Why none was sent stands in the form.
+///
+/// # Errors
+/// Failures of our own.
+pub async fn send_if_asked(app: &App, asking: &Asking, form: &mut Form) -> anyhow::Result<Option<bool>> {
+    if form.value("do") != "send" {
+        return Ok(None);
+    }
+    match send(app, asking).await {
+        Ok(()) => Ok(Some(true)),
+        Err(Fault::Refused(refusal)) => {
+            form.refuse(&refusal);
+            Ok(Some(refusal == PasscodeRefusal::TooSoon))
+        }
+        Err(Fault::Failed(failure)) => Err(failure),
+    }
+}
+
+/// Whether the form holds the code that was sent. It is good once, so everything else is read before. What is wrong stands in the
+/// form.
+///
+/// # Errors
+/// Failures of our own.
+pub async fn is_proved(app: &App, purpose: Purpose, mobile: &Mobile, form: &mut Form) -> anyhow::Result<bool> {
+    let Some(code) = form.read("passcode", |text| Ok(text.to_owned())) else { return Ok(false) };
+    if form.is_refused() {
+        return Ok(false);
+    }
+    match check(app, purpose, mobile, &code).await {
+        Ok(()) => Ok(true),
+        Err(Fault::Refused(refusal)) => {
+            form.forget("passcode");
+            form.refuse(&refusal);
+            Ok(false)
+        }
+        Err(Fault::Failed(failure)) => Err(failure),
+    }
+}
 
 /// How far a sign-in form has come. What was refused stands in the form.
 #[derive(Debug)]
@@ -29,27 +69,17 @@ pub async fn sign_in_step(
     address: ClientAddress,
     form: &mut Form,
 ) -> anyhow::Result<SignInStep> {
-    let mobile = form.read("mobile", |text| text.parse::<Mobile>().map_err(NumberError::code));
-    if form.value("do") == "send" {
-        let Some(mobile) = mobile else { return Ok(SignInStep::Refused { is_sent: false }) };
-        return match send(app, &Asking { purpose, mobile, address: address.0 }).await {
-            Ok(()) => Ok(SignInStep::Sent),
-            Err(Fault::Refused(refusal)) => {
-                form.refuse(&refusal);
-                Ok(SignInStep::Refused { is_sent: refusal == PasscodeRefusal::TooSoon })
-            }
-            Err(Fault::Failed(failure)) => Err(failure),
-        };
-    }
-    let code = form.read("passcode", |text| Ok(text.to_owned()));
-    let (Some(mobile), Some(code)) = (mobile, code) else { return Ok(SignInStep::Refused { is_sent: true }) };
-    match check(app, purpose, &mobile, &code).await {
-        Ok(()) => Ok(SignInStep::Proved(mobile)),
-        Err(Fault::Refused(refusal)) => {
-            form.forget("passcode");
-            form.refuse(&refusal);
-            Ok(SignInStep::Refused { is_sent: true })
+    let Some(mobile) = form.read("mobile", |text| text.parse::<Mobile>().map_err(NumberError::code)) else {
+        if form.value("do") != "send" {
+            form.read("passcode", |_| Ok(()));
         }
-        Err(Fault::Failed(failure)) => Err(failure),
-    }
+        return Ok(SignInStep::Refused { is_sent: form.value("do") != "send" });
+    };
+    let asking = Asking { purpose, mobile: mobile.clone(), address: address.0 };
+    Ok(match send_if_asked(app, &asking, form).await? {
+        Some(_) if !form.is_refused() => SignInStep::Sent,
+        Some(is_sent) => SignInStep::Refused { is_sent },
+        None if is_proved(app, purpose, &mobile, form).await? => SignInStep::Proved(mobile),
+        None => SignInStep::Refused { is_sent: true },
+    })
 }

@@ -18,6 +18,7 @@ use crate::borrower::{card_h5, me_h5, message_h5, pin_h5, sign_in_h5};
 use crate::credit::{account_h5, apply_h5, home_h5, line_h5};
 use crate::http::api::{Document, Gate, PREFIX, complete, gate};
 use crate::http::{Problem, callback, docs, health, limits, metrics, start};
+use crate::merchant::{join_h5, order_h5, staff_h5};
 use crate::page::{assets, error_page, visit};
 use crate::purchase::{Authoriser, pay_h5, refund_h5, sale_h5, scan_h5};
 use crate::{access, bill, credit, funder, loan, merchant, product, purchase, repayment, settlement};
@@ -197,8 +198,21 @@ fn merchant_pages() -> Router<App> {
         .route("/m/more", get(merchant::h5::more))
         .route("/m/sign-in", get(merchant::sign_in_h5::show).post(merchant::sign_in_h5::sign_in))
         .route("/m/choose", get(merchant::sign_in_h5::ask).post(merchant::sign_in_h5::choose))
-        .route("/m/join", get(merchant::sign_in_h5::join))
         .route("/m/sign-out", post(merchant::sign_in_h5::sign_out))
+        .route("/m/join", get(join_h5::show))
+        .route("/m/join/company", get(join_h5::to_step).post(join_h5::company))
+        .route("/m/join/account", get(join_h5::to_step).post(join_h5::account))
+        .route("/m/join/submit", get(join_h5::to_step).post(join_h5::submit))
+        .route("/m/join/again", get(join_h5::to_step).post(join_h5::again))
+        .route("/m/join/state", get(join_h5::state))
+        .route("/m/orders", get(order_h5::list))
+        .route("/m/orders/new", get(order_h5::new).post(order_h5::open))
+        .route("/m/orders/{order}", get(order_h5::show))
+        .route("/m/orders/{order}/close", post(order_h5::close))
+        .route("/m/staff", get(staff_h5::list))
+        .route("/m/staff/new", get(staff_h5::new).post(staff_h5::hire))
+        .route("/m/staff/{staff}", get(staff_h5::show).post(staff_h5::change))
+        .route("/m/staff/{staff}/remove", get(staff_h5::ask_remove).post(staff_h5::remove))
 }
 
 /// What a merchant sold, gave back and was paid.

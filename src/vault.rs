@@ -46,6 +46,8 @@ pub enum Field {
     SettlementAccount,
     ContactMobile,
     OpenId,
+    /// What somebody has typed of an application so far.
+    OnboardingDraft,
     /// A private key of ours, by which answers to partners are signed.
     PlatformKey,
 }
@@ -215,6 +217,7 @@ impl Field {
             Field::SettlementAccount => "settlement_account",
             Field::ContactMobile => "contact_mobile",
             Field::OpenId => "openid",
+            Field::OnboardingDraft => "onboarding_draft",
             Field::PlatformKey => "platform_key",
         }
     }

@@ -3,6 +3,7 @@
 mod quote;
 mod product;
 mod partner;
+mod merchant;
 mod calls;
 mod check_risk;
 mod pay_order;
@@ -90,6 +91,9 @@ enum Command {
     /// Let partners call the API: add them, their keys, their scopes
     #[command(subcommand)]
     Partner(partner::Args),
+    /// Merchants that applied: list, show, approve, refuse
+    #[command(subcommand)]
+    Merchant(merchant::Args),
     /// Search the interface log: every call to and from a partner
     Calls(calls::Args),
     /// Deposits and withdrawals that funders noted: confirm or refuse them
@@ -117,6 +121,7 @@ async fn dispatch(command: Command) -> anyhow::Result<ExitCode> {
         Command::Quote(args) => quote::run(args).await,
         Command::Product(args) => product::run(args).await,
         Command::Partner(args) => partner::run(args).await,
+        Command::Merchant(args) => merchant::run(args).await,
         Command::Calls(args) => calls::run(args).await,
         Command::Reserve(args) => reserve::run(args).await,
         Command::Sign(args) => sign::run(args),

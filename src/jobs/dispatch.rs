@@ -7,7 +7,7 @@ use super::model::JobKind;
 use super::store;
 use crate::app::App;
 use crate::base::BusinessDay;
-use crate::{access, business_day, close, credit, funder, page, passcode, reconcile, repayment, settlement};
+use crate::{access, business_day, close, credit, funder, merchant, page, passcode, reconcile, repayment, settlement};
 
 /// How long the record of a done job is kept.
 const DONE_KEPT: TimeDelta = TimeDelta::days(90);
@@ -33,6 +33,7 @@ pub async fn run(app: &App, kind: JobKind) -> anyhow::Result<()> {
             store::prune(&mut *app.pool.acquire().await?, before).await?;
             page::session::sweep(app).await?;
             passcode::sweep(app).await?;
+            merchant::join_actions::sweep(app).await?;
             access::jobs::forget_old(app).await
         }
         JobKind::Withhold => {

@@ -1,6 +1,7 @@
 //! Use cases of a merchant's acceptance: apply, decide, change the settlement account.
 
 use super::agreement::Agreement;
+use super::join::{LATIN_CITY_MAX, LATIN_NAME_MAX, is_latin};
 use super::model::{AccountNumber, Category, Decision, MerchantRefusal, parse_link, parse_name};
 use super::store::{self, DecidedChange, MerchantRecord, NewMerchant, SealedAccount};
 use crate::app::App;
@@ -36,7 +37,7 @@ pub struct LatinLabel {
 }
 
 /// The same, every part checked.
-struct Checked {
+pub(super) struct Checked {
     name: String,
     credit_code: CreditCode,
     category: Category,
@@ -50,24 +51,8 @@ struct Checked {
 /// Files an application; it waits for [`decide`]. The same company with the same particulars gives the same merchant.
 pub async fn onboard(app: &App, onboarding: &Onboarding) -> Outcome<MerchantId, MerchantRefusal> {
     let checked = check(onboarding).map_err(Fault::Refused)?;
-    let now = app.clock.now();
-    let merchant_id = MerchantId::mint(now);
-    let owner = merchant_id.uuid();
-    let merchant = NewMerchant {
-        merchant_id,
-        name: &checked.name,
-        credit_code: checked.credit_code.as_str(),
-        category: checked.category.code(),
-        contact_mobile_sealed: app.vault.seal_for(owner, Field::ContactMobile, checked.contact_mobile.reveal()),
-        account_name: &checked.account_name,
-        account_sealed: app.vault.seal_for(owner, Field::SettlementAccount, checked.account_number.reveal()),
-        account_tail: checked.account_number.tail(),
-        latin_name: checked.latin.as_ref().map(|latin| latin.name.as_str()),
-        latin_city: checked.latin.as_ref().map(|latin| latin.city.as_str()),
-        discount_rate: checked.agreement.discount_rate,
-        discount_returned_on_refund: checked.agreement.discount_returned_on_refund,
-        created_at: now,
-    };
+    let merchant_id = MerchantId::mint(app.clock.now());
+    let merchant = new_merchant(app, merchant_id, &checked);
     let mut transaction = app.pool.begin().await?;
     if store::insert_merchant(&mut transaction, &merchant).await? {
         transaction.commit().await?;
@@ -80,7 +65,28 @@ pub async fn onboard(app: &App, onboarding: &Onboarding) -> Outcome<MerchantId, 
     }
 }
 
-fn check(onboarding: &Onboarding) -> Result<Checked, MerchantRefusal> {
+/// An application as it is written, what is personal sealed.
+pub(super) fn new_merchant<'a>(app: &App, merchant_id: MerchantId, checked: &'a Checked) -> NewMerchant<'a> {
+    let owner = merchant_id.uuid();
+    NewMerchant {
+        merchant_id,
+        name: &checked.name,
+        credit_code: checked.credit_code.as_str(),
+        category: checked.category.code(),
+        contact_mobile_sealed: app.vault.seal_for(owner, Field::ContactMobile, checked.contact_mobile.reveal()),
+        account_name: &checked.account_name,
+        account_sealed: app.vault.seal_for(owner, Field::SettlementAccount, checked.account_number.reveal()),
+        account_tail: checked.account_number.tail(),
+        latin_name: checked.latin.as_ref().map(|latin| latin.name.as_str()),
+        latin_city: checked.latin.as_ref().map(|latin| latin.city.as_str()),
+        discount_rate: checked.agreement.discount_rate,
+        discount_returned_on_refund: checked.agreement.discount_returned_on_refund,
+        created_at: app.clock.now(),
+    }
+}
+
+/// Every rule that an application is held to.
+pub(super) fn check(onboarding: &Onboarding) -> Result<Checked, MerchantRefusal> {
     let name = parse_name(&onboarding.name)?;
     let account_name = parse_name(&onboarding.account_name)?;
     if account_name != name {
@@ -88,7 +94,7 @@ fn check(onboarding: &Onboarding) -> Result<Checked, MerchantRefusal> {
         return Err(MerchantRefusal::AccountOfAnother { account: account_name, company: name });
     }
     if let Some(latin) = &onboarding.latin
-        && !(is_latin(&latin.name, 25) && is_latin(&latin.city, 15))
+        && !(is_latin(&latin.name, LATIN_NAME_MAX) && is_latin(&latin.city, LATIN_CITY_MAX))
     {
         return Err(MerchantRefusal::LatinMalformed);
     }
@@ -102,10 +108,6 @@ fn check(onboarding: &Onboarding) -> Result<Checked, MerchantRefusal> {
         latin: onboarding.latin.clone(),
         agreement: Agreement::new(onboarding.discount_rate, onboarding.discount_returned_on_refund)?,
     })
-}
-
-fn is_latin(text: &str, length_max: usize) -> bool {
-    (1..=length_max).contains(&text.len()) && text.bytes().all(|byte| (b' '..=b'~').contains(&byte))
 }
 
 impl Checked {

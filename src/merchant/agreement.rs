@@ -23,6 +23,12 @@ impl Agreement {
         Ok(Agreement { discount_rate, discount_returned_on_refund })
     }
 
+    /// What everybody pays who applies on the pages: six in a thousand, given back on a refund.
+    pub fn standard() -> Agreement {
+        const RATE: Decimal = Decimal::from_parts(6, 0, 0, false, 3);
+        Agreement { discount_rate: Rate::from_fraction(RATE).unwrap_or(Rate::ZERO), discount_returned_on_refund: true }
+    }
+
     /// The fee of one purchase, rounded once.
     pub fn discount_fee(&self, amount: Fen) -> Fen {
         self.discount_rate.of(amount, 1, 1)
@@ -37,6 +43,11 @@ mod tests {
     fn the_fee_is_rounded_once_per_purchase() {
         let agreement = Agreement::new("0.006".parse().unwrap(), true).unwrap();
         assert_eq!(agreement.discount_fee(Fen::new(8_250)), Fen::new(50));
+    }
+
+    #[test]
+    fn the_standard_price_is_six_in_a_thousand() {
+        assert_eq!(Agreement::standard().discount_fee(Fen::new(100_000)), Fen::new(600));
     }
 
     #[test]

@@ -85,7 +85,7 @@ pub async fn close_code(app: &App, code_id: CodeId) -> Outcome<Step, CodeRefusal
     }
 }
 
-async fn require_active(connection: &mut PgConnection, merchant_id: MerchantId) -> Outcome<(), CodeRefusal> {
+pub(super) async fn require_active(connection: &mut PgConnection, merchant_id: MerchantId) -> Outcome<(), CodeRefusal> {
     let found = store::load_merchants(connection, &[merchant_id]).await?;
     match found.first().map(|merchant| merchant.status) {
         Some(MerchantStatus::Active) => Ok(()),

@@ -28,6 +28,25 @@ pub enum Decision {
 }
 
 impl MerchantStatus {
+    pub const ALL: [MerchantStatus; 5] = [
+        MerchantStatus::Submitted,
+        MerchantStatus::Active,
+        MerchantStatus::Suspended,
+        MerchantStatus::Refused,
+        MerchantStatus::Closed,
+    ];
+
+    /// The name in the database and on the command line.
+    pub const fn name(self) -> &'static str {
+        match self {
+            MerchantStatus::Submitted => "submitted",
+            MerchantStatus::Active => "active",
+            MerchantStatus::Suspended => "suspended",
+            MerchantStatus::Refused => "refused",
+            MerchantStatus::Closed => "closed",
+        }
+    }
+
     /// The status that a decision leads to. Deciding again what holds already is `AlreadyApplied`.
     pub fn decide(self, decision: Decision) -> Result<(MerchantStatus, Step), MerchantRefusal> {
         use MerchantStatus::{Active, Closed, Refused, Submitted, Suspended};
@@ -48,6 +67,14 @@ impl MerchantStatus {
                 Err(MerchantRefusal::NotPossibleNow { status: self })
             }
         }
+    }
+}
+
+impl FromStr for MerchantStatus {
+    type Err = String;
+    fn from_str(text: &str) -> Result<MerchantStatus, String> {
+        let found = Self::ALL.into_iter().find(|status| status.name() == text);
+        found.ok_or_else(|| format!("a status is one of {}", Self::ALL.map(MerchantStatus::name).join(", ")))
     }
 }
 
@@ -204,6 +231,8 @@ pub enum MerchantRefusal {
     NotPossibleNow { status: MerchantStatus },
     #[error("a decision says who made it and why")]
     ReasonMissing,
+    #[error("too many applications were sent by this mobile today")]
+    TooManyApplications,
     #[error("a link begins with https:// and has at most {LINK_CHARS_MAX} plain characters")]
     LinkMalformed,
 }
@@ -227,6 +256,7 @@ impl Refusal for MerchantRefusal {
             MerchantRefusal::UnknownMerchant => "unknown_merchant",
             MerchantRefusal::NotPossibleNow { .. } => "merchant_not_possible_now",
             MerchantRefusal::ReasonMissing => "reason_missing",
+            MerchantRefusal::TooManyApplications => "too_many_applications",
             MerchantRefusal::LinkMalformed => "link_malformed",
         }
     }

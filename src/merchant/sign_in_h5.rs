@@ -1,5 +1,4 @@
-//! Signing in for a merchant by mobile and SMS code: choosing the merchant where somebody works at several, and what there is
-//! for whoever works at none that was accepted.
+//! Signing in for a merchant by mobile and SMS code, and choosing the merchant where somebody works at several.
 
 use askama::Template;
 use askama_web::WebTemplate;
@@ -8,7 +7,6 @@ use axum::http::StatusCode;
 use axum::response::{IntoResponse, Redirect, Response};
 use serde::Deserialize;
 
-use super::MerchantStatus;
 use super::h5::{SignedInAs, signed_in};
 use super::staff_actions::{self, StaffAt};
 use crate::app::App;
@@ -23,6 +21,8 @@ use crate::passcode::{self, Purpose, SignInStep};
 
 /// Where somebody goes who came for no page in particular.
 const HOME: &str = "/m";
+/// What is chosen to apply for one more merchant.
+const ANOTHER: &str = "another";
 
 #[derive(Deserialize)]
 pub struct Coming {
@@ -102,54 +102,16 @@ pub async fn ask(State(app): State<App>, page: Page, Query(coming): Query<Coming
 pub async fn choose(State(app): State<App>, page: Page, form: Form) -> Result<Response, Problem> {
     let next = path_of_ours(form.value("next"), HOME).to_owned();
     let Some(mobile) = proved_mobile(&app, &page).await? else { return Ok(to_sign_in(&next)) };
+    if form.value("staff") == ANOTHER {
+        session::become_subject(&app, &page.visit, SessionKind::Merchant, None).await?;
+        return Ok(Redirect::to("/m/join?step=company").into_response());
+    }
     let chosen: StaffId = form.value("staff").parse().map_err(|_| Problem::not_found())?;
     let places = staff_actions::find_by_mobile(&app, &mobile).await?;
     let place = places.iter().find(|place| place.staff.staff_id == chosen).ok_or_else(Problem::not_found)?;
-    let proved = Proved { subject_id: Some(place.staff.staff_id.uuid()), mobile: Some(mobile), openid: None };
-    session::begin(&app, &page.visit, SessionKind::Merchant, &proved).await?;
+    let staff_id = Some(place.staff.staff_id.uuid());
+    session::become_subject(&app, &page.visit, SessionKind::Merchant, staff_id).await?;
     Ok(Redirect::to(&next).into_response())
-}
-
-/// Whoever is signed in and can do nothing yet: a merchant that is not accepted, or a mobile that works nowhere.
-#[derive(Template, WebTemplate)]
-#[template(path = "merchant/join.html")]
-pub struct JoinPage {
-    page: Page,
-    waiting: Option<WaitingMerchant>,
-}
-
-struct WaitingMerchant {
-    name: String,
-    is_refused: bool,
-}
-
-/// `GET /m/join`: where an acceptance stands.
-pub async fn join(State(app): State<App>, page: Page) -> Result<Response, Problem> {
-    let waiting = match signed_in(&app, &page.visit).await? {
-        SignedInAs::Nobody => return Ok(to_sign_in(HOME)),
-        SignedInAs::Mobile => {
-            let mobile = proved_mobile(&app, &page).await?;
-            let places = match &mobile {
-                Some(mobile) => staff_actions::find_by_mobile(&app, mobile).await?,
-                None => Vec::new(),
-            };
-            if !places.is_empty() {
-                return Ok(Redirect::to("/m/choose").into_response());
-            }
-            None
-        }
-        SignedInAs::Staff(at) => {
-            let is_refused = match at.merchant_status {
-                MerchantStatus::Submitted => false,
-                MerchantStatus::Refused => true,
-                MerchantStatus::Active | MerchantStatus::Suspended | MerchantStatus::Closed => {
-                    return Ok(Redirect::to(HOME).into_response());
-                }
-            };
-            Some(WaitingMerchant { name: at.merchant_name, is_refused })
-        }
-    };
-    Ok(JoinPage { page, waiting }.into_response())
 }
 
 async fn proved_mobile(app: &App, page: &Page) -> anyhow::Result<Option<Mobile>> {

@@ -48,6 +48,14 @@ impl Role {
     }
 
     // For templates, which know no paths.
+    pub fn may_make_orders(self) -> bool {
+        self.may(Right::MakeOrders)
+    }
+
+    pub fn may_manage_staff(self) -> bool {
+        self.may(Right::ManageStaff)
+    }
+
     pub fn may_refund(self) -> bool {
         self.may(Right::Refund)
     }

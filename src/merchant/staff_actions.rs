@@ -63,6 +63,13 @@ pub struct Hiring {
     pub hired_by: String,
 }
 
+/// Whether the very person works there in this very role.
+pub async fn is_hired(app: &App, hiring: &Hiring) -> anyhow::Result<bool> {
+    let people = list_staff(app, hiring.merchant_id).await?;
+    let is_it = |staff: &Staff| staff.name == hiring.name && staff.mobile == hiring.mobile && staff.role == hiring.role;
+    Ok(people.iter().any(is_it))
+}
+
 /// Lets somebody sign in for a merchant.
 pub async fn hire(app: &App, hiring: &Hiring) -> Outcome<StaffId, StaffRefusal> {
     let mut transaction = app.pool.begin().await?;

@@ -30,6 +30,11 @@ impl Form {
         Form { values, ..Form::default() }
     }
 
+    /// Fills a field in.
+    pub fn fill(&mut self, name: &str, value: &str) {
+        self.values.insert(name.to_owned(), value.to_owned());
+    }
+
     /// A field as it was typed, without blanks around it; empty where it is missing.
     pub fn value(&self, name: &str) -> &str {
         self.values.get(name).map_or("", String::as_str)

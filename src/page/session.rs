@@ -86,6 +86,18 @@ pub async fn begin(app: &App, visit: &Visit, kind: SessionKind, proved: &Proved)
     Ok(())
 }
 
+/// Says for whom the visitor's session stands from now on, after what it has proved already: nothing more is trusted, so the
+/// token stays.
+pub async fn become_subject(
+    app: &App,
+    visit: &Visit,
+    kind: SessionKind,
+    subject_id: Option<Uuid>,
+) -> anyhow::Result<()> {
+    session_store::set_subject(&mut *app.pool.acquire().await?, &visit.token_hash(), kind, subject_id).await?;
+    Ok(())
+}
+
 /// The visitor's session of a kind, if it is alive.
 pub async fn find(app: &App, visit: &Visit, kind: SessionKind) -> anyhow::Result<Option<Session>> {
     let mut connection = app.pool.acquire().await?;

@@ -71,6 +71,23 @@ pub async fn rename(connection: &mut PgConnection, old: &[u8; 32], new: &[u8; 32
     Ok(())
 }
 
+pub async fn set_subject(
+    connection: &mut PgConnection,
+    token_hash: &[u8; 32],
+    kind: SessionKind,
+    subject_id: Option<Uuid>,
+) -> sqlx::Result<()> {
+    sqlx::query!(
+        "update session set subject_id = $3 where token_hash = $1 and kind = $2",
+        token_hash,
+        kind as SessionKind,
+        subject_id
+    )
+    .execute(connection)
+    .await?;
+    Ok(())
+}
+
 pub async fn see(
     connection: &mut PgConnection,
     token_hash: &[u8; 32],

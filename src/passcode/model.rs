@@ -30,6 +30,8 @@ pub enum Purpose {
     MerchantSignIn,
     PinReset,
     AccountClosing,
+    /// An owner lets somebody in, gives another role, or removes somebody.
+    StaffChange,
 }
 
 impl Purpose {
@@ -39,6 +41,7 @@ impl Purpose {
             Purpose::MerchantSignIn => "merchant_sign_in",
             Purpose::PinReset => "pin_reset",
             Purpose::AccountClosing => "account_closing",
+            Purpose::StaffChange => "staff_change",
         }
     }
 }

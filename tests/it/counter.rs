@@ -2,6 +2,7 @@
 
 use std::sync::Arc;
 
+use chrono::TimeDelta;
 use fenqi::app::App;
 use fenqi::base::id::{MerchantId, StaffId};
 use fenqi::merchant::Role;
@@ -50,4 +51,22 @@ pub async fn sign_in_from(browser: &mut Browser, world: &Arc<World>, mobile: &st
     let code = code_sent_to(world, mobile);
     let fields = [("mobile", mobile), ("passcode", code.as_str()), ("do", "sign_in")];
     browser.submit(&sent, "/m/sign-in", &fields).await
+}
+
+/// Sends a form that a code to the owner's own mobile confirms. A mobile gets one code a minute.
+pub async fn confirm(
+    (browser, app, world): (&mut Browser, &App, &Arc<World>),
+    page: &Shown,
+    (action, mobile): (&str, &str),
+    fields: &[(&str, &str)],
+) -> Shown {
+    app.clock.set(app.clock.now() + TimeDelta::seconds(61));
+    let mut asking = fields.to_vec();
+    asking.push(("do", "send"));
+    let sent = browser.submit(page, action, &asking).await;
+    sent.has_status(200).shows("The code was sent to");
+    let code = code_sent_to(world, mobile);
+    let mut confirming = fields.to_vec();
+    confirming.extend([("passcode", code.as_str()), ("do", "confirm")]);
+    browser.submit(&sent, action, &confirming).await
 }

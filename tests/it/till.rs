@@ -9,7 +9,7 @@ use fenqi::sandbox::World;
 use sqlx::PgPool;
 
 use crate::browser::{Browser, Shown};
-use crate::counter::hire;
+use crate::counter::{self, hire};
 use crate::house;
 use crate::shopper::sign_in_as;
 use crate::town::{LineWish, Town, found};
@@ -56,6 +56,12 @@ impl Till {
         let staff = sqlx::query_scalar("select staff_id from merchant_staff order by created_at, staff_id limit 1");
         let staff_id: uuid::Uuid = staff.fetch_one(&self.town.app.pool).await.unwrap();
         sign_in_as(&mut self.browser, &self.town.app, "merchant", staff_id).await;
+    }
+
+    /// The owner sends a form that a code to their own mobile confirms.
+    pub async fn confirm_by_code(&mut self, page: &Shown, action: &str, fields: &[(&str, &str)]) -> Shown {
+        let at = (&mut self.browser, &self.town.app, &self.world);
+        counter::confirm(at, page, (action, OWNER), fields).await
     }
 
     /// The page that shows what a refund would do.

@@ -235,6 +235,10 @@ impl Town {
         purchase::actions::refund(&self.app, request).await.unwrap();
     }
 
+    pub async fn void(&self, receipt: &Receipt) {
+        let _ = purchase::actions::void(&self.app, receipt.purchase_id).await.unwrap();
+    }
+
     pub async fn fen(&self, query: &'static str) -> i64 {
         sqlx::query_scalar(query).fetch_one(&self.app.pool).await.unwrap()
     }

@@ -136,7 +136,7 @@ async fn somebody_at_two_merchants_chooses_and_changes_over(pool: PgPool) {
 async fn whoever_works_at_no_merchant_is_told_where_to_turn(pool: PgPool) {
     let mut place = open(pool).await;
     let shown = counter::sign_in(&mut place.browser, &place.world, "13700137000").await;
-    shown.is_at("/m/join").has_status(200).shows("belongs to no merchant");
+    shown.is_at("/m/join").has_status(200).shows("Become a merchant").shows("its owner adds you");
     place.browser.get("/m").await.is_at("/m/join");
     // As soon as somebody is added, the same session leads in.
     hire(&place.app, place.merchant_id, "13700137000", Role::Cashier).await;
@@ -150,9 +150,9 @@ async fn a_merchant_that_is_not_accepted_sees_where_its_application_stands(pool:
     let waiting = applied(&place.app).await;
     hire(&place.app, waiting, "13700137000", Role::Owner).await;
     let shown = counter::sign_in_from(&mut place.browser, &place.world, "13700137000", "/m/purchases").await;
-    shown.is_at("/m/join").has_status(200).shows("上海小李数码有限公司").shows("under review");
+    shown.is_at("/m/join").has_status(200).shows("上海小李数码有限公司").shows("Under review");
     judge(&place.app, waiting, Decision::Refuse).await;
-    place.browser.get("/m").await.is_at("/m/join").shows("was not accepted");
+    place.browser.get("/m").await.is_at("/m/join").shows("Not accepted").shows("papers checked");
     let out = place.browser.get("/m/join").await;
     place.browser.submit(&out, "/m/sign-out", &[]).await.is_at("/m/sign-in");
 }

@@ -195,7 +195,7 @@ async fn messages_are_worded_for_the_shop_and_read_once_shown(pool: PgPool) {
     till.browser.get("/m/messages").await.shows("No messages yet");
     let first = till.sell(120_000, STANDARD).await;
     let second = till.sell(50_000, STANDARD).await;
-    let _ = fenqi::purchase::actions::void(&till.town.app, second.purchase_id).await.unwrap();
+    till.town.void(&second).await;
     till.live_until("2026-03-04").await;
     till.town.refund(&first, 20_000, "R-1").await;
     let page = till.browser.get("/m/messages").await;

@@ -1,0 +1,205 @@
+//! `fenqi merchant`: merchants that applied, shown to an operator and decided on.
+
+use chrono::{DateTime, Utc};
+use serde_json::json;
+
+use std::process::ExitCode;
+
+use crate::app::App;
+use crate::base::id::MerchantId;
+use crate::base::person::Mobile;
+use crate::cli::open_house;
+use crate::error::{Fault, Refusal, Step};
+use crate::merchant::actions::Judgement;
+use crate::merchant::join_store::{self, ApplicationRow};
+use crate::merchant::staff::parse_staff_name;
+use crate::merchant::staff_actions::{self, Hiring};
+use crate::merchant::{self, Decision, MerchantStatus, Role};
+
+/// More than anyone reads through; `--after` goes on.
+const LISTED_MAX: i64 = 100;
+
+#[derive(clap::Subcommand)]
+pub enum Args {
+    /// List merchants in the order in which they applied, at most a hundred
+    List {
+        /// Those of one status alone
+        #[arg(long)]
+        status: Option<MerchantStatus>,
+        /// Go on after this one
+        #[arg(long)]
+        after: Option<MerchantId>,
+        /// Print one line of JSON
+        #[arg(long)]
+        json: bool,
+    },
+    /// Show one: what it stated, its people, every decision
+    Show {
+        merchant: MerchantId,
+        /// Print one line of JSON
+        #[arg(long)]
+        json: bool,
+    },
+    /// Accept an application; the merchant sells from then on
+    Approve(Deciding),
+    /// Refuse an application; the reason is shown to the applicant, who may correct it and apply again
+    Refuse(Deciding),
+    /// Let an active merchant sell no more, for a time
+    Suspend(Deciding),
+    /// Let a suspended merchant sell again
+    Resume(Deciding),
+    /// End a merchant; what it sold is settled as usual
+    Close(Deciding),
+    /// Let somebody sign in on a merchant's pages as its owner, such as the first one of a merchant that applied by other ways
+    AddOwner {
+        merchant: MerchantId,
+        /// By which they sign in
+        #[arg(long)]
+        mobile: Mobile,
+        #[arg(long)]
+        name: String,
+        /// Who enters it
+        #[arg(long)]
+        by: String,
+    },
+}
+
+#[derive(clap::Args)]
+pub struct Deciding {
+    merchant: MerchantId,
+    /// Who decides
+    #[arg(long)]
+    by: String,
+    /// Why, in words for the merchant
+    #[arg(long)]
+    reason: String,
+    /// Print one line of JSON
+    #[arg(long)]
+    json: bool,
+}
+
+pub async fn run(args: Args) -> anyhow::Result<ExitCode> {
+    let (app, _database) = open_house().await?;
+    match args {
+        Args::List { status, after, json } => list(&app, status, after, json).await?,
+        Args::Show { merchant, json } => show(&app, merchant, json).await?,
+        Args::Approve(deciding) => decide(&app, deciding, Decision::Accept).await?,
+        Args::Refuse(deciding) => decide(&app, deciding, Decision::Refuse).await?,
+        Args::Suspend(deciding) => decide(&app, deciding, Decision::Suspend).await?,
+        Args::Resume(deciding) => decide(&app, deciding, Decision::Resume).await?,
+        Args::Close(deciding) => decide(&app, deciding, Decision::Close).await?,
+        Args::AddOwner { merchant, mobile, name, by } => {
+            let name = parse_staff_name(&name)
+                .map_err(|_| anyhow::anyhow!("a name has 1 to 40 characters and no control characters"))?;
+            let hiring = Hiring { merchant_id: merchant, name, mobile, role: Role::Owner, hired_by: by };
+            let staff_id = staff_actions::hire(&app, &hiring).await.map_err(said)?;
+            println!("{} owns {merchant} and signs in at {} ({staff_id})", hiring.name, app.site.link("/m"));
+        }
+    }
+    Ok(ExitCode::SUCCESS)
+}
+
+async fn list(
+    app: &App,
+    status: Option<MerchantStatus>,
+    after: Option<MerchantId>,
+    is_json: bool,
+) -> anyhow::Result<()> {
+    let mut connection = app.pool.acquire().await?;
+    let rows = join_store::list_applications(&mut connection, status, after, LISTED_MAX).await?;
+    if is_json {
+        println!("{}", serde_json::Value::from_iter(rows.iter().map(particulars)));
+        return Ok(());
+    }
+    for row in &rows {
+        println!(
+            "{}  {:<9}  {}  {}  {}",
+            row.merchant_id,
+            row.status.name(),
+            row.credit_code,
+            day(row.created_at),
+            row.name
+        );
+    }
+    if rows.is_empty() {
+        println!("no merchant{}", status.map_or_else(String::new, |status| format!(" is {}", status.name())));
+    } else if let Some(last) = rows.last().filter(|_| rows.len() >= usize::try_from(LISTED_MAX).unwrap_or(usize::MAX)) {
+        println!("more: fenqi merchant list --after {}", last.merchant_id);
+    }
+    Ok(())
+}
+
+fn particulars(row: &ApplicationRow) -> serde_json::Value {
+    json!({
+        "merchant_id": row.merchant_id, "name": row.name, "status": row.status.name(), "reason": row.status_reason,
+        "credit_code": row.credit_code, "category": row.category, "account_name": row.account_name,
+        "account_tail": row.account_tail, "latin_name": row.latin_name, "latin_city": row.latin_city,
+        "discount_rate": row.discount_rate, "discount_returned_on_refund": row.discount_returned_on_refund,
+        "applied_at": row.created_at, "decided_at": row.decided_at })
+}
+
+async fn show(app: &App, merchant_id: MerchantId, is_json: bool) -> anyhow::Result<()> {
+    let mut connection = app.pool.acquire().await?;
+    let row = join_store::find_application(&mut connection, merchant_id).await?;
+    let row = row.ok_or_else(|| anyhow::anyhow!("there is no merchant {merchant_id}; see `fenqi merchant list`"))?;
+    let events = join_store::list_events(&mut connection, merchant_id).await?;
+    drop(connection);
+    let people = staff_actions::list_staff(app, merchant_id).await?;
+    if is_json {
+        let mut shown = particulars(&row);
+        shown["staff"] = serde_json::Value::from_iter(people.iter().map(|staff| {
+            json!({ "staff_id": staff.staff_id, "name": staff.name, "mobile": staff.mobile.to_string(),
+                    "role": staff.role.name(), "since": staff.created_at })
+        }));
+        shown["events"] = serde_json::Value::from_iter(events.iter().map(|event| {
+            json!({ "decision": event.decision, "by": event.decided_by, "reason": event.reason, "at": event.occurred_at })
+        }));
+        println!("{shown}");
+        return Ok(());
+    }
+    println!("{} {}", row.merchant_id, row.name);
+    println!("    {}{}", row.status.name(), row.status_reason.map_or_else(String::new, |reason| format!(": {reason}")));
+    println!("    credit code {}, {}", row.credit_code, row.category);
+    println!("    account of {} ending in {}", row.account_name, row.account_tail);
+    if let (Some(name), Some(city)) = (&row.latin_name, &row.latin_city) {
+        println!("    on its code {name}, {city}");
+    }
+    let returned = if row.discount_returned_on_refund { "returned on a refund" } else { "kept on a refund" };
+    println!("    discount fee {}, {returned}", row.discount_rate);
+    for staff in &people {
+        println!("    {} {} {} since {}", staff.role.name(), staff.name, staff.mobile, day(staff.created_at));
+    }
+    println!("    applied {}", day(row.created_at));
+    for event in &events {
+        println!("    {} {} by {}: {}", day(event.occurred_at), event.decision, event.decided_by, event.reason);
+    }
+    Ok(())
+}
+
+fn day(at: DateTime<Utc>) -> String {
+    at.with_timezone(&chrono_tz::Asia::Shanghai).format("%Y-%m-%d %H:%M").to_string()
+}
+
+async fn decide(app: &App, deciding: Deciding, decision: Decision) -> anyhow::Result<()> {
+    let Deciding { merchant: merchant_id, by: decided_by, reason, json } = deciding;
+    let step = merchant::decide(app, &Judgement { merchant_id, decision, decided_by, reason }).await.map_err(said)?;
+    let row = join_store::find_application(&mut *app.pool.acquire().await?, merchant_id).await?;
+    let status = row.map_or("unknown", |row| row.status.name());
+    if json {
+        let is_new = step == Step::Applied;
+        println!("{}", json!({ "merchant_id": merchant_id, "status": status, "changed": is_new }));
+        return Ok(());
+    }
+    match step {
+        Step::Applied => println!("{merchant_id} is {status} from now on"),
+        Step::AlreadyApplied => println!("{merchant_id} was {status} already; nothing changed"),
+    }
+    Ok(())
+}
+
+fn said<R: Refusal>(fault: Fault<R>) -> anyhow::Error {
+    match fault {
+        Fault::Refused(refusal) => anyhow::anyhow!("{refusal}; see `fenqi merchant list`"),
+        Fault::Failed(failure) => failure,
+    }
+}

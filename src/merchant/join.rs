@@ -1,0 +1,162 @@
+//! An application for acceptance as it is filled in: step by step, kept between visits, each field by its own rule.
+
+use std::collections::BTreeMap;
+
+use super::model::{AccountNumber, Category, MerchantRefusal, parse_name};
+use super::staff::parse_staff_name;
+use crate::base::person::{CreditCode, NumberError};
+use crate::error::Refusal;
+
+/// What an applicant has typed so far, by field; each value has passed its rule.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct Draft(pub BTreeMap<String, String>);
+
+/// What is asked for together.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum JoinStep {
+    /// What the licence says.
+    Company,
+    /// Where the money goes, and who answers.
+    Account,
+    /// Everything again, to be confirmed.
+    Submit,
+}
+
+impl JoinStep {
+    /// From 1.
+    pub const fn number(self) -> u8 {
+        match self {
+            JoinStep::Company => 1,
+            JoinStep::Account => 2,
+            JoinStep::Submit => 3,
+        }
+    }
+
+    pub fn from_name(name: &str) -> Option<JoinStep> {
+        match name {
+            "company" => Some(JoinStep::Company),
+            "account" => Some(JoinStep::Account),
+            _ => None,
+        }
+    }
+
+    /// The fields of a step, with whether they may be left empty.
+    pub const fn fields(self) -> &'static [(&'static str, bool)] {
+        match self {
+            JoinStep::Company => &[
+                ("legal_name", false),
+                ("credit_code", false),
+                ("category", false),
+                ("latin_name", true),
+                ("latin_city", true),
+            ],
+            JoinStep::Account => &[("account_name", false), ("account_number", false), ("contact_name", false)],
+            JoinStep::Submit => &[],
+        }
+    }
+}
+
+/// The longest name and city that a code holds in Latin letters.
+pub const LATIN_NAME_MAX: usize = 25;
+pub const LATIN_CITY_MAX: usize = 15;
+
+/// What a field says, in its one form.
+///
+/// # Errors
+/// The code of the words beside the field.
+pub fn read_field(name: &str, text: &str) -> Result<String, &'static str> {
+    let latin = |length_max| if is_latin(text, length_max) { Ok(text.to_owned()) } else { Err("latin_name_malformed") };
+    let refused = |refusal: MerchantRefusal| refusal.code();
+    match name {
+        "legal_name" | "account_name" => parse_name(text).map_err(refused),
+        "credit_code" => {
+            let plain: String = text.chars().filter(|letter| *letter != ' ').collect();
+            let plain = plain.to_ascii_uppercase();
+            plain.parse::<CreditCode>().map(|code| code.as_str().to_owned()).map_err(NumberError::code)
+        }
+        "category" => text.parse::<Category>().map(|category| category.code().to_owned()).map_err(refused),
+        "latin_name" => latin(LATIN_NAME_MAX),
+        "latin_city" => latin(LATIN_CITY_MAX),
+        "account_number" => text.parse::<AccountNumber>().map(|account| account.reveal().to_owned()).map_err(refused),
+        "contact_name" => parse_staff_name(text),
+        _ => Err("missing"),
+    }
+}
+
+/// 1 to so many printable ASCII characters.
+pub fn is_latin(text: &str, length_max: usize) -> bool {
+    (1..=length_max).contains(&text.len()) && text.bytes().all(|byte| (b' '..=b'~').contains(&byte))
+}
+
+/// Beside which field a refusal of the whole stands.
+pub fn field_of(refusal: &MerchantRefusal) -> Option<&'static str> {
+    match refusal {
+        MerchantRefusal::CreditCode(_) | MerchantRefusal::AlreadyOnboarded => Some("credit_code"),
+        MerchantRefusal::NameMalformed => Some("legal_name"),
+        MerchantRefusal::UnknownCategory { .. } => Some("category"),
+        MerchantRefusal::AccountMalformed => Some("account_number"),
+        MerchantRefusal::AccountOfAnother { .. } => Some("account_name"),
+        MerchantRefusal::LatinMalformed => Some("latin_name"),
+        MerchantRefusal::ContactMobile(_)
+        | MerchantRefusal::DiscountRateOutOfBounds
+        | MerchantRefusal::UnknownMerchant
+        | MerchantRefusal::NotPossibleNow { .. }
+        | MerchantRefusal::ReasonMissing
+        | MerchantRefusal::LinkMalformed
+        | MerchantRefusal::TooManyApplications => None,
+    }
+}
+
+impl Draft {
+    pub fn value(&self, name: &str) -> &str {
+        self.0.get(name).map_or("", String::as_str)
+    }
+
+    pub fn is_empty(&self) -> bool {
+        self.0.is_empty()
+    }
+
+    /// Where the applicant stands.
+    pub fn step(&self) -> JoinStep {
+        let is_filled = |step: JoinStep| {
+            step.fields().iter().all(|(name, may_be_empty)| *may_be_empty || !self.value(name).is_empty())
+        };
+        [JoinStep::Company, JoinStep::Account].into_iter().find(|step| !is_filled(*step)).unwrap_or(JoinStep::Submit)
+    }
+
+    /// The last four digits of the account.
+    pub fn account_tail(&self) -> &str {
+        let number = self.value("account_number");
+        number.get(number.len().saturating_sub(4)..).unwrap_or_default()
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn draft(fields: &[(&str, &str)]) -> Draft {
+        Draft(fields.iter().map(|(name, value)| ((*name).to_owned(), (*value).to_owned())).collect())
+    }
+
+    #[test]
+    fn an_applicant_stands_at_the_first_step_that_is_not_filled() {
+        let company = [("legal_name", "老王"), ("credit_code", "91350100M000100Y43"), ("category", "dining")];
+        let account = [("account_name", "老王"), ("account_number", "95588001234"), ("contact_name", "王")];
+        assert_eq!(Draft::default().step(), JoinStep::Company);
+        assert_eq!(draft(&company).step(), JoinStep::Account);
+        assert_eq!(draft(&account).step(), JoinStep::Company);
+        let whole = draft(&[company, account].concat());
+        assert_eq!((whole.step(), whole.account_tail()), (JoinStep::Submit, "1234"));
+    }
+
+    #[test]
+    fn each_field_has_its_own_rule() {
+        assert_eq!(read_field("credit_code", "91350100m000100y43").as_deref(), Ok("91350100M000100Y43"));
+        assert_eq!(read_field("credit_code", "91350100M000100Y44"), Err("credit_code_check"));
+        assert_eq!(read_field("category", "casino"), Err("unknown_category"));
+        assert_eq!(read_field("account_number", "6222 0212 3456").as_deref(), Ok("622202123456"));
+        assert_eq!(read_field("latin_name", "老王"), Err("latin_name_malformed"));
+        assert_eq!(read_field("contact_name", "😀\u{7}"), Err("staff_name_malformed"));
+    }
+}

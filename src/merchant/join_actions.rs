@@ -1,0 +1,187 @@
+//! Use cases of an application on the pages: keep a draft, apply with the first owner, apply again after a refusal.
+
+use anyhow::Context as _;
+use chrono::TimeDelta;
+use serde_json::json;
+
+use super::actions::{LatinLabel, Onboarding, check, new_merchant};
+use super::agreement::Agreement;
+use super::join::Draft;
+use super::join_store::{self, DraftRow};
+use super::model::MerchantRefusal;
+use super::staff::Role;
+use super::staff_actions::{self, Hiring, StaffAt};
+use super::store;
+use crate::app::App;
+use crate::base::id::{self, MerchantId, StaffId};
+use crate::base::person::Mobile;
+use crate::business_day;
+use crate::error::{Fault, Outcome};
+use crate::notice::{self, Audience, Notice};
+use crate::passcode::{self, Window};
+use crate::vault::{Field, Indexed};
+
+/// A draft that nobody went on with for so long is forgotten.
+const DRAFT_KEPT: TimeDelta = TimeDelta::days(90);
+/// Applications that one mobile may send: operators read each of them.
+const PER_MOBILE: Window = Window { kind: "merchant_application", length: TimeDelta::hours(24), count_max: 5 };
+
+/// Who fills in an application: a mobile that was proved.
+#[derive(Clone, Debug)]
+pub struct Applicant {
+    pub mobile: Mobile,
+    /// The refused application of theirs that is corrected.
+    pub refused: Option<StaffAt>,
+}
+
+impl Applicant {
+    fn corrects(&self) -> Option<MerchantId> {
+        self.refused.as_ref().map(|refused| refused.staff.merchant_id)
+    }
+}
+
+/// What an applicant has typed so far; nothing, where the last draft was for another application.
+pub async fn load_draft(app: &App, applicant: &Applicant) -> anyhow::Result<Draft> {
+    let mobile_hash = app.vault.index(Indexed::Mobile, applicant.mobile.reveal());
+    let row = join_store::find_draft(&mut *app.pool.acquire().await?, &mobile_hash).await?;
+    let Some(row) = row.filter(|row| row.corrects == applicant.corrects()) else { return Ok(Draft::default()) };
+    let fields = app.vault.open_for(row.draft_id, Field::OnboardingDraft, &row.fields_sealed)?;
+    Ok(Draft(serde_json::from_str(&fields).context("a stored draft cannot be read")?))
+}
+
+/// Keeps it; one for each mobile.
+pub async fn save_draft(app: &App, applicant: &Applicant, draft: &Draft) -> anyhow::Result<()> {
+    let now = app.clock.now();
+    let draft_id = id::mint(now);
+    let fields = serde_json::to_string(&draft.0)?;
+    let row = DraftRow {
+        draft_id,
+        corrects: applicant.corrects(),
+        fields_sealed: app.vault.seal_for(draft_id, Field::OnboardingDraft, &fields),
+    };
+    let mobile_hash = app.vault.index(Indexed::Mobile, applicant.mobile.reveal());
+    join_store::put_draft(&mut *app.pool.acquire().await?, &mobile_hash, &row, now).await?;
+    Ok(())
+}
+
+/// Deletes drafts that nobody goes on with; returns how many.
+pub async fn sweep(app: &App) -> anyhow::Result<u64> {
+    let before = app.clock.now() - DRAFT_KEPT;
+    Ok(join_store::delete_old_drafts(&mut *app.pool.acquire().await?, before).await?)
+}
+
+/// Whether a company has a merchant account already, so that it is told while the code is typed.
+pub async fn is_onboarded(app: &App, credit_code: &str, own: Option<MerchantId>) -> anyhow::Result<bool> {
+    let mut connection = app.pool.acquire().await?;
+    let found = store::find_merchant_by_credit_code(&mut connection, credit_code).await?;
+    Ok(found.is_some_and(|merchant| Some(merchant.merchant_id) != own))
+}
+
+/// Fills a draft with what a refused application said, but for the account's number, which is not shown again.
+pub async fn correct(app: &App, refused: StaffAt) -> anyhow::Result<()> {
+    let row = join_store::find_application(&mut *app.pool.acquire().await?, refused.staff.merchant_id).await?;
+    let row = row.context("the merchant of somebody's staff is missing")?;
+    let fields = [
+        ("legal_name", Some(row.name)),
+        ("credit_code", Some(row.credit_code)),
+        ("category", Some(row.category)),
+        ("latin_name", row.latin_name),
+        ("latin_city", row.latin_city),
+        ("account_name", Some(row.account_name)),
+        ("contact_name", Some(refused.staff.name.clone())),
+    ];
+    let fields = fields.into_iter().filter_map(|(name, value)| Some((name.to_owned(), value?)));
+    let draft = Draft(fields.collect());
+    let applicant = Applicant { mobile: refused.staff.mobile.clone(), refused: Some(refused) };
+    save_draft(app, &applicant, &draft).await
+}
+
+fn onboarding(mobile: &Mobile, draft: &Draft) -> Onboarding {
+    let price = Agreement::standard();
+    let latin = LatinLabel { name: draft.value("latin_name").to_owned(), city: draft.value("latin_city").to_owned() };
+    Onboarding {
+        name: draft.value("legal_name").to_owned(),
+        credit_code: draft.value("credit_code").to_owned(),
+        category: draft.value("category").to_owned(),
+        account_name: draft.value("account_name").to_owned(),
+        account_number: draft.value("account_number").to_owned(),
+        contact_mobile: mobile.reveal().to_owned(),
+        latin: (!latin.name.is_empty() || !latin.city.is_empty()).then_some(latin),
+        discount_rate: price.discount_rate,
+        discount_returned_on_refund: price.discount_returned_on_refund,
+    }
+}
+
+/// Files the application that a draft holds; whoever sends it is the merchant's first owner. Sent twice, it is one application.
+pub async fn apply(app: &App, applicant: &Applicant) -> Outcome<StaffId, MerchantRefusal> {
+    let (mobile, refused) = (&applicant.mobile, applicant.refused.as_ref());
+    let draft = load_draft(app, applicant).await?;
+    let checked = check(&onboarding(mobile, &draft)).map_err(Fault::Refused)?;
+    if !passcode::fits(app, PER_MOBILE, mobile.reveal()).await? {
+        return Err(Fault::Refused(MerchantRefusal::TooManyApplications));
+    }
+    let now = app.clock.now();
+    let merchant_id = refused.map_or_else(|| MerchantId::mint(now), |refused| refused.staff.merchant_id);
+    let merchant = new_merchant(app, merchant_id, &checked);
+    let mut transaction = app.pool.begin().await?;
+    let staff_id = match refused {
+        Some(refused) => {
+            let changed_by = refused.staff.staff_id.to_string();
+            if !is_free(&mut transaction, merchant.credit_code, merchant_id).await? {
+                return Err(Fault::Refused(MerchantRefusal::AlreadyOnboarded));
+            }
+            if !join_store::resubmit(&mut transaction, &merchant, &changed_by).await? {
+                // The other tap has sent it a moment ago.
+                return Ok(refused.staff.staff_id);
+            }
+            refused.staff.staff_id
+        }
+        None => {
+            if !store::insert_merchant(&mut transaction, &merchant).await? {
+                drop(transaction);
+                return sent_before(app, mobile, &draft).await;
+            }
+            let (name, mobile) = (draft.value("contact_name").to_owned(), mobile.clone());
+            let hired_by = "applicant".to_owned();
+            let hiring = Hiring { merchant_id, name, mobile, role: Role::Owner, hired_by };
+            staff_actions::insert(app, &mut transaction, &hiring).await?
+        }
+    };
+    let mobile_hash = app.vault.index(Indexed::Mobile, mobile.reveal());
+    join_store::delete_draft(&mut transaction, &mobile_hash).await?;
+    let business_day = business_day::store::today(&mut transaction).await?;
+    let told = Notice {
+        audience: Audience::Operator,
+        recipient_id: None,
+        kind: "merchant_applied",
+        body: json!({ "merchant": merchant_id }),
+        business_day,
+        created_at: now,
+    };
+    notice::raise(&mut transaction, &[told]).await?;
+    transaction.commit().await?;
+    Ok(staff_id)
+}
+
+async fn is_free(
+    connection: &mut sqlx::PgConnection,
+    credit_code: &str,
+    merchant_id: MerchantId,
+) -> sqlx::Result<bool> {
+    let found = store::find_merchant_by_credit_code(connection, credit_code).await?;
+    Ok(found.is_none_or(|merchant| merchant.merchant_id == merchant_id))
+}
+
+/// A company that is there already: the same person sent it a moment ago, or it is another's.
+async fn sent_before(app: &App, mobile: &Mobile, draft: &Draft) -> Outcome<StaffId, MerchantRefusal> {
+    let existing =
+        store::find_merchant_by_credit_code(&mut *app.pool.acquire().await?, draft.value("credit_code")).await?;
+    let places = staff_actions::find_by_mobile(app, mobile).await?;
+    let own = places.iter().find(|place| {
+        place.staff.role == Role::Owner && existing.as_ref().is_some_and(|it| it.merchant_id == place.staff.merchant_id)
+    });
+    match own {
+        Some(own) => Ok(own.staff.staff_id),
+        None => Err(Fault::Refused(MerchantRefusal::AlreadyOnboarded)),
+    }
+}

@@ -1,0 +1,172 @@
+//! Orders that somebody at the counter opens by hand: how long they may wait, what may stand on them, how they stand.
+
+use chrono::{DateTime, TimeDelta, Utc};
+
+use super::code::{CodeRefusal, CodeStatus};
+use crate::base::Fen;
+use crate::base::id::{CodeId, PurchaseId};
+
+/// How long an order waits to be paid.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Waits {
+    Minutes5,
+    Minutes30,
+    Hours2,
+    Day,
+    Week,
+}
+
+impl Waits {
+    pub const ALL: [Waits; 5] = [Waits::Minutes5, Waits::Minutes30, Waits::Hours2, Waits::Day, Waits::Week];
+
+    pub const fn name(self) -> &'static str {
+        match self {
+            Waits::Minutes5 => "5m",
+            Waits::Minutes30 => "30m",
+            Waits::Hours2 => "2h",
+            Waits::Day => "1d",
+            Waits::Week => "7d",
+        }
+    }
+
+    pub const fn length(self) -> TimeDelta {
+        match self {
+            Waits::Minutes5 => TimeDelta::minutes(5),
+            Waits::Minutes30 => TimeDelta::minutes(30),
+            Waits::Hours2 => TimeDelta::hours(2),
+            Waits::Day => TimeDelta::days(1),
+            Waits::Week => TimeDelta::days(7),
+        }
+    }
+}
+
+impl std::str::FromStr for Waits {
+    type Err = &'static str;
+    /// The error is the code of the words beside the field.
+    fn from_str(text: &str) -> Result<Waits, &'static str> {
+        Waits::ALL.into_iter().find(|waits| waits.name() == text).ok_or("order_waits_unknown")
+    }
+}
+
+/// Fits a line on a phone.
+pub const DESCRIPTION_CHARS_MAX: usize = 40;
+
+/// What is sold: at most [`DESCRIPTION_CHARS_MAX`] characters on one line.
+///
+/// # Errors
+/// The code of the words beside the field.
+pub fn parse_description(text: &str) -> Result<String, &'static str> {
+    let text = text.trim();
+    let fits = text.chars().count() <= DESCRIPTION_CHARS_MAX && !text.chars().any(char::is_control);
+    if fits { Ok(text.to_owned()) } else { Err("description_malformed") }
+}
+
+/// An order as its merchant sees it.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct HandOrder {
+    pub code_id: CodeId,
+    pub amount: Fen,
+    pub description: Option<String>,
+    pub expires_at: DateTime<Utc>,
+    pub opened_at: DateTime<Utc>,
+    /// When somebody closed it by hand.
+    pub closed_at: Option<DateTime<Utc>>,
+    pub status: CodeStatus,
+}
+
+/// How an order stands now.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum OrderState {
+    Open,
+    Paid(PurchaseId),
+    Voided(PurchaseId),
+    Expired,
+    Closed,
+}
+
+impl OrderState {
+    /// The purchase that paid it.
+    pub const fn purchase(self) -> Option<PurchaseId> {
+        match self {
+            OrderState::Paid(purchase_id) | OrderState::Voided(purchase_id) => Some(purchase_id),
+            OrderState::Open | OrderState::Expired | OrderState::Closed => None,
+        }
+    }
+
+    /// The end of its words.
+    pub const fn name(self) -> &'static str {
+        match self {
+            OrderState::Open => "open",
+            OrderState::Paid(_) => "paid",
+            OrderState::Voided(_) => "voided",
+            OrderState::Expired => "expired",
+            OrderState::Closed => "closed",
+        }
+    }
+}
+
+impl HandOrder {
+    pub fn state(&self, now: DateTime<Utc>) -> OrderState {
+        match self.status {
+            CodeStatus::Open if self.expires_at <= now => OrderState::Expired,
+            CodeStatus::Open => OrderState::Open,
+            CodeStatus::Paid { purchase_id } => OrderState::Paid(purchase_id),
+            CodeStatus::Voided { purchase_id } => OrderState::Voided(purchase_id),
+            // The daily close closes what has expired.
+            CodeStatus::Closed if self.closed_at.is_none() => OrderState::Expired,
+            CodeStatus::Closed => OrderState::Closed,
+        }
+    }
+
+    /// Whether the same form was sent a second time; another order under its key is refused.
+    pub fn is_again(&self, amount: Fen, description: Option<&str>) -> Result<(), CodeRefusal> {
+        if self.amount == amount && self.description.as_deref() == description {
+            Ok(())
+        } else {
+            Err(CodeRefusal::ReferenceTaken { reference: self.code_id.to_string() })
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn order(status: CodeStatus) -> HandOrder {
+        let opened_at = DateTime::UNIX_EPOCH;
+        HandOrder {
+            code_id: CodeId::mint(opened_at),
+            amount: Fen::new(9_900),
+            description: Some("沙发".into()),
+            expires_at: opened_at + Waits::Minutes5.length(),
+            opened_at,
+            closed_at: None,
+            status,
+        }
+    }
+
+    #[test]
+    fn an_order_that_nobody_paid_in_time_has_expired() {
+        let last = DateTime::UNIX_EPOCH + TimeDelta::seconds(299);
+        assert_eq!(order(CodeStatus::Open).state(last), OrderState::Open);
+        assert_eq!(order(CodeStatus::Open).state(last + TimeDelta::seconds(1)), OrderState::Expired);
+        assert_eq!(order(CodeStatus::Closed).state(last + TimeDelta::days(1)), OrderState::Expired);
+        let closed = HandOrder { closed_at: Some(last), ..order(CodeStatus::Closed) };
+        assert_eq!(closed.state(last + TimeDelta::days(1)), OrderState::Closed);
+    }
+
+    #[test]
+    fn a_form_sent_twice_is_one_order_and_another_order_under_its_key_is_refused() {
+        let order = order(CodeStatus::Open);
+        assert_eq!(order.is_again(Fen::new(9_900), Some("沙发")), Ok(()));
+        assert!(order.is_again(Fen::new(9_901), Some("沙发")).is_err());
+        assert!(order.is_again(Fen::new(9_900), None).is_err());
+    }
+
+    #[test]
+    fn a_description_is_one_short_line() {
+        assert_eq!(parse_description(" 沙发 ").as_deref(), Ok("沙发"));
+        assert!(parse_description(&"长".repeat(41)).is_err());
+        assert!(parse_description("a\u{7}b").is_err());
+    }
+}

@@ -1,0 +1,93 @@
+//! Use cases of orders opened by hand.
+
+use super::code::{Code, CodeKind, CodeRefusal, CodeStatus, token};
+use super::code_actions::require_active;
+use super::order::{HandOrder, Waits};
+use super::order_store::{self, NewHandOrder};
+use super::{code_store, staff::Staff};
+use crate::app::App;
+use crate::base::Fen;
+use crate::base::id::{CodeId, MerchantId};
+use crate::error::{Fault, Outcome, Step};
+use chrono::SubsecRound;
+
+/// An order as somebody at the counter wants it.
+#[derive(Clone, Debug)]
+pub struct HandOrderWish<'a> {
+    /// The id that the form was shown with, so that a form sent twice is one order.
+    pub code_id: CodeId,
+    pub by: &'a Staff,
+    pub amount: Fen,
+    pub description: Option<String>,
+    pub waits: Waits,
+}
+
+/// Opens an order.
+pub async fn open_by_hand(app: &App, wish: &HandOrderWish<'_>) -> Outcome<CodeId, CodeRefusal> {
+    let now = app.clock.now();
+    let merchant_id = wish.by.merchant_id;
+    let mut transaction = app.pool.begin().await?;
+    if let Some(known) = order_store::find_hand_order(&mut transaction, merchant_id, wish.code_id).await? {
+        known.is_again(wish.amount, wish.description.as_deref()).map_err(Fault::Refused)?;
+        return Ok(known.code_id);
+    }
+    require_active(&mut transaction, merchant_id).await?;
+    let code = Code {
+        code_id: wish.code_id,
+        merchant_id,
+        kind: CodeKind::Order {
+            amount: wish.amount,
+            // Other than what a merchant's own system would choose.
+            reference: format!("H-{}", token(wish.code_id)),
+            expires_at: (now + wish.waits.length()).trunc_subsecs(6),
+        },
+        status: CodeStatus::Open,
+    };
+    if !code_store::insert_code(&mut transaction, &code, now).await? {
+        // The same form from the other tap, which has just been committed.
+        drop(transaction);
+        let known = find_order(app, merchant_id, wish.code_id).await?;
+        let known = known.ok_or(Fault::Refused(CodeRefusal::UnknownCode))?;
+        known.is_again(wish.amount, wish.description.as_deref()).map_err(Fault::Refused)?;
+        return Ok(known.code_id);
+    }
+    let order = NewHandOrder {
+        merchant_id,
+        code_id: wish.code_id,
+        description: wish.description.as_deref(),
+        opened_by: wish.by.staff_id,
+        opened_at: now,
+    };
+    order_store::insert_hand_order(&mut transaction, &order).await?;
+    transaction.commit().await?;
+    Ok(wish.code_id)
+}
+
+pub async fn find_order(app: &App, merchant_id: MerchantId, code_id: CodeId) -> anyhow::Result<Option<HandOrder>> {
+    Ok(order_store::find_hand_order(&mut *app.pool.acquire().await?, merchant_id, code_id).await?)
+}
+
+/// A merchant's orders before `before`, the newest first.
+pub async fn list_orders(
+    app: &App,
+    merchant_id: MerchantId,
+    before: Option<CodeId>,
+    limit: i64,
+) -> anyhow::Result<Vec<HandOrder>> {
+    Ok(order_store::list_hand_orders(&mut *app.pool.acquire().await?, merchant_id, before, limit).await?)
+}
+
+/// Closes an order that will not be paid; what was paid meanwhile stays paid.
+pub async fn close_order(app: &App, merchant_id: MerchantId, code_id: CodeId) -> Outcome<Step, CodeRefusal> {
+    let order = find_order(app, merchant_id, code_id).await?;
+    order.ok_or(Fault::Refused(CodeRefusal::UnknownCode))?;
+    let mut transaction = app.pool.begin().await?;
+    if !code_store::close_code(&mut transaction, code_id).await? {
+        drop(transaction);
+        // Closed or paid before: this says which.
+        return super::close_code(app, code_id).await;
+    }
+    order_store::note_closed(&mut transaction, (merchant_id, code_id), app.clock.now()).await?;
+    transaction.commit().await?;
+    Ok(Step::Applied)
+}

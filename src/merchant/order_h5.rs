@@ -1,0 +1,189 @@
+//! Orders opened by hand at the counter: the amount, the code to show, and how it stands.
+
+use askama::Template;
+use askama_web::WebTemplate;
+use axum::extract::{Path, Query, State};
+use axum::http::{HeaderMap, StatusCode};
+use axum::response::{Html, IntoResponse, Redirect, Response};
+use chrono::{DateTime, Utc};
+use serde::Deserialize;
+
+use super::code::token;
+use super::h5::MerchantSignedIn;
+use super::order::{DESCRIPTION_CHARS_MAX, HandOrder, OrderState, Waits, parse_description};
+use super::order_actions::{self, HandOrderWish};
+use super::{CodeRefusal, Right, picture};
+use crate::app::App;
+use crate::base::id::CodeId;
+use crate::base::typed::typed_amount;
+use crate::error::Fault;
+use crate::http::Problem;
+use crate::page::{Form, Page};
+
+/// What one page of the list shows.
+const LISTED: usize = 30;
+
+#[derive(Deserialize)]
+pub struct Wanted {
+    /// The list goes on before this one.
+    before: Option<String>,
+}
+
+#[derive(Template, WebTemplate)]
+#[template(path = "merchant/orders.html")]
+pub struct ListPage {
+    page: Page,
+    signed_in: MerchantSignedIn,
+    orders: Vec<(HandOrder, OrderState)>,
+    /// Where the list goes on.
+    older: Option<CodeId>,
+}
+
+/// `GET /m/orders`
+pub async fn list(
+    State(app): State<App>,
+    page: Page,
+    signed_in: MerchantSignedIn,
+    Query(wanted): Query<Wanted>,
+) -> Result<ListPage, Problem> {
+    signed_in.require(Right::MakeOrders)?;
+    let before = wanted.before.as_deref().map(str::parse).transpose().map_err(|_| Problem::not_found())?;
+    let limit = i64::try_from(LISTED + 1).unwrap_or(i64::MAX);
+    let mut orders = order_actions::list_orders(&app, signed_in.merchant_id, before, limit).await?;
+    let has_more = orders.len() > LISTED;
+    orders.truncate(LISTED);
+    let older = orders.last().filter(|_| has_more).map(|order| order.code_id);
+    let now = app.clock.now();
+    let orders = orders.into_iter().map(|order| (order.state(now), order)).map(|(state, order)| (order, state));
+    Ok(ListPage { page, signed_in, orders: orders.collect(), older })
+}
+
+#[derive(Template, WebTemplate)]
+#[template(path = "merchant/order_new.html")]
+pub struct NewPage {
+    page: Page,
+    form: Form,
+    signed_in: MerchantSignedIn,
+}
+
+impl NewPage {
+    fn waits(&self) -> [Waits; 5] {
+        Waits::ALL
+    }
+
+    fn description_length(&self) -> usize {
+        DESCRIPTION_CHARS_MAX
+    }
+}
+
+/// `GET /m/orders/new`
+pub async fn new(State(app): State<App>, page: Page, signed_in: MerchantSignedIn) -> Result<NewPage, Problem> {
+    signed_in.require(Right::MakeOrders)?;
+    let key = CodeId::mint(app.clock.now()).to_string();
+    let form = Form::filled([("key", key), ("waits", Waits::Minutes30.name().to_owned())]);
+    Ok(NewPage { page, form, signed_in })
+}
+
+/// `POST /m/orders/new`
+pub async fn open(
+    State(app): State<App>,
+    page: Page,
+    signed_in: MerchantSignedIn,
+    mut form: Form,
+) -> Result<Response, Problem> {
+    signed_in.require(Right::MakeOrders)?;
+    let code_id: CodeId = form.value("key").parse().map_err(|_| Problem::not_found())?;
+    let amount = form.read("amount", typed_amount);
+    let description = match form.value("description") {
+        "" => Some(None),
+        _ => form.read("description", parse_description).map(Some),
+    };
+    let waits = form.read("waits", str::parse::<Waits>);
+    let (Some(amount), Some(description), Some(waits)) = (amount, description, waits) else {
+        return Ok((StatusCode::UNPROCESSABLE_ENTITY, NewPage { page, form, signed_in }).into_response());
+    };
+    let wish = HandOrderWish { code_id, by: &signed_in.staff, amount, description, waits };
+    match order_actions::open_by_hand(&app, &wish).await {
+        Ok(code_id) => Ok(Redirect::to(&format!("/m/orders/{code_id}")).into_response()),
+        Err(Fault::Refused(refusal)) => {
+            form.refuse(&refusal);
+            Ok((StatusCode::UNPROCESSABLE_ENTITY, NewPage { page, form, signed_in }).into_response())
+        }
+        Err(failed) => Err(failed.into()),
+    }
+}
+
+/// An order with its code; `state` is the part that updates itself.
+#[derive(Template, WebTemplate)]
+#[template(path = "merchant/order.html", blocks = ["state"])]
+pub struct OrderPage {
+    page: Page,
+    signed_in: MerchantSignedIn,
+    order: HandOrder,
+    state: OrderState,
+    /// The code's picture, and the link in it; only while somebody may pay.
+    code: Option<(String, String)>,
+    /// When it is looked at, so that the page can count down.
+    now: DateTime<Utc>,
+}
+
+impl OrderPage {
+    fn is_open(&self) -> bool {
+        self.state == OrderState::Open
+    }
+
+    fn minutes_left(&self) -> i64 {
+        // Begun minutes count: "0 minutes" would read as over.
+        ((self.order.expires_at - self.now).num_seconds() + 59) / 60
+    }
+}
+
+/// `GET /m/orders/{order}`; asked for a part, answers with nothing as long as nothing has changed.
+pub async fn show(
+    State(app): State<App>,
+    page: Page,
+    signed_in: MerchantSignedIn,
+    Path(order): Path<String>,
+    headers: HeaderMap,
+) -> Result<Response, Problem> {
+    signed_in.require(Right::MakeOrders)?;
+    let code_id = order.parse().map_err(|_| Problem::not_found())?;
+    let order = order_actions::find_order(&app, signed_in.merchant_id, code_id).await?;
+    let order = order.ok_or_else(Problem::not_found)?;
+    let now = app.clock.now();
+    let state = order.state(now);
+    let is_part = headers.contains_key("hx-request");
+    if is_part && state == OrderState::Open {
+        return Ok(StatusCode::NO_CONTENT.into_response());
+    }
+    let code = if state == OrderState::Open {
+        let link = app.site.link(format!("/q/{}", token(code_id)));
+        Some((picture::svg(&link)?, link))
+    } else {
+        None
+    };
+    let shown = OrderPage { page, signed_in, order, state, code, now };
+    if is_part {
+        return Ok(Html(shown.as_state().render().map_err(anyhow::Error::from)?).into_response());
+    }
+    Ok(shown.into_response())
+}
+
+/// `POST /m/orders/{order}/close`
+pub async fn close(
+    State(app): State<App>,
+    page: Page,
+    signed_in: MerchantSignedIn,
+    Path(order): Path<String>,
+) -> Result<Redirect, Problem> {
+    signed_in.require(Right::MakeOrders)?;
+    let code_id: CodeId = order.parse().map_err(|_| Problem::not_found())?;
+    match order_actions::close_order(&app, signed_in.merchant_id, code_id).await {
+        Ok(_) => page.visit.flash("flash-order-closed"),
+        // Paid in the meantime: its page says so.
+        Err(Fault::Refused(CodeRefusal::OrderPaid | CodeRefusal::OrderVoided)) => {}
+        Err(Fault::Refused(_)) => return Err(Problem::not_found()),
+        Err(failed) => return Err(failed.into()),
+    }
+    Ok(Redirect::to(&format!("/m/orders/{code_id}")))
+}

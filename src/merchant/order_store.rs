@@ -1,0 +1,126 @@
+//! SQL of orders opened by hand.
+
+use chrono::{DateTime, Utc};
+use sqlx::PgConnection;
+use uuid::Uuid;
+
+use super::code::CodeStatus;
+use super::order::HandOrder;
+use crate::base::Fen;
+use crate::base::id::{CodeId, MerchantId, PurchaseId, StaffId};
+
+/// What stands on an order beside its code.
+#[derive(Debug)]
+pub struct NewHandOrder<'a> {
+    pub merchant_id: MerchantId,
+    pub code_id: CodeId,
+    pub description: Option<&'a str>,
+    pub opened_by: StaffId,
+    pub opened_at: DateTime<Utc>,
+}
+
+pub async fn insert_hand_order(connection: &mut PgConnection, order: &NewHandOrder<'_>) -> sqlx::Result<()> {
+    sqlx::query!(
+        "insert into hand_order (merchant_id, code_id, description, opened_by, opened_at) values ($1, $2, $3, $4, $5)",
+        order.merchant_id.uuid(),
+        order.code_id.uuid(),
+        order.description,
+        order.opened_by.uuid(),
+        order.opened_at,
+    )
+    .execute(connection)
+    .await?;
+    Ok(())
+}
+
+struct OrderRow {
+    code_id: CodeId,
+    amount: Fen,
+    description: Option<String>,
+    expires_at: DateTime<Utc>,
+    opened_at: DateTime<Utc>,
+    closed_at: Option<DateTime<Utc>>,
+    status: String,
+    paid_purchase_id: Option<Uuid>,
+}
+
+impl From<OrderRow> for HandOrder {
+    fn from(row: OrderRow) -> HandOrder {
+        // The table's checks put a purchase on a paid or voided code alone.
+        let purchase_id = row.paid_purchase_id.map(PurchaseId::from_uuid);
+        let status = match (row.status.as_str(), purchase_id) {
+            ("voided", Some(purchase_id)) => CodeStatus::Voided { purchase_id },
+            (_, Some(purchase_id)) => CodeStatus::Paid { purchase_id },
+            ("open", None) => CodeStatus::Open,
+            (_, None) => CodeStatus::Closed,
+        };
+        HandOrder {
+            code_id: row.code_id,
+            amount: row.amount,
+            description: row.description,
+            expires_at: row.expires_at,
+            opened_at: row.opened_at,
+            closed_at: row.closed_at,
+            status,
+        }
+    }
+}
+
+/// Notes that somebody closed an order; whether its code was open is checked where that is closed.
+pub async fn note_closed(
+    connection: &mut PgConnection,
+    (merchant_id, code_id): (MerchantId, CodeId),
+    at: DateTime<Utc>,
+) -> sqlx::Result<()> {
+    sqlx::query!(
+        "update hand_order set closed_at = $3 where merchant_id = $1 and code_id = $2",
+        merchant_id.uuid(),
+        code_id.uuid(),
+        at
+    )
+    .execute(connection)
+    .await?;
+    Ok(())
+}
+
+pub async fn find_hand_order(
+    connection: &mut PgConnection,
+    merchant_id: MerchantId,
+    code_id: CodeId,
+) -> sqlx::Result<Option<HandOrder>> {
+    let row = sqlx::query_as!(
+        OrderRow,
+        r#"select h.code_id as "code_id: CodeId", c.amount_fen as "amount!: Fen", h.description, c.expires_at as "expires_at!",
+                  h.opened_at, h.closed_at, c.status, c.paid_purchase_id
+           from hand_order h join merchant_code c using (code_id)
+           where h.merchant_id = $1 and h.code_id = $2"#,
+        merchant_id.uuid(),
+        code_id.uuid(),
+    )
+    .fetch_optional(connection)
+    .await?;
+    Ok(row.map(HandOrder::from))
+}
+
+/// A merchant's orders before `before`, the newest first.
+pub async fn list_hand_orders(
+    connection: &mut PgConnection,
+    merchant_id: MerchantId,
+    before: Option<CodeId>,
+    limit: i64,
+) -> sqlx::Result<Vec<HandOrder>> {
+    let rows = sqlx::query_as!(
+        OrderRow,
+        r#"select h.code_id as "code_id: CodeId", c.amount_fen as "amount!: Fen", h.description, c.expires_at as "expires_at!",
+                  h.opened_at, h.closed_at, c.status, c.paid_purchase_id
+           from hand_order h join merchant_code c using (code_id)
+           where h.merchant_id = $1 and ($2::uuid is null or h.code_id < $2)
+           order by h.code_id desc limit $3"#,
+        merchant_id.uuid(),
+        before.map(CodeId::uuid),
+        limit,
+    )
+    .fetch_all(connection)
+    .await?;
+    Ok(rows.into_iter().map(HandOrder::from).collect())
+}

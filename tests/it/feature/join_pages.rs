@@ -1,0 +1,182 @@
+//! Becoming a merchant by the pages: every field by its rule, left off and come back to, decided by an operator.
+
+use std::sync::Arc;
+
+use chrono::TimeDelta;
+use fenqi::app::App;
+use fenqi::merchant::actions::Judgement;
+use fenqi::merchant::{self, Decision};
+use fenqi::sandbox::World;
+use sqlx::PgPool;
+
+use crate::browser::{Browser, Shown};
+use crate::{counter, house};
+
+const MOBILE: &str = "13700137000";
+const COMPANY: [(&str, &str); 5] = [
+    ("legal_name", "上海小李数码有限公司"),
+    ("credit_code", "91310000 000000123 w"),
+    ("category", "electronics"),
+    ("latin_name", "LI DIGITAL"),
+    ("latin_city", "SHANGHAI"),
+];
+const ACCOUNT: [(&str, &str); 3] = [
+    ("account_name", "上海小李数码有限公司"),
+    ("account_number", "9558 8000 0012 3456 789"),
+    ("contact_name", "李小明"),
+];
+
+struct Place {
+    app: App,
+    world: Arc<World>,
+    browser: Browser,
+}
+
+async fn open(pool: PgPool) -> Place {
+    let (app, world) = house::open_in_world(pool, "2026-03-05").await;
+    let browser = Browser::open(&app).await;
+    Place { app, world, browser }
+}
+
+impl Place {
+    async fn sign_in(&mut self) -> Shown {
+        counter::sign_in(&mut self.browser, &self.world, MOBILE).await
+    }
+
+    /// From nothing to the last button.
+    async fn come_to_submit(&mut self) -> Shown {
+        let company = self.sign_in().await;
+        let account = self.browser.submit(&company, "/m/join/company", &COMPANY).await;
+        self.browser.submit(&account, "/m/join/account", &ACCOUNT).await
+    }
+
+    async fn apply(&mut self) -> Shown {
+        let submit = self.come_to_submit().await;
+        self.browser.submit(&submit, "/m/join/submit", &[("confirm_join", "yes")]).await
+    }
+
+    async fn decide(&self, decision: Decision, reason: &str) {
+        let merchant_id = sqlx::query_scalar("select merchant_id from merchant").fetch_one(&self.app.pool).await;
+        let judgement = Judgement {
+            merchant_id: merchant_id.unwrap(),
+            decision,
+            decided_by: "operator:li".into(),
+            reason: reason.into(),
+        };
+        let _ = merchant::decide(&self.app, &judgement).await.unwrap();
+    }
+
+    async fn count(&self, table: &str) -> i64 {
+        let count = sqlx::query_scalar(sqlx::AssertSqlSafe(format!("select count(*) from {table}")));
+        count.fetch_one(&self.app.pool).await.unwrap()
+    }
+}
+
+#[sqlx::test(migrator = "fenqi::MIGRATOR")]
+async fn a_newcomer_applies_is_accepted_and_owns_the_merchant(pool: PgPool) {
+    let mut place = open(pool).await;
+    let company = place.sign_in().await;
+    company.is_at("/m/join").shows("Become a merchant").shows("What you sell");
+    let account = place.browser.submit(&company, "/m/join/company", &COMPANY).await;
+    account.is_at("/m/join").shows("Account and contact").shows("value=\"上海小李数码有限公司\"");
+    let submit = place.browser.submit(&account, "/m/join/account", &ACCOUNT).await;
+    submit.is_at("/m/join").shows("91310000000000123W").shows("Electronics").shows("···· 6789").shows("0.6%");
+    submit.hides("9558800000123456789").shows("137****7000");
+    let unticked = place.browser.submit(&submit, "/m/join/submit", &[]).await;
+    unticked.has_status(422).shows("Please fill this in");
+    let state = place.browser.submit(&submit, "/m/join/submit", &[("confirm_join", "yes")]).await;
+    state.is_at("/m/join").shows("Under review").shows("hx-get=\"/m/join/state\"");
+    place.browser.get("/m").await.is_at("/m/join").shows("Under review");
+    // Sent again, as by a second tap or from another tab, it is the same application.
+    place
+        .browser
+        .submit(&submit, "/m/join/submit", &[("confirm_join", "yes")])
+        .await
+        .is_at("/m/join")
+        .shows("Under review");
+    assert_eq!((place.count("merchant").await, place.count("onboarding_draft").await), (1, 0));
+    place.decide(Decision::Accept, "papers checked").await;
+    place.browser.get("/m/join").await.shows("Accepted");
+    place.browser.get("/m/more").await.is_at("/m/more").shows("李小明").shows("Owner");
+}
+
+#[sqlx::test(migrator = "fenqi::MIGRATOR")]
+async fn errors_stand_beside_their_fields_and_the_input_is_kept(pool: PgPool) {
+    let mut place = open(pool).await;
+    let company = place.sign_in().await;
+    let long = "长".repeat(10_000);
+    let cases = [
+        ("legal_name", "", "Please fill this in"),
+        ("legal_name", long.as_str(), "at most 120 characters"),
+        ("credit_code", "91310000000000123X", "One character of the credit code is not right"),
+        ("credit_code", "一二三", "18 digits and capital letters"),
+        ("category", "casino", "Choose what you sell"),
+        ("latin_name", "小李", "Latin alphabet"),
+        ("latin_city", "", "Fill in name and city"),
+    ];
+    for (field, typed, said) in cases {
+        let fields = COMPANY.map(|(name, value)| (name, if name == field { typed } else { value }));
+        let refused = place.browser.submit(&company, "/m/join/company", &fields).await;
+        refused.has_status(422).shows(said).shows(&format!("id=\"{field}-error\""));
+        if field != "latin_name" {
+            refused.shows("value=\"LI DIGITAL\"");
+        }
+    }
+    let account = place.browser.submit(&company, "/m/join/company", &COMPANY).await;
+    for (field, typed, said) in [
+        ("account_name", "李小明", "own: its name is the one on the licence"),
+        ("account_number", "12", "8 to 32 digits"),
+        ("account_number", "1e9999999", "8 to 32 digits"),
+        ("contact_name", "😀\u{7}", "1 to 40 characters"),
+    ] {
+        let fields = ACCOUNT.map(|(name, value)| (name, if name == field { typed } else { value }));
+        let refused = place.browser.submit(&account, "/m/join/account", &fields).await;
+        refused.has_status(422).shows(said).shows(&format!("id=\"{field}-error\""));
+    }
+    assert_eq!(place.count("merchant").await, 0);
+}
+
+#[sqlx::test(migrator = "fenqi::MIGRATOR")]
+async fn whoever_leaves_comes_back_to_the_same_step_from_any_browser(pool: PgPool) {
+    let mut place = open(pool).await;
+    let company = place.sign_in().await;
+    place.browser.submit(&company, "/m/join/company", &COMPANY).await;
+    place.app.clock.set(place.app.clock.now() + TimeDelta::days(30));
+    place.browser = Browser::open(&place.app).await;
+    place.sign_in().await.is_at("/m/join").shows("Account and contact");
+    place.browser.get("/m/join?step=company").await.shows("value=\"LI DIGITAL\"").shows("value=\"91310000000000123W\"");
+    place.browser.get("/m/join/account").await.is_at("/m/join");
+    let sealed: Vec<u8> =
+        sqlx::query_scalar("select fields_sealed from onboarding_draft").fetch_one(&place.app.pool).await.unwrap();
+    assert!(!String::from_utf8_lossy(&sealed).contains("LI DIGITAL"));
+    place.app.clock.set(place.app.clock.now() + TimeDelta::days(91));
+    assert_eq!(merchant::join_actions::sweep(&place.app).await.unwrap(), 1);
+}
+
+#[sqlx::test(migrator = "fenqi::MIGRATOR")]
+async fn a_refusal_is_shown_with_its_reason_corrected_and_sent_again(pool: PgPool) {
+    let mut place = open(pool).await;
+    place.apply().await.shows("Under review");
+    place.decide(Decision::Refuse, "the licence has expired").await;
+    let refused = place.browser.get("/m").await;
+    refused.is_at("/m/join").shows("Not accepted").shows("the licence has expired");
+    let account = place.browser.submit(&refused, "/m/join/again", &[]).await;
+    account.is_at("/m/join").shows("Account and contact").shows("value=\"李小明\"").hides("9558800000123456789");
+    let submit = place.browser.submit(&account, "/m/join/account", &ACCOUNT).await;
+    place.browser.submit(&submit, "/m/join/submit", &[("confirm_join", "yes")]).await.shows("Under review");
+    assert_eq!((place.count("merchant").await, place.count("merchant_staff").await), (1, 1));
+    place.decide(Decision::Accept, "a new licence").await;
+    place.browser.get("/m/more").await.is_at("/m/more");
+}
+
+#[sqlx::test(migrator = "fenqi::MIGRATOR")]
+async fn a_company_that_is_there_already_gives_nobody_else_a_way_in(pool: PgPool) {
+    let mut place = open(pool).await;
+    place.apply().await.shows("Under review");
+    let mut stranger = Browser::open(&place.app).await;
+    let company = counter::sign_in(&mut stranger, &place.world, "13700137001").await;
+    let refused = stranger.submit(&company, "/m/join/company", &COMPANY).await;
+    refused.has_status(422).shows("has a merchant account already").shows("id=\"credit_code-error\"");
+    stranger.get("/m").await.is_at("/m/join");
+    assert_eq!(place.count("merchant_staff").await, 1);
+}

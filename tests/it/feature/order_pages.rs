@@ -1,0 +1,117 @@
+//! Orders opened by hand at the counter: shown as a code, paid, closed, expired; bad input and second taps.
+
+use fenqi::base::id::CodeId;
+use fenqi::merchant::{self, Decision, Role};
+use fenqi::purchase::PurchaseRequest;
+use sqlx::PgPool;
+
+use crate::till::{CASHIER, Till, neighbour};
+
+const STANDARD: (&str, u16) = ("harbour-standard", 12);
+
+async fn open_order(till: &mut Till, amount: &str) -> String {
+    let form = till.browser.get("/m/orders/new").await;
+    let fields = [("amount", amount), ("description", "三人沙发"), ("waits", "30m")];
+    let shown = till.browser.submit(&form, "/m/orders/new", &fields).await;
+    shown.has_status(200).shows("Let the customer scan").shows("三人沙发").shows("<svg").shows("Ends in 30 minutes");
+    shown.shows("hx-trigger=\"every 2s\"");
+    shown.at.clone()
+}
+
+/// Asks as htmx does for the part that updates itself.
+async fn part(till: &Till, address: &str) -> (u16, String) {
+    let cookies: Vec<String> = till.browser.cookies.iter().map(|(name, value)| format!("{name}={value}")).collect();
+    let client = reqwest::Client::builder().timeout(std::time::Duration::from_secs(20)).build().unwrap();
+    let request = client.get(format!("{}{address}", till.browser.address)).header("hx-request", "true");
+    let response = request.header("accept-language", "en").header("cookie", cookies.join("; ")).send().await.unwrap();
+    (response.status().as_u16(), response.text().await.unwrap())
+}
+
+#[sqlx::test(migrator = "fenqi::MIGRATOR")]
+async fn a_cashier_opens_an_order_and_sees_it_paid(pool: PgPool) {
+    let mut till = Till::open(pool, "2026-03-02").await;
+    till.sign_in(CASHIER, Role::Cashier).await;
+    till.browser.get("/m/orders").await.shows("No order has been opened");
+    let address = open_order(&mut till, "1,299.50").await;
+    assert_eq!(part(&till, &address).await, (204, String::new()), "nothing changes while nobody pays");
+    let code_id: CodeId = address.rsplit('/').next().unwrap().parse().unwrap();
+    let wish = PurchaseRequest { order_code: Some(code_id), ..till.town.wish(till.lines[0], "O-1", 129_950, STANDARD) };
+    let receipt = till.town.buy(vec![wish]).await.pop().unwrap();
+    let (status, text) = part(&till, &address).await;
+    assert!(status == 200 && text.contains("Paid") && !text.contains("hx-get"), "{text}");
+    till.browser.get(&address).await.shows(&format!("/m/purchases/{}", receipt.purchase_id)).hides("<svg class");
+    till.browser.get("/m/orders").await.shows("¥1,299.50").shows("Paid").shows("三人沙发");
+}
+
+#[sqlx::test(migrator = "fenqi::MIGRATOR")]
+async fn an_order_expires_by_itself_and_can_be_closed(pool: PgPool) {
+    let mut till = Till::open(pool, "2026-03-02").await;
+    let address = open_order(&mut till, "10").await;
+    let shown = till.browser.get(&address).await;
+    let closed = till.browser.submit(&shown, &format!("{address}/close"), &[]).await;
+    closed.is_at(&address).shows("The order is closed").shows("Nothing was paid");
+    // The page from before is stale; closing again changes nothing.
+    till.browser.submit(&shown, &format!("{address}/close"), &[]).await.is_at(&address);
+    let other = open_order(&mut till, "10").await;
+    till.town.app.clock.set(till.town.app.clock.now() + chrono::TimeDelta::minutes(30));
+    assert!(part(&till, &other).await.1.contains("Nobody paid in time"));
+    till.browser.get("/m/orders").await.shows("Expired").shows("Closed");
+}
+
+#[sqlx::test(migrator = "fenqi::MIGRATOR")]
+async fn bad_input_is_refused_beside_its_field_and_kept(pool: PgPool) {
+    let mut till = Till::open(pool, "2026-03-02").await;
+    let form = till.browser.get("/m/orders/new").await;
+    let long = "长".repeat(10_000);
+    let cases = [
+        ("amount", "", "Please fill this in"),
+        ("amount", "0", "more than 0"),
+        ("amount", "0.001", "at most two decimals"),
+        ("amount", "1e9", "digits and a point only"),
+        ("amount", "abc", "digits and a point only"),
+        ("amount", "💰", "digits and a point only"),
+        ("amount", "99999999999", "too large"),
+        ("description", long.as_str(), "At most 40 characters"),
+        ("waits", "forever", "Choose how long"),
+    ];
+    for (field, typed, said) in cases {
+        let fields = [("amount", "10"), ("description", "三人沙发"), ("waits", "30m")]
+            .map(|(name, value)| (name, if name == field { typed } else { value }));
+        let refused = till.browser.submit(&form, "/m/orders/new", &fields).await;
+        refused.has_status(422).shows(said).shows(&format!("id=\"{field}-error\""));
+        if field != "description" {
+            refused.shows("三人沙发");
+        }
+    }
+    assert_eq!(till.town.fen("select count(*) from merchant_code where kind = 'order'").await, 0);
+}
+
+#[sqlx::test(migrator = "fenqi::MIGRATOR")]
+async fn a_form_sent_twice_is_one_order_and_another_order_under_its_key_is_refused(pool: PgPool) {
+    let mut till = Till::open(pool, "2026-03-02").await;
+    let form = till.browser.get("/m/orders/new").await;
+    let fields = |amount| [("amount", amount), ("description", ""), ("waits", "5m")];
+    let first = till.browser.submit(&form, "/m/orders/new", &fields("10")).await;
+    let second = till.browser.submit(&form, "/m/orders/new", &fields("10")).await;
+    assert_eq!(first.at, second.at);
+    till.browser.submit(&form, "/m/orders/new", &fields("11")).await.has_status(422);
+    assert_eq!(till.town.fen("select count(*) from merchant_code where kind = 'order'").await, 1);
+}
+
+#[sqlx::test(migrator = "fenqi::MIGRATOR")]
+async fn an_order_is_its_merchants_own_and_a_suspended_merchant_opens_none(pool: PgPool) {
+    let mut till = Till::open(pool, "2026-03-02").await;
+    let address = open_order(&mut till, "10").await;
+    let mut other = neighbour(&till.town, &till.browser.address).await;
+    other.get(&address).await.has_status(404);
+    let form = till.browser.get("/m/orders/new").await;
+    let suspend = merchant::actions::Judgement {
+        merchant_id: till.town.merchant_id,
+        decision: Decision::Suspend,
+        decided_by: "operator:li".into(),
+        reason: "complaints".into(),
+    };
+    let _ = merchant::decide(&till.town.app, &suspend).await.unwrap();
+    let fields = [("amount", "10"), ("description", ""), ("waits", "5m")];
+    till.browser.submit(&form, "/m/orders/new", &fields).await.has_status(422).shows("cannot take payments");
+}

@@ -1,0 +1,131 @@
+//! The people of a merchant by its pages: hired, given roles, removed; never without an owner.
+
+use fenqi::merchant::{Role, staff_actions};
+use sqlx::PgPool;
+
+use crate::counter::hire;
+use crate::shopper::sign_in_as;
+use crate::till::{CASHIER, OWNER, Till, neighbour};
+
+const NEW: [(&str, &str); 3] = [("staff_name", "小陈"), ("mobile", "13900139077"), ("role", "cashier")];
+
+#[sqlx::test(migrator = "fenqi::MIGRATOR")]
+async fn an_owner_hires_and_the_new_one_signs_in_with_fewer_rights(pool: PgPool) {
+    let mut till = Till::open(pool, "2026-03-02").await;
+    let form = till.browser.get("/m/staff/new").await;
+    let listed = till.confirm_by_code(&form, "/m/staff/new", &NEW).await;
+    listed.is_at("/m/staff").shows("小陈").shows("139****9077").shows("Cashier").hides("13900139077");
+    // The same form again, as by a second tap: nobody is let in twice.
+    till.browser.submit(&form, "/m/staff/new", &NEW).await.is_at("/m/staff").shows("小陈");
+    let other = NEW.map(|(name, value)| (name, if name == "staff_name" { "小李" } else { value }));
+    let again = till.confirm_by_code(&form, "/m/staff/new", &other).await;
+    again.has_status(422).shows("works here already").shows("value=\"小李\"");
+    let mut cashier = crate::browser::Browser::at(&till.browser.address);
+    crate::counter::sign_in(&mut cashier, &till.world, "13900139077").await.is_at("/m");
+    cashier.get("/m/more").await.hides("/m/staff").shows("/m/orders");
+    cashier.get("/m/staff").await.has_status(403).shows("Ask the merchant").shows("href=\"/m\"");
+    cashier.get("/m/settlements").await.has_status(403);
+}
+
+#[sqlx::test(migrator = "fenqi::MIGRATOR")]
+async fn whoever_is_removed_is_out_at_once(pool: PgPool) {
+    let mut till = Till::open(pool, "2026-03-02").await;
+    let merchant_id = till.town.merchant_id;
+    let staff_id = hire(&till.town.app, merchant_id, CASHIER, Role::Cashier).await;
+    let mut cashier = crate::browser::Browser::at(&till.browser.address);
+    sign_in_as(&mut cashier, &till.town.app, "merchant", staff_id.uuid()).await;
+    cashier.get("/m/orders/new").await.is_at("/m/orders/new");
+    let address = format!("/m/staff/{staff_id}/remove");
+    let ask = till.browser.get(&address).await;
+    ask.shows("Remove");
+    let listed = till.confirm_by_code(&ask, &address, &[]).await;
+    listed.is_at("/m/staff").shows("cannot sign in here any more").hides("139****9002");
+    cashier.get("/m/orders/new").await.is_at("/m/sign-in");
+    let sessions = "select count(*) from session where kind = 'merchant'";
+    assert_eq!(till.town.fen(sessions).await, 1, "the owner's alone");
+    till.browser.submit(&ask, &address, &[]).await.has_status(404);
+    // Hired again, as somebody new.
+    hire(&till.town.app, merchant_id, CASHIER, Role::Manager).await;
+    assert_eq!(till.town.fen("select count(*) from merchant_staff_event").await, 4);
+}
+
+#[sqlx::test(migrator = "fenqi::MIGRATOR")]
+async fn a_role_holds_from_the_next_page_on_and_the_last_owner_stays(pool: PgPool) {
+    let mut till = Till::open(pool, "2026-03-02").await;
+    let merchant_id = till.town.merchant_id;
+    let people = staff_actions::list_staff(&till.town.app, merchant_id).await.unwrap();
+    let own = format!("/m/staff/{}", people[0].staff_id);
+    assert_eq!(people[0].mobile.reveal(), OWNER);
+    let page = till.browser.get(&own).await;
+    let refused = till.confirm_by_code(&page, &own, &[("role", "cashier")]).await;
+    refused.has_status(422).shows("never without an owner");
+    let ask = till.browser.get(&format!("{own}/remove")).await;
+    till.confirm_by_code(&ask, &format!("{own}/remove"), &[]).await.has_status(422).shows("never without an owner");
+    till.browser.submit(&page, &own, &[("role", "emperor")]).await.has_status(422).shows("Choose a role");
+    let second = hire(&till.town.app, merchant_id, CASHIER, Role::Cashier).await;
+    let address = format!("/m/staff/{second}");
+    let page = till.browser.get(&address).await;
+    till.confirm_by_code(&page, &address, &[("role", "owner")]).await.is_at("/m/staff").shows("The role is changed");
+    // Now there are two, the first may step down, and has no more business on this list.
+    let page = till.browser.get(&own).await;
+    till.confirm_by_code(&page, &own, &[("role", "cashier")]).await.is_at("/m");
+    till.browser.get("/m/staff").await.has_status(403);
+}
+
+#[sqlx::test(migrator = "fenqi::MIGRATOR")]
+async fn wrong_particulars_stand_beside_their_fields_and_other_merchants_people_are_not_found(pool: PgPool) {
+    let mut till = Till::open(pool, "2026-03-02").await;
+    let form = till.browser.get("/m/staff/new").await;
+    let long = "长".repeat(10_000);
+    for (field, typed) in
+        [("staff_name", ""), ("staff_name", long.as_str()), ("mobile", "12345"), ("mobile", "😀"), ("role", "x")]
+    {
+        let fields = NEW.map(|(name, value)| (name, if name == field { typed } else { value }));
+        let refused = till.browser.submit(&form, "/m/staff/new", &fields).await;
+        refused.has_status(422).shows(&format!("id=\"{field}-error\""));
+    }
+    let people = staff_actions::list_staff(&till.town.app, till.town.merchant_id).await.unwrap();
+    let mut other = neighbour(&till.town, &till.browser.address).await;
+    other.get(&format!("/m/staff/{}", people[0].staff_id)).await.has_status(404);
+    other.get("/m/staff/nobody").await.has_status(404);
+}
+
+#[sqlx::test(migrator = "fenqi::MIGRATOR")]
+async fn a_page_left_open_gives_nobody_a_right_without_the_owners_code(pool: PgPool) {
+    let mut till = Till::open(pool, "2026-03-02").await;
+    let cashier = hire(&till.town.app, till.town.merchant_id, CASHIER, Role::Cashier).await;
+    let (one, remove) = (format!("/m/staff/{cashier}"), format!("/m/staff/{cashier}/remove"));
+    let pages = [("/m/staff/new".to_owned(), NEW.to_vec()), (one, vec![("role", "owner")]), (remove, vec![])];
+    for (address, fields) in pages {
+        let page = till.browser.get(&address).await;
+        page.shows("139****9001");
+        let missing = till.browser.submit(&page, &address, &fields).await;
+        missing.has_status(422).shows("id=\"passcode-error\"");
+        let mut guessed = fields.clone();
+        guessed.push(("passcode", "000000"));
+        till.browser.submit(&page, &address, &guessed).await.has_status(422).shows("Ask for a new one");
+    }
+    let team = staff_actions::list_staff(&till.town.app, till.town.merchant_id).await.unwrap();
+    assert_eq!(team.iter().map(|staff| staff.role).collect::<Vec<_>>(), [Role::Owner, Role::Cashier]);
+}
+
+#[sqlx::test(migrator = "fenqi::MIGRATOR")]
+async fn a_manager_and_a_cashier_reach_no_page_of_the_team(pool: PgPool) {
+    let till = Till::open(pool, "2026-03-02").await;
+    let merchant_id = till.town.merchant_id;
+    let owner = staff_actions::list_staff(&till.town.app, merchant_id).await.unwrap().remove(0).staff_id;
+    for (mobile, role) in [(CASHIER, Role::Cashier), ("13900139078", Role::Manager)] {
+        let mut browser = crate::browser::Browser::at(&till.browser.address);
+        let staff_id = hire(&till.town.app, merchant_id, mobile, role).await;
+        sign_in_as(&mut browser, &till.town.app, "merchant", staff_id.uuid()).await;
+        let more = browser.get("/m/more").await;
+        more.hides("/m/staff");
+        let csrf = more.text.split("name=\"csrf\" value=\"").nth(1).unwrap().split('"').next().unwrap().to_owned();
+        for address in ["/m/staff".to_owned(), "/m/staff/new".to_owned(), format!("/m/staff/{owner}")] {
+            browser.get(&address).await.has_status(403);
+        }
+        for address in ["/m/staff/new".to_owned(), format!("/m/staff/{owner}"), format!("/m/staff/{owner}/remove")] {
+            browser.post(&address, format!("csrf={csrf}&role=cashier&do=confirm")).await.has_status(403);
+        }
+    }
+}

@@ -20,12 +20,18 @@ use crate::http::api::{Document, Gate, PREFIX, complete, gate};
 use crate::http::{Problem, callback, docs, health, limits, metrics, start};
 use crate::merchant::{join_h5, order_h5, staff_h5};
 use crate::page::{assets, error_page, visit};
-use crate::purchase::{Authoriser, pay_h5, refund_h5, sale_h5, scan_h5};
+use crate::purchase::{Authoriser, LiveReceipts, pay_h5, receipt_h5, refund_h5, sale_h5, scan_h5};
 use crate::{access, bill, credit, funder, loan, merchant, product, purchase, repayment, settlement};
 
 pub fn router(app: App) -> Router {
+    let live = LiveReceipts::new(app.clone());
+    router_with(app, live)
+}
+
+/// The same with the open pages in somebody's hand, who ends them when the node stops.
+pub fn router_with(app: App, live: LiveReceipts) -> Router {
     let router = Router::new()
-        .merge(pages(app.clone()))
+        .merge(pages(app.clone(), live))
         .route("/assets/{name}", get(assets::serve))
         .route("/healthz", get(health::healthz))
         .route("/readyz", get(health::readyz))
@@ -133,7 +139,7 @@ fn partner_api(app: &App) -> Router<App> {
 }
 
 /// Every page. Posts are refused unless they come from a page of ours.
-fn pages(app: App) -> Router<App> {
+fn pages(app: App, live: LiveReceipts) -> Router<App> {
     // One for the node: what borrowers confirm at the same moment is decided together.
     let authoriser = Authoriser::start(app.clone());
     Router::new()
@@ -141,6 +147,7 @@ fn pages(app: App) -> Router<App> {
         .merge(merchant_pages())
         .merge(sale_pages())
         .layer(Extension(authoriser))
+        .layer(Extension(live))
         .route("/", get(start::start))
         .route("/sign-in", get(sign_in_h5::show).post(sign_in_h5::sign_in))
         .route("/sign-in/wechat", get(sign_in_h5::from_wechat))
@@ -218,6 +225,8 @@ fn merchant_pages() -> Router<App> {
 /// What a merchant sold, gave back and was paid.
 fn sale_pages() -> Router<App> {
     Router::new()
+        .route("/m/receipts", get(receipt_h5::show))
+        .route("/m/receipts/events", get(receipt_h5::events))
         .route("/m/purchases", get(sale_h5::list))
         .route("/m/purchases/table", get(sale_h5::table))
         .route("/m/purchases/{purchase}", get(sale_h5::show))

@@ -8,7 +8,8 @@ use anyhow::bail;
 use tokio::net::TcpListener;
 
 use crate::app::App;
-use crate::router::router;
+use crate::purchase::LiveReceipts;
+use crate::router::router_with;
 
 /// How long requests in flight may take to end once we are told to stop.
 const DRAIN: Duration = Duration::from_secs(15);
@@ -39,12 +40,16 @@ pub async fn serve(
     stop: impl Future<Output = ()> + Send + 'static,
 ) -> anyhow::Result<()> {
     let (told, mut hears) = tokio::sync::watch::channel(false);
+    let live = LiveReceipts::new(app.clone());
+    let open_pages = live.clone();
     let stop = async move {
         stop.await;
+        // They would otherwise stay open for as long as they are let.
+        open_pages.close();
         tracing::info!("stopping: no new connections, requests in flight end");
         told.send(true).ok();
     };
-    let service = router(app).into_make_service_with_connect_info::<SocketAddr>();
+    let service = router_with(app, live).into_make_service_with_connect_info::<SocketAddr>();
     let serving = axum::serve(listener, service).with_graceful_shutdown(stop);
     let drained = async move {
         // The sender lives as long as the server, so this waits for the order to stop.

@@ -2,7 +2,7 @@
 
 use askama::Template;
 use askama_web::WebTemplate;
-use axum::extract::FromRequestParts;
+use axum::extract::{FromRequestParts, State};
 use axum::http::StatusCode;
 use axum::http::request::Parts;
 use axum::response::{IntoResponse, Redirect, Response};
@@ -15,6 +15,8 @@ use crate::base::id::MerchantId;
 use crate::http::Problem;
 use crate::page::session::{self, way_to};
 use crate::page::{Page, SessionKind, Visit};
+use crate::purchase::receipt::Takings;
+use crate::purchase::receipt_actions;
 
 /// Somebody who is signed in for a merchant that was accepted. Whoever is not goes to the sign-in page first and comes back.
 #[derive(Clone, Debug)]
@@ -39,6 +41,14 @@ impl MerchantSignedIn {
             "right_missing",
             format!("A {} may not do this; ask the merchant's owner.", self.rights.name()),
         ))
+    }
+
+    /// Whether the very person is signed in for this merchant still: for what stays open longer than a page takes to load.
+    pub async fn still_holds(&self, app: &App, visit: &Visit) -> anyhow::Result<bool> {
+        Ok(match signed_in(app, visit).await? {
+            SignedInAs::Staff(at) => at.staff.staff_id == self.staff.staff_id,
+            SignedInAs::Mobile | SignedInAs::Nobody => false,
+        })
     }
 
     /// Whether the merchant may sell.
@@ -99,11 +109,13 @@ pub(super) async fn signed_in(app: &App, visit: &Visit) -> anyhow::Result<Signed
 pub struct HomePage {
     page: Page,
     signed_in: MerchantSignedIn,
+    takings: Takings,
 }
 
 /// `GET /m`
-pub async fn home(page: Page, signed_in: MerchantSignedIn) -> HomePage {
-    HomePage { page, signed_in }
+pub async fn home(State(app): State<App>, page: Page, signed_in: MerchantSignedIn) -> Result<HomePage, Problem> {
+    let takings = receipt_actions::takings(&app, signed_in.merchant_id).await?;
+    Ok(HomePage { page, signed_in, takings })
 }
 
 #[derive(Template, WebTemplate)]

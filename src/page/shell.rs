@@ -109,6 +109,11 @@ impl Page {
         at.with_timezone(&Shanghai).format("%H:%M").to_string()
     }
 
+    /// `14:07:33` in Shanghai: where minutes hold much.
+    pub fn moment(&self, at: &DateTime<Utc>) -> String {
+        at.with_timezone(&Shanghai).format("%H:%M:%S").to_string()
+    }
+
     /// `2026年3月`, `March 2026`.
     pub fn month(&self, day: &BusinessDay) -> String {
         let date = day.date();

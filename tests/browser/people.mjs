@@ -43,6 +43,30 @@ export function newcomer(number) {
   };
 }
 
+/** A company whose credit code passes its check, different for each `number`, and whoever speaks for it. */
+export function company(number) {
+  const letters = "0123456789ABCDEFGHJKLMNPQRTUWXY";
+  const organisation = `MA1K${String(number).padStart(4, "0")}`;
+  const value = (letter) => parseInt(letter, 36);
+  const inner = [...organisation].reduce((sum, letter, place) => sum + value(letter) * [3, 7, 9, 10, 5, 8, 4, 2][place], 0);
+  const body = `91310115${organisation}${"0X987654321"[inner % 11]}`;
+  const sum = [...body].reduce((sum, letter, place) => sum + letters.indexOf(letter) * (3 ** place % 31), 0);
+  return {
+    name: `上海试营${number}家居有限公司`,
+    code: body + letters[(31 - (sum % 31)) % 31],
+    account: `31001550400050${String(number).padStart(6, "0")}`,
+    contact: "钱掌柜",
+    mobile: `1381234${String(number).padStart(4, "0")}`,
+  };
+}
+
+/** Lets so many seconds pass in the house and its counterfeit world. */
+export async function pass(page, seconds) {
+  const { now } = await (await page.request.get(`${await sandbox(page)}/clock`)).json();
+  const later = new Date(new Date(now).getTime() + seconds * 1000).toISOString();
+  await page.request.post(`${await sandbox(page)}/clock`, { data: { now: later } });
+}
+
 /** Signs in on the sign-in page that is shown. */
 export async function signIn(page, mobile, say = chinese) {
   await page.getByLabel(say("field-mobile")).fill(mobile);

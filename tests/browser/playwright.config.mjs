@@ -5,6 +5,14 @@ import { fileURLToPath } from "node:url";
 const root = fileURLToPath(new URL("../..", import.meta.url));
 const port = process.env.BROWSER_PORT ?? "18080";
 export const address = `http://127.0.0.1:${port}`;
+/** The program under test, and the settings under which it finds the house. */
+export const program = process.env.BROWSER_PROGRAM ?? `${root}/target/debug/fenqi`;
+export const settings = {
+  FENQI_LISTEN: `127.0.0.1:${port}`,
+  FENQI_MASTER_KEY: "5e".repeat(32),
+  FENQI_LOG: "warn,sqlx=warn",
+  ...(process.env.BROWSER_DATABASE_URL ? { FENQI_DATABASE_URL: process.env.BROWSER_DATABASE_URL } : {}),
+};
 
 const wechat =
   "Mozilla/5.0 (Linux; Android 15; Pixel 8) AppleWebKit/537.36 (KHTML, like Gecko) Version/4.0 Chrome/130.0 Mobile Safari/537.36 MicroMessenger/8.0.50";
@@ -42,16 +50,11 @@ export default defineConfig({
     { name: "wechat", use: { ...phone, userAgent: wechat }, testMatch: /.*\.wechat\.spec\.mjs/ },
   ],
   webServer: {
-    command: `exec "${process.env.BROWSER_PROGRAM ?? `${root}/target/debug/fenqi`}" demo --days ${process.env.BROWSER_DAYS ?? "40"}`,
+    command: `exec "${program}" demo --days ${process.env.BROWSER_DAYS ?? "40"}`,
     cwd: root,
     url: `${address}/readyz`,
     timeout: 300_000,
     stdout: "pipe",
-    env: {
-      FENQI_LISTEN: `127.0.0.1:${port}`,
-      FENQI_MASTER_KEY: "5e".repeat(32),
-      FENQI_LOG: "warn,sqlx=warn",
-      ...(process.env.BROWSER_DATABASE_URL ? { FENQI_DATABASE_URL: process.env.BROWSER_DATABASE_URL } : {}),
-    },
+    env: settings,
   },
 });

@@ -90,8 +90,14 @@ enum Role {
 }
 
 /// Files that act, under a name of their own: they load, ask the rules and save, as `actions.rs` does.
-const ACTORS: &[&str] =
-    &["access/admission.rs", "access/directory.rs", "credit/risk.rs", "product/catalogue.rs", "purchase/authoriser.rs"];
+const ACTORS: &[&str] = &[
+    "access/admission.rs",
+    "access/directory.rs",
+    "credit/risk.rs",
+    "product/catalogue.rs",
+    "purchase/authoriser.rs",
+    "purchase/live_receipts.rs",
+];
 
 #[test]
 fn files_are_short_open_with_a_sentence_and_are_named_in_full_words() {

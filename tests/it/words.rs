@@ -32,6 +32,8 @@ const KINDS: &[&str] = &[
     "category-",
     "sell-state-",
     "sell-waits-",
+    "receipt-is-",
+    "receipt-said-",
     "merchant-notice-",
     "sale-state-",
     "settle-state-",

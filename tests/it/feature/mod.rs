@@ -19,6 +19,7 @@ mod borrower_pages;
 mod merchant_pages;
 mod join_pages;
 mod order_pages;
+mod receipt_pages;
 mod staff_pages;
 mod sale_pages;
 mod refund_pages;

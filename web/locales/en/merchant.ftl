@@ -138,3 +138,34 @@ role-may-cashier = Counter and orders
 flash-staff-hired = They can sign in from now on
 flash-staff-changed = The role is changed
 flash-staff-removed = They cannot sign in here any more
+receipts-title = Receipts
+receipts-tab = Receipts
+receipts-today = Taken today
+receipts-how-many = Received
+receipts-count = { $count ->
+    [one] 1 payment
+   *[other] { $count } payments
+  }
+receipts-undone = Voided and refunded
+receipts-lines = Today's receipts, the newest first
+receipts-none = Nothing has come in today yet.
+receipts-plain = Without script this list is loaded anew every 15 seconds.
+receipts-all = All purchases
+receipts-live = Live
+receipts-lost = Reconnecting …
+receipts-full = Not live; trying again
+receipts-sound-on = Sound is on
+receipts-sound-off = Sound is off
+receipt-periods = over { $periods } months
+receipt-is-paid = Payment received
+receipt-is-more = { $count ->
+    [one] 1 more payment
+   *[other] { $count } more payments
+  }
+receipt-is-voided = Payment voided
+receipt-is-refunded = Refunded
+receipt-said-paid = Received { $amount }
+receipt-said-more = Received { $amount }
+receipt-said-voided = Voided { $amount }
+receipt-said-refunded = Refunded { $amount }
+problem-too_many_open = Too many of these pages are open. Close one, or try again in half a minute.

@@ -1,0 +1,139 @@
+//! Tells open receipts pages what comes in, whichever node authorised it: one reader for all merchants with a page open here.
+//!
+//! Nothing of it is state: a page that comes back, to this node or another, says what it saw last.
+
+use std::collections::HashMap;
+use std::collections::hash_map::Entry;
+use std::sync::{Arc, Mutex, PoisonError};
+use std::time::{Duration, Instant};
+
+use tokio::sync::{OwnedSemaphorePermit, Semaphore, broadcast, watch};
+
+use super::receipt::{Takings, Told};
+use super::receipt_actions::{self, Numbered};
+use crate::app::App;
+use crate::base::id::MerchantId;
+
+/// How often notices are read while a page is open: a till that is told within a second does not feel late. One statement for
+/// all merchants, so that a thousand open pages cost the database little more than one.
+const READ_EVERY: Duration = Duration::from_millis(500);
+/// Pages that one node keeps open; each costs a connection and a few kilobytes.
+const OPEN_MAX: usize = 2_000;
+/// Pages that one merchant keeps open at one node: more than it has tills.
+const OPEN_OF_MERCHANT_MAX: usize = 50;
+/// News that a slow page may lag behind before it is told to load anew.
+const LAG_MAX: usize = 64;
+
+/// What has come in since the last time.
+#[derive(Debug)]
+pub struct News {
+    pub receipts: Numbered,
+    pub takings: Takings,
+}
+
+type Channel = broadcast::Sender<Arc<News>>;
+
+/// Cheap to clone; one for the node.
+#[derive(Clone)]
+pub struct LiveReceipts {
+    app: App,
+    /// The merchants with a page open here; while there is one, a task reads for them all.
+    merchants: Arc<Mutex<HashMap<MerchantId, Channel>>>,
+    open: Arc<Semaphore>,
+    closing: watch::Sender<bool>,
+}
+
+/// One open page.
+pub struct Listener {
+    pub news: broadcast::Receiver<Arc<News>>,
+    /// Becomes true when the node stops.
+    pub closing: watch::Receiver<bool>,
+    _permit: OwnedSemaphorePermit,
+}
+
+impl LiveReceipts {
+    pub fn new(app: App) -> LiveReceipts {
+        let (merchants, open) = (Arc::default(), Arc::new(Semaphore::new(OPEN_MAX)));
+        LiveReceipts { app, merchants, open, closing: watch::Sender::new(false) }
+    }
+
+    /// Opens a page of a merchant; `None` when too many are open. What is told may be told twice, and begins before now.
+    pub fn listen(&self, merchant_id: MerchantId) -> Option<Listener> {
+        let permit = self.open.clone().try_acquire_owned().ok()?;
+        let mut merchants = self.merchants.lock().unwrap_or_else(PoisonError::into_inner);
+        let is_first = merchants.is_empty();
+        let channel = merchants.entry(merchant_id).or_insert_with(|| Channel::new(LAG_MAX));
+        if channel.receiver_count() >= OPEN_OF_MERCHANT_MAX {
+            return None;
+        }
+        let news = channel.subscribe();
+        if is_first {
+            tokio::spawn(self.clone().read());
+        }
+        Some(Listener { news, closing: self.closing.subscribe(), _permit: permit })
+    }
+
+    /// Ends every page, so that a node that stops need not wait for them.
+    pub fn close(&self) {
+        self.closing.send_replace(true);
+    }
+
+    async fn read(self) {
+        let mut told = HashMap::new();
+        loop {
+            let open = self.open_merchants();
+            if open.is_empty() {
+                return;
+            }
+            told.retain(|merchant_id, _| open.contains_key(merchant_id));
+            match self.tell(&open, &mut told).await {
+                Ok(()) => {}
+                // The next time reads it all: nothing is lost but time.
+                Err(error) => tracing::warn!("receipts cannot be read: {error:#}"),
+            }
+            tokio::time::sleep(READ_EVERY).await;
+        }
+    }
+
+    async fn tell(
+        &self,
+        open: &HashMap<MerchantId, Channel>,
+        told: &mut HashMap<MerchantId, Told>,
+    ) -> anyhow::Result<()> {
+        let now = Instant::now();
+        let mut wanted = Vec::with_capacity(open.len());
+        for merchant_id in open.keys().copied() {
+            let told = match told.entry(merchant_id) {
+                Entry::Occupied(told) => told.into_mut(),
+                Entry::Vacant(none) => {
+                    none.insert(Told::up_to(receipt_actions::beginning(&self.app, merchant_id).await?))
+                }
+            };
+            told.settle(now);
+            wanted.push((merchant_id, told.floor()));
+        }
+        let knows = |merchant_id, number| told.get(&merchant_id).is_some_and(|told| told.knows(number));
+        let fresh = receipt_actions::fresh(&self.app, wanted, knows).await?;
+        for (merchant_id, rows) in fresh {
+            let numbers: Vec<i64> = rows.iter().map(|row| row.notice_no).collect();
+            let (receipts, takings) = receipt_actions::news(&self.app, merchant_id, rows).await?;
+            // Noted only once they are read whole, so that a failure half-way loses none.
+            if let Some(told) = told.get_mut(&merchant_id) {
+                numbers.into_iter().for_each(|number| told.note(number, now));
+            }
+            if let Some(channel) = open.get(&merchant_id) {
+                // Nobody may listen any more.
+                channel.send(Arc::new(News { receipts, takings })).ok();
+            }
+        }
+        Ok(())
+    }
+
+    /// Forgets merchants without a page, under the lock under which pages open; all of them when the node stops.
+    fn open_merchants(&self) -> HashMap<MerchantId, Channel> {
+        let mut merchants = self.merchants.lock().unwrap_or_else(PoisonError::into_inner);
+        let is_closing = *self.closing.borrow();
+        merchants.retain(|_, channel| !is_closing && channel.receiver_count() > 0);
+        merchants.clone()
+    }
+}

@@ -1,0 +1,178 @@
+//! What a merchant's receipts page shows: the lines of a day, those after a number, the day's sums.
+
+use std::collections::HashMap;
+
+use serde_json::Value;
+use sqlx::PgConnection;
+
+use super::receipt::{LATE_MAX, Receipt, ReceiptKind, Takings};
+use super::receipt_store::{self, PaidRow, TellingRow};
+use crate::app::App;
+use crate::base::Fen;
+use crate::base::id::{MerchantId, PurchaseId};
+use crate::business_day;
+
+/// Lines that a page begins with.
+const LISTED_MAX: i64 = 50;
+/// What a page that was away is told again; one that missed more is loaded anew.
+const MISSED_MAX: i64 = 200;
+/// What is read of a merchant at once while a page is open.
+const READ_MAX: i64 = 500;
+
+/// A day at the counter.
+#[derive(Clone, Debug)]
+pub struct Today {
+    /// The newest first.
+    pub receipts: Vec<Receipt>,
+    pub takings: Takings,
+    /// The highest number that is in it: where a page goes on.
+    pub last_no: i64,
+}
+
+pub async fn today(app: &App, merchant_id: MerchantId) -> anyhow::Result<Today> {
+    let mut connection = app.pool.acquire().await?;
+    let day = business_day::store::today(&mut connection).await?;
+    let rows = receipt_store::list_of_day(&mut connection, merchant_id, day, LISTED_MAX).await?;
+    let last_no = rows.first().map_or(0, |row| row.notice_no);
+    let takings = receipt_store::sum_takings(&mut connection, merchant_id, day).await?;
+    Ok(Today { receipts: worded(&mut connection, merchant_id, &rows).await?, takings, last_no })
+}
+
+pub async fn takings(app: &App, merchant_id: MerchantId) -> anyhow::Result<Takings> {
+    let mut connection = app.pool.acquire().await?;
+    let day = business_day::store::today(&mut connection).await?;
+    Ok(receipt_store::sum_takings(&mut connection, merchant_id, day).await?)
+}
+
+/// Numbers with their lines, each in order.
+pub type Numbered = Vec<(i64, Vec<Receipt>)>;
+
+/// What a page has missed that has seen everything up to a number, and may have seen some of it; `None` if it is too much.
+pub async fn missed(app: &App, merchant_id: MerchantId, last_no: i64) -> anyhow::Result<Option<Numbered>> {
+    let mut connection = app.pool.acquire().await?;
+    let late = (app.clock.now(), late_seconds());
+    let floor = receipt_store::find_floor(&mut connection, merchant_id, Some(last_no), late).await?;
+    let rows = receipt_store::list_after(&mut connection, &[(merchant_id, floor)], MISSED_MAX + 1).await?;
+    if rows.len() > usize::try_from(MISSED_MAX)? {
+        return Ok(None);
+    }
+    numbered(&mut connection, merchant_id, rows).await.map(Some)
+}
+
+/// Where somebody begins who is to be told whatever appears from now on, perhaps some of it twice.
+pub async fn beginning(app: &App, merchant_id: MerchantId) -> anyhow::Result<i64> {
+    let mut connection = app.pool.acquire().await?;
+    Ok(receipt_store::find_floor(&mut connection, merchant_id, None, (app.clock.now(), late_seconds())).await?)
+}
+
+fn late_seconds() -> i32 {
+    i32::try_from(LATE_MAX.as_secs()).unwrap_or(i32::MAX)
+}
+
+/// What merchants were told above their numbers and is not known yet, in order.
+pub async fn fresh(
+    app: &App,
+    mut wanted: Vec<(MerchantId, i64)>,
+    knows: impl Fn(MerchantId, i64) -> bool,
+) -> anyhow::Result<HashMap<MerchantId, Vec<TellingRow>>> {
+    let mut connection = app.pool.acquire().await?;
+    let mut fresh: HashMap<MerchantId, Vec<TellingRow>> = HashMap::new();
+    while !wanted.is_empty() {
+        let rows = receipt_store::list_after(&mut connection, &wanted, READ_MAX).await?;
+        let mut read: HashMap<MerchantId, (i64, i64)> = HashMap::new();
+        for row in rows {
+            let (count, last_no) = read.entry(row.merchant_id).or_default();
+            (*count, *last_no) = (*count + 1, row.notice_no);
+            if !knows(row.merchant_id, row.notice_no) {
+                fresh.entry(row.merchant_id).or_default().push(row);
+            }
+        }
+        // Whoever was told more than is read at once is read on.
+        let more = read.into_iter().filter(|(_, (count, _))| *count >= READ_MAX);
+        wanted = more.map(|(merchant_id, (_, last_no))| (merchant_id, last_no)).collect();
+    }
+    Ok(fresh)
+}
+
+/// The lines of what a merchant was told, with the day's sums.
+pub async fn news(app: &App, merchant_id: MerchantId, rows: Vec<TellingRow>) -> anyhow::Result<(Numbered, Takings)> {
+    let mut connection = app.pool.acquire().await?;
+    let day = business_day::store::today(&mut connection).await?;
+    let takings = receipt_store::sum_takings(&mut connection, merchant_id, day).await?;
+    Ok((numbered(&mut connection, merchant_id, rows).await?, takings))
+}
+
+async fn numbered(
+    connection: &mut PgConnection,
+    merchant_id: MerchantId,
+    rows: Vec<TellingRow>,
+) -> anyhow::Result<Numbered> {
+    let paid = load_paid(connection, merchant_id, &rows).await?;
+    Ok(rows.iter().map(|row| (row.notice_no, lines(row, &paid))).collect())
+}
+
+async fn worded(
+    connection: &mut PgConnection,
+    merchant_id: MerchantId,
+    rows: &[TellingRow],
+) -> anyhow::Result<Vec<Receipt>> {
+    let paid = load_paid(connection, merchant_id, rows).await?;
+    Ok(rows.iter().flat_map(|row| lines(row, &paid).into_iter().rev()).collect())
+}
+
+async fn load_paid(
+    connection: &mut PgConnection,
+    merchant_id: MerchantId,
+    rows: &[TellingRow],
+) -> anyhow::Result<HashMap<PurchaseId, PaidRow>> {
+    let named: Vec<PurchaseId> = rows.iter().flat_map(|row| purchases(&row.body)).collect();
+    if named.is_empty() {
+        return Ok(HashMap::new());
+    }
+    let paid = receipt_store::load_paid(connection, merchant_id, &named).await?;
+    Ok(paid.into_iter().map(|row| (row.purchase_id, row)).collect())
+}
+
+/// The purchases that a notice names.
+fn purchases(body: &Value) -> Vec<PurchaseId> {
+    let many = body["purchases"].as_array().into_iter().flatten();
+    many.chain(body.get("purchase")).filter_map(|id| id.as_str()?.parse().ok()).collect()
+}
+
+/// The lines of one notice, the earliest first.
+fn lines(row: &TellingRow, paid: &HashMap<PurchaseId, PaidRow>) -> Vec<Receipt> {
+    let amount = Fen::new(row.body["amount_fen"].as_i64().unwrap_or(0));
+    let named = purchases(&row.body);
+    let line = |key: String, what, purchase_id: Option<PurchaseId>, amount| {
+        let known = purchase_id.and_then(|purchase_id| paid.get(&purchase_id));
+        let description = known.and_then(|paid| paid.description.clone());
+        Receipt {
+            key,
+            what,
+            purchase_id,
+            amount,
+            periods: known.map(|paid| paid.periods),
+            description,
+            at: row.created_at,
+        }
+    };
+    let first = named.first().copied();
+    match row.kind.as_str() {
+        "purchase_voided" => vec![line(format!("void-{}", row.notice_no), ReceiptKind::Voided, first, amount)],
+        "refund" => vec![line(format!("back-{}", row.notice_no), ReceiptKind::Refunded, first, amount)],
+        _ => {
+            let known: Vec<&PaidRow> = named.iter().filter_map(|purchase_id| paid.get(purchase_id)).collect();
+            let one = |paid: &&PaidRow| {
+                line(paid.purchase_id.to_string(), ReceiptKind::Paid, Some(paid.purchase_id), paid.amount)
+            };
+            let mut lines: Vec<Receipt> = known.iter().map(one).collect();
+            let rest = row.body["count"].as_i64().unwrap_or(1) - i64::try_from(known.len()).unwrap_or(0);
+            if rest > 0 {
+                let shown: Fen = known.iter().map(|paid| paid.amount).sum();
+                let key = format!("more-{}", row.notice_no);
+                lines.push(line(key, ReceiptKind::More(rest), None, amount - shown));
+            }
+            lines
+        }
+    }
+}

@@ -1,0 +1,218 @@
+//! Live receipts for the counter: the day's payments, told as they come (server-sent events); a plain list without script.
+
+use std::collections::VecDeque;
+use std::convert::Infallible;
+use std::sync::Arc;
+use std::time::Duration;
+
+use askama::Template;
+use askama_web::WebTemplate;
+use axum::Extension;
+use axum::extract::{Query, State};
+use axum::http::{HeaderMap, StatusCode};
+use axum::response::sse::{Event, KeepAlive, Sse};
+use axum::response::{IntoResponse, Response};
+use futures_util::Stream;
+use futures_util::stream;
+use serde::Deserialize;
+use serde_json::json;
+use tokio::sync::broadcast::error::RecvError;
+use tokio::time::{Instant, Interval, interval};
+
+use super::live_receipts::{Listener, LiveReceipts, News};
+use super::receipt::{Receipt, Takings};
+use super::receipt_actions::{self, Numbered, Today};
+use crate::app::App;
+use crate::http::Problem;
+use crate::merchant::h5::MerchantSignedIn;
+use crate::page::Page;
+
+/// A sign of life, so that no proxy in between takes the connection for dead, and the page knows when it is.
+const ALIVE_EVERY: Duration = Duration::from_secs(15);
+/// How often an open page's session is looked at; it is also looked at before anything is told.
+const SESSION_EVERY: Duration = Duration::from_secs(30);
+/// A connection ends by itself and the page comes back, perhaps to another node.
+const LIFE: Duration = Duration::from_secs(15 * 60);
+/// When the browser comes back after a connection was lost.
+const RETRY: Duration = Duration::from_secs(1);
+/// When a page that found no room may try again.
+const ROOM_AFTER_SECONDS: u32 = 30;
+
+#[derive(Template, WebTemplate)]
+#[template(path = "purchase/receipts.html")]
+pub struct ReceiptsPage {
+    page: Page,
+    signed_in: MerchantSignedIn,
+    today: Today,
+}
+
+/// `GET /m/receipts`
+pub async fn show(State(app): State<App>, page: Page, signed_in: MerchantSignedIn) -> Result<ReceiptsPage, Problem> {
+    let today = receipt_actions::today(&app, signed_in.merchant_id).await?;
+    Ok(ReceiptsPage { page, signed_in, today })
+}
+
+/// One line, as the page has it.
+#[derive(Template)]
+#[template(path = "purchase/receipt_row.html")]
+struct RowPart<'a> {
+    page: &'a Page,
+    receipt: &'a Receipt,
+}
+
+#[derive(Deserialize)]
+pub struct Wanted {
+    /// The highest number that the page was made with.
+    #[serde(default)]
+    after: i64,
+}
+
+/// `GET /m/receipts/events`: what comes in from a number on. A browser that lost the connection says the last one itself.
+pub async fn events(
+    State(app): State<App>,
+    Extension(live): Extension<LiveReceipts>,
+    page: Page,
+    signed_in: Result<MerchantSignedIn, Response>,
+    Query(wanted): Query<Wanted>,
+    headers: HeaderMap,
+) -> Result<Response, Problem> {
+    // A stream cannot lead to the sign-in page; the page is loaded anew, which does.
+    let Ok(signed_in) = signed_in else {
+        return Ok(
+            Sse::new(stream::iter([Ok::<_, Infallible>(Event::default().event("ended").data("-"))])).into_response()
+        );
+    };
+    let last_seen = headers.get("last-event-id").and_then(|id| id.to_str().ok()?.parse::<i64>().ok());
+    let last_no = last_seen.unwrap_or(wanted.after);
+    let Some(listener) = live.listen(signed_in.merchant_id) else {
+        let mut problem =
+            Problem::new(StatusCode::SERVICE_UNAVAILABLE, "too_many_open", "Too many pages of this kind are open.");
+        problem.retry_after = Some(ROOM_AFTER_SECONDS);
+        return Err(problem);
+    };
+    // Read after listening has begun: what comes in between is told twice and known again by its key.
+    let missed = receipt_actions::missed(&app, signed_in.merchant_id, last_no).await?;
+    let mut waiting = VecDeque::from([Event::default().retry(RETRY).comment("open")]);
+    let till = Till { app, page, signed_in, last_no };
+    let till = match missed {
+        Some(receipts) => till.tell_missed(receipts, &mut waiting).await?,
+        None => {
+            waiting.push_back(Event::default().event("behind").data("-"));
+            till
+        }
+    };
+    let open = Open { till, listener, waiting, look: interval(SESSION_EVERY), ends_at: Instant::now() + LIFE };
+    let events = Sse::new(open.into_stream()).keep_alive(alive());
+    Ok(([("x-accel-buffering", "no")], events).into_response())
+}
+
+fn alive() -> KeepAlive {
+    KeepAlive::new().interval(ALIVE_EVERY).event(Event::default().event("alive").data("-"))
+}
+
+/// Whom an open page belongs to, and what it has been told.
+struct Till {
+    app: App,
+    page: Page,
+    signed_in: MerchantSignedIn,
+    last_no: i64,
+}
+
+impl Till {
+    async fn tell_missed(mut self, receipts: Numbered, waiting: &mut VecDeque<Event>) -> anyhow::Result<Till> {
+        if !receipts.is_empty() {
+            let takings = receipt_actions::takings(&self.app, self.signed_in.merchant_id).await?;
+            waiting.push_back(self.event(&receipts, takings)?);
+        }
+        Ok(self)
+    }
+
+    /// Lines and sums in the page's language; its number is the highest that was told, whatever came late.
+    fn event(&mut self, receipts: &Numbered, takings: Takings) -> anyhow::Result<Event> {
+        self.last_no = receipts.iter().map(|(number, _)| *number).fold(self.last_no, i64::max);
+        let mut rows = Vec::new();
+        for receipt in receipts.iter().flat_map(|(_, lines)| lines) {
+            let html = RowPart { page: &self.page, receipt }.render()?;
+            let said = self.page.say_of("receipt-said", receipt.what.name());
+            let said = said.with("amount", self.page.yuan(&receipt.amount)).to_string();
+            rows.push(json!({ "key": receipt.key, "html": html, "said": said, "paid": receipt.what.is_payment() }));
+        }
+        let data = json!({
+            "rows": rows,
+            "count": self.page.say("receipts-count").count("count", &takings.count).to_string(),
+            "amount": self.page.yuan(&takings.amount),
+            "undone": self.page.yuan(&takings.undone),
+        });
+        Ok(Event::default().id(self.last_no.to_string()).event("receipts").data(data.to_string()))
+    }
+
+    async fn is_signed_in(&self) -> bool {
+        match self.signed_in.still_holds(&self.app, &self.page.visit).await {
+            Ok(holds) => holds,
+            Err(error) => {
+                tracing::warn!("a session cannot be looked at: {error:#}");
+                false
+            }
+        }
+    }
+}
+
+/// An open page as its events come.
+struct Open {
+    till: Till,
+    listener: Listener,
+    waiting: VecDeque<Event>,
+    look: Interval,
+    ends_at: Instant,
+}
+
+/// What an open page waits for.
+enum Heard {
+    News(Arc<News>),
+    TooLate,
+    LookAtSession,
+    End,
+}
+
+impl Open {
+    fn into_stream(self) -> impl Stream<Item = Result<Event, Infallible>> {
+        stream::unfold(Some(self), |open| async move {
+            let mut open = open?;
+            if let Some(event) = open.waiting.pop_front() {
+                return Some((Ok(event), Some(open)));
+            }
+            loop {
+                let heard = open.hear().await;
+                if !matches!(heard, Heard::End) && !open.till.is_signed_in().await {
+                    return Some((Ok(Event::default().event("ended").data("-")), None));
+                }
+                match heard {
+                    Heard::LookAtSession => {}
+                    Heard::News(news) => match open.till.event(&news.receipts, news.takings) {
+                        Ok(event) => return Some((Ok(event), Some(open))),
+                        Err(error) => {
+                            tracing::error!("a receipt cannot be shown: {error:#}");
+                            return None;
+                        }
+                    },
+                    Heard::TooLate => return Some((Ok(Event::default().event("behind").data("-")), None)),
+                    // The browser comes back by itself.
+                    Heard::End => return None,
+                }
+            }
+        })
+    }
+
+    async fn hear(&mut self) -> Heard {
+        tokio::select! {
+            news = self.listener.news.recv() => match news {
+                Ok(news) => Heard::News(news),
+                Err(RecvError::Lagged(_)) => Heard::TooLate,
+                Err(RecvError::Closed) => Heard::End,
+            },
+            _ = self.look.tick() => Heard::LookAtSession,
+            _ = self.listener.closing.wait_for(|closing| *closing) => Heard::End,
+            () = tokio::time::sleep_until(self.ends_at) => Heard::End,
+        }
+    }
+}

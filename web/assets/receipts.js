@@ -1,0 +1,144 @@
+// Live receipts: lines come as they happen, the browser comes back by itself, and a line that is told twice is shown once.
+const place = document.getElementById("receipts");
+const part = (name) => document.getElementById(name);
+const lines = part("lines");
+/** As many as the page begins with, and as a counter looks back. */
+const shownMax = 100;
+/** The server asks for that when it has no room. */
+const roomAfter = 30_000;
+/** Nothing heard for so long, not even the sign of life every 15 seconds: the line is dead, whatever the browser thinks. */
+const deadAfter = 40_000;
+let source;
+let last = "";
+let watch;
+
+function say(key) {
+  const tag = part("live");
+  tag.hidden = false;
+  tag.textContent = place.dataset[key];
+  tag.classList.toggle("off", key !== "on");
+}
+
+/** Something was heard. */
+function beat() {
+  clearTimeout(watch);
+  watch = setTimeout(again, deadAfter);
+}
+
+function again() {
+  source.close();
+  say("off");
+  open();
+}
+
+function show(event) {
+  beat();
+  last = event.lastEventId || last;
+  const told = JSON.parse(event.data);
+  let fresh = 0;
+  for (const row of told.rows) {
+    if (document.getElementById(`r-${row.key}`)) continue;
+    lines.insertAdjacentHTML("afterbegin", row.html);
+    lines.firstElementChild.classList.add("fresh");
+    part("said").textContent = row.said;
+    if (row.paid) fresh += 1;
+  }
+  while (lines.children.length > shownMax) lines.lastElementChild.remove();
+  lines.hidden = lines.children.length === 0;
+  part("none").hidden = !lines.hidden;
+  part("takings").textContent = told.amount;
+  part("count").textContent = told.count;
+  part("undone").textContent = told.undone;
+  if (fresh > 0) ring();
+}
+
+function open() {
+  const address = new URL(place.dataset.events, location.href);
+  if (last) address.searchParams.set("after", last);
+  source = new EventSource(address);
+  beat();
+  source.addEventListener("open", () => {
+    beat();
+    say("on");
+  });
+  source.addEventListener("alive", beat);
+  source.addEventListener("receipts", show);
+  // Signed out, or away for too long: the page as it is now says what to do.
+  for (const end of ["ended", "behind"]) {
+    source.addEventListener(end, () => {
+      source.close();
+      location.reload();
+    });
+  }
+  source.addEventListener("error", () => {
+    const isOver = source.readyState === EventSource.CLOSED;
+    say(isOver ? "full" : "off");
+    if (!isOver) return;
+    clearTimeout(watch);
+    watch = setTimeout(again, roomAfter);
+  });
+}
+
+// The sound is made here: two notes, as a till's bell.
+const button = part("sound");
+const kept = "receipts-sound";
+let audio;
+let isOn = false;
+
+function ring() {
+  if (!isOn || !audio) return;
+  [880, 1318.5].forEach((pitch, place) => {
+    const note = audio.createOscillator();
+    const loudness = audio.createGain();
+    const start = audio.currentTime + place * 0.12;
+    note.frequency.value = pitch;
+    loudness.gain.setValueAtTime(0.25, start);
+    loudness.gain.exponentialRampToValueAtTime(0.001, start + 0.5);
+    note.connect(loudness).connect(audio.destination);
+    note.start(start);
+    note.stop(start + 0.5);
+  });
+}
+
+function turn(on) {
+  isOn = on;
+  button.setAttribute("aria-pressed", String(on));
+  button.textContent = on ? button.dataset.on : button.dataset.off;
+  if (on) {
+    audio ??= new AudioContext();
+    // Browsers let a page make sounds only after it was touched.
+    audio.resume();
+  }
+}
+
+function remember(on) {
+  try {
+    localStorage.setItem(kept, on ? "on" : "off");
+  } catch {
+    // Not kept then; the button works all the same.
+  }
+}
+
+if (place && "EventSource" in window) {
+  if ("AudioContext" in window) {
+    part("sound-line").hidden = false;
+    try {
+      if (localStorage.getItem(kept) === "on") turn(true);
+    } catch {
+      // As above.
+    }
+    button.addEventListener("click", () => {
+      turn(!isOn);
+      remember(isOn);
+      ring();
+    });
+    document.addEventListener("pointerdown", () => audio?.resume(), { once: true });
+  }
+  open();
+  // A tablet that was asleep comes back at once.
+  window.addEventListener("online", again);
+  window.addEventListener("pagehide", () => source.close());
+  window.addEventListener("pageshow", (event) => {
+    if (event.persisted) location.reload();
+  });
+}

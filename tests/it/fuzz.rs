@@ -58,7 +58,7 @@ async fn no_call_is_answered_outside_the_document(pool: PgPool) {
     let hooks = concat!(env!("CARGO_MANIFEST_DIR"), "/tests/fuzz");
     let child = tokio::process::Command::new(tool)
         .args(["run", &format!("{address}/api/v1/openapi.json"), "--checks", CHECKS, "--max-examples", &examples])
-        .args(["--seed", "1", "--no-color", "--workers", "2", "--continue-on-failure", "--generation-database", "none"])
+        .args(["--seed", "1", "--no-color", "--workers", "1", "--continue-on-failure", "--generation-database", "none"])
         .env("FUZZ_KEYS", &keys)
         .env("SCHEMATHESIS_HOOKS", "hooks")
         .env("PYTHONPATH", hooks)

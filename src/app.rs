@@ -7,6 +7,7 @@ use sqlx::PgPool;
 use crate::access::Directory;
 use crate::base::{Clock, WorkingCalendar};
 use crate::credit::RiskHook;
+use crate::day_file;
 use crate::page::Site;
 use crate::partner::Partners;
 use crate::product::Catalogue;
@@ -29,6 +30,8 @@ pub struct App {
     pub access: Arc<Directory>,
     /// Decides on applications.
     pub risk: Arc<RiskHook>,
+    /// When funders may fetch a day's files.
+    pub day_files: day_file::Rules,
     /// Where the pages are seen from outside.
     pub site: Site,
 }

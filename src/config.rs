@@ -1,5 +1,7 @@
 //! Configuration: one TOML file and the environment, each key documented, anything wrong refused at start.
 
+mod keys;
+
 use std::collections::BTreeMap;
 use std::net::SocketAddr;
 use std::os::unix::fs::OpenOptionsExt;
@@ -13,6 +15,7 @@ use crate::access::AddressRange;
 use crate::access::address::AddressList;
 use crate::base::WorkingCalendar;
 use crate::credit::RiskHook;
+use crate::day_file;
 use crate::launcher;
 use crate::notice;
 use crate::page::Site;
@@ -22,123 +25,8 @@ use crate::sandbox;
 use crate::secret::{FormerKeys, SecretKey};
 use crate::vault::{MasterKey, Vault};
 
-/// One thing that may be configured: `listen` in the file, `FENQI_LISTEN` in the environment, which wins.
-pub struct Key {
-    pub name: &'static str,
-    /// `None` where the key may be left out altogether.
-    pub default: Option<&'static str>,
-    /// What is allowed, as it ends the sentence "allowed is …".
-    pub allowed: &'static str,
-    pub says: &'static str,
-}
-
-const fn key(name: &'static str, default: Option<&'static str>, allowed: &'static str, says: &'static str) -> Key {
-    Key { name, default, allowed, says }
-}
-
-/// Every key. `docs/OPERATIONS.md` lists them, and a test compares the two.
-pub const KEYS: &[Key] = &[
-    key(
-        "database_url",
-        None,
-        "an address such as postgres://user:password@host/database",
-        "The database. `DATABASE_URL` is read too. Without it a private PostgreSQL runs in `var_dir`.",
-    ),
-    key(
-        "database_connections",
-        Some("16"),
-        "a whole number from 2 to 200",
-        "Connections that one process holds at most.",
-    ),
-    key("var_dir", Some("var"), "a directory", "Where the private PostgreSQL and the generated key live."),
-    key(
-        "pg_bin",
-        None,
-        "the directory that holds initdb and postgres",
-        "Where PostgreSQL's programs are, if not found by themselves.",
-    ),
-    key("listen", Some("127.0.0.1:8080"), "an address and port such as 127.0.0.1:8080", "Where `fenqi serve` listens."),
-    key(
-        "public_url",
-        None,
-        "an address such as https://pay.example.cn",
-        "Where people reach the pages. Cookies are `Secure` if it begins with https. Without it, http and `listen`.",
-    ),
-    key(
-        "line_product",
-        Some("harbour-standard"),
-        "the code of a published product",
-        "The product whose credit line people apply for on the pages.",
-    ),
-    key(
-        "log",
-        Some("info,sqlx=warn"),
-        "a filter such as info or fenqi=debug,sqlx=warn",
-        "How much is logged to standard error.",
-    ),
-    key("log_format", Some("text"), "text or json", "`json` writes one object a line."),
-    key(
-        "calendar_file",
-        None,
-        "a TOML file in the shape of src/base/working_days.toml",
-        "Years of working days beyond those that ship.",
-    ),
-    key(
-        "partners_file",
-        None,
-        "a TOML file with one [[partner]] table for each, in the shape of partner::PartnerSettings",
-        "Where the partners are, and the keys by which they and we know each other.",
-    ),
-    key(
-        "trusted_proxies",
-        None,
-        "addresses and networks with commas, such as 10.0.0.0/8",
-        "Proxies of yours: the address that they name in X-Forwarded-For is the caller's.",
-    ),
-    key(
-        "wechat_file",
-        None,
-        "a TOML file in the shape of partner::wechat::WeChatSettings",
-        "The official account by which people sign in inside WeChat, and its message templates.",
-    ),
-    key(
-        "sandbox_url",
-        None,
-        "an address such as http://127.0.0.1:8090",
-        "A `fenqi sandbox` that plays every partner; only for trials, instead of `partners_file`.",
-    ),
-    key("sandbox_seed", Some("1"), "a whole number", "The `--seed` of that sandbox, from which its keys come."),
-    key(
-        "risk_hook",
-        Some("scorecard"),
-        "scorecard, partner, or a scorecard file that ends in .toml",
-        "Who decides on applications: the shipped scorecard, one of your own, or the partner named `risk`.",
-    ),
-    key(
-        "master_key",
-        None,
-        "64 hexadecimal digits (make them with: openssl rand -hex 32)",
-        "Seals personal data. Needed with `database_url`; with the private PostgreSQL one is generated in `var_dir`. Whoever loses it loses the data.",
-    ),
-    key(
-        "master_key_number",
-        Some("1"),
-        "a whole number from 1 to 255",
-        "The number by which sealed values name `master_key`; one higher after each rotation.",
-    ),
-    key(
-        "former_master_keys",
-        None,
-        "number:key pairs with commas, such as 1:64 hexadecimal digits",
-        "Keys that still open what was sealed under them.",
-    ),
-    key(
-        "index_key",
-        None,
-        "64 hexadecimal digits",
-        "Keys the blind indexes. Derived from `master_key` if left out, so it must be stated before `master_key` is rotated.",
-    ),
-];
+pub use keys::{KEYS, Key};
+use keys::{key_named, names};
 
 /// Names of the environment that begin like ours but are read elsewhere.
 const NOT_CONFIGURATION: [&str; 2] = ["FENQI_CONFIG", "FENQI_SHARED"];
@@ -158,6 +46,7 @@ pub struct Config {
     pub log: String,
     pub log_format: LogFormat,
     pub calendar: WorkingCalendar,
+    pub day_files: day_file::Rules,
     pub partners: Vec<PartnerSettings>,
     pub wechat: Option<WeChatSettings>,
     pub risk_hook: RiskHook,
@@ -209,6 +98,10 @@ impl Config {
             log: values.required("log", |log: &String| log.parse::<tracing_subscriber::filter::Targets>().is_ok())?,
             log_format: values.required("log_format", |_| true)?,
             calendar: calendar(values.optional("calendar_file", |_: &PathBuf| true)?)?,
+            day_files: day_file::Rules {
+                available_at: values.required("day_files_at", |_| true)?,
+                kept_days: values.required("day_files_kept_days", |days| (30..=40_000).contains(days))?,
+            },
             partners: partners(&values)?,
             wechat: wechat(&values)?,
             risk_hook: RiskHook::configured(&values.required("risk_hook", |hook: &String| RiskHook::is_name(hook))?)?,
@@ -366,14 +259,6 @@ fn is_origin(url: &str) -> bool {
     rest.is_some_and(|host| {
         !host.trim_end_matches('/').is_empty() && !host.trim_end_matches('/').contains(['/', '?', '#'])
     })
-}
-
-fn key_named(name: &str) -> &'static Key {
-    KEYS.iter().find(|key| key.name == name).expect("every key that is read is listed")
-}
-
-fn names() -> String {
-    KEYS.iter().map(|key| key.name).collect::<Vec<_>>().join(", ")
 }
 
 fn calendar(file: Option<PathBuf>) -> anyhow::Result<WorkingCalendar> {

@@ -29,6 +29,7 @@ pub mod overdue;
 pub mod repayment;
 pub mod reconcile;
 pub mod settlement;
+pub mod day_file;
 pub mod access;
 pub mod close;
 pub mod verify;

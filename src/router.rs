@@ -8,6 +8,7 @@ use axum::routing::{get, post};
 use axum::{Extension, Router};
 use tower_http::catch_panic::CatchPanicLayer;
 use tower_http::compression::CompressionLayer;
+use tower_http::compression::predicate::{DefaultPredicate, NotForContentType, Predicate};
 use utoipa_axum::router::OpenApiRouter;
 use utoipa_axum::routes;
 use utoipa_swagger_ui::SwaggerUi;
@@ -21,7 +22,7 @@ use crate::http::{Problem, callback, docs, health, limits, metrics, start};
 use crate::merchant::{join_h5, order_h5, staff_h5};
 use crate::page::{assets, error_page, visit};
 use crate::purchase::{Authoriser, LiveReceipts, pay_h5, receipt_h5, refund_h5, sale_h5, scan_h5};
-use crate::{access, bill, credit, funder, loan, merchant, product, purchase, repayment, settlement};
+use crate::{access, bill, credit, day_file, funder, loan, merchant, product, purchase, repayment, settlement};
 
 pub fn router(app: App) -> Router {
     let live = LiveReceipts::new(app.clone());
@@ -49,6 +50,7 @@ fn operations() -> OpenApiRouter<App> {
         .merge(product_operations())
         .merge(reserve_operations())
         .merge(loan_operations())
+        .merge(file_operations())
 }
 
 fn merchant_operations() -> OpenApiRouter<App> {
@@ -115,6 +117,13 @@ fn loan_operations() -> OpenApiRouter<App> {
         .routes(routes!(repayment::api::show_withholding))
         .routes(routes!(purchase::api::list_loan_refunds))
         .routes(routes!(purchase::api::show_loan_refund))
+}
+
+fn file_operations() -> OpenApiRouter<App> {
+    OpenApiRouter::new()
+        .routes(routes!(day_file::api::list_days))
+        .routes(routes!(day_file::api::show_manifest))
+        .routes(routes!(day_file::api::download_file))
 }
 
 /// The document of the partner API, as it is served.
@@ -243,6 +252,11 @@ fn sale_pages() -> Router<App> {
         .route("/m/messages", get(merchant::message_h5::messages))
 }
 
+/// Daily files are packed already, and their hashes are of what they are.
+fn worth_packing() -> impl Predicate {
+    DefaultPredicate::new().and(NotForContentType::const_new("application/gzip"))
+}
+
 /// The layers around every route, the outermost last. Tests put routes of their own inside.
 pub fn guarded(router: Router<App>, app: App) -> Router {
     router
@@ -252,7 +266,7 @@ pub fn guarded(router: Router<App>, app: App) -> Router {
         .layer(from_fn(limits::limit))
         .layer(CatchPanicLayer::custom(limits::recover))
         .layer(from_fn_with_state(app.clone(), error_page::show))
-        .layer(CompressionLayer::new())
+        .layer(CompressionLayer::new().compress_when(worth_packing()))
         .layer(from_fn_with_state(app.clone(), limits::record))
         .with_state(app)
 }

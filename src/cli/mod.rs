@@ -8,6 +8,7 @@ mod calls;
 mod check_risk;
 mod pay_order;
 mod reserve;
+mod files;
 mod sign;
 mod serve;
 mod work;
@@ -99,6 +100,9 @@ enum Command {
     /// Deposits and withdrawals that funders noted: confirm or refuse them
     #[command(subcommand)]
     Reserve(reserve::Args),
+    /// Make funders' daily files, or make them again to compare
+    #[command(subcommand)]
+    Files(files::Args),
     /// Print a signed curl command for any request to the API
     Sign(sign::Args),
     /// Start, stop or name the private PostgreSQL, for development
@@ -124,6 +128,7 @@ async fn dispatch(command: Command) -> anyhow::Result<ExitCode> {
         Command::Merchant(args) => merchant::run(args).await,
         Command::Calls(args) => calls::run(args).await,
         Command::Reserve(args) => reserve::run(args).await,
+        Command::Files(args) => files::run(args).await,
         Command::Sign(args) => sign::run(args),
         Command::Db(args) => db::run(args).await,
     }
@@ -258,6 +263,7 @@ pub fn app_on(config: &Config, pool: PgPool, clock: Clock) -> anyhow::Result<App
         partners: Arc::new(partners),
         risk: Arc::new(config.risk_hook.clone()),
         calendar: config.calendar.clone(),
+        day_files: config.day_files,
         site: config.site(),
     })
 }

@@ -4,7 +4,7 @@ use sqlx::PgConnection;
 
 use crate::app::App;
 use crate::base::{AccountRange, BusinessDay};
-use crate::{bill, credit, ledger, loan, overdue, repayment, settlement};
+use crate::{bill, credit, day_file, ledger, loan, overdue, repayment, settlement};
 
 /// One step. What it does stands in its feature's `close.rs`.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -23,6 +23,8 @@ pub enum Step {
     Expiry,
     /// What each funder gets of the day's collections.
     Remittance,
+    /// What funders' files are to be made of the day.
+    Files,
     /// Sums of the day by account.
     TrialBalance,
 }
@@ -31,7 +33,7 @@ pub enum Step {
 pub const CHUNK_ROWS: i64 = 25_000;
 
 impl Step {
-    pub const ALL: [Step; 8] = [
+    pub const ALL: [Step; 9] = [
         Step::Clearing,
         Step::Statements,
         Step::Withholding,
@@ -39,6 +41,7 @@ impl Step {
         Step::Interest,
         Step::Expiry,
         Step::Remittance,
+        Step::Files,
         Step::TrialBalance,
     ];
 
@@ -51,6 +54,7 @@ impl Step {
             Step::Interest => "interest",
             Step::Expiry => "expiry",
             Step::Remittance => "remittance",
+            Step::Files => "files",
             Step::TrialBalance => "trial_balance",
         }
     }
@@ -70,6 +74,7 @@ impl Step {
             Step::Interest => loan::close::plan(connection, day, chunk_rows).await,
             Step::Expiry => credit::close::plan(connection, day, chunk_rows).await,
             Step::Remittance => settlement::remittance_close::plan(connection, day, chunk_rows).await,
+            Step::Files => day_file::close::plan(connection, day, chunk_rows).await,
             Step::TrialBalance => ledger::close::plan(connection, day, chunk_rows).await,
         }
     }
@@ -90,6 +95,7 @@ impl Step {
             Step::Interest => loan::close::run(connection, app, day, range).await,
             Step::Expiry => credit::close::run(connection, app, day, range).await,
             Step::Remittance => settlement::remittance_close::run(connection, app, day, range).await,
+            Step::Files => day_file::close::run(connection, app, day, range).await,
             Step::TrialBalance => ledger::close::run(connection, app, day, range).await,
         }
     }

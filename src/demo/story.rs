@@ -25,7 +25,7 @@ use crate::purchase::{Authoriser, Decision};
 use crate::sandbox::World;
 use crate::sandbox::fault::FaultShares;
 use crate::sandbox::world::lock;
-use crate::{business_day, funder, outbox, product, reconcile, repayment, settlement};
+use crate::{business_day, day_file, funder, outbox, product, reconcile, repayment, settlement};
 
 /// The funder whose products are shipped.
 const FUNDER: (&str, &str) = ("harbour-bank", "Harbour Bank");
@@ -163,12 +163,15 @@ impl House<'_> {
         Ok(())
     }
 
-    /// What the night left to do: yesterday's channel files, payouts whose day has come.
+    /// What the night left to do: yesterday's channel files, the funders' own, payouts whose day has come.
     async fn next_morning(&mut self, day: BusinessDay) -> anyhow::Result<()> {
         let started = Instant::now();
         self.app.clock.set(day.instant(at(7, 0)));
         reconcile::fetch_channel_files(self.app).await?;
         self.times.add("channel files", started);
+        let started = Instant::now();
+        day_file::jobs::make_files(self.app).await?;
+        self.times.add("funders' files", started);
         let started = Instant::now();
         self.app.clock.set(day.instant(at(8, 30)));
         settlement::submit_payouts(self.app).await?;

@@ -7,7 +7,9 @@ use super::model::JobKind;
 use super::store;
 use crate::app::App;
 use crate::base::BusinessDay;
-use crate::{access, business_day, close, credit, funder, merchant, page, passcode, reconcile, repayment, settlement};
+use crate::{
+    access, business_day, close, credit, day_file, funder, merchant, page, passcode, reconcile, repayment, settlement,
+};
 
 /// How long the record of a done job is kept.
 const DONE_KEPT: TimeDelta = TimeDelta::days(90);
@@ -34,6 +36,7 @@ pub async fn run(app: &App, kind: JobKind) -> anyhow::Result<()> {
             page::session::sweep(app).await?;
             passcode::sweep(app).await?;
             merchant::join_actions::sweep(app).await?;
+            day_file::jobs::forget_old(app).await?;
             access::jobs::forget_old(app).await
         }
         JobKind::Withhold => {
@@ -58,6 +61,10 @@ pub async fn run(app: &App, kind: JobKind) -> anyhow::Result<()> {
         }
         JobKind::CompareFiles => {
             reconcile::fetch_channel_files(app).await?;
+            Ok(())
+        }
+        JobKind::MakeFiles => {
+            day_file::jobs::make_files(app).await?;
             Ok(())
         }
     }

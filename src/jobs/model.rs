@@ -22,6 +22,8 @@ pub enum JobKind {
     WatchReserves,
     /// Compares the withholding channels' daily files with our orders.
     CompareFiles,
+    /// Makes the daily files of days that are closed.
+    MakeFiles,
 }
 
 impl JobKind {
@@ -33,6 +35,7 @@ impl JobKind {
         JobKind::AskPartners,
         JobKind::WatchReserves,
         JobKind::CompareFiles,
+        JobKind::MakeFiles,
     ];
 
     pub const fn as_str(self) -> &'static str {
@@ -44,6 +47,7 @@ impl JobKind {
             JobKind::AskPartners => "ask_partners",
             JobKind::WatchReserves => "watch_reserves",
             JobKind::CompareFiles => "compare_files",
+            JobKind::MakeFiles => "make_files",
         }
     }
 

@@ -151,6 +151,11 @@ impl Identity {
         )
     }
 
+    /// A bare signature, in base64, of a text that is signed for itself.
+    pub fn sign(&self, message: &[u8]) -> String {
+        self.key.sign(message)
+    }
+
     /// The four headers of an answer, as names and values.
     pub fn response_headers(&self, stamp: &Stamp, body: &[u8]) -> [(&'static str, String); 4] {
         [

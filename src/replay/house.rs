@@ -14,6 +14,7 @@ use crate::app::App;
 use crate::base::{BusinessDay, Clock, WorkingCalendar};
 use crate::business_day;
 use crate::credit::RiskHook;
+use crate::day_file;
 use crate::page::Site;
 use crate::partner::Partners;
 use crate::product::Catalogue;
@@ -76,6 +77,7 @@ impl House {
             catalogue: Catalogue::default(),
             partners: Arc::new(partners),
             risk,
+            day_files: day_file::Rules::SHIPPED,
             site: site.in_sandbox(&base_url),
         };
         let mut servers = JoinSet::new();

@@ -104,19 +104,23 @@ identities! {
                     group by l.funder_id) waiting on waiting.funder_id = r.funder_id
          where r.held_fen <> coalesce(waiting.fen, 0)",
 
-    "the books carry each reserve":
-        "select r.funder_id || ' account ' || kept.account as subject, kept.fen as expected, -coalesce(b.net, 0) as found
+    "both books carry each reserve, and the funder's own its cash":
+        "select r.funder_id || ' account ' || kept.account as subject, kept.fen as expected, coalesce(b.net, 0) as found
          from reserve r
-         cross join lateral (values (102, r.available_fen), (103, r.held_fen)) as kept(account, fen)
+         left join (select funder_id, sum(payable_fen)::bigint as fen from remittance where status = 'paid' group by funder_id) paid
+              on paid.funder_id = r.funder_id
+         cross join lateral (values (102, -r.available_fen), (103, -r.held_fen), (202, -r.held_fen),
+                                    (203, r.available_fen + r.held_fen),
+                                    (211, r.withdrawn_fen - r.deposited_fen + coalesce(paid.fen, 0))) as kept(account, fen)
          left join (select funder_id, side.account, sum(side.net) as net from (
                         select p.funder_id, leg.debit as account, leg.amount_fen as net
                         from posting p cross join lateral unnest(p.debit, p.amount_fen) as leg(debit, amount_fen)
                         union all
                         select p.funder_id, leg.credit, -leg.amount_fen
                         from posting p cross join lateral unnest(p.credit, p.amount_fen) as leg(credit, amount_fen)) side
-                    where side.account in (102, 103) group by funder_id, side.account) b
+                    where side.account in (102, 103, 202, 203, 211) group by funder_id, side.account) b
               on b.funder_id = r.funder_id and b.account = kept.account
-         where kept.fen <> -coalesce(b.net, 0)",
+         where kept.fen <> coalesce(b.net, 0)",
 
     "loans outstanding are the books' loan principal":
         "select coalesce(owed.funder_id, booked.funder_id) as subject, coalesce(owed.fen, 0) as expected, coalesce(booked.fen, 0) as found
@@ -233,6 +237,78 @@ identities! {
                         from posting p cross join lateral unnest(p.credit, p.amount_fen) as leg(account, amount_fen) where leg.account = 204) side
                     group by funder_id) booked on booked.funder_id = due.funder_id
          where coalesce(due.fen, 0) <> coalesce(booked.fen, 0)",
+
+    "what is remitted for a day is what came in on it, and the sum of its parts":
+        "select r.funder_id || ' ' || r.business_day as subject, coalesce(came.fen, 0) as expected, r.collected_fen as found
+         from remittance r
+         left join (select funder_id, business_day, sum(amount_fen - excess_fen)::bigint as fen from repayment
+                    group by funder_id, business_day) came
+              on came.funder_id = r.funder_id and came.business_day = r.business_day
+         where r.collected_fen <> coalesce(came.fen, 0)
+         union all
+         select r.remittance_id::text, r.collected_fen + r.subsidy_fen - r.share_fen,
+                coalesce(sum(p.principal_fen + p.interest_fen + p.fee_fen + p.penalty_fen + p.subsidy_fen - p.share_fen), 0)
+         from remittance r left join remittance_part p on p.remittance_id = r.remittance_id
+         group by r.remittance_id
+         having r.collected_fen + r.subsidy_fen - r.share_fen
+             <> coalesce(sum(p.principal_fen + p.interest_fen + p.fee_fen + p.penalty_fen + p.subsidy_fen - p.share_fen), 0)",
+
+    "a day's manifest is the text that was signed":
+        "select funder_id || ' ' || business_day as subject, 1 as expected, 0 as found
+         from funder_day where made_at is not null and sha256(convert_to(manifest, 'UTF8')) <> manifest_sha256",
+
+    "every footing of a day's manifest comes out":
+        "select d.funder_id || ' ' || d.business_day || ' ' || (footing ->> 'name') as subject,
+                (footing ->> 'left_fen')::bigint as expected, (footing ->> 'right_fen')::bigint as found
+         from (select funder_id, business_day, manifest::jsonb as told from funder_day
+               where sha256(convert_to(manifest, 'UTF8')) = manifest_sha256) d
+         cross join lateral jsonb_array_elements(d.told -> 'footings') as footing
+         where footing ->> 'left_fen' <> footing ->> 'right_fen'",
+
+    "the figures of a day's manifest are the sums of its files and of its trial balance":
+        "select d.funder_id || ' ' || d.business_day || ' ' || figure.name as subject, figure.fen as expected,
+                coalesce((d.told ->> figure.name)::bigint, 0) as found
+         from (select funder_id, business_day, manifest::jsonb -> 'figures' as told from funder_day
+               where sha256(convert_to(manifest, 'UTF8')) = manifest_sha256) d
+         cross join lateral (
+             select f.table_name || '.' || sum.key as name, sum.value::bigint as fen
+             from funder_day_file f cross join lateral jsonb_each_text(f.sums) as sum
+             where f.funder_id = d.funder_id and f.business_day = d.business_day
+             union all
+             select 'book.' || account.name || '.' || side.name, side.fen
+             from (values (102, 'reserve_available'), (103, 'reserve_held'), (201, 'loan_principal'), (202, 'funding_in_transit'),
+                          (203, 'reserve_at_platform'), (204, 'interest_receivable'), (205, 'interest_income'),
+                          (206, 'fee_receivable'), (207, 'funder_fee_income'), (208, 'penalty_income'), (209, 'subsidy_income'),
+                          (210, 'collections_in_transit'), (211, 'cash'), (212, 'share_expense')) as account(number, name)
+             join ledger_day l on l.account = account.number and l.funder_id = d.funder_id and l.business_day = d.business_day
+             cross join lateral (values ('debit_fen', l.debit_fen), ('credit_fen', l.credit_fen)) as side(name, fen)) figure
+         where figure.fen <> coalesce((d.told ->> figure.name)::bigint, 0)",
+
+    "what came in on a day is what its files tell":
+        "select d.funder_id || ' ' || d.business_day as subject, coalesce(came.fen, 0) as expected, d.fen as found
+         from (select funder_id, business_day,
+                      coalesce((manifest::jsonb -> 'figures' ->> 'repayments.amount_fen')::bigint, 0) as fen
+               from funder_day where sha256(convert_to(manifest, 'UTF8')) = manifest_sha256) d
+         left join (select funder_id, business_day, sum(amount_fen)::bigint as fen from repayment
+                    group by funder_id, business_day) came
+              on came.funder_id = d.funder_id and came.business_day = d.business_day
+         where coalesce(came.fen, 0) <> d.fen",
+
+    "the books of a day open as those of the day before closed":
+        "select day.funder_id || ' ' || day.business_day || ' ' || figure.key as subject, (day.before ->> figure.account)::bigint as expected,
+                figure.value::bigint as found
+         from (select funder_id, business_day, told, lag(told) over days as before, lag(business_day) over days as day_before
+               from (select funder_id, business_day, manifest::jsonb -> 'figures' as told from funder_day
+                     where sha256(convert_to(manifest, 'UTF8')) = manifest_sha256) made
+               window days as (partition by funder_id order by business_day)) day
+         cross join lateral (
+             select key, value, replace(key, '.opening_fen', '.closing_fen') as account
+             from jsonb_each_text(day.told) where key like 'book.%.opening_fen') figure
+         where day.day_before = day.business_day - 1 and (day.before ->> figure.account)::bigint <> figure.value::bigint",
+
+    "the files of a day are made within three days":
+        "select funder_id || ' ' || business_day as subject, 1 as expected, 0 as found from funder_day
+         where made_at is null and business_day < (select today from business_day) - 3",
 
     "no job is dead":
         "select kind || ' ' || unique_key as subject, 0 as expected, attempts as found from job where status = 'dead'",

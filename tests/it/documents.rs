@@ -3,6 +3,8 @@
 use std::process::Command;
 
 use fenqi::config::KEYS;
+use fenqi::day_file::Table;
+use fenqi::day_file::row::columns;
 
 fn document(path: &str) -> String {
     std::fs::read_to_string(format!("{}/{path}", env!("CARGO_MANIFEST_DIR"))).unwrap()
@@ -17,6 +19,17 @@ fn every_configuration_key_is_documented_as_it_is() {
     };
     let missing: Vec<String> = KEYS.iter().map(row).filter(|row| !operations.contains(row)).collect();
     assert!(missing.is_empty(), "docs/OPERATIONS.md lacks these rows:\n{}", missing.join("\n"));
+}
+
+#[test]
+fn every_column_of_the_daily_files_is_documented_in_its_order() {
+    let text = document("docs/integrate/funder.md");
+    for table in Table::ALL {
+        let row = text.lines().find(|line| line.starts_with(&format!("| `{}` |", table.name())));
+        let columns: Vec<String> = columns(*table).iter().map(|column| format!("`{column}`")).collect();
+        let listed = row.and_then(|row| row.trim_end_matches(" |").rsplit_once("| "));
+        assert_eq!(listed.map(|(_, listed)| listed), Some(&*columns.join(", ")), "{}", table.name());
+    }
 }
 
 #[test]

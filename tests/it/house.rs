@@ -68,6 +68,7 @@ async fn open_with(pool: PgPool, today: &str, partners: &[PartnerSettings]) -> A
         catalogue: Catalogue::default(),
         partners: Arc::new(partners),
         risk,
+        day_files: fenqi::day_file::Rules::SHIPPED,
         site: Site::at(crate::browser::PUBLIC),
     }
 }

@@ -13,7 +13,7 @@ use fenqi::merchant::actions::{Judgement, Onboarding};
 use fenqi::product::ProductVersion;
 use fenqi::purchase::{Authoriser, Decision, PurchaseRequest, Receipt};
 use fenqi::vault::Field;
-use fenqi::{business_day, funder, merchant, product, purchase, reconcile, repayment, settlement};
+use fenqi::{business_day, day_file, funder, merchant, product, purchase, reconcile, repayment, settlement};
 
 /// Where the shop is paid.
 pub const SHOP_ACCOUNT: &str = "31001500400050123456";
@@ -189,11 +189,13 @@ impl Town {
         self.app.clock.set(day.instant(time.parse().unwrap()));
     }
 
-    /// What the timetable does from a day's morning to its evening: payouts, yesterday's channel files, withholding at
+    /// What the timetable does from a day's morning to its evening: funders' files, payouts, yesterday's channel files, withholding at
     /// its times, what is unknown.
     pub async fn work_through(&self, day: BusinessDay) {
         let app = &self.app;
         self.set_time(day, "08:30:00");
+        // None is made that does not foot.
+        day_file::jobs::make_files(app).await.unwrap();
         settlement::submit_payouts(app).await.unwrap();
         self.set_time(day, "08:45:00");
         settlement::query_payouts(app).await.unwrap();

@@ -1,3 +1,7 @@
+import java.io.BufferedReader;
+import java.io.IOException;
+import java.io.InputStream;
+import java.io.InputStreamReader;
 import java.net.URI;
 import java.net.http.HttpClient;
 import java.net.http.HttpRequest;
@@ -5,8 +9,10 @@ import java.net.http.HttpResponse;
 import java.nio.charset.StandardCharsets;
 import java.nio.file.Files;
 import java.nio.file.Path;
+import java.nio.file.StandardOpenOption;
 import java.security.GeneralSecurityException;
 import java.security.KeyFactory;
+import java.security.MessageDigest;
 import java.security.PrivateKey;
 import java.security.PublicKey;
 import java.security.SecureRandom;
@@ -19,16 +25,19 @@ import java.util.ArrayList;
 import java.util.Base64;
 import java.util.HashMap;
 import java.util.HexFormat;
+import java.util.LinkedHashMap;
 import java.util.List;
 import java.util.Map;
 import java.util.regex.Matcher;
 import java.util.regex.Pattern;
+import java.util.zip.GZIPInputStream;
 
 /**
  * A client of the Fenqi partner API: signs requests, checks answers and callbacks, in RSA-SHA256. JDK 17, nothing else.
  *
  * <pre>
  * java Fenqi.java call PARTNER SERIAL private.pem keys.txt GET http://host/api/v1/me [BODY [IDEMPOTENCY-KEY]]
+ * java Fenqi.java fetch-day PARTNER SERIAL private.pem keys.txt http://host 2026-03-02 FOLDER
  * java Fenqi.java verify-callback keys.txt POST /your/path "$AUTHORIZATION" "$BODY"
  * </pre>
  *
@@ -83,8 +92,7 @@ public final class Fenqi {
         return Base64.getDecoder().decode(pem.replaceAll("-----[A-Z ]+-----", "").replaceAll("\\s", ""));
     }
 
-    /** The answer, which is believed. Give the same idempotency key again when an answer was lost: one key, one outcome. */
-    public HttpResponse<String> call(String method, URI address, String body, String idempotencyKey) throws Exception {
+    private HttpRequest.Builder signed(String method, URI address, String body, String idempotencyKey) throws Exception {
         String url = address.getRawPath() + (address.getRawQuery() == null ? "" : "?" + address.getRawQuery());
         String timestamp = Long.toString(Instant.now().getEpochSecond());
         byte[] unlikeAnyOther = new byte[16];
@@ -102,7 +110,13 @@ public final class Fenqi {
             request.header("Content-Type", "application/json");
             request.header("Idempotency-Key", idempotencyKey == null ? nonce : idempotencyKey);
         }
-        HttpResponse<String> answer = http.send(request.build(), HttpResponse.BodyHandlers.ofString());
+        return request;
+    }
+
+    /** The answer, which is believed. Give the same idempotency key again when an answer was lost: one key, one outcome. */
+    public HttpResponse<String> call(String method, URI address, String body, String idempotencyKey) throws Exception {
+        HttpRequest request = signed(method, address, body, idempotencyKey).build();
+        HttpResponse<String> answer = http.send(request, HttpResponse.BodyHandlers.ofString());
         if (answer.statusCode() == 401) {
             // Whoever is not believed is answered without a signature.
             return answer;
@@ -111,6 +125,212 @@ public final class Fenqi {
         String message = signedAt + "\n" + header(answer, "Fenqi-Nonce") + "\n" + answer.body() + "\n";
         check(platformKeys, header(answer, "Fenqi-Serial"), signedAt, message, header(answer, "Fenqi-Signature"));
         return answer;
+    }
+
+    /** Downloads a day's files and believes them: signature, hashes, rows, sums and footings. Returns the manifest. */
+    public Map<String, Object> fetchDay(String host, String day, Path folder) throws Exception {
+        String address = host + "/api/v1/funder/days/" + day;
+        HttpResponse<String> answer = call("GET", URI.create(address + "/manifest"), "", null);
+        if (answer.statusCode() != 200) {
+            throw new NotBelieved(answer.body());
+        }
+        Map<String, Object> manifest = believedManifest(platformKeys, object(Json.read(answer.body())));
+        Files.createDirectories(folder);
+        Map<String, Long> figures = new HashMap<>();
+        for (Object listed : list(manifest.get("files"))) {
+            Map<String, Object> file = object(listed);
+            Path path = folder.resolve((String) file.get("name"));
+            download(URI.create(address + "/files/" + file.get("name")), path, file);
+            if (path.toString().endsWith(".csv.gz")) {
+                figures.putAll(sumCsv(path, file));
+            }
+        }
+        checkFigures(manifest, figures);
+        Files.writeString(folder.resolve("manifest.json"), answer.body());
+        return manifest;
+    }
+
+    /** The answer is not signed: what counts is the hash in the manifest. Goes on where it was interrupted. */
+    private void download(URI address, Path path, Map<String, Object> file) throws Exception {
+        long have = Files.exists(path) ? Files.size(path) : 0;
+        if (have < (Long) file.get("bytes")) {
+            HttpRequest request = signed("GET", address, "", null).header("Range", "bytes=" + have + "-").build();
+            StandardOpenOption[] append = {StandardOpenOption.CREATE, StandardOpenOption.APPEND};
+            http.send(request, HttpResponse.BodyHandlers.ofFile(path, append));
+        }
+        MessageDigest digest = MessageDigest.getInstance("SHA-256");
+        try (InputStream bytes = Files.newInputStream(path)) {
+            byte[] piece = new byte[1 << 16];
+            for (int read = bytes.read(piece); read >= 0; read = bytes.read(piece)) {
+                digest.update(piece, 0, read);
+            }
+        }
+        if (!HexFormat.of().formatHex(digest.digest()).equals(file.get("sha256"))) {
+            throw new NotBelieved(file.get("name") + " is not what was signed; remove it and fetch it again");
+        }
+    }
+
+    /** The manifest, if one of the platform's keys that we know signed its very text. */
+    private static Map<String, Object> believedManifest(Map<String, PublicKey> keys, Map<String, Object> envelope)
+            throws GeneralSecurityException, NotBelieved {
+        String text = (String) envelope.get("manifest");
+        for (Object one : list(envelope.get("signatures"))) {
+            Map<String, Object> signed = object(one);
+            PublicKey key = keys.get((String) signed.get("serial_no"));
+            if (key != null && verifies(key, text, (String) signed.get("signature"))) {
+                return object(Json.read(text));
+            }
+        }
+        throw new NotBelieved("no key that is known signed the manifest");
+    }
+
+    /** The rows and the sums of a file's amounts, by the names that the manifest gives them. */
+    private static Map<String, Long> sumCsv(Path path, Map<String, Object> file) throws IOException, NotBelieved {
+        String table = ((String) file.get("name")).split("\\.")[0];
+        Map<String, Long> figures = new HashMap<>();
+        long rows = 0;
+        try (BufferedReader lines = new BufferedReader(
+                new InputStreamReader(new GZIPInputStream(Files.newInputStream(path)), StandardCharsets.UTF_8))) {
+            String[] columns = lines.readLine().split(",", -1);
+            for (String line = lines.readLine(); line != null; line = lines.readLine()) {
+                String[] values = line.split(",(?=(?:[^\"]*\"[^\"]*\")*[^\"]*$)", -1);
+                rows++;
+                for (int at = 0; at < columns.length; at++) {
+                    if (columns[at].endsWith("_fen")) {
+                        figures.merge(table + "." + columns[at], Long.parseLong(values[at]), Math::addExact);
+                    }
+                }
+            }
+        }
+        if (rows != (Long) file.get("rows")) {
+            throw new NotBelieved(file.get("name") + " has other rows than the manifest says");
+        }
+        return figures;
+    }
+
+    /** What was summed is what the manifest says, and it foots. */
+    private static void checkFigures(Map<String, Object> manifest, Map<String, Long> figures) throws NotBelieved {
+        Map<String, Object> told = object(manifest.get("figures"));
+        for (Map.Entry<String, Long> figure : figures.entrySet()) {
+            if (!figure.getValue().equals(told.get(figure.getKey()))) {
+                throw new NotBelieved(figure + " in the files and " + told.get(figure.getKey()) + " in the manifest");
+            }
+        }
+        for (Object one : list(manifest.get("footings"))) {
+            Map<String, Object> footing = object(one);
+            if (total(told, list(footing.get("left"))) != total(told, list(footing.get("right")))) {
+                throw new NotBelieved(footing.get("name") + " does not foot");
+            }
+        }
+    }
+
+    private static long total(Map<String, Object> told, List<?> names) {
+        long total = 0;
+        for (Object listed : names) {
+            String name = (String) listed;
+            boolean isTakenAway = name.startsWith("-");
+            long fen = (Long) told.getOrDefault(isTakenAway ? name.substring(1) : name, 0L);
+            total = isTakenAway ? Math.subtractExact(total, fen) : Math.addExact(total, fen);
+        }
+        return total;
+    }
+
+    @SuppressWarnings("unchecked")
+    private static Map<String, Object> object(Object value) {
+        return (Map<String, Object>) value;
+    }
+
+    private static List<?> list(Object value) {
+        return (List<?>) value;
+    }
+
+    /** Just enough JSON: objects, lists, texts, whole numbers, true, false and null. */
+    private static final class Json {
+        private final String text;
+        private int at;
+
+        private Json(String text) {
+            this.text = text;
+        }
+
+        static Object read(String text) {
+            return new Json(text).value();
+        }
+
+        private Object value() {
+            char first = peek();
+            if (first == '{') {
+                Map<String, Object> fields = new LinkedHashMap<>();
+                for (boolean more = opens('}'); more; more = goesOn('}')) {
+                    String name = string();
+                    peek();
+                    at++;
+                    fields.put(name, value());
+                }
+                return fields;
+            }
+            if (first == '[') {
+                List<Object> items = new ArrayList<>();
+                for (boolean more = opens(']'); more; more = goesOn(']')) {
+                    items.add(value());
+                }
+                return items;
+            }
+            if (first == '"') {
+                return string();
+            }
+            Matcher word = Pattern.compile("[-\\w.+]+").matcher(text).region(at, text.length());
+            word.lookingAt();
+            at = word.end();
+            return switch (word.group()) {
+                case "true" -> true;
+                case "false" -> false;
+                case "null" -> null;
+                default -> Long.parseLong(word.group());
+            };
+        }
+
+        private boolean opens(char end) {
+            at++;
+            if (peek() != end) {
+                return true;
+            }
+            at++;
+            return false;
+        }
+
+        private boolean goesOn(char end) {
+            return peek() == end ? at++ < 0 : at++ >= 0;
+        }
+
+        private char peek() {
+            while (Character.isWhitespace(text.charAt(at))) {
+                at++;
+            }
+            return text.charAt(at);
+        }
+
+        private String string() {
+            peek();
+            StringBuilder found = new StringBuilder();
+            for (at++; text.charAt(at) != '"'; at++) {
+                char next = text.charAt(at);
+                if (next != '\\') {
+                    found.append(next);
+                    continue;
+                }
+                next = text.charAt(++at);
+                if (next == 'u') {
+                    found.append((char) Integer.parseInt(text.substring(at + 1, at + 5), 16));
+                    at += 4;
+                } else {
+                    int known = "nrtbf".indexOf(next);
+                    found.append(known < 0 ? next : "\n\r\t\b\f".charAt(known));
+                }
+            }
+            at++;
+            return found.toString();
+        }
     }
 
     private String sign(String message) throws GeneralSecurityException {
@@ -134,12 +354,16 @@ public final class Fenqi {
         if (Math.abs(Instant.now().getEpochSecond() - Long.parseLong(timestamp)) > SKEW_SECONDS_MAX) {
             throw new NotBelieved("the timestamp is more than five minutes away");
         }
+        if (!verifies(key, message, signature)) {
+            throw new NotBelieved("the signature is wrong");
+        }
+    }
+
+    private static boolean verifies(PublicKey key, String message, String signature) throws GeneralSecurityException {
         Signature verifier = Signature.getInstance("SHA256withRSA");
         verifier.initVerify(key);
         verifier.update(message.getBytes(StandardCharsets.UTF_8));
-        if (!verifier.verify(Base64.getDecoder().decode(signature))) {
-            throw new NotBelieved("the signature is wrong");
-        }
+        return verifier.verify(Base64.getDecoder().decode(signature));
     }
 
     /**
@@ -175,6 +399,12 @@ public final class Fenqi {
             PrivateKey key = privateKey(Files.readString(Path.of(words.get(2))));
             Map<String, PublicKey> keys = platformKeys(Files.readString(Path.of(words.get(3))));
             Fenqi client = new Fenqi(words.get(0), words.get(1), key, keys);
+            if (action.equals("fetch-day")) {
+                Map<String, Object> manifest = client.fetchDay(words.get(4), words.get(5), Path.of(words.get(6)));
+                int files = list(manifest.get("files")).size();
+                System.out.println(words.get(5) + ": " + files + " files; every hash, sum and footing holds");
+                return;
+            }
             String body = words.size() > 6 ? words.get(6) : "";
             String idempotencyKey = words.size() > 7 ? words.get(7) : null;
             HttpResponse<String> answer = client.call(words.get(4), URI.create(words.get(5)), body, idempotencyKey);

@@ -2,6 +2,7 @@
 """A client of the Fenqi partner API: signs requests, checks answers and callbacks, in RSA-SHA256 or SM2-with-SM3.
 
     python3 fenqi.py --partner P --serial S --key private.pem --platform-keys keys.txt call GET http://host/api/v1/me
+    python3 fenqi.py --partner P --serial S --key private.pem --platform-keys keys.txt fetch-day http://host 2026-03-02 FOLDER
     python3 fenqi.py --platform-keys keys.txt verify-callback POST /your/path "$AUTHORIZATION" < body
 
 `keys.txt` is what `fenqi partner platform-key list` prints. Needs Python 3.8 and the package `cryptography` for RSA; SM2 is
@@ -10,7 +11,11 @@ written out below and needs an OpenSSL with SM3, as every current one has it.
 
 import argparse
 import base64
+import csv
+import gzip
 import hashlib
+import json
+import os
 import re
 import secrets
 import sys
@@ -182,8 +187,8 @@ class Client:
     def __init__(self, partner, serial, key, keys):
         self.partner, self.serial, self.key, self.keys = partner, serial, key, keys
 
-    def call(self, method, address, body=b"", idempotency_key=None):
-        """Status, headers and body of the answer, which is believed."""
+    def signed(self, method, address, body=b"", idempotency_key=None):
+        """The request, signed."""
         parts = urllib.parse.urlsplit(address)
         url = parts.path + ("?" + parts.query if parts.query else "")
         timestamp, nonce = str(int(time.time())), secrets.token_hex(16)
@@ -198,6 +203,11 @@ class Client:
             request.add_header("Content-Type", "application/json")
             # Give the same key again when an answer was lost: one key, one outcome.
             request.add_header("Idempotency-Key", idempotency_key or nonce)
+        return request
+
+    def call(self, method, address, body=b"", idempotency_key=None):
+        """Status, headers and body of the answer, which is believed."""
+        request = self.signed(method, address, body, idempotency_key)
         try:
             with urllib.request.urlopen(request, timeout=20) as response:
                 status, headers, answer = response.status, response.headers, response.read()
@@ -212,6 +222,94 @@ class Client:
         return status, headers, answer
 
 
+    def fetch_day(self, host, day, folder):
+        """Downloads a day's files and believes them: signature, hashes, rows, sums and footings. Returns the manifest."""
+        address = f"{host}/api/v1/funder/days/{day}"
+        status, _, answer = self.call("GET", f"{address}/manifest")
+        if status != 200:
+            raise NotBelieved(answer.decode())
+        manifest = believed_manifest(self.keys, json.loads(answer))
+        os.makedirs(folder, exist_ok=True)
+        figures = {}
+        for file in manifest["files"]:
+            path = os.path.join(folder, file["name"])
+            self.download(f"{address}/files/{file['name']}", path, file)
+            figures.update(sum_file(path, file))
+        check_figures(manifest, figures)
+        with open(os.path.join(folder, "manifest.json"), "wb") as kept:
+            # With its signatures, for whoever asks later.
+            kept.write(answer)
+        return manifest
+
+    def download(self, address, path, file):
+        """The answer is not signed: what counts is the hash in the manifest. Goes on where it was interrupted."""
+        have = os.path.getsize(path) if os.path.exists(path) else 0
+        if have < file["bytes"]:
+            request = self.signed("GET", address)
+            request.add_header("Range", f"bytes={have}-")
+            with urllib.request.urlopen(request, timeout=20) as response, open(path, "ab") as kept:
+                while piece := response.read(1 << 16):
+                    kept.write(piece)
+        for name in ("sha256", "sm3"):
+            digest = hashlib.new(name)
+            with open(path, "rb") as kept:
+                while piece := kept.read(1 << 16):
+                    digest.update(piece)
+            if digest.hexdigest() != file[name]:
+                raise NotBelieved(f"{file['name']} is not what was signed; remove it and fetch it again")
+
+
+def believed_manifest(keys, envelope):
+    """The manifest, if one of the platform's keys that we know signed its very text."""
+    text = envelope["manifest"].encode()
+    for signed in envelope["signatures"]:
+        key = keys.get(signed["serial_no"])
+        if key and key.verifies(text, signed["signature"]):
+            return json.loads(text)
+    raise NotBelieved("no key that is known signed the manifest")
+
+
+def sum_file(path, file):
+    """The rows and the sums of a file, by the names that the manifest gives them."""
+    table = file["name"].split(".")[0]
+    figures = {f"{table}.rows": 0}
+
+    def add(name, fen):
+        figures[f"{table}.{name}"] = figures.get(f"{table}.{name}", 0) + fen
+
+    with gzip.open(path, "rt", encoding="utf-8", newline="") as lines:
+        for row in csv.DictReader(lines) if ".csv" in file["name"] else map(json.loads, lines):
+            add("rows", 1)
+            for column, value in row.items():
+                if column.endswith("_fen"):
+                    add(column, int(value))
+            if table == "plans":
+                add(f"principal_fen.{row['reason']}", int(row["principal_fen"]))
+            if table == "ledger":
+                for side in ("debit", "credit"):
+                    account = row[f"{side}_account"]
+                    add(f"{side}_fen.{account}", int(row["amount_fen"]))
+                    add(f"{side}_fen.{account}.{row['event']}", int(row["amount_fen"]))
+    if figures[f"{table}.rows"] != file["rows"]:
+        raise NotBelieved(f"{file['name']} has other rows than the manifest says")
+    return figures
+
+
+def check_figures(manifest, figures):
+    """What was summed is what the manifest says, and it foots."""
+    told = manifest["figures"]
+    for name, fen in figures.items():
+        if told.get(name, 0) != fen:
+            raise NotBelieved(f"{name} is {fen} in the files and {told.get(name, 0)} in the manifest")
+    for footing in manifest["footings"]:
+        left, right = (
+            sum(-told.get(name[1:], 0) if name.startswith("-") else told.get(name, 0) for name in footing[side])
+            for side in ("left", "right")
+        )
+        if left != right:
+            raise NotBelieved(f"{footing['name']} does not foot: {left} and {right}")
+
+
 def main():
     parser = argparse.ArgumentParser()
     parser.add_argument("--partner")
@@ -219,7 +317,7 @@ def main():
     parser.add_argument("--key")
     parser.add_argument("--platform-keys", required=True)
     parser.add_argument("--idempotency-key")
-    parser.add_argument("action", choices=["call", "verify-callback"])
+    parser.add_argument("action", choices=["call", "fetch-day", "verify-callback"])
     parser.add_argument("words", nargs="+")
     given = parser.parse_args()
     with open(given.platform_keys) as file:
@@ -232,6 +330,11 @@ def main():
             return 0
         with open(given.key) as file:
             client = Client(given.partner, given.serial, PrivateKey(file.read()), keys)
+        if given.action == "fetch-day":
+            host, day, folder = given.words
+            files = client.fetch_day(host, day, folder)["files"]
+            print(f"{day}: {len(files)} files, {sum(file['rows'] for file in files) // 2} rows; every hash, sum and footing holds")
+            return 0
         method, address = given.words[:2]
         body = given.words[2].encode() if len(given.words) > 2 else b""
         status, _, answer = client.call(method, address, body, given.idempotency_key)

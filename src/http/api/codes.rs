@@ -116,6 +116,10 @@ pub const CODES: &[Code] = &[
     code(409, "advance_overdue", "The advance must be repaid first."),
     code(422, "advance_limit_below_use", "An advance limit cannot fall below what is drawn."),
     code(422, "low_water_negative", "A low-water mark is not negative."),
+    // Daily files.
+    code(409, "file_not_ready", "The day's files are not there yet; the detail and Retry-After say when."),
+    code(410, "file_expired", "The bytes are not kept any more; ask the platform to make them again."),
+    code(416, "range_not_satisfiable", "The range begins after the end of the file."),
     // Ours.
     code(500, "failed", "Something failed on our side; ask again with the same idempotency key."),
     code(503, "timed_out", "It took too long; what came of it is not known. Ask again with the same idempotency key."),

@@ -153,7 +153,9 @@ fn complete_operation(operation: &mut Value, shared: &Value, method: &Method, is
     let takes_body = operation.get("requestBody").is_some();
     for status in statuses() {
         let applies = match status {
-            409 | 422 => *method != Method::GET,
+            // Where nothing is changed, these are rare enough for an operation to declare them itself.
+            409 | 422 => *method != Method::GET || operation["responses"].get(status.to_string()).is_some(),
+            410 | 416 => operation["responses"].get(status.to_string()).is_some(),
             415 => takes_body,
             412 | 428 => guards_edits,
             _ => true,

@@ -35,6 +35,10 @@ pub struct Gate {
     pub operations: Arc<Operations>,
 }
 
+/// Marks an answer that goes out as it is read, and so is not signed: its hash stands in an answer that is.
+#[derive(Clone, Copy, Debug)]
+pub struct Streamed;
+
 /// A request as it came, with its whole body.
 struct Arrived {
     method: Method,
@@ -246,6 +250,9 @@ fn with_rate(mut response: Response, rate: Rate) -> Response {
 }
 
 async fn signed(app: &App, response: Response, algorithm: Algorithm) -> Response {
+    if response.extensions().get::<Streamed>().is_some() {
+        return response;
+    }
     let (mut response, body) = whole(response).await;
     let signer = match app.access.signer(algorithm).await {
         Ok(signer) => signer,
@@ -262,8 +269,11 @@ async fn signed(app: &App, response: Response, algorithm: Algorithm) -> Response
     response
 }
 
-/// The response with its whole body in hand.
+/// The response with its whole body in hand; nothing in hand of one that is streamed.
 async fn whole(response: Response) -> (Response, Bytes) {
+    if response.extensions().get::<Streamed>().is_some() {
+        return (response, Bytes::new());
+    }
     let (parts, body) = response.into_parts();
     match to_bytes(body, ANSWER_BYTES_MAX).await {
         Ok(bytes) => (Response::from_parts(parts, Body::from(bytes.clone())), bytes),

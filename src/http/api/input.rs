@@ -87,6 +87,20 @@ impl<S: Send + Sync, T: FromStr> FromRequestParts<S> for Named<T> {
     }
 }
 
+/// What the last two parts of the path name, such as a day and a file of it.
+pub struct NamedWithin<T, U>(pub T, pub U);
+
+impl<S: Send + Sync, T: FromStr, U: FromStr> FromRequestParts<S> for NamedWithin<T, U> {
+    type Rejection = Problem;
+    async fn from_request_parts(parts: &mut Parts, state: &S) -> Result<NamedWithin<T, U>, Problem> {
+        let path = RawPathParams::from_request_parts(parts, state).await.map_err(|_| Problem::not_found())?;
+        let named: Vec<&str> = path.iter().map(|(_, value)| value).collect();
+        let [.., outer, inner] = named.as_slice() else { return Err(Problem::not_found()) };
+        let both = outer.parse().ok().zip(inner.parse().ok());
+        both.map(|(outer, inner)| NamedWithin(outer, inner)).ok_or_else(Problem::not_found)
+    }
+}
+
 /// The version that the caller read, by the header `If-Match`, of something that two may edit.
 pub struct IfMatch(pub String);
 

@@ -13,8 +13,8 @@ pub mod example;
 
 pub use caller::{Caller, FunderCaller, MerchantCaller};
 pub use document::{Document, Operations, complete};
-pub use gate::Gate;
-pub use input::{Body, IfMatch, Named, Params};
+pub use gate::{Gate, Streamed};
+pub use input::{Body, IfMatch, Named, NamedWithin, Params};
 pub use page::{Cursor, Limit, Page};
 pub use values::{AmountFen, Day, etag};
 

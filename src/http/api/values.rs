@@ -1,6 +1,7 @@
 //! Values that partners give, checked where they come in.
 
 use std::fmt;
+use std::str::FromStr;
 
 use chrono::Datelike as _;
 use serde::de::Error as _;
@@ -39,13 +40,19 @@ impl ToSchema for AmountFen {}
 #[derive(Clone, Copy, Debug)]
 pub struct Day(pub BusinessDay);
 
+impl FromStr for Day {
+    type Err = ();
+    fn from_str(text: &str) -> Result<Day, ()> {
+        let is_plain = text.len() == 10 && text.bytes().all(|byte| byte.is_ascii_digit() || byte == b'-');
+        let day: Option<BusinessDay> = text.parse().ok().filter(|_| is_plain);
+        day.filter(|day| (1900..=2200).contains(&day.date().year())).map(Day).ok_or(())
+    }
+}
+
 impl<'de> Deserialize<'de> for Day {
     fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Day, D::Error> {
         let text = String::deserialize(deserializer)?;
-        let is_plain = text.len() == 10 && text.bytes().all(|byte| byte.is_ascii_digit() || byte == b'-');
-        let day: Option<BusinessDay> = text.parse().ok().filter(|_| is_plain);
-        let day = day.filter(|day: &BusinessDay| (1900..=2200).contains(&day.date().year()));
-        day.map(Day).ok_or_else(|| D::Error::custom("value_not_allowed: a day is written like 2026-03-02"))
+        text.parse().map_err(|()| D::Error::custom("value_not_allowed: a day is written like 2026-03-02"))
     }
 }
 

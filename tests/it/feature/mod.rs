@@ -42,3 +42,5 @@ mod api_access;
 mod api_merchant;
 mod api_credit;
 mod api_funder;
+mod day_file;
+mod api_day_file;

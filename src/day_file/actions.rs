@@ -1,0 +1,256 @@
+//! Makes a day's files, makes them again to compare, and hands them out.
+
+use anyhow::{Context, ensure};
+use chrono::{DateTime, Utc};
+use futures_util::StreamExt;
+use serde_json::json;
+use sha2::{Digest, Sha256};
+use sqlx::PgConnection;
+
+use super::made::{DayKey, MadeFile};
+use super::manifest::Manifest;
+use super::model::{FileName, FileRefusal, Form, Table};
+use super::row::{Row, Sums};
+use super::row_store::{self, Of, Rows};
+use super::store::{self, ChunkKey, MadeDay};
+use super::writer::{FileWriter, Hashing};
+use crate::app::App;
+use crate::base::BusinessDay;
+use crate::base::id::FunderId;
+use crate::error::{Fault, Outcome};
+use crate::partner::key::{Algorithm, hex_encode};
+
+/// What became of making a day.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Making {
+    Made,
+    /// It was made before, and everything is there.
+    There,
+    /// Another node makes it at this moment.
+    Elsewhere,
+}
+
+/// Makes the files of a closed day and their manifest, one table a transaction: whoever is killed goes on at the table that was
+/// not finished. Bytes that are not kept any more are made again, and must be the same.
+///
+/// # Errors
+/// If the files do not foot, or are not the bytes that they were.
+pub async fn make_day(app: &App, key: &DayKey) -> anyhow::Result<Making> {
+    let mut has_written = false;
+    for table in Table::ALL {
+        match make_table(app, key, *table).await? {
+            Making::Elsewhere => return Ok(Making::Elsewhere),
+            Making::Made => has_written = true,
+            Making::There => {}
+        }
+    }
+    let is_new = finish_day(app, key).await?;
+    Ok(if is_new || has_written { Making::Made } else { Making::There })
+}
+
+async fn make_table(app: &App, key: &DayKey, table: Table) -> anyhow::Result<Making> {
+    // Rows come on one connection while the bytes go out on another.
+    let mut reading = app.pool.acquire().await?;
+    let mut transaction = app.pool.begin().await?;
+    if !store::lock_day(&mut transaction, key, app.clock.now()).await? {
+        return Ok(Making::Elsewhere);
+    }
+    let files = store::list_files(&mut transaction, key.funder_id, key.day).await?;
+    let made: Vec<&MadeFile> = files.iter().filter(|file| file.table_name == table.name()).collect();
+    if let Some(file) = made.first() {
+        let first = ChunkKey { funder_id: key.funder_id, day: key.day, name: &file.name, chunk_no: 0 };
+        if store::load_chunk(&mut transaction, first).await?.is_some() {
+            // The next table's transaction must not find this one's lock.
+            transaction.rollback().await?;
+            return Ok(Making::There);
+        }
+    }
+    let written = write_table(&mut reading, key, table, Keep::In(&mut transaction)).await?;
+    for file in &written {
+        match made.iter().find(|made| made.name == file.name) {
+            Some(made) => ensure!(*made == file, "{} of {} is not what it was when it was signed", file.name, key.day),
+            None => store::insert_file(&mut transaction, key, file).await?,
+        }
+    }
+    transaction.commit().await?;
+    Ok(Making::Made)
+}
+
+/// Where the bytes go.
+enum Keep<'c> {
+    In(&'c mut PgConnection),
+    Nowhere,
+}
+
+/// Writes a table's rows in every form at once.
+async fn write_table(
+    reading: &mut PgConnection,
+    key: &DayKey,
+    table: Table,
+    keep: Keep<'_>,
+) -> anyhow::Result<Vec<MadeFile>> {
+    let of = Of::new(key.funder_id, key.day);
+    match table {
+        Table::Lines => write_rows(row_store::lines(reading, of), key, keep).await,
+        Table::Loans => write_rows(row_store::loans(reading, of), key, keep).await,
+        Table::Plans => write_rows(row_store::plans(reading, of), key, keep).await,
+        Table::Repayments => write_rows(row_store::repayments(reading, of), key, keep).await,
+        Table::RepaymentParts => write_rows(row_store::repayment_parts(reading, of), key, keep).await,
+        Table::Refunds => write_rows(row_store::refunds(reading, of), key, keep).await,
+        Table::Reserve => write_rows(row_store::reserve(reading, of), key, keep).await,
+        Table::Remittances => write_rows(row_store::remittances(reading, of), key, keep).await,
+        Table::Ledger => write_rows(row_store::ledger(reading, of), key, keep).await,
+    }
+}
+
+/// A file that is being written, and how many of its pieces are gone out.
+struct Growing {
+    name: String,
+    writer: FileWriter,
+    chunks: i32,
+}
+
+async fn write_rows<R: Row>(mut rows: Rows<'_, R>, key: &DayKey, mut keep: Keep<'_>) -> anyhow::Result<Vec<MadeFile>> {
+    let mut growing = Vec::new();
+    for form in Form::ALL {
+        let name = FileName { table: R::TABLE, form }.to_string();
+        growing.push(Growing { name, writer: FileWriter::new::<R>(form)?, chunks: 0 });
+    }
+    let (mut sums, mut count) = (Sums::default(), 0);
+    while let Some(row) = rows.next().await {
+        let row = row?;
+        row.add_to(&mut sums);
+        count += 1;
+        for file in &mut growing {
+            file.writer.write(&row)?;
+            if let Some(chunk) = file.writer.next_chunk() {
+                keep.put(key, &file.name, &mut file.chunks, &chunk).await?;
+            }
+        }
+    }
+    let mut files = Vec::new();
+    for Growing { name, writer, mut chunks } in growing {
+        let (last, digests) = writer.finish()?;
+        for chunk in last {
+            keep.put(key, &name, &mut chunks, &chunk).await?;
+        }
+        files.push(MadeFile::new(name, R::TABLE.name(), count, digests, &sums));
+    }
+    Ok(files)
+}
+
+impl Keep<'_> {
+    async fn put(&mut self, key: &DayKey, name: &str, chunks: &mut i32, chunk: &[u8]) -> sqlx::Result<()> {
+        if let Keep::In(connection) = self {
+            let place = ChunkKey { funder_id: key.funder_id, day: key.day, name, chunk_no: *chunks };
+            store::insert_chunk(connection, place, chunk).await?;
+        }
+        *chunks += 1;
+        Ok(())
+    }
+}
+
+/// Foots, writes and signs the manifest; false where that was done before.
+async fn finish_day(app: &App, key: &DayKey) -> anyhow::Result<bool> {
+    let mut connection = app.pool.acquire().await?;
+    let made = store::find_day(&mut connection, key.funder_id, key.day).await?;
+    if made.is_some_and(|made| made.made_at.is_some()) {
+        return Ok(false);
+    }
+    let text = write_manifest(&mut connection, key).await?;
+    // Signing may have to make a key, for which it takes a connection of its own.
+    drop(connection);
+    let mut signatures = Vec::new();
+    for algorithm in Algorithm::ALL {
+        let signer = app.access.signer(algorithm).await?;
+        let signature = signer.sign(text.as_bytes());
+        signatures.push(json!({
+            "algorithm": algorithm.as_str(), "serial_no": signer.serial_no, "signature": signature }));
+    }
+    let sha256 = Sha256::digest(text.as_bytes());
+    let mut connection = app.pool.acquire().await?;
+    let signatures = serde_json::Value::Array(signatures);
+    Ok(store::finish_day(&mut connection, key, (&text, &sha256), &signatures, app.clock.now()).await?)
+}
+
+async fn write_manifest(connection: &mut PgConnection, key: &DayKey) -> anyhow::Result<String> {
+    let files = store::list_files(&mut *connection, key.funder_id, key.day).await?;
+    let accounts = store::load_accounts(connection, key).await?;
+    Ok(serde_json::to_string(&Manifest::new(key, &files, &accounts)?)?)
+}
+
+/// Works a made day out again from the books, and looks through the bytes that are kept: what differs, in sentences.
+///
+/// # Errors
+/// Failures of the database, or a day that is not made.
+pub async fn check_day(app: &App, key: &DayKey) -> anyhow::Result<Vec<String>> {
+    let mut connection = app.pool.acquire().await?;
+    let made = store::find_day(&mut connection, key.funder_id, key.day).await?;
+    let manifest = made.and_then(|made| made.manifest).context("the files of this day are not made yet")?;
+    let files = store::list_files(&mut connection, key.funder_id, key.day).await?;
+    let mut wrong = Vec::new();
+    for table in Table::ALL {
+        for file in write_table(&mut connection, key, *table, Keep::Nowhere).await? {
+            match files.iter().find(|made| made.name == file.name) {
+                None => wrong.push(format!("{} was not made", file.name)),
+                Some(made) if *made != file => {
+                    wrong.push(format!("{} comes out otherwise than it was made", file.name));
+                }
+                Some(_) => {}
+            }
+        }
+    }
+    for file in &files {
+        let kept = hash_kept(&mut connection, key, &file.name).await?;
+        // Bytes that are not kept any more are not wrong.
+        if kept.is_some_and(|sha256| sha256 != file.sha256) {
+            wrong.push(format!("the bytes of {} are not those that were signed", file.name));
+        }
+    }
+    match write_manifest(&mut connection, key).await {
+        Ok(text) if text != manifest => wrong.push("the manifest comes out otherwise than it was signed".to_owned()),
+        Ok(_) => {}
+        Err(error) => wrong.push(format!("{error:#}")),
+    }
+    Ok(wrong)
+}
+
+async fn hash_kept(connection: &mut PgConnection, key: &DayKey, name: &str) -> sqlx::Result<Option<Vec<u8>>> {
+    let mut hashing = Hashing::default();
+    for chunk_no in 0.. {
+        let place = ChunkKey { funder_id: key.funder_id, day: key.day, name, chunk_no };
+        match store::load_chunk(&mut *connection, place).await? {
+            Some(chunk) => hashing.take(&chunk),
+            None if chunk_no == 0 => return Ok(None),
+            None => break,
+        }
+    }
+    Ok(Some(hashing.finish().sha256))
+}
+
+/// A day that may be fetched.
+///
+/// # Errors
+/// If there is no such day, or its time has not come.
+pub async fn find_ready(app: &App, funder_id: FunderId, day: BusinessDay) -> Outcome<MadeDay, FileRefusal> {
+    let mut connection = app.pool.acquire().await?;
+    let available_from = app.day_files.available_from(day);
+    match store::find_day(&mut connection, funder_id, day).await? {
+        Some(made) if is_ready(&made, available_from, app.clock.now()) => Ok(made),
+        Some(_) => Err(Fault::Refused(FileRefusal::NotReady { available_from })),
+        None if day >= crate::business_day::store::today(&mut connection).await? => {
+            Err(Fault::Refused(FileRefusal::NotReady { available_from }))
+        }
+        None => Err(Fault::Refused(FileRefusal::DayUnknown)),
+    }
+}
+
+/// Made, and at its stated time or later.
+pub fn is_ready(made: &MadeDay, available_from: DateTime<Utc>, now: DateTime<Utc>) -> bool {
+    made.made_at.is_some() && now >= available_from
+}
+
+/// How a sha256 stands in an `ETag` and in the manifest.
+pub fn tag(sha256: &[u8]) -> String {
+    hex_encode(sha256)
+}

@@ -1,0 +1,229 @@
+//! Daily files for a funder's system: the list of days, a day's signed manifest, and each file.
+
+use axum::Json;
+use axum::body::{Body, Bytes};
+use axum::extract::State;
+use axum::http::{HeaderMap, HeaderName, StatusCode, header};
+use axum::response::{IntoResponse, Response};
+use chrono::{DateTime, Utc};
+use futures_util::stream::try_unfold;
+use serde::{Deserialize, Serialize};
+use utoipa::{IntoParams, ToSchema};
+
+use super::actions::{self, is_ready, tag};
+use super::model::{FileName, FileRefusal, Span, read_range};
+use super::store::{self, ChunkKey, MadeDay};
+use super::writer::CHUNK_BYTES;
+use crate::app::App;
+use crate::base::BusinessDay;
+use crate::base::id::FunderId;
+use crate::error::Fault;
+use crate::http::Problem;
+use crate::http::api::{Cursor, Day, FunderCaller, Limit, Named, NamedWithin, Page, Params, Streamed, etag};
+
+/// Seconds after which it is worth asking again for files that are late.
+const LATE_RETRY_SECONDS: i64 = 60;
+
+/// Which days.
+#[derive(Debug, Deserialize, IntoParams)]
+#[serde(deny_unknown_fields)]
+#[into_params(parameter_in = Query)]
+pub struct DayParams {
+    /// From 1 to 200; 50 if left out.
+    #[serde(default)]
+    #[param(value_type = Option<i64>, minimum = 1, maximum = 200)]
+    limit: Limit,
+    #[param(value_type = Option<String>)]
+    cursor: Option<Cursor<BusinessDay>>,
+}
+
+/// A closed business day and its files.
+#[derive(Debug, Serialize, ToSchema)]
+pub struct DayView {
+    pub business_day: BusinessDay,
+    /// `ready` or `not_ready`.
+    #[schema(example = "ready")]
+    pub status: &'static str,
+    /// The stated time from which on the files may be fetched.
+    pub available_from: DateTime<Utc>,
+    /// Of the manifest's text, in hexadecimal; null until it is made.
+    #[schema(example = "9f86d081884c7d659a2feaa0c55ad015a3bf4f1b2b0b822cd15d6c15b0f00a08")]
+    pub manifest_sha256: Option<String>,
+}
+
+/// List the days that have files, the oldest first
+#[utoipa::path(get, path = "/funder/days", tag = "funder", params(DayParams),
+    responses((status = 200, body = Page<DayView>)), security(("signature" = ["files:read"])))]
+pub async fn list_days(
+    State(app): State<App>,
+    caller: FunderCaller,
+    Params(params): Params<DayParams>,
+) -> Result<Json<Page<DayView>>, Problem> {
+    let mut connection = app.pool.acquire().await?;
+    let (after, limit) = (params.cursor.map(|cursor| cursor.0), params.limit.0);
+    let rows = store::list_days(&mut connection, caller.funder_id, after, limit + 1).await?;
+    let now = app.clock.now();
+    let view = |made: MadeDay| {
+        let available_from = app.day_files.available_from(made.business_day);
+        let ready = is_ready(&made, available_from, now);
+        DayView {
+            business_day: made.business_day,
+            status: if ready { "ready" } else { "not_ready" },
+            available_from,
+            manifest_sha256: made.manifest_sha256.filter(|_| ready).map(|sha256| tag(&sha256)),
+        }
+    };
+    let days = rows.into_iter().map(view).collect();
+    Ok(Json(Page::of(days, limit, |day: &DayView| day.business_day)))
+}
+
+/// A day's manifest as it was signed.
+#[derive(Debug, Serialize, ToSchema)]
+pub struct SignedManifest {
+    /// A JSON document in a text, so that its bytes are those that were signed.
+    #[schema(example = "{\"manifest_version\":1,\"funder\":\"harbour-bank\",\"business_day\":\"2026-03-02\"}")]
+    pub manifest: String,
+    #[schema(example = "9f86d081884c7d659a2feaa0c55ad015a3bf4f1b2b0b822cd15d6c15b0f00a08")]
+    pub manifest_sha256: String,
+    /// One for each algorithm.
+    pub signatures: Vec<ManifestSignature>,
+}
+
+/// Over the bytes of the manifest's text, and nothing else.
+#[derive(Debug, Serialize, Deserialize, ToSchema)]
+pub struct ManifestSignature {
+    #[schema(example = "sm2_sm3")]
+    pub algorithm: String,
+    /// Of the platform's key; see GET /platform-keys.
+    #[schema(example = "FENQI-SM2-8C3F")]
+    pub serial_no: String,
+    /// In base64.
+    #[schema(example = "MEUCIQDk0w==")]
+    pub signature: String,
+}
+
+/// Fetch a day's signed manifest
+///
+/// What each file holds (rows, bytes, SHA-256, SM3, sums), how the funder's book stood, and the footings by which they agree.
+#[utoipa::path(get, path = "/funder/days/{business_day}/manifest", tag = "funder", params(("business_day" = Day, Path)),
+    responses((status = 200, body = SignedManifest), (status = 409)), security(("signature" = ["files:read"])))]
+pub async fn show_manifest(
+    State(app): State<App>,
+    caller: FunderCaller,
+    Named(day): Named<Day>,
+) -> Result<impl IntoResponse, Problem> {
+    let made = find_ready(&app, caller.funder_id, day.0).await?;
+    let (Some(manifest), Some(sha256), Some(signatures)) = (made.manifest, made.manifest_sha256, made.signatures)
+    else {
+        return Err(Problem::not_found());
+    };
+    let manifest_sha256 = tag(&sha256);
+    let signatures = serde_json::from_value(signatures.0).map_err(anyhow::Error::new)?;
+    let headers = [(header::ETAG, etag(&manifest_sha256))];
+    Ok((headers, Json(SignedManifest { manifest, manifest_sha256, signatures })))
+}
+
+async fn find_ready(app: &App, funder_id: FunderId, day: BusinessDay) -> Result<MadeDay, Problem> {
+    actions::find_ready(app, funder_id, day).await.map_err(|fault| problem_of(app, fault))
+}
+
+fn problem_of(app: &App, fault: Fault<FileRefusal>) -> Problem {
+    let retry_after = match &fault {
+        Fault::Refused(FileRefusal::NotReady { available_from }) => {
+            let seconds = (*available_from - app.clock.now()).num_seconds().max(LATE_RETRY_SECONDS);
+            u32::try_from(seconds).ok()
+        }
+        Fault::Refused(FileRefusal::DayUnknown | FileRefusal::Expired) | Fault::Failed(_) => None,
+    };
+    Problem { retry_after, ..Problem::from(fault) }
+}
+
+/// Download a file of a day
+///
+/// `lines`, `loans`, `plans`, `repayments`, `repayment_parts`, `refunds`, `reserve`, `remittances` or `ledger`, then `.csv.gz` or
+/// `.jsonl.gz`. Whole or a range of bytes; the answer itself is not signed: its SHA-256, which is its ETag, stands in the
+/// signed manifest.
+#[utoipa::path(get, path = "/funder/days/{business_day}/files/{name}", tag = "funder",
+    params(("business_day" = Day, Path), ("name" = String, Path, example = "loans.csv.gz"),
+        ("Range" = Option<String>, Header, description = "One span, such as `bytes=262144-`.")),
+    responses((status = 200, body = String, content_type = "application/gzip"),
+        (status = 206, body = String, content_type = "application/gzip"),
+        (status = 304, description = "It is what `If-None-Match` names."), (status = 409), (status = 410), (status = 416)),
+    security(("signature" = ["files:read"])))]
+pub async fn download_file(
+    State(app): State<App>,
+    caller: FunderCaller,
+    NamedWithin(day, name): NamedWithin<Day, FileName>,
+    headers: HeaderMap,
+) -> Result<Response, Problem> {
+    let made = find_ready(&app, caller.funder_id, day.0).await?;
+    let day = made.business_day;
+    let mut connection = app.pool.acquire().await?;
+    let files = store::list_files(&mut connection, caller.funder_id, day).await?;
+    let file = files.into_iter().find(|file| file.name == name.to_string()).ok_or_else(Problem::not_found)?;
+    let tagged = etag(tag(&file.sha256));
+    let given = |name: HeaderName| headers.get(name).and_then(|value| value.to_str().ok());
+    if given(header::IF_NONE_MATCH).is_some_and(|known| known.contains(&tagged)) {
+        return Ok((StatusCode::NOT_MODIFIED, [(header::ETAG, tagged)]).into_response());
+    }
+    let first = ChunkKey { funder_id: caller.funder_id, day, name: &file.name, chunk_no: 0 };
+    if store::load_chunk(&mut connection, first).await?.is_none() {
+        return Err(problem_of(&app, Fault::Refused(FileRefusal::Expired)));
+    }
+    drop(connection);
+    let bytes = u64::try_from(file.bytes).unwrap_or_default();
+    // A range of what the file was when somebody began is the whole where the file is another by now.
+    let is_same = given(header::IF_RANGE).is_none_or(|known| known == tagged);
+    let asked = given(header::RANGE).filter(|_| is_same);
+    let Ok(span) = read_range(asked, bytes) else {
+        let detail = format!("The file has {bytes} bytes.");
+        return Err(Problem::new(StatusCode::RANGE_NOT_SATISFIABLE, "range_not_satisfiable", detail));
+    };
+    let whole = Span { from: 0, to: bytes.saturating_sub(1) };
+    let sent = span.unwrap_or(whole);
+    let body = stream(app, caller.funder_id, (day, file.name.clone()), sent);
+    let mut answer = Body::from_stream(body).into_response();
+    if span.is_some() {
+        *answer.status_mut() = StatusCode::PARTIAL_CONTENT;
+    }
+    let named = format!("attachment; filename=\"{day}-{}\"", file.name);
+    let range = span.map(|span| format!("bytes {}-{}/{bytes}", span.from, span.to));
+    for (name, value) in [
+        (header::CONTENT_TYPE, Some("application/gzip".to_owned())),
+        (header::CONTENT_DISPOSITION, Some(named)),
+        (header::CONTENT_LENGTH, Some((sent.to - sent.from + 1).to_string())),
+        (header::CONTENT_RANGE, range),
+        (header::ACCEPT_RANGES, Some("bytes".to_owned())),
+        (header::ETAG, Some(tagged)),
+    ] {
+        if let Some(value) = value.and_then(|value| value.parse().ok()) {
+            answer.headers_mut().insert(name, value);
+        }
+    }
+    answer.extensions_mut().insert(Streamed);
+    Ok(answer)
+}
+
+/// Reads piece by piece as the caller takes them, holding no connection in between.
+fn stream(
+    app: App,
+    funder_id: FunderId,
+    (day, name): (BusinessDay, String),
+    span: Span,
+) -> impl futures_util::Stream<Item = anyhow::Result<Bytes>> {
+    try_unfold(span.from, move |at| {
+        let (app, name) = (app.clone(), name.clone());
+        async move {
+            if at > span.to {
+                return Ok(None);
+            }
+            let size = CHUNK_BYTES as u64;
+            let key = ChunkKey { funder_id, day, name: &name, chunk_no: i32::try_from(at / size)? };
+            let chunk = store::load_chunk(&mut *app.pool.acquire().await?, key).await?;
+            let chunk = Bytes::from(chunk.ok_or_else(|| anyhow::anyhow!("a piece of {name} of {day} is gone"))?);
+            let (start, end) = ((at % size) as usize, (span.to - at + at % size + 1).min(chunk.len() as u64) as usize);
+            anyhow::ensure!(start < end, "a piece of {name} of {day} is too short");
+            Ok(Some((chunk.slice(start..end), at - at % size + end as u64)))
+        }
+    })
+}

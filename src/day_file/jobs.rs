@@ -1,0 +1,37 @@
+//! Makes the files of the days that are closed, and forgets the bytes of old ones.
+
+use super::actions::{Making, make_day};
+use super::store;
+use crate::app::App;
+use crate::base::BusinessDay;
+
+/// Days that are made in one run; what is left is the next run's.
+const DAYS_MAX: i64 = 1_000;
+
+/// Makes what is not made yet, the oldest day first, and returns how many days it made. A day that cannot be made keeps no
+/// other waiting.
+///
+/// # Errors
+/// The first of the days that could not be made, after all others were.
+pub async fn make_files(app: &App) -> anyhow::Result<u64> {
+    let unmade = store::list_unmade(&mut *app.pool.acquire().await?, DAYS_MAX).await?;
+    let (mut made, mut failed) = (0, None);
+    for key in &unmade {
+        match make_day(app, key).await {
+            Ok(Making::Made) => made += 1,
+            Ok(Making::There | Making::Elsewhere) => {}
+            Err(error) => failed = failed.or(Some(error)),
+        }
+    }
+    failed.map_or(Ok(made), Err)
+}
+
+/// Forgets the bytes of files that were kept long enough; their manifests stay, and they can be made again.
+///
+/// # Errors
+/// Failures of the database.
+pub async fn forget_old(app: &App) -> anyhow::Result<()> {
+    let before = BusinessDay::at(app.clock.now()).minus_days(app.day_files.kept_days);
+    store::prune_chunks(&mut *app.pool.acquire().await?, before.date()).await?;
+    Ok(())
+}

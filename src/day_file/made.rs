@@ -1,0 +1,60 @@
+//! What is made of a funder's day: its files, and how the books stood beside them.
+
+use sqlx::types::Json;
+
+use super::row::Sums;
+use super::writer::FileDigests;
+use crate::base::id::FunderId;
+use crate::base::{BusinessDay, Fen};
+
+/// A funder's day.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct DayKey {
+    pub funder_id: FunderId,
+    pub funder_code: String,
+    pub day: BusinessDay,
+}
+
+/// A file that was made.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct MadeFile {
+    pub name: String,
+    pub table_name: String,
+    pub rows: i64,
+    pub bytes: i64,
+    pub sha256: Vec<u8>,
+    pub sm3: Vec<u8>,
+    pub content_bytes: i64,
+    pub content_sha256: Vec<u8>,
+    pub content_sm3: Vec<u8>,
+    pub sums: Json<Sums>,
+}
+
+impl MadeFile {
+    pub fn new(name: String, table_name: &str, rows: i64, digests: FileDigests, sums: &Sums) -> MadeFile {
+        let FileDigests { packed, content } = digests;
+        let size = |bytes: u64| i64::try_from(bytes).unwrap_or(i64::MAX);
+        MadeFile {
+            name,
+            table_name: table_name.to_owned(),
+            rows,
+            bytes: size(packed.bytes),
+            sha256: packed.sha256,
+            sm3: packed.sm3,
+            content_bytes: size(content.bytes),
+            content_sha256: content.sha256,
+            content_sm3: content.sm3,
+            sums: Json(sums.clone()),
+        }
+    }
+}
+
+/// How an account of a funder's stood before a closed day, and what the day moved.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct AccountDay {
+    pub account: i16,
+    /// Debits less credits.
+    pub opening: Fen,
+    pub debit: Fen,
+    pub credit: Fen,
+}

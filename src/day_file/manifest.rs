@@ -1,0 +1,231 @@
+//! The manifest of a day: what its files hold, how the books stood, and that both agree.
+//!
+//! Everything that a footing compares is a figure with a name; a footing lists the names that are added (or, with a minus,
+//! taken away) on either side. Whoever has the manifest can work it out again, and the figures of tables from the files.
+
+use std::collections::BTreeMap;
+
+use serde::Serialize;
+
+use super::made::{AccountDay, DayKey, MadeFile};
+use super::row::{Sums, columns};
+use crate::base::{BusinessDay, Fen};
+use crate::ledger::Account;
+use crate::partner::key::hex_encode;
+
+/// Changes when a file's columns or a figure's meaning do.
+pub const VERSION: u32 = 1;
+
+#[derive(Debug, Serialize)]
+pub struct Manifest<'a> {
+    manifest_version: u32,
+    funder: &'a str,
+    business_day: BusinessDay,
+    files: Vec<FileEntry<'a>>,
+    /// `lines.rows`, `lines.used_fen`, …, `book.loan_principal.closing_fen`, …
+    figures: BTreeMap<String, i64>,
+    footings: Vec<Footing>,
+}
+
+#[derive(Debug, Serialize)]
+struct FileEntry<'a> {
+    name: &'a str,
+    rows: i64,
+    columns: &'static [&'static str],
+    bytes: i64,
+    sha256: String,
+    sm3: String,
+    content_bytes: i64,
+    content_sha256: String,
+    content_sm3: String,
+}
+
+/// Two sums of figures that are equal.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize)]
+pub struct Footing {
+    pub name: String,
+    pub left: Vec<String>,
+    pub right: Vec<String>,
+    pub left_fen: i64,
+    pub right_fen: i64,
+}
+
+/// Files that do not foot, which are not given out.
+#[derive(Debug, thiserror::Error)]
+#[error("the files of {funder} of {day} do not foot: {}", .wrong.join("; "))]
+pub struct NotFooting {
+    funder: String,
+    day: BusinessDay,
+    wrong: Vec<String>,
+}
+
+/// What repayments, less those taken back, credited to an account.
+macro_rules! repaid {
+    ($account:literal) => {
+        [
+            concat!("ledger.credit_fen.", $account, ".repayment"),
+            concat!("-ledger.debit_fen.", $account, ".repayment_reversed"),
+        ]
+    };
+}
+/// A footing by its name and the figures on either side.
+type Rule = (&'static str, &'static [&'static str], &'static [&'static str]);
+
+/// How the files foot to each other and to the book, beside the accounts one by one.
+const RULES: &[Rule] = &[
+    (
+        "loans_move_loan_principal",
+        &["loans.made_fen", "-loans.voided_fen", "-loans.repaid_fen", "-loans.returned_fen"],
+        &["book.loan_principal.debit_fen", "-book.loan_principal.credit_fen"],
+    ),
+    (
+        "lines_use_what_loans_owe",
+        &["lines.used_change_fen"],
+        &["book.loan_principal.debit_fen", "-book.loan_principal.credit_fen"],
+    ),
+    ("loans_are_planned_whole", &["plans.principal_fen.made"], &["loans.made_fen"]),
+    (
+        "repayments_are_their_parts",
+        &["repayments.amount_fen"],
+        &[
+            "repayments.principal_fen",
+            "repayments.interest_fen",
+            "repayments.fee_fen",
+            "repayments.penalty_fen",
+            "repayments.excess_fen",
+        ],
+    ),
+    ("principal_by_installment", &["repayment_parts.principal_fen"], &["repayments.principal_fen"]),
+    ("interest_by_installment", &["repayment_parts.interest_fen"], &["repayments.interest_fen"]),
+    ("fee_by_installment", &["repayment_parts.fee_fen"], &["repayments.fee_fen"]),
+    ("penalty_by_installment", &["repayment_parts.penalty_fen"], &["repayments.penalty_fen"]),
+    ("principal_by_loan", &["repayments.principal_fen"], &["loans.repaid_fen"]),
+    ("principal_booked", &["repayments.principal_fen"], &repaid!("loan_principal")),
+    ("interest_booked", &["repayments.interest_fen"], &repaid!("interest_receivable")),
+    ("fee_booked", &["repayments.fee_fen"], &repaid!("fee_receivable")),
+    ("penalty_booked", &["repayments.penalty_fen"], &repaid!("penalty_income")),
+    ("refunds_by_loan", &["refunds.principal_fell_fen"], &["loans.returned_fen"]),
+    ("refunds_booked", &["refunds.principal_fell_fen"], &["ledger.credit_fen.loan_principal.refund"]),
+    ("remitted_principal", &["remittances.principal_fen"], &["repayments.principal_fen"]),
+    ("remitted_interest", &["remittances.interest_fen"], &["repayments.interest_fen"]),
+    ("remitted_fee", &["remittances.fee_fen"], &["repayments.fee_fen"]),
+    ("remitted_penalty", &["remittances.penalty_fen"], &["repayments.penalty_fen"]),
+    (
+        "remitted_subsidy",
+        &["remittances.subsidy_fen"],
+        &["book.subsidy_income.credit_fen", "-book.subsidy_income.debit_fen"],
+    ),
+    (
+        "reserve_available",
+        &["reserve.available_change_fen"],
+        &["book.reserve_available.credit_fen", "-book.reserve_available.debit_fen"],
+    ),
+    ("reserve_held", &["reserve.held_change_fen"], &["book.reserve_held.credit_fen", "-book.reserve_held.debit_fen"]),
+    (
+        "reserve_in_both_books",
+        &["book.reserve_at_platform.closing_fen"],
+        &["-book.reserve_available.closing_fen", "-book.reserve_held.closing_fen"],
+    ),
+    ("held_is_in_transit", &["book.funding_in_transit.closing_fen"], &["book.reserve_held.closing_fen"]),
+];
+
+/// Accounts whose day is told: the funder's own, and its reserve at the platform.
+fn told_accounts() -> impl Iterator<Item = Account> {
+    let is_reserve = |account| matches!(account, Account::ReserveAvailable | Account::ReserveHeld);
+    Account::ALL.into_iter().filter(move |account| is_own(*account) || is_reserve(*account))
+}
+
+fn is_own(account: Account) -> bool {
+    account.number() >= Account::LoanPrincipal.number()
+}
+
+impl<'a> Manifest<'a> {
+    /// # Errors
+    /// If the files do not foot to each other or to the book.
+    pub fn new(key: &'a DayKey, files: &'a [MadeFile], accounts: &[AccountDay]) -> Result<Manifest<'a>, NotFooting> {
+        let figures = figures(files, accounts);
+        let footings = footings(&figures);
+        let wrong: Vec<String> = footings
+            .iter()
+            .filter(|footing| footing.left_fen != footing.right_fen)
+            .map(|footing| format!("{} is {} here and {} there", footing.name, footing.left_fen, footing.right_fen))
+            .collect();
+        if !wrong.is_empty() {
+            return Err(NotFooting { funder: key.funder_code.clone(), day: key.day, wrong });
+        }
+        Ok(Manifest {
+            manifest_version: VERSION,
+            funder: &key.funder_code,
+            business_day: key.day,
+            files: files.iter().map(entry).collect(),
+            figures,
+            footings,
+        })
+    }
+}
+
+fn entry(file: &MadeFile) -> FileEntry<'_> {
+    let table = super::Table::ALL.iter().find(|table| table.name() == file.table_name);
+    FileEntry {
+        name: &file.name,
+        rows: file.rows,
+        columns: table.map_or(&[], |table| columns(*table)),
+        bytes: file.bytes,
+        sha256: hex_encode(&file.sha256),
+        sm3: hex_encode(&file.sm3),
+        content_bytes: file.content_bytes,
+        content_sha256: hex_encode(&file.content_sha256),
+        content_sm3: hex_encode(&file.content_sm3),
+    }
+}
+
+/// Every figure by its name. Both forms of a table have the same sums, so that it does not matter whose are taken.
+fn figures(files: &[MadeFile], accounts: &[AccountDay]) -> BTreeMap<String, i64> {
+    let mut figures = BTreeMap::new();
+    for MadeFile { table_name, rows, sums, .. } in files {
+        figures.insert(format!("{table_name}.rows"), *rows);
+        let Sums(sums) = &sums.0;
+        figures.extend(sums.iter().map(|(name, fen)| (format!("{table_name}.{name}"), fen.get())));
+    }
+    for account in told_accounts() {
+        let found = accounts.iter().find(|day| day.account == account.number());
+        let zero = AccountDay { account: account.number(), opening: Fen::ZERO, debit: Fen::ZERO, credit: Fen::ZERO };
+        let day = found.copied().unwrap_or(zero);
+        let closing = day.opening + day.debit - day.credit;
+        for (name, fen) in
+            [("opening", day.opening), ("debit", day.debit), ("credit", day.credit), ("closing", closing)]
+        {
+            figures.insert(format!("book.{}.{name}_fen", account.name()), fen.get());
+        }
+    }
+    figures
+}
+
+fn footings(figures: &BTreeMap<String, i64>) -> Vec<Footing> {
+    let mut footings = Vec::new();
+    let mut foot = |name: String, left: Vec<String>, right: Vec<String>| {
+        let (left_fen, right_fen) = (total(figures, &left), total(figures, &right));
+        footings.push(Footing { name, left, right, left_fen, right_fen });
+    };
+    for account in told_accounts().filter(|account| is_own(*account)) {
+        let account = account.name();
+        for side in ["debit_fen", "credit_fen"] {
+            let (file, book) = (format!("ledger.{side}.{account}"), format!("book.{account}.{side}"));
+            foot(format!("{account}.{side}"), vec![file], vec![book]);
+        }
+    }
+    let owned = |names: &[&str]| names.iter().map(|name| (*name).to_owned()).collect();
+    for (name, left, right) in RULES {
+        foot((*name).to_owned(), owned(left), owned(right));
+    }
+    footings
+}
+
+/// The named figures, those with a minus taken away; what nothing was summed for is zero.
+fn total(figures: &BTreeMap<String, i64>, names: &[String]) -> i64 {
+    let figure = |name: &String| match name.strip_prefix('-') {
+        Some(name) => -Fen::new(figures.get(name).copied().unwrap_or_default()),
+        None => Fen::new(figures.get(name).copied().unwrap_or_default()),
+    };
+    names.iter().map(figure).sum::<Fen>().get()
+}

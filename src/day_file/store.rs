@@ -1,0 +1,247 @@
+//! SQL of days, their made files and the files' bytes.
+
+use chrono::{DateTime, NaiveDate, Utc};
+use serde_json::Value;
+use sqlx::PgConnection;
+use sqlx::types::Json;
+
+use super::made::{AccountDay, DayKey, MadeFile};
+use super::row::Sums;
+use crate::base::id::FunderId;
+use crate::base::{BusinessDay, Fen};
+
+/// Records the files of a day for every funder, to be made; once.
+pub async fn record_day(connection: &mut PgConnection, day: BusinessDay, at: DateTime<Utc>) -> sqlx::Result<u64> {
+    let done = sqlx::query!(
+        "insert into funder_day (funder_id, business_day, recorded_at) select funder_id, $1, $2 from funder
+         on conflict do nothing",
+        day.date(),
+        at
+    )
+    .execute(connection)
+    .await?;
+    Ok(done.rows_affected())
+}
+
+/// Days whose files are not made and whose close is finished, the oldest first.
+pub async fn list_unmade(connection: &mut PgConnection, limit: i64) -> sqlx::Result<Vec<DayKey>> {
+    sqlx::query_as!(
+        DayKey,
+        r#"select d.funder_id as "funder_id: FunderId", f.code as funder_code, d.business_day as "day: BusinessDay"
+           from funder_day d join funder f on f.funder_id = d.funder_id
+           join close_run r on r.business_day = d.business_day
+           where d.made_at is null and r.finished_at is not null
+           order by d.business_day, d.funder_id limit $1"#,
+        limit
+    )
+    .fetch_all(connection)
+    .await
+}
+
+/// A day whose close is finished, for the funder with this code or for all.
+pub async fn list_closed(
+    connection: &mut PgConnection,
+    day: BusinessDay,
+    funder_code: Option<&str>,
+) -> sqlx::Result<Vec<DayKey>> {
+    sqlx::query_as!(
+        DayKey,
+        r#"select f.funder_id as "funder_id: FunderId", f.code as funder_code, r.business_day as "day: BusinessDay"
+           from funder f cross join close_run r
+           where r.business_day = $1 and r.finished_at is not null and ($2::text is null or f.code = $2)
+           order by f.code"#,
+        day.date(),
+        funder_code
+    )
+    .fetch_all(connection)
+    .await
+}
+
+/// What was made of a day.
+#[derive(Clone, Debug)]
+pub struct MadeDay {
+    pub business_day: BusinessDay,
+    pub made_at: Option<DateTime<Utc>>,
+    pub manifest: Option<String>,
+    pub manifest_sha256: Option<Vec<u8>>,
+    pub signatures: Option<Json<Value>>,
+}
+
+pub async fn find_day(
+    connection: &mut PgConnection,
+    funder_id: FunderId,
+    day: BusinessDay,
+) -> sqlx::Result<Option<MadeDay>> {
+    sqlx::query_as!(
+        MadeDay,
+        r#"select business_day as "business_day: BusinessDay", made_at, manifest, manifest_sha256,
+                  signatures as "signatures: Json<Value>"
+           from funder_day where funder_id = $1 and business_day = $2"#,
+        funder_id.uuid(),
+        day.date()
+    )
+    .fetch_optional(connection)
+    .await
+}
+
+/// Days after `after`, the oldest first, without their manifests' texts.
+pub async fn list_days(
+    connection: &mut PgConnection,
+    funder_id: FunderId,
+    after: Option<BusinessDay>,
+    limit: i64,
+) -> sqlx::Result<Vec<MadeDay>> {
+    sqlx::query_as!(
+        MadeDay,
+        r#"select business_day as "business_day: BusinessDay", made_at, null::text as manifest, manifest_sha256,
+                  null::jsonb as "signatures: Json<Value>"
+           from funder_day where funder_id = $1 and ($2::date is null or business_day > $2)
+           order by business_day limit $3"#,
+        funder_id.uuid(),
+        after.map(BusinessDay::date),
+        limit
+    )
+    .fetch_all(connection)
+    .await
+}
+
+/// Records a day that closed before files were made, and locks it; false where another node makes it at this moment.
+pub async fn lock_day(connection: &mut PgConnection, key: &DayKey, at: DateTime<Utc>) -> sqlx::Result<bool> {
+    sqlx::query!(
+        "insert into funder_day (funder_id, business_day, recorded_at) values ($1, $2, $3) on conflict do nothing",
+        key.funder_id.uuid(),
+        key.day.date(),
+        at
+    )
+    .execute(&mut *connection)
+    .await?;
+    let locked = sqlx::query!(
+        "select business_day from funder_day where funder_id = $1 and business_day = $2 for update skip locked",
+        key.funder_id.uuid(),
+        key.day.date()
+    );
+    Ok(locked.fetch_optional(connection).await?.is_some())
+}
+
+pub async fn insert_file(connection: &mut PgConnection, key: &DayKey, file: &MadeFile) -> sqlx::Result<()> {
+    sqlx::query!(
+        "insert into funder_day_file (funder_id, business_day, name, table_name, rows, bytes, sha256, sm3, content_bytes,
+                                      content_sha256, content_sm3, sums)
+         values ($1, $2, $3, $4, $5, $6, $7, $8, $9, $10, $11, $12)",
+        key.funder_id.uuid(),
+        key.day.date(),
+        file.name,
+        file.table_name,
+        file.rows,
+        file.bytes,
+        file.sha256,
+        file.sm3,
+        file.content_bytes,
+        file.content_sha256,
+        file.content_sm3,
+        &file.sums as &Json<Sums>,
+    )
+    .execute(connection)
+    .await?;
+    Ok(())
+}
+
+/// The day's files in the order of their names, those that are made.
+pub async fn list_files(
+    connection: &mut PgConnection,
+    funder_id: FunderId,
+    day: BusinessDay,
+) -> sqlx::Result<Vec<MadeFile>> {
+    sqlx::query_as!(
+        MadeFile,
+        r#"select name, table_name, rows, bytes, sha256, sm3, content_bytes, content_sha256, content_sm3,
+                  sums as "sums: Json<Sums>"
+           from funder_day_file where funder_id = $1 and business_day = $2 order by name"#,
+        funder_id.uuid(),
+        day.date()
+    )
+    .fetch_all(connection)
+    .await
+}
+
+/// One piece of a file.
+#[derive(Clone, Copy, Debug)]
+pub struct ChunkKey<'a> {
+    pub funder_id: FunderId,
+    pub day: BusinessDay,
+    pub name: &'a str,
+    pub chunk_no: i32,
+}
+
+pub async fn insert_chunk(connection: &mut PgConnection, key: ChunkKey<'_>, content: &[u8]) -> sqlx::Result<()> {
+    sqlx::query!(
+        "insert into funder_day_chunk (funder_id, business_day, name, chunk_no, content) values ($1, $2, $3, $4, $5)",
+        key.funder_id.uuid(),
+        key.day.date(),
+        key.name,
+        key.chunk_no,
+        content
+    )
+    .execute(connection)
+    .await?;
+    Ok(())
+}
+
+pub async fn load_chunk(connection: &mut PgConnection, key: ChunkKey<'_>) -> sqlx::Result<Option<Vec<u8>>> {
+    sqlx::query_scalar!(
+        "select content from funder_day_chunk
+         where funder_id = $1 and business_day = $2 and name = $3 and chunk_no = $4",
+        key.funder_id.uuid(),
+        key.day.date(),
+        key.name,
+        key.chunk_no
+    )
+    .fetch_optional(connection)
+    .await
+}
+
+/// By the trial balances: the funder's own accounts, and its reserve's.
+pub async fn load_accounts(connection: &mut PgConnection, key: &DayKey) -> sqlx::Result<Vec<AccountDay>> {
+    sqlx::query_as!(
+        AccountDay,
+        r#"select account,
+                  coalesce(sum(debit_fen - credit_fen) filter (where business_day < $2), 0)::bigint as "opening!: Fen",
+                  coalesce(sum(debit_fen) filter (where business_day = $2), 0)::bigint as "debit!: Fen",
+                  coalesce(sum(credit_fen) filter (where business_day = $2), 0)::bigint as "credit!: Fen"
+           from ledger_day where funder_id = $1 and business_day <= $2 and (account >= 200 or account in (102, 103))
+           group by account order by account"#,
+        key.funder_id.uuid(),
+        key.day.date()
+    )
+    .fetch_all(connection)
+    .await
+}
+
+/// The manifest and its signatures; false where the day was made before.
+pub async fn finish_day(
+    connection: &mut PgConnection,
+    key: &DayKey,
+    (manifest, sha256): (&str, &[u8]),
+    signatures: &Value,
+    at: DateTime<Utc>,
+) -> sqlx::Result<bool> {
+    let done = sqlx::query!(
+        "update funder_day set made_at = $3, manifest = $4, manifest_sha256 = $5, signatures = $6
+         where funder_id = $1 and business_day = $2 and made_at is null",
+        key.funder_id.uuid(),
+        key.day.date(),
+        at,
+        manifest,
+        sha256,
+        signatures
+    )
+    .execute(connection)
+    .await?;
+    Ok(done.rows_affected() == 1)
+}
+
+/// Forgets the bytes of files of days before `before`.
+pub async fn prune_chunks(connection: &mut PgConnection, before: NaiveDate) -> sqlx::Result<u64> {
+    let done = sqlx::query!("delete from funder_day_chunk where business_day < $1", before).execute(connection).await?;
+    Ok(done.rows_affected())
+}

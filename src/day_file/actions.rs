@@ -30,46 +30,66 @@ pub enum Making {
     Elsewhere,
 }
 
-/// Makes the files of a closed day and their manifest, one table a transaction: whoever is killed goes on at the table that was
-/// not finished. Bytes that are not kept any more are made again, and must be the same.
+/// After so many rows what is made is committed. Small tables share a transaction, which most days consist of; of a large one a
+/// crash loses little.
+const ROWS_COMMITTED: i64 = 20_000;
+
+/// Makes the files of a closed day and their manifest: whoever is killed goes on at the table that was not finished. Bytes that
+/// are not kept any more are made again, and must be the same.
 ///
 /// # Errors
 /// If the files do not foot, or are not the bytes that they were.
 pub async fn make_day(app: &App, key: &DayKey) -> anyhow::Result<Making> {
+    make_day_in_pieces(app, key, ROWS_COMMITTED).await
+}
+
+/// As [`make_day`], committing after each table with which about `rows` rows are reached.
+///
+/// # Errors
+/// As there.
+pub async fn make_day_in_pieces(app: &App, key: &DayKey, rows: i64) -> anyhow::Result<Making> {
+    // Rows come on one connection while the bytes go out on another.
+    let mut reading = app.pool.acquire().await?;
     let mut has_written = false;
-    for table in Table::ALL {
-        match make_table(app, key, *table).await? {
+    loop {
+        match make_tables(app, &mut reading, key, rows).await? {
             Making::Elsewhere => return Ok(Making::Elsewhere),
             Making::Made => has_written = true,
-            Making::There => {}
+            Making::There => break,
         }
     }
+    drop(reading);
     let is_new = finish_day(app, key).await?;
     Ok(if is_new || has_written { Making::Made } else { Making::There })
 }
 
-async fn make_table(app: &App, key: &DayKey, table: Table) -> anyhow::Result<Making> {
-    // Rows come on one connection while the bytes go out on another.
-    let mut reading = app.pool.acquire().await?;
+/// Makes tables that are not there until there are enough rows to commit; says that all are there once they are.
+async fn make_tables(app: &App, reading: &mut PgConnection, key: &DayKey, enough: i64) -> anyhow::Result<Making> {
     let mut transaction = app.pool.begin().await?;
-    if !store::lock_day(&mut transaction, key, app.clock.now()).await? {
-        return Ok(Making::Elsewhere);
+    let is_locked = store::lock_day(&mut transaction, key, app.clock.now()).await?;
+    let made = store::list_files(&mut transaction, key.funder_id, key.day).await?;
+    let kept = store::list_kept(&mut transaction, key.funder_id, key.day).await?;
+    let is_there = |name: FileName| kept.contains(&name.to_string());
+    let missing: Vec<Table> = Table::ALL.iter().copied().filter(|table| !table.files().all(is_there)).collect();
+    if !is_locked || missing.is_empty() {
+        // Whoever comes next must not find this transaction's lock.
+        transaction.rollback().await?;
+        return Ok(if is_locked { Making::There } else { Making::Elsewhere });
     }
-    let files = store::list_files(&mut transaction, key.funder_id, key.day).await?;
-    let made: Vec<&MadeFile> = files.iter().filter(|file| file.table_name == table.name()).collect();
-    if let Some(file) = made.first() {
-        let first = ChunkKey { funder_id: key.funder_id, day: key.day, name: &file.name, chunk_no: 0 };
-        if store::load_chunk(&mut transaction, first).await?.is_some() {
-            // The next table's transaction must not find this one's lock.
-            transaction.rollback().await?;
-            return Ok(Making::There);
+    let mut rows = 0;
+    for table in missing {
+        let written = write_table(reading, key, table, Keep::In(&mut transaction)).await?;
+        for file in &written {
+            match made.iter().find(|made| made.name == file.name) {
+                Some(made) => {
+                    ensure!(made == file, "{} of {} is not what it was when it was signed", file.name, key.day);
+                }
+                None => store::insert_file(&mut transaction, key, file).await?,
+            }
+            rows += file.rows;
         }
-    }
-    let written = write_table(&mut reading, key, table, Keep::In(&mut transaction)).await?;
-    for file in &written {
-        match made.iter().find(|made| made.name == file.name) {
-            Some(made) => ensure!(*made == file, "{} of {} is not what it was when it was signed", file.name, key.day),
-            None => store::insert_file(&mut transaction, key, file).await?,
+        if rows >= enough {
+            break;
         }
     }
     transaction.commit().await?;

@@ -45,6 +45,11 @@ macro_rules! tables {
                     $(Table::$name => $text,)*
                 }
             }
+
+            /// Its file in each form.
+            pub fn files(self) -> impl Iterator<Item = FileName> {
+                Form::ALL.into_iter().map(move |form| FileName { table: self, form })
+            }
         }
     };
 }
@@ -96,7 +101,7 @@ pub struct FileName {
 
 impl FileName {
     pub fn all() -> impl Iterator<Item = FileName> {
-        Table::ALL.iter().flat_map(|table| Form::ALL.map(|form| FileName { table: *table, form }))
+        Table::ALL.iter().flat_map(|table| table.files())
     }
 }
 

@@ -164,6 +164,21 @@ pub async fn list_files(
     .await
 }
 
+/// The names of the day's files whose bytes are kept.
+pub async fn list_kept(
+    connection: &mut PgConnection,
+    funder_id: FunderId,
+    day: BusinessDay,
+) -> sqlx::Result<Vec<String>> {
+    sqlx::query_scalar!(
+        "select name from funder_day_chunk where funder_id = $1 and business_day = $2 and chunk_no = 0",
+        funder_id.uuid(),
+        day.date()
+    )
+    .fetch_all(connection)
+    .await
+}
+
 /// One piece of a file.
 #[derive(Clone, Copy, Debug)]
 pub struct ChunkKey<'a> {

@@ -28,8 +28,8 @@ pub const TIMETABLE: &[(&str, JobKind)] = &[
     ("0 */10 * * * *", JobKind::WatchReserves),
     // Channels hand the day before over in the night; what is late is asked for again.
     ("0 15 6-12 * * *", JobKind::CompareFiles),
-    // After the daily close, well before the time at which funders may fetch them.
-    ("0 20 * * * *", JobKind::MakeFiles),
+    // After the daily close, well before the time at which funders may fetch them; later for a close that was late.
+    ("0 15 0-12,16,20 * * *", JobKind::MakeFiles),
 ];
 
 /// A time that passed while no node was up is made up for if it is not longer ago than this.

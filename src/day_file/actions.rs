@@ -12,7 +12,7 @@ use super::manifest::Manifest;
 use super::model::{FileName, FileRefusal, Form, Table};
 use super::row::{Row, Sums};
 use super::row_store::{self, Of, Rows};
-use super::store::{self, ChunkKey, MadeDay};
+use super::store::{self, ChunkKey, MadeDay, Piece};
 use super::writer::{FileWriter, Hashing};
 use crate::app::App;
 use crate::base::BusinessDay;
@@ -33,6 +33,8 @@ pub enum Making {
 /// After so many rows what is made is committed. Small tables share a transaction, which most days consist of; of a large one a
 /// crash loses little.
 const ROWS_COMMITTED: i64 = 20_000;
+/// Bytes that wait for one statement at the most, but for the piece that passes it.
+const WAITING_BYTES_MAX: usize = 1024 * 1024;
 
 /// Makes the files of a closed day and their manifest: whoever is killed goes on at the table that was not finished. Bytes that
 /// are not kept any more are made again, and must be the same.
@@ -53,9 +55,14 @@ pub async fn make_day_in_pieces(app: &App, key: &DayKey, rows: i64) -> anyhow::R
     let mut has_written = false;
     loop {
         match make_tables(app, &mut reading, key, rows).await? {
-            Making::Elsewhere => return Ok(Making::Elsewhere),
-            Making::Made => has_written = true,
-            Making::There => break,
+            Step::Elsewhere => return Ok(Making::Elsewhere),
+            Step::There => break,
+            Step::Written { is_whole } => {
+                has_written = true;
+                if is_whole {
+                    break;
+                }
+            }
         }
     }
     drop(reading);
@@ -63,8 +70,15 @@ pub async fn make_day_in_pieces(app: &App, key: &DayKey, rows: i64) -> anyhow::R
     Ok(if is_new || has_written { Making::Made } else { Making::There })
 }
 
-/// Makes tables that are not there until there are enough rows to commit; says that all are there once they are.
-async fn make_tables(app: &App, reading: &mut PgConnection, key: &DayKey, enough: i64) -> anyhow::Result<Making> {
+/// What one transaction of a making came to.
+enum Step {
+    Written { is_whole: bool },
+    There,
+    Elsewhere,
+}
+
+/// Makes tables that are not there until there are enough rows to commit.
+async fn make_tables(app: &App, reading: &mut PgConnection, key: &DayKey, enough: i64) -> anyhow::Result<Step> {
     let mut transaction = app.pool.begin().await?;
     let is_locked = store::lock_day(&mut transaction, key, app.clock.now()).await?;
     let made = store::list_files(&mut transaction, key.funder_id, key.day).await?;
@@ -74,32 +88,68 @@ async fn make_tables(app: &App, reading: &mut PgConnection, key: &DayKey, enough
     if !is_locked || missing.is_empty() {
         // Whoever comes next must not find this transaction's lock.
         transaction.rollback().await?;
-        return Ok(if is_locked { Making::There } else { Making::Elsewhere });
+        return Ok(if is_locked { Step::There } else { Step::Elsewhere });
     }
-    let mut rows = 0;
+    let mut keeper = Keeper { connection: &mut transaction, key, waiting: Vec::new(), bytes: 0 };
+    let (mut rows, mut left, mut new) = (0, missing.len(), Vec::new());
     for table in missing {
-        let written = write_table(reading, key, table, Keep::In(&mut transaction)).await?;
-        for file in &written {
+        for file in write_table(reading, key, table, Keep::In(&mut keeper)).await? {
+            rows += file.rows;
             match made.iter().find(|made| made.name == file.name) {
                 Some(made) => {
-                    ensure!(made == file, "{} of {} is not what it was when it was signed", file.name, key.day);
+                    ensure!(*made == file, "{} of {} is not what it was when it was signed", file.name, key.day);
                 }
-                None => store::insert_file(&mut transaction, key, file).await?,
+                None => new.push(file),
             }
-            rows += file.rows;
         }
+        left -= 1;
         if rows >= enough {
             break;
         }
     }
+    keeper.flush().await?;
+    store::insert_files(&mut transaction, key, &new).await?;
     transaction.commit().await?;
-    Ok(Making::Made)
+    Ok(Step::Written { is_whole: left == 0 })
+}
+
+/// Pieces on their way into the database, several in one statement.
+struct Keeper<'c> {
+    connection: &'c mut PgConnection,
+    key: &'c DayKey,
+    waiting: Vec<Piece>,
+    bytes: usize,
+}
+
+impl Keeper<'_> {
+    async fn put(&mut self, name: &str, number: i32, chunk: Vec<u8>) -> sqlx::Result<()> {
+        self.bytes += chunk.len();
+        self.waiting.push((name.to_owned(), number, chunk));
+        if self.bytes >= WAITING_BYTES_MAX { self.flush().await } else { Ok(()) }
+    }
+
+    async fn flush(&mut self) -> sqlx::Result<()> {
+        store::insert_chunks(self.connection, self.key, &self.waiting).await?;
+        self.waiting.clear();
+        self.bytes = 0;
+        Ok(())
+    }
 }
 
 /// Where the bytes go.
-enum Keep<'c> {
-    In(&'c mut PgConnection),
+enum Keep<'k, 'c> {
+    In(&'k mut Keeper<'c>),
     Nowhere,
+}
+
+impl Keep<'_, '_> {
+    async fn put(&mut self, name: &str, chunks: &mut i32, chunk: Vec<u8>) -> sqlx::Result<()> {
+        if let Keep::In(keeper) = self {
+            keeper.put(name, *chunks, chunk).await?;
+        }
+        *chunks += 1;
+        Ok(())
+    }
 }
 
 /// Writes a table's rows in every form at once.
@@ -107,19 +157,19 @@ async fn write_table(
     reading: &mut PgConnection,
     key: &DayKey,
     table: Table,
-    keep: Keep<'_>,
+    keep: Keep<'_, '_>,
 ) -> anyhow::Result<Vec<MadeFile>> {
     let of = Of::new(key.funder_id, key.day);
     match table {
-        Table::Lines => write_rows(row_store::lines(reading, of), key, keep).await,
-        Table::Loans => write_rows(row_store::loans(reading, of), key, keep).await,
-        Table::Plans => write_rows(row_store::plans(reading, of), key, keep).await,
-        Table::Repayments => write_rows(row_store::repayments(reading, of), key, keep).await,
-        Table::RepaymentParts => write_rows(row_store::repayment_parts(reading, of), key, keep).await,
-        Table::Refunds => write_rows(row_store::refunds(reading, of), key, keep).await,
-        Table::Reserve => write_rows(row_store::reserve(reading, of), key, keep).await,
-        Table::Remittances => write_rows(row_store::remittances(reading, of), key, keep).await,
-        Table::Ledger => write_rows(row_store::ledger(reading, of), key, keep).await,
+        Table::Lines => write_rows(row_store::lines(reading, of), keep).await,
+        Table::Loans => write_rows(row_store::loans(reading, of), keep).await,
+        Table::Plans => write_rows(row_store::plans(reading, of), keep).await,
+        Table::Repayments => write_rows(row_store::repayments(reading, of), keep).await,
+        Table::RepaymentParts => write_rows(row_store::repayment_parts(reading, of), keep).await,
+        Table::Refunds => write_rows(row_store::refunds(reading, of), keep).await,
+        Table::Reserve => write_rows(row_store::reserve(reading, of), keep).await,
+        Table::Remittances => write_rows(row_store::remittances(reading, of), keep).await,
+        Table::Ledger => write_rows(row_store::ledger(reading, of), keep).await,
     }
 }
 
@@ -130,7 +180,7 @@ struct Growing {
     chunks: i32,
 }
 
-async fn write_rows<R: Row>(mut rows: Rows<'_, R>, key: &DayKey, mut keep: Keep<'_>) -> anyhow::Result<Vec<MadeFile>> {
+async fn write_rows<R: Row>(mut rows: Rows<'_, R>, mut keep: Keep<'_, '_>) -> anyhow::Result<Vec<MadeFile>> {
     let mut growing = Vec::new();
     for form in Form::ALL {
         let name = FileName { table: R::TABLE, form }.to_string();
@@ -144,7 +194,7 @@ async fn write_rows<R: Row>(mut rows: Rows<'_, R>, key: &DayKey, mut keep: Keep<
         for file in &mut growing {
             file.writer.write(&row)?;
             if let Some(chunk) = file.writer.next_chunk() {
-                keep.put(key, &file.name, &mut file.chunks, &chunk).await?;
+                keep.put(&file.name, &mut file.chunks, chunk).await?;
             }
         }
     }
@@ -152,22 +202,11 @@ async fn write_rows<R: Row>(mut rows: Rows<'_, R>, key: &DayKey, mut keep: Keep<
     for Growing { name, writer, mut chunks } in growing {
         let (last, digests) = writer.finish()?;
         for chunk in last {
-            keep.put(key, &name, &mut chunks, &chunk).await?;
+            keep.put(&name, &mut chunks, chunk).await?;
         }
         files.push(MadeFile::new(name, R::TABLE.name(), count, digests, &sums));
     }
     Ok(files)
-}
-
-impl Keep<'_> {
-    async fn put(&mut self, key: &DayKey, name: &str, chunks: &mut i32, chunk: &[u8]) -> sqlx::Result<()> {
-        if let Keep::In(connection) = self {
-            let place = ChunkKey { funder_id: key.funder_id, day: key.day, name, chunk_no: *chunks };
-            store::insert_chunk(connection, place, chunk).await?;
-        }
-        *chunks += 1;
-        Ok(())
-    }
 }
 
 /// Foots, writes and signs the manifest; false where that was done before.

@@ -123,23 +123,29 @@ pub async fn lock_day(connection: &mut PgConnection, key: &DayKey, at: DateTime<
     Ok(locked.fetch_optional(connection).await?.is_some())
 }
 
-pub async fn insert_file(connection: &mut PgConnection, key: &DayKey, file: &MadeFile) -> sqlx::Result<()> {
+pub async fn insert_files(connection: &mut PgConnection, key: &DayKey, files: &[MadeFile]) -> sqlx::Result<()> {
+    let names: Vec<&str> = files.iter().map(|file| file.name.as_str()).collect();
+    let tables: Vec<&str> = files.iter().map(|file| file.table_name.as_str()).collect();
+    let sums: Vec<&Json<Sums>> = files.iter().map(|file| &file.sums).collect();
+    let counts = |of: fn(&MadeFile) -> i64| files.iter().map(of).collect::<Vec<_>>();
+    let hashes = |of: fn(&MadeFile) -> &[u8]| files.iter().map(of).collect::<Vec<_>>();
     sqlx::query!(
         "insert into funder_day_file (funder_id, business_day, name, table_name, rows, bytes, sha256, sm3, content_bytes,
                                       content_sha256, content_sm3, sums)
-         values ($1, $2, $3, $4, $5, $6, $7, $8, $9, $10, $11, $12)",
+         select $1, $2, * from unnest($3::text[], $4::text[], $5::bigint[], $6::bigint[], $7::bytea[], $8::bytea[], $9::bigint[],
+                                      $10::bytea[], $11::bytea[], $12::jsonb[])",
         key.funder_id.uuid(),
         key.day.date(),
-        file.name,
-        file.table_name,
-        file.rows,
-        file.bytes,
-        file.sha256,
-        file.sm3,
-        file.content_bytes,
-        file.content_sha256,
-        file.content_sm3,
-        &file.sums as &Json<Sums>,
+        &names as &[&str],
+        &tables as &[&str],
+        &counts(|file| file.rows),
+        &counts(|file| file.bytes),
+        &hashes(|file| &file.sha256) as &[&[u8]],
+        &hashes(|file| &file.sm3) as &[&[u8]],
+        &counts(|file| file.content_bytes),
+        &hashes(|file| &file.content_sha256) as &[&[u8]],
+        &hashes(|file| &file.content_sm3) as &[&[u8]],
+        &sums as &[&Json<Sums>],
     )
     .execute(connection)
     .await?;
@@ -188,14 +194,21 @@ pub struct ChunkKey<'a> {
     pub chunk_no: i32,
 }
 
-pub async fn insert_chunk(connection: &mut PgConnection, key: ChunkKey<'_>, content: &[u8]) -> sqlx::Result<()> {
+/// A piece of a file and where it belongs: the file's name, the piece's number, its bytes.
+pub type Piece = (String, i32, Vec<u8>);
+
+pub async fn insert_chunks(connection: &mut PgConnection, key: &DayKey, pieces: &[Piece]) -> sqlx::Result<()> {
+    let names: Vec<&str> = pieces.iter().map(|(name, ..)| name.as_str()).collect();
+    let numbers: Vec<i32> = pieces.iter().map(|(_, number, _)| *number).collect();
+    let contents: Vec<&[u8]> = pieces.iter().map(|(.., content)| content.as_slice()).collect();
     sqlx::query!(
-        "insert into funder_day_chunk (funder_id, business_day, name, chunk_no, content) values ($1, $2, $3, $4, $5)",
+        "insert into funder_day_chunk (funder_id, business_day, name, chunk_no, content)
+         select $1, $2, * from unnest($3::text[], $4::int[], $5::bytea[])",
         key.funder_id.uuid(),
         key.day.date(),
-        key.name,
-        key.chunk_no,
-        content
+        &names as &[&str],
+        &numbers,
+        &contents as &[&[u8]]
     )
     .execute(connection)
     .await?;

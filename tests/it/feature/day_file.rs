@@ -166,7 +166,7 @@ async fn a_day_that_is_dropped_anywhere_is_made_in_the_end(pool: PgPool) {
             polls += 1;
             match making.as_mut().poll(context) {
                 Poll::Ready(done) => Poll::Ready(Some(done.unwrap())),
-                Poll::Pending if polls > tries * 5 => Poll::Ready(None),
+                Poll::Pending if polls > tries * 2 => Poll::Ready(None),
                 Poll::Pending => Poll::Pending,
             }
         });

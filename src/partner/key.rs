@@ -12,13 +12,14 @@ use base64::Engine as _;
 use base64::prelude::BASE64_STANDARD;
 use rand::TryRngCore as _;
 use serde::{Deserialize, Serialize};
-use sm2::dsa::signature::{Signer as _, Verifier as _};
 use sm2::dsa::{Signature, SigningKey, VerifyingKey};
 use sm2::pkcs8::{DecodePrivateKey as _, DecodePublicKey as _, EncodePrivateKey as _, EncodePublicKey as _};
 use sm2::{PublicKey as Sm2Point, SecretKey};
 
+use super::sm2_key::{Sm2Signer, Sm2Verifier};
+
 /// The identifier that GB/T 35276 prescribes where the parties agreed on no other.
-const DISTINGUISHING_ID: &str = "1234567812345678";
+pub(super) const DISTINGUISHING_ID: &str = "1234567812345678";
 /// r and s, 32 bytes each.
 const SM2_SIGNATURE_BYTES: usize = 64;
 
@@ -55,7 +56,7 @@ impl Algorithm {
 /// A private key. Never shown in a log: it has no `Debug` that tells anything.
 #[derive(Clone)]
 pub enum PrivateKey {
-    Sm2(Box<SigningKey>),
+    Sm2(Box<Sm2Signer>),
     Rsa(Arc<RsaKeyPair>),
 }
 
@@ -88,7 +89,8 @@ impl PrivateKey {
     }
 
     fn from_sm2_secret(secret: &SecretKey) -> Option<PrivateKey> {
-        SigningKey::new(DISTINGUISHING_ID, secret).ok().map(|key| PrivateKey::Sm2(Box::new(key)))
+        let key = SigningKey::new(DISTINGUISHING_ID, secret).ok()?;
+        Sm2Signer::new(key).map(|signer| PrivateKey::Sm2(Box::new(signer)))
     }
 
     /// PKCS #8 in PEM for either algorithm, or 64 hexadecimal digits for SM2. `None` if it is neither.
@@ -111,8 +113,8 @@ impl PrivateKey {
     /// If the key cannot be encoded.
     pub fn to_pem(&self) -> anyhow::Result<String> {
         let der = match self {
-            PrivateKey::Sm2(key) => {
-                let secret = SecretKey::from_slice(&key.to_bytes())?;
+            PrivateKey::Sm2(signer) => {
+                let secret = SecretKey::from_slice(&signer.key().to_bytes())?;
                 secret.to_pkcs8_der()?.as_bytes().to_vec()
             }
             PrivateKey::Rsa(pair) => {
@@ -136,7 +138,7 @@ impl PrivateKey {
     /// If the key cannot be encoded.
     pub fn public_der(&self) -> anyhow::Result<Vec<u8>> {
         match self {
-            PrivateKey::Sm2(key) => Ok(key.verifying_key().to_public_key_der()?.as_bytes().to_vec()),
+            PrivateKey::Sm2(signer) => Ok(signer.key().verifying_key().to_public_key_der()?.as_bytes().to_vec()),
             PrivateKey::Rsa(pair) => {
                 let der: PublicKeyX509Der<'_> =
                     pair.public_key().as_der().map_err(|_| anyhow::anyhow!("the RSA key has no encoding"))?;
@@ -151,10 +153,7 @@ impl PrivateKey {
     /// If the library runs out of memory while signing.
     pub fn sign(&self, message: &[u8]) -> String {
         match self {
-            PrivateKey::Sm2(key) => {
-                let signature: Signature = key.sign(message);
-                BASE64_STANDARD.encode(signature.to_bytes())
-            }
+            PrivateKey::Sm2(signer) => BASE64_STANDARD.encode(signer.sign(message).to_bytes()),
             PrivateKey::Rsa(pair) => {
                 let mut signature = vec![0; pair.public_modulus_len()];
                 pair.sign(&RSA_PKCS1_SHA256, &SystemRandom::new(), message, &mut signature)
@@ -168,11 +167,15 @@ impl PrivateKey {
 /// A public key.
 #[derive(Clone)]
 pub enum PublicKey {
-    Sm2(Box<VerifyingKey>),
+    Sm2(Arc<Sm2Verifier>),
     Rsa(Arc<ParsedPublicKey>, Arc<[u8]>),
 }
 
 impl PublicKey {
+    fn of_sm2(key: VerifyingKey) -> PublicKey {
+        PublicKey::Sm2(Arc::new(Sm2Verifier::new(key)))
+    }
+
     /// SPKI in PEM for either algorithm, or an uncompressed point in 130 hexadecimal digits for SM2. `None` if it is neither,
     /// or an RSA key of fewer than 2048 bits.
     pub fn from_text(text: &str) -> Option<PublicKey> {
@@ -181,13 +184,13 @@ impl PublicKey {
             return PublicKey::from_der(&pem_decode(text, "PUBLIC KEY")?);
         }
         let key = VerifyingKey::from_sec1_bytes(DISTINGUISHING_ID, &hex_decode(text)?).ok()?;
-        Some(PublicKey::Sm2(Box::new(key)))
+        Some(PublicKey::of_sm2(key))
     }
 
     /// SPKI in DER.
     pub fn from_der(der: &[u8]) -> Option<PublicKey> {
         if let Ok(point) = Sm2Point::from_public_key_der(der) {
-            return VerifyingKey::new(DISTINGUISHING_ID, point).ok().map(|key| PublicKey::Sm2(Box::new(key)));
+            return VerifyingKey::new(DISTINGUISHING_ID, point).ok().map(PublicKey::of_sm2);
         }
         let key = ParsedPublicKey::new(&RSA_PKCS1_2048_8192_SHA256, der).ok()?;
         Some(PublicKey::Rsa(Arc::new(key), der.into()))
@@ -199,7 +202,9 @@ impl PublicKey {
     /// If a parsed point has no encoding, which none lacks.
     pub fn to_der(&self) -> Vec<u8> {
         match self {
-            PublicKey::Sm2(key) => key.to_public_key_der().expect("a point has an encoding").as_bytes().to_vec(),
+            PublicKey::Sm2(verifier) => {
+                verifier.key().to_public_key_der().expect("a point has an encoding").as_bytes().to_vec()
+            }
             PublicKey::Rsa(_, der) => der.to_vec(),
         }
     }
@@ -219,12 +224,12 @@ impl PublicKey {
     /// differ.
     pub fn verifies(&self, message: &[u8], signature: &[u8]) -> bool {
         match self {
-            PublicKey::Sm2(key) => {
+            PublicKey::Sm2(verifier) => {
                 let parsed = match signature.len() {
                     SM2_SIGNATURE_BYTES => Signature::from_slice(signature).ok(),
                     _ => Signature::from_der(signature).ok(),
                 };
-                parsed.is_some_and(|signature| key.verify(message, &signature).is_ok())
+                parsed.is_some_and(|signature| verifier.verifies(message, &signature))
             }
             PublicKey::Rsa(key, _) => key.verify_sig(message, signature).is_ok(),
         }

@@ -2,6 +2,9 @@
 
 pub mod client;
 pub mod key;
+mod sm2_key;
+mod sm2_table;
+mod sm2_field;
 pub mod signature;
 pub mod breaker;
 pub mod mask;

@@ -6,6 +6,7 @@ use chrono::{DateTime, Utc};
 use sha2::{Digest, Sha256};
 use sqlx::PgPool;
 use tokio::sync::{mpsc, oneshot};
+use tokio::time::{Instant, timeout_at};
 
 use super::mask::masked;
 use super::store;
@@ -14,6 +15,8 @@ use super::store;
 const QUEUE_MAX: usize = 4_096;
 /// Rows in one statement.
 const BATCH_MAX: usize = 500;
+/// How long rows are gathered for a statement: nobody waits for them, and a statement costs as much as the writing of twenty.
+const GATHERING: Duration = Duration::from_millis(20);
 /// How often a failed write is tried again before its rows are given up with an error in the log.
 const WRITE_ATTEMPTS: u32 = 5;
 const WRITE_PAUSE: Duration = Duration::from_millis(500);
@@ -109,6 +112,7 @@ impl CallLog {
 async fn write_entries(pool: PgPool, mut entries: mpsc::Receiver<Entry>) {
     let mut batch = Vec::with_capacity(BATCH_MAX);
     while entries.recv_many(&mut batch, BATCH_MAX).await > 0 {
+        gather(&mut entries, &mut batch).await;
         let mut calls = Vec::with_capacity(batch.len());
         let mut flushed = Vec::new();
         for entry in batch.drain(..) {
@@ -121,6 +125,20 @@ async fn write_entries(pool: PgPool, mut entries: mpsc::Receiver<Entry>) {
         for done in flushed {
             // Whoever asked may have gone.
             let _ = done.send(());
+        }
+    }
+}
+
+/// Waits for more rows, unless there are enough or somebody wants to know that they are written.
+async fn gather(entries: &mut mpsc::Receiver<Entry>, batch: &mut Vec<Entry>) {
+    let deadline = Instant::now() + GATHERING;
+    while batch.len() < BATCH_MAX && !batch.iter().any(|entry| matches!(entry, Entry::Flush(_))) {
+        let room = BATCH_MAX - batch.len();
+        match timeout_at(deadline, entries.recv_many(batch, room)).await {
+            // More came, before the deadline.
+            Ok(1..) => {}
+            // Every handle is gone, or it is time.
+            Ok(0) | Err(_) => return,
         }
     }
 }

@@ -13,15 +13,14 @@ use crate::error::{Fault, Outcome, Step};
 
 /// The merchant's static code, made the first time it is asked for.
 pub async fn open_static_code(app: &App, merchant_id: MerchantId) -> Outcome<Code, CodeRefusal> {
-    let mut transaction = app.pool.begin().await?;
-    require_active(&mut transaction, merchant_id).await?;
+    let mut connection = app.pool.acquire().await?;
     let now = app.clock.now();
     let code = Code { code_id: CodeId::mint(now), merchant_id, kind: CodeKind::Static, status: CodeStatus::Open };
-    if code_store::insert_code(&mut transaction, &code, now).await? {
-        transaction.commit().await?;
+    if code_store::insert_code(&mut connection, &code, now).await? {
         return Ok(code);
     }
-    let existing = code_store::find_code_of(&mut transaction, merchant_id, None).await?;
+    require_active(&mut connection, merchant_id).await?;
+    let existing = code_store::find_code_of(&mut connection, merchant_id, None).await?;
     existing.ok_or(Fault::Refused(CodeRefusal::UnknownCode))
 }
 
@@ -39,14 +38,13 @@ pub struct Order {
 pub async fn open_order_code(app: &App, order: &Order) -> Outcome<Code, CodeRefusal> {
     let now = app.clock.now();
     let kind = check(order, now).map_err(Fault::Refused)?;
-    let mut transaction = app.pool.begin().await?;
-    require_active(&mut transaction, order.merchant_id).await?;
+    let mut connection = app.pool.acquire().await?;
     let code = Code { code_id: CodeId::mint(now), merchant_id: order.merchant_id, kind, status: CodeStatus::Open };
-    if code_store::insert_code(&mut transaction, &code, now).await? {
-        transaction.commit().await?;
+    if code_store::insert_code(&mut connection, &code, now).await? {
         return Ok(code);
     }
-    let existing = code_store::find_code_of(&mut transaction, order.merchant_id, Some(&order.reference)).await?;
+    require_active(&mut connection, order.merchant_id).await?;
+    let existing = code_store::find_code_of(&mut connection, order.merchant_id, Some(&order.reference)).await?;
     match existing {
         Some(existing) if existing.kind == code.kind => Ok(existing),
         _ => Err(Fault::Refused(CodeRefusal::ReferenceTaken { reference: order.reference.clone() })),

@@ -39,7 +39,7 @@ impl From<CodeRow> for Code {
     }
 }
 
-/// Writes a code unless the merchant has its static code, or one for this order, already; true when it was written.
+/// Writes a code of an active merchant unless it has its static code, or one for this order, already; true when it was written.
 pub async fn insert_code(connection: &mut PgConnection, code: &Code, at: DateTime<Utc>) -> sqlx::Result<bool> {
     let (kind, order) = match &code.kind {
         CodeKind::Static => ("static", None),
@@ -47,7 +47,7 @@ pub async fn insert_code(connection: &mut PgConnection, code: &Code, at: DateTim
     };
     let done = sqlx::query!(
         "insert into merchant_code (code_id, merchant_id, kind, amount_fen, order_reference, expires_at, status, created_at)
-         values ($1, $2, $3, $4, $5, $6, 'open', $7)
+         select $1, merchant_id, $3, $4, $5, $6, 'open', $7 from merchant where merchant_id = $2 and status = 'active'
          on conflict do nothing",
         code.code_id.uuid(),
         code.merchant_id.uuid(),

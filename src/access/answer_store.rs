@@ -5,11 +5,20 @@ use sqlx::PgConnection;
 use uuid::Uuid;
 
 /// A request under a key.
-#[derive(Clone, Copy)]
-pub struct Keyed<'a> {
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Keyed {
     pub partner_id: Uuid,
-    pub key: &'a str,
-    pub request_sha256: &'a [u8],
+    pub key: String,
+    pub request_sha256: [u8; 32],
+}
+
+/// A request that wants its key.
+#[derive(Clone, Debug)]
+pub struct Wanted {
+    pub keyed: Keyed,
+    pub at: DateTime<Utc>,
+    /// A key of the same request that was begun before, and never answered, is taken over: its node died.
+    pub abandoned_before: DateTime<Utc>,
 }
 
 /// An answer as it is kept and given again.
@@ -22,29 +31,39 @@ pub struct KeptAnswer {
     pub body: Vec<u8>,
 }
 
-/// Takes a key for a request; `false` when it was taken before. A key whose request was begun before `abandoned_before` and
-/// never answered, with the same content, is taken over: its node died, and use cases apply the same key once.
-pub async fn claim_key(
-    connection: &mut PgConnection,
-    keyed: Keyed<'_>,
-    at: DateTime<Utc>,
-    abandoned_before: DateTime<Utc>,
-) -> sqlx::Result<bool> {
-    let done = sqlx::query!(
+/// A key of a partner's.
+pub struct TakenKey {
+    pub partner_id: Uuid,
+    pub idempotency_key: String,
+}
+
+/// Takes keys for requests, each key once in the slice, and tells which of them were free. A key whose request was begun too
+/// long ago and never answered, with the same content, is taken over: its node died, and use cases apply the same key once.
+pub async fn claim_keys(connection: &mut PgConnection, wanted: &[&Wanted]) -> sqlx::Result<Vec<TakenKey>> {
+    let partner_ids: Vec<Uuid> = wanted.iter().map(|one| one.keyed.partner_id).collect();
+    let keys: Vec<&str> = wanted.iter().map(|one| one.keyed.key.as_str()).collect();
+    let hashes: Vec<&[u8]> = wanted.iter().map(|one| one.keyed.request_sha256.as_slice()).collect();
+    let ats: Vec<DateTime<Utc>> = wanted.iter().map(|one| one.at).collect();
+    let abandoned_before = wanted.iter().map(|one| one.abandoned_before).min();
+    // In one order on every node, so that none waits for another in a circle.
+    sqlx::query_as!(
+        TakenKey,
         "insert into api_answer (partner_id, idempotency_key, request_sha256, started_at)
-         select $1, $2, $3, $4 from (select set_config('synchronous_commit', 'off', true)) as quick
+         select w.* from unnest($1::uuid[], $2::text[], $3::bytea[], $4::timestamptz[]) as w(partner_id, key, sha256, at),
+                         (select set_config('synchronous_commit', 'off', true)) as quick
+         order by w.partner_id, w.key
          on conflict (partner_id, idempotency_key) do update set started_at = excluded.started_at
          where api_answer.status is null and api_answer.started_at < $5
-               and api_answer.request_sha256 = excluded.request_sha256",
-        keyed.partner_id,
-        keyed.key,
-        keyed.request_sha256,
-        at,
+               and api_answer.request_sha256 = excluded.request_sha256
+         returning partner_id, idempotency_key",
+        &partner_ids,
+        &keys as &[&str],
+        &hashes as &[&[u8]],
+        &ats,
         abandoned_before,
     )
-    .execute(connection)
-    .await?;
-    Ok(done.rows_affected() == 1)
+    .fetch_all(connection)
+    .await
 }
 
 /// What stands under a taken key.
@@ -69,19 +88,29 @@ pub async fn find_taken(connection: &mut PgConnection, partner_id: Uuid, key: &s
     .await
 }
 
-/// Keeps the first answer under a key.
-pub async fn keep_answer(connection: &mut PgConnection, keyed: Keyed<'_>, answer: &KeptAnswer) -> sqlx::Result<()> {
+/// Keeps the first answers under their keys.
+pub async fn keep_answers(connection: &mut PgConnection, kept: &[(Keyed, KeptAnswer)]) -> sqlx::Result<()> {
+    let partner_ids: Vec<Uuid> = kept.iter().map(|(keyed, _)| keyed.partner_id).collect();
+    let keys: Vec<&str> = kept.iter().map(|(keyed, _)| keyed.key.as_str()).collect();
+    let statuses: Vec<i16> = kept.iter().map(|(_, answer)| answer.status).collect();
+    let texts = |of: fn(&KeptAnswer) -> &Option<String>| -> Vec<Option<&str>> {
+        kept.iter().map(|(_, answer)| of(answer).as_deref()).collect()
+    };
+    let bodies: Vec<&[u8]> = kept.iter().map(|(_, answer)| answer.body.as_slice()).collect();
     sqlx::query!(
-        "update api_answer set status = $3, content_type = $4, location = $5, etag = $6, body = $7
-         where partner_id = $1 and idempotency_key = $2 and status is null
-               and (select set_config('synchronous_commit', 'off', true)) is not null",
-        keyed.partner_id,
-        keyed.key,
-        answer.status,
-        answer.content_type,
-        answer.location,
-        answer.etag,
-        answer.body,
+        "update api_answer a set status = k.status, content_type = k.content_type, location = k.location, etag = k.etag,
+                body = k.body
+         from unnest($1::uuid[], $2::text[], $3::smallint[], $4::text[], $5::text[], $6::text[], $7::bytea[])
+              as k(partner_id, key, status, content_type, location, etag, body),
+              (select set_config('synchronous_commit', 'off', true)) as quick
+         where a.partner_id = k.partner_id and a.idempotency_key = k.key and a.status is null",
+        &partner_ids,
+        &keys as &[&str],
+        &statuses,
+        &texts(|answer| &answer.content_type) as &[Option<&str>],
+        &texts(|answer| &answer.location) as &[Option<&str>],
+        &texts(|answer| &answer.etag) as &[Option<&str>],
+        &bodies as &[&[u8]],
     )
     .execute(connection)
     .await?;
@@ -89,7 +118,7 @@ pub async fn keep_answer(connection: &mut PgConnection, keyed: Keyed<'_>, answer
 }
 
 /// Gives a key back whose request failed on our side, so that it can be tried again.
-pub async fn release_key(connection: &mut PgConnection, keyed: Keyed<'_>) -> sqlx::Result<()> {
+pub async fn release_key(connection: &mut PgConnection, keyed: &Keyed) -> sqlx::Result<()> {
     sqlx::query!(
         "delete from api_answer where partner_id = $1 and idempotency_key = $2 and status is null",
         keyed.partner_id,

@@ -11,6 +11,7 @@ use uuid::Uuid;
 
 use super::address::AddressRange;
 use super::admission::{Admission, Entry};
+use super::answers::Answers;
 use super::model::{Denial, Known, KnownKey, Owner, Rate, Scope};
 use super::store::{self, PartnerRow, PlatformKeyRow};
 use crate::base::{Clock, id};
@@ -45,6 +46,7 @@ pub struct Directory {
     /// Proxies of ours, whose word on the caller's address is believed.
     proxies: Vec<AddressRange>,
     admission: Admission,
+    answers: Answers,
     known: RwLock<HashMap<String, Arc<Known>>>,
     signers: RwLock<Option<Signers>>,
 }
@@ -59,8 +61,9 @@ impl Directory {
     /// `wire_clock` is time as partners see it, for signatures and rates.
     pub fn new(pool: PgPool, vault: Arc<Vault>, wire_clock: Clock) -> Directory {
         let admission = Admission::start(pool.clone());
-        let proxies = Vec::new();
-        Directory { pool, vault, wire_clock, proxies, admission, known: RwLock::default(), signers: RwLock::default() }
+        let answers = Answers::start(pool.clone());
+        let (proxies, known, signers) = (Vec::new(), RwLock::default(), RwLock::default());
+        Directory { pool, vault, wire_clock, proxies, admission, answers, known, signers }
     }
 
     #[must_use]
@@ -70,6 +73,10 @@ impl Directory {
 
     pub fn proxies(&self) -> &[AddressRange] {
         &self.proxies
+    }
+
+    pub fn answers(&self) -> &Answers {
+        &self.answers
     }
 
     pub fn now(&self) -> DateTime<Utc> {

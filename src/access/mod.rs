@@ -4,6 +4,7 @@ pub mod model;
 pub mod address;
 pub mod store;
 pub mod answer_store;
+pub mod answers;
 pub mod admission;
 pub mod directory;
 pub mod actions;

@@ -93,6 +93,7 @@ enum Role {
 /// Files that act, under a name of their own: they load, ask the rules and save, as `actions.rs` does.
 const ACTORS: &[&str] = &[
     "access/admission.rs",
+    "access/answers.rs",
     "access/directory.rs",
     "credit/risk.rs",
     "product/catalogue.rs",

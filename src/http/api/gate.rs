@@ -187,7 +187,7 @@ async fn answer(gate: &Gate, arrived: &Arrived, admitted: &Admitted, mut request
     if response.status().is_server_error() {
         claim.release(&gate.app).await;
     } else {
-        claim.keep(&gate.app, &kept_of(&response, &body)).await;
+        claim.keep(&gate.app, kept_of(&response, &body)).await;
     }
     response
 }

@@ -5,7 +5,7 @@ use chrono::TimeDelta;
 use sha2::{Digest, Sha256};
 use uuid::Uuid;
 
-use crate::access::answer_store::{self, KeptAnswer, Keyed};
+use crate::access::answer_store::{self, KeptAnswer, Keyed, Wanted};
 use crate::app::App;
 use crate::http::Problem;
 use crate::http::limits::REQUEST_TIME_MAX;
@@ -52,9 +52,7 @@ pub enum Met {
 
 /// A request under its key.
 pub struct Claim {
-    pub partner_id: Uuid,
-    pub key: String,
-    pub request_sha256: [u8; 32],
+    keyed: Keyed,
 }
 
 impl Claim {
@@ -65,11 +63,7 @@ impl Claim {
         hasher.update(url);
         hasher.update("\n");
         hasher.update(body);
-        Claim { partner_id, key, request_sha256: hasher.finalize().into() }
-    }
-
-    fn keyed(&self) -> Keyed<'_> {
-        Keyed { partner_id: self.partner_id, key: &self.key, request_sha256: &self.request_sha256 }
+        Claim { keyed: Keyed { partner_id, key, request_sha256: hasher.finalize().into() } }
     }
 
     /// Takes the key, or finds what was answered under it.
@@ -78,8 +72,8 @@ impl Claim {
     /// 409 where another request stands under it, or this one still runs.
     pub async fn meet(&self, app: &App) -> Result<Met, Problem> {
         let now = app.access.now();
-        let mut connection = app.pool.acquire().await?;
-        if answer_store::claim_key(&mut connection, self.keyed(), now, now - ABANDONED_AFTER).await? {
+        let wanted = Wanted { keyed: self.keyed.clone(), at: now, abandoned_before: now - ABANDONED_AFTER };
+        if app.access.answers().take(wanted).await? {
             return Ok(Met::First);
         }
         let conflict = |code, detail: &str| Problem::new(StatusCode::CONFLICT, code, detail);
@@ -87,10 +81,11 @@ impl Claim {
             retry_after: Some(AGAIN_AFTER),
             ..conflict("idempotency_in_progress", "The first request under this key still runs. Ask again.")
         };
-        let taken = answer_store::find_taken(&mut connection, self.partner_id, &self.key).await?;
+        let mut connection = app.pool.acquire().await?;
+        let taken = answer_store::find_taken(&mut connection, self.keyed.partner_id, &self.keyed.key).await?;
         // Given back between the two statements: it may be asked for again.
         let taken = taken.ok_or_else(running)?;
-        if taken.request_sha256 != self.request_sha256 {
+        if taken.request_sha256 != self.keyed.request_sha256 {
             return Err(conflict("idempotency_key_reused", "This idempotency key was used for another request."));
         }
         let status = taken.status.ok_or_else(running)?;
@@ -104,13 +99,9 @@ impl Claim {
     }
 
     /// Keeps the answer; whatever keeps that from being written is logged, because the answer itself stands.
-    pub async fn keep(&self, app: &App, answer: &KeptAnswer) {
-        let kept = async {
-            let mut connection = app.pool.acquire().await?;
-            answer_store::keep_answer(&mut connection, self.keyed(), answer).await
-        };
-        if let Err(error) = kept.await {
-            tracing::error!(%error, "an answer could not be kept under its idempotency key");
+    pub async fn keep(&self, app: &App, answer: KeptAnswer) {
+        if let Err(error) = app.access.answers().keep(self.keyed.clone(), answer).await {
+            tracing::error!("an answer could not be kept under its idempotency key: {error:#}");
         }
     }
 
@@ -118,7 +109,7 @@ impl Claim {
     pub async fn release(&self, app: &App) {
         let released = async {
             let mut connection = app.pool.acquire().await?;
-            answer_store::release_key(&mut connection, self.keyed()).await
+            answer_store::release_key(&mut connection, &self.keyed).await
         };
         if let Err(error) = released.await {
             tracing::error!(%error, "an idempotency key could not be given back");

@@ -10,7 +10,7 @@ use sqlx::PgPool;
 use uuid::Uuid;
 
 use super::address::AddressRange;
-use super::admission::{Admission, Entry};
+use super::admission::{Admission, Counted, Entry};
 use super::answers::Answers;
 use super::model::{Denial, Known, KnownKey, Owner, Rate, Scope};
 use super::store::{self, PartnerRow, PlatformKeyRow};
@@ -101,13 +101,7 @@ impl Directory {
             }
             Err(denial) => return Err(Fault::Refused(denial)),
         }
-        let counted = self.admission.count(Entry {
-            partner_id: known.partner_id,
-            signer: format!("api:{}", known.code),
-            nonce: authorization.stamp.nonce.clone(),
-            at: now,
-        });
-        let counted = counted.await?;
+        let counted = self.count(&known, authorization.stamp.nonce.clone(), now).await?;
         if !counted.is_fresh {
             return Err(refused(SignatureError::NonceReused));
         }
@@ -122,6 +116,15 @@ impl Directory {
         let holder = known.keys.get(&authorization.serial_no).map_or(String::new(), |key| key.holder.clone());
         let Authorization { serial_no, algorithm, .. } = authorization;
         Ok(Admitted { known, serial_no, holder, algorithm, rate: counted.rate })
+    }
+
+    /// Remembers a nonce and counts a call, of whom its caller believes already.
+    ///
+    /// # Errors
+    /// If the database does not answer.
+    pub async fn count(&self, known: &Known, nonce: String, at: DateTime<Utc>) -> anyhow::Result<Counted> {
+        let signer = format!("api:{}", known.code);
+        self.admission.count(Entry { partner_id: known.partner_id, signer, nonce, at }).await
     }
 
     async fn find(&self, code: &str) -> anyhow::Result<Option<Arc<Known>>> {

@@ -1,13 +1,15 @@
-//! `fenqi bench http`: the partner API over HTTP: a signed read against the same one unsigned, and purchases by signed order and
-//! confirmation against authorisation in the process. Server and callers share the machine; requests are signed beforehand.
+//! `fenqi bench http`: the partner API over HTTP: a signed read against the same one unsigned, that one against the handler
+//! alone, and purchases by signed order and confirmation against authorisation in the process. Server and callers share the
+//! machine; requests are signed beforehand.
 
 use std::net::SocketAddr;
 use std::sync::Arc;
 use std::time::Instant;
 
 use anyhow::Context as _;
-use axum::extract::State;
-use axum::middleware::{Next, from_fn};
+use axum::extract::{self, State};
+use axum::middleware::{Next, from_fn, from_fn_with_state};
+use axum::response::{IntoResponse as _, Response};
 use axum::routing::{get, post};
 use axum::{Json, Router};
 use chrono::TimeDelta;
@@ -18,19 +20,20 @@ use tokio::net::TcpListener;
 use super::figure::{Figure, Latencies, median, rate_per_second};
 use super::world::{Book, World};
 use crate::access::actions::{NewKey, NewPartner, RATE_PER_MINUTE_MAX};
-use crate::access::{self, Known, Owner, PartnerKind, Scope};
+use crate::access::{self, Admitted, Known, Owner, PartnerKind, Scope};
 use crate::app::App;
 use crate::base::Fen;
-use crate::base::id::{CodeId, LineId, LoanId, MerchantId, ProductId};
+use crate::base::id::{CodeId, FunderId, LineId, LoanId, MerchantId, ProductId};
 use crate::error::{Fault, Refusal};
 use crate::http::Problem;
-use crate::http::api::Caller;
+use crate::http::api::gate::{arrive, let_in, write_down};
+use crate::http::api::{Caller, Gate};
 use crate::loan;
 use crate::partner::client::build_http;
 use crate::partner::key::{Algorithm, PrivateKey};
 use crate::partner::signature::{Identity, Stamp};
 use crate::purchase::{Authoriser, Decision, PurchaseRequest};
-use crate::router::{guarded, router};
+use crate::router::{api_document, guarded, router};
 
 const PLENTY: Fen = Fen::new(1_000_000_000_000);
 const AMOUNT: Fen = Fen::new(23_450);
@@ -50,16 +53,15 @@ pub struct Options {
 pub async fn measure(world: &World, options: Options, say: &mut dyn FnMut(&Figure)) -> anyhow::Result<Figure> {
     let bench = Bench::open(world).await?;
     let mut figures = Vec::new();
-    for (name, identity) in [("SM2", &bench.sm2), ("RSA", &bench.rsa)] {
-        let (mut signed, mut unsigned, mut p99) = (Vec::new(), Vec::new(), Vec::new());
+    for case in Case::ALL {
+        let (mut rates, mut baselines, mut p99) = (Vec::new(), Vec::new(), Vec::new());
         for _ in 0..options.runs {
-            unsigned.push(bench.read(None, options.reads).await?.0);
-            let (rate, slowest) = bench.read(Some(identity), options.reads).await?;
-            signed.push(rate);
+            baselines.push(bench.read(case.baseline(), options.reads).await?.0);
+            let (rate, slowest) = bench.read(case.measured(), options.reads).await?;
+            rates.push(rate);
             p99.push(slowest);
         }
-        let mut figure = Figure::new(format!("http, loan read signed in {name}"), median(signed), "reads/s")
-            .against(median(unsigned));
+        let mut figure = Figure::new(case.name(), median(rates), "reads/s").against(median(baselines));
         figure.p99_ms = Some(median(p99));
         figure.runs = Some(options.runs);
         say(&figure);
@@ -80,11 +82,55 @@ pub async fn measure(world: &World, options: Options, say: &mut dyn FnMut(&Figur
     Ok(first)
 }
 
+/// How a read is asked for.
+#[derive(Clone, Copy)]
+enum Way {
+    Signed(Algorithm),
+    /// Behind a gate that does the same but for the signatures: it counts calls, remembers nonces and writes calls down.
+    Unsigned,
+    /// The handler without any gate.
+    Bare,
+}
+
+/// What is compared.
+#[derive(Clone, Copy)]
+enum Case {
+    Signed(Algorithm),
+    Gate,
+}
+
+impl Case {
+    const ALL: [Case; 3] = [Case::Signed(Algorithm::Sm2Sm3), Case::Signed(Algorithm::RsaSha256), Case::Gate];
+
+    fn name(self) -> &'static str {
+        match self {
+            Case::Signed(Algorithm::Sm2Sm3) => "http, loan read signed in SM2",
+            Case::Signed(Algorithm::RsaSha256) => "http, loan read signed in RSA",
+            Case::Gate => "http, loan read unsigned, against its handler alone",
+        }
+    }
+
+    fn measured(self) -> Way {
+        match self {
+            Case::Signed(algorithm) => Way::Signed(algorithm),
+            Case::Gate => Way::Unsigned,
+        }
+    }
+
+    fn baseline(self) -> Way {
+        match self {
+            Case::Signed(_) => Way::Unsigned,
+            Case::Gate => Way::Bare,
+        }
+    }
+}
+
 struct Bench {
     http: reqwest::Client,
-    /// The API, and the same read without its gate.
+    /// The API, the same read behind a gate without signatures, and without a gate.
     address: String,
-    open_address: String,
+    unsigned_address: String,
+    bare_address: String,
     sm2: Identity,
     rsa: Identity,
     cashier: Identity,
@@ -110,15 +156,22 @@ impl Bench {
         let cashier = add_key(app, "bench-cashier", "SM2-1", Algorithm::Sm2Sm3).await?;
         let confirm = Router::new().route("/confirm", post(confirm)).with_state(authoriser.clone());
         let address = serve(router(app.clone()).merge(confirm)).await?;
-        let open_address = serve(unsigned_router(app, book.funder_id).await?).await?;
+        let caller = Arc::new(known_core(app, book.funder_id).await?);
+        let unsigned_address = serve(unsigned_router(app, caller.clone())).await?;
+        let bare_address = serve(bare_router(app, caller)).await?;
         let http = build_http()?;
-        Ok(Bench { http, address, open_address, sm2, rsa, cashier, loan_id, authoriser, book })
+        Ok(Bench { http, address, unsigned_address, bare_address, sm2, rsa, cashier, loan_id, authoriser, book })
     }
 
     /// Reads a second, and the slowest but one of a hundred.
-    async fn read(&self, identity: Option<&Identity>, count: usize) -> anyhow::Result<(Decimal, Decimal)> {
+    async fn read(&self, way: Way, count: usize) -> anyhow::Result<(Decimal, Decimal)> {
         let path = format!("/api/v1/funder/loans/{}", self.loan_id);
-        let base = if identity.is_some() { &self.address } else { &self.open_address };
+        let (base, identity) = match way {
+            Way::Signed(Algorithm::Sm2Sm3) => (&self.address, Some(&self.sm2)),
+            Way::Signed(Algorithm::RsaSha256) => (&self.address, Some(&self.rsa)),
+            Way::Unsigned => (&self.unsigned_address, None),
+            Way::Bare => (&self.bare_address, None),
+        };
         let requests = (0..count).map(|_| Request {
             url: format!("{base}{path}"),
             authorization: identity.map(|identity| signed(identity, "GET", &path, b"")),
@@ -311,12 +364,12 @@ fn shares<T>(work: Vec<T>) -> Vec<Vec<T>> {
     shares
 }
 
-/// The same handler behind the same layers, without the gate.
-async fn unsigned_router(app: &App, funder_id: crate::base::id::FunderId) -> anyhow::Result<Router> {
+/// The core as the directory knows it, but for its keys.
+async fn known_core(app: &App, funder_id: FunderId) -> anyhow::Result<Known> {
     let mut connection = app.pool.acquire().await?;
     let partner =
         access::store::find_partner(&mut connection, "bench-core").await?.context("a partner that was added")?;
-    let known = Arc::new(Known {
+    Ok(Known {
         partner_id: partner.partner_id,
         code: partner.code,
         owner: Owner::Funder(funder_id),
@@ -326,14 +379,53 @@ async fn unsigned_router(app: &App, funder_id: crate::base::id::FunderId) -> any
         version: partner.version,
         is_disabled: false,
         keys: std::collections::HashMap::new(),
-    });
-    let caller = Caller { known, serial_no: String::new(), holder: String::new(), idempotency_key: None };
-    let let_in = from_fn(move |mut request: axum::extract::Request, next: Next| {
+    })
+}
+
+/// The handler behind the same layers and a gate that believes every request to be the core's.
+fn unsigned_router(app: &App, core: Arc<Known>) -> Router {
+    let gate = Gate { app: app.clone(), operations: Arc::new(api_document().operations) };
+    guarded(read_route().layer(from_fn_with_state((gate, core), unsigned_gate)), app.clone())
+}
+
+fn read_route() -> Router<App> {
+    Router::new().route("/api/v1/funder/loans/{loan_id}", get(loan::api::show_loan))
+}
+
+/// As the gate does, but for the signatures.
+async fn unsigned_gate(
+    State((gate, core)): State<(Gate, Arc<Known>)>,
+    request: extract::Request,
+    next: Next,
+) -> Response {
+    let (arrived, request) = match arrive(&gate.app, request).await {
+        Ok(arrived) => arrived,
+        Err(refused) => return refused,
+    };
+    let now = gate.app.access.now();
+    let counted = match gate.app.access.count(&core, Stamp::fresh(now).nonce, now).await {
+        Ok(counted) => counted,
+        Err(failure) => return Problem::from(failure).into_response(),
+    };
+    let admitted = Admitted {
+        known: core,
+        serial_no: String::new(),
+        holder: String::new(),
+        algorithm: Algorithm::Sm2Sm3,
+        rate: counted.rate,
+    };
+    let response = let_in(&gate, &arrived, &admitted, request, next).await;
+    write_down(&gate.app, &arrived, Some(&admitted.known.code), response).await
+}
+
+/// The handler behind the same layers, without any gate.
+fn bare_router(app: &App, core: Arc<Known>) -> Router {
+    let caller = Caller { known: core, serial_no: String::new(), holder: String::new(), idempotency_key: None };
+    let let_in = from_fn(move |mut request: extract::Request, next: Next| {
         request.extensions_mut().insert(caller.clone());
         next.run(request)
     });
-    let read = Router::new().route("/api/v1/funder/loans/{loan_id}", get(loan::api::show_loan)).layer(let_in);
-    Ok(guarded(read, app.clone()))
+    guarded(read_route().layer(let_in), app.clone())
 }
 
 async fn serve(router: Router) -> anyhow::Result<String> {

@@ -10,6 +10,7 @@ use axum::extract::{ConnectInfo, MatchedPath, OriginalUri, Request, State};
 use axum::http::{HeaderMap, HeaderName, HeaderValue, Method, StatusCode, header};
 use axum::middleware::Next;
 use axum::response::{IntoResponse, Response};
+use chrono::{DateTime, Utc};
 
 use super::caller::Caller;
 use super::document::Operations;
@@ -40,15 +41,17 @@ pub struct Gate {
 pub struct Streamed;
 
 /// A request as it came, with its whole body.
-struct Arrived {
-    method: Method,
-    url: String,
+pub struct Arrived {
+    pub method: Method,
+    pub url: String,
     /// The route that it met, with the API's prefix.
-    route: String,
-    headers: HeaderMap,
-    address: IpAddr,
-    request_id: String,
-    body: Bytes,
+    pub route: String,
+    pub headers: HeaderMap,
+    pub address: IpAddr,
+    pub request_id: String,
+    pub body: Bytes,
+    started: Instant,
+    called_at: DateTime<Utc>,
 }
 
 impl Arrived {
@@ -61,20 +64,9 @@ impl Arrived {
 }
 
 pub async fn gate(State(gate): State<Gate>, request: Request, next: Next) -> Response {
-    let started = Instant::now();
-    let called_at = gate.app.clock.now();
-    let (parts, body) = request.into_parts();
-    let Ok(body) = to_bytes(body, BODY_BYTES_MAX).await else {
-        return finish_problem(Problem::body_too_large().into_response(), "").await;
-    };
-    let arrived = Arrived {
-        method: parts.method.clone(),
-        url: original_url(&parts),
-        route: parts.extensions.get::<MatchedPath>().map_or(String::new(), |path| path.as_str().to_owned()),
-        headers: parts.headers.clone(),
-        address: caller_address(&gate.app, &parts),
-        request_id: parts.extensions.get::<ThisRequest>().map_or(String::new(), |this| this.0.clone()),
-        body: body.clone(),
+    let (arrived, request) = match arrive(&gate.app, request).await {
+        Ok(arrived) => arrived,
+        Err(refused) => return refused,
     };
     let received = Received {
         method: arrived.method.as_str(),
@@ -85,20 +77,52 @@ pub async fn gate(State(gate): State<Gate>, request: Request, next: Next) -> Res
     let admitted = gate.app.access.admit(received, arrived.address).await;
     let (response, partner) = match admitted {
         Ok(admitted) => {
-            let request = Request::from_parts(parts, Body::from(body));
-            let response = answer(&gate, &arrived, &admitted, request, next).await;
-            let response = finish_problem(response, &arrived.request_id).await;
-            let response = with_rate(response, admitted.rate);
+            let response = let_in(&gate, &arrived, &admitted, request, next).await;
             (signed(&gate.app, response, admitted.algorithm).await, Some(admitted.known.code.clone()))
         }
         // Whoever is not believed is answered without a signature: signing costs more than asking.
         Err(denied) => (finish_problem(denied_response(denied), &arrived.request_id).await, None),
     };
+    write_down(&gate.app, &arrived, partner.as_deref(), response).await
+}
+
+/// The request with its whole body in hand, and as it goes on.
+///
+/// # Errors
+/// The answer to a body that is too large.
+pub async fn arrive(app: &App, request: Request) -> Result<(Arrived, Request), Response> {
+    let (started, called_at) = (Instant::now(), app.clock.now());
+    let (parts, body) = request.into_parts();
+    let Ok(body) = to_bytes(body, BODY_BYTES_MAX).await else {
+        return Err(finish_problem(Problem::body_too_large().into_response(), "").await);
+    };
+    let arrived = Arrived {
+        method: parts.method.clone(),
+        url: original_url(&parts),
+        route: parts.extensions.get::<MatchedPath>().map_or(String::new(), |path| path.as_str().to_owned()),
+        headers: parts.headers.clone(),
+        address: caller_address(app, &parts),
+        request_id: parts.extensions.get::<ThisRequest>().map_or(String::new(), |this| this.0.clone()),
+        body: body.clone(),
+        started,
+        called_at,
+    };
+    Ok((arrived, Request::from_parts(parts, Body::from(body))))
+}
+
+/// What is answered to whoever was admitted, with its rate.
+pub async fn let_in(gate: &Gate, arrived: &Arrived, admitted: &Admitted, request: Request, next: Next) -> Response {
+    let response = answer(gate, arrived, admitted, request, next).await;
+    let response = finish_problem(response, &arrived.request_id).await;
+    with_rate(response, admitted.rate)
+}
+
+/// Records the call, of a partner that was believed or of nobody, with its answer.
+pub async fn write_down(app: &App, arrived: &Arrived, partner: Option<&str>, response: Response) -> Response {
     let (response, answered) = whole(response).await;
-    gate.app
-        .partners
+    app.partners
         .record(&Ended {
-            partner: partner.as_deref().unwrap_or("(not believed)"),
+            partner: partner.unwrap_or("(not believed)"),
             direction: "in",
             operation: &format!("{} {}", arrived.method, arrived.route.strip_prefix(PREFIX).unwrap_or("?")),
             call_key: arrived.object(),
@@ -106,8 +130,8 @@ pub async fn gate(State(gate): State<Gate>, request: Request, next: Next) -> Res
             response: &answered,
             outcome: outcome_of(response.status()),
             http_status: Some(response.status().as_u16()),
-            duration: started.elapsed(),
-            called_at,
+            duration: arrived.started.elapsed(),
+            called_at: arrived.called_at,
         })
         .await;
     response

@@ -8,6 +8,7 @@ use crate::access::Directory;
 use crate::base::{Clock, WorkingCalendar};
 use crate::credit::RiskHook;
 use crate::day_file;
+use crate::outbox::DeliverySettings;
 use crate::page::Site;
 use crate::partner::Partners;
 use crate::product::Catalogue;
@@ -32,6 +33,8 @@ pub struct App {
     pub risk: Arc<RiskHook>,
     /// When funders may fetch a day's files.
     pub day_files: day_file::Rules,
+    /// How quickly messages go out.
+    pub delivery: DeliverySettings,
     /// Where the pages are seen from outside.
     pub site: Site,
 }

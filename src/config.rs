@@ -7,8 +7,10 @@ use std::net::SocketAddr;
 use std::os::unix::fs::OpenOptionsExt;
 use std::path::{Path, PathBuf};
 use std::str::FromStr;
+use std::time::Duration;
 
 use anyhow::{Context, bail};
+use chrono::TimeDelta;
 use rand::TryRngCore;
 
 use crate::access::AddressRange;
@@ -18,6 +20,7 @@ use crate::credit::RiskHook;
 use crate::day_file;
 use crate::launcher;
 use crate::notice;
+use crate::outbox::DeliverySettings;
 use crate::page::Site;
 use crate::partner::PartnerSettings;
 use crate::partner::wechat::WeChatSettings;
@@ -49,6 +52,7 @@ pub struct Config {
     pub day_files: day_file::Rules,
     pub partners: Vec<PartnerSettings>,
     pub wechat: Option<WeChatSettings>,
+    pub delivery: DeliverySettings,
     pub risk_hook: RiskHook,
     pub trusted_proxies: Vec<AddressRange>,
     secrets: Secrets,
@@ -104,6 +108,14 @@ impl Config {
             },
             partners: partners(&values)?,
             wechat: wechat(&values)?,
+            delivery: DeliverySettings {
+                pause: Duration::from_millis(
+                    values.required("delivery_pause_ms", |pause| (10..=60_000).contains(pause))?,
+                ),
+                delay_first: TimeDelta::milliseconds(
+                    values.required("delivery_retry_ms", |delay| (10..=3_600_000).contains(delay))?,
+                ),
+            },
             risk_hook: RiskHook::configured(&values.required("risk_hook", |hook: &String| RiskHook::is_name(hook))?)?,
             trusted_proxies: values
                 .optional("trusted_proxies", |_| true)?

@@ -22,7 +22,7 @@ use crate::http::{Problem, callback, docs, health, limits, metrics, start};
 use crate::merchant::{join_h5, order_h5, staff_h5};
 use crate::page::{assets, error_page, visit};
 use crate::purchase::{Authoriser, LiveReceipts, pay_h5, receipt_h5, refund_h5, sale_h5, scan_h5};
-use crate::{access, bill, credit, day_file, funder, loan, merchant, product, purchase, repayment, settlement};
+use crate::{access, bill, credit, day_file, funder, loan, merchant, outbox, product, purchase, repayment, settlement};
 
 pub fn router(app: App) -> Router {
     let live = LiveReceipts::new(app.clone());
@@ -51,6 +51,7 @@ fn operations() -> OpenApiRouter<App> {
         .merge(reserve_operations())
         .merge(loan_operations())
         .merge(file_operations())
+        .merge(event_operations())
 }
 
 fn merchant_operations() -> OpenApiRouter<App> {
@@ -124,6 +125,21 @@ fn file_operations() -> OpenApiRouter<App> {
         .routes(routes!(day_file::api::list_days))
         .routes(routes!(day_file::api::show_manifest))
         .routes(routes!(day_file::api::download_file))
+}
+
+fn event_operations() -> OpenApiRouter<App> {
+    OpenApiRouter::new()
+        .routes(routes!(outbox::api::list_events))
+        .routes(routes!(outbox::api::list_kinds))
+        .routes(routes!(outbox::control_api::show_delivery))
+        .routes(routes!(outbox::control_api::pause))
+        .routes(routes!(outbox::control_api::resume))
+        .routes(routes!(outbox::control_api::list_failures))
+        .routes(routes!(outbox::control_api::replay))
+        .routes(routes!(outbox::control_api::retry))
+        .routes(routes!(outbox::control_api::discard))
+        .routes(routes!(outbox::template_api::show_template, outbox::template_api::save_template))
+        .routes(routes!(outbox::template_api::preview))
 }
 
 /// The document of the partner API, as it is served.

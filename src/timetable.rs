@@ -1,7 +1,5 @@
 //! Every scheduled job. A tick only enqueues, once per kind and time, whatever number of nodes tick.
 
-use std::time::Duration;
-
 use anyhow::Context as _;
 use chrono::{DateTime, TimeDelta, Utc};
 use chrono_tz::Asia::Shanghai;
@@ -34,8 +32,6 @@ pub const TIMETABLE: &[(&str, JobKind)] = &[
 
 /// A time that passed while no node was up is made up for if it is not longer ago than this.
 const CATCH_UP: TimeDelta = TimeDelta::days(1);
-/// How often waiting messages are delivered.
-const DELIVERY_PAUSE: Duration = Duration::from_secs(2);
 
 /// Enqueues by the timetable and delivers messages until `stop` says true.
 ///
@@ -62,7 +58,7 @@ pub async fn run(app: &App, mut stop: watch::Receiver<bool>) -> anyhow::Result<(
             tracing::error!("messages could not be delivered: {error:#}");
         }
         tokio::select! {
-            () = tokio::time::sleep(DELIVERY_PAUSE) => {}
+            () = tokio::time::sleep(app.delivery.pause) => {}
             // An error means that nobody can say stop any more, so this is the end as well.
             _ = stop.changed() => {}
         }

@@ -1,11 +1,17 @@
-//! `fenqi outbox`: messages that a partner did not take, and another try for them.
+//! `fenqi outbox`: messages to partners: what was not taken, another try, a replay, a pause, and what a template would send.
 
+use std::path::PathBuf;
 use std::process::ExitCode;
 
-use anyhow::bail;
+use anyhow::{Context as _, bail};
+use chrono::{DateTime, Utc};
 
+use crate::app::App;
 use crate::cli::open_house;
-use crate::outbox::store;
+use crate::outbox::actions::{self, Asked, Replay};
+use crate::outbox::jobs::deliver_outbox;
+use crate::outbox::template::Template;
+use crate::outbox::{catalogue, control_store, event_store, template_actions};
 
 /// More failed messages than anyone reads.
 const LIST_MAX: i64 = 500;
@@ -14,39 +20,188 @@ const LIST_MAX: i64 = 500;
 pub enum Args {
     /// Show messages that failed, dead letters first
     List {
+        /// Of one partner: a funder's code, merchant:MERCHANT, sms or wechat
+        #[arg(long)]
+        partner: Option<String>,
         /// One JSON object a line
         #[arg(long)]
         json: bool,
     },
-    /// Try a failed or dead message again at once
-    Replay { message_no: i64 },
+    /// Show how delivery to a partner stands
+    Status { partner: String },
+    /// Deliver what is due now, once, as `fenqi work` does all the time
+    Deliver,
+    /// Try a failed or dead message again at once, or deliver a range again in order
+    Replay(ReplayArgs),
+    /// Give a failed message up; what waits behind it goes on
+    Discard {
+        message_no: i64,
+        #[arg(long)]
+        reason: String,
+        /// Who does it
+        #[arg(long)]
+        by: String,
+    },
+    /// Deliver nothing more to a partner until it is resumed
+    Pause {
+        partner: String,
+        /// Who does it
+        #[arg(long)]
+        by: String,
+    },
+    /// Deliver to a partner again, at once
+    Resume {
+        partner: String,
+        /// Who does it
+        #[arg(long)]
+        by: String,
+    },
+    /// Show what a funder's core would be sent for a past event, without sending it
+    Try {
+        message_no: i64,
+        /// A file with a template; the saved one, else our own form, if left out
+        #[arg(long)]
+        template: Option<PathBuf>,
+        /// The template's path below the base URL
+        #[arg(long, requires = "template")]
+        path: Option<String>,
+    },
+    /// Show every kind of event, or an example of one
+    Kinds { kind: Option<String> },
+}
+
+#[derive(clap::Args)]
+pub struct ReplayArgs {
+    /// One message
+    #[arg(conflicts_with_all = ["from_no", "to_no", "from", "to"])]
+    message_no: Option<i64>,
+    /// Whose range
+    #[arg(long, conflicts_with = "message_no")]
+    partner: Option<String>,
+    #[arg(long, requires = "to_no", requires = "partner")]
+    from_no: Option<i64>,
+    #[arg(long, requires = "from_no")]
+    to_no: Option<i64>,
+    /// What was written from here, such as 2026-03-02T00:00:00+08:00
+    #[arg(long, requires = "to", requires = "partner", conflicts_with = "from_no")]
+    from: Option<DateTime<Utc>>,
+    /// until before there
+    #[arg(long, requires = "from")]
+    to: Option<DateTime<Utc>>,
+    /// Who does it
+    #[arg(long, default_value = "command line")]
+    by: String,
 }
 
 pub async fn run(args: Args) -> anyhow::Result<ExitCode> {
+    if let Args::Kinds { kind } = args {
+        return show_kinds(kind.as_deref());
+    }
     // The private PostgreSQL, if it is ours, runs as long as `_database` lives.
     let (app, _database) = open_house().await?;
-    let mut connection = app.pool.acquire().await?;
     match args {
-        Args::List { json } => {
-            for message in store::troubled(&mut connection, LIST_MAX).await? {
-                if json {
-                    println!("{}", serde_json::to_string(&message)?);
-                    continue;
-                }
-                let state = if message.dead_at.is_some() { "dead" } else { "waiting" };
-                let (number, partner, kind) = (message.message_no, message.partner, message.kind);
-                println!("{number} {state} {partner} {kind} of {} attempts {}", message.object_id, message.attempts);
-                if let Some(error) = message.last_error {
-                    println!("    {error}");
-                }
-            }
+        Args::List { partner, json } => list(&app, partner.as_deref(), json).await?,
+        Args::Status { partner } => status(&app, &partner).await?,
+        Args::Deliver => {
+            let summary = deliver_outbox(&app).await?;
+            println!("{} delivered, {} failed, {} given up", summary.delivered, summary.failed, summary.died);
         }
-        Args::Replay { message_no } => {
-            if !store::replay(&mut connection, message_no, app.clock.now()).await? {
-                bail!("message {message_no} has not failed; `fenqi outbox list` shows which have");
+        Args::Replay(replay) => run_replay(&app, replay).await?,
+        Args::Discard { message_no, reason, by } => {
+            let partner = partner_of(&app, message_no).await?;
+            actions::discard(&app, Asked { partner: &partner, by: &by }, message_no, &reason).await?;
+            println!("message {message_no} is discarded");
+        }
+        Args::Pause { partner, by } => {
+            let _ = actions::pause(&app, Asked { partner: &partner, by: &by }).await?;
+            println!("{partner} is paused");
+        }
+        Args::Resume { partner, by } => {
+            let _ = actions::resume(&app, Asked { partner: &partner, by: &by }).await?;
+            println!("{partner} is delivered to");
+        }
+        Args::Try { message_no, template, path } => try_out(&app, message_no, template, path).await?,
+        Args::Kinds { .. } => {}
+    }
+    app.partners.flush_log().await;
+    Ok(ExitCode::SUCCESS)
+}
+
+fn show_kinds(kind: Option<&str>) -> anyhow::Result<ExitCode> {
+    match kind {
+        Some(name) => {
+            let kind = catalogue::find(name).with_context(|| format!("there is no kind {name}"))?;
+            println!("{}", serde_json::to_string_pretty(&kind.example())?);
+        }
+        None => {
+            for kind in catalogue::KINDS {
+                println!("{} (version {}, about: {}): {}", kind.name, kind.version, kind.object, kind.says);
             }
-            println!("message {message_no} is delivered next");
         }
     }
     Ok(ExitCode::SUCCESS)
+}
+
+async fn list(app: &App, partner: Option<&str>, json: bool) -> anyhow::Result<()> {
+    let mut connection = app.pool.acquire().await?;
+    for message in event_store::troubled(&mut connection, partner, ((false, 0), LIST_MAX)).await? {
+        if json {
+            println!("{}", serde_json::to_string(&message)?);
+            continue;
+        }
+        let state = if message.dead_at.is_some() { "dead" } else { "waiting" };
+        let (number, partner, kind) = (message.message_no, message.partner, message.kind);
+        println!("{number} {state} {partner} {kind} of {} attempts {}", message.object_id, message.attempts);
+        if let Some(error) = message.last_error {
+            println!("    {error}");
+        }
+    }
+    Ok(())
+}
+
+async fn status(app: &App, partner: &str) -> anyhow::Result<()> {
+    let standing = control_store::standing(&mut *app.pool.acquire().await?, partner).await?;
+    let state = match (standing.paused_at, standing.failures) {
+        (Some(at), _) => format!("paused since {at}"),
+        (None, 0) => "delivering".to_owned(),
+        (None, failures) => format!("left alone after {failures} failed runs"),
+    };
+    println!("{partner}: {state}, {} waiting, {} dead", standing.waiting, standing.dead);
+    Ok(())
+}
+
+async fn run_replay(app: &App, replay: ReplayArgs) -> anyhow::Result<()> {
+    if let Some(message_no) = replay.message_no {
+        let partner = partner_of(app, message_no).await?;
+        actions::retry(app, Asked { partner: &partner, by: &replay.by }, message_no).await?;
+        println!("message {message_no} is delivered next");
+        return Ok(());
+    }
+    let Some(partner) = &replay.partner else {
+        bail!("name a message, or --partner with --from-no and --to-no or with --from and --to");
+    };
+    let wanted = Replay { from_no: replay.from_no, to_no: replay.to_no, from_at: replay.from, to_at: replay.to };
+    let messages = actions::replay(app, Asked { partner, by: &replay.by }, wanted).await?;
+    println!("{messages} messages are delivered again");
+    Ok(())
+}
+
+async fn try_out(app: &App, event_no: i64, file: Option<PathBuf>, path: Option<String>) -> anyhow::Result<()> {
+    let partner = partner_of(app, event_no).await?;
+    let template = match file {
+        Some(file) => {
+            let text = std::fs::read_to_string(&file).with_context(|| format!("cannot read {}", file.display()))?;
+            Some(Template { path, text, taken_when: None })
+        }
+        None => None,
+    };
+    let preview = template_actions::preview(app, &partner, event_no, template.as_ref()).await?;
+    println!("POST {}", preview.path);
+    println!("{}", preview.body);
+    Ok(())
+}
+
+async fn partner_of(app: &App, message_no: i64) -> anyhow::Result<String> {
+    let found = control_store::find_partner_of(&mut *app.pool.acquire().await?, message_no).await?;
+    found.with_context(|| format!("there is no message {message_no}"))
 }

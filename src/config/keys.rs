@@ -97,6 +97,18 @@ pub const KEYS: &[Key] = &[
         "an address such as http://127.0.0.1:8090",
         "A `fenqi sandbox` that plays every partner; only for trials, instead of `partners_file`.",
     ),
+    key(
+        "delivery_pause_ms",
+        Some("2000"),
+        "a whole number from 10 to 60000",
+        "Milliseconds between two looks for messages to partners that wait.",
+    ),
+    key(
+        "delivery_retry_ms",
+        Some("5000"),
+        "a whole number from 10 to 3600000",
+        "Milliseconds after which a message that failed is tried again the first time; then twice as long each time, up to a day.",
+    ),
     key("sandbox_seed", Some("1"), "a whole number", "The `--seed` of that sandbox, from which its keys come."),
     key(
         "risk_hook",

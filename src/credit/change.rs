@@ -128,6 +128,15 @@ pub fn line_changed(funder_code: &str, line: &Line, entry: &LineEntry) -> Messag
     }
 }
 
+/// The same for every such change among journal entries of one line; what a purchase or payment does to it is told as that.
+pub fn lines_changed(funder_code: &str, line: &Line, entries: &[LineEntry]) -> Vec<Message> {
+    let is_told = |entry: &&LineEntry| match entry.kind {
+        EntryKind::Limit | EntryKind::Freeze | EntryKind::Unfreeze | EntryKind::Close => true,
+        EntryKind::Opened | EntryKind::Purchase | EntryKind::Void | EntryKind::Refund | EntryKind::Repayment => false,
+    };
+    entries.iter().filter(is_told).map(|entry| line_changed(funder_code, line, entry)).collect()
+}
+
 /// What the borrower is told of it.
 pub fn told(line: &Line, entry: &LineEntry) -> Vec<Notice> {
     let kind = match (entry.kind, line.status) {

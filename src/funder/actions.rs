@@ -15,7 +15,6 @@ use crate::business_day;
 use crate::error::{Fault, Outcome, Refusal, Step};
 use crate::ledger;
 use crate::outbox::{self, Message};
-use crate::partner::funder_core;
 
 /// Why a funder is not opened.
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
@@ -126,7 +125,8 @@ async fn book(app: &App, movement: BankMovement, direction: Direction) -> Outcom
     };
     store::save_reserve(&mut transaction, &reserve, &[entry.map_err(Fault::Refused)?]).await?;
     ledger::store::insert_postings(&mut transaction, &[posting]).await?;
-    let told = moved(&reserve, direction, (amount, reference), (today, now));
+    let partner = store::find_code(&mut transaction, funder_id).await?;
+    let told = moved(partner, &reserve, (direction, amount, reference), (today, now));
     outbox::store::enqueue(&mut transaction, &[told]).await?;
     transaction.commit().await?;
     Ok(Step::Applied)
@@ -134,13 +134,13 @@ async fn book(app: &App, movement: BankMovement, direction: Direction) -> Outcom
 
 /// What the funder's core is told of money that came into or went out of its reserve.
 fn moved(
+    partner: String,
     reserve: &Reserve,
-    direction: Direction,
-    (amount, reference): (Fen, &str),
+    (direction, amount, reference): (Direction, Fen, &str),
     (today, now): (BusinessDay, DateTime<Utc>),
 ) -> Message {
     Message {
-        partner: funder_core::NAME.to_owned(),
+        partner,
         kind: match direction {
             Direction::In => "reserve_deposited",
             Direction::Out => "reserve_withdrawn",

@@ -13,7 +13,6 @@ use crate::base::id::FunderId;
 use crate::base::{BusinessDay, Fen};
 use crate::notice::{self, Audience, Notice};
 use crate::outbox::{self, Message};
-use crate::partner::funder_core;
 
 /// Clears each funder's `gross` of `day` out of its reserve, and marks advances that were due at the end of `day` and
 /// are not repaid. Reserves are locked in funder order, as everyone does. Returns the journal rows and marks written.
@@ -58,6 +57,7 @@ async fn tell_overdue(
         "funder_id": reserve.funder_id,
         "advance_fen": -reserve.available,
         "advance_since": reserve.advance_since,
+        "business_day": day,
     });
     let notice = |audience, recipient_id| Notice {
         audience,
@@ -70,7 +70,7 @@ async fn tell_overdue(
     let notices = [notice(Audience::Funder, Some(reserve.funder_id.uuid())), notice(Audience::Operator, None)];
     notice::raise(&mut *connection, &notices).await?;
     let message = Message {
-        partner: funder_core::NAME.to_owned(),
+        partner: store::find_code(&mut *connection, reserve.funder_id).await?,
         kind: "advance_overdue",
         object_id: reserve.funder_id.uuid(),
         body,

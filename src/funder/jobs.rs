@@ -9,7 +9,6 @@ use crate::base::id::FunderId;
 use crate::business_day;
 use crate::notice::{self, Audience, Notice};
 use crate::outbox::{self, Message};
-use crate::partner::funder_core;
 
 /// Tells every funder whose reserve is below its low-water mark, once for each crossing and day, and with a forecast.
 /// Returns how many were told.
@@ -40,6 +39,7 @@ async fn watch(app: &App, funder_id: FunderId) -> anyhow::Result<bool> {
             "available_fen": reserve.available,
             "low_water_fen": reserve.low_water,
             "runs_dry_on": net_use.runs_dry_on,
+            "business_day": today,
         });
         let notice = Notice {
             audience: Audience::Funder,
@@ -51,7 +51,7 @@ async fn watch(app: &App, funder_id: FunderId) -> anyhow::Result<bool> {
         };
         notice::raise(&mut transaction, &[notice]).await?;
         let message = Message {
-            partner: funder_core::NAME.to_owned(),
+            partner: store::find_code(&mut transaction, funder_id).await?,
             kind: "reserve_low",
             object_id: funder_id.uuid(),
             body,

@@ -16,4 +16,4 @@ pub mod api;
 pub use actions::{deposit, forecast_reserve, open_funder, set_reserve_terms, withdraw};
 pub use close::close_reserves;
 pub use reserve::{Reserve, ReserveEntry, ReserveEntryKind, ReserveRefusal};
-pub use store::{lock_reserve, save_reserve};
+pub use store::{find_code, lock_reserve, save_reserve};

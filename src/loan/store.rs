@@ -1,6 +1,7 @@
 //! SQL of loans and their schedules.
 
-use chrono::NaiveDate;
+use chrono::{DateTime, NaiveDate, Utc};
+use serde_json::json;
 use sqlx::PgConnection;
 use uuid::Uuid;
 
@@ -10,6 +11,7 @@ use super::schedule::{Installment, Schedule};
 use crate::base::day::MonthDay;
 use crate::base::id::{FunderId, LineId, LoanId, MerchantId, ProductId, PurchaseId};
 use crate::base::{BusinessDay, Fen, Rate};
+use crate::outbox::Message;
 
 /// A later version of a loan's schedule, to be written. The first one is written with its loan.
 #[derive(Clone, Debug)]
@@ -20,6 +22,35 @@ pub struct ScheduleVersion<'a> {
     pub reason: ScheduleReason,
     pub schedule: &'a Schedule,
     pub business_day: BusinessDay,
+}
+
+impl ScheduleVersion<'_> {
+    /// What the funder's core is told of it: the whole plan from its first period on.
+    pub fn message(&self, partner: &str, at: DateTime<Utc>) -> Message {
+        let rows = (1..).zip(&self.schedule.installments).map(|(period, row): (u16, _)| {
+            json!({
+                "period": period,
+                "due_on": row.due_on,
+                "principal_fen": row.principal,
+                "interest_fen": row.interest,
+                "fee_fen": row.fee,
+            })
+        });
+        Message {
+            partner: partner.to_owned(),
+            kind: "plan_changed",
+            object_id: self.loan_id.uuid(),
+            body: json!({
+                "loan_id": self.loan_id,
+                "line_id": self.line_id,
+                "schedule_version": self.version,
+                "reason": self.reason.stored(),
+                "installments": rows.collect::<Vec<_>>(),
+                "business_day": self.business_day,
+            }),
+            created_at: at,
+        }
+    }
 }
 
 /// Why a schedule version exists.

@@ -1,5 +1,6 @@
 //! Delivery: one deliverer for each partner, batches in order, and whatever fails holds back its own object only.
 
+use std::collections::HashSet;
 use std::ops::Add;
 
 use chrono::{DateTime, Utc};
@@ -7,13 +8,16 @@ use futures_util::{StreamExt as _, stream};
 use sqlx::PgConnection;
 
 use super::carrier::{Carrier, Fate, Fates};
-use super::model::{ATTEMPTS_MAX, AfterFailure, Pace, delay_after, open_for};
+use super::model::{AfterFailure, Pace};
 use super::store::{self, Failed, Waiting};
 use crate::app::App;
 
 /// Partners delivered to at once, so that a slow one does not hold up the others. Each takes a connection, and needs another
 /// one now and then.
 const PARTNERS_AT_ONCE: u32 = 4;
+
+/// What is kept of an error, which may be in the words of a partner: the database takes no NUL.
+const ERROR_CHARS_MAX: usize = 500;
 
 /// What a run did.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
@@ -80,7 +84,7 @@ async fn deliver_locked(app: &App, connection: &mut PgConnection, partner: &str)
         Err(error) => {
             tracing::warn!(partner, %error, "messages wait for a partner that is not configured");
             let failures = failures.saturating_add(1);
-            store::save_partner(connection, partner, failures, now + open_for(failures)).await?;
+            store::save_partner(connection, partner, failures, now + app.delivery.open_for(failures)).await?;
             Ok(Summary::default())
         }
     }
@@ -109,13 +113,15 @@ enum Progress {
 impl Run<'_> {
     async fn deliver(&mut self, failures: i16) -> anyhow::Result<()> {
         let began = self.app.clock.now();
-        let answers = self.deliver_failed(began).await? && self.deliver_fresh().await?;
+        let up_to_no = if self.carrier.keeps_to_horizon() { store::settle(self.connection).await? } else { i64::MAX };
+        let answers = self.deliver_failed(began).await? && self.deliver_fresh(up_to_no).await?;
         let now = self.app.clock.now();
         if answers && failures > 0 {
             store::save_partner(self.connection, self.partner, 0, now).await?;
         } else if !answers {
             let failures = failures.saturating_add(1);
-            store::save_partner(self.connection, self.partner, failures, now + open_for(failures)).await?;
+            let next_attempt_at = now + self.app.delivery.open_for(failures);
+            store::save_partner(self.connection, self.partner, failures, next_attempt_at).await?;
         }
         Ok(())
     }
@@ -134,12 +140,12 @@ impl Run<'_> {
         }
     }
 
-    /// What was never tried. `false` if the partner is down.
-    async fn deliver_fresh(&mut self) -> anyhow::Result<bool> {
+    /// What was never tried, up to a number. `false` if the partner is down.
+    async fn deliver_fresh(&mut self, up_to_no: i64) -> anyhow::Result<bool> {
         let mut from_no = 0;
         loop {
             let limit = self.pace.size() as i64;
-            let batch = store::fresh(self.connection, self.partner, from_no, limit).await?;
+            let batch = store::fresh(self.connection, self.partner, (from_no, up_to_no), limit).await?;
             if batch.is_empty() {
                 return Ok(true);
             }
@@ -153,7 +159,7 @@ impl Run<'_> {
 
     async fn send(&mut self, mut batch: Vec<Waiting>) -> anyhow::Result<Progress> {
         let last_no = batch.last().map_or(0, |message| message.message_no);
-        let carried = self.carrier.carry(self.app, &batch).await?;
+        let carried = self.carrier.carry(self.app, self.partner, (&batch, self.pace.patience())).await?;
         let Some(broken) = carried.broken else {
             self.pace.succeeded();
             self.apply(&batch, &carried.fates).await?;
@@ -167,7 +173,8 @@ impl Run<'_> {
         }
         let after = self.pace.failed(unknown.len());
         if matches!(after, AfterFailure::Blame | AfterFailure::BlameAndLeaveAlone) {
-            let failed = unknown.iter().map(|message| self.failure(message, broken.error.to_string())).collect();
+            let error = broken.error.to_string();
+            let failed = unknown.iter().map(|message| self.failure(message, &error)).collect();
             self.note_failed(failed).await?;
         }
         Ok(match after {
@@ -179,16 +186,21 @@ impl Run<'_> {
 
     async fn apply(&mut self, batch: &[Waiting], fates: &Fates) -> anyhow::Result<()> {
         let (mut delivered, mut undeliverable) = (Vec::with_capacity(batch.len()), Vec::new());
-        let mut failed = Vec::new();
+        let (mut failed, mut stopped) = (Vec::new(), HashSet::new());
         for message in batch {
-            match fates.get(&message.message_no) {
+            let fate = fates.get(&message.message_no);
+            let is_behind = stopped.contains(&message.object_id);
+            if !matches!(fate, Some(Fate::Delivered | Fate::Undeliverable(_))) {
+                stopped.insert(message.object_id);
+            }
+            match fate {
                 Some(Fate::Delivered) => delivered.push(message.message_no),
                 Some(Fate::Undeliverable(why)) => undeliverable.push((message.message_no, why.clone())),
-                // It was never tried; it waits behind the one that was refused.
-                Some(Fate::Held) if message.attempts == 0 => {}
-                Some(Fate::Held) => failed.push(self.failure(message, "refused: no code".to_owned())),
-                Some(Fate::Refused(code)) => failed.push(self.failure(message, format!("refused: {code}"))),
-                None => failed.push(self.failure(message, "the answer does not name it".to_owned())),
+                // It waits behind the one that was refused, and was not tried.
+                Some(Fate::Held) if is_behind => {}
+                Some(Fate::Held) => failed.push(self.failure(message, "held behind nothing")),
+                Some(Fate::Refused(code)) => failed.push(self.failure(message, &format!("refused: {code}"))),
+                None => failed.push(self.failure(message, "the answer does not name it")),
             }
         }
         store::mark_undeliverable(self.connection, &undeliverable, self.app.clock.now()).await?;
@@ -197,14 +209,14 @@ impl Run<'_> {
         self.note_failed(failed).await
     }
 
-    fn failure(&self, message: &Waiting, error: String) -> Failed {
+    fn failure(&self, message: &Waiting, error: &str) -> Failed {
         let now = self.app.clock.now();
-        let attempts = message.attempts.saturating_add(1);
+        let delay = self.app.delivery.retry_after(message.attempts.saturating_add(1));
         Failed {
             message_no: message.message_no,
-            next_attempt_at: now + delay_after(attempts),
-            dead_at: (attempts >= ATTEMPTS_MAX).then_some(now),
-            error,
+            next_attempt_at: now + delay.unwrap_or_default(),
+            dead_at: delay.is_none().then_some(now),
+            error: error.chars().filter(|character| !character.is_control()).take(ERROR_CHARS_MAX).collect(),
         }
     }
 

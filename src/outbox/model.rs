@@ -1,5 +1,7 @@
 //! What a message is, and when one that failed is tried again.
 
+use std::time::Duration;
+
 use chrono::{DateTime, TimeDelta, Utc};
 use uuid::Uuid;
 
@@ -16,28 +18,49 @@ pub struct Message {
     pub created_at: DateTime<Utc>,
 }
 
-/// Attempts after which a message is a dead letter: with the delays below, about four days.
-pub const ATTEMPTS_MAX: i16 = 18;
+/// How quickly messages go out.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct DeliverySettings {
+    /// How often waiting messages are looked for.
+    pub pause: Duration,
+    /// The first delay after a failure; each further one is twice as long, up to a day.
+    pub delay_first: TimeDelta,
+}
 
-/// The first delay after a failure; each further one is twice as long, up to [`DELAY_MAX`].
-const DELAY_FIRST: TimeDelta = TimeDelta::seconds(5);
+impl Default for DeliverySettings {
+    fn default() -> DeliverySettings {
+        DeliverySettings { pause: Duration::from_secs(2), delay_first: TimeDelta::seconds(5) }
+    }
+}
+
+/// Attempts after which a message is a dead letter: with a first delay of five seconds, after about four days.
+const ATTEMPTS_MAX: i16 = 18;
 const DELAY_MAX: TimeDelta = TimeDelta::days(1);
 
-/// How long to wait after the `failures`-th failure in a row.
-pub fn delay_after(failures: i16) -> TimeDelta {
-    // Twenty doublings are far beyond a day already, and fit.
-    let doublings = failures.clamp(1, 21) - 1;
-    (DELAY_FIRST * (1 << doublings)).min(DELAY_MAX)
+impl DeliverySettings {
+    /// How long to wait after the `failures`-th failure in a row.
+    pub fn delay_after(self, failures: i16) -> TimeDelta {
+        // Twenty doublings are far beyond a day already, and fit.
+        let doublings = failures.clamp(1, 21) - 1;
+        (self.delay_first * (1 << doublings)).min(DELAY_MAX)
+    }
+
+    /// The circuit breaker over all nodes: how long a partner is left alone after the `failures`-th run in a row that found it
+    /// down. Afterwards one message is tried; whether it is answered decides.
+    pub fn open_for(self, failures: i16) -> TimeDelta {
+        self.delay_after(failures).min(OPEN_FOR_MAX)
+    }
+}
+
+impl DeliverySettings {
+    /// How long to wait after the `attempts`-th attempt; nothing after the last one.
+    pub fn retry_after(self, attempts: i16) -> Option<TimeDelta> {
+        (attempts < ATTEMPTS_MAX).then(|| self.delay_after(attempts))
+    }
 }
 
 /// How long a partner that does not answer is left alone at most: one that is back is found soon.
 const OPEN_FOR_MAX: TimeDelta = TimeDelta::minutes(5);
-
-/// The circuit breaker over all nodes: how long a partner is left alone after the `failures`-th run in a row that found it down.
-/// Afterwards one message is tried; whether it is answered decides.
-pub fn open_for(failures: i16) -> TimeDelta {
-    delay_after(failures).min(OPEN_FOR_MAX)
-}
 
 /// The most messages in one call.
 const BATCH_MAX: usize = 500;
@@ -79,6 +102,11 @@ impl Pace {
         self.size
     }
 
+    /// How many more unanswered calls in a row mean that the partner is down.
+    pub fn patience(&self) -> u32 {
+        (SINGLES_MAX - self.singles_failed.min(SINGLES_MAX)).max(1)
+    }
+
     pub fn succeeded(&mut self) {
         self.size = (self.size * SHRINK).min(BATCH_MAX);
         self.singles_failed = 0;
@@ -107,9 +135,12 @@ mod tests {
 
     #[test]
     fn delays_double_up_to_a_day() {
-        assert_eq!(delay_after(1), TimeDelta::seconds(5));
-        assert_eq!(delay_after(2), TimeDelta::seconds(10));
-        assert_eq!(delay_after(40), TimeDelta::days(1));
+        let settings = DeliverySettings::default();
+        assert_eq!(settings.delay_after(1), TimeDelta::seconds(5));
+        assert_eq!(settings.delay_after(2), TimeDelta::seconds(10));
+        assert_eq!(settings.delay_after(40), TimeDelta::days(1));
+        assert_eq!(settings.retry_after(17), Some(settings.delay_after(17)));
+        assert_eq!(settings.retry_after(18), None);
     }
 
     #[test]
@@ -135,7 +166,7 @@ mod tests {
     #[test]
     fn a_partner_that_was_down_is_tried_with_one_message() {
         let mut pace = Pace::trial();
-        assert_eq!(pace.size(), 1);
+        assert_eq!((pace.size(), pace.patience()), (1, 1));
         assert_eq!(pace.failed(1), AfterFailure::BlameAndLeaveAlone);
         let mut pace = Pace::trial();
         pace.succeeded();
@@ -144,6 +175,8 @@ mod tests {
 
     #[test]
     fn a_partner_that_is_down_is_left_alone_for_growing_times_up_to_five_minutes() {
-        assert_eq!([open_for(1), open_for(2), open_for(30)], [delay_after(1), delay_after(2), TimeDelta::minutes(5)]);
+        let settings = DeliverySettings::default();
+        let open = [1, 2, 30].map(|failures| settings.open_for(failures));
+        assert_eq!(open, [settings.delay_after(1), settings.delay_after(2), TimeDelta::minutes(5)]);
     }
 }

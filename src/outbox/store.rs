@@ -5,6 +5,7 @@ use sqlx::PgConnection;
 use uuid::Uuid;
 
 use super::Message;
+use super::horizon::{Horizon, Look};
 
 /// Writes messages in the given order, one statement for all of them, in the caller's transaction.
 ///
@@ -34,8 +35,43 @@ pub async fn enqueue(connection: &mut PgConnection, messages: &[Message]) -> sql
     Ok(())
 }
 
+/// Looks who writes messages, and returns the number up to which all are there to be seen; see [`Horizon`].
+pub async fn settle(connection: &mut PgConnection) -> sqlx::Result<i64> {
+    let known = sqlx::query_as!(Horizon, "select settled_no, seen_no, writers from outbox_horizon")
+        .fetch_one(&mut *connection)
+        .await?;
+    // The number is read before the writers: whoever begins to write in between has a higher one.
+    let last_no = sqlx::query_scalar!(
+        r#"select case when is_called then last_value else 0 end as "last_no!" from outbox_message_no_seq"#
+    )
+    .fetch_one(&mut *connection)
+    .await?;
+    let writers = sqlx::query_scalar!(
+        r#"select distinct virtualtransaction as "writer!" from pg_locks
+           where relation = 'outbox'::regclass and mode = 'RowExclusiveLock' and pid <> pg_backend_pid()
+                 and database = (select oid from pg_database where datname = current_database())"#
+    )
+    .fetch_all(&mut *connection)
+    .await?;
+    let next = known.after(Look { last_no, writers });
+    if next != known {
+        sqlx::query!(
+            "update outbox_horizon set settled_no = greatest(settled_no, $1), seen_no = $2, writers = $3
+             where settled_no = $4 and seen_no = $5",
+            next.settled_no,
+            next.seen_no,
+            &next.writers,
+            known.settled_no,
+            known.seen_no,
+        )
+        .execute(connection)
+        .await?;
+    }
+    Ok(next.settled_no)
+}
+
 /// A message that waits, as it is delivered.
-#[derive(Debug)]
+#[derive(Clone, Debug)]
 pub struct Waiting {
     pub message_no: i64,
     pub kind: String,
@@ -127,7 +163,8 @@ pub async fn save_partner(
     Ok(())
 }
 
-/// Messages that failed before and are due again. Of one object there is at most one: the others wait behind it.
+/// Messages that failed before, or are replayed, and are due again, an object's in order: none while an earlier one of its
+/// object is not due or was given up. None at all while the partner is paused.
 pub async fn failed_due(
     connection: &mut PgConnection,
     partner: &str,
@@ -136,10 +173,16 @@ pub async fn failed_due(
 ) -> sqlx::Result<Vec<Waiting>> {
     sqlx::query_as!(
         Waiting,
-        r#"select message_no, kind, object_id, body::text as "body!", created_at, attempts
-           from outbox
-           where partner = $1 and delivered_at is null and attempts > 0 and dead_at is null and next_attempt_at <= $2
-           order by object_id, message_no limit $3"#,
+        r#"select o.message_no, o.kind, o.object_id, o.body::text as "body!", o.created_at, o.attempts
+           from outbox o
+           where o.partner = $1 and o.delivered_at is null and o.attempts > 0 and o.dead_at is null
+                 and o.next_attempt_at <= $2
+                 and not exists (select from outbox f
+                                 where f.partner = o.partner and f.object_id = o.object_id
+                                       and f.delivered_at is null and f.attempts > 0 and f.message_no < o.message_no
+                                       and (f.dead_at is not null or f.next_attempt_at > $2))
+                 and not exists (select from outbox_partner p where p.partner = $1 and p.paused_at is not null)
+           order by o.partner, o.object_id, o.message_no limit $3"#,
         partner,
         now,
         limit
@@ -148,25 +191,28 @@ pub async fn failed_due(
     .await
 }
 
-/// Messages that were never tried, from `from_no` on, in order, without those whose object waits for a failed one.
+/// Messages that were never tried, in a range of numbers, in order, without those whose object waits for a failed one. None
+/// while the partner is paused: whoever pauses it may do so in the middle of a run.
 pub async fn fresh(
     connection: &mut PgConnection,
     partner: &str,
-    from_no: i64,
+    (from_no, up_to_no): (i64, i64),
     limit: i64,
 ) -> sqlx::Result<Vec<Waiting>> {
     sqlx::query_as!(
         Waiting,
         r#"select o.message_no, o.kind, o.object_id, o.body::text as "body!", o.created_at, o.attempts
            from outbox o
-           where o.partner = $1 and o.delivered_at is null and o.message_no >= $2 and o.attempts = 0
+           where o.partner = $1 and o.delivered_at is null and o.message_no between $2 and $4 and o.attempts = 0
                  and not exists (select from outbox f
                                  where f.partner = o.partner and f.object_id = o.object_id
                                        and f.delivered_at is null and f.attempts > 0)
+                 and not exists (select from outbox_partner p where p.partner = $1 and p.paused_at is not null)
            order by o.partner, o.message_no limit $3"#,
         partner,
         from_no,
-        limit
+        limit,
+        up_to_no,
     )
     .fetch_all(connection)
     .await
@@ -177,7 +223,8 @@ pub async fn mark_delivered(
     message_nos: &[i64],
     now: DateTime<Utc>,
 ) -> sqlx::Result<()> {
-    sqlx::query!("update outbox set delivered_at = $2 where message_no = any($1)", message_nos, now)
+    // One that somebody discarded while it was on its way has arrived.
+    sqlx::query!("update outbox set delivered_at = $2, ending = null where message_no = any($1)", message_nos, now)
         .execute(connection)
         .await?;
     Ok(())
@@ -194,7 +241,7 @@ pub async fn mark_undeliverable(
     }
     let (message_no, why): (Vec<i64>, Vec<String>) = messages.iter().cloned().unzip();
     sqlx::query!(
-        "update outbox o set delivered_at = $3, last_error = 'not deliverable: ' || m.why
+        "update outbox o set delivered_at = $3, ending = 'undeliverable', last_error = 'not deliverable: ' || m.why
          from unnest($1::bigint[], $2::text[]) as m(message_no, why)
          where o.message_no = m.message_no and o.delivered_at is null",
         &message_no,
@@ -234,44 +281,4 @@ pub async fn mark_failed(connection: &mut PgConnection, failed: &[Failed]) -> sq
     .execute(connection)
     .await?;
     Ok(())
-}
-
-/// A message that failed, as an operator sees it.
-#[derive(Debug, serde::Serialize)]
-pub struct Troubled {
-    pub message_no: i64,
-    pub partner: String,
-    pub kind: String,
-    pub object_id: Uuid,
-    pub attempts: i16,
-    pub next_attempt_at: DateTime<Utc>,
-    pub dead_at: Option<DateTime<Utc>>,
-    pub last_error: Option<String>,
-}
-
-/// Messages that failed and are not delivered yet, dead ones first, at most `limit`.
-pub async fn troubled(connection: &mut PgConnection, limit: i64) -> sqlx::Result<Vec<Troubled>> {
-    sqlx::query_as!(
-        Troubled,
-        "select message_no, partner, kind, object_id, attempts, next_attempt_at, dead_at, last_error
-         from outbox where delivered_at is null and attempts > 0
-         order by dead_at is null, message_no limit $1",
-        limit
-    )
-    .fetch_all(connection)
-    .await
-}
-
-/// Tries a message again at once, dead or not. `false` if it is delivered or never failed. It stays ahead of its object's
-/// later ones, because its attempts are not forgotten.
-pub async fn replay(connection: &mut PgConnection, message_no: i64, now: DateTime<Utc>) -> sqlx::Result<bool> {
-    let done = sqlx::query!(
-        "update outbox set next_attempt_at = $2, dead_at = null, attempts = 1
-         where message_no = $1 and delivered_at is null and attempts > 0",
-        message_no,
-        now
-    )
-    .execute(connection)
-    .await?;
-    Ok(done.rows_affected() == 1)
 }

@@ -1,6 +1,7 @@
 //! The close's step for lateness: whom to tell and which lines to freeze, for the bills that reach a stage on the day.
 
 use std::collections::HashMap;
+use std::sync::Arc;
 
 use chrono::{DateTime, Utc};
 use serde_json::json;
@@ -14,7 +15,7 @@ use crate::app::App;
 use crate::base::id::LineId;
 use crate::base::{AccountRange, BusinessDay, Fen};
 use crate::bill::{self, BilledInstallment};
-use crate::credit::change::{Change, Note};
+use crate::credit::change::{Change, Note, line_changed};
 use crate::credit::{self, Freeze};
 use crate::notice::{self, Audience, Notice};
 use crate::outbox::{self, Message};
@@ -35,7 +36,7 @@ pub async fn run(
     range: AccountRange,
 ) -> anyhow::Result<u64> {
     let mut stage_days = Vec::new();
-    let mut stages: HashMap<StageDay, Vec<(Stage, std::sync::Arc<ProductVersion>)>> = HashMap::new();
+    let mut stages: HashMap<StageDay, Vec<(Stage, Arc<ProductVersion>)>> = HashMap::new();
     for product in app.catalogue.load_all(connection).await? {
         for stage in Stage::ALL {
             let due_on = stage.due_on(&product.terms, day);
@@ -51,14 +52,15 @@ pub async fn run(
     for late in &bills {
         let stage_day =
             StageDay { product_id: late.product_id, product_version: late.product_version, due_on: late.due_on };
+        let unpaid = installments.get(&(late.line_id, late.due_on)).map_or(&[][..], Vec::as_slice);
         for (stage, product) in stages.get(&stage_day).into_iter().flatten() {
             match stage {
-                Stage::Overdue => {
-                    let unpaid = installments.get(&(late.line_id, late.due_on)).map_or(&[][..], Vec::as_slice);
-                    told.overdue(late, product, unpaid);
+                Stage::Overdue => told.overdue(late, product, unpaid),
+                Stage::Freeze => to_freeze.push((late.line_id, product.clone())),
+                Stage::Claim => {
+                    told.operator(late, "claim_due");
+                    told.claim_due(product, unpaid);
                 }
-                Stage::Freeze => to_freeze.push(*late),
-                Stage::Claim => told.operator(late, "claim_due"),
                 Stage::ChargeOff => told.operator(late, "charge_off_due"),
             }
         }
@@ -70,8 +72,14 @@ pub async fn run(
 }
 
 /// Freezes lines for lateness, beside whatever else has stopped them.
-async fn freeze(connection: &mut PgConnection, bills: &[LateBill], told: &mut Told) -> anyhow::Result<u64> {
-    let line_ids: Vec<LineId> = bills.iter().map(|late| late.line_id).collect();
+async fn freeze(
+    connection: &mut PgConnection,
+    late: &[(LineId, Arc<ProductVersion>)],
+    told: &mut Told,
+) -> anyhow::Result<u64> {
+    let line_ids: Vec<LineId> = late.iter().map(|(line_id, _)| *line_id).collect();
+    let product_of: HashMap<LineId, &ProductVersion> =
+        late.iter().map(|(line_id, product)| (*line_id, &**product)).collect();
     let (mut lines, mut entries) = (Vec::new(), Vec::new());
     for mut line in credit::store::lock_lines(connection, &line_ids).await? {
         let note = Note { reason: "overdue".to_owned(), source_id: None, day: told.day, at: told.now };
@@ -82,8 +90,11 @@ async fn freeze(connection: &mut PgConnection, bills: &[LateBill], told: &mut To
         }
     }
     credit::store::save_lines(connection, &lines, &entries).await?;
-    let changed = lines.iter().zip(&entries);
-    told.notices.extend(changed.flat_map(|(line, entry)| credit::change::told(line, entry)));
+    for (line, entry) in lines.iter().zip(&entries) {
+        let funder_code = &product_of[&line.line_id].terms.funder;
+        told.messages.push(line_changed(funder_code, line, entry));
+        told.notices.extend(credit::change::told(line, entry));
+    }
     Ok(lines.len() as u64)
 }
 
@@ -124,14 +135,39 @@ impl Told {
             kind: "overdue",
             object_id: installment.loan_id.uuid(),
             body: json!({
-                "loan": installment.loan_id,
-                "line": installment.line_id,
+                "loan_id": installment.loan_id,
+                "line_id": installment.line_id,
                 "period": installment.period,
                 "due_on": installment.due_on(),
                 "business_day": self.day,
                 "unpaid_principal_fen": installment.unpaid_principal(),
             }),
             created_at: self.now,
+        }));
+    }
+
+    /// What the guarantor may be asked for, once a loan in the bill.
+    fn claim_due(&mut self, product: &ProductVersion, unpaid: &[BilledInstallment]) {
+        self.messages.extend(unpaid.iter().map(|installment| {
+            let rule = PenaltyRule::new(&product.terms.penalty, installment.annual_rate);
+            let owed = installment.owed_on(&rule, self.day);
+            Message {
+                partner: product.terms.funder.clone(),
+                kind: "claim_due",
+                object_id: installment.loan_id.uuid(),
+                body: json!({
+                    "loan_id": installment.loan_id,
+                    "line_id": installment.line_id,
+                    "period": installment.period,
+                    "due_on": installment.due_on(),
+                    "principal_fen": owed.principal,
+                    "interest_fen": owed.interest,
+                    "fee_fen": owed.fee,
+                    "penalty_fen": owed.penalty,
+                    "business_day": self.day,
+                }),
+                created_at: self.now,
+            }
         }));
     }
 

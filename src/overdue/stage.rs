@@ -10,7 +10,7 @@ pub enum Stage {
     Overdue,
     /// The line takes no more purchases.
     Freeze,
-    /// The guarantor may be claimed on: an operator is told.
+    /// The guarantor may be claimed on: an operator and the funder are told.
     Claim,
     /// The debt is to be written off: an operator is told.
     ChargeOff,

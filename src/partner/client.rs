@@ -169,6 +169,14 @@ impl Client {
         serde_json::from_slice(&answer).map_err(|error| self.unknown(format!("the answer cannot be read: {error}")))
     }
 
+    /// Posts a JSON text as it is and returns the answer of 2xx as it came.
+    ///
+    /// # Errors
+    /// See [`CallError`].
+    pub async fn post(&self, operation: &Operation<'_>, text: &str) -> Result<Vec<u8>, CallError> {
+        self.repeat(operation, "POST", text.as_bytes()).await
+    }
+
     /// Gets whatever stands at the operation's path, such as a daily file, as bytes.
     ///
     /// # Errors

@@ -1,5 +1,6 @@
 //! Use cases after the sale: void before the cut-off, refund after it.
 
+use serde_json::json;
 use sqlx::PgConnection;
 
 use super::after_sale_actions::{AfterSale, RefundPlan, Sale, lock_sale};
@@ -52,7 +53,10 @@ pub async fn void(app: &App, purchase_id: PurchaseId) -> AfterSale<Step> {
     let entry = reserve.release(amount, sale.occasion(purchase_id.to_string()));
     save_reserve(&mut transaction, &reserve, &[entry]).await?;
     ledger::store::insert_postings(&mut transaction, &[posting::void(event, amount)]).await?;
-    let told = sale.message("loan_voided", serde_json::json!({"loan": sale.loan.loan_id, "purchase": purchase_id}));
+    let voided = json!({
+        "loan_id": sale.loan.loan_id, "purchase_id": purchase_id, "line_id": sale.line.line_id,
+        "amount_fen": amount, "business_day": sale.today });
+    let told = sale.message("loan_voided", voided);
     outbox::store::enqueue(&mut transaction, &[told]).await?;
     notice::raise(&mut transaction, &sale.undone().voided(amount)).await?;
     transaction.commit().await?;

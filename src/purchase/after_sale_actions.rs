@@ -214,6 +214,8 @@ impl Sale {
         account.unfreeze_if_cured(self.today, cured_by);
         if !account.entries.is_empty() {
             credit::store::save_lines(connection, std::slice::from_ref(&account.line), &account.entries).await?;
+            let told = credit::change::lines_changed(&self.product.terms.funder, &account.line, &account.entries);
+            outbox::store::enqueue(connection, &told).await?;
         }
         self.line = account.line;
         Ok(())
@@ -248,7 +250,9 @@ impl Sale {
             schedule: &reduced.reduction.schedule,
             business_day: self.today,
         };
+        let told = version.message(&self.product.terms.funder, self.now);
         loan::store::insert_schedule(connection, version).await?;
+        outbox::store::enqueue(connection, &[told]).await?;
         loan::store::save_loans(connection, std::slice::from_ref(&self.loan)).await
     }
 
@@ -290,13 +294,15 @@ impl Sale {
         let posting = posting::refund(event, parts, interest_given_back);
         ledger::store::insert_postings(connection, &[posting]).await?;
         let body = serde_json::json!({
-            "loan": refund.loan_id,
-            "purchase": refund.purchase_id,
-            "refund": refund.refund_id,
+            "loan_id": refund.loan_id,
+            "purchase_id": refund.purchase_id,
+            "refund_id": refund.refund_id,
+            "line_id": refund.line_id,
             "amount_fen": parts.amount,
             "principal_fell_fen": parts.principal_fell,
             "interest_waived_fen": refund.interest_waived,
             "schedule_version": refund.schedule_version,
+            "business_day": refund.business_day,
         });
         outbox::store::enqueue(connection, &[self.message("refund", body)]).await?;
         if parts.principal_fell.is_positive() {

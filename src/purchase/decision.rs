@@ -181,7 +181,7 @@ impl Desk {
         self.written.line_entries.push(line.change(change, self.today, self.now));
         self.written.lines_changed.insert(request.line_id);
         self.written.postings.push(posting::purchase(event, request.amount));
-        self.written.messages.push(loan_made(&product, loan_id, purchase_id, request, self.now));
+        self.written.messages.push(loan_made(&product, loan_id, request, event));
         let held = self.written.held.entry(line.funder_id).or_insert((purchase_id, Fen::ZERO));
         held.1 += request.amount;
         if let Some(order) = request.order_code.and_then(|order_code| self.orders.get_mut(&order_code)) {
@@ -216,27 +216,22 @@ impl Desk {
 }
 
 /// What the funder's core is told of a new loan; the schedule follows from its terms and can be asked for.
-fn loan_made(
-    product: &ProductVersion,
-    loan_id: LoanId,
-    purchase_id: PurchaseId,
-    request: &PurchaseRequest,
-    now: DateTime<Utc>,
-) -> Message {
+fn loan_made(product: &ProductVersion, loan_id: LoanId, request: &PurchaseRequest, event: Event) -> Message {
     Message {
         partner: product.terms.funder.clone(),
         kind: "loan_made",
         object_id: loan_id.uuid(),
         body: serde_json::json!({
-            "loan": loan_id,
-            "purchase": purchase_id,
-            "line": request.line_id,
-            "merchant": request.merchant_id,
+            "loan_id": loan_id,
+            "purchase_id": PurchaseId::from_uuid(event.source_id),
+            "line_id": request.line_id,
+            "merchant_id": request.merchant_id,
             "product": product.terms.code,
             "product_version": request.product_version,
             "periods": request.periods,
             "principal_fen": request.amount,
+            "business_day": event.business_day,
         }),
-        created_at: now,
+        created_at: event.at,
     }
 }

@@ -14,6 +14,7 @@ use crate::app::App;
 use crate::base::BusinessDay;
 use crate::base::id::{CardId, LineId, LoanId, PayoutId};
 use crate::credit::Line;
+use crate::credit::change::lines_changed;
 use crate::loan::store::{ScheduleReason, ScheduleVersion};
 use crate::loan::{Loan, Schedule};
 use crate::settlement::{self, NewPayout, PayoutFor};
@@ -25,10 +26,18 @@ pub struct Batch {
     pub now: DateTime<Utc>,
     accounts: BTreeMap<LineId, LineAccount>,
     repayments: Vec<Repayment>,
-    payoffs: Vec<(LineId, LoanId, PayoffDone)>,
+    payoffs: Vec<PaidOff>,
     messages: Vec<outbox::Message>,
     settled_bills: Vec<(LineId, BusinessDay)>,
     owed_back: Vec<NewPayout>,
+}
+
+/// A loan that was paid off, and whom its new plan is told to.
+struct PaidOff {
+    line_id: LineId,
+    loan_id: LoanId,
+    done: PayoffDone,
+    partner: String,
 }
 
 impl Batch {
@@ -79,9 +88,13 @@ impl Batch {
         let account = self.accounts.get_mut(&line_id).with_context(|| format!("{line_id} does not exist"))?;
         let partner = account.installments.first().map(|open| open.product.terms.funder.clone());
         let value_on = money.value_on;
+        let entries_before = account.entries.len();
         let repayment = account.receive(money);
+        if let Some(partner) = partner {
+            self.messages.extend(repayment.messages(&partner));
+            self.messages.extend(lines_changed(&partner, &account.line, &account.entries[entries_before..]));
+        }
         self.note(line_id, value_on, &repayment, card_id)?;
-        self.messages.extend(partner.iter().flat_map(|partner| repayment.messages(partner)));
         Ok(repayment)
     }
 
@@ -98,9 +111,12 @@ impl Batch {
         let product = app.catalogue.get(connection, payoff.loan.product_id, payoff.loan.product_version).await?;
         let account = self.accounts.get_mut(&line_id).with_context(|| format!("{line_id} does not exist"))?;
         let value_on = money.value_on;
+        let entries_before = account.entries.len();
         let (repayment, done) = account.receive_payoff(money, payoff, &product);
-        self.payoffs.push((line_id, payoff.loan.loan_id, done));
-        self.messages.extend(repayment.messages(&product.terms.funder));
+        let partner = product.terms.funder.clone();
+        self.messages.extend(repayment.messages(&partner));
+        self.messages.extend(lines_changed(&partner, &account.line, &account.entries[entries_before..]));
+        self.payoffs.push(PaidOff { line_id, loan_id: payoff.loan.loan_id, done, partner });
         self.note(line_id, value_on, &repayment, card_id)?;
         Ok(repayment)
     }
@@ -166,9 +182,10 @@ impl Batch {
 
     async fn save_payoffs(&mut self, connection: &mut PgConnection) -> anyhow::Result<()> {
         let payoffs = std::mem::take(&mut self.payoffs);
-        for (line_id, loan_id, done) in &payoffs {
+        for PaidOff { line_id, loan_id, done, partner } in &payoffs {
             if let Some(schedule) = &done.schedule {
                 let version = self.next_schedule_version(*line_id, *loan_id, schedule)?;
+                self.messages.push(version.message(partner, self.now));
                 loan::store::insert_schedule(&mut *connection, version).await?;
             }
             if let Some(bill_line) = &done.bill_line {

@@ -1,5 +1,6 @@
 //! Taking back a booked success that its channel's file contradicts: every party stands as if it had not come.
 
+use chrono::{DateTime, Utc};
 use sqlx::PgConnection;
 
 use super::account::{LineAccount, OpenInstallment, OpenLoan, Repayment};
@@ -9,9 +10,11 @@ use super::{notices, posting, store};
 use crate::app::App;
 use crate::base::BusinessDay;
 use crate::base::id::{LoanId, RepaymentId};
+use crate::credit::change::lines_changed;
 use crate::error::{Fault, Outcome};
 use crate::loan::store::{ScheduleReason, ScheduleVersion};
 use crate::loan::{Loan, Schedule};
+use crate::outbox::Message;
 use crate::{bill, business_day, credit, ledger, loan, notice, outbox};
 
 /// Takes back what was booked for an order, in the caller's transaction: bills, loans, line and books, and the order itself.
@@ -42,25 +45,26 @@ pub async fn take_back(
     loan_ids.dedup();
     let loans = loan::store::lock_loans(connection, &loan_ids).await?;
     account.loans = loans.into_iter().map(|loan| OpenLoan { loan, touched: false }).collect();
-    restore_paid_off(connection, &mut account, &original, today).await?;
     let now = app.clock.now();
+    let restored = restore_paid_off(connection, app, &mut account, (&original, today, now)).await?;
     let reversal_id = RepaymentId::mint(now);
     let taken_back = TakenBack { reversal_id, person: person.to_owned(), today, at: now };
     let reversal = account.take_back(&original, taken_back);
     store::mark_reversed(connection, order.withholding_id).await?;
-    save(connection, app, &account, &reversal).await?;
+    save(connection, app, &account, (&reversal, restored)).await?;
     let told = notices::repayment_reversed(account.line.borrower_id, &reversal);
     notice::raise(connection, &[told]).await?;
     Ok(())
 }
 
-/// A loan that the money had paid off gets the schedule back that it had before.
+/// A loan that the money had paid off gets the schedule back that it had before. Returns what the funder is told of it.
 async fn restore_paid_off(
     connection: &mut PgConnection,
+    app: &App,
     account: &mut LineAccount,
-    original: &Repayment,
-    today: BusinessDay,
-) -> Outcome<(), ReversalRefusal> {
+    (original, today, now): (&Repayment, BusinessDay, DateTime<Utc>),
+) -> Outcome<Vec<Message>, ReversalRefusal> {
+    let mut told = Vec::new();
     for item in &original.items {
         let is_billed =
             |open: &OpenInstallment| open.billed.loan_id == item.loan_id && open.billed.period == item.period;
@@ -72,6 +76,7 @@ async fn restore_paid_off(
         let before = schedule_before(connection, loan, item.period, today).await?;
         let before = before.ok_or(Fault::Refused(ReversalRefusal::LoanMovedOn))?;
         loan.schedule_version += 1;
+        let product = app.catalogue.get(connection, loan.product_id, loan.product_version).await?;
         let version = ScheduleVersion {
             loan_id: loan.loan_id,
             line_id: loan.line_id,
@@ -80,10 +85,11 @@ async fn restore_paid_off(
             schedule: &before,
             business_day: today,
         };
+        told.push(version.message(&product.terms.funder, now));
         loan::store::insert_schedule(connection, version).await?;
         bill::store::delete_payoff_line(connection, loan.line_id, loan.loan_id).await?;
     }
-    Ok(())
+    Ok(told)
 }
 
 /// The schedule before the payoff that `period` stands for; `None` where the payoff was not the last thing that happened to
@@ -109,7 +115,7 @@ async fn save(
     connection: &mut PgConnection,
     app: &App,
     account: &LineAccount,
-    reversal: &Repayment,
+    (reversal, restored): (&Repayment, Vec<Message>),
 ) -> anyhow::Result<()> {
     let installments: Vec<_> = account.installments.iter().map(|open| &open.billed).collect();
     bill::store::save_installments(connection, &installments).await?;
@@ -123,5 +129,9 @@ async fn save(
     ledger::store::insert_postings(connection, &[posting]).await?;
     let Some(first) = loans.first() else { return Ok(()) };
     let product = app.catalogue.get(connection, first.product_id, first.product_version).await?;
-    Ok(outbox::store::enqueue(connection, &reversal.messages(&product.terms.funder)).await?)
+    let partner = &product.terms.funder;
+    let mut messages = reversal.messages(partner);
+    messages.extend(restored);
+    messages.extend(lines_changed(partner, &account.line, &account.entries));
+    Ok(outbox::store::enqueue(connection, &messages).await?)
 }

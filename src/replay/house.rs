@@ -15,6 +15,7 @@ use crate::base::{BusinessDay, Clock, WorkingCalendar};
 use crate::business_day;
 use crate::credit::RiskHook;
 use crate::day_file;
+use crate::outbox::DeliverySettings;
 use crate::page::Site;
 use crate::partner::Partners;
 use crate::product::Catalogue;
@@ -78,6 +79,7 @@ impl House {
             partners: Arc::new(partners),
             risk,
             day_files: day_file::Rules::SHIPPED,
+            delivery: DeliverySettings::default(),
             site: site.in_sandbox(&base_url),
         };
         let mut servers = JoinSet::new();

@@ -3,7 +3,7 @@
 use std::collections::{BTreeMap, HashMap, HashSet, VecDeque};
 use std::sync::Arc;
 
-use axum::extract::State;
+use axum::extract::{Path, State};
 use axum::response::{IntoResponse, Response};
 use axum::routing::post;
 use axum::{Json, Router};
@@ -26,8 +26,12 @@ pub struct Book {
     last_of_object: HashMap<Uuid, i64>,
     count_of_kind: BTreeMap<String, u64>,
     latest: VecDeque<Event>,
+    /// Calls that came, whatever became of them.
+    calls: u64,
     duplicates: u64,
     refused: u64,
+    /// Calls to paths of the core's own, as they came, and what they held.
+    own_calls: Vec<(String, Value)>,
     /// Events that came after a later one of the same object: there must never be any.
     out_of_order: Vec<i64>,
 }
@@ -43,6 +47,15 @@ impl Book {
 
     pub fn out_of_order(&self) -> &[i64] {
         &self.out_of_order
+    }
+
+    /// The latest calls to paths of the core's own.
+    pub fn own_calls(&self) -> &[(String, Value)] {
+        &self.own_calls
+    }
+
+    pub fn calls(&self) -> u64 {
+        self.calls
     }
 
     pub fn refused(&self) -> u64 {
@@ -84,13 +97,26 @@ impl Book {
 }
 
 pub fn router() -> Router<Arc<World>> {
-    Router::new().route("/events", post(take_events))
+    Router::new().route("/events", post(take_events)).route("/loan/{*path}", post(take_own))
+}
+
+/// The interface of the core's own, below `/loan`: whatever JSON comes is taken, and answered with its own code.
+async fn take_own(State(world): State<Arc<World>>, Path(path): Path<String>, Json(body): Json<Value>) -> Response {
+    let path = format!("/loan/{path}");
+    let code = world.scripted(NAME, &[("path", &path)]).map_or_else(|| "0000".to_owned(), |scripted| scripted.answer);
+    let mut book = lock(&world.funder_core);
+    if book.own_calls.len() == EVENTS_KEPT {
+        book.own_calls.remove(0);
+    }
+    book.own_calls.push((path, body));
+    Json(json!({ "retCode": code })).into_response()
 }
 
 async fn take_events(State(world): State<Arc<World>>, Json(request): Json<EventsRequest>) -> Response {
     if request.events.len() > EVENTS_MAX {
         return super::refusal(400, "too_many_events", "at most 500 events a call");
     }
+    lock(&world.funder_core).calls += 1;
     let key = request.events.first().map_or_else(String::new, |first| first.event_no.to_string());
     let fault = world.call_fault(NAME, &key);
     if fault == Some(Fault::TimeoutBefore) {

@@ -8,7 +8,6 @@ use super::posting::Booking;
 use crate::base::id::{BorrowerId, MerchantId, SettlementId};
 use crate::notice::Notice;
 use crate::outbox::Message;
-use crate::partner::funder_core;
 
 /// Merchants of their settlements, borrowers of what went back to their cards; funders hear of remittances by message.
 pub fn paid(payout: &Locked, bank_reference: &str, booking: Booking) -> Option<Notice> {
@@ -38,9 +37,9 @@ pub fn paid(payout: &Locked, bank_reference: &str, booking: Booking) -> Option<N
 /// What a funder is told of its part of a settlement that was paid out of its reserve.
 pub fn settlement_message(part: &PaidPart, booking: Booking) -> Message {
     Message {
-        partner: funder_core::NAME.to_owned(),
+        partner: part.funder_code.clone(),
         kind: "settlement_paid",
-        object_id: part.funder_id.uuid(),
+        object_id: part.settlement_id,
         body: json!({
             "funder_id": part.funder_id,
             "settlement_id": SettlementId::from_uuid(part.settlement_id),

@@ -16,10 +16,10 @@ use crate::base::id::{FunderId, PayoutId, RemittanceId};
 use crate::base::{BusinessDay, Fen};
 use crate::business_day;
 use crate::error::{Fault, Outcome, Step};
+use crate::funder::find_code;
 use crate::ledger;
 use crate::notice::{self, Audience, Notice};
 use crate::outbox::{self, Message};
-use crate::partner::funder_core;
 
 /// What a round of answers changed.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
@@ -188,7 +188,9 @@ async fn book_paid(connection: &mut PgConnection, paid: &[(Locked, String)], boo
         for chain in remittance_store::load_paid_amounts(&mut *connection, &ids).await? {
             postings.push(posting::remittance_paid(chain.remittance_id, chain.funder_id, chain.amounts(), booking));
         }
-        messages.extend(paid.iter().filter_map(|paid| remittance_message(paid, booking)));
+        for (payout, bank_reference) in paid.iter().filter(|(payout, _)| payout.kind == PayoutKind::Remittance) {
+            messages.push(remittance_message(connection, (payout, bank_reference), booking).await?);
+        }
     }
     postings.extend(paid.iter().filter_map(|(payout, _)| {
         let (line_id, funder_id) = (payout.line_id?, payout.funder_id?);
@@ -203,14 +205,18 @@ async fn book_paid(connection: &mut PgConnection, paid: &[(Locked, String)], boo
     Ok(())
 }
 
-fn remittance_message((payout, bank_reference): &(Locked, String), booking: Booking) -> Option<Message> {
-    let is_remittance = payout.kind == PayoutKind::Remittance;
-    is_remittance.then(|| Message {
-        partner: funder_core::NAME.to_owned(),
+async fn remittance_message(
+    connection: &mut PgConnection,
+    (payout, bank_reference): (&Locked, &str),
+    booking: Booking,
+) -> sqlx::Result<Message> {
+    let funder_id = FunderId::from_uuid(payout.beneficiary_id);
+    Ok(Message {
+        partner: find_code(connection, funder_id).await?,
         kind: "remittance_paid",
-        object_id: payout.beneficiary_id,
+        object_id: payout.source_id,
         body: json!({
-            "funder_id": FunderId::from_uuid(payout.beneficiary_id),
+            "funder_id": funder_id,
             "remittance_id": RemittanceId::from_uuid(payout.source_id),
             "amount_fen": payout.amount,
             "bank_reference": bank_reference,

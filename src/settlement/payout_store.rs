@@ -301,20 +301,21 @@ pub async fn mark_settlements_paid(
 }
 
 /// One funder's part of a settlement that was paid.
-#[derive(Clone, Copy, Debug)]
+#[derive(Clone, Debug)]
 pub struct PaidPart {
     pub settlement_id: Uuid,
     pub funder_id: FunderId,
+    pub funder_code: String,
     pub amount: Fen,
 }
 
 pub async fn load_paid_parts(connection: &mut PgConnection, settlement_ids: &[Uuid]) -> sqlx::Result<Vec<PaidPart>> {
     sqlx::query_as!(
         PaidPart,
-        r#"select settlement_id, funder_id as "funder_id: FunderId",
+        r#"select settlement_id, funder_id as "funder_id: FunderId", code as funder_code,
                   gross_fen - refunds_fen - discount_fee_fen + discount_returned_fen - subsidy_fen
                       + subsidy_returned_fen + carried_in_fen as "amount!: Fen"
-           from settlement_part where settlement_id = any($1) order by settlement_id, funder_id"#,
+           from settlement_part join funder using (funder_id) where settlement_id = any($1) order by settlement_id, funder_id"#,
         settlement_ids
     )
     .fetch_all(connection)

@@ -309,6 +309,8 @@ identities! {
     "the files of a day are made within three days":
         "select funder_id || ' ' || business_day as subject, 1 as expected, 0 as found from funder_day
          where made_at is null and business_day < (select today from business_day) - 3",
+    "every message was delivered, is tried again, or was discarded with a reason":
+        "select partner || ' message ' || message_no as subject, 0 as expected, attempts as found from outbox where dead_at is not null",
 
     "no job is dead":
         "select kind || ' ' || unique_key as subject, 0 as expected, attempts as found from job where status = 'dead'",

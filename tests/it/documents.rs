@@ -5,9 +5,36 @@ use std::process::Command;
 use fenqi::config::KEYS;
 use fenqi::day_file::Table;
 use fenqi::day_file::row::columns;
+use fenqi::outbox::catalogue;
 
 fn document(path: &str) -> String {
     std::fs::read_to_string(format!("{}/{path}", env!("CARGO_MANIFEST_DIR"))).unwrap()
+}
+
+#[test]
+fn every_kind_of_event_is_documented_with_its_fields() {
+    let document = document("docs/integrate/funder.md");
+    let rows = catalogue::KINDS.iter().map(|kind| {
+        let example = kind.example();
+        let fields: Vec<String> = example.as_object().unwrap().keys().map(|name| format!("`{name}`")).collect();
+        format!("| `{}` | {} | {} | {} {} |", kind.name, kind.version, kind.object, kind.says, fields.join(", "))
+    });
+    let missing: Vec<String> = rows.filter(|row| !document.contains(row)).collect();
+    assert!(missing.is_empty(), "docs/integrate/funder.md lacks these rows:\n{}", missing.join("\n"));
+}
+
+#[test]
+fn every_kind_of_event_has_its_example_in_the_document() {
+    let document = document("docs/integrate/events.md");
+    let sections = catalogue::KINDS.iter().map(|kind| {
+        let example = serde_json::to_string_pretty(&kind.example()).unwrap();
+        format!(
+            "### `{}`\n\n{} About: {}. Version {}.\n\n```json\n{example}\n```\n",
+            kind.name, kind.says, kind.object, kind.version
+        )
+    });
+    let missing: Vec<String> = sections.filter(|section| !document.contains(section)).collect();
+    assert!(missing.is_empty(), "docs/integrate/events.md lacks:\n{}", missing.join("\n"));
 }
 
 #[test]

@@ -6,6 +6,7 @@ use fenqi::access::Directory;
 use fenqi::app::App;
 use fenqi::base::{BusinessDay, Clock, WorkingCalendar};
 use fenqi::credit::RiskHook;
+use fenqi::outbox::DeliverySettings;
 use fenqi::page::Site;
 use fenqi::partner::{PartnerSettings, Partners};
 use fenqi::product::Catalogue;
@@ -69,6 +70,7 @@ async fn open_with(pool: PgPool, today: &str, partners: &[PartnerSettings]) -> A
         partners: Arc::new(partners),
         risk,
         day_files: fenqi::day_file::Rules::SHIPPED,
+        delivery: DeliverySettings::default(),
         site: Site::at(crate::browser::PUBLIC),
     }
 }

@@ -36,6 +36,21 @@ async fn a_database_with_rows_keeps_them_through_the_newest_migration(pool: PgPo
     assert_eq!(names, ["First"]);
 }
 
+#[sqlx::test(migrations = false)]
+async fn what_a_core_was_told_of_its_reserve_is_found_under_its_funders_code(pool: PgPool) {
+    fenqi::MIGRATOR.run_to(17, &pool).await.unwrap();
+    let rows = "with bank as (insert into funder (funder_id, code, name, created_at)
+                              values ('00000000-0000-0000-0000-000000000001', 'first', 'First', now()) returning funder_id)
+                insert into outbox (partner, kind, object_id, body, created_at, next_attempt_at)
+                select partner, 'reserve_deposited', object_id, '{}', now(), now()
+                from bank cross join lateral (values ('funder_core', funder_id), ('second', gen_random_uuid())) as m(partner, object_id)";
+    sqlx::query(rows).execute(&pool).await.unwrap();
+    database::migrate(&pool).await.unwrap();
+    let partners: Vec<String> =
+        sqlx::query_scalar("select partner from outbox order by message_no").fetch_all(&pool).await.unwrap();
+    assert_eq!(partners, ["first", "second"]);
+}
+
 #[sqlx::test(migrator = "fenqi::MIGRATOR")]
 async fn a_database_of_a_newer_program_is_refused(pool: PgPool) {
     let newer = "insert into _sqlx_migrations (version, description, success, checksum, execution_time)

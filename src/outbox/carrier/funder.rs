@@ -1,30 +1,139 @@
-//! Events to a funder's core, many in one call.
+//! Events to a funder's core: many in one call, or each to the path that its template names.
 
-use super::{Carried, Fate};
+use std::collections::{HashMap, HashSet};
+
+use serde_json::Value;
+use uuid::Uuid;
+
+use super::singly;
+use super::{Carried, Fate, Fates};
+use crate::app::App;
+use crate::outbox::catalogue;
 use crate::outbox::store::Waiting;
+use crate::outbox::template::{Template, TemplateRefusal, Told};
+use crate::outbox::template_store::{self, Saved};
 use crate::partner::Client;
 use crate::partner::funder_core::{
-    self,
+    client::{deliver, deliver_one},
     wire::{Event, EventResult, EventVerdict},
 };
 
-pub async fn carry(client: &Client, batch: &[Waiting]) -> anyhow::Result<Carried> {
-    let mut events = Vec::with_capacity(batch.len());
-    for message in batch {
-        events.push(Event {
-            event_no: message.message_no,
-            kind: message.kind.clone(),
-            object_id: message.object_id,
-            occurred_at: message.created_at,
-            body: serde_json::from_str(&message.body)?,
-        });
+/// Sends a batch in order. Objects with an event that goes to a path of its own are sent event by event.
+pub async fn carry(
+    app: &App,
+    client: &Client,
+    partner: &str,
+    (batch, patience): (&[Waiting], u32),
+) -> anyhow::Result<Carried> {
+    let templates = template_store::active(&mut *app.pool.acquire().await?, partner).await?;
+    let has_path = |message: &&Waiting| templates.get(&message.kind).is_some_and(|saved| saved.template.path.is_some());
+    let alone: HashSet<Uuid> = batch.iter().filter(has_path).map(|message| message.object_id).collect();
+    let (single, together): (Vec<Waiting>, Vec<Waiting>) =
+        batch.iter().cloned().partition(|message| alone.contains(&message.object_id));
+    let mut carried = carry_together(client, &templates, &together).await;
+    if carried.broken.is_some() {
+        return Ok(carried);
     }
-    Ok(match funder_core::client::deliver(client, events).await {
+    let call = |message| carry_one(client, &templates, message);
+    let singly = singly::carry((&single, patience), call).await;
+    carried.fates.extend(singly.fates);
+    carried.broken = singly.broken;
+    Ok(carried)
+}
+
+type Templates = HashMap<String, Saved>;
+
+/// The events of one call. One that its template does not serve is refused here, and holds its object back.
+async fn carry_together(client: &Client, templates: &Templates, batch: &[Waiting]) -> Carried {
+    let (mut events, mut fates) = (Vec::with_capacity(batch.len()), Fates::new());
+    let mut refused = HashSet::new();
+    for message in batch {
+        let verdict = match event(message, templates.get(&message.kind)) {
+            _ if refused.contains(&message.object_id) => Fate::Held,
+            Ok(event) => {
+                events.push(event);
+                continue;
+            }
+            Err(why) => Fate::Refused(why),
+        };
+        refused.insert(message.object_id);
+        fates.insert(message.message_no, verdict);
+    }
+    if events.is_empty() {
+        return Carried::all(fates);
+    }
+    match deliver(client, events).await {
         Ok(results) => {
-            Carried::all(results.into_iter().map(|(message_no, result)| (message_no, fate(result))).collect())
+            fates.extend(results.into_iter().map(|(message_no, result)| (message_no, fate(result))));
+            Carried::all(fates)
         }
-        Err(error) => error.into(),
+        Err(error) => Carried { fates, ..error.into() },
+    }
+}
+
+async fn carry_one(
+    client: &Client,
+    templates: &Templates,
+    message: &Waiting,
+) -> Result<Fate, crate::partner::CallError> {
+    let saved = templates.get(&message.kind);
+    let Some((saved, path)) = saved.and_then(|saved| saved.template.path.as_deref().map(|path| (saved, path))) else {
+        // A neighbour of one that goes alone.
+        let event = match event(message, saved) {
+            Ok(event) => event,
+            Err(why) => return Ok(Fate::Refused(why)),
+        };
+        let mut results = deliver(client, vec![event]).await?;
+        let result = results.remove(&message.message_no);
+        return Ok(result.map_or_else(|| Fate::Refused("the answer does not name it".to_owned()), fate));
+    };
+    let text = match render(message, &saved.template) {
+        Ok(text) => text,
+        Err(why) => return Ok(Fate::Refused(format!("template version {}: {why}", saved.version))),
+    };
+    let answer = deliver_one(client, path, message.message_no, &text).await?;
+    Ok(match saved.template.is_taken(&answer) {
+        true => Fate::Delivered,
+        false => Fate::Refused("taken_when does not hold for the answer".to_owned()),
     })
+}
+
+fn event(message: &Waiting, saved: Option<&Saved>) -> Result<Event, String> {
+    let body = match saved {
+        Some(saved) => {
+            let text = render(message, &saved.template);
+            let text = text.map_err(|why| format!("template version {}: {why}", saved.version))?;
+            serde_json::from_str(&text).map_err(|error| error.to_string())?
+        }
+        None => serde_json::from_str(&message.body).map_err(|error| error.to_string())?,
+    };
+    Ok(Event {
+        event_no: message.message_no,
+        kind: message.kind.clone(),
+        version: version(&message.kind),
+        object_id: message.object_id,
+        occurred_at: message.created_at,
+        body,
+    })
+}
+
+/// What a template makes of a message.
+pub fn render(message: &Waiting, template: &Template) -> Result<String, TemplateRefusal> {
+    let body: Value = serde_json::from_str(&message.body).unwrap_or_default();
+    let told = Told {
+        event_no: message.message_no,
+        kind: &message.kind,
+        version: version(&message.kind),
+        object_id: message.object_id,
+        occurred_at: message.created_at,
+        body: &body,
+    };
+    template.render(&told)
+}
+
+/// The version of a kind's body; a kind that is not in the catalogue has had none.
+pub fn version(kind: &str) -> u16 {
+    catalogue::find(kind).map_or(1, |kind| kind.version)
 }
 
 fn fate(result: EventResult) -> Fate {

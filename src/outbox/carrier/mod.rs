@@ -3,6 +3,7 @@
 pub mod funder;
 pub mod sms;
 pub mod wechat;
+mod singly;
 
 use std::collections::HashMap;
 
@@ -88,15 +89,29 @@ impl Carrier<'_> {
         app.partners.client(partner).or_else(|_| app.partners.client(funder_core::NAME)).map(Carrier::Funder)
     }
 
-    /// Hands a batch over, in order.
+    /// Hands a batch over, in order; where messages go one a call, so many unanswered in a row mean that the partner is down.
     ///
     /// # Errors
     /// A failure of our own.
-    pub async fn carry(self, app: &App, batch: &[Waiting]) -> anyhow::Result<Carried> {
+    pub async fn carry(
+        self,
+        app: &App,
+        partner: &str,
+        (batch, patience): (&[Waiting], u32),
+    ) -> anyhow::Result<Carried> {
         match self {
-            Carrier::Funder(client) => funder::carry(client, batch).await,
+            Carrier::Funder(client) => funder::carry(app, client, partner, (batch, patience)).await,
             Carrier::Sms(client) => sms::carry(app, client, batch).await,
             Carrier::WeChat(wechat) => wechat::carry(app, wechat, batch).await,
+        }
+    }
+
+    /// Whether a message waits until every one with a lower number is there to be seen. A core's objects are written by several
+    /// who do not wait for each other; a merchant's order and a borrower's notices are not, and should not wait for anyone.
+    pub fn keeps_to_horizon(self) -> bool {
+        match self {
+            Carrier::Funder(_) => true,
+            Carrier::Sms(_) | Carrier::WeChat(_) => false,
         }
     }
 }

@@ -13,6 +13,16 @@ pub type Results = HashMap<i64, EventResult>;
 /// How long a batch may take; short, because whoever delivers tries again.
 const TIME_LIMIT: Duration = Duration::from_secs(10);
 
+/// Delivers one event in the core's own form to a path of its own, and returns the answer of 2xx.
+///
+/// # Errors
+/// As [`CallError`] says.
+pub async fn deliver_one(client: &Client, path: &str, event_no: i64, text: &str) -> Result<Vec<u8>, CallError> {
+    let key = event_no.to_string();
+    let operation = Operation { name: "deliver_event", path, key: &key, safe_to_retry: false, time_limit: TIME_LIMIT };
+    client.post(&operation, text).await
+}
+
 /// Delivers events in order and returns the core's result of each by its number.
 ///
 /// # Errors

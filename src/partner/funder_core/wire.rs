@@ -20,10 +20,18 @@ pub struct Event {
     pub event_no: i64,
     /// Such as `loan_made`.
     pub kind: String,
+    /// Of our form of the body.
+    #[serde(default = "first")]
+    pub version: u16,
     /// The line or loan that it is about.
     pub object_id: Uuid,
     pub occurred_at: DateTime<Utc>,
     pub body: serde_json::Value,
+}
+
+/// A body that names no version is of the first.
+fn first() -> u16 {
+    1
 }
 
 /// One result for each event of the request, in any order.

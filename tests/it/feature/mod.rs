@@ -29,6 +29,7 @@ mod bill_pages;
 mod passcode;
 mod launcher;
 mod outbox;
+mod events;
 mod jobs;
 pub mod applicant;
 mod borrower;

@@ -2,10 +2,12 @@
 
 use chrono::TimeDelta;
 use fenqi::app::App;
+use fenqi::outbox::actions::{self, Asked};
 use fenqi::outbox::jobs::{Summary, deliver_outbox};
-use fenqi::outbox::{Message, store};
+use fenqi::outbox::{Message, event_store, store};
 use fenqi::sandbox::world::lock;
 use fenqi::sandbox::{FaultShares, Matcher, Scripted, World};
+use fenqi::verify::verify;
 use serde_json::json;
 use sqlx::PgPool;
 use uuid::Uuid;
@@ -111,11 +113,14 @@ async fn a_message_that_never_succeeds_dies_visibly_and_can_be_replayed(pool: Pg
     assert_eq!(died, 1);
     world.set_faults("funder_core", FaultShares::default());
     let mut connection = app.pool.acquire().await.unwrap();
-    let troubled = store::troubled(&mut connection, 10).await.unwrap();
+    let troubled = event_store::troubled(&mut connection, None, ((false, 0), 10)).await.unwrap();
     assert_eq!(troubled.iter().map(|message| message.attempts).collect::<Vec<_>>(), [18]);
     assert!(troubled[0].dead_at.is_some());
     assert_eq!(deliver_outbox(&app).await.unwrap(), Summary::default(), "what follows a dead message waits");
-    assert!(store::replay(&mut connection, troubled[0].message_no, app.clock.now()).await.unwrap());
+    let dead: Vec<String> = verify(&app.pool).await.unwrap().into_iter().map(|finding| finding.subject).collect();
+    assert_eq!(dead, [format!("funder_core message {}", troubled[0].message_no)], "verify tells of it");
+    let asked = Asked { partner: "funder_core", by: "li" };
+    actions::retry(&app, asked, troubled[0].message_no).await.unwrap();
     assert_eq!(deliver_outbox(&app).await.unwrap(), Summary { delivered: 2, failed: 0, died: 0 });
     assert_eq!(arrived(&world, 1), [0, 1]);
 }
@@ -137,4 +142,78 @@ async fn two_deliverers_do_not_disturb_each_other(pool: PgPool) {
     assert_eq!(one.unwrap().delivered + two.unwrap().delivered, 2_000);
     assert_eq!(lock(&world.funder_core).summary()["duplicates"], 0);
     assert_eq!(arrived(&world, 1), (0..2_000).collect::<Vec<_>>());
+}
+
+#[sqlx::test(migrator = "fenqi::MIGRATOR")]
+async fn a_core_that_is_down_is_left_alone_by_every_node_and_tried_with_one_message(pool: PgPool) {
+    let (app, world) = house::open_in_world(pool, "2026-01-05").await;
+    world.set_faults("funder_core", FaultShares { timeout_before: 1_000, ..FaultShares::default() });
+    for object in 1..=20 {
+        enqueue(&app, object, 1).await;
+    }
+    // Batches shrink until three lone messages failed in a row: the breaker is open, for all nodes.
+    assert_eq!(deliver_outbox(&app).await.unwrap().failed, 3);
+    let calls = async || -> i64 {
+        app.partners.flush_log().await;
+        sqlx::query_scalar("select count(*) from partner_call").fetch_one(&app.pool).await.unwrap()
+    };
+    let before = calls().await;
+    assert_eq!(deliver_outbox(&app.clone()).await.unwrap(), Summary::default());
+    assert_eq!(calls().await, before, "nobody calls while it is open");
+    // Half open: one message decides.
+    app.clock.set(app.clock.now() + TimeDelta::seconds(5));
+    assert_eq!(deliver_outbox(&app).await.unwrap().failed, 1);
+    assert_eq!(calls().await, before + 1);
+    assert_eq!(deliver_outbox(&app).await.unwrap(), Summary::default());
+    // However long it was down, it is found back within five minutes.
+    for _ in 0..12 {
+        app.clock.set(app.clock.now() + TimeDelta::minutes(5));
+        deliver_outbox(&app).await.unwrap();
+    }
+    world.set_faults("funder_core", FaultShares::default());
+    app.clock.set(app.clock.now() + TimeDelta::minutes(5));
+    assert!(deliver_outbox(&app).await.unwrap().delivered > 0);
+    deliver_all(&app).await;
+    assert_eq!(lock(&world.funder_core).accepted(), 20);
+}
+
+#[sqlx::test(migrator = "fenqi::MIGRATOR")]
+async fn what_is_replayed_stays_ahead_of_what_was_never_sent_also_for_a_run_that_is_beyond_it(pool: PgPool) {
+    let (app, world) = house::open_in_world(pool, "2026-01-05").await;
+    let asked = Asked { partner: "funder_core", by: "li" };
+    enqueue(&app, 1, 3).await;
+    let mut connection = app.pool.acquire().await.unwrap();
+    let now = app.clock.now();
+    let sent = store::fresh(&mut connection, "funder_core", (0, i64::MAX), 10).await.unwrap();
+    let numbers: Vec<i64> = sent.iter().map(|message| message.message_no).collect();
+    let dead = |message_no| store::Failed { message_no, next_attempt_at: now, dead_at: Some(now), error: "no".into() };
+    store::mark_failed(&mut connection, &[dead(numbers[0]), dead(numbers[1])]).await.unwrap();
+    let range = actions::Replay { from_no: Some(numbers[0]), to_no: Some(numbers[1]), ..actions::Replay::default() };
+    assert_eq!(actions::replay(&app, asked, range).await.unwrap(), 2);
+    let beyond = store::fresh(&mut connection, "funder_core", (numbers[2], i64::MAX), 10).await.unwrap();
+    assert!(beyond.is_empty(), "the third waits for those before it");
+    let troubled = event_store::troubled(&mut connection, None, ((false, 0), 10)).await.unwrap();
+    assert!(troubled.is_empty(), "a replay is no failure");
+    // The first fails once more; the second was tried as often and is due, but waits for it.
+    let later = store::Failed { dead_at: None, next_attempt_at: now + TimeDelta::seconds(5), ..dead(numbers[0]) };
+    store::mark_failed(&mut connection, &[later]).await.unwrap();
+    assert!(store::failed_due(&mut connection, "funder_core", now, 10).await.unwrap().is_empty());
+    app.clock.set(now + TimeDelta::seconds(5));
+    assert_eq!(deliver_outbox(&app).await.unwrap(), Summary { delivered: 3, failed: 0, died: 0 });
+    assert_eq!(arrived(&world, 1), [0, 1, 2]);
+}
+
+#[sqlx::test(migrator = "fenqi::MIGRATOR")]
+async fn a_pause_ends_a_run_in_its_middle(pool: PgPool) {
+    let (app, _world) = house::open_in_world(pool, "2026-01-05").await;
+    let asked = Asked { partner: "funder_core", by: "li" };
+    enqueue(&app, 1, 2).await;
+    let mut connection = app.pool.acquire().await.unwrap();
+    let mut next = async || store::fresh(&mut connection, "funder_core", (0, i64::MAX), 1).await.unwrap().len();
+    assert_eq!(next().await, 1);
+    let _ = actions::pause(&app, asked).await.unwrap();
+    assert_eq!(next().await, 0);
+    assert_eq!(deliver_outbox(&app).await.unwrap(), Summary::default());
+    let _ = actions::resume(&app, asked).await.unwrap();
+    assert_eq!(deliver_outbox(&app).await.unwrap().delivered, 2);
 }

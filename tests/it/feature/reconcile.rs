@@ -156,7 +156,15 @@ async fn a_success_that_no_file_tells_of_within_a_day_is_a_break(pool: PgPool) {
     assert_eq!(fetch_channel_files(&book.app).await.unwrap().breaks, 0, "it may stand in the next file");
     book.live_until("2026-02-27").await;
     assert_eq!(fetch_channel_files(&book.app).await.unwrap().breaks, 1);
-    assert_eq!(the_break(&book).await.1, "missing_there ask_channel open");
+    let (break_id, words) = the_break(&book).await;
+    assert_eq!(words, "missing_there ask_channel open");
+    // The channel says that it never took it: two people take it back, and the funder hears of it.
+    reconcile::propose_correction(&book.app, break_id, reconcile::Correction::Reverse, "Li").await.unwrap();
+    reconcile::confirm_break(&book.app, break_id, "Wang").await.unwrap();
+    let told = "select kind || ' ' || (body->>'amount_fen') from outbox
+                where kind like 'repayment%' and partner <> 'sms' and $1::uuid is not null order by message_no";
+    assert_eq!(book.words(told).await, ["repayment 103600", "repayment_reversed -103600"]);
+    crate::journey::told_as_documented(&book.app.pool).await;
 }
 
 #[sqlx::test(migrator = "fenqi::MIGRATOR")]

@@ -536,6 +536,12 @@ async fn an_advance_that_is_not_repaid_becomes_overdue_at_the_close_of_the_next_
         .await
         .unwrap();
     assert_eq!(told, 2);
+    let partner: String = sqlx::query_scalar("select partner from outbox where kind = 'advance_overdue'")
+        .fetch_one(&street.app.pool)
+        .await
+        .unwrap();
+    assert_eq!(partner, "harbour-bank");
+    crate::journey::told_as_documented(&street.app.pool).await;
     let repaid = BankMovement { funder_id: street.funder_id, amount: Fen::new(1_000), reference: "D-2".into() };
     let _ = funder::deposit(&street.app, repaid).await.unwrap();
     assert!(!street.reserve().await.advance_overdue);

@@ -143,6 +143,7 @@ async fn a_silent_funder_is_taken_to_refuse_and_its_late_answer_has_its_own_code
     assert_eq!((told.len(), &told[0]["decision"]), (1, &json!("refuse")));
     place.pass(1).await;
     assert_eq!(place.messages("application_defaulted").await.len(), 1, "once");
+    crate::journey::told_as_documented(&place.app.pool).await;
     let mut browser = Browser::open(&place.app).await;
     shopper::sign_in(&mut browser, &place.app, borrower_id).await;
     browser.get("/apply").await.shows("The lender has not approved the application in time.");

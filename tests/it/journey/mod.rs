@@ -6,6 +6,7 @@ mod crossing;
 mod kill_close;
 mod kill_authorise;
 mod kill_work;
+mod kill_delivery;
 mod kill_postgres;
 
 use std::sync::Arc;
@@ -13,6 +14,7 @@ use std::sync::Arc;
 use chrono::TimeDelta;
 use fenqi::base::{BusinessDay, Fen};
 use fenqi::credit::{ApplicationState, CardHistory, CardMonth, RiskHook};
+use fenqi::outbox::catalogue;
 use fenqi::replay::driver::{Driver, MerchantTerms, Wish};
 use fenqi::replay::house::{House, HouseSettings};
 use fenqi::vault::Vault;
@@ -70,6 +72,20 @@ pub fn wish(name: &str, product: &str, fen: i64, periods: u16) -> Wish {
     }
 }
 
+/// Every event to a core or cashier is of a kind and shape that the catalogue has, and is told to a partner of its own.
+pub async fn told_as_documented(pool: &PgPool) {
+    let told: Vec<(String, String, serde_json::Value)> =
+        sqlx::query_as("select partner, kind, body from outbox where partner not in ('sms', 'wechat')")
+            .fetch_all(pool)
+            .await
+            .unwrap();
+    for (partner, kind, body) in told {
+        let known = catalogue::find(&kind).unwrap_or_else(|| panic!("{kind} is in no catalogue"));
+        assert_eq!(catalogue::differences(&known.example(), &body), [""; 0], "{kind} {body}");
+        assert_ne!(partner, "funder_core");
+    }
+}
+
 /// Every identity holds, every message was delivered, nobody waits for anything, and every script was played.
 pub async fn ends_clean(driver: Driver) {
     driver.settle().await.unwrap();
@@ -80,6 +96,7 @@ pub async fn ends_clean(driver: Driver) {
         .await
         .unwrap();
     assert_eq!(waiting, 0, "messages wait");
+    told_as_documented(&app.pool).await;
     let world = &driver.house.world;
     assert_eq!((world.scripts_left(), world.callbacks_pending()), (0, 0), "scripts left, callbacks pending");
     assert!(fenqi::sandbox::world::lock(&world.funder_core).out_of_order().is_empty());

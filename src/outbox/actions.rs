@@ -1,0 +1,195 @@
+//! Use cases of delivery: pause, resume, replay, discard, each noted with who did it.
+
+use chrono::{DateTime, Datelike as _, Utc};
+use sqlx::PgConnection;
+
+use super::control_store::{self as store, Action, ReplayRange};
+use super::event_store;
+use super::template::TemplateRefusal;
+use crate::app::App;
+use crate::error::{Fault, Outcome, Refusal, Step};
+
+/// A range longer than this is replayed in parts.
+pub const REPLAY_MESSAGES_MAX: i64 = 1_000_000;
+pub const REASON_CHARS_MAX: usize = 200;
+
+/// Why nothing is done to a partner's events.
+#[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
+pub enum EventRefusal {
+    #[error("there is no such event")]
+    UnknownEvent,
+    #[error("there is no such kind of event")]
+    UnknownKind,
+    #[error("the event has not failed, or has ended")]
+    NotFailed,
+    #[error(
+        "a range is given by numbers or by times, its end is not before its beginning, and it holds up to {REPLAY_MESSAGES_MAX} numbers"
+    )]
+    RangeMalformed,
+    #[error("a reason has 1 to {REASON_CHARS_MAX} characters")]
+    ReasonMissing,
+    #[error("somebody saved another version meanwhile")]
+    Overtaken,
+    #[error(transparent)]
+    Template(#[from] TemplateRefusal),
+}
+
+impl Refusal for EventRefusal {
+    fn code(&self) -> &'static str {
+        match self {
+            EventRefusal::UnknownEvent => "unknown_event",
+            EventRefusal::UnknownKind => "unknown_event_kind",
+            EventRefusal::NotFailed => "event_not_failed",
+            EventRefusal::RangeMalformed => "event_range_malformed",
+            EventRefusal::ReasonMissing => "reason_missing",
+            EventRefusal::Overtaken => "precondition_failed",
+            EventRefusal::Template(refusal) => refusal.code(),
+        }
+    }
+}
+
+/// A partner's messages, and who asks.
+#[derive(Clone, Copy, Debug)]
+pub struct Asked<'a> {
+    pub partner: &'a str,
+    pub by: &'a str,
+}
+
+/// Delivers nothing more to the partner until it is resumed; what is on its way arrives.
+pub async fn pause(app: &App, asked: Asked<'_>) -> Outcome<Step, EventRefusal> {
+    set_paused(app, asked, true).await
+}
+
+/// Delivers again, at once, whatever kept the partner from being tried.
+pub async fn resume(app: &App, asked: Asked<'_>) -> Outcome<Step, EventRefusal> {
+    set_paused(app, asked, false).await
+}
+
+async fn set_paused(app: &App, asked: Asked<'_>, is_paused: bool) -> Outcome<Step, EventRefusal> {
+    let now = app.clock.now();
+    let mut transaction = app.pool.begin().await?;
+    if !store::set_paused(&mut transaction, asked.partner, (is_paused, now)).await? {
+        return Ok(Step::AlreadyApplied);
+    }
+    let action = if is_paused { "pause" } else { "resume" };
+    store::note(&mut transaction, &noted(asked, action, now)).await?;
+    transaction.commit().await?;
+    Ok(Step::Applied)
+}
+
+fn noted<'a>(asked: Asked<'a>, action: &'static str, now: DateTime<Utc>) -> Action<'a> {
+    let Asked { partner, by } = asked;
+    Action { partner, action, range: None, messages: None, done_by: by, reason: None, done_at: now }
+}
+
+/// What to deliver again, by number (both ends included) or by time (until before its end).
+#[derive(Clone, Copy, Debug, Default)]
+pub struct Replay {
+    pub from_no: Option<i64>,
+    pub to_no: Option<i64>,
+    pub from_at: Option<DateTime<Utc>>,
+    pub to_at: Option<DateTime<Utc>>,
+}
+
+/// Delivers a range again, in order, what was delivered and what was given up; returns how many messages. The partner knows
+/// those that it has by their numbers.
+pub async fn replay(app: &App, asked: Asked<'_>, wanted: Replay) -> Outcome<u64, EventRefusal> {
+    let now = app.clock.now();
+    let mut transaction = app.pool.begin().await?;
+    let range = range(&mut transaction, wanted).await?;
+    let messages = store::replay(&mut transaction, asked.partner, range, now).await?;
+    let action = Action {
+        range: Some((range.from_no, range.to_no)),
+        messages: i64::try_from(messages).ok(),
+        ..noted(asked, "replay", now)
+    };
+    store::note(&mut transaction, &action).await?;
+    transaction.commit().await?;
+    Ok(messages)
+}
+
+async fn range(connection: &mut PgConnection, wanted: Replay) -> Outcome<ReplayRange, EventRefusal> {
+    let malformed = || Fault::Refused(EventRefusal::RangeMalformed);
+    match (wanted.from_no, wanted.to_no, wanted.from_at, wanted.to_at) {
+        (Some(from_no), Some(to_no), None, None) => {
+            let is_range = 0 < from_no && from_no <= to_no && to_no - from_no < REPLAY_MESSAGES_MAX;
+            is_range.then_some(ReplayRange { from_no, to_no, from_at: None, to_at: None }).ok_or_else(malformed)
+        }
+        (None, None, Some(from_at), Some(to_at)) if from_at < to_at && is_storable(from_at) && is_storable(to_at) => {
+            let from_no = first_written_at(connection, from_at).await?;
+            let to_no = first_written_at(connection, to_at).await?;
+            // Clocks of several nodes differ a little, and numbers are given before messages are written.
+            let (from_no, to_no) = ((from_no - NUMBERS_APART).max(1), to_no.saturating_add(NUMBERS_APART));
+            let is_range = to_no - from_no < REPLAY_MESSAGES_MAX + 2 * NUMBERS_APART;
+            let range = ReplayRange { from_no, to_no, from_at: Some(from_at), to_at: Some(to_at) };
+            is_range.then_some(range).ok_or_else(malformed)
+        }
+        _ => Err(malformed()),
+    }
+}
+
+/// Whether the database has such a time; what RFC 3339 can write goes further.
+fn is_storable(at: DateTime<Utc>) -> bool {
+    (1..10_000).contains(&at.year())
+}
+
+/// How far a message's number may be from its time's.
+const NUMBERS_APART: i64 = 10_000;
+
+/// The lowest number written at `at` or later, found by halving: times ascend with numbers, nearly.
+async fn first_written_at(connection: &mut PgConnection, at: DateTime<Utc>) -> sqlx::Result<i64> {
+    let (mut low, mut high) = (1, event_store::last_no(connection).await? + 1);
+    while low < high {
+        let middle = low + (high - low) / 2;
+        match event_store::written_at(connection, middle).await? {
+            Some(written_at) if written_at < at => low = middle + 1,
+            Some(_) | None => high = middle,
+        }
+    }
+    Ok(low)
+}
+
+/// Tries one message again at once.
+pub async fn retry(app: &App, asked: Asked<'_>, message_no: i64) -> Outcome<(), EventRefusal> {
+    let now = app.clock.now();
+    let mut transaction = app.pool.begin().await?;
+    if !store::retry(&mut transaction, (asked.partner, message_no), now).await? {
+        return Err(not_failed(&mut transaction, asked.partner, message_no).await?);
+    }
+    let action = Action { range: Some((message_no, message_no)), messages: Some(1), ..noted(asked, "replay", now) };
+    store::note(&mut transaction, &action).await?;
+    transaction.commit().await?;
+    Ok(())
+}
+
+/// Gives a message up that failed: what waits behind it goes on without it.
+pub async fn discard(app: &App, asked: Asked<'_>, message_no: i64, reason: &str) -> Outcome<(), EventRefusal> {
+    let reason = reason.trim();
+    if reason.is_empty() || reason.chars().count() > REASON_CHARS_MAX {
+        return Err(Fault::Refused(EventRefusal::ReasonMissing));
+    }
+    let now = app.clock.now();
+    let why = format!("discarded by {}: {reason}", asked.by);
+    let mut transaction = app.pool.begin().await?;
+    if !store::discard(&mut transaction, (asked.partner, message_no), (&why, now)).await? {
+        return Err(not_failed(&mut transaction, asked.partner, message_no).await?);
+    }
+    let action = Action {
+        range: Some((message_no, message_no)),
+        messages: Some(1),
+        reason: Some(reason),
+        ..noted(asked, "discard", now)
+    };
+    store::note(&mut transaction, &action).await?;
+    transaction.commit().await?;
+    Ok(())
+}
+
+async fn not_failed(
+    connection: &mut PgConnection,
+    partner: &str,
+    message_no: i64,
+) -> Result<Fault<EventRefusal>, sqlx::Error> {
+    let found = event_store::find(connection, partner, message_no).await?;
+    Ok(Fault::Refused(found.map_or(EventRefusal::UnknownEvent, |_| EventRefusal::NotFailed)))
+}

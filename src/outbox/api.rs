@@ -1,0 +1,178 @@
+//! Events as a funder's core reads them by cursor, and their kinds.
+
+use std::collections::HashMap;
+
+use axum::Json;
+use axum::extract::State;
+use chrono::{DateTime, Utc};
+use serde::{Deserialize, Serialize};
+use serde_json::Value;
+use utoipa::{IntoParams, ToSchema};
+use uuid::Uuid;
+
+use super::carrier::funder::{render, version};
+use super::catalogue;
+use super::event_store::{self, SCAN_MAX};
+use super::store::{self, Waiting};
+use super::template_store::{self, Saved};
+use crate::app::App;
+use crate::funder::find_code;
+use crate::http::Problem;
+use crate::http::api::{FunderCaller, Limit, Params};
+
+/// Which events.
+#[derive(Debug, Deserialize, IntoParams)]
+#[serde(deny_unknown_fields)]
+#[into_params(parameter_in = Query)]
+pub struct EventParams {
+    /// Events with higher numbers than this; 0 or nothing for all. Give `next_after` of the page before.
+    #[serde(default)]
+    #[param(value_type = Option<i64>, minimum = 0)]
+    after: After,
+    /// From 1 to 200; 50 if left out.
+    #[serde(default)]
+    #[param(value_type = Option<i64>, minimum = 1, maximum = 200)]
+    limit: Limit,
+    /// `true` for bodies in your own form, where a template is saved.
+    #[serde(default)]
+    mapped: bool,
+}
+
+/// A number to read on from.
+#[derive(Clone, Copy, Debug, Default)]
+pub struct After(i64);
+
+impl<'de> Deserialize<'de> for After {
+    fn deserialize<D: serde::Deserializer<'de>>(deserializer: D) -> Result<After, D::Error> {
+        let text = String::deserialize(deserializer)?;
+        let number = text.parse().ok().filter(|number| *number >= 0);
+        let wanted = || serde::de::Error::custom("parameter_malformed: an event's number is 0 or more");
+        number.map(After).ok_or_else(wanted)
+    }
+}
+
+/// One event. Its number is its identity: whoever processes each number once has each event once, pushed or pulled.
+#[derive(Debug, Serialize, ToSchema)]
+pub struct EventView {
+    #[schema(example = 41)]
+    pub event_no: i64,
+    #[schema(example = "loan_made")]
+    pub kind: String,
+    /// Of our form of the body.
+    #[schema(example = 1)]
+    pub version: u16,
+    /// The line, loan, settlement, remittance or funder that it is about.
+    pub object_id: Uuid,
+    pub occurred_at: DateTime<Utc>,
+    /// In our form, or with `mapped` in yours; null where your template does not serve it.
+    #[schema(value_type = Object, example = json!({ "loan_id": "loan_0197f3c2a4b07cc39b1c2d3e4f506175", "principal_fen": 128_800 }))]
+    pub body: Value,
+    /// The version of your template that made the body.
+    #[schema(example = json!(null))]
+    pub template_version: Option<i32>,
+    /// Why your template does not serve it.
+    #[schema(example = json!(null))]
+    pub template_error: Option<String>,
+}
+
+/// Events in the order of their numbers.
+#[derive(Debug, Serialize, ToSchema)]
+pub struct EventPage {
+    /// There may be fewer than asked for, also none, while more follow.
+    pub items: Vec<EventView>,
+    /// Give it as `after` to read on.
+    #[schema(example = 41)]
+    pub next_after: i64,
+    /// Whether more can be read at once.
+    pub has_more: bool,
+}
+
+/// Read events by cursor
+///
+/// What is pushed to your core, delivered or not, in a stable order. An event whose number was given but that is not written yet
+/// holds back those after it, so that none is passed over.
+#[utoipa::path(get, path = "/events", tag = "events", params(EventParams), responses((status = 200, body = EventPage)),
+    security(("signature" = ["events:read"])))]
+pub async fn list_events(
+    State(app): State<App>,
+    caller: FunderCaller,
+    Params(params): Params<EventParams>,
+) -> Result<Json<EventPage>, Problem> {
+    let mut connection = app.pool.acquire().await?;
+    let partner = find_code(&mut connection, caller.funder_id).await?;
+    let up_to_no = store::settle(&mut connection).await?;
+    let (after, limit) = (params.after.0, params.limit.0);
+    let rows = event_store::list(&mut connection, &partner, (after, up_to_no), limit).await?;
+    let templates = match params.mapped {
+        true => template_store::active(&mut connection, &partner).await?,
+        false => HashMap::new(),
+    };
+    let is_full = i64::try_from(rows.len()).unwrap_or(limit) == limit;
+    let next_after = match rows.last().filter(|_| is_full) {
+        Some(last) => last.message_no,
+        None => up_to_no.min(after.saturating_add(SCAN_MAX)).max(after),
+    };
+    let items = rows.iter().map(|row| view(row, &templates)).collect();
+    Ok(Json(EventPage { items, next_after, has_more: next_after < up_to_no }))
+}
+
+fn view(row: &Waiting, templates: &HashMap<String, Saved>) -> EventView {
+    let saved = templates.get(&row.kind);
+    let body = match saved {
+        Some(saved) => render(row, &saved.template).map_err(|refusal| refusal.to_string()),
+        None => Ok(row.body.clone()),
+    };
+    let (body, template_error) = match body {
+        Ok(text) => (serde_json::from_str(&text).unwrap_or_default(), None),
+        Err(why) => (Value::Null, Some(why)),
+    };
+    EventView {
+        event_no: row.message_no,
+        kind: row.kind.clone(),
+        version: version(&row.kind),
+        object_id: row.object_id,
+        occurred_at: row.created_at,
+        body,
+        template_version: saved.map(|saved| saved.version),
+        template_error,
+    }
+}
+
+/// A kind of event.
+#[derive(Debug, Serialize, ToSchema)]
+pub struct EventKindView {
+    #[schema(example = "loan_made")]
+    pub kind: &'static str,
+    #[schema(example = 1)]
+    pub version: u16,
+    /// What `object_id` names: events about the same one keep their order.
+    #[schema(example = "loan")]
+    pub object: &'static str,
+    #[schema(example = "A purchase made a loan; its plan is version 1 of its schedule.")]
+    pub says: &'static str,
+    /// A whole body.
+    #[schema(value_type = Object)]
+    pub example: Value,
+}
+
+/// Every kind of event that a funder is told.
+#[derive(Debug, Serialize, ToSchema)]
+pub struct EventKinds {
+    pub items: Vec<EventKindView>,
+}
+
+/// List kinds of events
+///
+/// With an example of each body; a template is checked against it.
+#[utoipa::path(get, path = "/events/kinds", tag = "events", responses((status = 200, body = EventKinds)),
+    security(("signature" = ["events:read"])))]
+pub async fn list_kinds(_caller: FunderCaller) -> Json<EventKinds> {
+    let view = |kind: &catalogue::EventKind| EventKindView {
+        kind: kind.name,
+        version: kind.version,
+        object: kind.object,
+        says: kind.says,
+        example: kind.example(),
+    };
+    Json(EventKinds { items: catalogue::KINDS.iter().map(view).collect() })
+}

@@ -1,0 +1,98 @@
+//! Messages one a call: those of one object in order, several objects at once.
+
+use std::sync::atomic::{AtomicBool, AtomicU32, Ordering};
+
+use futures_util::{StreamExt as _, stream};
+
+use super::{Broken, Carried, Fate, Fates};
+use crate::outbox::store::Waiting;
+use crate::partner::CallError;
+
+/// Objects whose messages are on their way to one partner at the same time.
+const OBJECTS_AT_ONCE: usize = 8;
+
+/// Calls once for each message. Whatever fails holds back its own object; after `patience` unanswered calls in a row the rest
+/// is left.
+pub async fn carry<'a, C, F>((batch, patience): (&'a [Waiting], u32), call: C) -> Carried
+where
+    C: Fn(&'a Waiting) -> F,
+    F: Future<Output = Result<Fate, CallError>>,
+{
+    let state = State { patience, unanswered: AtomicU32::new(0), is_down: AtomicBool::new(false) };
+    let chains = chains(batch).into_iter().map(|chain| carry_chain(chain, &call, &state));
+    let carried: Vec<(Fates, Option<CallError>)> =
+        stream::iter(chains.collect::<Vec<_>>()).buffer_unordered(OBJECTS_AT_ONCE).collect().await;
+    let mut all = Carried::default();
+    for (fates, error) in carried {
+        all.fates.extend(fates);
+        if let Some(error) = error {
+            all.broken.get_or_insert(Broken { error, is_down: true });
+        }
+    }
+    all
+}
+
+/// The messages of each object, in order.
+fn chains(batch: &[Waiting]) -> Vec<Vec<&Waiting>> {
+    let mut chains: Vec<Vec<&Waiting>> = Vec::new();
+    let mut place_of = std::collections::HashMap::new();
+    for message in batch {
+        let place = *place_of.entry(message.object_id).or_insert_with(|| {
+            chains.push(Vec::new());
+            chains.len() - 1
+        });
+        chains[place].push(message);
+    }
+    chains
+}
+
+/// What the chains of a batch know of each other.
+struct State {
+    patience: u32,
+    /// Calls in a row.
+    unanswered: AtomicU32,
+    is_down: AtomicBool,
+}
+
+async fn carry_chain<'a, C, F>(chain: Vec<&'a Waiting>, call: &C, state: &State) -> (Fates, Option<CallError>)
+where
+    C: Fn(&'a Waiting) -> F,
+    F: Future<Output = Result<Fate, CallError>>,
+{
+    let mut fates = Fates::new();
+    let mut rest = chain.into_iter();
+    let mut error = None;
+    for message in rest.by_ref() {
+        if state.is_down.load(Ordering::Relaxed) {
+            // Nothing is known of it and of what follows: as if they had not been in the batch.
+            return (fates, error);
+        }
+        match call(message).await {
+            Ok(Fate::Delivered) => {
+                state.unanswered.store(0, Ordering::Relaxed);
+                fates.insert(message.message_no, Fate::Delivered);
+                continue;
+            }
+            Ok(fate) => fates.insert(message.message_no, fate),
+            Err(failed) if super::is_down(&failed) => {
+                state.is_down.store(true, Ordering::Relaxed);
+                return (fates, Some(failed));
+            }
+            Err(failed) => {
+                // An explicit no is about the message; no answer may be about the partner.
+                let is_answer = matches!(failed, CallError::Rejected { .. }) && !super::is_down(&failed);
+                fates.insert(message.message_no, Fate::Refused(failed.to_string()));
+                if is_answer {
+                    state.unanswered.store(0, Ordering::Relaxed);
+                } else if state.unanswered.fetch_add(1, Ordering::Relaxed) + 1 >= state.patience {
+                    state.is_down.store(true, Ordering::Relaxed);
+                    error = Some(failed);
+                }
+                None
+            }
+        };
+        break;
+    }
+    fates.extend(rest.map(|message| (message.message_no, Fate::Held)));
+    (fates, error)
+}

@@ -1,0 +1,231 @@
+//! Every kind of event that funders' cores are told, with the version and an example of its body.
+//!
+//! A body may gain a field within its version; a field that changes its meaning or goes makes the next version.
+
+use serde_json::{Value, json};
+
+/// One kind of event.
+#[derive(Debug)]
+pub struct EventKind {
+    pub name: &'static str,
+    /// Of the body's shape.
+    pub version: u16,
+    /// What `object_id` names, and so what keeps its order.
+    pub object: &'static str,
+    pub says: &'static str,
+    example: fn() -> Value,
+}
+
+impl EventKind {
+    /// A whole body. Fields that may be null are not null here.
+    pub fn example(&self) -> Value {
+        (self.example)()
+    }
+}
+
+/// The kind by that name.
+pub fn find(name: &str) -> Option<&'static EventKind> {
+    KINDS.iter().find(|kind| kind.name == name)
+}
+
+const fn funder(name: &'static str, object: &'static str, says: &'static str, example: fn() -> Value) -> EventKind {
+    EventKind { name, version: 1, object, says, example }
+}
+
+pub const KINDS: &[EventKind] = &[
+    funder(
+        "application_waiting",
+        "application",
+        "An application waits for your word; without it the product's default counts.",
+        || {
+            let mut body = application();
+            body["grade"] = json!("A");
+            body["limit_fen"] = json!(2_000_000);
+            body["score"] = json!(712);
+            body["answer_by"] = json!("2026-03-04T02:00:00Z");
+            body["default"] = json!("refuse");
+            body
+        },
+    ),
+    funder(
+        "application_defaulted",
+        "application",
+        "Your word did not come in time, and the product's default was taken.",
+        || {
+            let mut body = application();
+            body["decision"] = json!("refuse");
+            body
+        },
+    ),
+    funder("line_opened", "line", "An application was approved and a credit line opened.", || {
+        json!({
+            "line_id": "line_0197f3c2a4b07cc39b1c2d3e4f506172", "borrower_id": "bor_0197f3c2a4b07cc39b1c2d3e4f506173",
+            "application_id": "app_0197f3c2a4b07cc39b1c2d3e4f506174", "product": "harbour-standard", "product_version": 1,
+            "grade": "A", "limit_fen": 2_000_000, "statement_day": 5, "due_day": 25, "expires_on": "2027-03-02",
+            "business_day": "2026-03-02" })
+    }),
+    funder("line_changed", "line", "A line was frozen, unfrozen, closed, or its limit changed.", || {
+        json!({
+            "line_id": "line_0197f3c2a4b07cc39b1c2d3e4f506172", "change": "freeze", "status": "frozen",
+            "frozen_for": "overdue", "limit_fen": 2_000_000, "used_fen": 128_800, "business_day": "2026-03-02" })
+    }),
+    funder("loan_made", "loan", "A purchase made a loan; its plan is version 1 of its schedule.", || {
+        json!({
+            "loan_id": "loan_0197f3c2a4b07cc39b1c2d3e4f506175", "purchase_id": "pur_0197f3c2a4b07cc39b1c2d3e4f506176",
+            "line_id": "line_0197f3c2a4b07cc39b1c2d3e4f506172", "merchant_id": "mer_0197f3c2a4b07cc39b1c2d3e4f506177",
+            "product": "harbour-standard", "product_version": 1, "periods": 3, "principal_fen": 128_800,
+            "business_day": "2026-03-02" })
+    }),
+    funder("loan_voided", "loan", "A purchase was undone on its own day: the loan never was.", || {
+        json!({
+            "loan_id": "loan_0197f3c2a4b07cc39b1c2d3e4f506175", "purchase_id": "pur_0197f3c2a4b07cc39b1c2d3e4f506176",
+            "line_id": "line_0197f3c2a4b07cc39b1c2d3e4f506172", "amount_fen": 128_800, "business_day": "2026-03-02" })
+    }),
+    funder("plan_changed", "loan", "A loan has a new plan, after a refund, a payoff, or a payoff taken back.", || {
+        json!({
+            "loan_id": "loan_0197f3c2a4b07cc39b1c2d3e4f506175", "line_id": "line_0197f3c2a4b07cc39b1c2d3e4f506172",
+            "schedule_version": 2, "reason": "refund",
+            "installments": [{ "period": 1, "due_on": "2026-04-25", "principal_fen": 42_933, "interest_fen": 0, "fee_fen": 515 }],
+            "business_day": "2026-03-10" })
+    }),
+    funder("repayment", "loan", "Money was received and allocated; one event for each loan that it paid.", || {
+        repaid(1)
+    }),
+    funder(
+        "repayment_reversed",
+        "loan",
+        "A repayment turned out not to have come: the same amounts below zero.",
+        || repaid(-1),
+    ),
+    funder("overdue", "loan", "A billed installment passed its grace unpaid.", || {
+        json!({
+            "loan_id": "loan_0197f3c2a4b07cc39b1c2d3e4f506175", "line_id": "line_0197f3c2a4b07cc39b1c2d3e4f506172",
+            "period": 1, "due_on": "2026-03-25", "unpaid_principal_fen": 42_933, "business_day": "2026-03-29" })
+    }),
+    funder(
+        "claim_due",
+        "loan",
+        "A billed installment reached the day from which the guarantor may be claimed on; what is owed of it that day.",
+        || {
+            json!({
+                "loan_id": "loan_0197f3c2a4b07cc39b1c2d3e4f506175", "line_id": "line_0197f3c2a4b07cc39b1c2d3e4f506172",
+                "period": 1, "due_on": "2026-03-25", "principal_fen": 42_933, "interest_fen": 0, "fee_fen": 515,
+                "penalty_fen": 1_140, "business_day": "2026-06-13" })
+        },
+    ),
+    funder("refund", "loan", "A merchant gave back part or all of a purchase.", || {
+        json!({
+            "loan_id": "loan_0197f3c2a4b07cc39b1c2d3e4f506175", "purchase_id": "pur_0197f3c2a4b07cc39b1c2d3e4f506176",
+            "refund_id": "ref_0197f3c2a4b07cc39b1c2d3e4f506178", "line_id": "line_0197f3c2a4b07cc39b1c2d3e4f506172",
+            "amount_fen": 28_800, "principal_fell_fen": 28_800, "interest_waived_fen": 345, "schedule_version": 2,
+            "business_day": "2026-03-10" })
+    }),
+    funder(
+        "settlement_paid",
+        "settlement",
+        "Your part of a merchant's settlement was paid out of your reserve.",
+        || {
+            json!({
+            "funder_id": "fun_0197f3c2a4b07cc39b1c2d3e4f506179", "settlement_id": "set_0197f3c2a4b07cc39b1c2d3e4f50617a",
+            "amount_fen": 126_224, "paid_on": "2026-03-03" })
+        },
+    ),
+    funder("remittance_paid", "remittance", "Collected money was paid to you.", || {
+        json!({
+            "funder_id": "fun_0197f3c2a4b07cc39b1c2d3e4f506179", "remittance_id": "rem_0197f3c2a4b07cc39b1c2d3e4f50617b",
+            "amount_fen": 43_448, "bank_reference": "B20260326-0001", "paid_on": "2026-03-26" })
+    }),
+    funder("reserve_deposited", "funder", "A deposit was booked.", reserve_moved),
+    funder("reserve_withdrawn", "funder", "A withdrawal was booked.", reserve_moved),
+    funder("reserve_low", "funder", "The reserve fell below its low-water mark.", || {
+        json!({
+            "funder_id": "fun_0197f3c2a4b07cc39b1c2d3e4f506179", "available_fen": 9_500_000, "low_water_fen": 10_000_000,
+            "runs_dry_on": "2026-03-09", "business_day": "2026-03-02" })
+    }),
+    funder(
+        "advance_overdue",
+        "funder",
+        "An advance was not repaid in time; purchases are refused until it is.",
+        || {
+            json!({
+            "funder_id": "fun_0197f3c2a4b07cc39b1c2d3e4f506179", "advance_fen": 120_000, "advance_since": "2026-03-02",
+            "business_day": "2026-03-03" })
+        },
+    ),
+];
+
+fn application() -> Value {
+    json!({
+        "application_id": "app_0197f3c2a4b07cc39b1c2d3e4f506174", "borrower_id": "bor_0197f3c2a4b07cc39b1c2d3e4f506173",
+        "product": "harbour-standard", "product_version": 1, "business_day": "2026-03-02" })
+}
+
+fn repaid(sign: i64) -> Value {
+    json!({
+        "repayment_id": "rep_0197f3c2a4b07cc39b1c2d3e4f50617d", "line_id": "line_0197f3c2a4b07cc39b1c2d3e4f506172",
+        "loan_id": "loan_0197f3c2a4b07cc39b1c2d3e4f506175", "source": if sign > 0 { "withholding" } else { "reversal" },
+        "amount_fen": sign * 43_448,
+        "installments": [{
+            "period": 1, "principal_fen": sign * 42_933, "interest_fen": 0, "fee_fen": sign * 515, "penalty_fen": 0 }],
+        "business_day": "2026-03-25" })
+}
+
+fn reserve_moved() -> Value {
+    json!({
+        "funder_id": "fun_0197f3c2a4b07cc39b1c2d3e4f506179", "amount_fen": 500_000_000, "reference": "ICBC-20260302-7781",
+        "available_fen": 509_500_000, "business_day": "2026-03-02" })
+}
+
+/// Where `found` is not of the shape of `example`: a field too many or too few, or a value of another type. A null may stand
+/// for anything. Empty when it is.
+pub fn differences(example: &Value, found: &Value) -> Vec<String> {
+    let mut differences = Vec::new();
+    compare(example, found, "", &mut differences);
+    differences
+}
+
+fn compare(example: &Value, found: &Value, at: &str, differences: &mut Vec<String>) {
+    match (example, found) {
+        (_, Value::Null)
+        | (Value::Bool(_), Value::Bool(_))
+        | (Value::Number(_), Value::Number(_))
+        | (Value::String(_), Value::String(_)) => {}
+        (Value::Array(example), Value::Array(found)) => {
+            for (place, item) in found.iter().enumerate() {
+                example.iter().for_each(|example| compare(example, item, &format!("{at}/{place}"), differences));
+            }
+        }
+        (Value::Object(example), Value::Object(found)) => {
+            for (name, value) in found {
+                match example.get(name) {
+                    Some(example) => compare(example, value, &format!("{at}/{name}"), differences),
+                    None => differences.push(format!("{at}/{name} is not in the catalogue")),
+                }
+            }
+            let missing = example.keys().filter(|name| !found.contains_key(*name));
+            differences.extend(missing.map(|name| format!("{at}/{name} is missing")));
+        }
+        _ => differences.push(format!("{at} is of another type")),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn no_kind_stands_twice_and_each_example_has_its_own_shape() {
+        for (place, kind) in KINDS.iter().enumerate() {
+            assert!(KINDS[place + 1..].iter().all(|other| other.name != kind.name), "{}", kind.name);
+            assert!(differences(&kind.example(), &kind.example()).is_empty());
+        }
+    }
+
+    #[test]
+    fn another_shape_is_told_where_it_differs() {
+        let example = json!({ "a": 1, "list": [{ "b": "x" }] });
+        assert!(differences(&example, &json!({ "a": null, "list": [] })).is_empty());
+        let found = differences(&example, &json!({ "a": "1", "list": [{ "c": "x" }] }));
+        assert_eq!(found, ["/a is of another type", "/list/0/c is not in the catalogue", "/list/0/b is missing"]);
+    }
+}

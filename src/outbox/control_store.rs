@@ -1,0 +1,171 @@
+//! SQL of what people and partners do to messages: pause, resume, replay, discard, and how a partner stands.
+
+use chrono::{DateTime, Utc};
+use sqlx::PgConnection;
+
+/// Counting stops here: more waiting messages than that are simply many.
+pub const COUNT_MAX: i64 = 100_000;
+
+/// How a partner's delivery stands.
+#[derive(Debug)]
+pub struct Standing {
+    pub paused_at: Option<DateTime<Utc>>,
+    pub failures: i16,
+    pub next_attempt_at: Option<DateTime<Utc>>,
+    pub waiting: i64,
+    pub dead: i64,
+    pub oldest_waiting_at: Option<DateTime<Utc>>,
+}
+
+pub async fn standing(connection: &mut PgConnection, partner: &str) -> sqlx::Result<Standing> {
+    sqlx::query_as!(
+        Standing,
+        r#"select p.paused_at as "paused_at?", coalesce(p.failures, 0::smallint) as "failures!",
+                  p.next_attempt_at as "next_attempt_at?", w.waiting as "waiting!", d.dead as "dead!", w.oldest
+                      as "oldest_waiting_at?"
+           from (values (1)) as one(row) left join outbox_partner p on p.partner = $1
+           cross join (select count(*) as waiting, min(created_at) as oldest
+                       from (select created_at from outbox where partner = $1 and delivered_at is null and dead_at is null
+                             order by message_no limit $2) m) w
+           cross join (select count(*) as dead
+                       from (select from outbox where partner = $1 and dead_at is not null limit $2) m) d"#,
+        partner,
+        COUNT_MAX,
+    )
+    .fetch_one(connection)
+    .await
+}
+
+/// Sets or clears the pause. Resuming also forgets that the partner was down. `false` if it stood so already.
+pub async fn set_paused(
+    connection: &mut PgConnection,
+    partner: &str,
+    (is_paused, now): (bool, DateTime<Utc>),
+) -> sqlx::Result<bool> {
+    let done = sqlx::query!(
+        "insert into outbox_partner as p (partner, failures, next_attempt_at, paused_at)
+         select $1, 0, $3::timestamptz, case when $2::bool then $3::timestamptz end
+         on conflict (partner) do update
+             set paused_at = excluded.paused_at,
+                 failures = case when $2 then p.failures else 0 end,
+                 next_attempt_at = case when $2 then p.next_attempt_at else $3 end
+             where (p.paused_at is null) = $2 or (not $2 and p.failures > 0)",
+        partner,
+        is_paused,
+        now,
+    )
+    .execute(connection)
+    .await?;
+    Ok(done.rows_affected() == 1)
+}
+
+/// Tries a message again at once, dead or not. `false` if it never failed or has ended. It stays ahead of its object's later
+/// ones, because its attempts are not forgotten.
+pub async fn retry(
+    connection: &mut PgConnection,
+    (partner, message_no): (&str, i64),
+    now: DateTime<Utc>,
+) -> sqlx::Result<bool> {
+    let done = sqlx::query!(
+        "update outbox set next_attempt_at = $2, dead_at = null, attempts = 1
+         where message_no = $1 and partner = $3 and delivered_at is null and attempts > 0",
+        message_no,
+        now,
+        partner,
+    )
+    .execute(connection)
+    .await?;
+    Ok(done.rows_affected() == 1)
+}
+
+/// Which messages are delivered again.
+#[derive(Clone, Copy, Debug)]
+pub struct ReplayRange {
+    /// Both ends included.
+    pub from_no: i64,
+    pub to_no: i64,
+    /// Written from here, until before there.
+    pub from_at: Option<DateTime<Utc>>,
+    pub to_at: Option<DateTime<Utc>>,
+}
+
+/// Marks the messages of a range for delivery at once, whatever became of them; returns how many. They stand as tried once:
+/// so they are sent in order, and stay ahead of their objects' later ones though a run may be beyond them already.
+pub async fn replay(
+    connection: &mut PgConnection,
+    partner: &str,
+    range: ReplayRange,
+    now: DateTime<Utc>,
+) -> sqlx::Result<u64> {
+    let done = sqlx::query!(
+        "update outbox
+         set delivered_at = null, dead_at = null, ending = null, attempts = 1, next_attempt_at = $4, last_error = null
+         where partner = $1 and message_no between $2 and $3
+               and ($5::timestamptz is null or created_at >= $5) and ($6::timestamptz is null or created_at < $6)
+               and (delivered_at is not null or attempts > 0)",
+        partner,
+        range.from_no,
+        range.to_no,
+        now,
+        range.from_at,
+        range.to_at,
+    )
+    .execute(connection)
+    .await?;
+    Ok(done.rows_affected())
+}
+
+/// Ends a message that failed, without its being delivered; nothing waits behind it. `false` if it never failed or has ended.
+pub async fn discard(
+    connection: &mut PgConnection,
+    (partner, message_no): (&str, i64),
+    (why, now): (&str, DateTime<Utc>),
+) -> sqlx::Result<bool> {
+    let done = sqlx::query!(
+        "update outbox set delivered_at = $2, dead_at = null, ending = 'discarded', last_error = $3
+         where message_no = $1 and partner = $4 and delivered_at is null and attempts > 0",
+        message_no,
+        now,
+        why,
+        partner,
+    )
+    .execute(connection)
+    .await?;
+    Ok(done.rows_affected() == 1)
+}
+
+/// The partner of a message.
+pub async fn find_partner_of(connection: &mut PgConnection, message_no: i64) -> sqlx::Result<Option<String>> {
+    sqlx::query_scalar!("select partner from outbox where message_no = $1", message_no).fetch_optional(connection).await
+}
+
+/// What was done, by whom.
+#[derive(Clone, Debug)]
+pub struct Action<'a> {
+    pub partner: &'a str,
+    /// `pause`, `resume`, `replay` or `discard`.
+    pub action: &'static str,
+    pub range: Option<(i64, i64)>,
+    pub messages: Option<i64>,
+    pub done_by: &'a str,
+    pub reason: Option<&'a str>,
+    pub done_at: DateTime<Utc>,
+}
+
+pub async fn note(connection: &mut PgConnection, action: &Action<'_>) -> sqlx::Result<()> {
+    sqlx::query!(
+        "insert into outbox_action (partner, action, from_no, to_no, messages, done_by, reason, done_at)
+         values ($1, $2, $3, $4, $5, $6, $7, $8)",
+        action.partner,
+        action.action,
+        action.range.map(|(from_no, _)| from_no),
+        action.range.map(|(_, to_no)| to_no),
+        action.messages,
+        action.done_by,
+        action.reason,
+        action.done_at,
+    )
+    .execute(connection)
+    .await?;
+    Ok(())
+}

@@ -1,0 +1,91 @@
+//! SQL of events as partners read them by cursor.
+
+use chrono::{DateTime, Utc};
+use sqlx::PgConnection;
+use uuid::Uuid;
+
+use super::store::Waiting;
+
+/// Numbers that one page looks through: other partners' messages stand between.
+pub const SCAN_MAX: i64 = 20_000;
+
+/// A page of a partner's events with numbers above `after` and up to `up_to_no`, in order, delivered or not.
+pub async fn list(
+    connection: &mut PgConnection,
+    partner: &str,
+    (after, up_to_no): (i64, i64),
+    limit: i64,
+) -> sqlx::Result<Vec<Waiting>> {
+    sqlx::query_as!(
+        Waiting,
+        r#"select message_no, kind, object_id, body::text as "body!", created_at, attempts
+           from outbox where message_no > $2 and message_no <= $3 and partner = $1 order by message_no limit $4"#,
+        partner,
+        after,
+        up_to_no.min(after.saturating_add(SCAN_MAX)),
+        limit,
+    )
+    .fetch_all(connection)
+    .await
+}
+
+/// One message of a partner.
+pub async fn find(connection: &mut PgConnection, partner: &str, message_no: i64) -> sqlx::Result<Option<Waiting>> {
+    sqlx::query_as!(
+        Waiting,
+        r#"select message_no, kind, object_id, body::text as "body!", created_at, attempts
+           from outbox where message_no = $2 and partner = $1"#,
+        partner,
+        message_no,
+    )
+    .fetch_optional(connection)
+    .await
+}
+
+/// The highest number of a message that is there.
+pub async fn last_no(connection: &mut PgConnection) -> sqlx::Result<i64> {
+    sqlx::query_scalar!(r#"select coalesce(max(message_no), 0) as "last!" from outbox"#).fetch_one(connection).await
+}
+
+/// When the message with this number, or the next one that is there, was written.
+pub async fn written_at(connection: &mut PgConnection, message_no: i64) -> sqlx::Result<Option<DateTime<Utc>>> {
+    sqlx::query_scalar!("select created_at from outbox where message_no >= $1 order by message_no limit 1", message_no)
+        .fetch_optional(connection)
+        .await
+}
+
+/// Where a message stands.
+#[derive(Debug, serde::Serialize)]
+pub struct Standing {
+    pub message_no: i64,
+    pub partner: String,
+    pub kind: String,
+    pub object_id: Uuid,
+    pub attempts: i16,
+    pub next_attempt_at: DateTime<Utc>,
+    pub dead_at: Option<DateTime<Utc>>,
+    pub last_error: Option<String>,
+}
+
+/// Messages that failed and have not ended, dead ones first, of one partner or of all; not those that are only replayed.
+pub async fn troubled(
+    connection: &mut PgConnection,
+    partner: Option<&str>,
+    (after, limit): ((bool, i64), i64),
+) -> sqlx::Result<Vec<Standing>> {
+    let (after_waiting, after_no) = after;
+    sqlx::query_as!(
+        Standing,
+        "select message_no, partner, kind, object_id, attempts, next_attempt_at, dead_at, last_error
+         from outbox
+         where delivered_at is null and attempts > 0 and last_error is not null and ($1::text is null or partner = $1)
+               and ((dead_at is null) > $3 or ((dead_at is null) = $3 and message_no > $4))
+         order by dead_at is null, message_no limit $2",
+        partner,
+        limit,
+        after_waiting,
+        after_no,
+    )
+    .fetch_all(connection)
+    .await
+}

@@ -1,0 +1,394 @@
+//! Field mapping: a partner's own names, shapes, codes and amounts, written as a template that gives JSON.
+
+use std::fmt::Write as _;
+
+use chrono::format::{Item, StrftimeItems};
+use chrono::{DateTime, NaiveDate};
+use chrono_tz::Asia::Shanghai;
+use minijinja::value::{Kwargs, Serde, ValueKind};
+use minijinja::{AutoEscape, Environment, Error, ErrorKind, UndefinedBehavior, Value as TemplateValue, context};
+use serde_json::Value;
+
+use super::catalogue::EventKind;
+use crate::base::Fen;
+use crate::error::Refusal;
+
+/// A template longer than this is a program.
+pub const TEXT_BYTES_MAX: usize = 16 * 1024;
+/// What it may write, far above any event of ours.
+pub const OUTPUT_BYTES_MAX: usize = 64 * 1024;
+pub const PATH_BYTES_MAX: usize = 200;
+pub const TAKEN_WHEN_BYTES_MAX: usize = 1_000;
+/// Instructions, and about as many times eight bytes of data: a plan of 60 periods takes a tenth.
+const FUEL: u64 = 100_000;
+/// Deeper nesting than any shape needs.
+const RECURSION_MAX: usize = 40;
+
+/// How one kind of event is told to one partner.
+#[derive(Clone, Debug, PartialEq, Eq, serde::Serialize, serde::Deserialize, utoipa::ToSchema)]
+#[serde(deny_unknown_fields)]
+pub struct Template {
+    /// Below the base URL of your core: each event is a call of its own to it, and what the template gives is its whole body.
+    /// Without it what the template gives stands as `body` in the batch to `/events`.
+    #[schema(example = "/loan/v2/loanNotify", max_length = 200)]
+    #[serde(default)]
+    pub path: Option<String>,
+    /// JSON with `{{ … }}` wherever a value of the event stands, without quotes around it.
+    #[schema(
+        example = "{\"loanNo\": {{ body.loan_id }}, \"loanAmt\": {{ body.principal_fen | yuan }}}",
+        min_length = 1,
+        max_length = 16384
+    )]
+    pub text: String,
+    /// With a path: an expression over `answer`, the JSON of an answer of 2xx, that is true when your core has taken the event.
+    /// Without it any answer of 2xx is.
+    #[schema(example = "answer.retCode == \"0000\"", max_length = 1000)]
+    #[serde(default)]
+    pub taken_when: Option<String>,
+}
+
+/// An event, as a template sees it: `event` and `body`.
+#[derive(Clone, Copy, Debug)]
+pub struct Told<'a> {
+    pub event_no: i64,
+    pub kind: &'a str,
+    pub version: u16,
+    pub object_id: uuid::Uuid,
+    pub occurred_at: DateTime<chrono::Utc>,
+    pub body: &'a Value,
+}
+
+/// Why a template is not saved, or does not serve an event.
+#[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
+pub enum TemplateRefusal {
+    #[error("line {line}: {says}")]
+    Wrong { line: usize, says: String },
+    #[error("what it gives is not JSON at line {line}, column {column}: {says}")]
+    NotJson { line: usize, column: usize, says: String },
+    #[error("it must give an object")]
+    NotAnObject,
+    #[error("it writes more than {OUTPUT_BYTES_MAX} bytes, or works too long")]
+    TooMuch,
+    #[error("`taken_when` is wrong: {0}")]
+    TakenWhen(String),
+    #[error("`taken_when` needs a path of its own")]
+    TakenWhenWithoutPath,
+    #[error("a path begins with one slash and has up to {PATH_BYTES_MAX} letters, digits and -._~/ in it")]
+    Path,
+    #[error("a template has 1 to {TEXT_BYTES_MAX} bytes, and `taken_when` up to {TAKEN_WHEN_BYTES_MAX}")]
+    Length,
+}
+
+impl Refusal for TemplateRefusal {
+    fn code(&self) -> &'static str {
+        match self {
+            TemplateRefusal::Wrong { .. }
+            | TemplateRefusal::TakenWhen(_)
+            | TemplateRefusal::TakenWhenWithoutPath
+            | TemplateRefusal::Length => "template_wrong",
+            TemplateRefusal::NotJson { .. } | TemplateRefusal::NotAnObject => "template_not_json",
+            TemplateRefusal::TooMuch => "template_too_much",
+            TemplateRefusal::Path => "template_path_malformed",
+        }
+    }
+}
+
+impl Template {
+    /// Whether it may be saved for a kind: it serves the kind's example, and its expression understands an answer.
+    ///
+    /// # Errors
+    /// What is wrong, with the line where there is one.
+    pub fn check(&self, kind: &EventKind) -> Result<(), TemplateRefusal> {
+        let taken_when_length = self.taken_when.as_ref().map_or(0, String::len);
+        if self.text.is_empty() || self.text.len() > TEXT_BYTES_MAX || taken_when_length > TAKEN_WHEN_BYTES_MAX {
+            return Err(TemplateRefusal::Length);
+        }
+        if self.path.as_deref().is_some_and(|path| !is_path(path)) {
+            return Err(TemplateRefusal::Path);
+        }
+        if let Some(expression) = &self.taken_when {
+            if self.path.is_none() {
+                return Err(TemplateRefusal::TakenWhenWithoutPath);
+            }
+            let parsed = environment().compile_expression(expression).map(|_| ());
+            parsed.map_err(|error| TemplateRefusal::TakenWhen(says(&error)))?;
+        }
+        let body = kind.example();
+        let told = Told {
+            event_no: 1,
+            kind: kind.name,
+            version: kind.version,
+            object_id: uuid::Uuid::nil(),
+            occurred_at: DateTime::UNIX_EPOCH,
+            body: &body,
+        };
+        self.render(&told).map(|_| ())
+    }
+
+    /// What the partner is sent: a JSON object.
+    ///
+    /// # Errors
+    /// Why it cannot be made.
+    pub fn render(&self, told: &Told<'_>) -> Result<String, TemplateRefusal> {
+        let environment = environment();
+        let template = environment.template_from_str(&self.text).map_err(|error| refused(&error))?;
+        let values = context! {
+            event => context! {
+                no => told.event_no,
+                kind => told.kind,
+                version => told.version,
+                object_id => told.object_id.to_string(),
+                occurred_at => told.occurred_at.to_rfc3339(),
+            },
+            body => TemplateValue::from(Serde(told.body)),
+        };
+        let mut output = Bounded(Vec::new());
+        template.render_captured_to(values, &mut output).map_err(|error| refused(&error))?;
+        let text = String::from_utf8(output.0).unwrap_or_default().trim().to_owned();
+        match serde_json::from_str::<Value>(&text) {
+            Ok(Value::Object(_)) => Ok(text),
+            Ok(_) => Err(TemplateRefusal::NotAnObject),
+            Err(error) => {
+                let (line, column) = (error.line(), error.column());
+                Err(TemplateRefusal::NotJson { line, column, says: error.to_string() })
+            }
+        }
+    }
+
+    /// Whether an answer of 2xx means that the event was taken.
+    pub fn is_taken(&self, answer: &[u8]) -> bool {
+        let Some(expression) = &self.taken_when else { return true };
+        let answer: Value = serde_json::from_slice(answer).unwrap_or(Value::Null);
+        let environment = environment();
+        let Ok(compiled) = environment.compile_expression(expression) else { return false };
+        let values = context! { answer => TemplateValue::from(Serde(&answer)) };
+        compiled.eval(values).is_ok_and(|verdict| verdict.is_true())
+    }
+}
+
+fn is_path(path: &str) -> bool {
+    let is_plain = |byte: u8| byte.is_ascii_alphanumeric() || b"-._~/".contains(&byte);
+    let has_dots = path.split('/').any(|part| part == "." || part == "..");
+    path.starts_with('/')
+        && !path.starts_with("//")
+        && path.len() <= PATH_BYTES_MAX
+        && path.bytes().all(is_plain)
+        && !has_dots
+}
+
+/// No file, no other template, no time, no randomness; every value is written as JSON; whatever is not there is an error.
+fn environment<'source>() -> Environment<'source> {
+    let mut environment = Environment::new();
+    environment.set_auto_escape_callback(|_| AutoEscape::Json);
+    environment.set_undefined_behavior(UndefinedBehavior::Strict);
+    environment.set_fuel(Some(FUEL));
+    environment.set_recursion_limit(RECURSION_MAX);
+    // They would let a value out of its quotes.
+    for name in ["safe", "escape", "e"] {
+        environment.remove_filter(name);
+    }
+    environment.add_filter("yuan", yuan);
+    environment.add_filter("time", time);
+    environment.add_filter("day", day);
+    environment.add_filter("code", code);
+    environment
+}
+
+/// `{{ body.amount_fen | yuan }}` gives "1288.00"; null stays null.
+fn yuan(fen: TemplateValue) -> Result<TemplateValue, Error> {
+    if fen.is_none() {
+        return Ok(fen);
+    }
+    let amount = i64::try_from(fen).map_err(|_| invalid("yuan takes a whole number of fen"))?;
+    Ok(Fen::new(amount).to_string().replace(',', "").into())
+}
+
+/// `{{ event.occurred_at | time("%Y%m%d%H%M%S") }}`: a time in Asia/Shanghai.
+fn time(at: TemplateValue, format: &str) -> Result<TemplateValue, Error> {
+    if at.is_none() {
+        return Ok(at);
+    }
+    let at = at.as_str().and_then(|text| DateTime::parse_from_rfc3339(text).ok());
+    let at = at.ok_or_else(|| invalid("time takes a time such as event.occurred_at"))?.with_timezone(&Shanghai);
+    let items = items(format)?;
+    written(format_args!("{}", at.format_with_items(items.iter())))
+}
+
+/// `{{ body.due_on | day("%Y%m%d") }}`: a day.
+fn day(on: TemplateValue, format: &str) -> Result<TemplateValue, Error> {
+    if on.is_none() {
+        return Ok(on);
+    }
+    let on = on.as_str().and_then(|text| text.parse::<NaiveDate>().ok());
+    let on = on.ok_or_else(|| invalid("day takes a day such as body.business_day"))?;
+    let items = items(format)?;
+    written(format_args!("{}", on.format_with_items(items.iter())))
+}
+
+fn items(format: &str) -> Result<Vec<Item<'_>>, Error> {
+    let items: Vec<Item<'_>> = StrftimeItems::new(format).collect();
+    if items.contains(&Item::Error) { Err(invalid("the format is not one of strftime's")) } else { Ok(items) }
+}
+
+fn written(text: std::fmt::Arguments<'_>) -> Result<TemplateValue, Error> {
+    let mut output = String::new();
+    // A day has no hour: its format then fails to write.
+    output.write_fmt(text).map_err(|_| invalid("the format asks for what is not there"))?;
+    Ok(output.into())
+}
+
+/// `{{ body.source | code({"withholding": "01", "transfer": "02"}, other="99") }}`: a code table. Without `other` a word that is
+/// not in it is an error.
+fn code(word: TemplateValue, table: TemplateValue, options: Kwargs) -> Result<TemplateValue, Error> {
+    let other: Option<TemplateValue> = options.get("other")?;
+    options.assert_all_used()?;
+    if table.kind() != ValueKind::Map {
+        return Err(invalid("code takes a table in braces"));
+    }
+    let found = table.get_item(&word)?;
+    if !found.is_undefined() {
+        return Ok(found);
+    }
+    other.ok_or_else(|| invalid(format!("the code table has no {word}")))
+}
+
+fn invalid(says: impl Into<std::borrow::Cow<'static, str>>) -> Error {
+    Error::new(ErrorKind::InvalidOperation, says)
+}
+
+fn refused(error: &Error) -> TemplateRefusal {
+    if matches!(error.kind(), ErrorKind::OutOfFuel | ErrorKind::WriteFailure) {
+        return TemplateRefusal::TooMuch;
+    }
+    TemplateRefusal::Wrong { line: error.line().unwrap_or(1), says: says(error) }
+}
+
+fn says(error: &Error) -> String {
+    match error.detail() {
+        Some(detail) => format!("{}: {detail}", error.kind()),
+        None => error.kind().to_string(),
+    }
+}
+
+/// Refuses to hold more than [`OUTPUT_BYTES_MAX`].
+struct Bounded(Vec<u8>);
+
+impl std::io::Write for Bounded {
+    fn write(&mut self, bytes: &[u8]) -> std::io::Result<usize> {
+        if self.0.len() + bytes.len() > OUTPUT_BYTES_MAX {
+            return Err(std::io::Error::other("too much"));
+        }
+        self.0.extend_from_slice(bytes);
+        Ok(bytes.len())
+    }
+
+    fn flush(&mut self) -> std::io::Result<()> {
+        Ok(())
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use serde_json::json;
+
+    use super::*;
+    use crate::outbox::catalogue;
+
+    fn template(text: &str) -> Template {
+        Template { path: None, text: text.to_owned(), taken_when: None }
+    }
+
+    fn rendered(kind: &str, text: &str) -> Result<Value, TemplateRefusal> {
+        let body = catalogue::find(kind).unwrap().example();
+        let occurred_at = "2026-03-02T04:05:06Z".parse().unwrap();
+        let told = Told { event_no: 41, kind, version: 1, object_id: uuid::Uuid::nil(), occurred_at, body: &body };
+        template(text).render(&told).map(|text| serde_json::from_str(&text).unwrap())
+    }
+
+    #[test]
+    fn names_shapes_codes_amounts_and_times_are_the_partners() {
+        let text = r#"{
+            "txnId": {{ event.no }}, "txnTime": {{ event.occurred_at | time("%Y%m%d%H%M%S") }},
+            "loan": { "loanNo": {{ body.loan_id | replace("loan_", "L") }}, "amt": {{ body.amount_fen | yuan }} },
+            "chan": {{ body.source | code({"withholding": "01", "transfer": "02"}) }},
+            "rows": [{% for row in body.installments %}
+                { "no": {{ row.period }}, "prin": {{ row.principal_fen | yuan }} }{% if not loop.last %},{% endif %}
+            {% endfor %}],
+            "bizDate": {{ body.business_day | day("%Y/%m/%d") }}
+        }"#;
+        let expected = json!({
+            "txnId": 41, "txnTime": "20260302120506", "loan": { "loanNo": "L0197f3c2a4b07cc39b1c2d3e4f506175", "amt": "434.48" },
+            "chan": "01", "rows": [{ "no": 1, "prin": "429.33" }], "bizDate": "2026/03/25" });
+        assert_eq!(rendered("repayment", text), Ok(expected));
+    }
+
+    #[test]
+    fn a_misspelt_field_is_an_error_with_its_line() {
+        let refusal =
+            rendered("loan_made", "{\n  \"a\": {{ body.loan_id }},\n  \"b\": {{ body.loan_no }}\n}").unwrap_err();
+        assert!(
+            matches!(&refusal, TemplateRefusal::Wrong { line: 3, says } if says.contains("undefined")),
+            "{refusal}"
+        );
+    }
+
+    #[test]
+    fn a_value_never_leaves_its_quotes() {
+        let body = json!({ "reference": "x\", \"amount\": 1, \"y\": \"" });
+        let told = Told {
+            event_no: 1,
+            kind: "reserve_deposited",
+            version: 1,
+            object_id: uuid::Uuid::nil(),
+            occurred_at: DateTime::UNIX_EPOCH,
+            body: &body,
+        };
+        let text = template(r#"{"ref": {{ body.reference }}}"#).render(&told).unwrap();
+        assert_eq!(serde_json::from_str::<Value>(&text).unwrap(), json!({ "ref": body["reference"] }));
+        assert!(template(r#"{"ref": "{{ body.reference | safe }}"}"#).render(&told).is_err(), "safe is not there");
+    }
+
+    #[test]
+    fn what_gives_no_object_runs_away_or_reaches_out_is_refused() {
+        let wrong = |text: &str| rendered("loan_made", text).unwrap_err().code();
+        assert_eq!(wrong("{\"a\": \"{{ body.loan_id }}\"}"), "template_not_json");
+        assert_eq!(wrong("[1]"), "template_not_json");
+        assert_eq!(
+            wrong("{% for a in range(100000) %}{% for b in range(100000) %}x{% endfor %}{% endfor %}"),
+            "template_too_much"
+        );
+        assert_eq!(wrong("{\"a\": {{ 'x' * 100000000 }} }"), "template_too_much");
+        let doubling = "{% set x = x ~ x %}".repeat(40);
+        assert_eq!(wrong(&format!("{{% set x = 'xxxxxxxx' %}}{doubling}{{\"a\": {{{{ x }}}} }}")), "template_too_much");
+        let growing = "{% set x = x | replace('x', 'xxxxxxxxxx') %}".repeat(12);
+        assert_eq!(wrong(&format!("{{% set x = 'x' %}}{growing}{{\"a\": {{{{ x }}}} }}")), "template_too_much");
+        for huge in ["'%999999999d' | format(1)", "'x\\ny' | indent(999999999)", "[1] | batch(999999999, 1) | list"] {
+            let code = wrong(&format!("{{\"a\": {{{{ {huge} }}}} }}"));
+            assert!(["template_too_much", "template_wrong"].contains(&code), "{huge}: {code}");
+        }
+        assert_eq!(wrong("{% include 'secrets' %}"), "template_wrong");
+        assert_eq!(wrong("{\"a\": {{ body.principal_fen | time('%Y') }} }"), "template_wrong");
+        assert_eq!(wrong("{\"a\": {{ body.business_day | day('%H') }} }"), "template_wrong");
+        assert_eq!(wrong("{\"a\": {{ body.business_day | day('%Q') }} }"), "template_wrong");
+        assert_eq!(wrong("{\"a\": {{ body.product | code({'other': '1'}) }} }"), "template_wrong");
+    }
+
+    #[test]
+    fn an_answer_is_judged_by_the_partners_own_code() {
+        let plain = Template { path: Some("/a".into()), ..template("{}") };
+        assert!(plain.is_taken(b""));
+        let strict = Template { taken_when: Some("answer.retCode in ['0000', '0001']".into()), ..plain };
+        assert!(strict.is_taken(br#"{"retCode":"0001"}"#));
+        assert!(!strict.is_taken(br#"{"retCode":"9999"}"#) && !strict.is_taken(b"<html>"));
+    }
+
+    #[test]
+    fn a_path_stays_below_the_partners_base() {
+        let kind = catalogue::find("loan_made").unwrap();
+        let check = |path: &str| Template { path: Some(path.into()), ..template("{}") }.check(kind);
+        assert_eq!(check("/loan/v2/notify"), Ok(()));
+        for wrong in ["loan", "//other.example/x", "/../admin", "/a?b=c", "/a b"] {
+            assert_eq!(check(wrong), Err(TemplateRefusal::Path), "{wrong}");
+        }
+    }
+}

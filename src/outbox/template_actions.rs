@@ -1,0 +1,115 @@
+//! Use cases of templates: save the next version, and try one on a past event without sending anything.
+
+use super::actions::EventRefusal;
+use super::carrier::funder::render;
+use super::catalogue::{self, EventKind};
+use super::store::Waiting;
+use super::template::Template;
+use super::template_store::{self as store, NewVersion};
+use super::{event_store, template_store};
+use crate::app::App;
+use crate::base::id::FunderId;
+use crate::error::{Fault, Outcome};
+
+/// A template to save, or with none our own form again.
+#[derive(Clone, Debug)]
+pub struct Saving<'a> {
+    pub funder_id: FunderId,
+    pub kind: &'a str,
+    /// The version that was read; 0 where there was none.
+    pub after_version: i32,
+    pub template: Option<&'a Template>,
+    pub by: &'a str,
+}
+
+/// Saves the next version of a kind's template, once it serves the kind's example; returns its number. Events that wait are
+/// told by it.
+pub async fn save(app: &App, saving: Saving<'_>) -> Outcome<i32, EventRefusal> {
+    let kind = kind_for_funders(saving.kind).map_err(Fault::Refused)?;
+    if let Some(template) = saving.template {
+        template.check(kind).map_err(|refusal| Fault::Refused(refusal.into()))?;
+    }
+    let version = saving.after_version + 1;
+    let new = NewVersion {
+        funder_id: saving.funder_id,
+        kind: kind.name,
+        version,
+        template: saving.template,
+        saved_by: saving.by,
+        saved_at: app.clock.now(),
+    };
+    let mut transaction = app.pool.begin().await?;
+    let versions = store::versions(&mut transaction, saving.funder_id, kind.name).await?;
+    let is_next = versions.first().map_or(0, |newest| newest.version) == saving.after_version;
+    if !is_next || !store::insert(&mut transaction, &new).await? {
+        return Err(Fault::Refused(EventRefusal::Overtaken));
+    }
+    transaction.commit().await?;
+    Ok(version)
+}
+
+/// The kind by that name, if funders are told it.
+///
+/// # Errors
+/// `UnknownKind`.
+pub fn kind_for_funders(name: &str) -> Result<&'static EventKind, EventRefusal> {
+    catalogue::find(name).ok_or(EventRefusal::UnknownKind)
+}
+
+/// What a core would be sent.
+#[derive(Clone, Debug, PartialEq)]
+pub struct Preview {
+    pub kind: String,
+    /// Below the base URL.
+    pub path: String,
+    /// The whole body of the call, as JSON text.
+    pub body: String,
+    /// The saved template that made it; nothing for our own form or a template that is only tried.
+    pub template_version: Option<i32>,
+}
+
+/// Shows what a past event of a funder looks like under a template: a given one, else the saved one, else our own form.
+pub async fn preview(
+    app: &App,
+    funder_code: &str,
+    event_no: i64,
+    given: Option<&Template>,
+) -> Outcome<Preview, EventRefusal> {
+    let mut connection = app.pool.acquire().await?;
+    let found = event_store::find(&mut connection, funder_code, event_no).await?;
+    let message = found.ok_or(Fault::Refused(EventRefusal::UnknownEvent))?;
+    let mut active = template_store::active(&mut connection, funder_code).await?;
+    drop(connection);
+    let (template, template_version) = match given {
+        Some(template) => (Some(template.clone()), None),
+        None => active.remove(&message.kind).map_or((None, None), |saved| (Some(saved.template), Some(saved.version))),
+    };
+    if let (Some(template), Ok(kind)) = (&template, kind_for_funders(&message.kind)) {
+        template.check(kind).map_err(|refusal| Fault::Refused(refusal.into()))?;
+    }
+    let told = tell(&message, template.as_ref()).map_err(|refusal| Fault::Refused(refusal.into()))?;
+    let path = template.and_then(|template| template.path);
+    let body = match &path {
+        Some(_) => told,
+        None => serde_json::json!({ "events": [envelope(&message, &told)?] }).to_string(),
+    };
+    Ok(Preview { kind: message.kind, path: path.unwrap_or_else(|| "/events".to_owned()), body, template_version })
+}
+
+fn tell(message: &Waiting, template: Option<&Template>) -> Result<String, super::template::TemplateRefusal> {
+    match template {
+        Some(template) => render(message, template),
+        None => Ok(message.body.clone()),
+    }
+}
+
+fn envelope(message: &Waiting, told: &str) -> anyhow::Result<serde_json::Value> {
+    Ok(serde_json::json!({
+        "event_no": message.message_no,
+        "kind": message.kind,
+        "version": super::carrier::funder::version(&message.kind),
+        "object_id": message.object_id,
+        "occurred_at": message.created_at,
+        "body": serde_json::from_str::<serde_json::Value>(told)?,
+    }))
+}

@@ -1,0 +1,160 @@
+//! Templates, for the funder's system: read, save, and try on a past event.
+
+use axum::Json;
+use axum::extract::State;
+use axum::http::header;
+use axum::response::IntoResponse;
+use chrono::{DateTime, Utc};
+use serde::{Deserialize, Serialize};
+use utoipa::ToSchema;
+
+use super::template::Template;
+use super::template_actions::{self, Saving, kind_for_funders};
+use super::template_store::{self, Version};
+use crate::app::App;
+use crate::base::id::FunderId;
+use crate::error::Fault;
+use crate::funder::find_code;
+use crate::http::Problem;
+use crate::http::api::{Body, FunderCaller, IfMatch, Named, etag};
+
+/// A saved version.
+#[derive(Debug, Serialize, ToSchema)]
+pub struct TemplateVersion {
+    #[schema(example = 1)]
+    pub version: i32,
+    /// Null where it gave our own form back.
+    pub template: Option<Template>,
+    #[schema(example = "Chen Wei")]
+    pub saved_by: String,
+    pub saved_at: DateTime<Utc>,
+}
+
+/// How a kind of event is told to your core.
+#[derive(Debug, Serialize, ToSchema)]
+pub struct TemplateView {
+    #[schema(example = "loan_made")]
+    pub kind: String,
+    /// 0 where none was ever saved.
+    #[schema(example = 1)]
+    pub version: i32,
+    /// What counts now; null for our own form.
+    pub template: Option<Template>,
+    /// Every version, the newest first.
+    pub versions: Vec<TemplateVersion>,
+}
+
+async fn find(app: &App, funder_id: FunderId, kind: &str) -> Result<impl IntoResponse + use<>, Problem> {
+    let kind = kind_for_funders(kind).map_err(Fault::Refused)?;
+    let mut connection = app.pool.acquire().await?;
+    let versions = template_store::versions(&mut connection, funder_id, kind.name).await?;
+    let version = versions.first().map_or(0, |newest| newest.version);
+    let template = versions.first().and_then(|newest| newest.template.clone());
+    let view = |version: Version| TemplateVersion {
+        version: version.version,
+        template: version.template,
+        saved_by: version.saved_by,
+        saved_at: version.saved_at,
+    };
+    let versions = versions.into_iter().map(view).collect();
+    let view = TemplateView { kind: kind.name.to_owned(), version, template, versions };
+    Ok(([(header::ETAG, etag(version))], Json(view)))
+}
+
+/// Read a kind's template
+///
+/// Its ETag is what `If-Match` of a change names.
+#[utoipa::path(get, path = "/events/templates/{kind}", tag = "events",
+    params(("kind" = String, Path, example = "loan_made")),
+    responses((status = 200, body = TemplateView)), security(("signature" = ["events:read"])))]
+pub async fn show_template(
+    State(app): State<App>,
+    caller: FunderCaller,
+    Named(kind): Named<String>,
+) -> Result<impl IntoResponse, Problem> {
+    find(&app, caller.funder_id, &kind).await
+}
+
+/// A template to save.
+#[derive(Debug, Deserialize, ToSchema)]
+#[serde(deny_unknown_fields)]
+pub struct NewTemplate {
+    /// Null for our own form.
+    pub template: Option<Template>,
+}
+
+/// Save a kind's template
+///
+/// The next version. It must serve the kind's example: a misspelt field is refused with its line. What waits is told by it.
+#[utoipa::path(put, path = "/events/templates/{kind}", tag = "events", request_body = NewTemplate,
+    params(("kind" = String, Path, example = "loan_made"),
+           ("If-Match" = String, Header, description = "The ETag that was read.", example = "\"0\"")),
+    responses((status = 200, body = TemplateView)), security(("signature" = ["events:write"])))]
+pub async fn save_template(
+    State(app): State<App>,
+    caller: FunderCaller,
+    Named(kind): Named<String>,
+    if_match: IfMatch,
+    Body(new): Body<NewTemplate>,
+) -> Result<impl IntoResponse, Problem> {
+    let known = kind_for_funders(&kind).map_err(Fault::Refused)?;
+    let versions = template_store::versions(&mut *app.pool.acquire().await?, caller.funder_id, known.name).await?;
+    let after_version = versions.first().map_or(0, |newest| newest.version);
+    if_match.check(&etag(after_version))?;
+    let saving = Saving {
+        funder_id: caller.funder_id,
+        kind: &kind,
+        after_version,
+        template: new.template.as_ref(),
+        by: &caller.caller.holder,
+    };
+    template_actions::save(&app, saving).await?;
+    find(&app, caller.funder_id, &kind).await
+}
+
+/// What to try.
+#[derive(Debug, Deserialize, ToSchema)]
+#[serde(deny_unknown_fields)]
+pub struct Trial {
+    /// Left out or null: the saved one, else our own form.
+    #[serde(default)]
+    pub template: Option<Template>,
+}
+
+/// What your core would be sent.
+#[derive(Debug, Serialize, ToSchema)]
+pub struct PreviewView {
+    #[schema(example = "loan_made")]
+    pub kind: String,
+    /// Below the base URL of your core.
+    #[schema(example = "/loan/v2/loanNotify")]
+    pub path: String,
+    /// The whole body of the call, as the text that is sent.
+    #[schema(example = "{\"loanNo\": \"loan_0197f3c2a4b07cc39b1c2d3e4f506175\", \"loanAmt\": \"1288.00\"}")]
+    pub body: String,
+    /// The saved version that made it.
+    #[schema(example = 1)]
+    pub template_version: Option<i32>,
+}
+
+/// Try a template on a past event
+///
+/// Nothing is sent and nothing is saved.
+#[utoipa::path(post, path = "/events/{event_no}/preview", tag = "events", request_body = Trial,
+    params(("event_no" = i64, Path, example = 41)), extensions(("x-reads-only" = json!(true))),
+    responses((status = 200, body = PreviewView)), security(("signature" = ["events:read"])))]
+pub async fn preview(
+    State(app): State<App>,
+    caller: FunderCaller,
+    Named(event_no): Named<i64>,
+    Body(trial): Body<Trial>,
+) -> Result<Json<PreviewView>, Problem> {
+    let partner = find_code(&mut *app.pool.acquire().await?, caller.funder_id).await?;
+    let preview = template_actions::preview(&app, &partner, event_no, trial.template.as_ref()).await?;
+    Ok(Json(PreviewView {
+        kind: preview.kind,
+        path: preview.path,
+        body: preview.body,
+        template_version: preview.template_version,
+    }))
+}

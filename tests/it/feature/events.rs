@@ -1,0 +1,359 @@
+//! A funder's events: read by cursor without a gap, told in its own words, paused, replayed and given up by itself.
+
+use std::collections::BTreeSet;
+
+use chrono::TimeDelta;
+use fenqi::access::PartnerKind;
+use fenqi::base::Fen;
+use fenqi::base::id::{LineId, LoanId};
+use fenqi::credit::line_actions::{ManualChange, change_line};
+use fenqi::credit::{Change, Freeze};
+use fenqi::funder::actions::{BankMovement, ReserveTerms};
+use fenqi::outbox::catalogue;
+use fenqi::outbox::jobs::{Summary, deliver_outbox};
+use fenqi::outbox::{Message, store};
+use fenqi::partner::key::Algorithm;
+use fenqi::purchase::PurchaseRequest;
+use fenqi::sandbox::world::lock;
+use fenqi::sandbox::{Matcher, Scripted, World};
+use fenqi::{credit, funder, product, purchase};
+use serde_json::{Value, json};
+use sqlx::PgPool;
+use uuid::Uuid;
+
+use super::applicant::{ready, request, steady};
+use crate::desk::{self, Desk};
+use crate::house;
+use crate::town::{self, LineWish, Town};
+
+const WISH: LineWish = LineWish { limit_fen: 2_000_000, statement_day: 10, due_day: 25, expires_on: "2027-12-31" };
+
+async fn open(pool: PgPool) -> (Town, Desk, std::sync::Arc<World>) {
+    let (app, world) = house::open_in_world(pool, "2026-01-05").await;
+    let town = town::found(app, 10_000_000).await;
+    desk::add_partner(&town.app, "harbour-core", PartnerKind::Funder, Some("harbour-bank".into())).await;
+    let identity = desk::add_key(&town.app, "harbour-core", "H-1", Algorithm::RsaSha256).await;
+    let address = desk::serve(&town.app).await;
+    let desk = Desk::new(&town.app, &address, identity).await;
+    (town, desk, world)
+}
+
+fn message(town: &Town, object: u128) -> Message {
+    Message {
+        partner: "harbour-bank".to_owned(),
+        kind: "loan_made",
+        object_id: Uuid::from_u128(object),
+        body: json!({ "loan_id": format!("loan_{object}"), "principal_fen": object as i64 }),
+        created_at: town.app.clock.now(),
+    }
+}
+
+fn kinds(page: &Value) -> Vec<&str> {
+    page["items"].as_array().unwrap().iter().map(|event| event["kind"].as_str().unwrap()).collect()
+}
+
+/// Saves a template over the API.
+async fn save(desk: &Desk, kind: &str, key: &str, version: i32, template: &Value) -> desk::Answer {
+    let tag = format!("\"{version}\"");
+    let headers = [("if-match", tag.as_str()), ("idempotency-key", key)];
+    let body = json!({ "template": template }).to_string();
+    desk.send_with("PUT", &format!("/events/templates/{kind}"), &headers, &body).await
+}
+
+#[sqlx::test(migrator = "fenqi::MIGRATOR")]
+async fn what_is_pushed_is_also_pulled_in_the_same_order(pool: PgPool) {
+    let (town, desk, world) = open(pool).await;
+    let line_id = town.open_lines(1, WISH).await[0];
+    let bought = town.buy(vec![town.wish(line_id, "p-1", 120_000, ("harbour-standard", 3))]).await;
+    town.live_until("2026-01-26").await;
+    town.refund(&bought[0], 30_000, "r-1").await;
+    deliver_outbox(&town.app).await.unwrap();
+    let all = desk.get("/events?limit=200").await.ok();
+    assert_eq!(all["has_more"], false);
+    let told = kinds(&all);
+    for kind in ["reserve_deposited", "loan_made", "settlement_paid", "repayment", "plan_changed", "refund"] {
+        assert!(told.contains(&kind), "{kind} in {told:?}");
+    }
+    assert_eq!(lock(&world.funder_core).accepted(), told.len(), "pushed as well");
+    // Page by page the same, and nothing after the end.
+    let (mut after, mut paged) = (json!(0), Vec::new());
+    loop {
+        let page = desk.get(&format!("/events?after={after}&limit=2")).await.ok();
+        paged.extend(page["items"].as_array().unwrap().clone());
+        after = page["next_after"].clone();
+        if page["has_more"] == false {
+            break;
+        }
+    }
+    assert_eq!(Value::from(paged), all["items"]);
+    assert_eq!(desk.get(&format!("/events?after={after}")).await.ok()["items"], json!([]));
+    assert_eq!(desk.get("/events?after=-1").await.problem(), (400, "parameter_malformed".into()));
+    let documented = desk.get("/events/kinds").await.ok();
+    assert!(documented["items"].as_array().unwrap().iter().any(|kind| kind["kind"] == "plan_changed"));
+    crate::journey::told_as_documented(&town.app.pool).await;
+}
+
+const STANDARD: &str = include_str!("../../../products/standard.toml");
+
+/// A borrower applies for a product on which claims are due within days, is approved, and buys.
+async fn borrow_on_short_terms(town: &Town) -> LineId {
+    let text = STANDARD.replace("claim_day = 80", "claim_day = 6").replace("harbour-standard", "harbour-short");
+    let published = product::publish(&town.app, &text).await.unwrap();
+    let borrower_id = ready(&town.app, 1).await;
+    let wish = request(borrower_id, (published.product_id, published.version), Some(steady()));
+    credit::actions::apply(&town.app, wish).await.unwrap();
+    let line_id: LineId = sqlx::query_scalar("select line_id from credit_line where borrower_id = $1")
+        .bind(borrower_id)
+        .fetch_one(&town.app.pool)
+        .await
+        .unwrap();
+    let wish = town.wish(line_id, "short-1", 60_000, ("harbour-standard", 3));
+    let wish = PurchaseRequest { product_id: published.product_id, product_version: published.version, ..wish };
+    town.buy(vec![wish]).await;
+    line_id
+}
+
+/// What a funder and an operator do of a morning.
+async fn move_the_reserve_and_a_line(town: &Town, line_id: LineId) {
+    let taken = BankMovement { funder_id: town.funder_id, amount: Fen::new(1_000), reference: "W-1".into() };
+    let _ = funder::withdraw(&town.app, taken).await.unwrap();
+    let terms = ReserveTerms { advance_limit: Fen::ZERO, low_water: Fen::new(9_990_000) };
+    let _ = funder::set_reserve_terms(&town.app, town.funder_id, terms).await.unwrap();
+    assert_eq!(funder::jobs::watch_reserves(&town.app).await.unwrap(), 1);
+    for change in [Change::Freeze(Freeze::Operator), Change::Unfreeze(Freeze::Operator)] {
+        let manual = ManualChange { line_id, change, person: "wang".into(), reason: "a call".into() };
+        change_line(&town.app, manual).await.unwrap();
+    }
+}
+
+async fn kinds_told(town: &Town) -> BTreeSet<String> {
+    let kinds = sqlx::query_scalar("select distinct kind from outbox where partner = 'harbour-bank'");
+    kinds.fetch_all(&town.app.pool).await.unwrap().into_iter().collect()
+}
+
+#[sqlx::test(migrator = "fenqi::MIGRATOR")]
+async fn every_kind_of_event_is_told_when_it_happens(pool: PgPool) {
+    let (town, desk, world) = open(pool).await;
+    let short = borrow_on_short_terms(&town).await;
+    let line_id = town.open_lines(1, WISH).await[0];
+    let wish = |key: &str| town.wish(line_id, key, 120_000, ("harbour-standard", 3));
+    let bought = town.buy(vec![wish("p-1"), wish("p-2")]).await;
+    let _ = purchase::actions::void(&town.app, bought[1].purchase_id).await.unwrap();
+    move_the_reserve_and_a_line(&town, line_id).await;
+    town.live_until("2026-01-13").await;
+    town.refund(&bought[0], 30_000, "r-1").await;
+    town.live_until("2026-01-28").await;
+    // Nobody collects any more: bills stay unpaid until the guarantor may be claimed on.
+    for _ in 0..70 {
+        if kinds_told(&town).await.contains("claim_due") {
+            break;
+        }
+        town.close_today().await;
+    }
+    // Those of a product that asks the funder, of a broken advance and of a success that was none have tests of their own.
+    let elsewhere = ["application_waiting", "application_defaulted", "advance_overdue", "repayment_reversed"];
+    let expected: BTreeSet<String> =
+        catalogue::KINDS.iter().map(|kind| kind.name.to_owned()).filter(|name| !elsewhere.contains(&&**name)).collect();
+    assert_eq!(kinds_told(&town).await, expected);
+    crate::journey::told_as_documented(&town.app.pool).await;
+    deliver_outbox(&town.app).await.unwrap();
+    assert!(lock(&world.funder_core).out_of_order().is_empty());
+
+    // A claim says what is owed that day, as the bill has it; the freeze for lateness is told too.
+    let events = desk.get("/events?limit=200").await.ok();
+    assert_eq!(events["has_more"], false);
+    let events = events["items"].as_array().unwrap();
+    let claim = events.iter().find(|event| event["kind"] == "claim_due").unwrap();
+    assert_eq!(claim["body"]["line_id"], short.to_string());
+    let loan_id: LoanId = claim["body"]["loan_id"].as_str().unwrap().parse().unwrap();
+    assert_eq!(claim["object_id"], loan_id.uuid().to_string());
+    let overdue =
+        events.iter().find(|event| event["kind"] == "overdue" && event["object_id"] == claim["object_id"]).unwrap();
+    assert_eq!(claim["body"]["principal_fen"], overdue["body"]["unpaid_principal_fen"]);
+    assert!(claim["body"]["penalty_fen"].as_i64().unwrap() > 0);
+    let frozen =
+        events.iter().filter(|event| event["kind"] == "line_changed" && event["object_id"] == short.uuid().to_string());
+    let whys: Vec<&Value> = frozen.map(|event| &event["body"]["frozen_for"]).collect();
+    assert_eq!(whys, ["overdue"]);
+}
+
+#[sqlx::test(migrator = "fenqi::MIGRATOR")]
+async fn another_funders_events_are_not_there(pool: PgPool) {
+    let (town, desk, _) = open(pool).await;
+    fenqi::funder::open_funder(&town.app, "other-bank", "Other Bank").await.unwrap();
+    desk::add_partner(&town.app, "other-core", PartnerKind::Funder, Some("other-bank".into())).await;
+    let other = desk.with(desk::add_key(&town.app, "other-core", "O-1", Algorithm::Sm2Sm3).await);
+    let event_no = desk.get("/events").await.ok()["items"][0]["event_no"].clone();
+    assert_eq!(other.get("/events").await.ok()["items"], json!([]));
+    let preview = format!("/events/{event_no}/preview");
+    assert_eq!(other.post(&preview, "p", &json!({})).await.problem(), (404, "unknown_event".into()));
+    let discard = other.post(&format!("/events/{event_no}/discard"), "d", &json!({ "reason": "x" })).await;
+    assert_eq!(discard.problem(), (404, "unknown_event".into()));
+}
+
+#[sqlx::test(migrator = "fenqi::MIGRATOR")]
+async fn an_event_that_commits_late_is_neither_passed_over_nor_overtaken(pool: PgPool) {
+    let (town, desk, world) = open(pool).await;
+    deliver_outbox(&town.app).await.unwrap();
+    let start = desk.get("/events").await.ok()["next_after"].clone();
+    let pull = async |after: &Value| desk.get(&format!("/events?after={after}")).await.ok();
+    // The first transaction has the lower number and commits last; both are about one loan.
+    let mut late = town.app.pool.begin().await.unwrap();
+    store::enqueue(&mut late, &[message(&town, 1)]).await.unwrap();
+    let mut early = town.app.pool.begin().await.unwrap();
+    store::enqueue(&mut early, &[message(&town, 1)]).await.unwrap();
+    early.commit().await.unwrap();
+    let page = pull(&start).await;
+    assert_eq!((&page["items"], &page["next_after"]), (&json!([]), &start), "the later one waits for the earlier one");
+    assert_eq!(deliver_outbox(&town.app).await.unwrap(), Summary::default(), "also where it is pushed");
+    late.commit().await.unwrap();
+    let page = pull(&start).await;
+    let numbers: Vec<i64> =
+        page["items"].as_array().unwrap().iter().map(|event| event["event_no"].as_i64().unwrap()).collect();
+    assert_eq!(numbers.len(), 2);
+    assert!(numbers.is_sorted());
+    assert_eq!(deliver_outbox(&town.app).await.unwrap().delivered, 2);
+    assert!(lock(&world.funder_core).out_of_order().is_empty());
+    // One that is rolled back holds nobody up, and whoever writes all the time does not either.
+    let mut never = town.app.pool.begin().await.unwrap();
+    store::enqueue(&mut never, &[message(&town, 2)]).await.unwrap();
+    let mut open = town.app.pool.begin().await.unwrap();
+    store::enqueue(&mut open, &[message(&town, 3)]).await.unwrap();
+    pull(&page["next_after"]).await;
+    never.rollback().await.unwrap();
+    let mut next = town.app.pool.begin().await.unwrap();
+    store::enqueue(&mut next, &[message(&town, 4)]).await.unwrap();
+    open.commit().await.unwrap();
+    assert_eq!(pull(&page["next_after"]).await["items"].as_array().unwrap().len(), 1);
+    next.commit().await.unwrap();
+}
+
+#[sqlx::test(migrator = "fenqi::MIGRATOR")]
+async fn a_core_is_told_in_its_own_words_at_its_own_path(pool: PgPool) {
+    let (town, desk, world) = open(pool).await;
+    deliver_outbox(&town.app).await.unwrap();
+    let text = "{\"loanNo\": {{ body.loan_id }}, \"loanAmt\": {{ body.principal_fen | yuan }},\n \"seq\": {{ event.no }}, \"trml\": {{ body.periods }}}";
+    let own = json!({ "path": "/loan/notify", "text": text, "taken_when": "answer.retCode == '0000'" });
+    // What is wrong is refused with its line, and nothing is saved.
+    let misspelt = json!({ "text": "{\n\"loanNo\": {{ body.loan_no }}}" });
+    let refused = save(&desk, "loan_made", "t-1", 0, &misspelt).await;
+    assert_eq!(refused.problem(), (422, "template_wrong".into()));
+    assert!(refused.json()["detail"].as_str().unwrap().starts_with("line 2: "), "{}", refused.json());
+    let refused = save(&desk, "loan_made", "t-2", 0, &json!({ "text": "{\"a\": \"{{ body.loan_id }}\"}" })).await;
+    assert_eq!(refused.problem(), (422, "template_not_json".into()));
+    assert_eq!(save(&desk, "loan_mad", "t-3", 0, &own).await.problem(), (404, "unknown_event_kind".into()));
+
+    let line_id = town.open_lines(1, WISH).await[0];
+    town.buy(vec![town.wish(line_id, "p-1", 120_000, ("harbour-standard", 3))]).await;
+    let event = desk.get("/events?limit=200").await.ok()["items"].as_array().unwrap().last().unwrap().clone();
+    assert_eq!(event["kind"], "loan_made");
+    let (event_no, loan_id) = (event["event_no"].as_i64().unwrap(), event["body"]["loan_id"].clone());
+    // Tried on the real event, nothing is sent and nothing saved.
+    let preview = format!("/events/{event_no}/preview");
+    let tried = desk.post(&preview, "v-1", &json!({ "template": own })).await.ok();
+    assert_eq!((&tried["path"], &tried["template_version"]), (&json!("/loan/notify"), &Value::Null));
+    let body: Value = serde_json::from_str(tried["body"].as_str().unwrap()).unwrap();
+    let expected = json!({ "loanNo": loan_id, "loanAmt": "1200.00", "seq": event_no, "trml": 3 });
+    assert_eq!(body, expected);
+    assert!(lock(&world.funder_core).own_calls().is_empty());
+
+    let saved = save(&desk, "loan_made", "t-4", 0, &own).await;
+    assert_eq!((saved.header("etag"), &saved.ok()["version"]), ("\"1\"", &json!(1)));
+    assert_eq!(save(&desk, "loan_made", "t-5", 0, &own).await.problem(), (412, "precondition_failed".into()));
+    // The core says no in its own code, then yes.
+    world.script("funder_core", Some(Matcher::new("path", "/loan/notify")), vec![Scripted::answer("9999")]);
+    assert_eq!(deliver_outbox(&town.app).await.unwrap(), Summary { delivered: 0, failed: 1, died: 0 });
+    town.app.clock.set(town.app.clock.now() + TimeDelta::seconds(5));
+    assert_eq!(deliver_outbox(&town.app).await.unwrap().delivered, 1);
+    let calls = lock(&world.funder_core).own_calls().to_vec();
+    assert_eq!(calls.len(), 2, "refused once");
+    assert_eq!(calls[1], ("/loan/notify".to_owned(), expected.clone()));
+    // Pulled in our form, or mapped.
+    let mapped = desk.get(&format!("/events?after={}&mapped=true", event_no - 1)).await.ok();
+    assert_eq!((&mapped["items"][0]["body"], &mapped["items"][0]["template_version"]), (&expected, &json!(1)));
+    // Our own form again is the next version.
+    let back = save(&desk, "loan_made", "t-6", 1, &Value::Null).await.ok();
+    assert_eq!((&back["version"], &back["template"]), (&json!(2), &Value::Null));
+    assert_eq!(back["versions"].as_array().unwrap().len(), 2);
+    assert_eq!(desk.post(&preview, "v-2", &json!({})).await.ok()["path"], "/events");
+}
+
+#[sqlx::test(migrator = "fenqi::MIGRATOR")]
+async fn a_template_without_a_path_gives_the_body_in_the_batch(pool: PgPool) {
+    let (town, desk, world) = open(pool).await;
+    let own = json!({ "text": "{\"amt\": {{ body.amount_fen | yuan }}, \"ref\": {{ body.reference }}}" });
+    save(&desk, "reserve_deposited", "t-1", 0, &own).await.ok();
+    deliver_outbox(&town.app).await.unwrap();
+    let told = lock(&world.funder_core)
+        .events_of(town.funder_id.uuid())
+        .iter()
+        .map(|event| event.body.clone())
+        .collect::<Vec<_>>();
+    assert_eq!(told, [json!({ "amt": "100000.00", "ref": "D-1" })]);
+}
+
+#[sqlx::test(migrator = "fenqi::MIGRATOR")]
+async fn delivery_is_paused_resumed_replayed_and_given_up_by_the_funder(pool: PgPool) {
+    let (town, desk, world) = open(pool).await;
+    let app = &town.app;
+    let state = async || desk.get("/events/delivery").await.ok();
+    assert_eq!(desk.post("/events/delivery/pause", "p-1", &Value::Null).await.ok()["state"], "paused");
+    assert_eq!(deliver_outbox(app).await.unwrap(), Summary::default());
+    assert_eq!(state().await["waiting"], 1);
+    assert_eq!(desk.post("/events/delivery/resume", "p-2", &Value::Null).await.ok()["state"], "delivering");
+    assert_eq!(deliver_outbox(app).await.unwrap().delivered, 1);
+
+    let mut connection = app.pool.acquire().await.unwrap();
+    for object in [1, 2, 1] {
+        store::enqueue(&mut connection, &[message(&town, object)]).await.unwrap();
+    }
+    world.script(
+        "funder_core",
+        Some(Matcher::new("object", Uuid::from_u128(1))),
+        (0..18).map(|_| Scripted::answer("refused")).collect(),
+    );
+    let mut died = 0;
+    for _ in 0..18 {
+        died += deliver_outbox(app).await.unwrap().died;
+        app.clock.set(app.clock.now() + TimeDelta::days(1));
+    }
+    assert_eq!(died, 1);
+    let failures = desk.get("/events/failures").await.ok();
+    let dead = &failures["items"][0];
+    assert_eq!((failures["items"].as_array().unwrap().len(), &dead["attempts"]), (1, &json!(18)));
+    assert!(!dead["dead_at"].is_null());
+    assert_eq!((&state().await["dead"], &state().await["waiting"]), (&json!(1), &json!(1)));
+    let discard = format!("/events/{}/discard", dead["event_no"]);
+    assert_eq!(desk.post(&discard, "d-0", &json!({ "reason": " " })).await.problem(), (422, "reason_missing".into()));
+    assert_eq!(desk.post(&discard, "d-1", &json!({ "reason": "entered by hand" })).await.ok()["dead"], 0);
+    assert_eq!(deliver_outbox(app).await.unwrap().delivered, 1, "what waited behind it goes on");
+    assert_eq!(desk.post(&discard, "d-2", &json!({ "reason": "again" })).await.problem().1, "event_not_failed");
+    let noted: Vec<(String, String)> = sqlx::query_as("select action, done_by from outbox_action order by action_no")
+        .fetch_all(&app.pool)
+        .await
+        .unwrap();
+    let by = |action: &str| (action.to_owned(), "holder of H-1".to_owned());
+    assert_eq!(noted, [by("pause"), by("resume"), by("discard")]);
+    assert!(fenqi::verify::verify(&app.pool).await.unwrap().is_empty());
+
+    // A range again, by number or by time, in order; the core knows what it has.
+    let all = desk.get("/events").await.ok();
+    let numbers: Vec<i64> =
+        all["items"].as_array().unwrap().iter().map(|event| event["event_no"].as_i64().unwrap()).collect();
+    let (first, last) = (numbers[0], numbers[numbers.len() - 1]);
+    let replay = async |key: &str, body: Value| desk.post("/events/replays", key, &body).await;
+    assert_eq!(replay("r-1", json!({ "from_no": first, "to_no": last })).await.ok()["events"], numbers.len());
+    assert_eq!(deliver_outbox(app).await.unwrap().delivered, numbers.len() as u64);
+    let summary = lock(&world.funder_core).summary();
+    assert_eq!((&summary["duplicates"], &summary["out_of_order"]), (&json!(3), &json!([dead["event_no"]])));
+    let day = json!({ "from": "2026-01-05T00:00:00+08:00", "to": "2026-01-06T00:00:00+08:00" });
+    assert_eq!(replay("r-2", day).await.ok()["events"], numbers.len());
+    let before = json!({ "from": "2026-01-04T00:00:00+08:00", "to": "2026-01-05T00:00:00+08:00" });
+    assert_eq!(replay("r-3", before).await.ok()["events"], 0);
+    let both = json!({ "from_no": 1, "to_no": 2, "from": "2026-01-05T00:00:00Z" });
+    let ancient = json!({ "from": "-200000-01-01T00:00:00Z", "to": "2026-01-06T00:00:00Z" });
+    for (number, malformed) in [json!({}), json!({ "from_no": 5, "to_no": 4 }), both, ancient].into_iter().enumerate() {
+        let refused = replay(&format!("m-{number}"), malformed).await;
+        assert_eq!(refused.problem(), (422, "event_range_malformed".into()));
+    }
+}

@@ -52,6 +52,8 @@ pub struct Config {
     pub day_files: day_file::Rules,
     pub partners: Vec<PartnerSettings>,
     pub wechat: Option<WeChatSettings>,
+    /// Whether the partners are counterfeit.
+    pub is_trial: bool,
     pub delivery: DeliverySettings,
     pub risk_hook: RiskHook,
     pub trusted_proxies: Vec<AddressRange>,
@@ -108,6 +110,7 @@ impl Config {
             },
             partners: partners(&values)?,
             wechat: wechat(&values)?,
+            is_trial: values.optional("sandbox_url", |_: &String| true)?.is_some(),
             delivery: DeliverySettings {
                 pause: Duration::from_millis(
                     values.required("delivery_pause_ms", |pause| (10..=60_000).contains(pause))?,

@@ -68,6 +68,9 @@ fn merchant_operations() -> OpenApiRouter<App> {
         .routes(routes!(settlement::api::list_settlements))
         .routes(routes!(settlement::api::show_settlement))
         .routes(routes!(settlement::api::download_statement))
+        .routes(routes!(merchant::notify_api::show_notify_url, merchant::notify_api::put_notify_url))
+        .routes(routes!(merchant::notify_api::list_failed_notifications))
+        .routes(routes!(merchant::notify_api::replay_notification))
 }
 
 fn product_operations() -> OpenApiRouter<App> {

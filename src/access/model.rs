@@ -81,6 +81,8 @@ scopes! {
     OrdersWrite "orders:write" Merchant,
     RefundsWrite "refunds:write" Merchant,
     SettlementsRead "settlements:read" Merchant,
+    /// Where payments are notified, and notifications sent again.
+    NotificationsWrite "notifications:write" Merchant,
     /// Answer an application late.
     DecisionsWrite "decisions:write" Risk,
 }

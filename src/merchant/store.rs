@@ -19,6 +19,8 @@ pub struct MerchantTerms {
     pub category: String,
     pub discount_rate: Rate,
     pub discount_returned_on_refund: bool,
+    /// Whether its own system hears of payments.
+    pub is_notified: bool,
 }
 
 /// Merchants by id, in id order; unknown ids are left out.
@@ -30,7 +32,8 @@ pub async fn load_merchants(
     sqlx::query_as!(
         MerchantTerms,
         r#"select merchant_id as "merchant_id: MerchantId", name, status as "status: MerchantStatus", category,
-                  discount_rate as "discount_rate: Rate", discount_returned_on_refund
+                  discount_rate as "discount_rate: Rate", discount_returned_on_refund,
+                  notify_url is not null as "is_notified!"
            from merchant where merchant_id = any($1) order by merchant_id"#,
         &ids
     )

@@ -11,7 +11,7 @@ use utoipa::{IntoParams, ToSchema};
 use uuid::Uuid;
 
 use super::carrier::funder::{render, version};
-use super::catalogue;
+use super::catalogue::{self, Audience};
 use super::event_store::{self, SCAN_MAX};
 use super::store::{self, Waiting};
 use super::template_store::{self, Saved};
@@ -174,5 +174,5 @@ pub async fn list_kinds(_caller: FunderCaller) -> Json<EventKinds> {
         says: kind.says,
         example: kind.example(),
     };
-    Json(EventKinds { items: catalogue::KINDS.iter().map(view).collect() })
+    Json(EventKinds { items: catalogue::of(Audience::Funder).map(view).collect() })
 }

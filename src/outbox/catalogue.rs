@@ -1,8 +1,15 @@
-//! Every kind of event that funders' cores are told, with the version and an example of its body.
+//! Every kind of event that funders' cores and merchants' systems are told, with the version and an example of its body.
 //!
 //! A body may gain a field within its version; a field that changes its meaning or goes makes the next version.
 
 use serde_json::{Value, json};
+
+/// Whom events of a kind are for.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Audience {
+    Funder,
+    Merchant,
+}
 
 /// One kind of event.
 #[derive(Debug)]
@@ -10,6 +17,7 @@ pub struct EventKind {
     pub name: &'static str,
     /// Of the body's shape.
     pub version: u16,
+    pub audience: Audience,
     /// What `object_id` names, and so what keeps its order.
     pub object: &'static str,
     pub says: &'static str,
@@ -28,8 +36,17 @@ pub fn find(name: &str) -> Option<&'static EventKind> {
     KINDS.iter().find(|kind| kind.name == name)
 }
 
+/// The kinds that an audience is told.
+pub fn of(audience: Audience) -> impl Iterator<Item = &'static EventKind> {
+    KINDS.iter().filter(move |kind| kind.audience == audience)
+}
+
 const fn funder(name: &'static str, object: &'static str, says: &'static str, example: fn() -> Value) -> EventKind {
-    EventKind { name, version: 1, object, says, example }
+    EventKind { name, version: 1, audience: Audience::Funder, object, says, example }
+}
+
+const fn merchant(name: &'static str, says: &'static str, example: fn() -> Value) -> EventKind {
+    EventKind { name, version: 1, audience: Audience::Merchant, object: "order", says, example }
 }
 
 pub const KINDS: &[EventKind] = &[
@@ -152,6 +169,21 @@ pub const KINDS: &[EventKind] = &[
             "business_day": "2026-03-03" })
         },
     ),
+    merchant("payment_succeeded", "An order or a static code was paid.", || {
+        json!({
+            "purchase_id": "pur_0197f3c2a4b07cc39b1c2d3e4f506176", "order_id": "code_0197f3c2a4b07cc39b1c2d3e4f50617c",
+            "reference": "A-20260302-0001", "amount_fen": 128_800, "periods": 3, "business_day": "2026-03-02" })
+    }),
+    merchant("purchase_voided", "A payment was undone on its own day.", || {
+        json!({
+            "purchase_id": "pur_0197f3c2a4b07cc39b1c2d3e4f506176", "order_id": "code_0197f3c2a4b07cc39b1c2d3e4f50617c",
+            "amount_fen": 128_800, "business_day": "2026-03-02" })
+    }),
+    merchant("refund_succeeded", "Part or all of a payment was given back.", || {
+        json!({
+            "purchase_id": "pur_0197f3c2a4b07cc39b1c2d3e4f506176", "order_id": "code_0197f3c2a4b07cc39b1c2d3e4f50617c",
+            "refund_id": "ref_0197f3c2a4b07cc39b1c2d3e4f506178", "amount_fen": 28_800, "business_day": "2026-03-10" })
+    }),
 ];
 
 fn application() -> Value {

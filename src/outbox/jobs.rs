@@ -2,6 +2,8 @@
 
 use std::collections::HashSet;
 use std::ops::Add;
+use std::sync::OnceLock;
+use std::time::{Duration, Instant};
 
 use chrono::{DateTime, Utc};
 use futures_util::{StreamExt as _, stream};
@@ -11,10 +13,15 @@ use super::carrier::{Carrier, Fate, Fates};
 use super::model::{AfterFailure, Pace};
 use super::store::{self, Failed, Waiting};
 use crate::app::App;
+use crate::merchant::notification::merchant_of;
 
 /// Partners delivered to at once, so that a slow one does not hold up the others. Each takes a connection, and needs another
 /// one now and then.
 const PARTNERS_AT_ONCE: u32 = 4;
+
+/// Merchants come last, and those that a run has not come to within this time wait for the next one: hundreds of cashiers that
+/// do not answer must not keep cores and borrowers waiting. Whoever was tried is left alone meanwhile, so all get their turn.
+const MERCHANTS_BEGIN_WITHIN: Duration = Duration::from_secs(2);
 
 /// What is kept of an error, which may be in the words of a partner: the database takes no NUL.
 const ERROR_CHARS_MAX: usize = 500;
@@ -47,7 +54,17 @@ impl Add for Summary {
 pub async fn deliver_outbox(app: &App) -> anyhow::Result<Summary> {
     let partners = store::partners_waiting(&mut *app.pool.acquire().await?, app.clock.now()).await?;
     let at_once = PARTNERS_AT_ONCE.min(app.pool.options().get_max_connections() / 3).max(1);
-    let runs = stream::iter(partners).map(|partner| async move { deliver_to(app, &partner).await });
+    let (merchants, others): (Vec<String>, Vec<String>) =
+        partners.into_iter().partition(|partner| merchant_of(partner).is_some());
+    let first_merchant = OnceLock::new();
+    let runs = stream::iter(others.into_iter().chain(merchants)).map(|partner| {
+        let first_merchant = &first_merchant;
+        async move {
+            let is_late = merchant_of(&partner).is_some()
+                && first_merchant.get_or_init(Instant::now).elapsed() > MERCHANTS_BEGIN_WITHIN;
+            if is_late { Ok(Summary::default()) } else { deliver_to(app, &partner).await }
+        }
+    });
     let runs = runs.buffer_unordered(at_once as usize);
     let done: Vec<anyhow::Result<Summary>> = runs.collect().await;
     done.into_iter().try_fold(Summary::default(), |sum, run| run.map(|run| sum + run))
@@ -211,7 +228,7 @@ impl Run<'_> {
 
     fn failure(&self, message: &Waiting, error: &str) -> Failed {
         let now = self.app.clock.now();
-        let delay = self.app.delivery.retry_after(message.attempts.saturating_add(1));
+        let delay = self.carrier.retries().after(message.attempts.saturating_add(1), self.app.delivery);
         Failed {
             message_no: message.message_no,
             next_attempt_at: now + delay.unwrap_or_default(),

@@ -52,10 +52,29 @@ impl DeliverySettings {
     }
 }
 
-impl DeliverySettings {
+/// When a message that failed is tried again, and when it is given up.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Retries {
+    /// After delays that double, up to a day.
+    Growing,
+    /// As WeChat Pay notifies merchants: for about a day.
+    AsWeChatPay,
+}
+
+/// Source: 微信支付 API v3 支付通知.
+const WECHAT_PAY_SECONDS: [i64; 15] =
+    [15, 15, 30, 180, 600, 1_200, 1_800, 1_800, 1_800, 3_600, 10_800, 10_800, 10_800, 21_600, 21_600];
+
+impl Retries {
     /// How long to wait after the `attempts`-th attempt; nothing after the last one.
-    pub fn retry_after(self, attempts: i16) -> Option<TimeDelta> {
-        (attempts < ATTEMPTS_MAX).then(|| self.delay_after(attempts))
+    pub fn after(self, attempts: i16, settings: DeliverySettings) -> Option<TimeDelta> {
+        match self {
+            Retries::Growing => (attempts < ATTEMPTS_MAX).then(|| settings.delay_after(attempts)),
+            Retries::AsWeChatPay => {
+                let place = usize::try_from(attempts - 1).unwrap_or(0);
+                WECHAT_PAY_SECONDS.get(place).map(|seconds| TimeDelta::seconds(*seconds))
+            }
+        }
     }
 }
 
@@ -139,8 +158,17 @@ mod tests {
         assert_eq!(settings.delay_after(1), TimeDelta::seconds(5));
         assert_eq!(settings.delay_after(2), TimeDelta::seconds(10));
         assert_eq!(settings.delay_after(40), TimeDelta::days(1));
-        assert_eq!(settings.retry_after(17), Some(settings.delay_after(17)));
-        assert_eq!(settings.retry_after(18), None);
+        assert_eq!(Retries::Growing.after(17, settings), Some(settings.delay_after(17)));
+        assert_eq!(Retries::Growing.after(18, settings), None);
+    }
+
+    #[test]
+    fn merchants_are_told_again_as_wechat_pay_does_for_a_day() {
+        let settings = DeliverySettings::default();
+        let delays: Vec<TimeDelta> =
+            (1..).map_while(|attempts| Retries::AsWeChatPay.after(attempts, settings)).collect();
+        assert_eq!(delays.len(), 15);
+        assert_eq!(delays.into_iter().sum::<TimeDelta>(), TimeDelta::minutes(24 * 60 + 4));
     }
 
     #[test]

@@ -2,7 +2,7 @@
 
 use super::actions::EventRefusal;
 use super::carrier::funder::render;
-use super::catalogue::{self, EventKind};
+use super::catalogue::{self, Audience, EventKind};
 use super::store::Waiting;
 use super::template::Template;
 use super::template_store::{self as store, NewVersion};
@@ -53,7 +53,8 @@ pub async fn save(app: &App, saving: Saving<'_>) -> Outcome<i32, EventRefusal> {
 /// # Errors
 /// `UnknownKind`.
 pub fn kind_for_funders(name: &str) -> Result<&'static EventKind, EventRefusal> {
-    catalogue::find(name).ok_or(EventRefusal::UnknownKind)
+    let found = catalogue::find(name).filter(|kind| kind.audience == Audience::Funder);
+    found.ok_or(EventRefusal::UnknownKind)
 }
 
 /// What a core would be sent.

@@ -6,6 +6,7 @@ use std::time::{Duration, Instant};
 
 use rand::rngs::StdRng;
 use rand::{Rng, SeedableRng};
+use reqwest::dns::Resolve;
 use reqwest::header::{AUTHORIZATION, CONTENT_TYPE};
 use serde::Serialize;
 use serde::de::DeserializeOwned;
@@ -64,7 +65,7 @@ pub enum CallError {
 }
 
 impl CallError {
-    fn outcome(&self) -> &'static str {
+    pub(super) fn outcome(&self) -> &'static str {
         match self {
             CallError::NotSent { .. } => "not_sent",
             CallError::Unknown { .. } => "unknown",
@@ -119,6 +120,18 @@ pub struct Shared {
 /// # Errors
 /// If the TLS library cannot be set up.
 pub fn build_http() -> reqwest::Result<reqwest::Client> {
+    settled().build()
+}
+
+/// The same for addresses that others give us: names are looked up by `resolver` alone.
+///
+/// # Errors
+/// If the TLS library cannot be set up.
+pub fn build_guarded(resolver: impl Resolve + 'static) -> reqwest::Result<reqwest::Client> {
+    settled().dns_resolver(resolver).build()
+}
+
+fn settled() -> reqwest::ClientBuilder {
     reqwest::Client::builder()
         .no_proxy()
         .redirect(reqwest::redirect::Policy::none())
@@ -126,7 +139,6 @@ pub fn build_http() -> reqwest::Result<reqwest::Client> {
         .pool_idle_timeout(IDLE_LIMIT)
         .pool_max_idle_per_host(IDLE_CONNECTIONS_MAX)
         .tcp_nodelay(true)
-        .build()
 }
 
 /// A signed answer as it came.
@@ -336,7 +348,7 @@ struct Problem {
 }
 
 /// An error with its causes, without the URL: it may carry a key of somebody's.
-fn chain(error: &reqwest::Error) -> String {
+pub(super) fn chain(error: &reqwest::Error) -> String {
     let mut text = if error.is_timeout() { "timed out".to_owned() } else { "the connection failed".to_owned() };
     let mut cause = std::error::Error::source(error);
     while let Some(error) = cause {

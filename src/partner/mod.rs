@@ -11,6 +11,7 @@ pub mod mask;
 pub mod call_log;
 pub mod store;
 pub mod funder_core;
+pub mod merchant_cashier;
 pub mod risk;
 pub mod sms;
 pub mod wechat;
@@ -29,6 +30,8 @@ use sqlx::PgPool;
 use self::breaker::BreakerSettings;
 use self::call_log::{CallLog, Ended};
 use self::client::{ClientSettings, Shared};
+use self::merchant_cashier::Cashiers;
+use self::merchant_cashier::address::Reach;
 use self::signature::{Identity, KeyRing, Received, SKEW_MAX};
 use self::wechat::{WeChat, WeChatSettings};
 use crate::base::Clock;
@@ -120,6 +123,7 @@ pub struct Partners {
     clock: Clock,
     wire_clock: Clock,
     wechat: Option<WeChat>,
+    cashiers: Cashiers,
 }
 
 impl Partners {
@@ -158,7 +162,8 @@ impl Partners {
                 return Err(PartnerSettingsError::Twice(partner.name.clone()));
             }
         }
-        Ok(Partners { clients, ring, pool, log, clock, wire_clock, wechat: None })
+        let cashiers = Cashiers::new(Reach::Internet, log.clone(), (clock.clone(), wire_clock.clone()))?;
+        Ok(Partners { clients, ring, pool, log, clock, wire_clock, wechat: None, cashiers })
     }
 
     /// The same partners and WeChat.
@@ -168,6 +173,21 @@ impl Partners {
     pub fn with_wechat(self, settings: WeChatSettings) -> Result<Partners, PartnerSettingsError> {
         let wechat = WeChat::new(settings, client::build_http()?, self.log.clone(), self.clock.clone());
         Ok(Partners { wechat: Some(wechat), ..self })
+    }
+
+    /// The same partners, and merchants' cashiers on this machine as well: for trial houses.
+    ///
+    /// # Errors
+    /// If the HTTP client cannot be set up.
+    pub fn with_cashiers_here(self) -> Result<Partners, PartnerSettingsError> {
+        let clocks = (self.clock.clone(), self.wire_clock.clone());
+        let cashiers = Cashiers::new(Reach::ThisMachineToo, self.log.clone(), clocks)?;
+        Ok(Partners { cashiers, ..self })
+    }
+
+    /// Merchants' own systems.
+    pub fn cashiers(&self) -> &Cashiers {
+        &self.cashiers
     }
 
     /// WeChat, where it is configured.

@@ -58,6 +58,8 @@ pub async fn void(app: &App, purchase_id: PurchaseId) -> AfterSale<Step> {
         "amount_fen": amount, "business_day": sale.today });
     let told = sale.message("loan_voided", voided);
     outbox::store::enqueue(&mut transaction, &[told]).await?;
+    let particulars = json!({ "amount_fen": amount, "business_day": sale.today });
+    sale.notify_merchant(&mut transaction, "purchase_voided", particulars).await?;
     notice::raise(&mut transaction, &sale.undone().voided(amount)).await?;
     transaction.commit().await?;
     Ok(Step::Applied)
@@ -162,6 +164,9 @@ async fn apply(
     store::insert_refund(connection, &recorded).await?;
     sale.book_refund(connection, &recorded, reduced.interest_given_back).await?;
     sale.cure(connection, reduced.account, refund_id).await?;
+    let particulars =
+        json!({ "refund_id": refund_id, "amount_fen": recorded.parts.amount, "business_day": sale.today });
+    sale.notify_merchant(connection, "refund_succeeded", particulars).await?;
     notice::raise(connection, &sale.undone().refunded(refund_id, &recorded.parts)).await?;
     Ok(refund_id)
 }

@@ -19,6 +19,7 @@ use crate::funder::{lock_reserve, save_reserve};
 use crate::loan::reduction::{self, BilledUnpaid, Fall, Reduction, Standing};
 use crate::loan::store::{ScheduleReason, ScheduleVersion};
 use crate::loan::{Loan, LoanStatus, Schedule};
+use crate::merchant::Payment;
 use crate::outbox::{self, Message};
 use crate::product::ProductVersion;
 use crate::repayment::account::{LineAccount, OpenInstallment};
@@ -90,6 +91,25 @@ impl Sale {
             body,
             created_at: self.now,
         }
+    }
+
+    /// Tells the merchant's own system, where it has said where.
+    pub(super) async fn notify_merchant(
+        &self,
+        connection: &mut PgConnection,
+        kind: &'static str,
+        particulars: serde_json::Value,
+    ) -> sqlx::Result<()> {
+        let (merchant_id, purchase_id) = (self.purchase.merchant_id, self.purchase.purchase_id);
+        if !merchant::load_merchants(connection, &[merchant_id]).await?.iter().any(|merchant| merchant.is_notified) {
+            return Ok(());
+        }
+        let code = match self.purchase.order_code {
+            Some(code_id) => merchant::code_store::find_code(connection, code_id).await?,
+            None => None,
+        };
+        let payment = Payment::of(merchant_id, purchase_id, code.as_ref());
+        outbox::store::enqueue(connection, &[payment.message(kind, particulars, self.now)]).await
     }
 
     pub(super) fn undone(&self) -> Undone {

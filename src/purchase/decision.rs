@@ -14,8 +14,8 @@ use crate::credit::line::{EntryKind, Line, LineChange, LineEntry, LineStatus};
 use crate::funder::{Reserve, ReserveRefusal};
 use crate::ledger::Posting;
 use crate::loan::{Loan, LoanStatus, Schedule};
-use crate::merchant::code::{Code, CodeStatus, Presented};
-use crate::merchant::{MerchantStatus, MerchantTerms};
+use crate::merchant::code::{Code, CodeKind, CodeStatus, Presented};
+use crate::merchant::{MerchantStatus, MerchantTerms, Payment};
 use crate::outbox::Message;
 use crate::product::ProductVersion;
 use crate::product::quote::{Quote, QuoteRefusal, QuoteRequest, quote};
@@ -182,6 +182,10 @@ impl Desk {
         self.written.lines_changed.insert(request.line_id);
         self.written.postings.push(posting::purchase(event, request.amount));
         self.written.messages.push(loan_made(&product, loan_id, request, event));
+        if self.merchants[&request.merchant_id].is_notified {
+            let order = request.order_code.and_then(|order_code| self.orders.get(&order_code));
+            self.written.messages.push(payment_succeeded(purchase_id, request, order, event));
+        }
         let held = self.written.held.entry(line.funder_id).or_insert((purchase_id, Fen::ZERO));
         held.1 += request.amount;
         if let Some(order) = request.order_code.and_then(|order_code| self.orders.get_mut(&order_code)) {
@@ -213,6 +217,26 @@ impl Desk {
         self.written.schedules.push(quote.schedule);
         (loan_id, discount_fee)
     }
+}
+
+/// What the merchant's own system is told of a payment.
+fn payment_succeeded(
+    purchase_id: PurchaseId,
+    request: &PurchaseRequest,
+    order: Option<&Code>,
+    event: Event,
+) -> Message {
+    let reference = order.and_then(|order| match &order.kind {
+        CodeKind::Order { reference, .. } => Some(reference.as_str()),
+        CodeKind::Static => None,
+    });
+    let particulars = serde_json::json!({
+        "reference": reference,
+        "amount_fen": request.amount,
+        "periods": request.periods,
+        "business_day": event.business_day,
+    });
+    Payment::of(request.merchant_id, purchase_id, order).message("payment_succeeded", particulars, event.at)
 }
 
 /// What the funder's core is told of a new loan; the schedule follows from its terms and can be asked for.

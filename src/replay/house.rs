@@ -61,7 +61,8 @@ impl House {
         let partner_settings = sandbox::partner_settings(&base_url, seed);
         // Signatures bear the system's time on both sides, because a moved clock jumps further than they may be apart.
         let partners = Partners::new(&partner_settings, pool.clone(), clock.clone(), Clock::System)?
-            .with_wechat(sandbox::wechat_settings(&base_url))?;
+            .with_wechat(sandbox::wechat_settings(&base_url))?
+            .with_cashiers_here()?;
         let world = World::new(WorldSettings {
             seed,
             clock: clock.clone(),

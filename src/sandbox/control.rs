@@ -118,6 +118,7 @@ async fn state(State(world): State<Arc<World>>) -> Json<Value> {
         "scripts_left": world.scripts_left(),
         "callbacks_pending": world.callbacks_pending(),
         "funder_core": lock(&world.funder_core).summary(),
+        "merchant_cashier": lock(&world.merchant_cashier).summary(),
         "risk": { "decided": lock(&world.risk).decided() },
         "wechat": lock(&world.wechat).summary(),
         "sms": { "sent": lock(&world.sms).sent() },

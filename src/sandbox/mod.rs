@@ -7,6 +7,7 @@ pub mod fault;
 pub mod script;
 pub mod callback;
 pub mod funder_core;
+pub mod merchant_cashier;
 pub mod risk;
 pub mod sms;
 pub mod wechat;
@@ -49,7 +50,11 @@ pub fn router(world: Arc<World>) -> Router {
         .layer(middleware::from_fn_with_state(world.clone(), signing::signed))
         .with_state(world.clone());
     // Whatever is no control route is a partner's, also what is refused.
-    control::router().nest("/wechat", wechat::router()).with_state(world).fallback_service(partners)
+    control::router()
+        .nest("/wechat", wechat::router())
+        .nest("/merchant_cashier", merchant_cashier::router())
+        .with_state(world)
+        .fallback_service(partners)
 }
 
 /// Serves the world and sends its callbacks until the future is dropped.

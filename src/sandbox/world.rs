@@ -12,7 +12,7 @@ use super::callback::{self, Callbacks};
 use super::clock::WorldClock;
 use super::fault::{Fault, FaultPlan, FaultShares};
 use super::script::{Matcher, Scripted, Scripts};
-use super::{card_signing, funder_core, payout, risk, sms, wechat, withholding};
+use super::{card_signing, funder_core, merchant_cashier, payout, risk, sms, wechat, withholding};
 use crate::base::Clock;
 use crate::partner::client::build_http;
 use crate::partner::signature::{Identity, KeyRing, Stamp, Verifier};
@@ -49,6 +49,7 @@ pub struct WorldSettings {
 pub struct World {
     pub clock: WorldClock,
     pub funder_core: Mutex<funder_core::Book>,
+    pub merchant_cashier: Mutex<merchant_cashier::Book>,
     pub risk: Mutex<risk::Book>,
     pub sms: Mutex<sms::Book>,
     pub wechat: Mutex<wechat::Book>,
@@ -77,6 +78,7 @@ impl World {
         Ok(Arc::new(World {
             clock: WorldClock::new(settings.clock),
             funder_core: Mutex::default(),
+            merchant_cashier: Mutex::default(),
             risk: Mutex::default(),
             sms: Mutex::default(),
             wechat: Mutex::default(),

@@ -36,6 +36,7 @@ pub async fn open_in_world_that(pool: PgPool, today: &str, silence: Silence) -> 
     let partners =
         Partners::new(&sandbox::partner_settings(&base_url, SEED), app.pool.clone(), app.clock.clone(), Clock::System);
     let partners = partners.unwrap().with_wechat(sandbox::wechat_settings(&base_url)).unwrap();
+    let partners = partners.with_cashiers_here().unwrap();
     let app = App { partners: Arc::new(partners), ..app };
     let settings =
         WorldSettings { seed: SEED, clock: app.clock.clone(), wire_clock: Clock::System, silence, callback_base: None };

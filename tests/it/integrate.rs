@@ -7,6 +7,7 @@ use fenqi::access::{PLATFORM, PartnerKind};
 use fenqi::base::{BusinessDay, Clock};
 use fenqi::partner::key::Algorithm;
 use fenqi::partner::signature::Stamp;
+use fenqi::sandbox::Silence;
 use sqlx::PgPool;
 use tokio::process::{Child, Command};
 
@@ -23,6 +24,7 @@ struct Trial {
     database_url: String,
     directory: PathBuf,
     base: String,
+    world_at: String,
     // Killed when dropped.
     _server: Child,
 }
@@ -32,7 +34,7 @@ impl Trial {
         // Two days were lived, so that there is something to look back on, and the moved clock stands at ten in the morning of
         // today; the served one is the system's.
         let first = BusinessDay::at(Clock::System.now()).minus_days(2).to_string();
-        let (app, _) = house::open_in_world(pool, &first).await;
+        let (app, _, world_at) = house::open_in_world_that(pool, &first, Silence::Drop).await;
         let town = town::found(app, 10_000_000).await;
         let lines = town.open_lines(3, WISH).await;
         town.buy(vec![town.wish(lines[0], "before", 90_000, ("harbour-standard", 3))]).await;
@@ -49,8 +51,8 @@ impl Trial {
         }
         let free = std::net::TcpListener::bind("127.0.0.1:0").unwrap().local_addr().unwrap();
         let mut server = Command::new(env!("CARGO_BIN_EXE_fenqi"));
-        server.args(["serve", "--listen", &free.to_string()]).kill_on_drop(true);
-        let server = with_house(&mut server, &database_url).stderr(Stdio::null()).spawn().unwrap();
+        server.args(["serve", "--listen", &free.to_string()]);
+        let server = in_world(&mut server, &database_url, &world_at).spawn().unwrap();
         let base = format!("http://{free}");
         let http = reqwest::Client::builder().build().unwrap();
         for _ in 0..200 {
@@ -59,7 +61,14 @@ impl Trial {
             }
             tokio::time::sleep(std::time::Duration::from_millis(50)).await;
         }
-        Trial { town, database_url, directory, base, _server: server }
+        Trial { town, database_url, directory, base, world_at, _server: server }
+    }
+
+    /// The background work of the house, which delivers what is to be told; killed when dropped.
+    fn work(&self) -> Child {
+        let mut work = Command::new(env!("CARGO_BIN_EXE_fenqi"));
+        work.args(["work", "--workers", "1"]).env("FENQI_DELIVERY_PAUSE_MS", "100");
+        in_world(&mut work, &self.database_url, &self.world_at).spawn().unwrap()
     }
 
     /// Runs every `sh` block of a document in one shell that ends at the first failure.
@@ -73,6 +82,8 @@ impl Trial {
         let programs = Path::new(env!("CARGO_BIN_EXE_fenqi")).parent().unwrap();
         let search = format!("{}:{}", programs.display(), std::env::var("PATH").unwrap());
         shell.arg("-c").arg(&script).current_dir(&self.directory).env("PATH", search).env("BASE", &self.base);
+        let free = std::net::TcpListener::bind("127.0.0.1:0").unwrap().local_addr().unwrap();
+        shell.env("LISTEN", free.to_string());
         let output = with_house(&mut shell, &self.database_url).output().await.unwrap();
         said(document, &output)
     }
@@ -98,6 +109,12 @@ fn with_house<'a>(command: &'a mut Command, database_url: &str) -> &'a mut Comma
     command.env("DATABASE_URL", database_url).env("FENQI_MASTER_KEY", MASTER_KEY).stdin(Stdio::null())
 }
 
+/// A process of the house itself, which calls the counterfeit partners.
+fn in_world<'a>(command: &'a mut Command, database_url: &str, world_at: &str) -> &'a mut Command {
+    command.env("FENQI_SANDBOX_URL", world_at).env("FENQI_SANDBOX_SEED", house::SEED.to_string());
+    with_house(command, database_url).current_dir(std::env::temp_dir()).stderr(Stdio::null()).kill_on_drop(true)
+}
+
 fn said(what: &str, output: &Output) -> String {
     let text = String::from_utf8_lossy(&output.stdout).into_owned();
     assert!(output.status.success(), "{what}\n{text}\n{}", String::from_utf8_lossy(&output.stderr));
@@ -107,9 +124,11 @@ fn said(what: &str, output: &Output) -> String {
 #[sqlx::test(migrator = "fenqi::MIGRATOR")]
 async fn a_cashier_follows_its_document_to_a_paid_order(pool: PgPool) {
     let trial = Trial::open(pool, "merchant").await;
+    let _work = trial.work();
     let said = trial.follow("merchant.md").await;
     assert!(said.contains("\npaid\n") && said.contains("\nvoided\n"), "{said}");
     assert_eq!(said.matches("\"reference\":\"TRY-1\"").count(), 3, "curl, Python and Java see the order: {said}");
+    assert!(said.contains("TRY-1 was heard of\n") && said.ends_with("believed\nbelieved\n"), "{said}");
     trial.town.assert_whole("after the merchant's document").await;
 }
 

@@ -4,6 +4,7 @@
     python3 fenqi.py --partner P --serial S --key private.pem --platform-keys keys.txt call GET http://host/api/v1/me
     python3 fenqi.py --partner P --serial S --key private.pem --platform-keys keys.txt fetch-day http://host 2026-03-02 FOLDER
     python3 fenqi.py --platform-keys keys.txt verify-callback POST /your/path "$AUTHORIZATION" < body
+    python3 fenqi.py --platform-keys keys.txt listen 127.0.0.1:9300 heard.txt
 
 `keys.txt` is what `fenqi partner platform-key list` prints. Needs Python 3.8 and the package `cryptography` for RSA; SM2 is
 written out below and needs an OpenSSL with SM3, as every current one has it.
@@ -14,6 +15,7 @@ import base64
 import csv
 import gzip
 import hashlib
+import http.server
 import json
 import os
 import re
@@ -183,6 +185,47 @@ def verify_callback(keys, method, url, authorization, body):
     return fields["nonce_str"]
 
 
+class Listener(http.server.BaseHTTPRequestHandler):
+    """A cashier that believes notifications, keeps each once in a file, and answers as the platform wants it."""
+
+    keys, heard, nonces, numbers = {}, "heard.txt", set(), set()
+
+    def do_POST(self):
+        body = self.rfile.read(int(self.headers.get("Content-Length", 0)))
+        authorization = self.headers.get("Authorization", "")
+        try:
+            nonce = verify_callback(self.keys, "POST", self.path, authorization, body)
+            if nonce in self.nonces:
+                raise NotBelieved("the nonce was used before")
+        except (NotBelieved, KeyError, ValueError) as error:
+            return self.answer(401, "SIGN_ERROR", str(error))
+        self.nonces.add(nonce)
+        event = json.loads(body)
+        # It may come again under the same number: process it once, and say yes again.
+        if event["event_no"] not in self.numbers:
+            with open(self.heard, "a") as file:
+                file.write(json.dumps({"path": self.path, "authorization": authorization, "body": body.decode()}) + "\n")
+            self.numbers.add(event["event_no"])
+        self.answer(200, "SUCCESS")
+
+    def answer(self, status, code, message=None):
+        text = json.dumps({"code": code, "message": message}).encode()
+        self.send_response(status)
+        self.send_header("Content-Type", "application/json")
+        self.send_header("Content-Length", str(len(text)))
+        self.end_headers()
+        self.wfile.write(text)
+
+    def log_message(self, *_):
+        pass
+
+
+def listen(keys, address, heard):
+    Listener.keys, Listener.heard = keys, heard
+    host, port = address.split(":")
+    http.server.ThreadingHTTPServer((host, int(port)), Listener).serve_forever()
+
+
 class Client:
     def __init__(self, partner, serial, key, keys):
         self.partner, self.serial, self.key, self.keys = partner, serial, key, keys
@@ -317,7 +360,7 @@ def main():
     parser.add_argument("--key")
     parser.add_argument("--platform-keys", required=True)
     parser.add_argument("--idempotency-key")
-    parser.add_argument("action", choices=["call", "fetch-day", "verify-callback"])
+    parser.add_argument("action", choices=["call", "fetch-day", "verify-callback", "listen"])
     parser.add_argument("words", nargs="+")
     given = parser.parse_args()
     with open(given.platform_keys) as file:
@@ -328,6 +371,9 @@ def main():
             verify_callback(keys, method, url, authorization, sys.stdin.buffer.read())
             print("believed")
             return 0
+        if given.action == "listen":
+            address, heard = given.words
+            return listen(keys, address, heard)
         with open(given.key) as file:
             client = Client(given.partner, given.serial, PrivateKey(file.read()), keys)
         if given.action == "fetch-day":

@@ -120,7 +120,7 @@ pub const CODES: &[Code] = &[
     code(409, "file_not_ready", "The day's files are not there yet; the detail and Retry-After say when."),
     code(410, "file_expired", "The bytes are not kept any more; ask the platform to make them again."),
     code(416, "range_not_satisfiable", "The range begins after the end of the file."),
-    // Events.
+    // Events and notifications.
     code(404, "unknown_event", "There is no such event."),
     code(404, "unknown_event_kind", "There is no such kind of event; GET /events/kinds lists them."),
     code(409, "event_not_failed", "The event has not failed, or has been delivered or discarded."),
@@ -133,6 +133,8 @@ pub const CODES: &[Code] = &[
     code(422, "template_not_json", "What the template gives is no JSON object."),
     code(422, "template_too_much", "The template writes too much or works too long."),
     code(422, "template_path_malformed", "A path begins with one slash and has letters, digits and -._~/ in it."),
+    code(422, "notify_url_malformed", "The address is not https, is too long, or has a user or fragment in it."),
+    code(422, "notify_url_private", "The address stands in a private network, where we call nobody."),
     // Ours.
     code(500, "failed", "Something failed on our side; ask again with the same idempotency key."),
     code(503, "timed_out", "It took too long; what came of it is not known. Ask again with the same idempotency key."),

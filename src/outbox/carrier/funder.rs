@@ -5,7 +5,7 @@ use std::collections::{HashMap, HashSet};
 use serde_json::Value;
 use uuid::Uuid;
 
-use super::singly;
+use super::singly::{self, Unreached};
 use super::{Carried, Fate, Fates};
 use crate::app::App;
 use crate::outbox::catalogue;
@@ -35,7 +35,7 @@ pub async fn carry(
         return Ok(carried);
     }
     let call = |message| carry_one(client, &templates, message);
-    let singly = singly::carry((&single, patience), call).await;
+    let singly = singly::carry((&single, patience), Unreached::PartnerIsDown, call).await;
     carried.fates.extend(singly.fates);
     carried.broken = singly.broken;
     Ok(carried)

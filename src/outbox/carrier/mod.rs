@@ -1,14 +1,18 @@
 //! How a batch reaches its partner; each kind of partner has a file.
 
 pub mod funder;
+pub mod merchant;
 pub mod sms;
 pub mod wechat;
 mod singly;
 
 use std::collections::HashMap;
 
+use super::model::Retries;
 use super::store::Waiting;
 use crate::app::App;
+use crate::base::id::MerchantId;
+use crate::merchant::notification::merchant_of;
 use crate::partner::wechat::{NAME as WECHAT, WeChat};
 use crate::partner::{CallError, Client, funder_core, sms as sms_partner};
 
@@ -70,6 +74,8 @@ pub enum Carrier<'a> {
     Sms(&'a Client),
     /// Subscription messages to borrowers.
     WeChat(&'a WeChat),
+    /// Notifications to a merchant's cashier.
+    Merchant(MerchantId),
 }
 
 impl Carrier<'_> {
@@ -85,6 +91,9 @@ impl Carrier<'_> {
             let reason = "it is not configured".to_owned();
             let missing = || CallError::NotSent { partner: partner.to_owned(), reason };
             return app.partners.wechat().map(Carrier::WeChat).ok_or_else(missing);
+        }
+        if let Some(merchant_id) = merchant_of(partner) {
+            return Ok(Carrier::Merchant(merchant_id));
         }
         app.partners.client(partner).or_else(|_| app.partners.client(funder_core::NAME)).map(Carrier::Funder)
     }
@@ -103,6 +112,14 @@ impl Carrier<'_> {
             Carrier::Funder(client) => funder::carry(app, client, partner, (batch, patience)).await,
             Carrier::Sms(client) => sms::carry(app, client, batch).await,
             Carrier::WeChat(wechat) => wechat::carry(app, wechat, batch).await,
+            Carrier::Merchant(merchant_id) => merchant::carry(app, merchant_id, partner, (batch, patience)).await,
+        }
+    }
+
+    pub fn retries(self) -> Retries {
+        match self {
+            Carrier::Funder(_) | Carrier::Sms(_) | Carrier::WeChat(_) => Retries::Growing,
+            Carrier::Merchant(_) => Retries::AsWeChatPay,
         }
     }
 
@@ -111,7 +128,7 @@ impl Carrier<'_> {
     pub fn keeps_to_horizon(self) -> bool {
         match self {
             Carrier::Funder(_) => true,
-            Carrier::Sms(_) | Carrier::WeChat(_) => false,
+            Carrier::Sms(_) | Carrier::WeChat(_) | Carrier::Merchant(_) => false,
         }
     }
 }

@@ -11,14 +11,23 @@ use crate::partner::CallError;
 /// Objects whose messages are on their way to one partner at the same time.
 const OBJECTS_AT_ONCE: usize = 8;
 
+/// How a call that did not succeed is understood.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Unreached {
+    /// No message is to blame; the partner is left alone.
+    PartnerIsDown,
+    /// It is this message's failure, which is tried only so often.
+    MessageFails,
+}
+
 /// Calls once for each message. Whatever fails holds back its own object; after `patience` unanswered calls in a row the rest
 /// is left.
-pub async fn carry<'a, C, F>((batch, patience): (&'a [Waiting], u32), call: C) -> Carried
+pub async fn carry<'a, C, F>((batch, patience): (&'a [Waiting], u32), unreached: Unreached, call: C) -> Carried
 where
     C: Fn(&'a Waiting) -> F,
     F: Future<Output = Result<Fate, CallError>>,
 {
-    let state = State { patience, unanswered: AtomicU32::new(0), is_down: AtomicBool::new(false) };
+    let state = State { unreached, patience, unanswered: AtomicU32::new(0), is_down: AtomicBool::new(false) };
     let chains = chains(batch).into_iter().map(|chain| carry_chain(chain, &call, &state));
     let carried: Vec<(Fates, Option<CallError>)> =
         stream::iter(chains.collect::<Vec<_>>()).buffer_unordered(OBJECTS_AT_ONCE).collect().await;
@@ -48,6 +57,7 @@ fn chains(batch: &[Waiting]) -> Vec<Vec<&Waiting>> {
 
 /// What the chains of a batch know of each other.
 struct State {
+    unreached: Unreached,
     patience: u32,
     /// Calls in a row.
     unanswered: AtomicU32,
@@ -74,7 +84,7 @@ where
                 continue;
             }
             Ok(fate) => fates.insert(message.message_no, fate),
-            Err(failed) if super::is_down(&failed) => {
+            Err(failed) if super::is_down(&failed) && state.unreached == Unreached::PartnerIsDown => {
                 state.is_down.store(true, Ordering::Relaxed);
                 return (fates, Some(failed));
             }

@@ -9,7 +9,7 @@ use fenqi::base::id::{LineId, LoanId};
 use fenqi::credit::line_actions::{ManualChange, change_line};
 use fenqi::credit::{Change, Freeze};
 use fenqi::funder::actions::{BankMovement, ReserveTerms};
-use fenqi::outbox::catalogue;
+use fenqi::outbox::catalogue::{self, Audience};
 use fenqi::outbox::jobs::{Summary, deliver_outbox};
 use fenqi::outbox::{Message, store};
 use fenqi::partner::key::Algorithm;
@@ -152,8 +152,10 @@ async fn every_kind_of_event_is_told_when_it_happens(pool: PgPool) {
     }
     // Those of a product that asks the funder, of a broken advance and of a success that was none have tests of their own.
     let elsewhere = ["application_waiting", "application_defaulted", "advance_overdue", "repayment_reversed"];
-    let expected: BTreeSet<String> =
-        catalogue::KINDS.iter().map(|kind| kind.name.to_owned()).filter(|name| !elsewhere.contains(&&**name)).collect();
+    let expected: BTreeSet<String> = catalogue::of(Audience::Funder)
+        .map(|kind| kind.name.to_owned())
+        .filter(|name| !elsewhere.contains(&&**name))
+        .collect();
     assert_eq!(kinds_told(&town).await, expected);
     crate::journey::told_as_documented(&town.app.pool).await;
     deliver_outbox(&town.app).await.unwrap();

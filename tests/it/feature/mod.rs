@@ -30,6 +30,7 @@ mod passcode;
 mod launcher;
 mod outbox;
 mod events;
+mod notifications;
 mod jobs;
 pub mod applicant;
 mod borrower;

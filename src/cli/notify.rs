@@ -1,0 +1,34 @@
+//! `fenqi partner notify`: where a merchant's system hears of payments, set by an operator.
+
+use std::process::ExitCode;
+
+use crate::base::id::MerchantId;
+use crate::cli::open_house;
+use crate::merchant::set_notify_url;
+use crate::partner::key::Algorithm;
+
+#[derive(clap::Args)]
+pub struct Args {
+    /// The merchant's id
+    merchant: MerchantId,
+    /// https on the open internet
+    #[arg(long, required_unless_present = "off")]
+    url: Option<String>,
+    /// Notify it no more
+    #[arg(long, conflicts_with = "url")]
+    off: bool,
+    /// In which we sign
+    #[arg(long, default_value = "rsa")]
+    algorithm: Algorithm,
+}
+
+pub async fn run(args: Args) -> anyhow::Result<ExitCode> {
+    // The private PostgreSQL, if it is ours, runs as long as `_database` lives.
+    let (app, _database) = open_house().await?;
+    let url = args.url.as_deref().filter(|_| !args.off);
+    match set_notify_url(&app, args.merchant, url, args.algorithm).await? {
+        Some(address) => println!("{} is notified at {}", args.merchant, address.url),
+        None => println!("{} is not notified", args.merchant),
+    }
+    Ok(ExitCode::SUCCESS)
+}

@@ -1,0 +1,67 @@
+//! What a merchant's system is told of a payment: the outbox message, for merchants that have said where.
+
+use chrono::{DateTime, Utc};
+use serde_json::{Value, json};
+
+use super::code::{Code, CodeKind};
+use crate::base::id::{CodeId, MerchantId, PurchaseId};
+use crate::outbox::Message;
+
+/// What a merchant's name among the outbox's partners begins with.
+const PREFIX: &str = "merchant:";
+
+/// A merchant's name among the outbox's partners.
+pub fn partner(merchant_id: MerchantId) -> String {
+    format!("{PREFIX}{merchant_id}")
+}
+
+/// The merchant that messages to `partner` are for, if they are for one.
+pub fn merchant_of(partner: &str) -> Option<MerchantId> {
+    partner.strip_prefix(PREFIX).and_then(|id| id.parse().ok())
+}
+
+/// The payment that a notification is about.
+#[derive(Clone, Copy, Debug)]
+pub struct Payment {
+    pub merchant_id: MerchantId,
+    pub purchase_id: PurchaseId,
+    /// The order that it paid; nothing for a static code.
+    pub order_id: Option<CodeId>,
+}
+
+impl Payment {
+    /// `code` is what was scanned; only an order's code is an order.
+    pub fn of(merchant_id: MerchantId, purchase_id: PurchaseId, code: Option<&Code>) -> Payment {
+        let order_id = code.filter(|code| matches!(code.kind, CodeKind::Order { .. })).map(|code| code.code_id);
+        Payment { merchant_id, purchase_id, order_id }
+    }
+
+    /// A notification; those of one order, or of one payment without an order, keep their order. `particulars` is an object.
+    pub fn message(&self, kind: &'static str, particulars: Value, at: DateTime<Utc>) -> Message {
+        let mut body = json!({ "purchase_id": self.purchase_id, "order_id": self.order_id });
+        if let (Value::Object(body), Value::Object(particulars)) = (&mut body, particulars) {
+            body.extend(particulars);
+        }
+        Message {
+            partner: partner(self.merchant_id),
+            kind,
+            object_id: self.order_id.map_or(self.purchase_id.uuid(), CodeId::uuid),
+            body,
+            created_at: at,
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use uuid::Uuid;
+
+    use super::*;
+
+    #[test]
+    fn a_merchants_name_leads_back_to_it() {
+        let merchant_id = MerchantId::from_uuid(Uuid::from_u128(7));
+        assert_eq!(merchant_of(&partner(merchant_id)), Some(merchant_id));
+        assert_eq!(merchant_of("harbour-bank"), None);
+    }
+}

@@ -1,0 +1,164 @@
+//! Where a merchant's system hears of payments, and what it did not take.
+
+use axum::Json;
+use axum::extract::State;
+use chrono::{DateTime, Utc};
+use serde::{Deserialize, Serialize};
+use utoipa::{IntoParams, ToSchema};
+
+use super::notify_actions::set_notify_url;
+use super::notify_store::{self, NotifyAddress};
+use crate::app::App;
+use crate::base::id::MerchantId;
+use crate::http::Problem;
+use crate::http::api::{Body, Cursor, Limit, MerchantCaller, Named, Page, Params};
+use crate::outbox::actions::{Asked, retry};
+use crate::outbox::event_store;
+use crate::partner::key::Algorithm;
+
+/// Where you are notified.
+#[derive(Debug, Serialize, ToSchema)]
+pub struct NotifyUrlView {
+    /// Null where you are not.
+    #[schema(example = "https://pay.example.com/fenqi/notify")]
+    pub url: Option<String>,
+    /// In which we sign.
+    #[schema(value_type = Option<String>, example = "rsa_sha256")]
+    pub algorithm: Option<Algorithm>,
+}
+
+impl From<Option<NotifyAddress>> for NotifyUrlView {
+    fn from(address: Option<NotifyAddress>) -> NotifyUrlView {
+        match address {
+            Some(address) => NotifyUrlView { url: Some(address.url), algorithm: Some(address.algorithm) },
+            None => NotifyUrlView { url: None, algorithm: None },
+        }
+    }
+}
+
+/// Query where you are notified
+#[utoipa::path(get, path = "/merchant/notify-url", tag = "merchant", responses((status = 200, body = NotifyUrlView)),
+    security(("signature" = ["orders:read"])))]
+pub async fn show_notify_url(State(app): State<App>, caller: MerchantCaller) -> Result<Json<NotifyUrlView>, Problem> {
+    let found = notify_store::find(&mut *app.pool.acquire().await?, caller.merchant_id).await?;
+    Ok(Json(found.into()))
+}
+
+/// In which algorithm we sign.
+#[derive(Clone, Copy, Debug, Default, Deserialize, ToSchema)]
+#[serde(rename_all = "snake_case")]
+pub enum SignedIn {
+    Sm2Sm3,
+    #[default]
+    RsaSha256,
+}
+
+/// Where to notify you.
+#[derive(Debug, Deserialize, ToSchema)]
+#[serde(deny_unknown_fields)]
+pub struct NewNotifyUrl {
+    /// https on the open internet; null for no notifications.
+    #[schema(example = "https://pay.example.com/fenqi/notify", max_length = 500)]
+    pub url: Option<String>,
+    /// RSA if left out.
+    #[serde(default)]
+    pub algorithm: SignedIn,
+}
+
+/// Set where you are notified
+///
+/// Of each payment, void and refund from now on, signed with one of our keys.
+#[utoipa::path(put, path = "/merchant/notify-url", tag = "merchant", request_body = NewNotifyUrl,
+    responses((status = 200, body = NotifyUrlView)), security(("signature" = ["notifications:write"])))]
+pub async fn put_notify_url(
+    State(app): State<App>,
+    caller: MerchantCaller,
+    Body(new): Body<NewNotifyUrl>,
+) -> Result<Json<NotifyUrlView>, Problem> {
+    let algorithm = match new.algorithm {
+        SignedIn::Sm2Sm3 => Algorithm::Sm2Sm3,
+        SignedIn::RsaSha256 => Algorithm::RsaSha256,
+    };
+    let set = set_notify_url(&app, caller.merchant_id, new.url.as_deref(), algorithm).await?;
+    Ok(Json(set.into()))
+}
+
+/// A notification that your system did not take.
+#[derive(Debug, Serialize, ToSchema)]
+pub struct FailedNotification {
+    #[schema(example = 41)]
+    pub event_no: i64,
+    #[schema(example = "payment_succeeded")]
+    pub kind: String,
+    #[schema(example = 3)]
+    pub attempts: i16,
+    pub next_attempt_at: DateTime<Utc>,
+    /// When it was given up.
+    pub dead_at: Option<DateTime<Utc>>,
+    #[schema(example = "timed out")]
+    pub last_error: Option<String>,
+}
+
+/// Which of them.
+#[derive(Debug, Deserialize, IntoParams)]
+#[serde(deny_unknown_fields)]
+#[into_params(parameter_in = Query)]
+pub struct FailedNotificationParams {
+    /// From 1 to 200; 50 if left out.
+    #[serde(default)]
+    #[param(value_type = Option<i64>, minimum = 1, maximum = 200)]
+    limit: Limit,
+    #[param(value_type = Option<String>)]
+    cursor: Option<Cursor<(bool, i64)>>,
+}
+
+/// List notifications that failed
+///
+/// Those that were given up first, then those that are tried again.
+#[utoipa::path(get, path = "/merchant/notifications/failures", tag = "merchant", params(FailedNotificationParams),
+    responses((status = 200, body = Page<FailedNotification>)), security(("signature" = ["orders:read"])))]
+pub async fn list_failed_notifications(
+    State(app): State<App>,
+    caller: MerchantCaller,
+    Params(params): Params<FailedNotificationParams>,
+) -> Result<Json<Page<FailedNotification>>, Problem> {
+    let after = params.cursor.map_or((false, 0), |cursor| cursor.0);
+    let partner = partner_of(caller.merchant_id);
+    let mut connection = app.pool.acquire().await?;
+    let rows = event_store::troubled(&mut connection, Some(&partner), (after, params.limit.0 + 1)).await?;
+    let failed = rows.into_iter().map(|row| FailedNotification {
+        event_no: row.message_no,
+        kind: row.kind,
+        attempts: row.attempts,
+        next_attempt_at: row.next_attempt_at,
+        dead_at: row.dead_at,
+        last_error: row.last_error,
+    });
+    let key = |failed: &FailedNotification| (failed.dead_at.is_none(), failed.event_no);
+    Ok(Json(Page::of(failed.collect(), params.limit.0, key)))
+}
+
+/// A notification that is sent again.
+#[derive(Debug, Serialize, ToSchema)]
+pub struct SentAgain {
+    #[schema(example = 41)]
+    pub event_no: i64,
+}
+
+/// Have a failed notification sent again at once
+#[utoipa::path(post, path = "/merchant/notifications/{event_no}/replay", tag = "merchant",
+    params(("event_no" = i64, Path, example = 41)),
+    responses((status = 200, body = SentAgain)), security(("signature" = ["notifications:write"])))]
+pub async fn replay_notification(
+    State(app): State<App>,
+    caller: MerchantCaller,
+    Named(event_no): Named<i64>,
+) -> Result<Json<SentAgain>, Problem> {
+    let partner = partner_of(caller.merchant_id);
+    retry(&app, Asked { partner: &partner, by: &caller.caller.holder }, event_no).await?;
+    Ok(Json(SentAgain { event_no }))
+}
+
+fn partner_of(merchant_id: MerchantId) -> String {
+    super::notification::partner(merchant_id)
+}

@@ -1,0 +1,69 @@
+//! Notifications to a merchant's own cashier, one a call, signed with the platform's key.
+
+use std::sync::Arc;
+
+use super::singly::{self, Unreached};
+use super::{Carried, Fate, Fates, funder};
+use crate::app::App;
+use crate::base::id::MerchantId;
+use crate::merchant::notify_store;
+use crate::outbox::store::Waiting;
+use crate::partner::CallError;
+use crate::partner::merchant_cashier::NotifyUrl;
+use crate::partner::merchant_cashier::wire::Notification;
+use crate::partner::signature::Identity;
+
+/// Sends each notification; an order's in order, several orders at once. Whatever fails is the notification's own failure: like
+/// WeChat Pay we give up after a day.
+pub async fn carry(
+    app: &App,
+    merchant_id: MerchantId,
+    partner: &str,
+    (batch, patience): (&[Waiting], u32),
+) -> anyhow::Result<Carried> {
+    let found = notify_store::find(&mut *app.pool.acquire().await?, merchant_id).await?;
+    let Some(address) = found else {
+        let nowhere = Fate::Undeliverable("the merchant has no notify URL any more".to_owned());
+        return Ok(Carried::all(batch.iter().map(|message| (message.message_no, nowhere.clone())).collect::<Fates>()));
+    };
+    // What was allowed when it was saved may not be allowed here.
+    let url = match NotifyUrl::parse(&address.url, app.partners.cashiers().reach()) {
+        Ok(url) => url,
+        Err(refusal) => {
+            let refused = Fate::Refused(refusal.to_string());
+            return Ok(Carried::all(batch.iter().map(|message| (message.message_no, refused.clone())).collect()));
+        }
+    };
+    let errand = Errand { app, partner, url, signer: app.access.signer(address.algorithm).await? };
+    Ok(singly::carry((batch, patience), Unreached::MessageFails, |message| errand.notify(message)).await)
+}
+
+/// Whom one batch goes to.
+struct Errand<'a> {
+    app: &'a App,
+    partner: &'a str,
+    url: NotifyUrl,
+    signer: Arc<Identity>,
+}
+
+impl Errand<'_> {
+    async fn notify(&self, message: &Waiting) -> Result<Fate, CallError> {
+        let notification = match notification(message) {
+            Ok(notification) => notification,
+            Err(error) => return Ok(Fate::Undeliverable(error.to_string())),
+        };
+        let cashiers = self.app.partners.cashiers();
+        cashiers.notify((self.partner, &self.url), &self.signer, &notification).await?;
+        Ok(Fate::Delivered)
+    }
+}
+
+fn notification(message: &Waiting) -> serde_json::Result<Notification> {
+    Ok(Notification {
+        event_no: message.message_no,
+        kind: message.kind.clone(),
+        version: funder::version(&message.kind),
+        occurred_at: message.created_at,
+        body: serde_json::from_str(&message.body)?,
+    })
+}

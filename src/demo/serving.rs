@@ -5,7 +5,10 @@ use std::time::{Duration, Instant};
 
 use chrono::TimeDelta;
 
+use super::shops::plainly;
 use crate::app::App;
+use crate::funder::actions::BankMovement;
+use crate::funder::{deposit, store};
 use crate::jobs::{JobKind, dispatch};
 use crate::outbox;
 use crate::sandbox::{FaultShares, PARTNERS, World};
@@ -32,9 +35,29 @@ pub async fn keep_house(app: App, world: Arc<World>) {
                 tracing::error!(kind = kind.as_str(), "a job failed: {error:#}");
             }
         }
+        if let Err(error) = fill_reserves(&app).await {
+            tracing::error!("the reserves could not be filled: {error:#}");
+        }
         world.deliver_callbacks().await;
         if let Err(error) = outbox::jobs::deliver_outbox(&app).await {
             tracing::error!("messages could not be delivered: {error:#}");
         }
     }
+}
+
+/// The funders answer a low reserve as one that watches its mark does: twice the mark is there again at once.
+async fn fill_reserves(app: &App) -> anyhow::Result<()> {
+    let mut connection = app.pool.acquire().await?;
+    for funder in store::load_funders(&mut connection).await? {
+        let Some(reserve) = store::find_reserve(&mut connection, funder.funder_id).await? else { continue };
+        if reserve.available < reserve.low_water {
+            let movement = BankMovement {
+                funder_id: funder.funder_id,
+                amount: reserve.low_water + reserve.low_water - reserve.available,
+                reference: format!("deposit {}", app.clock.now().to_rfc3339()),
+            };
+            let _step = deposit(app, movement).await.map_err(plainly)?;
+        }
+    }
+    Ok(())
 }

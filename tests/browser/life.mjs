@@ -42,7 +42,7 @@ async function buy(life) {
   await page.getByLabel(say("field-pin"), { exact: true }).fill(person.pin);
   if (life.isPoster) await poster(page, "confirm");
   await page.getByRole("button", { name: say("confirm-pay") }).click();
-  await expect(page.getByRole("heading", { name: say("result-paid") })).toBeVisible();
+  await expect(page.getByRole("heading", { name: say("result-paid"), exact: true })).toBeVisible();
   await life.see(page, `${name}-result`);
   await page.getByRole("link", { name: say("result-see-loan") }).click();
   life.loan = new URL(page.url()).pathname;

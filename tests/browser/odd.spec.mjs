@@ -12,7 +12,7 @@ test("two tabs pay off a loan once, and going back pays nothing twice", async ({
   const confirming = page.url();
   await page.getByLabel(say("field-pin"), { exact: true }).fill(person.pin);
   await page.getByRole("button", { name: say("confirm-pay") }).click();
-  await expect(page.getByRole("heading", { name: say("result-paid") })).toBeVisible();
+  await expect(page.getByRole("heading", { name: say("result-paid"), exact: true })).toBeVisible();
   const bought = page.url();
   // The page that confirmed leads to what it bought.
   await page.goto(confirming);

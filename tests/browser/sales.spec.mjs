@@ -170,7 +170,7 @@ test.describe("without script", () => {
     await choose(counter, /× 3 期/);
     await counter.getByLabel(say("field-pin"), { exact: true }).fill(person.pin);
     await counter.getByRole("button", { name: say("confirm-pay") }).click();
-    await expect(counter.getByRole("heading", { name: say("result-paid") })).toBeVisible();
+    await expect(counter.getByRole("heading", { name: say("result-paid"), exact: true })).toBeVisible();
     await customer.close();
     await signInAs(page, "cashier");
     await page.locator("a.weui-cell", { hasText: "¥345.67" }).click();

@@ -5,7 +5,7 @@ import { live, typing } from "./life.mjs";
 import { chinese, speaker } from "./words.mjs";
 
 test("a borrower lives from the first sign-in to the last payment, and the merchant sees it", async ({ page, browser }) => {
-  test.setTimeout(900_000);
+  test.setTimeout(300_000);
   let owner, purchase;
   const between = async () => {
     owner = await keeper(browser, page);
@@ -28,7 +28,7 @@ test.describe("without script", () => {
   test.use({ javaScriptEnabled: false, locale: "en-GB" });
 
   test("a borrower lives the same life in English", async ({ page }) => {
-    test.setTimeout(900_000);
+    test.setTimeout(300_000);
     await live(page, { number: 702, language: "en", name: "life-en", hasScript: false, scan: typing(page, speaker("en")) });
   });
 });

@@ -7,7 +7,7 @@ import { chinese as say } from "./words.mjs";
 import { playWeChat } from "./wechat.mjs";
 
 test("a borrower lives inside WeChat and is told there", async ({ page }) => {
-  test.setTimeout(900_000);
+  test.setTimeout(300_000);
   await playWeChat(page, `https://pay.example.cn${await shop(page)}`);
   const scan = () => page.getByRole("button", { name: say("scan-by-wechat") }).click();
   const between = async () => {

@@ -72,59 +72,9 @@ impl ScheduleReason {
     }
 }
 
-/// Writes new loans, each with the first version of its schedule, in one round trip; `schedules` is parallel to `loans`.
-pub async fn insert_loans(connection: &mut PgConnection, loans: &[Loan], schedules: &[Schedule]) -> sqlx::Result<()> {
-    let rows = ScheduleRows::of(schedules);
-    sqlx::query!(
-        "with made as (
-             select * from unnest($1::uuid[], $2::uuid[], $3::uuid[], $4::uuid[], $5::uuid[], $6::uuid[], $7::int[], $8::text[],
-                                  $9::smallint[], $10::numeric[], $11::bigint[], $12::smallint[], $13::date[], $14::date[],
-                                  $15::date[], $16::int[], $17::int[])
-                  as made(loan_id, line_id, purchase_id, funder_id, merchant_id, product_id, product_version, grade, periods,
-                          annual_rate, principal_fen, statement_day, first_statement_on, last_statement_on, made_on,
-                          first, last)),
-         scheduled as (
-             insert into schedule (loan_id, line_id, version, reason, due_on, principal_fen, interest_fen, fee_fen, business_day)
-             select loan_id, line_id, 1, 'made', ($18::date[])[first:last], ($19::bigint[])[first:last],
-                    ($20::bigint[])[first:last], ($21::bigint[])[first:last], made_on
-             from made)
-         insert into loan (loan_id, line_id, purchase_id, funder_id, merchant_id, product_id, product_version, grade,
-                           periods, annual_rate, principal_fen, status, statement_day, first_statement_on,
-                           last_statement_on, schedule_version, made_on)
-         select loan_id, line_id, purchase_id, funder_id, merchant_id, product_id, product_version, grade,
-                periods, annual_rate, principal_fen, 'open', statement_day, first_statement_on,
-                last_statement_on, 1, made_on
-         from made",
-        &loans.iter().map(|loan| loan.loan_id.uuid()).collect::<Vec<Uuid>>(),
-        &loans.iter().map(|loan| loan.line_id.uuid()).collect::<Vec<Uuid>>(),
-        &loans.iter().map(|loan| loan.purchase_id.uuid()).collect::<Vec<Uuid>>(),
-        &loans.iter().map(|loan| loan.funder_id.uuid()).collect::<Vec<Uuid>>(),
-        &loans.iter().map(|loan| loan.merchant_id.uuid()).collect::<Vec<Uuid>>(),
-        &loans.iter().map(|loan| loan.product_id.uuid()).collect::<Vec<Uuid>>(),
-        &loans.iter().map(|loan| loan.product_version).collect::<Vec<i32>>(),
-        &loans.iter().map(|loan| loan.grade.as_str()).collect::<Vec<&str>>() as &[&str],
-        &loans.iter().map(|loan| loan.periods as i16).collect::<Vec<i16>>(),
-        &loans.iter().map(|loan| loan.annual_rate.fraction()).collect::<Vec<_>>(),
-        &loans.iter().map(|loan| loan.principal.get()).collect::<Vec<i64>>(),
-        &loans.iter().map(|loan| i16::from(loan.statement_day.get())).collect::<Vec<i16>>(),
-        &loans.iter().map(|loan| loan.first_statement_on.date()).collect::<Vec<NaiveDate>>(),
-        &loans.iter().map(|loan| loan.last_statement_on.date()).collect::<Vec<NaiveDate>>(),
-        &loans.iter().map(|loan| loan.made_on.date()).collect::<Vec<NaiveDate>>(),
-        &rows.first,
-        &rows.last,
-        &rows.due_on,
-        &rows.principal,
-        &rows.interest,
-        &rows.fee,
-    )
-    .execute(connection)
-    .await?;
-    Ok(())
-}
-
 /// Writes a later version of a loan's schedule.
 pub async fn insert_schedule(connection: &mut PgConnection, version: ScheduleVersion<'_>) -> sqlx::Result<()> {
-    let rows = ScheduleRows::of([version.schedule]);
+    let installments = &version.schedule.installments;
     sqlx::query!(
         "insert into schedule (loan_id, line_id, version, reason, due_on, principal_fen, interest_fen, fee_fen, business_day)
          values ($1, $2, $3, $4, $5, $6, $7, $8, $9)",
@@ -132,43 +82,15 @@ pub async fn insert_schedule(connection: &mut PgConnection, version: ScheduleVer
         version.line_id.uuid(),
         version.version,
         version.reason.stored(),
-        &rows.due_on,
-        &rows.principal,
-        &rows.interest,
-        &rows.fee,
+        &installments.iter().map(|installment| installment.due_on.date()).collect::<Vec<NaiveDate>>(),
+        &installments.iter().map(|installment| installment.principal.get()).collect::<Vec<i64>>(),
+        &installments.iter().map(|installment| installment.interest.get()).collect::<Vec<i64>>(),
+        &installments.iter().map(|installment| installment.fee.get()).collect::<Vec<i64>>(),
         version.business_day.date(),
     )
     .execute(connection)
     .await?;
     Ok(())
-}
-
-/// The installments of schedules by column, in one run; `first` and `last` are the (one-based) bounds of each schedule's.
-#[derive(Default)]
-struct ScheduleRows {
-    first: Vec<i32>,
-    last: Vec<i32>,
-    due_on: Vec<NaiveDate>,
-    principal: Vec<i64>,
-    interest: Vec<i64>,
-    fee: Vec<i64>,
-}
-
-impl ScheduleRows {
-    fn of<'a>(schedules: impl IntoIterator<Item = &'a Schedule>) -> ScheduleRows {
-        let mut rows = ScheduleRows::default();
-        for schedule in schedules {
-            rows.first.push(rows.due_on.len() as i32 + 1);
-            for installment in &schedule.installments {
-                rows.due_on.push(installment.due_on.date());
-                rows.principal.push(installment.principal.get());
-                rows.interest.push(installment.interest.get());
-                rows.fee.push(installment.fee.get());
-            }
-            rows.last.push(rows.due_on.len() as i32);
-        }
-        rows
-    }
 }
 
 /// Loans by id, locked for a change (after their lines). Missing ones are missing from the answer.

@@ -1,6 +1,6 @@
 //! The decision on a batch of purchases: a pure function over what was read and locked.
 
-use std::collections::{HashMap, HashSet};
+use std::collections::{BTreeMap, BTreeSet, HashMap};
 use std::sync::Arc;
 
 use chrono::{DateTime, Utc};
@@ -46,14 +46,15 @@ pub struct Offer {
 pub struct Written {
     pub purchases: Vec<NewPurchase>,
     pub loans: Vec<Loan>,
-    /// Parallel to `loans`.
+    /// These three are parallel to `loans`.
     pub schedules: Vec<Schedule>,
     pub line_entries: Vec<LineEntry>,
     pub postings: Vec<Posting>,
     pub messages: Vec<Message>,
-    /// What each funder's reserve now holds for this batch, with the batch's first purchase.
-    pub held: HashMap<FunderId, (PurchaseId, Fen)>,
-    pub lines_changed: HashSet<LineId>,
+    /// What each funder's reserve now holds for this batch, with the batch's first purchase, in the order of locking.
+    pub held: BTreeMap<FunderId, (PurchaseId, Fen)>,
+    /// In id order, in which they are locked.
+    pub lines_changed: BTreeSet<LineId>,
     pub orders_paid: Vec<(CodeId, PurchaseId)>,
 }
 
@@ -65,8 +66,6 @@ pub struct NewPurchase {
     pub fingerprint: [u8; 32],
     pub discount_fee: Fen,
     pub subsidy: Fen,
-    pub business_day: BusinessDay,
-    pub created_at: DateTime<Utc>,
 }
 
 impl Desk {
@@ -83,15 +82,7 @@ impl Desk {
         };
         let request = weighed.request;
         let receipt = Receipt { purchase_id, amount: request.amount, decision };
-        self.written.purchases.push(NewPurchase {
-            receipt,
-            request,
-            fingerprint,
-            discount_fee,
-            subsidy,
-            business_day: self.today,
-            created_at: self.now,
-        });
+        self.written.purchases.push(NewPurchase { receipt, request, fingerprint, discount_fee, subsidy });
         receipt
     }
 

@@ -15,6 +15,8 @@ pub mod sale_store;
 pub mod receipt_store;
 pub mod risk_store;
 pub mod risk_actions;
+mod batch_store;
+mod batch;
 pub mod authoriser;
 mod after_sale_actions;
 pub mod actions;

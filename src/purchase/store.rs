@@ -2,16 +2,14 @@
 
 use std::collections::HashMap;
 
-use chrono::{DateTime, NaiveDate, Utc};
+use chrono::{DateTime, Utc};
 use sqlx::PgConnection;
 use uuid::Uuid;
 
-use super::decision::NewPurchase;
 use super::model::{Decision, PurchaseRefusal, Receipt};
 use super::refund::RefundParts;
 use crate::base::id::{CodeId, FunderId, LineId, LoanId, MerchantId, ProductId, PurchaseId, RefundId};
 use crate::base::{BusinessDay, Fen};
-use crate::error::Refusal;
 
 /// What was answered before under a line's key, with the fingerprint of what was asked then.
 #[derive(Clone, Copy, Debug, PartialEq)]
@@ -57,52 +55,6 @@ fn stored_decision(loan_id: Option<LoanId>, refusal: Option<&str>) -> sqlx::Resu
 
 fn decode(message: &str) -> sqlx::Error {
     sqlx::Error::Decode(message.into())
-}
-
-/// Records a batch of purchases, one statement.
-pub async fn insert_purchases(connection: &mut PgConnection, purchases: &[NewPurchase]) -> sqlx::Result<()> {
-    let mut loan_ids = Vec::with_capacity(purchases.len());
-    let mut refusals = Vec::with_capacity(purchases.len());
-    for purchase in purchases {
-        let (loan_id, refusal) = match &purchase.receipt.decision {
-            Decision::Authorised { loan_id } => (Some(loan_id.uuid()), None),
-            Decision::Refused(refusal) => (None, Some(refusal.code())),
-        };
-        loan_ids.push(loan_id);
-        refusals.push(refusal);
-    }
-    sqlx::query!(
-        "insert into purchase (purchase_id, line_id, idempotency_key, request_sha256, merchant_id, code_id, product_id,
-                               product_version, periods, amount_fen, status, refusal, loan_id, discount_fee_fen, subsidy_fen,
-                               business_day, created_at)
-         select p.purchase_id, p.line_id, p.idempotency_key, p.request_sha256, p.merchant_id, p.code_id, p.product_id,
-                p.product_version, p.periods, p.amount_fen, case when p.loan_id is null then 'refused' else 'authorised' end,
-                p.refusal, p.loan_id, p.discount_fee_fen, p.subsidy_fen, p.business_day, p.created_at
-         from unnest($1::uuid[], $2::uuid[], $3::text[], $4::bytea[], $5::uuid[], $6::uuid[], $7::uuid[], $8::int[],
-                     $9::smallint[], $10::bigint[], $11::text[], $12::uuid[], $13::bigint[], $14::bigint[], $15::date[],
-                     $16::timestamptz[])
-              as p(purchase_id, line_id, idempotency_key, request_sha256, merchant_id, code_id, product_id, product_version,
-                   periods, amount_fen, refusal, loan_id, discount_fee_fen, subsidy_fen, business_day, created_at)",
-        &purchases.iter().map(|new| new.receipt.purchase_id.uuid()).collect::<Vec<Uuid>>(),
-        &purchases.iter().map(|new| new.request.line_id.uuid()).collect::<Vec<Uuid>>(),
-        &purchases.iter().map(|new| new.request.idempotency_key.as_str()).collect::<Vec<&str>>() as &[&str],
-        &purchases.iter().map(|new| new.fingerprint.as_slice()).collect::<Vec<&[u8]>>() as &[&[u8]],
-        &purchases.iter().map(|new| new.request.merchant_id.uuid()).collect::<Vec<Uuid>>(),
-        &purchases.iter().map(|new| new.request.order_code.map(CodeId::uuid)).collect::<Vec<_>>() as &[Option<Uuid>],
-        &purchases.iter().map(|new| new.request.product_id.uuid()).collect::<Vec<Uuid>>(),
-        &purchases.iter().map(|new| new.request.product_version).collect::<Vec<i32>>(),
-        &purchases.iter().map(|new| new.request.periods as i16).collect::<Vec<i16>>(),
-        &purchases.iter().map(|new| new.request.amount.get()).collect::<Vec<i64>>(),
-        &refusals as &[Option<&str>],
-        &loan_ids as &[Option<Uuid>],
-        &purchases.iter().map(|new| new.discount_fee.get()).collect::<Vec<i64>>(),
-        &purchases.iter().map(|new| new.subsidy.get()).collect::<Vec<i64>>(),
-        &purchases.iter().map(|new| new.business_day.date()).collect::<Vec<NaiveDate>>(),
-        &purchases.iter().map(|new| new.created_at).collect::<Vec<DateTime<Utc>>>(),
-    )
-    .execute(connection)
-    .await?;
-    Ok(())
 }
 
 /// A recorded purchase, for a void or a refund.

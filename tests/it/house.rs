@@ -12,6 +12,7 @@ use fenqi::partner::{PartnerSettings, Partners};
 use fenqi::product::Catalogue;
 use fenqi::sandbox::{self, Silence, World, WorldSettings};
 use fenqi::vault::Vault;
+use sqlx::postgres::PgPoolOptions;
 use sqlx::{PgConnection, PgPool};
 
 /// What makes the keys and faults of every test's world.
@@ -43,6 +44,13 @@ pub async fn open_in_world_that(pool: PgPool, today: &str, silence: Silence) -> 
     let world = World::new(settings).unwrap();
     tokio::spawn(sandbox::serve(listener, world.clone()));
     (app, world, base_url)
+}
+
+/// The same house through a pool of its own, with so many connections. Close the pool before the test ends.
+pub async fn with_connections(app: &App, connections: u32) -> App {
+    let options = app.pool.connect_options().as_ref().clone();
+    let pool = PgPoolOptions::new().max_connections(connections).connect_with(options).await.unwrap();
+    App { pool, ..app.clone() }
 }
 
 /// The same app, calling other partners.

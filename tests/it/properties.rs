@@ -207,7 +207,9 @@ async fn many_at_once_on_two_nodes_overdraw_neither_line_nor_reserve(pool: PgPoo
     let town = town::found(app, RESERVE_FEN).await;
     let wish = LineWish { limit_fen: 100_000, statement_day: 10, due_day: 30, expires_on: "2029-03-01" };
     let lines = town.open_lines(8, wish).await;
-    let nodes = [Authoriser::start(town.app.clone()), Authoriser::start(town.app.clone())];
+    // Connections enough for each node to decide two batches at once.
+    let apps = [house::with_connections(&town.app, 8).await, house::with_connections(&town.app, 8).await];
+    let nodes = apps.clone().map(Authoriser::start);
     let mut tills = tokio::task::JoinSet::new();
     for till in 0..64_usize {
         let (town, lines, node) = (town.clone(), lines.clone(), nodes[till % 2].clone());
@@ -241,6 +243,9 @@ async fn many_at_once_on_two_nodes_overdraw_neither_line_nor_reserve(pool: PgPoo
         "select count(distinct refusal) from purchase where refusal in ('line_exceeded', 'reserve_exhausted')";
     assert_eq!(town.fen(refusals).await, 2, "both the lines and the reserve ran out");
     town.assert_whole("after the rush").await;
+    for app in apps {
+        app.pool.close().await;
+    }
 }
 
 /// Debits less credits of an account over postings.

@@ -1,5 +1,6 @@
 //! One module per feature.
 
+mod authoriser;
 mod base;
 mod funder;
 mod price;

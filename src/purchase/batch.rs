@@ -1,0 +1,385 @@
+//! One batch of purchases: read, decided and written together.
+//!
+//! Where there is plenty of the funders' money, nothing is locked while a batch is decided: one statement writes it, if the lines
+//! and the business day are still as they were read, and takes the reserve last, for a moment. A batch that comes too late, or
+//! that may exhaust a reserve, locks what it needs before it reads.
+
+use std::collections::{BTreeMap, HashMap};
+use std::sync::{Mutex, MutexGuard, PoisonError};
+
+use sqlx::pool::PoolConnection;
+use sqlx::{Connection, Executor, PgConnection, PgPool, PgTransaction, Postgres};
+
+use super::batch_store::{Hold, Record, read_day_and_versions, record};
+use super::decision::{Desk, Offer, Written};
+use super::model::{PurchaseRequest, Receipt, RequestRefusal};
+use super::notices;
+use super::store;
+use super::weighing::Weighed;
+use crate::app::App;
+use crate::base::id::{CodeId, FunderId, LineId, MerchantId, ProductId};
+use crate::base::{BusinessDay, Fen};
+use crate::business_day;
+use crate::credit::{self, Line};
+use crate::error::{Fault, Outcome};
+use crate::funder::reserve::{Occasion, ReserveEntryKind};
+use crate::funder::{Reserve, lock_reserve, save_reserve};
+use crate::merchant::code::Code;
+use crate::merchant::{self, MerchantTerms};
+use crate::product;
+
+/// A batch that met another one's purchase with the same key, a deadlock or a change of what it was decided on is decided again
+/// so often.
+const TRIES_MAX: u32 = 5;
+/// A reserve with this many times what a batch asks for will not run short while the batch is decided.
+const PLENTY: i64 = 4;
+
+pub(super) type Answer = Outcome<Receipt, RequestRefusal>;
+
+/// A batch's connections: a backend that has just served one is faster than the pool's next, whose caches are cold.
+pub(super) struct Connections {
+    /// Locks, and writes what was decided.
+    deciding: PoolConnection<Postgres>,
+    /// Reads what needs no lock, meanwhile.
+    reading: PoolConnection<Postgres>,
+}
+
+impl Connections {
+    /// Two of the pool's. The deciding one's statements are long, and look rows up by key whatever their arguments, so that
+    /// planning them anew each time gains nothing.
+    pub(super) async fn take(pool: &PgPool) -> sqlx::Result<Connections> {
+        let (mut deciding, reading) = tokio::try_join!(pool.acquire(), pool.acquire())?;
+        deciding.execute("set plan_cache_mode = force_generic_plan").await?;
+        Ok(Connections { deciding, reading })
+    }
+
+    /// Back to the pool, as they came from it.
+    pub(super) async fn give_back(mut self) {
+        if self.deciding.execute("reset plan_cache_mode").await.is_err() {
+            self.deciding.close_on_drop();
+        }
+    }
+}
+
+/// The reserves as the node's last batches left them, to tell those that are plentiful from those that are scarce.
+/// Nothing is lent on this knowledge alone.
+#[derive(Debug, Default)]
+pub(super) struct KnownReserves(Mutex<HashMap<FunderId, Reserve>>);
+
+impl KnownReserves {
+    /// Copies of the reserves, if each is known to have plenty for what is wanted of it.
+    fn plentiful(&self, wanted: &BTreeMap<FunderId, Fen>) -> Option<HashMap<FunderId, Reserve>> {
+        let known = self.lock();
+        let copy = |(funder_id, wanted): (&FunderId, &Fen)| {
+            let reserve = known.get(funder_id)?;
+            let has_plenty = !reserve.advance_overdue && reserve.available.get() / PLENTY >= wanted.get();
+            has_plenty.then(|| (*funder_id, reserve.clone()))
+        };
+        wanted.iter().map(copy).collect()
+    }
+
+    fn learn(&self, reserves: HashMap<FunderId, Reserve>) {
+        self.lock().extend(reserves);
+    }
+
+    fn forget(&self) {
+        self.lock().clear();
+    }
+
+    fn lock(&self) -> MutexGuard<'_, HashMap<FunderId, Reserve>> {
+        self.0.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
+/// Decides requests together, in order of arrival; the answers are in the same order.
+pub(super) async fn decide(
+    app: &App,
+    known: &KnownReserves,
+    kept: &mut Option<Connections>,
+    requests: Vec<Weighed>,
+) -> Vec<Answer> {
+    let count = requests.len();
+    let mut tries = 0;
+    loop {
+        tries += 1;
+        let failure = match try_batch(app, known, kept, &requests, tries > 1).await {
+            Ok(answers) => return answers,
+            Err(failure) => failure,
+        };
+        known.forget();
+        if let Some(connections) = kept.take() {
+            connections.give_back().await;
+        }
+        if tries == TRIES_MAX || !is_worth_retrying(&failure) {
+            tracing::error!(purchases = count, "a batch of purchases failed: {failure:#}");
+            return (0..count).map(|_| Err(Fault::Failed(anyhow::anyhow!("{failure:#}")))).collect();
+        }
+    }
+}
+
+/// What another try resolves: something that has changed since it was read, a reserve that ran short, a deadlock, or a key that
+/// another batch recorded meanwhile.
+fn is_worth_retrying(failure: &anyhow::Error) -> bool {
+    let code = failure
+        .downcast_ref::<sqlx::Error>()
+        .and_then(|error| error.as_database_error())
+        .and_then(|error| error.code());
+    matches!(code.as_deref(), Some("40001" | "40P01" | "23505"))
+}
+
+async fn try_batch(
+    app: &App,
+    known: &KnownReserves,
+    kept: &mut Option<Connections>,
+    requests: &[Weighed],
+    was_stale: bool,
+) -> anyhow::Result<Vec<Answer>> {
+    let connections = match kept {
+        Some(connections) => connections,
+        None => kept.insert(Connections::take(&app.pool).await?),
+    };
+    let has_orders = requests.iter().any(|request| request.order_code.is_some());
+    if !was_stale
+        && !has_orders
+        && let Some(answers) = try_unlocked(app, known, connections, requests).await?
+    {
+        return Ok(answers);
+    }
+    try_locked(app, known, connections, requests).await
+}
+
+/// Decides on what nobody has locked and writes it if it still holds; `None` where a reserve may run short, so that it matters
+/// in which order who comes first.
+async fn try_unlocked(
+    app: &App,
+    known: &KnownReserves,
+    connections: &mut Connections,
+    requests: &[Weighed],
+) -> anyhow::Result<Option<Vec<Answer>>> {
+    let Connections { deciding, reading } = connections;
+    let first = async {
+        let lines = credit::store::find_lines(deciding, &line_ids(requests)).await?;
+        let (today, versions) = read_day_and_versions(deciding, &versions(requests)).await?;
+        let products = offers(app, deciding, versions).await?;
+        anyhow::Ok((lines, today, products))
+    };
+    let beside = async { anyhow::Ok((find_earlier(reading, requests).await?, merchants(reading, requests).await?)) };
+    let ((lines, today, products), (earlier, merchants)) = tokio::try_join!(first, beside)?;
+    let wanted = wanted_of_reserves(requests, &products);
+    let Some(reserves) = known.plentiful(&wanted) else { return Ok(None) };
+    let seen: HashMap<LineId, i64> = lines.iter().map(|line| (line.line_id, line.last_entry_no)).collect();
+    let read = Read { today, lines, orders: Vec::new(), earlier, merchants, products, reserves };
+    let (mut desk, answers) = decide_in_order(app, read, requests);
+    if !desk.written.purchases.is_empty() {
+        let holds = desk.written.held.iter().map(|(funder_id, (first, amount))| Hold {
+            funder_id: *funder_id,
+            amount: *amount,
+            source: first.to_string(),
+        });
+        let holds: Vec<Hold> = holds.collect();
+        let left = record(deciding, &to_record(&desk, &seen, &holds)).await?;
+        for (hold, available) in holds.iter().zip(left) {
+            desk.reserves.get_mut(&hold.funder_id).expect("a reserve that held is on the desk").available = available;
+        }
+        known.learn(desk.reserves);
+    }
+    Ok(Some(answers))
+}
+
+/// Locks lines and order codes, in id order, the business day and the reserves, before it reads and decides: it knows to the fen
+/// who is refused.
+async fn try_locked(
+    app: &App,
+    known: &KnownReserves,
+    connections: &mut Connections,
+    requests: &[Weighed],
+) -> anyhow::Result<Vec<Answer>> {
+    let Connections { deciding, reading } = connections;
+    let beside = async {
+        let (earlier, merchants) = (find_earlier(reading, requests).await?, merchants(reading, requests).await?);
+        let versions = product::store::find_on_sale(reading, &versions(requests)).await?;
+        anyhow::Ok((earlier, merchants, offers(app, reading, versions).await?))
+    };
+    let ((earlier, merchants, products), locked) = tokio::try_join!(beside, begin_locked(deciding, requests))?;
+    let Locked { mut transaction, lines, orders, today } = locked;
+    let wanted = wanted_of_reserves(requests, &products);
+    let reserves = lock_reserves(&mut transaction, wanted.into_keys()).await?;
+    let seen: HashMap<LineId, i64> = lines.iter().map(|line| (line.line_id, line.last_entry_no)).collect();
+    let read = Read { today, lines, orders, earlier, merchants, products, reserves };
+    let (mut desk, answers) = decide_in_order(app, read, requests);
+    if desk.written.purchases.is_empty() {
+        // Left to itself, the connection would keep its locks until it is used again.
+        transaction.rollback().await?;
+    } else {
+        record(&mut transaction, &to_record(&desk, &seen, &[])).await?;
+        if !desk.written.orders_paid.is_empty() {
+            merchant::code_store::mark_paid(&mut transaction, &desk.written.orders_paid).await?;
+        }
+        for (funder_id, (first, amount)) in &desk.written.held {
+            let occasion = Occasion { source: first.to_string(), business_day: desk.today, occurred_at: desk.now };
+            let reserve = desk.reserves.get_mut(funder_id).expect("a reserve that held is on the desk");
+            let entry = reserve.record(ReserveEntryKind::Hold, *amount, occasion);
+            save_reserve(&mut transaction, reserve, &[entry]).await?;
+        }
+        transaction.commit().await?;
+        known.learn(desk.reserves);
+    }
+    Ok(answers)
+}
+
+/// All that a batch is decided on.
+struct Read {
+    today: BusinessDay,
+    lines: Vec<Line>,
+    orders: Vec<Code>,
+    earlier: Earlier,
+    merchants: HashMap<MerchantId, MerchantTerms>,
+    products: HashMap<(ProductId, i32), Offer>,
+    reserves: HashMap<FunderId, Reserve>,
+}
+
+/// The answers given before under the same keys. A purchase that another node records meanwhile under the same key is met by
+/// the key's index, and the batch is decided again.
+type Earlier = HashMap<(LineId, String), store::Earlier>;
+
+fn decide_in_order(app: &App, read: Read, requests: &[Weighed]) -> (Desk, Vec<Answer>) {
+    let mut earlier = read.earlier;
+    let mut desk = Desk {
+        today: read.today,
+        now: app.clock.now(),
+        lines: read.lines.into_iter().map(|line| (line.line_id, line)).collect(),
+        reserves: read.reserves,
+        merchants: read.merchants,
+        products: read.products,
+        orders: read.orders.into_iter().map(|order| (order.code_id, order)).collect(),
+        written: Written::default(),
+    };
+    let decide = |request: &Weighed| {
+        let fingerprint = request.fingerprint();
+        let key = (request.line_id, request.idempotency_key.clone());
+        match earlier.get(&key) {
+            Some(before) if before.fingerprint == fingerprint => Ok(before.receipt),
+            Some(_) => Err(Fault::Refused(RequestRefusal::KeyReused)),
+            None => match unknown_to(&desk, request) {
+                Some(refusal) => Err(Fault::Refused(refusal)),
+                None => {
+                    let receipt = desk.decide(request.clone(), fingerprint);
+                    earlier.insert(key, store::Earlier { receipt, fingerprint });
+                    Ok(receipt)
+                }
+            },
+        }
+    };
+    let answers = requests.iter().map(decide).collect();
+    (desk, answers)
+}
+
+fn to_record<'a>(desk: &'a Desk, seen: &'a HashMap<LineId, i64>, holds: &'a [Hold]) -> Record<'a> {
+    let written = &desk.written;
+    Record {
+        written,
+        seen,
+        changed: written.lines_changed.iter().map(|line_id| &desk.lines[line_id]).collect(),
+        to_merchants: notices::payments_received(&written.loans, desk.today, desk.now),
+        holds,
+        today: desk.today,
+        now: desk.now,
+    }
+}
+
+fn wanted_of_reserves(requests: &[Weighed], products: &HashMap<(ProductId, i32), Offer>) -> BTreeMap<FunderId, Fen> {
+    let mut wanted = BTreeMap::new();
+    for request in requests {
+        if let Some(offer) = products.get(&(request.product_id, request.product_version)) {
+            *wanted.entry(offer.product.funder_id).or_default() += request.amount;
+        }
+    }
+    wanted
+}
+
+async fn lock_reserves(
+    connection: &mut PgConnection,
+    in_order: impl Iterator<Item = FunderId>,
+) -> sqlx::Result<HashMap<FunderId, Reserve>> {
+    let mut reserves = HashMap::new();
+    for funder_id in in_order {
+        reserves.insert(funder_id, lock_reserve(connection, funder_id).await?);
+    }
+    Ok(reserves)
+}
+
+fn unknown_to(desk: &Desk, request: &PurchaseRequest) -> Option<RequestRefusal> {
+    if !desk.lines.contains_key(&request.line_id) {
+        Some(RequestRefusal::UnknownLine)
+    } else if !desk.merchants.contains_key(&request.merchant_id) {
+        Some(RequestRefusal::UnknownMerchant)
+    } else if !desk.products.contains_key(&(request.product_id, request.product_version)) {
+        Some(RequestRefusal::UnknownProduct)
+    } else {
+        None
+    }
+}
+
+async fn find_earlier(connection: &mut PgConnection, requests: &[Weighed]) -> sqlx::Result<Earlier> {
+    let keys: Vec<(LineId, &str)> =
+        requests.iter().map(|request| (request.line_id, request.idempotency_key.as_str())).collect();
+    store::find_earlier(connection, &keys).await
+}
+
+async fn merchants(
+    connection: &mut PgConnection,
+    requests: &[Weighed],
+) -> sqlx::Result<HashMap<MerchantId, MerchantTerms>> {
+    let merchant_ids: Vec<MerchantId> = distinct(requests.iter().map(|request| request.merchant_id));
+    let merchants = merchant::store::load_merchants(connection, &merchant_ids).await?;
+    Ok(merchants.into_iter().map(|merchant| (merchant.merchant_id, merchant)).collect())
+}
+
+async fn offers(
+    app: &App,
+    connection: &mut PgConnection,
+    versions: Vec<(ProductId, i32, bool)>,
+) -> anyhow::Result<HashMap<(ProductId, i32), Offer>> {
+    let mut offers = HashMap::with_capacity(versions.len());
+    for (product_id, version, is_on_sale) in versions {
+        let product = app.catalogue.get(connection, product_id, version).await?;
+        offers.insert((product_id, version), Offer { product, is_on_sale });
+    }
+    Ok(offers)
+}
+
+fn line_ids(requests: &[Weighed]) -> Vec<LineId> {
+    distinct(requests.iter().map(|request| request.line_id))
+}
+
+fn versions(requests: &[Weighed]) -> Vec<(ProductId, i32)> {
+    distinct(requests.iter().map(|request| (request.product_id, request.product_version)))
+}
+
+/// What a batch locks before it knows which reserves it needs.
+struct Locked<'a> {
+    transaction: PgTransaction<'a>,
+    lines: Vec<Line>,
+    orders: Vec<Code>,
+    today: BusinessDay,
+}
+
+/// Begins a batch and locks lines and order codes, in id order, then the business day.
+async fn begin_locked<'a>(connection: &'a mut PgConnection, requests: &[Weighed]) -> anyhow::Result<Locked<'a>> {
+    let mut transaction = connection.begin().await?;
+    let lines = credit::store::lock_lines(&mut transaction, &line_ids(requests)).await?;
+    let order_ids: Vec<CodeId> = distinct(requests.iter().filter_map(|request| request.order_code));
+    let orders = match order_ids.is_empty() {
+        true => Vec::new(),
+        false => merchant::code_store::lock_codes(&mut transaction, &order_ids).await?,
+    };
+    let today = business_day::store::hold_today(&mut transaction).await?;
+    Ok(Locked { transaction, lines, orders, today })
+}
+
+fn distinct<T: Ord>(ids: impl Iterator<Item = T>) -> Vec<T> {
+    let mut ids: Vec<T> = ids.collect();
+    ids.sort_unstable();
+    ids.dedup();
+    ids
+}

@@ -1,0 +1,92 @@
+-- All that a batch of purchases writes, but for its orders, in one statement: a round trip costs as much as the rows of several
+-- purchases. Locks the lines in the order of their ids, then the business day, and the reserves last of all; writes nothing unless
+-- lines and day are as the batch was decided on. A row of `sale` is a purchase in order of arrival; a refused one has no loan.
+with used as (
+    update credit_line
+    set used_fen = changed.used_fen, purchases_on = $29, purchases_count = changed.purchases_count,
+        last_entry_no = changed.last_entry_no
+    from unnest($42::uuid[], $43::bigint[], $44::int[], $45::bigint[], $49::bigint[])
+         as changed(line_id, used_fen, purchases_count, last_entry_no, seen_entry_no)
+    where credit_line.line_id = changed.line_id and credit_line.last_entry_no = changed.seen_entry_no
+    returning 1),
+unchanged as materialized (
+    select case when (select count(*) from used) < cardinality($42) then decide_again('a line has changed') is null
+                when hold_business_day() <> $29 then decide_again('the business day has moved on') is null
+                else true end as is_so),
+sale as materialized (
+    select sale.* from unchanged, unnest(
+        $1::uuid[], $2::uuid[], $3::text[], $4::bytea[], $5::uuid[], $6::uuid[], $7::uuid[], $8::int[], $9::smallint[],
+        $10::bigint[], $11::text[], $12::bigint[], $13::bigint[],
+        $14::uuid[], $15::uuid[], $16::text[], $17::numeric[], $18::smallint[], $19::date[], $20::date[], $21::int[], $22::int[],
+        $23::uuid[], $24::int[], $25::int[], $26::bigint[], $27::bigint[], $28::bigint[])
+        as sale(purchase_id, line_id, idempotency_key, request_sha256, merchant_id, code_id, product_id, product_version, periods,
+                amount_fen, refusal, discount_fee_fen, subsidy_fen,
+                loan_id, funder_id, grade, annual_rate, statement_day, first_statement_on, last_statement_on, first_due, last_due,
+                posting_id, first_leg, last_leg, entry_no, used_after_fen, limit_after_fen)
+    where unchanged.is_so),
+recorded as (
+    insert into purchase (purchase_id, line_id, idempotency_key, request_sha256, merchant_id, code_id, product_id,
+                          product_version, periods, amount_fen, status, refusal, loan_id, discount_fee_fen, subsidy_fen,
+                          business_day, created_at)
+    select purchase_id, line_id, idempotency_key, request_sha256, merchant_id, code_id, product_id,
+           product_version, periods, amount_fen, case when loan_id is null then 'refused' else 'authorised' end, refusal,
+           loan_id, discount_fee_fen, subsidy_fen, $29, $30
+    from sale
+    returning 1),
+lent as (
+    insert into loan (loan_id, line_id, purchase_id, funder_id, merchant_id, product_id, product_version, grade, periods,
+                      annual_rate, principal_fen, status, statement_day, first_statement_on, last_statement_on,
+                      schedule_version, made_on)
+    select loan_id, line_id, purchase_id, funder_id, merchant_id, product_id, product_version, grade, periods,
+           annual_rate, amount_fen, 'open', statement_day, first_statement_on, last_statement_on, 1, $29
+    from sale where loan_id is not null
+    returning 1),
+scheduled as (
+    insert into schedule (loan_id, line_id, version, reason, due_on, principal_fen, interest_fen, fee_fen, business_day)
+    select loan_id, line_id, 1, 'made', ($31::date[])[first_due:last_due], ($32::bigint[])[first_due:last_due],
+           ($33::bigint[])[first_due:last_due], ($34::bigint[])[first_due:last_due], $29
+    from sale where loan_id is not null
+    returning 1),
+posted as (
+    insert into posting (posting_id, line_id, funder_id, event, source_id, debit, credit, amount_fen, business_day, posted_at)
+    select posting_id, line_id, funder_id, 'purchase', purchase_id, ($35::smallint[])[first_leg:last_leg],
+           ($36::smallint[])[first_leg:last_leg], ($37::bigint[])[first_leg:last_leg], $29, $30
+    from sale where loan_id is not null
+    returning 1),
+told as (
+    insert into outbox (partner, kind, object_id, body, created_at, next_attempt_at)
+    select partner, kind, object_id, body::jsonb, $30, $30
+    from unnest($38::text[], $39::text[], $40::uuid[], $41::text[]) as message(partner, kind, object_id, body)
+    where exists (select from sale)
+    returning 1),
+noticed as (
+    insert into notice (audience, recipient_id, kind, body, business_day, created_at)
+    select 'merchant', recipient_id, kind, body::jsonb, $29, $30
+    from unnest($46::uuid[], $47::text[], $48::text[]) as notice(recipient_id, kind, body)
+    where exists (select from sale)
+    returning 1),
+journalled as (
+    insert into line_entry (line_id, entry_no, kind, used_change_fen, limit_change_fen, used_after_fen, limit_after_fen,
+                            source_id, business_day, occurred_at)
+    select line_id, entry_no, 'purchase', amount_fen, 0, used_after_fen, limit_after_fen, purchase_id, $29, $30
+    from sale where loan_id is not null
+    returning 1),
+-- Counting makes the reserves wait until all the rest is written, so that they are locked for a moment only.
+written as materialized (
+    select (select count(*) from recorded) + (select count(*) from lent) + (select count(*) from scheduled)
+           + (select count(*) from posted) + (select count(*) from told) + (select count(*) from noticed)
+           + (select count(*) from journalled) as rows),
+held as (
+    update reserve
+    -- Below zero an advance runs, which may be overdue: not decided here.
+    set available_fen = case when available_fen >= hold.amount_fen then available_fen - hold.amount_fen
+                             else decide_again('a reserve ran short') end,
+        held_fen = held_fen + hold.amount_fen, last_entry_no = last_entry_no + 1
+    from written, unnest($50::uuid[], $51::bigint[], $52::text[]) as hold(funder_id, amount_fen, source)
+    where reserve.funder_id = hold.funder_id and written.rows > 0
+    returning reserve.funder_id, last_entry_no, available_fen, held_fen, hold.amount_fen, hold.source),
+booked as (
+    insert into reserve_entry (funder_id, entry_no, kind, amount_fen, available_after_fen, held_after_fen, source,
+                               business_day, occurred_at)
+    select funder_id, last_entry_no, 'hold', amount_fen, available_fen, held_fen, source, $29, $30 from held)
+select available_fen as "left: Fen" from held order by funder_id

@@ -1,0 +1,121 @@
+//! The authoriser decides on what nobody has locked, where there is plenty of money: what changes meanwhile is noticed.
+
+use std::time::Duration;
+
+use fenqi::base::Fen;
+use fenqi::funder::actions::BankMovement;
+use fenqi::purchase::{Authoriser, Decision, PurchaseRefusal};
+use sqlx::PgPool;
+
+use crate::house;
+use crate::town::{self, LineWish, Town};
+
+const RESERVE_FEN: i64 = 1_000_000;
+const WISH: LineWish = LineWish { limit_fen: 900_000, statement_day: 10, due_day: 30, expires_on: "2029-03-01" };
+
+async fn shopping(pool: PgPool) -> Town {
+    let app = house::open(pool, "2026-03-02").await;
+    town::found(app, RESERVE_FEN).await
+}
+
+#[sqlx::test(migrator = "fenqi::MIGRATOR")]
+async fn a_reserve_that_was_plentiful_a_moment_ago_is_not_overdrawn(pool: PgPool) {
+    let town = shopping(pool).await;
+    let lines = town.open_lines(1, WISH).await;
+    let authoriser = Authoriser::start(town.app.clone());
+    let ask = async |key: &str, fen: i64| {
+        let wish = town.wish(lines[0], key, fen, ("harbour-standard", 3));
+        authoriser.authorise(wish).await.unwrap().decision
+    };
+    // The first locks first and sees that there is plenty; the second relies on it.
+    assert!(matches!(ask("p-1", 10_000).await, Decision::Authorised { .. }));
+    assert!(matches!(ask("p-2", 10_000).await, Decision::Authorised { .. }));
+    // The funder takes back all but 15,000 fen, of which the authoriser knows nothing.
+    let all_but = BankMovement {
+        funder_id: town.funder_id,
+        amount: Fen::new(RESERVE_FEN - 20_000 - 15_000),
+        reference: "W-1".into(),
+    };
+    let _ = fenqi::funder::withdraw(&town.app, all_but).await.unwrap();
+    assert_eq!(ask("p-3", 15_001).await, Decision::Refused(PurchaseRefusal::ReserveExhausted));
+    assert!(matches!(ask("p-4", 15_000).await, Decision::Authorised { .. }));
+    assert_eq!(town.fen("select available_fen from reserve").await, 0);
+    assert_eq!(ask("p-5", 10_000).await, Decision::Refused(PurchaseRefusal::ReserveExhausted));
+    town.assert_whole("after the withdrawal").await;
+}
+
+/// Waits until somebody waits for a lock in this database.
+async fn until_somebody_waits(pool: &PgPool) {
+    let waiting =
+        "select count(*) from pg_stat_activity where datname = current_database() and wait_event_type = 'Lock'";
+    for _ in 0..500 {
+        if sqlx::query_scalar::<_, i64>(waiting).fetch_one(pool).await.unwrap() > 0 {
+            return;
+        }
+        tokio::time::sleep(Duration::from_millis(10)).await;
+    }
+    panic!("nobody waits for a lock");
+}
+
+/// Asks for 10,000 fen while `change` is made but not committed, commits it when the purchase waits for it, and says what was
+/// decided.
+async fn decided_beside(town: &Town, change: &'static str) -> Decision {
+    let line = town.open_lines(1, WISH).await[0];
+    let authoriser = Authoriser::start(town.app.clone());
+    let ask = |key: &str| authoriser.authorise(town.wish(line, key, 10_000, ("harbour-standard", 3)));
+    let learning = ask("before").await.unwrap().decision;
+    assert!(matches!(learning, Decision::Authorised { .. }));
+    let mut transaction = town.app.pool.begin().await.unwrap();
+    sqlx::raw_sql(change).execute(&mut *transaction).await.unwrap();
+    let (asked, ()) = tokio::join!(ask("beside"), async {
+        until_somebody_waits(&town.app.pool).await;
+        transaction.commit().await.unwrap();
+    });
+    asked.unwrap().decision
+}
+
+#[sqlx::test(migrator = "fenqi::MIGRATOR")]
+async fn a_line_that_changes_while_it_is_decided_on_is_read_again(pool: PgPool) {
+    let town = shopping(pool).await;
+    let lowered = "update credit_line set limit_fen = 19999, last_entry_no = last_entry_no + 1;
+                   insert into line_entry (line_id, entry_no, kind, used_change_fen, limit_change_fen, used_after_fen,
+                                           limit_after_fen, business_day, occurred_at)
+                   select line_id, last_entry_no, 'limit', 0, -880001, used_fen, limit_fen, '2026-03-02', now() from credit_line";
+    let decision = decided_beside(&town, lowered).await;
+    assert_eq!(decision, Decision::Refused(PurchaseRefusal::LineExceeded));
+    town.assert_whole("after the limit was lowered").await;
+}
+
+#[sqlx::test(migrator = "fenqi::MIGRATOR")]
+async fn a_purchase_that_waits_for_the_close_belongs_to_the_new_day(pool: PgPool) {
+    let town = shopping(pool).await;
+    let decision = decided_beside(&town, "select advance_business_day('2026-03-02')").await;
+    assert!(matches!(decision, Decision::Authorised { .. }));
+    let on_the_new_day = "select count(*) from purchase where business_day = '2026-03-03'";
+    assert_eq!(town.fen(on_the_new_day).await, 1);
+    assert_eq!(town.fen("select count(*) from loan where made_on = '2026-03-03'").await, 1);
+    assert_eq!(town.fen("select count(*) from reserve_entry where business_day = '2026-03-03'").await, 1);
+}
+
+#[sqlx::test(migrator = "fenqi::MIGRATOR")]
+async fn a_reserve_that_shrinks_while_it_is_waited_for_is_not_overdrawn(pool: PgPool) {
+    let town = shopping(pool).await;
+    let withdrawn = "update reserve set available_fen = 9999, withdrawn_fen = withdrawn_fen + available_fen - 9999,
+                            last_entry_no = last_entry_no + 1;
+                     insert into reserve_entry (funder_id, entry_no, kind, amount_fen, available_after_fen, held_after_fen,
+                                                source, business_day, occurred_at)
+                     select funder_id, last_entry_no, 'withdrawal', 990000 - 9999, 9999, held_fen, 'W-1', '2026-03-02', now()
+                     from reserve";
+    let decision = decided_beside(&town, withdrawn).await;
+    assert_eq!(decision, Decision::Refused(PurchaseRefusal::ReserveExhausted));
+    assert_eq!(town.fen("select available_fen from reserve").await, 9_999);
+}
+
+#[sqlx::test(migrator = "fenqi::MIGRATOR")]
+async fn nothing_is_lent_from_an_overdue_advance_of_which_the_authoriser_does_not_know(pool: PgPool) {
+    let town = shopping(pool).await;
+    let decision = decided_beside(&town, "update reserve set advance_limit_fen = 20000, available_fen = -1,
+                      withdrawn_fen = withdrawn_fen + available_fen + 1, advance_since = '2026-03-01', advance_overdue = true").await;
+    assert_eq!(decision, Decision::Refused(PurchaseRefusal::AdvanceOverdue));
+    assert_eq!(town.fen("select count(*) from loan").await, 1);
+}

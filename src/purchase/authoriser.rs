@@ -10,7 +10,7 @@ use std::time::Duration;
 
 use tokio::sync::{Notify, OwnedSemaphorePermit, Semaphore, mpsc, oneshot};
 
-use super::batch::{Answer, Connections, KnownReserves, decide};
+use super::batch_actions::{Answer, Connections, KnownReserves, decide};
 use super::model::{PurchaseRequest, RequestRefusal};
 use super::risk_actions::weigh;
 use super::weighing::Weighed;

@@ -4,7 +4,7 @@ use std::sync::Arc;
 
 use axum::extract::DefaultBodyLimit;
 use axum::middleware::{from_fn, from_fn_with_state, map_response};
-use axum::routing::{get, post};
+use axum::routing::{any, get, post};
 use axum::{Extension, Router};
 use tower_http::catch_panic::CatchPanicLayer;
 use tower_http::compression::CompressionLayer;
@@ -156,6 +156,7 @@ fn partner_api(app: &App) -> Router<App> {
     let state = Gate { app: app.clone(), operations: Arc::new(document.operations) };
     let (routes, _) = OpenApiRouter::new().nest(PREFIX, operations()).split_for_parts();
     let routes = routes
+        .route(&format!("{PREFIX}/{{*path}}"), any(async || Problem::not_found()))
         .method_not_allowed_fallback(async || Problem::method_not_allowed())
         .layer(from_fn_with_state(state, gate::gate));
     let browsable = SwaggerUi::new("/api/docs").external_url_unchecked("/api/v1/openapi.json", document.json);

@@ -400,7 +400,7 @@ async fn unsigned_gate(
 ) -> Response {
     let (arrived, request) = match arrive(&gate.app, request).await {
         Ok(arrived) => arrived,
-        Err(refused) => return refused,
+        Err((arrived, too_large)) => return write_down(&gate.app, &arrived, None, too_large).await,
     };
     let now = gate.app.access.now();
     let counted = match gate.app.access.count(&core, Stamp::fresh(now).nonce, now).await {

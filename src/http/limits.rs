@@ -9,7 +9,7 @@ use axum::middleware::Next;
 use axum::response::{IntoResponse, Response};
 use tracing::Instrument;
 
-use super::Problem;
+use super::{Problem, api};
 use crate::app::App;
 use crate::base::id::RequestId;
 
@@ -49,11 +49,12 @@ pub async fn record(State(app): State<App>, mut request: Request, next: Next) ->
     response
 }
 
-/// Refuses a body that says it is too large, and gives up on a request that takes too long.
+/// Refuses a body that says it is too large, except on the API, whose gate does that and writes it down; and gives up on a request that takes too long.
 pub async fn limit(request: Request, next: Next) -> Response {
     let length =
         request.headers().get(header::CONTENT_LENGTH).and_then(|length| length.to_str().ok()?.parse::<u64>().ok());
-    if length.is_some_and(|length| length > BODY_BYTES_MAX as u64) {
+    let is_too_large = length.is_some_and(|length| length > BODY_BYTES_MAX as u64);
+    if is_too_large && !request.uri().path().starts_with(api::PREFIX) {
         return Problem::body_too_large().into_response();
     }
     match tokio::time::timeout(REQUEST_TIME_MAX, next.run(request)).await {

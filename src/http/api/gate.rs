@@ -3,7 +3,7 @@
 
 use std::net::{IpAddr, SocketAddr};
 use std::sync::Arc;
-use std::time::Instant;
+use std::time::{Duration, Instant};
 
 use axum::body::{Body, Bytes, to_bytes};
 use axum::extract::{ConnectInfo, MatchedPath, OriginalUri, Request, State};
@@ -21,13 +21,15 @@ use crate::access::{Admitted, Denial, Rate, address};
 use crate::app::App;
 use crate::error::{Fault, Refusal as _};
 use crate::http::Problem;
-use crate::http::limits::{BODY_BYTES_MAX, ThisRequest};
+use crate::http::limits::{BODY_BYTES_MAX, REQUEST_TIME_MAX, ThisRequest};
 use crate::partner::call_log::Ended;
 use crate::partner::key::Algorithm;
 use crate::partner::signature::{Received, Stamp};
 
 /// The largest answer that is signed: a page of the longest rows.
 const ANSWER_BYTES_MAX: usize = 16 * 1024 * 1024;
+/// Shorter than any request may take, so that an operation that takes too long is answered, signed and logged here.
+const ANSWER_TIME_MAX: Duration = REQUEST_TIME_MAX.saturating_sub(Duration::from_secs(2));
 
 /// What the gate knows: the app, and what the document says of each operation.
 #[derive(Clone)]
@@ -66,7 +68,7 @@ impl Arrived {
 pub async fn gate(State(gate): State<Gate>, request: Request, next: Next) -> Response {
     let (arrived, request) = match arrive(&gate.app, request).await {
         Ok(arrived) => arrived,
-        Err(refused) => return refused,
+        Err((arrived, too_large)) => return write_down(&gate.app, &arrived, None, too_large).await,
     };
     let received = Received {
         method: arrived.method.as_str(),
@@ -89,13 +91,11 @@ pub async fn gate(State(gate): State<Gate>, request: Request, next: Next) -> Res
 /// The request with its whole body in hand, and as it goes on.
 ///
 /// # Errors
-/// The answer to a body that is too large.
-pub async fn arrive(app: &App, request: Request) -> Result<(Arrived, Request), Response> {
+/// The answer to a body that is too large, with the request as it came without it.
+pub async fn arrive(app: &App, request: Request) -> Result<(Arrived, Request), (Arrived, Response)> {
     let (started, called_at) = (Instant::now(), app.clock.now());
     let (parts, body) = request.into_parts();
-    let Ok(body) = to_bytes(body, BODY_BYTES_MAX).await else {
-        return Err(finish_problem(Problem::body_too_large().into_response(), "").await);
-    };
+    let read = to_bytes(body, BODY_BYTES_MAX).await;
     let arrived = Arrived {
         method: parts.method.clone(),
         url: original_url(&parts),
@@ -103,16 +103,23 @@ pub async fn arrive(app: &App, request: Request) -> Result<(Arrived, Request), R
         headers: parts.headers.clone(),
         address: caller_address(app, &parts),
         request_id: parts.extensions.get::<ThisRequest>().map_or(String::new(), |this| this.0.clone()),
-        body: body.clone(),
+        body: read.as_ref().cloned().unwrap_or_default(),
         started,
         called_at,
     };
-    Ok((arrived, Request::from_parts(parts, Body::from(body))))
+    match read {
+        Ok(body) => Ok((arrived, Request::from_parts(parts, Body::from(body)))),
+        Err(_) => {
+            let too_large = finish_problem(Problem::body_too_large().into_response(), &arrived.request_id).await;
+            Err((arrived, too_large))
+        }
+    }
 }
 
 /// What is answered to whoever was admitted, with its rate.
 pub async fn let_in(gate: &Gate, arrived: &Arrived, admitted: &Admitted, request: Request, next: Next) -> Response {
-    let response = answer(gate, arrived, admitted, request, next).await;
+    let answered = tokio::time::timeout(ANSWER_TIME_MAX, answer(gate, arrived, admitted, request, next)).await;
+    let response = answered.unwrap_or_else(|_| Problem::timed_out().into_response());
     let response = finish_problem(response, &arrived.request_id).await;
     with_rate(response, admitted.rate)
 }

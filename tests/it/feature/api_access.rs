@@ -137,8 +137,50 @@ async fn addresses_rates_and_switching_off_hold_at_once(pool: PgPool) {
     assert_eq!(last.problem(), (429, "rate_exceeded".into()));
     assert_eq!(last.header("ratelimit-remaining"), "0");
     assert!(last.header("retry-after").parse::<u32>().unwrap() <= 60);
+    assert!(last.header("ratelimit-reset").parse::<u32>().unwrap() <= 60);
     change(PartnerChange { rate_per_minute: Some(1_000), is_disabled: Some(true), ..Default::default() }).await;
     assert_eq!(ask().await.problem(), (401, "signature_key_unknown".into()));
+}
+
+#[sqlx::test(migrator = "fenqi::MIGRATOR")]
+async fn a_scope_is_granted_and_taken_back_at_once(pool: PgPool) {
+    let (app, desk) = open(pool).await;
+    let change = async |change: PartnerChange| access::change_partner(&app, "harbour-core", &change).await;
+    assert_eq!(desk.get("/funder/loans").await.status, 200);
+    change(PartnerChange { take_back: vec![Scope::LoansRead], ..Default::default() }).await.unwrap();
+    assert_eq!(desk.get("/funder/loans").await.problem(), (403, "scope_missing".into()));
+    change(PartnerChange { grant: vec![Scope::LoansRead], ..Default::default() }).await.unwrap();
+    assert_eq!(desk.get("/funder/loans").await.status, 200);
+    let of_a_merchant = change(PartnerChange { grant: vec![Scope::OrdersWrite], ..Default::default() }).await;
+    assert!(of_a_merchant.is_err(), "a funder is granted nothing of a merchant's");
+}
+
+#[sqlx::test(migrator = "fenqi::MIGRATOR")]
+async fn a_key_ends_when_it_expires_and_ours_change_without_a_gap(pool: PgPool) {
+    let (app, desk) = open(pool).await;
+    let short_lived = Identity::from_seed("harbour-core", 7);
+    let key = access::actions::NewKey {
+        partner: "harbour-core".into(),
+        serial_no: short_lived.serial_no.clone(),
+        public_key: short_lived.public_key(),
+        holder: "Chen".into(),
+        expires_at: Some(Clock::System.now() + TimeDelta::seconds(3)),
+    };
+    let _ = access::add_key(&app, &key).await.unwrap();
+    let short_lived = desk.with(short_lived);
+    let ask = async || short_lived.send_stamped("GET", "/me", &Stamp::fresh(Clock::System.now()), &[], "").await;
+    assert_eq!(ask().await.status, 200);
+    tokio::time::sleep(std::time::Duration::from_millis(3_200)).await;
+    assert_eq!(ask().await.problem(), (401, "signature_key_unknown".into()));
+
+    let before = desk.get("/platform-keys").await.ok()["items"].as_array().unwrap().len();
+    let next = access::actions::rotate_platform_key(&app, Algorithm::Sm2Sm3).await.unwrap();
+    let knows_both = Desk::new(&app, &desk.address, desk.identity.clone()).await;
+    let listed = knows_both.get("/platform-keys").await.ok();
+    let serials: Vec<&str> =
+        listed["items"].as_array().unwrap().iter().filter_map(|key| key["serial_no"].as_str()).collect();
+    assert_eq!(serials.len(), before + 1, "the old ones stay listed");
+    assert!(serials.contains(&next.serial_no.as_str()));
 }
 
 #[sqlx::test(migrator = "fenqi::MIGRATOR")]
@@ -167,6 +209,9 @@ async fn a_call_is_in_the_call_log_with_its_partner_and_code(pool: PgPool) {
     assert_eq!(search(CallSearch { code: text("unknown"), ..Default::default() }).await, 0);
     let later = Some(app.clock.now() + TimeDelta::minutes(1));
     assert_eq!(search(CallSearch { from: later, ..Default::default() }).await, 0);
+    assert_eq!(search(CallSearch { until: later, ..Default::default() }).await, 2);
+    let earlier = Some(app.clock.now() - TimeDelta::minutes(1));
+    assert_eq!(search(CallSearch { until: earlier, ..Default::default() }).await, 0);
     app.clock.set(app.clock.now() + TimeDelta::days(200));
     access::jobs::forget_old(&app).await.unwrap();
     assert_eq!(search(CallSearch::default()).await, 0, "kept for half a year");
@@ -244,6 +289,13 @@ async fn the_document_and_the_routes_are_the_same(pool: PgPool) {
     let page = desk.http.get(format!("{}/api/docs/", desk.address)).send().await.unwrap();
     assert_eq!(page.status(), 200);
     assert!(page.text().await.unwrap().contains("swagger-ui"));
+    for asset in ["swagger-ui-bundle.js", "swagger-ui.css", "swagger-initializer.js"] {
+        let asset = desk.http.get(format!("{}/api/docs/{asset}", desk.address)).send().await.unwrap();
+        assert_eq!(asset.status(), 200);
+        assert!(!asset.bytes().await.unwrap().is_empty(), "the page's assets are in the program");
+    }
+    let nowhere = desk.get("/no-such-path").await;
+    assert_eq!(nowhere.problem(), (404, "not_found".into()));
     let problems = desk.http.get(format!("{}/api/docs/problems", desk.address)).send().await.unwrap();
     assert!(problems.text().await.unwrap().contains("signature_stale"));
 }

@@ -175,7 +175,7 @@ async fn orders_come_in_pages(pool: PgPool) {
 
 #[sqlx::test(migrator = "fenqi::MIGRATOR")]
 async fn each_kind_of_bad_input_has_its_code(pool: PgPool) {
-    let (_, desk) = open(pool).await;
+    let (town, desk) = open(pool).await;
     let with = |change: &str| order("A-1", 100).to_string().replacen("\"amount_fen\":100", change, 1);
     let deep = format!("{{\"reference\":{}1{}}}", "[".repeat(50), "]".repeat(50));
     let cases = [
@@ -190,6 +190,7 @@ async fn each_kind_of_bad_input_has_its_code(pool: PgPool) {
         (with("\"amount_fen\":100,\"amount_fen\":100"), 400, "duplicate_key"),
         (with("\"amount\":null"), 400, "unknown_field"),
         (order("A-1", 100).to_string().replace("2026-01-05T20:00:00+08:00", "tomorrow"), 400, "value_not_allowed"),
+        (order("A-1", 100).to_string().replace("20:00:00+08:00", "20:00:00"), 400, "value_not_allowed"),
         (
             order("A-1", 100).to_string().replace("2026-01-05T20:00:00+08:00", "2020-01-01T00:00:00Z"),
             422,
@@ -210,9 +211,11 @@ async fn each_kind_of_bad_input_has_its_code(pool: PgPool) {
         let key = format!("k-{number}");
         let headers = [("idempotency-key", key.as_str())];
         let refused = desk.send_stamped("POST", "/merchant/orders", &stamp, &headers, &body).await;
-        let problem: Value = refused.json();
-        assert_eq!((refused.status, problem["code"].as_str().unwrap()), (status, code), "{problem}");
+        assert_eq!(refused.problem(), (status, code.into()), "{}", refused.json());
     }
+    town.app.partners.flush_log().await;
+    let too_large = "select count(*) from partner_call where http_status = 413";
+    assert_eq!(town.fen(too_large).await, 2, "what is too large is written down too");
     let stamp = fenqi::partner::signature::Stamp::fresh(fenqi::base::Clock::System.now());
     let path = "/api/v1/merchant/orders";
     let bytes = b"{\"reference\":\"\xff\"}".to_vec();
@@ -260,12 +263,23 @@ async fn what_is_anothers_does_not_exist(pool: PgPool) {
         format!("/merchant/settlements/{settlement_id}/statement"),
         "/merchant/purchases/pur_x".to_owned(),
     ] {
-        assert_eq!(theirs.get(&path).await.problem(), (404, "not_found".into()), "{path}");
+        let anothers = theirs.get(&path).await;
+        assert_eq!(anothers.problem(), (404, "not_found".into()), "{path}");
+        assert_eq!(without_id(&anothers), without_id(&theirs.get("/merchant/orders/no-such").await), "{path}");
     }
+    let closure = theirs.post("/merchant/orders/A-1/closure", "c-1", &Value::Null).await;
+    assert_eq!(closure.problem(), (404, "not_found".into()));
     let void = format!("/merchant/purchases/{purchase_id}/void");
     assert_eq!(theirs.post(&void, "v-1", &Value::Null).await.problem(), (404, "not_found".into()));
     let refund = theirs.post(&refunds, "r-1", &json!({ "amount_fen": 100 })).await;
     assert_eq!(refund.problem(), (404, "not_found".into()));
     assert_eq!(theirs.get("/merchant/orders").await.ok()["items"], json!([]));
     assert_eq!(theirs.get("/funder/loans").await.problem(), (403, "scope_missing".into()));
+}
+
+/// A problem without what is each request's own.
+fn without_id(answer: &desk::Answer) -> Value {
+    let mut problem = answer.json();
+    problem.as_object_mut().unwrap().remove("request_id");
+    problem
 }

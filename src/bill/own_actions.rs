@@ -124,6 +124,13 @@ pub async fn owed_by_line(app: &App, borrower_id: BorrowerId) -> anyhow::Result<
     Ok(ids(&lines).into_iter().map(|id| (id, owed(id))).filter(|(_, owed)| owed.is_positive()).collect())
 }
 
+/// Interest, fees and penalty that a borrower owes today on bills that were cut.
+pub async fn charges_owed(app: &App, borrower_id: BorrowerId) -> anyhow::Result<Fen> {
+    let lines = own_store::list_lines(&mut *app.pool.acquire().await?, borrower_id).await?;
+    let installments = installments(app, &ids(&lines), Which::default()).await?;
+    Ok(installments.iter().map(|one| one.owed.total() - one.owed.principal).sum())
+}
+
 async fn installments(app: &App, line_ids: &[LineId], which: Which) -> anyhow::Result<Vec<Installment>> {
     let mut connection = app.pool.acquire().await?;
     let today = business_day::store::today(&mut connection).await?;

@@ -5,6 +5,7 @@ use std::collections::HashMap;
 use sqlx::PgConnection;
 
 use super::agreement::Agreement;
+use super::card::Owes;
 use super::model::{BorrowerRefusal, Person, Profile, Registering, Registration, SignedAgreement, register as decide};
 use super::store::{self, BlindIndex, NewConsent, NewPerson, SealedPerson};
 use super::{openid_store, pin_store, subscription_store};
@@ -247,8 +248,8 @@ pub async fn erase(app: &App, borrower_id: BorrowerId) -> Outcome<(), BorrowerRe
     let mut transaction = app.pool.begin().await?;
     let people = store::find_people(&mut transaction, &[borrower_id]).await?;
     let person = people.first().ok_or(Fault::Refused(BorrowerRefusal::BorrowerUnknown))?;
-    store::hold_debts(&mut transaction, borrower_id).await?;
-    if store::has_open_business(&mut transaction, borrower_id).await? {
+    let owes = store::hold_debts(&mut transaction, borrower_id).await?;
+    if owes == Owes::Something || store::has_open_business(&mut transaction, borrower_id).await? {
         return Err(Fault::Refused(BorrowerRefusal::StillOwing));
     }
     let key = app.vault.open_person_key(borrower_id.uuid(), &person.person_key_sealed).map_err(anyhow::Error::from)?;

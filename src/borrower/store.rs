@@ -283,9 +283,18 @@ pub async fn hold_debts(connection: &mut PgConnection, borrower_id: BorrowerId) 
         "select used_fen from credit_line where borrower_id = $1 order by line_id for update",
         borrower_id.uuid()
     )
-    .fetch_all(connection)
+    .fetch_all(&mut *connection)
     .await?;
-    Ok(if used.iter().any(|used| *used > 0) { Owes::Something } else { Owes::Nothing })
+    // Interest and penalty may be left when all principal is paid; the loan stays open for them.
+    let has_open_loan = sqlx::query_scalar!(
+        r#"select exists (select from loan join credit_line using (line_id)
+                          where borrower_id = $1 and loan.status = 'open') as "open!""#,
+        borrower_id.uuid()
+    )
+    .fetch_one(connection)
+    .await?;
+    let owes = has_open_loan || used.iter().any(|used| *used > 0);
+    Ok(if owes { Owes::Something } else { Owes::Nothing })
 }
 
 /// Whether the borrower has a line that is not closed, or an application that is not decided.

@@ -22,7 +22,7 @@ use crate::passcode::{self, Asking, Purpose};
 pub struct ClosePage {
     page: Page,
     form: Form,
-    /// Unpaid principal; while there is any, the account stays.
+    /// Whatever is unpaid; while there is any, the account stays.
     owed: Fen,
     mobile: Mobile,
     is_sent: bool,
@@ -36,7 +36,7 @@ impl ClosePage {
 
 /// `GET /me/close`
 pub async fn ask(State(app): State<App>, page: Page, SignedIn(id): SignedIn) -> Result<ClosePage, Problem> {
-    let owed = closing_actions::owed_principal(&app, id).await?;
+    let owed = closing_actions::owed(&app, id).await?;
     let mobile = borrower_actions::profile(&app, id).await?.mobile;
     Ok(ClosePage { page, form: Form::default(), owed, mobile, is_sent: false })
 }
@@ -49,7 +49,7 @@ pub async fn close(
     address: ClientAddress,
     mut form: Form,
 ) -> Result<Response, Problem> {
-    let owed = closing_actions::owed_principal(&app, id).await?;
+    let owed = closing_actions::owed(&app, id).await?;
     let mobile = borrower_actions::profile(&app, id).await?.mobile;
     let asking = Asking { purpose: Purpose::AccountClosing, mobile: mobile.clone(), address: address.0 };
     if let Some(is_sent) = passcode::send_if_asked(&app, &asking, &mut form).await? {

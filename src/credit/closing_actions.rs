@@ -6,19 +6,21 @@ use super::store;
 use crate::app::App;
 use crate::base::Fen;
 use crate::base::id::{BorrowerId, LineId};
+use crate::bill;
 use crate::borrower::BorrowerRefusal;
 use crate::borrower::actions::erase;
 use crate::error::{Fault, Outcome};
 
-/// Unpaid principal on all lines: while there is any, the account stays.
-pub async fn owed_principal(app: &App, borrower_id: BorrowerId) -> anyhow::Result<Fen> {
+/// Unpaid principal on all lines, and what is owed beside it on bills that were cut: while there is any, the account stays.
+pub async fn owed(app: &App, borrower_id: BorrowerId) -> anyhow::Result<Fen> {
     let lines = store::list_open_lines(&mut *app.pool.acquire().await?, borrower_id).await?;
-    Ok(lines.iter().map(|line| line.used).sum())
+    let principal: Fen = lines.iter().map(|line| line.used).sum();
+    Ok(principal + bill::own_actions::charges_owed(app, borrower_id).await?)
 }
 
 /// Closes a person's lines and erases the person. Whoever calls has made sure who asks. Repeating it after a crash goes on where it was.
 pub async fn close_account(app: &App, borrower_id: BorrowerId) -> Outcome<(), BorrowerRefusal> {
-    if owed_principal(app, borrower_id).await?.is_positive() {
+    if owed(app, borrower_id).await?.is_positive() {
         return Err(Fault::Refused(BorrowerRefusal::StillOwing));
     }
     let lines = store::list_open_lines(&mut *app.pool.acquire().await?, borrower_id).await?;

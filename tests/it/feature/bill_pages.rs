@@ -2,6 +2,10 @@
 
 use std::sync::Arc;
 
+use fenqi::base::Fen;
+use fenqi::borrower::{self, BorrowerRefusal};
+use fenqi::credit::closing_actions;
+use fenqi::error::Fault as Refused;
 use fenqi::repayment;
 use fenqi::sandbox::{Fault, Scripted, World};
 use sqlx::PgPool;
@@ -154,4 +158,20 @@ async fn what_is_late_says_so_with_its_penalty(pool: PgPool) {
     let why = shopper.browser.get(&format!("/loans/{loan}/periods/1")).await;
     why.shows("overdue principal (yuan) × days").shows("÷ 360 =").shows("3 days of grace");
     shopper.browser.get("/bills/pay").await.shows("Bind a bank card");
+}
+
+#[sqlx::test(migrator = "fenqi::MIGRATOR")]
+async fn an_account_stays_while_interest_is_owed_though_all_principal_is_paid(pool: PgPool) {
+    let (mut shopper, _world, _) = billed(pool).await;
+    shopper.browser.get("/home").await.shows("¥104.72").shows("25 March 2026");
+    // Payments that went to principal first have left the interest of the first bill.
+    let paid = "update bill_line set principal_paid_fen = principal_fen;
+                update loan set principal_paid_fen = principal_fen;
+                update credit_line set used_fen = 0";
+    sqlx::raw_sql(paid).execute(&shopper.town.app.pool).await.unwrap();
+    let (app, person) = (&shopper.town.app, shopper.borrower_id);
+    assert_eq!(closing_actions::owed(app, person).await.unwrap(), Fen::new(860));
+    for refused in [closing_actions::close_account(app, person).await, borrower::actions::erase(app, person).await] {
+        assert!(matches!(refused, Err(Refused::Refused(BorrowerRefusal::StillOwing))), "{refused:?}");
+    }
 }

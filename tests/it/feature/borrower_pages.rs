@@ -410,7 +410,12 @@ async fn an_account_is_closed_unless_something_is_owed(pool: PgPool) {
         sqlx::query("update credit_line set used_fen = $1").bind(fen).execute(&place.app.pool).await.unwrap();
     };
     owe(12_345).await;
-    place.browser.get("/me/close").await.shows("¥123.45 of principal is still unpaid").hides("action=\"/me/close\"");
+    place
+        .browser
+        .get("/me/close")
+        .await
+        .shows("¥123.45 is still unpaid, interest and penalty included")
+        .hides("action=\"/me/close\"");
     owe(0).await;
     let page = place.browser.get("/me/close").await;
     let sent = place.browser.submit(&page, "/me/close", &[("do", "send")]).await;

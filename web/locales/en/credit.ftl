@@ -87,6 +87,6 @@ line-entry-unfreeze = Usable again
 line-entry-close = Line closed
 close-title = Close my account
 close-what = Your name, numbers and other personal data are deleted for ever, and your line is closed.
-close-owing = { $amount } of principal is still unpaid. The account can be closed once it is paid.
+close-owing = { $amount } is still unpaid, interest and penalty included. The account can be closed once it is paid.
 close-warning = This cannot be undone. Records that the law asks us to keep are kept without your identity.
 close-do = Close my account

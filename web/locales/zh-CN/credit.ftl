@@ -87,6 +87,6 @@ line-entry-unfreeze = 恢复使用
 line-entry-close = 额度关闭
 close-title = 注销账户
 close-what = 注销后，您的姓名、号码等个人信息将被永久删除，额度随之关闭。
-close-owing = 还有 { $amount } 本金未还清，还清后才能注销。
+close-owing = 还有 { $amount } 未还清（含利息和违约金），还清后才能注销。
 close-warning = 注销不能撤回。法律要求保留的交易记录会去除身份信息后保存。
 close-do = 确认注销

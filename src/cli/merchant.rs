@@ -50,6 +50,12 @@ pub enum Args {
     Resume(Deciding),
     /// End a merchant; what it sold is settled as usual
     Close(Deciding),
+    /// Say where people who open the merchant's code in another wallet's app can pay, such as the merchant's code there
+    SetLink {
+        merchant: MerchantId,
+        /// An https address; without it, they are told what to do instead
+        link: Option<String>,
+    },
     /// Let somebody sign in on a merchant's pages as its owner, such as the first one of a merchant that applied by other ways
     AddOwner {
         merchant: MerchantId,
@@ -88,6 +94,10 @@ pub async fn run(args: Args) -> anyhow::Result<ExitCode> {
         Args::Suspend(deciding) => decide(&app, deciding, Decision::Suspend).await?,
         Args::Resume(deciding) => decide(&app, deciding, Decision::Resume).await?,
         Args::Close(deciding) => decide(&app, deciding, Decision::Close).await?,
+        Args::SetLink { merchant, link } => {
+            merchant::set_other_link(&app, merchant, link.as_deref()).await.map_err(said)?;
+            println!("{merchant} {}", link.as_deref().unwrap_or("has no link for other apps"));
+        }
         Args::AddOwner { merchant, mobile, name, by } => {
             let name = parse_staff_name(&name)
                 .map_err(|_| anyhow::anyhow!("a name has 1 to 40 characters and no control characters"))?;

@@ -141,11 +141,14 @@ pub async fn show(
 }
 
 async fn find(app: &App, signed_in: &MerchantSignedIn, staff: &str) -> Result<Staff, Problem> {
+    seek(app, signed_in, staff).await?.ok_or_else(Problem::not_found)
+}
+
+async fn seek(app: &App, signed_in: &MerchantSignedIn, staff: &str) -> Result<Option<Staff>, Problem> {
     signed_in.require(Right::ManageStaff)?;
-    let staff_id: StaffId = staff.parse().map_err(|_| Problem::not_found())?;
+    let Ok(staff_id) = staff.parse::<StaffId>() else { return Ok(None) };
     let at = staff_actions::find_staff(app, staff_id.uuid()).await?;
-    let at = at.filter(|at| at.staff.merchant_id == signed_in.merchant_id);
-    at.map(|at| at.staff).ok_or_else(Problem::not_found)
+    Ok(at.filter(|at| at.staff.merchant_id == signed_in.merchant_id).map(|at| at.staff))
 }
 
 fn change_of(signed_in: &MerchantSignedIn, person: &Staff) -> StaffChange {
@@ -229,7 +232,8 @@ pub async fn remove(
     Path(staff): Path<String>,
     mut form: Form,
 ) -> Result<Response, Problem> {
-    let person = find(&app, &signed_in, &staff).await?;
+    // Sent once more, the form finds nobody, and has nothing left to do.
+    let Some(person) = seek(&app, &signed_in, &staff).await? else { return Ok(Redirect::to(LIST).into_response()) };
     let asking = asking(&signed_in, address);
     if let Some(is_sent) = passcode::send_if_asked(&app, &asking, &mut form).await? {
         return Ok(RemovePage { page, form, signed_in, person, is_sent }.answer());

@@ -168,6 +168,10 @@ impl Checker {
             "two hundred applications in one request are answered in time",
             answered(&all).and_then(|()| self::read(&all?)).and_then(|answers| complete(&answers, &many)),
         ));
+        results.push((
+            "applications in a version of the contract that you do not know are refused with 400",
+            self.check_version(&asked).await,
+        ));
         for (what, fault) in [
             ("a request without a signature is refused with 401", Fault::Unsigned),
             ("a request whose body was changed is refused with 401", Fault::OtherBody),
@@ -177,6 +181,15 @@ impl Checker {
         }
         results.push(("a nonce that was used before is refused with 401", self.check_nonce(&asked).await));
         results
+    }
+
+    async fn check_version(&self, asked: &[Application]) -> Result<(), String> {
+        let unknown = DecideRequest { version: 999, applications: asked.to_vec() };
+        let body = serde_json::to_vec(&unknown).map_err(|error| error.to_string())?;
+        match self.send_body(PATH, body.clone(), body, Fault::None).await?.status {
+            400 => Ok(()),
+            status => Err(format!("status {status}")),
+        }
     }
 
     async fn check_nonce(&self, asked: &[Application]) -> Result<(), String> {

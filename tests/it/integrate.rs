@@ -169,6 +169,7 @@ async fn an_endpoint_that_breaks_the_contract_is_told_how(pool: PgPool) {
     for fault in [
         "bears your signature: ",
         "is answered 0 times",
+        "applications in a version of the contract that you do not know are refused with 400: status 200",
         "a request without a signature is refused with 401: status 200",
         "the answer about a purchase bears your signature: ",
         "says allow, or refuse with a reason: the answer cannot be read",

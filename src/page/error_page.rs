@@ -38,7 +38,7 @@ pub async fn show(State(app): State<App>, request: Request, next: Next) -> Respo
     let words = known.into_iter().find(|key| visit.language.knows(key));
     let page = ErrorPage {
         words: words.unwrap_or_else(|| "problem-failed".to_owned()),
-        way_back: if parts.uri.path().starts_with("/m/") { "/m" } else { "/" },
+        way_back: if parts.uri.path() == "/m" || parts.uri.path().starts_with("/m/") { "/m" } else { "/" },
         status: response.status().as_u16(),
         request_id: parts.headers.get("x-request-id").and_then(|id| id.to_str().ok()).map(str::to_owned),
         page: Page::of(visit),

@@ -1,19 +1,22 @@
 // The other side of the counter: the merchant's owner signs in, sees a purchase, refunds a part of it, and sees the settlement.
 import { expect } from "@playwright/test";
-import { look } from "./look.mjs";
+import { look, picture } from "./look.mjs";
 import { passcode } from "./people.mjs";
-import { chinese as say } from "./words.mjs";
+import { speaker } from "./words.mjs";
 
-/** The owner of the shop to try, in a browser of their own, in Chinese. */
-export async function keeper(browser, page) {
-  const start = await (await page.request.get("/?lang=zh-CN")).text();
+/** The owner of the shop to try, in a browser of their own, in a language, with script or without. */
+export async function keeper(browser, page, language, hasScript = true) {
+  const start = await (await page.request.get(`/?lang=${language}`)).text();
   const mobile = start.split('href="/m"')[1].match(/<b>(1\d{10})<\/b>/)[1];
-  const context = await browser.newContext({ baseURL: new URL(page.url()).origin, viewport: page.viewportSize(), locale: "zh-CN" });
-  return { shop: await context.newPage(), mobile };
+  const context = await browser.newContext({ baseURL: new URL(page.url()).origin, viewport: page.viewportSize(), locale: language, javaScriptEnabled: hasScript });
+  const shop = await context.newPage();
+  // What looks at a page closely needs scripts in it.
+  const see = (name) => (hasScript ? look : picture)(shop, `counter-${name}-${language.slice(0, 2)}`);
+  return { shop, mobile, say: speaker(language), see };
 }
 
 /** Opens a page, and signs in first where that is asked for: sessions end while months pass. */
-async function comeTo({ shop, mobile }, path) {
+async function comeTo({ shop, mobile, say }, path) {
   await shop.goto(path);
   if (new URL(shop.url()).pathname === "/m/sign-in") {
     await shop.getByLabel(say("field-mobile")).fill(mobile);
@@ -27,35 +30,35 @@ async function comeTo({ shop, mobile }, path) {
 
 /** The merchant finds the purchase that a borrower has just made, with what comes of it. */
 export async function seesPurchase(keeper, amount) {
-  const { shop } = keeper;
+  const { shop, say, see } = keeper;
   await comeTo(keeper, "/m/purchases");
   await shop.getByRole("main").getByRole("link", { name: amount }).first().click();
   await expect(shop.getByRole("heading", { name: say("sale-net-story") })).toBeVisible();
-  await look(shop, "counter-purchase-zh");
+  await see("purchase");
   return new URL(shop.url()).pathname;
 }
 
 /** A part goes back; what that does is shown first. */
 export async function refunds(keeper, purchase, yuan) {
-  const { shop } = keeper;
+  const { shop, say, see } = keeper;
   await comeTo(keeper, purchase);
   await shop.getByRole("link", { name: say("sale-refund-go"), exact: true }).click();
   await shop.getByLabel(say("back-amount")).fill(yuan);
   await shop.getByRole("button", { name: say("back-see"), exact: true }).click();
   await expect(shop.getByText(say("back-nothing-yet"))).toBeVisible();
-  await look(shop, "counter-refund-zh");
+  await see("refund");
   await shop.getByRole("button", { name: say("back-confirm") }).click();
   await expect(shop.getByRole("heading", { name: say("back-done") })).toBeVisible();
 }
 
 /** The settlement of the day of the purchase has been paid. */
 export async function seesSettlement(keeper, purchase) {
-  const { shop } = keeper;
+  const { shop, say, see } = keeper;
   await comeTo(keeper, purchase);
   await shop.getByRole("link", { name: say("sale-settled-in") }).click();
   await expect(async () => {
     await shop.reload();
     await expect(shop.getByText(say("settle-state-paid"), { exact: true }).first()).toBeVisible({ timeout: 1_000 });
   }).toPass({ timeout: 30_000 });
-  await look(shop, "counter-settlement-zh");
+  await see("settlement");
 }

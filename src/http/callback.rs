@@ -1,5 +1,7 @@
 //! What partners call back: believed only when the partner itself signed it, then handed to the feature that had asked.
 
+use std::time::Instant;
+
 use axum::body::Bytes;
 use axum::extract::{OriginalUri, Path, State};
 use axum::http::{HeaderMap, Method, StatusCode, header};
@@ -8,6 +10,7 @@ use axum::response::{IntoResponse, Response};
 use super::Problem;
 use crate::app::App;
 use crate::error::{Fault, Refusal, Step};
+use crate::partner::call_log::Ended;
 use crate::partner::signature::Received;
 use crate::partner::withholding::ChannelName;
 use crate::partner::{payout, withholding};
@@ -28,25 +31,48 @@ pub async fn take(
         authorization: headers.get(header::AUTHORIZATION).and_then(|value| value.to_str().ok()),
         body: &body,
     };
-    if let Err(error) = app.partners.receive(&partner, received).await {
-        return Problem::new(StatusCode::UNAUTHORIZED, error.code(), error.to_string()).into_response();
-    }
-    match book(&app, &partner, &body).await {
+    let (called_at, started) = (app.clock.now(), Instant::now());
+    let believed = app.partners.believe(&partner, received).await;
+    let mut object = String::new();
+    let booked = match &believed {
+        Ok(()) => book(&app, &partner, &body, &mut object).await,
+        Err(error) => Err(Problem::new(StatusCode::UNAUTHORIZED, error.code(), error.to_string())),
+    };
+    let outcome = booked.as_ref().map_or_else(|problem| problem.code, |()| "ok");
+    let response = match booked {
         Ok(()) => StatusCode::NO_CONTENT.into_response(),
         Err(problem) => problem.into_response(),
-    }
+    };
+    app.partners
+        .record(&Ended {
+            partner: if believed.is_ok() { &partner } else { "(not believed)" },
+            direction: "in",
+            operation: "callback",
+            call_key: &object,
+            request: &body,
+            response: &[],
+            outcome,
+            http_status: Some(response.status().as_u16()),
+            duration: started.elapsed(),
+            called_at,
+        })
+        .await;
+    response
 }
 
-async fn book(app: &App, partner: &str, body: &[u8]) -> Result<(), Problem> {
+/// Books what a believed callback says; `object` becomes the order that it is about, as soon as that is known.
+async fn book(app: &App, partner: &str, body: &[u8], object: &mut String) -> Result<(), Problem> {
     match partner {
         payout::NAME => {
             let heard = payout::client::read_callback(body).map_err(|_| unreadable())?;
+            object.clone_from(&heard.key);
             let called_back = settlement::jobs::read_callback(&heard).ok_or_else(unreadable)?;
             answered(settlement::take_callback(app, called_back).await)
         }
         name => {
             let channel = ChannelName::from_partner(name).ok_or_else(Problem::not_found)?;
             let heard = withholding::read_callback(channel, body).ok_or_else(unreadable)?;
+            *object = heard.withholding_id.to_string();
             repayment::hear(app, channel, heard).await?;
             Ok(())
         }

@@ -1,6 +1,6 @@
 // A borrower scans, pays, reads bills and loans, and pays them: by clicking, with the network cut, and without script.
 import { expect, test } from "@playwright/test";
-import { look } from "./look.mjs";
+import { look, picture } from "./look.mjs";
 import { approved, choose, script, shop, signIn } from "./people.mjs";
 
 /** The mobile of somebody in the story: `billed`, `late` or `idle`, in that order on the start page. */
@@ -55,7 +55,7 @@ test("a printed code is paid in installments, also where the network is cut", as
   await expect(page.getByRole("main").getByRole("link")).toHaveCount(1);
 });
 
-test("a bill is read and paid, in part and while the bank is silent", async ({ page }) => {
+test("bills, loans, a payoff and an agreement are read in both languages", async ({ page }) => {
   test.setTimeout(120_000);
   await page.goto("/bills");
   await signIn(page, await mobile(page, 0));
@@ -114,9 +114,12 @@ test.describe("without script", () => {
     await expect(page.getByRole("heading", { name: "付款成功" })).toBeVisible();
     await page.getByRole("link", { name: "看借款详情" }).click();
     await page.getByRole("link", { name: "提前结清" }).click();
-    await script(page, "withholding_a", ["processing"]);
+    await script(page, "withholding_a", [{ answer: "success", fault: "timeout_after" }]);
     await page.getByLabel("支付密码").fill(person.pin);
     await page.getByRole("button", { name: /结清/ }).click();
     await expect(page).toHaveURL(/\/repayments\//);
+    await expect(page.getByRole("heading", { name: "银行还没有给出结果" })).toBeVisible({ timeout: 60_000 });
+    await expect(page.getByText("请不要再还一次")).toBeVisible();
+    await picture(page, "repayment-unknown-zh");
   });
 });

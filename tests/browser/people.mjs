@@ -10,7 +10,7 @@ async function sandbox(page) {
 
 /** Prescribes how a partner answers next. */
 export async function script(page, partner, answers, match) {
-  const outcomes = answers.map((answer) => ({ answer }));
+  const outcomes = answers.map((answer) => (typeof answer === "string" ? { answer } : answer));
   await page.request.post(`${await sandbox(page)}/script`, { data: { partner, outcomes, ...(match ? { match } : {}) } });
 }
 

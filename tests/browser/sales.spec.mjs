@@ -131,13 +131,23 @@ test("money is followed from gross to paid, and every figure opens", async ({ pa
   await expect(page.getByRole("heading", { name: say("sale-title") })).toBeVisible();
 });
 
-test("the code is printed on one A5 sheet", async ({ page }) => {
+test("the code is printed on one A5 sheet, and read from a picture of it", async ({ page, browser }) => {
   await signInAs(page, "owner");
   await page.goto("/m/more");
   await page.getByRole("link", { name: say("poster-title") }).click();
   await expect(page.getByRole("button", { name: say("poster-print") })).toBeVisible();
   await poster(page, "code");
   await look(page, "poster-zh");
+  const taken = { name: "code.png", mimeType: "image/png", buffer: await page.screenshot() };
+  const start = await (await page.request.get("/?lang=zh-CN")).text();
+  const borrower = [...start.matchAll(/<dd[^>]*><b>(1\d{10})<\/b>/g)][2][1];
+  const baseURL = new URL(page.url()).origin;
+  const reader = await (await browser.newContext({ baseURL, viewport: page.viewportSize(), locale: "zh-CN" })).newPage();
+  await reader.goto("/scan");
+  await signIn(reader, borrower);
+  await reader.locator("[data-finder] input[type=file]").setInputFiles(taken);
+  await expect(reader).toHaveURL(/\/q\//);
+  await reader.context().close();
   const file = await download(page, say("poster-svg"));
   expect(file.name).toBe("fenqi-code-a5.svg");
   const pdf = await page.pdf({ preferCSSPageSize: true, printBackground: true });

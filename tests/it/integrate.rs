@@ -128,7 +128,15 @@ async fn a_cashier_follows_its_document_to_a_paid_order(pool: PgPool) {
     let said = trial.follow("merchant.md").await;
     assert!(said.contains("\npaid\n") && said.contains("\nvoided\n"), "{said}");
     assert_eq!(said.matches("\"reference\":\"TRY-1\"").count(), 3, "curl, Python and Java see the order: {said}");
-    assert!(said.contains("TRY-1 was heard of\n") && said.ends_with("believed\nbelieved\n"), "{said}");
+    for code in ["signature_key_unknown", "scope_missing"] {
+        assert_eq!(
+            said.matches(&format!("\"code\":\"{code}\"")).count(),
+            1,
+            "{code} once, and nothing else refused: {said}"
+        );
+    }
+    assert!(said.contains("in my-cashier GET /merchant/orders/"), "the calls are found: {said}");
+    assert!(said.contains("TRY-1 was heard of\n") && said.contains("believed\nbelieved\n"), "{said}");
     trial.town.assert_whole("after the merchant's document").await;
 }
 

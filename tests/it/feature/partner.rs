@@ -13,6 +13,7 @@ use fenqi::partner::key::{self, hex_decode};
 use fenqi::partner::signature::{
     Authorization, Identity, KeyRing, Received, SignatureError, Stamp, Verifier, request_message,
 };
+use fenqi::partner::store::{CallSearch, search_calls};
 use fenqi::partner::{CallError, Operation};
 use fenqi::sandbox::{self, Fault, FaultShares, PLATFORM, World};
 use serde_json::{Value, json};
@@ -239,11 +240,20 @@ async fn a_callback_is_believed_from_the_partner_itself_alone(pool: PgPool) {
     world.set_callback_base(Some(format!("{pages}/partner/payout?from=")));
     world.call_back("sms", &body, None);
     assert_eq!(world.deliver_callbacks().await, 0);
-    let said = [("payout", "ok"), ("(not believed)", "signature_key_unknown")];
+    let said = [("payout", "callback_unreadable"), ("(not believed)", "signature_key_unknown")];
     assert_eq!(heard(&app).await, said.map(|(partner, outcome)| (partner.to_owned(), outcome.to_owned())));
     assert_eq!(world.callbacks_pending(), 2, "both come again later");
     let unsigned = fenqi::partner::client::build_http().unwrap().post(format!("{pages}/partner/payout")).send().await;
     assert_eq!(unsigned.unwrap().status(), 401);
+    // What is understood is found again by its order, whatever comes of it.
+    let nobodys = "pay_0197f3c2a4b07cc39b1c2d3e4f506172-1";
+    world.set_callback_base(Some(format!("{pages}/partner")));
+    world.call_back("payout", &json!({ "order_key": nobodys, "state": "failed", "code": "refused" }), None);
+    world.deliver_callbacks().await;
+    app.partners.flush_log().await;
+    let search = CallSearch { key: Some(nobodys.to_owned()), limit: 10, ..Default::default() };
+    let found = search_calls(&mut *app.pool.acquire().await.unwrap(), &search).await.unwrap();
+    assert_eq!(found.iter().map(|call| call.http_status).collect::<Vec<_>>(), [Some(404)], "{found:?}");
 }
 
 #[sqlx::test(migrator = "fenqi::MIGRATOR")]

@@ -253,7 +253,7 @@ async fn a_callback_is_believed_from_the_partner_itself_alone(pool: PgPool) {
     app.partners.flush_log().await;
     let search = CallSearch { key: Some(nobodys.to_owned()), limit: 10, ..Default::default() };
     let found = search_calls(&mut *app.pool.acquire().await.unwrap(), &search).await.unwrap();
-    assert_eq!(found.iter().map(|call| call.http_status).collect::<Vec<_>>(), [Some(404)], "{found:?}");
+    assert_eq!(found.iter().map(|call| call.http_status).collect::<Vec<_>>(), [Some(422)], "{found:?}");
 }
 
 #[sqlx::test(migrator = "fenqi::MIGRATOR")]

@@ -1,13 +1,12 @@
 // The other side of the counter: the merchant's owner signs in, sees a purchase, refunds a part of it, and sees the settlement.
 import { expect } from "@playwright/test";
 import { look, picture } from "./look.mjs";
-import { passcode } from "./people.mjs";
+import { employee, passcode } from "./people.mjs";
 import { speaker } from "./words.mjs";
 
 /** The owner of the shop to try, in a browser of their own, in a language, with script or without. */
 export async function keeper(browser, page, language, hasScript = true) {
-  const start = await (await page.request.get(`/?lang=${language}`)).text();
-  const mobile = start.split('href="/m"')[1].match(/<b>(1\d{10})<\/b>/)[1];
+  const mobile = await employee(page, "owner", language);
   const context = await browser.newContext({ baseURL: new URL(page.url()).origin, viewport: page.viewportSize(), locale: language, javaScriptEnabled: hasScript });
   const shop = await context.newPage();
   // What looks at a page closely needs scripts in it.

@@ -1,6 +1,6 @@
 // People who come to the pages: they read their SMS in the sandbox, sign in, and apply.
 import { expect } from "@playwright/test";
-import { chinese } from "./words.mjs";
+import { chinese, speaker } from "./words.mjs";
 
 /** The address of the counterfeit world, which the start page leads to. */
 async function sandbox(page) {
@@ -12,6 +12,12 @@ async function sandbox(page) {
 export async function script(page, partner, answers, match) {
   const outcomes = answers.map((answer) => (typeof answer === "string" ? { answer } : answer));
   await page.request.post(`${await sandbox(page)}/script`, { data: { partner, outcomes, ...(match ? { match } : {}) } });
+}
+
+/** The mobile of somebody who works at the start page's shop. */
+export async function employee(page, role, language = "zh-CN") {
+  const start = await (await page.request.get(`/?lang=${language}`)).text();
+  return start.match(new RegExp(`<dt>${speaker(language)(`role-${role}`)}</dt><dd[^>]*><b>(1\\d{10})</b>`))[1];
 }
 
 /** Sets what goes wrong with a partner's calls, in thousandths. */

@@ -3,18 +3,12 @@ import { expect, test } from "@playwright/test";
 import { mkdirSync, readFileSync, writeFileSync } from "node:fs";
 import { fileURLToPath } from "node:url";
 import { look, picture, poster } from "./look.mjs";
-import { approved, choose, shop, signIn } from "./people.mjs";
+import { approved, choose, employee, shop, signIn } from "./people.mjs";
 import { chinese as say } from "./words.mjs";
 
 const pictures = fileURLToPath(new URL("../../var/test/pages", import.meta.url));
 /** A5 in the points of a PDF. */
 const a5 = { width: 419.53, height: 595.28 };
-
-/** The mobile of somebody who works at the start page's shop. */
-async function mobile(page, role) {
-  const start = await (await page.request.get("/?lang=zh-CN")).text();
-  return start.match(new RegExp(`<dt>${say(`role-${role}`)}</dt><dd[^>]*><b>(1\\d{10})</b>`))[1];
-}
 
 /** Signs in for the shop; a mobile gets one code a minute, so that one session serves the tests of a file. */
 let session;
@@ -22,7 +16,7 @@ async function signInAs(page, role) {
   if (role === "owner" && session) await page.context().addCookies(session);
   await page.goto("/m/purchases");
   if (new URL(page.url()).pathname !== "/m/sign-in") return;
-  await signIn(page, await mobile(page, role));
+  await signIn(page, await employee(page, role));
   await expect(page).toHaveURL(/\/m\/purchases$/);
   if (role === "owner") session = await page.context().cookies();
 }

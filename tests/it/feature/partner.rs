@@ -252,7 +252,7 @@ async fn a_callback_is_believed_from_the_partner_itself_alone(pool: PgPool) {
     world.deliver_callbacks().await;
     app.partners.flush_log().await;
     let search = CallSearch { key: Some(nobodys.to_owned()), limit: 10, ..Default::default() };
-    let found = search_calls(&mut *app.pool.acquire().await.unwrap(), &search).await.unwrap();
+    let found = search_calls(&mut app.pool.acquire().await.unwrap(), &search).await.unwrap();
     assert_eq!(found.iter().map(|call| call.http_status).collect::<Vec<_>>(), [Some(422)], "{found:?}");
 }
 

@@ -49,7 +49,8 @@ pub async fn record(State(app): State<App>, mut request: Request, next: Next) ->
     response
 }
 
-/// Refuses a body that says it is too large, except on the API, whose gate does that and writes it down; and gives up on a request that takes too long.
+/// Refuses a body that says it is too large, except on the API, whose gate does that and writes it down; and gives up on a
+/// request that takes too long.
 pub async fn limit(request: Request, next: Next) -> Response {
     let length =
         request.headers().get(header::CONTENT_LENGTH).and_then(|length| length.to_str().ok()?.parse::<u64>().ok());

@@ -242,6 +242,14 @@ pub async fn sign_many(app: &App, signatures: &[Signature]) -> anyhow::Result<Ve
     Ok(answers)
 }
 
+/// Whether a person owes anything, be it interest that no bill has asked for yet.
+pub async fn owes(app: &App, borrower_id: BorrowerId) -> anyhow::Result<Owes> {
+    let mut transaction = app.pool.begin().await?;
+    let owes = store::hold_debts(&mut transaction, borrower_id).await?;
+    transaction.rollback().await?;
+    Ok(owes)
+}
+
 /// Erases a person: the key is deleted, so that nothing sealed under it can be read again, and the ID number and mobile can
 /// no longer be found. Lines, loans and books stay, without a name.
 pub async fn erase(app: &App, borrower_id: BorrowerId) -> Outcome<(), BorrowerRefusal> {

@@ -8,7 +8,8 @@ use crate::base::Fen;
 use crate::base::id::{BorrowerId, LineId};
 use crate::bill;
 use crate::borrower::BorrowerRefusal;
-use crate::borrower::actions::erase;
+use crate::borrower::actions::{erase, owes};
+use crate::borrower::card::Owes;
 use crate::error::{Fault, Outcome};
 
 /// Unpaid principal on all lines, and what is owed beside it on bills that were cut: while there is any, the account stays.
@@ -20,7 +21,8 @@ pub async fn owed(app: &App, borrower_id: BorrowerId) -> anyhow::Result<Fen> {
 
 /// Closes a person's lines and erases the person. Whoever calls has made sure who asks. Repeating it after a crash goes on where it was.
 pub async fn close_account(app: &App, borrower_id: BorrowerId) -> Outcome<(), BorrowerRefusal> {
-    if owed(app, borrower_id).await?.is_positive() {
+    // Asked before any line is closed: a person who stays keeps the lines.
+    if owes(app, borrower_id).await? == Owes::Something {
         return Err(Fault::Refused(BorrowerRefusal::StillOwing));
     }
     let lines = store::list_open_lines(&mut *app.pool.acquire().await?, borrower_id).await?;

@@ -174,4 +174,10 @@ async fn an_account_stays_while_interest_is_owed_though_all_principal_is_paid(po
     for refused in [closing_actions::close_account(app, person).await, borrower::actions::erase(app, person).await] {
         assert!(matches!(refused, Err(Refused::Refused(BorrowerRefusal::StillOwing))), "{refused:?}");
     }
+    // So does whoever owes what no bill has asked for yet, and keeps the line.
+    sqlx::query("update bill_line set interest_paid_fen = interest_fen").execute(&app.pool).await.unwrap();
+    assert_eq!(closing_actions::owed(app, person).await.unwrap(), Fen::ZERO);
+    let refused = closing_actions::close_account(app, person).await;
+    assert!(matches!(refused, Err(Refused::Refused(BorrowerRefusal::StillOwing))), "{refused:?}");
+    assert_eq!(shopper.town.fen("select count(*) from credit_line where status = 'active'").await, 1);
 }

@@ -2,7 +2,7 @@
 
 use anyhow::{Context, bail};
 use sqlx::postgres::{PgConnectOptions, PgPool, PgPoolOptions};
-use sqlx::{AssertSqlSafe, ConnectOptions, Connection, PgConnection};
+use sqlx::{AssertSqlSafe, ConnectOptions, Connection, PgConnection, PgTransaction};
 
 use crate::MIGRATOR;
 use crate::launcher::MAJOR_MIN;
@@ -45,6 +45,19 @@ pub async fn connect(url: &str, connections: u32) -> anyhow::Result<PgPool> {
         bail!("the database is PostgreSQL {}; Fenqi needs {MAJOR_MIN} or newer", number / 10_000);
     }
     Ok(pool.connect_with(options).await?)
+}
+
+/// Begins a transaction on a connection of the pool's; dropped at any moment, it leaves nothing behind.
+///
+/// A caller dropped while the server has not yet answered `BEGIN` (a browser that hung up, a time limit) would give the
+/// connection back to the pool, where the driver takes that answer for the next statement's: whoever writes there next
+/// writes into a transaction that nobody commits. The task outlives its caller, sees the answer, and rolls back.
+pub async fn begin(pool: &PgPool) -> sqlx::Result<PgTransaction<'static>> {
+    let pool = pool.clone();
+    #[expect(clippy::disallowed_methods, reason = "the one place where it is safe")]
+    let begun = tokio::spawn(async move { pool.begin().await });
+    // A task ends without a result only when it panicked or the runtime is going down.
+    begun.await.unwrap_or_else(|error| Err(sqlx::Error::Io(std::io::Error::other(error))))
 }
 
 /// Connects to a database that must be migrated fully; otherwise the error says what to do.

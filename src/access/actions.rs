@@ -9,6 +9,7 @@ use super::model::{PartnerKind, Scope};
 use super::store::{self, KeyRow, PartnerRow, PlatformKeyRow};
 use crate::app::App;
 use crate::base::id::{self, MerchantId};
+use crate::database;
 use crate::error::{Fault, Outcome, Refusal, Step};
 use crate::partner::key::{Algorithm, PublicKey};
 
@@ -80,7 +81,7 @@ pub struct NewPartner {
 /// Adds a partner; it can do nothing before it has a key.
 pub async fn add_partner(app: &App, partner: &NewPartner) -> Outcome<(), AccessRefusal> {
     check_form(partner).map_err(Fault::Refused)?;
-    let mut transaction = app.pool.begin().await?;
+    let mut transaction = database::begin(&app.pool).await?;
     let now = app.clock.now();
     let mut row = PartnerRow {
         partner_id: id::mint(now),
@@ -170,7 +171,7 @@ pub async fn add_key(app: &App, new: &NewKey) -> Outcome<Step, AccessRefusal> {
         return Err(Fault::Refused(AccessRefusal::HolderMalformed));
     }
     let public = PublicKey::from_text(&new.public_key).ok_or(Fault::Refused(AccessRefusal::KeyMalformed))?;
-    let mut transaction = app.pool.begin().await?;
+    let mut transaction = database::begin(&app.pool).await?;
     let partner = find(&mut transaction, &new.partner).await?;
     let key = KeyRow {
         partner_id: partner.partner_id,
@@ -195,7 +196,7 @@ pub async fn add_key(app: &App, new: &NewKey) -> Outcome<Step, AccessRefusal> {
 
 /// Revokes a key: from the next request on it is not believed on any node.
 pub async fn revoke_key(app: &App, partner: &str, serial_no: &str) -> Outcome<(), AccessRefusal> {
-    let mut transaction = app.pool.begin().await?;
+    let mut transaction = database::begin(&app.pool).await?;
     let partner = find(&mut transaction, partner).await?;
     if !store::revoke_key(&mut transaction, partner.partner_id, serial_no, app.clock.now()).await? {
         return Err(Fault::Refused(AccessRefusal::UnknownKey(serial_no.to_owned())));
@@ -216,7 +217,7 @@ pub struct PartnerChange {
 
 /// Grants and takes back scopes, sets addresses and rate, switches a partner off and on.
 pub async fn change_partner(app: &App, code: &str, change: &PartnerChange) -> Outcome<(), AccessRefusal> {
-    let mut transaction = app.pool.begin().await?;
+    let mut transaction = database::begin(&app.pool).await?;
     let mut partner = find(&mut transaction, code).await?;
     let rate_per_minute = change.rate_per_minute.unwrap_or(partner.rate_per_minute);
     check_terms(partner.kind, &change.grant, rate_per_minute).map_err(Fault::Refused)?;
@@ -251,7 +252,7 @@ async fn find(connection: &mut PgConnection, code: &str) -> Outcome<PartnerRow, 
 pub async fn rotate_platform_key(app: &App, algorithm: Algorithm) -> anyhow::Result<PlatformKeyRow> {
     let now = app.access.now();
     let made = make_platform_key(&app.vault, algorithm, now)?;
-    let mut transaction = app.pool.begin().await?;
+    let mut transaction = database::begin(&app.pool).await?;
     store::insert_platform_key(&mut transaction, &made).await?;
     store::retire_platform_keys(&mut transaction, algorithm, &made.serial_no, now).await?;
     transaction.commit().await?;

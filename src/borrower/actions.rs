@@ -13,6 +13,7 @@ use crate::app::App;
 use crate::base::BusinessDay;
 use crate::base::id::{BorrowerId, ConsentId};
 use crate::base::person::{Mobile, ResidentId};
+use crate::database;
 use crate::error::{Fault, Outcome};
 use crate::vault::{Field, Indexed, Vault};
 
@@ -87,7 +88,7 @@ pub async fn register_many(
     registrations: &[Registration],
 ) -> anyhow::Result<Vec<Result<BorrowerId, BorrowerRefusal>>> {
     for _ in 0..TRIES_MAX {
-        let mut transaction = app.pool.begin().await?;
+        let mut transaction = database::begin(&app.pool).await?;
         if let Some(answers) = try_register(&mut transaction, app, registrations).await? {
             transaction.commit().await?;
             return Ok(answers);
@@ -212,7 +213,7 @@ pub async fn sign(app: &App, signatures: &[Signature]) -> Outcome<(), BorrowerRe
 pub async fn sign_many(app: &App, signatures: &[Signature]) -> anyhow::Result<Vec<Result<(), BorrowerRefusal>>> {
     let mut borrower_ids: Vec<BorrowerId> = signatures.iter().map(|signature| signature.borrower_id).collect();
     borrower_ids.dedup();
-    let mut transaction = app.pool.begin().await?;
+    let mut transaction = database::begin(&app.pool).await?;
     let existing = store::existing(&mut transaction, &borrower_ids).await?;
     let existing: std::collections::HashSet<BorrowerId> = existing.into_iter().collect();
     let now = app.clock.now();
@@ -244,7 +245,7 @@ pub async fn sign_many(app: &App, signatures: &[Signature]) -> anyhow::Result<Ve
 
 /// Whether a person owes anything, be it interest that no bill has asked for yet.
 pub async fn owes(app: &App, borrower_id: BorrowerId) -> anyhow::Result<Owes> {
-    let mut transaction = app.pool.begin().await?;
+    let mut transaction = database::begin(&app.pool).await?;
     let owes = store::hold_debts(&mut transaction, borrower_id).await?;
     transaction.rollback().await?;
     Ok(owes)
@@ -253,7 +254,7 @@ pub async fn owes(app: &App, borrower_id: BorrowerId) -> anyhow::Result<Owes> {
 /// Erases a person: the key is deleted, so that nothing sealed under it can be read again, and the ID number and mobile can
 /// no longer be found. Lines, loans and books stay, without a name.
 pub async fn erase(app: &App, borrower_id: BorrowerId) -> Outcome<(), BorrowerRefusal> {
-    let mut transaction = app.pool.begin().await?;
+    let mut transaction = database::begin(&app.pool).await?;
     let people = store::find_people(&mut transaction, &[borrower_id]).await?;
     let person = people.first().ok_or(Fault::Refused(BorrowerRefusal::BorrowerUnknown))?;
     let owes = store::hold_debts(&mut transaction, borrower_id).await?;

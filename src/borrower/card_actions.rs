@@ -15,6 +15,7 @@ use super::store::{self, BlindIndex, SealedPerson};
 use crate::app::App;
 use crate::base::id::{BorrowerId, CardId};
 use crate::base::person::{CardNumber, Mobile};
+use crate::database;
 use crate::error::{Fault, Outcome};
 use crate::partner::card_signing::NAME as CARD_SIGNING;
 use crate::partner::card_signing::client::{self as signing_client, Asked, Elements, Told};
@@ -266,7 +267,7 @@ impl Ended {
 
     /// Saves, and returns the card that each signing became.
     async fn save(self, app: &App, keys: &[(BorrowerId, CardId)]) -> sqlx::Result<HashMap<CardId, CardId>> {
-        let mut transaction = app.pool.begin().await?;
+        let mut transaction = database::begin(&app.pool).await?;
         if !self.signed.is_empty() {
             let signed: Vec<(BorrowerId, CardId)> =
                 self.signed.iter().map(|card| (card.borrower_id, card.card_id)).collect();
@@ -292,7 +293,7 @@ pub async fn cards(app: &App, borrower_id: BorrowerId) -> anyhow::Result<Vec<Car
 
 /// Makes a bound card the one that is charged first.
 pub async fn set_default(app: &App, borrower_id: BorrowerId, card_id: CardId) -> Outcome<(), CardRefusal> {
-    let mut transaction = app.pool.begin().await?;
+    let mut transaction = database::begin(&app.pool).await?;
     let cards = card_store::lock_cards(&mut transaction, borrower_id).await?;
     let card = cards.iter().find(|card| card.card_id == card_id);
     match card.ok_or(Fault::Refused(CardRefusal::CardUnknown))?.status {
@@ -307,7 +308,7 @@ pub async fn set_default(app: &App, borrower_id: BorrowerId, card_id: CardId) ->
 
 /// Unbinds a card; the last one stays while money is owed. Unbinding again changes nothing.
 pub async fn unbind(app: &App, borrower_id: BorrowerId, card_id: CardId) -> Outcome<(), CardRefusal> {
-    let mut transaction = app.pool.begin().await?;
+    let mut transaction = database::begin(&app.pool).await?;
     let owes = store::hold_debts(&mut transaction, borrower_id).await?;
     let cards = card_store::lock_cards(&mut transaction, borrower_id).await?;
     match card::unbind(&cards, card_id, owes).map_err(Fault::Refused)? {

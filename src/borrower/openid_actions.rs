@@ -5,6 +5,7 @@ use super::openid_store::{self, NewIdentity};
 use super::{store, subscription_store};
 use crate::app::App;
 use crate::base::id::BorrowerId;
+use crate::database;
 use crate::vault::{Field, Indexed};
 
 /// The borrower whom a WeChat identity leads to.
@@ -15,7 +16,7 @@ pub async fn find_by_openid(app: &App, openid: &str) -> anyhow::Result<Option<Bo
 
 /// Leads a WeChat identity to a borrower, who has just proved to hold the mobile too.
 pub async fn link_openid(app: &App, borrower_id: BorrowerId, openid: &str) -> anyhow::Result<()> {
-    let mut transaction = app.pool.begin().await?;
+    let mut transaction = database::begin(&app.pool).await?;
     let people = store::find_people(&mut transaction, &[borrower_id]).await?;
     let person = people.first().ok_or(BorrowerRefusal::BorrowerUnknown)?;
     let key = app.vault.open_person_key(borrower_id.uuid(), &person.person_key_sealed)?;

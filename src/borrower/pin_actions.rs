@@ -9,13 +9,14 @@ use super::pin::{Pin, PinRefusal, Tries};
 use super::pin_store;
 use crate::app::App;
 use crate::base::id::BorrowerId;
+use crate::database;
 use crate::error::{Fault, Outcome};
 use crate::vault::Indexed;
 
 /// Whether this is the borrower's PIN: the step before anything that moves money or changes what moves it. Five wrong ones lock it.
 pub async fn check_pin(app: &App, borrower_id: BorrowerId, typed: &str) -> Outcome<(), PinRefusal> {
     let pin = Pin::typed(typed).ok_or(Fault::Refused(PinRefusal::Malformed))?;
-    let mut transaction = app.pool.begin().await?;
+    let mut transaction = database::begin(&app.pool).await?;
     let stored = pin_store::lock(&mut transaction, borrower_id).await?;
     let stored = stored.ok_or(Fault::Refused(PinRefusal::NotSet))?;
     let tries = Tries { failures: stored.failures, locked_until: stored.locked_until };

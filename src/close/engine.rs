@@ -9,6 +9,7 @@ use super::store;
 use crate::app::App;
 use crate::base::BusinessDay;
 use crate::business_day;
+use crate::database;
 
 /// Chunks that one node works on at once. The database is the bottleneck; more would only queue.
 const WORKERS: usize = 2;
@@ -81,7 +82,7 @@ pub async fn close_day_in_chunks(app: &App, day: BusinessDay, chunk_rows: i64) -
 
 /// The cut-off: records the run and advances the business day, in one transaction.
 async fn begin(app: &App, day: BusinessDay) -> Result<(), CloseError> {
-    let mut transaction = app.pool.begin().await?;
+    let mut transaction = database::begin(&app.pool).await?;
     if business_day::store::advance(&mut transaction, day).await? {
         store::begin(&mut transaction, day, app.clock.now()).await?;
     } else {
@@ -102,7 +103,7 @@ async fn begin(app: &App, day: BusinessDay) -> Result<(), CloseError> {
 
 /// Writes the step's control rows once; the lock on the run keeps two nodes from planning differently.
 async fn plan(app: &App, day: BusinessDay, step: Step, chunk_rows: i64) -> Result<(), CloseError> {
-    let mut transaction = app.pool.begin().await?;
+    let mut transaction = database::begin(&app.pool).await?;
     store::lock_run(&mut transaction, day).await?;
     if !store::is_planned(&mut transaction, day, step).await? {
         let ranges = step.plan(&mut transaction, day, chunk_rows).await?;
@@ -128,7 +129,7 @@ struct Work {
 async fn work(app: &App, day: BusinessDay, step: Step) -> anyhow::Result<Work> {
     let mut done = Work::default();
     loop {
-        let mut transaction = app.pool.begin().await?;
+        let mut transaction = database::begin(&app.pool).await?;
         let Some(chunk) = store::claim_chunk(&mut transaction, day, step).await? else { return Ok(done) };
         store::calm_planner(&mut transaction).await?;
         let written = step.run(&mut transaction, app, day, chunk.range).await?;

@@ -22,6 +22,7 @@ use crate::base::id::{ApplicationId, BorrowerId, LineId, ProductId};
 use crate::base::{BusinessDay, Fen};
 use crate::borrower::Agreement;
 use crate::business_day;
+use crate::database;
 use crate::error::{Fault, Outcome};
 use crate::product::ProductVersion;
 use crate::{notice, outbox};
@@ -67,7 +68,7 @@ pub async fn apply_many(app: &App, requests: &[ApplyRequest]) -> anyhow::Result<
 
 async fn submit(app: &App, requests: &[ApplyRequest]) -> anyhow::Result<Vec<Result<Application, ApplyRefusal>>> {
     for _ in 0..TRIES_MAX {
-        let mut transaction = app.pool.begin().await?;
+        let mut transaction = database::begin(&app.pool).await?;
         if let Some(answers) = try_submit(&mut transaction, app, requests).await? {
             transaction.commit().await?;
             return Ok(answers);
@@ -255,7 +256,7 @@ pub(super) async fn decide(
         .map(|(application, verdict)| (application.application_id, verdict.within(&product(application).terms)))
         .collect();
 
-    let mut transaction = app.pool.begin().await?;
+    let mut transaction = database::begin(&app.pool).await?;
     let today = business_day::store::hold_today(&mut transaction).await?;
     let ids: Vec<(BorrowerId, ApplicationId)> =
         applications.iter().map(|application| (application.borrower_id, application.application_id)).collect();
@@ -358,7 +359,7 @@ pub enum PersonVerdict {
 
 /// Decides a referred application. The same decision again changes nothing.
 pub async fn decide_referred(app: &App, decision: PersonDecision) -> Outcome<Applied, ApplyRefusal> {
-    let mut transaction = app.pool.begin().await?;
+    let mut transaction = database::begin(&app.pool).await?;
     let today = business_day::store::hold_today(&mut transaction).await?;
     let ids = [(decision.borrower_id, decision.application_id)];
     let application = application_store::lock_applications(&mut transaction, &ids).await?.pop();
@@ -398,7 +399,7 @@ pub struct LateAnswer {
 /// Takes the risk partner's late answer: it counts while the application waits for the hook, or for a person only because the
 /// hook was silent. The same answer again changes nothing.
 pub async fn hear_late(app: &App, answer: LateAnswer) -> Outcome<Applied, ApplyRefusal> {
-    let mut transaction = app.pool.begin().await?;
+    let mut transaction = database::begin(&app.pool).await?;
     let today = business_day::store::hold_today(&mut transaction).await?;
     let ids = [(answer.borrower_id, answer.application_id)];
     let application = application_store::lock_applications(&mut transaction, &ids).await?.pop();

@@ -6,6 +6,7 @@ use super::store;
 use crate::app::App;
 use crate::base::id::LineId;
 use crate::business_day;
+use crate::database;
 use crate::error::{Fault, Outcome};
 use crate::{notice, outbox};
 
@@ -21,7 +22,7 @@ pub struct ManualChange {
 
 /// Changes a line and tells its funder; doing it again changes nothing. Returns the line as it then is.
 pub async fn change_line(app: &App, manual: ManualChange) -> Outcome<Line, LineRefusal> {
-    let mut transaction = app.pool.begin().await?;
+    let mut transaction = database::begin(&app.pool).await?;
     let day = business_day::store::hold_today(&mut transaction).await?;
     let line = store::lock_lines(&mut transaction, &[manual.line_id]).await?.pop();
     let mut line = line.ok_or(Fault::Refused(LineRefusal::LineUnknown))?;

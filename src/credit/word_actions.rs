@@ -8,6 +8,7 @@ use super::word::{self, Heard, Said};
 use crate::app::App;
 use crate::base::id::{ApplicationId, BorrowerId};
 use crate::business_day;
+use crate::database;
 use crate::error::{Fault, Outcome};
 
 /// What a funder decides about an application for one of its products.
@@ -23,7 +24,7 @@ pub struct FunderDecision {
 
 /// Takes the funder's word on an application that waits for it, or for any person. The same again changes nothing.
 pub async fn decide_as_funder(app: &App, decision: FunderDecision) -> Outcome<Applied, ApplyRefusal> {
-    let mut transaction = app.pool.begin().await?;
+    let mut transaction = database::begin(&app.pool).await?;
     let today = business_day::store::hold_today(&mut transaction).await?;
     let ids = [(decision.borrower_id, decision.application_id)];
     let application = application_store::lock_applications(&mut transaction, &ids).await?.pop();
@@ -48,7 +49,7 @@ pub async fn decide_as_funder(app: &App, decision: FunderDecision) -> Outcome<Ap
 
 /// Applies the products' defaults to at most `count_max` applications whose funder's time is over; returns what they came to.
 pub(super) async fn apply_silence(app: &App, count_max: i64) -> anyhow::Result<Vec<Applied>> {
-    let mut transaction = app.pool.begin().await?;
+    let mut transaction = database::begin(&app.pool).await?;
     let now = app.clock.now();
     let today = business_day::store::hold_today(&mut transaction).await?;
     let ids = application_store::find_overdue_words(&mut transaction, now, count_max).await?;

@@ -17,6 +17,7 @@ use super::writer::{FileWriter, Hashing};
 use crate::app::App;
 use crate::base::BusinessDay;
 use crate::base::id::FunderId;
+use crate::database;
 use crate::error::{Fault, Outcome};
 use crate::partner::key::{Algorithm, hex_encode};
 
@@ -79,7 +80,7 @@ enum Step {
 
 /// Makes tables that are not there until there are enough rows to commit.
 async fn make_tables(app: &App, reading: &mut PgConnection, key: &DayKey, enough: i64) -> anyhow::Result<Step> {
-    let mut transaction = app.pool.begin().await?;
+    let mut transaction = database::begin(&app.pool).await?;
     let is_locked = store::lock_day(&mut transaction, key, app.clock.now()).await?;
     let made = store::list_files(&mut transaction, key.funder_id, key.day).await?;
     let kept = store::list_kept(&mut transaction, key.funder_id, key.day).await?;

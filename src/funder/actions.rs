@@ -12,6 +12,7 @@ use crate::app::App;
 use crate::base::id::{FunderId, mint};
 use crate::base::{BusinessDay, Fen};
 use crate::business_day;
+use crate::database;
 use crate::error::{Fault, Outcome, Refusal, Step};
 use crate::ledger;
 use crate::outbox::{self, Message};
@@ -47,7 +48,7 @@ pub async fn open_funder(app: &App, code: &str, name: &str) -> Outcome<FunderId,
     }
     let now = app.clock.now();
     let funder = Funder { funder_id: FunderId::mint(now), code: code.to_owned(), name: name.trim().to_owned() };
-    let mut transaction = app.pool.begin().await?;
+    let mut transaction = database::begin(&app.pool).await?;
     if store::insert_funder(&mut transaction, &funder, now).await? {
         transaction.commit().await?;
         return Ok(funder.funder_id);
@@ -105,7 +106,7 @@ async fn book(app: &App, movement: BankMovement, direction: Direction) -> Outcom
         return Err(Fault::Refused(ReserveRefusal::ReferenceMalformed));
     }
     let now = app.clock.now();
-    let mut transaction = app.pool.begin().await?;
+    let mut transaction = database::begin(&app.pool).await?;
     let today = business_day::store::hold_today(&mut transaction).await?;
     let mut reserve = lock_known_reserve(&mut transaction, funder_id).await?;
     if let Some(booked) =
@@ -166,7 +167,7 @@ pub struct ReserveTerms {
 
 /// Sets advance limit and low-water mark; a limit below the advance in use is refused.
 pub async fn set_reserve_terms(app: &App, funder_id: FunderId, terms: ReserveTerms) -> Outcome<Step, ReserveRefusal> {
-    let mut transaction = app.pool.begin().await?;
+    let mut transaction = database::begin(&app.pool).await?;
     let mut reserve = lock_known_reserve(&mut transaction, funder_id).await?;
     if (reserve.advance_limit, reserve.low_water) == (terms.advance_limit, terms.low_water) {
         return Ok(Step::AlreadyApplied);

@@ -7,6 +7,7 @@ use super::store;
 use crate::app::App;
 use crate::base::id::FunderId;
 use crate::business_day;
+use crate::database;
 use crate::notice::{self, Audience, Notice};
 use crate::outbox::{self, Message};
 
@@ -26,7 +27,7 @@ pub async fn watch_reserves(app: &App) -> anyhow::Result<u64> {
 
 async fn watch(app: &App, funder_id: FunderId) -> anyhow::Result<bool> {
     let now = app.clock.now();
-    let mut transaction = app.pool.begin().await?;
+    let mut transaction = database::begin(&app.pool).await?;
     let today = business_day::store::hold_today(&mut transaction).await?;
     // Summed before the lock, so that purchases do not wait for it.
     let net_use = forecast_reserve(&mut transaction, funder_id, today).await?;

@@ -7,6 +7,7 @@ use super::reserve::{REFERENCE_CHARS_MAX, ReserveRefusal};
 use crate::app::App;
 use crate::base::Fen;
 use crate::base::id::{FunderId, ReserveOrderId};
+use crate::database;
 use crate::error::{Fault, Outcome, Step};
 
 /// What a funder's system notes.
@@ -40,7 +41,7 @@ pub async fn note_order(app: &App, noting: Noting) -> Outcome<ReserveOrder, Orde
         reason: None,
         decided_at: None,
     };
-    let mut transaction = app.pool.begin().await?;
+    let mut transaction = database::begin(&app.pool).await?;
     order_store::insert_order(&mut transaction, &order).await?;
     let stored = order_store::find_order_by_reference(&mut transaction, order.funder_id, order.kind, reference).await?;
     transaction.commit().await?;
@@ -64,7 +65,7 @@ pub async fn confirm_order(app: &App, order_id: ReserveOrderId, by: &str) -> Out
         Step::Applied | Step::AlreadyApplied => {}
     }
     let decided = Decided { order_id, status: ReserveOrderStatus::Booked, by, reason: None, at: app.clock.now() };
-    let mut transaction = app.pool.begin().await?;
+    let mut transaction = database::begin(&app.pool).await?;
     order_store::decide_order(&mut transaction, decided).await?;
     transaction.commit().await?;
     find(app, order_id).await
@@ -88,7 +89,7 @@ pub async fn refuse_order(
     }
     let decided =
         Decided { order_id, status: ReserveOrderStatus::Refused, by, reason: Some(reason), at: app.clock.now() };
-    let mut transaction = app.pool.begin().await?;
+    let mut transaction = database::begin(&app.pool).await?;
     order_store::decide_order(&mut transaction, decided).await?;
     transaction.commit().await?;
     find(app, order_id).await

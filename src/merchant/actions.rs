@@ -8,6 +8,7 @@ use crate::app::App;
 use crate::base::Rate;
 use crate::base::id::MerchantId;
 use crate::base::person::{CreditCode, Mobile};
+use crate::database;
 use crate::error::{Fault, Outcome, Step};
 use crate::vault::Field;
 
@@ -53,7 +54,7 @@ pub async fn onboard(app: &App, onboarding: &Onboarding) -> Outcome<MerchantId, 
     let checked = check(onboarding).map_err(Fault::Refused)?;
     let merchant_id = MerchantId::mint(app.clock.now());
     let merchant = new_merchant(app, merchant_id, &checked);
-    let mut transaction = app.pool.begin().await?;
+    let mut transaction = database::begin(&app.pool).await?;
     if store::insert_merchant(&mut transaction, &merchant).await? {
         transaction.commit().await?;
         return Ok(merchant_id);
@@ -142,7 +143,7 @@ pub async fn decide(app: &App, judgement: &Judgement) -> Outcome<Step, MerchantR
     if judgement.decided_by.trim().is_empty() || judgement.reason.trim().is_empty() {
         return Err(Fault::Refused(MerchantRefusal::ReasonMissing));
     }
-    let mut transaction = app.pool.begin().await?;
+    let mut transaction = database::begin(&app.pool).await?;
     let before = store::lock_status(&mut transaction, judgement.merchant_id).await?;
     let before = before.ok_or(Fault::Refused(MerchantRefusal::UnknownMerchant))?;
     let (after, step) = before.decide(judgement.decision).map_err(Fault::Refused)?;
@@ -180,7 +181,7 @@ pub async fn change_settlement_account(app: &App, change: &AccountChange) -> Out
         return Err(Fault::Refused(MerchantRefusal::ReasonMissing));
     }
     let account: AccountNumber = change.account_number.parse().map_err(Fault::Refused)?;
-    let mut transaction = app.pool.begin().await?;
+    let mut transaction = database::begin(&app.pool).await?;
     let merchant = store::find_merchant(&mut transaction, change.merchant_id).await?;
     let merchant = merchant.ok_or(Fault::Refused(MerchantRefusal::UnknownMerchant))?;
     let sealed = SealedAccount {

@@ -9,6 +9,7 @@ use super::{code_store, store};
 use crate::app::App;
 use crate::base::Fen;
 use crate::base::id::{CodeId, MerchantId};
+use crate::database;
 use crate::error::{Fault, Outcome, Step};
 
 /// The merchant's static code, made the first time it is asked for.
@@ -69,7 +70,7 @@ fn check(order: &Order, now: DateTime<Utc>) -> Result<CodeKind, CodeRefusal> {
 
 /// Closes a code that will not be paid; a paid one stays paid.
 pub async fn close_code(app: &App, code_id: CodeId) -> Outcome<Step, CodeRefusal> {
-    let mut transaction = app.pool.begin().await?;
+    let mut transaction = database::begin(&app.pool).await?;
     if code_store::close_code(&mut transaction, code_id).await? {
         transaction.commit().await?;
         return Ok(Step::Applied);

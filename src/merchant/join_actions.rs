@@ -16,6 +16,7 @@ use crate::app::App;
 use crate::base::id::{self, MerchantId, StaffId};
 use crate::base::person::Mobile;
 use crate::business_day;
+use crate::database;
 use crate::error::{Fault, Outcome};
 use crate::notice::{self, Audience, Notice};
 use crate::passcode::{self, Window};
@@ -123,7 +124,7 @@ pub async fn apply(app: &App, applicant: &Applicant) -> Outcome<StaffId, Merchan
     let now = app.clock.now();
     let merchant_id = refused.map_or_else(|| MerchantId::mint(now), |refused| refused.staff.merchant_id);
     let merchant = new_merchant(app, merchant_id, &checked);
-    let mut transaction = app.pool.begin().await?;
+    let mut transaction = database::begin(&app.pool).await?;
     let staff_id = match refused {
         Some(refused) => {
             let changed_by = refused.staff.staff_id.to_string();

@@ -8,6 +8,7 @@ use super::{code_store, staff::Staff};
 use crate::app::App;
 use crate::base::Fen;
 use crate::base::id::{CodeId, MerchantId};
+use crate::database;
 use crate::error::{Fault, Outcome, Step};
 use chrono::SubsecRound;
 
@@ -26,7 +27,7 @@ pub struct HandOrderWish<'a> {
 pub async fn open_by_hand(app: &App, wish: &HandOrderWish<'_>) -> Outcome<CodeId, CodeRefusal> {
     let now = app.clock.now();
     let merchant_id = wish.by.merchant_id;
-    let mut transaction = app.pool.begin().await?;
+    let mut transaction = database::begin(&app.pool).await?;
     if let Some(known) = order_store::find_hand_order(&mut transaction, merchant_id, wish.code_id).await? {
         known.is_again(wish.amount, wish.description.as_deref()).map_err(Fault::Refused)?;
         return Ok(known.code_id);
@@ -81,7 +82,7 @@ pub async fn list_orders(
 pub async fn close_order(app: &App, merchant_id: MerchantId, code_id: CodeId) -> Outcome<Step, CodeRefusal> {
     let order = find_order(app, merchant_id, code_id).await?;
     order.ok_or(Fault::Refused(CodeRefusal::UnknownCode))?;
-    let mut transaction = app.pool.begin().await?;
+    let mut transaction = database::begin(&app.pool).await?;
     if !code_store::close_code(&mut transaction, code_id).await? {
         drop(transaction);
         // Closed or paid before: this says which.

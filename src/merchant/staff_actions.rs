@@ -9,6 +9,7 @@ use super::store;
 use crate::app::App;
 use crate::base::id::{MerchantId, StaffId};
 use crate::base::person::Mobile;
+use crate::database;
 use crate::error::{Fault, Outcome, Step};
 use crate::vault::{Field, Indexed};
 
@@ -72,7 +73,7 @@ pub async fn is_hired(app: &App, hiring: &Hiring) -> anyhow::Result<bool> {
 
 /// Lets somebody sign in for a merchant.
 pub async fn hire(app: &App, hiring: &Hiring) -> Outcome<StaffId, StaffRefusal> {
-    let mut transaction = app.pool.begin().await?;
+    let mut transaction = database::begin(&app.pool).await?;
     let team = lock_team(app, &mut transaction, hiring.merchant_id).await?;
     team.may_hire(&hiring.mobile).map_err(Fault::Refused)?;
     let staff_id = insert(app, &mut transaction, hiring).await?;
@@ -107,7 +108,7 @@ pub struct StaffChange {
 
 /// Gives somebody another role, from the next page on.
 pub async fn change_role(app: &App, change: &StaffChange, role: Role) -> Outcome<Step, StaffRefusal> {
-    let mut transaction = app.pool.begin().await?;
+    let mut transaction = database::begin(&app.pool).await?;
     let team = lock_team(app, &mut transaction, change.merchant_id).await?;
     let before = team.may_become(change.staff_id, role).map_err(Fault::Refused)?.role;
     if before == role {
@@ -123,7 +124,7 @@ pub async fn change_role(app: &App, change: &StaffChange, role: Role) -> Outcome
 
 /// Removes somebody. From then on no page knows them any more; the rows of their sessions may follow.
 pub async fn remove(app: &App, change: &StaffChange) -> Outcome<(), StaffRefusal> {
-    let mut transaction = app.pool.begin().await?;
+    let mut transaction = database::begin(&app.pool).await?;
     let team = lock_team(app, &mut transaction, change.merchant_id).await?;
     team.may_remove(change.staff_id).map_err(Fault::Refused)?;
     let by = By { name: &change.changed_by, at: app.clock.now() };

@@ -7,6 +7,7 @@ use super::control_store::{self as store, Action, ReplayRange};
 use super::event_store;
 use super::template::TemplateRefusal;
 use crate::app::App;
+use crate::database;
 use crate::error::{Fault, Outcome, Refusal, Step};
 
 /// A range longer than this is replayed in parts.
@@ -67,7 +68,7 @@ pub async fn resume(app: &App, asked: Asked<'_>) -> Outcome<Step, EventRefusal> 
 
 async fn set_paused(app: &App, asked: Asked<'_>, is_paused: bool) -> Outcome<Step, EventRefusal> {
     let now = app.clock.now();
-    let mut transaction = app.pool.begin().await?;
+    let mut transaction = database::begin(&app.pool).await?;
     if !store::set_paused(&mut transaction, asked.partner, (is_paused, now)).await? {
         return Ok(Step::AlreadyApplied);
     }
@@ -95,7 +96,7 @@ pub struct Replay {
 /// those that it has by their numbers.
 pub async fn replay(app: &App, asked: Asked<'_>, wanted: Replay) -> Outcome<u64, EventRefusal> {
     let now = app.clock.now();
-    let mut transaction = app.pool.begin().await?;
+    let mut transaction = database::begin(&app.pool).await?;
     let range = range(&mut transaction, wanted).await?;
     let messages = store::replay(&mut transaction, asked.partner, range, now).await?;
     let action = Action {
@@ -152,7 +153,7 @@ async fn first_written_at(connection: &mut PgConnection, at: DateTime<Utc>) -> s
 /// Tries one message again at once.
 pub async fn retry(app: &App, asked: Asked<'_>, message_no: i64) -> Outcome<(), EventRefusal> {
     let now = app.clock.now();
-    let mut transaction = app.pool.begin().await?;
+    let mut transaction = database::begin(&app.pool).await?;
     if !store::retry(&mut transaction, (asked.partner, message_no), now).await? {
         return Err(not_failed(&mut transaction, asked.partner, message_no).await?);
     }
@@ -170,7 +171,7 @@ pub async fn discard(app: &App, asked: Asked<'_>, message_no: i64, reason: &str)
     }
     let now = app.clock.now();
     let why = format!("discarded by {}: {reason}", asked.by);
-    let mut transaction = app.pool.begin().await?;
+    let mut transaction = database::begin(&app.pool).await?;
     if !store::discard(&mut transaction, (asked.partner, message_no), (&why, now)).await? {
         return Err(not_failed(&mut transaction, asked.partner, message_no).await?);
     }

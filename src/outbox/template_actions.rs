@@ -9,6 +9,7 @@ use super::template_store::{self as store, NewVersion};
 use super::{event_store, template_store};
 use crate::app::App;
 use crate::base::id::FunderId;
+use crate::database;
 use crate::error::{Fault, Outcome};
 
 /// A template to save, or with none our own form again.
@@ -38,7 +39,7 @@ pub async fn save(app: &App, saving: Saving<'_>) -> Outcome<i32, EventRefusal> {
         saved_by: saving.by,
         saved_at: app.clock.now(),
     };
-    let mut transaction = app.pool.begin().await?;
+    let mut transaction = database::begin(&app.pool).await?;
     let versions = store::versions(&mut transaction, saving.funder_id, kind.name).await?;
     let is_next = versions.first().map_or(0, |newest| newest.version) == saving.after_version;
     if !is_next || !store::insert(&mut transaction, &new).await? {

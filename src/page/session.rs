@@ -12,6 +12,7 @@ use super::visit::Visit;
 use crate::app::App;
 use crate::base::id::{self, BorrowerId};
 use crate::base::person::Mobile;
+use crate::database;
 use crate::http::Problem;
 use crate::vault::Field;
 
@@ -64,7 +65,7 @@ pub async fn begin(app: &App, visit: &Visit, kind: SessionKind, proved: &Proved)
     let now = app.clock.now();
     let session_id = id::mint(now);
     let (old, new) = (visit.token_hash(), visit.renew_token());
-    let mut transaction = app.pool.begin().await?;
+    let mut transaction = database::begin(&app.pool).await?;
     session_store::delete(&mut transaction, &old, kind).await?;
     session_store::rename(&mut transaction, &old, &new).await?;
     let session = NewSession {

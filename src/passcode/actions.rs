@@ -10,6 +10,7 @@ use super::store::{self, NewPasscode};
 use crate::app::App;
 use crate::base::id;
 use crate::base::person::Mobile;
+use crate::database;
 use crate::error::{Fault, Outcome};
 use crate::partner::sms::NAME as SMS;
 use crate::partner::sms::client::{self as sms_client, Sent, ShortMessage};
@@ -23,7 +24,7 @@ pub async fn send(app: &App, asking: &Asking) -> Outcome<(), PasscodeRefusal> {
     let now = app.clock.now();
     let code = random_code()?;
     let mobile_hash = app.vault.index(Indexed::Mobile, asking.mobile.reveal());
-    let mut transaction = app.pool.begin().await?;
+    let mut transaction = database::begin(&app.pool).await?;
     if let Some(former) = store::lock(&mut transaction, &mobile_hash, asking.purpose).await? {
         former.may_replace(now).map_err(Fault::Refused)?;
     }
@@ -81,7 +82,7 @@ async fn hand_over(app: &App, asking: &Asking, code: String) -> Outcome<(), Pass
 /// Whether this is the code that was sent. It is good once.
 pub async fn check(app: &App, purpose: Purpose, mobile: &Mobile, code: &str) -> Outcome<(), PasscodeRefusal> {
     let mobile_hash = app.vault.index(Indexed::Mobile, mobile.reveal());
-    let mut transaction = app.pool.begin().await?;
+    let mut transaction = database::begin(&app.pool).await?;
     let stored = store::lock(&mut transaction, &mobile_hash, purpose).await?;
     let stored = stored.ok_or(Fault::Refused(PasscodeRefusal::Ended))?;
     stored.may_try(app.clock.now()).map_err(Fault::Refused)?;

@@ -4,6 +4,7 @@ use sha2::{Digest, Sha256};
 
 use crate::app::App;
 use crate::base::id::ProductId;
+use crate::database;
 use crate::error::{Fault, Outcome, Refusal};
 use crate::funder;
 
@@ -70,7 +71,7 @@ pub async fn publish(app: &App, text: &str) -> Outcome<PublishedVersion, Product
     let (terms, proof) = check(text).map_err(Fault::Refused)?;
     let sha256 = Sha256::digest(text.as_bytes());
     let now = app.clock.now();
-    let mut transaction = app.pool.begin().await?;
+    let mut transaction = database::begin(&app.pool).await?;
     let Some(funder) = funder::store::find_funder_by_code(&mut transaction, &terms.funder).await? else {
         return Err(Fault::Refused(ProductRefusal::UnknownFunder(terms.funder)));
     };
@@ -99,7 +100,7 @@ pub async fn publish(app: &App, text: &str) -> Outcome<PublishedVersion, Product
 
 /// Takes one version off sale; again is no change. `true` when it was on sale until now.
 pub async fn withdraw(app: &App, code: &str, version: i32) -> Outcome<bool, ProductRefusal> {
-    let mut transaction = app.pool.begin().await?;
+    let mut transaction = database::begin(&app.pool).await?;
     let Some(product) = store::lock_product(&mut transaction, code).await? else {
         return Err(Fault::Refused(ProductRefusal::UnknownProduct(code.to_owned())));
     };
@@ -114,7 +115,7 @@ pub async fn withdraw(app: &App, code: &str, version: i32) -> Outcome<bool, Prod
 
 /// All versions of a product, oldest first.
 pub async fn list_versions(app: &App, code: &str) -> Outcome<Vec<VersionRow>, ProductRefusal> {
-    let mut transaction = app.pool.begin().await?;
+    let mut transaction = database::begin(&app.pool).await?;
     let Some(product) = store::lock_product(&mut transaction, code).await? else {
         return Err(Fault::Refused(ProductRefusal::UnknownProduct(code.to_owned())));
     };

@@ -5,6 +5,7 @@ use super::draft::{Draft, DraftRefusal, DraftStatus};
 use super::draft_store;
 use crate::app::App;
 use crate::base::id::{FunderId, ProductDraftId};
+use crate::database;
 use crate::error::{Fault, Outcome};
 use crate::funder;
 
@@ -32,7 +33,7 @@ pub async fn submit(app: &App, by: &Signatory, text: String) -> Outcome<Draft, D
         approved_at: None,
         published_version: None,
     };
-    let mut transaction = app.pool.begin().await?;
+    let mut transaction = database::begin(&app.pool).await?;
     draft_store::insert_draft(&mut transaction, &draft).await?;
     transaction.commit().await?;
     Ok(draft)
@@ -51,7 +52,7 @@ pub async fn edit(
     draft.terms_text = text;
     draft.submitted_by.clone_from(&by.holder);
     draft.submitted_at = app.clock.now();
-    let mut transaction = app.pool.begin().await?;
+    let mut transaction = database::begin(&app.pool).await?;
     if !draft_store::edit_draft(&mut transaction, &draft, edit_no).await? {
         return Err(Fault::Refused(DraftRefusal::EditedSince));
     }
@@ -70,7 +71,7 @@ pub async fn approve(
     if draft.status != DraftStatus::Submitted {
         return Ok(draft);
     }
-    let mut transaction = app.pool.begin().await?;
+    let mut transaction = database::begin(&app.pool).await?;
     let now = app.clock.now();
     if !draft_store::approve_draft(&mut transaction, draft_id, edit_no, &by.holder, now).await? {
         return Err(Fault::Refused(DraftRefusal::EditedSince));
@@ -89,7 +90,7 @@ pub async fn publish(app: &App, by: &Signatory, draft_id: ProductDraftId) -> Out
     }
     let published = actions::publish(app, &draft.terms_text).await;
     let published = published.map_err(|fault| fault.map_refusal(DraftRefusal::Product))?;
-    let mut transaction = app.pool.begin().await?;
+    let mut transaction = database::begin(&app.pool).await?;
     draft_store::mark_published(&mut transaction, draft_id, published.version).await?;
     transaction.commit().await?;
     find(app, by.funder_id, draft_id).await

@@ -12,6 +12,7 @@ use crate::app::App;
 use crate::base::Fen;
 use crate::base::id::{PurchaseId, RefundId};
 use crate::credit::line::EntryKind;
+use crate::database;
 use crate::error::{Fault, Outcome, Refusal, Step};
 use crate::funder::{lock_reserve, save_reserve};
 use crate::loan::LoanStatus;
@@ -21,7 +22,7 @@ use crate::{bill, ledger, loan, merchant, notice};
 
 /// Undoes a purchase on the business day it was made: the loan never was. Asking again changes nothing.
 pub async fn void(app: &App, purchase_id: PurchaseId) -> AfterSale<Step> {
-    let mut transaction = app.pool.begin().await?;
+    let mut transaction = database::begin(&app.pool).await?;
     let mut sale = lock_sale(&mut transaction, app, purchase_id).await?;
     match sale.purchase.status {
         PurchaseStatus::Voided => return Ok(Step::AlreadyApplied),
@@ -111,7 +112,7 @@ async fn refund_if<R: From<AfterSaleRefusal>>(
     check: impl FnOnce(&Effect) -> Result<(), R>,
 ) -> Outcome<RefundId, R> {
     check_form(&request).map_err(refused)?;
-    let mut transaction = app.pool.begin().await?;
+    let mut transaction = database::begin(&app.pool).await?;
     let mut sale = lock_sale(&mut transaction, app, request.purchase_id).await.map_err(passed_on)?;
     if let Some((refund_id, amount)) =
         store::find_refund(&mut transaction, &sale.purchase, &request.idempotency_key).await?
@@ -197,7 +198,7 @@ pub struct Preview {
 /// Decides a refund as [`refund`] does, and forgets it again.
 pub async fn preview(app: &App, purchase_id: PurchaseId, amount: Fen) -> AfterSale<Preview> {
     check_amount(amount).map_err(Fault::Refused)?;
-    let mut transaction = app.pool.begin().await?;
+    let mut transaction = database::begin(&app.pool).await?;
     let sale = lock_sale(&mut transaction, app, purchase_id).await?;
     let RefundPlan { effect, .. } = sale.plan_refund(&mut transaction, app, amount).await?;
     let day = settlement::open_day(&mut transaction, app, sale.purchase.merchant_id, sale.today).await?;

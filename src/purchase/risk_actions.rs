@@ -11,6 +11,7 @@ use super::weighing::{Answer, Facts, Late, Question, RiskWord, Rules, Weighed, h
 use super::{risk_store, store};
 use crate::app::App;
 use crate::base::id::{self, LineId};
+use crate::database;
 use crate::error::{Fault, Outcome, Refusal};
 use crate::partner::risk as partner_risk;
 use crate::product::ProductVersion;
@@ -148,7 +149,7 @@ impl Refusal for LateRefusal {
 pub async fn hear(app: &App, late: LateAnswer) -> Outcome<(), LateRefusal> {
     let now = app.clock.now();
     let named = (late.line_id, late.question_id);
-    let mut transaction = app.pool.begin().await?;
+    let mut transaction = database::begin(&app.pool).await?;
     let stored = risk_store::find_answer(&mut transaction, named).await?;
     let stored = stored.ok_or(Fault::Refused(LateRefusal::QuestionUnknown))?;
     let heard = hear_late(stored.as_ref(), &late.answer);

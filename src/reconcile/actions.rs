@@ -10,6 +10,7 @@ use super::store::{self, FileKey};
 use crate::app::App;
 use crate::base::Fen;
 use crate::base::id::BreakId;
+use crate::database;
 use crate::error::{Fault, Outcome, Refusal};
 use crate::partner::withholding::{Answer, ChannelFailure, DailyFile};
 use crate::repayment::withholding::State;
@@ -55,14 +56,14 @@ pub struct Compared {
 /// Takes in a channel's file of a day: keeps it, ends our pending orders that are final in it, opens a break for each
 /// difference, and books what the channel settles. A file that was compared before changes nothing.
 pub async fn take_in(app: &App, key: FileKey, bytes: &[u8], file: &DailyFile) -> anyhow::Result<Compared> {
-    let mut transaction = app.pool.begin().await?;
+    let mut transaction = database::begin(&app.pool).await?;
     if store::insert_file(&mut transaction, key, &Sha256::digest(bytes), file).await? {
         store::insert_file_lines(&mut transaction, key, file).await?;
     }
     transaction.commit().await?;
     // The file is the channel's explicit word. Killed after this, the next run finds fewer pending and goes on.
     let resolved = resolve_pending(app, key).await?;
-    let mut transaction = app.pool.begin().await?;
+    let mut transaction = database::begin(&app.pool).await?;
     let today = business_day::store::hold_today(&mut transaction).await?;
     store::close_found(&mut transaction, key, today).await?;
     let breaks = store::open_breaks(&mut transaction, key, today).await?;
@@ -119,7 +120,7 @@ pub async fn propose_correction(
 
 /// Does what is proposed for a break, on a second person's word, and closes it.
 pub async fn confirm_break(app: &App, break_id: BreakId, person: &str) -> Outcome<(), BreakRefusal> {
-    let mut transaction = app.pool.begin().await?;
+    let mut transaction = database::begin(&app.pool).await?;
     let found = open_break(&mut transaction, break_id).await?;
     if found.owner == person {
         return Err(Fault::Refused(BreakRefusal::OwnProposal));
@@ -143,7 +144,7 @@ pub async fn confirm_break(app: &App, break_id: BreakId, person: &str) -> Outcom
 
 /// Closes a break without a correction, with the reason.
 pub async fn dismiss_break(app: &App, break_id: BreakId, person: &str, reason: &str) -> Outcome<(), BreakRefusal> {
-    let mut transaction = app.pool.begin().await?;
+    let mut transaction = database::begin(&app.pool).await?;
     let found = open_break(&mut transaction, break_id).await?;
     if found.owner == person {
         return Err(Fault::Refused(BreakRefusal::OwnProposal));

@@ -11,6 +11,7 @@ use super::withholding::{Failure, Purpose, State, Withholding};
 use crate::app::App;
 use crate::base::Fen;
 use crate::base::id::{BorrowerId, CardId, LineId, LoanId, RepaymentId, WithholdingId};
+use crate::database;
 use crate::error::{Fault, Outcome, Refusal};
 use crate::loan::LoanStatus;
 use crate::loan::payoff::PayoffQuote;
@@ -88,7 +89,7 @@ pub struct Transfer {
 /// Orders a withholding by the borrower's button, to be sent by the next run of
 /// [`super::jobs::submit_withholdings`]. The same key gives the same order.
 pub async fn repay(app: &App, request: &RepayRequest) -> Outcome<Withholding, RepayRefusal> {
-    let mut transaction = app.pool.begin().await?;
+    let mut transaction = database::begin(&app.pool).await?;
     let mut batch = Batch::lock(&mut transaction, app, &[request.line_id]).await?;
     let asked = Asked { purpose: Purpose::Button, amount: request.amount, key: &request.idempotency_key };
     if let Some(earlier) = earlier_order(&mut transaction, request.line_id, &asked).await? {
@@ -116,7 +117,7 @@ pub async fn repay(app: &App, request: &RepayRequest) -> Outcome<Withholding, Re
 /// What ends a loan today. Holds until the business day ends.
 pub async fn payoff_quote(app: &App, line_id: LineId, loan_id: LoanId) -> Outcome<PayoffQuote, RepayRefusal> {
     // Locks for an instant, so that the figures belong together; nothing is written.
-    let mut transaction = app.pool.begin().await?;
+    let mut transaction = database::begin(&app.pool).await?;
     let mut batch = Batch::lock(&mut transaction, app, &[line_id]).await?;
     let quote = quote_locked(&mut transaction, app, &mut batch, line_id, loan_id).await?;
     transaction.rollback().await?;
@@ -125,7 +126,7 @@ pub async fn payoff_quote(app: &App, line_id: LineId, loan_id: LoanId) -> Outcom
 
 /// Orders the withholding that ends one loan early, for exactly what was quoted today.
 pub async fn early_payoff(app: &App, request: &PayoffOrder) -> Outcome<Withholding, RepayRefusal> {
-    let mut transaction = app.pool.begin().await?;
+    let mut transaction = database::begin(&app.pool).await?;
     let mut batch = Batch::lock(&mut transaction, app, &[request.line_id]).await?;
     let purpose = Purpose::Payoff(request.loan_id);
     let asked = Asked { purpose, amount: request.quoted, key: &request.idempotency_key };
@@ -150,7 +151,7 @@ pub async fn record_transfer(app: &App, transfer: &Transfer) -> Outcome<Repaymen
     if !transfer.amount.is_positive() {
         return Err(Fault::Refused(RepayRefusal::NoAmount));
     }
-    let mut transaction = app.pool.begin().await?;
+    let mut transaction = database::begin(&app.pool).await?;
     let line_id = transfer.line_id;
     let mut batch = Batch::lock(&mut transaction, app, &[line_id]).await?;
     if store::has_repayment(&mut transaction, line_id, "transfer", &transfer.bank_reference).await? {

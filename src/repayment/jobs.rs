@@ -14,6 +14,7 @@ use super::{notices, store};
 use crate::app::App;
 use crate::base::id::{LineId, WithholdingId};
 use crate::base::{AccountRange, BusinessDay, Fen};
+use crate::database;
 use crate::partner::withholding::{self as channels, Answer, ChannelFailure, ChannelName, Order, Said};
 use crate::{business_day, notice};
 
@@ -66,7 +67,7 @@ struct Claimed {
 /// Takes the next orders of a channel, brings the amounts of the timetable's to what is owed now, and marks them as sent.
 async fn claim(app: &App, channel: ChannelName) -> anyhow::Result<Claimed> {
     let now = app.clock.now();
-    let mut transaction = app.pool.begin().await?;
+    let mut transaction = database::begin(&app.pool).await?;
     let claimed =
         queue_store::claim_created(&mut transaction, channel.stored(), now, channels::ORDERS_MAX as i64).await?;
     let mut owed: HashMap<(LineId, BusinessDay), Fen> = HashMap::new();
@@ -164,7 +165,7 @@ fn believed(answer: Answer, question: &OpenQuestion, channel: ChannelName, now: 
 }
 
 async fn claim_questions(app: &App, channel: ChannelName, now: DateTime<Utc>) -> anyhow::Result<Vec<OpenQuestion>> {
-    let mut transaction = app.pool.begin().await?;
+    let mut transaction = database::begin(&app.pool).await?;
     let questions =
         queue_store::claim_questions(&mut transaction, channel.stored(), now, channels::ORDERS_MAX as i64).await?;
     let next: Vec<_> =
@@ -196,7 +197,7 @@ fn distance(asked: i16) -> TimeDelta {
 /// how many; they are sent by the next [`submit_withholdings`].
 pub async fn retry_withholdings(app: &App) -> anyhow::Result<u64> {
     let now = app.clock.now();
-    let mut transaction = app.pool.begin().await?;
+    let mut transaction = database::begin(&app.pool).await?;
     let today = business_day::store::today(&mut transaction).await?;
     let timetable = Timetable::load(&mut transaction, app, today).await?;
     let lines = queue_store::load_due_lines(&mut transaction, &timetable.due_days, AccountRange::ALL).await?;

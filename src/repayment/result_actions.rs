@@ -16,6 +16,7 @@ use crate::app::App;
 use crate::base::Fen;
 use crate::base::id::{LineId, LoanId, RepaymentId, WithholdingId};
 use crate::bill;
+use crate::database;
 use crate::notice::{self, Notice};
 use crate::partner::withholding::{Answer, ChannelFailure};
 
@@ -94,7 +95,7 @@ async fn post_share(app: &App, share: &[ChannelResult]) -> anyhow::Result<Posted
 async fn post_chunk(app: &App, results: &[ChannelResult]) -> anyhow::Result<Posted> {
     let mut line_ids: Vec<LineId> = results.iter().map(|result| result.line_id).collect();
     line_ids.dedup();
-    let mut transaction = app.pool.begin().await?;
+    let mut transaction = database::begin(&app.pool).await?;
     let batch = Batch::lock(&mut transaction, app, &line_ids).await?;
     let ids: Vec<Uuid> = results.iter().map(|result| result.withholding_id.uuid()).collect();
     let orders = store::load_withholdings(&mut transaction, &ids).await?;

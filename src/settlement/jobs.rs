@@ -10,6 +10,7 @@ use super::payout_store::{self as store, Claim, Claimed};
 use crate::app::App;
 use crate::base::id::PayoutId;
 use crate::business_day;
+use crate::database;
 use crate::partner::CallError;
 use crate::partner::payout;
 use crate::partner::payout::client::{self, Heard, PAYMENTS_MAX, PayTo, Payment, Saying};
@@ -67,7 +68,7 @@ pub async fn query_payouts(app: &App) -> anyhow::Result<Tally> {
 
 async fn claim(app: &App) -> anyhow::Result<Vec<Claimed>> {
     let now = app.clock.now();
-    let mut transaction = app.pool.begin().await?;
+    let mut transaction = database::begin(&app.pool).await?;
     let today = business_day::store::today(&mut transaction).await?;
     let claim = Claim { today, now, query_at: now + FIRST_QUERY_AFTER, limit: PAYMENTS_MAX as i64 };
     let claimed = store::claim_to_submit(&mut transaction, claim).await?;

@@ -15,6 +15,7 @@ use crate::app::App;
 use crate::base::id::{FunderId, PayoutId, RemittanceId};
 use crate::base::{BusinessDay, Fen};
 use crate::business_day;
+use crate::database;
 use crate::error::{Fault, Outcome, Step};
 use crate::funder::find_code;
 use crate::ledger;
@@ -45,7 +46,7 @@ impl Tally {
 pub async fn learn(app: &App, answers: &BTreeMap<PayoutId, Answer>) -> anyhow::Result<Tally> {
     let now = app.clock.now();
     let ids: Vec<PayoutId> = answers.keys().copied().collect();
-    let mut transaction = app.pool.begin().await?;
+    let mut transaction = database::begin(&app.pool).await?;
     let today = business_day::store::hold_today(&mut transaction).await?;
     let payouts = store::lock_payouts(&mut transaction, &ids).await?;
     let mut round = Round::new(today, now);
@@ -255,7 +256,7 @@ pub async fn retry_payout(app: &App, payout_id: PayoutId, asked_by: &str) -> Out
         return Err(Fault::Refused(PayoutRefusal::NameMissing));
     }
     let now = app.clock.now();
-    let mut transaction = app.pool.begin().await?;
+    let mut transaction = database::begin(&app.pool).await?;
     let locked = store::lock_payouts(&mut transaction, &[payout_id]).await?;
     let payout = locked.first().ok_or(Fault::Refused(PayoutRefusal::UnknownPayout))?;
     match payout.status {

@@ -4,6 +4,8 @@ pub mod store;
 
 use sqlx::PgPool;
 
+use crate::database;
+
 /// A place where an identity does not hold.
 #[derive(Clone, Debug, PartialEq, Eq, serde::Serialize)]
 pub struct Finding {
@@ -21,7 +23,7 @@ pub const FINDINGS_MAX: i64 = 20;
 /// Checks every identity in one snapshot of the database, so that work going on meanwhile cannot look like a fault.
 /// Empty when all hold.
 pub async fn verify(pool: &PgPool) -> sqlx::Result<Vec<Finding>> {
-    let mut transaction = pool.begin().await?;
+    let mut transaction = database::begin(pool).await?;
     store::freeze_view(&mut transaction).await?;
     let mut findings = Vec::new();
     for identity in store::IDENTITIES {

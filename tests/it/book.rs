@@ -111,7 +111,7 @@ impl Book {
     pub async fn live_until(&self, day: &str) {
         let until: BusinessDay = day.parse().unwrap();
         loop {
-            let mut transaction = self.app.pool.begin().await.unwrap();
+            let mut transaction = fenqi::database::begin(&self.app.pool).await.unwrap();
             let today = fenqi::business_day::store::today(&mut transaction).await.unwrap();
             if today >= until {
                 break;

@@ -106,7 +106,7 @@ impl Town {
     /// Writes lines of grade A, each of a borrower with a bound card whose agreement is `AG-<line>`.
     pub async fn open_lines(&self, count: usize, wish: LineWish) -> Vec<LineId> {
         let standard = self.product("harbour-standard");
-        let mut transaction = self.app.pool.begin().await.unwrap();
+        let mut transaction = fenqi::database::begin(&self.app.pool).await.unwrap();
         let mut lines = Vec::with_capacity(count);
         for number in 0..count {
             let now = self.app.clock.now();

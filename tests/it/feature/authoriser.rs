@@ -65,7 +65,7 @@ async fn decided_beside(town: &Town, change: &'static str) -> Decision {
     let ask = |key: &str| authoriser.authorise(town.wish(line, key, 10_000, ("harbour-standard", 3)));
     let learning = ask("before").await.unwrap().decision;
     assert!(matches!(learning, Decision::Authorised { .. }));
-    let mut transaction = town.app.pool.begin().await.unwrap();
+    let mut transaction = fenqi::database::begin(&town.app.pool).await.unwrap();
     sqlx::raw_sql(change).execute(&mut *transaction).await.unwrap();
     let (asked, ()) = tokio::join!(ask("beside"), async {
         until_somebody_waits(&town.app.pool).await;

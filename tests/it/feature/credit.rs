@@ -286,7 +286,7 @@ async fn a_line_expires_when_nothing_is_owed(pool: PgPool) {
         sqlx::query_scalar("select max(expires_on) from credit_line").fetch_one(&app.pool).await.unwrap();
     let last_day = fenqi::base::BusinessDay::new(expires_on);
     let run = async |day| {
-        let mut transaction = app.pool.begin().await.unwrap();
+        let mut transaction = fenqi::database::begin(&app.pool).await.unwrap();
         let range = fenqi::base::AccountRange::ALL;
         let rows = fenqi::credit::close::run(&mut transaction, &app, day, range).await.unwrap();
         transaction.commit().await.unwrap();

@@ -200,9 +200,9 @@ async fn an_event_that_commits_late_is_neither_passed_over_nor_overtaken(pool: P
     let start = desk.get("/events").await.ok()["next_after"].clone();
     let pull = async |after: &Value| desk.get(&format!("/events?after={after}")).await.ok();
     // The first transaction has the lower number and commits last; both are about one loan.
-    let mut late = town.app.pool.begin().await.unwrap();
+    let mut late = fenqi::database::begin(&town.app.pool).await.unwrap();
     store::enqueue(&mut late, &[message(&town, 1)]).await.unwrap();
-    let mut early = town.app.pool.begin().await.unwrap();
+    let mut early = fenqi::database::begin(&town.app.pool).await.unwrap();
     store::enqueue(&mut early, &[message(&town, 1)]).await.unwrap();
     early.commit().await.unwrap();
     let page = pull(&start).await;
@@ -217,13 +217,13 @@ async fn an_event_that_commits_late_is_neither_passed_over_nor_overtaken(pool: P
     assert_eq!(deliver_outbox(&town.app).await.unwrap().delivered, 2);
     assert!(lock(&world.funder_core).out_of_order().is_empty());
     // One that is rolled back holds nobody up, and whoever writes all the time does not either.
-    let mut never = town.app.pool.begin().await.unwrap();
+    let mut never = fenqi::database::begin(&town.app.pool).await.unwrap();
     store::enqueue(&mut never, &[message(&town, 2)]).await.unwrap();
-    let mut open = town.app.pool.begin().await.unwrap();
+    let mut open = fenqi::database::begin(&town.app.pool).await.unwrap();
     store::enqueue(&mut open, &[message(&town, 3)]).await.unwrap();
     pull(&page["next_after"]).await;
     never.rollback().await.unwrap();
-    let mut next = town.app.pool.begin().await.unwrap();
+    let mut next = fenqi::database::begin(&town.app.pool).await.unwrap();
     store::enqueue(&mut next, &[message(&town, 4)]).await.unwrap();
     open.commit().await.unwrap();
     assert_eq!(pull(&page["next_after"]).await["items"].as_array().unwrap().len(), 1);

@@ -133,7 +133,7 @@ async fn an_order_code_is_opened_once_and_paid_once(pool: PgPool) {
 
     let purchase_id = PurchaseId::mint(now);
     let presented = Presented { merchant_id, amount: order.amount, at: now };
-    let mut transaction = app.pool.begin().await.unwrap();
+    let mut transaction = fenqi::database::begin(&app.pool).await.unwrap();
     let locked = code_store::lock_codes(&mut transaction, &[code.code_id]).await.unwrap();
     assert_eq!(locked[0].check(presented), Ok(()));
     assert_eq!(code_store::mark_paid(&mut transaction, &[(code.code_id, purchase_id)]).await.unwrap(), 1);

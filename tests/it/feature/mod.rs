@@ -2,6 +2,7 @@
 
 mod authoriser;
 mod base;
+mod database;
 mod funder;
 mod price;
 mod product;

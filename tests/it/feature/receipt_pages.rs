@@ -154,7 +154,7 @@ async fn a_notice_that_is_committed_behind_a_later_one_is_told_all_the_same(pool
     let insert = "insert into notice (audience, recipient_id, kind, body, business_day, created_at)
                   values ('merchant', $1, 'payment_received', $2, '2026-03-02', $3)";
     let body = json!({ "amount_fen": 12_345, "count": 21, "purchases": [] });
-    let mut slow = till.town.app.pool.begin().await.unwrap();
+    let mut slow = fenqi::database::begin(&till.town.app.pool).await.unwrap();
     let row = sqlx::query(insert).bind(till.town.merchant_id).bind(&body).bind(till.town.app.clock.now());
     row.execute(&mut *slow).await.unwrap();
     let quick = till.sell(50_000, STANDARD).await;

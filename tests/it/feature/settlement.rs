@@ -85,7 +85,7 @@ impl Street {
     async fn sell(&self, fen: i64, fee: i64, subsidy: i64) -> Sale {
         let (today, now) = (self.today().await, self.app.clock.now());
         let sale = Sale { purchase_id: PurchaseId::mint(now), loan_id: LoanId::mint(now), line_id: LineId::mint(now) };
-        let mut transaction = self.app.pool.begin().await.unwrap();
+        let mut transaction = fenqi::database::begin(&self.app.pool).await.unwrap();
         sqlx::query(
             "insert into purchase (purchase_id, line_id, idempotency_key, request_sha256, merchant_id, product_id,
                                    product_version, periods, amount_fen, status, loan_id, discount_fee_fen, subsidy_fen,
@@ -185,7 +185,7 @@ impl Street {
     /// Ends today: the two steps of the close that this feature has, and the next morning.
     async fn close(&self) {
         let day = self.today().await;
-        let mut transaction = self.app.pool.begin().await.unwrap();
+        let mut transaction = fenqi::database::begin(&self.app.pool).await.unwrap();
         assert!(business_day::store::advance(&mut transaction, day).await.unwrap());
         transaction.commit().await.unwrap();
         self.run_close_steps(day).await;
@@ -193,7 +193,7 @@ impl Street {
     }
 
     async fn run_close_steps(&self, day: BusinessDay) {
-        let mut transaction = self.app.pool.begin().await.unwrap();
+        let mut transaction = fenqi::database::begin(&self.app.pool).await.unwrap();
         settlement::close::run(&mut transaction, &self.app, day, AccountRange::ALL).await.unwrap();
         settlement::remittance_close::run(&mut transaction, &self.app, day, AccountRange::ALL).await.unwrap();
         transaction.commit().await.unwrap();

@@ -1,0 +1,74 @@
+//! Transactions on a slow wire: a caller that is gone before the server answered leaves nothing behind.
+
+use std::sync::Arc;
+use std::time::Duration;
+
+use fenqi::database;
+use sqlx::PgPool;
+use sqlx::postgres::{PgConnectOptions, PgPoolOptions, PgSslMode};
+use tokio::io::{AsyncReadExt, AsyncWriteExt};
+use tokio::net::{TcpListener, UnixStream};
+use tokio::sync::watch;
+
+/// A pool of one connection whose answers wait while `held` is true.
+async fn behind_a_wire(pool: &PgPool) -> (PgPool, watch::Sender<bool>) {
+    let server = pool.connect_options();
+    let socket = server.get_socket().expect("tests speak to PostgreSQL through its socket").clone();
+    let socket = Arc::new(socket.join(format!(".s.PGSQL.{}", server.get_port())));
+    let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
+    let address = listener.local_addr().unwrap();
+    let (hold, held) = watch::channel(false);
+    tokio::spawn(async move {
+        while let Ok((near, _)) = listener.accept().await {
+            let far = UnixStream::connect(&*socket).await.unwrap();
+            let (mut near_read, mut near_write) = near.into_split();
+            let (mut far_read, mut far_write) = far.into_split();
+            let mut held = held.clone();
+            tokio::spawn(async move { tokio::io::copy(&mut near_read, &mut far_write).await });
+            tokio::spawn(async move {
+                let mut bytes = vec![0; 8192];
+                while let Ok(length @ 1..) = far_read.read(&mut bytes).await {
+                    if held.wait_for(|held| !held).await.is_err()
+                        || near_write.write_all(&bytes[..length]).await.is_err()
+                    {
+                        break;
+                    }
+                }
+            });
+        }
+    });
+    let options = PgConnectOptions::new_without_pgpass()
+        .host("127.0.0.1")
+        .port(address.port())
+        .username(server.get_username())
+        .database(server.get_database().unwrap())
+        .ssl_mode(PgSslMode::Disable);
+    let slow = PgPoolOptions::new().max_connections(1).test_before_acquire(false).connect_with(options).await.unwrap();
+    (slow, hold)
+}
+
+#[sqlx::test]
+async fn a_begin_dropped_half_way_does_not_swallow_the_next_write(pool: PgPool) {
+    sqlx::query("create table written (round int)").execute(&pool).await.unwrap();
+    let (slow, hold) = behind_a_wire(&pool).await;
+    for round in 0..5 {
+        hold.send_replace(true);
+        let begun = tokio::time::timeout(Duration::from_millis(50), database::begin(&slow)).await;
+        assert!(begun.is_err(), "the wire was held, so nothing can have begun");
+        hold.send_replace(false);
+        sqlx::query("insert into written values ($1)").bind(round).execute(&slow).await.unwrap();
+        let seen: i64 = sqlx::query_scalar("select count(*) from written").fetch_one(&pool).await.unwrap();
+        assert_eq!(seen, i64::from(round) + 1, "a write that succeeded is seen by everybody");
+    }
+    slow.close().await;
+}
+
+#[sqlx::test]
+async fn a_transaction_dropped_before_its_end_is_rolled_back(pool: PgPool) {
+    sqlx::query("create table written (round int)").execute(&pool).await.unwrap();
+    let mut transaction = database::begin(&pool).await.unwrap();
+    sqlx::query("insert into written values (1)").execute(&mut *transaction).await.unwrap();
+    drop(transaction);
+    let seen: i64 = sqlx::query_scalar("select count(*) from written").fetch_one(&pool).await.unwrap();
+    assert_eq!(seen, 0);
+}

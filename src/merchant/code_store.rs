@@ -118,6 +118,21 @@ pub async fn list_orders(
     Ok(rows.into_iter().map(Code::from).collect())
 }
 
+/// Codes by id, as they stand; whoever pays one finds out then whether it is still open.
+pub async fn find_codes(connection: &mut PgConnection, code_ids: &[CodeId]) -> sqlx::Result<Vec<Code>> {
+    let ids: Vec<Uuid> = code_ids.iter().map(|id| id.uuid()).collect();
+    let rows = sqlx::query_as!(
+        CodeRow,
+        r#"select code_id as "code_id: CodeId", merchant_id as "merchant_id: MerchantId", amount_fen, order_reference,
+                  expires_at, status, paid_purchase_id
+           from merchant_code where code_id = any($1)"#,
+        &ids
+    )
+    .fetch_all(connection)
+    .await?;
+    Ok(rows.into_iter().map(Code::from).collect())
+}
+
 /// Codes by id, locked in id order, so that an order is paid once however many try.
 /// A static code is never used up and so is read without a lock: no shop queues behind its own poster.
 pub async fn lock_codes(connection: &mut PgConnection, code_ids: &[CodeId]) -> sqlx::Result<Vec<Code>> {
@@ -138,22 +153,6 @@ pub async fn lock_codes(connection: &mut PgConnection, code_ids: &[CodeId]) -> s
     .fetch_all(connection)
     .await?;
     Ok(rows.into_iter().map(Code::from).collect())
-}
-
-/// Marks order codes as paid; returns how many were open until now. Codes were checked under [`lock_codes`].
-pub async fn mark_paid(connection: &mut PgConnection, paid: &[(CodeId, PurchaseId)]) -> sqlx::Result<u64> {
-    let codes: Vec<Uuid> = paid.iter().map(|(code_id, _)| code_id.uuid()).collect();
-    let purchases: Vec<Uuid> = paid.iter().map(|(_, purchase_id)| purchase_id.uuid()).collect();
-    let done = sqlx::query!(
-        "update merchant_code c set status = 'paid', paid_purchase_id = p.purchase_id
-         from unnest($1::uuid[], $2::uuid[]) as p(code_id, purchase_id)
-         where c.code_id = p.code_id and c.kind = 'order' and c.status = 'open'",
-        &codes,
-        &purchases,
-    )
-    .execute(connection)
-    .await?;
-    Ok(done.rows_affected())
 }
 
 /// Locks the order code that a purchase has paid, if it paid one.

@@ -1,8 +1,8 @@
 //! One batch of purchases: read, decided and written together.
 //!
-//! Where there is plenty of the funders' money, nothing is locked while a batch is decided: one statement writes it, if the lines
-//! and the business day are still as they were read, and takes the reserve last, for a moment. A batch that comes too late, or
-//! that may exhaust a reserve, locks what it needs before it reads.
+//! Where there is plenty of the funders' money, nothing is locked while a batch is decided: one statement writes it, if the lines,
+//! the orders and the business day are still as they were read, and takes the reserve last, for a moment. A batch that comes too
+//! late, or that may exhaust a reserve, locks what it needs before it reads.
 
 use std::collections::{BTreeMap, HashMap};
 use std::sync::{Mutex, MutexGuard, PoisonError};
@@ -138,11 +138,7 @@ async fn try_batch(
         Some(connections) => connections,
         None => kept.insert(Connections::take(&app.pool).await?),
     };
-    let has_orders = requests.iter().any(|request| request.order_code.is_some());
-    if !was_stale
-        && !has_orders
-        && let Some(answers) = try_unlocked(app, known, connections, requests).await?
-    {
+    if !was_stale && let Some(answers) = try_unlocked(app, known, connections, requests).await? {
         return Ok(answers);
     }
     try_locked(app, known, connections, requests).await
@@ -163,12 +159,20 @@ async fn try_unlocked(
         let products = offers(app, deciding, versions).await?;
         anyhow::Ok((lines, today, products))
     };
-    let beside = async { anyhow::Ok((find_earlier(reading, requests).await?, merchants(reading, requests).await?)) };
-    let ((lines, today, products), (earlier, merchants)) = tokio::try_join!(first, beside)?;
+    let beside = async {
+        let earlier = find_earlier(reading, requests).await?;
+        let merchants = merchants(reading, requests).await?;
+        let orders = match code_ids(requests) {
+            none if none.is_empty() => Vec::new(),
+            code_ids => merchant::code_store::find_codes(reading, &code_ids).await?,
+        };
+        anyhow::Ok((earlier, merchants, orders))
+    };
+    let ((lines, today, products), (earlier, merchants, orders)) = tokio::try_join!(first, beside)?;
     let wanted = wanted_of_reserves(requests, &products);
     let Some(reserves) = known.plentiful(&wanted) else { return Ok(None) };
     let seen: HashMap<LineId, i64> = lines.iter().map(|line| (line.line_id, line.last_entry_no)).collect();
-    let read = Read { today, lines, orders: Vec::new(), earlier, merchants, products, reserves };
+    let read = Read { today, lines, orders, earlier, merchants, products, reserves };
     let (mut desk, answers) = decide_in_order(app, read, requests);
     if !desk.written.purchases.is_empty() {
         let holds = desk.written.held.iter().map(|(funder_id, (first, amount))| Hold {
@@ -212,9 +216,6 @@ async fn try_locked(
         transaction.rollback().await?;
     } else {
         record(&mut transaction, &to_record(&desk, &seen, &[])).await?;
-        if !desk.written.orders_paid.is_empty() {
-            merchant::code_store::mark_paid(&mut transaction, &desk.written.orders_paid).await?;
-        }
         for (funder_id, (first, amount)) in &desk.written.held {
             let occasion = Occasion { source: first.to_string(), business_day: desk.today, occurred_at: desk.now };
             let reserve = desk.reserves.get_mut(funder_id).expect("a reserve that held is on the desk");
@@ -352,6 +353,10 @@ fn line_ids(requests: &[Weighed]) -> Vec<LineId> {
     distinct(requests.iter().map(|request| request.line_id))
 }
 
+fn code_ids(requests: &[Weighed]) -> Vec<CodeId> {
+    distinct(requests.iter().filter_map(|request| request.order_code))
+}
+
 fn versions(requests: &[Weighed]) -> Vec<(ProductId, i32)> {
     distinct(requests.iter().map(|request| (request.product_id, request.product_version)))
 }
@@ -368,10 +373,9 @@ struct Locked<'a> {
 async fn begin_locked<'a>(connection: &'a mut PgConnection, requests: &[Weighed]) -> anyhow::Result<Locked<'a>> {
     let mut transaction = connection.begin().await?;
     let lines = credit::store::lock_lines(&mut transaction, &line_ids(requests)).await?;
-    let order_ids: Vec<CodeId> = distinct(requests.iter().filter_map(|request| request.order_code));
-    let orders = match order_ids.is_empty() {
-        true => Vec::new(),
-        false => merchant::code_store::lock_codes(&mut transaction, &order_ids).await?,
+    let orders = match code_ids(requests) {
+        none if none.is_empty() => Vec::new(),
+        code_ids => merchant::code_store::lock_codes(&mut transaction, &code_ids).await?,
     };
     let today = business_day::store::hold_today(&mut transaction).await?;
     Ok(Locked { transaction, lines, orders, today })

@@ -43,7 +43,7 @@ pub(super) struct Hold {
 ///
 /// # Errors
 /// A serialization failure (40001), with nothing written, where a line that it changes or the business day is no longer as it was
-/// seen, or a reserve has not what is to be held.
+/// seen, an order that it pays is no longer open, or a reserve has not what is to be held.
 pub(super) async fn record(connection: &mut PgConnection, record: &Record<'_>) -> sqlx::Result<Vec<Fen>> {
     let Record { written, seen, changed, to_merchants, holds, today, now } = record;
     let sales = Sales::of(written);
@@ -102,6 +102,8 @@ pub(super) async fn record(connection: &mut PgConnection, record: &Record<'_>) -
         &holds.iter().map(|hold| hold.funder_id.uuid()).collect::<Vec<Uuid>>(),
         &holds.iter().map(|hold| hold.amount.get()).collect::<Vec<i64>>(),
         &holds.iter().map(|hold| hold.source.as_str()).collect::<Vec<&str>>() as &[&str],
+        &written.orders_paid.keys().map(|code_id| code_id.uuid()).collect::<Vec<Uuid>>(),
+        &written.orders_paid.values().map(|purchase_id| purchase_id.uuid()).collect::<Vec<Uuid>>(),
     )
     .fetch_all(connection)
     .await

@@ -29,7 +29,7 @@ pub struct Desk {
     pub reserves: HashMap<FunderId, Reserve>,
     pub merchants: HashMap<MerchantId, MerchantTerms>,
     pub products: HashMap<(ProductId, i32), Offer>,
-    /// The order codes that are presented, locked.
+    /// The codes that are presented.
     pub orders: HashMap<CodeId, Code>,
     pub written: Written,
 }
@@ -55,7 +55,8 @@ pub struct Written {
     pub held: BTreeMap<FunderId, (PurchaseId, Fen)>,
     /// In id order, in which they are locked.
     pub lines_changed: BTreeSet<LineId>,
-    pub orders_paid: Vec<(CodeId, PurchaseId)>,
+    /// In id order, in which they are locked.
+    pub orders_paid: BTreeMap<CodeId, PurchaseId>,
 }
 
 /// One purchase as it is recorded, authorised or refused.
@@ -179,9 +180,12 @@ impl Desk {
         }
         let held = self.written.held.entry(line.funder_id).or_insert((purchase_id, Fen::ZERO));
         held.1 += request.amount;
-        if let Some(order) = request.order_code.and_then(|order_code| self.orders.get_mut(&order_code)) {
+        if let Some(order) = request.order_code.and_then(|order_code| self.orders.get_mut(&order_code))
+            // A printed code is never used up.
+            && matches!(order.kind, CodeKind::Order { .. })
+        {
             order.status = CodeStatus::Paid { purchase_id };
-            self.written.orders_paid.push((order.code_id, purchase_id));
+            self.written.orders_paid.insert(order.code_id, purchase_id);
         }
         self.written.loans.push(Loan {
             loan_id,

@@ -1,6 +1,7 @@
--- All that a batch of purchases writes, but for its orders, in one statement: a round trip costs as much as the rows of several
--- purchases. Locks the lines in the order of their ids, then the business day, and the reserves last of all; writes nothing unless
--- lines and day are as the batch was decided on. A row of `sale` is a purchase in order of arrival; a refused one has no loan.
+-- All that a batch of purchases writes, in one statement: a round trip costs as much as the rows of several purchases. Locks the
+-- lines and then the orders, each in the order of their ids, then the business day, and the reserves last of all; writes nothing
+-- unless lines, orders and day are as the batch was decided on. A row of `sale` is a purchase in order of arrival; a refused one
+-- has no loan.
 with used as (
     update credit_line
     set used_fen = changed.used_fen, purchases_on = $29, purchases_count = changed.purchases_count,
@@ -9,8 +10,16 @@ with used as (
          as changed(line_id, used_fen, purchases_count, last_entry_no, seen_entry_no)
     where credit_line.line_id = changed.line_id and credit_line.last_entry_no = changed.seen_entry_no
     returning 1),
+paid as (
+    update merchant_code
+    set status = 'paid', paid_purchase_id = payment.purchase_id
+    from unnest($53::uuid[], $54::uuid[]) as payment(code_id, purchase_id)
+    where merchant_code.code_id = payment.code_id and merchant_code.kind = 'order' and merchant_code.status = 'open'
+    returning 1),
+-- Each count runs its update when it is come to, and so in this order.
 unchanged as materialized (
     select case when (select count(*) from used) < cardinality($42) then decide_again('a line has changed') is null
+                when (select count(*) from paid) < cardinality($53) then decide_again('an order is no longer open') is null
                 when hold_business_day() <> $29 then decide_again('the business day has moved on') is null
                 else true end as is_so),
 sale as materialized (

@@ -3,8 +3,11 @@
 use std::time::Duration;
 
 use fenqi::base::Fen;
+use fenqi::base::id::CodeId;
 use fenqi::funder::actions::BankMovement;
-use fenqi::purchase::{Authoriser, Decision, PurchaseRefusal};
+use fenqi::merchant::code_actions::Order;
+use fenqi::merchant::{self, CodeRefusal};
+use fenqi::purchase::{Authoriser, Decision, PurchaseRefusal, PurchaseRequest};
 use sqlx::PgPool;
 
 use crate::house;
@@ -60,14 +63,20 @@ async fn until_somebody_waits(pool: &PgPool) {
 /// Asks for 10,000 fen while `change` is made but not committed, commits it when the purchase waits for it, and says what was
 /// decided.
 async fn decided_beside(town: &Town, change: &'static str) -> Decision {
+    decided_on_beside(town, None, change).await
+}
+
+/// The same by presenting a code.
+async fn decided_on_beside(town: &Town, order_code: Option<CodeId>, change: &'static str) -> Decision {
     let line = town.open_lines(1, WISH).await[0];
     let authoriser = Authoriser::start(town.app.clone());
-    let ask = |key: &str| authoriser.authorise(town.wish(line, key, 10_000, ("harbour-standard", 3)));
-    let learning = ask("before").await.unwrap().decision;
+    let wish = |key: &str| town.wish(line, key, 10_000, ("harbour-standard", 3));
+    let learning = authoriser.authorise(wish("before")).await.unwrap().decision;
     assert!(matches!(learning, Decision::Authorised { .. }));
     let mut transaction = fenqi::database::begin(&town.app.pool).await.unwrap();
     sqlx::raw_sql(change).execute(&mut *transaction).await.unwrap();
-    let (asked, ()) = tokio::join!(ask("beside"), async {
+    let asked = authoriser.authorise(PurchaseRequest { order_code, ..wish("beside") });
+    let (asked, ()) = tokio::join!(asked, async {
         until_somebody_waits(&town.app.pool).await;
         transaction.commit().await.unwrap();
     });
@@ -118,4 +127,74 @@ async fn nothing_is_lent_from_an_overdue_advance_of_which_the_authoriser_does_no
                       withdrawn_fen = withdrawn_fen + available_fen + 1, advance_since = '2026-03-01', advance_overdue = true").await;
     assert_eq!(decision, Decision::Refused(PurchaseRefusal::AdvanceOverdue));
     assert_eq!(town.fen("select count(*) from loan").await, 1);
+}
+
+async fn open_order(town: &Town, reference: &str) -> CodeId {
+    let order = Order {
+        merchant_id: town.merchant_id,
+        reference: reference.into(),
+        amount: Fen::new(10_000),
+        expires_at: town.app.clock.now() + chrono::TimeDelta::minutes(15),
+    };
+    merchant::open_order_code(&town.app, &order).await.unwrap().code_id
+}
+
+#[sqlx::test(migrator = "fenqi::MIGRATOR")]
+async fn an_order_that_is_closed_while_it_is_decided_on_is_not_paid(pool: PgPool) {
+    let town = shopping(pool).await;
+    let order = open_order(&town, "A-1").await;
+    let closed = "update merchant_code set status = 'closed' where order_reference = 'A-1'";
+    let decision = decided_on_beside(&town, Some(order), closed).await;
+    assert_eq!(decision, Decision::Refused(PurchaseRefusal::OrderNotPayable));
+    assert_eq!(town.fen("select count(*) from loan").await, 1);
+}
+
+#[sqlx::test(migrator = "fenqi::MIGRATOR")]
+async fn an_order_is_paid_once_however_many_pay_it_at_two_nodes(pool: PgPool) {
+    let town = shopping(pool).await;
+    let lines = town.open_lines(6, WISH).await;
+    let nodes = [Authoriser::start(town.app.clone()), Authoriser::start(town.app.clone())];
+    let wish = |number: usize, key: String| town.wish(lines[number], &key, 10_000, ("harbour-standard", 3));
+    for (number, node) in nodes.iter().enumerate() {
+        // From now on they know that there is plenty, and lock nothing while they decide.
+        let learning = node.authorise(wish(number, "before".into())).await.unwrap();
+        assert!(matches!(learning.decision, Decision::Authorised { .. }));
+    }
+    for round in 0..10 {
+        let order = open_order(&town, &format!("A-{round}")).await;
+        let asked = (0..lines.len()).map(|number| {
+            let wish = PurchaseRequest { order_code: Some(order), ..wish(number, format!("order-{round}")) };
+            nodes[number % nodes.len()].authorise(wish)
+        });
+        let answers = futures_util::future::join_all(asked).await;
+        let (paid, refused): (Vec<Decision>, Vec<Decision>) = answers
+            .into_iter()
+            .map(|answer| answer.unwrap().decision)
+            .partition(|decision| matches!(decision, Decision::Authorised { .. }));
+        assert_eq!(paid.len(), 1);
+        assert!(refused.iter().all(|decision| *decision == Decision::Refused(PurchaseRefusal::OrderNotPayable)));
+        let closed = merchant::close_code(&town.app, order).await;
+        assert!(matches!(closed, Err(fenqi::error::Fault::Refused(CodeRefusal::OrderPaid))), "{closed:?}");
+    }
+    assert_eq!(
+        town.fen("select count(*) from purchase p join merchant_code on p.purchase_id = paid_purchase_id").await,
+        10
+    );
+    town.assert_whole("after the rush").await;
+}
+
+#[sqlx::test(migrator = "fenqi::MIGRATOR")]
+async fn a_printed_code_is_never_used_up(pool: PgPool) {
+    let town = shopping(pool).await;
+    let lines = town.open_lines(4, WISH).await;
+    let printed = merchant::open_static_code(&town.app, town.merchant_id).await.unwrap().code_id;
+    for round in ["first", "second"] {
+        let wish = |line| PurchaseRequest {
+            order_code: Some(printed),
+            ..town.wish(line, round, 10_000, ("harbour-standard", 3))
+        };
+        let receipts = town.buy(lines.iter().copied().map(wish).collect()).await;
+        assert_eq!(receipts.len(), 4);
+    }
+    assert_eq!(town.fen("select count(*) from merchant_code where status = 'open'").await, 1);
 }

@@ -2,10 +2,10 @@
 
 use fenqi::app::App;
 use fenqi::base::Fen;
-use fenqi::base::id::{MerchantId, PurchaseId};
+use fenqi::base::id::MerchantId;
 use fenqi::error::{Fault, Step};
 use fenqi::merchant::actions::{AccountChange, Judgement, LatinLabel, Onboarding};
-use fenqi::merchant::code::{MerchantOnCode, Presented};
+use fenqi::merchant::code::MerchantOnCode;
 use fenqi::merchant::code_actions::Order;
 use fenqi::merchant::emvco::{Payload, crc16};
 use fenqi::merchant::{self, Category, CodeRefusal, Decision, MerchantRefusal, MerchantStatus, code_store, store};
@@ -115,7 +115,7 @@ async fn a_merchant_has_one_static_code(pool: PgPool) {
 }
 
 #[sqlx::test(migrator = "fenqi::MIGRATOR")]
-async fn an_order_code_is_opened_once_and_paid_once(pool: PgPool) {
+async fn an_order_code_is_opened_once(pool: PgPool) {
     let app = house::open(pool, "2026-03-02").await;
     let merchant_id = active(&app).await;
     let now = app.clock.now();
@@ -130,20 +130,6 @@ async fn an_order_code_is_opened_once_and_paid_once(pool: PgPool) {
     let other = Order { amount: Fen::new(1), ..order.clone() };
     let taken = refusal(merchant::open_order_code(&app, &other).await);
     assert_eq!(taken, CodeRefusal::ReferenceTaken { reference: "A-1".into() });
-
-    let purchase_id = PurchaseId::mint(now);
-    let presented = Presented { merchant_id, amount: order.amount, at: now };
-    let mut transaction = fenqi::database::begin(&app.pool).await.unwrap();
-    let locked = code_store::lock_codes(&mut transaction, &[code.code_id]).await.unwrap();
-    assert_eq!(locked[0].check(presented), Ok(()));
-    assert_eq!(code_store::mark_paid(&mut transaction, &[(code.code_id, purchase_id)]).await.unwrap(), 1);
-    assert_eq!(code_store::mark_paid(&mut transaction, &[(code.code_id, purchase_id)]).await.unwrap(), 0);
-    transaction.commit().await.unwrap();
-
-    let mut connection = app.pool.acquire().await.unwrap();
-    let paid = code_store::lock_codes(&mut connection, &[code.code_id]).await.unwrap();
-    assert_eq!(paid[0].check(presented), Err(CodeRefusal::OrderPaid));
-    assert_eq!(refusal(merchant::close_code(&app, code.code_id).await), CodeRefusal::OrderPaid);
 }
 
 #[sqlx::test(migrator = "fenqi::MIGRATOR")]

@@ -24,6 +24,8 @@ pub(super) const LINES: usize = 20;
 pub(super) const LIMIT_FEN: i64 = 120_000;
 pub(super) const RESERVE_FEN: i64 = 2_000_000;
 pub(super) const TILLS: usize = 24;
+/// So many purchases cost more than lines and reserve have.
+const MORE_THAN_THERE_IS: usize = 600;
 /// Purchases that one child would make if it were left alone.
 const WISHES_MAX: usize = 5_000;
 const KILLS: u64 = 14;
@@ -179,7 +181,7 @@ async fn a_purchase_that_was_answered_stands_wherever_the_authoriser_is_killed(p
 /// Asks for everything again under the same keys: what was answered is answered the same, and all of it adds up.
 pub(super) async fn assert_one_outcome_each(town: &Town, lines: &[LineId], answered: &BTreeMap<usize, String>) {
     // Beyond the last answer as many may have been decided as there are tills.
-    let upto = answered.keys().max().unwrap() + 2 * TILLS;
+    let upto = (answered.keys().max().unwrap() + 2 * TILLS).max(MORE_THAN_THERE_IS);
     let authoriser = Authoriser::start(town.app.clone());
     let asked = (0..upto).map(|number| authoriser.authorise(wish(town, lines, number)));
     let (mut used, mut refused) = (0, 0);

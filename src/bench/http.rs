@@ -54,6 +54,8 @@ pub async fn measure(world: &World, options: Options, say: &mut dyn FnMut(&Figur
     let bench = Bench::open(world).await?;
     let mut figures = Vec::new();
     for case in Case::ALL {
+        bench.read(case.baseline(), options.reads / 4).await?;
+        bench.read(case.measured(), options.reads / 4).await?;
         let (mut rates, mut baselines, mut p99) = (Vec::new(), Vec::new(), Vec::new());
         for _ in 0..options.runs {
             baselines.push(bench.read(case.baseline(), options.reads).await?.0);
@@ -68,7 +70,10 @@ pub async fn measure(world: &World, options: Options, say: &mut dyn FnMut(&Figur
         figures.push(figure);
     }
     let (mut over_http, mut in_process) = (Vec::new(), Vec::new());
-    for run in 0..options.runs {
+    // The first of each warms everything up.
+    bench.buy_in_process(0, options.purchases / 4).await?;
+    bench.buy_over_http(0, options.purchases / 4).await?;
+    for run in 1..=options.runs {
         in_process.push(bench.buy_in_process(run, options.purchases).await?);
         over_http.push(bench.buy_over_http(run, options.purchases).await?);
     }

@@ -106,12 +106,6 @@ pub(super) async fn settle_down(connection: &mut PgConnection) -> sqlx::Result<(
     Ok(())
 }
 
-/// Brings statistics up to date after a bulk load, as autovacuum would within a minute.
-pub(super) async fn analyse(connection: &mut PgConnection) -> sqlx::Result<()> {
-    sqlx::query!("analyze").execute(connection).await?;
-    Ok(())
-}
-
 /// Loans that a close is to bill.
 #[derive(Clone, Copy, Debug)]
 pub(super) struct LoansDue {

@@ -60,7 +60,8 @@ impl World {
         let mut connection = app.pool.acquire().await?;
         let lines = store::insert_lines(&mut connection, book, line_count, Fen::MAX.get()).await?;
         let merchants = store::insert_merchants(&mut connection, merchant_count, number.cast_signed(), book.at).await?;
-        store::analyse(&mut connection).await?;
+        // Else the checkpoint of what was just filled in falls into the first runs.
+        store::settle_down(&mut connection).await?;
         Ok(Book { funder_id, product_id: published.product_id, lines, merchants })
     }
 

@@ -25,6 +25,7 @@ mod migrate;
 mod db;
 
 use std::io::IsTerminal;
+use std::panic::{AssertUnwindSafe, catch_unwind, resume_unwind};
 use std::process::ExitCode;
 use std::sync::Arc;
 
@@ -45,11 +46,13 @@ use crate::product::Catalogue;
 
 /// Ended by Ctrl-C or a termination signal, as shells count it.
 const INTERRUPTED: u8 = 130;
+/// Whoever read standard output has seen enough (`| head`), as shells count it.
+const NOBODY_READS: u8 = 141;
 
 const AFTER_HELP: &str = "Configuration is read from the file that FENQI_CONFIG names (else ./fenqi.toml) and from the \
 environment; docs/OPERATIONS.md lists every key. Without DATABASE_URL a private PostgreSQL runs under var/.\n\n\
 Exit codes: 0 done, 1 failed or found something wrong (one sentence on standard error says what), 2 wrong usage, \
-130 interrupted.";
+130 interrupted, 141 whoever read the output has gone.";
 
 /// Fenqi (分期): an open consumer-finance installment platform.
 #[derive(Parser)]
@@ -149,19 +152,43 @@ pub fn main() -> ExitCode {
         Ok(runtime) => runtime,
         Err(error) => return fail(&anyhow::Error::new(error).context("cannot start the program's threads")),
     };
-    let outcome = runtime.block_on(async {
-        if command.stops_in_order() {
-            return dispatch(command).await;
-        }
-        // Dropping the command's future stops the private server and removes scratch databases.
-        tokio::select! {
-            outcome = dispatch(command) => outcome,
-            () = stop_signal() => Ok(ExitCode::from(INTERRUPTED)),
-        }
-    });
+    be_quiet_when_nobody_reads();
+    // Printing panics where nobody reads; dropping the command's future then stops what it started, as below.
+    let outcome = catch_unwind(AssertUnwindSafe(|| runtime.block_on(run(command))));
     // A thread that still waits for standard input must not keep an interrupted program alive.
     runtime.shutdown_background();
-    outcome.unwrap_or_else(|error| fail(&error))
+    match outcome {
+        Ok(ended) => ended.unwrap_or_else(|error| fail(&error)),
+        Err(panic) if panic.downcast_ref::<String>().is_some_and(|said| is_about_closed_output(said)) => {
+            ExitCode::from(NOBODY_READS)
+        }
+        Err(panic) => resume_unwind(panic),
+    }
+}
+
+async fn run(command: Command) -> anyhow::Result<ExitCode> {
+    if command.stops_in_order() {
+        return dispatch(command).await;
+    }
+    // Dropping the command's future stops the private server and removes scratch databases.
+    tokio::select! {
+        outcome = dispatch(command) => outcome,
+        () = stop_signal() => Ok(ExitCode::from(INTERRUPTED)),
+    }
+}
+
+fn be_quiet_when_nobody_reads() {
+    let usual = std::panic::take_hook();
+    std::panic::set_hook(Box::new(move |panic| {
+        if !panic.payload_as_str().is_some_and(is_about_closed_output) {
+            usual(panic);
+        }
+    }));
+}
+
+/// What `println!` says when it panics because the pipe was closed.
+fn is_about_closed_output(said: &str) -> bool {
+    said.starts_with("failed printing to stdout") && said.contains("Broken pipe")
 }
 
 fn fail(error: &anyhow::Error) -> ExitCode {

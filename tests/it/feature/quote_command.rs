@@ -105,3 +105,21 @@ fn checking_shipped_files_succeeds_and_a_broken_one_is_told() {
     let told = String::from_utf8(output.stderr).unwrap();
     assert!(told.contains("penalty.grace_days: found 99, allowed: a whole number from 0 to 15"), "{told}");
 }
+
+#[test]
+fn a_reader_that_has_seen_enough_is_no_fault() {
+    let line = format!("{PLAIN} --json");
+    for arguments in [words(&line), vec!["product", "check", "products/standard.toml"]] {
+        let mut child = Command::new(env!("CARGO_BIN_EXE_fenqi"))
+            .args(&arguments)
+            .current_dir(env!("CARGO_MANIFEST_DIR"))
+            .stdout(Stdio::piped())
+            .stderr(Stdio::piped())
+            .spawn()
+            .unwrap();
+        drop(child.stdout.take());
+        let output = child.wait_with_output().unwrap();
+        assert_eq!(String::from_utf8_lossy(&output.stderr), "", "{arguments:?}");
+        assert_eq!(output.status.code(), Some(141), "{arguments:?}");
+    }
+}

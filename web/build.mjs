@@ -19,7 +19,7 @@ const { outputFiles } = await build({
   minify: true,
   format: "esm",
   // What WeChat's browser and phones of the last years understand.
-  target: ["chrome87", "safari14"],
+  target: ["chrome87", "safari14.1"],
   loader: { ".svg": "dataurl", ".png": "dataurl", ".woff2": "dataurl" },
   outdir: dist,
   write: false,

@@ -33,6 +33,8 @@ pub struct App {
     pub risk: Arc<RiskHook>,
     /// When funders may fetch a day's files.
     pub day_files: day_file::Rules,
+    /// How long the interface log keeps a call.
+    pub calls_kept_days: u16,
     /// How quickly messages go out.
     pub delivery: DeliverySettings,
     /// Where the pages are seen from outside.

@@ -54,6 +54,7 @@ pub struct Config {
     pub wechat: Option<WeChatSettings>,
     /// Whether the partners are counterfeit.
     pub is_trial: bool,
+    pub calls_kept_days: u16,
     pub delivery: DeliverySettings,
     pub risk_hook: RiskHook,
     pub trusted_proxies: Vec<AddressRange>,
@@ -108,6 +109,7 @@ impl Config {
                 available_at: values.required("day_files_at", |_| true)?,
                 kept_days: values.required("day_files_kept_days", |days| (30..=40_000).contains(days))?,
             },
+            calls_kept_days: values.required("calls_kept_days", |days| (30..=4_000).contains(days))?,
             partners: partners(&values)?,
             wechat: wechat(&values)?,
             is_trial: values.optional("sandbox_url", |_: &String| true)?.is_some(),

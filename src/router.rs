@@ -142,6 +142,7 @@ fn event_operations() -> OpenApiRouter<App> {
         .routes(routes!(outbox::control_api::retry))
         .routes(routes!(outbox::control_api::discard))
         .routes(routes!(outbox::template_api::show_template, outbox::template_api::save_template))
+        .routes(routes!(outbox::template_api::list_template_versions))
         .routes(routes!(outbox::template_api::preview))
 }
 

@@ -4,8 +4,8 @@ use axum::Json;
 use axum::extract::State;
 use chrono::{DateTime, FixedOffset, Utc};
 use chrono_tz::Asia::Shanghai;
-use serde::Serialize;
-use utoipa::ToSchema;
+use serde::{Deserialize, Serialize};
+use utoipa::{IntoParams, ToSchema};
 
 use super::model::Owner;
 use super::store;
@@ -13,7 +13,7 @@ use crate::app::App;
 use crate::base::BusinessDay;
 use crate::business_day;
 use crate::http::Problem;
-use crate::http::api::Caller;
+use crate::http::api::{Caller, Cursor, Limit, Page, Params};
 use crate::partner::key::{Algorithm, pem_encode};
 
 /// A partner, as we know it.
@@ -79,22 +79,34 @@ pub struct PlatformKey {
     pub retired_at: Option<DateTime<FixedOffset>>,
 }
 
-/// Every public key of ours, the newest first.
-#[derive(Debug, Serialize, ToSchema)]
-pub struct PlatformKeys {
-    pub items: Vec<PlatformKey>,
+/// Which of them.
+#[derive(Debug, Deserialize, IntoParams)]
+#[serde(deny_unknown_fields)]
+#[into_params(parameter_in = Query)]
+pub struct PlatformKeyParams {
+    /// From 1 to 200; 50 if left out.
+    #[serde(default)]
+    #[param(value_type = Option<i64>, minimum = 1, maximum = 200)]
+    limit: Limit,
+    #[param(value_type = Option<String>)]
+    cursor: Option<Cursor<(DateTime<Utc>, String)>>,
 }
 
-/// Our public keys
+/// Our public keys, the newest first
 ///
 /// By which our answers and callbacks are believed. Compare the first ones with what `fenqi partner platform-key list` prints.
-#[utoipa::path(get, path = "/platform-keys", tag = "access", responses((status = 200, body = PlatformKeys)),
-    security(("signature" = [])))]
-pub async fn list_platform_keys(State(app): State<App>) -> Result<Json<PlatformKeys>, Problem> {
+#[utoipa::path(get, path = "/platform-keys", tag = "access", params(PlatformKeyParams),
+    responses((status = 200, body = Page<PlatformKey>)), security(("signature" = [])))]
+pub async fn list_platform_keys(
+    State(app): State<App>,
+    Params(params): Params<PlatformKeyParams>,
+) -> Result<Json<Page<PlatformKey>>, Problem> {
     for algorithm in Algorithm::ALL {
         app.access.signer(algorithm).await?;
     }
-    let rows = store::list_platform_keys(&mut *app.pool.acquire().await?).await?;
+    let (after, limit) = (params.cursor.map(|cursor| cursor.0), params.limit.0);
+    let mut connection = app.pool.acquire().await?;
+    let rows = store::page_platform_keys(&mut connection, after, limit + 1).await?;
     let items = rows.into_iter().map(|row| PlatformKey {
         serial_no: row.serial_no,
         algorithm: row.algorithm,
@@ -102,7 +114,8 @@ pub async fn list_platform_keys(State(app): State<App>) -> Result<Json<PlatformK
         created_at: in_shanghai(row.created_at),
         retired_at: row.retired_at.map(in_shanghai),
     });
-    Ok(Json(PlatformKeys { items: items.collect() }))
+    let key = |key: &PlatformKey| (key.created_at.to_utc(), key.serial_no.clone());
+    Ok(Json(Page::of(items.collect(), limit, key)))
 }
 
 fn in_shanghai(at: DateTime<Utc>) -> DateTime<FixedOffset> {

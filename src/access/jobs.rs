@@ -10,9 +10,6 @@ use crate::partner;
 /// Counts of past minutes are of no use but to look at.
 const RATES_KEPT: TimeDelta = TimeDelta::hours(1);
 
-/// How long calls in and out are kept: half a year, within which a partner's questions come.
-const CALLS_KEPT: TimeDelta = TimeDelta::days(180);
-
 /// Removes what is too old; repeatable.
 ///
 /// # Errors
@@ -23,6 +20,7 @@ pub async fn forget_old(app: &App) -> anyhow::Result<()> {
     partner::store::prune_nonces(&mut connection, now).await?;
     store::prune_rates(&mut connection, now - RATES_KEPT).await?;
     answer_store::prune_answers(&mut connection, now - ANSWERS_KEPT).await?;
-    partner::store::prune_calls(&mut connection, app.clock.now() - CALLS_KEPT).await?;
+    let before = app.clock.now() - TimeDelta::days(app.calls_kept_days.into());
+    while partner::store::prune_calls(&mut connection, before).await? > 0 {}
     Ok(())
 }

@@ -175,6 +175,26 @@ pub async fn list_platform_keys(connection: &mut PgConnection) -> sqlx::Result<V
     .await
 }
 
+/// So many of our keys, the newest first, those after a key of a list if one is given.
+pub async fn page_platform_keys(
+    connection: &mut PgConnection,
+    after: Option<(DateTime<Utc>, String)>,
+    limit: i64,
+) -> sqlx::Result<Vec<PlatformKeyRow>> {
+    let (created_at, serial_no) = after.unzip();
+    sqlx::query_as!(
+        PlatformKeyRow,
+        r#"select serial_no, algorithm as "algorithm: Algorithm", private_key_sealed, public_key, created_at, retired_at
+           from platform_key where $1::timestamptz is null or (created_at, serial_no) < ($1, $2)
+           order by created_at desc, serial_no desc limit $3"#,
+        created_at,
+        serial_no,
+        limit,
+    )
+    .fetch_all(connection)
+    .await
+}
+
 pub async fn insert_platform_key(connection: &mut PgConnection, key: &PlatformKeyRow) -> sqlx::Result<()> {
     sqlx::query!(
         "insert into platform_key (serial_no, algorithm, private_key_sealed, public_key, created_at)

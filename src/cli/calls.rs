@@ -12,10 +12,10 @@ pub struct Args {
     /// A partner's name, such as harbour-core or payout
     #[arg(long)]
     partner: Option<String>,
-    /// The object or message that it was about, such as loan_…, an order's reference or a request's id
+    /// What it was about: any id in our form or a partner's, an order's reference, an event's number, a day, a file, a request's id
     #[arg(long)]
     key: Option<String>,
-    /// How it ended: ok, unknown, a status such as 409, or a problem's code
+    /// How it ended: ok, unknown, a status such as 409, or a problem's or partner's code
     #[arg(long)]
     code: Option<String>,
     /// From this time on, such as 2026-03-02T00:00:00+08:00

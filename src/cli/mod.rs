@@ -295,6 +295,7 @@ pub fn app_on(config: &Config, pool: PgPool, clock: Clock) -> anyhow::Result<App
         risk: Arc::new(config.risk_hook.clone()),
         calendar: config.calendar.clone(),
         day_files: config.day_files,
+        calls_kept_days: config.calls_kept_days,
         delivery: config.delivery,
         site: config.site(),
     })

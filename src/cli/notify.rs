@@ -4,7 +4,7 @@ use std::process::ExitCode;
 
 use crate::base::id::MerchantId;
 use crate::cli::open_house;
-use crate::merchant::set_notify_url;
+use crate::merchant::notify_actions::{Wanted, set_notify_url};
 use crate::partner::key::Algorithm;
 
 #[derive(clap::Args)]
@@ -25,8 +25,8 @@ pub struct Args {
 pub async fn run(args: Args) -> anyhow::Result<ExitCode> {
     // The private PostgreSQL, if it is ours, runs as long as `_database` lives.
     let (app, _database) = open_house().await?;
-    let url = args.url.as_deref().filter(|_| !args.off);
-    match set_notify_url(&app, args.merchant, url, args.algorithm).await? {
+    let wanted = Wanted { url: args.url.as_deref().filter(|_| !args.off), algorithm: args.algorithm };
+    match set_notify_url(&app, args.merchant, wanted).await? {
         Some(address) => println!("{} is notified at {}", args.merchant, address.url),
         None => println!("{} is not notified", args.merchant),
     }

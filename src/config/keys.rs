@@ -74,6 +74,12 @@ pub const KEYS: &[Key] = &[
         "How long the bytes of daily files are kept; manifests are kept for good, and files can be made again.",
     ),
     key(
+        "calls_kept_days",
+        Some("180"),
+        "a whole number from 30 to 4000",
+        "How long the interface log keeps a call to or from a partner; half a year, within which a partner's questions come.",
+    ),
+    key(
         "partners_file",
         None,
         "a TOML file with one [[partner]] table for each, in the shape of partner::PartnerSettings",

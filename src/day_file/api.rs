@@ -21,6 +21,10 @@ use crate::error::Fault;
 use crate::http::Problem;
 use crate::http::api::{Cursor, Day, FunderCaller, Limit, Named, NamedWithin, Page, Params, Streamed, etag};
 
+/// What a file holds when it is unpacked.
+const FILE_EXAMPLE: &str = "repayment_id,part,line_id,loan_id,period,principal_fen,interest_fen,fee_fen,penalty_fen\n\
+repay_0197f3c2a4b07cc39b1c2d3e4f506172,1,line_0197f3c2a4b07cc39b1c2d3e4f506174,loan_0197f3c2a4b07cc39b1c2d3e4f506175,1,10000,433,0,0\n";
+
 /// Seconds after which it is worth asking again for files that are late.
 const LATE_RETRY_SECONDS: i64 = 60;
 
@@ -146,8 +150,8 @@ fn problem_of(app: &App, fault: Fault<FileRefusal>) -> Problem {
 #[utoipa::path(get, path = "/funder/days/{business_day}/files/{name}", tag = "funder",
     params(("business_day" = Day, Path), ("name" = String, Path, example = "loans.csv.gz"),
         ("Range" = Option<String>, Header, description = "One span, such as `bytes=262144-`.")),
-    responses((status = 200, body = String, content_type = "application/gzip"),
-        (status = 206, body = String, content_type = "application/gzip"),
+    responses((status = 200, body = String, content_type = "application/gzip", example = json!(FILE_EXAMPLE)),
+        (status = 206, body = String, content_type = "application/gzip", example = json!(FILE_EXAMPLE)),
         (status = 304, description = "It is what `If-None-Match` names."), (status = 409), (status = 410), (status = 416)),
     security(("signature" = ["files:read"])))]
 pub async fn download_file(

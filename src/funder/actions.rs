@@ -178,6 +178,23 @@ pub async fn set_reserve_terms(app: &App, funder_id: FunderId, terms: ReserveTer
     Ok(Step::Applied)
 }
 
+/// Sets the low-water mark to `mark` where it still is the one that was `read`; the rest of the terms stays as it is.
+pub async fn change_low_water(
+    app: &App,
+    funder_id: FunderId,
+    (read, mark): (Fen, Fen),
+) -> Outcome<Reserve, ReserveRefusal> {
+    let mut transaction = database::begin(&app.pool).await?;
+    let mut reserve = lock_known_reserve(&mut transaction, funder_id).await?;
+    if reserve.low_water != read {
+        return Err(Fault::Refused(ReserveRefusal::LowWaterChanged));
+    }
+    reserve.set_terms(reserve.advance_limit, mark).map_err(Fault::Refused)?;
+    store::save_reserve(&mut transaction, &reserve, &[]).await?;
+    transaction.commit().await?;
+    Ok(reserve)
+}
+
 /// When the reserve runs dry if it is used as on the last business days before `today`.
 ///
 /// # Errors

@@ -7,7 +7,7 @@ use axum::response::IntoResponse;
 use serde::{Deserialize, Serialize};
 use utoipa::{IntoParams, ToSchema};
 
-use super::actions::{self, ReserveTerms};
+use super::actions;
 use super::api_store::{self, ReserveEntryView};
 use super::order::{ReserveOrder, ReserveOrderKind};
 use super::order_actions::{self, Noting};
@@ -156,11 +156,8 @@ pub async fn set_low_water_mark(
     if_match: IfMatch,
     Body(mark): Body<NewLowWaterMark>,
 ) -> Result<impl IntoResponse, Problem> {
-    let reserve = find_reserve(&app, caller.funder_id).await?;
-    if_match.check(&etag(reserve.low_water.get()))?;
-    let terms = ReserveTerms { advance_limit: reserve.advance_limit, low_water: mark.low_water_fen.0 };
-    let _ = actions::set_reserve_terms(&app, caller.funder_id, terms).await?;
-    Ok(marked(&find_reserve(&app, caller.funder_id).await?))
+    let read = Fen::new(if_match.number()?);
+    Ok(marked(&actions::change_low_water(&app, caller.funder_id, (read, mark.low_water_fen.0)).await?))
 }
 
 /// Money that was sent, or is wanted back.

@@ -75,6 +75,8 @@ pub enum ReserveRefusal {
     AdvanceLimitBelowUse { used: Fen },
     #[error("a low-water mark is not negative")]
     LowWaterNegative,
+    #[error("somebody changed the low-water mark since it was read; read it again")]
+    LowWaterChanged,
     #[error("there is no such funder")]
     UnknownFunder,
 }
@@ -93,6 +95,7 @@ impl Refusal for ReserveRefusal {
             ReserveRefusal::ReferenceMalformed => "reference_malformed",
             ReserveRefusal::AdvanceLimitBelowUse { .. } => "advance_limit_below_use",
             ReserveRefusal::LowWaterNegative => "low_water_negative",
+            ReserveRefusal::LowWaterChanged => "precondition_failed",
             ReserveRefusal::UnknownFunder => "unknown_funder",
         }
     }

@@ -49,6 +49,7 @@ pub async fn take(
             direction: "in",
             operation: "callback",
             call_key: &object,
+            also: &[],
             request: &body,
             response: &[],
             outcome,

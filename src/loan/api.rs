@@ -86,28 +86,38 @@ async fn find_loan(app: &App, funder_id: FunderId, loan_id: LoanId) -> Result<Lo
     api_store::find_loan(&mut connection, funder_id, loan_id).await?.ok_or_else(Problem::not_found)
 }
 
-/// Every version of a loan's plan, the first one first.
-#[derive(Debug, Serialize, ToSchema)]
-pub struct Plans {
-    pub items: Vec<PlanView>,
+/// Which of them.
+#[derive(Debug, Deserialize, IntoParams)]
+#[serde(deny_unknown_fields)]
+#[into_params(parameter_in = Query)]
+pub struct PlanParams {
+    /// From 1 to 200; 50 if left out.
+    #[serde(default)]
+    #[param(value_type = Option<i64>, minimum = 1, maximum = 200)]
+    limit: Limit,
+    #[param(value_type = Option<String>)]
+    cursor: Option<Cursor<i32>>,
 }
 
-/// List a loan's plans
+/// List a loan's plans, the first version first
 ///
 /// A plan never changes; a payoff or a refund makes the next version.
-#[utoipa::path(get, path = "/funder/loans/{loan_id}/plans", tag = "funder", params(("loan_id" = LoanId, Path)),
-    responses((status = 200, body = Plans)), security(("signature" = ["loans:read"])))]
+#[utoipa::path(get, path = "/funder/loans/{loan_id}/plans", tag = "funder", params(("loan_id" = LoanId, Path), PlanParams),
+    responses((status = 200, body = Page<PlanView>)), security(("signature" = ["loans:read"])))]
 pub async fn list_plans(
     State(app): State<App>,
     caller: FunderCaller,
     Named(loan_id): Named<LoanId>,
-) -> Result<Json<Plans>, Problem> {
+    Params(params): Params<PlanParams>,
+) -> Result<Json<Page<PlanView>>, Problem> {
     let loan = find_loan(&app, caller.funder_id, loan_id).await?;
     let mut connection = app.pool.acquire().await?;
-    Ok(Json(Plans { items: api_store::list_plans(&mut connection, loan.line_id, loan_id).await? }))
+    let (after, limit) = (params.cursor.map(|cursor| cursor.0), params.limit.0);
+    let rows = api_store::list_plans(&mut connection, (loan.line_id, loan_id), after, limit + 1).await?;
+    Ok(Json(Page::of(rows, limit, |plan: &PlanView| plan.version)))
 }
 
-/// Every period of a loan's newest plan.
+/// Every period of a loan's newest plan, as many as its product sells and no more.
 #[derive(Debug, Serialize, ToSchema)]
 pub struct Installments {
     pub items: Vec<InstallmentView>,

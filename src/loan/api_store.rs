@@ -114,17 +114,21 @@ pub struct PlanView {
 
 pub async fn list_plans(
     connection: &mut PgConnection,
-    line_id: LineId,
-    loan_id: LoanId,
+    (line_id, loan_id): (LineId, LoanId),
+    after: Option<i32>,
+    limit: i64,
 ) -> sqlx::Result<Vec<PlanView>> {
     sqlx::query_as!(
         PlanView,
         r#"select version, reason, due_on as "due_on: Vec<BusinessDay>", principal_fen as "principal_fen: Vec<Fen>",
                   interest_fen as "interest_fen: Vec<Fen>", fee_fen as "fee_fen: Vec<Fen>",
                   business_day as "business_day: BusinessDay"
-           from schedule where line_id = $1 and loan_id = $2 order by version"#,
+           from schedule where line_id = $1 and loan_id = $2 and ($3::int is null or version > $3)
+           order by version limit $4"#,
         line_id.uuid(),
         loan_id.uuid(),
+        after,
+        limit,
     )
     .fetch_all(connection)
     .await

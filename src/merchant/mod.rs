@@ -39,6 +39,5 @@ pub use code_actions::{close_code, open_order_code, open_static_code};
 pub use h5::MerchantSignedIn;
 pub use model::{Category, Decision, MerchantRefusal, MerchantStatus};
 pub use notification::Payment;
-pub use notify_actions::set_notify_url;
 pub use staff::{Right, Role, Staff};
 pub use store::{MerchantTerms, load_merchants};

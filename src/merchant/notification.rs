@@ -2,10 +2,12 @@
 
 use chrono::{DateTime, Utc};
 use serde_json::{Value, json};
+use sha2::{Digest as _, Sha256};
 
 use super::code::{Code, CodeKind};
 use crate::base::id::{CodeId, MerchantId, PurchaseId};
 use crate::outbox::Message;
+use crate::partner::key::Algorithm;
 
 /// What a merchant's name among the outbox's partners begins with.
 const PREFIX: &str = "merchant:";
@@ -18,6 +20,21 @@ pub fn partner(merchant_id: MerchantId) -> String {
 /// The merchant that messages to `partner` are for, if they are for one.
 pub fn merchant_of(partner: &str) -> Option<MerchantId> {
     partner.strip_prefix(PREFIX).and_then(|id| id.parse().ok())
+}
+
+/// Where a merchant is notified.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct NotifyAddress {
+    pub url: String,
+    /// By which we sign.
+    pub algorithm: Algorithm,
+}
+
+/// Names an address, or its absence, so that whoever changes it can say which one was read.
+pub fn notify_version(address: Option<&NotifyAddress>) -> String {
+    let Some(address) = address else { return "none".to_owned() };
+    let digest = Sha256::digest(format!("{} {}", address.algorithm.as_str(), address.url));
+    digest.iter().take(8).map(|byte| format!("{byte:02x}")).collect()
 }
 
 /// The payment that a notification is about.

@@ -1,9 +1,11 @@
 //! Where a merchant's system hears of payments: set and clear it.
 
 use super::model::MerchantRefusal;
-use super::notify_store::{self, NotifyAddress};
+use super::notification::{NotifyAddress, notify_version};
+use super::notify_store;
 use crate::app::App;
 use crate::base::id::MerchantId;
+use crate::database;
 use crate::error::{Fault, Outcome, Refusal};
 use crate::partner::key::Algorithm;
 use crate::partner::merchant_cashier::{NotifyUrl, UrlRefusal};
@@ -15,6 +17,8 @@ pub enum NotifyRefusal {
     Url(#[from] UrlRefusal),
     #[error(transparent)]
     Merchant(#[from] MerchantRefusal),
+    #[error("somebody changed the address since it was read; read it again")]
+    ChangedSince,
 }
 
 impl Refusal for NotifyRefusal {
@@ -22,24 +26,56 @@ impl Refusal for NotifyRefusal {
         match self {
             NotifyRefusal::Url(refusal) => refusal.code(),
             NotifyRefusal::Merchant(refusal) => refusal.code(),
+            NotifyRefusal::ChangedSince => "precondition_failed",
         }
     }
 }
 
-/// Notifies the merchant at `url` from the next payment on, signed in `algorithm`; without a URL no more.
+/// Where a merchant is to be notified; without a URL nowhere.
+#[derive(Clone, Copy, Debug)]
+pub struct Wanted<'a> {
+    pub url: Option<&'a str>,
+    pub algorithm: Algorithm,
+}
+
+/// Notifies the merchant as is `wanted` from the next payment on, whatever stood before.
 pub async fn set_notify_url(
     app: &App,
     merchant_id: MerchantId,
-    url: Option<&str>,
-    algorithm: Algorithm,
+    wanted: Wanted<'_>,
+) -> Outcome<Option<NotifyAddress>, NotifyRefusal> {
+    set_where(app, merchant_id, wanted, |_| true).await
+}
+
+/// The same where what stands is still the `version` that was read.
+pub async fn change_notify_url(
+    app: &App,
+    merchant_id: MerchantId,
+    wanted: Wanted<'_>,
+    version: &str,
+) -> Outcome<Option<NotifyAddress>, NotifyRefusal> {
+    set_where(app, merchant_id, wanted, |standing| notify_version(standing) == version).await
+}
+
+async fn set_where(
+    app: &App,
+    merchant_id: MerchantId,
+    wanted: Wanted<'_>,
+    allows: impl Fn(Option<&NotifyAddress>) -> bool + Send,
 ) -> Outcome<Option<NotifyAddress>, NotifyRefusal> {
     let reach = app.partners.cashiers().reach();
-    let url = url.map(|url| NotifyUrl::parse(url, reach)).transpose();
+    let url = wanted.url.map(|url| NotifyUrl::parse(url, reach)).transpose();
     let url = url.map_err(|refusal| Fault::Refused(refusal.into()))?;
-    let address = url.map(|url| NotifyAddress { url: url.as_str().to_owned(), algorithm });
-    let mut connection = app.pool.acquire().await?;
-    if !notify_store::set(&mut connection, merchant_id, address.as_ref()).await? {
+    let address = url.map(|url| NotifyAddress { url: url.as_str().to_owned(), algorithm: wanted.algorithm });
+    let mut transaction = database::begin(&app.pool).await?;
+    if !notify_store::lock(&mut transaction, merchant_id).await? {
         return Err(Fault::Refused(NotifyRefusal::Merchant(MerchantRefusal::UnknownMerchant)));
     }
+    let standing = notify_store::find(&mut transaction, merchant_id).await?;
+    if !allows(standing.as_ref()) {
+        return Err(Fault::Refused(NotifyRefusal::ChangedSince));
+    }
+    notify_store::set(&mut transaction, merchant_id, address.as_ref()).await?;
+    transaction.commit().await?;
     Ok(address)
 }

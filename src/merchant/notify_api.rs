@@ -2,16 +2,19 @@
 
 use axum::Json;
 use axum::extract::State;
+use axum::http::header;
+use axum::response::IntoResponse;
 use chrono::{DateTime, Utc};
 use serde::{Deserialize, Serialize};
 use utoipa::{IntoParams, ToSchema};
 
-use super::notify_actions::set_notify_url;
-use super::notify_store::{self, NotifyAddress};
+use super::notification::{NotifyAddress, notify_version};
+use super::notify_actions::{Wanted, change_notify_url};
+use super::notify_store;
 use crate::app::App;
 use crate::base::id::MerchantId;
 use crate::http::Problem;
-use crate::http::api::{Body, Cursor, Limit, MerchantCaller, Named, Page, Params};
+use crate::http::api::{Body, Cursor, IfMatch, Limit, MerchantCaller, Named, Page, Params, etag};
 use crate::outbox::actions::{Asked, retry};
 use crate::outbox::event_store;
 use crate::partner::key::Algorithm;
@@ -37,11 +40,17 @@ impl From<Option<NotifyAddress>> for NotifyUrlView {
 }
 
 /// Query where you are notified
+///
+/// Its ETag is what `If-Match` of a change names.
 #[utoipa::path(get, path = "/merchant/notify-url", tag = "merchant", responses((status = 200, body = NotifyUrlView)),
     security(("signature" = ["orders:read"])))]
-pub async fn show_notify_url(State(app): State<App>, caller: MerchantCaller) -> Result<Json<NotifyUrlView>, Problem> {
+pub async fn show_notify_url(State(app): State<App>, caller: MerchantCaller) -> Result<impl IntoResponse, Problem> {
     let found = notify_store::find(&mut *app.pool.acquire().await?, caller.merchant_id).await?;
-    Ok(Json(found.into()))
+    Ok(tagged(found))
+}
+
+fn tagged(address: Option<NotifyAddress>) -> impl IntoResponse {
+    ([(header::ETAG, etag(notify_version(address.as_ref())))], Json(NotifyUrlView::from(address)))
 }
 
 /// In which algorithm we sign.
@@ -69,18 +78,21 @@ pub struct NewNotifyUrl {
 ///
 /// Of each payment, void and refund from now on, signed with one of our keys.
 #[utoipa::path(put, path = "/merchant/notify-url", tag = "merchant", request_body = NewNotifyUrl,
+    params(("If-Match" = String, Header, description = "The ETag that was read.", example = "\"none\"")),
     responses((status = 200, body = NotifyUrlView)), security(("signature" = ["notifications:write"])))]
 pub async fn put_notify_url(
     State(app): State<App>,
     caller: MerchantCaller,
+    if_match: IfMatch,
     Body(new): Body<NewNotifyUrl>,
-) -> Result<Json<NotifyUrlView>, Problem> {
+) -> Result<impl IntoResponse, Problem> {
     let algorithm = match new.algorithm {
         SignedIn::Sm2Sm3 => Algorithm::Sm2Sm3,
         SignedIn::RsaSha256 => Algorithm::RsaSha256,
     };
-    let set = set_notify_url(&app, caller.merchant_id, new.url.as_deref(), algorithm).await?;
-    Ok(Json(set.into()))
+    let wanted = Wanted { url: new.url.as_deref(), algorithm };
+    let read = if_match.0.trim_matches('"');
+    Ok(tagged(change_notify_url(&app, caller.merchant_id, wanted, read).await?))
 }
 
 /// A notification that your system did not take.

@@ -2,16 +2,9 @@
 
 use sqlx::PgConnection;
 
+use super::notification::NotifyAddress;
 use crate::base::id::MerchantId;
 use crate::partner::key::Algorithm;
-
-/// Where a merchant is notified.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub struct NotifyAddress {
-    pub url: String,
-    /// By which we sign.
-    pub algorithm: Algorithm,
-}
 
 pub async fn find(connection: &mut PgConnection, merchant_id: MerchantId) -> sqlx::Result<Option<NotifyAddress>> {
     sqlx::query_as!(
@@ -24,13 +17,24 @@ pub async fn find(connection: &mut PgConnection, merchant_id: MerchantId) -> sql
     .await
 }
 
-/// Sets or clears it; `false` if there is no such merchant.
+/// Holds the merchant until the transaction ends; `false` if there is no such merchant.
+pub async fn lock(connection: &mut PgConnection, merchant_id: MerchantId) -> sqlx::Result<bool> {
+    let found = sqlx::query_scalar!(
+        "select merchant_id from merchant where merchant_id = $1 for no key update",
+        merchant_id.uuid()
+    )
+    .fetch_optional(connection)
+    .await?;
+    Ok(found.is_some())
+}
+
+/// Sets or clears it.
 pub async fn set(
     connection: &mut PgConnection,
     merchant_id: MerchantId,
     address: Option<&NotifyAddress>,
-) -> sqlx::Result<bool> {
-    let done = sqlx::query!(
+) -> sqlx::Result<()> {
+    sqlx::query!(
         "update merchant set notify_url = $2, notify_algorithm = $3 where merchant_id = $1",
         merchant_id.uuid(),
         address.map(|address| address.url.as_str()),
@@ -38,5 +42,5 @@ pub async fn set(
     )
     .execute(connection)
     .await?;
-    Ok(done.rows_affected() == 1)
+    Ok(())
 }

@@ -40,8 +40,8 @@ pub async fn save(app: &App, saving: Saving<'_>) -> Outcome<i32, EventRefusal> {
         saved_at: app.clock.now(),
     };
     let mut transaction = database::begin(&app.pool).await?;
-    let versions = store::versions(&mut transaction, saving.funder_id, kind.name).await?;
-    let is_next = versions.first().map_or(0, |newest| newest.version) == saving.after_version;
+    let newest = store::newest(&mut transaction, saving.funder_id, kind.name).await?;
+    let is_next = newest.map_or(0, |newest| newest.version) == saving.after_version;
     if !is_next || !store::insert(&mut transaction, &new).await? {
         return Err(Fault::Refused(EventRefusal::Overtaken));
     }

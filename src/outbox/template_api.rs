@@ -6,7 +6,7 @@ use axum::http::header;
 use axum::response::IntoResponse;
 use chrono::{DateTime, Utc};
 use serde::{Deserialize, Serialize};
-use utoipa::ToSchema;
+use utoipa::{IntoParams, ToSchema};
 
 use super::template::Template;
 use super::template_actions::{self, Saving, kind_for_funders};
@@ -16,19 +16,7 @@ use crate::base::id::FunderId;
 use crate::error::Fault;
 use crate::funder::find_code;
 use crate::http::Problem;
-use crate::http::api::{Body, FunderCaller, IfMatch, Named, etag};
-
-/// A saved version.
-#[derive(Debug, Serialize, ToSchema)]
-pub struct TemplateVersion {
-    #[schema(example = 1)]
-    pub version: i32,
-    /// Null where it gave our own form back.
-    pub template: Option<Template>,
-    #[schema(example = "Chen Wei")]
-    pub saved_by: String,
-    pub saved_at: DateTime<Utc>,
-}
+use crate::http::api::{Body, Cursor, FunderCaller, IfMatch, Limit, Named, Page, Params, etag};
 
 /// How a kind of event is told to your core.
 #[derive(Debug, Serialize, ToSchema)]
@@ -40,24 +28,14 @@ pub struct TemplateView {
     pub version: i32,
     /// What counts now; null for our own form.
     pub template: Option<Template>,
-    /// Every version, the newest first.
-    pub versions: Vec<TemplateVersion>,
 }
 
 async fn find(app: &App, funder_id: FunderId, kind: &str) -> Result<impl IntoResponse + use<>, Problem> {
     let kind = kind_for_funders(kind).map_err(Fault::Refused)?;
-    let mut connection = app.pool.acquire().await?;
-    let versions = template_store::versions(&mut connection, funder_id, kind.name).await?;
-    let version = versions.first().map_or(0, |newest| newest.version);
-    let template = versions.first().and_then(|newest| newest.template.clone());
-    let view = |version: Version| TemplateVersion {
-        version: version.version,
-        template: version.template,
-        saved_by: version.saved_by,
-        saved_at: version.saved_at,
-    };
-    let versions = versions.into_iter().map(view).collect();
-    let view = TemplateView { kind: kind.name.to_owned(), version, template, versions };
+    let newest = template_store::newest(&mut *app.pool.acquire().await?, funder_id, kind.name).await?;
+    let version = newest.as_ref().map_or(0, |newest| newest.version);
+    let template = newest.and_then(|newest| newest.template);
+    let view = TemplateView { kind: kind.name.to_owned(), version, template };
     Ok(([(header::ETAG, etag(version))], Json(view)))
 }
 
@@ -73,6 +51,54 @@ pub async fn show_template(
     Named(kind): Named<String>,
 ) -> Result<impl IntoResponse, Problem> {
     find(&app, caller.funder_id, &kind).await
+}
+
+/// A saved version.
+#[derive(Debug, Serialize, ToSchema)]
+pub struct TemplateVersion {
+    #[schema(example = 1)]
+    pub version: i32,
+    /// Null where it gave our own form back.
+    pub template: Option<Template>,
+    #[schema(example = "Chen Wei")]
+    pub saved_by: String,
+    pub saved_at: DateTime<Utc>,
+}
+
+/// Which of them.
+#[derive(Debug, Deserialize, IntoParams)]
+#[serde(deny_unknown_fields)]
+#[into_params(parameter_in = Query)]
+pub struct TemplateVersionParams {
+    /// From 1 to 200; 50 if left out.
+    #[serde(default)]
+    #[param(value_type = Option<i64>, minimum = 1, maximum = 200)]
+    limit: Limit,
+    #[param(value_type = Option<String>)]
+    cursor: Option<Cursor<i32>>,
+}
+
+/// List the versions of a kind's template, the newest first
+#[utoipa::path(get, path = "/events/templates/{kind}/versions", tag = "events",
+    params(("kind" = String, Path, example = "loan_made"), TemplateVersionParams),
+    responses((status = 200, body = Page<TemplateVersion>)), security(("signature" = ["events:read"])))]
+pub async fn list_template_versions(
+    State(app): State<App>,
+    caller: FunderCaller,
+    Named(kind): Named<String>,
+    Params(params): Params<TemplateVersionParams>,
+) -> Result<Json<Page<TemplateVersion>>, Problem> {
+    let kind = kind_for_funders(&kind).map_err(Fault::Refused)?;
+    let (before, limit) = (params.cursor.map(|cursor| cursor.0), params.limit.0);
+    let mut connection = app.pool.acquire().await?;
+    let rows = template_store::versions(&mut connection, caller.funder_id, kind.name, (before, limit + 1)).await?;
+    let view = |version: Version| TemplateVersion {
+        version: version.version,
+        template: version.template,
+        saved_by: version.saved_by,
+        saved_at: version.saved_at,
+    };
+    Ok(Json(Page::of(rows.into_iter().map(view).collect(), limit, |row| row.version)))
 }
 
 /// A template to save.
@@ -98,8 +124,8 @@ pub async fn save_template(
     Body(new): Body<NewTemplate>,
 ) -> Result<impl IntoResponse, Problem> {
     let known = kind_for_funders(&kind).map_err(Fault::Refused)?;
-    let versions = template_store::versions(&mut *app.pool.acquire().await?, caller.funder_id, known.name).await?;
-    let after_version = versions.first().map_or(0, |newest| newest.version);
+    let newest = template_store::newest(&mut *app.pool.acquire().await?, caller.funder_id, known.name).await?;
+    let after_version = newest.map_or(0, |newest| newest.version);
     if_match.check(&etag(after_version))?;
     let saving = Saving {
         funder_id: caller.funder_id,

@@ -42,13 +42,26 @@ pub struct Version {
     pub saved_at: DateTime<Utc>,
 }
 
-/// Every version of a kind, the newest first.
-pub async fn versions(connection: &mut PgConnection, funder_id: FunderId, kind: &str) -> sqlx::Result<Vec<Version>> {
+/// The version of a kind that counts.
+pub async fn newest(connection: &mut PgConnection, funder_id: FunderId, kind: &str) -> sqlx::Result<Option<Version>> {
+    Ok(versions(connection, funder_id, kind, (None, 1)).await?.pop())
+}
+
+/// So many versions of a kind, the newest first, those before a version if one is given.
+pub async fn versions(
+    connection: &mut PgConnection,
+    funder_id: FunderId,
+    kind: &str,
+    (before, limit): (Option<i32>, i64),
+) -> sqlx::Result<Vec<Version>> {
     let rows = sqlx::query!(
         "select version, path, text, taken_when, saved_by, saved_at from event_template
-         where funder_id = $1 and kind = $2 order by version desc",
+         where funder_id = $1 and kind = $2 and ($3::int is null or version < $3)
+         order by version desc limit $4",
         funder_id.uuid(),
         kind,
+        before,
+        limit,
     )
     .fetch_all(connection)
     .await?;

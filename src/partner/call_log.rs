@@ -3,12 +3,14 @@
 use std::time::Duration;
 
 use chrono::{DateTime, Utc};
+use serde_json::Value;
 use sha2::{Digest, Sha256};
 use sqlx::PgPool;
 use tokio::sync::{mpsc, oneshot};
 use tokio::time::{Instant, timeout_at};
 
 use super::mask::masked;
+use super::mentions::Mentions;
 use super::store;
 
 /// Calls waiting to be written; a full queue makes callers wait rather than forget.
@@ -36,6 +38,10 @@ pub struct CallRecord {
     pub request_masked: String,
     pub response_masked: String,
     pub called_at: DateTime<Utc>,
+    /// Everything that it is about, each of which finds it.
+    pub objects: Vec<String>,
+    /// Every way in which it ended: the outcome, the status, each code of the answer.
+    pub codes: Vec<String>,
 }
 
 /// What is known of a call when it has ended.
@@ -43,7 +49,10 @@ pub struct Ended<'a> {
     pub partner: &'a str,
     pub direction: &'static str,
     pub operation: &'a str,
+    /// What it is about in the first place.
     pub call_key: &'a str,
+    /// What else it names, beside what its bodies name.
+    pub also: &'a [String],
     pub request: &'a [u8],
     pub response: &'a [u8],
     pub outcome: &'static str,
@@ -54,6 +63,15 @@ pub struct Ended<'a> {
 
 impl CallRecord {
     fn of(call: &Ended<'_>) -> CallRecord {
+        let (request, response): (Option<Value>, Option<Value>) =
+            (serde_json::from_slice(call.request).ok(), serde_json::from_slice(call.response).ok());
+        let mut mentions = Mentions::default();
+        mentions.add(call.call_key);
+        call.also.iter().for_each(|object| mentions.add(object));
+        request.iter().for_each(|body| mentions.read_request(body));
+        response.iter().for_each(|body| mentions.read_answer(body));
+        mentions.codes.insert(call.outcome.to_owned());
+        mentions.codes.extend(call.http_status.map(|status| status.to_string()));
         CallRecord {
             partner: call.partner.to_owned(),
             direction: call.direction,
@@ -63,9 +81,11 @@ impl CallRecord {
             outcome: call.outcome,
             http_status: call.http_status.and_then(|status| i16::try_from(status).ok()),
             duration_micros: i64::try_from(call.duration.as_micros()).unwrap_or(i64::MAX),
-            request_masked: masked(call.request),
-            response_masked: masked(call.response),
+            request_masked: masked(request, call.request.len()),
+            response_masked: masked(response, call.response.len()),
             called_at: call.called_at,
+            objects: mentions.objects.into_iter().collect(),
+            codes: mentions.codes.into_iter().collect(),
         }
     }
 }

@@ -262,6 +262,7 @@ impl Client {
                 direction: "out",
                 operation: operation.name,
                 call_key: operation.key,
+                also: &[],
                 request: body,
                 response: answer.as_ref().map_or(&[], |answer| &answer.body),
                 outcome: result.as_ref().err().map_or("ok", CallError::outcome),

@@ -8,6 +8,7 @@ mod sm2_field;
 pub mod signature;
 pub mod breaker;
 pub mod mask;
+pub mod mentions;
 pub mod call_log;
 pub mod store;
 pub mod funder_core;

@@ -4,6 +4,7 @@ use chrono::{DateTime, Utc};
 use sqlx::PgConnection;
 
 use super::call_log::CallRecord;
+use super::mentions::object_name;
 
 /// Writes calls, one statement for all of them.
 pub async fn insert_calls(connection: &mut PgConnection, calls: &[CallRecord]) -> sqlx::Result<()> {
@@ -18,11 +19,18 @@ pub async fn insert_calls(connection: &mut PgConnection, calls: &[CallRecord]) -
     let request_masked: Vec<&str> = calls.iter().map(|call| call.request_masked.as_str()).collect();
     let response_masked: Vec<&str> = calls.iter().map(|call| call.response_masked.as_str()).collect();
     let called_at: Vec<DateTime<Utc>> = calls.iter().map(|call| call.called_at).collect();
+    // An array of arrays cannot be ragged; no name and no code has a line break in it.
+    let objects: Vec<String> = calls.iter().map(|call| call.objects.join("\n")).collect();
+    let codes: Vec<String> = calls.iter().map(|call| call.codes.join("\n")).collect();
     sqlx::query!(
-        "insert into partner_call (partner, direction, operation, call_key, request_sha256, outcome, http_status,
-                                   duration_micros, request_masked, response_masked, called_at)
-         select * from unnest($1::text[], $2::text[], $3::text[], $4::text[], $5::bytea[], $6::text[], $7::smallint[],
-                              $8::bigint[], $9::text[], $10::text[], $11::timestamptz[])",
+        r"insert into partner_call (partner, direction, operation, call_key, request_sha256, outcome, http_status,
+                                    duration_micros, request_masked, response_masked, called_at, objects, codes)
+          select partner, direction, operation, call_key, request_sha256, outcome, http_status, duration_micros,
+                 request_masked, response_masked, called_at, string_to_array(objects, e'\n'), string_to_array(codes, e'\n')
+          from unnest($1::text[], $2::text[], $3::text[], $4::text[], $5::bytea[], $6::text[], $7::smallint[],
+                      $8::bigint[], $9::text[], $10::text[], $11::timestamptz[], $12::text[], $13::text[])
+               as call(partner, direction, operation, call_key, request_sha256, outcome, http_status, duration_micros,
+                       request_masked, response_masked, called_at, objects, codes)",
         &partner as &[&str],
         &direction as &[&str],
         &operation as &[&str],
@@ -34,6 +42,8 @@ pub async fn insert_calls(connection: &mut PgConnection, calls: &[CallRecord]) -
         &request_masked as &[&str],
         &response_masked as &[&str],
         &called_at,
+        &objects,
+        &codes,
     )
     .execute(connection)
     .await?;
@@ -46,7 +56,7 @@ pub struct CallSearch {
     pub partner: Option<String>,
     /// The object or message that a call was about.
     pub key: Option<String>,
-    /// How it ended: an outcome such as `unknown`, or a status such as `409`.
+    /// How it ended: an outcome such as `unknown`, a status such as `409`, or a code of the answer.
     pub code: Option<String>,
     pub from: Option<DateTime<Utc>>,
     pub until: Option<DateTime<Utc>>,
@@ -76,13 +86,12 @@ pub async fn search_calls(connection: &mut PgConnection, search: &CallSearch) ->
         "select call_no, partner, direction, operation, call_key, outcome, http_status, duration_micros, request_masked,
                 response_masked, called_at
          from partner_call
-         where ($1::text is null or partner = $1) and ($2::text is null or call_key = $2)
-               and ($3::text is null or outcome = $3 or http_status::text = $3
-                    or response_masked like '%\"code\":\"' || $3 || '\"%')
+         where ($1::text is null or partner = $1) and ($2::text is null or objects @> array[$2])
+               and ($3::text is null or codes @> array[$3])
                and ($4::timestamptz is null or called_at >= $4) and ($5::timestamptz is null or called_at < $5)
          order by call_no desc limit $6",
         search.partner,
-        search.key,
+        search.key.as_deref().and_then(object_name),
         search.code,
         search.from,
         search.until,
@@ -92,9 +101,18 @@ pub async fn search_calls(connection: &mut PgConnection, search: &CallSearch) ->
     .await
 }
 
-/// Forgets calls made before `before`; returns how many.
+/// Calls forgotten in one statement, so that none holds the log for long after the rule was tightened.
+const PRUNED_AT_ONCE: i64 = 20_000;
+
+/// Forgets calls made before `before`, some of them; returns how many, none when no more are left.
 pub async fn prune_calls(connection: &mut PgConnection, before: DateTime<Utc>) -> sqlx::Result<u64> {
-    let done = sqlx::query!("delete from partner_call where called_at < $1", before).execute(connection).await?;
+    let done = sqlx::query!(
+        "delete from partner_call where call_no in (select call_no from partner_call where called_at < $1 limit $2)",
+        before,
+        PRUNED_AT_ONCE,
+    )
+    .execute(connection)
+    .await?;
     Ok(done.rows_affected())
 }
 

@@ -251,13 +251,6 @@ pub async fn show_draft(
     rows.pop().map(tagged).ok_or_else(Problem::not_found)
 }
 
-/// The edit that the caller read.
-fn edit_no(if_match: &IfMatch) -> Result<i32, Problem> {
-    let number = if_match.0.trim_matches('"').parse().ok();
-    // Whatever else stands there is the tag of no edit.
-    number.map_or_else(|| if_match.check("").map(|()| 0), Ok)
-}
-
 /// Edit a draft that was not approved yet
 #[utoipa::path(put, path = "/funder/product-drafts/{draft_id}", tag = "products", request_body = ProductText,
     params(("draft_id" = ProductDraftId, Path),
@@ -270,7 +263,7 @@ pub async fn edit_draft(
     if_match: IfMatch,
     Body(text): Body<ProductText>,
 ) -> Result<impl IntoResponse, Problem> {
-    let which = (draft_id, edit_no(&if_match)?);
+    let which = (draft_id, if_match.number()?);
     Ok(tagged(draft_actions::edit(&app, &signatory(caller), which, text.terms_text).await?))
 }
 
@@ -287,7 +280,7 @@ pub async fn approve_draft(
     Named(draft_id): Named<ProductDraftId>,
     if_match: IfMatch,
 ) -> Result<impl IntoResponse, Problem> {
-    let which = (draft_id, edit_no(&if_match)?);
+    let which = (draft_id, if_match.number()?);
     Ok(tagged(draft_actions::approve(&app, &signatory(caller), which).await?))
 }
 

@@ -80,6 +80,7 @@ impl House {
             partners: Arc::new(partners),
             risk,
             day_files: day_file::Rules::SHIPPED,
+            calls_kept_days: 180,
             delivery: DeliverySettings::default(),
             site: site.in_sandbox(&base_url),
         };

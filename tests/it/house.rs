@@ -79,6 +79,7 @@ async fn open_with(pool: PgPool, today: &str, partners: &[PartnerSettings]) -> A
         partners: Arc::new(partners),
         risk,
         day_files: fenqi::day_file::Rules::SHIPPED,
+        calls_kept_days: 180,
         delivery: DeliverySettings::default(),
         site: Site::at(crate::browser::PUBLIC),
     }

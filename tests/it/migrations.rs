@@ -1,6 +1,7 @@
 //! Migrations: on an empty database, on one with rows, by two nodes at once, and refused where a newer program was.
 
 use fenqi::database::{self, Migrated};
+use fenqi::partner::store::{CallSearch, search_calls};
 use sqlx::PgPool;
 
 use crate::house;
@@ -49,6 +50,23 @@ async fn what_a_core_was_told_of_its_reserve_is_found_under_its_funders_code(poo
     let partners: Vec<String> =
         sqlx::query_scalar("select partner from outbox order by message_no").fetch_all(&pool).await.unwrap();
     assert_eq!(partners, ["first", "second"]);
+}
+
+#[sqlx::test(migrations = false)]
+async fn a_call_from_before_is_still_found_under_its_object_and_its_code(pool: PgPool) {
+    fenqi::MIGRATOR.run_to(22, &pool).await.unwrap();
+    let calls = r#"insert into partner_call (partner, direction, operation, call_key, request_sha256, outcome, http_status,
+                                             duration_micros, request_masked, response_masked, called_at)
+                   select 'my-core', 'in', 'GET /x', key, '', 'refused', 404, 1, '', '{"code":"not_found"}', now()
+                   from unnest(array['loan_0197f3c2a4b07cc39b1c2d3e4f506172', 'A-1', '']) as key"#;
+    sqlx::query(calls).execute(&pool).await.unwrap();
+    database::migrate(&pool).await.unwrap();
+    let mut connection = pool.acquire().await.unwrap();
+    for (key, code) in [("0197f3c2-a4b0-7cc3-9b1c-2d3e4f506172", "not_found"), ("A-1", "404"), ("A-1", "refused")] {
+        let search =
+            CallSearch { key: Some(key.to_owned()), code: Some(code.to_owned()), limit: 9, ..CallSearch::default() };
+        assert_eq!(search_calls(&mut connection, &search).await.unwrap().len(), 1, "{key} {code}");
+    }
 }
 
 #[sqlx::test(migrator = "fenqi::MIGRATOR")]

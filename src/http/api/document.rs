@@ -189,6 +189,7 @@ fn complete_operation(operation: &mut Value, shared: &Value, method: &Method, is
 }
 
 fn add_example(holder: &mut Value, shared: &Value) {
+    // What is not JSON has no schema to make one of: the operation gives it, and a test looks.
     let Some(content) = holder.pointer_mut("/content/application~1json") else { return };
     if content.get("example").is_none() && content.get("examples").is_none() {
         let made = example::of(&content["schema"], shared);

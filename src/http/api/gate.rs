@@ -57,11 +57,14 @@ pub struct Arrived {
 }
 
 impl Arrived {
-    /// The object that the path names, or the request itself.
-    fn object(&self) -> &str {
-        let path = self.url.split('?').next().unwrap_or_default();
-        let named = self.route.split('/').zip(path.split('/')).find(|(segment, _)| segment.starts_with('{'));
-        named.map_or(&self.request_id, |(_, value)| value)
+    /// Everything that the path and the query name, then the request itself.
+    fn objects(&self) -> Vec<String> {
+        let (path, query) = self.url.split_once('?').unwrap_or((&self.url, ""));
+        let in_path = self.route.split('/').zip(path.split('/')).filter(|(segment, _)| segment.starts_with('{'));
+        let in_query =
+            query.split('&').filter_map(|pair| pair.split_once('=')).filter(|(name, _)| name.ends_with("_id"));
+        let named = in_path.map(|(_, value)| value).chain(in_query.map(|(_, value)| value));
+        named.chain([self.request_id.as_str()]).map(str::to_owned).collect()
     }
 }
 
@@ -127,12 +130,14 @@ pub async fn let_in(gate: &Gate, arrived: &Arrived, admitted: &Admitted, request
 /// Records the call, of a partner that was believed or of nobody, with its answer.
 pub async fn write_down(app: &App, arrived: &Arrived, partner: Option<&str>, response: Response) -> Response {
     let (response, answered) = whole(response).await;
+    let objects = arrived.objects();
     app.partners
         .record(&Ended {
             partner: partner.unwrap_or("(not believed)"),
             direction: "in",
             operation: &format!("{} {}", arrived.method, arrived.route.strip_prefix(PREFIX).unwrap_or("?")),
-            call_key: arrived.object(),
+            call_key: objects.first().map_or("", String::as_str),
+            also: &objects,
             request: &arrived.body,
             response: &answered,
             outcome: outcome_of(response.status()),

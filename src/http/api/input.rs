@@ -116,13 +116,25 @@ impl<S: Sync> FromRequestParts<S> for IfMatch {
 }
 
 impl IfMatch {
+    /// The number in a tag that is a number's.
+    ///
+    /// # Errors
+    /// 412 where it is the tag of nothing that we gave.
+    pub fn number<N: FromStr>(&self) -> Result<N, Problem> {
+        self.0.trim_matches('"').parse().map_err(|_| changed_since())
+    }
+
     /// # Errors
     /// 412 where `etag` is the tag of another version.
     pub fn check(&self, etag: &str) -> Result<(), Problem> {
         if self.0 == etag {
             return Ok(());
         }
-        let detail = "Somebody changed it since you read it. Read it again.";
-        Err(Problem::new(StatusCode::PRECONDITION_FAILED, "precondition_failed", detail))
+        Err(changed_since())
     }
+}
+
+fn changed_since() -> Problem {
+    let detail = "Somebody changed it since you read it. Read it again.";
+    Problem::new(StatusCode::PRECONDITION_FAILED, "precondition_failed", detail)
 }

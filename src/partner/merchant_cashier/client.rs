@@ -69,6 +69,7 @@ impl Cashiers {
                 direction: "out",
                 operation: "notify_merchant",
                 call_key: &notification.event_no.to_string(),
+                also: &[],
                 request: &body,
                 response: &heard.answer,
                 outcome: result.as_ref().err().map_or("ok", CallError::outcome),

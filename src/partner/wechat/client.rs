@@ -296,6 +296,7 @@ impl WeChat {
                 direction: "out",
                 operation,
                 call_key: "",
+                also: &[],
                 request: &[],
                 response: &[],
                 outcome,

@@ -10,9 +10,8 @@ use fenqi::app::App;
 use fenqi::base::Clock;
 use fenqi::partner::key::Algorithm;
 use fenqi::partner::signature::{Identity, Stamp};
-use fenqi::partner::store::{CallSearch, search_calls};
 use fenqi::router::api_document;
-use serde_json::Value;
+use serde_json::{Value, json};
 use sqlx::PgPool;
 
 use crate::desk::{self, Desk};
@@ -180,41 +179,15 @@ async fn a_key_ends_when_it_expires_and_ours_change_without_a_gap(pool: PgPool) 
     let serials: Vec<&str> =
         listed["items"].as_array().unwrap().iter().filter_map(|key| key["serial_no"].as_str()).collect();
     assert_eq!(serials.len(), before + 1, "the old ones stay listed");
+    let (mut paged, mut path) = (Vec::new(), "/platform-keys?limit=1".to_owned());
+    loop {
+        let page = knows_both.get(&path).await.ok();
+        paged.extend(page["items"].as_array().unwrap().clone());
+        let Some(cursor) = page["next_cursor"].as_str() else { break };
+        path = format!("/platform-keys?limit=1&cursor={cursor}");
+    }
+    assert_eq!(json!(paged), listed["items"]);
     assert!(serials.contains(&next.serial_no.as_str()));
-}
-
-#[sqlx::test(migrator = "fenqi::MIGRATOR")]
-async fn a_call_is_in_the_call_log_with_its_partner_and_code(pool: PgPool) {
-    let (app, desk) = open(pool).await;
-    desk.get("/me").await.ok();
-    app.partners.flush_log().await;
-    let logged: (String, String, String, i16) =
-        sqlx::query_as("select partner, direction, operation, http_status from partner_call")
-            .fetch_one(&app.pool)
-            .await
-            .unwrap();
-    assert_eq!(logged, ("harbour-core".into(), "in".into(), "GET /me".into(), 200));
-    let nothing = "loan_0197f3c2a4b07cc39b1c2d3e4f506172";
-    desk.get(&format!("/funder/loans/{nothing}")).await.problem();
-    app.partners.flush_log().await;
-    let search = async |search: CallSearch| {
-        let mut connection = app.pool.acquire().await.unwrap();
-        search_calls(&mut connection, &CallSearch { limit: 10, ..search }).await.unwrap().len()
-    };
-    let text = |text: &str| Some(text.to_owned());
-    assert_eq!(search(CallSearch::default()).await, 2);
-    assert_eq!(search(CallSearch { partner: text("harbour-core"), key: text(nothing), ..Default::default() }).await, 1);
-    assert_eq!(search(CallSearch { code: text("not_found"), ..Default::default() }).await, 1);
-    assert_eq!(search(CallSearch { code: text("404"), ..Default::default() }).await, 1);
-    assert_eq!(search(CallSearch { code: text("unknown"), ..Default::default() }).await, 0);
-    let later = Some(app.clock.now() + TimeDelta::minutes(1));
-    assert_eq!(search(CallSearch { from: later, ..Default::default() }).await, 0);
-    assert_eq!(search(CallSearch { until: later, ..Default::default() }).await, 2);
-    let earlier = Some(app.clock.now() - TimeDelta::minutes(1));
-    assert_eq!(search(CallSearch { until: earlier, ..Default::default() }).await, 0);
-    app.clock.set(app.clock.now() + TimeDelta::days(200));
-    access::jobs::forget_old(&app).await.unwrap();
-    assert_eq!(search(CallSearch::default()).await, 0, "kept for half a year");
 }
 
 #[test]
@@ -225,8 +198,8 @@ fn every_operation_is_documented_with_examples_its_scope_and_its_problems() {
         for (method, operation) in item.as_object().unwrap() {
             let name = format!("{method} {path}");
             let has_example = |content: &Value| {
-                let json = &content["content"]["application/json"];
-                json.is_null() || !json["example"].is_null() || !json["examples"].is_null()
+                let mut kinds = content["content"].as_object().into_iter().flatten();
+                kinds.all(|(_, kind)| !kind["example"].is_null() || !kind["examples"].is_null())
             };
             if operation["security"][0]["signature"].is_null() {
                 wrong.push(format!("{name} does not say what it needs"));
@@ -250,6 +223,40 @@ fn every_operation_is_documented_with_examples_its_scope_and_its_problems() {
         assert!(codes.iter().any(|listed| listed == code.code));
     }
     assert!(wrong.is_empty(), "\n{}\n", wrong.join("\n"));
+}
+
+/// Lists that cannot grow, and the one that is read by the number of its last event.
+const LISTS_WITHOUT_PAGES: [&str; 3] =
+    ["/api/v1/events", "/api/v1/events/kinds", "/api/v1/funder/loans/{loan_id}/installments"];
+
+#[test]
+fn every_list_comes_in_pages_and_what_two_may_edit_is_guarded() {
+    let document = api_document().json;
+    let resolve = |schema: &Value| match schema["$ref"].as_str() {
+        Some(target) => document.pointer(target.trim_start_matches('#')).unwrap().clone(),
+        None => schema.clone(),
+    };
+    let (mut lists, mut edits) = (0, 0);
+    for (path, item) in document["paths"].as_object().unwrap() {
+        let parameters = |method: &str| -> Vec<String> {
+            let list = item[method]["parameters"].as_array().cloned().unwrap_or_default();
+            list.iter().map(|one| one["name"].as_str().unwrap().to_owned()).collect()
+        };
+        let answer = resolve(&item["get"]["responses"]["200"]["content"]["application/json"]["schema"]);
+        if !answer["properties"]["items"].is_null() && !LISTS_WITHOUT_PAGES.contains(&path.as_str()) {
+            lists += 1;
+            assert!(!answer["properties"]["next_cursor"].is_null(), "{path} has no next_cursor");
+            let taken = parameters("get");
+            assert!(["limit", "cursor"].iter().all(|name| taken.iter().any(|one| one == name)), "{path}: {taken:?}");
+        }
+        if !item["put"].is_null() {
+            edits += 1;
+            assert!(parameters("put").iter().any(|name| name == "If-Match"), "PUT {path} overwrites blindly");
+            assert!(!item["put"]["responses"]["412"].is_null() && !item["put"]["responses"]["428"].is_null());
+            assert!(!item["get"].is_null(), "{path} can be read, or nobody has its ETag");
+        }
+    }
+    assert!(lists > 20 && edits > 3, "{lists} lists, {edits} edits");
 }
 
 /// Every reference leads somewhere.

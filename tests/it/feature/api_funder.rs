@@ -1,8 +1,9 @@
 //! A funder's core over the API: loans and what becomes of them, the reserve and its orders, products by two keys.
 
 use fenqi::access::PartnerKind;
+use fenqi::base::Fen;
 use fenqi::base::id::ReserveOrderId;
-use fenqi::funder::order_actions;
+use fenqi::funder::{self, order_actions};
 use fenqi::partner::key::Algorithm;
 use serde_json::{Value, json};
 use sqlx::PgPool;
@@ -53,6 +54,10 @@ async fn a_core_reads_a_loan_through_its_life(pool: PgPool) {
     let reasons: Vec<&str> =
         plans["items"].as_array().unwrap().iter().map(|plan| plan["reason"].as_str().unwrap()).collect();
     assert_eq!(reasons, ["made", "refund"]);
+    let first = desk.get(&format!("{loan_path}/plans?limit=1")).await.ok();
+    let cursor = first["next_cursor"].as_str().unwrap();
+    let second = desk.get(&format!("{loan_path}/plans?limit=1&cursor={cursor}")).await.ok();
+    assert_eq!((&second["items"][0], &second["next_cursor"]), (&plans["items"][1], &Value::Null));
     let installments = desk.get(&format!("{loan_path}/installments")).await.ok();
     let rows = installments["items"].as_array().unwrap();
     assert_eq!((rows.len(), &rows[0]["is_billed"], &rows[2]["is_billed"]), (3, &json!(true), &json!(false)));
@@ -144,7 +149,7 @@ async fn a_deposit_is_booked_when_it_arrived_and_a_withdrawal_by_two_keys(pool: 
 
 #[sqlx::test(migrator = "fenqi::MIGRATOR")]
 async fn a_low_water_mark_is_set_by_whoever_read_it_last(pool: PgPool) {
-    let (_, desk, _) = open(pool).await;
+    let (town, desk, _) = open(pool).await;
     let path = "/funder/reserve/low-water-mark";
     let read = desk.get(path).await;
     let tag = read.header("etag").to_owned();
@@ -156,6 +161,17 @@ async fn a_low_water_mark_is_set_by_whoever_read_it_last(pool: PgPool) {
     assert_ne!(set.header("etag"), tag);
     let late = desk.send_with("PUT", path, &[("idempotency-key", "l-2"), ("if-match", &tag)], &body).await;
     assert_eq!(late.problem(), (412, "precondition_failed".into()));
+    // Of many who read the same, one is right, and none takes the rest of the terms back.
+    let terms = funder::actions::ReserveTerms { advance_limit: Fen::new(40_000), low_water: Fen::new(700_000) };
+    let _ = funder::set_reserve_terms(&town.app, town.funder_id, terms).await.unwrap();
+    let asked = (0..8).map(|number| {
+        let (desk, tag) = (&desk, set.header("etag"));
+        let (key, body) = (format!("m-{number}"), json!({ "low_water_fen": 800_000 + number }).to_string());
+        async move { desk.send_with("PUT", path, &[("idempotency-key", &key), ("if-match", tag)], &body).await.status }
+    });
+    let answers = futures_util::future::join_all(asked).await;
+    assert_eq!(answers.iter().filter(|status| **status == 200).count(), 1, "{answers:?}");
+    assert_eq!(desk.get("/funder/reserve").await.ok()["advance_limit_fen"], 40_000);
 }
 
 #[sqlx::test(migrator = "fenqi::MIGRATOR")]

@@ -185,6 +185,7 @@ async fn each_kind_of_bad_input_has_its_code(pool: PgPool) {
         (with("\"amount_fen\":-1"), 400, "number_out_of_range"),
         (with("\"amount_fen\":0"), 400, "number_out_of_range"),
         (with("\"amount_fen\":100000000000001"), 400, "number_out_of_range"),
+        (with(&format!("\"amount_fen\":{}", "9".repeat(400))), 400, "number_out_of_range"),
         (with("\"amount_fen\":1e30"), 400, "number_out_of_range"),
         (with("\"amount_fen\":100,\"amount\":1"), 400, "unknown_field"),
         (with("\"amount_fen\":100,\"amount_fen\":100"), 400, "duplicate_key"),

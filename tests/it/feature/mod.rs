@@ -43,6 +43,8 @@ mod purchase_risk;
 mod withholding;
 mod reconcile;
 mod api_access;
+mod calls;
+mod strangers;
 mod api_merchant;
 mod api_credit;
 mod api_funder;

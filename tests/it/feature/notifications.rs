@@ -5,7 +5,7 @@ use std::sync::Arc;
 use chrono::TimeDelta;
 use fenqi::access::{PLATFORM, PartnerKind};
 use fenqi::base::id::CodeId;
-use fenqi::merchant::set_notify_url;
+use fenqi::merchant::notify_actions::{Wanted, set_notify_url};
 use fenqi::outbox::jobs::{Summary, deliver_outbox};
 use fenqi::partner::key::Algorithm;
 use fenqi::purchase::PurchaseRequest;
@@ -38,8 +38,15 @@ async fn open(pool: PgPool) -> (Town, Desk, Arc<World>, String) {
     (town, desk, world, format!("{world_at}/merchant_cashier/notify"))
 }
 
+/// Reads where it is, then sets it.
 async fn set_url(desk: &Desk, key: &str, body: Value) -> desk::Answer {
-    desk.send("PUT", "/merchant/notify-url", Some(key), &body.to_string()).await
+    let tag = desk.get("/merchant/notify-url").await.header("etag").to_owned();
+    put_url(desk, key, &tag, body).await
+}
+
+async fn put_url(desk: &Desk, key: &str, tag: &str, body: Value) -> desk::Answer {
+    let headers = [("idempotency-key", key), ("if-match", tag)];
+    desk.send_with("PUT", "/merchant/notify-url", &headers, &body.to_string()).await
 }
 
 /// A new borrower scans the order's code and confirms.
@@ -112,6 +119,28 @@ async fn a_cashier_hears_of_a_payment_its_void_and_a_refund(pool: PgPool) {
 }
 
 #[sqlx::test(migrator = "fenqi::MIGRATOR")]
+async fn an_address_is_set_by_whoever_read_it_last(pool: PgPool) {
+    let (_, desk, _, url) = open(pool).await;
+    let tag = desk.get("/merchant/notify-url").await.header("etag").to_owned();
+    assert_eq!(tag, "\"none\"");
+    let without = desk.send("PUT", "/merchant/notify-url", Some("u-0"), &json!({ "url": url }).to_string()).await;
+    assert_eq!(without.problem(), (428, "precondition_required".into()));
+    let set = put_url(&desk, "u-1", &tag, json!({ "url": url })).await;
+    assert_eq!(set.ok()["url"], json!(url));
+    let late = put_url(&desk, "u-2", &tag, json!({ "url": null })).await;
+    assert_eq!(late.problem(), (412, "precondition_failed".into()));
+    let read = desk.get("/merchant/notify-url").await;
+    assert_eq!((read.header("etag"), &read.ok()["url"]), (set.header("etag"), &json!(url)));
+    // Of many who read the same, one is right.
+    let asked = (0..8).map(|number| {
+        let (desk, tag, body) = (&desk, set.header("etag"), json!({ "url": format!("{url}?{number}") }));
+        async move { put_url(desk, &format!("m-{number}"), tag, body).await.status }
+    });
+    let answers = futures_util::future::join_all(asked).await;
+    assert_eq!(answers.iter().filter(|status| **status == 200).count(), 1, "{answers:?}");
+}
+
+#[sqlx::test(migrator = "fenqi::MIGRATOR")]
 async fn a_cashier_that_fails_half_of_the_time_hears_everything_in_order(pool: PgPool) {
     let (town, desk, world, url) = open(pool).await;
     set_url(&desk, "u-1", json!({ "url": url })).await.ok();
@@ -178,7 +207,8 @@ async fn nobody_makes_us_call_what_stands_behind_our_walls(pool: PgPool) {
     assert_eq!(plain.problem(), (422, "notify_url_malformed".into()));
     // A house that is no trial calls nobody on its own machine, not even where that was saved before.
     let strict = house::with_partners(&town.app, &[]);
-    let refused = set_notify_url(&strict, town.merchant_id, Some(&url), Algorithm::RsaSha256).await;
+    let wanted = Wanted { url: Some(&url), algorithm: Algorithm::RsaSha256 };
+    let refused = set_notify_url(&strict, town.merchant_id, wanted).await;
     assert!(refused.is_err());
     set_url(&desk, "u-1", json!({ "url": url })).await.ok();
     let made = order(&desk, "D-1").await;

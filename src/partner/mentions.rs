@@ -1,0 +1,135 @@
+//! What a call is about and how it ended, read from its bodies: under each of these the interface log finds it.
+
+use std::collections::BTreeSet;
+
+use serde_json::Value;
+
+/// Twice the objects of the largest batch that we send; what a call names beyond that is not looked for.
+const OBJECTS_MAX: usize = 2_000;
+/// Longer than any reference of ours or of a partner's.
+const NAME_CHARS_MAX: usize = 128;
+
+/// Fields whose values name something, though they are not ids of ours.
+const NAMING_FIELDS: &[&str] = &[
+    "reference",
+    "bank_reference",
+    "channel_reference",
+    "order_key",
+    "order_keys",
+    "out_order_no",
+    "out_order_nos",
+    "req_sn",
+    "req_sns",
+    "trade_no",
+    "serial",
+    "event_no",
+];
+/// Fields that say in an answer how something ended: ours, and each partner's word for it.
+const CODE_FIELDS: &[&str] = &["code", "ret_code"];
+
+/// The form in which an object is written down and looked for: an id without its prefix and dashes, so that `loan_0197…` and the
+/// UUID that a partner knows are the same; anything else as it is. Nothing where it is no name.
+pub fn object_name(text: &str) -> Option<String> {
+    let text = text.trim();
+    let bare: String = match text.rsplit_once('_') {
+        Some((prefix, id)) if prefix.bytes().all(|byte| byte.is_ascii_lowercase()) => id.to_owned(),
+        _ if text.len() == 36 => text.replace('-', ""),
+        _ => String::new(),
+    };
+    if bare.len() == 32 && bare.bytes().all(|byte| matches!(byte, b'0'..=b'9' | b'a'..=b'f')) {
+        return Some(bare);
+    }
+    let is_name = !text.is_empty() && text.chars().count() <= NAME_CHARS_MAX && !text.contains(char::is_control);
+    is_name.then(|| text.to_owned())
+}
+
+/// Objects and codes of one call.
+#[derive(Debug, Default)]
+pub struct Mentions {
+    pub objects: BTreeSet<String>,
+    pub codes: BTreeSet<String>,
+}
+
+impl Mentions {
+    /// Something that the call names outside its bodies.
+    pub fn add(&mut self, object: &str) {
+        if self.objects.len() < OBJECTS_MAX {
+            self.objects.extend(object_name(object));
+        }
+    }
+
+    /// What a request names.
+    pub fn read_request(&mut self, body: &Value) {
+        self.walk("", body);
+    }
+
+    /// What an answer names. A page of a list that was read is about none of its rows.
+    pub fn read_answer(&mut self, body: &Value) {
+        if !body["items"].is_array() {
+            self.walk("", body);
+        }
+        self.read_codes("", body);
+    }
+
+    fn walk(&mut self, field: &str, value: &Value) {
+        match value {
+            Value::Object(fields) => fields.iter().for_each(|(name, inside)| self.walk(name, inside)),
+            Value::Array(items) => items.iter().for_each(|item| self.walk(field, item)),
+            Value::String(text) if NAMING_FIELDS.contains(&field) || is_id(text) => self.add(text),
+            Value::Number(number) if NAMING_FIELDS.contains(&field) => self.add(&number.to_string()),
+            Value::String(_) | Value::Number(_) | Value::Bool(_) | Value::Null => {}
+        }
+    }
+
+    fn read_codes(&mut self, field: &str, value: &Value) {
+        match value {
+            Value::Object(fields) => fields.iter().for_each(|(name, inside)| self.read_codes(name, inside)),
+            Value::Array(items) => items.iter().for_each(|item| self.read_codes(field, item)),
+            Value::String(code) if CODE_FIELDS.contains(&field) => {
+                let code = Some(code).filter(|code| !code.is_empty() && code.len() <= NAME_CHARS_MAX);
+                self.codes.extend(code.filter(|code| !code.contains(char::is_control)).cloned());
+            }
+            Value::String(_) | Value::Number(_) | Value::Bool(_) | Value::Null => {}
+        }
+    }
+}
+
+fn is_id(text: &str) -> bool {
+    text.len() >= 33 && object_name(text).is_some_and(|name| name.len() == 32)
+}
+
+#[cfg(test)]
+mod tests {
+    use serde_json::json;
+
+    use super::*;
+
+    #[test]
+    fn an_id_is_the_same_in_our_form_and_in_a_partners() {
+        let bare = Some("0197f3c2a4b07cc39b1c2d3e4f506172".to_owned());
+        assert_eq!(object_name("loan_0197f3c2a4b07cc39b1c2d3e4f506172"), bare);
+        assert_eq!(object_name("0197f3c2-a4b0-7cc3-9b1c-2d3e4f506172"), bare);
+        assert_eq!(object_name("TRY_1"), Some("TRY_1".to_owned()));
+        assert_eq!(object_name("a\u{0}b"), None);
+    }
+
+    #[test]
+    fn a_call_about_several_names_each_and_nothing_personal() {
+        let mut mentions = Mentions::default();
+        mentions.read_request(&json!({ "orders": [
+            { "order_key": "A-1", "payee": { "account_name": "Zhang" } },
+            { "order_key": "A-2", "loan_id": "loan_0197f3c2a4b07cc39b1c2d3e4f506172", "amount_fen": 100 } ] }));
+        mentions
+            .read_answer(&json!({ "results": [{ "order_key": "A-1", "code": "card_invalid" }, { "event_no": 41 }] }));
+        let objects: Vec<&str> = mentions.objects.iter().map(String::as_str).collect();
+        assert_eq!(objects, ["0197f3c2a4b07cc39b1c2d3e4f506172", "41", "A-1", "A-2"]);
+        assert!(mentions.codes.iter().eq(["card_invalid"]));
+    }
+
+    #[test]
+    fn a_list_that_was_read_is_about_none_of_its_rows() {
+        let mut mentions = Mentions::default();
+        mentions.read_answer(&json!({ "items": [{ "loan_id": "loan_0197f3c2a4b07cc39b1c2d3e4f506172" }] }));
+        assert!(mentions.objects.is_empty());
+    }
+}

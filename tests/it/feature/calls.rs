@@ -1,0 +1,213 @@
+//! The interface log: every call in and out is found by partner, by everything it is about, by how it ended, and by time; bodies are
+//! masked, and what is older than the rule is removed.
+
+use std::sync::Arc;
+
+use chrono::TimeDelta;
+use fenqi::access::{self, PartnerKind};
+use fenqi::app::App;
+use fenqi::credit::{RiskHook, actions};
+use fenqi::demo::identity;
+use fenqi::outbox::jobs::deliver_outbox;
+use fenqi::partner::key::Algorithm;
+use fenqi::partner::store::{CallSearch, FoundCall, search_calls};
+use serde_json::json;
+use sqlx::PgPool;
+
+use super::applicant::{ready, request, standard_product, steady};
+use crate::desk::{self, Desk};
+use crate::house;
+use crate::town::{self, LineWish, Town};
+
+const WISH: LineWish = LineWish { limit_fen: 2_000_000, statement_day: 10, due_day: 25, expires_on: "2027-12-31" };
+
+async fn open(pool: PgPool) -> (Town, Desk, Desk) {
+    let (app, _) = house::open_in_world(pool, "2026-01-05").await;
+    let town = town::found(app, 10_000_000).await;
+    desk::add_partner(&town.app, "harbour-core", PartnerKind::Funder, Some("harbour-bank".into())).await;
+    let owner = Some(town.merchant_id.to_string());
+    desk::add_partner(&town.app, "wang-cashier", PartnerKind::Merchant, owner).await;
+    let core = desk::add_key(&town.app, "harbour-core", "H-1", Algorithm::Sm2Sm3).await;
+    let cashier = desk::add_key(&town.app, "wang-cashier", "W-1", Algorithm::RsaSha256).await;
+    let core = Desk::new(&town.app, &desk::serve(&town.app).await, core).await;
+    let cashier = core.with(cashier);
+    (town, core, cashier)
+}
+
+async fn search(app: &App, search: CallSearch) -> Vec<FoundCall> {
+    app.partners.flush_log().await;
+    let mut connection = app.pool.acquire().await.unwrap();
+    search_calls(&mut connection, &CallSearch { limit: 100, ..search }).await.unwrap()
+}
+
+/// Operations of the calls about something, the newest first.
+async fn about(app: &App, object: &str) -> Vec<String> {
+    let found = search(app, CallSearch { key: Some(object.to_owned()), ..Default::default() }).await;
+    found.into_iter().map(|call| call.operation).collect()
+}
+
+fn text(text: &str) -> Option<String> {
+    Some(text.to_owned())
+}
+
+#[sqlx::test(migrator = "fenqi::MIGRATOR")]
+async fn a_call_is_found_by_partner_object_code_and_time(pool: PgPool) {
+    let (town, core, cashier) = open(pool).await;
+    let app = &town.app;
+    core.get("/me").await.ok();
+    let nothing = "loan_0197f3c2a4b07cc39b1c2d3e4f506172";
+    let refused = core.get(&format!("/funder/loans/{nothing}")).await;
+    assert_eq!(refused.problem(), (404, "not_found".into()));
+    cashier.get("/me").await.ok();
+    let of = |partner: &str| CallSearch { partner: text(partner), ..Default::default() };
+    let calls = search(app, of("harbour-core")).await;
+    assert_eq!((calls.len(), &*calls[0].direction, calls[0].http_status), (2, "in", Some(404)));
+    assert_eq!((&*calls[1].operation, &*calls[1].outcome), ("GET /me", "ok"));
+    assert_eq!(search(app, of("wang-cashier")).await.len(), 1);
+    assert_eq!(search(app, of("somebody-else")).await.len(), 0);
+    assert_eq!(about(app, nothing).await, ["GET /funder/loans/{loan_id}"]);
+    let request_id = refused.json()["request_id"].as_str().unwrap().to_owned();
+    assert_eq!(about(app, &request_id).await.len(), 1, "by the id that the problem names");
+    for (code, found) in [("not_found", 1), ("404", 1), ("refused", 1), ("200", 2), ("ok", 2), ("unknown", 0)] {
+        let by_code = CallSearch { code: text(code), ..Default::default() };
+        let calls: Vec<_> = search(app, by_code).await.into_iter().filter(|call| call.direction == "in").collect();
+        assert_eq!(calls.len(), found, "{code}");
+    }
+    let (earlier, later) = (app.clock.now() - TimeDelta::minutes(1), app.clock.now() + TimeDelta::minutes(1));
+    for (from, until, found) in
+        [(Some(earlier), Some(later), 2), (Some(later), None, 0), (None, Some(earlier), 0), (None, None, 2)]
+    {
+        assert_eq!(search(app, CallSearch { from, until, ..of("harbour-core") }).await.len(), found);
+    }
+    // Whoever is not believed is written down too, under nobody's name.
+    let forged = core.send_raw("GET", "/api/v1/me", "Bearer x", &[], vec![]).await;
+    assert_eq!(forged.problem().0, 401);
+    let by_code = CallSearch { code: text("signature_malformed"), ..of("(not believed)") };
+    assert_eq!(search(app, by_code).await.len(), 1);
+}
+
+#[sqlx::test(migrator = "fenqi::MIGRATOR")]
+async fn a_call_in_is_found_under_everything_it_names(pool: PgPool) {
+    let (town, core, cashier) = open(pool).await;
+    let app = &town.app;
+    let order = json!({ "reference": "A-1", "amount_fen": 128_800, "expires_at": "2026-01-05T20:00:00+08:00" });
+    let order = cashier.post("/merchant/orders", "o-1", &order).await.ok();
+    let line_id = town.open_lines(1, WISH).await[0];
+    let wish = town.wish(line_id, "p-1", 128_800, ("harbour-standard", 12));
+    let order_code = Some(order["order_id"].as_str().unwrap().parse().unwrap());
+    let bought = town.buy(vec![fenqi::purchase::PurchaseRequest { order_code, ..wish }]).await;
+    let purchase_id = bought[0].purchase_id.to_string();
+    cashier.get("/merchant/orders/A-1").await.ok();
+    town.close_today().await;
+    fenqi::day_file::jobs::make_files(app).await.unwrap();
+    let refunds = format!("/merchant/purchases/{purchase_id}/refunds");
+    let refund = cashier.post(&refunds, "r-1", &json!({ "amount_fen": 100 })).await.ok();
+    let refund_id = refund["refund_id"].as_str().unwrap().to_owned();
+    cashier.get("/merchant/orders").await.ok();
+    let loan_id = core.get("/funder/loans").await.ok()["items"][0]["loan_id"].as_str().unwrap().to_owned();
+    core.get(&format!("/funder/loans/{loan_id}/plans")).await.ok();
+    core.get(&format!("/funder/bills?line_id={line_id}")).await.ok();
+    let file = core.send_with("GET", "/funder/days/2026-01-05/manifest", &[], "").await;
+    assert_eq!(file.status, 200);
+    let stamp = fenqi::partner::signature::Stamp::fresh(fenqi::base::Clock::System.now());
+    let file = core.send_stamped("GET", "/funder/days/2026-01-05/files/loans.csv.gz", &stamp, &[], "").await;
+    assert_eq!(file.status, 200);
+
+    assert_eq!(about(app, "A-1").await, ["GET /merchant/orders/{reference}", "POST /merchant/orders"]);
+    assert_eq!(about(app, order["order_id"].as_str().unwrap()).await.len(), 2);
+    let of_purchase = about(app, &purchase_id).await;
+    assert_eq!(of_purchase, ["POST /merchant/purchases/{purchase_id}/refunds", "GET /merchant/orders/{reference}"]);
+    assert_eq!(about(app, &refund_id).await, ["POST /merchant/purchases/{purchase_id}/refunds"]);
+    assert_eq!(about(app, &loan_id).await, ["GET /funder/loans/{loan_id}/plans"], "not the list that it stood in");
+    assert_eq!(about(app, &line_id.to_string()).await, ["GET /funder/bills"]);
+    assert_eq!(about(app, &line_id.uuid().to_string()).await, ["GET /funder/bills"], "as a partner knows it");
+    assert_eq!(about(app, "loans.csv.gz").await, ["GET /funder/days/{business_day}/files/{name}"]);
+    assert_eq!(about(app, "2026-01-05").await.len(), 2, "the day's manifest and its file");
+}
+
+#[sqlx::test(migrator = "fenqi::MIGRATOR")]
+async fn a_call_out_about_many_is_found_under_each(pool: PgPool) {
+    let (town, _, _) = open(pool).await;
+    let app = &town.app;
+    let lines = town.open_lines(2, WISH).await;
+    let wishes = lines.iter().enumerate();
+    let wishes =
+        wishes.map(|(number, line)| town.wish(*line, &format!("p-{number}"), 120_000, ("harbour-standard", 3)));
+    town.buy(wishes.collect()).await;
+    deliver_outbox(app).await.unwrap();
+    let loans: Vec<fenqi::base::id::LoanId> =
+        sqlx::query_scalar("select loan_id from loan order by loan_id").fetch_all(&app.pool).await.unwrap();
+    let told = async |object: String| {
+        let found = search(app, CallSearch { key: Some(object), ..Default::default() }).await;
+        found.into_iter().filter(|call| call.operation == "deliver_events").map(|call| call.call_no).collect::<Vec<_>>()
+    };
+    let first = told(loans[0].to_string()).await;
+    assert_eq!(first.len(), 1);
+    assert_eq!(told(loans[1].to_string()).await, first, "one call about both");
+    let event_no = town.fen("select max(message_no) from outbox where kind = 'loan_made'").await;
+    assert_eq!(told(event_no.to_string()).await, first);
+
+    town.live_until("2026-01-26").await;
+    let orders: Vec<fenqi::base::id::WithholdingId> =
+        sqlx::query_scalar("select withholding_id from withholding").fetch_all(&app.pool).await.unwrap();
+    assert_eq!(orders.len(), 2);
+    let mut calls = Vec::new();
+    for order in &orders {
+        let found = search(app, CallSearch { key: Some(order.to_string()), ..Default::default() }).await;
+        calls.extend(found.into_iter().filter(|call| call.operation == "submit_orders").map(|call| call.call_no));
+    }
+    assert_eq!(calls.len(), 2, "{calls:?}");
+    assert_eq!(calls[0], calls[1], "one batch with both orders");
+}
+
+#[sqlx::test(migrator = "fenqi::MIGRATOR")]
+async fn nothing_personal_is_written_down(pool: PgPool) {
+    let (app, _world) = house::open_in_world(pool, "2026-01-05").await;
+    let app = App { risk: Arc::new(RiskHook::Partner), ..app };
+    let product = standard_product(&app).await;
+    let applied = actions::apply(&app, request(ready(&app, 1).await, product, Some(steady()))).await.unwrap();
+    assert_eq!(about(&app, &applied.application_id.to_string()).await, ["decide_applications"]);
+    let calls = search(&app, CallSearch::default()).await;
+    for operation in ["start_signing", "confirm_signing", "decide_applications"] {
+        assert!(calls.iter().any(|call| call.operation == operation && !call.request_masked.is_empty()), "{operation}");
+    }
+    let today = fenqi::base::BusinessDay::at(app.clock.now());
+    let (mobile, card) = (identity::mobile(1), identity::card_number(1, 0));
+    let (person, id_number) = (identity::name(1), identity::resident_id(1, 30, today));
+    for secret in [mobile.reveal(), card.reveal(), person.reveal(), id_number.reveal(), &mobile.reveal()[5..]] {
+        for call in &calls {
+            let written = serde_json::to_string(call).unwrap();
+            assert!(!written.contains(secret), "{} bears {secret}", call.operation);
+        }
+        let objects: i64 = sqlx::query_scalar("select count(*) from partner_call where $1 = any(objects || codes)")
+            .bind(secret)
+            .fetch_one(&app.pool)
+            .await
+            .unwrap();
+        assert_eq!(objects, 0, "{secret} can be looked for");
+    }
+}
+
+#[sqlx::test(migrator = "fenqi::MIGRATOR")]
+async fn a_call_is_removed_when_it_is_older_than_the_rule(pool: PgPool) {
+    let (town, core, _) = open(pool).await;
+    let app = App { calls_kept_days: 30, ..town.app.clone() };
+    core.get("/me").await.ok();
+    search(&app, CallSearch::default()).await;
+    let first = app.clock.now();
+    app.clock.set(first + TimeDelta::days(20));
+    core.get("/platform-keys").await.ok();
+    let mine = async || {
+        let of_core = CallSearch { partner: text("harbour-core"), ..Default::default() };
+        search(&app, of_core).await.into_iter().map(|call| call.operation).collect::<Vec<_>>()
+    };
+    app.clock.set(first + TimeDelta::days(29));
+    access::jobs::forget_old(&app).await.unwrap();
+    assert_eq!(mine().await, ["GET /platform-keys", "GET /me"]);
+    app.clock.set(first + TimeDelta::days(31));
+    access::jobs::forget_old(&app).await.unwrap();
+    assert_eq!(mine().await, ["GET /platform-keys"]);
+    app.clock.set(first + TimeDelta::days(51));
+    access::jobs::forget_old(&app).await.unwrap();
+    assert_eq!(search(&app, CallSearch::default()).await.len(), 0);
+}

@@ -1,0 +1,227 @@
+//! What is another's does not exist: every operation that names an object is walked with another partner's, and says what it says of
+//! one that nobody has.
+
+use std::collections::BTreeMap;
+
+use fenqi::access::PartnerKind;
+use fenqi::base::id::MerchantId;
+use fenqi::credit::actions;
+use fenqi::partner::key::Algorithm;
+use fenqi::router::api_document;
+use serde_json::{Value, json};
+use sqlx::PgPool;
+
+use super::applicant::{ready, request};
+use crate::desk::{self, Answer, Desk};
+use crate::house;
+use crate::town::{self, LineWish, Town};
+
+const WISH: LineWish = LineWish { limit_fen: 2_000_000, statement_day: 10, due_day: 25, expires_on: "2027-12-31" };
+
+/// Kinds of events are everybody's, so that these operations name no object.
+const OF_EVERYBODY: &str = "/api/v1/events/templates/{kind}";
+
+/// Two funders and two merchants: the first have everything, the others nothing.
+struct Place {
+    funder: Desk,
+    other_funder: Desk,
+    merchant: Desk,
+    other_merchant: Desk,
+    /// What a parameter names, by the audience and the parameter: one of the first's, and one that nobody has.
+    names: BTreeMap<(&'static str, String), (String, String)>,
+}
+
+const OTHER_MERCHANT: &str =
+    "insert into merchant (merchant_id, name, credit_code, category, settlement_account_name, settlement_account_sealed,
+                           settlement_account_tail, status, discount_rate, discount_returned_on_refund, created_at)
+     select gen_random_uuid(), 'Other', 'X', category, 'Other', '', '0000', status, discount_rate, false, now()
+     from merchant returning merchant_id";
+
+async fn open(pool: PgPool) -> Place {
+    let (app, _) = house::open_in_world(pool, "2026-01-05").await;
+    let town = town::found(app, 10_000_000).await;
+    let app = &town.app;
+    let base = desk::serve(app).await;
+    let desk_of = async |partner: &str, kind, owner: String| {
+        desk::add_partner(app, partner, kind, Some(owner)).await;
+        Desk::new(app, &base, desk::add_key(app, partner, "K-1", Algorithm::Sm2Sm3).await).await
+    };
+    let funder = desk_of("harbour-core", PartnerKind::Funder, "harbour-bank".to_owned()).await;
+    let merchant = desk_of("wang-cashier", PartnerKind::Merchant, town.merchant_id.to_string()).await;
+    live(&town, &merchant).await;
+    // Only now, so that the days that were closed are none of its own.
+    fenqi::funder::open_funder(app, "other-bank", "Other Bank").await.unwrap();
+    let other: MerchantId = sqlx::query_scalar(OTHER_MERCHANT).fetch_one(&app.pool).await.unwrap();
+    let other_funder = desk_of("other-core", PartnerKind::Funder, "other-bank".to_owned()).await;
+    let other_merchant = desk_of("other-cashier", PartnerKind::Merchant, other.to_string()).await;
+    let mut place = Place { funder, other_funder, merchant, other_merchant, names: BTreeMap::new() };
+    let told = "select min(message_no)::text from outbox where partner like 'merchant:%'";
+    let notification: String = sqlx::query_scalar(told).fetch_one(&app.pool).await.unwrap();
+    place.name_everything(notification).await;
+    place
+}
+
+/// An order is paid, withheld for, and refunded in part; somebody waits for a decision; a file is made.
+async fn live(town: &Town, merchant: &Desk) {
+    let product = town::named(town.product("harbour-standard"));
+    actions::apply(&town.app, request(ready(&town.app, 1).await, product, None)).await.unwrap();
+    let notify = json!({ "url": "http://127.0.0.1:9/fenqi/notify" }).to_string();
+    let headers = [("idempotency-key", "u-1"), ("if-match", "\"none\"")];
+    merchant.send_with("PUT", "/merchant/notify-url", &headers, &notify).await.ok();
+    let order = json!({ "reference": "A-1", "amount_fen": 120_000, "expires_at": "2026-01-05T20:00:00+08:00" });
+    let order = merchant.post("/merchant/orders", "o-1", &order).await.ok();
+    let line_id = town.open_lines(1, WISH).await[0];
+    let wish = town.wish(line_id, "p-1", 120_000, ("harbour-standard", 3));
+    let order_code = Some(order["order_id"].as_str().unwrap().parse().unwrap());
+    let bought = town.buy(vec![fenqi::purchase::PurchaseRequest { order_code, ..wish }]).await;
+    town.live_until("2026-01-27").await;
+    town.refund(&bought[0], 30_000, "r-1").await;
+    fenqi::day_file::jobs::make_files(&town.app).await.unwrap();
+}
+
+impl Place {
+    /// `notification` is one of the first merchant's.
+    async fn name_everything(&mut self, notification: String) {
+        let nobody = |prefix: &str| format!("{prefix}_0197f3c2a4b07cc39b1c2d3e4f506172");
+        let text = include_str!("../../../products/standard.toml").to_owned() + "\n# next year\n";
+        self.funder.post("/funder/product-drafts", "f-1", &json!({ "terms_text": text })).await.ok();
+        let wanted = json!({ "amount_fen": 1_000, "reference": "W-1" });
+        self.funder.post("/funder/reserve/withdrawals", "w-1", &wanted).await.ok();
+        let (funder, merchant) = (self.funder.clone(), self.merchant.clone());
+        for (audience, desk, list, field) in [
+            ("funder", &funder, "/funder/applications", "application_id"),
+            ("funder", &funder, "/funder/lines", "line_id"),
+            ("funder", &funder, "/funder/loans", "loan_id"),
+            ("funder", &funder, "/funder/product-drafts", "draft_id"),
+            ("funder", &funder, "/funder/refunds", "refund_id"),
+            ("funder", &funder, "/funder/remittances", "remittance_id"),
+            ("funder", &funder, "/funder/repayments", "repayment_id"),
+            ("funder", &funder, "/funder/reserve/orders", "order_id"),
+            ("funder", &funder, "/funder/withholdings", "withholding_id"),
+            ("merchant", &merchant, "/merchant/purchases?business_day=2026-01-05", "purchase_id"),
+            ("merchant", &merchant, "/merchant/refunds?business_day=2026-01-27", "refund_id"),
+            ("merchant", &merchant, "/merchant/settlements", "settlement_id"),
+        ] {
+            let items = desk.get(list).await.ok()["items"].clone();
+            let id = items[0][field].as_str().unwrap_or_else(|| panic!("{list} has no {field}: {items}")).to_owned();
+            let unknown = nobody(id.split_once('_').unwrap().0);
+            self.names.insert((audience, field.to_owned()), (id, unknown));
+        }
+        let event = self.funder.get("/events").await.ok()["items"][0]["event_no"].to_string();
+        for (audience, field, theirs, unknown) in [
+            ("funder", "event_no", &*event, "999999999"),
+            ("funder", "business_day", "2026-01-05", "2020-01-01"),
+            ("funder", "name", "loans.csv.gz", "loans.csv.gz"),
+            ("funder", "code", "harbour-standard", "no-such-product"),
+            ("merchant", "event_no", &*notification, "999999999"),
+            ("merchant", "reference", "A-1", "no-such-order"),
+        ] {
+            self.names.insert((audience, field.to_owned()), (theirs.to_owned(), unknown.to_owned()));
+        }
+    }
+
+    /// The path with what the parameters name: the first's, and nobody's.
+    fn paths(&self, audience: &'static str, route: &str) -> (String, String) {
+        let (mut theirs, mut nobodys) = (Vec::new(), Vec::new());
+        for segment in route.trim_start_matches("/api/v1").split('/') {
+            match segment.strip_prefix('{').and_then(|rest| rest.strip_suffix('}')) {
+                Some(parameter) => {
+                    let named = self.names.get(&(audience, parameter.to_owned()));
+                    let (one, nobody) = named.unwrap_or_else(|| panic!("{route}: nobody knows a {parameter}"));
+                    theirs.push(one.as_str());
+                    nobodys.push(nobody.as_str());
+                }
+                None => {
+                    theirs.push(segment);
+                    nobodys.push(segment);
+                }
+            }
+        }
+        (theirs.join("/"), nobodys.join("/"))
+    }
+}
+
+/// Asks as the document's own example does.
+async fn ask(desk: &Desk, method: &str, path: &str, operation: &Value) -> Answer {
+    let body = &operation["requestBody"]["content"]["application/json"]["example"];
+    let body = if body.is_null() { String::new() } else { body.to_string() };
+    let key = format!("{method} {path}").replace(' ', "-");
+    let key = &key[key.len().saturating_sub(64)..];
+    let headers = [("idempotency-key", key), ("if-match", "\"1\"")];
+    let stamp = fenqi::partner::signature::Stamp::fresh(fenqi::base::Clock::System.now());
+    // A file bears no signature, so none is looked at.
+    desk.send_stamped(method, path, &stamp, &headers, &body).await
+}
+
+/// A problem without what is each request's own: its id, and the names by which `path` differs from `other`.
+fn said(answer: &Answer, path: &str, other: &str) -> Value {
+    let mut problem = answer.json();
+    problem.as_object_mut().unwrap().remove("request_id");
+    if let Some(detail) = problem["detail"].as_str() {
+        let own = path.split('/').zip(other.split('/')).filter(|(one, other)| one != other);
+        problem["detail"] = json!(own.fold(detail.to_owned(), |text, (name, _)| text.replace(name, "…")));
+    }
+    problem
+}
+
+#[sqlx::test(migrator = "fenqi::MIGRATOR")]
+async fn every_operation_says_of_anothers_object_what_it_says_of_nobodys(pool: PgPool) {
+    let place = open(pool).await;
+    let document = api_document().json;
+    let mut walked = 0;
+    for (route, item) in document["paths"].as_object().unwrap() {
+        if !route.contains('{') || route.starts_with(OF_EVERYBODY) {
+            continue;
+        }
+        let is_merchants = route.starts_with("/api/v1/merchant");
+        let audience = if is_merchants { "merchant" } else { "funder" };
+        let (owner, stranger, of_other_kind) = match is_merchants {
+            true => (&place.merchant, &place.other_merchant, &place.other_funder),
+            false => (&place.funder, &place.other_funder, &place.other_merchant),
+        };
+        let (theirs, nobodys) = place.paths(audience, route);
+        for (method, operation) in item.as_object().unwrap() {
+            let method = method.to_uppercase();
+            let name = format!("{method} {route}");
+            let (anothers, unknown) =
+                (ask(stranger, &method, &theirs, operation).await, ask(stranger, &method, &nobodys, operation).await);
+            assert_eq!(anothers.status, 404, "{name}: {anothers:?}");
+            anothers.problem();
+            assert_eq!(said(&anothers, &theirs, &nobodys), said(&unknown, &nobodys, &theirs), "{name}");
+            // Whoever may not ask at all learns no more.
+            for path in [&theirs, &nobodys] {
+                let refused = ask(of_other_kind, &method, path, operation).await;
+                assert_eq!(refused.problem(), (403, "scope_missing".into()), "{name}");
+            }
+            // It is there.
+            let own = ask(owner, &method, &theirs, operation).await;
+            assert!(own.status != 404 && own.status < 500, "{name}: {own:?}");
+            walked += 1;
+        }
+    }
+    assert!(walked >= 32, "only {walked} operations name an object");
+}
+
+#[sqlx::test(migrator = "fenqi::MIGRATOR")]
+async fn a_list_that_is_asked_for_by_anothers_object_is_empty(pool: PgPool) {
+    let place = open(pool).await;
+    let document = api_document().json;
+    let mut walked = 0;
+    for (route, item) in document["paths"].as_object().unwrap() {
+        for parameter in item["get"]["parameters"].as_array().into_iter().flatten() {
+            let name = parameter["name"].as_str().unwrap();
+            if parameter["in"] != "query" || !name.ends_with("_id") {
+                continue;
+            }
+            let (theirs, nobodys) = &place.names[&("funder", name.to_owned())];
+            let path = route.trim_start_matches("/api/v1");
+            let own = place.funder.get(&format!("{path}?{name}={theirs}")).await.ok();
+            assert!(!own["items"].as_array().unwrap().is_empty(), "{route} by {name}");
+            let anothers = place.other_funder.get(&format!("{path}?{name}={theirs}")).await.ok();
+            assert_eq!(anothers["items"], json!([]), "{route} by {name}");
+            assert_eq!(anothers, place.other_funder.get(&format!("{path}?{name}={nobodys}")).await.ok());
+            walked += 1;
+        }
+    }
+    assert!(walked >= 3, "only {walked} lists are asked for by an object");
+}

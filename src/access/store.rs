@@ -6,7 +6,7 @@ use uuid::Uuid;
 
 use super::model::PartnerKind;
 use crate::base::Fen;
-use crate::base::id::{FunderId, LineId, MerchantId, ProductId};
+use crate::base::id::{BorrowerId, FunderId, LineId, MerchantId, ProductId};
 use crate::partner::key::Algorithm;
 
 /// A partner as stored.
@@ -343,13 +343,20 @@ pub struct Payer {
     pub grade: String,
 }
 
-/// A few active lines with room for `amount`.
-pub async fn list_payers(connection: &mut PgConnection, amount: Fen) -> sqlx::Result<Vec<Payer>> {
+/// A few active lines with room for `amount`, or those of the borrower who is named.
+pub async fn list_payers(
+    connection: &mut PgConnection,
+    amount: Fen,
+    borrower_id: Option<BorrowerId>,
+) -> sqlx::Result<Vec<Payer>> {
     sqlx::query_as!(
         Payer,
         r#"select line_id as "line_id: LineId", product_id as "product_id: ProductId", product_version, grade
-           from credit_line where status = 'active' and limit_fen - used_fen >= $1 order by line_id limit 20"#,
-        amount.get()
+           from credit_line
+           where status = 'active' and limit_fen - used_fen >= $1 and ($2::uuid is null or borrower_id = $2)
+           order by line_id limit 20"#,
+        amount.get(),
+        borrower_id.map(BorrowerId::uuid),
     )
     .fetch_all(connection)
     .await

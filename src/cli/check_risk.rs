@@ -1,6 +1,7 @@
 //! `fenqi partner check-risk`: calls a risk partner's endpoint as the platform would, and prints what is wrong.
 
 mod purchases;
+mod late;
 
 use std::collections::HashMap;
 use std::path::PathBuf;
@@ -50,14 +51,24 @@ pub struct Args {
     /// Check applications only, because no product asks you about purchases
     #[arg(long)]
     applications_only: bool,
+    /// Check late answers too: where the house's side is played, such as 127.0.0.1:9500, and your endpoint calls back
+    #[arg(long)]
+    late_at: Option<String>,
 }
 
 pub async fn run(args: Args) -> anyhow::Result<ExitCode> {
     let checker = Checker::new(&args)?;
+    let desk = match &args.late_at {
+        Some(address) => Some(late::Desk::open(address).await?),
+        None => None,
+    };
     let mut wrong = 0;
     let mut checked = checker.check().await;
     if !args.applications_only {
         checked.extend(purchases::check(&checker).await);
+    }
+    if let Some(desk) = desk {
+        checked.extend(desk.check(&checker).await);
     }
     for (what, result) in checked {
         match result {

@@ -6,6 +6,8 @@ mod partner;
 mod merchant;
 mod calls;
 mod check_risk;
+mod trial;
+mod apply;
 mod pay_order;
 mod reserve;
 mod files;

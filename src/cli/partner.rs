@@ -13,7 +13,7 @@ use crate::access::actions::{NewKey, NewPartner, PartnerChange, RATE_PER_MINUTE_
 use crate::access::{self, AddressRange, PartnerKind, Scope, store};
 use crate::app::App;
 use crate::base::Clock;
-use crate::cli::{Sharing, check_risk, find_database, notify, open_app, pay_order, set_up};
+use crate::cli::{Sharing, apply, check_risk, find_database, notify, open_app, pay_order, set_up};
 use crate::error::{Fault, Refusal, Step};
 use crate::partner::key::{Algorithm, PrivateKey, PublicKey, pem_encode};
 
@@ -47,6 +47,8 @@ pub enum Args {
     CheckRisk(check_risk::Args),
     /// Set where a merchant's system hears of payments, voids and refunds
     Notify(notify::Args),
+    /// In a trial house: have somebody new apply, and ask a risk partner's endpoint about it
+    Apply(apply::Args),
     /// In a trial house: pay an order as a borrower would
     PayOrder(pay_order::Args),
 }
@@ -139,6 +141,7 @@ pub async fn run(args: Args) -> anyhow::Result<ExitCode> {
         }
         Args::CheckRisk(check) => return check_risk::run(check).await,
         Args::PayOrder(order) => return pay_order::run(order).await,
+        Args::Apply(applicant) => return apply::run(applicant).await,
         Args::Notify(notify) => return notify::run(notify).await,
         other => other,
     };
@@ -153,7 +156,7 @@ pub async fn run(args: Args) -> anyhow::Result<ExitCode> {
         Args::PlatformKey(which) => platform_keys(&app, which).await?,
         Args::Owners { kind } => list_owners(&app, kind).await?,
         // Done above, without a database.
-        Args::CheckRisk(_) | Args::PayOrder(_) | Args::Notify(_) => {}
+        Args::CheckRisk(_) | Args::PayOrder(_) | Args::Apply(_) | Args::Notify(_) => {}
     }
     Ok(ExitCode::SUCCESS)
 }

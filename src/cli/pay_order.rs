@@ -5,10 +5,8 @@ use std::process::ExitCode;
 use anyhow::{Context as _, bail};
 
 use crate::access::store::{self, Payer};
-use crate::base::Clock;
-use crate::base::id::MerchantId;
-use crate::business_day;
-use crate::cli::{Sharing, find_database, open_app, set_up};
+use crate::base::id::{BorrowerId, MerchantId};
+use crate::cli::trial;
 use crate::merchant::{CodeKind, code_store};
 use crate::purchase::{Authoriser, Decision, PurchaseRequest};
 
@@ -18,25 +16,19 @@ pub struct Args {
     merchant: MerchantId,
     /// The order's reference
     reference: String,
+    /// Who pays, such as somebody whom `fenqi partner apply` named; anybody with room for it if left out
+    #[arg(long)]
+    borrower: Option<BorrowerId>,
 }
 
 pub async fn run(args: Args) -> anyhow::Result<ExitCode> {
-    let config = set_up()?;
-    if !config.partners.is_empty() && !config.is_trial {
-        bail!("this house has partners of its own; only a trial house may be paid in by command");
-    }
-    let database = find_database(&config, Sharing::Shared).await?;
-    // A trial house lives on its own day, whatever the day is outside.
-    let app = open_app(&config, &database, Clock::System).await?;
-    let today = business_day::store::today(&mut *app.pool.acquire().await?).await?;
-    let noon = today.instant(chrono::NaiveTime::from_hms_opt(12, 0, 0).context("a day has a noon")?);
-    let clock = if business_day_is_now(today) { Clock::System } else { Clock::moved(noon) };
-    let app = crate::app::App { clock, ..app };
+    // The private PostgreSQL, if it is ours, runs as long as `_database` lives.
+    let (app, _database) = trial::open().await?;
     let mut connection = app.pool.acquire().await?;
     let code = code_store::find_code_of(&mut connection, args.merchant, Some(&args.reference)).await?;
     let code = code.with_context(|| format!("the merchant has no order {}", args.reference))?;
     let CodeKind::Order { amount, .. } = code.kind else { bail!("{} is no order", args.reference) };
-    let payers = store::list_payers(&mut connection, amount).await?;
+    let payers = store::list_payers(&mut connection, amount, args.borrower).await?;
     let mut found = None;
     for payer in payers {
         let Payer { line_id, product_id, product_version, grade } = payer;
@@ -71,8 +63,4 @@ pub async fn run(args: Args) -> anyhow::Result<ExitCode> {
         }
         Decision::Refused(refusal) => bail!("{}: {refusal}", receipt.purchase_id),
     }
-}
-
-fn business_day_is_now(today: crate::base::BusinessDay) -> bool {
-    crate::base::BusinessDay::at(Clock::System.now()) == today
 }

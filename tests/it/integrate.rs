@@ -2,6 +2,7 @@
 
 use std::path::{Path, PathBuf};
 use std::process::{Output, Stdio};
+use std::time::{Duration, Instant};
 
 use fenqi::access::{PLATFORM, PartnerKind};
 use fenqi::base::{BusinessDay, Clock};
@@ -17,6 +18,9 @@ use crate::{desk, house};
 const WISH: LineWish = LineWish { limit_fen: 2_000_000, statement_day: 5, due_day: 25, expires_on: "2099-12-31" };
 /// The key under which every test house seals.
 const MASTER_KEY: &str = "0707070707070707070707070707070707070707070707070707070707070707";
+
+/// What the documents promise a newcomer, who also has to read.
+const NEWCOMER_TIME_MAX: Duration = Duration::from_secs(5 * 60);
 
 /// A trial house of today, served by the real program, and a directory to work in.
 struct Trial {
@@ -82,9 +86,14 @@ impl Trial {
         let programs = Path::new(env!("CARGO_BIN_EXE_fenqi")).parent().unwrap();
         let search = format!("{}:{}", programs.display(), std::env::var("PATH").unwrap());
         shell.arg("-c").arg(&script).current_dir(&self.directory).env("PATH", search).env("BASE", &self.base);
-        let free = std::net::TcpListener::bind("127.0.0.1:0").unwrap().local_addr().unwrap();
-        shell.env("LISTEN", free.to_string());
+        for place in ["LISTEN", "ENDPOINT", "LATE"] {
+            shell.env(place, free_address());
+        }
+        shell.env("SANDBOX_PORT", free_address().rsplit_once(':').unwrap().1);
+        let began = Instant::now();
         let output = with_house(&mut shell, &self.database_url).output().await.unwrap();
+        let took = began.elapsed();
+        assert!(took < NEWCOMER_TIME_MAX, "{document} took {took:?}");
         said(document, &output)
     }
 
@@ -103,6 +112,11 @@ impl Drop for Trial {
     fn drop(&mut self) {
         std::fs::remove_dir_all(&self.directory).ok();
     }
+}
+
+/// An address on this machine where nobody listens.
+fn free_address() -> String {
+    std::net::TcpListener::bind("127.0.0.1:0").unwrap().local_addr().unwrap().to_string()
 }
 
 fn with_house<'a>(command: &'a mut Command, database_url: &str) -> &'a mut Command {
@@ -127,6 +141,7 @@ async fn a_cashier_follows_its_document_to_a_paid_order(pool: PgPool) {
     let _work = trial.work();
     let said = trial.follow("merchant.md").await;
     assert!(said.contains("\npaid\n") && said.contains("\nvoided\n"), "{said}");
+    assert!(said.contains("\nvoided\n1000\n1000\n"), "a refund is made and asked for: {said}");
     assert_eq!(said.matches("\"reference\":\"TRY-1\"").count(), 3, "curl, Python and Java see the order: {said}");
     for code in ["signature_key_unknown", "scope_missing"] {
         assert_eq!(
@@ -152,17 +167,31 @@ async fn a_core_follows_its_document_to_a_first_loan(pool: PgPool) {
 }
 
 #[sqlx::test(migrator = "fenqi::MIGRATOR")]
-async fn a_risk_partner_follows_its_document_to_a_clean_check(pool: PgPool) {
+async fn a_risk_partner_follows_its_document_to_a_first_loan(pool: PgPool) {
     let trial = Trial::open(pool, "risk").await;
     let said = trial.follow("risk.md").await;
-    assert!(said.contains("The endpoint keeps the contract.") && !said.contains("WRONG"), "{said}");
+    assert_eq!(said.matches("The endpoint keeps the contract.").count(), 2, "its own, and the counterfeit: {said}");
+    assert!(!said.contains("WRONG") && said.contains("ok     the late answer bears your signature"), "{said}");
+    assert!(said.contains(": approved, line_") && said.contains(": referred, risk_hook_silent\napproved\n"), "{said}");
+    assert_eq!(said.matches(" in 2 installments: loan_").count(), 2, "at once, and by a late answer: {said}");
+    trial.town.assert_whole("after the risk partner's document").await;
 }
 
 #[sqlx::test(migrator = "fenqi::MIGRATOR")]
 async fn an_endpoint_that_breaks_the_contract_is_told_how(pool: PgPool) {
     let trial = Trial::open(pool, "broken").await;
+    let late_at = free_address();
+    let late_url = format!("http://{late_at}/api/v1/risk/decisions");
+    // Answers late whatever it is asked, in nobody's name.
+    let leave_out = move || {
+        let (http, late_url) = (reqwest::Client::builder().build().unwrap(), late_url.clone());
+        async move {
+            tokio::spawn(http.post(late_url).body("{}").send());
+            r#"{"answers":[]}"#
+        }
+    };
     let router = axum::Router::new()
-        .route("/applications", axum::routing::post(async || r#"{"answers":[]}"#))
+        .route("/applications", axum::routing::post(leave_out))
         .route("/purchases", axum::routing::post(async || r#"{"question_id":"x","decision":"perhaps"}"#));
     let address = {
         let listener = tokio::net::TcpListener::bind("127.0.0.1:0").await.unwrap();
@@ -170,7 +199,7 @@ async fn an_endpoint_that_breaks_the_contract_is_told_how(pool: PgPool) {
         tokio::spawn(async move { axum::serve(listener, router).await.unwrap() });
         format!("http://{address}")
     };
-    let arguments = ["partner", "check-risk", &address, "--sandbox-seed", "7"];
+    let arguments = ["partner", "check-risk", &address, "--sandbox-seed", "7", "--late-at", &late_at];
     let output = trial.run(env!("CARGO_BIN_EXE_fenqi"), &arguments, b"").await;
     assert_eq!(output.status.code(), Some(1));
     let said = String::from_utf8_lossy(&output.stdout);
@@ -183,6 +212,9 @@ async fn an_endpoint_that_breaks_the_contract_is_told_how(pool: PgPool) {
         "says allow, or refuse with a reason: the answer cannot be read",
         "that you do not know is refused with 400: status 200",
         "a purchase without a signature is refused with 401: status 200",
+        "the late answer bears your signature: the signature's headers are missing",
+        "it is JSON under an Idempotency-Key: its Content-Type is",
+        "with a decision that can be used: it cannot be read",
     ] {
         assert!(said.contains(fault), "{said}");
     }

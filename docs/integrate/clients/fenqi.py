@@ -5,6 +5,7 @@
     python3 fenqi.py --partner P --serial S --key private.pem --platform-keys keys.txt fetch-day http://host 2026-03-02 FOLDER
     python3 fenqi.py --platform-keys keys.txt verify-callback POST /your/path "$AUTHORIZATION" < body
     python3 fenqi.py --platform-keys keys.txt listen 127.0.0.1:9300 heard.txt
+    python3 fenqi.py --partner P --serial S --key private.pem --platform-keys keys.txt decide 127.0.0.1:9400 undecided.txt http://host
 
 `keys.txt` is what `fenqi partner platform-key list` prints. Needs Python 3.8 and the package `cryptography` for RSA; SM2 is
 written out below and needs an OpenSSL with SM3, as every current one has it.
@@ -21,6 +22,7 @@ import os
 import re
 import secrets
 import sys
+import threading
 import time
 import urllib.error
 import urllib.parse
@@ -78,8 +80,8 @@ def sm2_digest(public, message):
     return int.from_bytes(sm3(sm3(identity) + message), "big")
 
 
-def sm2_sign(private, message):
-    digest = sm2_digest(times(private, G), message)
+def sm2_sign(private, public, message):
+    digest = sm2_digest(public, message)
     while True:
         k = secrets.randbelow(N - 1) + 1
         r = (digest + times(k, G)[0]) % N
@@ -113,6 +115,7 @@ class PrivateKey:
             # Inside stands an ECPrivateKey: version 1, then 32 bytes.
             at = der.index(bytes.fromhex("0201010420")) + 5
             self.number = int.from_bytes(der[at : at + 32], "big")
+            self.public = times(self.number, G)
         else:
             from cryptography.hazmat.primitives.serialization import load_pem_private_key
 
@@ -121,7 +124,7 @@ class PrivateKey:
 
     def sign(self, message):
         if self.scheme == SM2:
-            signature = sm2_sign(self.number, message)
+            signature = sm2_sign(self.number, self.public, message)
         else:
             from cryptography.hazmat.primitives import hashes
             from cryptography.hazmat.primitives.asymmetric import padding
@@ -185,34 +188,32 @@ def verify_callback(keys, method, url, authorization, body):
     return fields["nonce_str"]
 
 
-class Listener(http.server.BaseHTTPRequestHandler):
-    """A cashier that believes notifications, keeps each once in a file, and answers as the platform wants it."""
+class Called(http.server.BaseHTTPRequestHandler):
+    """A server of yours that the platform calls: it believes what the platform signed, once."""
 
-    keys, heard, nonces, numbers = {}, "heard.txt", set(), set()
+    protocol_version = "HTTP/1.1"
+    keys, nonces, one_by_one = {}, set(), threading.Lock()
 
     def do_POST(self):
         body = self.rfile.read(int(self.headers.get("Content-Length", 0)))
-        authorization = self.headers.get("Authorization", "")
         try:
-            nonce = verify_callback(self.keys, "POST", self.path, authorization, body)
-            if nonce in self.nonces:
-                raise NotBelieved("the nonce was used before")
+            nonce = verify_callback(self.keys, "POST", self.path, self.headers.get("Authorization", ""), body)
+            with self.one_by_one:
+                if nonce in self.nonces:
+                    raise NotBelieved("the nonce was used before")
+                self.nonces.add(nonce)
         except (NotBelieved, KeyError, ValueError) as error:
-            return self.answer(401, "SIGN_ERROR", str(error))
-        self.nonces.add(nonce)
-        event = json.loads(body)
-        # It may come again under the same number: process it once, and say yes again.
-        if event["event_no"] not in self.numbers:
-            with open(self.heard, "a") as file:
-                file.write(json.dumps({"path": self.path, "authorization": authorization, "body": body.decode()}) + "\n")
-            self.numbers.add(event["event_no"])
-        self.answer(200, "SUCCESS")
+            return self.answer(401, {"code": "SIGN_ERROR", "message": str(error)})
+        with self.one_by_one:
+            self.called(body)
 
-    def answer(self, status, code, message=None):
-        text = json.dumps({"code": code, "message": message}).encode()
+    def answer(self, status, body, headers=()):
+        text = json.dumps(body).encode()
         self.send_response(status)
         self.send_header("Content-Type", "application/json")
         self.send_header("Content-Length", str(len(text)))
+        for name, value in headers:
+            self.send_header(name, value)
         self.end_headers()
         self.wfile.write(text)
 
@@ -220,10 +221,93 @@ class Listener(http.server.BaseHTTPRequestHandler):
         pass
 
 
-def listen(keys, address, heard):
-    Listener.keys, Listener.heard = keys, heard
+class Listener(Called):
+    """A cashier that keeps each notification once in a file, and answers as the platform wants it."""
+
+    heard, numbers = "heard.txt", set()
+
+    def called(self, body):
+        event = json.loads(body)
+        authorization = self.headers["Authorization"]
+        # It may come again under the same number: process it once, and say yes again.
+        if event["event_no"] not in self.numbers:
+            with open(self.heard, "a") as file:
+                file.write(json.dumps({"path": self.path, "authorization": authorization, "body": body.decode()}) + "\n")
+            self.numbers.add(event["event_no"])
+        self.answer(200, {"code": "SUCCESS", "message": None})
+
+
+class Decider(Called):
+    """A risk partner's endpoint: decides by a rule, answers the same question as before, and signs. What it cannot decide at once it
+    leaves out and keeps in a file, and answers late, at the house's address, if it was given one."""
+
+    client, house, undecided, decided = None, None, "undecided.txt", {}
+
+    def called(self, body):
+        asked = json.loads(body)
+        if asked.get("version") != 1:
+            return self.answer(400, {"code": "VERSION_UNKNOWN", "message": "version 1 is spoken here"})
+        if self.path.endswith("/applications"):
+            answers = (self.once(one["application_id"], one, self.decide_application) for one in asked["applications"])
+            return self.answer_signed({"answers": [answer for answer in answers if answer]})
+        if self.path.endswith("/purchases"):
+            purchase = asked["purchase"]
+            return self.answer_signed(self.once(purchase["question_id"], purchase, self.decide_purchase))
+        self.answer(404, {"code": "NOT_FOUND", "message": "nothing stands at this path"})
+
+    def once(self, name, asked, decide):
+        if name not in self.decided:
+            self.decided[name] = decide(asked)
+        return self.decided[name]
+
+    def decide_application(self, asked):
+        """Your rule stands here."""
+        history, limit = asked.get("card_history"), asked.get("limit_requested_fen")
+        named = {"application_id": asked["application_id"]}
+        if not history and not limit:
+            with open(self.undecided, "a") as file:
+                file.write(json.dumps(asked) + "\n")
+            if self.house:
+                threading.Timer(1, self.answer_late, [asked]).start()
+            return None
+        if not history:
+            return {**named, "decision": "refer", "reason": "no_history"}
+        if any(month["repay_status"] >= 2 for month in history["months"]):
+            return {**named, "decision": "refuse", "reason": "paid_late"}
+        return {**named, "decision": "approve", "grade": "B", "limit_fen": 1_000_000}
+
+    def answer_late(self, asked):
+        """Somebody has looked at it meanwhile."""
+        body = {"application_id": asked["application_id"], "borrower_id": asked["borrower_id"]}
+        body.update({"decision": "approve", "grade": "C", "limit_fen": 500_000})
+        # The same key again, should the answer be lost: one key, one outcome.
+        key = f"late-{asked['application_id']}"
+        status, _, answer = self.client.call("POST", f"{self.house}/api/v1/risk/decisions", json.dumps(body).encode(), key)
+        print("answered late:", status, answer.decode(), flush=True)
+
+    def decide_purchase(self, asked):
+        """And here."""
+        named = {"question_id": asked["question_id"]}
+        if asked["purchases_today"] >= 20:
+            return {**named, "decision": "refuse", "reason": "velocity"}
+        return {**named, "decision": "allow"}
+
+    def answer_signed(self, body):
+        timestamp, nonce = str(int(time.time())), secrets.token_hex(16)
+        signature = self.client.key.sign(f"{timestamp}\n{nonce}\n{json.dumps(body)}\n".encode())
+        stamp = [("Fenqi-Timestamp", timestamp), ("Fenqi-Nonce", nonce)]
+        self.answer(200, body, [*stamp, ("Fenqi-Serial", self.client.serial), ("Fenqi-Signature", signature)])
+
+
+class Server(http.server.ThreadingHTTPServer):
+    # Twenty purchases may be asked about at once.
+    request_queue_size = 64
+    daemon_threads = True
+
+
+def serve(called, address):
     host, port = address.split(":")
-    http.server.ThreadingHTTPServer((host, int(port)), Listener).serve_forever()
+    Server((host, int(port)), called).serve_forever()
 
 
 class Client:
@@ -360,7 +444,7 @@ def main():
     parser.add_argument("--key")
     parser.add_argument("--platform-keys", required=True)
     parser.add_argument("--idempotency-key")
-    parser.add_argument("action", choices=["call", "fetch-day", "verify-callback", "listen"])
+    parser.add_argument("action", choices=["call", "fetch-day", "verify-callback", "listen", "decide"])
     parser.add_argument("words", nargs="+")
     given = parser.parse_args()
     with open(given.platform_keys) as file:
@@ -372,10 +456,15 @@ def main():
             print("believed")
             return 0
         if given.action == "listen":
-            address, heard = given.words
-            return listen(keys, address, heard)
+            address, Listener.heard = given.words
+            Called.keys = keys
+            return serve(Listener, address)
         with open(given.key) as file:
             client = Client(given.partner, given.serial, PrivateKey(file.read()), keys)
+        if given.action == "decide":
+            address, Decider.undecided, *house = given.words
+            Called.keys, Decider.client, Decider.house = keys, client, house[0] if house else None
+            return serve(Decider, address)
         if given.action == "fetch-day":
             host, day, folder = given.words
             files = client.fetch_day(host, day, folder)["files"]

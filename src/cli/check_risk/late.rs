@@ -1,0 +1,176 @@
+//! The check of a risk partner's late answer: the house's side is played at an address, and an answer must come there by itself.
+
+use std::time::Duration;
+
+use anyhow::Context as _;
+use axum::Router;
+use axum::body::Bytes;
+use axum::extract::State;
+use axum::http::{HeaderMap, StatusCode, header};
+use axum::response::{IntoResponse, Response};
+use axum::routing::post;
+use serde::Deserialize;
+use serde_json::{Value, json};
+use tokio::net::TcpListener;
+use tokio::sync::mpsc;
+use uuid::Uuid;
+
+use super::{Checked, Checker, Fault, read, shown};
+use crate::base::{Clock, Fen};
+use crate::partner::risk::wire::Application;
+use crate::partner::signature::{Identity, Received, Stamp};
+
+const PATH: &str = "/api/v1/risk/decisions";
+/// Long enough for an engine that asks others, short enough to wait for.
+const TIME_LIMIT: Duration = Duration::from_secs(30);
+/// More answers than this nobody sends before the first was looked at.
+const HEARD_MAX: usize = 100;
+
+/// A request as it came.
+struct Heard {
+    authorization: Option<String>,
+    key: Option<String>,
+    media_type: Option<String>,
+    body: Bytes,
+}
+
+#[derive(Clone)]
+struct House {
+    heard: mpsc::Sender<Heard>,
+    identity: Identity,
+}
+
+/// The address at which late answers are waited for.
+pub struct Desk {
+    listener: TcpListener,
+}
+
+impl Desk {
+    /// # Errors
+    /// If nobody can listen there.
+    pub async fn open(address: &str) -> anyhow::Result<Desk> {
+        let listener = TcpListener::bind(address).await;
+        Ok(Desk { listener: listener.with_context(|| format!("cannot listen at {address}"))? })
+    }
+
+    /// Every check, in order.
+    pub async fn check(self, checker: &Checker) -> Vec<Checked> {
+        let (sender, mut heard) = mpsc::channel(HEARD_MAX);
+        let house = House { heard: sender, identity: checker.identity.clone() };
+        let router = Router::new().route(PATH, post(hear)).with_state(house);
+        let serving = tokio::spawn(async move { axum::serve(self.listener, router).await });
+        // Nothing is known of the applicant, so that no rule has an answer at once.
+        let asked = Application { limit_requested_fen: None, ..checker.application(false) };
+        let left_out = leaves_out(checker, &asked).await;
+        let came = match &left_out {
+            Ok(()) => wait_for(&mut heard).await,
+            Err(why) => Err(why.clone()),
+        };
+        serving.abort();
+        let judged = |judge: &dyn Fn(&Heard) -> Result<(), String>| came.as_ref().map_err(Clone::clone).and_then(judge);
+        vec![
+            ("an application of which nothing is known may be left out", left_out),
+            ("its late answer comes by itself within thirty seconds", came.as_ref().map_err(Clone::clone).map(|_| ())),
+            ("the late answer bears your signature", judged(&|heard| believed(checker, heard))),
+            ("it is JSON under an Idempotency-Key", judged(&in_form)),
+            (
+                "it names the application and its borrower, with a decision that can be used",
+                judged(&|heard| usable(heard, &asked)),
+            ),
+        ]
+    }
+}
+
+async fn leaves_out(checker: &Checker, asked: &Application) -> Result<(), String> {
+    let came = checker.send(std::slice::from_ref(asked), Fault::None).await?;
+    match came.status {
+        200 if read(&came)?.is_empty() => Ok(()),
+        200 => Err("it was answered at once; leave it out, so that there is something to answer late".to_owned()),
+        status => Err(format!("status {status} with {}", shown(&came.body))),
+    }
+}
+
+async fn wait_for(heard: &mut mpsc::Receiver<Heard>) -> Result<Heard, String> {
+    let came = tokio::time::timeout(TIME_LIMIT, heard.recv()).await;
+    came.ok().flatten().ok_or_else(|| format!("nothing came to {PATH}"))
+}
+
+/// Takes an answer as the house does, and signs what it says.
+async fn hear(State(house): State<House>, headers: HeaderMap, body: Bytes) -> Response {
+    let text = |name: &str| headers.get(name).and_then(|value| value.to_str().ok()).map(str::to_owned);
+    let said: Value = serde_json::from_slice(&body).unwrap_or_default();
+    let status = match said["decision"].as_str() {
+        Some("approve") => "approved",
+        Some("refuse") => "refused",
+        _ => "referred",
+    };
+    let answer = json!({ "application_id": said["application_id"], "status": status }).to_string();
+    let came = Heard {
+        authorization: text(header::AUTHORIZATION.as_str()),
+        key: text("idempotency-key"),
+        media_type: text(header::CONTENT_TYPE.as_str()),
+        body,
+    };
+    // The check may have ended.
+    let _ = house.heard.send(came).await;
+    let mut response = (StatusCode::OK, [(header::CONTENT_TYPE, "application/json")], answer.clone()).into_response();
+    for (name, value) in house.identity.response_headers(&Stamp::fresh(Clock::System.now()), answer.as_bytes()) {
+        if let Ok(value) = value.parse() {
+            response.headers_mut().insert(name, value);
+        }
+    }
+    response
+}
+
+fn believed(checker: &Checker, heard: &Heard) -> Result<(), String> {
+    let received =
+        Received { method: "POST", url: PATH, authorization: heard.authorization.as_deref(), body: &heard.body };
+    let believed = checker.ring.believe(Clock::System.now(), received).map_err(|error| error.to_string())?;
+    match believed.mchid == checker.partner_mchid {
+        true => Ok(()),
+        false => Err(format!("it is signed by {}", believed.mchid)),
+    }
+}
+
+fn in_form(heard: &Heard) -> Result<(), String> {
+    let given = heard.media_type.as_deref().unwrap_or_default();
+    if !given.starts_with("application/json") {
+        return Err(format!("its Content-Type is {given:?}"));
+    }
+    match heard.key.as_deref() {
+        Some(key) if (1..=64).contains(&key.len()) => Ok(()),
+        Some(_) => Err("the Idempotency-Key is longer than 64 characters".to_owned()),
+        None => Err("it has no Idempotency-Key".to_owned()),
+    }
+}
+
+/// As `POST /risk/decisions` takes it.
+#[derive(Deserialize)]
+#[serde(deny_unknown_fields)]
+struct LateAnswer {
+    application_id: Uuid,
+    borrower_id: Uuid,
+    decision: String,
+    grade: Option<String>,
+    limit_fen: Option<i64>,
+    reason: Option<String>,
+    #[serde(rename = "score")]
+    _score: Option<i32>,
+}
+
+fn usable(heard: &Heard, asked: &Application) -> Result<(), String> {
+    let answer: LateAnswer = serde_json::from_slice(&heard.body)
+        .map_err(|error| format!("it cannot be read: {error}, in {}", shown(&heard.body)))?;
+    if (answer.application_id, answer.borrower_id) != (asked.application_id, asked.borrower_id) {
+        return Err(format!("{} of {} was asked about", asked.application_id, asked.borrower_id));
+    }
+    match (answer.decision.as_str(), answer.grade, answer.limit_fen, answer.reason) {
+        ("approve", Some(grade), Some(limit), None) if !grade.is_empty() && (1..=Fen::MAX.get()).contains(&limit) => {
+            Ok(())
+        }
+        ("refuse" | "refer", None, None, Some(reason)) if !reason.is_empty() => Ok(()),
+        (decision, ..) => Err(format!(
+            "{decision:?} is not usable: an approval has grade and limit_fen, a refusal or referral a reason, and nothing else"
+        )),
+    }
+}

@@ -1,24 +1,30 @@
-"""Lets Schemathesis call the partner API: every request is signed, by the partner whose path it takes.
+"""Lets Schemathesis call the partner API: every request is signed, by the partner whose path it takes, in SM2-with-SM3 and RSA-SHA256
+in turn.
 
-FUZZ_KEYS is a directory with `<partner>.pem`, the RSA key of each partner.
+FUZZ_KEYS is a directory with `<partner>.<serial>.pem`, a key of each algorithm for each partner. At the end `signed.json` in it says
+how many requests each algorithm signed.
 """
 
-import base64
+import atexit
+import collections
+import itertools
+import json
 import os
 import pathlib
 import secrets
 import time
 
+import fenqi
 import schemathesis
-from cryptography.hazmat.primitives import hashes
-from cryptography.hazmat.primitives.asymmetric import padding
-from cryptography.hazmat.primitives.serialization import load_pem_private_key
 from requests.auth import AuthBase
 
-KEYS = {
-    path.stem: load_pem_private_key(path.read_bytes(), password=None)
-    for path in pathlib.Path(os.environ["FUZZ_KEYS"]).glob("*.pem")
-}
+FOLDER = pathlib.Path(os.environ["FUZZ_KEYS"])
+KEYS = collections.defaultdict(list)
+for file in sorted(FOLDER.glob("*.pem")):
+    owner, serial = file.stem.split(".")
+    KEYS[owner].append((serial, fenqi.PrivateKey(file.read_text())))
+TURNS = itertools.count()
+SIGNED = collections.Counter()
 
 
 class Signed(AuthBase):
@@ -26,16 +32,18 @@ class Signed(AuthBase):
         url = request.path_url
         kind = url.removeprefix("/api/v1/").split("/")[0]
         partner = f"fuzz-{kind}" if f"fuzz-{kind}" in KEYS else "fuzz-funder"
+        serial, key = KEYS[partner][next(TURNS) % len(KEYS[partner])]
+        SIGNED[key.scheme] += 1
         body = request.body or b""
         body = body.encode() if isinstance(body, str) else body
         timestamp, nonce = str(int(time.time())), secrets.token_hex(16)
-        message = f"{request.method}\n{url}\n{timestamp}\n{nonce}\n".encode() + body + b"\n"
-        signature = base64.b64encode(KEYS[partner].sign(message, padding.PKCS1v15(), hashes.SHA256())).decode()
+        signature = key.sign(f"{request.method}\n{url}\n{timestamp}\n{nonce}\n".encode() + body + b"\n")
         request.headers["Authorization"] = (
-            f'FENQI-RSA-SHA256 mchid="{partner}",serial_no="F-1",nonce_str="{nonce}",timestamp="{timestamp}",'
+            f'{key.scheme} mchid="{partner}",serial_no="{serial}",nonce_str="{nonce}",timestamp="{timestamp}",'
             f'signature="{signature}"'
         )
         return request
 
 
+atexit.register(lambda: (FOLDER / "signed.json").write_text(json.dumps(SIGNED)))
 schemathesis.auth.set_from_requests(Signed())

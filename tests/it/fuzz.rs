@@ -2,6 +2,7 @@
 //!
 //! `./dev test` and `./dev fuzz` install the tool and say where it is; without it there is nothing to run.
 
+use std::collections::HashMap;
 use std::process::Stdio;
 
 use fenqi::access::PartnerKind;
@@ -50,12 +51,17 @@ async fn no_call_is_answered_outside_the_document(pool: PgPool) {
         desk::add_partner(&town.app, partner, kind, owner).await;
         let change = PartnerChange { rate_per_minute: Some(6_000_000), ..Default::default() };
         fenqi::access::change_partner(&town.app, partner, &change).await.unwrap();
-        let identity = desk::add_key(&town.app, partner, "F-1", Algorithm::RsaSha256).await;
-        std::fs::write(keys.join(format!("{partner}.pem")), identity.private_key()).unwrap();
+        for algorithm in Algorithm::ALL {
+            let serial = format!("F-{}", algorithm.as_str());
+            let identity = desk::add_key(&town.app, partner, &serial, algorithm).await;
+            std::fs::write(keys.join(format!("{partner}.{serial}.pem")), identity.private_key()).unwrap();
+        }
     }
     let address = desk::serve(&town.app).await;
     let examples = std::env::var("FUZZ_EXAMPLES").unwrap_or_else(|_| EXAMPLES.to_owned());
-    let hooks = concat!(env!("CARGO_MANIFEST_DIR"), "/tests/fuzz");
+    // The hooks sign as the sample client does.
+    let hooks =
+        concat!(env!("CARGO_MANIFEST_DIR"), "/tests/fuzz:", env!("CARGO_MANIFEST_DIR"), "/docs/integrate/clients");
     let child = tokio::process::Command::new(tool)
         .args(["run", &format!("{address}/api/v1/openapi.json"), "--checks", CHECKS, "--max-examples", &examples])
         .args(["--seed", "1", "--no-color", "--workers", "1", "--continue-on-failure", "--generation-database", "none"])
@@ -68,9 +74,12 @@ async fn no_call_is_answered_outside_the_document(pool: PgPool) {
         .spawn()
         .unwrap();
     let output = child.wait_with_output().await.unwrap();
+    let signed = std::fs::read_to_string(keys.join("signed.json")).unwrap_or_default();
     std::fs::remove_dir_all(&keys).unwrap();
     let said = String::from_utf8_lossy(&output.stdout);
-    println!("{said}");
+    println!("{said}\nsigned: {signed}");
     assert!(output.status.success(), "{said}\n{}", String::from_utf8_lossy(&output.stderr));
+    let signed: HashMap<String, u64> = serde_json::from_str(&signed).unwrap();
+    assert!(signed.len() == 2 && signed.values().all(|requests| *requests > 100), "{signed:?}");
     town.assert_whole("after the fuzzing").await;
 }

@@ -13,8 +13,9 @@ const dist = join(web, "dist");
 const sources = readdirSync(join(web, "assets"), { withFileTypes: true }).filter((entry) => entry.isFile());
 const isBundled = (name) => [".js", ".css"].includes(extname(name));
 
-const { outputFiles } = await build({
-  entryPoints: sources.map((entry) => join(web, "assets", entry.name)).filter(isBundled),
+const bundle = async (paths, define = {}) => (await build({
+  entryPoints: paths,
+  define,
   bundle: true,
   minify: true,
   format: "esm",
@@ -24,9 +25,18 @@ const { outputFiles } = await build({
   outdir: dist,
   write: false,
   logLevel: "warning",
-});
+})).outputFiles.map((file) => [basename(file.path), Buffer.from(file.contents)]);
 
-const files = outputFiles.map((file) => [basename(file.path), Buffer.from(file.contents)]);
+const hashedName = (name, content) => {
+  const hash = createHash("sha256").update(content).digest("hex").slice(0, 10);
+  return `${basename(name, extname(name))}-${hash}${extname(name)}`;
+};
+
+// What lies in assets/late is loaded only once it is needed: bundled first, since others name it by its hash, as `LATE.decode`.
+const late = await bundle(readdirSync(join(web, "assets/late")).map((name) => join(web, "assets/late", name)));
+const addresses = late.map(([name, content]) => [`LATE.${basename(name, ".js")}`, JSON.stringify(`./${hashedName(name, content)}`)]);
+const paths = sources.map((entry) => join(web, "assets", entry.name)).filter(isBundled);
+const files = [...late, ...(await bundle(paths, Object.fromEntries(addresses)))];
 for (const { name } of sources) {
   if (!isBundled(name)) files.push([name, readFileSync(join(web, "assets", name))]);
 }
@@ -35,8 +45,7 @@ rmSync(dist, { recursive: true, force: true });
 mkdirSync(dist);
 const manifest = {};
 for (const [name, content] of files) {
-  const hash = createHash("sha256").update(content).digest("hex").slice(0, 10);
-  const hashed = `${basename(name, extname(name))}-${hash}${extname(name)}`;
+  const hashed = hashedName(name, content);
   manifest[name] = hashed;
   writeFileSync(join(dist, hashed), content);
   const compressed = {

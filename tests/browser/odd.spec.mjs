@@ -1,6 +1,6 @@
-// What people do that nobody planned: two tabs, the way back after paying, far too much text, and no mouse at all.
+// What people do that nobody planned: two tabs, the way back after paying, and far too much text.
 import { expect, test } from "@playwright/test";
-import { approved, choose, passcode, shop, signIn, newcomer } from "./people.mjs";
+import { approved, choose, shop, signIn, newcomer } from "./people.mjs";
 import { chinese as say } from "./words.mjs";
 
 test("two tabs pay off a loan once, and going back pays nothing twice", async ({ page, context }) => {
@@ -51,26 +51,4 @@ test("ten thousand characters and letters for money stay on the page with their 
   await expect(page.locator("#name-error")).toBeVisible();
   await expect(page.getByLabel(say("field-id_number"))).toHaveValue(person.id);
   await expect(page.getByLabel(say("field-name"))).toBeFocused();
-});
-
-test("a keyboard is enough to sign in", async ({ page }) => {
-  const person = newcomer(503);
-  await page.goto("/sign-in");
-  const reach = async (target) => {
-    for (let presses = 0; presses < 12; presses += 1) {
-      await page.keyboard.press("Tab");
-      if (await target.evaluate((element) => element === document.activeElement)) return;
-    }
-    throw new Error("the Tab key does not lead there");
-  };
-  await reach(page.getByLabel(say("field-mobile")));
-  await page.keyboard.type(person.mobile);
-  await reach(page.getByRole("button", { name: say("passcode-send") }));
-  await page.keyboard.press("Enter");
-  await expect(page.getByText(say("sign-in-sent"))).toBeVisible();
-  // The next thing to type is where the keyboard is already.
-  await expect(page.getByLabel(say("field-passcode"))).toBeFocused();
-  await page.keyboard.type(await passcode(page, person.mobile));
-  await page.keyboard.press("Enter");
-  await expect(page.getByRole("heading", { name: say("identity-heading") })).toBeVisible();
 });

@@ -20,6 +20,12 @@ export async function employee(page, role, language = "zh-CN") {
   return start.match(new RegExp(`<dt>${speaker(language)(`role-${role}`)}</dt><dd[^>]*><b>(1\\d{10})</b>`))[1];
 }
 
+/** The mobile of somebody who lives in the story: 0 has a bill, 1 is late, 2 has bought nothing for long. */
+export async function customer(page, place) {
+  const start = await (await page.request.get("/?lang=zh-CN")).text();
+  return [...start.matchAll(/<dd[^>]*><b>(1\d{10})<\/b>/g)][place][1];
+}
+
 /** Sets what goes wrong with a partner's calls, in thousandths. */
 export async function faults(page, partner, shares) {
   await page.request.post(`${await sandbox(page)}/faults`, { data: { partner, shares } });
@@ -151,6 +157,13 @@ export async function choose(page, periods, say = chinese) {
 export async function today(page) {
   const start = await (await page.request.get("/")).text();
   return start.match(/<time datetime="(\d{4}-\d\d-\d\d)"/)[1];
+}
+
+/** The day so many days before another; after it where they are negative. */
+export function daysBefore(day, days) {
+  const date = new Date(`${day}T00:00:00Z`);
+  date.setUTCDate(date.getUTCDate() - days);
+  return date.toISOString().slice(0, 10);
 }
 
 /** Moves the house and its counterfeit world to noon of a day to come, and waits until every day before is closed. */

@@ -14,7 +14,7 @@ export const settings = {
   ...(process.env.BROWSER_DATABASE_URL ? { FENQI_DATABASE_URL: process.env.BROWSER_DATABASE_URL } : {}),
 };
 
-const wechat =
+export const wechat =
   "Mozilla/5.0 (Linux; Android 15; Pixel 8) AppleWebKit/537.36 (KHTML, like Gecko) Version/4.0 Chrome/130.0 Mobile Safari/537.36 MicroMessenger/8.0.50";
 const phone = { viewport: { width: 390, height: 844 }, deviceScaleFactor: 2, hasTouch: true, isMobile: true };
 

@@ -24,7 +24,7 @@ const open = (phone) => phone.getByRole("button", { name: say("scan-start") }).c
 
 test("the camera reads a printed code and the counter opens", async ({ page, browser }, { project }) => {
   test.setTimeout(120_000);
-  await approved(page, 301);
+  await approved(page, 311);
   const code = await printed(browser, page);
   await withCamera(page, project.use, "printed", code, async (phone, context) => {
     await context.grantPermissions(["camera"]);
@@ -41,7 +41,7 @@ test("the camera reads a printed code and the counter opens", async ({ page, bro
 
 test("a camera that may not look, and a code of somebody else's, are told", async ({ page }, { project }) => {
   test.setTimeout(120_000);
-  await approved(page, 302);
+  await approved(page, 312);
   const svg = encodeQR("https://qr.alipay.com/fkx1234567890", "svg").replace("<svg ", '<svg width="400" height="400" ');
   await withCamera(page, project.use, "foreign", svg, async (phone, context) => {
     // Granting nothing refuses the camera, as a person does who taps "never".

@@ -1,6 +1,4 @@
 // Reads a merchant's code with the camera, or from a picture, and sends what it says to the page's own form.
-import { decodeQR } from "qr/decode.js";
-
 const finder = document.querySelector("[data-finder]");
 const video = finder.querySelector("video");
 const status = finder.querySelector("[role=status]");
@@ -12,6 +10,19 @@ const context = canvas.getContext("2d", { willReadFrequently: true });
 const frame = { longest: 800, patience: 16 };
 /** A picture is all that there is, and may be of a whole wall with a small code on it. */
 const picture = { longest: 2000, patience: 1_000 };
+
+let decodeQR;
+
+/** Brings what reads codes; without network it says so. */
+async function load() {
+  try {
+    ({ decodeQR } = await import(LATE.decode));
+    return true;
+  } catch {
+    status.textContent = document.body.dataset.offline;
+    return false;
+  }
+}
 
 /** What the code in a picture says; nothing where none is found. */
 function read(source, width, height, { longest, patience }) {
@@ -48,6 +59,10 @@ async function open() {
     return;
   }
   start.disabled = true;
+  if (!(await load())) {
+    start.disabled = false;
+    return;
+  }
   try {
     video.srcObject = await navigator.mediaDevices.getUserMedia({ video: { facingMode: "environment" }, audio: false });
     video.hidden = false;
@@ -82,7 +97,7 @@ const asData = (file) =>
 start.addEventListener("click", open);
 finder.querySelector("input[type=file]").addEventListener("change", async (event) => {
   const file = event.target.files[0];
-  if (!file) return;
+  if (!file || !(await load())) return;
   const image = new Image();
   try {
     image.src = await asData(file);

@@ -1,0 +1,110 @@
+// The network goes while somebody pays, fingers tap twice, and pages are loaded again: one purchase, whatever happens.
+import { expect, test } from "@playwright/test";
+import { picture } from "./look.mjs";
+import { approved, choose, shop } from "./people.mjs";
+import { chinese as say } from "./words.mjs";
+
+const pay = (page) => page.getByRole("button", { name: say("confirm-pay") });
+const paid = (page) => expect(page.getByRole("heading", { name: say("result-paid"), exact: true })).toBeVisible();
+
+/** Comes to the page that asks for the PIN, and types it. */
+async function comeToConfirm(page, person, yuan) {
+  await page.goto(`${await shop(page)}?amount=${yuan}`);
+  await choose(page, /× 3/);
+  await page.getByLabel(say("field-pin"), { exact: true }).fill(person.pin);
+}
+
+/** What the borrower has bought. */
+async function loans(page) {
+  await page.goto("/loans");
+  return page.getByRole("main").getByRole("link").count();
+}
+
+test("a confirmation that meets no network asks again by itself, with the same key", async ({ page, context }) => {
+  test.setTimeout(120_000);
+  const person = await approved(page, 921);
+  await comeToConfirm(page, person, 300);
+  const keys = [];
+  page.on("request", (request) => {
+    if (request.method() === "POST") keys.push(new URLSearchParams(request.postData()).get("key"));
+  });
+  await context.setOffline(true);
+  await pay(page).click();
+  const status = page.getByRole("status");
+  await expect(status).toHaveText(say("confirm-lost"));
+  await picture(page, "confirm-lost-zh");
+  await context.setOffline(false);
+  await paid(page);
+  expect(keys.length).toBeGreaterThan(1);
+  expect(new Set(keys).size).toBe(1);
+  expect(await loans(page)).toBe(1);
+});
+
+test("who gives up is told that nothing is known, and pays once by trying again", async ({ page }) => {
+  test.setTimeout(120_000);
+  const person = await approved(page, 922);
+  await comeToConfirm(page, person, 310);
+  // The first question arrives, and no answer ever comes back; hours pass on this page's own clock.
+  let asked = 0;
+  await page.route("**/confirm", async (route) => {
+    if (route.request().method() !== "POST") return route.continue();
+    asked += 1;
+    if (asked === 1) await route.fetch({ maxRedirects: 0 });
+    return route.abort("connectionreset");
+  });
+  await page.clock.install();
+  await pay(page).click();
+  const status = page.getByRole("status");
+  await expect(async () => {
+    await page.clock.fastForward(60_000);
+    await expect(status).toHaveText(say("confirm-give-up"), { timeout: 200 });
+  }).toPass();
+  await picture(page, "confirm-given-up-zh");
+  await page.unroute("**/confirm");
+  await pay(page).click();
+  await paid(page);
+  expect(await loans(page)).toBe(1);
+});
+
+test("two taps and a page loaded again buy once", async ({ page }) => {
+  test.setTimeout(120_000);
+  const person = await approved(page, 923);
+  await comeToConfirm(page, person, 320);
+  await pay(page).dblclick();
+  await paid(page);
+  const bought = page.url();
+  for (let times = 0; times < 2; times += 1) {
+    await page.reload();
+    await paid(page);
+  }
+  // Both taps in one go lead to one place.
+  await page.getByRole("link", { name: say("result-see-loan") }).dblclick();
+  await expect(page).toHaveURL(/\/loans\//);
+  await page.goto(bought);
+  await paid(page);
+  expect(await loans(page)).toBe(1);
+});
+
+test.describe("without script", () => {
+  test.use({ javaScriptEnabled: false });
+
+  test("a confirmation whose answer got lost is sent again by hand, and buys once", async ({ page }) => {
+    test.setTimeout(120_000);
+    const person = await approved(page, 934);
+    await comeToConfirm(page, person, 330);
+    let cut = true;
+    await page.route("**/confirm", async (route) => {
+      if (route.request().method() !== "POST" || !cut) return route.continue();
+      cut = false;
+      await route.fetch({ maxRedirects: 0 });
+      return route.abort("connectionreset");
+    });
+    const asking = page.url();
+    await pay(page).click();
+    // The browser shows its own page of errors; the one that asked leads to what it bought.
+    await expect(page).toHaveURL(/^chrome-error:/);
+    await page.goto(asking);
+    await paid(page);
+    expect(await loans(page)).toBe(1);
+  });
+});

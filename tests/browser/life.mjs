@@ -1,7 +1,7 @@
 // A borrower's whole life by clicking, told once: in whatever language and browser, with script or without.
 import { expect } from "@playwright/test";
 import { look, picture, poster } from "./look.mjs";
-import { choose, fillIn, moveTo, newcomer, script, setPin, shop, signIn } from "./people.mjs";
+import { choose, daysBefore, fillIn, moveTo, newcomer, script, setPin, shop, signIn } from "./people.mjs";
 import { speaker } from "./words.mjs";
 
 const bought = "1280";
@@ -46,16 +46,29 @@ async function buy(life) {
   await life.see(page, `${name}-result`);
   await page.getByRole("link", { name: say("result-see-loan") }).click();
   life.loan = new URL(page.url()).pathname;
+  if (life.isPoster) await showWhy(life);
   return page.locator("#schedule ~ .weui-cells time").first().getAttribute("datetime");
+}
+
+/** How the numbers of the first payment came about, for the documents; and the home page by night. */
+async function showWhy({ page, loan }) {
+  await page.goto(`${loan}/periods/1`);
+  await poster(page, "why");
+  await page.emulateMedia({ colorScheme: "dark" });
+  await page.goto("/home");
+  await poster(page, "night");
+  await page.emulateMedia({ colorScheme: "light" });
+  await page.goto(loan);
 }
 
 /** The bill comes with its message; a part is paid while the bank keeps silent, and the rest is owed. */
 async function payPart(life, dueOn) {
   const { page, say, person, name } = life;
-  await moveTo(page, dayBefore(dueOn, 2));
+  await moveTo(page, daysBefore(dueOn, 2));
   await comeTo(life, "/me/messages");
   const message = page.getByRole("listitem").filter({ hasText: say("notice-bill_issued") });
   await expect(message).toHaveCount(1);
+  if (life.isPoster) await poster(page, "messages");
   await life.see(page, `${name}-messages`);
   await message.getByRole("link").click();
   await expect(page).toHaveURL((url) => url.pathname === `/bills/${dueOn}`);
@@ -99,12 +112,6 @@ async function payOff(life) {
   await expect(page.getByText("¥8,000.00").first()).toBeVisible();
   await comeTo(life, "/me/close");
   await expect(page.getByText(say("close-owing"))).toHaveCount(0);
-}
-
-function dayBefore(day, days) {
-  const date = new Date(`${day}T00:00:00Z`);
-  date.setUTCDate(date.getUTCDate() - days);
-  return date.toISOString().slice(0, 10);
 }
 
 /** Lives from the first sign-in to the last payment. `scan` brings the code that it is given to the counter. */

@@ -7,7 +7,7 @@ const pictures = fileURLToPath(new URL("../../var/test/pages", import.meta.url))
 
 /** Takes a picture of the page as it is now, under var/test/pages. */
 export async function picture(page, name) {
-  await page.screenshot({ path: `${pictures}/${name}.png`, fullPage: true });
+  await page.screenshot({ path: `${pictures}/${name}.png`, fullPage: true, scale: "css" });
 }
 
 /** The most that a picture in the documents weighs. */
@@ -19,23 +19,54 @@ export async function poster(page, name) {
   expect(taken.length, `${name} is too heavy for the documents`).toBeLessThan(posterBytes);
 }
 
+/** Looks for what a person who needs a screen reader, a keyboard or contrast would stumble over; of all that, night changes colours alone. */
+async function audit(page, name, colorScheme) {
+  await page.emulateMedia({ colorScheme });
+  const axe = new AxeBuilder({ page }).options({ resultTypes: ["violations"] });
+  const { violations } = await (colorScheme === "dark" ? axe.withRules("color-contrast") : axe).analyze();
+  const serious = violations.filter(({ impact }) => ["serious", "critical"].includes(impact));
+  const told = serious.map(({ id, nodes }) => `${id}: ${nodes.map((node) => node.html).join(" | ")}`);
+  expect(told, `${name} in ${colorScheme}`).toEqual([]);
+}
+
+/** Nothing is wider than a screen of that width. */
+async function fits(page, name, width) {
+  await page.setViewportSize({ width, height: 640 });
+  const wider = await page.evaluate(() => document.documentElement.scrollWidth - document.documentElement.clientWidth);
+  expect(wider, `${name} is wider than ${width} px`).toBeLessThanOrEqual(0);
+}
+
 /** Holds the page to what every page is held to, in light and dark, and takes both pictures. */
 export async function look(page, name) {
   for (const colorScheme of ["light", "dark"]) {
-    await page.emulateMedia({ colorScheme });
-    const { violations } = await new AxeBuilder({ page }).analyze();
-    const serious = violations.filter(({ impact }) => ["serious", "critical"].includes(impact));
-    const told = serious.map(({ id, nodes }) => `${id}: ${nodes.map((node) => node.html).join(" | ")}`);
-    expect(told, `${name} in ${colorScheme}`).toEqual([]);
+    await audit(page, name, colorScheme);
     await picture(page, `${name}-${colorScheme}`);
   }
   await page.emulateMedia({ colorScheme: "light" });
   const size = page.viewportSize();
   for (const width of [320, 820]) {
-    await page.setViewportSize({ width, height: 640 });
-    const wider = await page.evaluate(() => document.documentElement.scrollWidth - document.documentElement.clientWidth);
-    expect(wider, `${name} is wider than ${width} px`).toBeLessThanOrEqual(0);
+    await fits(page, name, width);
     await picture(page, `${name}-${width}`);
   }
   await page.setViewportSize(size);
+}
+
+/** The same of a page that can be asked for again, in Chinese and in English. */
+export async function inBothLanguages(page, name) {
+  const here = new URL(page.url());
+  const into = async (language) => {
+    here.searchParams.set("lang", language);
+    await page.goto(here.href);
+    await expect(page.locator("html")).toHaveAttribute("lang", language);
+  };
+  const size = page.viewportSize();
+  await into("en");
+  await audit(page, `${name} in English`, "dark");
+  await audit(page, `${name} in English`, "light");
+  await picture(page, `${name}-en`);
+  // English words are longer.
+  await fits(page, `${name} in English`, 320);
+  await page.setViewportSize(size);
+  await into("zh-CN");
+  await look(page, `${name}-zh`);
 }

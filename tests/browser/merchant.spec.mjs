@@ -1,7 +1,7 @@
 // A merchant's first day by clicking: the application, the operator's word, who works there, an order, and the receipts as they come.
 import { expect, test } from "@playwright/test";
 import { execFileSync } from "node:child_process";
-import { look, picture, poster } from "./look.mjs";
+import { inBothLanguages, look, picture, poster } from "./look.mjs";
 import { approved, choose, company, pass, passcode, signIn } from "./people.mjs";
 import { program, settings } from "./playwright.config.mjs";
 import { chinese, speaker } from "./words.mjs";
@@ -51,9 +51,9 @@ async function apply(page, shop, say, seen) {
   await next(page, say);
   await heading(page, say("join-account"));
   await expect(page.getByLabel(say("field-account_name"))).toHaveValue(shop.name);
+  await seen("join-account");
   await page.getByLabel(say("field-account_number")).fill(shop.account);
   await page.getByLabel(say("field-contact_name")).fill(shop.contact);
-  await seen("join-account");
   await next(page, say);
   await send(page, say, seen);
 }
@@ -96,7 +96,8 @@ async function pay(page, person, link, say) {
 test("a merchant applies, is accepted, and sees at the counter what comes in", async ({ page, browser }) => {
   test.setTimeout(600_000);
   const say = chinese;
-  const seen = (name) => look(page, `${name}-zh`);
+  // A page that answers a post is not asked for again.
+  const seen = (name) => (name.startsWith("join") && !name.endsWith("company-refused") ? inBothLanguages(page, name) : look(page, `${name}-zh`));
   const shop = company(1);
   await page.goto("/m");
   await apply(page, shop, say, seen);
@@ -125,10 +126,8 @@ test("a merchant applies, is accepted, and sees at the counter what comes in", a
   await page.goto("/m/staff/new");
   await page.getByLabel(say("field-staff_name")).fill(clerk.name);
   await page.getByLabel(say("field-mobile")).fill(clerk.mobile);
-  await seen("team-new");
   await byCode(page, shop, say("team-hire-do"), say);
   await expect(page.getByRole("status")).toHaveText(say("flash-staff-hired"));
-  await seen("team");
   const counter = await another(browser, page, "zh-CN");
   await counter.goto("/m/receipts");
   await signIn(counter, clerk.mobile, say);
@@ -142,6 +141,7 @@ test("a merchant applies, is accepted, and sees at the counter what comes in", a
   expect((await counter.goto("/m/staff")).status()).toBe(403);
   await counter.goto("/m/receipts");
   const sound = counter.locator("#sound");
+  await expect(sound).toHaveAttribute("aria-pressed", "false");
   await sound.click();
   await expect(sound).toHaveAttribute("aria-pressed", "true");
 
@@ -172,24 +172,18 @@ test("a merchant applies, is accepted, and sees at the counter what comes in", a
   await expect(counter.locator("#takings")).toHaveText("¥1,387.50", { timeout: 60_000 });
   await expect(counter.locator("#lines li")).toHaveCount(2);
   await expect(counter.locator("#live")).toHaveText(say("receipts-live"));
-  await counter.goto("/m/receipts?lang=en");
-  await look(counter, "receipts-en");
 
   // An order that nobody pays is closed.
   await openOrder(page, "20", "", say);
   await page.getByRole("button", { name: say("sell-close") }).click();
   await heading(page, say("sell-state-closed"));
   await seen("order-closed");
-  await page.goto("/m/orders");
-  await seen("orders");
 
   // Whoever is removed has nothing more to see, whatever is open.
   await pass(page, 61);
   await page.goto("/m/staff");
   await page.getByRole("link", { name: clerk.name }).click();
-  await seen("team-one");
   await page.getByRole("link", { name: say("team-remove") }).click();
-  await seen("team-remove");
   await byCode(page, shop, say("team-remove-do"), say);
   await expect(page.getByRole("status")).toHaveText(say("flash-staff-removed"));
   await expect(counter).toHaveURL(/\/m\/sign-in/, { timeout: 60_000 });

@@ -136,7 +136,8 @@ impl Run<'_> {
         if answers && failures > 0 {
             store::save_partner(self.connection, self.partner, 0, now).await?;
         } else if !answers {
-            let failures = failures.saturating_add(1);
+            // A partner that took something before it fell silent was not down when the run began: the row begins anew.
+            let failures = if self.summary.delivered > 0 { 1 } else { failures.saturating_add(1) };
             let next_attempt_at = now + self.app.delivery.open_for(failures);
             store::save_partner(self.connection, self.partner, failures, next_attempt_at).await?;
         }

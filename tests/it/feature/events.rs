@@ -15,7 +15,7 @@ use fenqi::outbox::{Message, store};
 use fenqi::partner::key::Algorithm;
 use fenqi::purchase::PurchaseRequest;
 use fenqi::sandbox::world::lock;
-use fenqi::sandbox::{Matcher, Scripted, World};
+use fenqi::sandbox::{FaultShares, Matcher, Scripted, World};
 use fenqi::{credit, funder, product, purchase};
 use serde_json::{Value, json};
 use sqlx::PgPool;
@@ -284,6 +284,27 @@ async fn a_core_is_told_in_its_own_words_at_its_own_path(pool: PgPool) {
     assert_eq!((&first["items"][0]["version"], &first["items"][0]["template"]), (&json!(1), &own));
     assert_eq!(first["next_cursor"], Value::Null);
     assert_eq!(desk.post(&preview, "v-2", &json!({})).await.ok()["path"], "/events");
+}
+
+/// Every run of so many lone calls ends in three silences; what was taken before them shows that the core is there.
+#[sqlx::test(migrator = "fenqi::MIGRATOR")]
+async fn a_core_that_takes_every_other_call_is_not_left_alone_for_longer_and_longer(pool: PgPool) {
+    let (town, desk, world) = open(pool).await;
+    let own = json!({ "path": "/loan/made", "text": "{\"no\": {{ event.no }}}" });
+    save(&desk, "loan_made", "t-1", 0, &own).await.ok();
+    let shares = FaultShares { timeout_after: 250, timeout_before: 250, ..FaultShares::default() };
+    world.set_faults("funder_core", shares);
+    let messages: Vec<Message> = (1..=400).map(|object| message(&town, object)).collect();
+    store::enqueue(&mut town.app.pool.acquire().await.unwrap(), &messages).await.unwrap();
+    let mut most = 0;
+    for _ in 0..40 {
+        deliver_outbox(&town.app).await.unwrap();
+        most = most.max(town.fen("select coalesce(max(failures), 0)::bigint from outbox_partner").await);
+        // Longer than anybody is left alone.
+        town.app.clock.set(town.app.clock.now() + TimeDelta::minutes(6));
+    }
+    assert!(most < 12, "left alone as after {most} runs in which it took nothing");
+    assert!(lock(&world.funder_core).own_calls().len() > 100, "it is there, and was told");
 }
 
 #[sqlx::test(migrator = "fenqi::MIGRATOR")]

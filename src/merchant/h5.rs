@@ -114,7 +114,7 @@ pub struct HomePage {
 
 /// `GET /m`
 pub async fn home(State(app): State<App>, page: Page, signed_in: MerchantSignedIn) -> Result<HomePage, Problem> {
-    let takings = receipt_actions::takings(&app, signed_in.merchant_id).await?;
+    let takings = receipt_actions::sums(&app, signed_in.merchant_id).await?.takings;
     Ok(HomePage { page, signed_in, takings })
 }
 

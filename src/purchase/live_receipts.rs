@@ -9,9 +9,10 @@ use std::time::{Duration, Instant};
 
 use tokio::sync::{OwnedSemaphorePermit, Semaphore, broadcast, watch};
 
-use super::receipt::{Takings, Told};
+use super::receipt::{DaySums, Told};
 use super::receipt_actions::{self, Numbered};
 use crate::app::App;
+use crate::base::BusinessDay;
 use crate::base::id::MerchantId;
 
 /// How often notices are read while a page is open: a till that is told within a second does not feel late. One statement for
@@ -28,7 +29,7 @@ const LAG_MAX: usize = 64;
 #[derive(Debug)]
 pub struct News {
     pub receipts: Numbered,
-    pub takings: Takings,
+    pub sums: DaySums,
 }
 
 type Channel = broadcast::Sender<Arc<News>>;
@@ -80,13 +81,14 @@ impl LiveReceipts {
 
     async fn read(self) {
         let mut told = HashMap::new();
+        let mut day = None;
         loop {
             let open = self.open_merchants();
             if open.is_empty() {
                 return;
             }
             told.retain(|merchant_id, _| open.contains_key(merchant_id));
-            match self.tell(&open, &mut told).await {
+            match self.tell(&open, &mut told, &mut day).await {
                 Ok(()) => {}
                 // The next time reads it all: nothing is lost but time.
                 Err(error) => tracing::warn!("receipts cannot be read: {error:#}"),
@@ -99,6 +101,7 @@ impl LiveReceipts {
         &self,
         open: &HashMap<MerchantId, Channel>,
         told: &mut HashMap<MerchantId, Told>,
+        day: &mut Option<BusinessDay>,
     ) -> anyhow::Result<()> {
         let now = Instant::now();
         let mut wanted = Vec::with_capacity(open.len());
@@ -113,19 +116,33 @@ impl LiveReceipts {
             wanted.push((merchant_id, told.floor()));
         }
         let knows = |merchant_id, number| told.get(&merchant_id).is_some_and(|told| told.knows(number));
-        let fresh = receipt_actions::fresh(&self.app, wanted, knows).await?;
+        let today = receipt_actions::day(&self.app).await?;
+        let begins = day.is_some_and(|day| day != today);
+        let mut fresh = receipt_actions::fresh(&self.app, wanted, knows).await?;
+        if begins {
+            // Everybody is told, also whoever has sold nothing yet.
+            for merchant_id in open.keys() {
+                fresh.entry(*merchant_id).or_default();
+            }
+        }
         for (merchant_id, rows) in fresh {
             let numbers: Vec<i64> = rows.iter().map(|row| row.notice_no).collect();
-            let (receipts, takings) = receipt_actions::news(&self.app, merchant_id, rows).await?;
+            // What the last moments of the day before brought is no part of the new one, which is told whole.
+            let (receipts, sums) = if begins {
+                receipt_actions::begun(&self.app, merchant_id).await?
+            } else {
+                receipt_actions::news(&self.app, merchant_id, rows).await?
+            };
             // Noted only once they are read whole, so that a failure half-way loses none.
             if let Some(told) = told.get_mut(&merchant_id) {
                 numbers.into_iter().for_each(|number| told.note(number, now));
             }
             if let Some(channel) = open.get(&merchant_id) {
                 // Nobody may listen any more.
-                channel.send(Arc::new(News { receipts, takings })).ok();
+                channel.send(Arc::new(News { receipts, sums })).ok();
             }
         }
+        *day = Some(today);
         Ok(())
     }
 

@@ -6,8 +6,8 @@ use std::time::{Duration, Instant};
 
 use chrono::{DateTime, Utc};
 
-use crate::base::Fen;
 use crate::base::id::PurchaseId;
+use crate::base::{BusinessDay, Fen};
 
 /// A line of the receipts page.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -68,6 +68,13 @@ pub struct Takings {
     pub amount: Fen,
     /// Voided and refunded on that day, also of earlier days' purchases.
     pub undone: Fen,
+}
+
+/// The sums of a business day.
+#[derive(Clone, Copy, Debug)]
+pub struct DaySums {
+    pub day: BusinessDay,
+    pub takings: Takings,
 }
 
 /// How long a number may stay invisible behind higher ones: notices get their numbers before they are committed. No

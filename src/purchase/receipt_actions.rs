@@ -5,11 +5,11 @@ use std::collections::HashMap;
 use serde_json::Value;
 use sqlx::PgConnection;
 
-use super::receipt::{LATE_MAX, Receipt, ReceiptKind, Takings};
+use super::receipt::{DaySums, LATE_MAX, Receipt, ReceiptKind};
 use super::receipt_store::{self, PaidRow, TellingRow};
 use crate::app::App;
-use crate::base::Fen;
 use crate::base::id::{MerchantId, PurchaseId};
+use crate::base::{BusinessDay, Fen};
 use crate::business_day;
 
 /// Lines that a page begins with.
@@ -24,24 +24,43 @@ const READ_MAX: i64 = 500;
 pub struct Today {
     /// The newest first.
     pub receipts: Vec<Receipt>,
-    pub takings: Takings,
+    pub sums: DaySums,
     /// The highest number that is in it: where a page goes on.
     pub last_no: i64,
 }
 
 pub async fn today(app: &App, merchant_id: MerchantId) -> anyhow::Result<Today> {
     let mut connection = app.pool.acquire().await?;
-    let day = business_day::store::today(&mut connection).await?;
-    let rows = receipt_store::list_of_day(&mut connection, merchant_id, day, LISTED_MAX).await?;
+    let sums = read_sums(&mut connection, merchant_id).await?;
+    let rows = receipt_store::list_of_day(&mut connection, merchant_id, sums.day, LISTED_MAX).await?;
     let last_no = rows.first().map_or(0, |row| row.notice_no);
-    let takings = receipt_store::sum_takings(&mut connection, merchant_id, day).await?;
-    Ok(Today { receipts: worded(&mut connection, merchant_id, &rows).await?, takings, last_no })
+    Ok(Today { receipts: worded(&mut connection, merchant_id, &rows).await?, sums, last_no })
 }
 
-pub async fn takings(app: &App, merchant_id: MerchantId) -> anyhow::Result<Takings> {
+/// The business day as it is now.
+pub async fn day(app: &App) -> anyhow::Result<BusinessDay> {
     let mut connection = app.pool.acquire().await?;
-    let day = business_day::store::today(&mut connection).await?;
-    Ok(receipt_store::sum_takings(&mut connection, merchant_id, day).await?)
+    Ok(business_day::store::today(&mut connection).await?)
+}
+
+/// What the business day has brought so far.
+pub async fn sums(app: &App, merchant_id: MerchantId) -> anyhow::Result<DaySums> {
+    let mut connection = app.pool.acquire().await?;
+    read_sums(&mut connection, merchant_id).await
+}
+
+async fn read_sums(connection: &mut PgConnection, merchant_id: MerchantId) -> anyhow::Result<DaySums> {
+    let day = business_day::store::today(connection).await?;
+    Ok(DaySums { day, takings: receipt_store::sum_takings(connection, merchant_id, day).await? })
+}
+
+/// A day that has just begun, with whatever it has brought already, the earliest first.
+pub async fn begun(app: &App, merchant_id: MerchantId) -> anyhow::Result<(Numbered, DaySums)> {
+    let mut connection = app.pool.acquire().await?;
+    let sums = read_sums(&mut connection, merchant_id).await?;
+    let mut rows = receipt_store::list_of_day(&mut connection, merchant_id, sums.day, LISTED_MAX).await?;
+    rows.reverse();
+    Ok((numbered(&mut connection, merchant_id, rows).await?, sums))
 }
 
 /// Numbers with their lines, each in order.
@@ -95,11 +114,10 @@ pub async fn fresh(
 }
 
 /// The lines of what a merchant was told, with the day's sums.
-pub async fn news(app: &App, merchant_id: MerchantId, rows: Vec<TellingRow>) -> anyhow::Result<(Numbered, Takings)> {
+pub async fn news(app: &App, merchant_id: MerchantId, rows: Vec<TellingRow>) -> anyhow::Result<(Numbered, DaySums)> {
     let mut connection = app.pool.acquire().await?;
-    let day = business_day::store::today(&mut connection).await?;
-    let takings = receipt_store::sum_takings(&mut connection, merchant_id, day).await?;
-    Ok((numbered(&mut connection, merchant_id, rows).await?, takings))
+    let sums = read_sums(&mut connection, merchant_id).await?;
+    Ok((numbered(&mut connection, merchant_id, rows).await?, sums))
 }
 
 async fn numbered(

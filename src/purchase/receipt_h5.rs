@@ -20,9 +20,10 @@ use tokio::sync::broadcast::error::RecvError;
 use tokio::time::{Instant, Interval, interval};
 
 use super::live_receipts::{Listener, LiveReceipts, News};
-use super::receipt::{Receipt, Takings};
+use super::receipt::{DaySums, Receipt};
 use super::receipt_actions::{self, Numbered, Today};
 use crate::app::App;
+use crate::base::BusinessDay;
 use crate::http::Problem;
 use crate::merchant::h5::MerchantSignedIn;
 use crate::page::Page;
@@ -65,6 +66,8 @@ pub struct Wanted {
     /// The highest number that the page was made with.
     #[serde(default)]
     after: i64,
+    /// The business day that the page shows.
+    day: Option<BusinessDay>,
 }
 
 /// `GET /m/receipts/events`: what comes in from a number on. A browser that lost the connection says the last one itself.
@@ -92,6 +95,9 @@ pub async fn events(
     };
     // Read after listening has begun: what comes in between is told twice and known again by its key.
     let missed = receipt_actions::missed(&app, signed_in.merchant_id, last_no).await?;
+    let today = receipt_actions::day(&app).await?;
+    // A page that slept through the night begins the new day by itself.
+    let missed = missed.filter(|_| wanted.day.is_none_or(|day| day == today));
     let mut waiting = VecDeque::from([Event::default().retry(RETRY).comment("open")]);
     let till = Till { app, page, signed_in, last_no };
     let till = match missed {
@@ -121,14 +127,14 @@ struct Till {
 impl Till {
     async fn tell_missed(mut self, receipts: Numbered, waiting: &mut VecDeque<Event>) -> anyhow::Result<Till> {
         if !receipts.is_empty() {
-            let takings = receipt_actions::takings(&self.app, self.signed_in.merchant_id).await?;
-            waiting.push_back(self.event(&receipts, takings)?);
+            let sums = receipt_actions::sums(&self.app, self.signed_in.merchant_id).await?;
+            waiting.push_back(self.event(&receipts, sums)?);
         }
         Ok(self)
     }
 
     /// Lines and sums in the page's language; its number is the highest that was told, whatever came late.
-    fn event(&mut self, receipts: &Numbered, takings: Takings) -> anyhow::Result<Event> {
+    fn event(&mut self, receipts: &Numbered, DaySums { day, takings }: DaySums) -> anyhow::Result<Event> {
         self.last_no = receipts.iter().map(|(number, _)| *number).fold(self.last_no, i64::max);
         let mut rows = Vec::new();
         for receipt in receipts.iter().flat_map(|(_, lines)| lines) {
@@ -138,6 +144,7 @@ impl Till {
             rows.push(json!({ "key": receipt.key, "html": html, "said": said, "paid": receipt.what.is_payment() }));
         }
         let data = json!({
+            "day": day,
             "rows": rows,
             "count": self.page.say("receipts-count").count("count", &takings.count).to_string(),
             "amount": self.page.yuan(&takings.amount),
@@ -188,7 +195,7 @@ impl Open {
                 }
                 match heard {
                     Heard::LookAtSession => {}
-                    Heard::News(news) => match open.till.event(&news.receipts, news.takings) {
+                    Heard::News(news) => match open.till.event(&news.receipts, news.sums) {
                         Ok(event) => return Some((Ok(event), Some(open))),
                         Err(error) => {
                             tracing::error!("a receipt cannot be shown: {error:#}");

@@ -2,7 +2,7 @@
 import { expect, test } from "@playwright/test";
 import { execFileSync } from "node:child_process";
 import { inBothLanguages, look, picture, poster } from "./look.mjs";
-import { approved, choose, company, pass, passcode, signIn } from "./people.mjs";
+import { approved, choose, company, daysBefore, moveTo, pass, passcode, signIn, today } from "./people.mjs";
 import { program, settings } from "./playwright.config.mjs";
 import { chinese, speaker } from "./words.mjs";
 
@@ -178,6 +178,16 @@ test("a merchant applies, is accepted, and sees at the counter what comes in", a
   await page.getByRole("button", { name: say("sell-close") }).click();
   await heading(page, say("sell-state-closed"));
   await seen("order-closed");
+
+  // A new day starts empty on the page that stayed open, which is not loaded anew: its sound stays on.
+  await counter.evaluate(() => (window.stayed = true));
+  await moveTo(page, daysBefore(await today(page), -1));
+  await expect(counter.locator("#takings")).toHaveText("¥0.00", { timeout: 60_000 });
+  await expect(counter.locator("#lines li")).toHaveCount(0);
+  await expect(counter.locator("#none")).toBeVisible();
+  await expect(counter.locator("#live")).toHaveText(say("receipts-live"));
+  await expect(sound).toHaveAttribute("aria-pressed", "true");
+  expect(await counter.evaluate(() => window.stayed)).toBe(true);
 
   // Whoever is removed has nothing more to see, whatever is open.
   await pass(page, 61);

@@ -35,6 +35,11 @@ function show(event) {
   beat();
   last = event.lastEventId || last;
   const told = JSON.parse(event.data);
+  const isNewDay = told.day !== place.dataset.day;
+  if (isNewDay) {
+    place.dataset.day = told.day;
+    lines.replaceChildren();
+  }
   let fresh = 0;
   for (const row of told.rows) {
     if (document.getElementById(`r-${row.key}`)) continue;
@@ -50,10 +55,13 @@ function show(event) {
   part("count").textContent = told.count;
   part("undone").textContent = told.undone;
   if (fresh > 0) ring();
+  // From now on the connection comes back for this day.
+  if (isNewDay) again();
 }
 
 function open() {
   const address = new URL(place.dataset.events, location.href);
+  address.searchParams.set("day", place.dataset.day);
   if (last) address.searchParams.set("after", last);
   source = new EventSource(address);
   beat();

@@ -147,6 +147,30 @@ async fn a_page_that_was_away_is_told_what_it_missed(pool: PgPool) {
 }
 
 #[sqlx::test(migrator = "fenqi::MIGRATOR")]
+async fn a_new_day_starts_empty_also_where_the_page_stayed_open(pool: PgPool) {
+    let mut till = Till::open(pool, "2026-03-02").await;
+    let page = till.browser.get("/m/receipts").await;
+    let mut stream = Stream::open(&till.browser, &after(&page.text), None).await;
+    let yesterday = till.sell(50_000, STANDARD).await.purchase_id.to_string();
+    assert_eq!(stream.row_of(&yesterday).await["day"], "2026-03-02");
+    till.live_until("2026-03-03").await;
+    let told = loop {
+        let told = stream.rows().await;
+        if told["day"] != "2026-03-02" {
+            break told;
+        }
+    };
+    assert_eq!((&told["day"], &told["rows"]), (&json!("2026-03-03"), &json!([])));
+    assert_eq!((&told["amount"], &told["count"]), (&json!("¥0.00"), &json!("0 payments")));
+    let today = till.sell(8_050, STANDARD).await.purchase_id.to_string();
+    let told = stream.row_of(&today).await;
+    assert_eq!((&told["amount"], &told["count"]), (&json!("¥80.50"), &json!("1 payment")));
+    // Who slept meanwhile begins anew, and is not told of yesterday.
+    let mut asleep = Stream::open(&till.browser, &after(&page.text), Some("0")).await;
+    assert_eq!(asleep.next().await.unwrap().0, "behind");
+}
+
+#[sqlx::test(migrator = "fenqi::MIGRATOR")]
 async fn a_notice_that_is_committed_behind_a_later_one_is_told_all_the_same(pool: PgPool) {
     let mut till = Till::open(pool, "2026-03-02").await;
     let page = till.browser.get("/m/receipts").await;

@@ -1,15 +1,23 @@
 //! Use cases of a merchant's acceptance: apply, decide, change the settlement account.
 
+use serde_json::json;
+use sqlx::PgConnection;
+
 use super::agreement::Agreement;
 use super::join::{LATIN_CITY_MAX, LATIN_NAME_MAX, is_latin};
 use super::model::{AccountNumber, Category, Decision, MerchantRefusal, parse_link, parse_name};
+use super::staff_store;
 use super::store::{self, DecidedChange, MerchantRecord, NewMerchant, SealedAccount};
 use crate::app::App;
 use crate::base::Rate;
 use crate::base::id::MerchantId;
 use crate::base::person::{CreditCode, Mobile};
+use crate::business_day;
 use crate::database;
 use crate::error::{Fault, Outcome, Step};
+use crate::notice::{self, Notice};
+use crate::outbox::{self, Message};
+use crate::partner::sms::NAME as SMS;
 use crate::vault::Field;
 
 /// What a merchant states when it applies, as typed.
@@ -163,8 +171,29 @@ pub async fn decide(app: &App, judgement: &Judgement) -> Outcome<Step, MerchantR
     if !store::update_status(&mut transaction, &change).await? {
         return Err(Fault::Failed(anyhow::anyhow!("a locked merchant changed its status")));
     }
+    tell_applicant(&mut transaction, &change).await?;
     transaction.commit().await?;
     Ok(step)
+}
+
+/// Tells whoever applied on the pages what was decided. A merchant that an operator entered has nobody who waits for it.
+async fn tell_applicant(connection: &mut PgConnection, change: &DecidedChange<'_>) -> sqlx::Result<()> {
+    let kind = match change.decision {
+        Decision::Accept => "merchant_accepted",
+        Decision::Refuse => "merchant_refused",
+        Decision::Suspend | Decision::Resume | Decision::Close => return Ok(()),
+    };
+    if staff_store::list_of_merchant(connection, change.merchant_id).await?.is_empty() {
+        return Ok(());
+    }
+    let today = business_day::store::today(connection).await?;
+    let body = json!({ "because": change.reason });
+    let told = Notice::to_merchant(change.merchant_id, kind, body, today, change.at);
+    notice::raise(connection, &[told]).await?;
+    let object_id = change.merchant_id.uuid();
+    // An operator's words may name people: they are read on the page.
+    let message = Message { partner: SMS.to_owned(), kind, object_id, body: json!({}), created_at: change.at };
+    outbox::store::enqueue(connection, &[message]).await
 }
 
 /// A new account for a merchant's money, as typed, and who enters it.

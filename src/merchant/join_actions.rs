@@ -1,5 +1,7 @@
 //! Use cases of an application on the pages: keep a draft, apply with the first owner, apply again after a refusal.
 
+use std::collections::HashMap;
+
 use anyhow::Context as _;
 use chrono::TimeDelta;
 use serde_json::json;
@@ -63,6 +65,19 @@ pub async fn save_draft(app: &App, applicant: &Applicant, draft: &Draft) -> anyh
     let mobile_hash = app.vault.index(Indexed::Mobile, applicant.mobile.reveal());
     join_store::put_draft(&mut *app.pool.acquire().await?, &mobile_hash, &row, now).await?;
     Ok(())
+}
+
+/// How whoever applied for merchants is reached by short message; those whose mobile does not open are missing.
+///
+/// # Errors
+/// Failures of the database.
+pub async fn reach(app: &App, merchant_ids: &[MerchantId]) -> anyhow::Result<HashMap<MerchantId, Mobile>> {
+    let sealed = join_store::list_contact_mobiles(&mut *app.pool.acquire().await?, merchant_ids).await?;
+    let open = |(merchant_id, sealed): (MerchantId, Vec<u8>)| {
+        let mobile = app.vault.open_for(merchant_id.uuid(), Field::ContactMobile, &sealed).ok()?;
+        Some((merchant_id, mobile.parse().ok()?))
+    };
+    Ok(sealed.into_iter().filter_map(open).collect())
 }
 
 /// Deletes drafts that nobody goes on with; returns how many.

@@ -176,3 +176,18 @@ pub async fn list_events(connection: &mut PgConnection, merchant_id: MerchantId)
     .fetch_all(connection)
     .await
 }
+
+/// The sealed mobiles that merchants were applied for with.
+pub async fn list_contact_mobiles(
+    connection: &mut PgConnection,
+    merchant_ids: &[MerchantId],
+) -> sqlx::Result<Vec<(MerchantId, Vec<u8>)>> {
+    let ids: Vec<uuid::Uuid> = merchant_ids.iter().map(|id| id.uuid()).collect();
+    let rows = sqlx::query!(
+        r#"select merchant_id as "merchant_id: MerchantId", contact_mobile_sealed from merchant where merchant_id = any($1)"#,
+        &ids
+    )
+    .fetch_all(connection)
+    .await?;
+    Ok(rows.into_iter().filter_map(|row| Some((row.merchant_id, row.contact_mobile_sealed?))).collect())
+}

@@ -60,6 +60,7 @@ impl MessagesPage {
                 let settlement = text("source").filter(|_| self.signed_in.rights.may_see_settlements());
                 settlement.map(|settlement| format!("/m/settlements/{settlement}"))
             }
+            "merchant_accepted" | "merchant_refused" => Some("/m/join".to_owned()),
             _ => purchase.map(|purchase| format!("/m/purchases/{purchase}")),
         }
     }

@@ -3,5 +3,5 @@
 pub mod model;
 pub mod store;
 
-pub use model::{Audience, Notice, Raised, SHORT_MESSAGES, TO_BORROWERS, WECHAT_MESSAGES};
+pub use model::{Audience, Notice, Raised, SHORT_MESSAGES, SHORT_MESSAGES_TO_MERCHANTS, TO_BORROWERS, WECHAT_MESSAGES};
 pub use store::raise;

@@ -47,6 +47,9 @@ pub const SHORT_MESSAGES: [&str; 8] = [
     "overdue",
 ];
 
+/// What whoever applied for a merchant is told by SMS, by templates of the same names.
+pub const SHORT_MESSAGES_TO_MERCHANTS: [&str; 2] = ["merchant_accepted", "merchant_refused"];
+
 /// What a borrower may also be told in WeChat, where a template for it is registered and the borrower agreed to it there.
 pub const WECHAT_MESSAGES: [&str; 6] =
     ["bill_issued", "due_soon", "overdue", "withheld", "withholding_failed", "limit_changed"];

@@ -1,4 +1,4 @@
-//! Short messages to borrowers, by the SMS partner.
+//! Short messages to borrowers, and to whoever applied for a merchant, by the SMS partner.
 
 use std::collections::{BTreeMap, HashMap};
 
@@ -8,22 +8,21 @@ use uuid::Uuid;
 use super::{Carried, Fate, Fates};
 use crate::app::App;
 use crate::base::Fen;
-use crate::base::id::BorrowerId;
+use crate::base::id::{BorrowerId, MerchantId};
 use crate::borrower::actions::{Reach, reach};
-use crate::notice::SHORT_MESSAGES;
+use crate::merchant::join_actions;
+use crate::notice::{SHORT_MESSAGES, SHORT_MESSAGES_TO_MERCHANTS};
 use crate::outbox::store::Waiting;
 use crate::partner::Client;
 use crate::partner::sms::client::{Sent, ShortMessage, send};
 
 pub async fn carry(app: &App, client: &Client, batch: &[Waiting]) -> anyhow::Result<Carried> {
-    let borrower_ids: Vec<BorrowerId> = batch.iter().map(|message| BorrowerId::from_uuid(message.object_id)).collect();
-    let reached = reach(app, &borrower_ids).await?;
+    let reached = reach_all(app, batch).await?;
     let mut fates = Fates::with_capacity(batch.len());
     let mut messages = Vec::with_capacity(batch.len());
     let mut numbers = HashMap::with_capacity(batch.len());
     for message in batch {
-        let template = SHORT_MESSAGES.into_iter().find(|template| *template == message.kind);
-        let refused = match (template, reached.get(&BorrowerId::from_uuid(message.object_id))) {
+        let refused = match (template(&message.kind), reached.get(&message.object_id)) {
             (Some(template), Some(Reach::Mobile(mobile))) => {
                 // The same message always has the same id, by which the partner knows it again.
                 let message_id = Uuid::new_v5(&message.object_id, &message.message_no.to_be_bytes());
@@ -51,6 +50,30 @@ pub async fn carry(app: &App, client: &Client, batch: &[Waiting]) -> anyhow::Res
         fates.insert(*message_no, fate);
     }
     Ok(Carried::all(fates))
+}
+
+fn template(kind: &str) -> Option<&'static str> {
+    SHORT_MESSAGES.into_iter().chain(SHORT_MESSAGES_TO_MERCHANTS).find(|template| *template == kind)
+}
+
+/// The mobiles of everybody in a batch: borrowers, and whoever applied for merchants.
+async fn reach_all(app: &App, batch: &[Waiting]) -> anyhow::Result<HashMap<Uuid, Reach>> {
+    let is_to_merchant = |message: &&Waiting| SHORT_MESSAGES_TO_MERCHANTS.contains(&message.kind.as_str());
+    let (to_merchants, to_borrowers): (Vec<&Waiting>, Vec<&Waiting>) = batch.iter().partition(is_to_merchant);
+    let borrowers: Vec<BorrowerId> =
+        to_borrowers.iter().map(|message| BorrowerId::from_uuid(message.object_id)).collect();
+    let mut reached: HashMap<Uuid, Reach> =
+        reach(app, &borrowers).await?.into_iter().map(|(id, reach)| (id.uuid(), reach)).collect();
+    if !to_merchants.is_empty() {
+        let merchants: Vec<MerchantId> =
+            to_merchants.iter().map(|message| MerchantId::from_uuid(message.object_id)).collect();
+        let found = join_actions::reach(app, &merchants).await?;
+        // A merchant is never erased: what is not found does not open.
+        reached.extend(
+            merchants.into_iter().map(|id| (id.uuid(), found.get(&id).cloned().map_or(Reach::Sealed, Reach::Mobile))),
+        );
+    }
+    Ok(reached)
 }
 
 /// What a template's gaps are filled with: amounts in yuan, days, words. Ids stay with us.

@@ -170,6 +170,37 @@ async fn a_refusal_is_shown_with_its_reason_corrected_and_sent_again(pool: PgPoo
 }
 
 #[sqlx::test(migrator = "fenqi::MIGRATOR")]
+async fn whoever_applied_is_told_what_was_decided(pool: PgPool) {
+    let mut place = open(pool).await;
+    place.apply().await;
+    place.decide(Decision::Refuse, "the licence has expired").await;
+    fenqi::outbox::jobs::deliver_outbox(&place.app).await.unwrap();
+    let told = |place: &Place| {
+        let book = fenqi::sandbox::world::lock(&place.world.sms);
+        let messages = book.messages_to(MOBILE);
+        messages
+            .iter()
+            .map(|message| message.template.clone())
+            .filter(|kind| kind.starts_with("merchant_"))
+            .collect::<Vec<_>>()
+    };
+    assert_eq!(told(&place), ["merchant_refused"]);
+    let refused = place.browser.get("/m/join").await;
+    refused.shows("the licence has expired");
+    let account = place.browser.submit(&refused, "/m/join/again", &[]).await;
+    let submit = place.browser.submit(&account, "/m/join/account", &ACCOUNT).await;
+    place.browser.submit(&submit, "/m/join/submit", &[("confirm_join", "yes")]).await;
+    place.decide(Decision::Accept, "a new licence").await;
+    // Decided again, as by a second click, nobody is told twice.
+    place.decide(Decision::Accept, "a new licence").await;
+    fenqi::outbox::jobs::deliver_outbox(&place.app).await.unwrap();
+    assert_eq!(told(&place), ["merchant_refused", "merchant_accepted"]);
+    let messages = place.browser.get("/m/messages").await;
+    messages.shows("Your application was accepted").shows("Your application was not accepted: the licence has expired");
+    messages.shows("href=\"/m/join\"");
+}
+
+#[sqlx::test(migrator = "fenqi::MIGRATOR")]
 async fn a_company_that_is_there_already_gives_nobody_else_a_way_in(pool: PgPool) {
     let mut place = open(pool).await;
     place.apply().await.shows("Under review");

@@ -205,7 +205,7 @@ fn pages(app: App, live: LiveReceipts) -> Router<App> {
         .route("/me/cards", get(card_h5::list))
         .route("/me/cards/new", get(card_h5::new).post(card_h5::start))
         .route("/me/cards/code", get(card_h5::code).post(card_h5::confirm))
-        .route("/me/cards/{card}/default", post(card_h5::set_default))
+        .route("/me/cards/{card}/default", get(card_h5::ask_default).post(card_h5::set_default))
         .route("/me/cards/{card}/unbind", get(card_h5::ask_unbind).post(card_h5::unbind))
         .layer(from_fn_with_state(app, visit::visit))
 }

@@ -29,6 +29,41 @@ pub struct BillPage {
     is_late: bool,
 }
 
+impl ListPage {
+    fn owed(&self) -> Vec<Fen> {
+        self.bills.open.iter().map(|bill| bill.owed).collect()
+    }
+
+    fn late(&self) -> Vec<Fen> {
+        let late = self.bills.open.iter().filter(|bill| bill.cut.due_on < self.bills.today);
+        late.map(|bill| bill.owed).collect()
+    }
+}
+
+impl BillPage {
+    /// What each installment asks for (the parts of one alone), and what was paid of all: together what is owed.
+    fn asked(&self) -> Vec<Fen> {
+        let asked = match self.installments.as_slice() {
+            [one] => vec![one.principal(), one.interest(), one.penalty()],
+            many => many.iter().map(Installment::due).collect(),
+        };
+        asked.into_iter().chain([-self.paid]).collect()
+    }
+
+    /// What each installment asked for when the bill was cut; the parts of one alone.
+    fn billed(&self) -> Vec<Fen> {
+        let parts = |one: &Installment| one.own.billed.billed;
+        match self.installments.as_slice() {
+            [one] => vec![parts(one).principal, parts(one).interest + parts(one).fee],
+            many => many.iter().map(|one| parts(one).total()).collect(),
+        }
+    }
+
+    fn why(&self, one: &Installment) -> String {
+        format!("/loans/{}/periods/{}", one.own.billed.loan_id, one.own.billed.period)
+    }
+}
+
 /// `GET /bills`
 pub async fn list(State(app): State<App>, page: Page, SignedIn(borrower_id): SignedIn) -> Result<ListPage, Problem> {
     Ok(ListPage { page, bills: own_actions::bills(&app, borrower_id).await? })

@@ -5,17 +5,16 @@ use askama_web::WebTemplate;
 use axum::extract::{Path, State};
 
 use super::own_actions::{self, Installment, LoanStory};
-use super::own_store::OwnLoan;
+use super::own_store::{OwnLoan, OwnPayment};
+use super::why::{self, Agreed, Changed, Owed};
 use crate::app::App;
 use crate::base::id::{BorrowerId, LoanId};
 use crate::base::{BusinessDay, Fen, Rate};
 use crate::http::Problem;
 use crate::ledger::store::Entry;
 use crate::loan::LoanStatus;
-use crate::loan::words::{self, RowWords};
 use crate::page::Page;
 use crate::page::session::SignedIn;
-use crate::product::quote::{QuoteRequest, quote, schedule_request};
 use crate::product::terms::{Part, PenaltyRate, Plan};
 
 #[derive(Template, WebTemplate)]
@@ -61,21 +60,33 @@ pub struct AgreementPage {
 pub struct WhyPage {
     page: Page,
     period: usize,
-    /// As agreed at the purchase.
-    agreed: Option<RowWords>,
-    /// As it is now, where refunds or a payoff have changed it.
-    changed: Option<Changed>,
-    billed: Option<Installment>,
-    penalty_why: Option<String>,
+    agreed: Option<Agreed>,
+    changes: Vec<Changed>,
+    billed: Option<(Installment, Owed)>,
+    /// What was paid of it, in order of time.
+    payments: Vec<OwnPayment>,
     entries: Vec<Entry>,
     story: LoanStory,
 }
 
-struct Changed {
-    principal: Fen,
-    interest: Fen,
-    /// The versions that changed it, as the end of a key and a day.
-    reasons: Vec<(String, BusinessDay)>,
+impl AgreementPage {
+    fn loan_address(&self) -> String {
+        format!("/loans/{}", self.story.loan.loan_id)
+    }
+}
+
+impl LoanPage {
+    /// The principal that was paid, period by period.
+    fn principal_paid(&self) -> Vec<Fen> {
+        let paid = self.story.installments.iter().map(|one| one.own.billed.paid.principal);
+        paid.filter(|paid| paid.is_positive()).collect()
+    }
+}
+
+impl WhyPage {
+    fn paid(&self) -> Vec<Fen> {
+        self.payments.iter().map(|payment| payment.amount).collect()
+    }
 }
 
 /// `GET /loans`
@@ -129,10 +140,17 @@ pub async fn why(
         return Err(Problem::not_found());
     }
     let entries = own_actions::entries(&app, &story.loan, i16::try_from(period).ok()).await?;
-    let agreed = agreed_rows(&page, &story).into_iter().nth(period - 1);
-    let billed = story.billed(period).cloned();
-    let penalty_why = billed.as_ref().and_then(|billed| penalty_words(&page, billed));
-    Ok(WhyPage { changed: change(&story, period), page, period, agreed, billed, penalty_why, entries, story })
+    let billed = story.billed(period).map(|one| (one.clone(), why::owed(&page, &story, one)));
+    Ok(WhyPage {
+        agreed: why::agreed(&page, &story, period),
+        changes: why::changes(&page, &story, period),
+        payments: own_actions::payments(&app, &story.loan, period).await?,
+        page,
+        period,
+        billed,
+        entries,
+        story,
+    })
 }
 
 /// A borrower's own loan by the id in an address.
@@ -159,53 +177,4 @@ fn schedule_rows(story: &LoanStory) -> Vec<ScheduleRow> {
         ScheduleRow { period: index + 1, due_on: row.due_on, total, state, owed }
     })
     .collect()
-}
-
-/// The schedule as it was agreed, computed anew from the version of the terms that the loan was made under.
-fn agreed_rows(page: &Page, story: &LoanStory) -> Vec<RowWords> {
-    let (loan, terms) = (&story.loan, &story.product.terms);
-    let wish = QuoteRequest {
-        grade: &loan.grade,
-        periods: u16::try_from(loan.periods).unwrap_or_default(),
-        amount: loan.principal,
-        business_day: loan.made_on,
-        statement_day: story.line.statement_day,
-        due_day: story.line.due_day,
-    };
-    let (Some((plan, price)), Ok(quote)) = (terms.plan(wish.periods, wish.grade), quote(terms, &wish)) else {
-        return Vec::new();
-    };
-    words::rows(page, &schedule_request(plan, price, &wish), &quote.gross_schedule(), &quote.subsidies)
-}
-
-/// What later versions of the schedule made of a period, where it differs from the first.
-fn change(story: &LoanStory, period: usize) -> Option<Changed> {
-    let row = |version: &super::own_store::OwnSchedule| version.schedule.installments.get(period - 1).copied();
-    let (first, now) = (row(story.versions.first()?)?, row(story.current())?);
-    if first == now {
-        return None;
-    }
-    let later = story.versions.iter().skip(1);
-    Some(Changed {
-        principal: now.principal,
-        interest: now.interest + now.fee,
-        reasons: later.map(|version| (version.reason.clone(), version.business_day)).collect(),
-    })
-}
-
-fn penalty_words(page: &Page, one: &Installment) -> Option<String> {
-    if !one.penalty().is_positive() {
-        return None;
-    }
-    let billed = &one.own.billed;
-    let (rate, basis_days) = one.rule.rate();
-    let fen_days = billed.span.fen_days_on(billed.unpaid_principal(), one.today);
-    // Yuan times days, so that it can be followed: 3,000 yuan for 5 days are 15,000.
-    let yuan_days = rust_decimal::Decimal::from_i128_with_scale(fen_days, 2);
-    let said = match basis_days {
-        1 => page.say("why-penalty-daily"),
-        _ => page.say("why-penalty").with("basis", basis_days),
-    };
-    let said = said.with("days", yuan_days).with("rate", page.percent(&rate));
-    Some(said.with("penalty", page.yuan(&one.penalty())).to_string())
 }

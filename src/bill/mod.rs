@@ -4,6 +4,7 @@ pub mod model;
 pub mod store;
 pub mod own_store;
 pub mod own_actions;
+pub mod why;
 pub mod h5;
 pub mod loan_h5;
 pub mod close;

@@ -3,7 +3,7 @@
 use std::sync::Arc;
 
 use super::model::Parts;
-use super::own_store::{self, OwnBill, OwnInstallment, OwnLine, OwnLoan, OwnSchedule, Which};
+use super::own_store::{self, OwnBill, OwnInstallment, OwnLine, OwnLoan, OwnPayment, OwnSchedule, Which};
 use crate::app::App;
 use crate::base::day::MonthDay;
 use crate::base::id::{BorrowerId, LineId, LoanId};
@@ -124,11 +124,10 @@ pub async fn owed_by_line(app: &App, borrower_id: BorrowerId) -> anyhow::Result<
     Ok(ids(&lines).into_iter().map(|id| (id, owed(id))).filter(|(_, owed)| owed.is_positive()).collect())
 }
 
-/// Interest, fees and penalty that a borrower owes today on bills that were cut.
-pub async fn charges_owed(app: &App, borrower_id: BorrowerId) -> anyhow::Result<Fen> {
+/// Everything that statements billed a borrower, paid or not, as of today.
+pub async fn all_installments(app: &App, borrower_id: BorrowerId) -> anyhow::Result<Vec<Installment>> {
     let lines = own_store::list_lines(&mut *app.pool.acquire().await?, borrower_id).await?;
-    let installments = installments(app, &ids(&lines), Which::default()).await?;
-    Ok(installments.iter().map(|one| one.owed.total() - one.owed.principal).sum())
+    installments(app, &ids(&lines), Which::default()).await
 }
 
 async fn installments(app: &App, line_ids: &[LineId], which: Which) -> anyhow::Result<Vec<Installment>> {
@@ -198,6 +197,12 @@ pub async fn entries(app: &App, loan: &OwnLoan, period: Option<i16>) -> anyhow::
     let (sources, days): (Vec<_>, Vec<_>) =
         movements.into_iter().map(|movement| (movement.source_id, movement.business_day)).unzip();
     Ok(ledger::store::list_entries(&mut connection, loan.line_id, &sources, &days).await?)
+}
+
+/// What was paid of one period (from 1) of a loan, in order of time.
+pub async fn payments(app: &App, loan: &OwnLoan, period: usize) -> anyhow::Result<Vec<OwnPayment>> {
+    let Ok(period) = i16::try_from(period) else { return Ok(Vec::new()) };
+    Ok(own_store::list_payments(&mut *app.pool.acquire().await?, loan, period).await?)
 }
 
 fn ids(lines: &[OwnLine]) -> Vec<LineId> {

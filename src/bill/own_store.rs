@@ -5,7 +5,7 @@ use sqlx::PgConnection;
 use uuid::Uuid;
 
 use super::model::{BilledInstallment, Parts};
-use crate::base::id::{BorrowerId, LineId, LoanId, ProductId, PurchaseId};
+use crate::base::id::{BorrowerId, LineId, LoanId, ProductId, PurchaseId, WithholdingId};
 use crate::base::{BusinessDay, Fen, Rate};
 use crate::loan::{Installment, LoanStatus, Schedule};
 use crate::overdue::OverdueSpan;
@@ -155,7 +155,11 @@ pub struct OwnLoan {
 }
 
 impl OwnLoan {
+    /// Principal that is still owed; a loan whose purchase was undone never was.
     pub fn outstanding(&self) -> Fen {
+        if self.status == LoanStatus::Voided {
+            return Fen::ZERO;
+        }
         self.principal - self.principal_paid - self.principal_returned
     }
 }
@@ -258,6 +262,43 @@ pub async fn list_movements(
         loan.line_id.uuid(),
         loan.loan_id.uuid(),
         loan.purchase_id.uuid(),
+        period,
+    )
+    .fetch_all(connection)
+    .await
+}
+
+/// What one payment settled of an installment; negative where it was taken back.
+#[derive(Clone, Debug)]
+pub struct OwnPayment {
+    /// `withholding`, `transfer`, `channel_file` or `reversal`.
+    pub source: String,
+    /// The order that collected it.
+    pub withholding_id: Option<WithholdingId>,
+    pub amount: Fen,
+    pub business_day: BusinessDay,
+}
+
+/// What payments settled of one period of a loan, in order of time.
+pub async fn list_payments(
+    connection: &mut PgConnection,
+    loan: &OwnLoan,
+    period: i16,
+) -> sqlx::Result<Vec<OwnPayment>> {
+    sqlx::query_as!(
+        OwnPayment,
+        r#"select r.source, (case when r.source in ('withholding', 'channel_file') then r.source_reference::uuid end) as "withholding_id?: WithholdingId",
+                  item.fen as "amount!: Fen", r.business_day as "business_day: BusinessDay"
+           from repayment r
+           cross join lateral (
+               select sum(principal_fen + interest_fen + fee_fen + penalty_fen)::bigint as fen
+               from unnest(r.loan_ids, r.periods, r.principal_fen, r.interest_fen, r.fee_fen, r.penalty_fen)
+                    as part(loan_id, period, principal_fen, interest_fen, fee_fen, penalty_fen)
+               where part.loan_id = $2 and part.period = $3) item
+           where r.line_id = $1 and $2 = any(r.loan_ids) and item.fen is not null
+           order by r.received_at, r.repayment_id"#,
+        loan.line_id.uuid(),
+        loan.loan_id.uuid(),
         period,
     )
     .fetch_all(connection)

@@ -261,6 +261,10 @@ pub async fn erase(app: &App, borrower_id: BorrowerId) -> Outcome<(), BorrowerRe
     if owes == Owes::Something || store::has_open_business(&mut transaction, borrower_id).await? {
         return Err(Fault::Refused(BorrowerRefusal::StillOwing));
     }
+    // A card whose number can no longer be read is paid nothing.
+    if store::has_money_in_transit(&mut transaction, borrower_id).await? {
+        return Err(Fault::Refused(BorrowerRefusal::MoneyInTransit));
+    }
     let key = app.vault.open_person_key(borrower_id.uuid(), &person.person_key_sealed).map_err(anyhow::Error::from)?;
     let id_number = key.open(Field::IdNumber, &person.id_number_sealed).map_err(anyhow::Error::from)?;
     let mobile = key.open(Field::Mobile, &person.mobile_sealed).map_err(anyhow::Error::from)?;

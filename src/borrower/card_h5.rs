@@ -11,7 +11,8 @@ use serde::Deserialize;
 use super::actions::{self, Signature};
 use super::card::{Card, CardBinding, CardCode, CardStatus};
 use super::card_actions::{self, Awaiting};
-use super::{Agreement, CardRefusal};
+use super::pin_actions::has_pin;
+use super::{Agreement, CardRefusal, pin_h5};
 use crate::app::App;
 use crate::base::id::{BorrowerId, CardId};
 use crate::base::person::{CardNumber, Mobile, NumberError};
@@ -184,16 +185,46 @@ fn again(
     refused(fault, form, |form| unprocessable(CodePage::again(page, form, awaiting, now)))
 }
 
-/// `POST /me/cards/{card}/default`
+#[derive(Template, WebTemplate)]
+#[template(path = "borrower/card_default.html")]
+pub struct DefaultPage {
+    page: Page,
+    form: Form,
+    card: Card,
+    has_pin: bool,
+}
+
+/// `GET /me/cards/{card}/default`: asks for the PIN.
+pub async fn ask_default(
+    State(app): State<App>,
+    page: Page,
+    SignedIn(borrower_id): SignedIn,
+    Path(card_id): Path<String>,
+) -> Result<DefaultPage, Problem> {
+    let card = find(&app, borrower_id, &card_id).await?;
+    Ok(DefaultPage { page, form: Form::default(), card, has_pin: has_pin(&app, borrower_id).await? })
+}
+
+/// `POST /me/cards/{card}/default`: what is due is taken from this card first, after the PIN. Again it changes nothing.
 pub async fn set_default(
     State(app): State<App>,
     page: Page,
     SignedIn(borrower_id): SignedIn,
     Path(card_id): Path<String>,
-) -> Result<Redirect, Problem> {
-    card_actions::set_default(&app, borrower_id, known(&card_id)?).await?;
+    mut form: Form,
+) -> Result<Response, Problem> {
+    let card = find(&app, borrower_id, &card_id).await?;
+    let has_pin = has_pin(&app, borrower_id).await?;
+    if !card.is_default {
+        if !pin_h5::is_confirmed(&app, borrower_id, &mut form).await? {
+            return Ok(unprocessable(DefaultPage { page, form, card, has_pin }));
+        }
+        if let Err(fault) = card_actions::set_default(&app, borrower_id, card.card_id).await {
+            return refused(fault, form, |form| unprocessable(DefaultPage { page, form, card, has_pin }));
+        }
+    }
     page.visit.flash("flash-card-default");
-    Ok(Redirect::to(LIST))
+    Ok(Redirect::to(LIST).into_response())
 }
 
 #[derive(Template, WebTemplate)]
@@ -202,9 +233,10 @@ pub struct UnbindPage {
     page: Page,
     form: Form,
     card: Card,
+    has_pin: bool,
 }
 
-/// `GET /me/cards/{card}/unbind`: asks once more.
+/// `GET /me/cards/{card}/unbind`: asks once more, and for the PIN.
 pub async fn ask_unbind(
     State(app): State<App>,
     page: Page,
@@ -212,35 +244,41 @@ pub async fn ask_unbind(
     Path(card_id): Path<String>,
 ) -> Result<UnbindPage, Problem> {
     let card = find(&app, borrower_id, &card_id).await?;
-    Ok(UnbindPage { page, form: Form::default(), card })
+    Ok(UnbindPage { page, form: Form::default(), card, has_pin: has_pin(&app, borrower_id).await? })
 }
 
-/// `POST /me/cards/{card}/unbind`
+/// `POST /me/cards/{card}/unbind`: after the PIN. Again, as by a second tap, it changes nothing.
 pub async fn unbind(
     State(app): State<App>,
     page: Page,
     SignedIn(borrower_id): SignedIn,
     Path(card_id): Path<String>,
+    mut form: Form,
 ) -> Result<Response, Problem> {
-    let card = find(&app, borrower_id, &card_id).await?;
-    match card_actions::unbind(&app, borrower_id, card.card_id).await {
-        Ok(()) => {
-            page.visit.flash("flash-card-unbound");
-            Ok(Redirect::to(LIST).into_response())
+    let card = find_ever(&app, borrower_id, &card_id).await?;
+    if card.status != CardStatus::Unbound {
+        let has_pin = has_pin(&app, borrower_id).await?;
+        if !pin_h5::is_confirmed(&app, borrower_id, &mut form).await? {
+            return Ok(unprocessable(UnbindPage { page, form, card, has_pin }));
         }
-        Err(fault) => refused(fault, Form::default(), |form| unprocessable(UnbindPage { page, form, card })),
+        if let Err(fault) = card_actions::unbind(&app, borrower_id, card.card_id).await {
+            return refused(fault, form, |form| unprocessable(UnbindPage { page, form, card, has_pin }));
+        }
     }
+    page.visit.flash("flash-card-unbound");
+    Ok(Redirect::to(LIST).into_response())
 }
 
+/// A card of the borrower that is not unbound.
 async fn find(app: &App, borrower_id: BorrowerId, card_id: &str) -> Result<Card, Problem> {
-    let card_id = known(card_id)?;
-    let cards = card_actions::cards(app, borrower_id).await?;
-    let card = cards.into_iter().find(|card| card.card_id == card_id && card.status != CardStatus::Unbound);
-    card.ok_or_else(Problem::not_found)
+    let card = find_ever(app, borrower_id, card_id).await?;
+    Some(card).filter(|card| card.status != CardStatus::Unbound).ok_or_else(Problem::not_found)
 }
 
-fn known(card_id: &str) -> Result<CardId, Problem> {
-    card_id.parse().map_err(|_| Problem::not_found())
+async fn find_ever(app: &App, borrower_id: BorrowerId, card_id: &str) -> Result<Card, Problem> {
+    let card_id: CardId = card_id.parse().map_err(|_| Problem::not_found())?;
+    let cards = card_actions::cards(app, borrower_id).await?;
+    cards.into_iter().find(|card| card.card_id == card_id).ok_or_else(Problem::not_found)
 }
 
 fn code_address(next: &str) -> &'static str {

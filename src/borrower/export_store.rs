@@ -3,7 +3,7 @@
 use serde_json::Value;
 use sqlx::PgConnection;
 
-use crate::base::id::BorrowerId;
+use crate::base::id::{BorrowerId, CardId};
 
 /// Every row about a borrower, by table, without what is sealed: that is opened beside it.
 pub async fn gather(connection: &mut PgConnection, borrower_id: BorrowerId) -> sqlx::Result<Value> {
@@ -11,9 +11,13 @@ pub async fn gather(connection: &mut PgConnection, borrower_id: BorrowerId) -> s
         r#"with line as (select line_id from credit_line where borrower_id = $1)
            select jsonb_build_object(
                'cards', (select jsonb_agg(jsonb_build_object('card_id', card_id, 'ends_in', number_tail, 'status', status,
-                                                             'agreement_number', agreement_number,
+                                                             'is_default', is_default, 'agreement_number', agreement_number,
                                                              'signed_at', agreement_signed_at) order by card_id)
                          from bank_card where borrower_id = $1),
+               'card_signings', (select jsonb_agg(jsonb_build_object('card_id', card_id, 'ends_in', number_tail,
+                                                                     'status', status, 'started_at', started_at)
+                                                  order by card_id)
+                                 from card_signing where borrower_id = $1),
                'agreements', (select jsonb_agg(jsonb_build_object('kind', c.kind, 'version', t.version, 'text', t.body,
                                                                   'device', c.device, 'agreed_at', c.agreed_at)
                                                order by c.agreed_at)
@@ -30,6 +34,18 @@ pub async fn gather(connection: &mut PgConnection, borrower_id: BorrowerId) -> s
                'loans', (select jsonb_agg(to_jsonb(n) order by n.loan_id) from loan n join line using (line_id)),
                'schedules', (select jsonb_agg(to_jsonb(s) order by s.loan_id, s.version) from schedule s join line using (line_id)),
                'bills', (select jsonb_agg(to_jsonb(b) order by b.line_id, b.due_on) from bill b join line using (line_id)),
+               'bill_lines', (select jsonb_agg(to_jsonb(i) order by i.loan_id, i.period)
+                              from bill_line i join line using (line_id)),
+               'purchase_questions', (select jsonb_agg(to_jsonb(q) - 'request_sha256' order by q.asked_at)
+                                      from purchase_question q join line using (line_id)),
+               'paid_back', (select jsonb_agg(jsonb_build_object('amount_fen', amount_fen, 'status', status, 'pay_on', pay_on,
+                                                                 'bank_reference', bank_reference, 'at', created_at)
+                                              order by created_at)
+                             from payout where kind = 'borrower' and beneficiary_id = $1),
+               'ledger_entries', (select jsonb_agg(to_jsonb(p) order by p.posted_at, p.posting_id)
+                                  from posting p join line using (line_id)),
+               'wechat_linked_at', (select linked_at from wechat_identity where borrower_id = $1),
+               'pin_set_at', (select set_at from pin where borrower_id = $1),
                'withholdings', (select jsonb_agg(to_jsonb(w) order by w.withholding_id)
                                 from withholding w join line using (line_id)),
                'repayments', (select jsonb_agg(to_jsonb(y) order by y.repayment_id)
@@ -46,4 +62,19 @@ pub async fn gather(connection: &mut PgConnection, borrower_id: BorrowerId) -> s
     )
     .fetch_one(connection)
     .await
+}
+
+/// The sealed parts of a borrower's cards: the number, and the mobile that the bank knows.
+pub async fn list_sealed_cards(
+    connection: &mut PgConnection,
+    borrower_id: BorrowerId,
+) -> sqlx::Result<Vec<(CardId, Vec<u8>, Vec<u8>)>> {
+    let rows = sqlx::query!(
+        r#"select card_id as "card_id: CardId", number_sealed, mobile_sealed from bank_card
+           where borrower_id = $1 order by card_id"#,
+        borrower_id.uuid()
+    )
+    .fetch_all(connection)
+    .await?;
+    Ok(rows.into_iter().map(|row| (row.card_id, row.number_sealed, row.mobile_sealed)).collect())
 }

@@ -8,10 +8,9 @@ use axum::response::{IntoResponse, Redirect, Response};
 use uuid::Uuid;
 
 use super::model::{Profile, SignedAgreement};
-use super::pin_actions::{check_pin, has_pin};
-use super::{Agreement, actions, export_actions};
+use super::pin_actions::has_pin;
+use super::{Agreement, actions, export_actions, pin_h5};
 use crate::app::App;
-use crate::error::Fault;
 use crate::http::Problem;
 use crate::notice::{self, Audience};
 use crate::page::session::{self, OwnSession, SignedIn};
@@ -128,17 +127,8 @@ pub async fn export(
     mut form: Form,
 ) -> Result<Response, Problem> {
     let has_pin = has_pin(&app, id).await?;
-    let Some(pin) = form.read("pin", |text| Ok(text.to_owned())) else {
+    if !pin_h5::is_confirmed(&app, id, &mut form).await? {
         return Ok(refused(ExportPage { page, form, has_pin }));
-    };
-    form.forget("pin");
-    match check_pin(&app, id, &pin).await {
-        Ok(()) => {}
-        Err(Fault::Refused(refusal)) => {
-            form.refuse(&refusal);
-            return Ok(refused(ExportPage { page, form, has_pin }));
-        }
-        Err(failed) => return Err(failed.into()),
     }
     let document = export_actions::export(&app, id).await?;
     let text = serde_json::to_string_pretty(&document).map_err(anyhow::Error::from)?;

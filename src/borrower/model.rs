@@ -127,6 +127,10 @@ pub enum BorrowerRefusal {
     AgreementOutdated,
     #[error("an account with an open line or money owed cannot be closed")]
     StillOwing,
+    #[error("money is being collected, or on its way back to the card: the account stays until that has ended")]
+    MoneyInTransit,
+    #[error("an application has not been decided yet")]
+    ApplicationOpen,
     #[error("this ID number is registered with another mobile: sign in with that one")]
     RegisteredElsewhere,
 }
@@ -138,6 +142,8 @@ impl Refusal for BorrowerRefusal {
             BorrowerRefusal::BorrowerUnknown => "borrower_unknown",
             BorrowerRefusal::AgreementOutdated => "agreement_outdated",
             BorrowerRefusal::StillOwing => "still_owing",
+            BorrowerRefusal::MoneyInTransit => "money_in_transit",
+            BorrowerRefusal::ApplicationOpen => "application_undecided",
             BorrowerRefusal::RegisteredElsewhere => "registered_elsewhere",
         }
     }

@@ -149,6 +149,26 @@ pub async fn reset(
     }
 }
 
+/// Whether a form's field `pin` holds the borrower's PIN, for a step that needs it. It is never sent back; what is wrong stands in
+/// the form.
+///
+/// # Errors
+/// Failures of our own.
+pub async fn is_confirmed(app: &App, id: BorrowerId, form: &mut Form) -> anyhow::Result<bool> {
+    let typed = form.read("pin", |text| Ok(text.to_owned()));
+    form.forget("pin");
+    // What is wrong otherwise is mended first, so that no try is wasted.
+    let Some(typed) = typed.filter(|_| !form.is_refused()) else { return Ok(false) };
+    match check_pin(app, id, &typed).await {
+        Ok(()) => Ok(true),
+        Err(Fault::Refused(refusal)) => {
+            form.refuse(&refusal);
+            Ok(false)
+        }
+        Err(Fault::Failed(failure)) => Err(failure),
+    }
+}
+
 /// The PIN that was typed twice.
 fn read_chosen(form: &mut Form) -> Option<String> {
     let chosen = form.read("pin_new", |text| Ok(text.to_owned()));

@@ -301,7 +301,20 @@ pub async fn hold_debts(connection: &mut PgConnection, borrower_id: BorrowerId) 
 pub async fn has_open_business(connection: &mut PgConnection, borrower_id: BorrowerId) -> sqlx::Result<bool> {
     sqlx::query_scalar!(
         r#"select exists (select from credit_line where borrower_id = $1 and status <> 'closed')
-               or exists (select from application where borrower_id = $1 and status in ('submitted', 'referred')) as "open!""#,
+               or exists (select from application where borrower_id = $1 and status in ('submitted', 'referred', 'with_funder')) as "open!""#,
+        borrower_id.uuid()
+    )
+    .fetch_one(connection)
+    .await
+}
+
+/// Whether money is being collected from the borrower, or owed back to the borrower and not paid yet.
+pub async fn has_money_in_transit(connection: &mut PgConnection, borrower_id: BorrowerId) -> sqlx::Result<bool> {
+    sqlx::query_scalar!(
+        r#"select exists (select from credit_line l join withholding w on w.line_id = l.line_id
+                          where l.borrower_id = $1 and w.status in ('created', 'submitted', 'unknown'))
+               or exists (select from payout
+                          where kind = 'borrower' and beneficiary_id = $1 and status <> 'succeeded') as "in_transit!""#,
         borrower_id.uuid()
     )
     .fetch_one(connection)

@@ -1,15 +1,16 @@
-//! Closing the account: what stands against it, and the code that confirms it.
+//! Closing the account: what stands against it, and the PIN and the code that confirm it.
 
 use askama::Template;
 use askama_web::WebTemplate;
 use axum::extract::State;
+use axum::http::StatusCode;
 use axum::response::{IntoResponse, Redirect, Response};
 
-use super::closing_actions;
+use super::closing_actions::{self, Debts};
 use crate::app::App;
-use crate::base::Fen;
+use crate::base::id::BorrowerId;
 use crate::base::person::Mobile;
-use crate::borrower::actions as borrower_actions;
+use crate::borrower::{self, actions as borrower_actions, pin_h5};
 use crate::error::Fault;
 use crate::http::Problem;
 use crate::page::session::{self, SignedIn};
@@ -22,8 +23,10 @@ use crate::passcode::{self, Asking, Purpose};
 pub struct ClosePage {
     page: Page,
     form: Form,
-    /// Whatever is unpaid; while there is any, the account stays.
-    owed: Fen,
+    /// While there are any, the account stays.
+    debts: Debts,
+    /// Without one, the code alone says who asks.
+    has_pin: bool,
     mobile: Mobile,
     is_sent: bool,
 }
@@ -36,12 +39,17 @@ impl ClosePage {
 
 /// `GET /me/close`
 pub async fn ask(State(app): State<App>, page: Page, SignedIn(id): SignedIn) -> Result<ClosePage, Problem> {
-    let owed = closing_actions::owed(&app, id).await?;
-    let mobile = borrower_actions::profile(&app, id).await?.mobile;
-    Ok(ClosePage { page, form: Form::default(), owed, mobile, is_sent: false })
+    closing_page(&app, page, id, Form::default()).await
 }
 
-/// `POST /me/close`: `do` says whether a code is asked for, or put in.
+async fn closing_page(app: &App, page: Page, id: BorrowerId, form: Form) -> Result<ClosePage, Problem> {
+    let debts = closing_actions::debts(app, id).await?;
+    let has_pin = borrower::has_pin(app, id).await?;
+    let mobile = borrower_actions::profile(app, id).await?.mobile;
+    Ok(ClosePage { page, form, debts, has_pin, mobile, is_sent: false })
+}
+
+/// `POST /me/close`: `do` says whether a code is asked for, or put in, with the PIN of whoever has one.
 pub async fn close(
     State(app): State<App>,
     page: Page,
@@ -49,24 +57,29 @@ pub async fn close(
     address: ClientAddress,
     mut form: Form,
 ) -> Result<Response, Problem> {
-    let owed = closing_actions::owed(&app, id).await?;
-    let mobile = borrower_actions::profile(&app, id).await?.mobile;
+    let shown = closing_page(&app, page, id, Form::default()).await?;
+    if shown.debts.check().is_err() {
+        return Ok((StatusCode::UNPROCESSABLE_ENTITY, shown).into_response());
+    }
+    let mobile = shown.mobile.clone();
     let asking = Asking { purpose: Purpose::AccountClosing, mobile: mobile.clone(), address: address.0 };
     if let Some(is_sent) = passcode::send_if_asked(&app, &asking, &mut form).await? {
-        return Ok(ClosePage { page, form, owed, mobile, is_sent }.answer());
+        form.forget("pin");
+        return Ok(ClosePage { form, is_sent, ..shown }.answer());
     }
-    if !passcode::is_proved(&app, asking.purpose, &mobile, &mut form).await? {
-        return Ok(ClosePage { page, form, owed, mobile, is_sent: true }.answer());
+    let is_confirmed = !shown.has_pin || pin_h5::is_confirmed(&app, id, &mut form).await?;
+    if !is_confirmed || !passcode::is_proved(&app, asking.purpose, &mobile, &mut form).await? {
+        return Ok(ClosePage { form, is_sent: true, ..shown }.answer());
     }
     match closing_actions::close_account(&app, id).await {
         Ok(()) => {
             session::end_all(&app, SessionKind::Borrower, id.uuid()).await?;
-            page.visit.flash("flash-account-closed");
+            shown.page.visit.flash("flash-account-closed");
             Ok(Redirect::to("/sign-in").into_response())
         }
         Err(Fault::Refused(refusal)) => {
             form.refuse(&refusal);
-            Ok(ClosePage { page, form, owed, mobile, is_sent: false }.answer())
+            Ok(ClosePage { form, ..closing_page(&app, shown.page, id, Form::default()).await? }.answer())
         }
         Err(failed) => Err(failed.into()),
     }

@@ -11,9 +11,9 @@ use rust_decimal::Decimal;
 use uuid::Uuid;
 
 use super::actions;
-use super::model::{Application, ApplicationState, ApplyRequest, REAPPLY_AFTER};
+use super::model::{Application, ApplicationState, ApplyRefusal, ApplyRequest, REAPPLY_AFTER};
 use crate::app::App;
-use crate::base::id::{self, BorrowerId};
+use crate::base::id::{self, BorrowerId, ProductId};
 use crate::base::person::{Mobile, NumberError, ResidentId};
 use crate::base::{BusinessDay, Fen};
 use crate::borrower::actions::{self as borrower_actions, Signature};
@@ -61,6 +61,8 @@ pub struct SubmitPage {
     profile: Profile,
     card: Card,
     offer: Offer,
+    /// What the page that was sent had shown, where the terms have changed since.
+    former: Option<Offer>,
 }
 
 /// What may be hoped for: the product's bounds.
@@ -249,9 +251,9 @@ pub async fn submit(
     State(app): State<App>,
     page: Page,
     SignedIn(borrower_id): SignedIn,
-    mut form: Form,
+    form: Form,
 ) -> Result<Response, Problem> {
-    let product_id = form.value("product").parse().map_err(|_| Problem::not_found())?;
+    let product_id: ProductId = form.value("product").parse().map_err(|_| Problem::not_found())?;
     let product_version = form.value("version").parse().map_err(|_| Problem::not_found())?;
     let key = Uuid::try_parse(form.value("key")).map_err(|_| Problem::not_found())?;
     let idempotency_key = format!("page-{}", key.simple());
@@ -271,11 +273,20 @@ pub async fn submit(
         Err(_) | Ok(Ok(Ok(_))) => Ok(Redirect::to(APPLY).into_response()),
         Ok(Err(failed)) => Err(failed.into()),
         Ok(Ok(Err(Fault::Refused(refusal)))) => {
-            form.refuse(&refusal);
             let Some(card) = first_bound(card_actions::cards(&app, borrower_id).await?) else {
                 return Ok(Redirect::to(APPLY).into_response());
             };
-            Ok(unprocessable(submit_page(&app, page, form, borrower_id, card).await?))
+            let mut shown = submit_page(&app, page, form, borrower_id, card).await?;
+            if refusal == ApplyRefusal::ProductNotOnSale && shown.offer.product_id == product_id.to_string() {
+                // The terms changed while the page was open: it says what they were and what they are.
+                let mut connection = app.pool.acquire().await?;
+                let former = app.catalogue.get(&mut connection, product_id, product_version).await?;
+                shown.former = Some(Offer::of(&former));
+                shown.form.refuse(&ApplyRefusal::OfferChanged);
+            } else {
+                shown.form.refuse(&refusal);
+            }
+            Ok(unprocessable(shown))
         }
         Ok(Ok(Err(failed))) => Err(failed.into()),
     }
@@ -300,15 +311,21 @@ async fn submit_page(
     let product = app.catalogue.current(&mut connection, app.site.line_product()).await?;
     drop(connection);
     let product = product.ok_or_else(|| anyhow::anyhow!("the product {} is not on sale", app.site.line_product()))?;
-    let rates = || annual_plans(&product).flat_map(|plan| plan.prices.iter().map(|rate| rate.fraction()));
-    let offer = Offer {
-        product_id: product.product_id.to_string(),
-        product_version: product.version,
-        limit_max: product.terms.line.limit_max_fen,
-        rate_min: rates().min().unwrap_or_default(),
-        rate_max: rates().max().unwrap_or_default(),
-    };
-    Ok(SubmitPage { page, form, profile: borrower_actions::profile(app, borrower_id).await?, card, offer })
+    let profile = borrower_actions::profile(app, borrower_id).await?;
+    Ok(SubmitPage { page, form, profile, card, offer: Offer::of(&product), former: None })
+}
+
+impl Offer {
+    fn of(product: &ProductVersion) -> Offer {
+        let rates = || annual_plans(product).flat_map(|plan| plan.prices.iter().map(|rate| rate.fraction()));
+        Offer {
+            product_id: product.product_id.to_string(),
+            product_version: product.version,
+            limit_max: product.terms.line.limit_max_fen,
+            rate_min: rates().min().unwrap_or_default(),
+            rate_max: rates().max().unwrap_or_default(),
+        }
+    }
 }
 
 /// The lowest annual rate that a product has for a grade.

@@ -1,7 +1,9 @@
-//! Closing an account: unused lines are closed, then the person is erased.
+//! Closing an account: whatever is owed either way stands against it; then unused lines are closed and the person is erased.
 
+use super::application_store;
 use super::change::Change;
 use super::line_actions::{self, ManualChange};
+use super::own_store;
 use super::store;
 use crate::app::App;
 use crate::base::Fen;
@@ -12,19 +14,75 @@ use crate::borrower::actions::{erase, owes};
 use crate::borrower::card::Owes;
 use crate::error::{Fault, Outcome};
 
-/// Unpaid principal on all lines, and what is owed beside it on bills that were cut: while there is any, the account stays.
-pub async fn owed(app: &App, borrower_id: BorrowerId) -> anyhow::Result<Fen> {
-    let lines = store::list_open_lines(&mut *app.pool.acquire().await?, borrower_id).await?;
+/// Everything that stands against closing an account.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct Debts {
+    /// Left on bills whose due day has passed, penalty until today included.
+    pub late: Fen,
+    /// Left on bills that are not due yet.
+    pub billed: Fen,
+    /// Principal that no bill has asked for yet.
+    pub unbilled: Fen,
+    /// Being collected from a card, with an end that is not known.
+    pub in_flight: Fen,
+    /// Owed to the person by refunds and overpayments, and not paid to the card yet.
+    pub owed_back: Fen,
+    /// A loan is open though nothing is left of what was asked for: interest that no bill has asked for yet.
+    pub is_open: bool,
+    /// An application waits for its decision.
+    pub is_applying: bool,
+}
+
+impl Debts {
+    /// What the person owes.
+    pub fn owed(&self) -> Fen {
+        self.late + self.billed + self.unbilled
+    }
+
+    /// Why the account stays.
+    ///
+    /// # Errors
+    /// The first reason.
+    pub fn check(&self) -> Result<(), BorrowerRefusal> {
+        if self.owed().is_positive() || self.is_open {
+            return Err(BorrowerRefusal::StillOwing);
+        }
+        if self.in_flight.is_positive() || self.owed_back.is_positive() {
+            return Err(BorrowerRefusal::MoneyInTransit);
+        }
+        if self.is_applying { Err(BorrowerRefusal::ApplicationOpen) } else { Ok(()) }
+    }
+}
+
+/// What stands against closing a person's account today.
+pub async fn debts(app: &App, borrower_id: BorrowerId) -> anyhow::Result<Debts> {
+    let installments = bill::own_actions::all_installments(app, borrower_id).await?;
+    let is_open = owes(app, borrower_id).await? == Owes::Something;
+    let mut connection = app.pool.acquire().await?;
+    let lines = store::list_open_lines(&mut connection, borrower_id).await?;
+    let (in_flight, owed_back) = own_store::sum_in_transit(&mut connection, borrower_id).await?;
+    let latest = application_store::find_latest(&mut connection, borrower_id).await?;
+    let left = |is_late: bool| {
+        let of_kind = installments.iter().filter(move |one| one.is_late() == is_late);
+        of_kind.map(|one| one.owed.total()).sum::<Fen>()
+    };
+    let billed_principal: Fen = installments.iter().map(|one| one.owed.principal).sum();
     let principal: Fen = lines.iter().map(|line| line.used).sum();
-    Ok(principal + bill::own_actions::charges_owed(app, borrower_id).await?)
+    Ok(Debts {
+        late: left(true),
+        billed: left(false),
+        unbilled: (principal - billed_principal).or_zero(),
+        in_flight,
+        owed_back,
+        is_open,
+        is_applying: latest.is_some_and(|application| !application.status.is_final()),
+    })
 }
 
 /// Closes a person's lines and erases the person. Whoever calls has made sure who asks. Repeating it after a crash goes on where it was.
 pub async fn close_account(app: &App, borrower_id: BorrowerId) -> Outcome<(), BorrowerRefusal> {
     // Asked before any line is closed: a person who stays keeps the lines.
-    if owes(app, borrower_id).await? == Owes::Something {
-        return Err(Fault::Refused(BorrowerRefusal::StillOwing));
-    }
+    debts(app, borrower_id).await?.check().map_err(Fault::Refused)?;
     let lines = store::list_open_lines(&mut *app.pool.acquire().await?, borrower_id).await?;
     for line in lines {
         match line_actions::change_line(app, closing(line.line_id)).await {

@@ -7,8 +7,8 @@ use axum::extract::State;
 use super::actions;
 use super::line::{Line, LineStatus};
 use crate::app::App;
-use crate::base::Fen;
 use crate::base::id::LineId;
+use crate::base::{BusinessDay, Fen};
 use crate::http::Problem;
 use crate::notice::{self, Audience};
 use crate::page::Page;
@@ -42,6 +42,12 @@ pub async fn home(State(app): State<App>, page: Page, SignedIn(borrower_id): Sig
     let mut connection = app.pool.acquire().await?;
     let unread = notice::store::count_unread(&mut connection, Audience::Borrower, Some(borrower_id.uuid())).await?;
     Ok(HomePage { page, line: lines.first().map(LineCard::of), has_applied, outlook, unread })
+}
+
+impl HomePage {
+    fn bill(&self, due_on: &BusinessDay) -> String {
+        format!("/bills/{due_on}")
+    }
 }
 
 impl LineCard {

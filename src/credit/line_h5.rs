@@ -11,6 +11,7 @@ use super::{Freeze, LineStatus, actions};
 use crate::app::App;
 use crate::base::Fen;
 use crate::base::id::LineId;
+use crate::bill;
 use crate::http::Problem;
 use crate::page::Page;
 use crate::page::session::SignedIn;
@@ -30,6 +31,8 @@ pub struct LinePage {
     page: Page,
     line: Line,
     others: Vec<LineId>,
+    /// The principal left of each loan, which together is what is used.
+    outstanding: Vec<Fen>,
     entries: Vec<OwnEntry>,
     older: Option<i64>,
 }
@@ -45,11 +48,14 @@ pub async fn show(
     let is_asked = |line: &&Line| asked.line.is_none_or(|line_id| line.line_id == line_id);
     let line = lines.iter().find(is_asked).cloned().ok_or_else(Problem::not_found)?;
     let others = lines.iter().map(|line| line.line_id).filter(|line_id| *line_id != line.line_id).collect();
+    let loans = bill::own_actions::loans(&app, borrower_id).await?;
+    let of_line = loans.iter().filter(|loan| loan.line_id == line.line_id).map(|loan| loan.outstanding());
+    let outstanding = of_line.filter(|left| left.is_positive()).collect();
     let mut connection = app.pool.acquire().await?;
     let entries = own_store::list_entries(&mut connection, line.line_id, asked.before).await?;
     let is_full = entries.len() == own_store::PAGE_MAX as usize;
     let older = entries.last().filter(|_| is_full).map(|entry| entry.entry_no);
-    Ok(LinePage { page, line, others, entries, older })
+    Ok(LinePage { page, line, others, outstanding, entries, older })
 }
 
 impl LinePage {

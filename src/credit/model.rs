@@ -134,6 +134,14 @@ impl ApplicationStatus {
         }
     }
 
+    /// Nothing changes it any more.
+    pub const fn is_final(self) -> bool {
+        match self {
+            ApplicationStatus::Submitted | ApplicationStatus::Referred | ApplicationStatus::WithFunder => false,
+            ApplicationStatus::Approved | ApplicationStatus::Refused => true,
+        }
+    }
+
     pub fn after(self, step: Step) -> Transition {
         use ApplicationStatus::{Approved, Referred, Refused, Submitted, WithFunder};
         match (self, step) {
@@ -284,6 +292,8 @@ pub enum ApplyRefusal {
     ProductUnknown,
     #[error("this product is not on sale")]
     ProductNotOnSale,
+    #[error("the product's terms have changed since they were shown")]
+    OfferChanged,
     #[error("the limit asked for must be more than nothing")]
     LimitInvalid,
     #[error("an applicant must be at least {AGE_MIN} years old")]
@@ -324,6 +334,7 @@ impl Refusal for ApplyRefusal {
             ApplyRefusal::BorrowerUnknown => "borrower_unknown",
             ApplyRefusal::ProductUnknown => "product_unknown",
             ApplyRefusal::ProductNotOnSale => "product_not_on_sale",
+            ApplyRefusal::OfferChanged => "offer_changed",
             ApplyRefusal::LimitInvalid => "limit_invalid",
             ApplyRefusal::UnderAge => "under_age",
             ApplyRefusal::AgreementMissing { .. } => "agreement_missing",

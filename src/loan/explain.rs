@@ -30,8 +30,9 @@ pub struct RowReasons {
 pub enum Reason {
     /// Zero by rule.
     Nothing,
-    /// The last period takes what is left.
+    /// The last period takes what is left of the principal.
     Rest {
+        principal: Fen,
         part: Fen,
     },
     Level {
@@ -114,7 +115,7 @@ fn principal(request: &ScheduleRequest, index: u16, balance: Fen, part: Fen, int
     let (principal, periods) = (request.principal, request.periods);
     match request.method {
         Method::InterestFirst if !is_last => Reason::Nothing,
-        _ if is_last => Reason::Rest { part },
+        _ if is_last => Reason::Rest { principal, part },
         Method::EqualInstallment => {
             let payment = request.level_payment();
             if part == payment - interest {
@@ -167,7 +168,7 @@ impl fmt::Display for Reason {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
             Reason::Nothing => Ok(()),
-            Reason::Rest { part } => write!(f, "the balance that is left = {part}"),
+            Reason::Rest { part, .. } => write!(f, "the balance that is left = {part}"),
             Reason::Level { payment, interest, part } => {
                 write!(f, "level payment {payment} − interest {interest} = {part}")
             }

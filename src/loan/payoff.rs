@@ -63,6 +63,14 @@ impl PayoffQuote {
     pub fn total(&self) -> Fen {
         self.billed_unpaid + self.principal + self.interest + self.fee
     }
+
+    /// The interest of the days so far alone, before it is held to what the schedule asks; zero by the other rules.
+    pub fn interest_to_date(&self) -> Fen {
+        match self.interest_reason {
+            InterestReason::ToDate { balance, rate, days, .. } => rate.of(balance, days, DAYS_IN_YEAR),
+            InterestReason::CurrentPeriod { .. } | InterestReason::All { .. } | InterestReason::Waived => Fen::ZERO,
+        }
+    }
 }
 
 /// Quotes a payoff: everything billed and unpaid, all other principal, interest by the product's rule, and its fee.

@@ -151,6 +151,65 @@ fn rescale(schedule: &mut Schedule, billed_count: usize, falls: &[Fen], made_on:
     before - (schedule.total() - schedule.principal())
 }
 
+/// How a refund scaled what a period that was not billed yet asked for beside principal.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Rescaling {
+    /// No principal is left that could bear any.
+    Nothing,
+    /// Old × (balance before × days before + balance after × the other days) ÷ (balance before × days).
+    Interest { old: Fen, balance_before: Fen, balance_after: Fen, days: i64, days_before: i64, new: Fen },
+    /// Old × principal after ÷ principal before, of all that was not billed.
+    Fee { old: Fen, balance_before: Fen, balance_after: Fen, new: Fen },
+}
+
+impl Rescaling {
+    /// The old amount, the balances before and after, and the new amount.
+    pub fn amounts(&self) -> [Fen; 4] {
+        match *self {
+            Rescaling::Nothing => [Fen::ZERO; 4],
+            Rescaling::Interest { old, balance_before, balance_after, new, .. }
+            | Rescaling::Fee { old, balance_before, balance_after, new } => [old, balance_before, balance_after, new],
+        }
+    }
+}
+
+/// Says how [`reduce`] came from `before` to `after` in the row at `index`, which was not billed on the refund's `day`: for the
+/// interest, and for the fee a period, where either was asked for.
+pub fn explain(
+    (before, after): (&Schedule, &Schedule),
+    index: usize,
+    periods_billed: u16,
+    (made_on, day): (BusinessDay, BusinessDay),
+) -> Vec<Rescaling> {
+    let billed = usize::from(periods_billed);
+    let principal = |schedule: &Schedule, from: usize| -> Fen {
+        schedule.installments.iter().skip(from).map(|row| row.principal).sum()
+    };
+    let (Some(old), Some(new)) = (before.installments.get(index), after.installments.get(index)) else {
+        return Vec::new();
+    };
+    if principal(after, billed).is_zero() {
+        return vec![Rescaling::Nothing];
+    }
+    let from = index.checked_sub(1).map_or(made_on, |last| before.installments[last].due_on);
+    let days = old.due_on.days_since(from).max(1);
+    let interest = Rescaling::Interest {
+        old: old.interest,
+        balance_before: principal(before, index),
+        balance_after: principal(after, index),
+        days,
+        days_before: day.days_since(from).clamp(0, days),
+        new: new.interest,
+    };
+    let (balance_before, balance_after) = (principal(before, billed), principal(after, billed));
+    let fee = Rescaling::Fee { old: old.fee, balance_before, balance_after, new: new.fee };
+    [(old.interest, interest), (old.fee, fee)]
+        .into_iter()
+        .filter(|(asked, _)| asked.is_positive())
+        .map(|(_, how)| how)
+        .collect()
+}
+
 /// The balances that a period's interest stands on, before and after a day within it.
 struct BalanceWeight {
     from: BusinessDay,

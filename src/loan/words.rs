@@ -1,9 +1,12 @@
 //! The arithmetic behind a schedule in the reader's language, for "why this number".
 
 use super::explain::{Reason, RowReasons, reasons};
+use super::payoff::{InterestReason, PayoffQuote};
+use super::reduction::Rescaling;
 use super::schedule::{Schedule, ScheduleRequest};
 use crate::base::{BusinessDay, Fen};
 use crate::page::Page;
+use crate::product::terms::{DayCount, Level, Method};
 
 /// One row of a schedule with its arithmetic in words.
 #[derive(Clone, Debug)]
@@ -45,7 +48,8 @@ pub fn rows(page: &Page, request: &ScheduleRequest, gross: &Schedule, subsidies:
 fn interest_lines(page: &Page, reasons: &RowReasons, subsidy: Fen, interest: Fen) -> Vec<String> {
     let mut lines: Vec<String> = [reasons.interest, reasons.fee].into_iter().filter_map(|why| say(page, why)).collect();
     if subsidy.is_positive() {
-        let shared = page.say("why-subsidy").with("subsidy", page.yuan(&subsidy));
+        let shared = page.say("why-subsidy").with("gross", page.yuan(&(interest + subsidy)));
+        let shared = shared.with("subsidy", page.yuan(&subsidy));
         lines.push(shared.with("interest", page.yuan(&interest)).to_string());
     }
     if lines.is_empty() {
@@ -55,11 +59,15 @@ fn interest_lines(page: &Page, reasons: &RowReasons, subsidy: Fen, interest: Fen
 }
 
 /// The words of one line of arithmetic; `None` where there is nothing to say.
-pub fn say(page: &Page, reason: Reason) -> Option<String> {
+fn say(page: &Page, reason: Reason) -> Option<String> {
     let yuan = |amount: Fen| page.yuan(&amount);
     let said = match reason {
         Reason::Nothing => return None,
-        Reason::Rest { part } => page.say("why-rest").with("part", yuan(part)),
+        Reason::Rest { principal, part } => page
+            .say("why-rest")
+            .with("principal", yuan(principal))
+            .with("before", yuan(principal - part))
+            .with("part", yuan(part)),
         Reason::Level { payment, interest, part } => page
             .say("why-level")
             .with("payment", yuan(payment))
@@ -102,7 +110,77 @@ pub fn say(page: &Page, reason: Reason) -> Option<String> {
             .with("rate", page.percent(&rate.fraction()))
             .with("periods", periods)
             .with("total", yuan(total))
+            .with("before", yuan(total - part))
             .with("part", yuan(part)),
     };
     Some(said.to_string())
+}
+
+/// Where the balance of a period (from 1) comes from; `None` in the first, whose balance is the principal.
+pub fn balance(page: &Page, gross: &Schedule, period: usize) -> Option<String> {
+    let before = gross.installments.get(..period - 1).filter(|before| !before.is_empty())?;
+    let paid: Fen = before.iter().map(|row| row.principal).sum();
+    let (principal, left) = (gross.principal(), gross.principal() - paid);
+    let said = page.say("why-balance").with("principal", page.yuan(&principal)).with("before", page.yuan(&paid));
+    Some(said.with("balance", page.yuan(&left)).to_string())
+}
+
+/// Where the level payment comes from; `None` for the methods that have none.
+pub fn level_payment(page: &Page, request: &ScheduleRequest) -> Option<String> {
+    if request.method != Method::EqualInstallment {
+        return None;
+    }
+    // The closed form holds where every period bears the same rate; else it is the one amount that clears the balance.
+    let is_even = request.day_count == DayCount::Monthly || request.level == Level::Monthly;
+    let said = match request.free_periods {
+        _ if request.annual_rate.is_zero() => page.say("why-payment-free"),
+        0 if is_even => page.say("why-payment").with("rate", page.percent(&request.annual_rate.fraction())),
+        _ => page.say("why-payment-actual").with("rate", page.percent(&request.annual_rate.fraction())),
+    };
+    let said = said.with("principal", page.yuan(&request.principal)).with("periods", request.periods);
+    Some(said.with("payment", page.yuan(&request.level_payment())).to_string())
+}
+
+/// How a refund left the interest of a period that was not billed yet.
+pub fn rescaled(page: &Page, scaled: &Rescaling) -> String {
+    let (said, base) = match scaled {
+        Rescaling::Nothing => return page.say("why-nothing-left").to_string(),
+        Rescaling::Interest { days, days_before, .. } => {
+            let said = page.say("why-rescaled").with("days", days).with("before_days", days_before);
+            (said.with("after_days", days - days_before), scaled.amounts())
+        }
+        Rescaling::Fee { .. } => (page.say("why-rescaled-fee"), scaled.amounts()),
+    };
+    let [old, balance_before, balance_after, new] = base.map(|amount| page.yuan(&amount));
+    let said = said.with("old", old).with("before", balance_before).with("after", balance_after);
+    said.with("new", new).to_string()
+}
+
+/// The arithmetic of the interest that a payoff asks for, line by line.
+pub fn payoff_interest(page: &Page, quote: &PayoffQuote) -> Vec<String> {
+    let said = match quote.interest_reason {
+        InterestReason::ToDate { balance, rate, from, days, fee, scheduled } => {
+            let interest = quote.interest_to_date();
+            let words = page.say("payoff-to-date").with("balance", page.yuan(&balance)).with("days", days);
+            let words = words.with("rate", page.percent(&rate.fraction())).with("from", page.date(&from));
+            let mut lines = vec![words.with("interest", page.yuan(&interest)).to_string()];
+            if fee.is_positive() {
+                lines.push(format!("{} {}", page.say("payoff-to-date-fee"), page.sum(&[interest, fee])));
+            }
+            if interest + fee > scheduled {
+                lines.push(page.say("payoff-at-most").with("most", page.yuan(&scheduled)).to_string());
+            }
+            return lines;
+        }
+        InterestReason::CurrentPeriod { from } => page.say("payoff-current-period").with("from", page.date(&from)),
+        InterestReason::All { periods } => page.say("payoff-all").count("periods", &periods),
+        InterestReason::Waived => page.say("payoff-waived"),
+    };
+    vec![said.to_string()]
+}
+
+/// The arithmetic of what is asked for a payoff itself.
+pub fn payoff_fee(page: &Page, quote: &PayoffQuote) -> String {
+    let said = page.say("payoff-fee-why").with("principal", page.yuan(&quote.principal));
+    said.with("rate", page.percent(&quote.fee_rate.fraction())).with("fee", page.yuan(&quote.fee)).to_string()
 }

@@ -1,15 +1,15 @@
-//! What kind of device a browser says it runs on, in a word that people know.
+//! What kind of device a browser says it runs on.
 
-/// `WeChat`, `iPhone` and so on; `Browser` where nothing fits.
+/// The end of the key `device-…`; `other` where nothing fits.
 pub fn kind(agent: &str) -> &'static str {
-    let names = [
-        ("MicroMessenger", "WeChat"),
-        ("iPhone", "iPhone"),
-        ("iPad", "iPad"),
-        ("Android", "Android"),
-        ("Windows", "Windows"),
-        ("Macintosh", "Mac"),
-        ("Linux", "Linux"),
+    let kinds = [
+        ("MicroMessenger", "wechat"),
+        ("iPhone", "iphone"),
+        ("iPad", "ipad"),
+        ("Android", "android"),
+        ("Windows", "windows"),
+        ("Macintosh", "mac"),
+        ("Linux", "linux"),
     ];
-    names.into_iter().find(|(mark, _)| agent.contains(mark)).map_or("Browser", |(_, name)| name)
+    kinds.into_iter().find(|(mark, _)| agent.contains(mark)).map_or("other", |(_, kind)| kind)
 }

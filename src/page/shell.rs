@@ -16,6 +16,7 @@ use crate::app::App;
 use crate::base::{BusinessDay, Fen, id};
 use crate::http::Problem;
 use crate::partner::wechat::PageSignature;
+use crate::product::terms::Terms;
 
 /// The shell of one page.
 #[derive(Clone)]
@@ -75,9 +76,30 @@ impl Page {
         said
     }
 
+    /// What a product is called in the visitor's language.
+    pub fn product<'a>(&self, terms: &'a Terms) -> &'a str {
+        match self.visit.language {
+            Language::Chinese => &terms.name,
+            Language::English => terms.name_en.as_deref().unwrap_or(&terms.name),
+        }
+    }
+
     /// `¥1,234.56`, with a minus sign before the mark where it is owed the other way.
     pub fn yuan(&self, amount: &Fen) -> String {
         if *amount < Fen::ZERO { format!("−¥{}", -*amount) } else { format!("¥{amount}") }
+    }
+
+    /// A sum as arithmetic: `¥100.00 + ¥8.60 − ¥50.00 = ¥58.60`. What is zero is left out, and of one amount alone only that is said.
+    pub fn sum(&self, parts: &[Fen]) -> String {
+        let total = self.yuan(&parts.iter().copied().sum());
+        let mut parts = parts.iter().filter(|part| !part.is_zero());
+        let first = parts.next().map(|first| self.yuan(first)).unwrap_or_else(|| total.clone());
+        let add = |text: String, part: &Fen| {
+            let (sign, amount) = if part.is_negative() { ("−", -*part) } else { ("+", *part) };
+            format!("{text} {sign} {}", self.yuan(&amount))
+        };
+        let text = parts.fold(first, add);
+        if text == total { text } else { format!("{text} = {total}") }
     }
 
     /// `2026年3月5日`, `5 March 2026`.

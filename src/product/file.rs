@@ -41,6 +41,7 @@ fn read(reader: &mut Reader<'_>) -> Option<Terms> {
     let root = &mut section;
     let code = reader.required(root, "code", "2 to 48 of a-z, 0-9 and -", |value| code_text(value, 48));
     let name = reader.required(root, "name", "a text of 1 to 60 characters", |value| short_text(value, 60));
+    let name_en = reader.optional(root, "name_en", "a text of 1 to 60 characters", |value| short_text(value, 60));
     let funder = reader.required(root, "funder", "2 to 32 of a-z, 0-9 and -", |value| code_text(value, 32));
     let valid_from = reader.required(root, "valid_from", "a date such as 2026-01-01", date);
     let valid_until = reader.optional(root, "valid_until", "a date such as 2026-12-31", date);
@@ -63,6 +64,7 @@ fn read(reader: &mut Reader<'_>) -> Option<Terms> {
     Some(Terms {
         code: code?,
         name: name?,
+        name_en: name_en?,
         funder: funder?,
         valid_from: valid_from?,
         valid_until: valid_until?,

@@ -10,7 +10,10 @@ use crate::base::{BusinessDay, Fen, Rate};
 pub struct Terms {
     /// Stable code, `a-z0-9-`.
     pub code: String,
+    /// What a borrower reads, in Chinese.
     pub name: String,
+    /// What a borrower reads in English; the same where it is left out.
+    pub name_en: Option<String>,
     /// Code of the funder whose product this is.
     pub funder: String,
     pub valid_from: NaiveDate,

@@ -1,5 +1,7 @@
 //! At the counter: a code is opened, plans are offered for an amount, and one is confirmed with the PIN.
 
+use std::sync::Arc;
+
 use super::authoriser::Authoriser;
 use super::model::{Decision, PurchaseRefusal, PurchaseRequest, Receipt, RequestRefusal};
 use super::offer::{self, Counter, PlanName, PlanOffer};
@@ -12,6 +14,7 @@ use crate::credit::Line;
 use crate::error::{Fault, Outcome, Refusal};
 use crate::merchant::code::{Presented, parse_token};
 use crate::merchant::{self, Code, CodeKind, CodeRefusal, MerchantStatus, MerchantTerms};
+use crate::product::ProductVersion;
 use crate::{business_day, credit};
 
 /// A code that may be paid through, and whose it is.
@@ -86,6 +89,29 @@ pub async fn offer_plans(
         }
     }
     if plans.is_empty() { Err(Fault::Refused(refused.unwrap_or(PurchaseRefusal::LineNotActive))) } else { Ok(plans) }
+}
+
+/// A plan as it was when an earlier version of its product was on sale; `None` where there never was one.
+pub async fn former_plan(
+    app: &App,
+    lines: &[Line],
+    shop: &Shop,
+    (amount, name): (Fen, PlanName),
+) -> anyhow::Result<Option<PlanOffer>> {
+    let mut connection = app.pool.acquire().await?;
+    let today = business_day::store::today(&mut connection).await?;
+    let on_sale = app.catalogue.load_on_sale(&mut connection).await?;
+    // The name comes from outside: only versions are looked up that surely were.
+    let was = |product: &Arc<ProductVersion>| {
+        product.product_id == name.product_id && (1..product.version).contains(&name.version)
+    };
+    if !on_sale.iter().any(was) {
+        return Ok(None);
+    }
+    let product = app.catalogue.get(&mut connection, name.product_id, name.version).await?;
+    let counter = Counter { category: &shop.merchant.category, amount, today };
+    let line = lines.iter().find(|line| line.funder_id == product.funder_id);
+    Ok(line.and_then(|line| offer::offer(&product, line, counter, name.periods)))
 }
 
 /// A borrower's lines that are open.

@@ -92,7 +92,8 @@ fn plans_of(product: &Arc<ProductVersion>, line: &Line, counter: Counter<'_>) ->
     periods.filter_map(|periods| offer(product, line, counter, periods)).collect()
 }
 
-fn offer(product: &Arc<ProductVersion>, line: &Line, counter: Counter<'_>, periods: u16) -> Option<PlanOffer> {
+/// One plan of a product, whether that is on sale or not; `None` where it has no such plan.
+pub fn offer(product: &Arc<ProductVersion>, line: &Line, counter: Counter<'_>, periods: u16) -> Option<PlanOffer> {
     let wish = QuoteRequest {
         grade: &line.grade,
         periods,
@@ -154,6 +155,13 @@ impl PlanOffer {
 
 fn shown(rate: Option<Decimal>) -> Decimal {
     rate.unwrap_or_default().round_dp_with_strategy(SHOWN_DECIMALS, RoundingStrategy::MidpointAwayFromZero)
+}
+
+impl PlanName {
+    /// The same plan in a later version of its product.
+    pub fn is_successor(&self, former: &PlanName) -> bool {
+        (self.product_id, self.periods) == (former.product_id, former.periods) && self.version > former.version
+    }
 }
 
 impl fmt::Display for PlanName {

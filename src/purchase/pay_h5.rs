@@ -69,7 +69,10 @@ pub struct PlansPage {
     amount: Fen,
     plain_amount: String,
     expires_at: Option<DateTime<Utc>>,
+    /// The page that led here was older than the terms.
     has_changed: bool,
+    /// The plan that was chosen there.
+    former: Option<PlanOffer>,
     chosen: String,
     plans: Vec<PlanOffer>,
 }
@@ -156,7 +159,7 @@ pub async fn open(
     let key = known_key(&asked.key).unwrap_or_else(|| new_key(&app));
     let visit = Visit { app: &app, page, shop, lines, token, key };
     match visit.shop.amount() {
-        Some(amount) => visit.plans(amount, "", false).await,
+        Some(amount) => visit.plans(amount, "", None).await,
         None => visit.with_typed(asked).await,
     }
 }
@@ -189,6 +192,11 @@ impl PlansPage {
     fn has_chosen_other(&self) -> bool {
         self.others().iter().any(|plan| plan.name.to_string() == self.chosen)
     }
+
+    /// What a plan of an earlier version is now.
+    fn now(&self, former: &PlanOffer) -> Option<&PlanOffer> {
+        self.plans.iter().find(|plan| plan.name.is_successor(&former.name))
+    }
 }
 
 impl Visit<'_> {
@@ -201,7 +209,7 @@ impl Visit<'_> {
         }
         let mut form = Form::filled([("amount", typed.trim().to_owned())]);
         match form.read("amount", typed_amount) {
-            Some(amount) => self.plans(amount, &asked.plan, false).await,
+            Some(amount) => self.plans(amount, &asked.plan, None).await,
             None => Ok((StatusCode::UNPROCESSABLE_ENTITY, self.keypad(form)).into_response()),
         }
     }
@@ -218,10 +226,18 @@ impl Visit<'_> {
     }
 
     /// The plans for an amount; where there are none, the keypad again with the reason, or for an order a page that says it.
-    async fn plans(self, amount: Fen, chosen: &str, has_changed: bool) -> Result<Response, Problem> {
+    ///
+    /// `stale` is the plan that was chosen on a page older than the terms: the page says what has changed, and has its successor
+    /// chosen already.
+    async fn plans(self, amount: Fen, chosen: &str, stale: Option<PlanName>) -> Result<Response, Problem> {
+        let former = match stale {
+            Some(name) => counter::former_plan(self.app, &self.lines, &self.shop, (amount, name)).await?,
+            None => None,
+        };
         match counter::offer_plans(self.app, &self.lines, &self.shop, amount).await {
             Ok(plans) => {
-                let status = if has_changed { StatusCode::CONFLICT } else { StatusCode::OK };
+                let status = if stale.is_some() { StatusCode::CONFLICT } else { StatusCode::OK };
+                let successor = plans.iter().find(|plan| stale.is_some_and(|name| plan.name.is_successor(&name)));
                 let shown = PlansPage {
                     expires_at: expiry(&self.shop),
                     merchant_name: self.shop.merchant.name,
@@ -230,8 +246,9 @@ impl Visit<'_> {
                     key: self.key,
                     amount,
                     plain_amount: plain_amount(amount),
-                    has_changed,
-                    chosen: chosen.to_owned(),
+                    has_changed: stale.is_some(),
+                    chosen: successor.map_or_else(|| chosen.to_owned(), |plan| plan.name.to_string()),
+                    former,
                     plans,
                 };
                 Ok((status, shown).into_response())
@@ -287,7 +304,7 @@ impl Visit<'_> {
             Err(failed) => return Err(failed.into()),
         };
         let Some(plan) = plans.into_iter().find(|plan| plan.name == name) else {
-            return self.plans(amount, "", true).await;
+            return self.plans(amount, "", Some(name)).await;
         };
         let status = if form.is_refused() { StatusCode::UNPROCESSABLE_ENTITY } else { StatusCode::OK };
         let refused = form.refusal().unwrap_or_default();
@@ -343,7 +360,7 @@ pub async fn confirm(
     let confirmation = Confirmation { borrower_id, pin, key: visit.key.clone(), amount, plan };
     match counter::confirm(&app, &authoriser, &visit.shop, &confirmation).await {
         Ok(purchase_id) => Ok(to_result(purchase_id)),
-        Err(Fault::Refused(ConfirmRefusal::PlanChanged)) => visit.plans(amount, "", true).await,
+        Err(Fault::Refused(ConfirmRefusal::PlanChanged)) => visit.plans(amount, "", Some(plan)).await,
         Err(Fault::Refused(refusal)) => {
             form.refuse(&refusal);
             visit.confirm(amount, plan, form).await

@@ -1,15 +1,17 @@
 //! The borrower's button: money is ordered with the PIN, and told of honestly until the bank has said what became of it.
 
 use super::actions::{PayoffOrder, RepayRefusal, RepayRequest, early_payoff, repay};
-use super::own_store::{self, OwnOrder};
+use super::own_store::{self, OwnItem, OwnOrder};
 use super::withholding::Withholding;
 use crate::app::App;
 use crate::base::Fen;
 use crate::base::id::{BorrowerId, CardId, JobId, LineId, LoanId, WithholdingId};
+use crate::borrower::PinRefusal;
 use crate::borrower::card::{Card, CardStatus};
-use crate::borrower::{self, PinRefusal};
 use crate::error::{Outcome, Refusal};
 use crate::jobs::{JobKind, NewJob};
+use crate::ledger::store::Entry;
+use crate::{borrower, ledger};
 
 /// What the button is pressed for.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -93,6 +95,16 @@ pub async fn find_by_key(app: &App, borrower_id: BorrowerId, key: &str) -> anyho
 /// A borrower's own order; `None` where it is somebody else's, or none.
 pub async fn find_own(app: &App, borrower_id: BorrowerId, id: WithholdingId) -> anyhow::Result<Option<OwnOrder>> {
     Ok(own_store::find(&mut *app.pool.acquire().await?, borrower_id, id).await?)
+}
+
+/// What the money of an order settled, and the ledger entries that say so.
+pub async fn settled(app: &App, order: &OwnOrder) -> anyhow::Result<(Vec<OwnItem>, Vec<Entry>)> {
+    let mut connection = app.pool.acquire().await?;
+    let items = own_store::list_items(&mut connection, order.line_id, order.withholding_id).await?;
+    let (sources, days): (Vec<_>, Vec<_>) =
+        items.iter().take(1).map(|item| (item.repayment_id.uuid(), item.business_day)).unzip();
+    let entries = ledger::store::list_entries(&mut connection, order.line_id, &sources, &days).await?;
+    Ok((items, entries))
 }
 
 /// The order that must end before the button works again, on any line of a borrower. One of the timetable's that was not sent

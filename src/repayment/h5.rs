@@ -9,7 +9,7 @@ use serde::Deserialize;
 
 use super::actions::{RepayRefusal, payoff_quote};
 use super::button_actions::{self as button, Press, PressRefusal, Wish};
-use super::own_store::OwnOrder;
+use super::own_store::{OwnItem, OwnOrder};
 use crate::app::App;
 use crate::base::Fen;
 use crate::base::id::{self, BorrowerId, CardId, LineId, WithholdingId};
@@ -20,7 +20,9 @@ use crate::borrower::PinRefusal;
 use crate::borrower::card::Card;
 use crate::error::{Fault, Refusal};
 use crate::http::Problem;
-use crate::loan::payoff::{InterestReason, PayoffQuote};
+use crate::ledger::store::Entry;
+use crate::loan::payoff::PayoffQuote;
+use crate::loan::words;
 use crate::page::session::SignedIn;
 use crate::page::{Form, Page};
 
@@ -48,7 +50,8 @@ pub struct PayoffPage {
     form: Form,
     story: LoanStory,
     quote: Option<PayoffQuote>,
-    interest_why: String,
+    interest_why: Vec<String>,
+    fee_why: String,
     cards: Vec<Card>,
     pending: Option<OwnOrder>,
     needs_pin_set: bool,
@@ -59,6 +62,9 @@ pub struct PayoffPage {
 pub struct OrderPage {
     page: Page,
     order: OwnOrder,
+    /// What the money settled, and the ledger entries that say so; none before it came.
+    items: Vec<OwnItem>,
+    entries: Vec<Entry>,
 }
 
 #[derive(Deserialize, Default)]
@@ -194,7 +200,8 @@ async fn payoff_page(
         Err(failed) => return Err(failed.map_refusal(PressRefusal::Repay).into()),
     };
     Ok(PayoffPage {
-        interest_why: quote.as_ref().map(|quote| interest_words(&page, quote)).unwrap_or_default(),
+        interest_why: quote.as_ref().map(|quote| words::payoff_interest(&page, quote)).unwrap_or_default(),
+        fee_why: quote.as_ref().map(|quote| words::payoff_fee(&page, quote)).unwrap_or_default(),
         cards: button::chargeable_cards(app, borrower_id).await?,
         pending: button::find_pending(app, borrower_id).await?,
         needs_pin_set: form.refusal() == Some(PinRefusal::NotSet.code()),
@@ -205,19 +212,39 @@ async fn payoff_page(
     })
 }
 
-fn interest_words(page: &Page, quote: &PayoffQuote) -> String {
-    let said = match quote.interest_reason {
-        InterestReason::ToDate { balance, rate, from, days, fee, scheduled } => {
-            let words = if fee.is_positive() { page.say("payoff-to-date-fee") } else { page.say("payoff-to-date") };
-            let words = words.with("balance", page.yuan(&balance)).with("rate", page.percent(&rate.fraction()));
-            let words = words.with("days", days).with("from", page.date(&from)).with("most", page.yuan(&scheduled));
-            if fee.is_positive() { words.with("fee", page.yuan(&fee)) } else { words }
-        }
-        InterestReason::CurrentPeriod { from } => page.say("payoff-current-period").with("from", page.date(&from)),
-        InterestReason::All { periods } => page.say("payoff-all").count("periods", &periods),
-        InterestReason::Waived => page.say("payoff-waived"),
-    };
-    said.to_string()
+impl PayoffPage {
+    /// What is left of each installment that was billed.
+    fn billed(&self) -> Vec<Fen> {
+        let billed = self.story.installments.iter().map(|one| one.owed.total());
+        billed.filter(|owed| owed.is_positive()).collect()
+    }
+
+    /// The principal of each period that was not billed.
+    fn unbilled(&self) -> Vec<Fen> {
+        let rows = self.story.current().schedule.installments.iter().skip(self.periods_billed());
+        rows.map(|row| row.principal).collect()
+    }
+
+    fn billed_why(&self) -> String {
+        let left = self.story.installments.iter().find(|one| one.owed.total().is_positive());
+        self.period(left.and_then(|one| usize::try_from(one.own.billed.period).ok()))
+    }
+
+    fn unbilled_why(&self) -> String {
+        let next = self.periods_billed() + 1;
+        self.period(Some(next).filter(|next| *next <= self.story.current().schedule.installments.len()))
+    }
+
+    fn periods_billed(&self) -> usize {
+        let billed = self.story.installments.iter().map(|one| one.own.billed.period).max().unwrap_or_default();
+        usize::try_from(billed).unwrap_or_default()
+    }
+
+    /// Where a period of the loan is explained; without one, the loan.
+    fn period(&self, period: Option<usize>) -> String {
+        let loan = format!("/loans/{}", self.story.loan.loan_id);
+        period.map_or(loan.clone(), |period| format!("{loan}/periods/{period}"))
+    }
 }
 
 /// `GET /repayments/{order}`: where the money is, as far as it is known; the part that changes is asked for by itself.
@@ -230,7 +257,9 @@ pub async fn order(
 ) -> Result<Response, Problem> {
     let withholding_id: WithholdingId = order.parse().map_err(|_| Problem::not_found())?;
     let found = button::find_own(&app, borrower_id, withholding_id).await?;
-    let shown = OrderPage { page, order: found.ok_or_else(Problem::not_found)? };
+    let order = found.ok_or_else(Problem::not_found)?;
+    let (items, entries) = button::settled(&app, &order).await?;
+    let shown = OrderPage { page, order, items, entries };
     if headers.contains_key("hx-request") {
         let part = shown.as_state().render().map_err(anyhow::Error::from)?;
         return Ok(Html(part).into_response());
@@ -241,6 +270,10 @@ pub async fn order(
 impl OrderPage {
     fn is_pending(&self) -> bool {
         matches!(self.order.status.as_str(), "created" | "submitted" | "unknown")
+    }
+
+    fn settled(&self) -> Vec<Fen> {
+        self.items.iter().map(OwnItem::total).collect()
     }
 }
 

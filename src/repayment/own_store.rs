@@ -3,8 +3,8 @@
 use chrono::{DateTime, Utc};
 use sqlx::PgConnection;
 
-use crate::base::Fen;
-use crate::base::id::{BorrowerId, LineId, LoanId, WithholdingId};
+use crate::base::id::{BorrowerId, LineId, LoanId, RepaymentId, WithholdingId};
+use crate::base::{BusinessDay, Fen};
 
 /// One order to take money from a card, and where it went once it came.
 #[derive(Clone, Debug)]
@@ -89,5 +89,52 @@ async fn select(
         which.is_pending,
     )
     .fetch_optional(connection)
+    .await
+}
+
+/// What a payment settled of one installment.
+#[derive(Clone, Debug)]
+pub struct OwnItem {
+    pub repayment_id: RepaymentId,
+    pub business_day: BusinessDay,
+    pub loan_id: LoanId,
+    /// From 1.
+    pub period: i16,
+    pub merchant_name: String,
+    pub principal: Fen,
+    /// With fees a period, which are interest by another name.
+    pub interest: Fen,
+    pub penalty: Fen,
+}
+
+impl OwnItem {
+    pub fn total(&self) -> Fen {
+        self.principal + self.interest + self.penalty
+    }
+}
+
+/// What the money of an order settled, in the order in which it was allocated; nothing before it came.
+pub async fn list_items(
+    connection: &mut PgConnection,
+    line_id: LineId,
+    withholding_id: WithholdingId,
+) -> sqlx::Result<Vec<OwnItem>> {
+    sqlx::query_as!(
+        OwnItem,
+        r#"select r.repayment_id as "repayment_id: RepaymentId", r.business_day as "business_day: BusinessDay",
+                  item.loan_id as "loan_id!: LoanId", item.period as "period!", m.name as merchant_name,
+                  item.principal_fen as "principal!: Fen", item.interest_fen + item.fee_fen as "interest!: Fen",
+                  item.penalty_fen as "penalty!: Fen"
+           from repayment r
+           cross join lateral unnest(r.loan_ids, r.periods, r.principal_fen, r.interest_fen, r.fee_fen, r.penalty_fen)
+                with ordinality as item(loan_id, period, principal_fen, interest_fen, fee_fen, penalty_fen, place)
+           join loan l on l.loan_id = item.loan_id and l.line_id = r.line_id
+           join merchant m on m.merchant_id = l.merchant_id
+           where r.line_id = $1 and r.source in ('withholding', 'channel_file') and r.source_reference = $2
+           order by item.place"#,
+        line_id.uuid(),
+        withholding_id.uuid().to_string(),
+    )
+    .fetch_all(connection)
     .await
 }

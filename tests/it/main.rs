@@ -3,9 +3,11 @@
 mod golden;
 mod house;
 mod browser;
+mod reckoning;
 mod book;
 mod town;
 mod shopper;
+mod newcomer;
 mod desk;
 mod counter;
 mod till;

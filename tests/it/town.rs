@@ -115,7 +115,7 @@ impl Town {
             let statements = [
                 "insert into borrower (borrower_id, person_key_sealed, name_sealed, id_number_sealed, mobile_sealed,
                                        birth_on, region_code, created_at)
-                 values ($1, $2, $3, '', $4, '1990-01-01', '310101', now())",
+                 values ($1, $2, $3, $5, $4, '1990-01-01', '310101', now())",
                 "insert into bank_card (borrower_id, card_id, number_sealed, number_hash, number_tail, mobile_sealed,
                                         agreement_number, agreement_signed_at, status, is_default)
                  values ($1, $2, $3, '', '0128', '', $4, now(), 'bound', true)",
@@ -126,12 +126,13 @@ impl Town {
             ];
             let card_number = format!("62220212345678{number:05}");
             let name = key.seal(Field::Name, "王小明");
+            let id_number = key.seal(Field::IdNumber, "11010519491231002X");
             let card = key.seal(Field::CardNumber, &card_number);
             let mobile = key.seal(Field::Mobile, "13800138000");
             let agreement = format!("AG-{}", line_id.uuid());
             let expires_on: BusinessDay = wish.expires_on.parse().unwrap();
             let queries = [
-                sqlx::query(statements[0]).bind(borrower_id).bind(key_sealed).bind(name).bind(mobile),
+                sqlx::query(statements[0]).bind(borrower_id).bind(key_sealed).bind(name).bind(mobile).bind(id_number),
                 sqlx::query(statements[1]).bind(borrower_id).bind(CardId::mint(now)).bind(card).bind(agreement),
                 sqlx::query(statements[2])
                     .bind(line_id)

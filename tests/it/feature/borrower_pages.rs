@@ -1,23 +1,16 @@
 //! The borrower's pages: sign-in, application, home, cards, PIN, sessions, data.
 
 use std::cell::RefCell;
-use std::sync::Arc;
 
 use chrono::TimeDelta;
-use fenqi::app::App;
-use fenqi::credit::RiskHook;
-use fenqi::sandbox::world::lock;
-use fenqi::sandbox::{FaultShares, Matcher, Scripted, World};
+use fenqi::sandbox::{FaultShares, Matcher, Scripted};
 use sqlx::PgPool;
 
 use crate::browser::{Browser, Shown};
-use crate::{house, town};
+use crate::newcomer::{CARD, ID_NUMBER, MOBILE, NAME, PIN, Place, open};
 
-const MOBILE: &str = "13800138000";
-const NAME: &str = "王小明";
-const ID_NUMBER: &str = "11010519491231002X";
-const CARD: &str = "6217006343925775";
-const PIN: &str = "271828";
+/// A card that the bank refuses.
+const OTHER_CARD: &str = "6217000000000014";
 
 thread_local! {
     /// What the test on this thread hears of the log; nobody else listens.
@@ -35,82 +28,6 @@ impl std::io::Write for Listener {
 
     fn flush(&mut self) -> std::io::Result<()> {
         Ok(())
-    }
-}
-
-/// A town with its pages, where the counterfeit risk partner decides.
-struct Place {
-    app: App,
-    world: Arc<World>,
-    browser: Browser,
-}
-
-async fn open(pool: PgPool) -> Place {
-    let (app, world) = house::open_in_world(pool, "2026-03-05").await;
-    let app = App { risk: Arc::new(RiskHook::Partner), ..app };
-    town::found(app.clone(), 100_000_000).await;
-    let browser = Browser::open(&app).await;
-    Place { app, world, browser }
-}
-
-impl Place {
-    fn code_sent_to(&self, mobile: &str) -> String {
-        lock(&self.world.sms).messages_to(mobile).last().unwrap().parameters["code"].clone()
-    }
-
-    async fn sign_in(&mut self, mobile: &str) -> Shown {
-        let page = self.browser.get("/sign-in").await;
-        let sent = self.browser.submit(&page, "/sign-in", &[("mobile", mobile), ("do", "send")]).await;
-        sent.shows("The code has been sent");
-        let code = self.code_sent_to(mobile);
-        let fields = [("mobile", mobile), ("passcode", code.as_str()), ("do", "sign_in")];
-        self.browser.submit(&sent, "/sign-in", &fields).await
-    }
-
-    async fn identify(&mut self, page: &Shown) -> Shown {
-        self.browser
-            .submit(
-                page,
-                "/apply/identity",
-                &[
-                    ("name", NAME),
-                    ("id_number", ID_NUMBER),
-                    ("agree_personal_information", "yes"),
-                    ("agree_sensitive_information", "yes"),
-                ],
-            )
-            .await
-    }
-
-    async fn bind_card(&mut self, page: &Shown) -> Shown {
-        let fields = [("card_number", "6217 0063 4392 5775"), ("card_mobile", MOBILE), ("agree_withholding", "yes")];
-        let code = self.browser.submit(page, "/me/cards/new", &fields).await;
-        code.shows("138****8000").shows("5775").hides(CARD);
-        self.browser.submit(&code, "/me/cards/code", &[("card_code", "138000"), ("do", "confirm")]).await
-    }
-
-    async fn agree(&mut self, page: &Shown, name: &str) -> Shown {
-        let box_name = format!("agree_{name}");
-        self.browser.submit(page, "/apply/agreement", &[(box_name.as_str(), "yes")]).await
-    }
-
-    /// From nothing to the page that has everything but the last button.
-    async fn come_to_submit(&mut self) -> Shown {
-        let identity = self.sign_in(MOBILE).await;
-        let card = self.identify(&identity).await;
-        let credit = self.bind_card(&card).await;
-        let report = self.agree(&credit, "credit").await;
-        self.agree(&report, "credit_report").await
-    }
-
-    /// A borrower with a line and a PIN, signed in.
-    async fn settle(&mut self) {
-        let submit = self.come_to_submit().await;
-        let state = self.browser.submit(&submit, "/apply/submit", &[]).await;
-        state.shows("Your line is open");
-        let page = self.browser.get("/me/pin").await;
-        let fields = [("id_last", "31002x"), ("pin_new", PIN), ("pin_again", PIN)];
-        self.browser.submit(&page, "/me/pin", &fields).await.is_at("/me").shows("The payment PIN is set");
     }
 }
 
@@ -157,9 +74,23 @@ async fn nothing_personal_is_logged_or_stands_in_an_address(pool: PgPool) {
             shown.at
         );
     }
+    // What goes wrong is told in the log too, and not whose it was.
+    place.world.script("card_signing", None, vec![Scripted::answer("refused")]);
+    let page = place.browser.get("/me/cards/new").await;
+    let fields = [("card_number", OTHER_CARD), ("card_mobile", MOBILE), ("agree_withholding", "yes")];
+    place.browser.submit(&page, "/me/cards/new", &fields).await.has_status(422);
+    let page = place.browser.get("/me/export").await;
+    place.browser.submit(&page, "/me/export", &[("pin", "314159")]).await.has_status(422);
+    place.browser.post("/me/export", format!("pin={PIN}&name={NAME}&mobile={MOBILE}")).await.has_status(403);
+    place.browser.get(&format!("/scan?mobile={MOBILE}&card={CARD}")).await;
+    place.browser.get(&format!("/nowhere/{ID_NUMBER}")).await.has_status(404);
+    place.world.set_faults("sms", FaultShares { timeout_before: 1000, ..FaultShares::default() });
+    let mut stranger = Browser::at(&place.browser.address);
+    let page = stranger.get("/sign-in").await;
+    stranger.submit(&page, "/sign-in", &[("mobile", "13900139000"), ("do", "send")]).await.has_status(422);
     let log = String::from_utf8(HEARD.take().unwrap()).unwrap();
     assert!(log.contains("answered") && log.contains("/me/cards/code"), "{log}");
-    for personal in [MOBILE, ID_NUMBER, NAME, CARD, PIN] {
+    for personal in [MOBILE, ID_NUMBER, NAME, CARD, PIN, OTHER_CARD, "13900139000", "314159"] {
         let line = log.lines().find(|line| line.contains(personal));
         assert!(line.is_none(), "{personal} is logged: {line:?}");
     }
@@ -253,6 +184,23 @@ async fn an_application_may_be_refused_reviewed_or_decided_late(pool: PgPool) {
 }
 
 #[sqlx::test(migrator = "fenqi::MIGRATOR")]
+async fn an_application_on_terms_that_have_changed_is_shown_what_changed_and_sent_again(pool: PgPool) {
+    let mut place = open(pool).await;
+    let submit = place.come_to_submit().await;
+    let dearer = include_str!("../../../products/standard.toml")
+        .replace("limit_max_fen = 20_000_000", "limit_max_fen = 15_000_000")
+        .replace("A = 0.086", "A = 0.096");
+    fenqi::product::publish(&place.app, &dearer).await.unwrap();
+    let stale = place.browser.submit(&submit, "/apply/submit", &[]).await;
+    stale.has_status(422).shows("have just changed, and you have not applied yet");
+    stale.shows("It was: a limit of up to ¥200,000.00, 8.6% to 18% a year");
+    stale.shows("It is: a limit of up to ¥150,000.00, 9.6% to 18% a year");
+    let applied: i64 = sqlx::query_scalar("select count(*) from application").fetch_one(&place.app.pool).await.unwrap();
+    assert_eq!(applied, 0);
+    place.browser.submit(&stale, "/apply/submit", &[]).await.is_at("/apply").shows("Your line is open");
+}
+
+#[sqlx::test(migrator = "fenqi::MIGRATOR")]
 async fn nobody_comes_into_an_account_by_knowing_a_name_and_an_id_number(pool: PgPool) {
     let mut place = open(pool).await;
     place.settle().await;
@@ -325,15 +273,16 @@ async fn cards_are_chosen_and_unbound_by_their_rules(pool: PgPool) {
     let cards = place.browser.submit(&code, "/me/cards/code", &[("card_code", "138000"), ("do", "confirm")]).await;
     cards.is_at("/me/cards").shows("0014").shows("5775");
     let action =
-        cards.text.split("action=\"").find(|rest| rest.contains("/default\"")).unwrap().split('"').next().unwrap();
-    let chosen = place.browser.submit(&cards, action, &[]).await;
+        cards.text.split("href=\"").find(|rest| rest.contains("/default\"")).unwrap().split('"').next().unwrap();
+    let asked = place.browser.get(action).await;
+    let chosen = place.browser.submit(&asked, action, &[("pin", PIN)]).await;
     chosen.is_at("/me/cards").shows("This is now the default card");
     let first = chosen.text.find("0014").unwrap();
     assert!(first < chosen.text.find("5775").unwrap(), "the default card comes first");
     let unbind = action.replace("/default", "/unbind");
     let asked = place.browser.get(&unbind).await;
     asked.shows("ending in 0014");
-    place.browser.submit(&asked, &unbind, &[]).await.is_at("/me/cards").hides("0014");
+    place.browser.submit(&asked, &unbind, &[("pin", PIN)]).await.is_at("/me/cards").hides("0014");
     place.browser.get(&unbind).await.has_status(404);
 }
 
@@ -400,6 +349,76 @@ async fn agreements_sessions_and_data_are_ones_own(pool: PgPool) {
     assert_eq!((&document["person"]["name"], &document["person"]["id_number"]), (&NAME.into(), &ID_NUMBER.into()));
     assert_eq!(document["agreements"].as_array().unwrap().len(), 5);
     assert_eq!(document["lines"].as_array().unwrap().len(), 1);
+    let card = &document["cards"][0];
+    assert_eq!((&card["number"], &card["mobile"]), (&CARD.into(), &MOBILE.into()));
+}
+
+/// Tables that know a borrower or a line, and under what name the export has them.
+const EXPORTED: [(&str, &str); 21] = [
+    ("borrower", "person"),
+    ("bank_card", "cards"),
+    ("card_signing", "card_signings"),
+    ("consent", "agreements"),
+    ("application", "applications"),
+    ("credit_line", "lines"),
+    ("line_entry", "line_entries"),
+    ("purchase", "purchases"),
+    ("purchase_question", "purchase_questions"),
+    ("refund", "refunds"),
+    ("loan", "loans"),
+    ("schedule", "schedules"),
+    ("bill", "bills"),
+    ("bill_line", "bill_lines"),
+    ("withholding", "withholdings"),
+    ("repayment", "repayments"),
+    ("payout", "paid_back"),
+    ("posting", "ledger_entries"),
+    ("wechat_subscription", "wechat_messages"),
+    ("wechat_identity", "wechat_linked_at"),
+    ("pin", "pin_set_at"),
+];
+/// Tables that do too, and hold nothing that is not in those: ways to find somebody, and what is done about partners and funders.
+const WITHOUT: [&str; 8] = [
+    "borrower_by_id_number",
+    "borrower_by_mobile",
+    "borrower_by_openid",
+    "channel_file_line",
+    "reconciliation_break",
+    "remittance_part",
+    "settlement_part",
+    "interest_span",
+];
+
+#[sqlx::test(migrator = "fenqi::MIGRATOR")]
+async fn an_export_leaves_out_nothing_that_is_kept_about_a_person(pool: PgPool) {
+    let mut place = open(pool).await;
+    place.settle().await;
+    let knowing: Vec<String> = sqlx::query_scalar(
+        "select distinct table_name::text from information_schema.columns
+         where table_schema = 'public' and column_name in ('borrower_id', 'line_id') order by 1",
+    )
+    .fetch_all(&place.app.pool)
+    .await
+    .unwrap();
+    let is_known = |table: &&String| {
+        EXPORTED.iter().any(|(known, _)| *known == table.as_str()) || WITHOUT.contains(&table.as_str())
+    };
+    let unknown: Vec<&String> = knowing.iter().filter(|table| !is_known(table)).collect();
+    assert!(unknown.is_empty(), "say whether the export has these, and under what name: {unknown:?}");
+    let export = place.browser.get("/me/export").await;
+    let file = place.browser.submit(&export, "/me/export", &[("pin", PIN)]).await;
+    let document: serde_json::Value = serde_json::from_str(&file.text).unwrap();
+    for (table, name) in EXPORTED {
+        assert!(document.get(name).is_some(), "{table} is not in the export as {name}");
+    }
+    for (name, count) in [("messages", 1), ("sessions", 1), ("card_signings", 1), ("line_entries", 1)] {
+        assert_eq!(document[name].as_array().map(Vec::len), Some(count), "{name}");
+    }
+    assert!(document["pin_set_at"].is_string());
+    // Nothing that is sealed or hashed is handed out as it lies.
+    for word in ["sealed", "hash", "sha256"] {
+        assert!(!file.text.contains(word), "the export says {word}");
+    }
 }
 
 #[sqlx::test(migrator = "fenqi::MIGRATOR")]
@@ -420,7 +439,7 @@ async fn an_account_is_closed_unless_something_is_owed(pool: PgPool) {
     let page = place.browser.get("/me/close").await;
     let sent = place.browser.submit(&page, "/me/close", &[("do", "send")]).await;
     let code = place.code_sent_to(MOBILE);
-    let fields = [("passcode", code.as_str()), ("do", "close")];
+    let fields = [("pin", PIN), ("passcode", code.as_str()), ("do", "close")];
     let closed = place.browser.submit(&sent, "/me/close", &fields).await;
     closed.is_at("/sign-in").shows("Your account has been closed");
     place.browser.get("/home").await.is_at("/sign-in");

@@ -157,8 +157,19 @@ async fn a_page_older_than_the_terms_shows_the_new_ones_and_buys_nothing(pool: P
     let action = format!("{code}/confirm");
     let stale = shopper.browser.submit(&asking, &action, &[("pin", PIN)]).await;
     stale.has_status(409).shows("have just changed").shows("Choose a plan").shows("9.6%");
+    // What was chosen is chosen still, under the new terms, and what has become of it is said.
+    let product = shopper.town.product("harbour-standard").product_id;
+    stale.shows("Your 12 payments were ¥104.72 each at 8.6% a year").shows("each at 9.6% now");
+    stale.shows(&format!("value=\"{product}.2.12\" required checked")).shows("name=\"amount\" value=\"1200.00\"");
     shopper.browser.get(&asking.at).await.has_status(409).shows("have just changed");
     assert_eq!(shopper.loans().await, 0);
+    // A version that never was is no reason to fall over.
+    let forged = asking.at.replace(&format!("{product}.1."), &format!("{product}.77."));
+    shopper.browser.get(&forged).await.has_status(409).shows("have just changed").hides("each at 8.6%");
+    // Where the plan is gone, that is said.
+    let fewer = dearer.replace("11, 12, 13", "11, 13");
+    fenqi::product::publish(&shopper.town.app, &fewer).await.unwrap();
+    shopper.browser.get(&asking.at).await.has_status(409).shows("Your plan of 12 payments is no longer sold");
 }
 
 #[sqlx::test(migrator = "fenqi::MIGRATOR")]

@@ -3,6 +3,7 @@ bills-title = Bills
 bills-owed = Owed now
 bills-owed-why = What is left of the bills below, penalty interest until today included
 bills-late = { $amount } of it is late. Please pay it soon
+bills-late-why = Those that fell due before today:
 bills-pay = Pay now
 bills-next = The next bill comes on { $day }
 bills-nothing = Nothing is owed now
@@ -21,9 +22,10 @@ bill-paid-on = Paid on { $day }
 bill-owed = Left to pay
 bill-sum-why =
     { $count ->
-        [one] { $count } installment, less { $paid } paid. It tells how it was computed.
-       *[other] { $count } installments, less { $paid } paid. Each tells how it was computed.
+        [one] What { $count } installment asks for, less { $paid } paid. Tap an amount to see how it comes about.
+       *[other] What { $count } installments ask for, less { $paid } paid. Tap an amount to see how it comes about.
     }
+bill-as-billed = As it was billed:
 bill-period = Payment { $period } of { $periods }
 bill-paid = Paid
 bill-left = Left
@@ -44,6 +46,8 @@ loan-state-voided = Undone
 loan-state-charged_off = Written off, still owed
 loan-rate = Contract rate a year
 loan-left-why = principal { $principal } − paid { $paid } − refunded { $returned } = { $left }
+loan-paid-why = Principal paid, payment by payment:
+loan-undone-why = The purchase was undone: the loan of { $principal } is no more, and nothing is to be repaid.
 loan-schedule = Schedule
 loan-row-left = { $amount } left
 loan-agreement = Loan agreement
@@ -56,13 +60,22 @@ state-gone = Nothing to pay
 why-agreed = As agreed on { $day }
 why-changed = Changed since
 why-today = Owed today
+why-asked = Asked for in all
+why-paid-off = paid off early, as part of the payment that ended the loan
+paid-by-withholding = Taken from the card
+paid-by-transfer = By bank transfer
+paid-by-channel_file = Taken from the card
+paid-by-reversal = Taken back by the bank
 why-grace =
     { $days ->
         [one] There is { $days } day of grace after the due day; later, penalty interest counts from the day after the due day.
        *[other] There are { $days } days of grace after the due day; later, penalty interest counts from the day after the due day.
     }
-why-penalty = Penalty interest: overdue principal (yuan) × days, in all { $days } × { $rate } a year ÷ { $basis } = { $penalty }
-why-penalty-daily = Penalty interest: overdue principal (yuan) × days, in all { $days } × { $rate } a day = { $penalty }
+why-penalty-rate = Penalty rate a year: contract rate { $contract } × { $multiple } = { $rate }
+why-penalty-days = overdue principal { $unpaid } × { $count } days since { $since } = { $days } yuan-days
+why-penalty-days-more = { $before } yuan-days until then + overdue principal { $unpaid } × { $count } days since { $since } = { $days } yuan-days
+why-penalty = Penalty interest: { $days } yuan-days × { $rate } a year ÷ { $basis } = { $penalty }
+why-penalty-daily = Penalty interest: { $days } yuan-days × { $rate } a day = { $penalty }
 version-made = Made
 version-refund = Computed anew after a refund
 version-payoff = Paid off early

@@ -30,6 +30,8 @@ plan-interest = Interest { $interest } in all
 plan-rates = { $nominal } a year (simple), { $effective } (compound, IRR)
 plan-merchant-pays = The merchant pays the interest: { $subsidy }
 plan-merchant-pays-part = The merchant pays part of the interest: { $subsidy }
+plan-changed-to = Your { $periods } payments were { $before } each at { $before_rate } a year (simple), and are { $now } each at { $now_rate } now.
+plan-changed-gone = Your plan of { $periods } payments is no longer sold.
 plan-details = Every payment
 plan-column-period = No.
 plan-column-due = Due on
@@ -115,8 +117,9 @@ error-amount_zero = The amount must be more than 0
 error-amount_too_fine = An amount has at most two decimals
 error-amount_too_large = This amount is too large. Please check it
 why-this = Where these numbers come from
+why-short = how it comes about
 why-terms = By the terms of “{ $product }”, version { $version }, rounded to the nearest fen.
-why-rest = all principal that is left = { $part }
+why-rest = principal { $principal } − { $before } of the payments before = { $part }
 why-level = payment { $payment } − interest { $interest } = { $part }
 why-level-kept = payment { $payment } − interest { $interest }, never below 0 or above the balance = { $part }
 why-split = { $principal } ÷ { $periods } = { $part }
@@ -125,6 +128,14 @@ why-free = an interest-free period
 why-month = balance { $balance } × { $rate } a year ÷ 12 = { $part }
 why-days = balance { $balance } × { $rate } a year × { $days } days ÷ { $basis } = { $part }
 why-per-period = principal { $principal } × { $rate } a period = { $part }
-why-per-period-rest = principal { $principal } × { $rate } × { $periods } periods = { $total }, less the periods before = { $part }
-why-subsidy = of which the merchant pays { $subsidy } and you pay { $interest }
+why-per-period-rest = principal { $principal } × { $rate } × { $periods } periods = { $total }; { $total } − { $before } of the periods before = { $part }
+why-subsidy = interest { $gross } − { $subsidy } that the merchant pays = { $interest } that you pay
 why-no-interest = no interest is charged
+why-balance = balance: principal { $principal } − { $before } of the payments before = { $balance }
+why-payment = payment: { $principal } × { $rate } a year ÷ 12 ÷ (1 − (1 + { $rate } ÷ 12)^−{ $periods }) = { $payment }
+why-payment-free = payment: { $principal } ÷ { $periods } = { $payment }
+why-payment-actual = payment { $payment }: the one equal amount that clears { $principal } in { $periods } payments at { $rate } a year over the days that bear interest
+why-rescaled = interest before { $old } × (balance { $before } × { $before_days } days before the refund + { $after } × { $after_days } days after) ÷ ({ $before } × { $days } days) = { $new }
+why-rescaled-fee = interest before { $old } × principal not billed { $after } ÷ { $before } before the refund = { $new }
+why-nothing-left = no principal is left, so no interest is charged
+why-in-all = In all

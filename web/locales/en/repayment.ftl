@@ -24,8 +24,9 @@ payoff-principal-why = the principal of all later payments
 payoff-interest = Interest not billed yet
 payoff-fee = For paying off early
 payoff-fee-why = { $principal } × { $rate } = { $fee }
-payoff-to-date = principal { $balance } × { $rate } a year × { $days } days since { $from } ÷ 365, at most the { $most } of the schedule
-payoff-to-date-fee = principal { $balance } × { $rate } a year × { $days } days since { $from } ÷ 365, and { $fee } of the running period’s interest, at most the { $most } of the schedule
+payoff-to-date = principal { $balance } × { $rate } a year × { $days } days since { $from } ÷ 365 = { $interest }
+payoff-to-date-fee = with what the running period’s interest has earned so far:
+payoff-at-most = never more than the schedule asks for, so { $most }
 payoff-current-period = the interest of the period that began on { $from }
 payoff-all =
     { $periods ->
@@ -33,6 +34,7 @@ payoff-all =
        *[other] all interest of the { $periods } payments that are left
     }
 payoff-waived = interest that is not billed is not charged
+payoff-see-schedule = See the schedule
 payoff-go = Pay off { $amount }
 order-title = Payment
 order-is-created = Going to the bank
@@ -55,6 +57,11 @@ failure-other = The bank could not take it, and nothing was taken. Use another c
 purpose-due = Collected on the due day
 purpose-button = Paying bills
 purpose-payoff = Paying off early
+order-asked-due = What was left of the bills that had fallen due when it was ordered.
+order-asked-button = The amount that you chose to pay.
+order-asked-payoff = What it took to end this loan when it was ordered.
+order-settled = What the money settled
+order-parts = Principal + interest + penalty
 order-for = For
 order-time = Ordered at
 order-excess = Left over, goes back to the card

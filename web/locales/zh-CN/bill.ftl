@@ -3,6 +3,7 @@ bills-title = 账单
 bills-owed = 现在应还
 bills-owed-why = 以下待还账单未还部分之和，罚息计至今天
 bills-late = 其中逾期 { $amount }，请尽快还款
+bills-late-why = 其中已过到期日的：
 bills-pay = 立即还款
 bills-next = 下期账单 { $day } 出
 bills-nothing = 现在没有要还的款项
@@ -15,7 +16,8 @@ bill-due = { $day } 到期
 bill-installments = { $count } 笔分期
 bill-paid-on = { $day } 还清
 bill-owed = 这期还要还
-bill-sum-why = { $count } 笔分期的应还合计，减去已还 { $paid }。点每一笔可以看怎么算的。
+bill-sum-why = { $count } 笔分期的应还相加，减去已还 { $paid }。点每个金额可以看怎么算的。
+bill-as-billed = 出账时：
 bill-period = 第 { $period } 期，共 { $periods } 期
 bill-paid = 已还
 bill-left = 还要还
@@ -36,6 +38,8 @@ loan-state-voided = 已撤销
 loan-state-charged_off = 已核销，仍需还款
 loan-rate = 合同年利率
 loan-left-why = 借款本金 { $principal } − 已还本金 { $paid } − 退款冲减 { $returned } = { $left }
+loan-paid-why = 各期已还本金：
+loan-undone-why = 这笔付款已撤销，借款 { $principal } 不再存在，无需还款。
 loan-schedule = 还款计划
 loan-row-left = 还差 { $amount }
 loan-agreement = 借款合同
@@ -48,9 +52,18 @@ state-gone = 无需还
 why-agreed = { $day } 借款时约定
 why-changed = 后来的变化
 why-today = 今天应还
+why-asked = 一共要还
+why-paid-off = 已提前结清，并入结清的那一期
+paid-by-withholding = 银行卡扣款
+paid-by-transfer = 转账还款
+paid-by-channel_file = 银行卡扣款
+paid-by-reversal = 银行收回
 why-grace = 到期后有 { $days } 天宽限期；超过宽限期未还，罚息从到期次日起算。
-why-penalty = 罚息：逾期本金（元）× 天数合计 { $days } × 年罚息率 { $rate } ÷ { $basis } = { $penalty }
-why-penalty-daily = 罚息：逾期本金（元）× 天数合计 { $days } × 日罚息率 { $rate } = { $penalty }
+why-penalty-rate = 年罚息率：合同年利率 { $contract } × { $multiple } = { $rate }
+why-penalty-days = 逾期本金 { $unpaid } × 自 { $since } 起 { $count } 天 = { $days } 元天
+why-penalty-days-more = 此前累计 { $before } 元天 + 逾期本金 { $unpaid } × 自 { $since } 起 { $count } 天 = { $days } 元天
+why-penalty = 罚息：{ $days } 元天 × 年罚息率 { $rate } ÷ { $basis } = { $penalty }
+why-penalty-daily = 罚息：{ $days } 元天 × 日罚息率 { $rate } = { $penalty }
 version-made = 借款
 version-refund = 退款后重新计算
 version-payoff = 提前结清

@@ -27,6 +27,8 @@ plan-interest = 总利息 { $interest }
 plan-rates = 年化利率 { $nominal }（单利），{ $effective }（复利 IRR）
 plan-merchant-pays = 利息由商户承担，商户支付 { $subsidy }
 plan-merchant-pays-part = 商户承担部分利息，商户支付 { $subsidy }
+plan-changed-to = 您选的 { $periods } 期：原来每期 { $before }、年化利率（单利）{ $before_rate }，现在每期 { $now }、年化利率（单利）{ $now_rate }。
+plan-changed-gone = 您选的 { $periods } 期方案不再提供。
 plan-details = 每期还款
 plan-column-period = 期数
 plan-column-due = 还款日
@@ -112,8 +114,9 @@ error-amount_zero = 金额须大于 0
 error-amount_too_fine = 金额最多两位小数
 error-amount_too_large = 金额太大了，请核对
 why-this = 这些数字怎么来的
+why-short = 怎么算的
 why-terms = 按产品“{ $product }”第 { $version } 版条款计算，四舍五入到分。
-why-rest = 剩下的全部本金 = { $part }
+why-rest = 借款本金 { $principal } − 前面各期本金 { $before } = { $part }
 why-level = 每期还款 { $payment } − 利息 { $interest } = { $part }
 why-level-kept = 每期还款 { $payment } − 利息 { $interest }，不少于 0、不超过剩余本金 = { $part }
 why-split = { $principal } ÷ { $periods } 期 = { $part }
@@ -122,6 +125,14 @@ why-free = 免息期，不计利息
 why-month = 剩余本金 { $balance } × 年利率 { $rate } ÷ 12 = { $part }
 why-days = 剩余本金 { $balance } × 年利率 { $rate } × { $days } 天 ÷ { $basis } = { $part }
 why-per-period = 借款本金 { $principal } × 每期利率 { $rate } = { $part }
-why-per-period-rest = 借款本金 { $principal } × 每期利率 { $rate } × { $periods } 期 = { $total }，减去前面各期 = { $part }
-why-subsidy = 其中商户承担 { $subsidy }，您承担 { $interest }
+why-per-period-rest = 借款本金 { $principal } × 每期利率 { $rate } × { $periods } 期 = { $total }；{ $total } − 前面各期 { $before } = { $part }
+why-subsidy = 利息 { $gross } − 商户承担 { $subsidy } = 您承担 { $interest }
 why-no-interest = 免息，不计利息
+why-balance = 剩余本金：借款本金 { $principal } − 前面各期本金 { $before } = { $balance }
+why-payment = 每期还款：{ $principal } × 年利率 { $rate } ÷ 12 ÷ (1 − (1 + { $rate } ÷ 12)^−{ $periods }) = { $payment }
+why-payment-free = 每期还款：{ $principal } ÷ { $periods } = { $payment }
+why-payment-actual = 每期还款 { $payment }：按年利率 { $rate } 和实际计息天数，使 { $principal } 在 { $periods } 期后正好还清的相等金额
+why-rescaled = 原利息 { $old } × (剩余本金 { $before } × 退款前 { $before_days } 天 + { $after } × 退款后 { $after_days } 天) ÷ ({ $before } × { $days } 天) = { $new }
+why-rescaled-fee = 原利息 { $old } × 未出账本金 { $after } ÷ 退款前 { $before } = { $new }
+why-nothing-left = 没有剩余本金，不再计息
+why-in-all = 合计

@@ -24,11 +24,13 @@ payoff-principal-why = 以后各期本金之和
 payoff-interest = 未出账利息
 payoff-fee = 提前结清费用
 payoff-fee-why = { $principal } × { $rate } = { $fee }
-payoff-to-date = 本金 { $balance } × 年利率 { $rate } × 自 { $from } 起 { $days } 天 ÷ 365，不超过原计划的 { $most }
-payoff-to-date-fee = 本金 { $balance } × 年利率 { $rate } × 自 { $from } 起 { $days } 天 ÷ 365，加当期已产生的利息 { $fee }，不超过原计划的 { $most }
+payoff-to-date = 本金 { $balance } × 年利率 { $rate } × 自 { $from } 起 { $days } 天 ÷ 365 = { $interest }
+payoff-to-date-fee = 加当期已产生的每期利息：
+payoff-at-most = 不超过原计划的 { $most }，所以收 { $most }
 payoff-current-period = { $from } 开始的这一期的利息
 payoff-all = 剩余 { $periods } 期的全部利息
 payoff-waived = 未出账的利息不收
+payoff-see-schedule = 看还款计划
 payoff-go = 结清 { $amount }
 order-title = 还款结果
 order-is-created = 正在提交给银行
@@ -51,6 +53,11 @@ failure-other = 银行没有扣成，一分钱也没有扣。请换一张卡，�
 purpose-due = 到期自动扣款
 purpose-button = 还账单
 purpose-payoff = 提前结清
+order-asked-due = 这是提交时到期账单未还的金额。
+order-asked-button = 这是您选择还的金额。
+order-asked-payoff = 这是提交时结清这笔借款需要的金额。
+order-settled = 这笔钱还了什么
+order-parts = 本金 + 利息 + 罚息
 order-for = 用途
 order-time = 提交时间
 order-excess = 多余部分，将退回银行卡

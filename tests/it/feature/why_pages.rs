@@ -1,0 +1,150 @@
+//! "Why this number": on the borrower's pages every amount leads to its arithmetic, and the arithmetic is true.
+
+use std::sync::Arc;
+
+use fenqi::product;
+use fenqi::repayment;
+use fenqi::sandbox::World;
+use sqlx::PgPool;
+
+use crate::browser::Shown;
+use crate::shopper::{PIN, Shopper, sign_in};
+use crate::{house, reckoning};
+
+const PAGES: [&str; 5] = ["/home", "/home/line", "/bills", "/bills/pay", "/loans"];
+
+/// What a borrower buys: a product, its periods, and so many fen.
+type Buys<'a> = &'a [(&'a str, u16, i64)];
+
+async fn shopper(pool: PgPool) -> (Shopper, Arc<World>) {
+    let (app, world) = house::open_in_world(pool, "2026-03-02").await;
+    (Shopper::in_town(app).await, world)
+}
+
+/// Buys, and lives until a day.
+async fn live(shopper: &mut Shopper, buys: Buys<'_>, until: &str) -> Vec<fenqi::purchase::Receipt> {
+    let wish = |(number, (product, periods, fen)): (usize, &(&str, u16, i64))| {
+        shopper.town.wish(shopper.line_id, &format!("K-{number}"), *fen, (product, *periods))
+    };
+    let receipts = shopper.town.buy(buys.iter().enumerate().map(wish).collect()).await;
+    until_day(shopper, until).await;
+    receipts
+}
+
+async fn until_day(shopper: &mut Shopper, until: &str) {
+    shopper.town.live_until(until).await;
+    sign_in(&mut shopper.browser, &shopper.town.app, shopper.borrower_id).await;
+}
+
+async fn hold(shopper: &mut Shopper) -> usize {
+    reckoning::hold(&mut shopper.browser, &PAGES).await
+}
+
+async fn pay(shopper: &mut Shopper, address: &str, fields: &[(&str, &str)]) -> Shown {
+    let page = shopper.browser.get(address).await;
+    let card = page.text.split("name=\"card\" value=\"").nth(1).unwrap().split('"').next().unwrap().to_owned();
+    let mut filled = vec![("card", card.as_str()), ("pin", PIN)];
+    filled.extend_from_slice(fields);
+    shopper.browser.submit(&page, address, &filled).await
+}
+
+#[sqlx::test(migrator = "fenqi::MIGRATOR")]
+async fn every_amount_of_a_life_leads_to_arithmetic_that_is_true(pool: PgPool) {
+    let (mut shopper, _world) = shopper(pool).await;
+    assert!(hold(&mut shopper).await > 3, "before anything was bought");
+    let buys = [
+        ("harbour-standard", 12, 120_000),
+        ("harbour-standard", 3, 99_999),
+        ("harbour-free", 3, 30_001),
+        ("harbour-shared-fee", 6, 66_667),
+    ];
+    let receipts = live(&mut shopper, &buys, "2026-03-02").await;
+    assert!(hold(&mut shopper).await > 100, "before the first bill");
+    until_day(&mut shopper, "2026-03-06").await;
+    assert!(hold(&mut shopper).await > 200, "with a bill");
+    let ordered = pay(&mut shopper, "/bills/pay", &[("how", "part"), ("amount", "50")]).await;
+    reckoning::hold(&mut shopper.browser, &["/bills/pay", &ordered.at]).await;
+    repayment::jobs::submit_withholdings(&shopper.town.app).await.unwrap();
+    reckoning::hold(&mut shopper.browser, &["/home", &ordered.at]).await;
+    shopper.browser.get(&ordered.at).await.shows("What the money settled");
+    shopper.town.refund(&receipts[0], 20_000, "R-1").await;
+    shopper.town.refund(&receipts[1], 99_999, "R-2").await;
+    hold(&mut shopper).await;
+    until_day(&mut shopper, "2026-04-06").await;
+    hold(&mut shopper).await;
+    let loan: String = loan_of(&receipts[3]);
+    let payoff = format!("/loans/{loan}/payoff");
+    reckoning::hold(&mut shopper.browser, &[&payoff]).await;
+    let ended = pay(&mut shopper, &payoff, &[]).await;
+    repayment::jobs::submit_withholdings(&shopper.town.app).await.unwrap();
+    reckoning::hold(&mut shopper.browser, &["/home", &ended.at, &format!("/loans/{loan}")]).await;
+    hold(&mut shopper).await;
+}
+
+#[sqlx::test(migrator = "fenqi::MIGRATOR")]
+async fn penalty_is_followed_day_by_day_and_part_by_part(pool: PgPool) {
+    let (mut shopper, _world) = shopper(pool).await;
+    live(&mut shopper, &[("harbour-standard", 12, 120_000), ("harbour-shared-fee", 6, 60_000)], "2026-03-06").await;
+    sqlx::query("update bank_card set status = 'invalid'").execute(&shopper.town.app.pool).await.unwrap();
+    until_day(&mut shopper, "2026-04-01").await;
+    hold(&mut shopper).await;
+    // A part that is paid while it is late leaves what ran until then, and less to run on.
+    sqlx::query("update bank_card set status = 'bound'").execute(&shopper.town.app.pool).await.unwrap();
+    pay(&mut shopper, "/bills/pay", &[("how", "part"), ("amount", "60")]).await;
+    repayment::jobs::submit_withholdings(&shopper.town.app).await.unwrap();
+    sqlx::query("update bank_card set status = 'invalid'").execute(&shopper.town.app.pool).await.unwrap();
+    until_day(&mut shopper, "2026-04-08").await;
+    hold(&mut shopper).await;
+    let late = shopper.browser.get("/bills").await;
+    late.shows("of it is late");
+}
+
+#[sqlx::test(migrator = "fenqi::MIGRATOR")]
+async fn every_way_to_reckon_is_said_in_arithmetic(pool: PgPool) {
+    let (mut shopper, _world) = shopper(pool).await;
+    for text in [
+        include_str!("../../../products/equal-principal.toml"),
+        include_str!("../../../products/interest-first.toml"),
+        include_str!("../../../products/first-months-free.toml"),
+        include_str!("../../../products/pay-next-bill.toml"),
+    ] {
+        // Sold everywhere, the shop of this town included.
+        let (before, rest) = text.split_once("merchant_categories = [").unwrap();
+        let everywhere = format!("{before}merchant_categories = [{}", &rest[rest.find(']').unwrap()..]);
+        product::publish(&shopper.town.app, &everywhere).await.unwrap();
+    }
+    let on_sale = shopper.town.app.catalogue.load_on_sale(&mut shopper.town.app.pool.acquire().await.unwrap()).await;
+    shopper.town.products = on_sale.unwrap();
+    let others: Vec<(String, u16)> = shopper
+        .town
+        .products
+        .iter()
+        .map(|product| (product.terms.code.clone(), product.terms.plans[0].periods[0]))
+        .collect();
+    let buys: Vec<(&str, u16, i64)> = others.iter().map(|(code, periods)| (code.as_str(), *periods, 121_003)).collect();
+    assert_eq!(buys.len(), 7);
+    let receipts = live(&mut shopper, &buys, "2026-04-06").await;
+    assert!(hold(&mut shopper).await > 200);
+    for receipt in &receipts {
+        let loan = loan_of(receipt);
+        let payoff = format!("/loans/{loan}/payoff");
+        if shopper.browser.get(&format!("/loans/{loan}")).await.text.contains(&payoff) {
+            reckoning::hold(&mut shopper.browser, &[&payoff]).await;
+        }
+    }
+}
+
+#[sqlx::test(migrator = "fenqi::MIGRATOR")]
+async fn a_purchase_that_was_undone_leaves_nothing_to_repay(pool: PgPool) {
+    let (mut shopper, _world) = shopper(pool).await;
+    let receipts = live(&mut shopper, &[("harbour-standard", 12, 120_000)], "2026-03-02").await;
+    shopper.town.void(&receipts[0]).await;
+    let loan = shopper.browser.get(&format!("/loans/{}", loan_of(&receipts[0]))).await;
+    loan.shows("Undone").shows("nothing is to be repaid").shows("<p class=\"amount big\">¥0.00</p>");
+    hold(&mut shopper).await;
+}
+
+fn loan_of(receipt: &fenqi::purchase::Receipt) -> String {
+    let fenqi::purchase::Decision::Authorised { loan_id } = receipt.decision else { panic!("{receipt:?}") };
+    loan_id.to_string()
+}

@@ -3,6 +3,7 @@
 mod golden;
 mod house;
 mod browser;
+mod crawl;
 mod reckoning;
 mod book;
 mod town;

@@ -1,0 +1,132 @@
+//! Whatever is typed into whatever form: a clear page, the input kept, nothing lost and nothing doubled.
+
+use fenqi::merchant::Role;
+use sqlx::PgPool;
+
+use crate::browser::Browser;
+use crate::crawl::{crawl, fields, posts};
+use crate::house;
+use crate::newcomer::open;
+use crate::shopper::{Shopper, sign_in};
+use crate::till::Till;
+
+/// What is kept of one field.
+const KEPT: usize = 500;
+/// Fields that are never sent back: whoever looks over a shoulder reads nothing there.
+const SECRET: [&str; 8] =
+    ["pin", "pin_former", "pin_new", "pin_again", "passcode", "card_code", "id_last", "account_number"];
+/// Posts that end something, and are right without any input.
+const ENDS: [&str; 7] = ["/sign-out", "/end", "/end-others", "/stop", "/again", "/wechat", "/choose"];
+
+fn odd() -> Vec<String> {
+    let long = |letter: &str, count: usize| letter.repeat(count);
+    let short = [
+        "0",
+        "0.001",
+        "1e9",
+        "-5",
+        "NaN",
+        "abc",
+        "😀💰",
+        "<b>&\"'</b>",
+        "\u{7}\u{202e}x",
+        "'; drop table loan; --",
+        "\0",
+    ];
+    let mut odd: Vec<String> = short.map(str::to_owned).to_vec();
+    odd.extend([long("7", 10_240), long("长", 3_413), long("😀", 2_560)]);
+    odd
+}
+
+fn escaped(text: &str) -> String {
+    let text = text.replace('&', "&#38;").replace('<', "&#60;").replace('>', "&#62;");
+    text.replace('"', "&#34;").replace('\'', "&#39;")
+}
+
+/// Fills every form that these pages lead to with every odd thing; returns how many answers were looked at.
+async fn fill(browser: &mut Browser, from: &[&str]) -> usize {
+    let mut looked = 0;
+    for page in crawl(browser, from).await {
+        for (action, hidden) in posts(&page) {
+            if ENDS.iter().any(|end| action.ends_with(end))
+                || page.text.matches(&format!("action=\"{action}\"")).count() > 1
+            {
+                continue;
+            }
+            let fields = fields(&page, &action);
+            for odd in odd() {
+                let mut body = form_urlencoded::Serializer::new(String::new());
+                body.extend_pairs(&hidden);
+                body.extend_pairs(fields.iter().map(|(name, _)| (name, &odd)));
+                let answer = browser.post(&action, body.finish()).await;
+                let shown: String = odd.chars().take(20).collect();
+                assert!(answer.status < 500, "{action} answers {} to {shown:?}", answer.status);
+                assert!(!answer.text.contains("<b>&"), "{action} shows {shown:?} as it is");
+                looked += 1;
+                if answer.status != 422 || !answer.text.contains(&format!("action=\"{action}\"")) {
+                    continue;
+                }
+                let kept: String = odd.trim().chars().take(KEPT).collect();
+                for (name, kind) in &fields {
+                    let is_text = ["text", "tel", "search", ""].contains(&kind.as_str());
+                    let form = answer.form(&action);
+                    let has = form.contains(&format!("name=\"{name}\""));
+                    let is_chosen = form.contains(&format!("<select class=\"weui-select\" id=\"{name}\""));
+                    if is_text && has && !is_chosen && !SECRET.contains(&name.as_str()) {
+                        let value = format!("value=\"{}\"", escaped(&kept));
+                        assert!(form.contains(&value), "{action} does not keep {shown:?} in {name}:\n{form:.2000}");
+                    }
+                }
+            }
+        }
+    }
+    looked
+}
+
+#[sqlx::test(migrator = "fenqi::MIGRATOR")]
+async fn a_borrowers_forms_take_anything_and_do_nothing_for_it(pool: PgPool) {
+    let mut place = open(pool).await;
+    fill(&mut place.browser, &["/sign-in"]).await;
+    place.settle().await;
+    assert!(fill(&mut place.browser, &["/me", "/scan"]).await > 50);
+    let unchanged = "select (select count(*) from bank_card where status = 'bound') * 100
+                            + (select count(*) from borrower where person_key_sealed is not null) * 10 + (select count(*) from pin)";
+    let unchanged: i64 = sqlx::query_scalar(unchanged).fetch_one(&place.app.pool).await.unwrap();
+    assert_eq!(unchanged, 111);
+}
+
+#[sqlx::test(migrator = "fenqi::MIGRATOR")]
+async fn forms_that_move_money_move_none_for_odd_input(pool: PgPool) {
+    let mut shopper = Shopper::in_town(house::open(pool, "2026-03-02").await).await;
+    let wish = shopper.town.wish(shopper.line_id, "K-1", 120_000, ("harbour-standard", 3));
+    shopper.town.buy(vec![wish]).await;
+    shopper.town.live_until("2026-03-06").await;
+    sign_in(&mut shopper.browser, &shopper.town.app, shopper.borrower_id).await;
+    let code = shopper.poster().await;
+    let asking = shopper.ask(&code, "?amount=100", "harbour-standard", 3).await;
+    for odd in odd() {
+        let typed: String = form_urlencoded::byte_serialize(odd.as_bytes()).collect();
+        let page = shopper.browser.get(&format!("{code}?amount={typed}")).await;
+        assert!(page.status == 422 || page.status == 431 || page.status == 414, "{} to {odd:.20}", page.status);
+    }
+    assert!(fill(&mut shopper.browser, &["/bills/pay", "/loans", &asking.at]).await > 30);
+    assert_eq!(shopper.loans().await, 1);
+    assert_eq!(shopper.town.fen("select count(*) from withholding where purpose <> 'due'").await, 0);
+    shopper.town.assert_whole("after odd input").await;
+}
+
+#[sqlx::test(migrator = "fenqi::MIGRATOR")]
+async fn a_merchants_forms_take_anything_and_do_nothing_for_it(pool: PgPool) {
+    let mut till = Till::open(pool, "2026-03-02").await;
+    till.sell(120_000, ("harbour-standard", 12)).await;
+    till.live_until("2026-03-04").await;
+    let from = ["/m", "/m/more", "/m/purchases", "/m/settlements", "/m/staff", "/m/orders/new"];
+    assert!(fill(&mut till.browser, &from).await > 30);
+    till.sign_in(crate::till::CASHIER, Role::Cashier).await;
+    fill(&mut till.browser, &["/m"]).await;
+    let count = |query: &'static str| till.town.fen(query);
+    assert_eq!(count("select count(*) from refund").await, 0);
+    assert_eq!(count("select count(*) from hand_order").await, 0);
+    assert_eq!(count("select count(*) from merchant_staff where removed_at is null").await, 2);
+    till.town.assert_whole("after odd input").await;
+}

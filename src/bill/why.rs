@@ -109,11 +109,15 @@ fn after_refund(
 
 /// The period that a payoff collapsed everything into; one that was billed between quote and payment only lost its interest.
 fn after_payoff(page: &Page, story: &LoanStory, (before, period): (&OwnSchedule, usize), changed: &mut Changed) {
+    let periods = u16::try_from(story.loan.periods).unwrap_or_default();
+    let plan = story.product.terms.plan(periods, &story.loan.grade).map(|(plan, _)| plan);
     let quote = quote_payoff(&PayoffRequest {
         schedule: &before.schedule,
         periods_billed: periods_billed_before(story, changed.day),
         billed_unpaid: Fen::ZERO,
         annual_rate: story.loan.annual_rate,
+        free_periods: plan.map_or(0, |plan| plan.free_periods),
+        is_subsidised: plan.is_some_and(|plan| !plan.subsidy_share.is_zero()),
         made_on: story.loan.made_on,
         terms: &story.product.terms.early_payoff,
         day: changed.day,

@@ -35,16 +35,30 @@ pub struct StepDone {
 pub enum CloseError {
     #[error("the business day is {today}: {asked} has not come to its end, and days are closed in order")]
     NotYet { today: BusinessDay, asked: BusinessDay },
-    #[error(
-        "no business day has been opened in this database; `fenqi demo` opens one, or the first start of a house does"
-    )]
+    #[error("no business day has been opened in this database; `fenqi house open --date DAY` opens the first")]
     NoHouse,
     #[error("{asked} is not a day that this house has lived through; the business day is {today}")]
     NeverOpened { today: BusinessDay, asked: BusinessDay },
+    #[error("the close of {unfinished} has not ended: end it first, days are closed in order")]
+    Unfinished { unfinished: BusinessDay },
     #[error("step {step} of the close of {day} failed; start the close again when the cause is mended")]
     Step { step: &'static str, day: BusinessDay, source: anyhow::Error },
     #[error("the database failed during the close")]
     Database(#[from] sqlx::Error),
+}
+
+/// The day to close next: one whose close was interrupted, else the business day once the calendar has left it behind.
+///
+/// # Errors
+/// Failures of the database.
+pub async fn next_to_close(app: &App) -> sqlx::Result<Option<BusinessDay>> {
+    let mut connection = app.pool.acquire().await?;
+    if let Some(unfinished) = store::find_unfinished(&mut connection).await? {
+        return Ok(Some(unfinished));
+    }
+    // A house that nobody has opened has no day.
+    let today = business_day::store::find_today(&mut connection).await?;
+    Ok(today.filter(|today| *today < BusinessDay::at(app.clock.now())))
 }
 
 /// Closes `day`, or goes on with a close of it that was interrupted; a day that is closed already is left as it is.
@@ -84,6 +98,9 @@ pub async fn close_day_in_chunks(app: &App, day: BusinessDay, chunk_rows: i64) -
 async fn begin(app: &App, day: BusinessDay) -> Result<(), CloseError> {
     let mut transaction = database::begin(&app.pool).await?;
     if business_day::store::advance(&mut transaction, day).await? {
+        if let Some(unfinished) = store::find_unfinished(&mut transaction).await? {
+            return Err(CloseError::Unfinished { unfinished });
+        }
         store::begin(&mut transaction, day, app.clock.now()).await?;
     } else {
         let today = match business_day::store::today(&mut transaction).await {

@@ -24,6 +24,15 @@ pub(super) async fn has_begun(connection: &mut PgConnection, day: BusinessDay) -
     Ok(run.fetch_optional(connection).await?.is_some())
 }
 
+/// The oldest day whose close has begun and not ended.
+pub(super) async fn find_unfinished(connection: &mut PgConnection) -> sqlx::Result<Option<BusinessDay>> {
+    sqlx::query_scalar!(
+        r#"select business_day as "day: BusinessDay" from close_run where finished_at is null order by business_day limit 1"#
+    )
+    .fetch_optional(connection)
+    .await
+}
+
 pub(super) async fn lock_run(connection: &mut PgConnection, day: BusinessDay) -> sqlx::Result<()> {
     sqlx::query!("select business_day from close_run where business_day = $1 for update", day.date())
         .fetch_one(connection)

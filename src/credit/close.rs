@@ -29,6 +29,9 @@ pub async fn run(
         r#"with expired as (
                select line_id from credit_line
                where expires_on <= $1 and status <> 'closed' and used_fen = 0 and line_id between $2 and $3
+                     -- Interest or penalty may be left when all principal is paid; the loan stays open for them.
+                     and not exists (select from schedule s join loan o on o.loan_id = s.loan_id and o.line_id = s.line_id
+                                     where s.line_id = credit_line.line_id and o.status = 'open')
                order by line_id for update
            ), closed as (
                update credit_line l set status = 'closed', frozen_for = null, last_entry_no = l.last_entry_no + 1

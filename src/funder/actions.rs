@@ -76,16 +76,24 @@ pub struct BankMovement {
 
 /// Books a deposit that arrived. The same reference and amount again changes nothing.
 pub async fn deposit(app: &App, movement: BankMovement) -> Outcome<Step, ReserveRefusal> {
-    book(app, movement, Direction::In).await
+    book(app, &movement, Direction::In).await
 }
 
 /// Books a withdrawal: money that goes back to the funder, never out of an advance.
 pub async fn withdraw(app: &App, movement: BankMovement) -> Outcome<Step, ReserveRefusal> {
-    book(app, movement, Direction::Out).await
+    book(app, &movement, Direction::Out).await
 }
 
+async fn book(app: &App, movement: &BankMovement, direction: Direction) -> Outcome<Step, ReserveRefusal> {
+    let mut transaction = database::begin(&app.pool).await?;
+    let step = book_movement(&mut transaction, movement, direction, app.clock.now()).await?;
+    transaction.commit().await?;
+    Ok(step)
+}
+
+/// Which way money goes between a funder's bank and its reserve.
 #[derive(Clone, Copy)]
-enum Direction {
+pub(super) enum Direction {
     In,
     Out,
 }
@@ -99,18 +107,22 @@ impl Direction {
     }
 }
 
-async fn book(app: &App, movement: BankMovement, direction: Direction) -> Outcome<Step, ReserveRefusal> {
-    let BankMovement { funder_id, amount, reference } = movement;
+/// Books a movement in the caller's transaction, which locks the reserve here: last of all.
+pub(super) async fn book_movement(
+    connection: &mut PgConnection,
+    movement: &BankMovement,
+    direction: Direction,
+    now: DateTime<Utc>,
+) -> Outcome<Step, ReserveRefusal> {
+    let BankMovement { funder_id, amount, ref reference } = *movement;
     let reference = reference.trim();
     if reference.is_empty() || reference.chars().count() > REFERENCE_CHARS_MAX {
         return Err(Fault::Refused(ReserveRefusal::ReferenceMalformed));
     }
-    let now = app.clock.now();
-    let mut transaction = database::begin(&app.pool).await?;
-    let today = business_day::store::hold_today(&mut transaction).await?;
-    let mut reserve = lock_known_reserve(&mut transaction, funder_id).await?;
+    let today = business_day::store::hold_today(&mut *connection).await?;
+    let mut reserve = lock_known_reserve(&mut *connection, funder_id).await?;
     if let Some(booked) =
-        store::find_booked_amount(&mut transaction, funder_id, direction.entry_kind(), reference).await?
+        store::find_booked_amount(&mut *connection, funder_id, direction.entry_kind(), reference).await?
     {
         if booked == amount {
             return Ok(Step::AlreadyApplied);
@@ -124,12 +136,11 @@ async fn book(app: &App, movement: BankMovement, direction: Direction) -> Outcom
         Direction::In => (reserve.deposit(amount, occasion), posting::deposit(posted)),
         Direction::Out => (reserve.withdraw(amount, occasion), posting::withdrawal(posted)),
     };
-    store::save_reserve(&mut transaction, &reserve, &[entry.map_err(Fault::Refused)?]).await?;
-    ledger::store::insert_postings(&mut transaction, &[posting]).await?;
-    let partner = store::find_code(&mut transaction, funder_id).await?;
+    store::save_reserve(&mut *connection, &reserve, &[entry.map_err(Fault::Refused)?]).await?;
+    ledger::store::insert_postings(&mut *connection, &[posting]).await?;
+    let partner = store::find_code(&mut *connection, funder_id).await?;
     let told = moved(partner, &reserve, (direction, amount, reference), (today, now));
-    outbox::store::enqueue(&mut transaction, &[told]).await?;
-    transaction.commit().await?;
+    outbox::store::enqueue(connection, &[told]).await?;
     Ok(Step::Applied)
 }
 

@@ -1,6 +1,8 @@
 //! Use cases of orders about a reserve: note, confirm, refuse.
 
-use super::actions::{self, BankMovement};
+use sqlx::PgConnection;
+
+use super::actions::{BankMovement, Direction, book_movement};
 use super::order::{OrderRefusal, ReserveOrder, ReserveOrderKind, ReserveOrderStatus};
 use super::order_store::{self, Decided};
 use super::reserve::{REFERENCE_CHARS_MAX, ReserveRefusal};
@@ -51,22 +53,27 @@ pub async fn note_order(app: &App, noting: Noting) -> Outcome<ReserveOrder, Orde
     }
 }
 
-/// Confirms an order and books it, once: the reserve knows the bank's reference.
+/// Confirms an order and books it, in one transaction: it is booked or refused, never both.
 pub async fn confirm_order(app: &App, order_id: ReserveOrderId, by: &str) -> Outcome<ReserveOrder, OrderRefusal> {
-    let order = find(app, order_id).await?;
+    let now = app.clock.now();
+    let mut transaction = database::begin(&app.pool).await?;
+    let order = lock(&mut transaction, order_id).await?;
     order.check_confirmation(by).map_err(Fault::Refused)?;
-    let movement =
-        BankMovement { funder_id: order.funder_id, amount: order.amount_fen, reference: order.reference.clone() };
-    let booked = match order.kind {
-        ReserveOrderKind::Deposit => actions::deposit(app, movement).await,
-        ReserveOrderKind::Withdrawal => actions::withdraw(app, movement).await,
+    if order.status == ReserveOrderStatus::Booked {
+        return Ok(order);
+    }
+    let direction = match order.kind {
+        ReserveOrderKind::Deposit => Direction::In,
+        ReserveOrderKind::Withdrawal => Direction::Out,
     };
+    let decided = Decided { order_id, status: ReserveOrderStatus::Booked, by, reason: None, at: now };
+    order_store::decide_order(&mut transaction, decided).await?;
+    let movement = BankMovement { funder_id: order.funder_id, amount: order.amount_fen, reference: order.reference };
+    let booked = book_movement(&mut transaction, &movement, direction, now).await;
     match booked.map_err(|fault| fault.map_refusal(OrderRefusal::Reserve))? {
+        // The bank's reference was booked before without an order.
         Step::Applied | Step::AlreadyApplied => {}
     }
-    let decided = Decided { order_id, status: ReserveOrderStatus::Booked, by, reason: None, at: app.clock.now() };
-    let mut transaction = database::begin(&app.pool).await?;
-    order_store::decide_order(&mut transaction, decided).await?;
     transaction.commit().await?;
     find(app, order_id).await
 }
@@ -81,7 +88,8 @@ pub async fn refuse_order(
     if by.trim().is_empty() || reason.trim().is_empty() {
         return Err(Fault::Refused(OrderRefusal::ReasonMissing));
     }
-    let order = find(app, order_id).await?;
+    let mut transaction = database::begin(&app.pool).await?;
+    let order = lock(&mut transaction, order_id).await?;
     match order.status {
         ReserveOrderStatus::Noted => {}
         ReserveOrderStatus::Booked => return Err(Fault::Refused(OrderRefusal::OrderBooked)),
@@ -89,10 +97,14 @@ pub async fn refuse_order(
     }
     let decided =
         Decided { order_id, status: ReserveOrderStatus::Refused, by, reason: Some(reason), at: app.clock.now() };
-    let mut transaction = database::begin(&app.pool).await?;
     order_store::decide_order(&mut transaction, decided).await?;
     transaction.commit().await?;
     find(app, order_id).await
+}
+
+async fn lock(connection: &mut PgConnection, order_id: ReserveOrderId) -> Outcome<ReserveOrder, OrderRefusal> {
+    let locked = order_store::lock_order(connection, order_id).await?;
+    locked.ok_or(Fault::Refused(OrderRefusal::UnknownOrder))
 }
 
 async fn find(app: &App, order_id: ReserveOrderId) -> Outcome<ReserveOrder, OrderRefusal> {

@@ -60,6 +60,20 @@ pub async fn find_order(connection: &mut PgConnection, order_id: ReserveOrderId)
     .await
 }
 
+/// The order, locked until the transaction ends: it is decided once.
+pub async fn lock_order(connection: &mut PgConnection, order_id: ReserveOrderId) -> sqlx::Result<Option<ReserveOrder>> {
+    sqlx::query_as!(
+        ReserveOrder,
+        r#"select order_id as "order_id: ReserveOrderId", funder_id as "funder_id: FunderId", kind as "kind: ReserveOrderKind",
+                  amount_fen as "amount_fen: Fen", reference, status as "status: ReserveOrderStatus", noted_by, noted_at,
+                  decided_by, reason, decided_at
+           from reserve_order where order_id = $1 for update"#,
+        order_id.uuid(),
+    )
+    .fetch_optional(connection)
+    .await
+}
+
 /// Orders after `after`, the oldest first: a funder's, or everyone's; all, or those that wait.
 pub async fn list_orders(
     connection: &mut PgConnection,
@@ -94,11 +108,10 @@ pub struct Decided<'a> {
     pub at: DateTime<Utc>,
 }
 
-/// Ends an order that waits; `false` when it does not.
-pub async fn decide_order(connection: &mut PgConnection, decided: Decided<'_>) -> sqlx::Result<bool> {
-    let done = sqlx::query!(
-        "update reserve_order set status = $2, decided_by = $3, reason = $4, decided_at = $5
-         where order_id = $1 and status = 'noted'",
+/// Ends an order that the caller has locked and found waiting.
+pub async fn decide_order(connection: &mut PgConnection, decided: Decided<'_>) -> sqlx::Result<()> {
+    sqlx::query!(
+        "update reserve_order set status = $2, decided_by = $3, reason = $4, decided_at = $5 where order_id = $1",
         decided.order_id.uuid(),
         decided.status as ReserveOrderStatus,
         decided.by,
@@ -107,5 +120,5 @@ pub async fn decide_order(connection: &mut PgConnection, decided: Decided<'_>) -
     )
     .execute(connection)
     .await?;
-    Ok(done.rows_affected() == 1)
+    Ok(())
 }

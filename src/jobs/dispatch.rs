@@ -6,10 +6,7 @@ use chrono::TimeDelta;
 use super::model::JobKind;
 use super::store;
 use crate::app::App;
-use crate::base::BusinessDay;
-use crate::{
-    access, business_day, close, credit, day_file, funder, merchant, page, passcode, reconcile, repayment, settlement,
-};
+use crate::{access, close, credit, day_file, funder, merchant, page, passcode, reconcile, repayment, settlement};
 
 /// How long the record of a done job is kept.
 const DONE_KEPT: TimeDelta = TimeDelta::days(90);
@@ -70,13 +67,11 @@ pub async fn run(app: &App, kind: JobKind) -> anyhow::Result<()> {
     }
 }
 
-/// Closes every business day that the calendar has left behind, so that a node that was down catches up.
+/// Ends every close that was interrupted, and closes every business day that the calendar has left behind, so that a node that
+/// was down catches up.
 async fn close_past_days(app: &App) -> anyhow::Result<()> {
-    loop {
-        let today = business_day::store::today(&mut *app.pool.acquire().await?).await?;
-        if today >= BusinessDay::at(app.clock.now()) {
-            return Ok(());
-        }
-        close::close_day(app, today).await?;
+    while let Some(day) = close::next_to_close(app).await? {
+        close::close_day(app, day).await?;
     }
+    Ok(())
 }

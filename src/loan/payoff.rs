@@ -16,6 +16,10 @@ pub struct PayoffRequest<'a> {
     /// Everything billed and unpaid of this loan on `day`, penalty included.
     pub billed_unpaid: Fen,
     pub annual_rate: Rate,
+    /// The first so many periods carry no interest.
+    pub free_periods: u16,
+    /// Whether the merchant pays a part of the interest, which the schedule leaves out.
+    pub is_subsidised: bool,
     /// The day that interest of the first period runs from.
     pub made_on: BusinessDay,
     pub terms: &'a EarlyPayoffTerms,
@@ -41,7 +45,8 @@ pub struct PayoffQuote {
 /// How the interest of a payoff came about.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum InterestReason {
-    /// Balance × rate × days ÷ 365, and the part of the running period's fee that is earned; at most what the schedule asks.
+    /// Balance × rate × days ÷ 365, and the part of the running period's fee that is earned; at most what the schedule asks, and
+    /// where it asks for less than the rate, what it asks up to the day.
     ToDate {
         balance: Fen,
         rate: Rate,
@@ -125,6 +130,10 @@ impl<'a> Unbilled<'a> {
                 let interest = request.annual_rate.of(balance, days, DAYS_IN_YEAR);
                 let fee = self.fee_to_date(days);
                 let (rate, from) = (request.annual_rate, self.from);
+                let scheduled = match asks_less_than_the_rate(request) {
+                    true => scheduled.min(self.interest_to_date(request.day) + fee),
+                    false => scheduled,
+                };
                 let reason = InterestReason::ToDate { balance, rate, from, days, fee, scheduled };
                 ((interest + fee).min(scheduled), reason)
             }
@@ -138,12 +147,30 @@ impl<'a> Unbilled<'a> {
         }
     }
 
+    /// The schedule's own interest up to a day: each row's by the days of its period that have passed.
+    fn interest_to_date(&self, day: BusinessDay) -> Fen {
+        let mut from = self.from;
+        let mut interest = Fen::ZERO;
+        for row in self.rows {
+            let period_days = row.due_on.days_since(from).max(1);
+            interest += row.interest.share(day.days_since(from).clamp(0, period_days), period_days);
+            from = row.due_on;
+        }
+        interest
+    }
+
     /// The part of the running period's fee that its days so far have earned.
     fn fee_to_date(&self, days: i64) -> Fen {
         let Some(row) = self.rows.first() else { return Fen::ZERO };
         let period_days = row.due_on.days_since(self.from).max(1);
         row.fee.share(days.min(period_days), period_days)
     }
+}
+
+/// Whether a row that is not billed carries no interest, or the merchant pays a part of it: neither is the borrower's to pay
+/// only because the loan ends early.
+fn asks_less_than_the_rate(request: &PayoffRequest<'_>) -> bool {
+    request.is_subsidised || request.periods_billed < request.free_periods
 }
 
 #[cfg(test)]
@@ -166,15 +193,37 @@ mod tests {
 
     fn quote_on(on: &str, periods_billed: u16, interest: PayoffInterest) -> PayoffQuote {
         let terms = EarlyPayoffTerms { interest, fee_rate: "0.01".parse().unwrap() };
-        quote(&PayoffRequest {
-            schedule: &schedule(),
+        quote(&request(&schedule(), &terms, (on, periods_billed)))
+    }
+
+    fn request<'a>(
+        schedule: &'a Schedule,
+        terms: &'a EarlyPayoffTerms,
+        (on, periods_billed): (&str, u16),
+    ) -> PayoffRequest<'a> {
+        PayoffRequest {
+            schedule,
             periods_billed,
             billed_unpaid: Fen::ZERO,
             annual_rate: "0.144".parse().unwrap(),
+            free_periods: 0,
+            is_subsidised: false,
             made_on: day("2026-01-20"),
-            terms: &terms,
+            terms,
             day: day(on),
-        })
+        }
+    }
+
+    /// The schedule with other interest, to date.
+    fn interest_with(rows: [i64; 3], change: impl Fn(&mut PayoffRequest<'_>), at: (&str, u16)) -> Fen {
+        let mut schedule = schedule();
+        for (row, interest) in schedule.installments.iter_mut().zip(rows) {
+            row.interest = Fen::new(interest);
+        }
+        let terms = EarlyPayoffTerms { interest: PayoffInterest::ToDate, fee_rate: Rate::ZERO };
+        let mut request = request(&schedule, &terms, at);
+        change(&mut request);
+        quote(&request).interest
     }
 
     #[test]
@@ -195,6 +244,23 @@ mod tests {
     #[test]
     fn interest_to_date_never_exceeds_what_the_schedule_asks() {
         assert_eq!(quote_on("2027-01-01", 1, PayoffInterest::ToDate).interest, Fen::new(3_600));
+    }
+
+    #[test]
+    fn a_free_period_costs_nothing_when_the_loan_ends_within_it() {
+        let first_free = |at| interest_with([0, 2_400, 1_200], |request| request.free_periods = 1, at);
+        assert_eq!(first_free(("2026-02-10", 0)), Fen::ZERO);
+        // Once it is billed the contract rate counts as ever: 200,000 × 14.4 % × 9 ÷ 365.
+        assert_eq!(first_free(("2026-03-01", 1)), Fen::new(710));
+    }
+
+    #[test]
+    fn interest_that_the_merchant_pays_half_of_is_half_also_when_the_loan_ends_early() {
+        let halved = |at| interest_with([1_800, 1_200, 600], |request| request.is_subsidised = true, at);
+        // 1,200 × 9 ÷ 28 = 385.7; a period that has not begun adds nothing.
+        assert_eq!(halved(("2026-03-01", 1)), Fen::new(386));
+        assert_eq!(halved(("2026-03-20", 1)), Fen::new(1_200));
+        assert_eq!(halved(("2026-03-10", 2)), Fen::ZERO);
     }
 
     #[test]

@@ -46,13 +46,17 @@ pub async fn run(
         }
     }
     let bills = store::load_late_bills(connection, &stage_days, range).await?;
+    // Whoever pays has the line locked: what is paid until here is seen below, and the rest waits until all this is written.
+    let mut late_lines: Vec<LineId> = bills.iter().map(|late| late.line_id).collect();
+    late_lines.dedup();
+    credit::store::lock_lines(connection, &late_lines).await?;
     let mut told = Told { day, now: app.clock.now(), notices: Vec::new(), messages: Vec::new() };
     let mut to_freeze = Vec::new();
     let installments = unpaid_by_bill(connection, &bills).await?;
     for late in &bills {
         let stage_day =
             StageDay { product_id: late.product_id, product_version: late.product_version, due_on: late.due_on };
-        let unpaid = installments.get(&(late.line_id, late.due_on)).map_or(&[][..], Vec::as_slice);
+        let Some(unpaid) = installments.get(&(late.line_id, late.due_on)) else { continue };
         for (stage, product) in stages.get(&stage_day).into_iter().flatten() {
             match stage {
                 Stage::Overdue => told.overdue(late, product, unpaid),

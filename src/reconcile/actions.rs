@@ -4,7 +4,7 @@ use sha2::{Digest, Sha256};
 use sqlx::PgConnection;
 use uuid::Uuid;
 
-use super::model::{Break, BreakStatus, Correction};
+use super::model::{Break, BreakKind, BreakStatus, Correction};
 use super::posting;
 use super::store::{self, FileKey};
 use crate::app::App;
@@ -178,8 +178,9 @@ async fn close(
     }
 }
 
-/// Records that people have settled with the channel what its files leave open, so that nothing of it is owed any more.
-async fn settle_by_hand(connection: &mut PgConnection, app: &App, found: &Break) -> anyhow::Result<()> {
+/// Records that people have settled with the channel what its files leave open, so that nothing of it is owed any more. An order
+/// that was pending over its amount has brought nothing.
+async fn settle_by_hand(connection: &mut PgConnection, app: &App, found: &Break) -> Outcome<(), BreakRefusal> {
     let today = business_day::store::today(connection).await?;
     let now = app.clock.now();
     let ids: [Uuid; 1] = [found.withholding_id.uuid()];
@@ -188,12 +189,29 @@ async fn settle_by_hand(connection: &mut PgConnection, app: &App, found: &Break)
         Some(order) => {
             let open = store::sum_open(connection, found.withholding_id).await?;
             store::save_settled(connection, found.break_id, open).await?;
+            if order.is_pending() && found.kind == BreakKind::AmountDiffers {
+                let answer = Answer::Failed { failure: ChannelFailure::Refused, code: "settled_by_hand".to_owned() };
+                if !end(connection, app, &order, answer).await? {
+                    return Err(Fault::Refused(BreakRefusal::NotOpen));
+                }
+            }
             let line = credit::store::find_line(connection, order.line_id).await?;
             let funder_id = line.ok_or(sqlx::Error::RowNotFound)?.funder_id;
             posting::settled_by_hand(found, funder_id, open, today, now)
         }
     };
     Ok(ledger::store::insert_postings(connection, &[posting]).await?)
+}
+
+/// Ends a pending order on two people's word; `false` where its channel's came first.
+async fn end(
+    connection: &mut PgConnection,
+    app: &App,
+    order: &repayment::Withholding,
+    answer: Answer,
+) -> anyhow::Result<bool> {
+    let result = ChannelResult { withholding_id: order.withholding_id, line_id: order.line_id, answer };
+    repayment::post_confirmed(connection, app, &result).await
 }
 
 /// Takes back what was booked for the order, and books what the channel says that it took, if anything.
@@ -222,13 +240,30 @@ async fn book_missing(
 ) -> Outcome<(), BreakRefusal> {
     let ids: [Uuid; 1] = [found.withholding_id.uuid()];
     let order = repayment::store::load_withholdings(connection, &ids).await?.pop();
-    // A pending order is not corrected but resolved.
-    let Some(order) = order.filter(|order| !order.is_pending()) else {
-        return Err(Fault::Refused(BreakRefusal::DoesNotFit));
+    let order = order.ok_or(Fault::Refused(BreakRefusal::DoesNotFit))?;
+    let is_over_amount = found.kind == BreakKind::AmountDiffers && found.proposed == Correction::Post;
+    let booked = match order.is_pending() {
+        false => repayment::receive_from_file(connection, app, &order, missing).await?,
+        true if is_over_amount => end_paid(connection, app, found, &order).await?,
+        // Any other pending order is not corrected but resolved.
+        true => return Err(Fault::Refused(BreakRefusal::DoesNotFit)),
     };
-    if repayment::receive_from_file(connection, app, &order, missing).await? {
-        Ok(())
-    } else {
-        Err(Fault::Refused(BreakRefusal::NotOpen))
+    if booked { Ok(()) } else { Err(Fault::Refused(BreakRefusal::NotOpen)) }
+}
+
+/// Ends a pending order with what its channel took. What that is beyond the order's amount is money that only the channel
+/// tells of.
+async fn end_paid(
+    connection: &mut PgConnection,
+    app: &App,
+    found: &Break,
+    order: &repayment::Withholding,
+) -> anyhow::Result<bool> {
+    let collected = found.theirs.min(order.amount);
+    let answer = Answer::Succeeded { collected, reference: found.break_id.to_string() };
+    if !end(connection, app, order, answer).await? {
+        return Ok(false);
     }
+    let beyond = found.theirs - collected;
+    Ok(!beyond.is_positive() || repayment::receive_from_file(connection, app, order, beyond).await?)
 }

@@ -37,11 +37,12 @@ pub enum BreakKind {
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, sqlx::Type)]
 #[sqlx(type_name = "text", rename_all = "snake_case")]
 pub enum Correction {
-    /// Book what the channel took as far as it is still owed; the rest is owed back.
+    /// Book what the channel took as far as it is still owed; the rest is owed back. An order that is pending, because its channel
+    /// named an amount that cannot be, ends as succeeded.
     Post,
     /// Nothing of it is owed any more: all of it goes back to the card.
     Refund,
-    /// A person settles it with the channel; confirming records that this was done.
+    /// A person settles it with the channel; confirming records that this was done. An order that is pending ends as failed.
     AskChannel,
     /// Take a booked success back.
     Reverse,

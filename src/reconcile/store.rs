@@ -114,8 +114,9 @@ pub async fn load_pending(connection: &mut PgConnection, key: FileKey) -> sqlx::
     .await
 }
 
-/// Orders sent on an earlier day that are still pending though neither that day's file nor this one tells of them: the channel
-/// never took them on. Both files must be here, because what is sent late in the evening may stand in the next day's.
+/// Orders sent on an earlier day that are still pending though no file tells of them: the channel never took them on. The file
+/// of the day they were sent and that of the day after must both be here, because what is sent late in the evening may stand
+/// in the next day's; a file of a later day does not stand in for one that is missing.
 pub async fn load_absent(connection: &mut PgConnection, key: FileKey) -> sqlx::Result<Vec<(WithholdingId, LineId)>> {
     let rows = sqlx::query!(
         r#"select w.withholding_id as "withholding_id: WithholdingId", w.line_id as "line_id: LineId"
@@ -124,6 +125,8 @@ pub async fn load_absent(connection: &mut PgConnection, key: FileKey) -> sqlx::R
              and (w.submitted_at at time zone 'Asia/Shanghai')::date < $2
              and exists (select from channel_file f where f.channel = $1
                            and f.business_day = (w.submitted_at at time zone 'Asia/Shanghai')::date)
+             and exists (select from channel_file f where f.channel = $1
+                           and f.business_day = (w.submitted_at at time zone 'Asia/Shanghai')::date + 1)
              and not exists (select from channel_file_line l where l.channel = $1 and l.withholding_id = w.withholding_id)"#,
         key.channel.stored(),
         key.day.date()

@@ -109,7 +109,7 @@ pub async fn repay(app: &App, request: &RepayRequest) -> Outcome<Withholding, Re
         return Err(Fault::Refused(RepayRefusal::MoreThanOwed { owed }));
     }
     let payer = Payer { borrower_id: account.line.borrower_id, card_id: request.card_id };
-    let order = order(&mut transaction, &batch, request.line_id, &payer, &asked).await?;
+    let order = order(&mut transaction, (app, &batch), request.line_id, &payer, &asked).await?;
     transaction.commit().await?;
     Ok(order)
 }
@@ -140,7 +140,7 @@ pub async fn early_payoff(app: &App, request: &PayoffOrder) -> Outcome<Withholdi
     }
     let borrower_id = batch.account(request.line_id)?.line.borrower_id;
     let payer = Payer { borrower_id, card_id: request.card_id };
-    let order = order(&mut transaction, &batch, request.line_id, &payer, &asked).await?;
+    let order = order(&mut transaction, (app, &batch), request.line_id, &payer, &asked).await?;
     transaction.commit().await?;
     Ok(order)
 }
@@ -264,7 +264,7 @@ async fn quote_locked(
 
 async fn order(
     connection: &mut PgConnection,
-    batch: &Batch,
+    (app, batch): (&App, &Batch),
     line_id: LineId,
     payer: &Payer,
     asked: &Asked<'_>,
@@ -288,12 +288,19 @@ async fn order(
         state: State::Created,
         business_day: batch.today,
     };
-    let new = NewWithholding {
+    let new = [NewWithholding {
         order: order.clone(),
         idempotency_key: asked.key.to_owned(),
         created_at: batch.now,
         submit_at: batch.now,
-    };
-    store::insert_withholdings(connection, &[new]).await?;
-    Ok(order)
+    }];
+    if store::insert_withholdings(connection, &new).await? == 1 {
+        return Ok(order);
+    }
+    // The timetable does not lock lines: its order came between the look and the insert. Once more, then it is in progress.
+    make_way(connection, app, line_id).await?;
+    match store::insert_withholdings(connection, &new).await? {
+        0 => Err(Fault::Refused(RepayRefusal::CollectionInProgress)),
+        _ => Ok(order),
+    }
 }

@@ -31,6 +31,7 @@ pub use actions::{
 };
 pub use callback_actions::{CallbackRefusal, hear};
 pub use outlook_actions::{Outlook, outlook};
+pub use result_actions::post_confirmed;
 pub use reversal::ReversalRefusal;
 pub use reversal_actions::take_back;
 pub use withholding::Withholding;

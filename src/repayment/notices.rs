@@ -5,7 +5,7 @@ use serde_json::json;
 
 use super::account::Repayment;
 use super::due_actions::WithoutCard;
-use super::withholding::{Failure, Purpose, Withholding};
+use super::withholding::{Failure, Withholding};
 use crate::base::id::BorrowerId;
 use crate::base::{BusinessDay, Fen};
 use crate::notice::{Audience, Notice};
@@ -33,16 +33,8 @@ pub fn withheld(order: &Withholding, collected: Fen, day: BusinessDay, at: DateT
     Notice::to_borrower(order.borrower_id, "withheld", body, day, at)
 }
 
-/// Money was to be taken from the card and was not. Said once a day: `None` for the timetable's later tries of the day.
-pub fn withholding_failed(
-    order: &Withholding,
-    failure: ChannelFailure,
-    day: BusinessDay,
-    at: DateTime<Utc>,
-) -> Option<Notice> {
-    if order.purpose == Purpose::Due && order.attempt_no > 1 {
-        return None;
-    }
+/// Money was to be taken from the card and was not. The caller sees to it that it is said once a day of the timetable's tries.
+pub fn withholding_failed(order: &Withholding, failure: ChannelFailure, day: BusinessDay, at: DateTime<Utc>) -> Notice {
     let body = json!({
         "line": order.line_id,
         "withholding": order.withholding_id,
@@ -50,7 +42,7 @@ pub fn withholding_failed(
         "amount_fen": order.amount,
         "failure": Failure::Channel(failure).stored(),
     });
-    Some(Notice::to_borrower(order.borrower_id, "withholding_failed", body, day, at))
+    Notice::to_borrower(order.borrower_id, "withholding_failed", body, day, at)
 }
 
 /// A transfer of the borrower's was recorded.

@@ -39,6 +39,7 @@ struct Which<'a> {
     is_pending: bool,
 }
 
+/// The order, or what it was sent on as: where a channel is down, the next one takes the money by an order of its own.
 pub async fn find(
     connection: &mut PgConnection,
     borrower_id: BorrowerId,
@@ -47,6 +48,7 @@ pub async fn find(
     select(connection, borrower_id, Which { withholding_id: Some(withholding_id), ..Which::default() }).await
 }
 
+/// The order that a key made, or what it was sent on as.
 pub async fn find_by_key(
     connection: &mut PgConnection,
     borrower_id: BorrowerId,
@@ -59,7 +61,8 @@ pub async fn find_pending(connection: &mut PgConnection, borrower_id: BorrowerId
     select(connection, borrower_id, Which { is_pending: true, ..Which::default() }).await
 }
 
-/// Lines come first: each way to an order begins with its line.
+/// Lines come first: each way to an order begins with its line. Of an order that was sent on to the next channel, whose key
+/// names it, the last one counts.
 async fn select(
     connection: &mut PgConnection,
     borrower_id: BorrowerId,
@@ -67,22 +70,31 @@ async fn select(
 ) -> sqlx::Result<Option<OwnOrder>> {
     sqlx::query_as!(
         OwnOrder,
-        r#"select w.withholding_id as "withholding_id: WithholdingId", w.line_id as "line_id: LineId", w.purpose,
+        r#"with recursive sent_on as (
+               select w.line_id, w.withholding_id, 0 as times
+               from credit_line l
+               join withholding w on w.line_id = l.line_id
+               where l.borrower_id = $1 and ($2::uuid is null or w.withholding_id = $2)
+                 and ($3::text is null or w.idempotency_key = $3)
+                 and (not $4 or w.status in ('created', 'submitted', 'unknown'))
+               union all
+               select w.line_id, w.withholding_id, earlier.times + 1
+               from sent_on earlier
+               join withholding w on w.line_id = earlier.line_id
+                    and starts_with(w.idempotency_key, 'wh_' || replace(earlier.withholding_id::text, '-', '') || '/'))
+           select w.withholding_id as "withholding_id: WithholdingId", w.line_id as "line_id: LineId", w.purpose,
                   w.loan_id as "loan_id: LoanId", w.amount_fen as "amount: Fen", w.status, w.failure,
                   w.collected_fen as "collected: Fen", c.number_tail as "card_tail?", w.created_at, w.final_at,
                   coalesce((select sum(part) from unnest(r.principal_fen) as part), 0)::bigint as "principal!: Fen",
                   coalesce((select sum(part) from unnest(r.interest_fen || r.fee_fen) as part), 0)::bigint as "interest!: Fen",
                   coalesce((select sum(part) from unnest(r.penalty_fen) as part), 0)::bigint as "penalty!: Fen",
                   coalesce(r.excess_fen, 0) as "excess!: Fen"
-           from credit_line l
-           join withholding w on w.line_id = l.line_id
+           from sent_on
+           join withholding w on w.line_id = sent_on.line_id and w.withholding_id = sent_on.withholding_id
            left join bank_card c on c.borrower_id = w.borrower_id and c.card_id = w.card_id
            left join repayment r on r.line_id = w.line_id and r.source = 'withholding'
                 and r.source_reference = w.withholding_id::text
-           where l.borrower_id = $1 and ($2::uuid is null or w.withholding_id = $2)
-             and ($3::text is null or w.idempotency_key = $3)
-             and (not $4 or w.status in ('created', 'submitted', 'unknown'))
-           order by w.created_at desc limit 1"#,
+           order by w.created_at desc, sent_on.times desc limit 1"#,
         borrower_id.uuid(),
         which.withholding_id.map(WithholdingId::uuid),
         which.key,

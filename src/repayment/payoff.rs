@@ -31,12 +31,15 @@ impl PayoffLoan {
     /// the channel's answer arrives after another statement was cut.
     pub fn quote_on(&self, account: &LineAccount, product: &ProductVersion, day: BusinessDay) -> PayoffQuote {
         let of_loan = account.installments.iter().filter(|open| open.billed.loan_id == self.loan.loan_id);
+        let plan = product.terms.plan(self.loan.periods, &self.loan.grade).map(|(plan, _)| plan);
         let billed_then = of_loan.filter(|open| !self.is_billed_since(open.billed.period, day));
         quote(&PayoffRequest {
             schedule: &self.schedule,
             periods_billed: self.periods_billed_before(day),
             billed_unpaid: billed_then.map(|open| open.owed_on(day).total()).sum(),
             annual_rate: self.loan.annual_rate,
+            free_periods: plan.map_or(0, |plan| plan.free_periods),
+            is_subsidised: plan.is_some_and(|plan| !plan.subsidy_share.is_zero()),
             made_on: self.loan.made_on,
             terms: &product.terms.early_payoff,
             day,

@@ -1,6 +1,6 @@
 //! Posting what channels said: the hot path of collection.
 
-use std::collections::HashMap;
+use std::collections::{HashMap, HashSet};
 use std::ops::AddAssign;
 
 use anyhow::Context;
@@ -13,8 +13,8 @@ use super::receipt_actions::{Batch, load_payoff_loan};
 use super::store::{self, NewWithholding, Outcome};
 use super::withholding::{Contradiction, Failure, Purpose, State, Step, Withholding};
 use crate::app::App;
-use crate::base::Fen;
 use crate::base::id::{LineId, LoanId, RepaymentId, WithholdingId};
+use crate::base::{BusinessDay, Fen};
 use crate::bill;
 use crate::database;
 use crate::notice::{self, Notice};
@@ -93,30 +93,27 @@ async fn post_share(app: &App, share: &[ChannelResult]) -> anyhow::Result<Posted
 }
 
 async fn post_chunk(app: &App, results: &[ChannelResult]) -> anyhow::Result<Posted> {
-    let mut line_ids: Vec<LineId> = results.iter().map(|result| result.line_id).collect();
-    line_ids.dedup();
     let mut transaction = database::begin(&app.pool).await?;
-    let batch = Batch::lock(&mut transaction, app, &line_ids).await?;
-    let ids: Vec<Uuid> = results.iter().map(|result| result.withholding_id.uuid()).collect();
-    let orders = store::load_withholdings(&mut transaction, &ids).await?;
-    let mut desk = Desk {
-        batch,
-        orders: orders.into_iter().map(|order| (order.withholding_id, order)).collect(),
-        payoffs: HashMap::new(),
-        outcomes: Vec::with_capacity(results.len()),
-        contradictions: Vec::new(),
-        follow_ups: Vec::new(),
-        invalid_cards: Vec::new(),
-        told: Vec::new(),
-        posted: Posted::default(),
-    };
-    desk.load(&mut transaction, app, results).await?;
-    for result in results {
-        desk.decide(&mut transaction, app, result).await?;
-    }
-    let posted = desk.save(&mut transaction).await?;
+    let desk = Desk::open(&mut transaction, app, results).await?;
+    let posted = desk.post(&mut transaction, app, results).await?;
     transaction.commit().await?;
     Ok(posted)
+}
+
+/// Ends a pending order by what two people have settled with its channel, in the caller's transaction: any part of the amount
+/// is believed, also where none was allowed. `false` where the order was not pending any more.
+pub async fn post_confirmed(
+    connection: &mut sqlx::PgConnection,
+    app: &App,
+    result: &ChannelResult,
+) -> anyhow::Result<bool> {
+    let results = std::slice::from_ref(result);
+    let mut desk = Desk::open(connection, app, results).await?;
+    for order in desk.orders.values_mut() {
+        order.partial_allowed = true;
+    }
+    let posted = desk.post(connection, app, results).await?;
+    Ok(posted.succeeded + posted.failed == 1)
 }
 
 /// A chunk of results on its way.
@@ -129,11 +126,47 @@ struct Desk {
     follow_ups: Vec<NewWithholding>,
     invalid_cards: Vec<Withholding>,
     told: Vec<Notice>,
+    /// Lines whose borrower has been told already that the timetable's order of the day failed.
+    failed_before: HashSet<(LineId, BusinessDay)>,
     posted: Posted,
 }
 
 impl Desk {
-    /// Failures need no account; successes that are new do.
+    /// Locks the results' lines, which stand in order, and finds their orders.
+    async fn open(connection: &mut sqlx::PgConnection, app: &App, results: &[ChannelResult]) -> anyhow::Result<Desk> {
+        let mut line_ids: Vec<LineId> = results.iter().map(|result| result.line_id).collect();
+        line_ids.dedup();
+        let batch = Batch::lock(&mut *connection, app, &line_ids).await?;
+        let ids: Vec<Uuid> = results.iter().map(|result| result.withholding_id.uuid()).collect();
+        let orders = store::load_withholdings(connection, &ids).await?;
+        Ok(Desk {
+            batch,
+            orders: orders.into_iter().map(|order| (order.withholding_id, order)).collect(),
+            payoffs: HashMap::new(),
+            outcomes: Vec::with_capacity(results.len()),
+            contradictions: Vec::new(),
+            follow_ups: Vec::new(),
+            invalid_cards: Vec::new(),
+            told: Vec::new(),
+            failed_before: HashSet::new(),
+            posted: Posted::default(),
+        })
+    }
+
+    async fn post(
+        mut self,
+        connection: &mut sqlx::PgConnection,
+        app: &App,
+        results: &[ChannelResult],
+    ) -> anyhow::Result<Posted> {
+        self.load(&mut *connection, app, results).await?;
+        for result in results {
+            self.decide(&mut *connection, app, result).await?;
+        }
+        self.save(connection).await
+    }
+
+    /// Failures need no account; successes that are new do. Later tries of the timetable's are silent if an earlier was not.
     async fn load(
         &mut self,
         connection: &mut sqlx::PgConnection,
@@ -141,6 +174,7 @@ impl Desk {
         results: &[ChannelResult],
     ) -> anyhow::Result<()> {
         let mut line_ids = Vec::with_capacity(results.len());
+        let mut later_tries = Vec::new();
         for result in results {
             let order = self.orders.get(&result.withholding_id);
             let Some(order) = order.filter(|order| order.is_pending()) else { continue };
@@ -150,9 +184,12 @@ impl Desk {
                     bill::store::enter_schedules(&mut *connection).await?;
                     self.payoffs.insert(loan_id, load_payoff_loan(connection, loan_id).await?);
                 }
+            } else if order.purpose == Purpose::Due && order.attempt_no > 1 {
+                later_tries.push(order);
             }
         }
         line_ids.dedup();
+        self.failed_before = store::load_told_failures(&mut *connection, &later_tries).await?;
         self.batch.load(connection, app, &line_ids).await
     }
 
@@ -202,21 +239,17 @@ impl Desk {
             }
             State::Failed(failure) => {
                 self.posted.failed += 1;
-                let (today, now) = (self.batch.today, self.batch.now);
                 match failure {
                     Failure::Channel(ChannelFailure::ChannelDown) => match self.reroute(order) {
                         Some(rerouted) => self.follow_ups.push(rerouted),
-                        None => {
-                            let down = ChannelFailure::ChannelDown;
-                            self.told.extend(notices::withholding_failed(order, down, today, now));
-                        }
+                        None => self.tell_failed(order, ChannelFailure::ChannelDown),
                     },
                     Failure::Channel(ChannelFailure::CardInvalid) => {
                         self.invalid_cards.push(order.clone());
-                        self.told.push(notices::card_invalid(order, today, now));
+                        self.told.push(notices::card_invalid(order, self.batch.today, self.batch.now));
                     }
                     Failure::Channel(other @ (ChannelFailure::InsufficientFunds | ChannelFailure::Refused)) => {
-                        self.told.extend(notices::withholding_failed(order, other, today, now));
+                        self.tell_failed(order, other);
                     }
                     Failure::Superseded | Failure::Reversed => {}
                 }
@@ -224,6 +257,14 @@ impl Desk {
             State::Created | State::Submitted | State::Unknown => self.posted.unknown += 1,
         }
         Ok(())
+    }
+
+    fn tell_failed(&mut self, order: &Withholding, failure: ChannelFailure) {
+        let was_told =
+            order.purpose == Purpose::Due && self.failed_before.contains(&(order.line_id, order.business_day));
+        if !was_told {
+            self.told.push(notices::withholding_failed(order, failure, self.batch.today, self.batch.now));
+        }
     }
 
     async fn receive(

@@ -1,6 +1,6 @@
 //! SQL of withholding orders and repayments.
 
-use std::collections::HashMap;
+use std::collections::{HashMap, HashSet};
 
 use chrono::{DateTime, NaiveDate, Utc};
 use sqlx::PgConnection;
@@ -88,6 +88,32 @@ pub async fn find_by_key(
     .fetch_optional(connection)
     .await?;
     row.map(WithholdingRow::into_withholding).transpose()
+}
+
+/// The lines and days of these orders on which the timetable has had a failure that the borrower was told of: any that was not
+/// sent on to the next channel.
+pub async fn load_told_failures(
+    connection: &mut PgConnection,
+    orders: &[&Withholding],
+) -> sqlx::Result<HashSet<(LineId, BusinessDay)>> {
+    if orders.is_empty() {
+        return Ok(HashSet::new());
+    }
+    let last_channels = ChannelName::ALL.into_iter().filter(|channel| channel.next().is_none());
+    let last_channels: Vec<&str> = last_channels.map(ChannelName::stored).collect();
+    let rows = sqlx::query!(
+        r#"select w.line_id as "line_id: LineId", w.business_day as "business_day: BusinessDay"
+           from unnest($1::uuid[], $2::date[]) as asked(line_id, business_day)
+           join withholding w on w.line_id = asked.line_id and w.business_day = asked.business_day
+           where w.purpose = 'due' and w.status = 'failed'
+             and (w.failure in ('insufficient_funds', 'refused') or (w.failure = 'channel_down' and w.channel = any($3)))"#,
+        &orders.iter().map(|order| order.line_id.uuid()).collect::<Vec<Uuid>>(),
+        &orders.iter().map(|order| order.business_day.date()).collect::<Vec<NaiveDate>>(),
+        &last_channels as &[&str]
+    )
+    .fetch_all(connection)
+    .await?;
+    Ok(rows.into_iter().map(|row| (row.line_id, row.business_day)).collect())
 }
 
 /// The line that an order belongs to, by the order's id alone, as channels know it.

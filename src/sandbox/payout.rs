@@ -10,6 +10,7 @@ use axum::{Json, Router};
 use serde_json::{Value, json};
 
 use super::fault::Fault;
+use super::script::Scripted;
 use super::world::{World, lock};
 use crate::partner::payout::wire::{
     ORDERS_MAX, Order, OrderState, PayRequest, Payee, QueryRequest, State, StatesAnswer,
@@ -120,10 +121,16 @@ async fn take_orders(Handed(world): Handed<Arc<World>>, Json(request): Json<PayR
     if silent == Some(Fault::TimeoutBefore) {
         return world.silence();
     }
+    let scripted = request.orders.iter().map(|order| {
+        world.scripted(NAME, &[("order", order.order_key.as_str()), ("account", account_of(&order.payee))])
+    });
+    let scripted: Vec<Option<Scripted>> = scripted.collect();
+    if scripted.iter().flatten().any(|scripted| scripted.answer == "reject_call") {
+        return super::refusal(422, "order_not_accepted", "an order of this call is not accepted, so none is taken");
+    }
     let mut states = Vec::with_capacity(request.orders.len());
-    for order in request.orders {
+    for (order, scripted) in request.orders.into_iter().zip(scripted) {
         let order_key = order.order_key.clone();
-        let scripted = world.scripted(NAME, &[("order", &order_key), ("account", account_of(&order.payee))]);
         let fault = scripted.as_ref().and_then(|scripted| scripted.fault);
         if fault == Some(Fault::TimeoutBefore) {
             // Scripted for one order, it takes the whole call with it: none of those left is heard.

@@ -11,10 +11,9 @@ use super::api_store::{self, RemittancePartView, RemittanceView, SettlementView}
 use super::story::Story;
 use super::story_store;
 use crate::app::App;
-use crate::base::BusinessDay;
 use crate::base::id::{MerchantId, RemittanceId, SettlementId};
 use crate::http::Problem;
-use crate::http::api::{Cursor, FunderCaller, Limit, MerchantCaller, Named, Page, Params};
+use crate::http::api::{Cursor, Day, FunderCaller, Limit, MerchantCaller, Named, Page, Params};
 
 /// Which days.
 #[derive(Debug, Deserialize, IntoParams)]
@@ -26,7 +25,7 @@ pub struct DayPageParams {
     #[param(value_type = Option<i64>, minimum = 1, maximum = 200)]
     limit: Limit,
     #[param(value_type = Option<String>)]
-    cursor: Option<Cursor<BusinessDay>>,
+    cursor: Option<Cursor<Day>>,
 }
 
 /// List settlements, the oldest day first
@@ -38,7 +37,7 @@ pub async fn list_settlements(
     Params(params): Params<DayPageParams>,
 ) -> Result<Json<Page<SettlementView>>, Problem> {
     let mut connection = app.pool.acquire().await?;
-    let which = (None, params.cursor.map(|cursor| cursor.0));
+    let which = (None, params.cursor.map(|cursor| cursor.0.0));
     let limit = params.limit.0;
     let rows = api_store::list_settlements(&mut connection, caller.merchant_id, which, limit + 1).await?;
     Ok(Json(Page::of(rows, limit, |settlement: &SettlementView| settlement.business_day)))
@@ -131,7 +130,7 @@ pub async fn list_remittances(
     Params(params): Params<DayPageParams>,
 ) -> Result<Json<Page<RemittanceView>>, Problem> {
     let mut connection = app.pool.acquire().await?;
-    let which = (None, params.cursor.map(|cursor| cursor.0));
+    let which = (None, params.cursor.map(|cursor| cursor.0.0));
     let limit = params.limit.0;
     let rows = api_store::list_remittances(&mut connection, caller.funder_id, which, limit + 1).await?;
     Ok(Json(Page::of(rows, limit, |remittance: &RemittanceView| remittance.business_day)))

@@ -57,7 +57,7 @@ pub async fn query_payouts(app: &App) -> anyhow::Result<Tally> {
         };
         let mut answers: BTreeMap<PayoutId, Answer> = asked
             .iter()
-            .map(|asked| (asked.payout_id, Answer { attempt_no: asked.attempt_no, word: Word::Silence }))
+            .map(|asked| (asked.payout_id, Answer { attempt_no: asked.attempt_no, amount: None, word: Word::Silence }))
             .collect();
         // Without an answer all of them stay unknown and are asked about again later.
         fill_in(&mut answers, &heard.unwrap_or_default());
@@ -90,25 +90,49 @@ async fn submit(app: &App, claimed: &[Claimed]) -> BTreeMap<PayoutId, Answer> {
             // It was never sent, so this is as final as the channel's own word.
             None => Word::Failed { failure: "payee_missing".to_owned() },
         };
-        answers.insert(payout.payout_id, Answer { attempt_no: payout.attempt_no, word });
+        answers.insert(payout.payout_id, Answer { attempt_no: payout.attempt_no, amount: None, word });
     }
     if payments.is_empty() {
         return answers;
     }
-    let sent = match app.partners.client(payout::NAME) {
-        Ok(channel) => client::pay(channel, payments).await,
-        Err(unreachable) => Err(unreachable),
-    };
-    match sent {
-        Ok(heard) => fill_in(&mut answers, &heard),
-        Err(CallError::NotSent { .. } | CallError::Rejected { .. }) => {
-            for answer in answers.values_mut().filter(|answer| answer.word == Word::Silence) {
-                answer.word = Word::NotReceived;
+    let mut batches = vec![payments];
+    while let Some(mut batch) = batches.pop() {
+        let sent = match app.partners.client(payout::NAME) {
+            Ok(channel) => client::pay(channel, batch.clone()).await,
+            Err(unreachable) => Err(unreachable),
+        };
+        match sent {
+            Ok(heard) => fill_in(&mut answers, &heard),
+            // One payment that the channel does not take must not hold up the others: it is found by halving.
+            Err(CallError::Rejected { status, .. }) if is_about_content(status) && batch.len() > 1 => {
+                batches.push(batch.split_off(batch.len() / 2));
+                batches.push(batch);
             }
+            Err(CallError::Rejected { status, code, .. }) if is_about_content(status) => {
+                let failed = Word::Failed { failure: format!("rejected: {code}") };
+                answer_all(&mut answers, &batch, &failed);
+            }
+            Err(CallError::NotSent { .. } | CallError::Rejected { .. }) => {
+                answer_all(&mut answers, &batch, &Word::NotReceived);
+            }
+            Err(CallError::Unknown { .. }) => {}
         }
-        Err(CallError::Unknown { .. }) => {}
     }
     answers
+}
+
+/// Whether a refusal is about what was sent, rather than about who sends it, or how often.
+fn is_about_content(status: u16) -> bool {
+    matches!(status, 400 | 409 | 413 | 422)
+}
+
+fn answer_all(answers: &mut BTreeMap<PayoutId, Answer>, batch: &[Payment], word: &Word) {
+    for payment in batch {
+        let Some((payout_id, _)) = parse_order_key(&payment.key) else { continue };
+        if let Some(answer) = answers.get_mut(&payout_id) {
+            answer.word = word.clone();
+        }
+    }
 }
 
 /// Puts what the channel says in the place of silence. A word about a payment that we did not ask about changes nothing.
@@ -116,6 +140,7 @@ fn fill_in(answers: &mut BTreeMap<PayoutId, Answer>, heard: &[Heard]) {
     for heard in heard {
         let Some((payout_id, attempt_no)) = parse_order_key(&heard.key) else { continue };
         if let Some(answer) = answers.get_mut(&payout_id).filter(|answer| answer.attempt_no == attempt_no) {
+            answer.amount = heard.amount;
             answer.word = word(&heard.saying);
         }
     }
@@ -134,7 +159,7 @@ fn word(saying: &Saying) -> Word {
 /// What a callback says of which payout; `None` if its key is none of ours.
 pub fn read_callback(heard: &Heard) -> Option<CalledBack> {
     let (payout_id, attempt_no) = parse_order_key(&heard.key)?;
-    Some(CalledBack { payout_id, answer: Answer { attempt_no, word: word(&heard.saying) }, amount: heard.amount })
+    Some(CalledBack { payout_id, answer: Answer { attempt_no, amount: heard.amount, word: word(&heard.saying) } })
 }
 
 fn order_key(payout_id: PayoutId, attempt_no: i16) -> String {

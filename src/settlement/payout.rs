@@ -66,6 +66,7 @@ pub enum PayoutStatus {
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Standing {
     pub attempt_no: i16,
+    pub amount: Fen,
     pub state: PayoutState,
 }
 
@@ -83,6 +84,8 @@ pub enum PayoutState {
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Answer {
     pub attempt_no: i16,
+    /// As the channel has it, where it says.
+    pub amount: Option<Fen>,
     pub word: Word,
 }
 
@@ -130,6 +133,10 @@ impl Standing {
                 Word::Succeeded { .. } => Learned::Contradiction,
                 Word::Failed { .. } | Word::Pending | Word::NotReceived | Word::Silence => Learned::AlreadyApplied,
             };
+        }
+        if matches!(answer.word, Word::Succeeded { .. }) && answer.amount.is_some_and(|theirs| theirs != self.amount) {
+            // Money moved, but not what was asked for: nothing is booked on that.
+            return Learned::Contradiction;
         }
         match (&self.state, &answer.word) {
             (
@@ -193,11 +200,11 @@ mod tests {
     use super::*;
 
     fn standing(state: PayoutState) -> Standing {
-        Standing { attempt_no: 2, state }
+        Standing { attempt_no: 2, amount: Fen::new(9_940), state }
     }
 
     fn says(word: Word) -> Answer {
-        Answer { attempt_no: 2, word }
+        Answer { attempt_no: 2, amount: None, word }
     }
 
     fn paid(reference: &str) -> Word {
@@ -221,6 +228,13 @@ mod tests {
     }
 
     #[test]
+    fn a_success_for_another_amount_is_not_believed() {
+        let of = |fen| Answer { amount: Some(Fen::new(fen)), ..says(paid("B1")) };
+        assert_eq!(standing(PayoutState::Unknown).learn(&of(994)), Learned::Contradiction);
+        assert_eq!(standing(PayoutState::Unknown).learn(&of(9_940)), Learned::Paid { bank_reference: "B1".into() });
+    }
+
+    #[test]
     fn what_the_channel_never_heard_of_is_sent_again_under_its_key() {
         assert_eq!(standing(PayoutState::Unknown).learn(&says(Word::NotReceived)), Learned::SendAgain);
         assert_eq!(standing(PayoutState::Created).learn(&says(Word::NotReceived)), Learned::AlreadyApplied);
@@ -228,7 +242,7 @@ mod tests {
 
     #[test]
     fn a_word_about_an_earlier_attempt_changes_nothing() {
-        let earlier = |word| Answer { attempt_no: 1, word };
+        let earlier = |word| Answer { attempt_no: 1, amount: None, word };
         let submitted = standing(PayoutState::Submitted);
         assert_eq!(submitted.learn(&earlier(Word::Failed { failure: "closed".into() })), Learned::AlreadyApplied);
         assert_eq!(submitted.learn(&earlier(paid("B1"))), Learned::Contradiction);

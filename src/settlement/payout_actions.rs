@@ -12,8 +12,8 @@ use super::payout_store::{self as store, Change, Locked, PaidSource};
 use super::posting::{self, Booking, FunderAmount};
 use super::{notices, remittance_store};
 use crate::app::App;
+use crate::base::BusinessDay;
 use crate::base::id::{FunderId, PayoutId, RemittanceId};
-use crate::base::{BusinessDay, Fen};
 use crate::business_day;
 use crate::database;
 use crate::error::{Fault, Outcome, Step};
@@ -156,7 +156,13 @@ fn contradiction_body(payout: &Locked, answer: &Answer) -> Value {
         Word::NotReceived => "not_found",
         Word::Silence => "silence",
     };
-    json!({ "payout_id": payout.payout_id, "attempt_no": answer.attempt_no, "channel_says": says })
+    json!({
+        "payout_id": payout.payout_id,
+        "attempt_no": answer.attempt_no,
+        "amount_fen": payout.amount,
+        "channel_says": says,
+        "channel_amount_fen": answer.amount,
+    })
 }
 
 /// Books the payments of one transaction: sources marked, postings written, funders told.
@@ -231,19 +237,18 @@ async fn remittance_message(
 #[derive(Clone, Debug)]
 pub struct CalledBack {
     pub payout_id: PayoutId,
+    /// Its amount must be what we asked to be paid.
     pub answer: Answer,
-    /// Must be what we asked to be paid.
-    pub amount: Option<Fen>,
 }
 
 /// Books a callback whose signature was found good. A repetition is `AlreadyApplied`.
 pub async fn take_callback(app: &App, called_back: CalledBack) -> Outcome<Step, PayoutRefusal> {
-    let CalledBack { payout_id, answer, amount } = called_back;
+    let CalledBack { payout_id, answer } = called_back;
     let mut connection = app.pool.acquire().await?;
     let ours = store::find_amount(&mut connection, payout_id).await?;
     drop(connection);
     let ours = ours.ok_or(Fault::Refused(PayoutRefusal::UnknownPayout))?;
-    if let Some(theirs) = amount.filter(|theirs| *theirs != ours) {
+    if let Some(theirs) = answer.amount.filter(|theirs| *theirs != ours) {
         return Err(Fault::Refused(PayoutRefusal::AmountDiffers { ours, theirs }));
     }
     let tally = learn(app, &BTreeMap::from([(payout_id, answer)])).await?;

@@ -201,7 +201,7 @@ impl Locked {
             }
             PayoutStatus::Failed => PayoutState::Failed { failure: self.failure.clone().unwrap_or_default() },
         };
-        Standing { attempt_no: self.attempt_no, state }
+        Standing { attempt_no: self.attempt_no, amount: self.amount, state }
     }
 }
 
@@ -345,4 +345,33 @@ pub async fn insert_retry_event(
     .execute(connection)
     .await?;
     Ok(())
+}
+
+/// A payout as operators see it.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Listed {
+    pub payout_id: PayoutId,
+    /// `settlement`, `remittance` or `borrower`.
+    pub kind: String,
+    pub amount: Fen,
+    /// `created`, `submitted`, `unknown`, `succeeded` or `failed`.
+    pub status: String,
+    pub failure: Option<String>,
+    pub pay_on: BusinessDay,
+    pub attempt_no: i16,
+}
+
+/// Payouts, newest first: all of them, or those alone that failed and were not retried.
+pub async fn list_payouts(connection: &mut PgConnection, failed_only: bool, limit: i64) -> sqlx::Result<Vec<Listed>> {
+    sqlx::query_as!(
+        Listed,
+        r#"select payout_id as "payout_id: PayoutId", kind, amount_fen as "amount: Fen", status, failure,
+                  pay_on as "pay_on: BusinessDay", attempt_no
+           from payout where status = 'failed' or not $1
+           order by created_at desc, payout_id desc limit $2"#,
+        failed_only,
+        limit,
+    )
+    .fetch_all(connection)
+    .await
 }

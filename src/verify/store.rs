@@ -329,4 +329,8 @@ identities! {
          union all
          select 'payout ' || payout_id, 3, (select today from business_day) - pay_on
          from payout where status in ('created', 'submitted', 'unknown') and pay_on < (select today from business_day) - 3",
+
+    "no payment that the channel refused waits for a person for more than three days":
+        "select payout_id as subject, 3 as expected, (select today from business_day) - pay_on as found
+         from payout where status = 'failed' and pay_on < (select today from business_day) - 3",
 }

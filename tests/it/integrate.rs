@@ -183,8 +183,9 @@ async fn an_endpoint_that_breaks_the_contract_is_told_how(pool: PgPool) {
     let late_at = free_address();
     let late_url = format!("http://{late_at}/api/v1/risk/decisions");
     // Answers late whatever it is asked, in nobody's name.
+    let http = reqwest::Client::builder().build().unwrap();
     let leave_out = move || {
-        let (http, late_url) = (reqwest::Client::builder().build().unwrap(), late_url.clone());
+        let (http, late_url) = (http.clone(), late_url.clone());
         async move {
             tokio::spawn(http.post(late_url).body("{}").send());
             r#"{"answers":[]}"#

@@ -60,7 +60,7 @@ pub enum Saying {
     },
     Processing,
     NeverReceived,
-    /// A word that we do not know, or a payment without its reference: as good as no answer.
+    /// A word that we do not know, or a payment without its reference or amount: as good as no answer.
     Unclear,
 }
 
@@ -113,7 +113,9 @@ fn order(payment: Payment) -> Order {
 }
 
 fn heard(state: OrderState) -> Heard {
-    let saying = match (state.state, state.bank_reference) {
+    // Without its amount nobody can say that it is the payment that was asked for.
+    let reference = state.bank_reference.filter(|_| state.amount_fen.is_some());
+    let saying = match (state.state, reference) {
         (State::Paid, Some(bank_reference)) => Saying::Paid { bank_reference },
         (State::Failed, _) => Saying::Failed { code: state.code.unwrap_or_else(|| "refused".to_owned()) },
         (State::Processing, _) => Saying::Processing,
@@ -136,7 +138,8 @@ mod tests {
         assert_eq!(said(r#"{"order_key":"k","state":"paid"}"#), Saying::Unclear);
         assert_eq!(said(r#"{"order_key":"k","state":"frozen"}"#), Saying::Unclear);
         assert_eq!(said(r#"{"order_key":"k","state":"not_found"}"#), Saying::NeverReceived);
-        let paid = said(r#"{"order_key":"k","state":"paid","bank_reference":"B1"}"#);
+        assert_eq!(said(r#"{"order_key":"k","state":"paid","bank_reference":"B1"}"#), Saying::Unclear);
+        let paid = said(r#"{"order_key":"k","state":"paid","amount_fen":994,"bank_reference":"B1"}"#);
         assert_eq!(paid, Saying::Paid { bank_reference: "B1".into() });
     }
 }

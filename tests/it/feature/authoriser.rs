@@ -48,7 +48,7 @@ async fn a_reserve_that_was_plentiful_a_moment_ago_is_not_overdrawn(pool: PgPool
 }
 
 /// Waits until somebody waits for a lock in this database.
-async fn until_somebody_waits(pool: &PgPool) {
+pub(super) async fn until_somebody_waits(pool: &PgPool) {
     let waiting =
         "select count(*) from pg_stat_activity where datname = current_database() and wait_event_type = 'Lock'";
     for _ in 0..500 {

@@ -105,6 +105,23 @@ async fn a_silent_bank_is_told_of_honestly(pool: PgPool) {
 }
 
 #[sqlx::test(migrator = "fenqi::MIGRATOR")]
+async fn a_payment_that_the_next_bank_channel_takes_is_followed_there(pool: PgPool) {
+    let (mut shopper, world, _) = billed(pool).await;
+    world.script("withholding_a", None, vec![Scripted::answer("channel_down")]);
+    world.script("withholding_b", None, vec![Scripted::answer("processing")]);
+    let page = shopper.browser.get("/bills/pay").await;
+    let ordered = submit(&mut shopper, &page, "/bills/pay", &[("how", "all")]).await;
+    repayment::jobs::submit_withholdings(&shopper.town.app).await.unwrap();
+    let waiting = shopper.browser.get(&ordered.at).await;
+    waiting.shows("http-equiv=\"refresh\"").hides("Not charged");
+    let app = &shopper.town.app;
+    app.clock.set(app.clock.now() + chrono::TimeDelta::minutes(2));
+    assert_eq!(repayment::jobs::query_unknowns(app).await.unwrap().succeeded, 1);
+    let paid = shopper.browser.get(&ordered.at).await;
+    paid.shows("Paid").shows("¥104.72").hides("http-equiv");
+}
+
+#[sqlx::test(migrator = "fenqi::MIGRATOR")]
 async fn a_loan_is_paid_off_for_what_was_quoted(pool: PgPool) {
     let (mut shopper, _world, loan) = billed(pool).await;
     let address = format!("/loans/{loan}/payoff");

@@ -189,6 +189,15 @@ async fn an_erased_person_cannot_be_read_or_found(pool: PgPool) {
     credit_actions::apply(&app, application).await.unwrap();
     assert_eq!(refused(actions::erase(&app, borrower_id).await), BorrowerRefusal::StillOwing);
     sqlx::query("update credit_line set status = 'closed'").execute(&app.pool).await.unwrap();
+    // Whoever is erased cannot be paid.
+    let owed_back = "insert into payout (payout_id, kind, source_id, beneficiary_id, line_id, funder_id, amount_fen, status, pay_on,
+                                          created_at)
+                     select gen_random_uuid(), 'borrower', gen_random_uuid(), borrower_id, line_id, funder_id, 1200, 'created',
+                            '2026-01-05', now()
+                     from credit_line";
+    sqlx::query(owed_back).execute(&app.pool).await.unwrap();
+    assert_eq!(refused(actions::erase(&app, borrower_id).await), BorrowerRefusal::StillOwing);
+    sqlx::query("delete from payout").execute(&app.pool).await.unwrap();
     actions::erase(&app, borrower_id).await.unwrap();
 
     let keys: i64 =

@@ -10,6 +10,7 @@ use fenqi::credit::{RiskHook, actions};
 use fenqi::demo::identity;
 use fenqi::outbox::jobs::deliver_outbox;
 use fenqi::partner::key::Algorithm;
+use fenqi::partner::signature::Stamp;
 use fenqi::partner::store::{CallSearch, FoundCall, search_calls};
 use serde_json::json;
 use sqlx::PgPool;
@@ -210,4 +211,30 @@ async fn a_call_is_removed_when_it_is_older_than_the_rule(pool: PgPool) {
     app.clock.set(first + TimeDelta::days(51));
     access::jobs::forget_old(&app).await.unwrap();
     assert_eq!(search(&app, CallSearch::default()).await.len(), 0);
+}
+
+#[sqlx::test(migrator = "fenqi::MIGRATOR")]
+async fn a_strangers_odd_request_costs_no_other_call_its_row(pool: PgPool) {
+    let (town, core, _) = open(pool).await;
+    core.get("/me").await.ok();
+    let long = core.get(&format!("/funder/loans/{}", "x".repeat(9_000))).await;
+    assert_eq!(long.problem().0, 404);
+    let written = search(&town.app, CallSearch { partner: text("harbour-core"), ..Default::default() }).await;
+    let operations: Vec<&str> = written.iter().map(|call| call.operation.as_str()).collect();
+    assert_eq!(operations, ["GET /funder/loans/{loan_id}", "GET /me"]);
+    assert!(written.iter().all(|call| call.call_key.len() <= 128));
+}
+
+#[sqlx::test(migrator = "fenqi::MIGRATOR")]
+async fn a_method_or_a_day_that_no_operation_knows_is_the_callers_fault(pool: PgPool) {
+    let (_, core, _) = open(pool).await;
+    // Its answer has no body by which a signature could be checked.
+    let stamp = Stamp::fresh(fenqi::base::Clock::System.now());
+    assert_eq!(core.send_stamped("HEAD", "/me", &stamp, &[], "").await.status, 405);
+    // A page may begin after a day, but not after one that no calendar has.
+    for (path, day) in [("/funder/days", "-4800-01-01"), ("/funder/remittances", "+99999-01-01")] {
+        let cursor = base64::Engine::encode(&base64::prelude::BASE64_URL_SAFE_NO_PAD, format!("\"{day}\""));
+        let refused = core.get(&format!("{path}?cursor={cursor}")).await;
+        assert_eq!(refused.problem(), (400, "cursor_malformed".into()));
+    }
 }

@@ -18,6 +18,7 @@ use std::sync::Arc;
 
 use super::applicant::{late, ready, registered, request, standard_product, steady};
 use crate::house;
+use crate::town::{self, LineWish};
 
 fn refused<T: std::fmt::Debug, R: std::fmt::Debug>(outcome: Outcome<T, R>) -> R {
     match outcome {
@@ -301,4 +302,24 @@ async fn a_line_expires_when_nothing_is_owed(pool: PgPool) {
         count(&app, "select count(*) from outbox where kind = 'line_changed' and body ->> 'change' = 'close'").await,
         1
     );
+}
+
+#[sqlx::test(migrator = "fenqi::MIGRATOR")]
+async fn a_line_whose_loan_still_owes_interest_does_not_expire(pool: PgPool) {
+    let town = town::found(house::open(pool, "2026-03-02").await, 10_000_000).await;
+    let wish = LineWish { limit_fen: 900_000, statement_day: 10, due_day: 30, expires_on: "2026-03-03" };
+    let line = town.open_lines(1, wish).await[0];
+    town.buy(vec![town.wish(line, "p-1", 9_000, ("harbour-standard", 3))]).await;
+    let principal_paid = "update loan set principal_paid_fen = principal_fen; update credit_line set used_fen = 0";
+    sqlx::raw_sql(principal_paid).execute(&town.app.pool).await.unwrap();
+    let expire = async || {
+        let mut transaction = fenqi::database::begin(&town.app.pool).await.unwrap();
+        let (day, range) = ("2026-03-03".parse().unwrap(), fenqi::base::AccountRange::ALL);
+        let closed = fenqi::credit::close::run(&mut transaction, &town.app, day, range).await.unwrap();
+        transaction.commit().await.unwrap();
+        closed
+    };
+    assert_eq!(expire().await, 0);
+    sqlx::query("update loan set status = 'paid', closed_on = '2026-03-03'").execute(&town.app.pool).await.unwrap();
+    assert_eq!(expire().await, 1);
 }

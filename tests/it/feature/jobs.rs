@@ -114,3 +114,28 @@ async fn ready_jobs_are_done_and_failed_ones_wait_longer_and_longer(pool: PgPool
     assert!(store::retry(&mut connection, claimed.job_id, app.clock.now()).await.unwrap());
     assert_eq!(run_ready(&app, "test").await.unwrap(), 1);
 }
+
+#[sqlx::test(migrator = "fenqi::MIGRATOR")]
+async fn an_interrupted_close_is_ended_before_the_next_day_is_closed(pool: PgPool) {
+    let app = house::open(pool, "2026-01-05").await;
+    // Killed right after the cut-off.
+    let begun = "select advance_business_day('2026-01-05');
+                 insert into close_run (business_day, started_at) values ('2026-01-05', now())";
+    sqlx::raw_sql(begun).execute(&app.pool).await.unwrap();
+    let next = fenqi::close::close_day(&app, "2026-01-06".parse().unwrap()).await;
+    assert!(matches!(next, Err(fenqi::close::CloseError::Unfinished { .. })), "{next:?}");
+
+    app.clock.set("2026-01-06".parse::<fenqi::base::BusinessDay>().unwrap().instant("00:10:00".parse().unwrap()));
+    fenqi::jobs::dispatch::run(&app, JobKind::DailyClose).await.unwrap();
+    let unfinished = sqlx::query_scalar("select count(*) from close_run where finished_at is null");
+    assert_eq!(unfinished.fetch_one(&app.pool).await.unwrap_or(1i64), 0);
+    let today = fenqi::business_day::store::today(&mut app.pool.acquire().await.unwrap()).await.unwrap();
+    assert_eq!(today, "2026-01-06".parse().unwrap());
+}
+
+#[sqlx::test(migrator = "fenqi::MIGRATOR")]
+async fn a_house_that_nobody_has_opened_has_no_day_to_close(pool: PgPool) {
+    let app = house::open(pool, "2026-01-05").await;
+    sqlx::query("delete from business_day").execute(&app.pool).await.unwrap();
+    fenqi::jobs::dispatch::run(&app, JobKind::DailyClose).await.unwrap();
+}

@@ -4,6 +4,7 @@ mod authoriser;
 mod base;
 mod database;
 mod funder;
+mod house_command;
 mod price;
 mod product;
 mod quote_command;

@@ -1,10 +1,15 @@
-//! Penalty against the file of known answers.
+//! Penalty against the file of known answers, and a payment that races with the close.
 
-use fenqi::base::{BusinessDay, Fen, Rate};
+use fenqi::base::{AccountRange, BusinessDay, Fen, Rate};
 use fenqi::overdue::{OverdueSpan, PenaltyRule};
 use fenqi::product::terms::{PenaltyRate, PenaltyTerms};
 
+use sqlx::PgPool;
+
+use super::authoriser::until_somebody_waits;
 use crate::golden::golden;
+use crate::house;
+use crate::town::{self, LineWish};
 
 fn text<'a>(case: &'a serde_json::Value, field: &str) -> &'a str {
     case[field].as_str().unwrap_or_else(|| panic!("{field} is missing in {case}"))
@@ -39,4 +44,40 @@ fn the_golden_penalties_hold_in_one_span_and_in_parts() {
         assert_eq!(span.penalty_on(&rule, principal, end), expected, "in parts: {case}");
     }
     assert_eq!(cases.len(), 7);
+}
+
+#[sqlx::test(migrator = "fenqi::MIGRATOR")]
+async fn a_bill_that_is_paid_while_the_close_looks_for_late_ones_freezes_nothing(pool: PgPool) {
+    let town = town::found(house::open(pool, "2026-03-02").await, 10_000_000).await;
+    let wish = LineWish { limit_fen: 900_000, statement_day: 10, due_day: 30, expires_on: "2029-03-01" };
+    let line = town.open_lines(1, wish).await[0];
+    town.buy(vec![town.wish(line, "p-1", 9_000, ("harbour-standard", 3))]).await;
+    let billed = "insert into bill (line_id, due_on, statement_on, principal_fen, interest_fen, fee_fen, status)
+                  select line_id, '2026-03-30', '2026-03-10', 3000, 0, 0, 'open' from loan;
+                  insert into bill_line (line_id, loan_id, period, due_on, principal_fen, interest_fen, fee_fen)
+                  select line_id, loan_id, 1, '2026-03-30', 3000, 0, 0 from loan";
+    sqlx::raw_sql(billed).execute(&town.app.pool).await.unwrap();
+    // The day on whose close the bill freezes its line.
+    let close_overdue = async || {
+        let mut transaction = fenqi::database::begin(&town.app.pool).await.unwrap();
+        let day = "2026-04-03".parse().unwrap();
+        fenqi::overdue::close::run(&mut transaction, &town.app, day, AccountRange::ALL).await.unwrap();
+        transaction.commit().await.unwrap();
+    };
+    let mut paying = fenqi::database::begin(&town.app.pool).await.unwrap();
+    let paid = "select from credit_line for update;
+                update bill_line set principal_paid_fen = 3000;
+                update bill set status = 'paid', paid_on = '2026-04-03'";
+    sqlx::raw_sql(paid).execute(&mut *paying).await.unwrap();
+    tokio::join!(close_overdue(), async {
+        until_somebody_waits(&town.app.pool).await;
+        paying.commit().await.unwrap();
+    });
+    assert_eq!(town.fen("select count(*) from credit_line where status = 'active'").await, 1);
+    assert_eq!(town.fen("select count(*) from outbox where kind in ('overdue', 'line_changed')").await, 0);
+
+    let unpaid = "update bill_line set principal_paid_fen = 0; update bill set status = 'open', paid_on = null";
+    sqlx::raw_sql(unpaid).execute(&town.app.pool).await.unwrap();
+    close_overdue().await;
+    assert_eq!(town.fen("select count(*) from credit_line where status = 'frozen'").await, 1);
 }

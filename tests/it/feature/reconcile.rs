@@ -8,7 +8,7 @@ use fenqi::error::Fault;
 use fenqi::partner::withholding::{Answer, ChannelName, DailyFile, FileLine, Heard};
 use fenqi::reconcile::{self, BreakRefusal, fetch_channel_files};
 use fenqi::repayment::jobs::submit_withholdings;
-use fenqi::repayment::{CallbackRefusal, Posted, hear};
+use fenqi::repayment::{self, CallbackRefusal, ChannelResult, Posted, RepayRequest, hear};
 use fenqi::sandbox::{self, Matcher, Scripted, World};
 use sqlx::PgPool;
 
@@ -213,4 +213,94 @@ async fn balances(book: &Book) -> Vec<i64> {
          where $1::uuid is not null group by a.nth order by a.nth",
     )
     .await
+}
+
+#[sqlx::test(migrator = "fenqi::MIGRATOR")]
+async fn an_order_is_not_held_for_unheard_while_the_next_days_file_is_missing(pool: PgPool) {
+    let (book, _world) = sent(pool, Scripted::answer("success").with(sandbox::Fault::TimeoutAfter)).await;
+    book.live_until("2026-02-28").await;
+    let key = |day: &str| reconcile::FileKey { channel: ChannelName::Alpha, day: day.parse().unwrap() };
+    for day in ["2026-02-25", "2026-02-27"] {
+        reconcile::take_in(&book.app, key(day), day.as_bytes(), &DailyFile::default()).await.unwrap();
+    }
+    assert_eq!(book.orders().await, ["alpha unknown 103600 0"]);
+    let withholding_id = fenqi::base::id::WithholdingId::from_uuid(
+        sqlx::query_scalar("select withholding_id from withholding").fetch_one(&book.app.pool).await.unwrap(),
+    );
+    let (amount, cost) = (Fen::new(103_600), Fen::new(207));
+    let line = FileLine { withholding_id, channel_reference: "T1".into(), succeeded: true, amount, cost };
+    let mut file = DailyFile::default();
+    (file.amount, file.cost, file.lines) = (amount, cost, vec![line]);
+    let compared = reconcile::take_in(&book.app, key("2026-02-26"), b"late", &file).await.unwrap();
+    assert_eq!((compared.resolved.succeeded, compared.breaks), (1, 0));
+    assert_eq!(book.orders().await, ["alpha succeeded 103600 103600"]);
+    assert_eq!(book.fen("select amount_fen from repayment where line_id = $1").await, [103_600]);
+    book.assert_whole().await;
+}
+
+async fn press(book: &Book, amount: i64, key: &str) -> repayment::Withholding {
+    let (line_id, amount, idempotency_key) = (book.line_id, Fen::new(amount), key.to_owned());
+    let request = RepayRequest { line_id, amount, card_id: None, idempotency_key };
+    repayment::repay(&book.app, &request).await.unwrap()
+}
+
+/// A book whose channel says that it collected a part for the button, which allows none, and the break over it.
+async fn collected_in_part(pool: PgPool) -> (Book, BreakId) {
+    let (app, world) = house::open_in_world(pool, "2026-02-05").await;
+    let silent = Scripted::answer("success").with(sandbox::Fault::TimeoutAfter);
+    world.script("withholding_a", Some(Matcher::new("card", AGREEMENT)), vec![silent]);
+    let book = book::keep(app).await;
+    book.live_until("2026-02-25").await;
+    let order = press(&book, 103_600, "k1").await;
+    assert_eq!(submit_withholdings(&book.app).await.unwrap().unknown, 1);
+    assert_eq!(post_success(&book, order.withholding_id, 50_000).await.contradicted, 1);
+    let (break_id, words) = the_break(&book).await;
+    assert_eq!(words, "amount_differs ask_channel open");
+    (book, break_id)
+}
+
+async fn post_success(book: &Book, withholding_id: fenqi::base::id::WithholdingId, fen: i64) -> Posted {
+    let answer = Answer::Succeeded { collected: Fen::new(fen), reference: "T1".into() };
+    let result = ChannelResult { withholding_id, line_id: book.line_id, answer };
+    repayment::post_results(&book.app, &[result]).await.unwrap()
+}
+
+#[sqlx::test(migrator = "fenqi::MIGRATOR")]
+async fn an_order_over_whose_amount_the_channel_differs_ends_with_it_on_two_peoples_word(pool: PgPool) {
+    let (book, break_id) = collected_in_part(pool).await;
+    reconcile::propose_correction(&book.app, break_id, reconcile::Correction::Post, "Li").await.unwrap();
+    reconcile::confirm_break(&book.app, break_id, "Wang").await.unwrap();
+    assert_eq!(book.orders().await, ["alpha failed superseded 103600 0", "alpha succeeded 103600 50000"]);
+    book.assert_whole().await;
+    // The button works again, for what is left.
+    press(&book, 53_600, "k2").await;
+    assert_eq!(submit_withholdings(&book.app).await.unwrap().succeeded, 1);
+    assert_eq!(book.used().await, Fen::new(200_000));
+    book.assert_whole().await;
+}
+
+#[sqlx::test(migrator = "fenqi::MIGRATOR")]
+async fn an_order_that_people_have_settled_with_the_channel_ends_as_failed(pool: PgPool) {
+    let (book, break_id) = collected_in_part(pool).await;
+    reconcile::confirm_break(&book.app, break_id, "Wang").await.unwrap();
+    assert_eq!(book.orders().await, ["alpha failed superseded 103600 0", "alpha failed refused 103600 0"]);
+    book.assert_whole().await;
+    press(&book, 103_600, "k2").await;
+    assert_eq!(submit_withholdings(&book.app).await.unwrap().succeeded, 1);
+    book.assert_whole().await;
+}
+
+#[sqlx::test(migrator = "fenqi::MIGRATOR")]
+async fn what_the_channel_took_beyond_the_order_is_owed_back(pool: PgPool) {
+    let (book, _world) = sent(pool, Scripted::answer("success").with(sandbox::Fault::TimeoutAfter)).await;
+    let id = sqlx::query_scalar("select withholding_id from withholding").fetch_one(&book.app.pool).await.unwrap();
+    let withholding_id = fenqi::base::id::WithholdingId::from_uuid(id);
+    assert_eq!(post_success(&book, withholding_id, 110_000).await.contradicted, 1);
+    let (break_id, _) = the_break(&book).await;
+    reconcile::propose_correction(&book.app, break_id, reconcile::Correction::Post, "Li").await.unwrap();
+    reconcile::confirm_break(&book.app, break_id, "Wang").await.unwrap();
+    assert_eq!(book.orders().await, ["alpha succeeded 103600 103600"]);
+    let owed_back = "select amount_fen from payout where kind = 'borrower' and line_id = $1";
+    assert_eq!(book.fen(owed_back).await, [6_400]);
+    book.assert_whole().await;
 }

@@ -21,6 +21,7 @@ use fenqi::{business_day, product};
 use sqlx::PgPool;
 use uuid::Uuid;
 
+use super::house_command::Program;
 use crate::house;
 
 const ACCOUNT: &str = "31001500400050123456";
@@ -394,6 +395,30 @@ async fn a_failed_payout_is_retried_to_the_new_account(pool: PgPool) {
 }
 
 #[sqlx::test(migrator = "fenqi::MIGRATOR")]
+async fn an_operator_hears_of_a_failed_payout_and_sends_it_again_by_commands(pool: PgPool) {
+    let street = street(pool.clone(), "2026-03-02").await;
+    street.sell(10_000, 60, 0).await;
+    street.close().await;
+    street.script(Scripted::answer("account_closed"));
+    assert_eq!(settlement::submit_payouts(&street.app).await.unwrap().failed, 1);
+
+    let fenqi = Program::on(&pool).await;
+    let payout_id = PayoutId::from_uuid(street.payouts().await[0].0).to_string();
+    let told = fenqi.done(&["notices"]);
+    assert!(told.lines().last().unwrap().contains("payout_failed") && told.contains(&payout_id), "{told}");
+    assert!(fenqi.done(&["notices", "--since", "2026-03-02", "--json"]).contains(&payout_id));
+    assert!(!fenqi.done(&["notices", "--since", "2026-03-20"]).contains("payout_failed"));
+    let listed = fenqi.done(&["payout", "list", "--failed"]);
+    assert!(listed.starts_with(&payout_id) && listed.contains("failed: account_closed"), "{listed}");
+
+    fenqi.done(&["payout", "retry", &payout_id, "--by", "Li Na"]);
+    assert_eq!(fenqi.done(&["payout", "list", "--failed"]), "");
+    assert_eq!(settlement::submit_payouts(&street.app).await.unwrap().paid, 1);
+    assert!(fenqi.done(&["payout", "list"]).contains("attempt 2  succeeded"));
+    assert!(fenqi.refused(&["payout", "retry", &payout_id, "--by", "Li Na"]).contains("only a payout that failed"));
+}
+
+#[sqlx::test(migrator = "fenqi::MIGRATOR")]
 async fn a_callback_is_booked_once_and_only_for_what_was_sent(pool: PgPool) {
     let street = street(pool, "2026-03-02").await;
     street.sell(10_000, 60, 0).await;
@@ -403,8 +428,11 @@ async fn a_callback_is_booked_once_and_only_for_what_was_sent(pool: PgPool) {
     let payout_id = fenqi::base::id::PayoutId::from_uuid(street.payouts().await[0].0);
     let says = |reference: &str, fen: i64| CalledBack {
         payout_id,
-        answer: Answer { attempt_no: 1, word: Word::Succeeded { bank_reference: reference.into() } },
-        amount: Some(Fen::new(fen)),
+        answer: Answer {
+            attempt_no: 1,
+            amount: Some(Fen::new(fen)),
+            word: Word::Succeeded { bank_reference: reference.into() },
+        },
     };
     let wrong = settlement::take_callback(&street.app, says("BANK0000000001", 1)).await;
     assert!(matches!(wrong, Err(Fault::Refused(PayoutRefusal::AmountDiffers { .. }))));
@@ -450,6 +478,68 @@ async fn a_channel_that_is_down_leaves_payouts_to_be_sent(pool: PgPool) {
     assert_eq!(settlement::submit_payouts(&cut_off).await.unwrap().waiting, 1);
     assert_eq!(street.payouts().await[0].1, PayoutStatus::Created);
     assert_eq!(settlement::submit_payouts(&street.app).await.unwrap().paid, 1);
+}
+
+#[sqlx::test(migrator = "fenqi::MIGRATOR")]
+async fn a_payment_that_the_channel_does_not_take_holds_up_no_other(pool: PgPool) {
+    let street = street(pool, "2026-03-02").await;
+    let app = &street.app;
+    street.sell(10_000, 60, 0).await;
+    street.close().await;
+    let now = app.clock.now();
+    let mut cards = Vec::new();
+    for number in 0..4 {
+        let borrower_id = BorrowerId::mint(now);
+        let owed = NewPayout {
+            payout_id: PayoutId::mint(now),
+            paid_for: PayoutFor::Borrower {
+                source_id: mint(now),
+                line_id: LineId::mint(now),
+                funder_id: street.funder_id,
+                borrower_id,
+                card_id: None,
+            },
+            amount: Fen::new(1_200),
+            pay_on: street.today().await,
+            created_at: now,
+        };
+        let mut connection = app.pool.acquire().await.unwrap();
+        assert_eq!(settlement::insert_payouts(&mut connection, &[owed]).await.unwrap(), 1);
+        let card = fenqi::demo::identity::card_number(number, 0);
+        bind_card(app, borrower_id, card.reveal()).await;
+        cards.push(card);
+    }
+    // As often as a call with it may be tried until it is alone.
+    for _ in 0..4 {
+        street.script(Scripted::answer("reject_call"));
+    }
+    let tally = settlement::submit_payouts(app).await.unwrap();
+    assert_eq!((tally.paid, tally.failed), (4, 1));
+    for card in &cards {
+        assert_eq!(lock(&street.world.payout).paid_to(card.reveal()), 1_200);
+    }
+    let failure: String =
+        sqlx::query_scalar("select failure from payout where status = 'failed' and kind = 'settlement'")
+            .fetch_one(&app.pool)
+            .await
+            .unwrap();
+    assert_eq!(failure, "rejected: order_not_accepted");
+}
+
+#[sqlx::test(migrator = "fenqi::MIGRATOR")]
+async fn a_payment_that_the_channel_refused_and_nobody_mended_is_found(pool: PgPool) {
+    let street = street(pool, "2026-03-02").await;
+    street.sell(10_000, 60, 0).await;
+    street.close().await;
+    street.script(Scripted::answer("account_closed"));
+    assert_eq!(settlement::submit_payouts(&street.app).await.unwrap().failed, 1);
+    let found = async || {
+        let findings = fenqi::verify::verify(&street.app.pool).await.unwrap();
+        findings.iter().filter(|finding| finding.identity.contains("the channel refused")).count()
+    };
+    assert_eq!(found().await, 0);
+    sqlx::query("update business_day set today = today + 4").execute(&street.app.pool).await.unwrap();
+    assert_eq!(found().await, 1);
 }
 
 #[sqlx::test(migrator = "fenqi::MIGRATOR")]

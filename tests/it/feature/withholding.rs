@@ -119,6 +119,24 @@ async fn a_channel_that_is_down_gives_way_to_the_next_at_once(pool: PgPool) {
 }
 
 #[sqlx::test(migrator = "fenqi::MIGRATOR")]
+async fn a_failure_is_told_once_a_day_also_where_the_next_channel_meets_it(pool: PgPool) {
+    let (app, world) = house::open_in_world(pool, "2026-02-05").await;
+    let card = || Some(Matcher::new("card", AGREEMENT));
+    let too_little = || Scripted::answer("insufficient_funds");
+    world.script("withholding_a", card(), vec![Scripted::answer("channel_down")]);
+    world.script("withholding_b", card(), vec![too_little(), too_little()]);
+    let book = book::keep(app).await;
+    book.live_until(DUE_DAY).await;
+    let told = "select body->>'failure' from notice where kind = 'withholding_failed' and $1::uuid is not null";
+    assert_eq!(submit_withholdings(&book.app).await.unwrap().failed, 2);
+    assert_eq!(book.words(told).await, ["insufficient_funds"]);
+    book.set_time(DUE_DAY, "15:00:30");
+    assert_eq!(retry_withholdings(&book.app).await.unwrap(), 1);
+    assert_eq!(submit_withholdings(&book.app).await.unwrap().failed, 1);
+    assert_eq!(book.words(told).await, ["insufficient_funds"], "the borrower has been told today");
+}
+
+#[sqlx::test(migrator = "fenqi::MIGRATOR")]
 async fn a_code_that_nobody_mapped_is_unknown_until_a_mapped_one_comes(pool: PgPool) {
     let book = due(pool, vec![Scripted::answer("unmapped")]).await;
     assert_eq!(submit_withholdings(&book.app).await.unwrap().unknown, 1);
@@ -192,6 +210,42 @@ async fn the_button_goes_before_an_order_that_was_not_sent(pool: PgPool) {
     assert_eq!(book.orders().await, ["alpha failed superseded 103600 0", "alpha succeeded 103600 103600"]);
     assert_eq!(refused(button(&book, 5, "k2").await), RepayRefusal::NothingDue);
     book.assert_whole().await;
+}
+
+#[sqlx::test(migrator = "fenqi::MIGRATOR")]
+async fn the_button_orders_what_exists_though_the_timetable_was_quicker(pool: PgPool) {
+    let book = due(pool, vec![Scripted::answer("insufficient_funds")]).await;
+    assert_eq!(submit_withholdings(&book.app).await.unwrap().failed, 1);
+    let mut timetable = fenqi::database::begin(&book.app.pool).await.unwrap();
+    let next = "insert into withholding (withholding_id, line_id, borrower_id, purpose, idempotency_key, card_id, channel,
+                                         amount_fen, partial_allowed, attempt_no, business_day, created_at, submit_at, status)
+                select gen_random_uuid(), line_id, borrower_id, purpose, 'due/2026-02-25/2', card_id, channel, amount_fen,
+                       partial_allowed, 2, business_day, created_at, submit_at, 'created'
+                from withholding where line_id = $1";
+    sqlx::query(next).bind(book.line_id.uuid()).execute(&mut *timetable).await.unwrap();
+    let commit_once_waited_for = async {
+        let waiting = "select exists (select from pg_stat_activity
+                                      where datname = current_database() and wait_event_type = 'Lock')";
+        let mut is_waited_for = false;
+        for _ in 0..500 {
+            is_waited_for = sqlx::query_scalar(waiting).fetch_one(&book.app.pool).await.unwrap();
+            if is_waited_for {
+                break;
+            }
+            tokio::time::sleep(std::time::Duration::from_millis(10)).await;
+        }
+        timetable.commit().await.unwrap();
+        is_waited_for
+    };
+    let (ordered, is_waited_for) = tokio::join!(button(&book, 103_600, "k1"), commit_once_waited_for);
+    assert!(is_waited_for, "the button did not meet the timetable's order");
+    let ordered = ordered.unwrap();
+    let found = repayment::button_actions::find_own(&book.app, ordered.borrower_id, ordered.withholding_id).await;
+    assert_eq!(found.unwrap().unwrap().status, "created");
+    assert_eq!(
+        book.orders().await,
+        ["alpha failed insufficient_funds 103600 0", "alpha created 103600 0", "alpha failed superseded 103600 0"]
+    );
 }
 
 #[sqlx::test(migrator = "fenqi::MIGRATOR")]

@@ -1,0 +1,101 @@
+//! A new house as an operator opens it, from an empty database to the end of its first day.
+
+use std::process::{Command, Output, Stdio};
+
+use fenqi::cli::refuse_new_key;
+use fenqi::config::Config;
+use fenqi::jobs::{JobKind, dispatch};
+use fenqi::verify::verify;
+use sqlx::PgPool;
+
+use crate::house;
+
+/// The program on the test's database.
+pub struct Program {
+    url: String,
+}
+
+impl Program {
+    pub async fn on(pool: &PgPool) -> Program {
+        let name: String = sqlx::query_scalar("select current_database()::text").fetch_one(pool).await.unwrap();
+        Program { url: house::other_database(&std::env::var("DATABASE_URL").unwrap(), &name) }
+    }
+
+    fn output(&self, arguments: &[&str]) -> Output {
+        Command::new(env!("CARGO_BIN_EXE_fenqi"))
+            .args(arguments)
+            .current_dir(env!("CARGO_MANIFEST_DIR"))
+            .env("DATABASE_URL", &self.url)
+            .env("FENQI_MASTER_KEY", "07".repeat(32))
+            .env("FENQI_DATABASE_CONNECTIONS", "4")
+            .stdin(Stdio::null())
+            .output()
+            .unwrap()
+    }
+
+    /// What the command prints, which must end well.
+    pub fn done(&self, arguments: &[&str]) -> String {
+        let output = self.output(arguments);
+        assert!(output.status.success(), "{arguments:?}: {}", String::from_utf8_lossy(&output.stderr));
+        String::from_utf8(output.stdout).unwrap()
+    }
+
+    /// What the command says on standard error, which must fail.
+    pub fn refused(&self, arguments: &[&str]) -> String {
+        let output = self.output(arguments);
+        assert_eq!(output.status.code(), Some(1), "{arguments:?}: {}", String::from_utf8_lossy(&output.stdout));
+        String::from_utf8(output.stderr).unwrap()
+    }
+}
+
+#[sqlx::test(migrator = "fenqi::MIGRATOR")]
+async fn a_house_is_opened_by_commands_and_lives_through_its_first_day(pool: PgPool) {
+    let fenqi = Program::on(&pool).await;
+    assert!(fenqi.refused(&["close", "--date", "2026-03-02"]).contains("fenqi house open"));
+    let product = ["product", "publish", "products/standard.toml"];
+    assert!(fenqi.refused(&product).contains("fenqi funder open"));
+
+    fenqi.done(&["house", "open", "--date", "2026-03-02"]);
+    assert!(fenqi.refused(&["house", "open", "--date", "2026-03-03"]).contains("its business day is 2026-03-02"));
+    let bank = ["funder", "open", "harbour-bank", "--name", "Harbour Bank"];
+    fenqi.done(&[&bank[..], &["--advance-fen", "1000000", "--low-water-fen", "5000000"]].concat());
+    // What a second call leaves out stays as it is.
+    let again = fenqi.done(&[&bank[..], &["--low-water-fen", "6000000"]].concat());
+    assert!(again.contains("up to 10,000.00 yuan, warned below 60,000.00 yuan"), "{again}");
+    let listed = fenqi.done(&["funder", "list"]);
+    assert!(listed.starts_with("harbour-bank") && listed.contains("advance up to 10,000.00 yuan"), "{listed}");
+    assert!(fenqi.refused(&["funder", "open", "harbour-bank", "--name", "Another"]).contains("Harbour Bank"));
+
+    fenqi.done(&product);
+    fenqi.done(&["close", "--date", "2026-03-02"]);
+    assert!(fenqi.refused(&["house", "open", "--date", "2026-03-02"]).contains("its business day is 2026-03-03"));
+    assert_eq!(fenqi.done(&["verify"]), "");
+    assert!(verify(&pool).await.unwrap().is_empty());
+}
+
+#[sqlx::test(migrator = "fenqi::MIGRATOR")]
+async fn no_new_master_key_is_made_for_data_sealed_under_another(pool: PgPool) {
+    let nowhere = std::env::temp_dir().join("fenqi-without-a-master-key").to_str().unwrap().to_owned();
+    let read = |more: &[(&str, &str)]| {
+        let all = [&[("FENQI_VAR_DIR", nowhere.as_str())][..], more].concat();
+        let all: Vec<(String, String)> = all.iter().map(|(name, value)| ((*name).into(), (*value).into())).collect();
+        Config::read(None, all.into_iter()).unwrap()
+    };
+    refuse_new_key(&read(&[]), &pool).await.unwrap();
+    sqlx::query("insert into platform_key values ('K-1', 'sm2_sm3', '\\x00', '\\x00', now())")
+        .execute(&pool)
+        .await
+        .unwrap();
+    let refused = refuse_new_key(&read(&[]), &pool).await.unwrap_err().to_string();
+    assert!(refused.contains("master.key") && refused.contains("FENQI_MASTER_KEY"), "{refused}");
+    refuse_new_key(&read(&[("FENQI_MASTER_KEY", &"07".repeat(32))]), &pool).await.unwrap();
+}
+
+#[sqlx::test(migrator = "fenqi::MIGRATOR")]
+async fn the_daily_close_has_nothing_to_do_in_a_house_that_is_not_open(pool: PgPool) {
+    let app = house::open(pool, "2026-03-02").await;
+    sqlx::query("delete from business_day").execute(&app.pool).await.unwrap();
+    dispatch::run(&app, JobKind::DailyClose).await.unwrap();
+    let closes: i64 = sqlx::query_scalar("select count(*) from close_run").fetch_one(&app.pool).await.unwrap();
+    assert_eq!(closes, 0);
+}

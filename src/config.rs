@@ -138,6 +138,11 @@ impl Config {
         Ok(config)
     }
 
+    /// Whether [`Config::vault`] is about to make a new master key, because none is configured or kept in `var_dir`.
+    pub fn makes_new_key(&self) -> bool {
+        self.secrets.master_key.is_none() && self.database_url.is_none() && !self.var_dir.join(KEY_FILE).exists()
+    }
+
     /// The vault under the configured master key. With the private PostgreSQL a missing key is generated in `var_dir`.
     pub fn vault(&self) -> anyhow::Result<Vault> {
         let secrets = &self.secrets;
@@ -175,6 +180,9 @@ impl Config {
         }
     }
 }
+
+/// Where the generated master key lies in `var_dir`.
+const KEY_FILE: &str = "master.key";
 
 #[derive(Clone, Debug)]
 struct Secrets {
@@ -310,7 +318,7 @@ fn wechat(values: &Values) -> anyhow::Result<Option<WeChatSettings>> {
 
 /// The key in `master.key` of the directory, made on first use and readable by its owner only.
 fn generated_key(var_dir: &Path) -> anyhow::Result<SecretKey> {
-    let path = var_dir.join("master.key");
+    let path = var_dir.join(KEY_FILE);
     let shown = path.display();
     if !path.exists() {
         std::fs::create_dir_all(var_dir)

@@ -115,6 +115,18 @@ pub async fn migrate(pool: &PgPool) -> anyhow::Result<usize> {
     Ok(applied(pool).await?.len() - before)
 }
 
+/// Whether this migrated database holds anything that was sealed under a master key.
+///
+/// # Errors
+/// Failures of the database.
+pub async fn holds_sealed_data(pool: &PgPool) -> sqlx::Result<bool> {
+    sqlx::query_scalar(
+        "select exists (select from borrower) or exists (select from merchant) or exists (select from platform_key)",
+    )
+    .fetch_one(pool)
+    .await
+}
+
 /// How far the migrations are.
 pub async fn migrated(pool: &PgPool) -> anyhow::Result<Migrated> {
     let applied = applied(pool).await?;

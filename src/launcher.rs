@@ -11,8 +11,8 @@ use std::time::Duration;
 use anyhow::{Context, bail};
 use sha2::{Digest, Sha256};
 
-/// The oldest PostgreSQL whose SQL we use (`unnest` over composites, `drop database … with (force)`, lz4 settings).
-pub const MAJOR_MIN: u32 = 14;
+/// The oldest PostgreSQL whose SQL we use (`nulls not distinct` in an index, lz4 settings).
+pub const MAJOR_MIN: u32 = 15;
 /// A Unix socket's path holds at most 107 bytes on Linux; `/.s.PGSQL.5432` takes 14 of them.
 const SOCKET_DIR_BYTES_MAX: usize = 107 - 14;
 /// Crash recovery replays at most `max_wal_size`, which takes minutes on a slow disk.

@@ -7,10 +7,9 @@ use utoipa::IntoParams;
 
 use super::api_store::{self, BillView};
 use crate::app::App;
-use crate::base::BusinessDay;
 use crate::base::id::LineId;
 use crate::http::Problem;
-use crate::http::api::{Cursor, FunderCaller, Limit, Page, Params};
+use crate::http::api::{Cursor, Day, FunderCaller, Limit, Page, Params};
 
 /// Which bills.
 #[derive(Debug, Deserialize, IntoParams)]
@@ -24,7 +23,7 @@ pub struct BillParams {
     #[param(value_type = Option<i64>, minimum = 1, maximum = 200)]
     limit: Limit,
     #[param(value_type = Option<String>)]
-    cursor: Option<Cursor<BusinessDay>>,
+    cursor: Option<Cursor<Day>>,
 }
 
 /// List a line's bills, the oldest first
@@ -38,7 +37,7 @@ pub async fn list_bills(
     let mut connection = app.pool.acquire().await?;
     let of = (caller.funder_id, params.line_id);
     let limit = params.limit.0;
-    let after = params.cursor.map(|cursor| cursor.0);
+    let after = params.cursor.map(|cursor| cursor.0.0);
     let rows = api_store::list_bills(&mut connection, of, after, limit + 1).await?;
     Ok(Json(Page::of(rows, limit, |bill: &BillView| bill.due_on)))
 }

@@ -6,6 +6,7 @@ use axum::extract::{Path, State};
 
 use super::own_actions::{self, Bills, Installment};
 use crate::app::App;
+use crate::base::typed::typed_day;
 use crate::base::{BusinessDay, Fen};
 use crate::http::Problem;
 use crate::page::Page;
@@ -76,7 +77,7 @@ pub async fn bill(
     Path(due_on): Path<String>,
     SignedIn(borrower_id): SignedIn,
 ) -> Result<BillPage, Problem> {
-    let due_on: BusinessDay = due_on.parse().map_err(|_| Problem::not_found())?;
+    let due_on: BusinessDay = typed_day(&due_on).map_err(|_| Problem::not_found())?;
     let installments = own_actions::bill(&app, borrower_id, due_on).await?;
     if installments.is_empty() {
         return Err(Problem::not_found());

@@ -24,12 +24,23 @@ pub async fn hold_today(connection: &mut PgConnection) -> sqlx::Result<BusinessD
         .ok_or(sqlx::Error::RowNotFound)
 }
 
-/// Sets the first business day of a new house; nothing where it is already open.
-pub async fn open(connection: &mut PgConnection, first: BusinessDay) -> sqlx::Result<()> {
-    sqlx::query!("insert into business_day (today) values ($1) on conflict do nothing", first.date())
+/// Sets the first business day of a new house; `false`, and nothing is done, where it is already open.
+pub async fn open(connection: &mut PgConnection, first: BusinessDay) -> sqlx::Result<bool> {
+    let opened = sqlx::query!("insert into business_day (today) values ($1) on conflict do nothing", first.date())
         .execute(connection)
         .await?;
-    Ok(())
+    Ok(opened.rows_affected() == 1)
+}
+
+/// The current business day, or `None` before the house has been opened.
+///
+/// # Errors
+/// Failures of the database.
+pub async fn find_today(connection: &mut PgConnection) -> sqlx::Result<Option<BusinessDay>> {
+    match today(connection).await {
+        Err(sqlx::Error::RowNotFound) => Ok(None),
+        found => found.map(Some),
+    }
 }
 
 /// Moves from `day` to the next; `false` where another close already has.

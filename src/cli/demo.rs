@@ -34,7 +34,7 @@ pub struct Args {
     /// Gives the choices and the faults of the story; the same seed gives the same story
     #[arg(long, default_value_t = 1)]
     seed: u64,
-    /// Leave rows that cannot be used out, and write them to a side file
+    /// Leave rows that cannot be used out, and write them with their reasons to FILE.bad.csv
     #[arg(long)]
     skip_bad: bool,
     /// Forget an earlier demo and begin again

@@ -1,5 +1,9 @@
 //! The command line: one file per subcommand, and what they share.
 
+mod house;
+mod funder;
+mod notices;
+mod payout;
 mod quote;
 mod product;
 mod partner;
@@ -91,6 +95,17 @@ enum Command {
     Bench(bench::Args),
     /// Bring the database to the newest migration
     Migrate(migrate::Args),
+    /// Open a new house on its first business day
+    #[command(subcommand)]
+    House(house::Args),
+    /// Open funders, set the terms of their reserves, list them
+    #[command(subcommand)]
+    Funder(funder::Args),
+    /// Show what operators are to hear of, newest last
+    Notices(notices::Args),
+    /// List payouts, send those that failed again
+    #[command(subcommand)]
+    Payout(payout::Args),
     /// Price a purchase or plain terms: the schedule and the true cost
     Quote(quote::Args),
     /// Check, publish and list products
@@ -128,6 +143,10 @@ async fn dispatch(command: Command) -> anyhow::Result<ExitCode> {
         Command::Replay(args) => replay::run(args).await,
         Command::Bench(args) => bench::run(args).await,
         Command::Migrate(args) => migrate::run(args).await,
+        Command::House(args) => house::run(args).await,
+        Command::Funder(args) => funder::run(args).await,
+        Command::Notices(args) => notices::run(args).await,
+        Command::Payout(args) => payout::run(args).await,
         Command::Quote(args) => quote::run(args).await,
         Command::Product(args) => product::run(args).await,
         Command::Partner(args) => partner::run(args).await,
@@ -263,7 +282,23 @@ pub async fn open_app(config: &Config, database: &Database, clock: Clock) -> any
         pool.close().await;
     }
     let pool = database::open(&database.url, config.database_connections).await?;
+    refuse_new_key(config, &pool).await?;
     app_on(config, pool, clock)
+}
+
+/// A new master key would open nothing of what an old one sealed, such as after a restore that left the key out.
+///
+/// # Errors
+/// When a key is about to be made for a database that holds sealed data, or the database fails.
+pub async fn refuse_new_key(config: &Config, pool: &PgPool) -> anyhow::Result<()> {
+    if config.makes_new_key() && database::holds_sealed_data(pool).await? {
+        anyhow::bail!(
+            "this database holds data sealed under a master key that is not here: put master.key into {} from where you \
+             keep it, or set FENQI_MASTER_KEY",
+            config.var_dir.display()
+        );
+    }
+    Ok(())
 }
 
 /// What a command needs that works on the house beside whoever else does: the configured or private database, and the app.

@@ -38,7 +38,7 @@ pub struct DayParams {
     #[param(value_type = Option<i64>, minimum = 1, maximum = 200)]
     limit: Limit,
     #[param(value_type = Option<String>)]
-    cursor: Option<Cursor<BusinessDay>>,
+    cursor: Option<Cursor<Day>>,
 }
 
 /// A closed business day and its files.
@@ -64,7 +64,7 @@ pub async fn list_days(
     Params(params): Params<DayParams>,
 ) -> Result<Json<Page<DayView>>, Problem> {
     let mut connection = app.pool.acquire().await?;
-    let (after, limit) = (params.cursor.map(|cursor| cursor.0), params.limit.0);
+    let (after, limit) = (params.cursor.map(|cursor| cursor.0.0), params.limit.0);
     let rows = store::list_days(&mut connection, caller.funder_id, after, limit + 1).await?;
     let now = app.clock.now();
     let view = |made: MadeDay| {

@@ -1,7 +1,7 @@
 //! The files that a story is made of: checked whole before it begins, with bad rows named or set aside.
 
 use std::fs::File;
-use std::io::{BufReader, Read, Write};
+use std::io::{BufReader, Read};
 use std::path::{Path, PathBuf};
 
 use anyhow::{Context, bail};
@@ -85,15 +85,55 @@ fn sort_out<T>(
         );
     }
     let side = PathBuf::from(format!("{}.bad.csv", said(path)));
-    let mut file = File::create(&side).with_context(|| format!("cannot write {}", side.display()))?;
-    for error in &bad {
-        writeln!(file, "{},{:?}", error.line.join(","), error.to_string())?;
-    }
+    let header = csv::Reader::from_reader(open(path, "")?).headers()?.clone();
+    set_aside(&side, &header, &bad).with_context(|| format!("cannot write {}", side.display()))?;
     eprintln!("{} rows of {} are left out; they stand with their reasons in {}", bad.len(), said(path), side.display());
     Ok(good)
+}
+
+/// Writes bad rows as CSV: the input's header and `reason`, then each row as it was read with what is wrong with it.
+fn set_aside(side: &Path, header: &csv::StringRecord, bad: &[RowError]) -> Result<(), csv::Error> {
+    let mut file = csv::WriterBuilder::new().flexible(true).from_path(side)?;
+    file.write_record(header.iter().chain(["reason"]))?;
+    for error in bad {
+        let reason = error.to_string();
+        file.write_record(error.line.iter().map(String::as_str).chain([reason.as_str()]))?;
+    }
+    file.flush()?;
+    Ok(())
 }
 
 /// The business day of a house that this database holds already.
 pub async fn lived_until(pool: &PgPool) -> anyhow::Result<Option<BusinessDay>> {
     Ok(store::find_today(&mut *pool.acquire().await?).await?)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_row_set_aside_is_read_back_as_it_was() {
+        let path = std::env::temp_dir().join(format!("fenqi-input-{}.csv", std::process::id()));
+        std::fs::write(&path, "name,amount\n\"Wang, \"\"Li\"\"\",-1\n").unwrap();
+        let line = vec!["Wang, \"Li\"".to_owned(), "-1".to_owned()];
+        let error = RowError {
+            row: 2,
+            column: "amount",
+            found: "-1".into(),
+            allowed: "more than 0".into(),
+            line: line.clone(),
+        };
+        let reason = error.to_string();
+        let kept: Vec<()> = sort_out([Err(error)].into_iter(), Some(&path), true).unwrap();
+        assert!(kept.is_empty());
+        let side = PathBuf::from(format!("{}.bad.csv", path.display()));
+        let mut read = csv::Reader::from_path(&side).unwrap();
+        assert_eq!(read.headers().unwrap(), vec!["name", "amount", "reason"]);
+        let rows: Vec<Vec<String>> =
+            read.records().map(|row| row.unwrap().iter().map(str::to_owned).collect()).collect();
+        assert_eq!(rows, [[line, vec![reason]].concat()]);
+        std::fs::remove_file(&path).unwrap();
+        std::fs::remove_file(&side).unwrap();
+    }
 }

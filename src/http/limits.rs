@@ -4,7 +4,7 @@ use std::any::Any;
 use std::time::{Duration, Instant};
 
 use axum::extract::{MatchedPath, Request, State};
-use axum::http::{HeaderMap, HeaderValue, header};
+use axum::http::{HeaderMap, HeaderValue, Method, header};
 use axum::middleware::Next;
 use axum::response::{IntoResponse, Response};
 use tracing::Instrument;
@@ -31,7 +31,7 @@ pub async fn record(State(app): State<App>, mut request: Request, next: Next) ->
     request.extensions_mut().insert(ThisRequest(id.clone()));
     // The route, not the path: a path may name a person's objects.
     let route = request.extensions().get::<MatchedPath>().map_or("unknown", MatchedPath::as_str).to_owned();
-    let method = request.method().as_str().to_owned();
+    let method = known_method(request.method());
     let span = tracing::info_span!("request", %id, %method, %route);
     let started = Instant::now();
     let mut response = next.run(request).instrument(span.clone()).await;
@@ -69,6 +69,13 @@ pub fn recover(panic: Box<dyn Any + Send>) -> Response {
     let reason = panic.downcast_ref::<String>().map(String::as_str).or_else(|| panic.downcast_ref::<&str>().copied());
     tracing::error!("a request panicked: {}", reason.unwrap_or("no reason given"));
     Problem::failed().into_response()
+}
+
+/// The method in a label's words. Anybody may make up more of them, and whoever counts them would never forget one.
+fn known_method(method: &Method) -> &'static str {
+    let known = [Method::GET, Method::POST, Method::PUT, Method::PATCH, Method::DELETE, Method::HEAD, Method::OPTIONS];
+    let names = ["GET", "POST", "PUT", "PATCH", "DELETE", "HEAD", "OPTIONS"];
+    known.iter().zip(names).find(|(known, _)| *known == method).map_or("other", |(_, name)| name)
 }
 
 /// An id that a proxy before us gave, if it is plain enough to stand in a log.

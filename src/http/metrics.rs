@@ -29,9 +29,9 @@ fn recorder() -> &'static PrometheusHandle {
     })
 }
 
-pub fn count_request(method: String, route: String, status: u16, elapsed: Duration) {
+pub fn count_request(method: &'static str, route: String, status: u16, elapsed: Duration) {
     recorder();
-    let labels = [("method", method), ("route", route), ("status", status.to_string())];
+    let labels = [("method", method.to_owned()), ("route", route), ("status", status.to_string())];
     counter!("fenqi_http_requests_total", &labels).increment(1);
     histogram!(REQUEST_SECONDS, &labels[1..2]).record(elapsed);
 }

@@ -22,6 +22,8 @@ const GATHERING: Duration = Duration::from_millis(20);
 /// How often a failed write is tried again before its rows are given up with an error in the log.
 const WRITE_ATTEMPTS: u32 = 5;
 const WRITE_PAUSE: Duration = Duration::from_millis(500);
+/// The longest operation or key that is kept.
+const NAME_CHARS_MAX: usize = 128;
 
 /// One call, as it is kept: bodies masked and cut.
 #[derive(Debug)]
@@ -75,8 +77,8 @@ impl CallRecord {
         CallRecord {
             partner: call.partner.to_owned(),
             direction: call.direction,
-            operation: call.operation.to_owned(),
-            call_key: call.call_key.to_owned(),
+            operation: plain(call.operation),
+            call_key: plain(call.call_key),
             request_sha256: Sha256::digest(call.request).to_vec(),
             outcome: call.outcome,
             http_status: call.http_status.and_then(|status| i16::try_from(status).ok()),
@@ -88,6 +90,11 @@ impl CallRecord {
             codes: mentions.codes.into_iter().collect(),
         }
     }
+}
+
+/// A name that an index takes, whatever a stranger's request says it is.
+fn plain(name: &str) -> String {
+    name.chars().filter(|letter| !letter.is_control()).take(NAME_CHARS_MAX).collect()
 }
 
 enum Entry {
@@ -172,6 +179,15 @@ async fn write_calls(pool: &PgPool, calls: &[CallRecord]) {
             Ok(()) => return,
             Err(error) if attempt == WRITE_ATTEMPTS || matches!(error, sqlx::Error::PoolClosed) => {
                 tracing::error!(%error, calls = calls.len(), "the call log could not be written");
+                return;
+            }
+            // The database takes one of the rows for wrong: that one alone is given up.
+            Err(error) if error.as_database_error().is_some() && calls.len() > 1 => {
+                for call in calls {
+                    if let Err(error) = try_write(pool, std::slice::from_ref(call)).await {
+                        tracing::error!(%error, key = call.call_key, "a call could not be written to the log");
+                    }
+                }
                 return;
             }
             Err(error) => {

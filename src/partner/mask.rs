@@ -4,8 +4,20 @@ use serde_json::Value;
 
 /// Fields, at any depth, whose text is masked to its last four characters. Our protocols name personal data only so: a
 /// one-time code is `sms_code`, because `code` is an answer's reason.
-const MASKED_FIELDS: &[&str] =
-    &["name", "id_number", "mobile", "card_number", "account_name", "account_number", "sms_code", "text", "address"];
+const MASKED_FIELDS: &[&str] = &[
+    "name",
+    "id_number",
+    "mobile",
+    "card_number",
+    "account_name",
+    "account_number",
+    "number",
+    "sms_code",
+    "text",
+    "address",
+];
+/// Whatever fills in a short message: one-time codes, names, amounts.
+const FILLED_IN: &str = "parameters";
 const LENGTH_MAX: usize = 4_000;
 
 /// A body of so many `bytes` as it may be logged: masked if it was read as JSON, withheld if it was not.
@@ -26,6 +38,9 @@ fn mask(value: &mut Value) {
             for (name, field) in fields {
                 match field {
                     Value::String(text) if MASKED_FIELDS.contains(&name.as_str()) => *text = masked_text(text),
+                    Value::Object(filled_in) if name == FILLED_IN => {
+                        filled_in.values_mut().for_each(|value| *value = Value::from("***"));
+                    }
                     other => mask(other),
                 }
             }
@@ -73,6 +88,15 @@ mod tests {
     #[test]
     fn a_one_time_code_is_masked() {
         assert_eq!(logged(br#"{"sms_code":"482913"}"#), r#"{"sms_code":"***"}"#);
+        let message = br#"{"messages":[{"parameters":{"code":"482913","minutes":5},"template":"sign_in"}]}"#;
+        let expected = r#"{"messages":[{"parameters":{"code":"***","minutes":"***"},"template":"sign_in"}]}"#;
+        assert_eq!(logged(message), expected);
+    }
+
+    #[test]
+    fn an_account_to_be_paid_is_masked() {
+        let body = br#"{"payee":{"kind":"card","name":"Zhang","number":"6222021234567894"}}"#;
+        assert_eq!(logged(body), r#"{"payee":{"kind":"card","name":"***","number":"***7894"}}"#);
     }
 
     #[test]

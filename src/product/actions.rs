@@ -20,7 +20,7 @@ pub enum ProductRefusal {
     Invalid(Vec<Problem>),
     #[error("the product does not pass its proof in {} case(s); the first: {}", .0.len(), .0[0])]
     Unproven(Vec<ProofProblem>),
-    #[error("there is no funder with the code {0:?}: open the funder first, then publish its products")]
+    #[error("there is no funder with the code {0:?}: open it with `fenqi funder open`, then publish its products")]
     UnknownFunder(String),
     #[error("the product {code:?} belongs to another funder than {funder:?}: choose another code")]
     OtherFunder { code: String, funder: String },

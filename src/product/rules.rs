@@ -19,8 +19,12 @@ pub const PERIODS_MAX: u16 = 60;
 pub const BULLET_PERIODS_MAX: u16 = 12;
 /// Overdue interest is the contract rate plus 30 % to 50 % (银发〔2003〕251号 item 3).
 pub const PENALTY_MULTIPLE: (&str, &str) = ("1.3", "1.5");
-/// 24 % a year spread over 360 days, rounded down.
-pub const PENALTY_PER_DAY_MAX: &str = "0.000666";
+/// 24 % a year spread over the 365 days that a year has, whatever the basis, rounded down.
+pub const PENALTY_PER_DAY_MAX: &str = "0.000657";
+/// Penalty counts every day of the calendar.
+const DAYS_OF_A_YEAR: Decimal = Decimal::from_parts(365, 0, 0, false, 0);
+/// Decimals of a rate a year that is shown.
+const YEAR_RATE_DECIMALS: u32 = 8;
 pub const SUBSIDY_RATE_MAX: &str = "0.02";
 pub const PAYOFF_FEE_MAX: &str = "0.03";
 /// With fewer than 5 days, the due day of a statement of 28 February could clamp onto that statement.
@@ -198,14 +202,57 @@ fn distinct<T: PartialEq>(list: &[T], path: &str, reader: &mut Reader<'_>) {
     }
 }
 
-/// The highest penalty a year that a product can charge, as a fraction; above 0.24 a court may reduce it.
+/// The highest penalty that a year of 365 days can bring, as a fraction; above 0.24 a court may reduce it.
 pub fn penalty_a_year_max(terms: &Terms) -> Decimal {
-    match terms.penalty.rate {
-        PenaltyRate::Daily(rate) => rate.fraction() * Decimal::from(terms.penalty.basis_days),
+    let of_a_year = match terms.penalty.rate {
+        PenaltyRate::Daily(rate) => rate.fraction() * DAYS_OF_A_YEAR,
         PenaltyRate::Multiple(multiple) => {
             let rates = terms.plans.iter().flat_map(|plan| plan.prices.iter());
             let highest = rates.map(|rate| rate.fraction()).max().unwrap_or(Decimal::ZERO);
-            (highest * multiple.fraction()).normalize()
+            highest * multiple.fraction() * DAYS_OF_A_YEAR / Decimal::from(terms.penalty.basis_days)
+        }
+    };
+    of_a_year.round_dp(YEAR_RATE_DECIMALS).normalize()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::product::file;
+
+    const STANDARD: &str = include_str!("../../products/standard.toml");
+
+    #[test]
+    fn a_year_of_penalty_has_365_days_whatever_the_basis() {
+        let dear = file::parse(&STANDARD.replace("E = 0.180", "E = 0.184")).unwrap();
+        assert_eq!(penalty_a_year_max(&dear).to_string(), "0.24252222");
+        let mut daily = file::parse(STANDARD).unwrap();
+        daily.penalty.rate = PenaltyRate::Daily("0.000666".parse().unwrap());
+        assert_eq!(penalty_a_year_max(&daily).to_string(), "0.24309");
+    }
+
+    #[test]
+    fn a_rate_a_day_stays_below_24_per_cent_a_year() {
+        let free = include_str!("../../products/interest-free.toml");
+        assert!(file::parse(&free.replace("rate_per_day = 0.0005", "rate_per_day = 0.000657")).is_ok());
+        let problems = file::parse(&free.replace("rate_per_day = 0.0005", "rate_per_day = 0.000658")).unwrap_err();
+        assert!(problems.iter().any(|problem| problem.to_string().contains("rate_per_day")), "{problems:?}");
+    }
+
+    #[test]
+    fn no_shipped_product_charges_a_penalty_above_its_cap() {
+        let shipped = [
+            STANDARD,
+            include_str!("../../products/equal-principal.toml"),
+            include_str!("../../products/first-months-free.toml"),
+            include_str!("../../products/interest-first.toml"),
+            include_str!("../../products/interest-free.toml"),
+            include_str!("../../products/merchant-subsidy.toml"),
+            include_str!("../../products/pay-next-bill.toml"),
+        ];
+        for text in shipped {
+            let terms = file::parse(text).unwrap();
+            assert!(penalty_a_year_max(&terms) <= terms.apr_cap.fraction(), "{}", terms.code);
         }
     }
 }

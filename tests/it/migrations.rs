@@ -23,6 +23,14 @@ async fn two_nodes_that_start_at_once_migrate_once(pool: PgPool) {
     assert_eq!(database::migrated(&pool).await.unwrap(), Migrated::Fully);
 }
 
+/// `nulls not distinct` came with PostgreSQL 15: on an older one the migration would fail half-way into a new house.
+#[test]
+fn the_oldest_postgresql_that_is_let_in_knows_the_migrations_words() {
+    let needs = |sql: &str| sql.contains("nulls not distinct");
+    let uses = fenqi::MIGRATOR.iter().filter(|migration| needs(migration.sql.as_str())).count();
+    assert!(uses == 0 || fenqi::launcher::MAJOR_MIN >= 15, "{uses} migrations need PostgreSQL 15");
+}
+
 /// A database that stands one migration back, with rows in it, keeps its rows.
 #[sqlx::test(migrations = false)]
 async fn a_database_with_rows_keeps_them_through_the_newest_migration(pool: PgPool) {

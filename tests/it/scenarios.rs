@@ -86,6 +86,15 @@ fn every_scenario_file_is_a_test() {
     assert_eq!(files, names);
 }
 
+/// Whoever copies the example out of the documents plays what is played here.
+#[test]
+fn the_documents_example_is_the_shipped_file() {
+    let document = std::fs::read_to_string(folder().join("../../docs/SCENARIOS.md")).unwrap();
+    let (_, after) = document.split_once("## An example\n").unwrap();
+    let example = after.split("```").nth(1).unwrap();
+    assert_eq!(example.trim_start(), std::fs::read_to_string(folder().join("late.fenqi")).unwrap());
+}
+
 /// The first line that is wrong is named, with what was found, and nothing after it is played.
 #[sqlx::test(migrator = "fenqi::MIGRATOR")]
 async fn the_first_line_that_fails_is_named(pool: PgPool) {

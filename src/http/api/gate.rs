@@ -194,6 +194,10 @@ fn denied_response(denied: Fault<Denial>) -> Response {
 async fn answer(gate: &Gate, arrived: &Arrived, admitted: &Admitted, mut request: Request, next: Next) -> Response {
     let operation = gate.operations.find(&arrived.method, &arrived.route);
     let Some(operation) = operation else {
+        // The routes would take it for a GET, which it is not: no operation answers without a body.
+        if arrived.method == Method::HEAD {
+            return Problem::method_not_allowed().into_response();
+        }
         // An unknown path or method: whoever is believed may know that.
         return next.run(request).await;
     };

@@ -1,0 +1,31 @@
+//! `fenqi house`: opens a new house on its first business day.
+
+use std::process::ExitCode;
+
+use crate::base::BusinessDay;
+use crate::business_day::store;
+use crate::cli::open_house;
+use crate::database;
+
+#[derive(clap::Subcommand)]
+pub enum Args {
+    /// Begin the first business day; once in the life of a house, from then on only the daily close moves the day
+    Open {
+        /// The first business day, such as 2026-03-02: today, as a rule
+        #[arg(long)]
+        date: BusinessDay,
+    },
+}
+
+pub async fn run(args: Args) -> anyhow::Result<ExitCode> {
+    let Args::Open { date } = args;
+    let (app, _database) = open_house().await?;
+    let mut transaction = database::begin(&app.pool).await?;
+    if !store::open(&mut transaction, date).await? {
+        let today = store::today(&mut transaction).await?;
+        anyhow::bail!("this house is open already; its business day is {today}, and only `fenqi close` moves it");
+    }
+    transaction.commit().await?;
+    println!("the house is open; its business day is {date}");
+    Ok(ExitCode::SUCCESS)
+}

@@ -1,0 +1,50 @@
+//! `fenqi notices`: what operators are to hear of.
+
+use std::process::ExitCode;
+
+use serde_json::json;
+
+use crate::base::BusinessDay;
+use crate::cli::open_house;
+use crate::notice::{Audience, Raised, store};
+
+#[derive(clap::Args)]
+pub struct Args {
+    /// From this business day on; the newest hundred if left out
+    #[arg(long)]
+    since: Option<BusinessDay>,
+    /// One JSON object a line
+    #[arg(long)]
+    json: bool,
+}
+
+pub async fn run(args: Args) -> anyhow::Result<ExitCode> {
+    let (app, _database) = open_house().await?;
+    let mut connection = app.pool.acquire().await?;
+    let mut raised: Vec<Raised> = Vec::new();
+    loop {
+        let before_no = raised.last().map(|notice| notice.notice_no);
+        let page = store::list(&mut connection, Audience::Operator, None, before_no).await?;
+        let is_full = page.len() == usize::try_from(store::PAGE_MAX)?;
+        raised.extend(page);
+        // Newest first, and business days never go back.
+        let last_day = raised.last().map(|last| last.business_day);
+        let is_further_back = last_day.zip(args.since).is_some_and(|(day, since)| day >= since);
+        if !is_full || !is_further_back {
+            break;
+        }
+    }
+    raised.retain(|notice| args.since.is_none_or(|since| notice.business_day >= since));
+    for notice in raised.iter().rev() {
+        if args.json {
+            println!(
+                "{}",
+                json!({ "notice_no": notice.notice_no, "kind": notice.kind, "business_day": notice.business_day,
+                        "body": notice.body, "at": notice.created_at })
+            );
+        } else {
+            println!("{}  {:<26}  {}", notice.business_day, notice.kind, notice.body);
+        }
+    }
+    Ok(ExitCode::SUCCESS)
+}

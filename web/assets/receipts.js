@@ -8,6 +8,8 @@ const shownMax = 100;
 const roomAfter = 30_000;
 /** Nothing heard for so long, not even the sign of life every 15 seconds: the line is dead, whatever the browser thinks. */
 const deadAfter = 40_000;
+/** Lines of days before: they may be told once more after they have left the page. */
+const gone = new Set();
 let source;
 let last = "";
 let watch;
@@ -38,11 +40,13 @@ function show(event) {
   const isNewDay = told.day !== place.dataset.day;
   if (isNewDay) {
     place.dataset.day = told.day;
+    for (const line of lines.children) gone.add(line.id);
     lines.replaceChildren();
   }
   let fresh = 0;
   for (const row of told.rows) {
-    if (document.getElementById(`r-${row.key}`)) continue;
+    const id = `r-${row.key}`;
+    if (gone.has(id) || document.getElementById(id)) continue;
     lines.insertAdjacentHTML("afterbegin", row.html);
     lines.firstElementChild.classList.add("fresh");
     part("said").textContent = row.said;

@@ -179,10 +179,12 @@ test("a merchant applies, is accepted, and sees at the counter what comes in", a
   await heading(page, say("sell-state-closed"));
   await seen("order-closed");
 
-  // A new day begins at zero on the page that stayed open, which is not loaded anew: its sound stays on.
+  // A new day starts empty on the page that stayed open, which is not loaded anew: its sound stays on.
   await counter.evaluate(() => (window.stayed = true));
   await moveTo(page, daysBefore(await today(page), -1));
   await expect(counter.locator("#takings")).toHaveText("¥0.00", { timeout: 60_000 });
+  await expect(counter.locator("#lines li")).toHaveCount(0);
+  await expect(counter.locator("#none")).toBeVisible();
   await expect(counter.locator("#live")).toHaveText(say("receipts-live"));
   await expect(sound).toHaveAttribute("aria-pressed", "true");
   expect(await counter.evaluate(() => window.stayed)).toBe(true);

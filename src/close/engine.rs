@@ -4,12 +4,16 @@
 
 use std::time::{Duration, Instant};
 
+use chrono::{DateTime, Utc};
+use sqlx::PgConnection;
+
 use super::step::{CHUNK_ROWS, Step};
 use super::store;
 use crate::app::App;
 use crate::base::BusinessDay;
 use crate::business_day;
 use crate::database;
+use crate::funder;
 
 /// Chunks that one node works on at once. The database is the bottleneck; more would only queue.
 const WORKERS: usize = 2;
@@ -94,10 +98,20 @@ pub async fn close_day_in_chunks(app: &App, day: BusinessDay, chunk_rows: i64) -
     Ok(Closed { day, steps })
 }
 
+/// Advances the business day and books on `day` what purchases have used of slices of reserves until now; `false` where another close
+/// already has.
+pub async fn cut_off(connection: &mut PgConnection, day: BusinessDay, now: DateTime<Utc>) -> sqlx::Result<bool> {
+    let advanced = business_day::store::advance(&mut *connection, day).await?;
+    if advanced {
+        funder::book_slices(connection, (day, now)).await?;
+    }
+    Ok(advanced)
+}
+
 /// The cut-off: records the run and advances the business day, in one transaction.
 async fn begin(app: &App, day: BusinessDay) -> Result<(), CloseError> {
     let mut transaction = database::begin(&app.pool).await?;
-    if business_day::store::advance(&mut transaction, day).await? {
+    if cut_off(&mut transaction, day, app.clock.now()).await? {
         if let Some(unfinished) = store::find_unfinished(&mut transaction).await? {
             return Err(CloseError::Unfinished { unfinished });
         }

@@ -155,9 +155,9 @@ pub async fn count_breaks(connection: &mut PgConnection) -> sqlx::Result<Vec<Cou
 pub async fn load_reserves(connection: &mut PgConnection) -> sqlx::Result<Vec<ReserveStanding>> {
     sqlx::query_as!(
         ReserveStanding,
-        r#"select f.name as funder, r.deposited_fen as "deposited: Fen", r.withdrawn_fen as "withdrawn: Fen",
-                  r.available_fen as "available: Fen", r.held_fen as "held: Fen"
-           from reserve r join funder f on f.funder_id = r.funder_id order by f.code"#
+        r#"select f.name as funder, r.deposited_fen as "deposited!: Fen", r.withdrawn_fen as "withdrawn!: Fen",
+                  r.available_fen as "available!: Fen", r.held_fen as "held!: Fen"
+           from reserve_now r join funder f on f.funder_id = r.funder_id order by f.code"#
     )
     .fetch_all(connection)
     .await

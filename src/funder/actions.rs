@@ -7,6 +7,7 @@ use sqlx::PgConnection;
 use super::forecast::{self, Forecast};
 use super::posting::{self, Movement};
 use super::reserve::{Occasion, REFERENCE_CHARS_MAX, Reserve, ReserveEntryKind, ReserveRefusal};
+use super::slice_actions::lock_reserve;
 use super::store::{self, Funder};
 use crate::app::App;
 use crate::base::id::{FunderId, mint};
@@ -120,7 +121,7 @@ pub(super) async fn book_movement(
         return Err(Fault::Refused(ReserveRefusal::ReferenceMalformed));
     }
     let today = business_day::store::hold_today(&mut *connection).await?;
-    let mut reserve = lock_known_reserve(&mut *connection, funder_id).await?;
+    let mut reserve = lock_known_reserve(&mut *connection, funder_id, (today, now)).await?;
     if let Some(booked) =
         store::find_booked_amount(&mut *connection, funder_id, direction.entry_kind(), reference).await?
     {
@@ -179,7 +180,8 @@ pub struct ReserveTerms {
 /// Sets advance limit and low-water mark; a limit below the advance in use is refused.
 pub async fn set_reserve_terms(app: &App, funder_id: FunderId, terms: ReserveTerms) -> Outcome<Step, ReserveRefusal> {
     let mut transaction = database::begin(&app.pool).await?;
-    let mut reserve = lock_known_reserve(&mut transaction, funder_id).await?;
+    let today = business_day::store::hold_today(&mut transaction).await?;
+    let mut reserve = lock_known_reserve(&mut transaction, funder_id, (today, app.clock.now())).await?;
     if (reserve.advance_limit, reserve.low_water) == (terms.advance_limit, terms.low_water) {
         return Ok(Step::AlreadyApplied);
     }
@@ -196,7 +198,8 @@ pub async fn change_low_water(
     (read, mark): (Fen, Fen),
 ) -> Outcome<Reserve, ReserveRefusal> {
     let mut transaction = database::begin(&app.pool).await?;
-    let mut reserve = lock_known_reserve(&mut transaction, funder_id).await?;
+    let today = business_day::store::hold_today(&mut transaction).await?;
+    let mut reserve = lock_known_reserve(&mut transaction, funder_id, (today, app.clock.now())).await?;
     if reserve.low_water != read {
         return Err(Fault::Refused(ReserveRefusal::LowWaterChanged));
     }
@@ -221,8 +224,21 @@ pub async fn forecast_reserve(
     Ok(forecast::forecast(reserve.usable(), net_use, today))
 }
 
-async fn lock_known_reserve(connection: &mut PgConnection, funder_id: FunderId) -> Outcome<Reserve, ReserveRefusal> {
-    match store::lock_reserve(connection, funder_id).await {
+/// Enters what purchases have used meanwhile into the reserve's journal.
+pub async fn bring_journal_up_to_date(app: &App, funder_id: FunderId) -> Outcome<(), ReserveRefusal> {
+    let mut transaction = database::begin(&app.pool).await?;
+    let today = business_day::store::hold_today(&mut transaction).await?;
+    lock_known_reserve(&mut transaction, funder_id, (today, app.clock.now())).await?;
+    transaction.commit().await?;
+    Ok(())
+}
+
+async fn lock_known_reserve(
+    connection: &mut PgConnection,
+    funder_id: FunderId,
+    moment: (BusinessDay, DateTime<Utc>),
+) -> Outcome<Reserve, ReserveRefusal> {
+    match lock_reserve(connection, funder_id, moment).await {
         Ok(reserve) => Ok(reserve),
         Err(sqlx::Error::RowNotFound) => Err(Fault::Refused(ReserveRefusal::UnknownFunder)),
         Err(failure) => Err(failure.into()),

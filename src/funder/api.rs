@@ -92,6 +92,7 @@ pub async fn list_entries(
     caller: FunderCaller,
     Params(params): Params<JournalParams>,
 ) -> Result<Json<Page<ReserveEntryView>>, Problem> {
+    actions::bring_journal_up_to_date(&app, caller.funder_id).await?;
     let mut connection = app.pool.acquire().await?;
     let which = (params.business_day.map(|day| day.0), params.cursor.map(|cursor| cursor.0));
     let limit = params.limit.0;

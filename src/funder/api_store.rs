@@ -8,7 +8,7 @@ use utoipa::ToSchema;
 use crate::base::id::FunderId;
 use crate::base::{BusinessDay, Fen};
 
-/// One change of the reserve; a batch of purchases is one.
+/// One change of the reserve; purchases are entered together, at the latest at the end of the business day.
 #[derive(Debug, Serialize, ToSchema)]
 pub struct ReserveEntryView {
     #[schema(example = 1)]
@@ -19,7 +19,7 @@ pub struct ReserveEntryView {
     pub amount_fen: Fen,
     pub available_after_fen: Fen,
     pub held_after_fen: Fen,
-    /// The bank's reference, the purchase voided, the refund, the day cleared, or the first purchase of a batch.
+    /// The bank's reference, the purchase voided, the refund, the day cleared, or the first of the purchases entered.
     #[schema(example = "ICBC-20260302-7781")]
     pub source: String,
     pub business_day: BusinessDay,

@@ -7,10 +7,12 @@ use serde_json::json;
 use sqlx::PgConnection;
 
 use super::reserve::{Occasion, Reserve};
+use super::slice_actions::lock_reserve;
 use super::store;
 use crate::app::App;
 use crate::base::id::FunderId;
 use crate::base::{BusinessDay, Fen};
+use crate::business_day;
 use crate::notice::{self, Audience, Notice};
 use crate::outbox::{self, Message};
 
@@ -22,15 +24,17 @@ pub async fn close_reserves(
     day: BusinessDay,
     gross: &BTreeMap<FunderId, Fen>,
 ) -> anyhow::Result<u64> {
+    let now = app.clock.now();
+    let today = business_day::store::hold_today(&mut *connection).await?;
     let advancing = store::find_advancing(&mut *connection).await?;
     let funder_ids: BTreeSet<FunderId> = gross.keys().copied().chain(advancing).collect();
     let mut rows = 0;
     for funder_id in funder_ids {
-        let mut reserve = store::lock_reserve(&mut *connection, funder_id).await?;
+        let mut reserve = lock_reserve(&mut *connection, funder_id, (today, now)).await?;
         let mut entries = Vec::new();
         if let Some(amount) = gross.get(&funder_id) {
             let source = format!("clearing of {day}");
-            entries.push(reserve.clear(*amount, Occasion { source, business_day: day, occurred_at: app.clock.now() }));
+            entries.push(reserve.clear(*amount, Occasion { source, business_day: day, occurred_at: now }));
         }
         let due_on = match reserve.advance_since {
             Some(since) => Some(app.calendar.next_working_day(since).context("an advance cannot be given a due day")?),

@@ -3,6 +3,7 @@
 use serde_json::json;
 
 use super::actions::forecast_reserve;
+use super::slice_actions::lock_reserve;
 use super::store;
 use crate::app::App;
 use crate::base::id::FunderId;
@@ -31,7 +32,7 @@ async fn watch(app: &App, funder_id: FunderId) -> anyhow::Result<bool> {
     let today = business_day::store::hold_today(&mut transaction).await?;
     // Summed before the lock, so that purchases do not wait for it.
     let net_use = forecast_reserve(&mut transaction, funder_id, today).await?;
-    let mut reserve = store::lock_reserve(&mut transaction, funder_id).await?;
+    let mut reserve = lock_reserve(&mut transaction, funder_id, (today, now)).await?;
     let tell = reserve.note_low_water(today);
     store::save_reserve(&mut transaction, &reserve, &[]).await?;
     if tell {

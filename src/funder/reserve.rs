@@ -104,7 +104,7 @@ impl Refusal for ReserveRefusal {
 /// What a journal row says beside its amounts.
 #[derive(Clone, Debug)]
 pub struct Occasion {
-    /// The bank reference, the purchase voided, the refund, the closed day, or a batch's first purchase.
+    /// The bank reference, the purchase voided, the refund, the closed day, or the first of several purchases.
     pub source: String,
     pub business_day: BusinessDay,
     pub occurred_at: DateTime<Utc>,
@@ -129,6 +129,13 @@ impl Reserve {
         self.held += amount;
         self.move_available(-amount, day);
         Ok(())
+    }
+
+    /// Books what its slices have used: their leases were never more than what is available.
+    pub fn book_use(&mut self, used: Fen, occasion: Occasion) -> ReserveEntry {
+        self.held += used;
+        self.move_available(-used, occasion.business_day);
+        self.record(ReserveEntryKind::Hold, used, occasion)
     }
 
     /// Frees what a voided purchase held.
@@ -242,7 +249,7 @@ fn take_from(held: Fen, amount: Fen) -> Fen {
 }
 
 #[cfg(test)]
-mod tests {
+pub(super) mod tests {
     use super::*;
 
     fn day(text: &str) -> BusinessDay {
@@ -253,7 +260,7 @@ mod tests {
         Occasion { source: "ref".into(), business_day: day(text), occurred_at: DateTime::UNIX_EPOCH }
     }
 
-    fn reserve(available: i64, advance_limit: i64) -> Reserve {
+    pub(in crate::funder) fn reserve(available: i64, advance_limit: i64) -> Reserve {
         Reserve {
             funder_id: FunderId::from_uuid(uuid::Uuid::nil()),
             available: Fen::new(available),

@@ -4,6 +4,7 @@ use chrono::{DateTime, Utc};
 use sqlx::PgConnection;
 
 use super::reserve::{Reserve, ReserveEntry, ReserveEntryKind};
+use super::slice::SLICES;
 use crate::base::id::FunderId;
 use crate::base::{BusinessDay, Fen};
 
@@ -26,16 +27,18 @@ pub async fn insert_funder(
         "with opened as (
              insert into funder (funder_id, code, name, created_at) values ($1, $2, $3, $4)
              on conflict (code) do nothing
-             returning funder_id)
-         insert into reserve (funder_id) select funder_id from opened",
+             returning funder_id),
+         reserved as (insert into reserve (funder_id) select funder_id from opened)
+         insert into reserve_slice (funder_id, slice_no) select funder_id, generate_series(0, $5 - 1) from opened",
         funder.funder_id.uuid(),
         funder.code,
         funder.name,
         created_at,
+        i32::from(SLICES),
     )
     .execute(connection)
     .await?;
-    Ok(done.rows_affected() == 1)
+    Ok(done.rows_affected() > 0)
 }
 
 pub async fn find_funder_by_code(connection: &mut PgConnection, code: &str) -> sqlx::Result<Option<Funder>> {
@@ -62,11 +65,11 @@ pub async fn load_funders(connection: &mut PgConnection) -> sqlx::Result<Vec<Fun
         .await
 }
 
-/// The reserve, locked until the transaction ends. Locked last of all, in funder order where several are needed.
+/// The reserve's own row, locked until the transaction ends, without what its slices have used since they were booked.
 ///
 /// # Errors
 /// `RowNotFound` when there is no such funder.
-pub async fn lock_reserve(connection: &mut PgConnection, funder_id: FunderId) -> sqlx::Result<Reserve> {
+pub(super) async fn lock_row(connection: &mut PgConnection, funder_id: FunderId) -> sqlx::Result<Reserve> {
     sqlx::query_as!(
         Reserve,
         r#"select funder_id as "funder_id: FunderId", available_fen as "available: Fen", held_fen as "held: Fen",
@@ -82,24 +85,26 @@ pub async fn lock_reserve(connection: &mut PgConnection, funder_id: FunderId) ->
     .await
 }
 
-/// The reserve as last committed, for readers that decide nothing.
+/// The reserve as last committed, with what its slices have used, for readers that decide nothing.
 pub async fn find_reserve(connection: &mut PgConnection, funder_id: FunderId) -> sqlx::Result<Option<Reserve>> {
     sqlx::query_as!(
         Reserve,
-        r#"select funder_id as "funder_id: FunderId", available_fen as "available: Fen", held_fen as "held: Fen",
-                  deposited_fen as "deposited: Fen", withdrawn_fen as "withdrawn: Fen",
-                  paid_out_fen as "paid_out: Fen", returned_fen as "returned: Fen",
-                  advance_limit_fen as "advance_limit: Fen", low_water_fen as "low_water: Fen",
+        r#"select funder_id as "funder_id!: FunderId", available_fen as "available!: Fen", held_fen as "held!: Fen",
+                  deposited_fen as "deposited!: Fen", withdrawn_fen as "withdrawn!: Fen",
+                  paid_out_fen as "paid_out!: Fen", returned_fen as "returned!: Fen",
+                  advance_limit_fen as "advance_limit!: Fen", low_water_fen as "low_water!: Fen",
                   low_water_noticed_on as "low_water_noticed_on: BusinessDay",
-                  advance_since as "advance_since: BusinessDay", advance_overdue, last_entry_no
-           from reserve where funder_id = $1"#,
+                  advance_since as "advance_since: BusinessDay", advance_overdue as "advance_overdue!",
+                  last_entry_no as "last_entry_no!"
+           from reserve_now where funder_id = $1"#,
         funder_id.uuid()
     )
     .fetch_optional(connection)
     .await
 }
 
-/// Writes back a reserve that this transaction locked, with its new journal rows, in one round trip.
+/// Writes back a reserve that this transaction locked, with its new journal rows, in one round trip. Where less is left available
+/// than is leased to slices, their leases end.
 pub async fn save_reserve(
     connection: &mut PgConnection,
     reserve: &Reserve,
@@ -119,7 +124,10 @@ pub async fn save_reserve(
                     paid_out_fen = $6, returned_fen = $7, advance_limit_fen = $8, low_water_fen = $9,
                     low_water_noticed_on = $10, advance_since = $11, advance_overdue = $12, last_entry_no = $13
              where funder_id = $1
-             returning funder_id)
+             returning funder_id),
+         ended as (
+             update reserve_slice set leased_fen = 0
+             where funder_id = $1 and $2 < (select sum(leased_fen) from reserve_slice where funder_id = $1))
          insert into reserve_entry (funder_id, entry_no, kind, amount_fen, available_after_fen, held_after_fen,
                                     source, business_day, occurred_at)
          select saved.funder_id, e.entry_no, e.kind, e.amount, e.available, e.held, e.source, e.day, e.at
@@ -184,7 +192,7 @@ pub async fn find_advancing(connection: &mut PgConnection) -> sqlx::Result<Vec<F
 /// Funders to be told today that their reserve is low, and those that were told and have recovered, in id order.
 pub async fn find_crossing_low_water(connection: &mut PgConnection, today: BusinessDay) -> sqlx::Result<Vec<FunderId>> {
     sqlx::query_scalar!(
-        r#"select funder_id as "funder_id: FunderId" from reserve
+        r#"select funder_id as "funder_id!: FunderId" from reserve_now
            where (available_fen < low_water_fen and low_water_noticed_on is distinct from $1)
               or (available_fen >= low_water_fen and low_water_noticed_on is not null)
            order by funder_id"#,
@@ -234,7 +242,7 @@ pub async fn sum_reserves(connection: &mut PgConnection) -> sqlx::Result<Reserve
                   coalesce(sum(held_fen), 0)::bigint as "held!: Fen",
                   coalesce(sum(paid_out_fen), 0)::bigint as "paid_out!: Fen",
                   coalesce(sum(returned_fen), 0)::bigint as "returned!: Fen"
-           from reserve"#
+           from reserve_now"#
     )
     .fetch_one(connection)
     .await

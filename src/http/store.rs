@@ -46,7 +46,8 @@ pub struct FunderReserve {
 pub async fn list_reserves(connection: &mut PgConnection) -> sqlx::Result<Vec<FunderReserve>> {
     sqlx::query_as!(
         FunderReserve,
-        "select f.code, f.name, r.available_fen, r.held_fen from reserve r join funder f using (funder_id) order by f.code"
+        r#"select f.code, f.name, r.available_fen as "available_fen!", r.held_fen as "held_fen!"
+           from reserve_now r join funder f using (funder_id) order by f.code"#
     )
     .fetch_all(connection)
     .await

@@ -327,7 +327,7 @@ impl Sale {
         outbox::store::enqueue(connection, &[self.message("refund", body)]).await?;
         if parts.principal_fell.is_positive() {
             self.restore_line(connection, EntryKind::Refund, parts.principal_fell, source_id).await?;
-            let mut reserve = lock_reserve(connection, self.loan.funder_id).await?;
+            let mut reserve = lock_reserve(connection, self.loan.funder_id, (self.today, self.now)).await?;
             let entry = reserve.take_back(parts.principal_fell, self.occasion(refund.refund_id.to_string()));
             save_reserve(connection, &reserve, &[entry]).await?;
         }

@@ -2,7 +2,7 @@
 //!
 //! While batches commit, the next one fills; there is no timer. Two batches are in flight on one node, so that one core
 //! works beside the other, each with about half of those who ask. A line is in one of them at a time. Several nodes notice each
-//! other by the lines' journal numbers and take turns by the reserve's row lock, which is held for a moment only.
+//! other by the lines' journal numbers, and each lane of each node takes from a slice of the reserve of its own.
 
 use std::collections::{HashSet, VecDeque};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
@@ -10,13 +10,14 @@ use std::time::Duration;
 
 use tokio::sync::{Notify, OwnedSemaphorePermit, Semaphore, mpsc, oneshot};
 
-use super::batch_actions::{Answer, Connections, KnownReserves, decide};
+use super::batch_actions::{Answer, Lane, decide};
 use super::model::{PurchaseRequest, RequestRefusal};
 use super::risk_actions::weigh;
 use super::weighing::Weighed;
 use crate::app::App;
 use crate::base::id::LineId;
 use crate::error::Fault;
+use crate::funder::slice::SLICES;
 
 /// Purchases decided in one transaction. Larger batches gain little and make the first caller wait for the last.
 const BATCH_MAX: usize = 128;
@@ -69,20 +70,17 @@ impl Authoriser {
 /// Weighs one request and decides it by itself, as a batch of one.
 pub async fn decide_one(app: &App, request: PurchaseRequest) -> Answer {
     let request = weigh(app, request).await?;
-    let mut kept = None;
-    let mut answers = decide(app, &KnownReserves::default(), &mut kept, vec![request]).await;
-    if let Some(connections) = kept {
-        connections.give_back().await;
-    }
+    let mut lane = Lane::default();
+    let mut answers = decide(app, &mut lane, vec![request]).await;
+    lane.give_back().await;
     answers.pop().unwrap_or_else(|| Err(Fault::Failed(anyhow::anyhow!("one request has one answer"))))
 }
 
 /// What a node's batches share.
 struct Node {
     app: App,
-    reserves: KnownReserves,
-    /// What batches have kept of the pool for the next ones.
-    kept: Mutex<Vec<Connections>>,
+    /// Those that decide no batch at present.
+    lanes: Mutex<Vec<Lane>>,
     busy: Mutex<Busy>,
     /// Told whenever a batch has ended.
     ended: Notify,
@@ -124,14 +122,11 @@ struct Collector {
 
 async fn decide_forever(app: App, queue: mpsc::Receiver<Waiting>) {
     let lanes = (app.pool.options().get_max_connections() / CONNECTIONS_PER_LANE).clamp(1, LANES_MAX);
+    // Nodes begin anywhere, so that they seldom meet on a slice; where they do, they take turns.
+    let first = rand::random_range(0..SLICES);
+    let on_slices = (0..lanes as i16).map(|lane| Lane::on_slice((first + lane) % SLICES)).collect();
     let lanes = Arc::new(Semaphore::new(lanes as usize));
-    let node = Node {
-        app,
-        reserves: KnownReserves::default(),
-        kept: Mutex::default(),
-        busy: Mutex::default(),
-        ended: Notify::new(),
-    };
+    let node = Node { app, lanes: Mutex::new(on_slices), busy: Mutex::default(), ended: Notify::new() };
     let node = Arc::new(node);
     let mut collector = Collector { node: Arc::clone(&node), queue, is_closed: false, waiting: VecDeque::new() };
     while let Ok(lane) = Arc::clone(&lanes).acquire_owned().await {
@@ -205,9 +200,10 @@ impl Node {
     async fn decide(self: Arc<Node>, batch: Vec<Waiting>, in_flight: InFlight, lane: OwnedSemaphorePermit) {
         let (requests, answers): (Vec<_>, Vec<_>) =
             batch.into_iter().map(|waiting| (waiting.request, waiting.answer)).unzip();
-        let mut kept = lock(&self.kept).pop();
-        let decided = decide(&self.app, &self.reserves, &mut kept, requests).await;
-        lock(&self.kept).extend(kept);
+        let mut free =
+            lock(&self.lanes).pop().expect("a batch has one of the permits, of which there are as many as lanes");
+        let decided = decide(&self.app, &mut free, requests).await;
+        lock(&self.lanes).push(free);
         drop(in_flight);
         for (answer, decision) in answers.into_iter().zip(decided) {
             // A caller that has gone away finds its answer under its key.
@@ -218,14 +214,15 @@ impl Node {
 
     /// Whether there are connections to give back and nobody who needs them.
     fn is_idle(&self) -> bool {
-        lock(&self.busy).purchases == 0 && !lock(&self.kept).is_empty()
+        lock(&self.busy).purchases == 0 && lock(&self.lanes).iter().any(Lane::has_connections)
     }
 
     async fn give_back(&self) {
-        let kept = std::mem::take(&mut *lock(&self.kept));
-        for connections in kept {
-            connections.give_back().await;
+        let mut lanes = std::mem::take(&mut *lock(&self.lanes));
+        for lane in &mut lanes {
+            lane.give_back().await;
         }
+        lock(&self.lanes).extend(lanes);
     }
 }
 

@@ -1,16 +1,16 @@
 //! One batch of purchases: read, decided and written together.
 //!
-//! Where there is plenty of the funders' money, nothing is locked while a batch is decided: one statement writes it, if the lines,
-//! the orders and the business day are still as they were read, and takes the reserve last, for a moment. A batch that comes too
-//! late, or that may exhaust a reserve, locks what it needs before it reads.
+//! Where its lane's slice of the reserve has enough, nothing is locked while a batch is decided: one statement writes it, if the
+//! lines, the orders and the business day are still as they were read, and takes the slice last. A batch that comes too late, or
+//! whose slice has not enough, locks what it needs before it reads, the whole reserve too, and leases new slices of what is left.
 
 use std::collections::{BTreeMap, HashMap};
-use std::sync::{Mutex, MutexGuard, PoisonError};
 
+use chrono::{DateTime, Utc};
 use sqlx::pool::PoolConnection;
 use sqlx::{Connection, Executor, PgConnection, PgPool, PgTransaction, Postgres};
 
-use super::batch_store::{Hold, Record, read_day_and_versions, record};
+use super::batch_store::{Hold, Holding, Record, read_day_and_versions, record};
 use super::decision::{Desk, Offer, Written};
 use super::model::{PurchaseRequest, Receipt, RequestRefusal};
 use super::notices;
@@ -23,7 +23,7 @@ use crate::business_day;
 use crate::credit::{self, Line};
 use crate::error::{Fault, Outcome};
 use crate::funder::reserve::{Occasion, ReserveEntryKind};
-use crate::funder::{Reserve, lock_reserve, save_reserve};
+use crate::funder::{Reserve, lease_slices, lock_reserve, save_reserve};
 use crate::merchant::code::Code;
 use crate::merchant::{self, MerchantTerms};
 use crate::product;
@@ -31,8 +31,6 @@ use crate::product;
 /// A batch that met another one's purchase with the same key, a deadlock or a change of what it was decided on is decided again
 /// so often.
 const TRIES_MAX: u32 = 5;
-/// A reserve with this many times what a batch asks for will not run short while the batch is decided.
-const PLENTY: i64 = 4;
 
 pub(super) type Answer = Outcome<Receipt, RequestRefusal>;
 
@@ -61,55 +59,57 @@ impl Connections {
     }
 }
 
-/// The reserves as the node's last batches left them, to tell those that are plentiful from those that are scarce.
-/// Nothing is lent on this knowledge alone.
-#[derive(Debug, Default)]
-pub(super) struct KnownReserves(Mutex<HashMap<FunderId, Reserve>>);
+/// What decides one batch after another: its connections, and what it last saw of the reserves' slices that are its own.
+#[derive(Default)]
+pub(super) struct Lane {
+    /// Without a slice of its own it decides on the reserves themselves.
+    slice_no: Option<i16>,
+    /// Each reserve with only what is left of the slice. Nothing is lent on this knowledge alone.
+    slices: HashMap<FunderId, Reserve>,
+    /// Kept between batches until they are given back.
+    connections: Option<Connections>,
+}
 
-impl KnownReserves {
-    /// Copies of the reserves, if each is known to have plenty for what is wanted of it.
-    fn plentiful(&self, wanted: &BTreeMap<FunderId, Fen>) -> Option<HashMap<FunderId, Reserve>> {
-        let known = self.lock();
+impl Lane {
+    pub(super) fn on_slice(slice_no: i16) -> Lane {
+        Lane { slice_no: Some(slice_no), ..Lane::default() }
+    }
+
+    pub(super) fn has_connections(&self) -> bool {
+        self.connections.is_some()
+    }
+
+    pub(super) async fn give_back(&mut self) {
+        if let Some(connections) = self.connections.take() {
+            connections.give_back().await;
+        }
+    }
+
+    /// Copies of the slices, if each is known to have what is wanted of it.
+    fn sufficient(
+        slices: &HashMap<FunderId, Reserve>,
+        wanted: &BTreeMap<FunderId, Fen>,
+    ) -> Option<HashMap<FunderId, Reserve>> {
         let copy = |(funder_id, wanted): (&FunderId, &Fen)| {
-            let reserve = known.get(funder_id)?;
-            let has_plenty = !reserve.advance_overdue && reserve.available.get() / PLENTY >= wanted.get();
-            has_plenty.then(|| (*funder_id, reserve.clone()))
+            let slice = slices.get(funder_id)?;
+            (slice.available >= *wanted).then(|| (*funder_id, slice.clone()))
         };
         wanted.iter().map(copy).collect()
-    }
-
-    fn learn(&self, reserves: HashMap<FunderId, Reserve>) {
-        self.lock().extend(reserves);
-    }
-
-    fn forget(&self) {
-        self.lock().clear();
-    }
-
-    fn lock(&self) -> MutexGuard<'_, HashMap<FunderId, Reserve>> {
-        self.0.lock().unwrap_or_else(PoisonError::into_inner)
     }
 }
 
 /// Decides requests together, in order of arrival; the answers are in the same order.
-pub(super) async fn decide(
-    app: &App,
-    known: &KnownReserves,
-    kept: &mut Option<Connections>,
-    requests: Vec<Weighed>,
-) -> Vec<Answer> {
+pub(super) async fn decide(app: &App, lane: &mut Lane, requests: Vec<Weighed>) -> Vec<Answer> {
     let count = requests.len();
     let mut tries = 0;
     loop {
         tries += 1;
-        let failure = match try_batch(app, known, kept, &requests, tries > 1).await {
+        let failure = match try_batch(app, lane, &requests, tries > 1).await {
             Ok(answers) => return answers,
             Err(failure) => failure,
         };
-        known.forget();
-        if let Some(connections) = kept.take() {
-            connections.give_back().await;
-        }
+        lane.slices.clear();
+        lane.give_back().await;
         if tries == TRIES_MAX || !is_worth_retrying(&failure) {
             tracing::error!(purchases = count, "a batch of purchases failed: {failure:#}");
             return (0..count).map(|_| Err(Fault::Failed(anyhow::anyhow!("{failure:#}")))).collect();
@@ -127,29 +127,28 @@ fn is_worth_retrying(failure: &anyhow::Error) -> bool {
     matches!(code.as_deref(), Some("40001" | "40P01" | "23505"))
 }
 
-async fn try_batch(
-    app: &App,
-    known: &KnownReserves,
-    kept: &mut Option<Connections>,
-    requests: &[Weighed],
-    was_stale: bool,
-) -> anyhow::Result<Vec<Answer>> {
-    let connections = match kept {
+async fn try_batch(app: &App, lane: &mut Lane, requests: &[Weighed], was_stale: bool) -> anyhow::Result<Vec<Answer>> {
+    let mut connections = match lane.connections.take() {
         Some(connections) => connections,
-        None => kept.insert(Connections::take(&app.pool).await?),
+        None => Connections::take(&app.pool).await?,
     };
-    if !was_stale && let Some(answers) = try_unlocked(app, known, connections, requests).await? {
-        return Ok(answers);
+    let mut answers = None;
+    if !was_stale && let Some(slice_no) = lane.slice_no {
+        answers = try_unlocked(app, &mut connections, (slice_no, &mut lane.slices), requests).await?;
     }
-    try_locked(app, known, connections, requests).await
+    let answers = match answers {
+        Some(answers) => answers,
+        None => try_locked(app, &mut connections, lane, requests).await?,
+    };
+    lane.connections = Some(connections);
+    Ok(answers)
 }
 
-/// Decides on what nobody has locked and writes it if it still holds; `None` where a reserve may run short, so that it matters
-/// in which order who comes first.
+/// Decides on what nobody has locked and writes it if it still holds; `None` where a slice has not enough.
 async fn try_unlocked(
     app: &App,
-    known: &KnownReserves,
     connections: &mut Connections,
+    (slice_no, slices): (i16, &mut HashMap<FunderId, Reserve>),
     requests: &[Weighed],
 ) -> anyhow::Result<Option<Vec<Answer>>> {
     let Connections { deciding, reading } = connections;
@@ -170,7 +169,7 @@ async fn try_unlocked(
     };
     let ((lines, today, products), (earlier, merchants, orders)) = tokio::try_join!(first, beside)?;
     let wanted = wanted_of_reserves(requests, &products);
-    let Some(reserves) = known.plentiful(&wanted) else { return Ok(None) };
+    let Some(reserves) = Lane::sufficient(slices, &wanted) else { return Ok(None) };
     let seen: HashMap<LineId, i64> = lines.iter().map(|line| (line.line_id, line.last_entry_no)).collect();
     let read = Read { today, lines, orders, earlier, merchants, products, reserves };
     let (mut desk, answers) = decide_in_order(app, read, requests);
@@ -181,11 +180,11 @@ async fn try_unlocked(
             source: first.to_string(),
         });
         let holds: Vec<Hold> = holds.collect();
-        let left = record(deciding, &to_record(&desk, &seen, &holds)).await?;
-        for (hold, available) in holds.iter().zip(left) {
-            desk.reserves.get_mut(&hold.funder_id).expect("a reserve that held is on the desk").available = available;
+        let left = record(deciding, &to_record(&desk, &seen, Holding { slice_no, holds: &holds })).await?;
+        for (hold, left) in holds.iter().zip(left) {
+            desk.reserves.get_mut(&hold.funder_id).expect("a reserve that held is on the desk").available = left;
         }
-        known.learn(desk.reserves);
+        slices.extend(desk.reserves);
     }
     Ok(Some(answers))
 }
@@ -194,8 +193,8 @@ async fn try_unlocked(
 /// who is refused.
 async fn try_locked(
     app: &App,
-    known: &KnownReserves,
     connections: &mut Connections,
+    lane: &mut Lane,
     requests: &[Weighed],
 ) -> anyhow::Result<Vec<Answer>> {
     let Connections { deciding, reading } = connections;
@@ -207,7 +206,8 @@ async fn try_locked(
     let ((earlier, merchants, products), locked) = tokio::try_join!(beside, begin_locked(deciding, requests))?;
     let Locked { mut transaction, lines, orders, today } = locked;
     let wanted = wanted_of_reserves(requests, &products);
-    let reserves = lock_reserves(&mut transaction, wanted.into_keys()).await?;
+    let moment = (today, app.clock.now());
+    let reserves = lock_reserves(&mut transaction, wanted.into_keys(), moment).await?;
     let seen: HashMap<LineId, i64> = lines.iter().map(|line| (line.line_id, line.last_entry_no)).collect();
     let read = Read { today, lines, orders, earlier, merchants, products, reserves };
     let (mut desk, answers) = decide_in_order(app, read, requests);
@@ -215,15 +215,21 @@ async fn try_locked(
         // Left to itself, the connection would keep its locks until it is used again.
         transaction.rollback().await?;
     } else {
-        record(&mut transaction, &to_record(&desk, &seen, &[])).await?;
+        record(&mut transaction, &to_record(&desk, &seen, Holding::default())).await?;
+        let mut leased = HashMap::new();
         for (funder_id, (first, amount)) in &desk.written.held {
             let occasion = Occasion { source: first.to_string(), business_day: desk.today, occurred_at: desk.now };
             let reserve = desk.reserves.get_mut(funder_id).expect("a reserve that held is on the desk");
             let entry = reserve.record(ReserveEntryKind::Hold, *amount, occasion);
             save_reserve(&mut transaction, reserve, &[entry]).await?;
+            if lane.slice_no.is_some()
+                && let Some(share) = lease_slices(&mut transaction, reserve, *amount).await?
+            {
+                leased.insert(*funder_id, Reserve { available: share, advance_limit: Fen::ZERO, ..reserve.clone() });
+            }
         }
         transaction.commit().await?;
-        known.learn(desk.reserves);
+        lane.slices = leased;
     }
     Ok(answers)
 }
@@ -275,14 +281,14 @@ fn decide_in_order(app: &App, read: Read, requests: &[Weighed]) -> (Desk, Vec<An
     (desk, answers)
 }
 
-fn to_record<'a>(desk: &'a Desk, seen: &'a HashMap<LineId, i64>, holds: &'a [Hold]) -> Record<'a> {
+fn to_record<'a>(desk: &'a Desk, seen: &'a HashMap<LineId, i64>, holding: Holding<'a>) -> Record<'a> {
     let written = &desk.written;
     Record {
         written,
         seen,
         changed: written.lines_changed.iter().map(|line_id| &desk.lines[line_id]).collect(),
         to_merchants: notices::payments_received(&written.loans, desk.today, desk.now),
-        holds,
+        holding,
         today: desk.today,
         now: desk.now,
     }
@@ -301,10 +307,11 @@ fn wanted_of_reserves(requests: &[Weighed], products: &HashMap<(ProductId, i32),
 async fn lock_reserves(
     connection: &mut PgConnection,
     in_order: impl Iterator<Item = FunderId>,
+    moment: (BusinessDay, DateTime<Utc>),
 ) -> sqlx::Result<HashMap<FunderId, Reserve>> {
     let mut reserves = HashMap::new();
     for funder_id in in_order {
-        reserves.insert(funder_id, lock_reserve(connection, funder_id).await?);
+        reserves.insert(funder_id, lock_reserve(connection, funder_id, moment).await?);
     }
     Ok(reserves)
 }

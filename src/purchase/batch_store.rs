@@ -26,10 +26,16 @@ pub(super) struct Record<'a> {
     /// The lines that it changed, as they are now, in id order.
     pub changed: Vec<&'a Line>,
     pub to_merchants: Vec<Notice>,
-    /// What is taken from reserves that nobody has locked, in funder order; none where the caller has, and writes them itself.
-    pub holds: &'a [Hold],
+    pub holding: Holding<'a>,
     pub today: BusinessDay,
     pub now: DateTime<Utc>,
+}
+
+/// What is taken from a slice of each reserve, in funder order; nothing where the caller has locked the reserves and writes them itself.
+#[derive(Clone, Copy, Default)]
+pub(super) struct Holding<'a> {
+    pub slice_no: i16,
+    pub holds: &'a [Hold],
 }
 
 /// An amount to be held of a reserve.
@@ -39,13 +45,14 @@ pub(super) struct Hold {
     pub source: String,
 }
 
-/// Records a batch in one statement, and says what is left available of each reserve that it held of.
+/// Records a batch in one statement, and says what is left of each slice that it took from.
 ///
 /// # Errors
 /// A serialization failure (40001), with nothing written, where a line that it changes or the business day is no longer as it was
-/// seen, an order that it pays is no longer open, or a reserve has not what is to be held.
+/// seen, an order that it pays is no longer open, or a slice has not what is to be held.
 pub(super) async fn record(connection: &mut PgConnection, record: &Record<'_>) -> sqlx::Result<Vec<Fen>> {
-    let Record { written, seen, changed, to_merchants, holds, today, now } = record;
+    let Record { written, seen, changed, to_merchants, holding, today, now } = record;
+    let holds = holding.holds;
     let sales = Sales::of(written);
     let messages = &written.messages;
     sqlx::query_file_scalar!(
@@ -104,6 +111,7 @@ pub(super) async fn record(connection: &mut PgConnection, record: &Record<'_>) -
         &holds.iter().map(|hold| hold.source.as_str()).collect::<Vec<&str>>() as &[&str],
         &written.orders_paid.keys().map(|code_id| code_id.uuid()).collect::<Vec<Uuid>>(),
         &written.orders_paid.values().map(|purchase_id| purchase_id.uuid()).collect::<Vec<Uuid>>(),
+        holding.slice_no,
     )
     .fetch_all(connection)
     .await

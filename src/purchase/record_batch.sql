@@ -1,6 +1,6 @@
 -- All that a batch of purchases writes, in one statement: a round trip costs as much as the rows of several purchases. Locks the
--- lines and then the orders, each in the order of their ids, then the business day, and the reserves last of all; writes nothing
--- unless lines, orders and day are as the batch was decided on. A row of `sale` is a purchase in order of arrival; a refused one
+-- lines and then the orders, each in the order of their ids, then the business day, and slices of the reserves last of all; writes
+-- nothing unless lines, orders and day are as the batch was decided on. A row of `sale` is a purchase in order of arrival; a refused one
 -- has no loan.
 with used as (
     update credit_line
@@ -80,22 +80,17 @@ journalled as (
     select line_id, entry_no, 'purchase', amount_fen, 0, used_after_fen, limit_after_fen, purchase_id, $29, $30
     from sale where loan_id is not null
     returning 1),
--- Counting makes the reserves wait until all the rest is written, so that they are locked for a moment only.
+-- Counting makes the slices wait until all the rest is written, so that whoever locks the whole reserve waits for a moment only.
 written as materialized (
     select (select count(*) from recorded) + (select count(*) from lent) + (select count(*) from scheduled)
            + (select count(*) from posted) + (select count(*) from told) + (select count(*) from noticed)
            + (select count(*) from journalled) as rows),
 held as (
-    update reserve
-    -- Below zero an advance runs, which may be overdue: not decided here.
-    set available_fen = case when available_fen >= hold.amount_fen then available_fen - hold.amount_fen
-                             else decide_again('a reserve ran short') end,
-        held_fen = held_fen + hold.amount_fen, last_entry_no = last_entry_no + 1
+    update reserve_slice
+    set used_fen = case when used_fen + hold.amount_fen <= leased_fen then used_fen + hold.amount_fen
+                        else decide_again('a slice of a reserve ran short') end,
+        source = coalesce(reserve_slice.source, hold.source)
     from written, unnest($50::uuid[], $51::bigint[], $52::text[]) as hold(funder_id, amount_fen, source)
-    where reserve.funder_id = hold.funder_id and written.rows > 0
-    returning reserve.funder_id, last_entry_no, available_fen, held_fen, hold.amount_fen, hold.source),
-booked as (
-    insert into reserve_entry (funder_id, entry_no, kind, amount_fen, available_after_fen, held_after_fen, source,
-                               business_day, occurred_at)
-    select funder_id, last_entry_no, 'hold', amount_fen, available_fen, held_fen, source, $29, $30 from held)
-select available_fen as "left: Fen" from held order by funder_id
+    where reserve_slice.funder_id = hold.funder_id and reserve_slice.slice_no = $55 and written.rows > 0
+    returning reserve_slice.funder_id, leased_fen - used_fen as left_fen)
+select left_fen as "left!: Fen" from held order by funder_id

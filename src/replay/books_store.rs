@@ -151,7 +151,7 @@ pub async fn find_reserve(connection: &mut PgConnection, funder_id: Uuid) -> Row
              select available_fen as available, held_fen as held, deposited_fen as deposited, withdrawn_fen as withdrawn,
                     paid_out_fen as paid_out, returned_fen as returned, advance_limit_fen as advance_limit, advance_since,
                     case when advance_overdue then 'yes' else 'no' end as advance_overdue
-             from reserve where funder_id = $1) x",
+             from reserve_now where funder_id = $1) x",
         funder_id
     );
     Ok(row.fetch_optional(connection).await?.flatten())

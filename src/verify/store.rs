@@ -86,6 +86,11 @@ identities! {
          from reserve r left join reserve_entry e on e.funder_id = r.funder_id and e.entry_no = r.last_entry_no
          where coalesce(e.available_after_fen, 0) <> r.available_fen or coalesce(e.held_after_fen, 0) <> r.held_fen",
 
+    "slices are leased no more than their reserve has":
+        "select r.funder_id as subject, greatest(r.available_fen, 0) as expected, leased.fen as found
+         from reserve r join (select funder_id, sum(leased_fen) as fen from reserve_slice group by funder_id) leased using (funder_id)
+         where leased.fen > greatest(r.available_fen, 0)",
+
     "a reserve's totals are the sums of its journal":
         "select r.funder_id || ' ' || kinds.kind as subject, coalesce(sum(e.amount_fen), 0) as expected, kinds.fen as found
          from reserve r
@@ -96,7 +101,7 @@ identities! {
 
     "what a reserve holds is what its purchases wait to be cleared for":
         "select r.funder_id as subject, coalesce(waiting.fen, 0) as expected, r.held_fen as found
-         from reserve r
+         from reserve_now r
          left join (select l.funder_id, sum(p.amount_fen) as fen
                     from purchase p join loan l on l.loan_id = p.loan_id and l.line_id = p.line_id
                     where p.status = 'authorised'
@@ -106,7 +111,7 @@ identities! {
 
     "both books carry each reserve, and the funder's own its cash":
         "select r.funder_id || ' account ' || kept.account as subject, kept.fen as expected, coalesce(b.net, 0) as found
-         from reserve r
+         from reserve_now r
          left join (select funder_id, sum(payable_fen)::bigint as fen from remittance where status = 'paid' group by funder_id) paid
               on paid.funder_id = r.funder_id
          cross join lateral (values (102, -r.available_fen), (103, -r.held_fen), (202, -r.held_fen),

@@ -238,7 +238,7 @@ async fn many_at_once_on_two_nodes_overdraw_neither_line_nor_reserve(pool: PgPoo
     assert_eq!(town.fen("select count(*) from purchase").await, by_number.len() as i64);
     assert_eq!(town.fen("select sum(used_fen)::bigint from credit_line").await, used);
     assert_eq!(town.fen("select count(*) from credit_line where used_fen > limit_fen").await, 0);
-    assert_eq!(town.fen("select available_fen from reserve").await, RESERVE_FEN - used);
+    assert_eq!(town.fen("select available_fen from reserve_now").await, RESERVE_FEN - used);
     let refusals =
         "select count(distinct refusal) from purchase where refusal in ('line_exceeded', 'reserve_exhausted')";
     assert_eq!(town.fen(refusals).await, 2, "both the lines and the reserve ran out");

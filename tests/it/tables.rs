@@ -89,6 +89,7 @@ const TABLES: &[(&str, Spread)] = &[
     ("throttle", Local),
     ("remittance_part", Local),
     ("reserve_entry", Local),
+    ("reserve_slice", Local),
     ("settlement", Local),
     ("settlement_part", Local),
     ("borrower_by_id_number", LookUp),

@@ -42,7 +42,7 @@ async fn a_reserve_that_was_plentiful_a_moment_ago_is_not_overdrawn(pool: PgPool
     let _ = fenqi::funder::withdraw(&town.app, all_but).await.unwrap();
     assert_eq!(ask("p-3", 15_001).await, Decision::Refused(PurchaseRefusal::ReserveExhausted));
     assert!(matches!(ask("p-4", 15_000).await, Decision::Authorised { .. }));
-    assert_eq!(town.fen("select available_fen from reserve").await, 0);
+    assert_eq!(town.fen("select available_fen from reserve_now").await, 0);
     assert_eq!(ask("p-5", 10_000).await, Decision::Refused(PurchaseRefusal::ReserveExhausted));
     town.assert_whole("after the withdrawal").await;
 }
@@ -103,13 +103,16 @@ async fn a_purchase_that_waits_for_the_close_belongs_to_the_new_day(pool: PgPool
     let on_the_new_day = "select count(*) from purchase where business_day = '2026-03-03'";
     assert_eq!(town.fen(on_the_new_day).await, 1);
     assert_eq!(town.fen("select count(*) from loan where made_on = '2026-03-03'").await, 1);
-    assert_eq!(town.fen("select count(*) from reserve_entry where business_day = '2026-03-03'").await, 1);
+    let held_on_the_new_day =
+        "select amount_fen from reserve_entry where kind = 'hold' and business_day = '2026-03-03'";
+    assert_eq!(town.fen(held_on_the_new_day).await, 10_000);
 }
 
 #[sqlx::test(migrator = "fenqi::MIGRATOR")]
 async fn a_reserve_that_shrinks_while_it_is_waited_for_is_not_overdrawn(pool: PgPool) {
     let town = shopping(pool).await;
-    let withdrawn = "update reserve set available_fen = 9999, withdrawn_fen = withdrawn_fen + available_fen - 9999,
+    let withdrawn = "update reserve_slice set leased_fen = 0;
+                     update reserve set available_fen = 9999, withdrawn_fen = withdrawn_fen + available_fen - 9999,
                             last_entry_no = last_entry_no + 1;
                      insert into reserve_entry (funder_id, entry_no, kind, amount_fen, available_after_fen, held_after_fen,
                                                 source, business_day, occurred_at)
@@ -117,13 +120,14 @@ async fn a_reserve_that_shrinks_while_it_is_waited_for_is_not_overdrawn(pool: Pg
                      from reserve";
     let decision = decided_beside(&town, withdrawn).await;
     assert_eq!(decision, Decision::Refused(PurchaseRefusal::ReserveExhausted));
-    assert_eq!(town.fen("select available_fen from reserve").await, 9_999);
+    assert_eq!(town.fen("select available_fen from reserve_now").await, 9_999);
 }
 
 #[sqlx::test(migrator = "fenqi::MIGRATOR")]
 async fn nothing_is_lent_from_an_overdue_advance_of_which_the_authoriser_does_not_know(pool: PgPool) {
     let town = shopping(pool).await;
-    let decision = decided_beside(&town, "update reserve set advance_limit_fen = 20000, available_fen = -1,
+    let decision = decided_beside(&town, "update reserve_slice set leased_fen = 0;
+                      update reserve set advance_limit_fen = 20000, available_fen = -1,
                       withdrawn_fen = withdrawn_fen + available_fen + 1, advance_since = '2026-03-01', advance_overdue = true").await;
     assert_eq!(decision, Decision::Refused(PurchaseRefusal::AdvanceOverdue));
     assert_eq!(town.fen("select count(*) from loan").await, 1);

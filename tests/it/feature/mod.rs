@@ -1,6 +1,7 @@
 //! One module per feature.
 
 mod authoriser;
+mod slices;
 mod base;
 mod database;
 mod funder;

@@ -125,7 +125,7 @@ impl Street {
         .execute(&mut *transaction)
         .await
         .unwrap();
-        let mut reserve = funder::lock_reserve(&mut transaction, self.funder_id).await.unwrap();
+        let mut reserve = funder::lock_reserve(&mut transaction, self.funder_id, (today, now)).await.unwrap();
         reserve.hold(Fen::new(fen), today).unwrap();
         let occasion = Occasion { source: sale.purchase_id.to_string(), business_day: today, occurred_at: now };
         let entry = reserve.record(ReserveEntryKind::Hold, Fen::new(fen), occasion);

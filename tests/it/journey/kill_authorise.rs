@@ -30,7 +30,7 @@ const MORE_THAN_THERE_IS: usize = 600;
 const WISHES_MAX: usize = 5_000;
 const KILLS: u64 = 14;
 /// Children that are held before a table that their batch writes, first to last, and killed there.
-const HELD_AT: [&str; 6] = ["purchase", "loan", "posting", "outbox", "line_entry", "reserve_entry"];
+const HELD_AT: [&str; 7] = ["purchase", "loan", "posting", "outbox", "line_entry", "reserve_entry", "reserve_slice"];
 
 const CHILD: &str = "journey::kill_authorise::child_that_buys_until_it_is_killed";
 const CHILD_URL: &str = "KILLED_CHILD_DATABASE_URL";
@@ -197,7 +197,7 @@ pub(super) async fn assert_one_outcome_each(town: &Town, lines: &[LineId], answe
     assert_eq!(town.fen("select count(*) from purchase").await, upto as i64);
     assert_eq!(town.fen("select sum(used_fen)::bigint from credit_line").await, used);
     assert_eq!(town.fen("select count(*) from credit_line where used_fen > limit_fen").await, 0);
-    assert_eq!(town.fen("select available_fen from reserve").await, RESERVE_FEN - used);
+    assert_eq!(town.fen("select available_fen from reserve_now").await, RESERVE_FEN - used);
     for written in ["loan", "schedule", "posting where event = 'purchase'", "outbox where kind = 'loan_made'"] {
         let count = sqlx::query_scalar(AssertSqlSafe(format!("select count(*) from {written}")));
         let count: i64 = count.fetch_one(&town.app.pool).await.unwrap();

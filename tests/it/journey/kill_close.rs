@@ -42,7 +42,7 @@ const HELD_AT: [&str; 13] = [
 ];
 
 /// What the books say, without what is drawn anew in each run: ids minted by the close, and times.
-const BOOKS: [(&str, &str); 18] = [
+const BOOKS: [(&str, &str); 19] = [
     ("business day", "select today from business_day"),
     ("lines", "select line_id, status, frozen_for, limit_fen, used_fen, last_entry_no from credit_line"),
     (
@@ -75,6 +75,7 @@ const BOOKS: [(&str, &str); 18] = [
     ),
     ("payouts", "select kind, beneficiary_id, amount_fen, status, pay_on, attempt_no from payout"),
     ("reserve", "select * from reserve"),
+    ("slices of the reserve", "select * from reserve_slice"),
     (
         "reserve journal",
         "select entry_no, kind, amount_fen, available_after_fen, held_after_fen, business_day from reserve_entry",

@@ -233,9 +233,13 @@ async fn pays_the_rest(life: &Life, lamp: &LoanId) {
 async fn refunds_after_the_end(life: &Life, sofa: &Receipt) {
     life.live_until("2026-04-27").await;
     let desk = life.buy("desk", 400_000).await;
-    let reserve_before = life.town.fen("select available_fen from reserve").await;
+    let reserve_before = life.town.fen("select available_fen from reserve_now").await;
     life.town.refund(sofa, 300_000, "back").await;
-    assert_eq!(life.town.fen("select available_fen from reserve").await, reserve_before, "nothing was owed any more");
+    assert_eq!(
+        life.town.fen("select available_fen from reserve_now").await,
+        reserve_before,
+        "nothing was owed any more"
+    );
     life.live_until("2026-04-28").await;
     // 400,000 − 300,000 − (2,400 − 1,800 of discount fee).
     assert_eq!(life.settled("2026-04-27").await.0, 99_400);
@@ -259,7 +263,7 @@ async fn refunds_after_the_end(life: &Life, sofa: &Receipt) {
     assert_eq!(lock(&life.world.payout).paid_to(SHOP_ACCOUNT), 298_200 + 119_280 + 99_400 + 99_400);
     // Deposited, less what was cleared to the shop, and what came back of the desk.
     assert_eq!(
-        life.town.fen("select available_fen from reserve").await,
+        life.town.fen("select available_fen from reserve_now").await,
         2_000_000 - 300_000 - 120_000 - 400_000 - 200_000 + 100_000
     );
 }

@@ -1,0 +1,47 @@
+//! Slices of a reserve: what the lanes of authorisers use without locking the reserve itself.
+
+use super::reserve::Reserve;
+use crate::base::Fen;
+
+/// Slices that each reserve has, numbered from 0: enough for four nodes of two lanes.
+pub const SLICES: i16 = 8;
+/// A slice is worth leasing when it lasts for so many batches like the one just decided.
+const BATCHES_MIN: i64 = 4;
+
+/// One slice, inside the transaction that locked its reserve.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Slice {
+    pub slice_no: i16,
+    pub used: Fen,
+    /// The first purchase that it was used for since it was booked.
+    pub source: Option<String>,
+}
+
+/// What each slice is to have of the reserve from now on, after a batch that held `amount` of it; `None` where that is too little to
+/// be worth it, so that who is refused is decided on the reserve itself. An advance is never leased.
+pub fn share(reserve: &Reserve, amount: Fen) -> Option<Fen> {
+    let share = Fen::new(reserve.available.get() / i64::from(SLICES));
+    (amount.is_positive() && share.get() / BATCHES_MIN >= amount.get()).then_some(share)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::funder::reserve::tests::reserve;
+
+    #[test]
+    fn all_shares_together_are_no_more_than_what_is_available() {
+        for available in [8_000, 8_007, 999_999] {
+            let reserve = reserve(available, 500);
+            let share = share(&reserve, Fen::new(100)).unwrap();
+            assert!(share.get() * i64::from(SLICES) <= available);
+        }
+    }
+
+    #[test]
+    fn a_scarce_reserve_and_an_advance_are_not_shared() {
+        assert_eq!(share(&reserve(3_199, 0), Fen::new(100)), None);
+        assert_eq!(share(&reserve(3_200, 0), Fen::new(100)), Some(Fen::new(400)));
+        assert_eq!(share(&reserve(0, 1_000_000), Fen::new(1)), None);
+    }
+}

@@ -1,0 +1,88 @@
+//! Purchases held out of slices of a reserve: booked together, never more than there is, and all of it before anybody is refused.
+
+use fenqi::base::{BusinessDay, Fen};
+use fenqi::close::engine::cut_off;
+use fenqi::funder;
+use fenqi::purchase::{Authoriser, Decision, PurchaseRefusal};
+use sqlx::PgPool;
+
+use crate::house;
+use crate::town::{self, LineWish, Town};
+
+const RESERVE_FEN: i64 = 1_000_000;
+const WISH: LineWish = LineWish { limit_fen: 900_000, statement_day: 10, due_day: 30, expires_on: "2029-03-01" };
+const HELD_IN_THE_JOURNAL: &str = "select coalesce(sum(amount_fen), 0)::bigint from reserve_entry where kind = 'hold'";
+
+async fn shopping(pool: PgPool) -> Town {
+    town::found(house::open(pool, "2026-03-02").await, RESERVE_FEN).await
+}
+
+/// One purchase after another, each of its own batch.
+async fn buy(town: &Town, authoriser: &Authoriser, key: &str, fens: &[i64]) -> Vec<Decision> {
+    let line = town.open_lines(1, WISH).await[0];
+    let mut decisions = Vec::new();
+    for (number, fen) in fens.iter().enumerate() {
+        let wish = town.wish(line, &format!("{key}-{number}"), *fen, ("harbour-standard", 3));
+        decisions.push(authoriser.authorise(wish).await.unwrap().decision);
+    }
+    decisions
+}
+
+fn authorised(decisions: &[Decision]) -> usize {
+    decisions.iter().filter(|decision| matches!(decision, Decision::Authorised { .. })).count()
+}
+
+#[sqlx::test(migrator = "fenqi::MIGRATOR")]
+async fn what_slices_have_used_is_booked_by_whoever_locks_the_reserve(pool: PgPool) {
+    let town = shopping(pool).await;
+    let authoriser = Authoriser::start(town.app.clone());
+    assert_eq!(authorised(&buy(&town, &authoriser, "p", &[10_000, 20_000, 30_000]).await), 3);
+    assert_eq!(town.fen("select available_fen from reserve_now").await, RESERVE_FEN - 60_000);
+    assert_eq!(town.fen("select held_fen from reserve_now").await, 60_000);
+    assert_eq!(town.fen(HELD_IN_THE_JOURNAL).await, 10_000, "the first batch locked the reserve, the others a slice");
+    town.assert_whole("with purchases that are not in the journal yet").await;
+    let terms = funder::actions::ReserveTerms { advance_limit: Fen::ZERO, low_water: Fen::new(1_000) };
+    let _ = funder::set_reserve_terms(&town.app, town.funder_id, terms).await.unwrap();
+    assert_eq!(town.fen(HELD_IN_THE_JOURNAL).await, 60_000);
+    assert_eq!(town.fen("select sum(used_fen)::bigint from reserve_slice").await, 0);
+    assert_eq!(authorised(&buy(&town, &authoriser, "q", &[5_000]).await), 1);
+    assert_eq!(town.fen(HELD_IN_THE_JOURNAL).await, 60_000, "leases that were not revoked go on");
+    funder::actions::bring_journal_up_to_date(&town.app, town.funder_id).await.unwrap();
+    assert_eq!(town.fen(HELD_IN_THE_JOURNAL).await, 65_000);
+    town.assert_whole("with all purchases in the journal").await;
+}
+
+#[sqlx::test(migrator = "fenqi::MIGRATOR")]
+async fn what_slices_have_used_belongs_to_the_day_that_ends(pool: PgPool) {
+    let town = shopping(pool).await;
+    let authoriser = Authoriser::start(town.app.clone());
+    assert_eq!(authorised(&buy(&town, &authoriser, "p", &[10_000, 20_000]).await), 2);
+    let day: BusinessDay = "2026-03-02".parse().unwrap();
+    let mut transaction = fenqi::database::begin(&town.app.pool).await.unwrap();
+    assert!(cut_off(&mut transaction, day, town.app.clock.now()).await.unwrap());
+    transaction.commit().await.unwrap();
+    assert_eq!(authorised(&buy(&town, &authoriser, "q", &[7_000]).await), 1);
+    funder::actions::bring_journal_up_to_date(&town.app, town.funder_id).await.unwrap();
+    let held = async |day: &str| {
+        let of_day = format!("{HELD_IN_THE_JOURNAL} and business_day = '{day}'");
+        sqlx::query_scalar::<_, i64>(sqlx::AssertSqlSafe(of_day)).fetch_one(&town.app.pool).await.unwrap()
+    };
+    assert_eq!((held("2026-03-02").await, held("2026-03-03").await), (30_000, 7_000));
+    town.assert_whole("on the next morning").await;
+}
+
+#[sqlx::test(migrator = "fenqi::MIGRATOR")]
+async fn a_dry_slice_takes_from_the_others_before_anything_is_refused(pool: PgPool) {
+    let town = shopping(pool).await;
+    let nodes = [Authoriser::start(town.app.clone()), Authoriser::start(town.app.clone())];
+    // Far more than a slice has, on one node, while the other node has leases too.
+    let first = buy(&town, &nodes[0], "a", &[50_000; 9]).await;
+    let second = buy(&town, &nodes[1], "b", &[50_000; 10]).await;
+    assert_eq!((authorised(&first), authorised(&second)), (9, 10));
+    let last = buy(&town, &nodes[0], "c", &[50_001, 50_000, 10_000]).await;
+    let exhausted = Decision::Refused(PurchaseRefusal::ReserveExhausted);
+    assert_eq!((last[0], last[2]), (exhausted, exhausted));
+    assert!(matches!(last[1], Decision::Authorised { .. }));
+    assert_eq!(town.fen("select available_fen from reserve_now").await, 0);
+    town.assert_whole("with an empty reserve").await;
+}

@@ -1,7 +1,7 @@
 //! `fenqi bench authorise`: purchases a second through the real authoriser, against pgbench's simple-update.
 
 use std::sync::Arc;
-use std::sync::atomic::{AtomicU64, Ordering};
+use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 use std::time::{Duration, Instant};
 
 use rust_decimal::Decimal;
@@ -37,10 +37,10 @@ enum Spread {
     HalfOnOneLine,
 }
 
-struct Run {
+pub(super) struct Run {
     purchases_per_second: Decimal,
     p50_ms: Decimal,
-    p99_ms: Decimal,
+    pub(super) p99_ms: Decimal,
     authorised: u64,
     refused_by_reserve: u64,
 }
@@ -86,10 +86,46 @@ async fn compare(world: &World, baseline: &SimpleUpdate, options: Options, calle
     Ok(figure)
 }
 
-/// The time within which 99 of 100 purchases of `callers` are answered, in milliseconds.
-pub(super) async fn slowest(world: &World, callers: usize, time: Duration) -> anyhow::Result<Decimal> {
-    let shop = Shop::open(world, PLENTY).await?;
-    Ok(shop.run(callers, time, Spread::Even).await?.p99_ms)
+/// Callers that buy while something else happens.
+pub(super) struct Buying<'a> {
+    shop: Shop<'a>,
+    callers: usize,
+}
+
+impl<'a> Buying<'a> {
+    /// Opens a book and buys in it for a second.
+    pub(super) async fn open(world: &'a World, callers: usize) -> anyhow::Result<Buying<'a>> {
+        let shop = Shop::open(world, PLENTY).await?;
+        shop.run(callers, Duration::from_secs(1), Spread::Even).await?;
+        Ok(Buying { shop, callers })
+    }
+
+    /// How purchases went that were asked for from when `meanwhile` began until it had ended.
+    pub(super) async fn during(&self, meanwhile: impl Future<Output = ()>) -> anyhow::Result<Run> {
+        let over = Arc::new(AtomicBool::new(false));
+        let until = Until::Told(Arc::clone(&over));
+        let (run, ()) = tokio::join!(self.shop.run_until(self.callers, until, Spread::Even), async {
+            meanwhile.await;
+            over.store(true, Ordering::Relaxed);
+        });
+        run
+    }
+}
+
+/// When callers stop asking.
+#[derive(Clone)]
+enum Until {
+    Time(Instant),
+    Told(Arc<AtomicBool>),
+}
+
+impl Until {
+    fn is_over(&self) -> bool {
+        match self {
+            Until::Time(end) => Instant::now() >= *end,
+            Until::Told(over) => over.load(Ordering::Relaxed),
+        }
+    }
 }
 
 async fn hot_line(world: &World, options: Options) -> anyhow::Result<Figure> {
@@ -143,12 +179,17 @@ impl<'a> Shop<'a> {
 
     /// `callers` tasks, each asking for one purchase after the other until the time is over.
     async fn run(&self, callers: usize, time: Duration, spread: Spread) -> anyhow::Result<Run> {
+        self.run_until(callers, Until::Time(Instant::now() + time), spread).await
+    }
+
+    async fn run_until(&self, callers: usize, until: Until, spread: Spread) -> anyhow::Result<Run> {
         let started = Instant::now();
         let tasks: Vec<_> = (0..callers)
             .map(|_| {
                 let (authoriser, book, keys) =
                     (self.authoriser.clone(), Arc::clone(&self.book), Arc::clone(&self.keys));
-                tokio::spawn(async move { buy_until(started + time, &authoriser, &book, &keys, spread).await })
+                let until = until.clone();
+                tokio::spawn(async move { buy_until(until, &authoriser, &book, &keys, spread).await })
             })
             .collect();
         let mut latencies = Latencies::default();
@@ -178,14 +219,14 @@ struct Bought {
 }
 
 async fn buy_until(
-    end: Instant,
+    until: Until,
     authoriser: &Authoriser,
     book: &super::world::Book,
     keys: &AtomicU64,
     spread: Spread,
 ) -> anyhow::Result<Bought> {
     let mut bought = Bought::default();
-    while Instant::now() < end {
+    while !until.is_over() {
         let number = keys.fetch_add(1, Ordering::Relaxed);
         // A stride prime to the number of lines visits them all in an order that is not that of their ids.
         let line = match spread {

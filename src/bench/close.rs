@@ -2,9 +2,9 @@
 
 use std::time::{Duration, Instant};
 
-use rust_decimal::Decimal;
+use anyhow::Context;
 
-use super::authorise;
+use super::authorise::Buying;
 use super::figure::{Figure, rate_per_second, seconds};
 use super::store::{self, BookOf, LoansDue};
 use super::world::World;
@@ -87,19 +87,15 @@ async fn extra(world: &World, alone: BusinessDay, beside: BusinessDay, loans: i6
     Ok(figure)
 }
 
-/// The slowest hundredth of purchases, without and during a close.
+/// The slowest hundredth of purchases, without and during a close: of those that were answered between its begin and its end.
 async fn purchases_during(world: &World, day: BusinessDay) -> anyhow::Result<Figure> {
-    let quiet = authorise::slowest(world, CALLERS, Duration::from_secs(3)).await?;
-    let buying = authorise::slowest(world, CALLERS, Duration::from_secs(3));
-    let closing = async {
-        // The purchases' own set-up comes first.
-        tokio::time::sleep(Duration::from_millis(700)).await;
-        timed_close(world, day).await
-    };
-    let (busy, closed) = tokio::join!(buying, closing);
-    closed?;
-    let p99_ms: Decimal = busy?;
-    let mut figure = Figure::new("p99 of purchases during the close", p99_ms, "ms").against(quiet);
+    let buying = Buying::open(world, CALLERS).await?;
+    let quiet = buying.during(tokio::time::sleep(Duration::from_secs(3))).await?.p99_ms;
+    let mut closed = None;
+    let busy = buying.during(async { closed = Some(timed_close(world, day).await) }).await?;
+    let (_, took) = closed.context("the close runs while purchases do")??;
+    let mut figure = Figure::new("p99 of purchases during the close", busy.p99_ms, "ms").against(quiet);
+    figure.seconds = Some(seconds(took));
     figure.runs = Some(1);
     Ok(figure)
 }

@@ -65,14 +65,16 @@ pub async fn run(args: Args) -> anyhow::Result<ExitCode> {
     let pool = database::connect(&url, config.database_connections).await?;
     database::migrate(&pool).await?;
     if let Some(today) = input::lived_until(&pool).await? {
-        anyhow::bail!(
-            "this database already holds a house (its business day is {today}); start again from nothing with \
-             `fenqi demo --fresh`, or look at it with `fenqi serve`"
-        );
+        let way_out = match config.database_url {
+            None => "start again from nothing with `fenqi demo --fresh`, or look at it with `fenqi serve`",
+            Some(_) => "empty the database, or name another one in DATABASE_URL",
+        };
+        anyhow::bail!("this database already holds a house (its business day is {today}); {way_out}");
     }
     let house = House::open(HouseSettings {
         pool,
-        vault: Arc::new(config.vault()?),
+        vault: Arc::new(config.vault_of_trial()?),
+        calendar: config.calendar.clone(),
         risk: Arc::new(config.risk_hook.clone()),
         today: args.from,
         seed: args.seed,

@@ -38,6 +38,7 @@ pub struct HouseSettings {
     /// A migrated database in which no business day was opened yet, or the same house's of before.
     pub pool: PgPool,
     pub vault: Arc<Vault>,
+    pub calendar: WorkingCalendar,
     pub risk: Arc<RiskHook>,
     pub today: BusinessDay,
     /// Gives the partners' keys and faults.
@@ -52,7 +53,7 @@ impl House {
     /// # Errors
     /// Failures of the database or of the local network.
     pub async fn open(settings: HouseSettings) -> anyhow::Result<House> {
-        let HouseSettings { pool, vault, risk, today, seed, site } = settings;
+        let HouseSettings { pool, vault, calendar, risk, today, seed, site } = settings;
         business_day::store::open(&mut *pool.acquire().await?, today).await?;
         let clock = Clock::moved(today.instant(MORNING));
         let partners_at = listen().await?;
@@ -74,7 +75,7 @@ impl House {
             access: Arc::new(Directory::new(pool.clone(), vault.clone(), Clock::System)),
             pool,
             clock,
-            calendar: WorkingCalendar::shipped(),
+            calendar,
             vault,
             catalogue: Catalogue::default(),
             partners: Arc::new(partners),

@@ -13,7 +13,7 @@ use super::expect::Difference;
 use super::house::{House, HouseSettings};
 use super::script::{Command, Script, Step};
 use super::stage::Stage;
-use crate::base::BusinessDay;
+use crate::base::{BusinessDay, WorkingCalendar};
 use crate::credit::RiskHook;
 use crate::vault::Vault;
 use crate::verify;
@@ -53,6 +53,8 @@ pub async fn play(pool: PgPool, script: &Script, folder: PathBuf) -> anyhow::Res
         site: crate::page::Site::at("http://127.0.0.1"),
         pool,
         vault: Arc::new(Vault::with_master([7; 32])),
+        // A scenario means the same everywhere.
+        calendar: WorkingCalendar::shipped(),
         risk: Arc::new(RiskHook::Partner),
         today: script.start,
         seed: SEED,

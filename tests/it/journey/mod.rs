@@ -31,6 +31,7 @@ pub async fn street(pool: PgPool, today: &str, products: &[&str]) -> Driver {
         site: fenqi::page::Site::at("http://127.0.0.1"),
         pool,
         vault: Arc::new(Vault::with_master([7; 32])),
+        calendar: fenqi::base::WorkingCalendar::shipped(),
         risk: Arc::new(RiskHook::shipped()),
         today: day(today),
         seed: 7,

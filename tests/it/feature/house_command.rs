@@ -40,6 +40,13 @@ impl Program {
         String::from_utf8(output.stdout).unwrap()
     }
 
+    /// What the command prints of what it found, for which it ends with 1.
+    pub fn found(&self, arguments: &[&str]) -> String {
+        let output = self.output(arguments);
+        assert_eq!(output.status.code(), Some(1), "{arguments:?}: {}", String::from_utf8_lossy(&output.stderr));
+        String::from_utf8(output.stdout).unwrap()
+    }
+
     /// What the command says on standard error, which must fail.
     pub fn refused(&self, arguments: &[&str]) -> String {
         let output = self.output(arguments);

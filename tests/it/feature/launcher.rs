@@ -7,10 +7,10 @@ use std::process::{Command, Output, Stdio};
 use std::time::{Duration, Instant};
 
 /// A directory of its own for one test, removed at the end with the server in it.
-struct Place(PathBuf);
+pub(super) struct Place(pub(super) PathBuf);
 
 impl Place {
-    fn new(name: &str) -> Place {
+    pub(super) fn new(name: &str) -> Place {
         // Not below the project, which the account that the server drops to may be unable to reach.
         let place = std::env::temp_dir().join(format!("fenqi-test-{name}-{}", std::process::id()));
         std::fs::create_dir_all(&place).unwrap();

@@ -42,7 +42,7 @@ const HELD_AT: [&str; 13] = [
 ];
 
 /// What the books say, without what is drawn anew in each run: ids minted by the close, and times.
-const BOOKS: [(&str, &str); 19] = [
+const BOOKS: [(&str, &str); 21] = [
     ("business day", "select today from business_day"),
     ("lines", "select line_id, status, frozen_for, limit_fen, used_fen, last_entry_no from credit_line"),
     (
@@ -83,6 +83,11 @@ const BOOKS: [(&str, &str); 19] = [
     ("postings", "select line_id, funder_id, event, debit, credit, amount_fen, business_day from posting"),
     ("trial balance", "select * from ledger_day"),
     ("interest", "select * from interest_span"),
+    (
+        "messages",
+        "select partner, kind, body - '{settlement_id,remittance_id}'::text[] as body from outbox",
+    ),
+    ("days that funders get files of", "select funder_id, business_day from funder_day"),
     ("notices", "select audience, recipient_id, kind, body, business_day from notice"),
     ("chunks", "select business_day, step, chunk_no, line_from, line_to, rows from close_chunk"),
 ];

@@ -1,0 +1,176 @@
+//! Every identity speaks: in a house that has lived, one thing is changed behind the books' back, and the sentence that it breaks is
+//! among those that are found.
+
+use std::collections::BTreeSet;
+
+use fenqi::verify::store::{IDENTITIES, check};
+use sqlx::{AssertSqlSafe, Connection, PgPool};
+
+use super::day_file::lived_in;
+
+/// An identity's sentence, and a change after which it is not true.
+const TAMPERED: &[(&str, &str)] = &[
+    (
+        "every leg of a posting is positive and stays within one book",
+        "update posting set credit[1] = credit[1] % 100 + case credit[1] / 100 when 1 then 200 else 100 end
+         where posting_id = (select posting_id from posting order by 1 limit 1)",
+    ),
+    (
+        "every book of a closed day sums to zero",
+        "update ledger_day set debit_fen = debit_fen + 1 where ctid = (select ctid from ledger_day limit 1)",
+    ),
+    (
+        "the sums of closed days are the sums of their postings",
+        "update posting set amount_fen[1] = amount_fen[1] + 1
+         where posting_id = (select posting_id from posting order by business_day limit 1)",
+    ),
+    (
+        "what a line has used is the unpaid principal of its loans",
+        "update credit_line set used_fen = used_fen - 1 where used_fen > 0",
+    ),
+    ("a line stands where its journal ends", "update credit_line set limit_fen = limit_fen + 1"),
+    ("a line's journal has no gap and sums to what it says", "delete from line_entry where entry_no = 1"),
+    (
+        "a reserve stands where its journal ends",
+        "update reserve_entry set available_after_fen = available_after_fen + 1
+         where entry_no = (select last_entry_no from reserve)",
+    ),
+    (
+        "slices are leased no more than their reserve has",
+        "update reserve_slice set leased_fen = (select available_fen + 1 from reserve) where slice_no = 0",
+    ),
+    (
+        "a reserve's totals are the sums of its journal",
+        "update reserve_entry set amount_fen = amount_fen + 1 where kind = 'deposit'",
+    ),
+    (
+        "what a reserve holds is what its purchases wait to be cleared for",
+        "update reserve_slice set leased_fen = 1, used_fen = 1 where slice_no = 0",
+    ),
+    (
+        "both books carry each reserve, and the funder's own its cash",
+        "update reserve set deposited_fen = deposited_fen + 1, available_fen = available_fen + 1",
+    ),
+    (
+        "loans outstanding are the books' loan principal",
+        "update loan set principal_returned_fen = principal_returned_fen + 1 where status = 'open'",
+    ),
+    (
+        "a loan's installments sum to the loan",
+        "update schedule set principal_fen[1] = principal_fen[1] + 1",
+    ),
+    ("a bill is the sum of its lines", "update bill set interest_fen = interest_fen + 1"),
+    (
+        "a paid bill owes nothing and an open one something",
+        "update bill_line set interest_fen = bill_line.interest_fen + 1
+         from bill b where b.line_id = bill_line.line_id and b.due_on = bill_line.due_on and b.status = 'paid'",
+    ),
+    (
+        "principal paid on a loan is what its billed installments were paid",
+        "update loan set principal_paid_fen = principal_paid_fen - 1 where principal_paid_fen > 0",
+    ),
+    ("a repayment is what it allocated and its excess", "update repayment set amount_fen = amount_fen + 1"),
+    (
+        "what installments were paid is what repayments allocated",
+        "update bill_line set penalty_paid_fen = penalty_paid_fen + 1",
+    ),
+    (
+        "each collected withholding is one repayment",
+        "update withholding set collected_fen = collected_fen - 1 where collected_fen > 0",
+    ),
+    ("what merchants are owed is what was cleared and not paid", "alter table settlement drop constraint settlement_check, drop constraint settlement_check1; update settlement set net_fen = net_fen + 1"),
+    (
+        "a purchase's refunds sum to what it says",
+        "update purchase set refunded_fen = refunded_fen - 1 where refunded_fen > 0",
+    ),
+    (
+        "every authorised purchase names a loan, a merchant and a product version that exist",
+        "update purchase set product_version = 99 where status = 'authorised'",
+    ),
+    ("interest receivable is what accrued and was not collected", "update interest_span set accrued_fen = accrued_fen + 1"),
+    (
+        "what is remitted for a day is what came in on it, and the sum of its parts",
+        "update remittance_part set principal_fen = principal_fen + 1",
+    ),
+    (
+        "a day's manifest is the text that was signed",
+        "update funder_day set manifest = manifest || ' ' where made_at is not null",
+    ),
+    (
+        "every footing of a day's manifest comes out",
+        "update funder_day set manifest = jsonb_set(manifest::jsonb, '{footings,0,left_fen}', '-1')::text
+         where made_at is not null;
+         update funder_day set manifest_sha256 = sha256(convert_to(manifest, 'UTF8')) where made_at is not null",
+    ),
+    (
+        "the figures of a day's manifest are the sums of its files and of its trial balance",
+        "update funder_day_file set sums = (select jsonb_object_agg(key, value::bigint + 1) from jsonb_each_text(sums))
+         where sums <> '{}'",
+    ),
+    ("what came in on a day is what its files tell", "update repayment set amount_fen = amount_fen + 1"),
+    (
+        "the books of a day open as those of the day before closed",
+        "update funder_day set manifest = jsonb_set(manifest::jsonb, '{figures,book.cash.opening_fen}', '1')::text
+         where made_at is not null;
+         update funder_day set manifest_sha256 = sha256(convert_to(manifest, 'UTF8')) where made_at is not null",
+    ),
+    (
+        "the files of a day are made within three days",
+        "insert into funder_day (funder_id, business_day, recorded_at) select funder_id, '2020-01-01', now() from funder",
+    ),
+    (
+        "every message was delivered, is tried again, or was discarded with a reason",
+        "update outbox set dead_at = now()",
+    ),
+    (
+        "no job is dead",
+        "insert into job (job_id, kind, unique_key, payload, status, run_at, created_at)
+         values (gen_random_uuid(), 'daily_close', '2020-01-01', '{}', 'dead', now(), now())",
+    ),
+    (
+        "no close that began is left unfinished for a later day",
+        "update close_run set finished_at = null where business_day = (select min(business_day) from close_run)",
+    ),
+    (
+        "no application waits for its funder after the time to answer",
+        "alter table application drop constraint application_with_funder;
+         insert into application (borrower_id, application_id, product_id, product_version, idempotency_key, request_sha256, facts,
+                                  status, answer_by, created_at)
+         select gen_random_uuid(), gen_random_uuid(), product_id, 1, 'k', sha256('k'), '{}', 'with_funder', '2020-01-01', now()
+         from product limit 1",
+    ),
+    (
+        "no order to collect or pay is pending for more than three days",
+        "alter table withholding drop constraint withholding_check1; update withholding set status = 'unknown', business_day = '2020-01-01'",
+    ),
+    (
+        "no payment that the channel refused waits for a person for more than three days",
+        "alter table payout drop constraint payout_check, drop constraint payout_check1; update payout set status = 'failed', pay_on = '2020-01-01'",
+    ),
+];
+
+#[sqlx::test(migrator = "fenqi::MIGRATOR")]
+async fn each_identity_finds_what_was_changed_behind_its_back(pool: PgPool) {
+    let town = lived_in(pool).await;
+    let mut connection = town.app.pool.acquire().await.unwrap();
+    let mut silent = Vec::new();
+    for identity in IDENTITIES {
+        assert_eq!(check(&mut connection, identity).await.unwrap(), [], "before anything was changed");
+        let Some((sentence, change)) = TAMPERED.iter().find(|(sentence, _)| *sentence == identity.sentence) else {
+            silent.push(format!("{}: say here how it is broken", identity.sentence));
+            continue;
+        };
+        let mut tampered = connection.begin().await.unwrap();
+        // Not held back by what keeps posted rows from being changed.
+        sqlx::raw_sql("set local session_replication_role = replica").execute(&mut *tampered).await.unwrap();
+        if let Err(failure) = sqlx::raw_sql(AssertSqlSafe(*change)).execute(&mut *tampered).await {
+            silent.push(format!("{sentence}: {failure}"));
+        } else if check(&mut tampered, identity).await.unwrap().is_empty() {
+            silent.push(format!("{sentence}: nothing is found"));
+        }
+        tampered.rollback().await.unwrap();
+    }
+    assert!(silent.is_empty(), "{}", silent.join("\n"));
+    let told: BTreeSet<&str> = TAMPERED.iter().map(|(sentence, _)| *sentence).collect();
+    assert_eq!(told.len(), IDENTITIES.len(), "an identity that is no more is told here");
+}

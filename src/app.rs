@@ -4,7 +4,7 @@ use std::sync::Arc;
 
 use sqlx::PgPool;
 
-use crate::access::Directory;
+use crate::access::{AddressRange, Directory};
 use crate::base::{Clock, WorkingCalendar};
 use crate::credit::RiskHook;
 use crate::day_file;
@@ -35,6 +35,8 @@ pub struct App {
     pub day_files: day_file::Rules,
     /// How long the interface log keeps a call.
     pub calls_kept_days: u16,
+    /// Who may read the metrics.
+    pub metrics_from: Arc<[AddressRange]>,
     /// How quickly messages go out.
     pub delivery: DeliverySettings,
     /// Where the pages are seen from outside.

@@ -58,6 +58,7 @@ pub struct Config {
     pub delivery: DeliverySettings,
     pub risk_hook: RiskHook,
     pub trusted_proxies: Vec<AddressRange>,
+    pub metrics_from: Vec<AddressRange>,
     secrets: Secrets,
 }
 
@@ -125,6 +126,7 @@ impl Config {
             trusted_proxies: values
                 .optional("trusted_proxies", |_| true)?
                 .map_or(Vec::new(), |list: AddressList| list.0),
+            metrics_from: values.required("metrics_from", |_: &AddressList| true)?.0,
             secrets: Secrets {
                 master_key: values.optional("master_key", |_| true)?,
                 master_key_number: values.required("master_key_number", |number| *number > 0)?,

@@ -1,4 +1,4 @@
-//! Addresses and networks that a partner may call from.
+//! Addresses and networks: whom a request came from, and who may call.
 
 use std::fmt;
 use std::net::{IpAddr, Ipv6Addr};
@@ -63,15 +63,30 @@ impl FromStr for AddressList {
     }
 }
 
+/// This machine and private networks (RFC 1918, RFC 4193).
+pub const NEAR: &str = "127.0.0.0/8,::1,10.0.0.0/8,172.16.0.0/12,192.168.0.0/16,fc00::/7";
+
+impl AddressList {
+    /// # Panics
+    /// Never: a test reads the list.
+    pub fn near() -> AddressList {
+        NEAR.parse().expect("the list is one of networks")
+    }
+}
+
 /// Whose word on the caller's address is believed: the connection's own, unless that is a proxy of ours, which names the
-/// address that it was called from last in `X-Forwarded-For`.
-pub fn caller(connected: Option<IpAddr>, forwarded: Option<&str>, proxies: &[AddressRange]) -> Option<IpAddr> {
+/// address that it was called from last in `X-Forwarded-For`, of which all lines are one list.
+pub fn caller(connected: Option<IpAddr>, forwarded: &[&str], proxies: &[AddressRange]) -> Option<IpAddr> {
     let connected = connected?.to_canonical();
     if !proxies.iter().any(|proxy| proxy.contains(connected)) {
         return Some(connected);
     }
-    // Read from the right: each proxy of ours appended what it saw; the first that is not ours is the caller.
-    let named = forwarded.unwrap_or_default().rsplit(',').map(|text| text.trim().parse::<IpAddr>().ok());
+    // Read from the right: each proxy of ours appended what it saw, to the last line or as a line of its own; the first that is
+    // not ours is the caller.
+    if forwarded.is_empty() {
+        return None;
+    }
+    let named = forwarded.iter().rev().flat_map(|line| line.rsplit(',')).map(|text| text.trim().parse::<IpAddr>().ok());
     for address in named {
         let address = address?.to_canonical();
         if !proxies.iter().any(|proxy| proxy.contains(address)) {
@@ -107,8 +122,28 @@ mod tests {
     fn only_a_proxy_of_ours_may_name_the_caller() {
         let ours = [range("10.0.0.0/8")];
         let at = |text: &str| Some(text.parse::<IpAddr>().unwrap());
-        assert_eq!(caller(at("8.8.8.8"), Some("203.0.113.7"), &ours), at("8.8.8.8"));
-        assert_eq!(caller(at("10.0.0.1"), Some("6.6.6.6, 203.0.113.7, 10.0.0.2"), &ours), at("203.0.113.7"));
-        assert_eq!(caller(at("10.0.0.1"), None, &ours), None);
+        assert_eq!(caller(at("8.8.8.8"), &["203.0.113.7"], &ours), at("8.8.8.8"));
+        assert_eq!(caller(at("10.0.0.1"), &["6.6.6.6, 203.0.113.7, 10.0.0.2"], &ours), at("203.0.113.7"));
+        assert_eq!(caller(at("10.0.0.1"), &[], &ours), None);
+    }
+
+    #[test]
+    fn all_lines_of_the_header_are_one_list() {
+        let ours = [range("10.0.0.0/8")];
+        let at = |text: &str| Some(text.parse::<IpAddr>().unwrap());
+        assert_eq!(caller(at("10.0.0.1"), &["6.6.6.6", "203.0.113.7"], &ours), at("203.0.113.7"));
+        assert_eq!(caller(at("10.0.0.1"), &["6.6.6.6, 203.0.113.7", "10.0.0.2"], &ours), at("203.0.113.7"));
+        // A line that is no list of addresses names nobody.
+        assert_eq!(caller(at("10.0.0.1"), &["203.0.113.7", ""], &ours), None);
+    }
+
+    #[test]
+    fn near_are_this_machine_and_private_networks() {
+        let AddressList(near) = AddressList::near();
+        let is_near = |text: &str| near.iter().any(|range| range.contains(text.parse().unwrap()));
+        assert!(
+            ["127.0.0.1", "::1", "::ffff:10.1.2.3", "172.31.0.1", "192.168.1.1", "fd00::1"].into_iter().all(is_near)
+        );
+        assert!(!["8.8.8.8", "172.32.0.1", "2001:db8::1", "::"].into_iter().any(is_near));
     }
 }

@@ -317,7 +317,7 @@ pub fn app_on(config: &Config, pool: PgPool, clock: Clock) -> anyhow::Result<App
         partners = partners.with_wechat(settings.clone())?;
     }
     if config.is_trial {
-        partners = partners.with_cashiers_here()?;
+        partners = partners.in_trial()?;
     }
     let vault = Arc::new(config.vault()?);
     Ok(App {
@@ -333,6 +333,7 @@ pub fn app_on(config: &Config, pool: PgPool, clock: Clock) -> anyhow::Result<App
         calendar: config.calendar.clone(),
         day_files: config.day_files,
         calls_kept_days: config.calls_kept_days,
+        metrics_from: config.metrics_from.clone().into(),
         delivery: config.delivery,
         site: config.site(),
     })

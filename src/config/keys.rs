@@ -1,5 +1,7 @@
 //! Every key that may be configured, with what is allowed.
 
+use crate::access::address;
+
 /// One thing that may be configured: `listen` in the file, `FENQI_LISTEN` in the environment, which wins.
 pub struct Key {
     pub name: &'static str,
@@ -90,6 +92,12 @@ pub const KEYS: &[Key] = &[
         None,
         "addresses and networks with commas, such as 10.0.0.0/8",
         "Proxies of yours: the address that they name in X-Forwarded-For is the caller's.",
+    ),
+    key(
+        "metrics_from",
+        Some(address::NEAR),
+        "addresses and networks with commas, such as 10.0.0.0/8",
+        "Who may read `/metrics`: this machine and private networks, unless it says otherwise. Everybody else finds no such page.",
     ),
     key(
         "wechat_file",

@@ -6,11 +6,12 @@ use std::sync::OnceLock;
 use std::time::Duration;
 
 use axum::extract::State;
+use axum::http::request::Parts;
 use chrono::NaiveTime;
 use metrics::{counter, gauge, histogram};
 use metrics_exporter_prometheus::{PrometheusBuilder, PrometheusHandle};
 
-use super::{Problem, store};
+use super::{Problem, client_address, store};
 use crate::app::App;
 use crate::base::BusinessDay;
 
@@ -36,7 +37,12 @@ pub fn count_request(method: &'static str, route: String, status: u16, elapsed: 
     histogram!(REQUEST_SECONDS, &labels[1..2]).record(elapsed);
 }
 
-pub async fn metrics(State(app): State<App>) -> Result<String, Problem> {
+/// The figures say how much money there is: only whom the configuration names may read them, and nobody else learns of them.
+pub async fn metrics(State(app): State<App>, parts: Parts) -> Result<String, Problem> {
+    let may_read = |address| app.metrics_from.iter().any(|range| range.contains(address));
+    if !client_address(&app, &parts).is_some_and(may_read) {
+        return Err(Problem::not_found());
+    }
     let recorder = recorder();
     let mut connection = app.pool.acquire().await?;
     let waiting = store::count_waiting(&mut connection).await?;

@@ -10,6 +10,7 @@ use crate::app::App;
 use crate::base::id::{BorrowerId, CodeId, MerchantId};
 use crate::base::{BusinessDay, Fen};
 use crate::borrower::actions::{Reach, reach};
+use crate::business_day;
 use crate::merchant::code::token;
 use crate::merchant::staff_actions::list_staff;
 use crate::page::Page;
@@ -20,10 +21,15 @@ pub struct StartPage {
     page: Page,
     version: &'static str,
     business_day: Option<BusinessDay>,
-    reserves: Vec<ReserveRow>,
-    figures: Vec<(&'static str, i64)>,
+    /// How the house stands, in a trial; everywhere else that is nobody's business.
+    standing: Option<Standing>,
     /// How somebody who is new here looks around, in a demo.
     trial: Option<Trial>,
+}
+
+struct Standing {
+    reserves: Vec<ReserveRow>,
+    figures: Vec<(&'static str, i64)>,
 }
 
 struct Trial {
@@ -56,23 +62,27 @@ struct ReserveRow {
 
 pub async fn start(State(app): State<App>, page: Page) -> Result<StartPage, Problem> {
     let mut connection = app.pool.acquire().await?;
-    let waiting = store::count_waiting(&mut connection).await?;
-    let reserves = store::list_reserves(&mut connection).await?;
-    let row = |reserve: store::FunderReserve| ReserveRow {
-        name: reserve.name,
-        available: Fen::new(reserve.available_fen),
-        held: Fen::new(reserve.held_fen),
+    let today = business_day::store::find_today(&mut connection).await?;
+    let standing = match app.partners.is_trial() {
+        true => Some(standing(&mut connection).await?),
+        false => None,
     };
     let trial = match app.site.sandbox() {
         Some(sandbox) => Some(trial(&app, &mut connection, sandbox).await?),
         None => None,
     };
-    Ok(StartPage {
-        page,
-        trial,
-        version: env!("CARGO_PKG_VERSION"),
-        business_day: waiting.business_day.map(BusinessDay::new),
-        reserves: reserves.into_iter().map(row).collect(),
+    Ok(StartPage { page, trial, version: env!("CARGO_PKG_VERSION"), business_day: today, standing })
+}
+
+async fn standing(connection: &mut PgConnection) -> Result<Standing, Problem> {
+    let waiting = store::count_waiting(connection).await?;
+    let row = |reserve: store::FunderReserve| ReserveRow {
+        name: reserve.name,
+        available: Fen::new(reserve.available_fen),
+        held: Fen::new(reserve.held_fen),
+    };
+    Ok(Standing {
+        reserves: store::list_reserves(connection).await?.into_iter().map(row).collect(),
         figures: vec![
             ("start-withholdings", waiting.withholdings_pending),
             ("start-payouts", waiting.payouts_pending),

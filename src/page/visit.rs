@@ -3,11 +3,10 @@
 //! Nothing is posted without the token's CSRF word: the layer refuses the request before any handler sees it.
 
 use std::convert::Infallible;
-use std::net::SocketAddr;
 use std::sync::{Arc, Mutex, PoisonError};
 
 use axum::body::{Body, to_bytes};
-use axum::extract::{ConnectInfo, FromRequestParts, Request, State};
+use axum::extract::{FromRequestParts, Request, State};
 use axum::http::request::Parts;
 use axum::http::{HeaderMap, HeaderValue, Method, StatusCode, header};
 use axum::middleware::Next;
@@ -18,10 +17,9 @@ use rand::TryRngCore;
 use sha2::{Digest, Sha256};
 
 use super::words::Language;
-use crate::access::address;
 use crate::app::App;
-use crate::http::Problem;
 use crate::http::limits::BODY_BYTES_MAX;
+use crate::http::{Problem, client_address};
 
 const TOKEN: &str = "fenqi";
 /// Browsers refuse a cookie of this prefix from anyone but this very host, and without encryption.
@@ -158,10 +156,7 @@ impl FromRequestParts<App> for ClientAddress {
     type Rejection = Infallible;
 
     async fn from_request_parts(parts: &mut Parts, app: &App) -> Result<ClientAddress, Infallible> {
-        let connected = parts.extensions.get::<ConnectInfo<SocketAddr>>().map(|connected| connected.0.ip());
-        let forwarded = parts.headers.get("x-forwarded-for").and_then(|value| value.to_str().ok());
-        let caller = address::caller(connected, forwarded, app.access.proxies());
-        Ok(ClientAddress(caller.map(|address| address.to_string())))
+        Ok(ClientAddress(client_address(app, parts).map(|address| address.to_string())))
     }
 }
 

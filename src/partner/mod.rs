@@ -124,6 +124,7 @@ pub struct Partners {
     wire_clock: Clock,
     wechat: Option<WeChat>,
     cashiers: Cashiers,
+    is_trial: bool,
 }
 
 impl Partners {
@@ -163,7 +164,7 @@ impl Partners {
             }
         }
         let cashiers = Cashiers::new(Reach::Internet, log.clone(), (clock.clone(), wire_clock.clone()))?;
-        Ok(Partners { clients, ring, pool, log, clock, wire_clock, wechat: None, cashiers })
+        Ok(Partners { clients, ring, pool, log, clock, wire_clock, wechat: None, cashiers, is_trial: false })
     }
 
     /// The same partners and WeChat.
@@ -175,14 +176,19 @@ impl Partners {
         Ok(Partners { wechat: Some(wechat), ..self })
     }
 
-    /// The same partners, and merchants' cashiers on this machine as well: for trial houses.
+    /// The same partners, counterfeit as in a trial house: merchants' cashiers are reached on this machine as well.
     ///
     /// # Errors
     /// If the HTTP client cannot be set up.
-    pub fn with_cashiers_here(self) -> Result<Partners, PartnerSettingsError> {
+    pub fn in_trial(self) -> Result<Partners, PartnerSettingsError> {
         let clocks = (self.clock.clone(), self.wire_clock.clone());
         let cashiers = Cashiers::new(Reach::ThisMachineToo, self.log.clone(), clocks)?;
-        Ok(Partners { cashiers, ..self })
+        Ok(Partners { cashiers, is_trial: true, ..self })
+    }
+
+    /// Whether the partners are counterfeit: then no money here is anybody's.
+    pub fn is_trial(&self) -> bool {
+        self.is_trial
     }
 
     /// Merchants' own systems.

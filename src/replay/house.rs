@@ -10,6 +10,7 @@ use tokio::net::TcpListener;
 use tokio::task::JoinSet;
 
 use crate::access::Directory;
+use crate::access::address::AddressList;
 use crate::app::App;
 use crate::base::{BusinessDay, Clock, WorkingCalendar};
 use crate::business_day;
@@ -63,7 +64,7 @@ impl House {
         // Signatures bear the system's time on both sides, because a moved clock jumps further than they may be apart.
         let partners = Partners::new(&partner_settings, pool.clone(), clock.clone(), Clock::System)?
             .with_wechat(sandbox::wechat_settings(&base_url))?
-            .with_cashiers_here()?;
+            .in_trial()?;
         let world = World::new(WorldSettings {
             seed,
             clock: clock.clone(),
@@ -82,6 +83,7 @@ impl House {
             risk,
             day_files: day_file::Rules::SHIPPED,
             calls_kept_days: 180,
+            metrics_from: AddressList::near().0.into(),
             delivery: DeliverySettings::default(),
             site: site.in_sandbox(&base_url),
         };

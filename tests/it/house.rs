@@ -3,6 +3,7 @@
 use std::sync::Arc;
 
 use fenqi::access::Directory;
+use fenqi::access::address::AddressList;
 use fenqi::app::App;
 use fenqi::base::{BusinessDay, Clock, WorkingCalendar};
 use fenqi::credit::RiskHook;
@@ -37,7 +38,7 @@ pub async fn open_in_world_that(pool: PgPool, today: &str, silence: Silence) -> 
     let partners =
         Partners::new(&sandbox::partner_settings(&base_url, SEED), app.pool.clone(), app.clock.clone(), Clock::System);
     let partners = partners.unwrap().with_wechat(sandbox::wechat_settings(&base_url)).unwrap();
-    let partners = partners.with_cashiers_here().unwrap();
+    let partners = partners.in_trial().unwrap();
     let app = App { partners: Arc::new(partners), ..app };
     let settings =
         WorldSettings { seed: SEED, clock: app.clock.clone(), wire_clock: Clock::System, silence, callback_base: None };
@@ -80,6 +81,7 @@ async fn open_with(pool: PgPool, today: &str, partners: &[PartnerSettings]) -> A
         risk,
         day_files: fenqi::day_file::Rules::SHIPPED,
         calls_kept_days: 180,
+        metrics_from: AddressList::near().0.into(),
         delivery: DeliverySettings::default(),
         site: Site::at(crate::browser::PUBLIC),
     }

@@ -1,12 +1,12 @@
 //! The gate before every operation: believes the request, lets it in once, gives first answers again, and signs what goes
 //! out.
 
-use std::net::{IpAddr, SocketAddr};
+use std::net::IpAddr;
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
 use axum::body::{Body, Bytes, to_bytes};
-use axum::extract::{ConnectInfo, MatchedPath, OriginalUri, Request, State};
+use axum::extract::{MatchedPath, OriginalUri, Request, State};
 use axum::http::{HeaderMap, HeaderName, HeaderValue, Method, StatusCode, header};
 use axum::middleware::Next;
 use axum::response::{IntoResponse, Response};
@@ -20,8 +20,8 @@ use crate::access::answer_store::KeptAnswer;
 use crate::access::{Admitted, Denial, Rate, address};
 use crate::app::App;
 use crate::error::{Fault, Refusal as _};
-use crate::http::Problem;
 use crate::http::limits::{BODY_BYTES_MAX, REQUEST_TIME_MAX, ThisRequest};
+use crate::http::{Problem, client_address};
 use crate::partner::call_log::Ended;
 use crate::partner::key::Algorithm;
 use crate::partner::signature::{Received, Stamp};
@@ -104,7 +104,7 @@ pub async fn arrive(app: &App, request: Request) -> Result<(Arrived, Request), (
         url: original_url(&parts),
         route: parts.extensions.get::<MatchedPath>().map_or(String::new(), |path| path.as_str().to_owned()),
         headers: parts.headers.clone(),
-        address: caller_address(app, &parts),
+        address: client_address(app, &parts).unwrap_or(address::NOWHERE),
         request_id: parts.extensions.get::<ThisRequest>().map_or(String::new(), |this| this.0.clone()),
         body: read.as_ref().cloned().unwrap_or_default(),
         started,
@@ -152,12 +152,6 @@ pub async fn write_down(app: &App, arrived: &Arrived, partner: Option<&str>, res
 fn original_url(parts: &axum::http::request::Parts) -> String {
     let uri = parts.extensions.get::<OriginalUri>().map_or(&parts.uri, |original| &original.0);
     uri.path_and_query().map_or("/", |path| path.as_str()).to_owned()
-}
-
-fn caller_address(app: &App, parts: &axum::http::request::Parts) -> IpAddr {
-    let connected = parts.extensions.get::<ConnectInfo<SocketAddr>>().map(|info| info.0.ip());
-    let forwarded = parts.headers.get("x-forwarded-for").and_then(|value| value.to_str().ok());
-    address::caller(connected, forwarded, app.access.proxies()).unwrap_or(address::NOWHERE)
 }
 
 fn outcome_of(status: StatusCode) -> &'static str {

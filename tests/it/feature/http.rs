@@ -1,17 +1,21 @@
 //! The server over real HTTP: health, metrics, the start page, and what happens to bad requests.
 
+use std::sync::Arc;
 use std::time::Duration;
 
 use axum::Router;
 use axum::routing::{get, post};
+use fenqi::access::Directory;
 use fenqi::app::App;
+use fenqi::base::Clock;
 use fenqi::http::limits::BODY_BYTES_MAX;
+use fenqi::partner::Partners;
 use fenqi::router::{guarded, router};
 use serde_json::Value;
 use sqlx::PgPool;
 
-use crate::browser::serve;
-use crate::house;
+use crate::browser::{Browser, serve};
+use crate::{desk, house};
 
 fn client() -> reqwest::Client {
     reqwest::Client::builder().timeout(Duration::from_secs(10)).build().unwrap()
@@ -32,7 +36,7 @@ async fn open(pool: PgPool) -> App {
 
 #[sqlx::test(migrator = "fenqi::MIGRATOR")]
 async fn health_readiness_metrics_and_the_start_page_answer(pool: PgPool) {
-    let address = serve(router(open(pool).await)).await;
+    let address = desk::serve(&open(pool).await).await;
     let text = async |path: &str| client().get(format!("{address}{path}")).send().await.unwrap().text().await.unwrap();
     assert_eq!(text("/healthz").await, "ok\n");
     assert_eq!(text("/readyz").await, "ready\n");
@@ -41,6 +45,55 @@ async fn health_readiness_metrics_and_the_start_page_answer(pool: PgPool) {
     for name in ["fenqi_business_day_timestamp_seconds", "fenqi_jobs{status=\"dead\"}", "fenqi_outbox_pending"] {
         assert!(metrics.contains(name), "{name} is missing in\n{metrics}");
     }
+}
+
+#[sqlx::test(migrator = "fenqi::MIGRATOR")]
+async fn metrics_answer_only_to_whom_the_house_names(pool: PgPool) {
+    let app = open(pool.clone()).await;
+    let asked = async |app: &App, forwarded: &[&str]| {
+        let address = desk::serve(app).await;
+        let request = client().get(format!("{address}/metrics"));
+        let request = forwarded.iter().fold(request, |request, line| request.header("x-forwarded-for", *line));
+        request.send().await.unwrap()
+    };
+    assert_eq!(asked(&app, &[]).await.status(), 200);
+    let elsewhere = App { metrics_from: ["203.0.113.7".parse().unwrap()].into(), ..app.clone() };
+    assert_eq!(problem(asked(&elsewhere, &[]).await).await, (404, "not_found".to_owned()));
+    // Only a proxy of ours says where else a request came from, and what it added last is what counts.
+    let claimed = asked(&elsewhere, &["203.0.113.7"]).await;
+    assert_eq!(problem(claimed).await, (404, "not_found".to_owned()));
+    let proxies = vec!["127.0.0.0/8".parse().unwrap()];
+    let directory = Directory::new(pool, elsewhere.vault.clone(), Clock::System).behind(proxies);
+    let behind = App { access: Arc::new(directory), ..elsewhere };
+    assert_eq!(asked(&behind, &["203.0.113.7"]).await.status(), 200);
+    assert_eq!(asked(&behind, &["6.6.6.6", "203.0.113.7"]).await.status(), 200);
+    let forged = asked(&behind, &["203.0.113.7", "6.6.6.6"]).await;
+    assert_eq!(problem(forged).await, (404, "not_found".to_owned()));
+    assert_eq!(problem(asked(&behind, &[]).await).await, (404, "not_found".to_owned()));
+}
+
+#[sqlx::test(migrator = "fenqi::MIGRATOR")]
+async fn a_node_without_an_address_to_go_by_shows_no_metrics(pool: PgPool) {
+    let address = serve(router(open(pool).await)).await;
+    let response = client().get(format!("{address}/metrics")).send().await.unwrap();
+    assert_eq!(problem(response).await, (404, "not_found".to_owned()));
+}
+
+#[sqlx::test(migrator = "fenqi::MIGRATOR")]
+async fn the_start_page_shows_how_a_house_stands_only_in_a_trial(pool: PgPool) {
+    let secrets = ["Reserve by funder", "Harbour Bank", "/metrics"];
+    let app = open(pool).await;
+    let bank = "insert into funder values ($1, 'harbour-bank', 'Harbour Bank', now())";
+    let reserve = "insert into reserve (funder_id) values ($1)";
+    for statement in [bank, reserve] {
+        sqlx::query(statement).bind(uuid::Uuid::nil()).execute(&app.pool).await.unwrap();
+    }
+    let shown = async |app: &App| Browser::open(app).await.get("/").await.text;
+    let real = shown(&app).await;
+    assert!(secrets.iter().all(|secret| !real.contains(secret)), "{real}");
+    let partners = Partners::new(&[], app.pool.clone(), app.clock.clone(), Clock::System).unwrap().in_trial().unwrap();
+    let trial = shown(&App { partners: Arc::new(partners), ..app }).await;
+    assert!(secrets.iter().all(|secret| trial.contains(secret)), "{trial}");
 }
 
 #[sqlx::test(migrator = "fenqi::MIGRATOR")]

@@ -5,6 +5,7 @@ use chrono::{DateTime, TimeDelta, Utc};
 use crate::base::id::{BorrowerId, CardId};
 use crate::base::person::{CardNumber, Mobile};
 use crate::error::Refusal;
+use crate::passcode::Window;
 
 /// How long a code that the channel sent is good for.
 pub const CODE_VALID: TimeDelta = TimeDelta::minutes(10);
@@ -13,6 +14,12 @@ pub const CODES_MAX: i16 = 5;
 
 /// How long somebody waits for the next code.
 pub const CODE_AGAIN_AFTER: TimeDelta = TimeDelta::seconds(60);
+/// How often the bank is asked for a code: no telephone is to be flooded, and nobody finds out by asking whose card is whose. Another
+/// card may follow at once.
+pub const PER_CARD: Window = Window { kind: "card_code_card", length: CODE_AGAIN_AFTER, count_max: 1 };
+pub const PER_BORROWER: Window = Window { kind: "card_code_borrower", length: TimeDelta::hours(24), count_max: 10 };
+pub const PER_CARD_MOBILE: Window = Window { kind: "card_code_mobile", length: TimeDelta::hours(24), count_max: 10 };
+pub const PER_ADDRESS: Window = Window { kind: "card_code_address", length: TimeDelta::hours(1), count_max: 60 };
 
 /// A wish to bind a card. The mobile is the one that the bank has on file for the card.
 #[derive(Clone, Debug)]
@@ -136,8 +143,10 @@ pub enum CardRefusal {
     RefusedByBank { channel_code: String },
     #[error("the code is wrong")]
     CodeWrong,
-    #[error("a code was sent less than a minute ago")]
+    #[error("the bank was asked for a code less than a minute ago")]
     CodeTooSoon,
+    #[error("the bank was asked for too many codes: try again later")]
+    TooManyCodes,
     #[error("the code has expired or was wrong too often: ask for a new one")]
     SigningEnded,
     #[error("the bank does not answer at the moment: please try again in a while")]
@@ -158,6 +167,7 @@ impl Refusal for CardRefusal {
             CardRefusal::RefusedByBank { .. } => "card_refused_by_bank",
             CardRefusal::CodeWrong => "card_code_wrong",
             CardRefusal::CodeTooSoon => "card_code_too_soon",
+            CardRefusal::TooManyCodes => "card_code_too_many",
             CardRefusal::SigningEnded => "card_signing_ended",
             CardRefusal::BankSilent => "bank_silent",
             CardRefusal::LastCardWhileOwing => "last_card_while_owing",

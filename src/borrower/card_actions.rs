@@ -7,8 +7,8 @@ use sqlx::PgConnection;
 
 use super::agreement::Agreement;
 use super::card::{
-    self, CODE_AGAIN_AFTER, CODE_VALID, CODES_MAX, Card, CardBinding, CardCode, CardRefusal, CardStatus, Signing,
-    SigningStatus, Trying, Unbinding,
+    self, CODE_AGAIN_AFTER, CODE_VALID, CODES_MAX, Card, CardBinding, CardCode, CardRefusal, CardStatus, PER_ADDRESS,
+    PER_BORROWER, PER_CARD, PER_CARD_MOBILE, Signing, SigningStatus, Trying, Unbinding,
 };
 use super::card_store::{self, BindingState, NewSigning, OpenSigning, SignedCard};
 use super::store::{self, BlindIndex, SealedPerson};
@@ -19,12 +19,33 @@ use crate::database;
 use crate::error::{Fault, Outcome};
 use crate::partner::card_signing::NAME as CARD_SIGNING;
 use crate::partner::card_signing::client::{self as signing_client, Asked, Elements, Told};
+use crate::passcode::{self, Window};
 use crate::vault::{Field, Indexed, PersonKey};
 
 /// Asks the channel to send its code to the cardholder; the card id names the signing until it is confirmed.
 pub async fn start_binding(app: &App, binding: CardBinding) -> Outcome<CardId, CardRefusal> {
     let mut started = start_binding_many(app, &[binding]).await?;
     started.remove(0).map_err(Fault::Refused)
+}
+
+/// [`start_binding`] for whoever sits before a page, so often and no more; the try is counted before the bank is asked.
+/// `address` is the browser's, where it is known.
+pub async fn request_code(app: &App, binding: CardBinding, address: Option<&str>) -> Outcome<CardId, CardRefusal> {
+    let (borrower, number) = (binding.borrower_id.to_string(), binding.number.reveal());
+    let mobile = binding.mobile.reveal();
+    let tries = [
+        Some((PER_CARD, format!("{borrower}:{number}"))),
+        Some((PER_CARD, format!("{mobile}:{number}"))),
+        Some((PER_BORROWER, borrower)),
+        Some((PER_CARD_MOBILE, mobile.to_owned())),
+        address.map(|address| (PER_ADDRESS, address.to_owned())),
+    ];
+    let tries: Vec<(Window, String)> = tries.into_iter().flatten().collect();
+    match passcode::fit(app, &tries).await? {
+        None => start_binding(app, binding).await,
+        Some(full) if full == PER_CARD => Err(Fault::Refused(CardRefusal::CodeTooSoon)),
+        Some(_) => Err(Fault::Refused(CardRefusal::TooManyCodes)),
+    }
 }
 
 /// As [`start_binding`], answering each in order.
@@ -162,7 +183,11 @@ pub async fn awaiting_code(app: &App, borrower_id: BorrowerId) -> anyhow::Result
 }
 
 /// Has the bank send another code for the card that a borrower began to bind.
-pub async fn send_code_again(app: &App, borrower_id: BorrowerId) -> Outcome<CardId, CardRefusal> {
+pub async fn send_code_again(
+    app: &App,
+    borrower_id: BorrowerId,
+    address: Option<&str>,
+) -> Outcome<CardId, CardRefusal> {
     let mut connection = app.pool.acquire().await?;
     let signing = card_store::find_open_signing(&mut connection, borrower_id, app.clock.now()).await?;
     let signing = signing.ok_or(Fault::Refused(CardRefusal::SigningEnded))?;
@@ -171,7 +196,7 @@ pub async fn send_code_again(app: &App, borrower_id: BorrowerId) -> Outcome<Card
     }
     let (number, mobile) = open_signing(app, &mut connection, borrower_id, &signing).await?;
     drop(connection);
-    start_binding(app, CardBinding { borrower_id, number, mobile }).await
+    request_code(app, CardBinding { borrower_id, number, mobile }, address).await
 }
 
 async fn open_signing(

@@ -21,6 +21,7 @@ use crate::http::Problem;
 use crate::page::back::path_of_ours;
 use crate::page::session::SignedIn;
 use crate::page::texts::AgreementText;
+use crate::page::visit::ClientAddress;
 use crate::page::{Form, Page};
 
 /// Where somebody goes on who came for no page in particular.
@@ -109,6 +110,7 @@ pub async fn start(
     State(app): State<App>,
     page: Page,
     SignedIn(borrower_id): SignedIn,
+    ClientAddress(address): ClientAddress,
     mut form: Form,
 ) -> Result<Response, Problem> {
     let number = form.read("card_number", |text| {
@@ -126,7 +128,7 @@ pub async fn start(
         Ok(()) => {}
         Err(fault) => return refused(fault, form, |form| unprocessable(CardPage::again(page, form))),
     }
-    match card_actions::start_binding(&app, CardBinding { borrower_id, number, mobile }).await {
+    match card_actions::request_code(&app, CardBinding { borrower_id, number, mobile }, address.as_deref()).await {
         Ok(_) => Ok(Redirect::to(code_address(form.value("next"))).into_response()),
         Err(fault) => refused(fault, form, |form| unprocessable(CardPage::again(page, form))),
     }
@@ -145,6 +147,7 @@ pub async fn confirm(
     State(app): State<App>,
     page: Page,
     SignedIn(borrower_id): SignedIn,
+    ClientAddress(address): ClientAddress,
     mut form: Form,
 ) -> Result<Response, Problem> {
     let next = path_of_ours(form.value("next"), LIST).to_owned();
@@ -154,7 +157,7 @@ pub async fn confirm(
         return Ok(unprocessable(CardPage::again(page, form)));
     };
     if form.value("do") == "send" {
-        return match card_actions::send_code_again(&app, borrower_id).await {
+        return match card_actions::send_code_again(&app, borrower_id, address.as_deref()).await {
             Ok(_) => Ok(Redirect::to(code_address(&next)).into_response()),
             Err(fault) => again(&app, page, form, awaiting, fault),
         };

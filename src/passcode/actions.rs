@@ -105,6 +105,23 @@ pub async fn fits(app: &App, window: Window, key: &str) -> anyhow::Result<bool> 
     Ok(count <= window.count_max)
 }
 
+/// Counts one more try of something against several windows at once, before it is made; `Some` names the first that it does not
+/// fit, and then it is counted nowhere. Tries at the same moment under one key wait for each other here, whichever node they come to.
+/// Whoever calls states the windows in the same order every time.
+pub async fn fit(app: &App, tries: &[(Window, String)]) -> anyhow::Result<Option<Window>> {
+    let now = app.clock.now();
+    let mut transaction = database::begin(&app.pool).await?;
+    for (window, key) in tries {
+        let key_hash = app.vault.index(Indexed::Passcode, &format!("{}:{key}", window.kind));
+        let count = store::count(&mut transaction, window.kind, &key_hash, now, window.length).await?;
+        if count > window.count_max {
+            return Ok(Some(*window));
+        }
+    }
+    transaction.commit().await?;
+    Ok(None)
+}
+
 /// Deletes codes that have ended and windows that are over; returns how many.
 pub async fn sweep(app: &App) -> anyhow::Result<u64> {
     let now = app.clock.now();

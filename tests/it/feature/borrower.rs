@@ -1,5 +1,6 @@
 //! People, what they agree to, their cards, and their erasure.
 
+use chrono::TimeDelta;
 use fenqi::app::App;
 use fenqi::base::Fen;
 use fenqi::base::id::BorrowerId;
@@ -138,6 +139,62 @@ async fn a_card_is_bound_by_the_right_code_only(pool: PgPool) {
     let foreign = CardBinding { borrower_id, number: second, mobile: identity::mobile(1) };
     let channel_code = "elements_differ".to_owned();
     assert_eq!(refused(card_actions::start_binding(&app, foreign).await), CardRefusal::RefusedByBank { channel_code });
+}
+
+/// How often the bank was asked to send a code.
+async fn codes_asked(app: &App) -> i64 {
+    app.partners.flush_log().await;
+    let calls = "select count(*) from partner_call where operation = 'start_signing'";
+    sqlx::query_scalar(calls).fetch_one(&app.pool).await.unwrap()
+}
+
+#[sqlx::test(migrator = "fenqi::MIGRATOR")]
+async fn a_code_for_a_card_is_sent_once_a_minute_and_ten_times_a_day(pool: PgPool) {
+    let (app, _world) = house::open_in_world(pool, "2026-01-05").await;
+    let borrower_id = registered(&app, 1).await;
+    let wish = |nth| CardBinding { borrower_id, number: identity::card_number(1, nth), mobile: identity::mobile(1) };
+    let ask = async |binding| card_actions::request_code(&app, binding, None).await;
+    let at_once = futures_util::future::join_all((0..5).map(|_| ask(wish(0)))).await;
+    assert_eq!(at_once.iter().filter(|answer| answer.is_ok()).count(), 1, "{at_once:?}");
+    assert_eq!(codes_asked(&app).await, 1, "who is too soon does not come to the bank");
+    ask(wish(1)).await.unwrap();
+    assert_eq!(refused(ask(wish(1)).await), CardRefusal::CodeTooSoon);
+    for _ in 2..10 {
+        app.clock.set(app.clock.now() + TimeDelta::minutes(1));
+        ask(wish(0)).await.unwrap();
+    }
+    app.clock.set(app.clock.now() + TimeDelta::minutes(1));
+    assert_eq!(refused(ask(wish(0)).await), CardRefusal::TooManyCodes);
+    assert_eq!(refused(ask(wish(2)).await), CardRefusal::TooManyCodes, "another card is of the same borrower");
+    let elsewhere = CardBinding { mobile: identity::mobile(9), ..wish(2) };
+    assert_eq!(refused(ask(elsewhere).await), CardRefusal::TooManyCodes);
+    // Nor is the telephone rung by somebody else.
+    let other = CardBinding { borrower_id: registered(&app, 2).await, ..wish(3) };
+    assert_eq!(refused(ask(other.clone()).await), CardRefusal::TooManyCodes);
+    ask(CardBinding { mobile: identity::mobile(2), ..other }).await.unwrap();
+    assert_eq!(codes_asked(&app).await, 11);
+    app.clock.set(app.clock.now() + TimeDelta::hours(24));
+    ask(wish(0)).await.unwrap();
+}
+
+#[sqlx::test(migrator = "fenqi::MIGRATOR")]
+async fn from_one_address_the_bank_is_asked_sixty_times_an_hour(pool: PgPool) {
+    let (app, _world) = house::open_in_world(pool, "2026-01-05").await;
+    let ask = async |borrower_id, (person, nth)| {
+        let binding =
+            CardBinding { borrower_id, number: identity::card_number(person, nth), mobile: identity::mobile(person) };
+        card_actions::request_code(&app, binding, Some("203.0.113.7")).await
+    };
+    for person in 1..=6 {
+        let borrower_id = registered(&app, person).await;
+        for nth in 0..10 {
+            ask(borrower_id, (person, nth)).await.unwrap();
+        }
+    }
+    let last = registered(&app, 7).await;
+    assert_eq!(refused(ask(last, (7, 0)).await), CardRefusal::TooManyCodes);
+    app.clock.set(app.clock.now() + TimeDelta::hours(1));
+    ask(last, (7, 0)).await.unwrap();
 }
 
 #[sqlx::test(migrator = "fenqi::MIGRATOR")]

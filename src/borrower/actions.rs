@@ -40,17 +40,17 @@ pub async fn register(app: &App, registration: Registration) -> Outcome<Borrower
 /// Registers a person who signed in with a mobile and now says who they are. Whoever knows a name and an ID number alone must not
 /// come into that person's account, so an ID number that is registered with another mobile is refused.
 pub async fn identify(app: &App, registration: Registration) -> Outcome<BorrowerId, BorrowerRefusal> {
-    let hash = id_number_index(&app.vault, &registration);
-    let known = store::find_by_id_numbers(&mut *app.pool.acquire().await?, &[hash]).await?;
-    if let Some(found) = known.first() {
-        let person = open_person(&app.vault, &found.person)?;
-        match decide(Some(&person), &registration) {
-            Err(refusal) => return Err(Fault::Refused(refusal)),
-            Ok(Registering::Moved(_)) => return Err(Fault::Refused(BorrowerRefusal::RegisteredElsewhere)),
-            Ok(Registering::New | Registering::Known(_)) => {}
-        }
-    }
-    register(app, registration).await
+    let mut registered = register_all(app, &[registration], OtherMobile::IsRefused).await?;
+    registered.remove(0).map_err(Fault::Refused)
+}
+
+/// What becomes of an ID number that is registered with another mobile.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum OtherMobile {
+    /// The person has a new one.
+    IsTaken,
+    /// Whoever asks may be somebody else.
+    IsRefused,
 }
 
 /// A person as shown to themselves.
@@ -87,9 +87,17 @@ pub async fn register_many(
     app: &App,
     registrations: &[Registration],
 ) -> anyhow::Result<Vec<Result<BorrowerId, BorrowerRefusal>>> {
+    register_all(app, registrations, OtherMobile::IsTaken).await
+}
+
+async fn register_all(
+    app: &App,
+    registrations: &[Registration],
+    other_mobile: OtherMobile,
+) -> anyhow::Result<Vec<Result<BorrowerId, BorrowerRefusal>>> {
     for _ in 0..TRIES_MAX {
         let mut transaction = database::begin(&app.pool).await?;
-        if let Some(answers) = try_register(&mut transaction, app, registrations).await? {
+        if let Some(answers) = try_register(&mut transaction, app, (registrations, other_mobile)).await? {
             transaction.commit().await?;
             return Ok(answers);
         }
@@ -101,7 +109,7 @@ pub async fn register_many(
 async fn try_register(
     connection: &mut PgConnection,
     app: &App,
-    registrations: &[Registration],
+    (registrations, other_mobile): (&[Registration], OtherMobile),
 ) -> anyhow::Result<Option<Vec<Result<BorrowerId, BorrowerRefusal>>>> {
     let hashes: Vec<BlindIndex> = registrations.iter().map(|one| id_number_index(&app.vault, one)).collect();
     let mut known: HashMap<BlindIndex, Person> = HashMap::new();
@@ -120,6 +128,10 @@ async fn try_register(
                 let borrower_id = BorrowerId::mint(app.clock.now());
                 changes.add(app, borrower_id, hash, registration);
                 Ok(borrower_id)
+            }
+            // Also where whoever holds the other mobile was registered a moment ago.
+            Ok(Registering::Moved(_)) if other_mobile == OtherMobile::IsRefused => {
+                Err(BorrowerRefusal::RegisteredElsewhere)
             }
             Ok(Registering::Moved(borrower_id)) => {
                 let former = &known[&hash].mobile;

@@ -68,6 +68,37 @@ async fn people_who_register_at_the_same_moment_twice_are_one_account(pool: PgPo
 }
 
 #[sqlx::test(migrator = "fenqi::MIGRATOR")]
+async fn of_two_who_say_at_the_same_moment_that_they_are_one_person_one_is_refused(pool: PgPool) {
+    let app = house::open(pool, "2026-01-05").await;
+    let person = registration(&app, 1);
+    let stranger = Registration { mobile: identity::mobile(77), ..person.clone() };
+    // Both look before either writes: nobody can write until both wait.
+    let mut holding = app.pool.begin().await.unwrap();
+    sqlx::query("lock table borrower_by_id_number in exclusive mode").execute(&mut *holding).await.unwrap();
+    let both =
+        async { tokio::join!(actions::identify(&app, person.clone()), actions::identify(&app, stranger.clone())) };
+    let release = async {
+        let waiting =
+            "select count(*) from pg_locks where not granted and relation = 'borrower_by_id_number'::regclass";
+        while sqlx::query_scalar::<_, i64>(waiting).fetch_one(&mut *holding).await.unwrap() < 2 {
+            tokio::time::sleep(std::time::Duration::from_millis(5)).await;
+        }
+        holding.rollback().await.unwrap();
+    };
+    let ((one, other), ()) = tokio::join!(both, release);
+    let (winner, loser, kept) = match one {
+        Ok(winner) => (winner, other, &person.mobile),
+        Err(_) => (other.unwrap(), one, &stranger.mobile),
+    };
+    assert_eq!(refused(loser), BorrowerRefusal::RegisteredElsewhere);
+    assert_eq!(holder_of(&app, kept.reveal()).await, Some(winner), "the account stays with who came first");
+    let stored: i64 = sqlx::query_scalar("select count(*) from borrower").fetch_one(&app.pool).await.unwrap();
+    assert_eq!(stored, 1);
+    let again = Registration { mobile: kept.clone(), ..person };
+    assert_eq!(actions::identify(&app, again).await.unwrap(), winner);
+}
+
+#[sqlx::test(migrator = "fenqi::MIGRATOR")]
 async fn nothing_personal_is_stored_in_clear(pool: PgPool) {
     let (app, _world) = house::open_in_world(pool, "2026-01-05").await;
     ready(&app, 1).await;

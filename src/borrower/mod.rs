@@ -27,4 +27,4 @@ pub use agreement::Agreement;
 pub use card::{Card, CardRefusal};
 pub use model::{BorrowerRefusal, PersonName, Registration};
 pub use pin::PinRefusal;
-pub use pin_actions::{check_pin, has_pin, set_pin};
+pub use pin_actions::{NewPin, check_pin, has_pin, set_pin};

@@ -3,14 +3,19 @@
 use argon2::Argon2;
 use argon2::password_hash::phc::PasswordHash;
 use argon2::password_hash::{PasswordHasher, PasswordVerifier};
+use serde_json::json;
 
 use super::model::BorrowerRefusal;
 use super::pin::{Pin, PinRefusal, Tries};
 use super::pin_store;
 use crate::app::App;
 use crate::base::id::BorrowerId;
+use crate::business_day;
 use crate::database;
 use crate::error::{Fault, Outcome};
+use crate::notice::{self, Notice};
+use crate::page::SessionKind;
+use crate::page::session;
 use crate::vault::Indexed;
 
 /// Whether this is the borrower's PIN: the step before anything that moves money or changes what moves it. Five wrong ones lock it.
@@ -35,17 +40,35 @@ pub async fn check_pin(app: &App, borrower_id: BorrowerId, typed: &str) -> Outco
     Ok(())
 }
 
+/// A PIN to set, and where it was typed.
+pub struct NewPin<'a> {
+    pub chosen: &'a str,
+    /// SHA-256 of the token of the browser that goes on.
+    pub here: [u8; 32],
+}
+
 /// Sets the PIN, the first one or another, and lifts a lock. Whoever calls has made sure who asks: by the former PIN, or by
-/// a passcode and the ID number.
-pub async fn set_pin(app: &App, borrower_id: BorrowerId, chosen: &str) -> Outcome<(), PinRefusal> {
+/// a passcode and the ID number. With another PIN the person is told of it, and signed out everywhere else: whoever knew the former
+/// one may sit there.
+pub async fn set_pin(app: &App, borrower_id: BorrowerId, new: NewPin<'_>) -> Outcome<(), PinRefusal> {
     let mut connection = app.pool.acquire().await?;
     let birth_on = pin_store::find_birth(&mut connection, borrower_id).await?;
     drop(connection);
     let birth_on = birth_on.ok_or_else(|| anyhow::Error::new(BorrowerRefusal::BorrowerUnknown))?;
-    let pin = Pin::chosen(chosen, birth_on).map_err(Fault::Refused)?;
+    let pin = Pin::chosen(new.chosen, birth_on).map_err(Fault::Refused)?;
     let keyed = keyed(app, borrower_id, &pin);
     let hash = tokio::task::spawn_blocking(move || hash_of(&keyed)).await.map_err(anyhow::Error::from)??;
-    pin_store::put(&mut *app.pool.acquire().await?, borrower_id, &hash, app.clock.now()).await?;
+    let now = app.clock.now();
+    let mut transaction = database::begin(&app.pool).await?;
+    let former = pin_store::lock(&mut transaction, borrower_id).await?;
+    pin_store::put(&mut transaction, borrower_id, &hash, now).await?;
+    if former.is_some() {
+        session::end_all_but(&mut transaction, (SessionKind::Borrower, borrower_id.uuid()), &new.here).await?;
+        let today = business_day::store::today(&mut transaction).await?;
+        let told = Notice::to_borrower(borrower_id, "pin_changed", json!({}), today, now);
+        notice::raise(&mut transaction, &[told]).await?;
+    }
+    transaction.commit().await?;
     Ok(())
 }
 

@@ -9,7 +9,7 @@ use chrono::TimeDelta;
 use serde::Deserialize;
 
 use super::actions;
-use super::pin_actions::{check_pin, has_pin, set_pin};
+use super::pin_actions::{NewPin, check_pin, has_pin, set_pin};
 use crate::app::App;
 use crate::base::id::BorrowerId;
 use crate::base::person::Mobile;
@@ -92,7 +92,7 @@ pub async fn set(
         form.refuse_field("id_last", "id_last_wrong");
         return Ok(again(page, form, has_pin));
     }
-    match set_pin(&app, id, &chosen).await {
+    match set_pin(&app, id, NewPin { chosen: &chosen, here: page.visit.token_hash() }).await {
         Ok(()) => {
             page.visit.flash("flash-pin-set");
             Ok(Redirect::to(path_of_ours(form.value("next"), ME)).into_response())
@@ -136,7 +136,7 @@ pub async fn reset(
     let Some(chosen) = chosen.filter(|_| is_proved) else {
         return Ok(ForgottenPage { page, form, mobile, is_sent: true }.answer());
     };
-    match set_pin(&app, id, &chosen).await {
+    match set_pin(&app, id, NewPin { chosen: &chosen, here: page.visit.token_hash() }).await {
         Ok(()) => {
             page.visit.flash("flash-pin-set");
             Ok(Redirect::to(ME).into_response())

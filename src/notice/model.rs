@@ -55,7 +55,7 @@ pub const WECHAT_MESSAGES: [&str; 6] =
     ["bill_issued", "due_soon", "overdue", "withheld", "withholding_failed", "limit_changed"];
 
 /// Everything that borrowers are told, each with what its words need of the body; `web/locales` has the words of each.
-pub const TO_BORROWERS: [(&str, &[&str]); 19] = [
+pub const TO_BORROWERS: [(&str, &[&str]); 20] = [
     ("application_approved", &["limit_fen"]),
     ("application_refused", &["reason"]),
     ("application_under_review", &[]),
@@ -75,6 +75,7 @@ pub const TO_BORROWERS: [(&str, &[&str]); 19] = [
     ("money_returned", &["amount_fen", "paid_on"]),
     ("transfer_received", &["amount_fen", "excess_fen"]),
     ("repayment_reversed", &["amount_fen"]),
+    ("pin_changed", &[]),
 ];
 
 /// One thing to tell. A funder or operator is told the same thing once a business day, however often it is raised.

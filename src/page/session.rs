@@ -5,6 +5,7 @@ use axum::http::Method;
 use axum::http::request::Parts;
 use axum::response::{IntoResponse, Redirect, Response};
 use chrono::{DateTime, TimeDelta, Utc};
+use sqlx::PgConnection;
 use uuid::Uuid;
 
 use super::session_store::{self, NewSession, SessionRow};
@@ -143,8 +144,16 @@ pub async fn end_one(app: &App, kind: SessionKind, subject_id: Uuid, session_id:
 
 /// Ends all sessions of a person but the visitor's own.
 pub async fn end_others(app: &App, visit: &Visit, kind: SessionKind, subject_id: Uuid) -> anyhow::Result<()> {
-    session_store::delete_others(&mut *app.pool.acquire().await?, kind, subject_id, &visit.token_hash()).await?;
-    Ok(())
+    Ok(end_all_but(&mut *app.pool.acquire().await?, (kind, subject_id), &visit.token_hash()).await?)
+}
+
+/// The same in the caller's transaction: all but the one of the browser with that token, known by its SHA-256.
+pub async fn end_all_but(
+    connection: &mut PgConnection,
+    (kind, subject_id): (SessionKind, Uuid),
+    token_hash: &[u8; 32],
+) -> sqlx::Result<()> {
+    session_store::delete_others(connection, kind, subject_id, token_hash).await
 }
 
 /// Ends all sessions of a person.

@@ -316,6 +316,43 @@ async fn the_pin_is_changed_locked_and_set_anew(pool: PgPool) {
     fenqi::borrower::check_pin(&place.app, borrower(&place).await, PIN).await.unwrap();
 }
 
+#[sqlx::test(migrator = "fenqi::MIGRATOR")]
+async fn another_pin_ends_sessions_elsewhere_and_is_told(pool: PgPool) {
+    let mut place = open(pool).await;
+    place.settle().await;
+    let elsewhere = async |place: &mut Place| {
+        place.app.clock.set(place.app.clock.now() + TimeDelta::minutes(2));
+        let mut other = std::mem::replace(&mut place.browser, Browser::open(&place.app).await);
+        place.sign_in(MOBILE).await.is_at("/home");
+        std::mem::swap(&mut other, &mut place.browser);
+        other.get("/home").await.is_at("/home");
+        other
+    };
+    let mut other = elsewhere(&mut place).await;
+    place.browser.get("/me/messages").await.hides("your payment PIN was changed");
+    let page = place.browser.get("/me/pin").await;
+    let fields = [("pin_former", "000000"), ("pin_new", "161803"), ("pin_again", "161803")];
+    place.browser.submit(&page, "/me/pin", &fields).await.has_status(422);
+    other.get("/home").await.is_at("/home");
+    let fields = [("pin_former", PIN), ("pin_new", "161803"), ("pin_again", "161803")];
+    place.browser.submit(&page, "/me/pin", &fields).await.is_at("/me").shows("The payment PIN is set");
+    other.get("/home").await.is_at("/sign-in");
+    place.browser.get("/home").await.is_at("/home");
+    let messages = place.browser.get("/me/messages").await;
+    messages.shows("your payment PIN was changed").shows("href=\"/me/sessions\"");
+    // Set anew by a code, it is the same.
+    let mut other = elsewhere(&mut place).await;
+    let page = place.browser.get("/me/pin/forgotten").await;
+    let sent = place.browser.submit(&page, "/me/pin/forgotten", &[("do", "send")]).await;
+    let code = place.code_sent_to(MOBILE);
+    let fields =
+        [("passcode", code.as_str()), ("id_last", "31002X"), ("pin_new", PIN), ("pin_again", PIN), ("do", "set")];
+    place.browser.submit(&sent, "/me/pin/forgotten", &fields).await.is_at("/me");
+    other.get("/home").await.is_at("/sign-in");
+    let told = "select count(*) from notice where audience = 'borrower' and kind = 'pin_changed'";
+    assert_eq!(sqlx::query_scalar::<_, i64>(told).fetch_one(&place.app.pool).await.unwrap(), 2);
+}
+
 async fn borrower(place: &Place) -> fenqi::base::id::BorrowerId {
     sqlx::query_scalar("select borrower_id from borrower").fetch_one(&place.app.pool).await.unwrap()
 }

@@ -6,7 +6,7 @@ use chrono::TimeDelta;
 use fenqi::app::App;
 use fenqi::base::id::BorrowerId;
 use fenqi::borrower::pin::LOCKED_FOR;
-use fenqi::borrower::{PinRefusal, Registration, check_pin, set_pin};
+use fenqi::borrower::{NewPin, PinRefusal, Registration, check_pin, set_pin};
 use fenqi::error::Fault;
 use fenqi::passcode::{self, Asking, PasscodeRefusal, Purpose};
 use fenqi::sandbox::world::lock;
@@ -104,6 +104,11 @@ async fn register(app: &App) -> BorrowerId {
     fenqi::borrower::actions::register(app, registration).await.unwrap()
 }
 
+/// A PIN that is set in no browser.
+fn nowhere(chosen: &str) -> NewPin<'_> {
+    NewPin { chosen, here: [0; 32] }
+}
+
 async fn pin_refused(app: &App, borrower_id: BorrowerId, pin: &str) -> Option<PinRefusal> {
     match check_pin(app, borrower_id, pin).await {
         Ok(()) => None,
@@ -117,7 +122,7 @@ async fn five_wrong_pins_lock_it_even_when_they_come_at_once(pool: PgPool) {
     let app = house::open(pool, "2026-03-05").await;
     let borrower_id = register(&app).await;
     assert_eq!(pin_refused(&app, borrower_id, "271828").await, Some(PinRefusal::NotSet));
-    set_pin(&app, borrower_id, "271828").await.unwrap();
+    set_pin(&app, borrower_id, nowhere("271828")).await.unwrap();
     assert_eq!(pin_refused(&app, borrower_id, "314159").await, Some(PinRefusal::Wrong));
     assert_eq!(pin_refused(&app, borrower_id, "271828").await, None);
     let tries = (0..12).map(|_| pin_refused(&app, borrower_id, "314159"));
@@ -133,11 +138,11 @@ async fn five_wrong_pins_lock_it_even_when_they_come_at_once(pool: PgPool) {
 async fn a_pin_that_is_set_anew_lifts_the_lock_and_the_table_holds_no_pin(pool: PgPool) {
     let app = house::open(pool.clone(), "2026-03-05").await;
     let borrower_id = register(&app).await;
-    set_pin(&app, borrower_id, "271828").await.unwrap();
+    set_pin(&app, borrower_id, nowhere("271828")).await.unwrap();
     for _ in 0..5 {
         let _ = pin_refused(&app, borrower_id, "314159").await;
     }
-    set_pin(&app, borrower_id, "161803").await.unwrap();
+    set_pin(&app, borrower_id, nowhere("161803")).await.unwrap();
     assert_eq!(pin_refused(&app, borrower_id, "161803").await, None);
     let hash: String = sqlx::query_scalar("select hash from pin").fetch_one(&pool).await.unwrap();
     assert!(hash.starts_with("$argon2id$v=19$m=19456,t=2,p=1$"), "{hash}");

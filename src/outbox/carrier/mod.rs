@@ -79,7 +79,8 @@ pub enum Carrier<'a> {
 }
 
 impl Carrier<'_> {
-    /// The carrier for messages to `partner`. A funder without a core of its own in the settings shares the general one.
+    /// The carrier for messages to `partner`. A funder's events go to the core that the settings name by the funder's own code and to
+    /// nobody else's; only in a trial house one counterfeit core plays all of them.
     ///
     /// # Errors
     /// `NotSent` if the partner is not configured.
@@ -95,7 +96,11 @@ impl Carrier<'_> {
         if let Some(merchant_id) = merchant_of(partner) {
             return Ok(Carrier::Merchant(merchant_id));
         }
-        app.partners.client(partner).or_else(|_| app.partners.client(funder_core::NAME)).map(Carrier::Funder)
+        match app.partners.client(partner) {
+            Err(_) if app.partners.is_trial() => app.partners.client(funder_core::NAME),
+            own => own,
+        }
+        .map(Carrier::Funder)
     }
 
     /// Hands a batch over, in order; where messages go one a call, so many unanswered in a row mean that the partner is down.

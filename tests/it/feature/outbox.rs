@@ -3,10 +3,11 @@
 use chrono::TimeDelta;
 use fenqi::app::App;
 use fenqi::outbox::actions::{self, Asked};
+use fenqi::outbox::carrier::Carrier;
 use fenqi::outbox::jobs::{Summary, deliver_outbox};
 use fenqi::outbox::{Message, event_store, store};
 use fenqi::sandbox::world::lock;
-use fenqi::sandbox::{FaultShares, Matcher, Scripted, World};
+use fenqi::sandbox::{self, FaultShares, Matcher, Scripted, Silence, World};
 use fenqi::verify::verify;
 use serde_json::json;
 use sqlx::PgPool;
@@ -47,6 +48,31 @@ async fn deliver_all(app: &App) {
 fn arrived(world: &World, object: u128) -> Vec<i64> {
     let book = lock(&world.funder_core);
     book.events_of(Uuid::from_u128(object)).iter().map(|event| event.body["number"].as_i64().unwrap()).collect()
+}
+
+#[sqlx::test(migrator = "fenqi::MIGRATOR")]
+async fn a_funders_events_go_to_its_own_core_alone_except_in_a_trial(pool: PgPool) {
+    let (trial, world, base_url) = house::open_in_world_that(pool, "2026-01-05", Silence::Drop).await;
+    let event = Message {
+        partner: "other-bank".to_owned(),
+        kind: "loan_made",
+        object_id: Uuid::from_u128(1),
+        body: json!({ "number": 0 }),
+        created_at: trial.clock.now(),
+    };
+    store::enqueue(&mut trial.pool.acquire().await.unwrap(), &[event]).await.unwrap();
+    // A house of its own, with one bank's core under the general name and another's under that bank's.
+    let mut settings = sandbox::partner_settings(&base_url, house::SEED);
+    let general = house::with_partners(&trial, &settings);
+    assert_eq!(deliver_outbox(&general).await.unwrap().delivered, 0);
+    assert!(arrived(&world, 1).is_empty(), "another's core hears nothing of it");
+    assert!(Carrier::find(&general, "other-bank").is_err());
+    assert!(Carrier::find(&trial, "other-bank").is_ok(), "one counterfeit core plays all of them");
+    settings.iter_mut().filter(|one| one.name == "funder_core").for_each(|one| one.name = "other-bank".to_owned());
+    let own = house::with_partners(&trial, &settings);
+    own.clock.set(own.clock.now() + TimeDelta::hours(1));
+    assert_eq!(deliver_outbox(&own).await.unwrap().delivered, 1);
+    assert_eq!(arrived(&world, 1), [0]);
 }
 
 #[sqlx::test(migrator = "fenqi::MIGRATOR")]

@@ -88,8 +88,12 @@ impl Draft {
         }
     }
 
-    /// Whether `by` may approve it. Approved before is approved.
-    pub fn check_approval(&self, by: &str) -> Result<(), DraftRefusal> {
-        if self.submitted_by == by { Err(DraftRefusal::SameHolder) } else { Ok(()) }
+    /// Whether `by` may approve it, who read the edit `edit_no`. Approved before is approved.
+    pub fn check_approval(&self, by: &str, edit_no: i32) -> Result<(), DraftRefusal> {
+        match () {
+            () if self.submitted_by == by => Err(DraftRefusal::SameHolder),
+            () if self.edit_no != edit_no => Err(DraftRefusal::EditedSince),
+            () => Ok(()),
+        }
     }
 }

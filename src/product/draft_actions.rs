@@ -67,12 +67,13 @@ pub async fn approve(
     (draft_id, edit_no): (ProductDraftId, i32),
 ) -> Outcome<Draft, DraftRefusal> {
     let draft = find(app, by.funder_id, draft_id).await?;
-    draft.check_approval(&by.holder).map_err(Fault::Refused)?;
+    draft.check_approval(&by.holder, edit_no).map_err(Fault::Refused)?;
     if draft.status != DraftStatus::Submitted {
         return Ok(draft);
     }
     let mut transaction = database::begin(&app.pool).await?;
     let now = app.clock.now();
+    // Meanwhile the approver may have edited it: the statement looks at who submitted what is approved.
     if !draft_store::approve_draft(&mut transaction, draft_id, edit_no, &by.holder, now).await? {
         return Err(Fault::Refused(DraftRefusal::EditedSince));
     }

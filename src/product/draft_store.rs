@@ -62,7 +62,7 @@ pub async fn edit_draft(connection: &mut PgConnection, draft: &Draft, edit_no: i
     Ok(done.rows_affected() == 1)
 }
 
-/// Approves an edit that waits; `false` when it does not, or was edited since.
+/// Approves an edit that waits; `false` when it does not, was edited since, or was submitted by the approver.
 pub async fn approve_draft(
     connection: &mut PgConnection,
     draft_id: ProductDraftId,
@@ -72,7 +72,7 @@ pub async fn approve_draft(
 ) -> sqlx::Result<bool> {
     let done = sqlx::query!(
         "update product_draft set status = 'approved', approved_by = $3, approved_at = $4
-         where draft_id = $1 and edit_no = $2 and status = 'submitted'",
+         where draft_id = $1 and edit_no = $2 and status = 'submitted' and submitted_by <> $3",
         draft_id.uuid(),
         edit_no,
         by,

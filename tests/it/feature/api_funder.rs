@@ -2,9 +2,10 @@
 
 use fenqi::access::PartnerKind;
 use fenqi::base::Fen;
-use fenqi::base::id::ReserveOrderId;
+use fenqi::base::id::{ProductDraftId, ReserveOrderId};
 use fenqi::funder::{self, order_actions};
 use fenqi::partner::key::Algorithm;
+use fenqi::product::draft_store;
 use serde_json::{Value, json};
 use sqlx::PgPool;
 
@@ -175,6 +176,23 @@ async fn a_low_water_mark_is_set_by_whoever_read_it_last(pool: PgPool) {
 }
 
 #[sqlx::test(migrator = "fenqi::MIGRATOR")]
+async fn nobody_approves_an_own_edit_that_slipped_in_meanwhile(pool: PgPool) {
+    let (town, desk, _) = open(pool).await;
+    let text = include_str!("../../../products/standard.toml").to_owned() + "\n# next year\n";
+    let submitted = desk.post("/funder/product-drafts", "d-1", &json!({ "terms_text": text })).await.ok();
+    let draft_id: ProductDraftId = submitted["draft_id"].as_str().unwrap().parse().unwrap();
+    let submitter = submitted["submitted_by"].as_str().unwrap();
+    let mut connection = town.app.pool.acquire().await.unwrap();
+    let mut approved = async |edit_no, by: &str| {
+        let now = town.app.clock.now();
+        draft_store::approve_draft(&mut connection, draft_id, edit_no, by, now).await.unwrap()
+    };
+    assert!(!approved(1, submitter).await);
+    assert!(!approved(2, "Somebody Else").await);
+    assert!(approved(1, "Somebody Else").await);
+}
+
+#[sqlx::test(migrator = "fenqi::MIGRATOR")]
 async fn a_product_is_published_by_two_keys(pool: PgPool) {
     let (_, desk, second) = open(pool).await;
     let text = include_str!("../../../products/standard.toml").to_owned() + "\n# next year\n";
@@ -205,6 +223,8 @@ async fn a_product_is_published_by_two_keys(pool: PgPool) {
     assert_eq!(old.problem(), (412, "precondition_failed".into()));
     let approved = second.send_with("POST", &approval, &[("idempotency-key", "f-6"), ("if-match", "\"2\"")], "").await;
     assert_eq!(approved.ok()["status"], "approved");
+    let other = second.send_with("POST", &approval, &[("idempotency-key", "f-8"), ("if-match", "\"1\"")], "").await;
+    assert_eq!(other.problem(), (412, "precondition_failed".into()), "another edit than the approved one was read");
     assert_eq!(desk.post(&publication, "f-7", &Value::Null).await.ok()["published_version"], 2);
     let versions = desk.get("/funder/products/harbour-standard/versions").await.ok();
     assert_eq!(versions["items"].as_array().unwrap().len(), 2);

@@ -14,6 +14,7 @@ use super::admission::{Admission, Counted, Entry};
 use super::answers::Answers;
 use super::model::{Denial, Known, KnownKey, Owner, Rate, Scope};
 use super::store::{self, PartnerRow, PlatformKeyRow};
+use super::strangers::{KeyName, Strangers};
 use crate::base::{Clock, id};
 use crate::error::{Fault, Outcome};
 use crate::partner::SignatureError;
@@ -48,6 +49,7 @@ pub struct Directory {
     admission: Admission,
     answers: Answers,
     known: RwLock<HashMap<String, Arc<Known>>>,
+    strangers: Strangers,
     signers: RwLock<Option<Signers>>,
 }
 
@@ -63,7 +65,8 @@ impl Directory {
         let admission = Admission::start(pool.clone());
         let answers = Answers::start(pool.clone());
         let (proxies, known, signers) = (Vec::new(), RwLock::default(), RwLock::default());
-        Directory { pool, vault, wire_clock, proxies, admission, answers, known, signers }
+        let strangers = Strangers::default();
+        Directory { pool, vault, wire_clock, proxies, admission, answers, known, strangers, signers }
     }
 
     #[must_use]
@@ -83,13 +86,56 @@ impl Directory {
         self.wire_clock.now()
     }
 
+    /// Whether a request of this address is looked at: not where too many were not believed.
+    ///
+    /// # Errors
+    /// `TooManyNotBelieved`, before anything of the request is read.
+    pub fn look(&self, address: IpAddr) -> Result<(), Denial> {
+        let must_wait = self.strangers.must_wait(address, self.now());
+        must_wait.map_or(Ok(()), |reset_seconds| Err(Denial::TooManyNotBelieved { reset_seconds }))
+    }
+
+    /// Counts a request that was looked at in vain.
+    pub fn distrust(&self, address: IpAddr) {
+        self.strangers.count(address, self.now());
+    }
+
     /// Whose request it is, if it is believed: signature, time, nonce, address and rate.
     ///
     /// # Errors
     /// Why it is not let in. A nonce is burnt only by its own partner's right signature.
     pub async fn admit(&self, received: Received<'_>, address: IpAddr) -> Outcome<Admitted, Denial> {
         let now = self.now();
-        let authorization = received.authorization(now).map_err(refused)?;
+        let admitted = match received.authorization(now) {
+            Ok(authorization) => {
+                let name = KeyName::of(&authorization.mchid, &authorization.serial_no);
+                if self.strangers.is_unknown(name, now) {
+                    Err(refused(SignatureError::UnknownKey))
+                } else {
+                    let judged = self.judge(authorization, received, address).await;
+                    if matches!(judged, Err(Fault::Refused(Denial::Signature(SignatureError::UnknownKey)))) {
+                        self.strangers.remember_unknown(name, now);
+                    }
+                    judged
+                }
+            }
+            Err(error) => Err(refused(error)),
+        };
+        if let Err(Fault::Refused(denial)) = &admitted
+            && denial.is_of_a_stranger()
+        {
+            self.distrust(address);
+        }
+        admitted
+    }
+
+    async fn judge(
+        &self,
+        authorization: Authorization,
+        received: Received<'_>,
+        address: IpAddr,
+    ) -> Outcome<Admitted, Denial> {
+        let now = self.now();
         let unknown = || refused(SignatureError::UnknownKey);
         let mut known = self.find(&authorization.mchid).await?.ok_or_else(unknown)?;
         match check(&known, &authorization, received, now, address) {

@@ -2,6 +2,7 @@
 
 pub mod model;
 pub mod address;
+pub mod strangers;
 pub mod store;
 pub mod answer_store;
 pub mod answers;

@@ -163,6 +163,22 @@ pub enum Denial {
     AddressNotAllowed,
     #[error("more requests than your rate allows in this minute")]
     RateExceeded(Rate),
+    #[error("too many requests from your address were not believed in this minute")]
+    TooManyNotBelieved { reset_seconds: i64 },
+}
+
+impl Denial {
+    /// Whether it says that nobody whom we know asked. A nonce that was used before stands under a right signature.
+    pub fn is_of_a_stranger(self) -> bool {
+        match self {
+            Denial::Signature(SignatureError::NonceReused | SignatureError::TooMany) => false,
+            Denial::Signature(
+                SignatureError::Malformed | SignatureError::UnknownKey | SignatureError::Stale | SignatureError::Wrong,
+            )
+            | Denial::AddressNotAllowed => true,
+            Denial::RateExceeded(_) | Denial::TooManyNotBelieved { .. } => false,
+        }
+    }
 }
 
 impl Refusal for Denial {
@@ -171,6 +187,7 @@ impl Refusal for Denial {
             Denial::Signature(error) => error.code(),
             Denial::AddressNotAllowed => "address_not_allowed",
             Denial::RateExceeded(_) => "rate_exceeded",
+            Denial::TooManyNotBelieved { .. } => "too_many_not_believed",
         }
     }
 }

@@ -26,7 +26,7 @@ use crate::base::Fen;
 use crate::base::id::{CodeId, FunderId, LineId, LoanId, MerchantId, ProductId};
 use crate::error::{Fault, Refusal};
 use crate::http::Problem;
-use crate::http::api::gate::{arrive, let_in, write_down};
+use crate::http::api::gate::{CalledBy, arrive, let_in, write_down};
 use crate::http::api::{Caller, Gate};
 use crate::loan;
 use crate::partner::client::build_http;
@@ -405,7 +405,9 @@ async fn unsigned_gate(
 ) -> Response {
     let (arrived, request) = match arrive(&gate.app, request).await {
         Ok(arrived) => arrived,
-        Err((arrived, too_large)) => return write_down(&gate.app, &arrived, None, too_large).await,
+        Err((arrived, too_large)) => {
+            return write_down(&gate.app, &arrived, CalledBy::Nobody { why: "body_too_large" }, too_large).await;
+        }
     };
     let now = gate.app.access.now();
     let counted = match gate.app.access.count(&core, Stamp::fresh(now).nonce, now).await {
@@ -420,7 +422,7 @@ async fn unsigned_gate(
         rate: counted.rate,
     };
     let response = let_in(&gate, &arrived, &admitted, request, next).await;
-    write_down(&gate.app, &arrived, Some(&admitted.known.code), response).await
+    write_down(&gate.app, &arrived, CalledBy::Partner(&admitted.known.code), response).await
 }
 
 /// The handler behind the same layers, without any gate.

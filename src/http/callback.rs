@@ -8,6 +8,8 @@ use axum::http::{HeaderMap, Method, StatusCode, header};
 use axum::response::{IntoResponse, Response};
 
 use super::Problem;
+use super::client_address::CallerAddress;
+use crate::access::Denial;
 use crate::app::App;
 use crate::error::{Fault, Refusal, Step};
 use crate::partner::call_log::Ended;
@@ -22,9 +24,13 @@ pub async fn take(
     Path(partner): Path<String>,
     OriginalUri(uri): OriginalUri,
     method: Method,
+    CallerAddress(address): CallerAddress,
     headers: HeaderMap,
     body: Bytes,
 ) -> Response {
+    if let Err(denial) = app.access.look(address) {
+        return Problem::new(StatusCode::TOO_MANY_REQUESTS, denial.code(), denial.to_string()).into_response();
+    }
     let received = Received {
         method: method.as_str(),
         url: uri.path_and_query().map_or("/", |path| path.as_str()),
@@ -33,6 +39,11 @@ pub async fn take(
     };
     let (called_at, started) = (app.clock.now(), Instant::now());
     let believed = app.partners.believe(&partner, received).await;
+    if let Err(error) = believed
+        && Denial::Signature(error).is_of_a_stranger()
+    {
+        app.access.distrust(address);
+    }
     let mut object = String::new();
     let booked = match &believed {
         Ok(()) => book(&app, &partner, &body, &mut object).await,
@@ -50,7 +61,8 @@ pub async fn take(
             operation: "callback",
             call_key: &object,
             also: &[],
-            request: &body,
+            // What a stranger says is not kept.
+            request: if believed.is_ok() { &body } else { &[] },
             response: &[],
             outcome,
             http_status: Some(response.status().as_u16()),

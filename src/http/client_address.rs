@@ -1,8 +1,9 @@
 //! Where a request came from, for whoever counts or allows by address.
 
+use std::convert::Infallible;
 use std::net::{IpAddr, SocketAddr};
 
-use axum::extract::ConnectInfo;
+use axum::extract::{ConnectInfo, FromRequestParts};
 use axum::http::request::Parts;
 
 use crate::access::address;
@@ -16,4 +17,15 @@ pub fn client_address(app: &App, parts: &Parts) -> Option<IpAddr> {
     // A line that is no text names nobody; it is not left out, so that none before it is taken for the last.
     let lines = parts.headers.get_all(FORWARDED).iter().map(|line| line.to_str().unwrap_or_default());
     address::caller(connected, &lines.collect::<Vec<&str>>(), app.access.proxies())
+}
+
+/// The caller's address for a handler that counts by it: those who come from nowhere are counted together.
+pub struct CallerAddress(pub IpAddr);
+
+impl FromRequestParts<App> for CallerAddress {
+    type Rejection = Infallible;
+
+    async fn from_request_parts(parts: &mut Parts, app: &App) -> Result<CallerAddress, Infallible> {
+        Ok(CallerAddress(client_address(app, parts).unwrap_or(address::NOWHERE)))
+    }
 }

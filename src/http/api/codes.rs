@@ -54,6 +54,11 @@ pub const CODES: &[Code] = &[
     code(415, "media_type_not_supported", "The body must be application/json in UTF-8."),
     code(428, "precondition_required", "What two may edit needs the header If-Match with the ETag that was read."),
     code(429, "rate_exceeded", "More requests than the partner's rate allows in this minute; see Retry-After."),
+    code(
+        429,
+        "too_many_not_believed",
+        "Too many requests from this address were not believed in this minute, so none is looked at; see Retry-After.",
+    ),
     // Orders, purchases and refunds of merchants.
     code(404, "unknown_code", "There is no such code."),
     code(404, "unknown_merchant", "There is no such merchant."),

@@ -68,10 +68,30 @@ impl Arrived {
     }
 }
 
+/// Whose call is written down.
+#[derive(Clone, Copy, Debug)]
+pub enum CalledBy<'a> {
+    Partner(&'a str),
+    /// Who is not believed, and why. What a stranger says is not kept: nobody shall fill the log, or be found in it under what is
+    /// another's.
+    Nobody {
+        why: &'static str,
+    },
+}
+
 pub async fn gate(State(gate): State<Gate>, request: Request, next: Next) -> Response {
-    let (arrived, request) = match arrive(&gate.app, request).await {
+    let (parts, body) = request.into_parts();
+    let address = client_address(&gate.app, &parts).unwrap_or(address::NOWHERE);
+    if let Err(denial) = gate.app.access.look(address) {
+        // Neither read nor written down: whoever is refused so often is to cost nothing more.
+        return finish_problem(denied_response(Fault::Refused(denial)), &request_id(&parts)).await;
+    }
+    let (arrived, request) = match arrive(&gate.app, Request::from_parts(parts, body)).await {
         Ok(arrived) => arrived,
-        Err((arrived, too_large)) => return write_down(&gate.app, &arrived, None, too_large).await,
+        Err((arrived, too_large)) => {
+            gate.app.access.distrust(address);
+            return write_down(&gate.app, &arrived, CalledBy::Nobody { why: "body_too_large" }, too_large).await;
+        }
     };
     let received = Received {
         method: arrived.method.as_str(),
@@ -79,16 +99,19 @@ pub async fn gate(State(gate): State<Gate>, request: Request, next: Next) -> Res
         authorization: arrived.headers.get(header::AUTHORIZATION).and_then(|value| value.to_str().ok()),
         body: &arrived.body,
     };
-    let admitted = gate.app.access.admit(received, arrived.address).await;
-    let (response, partner) = match admitted {
+    match gate.app.access.admit(received, arrived.address).await {
         Ok(admitted) => {
             let response = let_in(&gate, &arrived, &admitted, request, next).await;
-            (signed(&gate.app, response, admitted.algorithm).await, Some(admitted.known.code.clone()))
+            let response = signed(&gate.app, response, admitted.algorithm).await;
+            write_down(&gate.app, &arrived, CalledBy::Partner(&admitted.known.code), response).await
         }
         // Whoever is not believed is answered without a signature: signing costs more than asking.
-        Err(denied) => (finish_problem(denied_response(denied), &arrived.request_id).await, None),
-    };
-    write_down(&gate.app, &arrived, partner.as_deref(), response).await
+        Err(denied) => {
+            let why = code_of(&denied);
+            let response = finish_problem(denied_response(denied), &arrived.request_id).await;
+            write_down(&gate.app, &arrived, CalledBy::Nobody { why }, response).await
+        }
+    }
 }
 
 /// The request with its whole body in hand, and as it goes on.
@@ -105,7 +128,7 @@ pub async fn arrive(app: &App, request: Request) -> Result<(Arrived, Request), (
         route: parts.extensions.get::<MatchedPath>().map_or(String::new(), |path| path.as_str().to_owned()),
         headers: parts.headers.clone(),
         address: client_address(app, &parts).unwrap_or(address::NOWHERE),
-        request_id: parts.extensions.get::<ThisRequest>().map_or(String::new(), |this| this.0.clone()),
+        request_id: request_id(&parts),
         body: read.as_ref().cloned().unwrap_or_default(),
         started,
         called_at,
@@ -127,26 +150,35 @@ pub async fn let_in(gate: &Gate, arrived: &Arrived, admitted: &Admitted, request
     with_rate(response, admitted.rate)
 }
 
-/// Records the call, of a partner that was believed or of nobody, with its answer.
-pub async fn write_down(app: &App, arrived: &Arrived, partner: Option<&str>, response: Response) -> Response {
+/// Records the call with its answer.
+pub async fn write_down(app: &App, arrived: &Arrived, by: CalledBy<'_>, response: Response) -> Response {
     let (response, answered) = whole(response).await;
-    let objects = arrived.objects();
+    let (partner, outcome, objects, bodies) = match by {
+        CalledBy::Partner(partner) => {
+            (partner, outcome_of(response.status()), arrived.objects(), (&arrived.body[..], &answered[..]))
+        }
+        CalledBy::Nobody { why } => ("(not believed)", why, vec![arrived.request_id.clone()], Default::default()),
+    };
     app.partners
         .record(&Ended {
-            partner: partner.unwrap_or("(not believed)"),
+            partner,
             direction: "in",
             operation: &format!("{} {}", arrived.method, arrived.route.strip_prefix(PREFIX).unwrap_or("?")),
             call_key: objects.first().map_or("", String::as_str),
             also: &objects,
-            request: &arrived.body,
-            response: &answered,
-            outcome: outcome_of(response.status()),
+            request: bodies.0,
+            response: bodies.1,
+            outcome,
             http_status: Some(response.status().as_u16()),
             duration: arrived.started.elapsed(),
             called_at: arrived.called_at,
         })
         .await;
     response
+}
+
+fn request_id(parts: &axum::http::request::Parts) -> String {
+    parts.extensions.get::<ThisRequest>().map_or(String::new(), |this| this.0.clone())
 }
 
 fn original_url(parts: &axum::http::request::Parts) -> String {
@@ -162,6 +194,13 @@ fn outcome_of(status: StatusCode) -> &'static str {
     }
 }
 
+fn code_of(denied: &Fault<Denial>) -> &'static str {
+    match denied {
+        Fault::Refused(denial) => denial.code(),
+        Fault::Failed(_) => "failed",
+    }
+}
+
 fn denied_response(denied: Fault<Denial>) -> Response {
     match denied {
         Fault::Refused(Denial::RateExceeded(rate)) => {
@@ -173,6 +212,11 @@ fn denied_response(denied: Fault<Denial>) -> Response {
             };
             with_rate(problem.into_response(), rate)
         }
+        Fault::Refused(denial @ Denial::TooManyNotBelieved { reset_seconds }) => Problem {
+            retry_after: u32::try_from(reset_seconds).ok(),
+            ..Problem::new(StatusCode::TOO_MANY_REQUESTS, denial.code(), denial.to_string())
+        }
+        .into_response(),
         Fault::Refused(Denial::AddressNotAllowed) => {
             let denial = Denial::AddressNotAllowed;
             Problem::new(StatusCode::FORBIDDEN, denial.code(), denial.to_string()).into_response()

@@ -5,6 +5,7 @@ use std::sync::Arc;
 
 use chrono::TimeDelta;
 use fenqi::access::actions::PartnerChange;
+use fenqi::access::strangers::{NOT_BELIEVED_MAX, UNKNOWN_KEPT};
 use fenqi::access::{self, Directory, PartnerKind, Scope};
 use fenqi::app::App;
 use fenqi::base::Clock;
@@ -139,6 +140,60 @@ async fn addresses_rates_and_switching_off_hold_at_once(pool: PgPool) {
     assert!(last.header("ratelimit-reset").parse::<u32>().unwrap() <= 60);
     change(PartnerChange { rate_per_minute: Some(1_000), is_disabled: Some(true), ..Default::default() }).await;
     assert_eq!(ask().await.problem(), (401, "signature_key_unknown".into()));
+}
+
+#[sqlx::test(migrator = "fenqi::MIGRATOR")]
+async fn an_address_that_is_not_believed_again_and_again_is_not_looked_at(pool: PgPool) {
+    let (app, desk) = open(pool).await;
+    let ask = async || desk.send_raw("GET", "/api/v1/me", "Bearer x", &[], vec![]).await;
+    // One more than fit, in whichever of two minutes the first ones fell.
+    let mut last = ask().await;
+    for _ in 0..2 * NOT_BELIEVED_MAX {
+        if last.status == 429 {
+            break;
+        }
+        assert_eq!(last.problem(), (401, "signature_malformed".into()));
+        last = ask().await;
+    }
+    assert_eq!(last.problem(), (429, "too_many_not_believed".into()));
+    assert!((1..=60).contains(&last.header("retry-after").parse::<u32>().unwrap()));
+    app.partners.flush_log().await;
+    let calls =
+        async || -> i64 { sqlx::query_scalar("select count(*) from partner_call").fetch_one(&app.pool).await.unwrap() };
+    let before = calls().await;
+    let called_back = desk.http.post(format!("{}/partner/payout", desk.address)).send().await.unwrap();
+    let asked = ask().await;
+    app.partners.flush_log().await;
+    // The minute may have ended between.
+    assert!(asked.status == 401 || (called_back.status() == 429 && calls().await == before));
+    let elsewhere = desk.at(desk::serve(&App { access: another_node(&app), ..app.clone() }).await);
+    assert_eq!(elsewhere.get("/me").await.status, 200, "each node looks for itself");
+}
+
+fn another_node(app: &App) -> Arc<Directory> {
+    Arc::new(Directory::new(app.pool.clone(), app.vault.clone(), Clock::System))
+}
+
+#[sqlx::test(migrator = "fenqi::MIGRATOR")]
+async fn a_key_that_nobody_has_costs_one_look_in_five_seconds(pool: PgPool) {
+    let (app, desk) = open(pool).await;
+    let right = Identity::from_seed("harbour-core", 11);
+    let early = desk.with(Identity::from_text("harbour-core", "H-7", &right.private_key()).unwrap());
+    let ask = async || early.send_stamped("GET", "/me", &Stamp::fresh(Clock::System.now()), &[], "").await;
+    assert_eq!(ask().await.problem(), (401, "signature_key_unknown".into()));
+    let key = access::actions::NewKey {
+        partner: "harbour-core".into(),
+        serial_no: "H-7".into(),
+        public_key: right.public_key(),
+        holder: "Chen".into(),
+        expires_at: None,
+    };
+    let _ = access::add_key(&app, &key).await.unwrap();
+    // The database, which knows it by now, is not asked.
+    assert_eq!(ask().await.problem(), (401, "signature_key_unknown".into()));
+    assert_eq!(desk.get("/me").await.status, 200, "the partner's other key is believed all the while");
+    tokio::time::sleep((UNKNOWN_KEPT + TimeDelta::milliseconds(200)).to_std().unwrap()).await;
+    assert_eq!(ask().await.status, 200);
 }
 
 #[sqlx::test(migrator = "fenqi::MIGRATOR")]

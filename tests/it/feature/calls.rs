@@ -88,6 +88,30 @@ async fn a_call_is_found_by_partner_object_code_and_time(pool: PgPool) {
 }
 
 #[sqlx::test(migrator = "fenqi::MIGRATOR")]
+async fn of_a_stranger_nothing_is_kept_but_that_it_asked(pool: PgPool) {
+    let (town, core, _) = open(pool).await;
+    let app = &town.app;
+    let (in_path, in_query) = ("loan_0197f3c2a4b07cc39b1c2d3e4f506172", "line_0197f3c2a4b07cc39b1c2d3e4f506173");
+    let body = json!({ "reference": "R-OF-A-STRANGER" }).to_string().into_bytes();
+    let path = format!("/api/v1/funder/loans/{in_path}?line_id={in_query}");
+    let forged = core.send_raw("GET", &path, "Bearer x", &[], body.clone()).await;
+    assert_eq!(forged.problem().0, 401);
+    let called_back = core.http.post(format!("{}/partner/payout", core.address)).body(body).send().await.unwrap();
+    assert_eq!(called_back.status(), 401);
+    for named in [in_path, in_query, "R-OF-A-STRANGER"] {
+        assert_eq!(about(app, named).await, Vec::<String>::new(), "{named}");
+    }
+    let strangers = CallSearch { partner: text("(not believed)"), ..Default::default() };
+    let kept = search(app, strangers).await;
+    assert_eq!(kept.len(), 2);
+    for call in &kept {
+        assert_eq!((&*call.request_masked, &*call.response_masked), ("", ""), "{call:?}");
+    }
+    let request_id = forged.json()["request_id"].as_str().unwrap().to_owned();
+    assert_eq!(about(app, &request_id).await, ["GET /funder/loans/{loan_id}"]);
+}
+
+#[sqlx::test(migrator = "fenqi::MIGRATOR")]
 async fn a_call_in_is_found_under_everything_it_names(pool: PgPool) {
     let (town, core, cashier) = open(pool).await;
     let app = &town.app;

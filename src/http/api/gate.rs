@@ -2,6 +2,7 @@
 //! out.
 
 use std::net::IpAddr;
+use std::panic::AssertUnwindSafe;
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
@@ -11,6 +12,8 @@ use axum::http::{HeaderMap, HeaderName, HeaderValue, Method, StatusCode, header}
 use axum::middleware::Next;
 use axum::response::{IntoResponse, Response};
 use chrono::{DateTime, Utc};
+use futures_util::FutureExt as _;
+use tracing::Instrument as _;
 
 use super::caller::Caller;
 use super::document::Operations;
@@ -20,7 +23,7 @@ use crate::access::answer_store::KeptAnswer;
 use crate::access::{Admitted, Denial, Rate, address};
 use crate::app::App;
 use crate::error::{Fault, Refusal as _};
-use crate::http::limits::{BODY_BYTES_MAX, REQUEST_TIME_MAX, ThisRequest};
+use crate::http::limits::{BODY_BYTES_MAX, REQUEST_TIME_MAX, ThisRequest, recover};
 use crate::http::{Problem, client_address};
 use crate::partner::call_log::Ended;
 use crate::partner::key::Algorithm;
@@ -100,11 +103,7 @@ pub async fn gate(State(gate): State<Gate>, request: Request, next: Next) -> Res
         body: &arrived.body,
     };
     match gate.app.access.admit(received, arrived.address).await {
-        Ok(admitted) => {
-            let response = let_in(&gate, &arrived, &admitted, request, next).await;
-            let response = signed(&gate.app, response, admitted.algorithm).await;
-            write_down(&gate.app, &arrived, CalledBy::Partner(&admitted.known.code), response).await
-        }
+        Ok(admitted) => see_through(gate, arrived, admitted, (request, next)).await,
         // Whoever is not believed is answered without a signature: signing costs more than asking.
         Err(denied) => {
             let why = code_of(&denied);
@@ -112,6 +111,25 @@ pub async fn gate(State(gate): State<Gate>, request: Request, next: Next) -> Res
             write_down(&gate.app, &arrived, CalledBy::Nobody { why }, response).await
         }
     }
+}
+
+/// Answers whoever was admitted, and does so to the end though the caller hangs up meanwhile. What answers a connection ends
+/// with it, half-way: then something would be done of which no answer is kept, and which is done again when it is asked for again.
+async fn see_through(
+    gate: Gate,
+    arrived: Arrived,
+    admitted: Admitted,
+    (request, next): (Request, Next),
+) -> Response {
+    let answering = async move {
+        let response = let_in(&gate, &arrived, &admitted, request, next).await;
+        let response = signed(&gate.app, response, admitted.algorithm).await;
+        write_down(&gate.app, &arrived, CalledBy::Partner(&admitted.known.code), response).await
+    };
+    tokio::spawn(answering.in_current_span()).await.unwrap_or_else(|error| {
+        tracing::error!(%error, "a call that was let in was not answered");
+        Problem::failed().into_response()
+    })
 }
 
 /// The request with its whole body in hand, and as it goes on.
@@ -237,7 +255,7 @@ async fn answer(gate: &Gate, arrived: &Arrived, admitted: &Admitted, mut request
             return Problem::method_not_allowed().into_response();
         }
         // An unknown path or method: whoever is believed may know that.
-        return next.run(request).await;
+        return run(next, request).await;
     };
     if let Some(scope) = operation.scope
         && !admitted.known.scopes.contains(&scope)
@@ -247,7 +265,7 @@ async fn answer(gate: &Gate, arrived: &Arrived, admitted: &Admitted, mut request
     }
     if operation.is_reading {
         request.extensions_mut().insert(Caller::new(admitted, None));
-        return next.run(request).await;
+        return run(next, request).await;
     }
     let key = match idempotency::key_of(&arrived.headers) {
         Ok(key) => key,
@@ -260,7 +278,7 @@ async fn answer(gate: &Gate, arrived: &Arrived, admitted: &Admitted, mut request
         Ok(Met::Answered(kept)) => return given_again(kept),
         Err(problem) => return problem.into_response(),
     }
-    let response = finish_problem(next.run(request).await, &arrived.request_id).await;
+    let response = finish_problem(run(next, request).await, &arrived.request_id).await;
     let (response, body) = whole(response).await;
     if response.status().is_server_error() {
         claim.release(&gate.app).await;
@@ -268,6 +286,11 @@ async fn answer(gate: &Gate, arrived: &Arrived, admitted: &Admitted, mut request
         claim.keep(&gate.app, kept_of(&response, &body)).await;
     }
     response
+}
+
+/// The handler's answer. Its panic is a failure like any other: signed, written down, and its key given back.
+async fn run(next: Next, request: Request) -> Response {
+    AssertUnwindSafe(next.run(request)).catch_unwind().await.unwrap_or_else(recover)
 }
 
 fn kept_of(response: &Response, body: &[u8]) -> KeptAnswer {

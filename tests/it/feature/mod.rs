@@ -58,5 +58,6 @@ mod strangers;
 mod api_merchant;
 mod api_credit;
 mod api_funder;
+mod api_gate;
 mod day_file;
 mod api_day_file;

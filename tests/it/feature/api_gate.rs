@@ -1,0 +1,109 @@
+//! What the gate makes of whoever it let in, and of whoever it did not: every call is seen through, answered in our signature,
+//! written down under its partner, and its key kept or given back.
+
+use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
+use std::time::Duration;
+
+use axum::Router;
+use axum::http::StatusCode;
+use axum::middleware::from_fn_with_state;
+use axum::routing::post;
+use fenqi::access::PartnerKind;
+use fenqi::app::App;
+use fenqi::base::Clock;
+use fenqi::http::api::{Gate, gate};
+use fenqi::partner::key::Algorithm;
+use fenqi::partner::signature::Stamp;
+use fenqi::partner::store::{CallSearch, FoundCall, search_calls};
+use fenqi::router::{api_document, guarded};
+use serde_json::{Value, json};
+use sqlx::PgPool;
+use tokio::io::AsyncWriteExt as _;
+use tokio::net::TcpStream;
+
+use crate::browser;
+use crate::desk::{self, Desk};
+use crate::house;
+
+const DRAFTS: &str = "/funder/product-drafts";
+
+async fn open(pool: PgPool) -> (App, Desk) {
+    let app = house::open(pool, "2026-01-05").await;
+    fenqi::funder::open_funder(&app, "harbour-bank", "Harbour Bank").await.unwrap();
+    desk::add_partner(&app, "harbour-core", PartnerKind::Funder, Some("harbour-bank".into())).await;
+    let identity = desk::add_key(&app, "harbour-core", "H-1", Algorithm::Sm2Sm3).await;
+    let address = desk::serve(&app).await;
+    let desk = Desk::new(&app, &address, identity).await;
+    (app, desk)
+}
+
+fn draft() -> Value {
+    json!({ "terms_text": include_str!("../../../products/standard.toml") })
+}
+
+/// The funder's calls that ended so, the newest first.
+async fn calls(app: &App, code: &str) -> Vec<FoundCall> {
+    app.partners.flush_log().await;
+    let (partner, code) = (Some("harbour-core".to_owned()), Some(code.to_owned()));
+    let search = CallSearch { partner, code, limit: 100, ..Default::default() };
+    search_calls(&mut *app.pool.acquire().await.unwrap(), &search).await.unwrap()
+}
+
+#[sqlx::test(migrator = "fenqi::MIGRATOR")]
+async fn whoever_hangs_up_half_way_finds_its_answer_under_its_key(pool: PgPool) {
+    let (app, desk) = open(pool).await;
+    let mut held = fenqi::database::begin(&app.pool).await.unwrap();
+    sqlx::query("lock table product_draft in share mode").execute(&mut *held).await.unwrap();
+    let (path, body) = (format!("/api/v1{DRAFTS}"), draft().to_string());
+    let authorization = desk.identity.authorization("POST", &path, &Stamp::fresh(Clock::System.now()), body.as_bytes());
+    let request = format!(
+        "POST {path} HTTP/1.1\r\nhost: x\r\nauthorization: {authorization}\r\nidempotency-key: d-1\r\n\
+         content-type: application/json\r\ncontent-length: {}\r\n\r\n{body}",
+        body.len()
+    );
+    let mut stream = TcpStream::connect(desk.address.trim_start_matches("http://")).await.unwrap();
+    stream.write_all(request.as_bytes()).await.unwrap();
+    let waiting = "select count(*) from pg_stat_activity where datname = current_database() and wait_event_type = 'Lock'";
+    while sqlx::query_scalar::<_, i64>(waiting).fetch_one(&mut *held).await.unwrap() == 0 {
+        tokio::time::sleep(Duration::from_millis(20)).await;
+    }
+    drop(stream);
+    // The server notices that nobody is there any more.
+    tokio::time::sleep(Duration::from_millis(500)).await;
+    held.rollback().await.unwrap();
+    let mut again = desk.post(DRAFTS, "d-1", &draft()).await;
+    for _ in 0..100 {
+        if again.status != 409 {
+            break;
+        }
+        tokio::time::sleep(Duration::from_millis(50)).await;
+        again = desk.post(DRAFTS, "d-1", &draft()).await;
+    }
+    assert_eq!((again.status, again.header("idempotent-replayed")), (201, "true"), "{again:?}");
+    assert_eq!(desk.get(DRAFTS).await.ok()["items"].as_array().unwrap().len(), 1);
+    let made = calls(&app, "201").await;
+    assert_eq!(made.len(), 2, "the call that nobody waited for is written down, as the one that found its answer");
+}
+
+#[sqlx::test(migrator = "fenqi::MIGRATOR")]
+async fn a_panic_is_answered_in_our_signature_and_written_down_and_gives_its_key_back(pool: PgPool) {
+    let (app, desk) = open(pool).await;
+    let is_broken = Arc::new(AtomicBool::new(true));
+    let handler = move || {
+        let is_broken = is_broken.clone();
+        async move {
+            assert!(!is_broken.swap(false, Ordering::Relaxed), "a bug of ours");
+            StatusCode::CREATED
+        }
+    };
+    let state = Gate { app: app.clone(), operations: Arc::new(api_document().operations) };
+    let routes = Router::new().route(&format!("/api/v1{DRAFTS}"), post(handler));
+    let routes = routes.layer(from_fn_with_state(state, gate::gate));
+    let desk = desk.at(browser::serve(guarded(routes, app.clone())).await);
+    let failed = desk.post(DRAFTS, "d-1", &draft()).await;
+    assert_eq!(failed.problem(), (500, "failed".into()));
+    assert_eq!(failed.header("ratelimit-limit"), "1000000");
+    assert_eq!(calls(&app, "failed").await.len(), 1);
+    assert_eq!(desk.post(DRAFTS, "d-1", &draft()).await.status, 201, "its key is free again");
+}

@@ -12,7 +12,7 @@ use uuid::Uuid;
 use super::address::AddressRange;
 use super::admission::{Admission, Counted, Entry};
 use super::answers::Answers;
-use super::model::{Denial, Known, KnownKey, Owner, Rate, Scope};
+use super::model::{Believed, Denial, Known, KnownKey, Owner, Rate, Scope};
 use super::store::{self, PartnerRow, PlatformKeyRow};
 use super::strangers::{KeyName, Strangers};
 use crate::base::{Clock, id};
@@ -141,7 +141,7 @@ impl Directory {
         match check(&known, &authorization, received, now, address) {
             Ok(()) => {}
             // What is remembered may be older than a key or an address that was added.
-            Err(Denial::Signature(SignatureError::UnknownKey) | Denial::AddressNotAllowed) => {
+            Err(Denial::Signature(SignatureError::UnknownKey) | Denial::AddressNotAllowed(_)) => {
                 known = self.load(&authorization.mchid).await?.ok_or_else(unknown)?;
                 check(&known, &authorization, received, now, address).map_err(Fault::Refused)?;
             }
@@ -149,7 +149,7 @@ impl Directory {
         }
         let counted = self.count(&known, authorization.stamp.nonce.clone(), now).await?;
         if !counted.is_fresh {
-            return Err(refused(SignatureError::NonceReused));
+            return Err(Fault::Refused(Denial::NonceReused(believed(&known, &authorization))));
         }
         if counted.version != known.version {
             // A key was revoked or a grant taken back since; the request is judged by what is true now.
@@ -157,7 +157,8 @@ impl Directory {
             check(&known, &authorization, received, now, address).map_err(Fault::Refused)?;
         }
         if !counted.is_within_rate {
-            return Err(Fault::Refused(Denial::RateExceeded(counted.rate)));
+            let believed = believed(&known, &authorization);
+            return Err(Fault::Refused(Denial::RateExceeded(believed, counted.rate)));
         }
         let holder = known.keys.get(&authorization.serial_no).map_or(String::new(), |key| key.holder.clone());
         let Authorization { serial_no, algorithm, .. } = authorization;
@@ -248,7 +249,11 @@ fn check(
 ) -> Result<(), Denial> {
     let key = known.key(&authorization.serial_no, now).ok_or(SignatureError::UnknownKey)?;
     authorization.check(&key.public, received)?;
-    if known.allows(address) { Ok(()) } else { Err(Denial::AddressNotAllowed) }
+    if known.allows(address) { Ok(()) } else { Err(Denial::AddressNotAllowed(believed(known, authorization))) }
+}
+
+fn believed(known: &Known, authorization: &Authorization) -> Believed {
+    Believed { partner: known.code.clone(), algorithm: authorization.algorithm }
 }
 
 fn known_of(row: PartnerRow, keys: Vec<store::KeyRow>) -> anyhow::Result<Known> {

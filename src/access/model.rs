@@ -12,7 +12,7 @@ use super::address::AddressRange;
 use crate::base::id::{FunderId, MerchantId};
 use crate::error::Refusal;
 use crate::partner::SignatureError;
-use crate::partner::key::PublicKey;
+use crate::partner::key::{Algorithm, PublicKey};
 
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, sqlx::Type, clap::ValueEnum)]
 #[sqlx(type_name = "text", rename_all = "snake_case")]
@@ -154,29 +154,51 @@ pub struct Rate {
     pub reset_seconds: i64,
 }
 
+/// Whose right signature a request bears that is not let in all the same: it is told so in ours, and the call is its own.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Believed {
+    pub partner: String,
+    pub algorithm: Algorithm,
+}
+
 /// Why a request is not let in.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
+#[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
 pub enum Denial {
     #[error(transparent)]
     Signature(#[from] SignatureError),
+    #[error("{}", SignatureError::NonceReused)]
+    NonceReused(Believed),
     #[error("the request comes from an address that is not on your list")]
-    AddressNotAllowed,
+    AddressNotAllowed(Believed),
     #[error("more requests than your rate allows in this minute")]
-    RateExceeded(Rate),
+    RateExceeded(Believed, Rate),
     #[error("too many requests from your address were not believed in this minute")]
     TooManyNotBelieved { reset_seconds: i64 },
 }
 
 impl Denial {
-    /// Whether it says that nobody whom we know asked. A nonce that was used before stands under a right signature.
-    pub fn is_of_a_stranger(self) -> bool {
+    /// Who asked, if the signature was right.
+    pub fn believed(&self) -> Option<&Believed> {
         match self {
-            Denial::Signature(SignatureError::NonceReused | SignatureError::TooMany) => false,
+            Denial::Signature(_) | Denial::TooManyNotBelieved { .. } => None,
+            Denial::NonceReused(believed)
+            | Denial::AddressNotAllowed(believed)
+            | Denial::RateExceeded(believed, _) => Some(believed),
+        }
+    }
+
+    /// Whether it counts against the address: nobody whom we know asked, or not from where he may. A nonce that was used before
+    /// stands under a right signature.
+    pub fn is_of_a_stranger(&self) -> bool {
+        match self {
             Denial::Signature(
                 SignatureError::Malformed | SignatureError::UnknownKey | SignatureError::Stale | SignatureError::Wrong,
             )
-            | Denial::AddressNotAllowed => true,
-            Denial::RateExceeded(_) | Denial::TooManyNotBelieved { .. } => false,
+            | Denial::AddressNotAllowed(_) => true,
+            Denial::Signature(SignatureError::NonceReused | SignatureError::TooMany)
+            | Denial::NonceReused(_)
+            | Denial::RateExceeded(..)
+            | Denial::TooManyNotBelieved { .. } => false,
         }
     }
 }
@@ -185,8 +207,9 @@ impl Refusal for Denial {
     fn code(&self) -> &'static str {
         match self {
             Denial::Signature(error) => error.code(),
-            Denial::AddressNotAllowed => "address_not_allowed",
-            Denial::RateExceeded(_) => "rate_exceeded",
+            Denial::NonceReused(_) => SignatureError::NonceReused.code(),
+            Denial::AddressNotAllowed(_) => "address_not_allowed",
+            Denial::RateExceeded(..) => "rate_exceeded",
             Denial::TooManyNotBelieved { .. } => "too_many_not_believed",
         }
     }

@@ -4,7 +4,9 @@ use std::path::{Path, PathBuf};
 use std::process::{Output, Stdio};
 use std::time::{Duration, Instant};
 
-use fenqi::access::{PLATFORM, PartnerKind};
+use fenqi::access::actions::PartnerChange;
+use fenqi::access::{self, PLATFORM, PartnerKind};
+use fenqi::app::App;
 use fenqi::base::{BusinessDay, Clock};
 use fenqi::partner::key::Algorithm;
 use fenqi::partner::signature::Stamp;
@@ -98,14 +100,18 @@ impl Trial {
     }
 
     async fn run(&self, program: &str, arguments: &[&str], input: &[u8]) -> Output {
-        use tokio::io::AsyncWriteExt;
-        let mut command = Command::new(program);
-        command.args(arguments).current_dir(&self.directory).stdin(Stdio::piped()).stdout(Stdio::piped());
-        let mut child = command.stderr(Stdio::piped()).spawn().unwrap();
-        // A program that does not read its input may end before it is written.
-        let _ = child.stdin.take().unwrap().write_all(input).await;
-        child.wait_with_output().await.unwrap()
+        run_in(&self.directory, program, arguments, input).await
     }
+}
+
+async fn run_in(directory: &Path, program: &str, arguments: &[&str], input: &[u8]) -> Output {
+    use tokio::io::AsyncWriteExt;
+    let mut command = Command::new(program);
+    command.args(arguments).current_dir(directory).stdin(Stdio::piped()).stdout(Stdio::piped());
+    let mut child = command.stderr(Stdio::piped()).spawn().unwrap();
+    // A program that does not read its input may end before it is written.
+    let _ = child.stdin.take().unwrap().write_all(input).await;
+    child.wait_with_output().await.unwrap()
 }
 
 impl Drop for Trial {
@@ -259,5 +265,85 @@ async fn the_sample_clients_believe_our_callbacks_and_no_others(pool: PgPool) {
             let call = [java, "call", "my-core", name, &key, "keys.txt", "GET", &me];
             assert!(said("java", &trial.run("java", &call, b"").await).contains("\"my-core\""));
         }
+    }
+}
+
+/// The sample clients in the hands of a partner, with a directory to work in.
+struct Clients {
+    directory: PathBuf,
+    base: String,
+}
+
+impl Clients {
+    /// Those of `my-core`, which signs in RSA because Java does.
+    async fn of_core(app: &App, name: &str) -> Clients {
+        desk::add_partner(app, "my-core", PartnerKind::Funder, Some("harbour-bank".into())).await;
+        let identity = desk::add_key(app, "my-core", "C-1", Algorithm::RsaSha256).await;
+        let directory = std::env::temp_dir().join(format!("fenqi-{name}-{}", std::process::id()));
+        std::fs::create_dir_all(&directory).unwrap();
+        std::fs::write(directory.join("core.pem"), identity.private_key()).unwrap();
+        let mut keys = String::new();
+        for algorithm in Algorithm::ALL {
+            let signer = app.access.signer(algorithm).await.unwrap();
+            keys.push_str(&format!("{} ({}) signs\n{}", signer.serial_no, algorithm.as_str(), signer.public_key()));
+        }
+        std::fs::write(directory.join("keys.txt"), keys).unwrap();
+        Clients { directory, base: desk::serve(app).await }
+    }
+
+    async fn python(&self, action: &[&str]) -> Output {
+        let client = concat!(env!("CARGO_MANIFEST_DIR"), "/docs/integrate/clients/fenqi.py");
+        let who = [client, "--partner", "my-core", "--serial", "C-1", "--key", "core.pem", "--platform-keys", "keys.txt"];
+        run_in(&self.directory, "python3", &[&who[..], action].concat(), b"").await
+    }
+
+    async fn java(&self, action: &[&str]) -> Output {
+        let client = concat!(env!("CARGO_MANIFEST_DIR"), "/docs/integrate/clients/Fenqi.java");
+        let who = [client, action[0], "my-core", "C-1", "core.pem", "keys.txt"];
+        run_in(&self.directory, "java", &[&who[..], &action[1..]].concat(), b"").await
+    }
+
+    /// What each says to the same.
+    async fn both(&self, action: &[&str]) -> [Output; 2] {
+        [self.python(action).await, self.java(action).await]
+    }
+}
+
+impl Drop for Clients {
+    fn drop(&mut self) {
+        std::fs::remove_dir_all(&self.directory).ok();
+    }
+}
+
+async fn set_rate(app: &App, rate_per_minute: i32) {
+    let change = PartnerChange { rate_per_minute: Some(rate_per_minute), ..Default::default() };
+    access::change_partner(app, "my-core", &change).await.unwrap();
+}
+
+#[sqlx::test(migrator = "fenqi::MIGRATOR")]
+async fn the_sample_clients_tell_a_refusal_of_ours_from_an_answer_that_nobody_signed(pool: PgPool) {
+    let app = house::open(pool, "2026-01-05").await;
+    fenqi::funder::open_funder(&app, "harbour-bank", "Harbour Bank").await.unwrap();
+    let clients = Clients::of_core(&app, "refused").await;
+    let me = format!("{}/api/v1/me", clients.base);
+    let call = ["call", "GET", &me];
+    set_rate(&app, 1).await;
+    let mut throttled = clients.both(&call).await;
+    while throttled.iter().any(|output| output.status.success()) {
+        // The first call of a minute is within the rate, and a minute may begin in between.
+        throttled = clients.both(&call).await;
+    }
+    for output in &throttled {
+        let told = String::from_utf8_lossy(&output.stderr);
+        assert_eq!(output.status.code(), Some(1), "it is believed: {told}");
+        assert!(String::from_utf8_lossy(&output.stdout).contains("\"rate_exceeded\""), "{output:?}");
+        assert!(told.contains("Retry-After: "), "{told}");
+    }
+    set_rate(&app, 1_000).await;
+    access::revoke_key(&app, "my-core", "C-1").await.unwrap();
+    for output in clients.both(&call).await {
+        let told = String::from_utf8_lossy(&output.stderr);
+        assert_eq!(output.status.code(), Some(2), "{told}");
+        assert!(told.contains("not believed: 401 without a signature"), "{told}");
     }
 }

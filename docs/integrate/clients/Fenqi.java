@@ -64,8 +64,19 @@ public final class Fenqi {
 
     /** An answer or callback that the platform did not sign, or that is not fresh. */
     public static final class NotBelieved extends Exception {
+        /**
+         * Of an answer that bears no signature, 0 of anything else: the platform did not believe you, or something between you
+         * answered; know nothing of what became of the request.
+         */
+        public final int status;
+
         NotBelieved(String why) {
+            this(why, 0);
+        }
+
+        NotBelieved(String why, int status) {
             super(why);
+            this.status = status;
         }
     }
 
@@ -113,18 +124,24 @@ public final class Fenqi {
         return request;
     }
 
-    /** The answer, which is believed. Give the same idempotency key again when an answer was lost: one key, one outcome. */
+    /**
+     * The answer, which is believed: 429 tells in Retry-After when to go on. Give the same idempotency key again when an answer
+     * was lost: one key, one outcome.
+     */
     public HttpResponse<String> call(String method, URI address, String body, String idempotencyKey) throws Exception {
         HttpRequest request = signed(method, address, body, idempotencyKey).build();
         HttpResponse<String> answer = http.send(request, HttpResponse.BodyHandlers.ofString());
-        if (answer.statusCode() == 401) {
-            // Whoever is not believed is answered without a signature.
-            return answer;
+        believe(answer, answer.body());
+        return answer;
+    }
+
+    private void believe(HttpResponse<?> answer, String body) throws GeneralSecurityException, NotBelieved {
+        if (answer.headers().firstValue("Fenqi-Signature").isEmpty()) {
+            throw new NotBelieved(answer.statusCode() + " without a signature: " + body, answer.statusCode());
         }
         String signedAt = header(answer, "Fenqi-Timestamp");
-        String message = signedAt + "\n" + header(answer, "Fenqi-Nonce") + "\n" + answer.body() + "\n";
+        String message = signedAt + "\n" + header(answer, "Fenqi-Nonce") + "\n" + body + "\n";
         check(platformKeys, header(answer, "Fenqi-Serial"), signedAt, message, header(answer, "Fenqi-Signature"));
-        return answer;
     }
 
     /** Downloads a day's files and believes them: signature, hashes, rows, sums and footings. Returns the manifest. */
@@ -409,6 +426,7 @@ public final class Fenqi {
             String idempotencyKey = words.size() > 7 ? words.get(7) : null;
             HttpResponse<String> answer = client.call(words.get(4), URI.create(words.get(5)), body, idempotencyKey);
             System.out.println(answer.body());
+            answer.headers().firstValue("Retry-After").ifPresent(seconds -> System.err.println("Retry-After: " + seconds));
             System.exit(answer.statusCode() < 400 ? 0 : 1);
         } catch (NotBelieved error) {
             System.err.println("not believed: " + error.getMessage());

@@ -168,7 +168,12 @@ def platform_keys(text):
 
 
 class NotBelieved(Exception):
-    """An answer or callback that the platform did not sign, or that is not fresh."""
+    """An answer or callback that the platform did not sign, or that is not fresh. `status` is that of an answer that bears no
+    signature: the platform did not believe you, or something between you answered; know nothing of what became of the request."""
+
+    def __init__(self, why, status=None):
+        super().__init__(why)
+        self.status = status
 
 
 def check(keys, serial, timestamp, message, signature):
@@ -282,8 +287,11 @@ class Decider(Called):
         body.update({"decision": "approve", "grade": "C", "limit_fen": 500_000})
         # The same key again, should the answer be lost: one key, one outcome.
         key = f"late-{asked['application_id']}"
-        status, _, answer = self.client.call("POST", f"{self.house}/api/v1/risk/decisions", json.dumps(body).encode(), key)
-        print("answered late:", status, answer.decode(), flush=True)
+        try:
+            status, _, answer = self.client.call("POST", f"{self.house}/api/v1/risk/decisions", json.dumps(body).encode(), key)
+            print("answered late:", status, answer.decode(), flush=True)
+        except NotBelieved as error:
+            print("answered late, and not believed:", error, flush=True)
 
     def decide_purchase(self, asked):
         """And here."""
@@ -333,21 +341,23 @@ class Client:
         return request
 
     def call(self, method, address, body=b"", idempotency_key=None):
-        """Status, headers and body of the answer, which is believed."""
+        """Status, headers and body of the answer, which is believed: 429 tells in Retry-After when to go on."""
         request = self.signed(method, address, body, idempotency_key)
         try:
             with urllib.request.urlopen(request, timeout=20) as response:
                 status, headers, answer = response.status, response.headers, response.read()
         except urllib.error.HTTPError as error:
             status, headers, answer = error.code, error.headers, error.read()
-        if status == 401:
-            # Whoever is not believed is answered without a signature.
-            return status, headers, answer
+        self.believe(status, headers, answer)
+        return status, headers, answer
+
+    def believe(self, status, headers, answer):
+        """Raises unless the platform signed the answer."""
+        if headers["Fenqi-Signature"] is None:
+            raise NotBelieved(f"{status} without a signature: {answer.decode(errors='replace')}", status)
         stamp = f"{headers['Fenqi-Timestamp']}\n{headers['Fenqi-Nonce']}\n".encode()
         signature = headers["Fenqi-Signature"]
         check(self.keys, headers["Fenqi-Serial"], headers["Fenqi-Timestamp"], stamp + answer + b"\n", signature)
-        return status, headers, answer
-
 
     def fetch_day(self, host, day, folder):
         """Downloads a day's files and believes them: signature, hashes, rows, sums and footings. Returns the manifest."""
@@ -472,11 +482,13 @@ def main():
             return 0
         method, address = given.words[:2]
         body = given.words[2].encode() if len(given.words) > 2 else b""
-        status, _, answer = client.call(method, address, body, given.idempotency_key)
+        status, headers, answer = client.call(method, address, body, given.idempotency_key)
     except NotBelieved as error:
         print(f"not believed: {error}", file=sys.stderr)
         return 2
     print(answer.decode())
+    if headers["Retry-After"]:
+        print(f"Retry-After: {headers['Retry-After']}", file=sys.stderr)
     return 0 if status < 400 else 1
 
 

@@ -20,7 +20,7 @@ use super::document::Operations;
 use super::idempotency::{self, Claim, Met};
 use super::{PREFIX, codes};
 use crate::access::answer_store::KeptAnswer;
-use crate::access::{Admitted, Denial, Rate, address};
+use crate::access::{Admitted, Believed, Denial, Rate, address};
 use crate::app::App;
 use crate::error::{Fault, Refusal as _};
 use crate::http::limits::{BODY_BYTES_MAX, REQUEST_TIME_MAX, ThisRequest, recover};
@@ -104,12 +104,7 @@ pub async fn gate(State(gate): State<Gate>, request: Request, next: Next) -> Res
     };
     match gate.app.access.admit(received, arrived.address).await {
         Ok(admitted) => see_through(gate, arrived, admitted, (request, next)).await,
-        // Whoever is not believed is answered without a signature: signing costs more than asking.
-        Err(denied) => {
-            let why = code_of(&denied);
-            let response = finish_problem(denied_response(denied), &arrived.request_id).await;
-            write_down(&gate.app, &arrived, CalledBy::Nobody { why }, response).await
-        }
+        Err(denied) => turn_away(&gate.app, &arrived, denied).await,
     }
 }
 
@@ -130,6 +125,22 @@ async fn see_through(
         tracing::error!(%error, "a call that was let in was not answered");
         Problem::failed().into_response()
     })
+}
+
+/// Says why a request is not let in. A partner whose signature was right reads it in our signature; whoever is not believed is
+/// answered without: signing costs more than asking.
+async fn turn_away(app: &App, arrived: &Arrived, denied: Fault<Denial>) -> Response {
+    let believed = match &denied {
+        Fault::Refused(denial) => denial.believed().cloned(),
+        Fault::Failed(_) => None,
+    };
+    let why = code_of(&denied);
+    let response = finish_problem(denied_response(denied), &arrived.request_id).await;
+    let Some(Believed { partner, algorithm }) = believed else {
+        return write_down(app, arrived, CalledBy::Nobody { why }, response).await;
+    };
+    let response = signed(app, response, algorithm).await;
+    write_down(app, arrived, CalledBy::Partner(&partner), response).await
 }
 
 /// The request with its whole body in hand, and as it goes on.
@@ -221,8 +232,7 @@ fn code_of(denied: &Fault<Denial>) -> &'static str {
 
 fn denied_response(denied: Fault<Denial>) -> Response {
     match denied {
-        Fault::Refused(Denial::RateExceeded(rate)) => {
-            let denial = Denial::RateExceeded(rate);
+        Fault::Refused(ref denial @ Denial::RateExceeded(_, rate)) => {
             let retry_after = u32::try_from(rate.reset_seconds).ok();
             let problem = Problem {
                 retry_after,
@@ -230,16 +240,15 @@ fn denied_response(denied: Fault<Denial>) -> Response {
             };
             with_rate(problem.into_response(), rate)
         }
-        Fault::Refused(denial @ Denial::TooManyNotBelieved { reset_seconds }) => Problem {
+        Fault::Refused(ref denial @ Denial::TooManyNotBelieved { reset_seconds }) => Problem {
             retry_after: u32::try_from(reset_seconds).ok(),
             ..Problem::new(StatusCode::TOO_MANY_REQUESTS, denial.code(), denial.to_string())
         }
         .into_response(),
-        Fault::Refused(Denial::AddressNotAllowed) => {
-            let denial = Denial::AddressNotAllowed;
+        Fault::Refused(denial @ Denial::AddressNotAllowed(_)) => {
             Problem::new(StatusCode::FORBIDDEN, denial.code(), denial.to_string()).into_response()
         }
-        Fault::Refused(denial @ Denial::Signature(_)) => {
+        Fault::Refused(denial @ (Denial::Signature(_) | Denial::NonceReused(_))) => {
             Problem::new(StatusCode::UNAUTHORIZED, denial.code(), denial.to_string()).into_response()
         }
         Fault::Failed(failure) => Problem::from(failure).into_response(),

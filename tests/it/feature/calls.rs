@@ -4,8 +4,10 @@
 use std::sync::Arc;
 
 use chrono::TimeDelta;
+use fenqi::access::actions::PartnerChange;
 use fenqi::access::{self, PartnerKind};
 use fenqi::app::App;
+use fenqi::base::Clock;
 use fenqi::credit::{RiskHook, actions};
 use fenqi::demo::identity;
 use fenqi::outbox::jobs::deliver_outbox;
@@ -109,6 +111,27 @@ async fn of_a_stranger_nothing_is_kept_but_that_it_asked(pool: PgPool) {
     }
     let request_id = forged.json()["request_id"].as_str().unwrap().to_owned();
     assert_eq!(about(app, &request_id).await, ["GET /funder/loans/{loan_id}"]);
+}
+
+#[sqlx::test(migrator = "fenqi::MIGRATOR")]
+async fn whoever_signed_rightly_and_was_not_let_in_is_found_by_name(pool: PgPool) {
+    let (town, core, _) = open(pool).await;
+    let change =
+        async |change: PartnerChange| access::change_partner(&town.app, "harbour-core", &change).await.unwrap();
+    let stamp = Stamp::fresh(Clock::System.now());
+    assert_eq!(core.send_stamped("GET", "/me", &stamp, &[], "").await.status, 200);
+    assert_eq!(core.send_stamped("GET", "/me", &stamp, &[], "").await.status, 401);
+    change(PartnerChange { addresses: Some(vec!["203.0.113.0/24".parse().unwrap()]), ..Default::default() }).await;
+    assert_eq!(core.get("/me").await.status, 403);
+    change(PartnerChange { addresses: Some(vec![]), rate_per_minute: Some(1), ..Default::default() }).await;
+    while core.get("/me").await.status != 429 {}
+    for code in ["nonce_reused", "address_not_allowed", "rate_exceeded"] {
+        let named = CallSearch { partner: text("harbour-core"), code: text(code), ..Default::default() };
+        let found = search(&town.app, named).await;
+        assert_eq!((found.len(), &*found[0].operation), (1, "GET /me"), "{code}");
+        let nobody = CallSearch { partner: text("(not believed)"), code: text(code), ..Default::default() };
+        assert_eq!(search(&town.app, nobody).await.len(), 0, "{code}");
+    }
 }
 
 #[sqlx::test(migrator = "fenqi::MIGRATOR")]

@@ -117,7 +117,7 @@ pub async fn keep_answers(connection: &mut PgConnection, kept: &[(Keyed, KeptAns
     Ok(())
 }
 
-/// Gives a key back whose request failed on our side, so that it can be tried again.
+/// Gives a key back whose request decided nothing, so that it can be tried again.
 pub async fn release_key(connection: &mut PgConnection, keyed: &Keyed) -> sqlx::Result<()> {
     sqlx::query!(
         "delete from api_answer where partner_id = $1 and idempotency_key = $2 and status is null",

@@ -281,7 +281,7 @@ async fn answer(gate: &Gate, arrived: &Arrived, admitted: &Admitted, mut request
         Err(problem) => return problem.into_response(),
     };
     request.extensions_mut().insert(Caller::new(admitted, Some(key.clone())));
-    let claim = Claim::new(admitted.known.partner_id, key, arrived.method.as_str(), &arrived.url, &arrived.body);
+    let claim = Claim::new(admitted.known.partner_id, key, arrived);
     match claim.meet(&gate.app).await {
         Ok(Met::First) => {}
         Ok(Met::Answered(kept)) => return given_again(kept),
@@ -289,10 +289,10 @@ async fn answer(gate: &Gate, arrived: &Arrived, admitted: &Admitted, mut request
     }
     let response = finish_problem(run(next, request).await, &arrived.request_id).await;
     let (response, body) = whole(response).await;
-    if response.status().is_server_error() {
-        claim.release(&gate.app).await;
-    } else {
+    if idempotency::is_kept(response.status()) {
         claim.keep(&gate.app, kept_of(&response, &body)).await;
+    } else {
+        claim.release(&gate.app).await;
     }
     response
 }

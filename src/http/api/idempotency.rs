@@ -1,10 +1,11 @@
 //! One key, one answer: the first answer is kept and given again for the same request.
 
-use axum::http::{HeaderMap, StatusCode};
+use axum::http::{HeaderMap, StatusCode, header};
 use chrono::TimeDelta;
 use sha2::{Digest, Sha256};
 use uuid::Uuid;
 
+use super::gate::Arrived;
 use crate::access::answer_store::{self, KeptAnswer, Keyed, Wanted};
 use crate::app::App;
 use crate::http::Problem;
@@ -42,6 +43,19 @@ pub fn key_of(headers: &HeaderMap) -> Result<String, Problem> {
     Ok(key.to_owned())
 }
 
+/// Whether an answer of this status stands under its key. A failure of ours does not, nor what was refused for its form or for
+/// an old `If-Match`: nothing was decided, and the request may be mended under the same key.
+pub fn is_kept(status: StatusCode) -> bool {
+    let mendable = [
+        StatusCode::BAD_REQUEST,
+        StatusCode::PRECONDITION_FAILED,
+        StatusCode::PAYLOAD_TOO_LARGE,
+        StatusCode::UNSUPPORTED_MEDIA_TYPE,
+        StatusCode::PRECONDITION_REQUIRED,
+    ];
+    !status.is_server_error() && !mendable.contains(&status)
+}
+
 /// What a request under a key meets.
 pub enum Met {
     /// Nobody asked before: do it, then [`keep`] or [`release`].
@@ -56,13 +70,19 @@ pub struct Claim {
 }
 
 impl Claim {
-    pub fn new(partner_id: Uuid, key: String, method: &str, url: &str, body: &[u8]) -> Claim {
+    /// What was read is part of what is asked: a request is the same only under the same `If-Match`.
+    pub fn new(partner_id: Uuid, key: String, arrived: &Arrived) -> Claim {
         let mut hasher = Sha256::new();
-        hasher.update(method);
+        hasher.update(arrived.method.as_str());
         hasher.update("\n");
-        hasher.update(url);
+        hasher.update(&arrived.url);
         hasher.update("\n");
-        hasher.update(body);
+        if let Some(tag) = arrived.headers.get(header::IF_MATCH) {
+            hasher.update("if-match: ");
+            hasher.update(tag.as_bytes());
+            hasher.update("\n");
+        }
+        hasher.update(&arrived.body);
         Claim { keyed: Keyed { partner_id, key, request_sha256: hasher.finalize().into() } }
     }
 
@@ -105,7 +125,7 @@ impl Claim {
         }
     }
 
-    /// Gives the key back after a failure of ours.
+    /// Gives the key back after a failure of ours, or a refusal that may be mended.
     pub async fn release(&self, app: &App) {
         let released = async {
             let mut connection = app.pool.acquire().await?;

@@ -107,3 +107,29 @@ async fn a_panic_is_answered_in_our_signature_and_written_down_and_gives_its_key
     assert_eq!(calls(&app, "failed").await.len(), 1);
     assert_eq!(desk.post(DRAFTS, "d-1", &draft()).await.status, 201, "its key is free again");
 }
+
+#[sqlx::test(migrator = "fenqi::MIGRATOR")]
+async fn what_was_refused_for_its_form_or_an_old_tag_is_mended_under_its_key(pool: PgPool) {
+    let (_, desk) = open(pool).await;
+    let deposits = "/funder/reserve/deposits";
+    let put = async |key: &str, tag: Option<&str>, body: &Value| {
+        let tag = tag.map(|tag| ("if-match", tag));
+        let headers: Vec<_> = [Some(("idempotency-key", key)), tag].into_iter().flatten().collect();
+        desk.send_with("PUT", "/funder/reserve/low-water-mark", &headers, &body.to_string()).await
+    };
+    let missing = desk.post(deposits, "d-1", &json!({ "amount_fen": 100 })).await;
+    assert_eq!(missing.problem(), (400, "missing_field".into()));
+    let text = [("idempotency-key", "d-1"), ("content-type", "text/plain")];
+    assert_eq!(desk.send_with("POST", deposits, &text, "{}").await.problem().0, 415);
+    let whole = json!({ "amount_fen": 100, "reference": "ICBC-1" });
+    assert_eq!(desk.post(deposits, "d-1", &whole).await.status, 201);
+
+    let (body, tag) = (json!({ "low_water_fen": 700_000 }), "\"0\"");
+    assert_eq!(put("l-1", None, &body).await.problem(), (428, "precondition_required".into()));
+    assert_eq!(put("l-1", Some("\"7\""), &body).await.problem(), (412, "precondition_failed".into()));
+    assert_eq!(put("l-1", Some(tag), &body).await.status, 200, "after it was read again");
+    let again = put("l-1", Some(tag), &body).await;
+    assert_eq!((again.status, again.header("idempotent-replayed")), (200, "true"));
+    let other = put("l-1", Some("\"700000\""), &body).await;
+    assert_eq!(other.problem(), (409, "idempotency_key_reused".into()), "what was read is part of the request");
+}

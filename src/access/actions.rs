@@ -43,6 +43,8 @@ pub enum AccessRefusal {
     HolderMalformed,
     #[error("the serial number {0} was used before; a serial number never names another key")]
     SerialTaken(String),
+    #[error("this public key is known as {0}; each serial number names a key of its own")]
+    KeyTaken(String),
     #[error("there is no key {0} that could be revoked")]
     UnknownKey(String),
 }
@@ -61,6 +63,7 @@ impl Refusal for AccessRefusal {
             AccessRefusal::KeyMalformed => "key_malformed",
             AccessRefusal::HolderMalformed => "holder_malformed",
             AccessRefusal::SerialTaken(_) => "serial_taken",
+            AccessRefusal::KeyTaken(_) => "key_taken",
             AccessRefusal::UnknownKey(_) => "unknown_key",
         }
     }
@@ -160,7 +163,7 @@ pub struct NewKey {
     pub expires_at: Option<DateTime<Utc>>,
 }
 
-/// Adds a key beside those that the partner has. The same key again changes nothing.
+/// Adds a key beside those that the partner has, under no second name. The same key again changes nothing.
 pub async fn add_key(app: &App, new: &NewKey) -> Outcome<Step, AccessRefusal> {
     let is_plain = |byte: u8| byte.is_ascii_alphanumeric() || b"._-".contains(&byte);
     if !(1..=64).contains(&new.serial_no.len()) || !new.serial_no.bytes().all(is_plain) {
@@ -188,10 +191,14 @@ pub async fn add_key(app: &App, new: &NewKey) -> Outcome<Step, AccessRefusal> {
         return Ok(Step::Applied);
     }
     let keys = store::list_keys(&mut transaction, partner.partner_id).await?;
-    let same = keys.iter().any(|known| {
-        known.serial_no == key.serial_no && known.public_key == key.public_key && known.revoked_at.is_none()
-    });
-    if same { Ok(Step::AlreadyApplied) } else { Err(Fault::Refused(AccessRefusal::SerialTaken(key.serial_no))) }
+    let Some(named) = keys.iter().find(|known| known.serial_no == key.serial_no) else {
+        let known = keys.into_iter().find(|known| known.public_key == key.public_key).ok_or(sqlx::Error::RowNotFound)?;
+        return Err(Fault::Refused(AccessRefusal::KeyTaken(known.serial_no)));
+    };
+    if named.public_key == key.public_key && named.revoked_at.is_none() {
+        return Ok(Step::AlreadyApplied);
+    }
+    Err(Fault::Refused(AccessRefusal::SerialTaken(key.serial_no)))
 }
 
 /// Revokes a key: from the next request on it is not believed on any node.

@@ -15,4 +15,4 @@ pub mod api;
 pub use actions::{AccessRefusal, add_key, add_partner, change_partner, revoke_key};
 pub use address::AddressRange;
 pub use directory::{Admitted, Directory, PLATFORM};
-pub use model::{Believed, Denial, Known, Owner, PartnerKind, Rate, Scope};
+pub use model::{Believed, Denial, Known, Owner, PartnerKind, Rate, Scope, is_same_holder};

@@ -145,6 +145,12 @@ impl Known {
     }
 }
 
+/// Whether two keys are in one hand, however their holder's name is written. What needs two people needs keys of two holders.
+pub fn is_same_holder(one: &str, other: &str) -> bool {
+    let plain = |name: &str| name.split_whitespace().map(str::to_lowercase).collect::<Vec<_>>();
+    plain(one) == plain(other)
+}
+
 /// How a partner stands with its rate in the present minute.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Rate {
@@ -218,6 +224,13 @@ impl Refusal for Denial {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn a_holder_is_the_same_however_the_name_is_written() {
+        assert!(is_same_holder("Chen Wei", "chen  WEI "));
+        assert!(!is_same_holder("Chen Wei", "Chen Li"));
+        assert!(!is_same_holder("Chen Wei", "ChenWei"));
+    }
 
     #[test]
     fn every_scope_is_found_by_its_text() {

@@ -114,7 +114,7 @@ pub async fn list_keys(connection: &mut PgConnection, partner_id: Uuid) -> sqlx:
     .await
 }
 
-/// Writes a key; `false` when the partner has one by that serial number, revoked or not.
+/// Writes a key; `false` when the partner has it, or one by that serial number, revoked or not.
 pub async fn insert_key(connection: &mut PgConnection, key: &KeyRow) -> sqlx::Result<bool> {
     let done = sqlx::query!(
         "with counted as (update api_partner set version = version + 1 where partner_id = $1)

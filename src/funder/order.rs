@@ -4,6 +4,7 @@ use chrono::{DateTime, Utc};
 use serde::Serialize;
 use utoipa::ToSchema;
 
+use crate::access::is_same_holder;
 use crate::base::Fen;
 use crate::base::id::{FunderId, ReserveOrderId};
 use crate::error::Refusal;
@@ -93,7 +94,7 @@ impl ReserveOrder {
         match self.status {
             ReserveOrderStatus::Refused => Err(OrderRefusal::OrderRefused),
             ReserveOrderStatus::Noted | ReserveOrderStatus::Booked
-                if self.kind == ReserveOrderKind::Withdrawal && self.noted_by == by =>
+                if self.kind == ReserveOrderKind::Withdrawal && is_same_holder(&self.noted_by, by) =>
             {
                 Err(OrderRefusal::SameHolder)
             }

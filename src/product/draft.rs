@@ -5,6 +5,7 @@ use serde::Serialize;
 use utoipa::ToSchema;
 
 use super::ProductRefusal;
+use crate::access::is_same_holder;
 use crate::base::id::{FunderId, ProductDraftId};
 use crate::error::Refusal;
 
@@ -91,7 +92,7 @@ impl Draft {
     /// Whether `by` may approve it, who read the edit `edit_no`. Approved before is approved.
     pub fn check_approval(&self, by: &str, edit_no: i32) -> Result<(), DraftRefusal> {
         match () {
-            () if self.submitted_by == by => Err(DraftRefusal::SameHolder),
+            () if is_same_holder(&self.submitted_by, by) => Err(DraftRefusal::SameHolder),
             () if self.edit_no != edit_no => Err(DraftRefusal::EditedSince),
             () => Ok(()),
         }

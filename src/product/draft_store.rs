@@ -72,7 +72,7 @@ pub async fn approve_draft(
 ) -> sqlx::Result<bool> {
     let done = sqlx::query!(
         "update product_draft set status = 'approved', approved_by = $3, approved_at = $4
-         where draft_id = $1 and edit_no = $2 and status = 'submitted' and submitted_by <> $3",
+         where draft_id = $1 and edit_no = $2 and status = 'submitted' and lower(submitted_by) <> lower($3)",
         draft_id.uuid(),
         edit_no,
         by,

@@ -4,11 +4,12 @@
 use std::sync::Arc;
 
 use chrono::TimeDelta;
-use fenqi::access::actions::PartnerChange;
+use fenqi::access::actions::{NewKey, PartnerChange};
 use fenqi::access::strangers::{NOT_BELIEVED_MAX, UNKNOWN_KEPT};
 use fenqi::access::{self, Directory, PartnerKind, Scope};
 use fenqi::app::App;
 use fenqi::base::Clock;
+use fenqi::error::Step;
 use fenqi::partner::key::Algorithm;
 use fenqi::partner::signature::{Identity, Stamp};
 use fenqi::router::api_document;
@@ -99,7 +100,7 @@ async fn a_nonce_is_used_once_over_all_nodes_and_a_revoked_key_ends_on_each(pool
     }
     assert_eq!(next.get("/me").await.status, 200);
     let same_serial = Identity::from_seed("harbour-core", 9);
-    let key = access::actions::NewKey {
+    let key = NewKey {
         partner: "harbour-core".into(),
         serial_no: "H-1".into(),
         public_key: same_serial.public_key(),
@@ -108,6 +109,13 @@ async fn a_nonce_is_used_once_over_all_nodes_and_a_revoked_key_ends_on_each(pool
     };
     let refused = access::add_key(&app, &key).await.unwrap_err();
     assert!(refused.to_string().contains("used before"), "a serial number never names another key");
+    for (serial_no, known) in [("H-3", &next.identity), ("H-4", &desk.identity)] {
+        let public_key = known.public_key();
+        let twice = NewKey { serial_no: serial_no.into(), public_key, ..key.clone() };
+        let refused = access::add_key(&app, &twice).await.unwrap_err();
+        assert!(refused.to_string().contains(&known.serial_no), "a key has one holder, revoked or not: {refused}");
+    }
+    assert_eq!(access::add_key(&app, &NewKey { serial_no: "H-5".into(), ..key }).await.unwrap(), Step::Applied);
 }
 
 #[sqlx::test(migrator = "fenqi::MIGRATOR")]
@@ -217,7 +225,7 @@ async fn a_scope_is_granted_and_taken_back_at_once(pool: PgPool) {
 async fn a_key_ends_when_it_expires_and_ours_change_without_a_gap(pool: PgPool) {
     let (app, desk) = open(pool).await;
     let short_lived = Identity::from_seed("harbour-core", 7);
-    let key = access::actions::NewKey {
+    let key = NewKey {
         partner: "harbour-core".into(),
         serial_no: short_lived.serial_no.clone(),
         public_key: short_lived.public_key(),

@@ -1,10 +1,12 @@
 //! A funder's core over the API: loans and what becomes of them, the reserve and its orders, products by two keys.
 
 use fenqi::access::PartnerKind;
+use fenqi::access::actions::NewKey;
 use fenqi::base::Fen;
 use fenqi::base::id::{ProductDraftId, ReserveOrderId};
 use fenqi::funder::{self, order_actions};
-use fenqi::partner::key::Algorithm;
+use fenqi::partner::key::{Algorithm, PrivateKey};
+use fenqi::partner::signature::Identity;
 use fenqi::product::draft_store;
 use serde_json::{Value, json};
 use sqlx::PgPool;
@@ -26,6 +28,16 @@ async fn open(pool: PgPool) -> (Town, Desk, Desk) {
     let desk = Desk::new(&town.app, &address, first).await;
     let other = desk.with(second);
     (town, desk, other)
+}
+
+/// A further key of the funder's.
+async fn key_of(town: &Town, serial_no: &str, holder: &str) -> Identity {
+    let identity = Identity::new("harbour-core", serial_no, PrivateKey::generate(Algorithm::Sm2Sm3).unwrap());
+    let (partner, public_key) = (identity.mchid.clone(), identity.public_key());
+    let (serial_no, holder) = (serial_no.to_owned(), holder.to_owned());
+    let key = NewKey { partner, serial_no, public_key, holder, expires_at: None };
+    let _ = fenqi::access::add_key(&town.app, &key).await.unwrap();
+    identity
 }
 
 /// The funder's desk of a bank that has nothing to do with it.
@@ -128,6 +140,8 @@ async fn a_deposit_is_booked_when_it_arrived_and_a_withdrawal_by_two_keys(pool: 
     let withdrawal = desk.post("/funder/reserve/withdrawals", "w-1", &wanted).await.ok();
     let confirmation = format!("/funder/reserve/withdrawals/{}/confirmation", withdrawal["order_id"].as_str().unwrap());
     assert_eq!(desk.post(&confirmation, "w-2", &Value::Null).await.problem(), (403, "same_holder".into()));
+    let same_person = desk.with(key_of(&town, "H-3", "HOLDER  of h-1").await);
+    assert_eq!(same_person.post(&confirmation, "w-2b", &Value::Null).await.problem(), (403, "same_holder".into()));
     assert_eq!(second.post(&confirmation, "w-3", &Value::Null).await.ok()["status"], "booked");
     assert_eq!(desk.get("/funder/reserve").await.ok()["available_fen"], 10_300_000);
     let too_much = json!({ "amount_fen": 99_000_000, "reference": "W-2" });
@@ -188,13 +202,14 @@ async fn nobody_approves_an_own_edit_that_slipped_in_meanwhile(pool: PgPool) {
         draft_store::approve_draft(&mut connection, draft_id, edit_no, by, now).await.unwrap()
     };
     assert!(!approved(1, submitter).await);
+    assert!(!approved(1, &submitter.to_uppercase()).await);
     assert!(!approved(2, "Somebody Else").await);
     assert!(approved(1, "Somebody Else").await);
 }
 
 #[sqlx::test(migrator = "fenqi::MIGRATOR")]
 async fn a_product_is_published_by_two_keys(pool: PgPool) {
-    let (_, desk, second) = open(pool).await;
+    let (town, desk, second) = open(pool).await;
     let text = include_str!("../../../products/standard.toml").to_owned() + "\n# next year\n";
     let checked =
         desk.send("POST", "/funder/products/checks", None, &json!({ "terms_text": text }).to_string()).await.ok();
@@ -218,6 +233,9 @@ async fn a_product_is_published_by_two_keys(pool: PgPool) {
     assert_eq!(desk.post(&publication, "f-3", &Value::Null).await.problem(), (409, "draft_not_approved".into()));
     let approval = format!("{path}/approval");
     let own = desk.send_with("POST", &approval, &[("idempotency-key", "f-4"), ("if-match", "\"2\"")], "").await;
+    assert_eq!(own.problem(), (403, "same_holder".into()));
+    let same_person = desk.with(key_of(&town, "H-3", "HOLDER  of h-1").await);
+    let own = same_person.send_with("POST", &approval, &[("idempotency-key", "f-4b"), ("if-match", "\"2\"")], "").await;
     assert_eq!(own.problem(), (403, "same_holder".into()));
     let old = second.send_with("POST", &approval, &[("idempotency-key", "f-5"), ("if-match", "\"1\"")], "").await;
     assert_eq!(old.problem(), (412, "precondition_failed".into()));

@@ -12,12 +12,14 @@ use fenqi::base::Clock;
 use fenqi::error::Step;
 use fenqi::partner::key::Algorithm;
 use fenqi::partner::signature::{Identity, Stamp};
+use fenqi::partner::store::{CallSearch, search_calls};
 use fenqi::router::api_document;
 use serde_json::{Value, json};
 use sqlx::PgPool;
 
 use crate::desk::{self, Desk};
 use crate::house;
+use crate::town;
 
 async fn open(pool: PgPool) -> (App, Desk) {
     let app = house::open(pool, "2026-01-05").await;
@@ -342,24 +344,66 @@ fn references(value: &Value, document: &Value, wrong: &mut Vec<String>) {
     }
 }
 
-/// Routes of the API stand in one place, which makes the document too: whatever the document lists is served, behind the
-/// gate, and `router.rs` has no other way to serve anything below the prefix.
+/// Where the gate met a call: its method and route, by the interface log.
+async fn met(app: &App, answer: &desk::Answer) -> String {
+    app.partners.flush_log().await;
+    let key = Some(answer.header("x-request-id").to_owned());
+    let mut connection = app.pool.acquire().await.unwrap();
+    let found = search_calls(&mut connection, &CallSearch { key, limit: 9, ..Default::default() }).await.unwrap();
+    assert_eq!(found.len(), 1, "{answer:?}");
+    found[0].operation.clone()
+}
+
+/// Routes of the API stand in one place, which makes the document too: whatever the document lists is served where it says,
+/// behind the gate, and `router.rs` has no other way to serve anything below the prefix.
 #[sqlx::test(migrator = "fenqi::MIGRATOR")]
 async fn the_document_and_the_routes_are_the_same(pool: PgPool) {
-    let (_, desk) = open(pool).await;
+    let (app, _) = house::open_in_world(pool, "2026-01-05").await;
+    let town = town::found(app, 10_000_000).await;
+    let (app, address) = (&town.app, desk::serve(&town.app).await);
+    // Whoever lacks the scope is refused before any handler is looked for.
+    let mut desks = Vec::new();
+    for (kind, owner) in [
+        (PartnerKind::Funder, Some("harbour-bank".to_owned())),
+        (PartnerKind::Merchant, Some(town.merchant_id.to_string())),
+        (PartnerKind::Risk, None),
+    ] {
+        let code = format!("partner-{}", desks.len());
+        desk::add_partner(app, &code, kind, owner).await;
+        let identity = desk::add_key(app, &code, "K-1", Algorithm::Sm2Sm3).await;
+        desks.push((kind, Desk::new(app, &address, identity).await));
+    }
+    let desk = &desks[0].1;
     let served: Value =
         desk.http.get(format!("{}/api/v1/openapi.json", desk.address)).send().await.unwrap().json().await.unwrap();
     let document = api_document();
     assert_eq!(served, document.json);
     assert_eq!(served["openapi"], "3.1.0");
-    for (method, route) in document.operations.list() {
+    for (number, (method, route)) in document.operations.list().into_iter().enumerate() {
+        let kind = document.operations.find(&method, &route).unwrap().scope.map_or(PartnerKind::Funder, Scope::kind);
+        let (_, desk) = desks.iter().find(|(one, _)| *one == kind).unwrap();
         let path = route.replace(['{', '}'], "");
-        let answer = desk.send_raw(method.as_str(), &path, "", &[], vec![]).await;
-        assert_eq!(answer.problem(), (401, "signature_malformed".into()), "{method} {route}");
+        let nobody = desk.send_raw(method.as_str(), &path, "", &[], vec![]).await;
+        assert_eq!(nobody.problem(), (401, "signature_malformed".into()), "{method} {route}");
+        let path = path.strip_prefix("/api/v1").unwrap();
+        let answer = desk.send(method.as_str(), path, Some(&format!("k-{number}")), "").await;
+        assert_ne!(answer.status, 403, "{method} {route}");
+        assert_ne!(answer.status, 405, "{method} {route} is documented, and no handler takes it");
+        let route = route.strip_prefix("/api/v1").unwrap();
+        assert_eq!(met(app, &answer).await, format!("{method} {route}"), "it is documented, and served by nobody");
     }
+    let nowhere = desk.get("/no-such-path").await;
+    assert_eq!(nowhere.problem(), (404, "not_found".into()));
+    assert_eq!(met(app, &nowhere).await, "GET /{*path}", "what is not served is met by what catches all");
     let source = include_str!("../../../src/router.rs");
-    let others: Vec<&str> = source.lines().filter(|line| line.contains("\"/api/v1/")).collect();
-    assert_eq!(others.len(), 1, "only the document itself stands outside: {others:?}");
+    let lines = |words: &[&str]| -> Vec<&str> {
+        source.lines().map(str::trim).filter(|line| words.iter().any(|word| line.contains(word))).collect()
+    };
+    let outside = lines(&["\"/api/v1", "PREFIX}", "(PREFIX"]);
+    let known = ["nest(PREFIX, operations())", "external_url_unchecked(\"/api/v1/openapi.json\"", "{PREFIX}/{{*path}}"];
+    let others: Vec<_> = outside.iter().filter(|line| !known.iter().any(|known| line.contains(known))).collect();
+    assert!(others.is_empty(), "only the document itself and what catches all stand outside: {others:?}");
+    assert_eq!(outside.len(), 4, "{outside:?}");
     let page = desk.http.get(format!("{}/api/docs/", desk.address)).send().await.unwrap();
     assert_eq!(page.status(), 200);
     assert!(page.text().await.unwrap().contains("swagger-ui"));
@@ -368,8 +412,6 @@ async fn the_document_and_the_routes_are_the_same(pool: PgPool) {
         assert_eq!(asset.status(), 200);
         assert!(!asset.bytes().await.unwrap().is_empty(), "the page's assets are in the program");
     }
-    let nowhere = desk.get("/no-such-path").await;
-    assert_eq!(nowhere.problem(), (404, "not_found".into()));
     let problems = desk.http.get(format!("{}/api/docs/problems", desk.address)).send().await.unwrap();
     assert!(problems.text().await.unwrap().contains("signature_stale"));
 }

@@ -18,7 +18,7 @@ use crate::base::id::{FunderId, ReserveOrderId};
 use crate::base::{BusinessDay, Fen};
 use crate::business_day;
 use crate::http::Problem;
-use crate::http::api::{AmountFen, Body, Cursor, Day, FunderCaller, IfMatch, Limit, Named, Page, Params, etag};
+use crate::http::api::{AmountFen, Body, Cursor, Day, FunderCaller, IfMatch, Limit, MarkFen, Named, Page, Params, etag};
 
 /// The reserve as it stands.
 #[derive(Debug, Serialize, ToSchema)]
@@ -144,7 +144,8 @@ fn marked(reserve: &Reserve) -> impl IntoResponse + use<> {
 #[derive(Debug, Deserialize, ToSchema)]
 #[serde(deny_unknown_fields)]
 pub struct NewLowWaterMark {
-    pub low_water_fen: AmountFen,
+    /// 0 for no warning.
+    pub low_water_fen: MarkFen,
 }
 
 /// Set the low-water mark

@@ -16,7 +16,7 @@ pub use document::{Document, Operations, complete};
 pub use gate::{Gate, Streamed};
 pub use input::{Body, IfMatch, Named, NamedWithin, Params};
 pub use page::{Cursor, Limit, Page};
-pub use values::{AmountFen, Day, etag};
+pub use values::{AmountFen, Day, MarkFen, etag};
 
 /// Where the API's paths begin.
 pub const PREFIX: &str = "/api/v1";

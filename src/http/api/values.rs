@@ -18,23 +18,49 @@ pub struct AmountFen(pub Fen);
 
 impl<'de> Deserialize<'de> for AmountFen {
     fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<AmountFen, D::Error> {
-        let fen = i64::deserialize(deserializer)?;
-        if !(1..=Fen::MAX.get()).contains(&fen) {
-            let most = Fen::MAX.get();
-            return Err(D::Error::custom(format!("number_out_of_range: an amount is from 1 to {most} fen")));
-        }
-        Ok(AmountFen(Fen::new(fen)))
+        read_fen(deserializer, 1).map(AmountFen)
     }
 }
 
 impl PartialSchema for AmountFen {
     fn schema() -> RefOr<Schema> {
-        let object = ObjectBuilder::new().schema_type(Type::Integer).minimum(Some(1)).maximum(Some(Fen::MAX.get()));
-        Schema::from(object.examples([128_800])).into()
+        fen_schema(1)
     }
 }
 
 impl ToSchema for AmountFen {}
+
+/// A mark that money is held against, in whole fen; zero where there is none.
+#[derive(Clone, Copy, Debug)]
+pub struct MarkFen(pub Fen);
+
+impl<'de> Deserialize<'de> for MarkFen {
+    fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<MarkFen, D::Error> {
+        read_fen(deserializer, 0).map(MarkFen)
+    }
+}
+
+impl PartialSchema for MarkFen {
+    fn schema() -> RefOr<Schema> {
+        fen_schema(0)
+    }
+}
+
+impl ToSchema for MarkFen {}
+
+fn read_fen<'de, D: Deserializer<'de>>(deserializer: D, least: i64) -> Result<Fen, D::Error> {
+    let fen = i64::deserialize(deserializer)?;
+    let most = Fen::MAX.get();
+    if !(least..=most).contains(&fen) {
+        return Err(D::Error::custom(format!("number_out_of_range: an amount is from {least} to {most} fen")));
+    }
+    Ok(Fen::new(fen))
+}
+
+fn fen_schema(least: i64) -> RefOr<Schema> {
+    let object = ObjectBuilder::new().schema_type(Type::Integer).minimum(Some(least)).maximum(Some(Fen::MAX.get()));
+    Schema::from(object.examples([128_800])).into()
+}
 
 /// A day that any book of ours may hold.
 #[derive(Clone, Copy, Debug)]

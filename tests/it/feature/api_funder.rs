@@ -187,6 +187,13 @@ async fn a_low_water_mark_is_set_by_whoever_read_it_last(pool: PgPool) {
     let answers = futures_util::future::join_all(asked).await;
     assert_eq!(answers.iter().filter(|status| **status == 200).count(), 1, "{answers:?}");
     assert_eq!(desk.get("/funder/reserve").await.ok()["advance_limit_fen"], 40_000);
+    for (number, fen, status) in [(0, 0, 200), (1, -1, 400)] {
+        let tag = desk.get(path).await.header("etag").to_owned();
+        let (key, body) = (format!("n-{number}"), json!({ "low_water_fen": fen }).to_string());
+        let set = desk.send_with("PUT", path, &[("idempotency-key", &key), ("if-match", &tag)], &body).await;
+        assert_eq!(set.status, status, "{fen}");
+    }
+    assert_eq!(desk.get(path).await.ok()["low_water_fen"], 0, "no mark, as in the beginning");
 }
 
 #[sqlx::test(migrator = "fenqi::MIGRATOR")]

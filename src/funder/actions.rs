@@ -17,12 +17,15 @@ use crate::database;
 use crate::error::{Fault, Outcome, Refusal, Step};
 use crate::ledger;
 use crate::outbox::{self, Message};
+use crate::partner;
 
 /// Why a funder is not opened.
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
 pub enum OpenFunderRefusal {
     #[error("a funder's code has 2 to 32 of a-z, 0-9 and -")]
     CodeMalformed,
+    #[error("a partner of the house is called {0}, and what is meant for the funder would go there")]
+    CodeReserved(String),
     #[error("the code {code} belongs to {name}")]
     CodeTaken { code: String, name: String },
     #[error("a funder has a name")]
@@ -33,6 +36,7 @@ impl Refusal for OpenFunderRefusal {
     fn code(&self) -> &'static str {
         match self {
             OpenFunderRefusal::CodeMalformed => "funder_code_malformed",
+            OpenFunderRefusal::CodeReserved(_) => "funder_code_reserved",
             OpenFunderRefusal::CodeTaken { .. } => "funder_code_taken",
             OpenFunderRefusal::NameMissing => "funder_name_missing",
         }
@@ -41,9 +45,7 @@ impl Refusal for OpenFunderRefusal {
 
 /// Opens a funder with an empty reserve; the same code and name again gives the same funder.
 pub async fn open_funder(app: &App, code: &str, name: &str) -> Outcome<FunderId, OpenFunderRefusal> {
-    if !is_code(code) {
-        return Err(Fault::Refused(OpenFunderRefusal::CodeMalformed));
-    }
+    check_code(code).map_err(Fault::Refused)?;
     if name.trim().is_empty() {
         return Err(Fault::Refused(OpenFunderRefusal::NameMissing));
     }
@@ -62,8 +64,13 @@ pub async fn open_funder(app: &App, code: &str, name: &str) -> Outcome<FunderId,
     }
 }
 
-fn is_code(code: &str) -> bool {
-    (2..=32).contains(&code.len()) && code.bytes().all(|b| b.is_ascii_lowercase() || b.is_ascii_digit() || b == b'-')
+fn check_code(code: &str) -> Result<(), OpenFunderRefusal> {
+    let is_plain = |byte: u8| byte.is_ascii_lowercase() || byte.is_ascii_digit() || byte == b'-';
+    if !(2..=32).contains(&code.len()) || !code.bytes().all(is_plain) {
+        return Err(OpenFunderRefusal::CodeMalformed);
+    }
+    // Events to a core go by the funder's code.
+    if partner::is_name(code) { Err(OpenFunderRefusal::CodeReserved(code.to_owned())) } else { Ok(()) }
 }
 
 /// Money between a funder's bank and its reserve, as the bank names it.

@@ -34,10 +34,29 @@ use self::merchant_cashier::Cashiers;
 use self::merchant_cashier::address::Reach;
 use self::signature::{Identity, KeyRing, Received, SKEW_MAX};
 use self::wechat::{WeChat, WeChatSettings};
+use self::withholding::ChannelName;
 use crate::base::Clock;
 
 pub use self::client::{CallError, Client, Operation};
 pub use self::signature::SignatureError;
+
+/// The names of our partners, each of which is somebody's that nobody else may be: messages find their way by it.
+const NAMES: [&str; 9] = [
+    funder_core::NAME,
+    merchant_cashier::NAME,
+    risk::NAME,
+    sms::NAME,
+    wechat::NAME,
+    card_signing::NAME,
+    ChannelName::Alpha.partner(),
+    ChannelName::Beta.partner(),
+    payout::NAME,
+];
+
+/// Whether a partner of ours has that name.
+pub fn is_name(name: &str) -> bool {
+    NAMES.contains(&name)
+}
 
 /// A partner as configured.
 #[derive(Clone, PartialEq, serde::Deserialize)]

@@ -78,4 +78,8 @@ async fn a_funder_opened_twice_is_one_funder(pool: PgPool) {
     let taken = refusal(funder::open_funder(&app, "hui-feng", "Another").await);
     assert_eq!(taken, OpenFunderRefusal::CodeTaken { code: "hui-feng".into(), name: "Hui Feng".into() });
     assert_eq!(refusal(funder::open_funder(&app, "Hui Feng", "Hui Feng").await), OpenFunderRefusal::CodeMalformed);
+    for name in ["sms", "wechat", "risk", "payout"] {
+        let reserved = refusal(funder::open_funder(&app, name, "Hui Feng").await);
+        assert_eq!(reserved, OpenFunderRefusal::CodeReserved(name.to_owned()), "its events would go to {name}");
+    }
 }

@@ -115,8 +115,10 @@ impl Desk {
         self.send("GET", path, None, "").await
     }
 
+    /// With no body at all where it is null.
     pub async fn post(&self, path: &str, key: &str, body: &Value) -> Answer {
-        self.send("POST", path, Some(key), &body.to_string()).await
+        let body = if body.is_null() { String::new() } else { body.to_string() };
+        self.send("POST", path, Some(key), &body).await
     }
 
     /// Signs and sends; the answer must be signed in the same algorithm.

@@ -15,6 +15,7 @@ pub const CODES: &[Code] = &[
     // The request's form.
     code(400, "body_not_json", "The body is not JSON."),
     code(400, "body_not_utf8", "The body is not UTF-8."),
+    code(400, "body_not_taken", "The operation takes no body, and one was sent."),
     code(400, "duplicate_key", "A key stands twice in one object."),
     code(400, "nested_too_deep", "Lists and objects nest deeper than any message of ours."),
     code(400, "unknown_field", "A field is not part of this message."),

@@ -30,6 +30,7 @@ pub struct Operation {
     /// What must have been granted; nothing where any partner may.
     pub scope: Option<Scope>,
     pub is_reading: bool,
+    pub takes_body: bool,
 }
 
 impl Operations {
@@ -65,7 +66,9 @@ pub fn complete(declared: &OpenApi) -> Document {
             let is_reading = method == Method::GET || operation.get(READS).is_some();
             let scope = operation["security"][0]["signature"][0].as_str();
             let scope = scope.map(|scope| scope.parse().expect("a handler's scope is one of ours"));
-            operations.by_route.insert((method.clone(), path.clone()), Operation { scope, is_reading });
+            let takes_body = operation.get("requestBody").is_some();
+            let known = Operation { scope, is_reading, takes_body };
+            operations.by_route.insert((method.clone(), path.clone()), known);
             complete_operation(operation, &shared, &method, is_reading);
         }
     }

@@ -272,6 +272,11 @@ async fn answer(gate: &Gate, arrived: &Arrived, admitted: &Admitted, mut request
         let detail = format!("This operation needs the scope {scope}, which was not granted to you.");
         return Problem::new(StatusCode::FORBIDDEN, "scope_missing", detail).into_response();
     }
+    if !operation.takes_body && !arrived.body.is_empty() {
+        // Whoever sends an amount where none is taken would have the whole voided.
+        let detail = "This operation takes no body, and whatever it says would be passed over.";
+        return Problem::new(StatusCode::BAD_REQUEST, "body_not_taken", detail).into_response();
+    }
     if operation.is_reading {
         request.extensions_mut().insert(Caller::new(admitted, None));
         return run(next, request).await;

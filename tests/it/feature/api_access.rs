@@ -78,6 +78,7 @@ async fn each_fault_of_a_signature_has_its_code(pool: PgPool) {
     let refused = desk.post("/me", "key-1", &Value::Null).await;
     assert_eq!(refused.problem(), (405, "method_not_allowed".into()));
     assert_eq!(desk.send_with("GET", "/me", &[("accept", "application/json")], "").await.status, 200);
+    assert_eq!(desk.send("GET", "/me", None, "{}").await.problem(), (400, "body_not_taken".into()));
 }
 
 #[sqlx::test(migrator = "fenqi::MIGRATOR")]

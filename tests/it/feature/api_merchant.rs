@@ -89,6 +89,9 @@ async fn a_purchase_is_voided_on_its_day_and_an_order_closed_before_it_is_paid(p
     pay(&town, &made, "p-1").await;
     let purchase_id = desk.get("/merchant/orders/A-1").await.ok()["purchase_id"].as_str().unwrap().to_owned();
     let void = format!("/merchant/purchases/{purchase_id}/void");
+    let in_part = desk.post(&void, "v-1", &json!({ "amount_fen": 1 })).await;
+    assert_eq!(in_part.problem(), (400, "body_not_taken".into()), "the whole is voided, or nothing");
+    assert_eq!(desk.get(&format!("/merchant/purchases/{purchase_id}")).await.ok()["status"], "authorised");
     assert_eq!(desk.post(&void, "v-1", &Value::Null).await.ok()["status"], "voided");
     assert_eq!(desk.post(&void, "v-2", &Value::Null).await.ok()["status"], "voided", "again changes nothing");
     assert_eq!(desk.get("/merchant/orders/A-1").await.ok()["status"], "voided");

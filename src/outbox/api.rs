@@ -4,6 +4,7 @@ use std::collections::HashMap;
 
 use axum::Json;
 use axum::extract::State;
+use axum::http::StatusCode;
 use chrono::{DateTime, Utc};
 use serde::{Deserialize, Serialize};
 use serde_json::Value;
@@ -18,7 +19,7 @@ use super::template_store::{self, Saved};
 use crate::app::App;
 use crate::funder::find_code;
 use crate::http::Problem;
-use crate::http::api::{FunderCaller, Limit, Params};
+use crate::http::api::{Cursor, FunderCaller, Limit, Params};
 
 /// Which events.
 #[derive(Debug, Deserialize, IntoParams)]
@@ -28,7 +29,10 @@ pub struct EventParams {
     /// Events with higher numbers than this; 0 or nothing for all. Give `next_after` of the page before.
     #[serde(default)]
     #[param(value_type = Option<i64>, minimum = 0)]
-    after: After,
+    after: Option<After>,
+    /// In its place, as of any list: `next_cursor` of the page before.
+    #[param(value_type = Option<String>)]
+    cursor: Option<Cursor<i64>>,
     /// From 1 to 200; 50 if left out.
     #[serde(default)]
     #[param(value_type = Option<i64>, minimum = 1, maximum = 200)]
@@ -39,7 +43,7 @@ pub struct EventParams {
 }
 
 /// A number to read on from.
-#[derive(Clone, Copy, Debug, Default)]
+#[derive(Clone, Copy, Debug)]
 pub struct After(i64);
 
 impl<'de> Deserialize<'de> for After {
@@ -80,11 +84,14 @@ pub struct EventView {
 pub struct EventPage {
     /// There may be fewer than asked for, also none, while more follow.
     pub items: Vec<EventView>,
-    /// Give it as `after` to read on.
+    /// Give it as `after` to read on, now or when more has happened.
     #[schema(example = 41)]
     pub next_after: i64,
     /// Whether more can be read at once.
     pub has_more: bool,
+    /// Give it as `cursor` to get what follows; null at the end.
+    #[schema(value_type = Option<String>, example = "NDE")]
+    pub next_cursor: Option<Cursor<i64>>,
 }
 
 /// Read events by cursor
@@ -98,10 +105,17 @@ pub async fn list_events(
     caller: FunderCaller,
     Params(params): Params<EventParams>,
 ) -> Result<Json<EventPage>, Problem> {
+    let after = match (params.after, params.cursor) {
+        (Some(_), Some(_)) => {
+            let detail = "A page begins after a number or at a cursor, not both.";
+            return Err(Problem::new(StatusCode::BAD_REQUEST, "parameter_malformed", detail));
+        }
+        (after, cursor) => cursor.map(|cursor| cursor.0).or(after.map(|after| after.0)).unwrap_or(0),
+    };
     let mut connection = app.pool.acquire().await?;
     let partner = find_code(&mut connection, caller.funder_id).await?;
     let up_to_no = store::settle(&mut connection).await?;
-    let (after, limit) = (params.after.0, params.limit.0);
+    let limit = params.limit.0;
     let rows = event_store::list(&mut connection, &partner, (after, up_to_no), limit).await?;
     let templates = match params.mapped {
         true => template_store::active(&mut connection, &partner).await?,
@@ -113,7 +127,8 @@ pub async fn list_events(
         None => up_to_no.min(after.saturating_add(SCAN_MAX)).max(after),
     };
     let items = rows.iter().map(|row| view(row, &templates)).collect();
-    Ok(Json(EventPage { items, next_after, has_more: next_after < up_to_no }))
+    let has_more = next_after < up_to_no;
+    Ok(Json(EventPage { items, next_after, has_more, next_cursor: has_more.then_some(Cursor(next_after)) }))
 }
 
 fn view(row: &Waiting, templates: &HashMap<String, Saved>) -> EventView {

@@ -86,6 +86,17 @@ async fn what_is_pushed_is_also_pulled_in_the_same_order(pool: PgPool) {
         }
     }
     assert_eq!(Value::from(paged), all["items"]);
+    // And as any list is read.
+    let (mut path, mut listed) = ("/events?limit=2".to_owned(), Vec::new());
+    loop {
+        let page = desk.get(&path).await.ok();
+        listed.extend(page["items"].as_array().unwrap().clone());
+        let Some(cursor) = page["next_cursor"].as_str() else { break };
+        path = format!("/events?limit=2&cursor={cursor}");
+    }
+    assert_eq!(Value::from(listed), all["items"]);
+    let both = desk.get(&format!("{path}&after=1")).await;
+    assert_eq!(both.problem(), (400, "parameter_malformed".into()));
     assert_eq!(desk.get(&format!("/events?after={after}")).await.ok()["items"], json!([]));
     assert_eq!(desk.get("/events?after=-1").await.problem(), (400, "parameter_malformed".into()));
     let documented = desk.get("/events/kinds").await.ok();

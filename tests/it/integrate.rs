@@ -347,3 +347,37 @@ async fn the_sample_clients_tell_a_refusal_of_ours_from_an_answer_that_nobody_si
         assert!(told.contains("not believed: 401 without a signature"), "{told}");
     }
 }
+
+#[sqlx::test(migrator = "fenqi::MIGRATOR")]
+async fn the_sample_clients_go_on_with_a_day_where_they_were_refused(pool: PgPool) {
+    let (app, _) = house::open_in_world(pool, "2026-01-05").await;
+    let town = town::found(app, 10_000_000).await;
+    let lines = town.open_lines(1, WISH).await;
+    town.buy(vec![town.wish(lines[0], "p-1", 90_000, ("harbour-standard", 3))]).await;
+    town.close_today().await;
+    fenqi::day_file::jobs::make_files(&town.app).await.unwrap();
+    let clients = Clients::of_core(&town.app, "half").await;
+    for program in ["python", "java"] {
+        let fetch = ["fetch-day", &clients.base, "2026-01-05", program];
+        let run = async || match program {
+            "python" => clients.python(&fetch).await,
+            _ => clients.java(&fetch).await,
+        };
+        // Enough for the manifest and a file or two.
+        sqlx::query("delete from api_rate").execute(&town.app.pool).await.unwrap();
+        set_rate(&town.app, 3).await;
+        let throttled = run().await;
+        let told = String::from_utf8_lossy(&throttled.stderr);
+        assert_eq!(throttled.status.code(), Some(1), "{told}");
+        assert!(told.contains("refused: 429 ") && told.contains("rate_exceeded"), "{told}");
+        let files: Vec<PathBuf> =
+            std::fs::read_dir(clients.directory.join(program)).unwrap().map(|file| file.unwrap().path()).collect();
+        assert!(!files.is_empty(), "{told}");
+        for file in files {
+            let bytes = std::fs::read(&file).unwrap();
+            assert!(!String::from_utf8_lossy(&bytes).contains("rate_exceeded"), "{}", file.display());
+        }
+        set_rate(&town.app, 1_000_000).await;
+        assert!(said(program, &run().await).contains("every hash, sum and footing holds"));
+    }
+}

@@ -2,6 +2,7 @@ import java.io.BufferedReader;
 import java.io.IOException;
 import java.io.InputStream;
 import java.io.InputStreamReader;
+import java.io.OutputStream;
 import java.net.URI;
 import java.net.http.HttpClient;
 import java.net.http.HttpRequest;
@@ -80,6 +81,16 @@ public final class Fenqi {
         }
     }
 
+    /** An answer that is believed and is not what was asked for; the headers of a 429 tell in Retry-After when to go on. */
+    public static final class Refused extends Exception {
+        public final transient HttpResponse<?> answer;
+
+        Refused(HttpResponse<?> answer, String body) {
+            super(answer.statusCode() + " " + body);
+            this.answer = answer;
+        }
+    }
+
     /** PKCS #8 in PEM. */
     public static PrivateKey privateKey(String pem) throws GeneralSecurityException {
         return KeyFactory.getInstance("RSA").generatePrivate(new PKCS8EncodedKeySpec(bytes(pem)));
@@ -149,7 +160,7 @@ public final class Fenqi {
         String address = host + "/api/v1/funder/days/" + day;
         HttpResponse<String> answer = call("GET", URI.create(address + "/manifest"), "", null);
         if (answer.statusCode() != 200) {
-            throw new NotBelieved(answer.body());
+            throw new Refused(answer, answer.body());
         }
         Map<String, Object> manifest = believedManifest(platformKeys, object(Json.read(answer.body())));
         Files.createDirectories(folder);
@@ -172,8 +183,21 @@ public final class Fenqi {
         long have = Files.exists(path) ? Files.size(path) : 0;
         if (have < (Long) file.get("bytes")) {
             HttpRequest request = signed("GET", address, "", null).header("Range", "bytes=" + have + "-").build();
-            StandardOpenOption[] append = {StandardOpenOption.CREATE, StandardOpenOption.APPEND};
-            http.send(request, HttpResponse.BodyHandlers.ofFile(path, append));
+            HttpResponse<InputStream> answer = http.send(request, HttpResponse.BodyHandlers.ofInputStream());
+            try (InputStream body = answer.body()) {
+                if (answer.statusCode() != 200 && answer.statusCode() != 206) {
+                    // Not a piece of the file: it says why there is none, and is signed.
+                    String why = new String(body.readAllBytes(), StandardCharsets.UTF_8);
+                    believe(answer, why);
+                    throw new Refused(answer, why);
+                }
+                // 206 goes on where the file ends; 200 is the whole of it.
+                StandardOpenOption where = answer.statusCode() == 206
+                        ? StandardOpenOption.APPEND : StandardOpenOption.TRUNCATE_EXISTING;
+                try (OutputStream kept = Files.newOutputStream(path, StandardOpenOption.CREATE, StandardOpenOption.WRITE, where)) {
+                    body.transferTo(kept);
+                }
+            }
         }
         MessageDigest digest = MessageDigest.getInstance("SHA-256");
         try (InputStream bytes = Files.newInputStream(path)) {
@@ -431,6 +455,9 @@ public final class Fenqi {
         } catch (NotBelieved error) {
             System.err.println("not believed: " + error.getMessage());
             System.exit(2);
+        } catch (Refused error) {
+            System.err.println("refused: " + error.getMessage());
+            System.exit(1);
         }
     }
 }

@@ -176,6 +176,14 @@ class NotBelieved(Exception):
         self.status = status
 
 
+class Refused(Exception):
+    """An answer that is believed and is not what was asked for; `headers` of a 429 tell in Retry-After when to go on."""
+
+    def __init__(self, status, headers, answer):
+        super().__init__(f"{status} {answer.decode()}")
+        self.status, self.headers = status, headers
+
+
 def check(keys, serial, timestamp, message, signature):
     if serial not in keys:
         raise NotBelieved(f"no key {serial} of the platform is known")
@@ -362,9 +370,9 @@ class Client:
     def fetch_day(self, host, day, folder):
         """Downloads a day's files and believes them: signature, hashes, rows, sums and footings. Returns the manifest."""
         address = f"{host}/api/v1/funder/days/{day}"
-        status, _, answer = self.call("GET", f"{address}/manifest")
+        status, headers, answer = self.call("GET", f"{address}/manifest")
         if status != 200:
-            raise NotBelieved(answer.decode())
+            raise Refused(status, headers, answer)
         manifest = believed_manifest(self.keys, json.loads(answer))
         os.makedirs(folder, exist_ok=True)
         figures = {}
@@ -384,9 +392,17 @@ class Client:
         if have < file["bytes"]:
             request = self.signed("GET", address)
             request.add_header("Range", f"bytes={have}-")
-            with urllib.request.urlopen(request, timeout=20) as response, open(path, "ab") as kept:
-                while piece := response.read(1 << 16):
-                    kept.write(piece)
+            try:
+                with urllib.request.urlopen(request, timeout=20) as response:
+                    # 206 goes on where the file ends; 200 is the whole of it.
+                    with open(path, "ab" if response.status == 206 else "wb") as kept:
+                        while piece := response.read(1 << 16):
+                            kept.write(piece)
+            except urllib.error.HTTPError as error:
+                # Not a piece of the file: it says why there is none, and is signed.
+                answer = error.read()
+                self.believe(error.code, error.headers, answer)
+                raise Refused(error.code, error.headers, answer) from None
         for name in ("sha256", "sm3"):
             digest = hashlib.new(name)
             with open(path, "rb") as kept:
@@ -486,6 +502,9 @@ def main():
     except NotBelieved as error:
         print(f"not believed: {error}", file=sys.stderr)
         return 2
+    except Refused as error:
+        print(f"refused: {error}", file=sys.stderr)
+        return 1
     print(answer.decode())
     if headers["Retry-After"]:
         print(f"Retry-After: {headers['Retry-After']}", file=sys.stderr)

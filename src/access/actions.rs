@@ -192,7 +192,8 @@ pub async fn add_key(app: &App, new: &NewKey) -> Outcome<Step, AccessRefusal> {
     }
     let keys = store::list_keys(&mut transaction, partner.partner_id).await?;
     let Some(named) = keys.iter().find(|known| known.serial_no == key.serial_no) else {
-        let known = keys.into_iter().find(|known| known.public_key == key.public_key).ok_or(sqlx::Error::RowNotFound)?;
+        let known =
+            keys.into_iter().find(|known| known.public_key == key.public_key).ok_or(sqlx::Error::RowNotFound)?;
         return Err(Fault::Refused(AccessRefusal::KeyTaken(known.serial_no)));
     };
     if named.public_key == key.public_key && named.revoked_at.is_none() {

@@ -187,9 +187,9 @@ impl Denial {
     pub fn believed(&self) -> Option<&Believed> {
         match self {
             Denial::Signature(_) | Denial::TooManyNotBelieved { .. } => None,
-            Denial::NonceReused(believed)
-            | Denial::AddressNotAllowed(believed)
-            | Denial::RateExceeded(believed, _) => Some(believed),
+            Denial::NonceReused(believed) | Denial::AddressNotAllowed(believed) | Denial::RateExceeded(believed, _) => {
+                Some(believed)
+            }
         }
     }
 

@@ -18,7 +18,9 @@ use crate::base::id::{FunderId, ReserveOrderId};
 use crate::base::{BusinessDay, Fen};
 use crate::business_day;
 use crate::http::Problem;
-use crate::http::api::{AmountFen, Body, Cursor, Day, FunderCaller, IfMatch, Limit, MarkFen, Named, Page, Params, etag};
+use crate::http::api::{
+    AmountFen, Body, Cursor, Day, FunderCaller, IfMatch, Limit, MarkFen, Named, Page, Params, etag,
+};
 
 /// The reserve as it stands.
 #[derive(Debug, Serialize, ToSchema)]

@@ -4,8 +4,8 @@
 
 use std::sync::Arc;
 
+use aws_lc_rs::digest;
 use aws_lc_rs::encoding::{AsDer as _, Pkcs8V1Der, PublicKeyX509Der};
-use aws_lc_rs::rand::SystemRandom;
 use aws_lc_rs::rsa::{KeyPair as RsaKeyPair, KeySize};
 use aws_lc_rs::signature::{KeyPair as _, ParsedPublicKey, RSA_PKCS1_2048_8192_SHA256, RSA_PKCS1_SHA256};
 use base64::Engine as _;
@@ -15,6 +15,7 @@ use serde::{Deserialize, Serialize};
 use sm2::dsa::{Signature, SigningKey, VerifyingKey};
 use sm2::pkcs8::{DecodePrivateKey as _, DecodePublicKey as _, EncodePrivateKey as _, EncodePublicKey as _};
 use sm2::{PublicKey as Sm2Point, SecretKey};
+use sm3::{Digest as _, Sm3};
 
 use super::sm2_key::{Sm2Signer, Sm2Verifier};
 
@@ -152,11 +153,45 @@ impl PrivateKey {
     /// # Panics
     /// If the library runs out of memory while signing.
     pub fn sign(&self, message: &[u8]) -> String {
+        let mut signing = self.begin();
+        signing.add(message);
+        signing.finish()
+    }
+
+    /// Begins to sign a message that comes in pieces.
+    pub fn begin(&self) -> Signing {
         match self {
-            PrivateKey::Sm2(signer) => BASE64_STANDARD.encode(signer.sign(message).to_bytes()),
-            PrivateKey::Rsa(pair) => {
+            PrivateKey::Sm2(signer) => Signing::Sm2(signer.clone(), signer.begin()),
+            PrivateKey::Rsa(pair) => Signing::Rsa(pair.clone(), Box::new(digest::Context::new(&digest::SHA256))),
+        }
+    }
+}
+
+/// A signature over a message that is hashed as it comes, so that nobody holds all of it.
+pub enum Signing {
+    Sm2(Box<Sm2Signer>, Sm3),
+    Rsa(Arc<RsaKeyPair>, Box<digest::Context>),
+}
+
+impl Signing {
+    /// The next piece of the message.
+    pub fn add(&mut self, piece: &[u8]) {
+        match self {
+            Signing::Sm2(_, hash) => hash.update(piece),
+            Signing::Rsa(_, hash) => hash.update(piece),
+        }
+    }
+
+    /// The signature in base64: r and s in 64 bytes for SM2.
+    ///
+    /// # Panics
+    /// If the library runs out of memory while signing.
+    pub fn finish(self) -> String {
+        match self {
+            Signing::Sm2(signer, hash) => BASE64_STANDARD.encode(signer.sign_hashed(hash).to_bytes()),
+            Signing::Rsa(pair, hash) => {
                 let mut signature = vec![0; pair.public_modulus_len()];
-                pair.sign(&RSA_PKCS1_SHA256, &SystemRandom::new(), message, &mut signature)
+                pair.sign_digest(&RSA_PKCS1_SHA256, &hash.finish(), &mut signature)
                     .expect("a whole RSA key signs every message");
                 BASE64_STANDARD.encode(signature)
             }
@@ -283,6 +318,9 @@ mod tests {
             let signature = BASE64_STANDARD.decode(key.sign(b"a message")).unwrap();
             assert!(public.verifies(b"a message", &signature));
             assert!(!public.verifies(b"a messagE", &signature));
+            let mut signing = key.begin();
+            [&b"a "[..], b"", b"message"].into_iter().for_each(|piece| signing.add(piece));
+            assert_eq!(signing.finish(), BASE64_STANDARD.encode(signature), "in pieces it is the same message");
         }
     }
 

@@ -13,7 +13,7 @@ use chrono::{DateTime, TimeDelta, Utc};
 use sm3::{Digest, Sm3};
 use uuid::{NoContext, Timestamp, Uuid};
 
-use super::key::{Algorithm, PrivateKey, PublicKey, pem_encode};
+use super::key::{Algorithm, PrivateKey, PublicKey, Signing, pem_encode};
 
 pub const HEADER_TIMESTAMP: &str = "fenqi-timestamp";
 pub const HEADER_NONCE: &str = "fenqi-nonce";
@@ -158,11 +158,40 @@ impl Identity {
 
     /// The four headers of an answer, as names and values.
     pub fn response_headers(&self, stamp: &Stamp, body: &[u8]) -> [(&'static str, String); 4] {
+        let mut signing = self.begin_answer(stamp.clone());
+        signing.add(body);
+        signing.headers()
+    }
+
+    /// Begins to sign an answer whose body comes in pieces.
+    pub fn begin_answer(&self, stamp: Stamp) -> SigningAnswer {
+        let mut signing = self.key.begin();
+        signing.add(format!("{}\n{}\n", stamp.timestamp, stamp.nonce).as_bytes());
+        SigningAnswer { stamp, serial_no: self.serial_no.clone(), signing }
+    }
+}
+
+/// An answer that is signed as its body is read, so that nobody holds all of it.
+pub struct SigningAnswer {
+    stamp: Stamp,
+    serial_no: String,
+    signing: Signing,
+}
+
+impl SigningAnswer {
+    /// The next piece of the body.
+    pub fn add(&mut self, piece: &[u8]) {
+        self.signing.add(piece);
+    }
+
+    /// The four headers of the answer, as names and values.
+    pub fn headers(mut self) -> [(&'static str, String); 4] {
+        self.signing.add(b"\n");
         [
-            (HEADER_TIMESTAMP, stamp.timestamp.to_string()),
-            (HEADER_NONCE, stamp.nonce.clone()),
-            (HEADER_SERIAL, self.serial_no.clone()),
-            (HEADER_SIGNATURE, self.key.sign(&response_message(stamp, body))),
+            (HEADER_TIMESTAMP, self.stamp.timestamp.to_string()),
+            (HEADER_NONCE, self.stamp.nonce),
+            (HEADER_SERIAL, self.serial_no),
+            (HEADER_SIGNATURE, self.signing.finish()),
         ]
     }
 }

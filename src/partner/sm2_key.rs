@@ -84,9 +84,14 @@ impl Sm2Signer {
         &self.key
     }
 
+    /// The hash of a message before its first byte; [`Sm2Signer::sign_hashed`] takes it with all of the message in it.
+    pub fn begin(&self) -> Sm3 {
+        self.begun.clone()
+    }
+
     /// r and s. The number that must serve but once follows from key and message (RFC 6979). Source: GB/T 32918.2, 6.1.
-    pub fn sign(&self, message: &[u8]) -> Signature {
-        let e = reduced(self.begun.clone().chain_update(message).finalize().into());
+    pub fn sign_hashed(&self, message: Sm3) -> Signature {
+        let e = reduced(message.finalize().into());
         let mut numbers = KGenerator::<Sm3, U256>::new(&self.secret.to_repr(), &e.to_repr(), &[], &Sm2::ORDER);
         loop {
             let mut bytes = FieldBytes::default();
@@ -176,7 +181,11 @@ mod tests {
                 continue;
             };
             let signature: Signature = key.sign(&secret);
-            assert_eq!(signer.sign(&secret).to_bytes(), signature.to_bytes(), "{secret:?}");
+            assert_eq!(
+                signer.sign_hashed(signer.begin().chain_update(secret)).to_bytes(),
+                signature.to_bytes(),
+                "{secret:?}"
+            );
             signed += 1;
         }
         assert!(signed > 500, "{signed}");
@@ -195,7 +204,7 @@ mod tests {
             let signer = Sm2Signer::new(key.clone()).unwrap();
             let verifier = Sm2Verifier::new(key.verifying_key().clone());
             let signature: Signature = key.sign(&message);
-            prop_assert_eq!(signer.sign(&message).to_bytes(), signature.to_bytes());
+            prop_assert_eq!(signer.sign_hashed(signer.begin().chain_update(&message)).to_bytes(), signature.to_bytes());
             prop_assert!(verifier.verifies(&message, &signature));
             let mut other = message.clone();
             other.push(0);

@@ -8,12 +8,11 @@ use serde::{Deserialize, Serialize};
 use utoipa::{IntoParams, ToSchema};
 
 use super::api_store::{self, RemittancePartView, RemittanceView, SettlementView};
-use super::story::Story;
-use super::story_store;
+use super::statement_actions::statement;
 use crate::app::App;
 use crate::base::id::{MerchantId, RemittanceId, SettlementId};
 use crate::http::Problem;
-use crate::http::api::{Cursor, Day, FunderCaller, Limit, MerchantCaller, Named, Page, Params};
+use crate::http::api::{Cursor, Day, FunderCaller, Limit, MerchantCaller, Named, Page, Params, Pieced};
 
 /// Which days.
 #[derive(Debug, Deserialize, IntoParams)]
@@ -78,47 +77,11 @@ pub async fn download_statement(
     caller: MerchantCaller,
     Named(settlement_id): Named<SettlementId>,
 ) -> Result<impl IntoResponse, Problem> {
-    let settlement = find_settlement(&app, caller.merchant_id, settlement_id).await?;
-    let mut connection = app.pool.acquire().await?;
-    let story = story_store::story(&mut connection, caller.merchant_id, settlement.business_day).await?;
-    let file = format!("attachment; filename=\"statement-{}.csv\"", settlement.business_day);
+    let (merchant_id, day) =
+        (caller.merchant_id, find_settlement(&app, caller.merchant_id, settlement_id).await?.business_day);
+    let file = format!("attachment; filename=\"statement-{day}.csv\"");
     let headers = [(header::CONTENT_TYPE, "text/csv; charset=utf-8".to_owned()), (header::CONTENT_DISPOSITION, file)];
-    Ok((headers, statement(&story).map_err(anyhow::Error::new)?))
-}
-
-fn statement(story: &Story) -> csv::Result<Vec<u8>> {
-    let mut writer = csv::Writer::from_writer(Vec::new());
-    writer.write_record([
-        "kind",
-        "id",
-        "purchase_id",
-        "created_at",
-        "amount_fen",
-        "discount_fee_fen",
-        "subsidy_fen",
-        "net_fen",
-    ])?;
-    let fen = |fen: crate::base::Fen| fen.get().to_string();
-    for line in &story.purchases {
-        let id = line.purchase_id.to_string();
-        let (fee, subsidy) = (fen(-line.discount_fee), fen(-line.subsidy));
-        let at = line.created_at.to_rfc3339();
-        writer.write_record(["purchase", &id, &id, &at, &fen(line.amount), &fee, &subsidy, &fen(line.net())])?;
-    }
-    for line in &story.refunds {
-        let (id, of) = (line.refund_id.to_string(), line.purchase_id.to_string());
-        let (fee, subsidy) = (fen(line.discount_returned), fen(line.subsidy_returned));
-        let at = line.created_at.to_rfc3339();
-        writer.write_record(["refund", &id, &of, &at, &fen(-line.amount), &fee, &subsidy, &fen(line.net())])?;
-    }
-    let amount = story.purchases.iter().map(|line| line.amount).sum::<crate::base::Fen>()
-        - story.refunds.iter().map(|line| line.amount).sum();
-    let fee = story.refunds.iter().map(|line| line.discount_returned).sum::<crate::base::Fen>()
-        - story.purchases.iter().map(|line| line.discount_fee).sum();
-    let subsidy = story.refunds.iter().map(|line| line.subsidy_returned).sum::<crate::base::Fen>()
-        - story.purchases.iter().map(|line| line.subsidy).sum();
-    writer.write_record(["sum", "", "", "", &fen(amount), &fen(fee), &fen(subsidy), &fen(story.net())])?;
-    writer.into_inner().map_err(|error| csv::Error::from(error.into_error()))
+    Ok((headers, Pieced::new(move || statement(app.clone(), merchant_id, day))))
 }
 
 /// List remittances, the oldest day first

@@ -1,18 +1,9 @@
-//! The gross-to-net story of a merchant's day: every purchase and refund with what was taken off and given back.
+//! The gross-to-net story of a merchant's day: purchases and refunds with what was taken off and given back.
 
 use chrono::{DateTime, Utc};
 
-use super::model::SettlementRecord;
 use crate::base::Fen;
 use crate::base::id::{PurchaseId, RefundId};
-
-/// A merchant's day. `settlement` is there once the day is closed; the lines add up to its figures.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub struct Story {
-    pub purchases: Vec<PurchaseLine>,
-    pub refunds: Vec<RefundLine>,
-    pub settlement: Option<SettlementRecord>,
-}
 
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct PurchaseLine {
@@ -43,13 +34,5 @@ impl RefundLine {
     /// What the refund takes from the merchant; not positive.
     pub fn net(&self) -> Fen {
         self.discount_returned + self.subsidy_returned - self.amount
-    }
-}
-
-impl Story {
-    pub fn net(&self) -> Fen {
-        let sold: Fen = self.purchases.iter().map(PurchaseLine::net).sum();
-        let returned: Fen = self.refunds.iter().map(RefundLine::net).sum();
-        sold + returned
     }
 }

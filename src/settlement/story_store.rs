@@ -1,53 +1,52 @@
 //! SQL of the gross-to-net story.
 
 use sqlx::PgConnection;
+use uuid::Uuid;
 
-use super::store;
-use super::story::{PurchaseLine, RefundLine, Story};
+use super::story::{PurchaseLine, RefundLine};
 use crate::base::id::{MerchantId, PurchaseId, RefundId};
 use crate::base::{BusinessDay, Fen};
 
-/// Everything of one merchant and day.
-pub async fn story(connection: &mut PgConnection, merchant_id: MerchantId, day: BusinessDay) -> sqlx::Result<Story> {
-    Ok(Story {
-        purchases: load_purchases(&mut *connection, merchant_id, day).await?,
-        refunds: load_refunds(&mut *connection, merchant_id, day).await?,
-        settlement: store::find_settlement(connection, merchant_id, day).await?,
-    })
-}
-
-async fn load_purchases(
+/// So many purchases of a merchant's day after one of them, the oldest first.
+pub async fn list_purchases(
     connection: &mut PgConnection,
-    merchant_id: MerchantId,
-    day: BusinessDay,
+    (merchant_id, day): (MerchantId, BusinessDay),
+    after: Option<PurchaseId>,
+    limit: i64,
 ) -> sqlx::Result<Vec<PurchaseLine>> {
     sqlx::query_as!(
         PurchaseLine,
         r#"select purchase_id as "purchase_id: PurchaseId", created_at, amount_fen as "amount: Fen",
                   discount_fee_fen as "discount_fee: Fen", subsidy_fen as "subsidy: Fen"
-           from purchase where business_day = $2 and merchant_id = $1 and status = 'authorised'
-           order by purchase_id"#,
+           from purchase where business_day = $2 and merchant_id = $1 and status = 'authorised' and purchase_id > $3
+           order by purchase_id limit $4"#,
         merchant_id.uuid(),
         day.date(),
+        after.map_or(Uuid::nil(), PurchaseId::uuid),
+        limit,
     )
     .fetch_all(connection)
     .await
 }
 
-async fn load_refunds(
+/// So many refunds of a merchant's day after one of them, the oldest first.
+pub async fn list_refunds(
     connection: &mut PgConnection,
-    merchant_id: MerchantId,
-    day: BusinessDay,
+    (merchant_id, day): (MerchantId, BusinessDay),
+    after: Option<RefundId>,
+    limit: i64,
 ) -> sqlx::Result<Vec<RefundLine>> {
     sqlx::query_as!(
         RefundLine,
         r#"select refund_id as "refund_id: RefundId", purchase_id as "purchase_id: PurchaseId", created_at,
                   amount_fen as "amount: Fen", discount_fee_returned_fen as "discount_returned: Fen",
                   subsidy_returned_fen as "subsidy_returned: Fen"
-           from refund where business_day = $2 and merchant_id = $1
-           order by refund_id"#,
+           from refund where business_day = $2 and merchant_id = $1 and refund_id > $3
+           order by refund_id limit $4"#,
         merchant_id.uuid(),
         day.date(),
+        after.map_or(Uuid::nil(), RefundId::uuid),
+        limit,
     )
     .fetch_all(connection)
     .await

@@ -293,7 +293,8 @@ impl Clients {
 
     async fn python(&self, action: &[&str]) -> Output {
         let client = concat!(env!("CARGO_MANIFEST_DIR"), "/docs/integrate/clients/fenqi.py");
-        let who = [client, "--partner", "my-core", "--serial", "C-1", "--key", "core.pem", "--platform-keys", "keys.txt"];
+        let who =
+            [client, "--partner", "my-core", "--serial", "C-1", "--key", "core.pem", "--platform-keys", "keys.txt"];
         run_in(&self.directory, "python3", &[&who[..], action].concat(), b"").await
     }
 

@@ -18,6 +18,7 @@ use tracing::Instrument as _;
 use super::caller::Caller;
 use super::document::Operations;
 use super::idempotency::{self, Claim, Met};
+use super::pieced::Pieced;
 use super::{PREFIX, codes};
 use crate::access::answer_store::KeptAnswer;
 use crate::access::{Admitted, Believed, Denial, Rate, address};
@@ -27,7 +28,7 @@ use crate::http::limits::{BODY_BYTES_MAX, REQUEST_TIME_MAX, ThisRequest, recover
 use crate::http::{Problem, client_address};
 use crate::partner::call_log::Ended;
 use crate::partner::key::Algorithm;
-use crate::partner::signature::{Received, Stamp};
+use crate::partner::signature::{Received, SigningAnswer, Stamp};
 
 /// The largest answer that is signed: a page of the longest rows.
 const ANSWER_BYTES_MAX: usize = 16 * 1024 * 1024;
@@ -41,7 +42,7 @@ pub struct Gate {
     pub operations: Arc<Operations>,
 }
 
-/// Marks an answer that goes out as it is read, and so is not signed: its hash stands in an answer that is.
+/// Marks an answer that goes out as it is read. It is signed only if it was read before; else its hash stands in one that is.
 #[derive(Clone, Copy, Debug)]
 pub struct Streamed;
 
@@ -110,12 +111,7 @@ pub async fn gate(State(gate): State<Gate>, request: Request, next: Next) -> Res
 
 /// Answers whoever was admitted, and does so to the end though the caller hangs up meanwhile. What answers a connection ends
 /// with it, half-way: then something would be done of which no answer is kept, and which is done again when it is asked for again.
-async fn see_through(
-    gate: Gate,
-    arrived: Arrived,
-    admitted: Admitted,
-    (request, next): (Request, Next),
-) -> Response {
+async fn see_through(gate: Gate, arrived: Arrived, admitted: Admitted, (request, next): (Request, Next)) -> Response {
     let answering = async move {
         let response = let_in(&gate, &arrived, &admitted, request, next).await;
         let response = signed(&gate.app, response, admitted.algorithm).await;
@@ -368,7 +364,6 @@ async fn signed(app: &App, response: Response, algorithm: Algorithm) -> Response
     if response.extensions().get::<Streamed>().is_some() {
         return response;
     }
-    let (mut response, body) = whole(response).await;
     let signer = match app.access.signer(algorithm).await {
         Ok(signer) => signer,
         Err(failure) => {
@@ -376,11 +371,30 @@ async fn signed(app: &App, response: Response, algorithm: Algorithm) -> Response
             return Problem::failed().into_response();
         }
     };
-    for (name, value) in signer.response_headers(&Stamp::fresh(app.access.now()), &body) {
+    let mut signing = signer.begin_answer(Stamp::fresh(app.access.now()));
+    let mut response = read_into(&mut signing, response).await;
+    for (name, value) in signing.headers() {
         if let Ok(value) = HeaderValue::from_str(&value) {
             response.headers_mut().insert(name, value);
         }
     }
+    response
+}
+
+/// The response when its body was read into its signature.
+async fn read_into(signing: &mut SigningAnswer, mut response: Response) -> Response {
+    if let Some(pieced) = response.extensions_mut().remove::<Pieced>() {
+        match pieced.sign(signing).await {
+            Ok(()) => {
+                *response.body_mut() = pieced.body();
+                response.extensions_mut().insert(Streamed);
+                return response;
+            }
+            Err(failure) => return Problem::from(failure).into_response(),
+        }
+    }
+    let (response, body) = whole(response).await;
+    signing.add(&body);
     response
 }
 

@@ -6,6 +6,7 @@ pub mod codes;
 pub mod input;
 pub mod strict;
 pub mod page;
+pub mod pieced;
 pub mod values;
 pub mod idempotency;
 pub mod document;
@@ -16,6 +17,7 @@ pub use document::{Document, Operations, complete};
 pub use gate::{Gate, Streamed};
 pub use input::{Body, IfMatch, Named, NamedWithin, Params};
 pub use page::{Cursor, Limit, Page};
+pub use pieced::Pieced;
 pub use values::{AmountFen, Day, MarkFen, etag};
 
 /// Where the API's paths begin.

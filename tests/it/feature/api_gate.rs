@@ -6,17 +6,19 @@ use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::Duration;
 
 use axum::Router;
+use axum::body::Bytes;
 use axum::http::StatusCode;
 use axum::middleware::from_fn_with_state;
-use axum::routing::post;
+use axum::routing::{get, post};
 use fenqi::access::PartnerKind;
 use fenqi::app::App;
 use fenqi::base::Clock;
-use fenqi::http::api::{Gate, gate};
+use fenqi::http::api::{Gate, Pieced, gate};
 use fenqi::partner::key::Algorithm;
 use fenqi::partner::signature::Stamp;
 use fenqi::partner::store::{CallSearch, FoundCall, search_calls};
 use fenqi::router::{api_document, guarded};
+use futures_util::stream;
 use serde_json::{Value, json};
 use sqlx::PgPool;
 use tokio::io::AsyncWriteExt as _;
@@ -64,7 +66,8 @@ async fn whoever_hangs_up_half_way_finds_its_answer_under_its_key(pool: PgPool) 
     );
     let mut stream = TcpStream::connect(desk.address.trim_start_matches("http://")).await.unwrap();
     stream.write_all(request.as_bytes()).await.unwrap();
-    let waiting = "select count(*) from pg_stat_activity where datname = current_database() and wait_event_type = 'Lock'";
+    let waiting =
+        "select count(*) from pg_stat_activity where datname = current_database() and wait_event_type = 'Lock'";
     while sqlx::query_scalar::<_, i64>(waiting).fetch_one(&mut *held).await.unwrap() == 0 {
         tokio::time::sleep(Duration::from_millis(20)).await;
     }
@@ -132,4 +135,21 @@ async fn what_was_refused_for_its_form_or_an_old_tag_is_mended_under_its_key(poo
     assert_eq!((again.status, again.header("idempotent-replayed")), (200, "true"));
     let other = put("l-1", Some("\"700000\""), &body).await;
     assert_eq!(other.problem(), (409, "idempotency_key_reused".into()), "what was read is part of the request");
+}
+
+#[sqlx::test(migrator = "fenqi::MIGRATOR")]
+async fn an_answer_larger_than_may_be_held_is_signed_all_the_same(pool: PgPool) {
+    let (app, desk) = open(pool).await;
+    let state = Gate { app: app.clone(), operations: Arc::new(api_document().operations) };
+    let pieces = || stream::iter((0..20).map(|number| Ok(Bytes::from(vec![b'a' + number; 1 << 20]))));
+    let routes = Router::new().route("/api/v1/funder/loans", get(async move || Pieced::new(pieces)));
+    let routes = routes.layer(from_fn_with_state(state, gate::gate));
+    let desk = desk.at(browser::serve(guarded(routes, app.clone())).await);
+    let rsa = desk.with(desk::add_key(&app, "harbour-core", "H-2", Algorithm::RsaSha256).await);
+    for desk in [&desk, &rsa] {
+        let answer = desk.get("/funder/loans").await;
+        assert_eq!((answer.status, answer.bytes.len()), (200, 20 << 20));
+        assert_eq!(answer.header("ratelimit-limit"), "1000000");
+    }
+    assert_eq!(calls(&app, "200").await.len(), 2);
 }

@@ -83,6 +83,31 @@ async fn an_order_is_made_paid_refunded_and_settled(pool: PgPool) {
 }
 
 #[sqlx::test(migrator = "fenqi::MIGRATOR")]
+async fn a_large_merchants_statement_is_whole_signed_and_sent_as_it_is_read(pool: PgPool) {
+    let (town, desk) = open(pool).await;
+    let made = desk.post("/merchant/orders", "o-1", &order("A-1", 128_800)).await.ok();
+    pay(&town, &made, "p-1").await;
+    town.close_today().await;
+    let more = "insert into purchase (purchase_id, line_id, idempotency_key, request_sha256, merchant_id, product_id,
+                                      product_version, periods, amount_fen, status, loan_id, discount_fee_fen,
+                                      business_day, created_at)
+                select gen_random_uuid(), line_id, 'more-' || number, request_sha256, merchant_id, product_id,
+                       product_version, periods, amount_fen, status, loan_id, discount_fee_fen, business_day, created_at
+                from purchase cross join generate_series(1, 4499) as number";
+    sqlx::query(more).execute(&town.app.pool).await.unwrap();
+    let settlement = desk.get("/merchant/settlements").await.ok()["items"][0].clone();
+    let path = format!("/merchant/settlements/{}/statement", settlement["settlement_id"].as_str().unwrap());
+    let statement = desk.get(&path).await;
+    assert_eq!((statement.status, statement.header("content-length")), (200, ""), "nobody holds the whole of it");
+    let text = String::from_utf8(statement.bytes).unwrap();
+    let mut ids: Vec<&str> = text.lines().filter_map(|line| line.strip_prefix("purchase,")).collect();
+    assert!(ids.is_sorted(), "in the order of their ids");
+    ids.dedup();
+    assert_eq!((ids.len(), text.lines().count()), (4_500, 4_502), "each once, a heading and the sums");
+    assert!(text.lines().last().unwrap().starts_with(&format!("sum,,,,{},", 4_500 * 128_800)));
+}
+
+#[sqlx::test(migrator = "fenqi::MIGRATOR")]
 async fn a_purchase_is_voided_on_its_day_and_an_order_closed_before_it_is_paid(pool: PgPool) {
     let (town, desk) = open(pool).await;
     let made = desk.post("/merchant/orders", "o-1", &order("A-1", 128_800)).await.ok();

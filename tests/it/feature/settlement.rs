@@ -18,6 +18,7 @@ use fenqi::settlement::payout_actions::{self, CalledBack};
 use fenqi::settlement::{self, NewPayout, PayoutFor, PayoutStatus};
 use fenqi::vault::Field;
 use fenqi::{business_day, product};
+use futures_util::StreamExt as _;
 use sqlx::PgPool;
 use uuid::Uuid;
 
@@ -262,10 +263,14 @@ async fn a_day_goes_from_gross_to_net_and_is_paid_on_the_next_working_day(pool: 
     assert!(paid.bank_reference.is_some());
     assert_eq!(lock(&street.world.payout).paid_to(ACCOUNT), 12_722);
 
+    let pieces = settlement::statement(street.app.clone(), street.merchant_id, "2026-03-06".parse().unwrap());
+    let pieces: Vec<_> = pieces.map(|piece| piece.unwrap()).collect().await;
+    let text = String::from_utf8(pieces.concat()).unwrap();
+    let lines = |kind: &str| text.lines().filter(|line| line.starts_with(kind)).count();
+    assert_eq!((lines("purchase,"), lines("refund,")), (2, 1));
+    let sums = text.lines().last().unwrap().split(',').next_back().unwrap();
+    assert_eq!(sums, paid.net.get().to_string(), "{text}");
     let mut connection = street.app.pool.acquire().await.unwrap();
-    let story = settlement::story(&mut connection, street.merchant_id, "2026-03-06".parse().unwrap()).await.unwrap();
-    assert_eq!((story.purchases.len(), story.refunds.len()), (2, 1));
-    assert_eq!(story.net(), paid.net);
     let reserves = funder::store::sum_reserves(&mut connection).await.unwrap();
     assert_eq!((reserves.deposited, reserves.paid_out), (Fen::new(10_000_000), Fen::new(15_000)));
     let totals = settlement::store::sum_settlements(&mut connection).await.unwrap();

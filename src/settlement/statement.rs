@@ -1,0 +1,67 @@
+//! A settlement's statement for a merchant's system, as CSV: every purchase and refund gross to net, and what they come to.
+
+use super::story::{PurchaseLine, RefundLine};
+use crate::base::Fen;
+
+const COLUMNS: [&str; 8] =
+    ["kind", "id", "purchase_id", "created_at", "amount_fen", "discount_fee_fen", "subsidy_fen", "net_fen"];
+
+/// A statement that is being written, with the sums of what was written so far.
+#[derive(Clone, Copy, Debug, Default)]
+pub struct Statement {
+    amount: Fen,
+    fee: Fen,
+    subsidy: Fen,
+    net: Fen,
+}
+
+impl Statement {
+    pub fn heading() -> csv::Result<Vec<u8>> {
+        write([COLUMNS.map(str::to_owned)])
+    }
+
+    pub fn purchases(&mut self, lines: &[PurchaseLine]) -> csv::Result<Vec<u8>> {
+        write(lines.iter().map(|line| {
+            let id = line.purchase_id.to_string();
+            let named = ["purchase".to_owned(), id.clone(), id, line.created_at.to_rfc3339()];
+            self.row(named, [line.amount, -line.discount_fee, -line.subsidy, line.net()])
+        }))
+    }
+
+    pub fn refunds(&mut self, lines: &[RefundLine]) -> csv::Result<Vec<u8>> {
+        write(lines.iter().map(|line| {
+            let (id, of) = (line.refund_id.to_string(), line.purchase_id.to_string());
+            let named = ["refund".to_owned(), id, of, line.created_at.to_rfc3339()];
+            self.row(named, [-line.amount, line.discount_returned, line.subsidy_returned, line.net()])
+        }))
+    }
+
+    /// The last line, which is the settlement's figures.
+    pub fn sums(&self) -> csv::Result<Vec<u8>> {
+        let named = ["sum", "", "", ""].map(str::to_owned);
+        write([joined(named, [self.amount, self.fee, self.subsidy, self.net])])
+    }
+
+    fn row(&mut self, named: [String; 4], figures: [Fen; 4]) -> [String; 8] {
+        let [amount, fee, subsidy, net] = figures;
+        self.amount += amount;
+        self.fee += fee;
+        self.subsidy += subsidy;
+        self.net += net;
+        joined(named, figures)
+    }
+}
+
+fn joined(named: [String; 4], figures: [Fen; 4]) -> [String; 8] {
+    let [kind, id, of, at] = named;
+    let [amount, fee, subsidy, net] = figures.map(|fen| fen.get().to_string());
+    [kind, id, of, at, amount, fee, subsidy, net]
+}
+
+fn write(rows: impl IntoIterator<Item = [String; 8]>) -> csv::Result<Vec<u8>> {
+    let mut writer = csv::Writer::from_writer(Vec::new());
+    for row in rows {
+        writer.write_record(row)?;
+    }
+    writer.into_inner().map_err(|error| csv::Error::from(error.into_error()))
+}

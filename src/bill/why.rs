@@ -111,9 +111,10 @@ fn after_refund(
 fn after_payoff(page: &Page, story: &LoanStory, (before, period): (&OwnSchedule, usize), changed: &mut Changed) {
     let periods = u16::try_from(story.loan.periods).unwrap_or_default();
     let plan = story.product.terms.plan(periods, &story.loan.grade).map(|(plan, _)| plan);
+    let billed = periods_billed_before(story, changed.day);
     let quote = quote_payoff(&PayoffRequest {
         schedule: &before.schedule,
-        periods_billed: periods_billed_before(story, changed.day),
+        periods_billed: billed,
         billed_unpaid: Fen::ZERO,
         annual_rate: story.loan.annual_rate,
         free_periods: plan.map_or(0, |plan| plan.free_periods),
@@ -129,9 +130,16 @@ fn after_payoff(page: &Page, story: &LoanStory, (before, period): (&OwnSchedule,
     let rows = before.schedule.installments.iter().skip(period - 1);
     changed.principal_why = Some(page.sum(&rows.map(|row| row.principal).collect::<Vec<Fen>>()));
     changed.interest_why = words::payoff_interest(page, &quote);
+    let mut charges = vec![quote.interest];
     if quote.fee.is_positive() {
         changed.interest_why.push(words::payoff_fee(page, &quote));
-        changed.interest_why.push(page.sum(&[quote.interest, quote.fee]));
+        charges.push(quote.fee);
+    }
+    // Paid off before a close had come to the statement that it counts as cut: that row's charges are in it whole.
+    let whole = before.schedule.installments.get(period - 1..usize::from(billed)).unwrap_or_default();
+    charges.extend(whole.iter().map(|row| row.interest + row.fee).filter(|charge| charge.is_positive()));
+    if charges.len() > 1 {
+        changed.interest_why.push(page.sum(&charges));
     }
 }
 

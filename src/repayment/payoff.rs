@@ -4,6 +4,7 @@ use super::account::{LineAccount, Money, OpenLoan, Repayment, RepaymentItem};
 use crate::base::{BusinessDay, Fen};
 use crate::bill::{BilledInstallment, Parts};
 use crate::loan::payoff::{PayoffQuote, PayoffRequest, collapse, quote};
+use crate::loan::schedule::Installment;
 use crate::loan::{Loan, LoanStatus, Schedule};
 use crate::overdue::OverdueSpan;
 use crate::product::ProductVersion;
@@ -27,8 +28,9 @@ pub struct PayoffDone {
 }
 
 impl PayoffLoan {
-    /// What ends the loan on `day`, counting only what was billed before that day: so that the same figures come out when
-    /// the channel's answer arrives after another statement was cut.
+    /// What ends the loan on `day`, counting what was to be billed before that day and no more: so that the same figures come out
+    /// when the channel's answer arrives after another statement was cut, and also while the close of the day before is still
+    /// about to cut its own.
     pub fn quote_on(&self, account: &LineAccount, product: &ProductVersion, day: BusinessDay) -> PayoffQuote {
         let of_loan = account.installments.iter().filter(|open| open.billed.loan_id == self.loan.loan_id);
         let plan = product.terms.plan(self.loan.periods, &self.loan.grade).map(|(plan, _)| plan);
@@ -36,7 +38,8 @@ impl PayoffLoan {
         quote(&PayoffRequest {
             schedule: &self.schedule,
             periods_billed: self.periods_billed_before(day),
-            billed_unpaid: billed_then.map(|open| open.owed_on(day).total()).sum(),
+            billed_unpaid: billed_then.map(|open| open.owed_on(day).total()).sum::<Fen>()
+                + self.being_billed(day).iter().map(Installment::total).sum::<Fen>(),
             annual_rate: self.loan.annual_rate,
             free_periods: plan.map_or(0, |plan| plan.free_periods),
             is_subsidised: plan.is_some_and(|plan| !plan.subsidy_share.is_zero()),
@@ -47,15 +50,18 @@ impl PayoffLoan {
     }
 
     /// The schedule after the payoff, and the bill line of what was not billed yet; none where everything was. What was
-    /// billed after the quote keeps its principal alone.
+    /// billed after the quote keeps its principal alone; what the quote counted as billed before it was keeps its charges.
     fn end(&self, quote: PayoffQuote, day: BusinessDay) -> (Schedule, Option<BilledInstallment>) {
         let mut ended = self.schedule.clone();
         let last_billed = usize::from(self.last_billed);
-        for row in &mut ended.installments[usize::from(self.periods_billed_before(day))..last_billed] {
+        let billed_then = usize::from(self.periods_billed_before(day)).min(last_billed);
+        for row in &mut ended.installments[billed_then..last_billed] {
             (row.interest, row.fee) = (Fen::ZERO, Fen::ZERO);
         }
         let principal = ended.installments[last_billed..].iter().map(|row| row.principal).sum();
-        match collapse(&ended, self.last_billed, &PayoffQuote { principal, ..quote }) {
+        let interest = quote.interest + self.being_billed(day).iter().map(|row| row.interest).sum::<Fen>();
+        let fee = quote.fee + self.being_billed(day).iter().map(|row| row.fee).sum::<Fen>();
+        match collapse(&ended, self.last_billed, &PayoffQuote { principal, interest, fee, ..quote }) {
             Some((collapsed, period)) => {
                 let bill_line = paid_line(self, &collapsed, period);
                 (collapsed, Some(bill_line))
@@ -64,8 +70,19 @@ impl PayoffLoan {
         }
     }
 
+    /// Rows whose statement the close of the day before `day` has not come to yet.
+    fn being_billed(&self, day: BusinessDay) -> &[Installment] {
+        let billed = usize::from(self.last_billed);
+        self.schedule.installments.get(billed..usize::from(self.periods_billed_before(day))).unwrap_or_default()
+    }
+
+    /// How many periods the statements before `day` bill, whether all of them are cut or the last is being cut. A row that asks
+    /// for nothing is never billed.
     fn periods_billed_before(&self, day: BusinessDay) -> u16 {
-        self.loan.periods_billed_by(day.minus_days(1)).min(self.last_billed)
+        let due = self.loan.periods_billed_by(day.minus_days(1));
+        let row = |period: u16| self.schedule.installments.get(usize::from(period) - 1);
+        let asks = |period: u16| row(period).is_some_and(|row| !row.total().is_zero());
+        (1..=due).rev().find(|period| *period <= self.last_billed || asks(*period)).unwrap_or_default()
     }
 
     fn is_billed_since(&self, period: i16, day: BusinessDay) -> bool {

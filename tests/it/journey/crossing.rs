@@ -1,10 +1,12 @@
-//! Events that cross: a purchase is given back while its money is being collected, or after it was paid off the same day.
+//! Events that cross: a purchase is given back while its money is being collected, or after it was paid off the same day; a loan
+//! is paid off while the close is about to bill it.
 
 use std::sync::Arc;
 
 use chrono::TimeDelta;
-use fenqi::base::Fen;
 use fenqi::base::id::{LineId, LoanId};
+use fenqi::base::{BusinessDay, Fen};
+use fenqi::close::close_day;
 use fenqi::error::Fault;
 use fenqi::purchase::actions::void;
 use fenqi::purchase::model::AfterSaleRefusal;
@@ -12,6 +14,7 @@ use fenqi::purchase::{Decision, Receipt};
 use fenqi::repayment::jobs::{query_unknowns, submit_withholdings};
 use fenqi::repayment::{PayoffOrder, early_payoff, payoff_quote};
 use fenqi::sandbox::{self, Scripted, World};
+use fenqi::{bill, database};
 use sqlx::PgPool;
 
 use crate::house;
@@ -88,4 +91,109 @@ async fn a_purchase_that_was_paid_off_is_refunded_the_next_day_and_not_voided(po
     sale.town.live_until("2026-03-03").await;
     sale.town.refund(&sale.receipt, PRICE, "back").await;
     sale.assert_all_is_given_back().await;
+}
+
+/// A loan of which the close of the 10th bills the first period.
+struct StatementDay {
+    town: Town,
+    line_id: LineId,
+    loan_id: LoanId,
+    day: BusinessDay,
+}
+
+impl StatementDay {
+    async fn come(pool: PgPool) -> StatementDay {
+        let (app, _) = house::open_in_world(pool, "2026-03-02").await;
+        let town = town::found(app, 1_000_000).await;
+        let wish = LineWish { limit_fen: 200_000, statement_day: 10, due_day: 30, expires_on: "2029-03-01" };
+        let line_id = town.open_lines(1, wish).await[0];
+        let receipt = town.buy(vec![town.wish(line_id, "lamp", PRICE, ("harbour-standard", 6))]).await[0];
+        let Decision::Authorised { loan_id } = receipt.decision else { panic!("{receipt:?}") };
+        town.live_until("2026-03-10").await;
+        let day = town.today().await;
+        StatementDay { town, line_id, loan_id, day }
+    }
+
+    async fn quote(&self) -> Fen {
+        payoff_quote(&self.town.app, self.line_id, self.loan_id).await.unwrap().total()
+    }
+
+    /// Closes the day as far as its statements, and orders the payoff then. What is quoted, and what becomes of the close, which
+    /// goes on when `then` has come back.
+    async fn pay_off_before_the_statements<T>(
+        &self,
+        then: impl AsyncFnOnce(tokio::task::JoinHandle<()>) -> T,
+    ) -> (Fen, T) {
+        let (app, line_id, loan_id, day) = (self.town.app.clone(), self.line_id, self.loan_id, self.day);
+        self.town.set_time(day.next(), "00:05:00");
+        let mut gate = database::begin(&app.pool).await.unwrap();
+        bill::store::enter_schedules(&mut gate).await.unwrap();
+        let closing = app.clone();
+        let close = tokio::spawn(async move {
+            close_day(&closing, day).await.unwrap();
+        });
+        while self.town.fen(AT_THE_GATE).await == 0 {
+            tokio::task::yield_now().await;
+        }
+        let quoted = self.quote().await;
+        let idempotency_key = "payoff".to_owned();
+        early_payoff(&app, &PayoffOrder { loan_id, line_id, quoted, card_id: None, idempotency_key }).await.unwrap();
+        let gone_on = then(close).await;
+        gate.rollback().await.unwrap();
+        (quoted, gone_on)
+    }
+
+    async fn collect(&self, quoted: Fen) {
+        self.town.set_time(self.day.next(), "10:00:00");
+        assert_eq!(submit_withholdings(&self.town.app).await.unwrap().collected, quoted);
+    }
+
+    /// What was quoted ended the loan, all of it and no more, and nothing of it is billed again.
+    async fn assert_ended(&self, quoted: Fen) {
+        self.town.assert_whole("when it was paid off").await;
+        self.town.live_until("2026-04-12").await;
+        for left in [
+            "select used_fen from credit_line",
+            "select count(*) from loan where status <> 'paid'",
+            "select count(*) from bill where status <> 'paid'",
+            "select count(*) from payout where kind = 'borrower'",
+        ] {
+            assert_eq!(self.town.fen(left).await, 0, "{left}");
+        }
+        assert_eq!(self.town.fen("select sum(amount_fen)::bigint from repayment").await, quoted.get());
+        assert_eq!(self.town.fen("select sum(principal_fen)::bigint from bill_line").await, PRICE);
+        self.town.assert_whole("a month later").await;
+    }
+}
+
+/// How many wait for the statements to be let through.
+const AT_THE_GATE: &str = "select count(*) from pg_locks where locktype = 'advisory' and not granted
+                           and database = (select oid from pg_database where datname = current_database())";
+
+#[sqlx::test(migrator = "fenqi::MIGRATOR")]
+async fn a_payoff_that_is_ordered_just_before_the_statement_ends_the_loan_after_it(pool: PgPool) {
+    let come = StatementDay::come(pool).await;
+    let (quoted, close) = come.pay_off_before_the_statements(async |close| close).await;
+    close.await.unwrap();
+    // The bill of the 10th and all other principal; no day after its due day has passed.
+    let billed = come.town.fen("select principal_fen + interest_fen + fee_fen from bill").await;
+    let of_principal = come.town.fen("select principal_fen from bill").await;
+    assert_eq!(quoted, Fen::new(billed + PRICE - of_principal));
+    assert_eq!(come.quote().await, quoted, "the same before and after the statement");
+    come.collect(quoted).await;
+    come.assert_ended(quoted).await;
+}
+
+#[sqlx::test(migrator = "fenqi::MIGRATOR")]
+async fn a_payoff_that_is_paid_before_the_statement_leaves_nothing_to_bill(pool: PgPool) {
+    let come = StatementDay::come(pool).await;
+    let died = async |close: tokio::task::JoinHandle<()>| {
+        close.abort();
+        close.await.unwrap_err();
+    };
+    let (quoted, ()) = come.pay_off_before_the_statements(died).await;
+    come.collect(quoted).await;
+    close_day(&come.town.app, come.day).await.unwrap();
+    assert_eq!(come.town.fen("select count(*) from bill").await, 0);
+    come.assert_ended(quoted).await;
 }

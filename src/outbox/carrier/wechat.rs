@@ -14,7 +14,7 @@ use crate::base::id::BorrowerId;
 use crate::borrower::{message, subscription_actions};
 use crate::outbox::store::Waiting;
 use crate::partner::CallError;
-use crate::partner::wechat::{self, WeChat, WeChatError};
+use crate::partner::wechat::{self, Sending, WeChat, WeChatError};
 
 /// Calls that are open at once.
 const CALLS_AT_ONCE: usize = 8;
@@ -83,7 +83,9 @@ impl Run<'_> {
             return undeliverable("the template asks for what the notice does not say");
         };
         let page = self.app.site.link(message::address(&message.kind, &body));
-        match self.wechat.send(openid, &template.id, &page, keywords).await {
+        let about = borrower(message).to_string();
+        let sending = Sending { about: &about, openid, template: &template.id, page: &page, keywords };
+        match self.wechat.send(sending).await {
             Ok(()) => Some(Fate::Delivered),
             Err(WeChatError::Silent) => None,
             Err(WeChatError::Refused { code: wechat::wire::NOT_SUBSCRIBED, .. }) => undeliverable(NOT_SUBSCRIBED),

@@ -116,6 +116,18 @@ pub struct PageSignature {
     pub signature: String,
 }
 
+/// A subscription message to one person.
+#[derive(Clone, Debug)]
+pub struct Sending<'a> {
+    /// Our name of whom it concerns, by which the call is found.
+    pub about: &'a str,
+    pub openid: &'a str,
+    pub template: &'a str,
+    /// What it opens.
+    pub page: &'a str,
+    pub keywords: BTreeMap<String, String>,
+}
+
 /// WeChat's client. Its tokens are shared by everybody and live in memory; another node gets its own.
 pub struct WeChat {
     settings: WeChatSettings,
@@ -181,39 +193,33 @@ impl WeChat {
         self.settings.templates.get(kind)
     }
 
-    /// Sends a subscription message that opens `page`. WeChat does not know a message again: one whose answer was lost and that
+    /// Sends a subscription message. WeChat does not know a message again: one whose answer was lost and that
     /// is sent again may arrive twice, where the person allowed two.
     ///
     /// # Errors
     /// As [`WeChatError`] says; whoever does not want messages is a refusal.
-    pub async fn send(
-        &self,
-        openid: &str,
-        template: &str,
-        page: &str,
-        keywords: BTreeMap<String, String>,
-    ) -> Result<(), WeChatError> {
-        let data = keywords.into_iter().map(|(name, value)| (name, Keyword { value })).collect();
+    pub async fn send(&self, sending: Sending<'_>) -> Result<(), WeChatError> {
+        let data = sending.keywords.into_iter().map(|(name, value)| (name, Keyword { value })).collect();
         let message = SubscribeMessage {
-            touser: openid.to_owned(),
-            template_id: template.to_owned(),
-            page: page.to_owned(),
+            touser: sending.openid.to_owned(),
+            template_id: sending.template.to_owned(),
+            page: sending.page.to_owned(),
             data,
         };
-        match self.post_message(&message).await {
+        match self.post_message(sending.about, &message).await {
             // Somebody else got a token meanwhile, or this one ended early: a new one is asked for, once.
             Err(WeChatError::Refused { code, .. }) if TOKEN_REFUSED.contains(&code) => {
                 *self.token.lock().await = None;
-                self.post_message(&message).await
+                self.post_message(sending.about, &message).await
             }
             sent => sent,
         }
     }
 
-    async fn post_message(&self, message: &SubscribeMessage) -> Result<(), WeChatError> {
+    async fn post_message(&self, about: &str, message: &SubscribeMessage) -> Result<(), WeChatError> {
         let token = self.token().await?;
         let address = self.address("/cgi-bin/message/subscribe/bizsend", &[("access_token", &token)]);
-        let sent = self.call("send_message", self.http.post(address).json(message)).await?;
+        let sent = self.call(("send_message", about), self.http.post(address).json(message)).await?;
         sent.map(|_: serde_json::Value| ())
     }
 
@@ -264,13 +270,14 @@ impl WeChat {
         path: &str,
         query: &[(&str, &str)],
     ) -> Result<A, WeChatError> {
-        self.call(operation, self.http.get(self.address(path, query))).await?
+        // Whose code it is only the answer tells; tokens and tickets are everybody's.
+        self.call((operation, ""), self.http.get(self.address(path, query))).await?
     }
 
-    /// One call; the outer error is silence, the inner one WeChat's refusal.
+    /// One call by its name and what it is about; the outer error is silence, the inner one WeChat's refusal.
     async fn call<A: DeserializeOwned>(
         &self,
-        operation: &str,
+        call: (&str, &str),
         request: reqwest::RequestBuilder,
     ) -> Result<Result<A, WeChatError>, WeChatError> {
         let began = Instant::now();
@@ -279,7 +286,7 @@ impl WeChat {
             Some((status, _)) => ("ok", Some(*status)),
             None => ("no_answer", None),
         };
-        self.record(operation, outcome, status, began.elapsed()).await;
+        self.record(call, outcome, status, began.elapsed()).await;
         let (_, body) = answered.ok_or(WeChatError::Silent)?;
         let verdict: Verdict = serde_json::from_slice(&body).map_err(|_| WeChatError::Silent)?;
         if verdict.errcode != 0 {
@@ -289,13 +296,19 @@ impl WeChat {
     }
 
     /// Neither the query nor the answer: both hold secrets.
-    async fn record(&self, operation: &str, outcome: &'static str, http_status: Option<u16>, duration: Duration) {
+    async fn record(
+        &self,
+        (operation, call_key): (&str, &str),
+        outcome: &'static str,
+        http_status: Option<u16>,
+        duration: Duration,
+    ) {
         self.log
             .record(&Ended {
                 partner: NAME,
                 direction: "out",
                 operation,
-                call_key: "",
+                call_key,
                 also: &[],
                 request: &[],
                 response: &[],

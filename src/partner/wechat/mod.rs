@@ -3,7 +3,7 @@
 pub mod client;
 pub mod wire;
 
-pub use client::{PageSignature, Template, WeChat, WeChatError, WeChatSettings};
+pub use client::{PageSignature, Sending, Template, WeChat, WeChatError, WeChatSettings};
 
 /// The name under which its calls are recorded.
 pub const NAME: &str = "wechat";

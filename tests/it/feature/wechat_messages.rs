@@ -8,6 +8,7 @@ use fenqi::base::id::BorrowerId;
 use fenqi::borrower::{openid_actions, subscription_actions};
 use fenqi::notice::{self, Notice};
 use fenqi::outbox::jobs::{Summary, deliver_outbox};
+use fenqi::partner::store::{CallSearch, search_calls};
 use fenqi::partner::wechat::wire::SubscribeMessage;
 use fenqi::sandbox::world::lock;
 use fenqi::sandbox::{FaultShares, Scripted, World};
@@ -167,4 +168,20 @@ async fn what_wechat_will_not_take_is_not_tried_for_ever_and_its_silence_loses_n
     deliver_outbox(&place.app).await.unwrap();
     assert_eq!(place.waiting().await, 0);
     assert!(lock(&place.world.wechat).messages_to("o-other").is_empty());
+}
+
+#[sqlx::test(migrator = "fenqi::MIGRATOR")]
+async fn a_message_is_found_among_the_calls_by_whom_it_concerns(pool: PgPool) {
+    let place = open(pool).await;
+    place.allow(1).await;
+    place.raise("withheld").await;
+    deliver_outbox(&place.app).await.unwrap();
+    place.app.partners.flush_log().await;
+    let search = async |key: Option<String>| {
+        let search = CallSearch { partner: Some("wechat".to_owned()), key, limit: 10, ..Default::default() };
+        let found = search_calls(&mut place.app.pool.acquire().await.unwrap(), &search).await.unwrap();
+        found.into_iter().map(|call| call.operation).collect::<Vec<String>>()
+    };
+    assert_eq!(search(None).await, ["send_message", "token"]);
+    assert_eq!(search(Some(place.borrower_id.to_string())).await, ["send_message"]);
 }

@@ -190,14 +190,3 @@ pub async fn close_code(connection: &mut PgConnection, code_id: CodeId) -> sqlx:
     .await?;
     Ok(done.rows_affected() == 1)
 }
-
-/// Closes order codes that expired at `at` or before; returns how many. For the daily close.
-pub async fn close_expired(connection: &mut PgConnection, at: DateTime<Utc>) -> sqlx::Result<u64> {
-    let done = sqlx::query!(
-        "update merchant_code set status = 'closed' where kind = 'order' and status = 'open' and expires_at <= $1",
-        at
-    )
-    .execute(connection)
-    .await?;
-    Ok(done.rows_affected())
-}

@@ -112,8 +112,6 @@ impl HandOrder {
             CodeStatus::Open => OrderState::Open,
             CodeStatus::Paid { purchase_id } => OrderState::Paid(purchase_id),
             CodeStatus::Voided { purchase_id } => OrderState::Voided(purchase_id),
-            // The daily close closes what has expired.
-            CodeStatus::Closed if self.closed_at.is_none() => OrderState::Expired,
             CodeStatus::Closed => OrderState::Closed,
         }
     }

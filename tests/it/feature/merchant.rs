@@ -1,11 +1,12 @@
 //! Merchants: accepted by real check rules, paid through codes that cannot be guessed, changed or paid twice.
 
 use fenqi::app::App;
-use fenqi::base::Fen;
 use fenqi::base::id::MerchantId;
+use fenqi::base::{BusinessDay, Fen};
+use fenqi::close::close_day;
 use fenqi::error::{Fault, Step};
 use fenqi::merchant::actions::{AccountChange, Judgement, LatinLabel, Onboarding};
-use fenqi::merchant::code::MerchantOnCode;
+use fenqi::merchant::code::{MerchantOnCode, Presented};
 use fenqi::merchant::code_actions::Order;
 use fenqi::merchant::emvco::{Payload, crc16};
 use fenqi::merchant::{self, Category, CodeRefusal, Decision, MerchantRefusal, MerchantStatus, code_store, store};
@@ -133,16 +134,24 @@ async fn an_order_code_is_opened_once(pool: PgPool) {
 }
 
 #[sqlx::test(migrator = "fenqi::MIGRATOR")]
-async fn expired_orders_are_closed_by_the_close(pool: PgPool) {
+async fn an_order_that_nobody_paid_in_time_has_expired_before_and_after_the_close(pool: PgPool) {
     let app = house::open(pool, "2026-03-02").await;
     let merchant_id = active(&app).await;
-    let now = app.clock.now();
-    let expires_at = now + chrono::TimeDelta::minutes(15);
+    let expires_at = app.clock.now() + chrono::TimeDelta::minutes(15);
     let order = Order { merchant_id, reference: "A-1".into(), amount: Fen::new(100), expires_at };
-    let _ = merchant::open_order_code(&app, &order).await.unwrap();
-    let mut connection = app.pool.acquire().await.unwrap();
-    assert_eq!(code_store::close_expired(&mut connection, now).await.unwrap(), 0);
-    assert_eq!(code_store::close_expired(&mut connection, expires_at).await.unwrap(), 1);
+    let code = merchant::open_order_code(&app, &order).await.unwrap();
+    let refused = async || {
+        let mut connection = app.pool.acquire().await.unwrap();
+        let code = code_store::find_code(&mut connection, code.code_id).await.unwrap().unwrap();
+        code.check(Presented { merchant_id, amount: order.amount, at: app.clock.now() })
+    };
+    assert_eq!(refused().await, Ok(()));
+    app.clock.set(expires_at);
+    assert_eq!(refused().await, Err(CodeRefusal::OrderExpired));
+    let day: BusinessDay = "2026-03-02".parse().unwrap();
+    app.clock.set(day.next().instant("00:05:00".parse().unwrap()));
+    close_day(&app, day).await.unwrap();
+    assert_eq!(refused().await, Err(CodeRefusal::OrderExpired), "and not closed, which somebody does");
 }
 
 #[sqlx::test(migrator = "fenqi::MIGRATOR")]

@@ -207,6 +207,44 @@ identities! {
                from posting p cross join lateral unnest(p.debit, p.credit, p.amount_fen) as leg(debit, credit, amount_fen)) booked
          where cleared.fen - uncleared.fen <> booked.fen",
 
+    "a settlement's parts are the purchases and refunds of its day":
+        "select coalesce(made.business_day, told.business_day) || ' merchant ' || coalesce(made.merchant_id, told.merchant_id)
+                    || ' funder ' || coalesce(made.funder_id, told.funder_id) || ' ' || side.name as subject,
+                coalesce(side.made, 0) as expected, coalesce(side.told, 0) as found
+         from (select business_day, merchant_id, funder_id, sum(gross)::bigint as gross, sum(refunds)::bigint as refunds,
+                      sum(fee)::bigint as fee, sum(fee_returned)::bigint as fee_returned, sum(subsidy)::bigint as subsidy,
+                      sum(subsidy_returned)::bigint as subsidy_returned
+               from (select p.business_day, p.merchant_id, o.funder_id, p.amount_fen as gross, 0 as refunds,
+                            p.discount_fee_fen as fee, 0 as fee_returned, p.subsidy_fen as subsidy, 0 as subsidy_returned
+                     from purchase p join product o on o.product_id = p.product_id where p.status = 'authorised'
+                     union all
+                     select business_day, merchant_id, funder_id, 0, amount_fen, 0, discount_fee_returned_fen, 0, subsidy_returned_fen
+                     from refund) moved
+               where business_day in (select business_day from close_chunk where step = 'clearing' and done_at is not null)
+               group by business_day, merchant_id, funder_id) made
+         full join (select s.business_day, s.merchant_id, p.* from settlement s join settlement_part p on p.settlement_id = s.settlement_id) told
+              on told.business_day = made.business_day and told.merchant_id = made.merchant_id and told.funder_id = made.funder_id
+         cross join lateral (values ('gross', made.gross, told.gross_fen), ('refunds', made.refunds, told.refunds_fen),
+                                    ('fee', made.fee, told.discount_fee_fen), ('fee returned', made.fee_returned, told.discount_returned_fen),
+                                    ('subsidy', made.subsidy, told.subsidy_fen),
+                                    ('subsidy returned', made.subsidy_returned, told.subsidy_returned_fen)) as side(name, made, told)
+         where coalesce(side.made, 0) <> coalesce(side.told, 0)",
+
+    "a settlement is the sum of its parts and of what was carried into it":
+        "select s.settlement_id || ' ' || side.name as subject, coalesce(side.parts, 0) as expected, side.told as found
+         from settlement s
+         left join (select settlement_id, sum(gross_fen)::bigint as gross, sum(refunds_fen)::bigint as refunds,
+                           sum(discount_fee_fen - discount_returned_fen)::bigint as fee,
+                           sum(subsidy_fen - subsidy_returned_fen)::bigint as subsidy, sum(carried_in_fen)::bigint as carried
+                    from settlement_part group by settlement_id) part on part.settlement_id = s.settlement_id
+         left join (select carried_into, sum(payable_fen)::bigint as fen from settlement group by carried_into) taken
+              on taken.carried_into = s.settlement_id
+         cross join lateral (values ('gross', part.gross, s.gross_fen), ('refunds', part.refunds, s.refunds_fen),
+                                    ('fee', part.fee, s.discount_fee_fen), ('subsidy', part.subsidy, s.subsidy_fen),
+                                    ('carried in', part.carried, s.carried_in_fen),
+                                    ('taken in', taken.fen, s.carried_in_fen)) as side(name, parts, told)
+         where coalesce(side.parts, 0) <> side.told",
+
     "a purchase's refunds sum to what it says":
         "select p.purchase_id as subject, coalesce(sum(r.amount_fen), 0) as expected, p.refunded_fen as found
          from purchase p left join refund r on r.purchase_id = p.purchase_id and r.line_id = p.line_id
@@ -257,6 +295,24 @@ identities! {
          group by r.remittance_id
          having r.collected_fen + r.subsidy_fen - r.share_fen
              <> coalesce(sum(p.principal_fen + p.interest_fen + p.fee_fen + p.penalty_fen + p.subsidy_fen - p.share_fen), 0)",
+
+    "a day on which a funder's borrowers paid is remitted":
+        "select came.funder_id || ' ' || came.business_day as subject, came.fen as expected, 0 as found
+         from (select funder_id, business_day, sum(amount_fen - excess_fen)::bigint as fen from repayment
+               where business_day in (select business_day from close_chunk where step = 'remittance' and done_at is not null)
+               group by funder_id, business_day) came
+         left join remittance r on r.funder_id = came.funder_id and r.business_day = came.business_day
+         where r.remittance_id is null and came.fen <> 0",
+
+    "the subsidy that is remitted for a day is what its settlements held back":
+        "select coalesce(held.funder_id, r.funder_id) || ' ' || coalesce(held.business_day, r.business_day) as subject,
+                coalesce(held.fen, 0) as expected, coalesce(r.subsidy_fen, 0) as found
+         from (select p.funder_id, s.business_day, sum(p.subsidy_fen - p.subsidy_returned_fen)::bigint as fen
+               from settlement s join settlement_part p on p.settlement_id = s.settlement_id
+               where s.business_day in (select business_day from close_chunk where step = 'remittance' and done_at is not null)
+               group by p.funder_id, s.business_day) held
+         full join remittance r on r.funder_id = held.funder_id and r.business_day = held.business_day
+         where coalesce(held.fen, 0) <> coalesce(r.subsidy_fen, 0)",
 
     "a day's manifest is the text that was signed":
         "select funder_id || ' ' || business_day as subject, 1 as expected, 0 as found
@@ -314,6 +370,7 @@ identities! {
     "the files of a day are made within three days":
         "select funder_id || ' ' || business_day as subject, 1 as expected, 0 as found from funder_day
          where made_at is null and business_day < (select today from business_day) - 3",
+
     "every message was delivered, is tried again, or was discarded with a reason":
         "select partner || ' message ' || message_no as subject, 0 as expected, attempts as found from outbox where dead_at is not null",
 

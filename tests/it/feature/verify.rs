@@ -3,6 +3,9 @@
 use fenqi::verify::verify;
 use sqlx::PgPool;
 
+use crate::house;
+use crate::town::{self, LineWish, Town};
+
 #[sqlx::test(migrator = "fenqi::MIGRATOR")]
 async fn an_empty_house_satisfies_every_identity(pool: PgPool) {
     assert_eq!(verify(&pool).await.unwrap(), []);
@@ -24,4 +27,71 @@ async fn a_line_that_uses_what_no_loan_explains_is_found(pool: PgPool) {
         identities,
         ["what a line has used is the unpaid principal of its loans", "a line stands where its journal ends"]
     );
+}
+
+/// A town whose merchant sold and paid a part of the price of it, took some back, and whose borrower paid yesterday.
+async fn lived(pool: PgPool) -> Town {
+    let (app, _) = house::open_in_world(pool, "2026-03-02").await;
+    let town = town::found(app, 10_000_000).await;
+    let wish = LineWish { limit_fen: 2_000_000, statement_day: 5, due_day: 25, expires_on: "2029-03-01" };
+    let line_id = town.open_lines(1, wish).await[0];
+    let sofa = town.buy(vec![town.wish(line_id, "sofa", 120_000, ("harbour-shared-fee", 3))]).await.remove(0);
+    town.live_until("2026-03-04").await;
+    town.refund(&sofa, 20_000, "back").await;
+    town.live_until("2026-03-10").await;
+    town.buy(vec![town.wish(line_id, "lamp", 90_000, ("harbour-shared-fee", 3))]).await;
+    town.live_until("2026-03-26").await;
+    assert_eq!(town.fen("select count(*) from settlement where carried_into is not null").await, 1);
+    town.assert_whole("before anything is spoilt").await;
+    town
+}
+
+/// The identities that speak when one thing is spoilt.
+async fn speak(pool: PgPool, spoil: &'static str) -> Vec<&'static str> {
+    let town = lived(pool).await;
+    let spoilt = sqlx::query(spoil).execute(&town.app.pool).await.unwrap();
+    assert!(spoilt.rows_affected() > 0, "{spoil}");
+    let mut identities: Vec<&str> =
+        verify(&town.app.pool).await.unwrap().iter().map(|finding| finding.identity).collect();
+    identities.dedup();
+    identities
+}
+
+#[sqlx::test(migrator = "fenqi::MIGRATOR")]
+async fn a_settlement_of_what_was_never_sold_and_taken_back_is_found(pool: PgPool) {
+    let spoil = "with part as (update settlement_part set gross_fen = gross_fen + 1, refunds_fen = refunds_fen + 1
+                               where refunds_fen > 0 returning settlement_id)
+                 update settlement s set gross_fen = gross_fen + 1, refunds_fen = refunds_fen + 1
+                 from part where s.settlement_id = part.settlement_id";
+    assert_eq!(speak(pool, spoil).await, ["a settlement's parts are the purchases and refunds of its day"]);
+}
+
+#[sqlx::test(migrator = "fenqi::MIGRATOR")]
+async fn a_settlement_that_takes_more_fee_and_less_subsidy_than_its_parts_is_found(pool: PgPool) {
+    let spoil = "update settlement set discount_fee_fen = discount_fee_fen + 1, subsidy_fen = subsidy_fen - 1
+                 where business_day = '2026-03-10'";
+    assert_eq!(speak(pool, spoil).await, ["a settlement is the sum of its parts and of what was carried into it"]);
+}
+
+#[sqlx::test(migrator = "fenqi::MIGRATOR")]
+async fn a_settlement_that_takes_in_what_another_one_took_in_is_found(pool: PgPool) {
+    let spoil =
+        "update settlement set carried_into = (select settlement_id from settlement where business_day = '2026-03-02')
+                 where carried_into is not null";
+    assert_eq!(speak(pool, spoil).await, ["a settlement is the sum of its parts and of what was carried into it"]);
+}
+
+#[sqlx::test(migrator = "fenqi::MIGRATOR")]
+async fn a_day_of_repayments_that_is_not_remitted_is_found(pool: PgPool) {
+    let spoil = "with gone as (delete from remittance_part p using remittance r
+                               where r.remittance_id = p.remittance_id and r.business_day = '2026-03-25'
+                               returning p.remittance_id)
+                 delete from remittance where remittance_id in (select remittance_id from gone)";
+    assert_eq!(speak(pool, spoil).await, ["a day on which a funder's borrowers paid is remitted"]);
+}
+
+#[sqlx::test(migrator = "fenqi::MIGRATOR")]
+async fn a_remittance_of_subsidy_that_no_settlement_held_back_is_found(pool: PgPool) {
+    let spoil = "update remittance set subsidy_fen = subsidy_fen + 1, share_fen = share_fen + 1 where business_day = '2026-03-10'";
+    assert_eq!(speak(pool, spoil).await, ["the subsidy that is remitted for a day is what its settlements held back"]);
 }

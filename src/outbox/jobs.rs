@@ -94,8 +94,8 @@ async fn deliver_locked(app: &App, connection: &mut PgConnection, partner: &str)
     match Carrier::find(app, partner) {
         Ok(carrier) => {
             let pace = if failures > 0 { Pace::trial() } else { Pace::new() };
-            let mut run = Run { app, carrier, connection, partner, pace, summary: Summary::default() };
-            run.deliver(failures).await?;
+            let mut run = Run { app, carrier, connection, partner, failures, pace, summary: Summary::default() };
+            run.deliver().await?;
             Ok(run.summary)
         }
         Err(error) => {
@@ -113,6 +113,8 @@ struct Run<'a> {
     carrier: Carrier<'a>,
     connection: &'a mut PgConnection,
     partner: &'a str,
+    /// Runs in a row that found the partner down, as the row of the partner has it.
+    failures: i16,
     pace: Pace,
     summary: Summary,
 }
@@ -128,18 +130,23 @@ enum Progress {
 }
 
 impl Run<'_> {
-    async fn deliver(&mut self, failures: i16) -> anyhow::Result<()> {
+    async fn deliver(&mut self) -> anyhow::Result<()> {
         let began = self.app.clock.now();
         let up_to_no = if self.carrier.keeps_to_horizon() { store::settle(self.connection).await? } else { i64::MAX };
-        let answers = self.deliver_failed(began).await? && self.deliver_fresh(up_to_no).await?;
-        let now = self.app.clock.now();
-        if answers && failures > 0 {
-            store::save_partner(self.connection, self.partner, 0, now).await?;
-        } else if !answers {
-            // A partner that took something before it fell silent was not down when the run began: the row begins anew.
-            let failures = if self.summary.delivered > 0 { 1 } else { failures.saturating_add(1) };
-            let next_attempt_at = now + self.app.delivery.open_for(failures);
-            store::save_partner(self.connection, self.partner, failures, next_attempt_at).await?;
+        if self.deliver_failed(began).await? && self.deliver_fresh(up_to_no).await? {
+            return self.is_there().await;
+        }
+        let failures = self.failures.saturating_add(1);
+        let next_attempt_at = self.app.clock.now() + self.app.delivery.open_for(failures);
+        Ok(store::save_partner(self.connection, self.partner, failures, next_attempt_at).await?)
+    }
+
+    /// The partner is not down, or not any more: the row of failures ends. Noted as soon as it is known, so that a node that is
+    /// killed before its run is over does not leave the partner alone for longer and longer.
+    async fn is_there(&mut self) -> anyhow::Result<()> {
+        if self.failures > 0 {
+            store::save_partner(self.connection, self.partner, 0, self.app.clock.now()).await?;
+            self.failures = 0;
         }
         Ok(())
     }
@@ -224,6 +231,9 @@ impl Run<'_> {
         store::mark_undeliverable(self.connection, &undeliverable, self.app.clock.now()).await?;
         store::mark_delivered(self.connection, &delivered, self.app.clock.now()).await?;
         self.summary.delivered += (delivered.len() + undeliverable.len()) as u64;
+        if !delivered.is_empty() {
+            self.is_there().await?;
+        }
         self.note_failed(failed).await
     }
 

@@ -77,6 +77,13 @@ impl Book {
         })
     }
 
+    fn take_own(&mut self, path: String, body: Value) {
+        if self.own_calls.len() == EVENTS_KEPT {
+            self.own_calls.remove(0);
+        }
+        self.own_calls.push((path, body));
+    }
+
     fn take(&mut self, event: Event) -> EventVerdict {
         if !self.numbers.insert(event.event_no) {
             self.duplicates += 1;
@@ -100,15 +107,25 @@ pub fn router() -> Router<Arc<World>> {
     Router::new().route("/events", post(take_events)).route("/loan/{*path}", post(take_own))
 }
 
-/// The interface of the core's own, below `/loan`: whatever JSON comes is taken, and answered with its own code.
+/// The interface of the core's own, below `/loan`: whatever JSON comes is taken, and answered with its own code. A call that goes
+/// unheard or is refused by a fault is not taken.
 async fn take_own(State(world): State<Arc<World>>, Path(path): Path<String>, Json(body): Json<Value>) -> Response {
     let path = format!("/loan/{path}");
-    let code = world.scripted(NAME, &[("path", &path)]).map_or_else(|| "0000".to_owned(), |scripted| scripted.answer);
-    let mut book = lock(&world.funder_core);
-    if book.own_calls.len() == EVENTS_KEPT {
-        book.own_calls.remove(0);
+    lock(&world.funder_core).calls += 1;
+    let key = format!("{path} {body}");
+    let fault = world.call_fault(NAME, &key);
+    if fault == Some(Fault::TimeoutBefore) {
+        return world.silence();
     }
-    book.own_calls.push((path, body));
+    if world.order_fault(NAME, &key) == Some(Fault::Refuse) {
+        lock(&world.funder_core).refused += 1;
+        return Json(json!({ "retCode": "9999" })).into_response();
+    }
+    let code = world.scripted(NAME, &[("path", &path)]).map_or_else(|| "0000".to_owned(), |scripted| scripted.answer);
+    lock(&world.funder_core).take_own(path, body);
+    if fault == Some(Fault::TimeoutAfter) {
+        return world.silence();
+    }
     Json(json!({ "retCode": code })).into_response()
 }
 

@@ -73,7 +73,7 @@ async fn of_two_who_say_at_the_same_moment_that_they_are_one_person_one_is_refus
     let person = registration(&app, 1);
     let stranger = Registration { mobile: identity::mobile(77), ..person.clone() };
     // Both look before either writes: nobody can write until both wait.
-    let mut holding = app.pool.begin().await.unwrap();
+    let mut holding = fenqi::database::begin(&app.pool).await.unwrap();
     sqlx::query("lock table borrower_by_id_number in exclusive mode").execute(&mut *holding).await.unwrap();
     let both =
         async { tokio::join!(actions::identify(&app, person.clone()), actions::identify(&app, stranger.clone())) };

@@ -4,10 +4,10 @@ use sqlx::PgConnection;
 use uuid::Uuid;
 
 use super::account::{Money, Repayment, Source};
-use super::notices;
 use super::receipt_actions::{Batch, load_payoff_loan};
 use super::store::{self, NewWithholding};
 use super::withholding::{Failure, Purpose, State, Withholding};
+use super::{card_store, notices};
 use crate::app::App;
 use crate::base::Fen;
 use crate::base::id::{BorrowerId, CardId, LineId, LoanId, RepaymentId, WithholdingId};
@@ -62,7 +62,7 @@ pub struct RepayRequest {
     pub line_id: LineId,
     /// At most what is owed on bills that were cut, penalty of today included.
     pub amount: Fen,
-    /// `None`: the default card.
+    /// `None`: the card that is charged first.
     pub card_id: Option<CardId>,
     pub idempotency_key: String,
 }
@@ -170,7 +170,7 @@ pub async fn record_transfer(app: &App, transfer: &Transfer) -> Outcome<Repaymen
         at: batch.now,
     };
     let borrower_id = batch.account(line_id)?.line.borrower_id;
-    let card_id = store::load_default_cards(&mut transaction, &[borrower_id.uuid()]).await?.remove(&borrower_id);
+    let card_id = card_store::load_cards_to_charge(&mut transaction, &[borrower_id.uuid()]).await?.remove(&borrower_id);
     let repayment = batch.receive(line_id, money, card_id)?;
     batch.save(&mut transaction).await?;
     notice::raise(&mut transaction, &[notices::transfer_received(borrower_id, &repayment)]).await?;
@@ -270,9 +270,11 @@ async fn order(
     asked: &Asked<'_>,
 ) -> Outcome<Withholding, RepayRefusal> {
     let card_id = match payer.card_id {
-        Some(card_id) if store::is_card_bound(connection, payer.borrower_id, card_id).await? => Some(card_id),
+        Some(card_id) if card_store::is_card_bound(connection, payer.borrower_id, card_id).await? => Some(card_id),
         Some(_) => None,
-        None => store::load_default_cards(connection, &[payer.borrower_id.uuid()]).await?.remove(&payer.borrower_id),
+        None => {
+            card_store::load_cards_to_charge(connection, &[payer.borrower_id.uuid()]).await?.remove(&payer.borrower_id)
+        }
     };
     let Some(card_id) = card_id else { return Err(Fault::Refused(RepayRefusal::NoCard)) };
     let order = Withholding {

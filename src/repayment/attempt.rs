@@ -32,7 +32,8 @@ pub fn next_attempt(last: Option<LastAttempt>, times: &[DateTime<Utc>], now: Dat
         return Some(NextAttempt { channel: ChannelName::FIRST, attempt_no: 1, submit_at: come });
     };
     let (channel, is_open) = match last.state {
-        // It made way for money that came otherwise, before or after its time: what that left is still asked for at that time.
+        // It made way for money that came otherwise, before or after its time, or its card was gone when that came: what is left
+        // is still asked for at that time.
         State::Failed(Failure::Superseded) => (last.channel, come >= last.submit_at),
         State::Failed(Failure::Channel(ChannelFailure::InsufficientFunds) | Failure::Reversed) => {
             (last.channel, come > last.submit_at)

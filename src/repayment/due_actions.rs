@@ -9,6 +9,7 @@ use uuid::Uuid;
 
 use super::account::OpenInstallment;
 use super::attempt::NextAttempt;
+use super::card_store;
 use super::queue_store::{DueDay, DueLine};
 use super::store::{self, NewWithholding};
 use super::withholding::{Purpose, State, Withholding};
@@ -87,7 +88,7 @@ pub async fn create_due_orders(
         let line_ids: Vec<Uuid> = batch.iter().map(|candidate| candidate.line_id.uuid()).collect();
         let owed = owed_by_line(connection, app, &line_ids, day).await?;
         let borrower_ids: Vec<Uuid> = batch.iter().map(|candidate| candidate.borrower_id.uuid()).collect();
-        let cards = store::load_default_cards(connection, &borrower_ids).await?;
+        let cards = card_store::load_cards_to_charge(connection, &borrower_ids).await?;
         let mut orders = Vec::with_capacity(batch.len());
         for candidate in batch {
             let Some(amount) = owed.get(&candidate.line_id).copied().filter(|owed| owed.is_positive()) else {

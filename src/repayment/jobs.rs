@@ -80,21 +80,24 @@ async fn claim(app: &App, channel: ChannelName) -> anyhow::Result<Claimed> {
         let of_day = owed_by_line(&mut transaction, app, &line_ids, day).await?;
         owed.extend(of_day.into_iter().map(|(line_id, fen)| ((line_id, day), fen)));
     }
-    let (mut orders, mut nothing_owed, mut no_card) = (Vec::new(), Vec::new(), Vec::new());
+    let (mut orders, mut superseded, mut no_card) = (Vec::new(), Vec::new(), Vec::new());
     for order in &claimed {
         let amount = match order.is_by_timetable() {
             true => owed.get(&(order.line_id, order.business_day)).copied().unwrap_or_default().min(order.amount),
             false => order.amount,
         };
         match &order.agreement_number {
-            _ if !amount.is_positive() => nothing_owed.push(order.withholding_id.uuid()),
+            _ if !amount.is_positive() => superseded.push(order.withholding_id.uuid()),
             Some(agreement_number) => orders.push(order.sent(agreement_number.clone(), amount)),
+            // Its card was unbound, or refused for another order, since it was made: the next one is made on the card that
+            // took over.
+            None if order.is_by_timetable() => superseded.push(order.withholding_id.uuid()),
             None => no_card.push(order.withholding_id.uuid()),
         }
     }
     let sent: Vec<(WithholdingId, Fen)> = orders.iter().map(|order| (order.withholding_id, order.amount)).collect();
     queue_store::mark_submitted(&mut transaction, &sent, now, now + QUERY_FIRST).await?;
-    store::end_created(&mut transaction, &nothing_owed, Failure::Superseded, now).await?;
+    store::end_created(&mut transaction, &superseded, Failure::Superseded, now).await?;
     store::end_created(&mut transaction, &no_card, Failure::Channel(ChannelFailure::CardInvalid), now).await?;
     transaction.commit().await?;
     let line_ids = claimed.iter().map(|order| (order.withholding_id, order.line_id)).collect();

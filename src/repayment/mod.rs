@@ -9,6 +9,7 @@ pub mod reversal;
 pub mod posting;
 pub mod notices;
 pub mod store;
+pub mod card_store;
 pub mod queue_store;
 pub mod reversal_actions;
 pub mod receipt_actions;

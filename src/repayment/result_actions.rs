@@ -7,11 +7,11 @@ use anyhow::Context;
 use uuid::Uuid;
 
 use super::account::{Money, Source};
-use super::notices;
 use super::payoff::PayoffLoan;
 use super::receipt_actions::{Batch, load_payoff_loan};
 use super::store::{self, NewWithholding, Outcome};
 use super::withholding::{Contradiction, Failure, Purpose, State, Step, Withholding};
+use super::{card_store, notices};
 use crate::app::App;
 use crate::base::id::{LineId, LoanId, RepaymentId, WithholdingId};
 use crate::base::{BusinessDay, Fen};
@@ -322,11 +322,23 @@ impl Desk {
         anyhow::ensure!(applied == self.outcomes.len() as u64, "{applied} of {} orders changed", self.outcomes.len());
         store::insert_withholdings(&mut *connection, &self.follow_ups).await?;
         store::insert_contradictions(&mut *connection, &self.contradictions, today, now).await?;
-        store::mark_cards_invalid(&mut *connection, &self.invalid_cards).await?;
+        take_out_of_use(&mut *connection, &self.invalid_cards).await?;
         notice::raise(&mut *connection, &self.told).await?;
         self.batch.save(connection).await?;
         Ok(self.posted)
     }
+}
+
+/// Takes the cards of refused orders out of use; another card of the borrower's takes over as the default.
+async fn take_out_of_use(connection: &mut sqlx::PgConnection, refused: &[Withholding]) -> sqlx::Result<()> {
+    if refused.is_empty() {
+        return Ok(());
+    }
+    let (borrower_ids, card_ids): (Vec<Uuid>, Vec<Uuid>) =
+        refused.iter().map(|order| (order.borrower_id.uuid(), order.card_id.uuid())).unzip();
+    card_store::lock_cards(connection, &borrower_ids).await?;
+    card_store::mark_cards_invalid(connection, &borrower_ids, &card_ids).await?;
+    card_store::hand_default_on(connection, &borrower_ids).await
 }
 
 /// The stored form of what an answer did to an order.

@@ -1,6 +1,6 @@
 //! SQL of withholding orders and repayments.
 
-use std::collections::{HashMap, HashSet};
+use std::collections::HashSet;
 
 use chrono::{DateTime, NaiveDate, Utc};
 use sqlx::PgConnection;
@@ -272,53 +272,6 @@ pub async fn insert_repayments(connection: &mut PgConnection, repayments: &[Repa
     .execute(connection)
     .await?;
     Ok(())
-}
-
-/// The default card of each borrower that has one bound.
-pub async fn load_default_cards(
-    connection: &mut PgConnection,
-    borrower_ids: &[Uuid],
-) -> sqlx::Result<HashMap<BorrowerId, CardId>> {
-    let rows = sqlx::query!(
-        r#"select borrower_id as "borrower_id: BorrowerId", card_id as "card_id: CardId" from bank_card
-           where borrower_id = any($1) and is_default and status = 'bound'"#,
-        borrower_ids
-    )
-    .fetch_all(connection)
-    .await?;
-    Ok(rows.into_iter().map(|row| (row.borrower_id, row.card_id)).collect())
-}
-
-/// Takes cards that a channel refused for good out of use, until the borrower has seen to them.
-pub async fn mark_cards_invalid(connection: &mut PgConnection, orders: &[Withholding]) -> sqlx::Result<()> {
-    if orders.is_empty() {
-        return Ok(());
-    }
-    sqlx::query!(
-        "update bank_card set status = 'invalid'
-         from unnest($1::uuid[], $2::uuid[]) as refused(borrower_id, card_id)
-         where bank_card.borrower_id = refused.borrower_id and bank_card.card_id = refused.card_id
-           and bank_card.status = 'bound'",
-        &orders.iter().map(|order| order.borrower_id.uuid()).collect::<Vec<Uuid>>(),
-        &orders.iter().map(|order| order.card_id.uuid()).collect::<Vec<Uuid>>(),
-    )
-    .execute(connection)
-    .await?;
-    Ok(())
-}
-
-/// Whether a card is bound to a borrower.
-pub async fn is_card_bound(
-    connection: &mut PgConnection,
-    borrower_id: BorrowerId,
-    card_id: CardId,
-) -> sqlx::Result<bool> {
-    let card = sqlx::query_scalar!(
-        "select 1 as one from bank_card where borrower_id = $1 and card_id = $2 and status = 'bound'",
-        borrower_id.uuid(),
-        card_id.uuid()
-    );
-    Ok(card.fetch_optional(connection).await?.is_some())
 }
 
 /// Whether money from this source has been booked on the line.

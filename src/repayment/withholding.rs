@@ -48,7 +48,7 @@ pub enum State {
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 pub enum Failure {
     Channel(ChannelFailure),
-    /// Never submitted: the borrower paid first, or nothing was owed any more.
+    /// Never submitted: the borrower paid first, nothing was owed any more, or the timetable's order had lost its card.
     Superseded,
     /// Held for a success until the channel's file contradicted, and taken back on two people's word.
     Reversed,

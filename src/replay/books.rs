@@ -64,6 +64,14 @@ pub async fn look(stage: &Stage, subject: &Subject) -> anyhow::Result<Option<Map
             Some(json!({ "balance": if is_debit(*account) { net } else { -net } }))
         }
         Subject::Order { name } => store::find_order(books, stage.order_code(name)?.uuid()).await?,
+        Subject::Message { funder, kind, nth } => {
+            // Its partner is named by its code.
+            driver.funder(funder)?;
+            store::find_message(books, funder, kind, *nth).await?
+        }
+        Subject::Card { borrower, nth } => {
+            store::find_card(books, driver.person(borrower)?.borrower_id.uuid(), *nth).await?
+        }
         Subject::Notice { recipient, kind } => {
             let recipient_id: Option<Uuid> = match recipient.as_str() {
                 "operator" => None,

@@ -215,14 +215,43 @@ pub async fn find_order(connection: &mut PgConnection, code_id: Uuid) -> Row {
     Ok(row.fetch_optional(connection).await?.flatten())
 }
 
-/// How often a recipient (`None`: the operators) was told something.
+/// How often a recipient (`None`: the operators) was told something, and the amounts of the last time.
 pub async fn count_notices(connection: &mut PgConnection, recipient_id: Option<Uuid>, kind: &str) -> Row {
     let row = sqlx::query_scalar!(
         "select to_jsonb(x) from (
-             select count(*) as count, min(business_day) as first_on, max(business_day) as last_on
+             select count(*) as count, min(business_day) as first_on, max(business_day) as last_on,
+                    (array_agg(body -> 'amount_fen' order by notice_no desc))[1] as amount,
+                    (array_agg(body -> 'owed_fen' order by notice_no desc))[1] as owed
              from notice where recipient_id is not distinct from $1 and kind = $2 having count(*) > 0) x",
         recipient_id,
         kind
+    );
+    Ok(row.fetch_optional(connection).await?.flatten())
+}
+
+/// The `nth` message of a kind to a funder's core, from 1.
+pub async fn find_message(connection: &mut PgConnection, partner: &str, kind: &str, nth: i64) -> Row {
+    let row = sqlx::query_scalar!(
+        "select to_jsonb(x) from (
+             select body -> 'business_day' as day, body -> 'due_on' as due_on, body -> 'amount_fen' as amount,
+                    body -> 'principal_fen' as principal, body -> 'interest_fen' as interest, body -> 'fee_fen' as fee,
+                    body -> 'penalty_fen' as penalty
+             from outbox where partner = $1 and kind = $2 order by message_no offset $3::bigint - 1 limit 1) x",
+        partner,
+        kind,
+        nth
+    );
+    Ok(row.fetch_optional(connection).await?.flatten())
+}
+
+/// The `nth` card that a borrower bound, from 1.
+pub async fn find_card(connection: &mut PgConnection, borrower_id: Uuid, nth: i64) -> Row {
+    let row = sqlx::query_scalar!(
+        r#"select to_jsonb(x) from (
+             select status, case when is_default then 'yes' else 'no' end as "default"
+             from bank_card where borrower_id = $1 order by card_id offset $2::bigint - 1 limit 1) x"#,
+        borrower_id,
+        nth
     );
     Ok(row.fetch_optional(connection).await?.flatten())
 }

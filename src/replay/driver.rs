@@ -8,11 +8,11 @@ use chrono::{DateTime, TimeDelta, Utc};
 
 use super::house::{House, MORNING};
 use crate::app::App;
-use crate::base::id::{BorrowerId, CardId, FunderId, LineId, LoanId, MerchantId, PurchaseId};
+use crate::base::id::{BorrowerId, FunderId, LineId, LoanId, MerchantId, PurchaseId};
 use crate::base::person::CardNumber;
 use crate::base::{BusinessDay, Fen, Rate};
 use crate::borrower::actions::{self as borrower_actions, Signature};
-use crate::borrower::card::{CardBinding, CardCode};
+use crate::borrower::card::{CardBinding, CardCode, CardRefusal};
 use crate::borrower::{Agreement, Registration, card_actions};
 use crate::credit::{self, ApplicationState, ApplyRequest, CardHistory};
 use crate::demo::identity;
@@ -35,9 +35,11 @@ pub type Refused = &'static str;
 #[derive(Clone, Debug)]
 pub struct Person {
     pub borrower_id: BorrowerId,
-    pub card_id: CardId,
+    /// What identity and cards were made of.
+    pub number: u64,
+    /// The card that was bound last.
     pub card_number: CardNumber,
-    /// By which the withholding channels know the card.
+    /// By which the withholding channels know that card.
     pub agreement_number: String,
     /// By product code, what an approval opened.
     pub lines: BTreeMap<String, LineId>,
@@ -207,18 +209,50 @@ impl Driver {
             device: "story".to_owned(),
         });
         done(borrower_actions::sign(self.app(), &signatures).await)?;
-        let (card_number, mobile) = (identity::card_number(number, 0), identity::mobile(number));
+        let (card_number, agreement_number) = done(self.sign_card(borrower_id, number, 0).await)?;
+        let person = Person { borrower_id, number, card_number, agreement_number, lines: BTreeMap::new() };
+        self.people.insert(name.to_owned(), person.clone());
+        Ok(person)
+    }
+
+    /// Somebody binds another card; from then on prescribed answers are for that one.
+    ///
+    /// # Errors
+    /// A failure, or a name that the story did not introduce; so below.
+    pub async fn bind_card(&mut self, borrower: &str) -> anyhow::Result<Result<(), Refused>> {
+        let Person { borrower_id, number, .. } = *self.person(borrower)?;
+        let nth = u8::try_from(card_actions::cards(self.app(), borrower_id).await?.len())?;
+        let signed = told(self.sign_card(borrower_id, number, nth).await)?;
+        let person = self.people.get_mut(borrower).context("the borrower was found before")?;
+        Ok(signed.map(|(card_number, agreement_number)| {
+            (person.card_number, person.agreement_number) = (card_number, agreement_number);
+        }))
+    }
+
+    /// Somebody unbinds a card, the `nth` that was bound, from 1.
+    pub async fn unbind_card(&self, borrower: &str, nth: i64) -> anyhow::Result<Result<(), Refused>> {
+        let borrower_id = self.person(borrower)?.borrower_id;
+        let cards = card_actions::cards(self.app(), borrower_id).await?;
+        let card = cards.get(usize::try_from(nth - 1)?).ok_or_else(|| unknown("card", &format!("{borrower} {nth}")))?;
+        told(card_actions::unbind(self.app(), borrower_id, card.card_id).await)
+    }
+
+    /// Has the bank sign for the `nth` card of a person, from 0; returns its number and that of its agreement.
+    async fn sign_card(
+        &self,
+        borrower_id: BorrowerId,
+        number: u64,
+        nth: u8,
+    ) -> Outcome<(CardNumber, String), CardRefusal> {
+        let (card_number, mobile) = (identity::card_number(number, nth), identity::mobile(number));
         // The sandbox's code is the mobile's last six digits.
         let code = mobile.reveal()[5..].to_owned();
         let binding = CardBinding { borrower_id, number: card_number.clone(), mobile };
-        let card_id = done(card_actions::start_binding(self.app(), binding).await)?;
-        done(card_actions::confirm_binding(self.app(), CardCode { borrower_id, card_id, code }).await)?;
+        let card_id = card_actions::start_binding(self.app(), binding).await?;
+        let card_id = card_actions::confirm_binding(self.app(), CardCode { borrower_id, card_id, code }).await?;
         let cards = card_actions::cards(self.app(), borrower_id).await?;
         let bound = cards.into_iter().find(|card| card.card_id == card_id).context("a bound card is listed")?;
-        let agreement_number = bound.agreement_number;
-        let person = Person { borrower_id, card_id, card_number, agreement_number, lines: BTreeMap::new() };
-        self.people.insert(name.to_owned(), person.clone());
-        Ok(person)
+        Ok((card_number, bound.agreement_number))
     }
 
     /// Somebody applies for a product's line; an approval is remembered under the product.

@@ -101,7 +101,15 @@ pub enum Event {
         amount: Fen,
         reference: Option<String>,
     },
-    /// How a withholding channel answers the borrower's next orders.
+    /// Binds another card of the borrower's.
+    BindCard {
+        borrower: String,
+    },
+    UnbindCard {
+        borrower: String,
+        nth: i64,
+    },
+    /// How a withholding channel answers the next orders of the card that the borrower bound last.
     ChannelAnswers {
         borrower: String,
         on_second: bool,

@@ -32,6 +32,8 @@ pub enum Subject {
     Payout { payee: String, nth: i64 },
     Account { funder: String, account: Account },
     Notice { recipient: String, kind: String },
+    Message { funder: String, kind: String, nth: i64 },
+    Card { borrower: String, nth: i64 },
     Order { name: String },
 }
 
@@ -231,7 +233,25 @@ pub const SUBJECTS: &[(&str, &str, Fields)] = &[
         ],
     ),
     ("account", "FUNDER ACCOUNT", &[("balance", Amount)]),
-    ("notice", "RECIPIENT KIND", &[("count", Number), ("first_on", Day), ("last_on", Day)]),
+    (
+        "notice",
+        "RECIPIENT KIND",
+        &[("count", Number), ("first_on", Day), ("last_on", Day), ("amount", Amount), ("owed", Amount)],
+    ),
+    (
+        "message",
+        "FUNDER KIND [N]",
+        &[
+            ("day", Day),
+            ("due_on", Day),
+            ("amount", Amount),
+            ("principal", Amount),
+            ("interest", Amount),
+            ("fee", Amount),
+            ("penalty", Amount),
+        ],
+    ),
+    ("card", "BORROWER [N]", &[("status", Word), ("default", Word)]),
     ("order", "NAME", &[("status", Word), ("amount", Amount)]),
 ];
 
@@ -265,6 +285,10 @@ impl Subject {
             "payout" => Subject::Payout { payee: words.name("the payee")?, nth: words.nth()? },
             "account" => Subject::Account { funder: words.name("the funder")?, account: account(words)? },
             "order" => Subject::Order { name: words.name("the order")? },
+            "message" => {
+                Subject::Message { funder: words.name("the funder")?, kind: words.name("the kind")?, nth: words.nth()? }
+            }
+            "card" => Subject::Card { borrower: words.name("the borrower")?, nth: words.nth()? },
             "notice" => Subject::Notice { recipient: words.name("the recipient")?, kind: words.name("the kind")? },
             _ => {
                 let known: Vec<&str> = SUBJECTS.iter().map(|(known, ..)| *known).collect();
@@ -294,6 +318,8 @@ impl Subject {
             Subject::Payout { .. } => "payout",
             Subject::Account { .. } => "account",
             Subject::Notice { .. } => "notice",
+            Subject::Message { .. } => "message",
+            Subject::Card { .. } => "card",
             Subject::Order { .. } => "order",
         }
     }

@@ -178,6 +178,8 @@ const USAGES: &[(&str, &str)] = &[
     ("repay", "repay BORROWER AMOUNT"),
     ("pay-off", "pay-off PURCHASE"),
     ("transfer", "transfer BORROWER AMOUNT [reference=TEXT]"),
+    ("bind", "bind BORROWER"),
+    ("unbind", "unbind BORROWER [N]"),
     ("channel", "channel BORROWER ANSWER… [on=alpha|beta]"),
     ("payout", "payout PAYEE ANSWER…"),
     ("retry-payout", "retry-payout PAYEE [N]"),
@@ -265,6 +267,8 @@ fn event(verb: &str, words: &mut Words<'_>) -> Result<Event, String> {
             amount: words.amount("the amount")?,
             reference: words.value("reference").map(str::to_owned),
         },
+        "bind" => Event::BindCard { borrower: words.name("the borrower")? },
+        "unbind" => Event::UnbindCard { borrower: words.name("the borrower")?, nth: words.nth()? },
         "channel" => channel(words)?,
         "payout" => {
             let payee = words.name("the payee")?;

@@ -158,6 +158,8 @@ impl Stage {
                 let reference = given.as_ref().unwrap_or(&reference);
                 self.driver.transfer(&borrower, &product, *amount, reference).await
             }
+            Event::BindCard { borrower } => self.driver.bind_card(borrower).await,
+            Event::UnbindCard { borrower, nth } => self.driver.unbind_card(borrower, *nth).await,
             Event::ChannelAnswers { borrower, on_second, answers } => {
                 let channel = if *on_second { ChannelName::Beta } else { ChannelName::Alpha };
                 self.driver.answer_card(channel.partner(), borrower, answers.clone())?;

@@ -70,6 +70,7 @@ scenarios! {
     silent_risk "silent-risk",
     line_changes "line-changes",
     told "told",
+    cards "cards",
 }
 
 #[test]

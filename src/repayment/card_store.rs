@@ -1,0 +1,85 @@
+//! SQL of the cards that money is taken from.
+
+use std::collections::HashMap;
+
+use sqlx::PgConnection;
+use uuid::Uuid;
+
+use crate::base::id::{BorrowerId, CardId};
+
+/// The card that each borrower is charged on: the default, or the oldest bound one where none is. Borrowers without a bound card
+/// are missing.
+pub async fn load_cards_to_charge(
+    connection: &mut PgConnection,
+    borrower_ids: &[Uuid],
+) -> sqlx::Result<HashMap<BorrowerId, CardId>> {
+    let rows = sqlx::query!(
+        r#"select distinct on (borrower_id) borrower_id as "borrower_id: BorrowerId", card_id as "card_id: CardId"
+           from bank_card where borrower_id = any($1) and status = 'bound'
+           order by borrower_id, is_default desc, card_id"#,
+        borrower_ids
+    )
+    .fetch_all(connection)
+    .await?;
+    Ok(rows.into_iter().map(|row| (row.borrower_id, row.card_id)).collect())
+}
+
+/// Locks all cards of these borrowers, in one order for everybody.
+pub async fn lock_cards(connection: &mut PgConnection, borrower_ids: &[Uuid]) -> sqlx::Result<()> {
+    let locked = sqlx::query_scalar!(
+        "select 1 as one from bank_card where borrower_id = any($1) order by borrower_id, card_id for update",
+        borrower_ids
+    );
+    locked.fetch_all(connection).await?;
+    Ok(())
+}
+
+/// Takes cards that a channel refused for good out of use, until the borrower has seen to them; none of them is the default.
+pub async fn mark_cards_invalid(
+    connection: &mut PgConnection,
+    borrower_ids: &[Uuid],
+    card_ids: &[Uuid],
+) -> sqlx::Result<()> {
+    sqlx::query!(
+        "update bank_card set status = 'invalid', is_default = false
+         from unnest($1::uuid[], $2::uuid[]) as refused(borrower_id, card_id)
+         where bank_card.borrower_id = refused.borrower_id and bank_card.card_id = refused.card_id
+           and bank_card.status = 'bound'",
+        borrower_ids,
+        card_ids
+    )
+    .execute(connection)
+    .await?;
+    Ok(())
+}
+
+/// Makes the oldest bound card the default of each of these borrowers that has none.
+pub async fn hand_default_on(connection: &mut PgConnection, borrower_ids: &[Uuid]) -> sqlx::Result<()> {
+    sqlx::query!(
+        "update bank_card set is_default = true
+         from (select distinct on (c.borrower_id) c.borrower_id, c.card_id
+               from bank_card c
+               where c.borrower_id = any($1) and c.status = 'bound'
+                 and not exists (select from bank_card d where d.borrower_id = c.borrower_id and d.is_default)
+               order by c.borrower_id, c.card_id) as next
+         where bank_card.borrower_id = next.borrower_id and bank_card.card_id = next.card_id",
+        borrower_ids
+    )
+    .execute(connection)
+    .await?;
+    Ok(())
+}
+
+/// Whether a card is bound to a borrower.
+pub async fn is_card_bound(
+    connection: &mut PgConnection,
+    borrower_id: BorrowerId,
+    card_id: CardId,
+) -> sqlx::Result<bool> {
+    let card = sqlx::query_scalar!(
+        "select 1 as one from bank_card where borrower_id = $1 and card_id = $2 and status = 'bound'",
+        borrower_id.uuid(),
+        card_id.uuid()
+    );
+    Ok(card.fetch_optional(connection).await?.is_some())
+}

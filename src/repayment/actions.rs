@@ -81,7 +81,7 @@ pub struct PayoffOrder {
 pub struct Transfer {
     pub line_id: LineId,
     pub amount: Fen,
-    /// Books the same money once.
+    /// Books the same money once, whichever line it is recorded for.
     pub bank_reference: String,
     pub operator: String,
 }
@@ -146,7 +146,7 @@ pub async fn early_payoff(app: &App, request: &PayoffOrder) -> Outcome<Withholdi
 }
 
 /// Books a transfer that reached the platform's account; what nothing can take is owed back. The same bank reference is
-/// booked once.
+/// booked once, over all lines.
 pub async fn record_transfer(app: &App, transfer: &Transfer) -> Outcome<Repayment, RepayRefusal> {
     if !transfer.amount.is_positive() {
         return Err(Fault::Refused(RepayRefusal::NoAmount));
@@ -154,7 +154,8 @@ pub async fn record_transfer(app: &App, transfer: &Transfer) -> Outcome<Repaymen
     let mut transaction = database::begin(&app.pool).await?;
     let line_id = transfer.line_id;
     let mut batch = Batch::lock(&mut transaction, app, &[line_id]).await?;
-    if store::has_repayment(&mut transaction, line_id, "transfer", &transfer.bank_reference).await? {
+    let repayment_id = RepaymentId::mint(batch.now);
+    if !store::claim_bank_reference(&mut transaction, &transfer.bank_reference, (line_id, repayment_id)).await? {
         return Err(Fault::Refused(RepayRefusal::KeyReused));
     }
     make_way(&mut transaction, app, line_id).await?;
@@ -162,7 +163,7 @@ pub async fn record_transfer(app: &App, transfer: &Transfer) -> Outcome<Repaymen
     let source =
         Source::Transfer { bank_reference: transfer.bank_reference.clone(), operator: transfer.operator.clone() };
     let money = Money {
-        repayment_id: RepaymentId::mint(batch.now),
+        repayment_id,
         source,
         amount: transfer.amount,
         value_on: batch.today,

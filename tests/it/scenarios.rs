@@ -71,6 +71,7 @@ scenarios! {
     line_changes "line-changes",
     told "told",
     cards "cards",
+    transfer_twice "transfer-twice",
 }
 
 #[test]

@@ -95,6 +95,7 @@ const TABLES: &[(&str, Spread)] = &[
     ("borrower_by_id_number", LookUp),
     ("borrower_by_mobile", LookUp),
     ("borrower_by_openid", LookUp),
+    ("transfer_by_bank_reference", LookUp),
 ];
 
 /// Unique keys that lack the cut column and say why.

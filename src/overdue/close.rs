@@ -3,23 +3,19 @@
 use std::collections::HashMap;
 use std::sync::Arc;
 
-use chrono::{DateTime, Utc};
-use serde_json::json;
 use sqlx::PgConnection;
 use uuid::Uuid;
 
-use super::penalty::PenaltyRule;
 use super::stage::Stage;
 use super::store::{self, LateBill, StageDay};
+use super::told::{Late, Told, Unpaid};
 use crate::app::App;
 use crate::base::id::LineId;
-use crate::base::{AccountRange, BusinessDay, Fen};
-use crate::bill::{self, BilledInstallment};
+use crate::base::{AccountRange, BusinessDay};
 use crate::credit::change::{Change, Note, line_changed};
 use crate::credit::{self, Freeze};
-use crate::notice::{self, Audience, Notice};
-use crate::outbox::{self, Message};
 use crate::product::ProductVersion;
+use crate::{bill, notice, outbox};
 
 /// Cuts the lines with bills past due into ranges of about `chunk_rows` bills.
 pub async fn plan(connection: &mut PgConnection, day: BusinessDay, chunk_rows: i64) -> sqlx::Result<Vec<AccountRange>> {
@@ -50,22 +46,18 @@ pub async fn run(
     let mut late_lines: Vec<LineId> = bills.iter().map(|late| late.line_id).collect();
     late_lines.dedup();
     credit::store::lock_lines(connection, &late_lines).await?;
-    let mut told = Told { day, now: app.clock.now(), notices: Vec::new(), messages: Vec::new() };
+    let mut told = Told::new(day, app.clock.now());
     let mut to_freeze = Vec::new();
-    let installments = unpaid_by_bill(connection, &bills).await?;
+    let installments = unpaid_by_bill(connection, app, &bills, day).await?;
     for late in &bills {
         let stage_day =
             StageDay { product_id: late.product_id, product_version: late.product_version, due_on: late.due_on };
         let Some(unpaid) = installments.get(&(late.line_id, late.due_on)) else { continue };
         for (stage, product) in stages.get(&stage_day).into_iter().flatten() {
-            match stage {
-                Stage::Overdue => told.overdue(late, product, unpaid),
-                Stage::Freeze => to_freeze.push((late.line_id, product.clone())),
-                Stage::Claim => {
-                    told.operator(late, "claim_due");
-                    told.claim_due(product, unpaid);
-                }
-                Stage::ChargeOff => told.operator(late, "charge_off_due"),
+            let reached = Late { line_id: late.line_id, borrower_id: late.borrower_id, due_on: late.due_on };
+            told.reached(*stage, reached, &product.terms.funder, unpaid);
+            if *stage == Stage::Freeze {
+                to_freeze.push((late.line_id, product.clone()));
             }
         }
     }
@@ -104,85 +96,17 @@ async fn freeze(
 
 async fn unpaid_by_bill(
     connection: &mut PgConnection,
+    app: &App,
     bills: &[LateBill],
-) -> sqlx::Result<HashMap<(LineId, BusinessDay), Vec<BilledInstallment>>> {
+    day: BusinessDay,
+) -> anyhow::Result<HashMap<(LineId, BusinessDay), Vec<Unpaid>>> {
     let mut line_ids: Vec<Uuid> = bills.iter().map(|late| late.line_id.uuid()).collect();
     line_ids.dedup();
-    let mut by_bill: HashMap<(LineId, BusinessDay), Vec<BilledInstallment>> = HashMap::new();
-    for installment in bill::store::load_open_installments(connection, &line_ids).await? {
-        by_bill.entry((installment.line_id, installment.due_on())).or_default().push(installment);
+    let mut by_bill: HashMap<(LineId, BusinessDay), Vec<Unpaid>> = HashMap::new();
+    for billed in bill::store::load_open_installments(connection, &line_ids).await? {
+        let product = app.catalogue.get(connection, billed.product_id, billed.product_version).await?;
+        let of_bill = by_bill.entry((billed.line_id, billed.due_on())).or_default();
+        of_bill.push(Unpaid::new(billed, &product.terms, day));
     }
     Ok(by_bill)
-}
-
-/// What is said of one day's late bills.
-struct Told {
-    day: BusinessDay,
-    now: DateTime<Utc>,
-    notices: Vec<Notice>,
-    messages: Vec<Message>,
-}
-
-impl Told {
-    /// The borrower once a bill, the funder once a loan in it.
-    fn overdue(&mut self, late: &LateBill, product: &ProductVersion, unpaid: &[BilledInstallment]) {
-        let owed = |installment: &BilledInstallment| {
-            let rule = PenaltyRule::new(&product.terms.penalty, installment.annual_rate);
-            installment.owed_on(&rule, self.day).total()
-        };
-        let owed: Fen = unpaid.iter().map(owed).sum();
-        let body = json!({ "line": late.line_id, "due_on": late.due_on, "owed_fen": owed });
-        self.notices.push(Notice::to_borrower(late.borrower_id, "overdue", body, self.day, self.now));
-        let of_loans = unpaid.iter().filter(|installment| installment.unpaid_principal().is_positive());
-        self.messages.extend(of_loans.map(|installment| Message {
-            partner: product.terms.funder.clone(),
-            kind: "overdue",
-            object_id: installment.loan_id.uuid(),
-            body: json!({
-                "loan_id": installment.loan_id,
-                "line_id": installment.line_id,
-                "period": installment.period,
-                "due_on": installment.due_on(),
-                "business_day": self.day,
-                "unpaid_principal_fen": installment.unpaid_principal(),
-            }),
-            created_at: self.now,
-        }));
-    }
-
-    /// What the guarantor may be asked for, once a loan in the bill.
-    fn claim_due(&mut self, product: &ProductVersion, unpaid: &[BilledInstallment]) {
-        self.messages.extend(unpaid.iter().map(|installment| {
-            let rule = PenaltyRule::new(&product.terms.penalty, installment.annual_rate);
-            let owed = installment.owed_on(&rule, self.day);
-            Message {
-                partner: product.terms.funder.clone(),
-                kind: "claim_due",
-                object_id: installment.loan_id.uuid(),
-                body: json!({
-                    "loan_id": installment.loan_id,
-                    "line_id": installment.line_id,
-                    "period": installment.period,
-                    "due_on": installment.due_on(),
-                    "principal_fen": owed.principal,
-                    "interest_fen": owed.interest,
-                    "fee_fen": owed.fee,
-                    "penalty_fen": owed.penalty,
-                    "business_day": self.day,
-                }),
-                created_at: self.now,
-            }
-        }));
-    }
-
-    fn operator(&mut self, late: &LateBill, kind: &'static str) {
-        self.notices.push(Notice {
-            audience: Audience::Operator,
-            recipient_id: None,
-            kind,
-            body: json!({ "line": late.line_id, "due_on": late.due_on }),
-            business_day: self.day,
-            created_at: self.now,
-        });
-    }
 }

@@ -3,6 +3,7 @@
 pub mod penalty;
 pub mod bucket;
 pub mod stage;
+pub mod told;
 pub mod store;
 pub mod close;
 

@@ -72,6 +72,7 @@ scenarios! {
     told "told",
     cards "cards",
     transfer_twice "transfer-twice",
+    late_on_another_product "late-on-another-product",
 }
 
 #[test]

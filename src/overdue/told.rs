@@ -1,0 +1,122 @@
+//! What is said of late bills: to borrowers, operators and funders.
+
+use chrono::{DateTime, Utc};
+use serde_json::json;
+
+use super::penalty::PenaltyRule;
+use super::stage::Stage;
+use crate::base::id::{BorrowerId, LineId};
+use crate::base::{BusinessDay, Fen};
+use crate::bill::{BilledInstallment, Parts};
+use crate::notice::{Audience, Notice};
+use crate::outbox::Message;
+use crate::product::Terms;
+
+/// A bill that has reached a stage.
+#[derive(Clone, Copy, Debug)]
+pub struct Late {
+    pub line_id: LineId,
+    pub borrower_id: BorrowerId,
+    pub due_on: BusinessDay,
+}
+
+/// An installment of a late bill that is not paid in full, and what it owes.
+#[derive(Clone, Debug)]
+pub struct Unpaid {
+    pub billed: BilledInstallment,
+    pub owed: Parts,
+}
+
+impl Unpaid {
+    /// `terms` are those that the installment's own loan was made under: a line carries loans of several products, each with its
+    /// own penalty.
+    pub fn new(billed: BilledInstallment, terms: &Terms, day: BusinessDay) -> Unpaid {
+        let rule = PenaltyRule::new(&terms.penalty, billed.annual_rate);
+        let owed = billed.owed_on(&rule, day);
+        Unpaid { billed, owed }
+    }
+}
+
+/// What is said on one day.
+#[derive(Debug)]
+pub struct Told {
+    pub day: BusinessDay,
+    pub now: DateTime<Utc>,
+    pub notices: Vec<Notice>,
+    pub messages: Vec<Message>,
+}
+
+impl Told {
+    pub fn new(day: BusinessDay, now: DateTime<Utc>) -> Told {
+        Told { day, now, notices: Vec::new(), messages: Vec::new() }
+    }
+
+    /// Says that a bill has reached a stage; a line that is frozen is told of by its own change.
+    pub fn reached(&mut self, stage: Stage, late: Late, funder: &str, unpaid: &[Unpaid]) {
+        match stage {
+            Stage::Overdue => self.overdue(late, funder, unpaid),
+            Stage::Freeze => {}
+            Stage::Claim => {
+                self.operator(late, "claim_due");
+                self.claim_due(funder, unpaid);
+            }
+            Stage::ChargeOff => self.operator(late, "charge_off_due"),
+        }
+    }
+
+    /// The borrower once a bill, the funder once a loan in it.
+    fn overdue(&mut self, late: Late, funder: &str, unpaid: &[Unpaid]) {
+        let owed: Fen = unpaid.iter().map(|unpaid| unpaid.owed.total()).sum();
+        let body = json!({ "line": late.line_id, "due_on": late.due_on, "owed_fen": owed });
+        self.notices.push(Notice::to_borrower(late.borrower_id, "overdue", body, self.day, self.now));
+        let of_loans =
+            unpaid.iter().map(|unpaid| &unpaid.billed).filter(|billed| billed.unpaid_principal().is_positive());
+        self.messages.extend(of_loans.map(|billed| Message {
+            partner: funder.to_owned(),
+            kind: "overdue",
+            object_id: billed.loan_id.uuid(),
+            body: json!({
+                "loan_id": billed.loan_id,
+                "line_id": billed.line_id,
+                "period": billed.period,
+                "due_on": billed.due_on(),
+                "business_day": self.day,
+                "unpaid_principal_fen": billed.unpaid_principal(),
+            }),
+            created_at: self.now,
+        }));
+    }
+
+    /// What the guarantor may be asked for, once a loan in the bill.
+    fn claim_due(&mut self, funder: &str, unpaid: &[Unpaid]) {
+        let owing = unpaid.iter().filter(|unpaid| !unpaid.owed.is_zero());
+        self.messages.extend(owing.map(|Unpaid { billed, owed }| Message {
+            partner: funder.to_owned(),
+            kind: "claim_due",
+            object_id: billed.loan_id.uuid(),
+            body: json!({
+                "loan_id": billed.loan_id,
+                "line_id": billed.line_id,
+                "period": billed.period,
+                "due_on": billed.due_on(),
+                "principal_fen": owed.principal,
+                "interest_fen": owed.interest,
+                "fee_fen": owed.fee,
+                "penalty_fen": owed.penalty,
+                "business_day": self.day,
+            }),
+            created_at: self.now,
+        }));
+    }
+
+    fn operator(&mut self, late: Late, kind: &'static str) {
+        self.notices.push(Notice {
+            audience: Audience::Operator,
+            recipient_id: None,
+            kind,
+            body: json!({ "line": late.line_id, "due_on": late.due_on }),
+            business_day: self.day,
+            created_at: self.now,
+        });
+    }
+}

@@ -8,7 +8,6 @@ use super::model::{Break, BreakKind, BreakStatus, Correction};
 use super::posting;
 use super::store::{self, FileKey};
 use crate::app::App;
-use crate::base::Fen;
 use crate::base::id::BreakId;
 use crate::database;
 use crate::error::{Fault, Outcome, Refusal};
@@ -127,13 +126,7 @@ pub async fn confirm_break(app: &App, break_id: BreakId, person: &str) -> Outcom
     }
     match found.proposed {
         // Allocates what is still owed and owes the rest back: where nothing is owed, that is all of it.
-        Correction::Post | Correction::Refund => {
-            let missing = found.theirs - found.ours;
-            if !missing.is_positive() {
-                return Err(Fault::Refused(BreakRefusal::DoesNotFit));
-            }
-            book_missing(&mut transaction, app, &found, missing).await?;
-        }
+        Correction::Post | Correction::Refund => book_missing(&mut transaction, app, &found).await?,
         Correction::AskChannel => settle_by_hand(&mut transaction, app, &found).await?,
         Correction::Reverse => reverse(&mut transaction, app, &found, person).await?,
     }
@@ -178,10 +171,24 @@ async fn close(
     }
 }
 
+/// Our order that a break is over, and its line, as they stand under the line's lock; `None` where the order is not ours. What
+/// became of the order since the break was opened counts, not what the break says of it.
+async fn lock_order(
+    connection: &mut PgConnection,
+    found: &Break,
+) -> sqlx::Result<Option<(repayment::Withholding, credit::Line)>> {
+    let ids: [Uuid; 1] = [found.withholding_id.uuid()];
+    let Some(order) = repayment::store::load_withholdings(connection, &ids).await?.pop() else { return Ok(None) };
+    let line = credit::store::lock_lines(connection, &[order.line_id]).await?.pop().ok_or(sqlx::Error::RowNotFound)?;
+    let order = repayment::store::load_withholdings(connection, &ids).await?.pop();
+    Ok(order.map(|order| (order, line)))
+}
+
 /// Records that people have settled with the channel what its files leave open, so that nothing of it is owed any more. An order
 /// that was pending over its amount has brought nothing.
 async fn settle_by_hand(connection: &mut PgConnection, app: &App, found: &Break) -> Outcome<(), BreakRefusal> {
-    let today = business_day::store::today(connection).await?;
+    let locked = lock_order(connection, found).await?;
+    let today = business_day::store::hold_today(connection).await?;
     let now = app.clock.now();
     let ids: [Uuid; 1] = [found.withholding_id.uuid()];
     let posting = match repayment::store::load_withholdings(connection, &ids).await?.pop() {
@@ -195,9 +202,7 @@ async fn settle_by_hand(connection: &mut PgConnection, app: &App, found: &Break)
                     return Err(Fault::Refused(BreakRefusal::NotOpen));
                 }
             }
-            let line = credit::store::find_line(connection, order.line_id).await?;
-            let funder_id = line.ok_or(sqlx::Error::RowNotFound)?.funder_id;
-            posting::settled_by_hand(found, funder_id, open, today, now)
+            posting::settled_by_hand(found, line.funder_id, open, today, now)
         }
     };
     Ok(ledger::store::insert_postings(connection, &[posting]).await?)
@@ -216,8 +221,7 @@ async fn end(
 
 /// Takes back what was booked for the order, and books what the channel says that it took, if anything.
 async fn reverse(connection: &mut PgConnection, app: &App, found: &Break, person: &str) -> Outcome<(), BreakRefusal> {
-    let ids: [Uuid; 1] = [found.withholding_id.uuid()];
-    let order = repayment::store::load_withholdings(connection, &ids).await?.pop();
+    let order = lock_order(connection, found).await?.map(|(order, _)| order);
     let is_booked = |order: &repayment::Withholding| matches!(order.state, State::Succeeded { .. });
     let order = order.filter(is_booked).ok_or(Fault::Refused(BreakRefusal::DoesNotFit))?;
     match repayment::take_back(connection, app, &order, person).await {
@@ -232,15 +236,14 @@ async fn reverse(connection: &mut PgConnection, app: &App, found: &Break, person
 }
 
 /// Books money that the channel took and we did not know of.
-async fn book_missing(
-    connection: &mut PgConnection,
-    app: &App,
-    found: &Break,
-    missing: Fen,
-) -> Outcome<(), BreakRefusal> {
-    let ids: [Uuid; 1] = [found.withholding_id.uuid()];
-    let order = repayment::store::load_withholdings(connection, &ids).await?.pop();
+async fn book_missing(connection: &mut PgConnection, app: &App, found: &Break) -> Outcome<(), BreakRefusal> {
+    let order = lock_order(connection, found).await?.map(|(order, _)| order);
     let order = order.ok_or(Fault::Refused(BreakRefusal::DoesNotFit))?;
+    // The order may have ended since the break was opened: what it brought then is not missing.
+    let missing = found.theirs - order.collected();
+    if !missing.is_positive() {
+        return Err(Fault::Refused(BreakRefusal::DoesNotFit));
+    }
     let is_over_amount = found.kind == BreakKind::AmountDiffers && found.proposed == Correction::Post;
     let booked = match order.is_pending() {
         false => repayment::receive_from_file(connection, app, &order, missing).await?,

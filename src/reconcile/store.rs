@@ -136,8 +136,9 @@ pub async fn load_absent(connection: &mut PgConnection, key: FileKey) -> sqlx::R
     Ok(rows.into_iter().map(|row| (row.withholding_id, row.line_id)).collect())
 }
 
-/// Opens a break for each line of the file that differs from our final orders, and for each success of ours of the day
-/// before that neither that day's file nor this one tells of. Returns how many were opened.
+/// Opens a break for each line of the file that differs from our final orders, and for each success that we learnt of on the day
+/// before and that no file tells of, from that of the day on which its order was sent to this one. The day that the order was
+/// made for may lie further back: it stays where an order goes to another channel. Returns how many were opened.
 pub async fn open_breaks(connection: &mut PgConnection, key: FileKey, today: BusinessDay) -> sqlx::Result<u64> {
     let opened = sqlx::query!(
         r#"with compared as (
@@ -154,10 +155,12 @@ pub async fn open_breaks(connection: &mut PgConnection, key: FileKey, today: Bus
                union all
                select w.withholding_id, w.collected_fen, 0, 'missing_there'
                from withholding w
-               where w.channel = $1 and w.status = 'succeeded' and w.business_day = $2::date - 1
+               where w.channel = $1 and w.status = 'succeeded'
+                 and w.final_at >= ($2::date - 1)::timestamp at time zone 'Asia/Shanghai'
+                 and w.final_at < $2::date::timestamp at time zone 'Asia/Shanghai'
                  and not exists (select from channel_file_line f
-                                 where f.channel = $1 and f.business_day in ($2::date - 1, $2::date)
-                                   and f.withholding_id = w.withholding_id))
+                                 where f.channel = $1 and f.withholding_id = w.withholding_id
+                                   and f.business_day between (w.submitted_at at time zone 'Asia/Shanghai')::date and $2))
            insert into reconciliation_break (break_id, channel, business_day, kind, withholding_id, our_fen, their_fen,
                                              proposed, status, owner, opened_on)
            select gen_random_uuid(), $1, $2, kind, withholding_id, our_fen, their_fen,

@@ -371,10 +371,6 @@ pub async fn insert_contradictions(
 ) -> sqlx::Result<()> {
     for (order, contradiction) in contradictions {
         let (kind, proposed) = contradiction.stored();
-        let ours = match order.state {
-            State::Succeeded { collected } => collected,
-            State::Created | State::Submitted | State::Unknown | State::Failed(_) => Fen::ZERO,
-        };
         sqlx::query!(
             "insert into reconciliation_break (break_id, channel, business_day, kind, withholding_id, our_fen, their_fen,
                                                proposed, status, owner, opened_on)
@@ -385,7 +381,7 @@ pub async fn insert_contradictions(
             order.business_day.date(),
             kind,
             order.withholding_id.uuid(),
-            ours.get(),
+            order.collected().get(),
             contradiction.theirs().get(),
             proposed,
             today.date(),

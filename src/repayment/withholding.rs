@@ -81,6 +81,14 @@ impl Withholding {
         }
     }
 
+    /// What it has brought.
+    pub fn collected(&self) -> Fen {
+        match self.state {
+            State::Succeeded { collected } => collected,
+            State::Created | State::Submitted | State::Unknown | State::Failed(_) => Fen::ZERO,
+        }
+    }
+
     /// Whether a channel has ever heard of it.
     pub fn was_sent(&self) -> bool {
         match self.state {

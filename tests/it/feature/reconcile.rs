@@ -12,6 +12,7 @@ use fenqi::repayment::{self, CallbackRefusal, ChannelResult, Posted, RepayReques
 use fenqi::sandbox::{self, Matcher, Scripted, World};
 use sqlx::PgPool;
 
+use super::authoriser::until_somebody_waits;
 use crate::book::{self, AGREEMENT, Book};
 use crate::house;
 
@@ -288,6 +289,57 @@ async fn an_order_that_people_have_settled_with_the_channel_ends_as_failed(pool:
     press(&book, 103_600, "k2").await;
     assert_eq!(submit_withholdings(&book.app).await.unwrap().succeeded, 1);
     book.assert_whole().await;
+}
+
+#[sqlx::test(migrator = "fenqi::MIGRATOR")]
+async fn a_break_over_an_order_that_has_ended_since_books_no_money_that_never_came(pool: PgPool) {
+    let (book, break_id) = collected_in_part(pool).await;
+    book.app.clock.set(book.app.clock.now() + chrono::TimeDelta::minutes(2));
+    assert_eq!(fenqi::repayment::jobs::query_unknowns(&book.app).await.unwrap().succeeded, 1);
+    for correction in [reconcile::Correction::Post, reconcile::Correction::Refund] {
+        reconcile::propose_correction(&book.app, break_id, correction, "Li").await.unwrap();
+        let refused = reconcile::confirm_break(&book.app, break_id, "Wang").await;
+        assert!(matches!(refused, Err(Fault::Refused(BreakRefusal::DoesNotFit))), "{refused:?}");
+    }
+    assert_eq!(book.fen("select amount_fen from repayment where line_id = $1").await, [103_600]);
+    assert_eq!(book.fen("select amount_fen from payout where line_id = $1").await, [0; 0]);
+    reconcile::dismiss_break(&book.app, break_id, "Wang", "the channel has corrected itself").await.unwrap();
+    book.assert_whole().await;
+}
+
+#[sqlx::test(migrator = "fenqi::MIGRATOR")]
+async fn what_is_settled_by_hand_while_the_day_ends_is_posted_to_the_day_that_begins(pool: PgPool) {
+    let (book, _world) = sent(pool, Scripted::answer("not_in_file")).await;
+    book.live_until("2026-02-27").await;
+    assert_eq!(fetch_channel_files(&book.app).await.unwrap().breaks, 1);
+    let (break_id, _) = the_break(&book).await;
+    let mut closing = fenqi::database::begin(&book.app.pool).await.unwrap();
+    let today = "2026-02-27".parse().unwrap();
+    assert!(fenqi::business_day::store::advance(&mut closing, today).await.unwrap());
+    let (confirmed, ()) = tokio::join!(reconcile::confirm_break(&book.app, break_id, "Wang"), async {
+        until_somebody_waits(&book.app.pool).await;
+        closing.commit().await.unwrap();
+    });
+    confirmed.unwrap();
+    let posted = "select business_day::text from posting where event = 'break_settled' and $1::uuid is not null";
+    assert_eq!(book.words(posted).await, ["2026-02-28"]);
+}
+
+#[sqlx::test(migrator = "fenqi::MIGRATOR")]
+async fn a_success_of_a_later_day_than_its_orders_is_a_break_too_where_no_file_tells_of_it(pool: PgPool) {
+    let (book, world) = sent(pool, Scripted::answer("success").with(sandbox::Fault::TimeoutBefore)).await;
+    let silent = Scripted::answer("not_in_file");
+    world.script("withholding_b", Some(Matcher::new("card", AGREEMENT)), vec![silent]);
+    // Two files in which the first channel does not name it: it never heard of it, and the second is asked.
+    book.live_until("2026-02-27").await;
+    assert_eq!(fetch_channel_files(&book.app).await.unwrap().resolved, 1);
+    assert_eq!(submit_withholdings(&book.app).await.unwrap().succeeded, 1);
+    assert_eq!(book.orders().await, ["alpha failed channel_down 103600 0", "beta succeeded 103600 103600"]);
+    book.live_until("2026-02-28").await;
+    assert_eq!(fetch_channel_files(&book.app).await.unwrap().breaks, 0, "it may stand in the next file");
+    book.live_until("2026-03-01").await;
+    assert_eq!(fetch_channel_files(&book.app).await.unwrap().breaks, 1);
+    assert_eq!(the_break(&book).await.1, "missing_there ask_channel open");
 }
 
 #[sqlx::test(migrator = "fenqi::MIGRATOR")]

@@ -11,4 +11,4 @@ pub mod close;
 pub mod api_store;
 pub mod api;
 
-pub use model::{BilledInstallment, Parts};
+pub use model::{BilledInstallment, Parts, ReopenedBill};

@@ -36,6 +36,15 @@ pub struct BilledInstallment {
     pub annual_rate: Rate,
 }
 
+/// A bill that was paid, and owes again because a payment was taken back.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct ReopenedBill {
+    pub line_id: LineId,
+    pub due_on: BusinessDay,
+    /// The day on which it had been paid in full.
+    pub paid_on: BusinessDay,
+}
+
 impl Parts {
     pub fn total(&self) -> Fen {
         self.fee + self.penalty + self.interest + self.principal

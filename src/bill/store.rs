@@ -4,7 +4,7 @@ use chrono::{DateTime, NaiveDate, Utc};
 use sqlx::PgConnection;
 use uuid::Uuid;
 
-use super::model::{BilledInstallment, Parts};
+use super::model::{BilledInstallment, Parts, ReopenedBill};
 use crate::base::id::{LineId, LoanId, ProductId};
 use crate::base::{AccountRange, BusinessDay, Fen, Rate};
 use crate::overdue::OverdueSpan;
@@ -257,18 +257,27 @@ pub async fn mark_bills_paid(
     Ok(())
 }
 
-/// Opens paid bills again of which a payment was taken back.
-pub async fn reopen_bills(connection: &mut PgConnection, bills: &[(LineId, BusinessDay)]) -> sqlx::Result<()> {
-    sqlx::query!(
-        "update bill set status = 'open', paid_on = null
-         from unnest($1::uuid[], $2::date[]) as again(line_id, due_on)
-         where bill.line_id = again.line_id and bill.due_on = again.due_on and bill.status = 'paid'",
+/// Opens paid bills again of which a payment was taken back; returns those that were paid, and since when.
+pub async fn reopen_bills(
+    connection: &mut PgConnection,
+    bills: &[(LineId, BusinessDay)],
+) -> sqlx::Result<Vec<ReopenedBill>> {
+    sqlx::query_as!(
+        ReopenedBill,
+        r#"with paid as (
+               select b.line_id, b.due_on, b.paid_on
+               from (select distinct * from unnest($1::uuid[], $2::date[])) as again(line_id, due_on)
+               join bill b on b.line_id = again.line_id and b.due_on = again.due_on
+               where b.status = 'paid')
+           update bill set status = 'open', paid_on = null
+           from paid where bill.line_id = paid.line_id and bill.due_on = paid.due_on
+           returning paid.line_id as "line_id: LineId", paid.due_on as "due_on: BusinessDay",
+                     paid.paid_on as "paid_on!: BusinessDay""#,
         &bills.iter().map(|(line_id, _)| line_id.uuid()).collect::<Vec<Uuid>>(),
         &bills.iter().map(|(_, due_on)| due_on.date()).collect::<Vec<NaiveDate>>(),
     )
-    .execute(connection)
-    .await?;
-    Ok(())
+    .fetch_all(connection)
+    .await
 }
 
 /// Installments of a line that statements have billed, paid or not, by loan and period.

@@ -5,8 +5,10 @@ pub mod bucket;
 pub mod stage;
 pub mod told;
 pub mod store;
+pub mod actions;
 pub mod close;
 
+pub use actions::tell_passed;
 pub use bucket::Bucket;
 pub use penalty::{OverdueSpan, PenaltyRule};
 pub use stage::Stage;

@@ -29,6 +29,11 @@ impl Stage {
         }
     }
 
+    /// The day at whose close a bill due on `due_on` reaches this stage.
+    pub fn day_of(self, terms: &Terms, due_on: BusinessDay) -> BusinessDay {
+        due_on.plus_days(self.days_past_due(terms))
+    }
+
     /// The due day of the bills that reach this stage at the close of `day`.
     pub fn due_on(self, terms: &Terms, day: BusinessDay) -> BusinessDay {
         day.minus_days(self.days_past_due(terms))

@@ -14,7 +14,7 @@ use crate::error::{Fault, Outcome, Refusal};
 use crate::partner::withholding::{Answer, ChannelFailure, DailyFile};
 use crate::repayment::withholding::State;
 use crate::repayment::{self, ChannelResult, Posted, ReversalRefusal};
-use crate::{business_day, credit, ledger};
+use crate::{business_day, credit, ledger, overdue};
 
 /// Why a break is not corrected or changed as asked.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
@@ -190,10 +190,9 @@ async fn settle_by_hand(connection: &mut PgConnection, app: &App, found: &Break)
     let locked = lock_order(connection, found).await?;
     let today = business_day::store::hold_today(connection).await?;
     let now = app.clock.now();
-    let ids: [Uuid; 1] = [found.withholding_id.uuid()];
-    let posting = match repayment::store::load_withholdings(connection, &ids).await?.pop() {
+    let posting = match locked {
         None => posting::suspense_returned(found, today, now),
-        Some(order) => {
+        Some((order, line)) => {
             let open = store::sum_open(connection, found.withholding_id).await?;
             store::save_settled(connection, found.break_id, open).await?;
             if order.is_pending() && found.kind == BreakKind::AmountDiffers {
@@ -224,15 +223,16 @@ async fn reverse(connection: &mut PgConnection, app: &App, found: &Break, person
     let order = lock_order(connection, found).await?.map(|(order, _)| order);
     let is_booked = |order: &repayment::Withholding| matches!(order.state, State::Succeeded { .. });
     let order = order.filter(is_booked).ok_or(Fault::Refused(BreakRefusal::DoesNotFit))?;
-    match repayment::take_back(connection, app, &order, person).await {
-        Ok(()) => {}
+    let reopened = match repayment::take_back(connection, app, &order, person).await {
+        Ok(reopened) => reopened,
         Err(Fault::Refused(refusal)) => return Err(Fault::Refused(BreakRefusal::NotReversed(refusal))),
         Err(Fault::Failed(failure)) => return Err(Fault::Failed(failure)),
-    }
+    };
     if found.theirs.is_positive() {
         repayment::receive_from_file(connection, app, &order, found.theirs).await?;
     }
-    Ok(())
+    // Only now is it known what stays unpaid.
+    Ok(overdue::tell_passed(connection, app, &reopened).await?)
 }
 
 /// Books money that the channel took and we did not know of.

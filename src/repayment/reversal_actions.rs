@@ -10,6 +10,7 @@ use super::{notices, posting, store};
 use crate::app::App;
 use crate::base::BusinessDay;
 use crate::base::id::{LoanId, RepaymentId};
+use crate::bill::ReopenedBill;
 use crate::credit::change::lines_changed;
 use crate::error::{Fault, Outcome};
 use crate::loan::store::{ScheduleReason, ScheduleVersion};
@@ -18,13 +19,14 @@ use crate::outbox::Message;
 use crate::{bill, business_day, credit, ledger, loan, notice, outbox};
 
 /// Takes back what was booked for an order, in the caller's transaction: bills, loans, line and books, and the order itself.
-/// What was remitted of it already comes off the funder's next remittance, with the platform's share of it.
+/// What was remitted of it already comes off the funder's next remittance, with the platform's share of it. Returns the bills that
+/// had been paid: whoever settles what comes instead tells of the stages that they passed meanwhile.
 pub async fn take_back(
     connection: &mut PgConnection,
     app: &App,
     order: &Withholding,
     person: &str,
-) -> Outcome<(), ReversalRefusal> {
+) -> Outcome<Vec<ReopenedBill>, ReversalRefusal> {
     let line_id = order.line_id;
     let line = credit::store::lock_lines(connection, &[line_id]).await?.pop().ok_or(sqlx::Error::RowNotFound)?;
     let today = business_day::store::hold_today(connection).await?;
@@ -51,10 +53,10 @@ pub async fn take_back(
     let taken_back = TakenBack { reversal_id, person: person.to_owned(), today, at: now };
     let reversal = account.take_back(&original, taken_back);
     store::mark_reversed(connection, order.withholding_id).await?;
-    save(connection, app, &account, (&reversal, restored)).await?;
+    let reopened = save(connection, app, &account, (&reversal, restored)).await?;
     let told = notices::repayment_reversed(account.line.borrower_id, &reversal);
     notice::raise(connection, &[told]).await?;
-    Ok(())
+    Ok(reopened)
 }
 
 /// A loan that the money had paid off gets the schedule back that it had before. Returns what the funder is told of it.
@@ -116,22 +118,23 @@ async fn save(
     app: &App,
     account: &LineAccount,
     (reversal, restored): (&Repayment, Vec<Message>),
-) -> anyhow::Result<()> {
+) -> anyhow::Result<Vec<ReopenedBill>> {
     let installments: Vec<_> = account.installments.iter().map(|open| &open.billed).collect();
     bill::store::save_installments(connection, &installments).await?;
     let bills: Vec<_> = installments.iter().map(|billed| (billed.line_id, billed.due_on())).collect();
-    bill::store::reopen_bills(connection, &bills).await?;
+    let reopened = bill::store::reopen_bills(connection, &bills).await?;
     let loans: Vec<Loan> = account.loans.iter().map(|open| open.loan.clone()).collect();
     loan::store::save_loans(connection, &loans).await?;
     credit::store::save_lines(connection, std::slice::from_ref(&account.line), &account.entries).await?;
     store::insert_repayments(connection, std::slice::from_ref(reversal)).await?;
     let posting = posting::repayment(reversal.repayment_id.uuid(), reversal);
     ledger::store::insert_postings(connection, &[posting]).await?;
-    let Some(first) = loans.first() else { return Ok(()) };
+    let Some(first) = loans.first() else { return Ok(reopened) };
     let product = app.catalogue.get(connection, first.product_id, first.product_version).await?;
     let partner = &product.terms.funder;
     let mut messages = reversal.messages(partner);
     messages.extend(restored);
     messages.extend(lines_changed(partner, &account.line, &account.entries));
-    Ok(outbox::store::enqueue(connection, &messages).await?)
+    outbox::store::enqueue(connection, &messages).await?;
+    Ok(reopened)
 }

@@ -73,6 +73,7 @@ scenarios! {
     cards "cards",
     transfer_twice "transfer-twice",
     late_on_another_product "late-on-another-product",
+    taken_back_late "taken-back-late",
 }
 
 #[test]

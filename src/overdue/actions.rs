@@ -1,0 +1,39 @@
+//! Telling of stages that went by while a bill was held for paid.
+
+use sqlx::PgConnection;
+
+use super::stage::Stage;
+use super::told::{Late, Told, Unpaid};
+use crate::app::App;
+use crate::bill::ReopenedBill;
+use crate::{bill, business_day, credit, notice, outbox};
+
+/// Tells of the stages whose day passed while the bills were held for paid, in the caller's transaction, which holds their line:
+/// the close looks at each stage's own day only. Bills that are settled again by now owe nothing and are not told of.
+pub async fn tell_passed(connection: &mut PgConnection, app: &App, reopened: &[ReopenedBill]) -> anyhow::Result<()> {
+    let Some(first) = reopened.first() else { return Ok(()) };
+    let line = credit::store::find_line(connection, first.line_id).await?.ok_or(sqlx::Error::RowNotFound)?;
+    let today = business_day::store::hold_today(connection).await?;
+    let product = app.catalogue.get(connection, line.product_id, line.product_version).await?;
+    let terms = &product.terms;
+    let installments = bill::store::load_open_installments(connection, &[line.line_id.uuid()]).await?;
+    let mut told = Told::new(today, app.clock.now());
+    for bill in reopened {
+        let mut unpaid = Vec::new();
+        for billed in installments.iter().filter(|billed| billed.due_on() == bill.due_on) {
+            let product = app.catalogue.get(connection, billed.product_id, billed.product_version).await?;
+            unpaid.push(Unpaid::new(billed.clone(), &product.terms, today));
+        }
+        if unpaid.is_empty() {
+            continue;
+        }
+        let late = Late { line_id: line.line_id, borrower_id: line.borrower_id, due_on: bill.due_on };
+        // Before it was paid, the close has told; today's still does.
+        let has_passed = |stage: &Stage| (bill.paid_on..today).contains(&stage.day_of(terms, bill.due_on));
+        for stage in Stage::ALL.into_iter().filter(has_passed) {
+            told.reached(stage, late, &terms.funder, &unpaid);
+        }
+    }
+    notice::raise(connection, &told.notices).await?;
+    Ok(outbox::store::enqueue(connection, &told.messages).await?)
+}

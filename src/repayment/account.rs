@@ -225,8 +225,11 @@ impl Repayment {
 
     /// What the funder's core is told: one message for each loan, because its order is kept by loan.
     pub fn messages(&self, partner: &str) -> Vec<Message> {
-        let of_loans = self.items.chunk_by(|one, next| one.loan_id == next.loan_id);
-        of_loans
+        // Money for several bills touches a loan once in each; the sort is stable, so that a loan's periods stay in order.
+        let mut items = self.items.clone();
+        items.sort_by_key(|item| item.loan_id);
+        items
+            .chunk_by(|one, next| one.loan_id == next.loan_id)
             .map(|items| Message {
                 partner: partner.to_owned(),
                 kind: match self.source {
@@ -285,5 +288,39 @@ impl Source {
             Source::Transfer { bank_reference, .. } => bank_reference.clone(),
             Source::Reversal { of, .. } => of.uuid().to_string(),
         }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use uuid::Uuid;
+
+    #[test]
+    fn a_funder_is_told_once_of_each_loan_that_money_for_several_bills_paid() {
+        let (one, other) = (LoanId::from_uuid(Uuid::from_u128(1)), LoanId::from_uuid(Uuid::from_u128(2)));
+        let item = |loan_id, period, fen| RepaymentItem {
+            loan_id,
+            period,
+            taken: Parts { principal: Fen::new(fen), ..Parts::default() },
+        };
+        let at = DateTime::UNIX_EPOCH;
+        let repayment = Repayment {
+            repayment_id: RepaymentId::mint(at),
+            line_id: LineId::mint(at),
+            funder_id: FunderId::mint(at),
+            source: Source::Transfer { bank_reference: "B1".into(), operator: "Li".into() },
+            amount: Fen::new(1_111),
+            items: vec![item(one, 1, 1_000), item(other, 1, 100), item(one, 2, 10), item(other, 2, 1)],
+            excess: Fen::ZERO,
+            business_day: "2026-05-01".parse().unwrap(),
+            received_at: at,
+        };
+        let told = repayment.messages("bank");
+        let summed: Vec<_> =
+            told.iter().map(|message| (message.object_id, message.body["amount_fen"].as_i64())).collect();
+        assert_eq!(summed, [(one.uuid(), Some(1_010)), (other.uuid(), Some(101))]);
+        let periods = |message: &Message| message.body["installments"].as_array().unwrap().len();
+        assert_eq!(told.iter().map(periods).collect::<Vec<_>>(), [2, 2]);
     }
 }

@@ -15,9 +15,6 @@ use crate::sandbox::{FaultShares, PARTNERS, World};
 
 /// How often the house looks for what is due: a person who has just paid waits about so long for the bank.
 const PAUSE: Duration = Duration::from_secs(1);
-/// What is due at any time; the rest happens at the close.
-const WORK: [JobKind; 4] = [JobKind::DailyClose, JobKind::Withhold, JobKind::AskPartners, JobKind::PayOut];
-
 /// Keeps house until it is dropped. From here on partners make no mistakes but those that somebody asks for.
 pub async fn keep_house(app: App, world: Arc<World>) {
     for partner in PARTNERS {
@@ -30,8 +27,9 @@ pub async fn keep_house(app: App, world: Arc<World>) {
         last += passed;
         // The story's clock goes on from where the story ended, also when somebody moves it.
         app.clock.set(app.clock.now() + TimeDelta::from_std(passed).unwrap_or_default());
-        for kind in WORK {
-            if let Err(error) = dispatch::run(&app, kind).await {
+        // Everything that the timetable asks for, as often as the house looks: whatever is not due yet finds nothing to do.
+        for kind in JobKind::ALL {
+            if let Err(error) = dispatch::run(&app, *kind).await {
                 tracing::error!(kind = kind.as_str(), "a job failed: {error:#}");
             }
         }

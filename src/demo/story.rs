@@ -4,7 +4,7 @@ use std::collections::BTreeMap;
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
-use chrono::NaiveTime;
+use chrono::{Datelike, NaiveTime};
 use indicatif::{ProgressBar, ProgressStyle};
 
 use super::applicants::{self, BATCH, Buyer};
@@ -45,6 +45,8 @@ const PRODUCTS: [&str; 7] = [
 ];
 /// People apply over the first so many hundredths of the story.
 const APPLYING_PER_CENT: usize = 40;
+/// Months of the input: what each client paid in each.
+const MONTHS: usize = 6;
 /// The reserve is filled for so many days of purchases at a time.
 const DEPOSIT_DAYS: usize = 10;
 
@@ -110,6 +112,13 @@ pub async fn live(app: &App, world: &World, script: &Script) -> anyhow::Result<T
 /// The bank lets this month's orders take what the client really paid in the month that it is like.
 fn fill_card(world: &World, buyer: &Buyer, month: usize) {
     lock(&world.withholding).set_balance(&buyer.agreement_number, buyer.paid[month]);
+}
+
+/// Which of the months of the input a day of the story is like. They are the calendar's, as cards are filled: the first is what is
+/// left of the month in which the story begins.
+fn month_of(first_day: BusinessDay, day: BusinessDay) -> usize {
+    let months = |day: BusinessDay| day.date().year() * 12 + day.date().month0() as i32;
+    usize::try_from(months(day) - months(first_day)).unwrap_or_default().min(MONTHS - 1)
 }
 
 fn at(hour: u32, minute: u32) -> NaiveTime {
@@ -199,17 +208,11 @@ impl House<'_> {
     /// At the start of each month a card holds what its client really paid that month.
     fn refill_cards(&self, index: usize, day: BusinessDay) {
         if index == 0 || day.day_of_month() == 1 {
-            let month = self.month_of(day);
+            let month = month_of(self.script.first_day, day);
             for buyer in &self.buyers {
                 fill_card(self.world, buyer, month);
             }
         }
-    }
-
-    /// Which of the six months of the input a day of the story is like.
-    fn month_of(&self, day: BusinessDay) -> usize {
-        let months = (0..6).take_while(|month| self.script.first_day.plus_months(*month) <= day).count();
-        months.saturating_sub(1)
     }
 
     /// Sends orders to the channels, hears their answers, asks for those that did not come.
@@ -237,7 +240,7 @@ impl House<'_> {
         let days = (self.script.days * APPLYING_PER_CENT / 100).max(1);
         let count = self.script.clients.len();
         let (from, to) = (count * index.min(days) / days, count * (index + 1).min(days) / days);
-        let month = self.month_of(day);
+        let month = month_of(self.script.first_day, day);
         let batches = self.script.clients[from..to].chunks(BATCH);
         for pair in batches.collect::<Vec<_>>().chunks(2) {
             let applying = pair.iter().map(|batch| applicants::apply(self.app, &self.line_product, batch, day));
@@ -339,4 +342,16 @@ pub fn set_faults(world: &World) {
     world.set_faults("payout", FaultShares { timeout_after: 5, timeout_before: 5, ..FaultShares::default() });
     world.set_faults("risk", FaultShares { timeout_before: 5, ..FaultShares::default() });
     world.set_faults("funder_core", FaultShares { timeout_after: 10, timeout_before: 10, ..FaultShares::default() });
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn each_first_of_a_month_begins_the_next_of_the_input_whatever_day_the_story_began_on() {
+        let of = |day: &str| month_of("2026-01-05".parse().unwrap(), day.parse().unwrap());
+        assert_eq!([of("2026-01-05"), of("2026-01-31"), of("2026-02-01"), of("2026-02-28")], [0, 0, 1, 1]);
+        assert_eq!([of("2026-03-01"), of("2026-06-30"), of("2026-07-01"), of("2027-01-01")], [2, 5, 5, 5]);
+    }
 }

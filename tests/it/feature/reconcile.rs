@@ -343,6 +343,23 @@ async fn a_success_of_a_later_day_than_its_orders_is_a_break_too_where_no_file_t
 }
 
 #[sqlx::test(migrator = "fenqi::MIGRATOR")]
+async fn the_demos_served_house_compares_the_channels_files(pool: PgPool) {
+    let (book, world) = sent(pool, Scripted::answer("success")).await;
+    book.live_until("2026-02-26").await;
+    let keeping = tokio::spawn(fenqi::demo::serving::keep_house(book.app.clone(), world));
+    let compared = "select count(*) from channel_file where compared_at is not null and $1::uuid is not null";
+    for _ in 0..300 {
+        if book.fen(compared).await == [1] {
+            break;
+        }
+        tokio::time::sleep(std::time::Duration::from_millis(100)).await;
+    }
+    keeping.abort();
+    assert_eq!(book.fen(compared).await, [1]);
+    book.assert_whole().await;
+}
+
+#[sqlx::test(migrator = "fenqi::MIGRATOR")]
 async fn what_the_channel_took_beyond_the_order_is_owed_back(pool: PgPool) {
     let (book, _world) = sent(pool, Scripted::answer("success").with(sandbox::Fault::TimeoutAfter)).await;
     let id = sqlx::query_scalar("select withholding_id from withholding").fetch_one(&book.app.pool).await.unwrap();

@@ -95,3 +95,29 @@ async fn a_remittance_of_subsidy_that_no_settlement_held_back_is_found(pool: PgP
     let spoil = "update remittance set subsidy_fen = subsidy_fen + 1, share_fen = share_fen + 1 where business_day = '2026-03-10'";
     assert_eq!(speak(pool, spoil).await, ["the subsidy that is remitted for a day is what its settlements held back"]);
 }
+
+#[sqlx::test(migrator = "fenqi::MIGRATOR")]
+async fn a_bill_that_says_other_than_what_its_lines_owe_is_found(pool: PgPool) {
+    // Each of 1,000: paid and still open; open for the penalty that its late principal has left; paid and owing a fen.
+    let bills = "insert into bill (line_id, due_on, statement_on, principal_fen, interest_fen, fee_fen, status, paid_on) values
+                     ('00000000-0000-0000-0000-000000000001', '2026-03-25', '2026-03-05', 900, 100, 0, 'open', null),
+                     ('00000000-0000-0000-0000-000000000002', '2026-03-25', '2026-03-05', 900, 100, 0, 'open', null),
+                     ('00000000-0000-0000-0000-000000000003', '2026-03-25', '2026-03-05', 900, 100, 0, 'paid', '2026-03-25');
+                 insert into bill_line (line_id, loan_id, period, due_on, principal_fen, interest_fen, fee_fen, principal_paid_fen,
+                                        interest_paid_fen, fen_days, fen_days_to)
+                 select line_id, line_id, 1, due_on, 900, 100, 0, paid_fen, 100, fen_days, fen_days_to
+                 from bill cross join lateral (values (1, 900, 0, null::date), (2, 900, 9000, '2026-04-04'), (3, 899, 0, null))
+                      as line(nth, paid_fen, fen_days, fen_days_to)
+                 where right(line_id::text, 1) = nth::text";
+    sqlx::raw_sql(bills).execute(&pool).await.unwrap();
+    let sentence = "a paid bill owes nothing and an open one something";
+    let mut found: Vec<String> = fenqi::verify::verify(&pool)
+        .await
+        .unwrap()
+        .into_iter()
+        .filter(|finding| finding.identity == sentence)
+        .map(|finding| format!("{}: {} {}", &finding.subject[35..], finding.expected, finding.found))
+        .collect();
+    found.sort();
+    assert_eq!(found, ["1 due 2026-03-25 open: 1 0", "3 due 2026-03-25 paid: 0 1"]);
+}

@@ -71,9 +71,10 @@ scenarios! {
     line_changes "line-changes",
     told "told",
     cards "cards",
-    transfer_twice "transfer-twice",
     late_on_another_product "late-on-another-product",
     taken_back_late "taken-back-late",
+    transfer_twice "transfer-twice",
+    billed_interest_falls "billed-interest-falls",
 }
 
 #[test]

@@ -5,9 +5,12 @@ use std::process::ExitCode;
 use std::sync::Arc;
 use std::time::Instant;
 
+use sqlx::PgPool;
+
 use crate::app::App;
 use crate::base::BusinessDay;
 use crate::cli::{Sharing, find_database, set_up, stop_signal, verify};
+use crate::config::Config;
 use crate::credit::RiskHook;
 use crate::database;
 use crate::demo::input::{self, Input};
@@ -64,13 +67,7 @@ pub async fn run(args: Args) -> anyhow::Result<ExitCode> {
     let _claim = database::Claim::take(&url).await?;
     let pool = database::connect(&url, config.database_connections).await?;
     database::migrate(&pool).await?;
-    if let Some(today) = input::lived_until(&pool).await? {
-        let way_out = match config.database_url {
-            None => "start again from nothing with `fenqi demo --fresh`, or look at it with `fenqi serve`",
-            Some(_) => "empty the database, or name another one in DATABASE_URL",
-        };
-        anyhow::bail!("this database already holds a house (its business day is {today}); {way_out}");
-    }
+    refuse_second_story(&config, &pool).await?;
     let house = House::open(HouseSettings {
         pool,
         vault: Arc::new(config.vault_of_trial()?),
@@ -116,4 +113,13 @@ pub async fn run(args: Args) -> anyhow::Result<ExitCode> {
     app.pool.close().await;
     drop(database);
     Ok(if findings.is_empty() { ExitCode::SUCCESS } else { ExitCode::FAILURE })
+}
+
+async fn refuse_second_story(config: &Config, pool: &PgPool) -> anyhow::Result<()> {
+    let Some(today) = input::lived_until(pool).await? else { return Ok(()) };
+    let way_out = match config.database_url {
+        None => "start again from nothing with `fenqi demo --fresh`, or look at it with `fenqi serve`",
+        Some(_) => "empty the database, or name another one in DATABASE_URL",
+    };
+    anyhow::bail!("this database already holds a house (its business day is {today}); {way_out}")
 }

@@ -24,6 +24,7 @@ use sqlx::PgPool;
 use tokio::io::AsyncWriteExt as _;
 use tokio::net::TcpStream;
 
+use super::authoriser::until_somebody_waits;
 use crate::browser;
 use crate::desk::{self, Desk};
 use crate::house;
@@ -49,7 +50,7 @@ async fn calls(app: &App, code: &str) -> Vec<FoundCall> {
     app.partners.flush_log().await;
     let (partner, code) = (Some("harbour-core".to_owned()), Some(code.to_owned()));
     let search = CallSearch { partner, code, limit: 100, ..Default::default() };
-    search_calls(&mut *app.pool.acquire().await.unwrap(), &search).await.unwrap()
+    search_calls(&mut app.pool.acquire().await.unwrap(), &search).await.unwrap()
 }
 
 #[sqlx::test(migrator = "fenqi::MIGRATOR")]
@@ -66,11 +67,7 @@ async fn whoever_hangs_up_half_way_finds_its_answer_under_its_key(pool: PgPool) 
     );
     let mut stream = TcpStream::connect(desk.address.trim_start_matches("http://")).await.unwrap();
     stream.write_all(request.as_bytes()).await.unwrap();
-    let waiting =
-        "select count(*) from pg_stat_activity where datname = current_database() and wait_event_type = 'Lock'";
-    while sqlx::query_scalar::<_, i64>(waiting).fetch_one(&mut *held).await.unwrap() == 0 {
-        tokio::time::sleep(Duration::from_millis(20)).await;
-    }
+    until_somebody_waits(&app.pool).await;
     drop(stream);
     // The server notices that nobody is there any more.
     tokio::time::sleep(Duration::from_millis(500)).await;

@@ -67,7 +67,10 @@ async fn a_story_on_files_of_ones_own_is_reported_verified_and_not_told_twice(po
     }
     assert!(!said.contains("Serving on"));
     let complaint = fenqi.refused(&command);
-    assert!(complaint.contains("already holds a house") && complaint.contains("name another one in DATABASE_URL"), "{complaint}");
+    assert!(
+        complaint.contains("already holds a house") && complaint.contains("name another one in DATABASE_URL"),
+        "{complaint}"
+    );
     sqlx::query("update credit_line set limit_fen = limit_fen + 1").execute(&pool).await.unwrap();
     assert!(fenqi.found(&["verify"]).contains("a line stands where its journal ends"));
 }

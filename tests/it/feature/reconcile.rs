@@ -310,9 +310,12 @@ async fn a_break_over_an_order_that_has_ended_since_books_no_money_that_never_ca
 #[sqlx::test(migrator = "fenqi::MIGRATOR")]
 async fn what_is_settled_by_hand_while_the_day_ends_is_posted_to_the_day_that_begins(pool: PgPool) {
     let (book, _world) = sent(pool, Scripted::answer("not_in_file")).await;
-    book.live_until("2026-02-27").await;
-    assert_eq!(fetch_channel_files(&book.app).await.unwrap().breaks, 1);
+    for day in ["2026-02-26", "2026-02-27"] {
+        book.live_until(day).await;
+        fetch_channel_files(&book.app).await.unwrap();
+    }
     let (break_id, _) = the_break(&book).await;
+    reconcile::propose_correction(&book.app, break_id, reconcile::Correction::AskChannel, "Li").await.unwrap();
     let mut closing = fenqi::database::begin(&book.app.pool).await.unwrap();
     let today = "2026-02-27".parse().unwrap();
     assert!(fenqi::business_day::store::advance(&mut closing, today).await.unwrap());

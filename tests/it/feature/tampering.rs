@@ -80,6 +80,19 @@ const TAMPERED: &[(&str, &str)] = &[
     ),
     ("what merchants are owed is what was cleared and not paid", "alter table settlement drop constraint settlement_check, drop constraint settlement_check1; update settlement set net_fen = net_fen + 1"),
     (
+        "a settlement's parts are the purchases and refunds of its day",
+        "update settlement_part set discount_fee_fen = discount_fee_fen + 1",
+    ),
+    (
+        "a settlement is the sum of its parts and of what was carried into it",
+        "update settlement_part set gross_fen = gross_fen + 1",
+    ),
+    ("a day on which a funder's borrowers paid is remitted", "delete from remittance_part; delete from remittance"),
+    (
+        "the subsidy that is remitted for a day is what its settlements held back",
+        "update settlement_part set subsidy_fen = subsidy_fen + 1",
+    ),
+    (
         "a purchase's refunds sum to what it says",
         "update purchase set refunded_fen = refunded_fen - 1 where refunded_fen > 0",
     ),
@@ -141,7 +154,8 @@ const TAMPERED: &[(&str, &str)] = &[
     ),
     (
         "no order to collect or pay is pending for more than three days",
-        "alter table withholding drop constraint withholding_check1; update withholding set status = 'unknown', business_day = '2020-01-01'",
+        "alter table withholding drop constraint withholding_check1; update withholding set status = 'unknown', business_day = '2020-01-01'
+         where withholding_id = (select withholding_id from withholding limit 1)",
     ),
     (
         "no payment that the channel refused waits for a person for more than three days",

@@ -173,7 +173,7 @@ const AT_THE_GATE: &str = "select count(*) from pg_locks where locktype = 'advis
 #[sqlx::test(migrator = "fenqi::MIGRATOR")]
 async fn a_payoff_that_is_ordered_just_before_the_statement_ends_the_loan_after_it(pool: PgPool) {
     let come = StatementDay::come(pool).await;
-    let (quoted, close) = come.pay_off_before_the_statements(async |close| close).await;
+    let (quoted, [close]) = come.pay_off_before_the_statements(async |close| [close]).await;
     close.await.unwrap();
     // The bill of the 10th and all other principal; no day after its due day has passed.
     let billed = come.town.fen("select principal_fen + interest_fen + fee_fen from bill").await;

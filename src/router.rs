@@ -21,7 +21,7 @@ use crate::http::api::{Document, Gate, PREFIX, complete, gate};
 use crate::http::{Problem, callback, docs, health, limits, metrics, start};
 use crate::merchant::{join_h5, order_h5, staff_h5};
 use crate::page::{assets, error_page, visit};
-use crate::purchase::{Authoriser, LiveReceipts, pay_h5, receipt_h5, refund_h5, sale_h5, scan_h5};
+use crate::purchase::{Authoriser, LiveReceipts, pay_h5, receipt_h5, refund_h5, result_h5, sale_h5, scan_h5};
 use crate::{access, bill, credit, day_file, funder, loan, merchant, outbox, product, purchase, repayment, settlement};
 
 pub fn router(app: App) -> Router {
@@ -216,7 +216,7 @@ fn money_pages() -> Router<App> {
         .route("/scan", get(scan_h5::show).post(scan_h5::read))
         .route("/q/{code}", get(pay_h5::open))
         .route("/q/{code}/confirm", get(pay_h5::ask).post(pay_h5::confirm))
-        .route("/purchases/{purchase}", get(pay_h5::result))
+        .route("/purchases/{purchase}", get(result_h5::result))
         .route("/bills", get(bill::h5::list))
         .route("/bills/pay", get(repayment::h5::ask).post(repayment::h5::pay))
         .route("/bills/{due_on}", get(bill::h5::bill))

@@ -28,6 +28,7 @@ pub struct BillPage {
     owed: Fen,
     paid: Fen,
     is_late: bool,
+    grace_until: Option<BusinessDay>,
 }
 
 impl ListPage {
@@ -36,8 +37,7 @@ impl ListPage {
     }
 
     fn late(&self) -> Vec<Fen> {
-        let late = self.bills.open.iter().filter(|bill| bill.cut.due_on < self.bills.today);
-        late.map(|bill| bill.owed).collect()
+        self.bills.open.iter().map(|bill| bill.late).filter(|late| late.is_positive()).collect()
     }
 }
 
@@ -88,6 +88,7 @@ pub async fn bill(
         owed: installments.iter().map(|one| one.owed.total()).sum(),
         paid: installments.iter().map(|one| one.own.billed.paid.total()).sum(),
         is_late: installments.iter().any(Installment::is_late),
+        grace_until: installments.iter().filter_map(Installment::grace_until).min(),
         installments,
     })
 }

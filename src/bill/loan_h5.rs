@@ -10,9 +10,11 @@ use super::why::{self, Agreed, Changed, Owed};
 use crate::app::App;
 use crate::base::id::{BorrowerId, LoanId};
 use crate::base::{BusinessDay, Fen, Rate};
+use crate::borrower::Agreement;
+use crate::borrower::actions::signed_text_at;
 use crate::http::Problem;
 use crate::ledger::store::Entry;
-use crate::loan::LoanStatus;
+use crate::loan::{LoanStatus, Price};
 use crate::page::Page;
 use crate::page::session::SignedIn;
 use crate::product::terms::{Part, PenaltyRate, Plan};
@@ -29,6 +31,7 @@ pub struct LoansPage {
 pub struct LoanPage {
     page: Page,
     rows: Vec<ScheduleRow>,
+    price: Option<Price>,
     entries: Vec<Entry>,
     story: LoanStory,
 }
@@ -38,7 +41,7 @@ struct ScheduleRow {
     period: usize,
     due_on: BusinessDay,
     total: Fen,
-    /// The end of a key: `paid`, `part`, `late`, `billed`, `coming`, `gone`.
+    /// The end of a key: `paid`, `part`, `late`, `grace`, `billed`, `coming`, `gone`.
     state: &'static str,
     owed: Fen,
 }
@@ -48,11 +51,14 @@ struct ScheduleRow {
 pub struct AgreementPage {
     page: Page,
     plan: Option<Plan>,
-    price: Rate,
+    /// A year, or for a fee per period each time.
+    rate: Rate,
+    price: Option<Price>,
     story: LoanStory,
     penalty: PenaltyRate,
     order: [Part; 4],
-    text: &'static str,
+    /// The credit agreement as it was signed before this loan was made.
+    text: Option<String>,
 }
 
 #[derive(Template, WebTemplate)]
@@ -72,6 +78,11 @@ pub struct WhyPage {
 impl AgreementPage {
     fn loan_address(&self) -> String {
         format!("/loans/{}", self.story.loan.loan_id)
+    }
+
+    /// What a payment settles first, second, third and last.
+    fn in_order(&self, parts: &[Part; 4]) -> String {
+        parts.map(|part| self.page.say_of("part", part.name()).to_string()).join(" → ")
     }
 }
 
@@ -103,7 +114,7 @@ pub async fn show(
 ) -> Result<LoanPage, Problem> {
     let story = find(&app, borrower_id, &loan).await?;
     let entries = own_actions::entries(&app, &story.loan, None).await?;
-    Ok(LoanPage { page, rows: schedule_rows(&story), entries, story })
+    Ok(LoanPage { page, rows: schedule_rows(&story), price: why::agreed_price(&story), entries, story })
 }
 
 /// `GET /loans/{loan}/agreement`
@@ -120,10 +131,11 @@ pub async fn agreement(
     Ok(AgreementPage {
         page,
         plan: sold.map(|(plan, _)| plan.clone()),
-        price: sold.map_or(Rate::ZERO, |(_, price)| price),
+        rate: sold.map_or(Rate::ZERO, |(_, price)| price),
+        price: why::agreed_price(&story),
         penalty: terms.penalty.rate,
         order: terms.allocation.order,
-        text: crate::borrower::Agreement::Credit.wording().body,
+        text: signed_text_at(&app, borrower_id, Agreement::Credit, story.loan.bought_at).await?,
         story,
     })
 }
@@ -168,6 +180,7 @@ fn schedule_rows(story: &LoanStory) -> Vec<ScheduleRow> {
             Some(billed) if owed.is_zero() && billed.own.billed.paid.is_zero() => "gone",
             Some(_) if owed.is_zero() => "paid",
             Some(billed) if billed.is_late() => "late",
+            Some(billed) if billed.grace_until().is_some() => "grace",
             Some(billed) if billed.own.billed.paid.total().is_positive() => "part",
             Some(_) => "billed",
             None if row.total().is_zero() || story.loan.status == LoanStatus::Voided => "gone",

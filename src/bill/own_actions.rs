@@ -29,8 +29,16 @@ impl Installment {
         self.owed.total() + self.own.billed.paid.total()
     }
 
+    /// Owed after its days of grace.
     pub fn is_late(&self) -> bool {
-        self.own.billed.due_on() < self.today && self.owed.total().is_positive()
+        self.rule.is_overdue(self.own.billed.due_on(), self.today) && self.owed.total().is_positive()
+    }
+
+    /// The last day on which it is paid without penalty, where its due day has passed and that one has not.
+    pub fn grace_until(&self) -> Option<BusinessDay> {
+        let due_on = self.own.billed.due_on();
+        let is_in_grace = due_on < self.today && !self.rule.is_overdue(due_on, self.today);
+        (is_in_grace && self.owed.total().is_positive()).then(|| self.rule.grace_until(due_on))
     }
 
     pub fn interest(&self) -> Fen {
@@ -53,7 +61,25 @@ impl Installment {
 pub struct Bill {
     pub cut: OwnBill,
     pub owed: Fen,
+    /// What of it is owed after its days of grace.
+    pub late: Fen,
+    /// The first day on which grace ends, where none of it is late and its due day has passed.
+    pub grace_until: Option<BusinessDay>,
     pub installments: usize,
+}
+
+impl Bill {
+    fn of(cut: OwnBill, inside: &[&Installment]) -> Bill {
+        let late: Fen = inside.iter().filter(|one| one.is_late()).map(|one| one.owed.total()).sum();
+        let grace_until = inside.iter().filter_map(|one| one.grace_until()).min();
+        Bill {
+            owed: inside.iter().map(|one| one.owed.total()).sum(),
+            late,
+            grace_until: grace_until.filter(|_| !late.is_positive()),
+            installments: inside.len(),
+            cut,
+        }
+    }
 }
 
 /// What a borrower's bills come to.
@@ -83,17 +109,13 @@ pub async fn bills(app: &App, borrower_id: BorrowerId) -> anyhow::Result<Bills> 
     for cut in cut {
         let is_in = |one: &&Installment| one.own.billed.line_id == cut.line_id && one.own.billed.due_on() == cut.due_on;
         let inside: Vec<&Installment> = installments.iter().filter(is_in).collect();
-        let owed = inside.iter().map(|one| one.owed.total()).sum();
-        let bill = Bill { owed, installments: inside.len(), cut };
+        let bill = Bill::of(cut, &inside);
         if bill.owed.is_positive() { open.push(bill) } else { past.push(bill) }
     }
     open.reverse();
-    let sum = |bills: &[Bill], only: fn(&Bill, BusinessDay) -> bool| {
-        bills.iter().filter(|bill| only(bill, today)).map(|bill| bill.owed).sum()
-    };
     Ok(Bills {
-        owed: sum(&open, |_, _| true),
-        late: sum(&open, |bill, today| bill.cut.due_on < today),
+        owed: open.iter().map(|bill| bill.owed).sum(),
+        late: open.iter().map(|bill| bill.late).sum(),
         next_statement_on: next_statement(&lines, today),
         today,
         open,

@@ -305,6 +305,57 @@ pub async fn list_payments(
     .await
 }
 
+/// What falls due on the next due day that no bill was cut for yet, as the schedules stand.
+#[derive(Clone, Debug, PartialEq)]
+pub struct Coming {
+    pub due_on: BusinessDay,
+    /// One for each loan; there is at least one.
+    pub rows: Vec<ComingRow>,
+}
+
+#[derive(Clone, Debug, PartialEq)]
+pub struct ComingRow {
+    pub due_on: BusinessDay,
+    pub loan_id: LoanId,
+    /// From 1.
+    pub period: i64,
+    pub amount: Fen,
+}
+
+impl Coming {
+    pub fn parts(&self) -> Vec<Fen> {
+        self.rows.iter().map(|row| row.amount).collect()
+    }
+
+    pub fn total(&self) -> Fen {
+        self.rows.iter().map(|row| row.amount).sum()
+    }
+}
+
+/// The first due day of open loans that is not billed, with what falls due on it.
+pub async fn find_coming(connection: &mut PgConnection, line_ids: &[LineId]) -> sqlx::Result<Option<Coming>> {
+    let rows = sqlx::query_as!(
+        ComingRow,
+        // Through purchases, whose key begins with the line; each schedule is looked up by its key.
+        r#"select due_on as "due_on!: BusinessDay", loan_id as "loan_id!: LoanId", period as "period!", fen as "amount!: Fen"
+           from (select row.due_on, l.loan_id, row.period, row.principal_fen + row.interest_fen + row.fee_fen as fen,
+                        rank() over (order by row.due_on) as place
+                 from purchase p
+                 join loan l on l.loan_id = p.loan_id and l.line_id = p.line_id and l.status = 'open'
+                 join schedule s on s.line_id = l.line_id and s.loan_id = l.loan_id and s.version = l.schedule_version
+                 cross join lateral unnest(s.due_on, s.principal_fen, s.interest_fen, s.fee_fen) with ordinality
+                       as row(due_on, principal_fen, interest_fen, fee_fen, period)
+                 where p.line_id = any($1) and row.principal_fen + row.interest_fen + row.fee_fen > 0
+                       and not exists (select from bill_line b where b.line_id = l.line_id and b.loan_id = l.loan_id
+                                                                 and b.period = row.period)) as coming
+           where place = 1 order by loan_id"#,
+        &uuids(line_ids)
+    )
+    .fetch_all(connection)
+    .await?;
+    Ok(rows.first().map(|first| first.due_on).map(|due_on| Coming { due_on, rows }))
+}
+
 fn uuids(line_ids: &[LineId]) -> Vec<Uuid> {
     line_ids.iter().map(|line_id| line_id.uuid()).collect()
 }

@@ -5,7 +5,7 @@ use super::own_store::OwnSchedule;
 use crate::base::{BusinessDay, Fen, Rate};
 use crate::loan::payoff::{PayoffRequest, quote as quote_payoff};
 use crate::loan::words::{self, RowWords};
-use crate::loan::{ScheduleRequest, reduction};
+use crate::loan::{Price, ScheduleRequest, reduction};
 use crate::page::Page;
 use crate::product::quote::{Quote, QuoteRequest, quote, schedule_request};
 use crate::product::terms::PenaltyRate;
@@ -47,6 +47,11 @@ pub fn agreed(page: &Page, story: &LoanStory, period: usize) -> Option<Agreed> {
         payment_why: words::level_payment(page, &request).filter(|_| period < gross.installments.len()),
         row: words::rows(page, &request, &gross, &quote.subsidies).into_iter().nth(period - 1)?,
     })
+}
+
+/// What the loan was said to cost a year when it was agreed; `None` only for amounts so small that they have no root.
+pub fn agreed_price(story: &LoanStory) -> Option<Price> {
+    agreed_quote(story)?.1.price().map(|price| price.shown())
 }
 
 fn agreed_quote(story: &LoanStory) -> Option<(ScheduleRequest, Quote)> {

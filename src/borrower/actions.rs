@@ -2,6 +2,7 @@
 
 use std::collections::HashMap;
 
+use chrono::{DateTime, Utc};
 use sqlx::PgConnection;
 
 use super::agreement::Agreement;
@@ -73,6 +74,17 @@ pub async fn signed_agreements(app: &App, borrower_id: BorrowerId) -> anyhow::Re
 /// The exact text that a person signed.
 pub async fn signed_text(app: &App, borrower_id: BorrowerId, consent_id: ConsentId) -> anyhow::Result<Option<String>> {
     Ok(store::find_consent_text(&mut *app.pool.acquire().await?, borrower_id, consent_id).await?)
+}
+
+/// The text of an agreement that stood signed at a moment: the latest one that was signed by then.
+pub async fn signed_text_at(
+    app: &App,
+    borrower_id: BorrowerId,
+    agreement: Agreement,
+    at: DateTime<Utc>,
+) -> anyhow::Result<Option<String>> {
+    let mut connection = app.pool.acquire().await?;
+    Ok(store::find_consent_text_at(&mut connection, borrower_id, agreement.name(), at).await?)
 }
 
 /// Agreements whose present text a person has signed.

@@ -18,7 +18,7 @@ use crate::base::id::{BorrowerId, CardId};
 use crate::base::person::{CardNumber, Mobile, NumberError};
 use crate::error::{Fault, Refusal};
 use crate::http::Problem;
-use crate::page::back::path_of_ours;
+use crate::page::back::{path_of_ours, with_next};
 use crate::page::session::SignedIn;
 use crate::page::texts::AgreementText;
 use crate::page::visit::ClientAddress;
@@ -129,16 +129,22 @@ pub async fn start(
         Err(fault) => return refused(fault, form, |form| unprocessable(CardPage::again(page, form))),
     }
     match card_actions::request_code(&app, CardBinding { borrower_id, number, mobile }, address.as_deref()).await {
-        Ok(_) => Ok(Redirect::to(code_address(form.value("next"))).into_response()),
+        Ok(_) => Ok(Redirect::to(&code_address(path_of_ours(form.value("next"), LIST))).into_response()),
         Err(fault) => refused(fault, form, |form| unprocessable(CardPage::again(page, form))),
     }
 }
 
 /// `GET /me/cards/code`
-pub async fn code(State(app): State<App>, page: Page, SignedIn(id): SignedIn) -> Result<Response, Problem> {
+pub async fn code(
+    State(app): State<App>,
+    page: Page,
+    SignedIn(id): SignedIn,
+    Query(coming): Query<Coming>,
+) -> Result<Response, Problem> {
+    let next = path_of_ours(&coming.next, LIST);
     match card_actions::awaiting_code(&app, id).await? {
-        Some(awaiting) => Ok(CodePage::of(page, awaiting, LIST, app.clock.now()).into_response()),
-        None => Ok(Redirect::to("/me/cards/new").into_response()),
+        Some(awaiting) => Ok(CodePage::of(page, awaiting, next, app.clock.now()).into_response()),
+        None => Ok(Redirect::to(&with_next("/me/cards/new", next)).into_response()),
     }
 }
 
@@ -158,7 +164,7 @@ pub async fn confirm(
     };
     if form.value("do") == "send" {
         return match card_actions::send_code_again(&app, borrower_id, address.as_deref()).await {
-            Ok(_) => Ok(Redirect::to(code_address(&next)).into_response()),
+            Ok(_) => Ok(Redirect::to(&code_address(&next)).into_response()),
             Err(fault) => again(&app, page, form, awaiting, fault),
         };
     }
@@ -169,6 +175,11 @@ pub async fn confirm(
         Ok(_) => {
             page.visit.flash("flash-card-bound");
             Ok(Redirect::to(&next).into_response())
+        }
+        Err(Fault::Refused(refusal @ CardRefusal::CodeWrong)) => {
+            form.forget("card_code");
+            form.refuse_field("card_code", refusal.code());
+            Ok(unprocessable(CodePage::again(page, form, awaiting, app.clock.now())))
         }
         Err(fault) => {
             form.forget("card_code");
@@ -284,8 +295,9 @@ async fn find_ever(app: &App, borrower_id: BorrowerId, card_id: &str) -> Result<
     cards.into_iter().find(|card| card.card_id == card_id).ok_or_else(Problem::not_found)
 }
 
-fn code_address(next: &str) -> &'static str {
-    if next == APPLY { APPLY } else { "/me/cards/code" }
+/// Where the bank's code is put in; whoever is applying does so in the application.
+fn code_address(next: &str) -> String {
+    if next == APPLY { APPLY.to_owned() } else { with_next("/me/cards/code", next) }
 }
 
 fn unprocessable(page: impl IntoResponse) -> Response {

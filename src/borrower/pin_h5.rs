@@ -9,11 +9,12 @@ use chrono::TimeDelta;
 use serde::Deserialize;
 
 use super::actions;
+use super::pin::PinRefusal;
 use super::pin_actions::{NewPin, check_pin, has_pin, set_pin};
 use crate::app::App;
 use crate::base::id::BorrowerId;
 use crate::base::person::Mobile;
-use crate::error::Fault;
+use crate::error::{Fault, Refusal};
 use crate::http::Problem;
 use crate::page::back::path_of_ours;
 use crate::page::session::SignedIn;
@@ -83,13 +84,12 @@ pub async fn set(
         match check_pin(&app, id, &proof).await {
             Ok(()) => {}
             Err(Fault::Refused(refusal)) => {
-                form.refuse(&refusal);
+                refuse(&mut form, "pin_former", refusal);
                 return Ok(again(page, form, has_pin));
             }
             Err(failed) => return Err(failed.into()),
         }
-    } else if !is_id_end(&app, id, &proof).await? {
-        form.refuse_field("id_last", "id_last_wrong");
+    } else if !is_id_end(&app, id, &proof, &mut form).await? {
         return Ok(again(page, form, has_pin));
     }
     match set_pin(&app, id, NewPin { chosen: &chosen, here: page.visit.token_hash() }).await {
@@ -98,7 +98,7 @@ pub async fn set(
             Ok(Redirect::to(path_of_ours(form.value("next"), ME)).into_response())
         }
         Err(Fault::Refused(refusal)) => {
-            form.refuse(&refusal);
+            refuse(&mut form, "pin_new", refusal);
             Ok(again(page, form, has_pin))
         }
         Err(failed) => Err(failed.into()),
@@ -106,9 +106,15 @@ pub async fn set(
 }
 
 /// `GET /me/pin/forgotten`
-pub async fn forgotten(State(app): State<App>, page: Page, SignedIn(id): SignedIn) -> Result<ForgottenPage, Problem> {
+pub async fn forgotten(
+    State(app): State<App>,
+    page: Page,
+    SignedIn(id): SignedIn,
+    Query(coming): Query<Coming>,
+) -> Result<ForgottenPage, Problem> {
+    let form = Form::filled([("next", path_of_ours(&coming.next, ME).to_owned())]);
     let mobile = actions::profile(&app, id).await?.mobile;
-    Ok(ForgottenPage { page, form: Form::default(), mobile, is_sent: false })
+    Ok(ForgottenPage { page, form, mobile, is_sent: false })
 }
 
 /// `POST /me/pin/forgotten`: `do` says whether a code is asked for, or a PIN set.
@@ -128,9 +134,8 @@ pub async fn reset(
     if let Some(id_last) = form.read("id_last", |text| Ok(text.to_owned()))
         && chosen.is_some()
         && !form.value("passcode").is_empty()
-        && !is_id_end(&app, id, &id_last).await?
     {
-        form.refuse_field("id_last", "id_last_wrong");
+        is_id_end(&app, id, &id_last, &mut form).await?;
     }
     let is_proved = passcode::is_proved(&app, asking.purpose, &mobile, &mut form).await?;
     let Some(chosen) = chosen.filter(|_| is_proved) else {
@@ -139,10 +144,10 @@ pub async fn reset(
     match set_pin(&app, id, NewPin { chosen: &chosen, here: page.visit.token_hash() }).await {
         Ok(()) => {
             page.visit.flash("flash-pin-set");
-            Ok(Redirect::to(ME).into_response())
+            Ok(Redirect::to(path_of_ours(form.value("next"), ME)).into_response())
         }
         Err(Fault::Refused(refusal)) => {
-            form.refuse(&refusal);
+            refuse(&mut form, "pin_new", refusal);
             Ok(ForgottenPage { page, form, mobile, is_sent: false }.answer())
         }
         Err(failed) => Err(failed.into()),
@@ -162,10 +167,20 @@ pub async fn is_confirmed(app: &App, id: BorrowerId, form: &mut Form) -> anyhow:
     match check_pin(app, id, &typed).await {
         Ok(()) => Ok(true),
         Err(Fault::Refused(refusal)) => {
-            form.refuse(&refusal);
+            refuse(form, "pin", refusal);
             Ok(false)
         }
         Err(Fault::Failed(failure)) => Err(failure),
+    }
+}
+
+/// Puts what is wrong with a PIN beside the field that holds it; what no other PIN would mend stands above the form.
+pub fn refuse(form: &mut Form, field: &str, refusal: PinRefusal) {
+    match refusal {
+        PinRefusal::NotSet | PinRefusal::Locked { .. } => form.refuse(&refusal),
+        PinRefusal::Malformed | PinRefusal::TooSimple | PinRefusal::Wrong | PinRefusal::WrongOnceMore => {
+            form.refuse_field(field, refusal.code());
+        }
     }
 }
 
@@ -181,14 +196,23 @@ fn read_chosen(form: &mut Form) -> Option<String> {
     Some(chosen)
 }
 
-/// Whether this is how the ID number ends. Tried too often, nothing is any more.
-async fn is_id_end(app: &App, id: BorrowerId, typed: &str) -> Result<bool, Problem> {
+/// Whether this is how the ID number ends. What is wrong stands in the form. Tried wrong too often, nothing is any more until the
+/// window is over.
+async fn is_id_end(app: &App, id: BorrowerId, typed: &str, form: &mut Form) -> Result<bool, Problem> {
+    // Counted before it is known whether it is right, so that many at once are not more than the window allows.
     if !passcode::fits(app, ID_TRIES, &id.to_string()).await? {
+        form.refuse_field("id_last", "id_last_too_often");
         return Ok(false);
     }
     let number = actions::profile(app, id).await?.resident_id;
     let typed = typed.to_ascii_uppercase();
-    Ok(typed.len() == ID_LAST && number.reveal().ends_with(&typed))
+    let is_end = typed.len() == ID_LAST && number.reveal().ends_with(&typed);
+    if is_end {
+        passcode::take_back(app, ID_TRIES, &id.to_string()).await?;
+    } else {
+        form.refuse_field("id_last", "id_last_wrong");
+    }
+    Ok(is_end)
 }
 
 /// A form without what must not be sent back.

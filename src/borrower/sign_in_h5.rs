@@ -19,6 +19,9 @@ use crate::passcode::{self, Purpose, SignInStep};
 
 /// Where somebody goes who came for no page in particular.
 const HOME: &str = "/home";
+/// The page that asks for a mobile, in WeChat too. Every form leads here and not to `/sign-in`: the content policy lets none lead to
+/// another site, not even to WeChat's sign-in, which would besides sign somebody in again who has just signed out.
+pub const BY_MOBILE: &str = "/sign-in?by=mobile";
 
 #[derive(Deserialize)]
 pub struct Coming {
@@ -134,5 +137,5 @@ pub async fn sign_in(
 pub async fn sign_out(State(app): State<App>, page: Page) -> Result<Redirect, Problem> {
     session::end(&app, &page.visit, SessionKind::Borrower).await?;
     page.visit.flash("flash-signed-out");
-    Ok(Redirect::to("/sign-in"))
+    Ok(Redirect::to(BY_MOBILE))
 }

@@ -258,6 +258,25 @@ pub async fn find_consent_text(
     .await
 }
 
+/// The text of the latest consent of a kind that a borrower had given by `at`.
+pub async fn find_consent_text_at(
+    connection: &mut PgConnection,
+    borrower_id: BorrowerId,
+    kind: &str,
+    at: DateTime<Utc>,
+) -> sqlx::Result<Option<String>> {
+    sqlx::query_scalar!(
+        "select t.body from consent c join consent_text t on t.sha256 = c.text_sha256
+         where c.borrower_id = $1 and c.kind = $2 and c.agreed_at <= $3
+         order by c.agreed_at desc, c.consent_id desc limit 1",
+        borrower_id.uuid(),
+        kind,
+        at
+    )
+    .fetch_optional(connection)
+    .await
+}
+
 /// The hashes of all texts that a borrower agreed to.
 pub async fn list_consent_hashes(connection: &mut PgConnection, borrower_id: BorrowerId) -> sqlx::Result<Vec<Vec<u8>>> {
     sqlx::query_scalar!("select text_sha256 from consent where borrower_id = $1", borrower_id.uuid())

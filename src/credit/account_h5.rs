@@ -10,6 +10,7 @@ use super::closing_actions::{self, Debts};
 use crate::app::App;
 use crate::base::id::BorrowerId;
 use crate::base::person::Mobile;
+use crate::borrower::sign_in_h5::BY_MOBILE;
 use crate::borrower::{self, actions as borrower_actions, pin_h5};
 use crate::error::Fault;
 use crate::http::Problem;
@@ -75,7 +76,7 @@ pub async fn close(
         Ok(()) => {
             session::end_all(&app, SessionKind::Borrower, id.uuid()).await?;
             shown.page.visit.flash("flash-account-closed");
-            Ok(Redirect::to("/sign-in").into_response())
+            Ok(Redirect::to(BY_MOBILE).into_response())
         }
         Err(Fault::Refused(refusal)) => {
             form.refuse(&refusal);

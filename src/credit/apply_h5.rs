@@ -20,6 +20,7 @@ use crate::borrower::actions::{self as borrower_actions, Signature};
 use crate::borrower::card::{Card, CardStatus};
 use crate::borrower::card_h5::{CardPage, CodePage};
 use crate::borrower::model::Profile;
+use crate::borrower::sign_in_h5::BY_MOBILE;
 use crate::borrower::{self, Agreement, BorrowerRefusal, PersonName, Registration, card_actions, openid_actions};
 use crate::error::Fault;
 use crate::http::Problem;
@@ -188,8 +189,10 @@ pub async fn state(
 /// `POST /apply/identity`: who the person is, with consent to the processing of it.
 pub async fn identify(State(app): State<App>, page: Page, mut form: Form) -> Result<Response, Problem> {
     let session = session::find(&app, &page.visit, SessionKind::Borrower).await?;
-    let Some(Session { proved: Proved { subject_id: None, mobile: Some(mobile), openid }, .. }) = session else {
-        return Ok(Redirect::to(APPLY).into_response());
+    let (mobile, openid) = match session.map(|session| session.proved) {
+        Some(Proved { subject_id: None, mobile: Some(mobile), openid }) => (mobile, openid),
+        Some(Proved { subject_id: Some(_), .. }) => return Ok(Redirect::to(APPLY).into_response()),
+        _ => return Ok(Redirect::to(&format!("{BY_MOBILE}&next={APPLY}")).into_response()),
     };
     let today = BusinessDay::at(app.clock.now());
     let name = form.read("name", |text| text.parse::<PersonName>().map_err(|_| "name_format"));

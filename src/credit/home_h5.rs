@@ -9,6 +9,8 @@ use super::line::{Line, LineStatus};
 use crate::app::App;
 use crate::base::id::LineId;
 use crate::base::{BusinessDay, Fen};
+use crate::bill::own_store::Coming;
+use crate::business_day;
 use crate::http::Problem;
 use crate::notice::{self, Audience};
 use crate::page::Page;
@@ -31,6 +33,8 @@ struct LineCard {
     used: Fen,
     available: Fen,
     is_frozen: bool,
+    has_expired: bool,
+    expires_on: BusinessDay,
 }
 
 /// `GET /home`
@@ -40,20 +44,34 @@ pub async fn home(State(app): State<App>, page: Page, SignedIn(borrower_id): Sig
     let line_ids: Vec<LineId> = lines.iter().map(|line| line.line_id).collect();
     let outlook = repayment::outlook(&app, &line_ids).await?;
     let mut connection = app.pool.acquire().await?;
+    let today = business_day::store::today(&mut connection).await?;
     let unread = notice::store::count_unread(&mut connection, Audience::Borrower, Some(borrower_id.uuid())).await?;
-    Ok(HomePage { page, line: lines.first().map(LineCard::of), has_applied, outlook, unread })
+    Ok(HomePage { page, line: lines.first().map(|line| LineCard::of(line, today)), has_applied, outlook, unread })
 }
 
 impl HomePage {
     fn bill(&self, due_on: &BusinessDay) -> String {
         format!("/bills/{due_on}")
     }
+
+    /// Where what comes is explained: the period of a loan, or the loans.
+    fn coming(&self, coming: &Coming) -> String {
+        match coming.rows.as_slice() {
+            [only] => format!("/loans/{}/periods/{}", only.loan_id, only.period),
+            _ => "/loans".to_owned(),
+        }
+    }
 }
 
 impl LineCard {
-    fn of(line: &Line) -> LineCard {
-        let is_frozen = matches!(line.status, LineStatus::Frozen(_));
-        let free = (line.limit - line.used).or_zero();
-        LineCard { limit: line.limit, used: line.used, available: if is_frozen { Fen::ZERO } else { free }, is_frozen }
+    fn of(line: &Line, today: BusinessDay) -> LineCard {
+        LineCard {
+            limit: line.limit,
+            used: line.used,
+            available: line.usable_on(today),
+            is_frozen: matches!(line.status, LineStatus::Frozen(_)),
+            has_expired: line.has_expired_on(today),
+            expires_on: BusinessDay::new(line.expires_on),
+        }
     }
 }

@@ -98,6 +98,14 @@ impl Line {
         self.limit - self.used
     }
 
+    /// What may be bought for on a day, never negative: nothing while it is frozen, closed or expired.
+    pub fn usable_on(&self, day: BusinessDay) -> Fen {
+        match self.status {
+            LineStatus::Active if !self.has_expired_on(day) => self.available().or_zero(),
+            LineStatus::Active | LineStatus::Frozen(_) | LineStatus::Closed => Fen::ZERO,
+        }
+    }
+
     pub fn has_expired_on(&self, day: BusinessDay) -> bool {
         day.date() > self.expires_on
     }

@@ -9,12 +9,12 @@ use super::line::{EntryKind, Line};
 use super::own_store::{self, OwnEntry};
 use super::{Freeze, LineStatus, actions};
 use crate::app::App;
-use crate::base::Fen;
 use crate::base::id::LineId;
-use crate::bill;
+use crate::base::{BusinessDay, Fen};
 use crate::http::Problem;
 use crate::page::Page;
 use crate::page::session::SignedIn;
+use crate::{bill, business_day};
 
 #[derive(Deserialize, Default)]
 #[serde(default)]
@@ -30,6 +30,7 @@ pub struct Asked {
 pub struct LinePage {
     page: Page,
     line: Line,
+    today: BusinessDay,
     others: Vec<LineId>,
     /// The principal left of each loan, which together is what is used.
     outstanding: Vec<Fen>,
@@ -52,16 +53,26 @@ pub async fn show(
     let of_line = loans.iter().filter(|loan| loan.line_id == line.line_id).map(|loan| loan.outstanding());
     let outstanding = of_line.filter(|left| left.is_positive()).collect();
     let mut connection = app.pool.acquire().await?;
+    let today = business_day::store::today(&mut connection).await?;
     let entries = own_store::list_entries(&mut connection, line.line_id, asked.before).await?;
     let is_full = entries.len() == own_store::PAGE_MAX as usize;
     let older = entries.last().filter(|_| is_full).map(|entry| entry.entry_no);
-    Ok(LinePage { page, line, others, outstanding, entries, older })
+    Ok(LinePage { page, line, today, others, outstanding, entries, older })
 }
 
 impl LinePage {
+    fn usable(&self) -> Fen {
+        self.line.usable_on(self.today)
+    }
+
+    fn expires_on(&self) -> BusinessDay {
+        BusinessDay::new(self.line.expires_on)
+    }
+
     /// Why nothing of it can be used now.
     fn frozen(&self) -> Option<&'static str> {
         match self.line.status {
+            _ if self.line.has_expired_on(self.today) => Some("line-expired"),
             LineStatus::Active | LineStatus::Closed => None,
             LineStatus::Frozen(_) if self.line.status.is_frozen_for(Freeze::Overdue) => Some("line-frozen-overdue"),
             LineStatus::Frozen(_) => Some("line-frozen-other"),

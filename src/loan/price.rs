@@ -1,6 +1,6 @@
 //! The annualised cost of a schedule: the internal rate of return of its real cash flows, in whole numbers.
 
-use rust_decimal::Decimal;
+use rust_decimal::{Decimal, RoundingStrategy};
 
 use crate::base::{BusinessDay, Fen, Rate};
 
@@ -8,6 +8,8 @@ use super::schedule::Schedule;
 
 /// Decimals of a stated annual rate: `0.14000000` is fourteen per cent.
 pub const PRICE_DECIMALS: u32 = 8;
+/// Decimals of one as people are shown it: `0.1234` is 12.34 %.
+const SHOWN_DECIMALS: u32 = 4;
 
 /// The annualised cost, both ways, as fractions with [`PRICE_DECIMALS`] places.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -49,6 +51,12 @@ impl Price {
         let fourth = multiply(squared, squared)?;
         let effective = multiply(multiply(fourth, fourth)?, fourth)? - ONE;
         Some(Price { nominal: to_decimal(nominal)?, effective: to_decimal(effective)? })
+    }
+
+    /// As people are shown it.
+    pub fn shown(&self) -> Price {
+        let round = |rate: Decimal| rate.round_dp_with_strategy(SHOWN_DECIMALS, RoundingStrategy::MidpointAwayFromZero);
+        Price { nominal: round(self.nominal), effective: round(self.effective) }
     }
 
     /// The figure that a cap is held against.

@@ -5,7 +5,7 @@ use askama_web::WebTemplate;
 use axum::extract::{FromRequestParts, State};
 use axum::http::StatusCode;
 use axum::http::request::Parts;
-use axum::response::{IntoResponse, Redirect, Response};
+use axum::response::{IntoResponse, Response};
 
 use super::MerchantStatus;
 use super::staff::{Right, Role, Staff};
@@ -13,7 +13,7 @@ use super::staff_actions::{self, StaffAt};
 use crate::app::App;
 use crate::base::id::MerchantId;
 use crate::http::Problem;
-use crate::page::session::{self, way_to};
+use crate::page::session::{self, lead, way_to};
 use crate::page::{Page, SessionKind, Visit};
 use crate::purchase::receipt::Takings;
 use crate::purchase::receipt_actions;
@@ -63,16 +63,17 @@ impl FromRequestParts<App> for MerchantSignedIn {
     async fn from_request_parts(parts: &mut Parts, app: &App) -> Result<MerchantSignedIn, Response> {
         let visit = Visit::from_request_parts(parts, app).await.map_err(IntoResponse::into_response)?;
         match signed_in(app, &visit).await.map_err(|error| Problem::from(error).into_response())? {
-            SignedInAs::Staff(at) => of(at).map_err(IntoResponse::into_response),
-            SignedInAs::Mobile => Err(Redirect::to("/m/choose").into_response()),
-            SignedInAs::Nobody => Err(Redirect::to(&way_to("/m/sign-in", &visit, parts, None)).into_response()),
+            SignedInAs::Staff(at) => of(at).map_err(|to| lead(&parts.headers, to)),
+            SignedInAs::Mobile => Err(lead(&parts.headers, "/m/choose")),
+            SignedInAs::Nobody => Err(lead(&parts.headers, &way_to("/m/sign-in", &visit, parts, None))),
         }
     }
 }
 
-fn of(at: StaffAt) -> Result<MerchantSignedIn, Redirect> {
+/// The person, or where somebody of a merchant that was not accepted goes.
+fn of(at: StaffAt) -> Result<MerchantSignedIn, &'static str> {
     match at.merchant_status {
-        MerchantStatus::Submitted | MerchantStatus::Refused => Err(Redirect::to("/m/join")),
+        MerchantStatus::Submitted | MerchantStatus::Refused => Err("/m/join"),
         MerchantStatus::Active | MerchantStatus::Suspended | MerchantStatus::Closed => Ok(MerchantSignedIn {
             merchant_id: at.staff.merchant_id,
             merchant_name: at.merchant_name,

@@ -19,7 +19,7 @@ use crate::app::App;
 use crate::base::person::Mobile;
 use crate::error::{Fault, Refusal};
 use crate::http::Problem;
-use crate::page::session;
+use crate::page::session::{self, lead};
 use crate::page::{Form, Page, SessionKind};
 
 const JOIN: &str = "/m/join";
@@ -201,7 +201,7 @@ pub async fn state(State(app): State<App>, page: Page, headers: HeaderMap) -> Re
             let part = state_page(&app, page, at).await?.as_state().render().map_err(anyhow::Error::from)?;
             Ok(axum::response::Html(part).into_response())
         }
-        Here::Applied(_) | Here::Applying(_) | Here::Nobody => Ok(Redirect::to(JOIN).into_response()),
+        Here::Applied(_) | Here::Applying(_) | Here::Nobody => Ok(lead(&headers, JOIN)),
     }
 }
 

@@ -5,7 +5,6 @@ use askama_web::WebTemplate;
 use axum::extract::{Path, Query, State};
 use axum::http::{HeaderMap, StatusCode};
 use axum::response::{Html, IntoResponse, Redirect, Response};
-use chrono::{DateTime, Utc};
 use serde::Deserialize;
 
 use super::code::token;
@@ -123,18 +122,11 @@ pub struct OrderPage {
     state: OrderState,
     /// The code's picture, and the link in it; only while somebody may pay.
     code: Option<(String, String)>,
-    /// When it is looked at, so that the page can count down.
-    now: DateTime<Utc>,
 }
 
 impl OrderPage {
     fn is_open(&self) -> bool {
         self.state == OrderState::Open
-    }
-
-    fn minutes_left(&self) -> i64 {
-        // Begun minutes count: "0 minutes" would read as over.
-        ((self.order.expires_at - self.now).num_seconds() + 59) / 60
     }
 }
 
@@ -162,7 +154,7 @@ pub async fn show(
     } else {
         None
     };
-    let shown = OrderPage { page, signed_in, order, state, code, now };
+    let shown = OrderPage { page, signed_in, order, state, code };
     if is_part {
         return Ok(Html(shown.as_state().render().map_err(anyhow::Error::from)?).into_response());
     }

@@ -44,6 +44,11 @@ impl PenaltyRule {
         day.days_since(due_on) > i64::from(self.grace_days)
     }
 
+    /// The last day on which an installment due on `due_on` can be paid without penalty.
+    pub fn grace_until(&self, due_on: BusinessDay) -> BusinessDay {
+        due_on.plus_days(self.grace_days.into())
+    }
+
     /// What the rate is, as a fraction of the principal, for each of so many days a year (or each day, where that is 1).
     pub fn rate(&self) -> (Decimal, u16) {
         (self.rate, self.basis_days)

@@ -1,5 +1,7 @@
 //! Ways back: a path that a visitor brings along, followed only if it leads to a page of ours.
 
+use std::fmt;
+
 /// The path if it is one on this site, else `otherwise`. Browsers read `//`, `/\` and controls as the beginning of other hosts.
 pub fn path_of_ours<'a>(path: &'a str, otherwise: &'a str) -> &'a str {
     let is_plain = path.bytes().all(|byte| byte.is_ascii_graphic() && byte != b'\\');
@@ -7,9 +9,21 @@ pub fn path_of_ours<'a>(path: &'a str, otherwise: &'a str) -> &'a str {
     if is_ours { path } else { otherwise }
 }
 
+/// An address with the way back to another one, which may have a query of its own.
+pub fn with_next(to: &str, next: impl fmt::Display) -> String {
+    let query = form_urlencoded::Serializer::new(String::new()).append_pair("next", &next.to_string()).finish();
+    // Slashes mean nothing in a query, and are read more easily as they are.
+    format!("{to}?{}", query.replace("%2F", "/"))
+}
+
 #[cfg(test)]
 mod tests {
-    use super::path_of_ours;
+    use super::{path_of_ours, with_next};
+
+    #[test]
+    fn a_way_back_keeps_its_own_query() {
+        assert_eq!(with_next("/me/pin", "/q/x?a=1&b=2"), "/me/pin?next=/q/x%3Fa%3D1%26b%3D2");
+    }
 
     #[test]
     fn only_paths_of_this_site_are_followed() {

@@ -2,7 +2,7 @@
 
 use askama::Template;
 use axum::extract::{Request, State};
-use axum::http::{HeaderValue, Method, header};
+use axum::http::{HeaderValue, Method, StatusCode, header};
 use axum::middleware::Next;
 use axum::response::{Html, IntoResponse, Response};
 
@@ -23,13 +23,30 @@ struct ErrorPage {
     request_id: Option<String>,
 }
 
+/// What the web framework refuses of itself, an address that is no text or a query that cannot be read, it says in plain words of its
+/// own; here it becomes a problem like any other.
+fn with_problem(response: Response) -> Response {
+    let is_plain =
+        response.headers().get(header::CONTENT_TYPE).is_some_and(|kind| kind.as_bytes().starts_with(b"text/plain"));
+    if !response.status().is_client_error() || !is_plain || response.extensions().get::<Problem>().is_some() {
+        return response;
+    }
+    match response.status() {
+        StatusCode::NOT_FOUND => Problem::not_found(),
+        StatusCode::METHOD_NOT_ALLOWED => Problem::method_not_allowed(),
+        StatusCode::PAYLOAD_TOO_LARGE => Problem::body_too_large(),
+        status => Problem::new(status, "address_malformed", "Something in the address or the query cannot be read."),
+    }
+    .into_response()
+}
+
 /// The layer that turns problems into pages for whoever asked for one.
 pub async fn show(State(app): State<App>, request: Request, next: Next) -> Response {
     let (parts, body) = request.into_parts();
     let accepted = parts.headers.get(header::ACCEPT).and_then(|value| value.to_str().ok()).unwrap_or_default();
     let is_page = accepted.contains("text/html") && !parts.headers.contains_key("hx-request");
     let parts_kept = is_page.then(|| parts.clone());
-    let response = next.run(Request::from_parts(parts, body)).await;
+    let response = with_problem(next.run(Request::from_parts(parts, body)).await);
     let Some((problem, parts)) = response.extensions().get::<Problem>().cloned().zip(parts_kept) else {
         return response;
     };

@@ -1,13 +1,14 @@
 //! Who is signed in: rows named by the hash of the browser's token, one for each kind of person.
 
 use axum::extract::FromRequestParts;
-use axum::http::Method;
 use axum::http::request::Parts;
+use axum::http::{HeaderMap, HeaderValue, Method, Uri};
 use axum::response::{IntoResponse, Redirect, Response};
 use chrono::{DateTime, TimeDelta, Utc};
 use sqlx::PgConnection;
 use uuid::Uuid;
 
+use super::back::path_of_ours;
 use super::session_store::{self, NewSession, SessionRow};
 use super::visit::Visit;
 use crate::app::App;
@@ -182,24 +183,42 @@ impl FromRequestParts<App> for SignedIn {
         match session.map(|session| session.proved) {
             Some(Proved { subject_id: Some(borrower_id), .. }) => Ok(SignedIn(BorrowerId::from_uuid(borrower_id))),
             // A mobile is proved, the person is not: the application goes on there.
-            Some(Proved { mobile: Some(_), .. }) => Err(Redirect::to("/apply").into_response()),
+            Some(Proved { mobile: Some(_), .. }) => Err(lead(&parts.headers, "/apply")),
             _ => {
                 // The content policy lets no form lead to another site, not even to WeChat's sign-in.
                 let by = if parts.method == Method::GET { None } else { Some(("by", "mobile")) };
-                Err(Redirect::to(&way_to("/sign-in", &visit, parts, by)).into_response())
+                Err(lead(&parts.headers, &way_to("/sign-in", &visit, parts, by)))
             }
         }
     }
 }
 
+/// Whether a part of a page is asked for.
+fn is_part(headers: &HeaderMap) -> bool {
+    headers.contains_key("hx-request")
+}
+
+/// The path of the page that asks for a part of itself.
+fn whole_page(headers: &HeaderMap) -> Option<String> {
+    let address = headers.get("hx-current-url")?.to_str().ok()?;
+    let path = address.parse::<Uri>().ok()?.path_and_query()?.to_string();
+    (path_of_ours(&path, "") == path).then_some(path)
+}
+
+/// Leads a visitor on: a whole page by a redirect; for a part, which would be put into the page, the page itself is led.
+pub fn lead(headers: &HeaderMap, to: &str) -> Response {
+    match HeaderValue::from_str(to) {
+        Ok(to) if is_part(headers) => ([("hx-redirect", to)], ()).into_response(),
+        _ => Redirect::to(to).into_response(),
+    }
+}
+
 /// A sign-in page, with the way back to where somebody was. A post is not repeated: it goes back to the page's own address.
 pub fn way_to(sign_in: &str, visit: &Visit, parts: &Parts, more: Option<(&str, &str)>) -> String {
-    // A request for a part of a page: the whole page is what somebody signs in for.
-    if parts.headers.contains_key("hx-request") {
-        return sign_in.to_owned();
-    }
     let mut query = form_urlencoded::Serializer::new(String::new());
-    query.append_pair("next", &visit.address);
+    // A request for a part of a page: the whole page is what somebody signs in for.
+    let next = if is_part(&parts.headers) { whole_page(&parts.headers) } else { Some(visit.address.clone()) };
+    query.extend_pairs(next.map(|next| ("next", next)));
     query.extend_pairs(more);
     format!("{sign_in}?{}", query.finish())
 }

@@ -10,6 +10,7 @@ use rust_decimal::Decimal;
 use serde_json::Value;
 
 use super::assets;
+use super::back::with_next;
 use super::visit::Visit;
 use super::words::{Language, Said};
 use crate::app::App;
@@ -154,6 +155,11 @@ impl Page {
     pub fn initial(&self, name: &str) -> String {
         let place = ["上海", "北京", "广州", "深圳", "杭州"].into_iter().find_map(|place| name.strip_prefix(place));
         place.unwrap_or(name).chars().take(1).collect()
+    }
+
+    /// Another page's address, from which somebody comes back to `next`.
+    pub fn way(&self, to: &str, next: impl fmt::Display) -> String {
+        with_next(to, next)
     }
 
     pub fn asset(&self, name: &str) -> String {

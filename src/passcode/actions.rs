@@ -5,7 +5,7 @@ use std::collections::BTreeMap;
 use anyhow::Context as _;
 use rand::TryRngCore;
 
-use super::model::{Asking, PER_ADDRESS, PER_MOBILE, PasscodeRefusal, Purpose, VALID, Window};
+use super::model::{AGAIN_AFTER, Asking, PER_ADDRESS, PER_MOBILE, PasscodeRefusal, Purpose, VALID, Window};
 use super::store::{self, NewPasscode};
 use crate::app::App;
 use crate::base::id;
@@ -120,6 +120,20 @@ pub async fn fit(app: &App, tries: &[(Window, String)]) -> anyhow::Result<Option
     }
     transaction.commit().await?;
     Ok(None)
+}
+
+/// Takes one try back that [`fits`] counted, because it was no failure.
+pub async fn take_back(app: &App, window: Window, key: &str) -> anyhow::Result<()> {
+    let key_hash = app.vault.index(Indexed::Passcode, &format!("{}:{key}", window.kind));
+    Ok(store::uncount(&mut *app.pool.acquire().await?, window.kind, &key_hash).await?)
+}
+
+/// Seconds until another code may be asked for; none where none is waited for.
+pub async fn wait_seconds(app: &App, purpose: Purpose, mobile: &Mobile) -> anyhow::Result<Option<i64>> {
+    let mobile_hash = app.vault.index(Indexed::Mobile, mobile.reveal());
+    let sent_at = store::find_sent_at(&mut *app.pool.acquire().await?, &mobile_hash, purpose).await?;
+    let left = sent_at.map(|sent_at| (sent_at + AGAIN_AFTER - app.clock.now()).num_seconds());
+    Ok(left.filter(|left| *left > 0))
 }
 
 /// Deletes codes that have ended and windows that are over; returns how many.

@@ -1,12 +1,15 @@
 //! Passcodes on pages: a form that asks for one (`do=send`) and then holds it in its field `passcode`.
 
-use super::actions::{check, send};
+use super::actions::{check, send, wait_seconds};
 use super::model::{Asking, PasscodeRefusal, Purpose};
 use crate::app::App;
 use crate::base::person::{Mobile, NumberError};
-use crate::error::Fault;
+use crate::error::{Fault, Refusal};
 use crate::page::Form;
 use crate::page::visit::ClientAddress;
+
+/// Where a form keeps the seconds until another code may be asked for.
+const WAIT: &str = "passcode_wait";
 
 /// Sends a code, if that is what the form asks for: then it is shown again, and this says whether a code may be put in there. `None`
 /// for a form that is meant. Why none was sent stands in the form.
@@ -17,7 +20,9 @@ pub async fn send_if_asked(app: &App, asking: &Asking, form: &mut Form) -> anyho
     if form.value("do") != "send" {
         return Ok(None);
     }
-    match send(app, asking).await {
+    let sent = send(app, asking).await;
+    note_wait(app, asking.purpose, &asking.mobile, form).await?;
+    match sent {
         Ok(()) => Ok(Some(true)),
         Err(Fault::Refused(refusal)) => {
             form.refuse(&refusal);
@@ -27,12 +32,22 @@ pub async fn send_if_asked(app: &App, asking: &Asking, form: &mut Form) -> anyho
     }
 }
 
+/// Notes in the form how many seconds somebody still waits for another code, so that the page counts down from there.
+async fn note_wait(app: &App, purpose: Purpose, mobile: &Mobile, form: &mut Form) -> anyhow::Result<()> {
+    match wait_seconds(app, purpose, mobile).await? {
+        Some(seconds) => form.fill(WAIT, &seconds.to_string()),
+        None => form.forget(WAIT),
+    }
+    Ok(())
+}
+
 /// Whether the form holds the code that was sent. It is good once, so everything else is read before. What is wrong stands in the
 /// form.
 ///
 /// # Errors
 /// Failures of our own.
 pub async fn is_proved(app: &App, purpose: Purpose, mobile: &Mobile, form: &mut Form) -> anyhow::Result<bool> {
+    note_wait(app, purpose, mobile, form).await?;
     let Some(code) = form.read("passcode", |text| Ok(text.to_owned())) else { return Ok(false) };
     if form.is_refused() {
         return Ok(false);
@@ -41,7 +56,7 @@ pub async fn is_proved(app: &App, purpose: Purpose, mobile: &Mobile, form: &mut 
         Ok(()) => Ok(true),
         Err(Fault::Refused(refusal)) => {
             form.forget("passcode");
-            form.refuse(&refusal);
+            form.refuse_field("passcode", refusal.code());
             Ok(false)
         }
         Err(Fault::Failed(failure)) => Err(failure),

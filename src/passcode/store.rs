@@ -31,6 +31,21 @@ pub async fn lock(
     .await
 }
 
+/// When the code of a mobile and purpose was sent.
+pub async fn find_sent_at(
+    connection: &mut PgConnection,
+    mobile_hash: &[u8; 32],
+    purpose: Purpose,
+) -> sqlx::Result<Option<DateTime<Utc>>> {
+    sqlx::query_scalar!(
+        "select sent_at from passcode where mobile_hash = $1 and purpose = $2",
+        mobile_hash,
+        purpose as Purpose
+    )
+    .fetch_optional(connection)
+    .await
+}
+
 /// Stores a code. Two at the same moment for one mobile wait here, and the second takes the place of the first.
 pub async fn put(connection: &mut PgConnection, passcode: &NewPasscode) -> sqlx::Result<()> {
     sqlx::query!(
@@ -92,6 +107,18 @@ pub async fn count(
     )
     .fetch_one(connection)
     .await
+}
+
+/// Takes one back from the window that is open.
+pub async fn uncount(connection: &mut PgConnection, kind: &str, key_hash: &[u8; 32]) -> sqlx::Result<()> {
+    sqlx::query!(
+        "update throttle set count = count - 1 where kind = $1 and key_hash = $2 and count > 0",
+        kind,
+        key_hash
+    )
+    .execute(connection)
+    .await?;
+    Ok(())
 }
 
 /// Deletes windows that began before; returns how many.

@@ -6,6 +6,7 @@ use super::authoriser::Authoriser;
 use super::model::{Decision, PurchaseRefusal, PurchaseRequest, Receipt, RequestRefusal};
 use super::offer::{self, Counter, PlanName, PlanOffer};
 use super::own_store::{self, OwnPurchase};
+use super::store::Earlier;
 use crate::app::App;
 use crate::base::Fen;
 use crate::base::id::{BorrowerId, LineId, MerchantId, PurchaseId};
@@ -107,17 +108,93 @@ pub async fn former_plan(
     Ok(line.and_then(|line| offer::offer(&product, line, counter, name.periods)))
 }
 
+/// Why a borrower can buy nothing, whatever it is.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
+pub enum LineRefusal {
+    #[error("there is no credit line")]
+    Missing,
+    #[error("the last day of the credit line has passed")]
+    Ended,
+}
+
+impl Refusal for LineRefusal {
+    fn code(&self) -> &'static str {
+        match self {
+            LineRefusal::Missing => "no_line",
+            LineRefusal::Ended => "line_ended",
+        }
+    }
+}
+
+/// Whether any of these lines is there to be used, frozen or not.
+pub async fn check_lines(app: &App, lines: &[Line]) -> Outcome<(), LineRefusal> {
+    if lines.is_empty() {
+        return Err(Fault::Refused(LineRefusal::Missing));
+    }
+    let today = business_day::store::today(&mut *app.pool.acquire().await?).await?;
+    if lines.iter().all(|line| line.has_expired_on(today)) {
+        return Err(Fault::Refused(LineRefusal::Ended));
+    }
+    Ok(())
+}
+
+/// What may be bought for on these lines today.
+pub async fn usable(app: &App, lines: &[Line]) -> anyhow::Result<Fen> {
+    let today = business_day::store::today(&mut *app.pool.acquire().await?).await?;
+    Ok(lines.iter().map(|line| line.usable_on(today)).sum())
+}
+
 /// A borrower's lines that are open.
 pub async fn lines(app: &App, borrower_id: BorrowerId) -> anyhow::Result<Vec<Line>> {
     credit::actions::open_lines(app, borrower_id).await
 }
 
+/// What was answered under a key before.
+#[derive(Clone, Debug)]
+pub struct Answered {
+    line_id: LineId,
+    receipt: Receipt,
+    /// Of what was asked.
+    fingerprint: [u8; 32],
+}
+
+impl Answered {
+    pub fn purchase_id(&self) -> PurchaseId {
+        self.receipt.purchase_id
+    }
+
+    /// Whether money moved.
+    pub fn is_bought(&self) -> bool {
+        matches!(self.receipt.decision, Decision::Authorised { .. })
+    }
+
+    /// Whether this is what was asked: the same at the same counter by the same plan.
+    pub fn is_of(&self, shop: &Shop, amount: Fen, plan: PlanName) -> bool {
+        request(shop, amount, plan, (self.line_id, "")).fingerprint() == self.fingerprint
+    }
+}
+
+/// What is asked of the authoriser for a plan at a counter, on a line under a key.
+fn request(shop: &Shop, amount: Fen, plan: PlanName, (line_id, key): (LineId, &str)) -> PurchaseRequest {
+    PurchaseRequest {
+        line_id,
+        idempotency_key: key.to_owned(),
+        merchant_id: shop.merchant.merchant_id,
+        order_code: shop.amount().map(|_| shop.code.code_id),
+        product_id: plan.product_id,
+        product_version: plan.version,
+        periods: plan.periods,
+        amount,
+    }
+}
+
 /// What was answered under a key before, on any of these lines.
-pub async fn find_earlier(app: &App, lines: &[Line], key: &str) -> anyhow::Result<Option<Receipt>> {
+pub async fn find_earlier(app: &App, lines: &[Line], key: &str) -> anyhow::Result<Option<Answered>> {
     let keys: Vec<(LineId, &str)> = lines.iter().map(|line| (line.line_id, key)).collect();
     let mut connection = app.pool.acquire().await?;
     let earlier = super::store::find_earlier(&mut connection, &keys).await?;
-    Ok(earlier.into_values().map(|earlier| earlier.receipt).next())
+    let answered = |((line_id, _), Earlier { receipt, fingerprint })| Answered { line_id, receipt, fingerprint };
+    Ok(earlier.into_iter().next().map(answered))
 }
 
 /// One confirmed plan.
@@ -140,6 +217,8 @@ pub enum ConfirmRefusal {
     Request(RequestRefusal),
     #[error("the plan is not sold so any more")]
     PlanChanged,
+    #[error("something else was asked for under this key")]
+    PaidAnother,
     #[error(transparent)]
     NotOffered(PurchaseRefusal),
 }
@@ -150,6 +229,7 @@ impl Refusal for ConfirmRefusal {
             ConfirmRefusal::Pin(refusal) => refusal.code(),
             ConfirmRefusal::Request(refusal) => refusal.code(),
             ConfirmRefusal::PlanChanged => "plan_changed",
+            ConfirmRefusal::PaidAnother => "paid_another",
             ConfirmRefusal::NotOffered(refusal) => refusal.code(),
         }
     }
@@ -165,7 +245,8 @@ pub async fn confirm(
 ) -> Outcome<PurchaseId, ConfirmRefusal> {
     let lines = lines(app, confirmation.borrower_id).await?;
     if let Some(earlier) = find_earlier(app, &lines, &confirmation.key).await? {
-        return Ok(earlier.purchase_id);
+        let is_same = earlier.is_of(shop, confirmation.amount, confirmation.plan);
+        return if is_same { Ok(earlier.purchase_id()) } else { Err(Fault::Refused(ConfirmRefusal::PaidAnother)) };
     }
     let plans = offer_plans(app, &lines, shop, confirmation.amount).await;
     let plans = plans.map_err(|fault| fault.map_refusal(ConfirmRefusal::NotOffered))?;
@@ -173,17 +254,7 @@ pub async fn confirm(
     let chosen = chosen.ok_or(Fault::Refused(ConfirmRefusal::PlanChanged))?;
     let checked = borrower::check_pin(app, confirmation.borrower_id, &confirmation.pin).await;
     checked.map_err(|fault| fault.map_refusal(ConfirmRefusal::Pin))?;
-    let order_code = shop.amount().map(|_| shop.code.code_id);
-    let request = PurchaseRequest {
-        line_id: chosen.line_id,
-        idempotency_key: confirmation.key.clone(),
-        merchant_id: shop.merchant.merchant_id,
-        order_code,
-        product_id: chosen.name.product_id,
-        product_version: chosen.name.version,
-        periods: chosen.name.periods,
-        amount: confirmation.amount,
-    };
+    let request = request(shop, confirmation.amount, chosen.name, (chosen.line_id, &confirmation.key));
     let answer = authoriser.authorise(request).await;
     let receipt = answer.map_err(|fault| fault.map_refusal(ConfirmRefusal::Request))?;
     Ok(receipt.purchase_id)
@@ -196,9 +267,4 @@ pub async fn find_own(
     purchase_id: PurchaseId,
 ) -> anyhow::Result<Option<OwnPurchase>> {
     Ok(own_store::find(&mut *app.pool.acquire().await?, borrower_id, purchase_id).await?)
-}
-
-/// Whether a receipt stands for money that moved.
-pub fn is_bought(receipt: &Receipt) -> bool {
-    matches!(receipt.decision, Decision::Authorised { .. })
 }

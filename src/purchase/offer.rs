@@ -4,7 +4,7 @@ use std::fmt;
 use std::str::FromStr;
 use std::sync::Arc;
 
-use rust_decimal::{Decimal, RoundingStrategy};
+use rust_decimal::Decimal;
 
 use super::model::PurchaseRefusal;
 use crate::base::id::{LineId, ProductId};
@@ -15,9 +15,6 @@ use crate::loan::{Price, ScheduleRequest};
 use crate::product::quote::schedule_request;
 use crate::product::terms::Method;
 use crate::product::{ProductVersion, Quote, QuoteRequest, quote};
-
-/// Decimals of an annualised rate as people are shown it: `0.1234` is 12.34 %.
-const SHOWN_DECIMALS: u32 = 4;
 
 /// One plan as it is named between pages: the version whose price was seen, and the number of periods.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -128,10 +125,14 @@ impl PlanOffer {
         self.quote.schedule.installments.last().map_or(Fen::ZERO, |row| row.total())
     }
 
-    /// Every payment but the last is the same.
+    /// One amount says what is paid each time: all payments are the same but the last, which takes the fen that rounding leaves
+    /// and so differs by at most one for each period.
     pub fn is_level(&self) -> bool {
         let rows = &self.quote.schedule.installments;
-        rows.iter().take(rows.len().saturating_sub(1)).all(|row| row.total() == self.first_payment())
+        let (first, last) = (self.first_payment(), self.last_payment());
+        let apart = if last > first { last - first } else { first - last };
+        let are_same = rows.iter().take(rows.len().saturating_sub(1)).all(|row| row.total() == first);
+        are_same && apart <= Fen::new(i64::from(self.name.periods))
     }
 
     pub fn costs_borrower(&self) -> bool {
@@ -144,17 +145,13 @@ impl PlanOffer {
 
     /// The monthly root × 12 (单利).
     pub fn nominal(&self) -> Decimal {
-        shown(self.price.map(|price| price.nominal))
+        self.price.map(|price| price.shown().nominal).unwrap_or_default()
     }
 
     /// Compounded (复利, IRR).
     pub fn effective(&self) -> Decimal {
-        shown(self.price.map(|price| price.effective))
+        self.price.map(|price| price.shown().effective).unwrap_or_default()
     }
-}
-
-fn shown(rate: Option<Decimal>) -> Decimal {
-    rate.unwrap_or_default().round_dp_with_strategy(SHOWN_DECIMALS, RoundingStrategy::MidpointAwayFromZero)
 }
 
 impl PlanName {

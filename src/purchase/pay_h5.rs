@@ -10,20 +10,20 @@ use chrono::{DateTime, Utc};
 use serde::Deserialize;
 
 use super::authoriser::Authoriser;
-use super::counter_actions::{self as counter, ConfirmRefusal, Confirmation, Shop};
+use super::counter_actions::{self as counter, ConfirmRefusal, Confirmation, LineRefusal, Shop};
+use super::elsewhere_h5;
 use super::model::IDEMPOTENCY_KEY_CHARS_MAX;
 use super::offer::{PlanName, PlanOffer};
-use super::own_store::OwnPurchase;
+use super::result_h5::{to_earlier_result, to_result};
 use crate::app::App;
 use crate::base::Fen;
-use crate::base::id::{self, PurchaseId};
+use crate::base::id::{self, BorrowerId};
 use crate::base::typed::{plain_amount, press, typed_amount};
-use crate::borrower::PinRefusal;
+use crate::borrower::{self, pin_h5};
 use crate::credit::Line;
 use crate::error::{Fault, Refusal};
 use crate::http::Problem;
 use crate::loan::words::{self, RowWords};
-use crate::merchant::code::token;
 use crate::merchant::{CodeKind, CodeRefusal, CodeStatus};
 use crate::page::session::SignedIn;
 use crate::page::{Form, Page};
@@ -56,7 +56,7 @@ pub struct KeypadPage {
     token: String,
     merchant_name: String,
     key: String,
-    available: Fen,
+    usable: Fen,
 }
 
 #[derive(Template, WebTemplate)]
@@ -90,16 +90,15 @@ pub struct ConfirmPage {
     expires_at: Option<DateTime<Utc>>,
     plan: PlanOffer,
     rows: Vec<RowWords>,
-    needs_pin_set: bool,
-    is_pin_lost: bool,
+    has_pin: bool,
 }
 
-#[derive(Template, WebTemplate)]
-#[template(path = "purchase/result.html")]
-pub struct ResultPage {
-    page: Page,
-    purchase: OwnPurchase,
-    again: Option<String>,
+impl ConfirmPage {
+    /// This very page again, for whoever comes back from setting a PIN.
+    fn here(&self) -> String {
+        let ConfirmPage { token, key, plain_amount, plan, .. } = self;
+        format!("/q/{token}/confirm?key={key}&amount={plain_amount}&plan={}", plan.name)
+    }
 }
 
 #[derive(Template, WebTemplate)]
@@ -111,17 +110,6 @@ pub struct ClosedPage {
     amount: Option<Fen>,
     /// Where something can be done about it, as words and a path.
     way_on: Option<(&'static str, &'static str)>,
-}
-
-#[derive(Template, WebTemplate)]
-#[template(path = "purchase/elsewhere.html")]
-pub struct ElsewherePage {
-    page: Page,
-    app_name: &'static str,
-    merchant_name: String,
-    amount: Option<Fen>,
-    link: String,
-    other_link: Option<String>,
 }
 
 /// `GET /q/{code}`: what the printed code leads to, in whatever browser.
@@ -139,25 +127,23 @@ pub async fn open(
         Err(failed) => return Err(failed.into()),
     };
     let agent = headers.get(header::USER_AGENT).and_then(|agent| agent.to_str().ok()).unwrap_or_default();
-    if let Some(app_name) = other_app(agent) {
-        let other_link = counter::other_link(&app, shop.merchant.merchant_id).await?;
-        let (amount, link) = (shop.amount(), app.site.link(format!("/q/{token}")));
-        let merchant_name = shop.merchant.name;
-        return Ok(ElsewherePage { page, app_name, merchant_name, amount, link, other_link }.into_response());
+    if let Some(elsewhere) = elsewhere_h5::answer(&app, &page, &shop, (agent, &token)).await? {
+        return Ok(elsewhere);
     }
     let borrower_id = match signed_in {
         Ok(SignedIn(borrower_id)) => borrower_id,
         Err(to_sign_in) => return Ok(to_sign_in),
     };
-    if let Some(refused) = refused_at(&app, &page, &shop, borrower_id).await? {
+    let lines = counter::lines(&app, borrower_id).await?;
+    if let Some(refused) = refused_at(&app, &page, &shop, (borrower_id, &lines)).await? {
         return Ok(refused);
     }
-    let lines = counter::lines(&app, borrower_id).await?;
-    if lines.is_empty() {
-        return Ok(without_line(page, &shop));
-    }
-    let key = known_key(&asked.key).unwrap_or_else(|| new_key(&app));
-    let visit = Visit { app: &app, page, shop, lines, token, key };
+    // A key is one payment's: whoever pays again does so under another.
+    let key = match known_key(&asked.key) {
+        Some(key) if counter::find_earlier(&app, &lines, &key).await?.is_none() => key,
+        _ => new_key(&app),
+    };
+    let visit = Visit { app: &app, page, shop, borrower_id, lines, token, key };
     match visit.shop.amount() {
         Some(amount) => visit.plans(amount, "", None).await,
         None => visit.with_typed(asked).await,
@@ -169,6 +155,7 @@ struct Visit<'a> {
     app: &'a App,
     page: Page,
     shop: Shop,
+    borrower_id: BorrowerId,
     lines: Vec<Line>,
     token: String,
     key: String,
@@ -193,6 +180,17 @@ impl PlansPage {
         self.others().iter().any(|plan| plan.name.to_string() == self.chosen)
     }
 
+    /// What a plan asks for each time, in words.
+    fn pays(&self, plan: &PlanOffer) -> String {
+        let said = if plan.is_level() {
+            self.page.say("plan-pays-level").with("amount", self.page.yuan(&plan.first_payment()))
+        } else {
+            let said = self.page.say("plan-pays-uneven").with("first", self.page.yuan(&plan.first_payment()));
+            said.with("last", self.page.yuan(&plan.last_payment()))
+        };
+        said.to_string()
+    }
+
     /// What a plan of an earlier version is now.
     fn now(&self, former: &PlanOffer) -> Option<&PlanOffer> {
         self.plans.iter().find(|plan| plan.name.is_successor(&former.name))
@@ -201,28 +199,28 @@ impl PlansPage {
 
 impl Visit<'_> {
     async fn with_typed(self, asked: Asked) -> Result<Response, Problem> {
-        let Some(typed) = asked.amount else { return Ok(self.keypad(Form::default()).into_response()) };
+        let Some(typed) = asked.amount else { return Ok(self.keypad(Form::default()).await?.into_response()) };
         let typed: String = typed.chars().take(AMOUNT_CHARS_MAX).collect();
         if let Some(pressed) = asked.press {
             let form = Form::filled([("amount", press(&typed, &pressed))]);
-            return Ok(self.keypad(form).into_response());
+            return Ok(self.keypad(form).await?.into_response());
         }
         let mut form = Form::filled([("amount", typed.trim().to_owned())]);
         match form.read("amount", typed_amount) {
             Some(amount) => self.plans(amount, &asked.plan, None).await,
-            None => Ok((StatusCode::UNPROCESSABLE_ENTITY, self.keypad(form)).into_response()),
+            None => Ok((StatusCode::UNPROCESSABLE_ENTITY, self.keypad(form).await?).into_response()),
         }
     }
 
-    fn keypad(self, form: Form) -> KeypadPage {
-        KeypadPage {
+    async fn keypad(self, form: Form) -> anyhow::Result<KeypadPage> {
+        Ok(KeypadPage {
             form,
-            available: self.lines.iter().map(|line| line.available().or_zero()).sum(),
+            usable: counter::usable(self.app, &self.lines).await?,
             merchant_name: self.shop.merchant.name,
             page: self.page,
             token: self.token,
             key: self.key,
-        }
+        })
     }
 
     /// The plans for an amount; where there are none, the keypad again with the reason, or for an order a page that says it.
@@ -256,7 +254,7 @@ impl Visit<'_> {
             Err(Fault::Refused(refusal)) if self.shop.amount().is_none() => {
                 let mut form = Form::filled([("amount", plain_amount(amount))]);
                 form.refuse(&refusal);
-                Ok((StatusCode::UNPROCESSABLE_ENTITY, self.keypad(form)).into_response())
+                Ok((StatusCode::UNPROCESSABLE_ENTITY, self.keypad(form).await?).into_response())
             }
             Err(Fault::Refused(refusal)) => Ok(closed(self.page, &refusal, Some(&self.shop))),
             Err(failed) => Err(failed.into()),
@@ -264,7 +262,8 @@ impl Visit<'_> {
     }
 }
 
-/// `GET /q/{code}/confirm`: one plan in full, and the PIN. A key that bought something already leads to what it bought.
+/// `GET /q/{code}/confirm`: one plan in full, and the PIN. A key that bought this very thing already leads to what it bought; one
+/// that was used for anything else is not used again.
 pub async fn ask(
     State(app): State<App>,
     page: Page,
@@ -273,25 +272,25 @@ pub async fn ask(
     SignedIn(borrower_id): SignedIn,
 ) -> Result<Response, Problem> {
     let lines = counter::lines(&app, borrower_id).await?;
-    let mut key = known_key(&asked.key).unwrap_or_else(|| new_key(&app));
-    match counter::find_earlier(&app, &lines, &key).await? {
-        Some(earlier) if counter::is_bought(&earlier) => return Ok(to_result(earlier.purchase_id)),
-        Some(_) => key = new_key(&app),
-        None => {}
-    }
     let shop = match counter::find_shop(&app, &token).await {
         Ok(shop) => shop,
         Err(Fault::Refused(refusal)) => return Ok(closed(page, &refusal, None)),
         Err(failed) => return Err(failed.into()),
     };
-    if let Some(refused) = refused_at(&app, &page, &shop, borrower_id).await? {
+    let typed = asked.amount.as_deref().and_then(|typed| typed_amount(typed).ok());
+    let wish = shop.amount().or(typed).zip(asked.plan.parse::<PlanName>().ok());
+    let mut key = known_key(&asked.key).unwrap_or_else(|| new_key(&app));
+    if let Some(earlier) = counter::find_earlier(&app, &lines, &key).await? {
+        if earlier.is_bought() && wish.is_some_and(|(amount, plan)| earlier.is_of(&shop, amount, plan)) {
+            return Ok(to_earlier_result(&page, earlier.purchase_id()));
+        }
+        key = new_key(&app);
+    }
+    if let Some(refused) = refused_at(&app, &page, &shop, (borrower_id, &lines)).await? {
         return Ok(refused);
     }
-    let typed = asked.amount.as_deref().and_then(|typed| typed_amount(typed).ok());
-    let (Some(amount), Ok(plan)) = (shop.amount().or(typed), asked.plan.parse::<PlanName>()) else {
-        return Ok(Redirect::to(&format!("/q/{token}")).into_response());
-    };
-    let visit = Visit { app: &app, page, shop, lines, token, key };
+    let Some((amount, plan)) = wish else { return Ok(Redirect::to(&format!("/q/{token}")).into_response()) };
+    let visit = Visit { app: &app, page, shop, borrower_id, lines, token, key };
     visit.confirm(amount, plan, Form::default()).await
 }
 
@@ -307,12 +306,9 @@ impl Visit<'_> {
             return self.plans(amount, "", Some(name)).await;
         };
         let status = if form.is_refused() { StatusCode::UNPROCESSABLE_ENTITY } else { StatusCode::OK };
-        let refused = form.refusal().unwrap_or_default();
         let shown = ConfirmPage {
             rows: words::rows(&self.page, &plan.request, &plan.quote.gross_schedule(), &plan.quote.subsidies),
-            needs_pin_set: refused == PinRefusal::NotSet.code(),
-            is_pin_lost: [PinRefusal::Wrong, PinRefusal::WrongOnceMore].iter().any(|pin| pin.code() == refused)
-                || refused == "pin_locked",
+            has_pin: borrower::has_pin(self.app, self.borrower_id).await?,
             expires_at: expiry(&self.shop),
             merchant_name: self.shop.merchant.name,
             page: self.page,
@@ -327,7 +323,7 @@ impl Visit<'_> {
     }
 }
 
-/// `POST /q/{code}/confirm`: buys, once however often it is sent.
+/// `POST /q/{code}/confirm`: buys, once however often it is sent. A key that was used for anything else buys nothing.
 pub async fn confirm(
     State(app): State<App>,
     Extension(authoriser): Extension<Authoriser>,
@@ -339,62 +335,70 @@ pub async fn confirm(
     let lines = counter::lines(&app, borrower_id).await?;
     let posted = (known_key(form.value("key")), form.value("plan").parse::<PlanName>());
     let (Some(key), Ok(plan)) = posted else { return Ok(Redirect::to(&format!("/q/{token}")).into_response()) };
-    if let Some(earlier) = counter::find_earlier(&app, &lines, &key).await? {
-        return Ok(to_result(earlier.purchase_id));
-    }
     let shop = match counter::find_shop(&app, &token).await {
         Ok(shop) => shop,
         Err(Fault::Refused(refusal)) => return Ok(closed(page, &refusal, None)),
         Err(failed) => return Err(failed.into()),
     };
-    if let Some(refused) = refused_at(&app, &page, &shop, borrower_id).await? {
-        return Ok(refused);
-    }
     let Some(amount) = shop.amount().or_else(|| typed_amount(form.value("amount")).ok()) else {
         return Ok(Redirect::to(&format!("/q/{token}")).into_response());
     };
+    let earlier = counter::find_earlier(&app, &lines, &key).await?;
+    if let Some(same) = earlier.as_ref().filter(|earlier| earlier.is_of(&shop, amount, plan)) {
+        return Ok(to_result(same.purchase_id()));
+    }
+    if let Some(refused) = refused_at(&app, &page, &shop, (borrower_id, &lines)).await? {
+        return Ok(refused);
+    }
     let pin = form.read("pin", |pin| Ok(pin.to_owned()));
     form.forget("pin");
-    let visit = Visit { app: &app, page, shop, lines, token, key };
+    let mut visit = Visit { app: &app, page, shop, borrower_id, lines, token, key };
+    if earlier.is_some() {
+        form.refuse(&ConfirmRefusal::PaidAnother);
+        visit.key = new_key(&app);
+        return visit.confirm(amount, plan, form).await;
+    }
     let Some(pin) = pin else { return visit.confirm(amount, plan, form).await };
     let confirmation = Confirmation { borrower_id, pin, key: visit.key.clone(), amount, plan };
     match counter::confirm(&app, &authoriser, &visit.shop, &confirmation).await {
         Ok(purchase_id) => Ok(to_result(purchase_id)),
         Err(Fault::Refused(ConfirmRefusal::PlanChanged)) => visit.plans(amount, "", Some(plan)).await,
         Err(Fault::Refused(refusal)) => {
-            form.refuse(&refusal);
+            match refusal {
+                ConfirmRefusal::Pin(refusal) => pin_h5::refuse(&mut form, "pin", refusal),
+                ConfirmRefusal::PaidAnother => {
+                    form.refuse(&refusal);
+                    visit.key = new_key(&app);
+                }
+                ConfirmRefusal::Request(_) | ConfirmRefusal::PlanChanged | ConfirmRefusal::NotOffered(_) => {
+                    form.refuse(&refusal);
+                }
+            }
             visit.confirm(amount, plan, form).await
         }
         Err(failed) => Err(failed.into()),
     }
 }
 
-/// `GET /purchases/{purchase}`: what came of it, whenever it is asked for.
-pub async fn result(
-    State(app): State<App>,
-    page: Page,
-    Path(purchase): Path<String>,
-    SignedIn(borrower_id): SignedIn,
-) -> Result<ResultPage, Problem> {
-    let purchase_id: PurchaseId = purchase.parse().map_err(|_| Problem::not_found())?;
-    let found = counter::find_own(&app, borrower_id, purchase_id).await?;
-    let purchase = found.ok_or_else(Problem::not_found)?;
-    let again = purchase.order_code.or(purchase.static_code).map(|code_id| format!("/q/{}", token(code_id)));
-    Ok(ResultPage { page, purchase, again })
-}
-
-/// A page instead of the counter, where the code cannot be paid; an order that this very borrower has paid shows its result.
+/// A page instead of the counter, where the code cannot be paid or the borrower can pay nothing; an order that this very borrower
+/// has paid shows its result.
 async fn refused_at(
     app: &App,
     page: &Page,
     shop: &Shop,
-    borrower_id: id::BorrowerId,
+    (borrower_id, lines): (BorrowerId, &[Line]),
 ) -> Result<Option<Response>, Problem> {
-    let Err(refusal) = counter::check_payable(app, shop) else { return Ok(None) };
+    let Err(refusal) = counter::check_payable(app, shop) else {
+        return match counter::check_lines(app, lines).await {
+            Ok(()) => Ok(None),
+            Err(Fault::Refused(refusal)) => Ok(Some(closed(page.clone(), &refusal, Some(shop)))),
+            Err(failed) => Err(failed.into()),
+        };
+    };
     if let CodeStatus::Paid { purchase_id } | CodeStatus::Voided { purchase_id } = shop.code.status
         && counter::find_own(app, borrower_id, purchase_id).await?.is_some()
     {
-        return Ok(Some(to_result(purchase_id)));
+        return Ok(Some(to_earlier_result(page, purchase_id)));
     }
     Ok(Some(closed(page.clone(), &refusal, Some(shop))))
 }
@@ -404,22 +408,13 @@ fn closed(page: Page, refusal: &impl Refusal, shop: Option<&Shop>) -> Response {
     let status = if code == CodeRefusal::UnknownCode.code() { StatusCode::NOT_FOUND } else { StatusCode::CONFLICT };
     let way_on = match code {
         "line_exceeded" | "line_not_active" => Some(("pay-to-bills", "/bills")),
+        _ if code == LineRefusal::Ended.code() => Some(("pay-to-bills", "/bills")),
+        _ if code == LineRefusal::Missing.code() => Some(("pay-to-apply", "/apply")),
         _ => None,
     };
     let merchant_name = shop.map(|shop| shop.merchant.name.clone());
     let amount = shop.and_then(Shop::amount);
     (status, ClosedPage { page, code, merchant_name, amount, way_on }).into_response()
-}
-
-fn without_line(page: Page, shop: &Shop) -> Response {
-    let merchant_name = Some(shop.merchant.name.clone());
-    let way_on = Some(("pay-to-apply", "/apply"));
-    let refused = ClosedPage { page, code: "no_line", merchant_name, amount: shop.amount(), way_on };
-    (StatusCode::CONFLICT, refused).into_response()
-}
-
-fn to_result(purchase_id: PurchaseId) -> Response {
-    Redirect::to(&format!("/purchases/{purchase_id}")).into_response()
 }
 
 fn expiry(shop: &Shop) -> Option<DateTime<Utc>> {
@@ -439,36 +434,9 @@ pub(super) fn known_key(key: &str) -> Option<String> {
     ((16..=IDEMPOTENCY_KEY_CHARS_MAX).contains(&key.len()) && is_plain).then(|| key.to_owned())
 }
 
-/// The app whose own browser this is, where it is one that people scan with and that is not ours to pay in.
-fn other_app(agent: &str) -> Option<&'static str> {
-    let marks = [
-        ("AlipayClient", "other-app-alipay"),
-        ("UnionPay", "other-app-unionpay"),
-        ("UPWallet", "other-app-unionpay"),
-        ("aweme", "other-app-douyin"),
-        ("DingTalk", "other-app-dingtalk"),
-        ("jdapp", "other-app-jd"),
-        ("Lark", "other-app-feishu"),
-        ("MeituanGroup", "other-app-meituan"),
-        ("Weibo", "other-app-weibo"),
-        ("QQ/", "other-app-qq"),
-    ];
-    marks.into_iter().find(|(mark, _)| agent.contains(mark)).map(|(_, name)| name)
-}
-
 #[cfg(test)]
 mod tests {
     use super::*;
-
-    #[test]
-    fn other_apps_are_told_apart_and_browsers_are_none() {
-        let alipay = "Mozilla/5.0 (iPhone) Mobile/15E148 AliApp(AP/10.6) AlipayClient/10.6 Language/zh-Hans";
-        assert_eq!(other_app(alipay), Some("other-app-alipay"));
-        assert_eq!(other_app("Mozilla/5.0 (Linux; Android 15) Chrome/130.0 Mobile Safari/537.36"), None);
-        assert_eq!(other_app("Mozilla/5.0 MicroMessenger/8.0.50"), None);
-        // QQ's own browser is a browser.
-        assert_eq!(other_app("Mozilla/5.0 Chrome/109 MQQBrowser/15.0"), None);
-    }
 
     #[test]
     fn a_key_is_taken_only_where_it_is_plain() {

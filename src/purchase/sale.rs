@@ -13,6 +13,8 @@ pub struct Sale {
     pub purchase_id: PurchaseId,
     /// The merchant's own number of the order that it paid; none for the static code.
     pub order_reference: Option<String>,
+    /// What stands on an order that was opened by hand.
+    pub description: Option<String>,
     pub is_voided: bool,
     pub amount: Fen,
     pub refunded: Fen,
@@ -128,7 +130,7 @@ pub struct SaleFilter {
 pub enum Which {
     /// Of some business days, both ends included.
     Days { from: BusinessDay, to: BusinessDay },
-    /// Of any day, by the purchase's number or the beginning of the order's.
+    /// Of any day, by the purchase's number, the beginning of the order's, or words of what stands on an order opened by hand.
     Number(String),
 }
 
@@ -158,6 +160,7 @@ mod tests {
         Sale {
             purchase_id: PurchaseId::from_uuid(Uuid::nil()),
             order_reference: None,
+            description: None,
             is_voided: false,
             amount: Fen::new(1_000),
             refunded: Fen::new(refunded),

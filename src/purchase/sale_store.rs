@@ -20,11 +20,12 @@ pub async fn list(
     sqlx::query_as!(
         Sale,
         // By day first: the key alone would lead the planner backwards through everybody's purchases.
-        r#"select p.purchase_id as "purchase_id: PurchaseId", c.order_reference as "order_reference?",
+        r#"select p.purchase_id as "purchase_id: PurchaseId", c.order_reference as "order_reference?", h.description,
                   p.status = 'voided' as "is_voided!", p.amount_fen as "amount: Fen", p.refunded_fen as "refunded: Fen",
                   p.discount_fee_fen as "discount_fee: Fen", p.subsidy_fen as "subsidy: Fen", p.periods,
                   p.business_day as "business_day: BusinessDay", p.created_at
            from purchase p left join merchant_code c on c.code_id = p.code_id
+           left join hand_order h on h.merchant_id = p.merchant_id and h.code_id = p.code_id
            where p.merchant_id = $1 and p.business_day between $2 and $3 and p.status <> 'refused'
                  and ($4::uuid is null or (p.business_day, p.purchase_id) <
                       (select a.business_day, a.purchase_id from purchase a where a.purchase_id = $4 and a.merchant_id = $1))
@@ -46,7 +47,8 @@ pub async fn list(
     .await
 }
 
-/// A merchant's sales of a number: the purchase's own, or the beginning of an order's; the newest first.
+/// A merchant's sales of a number: the purchase's own, or the beginning of an order's; or of what stands on an order that was opened
+/// by hand. The newest first.
 pub async fn list_by_number(
     connection: &mut PgConnection,
     merchant_id: MerchantId,
@@ -55,16 +57,20 @@ pub async fn list_by_number(
 ) -> sqlx::Result<Vec<Sale>> {
     sqlx::query_as!(
         Sale,
-        r#"select p.purchase_id as "purchase_id: PurchaseId", c.order_reference as "order_reference?",
+        r#"select p.purchase_id as "purchase_id: PurchaseId", c.order_reference as "order_reference?", h.description,
                   p.status = 'voided' as "is_voided!", p.amount_fen as "amount: Fen", p.refunded_fen as "refunded: Fen",
                   p.discount_fee_fen as "discount_fee: Fen", p.subsidy_fen as "subsidy: Fen", p.periods,
                   p.business_day as "business_day: BusinessDay", p.created_at
            from purchase p left join merchant_code c on c.code_id = p.code_id
+           left join hand_order h on h.merchant_id = p.merchant_id and h.code_id = p.code_id
            where p.purchase_id in (
                      select $2::uuid
                      union all
                      select o.paid_purchase_id from merchant_code o
-                     where o.merchant_id = $1 and starts_with(o.order_reference, $3))
+                     where o.merchant_id = $1 and starts_with(o.order_reference, $3)
+                     union all
+                     select o.paid_purchase_id from hand_order w join merchant_code o on o.code_id = w.code_id
+                     where w.merchant_id = $1 and strpos(w.description, $3) > 0)
                  and p.merchant_id = $1 and p.status <> 'refused'
            order by p.business_day desc, p.purchase_id desc limit $4"#,
         merchant_id.uuid(),
@@ -84,11 +90,12 @@ pub async fn find(
 ) -> sqlx::Result<Option<Sale>> {
     sqlx::query_as!(
         Sale,
-        r#"select p.purchase_id as "purchase_id: PurchaseId", c.order_reference as "order_reference?",
+        r#"select p.purchase_id as "purchase_id: PurchaseId", c.order_reference as "order_reference?", h.description,
                   p.status = 'voided' as "is_voided!", p.amount_fen as "amount: Fen", p.refunded_fen as "refunded: Fen",
                   p.discount_fee_fen as "discount_fee: Fen", p.subsidy_fen as "subsidy: Fen", p.periods,
                   p.business_day as "business_day: BusinessDay", p.created_at
            from purchase p left join merchant_code c on c.code_id = p.code_id
+           left join hand_order h on h.merchant_id = p.merchant_id and h.code_id = p.code_id
            where p.purchase_id = $2 and p.merchant_id = $1 and p.status <> 'refused'"#,
         merchant_id.uuid(),
         purchase_id.uuid(),

@@ -16,9 +16,9 @@ use crate::base::id::{self, BorrowerId, CardId, LineId, WithholdingId};
 use crate::base::typed::typed_amount;
 use crate::bill::loan_h5;
 use crate::bill::own_actions::{self, LoanStory};
-use crate::borrower::PinRefusal;
 use crate::borrower::card::Card;
-use crate::error::{Fault, Refusal};
+use crate::borrower::{self, pin_h5};
+use crate::error::Fault;
 use crate::http::Problem;
 use crate::ledger::store::Entry;
 use crate::loan::payoff::PayoffQuote;
@@ -40,7 +40,7 @@ pub struct PayPage {
     others: Vec<(LineId, Fen)>,
     cards: Vec<Card>,
     pending: Option<OwnOrder>,
-    needs_pin_set: bool,
+    has_pin: bool,
 }
 
 #[derive(Template, WebTemplate)]
@@ -54,7 +54,7 @@ pub struct PayoffPage {
     fee_why: String,
     cards: Vec<Card>,
     pending: Option<OwnOrder>,
-    needs_pin_set: bool,
+    has_pin: bool,
 }
 
 #[derive(Template, WebTemplate)]
@@ -113,6 +113,7 @@ pub async fn pay(
         let press = Press { borrower_id, line_id, wish, card_id: card(&form), key, pin };
         match button::press(&app, &press).await {
             Ok(withholding_id) => return Ok(to_order(withholding_id)),
+            Err(Fault::Refused(PressRefusal::Pin(refusal))) => pin_h5::refuse(&mut form, "pin", refusal),
             Err(Fault::Refused(refusal)) => form.refuse(&refusal),
             Err(failed) => return Err(failed.into()),
         }
@@ -131,9 +132,16 @@ async fn pay_page(app: &App, page: Page, borrower_id: BorrowerId, form: Form) ->
         others: others.collect(),
         cards: button::chargeable_cards(app, borrower_id).await?,
         pending: button::find_pending(app, borrower_id).await?,
-        needs_pin_set: form.refusal() == Some(PinRefusal::NotSet.code()),
+        has_pin: borrower::has_pin(app, borrower_id).await?,
         form,
     })
+}
+
+impl PayPage {
+    /// This page again, for whoever comes back from setting a PIN or binding a card.
+    fn here(&self) -> String {
+        self.line_id.map_or("/bills/pay".to_owned(), |line_id| format!("/bills/pay?line={line_id}"))
+    }
 }
 
 /// The line that is named, else the first that owes.
@@ -176,6 +184,7 @@ pub async fn pay_off(
         let press = Press { borrower_id, line_id: story.loan.line_id, wish, card_id: card(&form), key, pin };
         match button::press(&app, &press).await {
             Ok(withholding_id) => return Ok(to_order(withholding_id)),
+            Err(Fault::Refused(PressRefusal::Pin(refusal))) => pin_h5::refuse(&mut form, "pin", refusal),
             Err(Fault::Refused(refusal)) => form.refuse(&refusal),
             Err(failed) => return Err(failed.into()),
         }
@@ -204,7 +213,7 @@ async fn payoff_page(
         fee_why: quote.as_ref().map(|quote| words::payoff_fee(&page, quote)).unwrap_or_default(),
         cards: button::chargeable_cards(app, borrower_id).await?,
         pending: button::find_pending(app, borrower_id).await?,
-        needs_pin_set: form.refusal() == Some(PinRefusal::NotSet.code()),
+        has_pin: borrower::has_pin(app, borrower_id).await?,
         page,
         form,
         story,

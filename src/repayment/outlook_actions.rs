@@ -6,47 +6,74 @@ use super::account::OpenInstallment;
 use crate::app::App;
 use crate::base::id::LineId;
 use crate::base::{BusinessDay, Fen};
+use crate::bill::own_store::Coming;
 use crate::{bill, business_day};
 
-/// What is owed on bills that were cut.
-#[derive(Clone, Debug, Default, PartialEq, Eq)]
+/// What is owed on bills that were cut, and what will be.
+#[derive(Clone, Debug, Default, PartialEq)]
 pub struct Outlook {
-    /// On bills whose due day has passed, penalty included, and the oldest of those days.
+    /// On bills whose days of grace are over, penalty included, and the oldest due day of those.
     pub late: Fen,
     pub late_since: Option<BusinessDay>,
+    /// On bills whose due day has passed and whose days of grace have not, and the first of the days on which those end.
+    pub graced: Fen,
+    pub grace_until: Option<BusinessDay>,
     /// The next due day, and what is due then.
     pub next: Option<(BusinessDay, Fen)>,
+    /// Where no bill is cut for a day to come: what the next one will ask for, as the schedules stand now.
+    pub coming: Option<Coming>,
 }
 
 /// What is owed on these lines as of today.
 pub async fn outlook(app: &App, line_ids: &[LineId]) -> anyhow::Result<Outlook> {
     let mut connection = app.pool.acquire().await?;
     let today = business_day::store::today(&mut connection).await?;
-    let line_ids: Vec<Uuid> = line_ids.iter().map(|line_id| line_id.uuid()).collect();
+    let ids: Vec<Uuid> = line_ids.iter().map(|line_id| line_id.uuid()).collect();
     let mut outlook = Outlook::default();
-    for billed in bill::store::load_open_installments(&mut connection, &line_ids).await? {
+    for billed in bill::store::load_open_installments(&mut connection, &ids).await? {
         let product = app.catalogue.get(&mut connection, billed.product_id, billed.product_version).await?;
-        let due_on = billed.due_on();
-        let owed = OpenInstallment::new(billed, product).owed_on(today).total();
-        outlook.add(due_on, owed, today);
+        let one = OpenInstallment::new(billed, product);
+        outlook.add(Owed {
+            due_on: one.billed.due_on(),
+            grace_until: one.rule.grace_until(one.billed.due_on()),
+            amount: one.owed_on(today).total(),
+            today,
+        });
+    }
+    if outlook.next.is_none() {
+        outlook.coming = bill::own_store::find_coming(&mut connection, line_ids).await?;
     }
     Ok(outlook)
 }
 
+/// What one installment owes.
+struct Owed {
+    due_on: BusinessDay,
+    grace_until: BusinessDay,
+    amount: Fen,
+    today: BusinessDay,
+}
+
 impl Outlook {
-    fn add(&mut self, due_on: BusinessDay, owed: Fen, today: BusinessDay) {
-        if !owed.is_positive() {
+    fn add(&mut self, Owed { due_on, grace_until, amount, today }: Owed) {
+        let first = |former: Option<BusinessDay>, day: BusinessDay| Some(former.map_or(day, |former| former.min(day)));
+        if !amount.is_positive() {
+            return;
+        }
+        if grace_until < today {
+            self.late += amount;
+            self.late_since = first(self.late_since, due_on);
             return;
         }
         if due_on < today {
-            self.late += owed;
-            self.late_since = Some(self.late_since.map_or(due_on, |since| since.min(due_on)));
+            self.graced += amount;
+            self.grace_until = first(self.grace_until, grace_until);
             return;
         }
         self.next = match self.next {
             Some((day, _)) if due_on > day => self.next,
-            Some((day, sum)) if due_on == day => Some((day, sum + owed)),
-            _ => Some((due_on, owed)),
+            Some((day, sum)) if due_on == day => Some((day, sum + amount)),
+            _ => Some((due_on, amount)),
         };
     }
 }
@@ -60,12 +87,20 @@ mod tests {
         let day = |text: &str| text.parse::<BusinessDay>().unwrap();
         let mut outlook = Outlook::default();
         let today = day("2026-03-10");
-        for (due_on, fen) in
-            [("2026-02-25", 100), ("2026-01-25", 50), ("2026-04-25", 7), ("2026-03-10", 20), ("2026-03-10", 3)]
-        {
-            outlook.add(day(due_on), Fen::new(fen), today);
+        let owed = [("2026-02-25", 100), ("2026-01-25", 50), ("2026-04-25", 7), ("2026-03-10", 20), ("2026-03-10", 3)];
+        for (due_on, fen) in owed.into_iter().chain([("2026-03-07", 9), ("2026-03-08", 2)]) {
+            let due_on = day(due_on);
+            outlook.add(Owed { due_on, grace_until: due_on.plus_days(3), amount: Fen::new(fen), today });
         }
-        let next = Some((today, Fen::new(23)));
-        assert_eq!(outlook, Outlook { late: Fen::new(150), late_since: Some(day("2026-01-25")), next });
+        let expected = Outlook {
+            late: Fen::new(150),
+            late_since: Some(day("2026-01-25")),
+            // The last day of grace is one of them.
+            graced: Fen::new(11),
+            grace_until: Some(today),
+            next: Some((today, Fen::new(23))),
+            coming: None,
+        };
+        assert_eq!(outlook, expected);
     }
 }

@@ -14,4 +14,8 @@ test("WeChat signs in whoever has proved a mobile once", async ({ page, context 
   await page.goto("/me");
   await expect(page).toHaveURL(/\/me(#|$)/);
   await expect(page.getByText("沈**")).toBeVisible();
+  // Signing out leads to the mobile and not back to WeChat, which the content policy would stop and which would sign in again.
+  await page.getByRole("button", { name: "退出登录" }).click();
+  await expect(page).toHaveURL(/\/sign-in\?by=mobile/);
+  await expect(page.getByText("您已退出登录")).toBeVisible();
 });

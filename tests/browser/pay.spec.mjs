@@ -49,7 +49,10 @@ test("what is owed now is said, and the loan agreement is read", async ({ page }
   await page.goto("/loans");
   await page.getByRole("link").filter({ hasText: "还款中" }).first().click();
   await page.getByRole("link", { name: "借款合同" }).click();
-  await expect(page.getByText("年化利率").first()).toBeVisible();
+  // The figure itself: the text of the agreement has the word in any case.
+  for (const kind of ["年化利率（单利）", "年化利率（复利，IRR）"]) {
+    await expect(page.locator(".pair", { has: page.getByText(kind, { exact: true }) }).locator("dd")).toHaveText(/^\d+(\.\d+)?%$/);
+  }
 });
 
 test("what is late says so", async ({ page }) => {

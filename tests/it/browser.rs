@@ -198,5 +198,11 @@ fn hidden_fields(form: &str) -> Vec<(String, String)> {
         let start = input.find(&format!("{name}=\"")).unwrap() + name.len() + 2;
         input[start..].split('"').next().unwrap().to_owned()
     };
-    inputs.map(|input| (attribute(input, "name"), attribute(input, "value"))).collect()
+    inputs.map(|input| (attribute(input, "name"), unescaped(&attribute(input, "value")))).collect()
+}
+
+/// An attribute's value as a browser reads it.
+fn unescaped(value: &str) -> String {
+    let escapes = [("&#60;", "<"), ("&#62;", ">"), ("&#34;", "\""), ("&#39;", "'"), ("&#38;", "&")];
+    escapes.iter().fold(value.to_owned(), |value, (escape, letter)| value.replace(escape, letter))
 }

@@ -112,15 +112,26 @@ function ring() {
   });
 }
 
+/** The button says that it sounds only where it does: browsers let a page make sounds only after it was touched. */
+function tell() {
+  const sounds = isOn && audio?.state === "running";
+  button.setAttribute("aria-pressed", String(sounds));
+  button.textContent = sounds ? button.dataset.on : isOn ? button.dataset.touch : button.dataset.off;
+}
+
+/** Browsers also take the sound away again, when the page was away or the system needed it. */
+function wake() {
+  if (isOn && audio && audio.state !== "running") audio.resume().then(tell, tell);
+}
+
 function turn(on) {
   isOn = on;
-  button.setAttribute("aria-pressed", String(on));
-  button.textContent = on ? button.dataset.on : button.dataset.off;
-  if (on) {
-    audio ??= new AudioContext();
-    // Browsers let a page make sounds only after it was touched.
-    audio.resume();
+  if (on && !audio) {
+    audio = new AudioContext();
+    audio.addEventListener("statechange", tell);
   }
+  wake();
+  tell();
 }
 
 function remember(on) {
@@ -139,12 +150,19 @@ if (place && "EventSource" in window) {
     } catch {
       // As above.
     }
+    // What the button said when it was pressed decides: a press that wakes the sound does not switch it off.
+    let wasSilent = false;
+    button.addEventListener("pointerdown", () => {
+      wasSilent = isOn && audio?.state !== "running";
+    });
     button.addEventListener("click", () => {
-      turn(!isOn);
+      turn(wasSilent || (isOn && audio?.state !== "running") || !isOn);
+      wasSilent = false;
       remember(isOn);
       ring();
     });
-    document.addEventListener("pointerdown", () => audio?.resume(), { once: true });
+    document.addEventListener("pointerdown", wake);
+    document.addEventListener("visibilitychange", wake);
   }
   open();
   // A tablet that was asleep comes back at once.

@@ -480,6 +480,7 @@ async fn an_account_is_closed_unless_something_is_owed(pool: PgPool) {
     let fields = [("pin", PIN), ("passcode", code.as_str()), ("do", "close")];
     let closed = place.browser.submit(&sent, "/me/close", &fields).await;
     closed.is_at("/sign-in").shows("Your account has been closed");
+    assert_eq!(closed.at, "/sign-in?by=mobile");
     place.browser.get("/home").await.is_at("/sign-in");
     place.app.clock.set(place.app.clock.now() + TimeDelta::minutes(2));
     place.sign_in(MOBILE).await.is_at("/apply").shows("First, who you are");

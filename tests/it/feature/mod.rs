@@ -37,6 +37,8 @@ mod settlement_pages;
 mod purchase_pages;
 mod bill_pages;
 mod why_pages;
+mod price_pages;
+mod way_pages;
 mod passcode;
 mod launcher;
 mod back_up;

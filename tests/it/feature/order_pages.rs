@@ -13,7 +13,12 @@ async fn open_order(till: &mut Till, amount: &str) -> String {
     let form = till.browser.get("/m/orders/new").await;
     let fields = [("amount", amount), ("description", "三人沙发"), ("waits", "30m")];
     let shown = till.browser.submit(&form, "/m/orders/new", &fields).await;
-    shown.has_status(200).shows("Let the customer scan").shows("三人沙发").shows("<svg").shows("Ends in 30 minutes");
+    shown
+        .has_status(200)
+        .shows("Let the customer scan")
+        .shows("三人沙发")
+        .shows("<svg")
+        .shows("Can be paid until 2 March 2026");
     shown.shows("hx-trigger=\"every 2s\"");
     shown.at.clone()
 }
@@ -41,6 +46,12 @@ async fn a_cashier_opens_an_order_and_sees_it_paid(pool: PgPool) {
     assert!(status == 200 && text.contains("Paid") && !text.contains("hx-get"), "{text}");
     till.browser.get(&address).await.shows(&format!("/m/purchases/{}", receipt.purchase_id)).hides("<svg class");
     till.browser.get("/m/orders").await.shows("¥1,299.50").shows("Paid").shows("三人沙发");
+    // What stood on it is with the purchase from then on, wherever that is looked at.
+    for path in ["/m/purchases", "/m/purchases?number=沙发", &format!("/m/purchases/{}", receipt.purchase_id)] {
+        till.browser.get(path).await.has_status(200).shows("三人沙发").shows("¥1,299.50");
+    }
+    till.browser.get("/m/purchases?number=木床").await.hides("三人沙发");
+    till.browser.get("/m/purchases/table").await.shows("三人沙发");
 }
 
 #[sqlx::test(migrator = "fenqi::MIGRATOR")]

@@ -135,14 +135,15 @@ async fn a_wrong_pin_buys_nothing_and_a_missing_one_leads_to_setting_it(pool: Pg
     let action = format!("{code}/confirm");
     let asking = shopper.ask(&code, "?amount=100", "harbour-standard", 3).await;
     let wrong = shopper.browser.submit(&asking, &action, &[("pin", "161803")]).await;
-    wrong.has_status(422).shows("PIN").shows("/me/pin/forgotten").hides("161803");
+    wrong.has_status(422).shows("PIN").shows("id=\"pin-error\"").shows("/me/pin/forgotten").hides("161803");
     shopper.browser.submit(&asking, &action, &[("pin", "")]).await.has_status(422).shows("pin-error");
     assert_eq!(shopper.loans().await, 0);
     // The refused page is a form again, with the same key.
     shopper.browser.submit(&wrong, &action, &[("pin", PIN)]).await.shows("Paid");
     sqlx::query("delete from pin").execute(&shopper.town.app.pool).await.unwrap();
     let asking = shopper.ask(&code, "?amount=100", "harbour-standard", 3).await;
-    let unset = shopper.browser.submit(&asking, &action, &[("pin", PIN)]).await;
+    asking.shows(&format!("/me/pin?next={code}")).hides("name=\"pin\"");
+    let unset = shopper.browser.submit(&asking, &action, &[]).await;
     unset.has_status(422).shows(&format!("/me/pin?next={code}"));
     assert_eq!(shopper.loans().await, 1);
 }

@@ -135,7 +135,7 @@ async fn the_table_opens_in_excel_and_runs_nothing(pool: PgPool) {
     assert_eq!(table.headers["content-disposition"], "attachment; filename=\"purchases-2026-01-31-2026-03-02.csv\"");
     let text = table.text.strip_prefix('\u{feff}').expect("Excel's mark");
     let rows: Vec<&str> = text.split("\r\n").collect();
-    assert_eq!(rows[0].split(',').count(), 11);
+    assert_eq!(rows[0].split(',').count(), 12);
     assert!(rows.iter().any(|row| row.contains(",'-2-3,2026-03-02,")), "{text}");
     let number = receipt.purchase_id.to_string();
     let sold = rows.iter().find(|row| row.starts_with(&number)).expect("the sale has its row");

@@ -3,7 +3,7 @@ bills-title = Bills
 bills-owed = Owed now
 bills-owed-why = What is left of the bills below, penalty interest until today included
 bills-late = { $amount } of it is late. Please pay it soon
-bills-late-why = Those that fell due before today:
+bills-late-why = Those whose days of grace are over:
 bills-pay = Pay now
 bills-next = The next bill comes on { $day }
 bills-nothing = Nothing is owed now
@@ -13,6 +13,7 @@ bills-past = Paid
 bills-past-none = No bill has been paid yet
 bill-title = Bill
 bill-due = Due on { $day }
+bill-grace = No penalty interest if paid by { $day }
 bill-installments =
     { $count ->
         [one] { $count } installment
@@ -54,6 +55,7 @@ loan-agreement = Loan agreement
 state-paid = Paid
 state-part = Paid in part
 state-late = Late
+state-grace = In grace
 state-billed = To pay
 state-coming = Not billed yet
 state-gone = Nothing to pay
@@ -126,6 +128,7 @@ contract-days =
     }
 contract-payoff-fee = ; { $rate } of the principal for paying off early
 contract-order = A payment settles
+contract-order-after = A payment settles, of what is more than { $days } days overdue
 contract-text = The credit agreement in full
 payoff-title = Pay off early
 payoff-rule-to_date = interest to the day of the payoff

@@ -67,10 +67,16 @@ home-see-application = See your application
 home-late = Overdue
 home-late-since = since { $day }, penalty included
 home-next = Next bill
+home-coming-due = Expected to be due on { $day }; it may change until it is billed
+home-grace = The due day has passed
 home-next-due = due { $day }
 home-next-none = There is no bill to pay
 line-title = My line
 line-why = limit { $limit } − used { $used } = available { $available }
+line-why-paused = Suspended: available ¥0.00
+line-why-exceeded = More is used than the limit: available ¥0.00
+line-valid-until = The line is valid until { $day }
+line-expired = Your line ended on { $day } and nothing can be bought with it. Go on repaying as before; once all is repaid it closes, and you may apply again.
 line-used-what = What is used is the principal that is not repaid; each repayment of principal frees as much.
 line-used-why = Principal left, loan by loan:
 line-frozen-overdue = A payment is late and the line cannot be used. Once it is paid, it can.

@@ -98,10 +98,7 @@ sell-waits-7d = 7 days
 sell-do = Show the code
 sell-show = Let the customer scan
 sell-code = Code of this order
-sell-left = { $minutes ->
-    [one] Ends in one minute
-   *[other] Ends in { $minutes } minutes
-  }
+sell-until = Can be paid until { $time }
 sell-close = Close the order
 sell-what-for = What for
 sell-opened-at = Opened
@@ -155,6 +152,7 @@ receipts-live = Live
 receipts-lost = Reconnecting …
 receipts-full = Not live; trying again
 receipts-sound-on = Sound is on
+receipts-sound-touch = Tap for sound
 receipts-sound-off = Sound is off
 receipt-periods = over { $periods } months
 receipt-is-paid = Payment received

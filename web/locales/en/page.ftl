@@ -7,6 +7,7 @@ error-page-title = Something went wrong
 error-page-back = To the start page
 error-page-code = Code { $status }
 problem-not_found = There is no page at this address. The link may be out of date.
+problem-address_malformed = This address is not right; part of it may be missing. Start again from the first page.
 problem-method_not_allowed = This page cannot be opened this way. Start again from the first page.
 problem-body_too_large = What was sent is too large.
 problem-timed_out = This took too long, and what came of it is not known yet. Look again later before paying a second time.

@@ -68,9 +68,15 @@ home-late = 已逾期
 home-late-since = 自 { $day } 起，含罚息
 home-next = 下一期账单
 home-next-due = { $day } 到期
+home-coming-due = 预计 { $day } 到期，出账前还可能变化
+home-grace = 已到还款日
 home-next-none = 目前没有待还账单
 line-title = 我的额度
 line-why = 总额度 { $limit } − 已用 { $used } = 可用 { $available }
+line-why-paused = 暂停使用，可用 ¥0.00
+line-why-exceeded = 已用超过总额度，可用 ¥0.00
+line-valid-until = 额度有效期至 { $day }
+line-expired = 您的额度已于 { $day } 到期，不能再用来付款。原来的借款照常还；全部还清后额度关闭，可以重新申请。
 line-used-what = 已用的就是未还的本金，还多少本金就恢复多少。
 line-used-why = 各笔借款的剩余本金：
 line-frozen-overdue = 有款项逾期，额度暂停使用，还清后恢复。

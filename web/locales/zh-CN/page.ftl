@@ -7,6 +7,7 @@ error-page-title = 出了点问题
 error-page-back = 回到首页
 error-page-code = 代码 { $status }
 problem-not_found = 这个地址没有页面，可能链接已经失效。
+problem-address_malformed = 这个地址不对，可能没有复制完整。请从首页重新进入。
 problem-method_not_allowed = 这个页面不能这样打开，请从首页重新进入。
 problem-body_too_large = 提交的内容太大了。
 problem-timed_out = 等待时间太长，结果还不清楚。请稍后查看，不要重复付款。

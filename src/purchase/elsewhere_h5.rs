@@ -1,0 +1,69 @@
+//! A merchant's code opened in the browser of another app, which says what to do.
+
+use askama::Template;
+use askama_web::WebTemplate;
+use axum::response::{IntoResponse, Response};
+
+use super::counter_actions::{self as counter, Shop};
+use crate::app::App;
+use crate::base::Fen;
+use crate::http::Problem;
+use crate::page::Page;
+
+#[derive(Template, WebTemplate)]
+#[template(path = "purchase/elsewhere.html")]
+pub struct ElsewherePage {
+    page: Page,
+    app_name: &'static str,
+    merchant_name: String,
+    amount: Option<Fen>,
+    link: String,
+    other_link: Option<String>,
+}
+
+/// The page for a browser that names itself so; `None` for one that is fine to pay in.
+pub(super) async fn answer(
+    app: &App,
+    page: &Page,
+    shop: &Shop,
+    (agent, token): (&str, &str),
+) -> Result<Option<Response>, Problem> {
+    let Some(app_name) = other_app(agent) else { return Ok(None) };
+    let other_link = counter::other_link(app, shop.merchant.merchant_id).await?;
+    let (amount, link) = (shop.amount(), app.site.link(format!("/q/{token}")));
+    let merchant_name = shop.merchant.name.clone();
+    let shown = ElsewherePage { page: page.clone(), app_name, merchant_name, amount, link, other_link };
+    Ok(Some(shown.into_response()))
+}
+
+/// The app whose own browser this is, where it is one that people scan with and that is not ours to pay in.
+fn other_app(agent: &str) -> Option<&'static str> {
+    let marks = [
+        ("AlipayClient", "other-app-alipay"),
+        ("UnionPay", "other-app-unionpay"),
+        ("UPWallet", "other-app-unionpay"),
+        ("aweme", "other-app-douyin"),
+        ("DingTalk", "other-app-dingtalk"),
+        ("jdapp", "other-app-jd"),
+        ("Lark", "other-app-feishu"),
+        ("MeituanGroup", "other-app-meituan"),
+        ("Weibo", "other-app-weibo"),
+        ("QQ/", "other-app-qq"),
+    ];
+    marks.into_iter().find(|(mark, _)| agent.contains(mark)).map(|(_, name)| name)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::other_app;
+
+    #[test]
+    fn other_apps_are_told_apart_and_browsers_are_none() {
+        let alipay = "Mozilla/5.0 (iPhone) Mobile/15E148 AliApp(AP/10.6) AlipayClient/10.6 Language/zh-Hans";
+        assert_eq!(other_app(alipay), Some("other-app-alipay"));
+        assert_eq!(other_app("Mozilla/5.0 (Linux; Android 15) Chrome/130.0 Mobile Safari/537.36"), None);
+        assert_eq!(other_app("Mozilla/5.0 MicroMessenger/8.0.50"), None);
+        // QQ's own browser is a browser.
+        assert_eq!(other_app("Mozilla/5.0 Chrome/109 MQQBrowser/15.0"), None);
+    }
+}

@@ -1,0 +1,53 @@
+//! What came of a purchase, whenever it is asked for.
+
+use askama::Template;
+use askama_web::WebTemplate;
+use axum::extract::{Path, State};
+use axum::response::{IntoResponse, Redirect, Response};
+use chrono::TimeDelta;
+
+use super::counter_actions as counter;
+use super::own_store::OwnPurchase;
+use crate::app::App;
+use crate::base::id::PurchaseId;
+use crate::http::Problem;
+use crate::merchant::code::token;
+use crate::page::Page;
+use crate::page::session::SignedIn;
+
+/// So long after a payment its page says that it has just been made; later, when it was.
+const FRESH: TimeDelta = TimeDelta::minutes(1);
+
+#[derive(Template, WebTemplate)]
+#[template(path = "purchase/result.html")]
+pub struct ResultPage {
+    page: Page,
+    purchase: OwnPurchase,
+    is_fresh: bool,
+    again: Option<String>,
+}
+
+/// `GET /purchases/{purchase}`
+pub async fn result(
+    State(app): State<App>,
+    page: Page,
+    Path(purchase): Path<String>,
+    SignedIn(borrower_id): SignedIn,
+) -> Result<ResultPage, Problem> {
+    let purchase_id: PurchaseId = purchase.parse().map_err(|_| Problem::not_found())?;
+    let found = counter::find_own(&app, borrower_id, purchase_id).await?;
+    let purchase = found.ok_or_else(Problem::not_found)?;
+    let again = purchase.order_code.or(purchase.static_code).map(|code_id| format!("/q/{}", token(code_id)));
+    let is_fresh = app.clock.now() - purchase.created_at < FRESH;
+    Ok(ResultPage { page, purchase, is_fresh, again })
+}
+
+pub(super) fn to_result(purchase_id: PurchaseId) -> Response {
+    Redirect::to(&format!("/purchases/{purchase_id}")).into_response()
+}
+
+/// The same for somebody who did not pay just now: the page says so.
+pub(super) fn to_earlier_result(page: &Page, purchase_id: PurchaseId) -> Response {
+    page.visit.flash("flash-paid-before");
+    to_result(purchase_id)
+}

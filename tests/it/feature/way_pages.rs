@@ -1,0 +1,253 @@
+//! Ways through the pages: out of WeChat's sign-in, back to what somebody was doing, on from an address that is none, and lines that
+//! cannot be used.
+
+use chrono::TimeDelta;
+use sqlx::PgPool;
+
+use crate::browser::{Browser, Shown};
+use crate::house;
+use crate::newcomer::{CARD, ID_NUMBER, MOBILE, open};
+use crate::shopper::{PIN, Shopper, sign_in};
+use crate::till::Till;
+
+async fn shopper(pool: PgPool) -> Shopper {
+    Shopper::in_town(house::open(pool, "2026-03-02").await).await
+}
+
+/// The first link of a page that begins so.
+fn link(page: &Shown, beginning: &str) -> String {
+    let rest = page.shows(&format!("href=\"{beginning}")).text.split(&format!("href=\"{beginning}")).nth(1).unwrap();
+    format!("{beginning}{}", rest.split('"').next().unwrap())
+}
+
+#[sqlx::test(migrator = "fenqi::MIGRATOR")]
+async fn inside_wechat_no_form_leads_to_wechats_own_sign_in(pool: PgPool) {
+    let mut place = open(pool).await;
+    place.settle().await;
+    let cookies = place.browser.cookies.clone();
+    place.browser = Browser::at(&place.browser.address).in_wechat();
+    place.browser.cookies = cookies;
+    let page = place.browser.get("/me").await;
+    let out = place.browser.submit(&page, "/sign-out", &[]).await;
+    assert_eq!(out.shows("You have signed out").at, "/sign-in?by=mobile");
+    // Whoever was signed out while a form was open is led there from the form.
+    let csrf = out.text.split("name=\"csrf\" value=\"").nth(1).unwrap().split('"').next().unwrap();
+    let ended = place.browser.post("/apply/identity", format!("csrf={csrf}&id_number={ID_NUMBER}")).await;
+    assert_eq!(ended.has_status(200).at, "/sign-in?by=mobile&next=/apply");
+}
+
+#[sqlx::test(migrator = "fenqi::MIGRATOR")]
+async fn a_part_of_a_page_leads_the_page_itself_to_the_sign_in(pool: PgPool) {
+    let till = Till::open(pool, "2026-03-02").await;
+    let address = &till.browser.address;
+    let asked = async |path: &str| {
+        let client = fenqi::partner::client::build_http().unwrap();
+        let request = client.get(format!("{address}{path}")).header("hx-request", "true");
+        let answer = request.header("hx-current-url", format!("{address}/apply?lang=en")).send().await.unwrap();
+        let to = answer.headers().get("hx-redirect").map(|to| to.to_str().unwrap().to_owned());
+        (answer.status().as_u16(), to.unwrap_or_default(), answer.text().await.unwrap())
+    };
+    let next = "next=%2Fapply%3Flang%3Den";
+    assert_eq!(asked("/apply/state").await, (200, format!("/sign-in?{next}"), String::new()));
+    let order = fenqi::base::id::CodeId::mint(till.town.app.clock.now());
+    assert_eq!(asked(&format!("/m/orders/{order}")).await, (200, format!("/m/sign-in?{next}"), String::new()));
+    assert_eq!(asked("/m/join/state").await.1, "/m/join");
+}
+
+#[sqlx::test(migrator = "fenqi::MIGRATOR")]
+async fn an_address_that_cannot_be_read_is_told_so_in_words(pool: PgPool) {
+    let mut shopper = shopper(pool).await;
+    let code = shopper.poster().await;
+    let twice = format!("{code}?amount=1&amount=2");
+    for odd in ["/me/messages?before=abc", "/home/line?before=x", "/home/line?line=x", &twice, "/q/%FF"] {
+        let page = shopper.browser.get(odd).await;
+        page.has_status(400).shows("Something went wrong").shows("This address is not right").hides("deserialize");
+        assert_eq!(page.headers["content-type"], "text/html; charset=utf-8", "{odd}");
+    }
+    // A program reads the same as a document.
+    let answer = reqwest::get(format!("{}/q/%FF", shopper.browser.address)).await.unwrap();
+    assert_eq!(
+        (answer.status().as_u16(), &answer.headers()["content-type"]),
+        (400, &"application/problem+json".parse().unwrap())
+    );
+    assert!(answer.text().await.unwrap().contains("\"address_malformed\""));
+}
+
+#[sqlx::test(migrator = "fenqi::MIGRATOR")]
+async fn setting_a_pin_at_the_counter_comes_back_to_the_same_purchase(pool: PgPool) {
+    let mut shopper = shopper(pool).await;
+    let code = shopper.poster().await;
+    let asking = shopper.ask(&code, "?amount=100", "harbour-standard", 3).await;
+    let forgotten = shopper.browser.get(&link(&asking, "/me/pin/forgotten?next=")).await;
+    assert!(forgotten.form("/me/pin/forgotten").contains(&format!("name=\"next\" value=\"{code}/confirm?key=")));
+    sqlx::query("delete from pin").execute(&shopper.town.app.pool).await.unwrap();
+    let without = shopper.browser.get(&asking.at).await;
+    without.shows("Please set one first").hides("name=\"pin\"");
+    let page = shopper.browser.get(&link(&without, "/me/pin?next=")).await;
+    // A PIN that is too simple is refused beside its field, and the way back is kept.
+    let simple = [("id_last", "31002X"), ("pin_new", "123456"), ("pin_again", "123456")];
+    let refused = shopper.browser.submit(&page, "/me/pin", &simple).await;
+    refused.has_status(422).shows("id=\"pin_new-error\"").shows("too easy to guess");
+    let good = [("id_last", "31002X"), ("pin_new", PIN), ("pin_again", PIN)];
+    let back = shopper.browser.submit(&refused, "/me/pin", &good).await;
+    assert_eq!(back.shows("The payment PIN is set").shows("¥100.00").at, asking.at);
+    shopper.browser.submit(&back, &format!("{code}/confirm"), &[("pin", PIN)]).await.shows("Paid");
+}
+
+#[sqlx::test(migrator = "fenqi::MIGRATOR")]
+async fn binding_a_card_comes_back_to_the_bill(pool: PgPool) {
+    let mut place = open(pool).await;
+    place.settle().await;
+    let page = place.browser.get("/me/cards/new?next=/bills/pay").await;
+    let fields = [("card_number", "6217000000000014"), ("card_mobile", MOBILE), ("agree_withholding", "yes")];
+    let code = place.browser.submit(&page, "/me/cards/new", &fields).await;
+    code.is_at("/me/cards/code").shows("href=\"/me/cards/new?next=/bills/pay\"").hides(CARD);
+    let wrong = place.browser.submit(&code, "/me/cards/code", &[("card_code", "000000"), ("do", "confirm")]).await;
+    wrong.has_status(422).shows("id=\"card_code-error\"");
+    place.app.clock.set(place.app.clock.now() + TimeDelta::minutes(2));
+    let again = place.browser.submit(&wrong, "/me/cards/code", &[("do", "send")]).await;
+    again.is_at("/me/cards/code");
+    let bound = place.browser.submit(&again, "/me/cards/code", &[("card_code", "138000"), ("do", "confirm")]).await;
+    bound.is_at("/bills/pay").shows("The card is bound");
+}
+
+#[sqlx::test(migrator = "fenqi::MIGRATOR")]
+async fn a_key_is_one_payments_and_an_earlier_result_says_when_it_was(pool: PgPool) {
+    let mut shopper = shopper(pool).await;
+    let code = shopper.poster().await;
+    let action = format!("{code}/confirm");
+    let asking = shopper.ask(&code, "?amount=100", "harbour-standard", 3).await;
+    let key = |page: &Shown| page.text.split("name=\"key\" value=\"").nth(1).unwrap()[..32].to_owned();
+    let used = key(&asking);
+    let paid = shopper.browser.submit(&asking, &action, &[("pin", PIN)]).await;
+    paid.shows("Paid").hides("nothing was paid just now");
+    // Back to the plans, for a second thing: another key, and so another payment.
+    let plans = shopper.browser.get(&format!("{code}?amount=100&key={used}")).await;
+    assert_ne!(key(&plans.has_status(200).clone()), used);
+    let other = asking.at.replace("amount=100.00", "amount=200");
+    assert_ne!(other, asking.at);
+    let second = shopper.browser.get(&other).await;
+    second.is_at(&action).shows("¥200.00");
+    assert_ne!(key(&second), used);
+    // The same key with another amount, however it came to be sent, buys nothing and says so.
+    let refused = shopper.browser.submit(&asking, &action, &[("pin", PIN), ("amount", "200")]).await;
+    refused.has_status(422).shows("used for another payment").shows("¥200.00").hides(PIN);
+    assert_eq!(shopper.loans().await, 1);
+    shopper.browser.submit(&refused, &action, &[("pin", PIN)]).await.shows("Paid").shows("¥200.00");
+    assert_eq!(shopper.loans().await, 2);
+    // The way back to what was paid says that it was paid before, and later when.
+    let back = shopper.browser.get(&asking.at).await;
+    assert_eq!(back.shows("nothing was paid just now").at, paid.at);
+    shopper.town.app.clock.set(shopper.town.app.clock.now() + TimeDelta::minutes(2));
+    shopper.browser.get(&paid.at).await.shows("Paid on 2 March 2026");
+}
+
+#[sqlx::test(migrator = "fenqi::MIGRATOR")]
+async fn a_line_that_cannot_be_used_says_so_everywhere(pool: PgPool) {
+    let mut shopper = shopper(pool).await;
+    let code = shopper.poster().await;
+    let pool = shopper.town.app.pool.clone();
+    shopper.browser.get("/home").await.shows("valid until 31 December 2029").hides("Your line ended");
+    shopper.browser.get("/home/line").await.shows("available ¥10,000.00").hides("Suspended");
+    let frozen = "update credit_line set status = 'frozen', frozen_for = 'operator'";
+    sqlx::query(frozen).execute(&pool).await.unwrap();
+    shopper.browser.get("/home").await.shows("¥0.00").shows("cannot be used");
+    let line = shopper.browser.get("/home/line").await;
+    line.shows("<p class=\"amount big\">¥0.00</p>").shows("Suspended: available ¥0.00");
+    shopper.browser.get(&code).await.shows("¥0.00 available");
+    let ended =
+        "update credit_line set status = 'active', frozen_for = null, expires_on = '2026-03-01', used_fen = 100000";
+    sqlx::query(ended).execute(&pool).await.unwrap();
+    for path in ["/home", "/home/line"] {
+        shopper.browser.get(path).await.shows("Your line ended on 1 March 2026").shows("¥0.00");
+    }
+    let refused = shopper.browser.get(&code).await;
+    refused
+        .has_status(409)
+        .shows("Your credit line has ended")
+        .shows("href=\"/bills\"")
+        .hides("If something is overdue");
+    shopper.browser.get(&format!("{code}?amount=100")).await.has_status(409).shows("Your credit line has ended");
+}
+
+#[sqlx::test(migrator = "fenqi::MIGRATOR")]
+async fn what_comes_is_foretold_and_days_of_grace_are_no_lateness(pool: PgPool) {
+    let mut shopper = shopper(pool).await;
+    let plan = ("harbour-standard", 12);
+    let wish = shopper.town.wish(shopper.line_id, "K-1", 120_000, plan);
+    shopper.town.buy(vec![wish]).await;
+    let home = shopper.browser.get("/home").await;
+    home.shows("¥104.72").shows("Expected to be due on 25 March 2026").hides("There is no bill to pay");
+    shopper.browser.get(&link(&home, "/loans/")).await.shows("¥104.72");
+    let wish = shopper.town.wish(shopper.line_id, "K-2", 60_000, plan);
+    shopper.town.buy(vec![wish]).await;
+    shopper.browser.get("/home").await.shows("¥104.72 + ¥52.36 = ¥157.08");
+    sqlx::query("update bank_card set status = 'invalid'").execute(&shopper.town.app.pool).await.unwrap();
+    until(&mut shopper, "2026-03-06").await;
+    shopper.browser.get("/home").await.shows("¥157.08").shows("due 25 March 2026").hides("Expected to be due");
+    until(&mut shopper, "2026-03-28").await;
+    let home = shopper.browser.get("/home").await;
+    home.shows("The due day has passed").shows("No penalty interest if paid by 28 March 2026").hides("Overdue");
+    // The next bill is not cut yet.
+    home.shows("Expected to be due on 25 April 2026");
+    for path in ["/bills", "/bills/2026-03-25"] {
+        let page = shopper.browser.get(path).await;
+        page.shows("In grace").shows("No penalty interest if paid by 28 March 2026").hides(">Late<").hides("is late");
+    }
+    let pay = shopper.browser.get("/bills/pay").await;
+    pay.shows("Bind a bank card").shows("href=\"/me/cards/new?next=/bills/pay");
+    until(&mut shopper, "2026-03-29").await;
+    shopper.browser.get("/home").await.shows("Overdue").hides("The due day has passed");
+    shopper.browser.get("/bills").await.shows(">Late<").hides("In grace");
+}
+
+async fn until(shopper: &mut Shopper, day: &str) {
+    shopper.town.live_until(day).await;
+    sign_in(&mut shopper.browser, &shopper.town.app, shopper.borrower_id).await;
+}
+
+#[sqlx::test(migrator = "fenqi::MIGRATOR")]
+async fn the_wait_for_a_code_counts_on_after_a_wrong_one(pool: PgPool) {
+    let mut place = open(pool).await;
+    let page = place.browser.get("/sign-in").await;
+    let sent = place.browser.submit(&page, "/sign-in", &[("mobile", MOBILE), ("do", "send")]).await;
+    sent.shows("data-again=\"60\"").shows("The code has been sent");
+    let right = place.code_sent_to(MOBILE);
+    let wrong = if right == "000000" { "000001" } else { "000000" };
+    let fields = [("mobile", MOBILE), ("passcode", wrong), ("do", "sign_in")];
+    for (seconds, left) in [(25, Some("data-again=\"35\"")), (40, None)] {
+        place.app.clock.set(place.app.clock.now() + TimeDelta::seconds(seconds));
+        let refused = place.browser.submit(&sent, "/sign-in", &fields).await;
+        refused
+            .has_status(422)
+            .shows("id=\"passcode-error\"")
+            .shows("aria-invalid=\"true\"")
+            .hides("The code has been sent");
+        match left {
+            Some(left) => refused.shows(left),
+            None => refused.hides("data-again"),
+        };
+    }
+}
+
+#[sqlx::test(migrator = "fenqi::MIGRATOR")]
+async fn the_end_of_an_id_number_is_tried_ten_times_and_right_ones_do_not_count(pool: PgPool) {
+    let mut place = open(pool).await;
+    place.settle().await;
+    let set = async |place: &mut crate::newcomer::Place, id_last: &str| {
+        sqlx::query("delete from pin").execute(&place.app.pool).await.unwrap();
+        let page = place.browser.get("/me/pin").await;
+        let fields = [("id_last", id_last), ("pin_new", PIN), ("pin_again", PIN)];
+        place.browser.submit(&page, "/me/pin", &fields).await
+    };
+    for _ in 0..11 {
+        set(&mut place, "31002X").await.is_at("/me").shows("The payment PIN is set");
+    }
+    for _ in 0..10 {
+        let wrong = set(&mut place, "310021").await;
+        wrong.has_status(422).shows("not how your ID number ends").hides("too often");
+    }
+    set(&mut place, "31002X").await.has_status(422).shows("24 hours after the first wrong one");
+    place.app.clock.set(place.app.clock.now() + TimeDelta::hours(24));
+    set(&mut place, "31002X").await.is_at("/me").shows("The payment PIN is set");
+}

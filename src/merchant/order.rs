@@ -148,9 +148,13 @@ mod tests {
         let last = DateTime::UNIX_EPOCH + TimeDelta::seconds(299);
         assert_eq!(order(CodeStatus::Open).state(last), OrderState::Open);
         assert_eq!(order(CodeStatus::Open).state(last + TimeDelta::seconds(1)), OrderState::Expired);
-        assert_eq!(order(CodeStatus::Closed).state(last + TimeDelta::days(1)), OrderState::Expired);
-        let closed = HandOrder { closed_at: Some(last), ..order(CodeStatus::Closed) };
-        assert_eq!(closed.state(last + TimeDelta::days(1)), OrderState::Closed);
+        assert_eq!(order(CodeStatus::Open).state(last + TimeDelta::days(1)), OrderState::Expired, "nothing closes it");
+        assert_eq!(order(CodeStatus::Closed).state(last), OrderState::Closed);
+        assert_eq!(
+            order(CodeStatus::Closed).state(last + TimeDelta::days(1)),
+            OrderState::Closed,
+            "somebody closed it"
+        );
     }
 
     #[test]

@@ -18,7 +18,7 @@ use crate::funder::reserve::Occasion;
 use crate::funder::{lock_reserve, save_reserve};
 use crate::loan::reduction::{self, BilledUnpaid, Fall, Reduction, Standing};
 use crate::loan::store::{ScheduleReason, ScheduleVersion};
-use crate::loan::{Loan, LoanStatus, Schedule};
+use crate::loan::{Installment, Loan, LoanStatus};
 use crate::merchant::Payment;
 use crate::outbox::{self, Message};
 use crate::product::ProductVersion;
@@ -46,6 +46,8 @@ pub(super) struct Reduced {
     pub(super) account: LineAccount,
     /// Billed interest among what was waived: it has been accrued, so it leaves the books.
     pub(super) interest_given_back: Fen,
+    /// Whether periods that are not billed yet still ask for something.
+    unbilled_owes: bool,
 }
 
 /// A refund that is decided and not written yet.
@@ -206,6 +208,8 @@ impl Sale {
             day: self.today,
         };
         let reduction = reduction::reduce(&standing, fall);
+        let unbilled = reduction.schedule.installments.iter().skip(usize::from(standing.periods_billed));
+        let unbilled_owes = unbilled.map(Installment::total).any(|total| !total.is_zero());
         for fallen in &reduction.billed {
             let is_fallen = |open: &&mut OpenInstallment| open.billed.period.unsigned_abs() == fallen.period;
             if let Some(open) = account.installments.iter_mut().filter(|open| self.is_ours(open)).find(is_fallen) {
@@ -214,7 +218,7 @@ impl Sale {
             }
         }
         let interest_given_back = reduction.billed.iter().map(|fallen| fallen.interest).sum();
-        Ok(Reduced { reduction, account, interest_given_back })
+        Ok(Reduced { reduction, account, interest_given_back, unbilled_owes })
     }
 
     /// Lifts the freeze for lateness where the refund has left nothing late.
@@ -256,8 +260,7 @@ impl Sale {
         self.loan.schedule_version += 1;
         let billed_owes =
             account.installments.iter().any(|open| self.is_ours(open) && !open.owed_on(self.today).is_zero());
-        let unbilled_owes = owes_after(&reduced.reduction.schedule, &self.loan, self.today);
-        if self.loan.outstanding().is_zero() && !billed_owes && !unbilled_owes {
+        if self.loan.outstanding().is_zero() && !billed_owes && !reduced.unbilled_owes {
             let was_paid = self.loan.principal_paid.is_positive();
             self.loan.status = if was_paid { LoanStatus::Paid } else { LoanStatus::Refunded };
             self.loan.closed_on = Some(self.today);
@@ -342,11 +345,4 @@ fn unpaid_of(open: &OpenInstallment) -> BilledUnpaid {
         principal: billed.unpaid_principal(),
         interest: billed.billed.interest - billed.paid.interest - billed.returned.interest,
     }
-}
-
-/// Whether periods that are not billed yet still ask for something.
-fn owes_after(schedule: &Schedule, loan: &Loan, day: BusinessDay) -> bool {
-    // Yesterday's close has billed what there was to bill; today's statements are still to come.
-    let billed = usize::from(loan.periods_billed_by(day.minus_days(1)));
-    schedule.installments.iter().skip(billed).any(|row| !row.total().is_zero())
 }

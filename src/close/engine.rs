@@ -2,6 +2,7 @@
 //!
 //! A chunk and its control row commit together. Killed anywhere, the close goes on where it was and ends the same.
 
+use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::{Duration, Instant};
 
 use chrono::{DateTime, Utc};
@@ -14,9 +15,12 @@ use crate::base::BusinessDay;
 use crate::business_day;
 use crate::database;
 use crate::funder;
+use crate::purchase::trading;
 
-/// Chunks that one node works on at once. The database is the bottleneck; more would only queue.
-const WORKERS: usize = 2;
+/// Chunks that one node works on at once, but for one. The database is the bottleneck; more would only queue.
+const HELPERS: usize = 1;
+/// How often helpers look whether purchases are still being made.
+const TRADING_POLL: Duration = Duration::from_millis(20);
 /// How often a node looks again while the last chunks of a step are another node's.
 const OTHER_NODE_POLL: Duration = Duration::from_millis(200);
 
@@ -80,9 +84,11 @@ pub async fn close_day_in_chunks(app: &App, day: BusinessDay, chunk_rows: i64) -
         plan(app, day, step, chunk_rows).await?;
         let mut rows = 0;
         while !is_done(app, day, step).await? {
-            let workers: [_; WORKERS] = std::array::from_fn(|_| work(app, day, step));
+            let shift = Shift { app, day, step, is_over: AtomicBool::new(false) };
+            let helpers: [_; HELPERS] = std::array::from_fn(|_| shift.help());
+            let (led, helped) = tokio::join!(shift.lead(), futures_util::future::join_all(helpers));
             let mut claimed = 0;
-            for done in futures_util::future::join_all(workers).await {
+            for done in helped.into_iter().chain([led]) {
                 let done = done.map_err(failed)?;
                 claimed += done.chunks;
                 rows += done.rows;
@@ -156,17 +162,55 @@ struct Work {
     rows: u64,
 }
 
-/// Takes chunks until there is none that nobody works on.
-async fn work(app: &App, day: BusinessDay, step: Step) -> anyhow::Result<Work> {
-    let mut done = Work::default();
-    loop {
+/// What a node's workers share while they work on a step.
+struct Shift<'a> {
+    app: &'a App,
+    day: BusinessDay,
+    step: Step,
+    /// Whoever leads has ended, well or not.
+    is_over: AtomicBool,
+}
+
+impl Shift<'_> {
+    /// Takes chunks until there is none that nobody works on.
+    async fn lead(&self) -> anyhow::Result<Work> {
+        let mut done = Work::default();
+        let ended = loop {
+            match self.work(&mut done).await {
+                Ok(true) => {}
+                Ok(false) => break Ok(done),
+                Err(error) => break Err(error),
+            }
+        };
+        self.is_over.store(true, Ordering::Relaxed);
+        ended
+    }
+
+    /// As [`Shift::lead`], but stands back while purchases are being made: somebody waits at a counter for each of them, and for
+    /// the close nobody does.
+    async fn help(&self) -> anyhow::Result<Work> {
+        let mut done = Work::default();
+        while !self.is_over.load(Ordering::Relaxed) {
+            if trading::is_going_on(&mut *self.app.pool.acquire().await?).await? {
+                tokio::time::sleep(TRADING_POLL).await;
+            } else if !self.work(&mut done).await? {
+                break;
+            }
+        }
+        Ok(done)
+    }
+
+    /// Works on the next chunk; `false` when there is none.
+    async fn work(&self, done: &mut Work) -> anyhow::Result<bool> {
+        let Shift { app, day, step, .. } = *self;
         let mut transaction = database::begin(&app.pool).await?;
-        let Some(chunk) = store::claim_chunk(&mut transaction, day, step).await? else { return Ok(done) };
+        let Some(chunk) = store::claim_chunk(&mut transaction, day, step).await? else { return Ok(false) };
         store::calm_planner(&mut transaction).await?;
         let written = step.run(&mut transaction, app, day, chunk.range).await?;
         store::finish_chunk(&mut transaction, day, step, &chunk, written, app.clock.now()).await?;
         transaction.commit().await?;
         done.chunks += 1;
         done.rows += written;
+        Ok(true)
     }
 }

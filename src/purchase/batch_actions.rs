@@ -8,13 +8,14 @@ use std::collections::{BTreeMap, HashMap};
 
 use chrono::{DateTime, Utc};
 use sqlx::pool::PoolConnection;
-use sqlx::{Connection, Executor, PgConnection, PgPool, PgTransaction, Postgres};
+use sqlx::{Connection, PgConnection, PgPool, PgTransaction, Postgres};
 
 use super::batch_store::{Hold, Holding, Record, read_day_and_versions, record};
 use super::decision::{Desk, Offer, Written};
 use super::model::{PurchaseRequest, Receipt, RequestRefusal};
 use super::notices;
 use super::store;
+use super::trading;
 use super::weighing::Weighed;
 use crate::app::App;
 use crate::base::id::{CodeId, FunderId, LineId, MerchantId, ProductId};
@@ -43,17 +44,16 @@ pub(super) struct Connections {
 }
 
 impl Connections {
-    /// Two of the pool's. The deciding one's statements are long, and look rows up by key whatever their arguments, so that
-    /// planning them anew each time gains nothing.
+    /// Two of the pool's.
     pub(super) async fn take(pool: &PgPool) -> sqlx::Result<Connections> {
         let (mut deciding, reading) = tokio::try_join!(pool.acquire(), pool.acquire())?;
-        deciding.execute("set plan_cache_mode = force_generic_plan").await?;
+        trading::begin(&mut deciding).await?;
         Ok(Connections { deciding, reading })
     }
 
     /// Back to the pool, as they came from it.
     pub(super) async fn give_back(mut self) {
-        if self.deciding.execute("reset plan_cache_mode").await.is_err() {
+        if trading::end(&mut self.deciding).await.is_err() {
             self.deciding.close_on_drop();
         }
     }

@@ -74,15 +74,20 @@ pub async fn offer_plans(
     let today = business_day::store::today(&mut connection).await?;
     let products = app.catalogue.load_on_sale(&mut connection).await?;
     let counter = Counter { category: &shop.merchant.category, amount, today };
-    let mut refused = None;
+    let (mut refused, mut unusable) = (None, None);
     let mut plans = Vec::new();
     for line in lines {
         match offer::offers(line, &products, counter) {
             Ok(offered) => plans.extend(offered),
+            // Why a line cannot be used at all is told only where no other one can.
+            Err(refusal @ (PurchaseRefusal::LineEnded | PurchaseRefusal::LineNotActive)) => {
+                unusable = unusable.or(Some(refusal));
+            }
             Err(refusal) => refused = refused.or(Some(refusal)),
         }
     }
-    if plans.is_empty() { Err(Fault::Refused(refused.unwrap_or(PurchaseRefusal::LineNotActive))) } else { Ok(plans) }
+    let refusal = refused.or(unusable).unwrap_or(PurchaseRefusal::LineNotActive);
+    if plans.is_empty() { Err(Fault::Refused(refusal)) } else { Ok(plans) }
 }
 
 /// A plan as it was when an earlier version of its product was on sale; `None` where there never was one.
@@ -121,7 +126,7 @@ impl Refusal for LineRefusal {
     fn code(&self) -> &'static str {
         match self {
             LineRefusal::Missing => "no_line",
-            LineRefusal::Ended => "line_ended",
+            LineRefusal::Ended => PurchaseRefusal::LineEnded.code(),
         }
     }
 }

@@ -102,9 +102,7 @@ impl Desk {
             order.check(presented).map_err(|_| PurchaseRefusal::OrderNotPayable)?;
         }
         let quote = self.check_product(request, offer, merchant, line)?;
-        if line.status != LineStatus::Active || line.has_expired_on(self.today) {
-            return Err(PurchaseRefusal::LineNotActive);
-        }
+        check_line(line, self.today)?;
         if line.purchases_made_on(self.today) >= offer.product.terms.purchase.per_day_max {
             return Err(PurchaseRefusal::TooManyPurchases);
         }
@@ -214,6 +212,16 @@ impl Desk {
     }
 }
 
+/// Whether anything can be bought on a line that day. One whose last day has passed has ended, whatever else is against it: it is
+/// not usable again when what is overdue is paid, or when a freeze is lifted.
+pub fn check_line(line: &Line, today: BusinessDay) -> Result<(), PurchaseRefusal> {
+    match line.status {
+        _ if line.has_expired_on(today) => Err(PurchaseRefusal::LineEnded),
+        LineStatus::Active => Ok(()),
+        LineStatus::Frozen(_) | LineStatus::Closed => Err(PurchaseRefusal::LineNotActive),
+    }
+}
+
 /// What the merchant's own system is told of a payment.
 fn payment_succeeded(
     purchase_id: PurchaseId,
@@ -252,5 +260,53 @@ fn loan_made(product: &ProductVersion, loan_id: LoanId, request: &PurchaseReques
             "business_day": event.business_day,
         }),
         created_at: event.at,
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use uuid::Uuid;
+
+    use super::*;
+    use crate::base::day::MonthDay;
+    use crate::base::id::BorrowerId;
+    use crate::credit::line::{Freeze, Freezes};
+
+    fn line(status: LineStatus) -> Line {
+        let id = Uuid::from_u128(7);
+        Line {
+            line_id: LineId::from_uuid(id),
+            borrower_id: BorrowerId::from_uuid(id),
+            funder_id: FunderId::from_uuid(id),
+            product_id: ProductId::from_uuid(id),
+            product_version: 1,
+            grade: "A".into(),
+            status,
+            limit: Fen::new(1_000),
+            used: Fen::ZERO,
+            statement_day: MonthDay::new(5).unwrap(),
+            due_day: MonthDay::new(25).unwrap(),
+            expires_on: "2026-03-31".parse().unwrap(),
+            purchases_on: None,
+            purchases_count: 0,
+            last_entry_no: 1,
+        }
+    }
+
+    #[test]
+    fn a_line_is_usable_on_its_last_day_and_has_ended_on_the_next() {
+        let (last, next) = ("2026-03-31".parse().unwrap(), "2026-04-01".parse().unwrap());
+        assert_eq!(check_line(&line(LineStatus::Active), last), Ok(()));
+        assert_eq!(check_line(&line(LineStatus::Active), next), Err(PurchaseRefusal::LineEnded));
+    }
+
+    #[test]
+    fn a_line_that_has_ended_says_so_whatever_else_is_against_it() {
+        let (last, next) = ("2026-03-31".parse().unwrap(), "2026-04-01".parse().unwrap());
+        let frozen = Freeze::ALL.map(|why| LineStatus::Frozen(Freezes::of(why)));
+        for status in frozen.into_iter().chain([LineStatus::Closed]) {
+            assert_eq!(check_line(&line(status), last), Err(PurchaseRefusal::LineNotActive), "{status:?}");
+            assert_eq!(check_line(&line(status), next), Err(PurchaseRefusal::LineEnded), "{status:?}");
+        }
     }
 }

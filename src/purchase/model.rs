@@ -71,6 +71,8 @@ pub enum PurchaseRefusal {
     AmountBelowMinimum,
     #[error("the amount is above the largest that can be paid in installments")]
     AmountAboveMaximum,
+    #[error("the last day of the credit line has passed")]
+    LineEnded,
     #[error("the credit line is not active")]
     LineNotActive,
     #[error("too many purchases today")]
@@ -88,7 +90,7 @@ pub enum PurchaseRefusal {
 }
 
 impl PurchaseRefusal {
-    pub const ALL: [PurchaseRefusal; 14] = [
+    pub const ALL: [PurchaseRefusal; 15] = [
         PurchaseRefusal::MerchantNotActive,
         PurchaseRefusal::OrderNotPayable,
         PurchaseRefusal::ProductNotOnSale,
@@ -96,6 +98,7 @@ impl PurchaseRefusal {
         PurchaseRefusal::PlanNotOffered,
         PurchaseRefusal::AmountBelowMinimum,
         PurchaseRefusal::AmountAboveMaximum,
+        PurchaseRefusal::LineEnded,
         PurchaseRefusal::LineNotActive,
         PurchaseRefusal::TooManyPurchases,
         PurchaseRefusal::RefusedByRisk,
@@ -120,6 +123,7 @@ impl Refusal for PurchaseRefusal {
             PurchaseRefusal::PlanNotOffered => "plan_not_offered",
             PurchaseRefusal::AmountBelowMinimum => "amount_below_minimum",
             PurchaseRefusal::AmountAboveMaximum => "amount_above_maximum",
+            PurchaseRefusal::LineEnded => "line_ended",
             PurchaseRefusal::LineNotActive => "line_not_active",
             PurchaseRefusal::TooManyPurchases => "too_many_purchases",
             PurchaseRefusal::RefusedByRisk => "refused_by_risk",

@@ -6,11 +6,11 @@ use std::sync::Arc;
 
 use rust_decimal::Decimal;
 
+use super::decision::check_line;
 use super::model::PurchaseRefusal;
 use crate::base::id::{LineId, ProductId};
 use crate::base::{BusinessDay, Fen};
 use crate::credit::Line;
-use crate::credit::line::LineStatus;
 use crate::loan::{Price, ScheduleRequest};
 use crate::product::quote::schedule_request;
 use crate::product::terms::Method;
@@ -51,9 +51,7 @@ pub fn offers(
     products: &[Arc<ProductVersion>],
     counter: Counter<'_>,
 ) -> Result<Vec<PlanOffer>, PurchaseRefusal> {
-    if line.status != LineStatus::Active || line.has_expired_on(counter.today) {
-        return Err(PurchaseRefusal::LineNotActive);
-    }
+    check_line(line, counter.today)?;
     let sold_here: Vec<&Arc<ProductVersion>> =
         products.iter().filter(|product| is_sold_here(product, line, counter)).collect();
     let bounds =

@@ -12,7 +12,7 @@ use serde::Deserialize;
 use super::authoriser::Authoriser;
 use super::counter_actions::{self as counter, ConfirmRefusal, Confirmation, LineRefusal, Shop};
 use super::elsewhere_h5;
-use super::model::IDEMPOTENCY_KEY_CHARS_MAX;
+use super::model::{IDEMPOTENCY_KEY_CHARS_MAX, PurchaseRefusal};
 use super::offer::{PlanName, PlanOffer};
 use super::result_h5::{to_earlier_result, to_result};
 use crate::app::App;
@@ -406,11 +406,13 @@ async fn refused_at(
 fn closed(page: Page, refusal: &impl Refusal, shop: Option<&Shop>) -> Response {
     let code = refusal.code();
     let status = if code == CodeRefusal::UnknownCode.code() { StatusCode::NOT_FOUND } else { StatusCode::CONFLICT };
-    let way_on = match code {
-        "line_exceeded" | "line_not_active" => Some(("pay-to-bills", "/bills")),
-        _ if code == LineRefusal::Ended.code() => Some(("pay-to-bills", "/bills")),
-        _ if code == LineRefusal::Missing.code() => Some(("pay-to-apply", "/apply")),
-        _ => None,
+    let of_line = [PurchaseRefusal::LineEnded, PurchaseRefusal::LineNotActive, PurchaseRefusal::LineExceeded];
+    let way_on = if of_line.iter().any(|refusal| refusal.code() == code) {
+        Some(("pay-to-bills", "/bills"))
+    } else if code == LineRefusal::Missing.code() {
+        Some(("pay-to-apply", "/apply"))
+    } else {
+        None
     };
     let merchant_name = shop.map(|shop| shop.merchant.name.clone());
     let amount = shop.and_then(Shop::amount);

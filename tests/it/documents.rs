@@ -5,7 +5,9 @@ use std::process::Command;
 use fenqi::config::KEYS;
 use fenqi::day_file::Table;
 use fenqi::day_file::row::columns;
+use fenqi::error::Refusal;
 use fenqi::outbox::catalogue::{self, Audience};
+use fenqi::purchase::PurchaseRefusal;
 
 fn document(path: &str) -> String {
     std::fs::read_to_string(format!("{}/{path}", env!("CARGO_MANIFEST_DIR"))).unwrap()
@@ -46,6 +48,13 @@ fn every_configuration_key_is_documented_as_it_is() {
     };
     let missing: Vec<String> = KEYS.iter().map(row).filter(|row| !operations.contains(row)).collect();
     assert!(missing.is_empty(), "docs/OPERATIONS.md lacks these rows:\n{}", missing.join("\n"));
+}
+
+#[test]
+fn every_refusal_of_a_purchase_is_documented_in_the_order_of_the_checks() {
+    let rows = PurchaseRefusal::ALL.map(|refusal| format!("| `{}` | {refusal} |\n", refusal.code()));
+    let table = rows.concat();
+    assert!(document("docs/SCENARIOS.md").contains(&table), "docs/SCENARIOS.md lacks:\n{table}");
 }
 
 #[test]

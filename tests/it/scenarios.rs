@@ -69,6 +69,7 @@ scenarios! {
     methods "methods",
     silent_risk "silent-risk",
     line_changes "line-changes",
+    line_ended "line-ended",
     told "told",
     cards "cards",
     late_on_another_product "late-on-another-product",

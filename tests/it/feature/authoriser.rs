@@ -47,6 +47,27 @@ async fn a_reserve_that_was_plentiful_a_moment_ago_is_not_overdrawn(pool: PgPool
     town.assert_whole("after the withdrawal").await;
 }
 
+#[sqlx::test(migrator = "fenqi::MIGRATOR")]
+async fn a_line_that_has_ended_is_refused_by_a_code_of_its_own(pool: PgPool) {
+    let town = shopping(pool).await;
+    let line = town.open_lines(1, LineWish { expires_on: "2026-03-02", ..WISH }).await[0];
+    let authoriser = Authoriser::start(town.app.clone());
+    let ask = async |key: &str| {
+        let wish = town.wish(line, key, 10_000, ("harbour-standard", 3));
+        authoriser.authorise(wish).await.unwrap().decision
+    };
+    assert!(matches!(ask("on-the-last-day").await, Decision::Authorised { .. }));
+    town.close_today().await;
+    let ended = Decision::Refused(PurchaseRefusal::LineEnded);
+    assert_eq!(ask("on-the-next").await, ended);
+    let frozen = "update credit_line set status = 'frozen', frozen_for = 'operator'";
+    sqlx::query(frozen).execute(&town.app.pool).await.unwrap();
+    assert_eq!(ask("frozen-too").await, ended, "lifting the freeze would not help");
+    assert_eq!(ask("on-the-next").await, ended, "one key, one answer");
+    assert_eq!(town.fen("select count(*) from purchase where refusal = 'line_ended'").await, 2);
+    assert_eq!(town.fen("select count(*) from loan").await, 1);
+}
+
 /// Waits until somebody waits for a lock in this database.
 pub(super) async fn until_somebody_waits(pool: &PgPool) {
     let waiting =

@@ -240,6 +240,10 @@ async fn risk_is_looked_at_after_the_line_and_before_what_is_available(pool: PgP
     refuses();
     assert_eq!(place.refused("terms", 1).await, PurchaseRefusal::AmountBelowMinimum);
     refuses();
+    place.execute("update credit_line set expires_on = '2026-01-04'").await;
+    assert_eq!(place.refused("ended", 60_000).await, PurchaseRefusal::LineEnded);
+    place.execute("update credit_line set expires_on = '2027-12-31'").await;
+    refuses();
     place.execute("update credit_line set status = 'frozen', frozen_for = 'operator'").await;
     assert_eq!(place.refused("line", 60_000).await, PurchaseRefusal::LineNotActive);
     place.execute("update credit_line set status = 'active', frozen_for = null").await;

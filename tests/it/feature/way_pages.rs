@@ -2,6 +2,7 @@
 //! cannot be used.
 
 use chrono::TimeDelta;
+use fenqi::purchase::Authoriser;
 use sqlx::PgPool;
 
 use crate::browser::{Browser, Shown};
@@ -168,6 +169,11 @@ async fn a_line_that_cannot_be_used_says_so_everywhere(pool: PgPool) {
         .shows("href=\"/bills\"")
         .hides("If something is overdue");
     shopper.browser.get(&format!("{code}?amount=100")).await.has_status(409).shows("Your credit line has ended");
+    // What the authoriser answers is told in the same words.
+    let wish = shopper.town.wish(shopper.line_id, "K-1", 60_000, ("harbour-standard", 3));
+    let receipt = Authoriser::start(shopper.town.app.clone()).authorise(wish).await.unwrap();
+    let result = shopper.browser.get(&format!("/purchases/{}", receipt.purchase_id)).await;
+    result.shows("Not paid").shows("Your credit line has ended").hides("If something is overdue");
 }
 
 #[sqlx::test(migrator = "fenqi::MIGRATOR")]

@@ -81,7 +81,6 @@ result-again = Try again
 closed-title = Cannot be paid now
 refusal-plan_changed = The plans or their prices have just changed. Please look at them again and choose. You have not borrowed anything.
 refusal-paid_another = This page was used for another payment already. What it shows now is not paid: check amount and plan and enter your PIN again.
-refusal-line_ended = Your credit line has ended and nothing can be bought with it. Go on repaying as before; once all is repaid it closes, and you may apply again.
 refusal-no_line = You have no credit line yet. Once it is approved, scan the code again to pay.
 refusal-link_malformed = A link begins with https:// and has at most 500 characters.
 elsewhere-title = Please do not pay in { $app }

@@ -59,6 +59,7 @@ refusal-product_not_for_merchant = This merchant does not offer that plan. Choos
 refusal-plan_not_offered = This plan has just changed. Please choose again.
 refusal-amount_below_minimum = The amount is too small for installments. Raise it or pay another way.
 refusal-amount_above_maximum = The amount is more than one purchase may be. Please lower it.
+refusal-line_ended = Your credit line has ended and nothing can be bought with it. Go on repaying as before; once all is repaid it closes, and you may apply again.
 refusal-line_not_active = Your credit line cannot be used at the moment. If something is overdue, pay that first.
 refusal-too_many_purchases = The number of purchases for today is reached. Try again tomorrow.
 refusal-refused_by_risk = This purchase did not pass the risk check, and you have not borrowed anything. Try a smaller amount, try again tomorrow, or pay another way.

@@ -78,7 +78,6 @@ result-again = 重新付款
 closed-title = 现在不能付款
 refusal-plan_changed = 分期方案或价格刚刚更新，请看过新的方案后再选。没有产生借款。
 refusal-paid_another = 这个页面已经用来付过另一笔款。下面这笔还没有付，请核对金额和方案，再输入一次支付密码。
-refusal-line_ended = 您的额度已经到期，不能再用来付款。原来的借款照常还；全部还清后额度关闭，可以重新申请。
 refusal-no_line = 您还没有可用的额度。申请通过后再扫一次码就可以付款。
 refusal-link_malformed = 链接须以 https:// 开头，最多 500 个字符。
 elsewhere-title = 请不要在{ $app }里付款

@@ -59,6 +59,7 @@ refusal-product_not_for_merchant = 这家商户不支持这个分期产品。请
 refusal-plan_not_offered = 这个分期方案已经调整，请重新选择。
 refusal-amount_below_minimum = 金额低于分期起点，请提高金额或换用其他方式付款。
 refusal-amount_above_maximum = 金额超过单笔上限，请减少金额。
+refusal-line_ended = 您的额度已经到期，不能再用来付款。原来的借款照常还；全部还清后额度关闭，可以重新申请。
 refusal-line_not_active = 您的额度目前不能使用。如有逾期，请先还清。
 refusal-too_many_purchases = 今天的交易次数已达上限，请明天再试。
 refusal-refused_by_risk = 这笔交易未通过风险检查，没有产生借款。可以换个较小的金额、明天再试，或用其他方式付款。

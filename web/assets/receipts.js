@@ -58,7 +58,7 @@ function show(event) {
   part("takings").textContent = told.amount;
   part("count").textContent = told.count;
   part("undone").textContent = told.undone;
-  if (fresh > 0) ring();
+  if (fresh > 0) ring(fresh);
   // From now on the connection comes back for this day.
   if (isNewDay) again();
 }
@@ -94,15 +94,32 @@ function open() {
 // The sound is made here: two notes, as a till's bell.
 const button = part("sound");
 const kept = "receipts-sound";
+/** Payments that are told together ring one after the other; a counter that was away is not rung at for minutes. */
+const ringsMax = 3;
+const secondsApart = 0.7;
+/** Whoever asked for the sound and has not got it after so long is told that the browser refuses it. */
+const refusedAfter = 1_000;
 let audio;
 let isOn = false;
+/** Something was to ring while the browser let no sound through: it rings once as soon as the browser does. */
+let isHeld = false;
+let isRefused = false;
 
-function ring() {
-  if (!isOn || !audio) return;
-  [880, 1318.5].forEach((pitch, place) => {
+const sounds = () => isOn && audio?.state === "running";
+const isSilent = () => isOn && !sounds();
+
+function ring(times = 1) {
+  if (!isOn) return;
+  // Notes that are made now would wait in the browser and sound all at once.
+  if (isSilent()) isHeld = true;
+  else for (let nth = 0; nth < Math.min(times, ringsMax); nth += 1) bell(audio.currentTime + nth * secondsApart);
+}
+
+function bell(at) {
+  [880, 1318.5].forEach((pitch, nth) => {
     const note = audio.createOscillator();
     const loudness = audio.createGain();
-    const start = audio.currentTime + place * 0.12;
+    const start = at + nth * 0.12;
     note.frequency.value = pitch;
     loudness.gain.setValueAtTime(0.25, start);
     loudness.gain.exponentialRampToValueAtTime(0.001, start + 0.5);
@@ -114,18 +131,26 @@ function ring() {
 
 /** The button says that it sounds only where it does: browsers let a page make sounds only after it was touched. */
 function tell() {
-  const sounds = isOn && audio?.state === "running";
-  button.setAttribute("aria-pressed", String(sounds));
-  button.textContent = sounds ? button.dataset.on : isOn ? button.dataset.touch : button.dataset.off;
+  if (sounds()) {
+    isRefused = false;
+    if (isHeld) {
+      isHeld = false;
+      ring();
+    }
+  }
+  const state = !isOn ? "off" : sounds() ? "on" : isRefused ? "refused" : "touch";
+  button.setAttribute("aria-pressed", String(sounds()));
+  button.textContent = button.dataset[state];
 }
 
 /** Browsers also take the sound away again, when the page was away or the system needed it. */
 function wake() {
-  if (isOn && audio && audio.state !== "running") audio.resume().then(tell, tell);
+  if (isSilent()) audio?.resume().then(tell, tell);
 }
 
 function turn(on) {
   isOn = on;
+  isHeld = isHeld && on;
   if (on && !audio) {
     audio = new AudioContext();
     audio.addEventListener("statechange", tell);
@@ -152,16 +177,29 @@ if (place && "EventSource" in window) {
     }
     // What the button said when it was pressed decides: a press that wakes the sound does not switch it off.
     let wasSilent = false;
-    button.addEventListener("pointerdown", () => {
-      wasSilent = isOn && audio?.state !== "running";
-    });
+    for (const press of ["pointerdown", "keydown"]) {
+      button.addEventListener(press, (event) => {
+        if (event.repeat) return;
+        wasSilent = isSilent();
+        // Whoever asks for the sound hears it, once.
+        isHeld = isHeld || wasSilent;
+      });
+    }
     button.addEventListener("click", () => {
-      turn(wasSilent || (isOn && audio?.state !== "running") || !isOn);
+      const wakes = wasSilent || isSilent();
       wasSilent = false;
+      isHeld = isHeld || isSilent();
+      turn(wakes || !isOn);
       remember(isOn);
-      ring();
+      if (!wakes) ring();
+      if (!isSilent()) return;
+      setTimeout(() => {
+        isRefused = isSilent();
+        tell();
+      }, refusedAfter);
     });
-    document.addEventListener("pointerdown", wake);
+    // A finger counts as a touch when it is lifted, a mouse when it is pressed.
+    for (const touch of ["pointerdown", "pointerup", "keydown"]) document.addEventListener(touch, wake);
     document.addEventListener("visibilitychange", wake);
   }
   open();

@@ -154,6 +154,7 @@ receipts-full = Not live; trying again
 receipts-sound-on = Sound is on
 receipts-sound-touch = Tap for sound
 receipts-sound-off = Sound is off
+receipts-sound-refused = No sound: see the browser's settings
 receipt-periods = over { $periods } months
 receipt-is-paid = Payment received
 receipt-is-more = { $count ->

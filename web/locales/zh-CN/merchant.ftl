@@ -151,6 +151,7 @@ receipts-full = 暂未实时更新，稍后重试
 receipts-sound-on = 提示音已开
 receipts-sound-touch = 点一下打开提示音
 receipts-sound-off = 提示音已关
+receipts-sound-refused = 浏览器没有放出声音，请查看它的设置
 receipt-periods = 分 { $periods } 期
 receipt-is-paid = 收款成功
 receipt-is-more = 另有 { $count } 笔收款

@@ -9,7 +9,7 @@ use sha2::{Digest, Sha256};
 use super::application_store::DecidedRow;
 use super::line::{EntryKind, Line, LineChange, LineEntry, LineStatus};
 use super::model::{Application, ApplicationState, ApplicationStatus, Applied, Proposal, Step, Transition};
-use super::verdict::Verdict;
+use super::verdict::{OwnReason, Verdict};
 use crate::base::day::MonthDay;
 use crate::base::id::LineId;
 use crate::base::{BusinessDay, Fen};
@@ -128,7 +128,7 @@ impl Decision {
             Verdict::Approve { score, .. } | Verdict::Refuse { score, .. } => *score,
             Verdict::Refer { .. } => None,
         };
-        Decision { verdict: Verdict::Refuse { reason: "line_open".into(), score }, ..self }
+        Decision { verdict: Verdict::refuse(OwnReason::LineOpen, score), ..self }
     }
 
     /// The row to write, `line_id` being the line that was opened for an approval.

@@ -30,4 +30,4 @@ pub use facts::{CardHistory, CardMonth, Facts};
 pub use line::{EntryKind, Freeze, Freezes, Line, LineEntry, LineStatus};
 pub use model::{ApplicationState, Applied, ApplyRefusal, ApplyRequest};
 pub use risk::RiskHook;
-pub use verdict::Verdict;
+pub use verdict::{OwnReason, Verdict};

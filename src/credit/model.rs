@@ -328,6 +328,32 @@ pub enum ApplyRefusal {
     DecisionTooLate,
 }
 
+impl ApplyRefusal {
+    /// One of each, in the order of their declaration.
+    pub const ALL: [ApplyRefusal; 20] = [
+        ApplyRefusal::BorrowerUnknown,
+        ApplyRefusal::ProductUnknown,
+        ApplyRefusal::ProductNotOnSale,
+        ApplyRefusal::OfferChanged,
+        ApplyRefusal::LimitInvalid,
+        ApplyRefusal::UnderAge,
+        ApplyRefusal::AgreementMissing { agreement: Agreement::Credit },
+        ApplyRefusal::CardMissing,
+        ApplyRefusal::ApplicationOpen,
+        ApplyRefusal::LineOpen,
+        ApplyRefusal::RefusedLately,
+        ApplyRefusal::KeyReused,
+        ApplyRefusal::ApplicationUnknown,
+        ApplyRefusal::NotReferred,
+        ApplyRefusal::GradeUnknown,
+        ApplyRefusal::LimitOutOfBounds,
+        ApplyRefusal::DecisionMalformed,
+        ApplyRefusal::LimitAboveProposal,
+        ApplyRefusal::GradeDiffers,
+        ApplyRefusal::DecisionTooLate,
+    ];
+}
+
 impl Refusal for ApplyRefusal {
     fn code(&self) -> &'static str {
         match self {

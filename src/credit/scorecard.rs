@@ -3,7 +3,7 @@
 use serde::Deserialize;
 
 use super::facts::{CardHistory, Facts};
-use super::verdict::Verdict;
+use super::verdict::{OwnReason, Verdict};
 use crate::base::Fen;
 
 /// The scorecard that is shipped, as text; see `docs/RISK.md` for how it was fitted.
@@ -110,7 +110,7 @@ impl Scorecard {
         };
         let score = self.score(facts.age, history);
         let Some(band) = self.grades.iter().find(|band| score >= band.score_min) else {
-            return Verdict::Refuse { reason: "score_too_low".into(), score: Some(score) };
+            return Verdict::refuse(OwnReason::ScoreTooLow, Some(score));
         };
         let granted = history.limit_fen.share(band.limit_percent, 100);
         let limit = facts.limit_requested_fen.map_or(granted, |requested| granted.min(requested));

@@ -21,15 +21,57 @@ pub enum Verdict {
     },
 }
 
+/// Why the house itself refuses an application that was taken. Risk partners, funders and persons have codes of their own beside
+/// these; a page says a code that it does not know in general words.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum OwnReason {
+    /// By the scorecard.
+    ScoreTooLow,
+    /// The product has no price for the grade that the risk hook gave.
+    GradeNotOffered,
+    /// The limit that the risk hook gave is below the product's least.
+    LimitBelowMinimum,
+    /// The borrower got a line with the same funder meanwhile.
+    LineOpen,
+    /// The funder said nothing until its deadline.
+    FunderSilent,
+}
+
+impl OwnReason {
+    pub const ALL: [OwnReason; 5] = [
+        OwnReason::ScoreTooLow,
+        OwnReason::GradeNotOffered,
+        OwnReason::LimitBelowMinimum,
+        OwnReason::LineOpen,
+        OwnReason::FunderSilent,
+    ];
+
+    /// Stable, `snake_case`: what the application keeps and the applicant is told by.
+    pub const fn code(self) -> &'static str {
+        match self {
+            OwnReason::ScoreTooLow => "score_too_low",
+            OwnReason::GradeNotOffered => "grade_not_offered",
+            OwnReason::LimitBelowMinimum => "limit_below_minimum",
+            OwnReason::LineOpen => "line_open",
+            OwnReason::FunderSilent => "funder_silent",
+        }
+    }
+}
+
 impl Verdict {
+    /// A refusal by the house itself.
+    pub fn refuse(reason: OwnReason, score: Option<i32>) -> Verdict {
+        Verdict::Refuse { reason: reason.code().into(), score }
+    }
+
     /// The verdict within what the product allows: no limit above its bound, none below it, no grade that it has no price for.
     pub fn within(self, terms: &Terms) -> Verdict {
         match self {
             Verdict::Approve { grade, score, .. } if !terms.purchase.grades.contains(&grade) => {
-                Verdict::Refuse { reason: "grade_not_offered".into(), score }
+                Verdict::refuse(OwnReason::GradeNotOffered, score)
             }
             Verdict::Approve { limit, score, .. } if limit < terms.line.limit_min_fen => {
-                Verdict::Refuse { reason: "limit_below_minimum".into(), score }
+                Verdict::refuse(OwnReason::LimitBelowMinimum, score)
             }
             Verdict::Approve { grade, limit, score } => {
                 Verdict::Approve { grade, limit: limit.min(terms.line.limit_max_fen), score }

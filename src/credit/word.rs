@@ -4,7 +4,7 @@ use chrono::{DateTime, Utc};
 
 use super::decision::{DEADLINE, FUNDER};
 use super::model::{Application, ApplicationStatus, ApplyRefusal};
-use super::verdict::Verdict;
+use super::verdict::{OwnReason, Verdict};
 use crate::base::Fen;
 use crate::product::Terms;
 use crate::product::terms::FunderDefault;
@@ -25,9 +25,6 @@ pub enum Heard {
     /// The funder has said the same before.
     SaidBefore,
 }
-
-/// Why an applicant is refused whose funder said nothing.
-pub const FUNDER_SILENT: &str = "funder_silent";
 
 /// Hears a funder about an application of its own.
 ///
@@ -106,7 +103,7 @@ pub fn silence(application: &Application, terms: &Terms, now: DateTime<Utc>) -> 
         return None;
     }
     match terms.funder_word?.default {
-        FunderDefault::Refuse => Some(Verdict::Refuse { reason: FUNDER_SILENT.into(), score: None }),
+        FunderDefault::Refuse => Some(Verdict::refuse(OwnReason::FunderSilent, None)),
         FunderDefault::Approve => {
             let grade = application.grade.clone()?;
             Some(Verdict::Approve { grade, limit: proposal.limit, score: None })

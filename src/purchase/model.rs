@@ -154,6 +154,19 @@ pub enum RequestRefusal {
     Busy,
 }
 
+impl RequestRefusal {
+    /// One of each, in the order of their declaration.
+    pub const ALL: [RequestRefusal; 7] = [
+        RequestRefusal::UnknownLine,
+        RequestRefusal::UnknownMerchant,
+        RequestRefusal::UnknownProduct,
+        RequestRefusal::KeyReused,
+        RequestRefusal::KeyMalformed,
+        RequestRefusal::AmountMalformed,
+        RequestRefusal::Busy,
+    ];
+}
+
 impl Refusal for RequestRefusal {
     fn code(&self) -> &'static str {
         match self {
@@ -209,6 +222,24 @@ pub enum AfterSaleRefusal {
     KeyMalformed,
     #[error("an amount is a whole number of fen above zero")]
     AmountMalformed,
+}
+
+impl AfterSaleRefusal {
+    /// One of each, in the order of their declaration.
+    pub const ALL: [AfterSaleRefusal; 12] = [
+        AfterSaleRefusal::UnknownPurchase,
+        AfterSaleRefusal::NeverAuthorised,
+        AfterSaleRefusal::Voided,
+        AfterSaleRefusal::PastCutOff,
+        AfterSaleRefusal::BeforeCutOff,
+        AfterSaleRefusal::RefundedBefore,
+        AfterSaleRefusal::RepaidBefore,
+        AfterSaleRefusal::PayoffInProgress,
+        AfterSaleRefusal::MoreThanLeft { left: Fen::ZERO },
+        AfterSaleRefusal::KeyReused,
+        AfterSaleRefusal::KeyMalformed,
+        AfterSaleRefusal::AmountMalformed,
+    ];
 }
 
 impl Refusal for AfterSaleRefusal {

@@ -41,6 +41,20 @@ pub enum RepayRefusal {
     KeyReused,
 }
 
+impl RepayRefusal {
+    /// One of each, in the order of their declaration.
+    pub const ALL: [RepayRefusal; 8] = [
+        RepayRefusal::CollectionInProgress,
+        RepayRefusal::NothingDue,
+        RepayRefusal::MoreThanOwed { owed: Fen::ZERO },
+        RepayRefusal::NoAmount,
+        RepayRefusal::LoanNotOpen,
+        RepayRefusal::QuoteChanged { now: Fen::ZERO },
+        RepayRefusal::NoCard,
+        RepayRefusal::KeyReused,
+    ];
+}
+
 impl Refusal for RepayRefusal {
     fn code(&self) -> &'static str {
         match self {

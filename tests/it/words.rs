@@ -3,6 +3,13 @@
 use std::collections::{BTreeMap, BTreeSet};
 use std::path::Path;
 
+use fenqi::credit::{ApplyRefusal, OwnReason};
+use fenqi::error::Refusal;
+use fenqi::page::Language;
+use fenqi::purchase::PurchaseRefusal;
+use fenqi::purchase::model::{AfterSaleRefusal, RequestRefusal};
+use fenqi::repayment::actions::RepayRefusal;
+
 /// Keys whose ends are codes that only the program knows; `say_of` puts them together.
 const KINDS: &[&str] = &[
     "error-",
@@ -175,6 +182,74 @@ fn every_code_that_a_person_may_meet_has_words() {
         })
         .collect();
     assert!(missing.is_empty(), "no page has words for {missing:#?}");
+}
+
+/// What a person is told under a key, in full: words, and not the code again.
+fn told(language: Language, key: &str) -> String {
+    assert!(language.knows(key), "there are no words under {key} in {}", language.tag());
+    let told = language.say(key).to_string();
+    let (_, code) = key.split_once('-').unwrap();
+    assert!(told != key && told != code && !told.contains('{'), "{key} in {}: {told}", language.tag());
+    told
+}
+
+/// How a sentence begins in English that says what to do, or that there is nothing to do.
+const ENGLISH_ASKS: [&str; 17] = [
+    "Ask ", "Bind ", "Choose ", "Go on ", "If ", "Look ", "Lower ", "Nothing ", "Open ", "Please ", "Raise ", "Refund ",
+    "Scan ", "Try ", "Type ", "Undo ", "Wait ",
+];
+
+/// Whether words go on, after the reason, with a sentence that says what to do, or that there is nothing to do.
+fn says_what_to_do(language: Language, told: &str) -> bool {
+    let rest = |end: &str| told.split_once(end).map_or("", |(_, rest)| rest);
+    match language {
+        Language::Chinese => ["请", "可以", "无需"].iter().any(|ask| rest("。").contains(ask)),
+        Language::English => ENGLISH_ASKS.iter().any(|ask| rest(". ").starts_with(ask)),
+    }
+}
+
+/// The codes in the source of a refusal.
+fn codes_of(path: &str, refusal: &str) -> BTreeSet<String> {
+    let text = std::fs::read_to_string(Path::new(env!("CARGO_MANIFEST_DIR")).join(path)).unwrap();
+    let (_, after) = text.split_once(&format!("impl Refusal for {refusal} {{")).unwrap();
+    literals(after.split("\n}\n").next().unwrap(), "=> \"")
+}
+
+#[test]
+fn every_refusal_of_a_purchase_an_application_a_refund_or_a_repayment_is_told_in_both_languages() {
+    fn all<R: Refusal>(refusals: &[R]) -> Vec<&'static str> {
+        refusals.iter().map(R::code).collect()
+    }
+    let of_purchases = ("src/purchase/model.rs", "PurchaseRefusal", all(&PurchaseRefusal::ALL));
+    let of_requests = ("src/purchase/model.rs", "RequestRefusal", all(&RequestRefusal::ALL));
+    let after_sale = ("src/purchase/model.rs", "AfterSaleRefusal", all(&AfterSaleRefusal::ALL));
+    let of_repayments = ("src/repayment/actions.rs", "RepayRefusal", all(&RepayRefusal::ALL));
+    // Some of these are for funders and operators, who know what they have sent; borrowers read the reason.
+    let of_applications = ("src/credit/model.rs", "ApplyRefusal", all(&ApplyRefusal::ALL));
+    let families = [of_purchases, of_requests, after_sale, of_repayments, of_applications];
+    let mut idle = Vec::new();
+    for (path, refusal, codes) in &families {
+        let listed: BTreeSet<String> = codes.iter().map(|code| (*code).to_owned()).collect();
+        assert_eq!(listed, codes_of(path, refusal), "{refusal}::ALL holds each of its variants");
+        for (code, language) in codes.iter().flat_map(|code| Language::ALL.map(|language| (code, language))) {
+            let told = told(language, &format!("refusal-{code}"));
+            if *refusal != "ApplyRefusal" && !says_what_to_do(language, &told) {
+                idle.push(format!("{code} in {}: {told}", language.tag()));
+            }
+        }
+    }
+    assert!(idle.is_empty(), "these say why, but not what to do: {idle:#?}");
+}
+
+#[test]
+fn every_reason_of_ours_for_refusing_an_application_is_told_in_both_languages() {
+    for language in Language::ALL {
+        let general = told(language, "reason-other");
+        for reason in OwnReason::ALL {
+            let told = told(language, &format!("reason-{}", reason.code()));
+            assert_ne!(told, general, "{reason:?} is told as any other");
+        }
+    }
 }
 
 #[test]

@@ -177,7 +177,11 @@ pub async fn is_confirmed(app: &App, id: BorrowerId, form: &mut Form) -> anyhow:
 /// Puts what is wrong with a PIN beside the field that holds it; what no other PIN would mend stands above the form.
 pub fn refuse(form: &mut Form, field: &str, refusal: PinRefusal) {
     match refusal {
-        PinRefusal::NotSet | PinRefusal::Locked { .. } => form.refuse(&refusal),
+        PinRefusal::NotSet => form.refuse(&refusal),
+        PinRefusal::Locked { until } => {
+            form.refuse(&refusal);
+            form.note_until(until);
+        }
         PinRefusal::Malformed | PinRefusal::TooSimple | PinRefusal::Wrong | PinRefusal::WrongOnceMore => {
             form.refuse_field(field, refusal.code());
         }
@@ -200,8 +204,9 @@ fn read_chosen(form: &mut Form) -> Option<String> {
 /// window is over.
 async fn is_id_end(app: &App, id: BorrowerId, typed: &str, form: &mut Form) -> Result<bool, Problem> {
     // Counted before it is known whether it is right, so that many at once are not more than the window allows.
-    if !passcode::fits(app, ID_TRIES, &id.to_string()).await? {
+    if let Some(until) = passcode::full_until(app, ID_TRIES, &id.to_string()).await? {
         form.refuse_field("id_last", "id_last_too_often");
+        form.note_until(until);
         return Ok(false);
     }
     let number = actions::profile(app, id).await?.resident_id;

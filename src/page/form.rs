@@ -5,6 +5,7 @@ use std::collections::BTreeMap;
 use axum::body::Bytes;
 use axum::extract::{FromRequest, Request};
 use axum::http::StatusCode;
+use chrono::{DateTime, Utc};
 
 use crate::error::Refusal;
 use crate::http::Problem;
@@ -21,6 +22,8 @@ pub struct Form {
     errors: BTreeMap<String, String>,
     /// Why the whole was refused: a refusal's code.
     refusal: Option<&'static str>,
+    /// From when on what was refused for a time may be tried again.
+    until: Option<DateTime<Utc>>,
 }
 
 impl Form {
@@ -69,6 +72,15 @@ impl Form {
     /// Puts a refusal above the form: its words are `refusal-<code>`.
     pub fn refuse(&mut self, refusal: &impl Refusal) {
         self.refusal = Some(refusal.code());
+    }
+
+    /// Notes from when on what was refused, the whole or a field, may be tried again: its words say it as `{ $until }`.
+    pub fn note_until(&mut self, at: DateTime<Utc>) {
+        self.until = Some(at);
+    }
+
+    pub fn until(&self) -> Option<DateTime<Utc>> {
+        self.until
     }
 
     /// Forgets what must not be sent back, such as a PIN.

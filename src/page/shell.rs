@@ -4,7 +4,7 @@ use std::fmt;
 
 use axum::extract::FromRequestParts;
 use axum::http::request::Parts;
-use chrono::{DateTime, Datelike, Utc};
+use chrono::{DateTime, Datelike, TimeDelta, Utc};
 use chrono_tz::Asia::Shanghai;
 use rust_decimal::Decimal;
 use serde_json::Value;
@@ -18,6 +18,8 @@ use crate::base::{BusinessDay, Fen, id};
 use crate::http::Problem;
 use crate::partner::wechat::PageSignature;
 use crate::product::terms::Terms;
+
+const MINUTE_MICROS: i64 = 60_000_000;
 
 /// The shell of one page.
 #[derive(Clone)]
@@ -40,6 +42,15 @@ impl Page {
     /// The words under a key that has a code at its end, such as `refusal-still_owing`.
     pub fn say_of(&self, kind: &str, code: &str) -> Said {
         self.visit.language.say(format!("{kind}-{code}"))
+    }
+
+    /// The words of what was refused, under a kind and a code; `{ $until }` in them is from when on it may be tried again.
+    pub fn say_refused(&self, kind: &str, code: &str, until: Option<DateTime<Utc>>) -> Said {
+        let said = self.say_of(kind, code);
+        match until {
+            Some(at) => said.with("until", self.soon(&at)),
+            None => said,
+        }
     }
 
     /// The words under a kind and a code that others choose, such as a partner's reason; those under `<kind>-other` where there
@@ -130,6 +141,20 @@ impl Page {
     /// `14:07` in Shanghai: where the day is plain.
     pub fn hour(&self, at: &DateTime<Utc>) -> String {
         at.with_timezone(&Shanghai).format("%H:%M").to_string()
+    }
+
+    /// `今天 14:07`, `tomorrow at 14:07`: from when on something is possible again, in Shanghai; of a minute that has begun by then
+    /// the next one, so that what is said is never too early.
+    pub fn soon(&self, at: &DateTime<Utc>) -> String {
+        let begun = at.timestamp_micros().rem_euclid(MINUTE_MICROS);
+        let at = if begun == 0 { *at } else { *at + TimeDelta::microseconds(MINUTE_MICROS - begun) };
+        let [today, day] = [self.visit.now, at].map(|at| at.with_timezone(&Shanghai).date_naive());
+        let said = match (day - today).num_days() {
+            0 => self.say("time-today"),
+            1 => self.say("time-tomorrow"),
+            _ => self.say("time-later").with("day", self.date(&BusinessDay::new(day))),
+        };
+        said.with("time", self.hour(&at)).to_string()
     }
 
     /// `14:07:33` in Shanghai: where minutes hold much.

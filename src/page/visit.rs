@@ -11,6 +11,7 @@ use axum::http::request::Parts;
 use axum::http::{HeaderMap, HeaderValue, Method, StatusCode, header};
 use axum::middleware::Next;
 use axum::response::{IntoResponse, Response};
+use chrono::{DateTime, Utc};
 use cookie::time::Duration;
 use cookie::{Cookie, SameSite};
 use rand::TryRngCore;
@@ -43,6 +44,8 @@ pub struct Visit {
     pub device: String,
     /// A key of words to show once, set by the page before.
     pub flash: Option<String>,
+    /// When it asks, by the house's clock.
+    pub now: DateTime<Utc>,
     token: Arc<str>,
     set: Arc<Mutex<Vec<Cookie<'static>>>>,
     is_encrypted: bool,
@@ -65,6 +68,7 @@ impl Visit {
             address: parts.uri.path_and_query().map_or_else(|| "/".to_owned(), ToString::to_string),
             device: agent.chars().filter(|letter| !letter.is_control()).take(200).collect(),
             flash: cookie(headers, FLASH).filter(|key| key.starts_with("flash-") && language.knows(key)),
+            now: app.clock.now(),
             token: known.clone().unwrap_or_else(random_token).into(),
             set: Arc::default(),
             is_encrypted,

@@ -3,6 +3,7 @@
 use std::collections::BTreeMap;
 
 use anyhow::Context as _;
+use chrono::{DateTime, Utc};
 use rand::TryRngCore;
 
 use super::model::{AGAIN_AFTER, Asking, PER_ADDRESS, PER_MOBILE, PasscodeRefusal, Purpose, VALID, Window};
@@ -32,8 +33,8 @@ pub async fn send(app: &App, asking: &Asking) -> Outcome<(), PasscodeRefusal> {
     let windows: [Option<(Window, [u8; 32])>; 2] = [Some((PER_MOBILE, mobile_hash)), address];
     let mut is_too_many = false;
     for (window, key_hash) in windows.into_iter().flatten() {
-        let count = store::count(&mut transaction, window.kind, &key_hash, now, window.length).await?;
-        is_too_many |= count > window.count_max;
+        let counted = store::count(&mut transaction, window.kind, &key_hash, now, window.length).await?;
+        is_too_many |= counted.count > window.count_max;
     }
     if !is_too_many {
         let passcode = NewPasscode {
@@ -99,10 +100,15 @@ pub async fn check(app: &App, purpose: Purpose, mobile: &Mobile, code: &str) -> 
 
 /// Counts one more try of something against a window, and says whether it still fits.
 pub async fn fits(app: &App, window: Window, key: &str) -> anyhow::Result<bool> {
+    Ok(full_until(app, window, key).await?.is_none())
+}
+
+/// The same; `Some` where it does not fit, with the instant from which on it may be tried again.
+pub async fn full_until(app: &App, window: Window, key: &str) -> anyhow::Result<Option<DateTime<Utc>>> {
     let key_hash = app.vault.index(Indexed::Passcode, &format!("{}:{key}", window.kind));
     let mut connection = app.pool.acquire().await?;
-    let count = store::count(&mut connection, window.kind, &key_hash, app.clock.now(), window.length).await?;
-    Ok(count <= window.count_max)
+    let counted = store::count(&mut connection, window.kind, &key_hash, app.clock.now(), window.length).await?;
+    Ok((counted.count > window.count_max).then(|| counted.started_at + window.length))
 }
 
 /// Counts one more try of something against several windows at once, before it is made; `Some` names the first that it does not
@@ -113,8 +119,8 @@ pub async fn fit(app: &App, tries: &[(Window, String)]) -> anyhow::Result<Option
     let mut transaction = database::begin(&app.pool).await?;
     for (window, key) in tries {
         let key_hash = app.vault.index(Indexed::Passcode, &format!("{}:{key}", window.kind));
-        let count = store::count(&mut transaction, window.kind, &key_hash, now, window.length).await?;
-        if count > window.count_max {
+        let counted = store::count(&mut transaction, window.kind, &key_hash, now, window.length).await?;
+        if counted.count > window.count_max {
             return Ok(Some(*window));
         }
     }

@@ -86,20 +86,27 @@ pub async fn delete_expired(connection: &mut PgConnection, now: DateTime<Utc>) -
     Ok(sqlx::query!("delete from passcode where expires_at <= $1", now).execute(connection).await?.rows_affected())
 }
 
-/// Counts one more in the window that is open, or opens one; returns the count.
+/// A window that is open.
+pub struct Counted {
+    pub count: i32,
+    pub started_at: DateTime<Utc>,
+}
+
+/// Counts one more in the window that is open, or opens one; returns it as it is then.
 pub async fn count(
     connection: &mut PgConnection,
     kind: &str,
     key_hash: &[u8; 32],
     now: DateTime<Utc>,
     length: TimeDelta,
-) -> sqlx::Result<i32> {
-    sqlx::query_scalar!(
+) -> sqlx::Result<Counted> {
+    sqlx::query_as!(
+        Counted,
         "insert into throttle as t (kind, key_hash, started_at, count) values ($1, $2, $3, 1)
          on conflict (kind, key_hash)
          do update set count = case when t.started_at <= $4 then 1 else t.count + 1 end,
                        started_at = case when t.started_at <= $4 then $3 else t.started_at end
-         returning count",
+         returning count, started_at",
         kind,
         key_hash,
         now,

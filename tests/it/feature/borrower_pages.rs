@@ -301,7 +301,7 @@ async fn the_pin_is_changed_locked_and_set_anew(pool: PgPool) {
     for _ in 0..4 {
         change(&mut place, PIN, "141421", "141421").await.has_status(422);
     }
-    change(&mut place, PIN, "141421", "141421").await.has_status(422).shows("locked for 3 hours");
+    change(&mut place, PIN, "141421", "141421").await.has_status(422).shows("You may try again today at 13:00,");
     let page = place.browser.get("/me/pin/forgotten").await;
     let sent = place.browser.submit(&page, "/me/pin/forgotten", &[("do", "send")]).await;
     sent.shows("sent to 138****8000");

@@ -1,6 +1,7 @@
 //! The PIN before what nobody does who only found the phone open: cards, data, the account itself.
 
-use chrono::TimeDelta;
+use chrono::{DateTime, TimeDelta, Utc};
+use fenqi::base::BusinessDay;
 use fenqi::borrower;
 use sqlx::PgPool;
 
@@ -80,13 +81,60 @@ async fn five_wrong_pins_lock_every_step_for_three_hours(pool: PgPool) {
         take(&mut place, step, "314159").await.has_status(422).shows("The PIN is not right");
     }
     take(&mut place, &close, "314159").await.has_status(422).shows("One more wrong one locks it");
-    take(&mut place, &unbind, "314159").await.has_status(422).shows("locked for 3 hours");
+    take(&mut place, &unbind, "314159").await.has_status(422).shows("locked. You may try again today at 13:00,");
     for step in steps(&card) {
-        take(&mut place, &step, PIN).await.has_status(422).shows("locked for 3 hours").hides(PIN);
+        take(&mut place, &step, PIN).await.has_status(422).shows("You may try again today at 13:00,").hides(PIN);
     }
     assert_eq!(cards(&place).await, before);
     place.app.clock.set(place.app.clock.now() + TimeDelta::hours(3));
     take(&mut place, &default, PIN).await.is_at("/me/cards").shows("This is now the default card");
+}
+
+/// An instant of Shanghai's clocks.
+fn at(day: &str, time: &str) -> DateTime<Utc> {
+    day.parse::<BusinessDay>().unwrap().instant(time.parse().unwrap())
+}
+
+#[sqlx::test(migrator = "fenqi::MIGRATOR")]
+async fn a_locked_pin_says_by_the_clock_when_it_may_be_tried_again(pool: PgPool) {
+    let (mut place, card) = with_two_cards(pool).await;
+    let [_, unbind, ..] = steps(&card);
+    place.app.clock.set(at("2026-03-05", "22:30:01"));
+    for _ in 0..4 {
+        take(&mut place, &unbind, "314159").await.has_status(422).shows("The PIN is not right");
+    }
+    // Three hours later is the next day; the minute that has begun by then is not over.
+    let locked = take(&mut place, &unbind, "314159").await;
+    locked.has_status(422).shows("You may try again tomorrow at 01:31, or set it anew");
+    place.browser.language = "zh-CN";
+    take(&mut place, &unbind, PIN).await.has_status(422).shows("支付密码已锁定。明天 01:31 以后可以再试");
+    place.app.clock.set(at("2026-03-06", "00:10:00"));
+    take(&mut place, &unbind, PIN).await.has_status(422).shows("今天 01:31 以后可以再试");
+    place.app.clock.set(at("2026-03-06", "01:31:00"));
+    take(&mut place, &unbind, PIN).await.is_at("/me/cards").shows("银行卡已解绑");
+}
+
+#[sqlx::test(migrator = "fenqi::MIGRATOR")]
+async fn an_id_number_tried_too_often_says_by_the_clock_when_it_may_be_tried_again(pool: PgPool) {
+    let (mut place, _) = with_two_cards(pool).await;
+    sqlx::raw_sql("delete from pin; delete from throttle").execute(&place.app.pool).await.unwrap();
+    let set = async |place: &mut Place, id_last: &str| {
+        let page = place.browser.get("/me/pin").await;
+        let fields = [("id_last", id_last), ("pin_new", PIN), ("pin_again", PIN)];
+        place.browser.submit(&page, "/me/pin", &fields).await
+    };
+    place.app.clock.set(at("2026-03-05", "14:04:30"));
+    for _ in 0..10 {
+        set(&mut place, "310021").await.has_status(422).shows("not how your ID number ends");
+    }
+    place.app.clock.set(at("2026-03-05", "20:00:00"));
+    set(&mut place, "31002X").await.has_status(422).shows("You may try again tomorrow at 14:05.");
+    place.browser.language = "zh-CN";
+    set(&mut place, "31002X").await.has_status(422).shows("暂时不能再试。明天 14:05 以后可以再试。");
+    place.app.clock.set(at("2026-03-06", "09:00:00"));
+    set(&mut place, "31002X").await.has_status(422).shows("今天 14:05 以后可以再试。");
+    place.app.clock.set(at("2026-03-06", "14:05:00"));
+    set(&mut place, "31002X").await.is_at("/me").shows("支付密码已设置");
 }
 
 #[sqlx::test(migrator = "fenqi::MIGRATOR")]

@@ -253,7 +253,7 @@ async fn the_end_of_an_id_number_is_tried_ten_times_and_right_ones_do_not_count(
         let wrong = set(&mut place, "310021").await;
         wrong.has_status(422).shows("not how your ID number ends").hides("too often");
     }
-    set(&mut place, "31002X").await.has_status(422).shows("24 hours after the first wrong one");
+    set(&mut place, "31002X").await.has_status(422).shows("You may try again tomorrow at 10:00.");
     place.app.clock.set(place.app.clock.now() + TimeDelta::hours(24));
     set(&mut place, "31002X").await.is_at("/me").shows("The payment PIN is set");
 }

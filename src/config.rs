@@ -21,7 +21,7 @@ use crate::day_file;
 use crate::launcher;
 use crate::notice;
 use crate::outbox::DeliverySettings;
-use crate::page::Site;
+use crate::page::{Site, Support};
 use crate::partner::PartnerSettings;
 use crate::partner::wechat::WeChatSettings;
 use crate::sandbox;
@@ -46,6 +46,7 @@ pub struct Config {
     pub listen: SocketAddr,
     pub public_url: Option<String>,
     pub line_product: String,
+    pub support: Option<Support>,
     pub log: String,
     pub log_format: LogFormat,
     pub calendar: WorkingCalendar,
@@ -103,6 +104,7 @@ impl Config {
             listen: values.required("listen", |_| true)?,
             public_url: values.optional("public_url", |url: &String| is_origin(url))?,
             line_product: values.required("line_product", |_| true)?,
+            support: support(&values)?,
             log: values.required("log", |log: &String| log.parse::<tracing_subscriber::filter::Targets>().is_ok())?,
             log_format: values.required("log_format", |_| true)?,
             calendar: calendar(values.optional("calendar_file", |_: &PathBuf| true)?)?,
@@ -178,6 +180,7 @@ impl Config {
     pub fn site(&self) -> Site {
         Site::at(&self.public_url.clone().unwrap_or_else(|| format!("http://{}", self.listen)))
             .offering(&self.line_product)
+            .answered_by(self.support.clone())
     }
 
     /// The private PostgreSQL of this configuration, with durable settings.
@@ -303,6 +306,15 @@ fn calendar(file: Option<PathBuf>) -> anyhow::Result<WorkingCalendar> {
     shipped.with_years(&table).with_context(|| format!("calendar_file {shown} is refused"))
 }
 
+fn support(values: &Values) -> anyhow::Result<Option<Support>> {
+    let phone = values.optional("support_phone", |_| true)?;
+    match (phone, values.optional("support_hours", |_| true)?) {
+        (Some(phone), hours) => Ok(Some(Support::at(phone, hours))),
+        (None, Some(_)) => bail!("support_hours is set without support_phone; state the number too"),
+        (None, None) => Ok(None),
+    }
+}
+
 fn partners(values: &Values) -> anyhow::Result<Vec<PartnerSettings>> {
     let file: Option<PathBuf> = values.optional("partners_file", |_| true)?;
     let sandbox: Option<String> = values.optional("sandbox_url", |url: &String| url.starts_with("http"))?;
@@ -387,6 +399,19 @@ mod tests {
                 .contains("(in fenqi.toml); allowed is a whole number from 2 to 200")
         );
         assert!(refusal("listen = true", &[]).contains("`listen` in fenqi.toml is a boolean"));
+    }
+
+    #[test]
+    fn whom_people_call_is_a_telephone_number_with_its_hours_or_nobody() {
+        assert_eq!(read("", &[]).unwrap().support, None);
+        let stated = "support_phone = '400-820-8820'\nsupport_hours = '09:00-21:00'";
+        let support = read(stated, &[]).unwrap().support.unwrap();
+        assert_eq!(support.phone(), "400-820-8820");
+        assert_eq!(support.hours().unwrap().to_string(), "09:00–21:00");
+        let refused = refusal("support_phone = 'the front desk'", &[]);
+        assert!(refused.contains("allowed is a telephone number such as 400-820-8820"), "{refused}");
+        assert!(refusal("support_hours = '09:00-21:00'", &[]).contains("without support_phone"));
+        assert!(refusal("", &[("FENQI_SUPPORT_HOURS", "mornings")]).contains("two times of day in Shanghai"));
     }
 
     #[test]

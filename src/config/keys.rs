@@ -51,6 +51,18 @@ pub const KEYS: &[Key] = &[
         "The product whose credit line people apply for on the pages.",
     ),
     key(
+        "support_phone",
+        None,
+        "a telephone number such as 400-820-8820",
+        "Whom people call: named where something was refused or went wrong, and under Me. Without it pages name nobody.",
+    ),
+    key(
+        "support_hours",
+        None,
+        "two times of day in Shanghai such as 09:00-21:00",
+        "From when to when somebody answers `support_phone`, every day.",
+    ),
+    key(
         "log",
         Some("info,sqlx=warn"),
         "a filter such as info or fenqi=debug,sqlx=warn",

@@ -1,7 +1,10 @@
-//! What the pages are set up with: their public address, the product that people apply for, the demo's counterfeit world.
+//! What the pages are set up with: their public address, the product that people apply for, whom people call, the demo's
+//! counterfeit world.
 
 use std::fmt;
 use std::sync::Arc;
+
+use super::support::Support;
 
 /// The product that ships for everyone.
 const LINE_PRODUCT: &str = "harbour-standard";
@@ -15,18 +18,27 @@ pub struct Site {
     sandbox: Option<Arc<str>>,
     /// The code of the product whose line people apply for.
     line_product: Arc<str>,
+    /// Whom people call; pages name nobody where nobody was stated.
+    support: Option<Support>,
 }
 
 impl Site {
     /// The site at an address that begins with `http://` or `https://`.
     pub fn at(url: &str) -> Site {
-        Site { url: url.trim_end_matches('/').into(), sandbox: None, line_product: LINE_PRODUCT.into() }
+        let url = url.trim_end_matches('/').into();
+        Site { url, sandbox: None, line_product: LINE_PRODUCT.into(), support: None }
     }
 
-    /// The same site in a demo.
+    /// The same site in a demo, where somebody may always be called.
     #[must_use]
     pub fn in_sandbox(self, sandbox: &str) -> Site {
-        Site { sandbox: Some(sandbox.into()), ..self }
+        let support = self.support.clone().unwrap_or_else(Support::of_trial);
+        Site { sandbox: Some(sandbox.into()), support: Some(support), ..self }
+    }
+
+    #[must_use]
+    pub fn answered_by(self, support: Option<Support>) -> Site {
+        Site { support, ..self }
     }
 
     #[must_use]
@@ -36,6 +48,10 @@ impl Site {
 
     pub fn sandbox(&self) -> Option<&str> {
         self.sandbox.as_deref()
+    }
+
+    pub fn support(&self) -> Option<&Support> {
+        self.support.as_ref()
     }
 
     pub fn line_product(&self) -> &str {

@@ -17,6 +17,7 @@ use cookie::{Cookie, SameSite};
 use rand::TryRngCore;
 use sha2::{Digest, Sha256};
 
+use super::support::Support;
 use super::words::Language;
 use crate::app::App;
 use crate::http::limits::BODY_BYTES_MAX;
@@ -46,6 +47,8 @@ pub struct Visit {
     pub flash: Option<String>,
     /// When it asks, by the house's clock.
     pub now: DateTime<Utc>,
+    /// Whom somebody may call whom the pages cannot help.
+    pub support: Option<Support>,
     token: Arc<str>,
     set: Arc<Mutex<Vec<Cookie<'static>>>>,
     is_encrypted: bool,
@@ -69,6 +72,7 @@ impl Visit {
             device: agent.chars().filter(|letter| !letter.is_control()).take(200).collect(),
             flash: cookie(headers, FLASH).filter(|key| key.starts_with("flash-") && language.knows(key)),
             now: app.clock.now(),
+            support: app.site.support().cloned(),
             token: known.clone().unwrap_or_else(random_token).into(),
             set: Arc::default(),
             is_encrypted,

@@ -16,7 +16,7 @@ use crate::shopper::{PIN, Shopper, owner, sign_in};
 use crate::town::LineWish;
 
 /// A shopper with one loan of ¥1,200 in 12 periods, on the morning after its first statement.
-async fn billed(pool: PgPool) -> (Shopper, Arc<World>, String) {
+pub(super) async fn billed(pool: PgPool) -> (Shopper, Arc<World>, String) {
     let (app, world) = house::open_in_world(pool, "2026-03-02").await;
     let mut shopper = Shopper::in_town(app).await;
     let wish = shopper.town.wish(shopper.line_id, "K-1", 120_000, ("harbour-standard", 12));
@@ -27,7 +27,7 @@ async fn billed(pool: PgPool) -> (Shopper, Arc<World>, String) {
     (shopper, world, loan_id.to_string())
 }
 
-async fn submit(shopper: &mut Shopper, page: &Shown, action: &str, fields: &[(&str, &str)]) -> Shown {
+pub(super) async fn submit(shopper: &mut Shopper, page: &Shown, action: &str, fields: &[(&str, &str)]) -> Shown {
     let card = page.text.split("name=\"card\" value=\"").nth(1).unwrap().split('"').next().unwrap().to_owned();
     let mut filled = vec![("card", card.as_str()), ("pin", PIN)];
     filled.extend_from_slice(fields);

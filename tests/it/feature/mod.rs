@@ -39,6 +39,7 @@ mod bill_pages;
 mod why_pages;
 mod price_pages;
 mod way_pages;
+mod support_pages;
 mod passcode;
 mod launcher;
 mod back_up;

@@ -16,3 +16,5 @@ problem-page_stale = This page was opened too long ago, or elsewhere. Open it ag
 time-today = today at { $time }
 time-tomorrow = tomorrow at { $time }
 time-later = on { $day } at { $time }
+support-phone = Our service
+support-hours = every day { $hours }

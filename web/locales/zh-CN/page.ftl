@@ -16,3 +16,5 @@ problem-page_stale = 页面打开太久，或在别处打开过。请重新打�
 time-today = 今天 { $time }
 time-tomorrow = 明天 { $time }
 time-later = { $day } { $time }
+support-phone = 客服电话
+support-hours = 每天 { $hours }

@@ -1,0 +1,80 @@
+//! Whom people call: named where a page cannot help and where they look after their account, and nowhere if nobody was stated.
+
+use fenqi::app::App;
+use fenqi::page::Support;
+use fenqi::purchase::{Authoriser, Decision};
+use fenqi::repayment;
+use fenqi::sandbox::{Fault, Scripted};
+use sqlx::PgPool;
+
+use super::bill_pages::{billed, submit};
+use crate::browser::{Browser, Shown};
+use crate::shopper::Shopper;
+use crate::till::Till;
+use crate::{house, newcomer};
+
+/// The same browser before the same house, which has stated whom people call.
+async fn answered(app: &App, browser: &Browser) -> Browser {
+    let support = Support::at("400-820-8820".parse().unwrap(), Some("09:00-21:00".parse().unwrap()));
+    let app = App { site: app.site.clone().answered_by(Some(support)), ..app.clone() };
+    let mut answered = Browser::open(&app).await;
+    answered.cookies = browser.cookies.clone();
+    answered
+}
+
+fn names_the_number(page: &Shown) {
+    page.shows("href=\"tel:4008208820\"").shows(">400-820-8820<").shows("every day 09:00–21:00");
+}
+
+#[sqlx::test(migrator = "fenqi::MIGRATOR")]
+async fn a_borrower_finds_the_number_under_me_and_on_pages_that_refuse_or_fail(pool: PgPool) {
+    let mut shopper = Shopper::in_town(house::open(pool, "2026-03-02").await).await;
+    let wish = shopper.town.wish(shopper.line_id, "K-1", 2_000_000, ("harbour-standard", 12));
+    let receipt = Authoriser::start(shopper.town.app.clone()).authorise(wish).await.unwrap();
+    assert!(matches!(receipt.decision, Decision::Refused(_)));
+    let refused = format!("/purchases/{}", receipt.purchase_id);
+    let mut answered = answered(&shopper.town.app, &shopper.browser).await;
+    for path in ["/me", "/nowhere", "/q/nothing", refused.as_str()] {
+        names_the_number(&answered.get(path).await);
+        shopper.browser.get(path).await.hides("tel:").hides("Our service");
+    }
+    answered.get("/home").await.hides("tel:");
+    answered.language = "zh-CN";
+    answered.get("/me").await.shows("客服电话").shows("每天 09:00–21:00");
+}
+
+#[sqlx::test(migrator = "fenqi::MIGRATOR")]
+async fn a_payment_of_which_nothing_is_known_names_the_number_and_one_that_is_paid_does_not(pool: PgPool) {
+    let (mut shopper, world, _) = billed(pool).await;
+    world.script("withholding_a", None, vec![Scripted::answer("success").with(Fault::TimeoutAfter)]);
+    let page = shopper.browser.get("/bills/pay").await;
+    let ordered = submit(&mut shopper, &page, "/bills/pay", &[("how", "all")]).await;
+    let app = shopper.town.app.clone();
+    repayment::jobs::submit_withholdings(&app).await.unwrap();
+    let mut answered = answered(&app, &shopper.browser).await;
+    let unknown = answered.get(&ordered.at).await;
+    names_the_number(unknown.shows("The bank has not said yet"));
+    shopper.browser.get(&ordered.at).await.shows("The bank has not said yet").hides("tel:");
+    app.clock.set(app.clock.now() + chrono::TimeDelta::minutes(2));
+    assert_eq!(repayment::jobs::query_unknowns(&app).await.unwrap().succeeded, 1);
+    answered.get(&ordered.at).await.shows("Paid").hides("tel:");
+}
+
+#[sqlx::test(migrator = "fenqi::MIGRATOR")]
+async fn an_applicant_who_is_refused_finds_the_number(pool: PgPool) {
+    let mut place = newcomer::open(pool).await;
+    let last = place.come_to_submit().await;
+    place.world.script("risk", None, vec![Scripted::answer("late_elsewhere")]);
+    place.browser.submit(&last, "/apply/submit", &[]).await.shows("Not this time").hides("tel:");
+    let mut answered = answered(&place.app, &place.browser).await;
+    names_the_number(answered.get("/apply").await.shows("Not this time"));
+}
+
+#[sqlx::test(migrator = "fenqi::MIGRATOR")]
+async fn a_merchant_finds_the_number_under_more(pool: PgPool) {
+    let mut till = Till::open(pool, "2026-03-02").await;
+    let mut answered = answered(&till.town.app, &till.browser).await;
+    names_the_number(&answered.get("/m/more").await);
+    till.browser.get("/m/more").await.hides("tel:");
+    names_the_number(&answered.get("/m/nowhere").await);
+}

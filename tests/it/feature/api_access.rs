@@ -21,7 +21,8 @@ use crate::desk::{self, Desk};
 use crate::house;
 use crate::town;
 
-async fn open(pool: PgPool) -> (App, Desk) {
+/// A funder's core at its desk, with every scope and one key.
+pub(super) async fn open(pool: PgPool) -> (App, Desk) {
     let app = house::open(pool, "2026-01-05").await;
     fenqi::funder::open_funder(&app, "harbour-bank", "Harbour Bank").await.unwrap();
     desk::add_partner(&app, "harbour-core", PartnerKind::Funder, Some("harbour-bank".into())).await;

@@ -10,7 +10,6 @@ use axum::body::Bytes;
 use axum::http::StatusCode;
 use axum::middleware::from_fn_with_state;
 use axum::routing::{get, post};
-use fenqi::access::PartnerKind;
 use fenqi::app::App;
 use fenqi::base::Clock;
 use fenqi::http::api::{Gate, Pieced, gate};
@@ -24,22 +23,12 @@ use sqlx::PgPool;
 use tokio::io::AsyncWriteExt as _;
 use tokio::net::TcpStream;
 
+use super::api_access::open;
 use super::authoriser::until_somebody_waits;
 use crate::browser;
 use crate::desk::{self, Desk};
-use crate::house;
 
 const DRAFTS: &str = "/funder/product-drafts";
-
-async fn open(pool: PgPool) -> (App, Desk) {
-    let app = house::open(pool, "2026-01-05").await;
-    fenqi::funder::open_funder(&app, "harbour-bank", "Harbour Bank").await.unwrap();
-    desk::add_partner(&app, "harbour-core", PartnerKind::Funder, Some("harbour-bank".into())).await;
-    let identity = desk::add_key(&app, "harbour-core", "H-1", Algorithm::Sm2Sm3).await;
-    let address = desk::serve(&app).await;
-    let desk = Desk::new(&app, &address, identity).await;
-    (app, desk)
-}
 
 fn draft() -> Value {
     json!({ "terms_text": include_str!("../../../products/standard.toml") })

@@ -1,0 +1,314 @@
+//! Payouts: each is paid once, whatever the channel answers or keeps to itself, and one that failed is sent again by a person.
+
+use fenqi::app::App;
+use fenqi::base::Fen;
+use fenqi::base::id::{BorrowerId, CardId, LineId, PayoutId, mint};
+use fenqi::error::{Fault, Step};
+use fenqi::merchant;
+use fenqi::merchant::actions::AccountChange;
+use fenqi::sandbox::world::lock;
+use fenqi::sandbox::{Fault as Trouble, Scripted};
+use fenqi::settlement::payout::{Answer, PayoutRefusal, Word};
+use fenqi::settlement::payout_actions::CalledBack;
+use fenqi::settlement::{self, NewPayout, PayoutFor, PayoutStatus};
+use fenqi::vault::Field;
+use sqlx::PgPool;
+use uuid::Uuid;
+
+use super::house_command::Program;
+use super::settlement::{ACCOUNT, street};
+use crate::house;
+
+#[sqlx::test(migrator = "fenqi::MIGRATOR")]
+async fn an_answer_that_is_lost_is_asked_for_and_never_paid_twice(pool: PgPool) {
+    let street = street(pool, "2026-03-02").await;
+    street.sell(10_000, 60, 0).await;
+    street.close().await;
+    street.script(Scripted::answer("paid").with(Trouble::TimeoutAfter));
+    let sent = settlement::submit_payouts(&street.app).await.unwrap();
+    assert_eq!((sent.paid, sent.waiting), (0, 1));
+    assert_eq!(street.payouts().await[0].1, PayoutStatus::Unknown);
+    // Neither another submission nor an early question does anything.
+    assert_eq!(settlement::submit_payouts(&street.app).await.unwrap(), Default::default());
+    assert_eq!(settlement::query_payouts(&street.app).await.unwrap(), Default::default());
+    street.wait(2);
+    assert_eq!(settlement::query_payouts(&street.app).await.unwrap().paid, 1);
+    assert_eq!(lock(&street.world.payout).payments(), 1);
+    assert_eq!(lock(&street.world.payout).paid_to(ACCOUNT), 9_940);
+    assert_eq!(street.balance(fenqi::ledger::Account::Bank).await, 10_000_000 - 9_940);
+}
+
+#[sqlx::test(migrator = "fenqi::MIGRATOR")]
+async fn what_the_channel_never_heard_of_is_sent_again_under_its_key(pool: PgPool) {
+    let street = street(pool, "2026-03-02").await;
+    street.sell(10_000, 60, 0).await;
+    street.close().await;
+    street.script(Scripted::answer("paid").with(Trouble::TimeoutBefore));
+    assert_eq!(settlement::submit_payouts(&street.app).await.unwrap().waiting, 1);
+    street.wait(2);
+    assert_eq!(settlement::query_payouts(&street.app).await.unwrap().waiting, 1);
+    let payouts = street.payouts().await;
+    assert_eq!((payouts[0].1, payouts[0].2), (PayoutStatus::Created, 1));
+    assert_eq!(settlement::submit_payouts(&street.app).await.unwrap().paid, 1);
+    assert_eq!(lock(&street.world.payout).payments(), 1);
+}
+
+#[sqlx::test(migrator = "fenqi::MIGRATOR")]
+async fn a_failed_payout_is_retried_to_the_new_account(pool: PgPool) {
+    let street = street(pool, "2026-03-02").await;
+    street.sell(10_000, 60, 0).await;
+    street.close().await;
+    street.script(Scripted::answer("account_closed"));
+    assert_eq!(settlement::submit_payouts(&street.app).await.unwrap().failed, 1);
+    let notices: i64 = sqlx::query_scalar("select count(*) from notice where kind = 'payout_failed'")
+        .fetch_one(&street.app.pool)
+        .await
+        .unwrap();
+    assert_eq!(notices, 1);
+    let unpaid = street.settlement("2026-03-02").await;
+    assert_eq!(unpaid.status, settlement::model::SettlementStatus::ToPay);
+
+    let change = AccountChange {
+        merchant_id: street.merchant_id,
+        account_number: "6222021234567890123".into(),
+        changed_by: "operator:li".into(),
+    };
+    merchant::change_settlement_account(&street.app, &change).await.unwrap();
+    let payout_id = fenqi::base::id::PayoutId::from_uuid(street.payouts().await[0].0);
+    assert_eq!(settlement::retry_payout(&street.app, payout_id, "operator:li").await.unwrap(), Step::Applied);
+    assert_eq!(settlement::retry_payout(&street.app, payout_id, "operator:li").await.unwrap(), Step::AlreadyApplied);
+    assert_eq!(settlement::submit_payouts(&street.app).await.unwrap().paid, 1);
+    assert_eq!(street.payouts().await[0].2, 2);
+    assert_eq!(lock(&street.world.payout).paid_to("6222021234567890123"), 9_940);
+    let refused = settlement::retry_payout(&street.app, payout_id, "operator:li").await;
+    assert!(matches!(refused, Err(Fault::Refused(PayoutRefusal::NotFailed { .. }))));
+}
+
+#[sqlx::test(migrator = "fenqi::MIGRATOR")]
+async fn an_operator_hears_of_a_failed_payout_and_sends_it_again_by_commands(pool: PgPool) {
+    let street = street(pool.clone(), "2026-03-02").await;
+    street.sell(10_000, 60, 0).await;
+    street.close().await;
+    street.script(Scripted::answer("account_closed"));
+    assert_eq!(settlement::submit_payouts(&street.app).await.unwrap().failed, 1);
+
+    let fenqi = Program::on(&pool).await;
+    let payout_id = PayoutId::from_uuid(street.payouts().await[0].0).to_string();
+    let told = fenqi.done(&["notices"]);
+    assert!(told.lines().last().unwrap().contains("payout_failed") && told.contains(&payout_id), "{told}");
+    assert!(fenqi.done(&["notices", "--since", "2026-03-02", "--json"]).contains(&payout_id));
+    assert!(!fenqi.done(&["notices", "--since", "2026-03-20"]).contains("payout_failed"));
+    let listed = fenqi.done(&["payout", "list", "--failed"]);
+    assert!(listed.starts_with(&payout_id) && listed.contains("failed: account_closed"), "{listed}");
+
+    fenqi.done(&["payout", "retry", &payout_id, "--by", "Li Na"]);
+    assert_eq!(fenqi.done(&["payout", "list", "--failed"]), "");
+    assert_eq!(settlement::submit_payouts(&street.app).await.unwrap().paid, 1);
+    assert!(fenqi.done(&["payout", "list"]).contains("attempt 2  succeeded"));
+    assert!(fenqi.refused(&["payout", "retry", &payout_id, "--by", "Li Na"]).contains("only a payout that failed"));
+}
+
+#[sqlx::test(migrator = "fenqi::MIGRATOR")]
+async fn a_callback_is_booked_once_and_only_for_what_was_sent(pool: PgPool) {
+    let street = street(pool, "2026-03-02").await;
+    street.sell(10_000, 60, 0).await;
+    street.close().await;
+    street.script(Scripted::answer("slow"));
+    assert_eq!(settlement::submit_payouts(&street.app).await.unwrap().waiting, 1);
+    let payout_id = fenqi::base::id::PayoutId::from_uuid(street.payouts().await[0].0);
+    let says = |reference: &str, fen: i64| CalledBack {
+        payout_id,
+        answer: Answer {
+            attempt_no: 1,
+            amount: Some(Fen::new(fen)),
+            word: Word::Succeeded { bank_reference: reference.into() },
+        },
+    };
+    let wrong = settlement::take_callback(&street.app, says("BANK0000000001", 1)).await;
+    assert!(matches!(wrong, Err(Fault::Refused(PayoutRefusal::AmountDiffers { .. }))));
+    let right = || settlement::take_callback(&street.app, says("BANK0000000001", 9_940));
+    assert_eq!(right().await.unwrap(), Step::Applied);
+    assert_eq!(right().await.unwrap(), Step::AlreadyApplied);
+    street.wait(5);
+    assert_eq!(settlement::query_payouts(&street.app).await.unwrap(), Default::default());
+
+    // Another reference for a payment that was made: nothing changes, a person is told.
+    let _ = settlement::take_callback(&street.app, says("BANK0000000009", 9_940)).await.unwrap();
+    let notices: i64 = sqlx::query_scalar("select count(*) from notice where kind = 'payout_contradiction'")
+        .fetch_one(&street.app.pool)
+        .await
+        .unwrap();
+    assert_eq!(notices, 1);
+    assert_eq!(street.balance(fenqi::ledger::Account::Bank).await, 10_000_000 - 9_940);
+}
+
+#[sqlx::test(migrator = "fenqi::MIGRATOR")]
+async fn a_payout_after_a_crash_is_asked_about_and_not_sent_as_new(pool: PgPool) {
+    let street = street(pool, "2026-03-02").await;
+    street.sell(10_000, 60, 0).await;
+    street.close().await;
+    // The node dies after it marked the payout and before the call: nobody ever answers.
+    sqlx::query("update payout set status = 'submitted', query_at = $1")
+        .bind(street.app.clock.now())
+        .execute(&street.app.pool)
+        .await
+        .unwrap();
+    assert_eq!(settlement::submit_payouts(&street.app).await.unwrap(), Default::default());
+    assert_eq!(settlement::query_payouts(&street.app).await.unwrap().waiting, 1);
+    assert_eq!(settlement::submit_payouts(&street.app).await.unwrap().paid, 1);
+    assert_eq!(lock(&street.world.payout).payments(), 1);
+}
+
+#[sqlx::test(migrator = "fenqi::MIGRATOR")]
+async fn a_channel_that_is_down_leaves_payouts_to_be_sent(pool: PgPool) {
+    let street = street(pool, "2026-03-02").await;
+    street.sell(10_000, 60, 0).await;
+    street.close().await;
+    let cut_off = house::with_partners(&street.app, &[]);
+    assert_eq!(settlement::submit_payouts(&cut_off).await.unwrap().waiting, 1);
+    assert_eq!(street.payouts().await[0].1, PayoutStatus::Created);
+    assert_eq!(settlement::submit_payouts(&street.app).await.unwrap().paid, 1);
+}
+
+#[sqlx::test(migrator = "fenqi::MIGRATOR")]
+async fn a_payment_that_the_channel_does_not_take_holds_up_no_other(pool: PgPool) {
+    let street = street(pool, "2026-03-02").await;
+    let app = &street.app;
+    street.sell(10_000, 60, 0).await;
+    street.close().await;
+    let now = app.clock.now();
+    let mut cards = Vec::new();
+    for number in 0..4 {
+        let borrower_id = BorrowerId::mint(now);
+        let owed = NewPayout {
+            payout_id: PayoutId::mint(now),
+            paid_for: PayoutFor::Borrower {
+                source_id: mint(now),
+                line_id: LineId::mint(now),
+                funder_id: street.funder_id,
+                borrower_id,
+                card_id: None,
+            },
+            amount: Fen::new(1_200),
+            pay_on: street.today().await,
+            created_at: now,
+        };
+        let mut connection = app.pool.acquire().await.unwrap();
+        assert_eq!(settlement::insert_payouts(&mut connection, &[owed]).await.unwrap(), 1);
+        let card = fenqi::demo::identity::card_number(number, 0);
+        bind_card(app, borrower_id, card.reveal()).await;
+        cards.push(card);
+    }
+    // As often as a call with it may be tried until it is alone.
+    for _ in 0..4 {
+        street.script(Scripted::answer("reject_call"));
+    }
+    let tally = settlement::submit_payouts(app).await.unwrap();
+    assert_eq!((tally.paid, tally.failed), (4, 1));
+    for card in &cards {
+        assert_eq!(lock(&street.world.payout).paid_to(card.reveal()), 1_200);
+    }
+    let failure: String =
+        sqlx::query_scalar("select failure from payout where status = 'failed' and kind = 'settlement'")
+            .fetch_one(&app.pool)
+            .await
+            .unwrap();
+    assert_eq!(failure, "rejected: order_not_accepted");
+}
+
+#[sqlx::test(migrator = "fenqi::MIGRATOR")]
+async fn a_payment_that_the_channel_refused_and_nobody_mended_is_found(pool: PgPool) {
+    let street = street(pool, "2026-03-02").await;
+    street.sell(10_000, 60, 0).await;
+    street.close().await;
+    street.script(Scripted::answer("account_closed"));
+    assert_eq!(settlement::submit_payouts(&street.app).await.unwrap().failed, 1);
+    let found = async || {
+        let findings = fenqi::verify::verify(&street.app.pool).await.unwrap();
+        findings.iter().filter(|finding| finding.identity.contains("the channel refused")).count()
+    };
+    assert_eq!(found().await, 0);
+    sqlx::query("update business_day set today = today + 4").execute(&street.app.pool).await.unwrap();
+    assert_eq!(found().await, 1);
+}
+
+#[sqlx::test(migrator = "fenqi::MIGRATOR")]
+async fn two_nodes_at_once_pay_each_settlement_once(pool: PgPool) {
+    let street = street(pool, "2026-03-02").await;
+    street.sell(10_000, 60, 0).await;
+    street.close().await;
+    let (first, second) =
+        tokio::join!(settlement::submit_payouts(&street.app), settlement::submit_payouts(&street.app));
+    assert_eq!(first.unwrap().paid + second.unwrap().paid, 1);
+    assert_eq!(lock(&street.world.payout).payments(), 1);
+    assert_eq!(lock(&street.world.payout).repeated(), 0);
+}
+
+#[sqlx::test(migrator = "fenqi::MIGRATOR")]
+async fn what_is_owed_back_goes_to_the_borrowers_default_card_once(pool: PgPool) {
+    let street = street(pool, "2026-03-02").await;
+    let (app, now) = (&street.app, street.app.clock.now());
+    let borrower_id = BorrowerId::mint(now);
+    let line_id = LineId::mint(now);
+    let refund_id = mint(now);
+    let owed = NewPayout {
+        payout_id: PayoutId::mint(now),
+        paid_for: PayoutFor::Borrower {
+            source_id: refund_id,
+            line_id,
+            funder_id: street.funder_id,
+            borrower_id,
+            card_id: Some(CardId::mint(now)),
+        },
+        amount: Fen::new(1_200),
+        pay_on: street.today().await,
+        created_at: now,
+    };
+    let mut connection = app.pool.acquire().await.unwrap();
+    assert_eq!(settlement::insert_payouts(&mut connection, &[owed]).await.unwrap(), 1);
+    let again = NewPayout { payout_id: PayoutId::mint(now), ..owed };
+    assert_eq!(settlement::insert_payouts(&mut connection, &[again]).await.unwrap(), 0);
+
+    // The person has no card yet: a person must look, and nothing is sent.
+    assert_eq!(settlement::submit_payouts(app).await.unwrap().failed, 1);
+    assert_eq!(lock(&street.world.payout).payments(), 0);
+    bind_card(app, borrower_id, "6222021234567890128").await;
+    assert_eq!(settlement::retry_payout(app, owed.payout_id, "operator:li").await.unwrap(), Step::Applied);
+    assert_eq!(settlement::submit_payouts(app).await.unwrap().paid, 1);
+    assert_eq!(lock(&street.world.payout).paid_to("6222021234567890128"), 1_200);
+    assert_eq!(street.balance(fenqi::ledger::Account::BorrowerPayable).await, 1_200);
+    let keyed_by: Uuid = sqlx::query_scalar("select line_id from posting where event = 'borrower_paid'")
+        .fetch_one(&app.pool)
+        .await
+        .unwrap();
+    assert_eq!(keyed_by, line_id.uuid());
+}
+
+async fn bind_card(app: &App, borrower_id: BorrowerId, number: &str) {
+    let (key, key_sealed) = app.vault.new_person_key(borrower_id.uuid());
+    sqlx::query(
+        "insert into borrower (borrower_id, person_key_sealed, name_sealed, id_number_sealed, mobile_sealed, birth_on,
+                               region_code, created_at)
+         values ($1, $2, $3, '', '', '1990-01-01', '310101', $4)",
+    )
+    .bind(borrower_id)
+    .bind(key_sealed)
+    .bind(key.seal(Field::Name, "王小明"))
+    .bind(app.clock.now())
+    .execute(&app.pool)
+    .await
+    .unwrap();
+    sqlx::query(
+        "insert into bank_card (borrower_id, card_id, number_sealed, number_hash, number_tail, mobile_sealed,
+                                agreement_number, agreement_signed_at, status, is_default)
+         values ($1, $2, $3, '', right($4, 4), '', 'A-1', $5, 'bound', true)",
+    )
+    .bind(borrower_id)
+    .bind(CardId::mint(app.clock.now()))
+    .bind(key.seal(Field::CardNumber, number))
+    .bind(number)
+    .bind(app.clock.now())
+    .execute(&app.pool)
+    .await
+    .unwrap();
+}

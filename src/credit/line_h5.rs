@@ -69,10 +69,14 @@ impl LinePage {
         BusinessDay::new(self.line.expires_on)
     }
 
+    fn has_ended(&self) -> bool {
+        self.line.has_expired_on(self.today)
+    }
+
     /// Why nothing of it can be used now.
     fn frozen(&self) -> Option<&'static str> {
         match self.line.status {
-            _ if self.line.has_expired_on(self.today) => Some("line-expired"),
+            _ if self.has_ended() => Some("line-expired"),
             LineStatus::Active | LineStatus::Closed => None,
             LineStatus::Frozen(_) if self.line.status.is_frozen_for(Freeze::Overdue) => Some("line-frozen-overdue"),
             LineStatus::Frozen(_) => Some("line-frozen-other"),

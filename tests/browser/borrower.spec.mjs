@@ -34,7 +34,7 @@ test("an application is refused with a reason, and a silent bank loses nothing",
   await script(page, "risk", ["score_too_low"]);
   await page.getByRole("button", { name: "提交申请" }).click();
   await expect(page.getByRole("heading", { name: "这次没有通过" })).toBeVisible();
-  await expect(page.getByText("之后再次申请")).toBeVisible();
+  await expect(page.getByText("起，您可以再次申请")).toBeVisible();
   await inBothLanguages(page, "apply-refused");
 });
 

@@ -151,7 +151,7 @@ async fn an_application_may_be_refused_reviewed_or_decided_late(pool: PgPool) {
     let submit = place.come_to_submit().await;
     place.world.script("risk", None, vec![Scripted::answer("late_elsewhere")]);
     let refused = place.browser.submit(&submit, "/apply/submit", &[]).await;
-    refused.shows("You are late with a payment elsewhere").shows("after 4 April 2026");
+    refused.shows("You are late with a payment elsewhere").shows("from 4 April 2026 on");
     let key = "key=0123456789abcdef0123456789abcdef";
     let body = |page: &Shown| {
         let value = |name: &str| {

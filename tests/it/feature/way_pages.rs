@@ -162,6 +162,7 @@ async fn a_line_that_cannot_be_used_says_so_everywhere(pool: PgPool) {
     for path in ["/home", "/home/line"] {
         shopper.browser.get(path).await.shows("Your line ended on 1 March 2026").shows("¥0.00");
     }
+    shopper.browser.get("/home/line").await.shows("Ended: available ¥0.00").hides("Suspended");
     let refused = shopper.browser.get(&code).await;
     refused
         .has_status(409)

@@ -46,7 +46,7 @@ state-due-day = 还款日
 state-day-of-month = 每月 { $day } 日
 state-set-pin = 设置支付密码
 state-refused = 这次没有通过
-state-again = 您可以在 { $day } 之后再次申请。
+state-again = { $day } 起，您可以再次申请。
 reason-score_too_low = 综合评估后暂时无法给您提供额度。保持良好的还款记录，会对以后的申请有帮助。
 reason-grade_not_offered = 目前没有适合您的产品。以后有了新的产品，可以再来申请。
 reason-limit_below_minimum = 可以给您的额度低于产品的最低额度。收入或还款情况有变化后，可以再来申请。
@@ -74,6 +74,7 @@ home-next-none = 目前没有待还账单
 line-title = 我的额度
 line-why = 总额度 { $limit } − 已用 { $used } = 可用 { $available }
 line-why-paused = 暂停使用，可用 ¥0.00
+line-why-ended = 额度已到期，可用 ¥0.00
 line-why-exceeded = 已用超过总额度，可用 ¥0.00
 line-valid-until = 额度有效期至 { $day }
 line-expired = 您的额度已于 { $day } 到期，不能再用来付款。原来的借款照常还；全部还清后额度关闭，可以重新申请。

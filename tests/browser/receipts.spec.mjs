@@ -142,6 +142,7 @@ test("the bell rings once for each payment, and says when the browser holds it b
   await look(silent, "receipts-silent-zh");
   await pays(silent, 106);
   expect(await bells(silent)).toEqual({ heard: 0, stuck: 0 });
+  await expect(line(page, 106)).toHaveCount(1);
   expect(await bells(page)).toEqual({ heard: 2, stuck: 0 });
   await silent.close();
 

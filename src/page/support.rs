@@ -94,11 +94,12 @@ mod tests {
 
     #[test]
     fn a_number_is_called_without_what_makes_it_readable() {
-        for (text, link) in [
+        let cases = [
             ("400-820-8820", "tel:4008208820"),
             ("+86 21 6123 4567", "tel:+862161234567"),
             ("95588", "tel:95588"),
-        ] {
+        ];
+        for (text, link) in cases {
             let support = Support::at(text.parse().unwrap(), None);
             assert_eq!((support.phone(), support.link().as_str()), (text, link));
         }

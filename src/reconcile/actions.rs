@@ -7,6 +7,7 @@ use uuid::Uuid;
 use super::model::{Break, BreakKind, BreakStatus, Correction};
 use super::posting;
 use super::store::{self, FileKey};
+use crate::access::is_same_holder;
 use crate::app::App;
 use crate::base::id::BreakId;
 use crate::database;
@@ -23,8 +24,12 @@ pub enum BreakRefusal {
     Unknown,
     #[error("the break is not open any more")]
     NotOpen,
-    #[error("whoever proposed the correction cannot confirm it")]
+    #[error("whoever proposed the correction can neither confirm it nor dismiss the break")]
     OwnProposal,
+    #[error("a name is needed: who does it")]
+    NameMissing,
+    #[error("a break is dismissed with a reason")]
+    ReasonMissing,
     #[error("this correction does not fit the break: there is no order of ours to book it on")]
     DoesNotFit,
     #[error("{0}")]
@@ -37,6 +42,8 @@ impl Refusal for BreakRefusal {
             BreakRefusal::Unknown => "break_unknown",
             BreakRefusal::NotOpen => "break_not_open",
             BreakRefusal::OwnProposal => "own_proposal",
+            BreakRefusal::NameMissing => "name_missing",
+            BreakRefusal::ReasonMissing => "reason_missing",
             BreakRefusal::DoesNotFit => "correction_does_not_fit",
             BreakRefusal::NotReversed(refusal) => refusal.code(),
         }
@@ -113,17 +120,21 @@ pub async fn propose_correction(
     proposed: Correction,
     person: &str,
 ) -> Outcome<(), BreakRefusal> {
-    let changed = store::propose(&mut *app.pool.acquire().await?, break_id, proposed, person).await?;
-    if changed { Ok(()) } else { Err(Fault::Refused(BreakRefusal::NotOpen)) }
+    let person = named(person)?;
+    let mut transaction = database::begin(&app.pool).await?;
+    open_break(&mut transaction, break_id).await?;
+    if !store::propose(&mut transaction, break_id, proposed, person).await? {
+        return Err(Fault::Refused(BreakRefusal::NotOpen));
+    }
+    transaction.commit().await?;
+    Ok(())
 }
 
 /// Does what is proposed for a break, on a second person's word, and closes it.
 pub async fn confirm_break(app: &App, break_id: BreakId, person: &str) -> Outcome<(), BreakRefusal> {
+    let person = named(person)?;
     let mut transaction = database::begin(&app.pool).await?;
-    let found = open_break(&mut transaction, break_id).await?;
-    if found.owner == person {
-        return Err(Fault::Refused(BreakRefusal::OwnProposal));
-    }
+    let found = break_of_another(&mut transaction, break_id, person).await?;
     match found.proposed {
         // Allocates what is still owed and owes the rest back: where nothing is owed, that is all of it.
         Correction::Post | Correction::Refund => book_missing(&mut transaction, app, &found).await?,
@@ -137,14 +148,30 @@ pub async fn confirm_break(app: &App, break_id: BreakId, person: &str) -> Outcom
 
 /// Closes a break without a correction, with the reason.
 pub async fn dismiss_break(app: &App, break_id: BreakId, person: &str, reason: &str) -> Outcome<(), BreakRefusal> {
-    let mut transaction = database::begin(&app.pool).await?;
-    let found = open_break(&mut transaction, break_id).await?;
-    if found.owner == person {
-        return Err(Fault::Refused(BreakRefusal::OwnProposal));
+    let (person, reason) = (named(person)?, reason.trim());
+    if reason.is_empty() {
+        return Err(Fault::Refused(BreakRefusal::ReasonMissing));
     }
+    let mut transaction = database::begin(&app.pool).await?;
+    let found = break_of_another(&mut transaction, break_id, person).await?;
     close(&mut transaction, &found, BreakStatus::Dismissed, person, Some(reason)).await?;
     transaction.commit().await?;
     Ok(())
+}
+
+fn named(person: &str) -> Result<&str, Fault<BreakRefusal>> {
+    let person = person.trim();
+    if person.is_empty() { Err(Fault::Refused(BreakRefusal::NameMissing)) } else { Ok(person) }
+}
+
+/// An open break whose correction somebody else than `person` proposed.
+async fn break_of_another(
+    connection: &mut PgConnection,
+    break_id: BreakId,
+    person: &str,
+) -> Outcome<Break, BreakRefusal> {
+    let found = open_break(connection, break_id).await?;
+    if is_same_holder(&found.owner, person) { Err(Fault::Refused(BreakRefusal::OwnProposal)) } else { Ok(found) }
 }
 
 async fn open_break(connection: &mut PgConnection, break_id: BreakId) -> Outcome<Break, BreakRefusal> {

@@ -4,7 +4,7 @@ use std::sync::Arc;
 
 use fenqi::base::Fen;
 use fenqi::base::id::BreakId;
-use fenqi::error::Fault;
+use fenqi::error::{Fault, Outcome};
 use fenqi::partner::withholding::{Answer, ChannelName, DailyFile, FileLine, Heard};
 use fenqi::reconcile::{self, BreakRefusal, fetch_channel_files};
 use fenqi::repayment::jobs::submit_withholdings;
@@ -17,7 +17,7 @@ use crate::book::{self, AGREEMENT, Book};
 use crate::house;
 
 /// A book whose first order has been sent, in a world that calls back to it.
-async fn sent(pool: PgPool, outcome: Scripted) -> (Book, Arc<World>) {
+pub(super) async fn sent(pool: PgPool, outcome: Scripted) -> (Book, Arc<World>) {
     let (app, world) = house::open_in_world(pool, "2026-02-05").await;
     world.script("withholding_a", Some(Matcher::new("card", AGREEMENT)), vec![outcome]);
     let listener = tokio::net::TcpListener::bind("127.0.0.1:0").await.unwrap();
@@ -100,7 +100,7 @@ async fn a_lost_callback_is_made_up_for_by_the_daily_file_which_is_booked_once(p
     book.assert_whole().await;
 }
 
-async fn the_break(book: &Book) -> (BreakId, String) {
+pub(super) async fn the_break(book: &Book) -> (BreakId, String) {
     let (id, words): (uuid::Uuid, String) =
         sqlx::query_as("select break_id, kind || ' ' || proposed || ' ' || status from reconciliation_break")
             .fetch_one(&book.app.pool)
@@ -130,6 +130,37 @@ async fn a_success_that_we_hold_for_a_failure_is_posted_on_a_second_persons_word
     submit_withholdings(&book.app).await.unwrap();
     assert_eq!(book.orders().await, ["alpha failed insufficient_funds 103600 0", "alpha failed superseded 103600 0"]);
     book.assert_whole().await;
+}
+
+#[sqlx::test(migrator = "fenqi::MIGRATOR")]
+async fn the_second_person_is_another_one_however_the_name_is_written(pool: PgPool) {
+    let (book, break_id) = collected_in_part(pool).await;
+    let refused = |outcome: Outcome<(), BreakRefusal>| match outcome {
+        Err(Fault::Refused(refusal)) => refusal,
+        other => panic!("not refused: {other:?}"),
+    };
+    let propose = async |person| {
+        reconcile::propose_correction(&book.app, break_id, reconcile::Correction::AskChannel, person).await
+    };
+    assert_eq!(refused(propose(" ").await), BreakRefusal::NameMissing);
+    propose("Chen Wei").await.unwrap();
+    for name in ["Chen Wei", "chen  wei ", "CHEN WEI"] {
+        assert_eq!(refused(reconcile::confirm_break(&book.app, break_id, name).await), BreakRefusal::OwnProposal);
+        let dismissed = reconcile::dismiss_break(&book.app, break_id, name, "nothing to do").await;
+        assert_eq!(refused(dismissed), BreakRefusal::OwnProposal);
+    }
+    assert_eq!(refused(reconcile::confirm_break(&book.app, break_id, "").await), BreakRefusal::NameMissing);
+    assert_eq!(refused(reconcile::dismiss_break(&book.app, break_id, "Li Na", " ").await), BreakRefusal::ReasonMissing);
+    // The table holds it too.
+    let update =
+        "update reconciliation_break set status = 'corrected', confirmed_by = upper(owner), closed_on = opened_on";
+    let refusal = sqlx::query(update).execute(&book.app.pool).await.unwrap_err().to_string();
+    assert!(refusal.contains("reconciliation_break_two_people"), "{refusal}");
+    let nowhere = BreakId::from_uuid(uuid::Uuid::from_u128(5));
+    let unknown = reconcile::propose_correction(&book.app, nowhere, reconcile::Correction::Post, "Li Na").await;
+    assert_eq!(refused(unknown), BreakRefusal::Unknown);
+    reconcile::confirm_break(&book.app, break_id, "Chen Li").await.unwrap();
+    assert_eq!(refused(propose("Li Na").await), BreakRefusal::NotOpen);
 }
 
 #[sqlx::test(migrator = "fenqi::MIGRATOR")]

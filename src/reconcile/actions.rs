@@ -5,8 +5,8 @@ use sqlx::PgConnection;
 use uuid::Uuid;
 
 use super::model::{Break, BreakKind, BreakStatus, Correction};
-use super::posting;
 use super::store::{self, FileKey};
+use super::{notices, posting};
 use crate::access::is_same_holder;
 use crate::app::App;
 use crate::base::id::BreakId;
@@ -15,7 +15,7 @@ use crate::error::{Fault, Outcome, Refusal};
 use crate::partner::withholding::{Answer, ChannelFailure, DailyFile};
 use crate::repayment::withholding::State;
 use crate::repayment::{self, ChannelResult, Posted, ReversalRefusal};
-use crate::{business_day, credit, ledger, overdue};
+use crate::{business_day, credit, ledger, notice, overdue};
 
 /// Why a break is not corrected or changed as asked.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
@@ -74,6 +74,10 @@ pub async fn take_in(app: &App, key: FileKey, bytes: &[u8], file: &DailyFile) ->
     store::close_found(&mut transaction, key, today).await?;
     let breaks = store::open_breaks(&mut transaction, key, today).await?;
     let now = app.clock.now();
+    if breaks > 0 {
+        let told = notices::breaks_found((key.channel, key.day), breaks, today, now);
+        notice::raise(&mut transaction, &[told]).await?;
+    }
     if store::mark_compared(&mut transaction, key, now).await? {
         let shares = store::sum_by_funder(&mut transaction, key).await?;
         let postings: Vec<_> =

@@ -2,6 +2,7 @@
 
 pub mod model;
 pub mod posting;
+pub mod notices;
 pub mod store;
 pub mod actions;
 pub mod jobs;

@@ -59,10 +59,19 @@ pub fn no_card(line: &WithoutCard, day: BusinessDay, at: DateTime<Utc>) -> Notic
 
 /// A channel has not said what became of an order for a long time: an operator calls it.
 pub fn still_unknown(order: &Withholding, day: BusinessDay, at: DateTime<Utc>) -> Notice {
+    to_operators("withholding_still_unknown", order, day, at)
+}
+
+/// A channel says something else than before about an order, or an amount that cannot be: a break is open over it.
+pub fn contradicted(order: &Withholding, day: BusinessDay, at: DateTime<Utc>) -> Notice {
+    to_operators("withholding_contradiction", order, day, at)
+}
+
+fn to_operators(kind: &'static str, order: &Withholding, day: BusinessDay, at: DateTime<Utc>) -> Notice {
     Notice {
         audience: Audience::Operator,
         recipient_id: None,
-        kind: "withholding_still_unknown",
+        kind,
         body: json!({ "withholding": order.withholding_id, "channel": order.channel.stored() }),
         business_day: day,
         created_at: at,

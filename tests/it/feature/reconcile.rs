@@ -298,6 +298,17 @@ async fn post_success(book: &Book, withholding_id: fenqi::base::id::WithholdingI
 }
 
 #[sqlx::test(migrator = "fenqi::MIGRATOR")]
+async fn operators_hear_once_a_day_of_a_channel_that_contradicts_itself(pool: PgPool) {
+    let (book, _) = collected_in_part(pool).await;
+    let pending = "select withholding_id from withholding where status = 'unknown'";
+    let id = sqlx::query_scalar(pending).fetch_one(&book.app.pool).await.unwrap();
+    let again = post_success(&book, fenqi::base::id::WithholdingId::from_uuid(id), 50_000).await;
+    assert_eq!(again.contradicted, 1);
+    let told = "select kind from notice where audience = 'operator' and $1::uuid is not null";
+    assert_eq!(book.words(told).await, ["withholding_contradiction"]);
+}
+
+#[sqlx::test(migrator = "fenqi::MIGRATOR")]
 async fn an_order_over_whose_amount_the_channel_differs_ends_with_it_on_two_peoples_word(pool: PgPool) {
     let (book, break_id) = collected_in_part(pool).await;
     reconcile::propose_correction(&book.app, break_id, reconcile::Correction::Post, "Li").await.unwrap();

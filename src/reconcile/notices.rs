@@ -1,0 +1,25 @@
+//! What operators are told of breaks.
+
+use chrono::{DateTime, Utc};
+use serde_json::json;
+
+use crate::base::BusinessDay;
+use crate::notice::{Audience, Notice};
+use crate::partner::withholding::ChannelName;
+
+/// A channel's file of a day differs from our orders in so many places.
+pub fn breaks_found(
+    (channel, file_of): (ChannelName, BusinessDay),
+    breaks: u64,
+    today: BusinessDay,
+    at: DateTime<Utc>,
+) -> Notice {
+    Notice {
+        audience: Audience::Operator,
+        recipient_id: None,
+        kind: "breaks_found",
+        body: json!({ "channel": channel.stored(), "day": file_of, "breaks": breaks }),
+        business_day: today,
+        created_at: at,
+    }
+}

@@ -4,6 +4,7 @@ mod house;
 mod funder;
 mod notices;
 mod payout;
+mod breaks;
 mod quote;
 mod product;
 mod partner;
@@ -106,6 +107,9 @@ enum Command {
     /// List payouts, send those that failed again
     #[command(subcommand)]
     Payout(payout::Args),
+    /// Differences between channels' files and our books: list, propose what corrects one, confirm it as a second person
+    #[command(subcommand)]
+    Break(breaks::Args),
     /// Price a purchase or plain terms: the schedule and the true cost
     Quote(quote::Args),
     /// Check, publish and list products
@@ -147,6 +151,7 @@ async fn dispatch(command: Command) -> anyhow::Result<ExitCode> {
         Command::Funder(args) => funder::run(args).await,
         Command::Notices(args) => notices::run(args).await,
         Command::Payout(args) => payout::run(args).await,
+        Command::Break(args) => breaks::run(args).await,
         Command::Quote(args) => quote::run(args).await,
         Command::Product(args) => product::run(args).await,
         Command::Partner(args) => partner::run(args).await,

@@ -1,5 +1,7 @@
 //! Breaks: what a difference between a channel's file and our books is, and what would correct it.
 
+use serde::Serialize;
+
 use crate::base::id::{BreakId, WithholdingId};
 use crate::base::{BusinessDay, Fen};
 use crate::partner::withholding::ChannelName;
@@ -22,7 +24,8 @@ pub struct Break {
     pub opened_on: BusinessDay,
 }
 
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, sqlx::Type)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, Serialize, sqlx::Type)]
+#[serde(rename_all = "snake_case")]
 #[sqlx(type_name = "text", rename_all = "snake_case")]
 pub enum BreakKind {
     /// The file has an order that we never made.
@@ -34,8 +37,10 @@ pub enum BreakKind {
     WeSucceededTheyFailed,
 }
 
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, sqlx::Type)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, Serialize, sqlx::Type, clap::ValueEnum)]
+#[serde(rename_all = "snake_case")]
 #[sqlx(type_name = "text", rename_all = "snake_case")]
+#[value(rename_all = "snake_case")]
 pub enum Correction {
     /// Book what the channel took as far as it is still owed; the rest is owed back. An order that is pending, because its channel
     /// named an amount that cannot be, ends as succeeded.
@@ -43,12 +48,14 @@ pub enum Correction {
     /// Nothing of it is owed any more: all of it goes back to the card.
     Refund,
     /// A person settles it with the channel; confirming records that this was done. An order that is pending ends as failed.
+    #[value(alias = "ask-channel")]
     AskChannel,
     /// Take a booked success back.
     Reverse,
 }
 
-#[derive(Clone, Copy, Debug, PartialEq, Eq, sqlx::Type)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, sqlx::Type)]
+#[serde(rename_all = "snake_case")]
 #[sqlx(type_name = "text", rename_all = "snake_case")]
 pub enum BreakStatus {
     Open,
@@ -56,10 +63,39 @@ pub enum BreakStatus {
     Dismissed,
 }
 
-impl Break {
-    /// Days that it has been open.
-    pub fn age_on(&self, today: BusinessDay) -> i64 {
-        today.days_since(self.opened_on)
+impl BreakKind {
+    /// The stored word.
+    pub const fn name(self) -> &'static str {
+        match self {
+            BreakKind::MissingHere => "missing_here",
+            BreakKind::MissingThere => "missing_there",
+            BreakKind::AmountDiffers => "amount_differs",
+            BreakKind::WeFailedTheySucceeded => "we_failed_they_succeeded",
+            BreakKind::WeSucceededTheyFailed => "we_succeeded_they_failed",
+        }
+    }
+}
+
+impl Correction {
+    /// The stored word.
+    pub const fn name(self) -> &'static str {
+        match self {
+            Correction::Post => "post",
+            Correction::Refund => "refund",
+            Correction::AskChannel => "ask_channel",
+            Correction::Reverse => "reverse",
+        }
+    }
+}
+
+impl BreakStatus {
+    /// The stored word.
+    pub const fn name(self) -> &'static str {
+        match self {
+            BreakStatus::Open => "open",
+            BreakStatus::Corrected => "corrected",
+            BreakStatus::Dismissed => "dismissed",
+        }
     }
 }
 

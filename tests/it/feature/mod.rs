@@ -7,6 +7,7 @@ mod database;
 mod funder;
 mod house_command;
 mod demo_command;
+mod break_command;
 mod price;
 mod product;
 mod quote_command;

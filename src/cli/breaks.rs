@@ -1,0 +1,155 @@
+//! `fenqi break`: differences between channels' files and our books, shown to operators and corrected by two of them.
+
+use std::process::ExitCode;
+
+use anyhow::Context as _;
+
+use crate::app::App;
+use crate::base::id::BreakId;
+use crate::cli::open_house;
+use crate::error::Fault;
+use crate::reconcile::list_store::{self, Listed, Wanted};
+use crate::reconcile::{self, BreakRefusal, BreakStatus, Correction};
+
+/// More than anyone reads through.
+const LISTED_MAX: i64 = 500;
+
+#[derive(clap::Subcommand)]
+pub enum Args {
+    /// List breaks, newest last, at most five hundred
+    List {
+        /// Only those that nobody has closed
+        #[arg(long)]
+        open: bool,
+        /// One JSON object a line
+        #[arg(long)]
+        json: bool,
+    },
+    /// Show one: what differs, what is proposed, what became of it
+    Show {
+        #[arg(value_name = "BREAK")]
+        break_id: BreakId,
+        /// Print one line of JSON
+        #[arg(long)]
+        json: bool,
+    },
+    /// Propose another correction of an open one; whoever does cannot confirm it
+    Propose {
+        #[arg(value_name = "BREAK")]
+        break_id: BreakId,
+        correction: Correction,
+        /// Who proposes it
+        #[arg(long)]
+        by: String,
+    },
+    /// Do what is proposed for an open one, and close it; for somebody else than who proposed it
+    Confirm {
+        #[arg(value_name = "BREAK")]
+        break_id: BreakId,
+        /// Who confirms it
+        #[arg(long)]
+        by: String,
+    },
+    /// Close an open one without booking anything; for somebody else than who proposed its correction
+    Dismiss {
+        #[arg(value_name = "BREAK")]
+        break_id: BreakId,
+        /// Who dismisses it
+        #[arg(long)]
+        by: String,
+        #[arg(long)]
+        reason: String,
+    },
+}
+
+pub async fn run(args: Args) -> anyhow::Result<ExitCode> {
+    let (app, _database) = open_house().await?;
+    match args {
+        Args::List { open, json } => list(&app, open, json).await?,
+        Args::Show { break_id, json } => show(&find(&app, break_id).await?, json)?,
+        Args::Propose { break_id, correction, by } => {
+            reconcile::propose_correction(&app, break_id, correction, &by).await.map_err(said)?;
+            println!("{} is proposed for {break_id}; somebody else confirms it", correction.name());
+        }
+        Args::Confirm { break_id, by } => {
+            reconcile::confirm_break(&app, break_id, &by).await.map_err(said)?;
+            println!("{break_id} is corrected: {}", find(&app, break_id).await?.proposed.name());
+        }
+        Args::Dismiss { break_id, by, reason } => {
+            reconcile::dismiss_break(&app, break_id, &by, &reason).await.map_err(said)?;
+            println!("{break_id} is dismissed; nothing was booked");
+        }
+    }
+    Ok(ExitCode::SUCCESS)
+}
+
+async fn find(app: &App, break_id: BreakId) -> anyhow::Result<Listed> {
+    let wanted = Wanted { break_id: Some(break_id), ..Wanted::default() };
+    let found = list_store::list_breaks(&mut *app.pool.acquire().await?, wanted, 1).await?.pop();
+    found.with_context(|| format!("there is no break {break_id}; see `fenqi break list`"))
+}
+
+async fn list(app: &App, open_only: bool, is_json: bool) -> anyhow::Result<()> {
+    let wanted = Wanted { open_only, ..Wanted::default() };
+    let listed = list_store::list_breaks(&mut *app.pool.acquire().await?, wanted, LISTED_MAX).await?;
+    for found in listed.iter().rev() {
+        if is_json {
+            println!("{}", serde_json::to_string(found)?);
+            continue;
+        }
+        let (kind, ours, theirs) = (found.kind.name(), found.our_fen, found.their_fen);
+        let (proposed, owner) = (found.proposed.name(), &found.owner);
+        println!(
+            "{}  {}  {:<5}  {kind:<24}  ours {ours} theirs {theirs} yuan  {proposed} by {owner}  {}, {} days",
+            found.break_id,
+            found.opened_on,
+            found.channel,
+            found.status.name(),
+            found.age_days
+        );
+    }
+    Ok(())
+}
+
+fn show(found: &Listed, is_json: bool) -> anyhow::Result<()> {
+    if is_json {
+        println!("{}", serde_json::to_string(found)?);
+        return Ok(());
+    }
+    let (break_id, proposed) = (found.break_id, found.proposed);
+    println!("{break_id} {}, opened {}, {} days", found.kind.name(), found.opened_on, found.age_days);
+    println!(
+        "    collected by us {} yuan, by {} {} yuan, day {}",
+        found.our_fen, found.channel, found.their_fen, found.business_day
+    );
+    match (found.line_id, &found.order_status) {
+        (Some(line_id), Some(status)) => println!("    over {} of {line_id}, {status} now", found.withholding_id),
+        _ => println!("    over {}, which is no order of ours", found.withholding_id),
+    }
+    println!("    proposed by {}: {}, which {}", found.owner, proposed.name(), does(proposed));
+    let person = found.confirmed_by.as_deref().unwrap_or("a later file");
+    let ended = found.closed_on.map_or_else(String::new, |day| format!(" {day} by {person}"));
+    let note = found.note.as_ref().map_or_else(String::new, |note| format!(": {note}"));
+    println!("    {}{ended}{note}", found.status.name());
+    if found.status == BreakStatus::Open {
+        println!("    for a second person: fenqi break confirm {break_id} --by NAME");
+    }
+    Ok(())
+}
+
+/// What confirming does.
+fn does(correction: Correction) -> &'static str {
+    match correction {
+        Correction::Post => "books what the channel took; what is not owed any more goes back to the card",
+        Correction::Refund => "books what the channel took, all of which goes back to the card if nothing is owed",
+        Correction::AskChannel => "records that people settled it with the channel; a pending order ends as failed",
+        Correction::Reverse => "takes back what we booked; it is owed again",
+    }
+}
+
+fn said(fault: Fault<BreakRefusal>) -> anyhow::Error {
+    match fault {
+        Fault::Refused(refusal) => anyhow::anyhow!("{refusal}; see `fenqi break list`"),
+        Fault::Failed(failure) => failure,
+    }
+}

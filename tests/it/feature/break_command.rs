@@ -1,0 +1,74 @@
+//! `fenqi break` as operators type it: what differs is shown, one person proposes, another confirms or dismisses.
+
+use chrono::TimeDelta;
+use fenqi::reconcile::fetch_channel_files;
+use fenqi::sandbox::Scripted;
+use serde_json::{Value, json};
+use sqlx::PgPool;
+
+use super::house_command::Program;
+use super::reconcile::{sent, the_break};
+use crate::book::Book;
+
+/// A book with one break, over a success that we hold for a failure, and the break's id.
+async fn with_a_break(pool: PgPool) -> (Book, String) {
+    let (book, _world) = sent(pool, Scripted::answer("fails_but_collects")).await;
+    book.app.clock.set(book.app.clock.now() + TimeDelta::hours(13));
+    book.live_until("2026-02-26").await;
+    assert_eq!(fetch_channel_files(&book.app).await.unwrap().breaks, 1);
+    let (break_id, words) = the_break(&book).await;
+    assert_eq!(words, "we_failed_they_succeeded post open");
+    (book, break_id.to_string())
+}
+
+#[sqlx::test(migrator = "fenqi::MIGRATOR")]
+async fn what_one_operator_proposes_another_one_confirms(pool: PgPool) {
+    let (book, id) = with_a_break(pool.clone()).await;
+    let fenqi = Program::on(&pool).await;
+    let heard = fenqi.done(&["notices"]);
+    assert!(heard.contains("breaks_found") && heard.contains(r#""breaks":1,"channel":"alpha""#), "{heard}");
+    let listed = fenqi.done(&["break", "list", "--open"]);
+    assert!(listed.starts_with(&id) && listed.contains("ours 0.00 theirs 1,036.00 yuan"), "{listed}");
+    let told: Value = serde_json::from_str(&fenqi.done(&["break", "list", "--json"])).unwrap();
+    assert_eq!((&told["break_id"], &told["line_id"]), (&json!(id), &json!(book.line_id)));
+    assert_eq!((&told["our_fen"], &told["their_fen"]), (&json!(0), &json!(103_600)));
+    assert_eq!((&told["kind"], &told["proposed"]), (&json!("we_failed_they_succeeded"), &json!("post")));
+    assert_eq!((&told["order_status"], &told["age_days"]), (&json!("failed"), &json!(0)));
+    let shown = fenqi.done(&["break", "show", &id]);
+    assert!(shown.contains("proposed by comparison: post") && shown.contains("break confirm"), "{shown}");
+
+    let proposed = fenqi.done(&["break", "propose", &id, "refund", "--by", "Li Na"]);
+    assert!(proposed.contains("somebody else confirms it"), "{proposed}");
+    let own = fenqi.refused(&["break", "confirm", &id, "--by", "li na"]);
+    assert!(own.contains("whoever proposed the correction"), "{own}");
+    assert!(fenqi.refused(&["break", "confirm", &id, "--by", " "]).contains("a name is needed"));
+    assert!(fenqi.done(&["break", "list", "--open"]).contains("refund by Li Na"));
+    assert_eq!(book.fen("select count(*) from repayment where line_id = $1").await, [0]);
+
+    let confirmed = fenqi.done(&["break", "confirm", &id, "--by", "Wang Wei"]);
+    assert_eq!(confirmed.trim_end(), format!("{id} is corrected: refund"));
+    assert_eq!(fenqi.done(&["break", "list", "--open"]), "");
+    assert!(fenqi.done(&["break", "show", &id]).contains("corrected 2026-02-26 by Wang Wei"));
+    assert!(fenqi.refused(&["break", "confirm", &id, "--by", "Wang Wei"]).contains("not open any more"));
+    assert_eq!(book.words("select source from repayment where line_id = $1").await, ["channel_file"]);
+    book.assert_whole().await;
+}
+
+#[sqlx::test(migrator = "fenqi::MIGRATOR")]
+async fn a_break_is_dismissed_by_another_operator_with_the_reason(pool: PgPool) {
+    let (book, id) = with_a_break(pool.clone()).await;
+    let fenqi = Program::on(&pool).await;
+    fenqi.done(&["break", "propose", &id, "ask-channel", "--by", "Li Na"]);
+    let own = fenqi.refused(&["break", "dismiss", &id, "--by", "Li Na", "--reason", "a mistake of the channel"]);
+    assert!(own.contains("whoever proposed the correction"), "{own}");
+    let wordless = fenqi.refused(&["break", "dismiss", &id, "--by", "Wang Wei", "--reason", ""]);
+    assert!(wordless.contains("dismissed with a reason"), "{wordless}");
+    fenqi.done(&["break", "dismiss", &id, "--by", "Wang Wei", "--reason", "a mistake of the channel"]);
+    let told: Value = serde_json::from_str(&fenqi.done(&["break", "show", &id, "--json"])).unwrap();
+    assert_eq!((&told["status"], &told["proposed"]), (&json!("dismissed"), &json!("ask_channel")));
+    assert_eq!((&told["confirmed_by"], &told["note"]), (&json!("Wang Wei"), &json!("a mistake of the channel")));
+    assert_eq!(book.fen("select count(*) from repayment where line_id = $1").await, [0]);
+    let nowhere = format!("brk_{}", "0".repeat(32));
+    assert!(fenqi.refused(&["break", "confirm", &nowhere, "--by", "Wang Wei"]).contains("there is no such break"));
+    assert!(fenqi.refused(&["break", "show", &nowhere]).contains("fenqi break list"));
+}

@@ -5,6 +5,7 @@ mod funder;
 mod notices;
 mod payout;
 mod breaks;
+mod transfer;
 mod quote;
 mod product;
 mod partner;
@@ -110,6 +111,9 @@ enum Command {
     /// Differences between channels' files and our books: list, propose what corrects one, confirm it as a second person
     #[command(subcommand)]
     Break(breaks::Args),
+    /// Transfers that reached the platform's account: record one for a borrower's line, list them
+    #[command(subcommand)]
+    Transfer(transfer::Args),
     /// Price a purchase or plain terms: the schedule and the true cost
     Quote(quote::Args),
     /// Check, publish and list products
@@ -152,6 +156,7 @@ async fn dispatch(command: Command) -> anyhow::Result<ExitCode> {
         Command::Notices(args) => notices::run(args).await,
         Command::Payout(args) => payout::run(args).await,
         Command::Break(args) => breaks::run(args).await,
+        Command::Transfer(args) => transfer::run(args).await,
         Command::Quote(args) => quote::run(args).await,
         Command::Product(args) => product::run(args).await,
         Command::Partner(args) => partner::run(args).await,

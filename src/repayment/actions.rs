@@ -6,8 +6,9 @@ use uuid::Uuid;
 use super::account::{Money, Repayment, Source};
 use super::receipt_actions::{Batch, load_payoff_loan};
 use super::store::{self, NewWithholding};
+use super::transfer_store::NewTransfer;
 use super::withholding::{Failure, Purpose, State, Withholding};
-use super::{card_store, notices};
+use super::{card_store, notices, transfer_store};
 use crate::app::App;
 use crate::base::Fen;
 use crate::base::id::{BorrowerId, CardId, LineId, LoanId, RepaymentId, WithholdingId};
@@ -169,7 +170,13 @@ pub async fn record_transfer(app: &App, transfer: &Transfer) -> Outcome<Repaymen
     let line_id = transfer.line_id;
     let mut batch = Batch::lock(&mut transaction, app, &[line_id]).await?;
     let repayment_id = RepaymentId::mint(batch.now);
-    if !store::claim_bank_reference(&mut transaction, &transfer.bank_reference, (line_id, repayment_id)).await? {
+    let new = NewTransfer {
+        bank_reference: &transfer.bank_reference,
+        line_id,
+        repayment_id,
+        recorded_by: &transfer.operator,
+    };
+    if !transfer_store::claim_bank_reference(&mut transaction, &new).await? {
         return Err(Fault::Refused(RepayRefusal::KeyReused));
     }
     make_way(&mut transaction, app, line_id).await?;

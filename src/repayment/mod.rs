@@ -10,6 +10,7 @@ pub mod posting;
 pub mod notices;
 pub mod store;
 pub mod card_store;
+pub mod transfer_store;
 pub mod queue_store;
 pub mod reversal_actions;
 pub mod receipt_actions;

@@ -290,24 +290,6 @@ pub async fn has_repayment(
     Ok(found.fetch_optional(connection).await?.is_some())
 }
 
-/// Books a transfer's bank reference, once over all lines; `false` where money with it has been booked.
-pub async fn claim_bank_reference(
-    connection: &mut PgConnection,
-    bank_reference: &str,
-    (line_id, repayment_id): (LineId, RepaymentId),
-) -> sqlx::Result<bool> {
-    let claimed = sqlx::query!(
-        "insert into transfer_by_bank_reference (bank_reference, line_id, repayment_id) values ($1, $2, $3)
-         on conflict do nothing",
-        bank_reference,
-        line_id.uuid(),
-        repayment_id.uuid()
-    )
-    .execute(connection)
-    .await?;
-    Ok(claimed.rows_affected() == 1)
-}
-
 /// The repayment that a collected order was booked as.
 pub async fn find_withheld(
     connection: &mut PgConnection,

@@ -8,6 +8,7 @@ mod funder;
 mod house_command;
 mod demo_command;
 mod break_command;
+mod transfer_command;
 mod price;
 mod product;
 mod quote_command;

@@ -1,0 +1,66 @@
+//! `fenqi transfer` as operators type it: what arrived is booked once, with who recorded it.
+
+use fenqi::credit::ApplicationState;
+use fenqi::credit::actions::apply;
+use fenqi::demo::identity;
+use serde_json::{Value, json};
+use sqlx::PgPool;
+
+use super::applicant;
+use super::house_command::Program;
+use crate::{book, house};
+
+#[sqlx::test(migrator = "fenqi::MIGRATOR")]
+async fn a_transfer_pays_what_is_due_and_is_booked_once(pool: PgPool) {
+    let book = book::keep(house::open(pool.clone(), "2026-02-05").await).await;
+    // Five days late: 500 of penalty.
+    book.live_until("2026-03-02").await;
+    let fenqi = Program::on(&pool).await;
+    let line = book.line_id.to_string();
+    let record = ["transfer", "record", &line, "--amount-fen", "104200", "--reference", " B-1 ", "--by", "Li Na"];
+    let booked = fenqi.done(&record);
+    assert!(booked.contains("1,042.00 yuan") && booked.contains("1,041.00 pay what is due, 1.00 go back"), "{booked}");
+    assert!(fenqi.refused(&record).contains("a transfer with this reference was booked before"));
+    let told: Value = serde_json::from_str(&fenqi.done(&["transfer", "list", "--json"])).unwrap();
+    assert_eq!((&told["line_id"], &told["bank_reference"]), (&json!(line), &json!("B-1")));
+    assert_eq!((&told["amount_fen"], &told["excess_fen"]), (&json!(104_200), &json!(100)));
+    assert_eq!((&told["recorded_by"], &told["business_day"]), (&json!("Li Na"), &json!("2026-03-02")));
+    assert!(fenqi.done(&["transfer", "list"]).contains("B-1  1,042.00 yuan, 1.00 back  by Li Na"));
+    book.assert_whole().await;
+
+    let nowhere = format!("line_{}", "0".repeat(32));
+    let more = ["--amount-fen", "1", "--reference", "B-2", "--by", "Li Na"];
+    let unknown = fenqi.refused(&[&["transfer", "record", nowhere.as_str()][..], &more].concat());
+    assert!(unknown.contains("there is no line"), "{unknown}");
+    assert_eq!(book.fen("select count(*) from repayment where line_id = $1").await, [1]);
+}
+
+fn record_for(mobile: &str) -> [&str; 10] {
+    ["transfer", "record", "--amount-fen", "5000", "--reference", "B-1", "--by", "Li Na", "--mobile", mobile]
+}
+
+#[sqlx::test(migrator = "fenqi::MIGRATOR")]
+async fn a_transfer_is_recorded_for_whoever_has_the_mobile(pool: PgPool) {
+    let (app, _world) = house::open_in_world(pool.clone(), "2026-03-02").await;
+    let product = applicant::standard_product(&app).await;
+    let borrower_id = applicant::ready(&app, 7).await;
+    let fenqi = Program::on(&pool).await;
+    let mobile = identity::mobile(7).reveal().to_owned();
+    assert!(fenqi.refused(&record_for("13000000000")).contains("no borrower has this mobile"));
+    assert!(fenqi.refused(&record_for(&mobile)).contains("has no open line"));
+
+    let request = applicant::request(borrower_id, product, Some(applicant::steady()));
+    let applied = apply(&app, request).await.unwrap();
+    let ApplicationState::Approved { line_id, .. } = applied.state else { panic!("{applied:?}") };
+    // Nothing is due: all of it goes back.
+    let booked = fenqi.done(&record_for(&mobile));
+    assert!(booked.contains(&format!("on {line_id}: 0.00 pay what is due, 50.00 go back")), "{booked}");
+    let told: Value = serde_json::from_str(&fenqi.done(&["transfer", "list", "--json"])).unwrap();
+    assert_eq!((&told["recorded_by"], &told["excess_fen"]), (&json!("Li Na"), &json!(5_000)));
+    let payee: uuid::Uuid =
+        sqlx::query_scalar("select beneficiary_id from payout where kind = 'borrower' and amount_fen = 5000")
+            .fetch_one(&pool)
+            .await
+            .unwrap();
+    assert_eq!(payee, borrower_id.uuid());
+}

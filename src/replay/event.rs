@@ -120,6 +120,11 @@ pub enum Event {
         payee: String,
         answers: Vec<Scripted>,
     },
+    /// How the risk partner answers when it is asked about the line's next purchases.
+    RiskAnswers {
+        line: String,
+        answers: Vec<Scripted>,
+    },
     /// A person sends a failed payout again.
     RetryPayout {
         payee: String,
@@ -169,6 +174,8 @@ const PAYOUT_ANSWERS: &[(&str, &str, Option<Fault>)] = &[
     ("timeout-not-paid", "paid", Some(Fault::TimeoutBefore)),
 ];
 
+const RISK_ANSWERS: &[(&str, &str, Option<Fault>)] = &[("allows", "allow", None), ("silent", "silent", None)];
+
 /// Reads one answer of a withholding channel.
 ///
 /// # Errors
@@ -189,6 +196,17 @@ pub fn channel_answer(word: &str) -> Result<Scripted, String> {
 /// A sentence that lists the answers that there are.
 pub fn payout_answer(word: &str) -> Result<Scripted, String> {
     find(PAYOUT_ANSWERS, word, "")
+}
+
+/// Reads one answer of the risk partner about a purchase.
+///
+/// # Errors
+/// A sentence that lists the answers that there are.
+pub fn risk_answer(word: &str) -> Result<Scripted, String> {
+    match word.strip_prefix("refuses:") {
+        Some(code) if !code.is_empty() => Ok(Scripted::answer(code)),
+        Some(_) | None => find(RISK_ANSWERS, word, ", refuses:CODE"),
+    }
 }
 
 fn find(answers: &[(&str, &str, Option<Fault>)], word: &str, more: &str) -> Result<Scripted, String> {

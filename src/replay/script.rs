@@ -2,7 +2,7 @@
 
 use chrono::{DateTime, NaiveTime, Utc};
 
-use super::event::{Event, Risk, channel_answer, payout_answer};
+use super::event::{Event, Risk, channel_answer, payout_answer, risk_answer};
 use super::expect::{Expectation, Subject};
 use super::house::MORNING;
 use super::words::{Words, parse_day};
@@ -182,6 +182,7 @@ const USAGES: &[(&str, &str)] = &[
     ("unbind", "unbind BORROWER [N]"),
     ("channel", "channel BORROWER ANSWER… [on=alpha|beta]"),
     ("payout", "payout PAYEE ANSWER…"),
+    ("risk", "risk BORROWER ANSWER…"),
     ("retry-payout", "retry-payout PAYEE [N]"),
     ("correct", "correct BORROWER [N] [by=post|refund|ask-channel|reverse]"),
     ("leaves", "leaves [withholdings=N] [payouts=N]"),
@@ -274,6 +275,11 @@ fn event(verb: &str, words: &mut Words<'_>) -> Result<Event, String> {
             let payee = words.name("the payee")?;
             let answers = answers(words, payout_answer)?;
             Event::PayoutAnswers { payee, answers }
+        }
+        "risk" => {
+            let line = words.name("the borrower")?;
+            let answers = answers(words, risk_answer)?;
+            Event::RiskAnswers { line, answers }
         }
         "retry-payout" => Event::RetryPayout { payee: words.name("the payee")?, nth: words.nth()? },
         // The verbs are those of USAGES, which was looked up before.
@@ -413,6 +419,12 @@ mod tests {
     fn an_unknown_field_names_those_that_there_are() {
         let found = mistake("start 2026-03-02\nexpect line anna colour=red").sentence;
         assert!(found.contains("colour") && found.contains("limit, used, available"), "{found}");
+    }
+
+    #[test]
+    fn the_risk_partner_refuses_with_a_code() {
+        let found = mistake("start 2026-03-02\nrisk anna refuses:").sentence;
+        assert!(found.contains("allows, silent, refuses:CODE"), "{found}");
     }
 
     #[test]

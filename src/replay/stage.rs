@@ -166,6 +166,12 @@ impl Stage {
                 Ok(Ok(()))
             }
             Event::PayoutAnswers { payee, answers } => self.answer_payouts(payee, answers.clone()),
+            Event::RiskAnswers { line, answers } => {
+                // By line, so that no application is answered so.
+                let matcher = Matcher::new("line", self.line(line)?.line_id.uuid());
+                self.driver.house.world.script(risk::NAME, Some(matcher), answers.clone());
+                Ok(Ok(()))
+            }
             Event::RetryPayout { payee, nth } => self.retry_payout(payee, *nth).await,
             Event::Correct { borrower, nth, by } => self.correct(borrower, *nth, *by).await,
         }

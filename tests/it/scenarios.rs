@@ -1,9 +1,13 @@
 //! Every scenario file is a test of its own name: played in an empty database, to its clean end.
 
+use std::collections::BTreeSet;
 use std::path::{Path, PathBuf};
 
+use fenqi::error::Refusal;
+use fenqi::purchase::PurchaseRefusal;
+use fenqi::replay::event::Event;
 use fenqi::replay::play::{Failure, play};
-use fenqi::replay::script::Script;
+use fenqi::replay::script::{Command, Script};
 use sqlx::PgPool;
 
 fn folder() -> PathBuf {
@@ -76,6 +80,8 @@ scenarios! {
     taken_back_late "taken-back-late",
     transfer_twice "transfer-twice",
     billed_interest_falls "billed-interest-falls",
+    purchase_risk "purchase-risk",
+    line_ended "line-ended",
 }
 
 #[test]
@@ -90,6 +96,26 @@ fn every_scenario_file_is_a_test() {
     let mut names: Vec<String> = NAMES.iter().map(|name| (*name).to_owned()).collect();
     names.sort();
     assert_eq!(files, names);
+}
+
+#[test]
+fn every_reason_for_which_a_purchase_is_refused_occurs_in_a_scenario() {
+    let mut occurring = BTreeSet::new();
+    for name in NAMES {
+        let text = std::fs::read_to_string(folder().join(format!("{name}.fenqi"))).unwrap();
+        let script = Script::parse(&text).unwrap_or_else(|mistakes| panic!("{name}: {mistakes:#?}"));
+        for steps in script.steps.windows(2) {
+            let (event, expected) = (&steps[0].command, &steps[1].command);
+            if let (Some(Command::Event(Event::Purchase { .. })), Some(Command::ExpectRefused(code))) =
+                (event, expected)
+            {
+                occurring.insert(code.clone());
+            }
+        }
+    }
+    let codes = PurchaseRefusal::ALL.iter().map(|refusal| refusal.code());
+    let missing: Vec<&str> = codes.filter(|code| !occurring.contains(*code)).collect();
+    assert!(missing.is_empty(), "no scenario has a purchase refused for {missing:?}");
 }
 
 /// Whoever copies the example out of the documents plays what is played here.

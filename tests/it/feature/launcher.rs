@@ -18,7 +18,7 @@ impl Place {
     }
 
     /// The program in this directory, with nothing of our own environment but what finds programs.
-    fn fenqi(&self, arguments: &[&str]) -> Command {
+    pub(super) fn fenqi(&self, arguments: &[&str]) -> Command {
         let mut command = Command::new(env!("CARGO_BIN_EXE_fenqi"));
         command.args(arguments).current_dir(&self.0).env_clear().stdin(Stdio::null());
         for name in ["PATH", "HOME", "FENQI_PG_BIN"] {
@@ -29,11 +29,11 @@ impl Place {
         command
     }
 
-    fn run(&self, arguments: &[&str]) -> Output {
+    pub(super) fn run(&self, arguments: &[&str]) -> Output {
         self.fenqi(arguments).output().unwrap()
     }
 
-    fn postmaster(&self) -> Option<u32> {
+    pub(super) fn postmaster(&self) -> Option<u32> {
         let pid = std::fs::read_to_string(self.0.join("var/pg/data/postmaster.pid")).ok()?;
         let pid: u32 = pid.lines().next()?.parse().ok()?;
         std::fs::exists(format!("/proc/{pid}")).unwrap().then_some(pid)
@@ -47,7 +47,7 @@ impl Drop for Place {
     }
 }
 
-fn said(output: &[u8]) -> String {
+pub(super) fn said(output: &[u8]) -> String {
     String::from_utf8_lossy(output).trim().to_owned()
 }
 
@@ -74,7 +74,7 @@ fn free_port() -> u16 {
     std::net::TcpListener::bind("127.0.0.1:0").unwrap().local_addr().unwrap().port()
 }
 
-fn signal(pid: u32, name: &str) {
+pub(super) fn signal(pid: u32, name: &str) {
     assert!(Command::new("kill").args([name, &pid.to_string()]).status().unwrap().success());
 }
 

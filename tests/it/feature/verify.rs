@@ -3,8 +3,8 @@
 use fenqi::verify::verify;
 use sqlx::PgPool;
 
-use crate::house;
 use crate::town::{self, LineWish, Town};
+use crate::{book, house};
 
 #[sqlx::test(migrator = "fenqi::MIGRATOR")]
 async fn an_empty_house_satisfies_every_identity(pool: PgPool) {
@@ -120,4 +120,22 @@ async fn a_bill_that_says_other_than_what_its_lines_owe_is_found(pool: PgPool) {
         .collect();
     found.sort();
     assert_eq!(found, ["1 due 2026-03-25 open: 1 0", "3 due 2026-03-25 paid: 0 1"]);
+}
+
+#[sqlx::test(migrator = "fenqi::MIGRATOR")]
+async fn a_bill_that_is_open_for_penalty_alone_is_found_once_that_is_paid_too(pool: PgPool) {
+    let book = book::keep(house::open(pool, "2026-02-05").await).await;
+    book.live_until("2026-03-02").await;
+    let open = async |penalty_paid_fen: i64| {
+        // As five days at 0.001 a day on 100,000 of principal have left it: 500.
+        let paid = "update bill_line set principal_paid_fen = principal_fen, interest_paid_fen = interest_fen,
+                                         fen_days = 500000, fen_days_to = '2026-03-02', penalty_paid_fen = $1";
+        sqlx::query(paid).bind(penalty_paid_fen).execute(&book.app.pool).await.unwrap();
+        let findings = verify(&book.app.pool).await.unwrap().into_iter();
+        let of_bills =
+            findings.filter(|finding| finding.identity == "an open bill that owes nothing else owes penalty");
+        of_bills.map(|finding| finding.subject).collect::<Vec<String>>()
+    };
+    assert_eq!(open(499).await, [""; 0]);
+    assert_eq!(open(500).await, [format!("{} due 2026-02-25 open", book.line_id.uuid())]);
 }

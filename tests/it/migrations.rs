@@ -1,10 +1,21 @@
-//! Migrations: on an empty database, on one with rows, by two nodes at once, and refused where a newer program was.
+//! Migrations: on an empty database, on one in which a house has lived, by two nodes at once, and refused where a newer program was.
 
+use std::collections::BTreeMap;
+
+use fenqi::base::Fen;
+use fenqi::base::id::{BreakId, LineId};
 use fenqi::database::{self, Migrated};
 use fenqi::partner::store::{CallSearch, search_calls};
-use sqlx::PgPool;
+use fenqi::reconcile;
+use fenqi::repayment::{Transfer, record_transfer};
+use fenqi::sandbox::world::lock;
+use fenqi::sandbox::{Matcher, Scripted};
+use fenqi::verify::verify;
+use sqlx::{AssertSqlSafe, PgPool};
 
 use crate::house;
+use crate::tables::LIST_TABLES;
+use crate::town::{self, LineWish};
 
 #[sqlx::test(migrations = false)]
 async fn an_empty_database_is_brought_to_the_newest_migration_once(pool: PgPool) {
@@ -43,6 +54,144 @@ async fn a_database_with_rows_keeps_them_through_the_newest_migration(pool: PgPo
     assert_eq!(database::migrate(&pool).await.unwrap(), 1);
     let names: Vec<String> = sqlx::query_scalar("select name from funder").fetch_all(&pool).await.unwrap();
     assert_eq!(names, ["First"]);
+}
+
+/// What a house has lived is put into a database of this version; all later ones must take it along.
+const BEFORE: i64 = 19;
+/// Columns that a migration fills otherwise than the program does from then on; what is in them is looked at by itself.
+const FILLED: &[(&str, &str)] = &[("partner_call", "objects"), ("partner_call", "codes")];
+/// Of partners, people at the counter and codes that were sent.
+const MORE_ROWS: &str = r"
+    insert into api_partner (partner_id, code, kind, merchant_id, scopes, addresses, rate_per_minute, created_at)
+    select gen_random_uuid(), 'my-cashier', 'merchant', merchant_id, '{}', '{}', 60, now() from merchant;
+    insert into api_key (partner_id, serial_no, algorithm, public_key, holder, added_at)
+    select partner_id, serial_no, 'sm2_sm3', sha256(convert_to(serial_no, 'UTF8')), 'Li Na', now()
+    from api_partner cross join unnest(array['K-1', 'K-2']) as serial_no;
+    insert into product_draft (draft_id, funder_id, code, terms_text, status, submitted_by, submitted_at, approved_by, approved_at)
+    select gen_random_uuid(), funder_id, 'harbour-new', 'code = 1', 'approved', 'Li Na', now(), 'Wang Wei', now() from funder;
+    insert into passcode (mobile_hash, purpose, code_hash, sent_at, expires_at)
+    values ('\x01', 'staff_change', '\x02', now(), now());
+    insert into merchant_staff (staff_id, merchant_id, mobile_hash, mobile_sealed, name_sealed, role, created_at)
+    select gen_random_uuid(), merchant_id, sha256('a'), '\x01', '\x02', 'owner', now() from merchant;
+    insert into merchant_code (code_id, merchant_id, kind, amount_fen, order_reference, expires_at, status, created_at)
+    select gen_random_uuid(), merchant_id, 'order', 100, 'A-1', now(), 'open', now() from merchant;
+    insert into hand_order (merchant_id, code_id, description, opened_by, opened_at)
+    select c.merchant_id, c.code_id, 'noodles', s.staff_id, now()
+    from merchant_code c join merchant_staff s using (merchant_id) where c.kind = 'order'";
+
+/// A month with purchases, a refund, a break that two people closed, a late bill that was paid by a transfer, and a transfer that nothing
+/// was owed for.
+async fn live(pool: PgPool) {
+    let (app, world) = house::open_in_world(pool, "2026-01-05").await;
+    let town = town::found(app.clone(), 10_000_000).await;
+    let wish = LineWish { limit_fen: 2_000_000, statement_day: 10, due_day: 25, expires_on: "2029-01-05" };
+    let lines = town.open_lines(2, wish).await;
+    let phone = town.wish(lines[0], "phone", 120_000, ("harbour-standard", 3));
+    let bag = town.wish(lines[1], "bag", 90_000, ("harbour-free", 3));
+    let bought = town.buy(vec![phone, bag]).await;
+    town.live_until("2026-01-07").await;
+    town.refund(&bought[0], 20_000, "r-0").await;
+    let card = |line_id: LineId| format!("AG-{}", line_id.uuid());
+    let denies = vec![Scripted::answer("fails_but_collects")];
+    world.script("withholding_a", Some(Matcher::new("card", card(lines[0]))), denies);
+    lock(&world.withholding).set_balance(&card(lines[1]), Fen::ZERO);
+    town.live_until("2026-01-30").await;
+    // Five days late: 30,000 × 0.0005 a day × 5.
+    for (amount, bank_reference, excess) in [(30_075, "T-1", 0), (5_000, "T-2", 5_000)] {
+        let (line_id, amount) = (lines[1], Fen::new(amount));
+        let transfer =
+            Transfer { line_id, amount, bank_reference: bank_reference.to_owned(), operator: "Li Na".to_owned() };
+        assert_eq!(record_transfer(&app, &transfer).await.unwrap().excess, Fen::new(excess));
+    }
+    let found = sqlx::query_scalar("select break_id from reconciliation_break").fetch_one(&app.pool).await.unwrap();
+    reconcile::confirm_break(&app, BreakId::from_uuid(found), "Wang Wei").await.unwrap();
+    town.live_until("2026-02-02").await;
+    sqlx::raw_sql(MORE_ROWS).execute(&app.pool).await.unwrap();
+    app.partners.flush_log().await;
+    town.assert_whole("before its rows are taken back to an earlier version").await;
+}
+
+/// The rows of a table as JSON, in an order that is the same everywhere.
+async fn rows_of(pool: &PgPool, table: &str) -> Vec<String> {
+    let filled = FILLED.iter().filter(|(of, _)| *of == table);
+    let filled: Vec<String> = filled.map(|(_, column)| (*column).to_owned()).collect();
+    let rows = format!("select (to_jsonb(t) - $1::text[])::text from {table} t");
+    let mut rows: Vec<String> = sqlx::query_scalar(AssertSqlSafe(rows)).bind(filled).fetch_all(pool).await.unwrap();
+    rows.sort();
+    rows
+}
+
+/// Writes rows of later versions; columns that are not there yet are left out.
+async fn put_in(pool: &PgPool, lived: &BTreeMap<String, Vec<String>>) {
+    let tables: Vec<&str> = lived.keys().map(String::as_str).collect();
+    let emptied = format!("set local session_replication_role = replica; truncate {}", tables.join(", "));
+    let mut transaction = database::begin(pool).await.unwrap();
+    sqlx::raw_sql(AssertSqlSafe(emptied)).execute(&mut *transaction).await.unwrap();
+    for (table, rows) in lived {
+        let insert = format!(
+            "insert into {table} overriding system value
+             select t.* from unnest($1::text[]) as lived(line)
+             cross join lateral jsonb_populate_record(null::{table}, lived.line::jsonb) as t"
+        );
+        sqlx::query(AssertSqlSafe(insert)).bind(rows).execute(&mut *transaction).await.unwrap();
+    }
+    transaction.commit().await.unwrap();
+}
+
+#[sqlx::test(migrations = false)]
+async fn a_house_that_has_lived_comes_to_the_newest_migration_with_every_row(pool: PgPool) {
+    let scratch = database::Scratch::create(&std::env::var("DATABASE_URL").unwrap(), "lived", 8).await.unwrap();
+    live(scratch.pool.clone()).await;
+    fenqi::MIGRATOR.run_to(BEFORE, &pool).await.unwrap();
+    let tables: Vec<String> = sqlx::query_scalar(LIST_TABLES).fetch_all(&pool).await.unwrap();
+    let mut lived = BTreeMap::new();
+    for table in &tables {
+        lived.insert(table.clone(), rows_of(&scratch.pool, table).await);
+    }
+    put_in(&pool, &lived).await;
+
+    let later = fenqi::MIGRATOR.iter().filter(|migration| migration.version > BEFORE).count();
+    assert_eq!(database::migrate(&pool).await.unwrap(), later);
+    for (table, rows) in &lived {
+        assert_eq!(rows_of(&pool, table).await, *rows, "{table}: FILLED names what a migration fills on purpose");
+    }
+    let with_rows = lived.values().filter(|rows| !rows.is_empty()).count();
+    assert!(with_rows > 35, "{with_rows} tables have rows");
+    assert_eq!(verify(&pool).await.unwrap(), []);
+    scratch.remove().await.unwrap();
+
+    // What later migrations make of rows from before them.
+    let count = async |query: &'static str| -> i64 { sqlx::query_scalar(query).fetch_one(&pool).await.unwrap() };
+    assert_eq!(count("select count(*) from reserve_slice where leased_fen = 0 and used_fen = 0").await, 8);
+    let as_before = "select count(*) from reserve_now n join reserve r using (funder_id)
+                     where (n.available_fen, n.held_fen) = (r.available_fen, r.held_fen)";
+    assert_eq!(count(as_before).await, 1);
+    assert!(count("select count(*) from partner_call").await > 0);
+    let unfound = "select count(*) from partner_call where cardinality(objects) <> 1 or cardinality(codes) = 0";
+    assert_eq!(count(unfound).await, 0);
+    let transfers: Vec<(String, Option<String>)> =
+        sqlx::query_as("select bank_reference, recorded_by from transfer_by_bank_reference order by 1")
+            .fetch_all(&pool)
+            .await
+            .unwrap();
+    assert_eq!(transfers, [("T-1".to_owned(), Some("Li Na".to_owned())), ("T-2".to_owned(), None)]);
+}
+
+#[sqlx::test(migrations = false)]
+async fn a_break_that_was_closed_under_two_spellings_of_one_name_stays_closed(pool: PgPool) {
+    fenqi::MIGRATOR.run_to(28, &pool).await.unwrap();
+    let closed = "insert into reconciliation_break (break_id, channel, business_day, kind, withholding_id, our_fen, their_fen,
+                                                    proposed, status, owner, confirmed_by, opened_on, closed_on)
+                  select gen_random_uuid(), 'alpha', '2026-01-05', 'missing_here', gen_random_uuid(), 0, 100, 'ask_channel', status,
+                         'Chen Wei', confirmed_by, '2026-01-06', '2026-01-06'
+                  from (values ('corrected', 'chen wei'), ('open', null)) as made(status, confirmed_by)";
+    sqlx::query(closed).execute(&pool).await.unwrap();
+    database::migrate(&pool).await.unwrap();
+    let kept: i64 = sqlx::query_scalar("select count(*) from reconciliation_break").fetch_one(&pool).await.unwrap();
+    assert_eq!(kept, 2);
+    let close = "update reconciliation_break set status = 'corrected', confirmed_by = 'CHEN WEI' where status = 'open'";
+    let refused = sqlx::query(close).execute(&pool).await.unwrap_err().to_string();
+    assert!(refused.contains("reconciliation_break_two_people"), "{refused}");
 }
 
 #[sqlx::test(migrations = false)]

@@ -115,7 +115,7 @@ const LIST_UNIQUE_KEYS: &str = "
     where n.nspname = 'public' and c.relkind = 'r'
     group by 1, 2, 3 order by 1, 2";
 
-const LIST_TABLES: &str = "
+pub const LIST_TABLES: &str = "
     select c.relname::text from pg_class c join pg_namespace n on n.oid = c.relnamespace
     where n.nspname = 'public' and c.relkind in ('r', 'p') and c.relname <> '_sqlx_migrations' order by 1";
 

@@ -69,8 +69,6 @@ pub struct HandOrder {
     pub description: Option<String>,
     pub expires_at: DateTime<Utc>,
     pub opened_at: DateTime<Utc>,
-    /// When somebody closed it by hand.
-    pub closed_at: Option<DateTime<Utc>>,
     pub status: CodeStatus,
 }
 
@@ -138,7 +136,6 @@ mod tests {
             description: Some("沙发".into()),
             expires_at: opened_at + Waits::Minutes5.length(),
             opened_at,
-            closed_at: None,
             status,
         }
     }

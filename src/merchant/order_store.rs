@@ -39,7 +39,6 @@ struct OrderRow {
     description: Option<String>,
     expires_at: DateTime<Utc>,
     opened_at: DateTime<Utc>,
-    closed_at: Option<DateTime<Utc>>,
     status: String,
     paid_purchase_id: Option<Uuid>,
 }
@@ -60,27 +59,9 @@ impl From<OrderRow> for HandOrder {
             description: row.description,
             expires_at: row.expires_at,
             opened_at: row.opened_at,
-            closed_at: row.closed_at,
             status,
         }
     }
-}
-
-/// Notes that somebody closed an order; whether its code was open is checked where that is closed.
-pub async fn note_closed(
-    connection: &mut PgConnection,
-    (merchant_id, code_id): (MerchantId, CodeId),
-    at: DateTime<Utc>,
-) -> sqlx::Result<()> {
-    sqlx::query!(
-        "update hand_order set closed_at = $3 where merchant_id = $1 and code_id = $2",
-        merchant_id.uuid(),
-        code_id.uuid(),
-        at
-    )
-    .execute(connection)
-    .await?;
-    Ok(())
 }
 
 pub async fn find_hand_order(
@@ -91,7 +72,7 @@ pub async fn find_hand_order(
     let row = sqlx::query_as!(
         OrderRow,
         r#"select h.code_id as "code_id: CodeId", c.amount_fen as "amount!: Fen", h.description, c.expires_at as "expires_at!",
-                  h.opened_at, h.closed_at, c.status, c.paid_purchase_id
+                  h.opened_at, c.status, c.paid_purchase_id
            from hand_order h join merchant_code c using (code_id)
            where h.merchant_id = $1 and h.code_id = $2"#,
         merchant_id.uuid(),
@@ -112,7 +93,7 @@ pub async fn list_hand_orders(
     let rows = sqlx::query_as!(
         OrderRow,
         r#"select h.code_id as "code_id: CodeId", c.amount_fen as "amount!: Fen", h.description, c.expires_at as "expires_at!",
-                  h.opened_at, h.closed_at, c.status, c.paid_purchase_id
+                  h.opened_at, c.status, c.paid_purchase_id
            from hand_order h join merchant_code c using (code_id)
            where h.merchant_id = $1 and ($2::uuid is null or h.code_id < $2)
            order by h.code_id desc limit $3"#,

@@ -149,6 +149,8 @@ async fn a_house_that_has_lived_comes_to_the_newest_migration_with_every_row(poo
         lived.insert(table.clone(), rows_of(&scratch.pool, table).await);
     }
     put_in(&pool, &lived).await;
+    let closed = sqlx::query("update hand_order set closed_at = now()").execute(&pool).await.unwrap();
+    assert_eq!(closed.rows_affected(), 1);
 
     let later = fenqi::MIGRATOR.iter().filter(|migration| migration.version > BEFORE).count();
     assert_eq!(database::migrate(&pool).await.unwrap(), later);

@@ -217,6 +217,7 @@ impl Desk {
             line_id: None,
             decided_by: None,
             proposal: None,
+            asked_partner: None,
             created_at: now,
         };
         self.earlier.insert(key, application.clone());
@@ -224,7 +225,8 @@ impl Desk {
     }
 }
 
-/// Asks the risk hook about submitted applications and records what it says. No transaction is open while it is asked.
+/// Asks the risk hook about submitted applications and records what it says. Whom it asks is stored first, so that a late answer
+/// is heard from that partner alone. No transaction is open while it is asked.
 pub(super) async fn decide(
     app: &App,
     applications: Vec<Application>,
@@ -237,6 +239,11 @@ pub(super) async fn decide(
     for application in &applications {
         let key = (application.product_id, application.product_version);
         products.insert(key, app.catalogue.get(&mut connection, key.0, key.1).await?);
+    }
+    let ids: Vec<(BorrowerId, ApplicationId)> =
+        applications.iter().map(|application| (application.borrower_id, application.application_id)).collect();
+    if let Some(partner) = app.risk.asks(&app.partners) {
+        application_store::note_asked(&mut connection, &ids, partner).await?;
     }
     drop(connection);
     let product = |application: &Application| &products[&(application.product_id, application.product_version)];
@@ -258,8 +265,6 @@ pub(super) async fn decide(
 
     let mut transaction = database::begin(&app.pool).await?;
     let today = business_day::store::hold_today(&mut transaction).await?;
-    let ids: Vec<(BorrowerId, ApplicationId)> =
-        applications.iter().map(|application| (application.borrower_id, application.application_id)).collect();
     let locked = application_store::lock_applications(&mut transaction, &ids).await?;
     let decisions = locked
         .into_iter()
@@ -388,21 +393,24 @@ pub async fn decide_referred(app: &App, decision: PersonDecision) -> Outcome<App
     Ok(applied.remove(0))
 }
 
-/// What the risk partner answers after its time was over.
+/// What a risk partner answers after its time was over.
 #[derive(Clone, Debug)]
 pub struct LateAnswer {
+    /// The id by which it signs.
+    pub partner: String,
     pub borrower_id: BorrowerId,
     pub application_id: ApplicationId,
     pub verdict: Verdict,
 }
 
-/// Takes the risk partner's late answer: it counts while the application waits for the hook, or for a person only because the
-/// hook was silent. The same answer again changes nothing.
+/// Takes the late answer of the risk partner that was asked, whoever is configured by now: it counts while the application waits
+/// for the hook, or for a person only because the hook was silent. The same answer again changes nothing.
 pub async fn hear_late(app: &App, answer: LateAnswer) -> Outcome<Applied, ApplyRefusal> {
     let mut transaction = database::begin(&app.pool).await?;
     let today = business_day::store::hold_today(&mut transaction).await?;
     let ids = [(answer.borrower_id, answer.application_id)];
     let application = application_store::lock_applications(&mut transaction, &ids).await?.pop();
+    let application = application.filter(|application| application.was_asked_of(&answer.partner));
     let application = application.ok_or(Fault::Refused(ApplyRefusal::ApplicationUnknown))?;
     if !application.hears_late() {
         return Err(Fault::Refused(ApplyRefusal::NotReferred));

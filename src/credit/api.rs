@@ -16,7 +16,7 @@ use super::word_actions::{self, FunderDecision};
 use crate::app::App;
 use crate::base::id::{ApplicationId, BorrowerId, FunderId, LineId};
 use crate::http::Problem;
-use crate::http::api::{AmountFen, Body, Cursor, FunderCaller, Limit, Named, Page, Params};
+use crate::http::api::{AmountFen, Body, Caller, Cursor, FunderCaller, Limit, Named, Page, Params};
 
 /// Which lines.
 #[derive(Debug, Deserialize, IntoParams)]
@@ -278,10 +278,15 @@ pub struct LateResult {
 
 /// Answer an application late
 ///
-/// It counts while nobody else has decided. The same answer again changes nothing.
+/// Only of an application that was put to you: another risk partner's does not exist. It counts while nobody else has decided. The
+/// same answer again changes nothing.
 #[utoipa::path(post, path = "/risk/decisions", tag = "risk", request_body = LateDecision,
     responses((status = 200, body = LateResult)), security(("signature" = ["decisions:write"])))]
-pub async fn decide_late(State(app): State<App>, Body(late): Body<LateDecision>) -> Result<Json<LateResult>, Problem> {
+pub async fn decide_late(
+    State(app): State<App>,
+    caller: Caller,
+    Body(late): Body<LateDecision>,
+) -> Result<Json<LateResult>, Problem> {
     let application_id = late.application_id;
     let verdict = match (late.decision, late.grade, late.limit_fen, late.reason) {
         (LateWord::Approve, Some(grade), Some(limit), None) => {
@@ -298,6 +303,7 @@ pub async fn decide_late(State(app): State<App>, Body(late): Body<LateDecision>)
         }
     };
     let answer = LateAnswer {
+        partner: caller.known.code.clone(),
         borrower_id: BorrowerId::from_uuid(late.borrower_id),
         application_id: ApplicationId::from_uuid(application_id),
         verdict,

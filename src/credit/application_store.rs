@@ -106,7 +106,7 @@ pub async fn find_by_keys(
                   a.product_id as "product_id: ProductId", a.product_version, a.idempotency_key, a.request_sha256,
                   a.facts as "facts: Json<Facts>", a.status as "status: ApplicationStatus", a.referral, a.refusal, a.score,
                   a.grade, a.limit_fen as "limit: Fen", a.line_id as "line_id: LineId", a.decided_by, a.proposed_by,
-                  a.proposed_limit_fen as "proposed_limit: Fen", a.answer_by, a.created_at
+                  a.proposed_limit_fen as "proposed_limit: Fen", a.answer_by, a.asked_partner, a.created_at
            from application a
                 join unnest($1::uuid[], $2::text[]) as k(borrower_id, idempotency_key) using (borrower_id, idempotency_key)"#,
         &borrowers,
@@ -125,7 +125,7 @@ pub async fn find_latest(connection: &mut PgConnection, borrower_id: BorrowerId)
                   a.product_id as "product_id: ProductId", a.product_version, a.idempotency_key, a.request_sha256,
                   a.facts as "facts: Json<Facts>", a.status as "status: ApplicationStatus", a.referral, a.refusal, a.score,
                   a.grade, a.limit_fen as "limit: Fen", a.line_id as "line_id: LineId", a.decided_by, a.proposed_by,
-                  a.proposed_limit_fen as "proposed_limit: Fen", a.answer_by, a.created_at
+                  a.proposed_limit_fen as "proposed_limit: Fen", a.answer_by, a.asked_partner, a.created_at
            from application a where a.borrower_id = $1 order by a.created_at desc, a.application_id desc limit 1"#,
         borrower_id.uuid()
     )
@@ -164,6 +164,30 @@ pub async fn insert_applications(connection: &mut PgConnection, applications: &[
     Ok(inserted.rows_affected() as usize)
 }
 
+/// Notes the partner that is about to be asked about applications that nobody has decided. They are held in id order, as for a
+/// decision.
+pub async fn note_asked(
+    connection: &mut PgConnection,
+    ids: &[(BorrowerId, ApplicationId)],
+    partner: &str,
+) -> sqlx::Result<()> {
+    sqlx::query!(
+        "with held as (
+             select a.borrower_id, a.application_id from application a
+             where (a.borrower_id, a.application_id) in (select * from unnest($1::uuid[], $2::uuid[]))
+                   and a.status = 'submitted' and a.asked_partner is distinct from $3::text
+             order by a.application_id for update)
+         update application a set asked_partner = $3
+         from held h where a.borrower_id = h.borrower_id and a.application_id = h.application_id",
+        &ids.iter().map(|(borrower_id, _)| borrower_id.uuid()).collect::<Vec<Uuid>>(),
+        &ids.iter().map(|(_, application_id)| application_id.uuid()).collect::<Vec<Uuid>>(),
+        partner,
+    )
+    .execute(connection)
+    .await?;
+    Ok(())
+}
+
 /// Locks applications for a decision, in id order.
 pub async fn lock_applications(
     connection: &mut PgConnection,
@@ -177,7 +201,7 @@ pub async fn lock_applications(
                   a.product_id as "product_id: ProductId", a.product_version, a.idempotency_key, a.request_sha256,
                   a.facts as "facts: Json<Facts>", a.status as "status: ApplicationStatus", a.referral, a.refusal, a.score,
                   a.grade, a.limit_fen as "limit: Fen", a.line_id as "line_id: LineId", a.decided_by, a.proposed_by,
-                  a.proposed_limit_fen as "proposed_limit: Fen", a.answer_by, a.created_at
+                  a.proposed_limit_fen as "proposed_limit: Fen", a.answer_by, a.asked_partner, a.created_at
            from application a
            where (a.borrower_id, a.application_id) in (select * from unnest($1::uuid[], $2::uuid[]))
            order by a.application_id for update"#,
@@ -201,7 +225,7 @@ pub async fn find_waiting(
                   a.product_id as "product_id: ProductId", a.product_version, a.idempotency_key, a.request_sha256,
                   a.facts as "facts: Json<Facts>", a.status as "status: ApplicationStatus", a.referral, a.refusal, a.score,
                   a.grade, a.limit_fen as "limit: Fen", a.line_id as "line_id: LineId", a.decided_by, a.proposed_by,
-                  a.proposed_limit_fen as "proposed_limit: Fen", a.answer_by, a.created_at
+                  a.proposed_limit_fen as "proposed_limit: Fen", a.answer_by, a.asked_partner, a.created_at
            from application a where a.status = 'submitted' and a.created_at < $1
            order by a.created_at limit $2"#,
         before,
@@ -329,6 +353,7 @@ struct ApplicationRow {
     proposed_by: Option<String>,
     proposed_limit: Option<Fen>,
     answer_by: Option<DateTime<Utc>>,
+    asked_partner: Option<String>,
     created_at: DateTime<Utc>,
 }
 
@@ -357,6 +382,7 @@ impl ApplicationRow {
             line_id: self.line_id,
             decided_by: self.decided_by,
             proposal,
+            asked_partner: self.asked_partner,
             created_at: self.created_at,
         })
     }

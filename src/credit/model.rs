@@ -72,6 +72,8 @@ pub struct Application {
     pub decided_by: Option<String>,
     /// What was put to the funder, where its product gives it the final word.
     pub proposal: Option<Proposal>,
+    /// The id by which the risk partner that was asked last signs; `None` where none was.
+    pub asked_partner: Option<String>,
     pub created_at: DateTime<Utc>,
 }
 
@@ -255,6 +257,11 @@ pub enum ApplicationState {
 pub const HOOK_SILENT: &str = "risk_hook_silent";
 
 impl Application {
+    /// Whether the risk partner that signs by this id was asked. To any other the application does not exist.
+    pub fn was_asked_of(&self, partner: &str) -> bool {
+        self.asked_partner.as_deref() == Some(partner)
+    }
+
     /// Whether a late answer of the hook may still decide: nobody has, and a person was asked for the hook's silence alone.
     pub fn hears_late(&self) -> bool {
         match self.status {

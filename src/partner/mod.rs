@@ -72,7 +72,7 @@ pub struct PartnerSettings {
     pub serial_no: String,
     pub private_key: String,
     /// The id by which the partner signs, and its public keys (PEM, or an SM2 point in hexadecimal), several while one
-    /// replaces another.
+    /// replaces another. The risk partner's is also its name in the API, by which alone its late answers are heard.
     pub partner_mchid: String,
     pub partner_keys: Vec<PartnerKey>,
 }
@@ -231,6 +231,11 @@ impl Partners {
         })
     }
 
+    /// The id by which the partner configured by that name signs.
+    pub fn mchid(&self, name: &str) -> Option<&str> {
+        self.clients.get(name).map(Client::their_mchid)
+    }
+
     /// The names of configured partners that begin with `prefix`, in order: `withholding_` gives every channel.
     pub fn names(&self, prefix: &str) -> Vec<&str> {
         let mut names: Vec<&str> =
@@ -246,7 +251,7 @@ impl Partners {
     pub async fn believe(&self, name: &str, received: Received<'_>) -> Result<(), SignatureError> {
         let now = self.wire_clock.now();
         let signed = self.ring.believe(now, received)?;
-        let is_theirs = self.clients.get(name).is_some_and(|client| client.their_mchid() == signed.mchid);
+        let is_theirs = self.mchid(name).is_some_and(|mchid| mchid == signed.mchid);
         if !is_theirs {
             return Err(SignatureError::UnknownKey);
         }

@@ -7,8 +7,9 @@ use std::time::Duration;
 use uuid::Uuid;
 
 use super::model::{PurchaseRequest, RequestRefusal};
+use super::risk_store::{self, NewQuestion};
+use super::store;
 use super::weighing::{Answer, Facts, Late, Question, RiskWord, Rules, Weighed, hear_late};
-use super::{risk_store, store};
 use crate::app::App;
 use crate::base::id::{self, LineId};
 use crate::database;
@@ -55,24 +56,30 @@ async fn weigh_under(
     };
     let facts = facts_of(request, product, facts);
     let now = app.clock.now();
-    risk_store::insert_question(&mut connection, request, id::mint(now), &facts, now).await?;
+    let asks = asks(app, terms);
+    let new = NewQuestion { question_id: id::mint(now), facts: &facts, asked_partner: asks, asked_at: now };
+    risk_store::insert_question(&mut connection, request, &new).await?;
     let asked = risk_store::find_question(&mut connection, request).await?;
     let asked = asked.ok_or_else(|| anyhow::anyhow!("a question that was just stored is not there"))?;
     if asked.request_sha256 != request.fingerprint() {
         return Err(Fault::Refused(RequestRefusal::KeyReused));
     }
-    drop(connection);
-    if let Some(answer) = asked.answer {
+    if let Some(answer) = asked.standing.answer {
         return Ok(answer.word());
     }
+    let named = (request.line_id, asked.question_id);
+    if asked.standing.asked_partner.as_deref() != asks {
+        // It was stored under another configuration; a late answer is heard from whom is asked now.
+        risk_store::change_asked(&mut connection, named, asks).await?;
+    }
+    drop(connection);
     // As it was stored, not as it is now: the same question tells the same facts.
     let question = Question { question_id: asked.question_id, facts: asked.facts };
     let (answer, by) = ask(app, terms, &question).await;
     let mut connection = app.pool.acquire().await?;
-    let named = (request.line_id, question.question_id);
     risk_store::save_answer(&mut connection, named, &answer, by, app.clock.now()).await?;
     // Another node may have been answered first, or the partner may have called back meanwhile.
-    let stands = risk_store::find_answer(&mut connection, named).await?.flatten();
+    let stands = risk_store::find_standing(&mut connection, named).await?.and_then(|standing| standing.answer);
     Ok(stands.unwrap_or(answer).word())
 }
 
@@ -92,6 +99,14 @@ fn facts_of(request: &PurchaseRequest, product: &ProductVersion, row: risk_store
         purchases_today: row.purchases_today,
         spent_today_fen: row.spent_today,
         spent_today_at_merchant_fen: row.spent_today_at_merchant,
+    }
+}
+
+/// The partner that [`ask`] asks, by the id by which it signs; `None` where the rules answer.
+fn asks(app: &App, terms: PurchaseRiskTerms) -> Option<&str> {
+    match terms {
+        PurchaseRiskTerms::Rules { .. } => None,
+        PurchaseRiskTerms::Partner { .. } => app.partners.mchid(partner_risk::NAME),
     }
 }
 
@@ -118,9 +133,11 @@ async fn ask(app: &App, terms: PurchaseRiskTerms, question: &Question) -> (Answe
     }
 }
 
-/// The partner's answer after its time was over.
+/// A partner's answer after its time was over.
 #[derive(Clone, Debug)]
 pub struct LateAnswer {
+    /// The id by which it signs.
+    pub partner: String,
     pub line_id: LineId,
     pub question_id: Uuid,
     pub answer: Answer,
@@ -144,15 +161,16 @@ impl Refusal for LateRefusal {
     }
 }
 
-/// Hears the partner by callback. Its answer counts while none stands; the same again changes nothing; another one is noted as
-/// evidence and refused.
+/// Hears by callback the partner that was asked, whoever is configured by now. Its answer counts while none stands; the same again
+/// changes nothing; another one is noted as evidence and refused.
 pub async fn hear(app: &App, late: LateAnswer) -> Outcome<(), LateRefusal> {
     let now = app.clock.now();
     let named = (late.line_id, late.question_id);
     let mut transaction = database::begin(&app.pool).await?;
-    let stored = risk_store::find_answer(&mut transaction, named).await?;
-    let stored = stored.ok_or(Fault::Refused(LateRefusal::QuestionUnknown))?;
-    let heard = hear_late(stored.as_ref(), &late.answer);
+    let standing = risk_store::find_standing(&mut transaction, named).await?;
+    let standing = standing.filter(|standing| standing.was_asked_of(&late.partner));
+    let standing = standing.ok_or(Fault::Refused(LateRefusal::QuestionUnknown))?;
+    let heard = hear_late(standing.answer.as_ref(), &late.answer);
     match heard {
         Late::Counts => risk_store::save_answer(&mut transaction, named, &late.answer, "callback", now).await?,
         Late::SaidBefore => {}

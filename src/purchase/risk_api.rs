@@ -12,7 +12,7 @@ use super::weighing::Answer;
 use crate::app::App;
 use crate::base::id::LineId;
 use crate::http::Problem;
-use crate::http::api::Body;
+use crate::http::api::{Body, Caller};
 
 /// What a risk partner says of a purchase.
 #[derive(Clone, Copy, Debug, Deserialize, ToSchema)]
@@ -48,12 +48,13 @@ pub struct LatePurchaseResult {
 
 /// Answer about a purchase late
 ///
-/// It counts while no other answer stands; a purchase does not wait longer than its product's time limit. The same answer again
-/// changes nothing.
+/// Only about a purchase that was put to you: another risk partner's does not exist. It counts while no other answer stands; a
+/// purchase does not wait longer than its product's time limit. The same answer again changes nothing.
 #[utoipa::path(post, path = "/risk/purchase-decisions", tag = "risk", request_body = LatePurchaseDecision,
     responses((status = 200, body = LatePurchaseResult)), security(("signature" = ["decisions:write"])))]
 pub async fn decide_purchase_late(
     State(app): State<App>,
+    caller: Caller,
     Body(late): Body<LatePurchaseDecision>,
 ) -> Result<Json<LatePurchaseResult>, Problem> {
     let answer = match (late.decision, late.reason) {
@@ -65,7 +66,8 @@ pub async fn decide_purchase_late(
         }
     };
     let question_id = late.question_id;
-    risk_actions::hear(&app, LateAnswer { line_id: LineId::from_uuid(late.line_id), question_id, answer }).await?;
+    let (partner, line_id) = (caller.known.code.clone(), LineId::from_uuid(late.line_id));
+    risk_actions::hear(&app, LateAnswer { partner, line_id, question_id, answer }).await?;
     Ok(Json(LatePurchaseResult { question_id, status: "heard" }))
 }
 

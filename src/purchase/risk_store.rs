@@ -6,7 +6,7 @@ use sqlx::types::Json;
 use uuid::Uuid;
 
 use super::model::PurchaseRequest;
-use super::weighing::{Answer, Facts};
+use super::weighing::{Answer, Facts, Standing};
 use crate::base::Fen;
 use crate::base::id::{BorrowerId, LineId};
 
@@ -44,31 +44,39 @@ pub async fn find_facts(connection: &mut PgConnection, request: &PurchaseRequest
     .await
 }
 
+/// A question about to be asked.
+pub struct NewQuestion<'a> {
+    pub question_id: Uuid,
+    pub facts: &'a Facts,
+    /// As [`Standing::asked_partner`].
+    pub asked_partner: Option<&'a str>,
+    pub asked_at: DateTime<Utc>,
+}
+
 /// A question as it is stored, answered or not.
 pub struct Asked {
     pub question_id: Uuid,
     pub request_sha256: Vec<u8>,
     pub facts: Facts,
-    pub answer: Option<Answer>,
+    pub standing: Standing,
 }
 
 /// Stores a question unless one stands under the key.
 pub async fn insert_question(
     connection: &mut PgConnection,
     request: &PurchaseRequest,
-    question_id: Uuid,
-    facts: &Facts,
-    asked_at: DateTime<Utc>,
+    new: &NewQuestion<'_>,
 ) -> sqlx::Result<()> {
     sqlx::query!(
-        "insert into purchase_question (line_id, idempotency_key, question_id, request_sha256, facts, asked_at)
-         values ($1, $2, $3, $4, $5, $6) on conflict do nothing",
+        "insert into purchase_question (line_id, idempotency_key, question_id, request_sha256, facts, asked_partner, asked_at)
+         values ($1, $2, $3, $4, $5, $6, $7) on conflict do nothing",
         request.line_id.uuid(),
         request.idempotency_key,
-        question_id,
+        new.question_id,
         &request.fingerprint(),
-        Json(facts) as Json<&Facts>,
-        asked_at,
+        Json(new.facts) as Json<&Facts>,
+        new.asked_partner,
+        new.asked_at,
     )
     .execute(connection)
     .await?;
@@ -78,7 +86,7 @@ pub async fn insert_question(
 /// The question that stands under a purchase's key.
 pub async fn find_question(connection: &mut PgConnection, request: &PurchaseRequest) -> sqlx::Result<Option<Asked>> {
     let row = sqlx::query!(
-        r#"select question_id, request_sha256, facts as "facts: Json<Facts>", answer, reason
+        r#"select question_id, request_sha256, facts as "facts: Json<Facts>", asked_partner, answer, reason
            from purchase_question where line_id = $1 and idempotency_key = $2"#,
         request.line_id.uuid(),
         request.idempotency_key,
@@ -89,11 +97,32 @@ pub async fn find_question(connection: &mut PgConnection, request: &PurchaseRequ
         question_id: row.question_id,
         request_sha256: row.request_sha256,
         facts: row.facts.0,
-        answer: row.answer.and_then(|answer| Answer::of(&answer, row.reason)),
+        standing: standing(row.asked_partner, row.answer, row.reason),
     }))
 }
 
-/// Stores an answer where none stands; the one that stands is then [`find_answer`]'s to tell.
+fn standing(asked_partner: Option<String>, answer: Option<String>, reason: Option<String>) -> Standing {
+    Standing { asked_partner, answer: answer.and_then(|answer| Answer::of(&answer, reason)) }
+}
+
+/// Notes who is about to be asked instead, while nobody has answered.
+pub async fn change_asked(
+    connection: &mut PgConnection,
+    (line_id, question_id): (LineId, Uuid),
+    asked_partner: Option<&str>,
+) -> sqlx::Result<()> {
+    sqlx::query!(
+        "update purchase_question set asked_partner = $3 where line_id = $1 and question_id = $2 and answer is null",
+        line_id.uuid(),
+        question_id,
+        asked_partner,
+    )
+    .execute(connection)
+    .await?;
+    Ok(())
+}
+
+/// Stores an answer where none stands; the one that stands is then [`find_standing`]'s to tell.
 pub async fn save_answer(
     connection: &mut PgConnection,
     (line_id, question_id): (LineId, Uuid),
@@ -116,19 +145,19 @@ pub async fn save_answer(
     Ok(())
 }
 
-/// The answer that stands; the outer `None` where there is no such question.
-pub async fn find_answer(
+/// How a question stands, held until the transaction ends; `None` where there is no such question.
+pub async fn find_standing(
     connection: &mut PgConnection,
     (line_id, question_id): (LineId, Uuid),
-) -> sqlx::Result<Option<Option<Answer>>> {
+) -> sqlx::Result<Option<Standing>> {
     let row = sqlx::query!(
-        "select answer, reason from purchase_question where line_id = $1 and question_id = $2 for update",
+        "select asked_partner, answer, reason from purchase_question where line_id = $1 and question_id = $2 for update",
         line_id.uuid(),
         question_id,
     )
     .fetch_optional(connection)
     .await?;
-    Ok(row.map(|row| row.answer.and_then(|answer| Answer::of(&answer, row.reason))))
+    Ok(row.map(|row| standing(row.asked_partner, row.answer, row.reason)))
 }
 
 /// Notes what came too late, the first time.

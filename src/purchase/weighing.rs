@@ -130,6 +130,21 @@ impl Answer {
     }
 }
 
+/// How a question stands: whom it was put to, and the answer that counts, if there is one.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Standing {
+    /// The id by which the risk partner that was asked signs; `None` where none was.
+    pub asked_partner: Option<String>,
+    pub answer: Option<Answer>,
+}
+
+impl Standing {
+    /// Whether the risk partner that signs by this id was asked. To any other the question does not exist.
+    pub fn was_asked_of(&self, partner: &str) -> bool {
+        self.asked_partner.as_deref() == Some(partner)
+    }
+}
+
 /// The built-in rules' bounds, each of one line on one business day.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Rules {

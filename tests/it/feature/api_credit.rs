@@ -2,13 +2,16 @@
 
 use std::sync::Arc;
 
+use chrono::TimeDelta;
 use fenqi::access::PartnerKind;
 use fenqi::app::App;
-use fenqi::credit::{ApplicationState, RiskHook, actions};
+use fenqi::base::id::BorrowerId;
+use fenqi::credit::{ApplicationState, Applied, RiskHook, actions, jobs};
 use fenqi::partner::key::Algorithm;
-use fenqi::sandbox::Scripted;
+use fenqi::sandbox::{self, Scripted, Silence};
 use serde_json::json;
 use sqlx::PgPool;
+use uuid::Uuid;
 
 use super::applicant::{ready, request, standard_product, steady};
 use crate::desk::{self, Desk};
@@ -44,7 +47,7 @@ async fn a_late_answer_counts_while_nobody_has_decided(pool: PgPool) {
     let (app, world) = house::open_in_world(pool, "2026-01-05").await;
     let app = App { risk: Arc::new(RiskHook::Partner), ..app };
     let product = standard_product(&app).await;
-    let risk = desk_of(&app, "my-risk", PartnerKind::Risk, None).await;
+    let risk = desk_of(&app, "risk", PartnerKind::Risk, None).await;
     // The first call and both repetitions.
     world.script("risk", None, vec![Scripted::answer("silent"); 3]);
     let borrower_id = ready(&app, 1).await;
@@ -74,4 +77,67 @@ async fn a_late_answer_counts_while_nobody_has_decided(pool: PgPool) {
             "decision": "refuse", "reason": "score_too_low" });
         assert_eq!(risk.post("/risk/decisions", "l-4", &late).await.problem().1, "application_not_referred");
     }
+}
+
+/// The same house, asking the same counterfeit risk partner under another name.
+fn asking_as(app: &App, world_at: &str, name: &str) -> App {
+    let mut settings = sandbox::partner_settings(world_at, house::SEED);
+    for partner in settings.iter_mut().filter(|partner| partner.name == "risk") {
+        partner.partner_mchid = name.to_owned();
+    }
+    house::with_partners(app, &settings)
+}
+
+#[sqlx::test(migrator = "fenqi::MIGRATOR")]
+async fn only_the_risk_partner_that_was_asked_answers_an_application_late(pool: PgPool) {
+    let (app, world, world_at) = house::open_in_world_that(pool, "2026-01-05", Silence::Drop).await;
+    let app = App { risk: Arc::new(RiskHook::Partner), ..app };
+    let product = standard_product(&app).await;
+    let asked = desk_of(&app, "risk", PartnerKind::Risk, None).await;
+    let other = desk_of(&app, "other-risk", PartnerKind::Risk, None).await;
+    let unanswered = async |app: &App, number: u64| {
+        // The first call and both repetitions.
+        world.script("risk", None, vec![Scripted::answer("silent"); 3]);
+        let borrower_id = ready(app, number).await;
+        (borrower_id, actions::apply(app, request(borrower_id, product, Some(steady()))).await.unwrap())
+    };
+    let approval = |(borrower_id, applied): &(BorrowerId, Applied)| {
+        json!({ "application_id": applied.application_id.uuid(), "borrower_id": borrower_id.uuid(),
+            "decision": "approve", "grade": "B", "limit_fen": 600_000 })
+    };
+    let unknown = (404, "application_unknown".to_owned());
+    let first = unanswered(&app, 1).await;
+    let mut nobodys = approval(&first);
+    nobodys["application_id"] = json!(Uuid::nil());
+    assert_eq!(other.post("/risk/decisions", "o-0", &nobodys).await.problem(), unknown);
+    assert_eq!(other.post("/risk/decisions", "o-1", &approval(&first)).await.problem(), unknown, "as if it were none");
+
+    // Another partner is configured meanwhile: each answers what it was asked.
+    let changed = asking_as(&app, &world_at, "other-risk");
+    let address = desk::serve(&changed).await;
+    let (asked, other) = (asked.at(address.clone()), other.at(address));
+    let second = unanswered(&changed, 2).await;
+    assert_eq!(asked.post("/risk/decisions", "l-2", &approval(&second)).await.problem(), unknown);
+    assert_eq!(other.post("/risk/decisions", "o-2", &approval(&second)).await.ok()["status"], "approved");
+    assert_eq!(other.post("/risk/decisions", "o-3", &approval(&first)).await.problem(), unknown);
+    assert_eq!(asked.post("/risk/decisions", "l-3", &approval(&first)).await.ok()["status"], "approved");
+
+    // What a crash left undecided is put to whoever is configured then, and only that partner's answer is awaited.
+    let third = unanswered(&app, 3).await;
+    let left = "update application set status = 'submitted', referral = null where borrower_id = $1";
+    sqlx::query(left).bind(third.0.uuid()).execute(&app.pool).await.unwrap();
+    app.clock.set(app.clock.now() + TimeDelta::minutes(1));
+    world.script("risk", None, vec![Scripted::answer("silent"); 3]);
+    let summary = jobs::decide_waiting(&changed).await.unwrap();
+    assert_eq!(summary, jobs::Summary { referred: 1, ..jobs::Summary::default() });
+    assert_eq!(asked.post("/risk/decisions", "l-4", &approval(&third)).await.problem(), unknown);
+    assert_eq!(other.post("/risk/decisions", "o-4", &approval(&third)).await.ok()["status"], "approved");
+
+    // Where no partner was asked, none answers.
+    let scored = App { risk: Arc::new(RiskHook::shipped()), ..app };
+    let fourth = ready(&scored, 4).await;
+    let referred = actions::apply(&scored, request(fourth, product, None)).await.unwrap();
+    assert!(matches!(referred.state, ApplicationState::Referred { .. }));
+    let late = approval(&(fourth, referred));
+    assert_eq!(asked.post("/risk/decisions", "l-5", &late).await.problem(), unknown);
 }

@@ -8,7 +8,7 @@ use fenqi::partner::key::Algorithm;
 use fenqi::product;
 use fenqi::purchase::authoriser::decide_one;
 use fenqi::purchase::{Authoriser, Decision, PurchaseRefusal, PurchaseRequest, Receipt};
-use fenqi::sandbox::{FaultShares, Matcher, Scripted, World};
+use fenqi::sandbox::{self, FaultShares, Matcher, Scripted, World};
 use serde_json::{Value, json};
 use sqlx::PgPool;
 use uuid::Uuid;
@@ -78,10 +78,10 @@ impl Place {
         sqlx::query_as(found).bind(key).fetch_one(&self.town.app.pool).await.unwrap()
     }
 
-    async fn risk_desk(&self) -> Desk {
+    async fn risk_desk(&self, code: &str) -> Desk {
         let app = &self.town.app;
-        desk::add_partner(app, "my-risk", PartnerKind::Risk, None).await;
-        let identity = desk::add_key(app, "my-risk", "K-1", Algorithm::Sm2Sm3).await;
+        desk::add_partner(app, code, PartnerKind::Risk, None).await;
+        let identity = desk::add_key(app, code, "K-1", Algorithm::Sm2Sm3).await;
         Desk::new(app, &desk::serve(app).await, identity).await
     }
 
@@ -182,7 +182,7 @@ async fn a_crash_asks_again_under_the_same_id_or_decides_on_the_answer_that_was_
 async fn a_callback_counts_while_the_question_is_open_and_is_noted_afterwards(pool: PgPool) {
     let slow = PARTNER.replace("= 400", "= 2500");
     let place = Place::open(pool, &slow).await;
-    let desk = place.risk_desk().await;
+    let desk = place.risk_desk("risk").await;
     place.script(&["slow:20000"]);
     let app = place.town.app.clone();
     let buying = tokio::spawn(decide_one_owned(app.clone(), place.wish("p-1", 40_000)));
@@ -220,6 +220,50 @@ async fn a_callback_counts_while_the_question_is_open_and_is_noted_afterwards(po
     assert_eq!(unknown.problem(), (404, "question_unknown".into()));
     let malformed = place.call_back(&desk, "c-6", silent, json!({ "decision": "allow", "reason": "x" })).await;
     assert_eq!(malformed.problem(), (422, "decision_malformed".into()));
+}
+
+#[sqlx::test(migrator = "fenqi::MIGRATOR")]
+async fn only_the_partner_that_was_asked_about_a_purchase_answers_late(pool: PgPool) {
+    let place = Place::open(pool, PARTNER).await;
+    let (asked, other) = (place.risk_desk("risk").await, place.risk_desk("other-risk").await);
+    let refusal = json!({ "decision": "refuse", "reason": "stolen_phone" });
+    let (unknown, too_late) = ((404, "question_unknown".to_owned()), (409, "answer_too_late".to_owned()));
+    place.script(&["silent"]);
+    place.refused("p-1", 60_000).await;
+    let (question_id, ..) = place.question("p-1").await;
+    assert_eq!(place.call_back(&other, "o-0", Uuid::nil(), refusal.clone()).await.problem(), unknown);
+    let strange = place.call_back(&other, "o-1", question_id, refusal.clone()).await;
+    assert_eq!(strange.problem(), unknown, "as if it were none");
+    let noted = async || -> i64 {
+        let noted = "select count(*) from purchase_question where late_answer is not null";
+        sqlx::query_scalar(noted).fetch_one(&place.town.app.pool).await.unwrap()
+    };
+    assert_eq!(noted().await, 0, "nobody's word is no evidence");
+    assert_eq!(place.call_back(&asked, "l-1", question_id, refusal.clone()).await.problem(), too_late);
+    assert_eq!(noted().await, 1);
+
+    // A crash leaves the question open, and somebody else is configured when it is asked again: nobody is there to answer.
+    place.execute("delete from purchase").await;
+    place
+        .execute("update purchase_question set answer = null, answered_by = null, answered_at = null, late_answer = null, late_reason = null, late_at = null")
+        .await;
+    let mut settings = sandbox::partner_settings("http://127.0.0.1:9", house::SEED);
+    settings.retain(|partner| partner.name == "risk");
+    settings[0].partner_mchid = "other-risk".to_owned();
+    let changed = house::with_partners(&place.town.app, &settings);
+    decide_one(&changed, place.wish("p-1", 60_000)).await.unwrap();
+    assert_eq!(place.call_back(&asked, "l-2", question_id, refusal.clone()).await.problem(), unknown);
+    assert_eq!(place.call_back(&other, "o-2", question_id, refusal).await.problem(), too_late);
+}
+
+#[sqlx::test(migrator = "fenqi::MIGRATOR")]
+async fn no_partner_answers_what_the_built_in_rules_were_asked(pool: PgPool) {
+    let place = Place::open(pool, "[purchase_risk]\nask = \"rules\"\namount_per_day_max_fen = 200000\n").await;
+    let desk = place.risk_desk("risk").await;
+    place.bought("p-1", 100_000).await;
+    let (question_id, ..) = place.question("p-1").await;
+    let answer = place.call_back(&desk, "l-1", question_id, json!({ "decision": "allow" })).await;
+    assert_eq!(answer.problem(), (404, "question_unknown".into()));
 }
 
 async fn decide_one_owned(

@@ -187,7 +187,7 @@ async fn a_person_or_a_late_hook_proposes_and_the_funder_decides(pool: PgPool) {
     let proposed = actions::decide_referred(&app, decision.clone()).await.unwrap();
     assert_eq!(proposed.state, ApplicationState::WithFunder);
     assert_eq!(actions::decide_referred(&app, decision).await.unwrap().state, ApplicationState::WithFunder, "again");
-    let risk = desk_of(&app, "my-risk", PartnerKind::Risk, None).await;
+    let risk = desk_of(&app, "risk", PartnerKind::Risk, None).await;
     let late = json!({ "application_id": by_hook.application_id.uuid(), "borrower_id": second.uuid(),
         "decision": "approve", "grade": "C", "limit_fen": 600_000 });
     assert_eq!(risk.post("/risk/decisions", "l-1", &late).await.ok()["status"], "with_funder");

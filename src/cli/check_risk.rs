@@ -2,6 +2,7 @@
 
 mod purchases;
 mod late;
+mod late_purchases;
 
 use std::collections::HashMap;
 use std::path::PathBuf;
@@ -10,6 +11,8 @@ use std::time::{Duration, Instant};
 
 use anyhow::Context as _;
 use chrono::TimeDelta;
+use serde::Serialize;
+use serde_json::{Value, json};
 use uuid::Uuid;
 
 use crate::base::{Clock, Fen, id};
@@ -54,6 +57,10 @@ pub struct Args {
     /// Check late answers too: where the house's side is played, such as 127.0.0.1:9500, and your endpoint calls back
     #[arg(long)]
     late_at: Option<String>,
+    /// With --late-at, check late answers about purchases too: an amount in fen about which your endpoint calls back instead of
+    /// answering
+    #[arg(long, requires = "late_at", conflicts_with = "applications_only")]
+    late_purchase_fen: Option<u32>,
 }
 
 pub async fn run(args: Args) -> anyhow::Result<ExitCode> {
@@ -68,7 +75,7 @@ pub async fn run(args: Args) -> anyhow::Result<ExitCode> {
         checked.extend(purchases::check(&checker).await);
     }
     if let Some(desk) = desk {
-        checked.extend(desk.check(&checker).await);
+        checked.extend(desk.check(&checker, args.late_purchase_fen.map(i64::from)).await);
     }
     for (what, result) in checked {
         match result {
@@ -179,6 +186,7 @@ impl Checker {
             "two hundred applications in one request are answered in time",
             answered(&all).and_then(|()| self::read(&all?)).and_then(|answers| complete(&answers, &many)),
         ));
+        results.push(("fields that are added to applications later are ignored", self.check_more_fields().await));
         results.push((
             "applications in a version of the contract that you do not know are refused with 400",
             self.check_version(&asked).await,
@@ -201,6 +209,16 @@ impl Checker {
             400 => Ok(()),
             status => Err(format!("status {status}")),
         }
+    }
+
+    async fn check_more_fields(&self) -> Result<(), String> {
+        let asked = [self.application(true), self.application(false)];
+        let body = with_more_fields(&DecideRequest { version: VERSION, applications: asked.to_vec() })?;
+        let came = self.send_body(PATH, body.clone(), body, Fault::None).await;
+        answered(&came)?;
+        let answers = read(&came?)?;
+        complete(&answers, &asked)?;
+        usable(&answers)
     }
 
     async fn check_nonce(&self, asked: &[Application]) -> Result<(), String> {
@@ -244,15 +262,26 @@ impl Checker {
     }
 
     async fn post(&self, path: &str, authorization: Option<&String>, body: Vec<u8>) -> Result<Came, String> {
+        self.post_within(TIME_LIMIT_PERSON, path, authorization, body).await
+    }
+
+    /// Hangs up when the time is over.
+    async fn post_within(
+        &self,
+        limit: Duration,
+        path: &str,
+        authorization: Option<&String>,
+        body: Vec<u8>,
+    ) -> Result<Came, String> {
         let mut request =
             self.http.post(format!("{}{path}", self.url)).header("content-type", "application/json").body(body);
         if let Some(authorization) = authorization {
             request = request.header("authorization", authorization);
         }
         let started = Instant::now();
-        let sent = request.timeout(TIME_LIMIT_PERSON).send().await.map_err(|error| no_answer(&error))?;
+        let sent = request.timeout(limit).send().await.map_err(|error| no_answer(&error, limit))?;
         let (status, headers) = (sent.status().as_u16(), sent.headers().clone());
-        let body = sent.bytes().await.map_err(|error| no_answer(&error))?.to_vec();
+        let body = sent.bytes().await.map_err(|error| no_answer(&error, limit))?.to_vec();
         let header = |name: &str| headers.get(name).and_then(|value| value.to_str().ok());
         let signature = AnswerHeaders {
             timestamp: header("fenqi-timestamp"),
@@ -265,8 +294,29 @@ impl Checker {
     }
 }
 
-fn no_answer(error: &reqwest::Error) -> String {
-    if error.is_timeout() { "no answer within five seconds".to_owned() } else { format!("no answer: {error}") }
+fn no_answer(error: &reqwest::Error, limit: Duration) -> String {
+    match error.is_timeout() {
+        true => format!("no answer within {} ms", limit.as_millis()),
+        false => format!("no answer: {error}"),
+    }
+}
+
+/// A request in whose every object there is a field that the contract does not have yet.
+fn with_more_fields<T: Serialize>(request: &T) -> Result<Vec<u8>, String> {
+    let mut body = serde_json::to_value(request).map_err(|error| error.to_string())?;
+    add_fields(&mut body);
+    serde_json::to_vec(&body).map_err(|error| error.to_string())
+}
+
+fn add_fields(value: &mut Value) {
+    match value {
+        Value::Object(fields) => {
+            fields.values_mut().for_each(add_fields);
+            fields.insert("added_later".to_owned(), json!({ "to_be": ["ignored"] }));
+        }
+        Value::Array(items) => items.iter_mut().for_each(add_fields),
+        Value::Null | Value::Bool(_) | Value::Number(_) | Value::String(_) => {}
+    }
 }
 
 fn body_of(asked: &[Application]) -> Result<Vec<u8>, String> {

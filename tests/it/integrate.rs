@@ -4,6 +4,7 @@ use std::path::{Path, PathBuf};
 use std::process::{Output, Stdio};
 use std::time::{Duration, Instant};
 
+use axum::http::StatusCode;
 use fenqi::access::actions::PartnerChange;
 use fenqi::access::{self, PLATFORM, PartnerKind};
 use fenqi::app::App;
@@ -177,7 +178,22 @@ async fn a_risk_partner_follows_its_document_to_a_first_loan(pool: PgPool) {
     let trial = Trial::open(pool, "risk").await;
     let said = trial.follow("risk.md").await;
     assert_eq!(said.matches("The endpoint keeps the contract.").count(), 2, "its own, and the counterfeit: {said}");
-    assert!(!said.contains("WRONG") && said.contains("ok     the late answer bears your signature"), "{said}");
+    assert!(!said.contains("WRONG"), "{said}");
+    for kept in [
+        "the late answer bears your signature",
+        "the late answer about a purchase bears your signature",
+        "the same question after a late answer is answered at once as late",
+        "a late answer that is refused with 409 is not sent again",
+    ] {
+        assert_eq!(said.matches(&format!("ok     {kept}\n")).count(), 1, "{kept}: {said}");
+    }
+    for kept in [
+        "fields that are added to applications later are ignored",
+        "fields that are added to a purchase later are ignored",
+        "a question whose answer the house did not wait for is answered when it comes again",
+    ] {
+        assert_eq!(said.matches(&format!("ok     {kept}\n")).count(), 2, "{kept}: {said}");
+    }
     assert!(said.contains(": approved, line_") && said.contains(": referred, risk_hook_silent\napproved\n"), "{said}");
     assert_eq!(said.matches(" in 2 installments: loan_").count(), 2, "at once, and by a late answer: {said}");
     trial.town.assert_whole("after the risk partner's document").await;
@@ -200,17 +216,15 @@ async fn an_endpoint_that_breaks_the_contract_is_told_how(pool: PgPool) {
     let router = axum::Router::new()
         .route("/applications", axum::routing::post(leave_out))
         .route("/purchases", axum::routing::post(async || r#"{"question_id":"x","decision":"perhaps"}"#));
-    let address = {
-        let listener = tokio::net::TcpListener::bind("127.0.0.1:0").await.unwrap();
-        let address = listener.local_addr().unwrap();
-        tokio::spawn(async move { axum::serve(listener, router).await.unwrap() });
-        format!("http://{address}")
-    };
+    let address = endpoint(router).await;
     let arguments = ["partner", "check-risk", &address, "--sandbox-seed", "7", "--late-at", &late_at];
+    let arguments = [&arguments[..], &["--late-purchase-fen", "1500000"]].concat();
     let output = trial.run(env!("CARGO_BIN_EXE_fenqi"), &arguments, b"").await;
     assert_eq!(output.status.code(), Some(1));
     let said = String::from_utf8_lossy(&output.stdout);
     for fault in [
+        "comes by itself within three seconds: it was answered at once",
+        "when it comes again: the answer cannot be read",
         "bears your signature: ",
         "is answered 0 times",
         "applications in a version of the contract that you do not know are refused with 400: status 200",
@@ -224,6 +238,64 @@ async fn an_endpoint_that_breaks_the_contract_is_told_how(pool: PgPool) {
         "with a decision that can be used: it cannot be read",
     ] {
         assert!(said.contains(fault), "{said}");
+    }
+}
+
+/// Serves a risk partner's endpoint; returns its address.
+async fn endpoint(router: axum::Router) -> String {
+    let listener = tokio::net::TcpListener::bind("127.0.0.1:0").await.unwrap();
+    let address = listener.local_addr().unwrap();
+    tokio::spawn(async move { axum::serve(listener, router).await.unwrap() });
+    format!("http://{address}")
+}
+
+async fn refuse_what_was_added(body: String) -> StatusCode {
+    if body.contains("added_later") { StatusCode::BAD_REQUEST } else { StatusCode::OK }
+}
+
+#[tokio::test]
+async fn an_endpoint_that_refuses_what_was_added_or_repeats_what_came_too_late_is_told_so() {
+    let late_at = free_address();
+    let late_url = format!("http://{late_at}/api/v1/risk/purchase-decisions");
+    let http = reqwest::Client::builder().build().unwrap();
+    // Leaves large purchases open and calls back about them, in nobody's name and whatever it was answered.
+    let purchases = move |body: String| {
+        let (http, late_url) = (http.clone(), late_url.clone());
+        async move {
+            if body.contains("added_later") {
+                return StatusCode::BAD_REQUEST;
+            }
+            if body.contains("\"amount_fen\":1500000") {
+                tokio::spawn(async move {
+                    for _ in 0..2 {
+                        http.post(&late_url).body("{}").send().await.ok();
+                        tokio::time::sleep(Duration::from_secs(1)).await;
+                    }
+                });
+                std::future::pending::<()>().await;
+            }
+            StatusCode::OK
+        }
+    };
+    let router = axum::Router::new()
+        .route("/applications", axum::routing::post(refuse_what_was_added))
+        .route("/purchases", axum::routing::post(purchases));
+    let address = endpoint(router).await;
+    let arguments = ["partner", "check-risk", &address, "--sandbox-seed", "7", "--late-at", &late_at];
+    let arguments = [&arguments[..], &["--late-purchase-fen", "1500000"]].concat();
+    let output = run_in(&std::env::temp_dir(), env!("CARGO_BIN_EXE_fenqi"), &arguments, b"").await;
+    assert_eq!(output.status.code(), Some(1));
+    let said = String::from_utf8_lossy(&output.stdout);
+    for told in [
+        "WRONG  fields that are added to applications later are ignored: status 400",
+        "WRONG  fields that are added to a purchase later are ignored: status 400",
+        "ok     a purchase of the amount given is left open, and its late answer comes by itself within three seconds",
+        "WRONG  the late answer about a purchase bears your signature: the signature's headers are missing",
+        "WRONG  the late answer about a purchase is JSON under an Idempotency-Key: its Content-Type is",
+        "WRONG  it names the question and its line, and says allow, or refuse with a reason: it cannot be read",
+        "WRONG  a late answer that is refused with 409 is not sent again: it came again",
+    ] {
+        assert!(said.contains(told), "{told}: {said}");
     }
 }
 

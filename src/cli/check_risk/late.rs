@@ -1,6 +1,6 @@
-//! The check of a risk partner's late answer: the house's side is played at an address, and an answer must come there by itself.
+//! The check of a risk partner's late answers: the house's side is played at an address, and answers must come there by themselves.
 
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use anyhow::Context as _;
 use axum::Router;
@@ -15,6 +15,7 @@ use tokio::net::TcpListener;
 use tokio::sync::mpsc;
 use uuid::Uuid;
 
+use super::late_purchases::{self, Asked};
 use super::{Checked, Checker, Fault, read, shown};
 use crate::base::{Clock, Fen};
 use crate::partner::risk::wire::Application;
@@ -27,16 +28,21 @@ const TIME_LIMIT: Duration = Duration::from_secs(30);
 const HEARD_MAX: usize = 100;
 
 /// A request as it came.
-struct Heard {
+pub struct Heard {
+    pub path: &'static str,
+    pub at: Instant,
+    pub body: Bytes,
     authorization: Option<String>,
     key: Option<String>,
     media_type: Option<String>,
-    body: Bytes,
 }
 
 #[derive(Clone)]
 struct House {
-    heard: mpsc::Sender<Heard>,
+    applications: mpsc::Sender<Heard>,
+    purchases: mpsc::Sender<Heard>,
+    /// The question about a purchase that was decided without its answer.
+    too_late: Option<Uuid>,
     identity: Identity,
 }
 
@@ -53,32 +59,46 @@ impl Desk {
         Ok(Desk { listener: listener.with_context(|| format!("cannot listen at {address}"))? })
     }
 
-    /// Every check, in order.
-    pub async fn check(self, checker: &Checker) -> Vec<Checked> {
-        let (sender, mut heard) = mpsc::channel(HEARD_MAX);
-        let house = House { heard: sender, identity: checker.identity.clone() };
-        let router = Router::new().route(PATH, post(hear)).with_state(house);
+    /// Every check, in order; of purchases only where it is known about which amount the endpoint calls back.
+    pub async fn check(self, checker: &Checker, purchase_fen: Option<i64>) -> Vec<Checked> {
+        let (applications, mut heard) = mpsc::channel(HEARD_MAX);
+        let (purchases, mut heard_of_purchases) = mpsc::channel(HEARD_MAX);
+        let asked = purchase_fen.map(|amount_fen| Asked::new(checker, amount_fen));
+        let too_late = asked.as_ref().map(|asked| asked.too_late.question_id);
+        let house = House { applications, purchases, too_late, identity: checker.identity.clone() };
+        let router = Router::new()
+            .route(PATH, post(hear_of_application))
+            .route(late_purchases::PATH, post(hear_of_purchase))
+            .with_state(house);
         let serving = tokio::spawn(async move { axum::serve(self.listener, router).await });
-        // Nothing is known of the applicant, so that no rule has an answer at once.
-        let asked = Application { limit_requested_fen: None, ..checker.application(false) };
-        let left_out = leaves_out(checker, &asked).await;
-        let came = match &left_out {
-            Ok(()) => wait_for(&mut heard).await,
-            Err(why) => Err(why.clone()),
-        };
+        let mut checked = check_application(checker, &mut heard).await;
+        if let Some(asked) = asked {
+            checked.extend(late_purchases::check(checker, &asked, &mut heard_of_purchases).await);
+        }
         serving.abort();
-        let judged = |judge: &dyn Fn(&Heard) -> Result<(), String>| came.as_ref().map_err(Clone::clone).and_then(judge);
-        vec![
-            ("an application of which nothing is known may be left out", left_out),
-            ("its late answer comes by itself within thirty seconds", came.as_ref().map_err(Clone::clone).map(|_| ())),
-            ("the late answer bears your signature", judged(&|heard| believed(checker, heard))),
-            ("it is JSON under an Idempotency-Key", judged(&in_form)),
-            (
-                "it names the application and its borrower, with a decision that can be used",
-                judged(&|heard| usable(heard, &asked)),
-            ),
-        ]
+        checked
     }
+}
+
+async fn check_application(checker: &Checker, heard: &mut mpsc::Receiver<Heard>) -> Vec<Checked> {
+    // Nothing is known of the applicant, so that no rule has an answer at once.
+    let asked = Application { limit_requested_fen: None, ..checker.application(false) };
+    let left_out = leaves_out(checker, &asked).await;
+    let came = match &left_out {
+        Ok(()) => wait_for(heard).await,
+        Err(why) => Err(why.clone()),
+    };
+    let judged = |judge: &dyn Fn(&Heard) -> Result<(), String>| came.as_ref().map_err(Clone::clone).and_then(judge);
+    vec![
+        ("an application of which nothing is known may be left out", left_out),
+        ("its late answer comes by itself within thirty seconds", came.as_ref().map_err(Clone::clone).map(|_| ())),
+        ("the late answer bears your signature", judged(&|heard| believed(checker, heard))),
+        ("it is JSON under an Idempotency-Key", judged(&in_form)),
+        (
+            "it names the application and its borrower, with a decision that can be used",
+            judged(&|heard| usable(heard, &asked)),
+        ),
+    ]
 }
 
 async fn leaves_out(checker: &Checker, asked: &Application) -> Result<(), String> {
@@ -95,36 +115,66 @@ async fn wait_for(heard: &mut mpsc::Receiver<Heard>) -> Result<Heard, String> {
     came.ok().flatten().ok_or_else(|| format!("nothing came to {PATH}"))
 }
 
-/// Takes an answer as the house does, and signs what it says.
-async fn hear(State(house): State<House>, headers: HeaderMap, body: Bytes) -> Response {
-    let text = |name: &str| headers.get(name).and_then(|value| value.to_str().ok()).map(str::to_owned);
+/// Takes an answer about an application as the house does, and signs what it says.
+async fn hear_of_application(State(house): State<House>, headers: HeaderMap, body: Bytes) -> Response {
     let said: Value = serde_json::from_slice(&body).unwrap_or_default();
     let status = match said["decision"].as_str() {
         Some("approve") => "approved",
         Some("refuse") => "refused",
         _ => "referred",
     };
-    let answer = json!({ "application_id": said["application_id"], "status": status }).to_string();
-    let came = Heard {
-        authorization: text(header::AUTHORIZATION.as_str()),
-        key: text("idempotency-key"),
-        media_type: text(header::CONTENT_TYPE.as_str()),
-        body,
-    };
-    // The check may have ended.
-    let _ = house.heard.send(came).await;
-    let mut response = (StatusCode::OK, [(header::CONTENT_TYPE, "application/json")], answer.clone()).into_response();
-    for (name, value) in house.identity.response_headers(&Stamp::fresh(Clock::System.now()), answer.as_bytes()) {
-        if let Ok(value) = value.parse() {
-            response.headers_mut().insert(name, value);
-        }
-    }
-    response
+    // The check may have ended, or hears no more of it.
+    let _ = house.applications.try_send(Heard::new(PATH, &headers, body));
+    let answer = json!({ "application_id": said["application_id"], "status": status });
+    house.answer(StatusCode::OK, "application/json", &answer)
 }
 
-fn believed(checker: &Checker, heard: &Heard) -> Result<(), String> {
+/// The same about a purchase.
+async fn hear_of_purchase(State(house): State<House>, headers: HeaderMap, body: Bytes) -> Response {
+    let said: Value = serde_json::from_slice(&body).unwrap_or_default();
+    let question_id = said["question_id"].as_str().and_then(|text| text.parse::<Uuid>().ok());
+    let _ = house.purchases.try_send(Heard::new(late_purchases::PATH, &headers, body));
+    if question_id.is_some() && question_id == house.too_late {
+        let problem = json!({
+            "type": "/api/docs/problems#answer_too_late", "title": "Conflict", "status": 409, "code": "answer_too_late",
+            "detail": "the purchase was decided without this answer, or on another one" });
+        return house.answer(StatusCode::CONFLICT, "application/problem+json", &problem);
+    }
+    let answer = json!({ "question_id": said["question_id"], "status": "heard" });
+    house.answer(StatusCode::OK, "application/json", &answer)
+}
+
+impl House {
+    fn answer(&self, status: StatusCode, media_type: &'static str, answer: &Value) -> Response {
+        let text = answer.to_string();
+        let signature = self.identity.response_headers(&Stamp::fresh(Clock::System.now()), text.as_bytes());
+        let mut response = (status, [(header::CONTENT_TYPE, media_type)], text).into_response();
+        for (name, value) in signature {
+            if let Ok(value) = value.parse() {
+                response.headers_mut().insert(name, value);
+            }
+        }
+        response
+    }
+}
+
+impl Heard {
+    fn new(path: &'static str, headers: &HeaderMap, body: Bytes) -> Heard {
+        let text = |name: &str| headers.get(name).and_then(|value| value.to_str().ok()).map(str::to_owned);
+        Heard {
+            path,
+            at: Instant::now(),
+            body,
+            authorization: text(header::AUTHORIZATION.as_str()),
+            key: text("idempotency-key"),
+            media_type: text(header::CONTENT_TYPE.as_str()),
+        }
+    }
+}
+
+pub fn believed(checker: &Checker, heard: &Heard) -> Result<(), String> {
     let received =
-        Received { method: "POST", url: PATH, authorization: heard.authorization.as_deref(), body: &heard.body };
+        Received { method: "POST", url: heard.path, authorization: heard.authorization.as_deref(), body: &heard.body };
     let believed = checker.ring.believe(Clock::System.now(), received).map_err(|error| error.to_string())?;
     match believed.mchid == checker.partner_mchid {
         true => Ok(()),
@@ -132,7 +182,7 @@ fn believed(checker: &Checker, heard: &Heard) -> Result<(), String> {
     }
 }
 
-fn in_form(heard: &Heard) -> Result<(), String> {
+pub fn in_form(heard: &Heard) -> Result<(), String> {
     let given = heard.media_type.as_deref().unwrap_or_default();
     if !given.starts_with("application/json") {
         return Err(format!("its Content-Type is {given:?}"));

@@ -2,14 +2,16 @@
 
 use std::time::Duration;
 
-use super::{Came, Checked, Checker, Fault, answered, believed, refused, shown};
+use super::{Came, Checked, Checker, Fault, answered, believed, refused, shown, with_more_fields};
 use crate::base::{Clock, id};
 use crate::partner::risk::purchase_wire::{Purchase, PurchaseAnswer, PurchaseDecision, PurchaseRequest};
 use crate::partner::signature::Stamp;
 
 pub const PATH: &str = "/purchases";
 /// The longest that any product waits.
-const TIME_LIMIT: Duration = Duration::from_secs(3);
+pub const TIME_LIMIT: Duration = Duration::from_secs(3);
+/// The shortest that any product waits.
+const TIME_LIMIT_MIN: Duration = Duration::from_millis(50);
 
 /// Every check, in order.
 pub async fn check(checker: &Checker) -> Vec<Checked> {
@@ -40,7 +42,12 @@ pub async fn check(checker: &Checker) -> Vec<Checked> {
             (_, Err(why)) => Err(why),
         },
     ));
+    results.push((
+        "a question whose answer the house did not wait for is answered when it comes again",
+        check_hung_up(checker).await,
+    ));
     results.push(("twenty purchases at once are answered in time", check_many(checker).await));
+    results.push(("fields that are added to a purchase later are ignored", check_more_fields(checker).await));
     results.push(("a contract version that you do not know is refused with 400", check_version(checker).await));
     for (what, fault) in [
         ("a purchase without a signature is refused with 401", Fault::Unsigned),
@@ -53,7 +60,7 @@ pub async fn check(checker: &Checker) -> Vec<Checked> {
     results
 }
 
-fn purchase(checker: &Checker, amount_fen: i64) -> Purchase {
+pub fn purchase(checker: &Checker, amount_fen: i64) -> Purchase {
     let now = Clock::System.now();
     Purchase {
         question_id: id::mint(now),
@@ -74,16 +81,16 @@ fn purchase(checker: &Checker, amount_fen: i64) -> Purchase {
     }
 }
 
-fn body_of(purchase: &Purchase) -> Result<Vec<u8>, String> {
+pub fn body_of(purchase: &Purchase) -> Result<Vec<u8>, String> {
     serde_json::to_vec(&PurchaseRequest::new(purchase.clone())).map_err(|error| error.to_string())
 }
 
-async fn send(checker: &Checker, asked: &Purchase, fault: Fault) -> Result<Came, String> {
+pub async fn send(checker: &Checker, asked: &Purchase, fault: Fault) -> Result<Came, String> {
     let other = Purchase { amount_fen: asked.amount_fen + 1, ..asked.clone() };
     checker.send_body(PATH, body_of(asked)?, body_of(&other)?, fault).await
 }
 
-fn read(came: &Came, asked: &Purchase) -> Result<PurchaseDecision, String> {
+pub fn read(came: &Came, asked: &Purchase) -> Result<PurchaseDecision, String> {
     if came.status != 200 {
         return Err(format!("status {} with {}", came.status, shown(&came.body)));
     }
@@ -96,6 +103,31 @@ fn read(came: &Came, asked: &Purchase) -> Result<PurchaseDecision, String> {
         PurchaseDecision::Refuse { reason } if reason.trim().is_empty() => Err("a refusal without a reason".to_owned()),
         decision => Ok(decision),
     }
+}
+
+/// The house hangs up as soon as the product's time is over, and asks again after a crash of its own.
+async fn check_hung_up(checker: &Checker) -> Result<(), String> {
+    let asked = purchase(checker, 120_000);
+    let body = body_of(&asked)?;
+    let authorization = checker.authorization(PATH, &Stamp::fresh(Clock::System.now()), &body);
+    let mut said = Vec::new();
+    // Whoever is as quick as that has answered.
+    if let Ok(came) = checker.post_within(TIME_LIMIT_MIN, PATH, Some(&authorization), body).await {
+        said.push(read(&came, &asked)?);
+    }
+    for _ in 0..2 {
+        said.push(read(&send(checker, &asked, Fault::None).await?, &asked)?);
+    }
+    match said.iter().all(|one| *one == said[0]) {
+        true => Ok(()),
+        false => Err(format!("it was answered {said:?}")),
+    }
+}
+
+async fn check_more_fields(checker: &Checker) -> Result<(), String> {
+    let asked = purchase(checker, 120_000);
+    let body = with_more_fields(&PurchaseRequest::new(asked.clone()))?;
+    read(&checker.send_body(PATH, body.clone(), body, Fault::None).await?, &asked).map(|_| ())
 }
 
 async fn check_many(checker: &Checker) -> Result<(), String> {

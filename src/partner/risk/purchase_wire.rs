@@ -7,7 +7,6 @@ use super::wire::VERSION;
 
 /// One purchase to decide while its borrower stands at the till.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
-#[serde(deny_unknown_fields)]
 pub struct PurchaseRequest {
     pub version: u32,
     pub purchase: Purchase,
@@ -21,7 +20,6 @@ impl PurchaseRequest {
 
 /// What is known of a purchase. No name, no number.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
-#[serde(deny_unknown_fields)]
 pub struct Purchase {
     /// The same number is the same purchase: the partner answers it as it did before.
     pub question_id: Uuid,

@@ -1,11 +1,11 @@
-//! The risk partner's words: facts of applications in, one decision for each.
+//! The risk partner's words: facts of applications in, one decision for each. What is added to a request within a version the
+//! partner ignores, so nothing here refuses a field that it does not know.
 
 use serde::{Deserialize, Serialize};
 use uuid::Uuid;
 
 /// Applications to decide, at most [`APPLICATIONS_MAX`].
 #[derive(Clone, Debug, Serialize, Deserialize)]
-#[serde(deny_unknown_fields)]
 pub struct DecideRequest {
     pub version: u32,
     pub applications: Vec<Application>,
@@ -18,7 +18,6 @@ pub const VERSION: u32 = 1;
 
 /// What is known of one applicant. No name, no number, no sex, no marriage: a decision needs none of them.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
-#[serde(deny_unknown_fields)]
 pub struct Application {
     /// The same number is the same application: the partner answers it as it did before.
     pub application_id: Uuid,
@@ -33,14 +32,12 @@ pub struct Application {
 
 /// Six months of the card that the applicant already has, newest first.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
-#[serde(deny_unknown_fields)]
 pub struct CardHistory {
     pub limit_fen: i64,
     pub months: Vec<CardMonth>,
 }
 
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
-#[serde(deny_unknown_fields)]
 pub struct CardMonth {
     /// −2 not used, −1 paid in full, 0 revolving, from 1 on so many months late.
     pub repay_status: i8,
@@ -91,5 +88,14 @@ mod tests {
         assert_eq!(answer.decision, Decision::Approve { grade: "B".into(), limit_fen: 2_000_000, score: Some(591) });
         let unknown = text.replace("approve", "perhaps");
         assert!(serde_json::from_str::<Answer>(&unknown).is_err());
+    }
+
+    #[test]
+    fn a_field_that_is_added_anywhere_in_a_request_is_ignored() {
+        let text = r#"{"version": 1, "more": 1, "applications": [{"application_id": "00000000-0000-0000-0000-000000000001",
+            "borrower_id": "00000000-0000-0000-0000-000000000002", "product": "easy-12", "age": 34, "more": {}, "card_history":
+            {"limit_fen": 5000000, "more": [], "months": [{"repay_status": 0, "bill_fen": 1, "paid_fen": 1, "more": null}]}}]}"#;
+        let request: DecideRequest = serde_json::from_str(text).unwrap();
+        assert_eq!(request.applications[0].card_history.as_ref().unwrap().months.len(), 1);
     }
 }

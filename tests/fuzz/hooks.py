@@ -1,16 +1,19 @@
-"""Lets Schemathesis call the partner API: every request is signed, by the partner whose path it takes, in SM2-with-SM3 and RSA-SHA256
-in turn.
+"""Lets Schemathesis call the partner API: half of what a path names is there, and every request is signed, by the partner whose path it
+takes, in SM2-with-SM3 and RSA-SHA256 in turn.
 
-FUZZ_KEYS is a directory with `<partner>.<serial>.pem`, a key of each algorithm for each partner. At the end `signed.json` in it says
-how many requests each algorithm signed.
+FUZZ_FOLDER is a directory with `<partner>.<serial>.pem`, a key of each algorithm for each partner, and `names.json`: by audience
+(`funder` or `merchant`) and path parameter, everything that it may name. At the end `signed.json` in it says how many requests
+each algorithm signed, and `answered.json` how often each path was read with which status.
 """
 
 import atexit
 import collections
+import hashlib
 import itertools
 import json
 import os
 import pathlib
+import re
 import secrets
 import time
 
@@ -18,19 +21,56 @@ import fenqi
 import schemathesis
 from requests.auth import AuthBase
 
-FOLDER = pathlib.Path(os.environ["FUZZ_KEYS"])
+FOLDER = pathlib.Path(os.environ["FUZZ_FOLDER"])
+NAMES = json.loads((FOLDER / "names.json").read_text())
 KEYS = collections.defaultdict(list)
 for file in sorted(FOLDER.glob("*.pem")):
     owner, serial = file.stem.split(".")
     KEYS[owner].append((serial, fenqi.PrivateKey(file.read_text())))
 TURNS = itertools.count()
 SIGNED = collections.Counter()
+ANSWERED = collections.defaultdict(collections.Counter)
+
+
+def kind_of(path):
+    """The first word of a path or of its template, such as `merchant`."""
+    return path.removeprefix("/api/v1/").split("/")[0]
+
+
+def drawn(case):
+    """A number that is the same whenever the case is: what failed is found again, and can be made smaller."""
+    text = repr((case.method, case.path, case.path_parameters, case.query, case.body))
+    return int.from_bytes(hashlib.sha256(text.encode(errors="backslashreplace")).digest(), "big")
+
+
+@schemathesis.hook
+def before_call(context, case, kwargs):
+    """Random names find nothing, so half of all cases, and every example, name something that is there. Signing comes later."""
+    names = re.findall(r"{(\w+)}", case.path)
+    known = NAMES["merchant" if kind_of(case.path) == "merchant" else "funder"]
+    if not names or not all(name in known for name in names):
+        return
+    number, stays = divmod(drawn(case), 2)
+    if stays and not (case.meta and case.meta.phase.name == "examples"):
+        return
+    chosen = {}
+    for name in names:
+        number, place = divmod(number, len(known[name]))
+        chosen[name] = known[name][place]
+    # Not written into the old one, which other cases may share.
+    case.path_parameters = chosen
+
+
+@schemathesis.hook
+def after_call(context, case, response):
+    if case.method.upper() == "GET":
+        ANSWERED[case.path][response.status_code] += 1
 
 
 class Signed(AuthBase):
     def __call__(self, request):
         url = request.path_url
-        kind = url.removeprefix("/api/v1/").split("/")[0]
+        kind = kind_of(url)
         partner = f"fuzz-{kind}" if f"fuzz-{kind}" in KEYS else "fuzz-funder"
         serial, key = KEYS[partner][next(TURNS) % len(KEYS[partner])]
         SIGNED[key.scheme] += 1
@@ -45,5 +85,10 @@ class Signed(AuthBase):
         return request
 
 
-atexit.register(lambda: (FOLDER / "signed.json").write_text(json.dumps(SIGNED)))
+def tell():
+    (FOLDER / "signed.json").write_text(json.dumps(SIGNED))
+    (FOLDER / "answered.json").write_text(json.dumps(ANSWERED))
+
+
+atexit.register(tell)
 schemathesis.auth.set_from_requests(Signed())

@@ -1,52 +1,35 @@
-//! Schemathesis against the served document with valid signatures: no 5xx, no answer outside the document.
+//! Schemathesis against the served document with valid signatures: no 5xx, no answer outside the document, and every object that is
+//! read by its name is read.
 //!
 //! `./dev test` and `./dev fuzz` install the tool and say where it is; without it there is nothing to run.
 
-use std::collections::HashMap;
+use std::collections::{BTreeMap, HashMap};
+use std::path::Path;
 use std::process::Stdio;
 
 use fenqi::access::PartnerKind;
 use fenqi::access::actions::PartnerChange;
 use fenqi::partner::key::Algorithm;
+use fenqi::router::api_document;
 use sqlx::PgPool;
 
-use crate::town::{self, LineWish, Town};
+use crate::desk::Desk;
+use crate::everything::{self, Names};
+use crate::town::{self, Town};
 use crate::{desk, house};
 
-const WISH: LineWish = LineWish { limit_fen: 2_000_000, statement_day: 10, due_day: 25, expires_on: "2027-12-31" };
 /// Cases for each operation and phase of the short form, unless FUZZ_EXAMPLES says how many.
 const EXAMPLES: &str = "20";
 const CHECKS: &str = "not_a_server_error,status_code_conformance,content_type_conformance,response_schema_conformance";
 
-/// A house in which there is something of everything to be asked for.
-async fn lived_in(pool: PgPool) -> Town {
-    let (app, _) = house::open_in_world(pool, "2026-01-05").await;
-    let town = town::found(app, 10_000_000).await;
-    let lines = town.open_lines(3, WISH).await;
-    let wishes = lines
-        .iter()
-        .enumerate()
-        .map(|(number, line_id)| town.wish(*line_id, &format!("p-{number}"), 120_000, ("harbour-standard", 3)));
-    let bought = town.buy(wishes.collect()).await;
-    town.live_until("2026-01-26").await;
-    town.refund(&bought[0], 30_000, "r-1").await;
-    town
-}
-
-#[sqlx::test(migrator = "fenqi::MIGRATOR")]
-async fn no_call_is_answered_outside_the_document(pool: PgPool) {
-    let Ok(tool) = std::env::var("SCHEMATHESIS_PROGRAM") else {
-        eprintln!("SCHEMATHESIS_PROGRAM does not say where Schemathesis is; ./dev test does");
-        return;
-    };
-    let town = lived_in(pool).await;
-    let keys = std::env::temp_dir().join(format!("fenqi-fuzz-{}", std::process::id()));
-    std::fs::create_dir_all(&keys).unwrap();
+/// The partners in whose names it is called, with their private keys in a directory; the desks of merchant and funder.
+async fn invite(town: &Town, address: &str, keys: &Path) -> (Desk, Desk) {
     let owners = [
         ("fuzz-merchant", PartnerKind::Merchant, Some(town.merchant_id.to_string())),
         ("fuzz-funder", PartnerKind::Funder, Some("harbour-bank".to_owned())),
         ("fuzz-risk", PartnerKind::Risk, None),
     ];
+    let mut desks = HashMap::new();
     for (partner, kind, owner) in owners {
         desk::add_partner(&town.app, partner, kind, owner).await;
         let change = PartnerChange { rate_per_minute: Some(6_000_000), ..Default::default() };
@@ -55,9 +38,53 @@ async fn no_call_is_answered_outside_the_document(pool: PgPool) {
             let serial = format!("F-{}", algorithm.as_str());
             let identity = desk::add_key(&town.app, partner, &serial, algorithm).await;
             std::fs::write(keys.join(format!("{partner}.{serial}.pem")), identity.private_key()).unwrap();
+            desks.insert(partner, Desk::new(&town.app, address, identity).await);
         }
     }
+    (desks["fuzz-merchant"].clone(), desks["fuzz-funder"].clone())
+}
+
+/// Lives until there is something of everything to be asked for, today's purchases too; returns what it is called.
+async fn live(town: &Town, merchant: &Desk, funder: &Desk) -> Names {
+    everything::live(town, merchant).await;
+    let lines = town.open_lines(3, everything::WISH).await;
+    let wishes = lines
+        .iter()
+        .enumerate()
+        .map(|(number, line_id)| town.wish(*line_id, &format!("today-{number}"), 120_000, ("harbour-standard", 3)));
+    town.buy(wishes.collect()).await;
+    everything::names(town, funder, merchant).await
+}
+
+/// What is read by a name and never was, with what was answered instead; `answered` counts answers by route and status.
+fn never_read(answered: &HashMap<String, HashMap<String, u64>>) -> Vec<String> {
+    let document = api_document().json;
+    let routes = document["paths"].as_object().unwrap().iter();
+    let reading = routes.filter(|(route, item)| route.contains('{') && item["get"].is_object());
+    let reading: Vec<&String> = reading.map(|(route, _)| route).collect();
+    assert!(reading.len() >= 20, "only {} operations read by a name", reading.len());
+    let was_read = |statuses: &HashMap<String, u64>| statuses.keys().any(|status| status.starts_with('2'));
+    let never = reading.into_iter().filter(|route| !answered.get(*route).is_some_and(was_read));
+    never.map(|route| format!("GET {route}: {:?}", answered.get(route))).collect()
+}
+
+#[sqlx::test(migrator = "fenqi::MIGRATOR")]
+async fn no_call_is_answered_outside_the_document(pool: PgPool) {
+    let Ok(tool) = std::env::var("SCHEMATHESIS_PROGRAM") else {
+        eprintln!("SCHEMATHESIS_PROGRAM does not say where Schemathesis is; ./dev test does");
+        return;
+    };
+    let (app, _) = house::open_in_world(pool, "2026-01-05").await;
+    let town = town::found(app, 10_000_000).await;
+    let folder = std::env::temp_dir().join(format!("fenqi-fuzz-{}", std::process::id()));
+    std::fs::create_dir_all(&folder).unwrap();
     let address = desk::serve(&town.app).await;
+    let (merchant, funder) = invite(&town, &address, &folder).await;
+    let mut names: BTreeMap<&str, BTreeMap<&str, Vec<String>>> = BTreeMap::new();
+    for ((audience, parameter), found) in live(&town, &merchant, &funder).await {
+        names.entry(audience).or_default().insert(parameter, found);
+    }
+    std::fs::write(folder.join("names.json"), serde_json::to_string(&names).unwrap()).unwrap();
     let examples = std::env::var("FUZZ_EXAMPLES").unwrap_or_else(|_| EXAMPLES.to_owned());
     // The hooks sign as the sample client does.
     let hooks =
@@ -65,7 +92,7 @@ async fn no_call_is_answered_outside_the_document(pool: PgPool) {
     let child = tokio::process::Command::new(tool)
         .args(["run", &format!("{address}/api/v1/openapi.json"), "--checks", CHECKS, "--max-examples", &examples])
         .args(["--seed", "1", "--no-color", "--workers", "1", "--continue-on-failure", "--generation-database", "none"])
-        .env("FUZZ_KEYS", &keys)
+        .env("FUZZ_FOLDER", &folder)
         .env("SCHEMATHESIS_HOOKS", "hooks")
         .env("PYTHONPATH", hooks)
         .stdin(Stdio::null())
@@ -74,12 +101,15 @@ async fn no_call_is_answered_outside_the_document(pool: PgPool) {
         .spawn()
         .unwrap();
     let output = child.wait_with_output().await.unwrap();
-    let signed = std::fs::read_to_string(keys.join("signed.json")).unwrap_or_default();
-    std::fs::remove_dir_all(&keys).unwrap();
+    let told = |name: &str| std::fs::read_to_string(folder.join(name)).unwrap_or_default();
+    let (signed, answered) = (told("signed.json"), told("answered.json"));
+    std::fs::remove_dir_all(&folder).unwrap();
     let said = String::from_utf8_lossy(&output.stdout);
-    println!("{said}\nsigned: {signed}");
+    println!("{said}\nsigned: {signed}\nanswered: {answered}");
     assert!(output.status.success(), "{said}\n{}", String::from_utf8_lossy(&output.stderr));
     let signed: HashMap<String, u64> = serde_json::from_str(&signed).unwrap();
     assert!(signed.len() == 2 && signed.values().all(|requests| *requests > 100), "{signed:?}");
+    let never = never_read(&serde_json::from_str(&answered).unwrap());
+    assert!(never.is_empty(), "of these nothing was ever read, though there is something:\n{}", never.join("\n"));
     town.assert_whole("after the fuzzing").await;
 }

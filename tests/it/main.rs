@@ -10,6 +10,7 @@ mod town;
 mod shopper;
 mod newcomer;
 mod desk;
+mod everything;
 mod counter;
 mod till;
 mod feature;

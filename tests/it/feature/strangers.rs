@@ -5,18 +5,14 @@ use std::collections::BTreeMap;
 
 use fenqi::access::PartnerKind;
 use fenqi::base::id::MerchantId;
-use fenqi::credit::actions;
 use fenqi::partner::key::Algorithm;
 use fenqi::router::api_document;
 use serde_json::{Value, json};
 use sqlx::PgPool;
 
-use super::applicant::{ready, request};
 use crate::desk::{self, Answer, Desk};
-use crate::house;
-use crate::town::{self, LineWish, Town};
-
-const WISH: LineWish = LineWish { limit_fen: 2_000_000, statement_day: 10, due_day: 25, expires_on: "2027-12-31" };
+use crate::town::{self, Town};
+use crate::{everything, house};
 
 /// Kinds of events are everybody's, so that these operations name no object.
 const OF_EVERYBODY: &str = "/api/v1/events/templates/{kind}";
@@ -48,75 +44,31 @@ async fn open(pool: PgPool) -> Place {
     };
     let funder = desk_of("harbour-core", PartnerKind::Funder, "harbour-bank".to_owned()).await;
     let merchant = desk_of("wang-cashier", PartnerKind::Merchant, town.merchant_id.to_string()).await;
-    live(&town, &merchant).await;
+    everything::live(&town, &merchant).await;
     // Only now, so that the days that were closed are none of its own.
     fenqi::funder::open_funder(app, "other-bank", "Other Bank").await.unwrap();
     let other: MerchantId = sqlx::query_scalar(OTHER_MERCHANT).fetch_one(&app.pool).await.unwrap();
     let other_funder = desk_of("other-core", PartnerKind::Funder, "other-bank".to_owned()).await;
     let other_merchant = desk_of("other-cashier", PartnerKind::Merchant, other.to_string()).await;
     let mut place = Place { funder, other_funder, merchant, other_merchant, names: BTreeMap::new() };
-    let told = "select min(message_no)::text from outbox where partner like 'merchant:%'";
-    let notification: String = sqlx::query_scalar(told).fetch_one(&app.pool).await.unwrap();
-    place.name_everything(notification).await;
+    place.name_everything(&town).await;
     place
 }
 
-/// An order is paid, withheld for, and refunded in part; somebody waits for a decision; a file is made.
-async fn live(town: &Town, merchant: &Desk) {
-    let product = town::named(town.product("harbour-standard"));
-    actions::apply(&town.app, request(ready(&town.app, 1).await, product, None)).await.unwrap();
-    let notify = json!({ "url": "http://127.0.0.1:9/fenqi/notify" }).to_string();
-    let headers = [("idempotency-key", "u-1"), ("if-match", "\"none\"")];
-    merchant.send_with("PUT", "/merchant/notify-url", &headers, &notify).await.ok();
-    let order = json!({ "reference": "A-1", "amount_fen": 120_000, "expires_at": "2026-01-05T20:00:00+08:00" });
-    let order = merchant.post("/merchant/orders", "o-1", &order).await.ok();
-    let line_id = town.open_lines(1, WISH).await[0];
-    let wish = town.wish(line_id, "p-1", 120_000, ("harbour-standard", 3));
-    let order_code = Some(order["order_id"].as_str().unwrap().parse().unwrap());
-    let bought = town.buy(vec![fenqi::purchase::PurchaseRequest { order_code, ..wish }]).await;
-    town.live_until("2026-01-27").await;
-    town.refund(&bought[0], 30_000, "r-1").await;
-    fenqi::day_file::jobs::make_files(&town.app).await.unwrap();
-}
-
 impl Place {
-    /// `notification` is one of the first merchant's.
-    async fn name_everything(&mut self, notification: String) {
-        let nobody = |prefix: &str| format!("{prefix}_0197f3c2a4b07cc39b1c2d3e4f506172");
-        let text = include_str!("../../../products/standard.toml").to_owned() + "\n# next year\n";
-        self.funder.post("/funder/product-drafts", "f-1", &json!({ "terms_text": text })).await.ok();
-        let wanted = json!({ "amount_fen": 1_000, "reference": "W-1" });
-        self.funder.post("/funder/reserve/withdrawals", "w-1", &wanted).await.ok();
-        let (funder, merchant) = (self.funder.clone(), self.merchant.clone());
-        for (audience, desk, list, field) in [
-            ("funder", &funder, "/funder/applications", "application_id"),
-            ("funder", &funder, "/funder/lines", "line_id"),
-            ("funder", &funder, "/funder/loans", "loan_id"),
-            ("funder", &funder, "/funder/product-drafts", "draft_id"),
-            ("funder", &funder, "/funder/refunds", "refund_id"),
-            ("funder", &funder, "/funder/remittances", "remittance_id"),
-            ("funder", &funder, "/funder/repayments", "repayment_id"),
-            ("funder", &funder, "/funder/reserve/orders", "order_id"),
-            ("funder", &funder, "/funder/withholdings", "withholding_id"),
-            ("merchant", &merchant, "/merchant/purchases?business_day=2026-01-05", "purchase_id"),
-            ("merchant", &merchant, "/merchant/refunds?business_day=2026-01-27", "refund_id"),
-            ("merchant", &merchant, "/merchant/settlements", "settlement_id"),
-        ] {
-            let items = desk.get(list).await.ok()["items"].clone();
-            let id = items[0][field].as_str().unwrap_or_else(|| panic!("{list} has no {field}: {items}")).to_owned();
-            let unknown = nobody(id.split_once('_').unwrap().0);
-            self.names.insert((audience, field.to_owned()), (id, unknown));
-        }
-        let event = self.funder.get("/events").await.ok()["items"][0]["event_no"].to_string();
-        for (audience, field, theirs, unknown) in [
-            ("funder", "event_no", &*event, "999999999"),
-            ("funder", "business_day", "2026-01-05", "2020-01-01"),
-            ("funder", "name", "loans.csv.gz", "loans.csv.gz"),
-            ("funder", "code", "harbour-standard", "no-such-product"),
-            ("merchant", "event_no", &*notification, "999999999"),
-            ("merchant", "reference", "A-1", "no-such-order"),
-        ] {
-            self.names.insert((audience, field.to_owned()), (theirs.to_owned(), unknown.to_owned()));
+    async fn name_everything(&mut self, town: &Town) {
+        for ((audience, parameter), found) in everything::names(town, &self.funder, &self.merchant).await {
+            let theirs = found[0].clone();
+            let unknown = match parameter {
+                "event_no" => "999999999".to_owned(),
+                "business_day" => "2020-01-01".to_owned(),
+                // Every day has the same files, and every funder is told the same kinds.
+                "name" | "kind" => theirs.clone(),
+                "code" => "no-such-product".to_owned(),
+                "reference" => "no-such-order".to_owned(),
+                _ => format!("{}_0197f3c2a4b07cc39b1c2d3e4f506172", theirs.split_once('_').unwrap().0),
+            };
+            self.names.insert((audience, parameter.to_owned()), (theirs, unknown));
         }
     }
 

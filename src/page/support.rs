@@ -94,11 +94,8 @@ mod tests {
 
     #[test]
     fn a_number_is_called_without_what_makes_it_readable() {
-        let cases = [
-            ("400-820-8820", "tel:4008208820"),
-            ("+86 21 6123 4567", "tel:+862161234567"),
-            ("95588", "tel:95588"),
-        ];
+        let cases =
+            [("400-820-8820", "tel:4008208820"), ("+86 21 6123 4567", "tel:+862161234567"), ("95588", "tel:95588")];
         for (text, link) in cases {
             let support = Support::at(text.parse().unwrap(), None);
             assert_eq!((support.phone(), support.link().as_str()), (text, link));
@@ -107,7 +104,8 @@ mod tests {
 
     #[test]
     fn what_is_no_number_or_no_hours_is_refused() {
-        for text in ["", "-", "12", "400-820-", "call us", "400;820", "tel:110", "1234567890123456", "１２３４５"] {
+        for text in ["", "-", "12", "400-820-", "call us", "400;820", "tel:110", "1234567890123456", "１２３４５"]
+        {
             assert_eq!(text.parse::<Phone>(), Err(Malformed), "{text}");
         }
         for text in ["", "09:00", "9-21", "21:00-09:00", "09:00-24:00", "09:00-09:00"] {

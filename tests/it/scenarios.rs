@@ -81,7 +81,6 @@ scenarios! {
     transfer_twice "transfer-twice",
     billed_interest_falls "billed-interest-falls",
     purchase_risk "purchase-risk",
-    line_ended "line-ended",
 }
 
 #[test]

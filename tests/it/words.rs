@@ -195,8 +195,8 @@ fn told(language: Language, key: &str) -> String {
 
 /// How a sentence begins in English that says what to do, or that there is nothing to do.
 const ENGLISH_ASKS: [&str; 17] = [
-    "Ask ", "Bind ", "Choose ", "Go on ", "If ", "Look ", "Lower ", "Nothing ", "Open ", "Please ", "Raise ", "Refund ",
-    "Scan ", "Try ", "Type ", "Undo ", "Wait ",
+    "Ask ", "Bind ", "Choose ", "Go on ", "If ", "Look ", "Lower ", "Nothing ", "Open ", "Please ", "Raise ",
+    "Refund ", "Scan ", "Try ", "Type ", "Undo ", "Wait ",
 ];
 
 /// Whether words go on, after the reason, with a sentence that says what to do, or that there is nothing to do.

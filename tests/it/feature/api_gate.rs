@@ -26,7 +26,7 @@ use tokio::net::TcpStream;
 use super::api_access::open;
 use super::authoriser::until_somebody_waits;
 use crate::browser;
-use crate::desk::{self, Desk};
+use crate::desk;
 
 const DRAFTS: &str = "/funder/product-drafts";
 

@@ -9,7 +9,7 @@ use chrono::{DateTime, Utc};
 use futures_util::{StreamExt as _, stream};
 use sqlx::PgConnection;
 
-use super::carrier::{Carrier, Fate, Fates};
+use super::carrier::{Carrier, Failure, Fate, Fates};
 use super::model::{AfterFailure, Pace};
 use super::store::{self, Failed, Waiting};
 use crate::app::App;
@@ -193,10 +193,14 @@ impl Run<'_> {
         let unknown =
             batch.extract_if(.., |message| !carried.fates.contains_key(&message.message_no)).collect::<Vec<_>>();
         self.apply(&batch, &carried.fates).await?;
-        if broken.is_down {
-            return Ok(Progress::Stopped);
-        }
-        let after = self.pace.failed(unknown.len());
+        let after = match broken.failure {
+            Failure::NobodyThere => return Ok(Progress::Stopped),
+            Failure::Refusal => {
+                self.is_there().await?;
+                self.pace.refused(unknown.len())
+            }
+            Failure::Silence => self.pace.unanswered(unknown.len()),
+        };
         if matches!(after, AfterFailure::Blame | AfterFailure::BlameAndLeaveAlone) {
             let error = broken.error.to_string();
             let failed = unknown.iter().map(|message| self.failure(message, &error)).collect();

@@ -85,7 +85,7 @@ const OPEN_FOR_MAX: TimeDelta = TimeDelta::minutes(5);
 const BATCH_MAX: usize = 500;
 /// A batch that failed as a whole is cut to a quarter until the message that spoils it stands alone.
 const SHRINK: usize = 4;
-/// Lone messages that fail in a row before the partner itself is held to be down.
+/// Lone messages without an answer in a row before the partner itself is held to be down.
 const SINGLES_MAX: u32 = 3;
 
 /// How many messages go into the next call, by how the last ones went.
@@ -131,14 +131,25 @@ impl Pace {
         self.singles_failed = 0;
     }
 
-    /// `sent` is the number of messages in the call that failed.
-    pub fn failed(&mut self, sent: usize) -> AfterFailure {
+    /// `sent` is the number of messages in a call that was not answered.
+    pub fn unanswered(&mut self, sent: usize) -> AfterFailure {
         if sent > 1 {
-            self.size = (sent / SHRINK).max(1);
-            return AfterFailure::SendFewer;
+            return self.send_fewer(sent);
         }
         self.singles_failed += 1;
         if self.singles_failed < SINGLES_MAX { AfterFailure::Blame } else { AfterFailure::BlameAndLeaveAlone }
+    }
+
+    /// `sent` is the number of messages in a call that was explicitly refused as a whole. Whoever refuses is there: however many
+    /// lone messages are refused, they alone fail.
+    pub fn refused(&mut self, sent: usize) -> AfterFailure {
+        self.singles_failed = 0;
+        if sent > 1 { self.send_fewer(sent) } else { AfterFailure::Blame }
+    }
+
+    fn send_fewer(&mut self, sent: usize) -> AfterFailure {
+        self.size = (sent / SHRINK).max(1);
+        AfterFailure::SendFewer
     }
 }
 
@@ -175,7 +186,7 @@ mod tests {
     fn a_batch_that_fails_shrinks_to_the_message_that_spoils_it() {
         let mut pace = Pace::new();
         let mut sizes = vec![pace.size()];
-        while pace.failed(pace.size()) == AfterFailure::SendFewer {
+        while pace.unanswered(pace.size()) == AfterFailure::SendFewer {
             sizes.push(pace.size());
         }
         assert_eq!(sizes, [500, 125, 31, 7, 1]);
@@ -186,19 +197,27 @@ mod tests {
     #[test]
     fn lone_messages_that_fail_in_a_row_mean_that_the_partner_is_down() {
         let mut pace = Pace::new();
-        assert_eq!(pace.failed(1), AfterFailure::Blame);
-        assert_eq!(pace.failed(1), AfterFailure::Blame);
-        assert_eq!(pace.failed(1), AfterFailure::BlameAndLeaveAlone);
+        assert_eq!(pace.unanswered(1), AfterFailure::Blame);
+        assert_eq!(pace.unanswered(1), AfterFailure::Blame);
+        assert_eq!(pace.unanswered(1), AfterFailure::BlameAndLeaveAlone);
+    }
+
+    #[test]
+    fn a_partner_that_refuses_one_message_after_another_is_there() {
+        let mut pace = Pace::trial();
+        assert_eq!((1..=9).map(|_| pace.refused(1)).collect::<Vec<_>>(), [AfterFailure::Blame; 9]);
+        assert_eq!((pace.size(), pace.patience()), (1, SINGLES_MAX));
+        assert_eq!((pace.refused(20), pace.size()), (AfterFailure::SendFewer, 5));
     }
 
     #[test]
     fn a_partner_that_was_down_is_tried_with_one_message() {
         let mut pace = Pace::trial();
         assert_eq!((pace.size(), pace.patience()), (1, 1));
-        assert_eq!(pace.failed(1), AfterFailure::BlameAndLeaveAlone);
+        assert_eq!(pace.unanswered(1), AfterFailure::BlameAndLeaveAlone);
         let mut pace = Pace::trial();
         pace.succeeded();
-        assert_eq!((pace.size(), pace.failed(1)), (4, AfterFailure::Blame));
+        assert_eq!((pace.size(), pace.unanswered(1)), (4, AfterFailure::Blame));
     }
 
     #[test]

@@ -7,6 +7,7 @@ use axum::extract::{Path, State};
 use axum::response::{IntoResponse, Response};
 use axum::routing::post;
 use axum::{Json, Router};
+use serde::Serialize;
 use serde_json::{Value, json};
 use uuid::Uuid;
 
@@ -34,9 +35,20 @@ pub struct Book {
     own_calls: Vec<(String, Value)>,
     /// Events that came after a later one of the same object: there must never be any.
     out_of_order: Vec<i64>,
+    /// Whole calls that are refused: the path or a text in the body, and the status.
+    rejections: BTreeMap<String, u16>,
 }
 
 impl Book {
+    /// From now on refuses as a whole every call to a path, or with a text such as an object's id in it; without a status not any
+    /// more.
+    pub fn reject(&mut self, path_or_text: &str, status: Option<u16>) {
+        match status {
+            Some(status) => self.rejections.insert(path_or_text.to_owned(), status),
+            None => self.rejections.remove(path_or_text),
+        };
+    }
+
     pub fn accepted(&self) -> usize {
         self.numbers.len()
     }
@@ -77,6 +89,15 @@ impl Book {
         })
     }
 
+    fn rejection(&self, path: &str, body: &impl Serialize) -> Option<Response> {
+        if self.rejections.is_empty() {
+            return None;
+        }
+        let text = serde_json::to_string(body).unwrap_or_default();
+        let (_, status) = self.rejections.iter().find(|(named, _)| path == named.as_str() || text.contains(*named))?;
+        Some(super::refusal(*status, "not_taken", "the core takes no such call"))
+    }
+
     fn take_own(&mut self, path: String, body: Value) {
         if self.own_calls.len() == EVENTS_KEPT {
             self.own_calls.remove(0);
@@ -112,6 +133,9 @@ pub fn router() -> Router<Arc<World>> {
 async fn take_own(State(world): State<Arc<World>>, Path(path): Path<String>, Json(body): Json<Value>) -> Response {
     let path = format!("/loan/{path}");
     lock(&world.funder_core).calls += 1;
+    if let Some(rejection) = lock(&world.funder_core).rejection(&path, &body) {
+        return rejection;
+    }
     let key = format!("{path} {body}");
     let fault = world.call_fault(NAME, &key);
     if fault == Some(Fault::TimeoutBefore) {
@@ -134,6 +158,9 @@ async fn take_events(State(world): State<Arc<World>>, Json(request): Json<Events
         return super::refusal(400, "too_many_events", "at most 500 events a call");
     }
     lock(&world.funder_core).calls += 1;
+    if let Some(rejection) = lock(&world.funder_core).rejection("/events", &request) {
+        return rejection;
+    }
     let key = request.events.first().map_or_else(String::new, |first| first.event_no.to_string());
     let fault = world.call_fault(NAME, &key);
     if fault == Some(Fault::TimeoutBefore) {

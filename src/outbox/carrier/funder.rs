@@ -1,22 +1,26 @@
 //! Events to a funder's core: many in one call, or each to the path that its template names.
+//!
+//! A refusal of a whole call (4xx, signed) is an answer: the batch is cut until the events that the core refuses stand alone, these
+//! fail, and all others go on. Where nobody takes events at all (401, 403, 429; at `/events` also 404 and 405) none is to blame,
+//! and the core is left alone. At a path of its own 404 and 405 are about that event: the core does not know the loan, or one
+//! template names a wrong path, and other kinds have theirs.
 
 use std::collections::{HashMap, HashSet};
 
 use serde_json::Value;
 use uuid::Uuid;
 
-use super::singly::{self, Unreached};
-use super::{Carried, Fate, Fates};
+use super::{Carried, Fate, Fates, failure, singly};
 use crate::app::App;
 use crate::outbox::catalogue;
 use crate::outbox::store::Waiting;
 use crate::outbox::template::{Template, TemplateRefusal, Told};
 use crate::outbox::template_store::{self, Saved};
-use crate::partner::Client;
 use crate::partner::funder_core::{
     client::{deliver, deliver_one},
     wire::{Event, EventResult, EventVerdict},
 };
+use crate::partner::{CallError, Client};
 
 /// Sends a batch in order. Objects with an event that goes to a path of its own are sent event by event.
 pub async fn carry(
@@ -35,7 +39,7 @@ pub async fn carry(
         return Ok(carried);
     }
     let call = |message| carry_one(client, &templates, message);
-    let singly = singly::carry((&single, patience), Unreached::PartnerIsDown, call).await;
+    let singly = singly::carry((&single, patience), failure, call).await;
     carried.fates.extend(singly.fates);
     carried.broken = singly.broken;
     Ok(carried)
@@ -71,11 +75,7 @@ async fn carry_together(client: &Client, templates: &Templates, batch: &[Waiting
     }
 }
 
-async fn carry_one(
-    client: &Client,
-    templates: &Templates,
-    message: &Waiting,
-) -> Result<Fate, crate::partner::CallError> {
+async fn carry_one(client: &Client, templates: &Templates, message: &Waiting) -> Result<Fate, CallError> {
     let saved = templates.get(&message.kind);
     let Some((saved, path)) = saved.and_then(|saved| saved.template.path.as_deref().map(|path| (saved, path))) else {
         // A neighbour of one that goes alone.
@@ -91,7 +91,11 @@ async fn carry_one(
         Ok(text) => text,
         Err(why) => return Ok(Fate::Refused(format!("template version {}: {why}", saved.version))),
     };
-    let answer = deliver_one(client, path, message.message_no, &text).await?;
+    let answer = match deliver_one(client, path, message.message_no, &text).await {
+        Ok(answer) => answer,
+        Err(no @ CallError::Rejected { status: 404 | 405, .. }) => return Ok(Fate::Refused(no.to_string())),
+        Err(error) => return Err(error),
+    };
     Ok(match saved.template.is_taken(&answer) {
         true => Fate::Delivered,
         false => Fate::Refused("taken_when does not hold for the answer".to_owned()),

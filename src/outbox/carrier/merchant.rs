@@ -2,8 +2,7 @@
 
 use std::sync::Arc;
 
-use super::singly::{self, Unreached};
-use super::{Carried, Fate, Fates, funder};
+use super::{Carried, Failure, Fate, Fates, funder, singly};
 use crate::app::App;
 use crate::base::id::MerchantId;
 use crate::merchant::notify_store;
@@ -35,7 +34,18 @@ pub async fn carry(
         }
     };
     let errand = Errand { app, partner, url, signer: app.access.signer(address.algorithm).await? };
-    Ok(singly::carry((batch, patience), Unreached::MessageFails, |message| errand.notify(message)).await)
+    Ok(singly::carry((batch, patience), failure, |message| errand.notify(message)).await)
+}
+
+/// A cashier is one of many addresses, given by a merchant: whatever it does is that notification's failure, which is tried only
+/// so often.
+fn failure(error: &CallError) -> Failure {
+    match error {
+        CallError::NotSent { .. } | CallError::Unknown { .. } | CallError::Rejected { status: 401 | 403 | 429, .. } => {
+            Failure::Silence
+        }
+        CallError::Rejected { .. } => Failure::Refusal,
+    }
 }
 
 /// Whom one batch goes to.

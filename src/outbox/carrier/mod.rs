@@ -42,8 +42,18 @@ pub struct Carried {
 #[derive(Debug)]
 pub struct Broken {
     pub error: CallError,
-    /// Whether no message is to blame: the partner was not reached, or asks to be left alone.
-    pub is_down: bool,
+    pub failure: Failure,
+}
+
+/// What a call that brought no result says of the partner and of the messages in it.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Failure {
+    /// Nobody there takes anything now: no message is to blame, and the partner is left alone.
+    NobodyThere,
+    /// An explicit no to what the call held: the partner is there, and takes others.
+    Refusal,
+    /// Nothing is known. The partner may be down, and a message may be what brings it down.
+    Silence,
 }
 
 impl Carried {
@@ -55,14 +65,22 @@ impl Carried {
 impl From<CallError> for Carried {
     /// A call that held the whole batch.
     fn from(error: CallError) -> Carried {
-        let is_down = is_down(&error);
-        Carried { fates: Fates::new(), broken: Some(Broken { error, is_down }) }
+        let failure = failure(&error);
+        Carried { fates: Fates::new(), broken: Some(Broken { error, failure }) }
     }
 }
 
-/// Not reached, not believed, or told to slow down: no message is to blame.
-fn is_down(error: &CallError) -> bool {
-    matches!(error, CallError::NotSent { .. } | CallError::Rejected { status: 401 | 403 | 429, .. })
+/// How a partner's error is understood. Of explicit refusals some are about us or the address and not about what was sent: we are not
+/// believed (401) or not let in (403), nothing stands at the address (404) or it takes no messages (405), or we are to slow
+/// down (429).
+fn failure(error: &CallError) -> Failure {
+    match error {
+        CallError::NotSent { .. } | CallError::Rejected { status: 401 | 403 | 404 | 405 | 429, .. } => {
+            Failure::NobodyThere
+        }
+        CallError::Rejected { .. } => Failure::Refusal,
+        CallError::Unknown { .. } => Failure::Silence,
+    }
 }
 
 /// How messages go to one partner.

@@ -4,30 +4,24 @@ use std::sync::atomic::{AtomicBool, AtomicU32, Ordering};
 
 use futures_util::{StreamExt as _, stream};
 
-use super::{Broken, Carried, Fate, Fates};
+use super::{Broken, Carried, Failure, Fate, Fates};
 use crate::outbox::store::Waiting;
 use crate::partner::CallError;
 
 /// Objects whose messages are on their way to one partner at the same time.
 const OBJECTS_AT_ONCE: usize = 8;
 
-/// How a call that did not succeed is understood.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Unreached {
-    /// No message is to blame; the partner is left alone.
-    PartnerIsDown,
-    /// It is this message's failure, which is tried only so often.
-    MessageFails,
-}
+/// How the errors of one kind of partner are understood.
+pub type Understanding = fn(&CallError) -> Failure;
 
-/// Calls once for each message. Whatever fails holds back its own object; after `patience` unanswered calls in a row the rest
-/// is left.
-pub async fn carry<'a, C, F>((batch, patience): (&'a [Waiting], u32), unreached: Unreached, call: C) -> Carried
+/// Calls once for each message. Whatever fails holds back its own object; after `patience` unanswered calls in a row, or where
+/// nobody is there, the rest is left.
+pub async fn carry<'a, C, F>((batch, patience): (&'a [Waiting], u32), understand: Understanding, call: C) -> Carried
 where
     C: Fn(&'a Waiting) -> F,
     F: Future<Output = Result<Fate, CallError>>,
 {
-    let state = State { unreached, patience, unanswered: AtomicU32::new(0), is_down: AtomicBool::new(false) };
+    let state = State { understand, patience, unanswered: AtomicU32::new(0), is_down: AtomicBool::new(false) };
     let chains = chains(batch).into_iter().map(|chain| carry_chain(chain, &call, &state));
     let carried: Vec<(Fates, Option<CallError>)> =
         stream::iter(chains.collect::<Vec<_>>()).buffer_unordered(OBJECTS_AT_ONCE).collect().await;
@@ -35,7 +29,7 @@ where
     for (fates, error) in carried {
         all.fates.extend(fates);
         if let Some(error) = error {
-            all.broken.get_or_insert(Broken { error, is_down: true });
+            all.broken.get_or_insert(Broken { error, failure: Failure::NobodyThere });
         }
     }
     all
@@ -57,7 +51,7 @@ fn chains(batch: &[Waiting]) -> Vec<Vec<&Waiting>> {
 
 /// What the chains of a batch know of each other.
 struct State {
-    unreached: Unreached,
+    understand: Understanding,
     patience: u32,
     /// Calls in a row.
     unanswered: AtomicU32,
@@ -84,21 +78,20 @@ where
                 continue;
             }
             Ok(fate) => fates.insert(message.message_no, fate),
-            Err(failed) if super::is_down(&failed) && state.unreached == Unreached::PartnerIsDown => {
-                state.is_down.store(true, Ordering::Relaxed);
-                return (fates, Some(failed));
-            }
             Err(failed) => {
-                // An explicit no is about the message; no answer may be about the partner.
-                let is_answer = matches!(failed, CallError::Rejected { .. }) && !super::is_down(&failed);
-                fates.insert(message.message_no, Fate::Refused(failed.to_string()));
-                if is_answer {
+                let failure = (state.understand)(&failed);
+                if failure == Failure::NobodyThere {
+                    state.is_down.store(true, Ordering::Relaxed);
+                    return (fates, Some(failed));
+                }
+                let refused = Fate::Refused(failed.to_string());
+                if failure == Failure::Refusal {
                     state.unanswered.store(0, Ordering::Relaxed);
                 } else if state.unanswered.fetch_add(1, Ordering::Relaxed) + 1 >= state.patience {
                     state.is_down.store(true, Ordering::Relaxed);
                     error = Some(failed);
                 }
-                None
+                fates.insert(message.message_no, refused)
             }
         };
         break;

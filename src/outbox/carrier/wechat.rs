@@ -7,7 +7,7 @@ use chrono::Datelike as _;
 use futures_util::{StreamExt as _, stream};
 use serde_json::Value;
 
-use super::{Broken, Carried, Fate, Fates, sms};
+use super::{Broken, Carried, Failure, Fate, Fates, sms};
 use crate::app::App;
 use crate::base::BusinessDay;
 use crate::base::id::BorrowerId;
@@ -38,7 +38,7 @@ pub async fn carry(app: &App, wechat: &WeChat, batch: &[Waiting]) -> anyhow::Res
     let fates: Fates = told.into_iter().map(|(message, fate)| (message.message_no, fate)).collect();
     let broken = run.is_silent.into_inner().then(|| Broken {
         error: CallError::Unknown { partner: wechat::NAME.to_owned(), reason: WeChatError::Silent.to_string() },
-        is_down: false,
+        failure: Failure::Silence,
     });
     Ok(Carried { fates, broken })
 }

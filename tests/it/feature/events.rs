@@ -319,6 +319,28 @@ async fn a_core_that_takes_every_other_call_is_not_left_alone_for_longer_and_lon
 }
 
 #[sqlx::test(migrator = "fenqi::MIGRATOR")]
+async fn loans_that_the_core_does_not_know_hold_up_no_other_on_a_path_of_its_own(pool: PgPool) {
+    let (town, desk, world) = open(pool).await;
+    deliver_outbox(&town.app).await.unwrap();
+    let own = json!({ "path": "/loan/made", "text": "{\"no\": {{ event.no }}, \"about\": {{ event.object_id }}}" });
+    save(&desk, "loan_made", "t-1", 0, &own).await.ok();
+    let messages: Vec<Message> = (1..=20).map(|object| message(&town, object)).collect();
+    store::enqueue(&mut town.app.pool.acquire().await.unwrap(), &messages).await.unwrap();
+    for (object, status) in [(2, 404), (3, 404), (4, 404), (5, 405), (6, 422), (7, 409)] {
+        lock(&world.funder_core).reject(&Uuid::from_u128(object).to_string(), Some(status));
+    }
+    assert_eq!(deliver_outbox(&town.app).await.unwrap(), Summary { delivered: 14, failed: 6, died: 0 });
+    assert_eq!(town.fen("select count(*) from outbox_partner where failures > 0").await, 0);
+    // Where it does not believe us, no loan is to blame.
+    let more: Vec<Message> = (21..=30).map(|object| message(&town, object)).collect();
+    store::enqueue(&mut town.app.pool.acquire().await.unwrap(), &more).await.unwrap();
+    lock(&world.funder_core).reject("/loan/made", Some(401));
+    assert_eq!(deliver_outbox(&town.app).await.unwrap(), Summary::default());
+    assert_eq!(town.fen("select count(*) from outbox where attempts > 0 and delivered_at is null").await, 6);
+    assert_eq!(town.fen("select failures::bigint from outbox_partner where partner = 'harbour-bank'").await, 1);
+}
+
+#[sqlx::test(migrator = "fenqi::MIGRATOR")]
 async fn a_template_without_a_path_gives_the_body_in_the_batch(pool: PgPool) {
     let (town, desk, world) = open(pool).await;
     let own = json!({ "text": "{\"amt\": {{ body.amount_fen | yuan }}, \"ref\": {{ body.reference }}}" });

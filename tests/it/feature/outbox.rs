@@ -204,6 +204,62 @@ async fn a_core_that_is_down_is_left_alone_by_every_node_and_tried_with_one_mess
 }
 
 #[sqlx::test(migrator = "fenqi::MIGRATOR")]
+async fn a_call_that_a_core_refuses_outright_fails_what_it_refuses_and_nothing_else(pool: PgPool) {
+    let (app, world) = house::open_in_world(pool, "2026-01-05").await;
+    for object in 1..=40 {
+        enqueue(&app, object, 2).await;
+    }
+    // Three in a row among them: as many lone messages without an answer would mean that the core is down.
+    let refused = [3, 17, 18, 19, 31].map(|object| Uuid::from_u128(object).to_string());
+    for object in &refused {
+        lock(&world.funder_core).reject(object, Some(422));
+    }
+    assert_eq!(deliver_outbox(&app).await.unwrap(), Summary { delivered: 70, failed: 5, died: 0 });
+    let left_alone = "select count(*) from outbox_partner where failures > 0";
+    assert_eq!(sqlx::query_scalar::<_, i64>(left_alone).fetch_one(&app.pool).await.unwrap(), 0);
+    let troubled = event_store::troubled(&mut app.pool.acquire().await.unwrap(), None, ((false, 0), 10)).await.unwrap();
+    assert_eq!(troubled.iter().map(|one| one.object_id.to_string()).collect::<Vec<_>>(), refused);
+    let why = "funder_core refused with 422 not_taken: the core takes no such call";
+    assert_eq!(troubled[0].last_error.as_deref(), Some(why));
+    refused.iter().for_each(|object| lock(&world.funder_core).reject(object, None));
+    app.clock.set(app.clock.now() + TimeDelta::seconds(5));
+    assert_eq!(deliver_outbox(&app).await.unwrap(), Summary { delivered: 10, failed: 0, died: 0 });
+    assert!((1..=40).all(|object| arrived(&world, object) == [0, 1]));
+}
+
+#[sqlx::test(migrator = "fenqi::MIGRATOR")]
+async fn a_core_that_was_down_and_refuses_the_one_message_that_it_is_tried_with_is_there(pool: PgPool) {
+    let (app, world) = house::open_in_world(pool, "2026-01-05").await;
+    for object in 1..=6 {
+        enqueue(&app, object, 1).await;
+    }
+    world.set_faults("funder_core", FaultShares { timeout_before: 1_000, ..FaultShares::default() });
+    assert_eq!(deliver_outbox(&app).await.unwrap().failed, 3);
+    world.set_faults("funder_core", FaultShares::default());
+    lock(&world.funder_core).reject(&Uuid::from_u128(1).to_string(), Some(400));
+    app.clock.set(app.clock.now() + TimeDelta::minutes(1));
+    assert_eq!(deliver_outbox(&app).await.unwrap(), Summary { delivered: 5, failed: 1, died: 0 });
+}
+
+#[sqlx::test(migrator = "fenqi::MIGRATOR")]
+async fn a_core_where_nobody_takes_events_is_left_alone_and_no_event_is_blamed(pool: PgPool) {
+    let (app, world) = house::open_in_world(pool, "2026-01-05").await;
+    for object in 1..=8 {
+        enqueue(&app, object, 1).await;
+    }
+    for (run, status) in (1i16..).zip([401, 403, 404, 405, 429]) {
+        lock(&world.funder_core).reject("/events", Some(status));
+        assert_eq!(deliver_outbox(&app).await.unwrap(), Summary::default(), "{status}");
+        let failures: i16 =
+            sqlx::query_scalar("select failures from outbox_partner").fetch_one(&app.pool).await.unwrap();
+        assert_eq!(failures, run, "{status}");
+        app.clock.set(app.clock.now() + TimeDelta::minutes(5));
+    }
+    lock(&world.funder_core).reject("/events", None);
+    assert_eq!(deliver_outbox(&app).await.unwrap(), Summary { delivered: 8, failed: 0, died: 0 });
+}
+
+#[sqlx::test(migrator = "fenqi::MIGRATOR")]
 async fn what_is_replayed_stays_ahead_of_what_was_never_sent_also_for_a_run_that_is_beyond_it(pool: PgPool) {
     let (app, world) = house::open_in_world(pool, "2026-01-05").await;
     let asked = Asked { partner: "funder_core", by: "li" };

@@ -23,6 +23,8 @@ pub enum EventRefusal {
     UnknownKind,
     #[error("the event has not failed, or has ended")]
     NotFailed,
+    #[error("the core is not told of events of this kind")]
+    NotTold,
     #[error(
         "a range is given by numbers or by times, its end is not before its beginning, and it holds up to {REPLAY_MESSAGES_MAX} numbers"
     )]
@@ -41,6 +43,7 @@ impl Refusal for EventRefusal {
             EventRefusal::UnknownEvent => "unknown_event",
             EventRefusal::UnknownKind => "unknown_event_kind",
             EventRefusal::NotFailed => "event_not_failed",
+            EventRefusal::NotTold => "event_not_told",
             EventRefusal::RangeMalformed => "event_range_malformed",
             EventRefusal::ReasonMissing => "reason_missing",
             EventRefusal::Overtaken => "precondition_failed",

@@ -96,7 +96,7 @@ pub struct EventPage {
 
 /// Read events by cursor
 ///
-/// What is pushed to your core, delivered or not, in a stable order. An event whose number was given but that is not written yet
+/// What is pushed to your core, delivered or not, in a stable order, and what you want it not to be told. An event whose number was given but that is not written yet
 /// holds back those after it, so that none is passed over.
 #[utoipa::path(get, path = "/events", tag = "events", params(EventParams), responses((status = 200, body = EventPage)),
     security(("signature" = ["events:read"])))]
@@ -118,7 +118,7 @@ pub async fn list_events(
     let limit = params.limit.0;
     let rows = event_store::list(&mut connection, &partner, (after, up_to_no), limit).await?;
     let templates = match params.mapped {
-        true => template_store::active(&mut connection, &partner).await?,
+        true => template_store::active(&mut connection, &partner).await?.templates,
         false => HashMap::new(),
     };
     let is_full = i64::try_from(rows.len()).unwrap_or(limit) == limit;

@@ -29,7 +29,7 @@ const ERROR_CHARS_MAX: usize = 500;
 /// What a run did.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub struct Summary {
-    /// Dealt with: delivered, or found to be undeliverable for ever.
+    /// Dealt with: delivered, not wanted by the partner, or found to be undeliverable for ever.
     pub delivered: u64,
     pub failed: u64,
     /// Given up after the last attempt.
@@ -186,7 +186,10 @@ impl Run<'_> {
         let last_no = batch.last().map_or(0, |message| message.message_no);
         let carried = self.carrier.carry(self.app, self.partner, (&batch, self.pace.patience())).await?;
         let Some(broken) = carried.broken else {
-            self.pace.succeeded();
+            // A batch of which the partner heard nothing says nothing of it.
+            if carried.fates.is_empty() || carried.fates.values().any(|fate| *fate != Fate::NotTold) {
+                self.pace.succeeded();
+            }
             self.apply(&batch, &carried.fates).await?;
             return Ok(Progress::Past(last_no));
         };
@@ -215,15 +218,17 @@ impl Run<'_> {
 
     async fn apply(&mut self, batch: &[Waiting], fates: &Fates) -> anyhow::Result<()> {
         let (mut delivered, mut undeliverable) = (Vec::with_capacity(batch.len()), Vec::new());
+        let mut not_told = Vec::new();
         let (mut failed, mut stopped) = (Vec::new(), HashSet::new());
         for message in batch {
             let fate = fates.get(&message.message_no);
             let is_behind = stopped.contains(&message.object_id);
-            if !matches!(fate, Some(Fate::Delivered | Fate::Undeliverable(_))) {
+            if !matches!(fate, Some(Fate::Delivered | Fate::NotTold | Fate::Undeliverable(_))) {
                 stopped.insert(message.object_id);
             }
             match fate {
                 Some(Fate::Delivered) => delivered.push(message.message_no),
+                Some(Fate::NotTold) => not_told.push(message.message_no),
                 Some(Fate::Undeliverable(why)) => undeliverable.push((message.message_no, why.clone())),
                 // It waits behind the one that was refused, and was not tried.
                 Some(Fate::Held) if is_behind => {}
@@ -233,8 +238,9 @@ impl Run<'_> {
             }
         }
         store::mark_undeliverable(self.connection, &undeliverable, self.app.clock.now()).await?;
+        store::mark_not_told(self.connection, &not_told, self.app.clock.now()).await?;
         store::mark_delivered(self.connection, &delivered, self.app.clock.now()).await?;
-        self.summary.delivered += (delivered.len() + undeliverable.len()) as u64;
+        self.summary.delivered += (delivered.len() + undeliverable.len() + not_told.len()) as u64;
         if !delivered.is_empty() {
             self.is_there().await?;
         }

@@ -253,6 +253,22 @@ pub async fn mark_undeliverable(
     Ok(())
 }
 
+/// Ends messages that their partner does not want to be told; nothing waits behind them.
+pub async fn mark_not_told(connection: &mut PgConnection, message_nos: &[i64], now: DateTime<Utc>) -> sqlx::Result<()> {
+    if message_nos.is_empty() {
+        return Ok(());
+    }
+    sqlx::query!(
+        "update outbox set delivered_at = $2, ending = 'not_told', last_error = null
+         where message_no = any($1) and delivered_at is null",
+        message_nos,
+        now
+    )
+    .execute(connection)
+    .await?;
+    Ok(())
+}
+
 /// A message that failed: when it is tried again, or that it is given up.
 #[derive(Debug)]
 pub struct Failed {

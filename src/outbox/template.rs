@@ -47,6 +47,42 @@ pub struct Template {
     pub taken_when: Option<String>,
 }
 
+/// How a kind of event is told to a partner.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Telling {
+    /// In our own form.
+    Ours,
+    By(Template),
+    /// Not at all: its events end without a call.
+    NotTold,
+}
+
+impl Telling {
+    /// What a partner asks for.
+    ///
+    /// # Errors
+    /// `NotToldByTemplate` where both are asked for.
+    pub fn asked(template: Option<Template>, not_told: bool) -> Result<Telling, TemplateRefusal> {
+        match (template, not_told) {
+            (None, false) => Ok(Telling::Ours),
+            (Some(template), false) => Ok(Telling::By(template)),
+            (None, true) => Ok(Telling::NotTold),
+            (Some(_), true) => Err(TemplateRefusal::NotToldByTemplate),
+        }
+    }
+
+    pub fn template(&self) -> Option<&Template> {
+        match self {
+            Telling::By(template) => Some(template),
+            Telling::Ours | Telling::NotTold => None,
+        }
+    }
+
+    pub fn is_not_told(&self) -> bool {
+        *self == Telling::NotTold
+    }
+}
+
 /// An event, as a template sees it: `event` and `body`.
 #[derive(Clone, Copy, Debug)]
 pub struct Told<'a> {
@@ -77,6 +113,8 @@ pub enum TemplateRefusal {
     Path,
     #[error("a template has 1 to {TEXT_BYTES_MAX} bytes, and `taken_when` up to {TAKEN_WHEN_BYTES_MAX}")]
     Length,
+    #[error("what is not told has no template")]
+    NotToldByTemplate,
 }
 
 impl Refusal for TemplateRefusal {
@@ -85,7 +123,8 @@ impl Refusal for TemplateRefusal {
             TemplateRefusal::Wrong { .. }
             | TemplateRefusal::TakenWhen(_)
             | TemplateRefusal::TakenWhenWithoutPath
-            | TemplateRefusal::Length => "template_wrong",
+            | TemplateRefusal::Length
+            | TemplateRefusal::NotToldByTemplate => "template_wrong",
             TemplateRefusal::NotJson { .. } | TemplateRefusal::NotAnObject => "template_not_json",
             TemplateRefusal::TooMuch => "template_too_much",
             TemplateRefusal::Path => "template_path_malformed",

@@ -3,31 +3,31 @@
 use super::actions::EventRefusal;
 use super::carrier::funder::render;
 use super::catalogue::{self, Audience, EventKind};
+use super::event_store;
 use super::store::Waiting;
-use super::template::Template;
-use super::template_store::{self as store, NewVersion};
-use super::{event_store, template_store};
+use super::template::{Telling, Template};
+use super::template_store::{self as store, Active, NewVersion};
 use crate::app::App;
 use crate::base::id::FunderId;
 use crate::database;
 use crate::error::{Fault, Outcome};
 
-/// A template to save, or with none our own form again.
+/// How a kind is to be told from now on.
 #[derive(Clone, Debug)]
 pub struct Saving<'a> {
     pub funder_id: FunderId,
     pub kind: &'a str,
     /// The version that was read; 0 where there was none.
     pub after_version: i32,
-    pub template: Option<&'a Template>,
+    pub telling: &'a Telling,
     pub by: &'a str,
 }
 
-/// Saves the next version of a kind's template, once it serves the kind's example; returns its number. Events that wait are
-/// told by it.
+/// Saves the next version of how a kind is told, a template once it serves the kind's example; returns its number. Events that
+/// wait are told by it, or end.
 pub async fn save(app: &App, saving: Saving<'_>) -> Outcome<i32, EventRefusal> {
     let kind = kind_for_funders(saving.kind).map_err(Fault::Refused)?;
-    if let Some(template) = saving.template {
+    if let Some(template) = saving.telling.template() {
         template.check(kind).map_err(|refusal| Fault::Refused(refusal.into()))?;
     }
     let version = saving.after_version + 1;
@@ -35,7 +35,7 @@ pub async fn save(app: &App, saving: Saving<'_>) -> Outcome<i32, EventRefusal> {
         funder_id: saving.funder_id,
         kind: kind.name,
         version,
-        template: saving.template,
+        telling: saving.telling,
         saved_by: saving.by,
         saved_at: app.clock.now(),
     };
@@ -70,7 +70,8 @@ pub struct Preview {
     pub template_version: Option<i32>,
 }
 
-/// Shows what a past event of a funder looks like under a template: a given one, else the saved one, else our own form.
+/// Shows what a past event of a funder looks like under a template: a given one, else the saved one, else our own form. What is not
+/// told looks like nothing.
 pub async fn preview(
     app: &App,
     funder_code: &str,
@@ -80,11 +81,13 @@ pub async fn preview(
     let mut connection = app.pool.acquire().await?;
     let found = event_store::find(&mut connection, funder_code, event_no).await?;
     let message = found.ok_or(Fault::Refused(EventRefusal::UnknownEvent))?;
-    let mut active = template_store::active(&mut connection, funder_code).await?;
+    let Active { mut templates, not_told } = store::active(&mut connection, funder_code).await?;
     drop(connection);
-    let (template, template_version) = match given {
-        Some(template) => (Some(template.clone()), None),
-        None => active.remove(&message.kind).map_or((None, None), |saved| (Some(saved.template), Some(saved.version))),
+    let (template, template_version) = match (given, templates.remove(&message.kind)) {
+        (Some(template), _) => (Some(template.clone()), None),
+        (None, _) if not_told.contains(&message.kind) => return Err(Fault::Refused(EventRefusal::NotTold)),
+        (None, Some(saved)) => (Some(saved.template), Some(saved.version)),
+        (None, None) => (None, None),
     };
     if let (Some(template), Ok(kind)) = (&template, kind_for_funders(&message.kind)) {
         template.check(kind).map_err(|refusal| Fault::Refused(refusal.into()))?;

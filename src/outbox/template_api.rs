@@ -8,7 +8,7 @@ use chrono::{DateTime, Utc};
 use serde::{Deserialize, Serialize};
 use utoipa::{IntoParams, ToSchema};
 
-use super::template::Template;
+use super::template::{Telling, Template};
 use super::template_actions::{self, Saving, kind_for_funders};
 use super::template_store::{self, Version};
 use crate::app::App;
@@ -26,16 +26,20 @@ pub struct TemplateView {
     /// 0 where none was ever saved.
     #[schema(example = 1)]
     pub version: i32,
-    /// What counts now; null for our own form.
+    /// What counts now; null for our own form, or where the kind is not told.
     pub template: Option<Template>,
+    /// Whether your core is not told of this kind at all.
+    #[schema(example = false)]
+    pub not_told: bool,
 }
 
 async fn find(app: &App, funder_id: FunderId, kind: &str) -> Result<impl IntoResponse + use<>, Problem> {
     let kind = kind_for_funders(kind).map_err(Fault::Refused)?;
     let newest = template_store::newest(&mut *app.pool.acquire().await?, funder_id, kind.name).await?;
     let version = newest.as_ref().map_or(0, |newest| newest.version);
-    let template = newest.and_then(|newest| newest.template);
-    let view = TemplateView { kind: kind.name.to_owned(), version, template };
+    let telling = newest.map_or(Telling::Ours, |newest| newest.telling);
+    let (template, not_told) = (telling.template().cloned(), telling.is_not_told());
+    let view = TemplateView { kind: kind.name.to_owned(), version, template, not_told };
     Ok(([(header::ETAG, etag(version))], Json(view)))
 }
 
@@ -58,8 +62,10 @@ pub async fn show_template(
 pub struct TemplateVersion {
     #[schema(example = 1)]
     pub version: i32,
-    /// Null where it gave our own form back.
+    /// Null where it gave our own form back, or ended the telling.
     pub template: Option<Template>,
+    #[schema(example = false)]
+    pub not_told: bool,
     #[schema(example = "Chen Wei")]
     pub saved_by: String,
     pub saved_at: DateTime<Utc>,
@@ -94,24 +100,30 @@ pub async fn list_template_versions(
     let rows = template_store::versions(&mut connection, caller.funder_id, kind.name, (before, limit + 1)).await?;
     let view = |version: Version| TemplateVersion {
         version: version.version,
-        template: version.template,
+        template: version.telling.template().cloned(),
+        not_told: version.telling.is_not_told(),
         saved_by: version.saved_by,
         saved_at: version.saved_at,
     };
     Ok(Json(Page::of(rows.into_iter().map(view).collect(), limit, |row| row.version)))
 }
 
-/// A template to save.
+/// How a kind is to be told.
 #[derive(Debug, Deserialize, ToSchema)]
 #[serde(deny_unknown_fields)]
 pub struct NewTemplate {
-    /// Null for our own form.
+    /// Null for our own form, or where the kind is not to be told.
     pub template: Option<Template>,
+    /// `true`, without a template: your core is not told of this kind any more. Its events end without a call, and can be pulled.
+    #[schema(example = false)]
+    #[serde(default)]
+    pub not_told: bool,
 }
 
 /// Save a kind's template
 ///
-/// The next version. It must serve the kind's example: a misspelt field is refused with its line. What waits is told by it.
+/// The next version. It must serve the kind's example: a misspelt field is refused with its line. What waits is told by it, or, with
+/// `not_told`, ends.
 #[utoipa::path(put, path = "/events/templates/{kind}", tag = "events", request_body = NewTemplate,
     params(("kind" = String, Path, example = "loan_made"),
            ("If-Match" = String, Header, description = "The ETag that was read.", example = "\"0\"")),
@@ -127,13 +139,9 @@ pub async fn save_template(
     let newest = template_store::newest(&mut *app.pool.acquire().await?, caller.funder_id, known.name).await?;
     let after_version = newest.map_or(0, |newest| newest.version);
     if_match.check(&etag(after_version))?;
-    let saving = Saving {
-        funder_id: caller.funder_id,
-        kind: &kind,
-        after_version,
-        template: new.template.as_ref(),
-        by: &caller.caller.holder,
-    };
+    let telling = Telling::asked(new.template, new.not_told).map_err(Fault::Refused)?;
+    let by = &caller.caller.holder;
+    let saving = Saving { funder_id: caller.funder_id, kind: &kind, after_version, telling: &telling, by };
     template_actions::save(&app, saving).await?;
     find(&app, caller.funder_id, &kind).await
 }

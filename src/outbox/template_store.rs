@@ -1,11 +1,11 @@
 //! SQL of templates.
 
-use std::collections::HashMap;
+use std::collections::{HashMap, HashSet};
 
 use chrono::{DateTime, Utc};
 use sqlx::PgConnection;
 
-use super::template::Template;
+use super::template::{Telling, Template};
 use crate::base::id::FunderId;
 
 /// A template and its version.
@@ -15,29 +15,42 @@ pub struct Saved {
     pub template: Template,
 }
 
-/// The templates by which a funder, named by its code, is told its events, by kind.
-pub async fn active(connection: &mut PgConnection, funder_code: &str) -> sqlx::Result<HashMap<String, Saved>> {
+/// How a funder is told its events. A kind that stands in neither is told in our own form.
+#[derive(Debug, Default)]
+pub struct Active {
+    /// By kind.
+    pub templates: HashMap<String, Saved>,
+    /// Kinds that its core is not told of.
+    pub not_told: HashSet<String>,
+}
+
+/// How a funder, named by its code, is told its events now.
+pub async fn active(connection: &mut PgConnection, funder_code: &str) -> sqlx::Result<Active> {
     let rows = sqlx::query!(
-        r#"select distinct on (t.kind) t.kind, t.version, t.path, t.text, t.taken_when
+        r#"select distinct on (t.kind) t.kind, t.version, t.path, t.text, t.taken_when, t.not_told
            from event_template t join funder f using (funder_id) where f.code = $1
            order by t.kind, t.version desc"#,
         funder_code
     )
     .fetch_all(connection)
     .await?;
-    let saved = rows.into_iter().filter_map(|row| {
-        let template = Template { path: row.path, text: row.text?, taken_when: row.taken_when };
-        Some((row.kind, Saved { version: row.version, template }))
-    });
-    Ok(saved.collect())
+    let mut active = Active::default();
+    for row in rows {
+        if row.not_told {
+            active.not_told.insert(row.kind);
+        } else if let Some(text) = row.text {
+            let template = Template { path: row.path, text, taken_when: row.taken_when };
+            active.templates.insert(row.kind, Saved { version: row.version, template });
+        }
+    }
+    Ok(active)
 }
 
 /// One version, as it was saved.
 #[derive(Debug)]
 pub struct Version {
     pub version: i32,
-    /// Nothing where it gives our own form back.
-    pub template: Option<Template>,
+    pub telling: Telling,
     pub saved_by: String,
     pub saved_at: DateTime<Utc>,
 }
@@ -55,7 +68,7 @@ pub async fn versions(
     (before, limit): (Option<i32>, i64),
 ) -> sqlx::Result<Vec<Version>> {
     let rows = sqlx::query!(
-        "select version, path, text, taken_when, saved_by, saved_at from event_template
+        "select version, path, text, taken_when, not_told, saved_by, saved_at from event_template
          where funder_id = $1 and kind = $2 and ($3::int is null or version < $3)
          order by version desc limit $4",
         funder_id.uuid(),
@@ -69,7 +82,11 @@ pub async fn versions(
         .into_iter()
         .map(|row| Version {
             version: row.version,
-            template: row.text.map(|text| Template { path: row.path, text, taken_when: row.taken_when }),
+            telling: match row.text {
+                Some(text) => Telling::By(Template { path: row.path, text, taken_when: row.taken_when }),
+                None if row.not_told => Telling::NotTold,
+                None => Telling::Ours,
+            },
             saved_by: row.saved_by,
             saved_at: row.saved_at,
         })
@@ -82,22 +99,24 @@ pub struct NewVersion<'a> {
     pub funder_id: FunderId,
     pub kind: &'a str,
     pub version: i32,
-    pub template: Option<&'a Template>,
+    pub telling: &'a Telling,
     pub saved_by: &'a str,
     pub saved_at: DateTime<Utc>,
 }
 
 /// `false` if somebody saved that version first.
 pub async fn insert(connection: &mut PgConnection, new: &NewVersion<'_>) -> sqlx::Result<bool> {
+    let template = new.telling.template();
     let done = sqlx::query!(
-        "insert into event_template (funder_id, kind, version, path, text, taken_when, saved_by, saved_at)
-         values ($1, $2, $3, $4, $5, $6, $7, $8) on conflict do nothing",
+        "insert into event_template (funder_id, kind, version, path, text, taken_when, not_told, saved_by, saved_at)
+         values ($1, $2, $3, $4, $5, $6, $7, $8, $9) on conflict do nothing",
         new.funder_id.uuid(),
         new.kind,
         new.version,
-        new.template.and_then(|template| template.path.as_deref()),
-        new.template.map(|template| template.text.as_str()),
-        new.template.and_then(|template| template.taken_when.as_deref()),
+        template.and_then(|template| template.path.as_deref()),
+        template.map(|template| template.text.as_str()),
+        template.and_then(|template| template.taken_when.as_deref()),
+        new.telling.is_not_told(),
         new.saved_by,
         new.saved_at,
     )

@@ -130,6 +130,7 @@ pub const CODES: &[Code] = &[
     code(404, "unknown_event", "There is no such event."),
     code(404, "unknown_event_kind", "There is no such kind of event; GET /events/kinds lists them."),
     code(409, "event_not_failed", "The event has not failed, or has been delivered or discarded."),
+    code(409, "event_not_told", "Your core is not told of events of this kind; name a template to try one."),
     code(
         422,
         "event_range_malformed",

@@ -15,26 +15,30 @@ use crate::app::App;
 use crate::outbox::catalogue;
 use crate::outbox::store::Waiting;
 use crate::outbox::template::{Template, TemplateRefusal, Told};
-use crate::outbox::template_store::{self, Saved};
+use crate::outbox::template_store::{self, Active, Saved};
 use crate::partner::funder_core::{
     client::{deliver, deliver_one},
     wire::{Event, EventResult, EventVerdict},
 };
 use crate::partner::{CallError, Client};
 
-/// Sends a batch in order. Objects with an event that goes to a path of its own are sent event by event.
+/// Sends a batch in order, without the kinds that the core is not told of. Objects with an event that goes to a path of its own are
+/// sent event by event.
 pub async fn carry(
     app: &App,
     client: &Client,
     partner: &str,
     (batch, patience): (&[Waiting], u32),
 ) -> anyhow::Result<Carried> {
-    let templates = template_store::active(&mut *app.pool.acquire().await?, partner).await?;
+    let Active { templates, not_told } = template_store::active(&mut *app.pool.acquire().await?, partner).await?;
+    let (untold, told): (Vec<Waiting>, Vec<Waiting>) =
+        batch.iter().cloned().partition(|message| not_told.contains(&message.kind));
     let has_path = |message: &&Waiting| templates.get(&message.kind).is_some_and(|saved| saved.template.path.is_some());
-    let alone: HashSet<Uuid> = batch.iter().filter(has_path).map(|message| message.object_id).collect();
+    let alone: HashSet<Uuid> = told.iter().filter(has_path).map(|message| message.object_id).collect();
     let (single, together): (Vec<Waiting>, Vec<Waiting>) =
-        batch.iter().cloned().partition(|message| alone.contains(&message.object_id));
+        told.into_iter().partition(|message| alone.contains(&message.object_id));
     let mut carried = carry_together(client, &templates, &together).await;
+    carried.fates.extend(untold.into_iter().map(|message| (message.message_no, Fate::NotTold)));
     if carried.broken.is_some() {
         return Ok(carried);
     }

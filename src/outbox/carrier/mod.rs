@@ -22,6 +22,8 @@ pub enum Fate {
     Delivered,
     /// The partner will never take it, or there is nobody to send it to: trying again would change nothing.
     Undeliverable(String),
+    /// The partner does not want to be told of its kind: no call was made.
+    NotTold,
     /// Not taken, because an earlier one of its object was not.
     Held,
     Refused(String),

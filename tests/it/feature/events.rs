@@ -297,6 +297,64 @@ async fn a_core_is_told_in_its_own_words_at_its_own_path(pool: PgPool) {
     assert_eq!(desk.post(&preview, "v-2", &json!({})).await.ok()["path"], "/events");
 }
 
+#[sqlx::test(migrator = "fenqi::MIGRATOR")]
+async fn a_kind_that_the_core_does_not_want_ends_without_a_call_and_can_be_told_again(pool: PgPool) {
+    let (town, desk, world) = open(pool).await;
+    let app = &town.app;
+    deliver_outbox(app).await.unwrap();
+    let path = "/events/templates/loan_made";
+    let put = async |key: &str, version: &str, body: Value| {
+        let headers = [("if-match", version), ("idempotency-key", key)];
+        desk.send_with("PUT", path, &headers, &body.to_string()).await
+    };
+    let enqueue = async |messages: Vec<Message>| {
+        store::enqueue(&mut app.pool.acquire().await.unwrap(), &messages).await.unwrap();
+    };
+    // One that failed before is not told either.
+    let first = Uuid::from_u128(1);
+    world.script("funder_core", Some(Matcher::new("object", first)), vec![Scripted::answer("refused")]);
+    enqueue(vec![message(&town, 1)]).await;
+    assert_eq!(deliver_outbox(app).await.unwrap().failed, 1);
+
+    let both = put("t-1", "\"0\"", json!({ "template": { "text": "{}" }, "not_told": true })).await;
+    assert_eq!(both.problem(), (422, "template_wrong".into()));
+    let saved = put("t-2", "\"0\"", json!({ "not_told": true })).await.ok();
+    assert_eq!(saved, json!({ "kind": "loan_made", "version": 1, "template": null, "not_told": true }));
+    let voided = Message { kind: "loan_voided", ..message(&town, 1) };
+    enqueue(vec![message(&town, 2), voided, message(&town, 3)]).await;
+    app.clock.set(app.clock.now() + TimeDelta::seconds(5));
+    let calls = lock(&world.funder_core).calls();
+    assert_eq!(deliver_outbox(app).await.unwrap(), Summary { delivered: 4, failed: 0, died: 0 });
+    assert_eq!(lock(&world.funder_core).calls(), calls + 1, "for what is told");
+    let told = |object: u128| -> Vec<String> {
+        let book = lock(&world.funder_core);
+        book.events_of(Uuid::from_u128(object)).iter().map(|event| event.kind.clone()).collect()
+    };
+    assert_eq!((told(1), told(2)), (vec!["loan_voided".to_owned()], vec![]));
+    assert_eq!(town.fen("select count(*) from outbox where ending = 'not_told' and last_error is null").await, 3);
+    assert_eq!(desk.get("/events/failures").await.ok()["items"], json!([]));
+    assert!(fenqi::verify::verify(&app.pool).await.unwrap().is_empty());
+    // It can be pulled, and looked at in a form that is only tried.
+    let pulled = desk.get("/events?limit=200&mapped=true").await.ok();
+    let last = pulled["items"].as_array().unwrap().last().unwrap();
+    assert_eq!((&last["kind"], &last["body"]["loan_id"]), (&json!("loan_made"), &json!("loan_3")));
+    let preview = format!("/events/{}/preview", last["event_no"]);
+    assert_eq!(desk.post(&preview, "v-1", &json!({})).await.problem(), (409, "event_not_told".into()));
+    let tried = json!({ "template": { "text": "{\"a\": {{ body.loan_id }}}" } });
+    let tried = desk.post(&preview, "v-2", &tried).await.ok();
+    assert!(tried["body"].as_str().unwrap().contains("loan_3"));
+    // Told again from now on; what has ended stays so until it is replayed.
+    assert_eq!(put("t-3", "\"1\"", json!({ "template": null })).await.ok()["not_told"], false);
+    assert_eq!(deliver_outbox(app).await.unwrap(), Summary::default());
+    let range = json!({ "from_no": 1, "to_no": last["event_no"] });
+    desk.post("/events/replays", "r-1", &range).await.ok();
+    deliver_outbox(app).await.unwrap();
+    assert_eq!((told(2), told(3)), (vec!["loan_made".to_owned()], vec!["loan_made".to_owned()]));
+    let versions = desk.get(&format!("{path}/versions")).await.ok();
+    let versions = versions["items"].as_array().unwrap().iter();
+    assert_eq!(versions.map(|one| one["not_told"].as_bool()).collect::<Vec<_>>(), [Some(false), Some(true)]);
+}
+
 /// Every run of so many lone calls ends in three silences; what was taken before them shows that the core is there.
 #[sqlx::test(migrator = "fenqi::MIGRATOR")]
 async fn a_core_that_takes_every_other_call_is_not_left_alone_for_longer_and_longer(pool: PgPool) {

@@ -10,7 +10,7 @@ use chrono_tz::Asia::Shanghai;
 use fenqi::base::id::LineId;
 use fenqi::base::{BusinessDay, Clock, Fen};
 use fenqi::outbox::catalogue;
-use fenqi::outbox::template::Template;
+use fenqi::outbox::template::{Telling, Template};
 use fenqi::outbox::template_actions::{Saving, save};
 use fenqi::sandbox::world::lock;
 use fenqi::sandbox::{FaultShares, Silence, World};
@@ -68,9 +68,9 @@ fn template(kind: &str) -> Template {
 /// The core has a template for each kind of event of a loan; the rest comes in our own form.
 async fn map_fields(town: &Town) {
     for kind in catalogue::of(catalogue::Audience::Funder).filter(|kind| kind.object == "loan") {
-        let template = template(kind.name);
+        let telling = Telling::By(template(kind.name));
         let funder_id = town.funder_id;
-        let saving = Saving { funder_id, kind: kind.name, after_version: 0, template: Some(&template), by: "core" };
+        let saving = Saving { funder_id, kind: kind.name, after_version: 0, telling: &telling, by: "core" };
         save(&town.app, saving).await.unwrap();
     }
 }

@@ -61,22 +61,28 @@ pub struct Asked<'a> {
 
 /// Delivers nothing more to the partner until it is resumed; what is on its way arrives.
 pub async fn pause(app: &App, asked: Asked<'_>) -> Outcome<Step, EventRefusal> {
-    set_paused(app, asked, true).await
-}
-
-/// Delivers again, at once, whatever kept the partner from being tried.
-pub async fn resume(app: &App, asked: Asked<'_>) -> Outcome<Step, EventRefusal> {
-    set_paused(app, asked, false).await
-}
-
-async fn set_paused(app: &App, asked: Asked<'_>, is_paused: bool) -> Outcome<Step, EventRefusal> {
     let now = app.clock.now();
     let mut transaction = database::begin(&app.pool).await?;
-    if !store::set_paused(&mut transaction, asked.partner, (is_paused, now)).await? {
+    if !store::set_paused(&mut transaction, asked.partner, (true, now)).await? {
         return Ok(Step::AlreadyApplied);
     }
-    let action = if is_paused { "pause" } else { "resume" };
-    store::note(&mut transaction, &noted(asked, action, now)).await?;
+    store::note(&mut transaction, &noted(asked, "pause", now)).await?;
+    transaction.commit().await?;
+    Ok(Step::Applied)
+}
+
+/// Delivers again, at once, whatever kept the partner from being tried: that it was down is forgotten, and what failed before is
+/// due. What was given up stays so.
+pub async fn resume(app: &App, asked: Asked<'_>) -> Outcome<Step, EventRefusal> {
+    let now = app.clock.now();
+    let mut transaction = database::begin(&app.pool).await?;
+    let is_resumed = store::set_paused(&mut transaction, asked.partner, (false, now)).await?;
+    let hastened = store::hasten(&mut transaction, asked.partner, now).await?;
+    if !is_resumed && hastened == 0 {
+        return Ok(Step::AlreadyApplied);
+    }
+    let action = Action { messages: i64::try_from(hastened).ok(), ..noted(asked, "resume", now) };
+    store::note(&mut transaction, &action).await?;
     transaction.commit().await?;
     Ok(Step::Applied)
 }

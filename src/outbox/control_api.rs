@@ -98,7 +98,8 @@ pub async fn pause(State(app): State<App>, caller: FunderCaller) -> Result<Json<
 
 /// Resume delivery
 ///
-/// At once, also where your core was left alone because it did not answer.
+/// At once, also where your core was left alone because it did not answer. What failed and was to be tried later is due; what was
+/// given up stays so.
 #[utoipa::path(post, path = "/events/delivery/resume", tag = "events", responses((status = 200, body = DeliveryView)),
     security(("signature" = ["events:write"])))]
 pub async fn resume(State(app): State<App>, caller: FunderCaller) -> Result<Json<DeliveryView>, Problem> {

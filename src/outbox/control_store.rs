@@ -59,6 +59,19 @@ pub async fn set_paused(
     Ok(done.rows_affected() == 1)
 }
 
+/// Makes every message due at once that failed and is to be tried later; returns how many. Dead ones stay dead.
+pub async fn hasten(connection: &mut PgConnection, partner: &str, now: DateTime<Utc>) -> sqlx::Result<u64> {
+    let done = sqlx::query!(
+        "update outbox set next_attempt_at = $2
+         where partner = $1 and delivered_at is null and attempts > 0 and dead_at is null and next_attempt_at > $2",
+        partner,
+        now,
+    )
+    .execute(connection)
+    .await?;
+    Ok(done.rows_affected())
+}
+
 /// Tries a message again at once, dead or not. `false` if it never failed or has ended. It stays ahead of its object's later
 /// ones, because its attempts are not forgotten.
 pub async fn retry(

@@ -2,6 +2,7 @@
 
 use chrono::TimeDelta;
 use fenqi::app::App;
+use fenqi::error::Step;
 use fenqi::outbox::actions::{self, Asked};
 use fenqi::outbox::carrier::Carrier;
 use fenqi::outbox::jobs::{Summary, deliver_outbox};
@@ -283,6 +284,33 @@ async fn what_is_replayed_stays_ahead_of_what_was_never_sent_also_for_a_run_that
     app.clock.set(now + TimeDelta::seconds(5));
     assert_eq!(deliver_outbox(&app).await.unwrap(), Summary { delivered: 3, failed: 0, died: 0 });
     assert_eq!(arrived(&world, 1), [0, 1, 2]);
+}
+
+#[sqlx::test(migrator = "fenqi::MIGRATOR")]
+async fn whoever_is_resumed_is_told_at_once_what_failed_before_but_not_what_was_given_up(pool: PgPool) {
+    let (app, world) = house::open_in_world(pool, "2026-01-05").await;
+    let asked = Asked { partner: "funder_core", by: "li" };
+    let now = app.clock.now();
+    enqueue(&app, 9, 1).await;
+    let mut connection = app.pool.acquire().await.unwrap();
+    let message_no = store::fresh(&mut connection, "funder_core", (0, i64::MAX), 1).await.unwrap()[0].message_no;
+    let dead = store::Failed { message_no, next_attempt_at: now, dead_at: Some(now), error: "no".into() };
+    store::mark_failed(&mut connection, &[dead]).await.unwrap();
+    enqueue(&app, 1, 2).await;
+    world.set_faults("funder_core", FaultShares { timeout_before: 1_000, ..FaultShares::default() });
+    for _ in 0..5 {
+        app.clock.set(app.clock.now() + TimeDelta::minutes(5));
+        assert_eq!(deliver_outbox(&app).await.unwrap().failed, 1);
+    }
+    world.set_faults("funder_core", FaultShares::default());
+    assert_eq!(deliver_outbox(&app).await.unwrap(), Summary::default(), "it is not due yet");
+    assert_eq!(actions::resume(&app, asked).await.unwrap(), Step::Applied);
+    assert_eq!(deliver_outbox(&app).await.unwrap(), Summary { delivered: 2, failed: 0, died: 0 });
+    assert_eq!((arrived(&world, 1), arrived(&world, 9)), (vec![0, 1], vec![]));
+    assert_eq!(actions::resume(&app, asked).await.unwrap(), Step::AlreadyApplied);
+    let noted: Vec<(String, Option<i64>)> =
+        sqlx::query_as("select action, messages from outbox_action").fetch_all(&app.pool).await.unwrap();
+    assert_eq!(noted, [("resume".to_owned(), Some(1))]);
 }
 
 #[sqlx::test(migrator = "fenqi::MIGRATOR")]

@@ -136,6 +136,9 @@ fn show_kinds(kind: Option<&str>) -> anyhow::Result<ExitCode> {
         None => {
             for kind in catalogue::KINDS {
                 println!("{} (version {}, about: {}): {}", kind.name, kind.version, kind.object, kind.says);
+                if !kind.nullable.is_empty() {
+                    println!("    may be null: {}", kind.nullable.join(", "));
+                }
             }
         }
     }

@@ -168,6 +168,9 @@ pub struct EventKindView {
     /// A whole body.
     #[schema(value_type = Object)]
     pub example: Value,
+    /// Fields of the body that may be null; no other is.
+    #[schema(value_type = Vec<String>, example = json!(["frozen_for"]))]
+    pub nullable: &'static [&'static str],
 }
 
 /// Every kind of event that a funder is told.
@@ -178,7 +181,7 @@ pub struct EventKinds {
 
 /// List kinds of events
 ///
-/// With an example of each body; a template is checked against it.
+/// With an example of each body; a template is checked against it, and against the same with each field null that may be.
 #[utoipa::path(get, path = "/events/kinds", tag = "events", responses((status = 200, body = EventKinds)),
     security(("signature" = ["events:read"])))]
 pub async fn list_kinds(_caller: FunderCaller) -> Json<EventKinds> {
@@ -188,6 +191,7 @@ pub async fn list_kinds(_caller: FunderCaller) -> Json<EventKinds> {
         object: kind.object,
         says: kind.says,
         example: kind.example(),
+        nullable: kind.nullable,
     };
     Json(EventKinds { items: catalogue::of(Audience::Funder).map(view).collect() })
 }

@@ -21,6 +21,8 @@ pub struct EventKind {
     /// What `object_id` names, and so what keeps its order.
     pub object: &'static str,
     pub says: &'static str,
+    /// Fields of the body that may be null; no other is.
+    pub nullable: &'static [&'static str],
     example: fn() -> Value,
 }
 
@@ -28,6 +30,29 @@ impl EventKind {
     /// A whole body. Fields that may be null are not null here.
     pub fn example(&self) -> Value {
         (self.example)()
+    }
+
+    /// For each field that may be null: the field, and a whole body in which it is.
+    pub fn examples_with_null(&self) -> impl Iterator<Item = (&'static str, Value)> {
+        self.nullable.iter().map(|field| {
+            let mut body = self.example();
+            body[*field] = Value::Null;
+            (*field, body)
+        })
+    }
+
+    /// Where `found` is no body of this kind: of another shape than the example, or null where it may not be. Empty when it is one.
+    pub fn differences(&self, found: &Value) -> Vec<String> {
+        let mut differences = differences(&self.example(), found);
+        let mut nulls = Vec::new();
+        find_nulls(found, "", &mut nulls);
+        let is_strange = |at: &String| !self.nullable.iter().any(|field| at.strip_prefix('/') == Some(*field));
+        differences.extend(nulls.into_iter().filter(is_strange).map(|at| format!("{at} is null")));
+        differences
+    }
+
+    const fn with_nullable(self, nullable: &'static [&'static str]) -> EventKind {
+        EventKind { nullable, ..self }
     }
 }
 
@@ -42,11 +67,11 @@ pub fn of(audience: Audience) -> impl Iterator<Item = &'static EventKind> {
 }
 
 const fn funder(name: &'static str, object: &'static str, says: &'static str, example: fn() -> Value) -> EventKind {
-    EventKind { name, version: 1, audience: Audience::Funder, object, says, example }
+    EventKind { name, version: 1, audience: Audience::Funder, object, says, nullable: &[], example }
 }
 
 const fn merchant(name: &'static str, says: &'static str, example: fn() -> Value) -> EventKind {
-    EventKind { name, version: 1, audience: Audience::Merchant, object: "order", says, example }
+    EventKind { name, version: 1, audience: Audience::Merchant, object: "order", says, nullable: &[], example }
 }
 
 pub const KINDS: &[EventKind] = &[
@@ -63,7 +88,8 @@ pub const KINDS: &[EventKind] = &[
             body["default"] = json!("refuse");
             body
         },
-    ),
+    )
+    .with_nullable(&["score"]),
     funder(
         "application_defaulted",
         "application",
@@ -85,7 +111,8 @@ pub const KINDS: &[EventKind] = &[
         json!({
             "line_id": "line_0197f3c2a4b07cc39b1c2d3e4f506172", "change": "freeze", "status": "frozen",
             "frozen_for": "overdue", "limit_fen": 2_000_000, "used_fen": 128_800, "business_day": "2026-03-02" })
-    }),
+    })
+    .with_nullable(&["frozen_for"]),
     funder("loan_made", "loan", "A purchase made a loan; its plan is version 1 of its schedule.", || {
         json!({
             "loan_id": "loan_0197f3c2a4b07cc39b1c2d3e4f506175", "purchase_id": "pur_0197f3c2a4b07cc39b1c2d3e4f506176",
@@ -158,7 +185,8 @@ pub const KINDS: &[EventKind] = &[
         json!({
             "funder_id": "fun_0197f3c2a4b07cc39b1c2d3e4f506179", "available_fen": 9_500_000, "low_water_fen": 10_000_000,
             "runs_dry_on": "2026-03-09", "business_day": "2026-03-02" })
-    }),
+    })
+    .with_nullable(&["runs_dry_on"]),
     funder(
         "advance_overdue",
         "funder",
@@ -173,17 +201,20 @@ pub const KINDS: &[EventKind] = &[
         json!({
             "purchase_id": "pur_0197f3c2a4b07cc39b1c2d3e4f506176", "order_id": "code_0197f3c2a4b07cc39b1c2d3e4f50617c",
             "reference": "A-20260302-0001", "amount_fen": 128_800, "periods": 3, "business_day": "2026-03-02" })
-    }),
+    })
+    .with_nullable(&["order_id", "reference"]),
     merchant("purchase_voided", "A payment was undone on its own day.", || {
         json!({
             "purchase_id": "pur_0197f3c2a4b07cc39b1c2d3e4f506176", "order_id": "code_0197f3c2a4b07cc39b1c2d3e4f50617c",
             "amount_fen": 128_800, "business_day": "2026-03-02" })
-    }),
+    })
+    .with_nullable(&["order_id"]),
     merchant("refund_succeeded", "Part or all of a payment was given back.", || {
         json!({
             "purchase_id": "pur_0197f3c2a4b07cc39b1c2d3e4f506176", "order_id": "code_0197f3c2a4b07cc39b1c2d3e4f50617c",
             "refund_id": "ref_0197f3c2a4b07cc39b1c2d3e4f506178", "amount_fen": 28_800, "business_day": "2026-03-10" })
-    }),
+    })
+    .with_nullable(&["order_id"]),
 ];
 
 fn application() -> Value {
@@ -210,7 +241,7 @@ fn reserve_moved() -> Value {
 
 /// Where `found` is not of the shape of `example`: a field too many or too few, or a value of another type. A null may stand
 /// for anything. Empty when it is.
-pub fn differences(example: &Value, found: &Value) -> Vec<String> {
+fn differences(example: &Value, found: &Value) -> Vec<String> {
     let mut differences = Vec::new();
     compare(example, found, "", &mut differences);
     differences
@@ -241,6 +272,24 @@ fn compare(example: &Value, found: &Value, at: &str, differences: &mut Vec<Strin
     }
 }
 
+/// Where nulls stand.
+fn find_nulls(found: &Value, at: &str, nulls: &mut Vec<String>) {
+    match found {
+        Value::Null => nulls.push(at.to_owned()),
+        Value::Array(items) => {
+            for (place, item) in items.iter().enumerate() {
+                find_nulls(item, &format!("{at}/{place}"), nulls);
+            }
+        }
+        Value::Object(fields) => {
+            for (name, value) in fields {
+                find_nulls(value, &format!("{at}/{name}"), nulls);
+            }
+        }
+        Value::Bool(_) | Value::Number(_) | Value::String(_) => {}
+    }
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -249,8 +298,21 @@ mod tests {
     fn no_kind_stands_twice_and_each_example_has_its_own_shape() {
         for (place, kind) in KINDS.iter().enumerate() {
             assert!(KINDS[place + 1..].iter().all(|other| other.name != kind.name), "{}", kind.name);
-            assert!(differences(&kind.example(), &kind.example()).is_empty());
+            assert_eq!(kind.differences(&kind.example()), [""; 0]);
+            for (field, body) in kind.examples_with_null() {
+                assert!(kind.example()[field] != Value::Null && body[field] == Value::Null, "{} {field}", kind.name);
+                assert_eq!(kind.differences(&body), [""; 0]);
+            }
         }
+    }
+
+    #[test]
+    fn a_null_where_none_may_be_is_told() {
+        let kind = find("plan_changed").unwrap();
+        let mut body = kind.example();
+        body["reason"] = Value::Null;
+        body["installments"][0]["fee_fen"] = Value::Null;
+        assert_eq!(kind.differences(&body), ["/installments/0/fee_fen is null", "/reason is null"]);
     }
 
     #[test]

@@ -115,6 +115,8 @@ pub enum TemplateRefusal {
     Length,
     #[error("what is not told has no template")]
     NotToldByTemplate,
+    #[error("with `body.{field}` null, as it may be: {why}")]
+    OnNull { field: &'static str, why: Box<TemplateRefusal> },
 }
 
 impl Refusal for TemplateRefusal {
@@ -128,12 +130,14 @@ impl Refusal for TemplateRefusal {
             TemplateRefusal::NotJson { .. } | TemplateRefusal::NotAnObject => "template_not_json",
             TemplateRefusal::TooMuch => "template_too_much",
             TemplateRefusal::Path => "template_path_malformed",
+            TemplateRefusal::OnNull { why, .. } => why.code(),
         }
     }
 }
 
 impl Template {
-    /// Whether it may be saved for a kind: it serves the kind's example, and its expression understands an answer.
+    /// Whether it may be saved for a kind: it serves the kind's example, also where a field is null that may be, and its expression
+    /// understands an answer.
     ///
     /// # Errors
     /// What is wrong, with the line where there is one.
@@ -152,16 +156,24 @@ impl Template {
             let parsed = environment().compile_expression(expression).map(|_| ());
             parsed.map_err(|error| TemplateRefusal::TakenWhen(says(&error)))?;
         }
-        let body = kind.example();
+        self.render_example(kind, &kind.example())?;
+        for (field, body) in kind.examples_with_null() {
+            let rendered = self.render_example(kind, &body);
+            rendered.map_err(|why| TemplateRefusal::OnNull { field, why: Box::new(why) })?;
+        }
+        Ok(())
+    }
+
+    fn render_example(&self, kind: &EventKind, body: &Value) -> Result<String, TemplateRefusal> {
         let told = Told {
             event_no: 1,
             kind: kind.name,
             version: kind.version,
             object_id: uuid::Uuid::nil(),
             occurred_at: DateTime::UNIX_EPOCH,
-            body: &body,
+            body,
         };
-        self.render(&told).map(|_| ())
+        self.render(&told)
     }
 
     /// What the partner is sent: a JSON object.
@@ -369,6 +381,23 @@ mod tests {
             matches!(&refusal, TemplateRefusal::Wrong { line: 3, says } if says.contains("undefined")),
             "{refusal}"
         );
+    }
+
+    #[test]
+    fn a_template_that_breaks_on_a_null_is_refused_with_the_field() {
+        let kind = catalogue::find("line_changed").unwrap();
+        let check = |why: &str| {
+            let text = format!("{{\"line\": {{{{ body.line_id }}}},\n\"why\": {why} }}");
+            template(&text).check(kind)
+        };
+        let refusal = check(r#"{{ body.frozen_for | code({"overdue": "01"}) }}"#).unwrap_err();
+        assert!(refusal.to_string().starts_with("with `body.frozen_for` null, as it may be: line 2: "), "{refusal}");
+        assert_eq!(refusal.code(), "template_wrong");
+        let refusal = check("{% if body.frozen_for %}1{% endif %}").unwrap_err();
+        assert!(matches!(refusal, TemplateRefusal::OnNull { field: "frozen_for", .. }), "{refusal}");
+        assert_eq!(refusal.code(), "template_not_json");
+        assert_eq!(check(r#"{{ body.frozen_for | code({"overdue": "01"}, other="00") }}"#), Ok(()));
+        assert_eq!(check("{{ body.frozen_for }}"), Ok(()));
     }
 
     #[test]

@@ -89,7 +89,8 @@ pub async fn preview(
         (None, Some(saved)) => (Some(saved.template), Some(saved.version)),
         (None, None) => (None, None),
     };
-    if let (Some(template), Ok(kind)) = (&template, kind_for_funders(&message.kind)) {
+    // What is saved was checked when it was, and may serve this event though the catalogue has grown since.
+    if let (Some(template), Ok(kind)) = (given, kind_for_funders(&message.kind)) {
         template.check(kind).map_err(|refusal| Fault::Refused(refusal.into()))?;
     }
     let told = tell(&message, template.as_ref()).map_err(|refusal| Fault::Refused(refusal.into()))?;

@@ -40,6 +40,21 @@ fn every_kind_of_event_has_its_example_in_the_document() {
 }
 
 #[test]
+fn what_may_be_null_in_an_event_is_documented() {
+    let document = document("docs/integrate/events.md");
+    let (_, list) = document.split_once("Only these may be null: ").unwrap();
+    let list = list.split_once("\n\n").unwrap().0.replace('\n', " ");
+    let kinds = catalogue::KINDS.iter();
+    let mut fields: Vec<String> = kinds
+        .flat_map(|kind| kind.nullable.iter().map(move |field| format!("`{field}` of `{}`", kind.name)))
+        .collect();
+    fields.retain(|field| !list.contains(field.as_str()));
+    assert!(fields.is_empty(), "docs/integrate/events.md lacks: {}", fields.join(", "));
+    let nullable: usize = catalogue::KINDS.iter().map(|kind| kind.nullable.len()).sum();
+    assert_eq!(list.matches("` of `").count(), nullable, "the document names more");
+}
+
+#[test]
 fn every_configuration_key_is_documented_as_it_is() {
     let operations = document("docs/OPERATIONS.md");
     let row = |key: &fenqi::config::Key| {

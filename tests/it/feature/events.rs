@@ -254,6 +254,11 @@ async fn a_core_is_told_in_its_own_words_at_its_own_path(pool: PgPool) {
     assert!(refused.json()["detail"].as_str().unwrap().starts_with("line 2: "), "{}", refused.json());
     let refused = save(&desk, "loan_made", "t-2", 0, &json!({ "text": "{\"a\": \"{{ body.loan_id }}\"}" })).await;
     assert_eq!(refused.problem(), (422, "template_not_json".into()));
+    let breaking = json!({ "text": "{\"why\": {{ body.frozen_for | code({\"overdue\": \"1\"}) }} }" });
+    let refused = save(&desk, "line_changed", "t-0", 0, &breaking).await;
+    assert_eq!(refused.problem(), (422, "template_wrong".into()));
+    let detail = refused.json()["detail"].as_str().unwrap().to_owned();
+    assert!(detail.starts_with("with `body.frozen_for` null"), "{detail}");
     assert_eq!(save(&desk, "loan_mad", "t-3", 0, &own).await.problem(), (404, "unknown_event_kind".into()));
 
     let line_id = town.open_lines(1, WISH).await[0];

@@ -45,6 +45,8 @@ pub struct Operation<'a> {
     pub path: &'a str,
     /// What it is about, to find it in the call log: an order's, batch's or application's id.
     pub key: &'a str,
+    /// What else it is about, beside what its bodies name in words of ours; it is found under each.
+    pub also: &'a [String],
     /// Whether the partner recognises a repetition (by keys in the body) or nothing changes by it.
     pub safe_to_retry: bool,
     pub time_limit: Duration,
@@ -262,7 +264,7 @@ impl Client {
                 direction: "out",
                 operation: operation.name,
                 call_key: operation.key,
-                also: &[],
+                also: operation.also,
                 request: body,
                 response: answer.as_ref().map_or(&[], |answer| &answer.body),
                 outcome: result.as_ref().err().map_or("ok", CallError::outcome),

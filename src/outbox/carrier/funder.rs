@@ -17,9 +17,10 @@ use crate::outbox::store::Waiting;
 use crate::outbox::template::{Template, TemplateRefusal, Told};
 use crate::outbox::template_store::{self, Active, Saved};
 use crate::partner::funder_core::{
-    client::{deliver, deliver_one},
+    client::{OwnForm, deliver, deliver_one},
     wire::{Event, EventResult, EventVerdict},
 };
+use crate::partner::mentions::Mentions;
 use crate::partner::{CallError, Client};
 
 /// Sends a batch in order, without the kinds that the core is not told of. Objects with an event that goes to a path of its own are
@@ -54,12 +55,13 @@ type Templates = HashMap<String, Saved>;
 /// The events of one call. One that its template does not serve is refused here, and holds its object back.
 async fn carry_together(client: &Client, templates: &Templates, batch: &[Waiting]) -> Carried {
     let (mut events, mut fates) = (Vec::with_capacity(batch.len()), Fates::new());
-    let mut refused = HashSet::new();
+    let (mut mapped, mut refused) = (Vec::new(), HashSet::new());
     for message in batch {
         let verdict = match event(message, templates.get(&message.kind)) {
             _ if refused.contains(&message.object_id) => Fate::Held,
             Ok(event) => {
                 events.push(event);
+                mapped.extend(templates.get(&message.kind).map(|_| message));
                 continue;
             }
             Err(why) => Fate::Refused(why),
@@ -70,7 +72,7 @@ async fn carry_together(client: &Client, templates: &Templates, batch: &[Waiting
     if events.is_empty() {
         return Carried::all(fates);
     }
-    match deliver(client, events).await {
+    match deliver(client, events, &about(&mapped)).await {
         Ok(results) => {
             fates.extend(results.into_iter().map(|(message_no, result)| (message_no, fate(result))));
             Carried::all(fates)
@@ -87,7 +89,7 @@ async fn carry_one(client: &Client, templates: &Templates, message: &Waiting) ->
             Ok(event) => event,
             Err(why) => return Ok(Fate::Refused(why)),
         };
-        let mut results = deliver(client, vec![event]).await?;
+        let mut results = deliver(client, vec![event], &about(&[message])).await?;
         let result = results.remove(&message.message_no);
         return Ok(result.map_or_else(|| Fate::Refused("the answer does not name it".to_owned()), fate));
     };
@@ -95,7 +97,8 @@ async fn carry_one(client: &Client, templates: &Templates, message: &Waiting) ->
         Ok(text) => text,
         Err(why) => return Ok(Fate::Refused(format!("template version {}: {why}", saved.version))),
     };
-    let answer = match deliver_one(client, path, message.message_no, &text).await {
+    let own = OwnForm { path, event_no: message.message_no, about: &about(&[message]), text: &text };
+    let answer = match deliver_one(client, own).await {
         Ok(answer) => answer,
         Err(no @ CallError::Rejected { status: 404 | 405, .. }) => return Ok(Fate::Refused(no.to_string())),
         Err(error) => return Err(error),
@@ -123,6 +126,22 @@ fn event(message: &Waiting, saved: Option<&Saved>) -> Result<Event, String> {
         occurred_at: message.created_at,
         body,
     })
+}
+
+/// What a call is noted to be about beside what it says itself: half of what it can be found by, so that the numbers of its events
+/// have their place too.
+const ABOUT_MAX: usize = 1_000;
+
+/// What messages are about that are told in the core's own words: their objects first, then whatever our form of them names.
+fn about(messages: &[&Waiting]) -> Vec<String> {
+    let objects = messages.iter().map(|message| message.object_id.to_string());
+    let named = messages.iter().flat_map(|message| {
+        let body: Value = serde_json::from_str(&message.body).unwrap_or_default();
+        let mut mentions = Mentions::default();
+        mentions.read_request(&body);
+        mentions.objects
+    });
+    objects.chain(named).take(ABOUT_MAX).collect()
 }
 
 /// What a template makes of a message.

@@ -53,6 +53,7 @@ pub async fn start(client: &Client, cards: Vec<Elements>) -> Result<HashMap<Card
             name: "start_signing",
             path: "/signings",
             key: &key,
+            also: &[],
             // The channel recognises each signing by its id and sends one code.
             safe_to_retry: true,
             time_limit: TIME_LIMIT_PERSON,
@@ -83,6 +84,7 @@ pub async fn confirm(client: &Client, codes: Vec<(String, String)>) -> Result<Ha
             name: "confirm_signing",
             path: "/confirmations",
             key: &key,
+            also: &[],
             safe_to_retry: true,
             time_limit: TIME_LIMIT_PERSON,
         };

@@ -13,26 +13,45 @@ pub type Results = HashMap<i64, EventResult>;
 /// How long a batch may take; short, because whoever delivers tries again.
 const TIME_LIMIT: Duration = Duration::from_secs(10);
 
+/// An event in the core's own form.
+#[derive(Clone, Copy, Debug)]
+pub struct OwnForm<'a> {
+    /// Below the core's base URL.
+    pub path: &'a str,
+    pub event_no: i64,
+    /// What the event is about: its text may name nothing in words of ours.
+    pub about: &'a [String],
+    pub text: &'a str,
+}
+
 /// Delivers one event in the core's own form to a path of its own, and returns the answer of 2xx.
 ///
 /// # Errors
 /// As [`CallError`] says.
-pub async fn deliver_one(client: &Client, path: &str, event_no: i64, text: &str) -> Result<Vec<u8>, CallError> {
-    let key = event_no.to_string();
-    let operation = Operation { name: "deliver_event", path, key: &key, safe_to_retry: false, time_limit: TIME_LIMIT };
-    client.post(&operation, text).await
+pub async fn deliver_one(client: &Client, event: OwnForm<'_>) -> Result<Vec<u8>, CallError> {
+    let operation = Operation {
+        name: "deliver_event",
+        path: event.path,
+        key: &event.event_no.to_string(),
+        also: event.about,
+        safe_to_retry: false,
+        time_limit: TIME_LIMIT,
+    };
+    client.post(&operation, event.text).await
 }
 
-/// Delivers events in order and returns the core's result of each by its number.
+/// Delivers events in order and returns the core's result of each by its number. `about` is what those are about whose bodies
+/// are in the core's own form.
 ///
 /// # Errors
 /// As [`CallError`] says; nothing is known of any of them then.
-pub async fn deliver(client: &Client, events: Vec<Event>) -> Result<Results, CallError> {
+pub async fn deliver(client: &Client, events: Vec<Event>, about: &[String]) -> Result<Results, CallError> {
     let key = events.first().map_or_else(String::new, |first| first.event_no.to_string());
     let operation = Operation {
         name: "deliver_events",
         path: "/events",
         key: &key,
+        also: about,
         // It would be safe, but delivery has its own way of trying again, with fewer events.
         safe_to_retry: false,
         time_limit: TIME_LIMIT,

@@ -74,6 +74,7 @@ pub async fn pay(client: &Client, payments: Vec<Payment>) -> Result<Vec<Heard>, 
         name: "pay",
         path: "/orders",
         key: &key,
+        also: &[],
         // Every order has its key; but a repetition costs the channel a look-up for each, so the query does it.
         safe_to_retry: false,
         time_limit: TIME_LIMIT_BATCH,
@@ -89,8 +90,14 @@ pub async fn pay(client: &Client, payments: Vec<Payment>) -> Result<Vec<Heard>, 
 /// As [`CallError`] says; nothing is learnt then.
 pub async fn query(client: &Client, order_keys: Vec<String>) -> Result<Vec<Heard>, CallError> {
     let key = order_keys.first().cloned().unwrap_or_default();
-    let operation =
-        Operation { name: "query", path: "/queries", key: &key, safe_to_retry: true, time_limit: TIME_LIMIT_BATCH };
+    let operation = Operation {
+        name: "query",
+        path: "/queries",
+        key: &key,
+        also: &[],
+        safe_to_retry: true,
+        time_limit: TIME_LIMIT_BATCH,
+    };
     let answer: StatesAnswer = client.call(&operation, &QueryRequest { order_keys }).await?;
     Ok(answer.states.into_iter().map(heard).collect())
 }

@@ -24,6 +24,7 @@ pub async fn decide(client: &Client, questions: &[Question<'_>]) -> Result<HashM
         name: "decide_applications",
         path: "/applications",
         key: &key,
+        also: &[],
         // The partner recognises each application by its id and answers as it did before.
         safe_to_retry: true,
         time_limit: TIME_LIMIT_PERSON,
@@ -46,8 +47,14 @@ pub async fn decide_purchase(
     time_limit: Duration,
 ) -> Result<weighing::Answer, CallError> {
     let key = question.question_id.to_string();
-    let operation =
-        Operation { name: "decide_purchase", path: "/purchases", key: &key, safe_to_retry: false, time_limit };
+    let operation = Operation {
+        name: "decide_purchase",
+        path: "/purchases",
+        key: &key,
+        also: &[],
+        safe_to_retry: false,
+        time_limit,
+    };
     let answer: PurchaseAnswer = client.call(&operation, &PurchaseRequest::new(purchase(question))).await?;
     if answer.question_id != question.question_id {
         let reason = "the answer is to another question".to_owned();

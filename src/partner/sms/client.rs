@@ -42,6 +42,7 @@ pub async fn send(client: &Client, messages: Vec<ShortMessage>) -> Result<HashMa
             name: "send_messages",
             path: "/messages",
             key: &key,
+            also: &[],
             // The partner recognises each message by its number.
             safe_to_retry: true,
             time_limit: TIME_LIMIT_PERSON,

@@ -34,6 +34,7 @@ pub async fn submit(partners: &Partners, channel: ChannelName, orders: &[Order])
         name: "submit_orders",
         path: "/orders",
         key: &key,
+        also: &[],
         safe_to_retry: false,
         time_limit: TIME_LIMIT_BATCH,
     };
@@ -57,6 +58,7 @@ pub async fn query(partners: &Partners, channel: ChannelName, withholding_ids: &
         name: "query_orders",
         path: "/query",
         key: &key,
+        also: &[],
         safe_to_retry: true,
         time_limit: TIME_LIMIT_BATCH,
     };
@@ -89,6 +91,7 @@ pub async fn daily_file(
         name: "daily_file",
         path: &path,
         key: &day.to_string(),
+        also: &[],
         safe_to_retry: true,
         time_limit: TIME_LIMIT_BATCH,
     };

@@ -209,6 +209,31 @@ async fn a_call_out_about_many_is_found_under_each(pool: PgPool) {
 }
 
 #[sqlx::test(migrator = "fenqi::MIGRATOR")]
+async fn a_call_in_a_cores_own_words_is_found_under_what_it_is_about(pool: PgPool) {
+    let (town, core, _) = open(pool).await;
+    let app = &town.app;
+    // On a path of its own, and as a body in a batch; neither names anything of ours.
+    for (kind, path) in [("loan_made", json!("/loan/made")), ("loan_voided", json!(null))] {
+        let template = json!({ "template": { "path": path, "text": "{\"a\": 1}" } });
+        let headers = [("if-match", "\"0\""), ("idempotency-key", kind)];
+        let path = format!("/events/templates/{kind}");
+        core.send_with("PUT", &path, &headers, &template.to_string()).await.ok();
+    }
+    let line_id = town.open_lines(1, WISH).await[0];
+    let bought = town.buy(vec![town.wish(line_id, "p-1", 120_000, ("harbour-standard", 3))]).await;
+    deliver_outbox(app).await.unwrap();
+    town.void(&bought[0]).await;
+    deliver_outbox(app).await.unwrap();
+    let loan_id: fenqi::base::id::LoanId =
+        sqlx::query_scalar("select loan_id from loan").fetch_one(&app.pool).await.unwrap();
+    for object in [loan_id.to_string(), line_id.to_string(), bought[0].purchase_id.to_string()] {
+        let mut told = about(app, &object).await;
+        told.retain(|operation| operation.starts_with("deliver_event"));
+        assert_eq!(told[..2], ["deliver_events", "deliver_event"], "{object}");
+    }
+}
+
+#[sqlx::test(migrator = "fenqi::MIGRATOR")]
 async fn nothing_personal_is_written_down(pool: PgPool) {
     let (app, _world) = house::open_in_world(pool, "2026-01-05").await;
     let app = App { risk: Arc::new(RiskHook::Partner), ..app };

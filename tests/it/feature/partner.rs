@@ -25,6 +25,7 @@ const DELIVER: Operation<'static> = Operation {
     name: "deliver_events",
     path: "/events",
     key: "k1",
+    also: &[],
     safe_to_retry: false,
     time_limit: Duration::from_secs(2),
 };

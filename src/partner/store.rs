@@ -5,6 +5,9 @@ use sqlx::PgConnection;
 
 use super::call_log::CallRecord;
 use super::mentions::object_name;
+use super::{funder_core, risk};
+use crate::base::id::MerchantId;
+use crate::merchant::notification::merchant_of;
 
 /// Writes calls, one statement for all of them.
 pub async fn insert_calls(connection: &mut PgConnection, calls: &[CallRecord]) -> sqlx::Result<()> {
@@ -53,6 +56,7 @@ pub async fn insert_calls(connection: &mut PgConnection, calls: &[CallRecord]) -
 /// What is looked for in the interface log; what is `None` does not matter.
 #[derive(Clone, Debug, Default)]
 pub struct CallSearch {
+    /// By any of its names; its calls are found under all of them.
     pub partner: Option<String>,
     /// The object or message that a call was about.
     pub key: Option<String>,
@@ -81,21 +85,52 @@ pub struct FoundCall {
 
 /// Calls in and out, the newest first.
 pub async fn search_calls(connection: &mut PgConnection, search: &CallSearch) -> sqlx::Result<Vec<FoundCall>> {
+    let partners = match &search.partner {
+        Some(name) => find_names(connection, name).await?,
+        None => Vec::new(),
+    };
     sqlx::query_as!(
         FoundCall,
         "select call_no, partner, direction, operation, call_key, outcome, http_status, duration_micros, request_masked,
                 response_masked, called_at
          from partner_call
-         where ($1::text is null or partner = $1) and ($2::text is null or objects @> array[$2])
+         where (cardinality($1::text[]) = 0 or partner = any($1)) and ($2::text is null or objects @> array[$2])
                and ($3::text is null or codes @> array[$3])
                and ($4::timestamptz is null or called_at >= $4) and ($5::timestamptz is null or called_at < $5)
          order by call_no desc limit $6",
-        search.partner,
+        &partners,
         search.key.as_deref().and_then(object_name),
         search.code,
         search.from,
         search.until,
         search.limit,
+    )
+    .fetch_all(connection)
+    .await
+}
+
+/// Every name under which the log has the calls of whoever has this one. Its systems call us by codes of their own, several of one
+/// owner, while we call a funder by its code (in a trial house the one core that plays all), a merchant by its id, and the risk
+/// partner by its role.
+async fn find_names(connection: &mut PgConnection, name: &str) -> sqlx::Result<Vec<String>> {
+    sqlx::query_scalar!(
+        r#"with owner as (
+               select kind, funder_id, merchant_id from api_partner where code = $1
+               union select 'funder', funder_id, null from funder where code = $1
+               union select 'merchant', null, $2::uuid where $2::uuid is not null
+               union select 'risk', null, null where $1 = $3::text)
+           select $1::text as "name!"
+           union select p.code from api_partner p
+                 join owner o on p.kind = o.kind and p.funder_id is not distinct from o.funder_id
+                                 and p.merchant_id is not distinct from o.merchant_id
+           union select f.code from owner join funder f using (funder_id)
+           union select $4::text from owner where kind = 'funder'
+           union select 'merchant:mer_' || replace(merchant_id::text, '-', '') from owner where kind = 'merchant'
+           union select $3::text from owner where kind = 'risk'"#,
+        name,
+        merchant_of(name).map(MerchantId::uuid),
+        risk::NAME,
+        funder_core::NAME,
     )
     .fetch_all(connection)
     .await

@@ -2,6 +2,7 @@
 //! masked, and what is older than the rule is removed.
 
 use std::sync::Arc;
+use std::time::Duration;
 
 use chrono::TimeDelta;
 use fenqi::access::actions::PartnerChange;
@@ -11,6 +12,7 @@ use fenqi::base::Clock;
 use fenqi::credit::{RiskHook, actions};
 use fenqi::demo::identity;
 use fenqi::outbox::jobs::deliver_outbox;
+use fenqi::partner::call_log::Ended;
 use fenqi::partner::key::Algorithm;
 use fenqi::partner::signature::Stamp;
 use fenqi::partner::store::{CallSearch, FoundCall, search_calls};
@@ -87,6 +89,63 @@ async fn a_call_is_found_by_partner_object_code_and_time(pool: PgPool) {
     assert_eq!(forged.problem().0, 401);
     let by_code = CallSearch { code: text("signature_malformed"), ..of("(not believed)") };
     assert_eq!(search(app, by_code).await.len(), 1);
+}
+
+/// A call of ours, as it is written down.
+async fn call_out(app: &App, partner: &str) {
+    let call = Ended {
+        partner,
+        direction: "out",
+        operation: "tell",
+        call_key: "K-1",
+        also: &[],
+        request: &[],
+        response: &[],
+        outcome: "ok",
+        http_status: Some(200),
+        duration: Duration::ZERO,
+        called_at: app.clock.now(),
+    };
+    app.partners.record(&call).await;
+}
+
+#[sqlx::test(migrator = "fenqi::MIGRATOR")]
+async fn a_partner_is_found_in_and_out_by_any_of_its_names(pool: PgPool) {
+    let (town, core, cashier) = open(pool).await;
+    let app = &town.app;
+    fenqi::funder::open_funder(app, "other-bank", "Other Bank").await.unwrap();
+    desk::add_partner(app, "other-core", PartnerKind::Funder, Some("other-bank".into())).await;
+    desk::add_partner(app, "our-risk", PartnerKind::Risk, None).await;
+    let other = core.with(desk::add_key(app, "other-core", "O-1", Algorithm::Sm2Sm3).await);
+    let risk = core.with(desk::add_key(app, "our-risk", "R-1", Algorithm::Sm2Sm3).await);
+    for caller in [&core, &cashier, &other, &risk] {
+        caller.get("/me").await.ok();
+    }
+    let merchant = format!("merchant:{}", town.merchant_id);
+    for called in ["harbour-bank", "other-bank", merchant.as_str(), "risk", "payout"] {
+        call_out(app, called).await;
+    }
+    let names: [&[&str]; 5] = [
+        &["harbour-bank", "harbour-core"],
+        &["other-bank", "other-core"],
+        &[merchant.as_str(), "wang-cashier"],
+        &["our-risk", "risk"],
+        &["payout"],
+    ];
+    for names in names {
+        for name in names {
+            let found = search(app, CallSearch { partner: text(name), ..Default::default() }).await;
+            let mut found: Vec<String> = found.into_iter().map(|call| call.partner).collect();
+            found.sort();
+            assert_eq!(found, names, "{name}");
+        }
+    }
+    // The core that plays all funders in a trial house.
+    call_out(app, "funder_core").await;
+    for (name, found) in [("harbour-core", 3), ("harbour-bank", 3), ("funder_core", 1), ("wang-cashier", 2)] {
+        let calls = search(app, CallSearch { partner: text(name), ..Default::default() }).await;
+        assert_eq!(calls.len(), found, "{name}");
+    }
 }
 
 #[sqlx::test(migrator = "fenqi::MIGRATOR")]

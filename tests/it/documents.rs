@@ -45,9 +45,8 @@ fn what_may_be_null_in_an_event_is_documented() {
     let (_, list) = document.split_once("Only these may be null: ").unwrap();
     let list = list.split_once("\n\n").unwrap().0.replace('\n', " ");
     let kinds = catalogue::KINDS.iter();
-    let mut fields: Vec<String> = kinds
-        .flat_map(|kind| kind.nullable.iter().map(move |field| format!("`{field}` of `{}`", kind.name)))
-        .collect();
+    let mut fields: Vec<String> =
+        kinds.flat_map(|kind| kind.nullable.iter().map(move |field| format!("`{field}` of `{}`", kind.name))).collect();
     fields.retain(|field| !list.contains(field.as_str()));
     assert!(fields.is_empty(), "docs/integrate/events.md lacks: {}", fields.join(", "));
     let nullable: usize = catalogue::KINDS.iter().map(|kind| kind.nullable.len()).sum();

@@ -15,7 +15,7 @@ use crate::base::BusinessDay;
 use crate::business_day;
 use crate::database;
 use crate::funder;
-use crate::purchase::trading;
+use crate::purchase::trading_store;
 
 /// Chunks that one node works on at once, but for one. The database is the bottleneck; more would only queue.
 const HELPERS: usize = 1;
@@ -191,7 +191,7 @@ impl Shift<'_> {
     async fn help(&self) -> anyhow::Result<Work> {
         let mut done = Work::default();
         while !self.is_over.load(Ordering::Relaxed) {
-            if trading::is_going_on(&mut *self.app.pool.acquire().await?).await? {
+            if trading_store::is_going_on(&mut *self.app.pool.acquire().await?).await? {
                 tokio::time::sleep(TRADING_POLL).await;
             } else if !self.work(&mut done).await? {
                 break;

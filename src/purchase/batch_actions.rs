@@ -15,7 +15,7 @@ use super::decision::{Desk, Offer, Written};
 use super::model::{PurchaseRequest, Receipt, RequestRefusal};
 use super::notices;
 use super::store;
-use super::trading;
+use super::trading_store;
 use super::weighing::Weighed;
 use crate::app::App;
 use crate::base::id::{CodeId, FunderId, LineId, MerchantId, ProductId};
@@ -41,19 +41,27 @@ pub(super) struct Connections {
     deciding: PoolConnection<Postgres>,
     /// Reads what needs no lock, meanwhile.
     reading: PoolConnection<Postgres>,
+    is_as_before: bool,
 }
 
 impl Connections {
     /// Two of the pool's.
     pub(super) async fn take(pool: &PgPool) -> sqlx::Result<Connections> {
         let (mut deciding, reading) = tokio::try_join!(pool.acquire(), pool.acquire())?;
-        trading::begin(&mut deciding).await?;
-        Ok(Connections { deciding, reading })
+        trading_store::begin(&mut deciding).await?;
+        Ok(Connections { deciding, reading, is_as_before: false })
     }
 
     /// Back to the pool, as they came from it.
     pub(super) async fn give_back(mut self) {
-        if trading::end(&mut self.deciding).await.is_err() {
+        self.is_as_before = trading_store::end(&mut self.deciding).await.is_ok();
+    }
+}
+
+impl Drop for Connections {
+    fn drop(&mut self) {
+        // Whoever gave up half-way would leave the pool a connection that says for ever that purchases are being made.
+        if !self.is_as_before {
             self.deciding.close_on_drop();
         }
     }
@@ -151,7 +159,7 @@ async fn try_unlocked(
     (slice_no, slices): (i16, &mut HashMap<FunderId, Reserve>),
     requests: &[Weighed],
 ) -> anyhow::Result<Option<Vec<Answer>>> {
-    let Connections { deciding, reading } = connections;
+    let Connections { deciding, reading, .. } = connections;
     let first = async {
         let lines = credit::store::find_lines(deciding, &line_ids(requests)).await?;
         let (today, versions) = read_day_and_versions(deciding, &versions(requests)).await?;
@@ -197,7 +205,7 @@ async fn try_locked(
     lane: &mut Lane,
     requests: &[Weighed],
 ) -> anyhow::Result<Vec<Answer>> {
-    let Connections { deciding, reading } = connections;
+    let Connections { deciding, reading, .. } = connections;
     let beside = async {
         let (earlier, merchants) = (find_earlier(reading, requests).await?, merchants(reading, requests).await?);
         let versions = product::store::find_on_sale(reading, &versions(requests)).await?;

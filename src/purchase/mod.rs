@@ -15,7 +15,7 @@ pub mod sale_store;
 pub mod receipt_store;
 pub mod risk_store;
 pub mod risk_actions;
-pub mod trading;
+pub mod trading_store;
 mod batch_actions;
 mod batch_store;
 pub mod authoriser;

@@ -7,7 +7,8 @@ use fenqi::base::id::CodeId;
 use fenqi::funder::actions::BankMovement;
 use fenqi::merchant::code_actions::Order;
 use fenqi::merchant::{self, CodeRefusal};
-use fenqi::purchase::{Authoriser, Decision, PurchaseRefusal, PurchaseRequest};
+use fenqi::purchase::authoriser::decide_one;
+use fenqi::purchase::{Authoriser, Decision, PurchaseRefusal, PurchaseRequest, trading_store};
 use sqlx::PgPool;
 
 use crate::house;
@@ -66,6 +67,47 @@ async fn a_line_that_has_ended_is_refused_by_a_code_of_its_own(pool: PgPool) {
     assert_eq!(ask("on-the-next").await, ended, "one key, one answer");
     assert_eq!(town.fen("select count(*) from purchase where refusal = 'line_ended'").await, 2);
     assert_eq!(town.fen("select count(*) from loan").await, 1);
+}
+
+/// Waits until purchases are being made in this database, or no longer.
+async fn until_trading(town: &Town, is_going_on: bool) {
+    for _ in 0..500 {
+        let mut connection = town.app.pool.acquire().await.unwrap();
+        if trading_store::is_going_on(&mut connection).await.unwrap() == is_going_on {
+            return;
+        }
+        drop(connection);
+        tokio::time::sleep(Duration::from_millis(10)).await;
+    }
+    panic!("purchases are still being made, or were never: {is_going_on} was awaited");
+}
+
+#[sqlx::test(migrator = "fenqi::MIGRATOR")]
+async fn whoever_asks_hears_whether_purchases_are_being_made(pool: PgPool) {
+    let town = shopping(pool).await;
+    let line = town.open_lines(1, WISH).await[0];
+    until_trading(&town, false).await;
+    let authoriser = Authoriser::start(town.app.clone());
+    let mut transaction = fenqi::database::begin(&town.app.pool).await.unwrap();
+    sqlx::query("select from credit_line for update").execute(&mut *transaction).await.unwrap();
+    let asked = authoriser.authorise(town.wish(line, "p-1", 10_000, ("harbour-standard", 3)));
+    let (asked, ()) = tokio::join!(asked, async {
+        until_trading(&town, true).await;
+        transaction.commit().await.unwrap();
+    });
+    assert!(matches!(asked.unwrap().decision, Decision::Authorised { .. }));
+    until_trading(&town, false).await;
+
+    // A caller that gives up half-way leaves nothing behind.
+    let mut transaction = fenqi::database::begin(&town.app.pool).await.unwrap();
+    sqlx::query("select from credit_line for update").execute(&mut *transaction).await.unwrap();
+    let app = town.app.clone();
+    let wish = town.wish(line, "p-2", 10_000, ("harbour-standard", 3));
+    let given_up = tokio::spawn(async move { decide_one(&app, wish).await.is_ok() });
+    until_trading(&town, true).await;
+    given_up.abort();
+    transaction.commit().await.unwrap();
+    until_trading(&town, false).await;
 }
 
 /// Waits until somebody waits for a lock in this database.

@@ -135,7 +135,7 @@ fn after_payoff(page: &Page, story: &LoanStory, (before, period): (&OwnSchedule,
     let rows = before.schedule.installments.iter().skip(period - 1);
     changed.principal_why = Some(page.sum(&rows.map(|row| row.principal).collect::<Vec<Fen>>()));
     changed.interest_why = words::payoff_interest(page, &quote);
-    let mut charges = vec![quote.interest];
+    let mut charges = vec![quote.interest_shown()];
     if quote.fee.is_positive() {
         changed.interest_why.push(words::payoff_fee(page, &quote));
         charges.push(quote.fee);

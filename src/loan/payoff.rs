@@ -33,8 +33,11 @@ pub struct PayoffQuote {
     pub billed_unpaid: Fen,
     /// All principal that is not billed yet.
     pub principal: Fen,
-    /// The unbilled interest (and fees per period) that is still owed.
+    /// The unbilled interest that is still owed.
     pub interest: Fen,
+    /// The unbilled fees of periods that are still owed; interest to the borrower, a fee in the books.
+    pub period_fee: Fen,
+    /// For paying off early.
     pub fee: Fen,
     /// The arithmetic behind each amount that is not plainly a sum, for "why this number".
     pub interest_reason: InterestReason,
@@ -45,14 +48,13 @@ pub struct PayoffQuote {
 /// How the interest of a payoff came about.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum InterestReason {
-    /// Balance × rate × days ÷ 365, and the part of the running period's fee that is earned; at most what the schedule asks, and
-    /// where it asks for less than the rate, what it asks up to the day.
+    /// Balance × rate × days ÷ 365, at most what the schedule asks, and where it asks for less than the rate, what it asks up to
+    /// the day; beside it the part of the running period's fee that is earned.
     ToDate {
         balance: Fen,
         rate: Rate,
         from: BusinessDay,
         days: i64,
-        fee: Fen,
         scheduled: Fen,
     },
     CurrentPeriod {
@@ -66,7 +68,12 @@ pub enum InterestReason {
 
 impl PayoffQuote {
     pub fn total(&self) -> Fen {
-        self.billed_unpaid + self.principal + self.interest + self.fee
+        self.billed_unpaid + self.principal + self.interest_shown() + self.fee
+    }
+
+    /// What the borrower is shown as interest: a fee a period is interest by another name.
+    pub fn interest_shown(&self) -> Fen {
+        self.interest + self.period_fee
     }
 
     /// The interest of the days so far alone, before it is held to what the schedule asks; zero by the other rules.
@@ -82,13 +89,14 @@ impl PayoffQuote {
 pub fn quote(request: &PayoffRequest<'_>) -> PayoffQuote {
     let unbilled = Unbilled::of(request);
     let principal: Fen = unbilled.rows.iter().map(|row| row.principal).sum();
-    let (interest, interest_reason) = unbilled.interest(request, principal);
+    let (earned, interest_reason) = unbilled.earned(request, principal);
     let fee = request.terms.fee_rate.of(principal, 1, 1);
     PayoffQuote {
         day: request.day,
         billed_unpaid: request.billed_unpaid,
         principal,
-        interest,
+        interest: earned.interest,
+        period_fee: earned.fee,
         fee,
         interest_reason,
         fee_rate: request.terms.fee_rate,
@@ -103,8 +111,22 @@ pub fn collapse(schedule: &Schedule, periods_billed: u16, quote: &PayoffQuote) -
     let before = next.checked_sub(1).map(|index| schedule.installments[index].due_on);
     let row = collapsed.installments.get_mut(next)?;
     let due_on = if before.is_none_or(|due_on| due_on < quote.day) { quote.day } else { row.due_on };
-    *row = Installment { due_on, principal: quote.principal, interest: quote.interest, fee: quote.fee };
+    let fee = quote.period_fee + quote.fee;
+    *row = Installment { due_on, principal: quote.principal, interest: quote.interest, fee };
     Some((collapsed, periods_billed + 1))
+}
+
+/// Interest and fees of periods, which stand apart in the books.
+#[derive(Clone, Copy, Debug, Default)]
+struct Charges {
+    interest: Fen,
+    fee: Fen,
+}
+
+impl Charges {
+    fn of(row: &Installment) -> Charges {
+        Charges { interest: row.interest, fee: row.fee }
+    }
 }
 
 /// The rows that are not billed, and the day from which their interest has not been billed.
@@ -122,28 +144,30 @@ impl<'a> Unbilled<'a> {
     }
 
     /// Interest is never charged twice: days up to the last billed due day are in the bill. Never more than the schedule's.
-    fn interest(&self, request: &PayoffRequest<'_>, balance: Fen) -> (Fen, InterestReason) {
+    fn earned(&self, request: &PayoffRequest<'_>, balance: Fen) -> (Charges, InterestReason) {
         let days = request.day.days_since(self.from).max(0);
-        let scheduled: Fen = self.rows.iter().map(|row| row.interest + row.fee).sum();
+        let scheduled = Charges {
+            interest: self.rows.iter().map(|row| row.interest).sum(),
+            fee: self.rows.iter().map(|row| row.fee).sum(),
+        };
         match request.terms.interest {
             PayoffInterest::ToDate => {
                 let interest = request.annual_rate.of(balance, days, DAYS_IN_YEAR);
-                let fee = self.fee_to_date(days);
                 let (rate, from) = (request.annual_rate, self.from);
                 let scheduled = match asks_less_than_the_rate(request) {
-                    true => scheduled.min(self.interest_to_date(request.day) + fee),
-                    false => scheduled,
+                    true => scheduled.interest.min(self.interest_to_date(request.day)),
+                    false => scheduled.interest,
                 };
-                let reason = InterestReason::ToDate { balance, rate, from, days, fee, scheduled };
-                ((interest + fee).min(scheduled), reason)
+                let earned = Charges { interest: interest.min(scheduled), fee: self.fee_to_date(days) };
+                (earned, InterestReason::ToDate { balance, rate, from, days, scheduled })
             }
             PayoffInterest::CurrentPeriod => {
                 let current = self.rows.first().filter(|_| request.day > self.from);
-                let interest = current.map_or(Fen::ZERO, |row| row.interest + row.fee);
-                (interest, InterestReason::CurrentPeriod { from: self.from })
+                let earned = current.map(Charges::of).unwrap_or_default();
+                (earned, InterestReason::CurrentPeriod { from: self.from })
             }
             PayoffInterest::All => (scheduled, InterestReason::All { periods: self.rows.len() }),
-            PayoffInterest::None => (Fen::ZERO, InterestReason::Waived),
+            PayoffInterest::None => (Charges::default(), InterestReason::Waived),
         }
     }
 
@@ -269,6 +293,33 @@ mod tests {
         assert_eq!(interest(PayoffInterest::CurrentPeriod), Fen::new(2_400));
         assert_eq!(interest(PayoffInterest::All), Fen::new(3_600));
         assert_eq!(interest(PayoffInterest::None), Fen::ZERO);
+    }
+
+    #[test]
+    fn a_fee_a_period_stays_a_fee_when_the_loan_ends_early() {
+        let mut schedule = schedule();
+        for row in &mut schedule.installments {
+            (row.interest, row.fee) = (Fen::ZERO, Fen::new(390));
+        }
+        let ended = |rule, on| {
+            let terms = EarlyPayoffTerms { interest: rule, fee_rate: "0.01".parse().unwrap() };
+            let mut request = request(&schedule, &terms, (on, 1));
+            request.annual_rate = Rate::ZERO;
+            let quote = quote(&request);
+            assert_eq!((quote.interest, quote.interest_shown()), (Fen::ZERO, quote.period_fee));
+            assert_eq!(quote.total(), Fen::new(202_000) + quote.period_fee);
+            let (collapsed, _) = collapse(&schedule, 1, &quote).unwrap();
+            assert_eq!(collapsed.installments[1].interest, Fen::ZERO);
+            assert_eq!(collapsed.installments[1].fee, Fen::new(2_000) + quote.period_fee);
+            quote.period_fee.get()
+        };
+        assert_eq!(ended(PayoffInterest::CurrentPeriod, "2026-03-01"), 390);
+        // The next period has not begun.
+        assert_eq!(ended(PayoffInterest::CurrentPeriod, "2026-02-20"), 0);
+        assert_eq!(ended(PayoffInterest::All, "2026-03-01"), 780);
+        assert_eq!(ended(PayoffInterest::None, "2026-03-01"), 0);
+        // 390 × 9 ÷ 28 = 125.4.
+        assert_eq!(ended(PayoffInterest::ToDate, "2026-03-01"), 125);
     }
 
     #[test]

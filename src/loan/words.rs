@@ -156,19 +156,20 @@ pub fn rescaled(page: &Page, scaled: &Rescaling) -> String {
     said.with("new", new).to_string()
 }
 
-/// The arithmetic of the interest that a payoff asks for, line by line.
+/// The arithmetic of the interest that a payoff asks for, line by line; a fee a period is interest by another name.
 pub fn payoff_interest(page: &Page, quote: &PayoffQuote) -> Vec<String> {
     let said = match quote.interest_reason {
-        InterestReason::ToDate { balance, rate, from, days, fee, scheduled } => {
+        InterestReason::ToDate { balance, rate, from, days, scheduled } => {
             let interest = quote.interest_to_date();
             let words = page.say("payoff-to-date").with("balance", page.yuan(&balance)).with("days", days);
             let words = words.with("rate", page.percent(&rate.fraction())).with("from", page.date(&from));
             let mut lines = vec![words.with("interest", page.yuan(&interest)).to_string()];
-            if fee.is_positive() {
-                lines.push(format!("{} {}", page.say("payoff-to-date-fee"), page.sum(&[interest, fee])));
-            }
-            if interest + fee > scheduled {
+            if interest > scheduled {
                 lines.push(page.say("payoff-at-most").with("most", page.yuan(&scheduled)).to_string());
+            }
+            if quote.period_fee.is_positive() {
+                let sum = page.sum(&[quote.interest, quote.period_fee]);
+                lines.push(format!("{} {sum}", page.say("payoff-to-date-fee")));
             }
             return lines;
         }

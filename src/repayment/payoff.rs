@@ -60,8 +60,8 @@ impl PayoffLoan {
         }
         let principal = ended.installments[last_billed..].iter().map(|row| row.principal).sum();
         let interest = quote.interest + self.being_billed(day).iter().map(|row| row.interest).sum::<Fen>();
-        let fee = quote.fee + self.being_billed(day).iter().map(|row| row.fee).sum::<Fen>();
-        match collapse(&ended, self.last_billed, &PayoffQuote { principal, interest, fee, ..quote }) {
+        let period_fee = quote.period_fee + self.being_billed(day).iter().map(|row| row.fee).sum::<Fen>();
+        match collapse(&ended, self.last_billed, &PayoffQuote { principal, interest, period_fee, ..quote }) {
             Some((collapsed, period)) => {
                 let bill_line = paid_line(self, &collapsed, period);
                 (collapsed, Some(bill_line))

@@ -120,6 +120,7 @@ async fn payoff(stage: &Stage, purchase: &str) -> anyhow::Result<Option<Value>> 
             "billed": quote.billed_unpaid,
             "principal": quote.principal,
             "interest": quote.interest,
+            "period_fee": quote.period_fee,
             "fee": quote.fee,
         })
     }))

@@ -128,7 +128,14 @@ pub const SUBJECTS: &[(&str, &str, Fields)] = &[
     (
         "payoff",
         "PURCHASE",
-        &[("total", Amount), ("billed", Amount), ("principal", Amount), ("interest", Amount), ("fee", Amount)],
+        &[
+            ("total", Amount),
+            ("billed", Amount),
+            ("principal", Amount),
+            ("interest", Amount),
+            ("period_fee", Amount),
+            ("fee", Amount),
+        ],
     ),
     (
         "refund",

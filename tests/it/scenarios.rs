@@ -52,6 +52,8 @@ scenarios! {
     pay_early "pay-early",
     paid_twice "paid-twice",
     payoff_across_statement "payoff-across-statement",
+    fee_of_the_period "fee-of-the-period",
+    fee_of_all_periods "fee-of-all-periods",
     refund_during_payoff "refund-during-payoff",
     refused "refused",
     unknown_then_success "unknown-then-success",

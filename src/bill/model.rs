@@ -135,11 +135,10 @@ impl BilledInstallment {
         self.paid += -taken;
     }
 
-    /// Takes principal and interest off by a refund that counts from `day`; penalty keeps running on what is left.
-    pub fn give_back(&mut self, rule: &PenaltyRule, principal: Fen, interest: Fen, day: BusinessDay) {
+    /// Takes principal, interest and fee off by a refund that counts from `day`; penalty keeps running on what is left.
+    pub fn give_back(&mut self, rule: &PenaltyRule, fallen: Parts, day: BusinessDay) {
         self.span.principal_changes_on(rule, self.unpaid_principal(), day);
-        self.returned.principal += principal;
-        self.returned.interest += interest;
+        self.returned += fallen;
     }
 
     /// Lets all that is still unpaid but principal fall, where a payoff was quoted before this was billed.

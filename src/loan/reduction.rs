@@ -11,7 +11,7 @@ pub struct Standing<'a> {
     pub schedule: &'a Schedule,
     /// Periods 1 to this number have been billed.
     pub periods_billed: u16,
-    /// Billed installments, by period, with principal and interest that are still unpaid.
+    /// Billed installments, by period, with principal, interest and fee that are still unpaid.
     pub billed: &'a [BilledUnpaid],
     /// The day that interest of the first period runs from.
     pub made_on: BusinessDay,
@@ -23,6 +23,7 @@ pub struct BilledUnpaid {
     pub period: u16,
     pub principal: Fen,
     pub interest: Fen,
+    pub fee: Fen,
 }
 
 /// How much is to fall, and how.
@@ -30,6 +31,7 @@ pub struct BilledUnpaid {
 pub struct Fall {
     pub amount: Fen,
     pub order: RefundOrder,
+    /// Interest, and the fee a period that stands for it.
     pub returns_billed_interest: bool,
     pub day: BusinessDay,
 }
@@ -43,7 +45,7 @@ pub struct Reduction {
     pub schedule: Schedule,
     /// What falls off billed installments, by period; those untouched are left out.
     pub billed: Vec<BilledFall>,
-    /// Unbilled interest and fees that the borrower no longer owes, and billed interest that was given back.
+    /// Unbilled interest and fees that the borrower no longer owes, and billed ones that were given back.
     pub interest_waived: Fen,
 }
 
@@ -52,6 +54,7 @@ pub struct BilledFall {
     pub period: u16,
     pub principal: Fen,
     pub interest: Fen,
+    pub fee: Fen,
 }
 
 /// Lets principal fall and recomputes unbilled interest on the smaller balances from the refund's day on.
@@ -75,14 +78,13 @@ pub fn reduce(standing: &Standing<'_>, fall: Fall) -> Reduction {
         .iter()
         .zip(billed_falls)
         .filter(|(_, fallen)| fallen.is_positive())
-        .map(|(billed, fallen)| BilledFall {
-            period: billed.period,
-            principal: *fallen,
-            interest: if fall.returns_billed_interest {
-                billed.interest.share(fallen.get(), billed.principal.get())
-            } else {
-                Fen::ZERO
-            },
+        .map(|(billed, fallen)| {
+            let returned = |charge: Fen| match fall.returns_billed_interest {
+                true => charge.share(fallen.get(), billed.principal.get()),
+                false => Fen::ZERO,
+            };
+            let (interest, fee) = (returned(billed.interest), returned(billed.fee));
+            BilledFall { period: billed.period, principal: *fallen, interest, fee }
         })
         .collect();
 
@@ -91,7 +93,7 @@ pub fn reduce(standing: &Standing<'_>, fall: Fall) -> Reduction {
     Reduction {
         principal_fell: falls.iter().copied().sum(),
         schedule,
-        interest_waived: waived_unbilled + billed.iter().map(|billed| billed.interest).sum(),
+        interest_waived: waived_unbilled + billed.iter().map(|billed| billed.interest + billed.fee).sum(),
         billed,
     }
 }
@@ -289,12 +291,32 @@ mod tests {
     #[test]
     fn a_full_refund_waives_all_unbilled_interest_and_leaves_billed_interest() {
         let schedule = three_periods();
-        let billed = [BilledUnpaid { period: 1, principal: Fen::new(1_000), interest: Fen::new(30) }];
+        let billed = [BilledUnpaid { period: 1, principal: Fen::new(1_000), interest: Fen::new(30), fee: Fen::ZERO }];
         let standing = Standing { schedule: &schedule, periods_billed: 1, billed: &billed, made_on: day("2026-01-25") };
         let reduction = reduce(&standing, fall(9_999, RefundOrder::LastFirst, "2026-03-01"));
         assert_eq!(reduction.principal_fell, Fen::new(3_000));
         assert_eq!(reduction.interest_waived, Fen::new(30));
-        assert_eq!(reduction.billed, [BilledFall { period: 1, principal: Fen::new(1_000), interest: Fen::ZERO }]);
+        let fallen = BilledFall { period: 1, principal: Fen::new(1_000), interest: Fen::ZERO, fee: Fen::ZERO };
+        assert_eq!(reduction.billed, [fallen]);
+    }
+
+    #[test]
+    fn a_billed_fee_that_is_still_owed_falls_in_proportion_where_the_product_returns_it() {
+        let mut schedule = three_periods();
+        for row in &mut schedule.installments {
+            (row.interest, row.fee) = (Fen::ZERO, Fen::new(15));
+        }
+        let billed = [BilledUnpaid { period: 1, principal: Fen::new(1_000), interest: Fen::ZERO, fee: Fen::new(15) }];
+        let standing = Standing { schedule: &schedule, periods_billed: 1, billed: &billed, made_on: day("2026-01-25") };
+        let waived = |amount, returns_billed_interest| {
+            let fall = Fall { returns_billed_interest, ..fall(amount, RefundOrder::LastFirst, "2026-02-10") };
+            let reduction = reduce(&standing, fall);
+            (reduction.billed[0].fee.get(), reduction.interest_waived.get())
+        };
+        assert_eq!(waived(3_000, true), (15, 45));
+        // 15 × 500 ÷ 1,000 = 7.5, and all that is not billed.
+        assert_eq!(waived(2_500, true), (8, 38));
+        assert_eq!(waived(3_000, false), (0, 30));
     }
 
     #[test]

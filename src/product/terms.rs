@@ -175,8 +175,8 @@ pub struct WithholdingTerms {
 #[derive(Clone, Debug, PartialEq)]
 pub struct RefundTerms {
     pub order: RefundOrder,
-    /// Whether interest that is billed and still owed falls in proportion to the principal of its installment that does. What was
-    /// paid of it stays paid: no part of a refund is there to give it back from.
+    /// Whether interest, or a fee a period, that is billed and still owed falls in proportion to the principal of its installment
+    /// that does. What was paid of it stays paid: no part of a refund is there to give it back from.
     pub returns_billed_interest: bool,
 }
 

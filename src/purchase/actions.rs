@@ -163,7 +163,7 @@ async fn apply(
         return Err(Fault::Refused(AfterSaleRefusal::MoreThanLeft { left: sale.refundable_amount() }));
     }
     store::insert_refund(connection, &recorded).await?;
-    sale.book_refund(connection, &recorded, reduced.interest_given_back).await?;
+    sale.book_refund(connection, &recorded, reduced.charges_given_back).await?;
     sale.cure(connection, reduced.account, refund_id).await?;
     let particulars =
         json!({ "refund_id": refund_id, "amount_fen": recorded.parts.amount, "business_day": sale.today });

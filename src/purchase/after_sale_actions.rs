@@ -11,12 +11,13 @@ use super::store::{self, Purchase, PurchaseStatus, Refund};
 use crate::app::App;
 use crate::base::id::{LoanId, PayoutId, PurchaseId, RefundId};
 use crate::base::{BusinessDay, Fen};
+use crate::bill::Parts;
 use crate::credit::change::Note;
 use crate::credit::line::{EntryKind, Line, LineChange};
 use crate::error::{Fault, Outcome};
 use crate::funder::reserve::Occasion;
 use crate::funder::{lock_reserve, save_reserve};
-use crate::loan::reduction::{self, BilledUnpaid, Fall, Reduction, Standing};
+use crate::loan::reduction::{self, BilledFall, BilledUnpaid, Fall, Reduction, Standing};
 use crate::loan::store::{ScheduleReason, ScheduleVersion};
 use crate::loan::{Installment, Loan, LoanStatus};
 use crate::merchant::Payment;
@@ -44,8 +45,8 @@ pub(super) struct Reduced {
     pub(super) reduction: Reduction,
     /// The line's open installments, those that fell marked as touched.
     pub(super) account: LineAccount,
-    /// Billed interest among what was waived: it has been accrued, so it leaves the books.
-    pub(super) interest_given_back: Fen,
+    /// Billed interest and fees among what was waived: they have been accrued, so they leave the books.
+    pub(super) charges_given_back: Parts,
     /// Whether periods that are not billed yet still ask for something.
     unbilled_owes: bool,
 }
@@ -213,12 +214,13 @@ impl Sale {
         for fallen in &reduction.billed {
             let is_fallen = |open: &&mut OpenInstallment| open.billed.period.unsigned_abs() == fallen.period;
             if let Some(open) = account.installments.iter_mut().filter(|open| self.is_ours(open)).find(is_fallen) {
-                open.billed.give_back(&open.rule, fallen.principal, fallen.interest, self.today);
+                let fallen = Parts { principal: fallen.principal, ..charges_of(fallen) };
+                open.billed.give_back(&open.rule, fallen, self.today);
                 open.touched = true;
             }
         }
-        let interest_given_back = reduction.billed.iter().map(|fallen| fallen.interest).sum();
-        Ok(Reduced { reduction, account, interest_given_back, unbilled_owes })
+        let charges_given_back = reduction.billed.iter().map(charges_of).sum();
+        Ok(Reduced { reduction, account, charges_given_back, unbilled_owes })
     }
 
     /// Lifts the freeze for lateness where the refund has left nothing late.
@@ -297,7 +299,7 @@ impl Sale {
         &mut self,
         connection: &mut PgConnection,
         refund: &Refund,
-        interest_given_back: Fen,
+        charges_given_back: Parts,
     ) -> AfterSale<()> {
         let parts = &refund.parts;
         let source_id = refund.refund_id.uuid();
@@ -314,7 +316,7 @@ impl Sale {
             insert_payouts(connection, &[owed]).await?;
         }
         let event = self.event(source_id);
-        let posting = posting::refund(event, parts, interest_given_back);
+        let posting = posting::refund(event, parts, charges_given_back);
         ledger::store::insert_postings(connection, &[posting]).await?;
         let body = serde_json::json!({
             "loan_id": refund.loan_id,
@@ -344,5 +346,10 @@ fn unpaid_of(open: &OpenInstallment) -> BilledUnpaid {
         period: billed.period.unsigned_abs(),
         principal: billed.unpaid_principal(),
         interest: billed.billed.interest - billed.paid.interest - billed.returned.interest,
+        fee: billed.billed.fee - billed.paid.fee - billed.returned.fee,
     }
+}
+
+fn charges_of(fallen: &BilledFall) -> Parts {
+    Parts { interest: fallen.interest, fee: fallen.fee, ..Parts::default() }
 }

@@ -6,6 +6,7 @@ use uuid::Uuid;
 use super::refund::RefundParts;
 use crate::base::id::{FunderId, LineId, mint};
 use crate::base::{BusinessDay, Fen};
+use crate::bill::Parts;
 use crate::ledger::posting::Legs;
 use crate::ledger::{Account, Posting};
 
@@ -39,8 +40,8 @@ fn purchase_legs(amount: Fen) -> Legs {
 }
 
 /// The merchant gives the amount back: what fell of the principal to the reserve, the rest to the borrower; it gets back its
-/// discount fee and subsidy. Billed interest that is given back leaves the funder's income.
-pub fn refund(event: Event, parts: &RefundParts, interest_given_back: Fen) -> Posting {
+/// discount fee and subsidy. Billed interest and fees that are given back leave the funder's income.
+pub fn refund(event: Event, parts: &RefundParts, charges_given_back: Parts) -> Posting {
     let legs = Legs::new()
         .transfer(Account::MerchantPayable, Account::ReserveAvailable, parts.principal_fell)
         .transfer(Account::MerchantPayable, Account::BorrowerPayable, parts.owed_back)
@@ -48,7 +49,8 @@ pub fn refund(event: Event, parts: &RefundParts, interest_given_back: Fen) -> Po
         .transfer(Account::SubsidyPayable, Account::MerchantPayable, parts.subsidy_returned)
         .transfer(Account::ReserveAtPlatform, Account::LoanPrincipal, parts.principal_fell)
         .transfer(Account::SubsidyIncome, Account::CollectionsInTransit, parts.subsidy_returned)
-        .transfer(Account::InterestIncome, Account::InterestReceivable, interest_given_back);
+        .transfer(Account::InterestIncome, Account::InterestReceivable, charges_given_back.interest)
+        .transfer(Account::FeeIncomeOfFunder, Account::FeeReceivable, charges_given_back.fee);
     post("refund", event, legs)
 }
 

@@ -82,6 +82,7 @@ scenarios! {
     taken_back_late "taken-back-late",
     transfer_twice "transfer-twice",
     billed_interest_falls "billed-interest-falls",
+    billed_fee_falls "billed-fee-falls",
     purchase_risk "purchase-risk",
 }
 

@@ -211,16 +211,24 @@ impl Sale {
         let reduction = reduction::reduce(&standing, fall);
         let unbilled = reduction.schedule.installments.iter().skip(usize::from(standing.periods_billed));
         let unbilled_owes = unbilled.map(Installment::total).any(|total| !total.is_zero());
+        let falls_on = self.billed_falls_on(connection).await?;
         for fallen in &reduction.billed {
             let is_fallen = |open: &&mut OpenInstallment| open.billed.period.unsigned_abs() == fallen.period;
             if let Some(open) = account.installments.iter_mut().filter(|open| self.is_ours(open)).find(is_fallen) {
                 let fallen = Parts { principal: fallen.principal, ..charges_of(fallen) };
-                open.billed.give_back(&open.rule, fallen, self.today);
+                open.billed.give_back(&open.rule, fallen, falls_on);
                 open.touched = true;
             }
         }
         let charges_given_back = reduction.billed.iter().map(charges_of).sum();
         Ok(Reduced { reduction, account, charges_given_back, unbilled_owes })
+    }
+
+    /// The day that a fall on billed installments counts from: while money is on its way, the day that the money would count
+    /// from, so that no penalty runs past that day on what it was to pay. Should it not come, those days are the borrower's.
+    async fn billed_falls_on(&self, connection: &mut PgConnection) -> sqlx::Result<BusinessDay> {
+        let pending = repayment::store::find_pending(connection, self.line.line_id).await?;
+        Ok(pending.map_or(self.today, |order| order.business_day.min(self.today)))
     }
 
     /// Lifts the freeze for lateness where the refund has left nothing late.

@@ -49,6 +49,7 @@ scenarios! {
     missing_in_file "missing-in-file",
     taken_back "taken-back",
     refund_in_flight "refund-in-flight",
+    refund_in_flight_late "refund-in-flight-late",
     pay_early "pay-early",
     paid_twice "paid-twice",
     payoff_across_statement "payoff-across-statement",

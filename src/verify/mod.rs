@@ -1,6 +1,7 @@
 //! The identities that must always hold, looked for in the whole book at one instant.
 
 pub mod store;
+mod balance_store;
 mod settled_store;
 
 use sqlx::PgPool;

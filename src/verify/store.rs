@@ -3,7 +3,7 @@
 use sqlx::{AssertSqlSafe, PgConnection};
 
 use super::settled_store::find_settled;
-use super::{FINDINGS_MAX, Finding};
+use super::{FINDINGS_MAX, Finding, balance_store};
 
 /// An identity and how its exceptions are found.
 #[derive(Debug)]
@@ -41,7 +41,7 @@ pub async fn check(connection: &mut PgConnection, identity: &Identity) -> sqlx::
 }
 
 macro_rules! identities {
-    ($($sentence:literal: $exceptions:literal,)*) => {
+    ($($sentence:literal: $exceptions:expr,)*) => {
         pub const IDENTITIES: &[Identity] =
             &[$(Identity { sentence: $sentence, exceptions: Exceptions::Query($exceptions) },)* OPEN_BILLS];
     };
@@ -233,6 +233,19 @@ identities! {
                                  - case when leg.debit = 104 then leg.amount_fen else 0 end), 0) as fen
                from posting p cross join lateral unnest(p.debit, p.credit, p.amount_fen) as leg(debit, credit, amount_fen)) booked
          where cleared.fen - uncleared.fen <> booked.fen",
+
+    "what merchants are owed out of a funder's book is its part of what was cleared and not paid":
+        balance_store::MERCHANT_PAYABLE,
+
+    "what channels owe is what they collected and have not settled": balance_store::CHANNEL_RECEIVABLE,
+
+    "what is owed on to a funder is what was collected and not remitted": balance_store::COLLECTIONS_PAYABLE,
+
+    "what is owed back to borrowers is what has not been paid to their cards": balance_store::BORROWER_PAYABLE,
+
+    "fees receivable are what accrued and was not collected": balance_store::FEE_RECEIVABLE,
+
+    "the bank has what was paid in and not paid out": balance_store::BANK,
 
     "a settlement's parts are the purchases and refunds of its day":
         "select coalesce(made.business_day, told.business_day) || ' merchant ' || coalesce(made.merchant_id, told.merchant_id)

@@ -90,6 +90,43 @@ const TAMPERED: &[(&str, &str)] = &[
         "update withholding set collected_fen = collected_fen - 1 where collected_fen > 0",
     ),
     ("what merchants are owed is what was cleared and not paid", "alter table settlement drop constraint settlement_check, drop constraint settlement_check1; update settlement set net_fen = net_fen + 1"),
+    // In the book of a funder that nobody knows; over all funders nothing is missing.
+    (
+        "what merchants are owed out of a funder's book is its part of what was cleared and not paid",
+        "update posting set funder_id = gen_random_uuid() where event = 'clearing'",
+    ),
+    (
+        "what channels owe is what they collected and have not settled",
+        "update repayment set amount_fen = amount_fen + 1 where source = 'withholding'",
+    ),
+    (
+        "what channels owe is what they collected and have not settled",
+        "update posting set funder_id = gen_random_uuid() where event = 'channel_settles'",
+    ),
+    (
+        "what is owed on to a funder is what was collected and not remitted",
+        "update repayment set excess_fen = excess_fen + 1",
+    ),
+    (
+        "what is owed on to a funder is what was collected and not remitted",
+        "update remittance set status = 'to_pay' where status = 'paid'",
+    ),
+    (
+        "what is owed back to borrowers is what has not been paid to their cards",
+        "insert into payout (payout_id, kind, source_id, beneficiary_id, line_id, funder_id, amount_fen, status, pay_on, created_at)
+         select gen_random_uuid(), 'borrower', gen_random_uuid(), borrower_id, line_id, funder_id, 1, 'created', '2026-01-05', now()
+         from credit_line limit 1",
+    ),
+    (
+        "fees receivable are what accrued and was not collected",
+        "insert into interest_span (funder_id, product_id, charge, from_on, to_on, amount_fen, accrued_fen)
+         select funder_id, product_id, 'fee', '2026-01-05', '2026-02-05', 1, 1 from product limit 1",
+    ),
+    ("the bank has what was paid in and not paid out", "update reserve set deposited_fen = deposited_fen + 1"),
+    (
+        "the bank has what was paid in and not paid out",
+        "update posting set funder_id = gen_random_uuid() where event = 'settlement_paid'",
+    ),
     (
         "a settlement's parts are the purchases and refunds of its day",
         "update settlement_part set discount_fee_fen = discount_fee_fen + 1",

@@ -1,0 +1,116 @@
+//! Balances of accounts as SQL, by funder: what the rows of the events say that they are, against what was posted.
+
+/// The places where the balance (debit less credit) of an account differs from the sum of `$moved`, a query for `funder_id` and
+/// `fen` with a row for each event that moved it.
+macro_rules! balance {
+    ($account:literal, $moved:literal) => {
+        concat!(
+            "select coalesce(due.funder_id, booked.funder_id) as subject, coalesce(due.fen, 0) as expected,
+                    coalesce(booked.fen, 0) as found
+             from (select funder_id, sum(fen) as fen from (",
+            $moved,
+            ") moved group by funder_id) due
+             full join (select p.funder_id, sum(case when leg.debit = ",
+            $account,
+            " then leg.amount_fen else -leg.amount_fen end) as fen
+                        from posting p cross join lateral unnest(p.debit, p.credit, p.amount_fen) as leg(debit, credit, amount_fen)
+                        where (leg.debit = ",
+            $account,
+            ") <> (leg.credit = ",
+            $account,
+            ") group by p.funder_id) booked on booked.funder_id = due.funder_id
+             where coalesce(due.fen, 0) <> coalesce(booked.fen, 0)"
+        )
+    };
+}
+
+/// Every settlement's part, until it is paid or comes to nothing: then what it was carried in is paid with it. Refunds are booked at
+/// once and come into a settlement when their day is cleared.
+pub(super) const MERCHANT_PAYABLE: &str = balance!(
+    104,
+    "select p.funder_id,
+            case when s.status in ('paid', 'nothing') then p.carried_in_fen
+                 else p.refunds_fen + p.discount_fee_fen - p.discount_returned_fen + p.subsidy_fen - p.subsidy_returned_fen
+                      - p.gross_fen end as fen
+     from settlement s join settlement_part p on p.settlement_id = s.settlement_id
+     union all
+     select funder_id, amount_fen - discount_fee_returned_fen - subsidy_returned_fen from refund
+     where business_day not in (select business_day from close_chunk where step = 'clearing' and done_at is not null)"
+);
+
+/// What was collected through channels and not taken back, less what their compared files name of our orders and what people
+/// settled with them.
+pub(super) const CHANNEL_RECEIVABLE: &str = balance!(
+    107,
+    "select funder_id, amount_fen as fen from repayment where source in ('withholding', 'channel_file', 'reversal')
+     union all
+     select l.funder_id, -f.amount_fen
+     from channel_file c
+     join channel_file_line f on f.channel = c.channel and f.business_day = c.business_day
+     join withholding w on w.withholding_id = f.withholding_id and w.channel = f.channel
+     join credit_line l on l.line_id = w.line_id
+     where c.compared_at is not null and f.succeeded
+     union all
+     select l.funder_id, -b.settled_fen
+     from reconciliation_break b
+     join withholding w on w.withholding_id = b.withholding_id
+     join credit_line l on l.line_id = w.line_id
+     where b.settled_fen <> 0"
+);
+
+/// What was collected, less what was remitted: a remittance that is paid or comes to nothing takes along all that was carried
+/// into it.
+pub(super) const COLLECTIONS_PAYABLE: &str = balance!(
+    109,
+    "select funder_id, excess_fen - amount_fen as fen from repayment
+     union all
+     select funder_id, collected_fen
+     from (with recursive passed_on as (
+               select remittance_id, funder_id, collected_fen from remittance where status in ('paid', 'nothing')
+               union all
+               select r.remittance_id, r.funder_id, r.collected_fen
+               from passed_on p join remittance r on r.funder_id = p.funder_id and r.carried_into = p.remittance_id)
+           select funder_id, collected_fen from passed_on) remitted"
+);
+
+pub(super) const BORROWER_PAYABLE: &str =
+    balance!(111, "select funder_id, -amount_fen as fen from payout where kind = 'borrower' and status <> 'succeeded'");
+
+pub(super) const FEE_RECEIVABLE: &str = balance!(
+    206,
+    "select funder_id, accrued_fen as fen from interest_span where charge = 'fee'
+     union all
+     select r.funder_id, -a.fee from repayment r cross join lateral unnest(r.fee_fen) as a(fee)"
+);
+
+/// Money of orders that are not ours belongs to the house, whose id is nil: it came with the channel's file, and goes when two
+/// people have sent it back.
+pub(super) const BANK: &str = balance!(
+    101,
+    "select funder_id, deposited_fen - withdrawn_fen as fen from reserve
+     union all
+     select funder_id, amount_fen from repayment where source = 'transfer'
+     union all
+     select coalesce(l.funder_id, '00000000-0000-0000-0000-000000000000'), f.amount_fen - f.cost_fen
+     from channel_file c
+     join channel_file_line f on f.channel = c.channel and f.business_day = c.business_day
+     left join withholding w on w.withholding_id = f.withholding_id and w.channel = f.channel
+     left join credit_line l on l.line_id = w.line_id
+     where c.compared_at is not null and f.succeeded
+     union all
+     select coalesce(l.funder_id, '00000000-0000-0000-0000-000000000000'),
+            case when w.withholding_id is null then -b.their_fen else b.settled_fen end
+     from reconciliation_break b
+     left join withholding w on w.withholding_id = b.withholding_id
+     left join credit_line l on l.line_id = w.line_id
+     where b.status = 'corrected' and b.proposed = 'ask_channel'
+     union all
+     select p.funder_id, p.refunds_fen + p.discount_fee_fen - p.discount_returned_fen + p.subsidy_fen - p.subsidy_returned_fen
+                         - p.gross_fen - p.carried_in_fen
+     from settlement s join settlement_part p on p.settlement_id = s.settlement_id
+     where s.status in ('paid', 'nothing')
+     union all
+     select funder_id, -payable_fen from remittance where status = 'paid'
+     union all
+     select funder_id, -amount_fen from payout where kind = 'borrower' and status = 'succeeded'"
+);

@@ -50,6 +50,7 @@ mod outbox;
 mod events;
 mod notifications;
 mod jobs;
+mod close;
 pub mod applicant;
 mod borrower;
 mod credit;

@@ -1,0 +1,87 @@
+//! The close beside those who buy and pay: it keeps none of them waiting.
+
+use std::time::Duration;
+
+use fenqi::base::id::{LineId, WithholdingId};
+use fenqi::base::{AccountRange, BusinessDay, Fen};
+use fenqi::bill;
+use fenqi::close::close_day;
+use fenqi::close::engine::cut_off;
+use fenqi::partner::withholding::Answer;
+use fenqi::repayment::{ChannelResult, Transfer, post_results, record_transfer};
+use sqlx::PgPool;
+
+use super::authoriser::until_somebody_waits;
+use crate::house;
+use crate::town::{self, LineWish, Town};
+
+const PLAN: (&str, u16) = ("harbour-standard", 3);
+/// More than enough for whoever waits for nobody.
+const AT_ONCE: Duration = Duration::from_secs(5);
+
+async fn at_once<T>(what: &str, done: impl Future<Output = T>) -> T {
+    tokio::time::timeout(AT_ONCE, done).await.unwrap_or_else(|_| panic!("{what} is kept waiting"))
+}
+
+/// The line's order, sent to a channel that has not answered yet, with the answer that is to come.
+async fn answer_to_come(town: &Town, line_id: LineId) -> ChannelResult {
+    let sent = "update withholding set status = 'submitted', submitted_at = created_at, query_at = created_at
+                where line_id = $1 and status = 'created' returning withholding_id, amount_fen";
+    let (withholding_id, fen): (WithholdingId, i64) =
+        sqlx::query_as(sent).bind(line_id).fetch_one(&town.app.pool).await.unwrap();
+    let answer = Answer::Succeeded { collected: Fen::new(fen), reference: "T-1".into() };
+    ChannelResult { withholding_id, line_id, answer }
+}
+
+/// Ends the day as a close begins: whatever comes now belongs to the next one.
+async fn cut_off_today(town: &Town) -> BusinessDay {
+    let day = town.today().await;
+    town.set_time(day.next(), "00:05:00");
+    let mut transaction = fenqi::database::begin(&town.app.pool).await.unwrap();
+    assert!(cut_off(&mut transaction, day, town.app.clock.now()).await.unwrap());
+    let begun = "insert into close_run (business_day, started_at) values ($1, now())";
+    sqlx::query(begun).bind(day).execute(&mut *transaction).await.unwrap();
+    transaction.commit().await.unwrap();
+    day
+}
+
+#[sqlx::test(migrator = "fenqi::MIGRATOR")]
+async fn statements_that_are_being_cut_keep_nobody_waiting_but_a_refund(pool: PgPool) {
+    let (app, _world) = house::open_in_world(pool, "2026-02-09").await;
+    let town = town::found(app, 10_000_000).await;
+    let wish = LineWish { limit_fen: 1_000_000, statement_day: 10, due_day: 9, expires_on: "2029-03-01" };
+    let lines = town.open_lines(2, wish).await;
+    let wishes = vec![town.wish(lines[0], "a-0", 90_000, PLAN), town.wish(lines[1], "b-0", 90_000, PLAN)];
+    let bought = town.buy(wishes).await;
+    // The first bill of each is due, and on the day after it the second is cut.
+    town.live_until("2026-03-09").await;
+    let answer = answer_to_come(&town, lines[0]).await;
+    town.close_today().await;
+    let day = cut_off_today(&town).await;
+    let mut chunk = fenqi::database::begin(&town.app.pool).await.unwrap();
+    assert!(bill::close::run(&mut chunk, &town.app, day, AccountRange::ALL).await.unwrap() > 0);
+
+    at_once("a purchase", town.buy(vec![town.wish(lines[0], "a-1", 20_000, PLAN)])).await;
+    let transfer =
+        Transfer { line_id: lines[1], amount: Fen::new(10_000), bank_reference: "B-1".into(), operator: "Li".into() };
+    at_once("a transfer", record_transfer(&town.app, &transfer)).await.unwrap();
+    assert_eq!(at_once("a result", post_results(&town.app, &[answer])).await.unwrap().succeeded, 1);
+
+    // A refund writes a new schedule, of which a statement must not bill a part.
+    let refunding = tokio::spawn({
+        let (town, sold) = (town.clone(), bought[1]);
+        async move { town.refund(&sold, 5_000, "r-0").await }
+    });
+    until_somebody_waits(&town.app.pool).await;
+    let before_other_locks = "select count(*) from pg_stat_activity
+                              where datname = current_database() and wait_event_type = 'Lock' and wait_event <> 'advisory'";
+    assert_eq!(town.fen(before_other_locks).await, 0, "it waits at the statements' gate");
+    at_once("a purchase beside it", town.buy(vec![town.wish(lines[0], "a-2", 20_000, PLAN)])).await;
+    assert!(!refunding.is_finished());
+    chunk.commit().await.unwrap();
+    at_once("a refund after the statements", refunding).await.unwrap();
+
+    close_day(&town.app, day).await.unwrap();
+    assert_eq!(town.fen("select count(*) from bill where statement_on = '2026-03-10'").await, 2);
+    town.assert_whole("after the close").await;
+}

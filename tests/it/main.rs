@@ -17,6 +17,7 @@ mod feature;
 mod journey;
 mod scenarios;
 mod properties;
+mod interleaving;
 mod documents;
 mod migrations;
 mod tables;

@@ -1,8 +1,8 @@
 //! Properties under random input: identities through months of anything in any order, no fen overdrawn by many at once on two
 //! nodes, and postings that leave nothing behind.
 
+use fenqi::base::Fen;
 use fenqi::base::id::{FunderId, LineId, MerchantId, RefundId, RepaymentId, SettlementId};
-use fenqi::base::{BusinessDay, Fen};
 use fenqi::bill::Parts;
 use fenqi::ledger::account::Book;
 use fenqi::ledger::{Account, Posting};
@@ -136,27 +136,28 @@ impl Crowd<'_> {
         self.town.work_through(today).await;
         self.act().await;
         self.town.close_today().await;
-        self.assert_used_is_what_was_lent(today).await;
-        self.town.assert_whole(&format!("after {today}")).await;
+        let when = format!("after {today}");
+        assert_used_is_what_was_lent(self.town, &when).await;
+        self.town.assert_whole(&when).await;
     }
+}
 
-    /// The line identity counted from what happened, without the loans' own sums.
-    async fn assert_used_is_what_was_lent(&self, day: BusinessDay) {
-        let wrong: Vec<(Uuid, i64, i64)> = sqlx::query_as(
-            "select l.line_id, l.used_fen, lent.fen
-             from credit_line l cross join lateral (
-                 select (coalesce((select sum(amount_fen) from purchase p
-                                   where p.line_id = l.line_id and p.status = 'authorised'), 0)
-                       - coalesce((select sum(principal_fell_fen) from refund r where r.line_id = l.line_id), 0)
-                       - coalesce((select sum(part) from repayment r cross join lateral unnest(r.principal_fen) as part
-                                   where r.line_id = l.line_id), 0))::bigint as fen) as lent
-             where l.used_fen <> lent.fen",
-        )
-        .fetch_all(&self.town.app.pool)
-        .await
-        .unwrap();
-        assert!(wrong.is_empty(), "after {day}: used and lent differ: {wrong:?}");
-    }
+/// The line identity counted from what happened, without the loans' own sums.
+pub async fn assert_used_is_what_was_lent(town: &Town, when: &str) {
+    let wrong: Vec<(Uuid, i64, i64)> = sqlx::query_as(
+        "select l.line_id, l.used_fen, lent.fen
+         from credit_line l cross join lateral (
+             select (coalesce((select sum(amount_fen) from purchase p
+                               where p.line_id = l.line_id and p.status = 'authorised'), 0)
+                   - coalesce((select sum(principal_fell_fen) from refund r where r.line_id = l.line_id), 0)
+                   - coalesce((select sum(part) from repayment r cross join lateral unnest(r.principal_fen) as part
+                               where r.line_id = l.line_id), 0))::bigint as fen) as lent
+         where l.used_fen <> lent.fen",
+    )
+    .fetch_all(&town.app.pool)
+    .await
+    .unwrap();
+    assert!(wrong.is_empty(), "{when}: used and lent differ: {wrong:?}");
 }
 
 /// Lives through weeks of a seed's choice, with partners that fail, and then until nothing is pending.

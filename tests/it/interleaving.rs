@@ -1,0 +1,205 @@
+//! The line identity under random interleavings: all that moves lines at the same time, on the same few, from two nodes.
+
+use std::sync::{Arc, Mutex};
+
+use chrono::TimeDelta;
+use fenqi::base::Fen;
+use fenqi::base::id::LineId;
+use fenqi::purchase::actions::{RefundRequest, refund, void};
+use fenqi::purchase::{Authoriser, Decision, Receipt};
+use fenqi::repayment::jobs::{query_unknowns, submit_withholdings};
+use fenqi::repayment::{PayoffOrder, Transfer, early_payoff, payoff_quote, record_transfer};
+use rand::rngs::StdRng;
+use rand::{Rng, SeedableRng};
+use sqlx::PgPool;
+
+use crate::house;
+use crate::properties::assert_used_is_what_was_lent;
+use crate::town::{self, LineWish, Town, unless_failed};
+
+const PEOPLE: usize = 8;
+/// Of each of them, one after the other.
+const ACTS: usize = 30;
+const LINES: usize = 3;
+/// Sold on each line before, so long ago that a bill is due.
+const OLD_SALES: usize = 4;
+const PLANS: [(&str, u16); 3] = [("harbour-standard", 3), ("harbour-free", 3), ("harbour-shared-fee", 6)];
+
+/// What all people share.
+#[derive(Clone)]
+struct Street {
+    lines: Vec<LineId>,
+    old: Vec<(LineId, Receipt)>,
+    sold_today: Arc<Mutex<Vec<Receipt>>>,
+}
+
+/// Somebody who does anything at any time on one of the nodes.
+struct Person {
+    town: Town,
+    node: Authoriser,
+    street: Street,
+    number: usize,
+    chance: StdRng,
+    acts: u32,
+    /// Acts that came through, by kind: purchase, void, refund, transfer, payoff, results of withholding.
+    done: [u32; 6],
+}
+
+impl Person {
+    /// One thing; refused as often as not.
+    async fn act(&mut self) {
+        self.acts += 1;
+        let kind = [0, 0, 0, 1, 2, 2, 3, 3, 3, 4, 5, 5][self.chance.random_range(0..12)];
+        let came_through = match kind {
+            0 => self.buy().await,
+            1 => self.void().await,
+            2 => self.refund().await,
+            3 => self.transfer().await,
+            4 => self.pay_off().await,
+            _ => self.collect().await,
+        };
+        self.done[kind] += u32::from(came_through);
+    }
+
+    fn key(&self) -> String {
+        format!("k{}-{}", self.number, self.acts)
+    }
+
+    fn line(&mut self) -> LineId {
+        self.street.lines[self.chance.random_range(0..self.street.lines.len())]
+    }
+
+    fn old_sale(&mut self) -> (LineId, Receipt) {
+        self.street.old[self.chance.random_range(0..self.street.old.len())]
+    }
+
+    fn sale_of_today(&mut self) -> Option<Receipt> {
+        let sold = self.street.sold_today.lock().unwrap();
+        (!sold.is_empty()).then(|| sold[self.chance.random_range(0..sold.len())])
+    }
+
+    async fn buy(&mut self) -> bool {
+        let (line_id, plan) = (self.line(), PLANS[self.chance.random_range(0..PLANS.len())]);
+        let wish = self.town.wish(line_id, &self.key(), self.chance.random_range(10_000..40_000), plan);
+        let receipt = self.node.authorise(wish).await.unwrap();
+        let authorised = matches!(receipt.decision, Decision::Authorised { .. });
+        self.street.sold_today.lock().unwrap().extend(authorised.then_some(receipt));
+        authorised
+    }
+
+    async fn void(&mut self) -> bool {
+        let Some(sale) = self.sale_of_today() else { return false };
+        unless_failed(void(&self.town.app, sale.purchase_id).await).is_some()
+    }
+
+    async fn refund(&mut self) -> bool {
+        let (_, sale) = self.old_sale();
+        let amount = Fen::new(self.chance.random_range(1..20_000));
+        let request = RefundRequest { purchase_id: sale.purchase_id, amount, idempotency_key: self.key() };
+        unless_failed(refund(&self.town.app, request).await).is_some()
+    }
+
+    async fn transfer(&mut self) -> bool {
+        let (line_id, amount) = (self.line(), Fen::new(self.chance.random_range(1..30_000)));
+        let transfer = Transfer { line_id, amount, bank_reference: self.key(), operator: "Li".into() };
+        unless_failed(record_transfer(&self.town.app, &transfer).await).is_some()
+    }
+
+    async fn pay_off(&mut self) -> bool {
+        let (line_id, Receipt { decision: Decision::Authorised { loan_id }, .. }) = self.old_sale() else {
+            return false;
+        };
+        let app = &self.town.app;
+        let Some(quote) = unless_failed(payoff_quote(app, line_id, loan_id).await) else { return false };
+        let order = PayoffOrder { loan_id, line_id, quoted: quote.total(), card_id: None, idempotency_key: self.key() };
+        unless_failed(early_payoff(app, &order).await).is_some()
+    }
+
+    /// Sends what is to be collected and books what the channel says. Results of several lines are booked together, and so may
+    /// meet a batch of purchases in a deadlock: the channel is asked again later.
+    async fn collect(&mut self) -> bool {
+        match submit_withholdings(&self.town.app).await {
+            Ok(posted) => posted.succeeded > 0,
+            Err(failure) => {
+                assert!(is_resolved_by_another_try(&failure), "{failure:#}");
+                false
+            }
+        }
+    }
+}
+
+fn is_resolved_by_another_try(failure: &anyhow::Error) -> bool {
+    let error = failure.downcast_ref::<sqlx::Error>().and_then(|error| error.as_database_error());
+    matches!(error.and_then(|error| error.code()).as_deref(), Some("40001" | "40P01"))
+}
+
+async fn rush(pool: PgPool, seed: u64) {
+    let (app, _world) = house::open_in_world(pool, "2026-02-09").await;
+    let town = town::found(app, 10_000_000).await;
+    let wish = LineWish { limit_fen: 500_000, statement_day: 10, due_day: 9, expires_on: "2029-03-01" };
+    let lines = town.open_lines(LINES, wish).await;
+    let line_of = |sale: usize| lines[sale % LINES];
+    let old = |sale: usize| town.wish(line_of(sale), &format!("old{sale}"), 60_000, PLANS[sale / LINES % PLANS.len()]);
+    let bought = town.buy((0..LINES * OLD_SALES).map(old).collect()).await;
+    let old = bought.into_iter().enumerate().map(|(sale, receipt)| (line_of(sale), receipt)).collect();
+    // What is due on this day is ordered and not sent yet.
+    town.live_until("2026-03-09").await;
+    let street = Street { lines: lines.clone(), old, sold_today: Arc::default() };
+    let apps = [house::with_connections(&town.app, 8).await, house::with_connections(&town.app, 8).await];
+    let nodes = apps.clone().map(Authoriser::start);
+    let mut people = tokio::task::JoinSet::new();
+    for number in 0..PEOPLE {
+        let mut person = Person {
+            town: Town { app: apps[number % 2].clone(), ..town.clone() },
+            node: nodes[number % 2].clone(),
+            street: street.clone(),
+            number,
+            chance: StdRng::seed_from_u64(seed * 1_000 + number as u64),
+            acts: 0,
+            done: [0; 6],
+        };
+        people.spawn(async move {
+            for _ in 0..ACTS {
+                person.act().await;
+            }
+            person.done
+        });
+    }
+    let mut done = [0; 6];
+    while let Some(acts) = people.join_next().await {
+        for (all, own) in done.iter_mut().zip(acts.unwrap()) {
+            *all += own;
+        }
+    }
+    assert!(done.iter().all(|times: &u32| *times > 0), "something never came through: {done:?}");
+    end_collection(&town).await;
+    assert_used_is_what_was_lent(&town, "after the rush").await;
+    town.assert_whole("after the rush").await;
+    for app in apps {
+        app.pool.close().await;
+    }
+    town.live_until("2026-03-11").await;
+    assert_used_is_what_was_lent(&town, "two days later").await;
+    town.assert_whole("two days later").await;
+}
+
+/// Sends what was ordered last, and asks about what could not be booked.
+async fn end_collection(town: &Town) {
+    for _ in 0..2 {
+        town.app.clock.set(town.app.clock.now() + TimeDelta::minutes(5));
+        submit_withholdings(&town.app).await.unwrap();
+        query_unknowns(&town.app).await.unwrap();
+    }
+    let pending = "select count(*) from withholding where status in ('created', 'submitted', 'unknown')";
+    assert_eq!(town.fen(pending).await, 0);
+}
+
+#[sqlx::test(migrator = "fenqi::MIGRATOR")]
+async fn everything_at_once_on_two_nodes_keeps_every_identity(pool: PgPool) {
+    rush(pool, 1).await;
+}
+
+#[sqlx::test(migrator = "fenqi::MIGRATOR")]
+async fn everything_at_once_in_another_mix_keeps_every_identity(pool: PgPool) {
+    rush(pool, 2).await;
+}

@@ -105,11 +105,9 @@ async fn resolve_pending(app: &App, key: FileKey) -> anyhow::Result<Posted> {
         .map(|found| ChannelResult {
             withholding_id: found.withholding_id,
             line_id: found.line_id,
-            answer: if found.succeeded {
-                Answer::Succeeded { collected: found.amount, reference: found.channel_reference }
-            } else {
-                // The file says only that it failed; the timetable tries again as for a balance too low.
-                Answer::Failed { failure: ChannelFailure::InsufficientFunds, code: "daily_file".to_owned() }
+            answer: match found.failure {
+                Some(failure) => Answer::Failed { failure, code: found.code.unwrap_or_default() },
+                None => Answer::Succeeded { collected: found.amount, reference: found.channel_reference },
             },
         })
         .chain(never_heard)

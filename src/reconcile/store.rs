@@ -7,14 +7,18 @@ use uuid::Uuid;
 use super::model::{Break, BreakKind, BreakStatus, ChannelShare, Correction};
 use crate::base::id::{BreakId, FunderId, LineId, WithholdingId};
 use crate::base::{BusinessDay, Fen};
-use crate::partner::withholding::{ChannelName, DailyFile};
+use crate::partner::withholding::{ChannelFailure, ChannelName, DailyFile};
+use crate::repayment::withholding::Failure;
 
-/// An order of ours that is pending, and what the file says of it.
+/// An order of ours that is pending, and the file's explicit word on it.
 #[derive(Clone, Debug)]
 pub struct PendingInFile {
     pub withholding_id: WithholdingId,
     pub line_id: LineId,
-    pub succeeded: bool,
+    /// `None` where it succeeded.
+    pub failure: Option<ChannelFailure>,
+    /// With a failure.
+    pub code: Option<String>,
     pub amount: Fen,
     pub channel_reference: String,
 }
@@ -58,17 +62,23 @@ pub async fn insert_file(
 }
 
 pub async fn insert_file_lines(connection: &mut PgConnection, key: FileKey, file: &DailyFile) -> sqlx::Result<()> {
+    let failure = |failure| Failure::Channel(failure).stored();
+    let failures: Vec<Option<&str>> = file.lines.iter().map(|line| line.answer.failure().map(failure)).collect();
+    let codes: Vec<Option<&str>> = file.lines.iter().map(|line| line.answer.code()).collect();
     sqlx::query!(
         "insert into channel_file_line (channel, business_day, line_no, withholding_id, channel_reference, succeeded,
-                                        amount_fen, cost_fen)
-         select $1, $2, l.line_no, l.withholding_id, l.channel_reference, l.succeeded, l.amount_fen, l.cost_fen
-         from unnest($3::uuid[], $4::text[], $5::bool[], $6::bigint[], $7::bigint[]) with ordinality
-              as l(withholding_id, channel_reference, succeeded, amount_fen, cost_fen, line_no)",
+                                        failure, code, amount_fen, cost_fen)
+         select $1, $2, l.line_no, l.withholding_id, l.channel_reference, l.succeeded, l.failure, l.code, l.amount_fen,
+                l.cost_fen
+         from unnest($3::uuid[], $4::text[], $5::bool[], $6::text[], $7::text[], $8::bigint[], $9::bigint[]) with ordinality
+              as l(withholding_id, channel_reference, succeeded, failure, code, amount_fen, cost_fen, line_no)",
         key.channel.stored(),
         key.day.date(),
         &file.lines.iter().map(|line| line.withholding_id.uuid()).collect::<Vec<Uuid>>(),
         &file.lines.iter().map(|line| line.channel_reference.clone()).collect::<Vec<String>>(),
-        &file.lines.iter().map(|line| line.succeeded).collect::<Vec<bool>>(),
+        &file.lines.iter().map(|line| line.answer.is_success()).collect::<Vec<bool>>(),
+        &failures as &[Option<&str>],
+        &codes as &[Option<&str>],
         &file.lines.iter().map(|line| line.amount.get()).collect::<Vec<i64>>(),
         &file.lines.iter().map(|line| line.cost.get()).collect::<Vec<i64>>(),
     )
@@ -99,14 +109,15 @@ pub async fn days_without_file(
     .await
 }
 
-/// Orders that are pending here and final in the file.
+/// Orders that are pending here and explicitly final in the file.
 pub async fn load_pending(connection: &mut PgConnection, key: FileKey) -> sqlx::Result<Vec<PendingInFile>> {
     sqlx::query_as!(
         PendingInFile,
-        r#"select w.withholding_id as "withholding_id: WithholdingId", w.line_id as "line_id: LineId", f.succeeded,
-                  f.amount_fen as "amount: Fen", f.channel_reference
+        r#"select w.withholding_id as "withholding_id: WithholdingId", w.line_id as "line_id: LineId",
+                  f.failure as "failure: ChannelFailure", f.code, f.amount_fen as "amount: Fen", f.channel_reference
            from channel_file_line f join withholding w on w.withholding_id = f.withholding_id and w.channel = f.channel
-           where f.channel = $1 and f.business_day = $2 and w.status in ('submitted', 'unknown')"#,
+           where f.channel = $1 and f.business_day = $2 and w.status in ('submitted', 'unknown')
+             and (f.succeeded or f.failure is not null)"#,
         key.channel.stored(),
         key.day.date()
     )
@@ -138,7 +149,8 @@ pub async fn load_absent(connection: &mut PgConnection, key: FileKey) -> sqlx::R
 
 /// Opens a break for each line of the file that differs from our final orders, and for each success that we learnt of on the day
 /// before and that no file tells of, from that of the day on which its order was sent to this one. The day that the order was
-/// made for may lie further back: it stays where an order goes to another channel. Returns how many were opened.
+/// made for may lie further back: it stays where an order goes to another channel. A line whose code says neither success nor
+/// failure tells of nothing. Returns how many were opened.
 pub async fn open_breaks(connection: &mut PgConnection, key: FileKey, today: BusinessDay) -> sqlx::Result<u64> {
     let opened = sqlx::query!(
         r#"with compared as (
@@ -147,8 +159,9 @@ pub async fn open_breaks(connection: &mut PgConnection, key: FileKey, today: Bus
                       case when w.withholding_id is null and not f.succeeded then null
                            when w.withholding_id is null then 'missing_here'
                            when w.status = 'failed' and f.succeeded then 'we_failed_they_succeeded'
-                           when w.status = 'succeeded' and not f.succeeded then 'we_succeeded_they_failed'
-                           when w.status = 'succeeded' and w.collected_fen <> f.amount_fen then 'amount_differs' end as kind
+                           when w.status = 'succeeded' and f.failure is not null then 'we_succeeded_they_failed'
+                           when w.status = 'succeeded' and f.succeeded and w.collected_fen <> f.amount_fen
+                                then 'amount_differs' end as kind
                from channel_file_line f
                left join withholding w on w.withholding_id = f.withholding_id and w.channel = f.channel
                where f.channel = $1 and f.business_day = $2
@@ -160,6 +173,7 @@ pub async fn open_breaks(connection: &mut PgConnection, key: FileKey, today: Bus
                  and w.final_at < $2::date::timestamp at time zone 'Asia/Shanghai'
                  and not exists (select from channel_file_line f
                                  where f.channel = $1 and f.withholding_id = w.withholding_id
+                                   and (f.succeeded or f.failure is not null)
                                    and f.business_day between (w.submitted_at at time zone 'Asia/Shanghai')::date and $2))
            insert into reconciliation_break (break_id, channel, business_day, kind, withholding_id, our_fen, their_fen,
                                              proposed, status, owner, opened_on)

@@ -63,15 +63,36 @@ pub fn daily_file(text: &str) -> Result<DailyFile, FileError> {
             [count, sum, cost] if count.starts_with('#') => {
                 file.end(number(&count[1..]), number(sum), number(cost));
             }
-            [order_no, trade_no, code, amount, cost] => file.lines.push(FileLine {
-                withholding_id: parse_order_no(order_no).ok_or_else(broken)?,
-                channel_reference: (*trade_no).to_owned(),
-                succeeded: *code == "SUCCESS",
-                amount: Fen::new(number(amount).ok_or_else(broken)?),
-                cost: Fen::new(number(cost).ok_or_else(broken)?),
-            }),
+            [order_no, trade_no, code, amount, cost] => {
+                let amount = number(amount).ok_or_else(broken)?;
+                file.lines.push(FileLine {
+                    withholding_id: parse_order_no(order_no).ok_or_else(broken)?,
+                    channel_reference: (*trade_no).to_owned(),
+                    answer: answer(code, Some(amount), Some((*trade_no).to_owned())),
+                    amount: Fen::new(amount),
+                    cost: Fen::new(number(cost).ok_or_else(broken)?),
+                });
+            }
             _ => return Err(broken()),
         }
     }
     file.foots()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_line_of_the_file_means_what_its_code_means_in_an_answer() {
+        let line = |code: &str, amount: i64| {
+            let text = format!("heading\n{:032x},T1,{code},{amount},0\n#1,{amount},0\n", 5);
+            daily_file(&text).unwrap().lines.remove(0).answer
+        };
+        assert_eq!(line("SUCCESS", 7), Answer::Succeeded { collected: Fen::new(7), reference: "T1".into() });
+        let closed = Answer::Failed { failure: ChannelFailure::CardInvalid, code: "CARD_CLOSED".into() };
+        assert_eq!(line("CARD_CLOSED", 0), closed);
+        assert_eq!(line("PROCESSING", 0), Answer::Processing { code: "PROCESSING".into() });
+        assert_eq!(line("E_777", 0), Answer::Unclear { code: "E_777".into() });
+    }
 }

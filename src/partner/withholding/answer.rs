@@ -23,8 +23,40 @@ pub enum Answer {
     Absent { code: String },
 }
 
+impl Answer {
+    pub fn is_success(&self) -> bool {
+        match self {
+            Answer::Succeeded { .. } => true,
+            Answer::Failed { .. } | Answer::Processing { .. } | Answer::Unclear { .. } | Answer::Absent { .. } => false,
+        }
+    }
+
+    /// Why it failed; `None` where the channel does not say that it did.
+    pub fn failure(&self) -> Option<ChannelFailure> {
+        match self {
+            Answer::Failed { failure, .. } => Some(*failure),
+            Answer::Succeeded { .. }
+            | Answer::Processing { .. }
+            | Answer::Unclear { .. }
+            | Answer::Absent { .. } => None,
+        }
+    }
+
+    /// The channel's code, as it came; `None` with a success.
+    pub fn code(&self) -> Option<&str> {
+        match self {
+            Answer::Failed { code, .. }
+            | Answer::Processing { code }
+            | Answer::Unclear { code }
+            | Answer::Absent { code } => Some(code),
+            Answer::Succeeded { .. } => None,
+        }
+    }
+}
+
 /// Why a channel did not take the money, and with it what happens next.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, sqlx::Type)]
+#[sqlx(type_name = "text", rename_all = "snake_case")]
 pub enum ChannelFailure {
     /// Tried again as the product's timetable says, on the same channel.
     InsufficientFunds,

@@ -66,7 +66,7 @@ pub fn daily_file(text: &str) -> Result<DailyFile, FileError> {
             [order_no, serial, code, amount, cost] => file.lines.push(FileLine {
                 withholding_id: parse_order_no(order_no).ok_or_else(broken)?,
                 channel_reference: (*serial).to_owned(),
-                succeeded: *code == "0000",
+                answer: answer(code, Some(amount), Some((*serial).to_owned())),
                 amount: fen(amount).ok_or_else(broken)?,
                 cost: fen(cost).ok_or_else(broken)?,
             }),
@@ -94,6 +94,18 @@ fn fen(yuan: &str) -> Option<Fen> {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn a_line_of_the_file_means_what_its_code_means_in_an_answer() {
+        let line = |code: &str, yuan: &str| {
+            let text = format!("{:032x}|S1|{code}|{yuan}|0.00\nEND|1|{yuan}|0.00\n", 5);
+            daily_file(&text).unwrap().lines.remove(0).answer
+        };
+        assert_eq!(line("0000", "0.07"), Answer::Succeeded { collected: Fen::new(7), reference: "S1".into() });
+        let down = Answer::Failed { failure: ChannelFailure::ChannelDown, code: "1002".into() };
+        assert_eq!(line("1002", "0.00"), down);
+        assert_eq!(line("7777", "0.00"), Answer::Unclear { code: "7777".into() });
+    }
 
     #[test]
     fn yuan_are_read_exactly_or_not_at_all() {

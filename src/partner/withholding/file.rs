@@ -1,5 +1,6 @@
 //! A channel's daily file in our words, believed only if it adds up to its own trailer.
 
+use super::answer::Answer;
 use crate::base::Fen;
 use crate::base::id::WithholdingId;
 
@@ -14,12 +15,13 @@ pub struct DailyFile {
     trailer: Option<(i64, i64, i64)>,
 }
 
-/// One order that is final for the channel.
+/// One order that is final for the channel, if its code is one that we know.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct FileLine {
     pub withholding_id: WithholdingId,
     pub channel_reference: String,
-    pub succeeded: bool,
+    /// What the code means: only an explicit success or failure ends an order.
+    pub answer: Answer,
     /// What was taken; zero where it failed.
     pub amount: Fen,
     pub cost: Fen,

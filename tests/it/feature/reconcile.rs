@@ -3,7 +3,7 @@
 use std::sync::Arc;
 
 use fenqi::base::Fen;
-use fenqi::base::id::BreakId;
+use fenqi::base::id::{BreakId, WithholdingId};
 use fenqi::error::{Fault, Outcome};
 use fenqi::partner::withholding::{Answer, ChannelName, DailyFile, FileLine, Heard};
 use fenqi::reconcile::{self, BreakRefusal, fetch_channel_files};
@@ -98,6 +98,85 @@ async fn a_lost_callback_is_made_up_for_by_the_daily_file_which_is_booked_once(p
     assert_eq!(moved.await, [103_393, 207]);
     assert_eq!(fetch_channel_files(&book.app).await.unwrap(), reconcile::Reconciled::default());
     book.assert_whole().await;
+}
+
+async fn the_order(book: &Book) -> WithholdingId {
+    let id = sqlx::query_scalar("select withholding_id from withholding").fetch_one(&book.app.pool).await.unwrap();
+    WithholdingId::from_uuid(id)
+}
+
+fn on_alpha(day: &str) -> reconcile::FileKey {
+    reconcile::FileKey { channel: ChannelName::Alpha, day: day.parse().unwrap() }
+}
+
+/// A line that says that so much was taken, less 207 fen.
+fn taken(withholding_id: WithholdingId, fen: i64) -> FileLine {
+    let amount = Fen::new(fen);
+    let answer = Answer::Succeeded { collected: amount, reference: "T1".into() };
+    FileLine { withholding_id, channel_reference: "T1".into(), answer, amount, cost: Fen::new(207) }
+}
+
+/// A line in a word that nobody mapped.
+fn unmapped(withholding_id: WithholdingId) -> FileLine {
+    let answer = Answer::Unclear { code: "E_777".into() };
+    FileLine { answer, amount: Fen::ZERO, cost: Fen::ZERO, ..taken(withholding_id, 0) }
+}
+
+fn file_of(lines: Vec<FileLine>) -> DailyFile {
+    let mut file = DailyFile::default();
+    let (amount, cost) = (lines.iter().map(|line| line.amount).sum(), lines.iter().map(|line| line.cost).sum());
+    (file.amount, file.cost, file.lines) = (amount, cost, lines);
+    file
+}
+
+#[sqlx::test(migrator = "fenqi::MIGRATOR")]
+async fn the_daily_files_failure_keeps_its_class_so_that_a_closed_card_is_not_tried_again(pool: PgPool) {
+    let (book, _world) = sent(pool, Scripted::answer("card_invalid").with(sandbox::Fault::LostCallback)).await;
+    assert_eq!(book.orders().await, ["alpha submitted 103600 0"]);
+    book.live_until("2026-02-26").await;
+    assert_eq!(fetch_channel_files(&book.app).await.unwrap().resolved, 1);
+    assert_eq!(book.orders().await, ["alpha failed card_invalid 103600 0"]);
+    assert_eq!(book.words("select channel_code from withholding where line_id = $1").await, ["CARD_CLOSED"]);
+    let cards = "select c.status from bank_card c join credit_line l using (borrower_id) where l.line_id = $1";
+    assert_eq!(book.words(cards).await, ["invalid"]);
+}
+
+#[sqlx::test(migrator = "fenqi::MIGRATOR")]
+async fn an_order_that_failed_in_the_file_because_the_bank_was_down_goes_to_the_next_channel(pool: PgPool) {
+    let (book, _world) = sent(pool, Scripted::answer("channel_down").with(sandbox::Fault::LostCallback)).await;
+    book.live_until("2026-02-26").await;
+    assert_eq!(fetch_channel_files(&book.app).await.unwrap().resolved, 1);
+    assert_eq!(submit_withholdings(&book.app).await.unwrap().succeeded, 1);
+    assert_eq!(book.orders().await, ["alpha failed channel_down 103600 0", "beta succeeded 103600 103600"]);
+    book.assert_whole().await;
+}
+
+#[sqlx::test(migrator = "fenqi::MIGRATOR")]
+async fn a_code_of_the_file_that_nobody_mapped_ends_no_order(pool: PgPool) {
+    let (book, _world) = sent(pool, Scripted::answer("success").with(sandbox::Fault::TimeoutAfter)).await;
+    let order = the_order(&book).await;
+    book.live_until("2026-02-27").await;
+    let file = file_of(vec![unmapped(order)]);
+    let compared = reconcile::take_in(&book.app, on_alpha("2026-02-25"), b"first", &file).await.unwrap();
+    assert_eq!((compared.resolved, compared.breaks), (Posted::default(), 0));
+    assert_eq!(book.orders().await, ["alpha unknown 103600 0"]);
+    let file = file_of(vec![taken(order, 103_600)]);
+    let compared = reconcile::take_in(&book.app, on_alpha("2026-02-26"), b"second", &file).await.unwrap();
+    assert_eq!((compared.resolved.succeeded, compared.breaks), (1, 0));
+    assert_eq!(book.orders().await, ["alpha succeeded 103600 103600"]);
+    book.assert_whole().await;
+}
+
+#[sqlx::test(migrator = "fenqi::MIGRATOR")]
+async fn a_success_that_the_files_name_in_a_code_that_nobody_mapped_is_not_denied_but_missing(pool: PgPool) {
+    let (book, _world) = sent(pool, Scripted::answer("success")).await;
+    book.live_until("2026-02-27").await;
+    let file = file_of(vec![unmapped(the_order(&book).await)]);
+    let first = reconcile::take_in(&book.app, on_alpha("2026-02-25"), b"first", &file).await.unwrap();
+    assert_eq!(first.breaks, 0);
+    let second = reconcile::take_in(&book.app, on_alpha("2026-02-26"), b"second", &DailyFile::default()).await;
+    assert_eq!(second.unwrap().breaks, 1);
+    assert_eq!(the_break(&book).await.1, "missing_there ask_channel open");
 }
 
 pub(super) async fn the_break(book: &Book) -> (BreakId, String) {
@@ -203,16 +282,8 @@ async fn a_success_that_no_file_tells_of_within_a_day_is_a_break(pool: PgPool) {
 async fn money_for_an_order_that_is_not_ours_waits_in_suspense_for_two_people(pool: PgPool) {
     let (book, _world) = sent(pool, Scripted::answer("success")).await;
     book.live_until("2026-02-26").await;
-    let ours = fenqi::base::id::WithholdingId::from_uuid(
-        sqlx::query_scalar("select withholding_id from withholding").fetch_one(&book.app.pool).await.unwrap(),
-    );
-    let line = |withholding_id, amount| FileLine {
-        withholding_id,
-        channel_reference: "T1".into(),
-        succeeded: true,
-        amount: Fen::new(amount),
-        cost: Fen::new(10),
-    };
+    let ours = the_order(&book).await;
+    let line = |withholding_id, amount| FileLine { cost: Fen::new(10), ..taken(withholding_id, amount) };
     let foreign = fenqi::base::id::WithholdingId::from_uuid(uuid::Uuid::from_u128(5));
     let lines = vec![line(ours, 103_600), line(foreign, 5_000)];
     let mut file = DailyFile::default();
@@ -256,13 +327,7 @@ async fn an_order_is_not_held_for_unheard_while_the_next_days_file_is_missing(po
         reconcile::take_in(&book.app, key(day), day.as_bytes(), &DailyFile::default()).await.unwrap();
     }
     assert_eq!(book.orders().await, ["alpha unknown 103600 0"]);
-    let withholding_id = fenqi::base::id::WithholdingId::from_uuid(
-        sqlx::query_scalar("select withholding_id from withholding").fetch_one(&book.app.pool).await.unwrap(),
-    );
-    let (amount, cost) = (Fen::new(103_600), Fen::new(207));
-    let line = FileLine { withholding_id, channel_reference: "T1".into(), succeeded: true, amount, cost };
-    let mut file = DailyFile::default();
-    (file.amount, file.cost, file.lines) = (amount, cost, vec![line]);
+    let file = file_of(vec![taken(the_order(&book).await, 103_600)]);
     let compared = reconcile::take_in(&book.app, key("2026-02-26"), b"late", &file).await.unwrap();
     assert_eq!((compared.resolved.succeeded, compared.breaks), (1, 0));
     assert_eq!(book.orders().await, ["alpha succeeded 103600 103600"]);

@@ -43,6 +43,8 @@ pub async fn hear(app: &App, channel: ChannelName, heard: Heard) -> Outcome<Post
     if heard.amount != order.amount {
         return Err(Fault::Refused(CallbackRefusal::OtherAmount));
     }
-    let result = ChannelResult { withholding_id: order.withholding_id, line_id: order.line_id, answer: heard.answer };
+    // That a channel has no such order is believed only when it is asked, late enough.
+    let answer = heard.answer.unless_absent();
+    let result = ChannelResult { withholding_id: order.withholding_id, line_id: order.line_id, answer };
     Ok(post_results(app, &[result]).await?)
 }

@@ -65,6 +65,7 @@ enum Verdict {
 enum FirstWord {
     Processing,
     Unmapped,
+    NotExist,
 }
 
 /// What is told about one order.
@@ -147,6 +148,7 @@ impl Books {
         let Some(trade) = trade else { return Word::Unknown };
         match trade.first_word {
             Some(FirstWord::Unmapped) if is_first => Word::Unmapped,
+            Some(FirstWord::NotExist) if is_first => Word::Unknown,
             Some(FirstWord::Processing) if is_first => Word::Processing,
             Some(_) | None if trade.known_at > now => Word::Processing,
             Some(_) | None => Word::Final(trade.verdict, trade.reference.clone()),
@@ -236,6 +238,7 @@ fn take(
         verdict: told,
         first_word: match answer {
             "unmapped" => Some(FirstWord::Unmapped),
+            "not_exist" => Some(FirstWord::NotExist),
             _ if is_late => Some(FirstWord::Processing),
             _ => None,
         },

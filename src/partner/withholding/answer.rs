@@ -19,7 +19,7 @@ pub enum Answer {
     Processing { code: String },
     /// A code that is not mapped, an answer that makes no sense, or none at all.
     Unclear { code: String },
-    /// The channel has no such order, and its contract says that this will not change.
+    /// The channel has no such order. When that is final its contract says: see `ChannelName::absence_is_final_after`.
     Absent { code: String },
 }
 
@@ -39,6 +39,19 @@ impl Answer {
             | Answer::Processing { .. }
             | Answer::Unclear { .. }
             | Answer::Absent { .. } => None,
+        }
+    }
+
+    /// What counts of an answer that may come before the channel's contract lets its word be final that it has no such order:
+    /// the order may still be on its way.
+    #[must_use]
+    pub fn unless_absent(self) -> Answer {
+        match self {
+            Answer::Absent { code } => Answer::Unclear { code },
+            Answer::Succeeded { .. }
+            | Answer::Failed { .. }
+            | Answer::Processing { .. }
+            | Answer::Unclear { .. } => self,
         }
     }
 

@@ -43,7 +43,11 @@ pub async fn submit(partners: &Partners, channel: ChannelName, orders: &[Order])
         ChannelName::Beta => call(partners, channel, &operation, &beta::batch(orders)).await.map(beta::answers),
     };
     let (said, missing) = match answered {
-        Ok(said) => (said, Answer::Unclear { code: "no_result".to_owned() }),
+        Ok(said) => {
+            // The order has only just been sent: that there is no such one is no answer yet.
+            let said = said.into_iter().map(|said| Said { answer: said.answer.unless_absent(), ..said });
+            (said.collect(), Answer::Unclear { code: "no_result".to_owned() })
+        }
         Err(CallError::NotSent { .. }) => (Vec::new(), down("not_sent")),
         Err(CallError::Rejected { code, .. }) => (Vec::new(), down(&code)),
         Err(CallError::Unknown { .. }) => (Vec::new(), Answer::Unclear { code: "no_answer".to_owned() }),

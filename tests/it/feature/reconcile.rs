@@ -84,6 +84,20 @@ async fn a_callback_is_believed_only_if_all_of_it_is_what_was_sent(pool: PgPool)
 }
 
 #[sqlx::test(migrator = "fenqi::MIGRATOR")]
+async fn a_callback_that_knows_no_such_order_ends_none(pool: PgPool) {
+    let (book, _world) = sent(pool, Scripted::answer("success").with(sandbox::Fault::TimeoutAfter)).await;
+    let absent = Heard {
+        merchant_id: sandbox::PLATFORM.to_owned(),
+        withholding_id: the_order(&book).await,
+        amount: Fen::new(103_600),
+        answer: Answer::Absent { code: "NOT_EXIST".into() },
+    };
+    let posted = hear(&book.app, ChannelName::Alpha, absent).await.unwrap();
+    assert_eq!(posted, Posted { unknown: 1, ..Posted::default() });
+    assert_eq!(book.orders().await, ["alpha unknown 103600 0"]);
+}
+
+#[sqlx::test(migrator = "fenqi::MIGRATOR")]
 async fn a_lost_callback_is_made_up_for_by_the_daily_file_which_is_booked_once(pool: PgPool) {
     let (book, world) = sent(pool, Scripted::answer("success").with(sandbox::Fault::LostCallback)).await;
     assert_eq!(world.deliver_callbacks().await, 0);

@@ -146,6 +146,17 @@ async fn a_code_that_nobody_mapped_is_unknown_until_a_mapped_one_comes(pool: PgP
 }
 
 #[sqlx::test(migrator = "fenqi::MIGRATOR")]
+async fn an_order_that_the_channel_does_not_find_just_after_its_submission_is_unknown(pool: PgPool) {
+    let book = due(pool, vec![Scripted::answer("not_exist")]).await;
+    assert_eq!(submit_withholdings(&book.app).await.unwrap().unknown, 1);
+    assert_eq!(book.orders().await, ["alpha unknown 103600 0"]);
+    book.app.clock.set(book.app.clock.now() + TimeDelta::minutes(2));
+    assert_eq!(query_unknowns(&book.app).await.unwrap().succeeded, 1);
+    assert_eq!(book.orders().await, ["alpha succeeded 103600 103600"]);
+    book.assert_whole().await;
+}
+
+#[sqlx::test(migrator = "fenqi::MIGRATOR")]
 async fn a_part_settles_interest_before_principal_and_leaves_the_bill_open(pool: PgPool) {
     let book = due(pool, vec![Scripted::answer("partial").amount(50_000)]).await;
     assert_eq!(submit_withholdings(&book.app).await.unwrap().collected, Fen::new(50_000));

@@ -76,6 +76,11 @@ impl CallError {
     }
 }
 
+/// Whether a refusal is about what was sent, rather than about who sends it, or how often.
+pub fn is_about_content(status: u16) -> bool {
+    matches!(status, 400 | 409 | 413 | 422)
+}
+
 /// Where a partner is and by which keys it and we are known to each other.
 pub struct ClientSettings {
     /// The configured name, such as `payout`; also what the call log says.

@@ -163,7 +163,11 @@ fn believed(answer: Answer, question: &OpenQuestion, channel: ChannelName, now: 
             Some(delay) if now - question.submitted_at >= delay => Answer::Absent { code },
             Some(_) | None => Answer::Unclear { code },
         },
-        Answer::Succeeded { .. } | Answer::Failed { .. } | Answer::Processing { .. } | Answer::Unclear { .. } => answer,
+        Answer::Succeeded { .. }
+        | Answer::Failed { .. }
+        | Answer::Rejected { .. }
+        | Answer::Processing { .. }
+        | Answer::Unclear { .. } => answer,
     }
 }
 

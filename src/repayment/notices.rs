@@ -67,6 +67,12 @@ pub fn contradicted(order: &Withholding, day: BusinessDay, at: DateTime<Utc>) ->
     to_operators("withholding_contradiction", order, day, at)
 }
 
+/// A channel refuses to take an order on as it was sent: an operator mends what is wrong with it.
+pub fn rejected(order: &Withholding, code: &str, day: BusinessDay, at: DateTime<Utc>) -> Notice {
+    let body = json!({ "withholding": order.withholding_id, "channel": order.channel.stored(), "code": code });
+    Notice { body, ..to_operators("withholding_rejected", order, day, at) }
+}
+
 fn to_operators(kind: &'static str, order: &Withholding, day: BusinessDay, at: DateTime<Utc>) -> Notice {
     Notice {
         audience: Audience::Operator,

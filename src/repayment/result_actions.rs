@@ -126,6 +126,8 @@ struct Desk {
     follow_ups: Vec<NewWithholding>,
     invalid_cards: Vec<Withholding>,
     told: Vec<Notice>,
+    /// What operators are told of orders that no channel takes as they are.
+    rejected: Vec<Notice>,
     /// Lines whose borrower has been told already that the timetable's order of the day failed.
     failed_before: HashSet<(LineId, BusinessDay)>,
     posted: Posted,
@@ -148,6 +150,7 @@ impl Desk {
             follow_ups: Vec::new(),
             invalid_cards: Vec::new(),
             told: Vec::new(),
+            rejected: Vec::new(),
             failed_before: HashSet::new(),
             posted: Posted::default(),
         })
@@ -217,6 +220,9 @@ impl Desk {
                 // An order may move twice in one chunk; the last word stands.
                 self.outcomes.pop_if(|last| last.withholding_id == order.withholding_id);
                 self.outcomes.push(outcome(&order, &result.answer, self.batch.now));
+                if let Answer::Rejected { code } = &result.answer {
+                    self.rejected.push(notices::rejected(&order, code, self.batch.today, self.batch.now));
+                }
                 self.follow(connection, app, &order).await?;
             }
         }
@@ -326,7 +332,7 @@ impl Desk {
         notice::raise(&mut *connection, &self.told).await?;
         // By themselves, because operators are told once a day and borrowers each time.
         let contradicted = self.contradictions.iter().map(|(order, _)| notices::contradicted(order, today, now));
-        notice::raise(&mut *connection, &contradicted.collect::<Vec<Notice>>()).await?;
+        notice::raise(&mut *connection, &contradicted.chain(self.rejected).collect::<Vec<Notice>>()).await?;
         self.batch.save(connection).await?;
         Ok(self.posted)
     }
@@ -349,6 +355,7 @@ fn outcome(order: &Withholding, answer: &Answer, now: chrono::DateTime<chrono::U
     let (channel_code, channel_reference) = match answer {
         Answer::Succeeded { reference, .. } => (None, Some(reference.clone())),
         Answer::Failed { code, .. }
+        | Answer::Rejected { code }
         | Answer::Processing { code }
         | Answer::Unclear { code }
         | Answer::Absent { code } => (Some(code.clone()), None),

@@ -108,7 +108,7 @@ impl Withholding {
                 Answer::Succeeded { collected, .. } => {
                     Step::Contradicts(Contradiction::AmountDiffers { theirs: *collected })
                 }
-                Answer::Failed { .. } | Answer::Absent { .. } => {
+                Answer::Failed { .. } | Answer::Rejected { .. } | Answer::Absent { .. } => {
                     Step::Contradicts(Contradiction::WeSucceededTheyFailed)
                 }
                 // Said before it was final.
@@ -119,7 +119,7 @@ impl Withholding {
                 Answer::Succeeded { collected, .. } => {
                     Step::Contradicts(Contradiction::WeFailedTheySucceeded { theirs: *collected })
                 }
-                Answer::Failed { .. } | Answer::Absent { .. } => Step::AlreadyApplied,
+                Answer::Failed { .. } | Answer::Rejected { .. } | Answer::Absent { .. } => Step::AlreadyApplied,
                 Answer::Processing { .. } | Answer::Unclear { .. } => Step::AlreadyApplied,
             },
         }
@@ -135,6 +135,7 @@ impl Withholding {
                 Step::Contradicts(Contradiction::AmountDiffers { theirs: *collected })
             }
             Answer::Failed { failure, .. } => Step::Move(State::Failed(Failure::Channel(*failure))),
+            Answer::Rejected { .. } => Step::Move(State::Failed(Failure::Channel(ChannelFailure::Refused))),
             // The channel never took it on: the same as if it had been down.
             Answer::Absent { .. } => Step::Move(State::Failed(Failure::Channel(ChannelFailure::ChannelDown))),
             Answer::Processing { .. } if self.state == State::Submitted => Step::AlreadyApplied,

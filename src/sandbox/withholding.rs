@@ -299,6 +299,9 @@ async fn alpha_orders(State(world): State<Arc<World>>, Json(batch): Json<alpha::
     if batch.orders.len() > alpha::ORDERS_MAX {
         return super::refusal(400, "TOO_MANY", "at most 500 orders a call");
     }
+    if batch.orders.iter().any(|order| order.agreement_no.is_empty()) {
+        return super::refusal(400, "INCOMPLETE", "an order names no agreement");
+    }
     let asked = batch.orders.into_iter().map(|order| Asked {
         number: order.out_order_no,
         agreement: order.agreement_no,
@@ -363,6 +366,9 @@ pub fn beta_router() -> Router<Arc<World>> {
 async fn beta_orders(State(world): State<Arc<World>>, Json(batch): Json<beta::Batch>) -> Response {
     if batch.reqs.len() > beta::ORDERS_MAX {
         return super::refusal(400, "4001", "at most 500 requests a call");
+    }
+    if batch.reqs.iter().any(|order| order.contract_no.is_empty()) {
+        return super::refusal(400, "4002", "a request names no contract");
     }
     let asked = batch.reqs.into_iter().map(|order| Asked {
         number: order.req_sn,

@@ -12,6 +12,7 @@ use crate::base::id::PayoutId;
 use crate::business_day;
 use crate::database;
 use crate::partner::CallError;
+use crate::partner::client::is_about_content;
 use crate::partner::payout;
 use crate::partner::payout::client::{self, Heard, PAYMENTS_MAX, PayTo, Payment, Saying};
 use crate::vault::Field;
@@ -119,11 +120,6 @@ async fn submit(app: &App, claimed: &[Claimed]) -> BTreeMap<PayoutId, Answer> {
         }
     }
     answers
-}
-
-/// Whether a refusal is about what was sent, rather than about who sends it, or how often.
-fn is_about_content(status: u16) -> bool {
-    matches!(status, 400 | 409 | 413 | 422)
 }
 
 fn answer_all(answers: &mut BTreeMap<PayoutId, Answer>, batch: &[Payment], word: &Word) {

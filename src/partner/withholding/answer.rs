@@ -2,7 +2,7 @@
 
 use crate::base::Fen;
 
-/// One channel's word on one order. Only `Succeeded` and `Failed` are final.
+/// One channel's word on one order. Only `Succeeded`, `Failed` and `Rejected` are final.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum Answer {
     Succeeded {
@@ -15,6 +15,8 @@ pub enum Answer {
         /// The channel's code, as it came.
         code: String,
     },
+    /// The channel refused the call for the sake of this order: neither a retry nor another channel helps, but a person.
+    Rejected { code: String },
     /// Accepted and still being worked on.
     Processing { code: String },
     /// A code that is not mapped, an answer that makes no sense, or none at all.
@@ -27,7 +29,11 @@ impl Answer {
     pub fn is_success(&self) -> bool {
         match self {
             Answer::Succeeded { .. } => true,
-            Answer::Failed { .. } | Answer::Processing { .. } | Answer::Unclear { .. } | Answer::Absent { .. } => false,
+            Answer::Failed { .. }
+            | Answer::Rejected { .. }
+            | Answer::Processing { .. }
+            | Answer::Unclear { .. }
+            | Answer::Absent { .. } => false,
         }
     }
 
@@ -35,10 +41,10 @@ impl Answer {
     pub fn failure(&self) -> Option<ChannelFailure> {
         match self {
             Answer::Failed { failure, .. } => Some(*failure),
-            Answer::Succeeded { .. }
-            | Answer::Processing { .. }
-            | Answer::Unclear { .. }
-            | Answer::Absent { .. } => None,
+            Answer::Rejected { .. } => Some(ChannelFailure::Refused),
+            Answer::Succeeded { .. } | Answer::Processing { .. } | Answer::Unclear { .. } | Answer::Absent { .. } => {
+                None
+            }
         }
     }
 
@@ -50,6 +56,7 @@ impl Answer {
             Answer::Absent { code } => Answer::Unclear { code },
             Answer::Succeeded { .. }
             | Answer::Failed { .. }
+            | Answer::Rejected { .. }
             | Answer::Processing { .. }
             | Answer::Unclear { .. } => self,
         }
@@ -59,6 +66,7 @@ impl Answer {
     pub fn code(&self) -> Option<&str> {
         match self {
             Answer::Failed { code, .. }
+            | Answer::Rejected { code }
             | Answer::Processing { code }
             | Answer::Unclear { code }
             | Answer::Absent { code } => Some(code),

@@ -8,7 +8,7 @@ use super::wire::{alpha as alpha_wire, beta as beta_wire};
 use super::{ChannelName, Order, Said, alpha, beta};
 use crate::base::BusinessDay;
 use crate::base::id::WithholdingId;
-use crate::partner::client::TIME_LIMIT_BATCH;
+use crate::partner::client::{TIME_LIMIT_BATCH, is_about_content};
 use crate::partner::{CallError, Operation, Partners};
 
 /// Orders in one call, by both channels' contracts.
@@ -26,9 +26,25 @@ pub enum FetchError {
 }
 
 /// Submits orders, at most [`ORDERS_MAX`], and says what the channel answered to each. Where nothing believable came back
-/// every order is unclear; where the channel certainly did not take the call on, it was down.
+/// every order is unclear; where the channel certainly did not take the call on, it was down. One order that the channel does
+/// not take must not hold up the others: it is found by halving.
 pub async fn submit(partners: &Partners, channel: ChannelName, orders: &[Order]) -> Vec<Said> {
-    let key = orders.first().map_or_else(String::new, |first| first.withholding_id.to_string());
+    let mut said = Vec::with_capacity(orders.len());
+    let mut batches = vec![orders];
+    while let Some(batch) = batches.pop() {
+        match send(partners, channel, batch).await {
+            Err(CallError::Rejected { status, .. }) if is_about_content(status) && batch.len() > 1 => {
+                let (first, second) = batch.split_at(batch.len() / 2);
+                batches.extend([second, first]);
+            }
+            answered => said.extend(words(batch, answered)),
+        }
+    }
+    said
+}
+
+async fn send(partners: &Partners, channel: ChannelName, batch: &[Order]) -> Result<Vec<Said>, CallError> {
+    let key = batch.first().map_or_else(String::new, |first| first.withholding_id.to_string());
     // Not repeated by the client: a lost answer is asked about, so that the order stays one question at a time.
     let operation = Operation {
         name: "submit_orders",
@@ -38,10 +54,14 @@ pub async fn submit(partners: &Partners, channel: ChannelName, orders: &[Order])
         safe_to_retry: false,
         time_limit: TIME_LIMIT_BATCH,
     };
-    let answered = match channel {
-        ChannelName::Alpha => call(partners, channel, &operation, &alpha::batch(orders)).await.map(alpha::answers),
-        ChannelName::Beta => call(partners, channel, &operation, &beta::batch(orders)).await.map(beta::answers),
-    };
+    match channel {
+        ChannelName::Alpha => call(partners, channel, &operation, &alpha::batch(batch)).await.map(alpha::answers),
+        ChannelName::Beta => call(partners, channel, &operation, &beta::batch(batch)).await.map(beta::answers),
+    }
+}
+
+/// What a call means for each of its orders.
+fn words(batch: &[Order], answered: Result<Vec<Said>, CallError>) -> Vec<Said> {
     let (said, missing) = match answered {
         Ok(said) => {
             // The order has only just been sent: that there is no such one is no answer yet.
@@ -49,10 +69,13 @@ pub async fn submit(partners: &Partners, channel: ChannelName, orders: &[Order])
             (said.collect(), Answer::Unclear { code: "no_result".to_owned() })
         }
         Err(CallError::NotSent { .. }) => (Vec::new(), down("not_sent")),
+        Err(CallError::Rejected { status, code, .. }) if is_about_content(status) => {
+            (Vec::new(), Answer::Rejected { code })
+        }
         Err(CallError::Rejected { code, .. }) => (Vec::new(), down(&code)),
         Err(CallError::Unknown { .. }) => (Vec::new(), Answer::Unclear { code: "no_answer".to_owned() }),
     };
-    of_each(orders.iter().map(|order| order.withholding_id), said, &missing)
+    of_each(batch.iter().map(|order| order.withholding_id), said, &missing)
 }
 
 /// Asks what became of orders. One that the channel says nothing about, or that could not be asked about, stays unclear.

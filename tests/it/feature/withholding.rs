@@ -12,6 +12,7 @@ use sqlx::PgPool;
 
 use crate::book::{self, AGREEMENT, Book};
 use crate::house;
+use crate::town::{self, LineWish};
 
 const DUE_DAY: &str = "2026-02-25";
 
@@ -154,6 +155,30 @@ async fn an_order_that_the_channel_does_not_find_just_after_its_submission_is_un
     assert_eq!(query_unknowns(&book.app).await.unwrap().succeeded, 1);
     assert_eq!(book.orders().await, ["alpha succeeded 103600 103600"]);
     book.assert_whole().await;
+}
+
+#[sqlx::test(migrator = "fenqi::MIGRATOR")]
+async fn an_order_that_the_channel_does_not_take_does_not_hold_up_the_others_of_its_batch(pool: PgPool) {
+    let (app, _world) = house::open_in_world(pool, "2026-01-05").await;
+    let town = town::found(app.clone(), 10_000_000).await;
+    let wish = LineWish { limit_fen: 2_000_000, statement_day: 10, due_day: 25, expires_on: "2029-01-05" };
+    let lines = town.open_lines(3, wish).await;
+    let bag = |line_id| town.wish(line_id, "bag", 120_000, ("harbour-standard", 3));
+    town.buy(lines.iter().copied().map(bag).collect()).await;
+    let broken = "update bank_card set agreement_number = ''
+                  where borrower_id = (select borrower_id from credit_line where line_id = $1)";
+    sqlx::query(broken).bind(lines[1]).execute(&app.pool).await.unwrap();
+    town.live_until("2026-01-26").await;
+    let of_day = "select concat_ws(' ', channel, status, failure) from withholding
+                  where line_id = $1 and business_day = '2026-01-25' order by created_at";
+    for (line_id, ended) in lines.into_iter().zip(["alpha succeeded", "alpha failed refused", "alpha succeeded"]) {
+        let found: Vec<String> = sqlx::query_scalar(of_day).bind(line_id).fetch_all(&app.pool).await.unwrap();
+        assert_eq!(found, [ended]);
+    }
+    let told = "select body->>'channel' || ' ' || (body->>'code') from notice
+                where kind = 'withholding_rejected' and audience = 'operator'";
+    let told: Vec<String> = sqlx::query_scalar(told).fetch_all(&app.pool).await.unwrap();
+    assert_eq!(told, ["alpha INCOMPLETE"]);
 }
 
 #[sqlx::test(migrator = "fenqi::MIGRATOR")]

@@ -10,3 +10,9 @@ alter table channel_file_line
 update channel_file_line l set failure = 'insufficient_funds'
 from channel_file f
 where f.channel = l.channel and f.business_day = l.business_day and f.compared_at is not null and not l.succeeded;
+
+-- `named_twice`: the channel's files name an order more often than its money was booked.
+alter table reconciliation_break drop constraint reconciliation_break_kind_check;
+alter table reconciliation_break add constraint reconciliation_break_kind_check
+    check (kind in ('missing_here', 'missing_there', 'amount_differs', 'we_failed_they_succeeded', 'we_succeeded_they_failed',
+                    'named_twice'));

@@ -72,7 +72,8 @@ pub async fn take_in(app: &App, key: FileKey, bytes: &[u8], file: &DailyFile) ->
     let mut transaction = database::begin(&app.pool).await?;
     let today = business_day::store::hold_today(&mut transaction).await?;
     store::close_found(&mut transaction, key, today).await?;
-    let breaks = store::open_breaks(&mut transaction, key, today).await?;
+    let differing = store::open_breaks(&mut transaction, key, today).await?;
+    let breaks = differing + store::open_named_twice(&mut transaction, key, today).await?;
     let now = app.clock.now();
     if breaks > 0 {
         let told = notices::breaks_found((key.channel, key.day), breaks, today, now);

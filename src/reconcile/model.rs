@@ -35,6 +35,8 @@ pub enum BreakKind {
     AmountDiffers,
     WeFailedTheySucceeded,
     WeSucceededTheyFailed,
+    /// The channel's files name a success more than once, and took more by that than was booked for it.
+    NamedTwice,
 }
 
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, Serialize, sqlx::Type, clap::ValueEnum)]
@@ -72,6 +74,7 @@ impl BreakKind {
             BreakKind::AmountDiffers => "amount_differs",
             BreakKind::WeFailedTheySucceeded => "we_failed_they_succeeded",
             BreakKind::WeSucceededTheyFailed => "we_succeeded_they_failed",
+            BreakKind::NamedTwice => "named_twice",
         }
     }
 }

@@ -155,7 +155,11 @@ pub async fn open_breaks(connection: &mut PgConnection, key: FileKey, today: Bus
     let opened = sqlx::query!(
         r#"with compared as (
                select f.withholding_id, coalesce(w.collected_fen, 0) as our_fen,
-                      case when f.succeeded then f.amount_fen else 0 end as their_fen,
+                      case when w.withholding_id is null
+                           then (select coalesce(sum(t.amount_fen), 0)::bigint from channel_file_line t
+                                 where t.channel = $1 and t.business_day = $2 and t.withholding_id = f.withholding_id
+                                   and t.succeeded)
+                           when f.succeeded then f.amount_fen else 0 end as their_fen,
                       case when w.withholding_id is null and not f.succeeded then null
                            when w.withholding_id is null then 'missing_here'
                            when w.status = 'failed' and f.succeeded then 'we_failed_they_succeeded'
@@ -182,6 +186,45 @@ pub async fn open_breaks(connection: &mut PgConnection, key: FileKey, today: Bus
                             when 'we_succeeded_they_failed' then 'reverse' else 'ask_channel' end,
                   'open', 'comparison', $3
            from compared where kind is not null
+           on conflict do nothing"#,
+        key.channel.stored(),
+        key.day.date(),
+        today.date()
+    )
+    .execute(connection)
+    .await?;
+    Ok(opened.rows_affected())
+}
+
+/// Opens a break for each order of ours that the file names as a success which a file has named before, or this one elsewhere,
+/// where all of them together took more than was booked and settled by hand. Days do not matter: a file may come late. Returns
+/// how many were opened.
+pub async fn open_named_twice(connection: &mut PgConnection, key: FileKey, today: BusinessDay) -> sqlx::Result<u64> {
+    let opened = sqlx::query!(
+        r#"with named as (
+               select l.withholding_id, sum(l.amount_fen)::bigint as their_fen
+               from channel_file_line l
+               join channel_file c on c.channel = l.channel and c.business_day = l.business_day
+               where l.channel = $1 and l.succeeded and (c.compared_at is not null or c.business_day = $2)
+                 and l.withholding_id in (select f.withholding_id from channel_file_line f
+                                          where f.channel = $1 and f.business_day = $2 and f.succeeded)
+               group by l.withholding_id having count(*) > 1),
+           booked as (
+               select n.withholding_id, n.their_fen,
+                      (select coalesce(sum(r.amount_fen + coalesce(b.amount_fen, 0)), 0)::bigint
+                       from repayment r
+                       left join repayment b on b.line_id = r.line_id and b.source = 'reversal'
+                                            and b.source_reference = r.repayment_id::text
+                       where r.line_id = w.line_id and r.source in ('withholding', 'channel_file')
+                         and r.source_reference = w.withholding_id::text) as our_fen,
+                      (select coalesce(sum(settled_fen), 0)::bigint from reconciliation_break s
+                       where s.withholding_id = n.withholding_id) as settled_fen
+               from named n join withholding w on w.withholding_id = n.withholding_id and w.channel = $1)
+           insert into reconciliation_break (break_id, channel, business_day, kind, withholding_id, our_fen, their_fen,
+                                             proposed, status, owner, opened_on)
+           select gen_random_uuid(), $1, $2, 'named_twice', withholding_id, our_fen, their_fen, 'ask_channel', 'open',
+                  'comparison', $3
+           from booked where their_fen + settled_fen > our_fen
            on conflict do nothing"#,
         key.channel.stored(),
         key.day.date(),
@@ -242,7 +285,8 @@ pub async fn save_settled(connection: &mut PgConnection, break_id: BreakId, sett
     Ok(())
 }
 
-/// What the channel took and keeps of the day, by the funder whose lines were collected from. Orders that are not ours
+/// What the channel took and keeps of the day, by the funder whose lines were collected from. What is named twice counts twice,
+/// because the bank has it: the rest stands against what the channel owes us until its break is closed. Orders that are not ours
 /// belong to no funder: theirs is the nil id, the house's.
 pub async fn sum_by_funder(connection: &mut PgConnection, key: FileKey) -> sqlx::Result<Vec<ChannelShare>> {
     sqlx::query_as!(

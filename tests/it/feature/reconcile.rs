@@ -320,6 +320,67 @@ async fn money_for_an_order_that_is_not_ours_waits_in_suspense_for_two_people(po
     book.assert_whole().await;
 }
 
+#[sqlx::test(migrator = "fenqi::MIGRATOR")]
+async fn all_the_money_of_a_foreign_order_goes_back_where_a_file_names_it_twice(pool: PgPool) {
+    let (book, _world) = sent(pool, Scripted::answer("success")).await;
+    book.live_until("2026-02-26").await;
+    let foreign = WithholdingId::from_uuid(uuid::Uuid::from_u128(5));
+    let lines = vec![taken(the_order(&book).await, 103_600), taken(foreign, 5_000), taken(foreign, 5_000)];
+    let compared = reconcile::take_in(&book.app, on_alpha("2026-02-25"), b"file", &file_of(lines)).await.unwrap();
+    assert_eq!(compared.breaks, 1);
+    assert_eq!(balances(&book).await, [112_979, 0, -10_000]);
+    reconcile::confirm_break(&book.app, the_break(&book).await.0, "Wang").await.unwrap();
+    assert_eq!(balances(&book).await, [102_979, 0, 0]);
+}
+
+#[sqlx::test(migrator = "fenqi::MIGRATOR")]
+async fn an_order_that_a_file_names_twice_is_a_break_until_the_channel_has_its_money_back(pool: PgPool) {
+    let (book, _world) = sent(pool, Scripted::answer("success")).await;
+    book.live_until("2026-02-26").await;
+    let line = taken(the_order(&book).await, 103_600);
+    let file = file_of(vec![line.clone(), line]);
+    let compared = reconcile::take_in(&book.app, on_alpha("2026-02-25"), b"file", &file).await.unwrap();
+    assert_eq!(compared.breaks, 1);
+    // The bank foots with what the channel paid; what is too much stands against what it owes.
+    assert_eq!(balances(&book).await, [206_786, -103_600, 0]);
+    let (break_id, words) = the_break(&book).await;
+    assert_eq!(words, "named_twice ask_channel open");
+    let sides = "select unnest(array[our_fen, their_fen]) from reconciliation_break where $1::uuid is not null";
+    assert_eq!(book.fen(sides).await, [103_600, 207_200]);
+    reconcile::confirm_break(&book.app, break_id, "Wang").await.unwrap();
+    assert_eq!(balances(&book).await, [103_186, 0, 0]);
+    book.assert_whole().await;
+    // Settled is settled: only a third time is a break again.
+    book.live_until("2026-02-27").await;
+    let third = file_of(vec![taken(the_order(&book).await, 103_600)]);
+    let compared = reconcile::take_in(&book.app, on_alpha("2026-02-26"), b"third", &third).await.unwrap();
+    assert_eq!(compared.breaks, 1);
+    assert_eq!(balances(&book).await[1], -103_600);
+}
+
+#[sqlx::test(migrator = "fenqi::MIGRATOR")]
+async fn an_order_that_two_files_name_is_a_break_though_the_earlier_comes_late(pool: PgPool) {
+    let (book, _world) = sent(pool, Scripted::answer("success")).await;
+    book.live_until("2026-02-27").await;
+    let file = file_of(vec![taken(the_order(&book).await, 103_600)]);
+    let take_in = async |day: &str| {
+        let compared = reconcile::take_in(&book.app, on_alpha(day), day.as_bytes(), &file).await;
+        compared.unwrap().breaks
+    };
+    assert_eq!(take_in("2026-02-26").await, 0);
+    assert_eq!(take_in("2026-02-25").await, 1);
+    assert_eq!(take_in("2026-02-25").await, 0);
+    let (break_id, words) = the_break(&book).await;
+    assert_eq!(words, "named_twice ask_channel open");
+    // The card was charged twice: the second payment goes back to it.
+    reconcile::propose_correction(&book.app, break_id, reconcile::Correction::Refund, "Li").await.unwrap();
+    reconcile::confirm_break(&book.app, break_id, "Wang").await.unwrap();
+    let owed_back = "select amount_fen from payout where kind = 'borrower' and line_id = $1";
+    assert_eq!(book.fen(owed_back).await, [103_600]);
+    assert_eq!(balances(&book).await, [206_786, 0, 0]);
+    book.assert_whole().await;
+}
+
 /// Debits less credits of bank, channel receivable and suspense.
 async fn balances(book: &Book) -> Vec<i64> {
     book.fen(

@@ -6,6 +6,7 @@ mod notices;
 mod payout;
 mod breaks;
 mod transfer;
+mod line;
 mod quote;
 mod product;
 mod partner;
@@ -114,6 +115,9 @@ enum Command {
     /// Transfers that reached the platform's account: record one for a borrower's line, list them
     #[command(subcommand)]
     Transfer(transfer::Args),
+    /// A borrower's line: show it, freeze or unfreeze it, set its limit, close it
+    #[command(subcommand)]
+    Line(line::Args),
     /// Price a purchase or plain terms: the schedule and the true cost
     Quote(quote::Args),
     /// Check, publish and list products
@@ -157,6 +161,7 @@ async fn dispatch(command: Command) -> anyhow::Result<ExitCode> {
         Command::Payout(args) => payout::run(args).await,
         Command::Break(args) => breaks::run(args).await,
         Command::Transfer(args) => transfer::run(args).await,
+        Command::Line(args) => line::run(args).await,
         Command::Quote(args) => quote::run(args).await,
         Command::Product(args) => product::run(args).await,
         Command::Partner(args) => partner::run(args).await,

@@ -2,18 +2,13 @@
 
 use std::process::ExitCode;
 
-use anyhow::{Context as _, bail};
-
 use crate::app::App;
 use crate::base::Fen;
-use crate::base::id::LineId;
-use crate::base::person::Mobile;
-use crate::cli::open_house;
+use crate::cli::{line, open_house};
 use crate::error::Fault;
 use crate::funder::reserve::REFERENCE_CHARS_MAX;
 use crate::repayment::transfer_store::{self, Recorded};
 use crate::repayment::{self, RepayRefusal, Transfer};
-use crate::{borrower, credit};
 
 /// More than anyone reads through.
 const LISTED_MAX: i64 = 500;
@@ -32,12 +27,8 @@ pub enum Args {
 
 #[derive(clap::Args)]
 pub struct Record {
-    /// The line that it is for
-    #[arg(required_unless_present = "mobile")]
-    line: Option<LineId>,
-    /// In place of the line, the mobile of a borrower who has one line
-    #[arg(long, conflicts_with = "line")]
-    mobile: Option<Mobile>,
+    #[command(flatten)]
+    named: line::Named,
     /// What arrived, in fen
     #[arg(long, value_parser = clap::value_parser!(i64).range(1..=Fen::MAX.get()))]
     amount_fen: i64,
@@ -68,7 +59,7 @@ pub async fn run(args: Args) -> anyhow::Result<ExitCode> {
 }
 
 async fn record(app: &App, wanted: Record) -> anyhow::Result<()> {
-    let line_id = find_line(app, &wanted).await?;
+    let line_id = line::find_line(app, &wanted.named).await?;
     let amount = Fen::new(wanted.amount_fen);
     let transfer = Transfer { line_id, amount, bank_reference: wanted.reference, operator: wanted.by };
     let repayment = repayment::record_transfer(app, &transfer).await.map_err(said)?;
@@ -79,24 +70,6 @@ async fn record(app: &App, wanted: Record) -> anyhow::Result<()> {
         repayment.excess
     );
     Ok(())
-}
-
-async fn find_line(app: &App, wanted: &Record) -> anyhow::Result<LineId> {
-    let Some(mobile) = &wanted.mobile else {
-        let line_id = wanted.line.context("name the line, or the borrower by --mobile")?;
-        let line = credit::store::find_line(&mut *app.pool.acquire().await?, line_id).await?;
-        return line.map(|line| line.line_id).with_context(|| format!("there is no line {line_id}"));
-    };
-    let borrower_id = borrower::actions::find_by_mobile(app, mobile).await?.context("no borrower has this mobile")?;
-    let lines = credit::actions::open_lines(app, borrower_id).await?;
-    match lines.as_slice() {
-        [line] => Ok(line.line_id),
-        [] => bail!("{borrower_id} has no open line; name the line that the transfer is for"),
-        several => {
-            let named: Vec<String> = several.iter().map(|line| line.line_id.to_string()).collect();
-            bail!("{borrower_id} has several lines, name one: {}", named.join(", "))
-        }
-    }
 }
 
 fn print(recorded: &Recorded) {

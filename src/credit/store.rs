@@ -1,13 +1,14 @@
 //! SQL of lines and their journal.
 
 use chrono::{DateTime, NaiveDate, Utc};
+use serde::Serialize;
 use sqlx::PgConnection;
 use uuid::Uuid;
 
 use super::line::{Line, LineEntry, LineStatus};
-use crate::base::Fen;
 use crate::base::day::MonthDay;
 use crate::base::id::{BorrowerId, FunderId, LineId, ProductId};
+use crate::base::{BusinessDay, Fen};
 
 /// Locks lines for a change, in id order so that two batches never wait for each other in a circle.
 /// Lines that do not exist are missing from the answer.
@@ -70,6 +71,32 @@ pub async fn list_open_lines(connection: &mut PgConnection, borrower_id: Borrowe
     .fetch_all(connection)
     .await?;
     rows.into_iter().map(LineRow::into_line).collect()
+}
+
+/// A change of a line's limit or state, with who or which rule made it.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize)]
+pub struct Changed {
+    pub entry_no: i64,
+    pub kind: String,
+    pub limit_after_fen: Fen,
+    pub reason: Option<String>,
+    pub business_day: BusinessDay,
+    pub occurred_at: DateTime<Utc>,
+}
+
+/// Changes of a line otherwise than by purchases and payments, newest first.
+pub async fn list_changes(connection: &mut PgConnection, line_id: LineId, limit: i64) -> sqlx::Result<Vec<Changed>> {
+    sqlx::query_as!(
+        Changed,
+        r#"select entry_no, kind, limit_after_fen as "limit_after_fen: Fen", reason,
+                  business_day as "business_day: BusinessDay", occurred_at
+           from line_entry where line_id = $1 and kind in ('opened', 'limit', 'freeze', 'unfreeze', 'close')
+           order by entry_no desc limit $2"#,
+        line_id.uuid(),
+        limit
+    )
+    .fetch_all(connection)
+    .await
 }
 
 /// Saves locked lines and the journal entries of their changes, in one round trip. The key (line, entry number) refuses a

@@ -1,0 +1,202 @@
+//! `fenqi line`: a borrower's line, shown to operators and changed by them.
+
+use std::process::ExitCode;
+
+use anyhow::{Context as _, bail};
+use serde_json::json;
+
+use crate::app::App;
+use crate::base::Fen;
+use crate::base::id::LineId;
+use crate::base::person::Mobile;
+use crate::borrower;
+use crate::cli::open_house;
+use crate::credit::line_actions::{self, ManualChange};
+use crate::credit::store::{self, Changed};
+use crate::credit::{self, Change, Freeze, Line, LineRefusal};
+use crate::error::Fault;
+
+/// Changes that are shown of one line.
+const SHOWN_MAX: i64 = 20;
+
+#[derive(clap::Subcommand)]
+pub enum Args {
+    /// Show a line: its state, and the last twenty changes of limit and state with who made them
+    Show {
+        #[command(flatten)]
+        named: Named,
+        /// Print one line of JSON
+        #[arg(long)]
+        json: bool,
+    },
+    /// Let nothing be bought on a line until it is unfrozen
+    Freeze {
+        #[command(flatten)]
+        named: Named,
+        #[arg(long = "for", value_enum, default_value = "operator")]
+        why: Why,
+        #[command(flatten)]
+        who: Who,
+    },
+    /// Lift a freeze; other freezes of the line stay
+    Unfreeze {
+        #[command(flatten)]
+        named: Named,
+        #[arg(long = "for", value_enum, default_value = "operator")]
+        why: Why,
+        #[command(flatten)]
+        who: Who,
+    },
+    /// Set another limit, at most the product's highest; below what is used, nothing can be bought until enough is paid
+    Limit {
+        #[command(flatten)]
+        named: Named,
+        #[arg(long, value_parser = clap::value_parser!(i64).range(0..=Fen::MAX.get()))]
+        limit_fen: i64,
+        #[command(flatten)]
+        who: Who,
+    },
+    /// End a line of which nothing is used
+    Close {
+        #[command(flatten)]
+        named: Named,
+        #[command(flatten)]
+        who: Who,
+    },
+}
+
+/// Which line.
+#[derive(clap::Args)]
+pub struct Named {
+    /// The line
+    #[arg(required_unless_present = "mobile")]
+    line: Option<LineId>,
+    /// In place of the line, the mobile of a borrower who has one line
+    #[arg(long, conflicts_with = "line")]
+    mobile: Option<Mobile>,
+}
+
+/// Who does it, and why.
+#[derive(clap::Args)]
+pub struct Who {
+    /// Who does it
+    #[arg(long, value_parser = filled)]
+    pub by: String,
+    /// Why, for whoever asks later
+    #[arg(long, value_parser = filled)]
+    pub reason: String,
+}
+
+/// What a person freezes a line for. Lateness freezes it by itself, and paying lifts that.
+#[derive(Clone, Copy, clap::ValueEnum)]
+pub enum Why {
+    Operator,
+    Risk,
+}
+
+impl Why {
+    fn freeze(self) -> Freeze {
+        match self {
+            Why::Operator => Freeze::Operator,
+            Why::Risk => Freeze::Risk,
+        }
+    }
+}
+
+pub async fn run(args: Args) -> anyhow::Result<ExitCode> {
+    let (app, _database) = open_house().await?;
+    match args {
+        Args::Show { named, json } => show(&app, &named, json).await?,
+        Args::Freeze { named, why, who } => change(&app, &named, Change::Freeze(why.freeze()), who).await?,
+        Args::Unfreeze { named, why, who } => change(&app, &named, Change::Unfreeze(why.freeze()), who).await?,
+        Args::Limit { named, limit_fen, who } => change(&app, &named, Change::Limit(Fen::new(limit_fen)), who).await?,
+        Args::Close { named, who } => change(&app, &named, Change::Close, who).await?,
+    }
+    Ok(ExitCode::SUCCESS)
+}
+
+async fn change(app: &App, named: &Named, change: Change, who: Who) -> anyhow::Result<()> {
+    let line_id = find_line(app, named).await?;
+    let manual = ManualChange { line_id, change, person: who.by, reason: who.reason };
+    let line = line_actions::change_line(app, manual).await.map_err(said)?;
+    println!("{line_id} is {}: limit {} yuan, used {}", state(&line), line.limit, line.used);
+    Ok(())
+}
+
+async fn show(app: &App, named: &Named, is_json: bool) -> anyhow::Result<()> {
+    let line_id = find_line(app, named).await?;
+    let mut connection = app.pool.acquire().await?;
+    let line = store::find_line(&mut connection, line_id).await?.context("the line was found before")?;
+    let product = app.catalogue.get(&mut connection, line.product_id, line.product_version).await?;
+    let changes = store::list_changes(&mut connection, line_id, SHOWN_MAX).await?;
+    if is_json {
+        let (status, frozen_for) = line.status.stored();
+        let shown = json!({
+            "line_id": line_id,
+            "borrower_id": line.borrower_id,
+            "product": product.terms.code,
+            "product_version": line.product_version,
+            "grade": line.grade,
+            "status": status,
+            "frozen_for": frozen_for,
+            "limit_fen": line.limit,
+            "used_fen": line.used,
+            "available_fen": line.available(),
+            "expires_on": line.expires_on,
+            "changes": changes,
+        });
+        println!("{shown}");
+        return Ok(());
+    }
+    let (limit, used, available) = (line.limit, line.used, line.available());
+    println!("{line_id} of {} is {}, grade {}", line.borrower_id, state(&line), line.grade);
+    println!("    limit {limit} yuan, used {used}, available {available}; good through {}", line.expires_on);
+    println!("    product {} version {}", product.terms.code, line.product_version);
+    for Changed { kind, limit_after_fen, reason, business_day, .. } in changes.iter().rev() {
+        let reason = reason.as_ref().map_or_else(String::new, |reason| format!("  {reason}"));
+        println!("    {business_day}  {kind:<8}  limit {limit_after_fen} yuan{reason}");
+    }
+    Ok(())
+}
+
+fn state(line: &Line) -> String {
+    match line.status.stored() {
+        (status, Some(reasons)) => format!("{status} ({reasons})"),
+        (status, None) => status.to_owned(),
+    }
+}
+
+/// The line that is named, or the only open one of the borrower who is.
+///
+/// # Errors
+/// If there is none, or several.
+pub async fn find_line(app: &App, named: &Named) -> anyhow::Result<LineId> {
+    let Some(mobile) = &named.mobile else {
+        let line_id = named.line.context("name the line, or the borrower by --mobile")?;
+        let line = store::find_line(&mut *app.pool.acquire().await?, line_id).await?;
+        return line.map(|line| line.line_id).with_context(|| format!("there is no line {line_id}"));
+    };
+    let borrower_id = borrower::actions::find_by_mobile(app, mobile).await?.context("no borrower has this mobile")?;
+    let lines = credit::actions::open_lines(app, borrower_id).await?;
+    match lines.as_slice() {
+        [line] => Ok(line.line_id),
+        [] => bail!("{borrower_id} has no open line; name the line that is meant"),
+        several => {
+            let named: Vec<String> = several.iter().map(|line| line.line_id.to_string()).collect();
+            bail!("{borrower_id} has several lines, name one: {}", named.join(", "))
+        }
+    }
+}
+
+fn said(fault: Fault<LineRefusal>) -> anyhow::Error {
+    match fault {
+        Fault::Refused(refusal) => anyhow::anyhow!("{refusal}"),
+        Fault::Failed(failure) => failure,
+    }
+}
+
+/// A word or sentence that says something.
+pub fn filled(text: &str) -> Result<String, String> {
+    let text = text.trim();
+    if text.is_empty() { Err("it must not be empty".to_owned()) } else { Ok(text.to_owned()) }
+}

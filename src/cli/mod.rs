@@ -7,6 +7,7 @@ mod payout;
 mod breaks;
 mod transfer;
 mod line;
+mod application;
 mod quote;
 mod product;
 mod partner;
@@ -115,6 +116,9 @@ enum Command {
     /// Transfers that reached the platform's account: record one for a borrower's line, list them
     #[command(subcommand)]
     Transfer(transfer::Args),
+    /// Applications that wait for a person: list them, decide one
+    #[command(subcommand)]
+    Application(application::Args),
     /// A borrower's line: show it, freeze or unfreeze it, set its limit, close it
     #[command(subcommand)]
     Line(line::Args),
@@ -161,6 +165,7 @@ async fn dispatch(command: Command) -> anyhow::Result<ExitCode> {
         Command::Payout(args) => payout::run(args).await,
         Command::Break(args) => breaks::run(args).await,
         Command::Transfer(args) => transfer::run(args).await,
+        Command::Application(args) => application::run(args).await,
         Command::Line(args) => line::run(args).await,
         Command::Quote(args) => quote::run(args).await,
         Command::Product(args) => product::run(args).await,

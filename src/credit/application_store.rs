@@ -236,6 +236,36 @@ pub async fn find_waiting(
     rows.into_iter().map(ApplicationRow::into_application).collect()
 }
 
+/// Applications that wait for a person, oldest first.
+pub async fn list_referred(connection: &mut PgConnection, limit: i64) -> sqlx::Result<Vec<Application>> {
+    let rows = sqlx::query_as!(
+        ApplicationRow,
+        r#"select a.application_id as "application_id: ApplicationId", a.borrower_id as "borrower_id: BorrowerId",
+                  a.product_id as "product_id: ProductId", a.product_version, a.idempotency_key, a.request_sha256,
+                  a.facts as "facts: Json<Facts>", a.status as "status: ApplicationStatus", a.referral, a.refusal, a.score,
+                  a.grade, a.limit_fen as "limit: Fen", a.line_id as "line_id: LineId", a.decided_by, a.proposed_by,
+                  a.proposed_limit_fen as "proposed_limit: Fen", a.answer_by, a.asked_partner, a.created_at
+           from application a where a.status = 'referred' order by a.created_at, a.application_id limit $1"#,
+        limit
+    )
+    .fetch_all(connection)
+    .await?;
+    rows.into_iter().map(ApplicationRow::into_application).collect()
+}
+
+/// Whose application it is.
+pub async fn find_applicant_of(
+    connection: &mut PgConnection,
+    application_id: ApplicationId,
+) -> sqlx::Result<Option<BorrowerId>> {
+    sqlx::query_scalar!(
+        r#"select borrower_id as "borrower_id: BorrowerId" from application where application_id = $1"#,
+        application_id.uuid()
+    )
+    .fetch_optional(connection)
+    .await
+}
+
 /// Applications whose funder has not answered in time, the longest over first: what to lock.
 pub async fn find_overdue_words(
     connection: &mut PgConnection,

@@ -10,6 +10,7 @@ mod demo_command;
 mod break_command;
 mod transfer_command;
 mod line_command;
+mod application_command;
 mod price;
 mod product;
 mod quote_command;

@@ -1,0 +1,166 @@
+//! `fenqi application`: applications that wait for a person, with what is known of them, and that person's decision.
+
+use std::process::ExitCode;
+
+use anyhow::Context as _;
+use serde_json::{Value, json};
+
+use crate::app::App;
+use crate::base::id::ApplicationId;
+use crate::base::{BusinessDay, Fen};
+use crate::cli::line::Who;
+use crate::cli::open_house;
+use crate::credit::actions::{self, PersonDecision, PersonVerdict};
+use crate::credit::model::Application;
+use crate::credit::{ApplicationState, ApplyRefusal, CardMonth, application_store};
+use crate::error::Fault;
+use crate::product::Terms;
+
+/// More than anyone reads through.
+const LISTED_MAX: i64 = 500;
+const CODE_BYTES_MAX: usize = 64;
+
+#[derive(clap::Subcommand)]
+pub enum Args {
+    /// List applications that wait for a person, oldest first, at most five hundred
+    List {
+        /// One JSON object a line
+        #[arg(long)]
+        json: bool,
+    },
+    /// Approve or refuse one
+    #[command(subcommand)]
+    Decide(Decide),
+}
+
+#[derive(clap::Subcommand)]
+pub enum Decide {
+    /// Open the line, or put it before the funder where the product gives it the final word
+    Approve {
+        application: ApplicationId,
+        /// One of the product's grades, which sets the price
+        #[arg(long)]
+        grade: String,
+        /// Within the product's bounds
+        #[arg(long)]
+        limit_fen: i64,
+        #[command(flatten)]
+        who: Who,
+    },
+    /// Refuse it
+    Refuse {
+        application: ApplicationId,
+        /// What the applicant is told by, in lower-case letters, such as `income_not_proven`
+        #[arg(long, value_parser = code)]
+        code: String,
+        #[command(flatten)]
+        who: Who,
+    },
+}
+
+pub async fn run(args: Args) -> anyhow::Result<ExitCode> {
+    let (app, _database) = open_house().await?;
+    match args {
+        Args::List { json } => list(&app, json).await?,
+        Args::Decide(Decide::Approve { application, grade, limit_fen, who }) => {
+            let verdict = PersonVerdict::Approve { grade, limit: Fen::new(limit_fen) };
+            decide(&app, application, verdict, who).await?;
+        }
+        Args::Decide(Decide::Refuse { application, code, who }) => {
+            decide(&app, application, PersonVerdict::Refuse { code }, who).await?;
+        }
+    }
+    Ok(ExitCode::SUCCESS)
+}
+
+async fn decide(app: &App, application_id: ApplicationId, verdict: PersonVerdict, who: Who) -> anyhow::Result<()> {
+    let borrower_id = application_store::find_applicant_of(&mut *app.pool.acquire().await?, application_id).await?;
+    let borrower_id = borrower_id.with_context(|| format!("there is no application {application_id}"))?;
+    let decision = PersonDecision { borrower_id, application_id, person: who.by, reason: who.reason, verdict };
+    let applied = actions::decide_referred(app, decision).await.map_err(said)?;
+    match applied.state {
+        ApplicationState::Approved { line_id, grade, limit } => {
+            println!("{application_id} is approved: {line_id}, grade {grade}, {limit} yuan");
+        }
+        ApplicationState::Refused { reason } => println!("{application_id} is refused: {reason}"),
+        ApplicationState::WithFunder => println!("{application_id} waits for the funder's final word"),
+        ApplicationState::Submitted | ApplicationState::Referred { .. } => println!("{application_id} waits as before"),
+    }
+    Ok(())
+}
+
+async fn list(app: &App, is_json: bool) -> anyhow::Result<()> {
+    let mut connection = app.pool.acquire().await?;
+    for application in application_store::list_referred(&mut connection, LISTED_MAX).await? {
+        let key = (application.product_id, application.product_version);
+        let product = app.catalogue.get(&mut connection, key.0, key.1).await?;
+        if is_json {
+            println!("{}", as_json(&application, &product.terms));
+        } else {
+            print(&application, &product.terms);
+        }
+    }
+    Ok(())
+}
+
+fn as_json(application: &Application, terms: &Terms) -> Value {
+    json!({
+        "application_id": application.application_id,
+        "borrower_id": application.borrower_id,
+        "product": terms.code,
+        "product_version": application.product_version,
+        "created_at": application.created_at,
+        "referral": application.referral,
+        "score": application.score,
+        "facts": application.facts,
+        "grades": terms.purchase.grades,
+        "limit_min_fen": terms.line.limit_min_fen,
+        "limit_max_fen": terms.line.limit_max_fen,
+    })
+}
+
+fn print(application: &Application, terms: &Terms) {
+    let (facts, applied_on) = (&application.facts, BusinessDay::at(application.created_at));
+    let referral = application.referral.as_deref().unwrap_or("no reason was kept");
+    println!("{} of {}, {applied_on}: {referral}", application.application_id, application.borrower_id);
+    let asked = facts.limit_requested_fen.map_or_else(|| "any limit".to_owned(), |limit| format!("{limit} yuan"));
+    let score = application.score.map_or_else(String::new, |score| format!(", score {score}"));
+    println!("    age {}, asks for {asked}{score}", facts.age);
+    match &facts.history {
+        Some(history) => {
+            println!("    card of {} yuan; months, newest first:", history.limit_fen);
+            for CardMonth { repay_status, bill_fen, paid_fen } in &history.months {
+                println!("        {}: bill {bill_fen} yuan, paid {paid_fen}", paid(*repay_status));
+            }
+        }
+        None => println!("    no card that a bureau reports"),
+    }
+    let (least, most) = (terms.line.limit_min_fen, terms.line.limit_max_fen);
+    let grades = terms.purchase.grades.join(", ");
+    println!("    {} v{}: grades {grades}; {least} to {most} yuan", terms.code, application.product_version);
+}
+
+fn paid(repay_status: i8) -> String {
+    match repay_status {
+        -2 => "not used".to_owned(),
+        -1 => "paid in full".to_owned(),
+        0 => "revolving".to_owned(),
+        months => format!("{months} months late"),
+    }
+}
+
+fn said(fault: Fault<ApplyRefusal>) -> anyhow::Error {
+    match fault {
+        Fault::Refused(refusal) => anyhow::anyhow!("{refusal}; see `fenqi application list`"),
+        Fault::Failed(failure) => failure,
+    }
+}
+
+fn code(text: &str) -> Result<String, String> {
+    let is_letter = |byte: u8| byte.is_ascii_lowercase() || byte == b'_';
+    if (1..=CODE_BYTES_MAX).contains(&text.len()) && text.bytes().all(is_letter) {
+        Ok(text.to_owned())
+    } else {
+        Err(format!("a code has 1 to {CODE_BYTES_MAX} of a-z and _"))
+    }
+}

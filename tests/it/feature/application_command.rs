@@ -1,0 +1,67 @@
+//! `fenqi application` as operators type it: what waits for a person is listed with its facts, and decided once.
+
+use fenqi::base::id::ApplicationId;
+use fenqi::credit::ApplicationState;
+use fenqi::credit::actions::apply;
+use serde_json::{Value, json};
+use sqlx::PgPool;
+
+use super::applicant;
+use super::house_command::Program;
+use crate::house;
+
+const WHO: [&str; 4] = ["--by", "Li Na", "--reason", "salary shown"];
+
+/// An application that the scorecard has left to a person.
+async fn referred(pool: &PgPool) -> ApplicationId {
+    let (app, _world) = house::open_in_world(pool.clone(), "2026-03-02").await;
+    let product = applicant::standard_product(&app).await;
+    let borrower_id = applicant::ready(&app, 7).await;
+    let applied = apply(&app, applicant::request(borrower_id, product, None)).await.unwrap();
+    assert_eq!(applied.state, ApplicationState::Referred { reason: "no_history".into() });
+    applied.application_id
+}
+
+async fn decided(pool: &PgPool) -> (String, Option<String>) {
+    sqlx::query_as("select decided_by, decision_note from application").fetch_one(pool).await.unwrap()
+}
+
+#[sqlx::test(migrator = "fenqi::MIGRATOR")]
+async fn what_waits_for_a_person_is_listed_and_approved_once(pool: PgPool) {
+    let id = referred(&pool).await.to_string();
+    let fenqi = Program::on(&pool).await;
+    let listed = fenqi.done(&["application", "list"]);
+    assert!(listed.starts_with(&id) && listed.contains("2026-03-02: no_history"), "{listed}");
+    assert!(listed.contains("age 30, asks for any limit") && listed.contains("no card"), "{listed}");
+    assert!(listed.contains("500.00 to 200,000.00 yuan"), "{listed}");
+    let told: Value = serde_json::from_str(&fenqi.done(&["application", "list", "--json"])).unwrap();
+    assert_eq!((&told["application_id"], &told["referral"]), (&json!(id), &json!("no_history")));
+    assert_eq!((&told["facts"]["age"], &told["limit_max_fen"]), (&json!(30), &json!(20_000_000)));
+
+    let approve = |grade, fen| {
+        let decision = ["application", "decide", "approve", id.as_str(), "--grade", grade, "--limit-fen", fen];
+        [&decision[..], &WHO].concat()
+    };
+    assert!(fenqi.refused(&approve("Z", "500000")).contains("no price for this grade"));
+    assert!(fenqi.refused(&approve("C", "20000001")).contains("within the product's bounds"));
+    let approved = fenqi.done(&approve("C", "500000"));
+    assert!(approved.contains("is approved: line_") && approved.contains("grade C, 5,000.00 yuan"), "{approved}");
+    assert_eq!(fenqi.done(&approve("C", "500000")), approved);
+    assert_eq!(decided(&pool).await, ("person:Li Na".to_owned(), Some("salary shown".to_owned())));
+    assert_eq!(fenqi.done(&["application", "list"]), "");
+    assert_eq!(fenqi.done(&["verify"]), "");
+}
+
+#[sqlx::test(migrator = "fenqi::MIGRATOR")]
+async fn what_a_person_refused_is_not_approved_afterwards(pool: PgPool) {
+    let id = referred(&pool).await.to_string();
+    let fenqi = Program::on(&pool).await;
+    let refuse = ["application", "decide", "refuse", id.as_str(), "--code", "income_not_proven"];
+    let refused = fenqi.done(&[&refuse[..], &WHO].concat());
+    assert_eq!(refused.trim_end(), format!("{id} is refused: income_not_proven"));
+    let approve = ["application", "decide", "approve", id.as_str(), "--grade", "C", "--limit-fen", "500000"];
+    assert!(fenqi.refused(&[&approve[..], &WHO].concat()).contains("is not before a person"));
+    let nowhere = format!("app_{}", "0".repeat(32));
+    let unknown = ["application", "decide", "refuse", nowhere.as_str(), "--code", "income_not_proven"];
+    assert!(fenqi.refused(&[&unknown[..], &WHO].concat()).contains("there is no application"));
+}

@@ -1,14 +1,19 @@
 //! Background work on reserves: tell funders that theirs is low.
 
+use chrono::{DateTime, Utc};
 use serde_json::json;
+use sqlx::PgConnection;
 
 use super::actions::forecast_reserve;
+use super::reserve::Reserve;
 use super::slice_actions::lock_reserve;
 use super::store;
 use crate::app::App;
-use crate::base::id::FunderId;
+use crate::base::BusinessDay;
+use crate::base::id::{FunderId, JobId};
 use crate::business_day;
 use crate::database;
+use crate::jobs::{self, JobKind, NewJob};
 use crate::notice::{self, Audience, Notice};
 use crate::outbox::{self, Message};
 
@@ -24,6 +29,27 @@ pub async fn watch_reserves(app: &App) -> anyhow::Result<u64> {
         told += u64::from(watch(app, funder_id).await?);
     }
     Ok(told)
+}
+
+/// Has the watch come at once where a reserve that the transaction has locked stands below a mark of which its funder was not told
+/// today: its timetable may be later than the first purchase that is refused. At most once a minute for each funder.
+pub async fn watch_soon(
+    connection: &mut PgConnection,
+    reserve: &Reserve,
+    (today, now): (BusinessDay, DateTime<Utc>),
+) -> sqlx::Result<()> {
+    if reserve.is_newly_low(today) {
+        let job = NewJob {
+            job_id: JobId::mint(now),
+            kind: JobKind::WatchReserves,
+            unique_key: format!("{} {}", reserve.funder_id, now.format("%Y-%m-%d %H:%M")),
+            payload: json!({}),
+            run_at: now,
+            created_at: now,
+        };
+        jobs::store::enqueue(connection, &job).await?;
+    }
+    Ok(())
 }
 
 async fn watch(app: &App, funder_id: FunderId) -> anyhow::Result<bool> {

@@ -18,6 +18,7 @@ pub mod api;
 
 pub use actions::{deposit, forecast_reserve, open_funder, set_reserve_terms, withdraw};
 pub use close::close_reserves;
+pub use jobs::watch_soon;
 pub use reserve::{Reserve, ReserveEntry, ReserveEntryKind, ReserveRefusal};
 pub use slice_actions::{book_slices, lease_slices, lock_reserve};
 pub use store::{find_code, save_reserve};

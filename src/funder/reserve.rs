@@ -210,6 +210,11 @@ impl Reserve {
         !told_today
     }
 
+    /// Whether available is below a mark of which the funder has not been told on `today`.
+    pub fn is_newly_low(&self, today: BusinessDay) -> bool {
+        self.available < self.low_water && self.low_water_noticed_on != Some(today)
+    }
+
     /// The journal row for a change that the amounts already show.
     pub fn record(&mut self, kind: ReserveEntryKind, amount: Fen, occasion: Occasion) -> ReserveEntry {
         self.last_entry_no += 1;
@@ -315,8 +320,12 @@ pub(super) mod tests {
         let mut reserve = reserve(100, 0);
         reserve.set_terms(Fen::ZERO, Fen::new(60)).unwrap();
         assert!(!reserve.note_low_water(day("2026-03-02")));
-        reserve.hold(Fen::new(41), day("2026-03-02")).unwrap();
+        reserve.hold(Fen::new(40), day("2026-03-02")).unwrap();
+        assert!(!reserve.is_newly_low(day("2026-03-02")), "at the mark is not below it");
+        reserve.hold(Fen::new(1), day("2026-03-02")).unwrap();
+        assert!(reserve.is_newly_low(day("2026-03-02")));
         assert!(reserve.note_low_water(day("2026-03-02")));
+        assert!(!reserve.is_newly_low(day("2026-03-02")));
         assert!(!reserve.note_low_water(day("2026-03-02")));
         assert!(reserve.note_low_water(day("2026-03-03")));
         reserve.deposit(Fen::new(41), on("2026-03-03")).unwrap();

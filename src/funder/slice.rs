@@ -18,9 +18,12 @@ pub struct Slice {
 }
 
 /// What each slice is to have of the reserve from now on, after a batch that held `amount` of it; `None` where that is too little to
-/// be worth it, so that who is refused is decided on the reserve itself. An advance is never leased.
+/// be worth it, so that who is refused is decided on the reserve itself. An advance is never leased, nor is what lies below a
+/// low-water mark that has not been crossed: whoever crosses it has the reserve locked, and sees it.
 pub fn share(reserve: &Reserve, amount: Fen) -> Option<Fen> {
-    let share = Fen::new(reserve.available.get() / i64::from(SLICES));
+    let is_low = reserve.available < reserve.low_water;
+    let free = if is_low { reserve.available } else { reserve.available - reserve.low_water };
+    let share = Fen::new(free.get() / i64::from(SLICES));
     (amount.is_positive() && share.get() / BATCHES_MIN >= amount.get()).then_some(share)
 }
 
@@ -36,6 +39,17 @@ mod tests {
             let share = share(&reserve, Fen::new(100)).unwrap();
             assert!(share.get() * i64::from(SLICES) <= available);
         }
+    }
+
+    #[test]
+    fn nothing_below_a_low_water_mark_is_shared_before_it_is_crossed() {
+        let mut reserve = reserve(9_000, 0);
+        reserve.low_water = Fen::new(1_000);
+        assert_eq!(share(&reserve, Fen::new(100)), Some(Fen::new(1_000)));
+        reserve.low_water = Fen::new(9_000);
+        assert_eq!(share(&reserve, Fen::new(100)), None);
+        reserve.low_water = Fen::new(9_001);
+        assert_eq!(share(&reserve, Fen::new(100)), Some(Fen::new(1_125)));
     }
 
     #[test]

@@ -43,9 +43,14 @@ pub async fn book_slices(
 }
 
 /// Leases each slice its share of a reserve that the transaction has locked and saved, after a batch that held `amount` of it; says
-/// what the share is, or `None` where the reserve is too scarce to be shared.
+/// what the share is, or `None` where the reserve is too scarce to be shared. Just above a low-water mark, leases from before end.
 pub async fn lease_slices(connection: &mut PgConnection, reserve: &Reserve, amount: Fen) -> sqlx::Result<Option<Fen>> {
-    let Some(share) = share(reserve, amount) else { return Ok(None) };
+    let Some(share) = share(reserve, amount) else {
+        if reserve.low_water.is_positive() && reserve.available >= reserve.low_water {
+            slice_store::lease(connection, reserve.funder_id, Fen::ZERO).await?;
+        }
+        return Ok(None);
+    };
     slice_store::lease(connection, reserve.funder_id, share).await?;
     Ok(Some(share))
 }

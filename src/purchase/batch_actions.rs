@@ -24,7 +24,7 @@ use crate::business_day;
 use crate::credit::{self, Line};
 use crate::error::{Fault, Outcome};
 use crate::funder::reserve::{Occasion, ReserveEntryKind};
-use crate::funder::{Reserve, lease_slices, lock_reserve, save_reserve};
+use crate::funder::{Reserve, lease_slices, lock_reserve, save_reserve, watch_soon};
 use crate::merchant::code::Code;
 use crate::merchant::{self, MerchantTerms};
 use crate::product;
@@ -235,6 +235,9 @@ async fn try_locked(
             {
                 leased.insert(*funder_id, Reserve { available: share, advance_limit: Fen::ZERO, ..reserve.clone() });
             }
+        }
+        for reserve in desk.reserves.values() {
+            watch_soon(&mut transaction, reserve, moment).await?;
         }
         transaction.commit().await?;
         lane.slices = leased;

@@ -18,6 +18,7 @@ use crate::credit::{self, ApplicationState, ApplyRequest, CardHistory};
 use crate::demo::identity;
 use crate::error::{Fault, Outcome, Refusal};
 use crate::funder::{self, actions::BankMovement};
+use crate::jobs::worker::run_ready;
 use crate::jobs::{JobKind, dispatch};
 use crate::merchant::actions::{Judgement, Onboarding};
 use crate::product::actions::PublishedVersion;
@@ -126,12 +127,13 @@ impl Driver {
         self.settle().await
     }
 
-    /// Lets what is on its way arrive: partners' callbacks, and our messages.
+    /// Lets what is on its way arrive: partners' callbacks, work that was asked for at once, and our messages.
     ///
     /// # Errors
     /// Failures of the database.
     pub async fn settle(&self) -> anyhow::Result<()> {
         self.house.world.deliver_callbacks().await;
+        run_ready(self.app(), "replay").await?;
         outbox::jobs::deliver_outbox(self.app()).await?;
         Ok(())
     }

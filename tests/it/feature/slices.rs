@@ -1,8 +1,10 @@
 //! Purchases held out of slices of a reserve: booked together, never more than there is, and all of it before anybody is refused.
 
+use chrono::TimeDelta;
 use fenqi::base::{BusinessDay, Fen};
 use fenqi::close::engine::cut_off;
 use fenqi::funder;
+use fenqi::jobs::worker::run_ready;
 use fenqi::purchase::{Authoriser, Decision, PurchaseRefusal};
 use sqlx::PgPool;
 
@@ -85,4 +87,26 @@ async fn a_dry_slice_takes_from_the_others_before_anything_is_refused(pool: PgPo
     assert!(matches!(last[1], Decision::Authorised { .. }));
     assert_eq!(town.fen("select available_fen from reserve_now").await, 0);
     town.assert_whole("with an empty reserve").await;
+}
+
+#[sqlx::test(migrator = "fenqi::MIGRATOR")]
+async fn a_funder_is_told_that_its_reserve_is_low_by_the_purchase_that_takes_it_there(pool: PgPool) {
+    let town = shopping(pool).await;
+    let terms = funder::actions::ReserveTerms { advance_limit: Fen::ZERO, low_water: Fen::new(900_000) };
+    let _ = funder::set_reserve_terms(&town.app, town.funder_id, terms).await.unwrap();
+    let authoriser = Authoriser::start(town.app.clone());
+    let watches = || town.fen("select count(*) from job where kind = 'watch_reserves'");
+    for key in ["a", "b"] {
+        assert_eq!(authorised(&buy(&town, &authoriser, key, &[2_000; 25]).await), 25);
+    }
+    assert_eq!(town.fen("select available_fen from reserve_now").await, 900_000);
+    assert_eq!(watches().await, 0, "at the mark is not below it");
+    assert_eq!(authorised(&buy(&town, &authoriser, "c", &[2_000, 2_000]).await), 2);
+    assert_eq!(watches().await, 1);
+    assert_eq!(run_ready(&town.app, "test").await.unwrap(), 1);
+    assert_eq!(town.fen("select count(*) from outbox where kind = 'reserve_low'").await, 1);
+    town.app.clock.set(town.app.clock.now() + TimeDelta::minutes(2));
+    assert_eq!(authorised(&buy(&town, &authoriser, "d", &[2_000]).await), 1);
+    assert_eq!(watches().await, 1, "told once a day");
+    town.assert_whole("below the low-water mark").await;
 }

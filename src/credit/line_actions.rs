@@ -23,9 +23,9 @@ pub struct ManualChange {
 /// Changes a line and tells its funder; doing it again changes nothing. Returns the line as it then is.
 pub async fn change_line(app: &App, manual: ManualChange) -> Outcome<Line, LineRefusal> {
     let mut transaction = database::begin(&app.pool).await?;
-    let day = business_day::store::hold_today(&mut transaction).await?;
     let line = store::lock_lines(&mut transaction, &[manual.line_id]).await?.pop();
     let mut line = line.ok_or(Fault::Refused(LineRefusal::LineUnknown))?;
+    let day = business_day::store::hold_today(&mut transaction).await?;
     let product = app.catalogue.get(&mut transaction, line.product_id, line.product_version).await?;
     match manual.change {
         Change::Limit(limit) if limit > product.terms.line.limit_max_fen => {

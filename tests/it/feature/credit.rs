@@ -17,6 +17,7 @@ use sqlx::PgPool;
 use std::sync::Arc;
 
 use super::applicant::{late, ready, registered, request, standard_product, steady};
+use super::authoriser::until_somebody_waits;
 use crate::house;
 use crate::town::{self, LineWish};
 
@@ -322,4 +323,27 @@ async fn a_line_whose_loan_still_owes_interest_does_not_expire(pool: PgPool) {
     assert_eq!(expire().await, 0);
     sqlx::query("update loan set status = 'paid', closed_on = '2026-03-03'").execute(&town.app.pool).await.unwrap();
     assert_eq!(expire().await, 1);
+}
+
+#[sqlx::test(migrator = "fenqi::MIGRATOR")]
+async fn a_change_that_waits_for_its_line_does_not_keep_the_day_from_ending(pool: PgPool) {
+    let (app, _world) = house::open_in_world(pool, "2026-01-05").await;
+    let product = standard_product(&app).await;
+    let borrower_id = ready(&app, 1).await;
+    let applied = actions::apply(&app, request(borrower_id, product, Some(steady()))).await.unwrap();
+    let (line_id, ..) = approved(&applied);
+    let mut holder = fenqi::database::begin(&app.pool).await.unwrap();
+    fenqi::credit::store::lock_lines(&mut holder, &[line_id]).await.unwrap();
+    let change = Change::Freeze(Freeze::Operator);
+    let manual = ManualChange { line_id, change, person: "wang".into(), reason: "asked by phone".into() };
+    let (changed, is_free) = tokio::join!(change_line(&app, manual), async {
+        until_somebody_waits(&app.pool).await;
+        // The lock that ends the day.
+        let free = "select pg_try_advisory_xact_lock(4240230)";
+        let is_free = sqlx::query_scalar::<_, bool>(free).fetch_one(&app.pool).await.unwrap();
+        holder.commit().await.unwrap();
+        is_free
+    });
+    assert!(is_free, "the day is held before the line");
+    assert_eq!(changed.unwrap().status, LineStatus::Frozen(Freezes::of(Freeze::Operator)));
 }

@@ -70,6 +70,7 @@ pub async fn take_in(app: &App, key: FileKey, bytes: &[u8], file: &DailyFile) ->
     // The file is the channel's explicit word. Killed after this, the next run finds fewer pending and goes on.
     let resolved = resolve_pending(app, key).await?;
     let mut transaction = database::begin(&app.pool).await?;
+    store::lock_found(&mut transaction, key).await?;
     let today = business_day::store::hold_today(&mut transaction).await?;
     store::close_found(&mut transaction, key, today).await?;
     let differing = store::open_breaks(&mut transaction, key, today).await?;

@@ -235,6 +235,22 @@ pub async fn open_named_twice(connection: &mut PgConnection, key: FileKey, today
     Ok(opened.rows_affected())
 }
 
+/// Locks the breaks that [`close_found`] would end: before the business day is held, as by whoever corrects one.
+pub async fn lock_found(connection: &mut PgConnection, key: FileKey) -> sqlx::Result<()> {
+    sqlx::query_scalar!(
+        "select b.break_id
+         from reconciliation_break b
+              join channel_file_line f on f.channel = b.channel and f.withholding_id = b.withholding_id
+         where f.channel = $1 and f.business_day = $2 and f.succeeded and b.kind = 'missing_there' and b.status = 'open'
+         order by b.break_id for update of b",
+        key.channel.stored(),
+        key.day.date()
+    )
+    .fetch_all(connection)
+    .await?;
+    Ok(())
+}
+
 /// Ends the breaks of earlier days over successes that no file told of: this one does. Returns how many.
 pub async fn close_found(connection: &mut PgConnection, key: FileKey, today: BusinessDay) -> sqlx::Result<u64> {
     let closed = sqlx::query!(

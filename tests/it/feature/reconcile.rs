@@ -511,6 +511,38 @@ async fn what_is_settled_by_hand_while_the_day_ends_is_posted_to_the_day_that_be
 }
 
 #[sqlx::test(migrator = "fenqi::MIGRATOR")]
+async fn a_file_that_waits_for_a_break_does_not_keep_the_day_from_ending(pool: PgPool) {
+    let (book, _world) = sent(pool, Scripted::answer("not_in_file")).await;
+    for day in ["2026-02-26", "2026-02-27"] {
+        book.live_until(day).await;
+        fetch_channel_files(&book.app).await.unwrap();
+    }
+    let (break_id, words) = the_break(&book).await;
+    assert_eq!(words, "missing_there ask_channel open");
+    let withholding_id = fenqi::base::id::WithholdingId::from_uuid(
+        sqlx::query_scalar("select withholding_id from withholding").fetch_one(&book.app.pool).await.unwrap(),
+    );
+    let (amount, cost) = (Fen::new(103_600), Fen::new(207));
+    let line = FileLine { withholding_id, channel_reference: "T1".into(), succeeded: true, amount, cost };
+    let mut file = DailyFile::default();
+    (file.amount, file.cost, file.lines) = (amount, cost, vec![line]);
+    let key = reconcile::FileKey { channel: ChannelName::Alpha, day: "2026-02-27".parse().unwrap() };
+    let mut holder = fenqi::database::begin(&book.app.pool).await.unwrap();
+    reconcile::store::lock_break(&mut holder, break_id).await.unwrap();
+    let (compared, is_free) = tokio::join!(reconcile::take_in(&book.app, key, b"late", &file), async {
+        until_somebody_waits(&book.app.pool).await;
+        // The lock that ends the day.
+        let free = "select pg_try_advisory_xact_lock(4240230)";
+        let is_free = sqlx::query_scalar::<_, bool>(free).fetch_one(&book.app.pool).await.unwrap();
+        holder.commit().await.unwrap();
+        is_free
+    });
+    assert_eq!(compared.unwrap().breaks, 0);
+    assert!(is_free, "the day is held before the break");
+    assert_eq!(the_break(&book).await.1, "missing_there ask_channel corrected");
+}
+
+#[sqlx::test(migrator = "fenqi::MIGRATOR")]
 async fn a_success_of_a_later_day_than_its_orders_is_a_break_too_where_no_file_tells_of_it(pool: PgPool) {
     let (book, world) = sent(pool, Scripted::answer("success").with(sandbox::Fault::TimeoutBefore)).await;
     let silent = Scripted::answer("not_in_file");

@@ -33,6 +33,7 @@ pub enum Args {
     Freeze {
         #[command(flatten)]
         named: Named,
+        /// What it is frozen for
         #[arg(long = "for", value_enum, default_value = "operator")]
         why: Why,
         #[command(flatten)]
@@ -42,6 +43,7 @@ pub enum Args {
     Unfreeze {
         #[command(flatten)]
         named: Named,
+        /// What it is frozen for
         #[arg(long = "for", value_enum, default_value = "operator")]
         why: Why,
         #[command(flatten)]

@@ -333,7 +333,7 @@ proptest! {
         for cut in cuts.into_iter().map(Fen::new).chain([amount]) {
             let part = cut.min(purchase.left());
             let parts = purchase.split(part, part.min(principal_left));
-            postings.push(purchase_posting::refund(event(), &parts, Fen::ZERO));
+            postings.push(purchase_posting::refund(event(), &parts, Parts::default()));
             purchase.refunded += part;
             principal_left -= parts.principal_fell;
             fell += parts.principal_fell;

@@ -522,10 +522,7 @@ async fn a_file_that_waits_for_a_break_does_not_keep_the_day_from_ending(pool: P
     let withholding_id = fenqi::base::id::WithholdingId::from_uuid(
         sqlx::query_scalar("select withholding_id from withholding").fetch_one(&book.app.pool).await.unwrap(),
     );
-    let (amount, cost) = (Fen::new(103_600), Fen::new(207));
-    let line = FileLine { withholding_id, channel_reference: "T1".into(), succeeded: true, amount, cost };
-    let mut file = DailyFile::default();
-    (file.amount, file.cost, file.lines) = (amount, cost, vec![line]);
+    let file = file_of(vec![taken(withholding_id, 103_600)]);
     let key = reconcile::FileKey { channel: ChannelName::Alpha, day: "2026-02-27".parse().unwrap() };
     let mut holder = fenqi::database::begin(&book.app.pool).await.unwrap();
     reconcile::store::lock_break(&mut holder, break_id).await.unwrap();

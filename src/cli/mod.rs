@@ -107,7 +107,7 @@ enum Command {
     Funder(funder::Args),
     /// Show what operators are to hear of, newest last
     Notices(notices::Args),
-    /// List payouts, send those that failed again
+    /// List payouts, send those that failed again, settle as two people those that the channel contradicts itself about
     #[command(subcommand)]
     Payout(payout::Args),
     /// Differences between channels' files and our books: list, propose what corrects one, confirm it as a second person

@@ -1,4 +1,5 @@
-//! `fenqi payout`: payments through the channel, shown to an operator, and those that failed sent again.
+//! `fenqi payout`: payments through the channel, shown to an operator, and those that failed sent again; what the channel
+//! contradicts itself about is settled by two people.
 
 use std::process::ExitCode;
 
@@ -7,9 +8,9 @@ use serde_json::json;
 use crate::base::id::PayoutId;
 use crate::cli::open_house;
 use crate::error::{Fault, Step};
-use crate::settlement;
 use crate::settlement::payout::PayoutRefusal;
-use crate::settlement::payout_store::{self, Listed};
+use crate::settlement::payout_store::{self, Listed, Wanted};
+use crate::settlement::{self, Ending, Settling};
 
 /// More than anyone reads through.
 const LISTED_MAX: i64 = 500;
@@ -21,6 +22,9 @@ pub enum Args {
         /// Only those that the channel refused, which wait for `retry`
         #[arg(long)]
         failed: bool,
+        /// Only those that the channel contradicts itself about, which wait for `settle`
+        #[arg(long)]
+        contradicted: bool,
         /// One JSON object a line
         #[arg(long)]
         json: bool,
@@ -32,41 +36,76 @@ pub enum Args {
         #[arg(long)]
         by: String,
     },
+    /// Say what became of a payout that the channel contradicts itself about; done once somebody else says the same
+    Settle {
+        payout: PayoutId,
+        /// It was paid, under this reference of the bank
+        #[arg(long, value_name = "REFERENCE", required_unless_present = "failed", conflicts_with = "failed")]
+        paid: Option<String>,
+        /// No attempt was paid: it can be retried then
+        #[arg(long)]
+        failed: bool,
+        /// Who says so
+        #[arg(long)]
+        by: String,
+    },
 }
 
 pub async fn run(args: Args) -> anyhow::Result<ExitCode> {
     let (app, _database) = open_house().await?;
     match args {
-        Args::List { failed, json } => {
+        Args::List { failed, contradicted, json } => {
             let mut connection = app.pool.acquire().await?;
-            let listed = payout_store::list_payouts(&mut connection, failed, LISTED_MAX).await?;
+            let wanted = Wanted { failed_only: failed, contradicted_only: contradicted };
+            let listed = payout_store::list_payouts(&mut connection, wanted, LISTED_MAX).await?;
             listed.iter().rev().for_each(|payout| print(payout, json));
         }
         Args::Retry { payout, by } => match settlement::retry_payout(&app, payout, &by).await.map_err(said)? {
             Step::Applied => println!("{payout} is sent again with the next payouts"),
             Step::AlreadyApplied => println!("{payout} waits to be sent again already; nothing changed"),
         },
+        Args::Settle { payout, paid, by, .. } => {
+            let ending = paid.map_or(Ending::Failed, |bank_reference| Ending::Paid { bank_reference });
+            let words = ending.words();
+            match settlement::settle_payout(&app, payout, ending, &by).await.map_err(said)? {
+                Settling::Proposed => println!("{payout}: {words}; it ends so once somebody else says the same"),
+                Settling::Confirmed { proposed_by: first } => println!("{payout} is settled: {words}, as {first} said"),
+            }
+        }
     }
     Ok(ExitCode::SUCCESS)
 }
 
 fn said(fault: Fault<PayoutRefusal>) -> anyhow::Error {
     match fault {
-        Fault::Refused(refusal) => anyhow::anyhow!("{refusal}; see `fenqi payout list --failed`"),
+        Fault::Refused(refusal) => anyhow::anyhow!("{refusal}; see `fenqi payout list`"),
         Fault::Failed(failure) => failure,
     }
 }
 
 fn print(payout: &Listed, as_json: bool) {
-    let Listed { payout_id, kind, amount, status, failure, pay_on, attempt_no } = payout;
+    let Listed { payout_id, kind, amount, status, failure, pay_on, attempt_no, .. } = payout;
     if as_json {
         println!(
             "{}",
             json!({ "payout_id": payout_id, "kind": kind, "amount_fen": amount, "status": status, "failure": failure,
-                    "pay_on": pay_on, "attempt_no": attempt_no })
+                    "pay_on": pay_on, "attempt_no": attempt_no, "contradicted_attempt": payout.contradicted_attempt,
+                    "proposed_reference": payout.proposed_reference, "proposed_by": payout.proposed_by })
         );
         return;
     }
     let why = failure.as_ref().map_or_else(String::new, |failure| format!(": {failure}"));
-    println!("{payout_id}  {pay_on}  {kind:<10}  {amount} yuan  attempt {attempt_no}  {status}{why}");
+    let held = contradicted(payout);
+    println!("{payout_id}  {pay_on}  {kind:<10}  {amount} yuan  attempt {attempt_no}  {status}{why}{held}");
+}
+
+/// What the channel contradicts itself about, and what somebody says of it.
+fn contradicted(payout: &Listed) -> String {
+    let Some(attempt) = payout.contradicted_attempt else { return String::new() };
+    let said = match (&payout.proposed_by, &payout.proposed_reference) {
+        (Some(by), Some(reference)) => format!("; paid under {reference}, says {by}"),
+        (Some(by), None) => format!("; failed, says {by}"),
+        (None, _) => "; nobody has settled it".to_owned(),
+    };
+    format!("  attempt {attempt} contradicted{said}")
 }

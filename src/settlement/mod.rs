@@ -3,6 +3,7 @@
 pub mod model;
 pub mod remittance;
 pub mod payout;
+pub mod contradiction;
 pub mod posting;
 pub mod notices;
 pub mod story;
@@ -12,9 +13,11 @@ pub mod day;
 pub mod store;
 pub mod remittance_store;
 pub mod payout_store;
+pub mod contradiction_store;
 pub mod story_store;
 pub mod day_store;
 pub mod payout_actions;
+pub mod contradiction_actions;
 pub mod outlook_actions;
 pub mod day_actions;
 pub mod statement_actions;
@@ -25,6 +28,8 @@ pub mod api_store;
 pub mod api;
 pub mod h5;
 
+pub use contradiction::{Ending, Settling};
+pub use contradiction_actions::settle_payout;
 pub use jobs::{query_payouts, submit_payouts};
 pub use outlook::{OpenDay, Outlook};
 pub use outlook_actions::open_day;

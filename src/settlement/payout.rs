@@ -120,7 +120,7 @@ pub enum Learned {
     /// Send it again under the same key, which the channel pays at most once.
     SendAgain,
     AlreadyApplied,
-    /// The channel contradicts its own final word: nothing changes, and a person must look.
+    /// The channel contradicts its own final word, or paid another amount: nothing is booked, and people must look.
     Contradiction,
 }
 
@@ -129,7 +129,9 @@ impl Standing {
     pub fn learn(&self, answer: &Answer) -> Learned {
         if answer.attempt_no != self.attempt_no {
             // Earlier attempts failed for good before there was a next one.
-            return match answer.word {
+            return match &answer.word {
+                // People said so before the channel did.
+                Word::Succeeded { bank_reference } if self.is_paid_under(bank_reference) => Learned::AlreadyApplied,
                 Word::Succeeded { .. } => Learned::Contradiction,
                 Word::Failed { .. } | Word::Pending | Word::NotReceived | Word::Silence => Learned::AlreadyApplied,
             };
@@ -161,6 +163,10 @@ impl Standing {
             }
         }
     }
+
+    fn is_paid_under(&self, reference: &str) -> bool {
+        matches!(&self.state, PayoutState::Succeeded { bank_reference } if bank_reference == reference)
+    }
 }
 
 /// When to ask after a payout that was asked about `queries` times: after a minute, then twice as long, up to an hour.
@@ -168,14 +174,24 @@ pub fn query_delay(queries: i16) -> TimeDelta {
     TimeDelta::minutes((1i64 << queries.clamp(0, 6)).min(60))
 }
 
-/// Why a payout is not retried, or a callback not believed.
+/// Why a payout is not retried or settled, or a callback not believed.
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
 pub enum PayoutRefusal {
     #[error("there is no such payout")]
     UnknownPayout,
     #[error("only a payout that failed can be retried; this one is {status:?}")]
     NotFailed { status: PayoutStatus },
-    #[error("a retry says who asks for it")]
+    #[error("the channel contradicts itself about this payout; two people settle it first: `fenqi payout settle`")]
+    Contradicted,
+    #[error("the channel does not contradict itself about this payout")]
+    NotContradicted,
+    #[error("attempt {attempt_no} is under way and may be paid; it is settled once the channel has answered")]
+    UnderWay { attempt_no: i16 },
+    #[error("whoever said it first cannot confirm it")]
+    OwnProposal,
+    #[error("a payout that was paid has the bank's reference")]
+    ReferenceMissing,
+    #[error("a name is needed: who asks for it")]
     NameMissing,
     #[error("the channel speaks of {theirs} yuan, but the payout is of {ours}")]
     AmountDiffers { ours: Fen, theirs: Fen },
@@ -188,6 +204,11 @@ impl Refusal for PayoutRefusal {
         match self {
             PayoutRefusal::UnknownPayout => "unknown_payout",
             PayoutRefusal::NotFailed { .. } => "payout_not_failed",
+            PayoutRefusal::Contradicted => "payout_contradicted",
+            PayoutRefusal::NotContradicted => "payout_not_contradicted",
+            PayoutRefusal::UnderWay { .. } => "payout_under_way",
+            PayoutRefusal::OwnProposal => "own_proposal",
+            PayoutRefusal::ReferenceMissing => "bank_reference_missing",
             PayoutRefusal::NameMissing => "name_missing",
             PayoutRefusal::AmountDiffers { .. } => "payout_amount_differs",
             PayoutRefusal::KeyMalformed => "payout_key_malformed",
@@ -246,6 +267,10 @@ mod tests {
         let submitted = standing(PayoutState::Submitted);
         assert_eq!(submitted.learn(&earlier(Word::Failed { failure: "closed".into() })), Learned::AlreadyApplied);
         assert_eq!(submitted.learn(&earlier(paid("B1"))), Learned::Contradiction);
+        // Unless people have said so before: then it is the payment that is booked.
+        let succeeded = standing(PayoutState::Succeeded { bank_reference: "B1".into() });
+        assert_eq!(succeeded.learn(&earlier(paid("B1"))), Learned::AlreadyApplied);
+        assert_eq!(succeeded.learn(&earlier(paid("B2"))), Learned::Contradiction);
     }
 
     #[test]

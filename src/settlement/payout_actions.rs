@@ -7,6 +7,7 @@ use serde_json::{Value, json};
 use sqlx::PgConnection;
 use uuid::Uuid;
 
+use super::contradiction_store::{self, Contradiction};
 use super::payout::{Answer, Learned, PayoutKind, PayoutRefusal, PayoutStatus, Word, query_delay};
 use super::payout_store::{self as store, Change, Locked, PaidSource};
 use super::posting::{self, Booking, FunderAmount};
@@ -57,6 +58,8 @@ pub async fn learn(app: &App, answers: &BTreeMap<PayoutId, Answer>) -> anyhow::R
     }
     let changed = store::save_changes(&mut transaction, &round.changes, now).await?;
     anyhow::ensure!(changed == round.changes.len() as u64, "a locked payout changed its status");
+    let held_back = contradiction_store::hold_back(&mut transaction, &round.contradictions, now).await?;
+    anyhow::ensure!(held_back == round.contradictions.len() as u64, "a locked payout changed its status");
     let booking = Booking { business_day: today, at: now };
     book_paid(&mut transaction, &round.paid, booking).await?;
     notice::raise(&mut transaction, &round.notices).await?;
@@ -70,13 +73,22 @@ struct Round {
     now: DateTime<Utc>,
     changes: Vec<Change>,
     paid: Vec<(Locked, String)>,
+    contradictions: Vec<Contradiction>,
     notices: Vec<Notice>,
     tally: Tally,
 }
 
 impl Round {
     fn new(today: BusinessDay, now: DateTime<Utc>) -> Round {
-        Round { today, now, changes: Vec::new(), paid: Vec::new(), notices: Vec::new(), tally: Tally::default() }
+        Round {
+            today,
+            now,
+            changes: Vec::new(),
+            paid: Vec::new(),
+            contradictions: Vec::new(),
+            notices: Vec::new(),
+            tally: Tally::default(),
+        }
     }
 
     fn take(&mut self, payout: &Locked, answer: &Answer) {
@@ -110,8 +122,22 @@ impl Round {
             Learned::AlreadyApplied => self.tally.unchanged += 1,
             Learned::Contradiction => {
                 self.tally.unchanged += 1;
-                self.tell_operators("payout_contradiction", contradiction_body(payout, answer));
+                self.contradict(payout, answer);
             }
+        }
+    }
+
+    /// Holds a payout back until people have settled it; one that is booked as paid is theirs to look at only. The same again is not
+    /// told again.
+    fn contradict(&mut self, payout: &Locked, answer: &Answer) {
+        let attempt_no = answer.attempt_no;
+        if payout.contradicted_attempt.is_some_and(|standing| standing >= attempt_no) {
+            return;
+        }
+        self.tell_operators("payout_contradiction", contradiction_body(payout, answer));
+        if payout.status != PayoutStatus::Succeeded {
+            let says = words(answer).to_owned();
+            self.contradictions.push(Contradiction { payout_id: payout.payout_id, attempt_no, says });
         }
     }
 
@@ -148,25 +174,32 @@ fn failure_body(payout: &Locked, failure: &str) -> Value {
     })
 }
 
-fn contradiction_body(payout: &Locked, answer: &Answer) -> Value {
-    let says = match &answer.word {
+fn words(answer: &Answer) -> &str {
+    match &answer.word {
         Word::Succeeded { bank_reference } => bank_reference.as_str(),
         Word::Failed { failure } => failure.as_str(),
         Word::Pending => "processing",
         Word::NotReceived => "not_found",
         Word::Silence => "silence",
-    };
+    }
+}
+
+fn contradiction_body(payout: &Locked, answer: &Answer) -> Value {
     json!({
         "payout_id": payout.payout_id,
         "attempt_no": answer.attempt_no,
         "amount_fen": payout.amount,
-        "channel_says": says,
+        "channel_says": words(answer),
         "channel_amount_fen": answer.amount,
     })
 }
 
 /// Books the payments of one transaction: sources marked, postings written, funders told.
-async fn book_paid(connection: &mut PgConnection, paid: &[(Locked, String)], booking: Booking) -> anyhow::Result<()> {
+pub(super) async fn book_paid(
+    connection: &mut PgConnection,
+    paid: &[(Locked, String)],
+    booking: Booking,
+) -> anyhow::Result<()> {
     let of_kind = |kind: PayoutKind| -> Vec<PaidSource> {
         let payouts = paid.iter().filter(|(payout, _)| payout.kind == kind);
         let sources = payouts.map(|(payout, bank_reference)| PaidSource {
@@ -245,10 +278,15 @@ pub struct CalledBack {
 pub async fn take_callback(app: &App, called_back: CalledBack) -> Outcome<Step, PayoutRefusal> {
     let CalledBack { payout_id, answer } = called_back;
     let mut connection = app.pool.acquire().await?;
-    let ours = store::find_amount(&mut connection, payout_id).await?;
+    let found = store::find_amount(&mut connection, payout_id).await?;
     drop(connection);
-    let ours = ours.ok_or(Fault::Refused(PayoutRefusal::UnknownPayout))?;
+    let (ours, status) = found.ok_or(Fault::Refused(PayoutRefusal::UnknownPayout))?;
     if let Some(theirs) = answer.amount.filter(|theirs| *theirs != ours) {
+        // What is under way tells it too when it is asked about; nobody asks about an attempt that has failed.
+        let is_asked_about = !matches!(status, PayoutStatus::Created | PayoutStatus::Failed);
+        if !is_asked_about && matches!(answer.word, Word::Succeeded { .. }) {
+            learn(app, &BTreeMap::from([(payout_id, answer)])).await?;
+        }
         return Err(Fault::Refused(PayoutRefusal::AmountDiffers { ours, theirs }));
     }
     let tally = learn(app, &BTreeMap::from([(payout_id, answer)])).await?;
@@ -264,6 +302,9 @@ pub async fn retry_payout(app: &App, payout_id: PayoutId, asked_by: &str) -> Out
     let mut transaction = database::begin(&app.pool).await?;
     let locked = store::lock_payouts(&mut transaction, &[payout_id]).await?;
     let payout = locked.first().ok_or(Fault::Refused(PayoutRefusal::UnknownPayout))?;
+    if payout.contradicted_attempt.is_some() {
+        return Err(Fault::Refused(PayoutRefusal::Contradicted));
+    }
     match payout.status {
         PayoutStatus::Failed => {}
         // Retried before, and not sent yet.

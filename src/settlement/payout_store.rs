@@ -4,6 +4,7 @@ use chrono::{DateTime, Utc};
 use sqlx::PgConnection;
 use uuid::Uuid;
 
+use super::contradiction::{Contradicted, Ending, Proposal};
 use super::payout::{NewPayout, PayoutFor, PayoutKind, PayoutState, PayoutStatus, Standing};
 use crate::base::id::{FunderId, LineId, PayoutId};
 use crate::base::{BusinessDay, Fen};
@@ -111,12 +112,14 @@ pub struct Claim {
     pub limit: i64,
 }
 
-/// Marks payouts whose day has come as submitted, before they are sent, and returns them with their payees.
+/// Marks payouts whose day has come as submitted, before they are sent, and returns them with their payees. One whose channel
+/// contradicts itself may have been paid and is left out.
 pub async fn claim_to_submit(connection: &mut PgConnection, claim: Claim) -> sqlx::Result<Vec<Claimed>> {
     sqlx::query_as!(
         Claimed,
         r#"with due as (
-               select payout_id from payout where status = 'created' and pay_on <= $1
+               select payout_id from payout
+               where status = 'created' and pay_on <= $1 and contradicted_attempt is null
                order by pay_on, payout_id limit $2 for update skip locked),
            claimed as (
                update payout p set status = 'submitted', query_at = $3, queries = 0
@@ -187,9 +190,24 @@ pub struct Locked {
     pub bank_reference: Option<String>,
     pub attempt_no: i16,
     pub queries: i16,
+    /// The attempt that the channel contradicts itself about, until people have settled that.
+    pub contradicted_attempt: Option<i16>,
+    pub proposed_reference: Option<String>,
+    pub proposed_by: Option<String>,
 }
 
 impl Locked {
+    /// What is to be settled, if anything.
+    pub fn contradicted(&self) -> Option<Contradicted> {
+        let proposal = self.proposed_by.clone().map(|by| {
+            let paid = self.proposed_reference.clone().map(|bank_reference| Ending::Paid { bank_reference });
+            Proposal { ending: paid.unwrap_or(Ending::Failed), by }
+        });
+        let (status, attempt_no) = (self.status, self.attempt_no);
+        let contradicted_attempt = self.contradicted_attempt?;
+        Some(Contradicted { status, attempt_no, contradicted_attempt, proposal })
+    }
+
     /// The state with what the table's checks guarantee is there.
     pub fn standing(&self) -> Standing {
         let state = match self.status {
@@ -212,7 +230,8 @@ pub async fn lock_payouts(connection: &mut PgConnection, payout_ids: &[PayoutId]
         Locked,
         r#"select payout_id as "payout_id: PayoutId", kind as "kind: PayoutKind", source_id, beneficiary_id,
                   line_id as "line_id: LineId", funder_id as "funder_id: FunderId", amount_fen as "amount: Fen",
-                  status as "status: PayoutStatus", failure, bank_reference, attempt_no, queries
+                  status as "status: PayoutStatus", failure, bank_reference, attempt_no, queries, contradicted_attempt,
+                  proposed_reference, proposed_by
            from payout where payout_id = any($1) order by payout_id for update"#,
         &ids
     )
@@ -232,7 +251,8 @@ pub struct Change {
     pub query_at: Option<DateTime<Utc>>,
 }
 
-/// Writes changes with their event rows; returns how many payouts were still as they were read.
+/// Writes changes with their event rows; what is paid now, by the channel's word on its present attempt, needs no settling any more.
+/// Returns how many payouts were still as they were read.
 pub async fn save_changes(connection: &mut PgConnection, changes: &[Change], now: DateTime<Utc>) -> sqlx::Result<u64> {
     let payout_id: Vec<Uuid> = changes.iter().map(|change| change.payout_id.uuid()).collect();
     let attempt_no: Vec<i16> = changes.iter().map(|change| change.attempt_no).collect();
@@ -245,7 +265,10 @@ pub async fn save_changes(connection: &mut PgConnection, changes: &[Change], now
         "with changed as (
              update payout p set status = c.after, attempt_no = c.attempt_no, failure = c.failure,
                     bank_reference = c.bank_reference, query_at = c.query_at,
-                    final_at = case when c.after in ('succeeded', 'failed') then $8::timestamptz end
+                    final_at = case when c.after in ('succeeded', 'failed') then $8::timestamptz end,
+                    contradicted_attempt = case when c.after <> 'succeeded' then p.contradicted_attempt end,
+                    proposed_reference = case when c.after <> 'succeeded' then p.proposed_reference end,
+                    proposed_by = case when c.after <> 'succeeded' then p.proposed_by end
              from unnest($1::uuid[], $2::smallint[], $3::text[], $4::text[], $5::text[], $6::text[], $7::timestamptz[])
                   as c(payout_id, attempt_no, before, after, failure, bank_reference, query_at)
              where p.payout_id = c.payout_id and p.status = c.before
@@ -322,10 +345,18 @@ pub async fn load_paid_parts(connection: &mut PgConnection, settlement_ids: &[Uu
     .await
 }
 
-pub async fn find_amount(connection: &mut PgConnection, payout_id: PayoutId) -> sqlx::Result<Option<Fen>> {
-    sqlx::query_scalar!(r#"select amount_fen as "amount: Fen" from payout where payout_id = $1"#, payout_id.uuid())
-        .fetch_optional(connection)
-        .await
+/// A payout's amount and status.
+pub async fn find_amount(
+    connection: &mut PgConnection,
+    payout_id: PayoutId,
+) -> sqlx::Result<Option<(Fen, PayoutStatus)>> {
+    let found = sqlx::query!(
+        r#"select amount_fen as "amount: Fen", status as "status: PayoutStatus" from payout where payout_id = $1"#,
+        payout_id.uuid()
+    )
+    .fetch_optional(connection)
+    .await?;
+    Ok(found.map(|payout| (payout.amount, payout.status)))
 }
 
 /// Keeps who asked for a retry.
@@ -359,17 +390,31 @@ pub struct Listed {
     pub failure: Option<String>,
     pub pay_on: BusinessDay,
     pub attempt_no: i16,
+    /// The attempt that the channel contradicts itself about, until people have settled that.
+    pub contradicted_attempt: Option<i16>,
+    pub proposed_reference: Option<String>,
+    pub proposed_by: Option<String>,
 }
 
-/// Payouts, newest first: all of them, or those alone that failed and were not retried.
-pub async fn list_payouts(connection: &mut PgConnection, failed_only: bool, limit: i64) -> sqlx::Result<Vec<Listed>> {
+/// Which payouts are listed.
+#[derive(Clone, Copy, Debug, Default)]
+pub struct Wanted {
+    /// Those alone that failed and were not retried.
+    pub failed_only: bool,
+    /// Those alone that people have to settle.
+    pub contradicted_only: bool,
+}
+
+/// Payouts, newest first.
+pub async fn list_payouts(connection: &mut PgConnection, wanted: Wanted, limit: i64) -> sqlx::Result<Vec<Listed>> {
     sqlx::query_as!(
         Listed,
         r#"select payout_id as "payout_id: PayoutId", kind, amount_fen as "amount: Fen", status, failure,
-                  pay_on as "pay_on: BusinessDay", attempt_no
-           from payout where status = 'failed' or not $1
-           order by created_at desc, payout_id desc limit $2"#,
-        failed_only,
+                  pay_on as "pay_on: BusinessDay", attempt_no, contradicted_attempt, proposed_reference, proposed_by
+           from payout where (status = 'failed' or not $1) and (contradicted_attempt is not null or not $2)
+           order by created_at desc, payout_id desc limit $3"#,
+        wanted.failed_only,
+        wanted.contradicted_only,
         limit,
     )
     .fetch_all(connection)

@@ -53,7 +53,7 @@ pub async fn run(args: Args) -> anyhow::Result<ExitCode> {
             }
         }
         Args::Confirm { order, by } => {
-            print(&order_actions::confirm_order(&app, order, &by).await.map_err(said)?);
+            print(&order_actions::confirm_deposit(&app, order, &by).await.map_err(said)?);
         }
         Args::Refuse { order, by, reason } => {
             print(&order_actions::refuse_order(&app, order, &by, &reason).await.map_err(said)?);

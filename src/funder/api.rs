@@ -230,7 +230,7 @@ pub async fn confirm_withdrawal(
         // Whether a deposit arrived is not its sender's to say.
         return Err(Problem::not_found());
     }
-    Ok(Json(order_actions::confirm_order(&app, order_id, &caller.caller.holder).await?))
+    Ok(Json(order_actions::confirm_withdrawal(&app, order_id, &caller.caller.holder).await?))
 }
 
 /// Which orders.

@@ -65,6 +65,8 @@ pub enum OrderRefusal {
     OrderBooked,
     #[error("who confirms must not be who asked")]
     SameHolder,
+    #[error("a name is needed")]
+    NameMissing,
     #[error("a name and a reason are needed")]
     ReasonMissing,
     #[error(transparent)]
@@ -79,7 +81,7 @@ impl Refusal for OrderRefusal {
             OrderRefusal::OrderRefused => "reserve_order_refused",
             OrderRefusal::OrderBooked => "reserve_order_booked",
             OrderRefusal::SameHolder => "same_holder",
-            OrderRefusal::ReasonMissing => "reason_missing",
+            OrderRefusal::NameMissing | OrderRefusal::ReasonMissing => "reason_missing",
             OrderRefusal::Reserve(refusal) => refusal.code(),
         }
     }

@@ -53,11 +53,36 @@ pub async fn note_order(app: &App, noting: Noting) -> Outcome<ReserveOrder, Orde
     }
 }
 
-/// Confirms an order and books it, in one transaction: it is booked or refused, never both.
-pub async fn confirm_order(app: &App, order_id: ReserveOrderId, by: &str) -> Outcome<ReserveOrder, OrderRefusal> {
+/// Confirms a deposit whose money arrived, by the name of who says so, and books it. A withdrawal is not confirmed here: its
+/// second holder does that.
+pub async fn confirm_deposit(app: &App, order_id: ReserveOrderId, by: &str) -> Outcome<ReserveOrder, OrderRefusal> {
+    if by.trim().is_empty() {
+        return Err(Fault::Refused(OrderRefusal::NameMissing));
+    }
+    confirm(app, (order_id, ReserveOrderKind::Deposit), by.trim()).await
+}
+
+/// Confirms a withdrawal by the holder of a second key, and books it.
+pub async fn confirm_withdrawal(
+    app: &App,
+    order_id: ReserveOrderId,
+    holder: &str,
+) -> Outcome<ReserveOrder, OrderRefusal> {
+    confirm(app, (order_id, ReserveOrderKind::Withdrawal), holder).await
+}
+
+/// Confirms an order of that kind and books it, in one transaction: it is booked or refused, never both.
+async fn confirm(
+    app: &App,
+    (order_id, kind): (ReserveOrderId, ReserveOrderKind),
+    by: &str,
+) -> Outcome<ReserveOrder, OrderRefusal> {
     let now = app.clock.now();
     let mut transaction = database::begin(&app.pool).await?;
     let order = lock(&mut transaction, order_id).await?;
+    if order.kind != kind {
+        return Err(Fault::Refused(OrderRefusal::UnknownOrder));
+    }
     order.check_confirmation(by).map_err(Fault::Refused)?;
     if order.status == ReserveOrderStatus::Booked {
         return Ok(order);

@@ -4,6 +4,8 @@ use fenqi::access::PartnerKind;
 use fenqi::access::actions::NewKey;
 use fenqi::base::Fen;
 use fenqi::base::id::{ProductDraftId, ReserveOrderId};
+use fenqi::error::Fault;
+use fenqi::funder::order::OrderRefusal;
 use fenqi::funder::{self, order_actions};
 use fenqi::partner::key::{Algorithm, PrivateKey};
 use fenqi::partner::signature::Identity;
@@ -131,8 +133,8 @@ async fn a_deposit_is_booked_when_it_arrived_and_a_withdrawal_by_two_keys(pool: 
     let own_word =
         second.post(&format!("/funder/reserve/withdrawals/{deposit_id}/confirmation"), "x-1", &Value::Null).await;
     assert_eq!(own_word.problem(), (404, "not_found".into()), "whether it arrived is not its sender's to say");
-    order_actions::confirm_order(&town.app, deposit_id, "operator:li").await.unwrap();
-    order_actions::confirm_order(&town.app, deposit_id, "operator:li").await.unwrap();
+    order_actions::confirm_deposit(&town.app, deposit_id, "operator:li").await.unwrap();
+    order_actions::confirm_deposit(&town.app, deposit_id, "operator:li").await.unwrap();
     assert_eq!(desk.get("/funder/reserve").await.ok()["available_fen"], 10_500_000);
     assert_eq!(desk.get(&format!("/funder/reserve/orders/{deposit_id}")).await.ok()["status"], "booked");
 
@@ -160,6 +162,27 @@ async fn a_deposit_is_booked_when_it_arrived_and_a_withdrawal_by_two_keys(pool: 
     let stranger = stranger(&town, &desk).await;
     assert_eq!(stranger.get(&format!("/funder/reserve/orders/{deposit_id}")).await.problem().0, 404);
     town.assert_whole("after orders").await;
+}
+
+#[sqlx::test(migrator = "fenqi::MIGRATOR")]
+async fn nobody_here_pays_a_withdrawal_and_whoever_books_a_deposit_has_a_name(pool: PgPool) {
+    let (town, desk, _) = open(pool).await;
+    let noted = async |path: &str, key: &str| -> ReserveOrderId {
+        let body = json!({ "amount_fen": 200_000, "reference": key });
+        desk.post(path, key, &body).await.ok()["order_id"].as_str().unwrap().parse().unwrap()
+    };
+    let withdrawal = noted("/funder/reserve/withdrawals", "w-1").await;
+    let paid = order_actions::confirm_deposit(&town.app, withdrawal, "operator:li").await;
+    assert!(matches!(paid, Err(Fault::Refused(OrderRefusal::UnknownOrder))), "{paid:?}");
+    let deposit = noted("/funder/reserve/deposits", "d-1").await;
+    for nobody in ["", "  "] {
+        let booked = order_actions::confirm_deposit(&town.app, deposit, nobody).await;
+        assert!(matches!(booked, Err(Fault::Refused(OrderRefusal::NameMissing))), "{booked:?}");
+    }
+    assert_eq!(desk.get("/funder/reserve").await.ok()["available_fen"], 10_000_000);
+    for order_id in [withdrawal, deposit] {
+        assert_eq!(desk.get(&format!("/funder/reserve/orders/{order_id}")).await.ok()["status"], "noted");
+    }
 }
 
 #[sqlx::test(migrator = "fenqi::MIGRATOR")]

@@ -13,7 +13,7 @@ use crate::app::App;
 use crate::base::BusinessDay;
 use crate::business_day;
 use crate::http::Problem;
-use crate::http::api::{Caller, Cursor, Limit, Page, Params};
+use crate::http::api::{Caller, Cursor, KeyText, KeyTime, Limit, Page, Params};
 use crate::partner::key::{Algorithm, pem_encode};
 
 /// A partner, as we know it.
@@ -89,7 +89,7 @@ pub struct PlatformKeyParams {
     #[param(value_type = Option<i64>, minimum = 1, maximum = 200)]
     limit: Limit,
     #[param(value_type = Option<String>)]
-    cursor: Option<Cursor<(DateTime<Utc>, String)>>,
+    cursor: Option<Cursor<(KeyTime, KeyText)>>,
 }
 
 /// Our public keys, the newest first
@@ -104,7 +104,8 @@ pub async fn list_platform_keys(
     for algorithm in Algorithm::ALL {
         app.access.signer(algorithm).await?;
     }
-    let (after, limit) = (params.cursor.map(|cursor| cursor.0), params.limit.0);
+    let after = params.cursor.map(|Cursor((time, serial_no))| (time.0, serial_no.0));
+    let limit = params.limit.0;
     let mut connection = app.pool.acquire().await?;
     let rows = store::page_platform_keys(&mut connection, after, limit + 1).await?;
     let items = rows.into_iter().map(|row| PlatformKey {

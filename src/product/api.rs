@@ -18,7 +18,7 @@ use crate::app::App;
 use crate::base::id::ProductDraftId;
 use crate::error::Refusal as _;
 use crate::http::Problem;
-use crate::http::api::{AmountFen, Body, Cursor, Day, FunderCaller, IfMatch, Limit, Named, Page, Params, etag};
+use crate::http::api::{AmountFen, Body, Cursor, Day, FunderCaller, IfMatch, KeyText, Limit, Named, Page, Params, etag};
 
 /// Which products.
 #[derive(Debug, Deserialize, IntoParams)]
@@ -30,7 +30,7 @@ pub struct ProductParams {
     #[param(value_type = Option<i64>, minimum = 1, maximum = 200)]
     limit: Limit,
     #[param(value_type = Option<String>)]
-    cursor: Option<Cursor<String>>,
+    cursor: Option<Cursor<KeyText>>,
 }
 
 /// List your products by code
@@ -42,7 +42,7 @@ pub async fn list_products(
     Params(params): Params<ProductParams>,
 ) -> Result<Json<Page<ProductView>>, Problem> {
     let mut connection = app.pool.acquire().await?;
-    let after = params.cursor.as_ref().map(|cursor| cursor.0.as_str()).filter(|after| !after.contains('\0'));
+    let after = params.cursor.as_ref().map(|cursor| cursor.0.0.as_str());
     let limit = params.limit.0;
     let rows = api_store::list_products(&mut connection, caller.funder_id, after, limit + 1).await?;
     Ok(Json(Page::of(rows, limit, |product: &ProductView| product.code.clone())))

@@ -2,6 +2,7 @@
 
 use base64::Engine as _;
 use base64::prelude::BASE64_URL_SAFE_NO_PAD;
+use chrono::{DateTime, Datelike as _, Utc};
 use serde::de::DeserializeOwned;
 use serde::{Deserialize, Deserializer, Serialize, Serializer};
 use utoipa::ToSchema;
@@ -53,6 +54,30 @@ impl<'de, K: DeserializeOwned> Deserialize<'de> for Cursor<K> {
     }
 }
 
+/// A text in the key of a cursor. The database holds no NUL, and fails when it is asked for one.
+#[derive(Clone, Debug)]
+pub struct KeyText(pub String);
+
+impl<'de> Deserialize<'de> for KeyText {
+    fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<KeyText, D::Error> {
+        let text = String::deserialize(deserializer)?;
+        let is_plain = !text.contains('\0');
+        is_plain.then_some(KeyText(text)).ok_or_else(|| serde::de::Error::custom("a text holds no NUL"))
+    }
+}
+
+/// A time in the key of a cursor, in years that any row of ours may have. The database knows fewer than this program.
+#[derive(Clone, Copy, Debug)]
+pub struct KeyTime(pub DateTime<Utc>);
+
+impl<'de> Deserialize<'de> for KeyTime {
+    fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<KeyTime, D::Error> {
+        let time = DateTime::<Utc>::deserialize(deserializer)?;
+        let is_ours = (1900..=2200).contains(&time.year());
+        is_ours.then_some(KeyTime(time)).ok_or_else(|| serde::de::Error::custom("no row of ours is of that year"))
+    }
+}
+
 /// How many rows were asked for.
 #[derive(Clone, Copy, Debug)]
 pub struct Limit(pub i64);
@@ -84,5 +109,17 @@ mod tests {
         assert_eq!(serde_json::from_value::<Cursor<i32>>(cursor).unwrap().0, 2);
         assert_eq!(Page::of(vec![1, 2], 2, |number| *number).next_cursor, None);
         assert!(serde_json::from_value::<Cursor<i32>>("***".into()).is_err());
+    }
+
+    #[test]
+    fn a_key_that_the_database_cannot_hold_is_no_cursor() {
+        let is_cursor = |key: &str| {
+            let cursor = serde_json::Value::from(BASE64_URL_SAFE_NO_PAD.encode(key));
+            serde_json::from_value::<Cursor<(KeyTime, KeyText)>>(cursor).is_ok()
+        };
+        assert!(is_cursor(r#"["2026-03-02T00:00:00Z","FENQI-1"]"#));
+        assert!(!is_cursor(r#"["2026-03-02T00:00:00Z","\u0000"]"#));
+        assert!(!is_cursor(r#"["-200000-01-01T00:00:00Z","FENQI-1"]"#));
+        assert!(!is_cursor(r#"["+200000-01-01T00:00:00Z","FENQI-1"]"#));
     }
 }

@@ -261,6 +261,21 @@ async fn a_key_ends_when_it_expires_and_ours_change_without_a_gap(pool: PgPool) 
     assert!(serials.contains(&next.serial_no.as_str()));
 }
 
+#[sqlx::test(migrator = "fenqi::MIGRATOR")]
+async fn a_cursor_that_we_never_gave_is_refused_before_the_database_sees_it(pool: PgPool) {
+    let (_, desk) = open(pool).await;
+    for (list, key) in [
+        ("/platform-keys", r#"["2026-03-02T00:00:00Z","\u0000"]"#),
+        ("/platform-keys", r#"["-200000-01-01T00:00:00Z","FENQI-1"]"#),
+        ("/platform-keys", r#"["+200000-01-01T00:00:00Z","FENQI-1"]"#),
+        ("/funder/products", r#""\u0000""#),
+    ] {
+        let cursor = base64::Engine::encode(&base64::prelude::BASE64_URL_SAFE_NO_PAD, key);
+        let refused = desk.get(&format!("{list}?cursor={cursor}")).await;
+        assert_eq!(refused.problem(), (400, "cursor_malformed".into()), "{list} {key}");
+    }
+}
+
 #[test]
 fn every_operation_is_documented_with_examples_its_scope_and_its_problems() {
     let document = api_document();

@@ -18,6 +18,9 @@ use crate::base::id::{ApplicationId, BorrowerId, FunderId, LineId};
 use crate::http::Problem;
 use crate::http::api::{AmountFen, Body, Caller, Cursor, FunderCaller, Limit, Named, Page, Params};
 
+/// A reason is kept for the record and read by people: some sentences.
+const REASON_CHARS_MAX: usize = 500;
+
 /// Which lines.
 #[derive(Debug, Deserialize, IntoParams)]
 #[serde(deny_unknown_fields)]
@@ -218,11 +221,15 @@ pub async fn decide_application(
         (Word::Refuse, None, None, Some(code)) if is_code(&code) => Said::Refuse { code },
         _ => return Err(malformed("an approval bears no code, a refusal only a code in lower-case letters")),
     };
+    let reason = decision.reason.trim();
+    if !(1..=REASON_CHARS_MAX).contains(&reason.chars().count()) {
+        return Err(malformed("a reason has 1 to 500 characters"));
+    }
     let by = FunderDecision {
         borrower_id: application.borrower_id,
         application_id,
         name: format!("{}: {}", caller.caller.known.code, caller.caller.holder),
-        reason: decision.reason,
+        reason: reason.to_owned(),
         said,
     };
     word_actions::decide_as_funder(&app, by).await?;

@@ -34,10 +34,18 @@ async fn a_funder_decides_what_waits_for_a_person(pool: PgPool) {
     let path = format!("/funder/applications/{}/decision", applied.application_id);
     let halved = json!({ "decision": "approve", "grade": "C", "reason": "papers" });
     assert_eq!(funder.post(&path, "a-0", &halved).await.problem(), (422, "decision_malformed".into()));
-    let approval = json!({ "decision": "approve", "grade": "C", "limit_fen": 500_000, "reason": "papers" });
+    for (key, reason) in [("r-0", String::new()), ("r-1", "  ".to_owned()), ("r-2", "备".repeat(501))] {
+        let body = json!({ "decision": "approve", "grade": "C", "limit_fen": 500_000, "reason": reason });
+        let refused = funder.post(&path, key, &body).await;
+        assert_eq!(refused.problem(), (422, "decision_malformed".into()), "{reason:?}");
+    }
+    let approval = json!({ "decision": "approve", "grade": "C", "limit_fen": 500_000, "reason": " papers " });
     let decided = funder.post(&path, "a-1", &approval).await.ok();
     assert_eq!((&decided["status"], &decided["limit_fen"]), (&json!("approved"), &json!(500_000)));
     assert!(decided["decided_by"].as_str().unwrap().contains("holder of K-1"));
+    let note = "select decision_note from application where application_id = $1";
+    let note = sqlx::query_scalar::<_, String>(note).bind(applied.application_id.uuid()).fetch_one(&app.pool).await;
+    assert_eq!(note.unwrap(), "papers");
     let refusal = json!({ "decision": "refuse", "code": "changed_mind", "reason": "late" });
     assert_eq!(funder.post(&path, "a-2", &refusal).await.problem(), (409, "application_not_referred".into()));
 }

@@ -80,11 +80,10 @@ async fn a_late_answer_counts_while_nobody_has_decided(pool: PgPool) {
     world.script("risk", None, vec![Scripted::answer("refer")]);
     let second = ready(&app, 2).await;
     let referred = actions::apply(&app, request(second, product, Some(steady()))).await.unwrap();
-    if matches!(referred.state, ApplicationState::Referred { .. }) {
-        let late = json!({ "application_id": referred.application_id.uuid(), "borrower_id": second.uuid(),
-            "decision": "refuse", "reason": "score_too_low" });
-        assert_eq!(risk.post("/risk/decisions", "l-4", &late).await.problem().1, "application_not_referred");
-    }
+    assert!(matches!(referred.state, ApplicationState::Referred { .. }), "{referred:?}");
+    let late = json!({ "application_id": referred.application_id.uuid(), "borrower_id": second.uuid(),
+        "decision": "refuse", "reason": "score_too_low" });
+    assert_eq!(risk.post("/risk/decisions", "l-4", &late).await.problem().1, "application_not_referred");
 }
 
 /// The same house, asking the same counterfeit risk partner under another name.

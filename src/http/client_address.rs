@@ -4,6 +4,7 @@ use std::convert::Infallible;
 use std::net::{IpAddr, SocketAddr};
 
 use axum::extract::{ConnectInfo, FromRequestParts};
+use axum::http::Extensions;
 use axum::http::request::Parts;
 
 use crate::access::address;
@@ -13,10 +14,19 @@ const FORWARDED: &str = "x-forwarded-for";
 
 /// The caller's address; `None` where neither the server nor a proxy of ours says it.
 pub fn client_address(app: &App, parts: &Parts) -> Option<IpAddr> {
-    let connected = parts.extensions.get::<ConnectInfo<SocketAddr>>().map(|connected| connected.0.ip());
+    let connected = connected(&parts.extensions);
     // A line that is no text names nobody; it is not left out, so that none before it is taken for the last.
     let lines = parts.headers.get_all(FORWARDED).iter().map(|line| line.to_str().unwrap_or_default());
     address::caller(connected, &lines.collect::<Vec<&str>>(), app.access.proxies())
+}
+
+/// Whether a proxy of ours passed the request on, whose word on it is believed.
+pub fn is_from_proxy(app: &App, extensions: &Extensions) -> bool {
+    connected(extensions).is_some_and(|address| app.access.proxies().iter().any(|proxy| proxy.contains(address)))
+}
+
+fn connected(extensions: &Extensions) -> Option<IpAddr> {
+    extensions.get::<ConnectInfo<SocketAddr>>().map(|connected| connected.0.ip())
 }
 
 /// The caller's address for a handler that counts by it: those who come from nowhere are counted together.

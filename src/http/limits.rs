@@ -4,11 +4,12 @@ use std::any::Any;
 use std::time::{Duration, Instant};
 
 use axum::extract::{MatchedPath, Request, State};
-use axum::http::{HeaderMap, HeaderValue, Method, header};
+use axum::http::{HeaderValue, Method, header};
 use axum::middleware::Next;
 use axum::response::{IntoResponse, Response};
 use tracing::Instrument;
 
+use super::client_address::is_from_proxy;
 use super::{Problem, api};
 use crate::app::App;
 use crate::base::id::RequestId;
@@ -27,7 +28,7 @@ const CONTENT_POLICY: &str = "default-src 'self'; img-src 'self' data:; base-uri
 
 /// Gives the request an id, logs how it ended, and sets the headers that every response has.
 pub async fn record(State(app): State<App>, mut request: Request, next: Next) -> Response {
-    let id = given_id(request.headers()).unwrap_or_else(|| RequestId::mint(app.clock.now()).to_string());
+    let id = given_id(&app, &request).unwrap_or_else(|| RequestId::mint(app.clock.now()).to_string());
     request.extensions_mut().insert(ThisRequest(id.clone()));
     // The route, not the path: a path may name a person's objects.
     let route = request.extensions().get::<MatchedPath>().map_or("unknown", MatchedPath::as_str).to_owned();
@@ -78,9 +79,10 @@ fn known_method(method: &Method) -> &'static str {
     known.iter().zip(names).find(|(known, _)| *known == method).map_or("other", |(_, name)| name)
 }
 
-/// An id that a proxy before us gave, if it is plain enough to stand in a log.
-fn given_id(headers: &HeaderMap) -> Option<String> {
-    let id = headers.get(REQUEST_ID)?.to_str().ok()?;
+/// An id that a proxy of ours gave, if it is plain enough to stand in a log. Whoever else gave one could have a call written down
+/// under what is another's.
+fn given_id(app: &App, request: &Request) -> Option<String> {
+    let id = request.headers().get(REQUEST_ID).filter(|_| is_from_proxy(app, request.extensions()))?.to_str().ok()?;
     let is_plain =
         (8..=64).contains(&id.len()) && id.bytes().all(|byte| byte.is_ascii_alphanumeric() || b"-_".contains(&byte));
     is_plain.then(|| id.to_owned())

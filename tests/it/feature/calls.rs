@@ -173,6 +173,18 @@ async fn of_a_stranger_nothing_is_kept_but_that_it_asked(pool: PgPool) {
 }
 
 #[sqlx::test(migrator = "fenqi::MIGRATOR")]
+async fn nobody_names_the_object_under_which_a_call_is_written_down(pool: PgPool) {
+    let (town, core, _) = open(pool).await;
+    let (loan, bare) = ("loan_0197f3c2a4b07cc39b1c2d3e4f506172", "0197f3c2a4b07cc39b1c2d3e4f506172");
+    for id in [loan, bare] {
+        let forged = core.send_raw("GET", "/api/v1/me", "Bearer x", &[("x-request-id", id)], vec![]).await;
+        assert_eq!(forged.problem(), (401, "signature_malformed".into()));
+        assert_eq!(core.send_with("GET", "/me", &[("x-request-id", id)], "").await.status, 200);
+    }
+    assert_eq!(about(&town.app, loan).await, Vec::<String>::new());
+}
+
+#[sqlx::test(migrator = "fenqi::MIGRATOR")]
 async fn whoever_signed_rightly_and_was_not_let_in_is_found_by_name(pool: PgPool) {
     let (town, core, _) = open(pool).await;
     let change =

@@ -140,13 +140,18 @@ async fn panics() -> &'static str {
 
 #[sqlx::test(migrator = "fenqi::MIGRATOR")]
 async fn a_request_id_from_a_proxy_is_kept_if_it_is_plain(pool: PgPool) {
-    let address = serve(router(open(pool).await)).await;
-    let sent = async |id: &'static str| {
+    let app = open(pool.clone()).await;
+    let proxies = vec!["127.0.0.1".parse().unwrap()];
+    let directory = Directory::new(pool, app.vault.clone(), Clock::System).behind(proxies);
+    let behind = desk::serve(&App { access: Arc::new(directory), ..app.clone() }).await;
+    let open_to_all = desk::serve(&app).await;
+    let sent = async |address: &str, id: &'static str| {
         let response = client().get(format!("{address}/healthz")).header("x-request-id", id).send().await.unwrap();
         response.headers()["x-request-id"].to_str().unwrap().to_owned()
     };
-    assert_eq!(sent("abcdef-0123456789").await, "abcdef-0123456789");
-    assert!(sent("<script>").await.starts_with("req_"));
+    assert_eq!(sent(&behind, "abcdef-0123456789").await, "abcdef-0123456789");
+    assert!(sent(&behind, "<script>").await.starts_with("req_"));
+    assert!(sent(&open_to_all, "abcdef-0123456789").await.starts_with("req_"), "anybody's word is not a proxy's");
 }
 
 #[tokio::test]

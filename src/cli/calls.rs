@@ -5,6 +5,7 @@ use std::process::ExitCode;
 use chrono::{DateTime, Utc};
 
 use crate::cli::open_house;
+use crate::partner::risk;
 use crate::partner::store::{self, CallSearch};
 
 #[derive(clap::Args)]
@@ -41,6 +42,7 @@ pub async fn run(args: Args) -> anyhow::Result<ExitCode> {
         code: args.code,
         from: args.from,
         until: args.until,
+        risk_code: app.partners.mchid(risk::NAME).map(str::to_owned),
         limit: args.limit,
     };
     for call in store::search_calls(&mut *app.pool.acquire().await?, &search).await? {

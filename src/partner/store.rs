@@ -64,6 +64,8 @@ pub struct CallSearch {
     pub code: Option<String>,
     pub from: Option<DateTime<Utc>>,
     pub until: Option<DateTime<Utc>>,
+    /// The code of the risk partner that we ask, as the configuration has it: calls of ours to it bear its role only.
+    pub risk_code: Option<String>,
     pub limit: i64,
 }
 
@@ -86,7 +88,7 @@ pub struct FoundCall {
 /// Calls in and out, the newest first.
 pub async fn search_calls(connection: &mut PgConnection, search: &CallSearch) -> sqlx::Result<Vec<FoundCall>> {
     let partners = match &search.partner {
-        Some(name) => find_names(connection, name).await?,
+        Some(name) => find_names(connection, name, search.risk_code.as_deref()).await?,
         None => Vec::new(),
     };
     sqlx::query_as!(
@@ -111,14 +113,14 @@ pub async fn search_calls(connection: &mut PgConnection, search: &CallSearch) ->
 
 /// Every name under which the log has the calls of whoever has this one. Its systems call us by codes of their own, several of one
 /// owner, while we call a funder by its code (in a trial house the one core that plays all), a merchant by its id, and the risk
-/// partner by its role.
-async fn find_names(connection: &mut PgConnection, name: &str) -> sqlx::Result<Vec<String>> {
+/// partner by its role. Risk partners have no owner that would make several of them one: each has its own calls in, and only the
+/// one that is asked, or the only one there is, has ours. The role has the calls of all.
+async fn find_names(connection: &mut PgConnection, name: &str, risk_code: Option<&str>) -> sqlx::Result<Vec<String>> {
     sqlx::query_scalar!(
         r#"with owner as (
-               select kind, funder_id, merchant_id from api_partner where code = $1
+               select kind, funder_id, merchant_id from api_partner where code = $1 and kind <> 'risk'
                union select 'funder', funder_id, null from funder where code = $1
-               union select 'merchant', null, $2::uuid where $2::uuid is not null
-               union select 'risk', null, null where $1 = $3::text)
+               union select 'merchant', null, $2::uuid where $2::uuid is not null)
            select $1::text as "name!"
            union select p.code from api_partner p
                  join owner o on p.kind = o.kind and p.funder_id is not distinct from o.funder_id
@@ -126,11 +128,16 @@ async fn find_names(connection: &mut PgConnection, name: &str) -> sqlx::Result<V
            union select f.code from owner join funder f using (funder_id)
            union select $4::text from owner where kind = 'funder'
            union select 'merchant:mer_' || replace(merchant_id::text, '-', '') from owner where kind = 'merchant'
-           union select $3::text from owner where kind = 'risk'"#,
+           union select code from api_partner where kind = 'risk' and $1 = $3::text
+           union select $3::text from api_partner p
+                 where p.kind = 'risk' and p.code = $1
+                       and p.code = coalesce($5::text, (select min(code) from api_partner
+                                                        where kind = 'risk' having count(*) = 1))"#,
         name,
         merchant_of(name).map(MerchantId::uuid),
         risk::NAME,
         funder_core::NAME,
+        risk_code,
     )
     .fetch_all(connection)
     .await

@@ -149,6 +149,27 @@ async fn a_partner_is_found_in_and_out_by_any_of_its_names(pool: PgPool) {
 }
 
 #[sqlx::test(migrator = "fenqi::MIGRATOR")]
+async fn calls_of_one_risk_partner_are_not_shown_as_anothers(pool: PgPool) {
+    let (town, core, _) = open(pool).await;
+    let app = &town.app;
+    for (code, serial_no) in [("our-risk", "R-1"), ("their-risk", "R-2")] {
+        desk::add_partner(app, code, PartnerKind::Risk, None).await;
+        core.with(desk::add_key(app, code, serial_no, Algorithm::Sm2Sm3).await).get("/me").await.ok();
+    }
+    call_out(app, "risk").await;
+    let found = async |name: &str, asked: Option<&str>| {
+        let wanted = CallSearch { partner: text(name), risk_code: asked.map(str::to_owned), ..Default::default() };
+        let mut found: Vec<String> = search(app, wanted).await.into_iter().map(|call| call.partner).collect();
+        found.sort();
+        found
+    };
+    assert_eq!(found("our-risk", Some("our-risk")).await, ["our-risk", "risk"]);
+    assert_eq!(found("their-risk", Some("our-risk")).await, ["their-risk"]);
+    assert_eq!(found("our-risk", None).await, ["our-risk"], "which of them we asked is not known");
+    assert_eq!(found("risk", Some("our-risk")).await, ["our-risk", "risk", "their-risk"]);
+}
+
+#[sqlx::test(migrator = "fenqi::MIGRATOR")]
 async fn of_a_stranger_nothing_is_kept_but_that_it_asked(pool: PgPool) {
     let (town, core, _) = open(pool).await;
     let app = &town.app;

@@ -24,8 +24,8 @@ const NAMING_FIELDS: &[&str] = &[
     "serial",
     "event_no",
 ];
-/// Fields that say in an answer how something ended: ours, and each partner's word for it.
-const CODE_FIELDS: &[&str] = &["code", "ret_code"];
+/// Fields that say in an answer how something ended: ours, and each partner's word for it, as a text or a number.
+const CODE_FIELDS: &[&str] = &["code", "ret_code", "retCode", "respCode", "errcode"];
 
 /// The form in which an object is written down and looked for: an id without its prefix and dashes, so that `loan_0197…` and the
 /// UUID that a partner knows are the same; anything else as it is. Nothing where it is no name.
@@ -89,6 +89,9 @@ impl Mentions {
                 let code = Some(code).filter(|code| !code.is_empty() && code.len() <= NAME_CHARS_MAX);
                 self.codes.extend(code.filter(|code| !code.contains(char::is_control)).cloned());
             }
+            Value::Number(code) if CODE_FIELDS.contains(&field) => {
+                self.codes.insert(code.to_string());
+            }
             Value::String(_) | Value::Number(_) | Value::Bool(_) | Value::Null => {}
         }
     }
@@ -124,6 +127,14 @@ mod tests {
         let objects: Vec<&str> = mentions.objects.iter().map(String::as_str).collect();
         assert_eq!(objects, ["0197f3c2a4b07cc39b1c2d3e4f506172", "41", "A-1", "A-2"]);
         assert!(mentions.codes.iter().eq(["card_invalid"]));
+    }
+
+    #[test]
+    fn each_partners_word_for_how_it_ended_is_a_code_as_a_text_or_a_number() {
+        let mut mentions = Mentions::default();
+        mentions.read_answer(&json!({ "errcode": 43_101, "results": [
+            { "ret_code": "1002" }, { "retCode": "9999" }, { "respCode": 5 }, { "amount_fen": 7, "retMsg": "no" } ] }));
+        assert!(mentions.codes.iter().eq(["1002", "43101", "5", "9999"]), "{:?}", mentions.codes);
     }
 
     #[test]

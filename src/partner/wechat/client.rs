@@ -282,27 +282,27 @@ impl WeChat {
     ) -> Result<Result<A, WeChatError>, WeChatError> {
         let began = Instant::now();
         let answered = answer(request).await;
-        let (outcome, status) = match &answered {
-            Some((status, _)) => ("ok", Some(*status)),
-            None => ("no_answer", None),
+        let http_status = answered.as_ref().map(|(status, _)| *status);
+        let heard = answered.as_ref().map_or(Err(WeChatError::Silent), |(_, body)| read::<A>(body));
+        let unheard = if http_status.is_some() { "unknown" } else { "no_answer" };
+        let ended = match &heard {
+            Ok(Ok(_)) => ("ok", None),
+            Ok(Err(WeChatError::Refused { code, .. })) => ("rejected", Some(*code)),
+            Ok(Err(WeChatError::Silent)) | Err(_) => (unheard, None),
         };
-        self.record(call, outcome, status, began.elapsed()).await;
-        let (_, body) = answered.ok_or(WeChatError::Silent)?;
-        let verdict: Verdict = serde_json::from_slice(&body).map_err(|_| WeChatError::Silent)?;
-        if verdict.errcode != 0 {
-            return Ok(Err(WeChatError::Refused { code: verdict.errcode, message: verdict.errmsg }));
-        }
-        serde_json::from_slice(&body).map(Ok).map_err(|_| WeChatError::Silent)
+        self.record(call, ended, http_status, began.elapsed()).await;
+        heard
     }
 
-    /// Neither the query nor the answer: both hold secrets.
+    /// Neither the query nor the answer, which both hold secrets; of a refusal its code.
     async fn record(
         &self,
         (operation, call_key): (&str, &str),
-        outcome: &'static str,
+        (outcome, errcode): (&'static str, Option<i64>),
         http_status: Option<u16>,
         duration: Duration,
     ) {
+        let response = errcode.map(|errcode| serde_json::json!({ "errcode": errcode }).to_string());
         self.log
             .record(&Ended {
                 partner: NAME,
@@ -311,7 +311,7 @@ impl WeChat {
                 call_key,
                 also: &[],
                 request: &[],
-                response: &[],
+                response: response.as_deref().unwrap_or_default().as_bytes(),
                 outcome,
                 http_status,
                 duration,
@@ -319,6 +319,15 @@ impl WeChat {
             })
             .await;
     }
+}
+
+/// What an answer says; the outer error is one that cannot be read, the inner one WeChat's refusal.
+fn read<A: DeserializeOwned>(body: &[u8]) -> Result<Result<A, WeChatError>, WeChatError> {
+    let verdict: Verdict = serde_json::from_slice(body).map_err(|_| WeChatError::Silent)?;
+    if verdict.errcode != 0 {
+        return Ok(Err(WeChatError::Refused { code: verdict.errcode, message: verdict.errmsg }));
+    }
+    serde_json::from_slice(body).map(Ok).map_err(|_| WeChatError::Silent)
 }
 
 struct Settings<'a> {

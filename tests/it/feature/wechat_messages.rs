@@ -185,3 +185,19 @@ async fn a_message_is_found_among_the_calls_by_whom_it_concerns(pool: PgPool) {
     assert_eq!(search(None).await, ["send_message", "token"]);
     assert_eq!(search(Some(place.borrower_id.to_string())).await, ["send_message"]);
 }
+
+#[sqlx::test(migrator = "fenqi::MIGRATOR")]
+async fn a_refusal_by_wechat_is_found_among_the_calls_by_its_code(pool: PgPool) {
+    let place = open(pool).await;
+    place.allow(1).await;
+    place.world.script("wechat", None, vec![Scripted::answer("not_subscribed")]);
+    place.raise("withheld").await;
+    deliver_outbox(&place.app).await.unwrap();
+    place.app.partners.flush_log().await;
+    let refused = CallSearch { code: Some("43101".to_owned()), limit: 10, ..Default::default() };
+    let found = search_calls(&mut place.app.pool.acquire().await.unwrap(), &refused).await.unwrap();
+    assert_eq!(found.len(), 1);
+    assert_eq!((&*found[0].operation, &*found[0].outcome), ("send_message", "rejected"));
+    assert_eq!(found[0].http_status, Some(200));
+    assert_eq!(found[0].response_masked, r#"{"errcode":43101}"#);
+}

@@ -176,7 +176,7 @@ pub struct NewReserveOrder {
 
 /// Note a deposit that you have sent
 ///
-/// It is booked when its arrival is confirmed here.
+/// It is booked when its arrival is confirmed here. The same notice under a new idempotency key opens one again that was refused.
 #[utoipa::path(post, path = "/funder/reserve/deposits", tag = "funder", request_body = NewReserveOrder,
     responses((status = 201, body = ReserveOrder)), security(("signature" = ["reserve:write"])))]
 pub async fn note_deposit(

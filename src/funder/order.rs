@@ -50,6 +50,9 @@ pub struct ReserveOrder {
     /// Why it was refused.
     pub reason: Option<String>,
     pub decided_at: Option<DateTime<Utc>>,
+    /// How many times it was refused and, by the same notice, opened again.
+    #[schema(example = 0)]
+    pub refused_before: i64,
 }
 
 /// Why an order is not noted or confirmed.
@@ -88,6 +91,16 @@ impl Refusal for OrderRefusal {
 }
 
 impl ReserveOrder {
+    /// Whether the same notice again opens it: a deposit that was refused by mistake, or too early, is booked by no other way. Of a
+    /// refused withdrawal nothing has happened; it is asked for anew.
+    pub fn is_opened_again(&self) -> bool {
+        match (self.kind, self.status) {
+            (ReserveOrderKind::Deposit, ReserveOrderStatus::Refused) => true,
+            (ReserveOrderKind::Withdrawal, ReserveOrderStatus::Refused)
+            | (_, ReserveOrderStatus::Noted | ReserveOrderStatus::Booked) => false,
+        }
+    }
+
     /// Whether `by` may confirm it now: a deposit may be confirmed by anyone here, a withdrawal by a second holder.
     ///
     /// # Errors

@@ -23,7 +23,7 @@ pub struct Noting {
     pub noted_by: String,
 }
 
-/// Notes an order. The same reference and amount again gives the order that is there.
+/// Notes an order. The same reference and amount again gives the order that is there, and opens a refused deposit again.
 pub async fn note_order(app: &App, noting: Noting) -> Outcome<ReserveOrder, OrderRefusal> {
     let reference = noting.reference.trim();
     if reference.is_empty() || reference.chars().count() > REFERENCE_CHARS_MAX {
@@ -42,15 +42,20 @@ pub async fn note_order(app: &App, noting: Noting) -> Outcome<ReserveOrder, Orde
         decided_by: None,
         reason: None,
         decided_at: None,
+        refused_before: 0,
     };
     let mut transaction = database::begin(&app.pool).await?;
     order_store::insert_order(&mut transaction, &order).await?;
     let stored = order_store::find_order_by_reference(&mut transaction, order.funder_id, order.kind, reference).await?;
-    transaction.commit().await?;
-    match stored {
-        Some(stored) if stored.amount_fen == order.amount_fen => Ok(stored),
-        _ => Err(Fault::Refused(OrderRefusal::ReferenceTaken(order.reference))),
+    let Some(stored) = stored.filter(|stored| stored.amount_fen == order.amount_fen) else {
+        return Err(Fault::Refused(OrderRefusal::ReferenceTaken(order.reference)));
+    };
+    // Locked, so that of two notices at once one opens it.
+    if stored.is_opened_again() && lock(&mut transaction, stored.order_id).await?.is_opened_again() {
+        order_store::reopen_order(&mut transaction, stored.order_id, (order.noted_by.as_str(), now)).await?;
     }
+    transaction.commit().await?;
+    find(app, stored.order_id).await
 }
 
 /// Confirms a deposit whose money arrived, by the name of who says so, and books it. A withdrawal is not confirmed here: its

@@ -37,8 +37,9 @@ pub async fn find_order_by_reference(
         ReserveOrder,
         r#"select order_id as "order_id: ReserveOrderId", funder_id as "funder_id: FunderId", kind as "kind: ReserveOrderKind",
                   amount_fen as "amount_fen: Fen", reference, status as "status: ReserveOrderStatus", noted_by, noted_at,
-                  decided_by, reason, decided_at
-           from reserve_order where funder_id = $1 and kind = $2 and reference = $3"#,
+                  decided_by, reason, decided_at,
+                  (select count(*) from reserve_order_refusal r where r.order_id = o.order_id) as "refused_before!"
+           from reserve_order o where funder_id = $1 and kind = $2 and reference = $3"#,
         funder_id.uuid(),
         kind as ReserveOrderKind,
         reference,
@@ -52,8 +53,9 @@ pub async fn find_order(connection: &mut PgConnection, order_id: ReserveOrderId)
         ReserveOrder,
         r#"select order_id as "order_id: ReserveOrderId", funder_id as "funder_id: FunderId", kind as "kind: ReserveOrderKind",
                   amount_fen as "amount_fen: Fen", reference, status as "status: ReserveOrderStatus", noted_by, noted_at,
-                  decided_by, reason, decided_at
-           from reserve_order where order_id = $1"#,
+                  decided_by, reason, decided_at,
+                  (select count(*) from reserve_order_refusal r where r.order_id = o.order_id) as "refused_before!"
+           from reserve_order o where order_id = $1"#,
         order_id.uuid(),
     )
     .fetch_optional(connection)
@@ -66,8 +68,9 @@ pub async fn lock_order(connection: &mut PgConnection, order_id: ReserveOrderId)
         ReserveOrder,
         r#"select order_id as "order_id: ReserveOrderId", funder_id as "funder_id: FunderId", kind as "kind: ReserveOrderKind",
                   amount_fen as "amount_fen: Fen", reference, status as "status: ReserveOrderStatus", noted_by, noted_at,
-                  decided_by, reason, decided_at
-           from reserve_order where order_id = $1 for update"#,
+                  decided_by, reason, decided_at,
+                  (select count(*) from reserve_order_refusal r where r.order_id = o.order_id) as "refused_before!"
+           from reserve_order o where order_id = $1 for update"#,
         order_id.uuid(),
     )
     .fetch_optional(connection)
@@ -85,8 +88,9 @@ pub async fn list_orders(
         ReserveOrder,
         r#"select order_id as "order_id: ReserveOrderId", funder_id as "funder_id: FunderId", kind as "kind: ReserveOrderKind",
                   amount_fen as "amount_fen: Fen", reference, status as "status: ReserveOrderStatus", noted_by, noted_at,
-                  decided_by, reason, decided_at
-           from reserve_order
+                  decided_by, reason, decided_at,
+                  (select count(*) from reserve_order_refusal r where r.order_id = o.order_id) as "refused_before!"
+           from reserve_order o
            where ($1::uuid is null or funder_id = $1) and ($2::uuid is null or order_id > $2)
                  and (not $3 or status = 'noted')
            order by order_id limit $4"#,
@@ -117,6 +121,30 @@ pub async fn decide_order(connection: &mut PgConnection, decided: Decided<'_>) -
         decided.by,
         decided.reason,
         decided.at,
+    )
+    .execute(connection)
+    .await?;
+    Ok(())
+}
+
+/// Opens a refused order again, which the caller has locked, as noted by `by`; how it was noted and refused before is kept.
+pub async fn reopen_order(
+    connection: &mut PgConnection,
+    order_id: ReserveOrderId,
+    (by, at): (&str, DateTime<Utc>),
+) -> sqlx::Result<()> {
+    sqlx::query!(
+        "with kept as (
+             insert into reserve_order_refusal (order_id, refusal_no, noted_by, noted_at, refused_by, reason, refused_at)
+             select order_id, (select count(*)::int + 1 from reserve_order_refusal r where r.order_id = o.order_id),
+                    noted_by, noted_at, decided_by, reason, decided_at
+             from reserve_order o where order_id = $1 and status = 'refused')
+         update reserve_order
+         set status = 'noted', noted_by = $2, noted_at = $3, decided_by = null, reason = null, decided_at = null
+         where order_id = $1 and status = 'refused'",
+        order_id.uuid(),
+        by,
+        at,
     )
     .execute(connection)
     .await?;

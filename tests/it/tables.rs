@@ -59,6 +59,7 @@ const TABLES: &[(&str, Spread)] = &[
     ("platform_key", Reference),
     ("product_draft", Reference),
     ("reserve_order", Reference),
+    ("reserve_order_refusal", Reference),
     ("api_answer", Local),
     ("api_rate", Local),
     ("nonce", Local),

@@ -112,7 +112,7 @@ pub const CODES: &[Code] = &[
     // Reserves.
     code(404, "unknown_funder", "There is no such funder."),
     code(404, "unknown_reserve_order", "There is no such deposit or withdrawal."),
-    code(409, "reserve_order_refused", "The order was refused."),
+    code(409, "reserve_order_refused", "The order was refused; a deposit is opened again by the same notice."),
     code(409, "reserve_order_booked", "The order was booked."),
     code(409, "reference_booked_with_other_amount", "The bank's reference was used with another amount."),
     code(422, "reference_malformed", "A bank reference has 1 to 128 characters."),

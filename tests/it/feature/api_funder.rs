@@ -186,6 +186,45 @@ async fn nobody_here_pays_a_withdrawal_and_whoever_books_a_deposit_has_a_name(po
 }
 
 #[sqlx::test(migrator = "fenqi::MIGRATOR")]
+async fn a_deposit_that_was_refused_by_mistake_is_opened_by_the_same_notice_and_booked(pool: PgPool) {
+    let (town, desk, second) = open(pool).await;
+    let app = &town.app;
+    let noted = json!({ "amount_fen": 500_000, "reference": "ICBC-1" });
+    let first = desk.post("/funder/reserve/deposits", "d-1", &noted).await.ok();
+    assert_eq!((&first["status"], &first["refused_before"]), (&json!("noted"), &json!(0)));
+    let deposit: ReserveOrderId = first["order_id"].as_str().unwrap().parse().unwrap();
+    for times in 1..=2 {
+        order_actions::refuse_order(app, deposit, "operator:li", "it never arrived").await.unwrap();
+        let early = order_actions::confirm_deposit(app, deposit, "operator:li").await;
+        assert!(matches!(early, Err(Fault::Refused(OrderRefusal::OrderRefused))), "{early:?}");
+        let replayed = desk.post("/funder/reserve/deposits", "d-1", &noted).await.ok();
+        assert_eq!(replayed, first, "a repetition of the first request is no new notice");
+        let other = json!({ "amount_fen": 1, "reference": "ICBC-1" });
+        let other = second.post("/funder/reserve/deposits", &format!("o-{times}"), &other).await;
+        assert_eq!(other.problem(), (409, "reference_booked_with_other_amount".into()));
+        assert_eq!(desk.get(&format!("/funder/reserve/orders/{deposit}")).await.ok()["status"], "refused");
+        let again = second.post("/funder/reserve/deposits", &format!("e-{times}"), &noted).await.ok();
+        assert_eq!((&again["order_id"], &again["status"]), (&first["order_id"], &json!("noted")));
+        assert_eq!((&again["noted_by"], &again["reason"]), (&json!("holder of H-2"), &Value::Null));
+        assert_eq!(again["refused_before"], times);
+    }
+    order_actions::confirm_deposit(app, deposit, "operator:li").await.unwrap();
+    assert_eq!(desk.get("/funder/reserve").await.ok()["available_fen"], 10_500_000);
+    let kept = "select noted_by, refused_by, reason from reserve_order_refusal where order_id = $1 order by refusal_no";
+    let kept: Vec<(String, String, String)> =
+        sqlx::query_as(kept).bind(deposit.uuid()).fetch_all(&app.pool).await.unwrap();
+    let refusal = |noted_by: &str| (noted_by.to_owned(), "operator:li".to_owned(), "it never arrived".to_owned());
+    assert_eq!(kept, [refusal("holder of H-1"), refusal("holder of H-2")]);
+
+    let wanted = json!({ "amount_fen": 200_000, "reference": "W-1" });
+    let withdrawal = desk.post("/funder/reserve/withdrawals", "w-1", &wanted).await.ok();
+    let withdrawal: ReserveOrderId = withdrawal["order_id"].as_str().unwrap().parse().unwrap();
+    order_actions::refuse_order(app, withdrawal, "operator:li", "not agreed").await.unwrap();
+    assert_eq!(desk.post("/funder/reserve/withdrawals", "w-2", &wanted).await.ok()["status"], "refused");
+    town.assert_whole("after a deposit that was opened again").await;
+}
+
+#[sqlx::test(migrator = "fenqi::MIGRATOR")]
 async fn a_low_water_mark_is_set_by_whoever_read_it_last(pool: PgPool) {
     let (town, desk, _) = open(pool).await;
     let path = "/funder/reserve/low-water-mark";

@@ -6,6 +6,13 @@ use serde_json::Value;
 /// one-time code is `sms_code`, because `code` is an answer's reason.
 const MASKED_FIELDS: &[&str] = &[
     "name",
+    // Who at a partner holds a key, and what that person did.
+    "holder",
+    "noted_by",
+    "submitted_by",
+    "approved_by",
+    "decided_by",
+    "saved_by",
     "id_number",
     "mobile",
     "card_number",
@@ -83,6 +90,14 @@ mod tests {
         let (masked, expected): (Value, Value) =
             (serde_json::from_str(&logged(body)).unwrap(), serde_json::from_str(expected).unwrap());
         assert_eq!(masked, expected);
+    }
+
+    #[test]
+    fn who_did_it_at_a_partner_is_masked() {
+        for field in ["holder", "noted_by", "submitted_by", "approved_by", "decided_by", "saved_by"] {
+            let body = format!(r#"{{"items":[{{"{field}":"Chen Wei"}}]}}"#);
+            assert_eq!(logged(body.as_bytes()), format!(r#"{{"items":[{{"{field}":"***"}}]}}"#));
+        }
     }
 
     #[test]

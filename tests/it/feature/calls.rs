@@ -91,6 +91,20 @@ async fn a_call_is_found_by_partner_object_code_and_time(pool: PgPool) {
     assert_eq!(search(app, by_code).await.len(), 1);
 }
 
+#[sqlx::test(migrator = "fenqi::MIGRATOR")]
+async fn who_holds_a_key_is_masked_in_the_calls_of_its_partner(pool: PgPool) {
+    let (town, core, _) = open(pool).await;
+    assert_eq!(core.get("/me").await.ok()["holder"], "holder of H-1");
+    let deposit = json!({ "amount_fen": 500_000, "reference": "ICBC-1" });
+    assert_eq!(core.post("/funder/reserve/deposits", "d-1", &deposit).await.ok()["noted_by"], "holder of H-1");
+    let calls = search(&town.app, CallSearch { partner: text("harbour-core"), ..Default::default() }).await;
+    assert_eq!(calls.len(), 2);
+    for call in calls {
+        assert!(!call.response_masked.contains("holder of"), "{call:?}");
+        assert!(call.response_masked.contains("*** H-1"), "{call:?}");
+    }
+}
+
 /// A call of ours, as it is written down.
 async fn call_out(app: &App, partner: &str) {
     let call = Ended {

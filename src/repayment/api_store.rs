@@ -14,9 +14,11 @@ use crate::base::{BusinessDay, Fen};
 pub struct RepaymentView {
     pub repayment_id: RepaymentId,
     pub line_id: LineId,
-    /// `withholding`, `transfer` or `channel_file`.
+    /// `withholding`, `transfer` or `channel_file`; `reversal` where a repayment is taken back.
     #[schema(example = "withholding")]
     pub source: String,
+    /// The repayment that a reversal takes back: its amounts are the same below zero.
+    pub reverses: Option<RepaymentId>,
     pub amount_fen: Fen,
     pub loan_ids: Vec<LoanId>,
     #[schema(example = json!([1]))]
@@ -49,6 +51,7 @@ pub async fn list_repayments(
     sqlx::query_as!(
         RepaymentView,
         r#"select repayment_id as "repayment_id: RepaymentId", line_id as "line_id: LineId", source,
+                  case when source = 'reversal' then source_reference::uuid end as "reverses?: RepaymentId",
                   amount_fen as "amount_fen: Fen", loan_ids as "loan_ids: Vec<LoanId>", periods,
                   principal_fen as "principal_fen: Vec<Fen>", interest_fen as "interest_fen: Vec<Fen>",
                   fee_fen as "fee_fen: Vec<Fen>", penalty_fen as "penalty_fen: Vec<Fen>",

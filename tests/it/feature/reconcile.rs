@@ -2,18 +2,22 @@
 
 use std::sync::Arc;
 
+use fenqi::access::PartnerKind;
 use fenqi::base::Fen;
 use fenqi::base::id::{BreakId, WithholdingId};
 use fenqi::error::{Fault, Outcome};
+use fenqi::partner::key::Algorithm;
 use fenqi::partner::withholding::{Answer, ChannelName, DailyFile, FileLine, Heard};
 use fenqi::reconcile::{self, BreakRefusal, fetch_channel_files};
 use fenqi::repayment::jobs::submit_withholdings;
 use fenqi::repayment::{self, CallbackRefusal, ChannelResult, Posted, RepayRequest, hear};
 use fenqi::sandbox::{self, Matcher, Scripted, World};
+use serde_json::{Value, json};
 use sqlx::PgPool;
 
 use super::authoriser::until_somebody_waits;
 use crate::book::{self, AGREEMENT, Book};
+use crate::desk::{self, Desk};
 use crate::house;
 
 /// A book whose first order has been sent, in a world that calls back to it.
@@ -290,6 +294,26 @@ async fn a_success_that_no_file_tells_of_within_a_day_is_a_break(pool: PgPool) {
                 where kind like 'repayment%' and partner <> 'sms' and $1::uuid is not null order by message_no";
     assert_eq!(book.words(told).await, ["repayment 103600", "repayment_reversed -103600"]);
     crate::journey::told_as_documented(&book.app.pool).await;
+}
+
+#[sqlx::test(migrator = "fenqi::MIGRATOR")]
+async fn a_core_reads_which_repayment_a_reversal_takes_back(pool: PgPool) {
+    let (book, _world) = sent(pool, Scripted::answer("not_in_file")).await;
+    book.live_until("2026-02-27").await;
+    assert_eq!(fetch_channel_files(&book.app).await.unwrap().breaks, 1);
+    let (break_id, _) = the_break(&book).await;
+    reconcile::propose_correction(&book.app, break_id, reconcile::Correction::Reverse, "Li").await.unwrap();
+    reconcile::confirm_break(&book.app, break_id, "Wang").await.unwrap();
+    desk::add_partner(&book.app, "test-core", PartnerKind::Funder, Some("test-bank".into())).await;
+    let key = desk::add_key(&book.app, "test-core", "T-1", Algorithm::Sm2Sm3).await;
+    let core = Desk::new(&book.app, &desk::serve(&book.app).await, key).await;
+    let listed = core.get("/funder/repayments").await.ok();
+    let [repayment, reversal] = listed["items"].as_array().unwrap().as_slice() else { panic!("{listed}") };
+    assert_eq!((&repayment["source"], &repayment["reverses"]), (&json!("withholding"), &Value::Null));
+    assert_eq!((&reversal["source"], &reversal["reverses"]), (&json!("reversal"), &repayment["repayment_id"]));
+    assert_eq!((&repayment["amount_fen"], &reversal["amount_fen"]), (&json!(103_600), &json!(-103_600)));
+    let one = format!("/funder/repayments/{}", reversal["repayment_id"].as_str().unwrap());
+    assert_eq!(&core.get(&one).await.ok(), reversal);
 }
 
 #[sqlx::test(migrator = "fenqi::MIGRATOR")]

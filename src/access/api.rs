@@ -25,7 +25,7 @@ pub struct Myself {
     #[schema(example = "funder")]
     pub kind: &'static str,
     /// The funder or merchant whose objects it sees; null for a risk partner.
-    #[schema(example = "fund_0197f3c2a4b07cc39b1c2d3e4f506172")]
+    #[schema(example = "fun_0197f3c2a4b07cc39b1c2d3e4f506172")]
     pub owner_id: Option<String>,
     #[schema(example = json!(["loans:read", "reserve:read"]))]
     pub scopes: Vec<&'static str>,

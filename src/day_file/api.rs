@@ -23,7 +23,7 @@ use crate::http::api::{Cursor, Day, FunderCaller, Limit, Named, NamedWithin, Pag
 
 /// What a file holds when it is unpacked.
 const FILE_EXAMPLE: &str = "repayment_id,part,line_id,loan_id,period,principal_fen,interest_fen,fee_fen,penalty_fen\n\
-repay_0197f3c2a4b07cc39b1c2d3e4f506172,1,line_0197f3c2a4b07cc39b1c2d3e4f506174,loan_0197f3c2a4b07cc39b1c2d3e4f506175,1,10000,433,0,0\n";
+rep_0197f3c2a4b07cc39b1c2d3e4f506172,1,line_0197f3c2a4b07cc39b1c2d3e4f506174,loan_0197f3c2a4b07cc39b1c2d3e4f506175,1,10000,433,0,0\n";
 
 /// Seconds after which it is worth asking again for files that are late.
 const LATE_RETRY_SECONDS: i64 = 60;

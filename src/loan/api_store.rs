@@ -102,7 +102,7 @@ pub async fn find_loan(
 pub struct PlanView {
     #[schema(example = 1)]
     pub version: i32,
-    /// `made`, `refund` or `payoff`.
+    /// `made`, `refund`, `payoff`, or `restored` where a payoff was taken back.
     #[schema(example = "made")]
     pub reason: String,
     pub due_on: Vec<BusinessDay>,

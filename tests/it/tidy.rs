@@ -283,6 +283,18 @@ fn no_partner_is_called_inside_a_transaction() {
 }
 
 #[test]
+fn every_listed_code_of_the_api_is_answered_somewhere() {
+    let elsewhere = sources().into_iter().filter(|source| source.path != "http/api/codes.rs");
+    let code: String = elsewhere.map(|source| source.code.join("\n")).collect();
+    let listed = fenqi::http::api::codes::CODES.iter().map(|known| known.code);
+    // Alone, or before what a reader of a field says of it.
+    let unanswered = listed
+        .filter(|listed| !code.contains(&format!("\"{listed}\"")) && !code.contains(&format!("\"{listed}: ")))
+        .map(|listed| format!("{listed} is listed, and nothing answers it"));
+    none(unanswered.collect());
+}
+
+#[test]
 fn only_programs_print() {
     let mut wrong = Vec::new();
     for source in sources().iter().filter(|source| !PROGRAMS.contains(&source.folder())) {

@@ -24,7 +24,6 @@ pub const CODES: &[Code] = &[
     code(400, "fen_not_integer", "An amount is a whole number of fen; a fraction is not rounded but refused."),
     code(400, "number_out_of_range", "A number is smaller or larger than the document allows."),
     code(400, "value_not_allowed", "A text is not one of those that the document allows."),
-    code(400, "id_malformed", "An id does not begin with its kind's prefix or is not 32 hexadecimal digits."),
     code(400, "unknown_parameter", "A query parameter is not one of this operation's."),
     code(400, "missing_parameter", "A required query parameter is missing."),
     code(400, "duplicate_parameter", "A query parameter stands twice."),

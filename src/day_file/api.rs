@@ -110,7 +110,9 @@ pub struct ManifestSignature {
 ///
 /// What each file holds (rows, bytes, SHA-256, SM3, sums), how the funder's book stood, and the footings by which they agree.
 #[utoipa::path(get, path = "/funder/days/{business_day}/manifest", tag = "funder", params(("business_day" = Day, Path)),
-    responses((status = 200, body = SignedManifest), (status = 409)), security(("signature" = ["files:read"])))]
+    responses((status = 200, body = SignedManifest,
+        headers(("ETag" = String, description = "In quotes the manifest's SHA-256."))), (status = 409)),
+    security(("signature" = ["files:read"])))]
 pub async fn show_manifest(
     State(app): State<App>,
     caller: FunderCaller,
@@ -150,8 +152,10 @@ fn problem_of(app: &App, fault: Fault<FileRefusal>) -> Problem {
 #[utoipa::path(get, path = "/funder/days/{business_day}/files/{name}", tag = "funder",
     params(("business_day" = Day, Path), ("name" = String, Path, example = "loans.csv.gz"),
         ("Range" = Option<String>, Header, description = "One span, such as `bytes=262144-`.")),
-    responses((status = 200, body = String, content_type = "application/gzip", example = json!(FILE_EXAMPLE)),
-        (status = 206, body = String, content_type = "application/gzip", example = json!(FILE_EXAMPLE)),
+    responses((status = 200, body = String, content_type = "application/gzip", example = json!(FILE_EXAMPLE),
+            headers(("ETag" = String, description = "In quotes the file's SHA-256, as the manifest has it."))),
+        (status = 206, body = String, content_type = "application/gzip", example = json!(FILE_EXAMPLE),
+            headers(("ETag" = String, description = "In quotes the file's SHA-256, as the manifest has it."))),
         (status = 304, description = "It is what `If-None-Match` names."), (status = 409), (status = 410), (status = 416)),
     security(("signature" = ["files:read"])))]
 pub async fn download_file(

@@ -132,7 +132,9 @@ pub struct LowWaterMark {
 ///
 /// Its ETag is what `If-Match` of a change names.
 #[utoipa::path(get, path = "/funder/reserve/low-water-mark", tag = "funder",
-    responses((status = 200, body = LowWaterMark)), security(("signature" = ["reserve:read"])))]
+    responses((status = 200, body = LowWaterMark,
+        headers(("ETag" = String, description = "The version that `If-Match` of a change names.")))),
+    security(("signature" = ["reserve:read"])))]
 pub async fn show_low_water_mark(State(app): State<App>, caller: FunderCaller) -> Result<impl IntoResponse, Problem> {
     Ok(marked(&find_reserve(&app, caller.funder_id).await?))
 }
@@ -153,7 +155,9 @@ pub struct NewLowWaterMark {
 /// Set the low-water mark
 #[utoipa::path(put, path = "/funder/reserve/low-water-mark", tag = "funder", request_body = NewLowWaterMark,
     params(("If-Match" = String, Header, description = "The ETag that was read.", example = "\"500000000\"")),
-    responses((status = 200, body = LowWaterMark)), security(("signature" = ["reserve:write"])))]
+    responses((status = 200, body = LowWaterMark,
+        headers(("ETag" = String, description = "The version that `If-Match` of a change names.")))),
+    security(("signature" = ["reserve:write"])))]
 pub async fn set_low_water_mark(
     State(app): State<App>,
     caller: FunderCaller,

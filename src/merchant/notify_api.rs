@@ -42,7 +42,9 @@ impl From<Option<NotifyAddress>> for NotifyUrlView {
 /// Query where you are notified
 ///
 /// Its ETag is what `If-Match` of a change names.
-#[utoipa::path(get, path = "/merchant/notify-url", tag = "merchant", responses((status = 200, body = NotifyUrlView)),
+#[utoipa::path(get, path = "/merchant/notify-url", tag = "merchant",
+    responses((status = 200, body = NotifyUrlView,
+        headers(("ETag" = String, description = "The version that `If-Match` of a change names.")))),
     security(("signature" = ["orders:read"])))]
 pub async fn show_notify_url(State(app): State<App>, caller: MerchantCaller) -> Result<impl IntoResponse, Problem> {
     let found = notify_store::find(&mut *app.pool.acquire().await?, caller.merchant_id).await?;
@@ -79,7 +81,9 @@ pub struct NewNotifyUrl {
 /// Of each payment, void and refund from now on, signed with one of our keys.
 #[utoipa::path(put, path = "/merchant/notify-url", tag = "merchant", request_body = NewNotifyUrl,
     params(("If-Match" = String, Header, description = "The ETag that was read.", example = "\"none\"")),
-    responses((status = 200, body = NotifyUrlView)), security(("signature" = ["notifications:write"])))]
+    responses((status = 200, body = NotifyUrlView,
+        headers(("ETag" = String, description = "The version that `If-Match` of a change names.")))),
+    security(("signature" = ["notifications:write"])))]
 pub async fn put_notify_url(
     State(app): State<App>,
     caller: MerchantCaller,

@@ -48,7 +48,9 @@ async fn find(app: &App, funder_id: FunderId, kind: &str) -> Result<impl IntoRes
 /// Its ETag is what `If-Match` of a change names.
 #[utoipa::path(get, path = "/events/templates/{kind}", tag = "events",
     params(("kind" = String, Path, example = "loan_made")),
-    responses((status = 200, body = TemplateView)), security(("signature" = ["events:read"])))]
+    responses((status = 200, body = TemplateView,
+        headers(("ETag" = String, description = "The version that `If-Match` of a change names.")))),
+    security(("signature" = ["events:read"])))]
 pub async fn show_template(
     State(app): State<App>,
     caller: FunderCaller,
@@ -127,7 +129,9 @@ pub struct NewTemplate {
 #[utoipa::path(put, path = "/events/templates/{kind}", tag = "events", request_body = NewTemplate,
     params(("kind" = String, Path, example = "loan_made"),
            ("If-Match" = String, Header, description = "The ETag that was read.", example = "\"0\"")),
-    responses((status = 200, body = TemplateView)), security(("signature" = ["events:write"])))]
+    responses((status = 200, body = TemplateView,
+        headers(("ETag" = String, description = "The version that `If-Match` of a change names.")))),
+    security(("signature" = ["events:write"])))]
 pub async fn save_template(
     State(app): State<App>,
     caller: FunderCaller,

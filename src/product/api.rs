@@ -199,7 +199,9 @@ fn tagged(draft: Draft) -> impl IntoResponse + use<> {
 ///
 /// It is read and proven first; a file that does not hold is refused.
 #[utoipa::path(post, path = "/funder/product-drafts", tag = "products", request_body = ProductText,
-    responses((status = 201, body = Draft)), security(("signature" = ["products:write"])))]
+    responses((status = 201, body = Draft,
+        headers(("ETag" = String, description = "The version that `If-Match` of a change names.")))),
+    security(("signature" = ["products:write"])))]
 pub async fn submit_draft(
     State(app): State<App>,
     caller: FunderCaller,
@@ -240,7 +242,9 @@ pub async fn list_drafts(
 /// Query a draft
 #[utoipa::path(get, path = "/funder/product-drafts/{draft_id}", tag = "products",
     params(("draft_id" = ProductDraftId, Path)),
-    responses((status = 200, body = Draft)), security(("signature" = ["products:read"])))]
+    responses((status = 200, body = Draft,
+        headers(("ETag" = String, description = "The version that `If-Match` of a change names.")))),
+    security(("signature" = ["products:read"])))]
 pub async fn show_draft(
     State(app): State<App>,
     caller: FunderCaller,
@@ -255,7 +259,9 @@ pub async fn show_draft(
 #[utoipa::path(put, path = "/funder/product-drafts/{draft_id}", tag = "products", request_body = ProductText,
     params(("draft_id" = ProductDraftId, Path),
         ("If-Match" = String, Header, description = "The ETag that was read.", example = "\"1\"")),
-    responses((status = 200, body = Draft)), security(("signature" = ["products:write"])))]
+    responses((status = 200, body = Draft,
+        headers(("ETag" = String, description = "The version that `If-Match` of a change names.")))),
+    security(("signature" = ["products:write"])))]
 pub async fn edit_draft(
     State(app): State<App>,
     caller: FunderCaller,
@@ -273,7 +279,9 @@ pub async fn edit_draft(
 #[utoipa::path(post, path = "/funder/product-drafts/{draft_id}/approval", tag = "products",
     params(("draft_id" = ProductDraftId, Path),
         ("If-Match" = String, Header, description = "The ETag that was read.", example = "\"1\"")),
-    responses((status = 200, body = Draft)), security(("signature" = ["products:approve"])))]
+    responses((status = 200, body = Draft,
+        headers(("ETag" = String, description = "The version that `If-Match` of a change names.")))),
+    security(("signature" = ["products:approve"])))]
 pub async fn approve_draft(
     State(app): State<App>,
     caller: FunderCaller,
@@ -289,7 +297,9 @@ pub async fn approve_draft(
 /// It becomes the product's next version; the one before goes off sale, and loans keep theirs.
 #[utoipa::path(post, path = "/funder/product-drafts/{draft_id}/publication", tag = "products",
     params(("draft_id" = ProductDraftId, Path)),
-    responses((status = 200, body = Draft)), security(("signature" = ["products:approve"])))]
+    responses((status = 200, body = Draft,
+        headers(("ETag" = String, description = "The version that `If-Match` of a change names.")))),
+    security(("signature" = ["products:approve"])))]
 pub async fn publish_draft(
     State(app): State<App>,
     caller: FunderCaller,

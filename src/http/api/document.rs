@@ -132,6 +132,7 @@ fn problem_responses() -> Value {
             format!("Problem{status}"),
             json!({
                 "description": format!("{}: {}", title(status), listed.join(", ")),
+                "headers": problem_headers(status),
                 "content": { "application/problem+json": {
                     "schema": { "$ref": "#/components/schemas/Problem" }, "examples": examples } },
             }),
@@ -184,7 +185,11 @@ fn complete_operation(operation: &mut Value, shared: &Value, method: &Method, is
     for (status, response) in operation["responses"].as_object_mut().into_iter().flatten() {
         if status.starts_with('2') {
             add_example(response, shared);
+            let declared = response["headers"].take();
             response["headers"] = success_headers(is_reading);
+            for (name, header) in declared.as_object().into_iter().flatten() {
+                response["headers"][name.as_str()] = header.clone();
+            }
         }
     }
     if operation["requestBody"].is_null() {
@@ -201,10 +206,17 @@ fn add_example(holder: &mut Value, shared: &Value) {
     }
 }
 
-fn success_headers(is_reading: bool) -> Value {
-    let text = |says: &str| json!({ "description": says, "schema": { "type": "string" } });
-    let number = |says: &str| json!({ "description": says, "schema": { "type": "integer" } });
-    let mut headers = json!({
+fn text(says: &str) -> Value {
+    json!({ "description": says, "schema": { "type": "string" } })
+}
+
+fn number(says: &str) -> Value {
+    json!({ "description": says, "schema": { "type": "integer" } })
+}
+
+/// What every answer bears to a caller whose signature was believed.
+fn shared_headers() -> Value {
+    json!({
         "X-Request-Id": text("Names this request in our log and in problems."),
         "Fenqi-Timestamp": text("Seconds since 1970 at which the answer was signed."),
         "Fenqi-Nonce": text("Makes the answer unlike any other."),
@@ -213,9 +225,23 @@ fn success_headers(is_reading: bool) -> Value {
         "RateLimit-Limit": number("Requests that your rate allows in a minute."),
         "RateLimit-Remaining": number("Requests left in this minute."),
         "RateLimit-Reset": number("Seconds until the next minute."),
-    });
+    })
+}
+
+fn success_headers(is_reading: bool) -> Value {
+    let mut headers = shared_headers();
     if !is_reading {
         headers["Idempotent-Replayed"] = text("`true` where the answer was given before.");
+    }
+    headers
+}
+
+/// Whoever is not believed is answered without signature and rate.
+fn problem_headers(status: u16) -> Value {
+    let mut headers = shared_headers();
+    // A day's files are late, an earlier request still runs, or a minute's requests are used up.
+    if matches!(status, 409 | 429) {
+        headers["Retry-After"] = number("Seconds after which it is worth asking again, where time helps.");
     }
     headers
 }

@@ -344,6 +344,36 @@ fn every_list_comes_in_pages_and_what_two_may_edit_is_guarded() {
     assert!(lists > 20 && edits > 3, "{lists} lists, {edits} edits");
 }
 
+#[test]
+fn whatever_if_match_names_is_documented_as_an_etag_and_problems_have_their_headers() {
+    let document = api_document().json;
+    let mut guarded = 0;
+    for (path, item) in document["paths"].as_object().unwrap() {
+        for (method, operation) in item.as_object().unwrap() {
+            let parameters = operation["parameters"].as_array().cloned().unwrap_or_default();
+            if !parameters.iter().any(|one| one["name"] == "If-Match") {
+                continue;
+            }
+            guarded += 1;
+            // What is approved is the object that the path names before.
+            let resource = path.strip_suffix("/approval").unwrap_or(path);
+            let read = &document["paths"][resource]["get"]["responses"]["200"]["headers"];
+            let changed = &operation["responses"]["200"]["headers"];
+            assert!(!read["ETag"].is_null() && !changed["ETag"].is_null(), "{method} {path}");
+            assert!(!read["X-Request-Id"].is_null(), "what every answer bears is not lost: {path}");
+        }
+    }
+    assert!(guarded > 4, "{guarded} operations");
+    for (name, response) in document["components"]["responses"].as_object().unwrap() {
+        let headers = &response["headers"];
+        for header in ["X-Request-Id", "RateLimit-Limit", "RateLimit-Remaining", "RateLimit-Reset"] {
+            assert!(!headers[header].is_null(), "{name} lacks {header}");
+        }
+        let may_wait = ["Problem409", "Problem429"].contains(&name.as_str());
+        assert_eq!(!headers["Retry-After"].is_null(), may_wait, "{name}");
+    }
+}
+
 /// Every reference leads somewhere.
 fn references(value: &Value, document: &Value, wrong: &mut Vec<String>) {
     match value {

@@ -2,6 +2,7 @@
 
 use askama::Template;
 use axum::extract::{Request, State};
+use axum::http::request::Parts;
 use axum::http::{HeaderValue, Method, StatusCode, header};
 use axum::middleware::Next;
 use axum::response::{Html, IntoResponse, Response};
@@ -10,6 +11,7 @@ use super::shell::Page;
 use super::visit::Visit;
 use crate::app::App;
 use crate::http::Problem;
+use crate::http::limits::{REQUEST_ID, ThisRequest};
 
 #[derive(Template)]
 #[template(path = "page/error.html")]
@@ -57,7 +59,7 @@ pub async fn show(State(app): State<App>, request: Request, next: Next) -> Respo
         words: words.unwrap_or_else(|| "problem-failed".to_owned()),
         way_back: if parts.uri.path() == "/m" || parts.uri.path().starts_with("/m/") { "/m" } else { "/" },
         status: response.status().as_u16(),
-        request_id: parts.headers.get("x-request-id").and_then(|id| id.to_str().ok()).map(str::to_owned),
+        request_id: given_id(&parts),
         page: Page::of(visit),
     };
     let Ok(text) = page.render() else { return response };
@@ -72,4 +74,11 @@ pub async fn show(State(app): State<App>, request: Request, next: Next) -> Respo
         shown.headers_mut().insert(header::CACHE_CONTROL, HeaderValue::from_static("no-store"));
     }
     shown
+}
+
+/// The id that a proxy gave, where it was taken: one that the log does not know helps nobody.
+fn given_id(parts: &Parts) -> Option<String> {
+    let ThisRequest(id) = parts.extensions.get::<ThisRequest>()?;
+    let given = parts.headers.get(REQUEST_ID)?;
+    (given.as_bytes() == id.as_bytes()).then(|| id.clone())
 }

@@ -1,11 +1,13 @@
 //! Use cases of partners' access: add a partner, add and revoke its keys, change what it may do, rotate our own keys.
+//! Each writes down who asked for it.
 
 use chrono::{DateTime, Utc};
 use sqlx::PgConnection;
 
 use super::address::AddressRange;
-use super::directory::make_platform_key;
-use super::model::{PartnerKind, Scope};
+use super::directory::{PLATFORM, make_platform_key};
+use super::history_store::{self, AccessEventRow, NewAccessEvent};
+use super::model::{AccessChange, PartnerKind, Scope};
 use super::store::{self, KeyRow, PartnerRow, PlatformKeyRow};
 use crate::app::App;
 use crate::base::id::{self, MerchantId};
@@ -17,6 +19,7 @@ use crate::partner::key::{Algorithm, PublicKey};
 pub const RATE_PER_MINUTE_DEFAULT: i32 = 6_000;
 pub const RATE_PER_MINUTE_MAX: i32 = 6_000_000;
 const HOLDER_CHARS_MAX: usize = 64;
+const BY_CHARS_MAX: usize = 64;
 
 /// Why access is not changed.
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
@@ -47,6 +50,8 @@ pub enum AccessRefusal {
     KeyTaken(String),
     #[error("there is no key {0} that could be revoked")]
     UnknownKey(String),
+    #[error("whoever changes access is named in 1 to {BY_CHARS_MAX} characters")]
+    ByMalformed,
 }
 
 impl Refusal for AccessRefusal {
@@ -65,6 +70,7 @@ impl Refusal for AccessRefusal {
             AccessRefusal::SerialTaken(_) => "serial_taken",
             AccessRefusal::KeyTaken(_) => "key_taken",
             AccessRefusal::UnknownKey(_) => "unknown_key",
+            AccessRefusal::ByMalformed => "by_malformed",
         }
     }
 }
@@ -82,8 +88,9 @@ pub struct NewPartner {
 }
 
 /// Adds a partner; it can do nothing before it has a key.
-pub async fn add_partner(app: &App, partner: &NewPartner) -> Outcome<(), AccessRefusal> {
+pub async fn add_partner(app: &App, partner: &NewPartner, by: &str) -> Outcome<(), AccessRefusal> {
     check_form(partner).map_err(Fault::Refused)?;
+    let by = named(by).map_err(Fault::Refused)?;
     let mut transaction = database::begin(&app.pool).await?;
     let now = app.clock.now();
     let mut row = PartnerRow {
@@ -102,8 +109,21 @@ pub async fn add_partner(app: &App, partner: &NewPartner) -> Outcome<(), AccessR
     if !store::insert_partner(&mut transaction, &row, now).await? {
         return Err(Fault::Refused(AccessRefusal::PartnerExists(partner.code.clone())));
     }
+    let after = history_store::show_partner(&mut transaction, row.partner_id).await?;
+    let what = AccessChange::PartnerAdded;
+    let event = NewAccessEvent { what, partner: &row.code, serial_no: None, before: None, after, by, at: now };
+    history_store::insert_event(&mut transaction, &event).await?;
     transaction.commit().await?;
     Ok(())
+}
+
+/// The name of whoever asks for a change.
+fn named(by: &str) -> Result<&str, AccessRefusal> {
+    let by = by.trim();
+    if by.is_empty() || by.chars().count() > BY_CHARS_MAX {
+        return Err(AccessRefusal::ByMalformed);
+    }
+    Ok(by)
 }
 
 fn check_form(partner: &NewPartner) -> Result<(), AccessRefusal> {
@@ -164,7 +184,8 @@ pub struct NewKey {
 }
 
 /// Adds a key beside those that the partner has, under no second name. The same key again changes nothing.
-pub async fn add_key(app: &App, new: &NewKey) -> Outcome<Step, AccessRefusal> {
+pub async fn add_key(app: &App, new: &NewKey, by: &str) -> Outcome<Step, AccessRefusal> {
+    let by = named(by).map_err(Fault::Refused)?;
     let is_plain = |byte: u8| byte.is_ascii_alphanumeric() || b"._-".contains(&byte);
     if !(1..=64).contains(&new.serial_no.len()) || !new.serial_no.bytes().all(is_plain) {
         return Err(Fault::Refused(AccessRefusal::SerialMalformed));
@@ -187,6 +208,11 @@ pub async fn add_key(app: &App, new: &NewKey) -> Outcome<Step, AccessRefusal> {
         revoked_at: None,
     };
     if store::insert_key(&mut transaction, &key).await? {
+        let shown = history_store::show_key(&mut transaction, key.partner_id, &key.serial_no).await?;
+        let after = shown.ok_or(sqlx::Error::RowNotFound)?;
+        let (what, serial_no, at) = (AccessChange::KeyAdded, Some(key.serial_no.as_str()), key.added_at);
+        let event = NewAccessEvent { what, partner: &partner.code, serial_no, before: None, after, by, at };
+        history_store::insert_event(&mut transaction, &event).await?;
         transaction.commit().await?;
         return Ok(Step::Applied);
     }
@@ -203,12 +229,20 @@ pub async fn add_key(app: &App, new: &NewKey) -> Outcome<Step, AccessRefusal> {
 }
 
 /// Revokes a key: from the next request on it is not believed on any node.
-pub async fn revoke_key(app: &App, partner: &str, serial_no: &str) -> Outcome<(), AccessRefusal> {
+pub async fn revoke_key(app: &App, partner: &str, serial_no: &str, by: &str) -> Outcome<(), AccessRefusal> {
+    let by = named(by).map_err(Fault::Refused)?;
     let mut transaction = database::begin(&app.pool).await?;
-    let partner = find(&mut transaction, partner).await?;
-    if !store::revoke_key(&mut transaction, partner.partner_id, serial_no, app.clock.now()).await? {
+    let PartnerRow { partner_id, code, .. } = find(&mut transaction, partner).await?;
+    let at = app.clock.now();
+    let before = history_store::show_key(&mut transaction, partner_id, serial_no).await?;
+    if !store::revoke_key(&mut transaction, partner_id, serial_no, at).await? {
         return Err(Fault::Refused(AccessRefusal::UnknownKey(serial_no.to_owned())));
     }
+    let shown = history_store::show_key(&mut transaction, partner_id, serial_no).await?;
+    let after = shown.ok_or(sqlx::Error::RowNotFound)?;
+    let (what, serial_no) = (AccessChange::KeyRevoked, Some(serial_no));
+    let event = NewAccessEvent { what, partner: &code, serial_no, before, after, by, at };
+    history_store::insert_event(&mut transaction, &event).await?;
     transaction.commit().await?;
     Ok(())
 }
@@ -224,8 +258,13 @@ pub struct PartnerChange {
 }
 
 /// Grants and takes back scopes, sets addresses and rate, switches a partner off and on.
-pub async fn change_partner(app: &App, code: &str, change: &PartnerChange) -> Outcome<(), AccessRefusal> {
+pub async fn change_partner(app: &App, code: &str, change: &PartnerChange, by: &str) -> Outcome<(), AccessRefusal> {
+    let by = named(by).map_err(Fault::Refused)?;
+    let at = app.clock.now();
     let mut transaction = database::begin(&app.pool).await?;
+    let partner_id = find(&mut transaction, code).await?.partner_id;
+    let before = Some(history_store::show_partner(&mut transaction, partner_id).await?);
+    // Read anew under the lock: what another change wrote meanwhile stays.
     let mut partner = find(&mut transaction, code).await?;
     let rate_per_minute = change.rate_per_minute.unwrap_or(partner.rate_per_minute);
     check_terms(partner.kind, &change.grant, rate_per_minute).map_err(Fault::Refused)?;
@@ -240,11 +279,24 @@ pub async fn change_partner(app: &App, code: &str, change: &PartnerChange) -> Ou
         partner.addresses = texts(addresses);
     }
     if let Some(is_disabled) = change.is_disabled {
-        partner.disabled_at = is_disabled.then(|| app.clock.now());
+        partner.disabled_at = is_disabled.then_some(at);
     }
     store::update_partner(&mut transaction, &partner).await?;
+    let after = history_store::show_partner(&mut transaction, partner_id).await?;
+    let what = AccessChange::GrantChanged;
+    let event = NewAccessEvent { what, partner: code, serial_no: None, before, after, by, at };
+    history_store::insert_event(&mut transaction, &event).await?;
     transaction.commit().await?;
     Ok(())
+}
+
+/// What was changed of a partner, or of our own keys under the platform's name, the oldest first.
+pub async fn list_changes(app: &App, code: &str) -> Outcome<Vec<AccessEventRow>, AccessRefusal> {
+    let mut connection = app.pool.acquire().await?;
+    if code != PLATFORM {
+        find(&mut connection, code).await?;
+    }
+    Ok(history_store::list_events(&mut connection, code).await?)
 }
 
 async fn find(connection: &mut PgConnection, code: &str) -> Outcome<PartnerRow, AccessRefusal> {
@@ -256,13 +308,19 @@ async fn find(connection: &mut PgConnection, code: &str) -> Outcome<PartnerRow, 
 /// they signed.
 ///
 /// # Errors
-/// Failures of the database or of the system's randomness.
-pub async fn rotate_platform_key(app: &App, algorithm: Algorithm) -> anyhow::Result<PlatformKeyRow> {
+/// Nobody is named; failures of the database or of the system's randomness.
+pub async fn rotate_platform_key(app: &App, algorithm: Algorithm, by: &str) -> Outcome<PlatformKeyRow, AccessRefusal> {
+    let by = named(by).map_err(Fault::Refused)?;
     let now = app.access.now();
     let made = make_platform_key(&app.vault, algorithm, now)?;
     let mut transaction = database::begin(&app.pool).await?;
+    let before = Some(history_store::show_signing_keys(&mut transaction, algorithm).await?);
     store::insert_platform_key(&mut transaction, &made).await?;
     store::retire_platform_keys(&mut transaction, algorithm, &made.serial_no, now).await?;
+    let after = history_store::show_signing_keys(&mut transaction, algorithm).await?;
+    let (what, serial_no) = (AccessChange::PlatformKeyRotated, Some(made.serial_no.as_str()));
+    let event = NewAccessEvent { what, partner: PLATFORM, serial_no, before, after, by, at: now };
+    history_store::insert_event(&mut transaction, &event).await?;
     transaction.commit().await?;
     Ok(made)
 }

@@ -22,6 +22,31 @@ pub enum PartnerKind {
     Risk,
 }
 
+/// What somebody changed about access.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, serde::Serialize, sqlx::Type)]
+#[serde(rename_all = "snake_case")]
+#[sqlx(type_name = "text", rename_all = "snake_case")]
+pub enum AccessChange {
+    PartnerAdded,
+    KeyAdded,
+    KeyRevoked,
+    /// Scopes, addresses, rate, or whether it is switched off.
+    GrantChanged,
+    PlatformKeyRotated,
+}
+
+impl AccessChange {
+    pub const fn as_str(self) -> &'static str {
+        match self {
+            AccessChange::PartnerAdded => "partner_added",
+            AccessChange::KeyAdded => "key_added",
+            AccessChange::KeyRevoked => "key_revoked",
+            AccessChange::GrantChanged => "grant_changed",
+            AccessChange::PlatformKeyRotated => "platform_key_rotated",
+        }
+    }
+}
+
 /// Whose objects a partner sees. Another's do not exist for it.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Owner {

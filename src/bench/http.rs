@@ -456,7 +456,7 @@ async fn add_partner(app: &App, code: &str, kind: PartnerKind, owner: Option<Str
         addresses: Vec::new(),
         rate_per_minute: RATE_PER_MINUTE_MAX,
     };
-    access::add_partner(app, &partner).await.map_err(failed)
+    access::add_partner(app, &partner, "bench").await.map_err(failed)
 }
 
 async fn add_key(app: &App, partner: &str, serial_no: &str, algorithm: Algorithm) -> anyhow::Result<Identity> {
@@ -468,7 +468,7 @@ async fn add_key(app: &App, partner: &str, serial_no: &str, algorithm: Algorithm
         holder: "bench".to_owned(),
         expires_at: None,
     };
-    let _step = access::add_key(app, &key).await.map_err(failed)?;
+    let _step = access::add_key(app, &key, "bench").await.map_err(failed)?;
     Ok(identity)
 }
 

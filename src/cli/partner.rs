@@ -9,7 +9,9 @@ use anyhow::Context as _;
 use chrono::{DateTime, Utc};
 use serde_json::json;
 
-use crate::access::actions::{NewKey, NewPartner, PartnerChange, RATE_PER_MINUTE_DEFAULT, rotate_platform_key};
+use crate::access::actions::{
+    NewKey, NewPartner, PartnerChange, RATE_PER_MINUTE_DEFAULT, list_changes, rotate_platform_key,
+};
 use crate::access::{self, AddressRange, PartnerKind, Scope, store};
 use crate::app::App;
 use crate::base::Clock;
@@ -29,6 +31,13 @@ pub enum Args {
     Key(Key),
     /// Grant or take back scopes, set addresses and rate, switch a partner off and on
     Grant(Grant),
+    /// Show who changed what of a partner's access, and when; under the name `fenqi`, of our own keys
+    History {
+        partner: String,
+        /// Print one line of JSON
+        #[arg(long)]
+        json: bool,
+    },
     /// Show partners with their keys
     List {
         /// Print one line of JSON
@@ -70,6 +79,9 @@ pub struct Add {
     addresses: Vec<AddressRange>,
     #[arg(long, default_value_t = RATE_PER_MINUTE_DEFAULT)]
     rate_per_minute: i32,
+    /// Who does it
+    #[arg(long)]
+    by: String,
 }
 
 #[derive(clap::Subcommand)]
@@ -96,9 +108,18 @@ pub enum Key {
         /// When it ends, such as 2027-01-01T00:00:00+08:00
         #[arg(long)]
         expires_at: Option<DateTime<Utc>>,
+        /// Who does it
+        #[arg(long)]
+        by: String,
     },
     /// Revoke a key at once, for ever
-    Revoke { partner: String, serial: String },
+    Revoke {
+        partner: String,
+        serial: String,
+        /// Who does it
+        #[arg(long)]
+        by: String,
+    },
 }
 
 #[derive(clap::Args)]
@@ -120,6 +141,9 @@ pub struct Grant {
     disable: bool,
     #[arg(long)]
     enable: bool,
+    /// Who does it
+    #[arg(long)]
+    by: String,
 }
 
 #[derive(clap::Subcommand)]
@@ -130,6 +154,9 @@ pub enum PlatformKey {
     Rotate {
         #[arg(long)]
         algorithm: Algorithm,
+        /// Who does it
+        #[arg(long)]
+        by: String,
     },
 }
 
@@ -152,6 +179,7 @@ pub async fn run(args: Args) -> anyhow::Result<ExitCode> {
         Args::Add(add) => add_partner(&app, add).await?,
         Args::Key(key) => change_keys(&app, key).await?,
         Args::Grant(grant) => change_grant(&app, grant).await?,
+        Args::History { partner, json } => history(&app, &partner, json).await?,
         Args::List { json } => list(&app, json).await?,
         Args::PlatformKey(which) => platform_keys(&app, which).await?,
         Args::Owners { kind } => list_owners(&app, kind).await?,
@@ -180,7 +208,7 @@ async fn add_partner(app: &App, add: Add) -> anyhow::Result<()> {
         addresses: add.addresses,
         rate_per_minute: add.rate_per_minute,
     };
-    access::add_partner(app, &partner).await.map_err(said)?;
+    access::add_partner(app, &partner, &add.by).await.map_err(said)?;
     println!("partner {} is added; give it a key with `fenqi partner key add`", partner.code);
     Ok(())
 }
@@ -188,18 +216,18 @@ async fn add_partner(app: &App, add: Add) -> anyhow::Result<()> {
 async fn change_keys(app: &App, key: Key) -> anyhow::Result<()> {
     match key {
         Key::Generate { algorithm, out } => generate(algorithm, &out),
-        Key::Add { partner, serial, public_key, holder, expires_at } => {
+        Key::Add { partner, serial, public_key, holder, expires_at, by } => {
             let shown = public_key.display();
             let text = std::fs::read_to_string(&public_key).with_context(|| format!("cannot read {shown}"))?;
             let new = NewKey { partner, serial_no: serial, public_key: text, holder, expires_at };
-            match access::add_key(app, &new).await.map_err(said)? {
+            match access::add_key(app, &new, &by).await.map_err(said)? {
                 Step::Applied => println!("key {} of {} is believed from now on", new.serial_no, new.partner),
                 Step::AlreadyApplied => println!("key {} of {} was there already", new.serial_no, new.partner),
             }
             Ok(())
         }
-        Key::Revoke { partner, serial } => {
-            access::revoke_key(app, &partner, &serial).await.map_err(said)?;
+        Key::Revoke { partner, serial, by } => {
+            access::revoke_key(app, &partner, &serial, &by).await.map_err(said)?;
             println!("key {serial} of {partner} is revoked");
             Ok(())
         }
@@ -219,8 +247,25 @@ async fn change_grant(app: &App, grant: Grant) -> anyhow::Result<()> {
         rate_per_minute: grant.rate_per_minute,
         is_disabled: (grant.disable || grant.enable).then_some(grant.disable),
     };
-    access::change_partner(app, &grant.partner, &change).await.map_err(said)?;
+    access::change_partner(app, &grant.partner, &change, &grant.by).await.map_err(said)?;
     println!("partner {} is changed", grant.partner);
+    Ok(())
+}
+
+async fn history(app: &App, partner: &str, is_json: bool) -> anyhow::Result<()> {
+    let events = list_changes(app, partner).await.map_err(said)?;
+    if is_json {
+        println!("{}", serde_json::to_string(&events)?);
+        return Ok(());
+    }
+    for event in &events {
+        let serial_no = event.serial_no.as_deref().unwrap_or("-");
+        println!("{}  {}  {serial_no}  by {}", event.occurred_at, event.what.as_str(), event.changed_by);
+        if let Some(before) = &event.before {
+            println!("    before {before}");
+        }
+        println!("    after  {}", event.after);
+    }
     Ok(())
 }
 
@@ -278,8 +323,8 @@ async fn list_owners(app: &App, kind: Option<PartnerKind>) -> anyhow::Result<()>
 
 async fn platform_keys(app: &App, which: PlatformKey) -> anyhow::Result<()> {
     match which {
-        PlatformKey::Rotate { algorithm } => {
-            let made = rotate_platform_key(app, algorithm).await?;
+        PlatformKey::Rotate { algorithm, by } => {
+            let made = rotate_platform_key(app, algorithm, &by).await.map_err(said)?;
             println!("key {} signs from now on, on every node within half a minute", made.serial_no);
         }
         PlatformKey::List => {

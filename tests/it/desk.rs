@@ -73,7 +73,7 @@ pub async fn add_partner(app: &App, code: &str, kind: PartnerKind, owner: Option
         addresses: Vec::new(),
         rate_per_minute: 1_000_000,
     };
-    access::add_partner(app, &partner).await.unwrap();
+    access::add_partner(app, &partner, "operator").await.unwrap();
 }
 
 /// Adds a key whose holder is named like its serial number; returns who signs with it.
@@ -86,7 +86,7 @@ pub async fn add_key(app: &App, partner: &str, serial_no: &str, algorithm: Algor
         holder: format!("holder of {serial_no}"),
         expires_at: None,
     };
-    let _ = access::add_key(app, &key).await.unwrap();
+    let _ = access::add_key(app, &key, "operator").await.unwrap();
     identity
 }
 

@@ -33,7 +33,7 @@ async fn invite(town: &Town, address: &str, keys: &Path) -> (Desk, Desk) {
     for (partner, kind, owner) in owners {
         desk::add_partner(&town.app, partner, kind, owner).await;
         let change = PartnerChange { rate_per_minute: Some(6_000_000), ..Default::default() };
-        fenqi::access::change_partner(&town.app, partner, &change).await.unwrap();
+        fenqi::access::change_partner(&town.app, partner, &change, "operator").await.unwrap();
         for algorithm in Algorithm::ALL {
             let serial = format!("F-{}", algorithm.as_str());
             let identity = desk::add_key(&town.app, partner, &serial, algorithm).await;

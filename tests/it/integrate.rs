@@ -390,7 +390,7 @@ impl Drop for Clients {
 
 async fn set_rate(app: &App, rate_per_minute: i32) {
     let change = PartnerChange { rate_per_minute: Some(rate_per_minute), ..Default::default() };
-    access::change_partner(app, "my-core", &change).await.unwrap();
+    access::change_partner(app, "my-core", &change, "operator").await.unwrap();
 }
 
 #[sqlx::test(migrator = "fenqi::MIGRATOR")]
@@ -413,7 +413,7 @@ async fn the_sample_clients_tell_a_refusal_of_ours_from_an_answer_that_nobody_si
         assert!(told.contains("Retry-After: "), "{told}");
     }
     set_rate(&app, 1_000).await;
-    access::revoke_key(&app, "my-core", "C-1").await.unwrap();
+    access::revoke_key(&app, "my-core", "C-1", "operator").await.unwrap();
     for output in clients.both(&call).await {
         let told = String::from_utf8_lossy(&output.stderr);
         assert_eq!(output.status.code(), Some(2), "{told}");

@@ -54,6 +54,7 @@ const TABLES: &[(&str, Spread)] = &[
     ("product", Reference),
     ("product_version", Reference),
     ("reserve", Reference),
+    ("api_access_event", Reference),
     ("api_key", Reference),
     ("api_partner", Reference),
     ("platform_key", Reference),

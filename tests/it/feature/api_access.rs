@@ -97,7 +97,7 @@ async fn a_nonce_is_used_once_over_all_nodes_and_a_revoked_key_ends_on_each(pool
 
     let next = desk.with(desk::add_key(&app, "harbour-core", "H-2", Algorithm::Sm2Sm3).await);
     assert_eq!(next.get("/me").await.status, 200, "keys overlap");
-    access::revoke_key(&app, "harbour-core", "H-1").await.unwrap();
+    access::revoke_key(&app, "harbour-core", "H-1", "operator").await.unwrap();
     for desk in [&desk, &there] {
         let refused = desk.send_stamped("GET", "/me", &Stamp::fresh(Clock::System.now()), &[], "").await;
         assert_eq!(refused.problem(), (401, "signature_key_unknown".into()));
@@ -111,15 +111,16 @@ async fn a_nonce_is_used_once_over_all_nodes_and_a_revoked_key_ends_on_each(pool
         holder: "Chen".into(),
         expires_at: None,
     };
-    let refused = access::add_key(&app, &key).await.unwrap_err();
+    let refused = access::add_key(&app, &key, "operator").await.unwrap_err();
     assert!(refused.to_string().contains("used before"), "a serial number never names another key");
     for (serial_no, known) in [("H-3", &next.identity), ("H-4", &desk.identity)] {
         let public_key = known.public_key();
         let twice = NewKey { serial_no: serial_no.into(), public_key, ..key.clone() };
-        let refused = access::add_key(&app, &twice).await.unwrap_err();
+        let refused = access::add_key(&app, &twice, "operator").await.unwrap_err();
         assert!(refused.to_string().contains(&known.serial_no), "a key has one holder, revoked or not: {refused}");
     }
-    assert_eq!(access::add_key(&app, &NewKey { serial_no: "H-5".into(), ..key }).await.unwrap(), Step::Applied);
+    let fifth = NewKey { serial_no: "H-5".into(), ..key };
+    assert_eq!(access::add_key(&app, &fifth, "operator").await.unwrap(), Step::Applied);
 }
 
 #[sqlx::test(migrator = "fenqi::MIGRATOR")]
@@ -134,7 +135,9 @@ async fn many_at_once_with_one_nonce_get_in_once(pool: PgPool) {
 #[sqlx::test(migrator = "fenqi::MIGRATOR")]
 async fn addresses_rates_and_switching_off_hold_at_once(pool: PgPool) {
     let (app, desk) = open(pool).await;
-    let change = async |change: PartnerChange| access::change_partner(&app, "harbour-core", &change).await.unwrap();
+    let change = async |change: PartnerChange| {
+        access::change_partner(&app, "harbour-core", &change, "operator").await.unwrap();
+    };
     let ask = async || desk.send_stamped("GET", "/me", &Stamp::fresh(Clock::System.now()), &[], "").await;
     assert_eq!(ask().await.status, 200);
     change(PartnerChange { addresses: Some(vec!["203.0.113.0/24".parse().unwrap()]), ..Default::default() }).await;
@@ -204,7 +207,7 @@ async fn a_key_that_nobody_has_costs_one_look_in_five_seconds(pool: PgPool) {
         holder: "Chen".into(),
         expires_at: None,
     };
-    let _ = access::add_key(&app, &key).await.unwrap();
+    let _ = access::add_key(&app, &key, "operator").await.unwrap();
     // The database, which knows it by now, is not asked.
     assert_eq!(ask().await.problem(), (401, "signature_key_unknown".into()));
     assert_eq!(desk.get("/me").await.status, 200, "the partner's other key is believed all the while");
@@ -215,7 +218,7 @@ async fn a_key_that_nobody_has_costs_one_look_in_five_seconds(pool: PgPool) {
 #[sqlx::test(migrator = "fenqi::MIGRATOR")]
 async fn a_scope_is_granted_and_taken_back_at_once(pool: PgPool) {
     let (app, desk) = open(pool).await;
-    let change = async |change: PartnerChange| access::change_partner(&app, "harbour-core", &change).await;
+    let change = async |change: PartnerChange| access::change_partner(&app, "harbour-core", &change, "operator").await;
     assert_eq!(desk.get("/funder/loans").await.status, 200);
     change(PartnerChange { take_back: vec![Scope::LoansRead], ..Default::default() }).await.unwrap();
     assert_eq!(desk.get("/funder/loans").await.problem(), (403, "scope_missing".into()));
@@ -236,7 +239,7 @@ async fn a_key_ends_when_it_expires_and_ours_change_without_a_gap(pool: PgPool) 
         holder: "Chen".into(),
         expires_at: Some(Clock::System.now() + TimeDelta::seconds(3)),
     };
-    let _ = access::add_key(&app, &key).await.unwrap();
+    let _ = access::add_key(&app, &key, "operator").await.unwrap();
     let short_lived = desk.with(short_lived);
     let ask = async || short_lived.send_stamped("GET", "/me", &Stamp::fresh(Clock::System.now()), &[], "").await;
     assert_eq!(ask().await.status, 200);
@@ -244,7 +247,7 @@ async fn a_key_ends_when_it_expires_and_ours_change_without_a_gap(pool: PgPool) 
     assert_eq!(ask().await.problem(), (401, "signature_key_unknown".into()));
 
     let before = desk.get("/platform-keys").await.ok()["items"].as_array().unwrap().len();
-    let next = access::actions::rotate_platform_key(&app, Algorithm::Sm2Sm3).await.unwrap();
+    let next = access::actions::rotate_platform_key(&app, Algorithm::Sm2Sm3, "operator").await.unwrap();
     let knows_both = Desk::new(&app, &desk.address, desk.identity.clone()).await;
     let listed = knows_both.get("/platform-keys").await.ok();
     let serials: Vec<&str> =

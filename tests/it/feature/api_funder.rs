@@ -38,7 +38,7 @@ async fn key_of(town: &Town, serial_no: &str, holder: &str) -> Identity {
     let (partner, public_key) = (identity.mchid.clone(), identity.public_key());
     let (serial_no, holder) = (serial_no.to_owned(), holder.to_owned());
     let key = NewKey { partner, serial_no, public_key, holder, expires_at: None };
-    let _ = fenqi::access::add_key(&town.app, &key).await.unwrap();
+    let _ = fenqi::access::add_key(&town.app, &key, "operator").await.unwrap();
     identity
 }
 

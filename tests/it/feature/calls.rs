@@ -222,8 +222,9 @@ async fn nobody_names_the_object_under_which_a_call_is_written_down(pool: PgPool
 #[sqlx::test(migrator = "fenqi::MIGRATOR")]
 async fn whoever_signed_rightly_and_was_not_let_in_is_found_by_name(pool: PgPool) {
     let (town, core, _) = open(pool).await;
-    let change =
-        async |change: PartnerChange| access::change_partner(&town.app, "harbour-core", &change).await.unwrap();
+    let change = async |change: PartnerChange| {
+        access::change_partner(&town.app, "harbour-core", &change, "operator").await.unwrap();
+    };
     let stamp = Stamp::fresh(Clock::System.now());
     assert_eq!(core.send_stamped("GET", "/me", &stamp, &[], "").await.status, 200);
     assert_eq!(core.send_stamped("GET", "/me", &stamp, &[], "").await.status, 401);

@@ -53,6 +53,13 @@ impl Program {
         assert_eq!(output.status.code(), Some(1), "{arguments:?}: {}", String::from_utf8_lossy(&output.stdout));
         String::from_utf8(output.stderr).unwrap()
     }
+
+    /// What is said of a command that is not complete, which ends with 2.
+    pub fn misspelt(&self, arguments: &[&str]) -> String {
+        let output = self.output(arguments);
+        assert_eq!(output.status.code(), Some(2), "{arguments:?}: {}", String::from_utf8_lossy(&output.stdout));
+        String::from_utf8(output.stderr).unwrap()
+    }
 }
 
 #[sqlx::test(migrator = "fenqi::MIGRATOR")]

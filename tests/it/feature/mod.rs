@@ -11,6 +11,7 @@ mod break_command;
 mod transfer_command;
 mod line_command;
 mod application_command;
+mod access_command;
 mod price;
 mod product;
 mod quote_command;

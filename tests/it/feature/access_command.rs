@@ -1,0 +1,108 @@
+//! `fenqi partner` as operators type it: whoever gives or takes access is named, and the history of it stays.
+
+use fenqi::partner::key::{Algorithm, PrivateKey, pem_encode};
+use serde_json::{Value, json};
+use sqlx::PgPool;
+
+use super::house_command::Program;
+use crate::house;
+
+/// A file with a new public key, removed when it is dropped.
+struct KeyFile {
+    path: std::path::PathBuf,
+}
+
+impl KeyFile {
+    fn new() -> KeyFile {
+        let path = std::env::temp_dir().join(format!("fenqi-access-{}.pub", uuid::Uuid::now_v7().simple()));
+        let public = PrivateKey::generate(Algorithm::Sm2Sm3).unwrap().public_der().unwrap();
+        std::fs::write(&path, pem_encode("PUBLIC KEY", &public)).unwrap();
+        KeyFile { path }
+    }
+}
+
+impl Drop for KeyFile {
+    fn drop(&mut self) {
+        std::fs::remove_file(&self.path).ok();
+    }
+}
+
+fn history(fenqi: &Program, partner: &str) -> Vec<Value> {
+    serde_json::from_str(&fenqi.done(&["partner", "history", partner, "--json"])).unwrap()
+}
+
+#[sqlx::test(migrator = "fenqi::MIGRATOR")]
+async fn every_change_of_access_is_written_down_with_who_made_it(pool: PgPool) {
+    let app = house::open(pool.clone(), "2026-01-05").await;
+    fenqi::funder::open_funder(&app, "harbour-bank", "Harbour Bank").await.unwrap();
+    let fenqi = Program::on(&pool).await;
+    let key = KeyFile::new();
+    let public_key = key.path.to_str().unwrap();
+    let (owner, li, wang) = (["--owner", "harbour-bank"], ["--by", " Li Na "], ["--by", "Wang Wei"]);
+    fenqi.done(&[&["partner", "add", "harbour-core", "--kind", "funder"][..], &owner, &li].concat());
+    let key_add = ["partner", "key", "add", "harbour-core", "--serial", "H-1", "--public-key", public_key];
+    let key_add = [&key_add[..], &["--holder", "Chen Wei"], &wang].concat();
+    fenqi.done(&key_add);
+    // The same again changes nothing, and is nothing to tell of.
+    fenqi.done(&key_add);
+    let grant = ["partner", "grant", "harbour-core", "--take-back", "loans:read", "--rate-per-minute", "60"];
+    fenqi.done(&[&grant[..], &wang].concat());
+    fenqi.done(&[&["partner", "key", "revoke", "harbour-core", "H-1"][..], &li].concat());
+
+    let told = history(&fenqi, "harbour-core");
+    let of = |name: &str| told.iter().map(|event| event[name].clone()).collect::<Vec<Value>>();
+    assert_eq!(of("what"), ["partner_added", "key_added", "grant_changed", "key_revoked"].map(Value::from));
+    assert_eq!(of("changed_by"), ["Li Na", "Wang Wei", "Wang Wei", "Li Na"].map(Value::from));
+    assert_eq!(of("serial_no"), [Value::Null, json!("H-1"), Value::Null, json!("H-1")]);
+    let [added, key_added, granted, revoked] = &told[..] else { panic!("{told:?}") };
+    assert_eq!((&added["before"], &added["after"]), (&Value::Null, &granted["before"]));
+    let rate = |side: &str| granted[side]["rate_per_minute"].clone();
+    assert_eq!((rate("before"), rate("after")), (json!(6_000), json!(60)));
+    let may_read = |partner: &Value| partner["scopes"].as_array().unwrap().contains(&json!("loans:read"));
+    assert!(may_read(&granted["before"]) && !may_read(&granted["after"]), "{granted}");
+    assert_eq!((&key_added["after"], &key_added["after"]["holder"]), (&revoked["before"], &json!("Chen Wei")));
+    assert!(revoked["before"]["revoked_at"].is_null() && revoked["after"]["revoked_at"].is_string(), "{revoked}");
+    let shown = fenqi.done(&["partner", "history", "harbour-core"]);
+    assert!(shown.contains("key_added  H-1  by Wang Wei"), "{shown}");
+
+    for statement in ["update api_access_event set changed_by = 'nobody'", "delete from api_access_event"] {
+        let refused = sqlx::query(statement).execute(&pool).await.unwrap_err();
+        assert!(refused.to_string().contains("append-only"), "{refused}");
+    }
+    assert_eq!(history(&fenqi, "harbour-core").len(), 4);
+}
+
+#[sqlx::test(migrator = "fenqi::MIGRATOR")]
+async fn a_new_key_of_ours_is_written_down_under_our_name(pool: PgPool) {
+    let _app = house::open(pool.clone(), "2026-01-05").await;
+    let fenqi = Program::on(&pool).await;
+    for by in ["Li Na", "Wang Wei"] {
+        fenqi.done(&["partner", "platform-key", "rotate", "--algorithm", "sm2", "--by", by]);
+    }
+    let told = history(&fenqi, "fenqi");
+    let [first, second] = &told[..] else { panic!("{told:?}") };
+    assert_eq!((&first["what"], &first["changed_by"]), (&json!("platform_key_rotated"), &json!("Li Na")));
+    assert_eq!(first["after"], json!({ "signs": [first["serial_no"]] }));
+    assert_eq!((&second["before"], &second["changed_by"]), (&first["after"], &json!("Wang Wei")));
+    assert!(!second.to_string().contains("private"), "{second}");
+}
+
+#[sqlx::test(migrator = "fenqi::MIGRATOR")]
+async fn access_is_not_changed_by_nobody(pool: PgPool) {
+    let _app = house::open(pool.clone(), "2026-01-05").await;
+    let fenqi = Program::on(&pool).await;
+    let add = ["partner", "add", "our-risk", "--kind", "risk", "--by"];
+    assert!(fenqi.refused(&[&add[..], &[" "]].concat()).contains("is named in 1 to 64 characters"));
+    assert!(fenqi.refused(&["partner", "history", "our-risk"]).contains("there is no partner our-risk"));
+    fenqi.done(&[&add[..], &["Li Na"]].concat());
+    for command in [
+        &["partner", "add", "other-risk", "--kind", "risk"][..],
+        &["partner", "key", "add", "our-risk", "--serial", "R-1", "--public-key", "-", "--holder", "Chen"],
+        &["partner", "key", "revoke", "our-risk", "R-1"],
+        &["partner", "grant", "our-risk", "--disable"],
+        &["partner", "platform-key", "rotate", "--algorithm", "sm2"],
+    ] {
+        assert!(fenqi.misspelt(command).contains("--by"), "{command:?}");
+    }
+    assert_eq!(history(&fenqi, "our-risk").len(), 1);
+}

@@ -96,7 +96,7 @@ pub const KEYS: &[Key] = &[
     key(
         "partners_file",
         None,
-        "a TOML file with one [[partner]] table for each, in the shape of partner::PartnerSettings",
+        "a TOML file with one [[partner]] table for each, such as the one under Partners",
         "Where the partners are, and the keys by which they and we know each other.",
     ),
     key(

@@ -7,6 +7,8 @@ use fenqi::day_file::Table;
 use fenqi::day_file::row::columns;
 use fenqi::error::Refusal;
 use fenqi::outbox::catalogue::{self, Audience};
+use fenqi::partner::PartnerSettings;
+use fenqi::partner::signature::{Identity, KeyRing};
 use fenqi::purchase::PurchaseRefusal;
 
 fn document(path: &str) -> String {
@@ -62,6 +64,29 @@ fn every_configuration_key_is_documented_as_it_is() {
     };
     let missing: Vec<String> = KEYS.iter().map(row).filter(|row| !operations.contains(row)).collect();
     assert!(missing.is_empty(), "docs/OPERATIONS.md lacks these rows:\n{}", missing.join("\n"));
+}
+
+#[test]
+fn the_partners_file_that_is_shown_is_one_that_is_read() {
+    let operations = document("docs/OPERATIONS.md");
+    let mut blocks = operations.split("```toml\n").skip(1).map(|rest| rest.split("```").next().unwrap());
+    let example = blocks.find(|block| block.contains("[[partner]]")).unwrap();
+    let path = std::env::temp_dir().join(format!("fenqi-partners-{}.toml", std::process::id()));
+    std::fs::write(&path, example).unwrap();
+    let read = PartnerSettings::read(&path);
+    std::fs::remove_file(&path).ok();
+    let partners = read.unwrap();
+    assert_eq!(partners.len(), 1);
+    for partner in &partners {
+        let ours = Identity::from_text(&partner.mchid, &partner.serial_no, &partner.private_key);
+        assert!(ours.is_some(), "the private key is one");
+        assert!(partner.base_url.starts_with("https://") && !partner.base_url.ends_with('/'), "{}", partner.base_url);
+        assert_eq!(partner.partner_keys.len(), 1);
+        for key in &partner.partner_keys {
+            let is_key = KeyRing::default().add(&partner.partner_mchid, &key.serial_no, &key.public_key);
+            assert!(is_key, "the public key is one");
+        }
+    }
 }
 
 #[test]

@@ -170,6 +170,7 @@ async fn a_core_follows_its_document_to_a_first_loan(pool: PgPool) {
     assert!(said.contains("same_holder\nbooked\n"), "{said}");
     assert!(said.contains("True\napproved\n2\n"), "{said}");
     assert_eq!(said.matches("every hash, sum and footing holds\n").count(), 2, "Python and Java: {said}");
+    assert!(said.contains("my core has the event 1 time\n"), "pushed, and pushed again: {said}");
     trial.town.assert_whole("after the funder's document").await;
 }
 

@@ -6,6 +6,7 @@
     python3 fenqi.py --platform-keys keys.txt verify-callback POST /your/path "$AUTHORIZATION" < body
     python3 fenqi.py --platform-keys keys.txt listen 127.0.0.1:9300 heard.txt
     python3 fenqi.py --partner P --serial S --key private.pem --platform-keys keys.txt decide 127.0.0.1:9400 undecided.txt http://host
+    python3 fenqi.py --partner P --serial S --key private.pem --platform-keys keys.txt core 127.0.0.1:9600 events.txt
 
 `keys.txt` is what `fenqi partner platform-key list` prints. Needs Python 3.8 and the package `cryptography` for RSA; SM2 is
 written out below and needs an OpenSSL with SM3, as every current one has it.
@@ -205,6 +206,8 @@ class Called(http.server.BaseHTTPRequestHandler):
     """A server of yours that the platform calls: it believes what the platform signed, once."""
 
     protocol_version = "HTTP/1.1"
+    # Who signs what is answered, where the platform wants it signed.
+    client = None
     keys, nonces, one_by_one = {}, set(), threading.Lock()
 
     def do_POST(self):
@@ -230,6 +233,12 @@ class Called(http.server.BaseHTTPRequestHandler):
         self.end_headers()
         self.wfile.write(text)
 
+    def answer_signed(self, body, status=200):
+        timestamp, nonce = str(int(time.time())), secrets.token_hex(16)
+        signature = self.client.key.sign(f"{timestamp}\n{nonce}\n{json.dumps(body)}\n".encode())
+        stamp = [("Fenqi-Timestamp", timestamp), ("Fenqi-Nonce", nonce)]
+        self.answer(status, body, [*stamp, ("Fenqi-Serial", self.client.serial), ("Fenqi-Signature", signature)])
+
     def log_message(self, *_):
         pass
 
@@ -250,11 +259,39 @@ class Listener(Called):
         self.answer(200, {"code": "SUCCESS", "message": None})
 
 
+class Core(Called):
+    """A funder's core: keeps each event once in a file, whatever comes again, also after it was started anew, and signs its answers."""
+
+    taken, numbers = "events.txt", set()
+
+    @classmethod
+    def remember(cls, taken):
+        cls.taken = taken
+        if os.path.exists(taken):
+            with open(taken) as file:
+                cls.numbers = {json.loads(line)["event_no"] for line in file}
+
+    def called(self, body):
+        if not self.path.endswith("/events"):
+            return self.answer_signed({"code": "NOT_FOUND", "message": "nothing stands at this path"}, 404)
+        self.answer_signed({"results": [self.take(event) for event in json.loads(body)["events"]]})
+
+    def take(self, event):
+        """Your books stand here: the event and its number are kept together, or neither."""
+        number = event["event_no"]
+        if number in self.numbers:
+            return {"event_no": number, "result": "duplicate"}
+        with open(self.taken, "a") as file:
+            file.write(json.dumps(event) + "\n")
+        self.numbers.add(number)
+        return {"event_no": number, "result": "accepted"}
+
+
 class Decider(Called):
     """A risk partner's endpoint: decides by a rule, answers the same question as before, and signs. What it cannot decide at once it
     leaves out and keeps in a file, and answers late, at the house's address, if it was given one."""
 
-    client, house, undecided, decided = None, None, "undecided.txt", {}
+    house, undecided, decided = None, "undecided.txt", {}
     # A purchase of so much is looked at more closely, if there is somebody to call back.
     large_fen = 1_000_000
 
@@ -326,12 +363,6 @@ class Decider(Called):
             # The same question again is answered so at once.
             self.decided[asked["question_id"]] = answer
         self.call_back("purchase-decisions", {**answer, "line_id": asked["line_id"]}, asked["question_id"])
-
-    def answer_signed(self, body):
-        timestamp, nonce = str(int(time.time())), secrets.token_hex(16)
-        signature = self.client.key.sign(f"{timestamp}\n{nonce}\n{json.dumps(body)}\n".encode())
-        stamp = [("Fenqi-Timestamp", timestamp), ("Fenqi-Nonce", nonce)]
-        self.answer(200, body, [*stamp, ("Fenqi-Serial", self.client.serial), ("Fenqi-Signature", signature)])
 
 
 class Server(http.server.ThreadingHTTPServer):
@@ -494,7 +525,7 @@ def main():
     parser.add_argument("--key")
     parser.add_argument("--platform-keys", required=True)
     parser.add_argument("--idempotency-key")
-    parser.add_argument("action", choices=["call", "fetch-day", "verify-callback", "listen", "decide"])
+    parser.add_argument("action", choices=["call", "fetch-day", "verify-callback", "listen", "decide", "core"])
     parser.add_argument("words", nargs="+")
     given = parser.parse_args()
     with open(given.platform_keys) as file:
@@ -513,8 +544,13 @@ def main():
             client = Client(given.partner, given.serial, PrivateKey(file.read()), keys)
         if given.action == "decide":
             address, Decider.undecided, *house = given.words
-            Called.keys, Decider.client, Decider.house = keys, client, house[0] if house else None
+            Called.keys, Called.client, Decider.house = keys, client, house[0] if house else None
             return serve(Decider, address)
+        if given.action == "core":
+            address, taken = given.words
+            Called.keys, Called.client = keys, client
+            Core.remember(taken)
+            return serve(Core, address)
         if given.action == "fetch-day":
             host, day, folder = given.words
             files = client.fetch_day(host, day, folder)["files"]

@@ -189,6 +189,25 @@ async fn an_address_that_is_not_believed_again_and_again_is_not_looked_at(pool: 
     assert_eq!(elsewhere.get("/me").await.status, 200, "each node looks for itself");
 }
 
+#[sqlx::test(migrator = "fenqi::MIGRATOR")]
+async fn a_rate_is_counted_over_all_nodes(pool: PgPool) {
+    let (app, desk) = open(pool).await;
+    let there = desk.at(desk::serve(&App { access: another_node(&app), ..app.clone() }).await);
+    let change = PartnerChange { rate_per_minute: Some(1), ..Default::default() };
+    access::change_partner(&app, "harbour-core", &change, "operator").await.unwrap();
+    // All that follows is within one minute.
+    let second = u64::try_from(Clock::System.now().timestamp().rem_euclid(60)).unwrap();
+    if second > 45 {
+        tokio::time::sleep(std::time::Duration::from_secs(61 - second)).await;
+    }
+    let ask = async |node: &Desk| node.send_stamped("GET", "/me", &Stamp::fresh(Clock::System.now()), &[], "").await;
+    assert_eq!(ask(&desk).await.status, 200);
+    let refused = ask(&there).await;
+    there.believe(&refused);
+    assert_eq!(refused.problem(), (429, "rate_exceeded".into()), "the other node knows of the call at this one");
+    assert_eq!(ask(&desk).await.problem(), (429, "rate_exceeded".into()));
+}
+
 fn another_node(app: &App) -> Arc<Directory> {
     Arc::new(Directory::new(app.pool.clone(), app.vault.clone(), Clock::System))
 }

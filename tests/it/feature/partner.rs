@@ -1,20 +1,24 @@
 //! Calling partners: signatures in both directions, what may be concluded from each ending, the breaker, the call log.
 
+use std::sync::Arc;
 use std::time::Duration;
 
 use axum::Router;
+use axum::body::Bytes;
+use axum::http::{HeaderMap, StatusCode};
+use axum::response::{IntoResponse, Response};
 use axum::routing::post;
 use base64::Engine as _;
 use base64::prelude::BASE64_STANDARD;
 use chrono::TimeDelta;
 use fenqi::app::App;
 use fenqi::base::Clock;
-use fenqi::partner::key::{self, hex_decode};
+use fenqi::partner::key::{self, Algorithm, PrivateKey, hex_decode};
 use fenqi::partner::signature::{
     Authorization, Identity, KeyRing, Received, SignatureError, Stamp, Verifier, request_message,
 };
 use fenqi::partner::store::{CallSearch, search_calls};
-use fenqi::partner::{CallError, Operation};
+use fenqi::partner::{CallError, Operation, PartnerKey, PartnerSettings};
 use fenqi::sandbox::{self, Fault, FaultShares, PLATFORM, World};
 use serde_json::{Value, json};
 use sqlx::PgPool;
@@ -255,6 +259,85 @@ async fn a_callback_is_believed_from_the_partner_itself_alone(pool: PgPool) {
     let search = CallSearch { key: Some(nobodys.to_owned()), limit: 10, ..Default::default() };
     let found = search_calls(&mut app.pool.acquire().await.unwrap(), &search).await.unwrap();
     assert_eq!(found.iter().map(|call| call.http_status).collect::<Vec<_>>(), [Some(422)], "{found:?}");
+}
+
+fn with_rsa(mchid: &str, serial_no: &str) -> Identity {
+    Identity::new(mchid, serial_no, PrivateKey::generate(Algorithm::RsaSha256).unwrap())
+}
+
+/// A signed answer to what is believed.
+fn answer_believed(
+    verifier: &Verifier,
+    signer: &Identity,
+    (url, headers, body): (&str, &HeaderMap, &[u8]),
+) -> Response {
+    let authorization = headers.get("authorization").and_then(|value| value.to_str().ok());
+    if verifier.request(Clock::System.now(), Received { method: "POST", url, authorization, body }).is_err() {
+        return StatusCode::UNAUTHORIZED.into_response();
+    }
+    let answer = json!({ "results": [] }).to_string();
+    let stamp = Stamp::fresh(Clock::System.now());
+    (signer.response_headers(&stamp, answer.as_bytes()), answer).into_response()
+}
+
+/// A bank that believes `ours` and answers under the name of one who signs: at `/bank/events` the right one, at
+/// `/bank/forged` the other. Returns its address.
+async fn serve_bank(ours: &Identity, right: &Identity, other: &Identity) -> String {
+    let mut ring = KeyRing::default();
+    ring.add_identity(ours);
+    let verifier = Arc::new(Verifier::new(ring));
+    let answering = |url: &'static str, signer: &Identity| {
+        let (verifier, signer) = (verifier.clone(), signer.clone());
+        post(move |headers: HeaderMap, body: Bytes| {
+            let (verifier, signer) = (verifier.clone(), signer.clone());
+            async move { answer_believed(&verifier, &signer, (url, &headers, &body[..])) }
+        })
+    };
+    let bank = Router::new()
+        .route("/bank/events", answering("/bank/events", right))
+        .route("/bank/forged", answering("/bank/forged", other));
+    let listener = tokio::net::TcpListener::bind("127.0.0.1:0").await.unwrap();
+    let base_url = format!("http://{}/bank", listener.local_addr().unwrap());
+    tokio::spawn(async move { axum::serve(listener, bank).await });
+    base_url
+}
+
+#[sqlx::test(migrator = "fenqi::MIGRATOR")]
+async fn a_partner_with_rsa_keys_is_called_believed_and_heard(pool: PgPool) {
+    let ours = with_rsa("our-house", "HOUSE-1");
+    let (theirs, nobodys) = (with_rsa("bank", "BANK-1"), with_rsa("bank", "BANK-1"));
+    let settings = PartnerSettings {
+        name: "payout".to_owned(),
+        base_url: serve_bank(&ours, &theirs, &nobodys).await,
+        mchid: ours.mchid.clone(),
+        serial_no: ours.serial_no.clone(),
+        private_key: ours.private_key(),
+        partner_mchid: theirs.mchid.clone(),
+        partner_keys: vec![PartnerKey { serial_no: theirs.serial_no.clone(), public_key: theirs.public_key() }],
+    };
+    let app = house::with_partners(&house::open(pool, "2026-01-05").await, &[settings]);
+    let asked = json!({ "events": [] });
+    let client = app.partners.client("payout").unwrap();
+    let answer: Value = client.call(&DELIVER, &asked).await.unwrap();
+    assert_eq!(answer, json!({ "results": [] }));
+    let forged: Result<Value, CallError> = client.call(&Operation { path: "/forged", ..DELIVER }, &asked).await;
+    assert!(matches!(forged, Err(CallError::Unknown { .. })), "signed by a key that is not the bank's: {forged:?}");
+
+    let pages = serve_pages(&app).await;
+    let http = fenqi::partner::client::build_http().unwrap();
+    let body = json!({ "said": "in no words of the protocol" }).to_string();
+    let mut statuses = Vec::new();
+    for signer in [&theirs, &nobodys] {
+        let stamp = Stamp::fresh(Clock::System.now());
+        let authorization = signer.authorization("POST", "/partner/payout", &stamp, body.as_bytes());
+        assert!(authorization.starts_with("FENQI-RSA-SHA256 "), "{authorization}");
+        let request = http.post(format!("{pages}/partner/payout")).header("authorization", authorization);
+        let request = request.header("content-type", "application/json").body(body.clone());
+        statuses.push(request.send().await.unwrap().status().as_u16());
+    }
+    assert_eq!(statuses, [400, 401], "believed, though not understood; not believed");
+    let said = [("payout", "callback_unreadable"), ("(not believed)", "signature_wrong")];
+    assert_eq!(heard(&app).await, said.map(|(partner, outcome)| (partner.to_owned(), outcome.to_owned())));
 }
 
 #[sqlx::test(migrator = "fenqi::MIGRATOR")]

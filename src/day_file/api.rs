@@ -152,10 +152,12 @@ fn problem_of(app: &App, fault: Fault<FileRefusal>) -> Problem {
 #[utoipa::path(get, path = "/funder/days/{business_day}/files/{name}", tag = "funder",
     params(("business_day" = Day, Path), ("name" = String, Path, example = "loans.csv.gz"),
         ("Range" = Option<String>, Header, description = "One span, such as `bytes=262144-`.")),
-    responses((status = 200, body = String, content_type = "application/gzip", example = json!(FILE_EXAMPLE),
-            headers(("ETag" = String, description = "In quotes the file's SHA-256, as the manifest has it."))),
-        (status = 206, body = String, content_type = "application/gzip", example = json!(FILE_EXAMPLE),
-            headers(("ETag" = String, description = "In quotes the file's SHA-256, as the manifest has it."))),
+    responses((status = 200, body = String, content_type = "application/gzip",
+            headers(("ETag" = String, description = "In quotes the file's SHA-256, as the manifest has it.")),
+            example = json!(FILE_EXAMPLE)),
+        (status = 206, body = String, content_type = "application/gzip",
+            headers(("ETag" = String, description = "In quotes the file's SHA-256, as the manifest has it.")),
+            example = json!(FILE_EXAMPLE)),
         (status = 304, description = "It is what `If-None-Match` names."), (status = 409), (status = 410), (status = 416)),
     security(("signature" = ["files:read"])))]
 pub async fn download_file(

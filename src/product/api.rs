@@ -18,7 +18,9 @@ use crate::app::App;
 use crate::base::id::ProductDraftId;
 use crate::error::Refusal as _;
 use crate::http::Problem;
-use crate::http::api::{AmountFen, Body, Cursor, Day, FunderCaller, IfMatch, KeyText, Limit, Named, Page, Params, etag};
+use crate::http::api::{
+    AmountFen, Body, Cursor, Day, FunderCaller, IfMatch, KeyText, Limit, Named, Page, Params, etag,
+};
 
 /// Which products.
 #[derive(Debug, Deserialize, IntoParams)]

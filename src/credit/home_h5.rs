@@ -10,12 +10,12 @@ use crate::app::App;
 use crate::base::id::LineId;
 use crate::base::{BusinessDay, Fen};
 use crate::bill::own_store::Coming;
-use crate::business_day;
 use crate::http::Problem;
 use crate::notice::{self, Audience};
 use crate::page::Page;
 use crate::page::session::SignedIn;
 use crate::repayment::{self, Outlook};
+use crate::{bill, business_day};
 
 #[derive(Template, WebTemplate)]
 #[template(path = "credit/home.html")]
@@ -41,15 +41,23 @@ struct LineCard {
 pub async fn home(State(app): State<App>, page: Page, SignedIn(borrower_id): SignedIn) -> Result<HomePage, Problem> {
     let lines = actions::open_lines(&app, borrower_id).await?;
     let has_applied = lines.is_empty() && actions::latest_application(&app, borrower_id).await?.is_some();
-    let line_ids: Vec<LineId> = lines.iter().map(|line| line.line_id).collect();
-    let outlook = repayment::outlook(&app, &line_ids).await?;
     let mut connection = app.pool.acquire().await?;
+    // Those that are closed too: what is owed on them is owed still.
+    let all = bill::own_store::list_lines(&mut connection, borrower_id).await?;
     let today = business_day::store::today(&mut connection).await?;
     let unread = notice::store::count_unread(&mut connection, Audience::Borrower, Some(borrower_id.uuid())).await?;
+    drop(connection);
+    let line_ids: Vec<LineId> = all.iter().map(|line| line.line_id).collect();
+    let outlook = repayment::outlook(&app, &line_ids).await?;
     Ok(HomePage { page, line: lines.first().map(|line| LineCard::of(line, today)), has_applied, outlook, unread })
 }
 
 impl HomePage {
+    /// Whether it is said what comes next: to whoever has a line, or still pays for what was bought on one.
+    fn tells_next(&self) -> bool {
+        self.line.is_some() || self.outlook.next.is_some() || self.outlook.coming.is_some()
+    }
+
     fn bill(&self, due_on: &BusinessDay) -> String {
         format!("/bills/{due_on}")
     }

@@ -178,6 +178,19 @@ async fn what_is_late_says_so_with_its_penalty(pool: PgPool) {
 }
 
 #[sqlx::test(migrator = "fenqi::MIGRATOR")]
+async fn home_says_what_is_late_and_what_comes_on_a_line_that_is_closed(pool: PgPool) {
+    let (mut shopper, _world, _) = billed(pool).await;
+    let closed = "update bank_card set status = 'invalid'; update credit_line set status = 'closed'";
+    sqlx::raw_sql(closed).execute(&shopper.town.app.pool).await.unwrap();
+    let home = shopper.browser.get("/home").await;
+    home.shows("¥104.72").shows("due 25 March 2026").hides("Overdue").hides("href=\"/home/line\"");
+    shopper.town.live_until("2026-04-01").await;
+    sign_in(&mut shopper.browser, &shopper.town.app, shopper.borrower_id).await;
+    let home = shopper.browser.get("/home").await;
+    home.shows("Overdue").shows("href=\"/bills/pay\"").shows("Expected to be due on 25 April 2026");
+}
+
+#[sqlx::test(migrator = "fenqi::MIGRATOR")]
 async fn an_account_stays_while_interest_is_owed_though_all_principal_is_paid(pool: PgPool) {
     let (mut shopper, _world, _) = billed(pool).await;
     shopper.browser.get("/home").await.shows("¥104.72").shows("25 March 2026");

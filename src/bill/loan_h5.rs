@@ -2,7 +2,8 @@
 
 use askama::Template;
 use askama_web::WebTemplate;
-use axum::extract::{Path, State};
+use axum::extract::{Path, Query, State};
+use serde::Deserialize;
 
 use super::own_actions::{self, Installment, LoanStory};
 use super::own_store::{OwnLoan, OwnPayment};
@@ -19,11 +20,22 @@ use crate::page::Page;
 use crate::page::session::SignedIn;
 use crate::product::terms::{Part, PenaltyRate, Plan};
 
+/// What one page of the list shows.
+const LISTED: usize = 50;
+
+#[derive(Deserialize)]
+pub struct Wanted {
+    /// The list goes on before this one.
+    before: Option<LoanId>,
+}
+
 #[derive(Template, WebTemplate)]
 #[template(path = "bill/loans.html")]
 pub struct LoansPage {
     page: Page,
     loans: Vec<OwnLoan>,
+    /// Where the list goes on.
+    older: Option<LoanId>,
 }
 
 #[derive(Template, WebTemplate)]
@@ -101,8 +113,18 @@ impl WhyPage {
 }
 
 /// `GET /loans`
-pub async fn list(State(app): State<App>, page: Page, SignedIn(borrower_id): SignedIn) -> Result<LoansPage, Problem> {
-    Ok(LoansPage { page, loans: own_actions::loans(&app, borrower_id).await? })
+pub async fn list(
+    State(app): State<App>,
+    page: Page,
+    SignedIn(borrower_id): SignedIn,
+    Query(wanted): Query<Wanted>,
+) -> Result<LoansPage, Problem> {
+    let limit = i64::try_from(LISTED + 1).unwrap_or(i64::MAX);
+    let mut loans = own_actions::loans(&app, borrower_id, wanted.before, limit).await?;
+    let has_more = loans.len() > LISTED;
+    loans.truncate(LISTED);
+    let older = loans.last().filter(|_| has_more).map(|loan| loan.loan_id);
+    Ok(LoansPage { page, loans, older })
 }
 
 /// `GET /loans/{loan}`

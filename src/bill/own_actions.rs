@@ -165,10 +165,16 @@ async fn installments(app: &App, line_ids: &[LineId], which: Which) -> anyhow::R
     Ok(found)
 }
 
-/// A borrower's loans, the latest first.
-pub async fn loans(app: &App, borrower_id: BorrowerId) -> anyhow::Result<Vec<OwnLoan>> {
-    let lines = own_store::list_lines(&mut *app.pool.acquire().await?, borrower_id).await?;
-    Ok(own_store::list_loans(&mut *app.pool.acquire().await?, &ids(&lines), None).await?)
+/// So many of a borrower's loans before `before`, the latest first.
+pub async fn loans(
+    app: &App,
+    borrower_id: BorrowerId,
+    before: Option<LoanId>,
+    limit: i64,
+) -> anyhow::Result<Vec<OwnLoan>> {
+    let mut connection = app.pool.acquire().await?;
+    let lines = own_store::list_lines(&mut connection, borrower_id).await?;
+    Ok(own_store::list_loans(&mut connection, &ids(&lines), None, (before, limit)).await?)
 }
 
 /// One loan with everything that explains it.
@@ -201,7 +207,7 @@ pub async fn loan(app: &App, borrower_id: BorrowerId, loan_id: LoanId) -> anyhow
     let line_ids = ids(&lines);
     let mut connection = app.pool.acquire().await?;
     let today = business_day::store::today(&mut connection).await?;
-    let found = own_store::list_loans(&mut connection, &line_ids, Some(loan_id)).await?.pop();
+    let found = own_store::list_loans(&mut connection, &line_ids, Some(loan_id), (None, 1)).await?.pop();
     let Some(loan) = found else { return Ok(None) };
     let line = credit::store::find_line(&mut connection, loan.line_id).await?.ok_or(sqlx::Error::RowNotFound)?;
     let product = app.catalogue.get(&mut connection, loan.product_id, loan.product_version).await?;

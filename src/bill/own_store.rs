@@ -164,14 +164,13 @@ impl OwnLoan {
     }
 }
 
-/// Loans that are shown on one page.
-const LOANS_MAX: i64 = 200;
-
-/// The loans of lines, or one of them, the latest first; found through their purchases, whose key begins with the line.
+/// So many loans of lines before `before`, or one of them, the latest first; found through their purchases, whose key begins with
+/// the line.
 pub async fn list_loans(
     connection: &mut PgConnection,
     line_ids: &[LineId],
     loan_id: Option<LoanId>,
+    (before, limit): (Option<LoanId>, i64),
 ) -> sqlx::Result<Vec<OwnLoan>> {
     sqlx::query_as!(
         OwnLoan,
@@ -184,11 +183,27 @@ pub async fn list_loans(
            from purchase p
            join loan l on l.loan_id = p.loan_id and l.line_id = p.line_id
            join merchant m on m.merchant_id = l.merchant_id
-           where p.line_id = any($1) and ($2::uuid is null or l.loan_id = $2)
-           order by p.created_at desc, p.purchase_id limit $3"#,
+           where p.line_id = any($1) and ($2::uuid is null or l.loan_id = $2) and ($3::uuid is null or l.loan_id < $3)
+           order by l.loan_id desc limit $4"#,
         &uuids(line_ids),
         loan_id.map(LoanId::uuid),
-        LOANS_MAX
+        before.map(LoanId::uuid),
+        limit
+    )
+    .fetch_all(connection)
+    .await
+}
+
+/// The principal left of every loan of a line that has any, the latest first.
+pub async fn list_outstanding(connection: &mut PgConnection, line_id: LineId) -> sqlx::Result<Vec<Fen>> {
+    sqlx::query_scalar!(
+        r#"select l.principal_fen - l.principal_paid_fen - l.principal_returned_fen as "left!: Fen"
+           from purchase p
+           join loan l on l.loan_id = p.loan_id and l.line_id = p.line_id
+           where p.line_id = $1 and l.status <> 'voided'
+             and l.principal_fen > l.principal_paid_fen + l.principal_returned_fen
+           order by l.loan_id desc"#,
+        line_id.uuid()
     )
     .fetch_all(connection)
     .await

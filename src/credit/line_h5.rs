@@ -49,10 +49,8 @@ pub async fn show(
     let is_asked = |line: &&Line| asked.line.is_none_or(|line_id| line.line_id == line_id);
     let line = lines.iter().find(is_asked).cloned().ok_or_else(Problem::not_found)?;
     let others = lines.iter().map(|line| line.line_id).filter(|line_id| *line_id != line.line_id).collect();
-    let loans = bill::own_actions::loans(&app, borrower_id).await?;
-    let of_line = loans.iter().filter(|loan| loan.line_id == line.line_id).map(|loan| loan.outstanding());
-    let outstanding = of_line.filter(|left| left.is_positive()).collect();
     let mut connection = app.pool.acquire().await?;
+    let outstanding = bill::own_store::list_outstanding(&mut connection, line.line_id).await?;
     let today = business_day::store::today(&mut connection).await?;
     let entries = own_store::list_entries(&mut connection, line.line_id, asked.before).await?;
     let is_full = entries.len() == own_store::PAGE_MAX as usize;

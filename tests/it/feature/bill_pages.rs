@@ -1,5 +1,6 @@
 //! Bills, loans and repayments by the pages: what is owed and why, paying whole and in part, and honest words meanwhile.
 
+use std::collections::BTreeSet;
 use std::sync::Arc;
 
 use fenqi::base::Fen;
@@ -188,6 +189,35 @@ async fn home_says_what_is_late_and_what_comes_on_a_line_that_is_closed(pool: Pg
     sign_in(&mut shopper.browser, &shopper.town.app, shopper.borrower_id).await;
     let home = shopper.browser.get("/home").await;
     home.shows("Overdue").shows("href=\"/bills/pay\"").shows("Expected to be due on 25 April 2026");
+}
+
+#[sqlx::test(migrator = "fenqi::MIGRATOR")]
+async fn every_loan_is_listed_and_makes_up_what_is_used_however_many_there_are(pool: PgPool) {
+    let (mut shopper, _world, loan) = billed(pool).await;
+    // As many again of the one loan, each with a purchase of its own.
+    let more = "insert into purchase select (jsonb_populate_record(p, jsonb_build_object(
+                    'purchase_id', md5('purchase' || n)::uuid, 'loan_id', md5('loan' || n)::uuid,
+                    'idempotency_key', 'M-' || n))).*
+                from purchase p, generate_series(1, 229) n;
+                insert into loan select (jsonb_populate_record(l, jsonb_build_object(
+                    'loan_id', md5('loan' || n)::uuid, 'purchase_id', md5('purchase' || n)::uuid))).*
+                from loan l, generate_series(1, 229) n";
+    sqlx::raw_sql(more).execute(&shopper.town.app.pool).await.unwrap();
+    let mut found = BTreeSet::new();
+    let mut address = "/loans".to_owned();
+    for _ in 0..5 {
+        let page = shopper.browser.get(&address).await;
+        let links = page.has_status(200).text.split("href=\"/loans/").skip(1);
+        let listed: Vec<String> = links.map(|rest| rest.split('"').next().unwrap().to_owned()).collect();
+        assert!(!listed.is_empty(), "{address} lists nothing");
+        found.extend(listed);
+        let Some(rest) = page.text.split("href=\"/loans?before=").nth(1) else { break };
+        address = format!("/loans?before={}", rest.split('"').next().unwrap());
+    }
+    assert_eq!(found.len(), 230);
+    assert!(found.contains(&loan));
+    shopper.browser.get("/home/line").await.shows("= ¥276,000.00");
+    shopper.browser.get("/loans?before=x").await.has_status(400);
 }
 
 #[sqlx::test(migrator = "fenqi::MIGRATOR")]

@@ -109,10 +109,13 @@ fn query(pairs: &[(&str, &str)]) -> String {
 /// `POST /sign-in`: `do` says whether a code is asked for, or put in.
 pub async fn sign_in(
     State(app): State<App>,
-    page: Page,
+    mut page: Page,
     address: ClientAddress,
     mut form: Form,
 ) -> Result<Response, Problem> {
+    // In another language it is this page again, and not WeChat's.
+    let next = path_of_ours(form.value("next"), HOME);
+    page.visit.address = format!("/sign-in?{}", query(&[("by", "mobile"), ("next", next)]));
     let mobile = match passcode::sign_in_step(&app, Purpose::BorrowerSignIn, address, &mut form).await? {
         SignInStep::Sent => return Ok(SignInPage { page, form, is_sent: true }.into_response()),
         SignInStep::Refused { is_sent } => {

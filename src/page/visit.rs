@@ -17,6 +17,7 @@ use cookie::{Cookie, SameSite};
 use rand::TryRngCore;
 use sha2::{Digest, Sha256};
 
+use super::back::{path_of_ours, with_next};
 use super::support::Support;
 use super::words::Language;
 use crate::app::App;
@@ -39,7 +40,7 @@ const LANGUAGE_QUERY: &str = "lang";
 pub struct Visit {
     pub language: Language,
     pub in_wechat: bool,
-    /// The path and query that was asked for.
+    /// The path and query that was asked for; of a post whose form holds a way back, those of the page with the form.
     pub address: String,
     /// As the browser names itself, cut to a length worth keeping.
     pub device: String,
@@ -171,11 +172,11 @@ impl FromRequestParts<App> for ClientAddress {
 /// The layer around every page: reads the visit, refuses a post without its word, sets the cookies.
 pub async fn visit(State(app): State<App>, request: Request, next: Next) -> Response {
     let (parts, body) = request.into_parts();
-    let visit = Visit::read(&app, &parts);
+    let mut visit = Visit::read(&app, &parts);
     let is_post = parts.method == Method::POST;
     let mut request = Request::from_parts(parts, body);
     if is_post {
-        request = match with_word(&visit, request).await {
+        request = match with_word(&mut visit, request).await {
             Ok(request) => request,
             Err(problem) => return problem.into_response(),
         };
@@ -193,8 +194,8 @@ pub async fn visit(State(app): State<App>, request: Request, next: Next) -> Resp
     response
 }
 
-/// The request again, if its form holds the CSRF word.
-async fn with_word(visit: &Visit, request: Request) -> Result<Request, Problem> {
+/// The request again, if its form holds the CSRF word. The way back that the form holds is then in the visit's address.
+async fn with_word(visit: &mut Visit, request: Request) -> Result<Request, Problem> {
     let (parts, body) = request.into_parts();
     let bytes = to_bytes(body, BODY_BYTES_MAX).await.map_err(|_| Problem::body_too_large())?;
     let word = form_urlencoded::parse(&bytes).find(|(name, _)| name == "csrf").map(|(_, word)| word.into_owned());
@@ -204,6 +205,11 @@ async fn with_word(visit: &Visit, request: Request) -> Result<Request, Problem> 
             "page_stale",
             "This page was opened too long ago, or elsewhere. Open it again.",
         ));
+    }
+    if let Some((_, next)) = form_urlencoded::parse(&bytes).find(|(name, _)| name == "next")
+        && !path_of_ours(&next, "").is_empty()
+    {
+        visit.address = with_next(parts.uri.path(), next);
     }
     Ok(Request::from_parts(parts, Body::from(bytes)))
 }

@@ -236,10 +236,15 @@ impl Visit<'_> {
             Ok(plans) => {
                 let status = if stale.is_some() { StatusCode::CONFLICT } else { StatusCode::OK };
                 let successor = plans.iter().find(|plan| stale.is_some_and(|name| plan.name.is_successor(&name)));
+                let mut page = self.page;
+                if stale.is_some() {
+                    // What was posted cannot be opened again; these plans can.
+                    page.visit.address = format!("/q/{}?amount={}&key={}", self.token, plain_amount(amount), self.key);
+                }
                 let shown = PlansPage {
                     expires_at: expiry(&self.shop),
                     merchant_name: self.shop.merchant.name,
-                    page: self.page,
+                    page,
                     token: self.token,
                     key: self.key,
                     amount,
@@ -306,7 +311,7 @@ impl Visit<'_> {
             return self.plans(amount, "", Some(name)).await;
         };
         let status = if form.is_refused() { StatusCode::UNPROCESSABLE_ENTITY } else { StatusCode::OK };
-        let shown = ConfirmPage {
+        let mut shown = ConfirmPage {
             rows: words::rows(&self.page, &plan.request, &plan.quote.gross_schedule(), &plan.quote.subsidies),
             has_pin: borrower::has_pin(self.app, self.borrower_id).await?,
             expires_at: expiry(&self.shop),
@@ -319,6 +324,8 @@ impl Visit<'_> {
             plain_amount: plain_amount(amount),
             plan,
         };
+        // After a post too, so that it is the same payment in the other language.
+        shown.page.visit.address = shown.here();
         Ok((status, shown).into_response())
     }
 }

@@ -95,6 +95,57 @@ async fn setting_a_pin_at_the_counter_comes_back_to_the_same_purchase(pool: PgPo
     shopper.browser.submit(&back, &format!("{code}/confirm"), &[("pin", PIN)]).await.shows("Paid");
 }
 
+/// Follows the switch to the other language.
+async fn switch(browser: &mut Browser, page: &Shown) -> Shown {
+    let rest = page.text.split("class=\"switch\" href=\"").nth(1).unwrap();
+    browser.get(&rest.split('"').next().unwrap().replace("&#38;", "&")).await
+}
+
+#[sqlx::test(migrator = "fenqi::MIGRATOR")]
+async fn every_form_keeps_its_way_back_when_the_language_is_switched_after_a_post(pool: PgPool) {
+    let mut place = open(pool).await;
+    let keeps = async |browser: &mut Browser, refused: &Shown, action: &str| {
+        let page = switch(browser, refused.has_status(422)).await;
+        let form = page.has_status(200).form(action);
+        assert!(form.contains("name=\"next\" value=\"/bills/pay?line=x\""), "{action}: {form}");
+    };
+    let empty = async |browser: &mut Browser, path: &str| {
+        let page = browser.get(&format!("{path}?next=/bills/pay%3Fline%3Dx")).await;
+        browser.submit(&page, path, &[]).await
+    };
+    for path in ["/sign-in", "/m/sign-in"] {
+        let refused = empty(&mut place.browser, path).await;
+        keeps(&mut place.browser, &refused, path).await;
+    }
+    place.settle().await;
+    for path in ["/me/pin", "/me/pin/forgotten", "/me/cards/new"] {
+        let refused = empty(&mut place.browser, path).await;
+        keeps(&mut place.browser, &refused, path).await;
+    }
+    let page = place.browser.get("/me/cards/new?next=/bills/pay%3Fline%3Dx").await;
+    let fields = [("card_number", "6217000000000014"), ("card_mobile", MOBILE), ("agree_withholding", "yes")];
+    let code = place.browser.submit(&page, "/me/cards/new", &fields).await;
+    let wrong = place.browser.submit(&code, "/me/cards/code", &[("card_code", "000000"), ("do", "confirm")]).await;
+    keeps(&mut place.browser, &wrong, "/me/cards/code").await;
+}
+
+#[sqlx::test(migrator = "fenqi::MIGRATOR")]
+async fn a_payment_is_the_same_one_when_the_language_is_switched_after_a_wrong_pin(pool: PgPool) {
+    let mut shopper = shopper(pool).await;
+    let code = shopper.poster().await;
+    let action = format!("{code}/confirm");
+    let asking = shopper.ask(&code, "?amount=100", "harbour-standard", 3).await;
+    let refused = shopper.browser.submit(&asking, &action, &[("pin", "314159")]).await;
+    let switched = switch(&mut shopper.browser, refused.has_status(422)).await;
+    let hidden = |page: &Shown, name: &str| {
+        let rest = page.form(&action).split(&format!("name=\"{name}\" value=\"")).nth(1).unwrap();
+        rest.split('"').next().unwrap().to_owned()
+    };
+    for name in ["key", "plan", "amount"] {
+        assert_eq!(hidden(&switched, name), hidden(&asking, name), "{name}");
+    }
+}
+
 #[sqlx::test(migrator = "fenqi::MIGRATOR")]
 async fn binding_a_card_comes_back_to_the_bill(pool: PgPool) {
     let mut place = open(pool).await;

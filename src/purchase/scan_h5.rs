@@ -25,15 +25,21 @@ pub struct ScanPage {
 
 /// `GET /scan`
 pub async fn show(State(app): State<App>, page: Page, _: SignedIn) -> ScanPage {
-    let wechat = if page.visit.in_wechat { page_signature(&app, &page).await } else { None };
-    ScanPage { page, form: Form::default(), wechat }
+    ScanPage::of(&app, page, Form::default()).await
 }
 
 /// `POST /scan`: what a camera read, or a person typed, leads to the counter if it is a code of ours.
-pub async fn read(page: Page, _: SignedIn, mut form: Form) -> Response {
+pub async fn read(State(app): State<App>, page: Page, _: SignedIn, mut form: Form) -> Response {
     match form.read("scanned", |text| token_in(text).ok_or("code_not_ours")) {
         Some(token) => Redirect::to(&format!("/q/{token}")).into_response(),
-        None => (StatusCode::UNPROCESSABLE_ENTITY, ScanPage { page, form, wechat: None }).into_response(),
+        None => (StatusCode::UNPROCESSABLE_ENTITY, ScanPage::of(&app, page, form).await).into_response(),
+    }
+}
+
+impl ScanPage {
+    async fn of(app: &App, page: Page, form: Form) -> ScanPage {
+        let wechat = if page.visit.in_wechat { page_signature(app, &page).await } else { None };
+        ScanPage { page, form, wechat }
     }
 }
 

@@ -117,6 +117,7 @@ async fn every_form_keeps_its_way_back_when_the_language_is_switched_after_a_pos
         let refused = empty(&mut place.browser, path).await;
         keeps(&mut place.browser, &refused, path).await;
     }
+    place.browser.cookies.remove("language");
     place.settle().await;
     for path in ["/me/pin", "/me/pin/forgotten", "/me/cards/new"] {
         let refused = empty(&mut place.browser, path).await;

@@ -9,6 +9,7 @@ use fenqi::borrower::{openid_actions, subscription_actions};
 use fenqi::notice::{self, Notice};
 use fenqi::outbox::jobs::{Summary, deliver_outbox};
 use fenqi::partner::store::{CallSearch, search_calls};
+use fenqi::partner::wechat::client::page_signature;
 use fenqi::partner::wechat::wire::SubscribeMessage;
 use fenqi::sandbox::world::lock;
 use fenqi::sandbox::{FaultShares, Scripted, World};
@@ -16,7 +17,7 @@ use serde_json::json;
 use sqlx::PgPool;
 
 use super::applicant;
-use crate::browser::Browser;
+use crate::browser::{Browser, Shown};
 use crate::{house, town};
 
 const OPENID: &str = "o-wang";
@@ -79,6 +80,34 @@ impl Place {
             .await
             .unwrap()
     }
+}
+
+/// # Panics
+/// If the page is not signed for WeChat's script under the address that a browser shows for it.
+fn is_signed(page: &Shown) {
+    let value = |name: &str| {
+        let rest = page.shows(&format!("data-{name}=\"")).text.split(&format!("data-{name}=\"")).nth(1).unwrap();
+        rest.split('"').next().unwrap().to_owned()
+    };
+    let address = format!("{}{}", crate::browser::PUBLIC, page.at);
+    let timestamp = value("timestamp").parse().unwrap();
+    let signature = page_signature("counterfeit-ticket", &value("nonce"), timestamp, &address);
+    assert_eq!(value("signature"), signature, "{address}");
+}
+
+#[sqlx::test(migrator = "fenqi::MIGRATOR")]
+async fn pages_that_use_wechats_script_are_signed_for_their_own_address(pool: PgPool) {
+    let place = open(pool).await;
+    let mut browser = place.browser().await;
+    for path in ["/me/messages", "/me/messages?before=5", "/scan", "/scan?lang=en"] {
+        let page = browser.get(path).await;
+        assert_eq!(page.at, path);
+        is_signed(&page);
+    }
+    // After a code that is none of ours, WeChat scans again.
+    let page = browser.get("/scan?lang=en").await;
+    let refused = browser.submit(&page, "/scan", &[("scanned", "wxp://f2f0abc")]).await;
+    is_signed(refused.has_status(422).shows("not a code of one of our merchants"));
 }
 
 #[sqlx::test(migrator = "fenqi::MIGRATOR")]

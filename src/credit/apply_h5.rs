@@ -22,13 +22,13 @@ use crate::borrower::card_h5::{CardPage, CodePage};
 use crate::borrower::model::Profile;
 use crate::borrower::sign_in_h5::BY_MOBILE;
 use crate::borrower::{self, Agreement, BorrowerRefusal, PersonName, Registration, card_actions, openid_actions};
+use crate::business_day;
 use crate::error::Fault;
 use crate::http::Problem;
 use crate::page::session::{self, Proved, Session, SignedIn};
 use crate::page::texts::AgreementText;
 use crate::page::{Form, Page, SessionKind};
-use crate::product::ProductVersion;
-use crate::product::terms::{Method, Plan};
+use crate::product::{ProductVersion, price_range};
 
 const APPLY: &str = "/apply";
 /// How long a request waits for the decision before the page that waits is shown; the decision goes on behind it.
@@ -62,6 +62,8 @@ pub struct SubmitPage {
     profile: Profile,
     card: Card,
     offer: Offer,
+    /// Whether it can be applied for today.
+    is_on_sale: bool,
     /// What the page that was sent had shown, where the terms have changed since.
     former: Option<Offer>,
 }
@@ -71,6 +73,7 @@ struct Offer {
     product_id: String,
     product_version: i32,
     limit_max: Fen,
+    /// Simple rates a year of what it is sold for, to any grade by any plan.
     rate_min: Decimal,
     rate_max: Decimal,
 }
@@ -87,7 +90,8 @@ pub struct StatePage {
 enum Standing {
     Waiting,
     UnderReview,
-    Approved { limit: Fen, annual_rate: Option<Decimal>, statement_day: u8, due_day: u8, has_pin: bool },
+    /// `rates` are the least and the greatest simple rate a year of what is sold on the line.
+    Approved { limit: Fen, rates: Option<(Decimal, Decimal)>, statement_day: u8, due_day: u8, has_pin: bool },
     Refused { reason: String, again_on: BusinessDay },
 }
 
@@ -153,9 +157,11 @@ async fn find_standing(app: &App, application: &Application) -> anyhow::Result<O
             let Some(line) = lines.iter().find(|line| line.line_id == line_id) else { return Ok(None) };
             let mut connection = app.pool.acquire().await?;
             let product = app.catalogue.get(&mut connection, line.product_id, line.product_version).await?;
+            let today = business_day::store::today(&mut connection).await?;
+            drop(connection);
             Some(Standing::Approved {
                 limit,
-                annual_rate: lowest_rate(&product, &grade),
+                rates: price_range(&product.terms, &[grade], today),
                 statement_day: line.statement_day.get(),
                 due_day: line.due_day.get(),
                 has_pin: borrower::has_pin(app, application.borrower_id).await?,
@@ -280,11 +286,14 @@ pub async fn submit(
                 return Ok(Redirect::to(APPLY).into_response());
             };
             let mut shown = submit_page(&app, page, form, borrower_id, card).await?;
-            if refusal == ApplyRefusal::ProductNotOnSale && shown.offer.product_id == product_id.to_string() {
+            let is_newer =
+                shown.offer.product_id == product_id.to_string() && shown.offer.product_version != product_version;
+            if refusal == ApplyRefusal::ProductNotOnSale && is_newer && shown.is_on_sale {
                 // The terms changed while the page was open: it says what they were and what they are.
                 let mut connection = app.pool.acquire().await?;
                 let former = app.catalogue.get(&mut connection, product_id, product_version).await?;
-                shown.former = Some(Offer::of(&former));
+                let today = business_day::store::today(&mut connection).await?;
+                shown.former = Some(Offer::of(&former, today));
                 shown.form.refuse(&ApplyRefusal::OfferChanged);
             } else {
                 shown.form.refuse(&refusal);
@@ -306,40 +315,35 @@ impl IdentityPage {
 async fn submit_page(
     app: &App,
     page: Page,
-    form: Form,
+    mut form: Form,
     borrower_id: BorrowerId,
     card: Card,
 ) -> Result<SubmitPage, Problem> {
     let mut connection = app.pool.acquire().await?;
     let product = app.catalogue.current(&mut connection, app.site.line_product()).await?;
+    let today = business_day::store::today(&mut connection).await?;
     drop(connection);
     let product = product.ok_or_else(|| anyhow::anyhow!("the product {} is not on sale", app.site.line_product()))?;
+    let is_on_sale = product.terms.is_valid_on(today);
+    if !is_on_sale {
+        form.refuse(&ApplyRefusal::ProductNotOnSale);
+    }
     let profile = borrower_actions::profile(app, borrower_id).await?;
-    Ok(SubmitPage { page, form, profile, card, offer: Offer::of(&product), former: None })
+    Ok(SubmitPage { page, form, profile, card, offer: Offer::of(&product, today), is_on_sale, former: None })
 }
 
 impl Offer {
-    fn of(product: &ProductVersion) -> Offer {
-        let rates = || annual_plans(product).flat_map(|plan| plan.prices.iter().map(|rate| rate.fraction()));
+    fn of(product: &ProductVersion, today: BusinessDay) -> Offer {
+        let terms = &product.terms;
+        let (rate_min, rate_max) = price_range(terms, &terms.purchase.grades, today).unwrap_or_default();
         Offer {
             product_id: product.product_id.to_string(),
             product_version: product.version,
-            limit_max: product.terms.line.limit_max_fen,
-            rate_min: rates().min().unwrap_or_default(),
-            rate_max: rates().max().unwrap_or_default(),
+            limit_max: terms.line.limit_max_fen,
+            rate_min,
+            rate_max,
         }
     }
-}
-
-/// The lowest annual rate that a product has for a grade.
-fn lowest_rate(product: &ProductVersion, grade: &str) -> Option<Decimal> {
-    let place = product.terms.purchase.grades.iter().position(|known| known == grade)?;
-    annual_plans(product).filter_map(|plan| plan.prices.get(place).map(|rate| rate.fraction())).min()
-}
-
-/// Plans whose price is a rate a year; a fee per period is shown as a rate where its schedule is.
-fn annual_plans(product: &ProductVersion) -> impl Iterator<Item = &Plan> {
-    product.terms.plans.iter().filter(|plan| plan.method != Method::FlatFee)
 }
 
 fn unprocessable(page: impl IntoResponse) -> Response {

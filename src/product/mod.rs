@@ -19,6 +19,6 @@ pub mod api;
 pub use actions::{ProductRefusal, PublishedVersion, check, list_versions, publish, withdraw};
 pub use catalogue::{Catalogue, ProductVersion};
 pub use proof::Proof;
-pub use quote::{Quote, QuoteRefusal, QuoteRequest, quote};
+pub use quote::{Quote, QuoteRefusal, QuoteRequest, price_range, quote};
 pub use reader::Problem;
 pub use terms::Terms;

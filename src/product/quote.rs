@@ -1,5 +1,7 @@
 //! Quotes (试算): the full schedule and true cost of a purchase before the borrower agrees.
 
+use rust_decimal::Decimal;
+
 use crate::base::day::MonthDay;
 use crate::base::{BusinessDay, Fen, Rate};
 use crate::error::Refusal;
@@ -111,6 +113,24 @@ pub fn schedule_request(plan: &Plan, price: Rate, request: &QuoteRequest<'_>) ->
         start_on: request.business_day,
         due: DueDates::From { first: request.due_day.next_after(first_statement_on), day: request.due_day },
     }
+}
+
+/// The least and the greatest annualised cost (单利, as people are shown it) of everything that is sold to these grades, whatever
+/// its method. It is quoted on the greatest purchase, where rounding to fen does not show. `None` where nothing is sold to them.
+pub fn price_range(terms: &Terms, grades: &[String], business_day: BusinessDay) -> Option<(Decimal, Decimal)> {
+    let statement_day = *terms.line.statement_days.first()?;
+    let due_day = terms.line.due_day(statement_day);
+    let amount = terms.purchase.amount_max_fen;
+    let mut range: Option<(Decimal, Decimal)> = None;
+    for grade in grades {
+        for periods in terms.plans.iter().flat_map(|plan| plan.periods.iter().copied()) {
+            let request = QuoteRequest { grade, periods, amount, business_day, statement_day, due_day };
+            let Some(price) = quote(terms, &request).ok().and_then(|quote| quote.price()) else { continue };
+            let nominal = price.shown().nominal;
+            range = Some(range.map_or((nominal, nominal), |(least, most)| (least.min(nominal), most.max(nominal))));
+        }
+    }
+    range
 }
 
 fn contract_rate(plan: &Plan, price: Rate) -> Rate {

@@ -90,6 +90,15 @@ pub async fn offer_plans(
     if plans.is_empty() { Err(Fault::Refused(refusal)) } else { Ok(plans) }
 }
 
+/// The least and the greatest amount of one purchase here; `None` where nothing is sold on these lines.
+pub async fn bounds(app: &App, lines: &[Line], shop: &Shop) -> anyhow::Result<Option<(Fen, Fen)>> {
+    let mut connection = app.pool.acquire().await?;
+    let today = business_day::store::today(&mut connection).await?;
+    let products = app.catalogue.load_on_sale(&mut connection).await?;
+    let counter = Counter { category: &shop.merchant.category, amount: Fen::ZERO, today };
+    Ok(offer::bounds(lines, &products, counter))
+}
+
 /// A plan as it was when an earlier version of its product was on sale; `None` where there never was one.
 pub async fn former_plan(
     app: &App,

@@ -74,6 +74,14 @@ pub fn offers(
     if plans.is_empty() { Err(PurchaseRefusal::PlanNotOffered) } else { Ok(plans) }
 }
 
+/// The least and the greatest amount of one purchase at a counter, over everything that is sold there on these lines; `None` where
+/// nothing is. The counter's own amount says nothing here.
+pub fn bounds(lines: &[Line], products: &[Arc<ProductVersion>], counter: Counter<'_>) -> Option<(Fen, Fen)> {
+    let sold = products.iter().filter(|product| lines.iter().any(|line| is_sold_here(product, line, counter)));
+    sold.map(|product| (product.terms.purchase.amount_min_fen, product.terms.purchase.amount_max_fen))
+        .reduce(|(least, most), (low, high)| (least.min(low), most.max(high)))
+}
+
 fn is_sold_here(product: &ProductVersion, line: &Line, counter: Counter<'_>) -> bool {
     let categories = &product.terms.purchase.merchant_categories;
     product.funder_id == line.funder_id

@@ -26,7 +26,7 @@ use crate::http::Problem;
 use crate::loan::words::{self, RowWords};
 use crate::merchant::{CodeKind, CodeRefusal, CodeStatus};
 use crate::page::session::SignedIn;
-use crate::page::{Form, Page};
+use crate::page::{Form, Page, Said};
 
 /// Longer than any amount; what is shown back of one is not longer.
 const AMOUNT_CHARS_MAX: usize = 24;
@@ -57,6 +57,14 @@ pub struct KeypadPage {
     merchant_name: String,
     key: String,
     usable: Fen,
+    /// Of one purchase.
+    bounds: Option<(Fen, Fen)>,
+}
+
+impl KeypadPage {
+    fn refusal(&self) -> Option<Said> {
+        Some(said(&self.page, self.form.refusal()?, self.bounds))
+    }
 }
 
 #[derive(Template, WebTemplate)]
@@ -105,11 +113,24 @@ impl ConfirmPage {
 #[template(path = "purchase/closed.html")]
 pub struct ClosedPage {
     page: Page,
-    code: &'static str,
+    why: Said,
     merchant_name: Option<String>,
     amount: Option<Fen>,
     /// Where something can be done about it, as words and a path.
     way_on: Option<(&'static str, &'static str)>,
+}
+
+/// Why nothing is bought, with the bound that an amount is on the wrong side of.
+fn said(page: &Page, code: &str, bounds: Option<(Fen, Fen)>) -> Said {
+    match bounds {
+        Some((least, _)) if code == PurchaseRefusal::AmountBelowMinimum.code() => {
+            page.say("pay-below-least").with("least", page.yuan(&least))
+        }
+        Some((_, most)) if code == PurchaseRefusal::AmountAboveMaximum.code() => {
+            page.say("pay-above-most").with("most", page.yuan(&most))
+        }
+        _ => page.say_of("refusal", code),
+    }
 }
 
 /// `GET /q/{code}`: what the printed code leads to, in whatever browser.
@@ -216,6 +237,7 @@ impl Visit<'_> {
         Ok(KeypadPage {
             form,
             usable: counter::usable(self.app, &self.lines).await?,
+            bounds: counter::bounds(self.app, &self.lines, &self.shop).await?,
             merchant_name: self.shop.merchant.name,
             page: self.page,
             token: self.token,
@@ -261,9 +283,14 @@ impl Visit<'_> {
                 form.refuse(&refusal);
                 Ok((StatusCode::UNPROCESSABLE_ENTITY, self.keypad(form).await?).into_response())
             }
-            Err(Fault::Refused(refusal)) => Ok(closed(self.page, &refusal, Some(&self.shop))),
+            Err(Fault::Refused(refusal)) => self.closed(refusal).await,
             Err(failed) => Err(failed.into()),
         }
+    }
+
+    async fn closed(self, refusal: PurchaseRefusal) -> Result<Response, Problem> {
+        let bounds = counter::bounds(self.app, &self.lines, &self.shop).await?;
+        Ok(closed_within(self.page, &refusal, Some(&self.shop), bounds))
     }
 }
 
@@ -304,7 +331,7 @@ impl Visit<'_> {
     async fn confirm(self, amount: Fen, name: PlanName, form: Form) -> Result<Response, Problem> {
         let plans = match counter::offer_plans(self.app, &self.lines, &self.shop, amount).await {
             Ok(plans) => plans,
-            Err(Fault::Refused(refusal)) => return Ok(closed(self.page, &refusal, Some(&self.shop))),
+            Err(Fault::Refused(refusal)) => return self.closed(refusal).await,
             Err(failed) => return Err(failed.into()),
         };
         let Some(plan) = plans.into_iter().find(|plan| plan.name == name) else {
@@ -411,6 +438,10 @@ async fn refused_at(
 }
 
 fn closed(page: Page, refusal: &impl Refusal, shop: Option<&Shop>) -> Response {
+    closed_within(page, refusal, shop, None)
+}
+
+fn closed_within(page: Page, refusal: &impl Refusal, shop: Option<&Shop>, bounds: Option<(Fen, Fen)>) -> Response {
     let code = refusal.code();
     let status = if code == CodeRefusal::UnknownCode.code() { StatusCode::NOT_FOUND } else { StatusCode::CONFLICT };
     let of_line = [PurchaseRefusal::LineEnded, PurchaseRefusal::LineNotActive, PurchaseRefusal::LineExceeded];
@@ -423,7 +454,8 @@ fn closed(page: Page, refusal: &impl Refusal, shop: Option<&Shop>) -> Response {
     };
     let merchant_name = shop.map(|shop| shop.merchant.name.clone());
     let amount = shop.and_then(Shop::amount);
-    (status, ClosedPage { page, code, merchant_name, amount, way_on }).into_response()
+    let why = said(&page, code, bounds);
+    (status, ClosedPage { page, why, merchant_name, amount, way_on }).into_response()
 }
 
 fn expiry(shop: &Shop) -> Option<DateTime<Utc>> {

@@ -3,7 +3,9 @@
 use std::cell::RefCell;
 
 use chrono::TimeDelta;
+use fenqi::product::{ProductVersion, Terms};
 use fenqi::sandbox::{FaultShares, Matcher, Scripted};
+use rust_decimal::Decimal;
 use sqlx::PgPool;
 
 use crate::browser::{Browser, Shown};
@@ -193,11 +195,52 @@ async fn an_application_on_terms_that_have_changed_is_shown_what_changed_and_sen
     fenqi::product::publish(&place.app, &dearer).await.unwrap();
     let stale = place.browser.submit(&submit, "/apply/submit", &[]).await;
     stale.has_status(422).shows("have just changed, and you have not applied yet");
-    stale.shows("It was: a limit of up to ¥200,000.00, 8.6% to 18% a year");
-    stale.shows("It is: a limit of up to ¥150,000.00, 9.6% to 18% a year");
+    stale.shows("It was: a limit of up to ¥200,000.00, 8.6% to 18% a year (simple)");
+    stale.shows("It is: a limit of up to ¥150,000.00, 9.6% to 18% a year (simple)");
     let applied: i64 = sqlx::query_scalar("select count(*) from application").fetch_one(&place.app.pool).await.unwrap();
     assert_eq!(applied, 0);
     place.browser.submit(&stale, "/apply/submit", &[]).await.is_at("/apply").shows("Your line is open");
+}
+
+/// The terms of the lines that are applied for, changed under their number.
+async fn change_terms(place: &Place, change: impl FnOnce(&mut Terms)) {
+    let mut connection = place.app.pool.acquire().await.unwrap();
+    let current = place.app.catalogue.current(&mut connection, "harbour-standard").await.unwrap().unwrap();
+    let mut changed = ProductVersion::clone(&current);
+    change(&mut changed.terms);
+    place.app.catalogue.put(changed);
+}
+
+#[sqlx::test(migrator = "fenqi::MIGRATOR")]
+async fn a_product_past_its_last_day_is_not_offered_and_not_called_changed(pool: PgPool) {
+    let mut place = open(pool).await;
+    let submit = place.come_to_submit().await;
+    change_terms(&place, |terms| terms.valid_until = Some("2026-03-04".parse().unwrap())).await;
+    let refused = place.browser.submit(&submit, "/apply/submit", &[]).await;
+    refused.has_status(422).shows("not available at the moment").hides("have just changed").hides("It was:");
+    let page = place.browser.get("/apply").await;
+    page.has_status(200).shows("not available at the moment").hides(">Apply</button>");
+    change_terms(&place, |terms| terms.valid_until = None).await;
+    let page = place.browser.get("/apply").await;
+    page.shows(">Apply</button>").hides("not available at the moment");
+}
+
+#[sqlx::test(migrator = "fenqi::MIGRATOR")]
+async fn a_product_of_flat_fees_alone_says_what_it_costs_a_year_before_and_after_it_is_decided(pool: PgPool) {
+    let mut place = open(pool).await;
+    let mut connection = place.app.pool.acquire().await.unwrap();
+    let shared = place.app.catalogue.current(&mut connection, "harbour-shared-fee").await.unwrap().unwrap();
+    drop(connection);
+    change_terms(&place, |terms| terms.plans = shared.terms.plans.clone()).await;
+    let submit = place.come_to_submit().await;
+    submit.shows("<dd class=\"amount\">5.39% – 8.41%</dd>");
+    let state = place.browser.submit(&submit, "/apply/submit", &[]).await;
+    state.shows("Your line is open").shows("Annual rate (simple)").hides("<dd>0%</dd>");
+    let grade: String = sqlx::query_scalar("select grade from credit_line").fetch_one(&place.app.pool).await.unwrap();
+    let expected = fenqi::product::price_range(&shared.terms, &[grade], "2026-03-05".parse().unwrap()).unwrap();
+    let percent = |rate: Decimal| format!("{}%", (rate * Decimal::ONE_HUNDRED).normalize());
+    assert!(expected.0 < expected.1);
+    state.shows(&format!("<dd>{} – {}</dd>", percent(expected.0), percent(expected.1)));
 }
 
 #[sqlx::test(migrator = "fenqi::MIGRATOR")]

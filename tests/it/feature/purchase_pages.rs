@@ -66,6 +66,19 @@ async fn amounts_that_are_none_are_refused_beside_the_field_and_kept(pool: PgPoo
 }
 
 #[sqlx::test(migrator = "fenqi::MIGRATOR")]
+async fn the_least_and_the_greatest_purchase_are_named_before_and_when_an_amount_is_refused(pool: PgPool) {
+    let mut shopper = shopper(pool).await;
+    let code = shopper.poster().await;
+    shopper.browser.get(&code).await.shows("One purchase: ¥10.00 to ¥50,000.00");
+    shopper.browser.get(&format!("{code}?amount=5")).await.shows("which begin at ¥10.00");
+    shopper.browser.get(&format!("{code}?amount=60000")).await.shows("which is ¥50,000.00");
+    for (fen, words) in [(500, "which begin at ¥10.00"), (6_000_000, "which is ¥50,000.00")] {
+        let order = shopper.order(fen, &format!("B-{fen}")).await;
+        shopper.browser.get(&order).await.has_status(409).shows(words);
+    }
+}
+
+#[sqlx::test(migrator = "fenqi::MIGRATOR")]
 async fn the_keypad_types_without_a_script(pool: PgPool) {
     let mut shopper = shopper(pool).await;
     let code = shopper.poster().await;

@@ -13,6 +13,7 @@ use crate::base::id::{BorrowerId, LoanId};
 use crate::base::{BusinessDay, Fen, Rate};
 use crate::borrower::Agreement;
 use crate::borrower::actions::signed_text_at;
+use crate::funder;
 use crate::http::Problem;
 use crate::ledger::store::Entry;
 use crate::loan::{LoanStatus, Price};
@@ -67,6 +68,7 @@ pub struct AgreementPage {
     rate: Rate,
     price: Option<Price>,
     story: LoanStory,
+    lender: String,
     penalty: PenaltyRate,
     order: [Part; 4],
     /// The credit agreement as it was signed before this loan was made.
@@ -150,11 +152,13 @@ pub async fn agreement(
     let terms = &story.product.terms;
     let periods = u16::try_from(story.loan.periods).unwrap_or_default();
     let sold = terms.plan(periods, &story.loan.grade);
+    let lender = funder::store::find_name(&mut *app.pool.acquire().await?, story.line.funder_id).await?;
     Ok(AgreementPage {
         page,
         plan: sold.map(|(plan, _)| plan.clone()),
         rate: sold.map_or(Rate::ZERO, |(_, price)| price),
         price: why::agreed_price(&story),
+        lender,
         penalty: terms.penalty.rate,
         order: terms.allocation.order,
         text: signed_text_at(&app, borrower_id, Agreement::Credit, story.loan.bought_at).await?,

@@ -14,7 +14,7 @@ use crate::base::{BusinessDay, Fen};
 use crate::http::Problem;
 use crate::page::Page;
 use crate::page::session::SignedIn;
-use crate::{bill, business_day};
+use crate::{bill, business_day, funder};
 
 #[derive(Deserialize, Default)]
 #[serde(default)]
@@ -30,6 +30,7 @@ pub struct Asked {
 pub struct LinePage {
     page: Page,
     line: Line,
+    lender: String,
     today: BusinessDay,
     others: Vec<LineId>,
     /// The principal left of each loan, which together is what is used.
@@ -51,11 +52,12 @@ pub async fn show(
     let others = lines.iter().map(|line| line.line_id).filter(|line_id| *line_id != line.line_id).collect();
     let mut connection = app.pool.acquire().await?;
     let outstanding = bill::own_store::list_outstanding(&mut connection, line.line_id).await?;
+    let lender = funder::store::find_name(&mut connection, line.funder_id).await?;
     let today = business_day::store::today(&mut connection).await?;
     let entries = own_store::list_entries(&mut connection, line.line_id, asked.before).await?;
     let is_full = entries.len() == own_store::PAGE_MAX as usize;
     let older = entries.last().filter(|_| is_full).map(|entry| entry.entry_no);
-    Ok(LinePage { page, line, today, others, outstanding, entries, older })
+    Ok(LinePage { page, line, lender, today, others, outstanding, entries, older })
 }
 
 impl LinePage {

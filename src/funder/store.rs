@@ -59,6 +59,14 @@ pub async fn find_code(connection: &mut PgConnection, funder_id: FunderId) -> sq
     sqlx::query_scalar!("select code from funder where funder_id = $1", funder_id.uuid()).fetch_one(connection).await
 }
 
+/// What people call the funder.
+///
+/// # Errors
+/// `RowNotFound` when there is no such funder.
+pub async fn find_name(connection: &mut PgConnection, funder_id: FunderId) -> sqlx::Result<String> {
+    sqlx::query_scalar!("select name from funder where funder_id = $1", funder_id.uuid()).fetch_one(connection).await
+}
+
 pub async fn load_funders(connection: &mut PgConnection) -> sqlx::Result<Vec<Funder>> {
     sqlx::query_as!(Funder, r#"select funder_id as "funder_id: FunderId", code, name from funder order by code"#)
         .fetch_all(connection)

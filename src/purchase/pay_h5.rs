@@ -22,6 +22,7 @@ use crate::base::typed::{plain_amount, press, typed_amount};
 use crate::borrower::{self, pin_h5};
 use crate::credit::Line;
 use crate::error::{Fault, Refusal};
+use crate::funder;
 use crate::http::Problem;
 use crate::loan::words::{self, RowWords};
 use crate::merchant::{CodeKind, CodeRefusal, CodeStatus};
@@ -97,6 +98,7 @@ pub struct ConfirmPage {
     plain_amount: String,
     expires_at: Option<DateTime<Utc>>,
     plan: PlanOffer,
+    lender: String,
     rows: Vec<RowWords>,
     has_pin: bool,
 }
@@ -338,6 +340,7 @@ impl Visit<'_> {
             return self.plans(amount, "", Some(name)).await;
         };
         let status = if form.is_refused() { StatusCode::UNPROCESSABLE_ENTITY } else { StatusCode::OK };
+        let lender = funder::store::find_name(&mut *self.app.pool.acquire().await?, plan.product.funder_id).await?;
         let mut shown = ConfirmPage {
             rows: words::rows(&self.page, &plan.request, &plan.quote.gross_schedule(), &plan.quote.subsidies),
             has_pin: borrower::has_pin(self.app, self.borrower_id).await?,
@@ -350,6 +353,7 @@ impl Visit<'_> {
             amount,
             plain_amount: plain_amount(amount),
             plan,
+            lender,
         };
         // After a post too, so that it is the same payment in the other language.
         shown.page.visit.address = shown.here();

@@ -99,6 +99,17 @@ async fn the_contract_shows_the_text_that_was_signed_when_the_loan_was_made(pool
     contract.shows("签过的额度协议原文").hides("最早的额度协议原文").hides("后来的额度协议原文").hides("版本：2026-01");
 }
 
+#[sqlx::test(migrator = "fenqi::MIGRATOR")]
+async fn the_lender_is_named_before_and_after_it_is_agreed_to(pool: PgPool) {
+    let mut shopper = shopper(pool, &[]).await;
+    let (asking, loan) = buy(&mut shopper, "600", ("harbour-standard", 12)).await;
+    let contract = shopper.browser.get(&format!("{loan}/agreement")).await;
+    for page in [&asking, &contract] {
+        page.shows("<dt>Lender</dt><dd>Harbour Bank</dd>");
+    }
+    shopper.browser.get("/home/line").await.shows("Lender Harbour Bank");
+}
+
 /// The borrower agreed to a wording of the credit agreement.
 async fn sign(shopper: &Shopper, version: &str, body: &str, at: DateTime<Utc>) {
     let pool = &shopper.town.app.pool;

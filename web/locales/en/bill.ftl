@@ -115,6 +115,7 @@ account-share_expense = share expense
 contract-terms = Terms of this loan
 contract-product = Product
 contract-version = version { $version }
+contract-lender = Lender
 contract-merchant = Paid to
 contract-made = Made on
 contract-rate-period = Rate each time

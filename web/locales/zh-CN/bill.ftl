@@ -103,6 +103,7 @@ account-share_expense = 分润支出
 contract-terms = 这笔借款的条款
 contract-product = 产品
 contract-version = 第 { $version } 版
+contract-lender = 资金方
 contract-merchant = 付款给
 contract-made = 借款日
 contract-rate-period = 每期利率

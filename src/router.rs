@@ -192,6 +192,7 @@ fn pages(app: App, live: LiveReceipts) -> Router<App> {
         .route("/me", get(me_h5::me))
         .route("/me/agreements", get(me_h5::agreements))
         .route("/me/agreements/{consent}", get(me_h5::agreement))
+        .route("/me/agreements/{consent}/withdraw", post(me_h5::withdraw))
         .route("/me/messages", get(message_h5::list))
         .route("/me/messages/wechat", post(message_h5::allow))
         .route("/me/messages/wechat/stop", post(message_h5::stop))

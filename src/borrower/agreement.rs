@@ -28,7 +28,7 @@ pub struct Wording {
 }
 
 /// The version of the texts in `web/agreements`; it changes with any of them.
-const VERSION: &str = "2026-01";
+const VERSION: &str = "2026-02";
 
 static WORDINGS: LazyLock<[Wording; 5]> = LazyLock::new(|| {
     Agreement::ALL.map(|agreement| {
@@ -61,6 +61,11 @@ impl Agreement {
             Agreement::Withholding => "withholding",
             Agreement::CreditReport => "credit_report",
         }
+    }
+
+    /// Whether it may be taken back by itself: a consent to processing may, a contract may not.
+    pub const fn may_be_withdrawn(self) -> bool {
+        matches!(self, Agreement::PersonalInformation | Agreement::SensitiveInformation)
     }
 
     pub fn from_name(name: &str) -> Option<Agreement> {

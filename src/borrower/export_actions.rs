@@ -7,14 +7,19 @@ use super::export_store;
 use super::model::BorrowerRefusal;
 use super::store;
 use crate::app::App;
-use crate::base::id::BorrowerId;
+use crate::base::id::{self, BorrowerId};
 use crate::error::Outcome;
 use crate::vault::Field;
 
-/// Everything about a person as one JSON document, name and numbers in clear. Whoever calls has made sure who asks.
-pub async fn export(app: &App, borrower_id: BorrowerId) -> Outcome<Value, BorrowerRefusal> {
+/// Everything about a person as one JSON document, name and numbers in clear. Whoever calls has made sure who asks, and says on
+/// which device: that it was handed out is recorded first, and stands in it.
+pub async fn export(app: &App, borrower_id: BorrowerId, device: &str) -> Outcome<Value, BorrowerRefusal> {
     let person = profile(app, borrower_id).await?;
-    let mut gathered = export_store::gather(&mut *app.pool.acquire().await?, borrower_id).await?;
+    let mut connection = app.pool.acquire().await?;
+    let now = app.clock.now();
+    export_store::insert_export(&mut connection, borrower_id, (id::mint(now), device, now)).await?;
+    let mut gathered = export_store::gather(&mut connection, borrower_id).await?;
+    drop(connection);
     gathered["person"] = json!({
         "borrower_id": borrower_id,
         "name": person.name.reveal(),
@@ -22,7 +27,7 @@ pub async fn export(app: &App, borrower_id: BorrowerId) -> Outcome<Value, Borrow
         "mobile": person.mobile.reveal(),
     });
     open_cards(app, borrower_id, &mut gathered["cards"]).await?;
-    gathered["exported_at"] = json!(app.clock.now());
+    gathered["exported_at"] = json!(now);
     Ok(gathered)
 }
 

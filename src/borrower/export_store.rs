@@ -1,7 +1,9 @@
 //! SQL of what a person is handed of everything that is kept about them.
 
+use chrono::{DateTime, Utc};
 use serde_json::Value;
 use sqlx::PgConnection;
+use uuid::Uuid;
 
 use crate::base::id::{BorrowerId, CardId};
 
@@ -19,7 +21,8 @@ pub async fn gather(connection: &mut PgConnection, borrower_id: BorrowerId) -> s
                                                   order by card_id)
                                  from card_signing where borrower_id = $1),
                'agreements', (select jsonb_agg(jsonb_build_object('kind', c.kind, 'version', t.version, 'text', t.body,
-                                                                  'device', c.device, 'agreed_at', c.agreed_at)
+                                                                  'device', c.device, 'agreed_at', c.agreed_at,
+                                                                  'withdrawn_at', c.withdrawn_at)
                                                order by c.agreed_at)
                               from consent c join consent_text t on t.sha256 = c.text_sha256 where c.borrower_id = $1),
                'applications', (select jsonb_agg(to_jsonb(a) - 'request_sha256' order by a.created_at)
@@ -55,6 +58,8 @@ pub async fn gather(connection: &mut PgConnection, borrower_id: BorrowerId) -> s
                'wechat_messages', (select jsonb_agg(jsonb_build_object('kind', kind, 'wanted', wanted, 'allowed', allowed)
                                                     order by kind)
                                    from wechat_subscription where borrower_id = $1),
+               'exports', (select jsonb_agg(jsonb_build_object('device', device, 'at', exported_at) order by exported_at)
+                           from data_export where borrower_id = $1),
                'sessions', (select jsonb_agg(jsonb_build_object('device', device, 'began_at', created_at,
                                                                 'last_seen_at', last_seen_at) order by created_at)
                             from session where subject_id = $1 and kind = 'borrower')) as "gathered!""#,
@@ -62,6 +67,24 @@ pub async fn gather(connection: &mut PgConnection, borrower_id: BorrowerId) -> s
     )
     .fetch_one(connection)
     .await
+}
+
+/// Records that a person was handed everything: under an id, on which device, and when.
+pub async fn insert_export(
+    connection: &mut PgConnection,
+    borrower_id: BorrowerId,
+    (export_id, device, now): (Uuid, &str, DateTime<Utc>),
+) -> sqlx::Result<()> {
+    sqlx::query!(
+        "insert into data_export (borrower_id, export_id, device, exported_at) values ($1, $2, $3, $4)",
+        borrower_id.uuid(),
+        export_id,
+        device,
+        now
+    )
+    .execute(connection)
+    .await?;
+    Ok(())
 }
 
 /// The sealed parts of a borrower's cards: the number, and the mobile that the bank knows.

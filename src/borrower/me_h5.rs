@@ -11,6 +11,7 @@ use super::model::{Profile, SignedAgreement};
 use super::pin_actions::has_pin;
 use super::{Agreement, actions, export_actions, pin_h5};
 use crate::app::App;
+use crate::base::id::ConsentId;
 use crate::http::Problem;
 use crate::notice::{self, Audience};
 use crate::page::session::{self, OwnSession, SignedIn};
@@ -66,6 +67,22 @@ pub async fn agreement(
     let signed = actions::signed_agreements(&app, id).await?;
     let signed = signed.into_iter().find(|signed| signed.consent_id == consent_id).ok_or_else(Problem::not_found)?;
     Ok(SignedPage { page, signed, text })
+}
+
+/// `POST /me/agreements/{consent}/withdraw`: takes the consent back. Again it changes nothing.
+pub async fn withdraw(
+    State(app): State<App>,
+    page: Page,
+    SignedIn(id): SignedIn,
+    Path(consent_id): Path<String>,
+) -> Result<Redirect, Problem> {
+    let consent_id: ConsentId = consent_id.parse().map_err(|_| Problem::not_found())?;
+    let signed = actions::signed_agreements(&app, id).await?;
+    let signed = signed.into_iter().find(|signed| signed.consent_id == consent_id).ok_or_else(Problem::not_found)?;
+    let agreement = Agreement::from_name(&signed.kind).filter(|agreement| agreement.may_be_withdrawn());
+    actions::withdraw(&app, id, agreement.ok_or_else(Problem::not_found)?).await?;
+    page.visit.flash("flash-consent-withdrawn");
+    Ok(Redirect::to(&format!("/me/agreements/{consent_id}")))
 }
 
 #[derive(Template, WebTemplate)]
@@ -130,7 +147,7 @@ pub async fn export(
     if !pin_h5::is_confirmed(&app, id, &mut form).await? {
         return Ok(refused(ExportPage { page, form, has_pin }));
     }
-    let document = export_actions::export(&app, id).await?;
+    let document = export_actions::export(&app, id, &page.visit.device).await?;
     let text = serde_json::to_string_pretty(&document).map_err(anyhow::Error::from)?;
     let headers = [
         (header::CONTENT_TYPE, "application/json; charset=utf-8"),
@@ -151,6 +168,11 @@ impl AgreementsPage {
 }
 
 impl SignedPage {
+    fn may_be_withdrawn(&self) -> bool {
+        let agreement = Agreement::from_name(&self.signed.kind);
+        self.signed.withdrawn_at.is_none() && agreement.is_some_and(Agreement::may_be_withdrawn)
+    }
+
     fn name(&self) -> String {
         agreement_name(&self.page, &self.signed.kind)
     }

@@ -93,6 +93,8 @@ pub struct SignedAgreement {
     pub kind: String,
     pub version: String,
     pub agreed_at: DateTime<Utc>,
+    /// When it was taken back.
+    pub withdrawn_at: Option<DateTime<Utc>>,
 }
 
 /// What a registration comes to.

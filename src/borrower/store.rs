@@ -205,7 +205,7 @@ pub async fn keep_wordings(connection: &mut PgConnection, wordings: &[(&str, &Wo
     Ok(())
 }
 
-/// Records consents; one that this borrower already gave to the same text is not recorded again.
+/// Records consents; one that this borrower already gave to the same text, and has not taken back, is not recorded again.
 pub async fn insert_consents(connection: &mut PgConnection, consents: &[NewConsent]) -> sqlx::Result<()> {
     let hashes: Vec<&[u8]> = consents.iter().map(|consent| consent.text_sha256.as_slice()).collect();
     sqlx::query!(
@@ -213,7 +213,8 @@ pub async fn insert_consents(connection: &mut PgConnection, consents: &[NewConse
          select new.* from unnest($1::uuid[], $2::uuid[], $3::text[], $4::bytea[], $5::text[], $6::timestamptz[])
                            as new(borrower_id, consent_id, kind, text_sha256, device, agreed_at)
          where not exists (select from consent c
-                           where c.borrower_id = new.borrower_id and c.text_sha256 = new.text_sha256)",
+                           where c.borrower_id = new.borrower_id and c.text_sha256 = new.text_sha256
+                             and c.withdrawn_at is null)",
         &consents.iter().map(|consent| consent.borrower_id.uuid()).collect::<Vec<Uuid>>(),
         &consents.iter().map(|consent| consent.consent_id.uuid()).collect::<Vec<Uuid>>(),
         &consents.iter().map(|consent| consent.kind).collect::<Vec<&str>>() as &[&str],
@@ -233,7 +234,7 @@ pub async fn list_consents(
 ) -> sqlx::Result<Vec<SignedAgreement>> {
     sqlx::query_as!(
         SignedAgreement,
-        r#"select c.consent_id as "consent_id: ConsentId", c.kind, t.version, c.agreed_at
+        r#"select c.consent_id as "consent_id: ConsentId", c.kind, t.version, c.agreed_at, c.withdrawn_at
            from consent c join consent_text t on t.sha256 = c.text_sha256
            where c.borrower_id = $1 order by c.agreed_at desc, c.consent_id desc"#,
         borrower_id.uuid()
@@ -277,11 +278,32 @@ pub async fn find_consent_text_at(
     .await
 }
 
-/// The hashes of all texts that a borrower agreed to.
+/// The hashes of all texts that a borrower agreed to and has not taken back.
 pub async fn list_consent_hashes(connection: &mut PgConnection, borrower_id: BorrowerId) -> sqlx::Result<Vec<Vec<u8>>> {
-    sqlx::query_scalar!("select text_sha256 from consent where borrower_id = $1", borrower_id.uuid())
-        .fetch_all(connection)
-        .await
+    sqlx::query_scalar!(
+        "select text_sha256 from consent where borrower_id = $1 and withdrawn_at is null",
+        borrower_id.uuid()
+    )
+    .fetch_all(connection)
+    .await
+}
+
+/// Takes back every consent of a kind that a borrower has given and not taken back.
+pub async fn withdraw_consents(
+    connection: &mut PgConnection,
+    borrower_id: BorrowerId,
+    kind: &str,
+    now: DateTime<Utc>,
+) -> sqlx::Result<()> {
+    sqlx::query!(
+        "update consent set withdrawn_at = $3 where borrower_id = $1 and kind = $2 and withdrawn_at is null",
+        borrower_id.uuid(),
+        kind,
+        now
+    )
+    .execute(connection)
+    .await?;
+    Ok(())
 }
 
 /// Which of these borrowers exist.

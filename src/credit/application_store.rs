@@ -15,7 +15,7 @@ use crate::base::id::{ApplicationId, BorrowerId, LineId, ProductId};
 pub struct ApplicantRow {
     pub borrower_id: BorrowerId,
     pub birth_on: NaiveDate,
-    /// Hashes of the agreement texts signed.
+    /// Hashes of the agreement texts signed, and not taken back.
     pub signed: Vec<Vec<u8>>,
     pub has_bound_card: bool,
     pub lines_with: Vec<Uuid>,
@@ -50,7 +50,8 @@ pub async fn find_applicants(
     sqlx::query_as!(
         ApplicantRow,
         r#"select b.borrower_id as "borrower_id: BorrowerId", b.birth_on,
-                  array(select c.text_sha256 from consent c where c.borrower_id = b.borrower_id) as "signed!",
+                  array(select c.text_sha256 from consent c
+                        where c.borrower_id = b.borrower_id and c.withdrawn_at is null) as "signed!",
                   exists (select from bank_card k
                           where k.borrower_id = b.borrower_id and k.status = 'bound') as "has_bound_card!",
                   array(select l.funder_id from credit_line l

@@ -39,6 +39,7 @@ const TABLES: &[(&str, Spread)] = &[
     ("borrower", ByBorrower),
     ("card_signing", ByBorrower),
     ("consent", ByBorrower),
+    ("data_export", ByBorrower),
     ("pin", ByBorrower),
     ("wechat_identity", ByBorrower),
     ("wechat_subscription", ByBorrower),

@@ -109,7 +109,7 @@ async fn agreements_sessions_and_data_are_ones_own(pool: PgPool) {
     place.settle().await;
     let agreements = place.browser.get("/me/agreements").await;
     let link = agreements.text.split("href=\"/me/agreements/").nth(1).unwrap().split('"').next().unwrap();
-    place.browser.get(&format!("/me/agreements/{link}")).await.shows("版本：2026-01").shows("Signed 5 March 2026");
+    place.browser.get(&format!("/me/agreements/{link}")).await.shows("版本：2026-02").shows("Signed 5 March 2026");
     place.browser.get("/me/messages").await.is_at("/me/messages");
     place.app.clock.set(place.app.clock.now() + TimeDelta::minutes(2));
     let first = std::mem::replace(&mut place.browser, Browser::open(&place.app).await);
@@ -137,11 +137,12 @@ async fn agreements_sessions_and_data_are_ones_own(pool: PgPool) {
 }
 
 /// Tables that know a borrower or a line, and under what name the export has them.
-const EXPORTED: [(&str, &str); 21] = [
+const EXPORTED: [(&str, &str); 22] = [
     ("borrower", "person"),
     ("bank_card", "cards"),
     ("card_signing", "card_signings"),
     ("consent", "agreements"),
+    ("data_export", "exports"),
     ("application", "applications"),
     ("credit_line", "lines"),
     ("line_entry", "line_entries"),
@@ -195,7 +196,7 @@ async fn an_export_leaves_out_nothing_that_is_kept_about_a_person(pool: PgPool) 
     for (table, name) in EXPORTED {
         assert!(document.get(name).is_some(), "{table} is not in the export as {name}");
     }
-    for (name, count) in [("messages", 1), ("sessions", 1), ("card_signings", 1), ("line_entries", 1)] {
+    for (name, count) in [("messages", 1), ("sessions", 1), ("exports", 1), ("card_signings", 1), ("line_entries", 1)] {
         assert_eq!(document[name].as_array().map(Vec::len), Some(count), "{name}");
     }
     assert!(document["pin_set_at"].is_string());
@@ -203,6 +204,35 @@ async fn an_export_leaves_out_nothing_that_is_kept_about_a_person(pool: PgPool) 
     for word in ["sealed", "hash", "sha256"] {
         assert!(!file.text.contains(word), "the export says {word}");
     }
+}
+
+#[sqlx::test(migrator = "fenqi::MIGRATOR")]
+async fn a_consent_that_is_taken_back_stops_new_applications_until_it_is_given_again(pool: PgPool) {
+    let mut place = open(pool).await;
+    let submit = place.come_to_submit().await;
+    let list = place.browser.get("/me/agreements").await;
+    let links = list.text.split("href=\"/me/agreements/").skip(1).map(|rest| rest.split('"').next().unwrap());
+    let mut withdrawable = Vec::new();
+    for link in links {
+        let page = place.browser.get(&format!("/me/agreements/{link}")).await;
+        if page.text.contains("/withdraw\"") {
+            withdrawable.push((link.to_owned(), page));
+        }
+    }
+    assert_eq!(withdrawable.len(), 2, "contracts are not taken back");
+    let (link, page) = withdrawable.iter().find(|(_, page)| page.text.contains("敏感个人信息处理单独同意书")).unwrap();
+    page.shows("no new application of yours is taken");
+    let action = format!("/me/agreements/{link}/withdraw");
+    for _ in 0..2 {
+        let done = place.browser.submit(page, &action, &[]).await;
+        done.shows("You took this consent back on").hides(&format!("action=\"{action}\""));
+    }
+    place.browser.submit(&submit, "/apply/submit", &[]).await.has_status(422);
+    let applied: i64 = sqlx::query_scalar("select count(*) from application").fetch_one(&place.app.pool).await.unwrap();
+    assert_eq!(applied, 0);
+    let again = place.browser.get("/apply").await;
+    let submit = place.agree(&again, "sensitive_information").await;
+    place.browser.submit(&submit, "/apply/submit", &[]).await.shows("Your line is open");
 }
 
 #[sqlx::test(migrator = "fenqi::MIGRATOR")]

@@ -47,6 +47,7 @@ state-day-of-month = day { $day } of each month
 state-set-pin = Set a payment PIN
 state-refused = Not this time
 state-again = You may apply again from { $day } on.
+state-person = If you do not agree with this decision, you may contact us and ask for a person to review it.
 reason-score_too_low = All things considered we cannot offer you a line now. Paying on time elsewhere helps later applications.
 reason-grade_not_offered = There is no product for you at the moment. When there is a new one, you may apply again.
 reason-limit_below_minimum = The limit we could offer is below the product's least. When your income or repayments have changed, you may apply again.

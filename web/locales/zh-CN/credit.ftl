@@ -47,6 +47,7 @@ state-day-of-month = 每月 { $day } 日
 state-set-pin = 设置支付密码
 state-refused = 这次没有通过
 state-again = { $day } 起，您可以再次申请。
+state-person = 如果您不同意这个决定，可以联系我们，要求人工复核。
 reason-score_too_low = 综合评估后暂时无法给您提供额度。保持良好的还款记录，会对以后的申请有帮助。
 reason-grade_not_offered = 目前没有适合您的产品。以后有了新的产品，可以再来申请。
 reason-limit_below_minimum = 可以给您的额度低于产品的最低额度。收入或还款情况有变化后，可以再来申请。

@@ -27,7 +27,8 @@ pub const BY_MOBILE: &str = "/sign-in?by=mobile";
 pub struct Coming {
     #[serde(default)]
     next: String,
-    /// `mobile` for whoever does not sign in by WeChat inside WeChat.
+    /// `mobile` for whoever does not sign in by WeChat inside WeChat, `link` for whoever a form has led here, which may not lead on to
+    /// WeChat by itself.
     #[serde(default)]
     by: String,
 }
@@ -52,6 +53,14 @@ pub struct SignInPage {
     is_sent: bool,
 }
 
+/// On to WeChat by a link, or by itself.
+#[derive(Template, WebTemplate)]
+#[template(path = "borrower/sign_in_wechat.html")]
+pub struct ToWeChatPage {
+    page: Page,
+    to: String,
+}
+
 /// `GET /sign-in`
 pub async fn show(State(app): State<App>, page: Page, Query(coming): Query<Coming>) -> Result<Response, Problem> {
     let next = path_of_ours(&coming.next, HOME).to_owned();
@@ -66,7 +75,9 @@ pub async fn show(State(app): State<App>, page: Page, Query(coming): Query<Comin
         && coming.by != "mobile"
     {
         let back = app.site.link(format!("/sign-in/wechat?{}", query(&[("next", &next)])));
-        return Ok(Redirect::to(&wechat.authorize_address(&back, &page.csrf)).into_response());
+        let to = wechat.authorize_address(&back, &page.csrf);
+        let by_link = coming.by == "link";
+        return Ok(if by_link { ToWeChatPage { page, to }.into_response() } else { Redirect::to(&to).into_response() });
     }
     Ok(SignInPage { page, form: Form::filled([("next", next)]), is_sent: false }.into_response())
 }

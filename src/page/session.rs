@@ -185,8 +185,13 @@ impl FromRequestParts<App> for SignedIn {
             // A mobile is proved, the person is not: the application goes on there.
             Some(Proved { mobile: Some(_), .. }) => Err(lead(&parts.headers, "/apply")),
             _ => {
-                // The content policy lets no form lead to another site, not even to WeChat's sign-in.
-                let by = if parts.method == Method::GET { None } else { Some(("by", "mobile")) };
+                // The content policy lets no form lead to another site, not even to WeChat's sign-in. A form that gets a page
+                // brings a query, and goes on by a link there.
+                let by = match parts.method {
+                    Method::GET if visit.in_wechat && parts.uri.query().is_some() => Some(("by", "link")),
+                    Method::GET => None,
+                    _ => Some(("by", "mobile")),
+                };
                 Err(lead(&parts.headers, &way_to("/sign-in", &visit, parts, by)))
             }
         }

@@ -2,6 +2,7 @@
 //! cannot be used.
 
 use chrono::TimeDelta;
+use fenqi::base::id::MerchantId;
 use fenqi::purchase::Authoriser;
 use sqlx::PgPool;
 
@@ -35,6 +36,21 @@ async fn inside_wechat_no_form_leads_to_wechats_own_sign_in(pool: PgPool) {
     let csrf = out.text.split("name=\"csrf\" value=\"").nth(1).unwrap().split('"').next().unwrap();
     let ended = place.browser.post("/apply/identity", format!("csrf={csrf}&id_number={ID_NUMBER}")).await;
     assert_eq!(ended.has_status(200).at, "/sign-in?by=mobile&next=/apply");
+    // So is whoever chose an amount or a plan: a page of ours leads on, and no redirect does.
+    let shop = sqlx::query_scalar::<_, MerchantId>("select merchant_id from merchant");
+    let merchant_id = shop.fetch_one(&place.app.pool).await.unwrap();
+    let code = fenqi::merchant::open_static_code(&place.app, merchant_id).await.unwrap();
+    let code = format!("/q/{}", fenqi::merchant::code::token(code.code_id));
+    for path in [format!("{code}?key=&amount=100"), format!("{code}/confirm?key=&amount=100&plan=x")] {
+        let page = place.browser.get(&path).await;
+        page.has_status(200).is_at("/sign-in").shows("http-equiv=\"refresh\"").hides("name=\"mobile\"");
+        let on = link(&page, "http").replace("&#38;", "&");
+        assert!(on.contains("next%3D"), "{on} does not come back");
+        // WeChat's person is known to nobody here, and proves a mobile on the way to the same purchase.
+        let back = place.browser.get(&on).await;
+        assert!(back.is_at("/sign-in").form("/sign-in").contains("name=\"next\" value=\"/q/"));
+        place.browser.cookies.remove("fenqi");
+    }
 }
 
 #[sqlx::test(migrator = "fenqi::MIGRATOR")]

@@ -51,4 +51,14 @@ test("ten thousand characters and letters for money stay on the page with their 
   await expect(page.locator("#name-error")).toBeVisible();
   await expect(page.getByLabel(say("field-id_number"))).toHaveValue(person.id);
   await expect(page.getByLabel(say("field-name"))).toBeFocused();
+  // As much of it as any field keeps.
+  await expect(page.getByLabel(say("field-name"))).toHaveValue("长".repeat(500));
+  await page.context().clearCookies();
+  await approved(page, 503);
+  await page.goto(await shop(page));
+  const amount = page.getByLabel(say("pay-amount"));
+  await amount.fill("一百块");
+  await page.getByRole("button", { name: say("pay-see-plans") }).click();
+  await expect(page.locator("#amount-error")).toBeVisible();
+  await expect(amount).toHaveValue("一百块");
 });

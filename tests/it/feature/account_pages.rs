@@ -1,6 +1,7 @@
 //! What a borrower looks after: cards, PIN, agreements, sessions, the data that is kept, the account itself.
 
 use chrono::TimeDelta;
+use fenqi::base::id::BorrowerId;
 use sqlx::PgPool;
 
 use crate::browser::Browser;
@@ -30,6 +31,48 @@ async fn cards_are_chosen_and_unbound_by_their_rules(pool: PgPool) {
     asked.shows("ending in 0014");
     place.browser.submit(&asked, &unbind, &[("pin", PIN)]).await.is_at("/me/cards").hides("0014");
     place.browser.get(&unbind).await.has_status(404);
+}
+
+#[sqlx::test(migrator = "fenqi::MIGRATOR")]
+async fn the_last_card_stays_while_money_is_owed_and_the_page_says_so(pool: PgPool) {
+    let mut place = open(pool).await;
+    place.settle().await;
+    sqlx::query("update credit_line set used_fen = 12345").execute(&place.app.pool).await.unwrap();
+    let cards = place.browser.get("/me/cards").await;
+    let action = cards.text.split("href=\"").find(|rest| rest.contains("/unbind\"")).unwrap();
+    let action = action.split('"').next().unwrap();
+    let asked = place.browser.get(action).await;
+    let refused = place.browser.submit(&asked, action, &[("pin", PIN)]).await;
+    refused.has_status(422).shows("At least one card must stay while money is owed").hides(PIN);
+    place.browser.get("/me/cards").await.shows("5775");
+}
+
+#[sqlx::test(migrator = "fenqi::MIGRATOR")]
+async fn one_session_is_ended_and_anothers_never(pool: PgPool) {
+    let mut place = open(pool).await;
+    place.settle().await;
+    let person = borrower(&place).await;
+    let other = BorrowerId::mint(place.app.clock.now());
+    let [mut second, mut stranger] = [(); 2].map(|()| Browser::at(&place.browser.address));
+    crate::shopper::sign_in(&mut second, &place.app, person).await;
+    crate::shopper::sign_in(&mut stranger, &place.app, other).await;
+    let sessions = place.browser.get("/me/sessions").await;
+    let theirs: uuid::Uuid = sqlx::query_scalar("select session_id from session where subject_id = $1")
+        .bind(other)
+        .fetch_one(&place.app.pool)
+        .await
+        .unwrap();
+    assert!(!sessions.text.contains(&theirs.to_string()));
+    let csrf = sessions.text.split("name=\"csrf\" value=\"").nth(1).unwrap().split('"').next().unwrap();
+    place.browser.post(&format!("/me/sessions/{theirs}/end"), format!("csrf={csrf}")).await;
+    stranger.get("/me/sessions").await.is_at("/me/sessions").shows("This device");
+    let mut actions = sessions.text.split("action=\"").skip(1).map(|rest| rest.split('"').next().unwrap());
+    let own = actions.find(|action| action.ends_with("/end")).unwrap();
+    second.get("/home").await.is_at("/home");
+    place.browser.submit(&sessions, own, &[]).await.is_at("/me/sessions").shows("It is signed out there");
+    second.get("/home").await.is_at("/sign-in");
+    place.browser.get("/home").await.is_at("/home");
+    stranger.get("/me/sessions").await.is_at("/me/sessions");
 }
 
 #[sqlx::test(migrator = "fenqi::MIGRATOR")]
@@ -99,7 +142,7 @@ async fn another_pin_ends_sessions_elsewhere_and_is_told(pool: PgPool) {
     assert_eq!(sqlx::query_scalar::<_, i64>(told).fetch_one(&place.app.pool).await.unwrap(), 2);
 }
 
-async fn borrower(place: &Place) -> fenqi::base::id::BorrowerId {
+async fn borrower(place: &Place) -> BorrowerId {
     sqlx::query_scalar("select borrower_id from borrower").fetch_one(&place.app.pool).await.unwrap()
 }
 

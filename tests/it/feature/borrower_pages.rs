@@ -186,6 +186,34 @@ async fn an_application_may_be_refused_reviewed_or_decided_late(pool: PgPool) {
 }
 
 #[sqlx::test(migrator = "fenqi::MIGRATOR")]
+async fn the_part_that_updates_itself_turns_from_waiting_to_decided(pool: PgPool) {
+    let mut place = open(pool).await;
+    let submit = place.come_to_submit().await;
+    place.world.script("risk", None, vec![Scripted::answer("refer")]);
+    place.browser.submit(&submit, "/apply/submit", &[]).await.shows("Under review");
+    sqlx::query("update application set status = 'submitted', referral = null where status = 'referred'")
+        .execute(&place.app.pool)
+        .await
+        .unwrap();
+    let state = async |browser: &Browser| {
+        let client = fenqi::partner::client::build_http().unwrap();
+        let cookies: Vec<String> = browser.cookies.iter().map(|(name, value)| format!("{name}={value}")).collect();
+        let asked = client.get(format!("{}/apply/state", browser.address)).header("hx-request", "true");
+        let asked = asked.header("accept-language", "en").header("cookie", cookies.join("; "));
+        let answer = asked.send().await.unwrap();
+        assert_eq!(answer.status().as_u16(), 200);
+        answer.text().await.unwrap()
+    };
+    let waiting = state(&place.browser).await;
+    assert!(waiting.contains("Being decided") && waiting.contains("hx-get=\"/apply/state\""), "{waiting}");
+    assert!(!waiting.contains("<html"), "only the part is sent: {waiting}");
+    place.app.clock.set(place.app.clock.now() + TimeDelta::minutes(10));
+    fenqi::credit::jobs::decide_waiting(&place.app).await.unwrap();
+    let decided = state(&place.browser).await;
+    assert!(decided.contains("Your line is open") && !decided.contains("hx-get"), "{decided}");
+}
+
+#[sqlx::test(migrator = "fenqi::MIGRATOR")]
 async fn an_application_on_terms_that_have_changed_is_shown_what_changed_and_sent_again(pool: PgPool) {
     let mut place = open(pool).await;
     let submit = place.come_to_submit().await;

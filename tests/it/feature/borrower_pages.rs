@@ -148,6 +148,20 @@ async fn errors_stand_beside_their_fields_and_the_input_is_kept(pool: PgPool) {
 }
 
 #[sqlx::test(migrator = "fenqi::MIGRATOR")]
+async fn english_pages_say_beside_every_agreement_that_the_chinese_text_binds(pool: PgPool) {
+    let mut place = open(pool).await;
+    let words = "The text is in Chinese, and that text is the one that binds.";
+    let identity = place.sign_in(MOBILE).await;
+    assert_eq!(identity.text.matches(words).count(), 2, "one for each of two texts");
+    let card = place.identify(&identity).await;
+    let credit = place.bind_card(card.shows(words)).await;
+    place.browser.get("/apply?lang=zh-CN").await.hides(words).hides("协议为中文文本");
+    place.browser.cookies.remove("language");
+    let report = place.agree(credit.shows(words), "credit").await;
+    report.shows(words);
+}
+
+#[sqlx::test(migrator = "fenqi::MIGRATOR")]
 async fn an_application_may_be_refused_reviewed_or_decided_late(pool: PgPool) {
     let mut place = open(pool).await;
     let submit = place.come_to_submit().await;

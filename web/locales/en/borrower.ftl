@@ -74,6 +74,7 @@ flash-pin-set = The payment PIN is set
 agreements-title = Agreements signed
 agreements-what = We keep the text exactly as you signed it.
 agreements-none = Nothing has been signed yet
+agreement-binds = The text is in Chinese, and that text is the one that binds.
 agreement-version = version { $version }
 agreement-signed-at = Signed { $time }, version { $version }
 consent-withdraw = Take this consent back

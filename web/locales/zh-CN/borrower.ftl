@@ -74,6 +74,7 @@ flash-pin-set = 支付密码已设置
 agreements-title = 已签协议
 agreements-what = 您签署时的原文会一直保留。
 agreements-none = 还没有签署协议
+agreement-binds = 协议为中文文本，以中文文本为准。
 agreement-version = 版本 { $version }
 agreement-signed-at = 签署于 { $time }，版本 { $version }
 consent-withdraw = 撤回这项同意

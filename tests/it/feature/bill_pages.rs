@@ -181,11 +181,15 @@ async fn what_is_late_says_so_with_its_penalty(pool: PgPool) {
 #[sqlx::test(migrator = "fenqi::MIGRATOR")]
 async fn home_says_what_is_late_and_what_comes_on_a_line_that_is_closed(pool: PgPool) {
     let (mut shopper, _world, _) = billed(pool).await;
-    let closed = "update bank_card set status = 'invalid'; update credit_line set status = 'closed'";
-    sqlx::raw_sql(closed).execute(&shopper.town.app.pool).await.unwrap();
+    let pool = shopper.town.app.pool.clone();
+    let close = "update credit_line set status = 'closed', frozen_for = null";
+    sqlx::query(close).execute(&pool).await.unwrap();
     let home = shopper.browser.get("/home").await;
     home.shows("¥104.72").shows("due 25 March 2026").hides("Overdue").hides("href=\"/home/line\"");
+    let unpaid = "update credit_line set status = 'active'; update bank_card set status = 'invalid'";
+    sqlx::raw_sql(unpaid).execute(&pool).await.unwrap();
     shopper.town.live_until("2026-04-01").await;
+    sqlx::query(close).execute(&pool).await.unwrap();
     sign_in(&mut shopper.browser, &shopper.town.app, shopper.borrower_id).await;
     let home = shopper.browser.get("/home").await;
     home.shows("Overdue").shows("href=\"/bills/pay\"").shows("Expected to be due on 25 April 2026");

@@ -91,8 +91,17 @@ enum Standing {
     Waiting,
     UnderReview,
     /// `rates` are the least and the greatest simple rate a year of what is sold on the line.
-    Approved { limit: Fen, rates: Option<(Decimal, Decimal)>, statement_day: u8, due_day: u8, has_pin: bool },
-    Refused { reason: String, again_on: BusinessDay },
+    Approved {
+        limit: Fen,
+        rates: Option<(Decimal, Decimal)>,
+        statement_day: u8,
+        due_day: u8,
+        has_pin: bool,
+    },
+    Refused {
+        reason: String,
+        again_on: BusinessDay,
+    },
 }
 
 impl StatePage {

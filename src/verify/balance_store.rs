@@ -80,7 +80,13 @@ pub(super) const FEE_RECEIVABLE: &str = balance!(
     206,
     "select funder_id, accrued_fen as fen from interest_span where charge = 'fee'
      union all
-     select r.funder_id, -a.fee from repayment r cross join lateral unnest(r.fee_fen) as a(fee)"
+     select r.funder_id, -a.fee from repayment r cross join lateral unnest(r.fee_fen) as a(fee)
+     union all
+     -- What a payoff waived after billing left the schedule too, and so was never posted.
+     select l.funder_id, i.fee_fen - s.fee_fen[i.period] - i.fee_returned_fen
+     from bill_line i join loan l on l.loan_id = i.loan_id and l.line_id = i.line_id
+     join schedule s on s.loan_id = l.loan_id and s.line_id = l.line_id and s.version = l.schedule_version
+     where i.fee_returned_fen > 0"
 );
 
 /// Money of orders that are not ours belongs to the house, whose id is nil: it came with the channel's file, and goes when two

@@ -14,7 +14,7 @@ struct KeyFile {
 
 impl KeyFile {
     fn new() -> KeyFile {
-        let path = std::env::temp_dir().join(format!("fenqi-access-{}.pub", uuid::Uuid::now_v7().simple()));
+        let path = std::env::temp_dir().join(format!("fenqi-access-{}.pub", uuid::Uuid::new_v4().simple()));
         let public = PrivateKey::generate(Algorithm::Sm2Sm3).unwrap().public_der().unwrap();
         std::fs::write(&path, pem_encode("PUBLIC KEY", &public)).unwrap();
         KeyFile { path }

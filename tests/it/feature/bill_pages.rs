@@ -215,8 +215,10 @@ async fn every_loan_is_listed_and_makes_up_what_is_used_however_many_there_are(p
         let listed: Vec<String> = links.map(|rest| rest.split('"').next().unwrap().to_owned()).collect();
         assert!(!listed.is_empty(), "{address} lists nothing");
         found.extend(listed);
-        let Some(rest) = page.text.split("href=\"/loans?before=").nth(1) else { break };
-        address = format!("/loans?before={}", rest.split('"').next().unwrap());
+        let after = page.text.split("href=\"/loans?before=").skip(1).map(|rest| rest.split('"').next().unwrap());
+        // The switch of the language leads to this page again.
+        let Some(after) = after.filter(|after| !after.contains("lang=")).last() else { break };
+        address = format!("/loans?before={after}");
     }
     assert_eq!(found.len(), 230);
     assert!(found.contains(&loan));

@@ -3,6 +3,9 @@
 use std::cell::RefCell;
 
 use chrono::TimeDelta;
+use fenqi::base::Fen;
+use fenqi::base::id::{ApplicationId, BorrowerId};
+use fenqi::credit::actions::{PersonDecision, PersonVerdict};
 use fenqi::product::{ProductVersion, Terms};
 use fenqi::sandbox::{FaultShares, Matcher, Scripted};
 use rust_decimal::Decimal;
@@ -221,8 +224,18 @@ async fn the_part_that_updates_itself_turns_from_waiting_to_decided(pool: PgPool
     let waiting = state(&place.browser).await;
     assert!(waiting.contains("Being decided") && waiting.contains("hx-get=\"/apply/state\""), "{waiting}");
     assert!(!waiting.contains("<html"), "only the part is sent: {waiting}");
-    place.app.clock.set(place.app.clock.now() + TimeDelta::minutes(10));
-    fenqi::credit::jobs::decide_waiting(&place.app).await.unwrap();
+    let referred = "update application set status = 'referred', referral = 'scripted' where status = 'submitted'
+                    returning borrower_id, application_id";
+    let (borrower_id, application_id) =
+        sqlx::query_as::<_, (uuid::Uuid, uuid::Uuid)>(referred).fetch_one(&place.app.pool).await.unwrap();
+    let decision = PersonDecision {
+        borrower_id: BorrowerId::from_uuid(borrower_id),
+        application_id: ApplicationId::from_uuid(application_id),
+        person: "wang".into(),
+        reason: "papers checked".into(),
+        verdict: PersonVerdict::Approve { grade: "B".into(), limit: Fen::new(800_000) },
+    };
+    fenqi::credit::actions::decide_referred(&place.app, decision).await.unwrap();
     let decided = state(&place.browser).await;
     assert!(decided.contains("Your line is open") && !decided.contains("hx-get"), "{decided}");
 }

@@ -122,7 +122,7 @@ const TAMPERED: &[(&str, &str)] = &[
         "insert into interest_span (funder_id, product_id, charge, from_on, to_on, amount_fen, accrued_fen)
          select funder_id, product_id, 'fee', '2026-01-05', '2026-02-05', 1, 1 from product limit 1",
     ),
-    ("the bank has what was paid in and not paid out", "update reserve set deposited_fen = deposited_fen + 1"),
+    ("the bank has what was paid in and not paid out", "update reserve set deposited_fen = deposited_fen + 1, available_fen = available_fen + 1"),
     (
         "the bank has what was paid in and not paid out",
         "update posting set funder_id = gen_random_uuid() where event = 'settlement_paid'",

@@ -47,9 +47,11 @@ pub(super) struct Connections {
 impl Connections {
     /// Two of the pool's.
     pub(super) async fn take(pool: &PgPool) -> sqlx::Result<Connections> {
-        let (mut deciding, reading) = tokio::try_join!(pool.acquire(), pool.acquire())?;
-        trading_store::begin(&mut deciding).await?;
-        Ok(Connections { deciding, reading, is_as_before: false })
+        let (deciding, reading) = tokio::try_join!(pool.acquire(), pool.acquire())?;
+        // Before it is changed, so that whoever gives up meanwhile does not leave the pool a changed one.
+        let mut connections = Connections { deciding, reading, is_as_before: false };
+        trading_store::begin(&mut connections.deciding).await?;
+        Ok(connections)
     }
 
     /// Back to the pool, as they came from it.

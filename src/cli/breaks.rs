@@ -46,6 +46,9 @@ pub enum Args {
     Confirm {
         #[arg(value_name = "BREAK")]
         break_id: BreakId,
+        /// The proposal that you have seen, by its number in `show`
+        #[arg(long, value_name = "N")]
+        proposal: i32,
         /// Who confirms it
         #[arg(long)]
         by: String,
@@ -68,11 +71,11 @@ pub async fn run(args: Args) -> anyhow::Result<ExitCode> {
         Args::List { open, json } => list(&app, open, json).await?,
         Args::Show { break_id, json } => show(&find(&app, break_id).await?, json)?,
         Args::Propose { break_id, correction, by } => {
-            reconcile::propose_correction(&app, break_id, correction, &by).await.map_err(said)?;
-            println!("{} is proposed for {break_id}; somebody else confirms it", correction.name());
+            let number = reconcile::propose_correction(&app, break_id, correction, &by).await.map_err(said)?;
+            println!("{} is proposal {number} for {break_id}; somebody else confirms it", correction.name());
         }
-        Args::Confirm { break_id, by } => {
-            reconcile::confirm_break(&app, break_id, &by).await.map_err(said)?;
+        Args::Confirm { break_id, proposal, by } => {
+            reconcile::confirm_break(&app, break_id, proposal, &by).await.map_err(said)?;
             println!("{break_id} is corrected: {}", find(&app, break_id).await?.proposed.name());
         }
         Args::Dismiss { break_id, by, reason } => {
@@ -126,13 +129,14 @@ fn show(found: &Listed, is_json: bool) -> anyhow::Result<()> {
         (Some(line_id), Some(status)) => println!("    over {} of {line_id}, {status} now", found.withholding_id),
         _ => println!("    over {}, which is no order of ours", found.withholding_id),
     }
-    println!("    proposed by {}: {}, which {}", found.owner, proposed.name(), does(proposed));
+    let number = found.proposal_no;
+    println!("    proposal {number}, by {}: {}, which {}", found.owner, proposed.name(), does(proposed));
     let person = found.confirmed_by.as_deref().unwrap_or("a later file");
     let ended = found.closed_on.map_or_else(String::new, |day| format!(" {day} by {person}"));
     let note = found.note.as_ref().map_or_else(String::new, |note| format!(": {note}"));
     println!("    {}{ended}{note}", found.status.name());
     if found.status == BreakStatus::Open {
-        println!("    for a second person: fenqi break confirm {break_id} --by NAME");
+        println!("    for a second person: fenqi break confirm {break_id} --proposal {number} --by NAME");
     }
     Ok(())
 }

@@ -24,6 +24,8 @@ pub enum BreakRefusal {
     Unknown,
     #[error("the break is not open any more")]
     NotOpen,
+    #[error("another proposal has taken the place of the one that was shown; look at it first")]
+    ProposalChanged,
     #[error("whoever proposed the correction can neither confirm it nor dismiss the break")]
     OwnProposal,
     #[error("a name is needed: who does it")]
@@ -41,6 +43,7 @@ impl Refusal for BreakRefusal {
         match self {
             BreakRefusal::Unknown => "break_unknown",
             BreakRefusal::NotOpen => "break_not_open",
+            BreakRefusal::ProposalChanged => "proposal_changed",
             BreakRefusal::OwnProposal => "own_proposal",
             BreakRefusal::NameMissing => "name_missing",
             BreakRefusal::ReasonMissing => "reason_missing",
@@ -117,28 +120,30 @@ async fn resolve_pending(app: &App, key: FileKey) -> anyhow::Result<Posted> {
     repayment::post_results(app, &results).await
 }
 
-/// Changes what is proposed for a break; whoever does so cannot be the one who confirms it.
+/// Changes what is proposed for a break; whoever does so cannot be the one who confirms it. Returns the proposal's number.
 pub async fn propose_correction(
     app: &App,
     break_id: BreakId,
     proposed: Correction,
     person: &str,
-) -> Outcome<(), BreakRefusal> {
+) -> Outcome<i32, BreakRefusal> {
     let person = named(person)?;
     let mut transaction = database::begin(&app.pool).await?;
     open_break(&mut transaction, break_id).await?;
-    if !store::propose(&mut transaction, break_id, proposed, person).await? {
-        return Err(Fault::Refused(BreakRefusal::NotOpen));
-    }
+    let proposal_no = store::propose(&mut transaction, break_id, proposed, person).await?;
+    let proposal_no = proposal_no.ok_or(Fault::Refused(BreakRefusal::NotOpen))?;
     transaction.commit().await?;
-    Ok(())
+    Ok(proposal_no)
 }
 
-/// Does what is proposed for a break, on a second person's word, and closes it.
-pub async fn confirm_break(app: &App, break_id: BreakId, person: &str) -> Outcome<(), BreakRefusal> {
+/// Does what is proposed for a break, on the word of a second person, who names the proposal that he has seen; and closes it.
+pub async fn confirm_break(app: &App, break_id: BreakId, proposal_no: i32, person: &str) -> Outcome<(), BreakRefusal> {
     let person = named(person)?;
     let mut transaction = database::begin(&app.pool).await?;
     let found = break_of_another(&mut transaction, break_id, person).await?;
+    if found.proposal_no != proposal_no {
+        return Err(Fault::Refused(BreakRefusal::ProposalChanged));
+    }
     match found.proposed {
         // Allocates what is still owed and owes the rest back: where nothing is owed, that is all of it.
         Correction::Post | Correction::Refund => book_missing(&mut transaction, app, &found).await?,

@@ -25,6 +25,8 @@ pub struct Listed {
     pub our_fen: Fen,
     pub their_fen: Fen,
     pub proposed: Correction,
+    /// Counts the proposals; whoever confirms one names it.
+    pub proposal_no: i32,
     /// Who proposed it: `comparison`, `callback`, or a person.
     pub owner: String,
     pub confirmed_by: Option<String>,
@@ -51,7 +53,7 @@ pub async fn list_breaks(connection: &mut PgConnection, wanted: Wanted, limit: i
                   b.channel, b.business_day as "business_day: BusinessDay",
                   b.withholding_id as "withholding_id: WithholdingId", w.line_id as "line_id?: LineId",
                   w.status as "order_status?", b.our_fen as "our_fen: Fen", b.their_fen as "their_fen: Fen",
-                  b.proposed as "proposed: Correction", b.owner, b.confirmed_by, b.note,
+                  b.proposed as "proposed: Correction", b.proposal_no, b.owner, b.confirmed_by, b.note,
                   b.settled_fen as "settled_fen: Fen", b.opened_on as "opened_on: BusinessDay",
                   b.closed_on as "closed_on: BusinessDay"
            from reconciliation_break b left join withholding w on w.withholding_id = b.withholding_id

@@ -18,6 +18,8 @@ pub struct Break {
     pub ours: Fen,
     pub theirs: Fen,
     pub proposed: Correction,
+    /// Counts the proposals, so that the second person confirms the one that was shown.
+    pub proposal_no: i32,
     pub status: BreakStatus,
     /// Who found it: the comparison or a callback, or the person who changed the proposal.
     pub owner: String,

@@ -339,7 +339,7 @@ pub async fn lock_break(connection: &mut PgConnection, break_id: BreakId) -> sql
     let row = sqlx::query!(
         r#"select channel, business_day as "business_day: BusinessDay", kind as "kind: BreakKind",
                   withholding_id as "withholding_id: WithholdingId", our_fen as "ours: Fen", their_fen as "theirs: Fen",
-                  proposed as "proposed: Correction", status as "status: BreakStatus", owner,
+                  proposed as "proposed: Correction", proposal_no, status as "status: BreakStatus", owner,
                   opened_on as "opened_on: BusinessDay"
            from reconciliation_break where break_id = $1 for update"#,
         break_id.uuid()
@@ -357,6 +357,7 @@ pub async fn lock_break(connection: &mut PgConnection, break_id: BreakId) -> sql
             ours: row.ours,
             theirs: row.theirs,
             proposed: row.proposed,
+            proposal_no: row.proposal_no,
             status: row.status,
             owner: row.owner,
             opened_on: row.opened_on,
@@ -385,20 +386,21 @@ pub async fn close_break(
     Ok(closed.rows_affected() == 1)
 }
 
-/// Changes what is proposed; whoever proposes it owns the break and cannot confirm it.
+/// Changes what is proposed; whoever proposes it owns the break and cannot confirm it. Returns the proposal's number, unless the break
+/// is closed.
 pub async fn propose(
     connection: &mut PgConnection,
     break_id: BreakId,
     proposed: Correction,
     person: &str,
-) -> sqlx::Result<bool> {
-    let changed = sqlx::query!(
-        "update reconciliation_break set proposed = $2, owner = $3 where break_id = $1 and status = 'open'",
+) -> sqlx::Result<Option<i32>> {
+    sqlx::query_scalar!(
+        "update reconciliation_break set proposed = $2, owner = $3, proposal_no = proposal_no + 1
+         where break_id = $1 and status = 'open' returning proposal_no",
         break_id.uuid(),
         proposed as Correction,
         person
     )
-    .execute(connection)
-    .await?;
-    Ok(changed.rows_affected() == 1)
+    .fetch_optional(connection)
+    .await
 }

@@ -135,7 +135,7 @@ pub async fn find_withholding(connection: &mut PgConnection, line_id: Uuid, day:
 pub async fn find_break(connection: &mut PgConnection, borrower_id: Uuid, nth: i64) -> Row {
     let row = sqlx::query_scalar!(
         "select to_jsonb(x) from (
-             select b.break_id, b.kind, b.our_fen as ours, b.their_fen as theirs, b.proposed, b.status,
+             select b.break_id, b.kind, b.our_fen as ours, b.their_fen as theirs, b.proposed, b.proposal_no, b.status,
                     b.business_day as day
              from reconciliation_break b join withholding w on w.withholding_id = b.withholding_id
              where w.borrower_id = $1 order by b.opened_on, b.break_id offset $2::bigint - 1 limit 1) x",

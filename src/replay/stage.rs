@@ -44,6 +44,8 @@ const SHIPPED: [&str; 7] = [
 const AGE: u32 = 30;
 /// Who corrects by hand, and why: scenarios tell nothing of operators.
 const OPERATOR: &str = "operator";
+/// Who confirms what that one proposes.
+const SECOND_OPERATOR: &str = "second-operator";
 
 /// What an event came to: done, or refused with a code.
 pub type Done = anyhow::Result<Result<(), Refused>>;
@@ -399,13 +401,17 @@ impl Stage {
         let found = store::find_break(&mut *self.app().pool.acquire().await?, borrower_id, nth).await?;
         let found = found.with_context(|| format!("{borrower} has no break {nth} yet"))?;
         let break_id = crate::base::id::BreakId::from_uuid(id_in(&found, "break_id")?);
-        if let Some(correction) = by {
-            let proposed = reconcile::propose_correction(self.app(), break_id, correction, OPERATOR).await;
-            if let Err(refused) = plainly(proposed)? {
-                return Ok(Err(refused));
+        let proposal_no = match by {
+            Some(correction) => {
+                let proposed = reconcile::propose_correction(self.app(), break_id, correction, OPERATOR).await;
+                match told(proposed)? {
+                    Ok(proposal_no) => proposal_no,
+                    Err(refused) => return Ok(Err(refused)),
+                }
             }
-        }
-        plainly(reconcile::actions::confirm_break(self.app(), break_id, "second-operator").await)
+            None => i32::try_from(found["proposal_no"].as_i64().context("a break has its proposal's number")?)?,
+        };
+        plainly(reconcile::actions::confirm_break(self.app(), break_id, proposal_no, SECOND_OPERATOR).await)
     }
 }
 

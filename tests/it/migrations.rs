@@ -105,7 +105,7 @@ async fn live(pool: PgPool) {
         assert_eq!(record_transfer(&app, &transfer).await.unwrap().excess, Fen::new(excess));
     }
     let found = sqlx::query_scalar("select break_id from reconciliation_break").fetch_one(&app.pool).await.unwrap();
-    reconcile::confirm_break(&app, BreakId::from_uuid(found), "Wang Wei").await.unwrap();
+    reconcile::confirm_break(&app, BreakId::from_uuid(found), 1, "Wang Wei").await.unwrap();
     town.live_until("2026-02-02").await;
     sqlx::raw_sql(MORE_ROWS).execute(&app.pool).await.unwrap();
     app.partners.flush_log().await;

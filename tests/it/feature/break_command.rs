@@ -35,21 +35,26 @@ async fn what_one_operator_proposes_another_one_confirms(pool: PgPool) {
     assert_eq!((&told["kind"], &told["proposed"]), (&json!("we_failed_they_succeeded"), &json!("post")));
     assert_eq!((&told["order_status"], &told["age_days"]), (&json!("failed"), &json!(0)));
     let shown = fenqi.done(&["break", "show", &id]);
-    assert!(shown.contains("proposed by comparison: post") && shown.contains("break confirm"), "{shown}");
+    assert!(shown.contains("proposal 1, by comparison: post") && shown.contains("--proposal 1"), "{shown}");
 
     let proposed = fenqi.done(&["break", "propose", &id, "refund", "--by", "Li Na"]);
-    assert!(proposed.contains("somebody else confirms it"), "{proposed}");
-    let own = fenqi.refused(&["break", "confirm", &id, "--by", "li na"]);
+    assert!(proposed.contains("refund is proposal 2") && proposed.contains("somebody else confirms it"), "{proposed}");
+    let confirm = |proposal, by| ["break", "confirm", &id, "--proposal", proposal, "--by", by];
+    let own = fenqi.refused(&confirm("2", "li na"));
     assert!(own.contains("whoever proposed the correction"), "{own}");
-    assert!(fenqi.refused(&["break", "confirm", &id, "--by", " "]).contains("a name is needed"));
+    assert!(fenqi.refused(&confirm("2", " ")).contains("a name is needed"));
+    // Wang Wei has seen what the comparison proposed, and nothing since.
+    let changed = fenqi.refused(&confirm("1", "Wang Wei"));
+    assert!(changed.contains("another proposal has taken the place of the one that was shown"), "{changed}");
+    fenqi.misspelt(&["break", "confirm", &id, "--by", "Wang Wei"]);
     assert!(fenqi.done(&["break", "list", "--open"]).contains("refund by Li Na"));
     assert_eq!(book.fen("select count(*) from repayment where line_id = $1").await, [0]);
 
-    let confirmed = fenqi.done(&["break", "confirm", &id, "--by", "Wang Wei"]);
+    let confirmed = fenqi.done(&confirm("2", "Wang Wei"));
     assert_eq!(confirmed.trim_end(), format!("{id} is corrected: refund"));
     assert_eq!(fenqi.done(&["break", "list", "--open"]), "");
     assert!(fenqi.done(&["break", "show", &id]).contains("corrected 2026-02-26 by Wang Wei"));
-    assert!(fenqi.refused(&["break", "confirm", &id, "--by", "Wang Wei"]).contains("not open any more"));
+    assert!(fenqi.refused(&confirm("2", "Wang Wei")).contains("not open any more"));
     assert_eq!(book.words("select source from repayment where line_id = $1").await, ["channel_file"]);
     book.assert_whole().await;
 }
@@ -69,6 +74,7 @@ async fn a_break_is_dismissed_by_another_operator_with_the_reason(pool: PgPool) 
     assert_eq!((&told["confirmed_by"], &told["note"]), (&json!("Wang Wei"), &json!("a mistake of the channel")));
     assert_eq!(book.fen("select count(*) from repayment where line_id = $1").await, [0]);
     let nowhere = format!("brk_{}", "0".repeat(32));
-    assert!(fenqi.refused(&["break", "confirm", &nowhere, "--by", "Wang Wei"]).contains("there is no such break"));
+    let unknown = fenqi.refused(&["break", "confirm", &nowhere, "--proposal", "1", "--by", "Wang Wei"]);
+    assert!(unknown.contains("there is no such break"), "{unknown}");
     assert!(fenqi.refused(&["break", "show", &nowhere]).contains("fenqi break list"));
 }

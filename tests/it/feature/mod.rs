@@ -63,6 +63,7 @@ mod payout;
 mod purchase_risk;
 mod withholding;
 mod reconcile;
+mod breaks;
 mod api_access;
 mod calls;
 mod strangers;

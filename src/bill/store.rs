@@ -321,6 +321,21 @@ pub async fn delete_payoff_line(connection: &mut PgConnection, line_id: LineId, 
     Ok(())
 }
 
+/// Whether one of these loans of a line has been paid off early.
+pub async fn has_payoff_line(
+    connection: &mut PgConnection,
+    line_id: LineId,
+    loan_ids: &[LoanId],
+) -> sqlx::Result<bool> {
+    sqlx::query_scalar!(
+        r#"select exists (select from bill_line where line_id = $1 and loan_id = any($2) and origin = 'payoff') as "has!""#,
+        line_id.uuid(),
+        &loan_ids.iter().map(|loan_id| loan_id.uuid()).collect::<Vec<Uuid>>()
+    )
+    .fetch_one(connection)
+    .await
+}
+
 /// The one line of an early payoff, paid as it is written; it belongs to no bill.
 pub async fn insert_payoff_line(connection: &mut PgConnection, installment: &BilledInstallment) -> sqlx::Result<()> {
     sqlx::query!(

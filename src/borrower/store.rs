@@ -355,7 +355,8 @@ pub async fn has_money_in_transit(connection: &mut PgConnection, borrower_id: Bo
         r#"select exists (select from credit_line l join withholding w on w.line_id = l.line_id
                           where l.borrower_id = $1 and w.status in ('created', 'submitted', 'unknown'))
                or exists (select from payout
-                          where kind = 'borrower' and beneficiary_id = $1 and status <> 'succeeded') as "in_transit!""#,
+                          where kind = 'borrower' and beneficiary_id = $1
+                            and status not in ('succeeded', 'cancelled')) as "in_transit!""#,
         borrower_id.uuid()
     )
     .fetch_one(connection)

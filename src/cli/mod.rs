@@ -113,7 +113,7 @@ enum Command {
     /// Differences between channels' files and our books: list, propose what corrects one, confirm it as a second person
     #[command(subcommand)]
     Break(breaks::Args),
-    /// Transfers that reached the platform's account: record one for a borrower's line, list them
+    /// Transfers that reached the platform's account: record one for a borrower's line, take it back as two people, list them
     #[command(subcommand)]
     Transfer(transfer::Args),
     /// Applications that wait for a person: list them, decide one

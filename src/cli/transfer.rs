@@ -1,14 +1,16 @@
-//! `fenqi transfer`: money that borrowers transferred to the platform's account, recorded by an operator.
+//! `fenqi transfer`: money that borrowers transferred to the platform's account, recorded by an operator, and taken back by two where
+//! it was recorded wrongly.
 
 use std::process::ExitCode;
 
 use crate::app::App;
 use crate::base::Fen;
+use crate::base::id::RepaymentId;
 use crate::cli::{line, open_house};
 use crate::error::Fault;
 use crate::funder::reserve::REFERENCE_CHARS_MAX;
 use crate::repayment::transfer_store::{self, Recorded};
-use crate::repayment::{self, RepayRefusal, Transfer};
+use crate::repayment::{self, Proposal, RepayRefusal, TakeBackRefusal, Transfer};
 
 /// More than anyone reads through.
 const LISTED_MAX: i64 = 500;
@@ -17,7 +19,29 @@ const LISTED_MAX: i64 = 500;
 pub enum Args {
     /// Book a transfer that arrived: it pays what is due on the line, the rest goes back to the borrower's card
     Record(Record),
-    /// List recorded transfers, newest last, at most five hundred
+    /// Propose to take back what was recorded wrongly; done once somebody else confirms it
+    TakeBack {
+        #[arg(value_name = "TRANSFER")]
+        transfer: RepaymentId,
+        /// Who proposes it
+        #[arg(long)]
+        by: String,
+        /// What was wrong
+        #[arg(long)]
+        reason: String,
+    },
+    /// Take a transfer back as somebody else has proposed: what it had paid is owed again
+    Confirm {
+        #[arg(value_name = "TRANSFER")]
+        transfer: RepaymentId,
+        /// The proposal that you have seen, by its number in the list
+        #[arg(long, value_name = "N")]
+        proposal: i32,
+        /// Who confirms it
+        #[arg(long)]
+        by: String,
+    },
+    /// List recorded transfers, newest last, at most five hundred, with what is proposed for them or became of them
     List {
         /// One JSON object a line
         #[arg(long)]
@@ -44,6 +68,24 @@ pub async fn run(args: Args) -> anyhow::Result<ExitCode> {
     let (app, _database) = open_house().await?;
     match args {
         Args::Record(wanted) => record(&app, wanted).await?,
+        Args::TakeBack { transfer, by, reason } => {
+            let proposal = Proposal { by, reason };
+            let number = repayment::propose_taking_back(&app, transfer, &proposal).await.map_err(not_taken_back)?;
+            println!(
+                "{transfer} is taken back once somebody else types: fenqi transfer confirm {transfer} --proposal {number} \
+                 --by NAME"
+            );
+        }
+        Args::Confirm { transfer, proposal, by } => {
+            let taken_back = repayment::confirm_taking_back(&app, transfer, proposal, &by).await;
+            let reversal = taken_back.map_err(not_taken_back)?;
+            println!(
+                "{transfer} is taken back by {}: {} yuan are owed again, {} do not go back to the borrower",
+                reversal.repayment_id,
+                -reversal.taken().total(),
+                -reversal.excess
+            );
+        }
         Args::List { json } => {
             let mut connection = app.pool.acquire().await?;
             for recorded in transfer_store::list_transfers(&mut connection, LISTED_MAX).await?.iter().rev() {
@@ -77,8 +119,23 @@ fn print(recorded: &Recorded) {
         recorded;
     let person = recorded_by.as_deref().unwrap_or("somebody");
     println!(
-        "{repayment_id}  {business_day}  {line_id}  {bank_reference}  {amount_fen} yuan, {excess_fen} back  by {person}"
+        "{repayment_id}  {business_day}  {line_id}  {bank_reference}  {amount_fen} yuan, {excess_fen} back  by {person}{}",
+        taken_back(recorded)
     );
+}
+
+/// What is proposed for a transfer, or what became of it.
+fn taken_back(recorded: &Recorded) -> String {
+    let Recorded { proposal_no, proposed_by, reason, confirmed_by, .. } = recorded;
+    match (proposed_by, reason, confirmed_by) {
+        (Some(proposed_by), Some(reason), Some(person)) => {
+            format!("  taken back by {proposed_by} and {person}: {reason}")
+        }
+        (Some(proposed_by), Some(reason), None) => {
+            format!("  to be taken back, proposal {proposal_no} of {proposed_by}: {reason}")
+        }
+        (None, _, _) | (_, None, _) => String::new(),
+    }
 }
 
 fn said(fault: Fault<RepayRefusal>) -> anyhow::Error {
@@ -87,6 +144,13 @@ fn said(fault: Fault<RepayRefusal>) -> anyhow::Error {
             anyhow::anyhow!("a transfer with this reference was booked before; see `fenqi transfer list`")
         }
         Fault::Refused(refusal) => anyhow::anyhow!("{refusal}"),
+        Fault::Failed(failure) => failure,
+    }
+}
+
+fn not_taken_back(fault: Fault<TakeBackRefusal>) -> anyhow::Error {
+    match fault {
+        Fault::Refused(refusal) => anyhow::anyhow!("{refusal}; see `fenqi transfer list`"),
         Fault::Failed(failure) => failure,
     }
 }

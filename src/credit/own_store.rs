@@ -48,7 +48,8 @@ pub async fn sum_in_transit(connection: &mut PgConnection, borrower_id: Borrower
                    from credit_line l join withholding w on w.line_id = l.line_id
                    where l.borrower_id = $1 and w.status in ('created', 'submitted', 'unknown')) as "in_flight!: Fen",
                   (select coalesce(sum(amount_fen), 0)::bigint
-                   from payout where kind = 'borrower' and beneficiary_id = $1 and status <> 'succeeded') as "owed_back!: Fen""#,
+                   from payout where kind = 'borrower' and beneficiary_id = $1
+                     and status not in ('succeeded', 'cancelled')) as "owed_back!: Fen""#,
         borrower_id.uuid()
     )
     .fetch_one(connection)

@@ -55,7 +55,7 @@ pub const WECHAT_MESSAGES: [&str; 6] =
     ["bill_issued", "due_soon", "overdue", "withheld", "withholding_failed", "limit_changed"];
 
 /// Everything that borrowers are told, each with what its words need of the body; `web/locales` has the words of each.
-pub const TO_BORROWERS: [(&str, &[&str]); 20] = [
+pub const TO_BORROWERS: [(&str, &[&str]); 21] = [
     ("application_approved", &["limit_fen"]),
     ("application_refused", &["reason"]),
     ("application_under_review", &[]),
@@ -74,6 +74,7 @@ pub const TO_BORROWERS: [(&str, &[&str]); 20] = [
     ("refund", &["amount_fen", "principal_fell_fen", "owed_back_fen", "purchase"]),
     ("money_returned", &["amount_fen", "paid_on"]),
     ("transfer_received", &["amount_fen", "excess_fen"]),
+    ("transfer_taken_back", &["amount_fen"]),
     ("repayment_reversed", &["amount_fen"]),
     ("pin_changed", &[]),
 ];

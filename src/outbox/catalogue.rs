@@ -138,7 +138,7 @@ pub const KINDS: &[EventKind] = &[
     funder(
         "repayment_reversed",
         "loan",
-        "A repayment turned out not to have come: the same amounts below zero.",
+        "A repayment turned out not to have come, or not for this loan: the same amounts below zero.",
         || repaid(-1),
     ),
     funder("overdue", "loan", "A billed installment passed its grace unpaid.", || {

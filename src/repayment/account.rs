@@ -68,9 +68,11 @@ pub enum Source {
     },
     /// A success that only the channel's daily file told of.
     ChannelFile(WithholdingId),
-    /// A repayment that is taken back, because its money never came; all amounts are negative.
+    /// A repayment that is taken back, because its money never came or it was recorded wrongly; all amounts are negative.
     Reversal {
         of: RepaymentId,
+        /// Where that had come from.
+        taken_from: Box<Source>,
         person: String,
     },
 }

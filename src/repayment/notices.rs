@@ -51,6 +51,12 @@ pub fn transfer_received(borrower_id: BorrowerId, receipt: &Repayment) -> Notice
     Notice::to_borrower(borrower_id, "transfer_received", body, receipt.business_day, receipt.received_at)
 }
 
+/// A transfer that was recorded wrongly was taken back: what it had paid is owed again.
+pub fn transfer_taken_back(borrower_id: BorrowerId, reversal: &Repayment) -> Notice {
+    let body = json!({ "line": reversal.line_id, "amount_fen": -reversal.amount });
+    Notice::to_borrower(borrower_id, "transfer_taken_back", body, reversal.business_day, reversal.received_at)
+}
+
 /// Something is due and there is no card to take it from.
 pub fn no_card(line: &WithoutCard, day: BusinessDay, at: DateTime<Utc>) -> Notice {
     let body = json!({ "line": line.line_id, "amount_fen": line.owed });

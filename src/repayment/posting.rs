@@ -11,12 +11,7 @@ use crate::ledger::{Account, Posting};
 /// is taken back is the same with every leg turned round, and names the posting that it corrects.
 pub fn repayment(posting_id: Uuid, repayment: &Repayment) -> Posting {
     let taken = repayment.taken();
-    let received_in = match repayment.source {
-        Source::Withholding(_) | Source::ChannelFile(_) => Account::ChannelReceivable,
-        Source::Transfer { .. } => Account::Bank,
-        // Only what a channel confirmed is taken back.
-        Source::Reversal { .. } => Account::ChannelReceivable,
-    };
+    let received_in = received_in(&repayment.source);
     let (event, corrects) = match repayment.source {
         Source::Reversal { of, .. } => ("repayment_reversed", Some(of.uuid())),
         Source::Withholding(_) | Source::Transfer { .. } | Source::ChannelFile(_) => ("repayment", None),
@@ -38,5 +33,14 @@ pub fn repayment(posting_id: Uuid, repayment: &Repayment) -> Posting {
         corrects,
         business_day: repayment.business_day,
         posted_at: repayment.received_at,
+    }
+}
+
+/// Where the money stands, or stood until it was taken back.
+fn received_in(source: &Source) -> Account {
+    match source {
+        Source::Withholding(_) | Source::ChannelFile(_) => Account::ChannelReceivable,
+        Source::Transfer { .. } => Account::Bank,
+        Source::Reversal { taken_from, .. } => received_in(taken_from),
     }
 }

@@ -1,4 +1,4 @@
-//! Taking a repayment back whose money never came: what it had settled is owed again.
+//! Taking a repayment back whose money never came, or came for something else: what it had settled is owed again.
 
 use chrono::{DateTime, Utc};
 
@@ -22,6 +22,10 @@ pub enum ReversalRefusal {
         "the loan that it paid off has gone on since: a statement or a refund came after it; settle this one with the channel"
     )]
     LoanMovedOn,
+    #[error(
+        "a loan that it paid was paid off early since, for less by it; settle this one with whoever sent the money"
+    )]
+    PaidOffSince,
 }
 
 impl Refusal for ReversalRefusal {
@@ -30,6 +34,7 @@ impl Refusal for ReversalRefusal {
             ReversalRefusal::NotBooked => "not_booked",
             ReversalRefusal::ExcessOwedBack => "excess_owed_back",
             ReversalRefusal::LoanMovedOn => "loan_moved_on",
+            ReversalRefusal::PaidOffSince => "paid_off_since",
         }
     }
 }
@@ -66,7 +71,8 @@ impl LineAccount {
                 }
             }
         }
-        let source = Source::Reversal { of: original.repayment_id, person };
+        let taken_from = Box::new(original.source.clone());
+        let source = Source::Reversal { of: original.repayment_id, taken_from, person };
         if principal.is_positive() {
             let mut change = LineChange::used(EntryKind::Repayment, principal, reversal_id.uuid());
             change.reason = source.recorded_by();

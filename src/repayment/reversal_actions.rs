@@ -1,4 +1,4 @@
-//! Taking back a booked success that its channel's file contradicts: every party stands as if it had not come.
+//! Taking back a repayment, such as a booked success that its channel's file contradicts: every party stands as if it had not come.
 
 use chrono::{DateTime, Utc};
 use sqlx::PgConnection;
@@ -6,11 +6,12 @@ use sqlx::PgConnection;
 use super::account::{LineAccount, OpenInstallment, OpenLoan, Repayment};
 use super::reversal::{ReversalRefusal, TakenBack};
 use super::withholding::Withholding;
-use super::{notices, posting, store};
+use super::{notices, posting, reversal_store, store};
 use crate::app::App;
 use crate::base::BusinessDay;
-use crate::base::id::{LoanId, RepaymentId};
+use crate::base::id::{BorrowerId, LoanId, RepaymentId};
 use crate::bill::ReopenedBill;
+use crate::credit::Line;
 use crate::credit::change::lines_changed;
 use crate::error::{Fault, Outcome};
 use crate::loan::store::{ScheduleReason, ScheduleVersion};
@@ -18,9 +19,16 @@ use crate::loan::{Loan, Schedule};
 use crate::outbox::Message;
 use crate::{bill, business_day, credit, ledger, loan, notice, outbox};
 
-/// Takes back what was booked for an order, in the caller's transaction: bills, loans, line and books, and the order itself.
-/// What was remitted of it already comes off the funder's next remittance, with the platform's share of it. Returns the bills that
-/// had been paid: whoever settles what comes instead tells of the stages that they passed meanwhile.
+/// What was taken back, and of whom.
+pub(super) struct Reversed {
+    pub reversal: Repayment,
+    pub borrower_id: BorrowerId,
+    /// The bills that had been paid.
+    pub reopened: Vec<ReopenedBill>,
+}
+
+/// Takes back what was booked for an order, in the caller's transaction, and the order itself. Returns the bills that had been paid:
+/// whoever settles what comes instead tells of the stages that they passed meanwhile.
 pub async fn take_back(
     connection: &mut PgConnection,
     app: &App,
@@ -31,11 +39,28 @@ pub async fn take_back(
     let line = credit::store::lock_lines(connection, &[line_id]).await?.pop().ok_or(sqlx::Error::RowNotFound)?;
     let today = business_day::store::hold_today(connection).await?;
     bill::store::enter_schedules(connection).await?;
-    let original = store::find_withheld(connection, line_id, order.withholding_id).await?;
+    let original = reversal_store::find_withheld(connection, line_id, order.withholding_id).await?;
     let original = original.ok_or(Fault::Refused(ReversalRefusal::NotBooked))?;
     if original.excess.is_positive() {
         return Err(Fault::Refused(ReversalRefusal::ExcessOwedBack));
     }
+    reversal_store::mark_reversed(connection, order.withholding_id).await?;
+    let reversed = reverse(connection, app, (line, today), &original, person).await?;
+    let told = notices::repayment_reversed(reversed.borrower_id, &reversed.reversal);
+    notice::raise(connection, &[told]).await?;
+    Ok(reversed.reopened)
+}
+
+/// Takes a repayment back, in the caller's transaction, which holds its line and the business day: bills, loans, line and books. What
+/// was remitted of it already comes off the funder's next remittance, with the platform's share of it.
+pub(super) async fn reverse(
+    connection: &mut PgConnection,
+    app: &App,
+    (line, today): (Line, BusinessDay),
+    original: &Repayment,
+    person: &str,
+) -> Outcome<Reversed, ReversalRefusal> {
+    let (line_id, borrower_id) = (line.line_id, line.borrower_id);
     let mut account = LineAccount::new(line);
     let wanted: Vec<(LoanId, i16)> = original.items.iter().map(|item| (item.loan_id, item.period)).collect();
     for billed in bill::store::load_billed_installments(connection, line_id, &wanted).await? {
@@ -48,15 +73,16 @@ pub async fn take_back(
     let loans = loan::store::lock_loans(connection, &loan_ids).await?;
     account.loans = loans.into_iter().map(|loan| OpenLoan { loan, touched: false }).collect();
     let now = app.clock.now();
-    let restored = restore_paid_off(connection, app, &mut account, (&original, today, now)).await?;
+    let restored = restore_paid_off(connection, app, &mut account, (original, today, now)).await?;
+    // The payoff of a loan that goes on with an earlier installment would be quoted again.
+    if bill::store::has_payoff_line(connection, line_id, &loan_ids).await? {
+        return Err(Fault::Refused(ReversalRefusal::PaidOffSince));
+    }
     let reversal_id = RepaymentId::mint(now);
     let taken_back = TakenBack { reversal_id, person: person.to_owned(), today, at: now };
-    let reversal = account.take_back(&original, taken_back);
-    store::mark_reversed(connection, order.withholding_id).await?;
+    let reversal = account.take_back(original, taken_back);
     let reopened = save(connection, app, &account, (&reversal, restored)).await?;
-    let told = notices::repayment_reversed(account.line.borrower_id, &reversal);
-    notice::raise(connection, &[told]).await?;
-    Ok(reopened)
+    Ok(Reversed { reversal, borrower_id, reopened })
 }
 
 /// A loan that the money had paid off gets the schedule back that it had before. Returns what the funder is told of it.

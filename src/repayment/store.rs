@@ -6,11 +6,10 @@ use chrono::{DateTime, NaiveDate, Utc};
 use sqlx::PgConnection;
 use uuid::Uuid;
 
-use super::account::{Repayment, RepaymentItem, Source};
+use super::account::Repayment;
 use super::withholding::{Contradiction, Failure, Purpose, State, Withholding};
-use crate::base::id::{BorrowerId, CardId, FunderId, LineId, LoanId, RepaymentId, WithholdingId};
+use crate::base::id::{BorrowerId, CardId, LineId, LoanId, WithholdingId};
 use crate::base::{BusinessDay, Fen};
-use crate::bill::Parts;
 use crate::partner::withholding::ChannelName;
 
 /// What an answer changes on an order.
@@ -288,60 +287,6 @@ pub async fn has_repayment(
         source_reference
     );
     Ok(found.fetch_optional(connection).await?.is_some())
-}
-
-/// The repayment that a collected order was booked as.
-pub async fn find_withheld(
-    connection: &mut PgConnection,
-    line_id: LineId,
-    withholding_id: WithholdingId,
-) -> sqlx::Result<Option<Repayment>> {
-    let row = sqlx::query!(
-        r#"select repayment_id as "repayment_id: RepaymentId", funder_id as "funder_id: FunderId", amount_fen as "amount: Fen",
-                  loan_ids as "loan_ids: Vec<LoanId>", periods, principal_fen, interest_fen, fee_fen, penalty_fen,
-                  excess_fen as "excess: Fen", business_day as "business_day: BusinessDay", received_at
-           from repayment where line_id = $1 and source = 'withholding' and source_reference = $2"#,
-        line_id.uuid(),
-        withholding_id.uuid().to_string()
-    )
-    .fetch_optional(connection)
-    .await?;
-    Ok(row.map(|row| {
-        let item = |k: usize| RepaymentItem {
-            loan_id: row.loan_ids[k],
-            period: row.periods[k],
-            taken: Parts {
-                principal: Fen::new(row.principal_fen[k]),
-                interest: Fen::new(row.interest_fen[k]),
-                fee: Fen::new(row.fee_fen[k]),
-                penalty: Fen::new(row.penalty_fen[k]),
-            },
-        };
-        Repayment {
-            repayment_id: row.repayment_id,
-            line_id,
-            funder_id: row.funder_id,
-            source: Source::Withholding(withholding_id),
-            amount: row.amount,
-            items: (0..row.loan_ids.len()).map(item).collect(),
-            excess: row.excess,
-            business_day: row.business_day,
-            received_at: row.received_at,
-        }
-    }))
-}
-
-/// Makes a failure of a success that was taken back.
-pub async fn mark_reversed(connection: &mut PgConnection, withholding_id: WithholdingId) -> sqlx::Result<()> {
-    sqlx::query!(
-        "update withholding set status = 'failed', failure = $2, collected_fen = 0
-         where withholding_id = $1 and status = 'succeeded'",
-        withholding_id.uuid(),
-        Failure::Reversed.stored()
-    )
-    .execute(connection)
-    .await?;
-    Ok(())
 }
 
 /// Opens a break for each order whose channel contradicts itself; one that is open already is left as it is.

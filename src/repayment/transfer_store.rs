@@ -1,9 +1,10 @@
-//! SQL of transfers: each bank reference once, and what was recorded.
+//! SQL of transfers: each bank reference once, what was recorded, and what is taken back of it.
 
 use chrono::{DateTime, Utc};
 use serde::Serialize;
 use sqlx::PgConnection;
 
+use super::transfer::{Proposal, Transferred};
 use crate::base::id::{LineId, RepaymentId};
 use crate::base::{BusinessDay, Fen};
 
@@ -16,7 +17,7 @@ pub struct NewTransfer<'a> {
     pub recorded_by: &'a str,
 }
 
-/// Books a transfer's bank reference, once over all lines; `false` where money with it has been booked.
+/// Books a transfer's bank reference, once over all lines; `false` where money with it has been booked and stands.
 pub async fn claim_bank_reference(connection: &mut PgConnection, new: &NewTransfer<'_>) -> sqlx::Result<bool> {
     let claimed = sqlx::query!(
         "insert into transfer_by_bank_reference (bank_reference, line_id, repayment_id, recorded_by) values ($1, $2, $3, $4)
@@ -29,6 +30,77 @@ pub async fn claim_bank_reference(connection: &mut PgConnection, new: &NewTransf
     .execute(connection)
     .await?;
     Ok(claimed.rows_affected() == 1)
+}
+
+/// The line that a transfer was recorded for.
+pub async fn find_line(connection: &mut PgConnection, repayment_id: RepaymentId) -> sqlx::Result<Option<LineId>> {
+    sqlx::query_scalar!(
+        r#"select line_id as "line_id: LineId" from transfer_by_bank_reference where repayment_id = $1"#,
+        repayment_id.uuid()
+    )
+    .fetch_optional(connection)
+    .await
+}
+
+/// A transfer, locked; after its line, by whoever locks that.
+pub async fn lock_transfer(
+    connection: &mut PgConnection,
+    repayment_id: RepaymentId,
+) -> sqlx::Result<Option<Transferred>> {
+    let row = sqlx::query!(
+        r#"select line_id as "line_id: LineId", bank_reference, recorded_by, proposal_no, proposed_by, reason, reversal_id
+           from transfer_by_bank_reference where repayment_id = $1 for update"#,
+        repayment_id.uuid()
+    )
+    .fetch_optional(connection)
+    .await?;
+    Ok(row.map(|row| Transferred {
+        repayment_id,
+        line_id: row.line_id,
+        bank_reference: row.bank_reference,
+        recorded_by: row.recorded_by,
+        proposal_no: row.proposal_no,
+        proposal: row.proposed_by.zip(row.reason).map(|(by, reason)| Proposal { by, reason }),
+        is_taken_back: row.reversal_id.is_some(),
+    }))
+}
+
+/// Keeps that somebody wants a transfer taken back; the caller holds it.
+pub async fn save_proposal(
+    connection: &mut PgConnection,
+    repayment_id: RepaymentId,
+    (proposal_no, proposal): (i32, &Proposal),
+) -> sqlx::Result<()> {
+    sqlx::query!(
+        "update transfer_by_bank_reference set proposal_no = $2, proposed_by = $3, reason = $4
+         where repayment_id = $1 and reversal_id is null",
+        repayment_id.uuid(),
+        proposal_no,
+        proposal.by.as_str(),
+        proposal.reason.as_str()
+    )
+    .execute(connection)
+    .await?;
+    Ok(())
+}
+
+/// Ends a transfer that is taken back; the table refuses whoever confirms what is their own proposal. `false` where it was ended.
+pub async fn mark_taken_back(
+    connection: &mut PgConnection,
+    repayment_id: RepaymentId,
+    confirmed_by: &str,
+    reversal_id: RepaymentId,
+) -> sqlx::Result<bool> {
+    let ended = sqlx::query!(
+        "update transfer_by_bank_reference set confirmed_by = $2, reversal_id = $3
+         where repayment_id = $1 and reversal_id is null",
+        repayment_id.uuid(),
+        confirmed_by,
+        reversal_id.uuid()
+    )
+    .execute(connection)
+    .await?;
+    Ok(ended.rows_affected() == 1)
 }
 
 /// A transfer as operators see it.
@@ -44,6 +116,14 @@ pub struct Recorded {
     pub recorded_by: Option<String>,
     pub business_day: BusinessDay,
     pub received_at: DateTime<Utc>,
+    /// Counts the proposals to take it back; 0 before the first.
+    pub proposal_no: i32,
+    pub proposed_by: Option<String>,
+    /// Why it is taken back.
+    pub reason: Option<String>,
+    /// Who has confirmed that, and the repayment that takes it back; both or neither.
+    pub confirmed_by: Option<String>,
+    pub reversal_id: Option<RepaymentId>,
 }
 
 /// Recorded transfers, newest first.
@@ -52,7 +132,8 @@ pub async fn list_transfers(connection: &mut PgConnection, limit: i64) -> sqlx::
         Recorded,
         r#"select r.repayment_id as "repayment_id: RepaymentId", r.line_id as "line_id: LineId", t.bank_reference,
                   r.amount_fen as "amount_fen: Fen", r.excess_fen as "excess_fen: Fen", t.recorded_by,
-                  r.business_day as "business_day: BusinessDay", r.received_at
+                  r.business_day as "business_day: BusinessDay", r.received_at, t.proposal_no, t.proposed_by, t.reason,
+                  t.confirmed_by, t.reversal_id as "reversal_id: RepaymentId"
            from transfer_by_bank_reference t
            join repayment r on r.repayment_id = t.repayment_id and r.line_id = t.line_id
            order by r.received_at desc, r.repayment_id desc limit $1"#,

@@ -103,7 +103,7 @@ pub async fn find_refundable(connection: &mut PgConnection, purchase_id: Uuid) -
 pub async fn find_repayment(connection: &mut PgConnection, line_id: Uuid, nth: i64) -> Row {
     let row = sqlx::query_scalar!(
         "select to_jsonb(x) from (
-             select r.amount_fen as amount, coalesce(sum(a.principal), 0)::bigint as principal,
+             select r.repayment_id, r.amount_fen as amount, coalesce(sum(a.principal), 0)::bigint as principal,
                     coalesce(sum(a.interest), 0)::bigint as interest, coalesce(sum(a.fee), 0)::bigint as fee,
                     coalesce(sum(a.penalty), 0)::bigint as penalty, r.excess_fen as excess, r.source, r.business_day as day
              from (select * from repayment where line_id = $1 order by received_at, repayment_id offset $2::bigint - 1 limit 1) r

@@ -101,6 +101,11 @@ pub enum Event {
         amount: Fen,
         reference: Option<String>,
     },
+    /// Takes the line's `nth` repayment back, which is a transfer: one person proposes it, another confirms.
+    TakeBack {
+        line: String,
+        nth: i64,
+    },
     /// Binds another card of the borrower's.
     BindCard {
         borrower: String,

@@ -13,7 +13,7 @@ use super::driver::{Driver, MerchantTerms, Refused, Wish};
 use super::event::{Event, Risk};
 use crate::app::App;
 use crate::base::Fen;
-use crate::base::id::{ApplicationId, CodeId, LineId};
+use crate::base::id::{ApplicationId, CodeId, LineId, RepaymentId};
 use crate::credit::actions::{PersonDecision, PersonVerdict};
 use crate::credit::line_actions::{ManualChange, change_line};
 use crate::credit::{self, Change, Freeze};
@@ -26,8 +26,9 @@ use crate::partner::withholding::ChannelName;
 use crate::purchase::authoriser::decide_one;
 use crate::purchase::{Decision, PurchaseRequest};
 use crate::reconcile::Correction;
+use crate::repayment::Proposal;
 use crate::sandbox::{Matcher, Scripted, payout, risk};
-use crate::{funder, merchant, product, reconcile, settlement};
+use crate::{funder, merchant, product, reconcile, repayment, settlement};
 
 /// The shipped products, which a scenario names by their codes.
 const SHIPPED: [&str; 7] = [
@@ -160,6 +161,7 @@ impl Stage {
                 let reference = given.as_ref().unwrap_or(&reference);
                 self.driver.transfer(&borrower, &product, *amount, reference).await
             }
+            Event::TakeBack { line, nth } => self.take_back(line, *nth).await,
             Event::BindCard { borrower } => self.driver.bind_card(borrower).await,
             Event::UnbindCard { borrower, nth } => self.driver.unbind_card(borrower, *nth).await,
             Event::ChannelAnswers { borrower, on_second, answers } => {
@@ -412,6 +414,21 @@ impl Stage {
             None => i32::try_from(found["proposal_no"].as_i64().context("a break has its proposal's number")?)?,
         };
         plainly(reconcile::actions::confirm_break(self.app(), break_id, proposal_no, SECOND_OPERATOR).await)
+    }
+
+    async fn take_back(&self, line: &str, nth: i64) -> Done {
+        let line_id = self.line(line)?.line_id.uuid();
+        let found = store::find_repayment(&mut *self.app().pool.acquire().await?, line_id, nth).await?;
+        let found = found.with_context(|| format!("{line} has no repayment {nth} yet"))?;
+        let repayment_id = RepaymentId::from_uuid(id_in(&found, "repayment_id")?);
+        let proposal = Proposal { by: OPERATOR.to_owned(), reason: "scenario".to_owned() };
+        match told(repayment::propose_taking_back(self.app(), repayment_id, &proposal).await)? {
+            Ok(proposal_no) => {
+                let taken_back = repayment::confirm_taking_back(self.app(), repayment_id, proposal_no, SECOND_OPERATOR);
+                plainly(taken_back.await)
+            }
+            Err(refused) => Ok(Err(refused)),
+        }
     }
 }
 

@@ -59,7 +59,7 @@ impl Contradicted {
             PayoutStatus::Submitted | PayoutStatus::Unknown if self.contradicted_attempt != self.attempt_no => {
                 return Err(PayoutRefusal::UnderWay { attempt_no: self.attempt_no });
             }
-            PayoutStatus::Succeeded => return Err(PayoutRefusal::NotContradicted),
+            PayoutStatus::Succeeded | PayoutStatus::Cancelled => return Err(PayoutRefusal::NotContradicted),
             PayoutStatus::Created | PayoutStatus::Submitted | PayoutStatus::Unknown | PayoutStatus::Failed => {}
         }
         match &self.proposal {

@@ -60,9 +60,11 @@ impl SettledDay {
             (SettlementStatus::Carried, _) => MoneyState::Waiting,
             (SettlementStatus::ToPay, Some(PayoutStatus::Submitted | PayoutStatus::Unknown)) => MoneyState::AtBank,
             (SettlementStatus::ToPay, Some(PayoutStatus::Failed)) => MoneyState::Stuck,
-            (SettlementStatus::ToPay, Some(PayoutStatus::Created | PayoutStatus::Succeeded) | None) => {
-                MoneyState::ToPay
-            }
+            // A settlement's payout is never cancelled.
+            (
+                SettlementStatus::ToPay,
+                Some(PayoutStatus::Created | PayoutStatus::Succeeded | PayoutStatus::Cancelled) | None,
+            ) => MoneyState::ToPay,
         }
     }
 }

@@ -60,6 +60,8 @@ pub enum PayoutStatus {
     Unknown,
     Succeeded,
     Failed,
+    /// Owed no more before any attempt was paid; final, and never sent.
+    Cancelled,
 }
 
 /// Where one payout stands.
@@ -78,6 +80,7 @@ pub enum PayoutState {
     Unknown,
     Succeeded { bank_reference: String },
     Failed { failure: String },
+    Cancelled,
 }
 
 /// What the channel says about one attempt, by answer, query or callback.
@@ -157,16 +160,31 @@ impl Standing {
             }
             (PayoutState::Succeeded { .. }, Word::Failed { .. } | Word::NotReceived) => Learned::Contradiction,
             (PayoutState::Succeeded { .. }, Word::Pending | Word::Silence) => Learned::AlreadyApplied,
-            (PayoutState::Failed { .. }, Word::Succeeded { .. }) => Learned::Contradiction,
-            (PayoutState::Failed { .. }, Word::Failed { .. } | Word::Pending | Word::NotReceived | Word::Silence) => {
-                Learned::AlreadyApplied
-            }
+            (PayoutState::Failed { .. } | PayoutState::Cancelled, Word::Succeeded { .. }) => Learned::Contradiction,
+            (
+                PayoutState::Failed { .. } | PayoutState::Cancelled,
+                Word::Failed { .. } | Word::Pending | Word::NotReceived | Word::Silence,
+            ) => Learned::AlreadyApplied,
         }
     }
 
     fn is_paid_under(&self, reference: &str) -> bool {
         matches!(&self.state, PayoutState::Succeeded { bank_reference } if bank_reference == reference)
     }
+}
+
+/// What became of the wish to cancel a payout.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Cancelling {
+    /// No attempt was paid, and none will be made.
+    Cancelled,
+    /// An attempt may be paid still.
+    UnderWay {
+        payout_id: PayoutId,
+    },
+    Paid {
+        payout_id: PayoutId,
+    },
 }
 
 /// When to ask after a payout that was asked about `queries` times: after a minute, then twice as long, up to an hour.
@@ -253,6 +271,13 @@ mod tests {
         let of = |fen| Answer { amount: Some(Fen::new(fen)), ..says(paid("B1")) };
         assert_eq!(standing(PayoutState::Unknown).learn(&of(994)), Learned::Contradiction);
         assert_eq!(standing(PayoutState::Unknown).learn(&of(9_940)), Learned::Paid { bank_reference: "B1".into() });
+    }
+
+    #[test]
+    fn what_is_cancelled_stays_so_and_a_payment_of_it_is_looked_at() {
+        let cancelled = standing(PayoutState::Cancelled);
+        assert_eq!(cancelled.learn(&says(paid("B1"))), Learned::Contradiction);
+        assert_eq!(cancelled.learn(&says(Word::NotReceived)), Learned::AlreadyApplied);
     }
 
     #[test]

@@ -2,19 +2,20 @@
 
 use std::collections::BTreeMap;
 
+use anyhow::Context as _;
 use chrono::{DateTime, Utc};
 use serde_json::{Value, json};
 use sqlx::PgConnection;
 use uuid::Uuid;
 
 use super::contradiction_store::{self, Contradiction};
-use super::payout::{Answer, Learned, PayoutKind, PayoutRefusal, PayoutStatus, Word, query_delay};
+use super::payout::{Answer, Cancelling, Learned, PayoutKind, PayoutRefusal, PayoutStatus, Word, query_delay};
 use super::payout_store::{self as store, Change, Locked, PaidSource};
 use super::posting::{self, Booking, FunderAmount};
 use super::{notices, remittance_store};
 use crate::app::App;
 use crate::base::BusinessDay;
-use crate::base::id::{FunderId, PayoutId, RemittanceId};
+use crate::base::id::{FunderId, PayoutId, RemittanceId, RepaymentId};
 use crate::business_day;
 use crate::database;
 use crate::error::{Fault, Outcome, Step};
@@ -127,15 +128,15 @@ impl Round {
         }
     }
 
-    /// Holds a payout back until people have settled it; one that is booked as paid is theirs to look at only. The same again is not
-    /// told again.
+    /// Holds a payout back until people have settled it; one that is booked as paid, or cancelled, is theirs to look at only. The same
+    /// again is not told again.
     fn contradict(&mut self, payout: &Locked, answer: &Answer) {
         let attempt_no = answer.attempt_no;
         if payout.contradicted_attempt.is_some_and(|standing| standing >= attempt_no) {
             return;
         }
         self.tell_operators("payout_contradiction", contradiction_body(payout, answer));
-        if payout.status != PayoutStatus::Succeeded {
+        if !matches!(payout.status, PayoutStatus::Succeeded | PayoutStatus::Cancelled) {
             let says = words(answer).to_owned();
             self.contradictions.push(Contradiction { payout_id: payout.payout_id, attempt_no, says });
         }
@@ -283,7 +284,7 @@ pub async fn take_callback(app: &App, called_back: CalledBack) -> Outcome<Step, 
     let (ours, status) = found.ok_or(Fault::Refused(PayoutRefusal::UnknownPayout))?;
     if let Some(theirs) = answer.amount.filter(|theirs| *theirs != ours) {
         // What is under way tells it too when it is asked about; nobody asks about an attempt that has failed.
-        let is_asked_about = !matches!(status, PayoutStatus::Created | PayoutStatus::Failed);
+        let is_asked_about = !matches!(status, PayoutStatus::Created | PayoutStatus::Failed | PayoutStatus::Cancelled);
         if !is_asked_about && matches!(answer.word, Word::Succeeded { .. }) {
             learn(app, &BTreeMap::from([(payout_id, answer)])).await?;
         }
@@ -309,8 +310,11 @@ pub async fn retry_payout(app: &App, payout_id: PayoutId, asked_by: &str) -> Out
         PayoutStatus::Failed => {}
         // Retried before, and not sent yet.
         PayoutStatus::Created if payout.attempt_no > 1 => return Ok(Step::AlreadyApplied),
-        status
-        @ (PayoutStatus::Created | PayoutStatus::Submitted | PayoutStatus::Unknown | PayoutStatus::Succeeded) => {
+        status @ (PayoutStatus::Created
+        | PayoutStatus::Submitted
+        | PayoutStatus::Unknown
+        | PayoutStatus::Succeeded
+        | PayoutStatus::Cancelled) => {
             return Err(Fault::Refused(PayoutRefusal::NotFailed { status }));
         }
     }
@@ -329,4 +333,40 @@ pub async fn retry_payout(app: &App, payout_id: PayoutId, asked_by: &str) -> Out
     store::insert_retry_event(&mut transaction, payout_id, asked_by.trim(), now).await?;
     transaction.commit().await?;
     Ok(Step::Applied)
+}
+
+/// Cancels the payout of what a repayment left over, in the caller's transaction. Only one of which nothing was paid and nothing is
+/// under way: not sent yet, or refused by the channel without a word against that.
+pub async fn cancel_left_over(
+    connection: &mut PgConnection,
+    repayment_id: RepaymentId,
+    now: DateTime<Utc>,
+) -> anyhow::Result<Cancelling> {
+    let payout_id = store::find_left_over(&mut *connection, repayment_id).await?;
+    let payout_id = payout_id.with_context(|| format!("{repayment_id} left something over and has no payout"))?;
+    let payout = store::lock_payouts(&mut *connection, &[payout_id]).await?.pop();
+    let payout = payout.with_context(|| format!("{payout_id} was there a moment ago"))?;
+    let is_free = match payout.status {
+        PayoutStatus::Cancelled => return Ok(Cancelling::Cancelled),
+        PayoutStatus::Succeeded => return Ok(Cancelling::Paid { payout_id }),
+        PayoutStatus::Submitted | PayoutStatus::Unknown => false,
+        PayoutStatus::Failed => true,
+        // What the channel has never heard of is to be sent again, and may be heard of still.
+        PayoutStatus::Created => !store::was_sent(&mut *connection, payout_id, payout.attempt_no).await?,
+    };
+    if !is_free || payout.contradicted_attempt.is_some() {
+        return Ok(Cancelling::UnderWay { payout_id });
+    }
+    let change = Change {
+        payout_id,
+        attempt_no: payout.attempt_no,
+        before: payout.status,
+        after: PayoutStatus::Cancelled,
+        failure: None,
+        bank_reference: None,
+        query_at: None,
+    };
+    let changed = store::save_changes(connection, &[change], now).await?;
+    anyhow::ensure!(changed == 1, "a locked payout changed its status");
+    Ok(Cancelling::Cancelled)
 }

@@ -6,7 +6,7 @@ use uuid::Uuid;
 
 use super::contradiction::{Contradicted, Ending, Proposal};
 use super::payout::{NewPayout, PayoutFor, PayoutKind, PayoutState, PayoutStatus, Standing};
-use crate::base::id::{FunderId, LineId, PayoutId};
+use crate::base::id::{FunderId, LineId, PayoutId, RepaymentId};
 use crate::base::{BusinessDay, Fen};
 
 /// Writes payouts; one whose source has its payout already is left out. Returns how many were written.
@@ -218,6 +218,7 @@ impl Locked {
                 PayoutState::Succeeded { bank_reference: self.bank_reference.clone().unwrap_or_default() }
             }
             PayoutStatus::Failed => PayoutState::Failed { failure: self.failure.clone().unwrap_or_default() },
+            PayoutStatus::Cancelled => PayoutState::Cancelled,
         };
         Standing { attempt_no: self.attempt_no, amount: self.amount, state }
     }
@@ -265,7 +266,7 @@ pub async fn save_changes(connection: &mut PgConnection, changes: &[Change], now
         "with changed as (
              update payout p set status = c.after, attempt_no = c.attempt_no, failure = c.failure,
                     bank_reference = c.bank_reference, query_at = c.query_at,
-                    final_at = case when c.after in ('succeeded', 'failed') then $8::timestamptz end,
+                    final_at = case when c.after in ('succeeded', 'failed', 'cancelled') then $8::timestamptz end,
                     contradicted_attempt = case when c.after <> 'succeeded' then p.contradicted_attempt end,
                     proposed_reference = case when c.after <> 'succeeded' then p.proposed_reference end,
                     proposed_by = case when c.after <> 'succeeded' then p.proposed_by end
@@ -359,6 +360,31 @@ pub async fn find_amount(
     Ok(found.map(|payout| (payout.amount, payout.status)))
 }
 
+/// The payout of what a repayment left over.
+pub async fn find_left_over(
+    connection: &mut PgConnection,
+    repayment_id: RepaymentId,
+) -> sqlx::Result<Option<PayoutId>> {
+    sqlx::query_scalar!(
+        r#"select payout_id as "payout_id: PayoutId" from payout where kind = 'borrower' and source_id = $1"#,
+        repayment_id.uuid()
+    )
+    .fetch_optional(connection)
+    .await
+}
+
+/// Whether an attempt of a payout was ever sent.
+pub async fn was_sent(connection: &mut PgConnection, payout_id: PayoutId, attempt_no: i16) -> sqlx::Result<bool> {
+    sqlx::query_scalar!(
+        r#"select exists (select from payout_event
+                          where payout_id = $1 and attempt_no = $2 and status = 'submitted') as "was_sent!""#,
+        payout_id.uuid(),
+        attempt_no
+    )
+    .fetch_one(connection)
+    .await
+}
+
 /// Keeps who asked for a retry.
 pub async fn insert_retry_event(
     connection: &mut PgConnection,
@@ -385,7 +411,7 @@ pub struct Listed {
     /// `settlement`, `remittance` or `borrower`.
     pub kind: String,
     pub amount: Fen,
-    /// `created`, `submitted`, `unknown`, `succeeded` or `failed`.
+    /// `created`, `submitted`, `unknown`, `succeeded`, `failed` or `cancelled`.
     pub status: String,
     pub failure: Option<String>,
     pub pay_on: BusinessDay,

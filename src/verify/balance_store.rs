@@ -42,7 +42,7 @@ pub(super) const MERCHANT_PAYABLE: &str = balance!(
 /// settled with them.
 pub(super) const CHANNEL_RECEIVABLE: &str = balance!(
     107,
-    "select funder_id, amount_fen as fen from repayment where source in ('withholding', 'channel_file', 'reversal')
+    "select funder_id, amount_fen as fen from repayment_now where source in ('withholding', 'channel_file')
      union all
      select l.funder_id, -f.amount_fen
      from channel_file c
@@ -73,8 +73,10 @@ pub(super) const COLLECTIONS_PAYABLE: &str = balance!(
            select funder_id, collected_fen from passed_on) remitted"
 );
 
-pub(super) const BORROWER_PAYABLE: &str =
-    balance!(111, "select funder_id, -amount_fen as fen from payout where kind = 'borrower' and status <> 'succeeded'");
+pub(super) const BORROWER_PAYABLE: &str = balance!(
+    111,
+    "select funder_id, -amount_fen as fen from payout where kind = 'borrower' and status not in ('succeeded', 'cancelled')"
+);
 
 pub(super) const FEE_RECEIVABLE: &str = balance!(
     206,
@@ -89,13 +91,13 @@ pub(super) const FEE_RECEIVABLE: &str = balance!(
      where i.fee_returned_fen > 0"
 );
 
-/// Money of orders that are not ours belongs to the house, whose id is nil: it came with the channel's file, and goes when two
-/// people have sent it back.
+/// A transfer is there unless it was taken back. Money of orders that are not ours belongs to the house, whose id is nil: it came
+/// with the channel's file, and goes when two people have sent it back.
 pub(super) const BANK: &str = balance!(
     101,
     "select funder_id, deposited_fen - withdrawn_fen as fen from reserve
      union all
-     select funder_id, amount_fen from repayment where source = 'transfer'
+     select funder_id, amount_fen from repayment_now where source = 'transfer'
      union all
      select coalesce(l.funder_id, '00000000-0000-0000-0000-000000000000'), f.amount_fen - f.cost_fen
      from channel_file c

@@ -4,11 +4,14 @@ use std::sync::{Arc, Mutex};
 
 use chrono::TimeDelta;
 use fenqi::base::Fen;
-use fenqi::base::id::LineId;
+use fenqi::base::id::{LineId, RepaymentId};
 use fenqi::purchase::actions::{RefundRequest, refund, void};
 use fenqi::purchase::{Authoriser, Decision, Receipt};
 use fenqi::repayment::jobs::{query_unknowns, submit_withholdings};
-use fenqi::repayment::{PayoffOrder, Transfer, early_payoff, payoff_quote, record_transfer};
+use fenqi::repayment::{
+    PayoffOrder, Proposal, Transfer, confirm_taking_back, early_payoff, payoff_quote, propose_taking_back,
+    record_transfer,
+};
 use rand::rngs::StdRng;
 use rand::{Rng, SeedableRng};
 use sqlx::PgPool;
@@ -31,6 +34,7 @@ struct Street {
     lines: Vec<LineId>,
     old: Vec<(LineId, Receipt)>,
     sold_today: Arc<Mutex<Vec<Receipt>>>,
+    transferred: Arc<Mutex<Vec<RepaymentId>>>,
 }
 
 /// Somebody who does anything at any time on one of the nodes.
@@ -41,22 +45,23 @@ struct Person {
     number: usize,
     chance: StdRng,
     acts: u32,
-    /// Acts that came through, by kind: purchase, void, refund, transfer, payoff, results of withholding.
-    done: [u32; 6],
+    /// Acts that came through, by kind: purchase, void, refund, transfer, payoff, results of withholding, transfer taken back.
+    done: [u32; 7],
 }
 
 impl Person {
     /// One thing; refused as often as not.
     async fn act(&mut self) {
         self.acts += 1;
-        let kind = [0, 0, 0, 1, 2, 2, 3, 3, 3, 4, 5, 5][self.chance.random_range(0..12)];
+        let kind = [0, 0, 0, 1, 2, 2, 3, 3, 3, 4, 5, 5, 6, 6][self.chance.random_range(0..14)];
         let came_through = match kind {
             0 => self.buy().await,
             1 => self.void().await,
             2 => self.refund().await,
             3 => self.transfer().await,
             4 => self.pay_off().await,
-            _ => self.collect().await,
+            5 => self.collect().await,
+            _ => self.take_back().await,
         };
         self.done[kind] += u32::from(came_through);
     }
@@ -102,7 +107,24 @@ impl Person {
     async fn transfer(&mut self) -> bool {
         let (line_id, amount) = (self.line(), Fen::new(self.chance.random_range(1..30_000)));
         let transfer = Transfer { line_id, amount, bank_reference: self.key(), operator: "Li".into() };
-        unless_failed(record_transfer(&self.town.app, &transfer).await).is_some()
+        let recorded = unless_failed(record_transfer(&self.town.app, &transfer).await);
+        self.street.transferred.lock().unwrap().extend(recorded.as_ref().map(|repayment| repayment.repayment_id));
+        recorded.is_some()
+    }
+
+    /// Two people take one of the transfers back, which others may be about to do as well.
+    async fn take_back(&mut self) -> bool {
+        let repayment_id = {
+            let transferred = self.street.transferred.lock().unwrap();
+            if transferred.is_empty() {
+                return false;
+            }
+            transferred[self.chance.random_range(0..transferred.len())]
+        };
+        let (app, proposal) = (&self.town.app, Proposal { by: "Li".into(), reason: self.key() });
+        let proposed = unless_failed(propose_taking_back(app, repayment_id, &proposal).await);
+        let Some(proposal_no) = proposed else { return false };
+        unless_failed(confirm_taking_back(app, repayment_id, proposal_no, "Wang").await).is_some()
     }
 
     async fn pay_off(&mut self) -> bool {
@@ -144,7 +166,7 @@ async fn rush(pool: PgPool, seed: u64) {
     let old = bought.into_iter().enumerate().map(|(sale, receipt)| (line_of(sale), receipt)).collect();
     // What is due on this day is ordered and not sent yet.
     town.live_until("2026-03-09").await;
-    let street = Street { lines: lines.clone(), old, sold_today: Arc::default() };
+    let street = Street { lines: lines.clone(), old, sold_today: Arc::default(), transferred: Arc::default() };
     let apps = [house::with_connections(&town.app, 8).await, house::with_connections(&town.app, 8).await];
     let nodes = apps.clone().map(Authoriser::start);
     let mut people = tokio::task::JoinSet::new();
@@ -156,7 +178,7 @@ async fn rush(pool: PgPool, seed: u64) {
             number,
             chance: StdRng::seed_from_u64(seed * 1_000 + number as u64),
             acts: 0,
-            done: [0; 6],
+            done: [0; 7],
         };
         people.spawn(async move {
             for _ in 0..ACTS {
@@ -165,7 +187,7 @@ async fn rush(pool: PgPool, seed: u64) {
             person.done
         });
     }
-    let mut done = [0; 6];
+    let mut done = [0; 7];
     while let Some(acts) = people.join_next().await {
         for (all, own) in done.iter_mut().zip(acts.unwrap()) {
             *all += own;

@@ -11,7 +11,10 @@ use fenqi::purchase::posting::{self as purchase_posting, Event};
 use fenqi::purchase::refund::Refundable;
 use fenqi::purchase::{Authoriser, Decision, Receipt};
 use fenqi::repayment::account::{Repayment, RepaymentItem, Source};
-use fenqi::repayment::{PayoffOrder, RepayRequest, Transfer, early_payoff, payoff_quote, record_transfer, repay};
+use fenqi::repayment::{
+    PayoffOrder, Proposal, RepayRequest, Transfer, confirm_taking_back, early_payoff, payoff_quote,
+    propose_taking_back, record_transfer, repay,
+};
 use fenqi::sandbox::world::lock;
 use fenqi::sandbox::{FaultShares, World};
 use fenqi::settlement::model::{DayPart, Part, Settlement};
@@ -42,9 +45,10 @@ struct Crowd<'a> {
     lines: Vec<LineId>,
     chance: StdRng,
     sold: Vec<Receipt>,
+    transferred: Vec<RepaymentId>,
     acts: u32,
-    /// Acts that came through, by kind: purchase, void, refund, transfer, button, payoff.
-    done: [u32; 6],
+    /// Acts that came through, by kind: purchase, void, refund, transfer, button, payoff, transfer taken back.
+    done: [u32; 7],
 }
 
 impl Crowd<'_> {
@@ -59,14 +63,15 @@ impl Crowd<'_> {
     /// One thing that somebody does; refused as often as not.
     async fn act(&mut self) {
         self.acts += 1;
-        let kind = [0, 0, 0, 1, 2, 2, 3, 3, 4, 5][self.chance.random_range(0..10)];
+        let kind = [0, 0, 0, 1, 2, 2, 3, 3, 4, 5, 6][self.chance.random_range(0..11)];
         let came_through = match kind {
             0 => self.buy().await,
             1 => self.void().await,
             2 => self.refund().await,
             3 => self.transfer().await,
             4 => self.press_the_button().await,
-            _ => self.pay_off().await,
+            5 => self.pay_off().await,
+            _ => self.take_back().await,
         };
         self.done[kind] += u32::from(came_through);
     }
@@ -100,7 +105,21 @@ impl Crowd<'_> {
     async fn transfer(&mut self) -> bool {
         let (line_id, amount) = (self.line(), Fen::new(self.chance.random_range(1..80_000)));
         let transfer = Transfer { line_id, amount, bank_reference: format!("B{}", self.acts), operator: "Li".into() };
-        unless_failed(record_transfer(&self.town.app, &transfer).await).is_some()
+        let recorded = unless_failed(record_transfer(&self.town.app, &transfer).await);
+        self.transferred.extend(recorded.as_ref().map(|repayment| repayment.repayment_id));
+        recorded.is_some()
+    }
+
+    /// Two people take a transfer back, however long ago it was recorded.
+    async fn take_back(&mut self) -> bool {
+        if self.transferred.is_empty() {
+            return false;
+        }
+        let repayment_id = self.transferred[self.chance.random_range(0..self.transferred.len())];
+        let (app, proposal) = (&self.town.app, Proposal { by: "Li".into(), reason: "recorded wrongly".into() });
+        let proposed = unless_failed(propose_taking_back(app, repayment_id, &proposal).await);
+        let Some(proposal_no) = proposed else { return false };
+        unless_failed(confirm_taking_back(app, repayment_id, proposal_no, "Wang").await).is_some()
     }
 
     async fn press_the_button(&mut self) -> bool {
@@ -174,7 +193,16 @@ async fn live_at_random(pool: PgPool, seed: u64) {
         world.set_faults(partner, faults);
     }
     let chance = StdRng::seed_from_u64(seed);
-    let mut crowd = Crowd { town: &town, world: &world, lines, chance, sold: Vec::new(), acts: 0, done: [0; 6] };
+    let mut crowd = Crowd {
+        town: &town,
+        world: &world,
+        lines,
+        chance,
+        sold: Vec::new(),
+        transferred: Vec::new(),
+        acts: 0,
+        done: [0; 7],
+    };
     for _ in 0..DAYS {
         crowd.live_a_day().await;
     }

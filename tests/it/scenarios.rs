@@ -82,6 +82,7 @@ scenarios! {
     late_on_another_product "late-on-another-product",
     taken_back_late "taken-back-late",
     transfer_twice "transfer-twice",
+    transfer_taken_back "transfer-taken-back",
     billed_interest_falls "billed-interest-falls",
     billed_fee_falls "billed-fee-falls",
     purchase_risk "purchase-risk",

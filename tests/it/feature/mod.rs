@@ -64,6 +64,7 @@ mod purchase_risk;
 mod withholding;
 mod reconcile;
 mod breaks;
+mod transfers;
 mod api_access;
 mod calls;
 mod strangers;

@@ -35,6 +35,42 @@ async fn a_transfer_pays_what_is_due_and_is_booked_once(pool: PgPool) {
     assert_eq!(book.fen("select count(*) from repayment where line_id = $1").await, [1]);
 }
 
+#[sqlx::test(migrator = "fenqi::MIGRATOR")]
+async fn a_transfer_that_was_recorded_wrongly_is_taken_back_by_two_operators_and_recorded_again(pool: PgPool) {
+    let book = book::keep(house::open(pool.clone(), "2026-02-05").await).await;
+    book.live_until("2026-02-25").await;
+    let fenqi = Program::on(&pool).await;
+    let line = book.line_id.to_string();
+    let record = |fen| ["transfer", "record", &line, "--amount-fen", fen, "--reference", "B-1", "--by", "Li Na"];
+    fenqi.done(&record("130600"));
+    let told: Value = serde_json::from_str(&fenqi.done(&["transfer", "list", "--json"])).unwrap();
+    assert_eq!((&told["proposal_no"], &told["reversal_id"]), (&json!(0), &Value::Null));
+    let id = told["repayment_id"].as_str().unwrap();
+    let confirm = |proposal, by| ["transfer", "confirm", id, "--proposal", proposal, "--by", by];
+    assert!(fenqi.refused(&confirm("1", "Wang Wei")).contains("nobody has proposed"));
+    let take_back = ["transfer", "take-back", id, "--by", "Li Na", "--reason", "two digits the wrong way round"];
+    let proposed = fenqi.done(&take_back);
+    assert!(proposed.contains(&format!("fenqi transfer confirm {id} --proposal 1 --by NAME")), "{proposed}");
+    let listed = fenqi.done(&["transfer", "list"]);
+    assert!(listed.contains("to be taken back, proposal 1 of Li Na: two digits the wrong way round"), "{listed}");
+    assert!(fenqi.refused(&confirm("1", "li  na")).contains("whoever proposed to take the transfer back"));
+    assert!(fenqi.refused(&confirm("2", "Wang Wei")).contains("another proposal has taken the place"));
+    assert_eq!(book.fen("select count(*) from repayment where line_id = $1").await, [1]);
+
+    let taken_back = fenqi.done(&confirm("1", "Wang Wei"));
+    assert!(taken_back.contains("1,036.00 yuan are owed again, 270.00 do not go back"), "{taken_back}");
+    assert!(fenqi.refused(&confirm("1", "Wang Wei")).contains("was taken back already"));
+    assert!(fenqi.refused(&take_back).contains("was taken back already"));
+    assert!(fenqi.done(&["transfer", "list"]).contains("taken back by Li Na and Wang Wei: two digits"));
+    let booked = fenqi.done(&record("103600"));
+    assert!(booked.contains("1,036.00 pay what is due, 0.00 go back"), "{booked}");
+    assert!(fenqi.refused(&record("103600")).contains("a transfer with this reference was booked before"));
+    let nowhere = format!("rep_{}", "0".repeat(32));
+    let unknown = fenqi.refused(&["transfer", "take-back", &nowhere, "--by", "Li Na", "--reason", "twice"]);
+    assert!(unknown.contains("no transfer was recorded under this id"), "{unknown}");
+    book.assert_whole().await;
+}
+
 fn record_for(mobile: &str) -> [&str; 10] {
     ["transfer", "record", "--amount-fen", "5000", "--reference", "B-1", "--by", "Li Na", "--mobile", mobile]
 }

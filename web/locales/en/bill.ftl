@@ -67,7 +67,7 @@ why-paid-off = paid off early, as part of the payment that ended the loan
 paid-by-withholding = Taken from the card
 paid-by-transfer = By bank transfer
 paid-by-channel_file = Taken from the card
-paid-by-reversal = Taken back by the bank
+paid-by-reversal = Taken back
 why-grace =
     { $days ->
         [one] There is { $days } day of grace after the due day; later, penalty interest counts from the day after the due day.

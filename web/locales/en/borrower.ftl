@@ -143,6 +143,7 @@ notice-purchase_voided = { $day }: the merchant undid a purchase of { $amount_fe
 notice-refund = { $day }: the merchant refunded { $amount_fen }: { $principal_fell_fen } off what you owe, and { $owed_back_fen } back to your card. See the installments that are left.
 notice-money_returned = { $amount_fen } was sent back to your card on { $paid_on }. When it shows depends on your bank.
 notice-transfer_received = { $day }: your transfer of { $amount_fen } arrived and was used for what you owe; what is left over ({ $excess_fen }) goes back to your card.
+notice-transfer_taken_back = { $day }: the transfer of { $amount_fen } that we had recorded for you was recorded by mistake and is taken back. Whatever it had paid is owed again. Please look at your bill.
 notice-repayment_reversed = { $day }: the bank says that a payment of { $amount_fen } never arrived, so it is owed again. Please look at your bill.
 notice-pin_changed = { $day }: your payment PIN was changed, and you were signed out on all other devices. If that was not you, set it anew at once and call us.
 notice-other = { $day }: something happened on your account. See the home page.

@@ -59,7 +59,7 @@ why-paid-off = 已提前结清，并入结清的那一期
 paid-by-withholding = 银行卡扣款
 paid-by-transfer = 转账还款
 paid-by-channel_file = 银行卡扣款
-paid-by-reversal = 银行收回
+paid-by-reversal = 撤回
 why-grace = 到期后有 { $days } 天宽限期；超过宽限期未还，罚息从到期次日起算。
 why-penalty-rate = 年罚息率：合同年利率 { $contract } × { $multiple } = { $rate }
 why-penalty-days = 逾期本金 { $unpaid } × 自 { $since } 起 { $count } 天 = { $days } 元天

@@ -137,6 +137,7 @@ notice-purchase_voided = { $day }商户撤销了一笔 { $amount_fen } 的消费
 notice-refund = { $day }商户退款 { $amount_fen }：其中 { $principal_fell_fen } 冲减未还本金，{ $owed_back_fen } 退回您的银行卡。看看余下的分期。
 notice-money_returned = { $paid_on }已退回您的银行卡 { $amount_fen }，到账时间以银行为准。
 notice-transfer_received = { $day }收到您转账的 { $amount_fen }，已用于还款；多出的部分（{ $excess_fen }）会退回您的银行卡。
+notice-transfer_taken_back = { $day }先前为您登记的转账 { $amount_fen } 属登记有误，现已撤回；它已还的款项要重新还。请查看账单。
 notice-repayment_reversed = { $day }银行告知，先前的一笔还款 { $amount_fen } 并没有到账，这笔钱要重新还。请查看账单。
 notice-pin_changed = { $day }您的支付密码已修改，其他设备都已退出登录。如果不是您本人操作，请马上重新设置，并联系客服。
 notice-other = { $day }：您的账户有新的动态，请在首页查看。

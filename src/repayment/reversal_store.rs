@@ -1,0 +1,104 @@
+//! SQL of what is taken back: repayments as they were booked.
+
+use chrono::{DateTime, Utc};
+use sqlx::PgConnection;
+
+use super::account::{Repayment, RepaymentItem, Source};
+use super::withholding::Failure;
+use crate::base::id::{FunderId, LineId, LoanId, RepaymentId, WithholdingId};
+use crate::base::{BusinessDay, Fen};
+use crate::bill::Parts;
+
+/// The repayment that a collected order was booked as.
+pub async fn find_withheld(
+    connection: &mut PgConnection,
+    line_id: LineId,
+    withholding_id: WithholdingId,
+) -> sqlx::Result<Option<Repayment>> {
+    let row = sqlx::query_as!(
+        RepaymentRow,
+        r#"select repayment_id as "repayment_id: RepaymentId", funder_id as "funder_id: FunderId", amount_fen as "amount: Fen",
+                  loan_ids as "loan_ids: Vec<LoanId>", periods, principal_fen, interest_fen, fee_fen, penalty_fen,
+                  excess_fen as "excess: Fen", business_day as "business_day: BusinessDay", received_at
+           from repayment where line_id = $1 and source = 'withholding' and source_reference = $2"#,
+        line_id.uuid(),
+        withholding_id.uuid().to_string()
+    )
+    .fetch_optional(connection)
+    .await?;
+    Ok(row.map(|row| row.into_repayment(line_id, Source::Withholding(withholding_id))))
+}
+
+/// The repayment that a transfer was booked as, which came from `source`.
+pub async fn find_transferred(
+    connection: &mut PgConnection,
+    (line_id, repayment_id): (LineId, RepaymentId),
+    source: Source,
+) -> sqlx::Result<Option<Repayment>> {
+    let row = sqlx::query_as!(
+        RepaymentRow,
+        r#"select repayment_id as "repayment_id: RepaymentId", funder_id as "funder_id: FunderId", amount_fen as "amount: Fen",
+                  loan_ids as "loan_ids: Vec<LoanId>", periods, principal_fen, interest_fen, fee_fen, penalty_fen,
+                  excess_fen as "excess: Fen", business_day as "business_day: BusinessDay", received_at
+           from repayment where repayment_id = $1 and line_id = $2 and source = 'transfer'"#,
+        repayment_id.uuid(),
+        line_id.uuid()
+    )
+    .fetch_optional(connection)
+    .await?;
+    Ok(row.map(|row| row.into_repayment(line_id, source)))
+}
+
+/// Makes a failure of a success that was taken back.
+pub async fn mark_reversed(connection: &mut PgConnection, withholding_id: WithholdingId) -> sqlx::Result<()> {
+    sqlx::query!(
+        "update withholding set status = 'failed', failure = $2, collected_fen = 0
+         where withholding_id = $1 and status = 'succeeded'",
+        withholding_id.uuid(),
+        Failure::Reversed.stored()
+    )
+    .execute(connection)
+    .await?;
+    Ok(())
+}
+
+struct RepaymentRow {
+    repayment_id: RepaymentId,
+    funder_id: FunderId,
+    amount: Fen,
+    loan_ids: Vec<LoanId>,
+    periods: Vec<i16>,
+    principal_fen: Vec<i64>,
+    interest_fen: Vec<i64>,
+    fee_fen: Vec<i64>,
+    penalty_fen: Vec<i64>,
+    excess: Fen,
+    business_day: BusinessDay,
+    received_at: DateTime<Utc>,
+}
+
+impl RepaymentRow {
+    fn into_repayment(self, line_id: LineId, source: Source) -> Repayment {
+        let item = |k: usize| RepaymentItem {
+            loan_id: self.loan_ids[k],
+            period: self.periods[k],
+            taken: Parts {
+                principal: Fen::new(self.principal_fen[k]),
+                interest: Fen::new(self.interest_fen[k]),
+                fee: Fen::new(self.fee_fen[k]),
+                penalty: Fen::new(self.penalty_fen[k]),
+            },
+        };
+        Repayment {
+            repayment_id: self.repayment_id,
+            line_id,
+            funder_id: self.funder_id,
+            source,
+            amount: self.amount,
+            items: (0..self.loan_ids.len()).map(item).collect(),
+            excess: self.excess,
+            business_day: self.business_day,
+            received_at: self.received_at,
+        }
+    }
+}

@@ -1,0 +1,159 @@
+//! Taking back a transfer that was recorded wrongly: one person proposes it, and another one confirms what was shown.
+
+use super::reversal::ReversalRefusal;
+use crate::access::is_same_holder;
+use crate::base::id::{LineId, PayoutId, RepaymentId};
+use crate::error::Refusal;
+
+/// A recorded transfer, as it stands to be taken back.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Transferred {
+    pub repayment_id: RepaymentId,
+    pub line_id: LineId,
+    pub bank_reference: String,
+    /// `None` where it was not kept.
+    pub recorded_by: Option<String>,
+    /// Counts the proposals, so that the second person confirms the one that was shown; 0 before the first.
+    pub proposal_no: i32,
+    pub proposal: Option<Proposal>,
+    pub is_taken_back: bool,
+}
+
+/// That one person wants it taken back.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Proposal {
+    pub by: String,
+    pub reason: String,
+}
+
+/// Why a transfer is not taken back.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
+pub enum TakeBackRefusal {
+    #[error("no transfer was recorded under this id")]
+    UnknownTransfer,
+    #[error("the transfer was taken back already")]
+    TakenBack,
+    #[error("nobody has proposed to take the transfer back")]
+    NotProposed,
+    #[error("another proposal has taken the place of the one that was shown; look at it first")]
+    ProposalChanged,
+    #[error("whoever proposed to take the transfer back cannot confirm it")]
+    OwnProposal,
+    #[error("a name is needed: who does it")]
+    NameMissing,
+    #[error("a transfer is taken back with a reason")]
+    ReasonMissing,
+    #[error(
+        "what it left over is on its way to the borrower's card as {payout_id}; confirm again once it is known what became of \
+         that: what the bank refuses to pay is cancelled, what it pays stays paid"
+    )]
+    LeftOverUnderWay { payout_id: PayoutId },
+    #[error(
+        "what it left over was paid to the borrower's card as {payout_id}, so that the transfer stands; agree with the borrower \
+         on how that money comes back, and with the funder on what the rest has paid"
+    )]
+    LeftOverPaid { payout_id: PayoutId },
+    #[error("{0}")]
+    NotReversed(ReversalRefusal),
+}
+
+impl Refusal for TakeBackRefusal {
+    fn code(&self) -> &'static str {
+        match self {
+            TakeBackRefusal::UnknownTransfer => "transfer_unknown",
+            TakeBackRefusal::TakenBack => "transfer_taken_back",
+            TakeBackRefusal::NotProposed => "not_proposed",
+            TakeBackRefusal::ProposalChanged => "proposal_changed",
+            TakeBackRefusal::OwnProposal => "own_proposal",
+            TakeBackRefusal::NameMissing => "name_missing",
+            TakeBackRefusal::ReasonMissing => "reason_missing",
+            TakeBackRefusal::LeftOverUnderWay { .. } => "left_over_under_way",
+            TakeBackRefusal::LeftOverPaid { .. } => "left_over_paid",
+            TakeBackRefusal::NotReversed(refusal) => refusal.code(),
+        }
+    }
+}
+
+impl Proposal {
+    /// The proposal without blanks around it.
+    ///
+    /// # Errors
+    /// Where the name or the reason is missing.
+    pub fn trimmed(&self) -> Result<Proposal, TakeBackRefusal> {
+        let (by, reason) = (self.by.trim(), self.reason.trim());
+        match (by.is_empty(), reason.is_empty()) {
+            (true, _) => Err(TakeBackRefusal::NameMissing),
+            (false, true) => Err(TakeBackRefusal::ReasonMissing),
+            (false, false) => Ok(Proposal { by: by.to_owned(), reason: reason.to_owned() }),
+        }
+    }
+}
+
+impl Transferred {
+    /// The number of the proposal that takes the place of any before it.
+    ///
+    /// # Errors
+    /// Where the transfer was taken back.
+    pub fn next_proposal(&self) -> Result<i32, TakeBackRefusal> {
+        if self.is_taken_back { Err(TakeBackRefusal::TakenBack) } else { Ok(self.proposal_no + 1) }
+    }
+
+    /// Whether `by` may confirm the proposal that was shown under `proposal_no`.
+    ///
+    /// # Errors
+    /// Where it does not stand any more, or is the person's own.
+    pub fn confirm(&self, proposal_no: i32, by: &str) -> Result<(), TakeBackRefusal> {
+        match &self.proposal {
+            _ if self.is_taken_back => Err(TakeBackRefusal::TakenBack),
+            None => Err(TakeBackRefusal::NotProposed),
+            Some(_) if proposal_no != self.proposal_no => Err(TakeBackRefusal::ProposalChanged),
+            Some(proposal) if is_same_holder(&proposal.by, by) => Err(TakeBackRefusal::OwnProposal),
+            Some(_) => Ok(()),
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use uuid::Uuid;
+
+    use super::*;
+
+    fn proposed(proposal_no: i32) -> Transferred {
+        let id = Uuid::from_u128(1);
+        Transferred {
+            repayment_id: RepaymentId::from_uuid(id),
+            line_id: LineId::from_uuid(id),
+            bank_reference: "T-1".into(),
+            recorded_by: Some("Chen Wei".into()),
+            proposal_no,
+            proposal: Some(Proposal { by: "Li Na".into(), reason: "another line's".into() }),
+            is_taken_back: false,
+        }
+    }
+
+    #[test]
+    fn another_person_confirms_what_was_shown() {
+        assert_eq!(proposed(1).confirm(1, "Wang Wei"), Ok(()));
+        assert_eq!(proposed(1).confirm(1, "li  na"), Err(TakeBackRefusal::OwnProposal));
+        assert_eq!(proposed(2).confirm(1, "Wang Wei"), Err(TakeBackRefusal::ProposalChanged));
+        let unproposed = Transferred { proposal: None, ..proposed(0) };
+        assert_eq!(unproposed.confirm(0, "Wang Wei"), Err(TakeBackRefusal::NotProposed));
+    }
+
+    #[test]
+    fn what_was_taken_back_is_neither_proposed_nor_confirmed_again() {
+        let taken_back = Transferred { is_taken_back: true, ..proposed(1) };
+        assert_eq!(taken_back.confirm(1, "Wang Wei"), Err(TakeBackRefusal::TakenBack));
+        assert_eq!(taken_back.next_proposal(), Err(TakeBackRefusal::TakenBack));
+        assert_eq!(proposed(1).next_proposal(), Ok(2));
+    }
+
+    #[test]
+    fn a_proposal_has_a_name_and_a_reason() {
+        let proposal = |by: &str, reason: &str| Proposal { by: by.into(), reason: reason.into() }.trimmed();
+        assert_eq!(proposal(" Li Na ", "twice\n"), Ok(Proposal { by: "Li Na".into(), reason: "twice".into() }));
+        assert_eq!(proposal(" ", "twice"), Err(TakeBackRefusal::NameMissing));
+        assert_eq!(proposal("Li Na", " "), Err(TakeBackRefusal::ReasonMissing));
+    }
+}

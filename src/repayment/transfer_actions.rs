@@ -1,0 +1,94 @@
+//! Use cases of transfers that were recorded wrongly: one person proposes to take one back, another one confirms it.
+
+use chrono::{DateTime, Utc};
+use sqlx::PgConnection;
+
+use super::account::{Repayment, Source};
+use super::reversal_actions::reverse;
+use super::transfer::{Proposal, TakeBackRefusal, Transferred};
+use super::{notices, reversal_store, transfer_store};
+use crate::app::App;
+use crate::base::id::RepaymentId;
+use crate::database;
+use crate::error::{Fault, Outcome};
+use crate::settlement::{Cancelling, cancel_left_over};
+use crate::{business_day, credit, notice, overdue};
+
+/// Proposes to take a transfer back, in the place of whatever was proposed before; nothing is booked yet. Returns the number by which
+/// the second person confirms it.
+pub async fn propose_taking_back(
+    app: &App,
+    repayment_id: RepaymentId,
+    proposal: &Proposal,
+) -> Outcome<i32, TakeBackRefusal> {
+    let proposal = proposal.trimmed().map_err(Fault::Refused)?;
+    let mut transaction = database::begin(&app.pool).await?;
+    let transfer = lock_transfer(&mut transaction, repayment_id).await?;
+    let proposal_no = transfer.next_proposal().map_err(Fault::Refused)?;
+    transfer_store::save_proposal(&mut transaction, repayment_id, (proposal_no, &proposal)).await?;
+    transaction.commit().await?;
+    Ok(proposal_no)
+}
+
+/// Takes a transfer back on a second person's word, who names the proposal that he has seen: what it had paid is owed again, what it
+/// left over is not paid back, and its bank reference is free for the transfer as it really was. Returns the reversal.
+pub async fn confirm_taking_back(
+    app: &App,
+    repayment_id: RepaymentId,
+    proposal_no: i32,
+    by: &str,
+) -> Outcome<Repayment, TakeBackRefusal> {
+    let by = by.trim();
+    if by.is_empty() {
+        return Err(Fault::Refused(TakeBackRefusal::NameMissing));
+    }
+    let mut transaction = database::begin(&app.pool).await?;
+    let line_id = transfer_store::find_line(&mut transaction, repayment_id).await?;
+    let line_id = line_id.ok_or(Fault::Refused(TakeBackRefusal::UnknownTransfer))?;
+    let line = credit::store::lock_lines(&mut transaction, &[line_id]).await?.pop().ok_or(sqlx::Error::RowNotFound)?;
+    let today = business_day::store::hold_today(&mut transaction).await?;
+    let transfer = lock_transfer(&mut transaction, repayment_id).await?;
+    transfer.confirm(proposal_no, by).map_err(Fault::Refused)?;
+    let source = Source::Transfer {
+        bank_reference: transfer.bank_reference.clone(),
+        operator: transfer.recorded_by.clone().unwrap_or_default(),
+    };
+    let original = reversal_store::find_transferred(&mut transaction, (line_id, repayment_id), source).await?;
+    let original = original.ok_or(sqlx::Error::RowNotFound)?;
+    cancel_what_is_left(&mut transaction, &original, app.clock.now()).await?;
+    let reversed = reverse(&mut transaction, app, (line, today), &original, by).await;
+    let reversed = reversed.map_err(|fault| fault.map_refusal(TakeBackRefusal::NotReversed))?;
+    let reversal_id = reversed.reversal.repayment_id;
+    if !transfer_store::mark_taken_back(&mut transaction, repayment_id, by, reversal_id).await? {
+        return Err(Fault::Refused(TakeBackRefusal::TakenBack));
+    }
+    let told = notices::transfer_taken_back(reversed.borrower_id, &reversed.reversal);
+    notice::raise(&mut transaction, &[told]).await?;
+    overdue::tell_passed(&mut transaction, app, &reversed.reopened).await?;
+    transaction.commit().await?;
+    Ok(reversed.reversal)
+}
+
+async fn lock_transfer(
+    connection: &mut PgConnection,
+    repayment_id: RepaymentId,
+) -> Outcome<Transferred, TakeBackRefusal> {
+    let found = transfer_store::lock_transfer(connection, repayment_id).await?;
+    found.ok_or(Fault::Refused(TakeBackRefusal::UnknownTransfer))
+}
+
+/// Cancels the payout of what nothing could take, if there was anything.
+async fn cancel_what_is_left(
+    connection: &mut PgConnection,
+    original: &Repayment,
+    now: DateTime<Utc>,
+) -> Outcome<(), TakeBackRefusal> {
+    if !original.excess.is_positive() {
+        return Ok(());
+    }
+    match cancel_left_over(connection, original.repayment_id, now).await? {
+        Cancelling::Cancelled => Ok(()),
+        Cancelling::UnderWay { payout_id } => Err(Fault::Refused(TakeBackRefusal::LeftOverUnderWay { payout_id })),
+        Cancelling::Paid { payout_id } => Err(Fault::Refused(TakeBackRefusal::LeftOverPaid { payout_id })),
+    }
+}

@@ -1,0 +1,150 @@
+//! Transfers that were recorded wrongly: two people take one back, once, and only what was shown to them.
+
+use fenqi::base::Fen;
+use fenqi::base::id::RepaymentId;
+use fenqi::error::{Fault, Outcome};
+use fenqi::repayment::jobs::submit_withholdings;
+use fenqi::repayment::{
+    self, PayoffOrder, Proposal, ReversalRefusal, TakeBackRefusal, Transfer, confirm_taking_back, propose_taking_back,
+};
+use sqlx::PgPool;
+
+use crate::book::{self, Book};
+use crate::house;
+
+/// A book on the due day of its first bill, of 103,600, of which nothing has been collected.
+async fn due(pool: PgPool) -> Book {
+    let (app, _world) = house::open_in_world(pool, "2026-02-05").await;
+    let book = book::keep(app).await;
+    book.live_until("2026-02-25").await;
+    book
+}
+
+async fn record(book: &Book, fen: i64, bank_reference: &str) -> RepaymentId {
+    let (line_id, amount) = (book.line_id, Fen::new(fen));
+    let transfer = Transfer { line_id, amount, bank_reference: bank_reference.into(), operator: "Li Na".into() };
+    repayment::record_transfer(&book.app, &transfer).await.unwrap().repayment_id
+}
+
+async fn propose(book: &Book, repayment_id: RepaymentId, by: &str) -> i32 {
+    let proposal = Proposal { by: by.into(), reason: "another line's".into() };
+    propose_taking_back(&book.app, repayment_id, &proposal).await.unwrap()
+}
+
+fn refused<T: std::fmt::Debug>(outcome: Outcome<T, TakeBackRefusal>) -> TakeBackRefusal {
+    match outcome {
+        Err(Fault::Refused(refusal)) => refusal,
+        other => panic!("not refused: {other:?}"),
+    }
+}
+
+#[sqlx::test(migrator = "fenqi::MIGRATOR")]
+async fn two_confirmations_at_once_take_a_transfer_back_once(pool: PgPool) {
+    let book = due(pool).await;
+    let transfer = record(&book, 103_600, "T-1").await;
+    assert_eq!(book.used().await, Fen::new(200_000));
+    let shown = propose(&book, transfer, "Li Na").await;
+    let (one, other) = tokio::join!(
+        confirm_taking_back(&book.app, transfer, shown, "Wang Wei"),
+        confirm_taking_back(&book.app, transfer, shown, "Chen Li")
+    );
+    let (done, late) = if one.is_ok() { (one, other) } else { (other, one) };
+    assert_eq!(done.unwrap().amount, Fen::new(-103_600));
+    assert_eq!(refused(late), TakeBackRefusal::TakenBack);
+    assert_eq!(
+        book.fen("select amount_fen from repayment where line_id = $1 order by 1 desc").await,
+        [103_600, -103_600]
+    );
+    let corrected = "select corrects::text from posting where event = 'repayment_reversed' and line_id = $1";
+    assert_eq!(book.words(corrected).await, [transfer.uuid().to_string()]);
+    assert_eq!(book.words("select status from bill where line_id = $1").await, ["open"]);
+    assert_eq!(book.used().await, Fen::new(300_000));
+    book.assert_whole().await;
+}
+
+#[sqlx::test(migrator = "fenqi::MIGRATOR")]
+async fn money_that_comes_while_a_transfer_is_taken_back_is_kept(pool: PgPool) {
+    let book = due(pool).await;
+    let transfer = record(&book, 103_600, "T-1").await;
+    let shown = propose(&book, transfer, "Li Na").await;
+    let (taken_back, _) =
+        tokio::join!(confirm_taking_back(&book.app, transfer, shown, "Wang Wei"), record(&book, 50_000, "T-2"));
+    taken_back.unwrap();
+    assert_eq!(book.fen("select sum(amount_fen)::bigint from repayment where line_id = $1").await, [50_000]);
+    // It pays interest of 3,600 first; or it came while nothing was due, and goes back.
+    let owed_back = book.fen("select amount_fen from payout where line_id = $1").await;
+    match (book.used().await.get(), owed_back.as_slice()) {
+        (253_600, []) | (300_000, [50_000]) => {}
+        other => panic!("{other:?}"),
+    }
+    book.assert_whole().await;
+}
+
+#[sqlx::test(migrator = "fenqi::MIGRATOR")]
+async fn a_second_person_confirms_only_the_proposal_that_was_shown(pool: PgPool) {
+    let book = due(pool).await;
+    let transfer = record(&book, 103_600, "T-1").await;
+    let shown = propose(&book, transfer, "Li Na").await;
+    let changed = propose(&book, transfer, "Chen Li").await;
+    let confirm = async |proposal, by| confirm_taking_back(&book.app, transfer, proposal, by).await;
+    assert_eq!(refused(confirm(shown, "Wang Wei").await), TakeBackRefusal::ProposalChanged);
+    assert_eq!(refused(confirm(changed, "CHEN  LI").await), TakeBackRefusal::OwnProposal);
+    assert_eq!(refused(confirm(changed, " ").await), TakeBackRefusal::NameMissing);
+    assert_eq!(book.fen("select count(*) from repayment where line_id = $1").await, [1]);
+    // The table holds it too.
+    let update =
+        "update transfer_by_bank_reference set confirmed_by = upper(proposed_by), reversal_id = gen_random_uuid()";
+    let refusal = sqlx::query(update).execute(&book.app.pool).await.unwrap_err().to_string();
+    assert!(refusal.contains("transfer_two_people"), "{refusal}");
+    confirm(changed, "Li Na").await.unwrap();
+    book.assert_whole().await;
+}
+
+#[sqlx::test(migrator = "fenqi::MIGRATOR")]
+async fn a_transfer_stands_once_what_it_left_over_may_be_on_the_card(pool: PgPool) {
+    let book = due(pool).await;
+    let transfer = record(&book, 103_700, "T-1").await;
+    let shown = propose(&book, transfer, "Li Na").await;
+    let payout_as = async |change: &'static str| sqlx::raw_sql(change).execute(&book.app.pool).await.unwrap();
+    let confirm = async || confirm_taking_back(&book.app, transfer, shown, "Wang Wei").await;
+    payout_as("update payout set status = 'unknown'").await;
+    assert!(matches!(refused(confirm().await), TakeBackRefusal::LeftOverUnderWay { .. }));
+    // The channel has not heard of it; it may still.
+    payout_as(
+        "insert into payout_event (payout_id, attempt_no, status, occurred_at)
+         select payout_id, attempt_no, 'submitted', now() from payout;
+         update payout set status = 'created'",
+    )
+    .await;
+    assert!(matches!(refused(confirm().await), TakeBackRefusal::LeftOverUnderWay { .. }));
+    payout_as("update payout set status = 'succeeded', bank_reference = 'BANK1'").await;
+    assert!(matches!(refused(confirm().await), TakeBackRefusal::LeftOverPaid { .. }));
+    payout_as(
+        "update payout set status = 'failed', bank_reference = null, failure = 'closed', contradicted_attempt = 1",
+    )
+    .await;
+    assert!(matches!(refused(confirm().await), TakeBackRefusal::LeftOverUnderWay { .. }));
+    assert_eq!(book.fen("select count(*) from repayment where line_id = $1").await, [1]);
+    // Refused for good, and nobody says anything else: it is not tried again.
+    payout_as("update payout set contradicted_attempt = null").await;
+    assert_eq!(confirm().await.unwrap().excess, Fen::new(-100));
+    assert_eq!(book.words("select status from payout where line_id = $1").await, ["cancelled"]);
+    book.assert_whole().await;
+}
+
+#[sqlx::test(migrator = "fenqi::MIGRATOR")]
+async fn a_transfer_stands_where_a_loan_was_paid_off_for_less_by_it(pool: PgPool) {
+    let book = due(pool).await;
+    let transfer = record(&book, 103_600, "T-1").await;
+    let (line_id, loan_id) = (book.line_id, book.loan_id);
+    let quoted = repayment::payoff_quote(&book.app, line_id, loan_id).await.unwrap().total();
+    let order = PayoffOrder { loan_id, line_id, quoted, card_id: None, idempotency_key: "k1".into() };
+    repayment::early_payoff(&book.app, &order).await.unwrap();
+    assert_eq!(submit_withholdings(&book.app).await.unwrap().succeeded, 1);
+    assert_eq!(book.words("select status from loan where line_id = $1").await, ["paid"]);
+    let shown = propose(&book, transfer, "Li Na").await;
+    let confirmed = confirm_taking_back(&book.app, transfer, shown, "Wang Wei").await;
+    assert_eq!(refused(confirmed), TakeBackRefusal::NotReversed(ReversalRefusal::PaidOffSince));
+    assert_eq!(book.used().await, Fen::ZERO);
+    book.assert_whole().await;
+}

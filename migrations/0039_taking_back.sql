@@ -44,3 +44,8 @@ select r.repayment_id, r.line_id, r.funder_id, r.source, r.source_reference, r.a
 from repayment r
 left join repayment b on b.line_id = r.line_id and b.source = 'reversal' and b.source_reference = r.repayment_id::text
 where r.source <> 'reversal';
+
+-- What stands of the money that was booked through each order: collected by it, or told of by its channel's file.
+create view withholding_booked as
+select line_id, source_reference as withholding_id, sum(amount_fen)::bigint as booked_fen
+from repayment_now where source in ('withholding', 'channel_file') group by line_id, source_reference;

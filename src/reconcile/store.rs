@@ -211,12 +211,8 @@ pub async fn open_named_twice(connection: &mut PgConnection, key: FileKey, today
                group by l.withholding_id having count(*) > 1),
            booked as (
                select n.withholding_id, n.their_fen,
-                      (select coalesce(sum(r.amount_fen + coalesce(b.amount_fen, 0)), 0)::bigint
-                       from repayment r
-                       left join repayment b on b.line_id = r.line_id and b.source = 'reversal'
-                                            and b.source_reference = r.repayment_id::text
-                       where r.line_id = w.line_id and r.source in ('withholding', 'channel_file')
-                         and r.source_reference = w.withholding_id::text) as our_fen,
+                      coalesce((select b.booked_fen from withholding_booked b
+                                where b.line_id = w.line_id and b.withholding_id = w.withholding_id::text), 0) as our_fen,
                       (select coalesce(sum(settled_fen), 0)::bigint from reconciliation_break s
                        where s.withholding_id = n.withholding_id) as settled_fen
                from named n join withholding w on w.withholding_id = n.withholding_id and w.channel = $1)
@@ -272,12 +268,9 @@ pub async fn close_found(connection: &mut PgConnection, key: FileKey, today: Bus
 /// what its files and people have settled.
 pub async fn sum_open(connection: &mut PgConnection, withholding_id: WithholdingId) -> sqlx::Result<Fen> {
     sqlx::query_scalar!(
-        r#"select ((select coalesce(sum(r.amount_fen + coalesce(b.amount_fen, 0)), 0)
-                    from repayment r
-                    left join repayment b on b.line_id = r.line_id and b.source = 'reversal'
-                                         and b.source_reference = r.repayment_id::text
-                    where r.line_id = (select line_id from withholding where withholding_id = $1)
-                      and r.source in ('withholding', 'channel_file') and r.source_reference = ($1::uuid)::text)
+        r#"select (coalesce((select b.booked_fen from withholding_booked b
+                             where b.line_id = (select line_id from withholding where withholding_id = $1)
+                               and b.withholding_id = ($1::uuid)::text), 0)
                    - (select coalesce(sum(f.amount_fen), 0) from channel_file_line f
                       join channel_file c on c.channel = f.channel and c.business_day = f.business_day
                       where f.withholding_id = $1 and f.succeeded and c.compared_at is not null)

@@ -224,6 +224,18 @@ identities! {
          where w.collected_fen > 0
          group by w.withholding_id, w.line_id having w.collected_fen <> coalesce(sum(r.amount_fen), 0)",
 
+    "a transfer that was taken back is a repayment and its reversal":
+        "select t.bank_reference as subject, coalesce(-r.amount_fen, 0) as expected, coalesce(b.amount_fen, 0) as found
+         from transfer_by_bank_reference t
+         left join repayment r on r.repayment_id = t.repayment_id and r.line_id = t.line_id
+         left join repayment b on b.repayment_id = t.reversal_id and b.line_id = t.line_id and b.source = 'reversal'
+              and b.source_reference = t.repayment_id::text
+         where t.reversal_id is not null and (b.repayment_id is null or r.repayment_id is null or b.amount_fen <> -r.amount_fen)
+         union all
+         select b.repayment_id::text, 0, b.amount_fen
+         from repayment b join transfer_by_bank_reference t on t.line_id = b.line_id and t.repayment_id::text = b.source_reference
+         where b.source = 'reversal' and t.reversal_id is distinct from b.repayment_id",
+
     "what merchants are owed is what was cleared and not paid":
         "select 'all merchants' as subject, cleared.fen - uncleared.fen as expected, booked.fen as found
          from (select coalesce(sum(case when status = 'paid' then net_fen - payable_fen else net_fen end), 0) as fen from settlement) cleared,

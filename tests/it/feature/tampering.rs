@@ -89,6 +89,12 @@ const TAMPERED: &[(&str, &str)] = &[
         "each collected withholding is one repayment",
         "update withholding set collected_fen = collected_fen - 1 where collected_fen > 0",
     ),
+    (
+        "a transfer that was taken back is a repayment and its reversal",
+        "insert into transfer_by_bank_reference (bank_reference, line_id, repayment_id, proposal_no, proposed_by, reason,
+                                                 confirmed_by, reversal_id)
+         select 'T-1', line_id, repayment_id, 1, 'Li Na', 'twice', 'Wang Wei', gen_random_uuid() from repayment limit 1",
+    ),
     ("what merchants are owed is what was cleared and not paid", "alter table settlement drop constraint settlement_check, drop constraint settlement_check1; update settlement set net_fen = net_fen + 1"),
     // In the book of a funder that nobody knows; over all funders nothing is missing.
     (

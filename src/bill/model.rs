@@ -50,6 +50,11 @@ impl Parts {
         self.fee + self.penalty + self.interest + self.principal
     }
 
+    /// What of it a funder's book holds as receivable; penalty is income when it is paid.
+    pub fn receivable(&self) -> Fen {
+        self.fee + self.interest + self.principal
+    }
+
     pub fn is_zero(&self) -> bool {
         *self == Parts::default()
     }

@@ -47,10 +47,16 @@ pub enum Account {
     Cash = 211,
     /// Expense: the platform's share.
     ShareExpense = 212,
+    /// Taken off the receivables above: what they hold of loans that were charged off. Together they show what is expected to come.
+    ChargedOff = 213,
+    /// Expense: receivables that were charged off.
+    ChargeOffLoss = 214,
+    /// Income: what came in on them all the same.
+    RecoveryIncome = 215,
 }
 
 impl Account {
-    pub const ALL: [Account; 24] = [
+    pub const ALL: [Account; 27] = [
         Account::Bank,
         Account::ReserveAvailable,
         Account::ReserveHeld,
@@ -75,6 +81,9 @@ impl Account {
         Account::CollectionsInTransit,
         Account::Cash,
         Account::ShareExpense,
+        Account::ChargedOff,
+        Account::ChargeOffLoss,
+        Account::RecoveryIncome,
     ];
 
     pub const fn number(self) -> i16 {
@@ -116,6 +125,9 @@ impl Account {
             Account::CollectionsInTransit => "collections_in_transit",
             Account::Cash => "cash",
             Account::ShareExpense => "share_expense",
+            Account::ChargedOff => "charged_off",
+            Account::ChargeOffLoss => "charge_off_loss",
+            Account::RecoveryIncome => "recovery_income",
         }
     }
 }

@@ -26,6 +26,9 @@ pub struct Span {
 pub enum Charge {
     Interest,
     Fee,
+    /// Of loans that were charged off: receivable and charged off as it runs, income when it is paid.
+    SuspendedInterest,
+    SuspendedFee,
 }
 
 impl Charge {
@@ -33,6 +36,8 @@ impl Charge {
         match self {
             Charge::Interest => "interest",
             Charge::Fee => "fee",
+            Charge::SuspendedInterest => "suspended_interest",
+            Charge::SuspendedFee => "suspended_fee",
         }
     }
 }
@@ -54,22 +59,33 @@ pub struct ProductAccrual {
     product_id: ProductId,
     interest: Fen,
     fee: Fen,
+    suspended_interest: Fen,
+    suspended_fee: Fen,
 }
 
 impl ProductAccrual {
     pub fn of(span: &Span) -> ProductAccrual {
-        ProductAccrual { funder_id: span.funder_id, product_id: span.product_id, interest: Fen::ZERO, fee: Fen::ZERO }
+        ProductAccrual {
+            funder_id: span.funder_id,
+            product_id: span.product_id,
+            interest: Fen::ZERO,
+            fee: Fen::ZERO,
+            suspended_interest: Fen::ZERO,
+            suspended_fee: Fen::ZERO,
+        }
     }
 
     pub fn add(&mut self, charge: Charge, change: Fen) {
         match charge {
             Charge::Interest => self.interest += change,
             Charge::Fee => self.fee += change,
+            Charge::SuspendedInterest => self.suspended_interest += change,
+            Charge::SuspendedFee => self.suspended_fee += change,
         }
     }
 }
 
-/// The posting of a product's interest and fees of one day.
+/// The posting of a product's interest and fees of one day. What is suspended is no income: it is charged off as it comes.
 pub fn posting(accrual: ProductAccrual, day: BusinessDay, at: DateTime<Utc>) -> Posting {
     Posting {
         posting_id: Uuid::new_v5(&accrual.product_id.uuid(), format!("interest {day}").as_bytes()),
@@ -80,6 +96,8 @@ pub fn posting(accrual: ProductAccrual, day: BusinessDay, at: DateTime<Utc>) -> 
         legs: Legs::new()
             .transfer(Account::InterestReceivable, Account::InterestIncome, accrual.interest)
             .transfer(Account::FeeReceivable, Account::FeeIncomeOfFunder, accrual.fee)
+            .transfer(Account::InterestReceivable, Account::ChargedOff, accrual.suspended_interest)
+            .transfer(Account::FeeReceivable, Account::ChargedOff, accrual.suspended_fee)
             .into_vec(),
         corrects: None,
         business_day: day,
@@ -90,11 +108,11 @@ pub fn posting(accrual: ProductAccrual, day: BusinessDay, at: DateTime<Utc>) -> 
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::ledger::Leg;
 
-    #[test]
-    fn the_days_of_a_span_sum_to_its_amount() {
+    fn span() -> Span {
         let id = Uuid::from_u128(1);
-        let mut span = Span {
+        Span {
             funder_id: FunderId::from_uuid(id),
             product_id: ProductId::from_uuid(id),
             charge: Charge::Interest,
@@ -102,7 +120,29 @@ mod tests {
             to_on: "2026-02-25".parse().unwrap(),
             amount: Fen::new(1_001),
             accrued: Fen::ZERO,
-        };
+        }
+    }
+
+    #[test]
+    fn what_is_charged_off_runs_on_without_income_and_what_had_run_leaves_it() {
+        let mut product = ProductAccrual::of(&span());
+        product.add(Charge::Interest, Fen::new(-300));
+        product.add(Charge::SuspendedInterest, Fen::new(310));
+        product.add(Charge::SuspendedFee, Fen::new(7));
+        let leg = |debit, credit, fen| Leg { debit, credit, amount: Fen::new(fen) };
+        assert_eq!(
+            posting(product, span().to_on, DateTime::UNIX_EPOCH).legs,
+            [
+                leg(Account::InterestIncome, Account::InterestReceivable, 300),
+                leg(Account::InterestReceivable, Account::ChargedOff, 310),
+                leg(Account::FeeReceivable, Account::ChargedOff, 7),
+            ]
+        );
+    }
+
+    #[test]
+    fn the_days_of_a_span_sum_to_its_amount() {
+        let mut span = span();
         let mut day = span.from_on;
         let mut posted = Fen::ZERO;
         while day < span.to_on.plus_days(3) {

@@ -19,7 +19,6 @@ pub enum LoanState {
     Paid,
     Refunded,
     Voided,
-    ChargedOff,
 }
 
 impl LoanState {
@@ -29,7 +28,6 @@ impl LoanState {
             LoanState::Paid => "paid",
             LoanState::Refunded => "refunded",
             LoanState::Voided => "voided",
-            LoanState::ChargedOff => "charged_off",
         }
     }
 }

@@ -37,6 +37,8 @@ pub struct LoanView {
     pub schedule_version: i32,
     pub made_on: BusinessDay,
     pub closed_on: Option<BusinessDay>,
+    /// The day on which it was charged off in your book; it is owed and collected as before.
+    pub charged_off_on: Option<BusinessDay>,
 }
 
 /// What narrows a list of loans down.
@@ -60,7 +62,9 @@ pub async fn list_loans(
                   periods, annual_rate, principal_fen as "principal_fen: Fen",
                   principal_paid_fen as "principal_paid_fen: Fen",
                   principal_returned_fen as "principal_returned_fen: Fen", status, schedule_version,
-                  made_on as "made_on: BusinessDay", closed_on as "closed_on: BusinessDay"
+                  made_on as "made_on: BusinessDay", closed_on as "closed_on: BusinessDay",
+                  (select c.business_day from charge_off c where c.line_id = loan.line_id and c.loan_id = loan.loan_id)
+                      as "charged_off_on?: BusinessDay"
            from loan
            where funder_id = $1 and ($2::uuid is null or line_id = $2) and ($3::text is null or status = $3)
                  and ($4::uuid is null or loan_id > $4)
@@ -88,7 +92,9 @@ pub async fn find_loan(
                   periods, annual_rate, principal_fen as "principal_fen: Fen",
                   principal_paid_fen as "principal_paid_fen: Fen",
                   principal_returned_fen as "principal_returned_fen: Fen", status, schedule_version,
-                  made_on as "made_on: BusinessDay", closed_on as "closed_on: BusinessDay"
+                  made_on as "made_on: BusinessDay", closed_on as "closed_on: BusinessDay",
+                  (select c.business_day from charge_off c where c.line_id = loan.line_id and c.loan_id = loan.loan_id)
+                      as "charged_off_on?: BusinessDay"
            from loan where loan_id = $1 and funder_id = $2"#,
         loan_id.uuid(),
         funder_id.uuid(),

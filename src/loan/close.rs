@@ -17,7 +17,8 @@ pub async fn plan(_: &mut PgConnection, _: BusinessDay, _: i64) -> sqlx::Result<
 }
 
 /// Adds the interest and fees of schedules written on `day` to their spans (taking off the version before), brings every open
-/// span to what has accrued by the end of `day`, and posts the difference: one posting per funder and product.
+/// span to what has accrued by the end of `day`, and posts the difference: one posting per funder and product. Of loans that were
+/// charged off meanwhile, what falls due later moves to spans of its own, whose interest is no income.
 pub async fn run(connection: &mut PgConnection, app: &App, day: BusinessDay, _: AccountRange) -> anyhow::Result<u64> {
     let gathered = store::gather_interest_spans(&mut *connection, day).await?;
     let spans = store::lock_open_spans(&mut *connection, day).await?;

@@ -29,6 +29,8 @@ pub struct Loan {
     pub schedule_version: i32,
     pub made_on: BusinessDay,
     pub closed_on: Option<BusinessDay>,
+    /// The day on which its funder's book wrote it off; it is owed and collected as before.
+    pub charged_off_on: Option<BusinessDay>,
 }
 
 #[derive(Clone, Copy, Debug, PartialEq, Eq, sqlx::Type)]
@@ -38,7 +40,6 @@ pub enum LoanStatus {
     Paid,
     Refunded,
     Voided,
-    ChargedOff,
 }
 
 impl Loan {
@@ -65,7 +66,6 @@ impl LoanStatus {
             LoanStatus::Paid => "paid",
             LoanStatus::Refunded => "refunded",
             LoanStatus::Voided => "voided",
-            LoanStatus::ChargedOff => "charged_off",
         }
     }
 }

@@ -104,7 +104,9 @@ pub async fn lock_loans(connection: &mut PgConnection, loan_ids: &[LoanId]) -> s
                   principal_paid_fen as "principal_paid: Fen", principal_returned_fen as "principal_returned: Fen",
                   status as "status: LoanStatus", statement_day, first_statement_on as "first_statement_on: BusinessDay",
                   last_statement_on as "last_statement_on: BusinessDay", schedule_version, made_on as "made_on: BusinessDay",
-                  closed_on as "closed_on: BusinessDay"
+                  closed_on as "closed_on: BusinessDay",
+                  (select c.business_day from charge_off c where c.line_id = loan.line_id and c.loan_id = loan.loan_id)
+                      as "charged_off_on?: BusinessDay"
            from loan where loan_id = any($1) order by loan_id for update"#,
         &loan_ids
     )
@@ -180,14 +182,20 @@ pub async fn ends_in_payoff(connection: &mut PgConnection, loan: &Loan) -> sqlx:
 /// Adds the interest and fees of the schedules written on `day` to their products' spans, and takes off those of the version
 /// that each replaces. Voided loans never were. Once a loan is paid off, its last charges have been earned by that day, however
 /// late the row that carries them falls due. Returns the number of spans touched.
+///
+/// Of a loan that is charged off on `day`, the rows that fall due later go on as suspended; so does all that a version changes
+/// which was written after its charge-off.
 pub async fn gather_interest_spans(connection: &mut PgConnection, day: BusinessDay) -> sqlx::Result<u64> {
     let touched = sqlx::query!(
         r#"with written as (
-             select s.loan_id, s.line_id, s.version, l.funder_id, l.product_id, l.made_on
+             select s.loan_id, s.line_id, s.version, l.funder_id, l.product_id, l.made_on,
+                    case when s.version > c.schedule_version then 'suspended_' else '' end as kind
              from schedule s join loan l on l.loan_id = s.loan_id and l.line_id = s.line_id
+             left join charge_off c on c.line_id = s.line_id and c.loan_id = s.loan_id
              where s.business_day = $1 and l.status <> 'voided'
            ), signed as (
-             select w.funder_id, w.product_id, w.made_on, s.due_on, s.interest_fen, s.fee_fen, sides.sign, ended.paid_off_on,
+             select w.funder_id, w.product_id, w.made_on, w.kind, s.due_on, s.interest_fen, s.fee_fen, sides.sign,
+                    ended.paid_off_on,
                     case when ended.paid_off_on is not null
                          then (select max(k) from generate_subscripts(s.due_on, 1) as k
                                where s.principal_fen[k] + s.interest_fen[k] + s.fee_fen[k] > 0) end as last_k
@@ -200,13 +208,23 @@ pub async fn gather_interest_spans(connection: &mut PgConnection, day: BusinessD
                    and p.reason in ('payoff', 'restored')
                  order by p.version desc limit 1) ended on sides.version > 1
            ), rows as (
-             select g.funder_id, g.product_id, charge.name as charge,
+             select g.funder_id, g.product_id, g.kind || charge.name as charge,
                     coalesce(g.due_on[p.k - 1], g.made_on) as from_on, g.due_on[p.k] as due_on, g.sign * charge.amount as amount,
                     case when p.k = g.last_k then g.paid_off_on end as paid_off_on
              from signed g
              cross join lateral generate_subscripts(g.due_on, 1) as p(k)
              cross join lateral (values ('interest', g.interest_fen[p.k]), ('fee', g.fee_fen[p.k])) as charge(name, amount)
              where charge.amount <> 0
+             union all
+             select l.funder_id, l.product_id, sides.kind || charge.name, coalesce(s.due_on[p.k - 1], l.made_on), s.due_on[p.k],
+                    sides.sign * charge.amount, null
+             from charge_off c
+             join loan l on l.loan_id = c.loan_id and l.line_id = c.line_id
+             join schedule s on s.line_id = c.line_id and s.loan_id = c.loan_id and s.version = c.schedule_version
+             cross join lateral generate_subscripts(s.due_on, 1) as p(k)
+             cross join lateral (values ('interest', s.interest_fen[p.k]), ('fee', s.fee_fen[p.k])) as charge(name, amount)
+             cross join lateral (values ('', -1), ('suspended_', 1)) as sides(kind, sign)
+             where c.business_day = $1 and s.due_on[p.k] > c.business_day and charge.amount <> 0
            ), spans as (
              select funder_id, product_id, charge, amount, least(due_on, paid_off_on) as to_on,
                     case when paid_off_on is null then from_on else least(from_on, due_on - 1, paid_off_on - 1) end as from_on
@@ -281,6 +299,7 @@ struct LoanRow {
     schedule_version: i32,
     made_on: BusinessDay,
     closed_on: Option<BusinessDay>,
+    charged_off_on: Option<BusinessDay>,
 }
 
 impl LoanRow {
@@ -307,6 +326,7 @@ impl LoanRow {
             schedule_version: self.schedule_version,
             made_on: self.made_on,
             closed_on: self.closed_on,
+            charged_off_on: self.charged_off_on,
         })
     }
 }

@@ -157,6 +157,16 @@ pub const KINDS: &[EventKind] = &[
                 "penalty_fen": 1_140, "business_day": "2026-06-13" })
         },
     ),
+    funder(
+        "charge_off",
+        "loan",
+        "A loan was charged off in your book: what was receivable of it that day. It is owed and collected as before.",
+        || {
+            json!({
+                "loan_id": "loan_0197f3c2a4b07cc39b1c2d3e4f506175", "line_id": "line_0197f3c2a4b07cc39b1c2d3e4f506172",
+                "principal_fen": 128_800, "interest_fen": 0, "fee_fen": 1_545, "business_day": "2026-09-21" })
+        },
+    ),
     funder("refund", "loan", "A merchant gave back part or all of a purchase.", || {
         json!({
             "loan_id": "loan_0197f3c2a4b07cc39b1c2d3e4f506175", "purchase_id": "pur_0197f3c2a4b07cc39b1c2d3e4f506176",

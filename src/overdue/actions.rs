@@ -1,18 +1,25 @@
-//! Telling of stages that went by while a bill was held for paid.
+//! Making up for stages that went by while a bill was held for paid.
 
 use sqlx::PgConnection;
 
+use super::charge_off_actions::charge_off;
 use super::stage::Stage;
 use super::told::{Late, Told, Unpaid};
 use crate::app::App;
+use crate::base::id::LineId;
 use crate::bill::ReopenedBill;
 use crate::{bill, business_day, credit, notice, outbox};
 
-/// Tells of the stages whose day passed while the bills were held for paid, in the caller's transaction, which holds their line:
-/// the close looks at each stage's own day only. Bills that are settled again by now owe nothing and are not told of.
-pub async fn tell_passed(connection: &mut PgConnection, app: &App, reopened: &[ReopenedBill]) -> anyhow::Result<()> {
-    let Some(first) = reopened.first() else { return Ok(()) };
-    let line = credit::store::find_line(connection, first.line_id).await?.ok_or(sqlx::Error::RowNotFound)?;
+/// Tells of the stages whose day passed while bills of a line were held for paid, and writes off loans that owe again what is
+/// past that day, in the caller's transaction, which holds the line: the close looks at each stage's own day only. Bills that are
+/// settled again by now owe nothing and are not told of.
+pub async fn tell_passed(
+    connection: &mut PgConnection,
+    app: &App,
+    line_id: LineId,
+    reopened: &[ReopenedBill],
+) -> anyhow::Result<()> {
+    let line = credit::store::find_line(connection, line_id).await?.ok_or(sqlx::Error::RowNotFound)?;
     let today = business_day::store::hold_today(connection).await?;
     let product = app.catalogue.get(connection, line.product_id, line.product_version).await?;
     let terms = &product.terms;
@@ -34,6 +41,14 @@ pub async fn tell_passed(connection: &mut PgConnection, app: &App, reopened: &[R
             told.reached(stage, late, &terms.funder, &unpaid);
         }
     }
+    // A loan may owe again its part of a bill that others kept open all along.
+    for billed in installments {
+        if Stage::ChargeOff.day_of(terms, billed.due_on()) < today {
+            let product = app.catalogue.get(connection, billed.product_id, billed.product_version).await?;
+            told.charge_off_due(&terms.funder, &[Unpaid::new(billed, &product.terms, today)]);
+        }
+    }
+    charge_off(connection, &mut told).await?;
     notice::raise(connection, &told.notices).await?;
     Ok(outbox::store::enqueue(connection, &told.messages).await?)
 }

@@ -1,4 +1,5 @@
-//! The close's step for lateness: whom to tell and which lines to freeze, for the bills that reach a stage on the day.
+//! The close's step for lateness: whom to tell, which lines to freeze and which loans to write off, for the bills that reach a
+//! stage on the day.
 
 use std::collections::HashMap;
 use std::sync::Arc;
@@ -6,6 +7,7 @@ use std::sync::Arc;
 use sqlx::PgConnection;
 use uuid::Uuid;
 
+use super::charge_off_actions::charge_off;
 use super::stage::Stage;
 use super::store::{self, LateBill, StageDay};
 use super::told::{Late, Told, Unpaid};
@@ -62,9 +64,10 @@ pub async fn run(
         }
     }
     let frozen = freeze(connection, &to_freeze, &mut told).await?;
+    let charged_off = charge_off(connection, &mut told).await?;
     notice::raise(connection, &told.notices).await?;
     outbox::store::enqueue(connection, &told.messages).await?;
-    Ok(frozen + (told.notices.len() + told.messages.len()) as u64)
+    Ok(frozen + charged_off + (told.notices.len() + told.messages.len()) as u64)
 }
 
 /// Freezes lines for lateness, beside whatever else has stopped them.

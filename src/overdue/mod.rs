@@ -1,14 +1,18 @@
-//! Lateness: penalty, buckets, and what the close does to lines that stay unpaid.
+//! Lateness: penalty, buckets, and what the close does to lines and loans that stay unpaid.
 
 pub mod penalty;
 pub mod bucket;
 pub mod stage;
 pub mod told;
+pub mod charge_off;
 pub mod store;
+pub mod charge_off_store;
 pub mod actions;
+mod charge_off_actions;
 pub mod close;
 
 pub use actions::tell_passed;
 pub use bucket::Bucket;
+pub use charge_off::ChargeOff;
 pub use penalty::{OverdueSpan, PenaltyRule};
 pub use stage::Stage;

@@ -12,7 +12,7 @@ pub enum Stage {
     Freeze,
     /// The guarantor may be claimed on: an operator and the funder are told.
     Claim,
-    /// The debt is to be written off: an operator is told.
+    /// The loans in it are written off in their funder's book: an operator and the funder are told.
     ChargeOff,
 }
 

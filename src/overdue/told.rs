@@ -1,11 +1,13 @@
 //! What is said of late bills: to borrowers, operators and funders.
 
+use std::collections::BTreeMap;
+
 use chrono::{DateTime, Utc};
 use serde_json::json;
 
 use super::penalty::PenaltyRule;
 use super::stage::Stage;
-use crate::base::id::{BorrowerId, LineId};
+use crate::base::id::{BorrowerId, LineId, LoanId};
 use crate::base::{BusinessDay, Fen};
 use crate::bill::{BilledInstallment, Parts};
 use crate::notice::{Audience, Notice};
@@ -44,11 +46,13 @@ pub struct Told {
     pub now: DateTime<Utc>,
     pub notices: Vec<Notice>,
     pub messages: Vec<Message>,
+    /// Loans that are to be charged off, each with its line and the code of its funder.
+    pub to_charge_off: BTreeMap<LoanId, (LineId, String)>,
 }
 
 impl Told {
     pub fn new(day: BusinessDay, now: DateTime<Utc>) -> Told {
-        Told { day, now, notices: Vec::new(), messages: Vec::new() }
+        Told { day, now, notices: Vec::new(), messages: Vec::new(), to_charge_off: BTreeMap::new() }
     }
 
     /// Says that a bill has reached a stage; a line that is frozen is told of by its own change.
@@ -60,7 +64,10 @@ impl Told {
                 self.operator(late, "claim_due");
                 self.claim_due(funder, unpaid);
             }
-            Stage::ChargeOff => self.operator(late, "charge_off_due"),
+            Stage::ChargeOff => {
+                self.operator(late, "charge_off_due");
+                self.charge_off_due(funder, unpaid);
+            }
         }
     }
 
@@ -107,6 +114,13 @@ impl Told {
             }),
             created_at: self.now,
         }));
+    }
+
+    /// Every loan in the bill that owes more than penalty.
+    pub(super) fn charge_off_due(&mut self, funder: &str, unpaid: &[Unpaid]) {
+        let owing = unpaid.iter().filter(|unpaid| unpaid.owed.receivable().is_positive());
+        let of_loans = owing.map(|Unpaid { billed, .. }| (billed.loan_id, (billed.line_id, funder.to_owned())));
+        self.to_charge_off.extend(of_loans);
     }
 
     fn operator(&mut self, late: Late, kind: &'static str) {

@@ -324,7 +324,8 @@ impl Sale {
             insert_payouts(connection, &[owed]).await?;
         }
         let event = self.event(source_id);
-        let posting = posting::refund(event, parts, charges_given_back);
+        let is_charged_off = self.loan.charged_off_on.is_some();
+        let posting = posting::refund(event, parts, charges_given_back, is_charged_off);
         ledger::store::insert_postings(connection, &[posting]).await?;
         let body = serde_json::json!({
             "loan_id": refund.loan_id,

@@ -206,6 +206,7 @@ impl Desk {
             schedule_version: 1,
             made_on: self.today,
             closed_on: None,
+            charged_off_on: None,
         });
         self.written.schedules.push(quote.schedule);
         (loan_id, discount_fee)

@@ -40,8 +40,13 @@ fn purchase_legs(amount: Fen) -> Legs {
 }
 
 /// The merchant gives the amount back: what fell of the principal to the reserve, the rest to the borrower; it gets back its
-/// discount fee and subsidy. Billed interest and fees that are given back leave the funder's income.
-pub fn refund(event: Event, parts: &RefundParts, charges_given_back: Parts) -> Posting {
+/// discount fee and subsidy. Billed interest and fees that are given back leave the funder's income; but not where the loan was
+/// charged off: they are in the loss already, or never were income. What falls of its principal is then recovered.
+pub fn refund(event: Event, parts: &RefundParts, charges_given_back: Parts, is_charged_off: bool) -> Posting {
+    let (of_interest, of_fee, recovered) = match is_charged_off {
+        true => (Account::ChargedOff, Account::ChargedOff, parts.principal_fell),
+        false => (Account::InterestIncome, Account::FeeIncomeOfFunder, Fen::ZERO),
+    };
     let legs = Legs::new()
         .transfer(Account::MerchantPayable, Account::ReserveAvailable, parts.principal_fell)
         .transfer(Account::MerchantPayable, Account::BorrowerPayable, parts.owed_back)
@@ -49,8 +54,9 @@ pub fn refund(event: Event, parts: &RefundParts, charges_given_back: Parts) -> P
         .transfer(Account::SubsidyPayable, Account::MerchantPayable, parts.subsidy_returned)
         .transfer(Account::ReserveAtPlatform, Account::LoanPrincipal, parts.principal_fell)
         .transfer(Account::SubsidyIncome, Account::CollectionsInTransit, parts.subsidy_returned)
-        .transfer(Account::InterestIncome, Account::InterestReceivable, charges_given_back.interest)
-        .transfer(Account::FeeIncomeOfFunder, Account::FeeReceivable, charges_given_back.fee);
+        .transfer(of_interest, Account::InterestReceivable, charges_given_back.interest)
+        .transfer(of_fee, Account::FeeReceivable, charges_given_back.fee)
+        .transfer(Account::ChargedOff, Account::RecoveryIncome, recovered);
     post("refund", event, legs)
 }
 
@@ -65,5 +71,58 @@ fn post(name: &'static str, event: Event, legs: Legs) -> Posting {
         corrects: None,
         business_day: event.business_day,
         posted_at: event.at,
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::ledger::Leg;
+
+    const PARTS: RefundParts = RefundParts {
+        amount: Fen::new(1_000),
+        principal_fell: Fen::new(1_000),
+        owed_back: Fen::ZERO,
+        discount_fee_returned: Fen::ZERO,
+        subsidy_returned: Fen::ZERO,
+    };
+
+    fn legs_of_a_refund(is_charged_off: bool) -> Vec<Leg> {
+        let event = Event {
+            line_id: LineId::from_uuid(Uuid::from_u128(1)),
+            funder_id: FunderId::from_uuid(Uuid::from_u128(2)),
+            source_id: Uuid::from_u128(3),
+            business_day: "2026-09-22".parse().unwrap(),
+            at: DateTime::UNIX_EPOCH,
+        };
+        let given_back = Parts { interest: Fen::new(20), fee: Fen::new(3), ..Parts::default() };
+        refund(event, &PARTS, given_back, is_charged_off).legs
+    }
+
+    fn leg(debit: Account, credit: Account, fen: i64) -> Leg {
+        Leg { debit, credit, amount: Fen::new(fen) }
+    }
+
+    #[test]
+    fn a_refund_takes_what_it_gives_back_of_charges_from_income() {
+        let expected = [
+            leg(Account::MerchantPayable, Account::ReserveAvailable, 1_000),
+            leg(Account::ReserveAtPlatform, Account::LoanPrincipal, 1_000),
+            leg(Account::InterestIncome, Account::InterestReceivable, 20),
+            leg(Account::FeeIncomeOfFunder, Account::FeeReceivable, 3),
+        ];
+        assert_eq!(legs_of_a_refund(false), expected);
+    }
+
+    #[test]
+    fn a_refund_of_a_loan_that_was_charged_off_recovers_principal_and_leaves_income_alone() {
+        let expected = [
+            leg(Account::MerchantPayable, Account::ReserveAvailable, 1_000),
+            leg(Account::ReserveAtPlatform, Account::LoanPrincipal, 1_000),
+            leg(Account::ChargedOff, Account::InterestReceivable, 20),
+            leg(Account::ChargedOff, Account::FeeReceivable, 3),
+            leg(Account::ChargedOff, Account::RecoveryIncome, 1_000),
+        ];
+        assert_eq!(legs_of_a_refund(true), expected);
     }
 }

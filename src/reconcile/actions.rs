@@ -268,7 +268,7 @@ async fn reverse(connection: &mut PgConnection, app: &App, found: &Break, person
         repayment::receive_from_file(connection, app, &order, found.theirs).await?;
     }
     // Only now is it known what stays unpaid.
-    Ok(overdue::tell_passed(connection, app, &reopened).await?)
+    Ok(overdue::tell_passed(connection, app, order.line_id, &reopened).await?)
 }
 
 /// Books money that the channel took and we did not know of.

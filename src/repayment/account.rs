@@ -89,6 +89,10 @@ pub struct Repayment {
     pub items: Vec<RepaymentItem>,
     /// What no installment could take, owed back to the borrower.
     pub excess: Fen,
+    /// Taken for loans that had been charged off, without penalty; negative where it is taken back.
+    pub recovered: Fen,
+    /// Taken back of what had been paid on loans before they were charged off.
+    pub charged_off_again: Fen,
     pub business_day: BusinessDay,
     pub received_at: DateTime<Utc>,
 }
@@ -158,6 +162,7 @@ impl LineAccount {
             }
         }
         self.close_paid_loans(&money);
+        let recovered = self.of_charged_off(&items);
         if principal.is_positive() {
             let mut change = LineChange::used(EntryKind::Repayment, -principal, money.repayment_id.uuid());
             change.reason = money.source.recorded_by();
@@ -178,9 +183,20 @@ impl LineAccount {
             amount: money.amount,
             items,
             excess,
+            recovered,
+            charged_off_again: Fen::ZERO,
             business_day: money.today,
             received_at: money.at,
         }
+    }
+
+    /// What of these items is receivable of loans that are charged off.
+    pub(super) fn of_charged_off(&self, items: &[RepaymentItem]) -> Fen {
+        let is_charged_off = |item: &&RepaymentItem| {
+            let open = self.loans.iter().find(|open| open.loan.loan_id == item.loan_id);
+            open.is_some_and(|open| open.loan.charged_off_on.is_some())
+        };
+        items.iter().filter(is_charged_off).map(|item| item.taken.receivable()).sum()
     }
 
     fn close_paid_loans(&mut self, money: &Money) {
@@ -315,6 +331,8 @@ mod tests {
             amount: Fen::new(1_111),
             items: vec![item(one, 1, 1_000), item(other, 1, 100), item(one, 2, 10), item(other, 2, 1)],
             excess: Fen::ZERO,
+            recovered: Fen::ZERO,
+            charged_off_again: Fen::ZERO,
             business_day: "2026-05-01".parse().unwrap(),
             received_at: at,
         };

@@ -8,7 +8,8 @@ use crate::ledger::{Account, Posting};
 
 /// A repayment: the money is owed by the channel (or stands at the bank, for a transfer) and is owed on to the funder, what no
 /// installment could take back to the borrower; in the funder's book the debt falls and collected money is on its way. One that
-/// is taken back is the same with every leg turned round, and names the posting that it corrects.
+/// is taken back is the same with every leg turned round, and names the posting that it corrects. What comes in on loans that were
+/// charged off is income, and what then is missing of what came in on them before is a loss.
 pub fn repayment(posting_id: Uuid, repayment: &Repayment) -> Posting {
     let taken = repayment.taken();
     let received_in = received_in(&repayment.source);
@@ -29,6 +30,8 @@ pub fn repayment(posting_id: Uuid, repayment: &Repayment) -> Posting {
             .transfer(Account::CollectionsInTransit, Account::InterestReceivable, taken.interest)
             .transfer(Account::CollectionsInTransit, Account::FeeReceivable, taken.fee)
             .transfer(Account::CollectionsInTransit, Account::PenaltyIncome, taken.penalty)
+            .transfer(Account::ChargedOff, Account::RecoveryIncome, repayment.recovered)
+            .transfer(Account::ChargeOffLoss, Account::ChargedOff, repayment.charged_off_again)
             .into_vec(),
         corrects,
         business_day: repayment.business_day,
@@ -36,11 +39,88 @@ pub fn repayment(posting_id: Uuid, repayment: &Repayment) -> Posting {
     }
 }
 
+<<<<<<< HEAD
 /// Where the money stands, or stood until it was taken back.
 fn received_in(source: &Source) -> Account {
     match source {
         Source::Withholding(_) | Source::ChannelFile(_) => Account::ChannelReceivable,
         Source::Transfer { .. } => Account::Bank,
         Source::Reversal { taken_from, .. } => received_in(taken_from),
+=======
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::base::Fen;
+    use crate::base::id::{FunderId, LineId, LoanId, RepaymentId, WithholdingId};
+    use crate::bill::Parts;
+    use crate::ledger::Leg;
+    use crate::repayment::account::RepaymentItem;
+
+    const TAKEN: Parts =
+        Parts { fee: Fen::new(3), penalty: Fen::new(20), interest: Fen::new(100), principal: Fen::new(1_000) };
+
+    fn of(source: Source, taken: Parts) -> Repayment {
+        let id = Uuid::from_u128(1);
+        Repayment {
+            repayment_id: RepaymentId::from_uuid(id),
+            line_id: LineId::from_uuid(id),
+            funder_id: FunderId::from_uuid(id),
+            source,
+            amount: taken.total(),
+            items: vec![RepaymentItem { loan_id: LoanId::from_uuid(id), period: 1, taken }],
+            excess: Fen::ZERO,
+            recovered: Fen::ZERO,
+            charged_off_again: Fen::ZERO,
+            business_day: "2026-09-22".parse().unwrap(),
+            received_at: chrono::DateTime::UNIX_EPOCH,
+        }
+    }
+
+    fn received() -> Repayment {
+        of(Source::Withholding(WithholdingId::from_uuid(Uuid::from_u128(2))), TAKEN)
+    }
+
+    fn taken_back() -> Repayment {
+        let of_earlier = RepaymentId::from_uuid(Uuid::from_u128(3));
+        of(Source::Reversal { of: of_earlier, person: "Li Na".to_owned() }, -TAKEN)
+    }
+
+    /// What a charge-off has to do with it.
+    fn beside_the_rest(repayment: &Repayment) -> Vec<Leg> {
+        let is_beside = |leg: &Leg| leg.debit == Account::ChargedOff || leg.credit == Account::ChargedOff;
+        repayment_legs(repayment).into_iter().filter(is_beside).collect()
+    }
+
+    fn repayment_legs(of: &Repayment) -> Vec<Leg> {
+        repayment(Uuid::from_u128(9), of).legs
+    }
+
+    fn leg(debit: Account, credit: Account, fen: i64) -> Leg {
+        Leg { debit, credit, amount: Fen::new(fen) }
+    }
+
+    #[test]
+    fn money_for_a_loan_that_was_not_charged_off_makes_the_receivables_smaller_alone() {
+        assert_eq!(beside_the_rest(&received()), []);
+        assert_eq!(repayment_legs(&received()).len(), 5);
+    }
+
+    #[test]
+    fn money_for_a_loan_that_was_charged_off_is_recovered_but_for_penalty_and_goes_back_as_it_came() {
+        let receivable = TAKEN.receivable();
+        let mut came = received();
+        came.recovered = receivable;
+        assert_eq!(beside_the_rest(&came), [leg(Account::ChargedOff, Account::RecoveryIncome, 1_103)]);
+        let mut went = taken_back();
+        went.recovered = -receivable;
+        assert_eq!(beside_the_rest(&went), [leg(Account::RecoveryIncome, Account::ChargedOff, 1_103)]);
+    }
+
+    #[test]
+    fn what_was_paid_before_the_charge_off_and_did_not_come_is_a_loss() {
+        let mut went = taken_back();
+        went.charged_off_again = TAKEN.receivable();
+        assert_eq!(beside_the_rest(&went), [leg(Account::ChargeOffLoss, Account::ChargedOff, 1_103)]);
+>>>>>>> e1307ac (overdue: Write loans off in their funder's book)
     }
 }

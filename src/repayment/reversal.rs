@@ -84,6 +84,8 @@ impl LineAccount {
             day: today,
             at,
         });
+        // What was paid before its loan was charged off is lost only now.
+        let charged_off_again = self.of_charged_off(&original.items) - original.recovered;
         Repayment {
             repayment_id: reversal_id,
             line_id: original.line_id,
@@ -92,6 +94,8 @@ impl LineAccount {
             amount: -original.amount,
             items: original.items.iter().map(|item| RepaymentItem { taken: -item.taken, ..*item }).collect(),
             excess: -original.excess,
+            recovered: -original.recovered,
+            charged_off_again,
             business_day: today,
             received_at: at,
         }

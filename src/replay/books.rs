@@ -138,7 +138,8 @@ fn is_debit(account: Account) -> bool {
         | Account::FeeReceivable
         | Account::CollectionsInTransit
         | Account::Cash
-        | Account::ShareExpense => true,
+        | Account::ShareExpense
+        | Account::ChargeOffLoss => true,
         Account::ReserveAvailable
         | Account::ReserveHeld
         | Account::MerchantPayable
@@ -152,6 +153,9 @@ fn is_debit(account: Account) -> bool {
         | Account::InterestIncome
         | Account::FeeIncomeOfFunder
         | Account::PenaltyIncome
-        | Account::SubsidyIncome => false,
+        | Account::SubsidyIncome
+        // Stands against assets.
+        | Account::ChargedOff
+        | Account::RecoveryIncome => false,
     }
 }

@@ -53,7 +53,9 @@ pub async fn find_loan(connection: &mut PgConnection, loan_id: Uuid) -> Row {
     let row = sqlx::query_scalar!(
         "select to_jsonb(x) from (
              select status, principal_fen as principal, principal_fen - principal_paid_fen - principal_returned_fen as outstanding,
-                    principal_paid_fen as paid, principal_returned_fen as returned, schedule_version as version, closed_on
+                    principal_paid_fen as paid, principal_returned_fen as returned, schedule_version as version, closed_on,
+                    (select c.business_day from charge_off c where c.line_id = loan.line_id and c.loan_id = loan.loan_id)
+                        as charged_off_on
              from loan where loan_id = $1) x",
         loan_id
     );

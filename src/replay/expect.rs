@@ -118,6 +118,7 @@ pub const SUBJECTS: &[(&str, &str, Fields)] = &[
             ("returned", Amount),
             ("version", Number),
             ("closed_on", Day),
+            ("charged_off_on", Day),
         ],
     ),
     (

@@ -80,7 +80,7 @@ pub(super) const BORROWER_PAYABLE: &str = balance!(
 
 pub(super) const FEE_RECEIVABLE: &str = balance!(
     206,
-    "select funder_id, accrued_fen as fen from interest_span where charge = 'fee'
+    "select funder_id, accrued_fen as fen from interest_span where charge in ('fee', 'suspended_fee')
      union all
      select r.funder_id, -a.fee from repayment r cross join lateral unnest(r.fee_fen) as a(fee)
      union all
@@ -91,8 +91,36 @@ pub(super) const FEE_RECEIVABLE: &str = balance!(
      where i.fee_returned_fen > 0"
 );
 
+<<<<<<< HEAD
 /// A transfer is there unless it was taken back. Money of orders that are not ours belongs to the house, whose id is nil: it came
 /// with the channel's file, and goes when two people have sent it back.
+=======
+/// Of loans that were charged off: unpaid principal, the charges that had fallen due by then, and all that has run on them since, less
+/// what was paid and given back of charges. What a payoff waived after billing left the schedule too, and so was never receivable.
+pub(super) const CHARGED_OFF: &str = balance!(
+    213,
+    "select c.funder_id, l.principal_paid_fen + l.principal_returned_fen - l.principal_fen as fen
+     from charge_off c join loan l on l.loan_id = c.loan_id and l.line_id = c.line_id
+     union all
+     select c.funder_id, -a.interest_fen - a.fee_fen
+     from charge_off c
+     join schedule s on s.line_id = c.line_id and s.loan_id = c.loan_id and s.version = c.schedule_version
+     cross join lateral unnest(s.due_on, s.interest_fen, s.fee_fen) as a(due_on, interest_fen, fee_fen)
+     where a.due_on <= c.business_day
+     union all
+     select funder_id, -accrued_fen from interest_span where charge in ('suspended_interest', 'suspended_fee')
+     union all
+     select c.funder_id, i.interest_paid_fen + i.interest_returned_fen - i.interest_fen + s.interest_fen[i.period]
+                         + i.fee_paid_fen + i.fee_returned_fen - i.fee_fen + s.fee_fen[i.period]
+     from charge_off c
+     join bill_line i on i.line_id = c.line_id and i.loan_id = c.loan_id
+     join loan l on l.loan_id = c.loan_id and l.line_id = c.line_id
+     join schedule s on s.line_id = c.line_id and s.loan_id = c.loan_id and s.version = l.schedule_version"
+);
+
+/// Money of orders that are not ours belongs to the house, whose id is nil: it came with the channel's file, and goes when two
+/// people have sent it back.
+>>>>>>> e1307ac (overdue: Write loans off in their funder's book)
 pub(super) const BANK: &str = balance!(
     101,
     "select funder_id, deposited_fen - withdrawn_fen as fen from reserve

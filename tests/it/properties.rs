@@ -361,7 +361,7 @@ proptest! {
         for cut in cuts.into_iter().map(Fen::new).chain([amount]) {
             let part = cut.min(purchase.left());
             let parts = purchase.split(part, part.min(principal_left));
-            postings.push(purchase_posting::refund(event(), &parts, Parts::default()));
+            postings.push(purchase_posting::refund(event(), &parts, Parts::default(), false));
             purchase.refunded += part;
             principal_left -= parts.principal_fell;
             fell += parts.principal_fell;
@@ -399,6 +399,8 @@ proptest! {
             items: vec![RepaymentItem {
                 loan_id: fenqi::base::id::LoanId::from_uuid(Uuid::from_u128(8)), period: 1, taken }],
             excess,
+            recovered: Fen::ZERO,
+            charged_off_again: Fen::ZERO,
             business_day: event().business_day,
             received_at: event().at,
         };

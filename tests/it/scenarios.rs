@@ -86,6 +86,10 @@ scenarios! {
     billed_interest_falls "billed-interest-falls",
     billed_fee_falls "billed-fee-falls",
     purchase_risk "purchase-risk",
+    charged_off "charged-off",
+    charged_off_paid_off "charged-off-paid-off",
+    charged_off_lost "charged-off-lost",
+    charged_off_owed_again "charged-off-owed-again",
 }
 
 #[test]

@@ -23,6 +23,7 @@ use Spread::{ByAccount, ByBorrower, Local, LookUp, Reference};
 const TABLES: &[(&str, Spread)] = &[
     ("bill", ByAccount),
     ("bill_line", ByAccount),
+    ("charge_off", ByAccount),
     ("credit_line", ByAccount),
     ("line_entry", ByAccount),
     ("loan", ByAccount),

@@ -205,11 +205,12 @@ const EXPORTED: [(&str, &str); 22] = [
     ("pin", "pin_set_at"),
 ];
 /// Tables that do too, and hold nothing that is not in those: ways to find somebody, and what is done about partners and funders.
-const WITHOUT: [&str; 9] = [
+const WITHOUT: [&str; 10] = [
     "borrower_by_id_number",
     "borrower_by_mobile",
     "borrower_by_openid",
     "channel_file_line",
+    "charge_off",
     "reconciliation_break",
     "remittance_part",
     "settlement_part",

@@ -108,7 +108,9 @@ const STANDARD: &str = include_str!("../../../products/standard.toml");
 
 /// A borrower applies for a product on which claims are due within days, is approved, and buys.
 async fn borrow_on_short_terms(town: &Town) -> LineId {
-    let text = STANDARD.replace("claim_day = 80", "claim_day = 6").replace("harbour-standard", "harbour-short");
+    let text =
+        STANDARD.replace("claim_day = 80", "claim_day = 6").replace("charge_off_day = 180", "charge_off_day = 6");
+    let text = text.replace("harbour-standard", "harbour-short");
     let published = product::publish(&town.app, &text).await.unwrap();
     let borrower_id = ready(&town.app, 1).await;
     let wish = request(borrower_id, (published.product_id, published.version), Some(steady()));
@@ -154,7 +156,7 @@ async fn every_kind_of_event_is_told_when_it_happens(pool: PgPool) {
     town.live_until("2026-01-13").await;
     town.refund(&bought[0], 30_000, "r-1").await;
     town.live_until("2026-01-28").await;
-    // Nobody collects any more: bills stay unpaid until the guarantor may be claimed on.
+    // Nobody collects any more: bills stay unpaid until the guarantor may be claimed on, and the loan is written off.
     for _ in 0..70 {
         if kinds_told(&town).await.contains("claim_due") {
             break;
@@ -184,6 +186,14 @@ async fn every_kind_of_event_is_told_when_it_happens(pool: PgPool) {
         events.iter().find(|event| event["kind"] == "overdue" && event["object_id"] == claim["object_id"]).unwrap();
     assert_eq!(claim["body"]["principal_fen"], overdue["body"]["unpaid_principal_fen"]);
     assert!(claim["body"]["penalty_fen"].as_i64().unwrap() > 0);
+    // The book loses all of its principal, and the loan says so.
+    let charge_off = events.iter().find(|event| event["kind"] == "charge_off").unwrap();
+    assert_eq!(charge_off["object_id"], claim["object_id"]);
+    let loan = desk.get(&format!("/funder/loans/{loan_id}")).await.ok();
+    assert_eq!(loan["status"], "open");
+    assert_eq!(loan["charged_off_on"], charge_off["body"]["business_day"]);
+    let paid = loan["principal_paid_fen"].as_i64().unwrap();
+    assert_eq!(charge_off["body"]["principal_fen"], 60_000 - paid);
     let frozen =
         events.iter().filter(|event| event["kind"] == "line_changed" && event["object_id"] == short.uuid().to_string());
     let whys: Vec<&Value> = frozen.map(|event| &event["body"]["frozen_for"]).collect();

@@ -128,6 +128,22 @@ const TAMPERED: &[(&str, &str)] = &[
         "insert into interest_span (funder_id, product_id, charge, from_on, to_on, amount_fen, accrued_fen)
          select funder_id, product_id, 'fee', '2026-01-05', '2026-02-05', 1, 1 from product limit 1",
     ),
+    (
+        "what is charged off is what remains receivable of loans charged off",
+        "insert into interest_span (funder_id, product_id, charge, from_on, to_on, amount_fen, accrued_fen)
+         select funder_id, product_id, 'suspended_interest', '2026-01-05', '2026-02-05', 1, 1 from product limit 1",
+    ),
+    (
+        "a charge-off is what was posted for it",
+        "insert into charge_off (line_id, loan_id, funder_id, business_day, schedule_version, principal_fen, interest_fen, fee_fen,
+                                 posting_id)
+         select line_id, loan_id, funder_id, '2026-01-05', 1, 1, 0, 0, gen_random_uuid() from loan limit 1",
+    ),
+    (
+        "a charge-off is what was posted for it",
+        "update posting set event = 'charge_off' where posting_id = (select posting_id from posting where event = 'purchase' limit 1);
+         update posting set debit = '{214}', credit = '{213}', amount_fen = '{1}' where event = 'charge_off'",
+    ),
     ("the bank has what was paid in and not paid out", "update reserve set deposited_fen = deposited_fen + 1, available_fen = available_fen + 1"),
     (
         "the bank has what was paid in and not paid out",

@@ -44,7 +44,6 @@ loan-state-open = Being repaid
 loan-state-paid = Paid off
 loan-state-refunded = Refunded
 loan-state-voided = Undone
-loan-state-charged_off = Written off, still owed
 loan-rate = Contract rate a year
 loan-left-why = principal { $principal } − paid { $paid } − refunded { $returned } = { $left }
 loan-paid-why = Principal paid, payment by payment:
@@ -112,6 +111,9 @@ account-subsidy_income = subsidy income
 account-collections_in_transit = collections in transit
 account-cash = cash
 account-share_expense = share expense
+account-charged_off = charged off
+account-charge_off_loss = charge-off loss
+account-recovery_income = recovery income
 contract-terms = Terms of this loan
 contract-product = Product
 contract-version = version { $version }

@@ -36,7 +36,6 @@ loan-state-open = 还款中
 loan-state-paid = 已结清
 loan-state-refunded = 已退款
 loan-state-voided = 已撤销
-loan-state-charged_off = 已核销，仍需还款
 loan-rate = 合同年利率
 loan-left-why = 借款本金 { $principal } − 已还本金 { $paid } − 退款冲减 { $returned } = { $left }
 loan-paid-why = 各期已还本金：
@@ -100,6 +99,9 @@ account-subsidy_income = 贴息收入
 account-collections_in_transit = 回款在途
 account-cash = 现金
 account-share_expense = 分润支出
+account-charged_off = 已核销债权
+account-charge_off_loss = 核销损失
+account-recovery_income = 核销收回
 contract-terms = 这笔借款的条款
 contract-product = 产品
 contract-version = 第 { $version } 版

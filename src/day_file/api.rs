@@ -85,7 +85,7 @@ pub async fn list_days(
 #[derive(Debug, Serialize, ToSchema)]
 pub struct SignedManifest {
     /// A JSON document in a text, so that its bytes are those that were signed.
-    #[schema(example = "{\"manifest_version\":1,\"funder\":\"harbour-bank\",\"business_day\":\"2026-03-02\"}")]
+    #[schema(example = "{\"manifest_version\":2,\"funder\":\"harbour-bank\",\"business_day\":\"2026-03-02\"}")]
     pub manifest: String,
     #[schema(example = "9f86d081884c7d659a2feaa0c55ad015a3bf4f1b2b0b822cd15d6c15b0f00a08")]
     pub manifest_sha256: String,

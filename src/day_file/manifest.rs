@@ -14,7 +14,7 @@ use crate::ledger::Account;
 use crate::partner::key::hex_encode;
 
 /// Changes when a file's columns or a figure's meaning do.
-pub const VERSION: u32 = 1;
+pub const VERSION: u32 = 2;
 
 #[derive(Debug, Serialize)]
 pub struct Manifest<'a> {

@@ -57,7 +57,7 @@ macro_rules! tables {
 tables! {
     /// Lines whose limit, used part or status changed, as they stood at the end of the day.
     Lines "lines",
-    /// Loans that were made, voided, repaid or returned, as they stood at the end of the day.
+    /// Loans that were made, voided, repaid, returned or charged off, as they stood at the end of the day.
     Loans "loans",
     /// New versions of schedules, installment by installment.
     Plans "plans",

@@ -131,6 +131,8 @@ rows! {
         returned_fen: Fen,
         /// Unpaid principal at the end of the day.
         outstanding_fen: Fen,
+        /// Where it was charged off by then.
+        charged_off_on: Option<BusinessDay>,
     }
 
     /// An installment of a schedule that was written on the day.

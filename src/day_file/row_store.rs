@@ -74,7 +74,9 @@ pub(super) fn loans(connection: &mut PgConnection, of: Of) -> Rows<'_, LoanRow> 
                union
                select r.line_id, part.loan_id
                from repayment r cross join lateral unnest(r.loan_ids) as part(loan_id)
-               where r.business_day = $2 and r.funder_id = $1),
+               where r.business_day = $2 and r.funder_id = $1
+               union
+               select line_id, loan_id from charge_off where business_day = $2 and funder_id = $1),
            moved as (
                select l.*, plan.version as latest, l.status = 'voided' as is_voided, l.made_on = $2 as is_made,
                       paid.today_fen as repaid_today_fen, paid.fen as repaid_so_far_fen,
@@ -103,7 +105,10 @@ pub(super) fn loans(connection: &mut PgConnection, of: Of) -> Rows<'_, LoanRow> 
                   case when is_made and is_voided then principal_fen else 0 end as "voided_fen!: Fen",
                   repaid_today_fen as "repaid_fen!: Fen", returned_today_fen as "returned_fen!: Fen",
                   case when is_voided then 0
-                       else principal_fen - repaid_so_far_fen - returned_so_far_fen end as "outstanding_fen!: Fen"
+                       else principal_fen - repaid_so_far_fen - returned_so_far_fen end as "outstanding_fen!: Fen",
+                  (select c.business_day from charge_off c
+                   where c.line_id = moved.line_id and c.loan_id = moved.loan_id and c.business_day <= $2)
+                      as "charged_off_on?: BusinessDay"
            from moved order by loan_id"#,
         of.funder_id,
         of.day,

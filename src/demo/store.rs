@@ -7,6 +7,7 @@ use uuid::Uuid;
 
 use crate::base::id::CardId;
 use crate::base::{BusinessDay, Fen};
+use crate::ledger::Account;
 
 /// How many of a kind, and how much.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -28,12 +29,15 @@ pub struct Money {
     pub outstanding: Fen,
     pub interest_accrued: Fen,
     pub penalty_collected: Fen,
+    /// What loans were written off for, and what came in on them afterwards.
+    pub charged_off: Fen,
+    pub recovered: Fen,
     pub remitted: Fen,
     pub platform_share: Fen,
 }
 
 impl Money {
-    pub fn rows(&self) -> [(&'static str, Fen); 11] {
+    pub fn rows(&self) -> [(&'static str, Fen); 13] {
         [
             ("settled to merchants", self.settled),
             ("to be settled to merchants", self.to_settle),
@@ -46,6 +50,8 @@ impl Money {
             ("principal outstanding", self.outstanding),
             ("interest and fees accrued", self.interest_accrued),
             ("penalty collected", self.penalty_collected),
+            ("charged off", self.charged_off),
+            ("recovered of it", self.recovered),
         ]
     }
 }
@@ -164,6 +170,7 @@ pub async fn load_reserves(connection: &mut PgConnection) -> sqlx::Result<Vec<Re
 }
 
 pub async fn sum_money(connection: &mut PgConnection) -> sqlx::Result<Money> {
+    let recovery_income = Account::RecoveryIncome.number();
     sqlx::query_as!(
         Money,
         r#"select
@@ -174,10 +181,16 @@ pub async fn sum_money(connection: &mut PgConnection) -> sqlx::Result<Money> {
              (select coalesce(sum(principal_fen + interest_fen + fee_fen), 0)::bigint from bill) as "billed!: Fen",
              (select coalesce(sum(amount_fen - excess_fen), 0)::bigint from repayment) as "collected!: Fen",
              (select coalesce(sum(used_fen), 0)::bigint from credit_line) as "outstanding!: Fen",
-             (select coalesce(sum(accrued_fen), 0)::bigint from interest_span) as "interest_accrued!: Fen",
+             (select coalesce(sum(accrued_fen), 0)::bigint from interest_span where charge in ('interest', 'fee'))
+                 as "interest_accrued!: Fen",
              (select coalesce(sum(penalty_paid_fen), 0)::bigint from bill_line) as "penalty_collected!: Fen",
+             (select coalesce(sum(principal_fen + interest_fen + fee_fen), 0)::bigint from charge_off) as "charged_off!: Fen",
+             (select coalesce(sum(case when leg.credit = $1 then leg.amount_fen else -leg.amount_fen end), 0)::bigint
+              from posting p cross join lateral unnest(p.debit, p.credit, p.amount_fen) as leg(debit, credit, amount_fen)
+              where leg.credit = $1 or leg.debit = $1) as "recovered!: Fen",
              (select coalesce(sum(net_fen), 0)::bigint from remittance where status = 'paid') as "remitted!: Fen",
-             (select coalesce(sum(share_fen), 0)::bigint from remittance) as "platform_share!: Fen""#
+             (select coalesce(sum(share_fen), 0)::bigint from remittance) as "platform_share!: Fen""#,
+        recovery_income
     )
     .fetch_one(connection)
     .await

@@ -134,3 +134,46 @@ impl Told {
         });
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use uuid::Uuid;
+
+    use super::*;
+    use crate::base::Rate;
+    use crate::base::id::ProductId;
+    use crate::overdue::OverdueSpan;
+
+    fn unpaid(loan: u128, owed: Parts) -> Unpaid {
+        let billed = BilledInstallment {
+            line_id: LineId::from_uuid(Uuid::from_u128(1)),
+            loan_id: LoanId::from_uuid(Uuid::from_u128(loan)),
+            period: 1,
+            billed: owed,
+            paid: Parts::default(),
+            returned: Parts::default(),
+            span: OverdueSpan::new("2026-03-25".parse().unwrap()),
+            product_id: ProductId::from_uuid(Uuid::from_u128(9)),
+            product_version: 1,
+            annual_rate: Rate::ZERO,
+        };
+        Unpaid { billed, owed }
+    }
+
+    #[test]
+    fn each_loan_that_owes_more_than_penalty_is_to_be_charged_off_once() {
+        let day: BusinessDay = "2026-09-21".parse().unwrap();
+        let mut told = Told::new(day, DateTime::UNIX_EPOCH);
+        let penalty = Parts { penalty: Fen::new(7), ..Parts::default() };
+        let owing = [unpaid(2, Parts { interest: Fen::new(1), ..penalty }), unpaid(3, penalty)];
+        let late = Late {
+            line_id: owing[0].billed.line_id,
+            borrower_id: BorrowerId::from_uuid(Uuid::from_u128(4)),
+            due_on: owing[0].billed.due_on(),
+        };
+        told.reached(Stage::ChargeOff, late, "harbour-bank", &owing);
+        told.reached(Stage::ChargeOff, late, "harbour-bank", &owing);
+        let due: Vec<_> = told.to_charge_off.into_iter().collect();
+        assert_eq!(due, [(owing[0].billed.loan_id, (late.line_id, "harbour-bank".to_owned()))]);
+    }
+}

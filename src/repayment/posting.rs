@@ -39,14 +39,15 @@ pub fn repayment(posting_id: Uuid, repayment: &Repayment) -> Posting {
     }
 }
 
-<<<<<<< HEAD
 /// Where the money stands, or stood until it was taken back.
 fn received_in(source: &Source) -> Account {
     match source {
         Source::Withholding(_) | Source::ChannelFile(_) => Account::ChannelReceivable,
         Source::Transfer { .. } => Account::Bank,
         Source::Reversal { taken_from, .. } => received_in(taken_from),
-=======
+    }
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -82,7 +83,8 @@ mod tests {
 
     fn taken_back() -> Repayment {
         let of_earlier = RepaymentId::from_uuid(Uuid::from_u128(3));
-        of(Source::Reversal { of: of_earlier, person: "Li Na".to_owned() }, -TAKEN)
+        let taken_from = Box::new(received().source);
+        of(Source::Reversal { of: of_earlier, taken_from, person: "Li Na".to_owned() }, -TAKEN)
     }
 
     /// What a charge-off has to do with it.
@@ -121,6 +123,5 @@ mod tests {
         let mut went = taken_back();
         went.charged_off_again = TAKEN.receivable();
         assert_eq!(beside_the_rest(&went), [leg(Account::ChargeOffLoss, Account::ChargedOff, 1_103)]);
->>>>>>> e1307ac (overdue: Write loans off in their funder's book)
     }
 }

@@ -8,6 +8,7 @@ use super::withholding::Failure;
 use crate::base::id::{FunderId, LineId, LoanId, RepaymentId, WithholdingId};
 use crate::base::{BusinessDay, Fen};
 use crate::bill::Parts;
+use crate::ledger::Account;
 
 /// The repayment that a collected order was booked as.
 pub async fn find_withheld(
@@ -19,10 +20,16 @@ pub async fn find_withheld(
         RepaymentRow,
         r#"select repayment_id as "repayment_id: RepaymentId", funder_id as "funder_id: FunderId", amount_fen as "amount: Fen",
                   loan_ids as "loan_ids: Vec<LoanId>", periods, principal_fen, interest_fen, fee_fen, penalty_fen,
-                  excess_fen as "excess: Fen", business_day as "business_day: BusinessDay", received_at
-           from repayment where line_id = $1 and source = 'withholding' and source_reference = $2"#,
+                  excess_fen as "excess: Fen", business_day as "business_day: BusinessDay", received_at,
+                  (select coalesce(sum(leg.amount_fen), 0)::bigint
+                   from posting p cross join lateral unnest(p.debit, p.credit, p.amount_fen) as leg(debit, credit, amount_fen)
+                   where p.posting_id = r.repayment_id and p.line_id = r.line_id and leg.debit = $3 and leg.credit = $4)
+                      as "recovered!: Fen"
+           from repayment r where line_id = $1 and source = 'withholding' and source_reference = $2"#,
         line_id.uuid(),
-        withholding_id.uuid().to_string()
+        withholding_id.uuid().to_string(),
+        Account::ChargedOff.number(),
+        Account::RecoveryIncome.number()
     )
     .fetch_optional(connection)
     .await?;
@@ -39,10 +46,16 @@ pub async fn find_transferred(
         RepaymentRow,
         r#"select repayment_id as "repayment_id: RepaymentId", funder_id as "funder_id: FunderId", amount_fen as "amount: Fen",
                   loan_ids as "loan_ids: Vec<LoanId>", periods, principal_fen, interest_fen, fee_fen, penalty_fen,
-                  excess_fen as "excess: Fen", business_day as "business_day: BusinessDay", received_at
-           from repayment where repayment_id = $1 and line_id = $2 and source = 'transfer'"#,
+                  excess_fen as "excess: Fen", business_day as "business_day: BusinessDay", received_at,
+                  (select coalesce(sum(leg.amount_fen), 0)::bigint
+                   from posting p cross join lateral unnest(p.debit, p.credit, p.amount_fen) as leg(debit, credit, amount_fen)
+                   where p.posting_id = r.repayment_id and p.line_id = r.line_id and leg.debit = $3 and leg.credit = $4)
+                      as "recovered!: Fen"
+           from repayment r where repayment_id = $1 and line_id = $2 and source = 'transfer'"#,
         repayment_id.uuid(),
-        line_id.uuid()
+        line_id.uuid(),
+        Account::ChargedOff.number(),
+        Account::RecoveryIncome.number()
     )
     .fetch_optional(connection)
     .await?;
@@ -73,6 +86,7 @@ struct RepaymentRow {
     fee_fen: Vec<i64>,
     penalty_fen: Vec<i64>,
     excess: Fen,
+    recovered: Fen,
     business_day: BusinessDay,
     received_at: DateTime<Utc>,
 }
@@ -97,6 +111,8 @@ impl RepaymentRow {
             amount: self.amount,
             items: (0..self.loan_ids.len()).map(item).collect(),
             excess: self.excess,
+            recovered: self.recovered,
+            charged_off_again: Fen::ZERO,
             business_day: self.business_day,
             received_at: self.received_at,
         }

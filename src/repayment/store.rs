@@ -10,11 +10,6 @@ use super::account::Repayment;
 use super::withholding::{Contradiction, Failure, Purpose, State, Withholding};
 use crate::base::id::{BorrowerId, CardId, LineId, LoanId, WithholdingId};
 use crate::base::{BusinessDay, Fen};
-<<<<<<< HEAD
-=======
-use crate::bill::Parts;
-use crate::ledger::Account;
->>>>>>> e1307ac (overdue: Write loans off in their funder's book)
 use crate::partner::withholding::ChannelName;
 
 /// What an answer changes on an order.
@@ -294,71 +289,6 @@ pub async fn has_repayment(
     Ok(found.fetch_optional(connection).await?.is_some())
 }
 
-<<<<<<< HEAD
-=======
-/// The repayment that a collected order was booked as.
-pub async fn find_withheld(
-    connection: &mut PgConnection,
-    line_id: LineId,
-    withholding_id: WithholdingId,
-) -> sqlx::Result<Option<Repayment>> {
-    let row = sqlx::query!(
-        r#"select repayment_id as "repayment_id: RepaymentId", funder_id as "funder_id: FunderId", amount_fen as "amount: Fen",
-                  loan_ids as "loan_ids: Vec<LoanId>", periods, principal_fen, interest_fen, fee_fen, penalty_fen,
-                  excess_fen as "excess: Fen", business_day as "business_day: BusinessDay", received_at,
-                  (select coalesce(sum(leg.amount_fen), 0)::bigint
-                   from posting p cross join lateral unnest(p.debit, p.credit, p.amount_fen) as leg(debit, credit, amount_fen)
-                   where p.posting_id = r.repayment_id and p.line_id = r.line_id and leg.debit = $3 and leg.credit = $4)
-                      as "recovered!: Fen"
-           from repayment r where line_id = $1 and source = 'withholding' and source_reference = $2"#,
-        line_id.uuid(),
-        withholding_id.uuid().to_string(),
-        Account::ChargedOff.number(),
-        Account::RecoveryIncome.number()
-    )
-    .fetch_optional(connection)
-    .await?;
-    Ok(row.map(|row| {
-        let item = |k: usize| RepaymentItem {
-            loan_id: row.loan_ids[k],
-            period: row.periods[k],
-            taken: Parts {
-                principal: Fen::new(row.principal_fen[k]),
-                interest: Fen::new(row.interest_fen[k]),
-                fee: Fen::new(row.fee_fen[k]),
-                penalty: Fen::new(row.penalty_fen[k]),
-            },
-        };
-        Repayment {
-            repayment_id: row.repayment_id,
-            line_id,
-            funder_id: row.funder_id,
-            source: Source::Withholding(withholding_id),
-            amount: row.amount,
-            items: (0..row.loan_ids.len()).map(item).collect(),
-            excess: row.excess,
-            recovered: row.recovered,
-            charged_off_again: Fen::ZERO,
-            business_day: row.business_day,
-            received_at: row.received_at,
-        }
-    }))
-}
-
-/// Makes a failure of a success that was taken back.
-pub async fn mark_reversed(connection: &mut PgConnection, withholding_id: WithholdingId) -> sqlx::Result<()> {
-    sqlx::query!(
-        "update withholding set status = 'failed', failure = $2, collected_fen = 0
-         where withholding_id = $1 and status = 'succeeded'",
-        withholding_id.uuid(),
-        Failure::Reversed.stored()
-    )
-    .execute(connection)
-    .await?;
-    Ok(())
-}
-
->>>>>>> e1307ac (overdue: Write loans off in their funder's book)
 /// Opens a break for each order whose channel contradicts itself; one that is open already is left as it is.
 pub async fn insert_contradictions(
     connection: &mut PgConnection,

@@ -64,7 +64,7 @@ pub async fn confirm_taking_back(
     }
     let told = notices::transfer_taken_back(reversed.borrower_id, &reversed.reversal);
     notice::raise(&mut transaction, &[told]).await?;
-    overdue::tell_passed(&mut transaction, app, &reversed.reopened).await?;
+    overdue::tell_passed(&mut transaction, app, line_id, &reversed.reopened).await?;
     transaction.commit().await?;
     Ok(reversed.reversal)
 }

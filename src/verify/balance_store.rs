@@ -91,10 +91,6 @@ pub(super) const FEE_RECEIVABLE: &str = balance!(
      where i.fee_returned_fen > 0"
 );
 
-<<<<<<< HEAD
-/// A transfer is there unless it was taken back. Money of orders that are not ours belongs to the house, whose id is nil: it came
-/// with the channel's file, and goes when two people have sent it back.
-=======
 /// Of loans that were charged off: unpaid principal, the charges that had fallen due by then, and all that has run on them since, less
 /// what was paid and given back of charges. What a payoff waived after billing left the schedule too, and so was never receivable.
 pub(super) const CHARGED_OFF: &str = balance!(
@@ -118,9 +114,8 @@ pub(super) const CHARGED_OFF: &str = balance!(
      join schedule s on s.line_id = c.line_id and s.loan_id = c.loan_id and s.version = l.schedule_version"
 );
 
-/// Money of orders that are not ours belongs to the house, whose id is nil: it came with the channel's file, and goes when two
-/// people have sent it back.
->>>>>>> e1307ac (overdue: Write loans off in their funder's book)
+/// A transfer is there unless it was taken back. Money of orders that are not ours belongs to the house, whose id is nil: it came
+/// with the channel's file, and goes when two people have sent it back.
 pub(super) const BANK: &str = balance!(
     101,
     "select funder_id, deposited_fen - withdrawn_fen as fen from reserve

@@ -349,14 +349,15 @@ pub async fn has_open_business(connection: &mut PgConnection, borrower_id: Borro
     .await
 }
 
-/// Whether money is being collected from the borrower, or owed back to the borrower and not paid yet.
+/// Whether money is being collected from the borrower, or owed back to the borrower and not paid yet. What the channel denies to have
+/// paid may be owed again.
 pub async fn has_money_in_transit(connection: &mut PgConnection, borrower_id: BorrowerId) -> sqlx::Result<bool> {
     sqlx::query_scalar!(
         r#"select exists (select from credit_line l join withholding w on w.line_id = l.line_id
                           where l.borrower_id = $1 and w.status in ('created', 'submitted', 'unknown'))
                or exists (select from payout
                           where kind = 'borrower' and beneficiary_id = $1
-                            and status not in ('succeeded', 'cancelled')) as "in_transit!""#,
+                             and (status not in ('succeeded', 'cancelled') or contradicted_attempt is not null)) as "in_transit!""#,
         borrower_id.uuid()
     )
     .fetch_one(connection)

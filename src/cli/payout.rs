@@ -8,6 +8,7 @@ use serde_json::json;
 use crate::base::id::PayoutId;
 use crate::cli::open_house;
 use crate::error::{Fault, Step};
+use crate::settlement::contradiction::ContradictionKind;
 use crate::settlement::payout::PayoutRefusal;
 use crate::settlement::payout_store::{self, Listed, Wanted};
 use crate::settlement::{self, Ending, Settling};
@@ -42,7 +43,7 @@ pub enum Args {
         /// It was paid, under this reference of the bank
         #[arg(long, value_name = "REFERENCE", required_unless_present = "failed", conflicts_with = "failed")]
         paid: Option<String>,
-        /// No attempt was paid: it can be retried then
+        /// No attempt was paid: what is booked is taken back, and it can be retried then
         #[arg(long)]
         failed: bool,
         /// Who says so
@@ -90,7 +91,9 @@ fn print(payout: &Listed, as_json: bool) {
             "{}",
             json!({ "payout_id": payout_id, "kind": kind, "amount_fen": amount, "status": status, "failure": failure,
                     "pay_on": pay_on, "attempt_no": attempt_no, "contradicted_attempt": payout.contradicted_attempt,
-                    "proposed_reference": payout.proposed_reference, "proposed_by": payout.proposed_by })
+                    "contradiction": payout.contradiction.map(ContradictionKind::name), "age_days": payout.contradicted_days,
+                    "proposed": proposed(payout), "proposed_reference": payout.proposed_reference,
+                    "proposed_by": payout.proposed_by })
         );
         return;
     }
@@ -99,13 +102,24 @@ fn print(payout: &Listed, as_json: bool) {
     println!("{payout_id}  {pay_on}  {kind:<10}  {amount} yuan  attempt {attempt_no}  {status}{why}{held}");
 }
 
-/// What the channel contradicts itself about, and what somebody says of it.
+/// What the channel contradicts itself about and for how long, and what somebody says of it, or else its last word.
 fn contradicted(payout: &Listed) -> String {
-    let Some(attempt) = payout.contradicted_attempt else { return String::new() };
+    let (Some(attempt), Some(kind)) = (payout.contradicted_attempt, payout.contradiction) else { return String::new() };
     let said = match (&payout.proposed_by, &payout.proposed_reference) {
-        (Some(by), Some(reference)) => format!("; paid under {reference}, says {by}"),
-        (Some(by), None) => format!("; failed, says {by}"),
-        (None, _) => "; nobody has settled it".to_owned(),
+        (Some(by), Some(reference)) => format!("paid under {reference}, says {by}"),
+        (Some(by), None) => format!("failed, says {by}"),
+        (None, _) => format!("{} by the channel; nobody has settled it", kind.proposed()),
     };
-    format!("  attempt {attempt} contradicted{said}")
+    let (kind, days) = (kind.name(), payout.contradicted_days.unwrap_or_default());
+    format!("  attempt {attempt} contradicted: {kind}, {days} days; {said}")
+}
+
+/// The correction that waits to be confirmed.
+fn proposed(payout: &Listed) -> Option<&'static str> {
+    let kind = payout.contradiction?;
+    Some(match (&payout.proposed_by, &payout.proposed_reference) {
+        (Some(_), Some(_)) => "paid",
+        (Some(_), None) => "failed",
+        (None, _) => kind.proposed(),
+    })
 }

@@ -15,6 +15,25 @@ pub struct Leg {
     pub amount: Fen,
 }
 
+impl Leg {
+    /// The same amount the other way.
+    #[must_use]
+    pub fn turned_round(self) -> Leg {
+        Leg { debit: self.credit, credit: self.debit, amount: self.amount }
+    }
+}
+
+/// A posting as it stands in the books, for the one that corrects it.
+#[derive(Clone, Debug, PartialEq)]
+pub struct Booked {
+    pub posting_id: Uuid,
+    /// `None` for house postings.
+    pub line_id: Option<LineId>,
+    pub funder_id: FunderId,
+    pub source_id: Uuid,
+    pub legs: Vec<Leg>,
+}
+
 /// One business event in the books. Its legs sum to zero because each of them does.
 #[derive(Clone, Debug, PartialEq)]
 pub struct Posting {

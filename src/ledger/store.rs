@@ -3,7 +3,8 @@
 use sqlx::PgConnection;
 use uuid::Uuid;
 
-use super::{Account, Posting};
+use super::posting::Booked;
+use super::{Account, Leg, Posting};
 use crate::base::id::{FunderId, LineId};
 use crate::base::{BusinessDay, Fen};
 
@@ -81,6 +82,48 @@ pub async fn balance(connection: &mut PgConnection, funder_id: FunderId, account
     )
     .fetch_one(connection)
     .await
+}
+
+/// What was booked of an event about one source from a day on, and is not corrected.
+///
+/// # Errors
+/// Failures of the database, and a leg with an account that is none of the chart's.
+pub async fn find_uncorrected(
+    connection: &mut PgConnection,
+    event: &str,
+    source_id: Uuid,
+    from: BusinessDay,
+) -> sqlx::Result<Vec<Booked>> {
+    let rows = sqlx::query!(
+        r#"select p.posting_id, p.line_id, p.funder_id as "funder_id: FunderId", p.debit, p.credit, p.amount_fen
+           from posting p
+           where p.business_day >= $3 and p.event = $1 and p.source_id = $2
+             and not exists (select from posting c where c.business_day >= $3 and c.corrects = p.posting_id)
+           order by p.posting_id"#,
+        event,
+        source_id,
+        from.date()
+    )
+    .fetch_all(connection)
+    .await?;
+    let booked = rows.into_iter().map(|row| {
+        let line_id = Some(row.line_id).filter(|line_id| !line_id.is_nil()).map(LineId::from_uuid);
+        let legs = legs(&row.debit, &row.credit, &row.amount_fen)?;
+        Ok(Booked { posting_id: row.posting_id, line_id, funder_id: row.funder_id, source_id, legs })
+    });
+    booked.collect()
+}
+
+fn legs(debit: &[i16], credit: &[i16], amount_fen: &[i64]) -> sqlx::Result<Vec<Leg>> {
+    let account = |number: i16| {
+        Account::from_number(number).ok_or_else(|| sqlx::Error::Decode(format!("{number} is no account").into()))
+    };
+    let columns = debit.iter().zip(credit).zip(amount_fen);
+    columns
+        .map(|((debit, credit), fen)| {
+            Ok(Leg { debit: account(*debit)?, credit: account(*credit)?, amount: Fen::new(*fen) })
+        })
+        .collect()
 }
 
 /// One leg of a posting on a line, as it is shown to whom it concerns.

@@ -56,7 +56,7 @@ impl MessagesPage {
         let single = || message.body.get("purchases").and_then(|all| all.as_array()).filter(|all| all.len() == 1);
         let purchase = text("purchase").or_else(|| single()?.first()?.as_str());
         match message.kind.as_str() {
-            "settlement_paid" => {
+            "settlement_paid" | "settlement_reversed" => {
                 let settlement = text("source").filter(|_| self.signed_in.rights.may_see_settlements());
                 settlement.map(|settlement| format!("/m/settlements/{settlement}"))
             }

@@ -73,6 +73,7 @@ pub const TO_BORROWERS: [(&str, &[&str]); 21] = [
     ("purchase_voided", &["amount_fen", "purchase"]),
     ("refund", &["amount_fen", "principal_fell_fen", "owed_back_fen", "purchase"]),
     ("money_returned", &["amount_fen", "paid_on"]),
+    ("money_not_returned", &["amount_fen"]),
     ("transfer_received", &["amount_fen", "excess_fen"]),
     ("transfer_taken_back", &["amount_fen"]),
     ("repayment_reversed", &["amount_fen"]),

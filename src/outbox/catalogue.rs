@@ -189,6 +189,26 @@ pub const KINDS: &[EventKind] = &[
             "funder_id": "fun_0197f3c2a4b07cc39b1c2d3e4f506179", "remittance_id": "rem_0197f3c2a4b07cc39b1c2d3e4f50617b",
             "amount_fen": 43_448, "bank_reference": "B20260326-0001", "paid_on": "2026-03-26" })
     }),
+    funder(
+        "settlement_reversed",
+        "settlement",
+        "A payment of a merchant's settlement that you were told of was not made: your part of it is owed again.",
+        || {
+            json!({
+            "funder_id": "fun_0197f3c2a4b07cc39b1c2d3e4f506179", "settlement_id": "set_0197f3c2a4b07cc39b1c2d3e4f50617a",
+            "amount_fen": 126_224, "business_day": "2026-03-05" })
+        },
+    ),
+    funder(
+        "remittance_reversed",
+        "remittance",
+        "A payment of collected money that you were told of was not made: it is owed to you again.",
+        || {
+            json!({
+            "funder_id": "fun_0197f3c2a4b07cc39b1c2d3e4f506179", "remittance_id": "rem_0197f3c2a4b07cc39b1c2d3e4f50617b",
+            "amount_fen": 43_448, "bank_reference": "B20260326-0001", "business_day": "2026-03-28" })
+        },
+    ),
     funder("reserve_deposited", "funder", "A deposit was booked.", reserve_moved),
     funder("reserve_withdrawn", "funder", "A withdrawal was booked.", reserve_moved),
     funder("reserve_low", "funder", "The reserve fell below its low-water mark.", || {

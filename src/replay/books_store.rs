@@ -187,7 +187,8 @@ pub async fn find_remittance(connection: &mut PgConnection, funder_id: Uuid, day
 pub async fn find_payout(connection: &mut PgConnection, beneficiary_id: Uuid, nth: i64) -> Row {
     let row = sqlx::query_scalar!(
         "select to_jsonb(x) from (
-             select payout_id, kind, amount_fen as amount, status, failure, attempt_no as attempt, pay_on
+             select payout_id, kind, amount_fen as amount, status, failure, attempt_no as attempt, pay_on,
+                    contradiction
              from payout where beneficiary_id = $1 order by created_at, payout_id offset $2::bigint - 1 limit 1) x",
         beneficiary_id,
         nth

@@ -135,6 +135,13 @@ pub enum Event {
         payee: String,
         nth: i64,
     },
+    /// Two people say what became of a payout whose channel contradicts itself.
+    SettlePayout {
+        payee: String,
+        nth: i64,
+        /// The bank's reference; `None` where it was not paid.
+        paid: Option<String>,
+    },
     /// A second person confirms what was proposed for a break.
     Correct {
         borrower: String,
@@ -177,6 +184,8 @@ const PAYOUT_ANSWERS: &[(&str, &str, Option<Fault>)] = &[
     ("refused", "refused", None),
     ("timeout-but-paid", "paid", Some(Fault::TimeoutAfter)),
     ("timeout-not-paid", "paid", Some(Fault::TimeoutBefore)),
+    ("denies", "denied", None),
+    ("fails-but-pays", "failed_but_paid", None),
 ];
 
 const RISK_ANSWERS: &[(&str, &str, Option<Fault>)] = &[("allows", "allow", None), ("silent", "silent", None)];

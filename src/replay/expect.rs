@@ -238,6 +238,7 @@ pub const SUBJECTS: &[(&str, &str, Fields)] = &[
             ("failure", Word),
             ("attempt", Number),
             ("pay_on", Day),
+            ("contradiction", Word),
         ],
     ),
     ("account", "FUNDER ACCOUNT", &[("balance", Amount)]),

@@ -185,6 +185,7 @@ const USAGES: &[(&str, &str)] = &[
     ("payout", "payout PAYEE ANSWER…"),
     ("risk", "risk BORROWER ANSWER…"),
     ("retry-payout", "retry-payout PAYEE [N]"),
+    ("settle-payout", "settle-payout PAYEE [N] [paid=REFERENCE]"),
     ("correct", "correct BORROWER [N] [by=post|refund|ask-channel|reverse]"),
     ("leaves", "leaves [withholdings=N] [payouts=N]"),
     ("expect", "expect SUBJECT … KEY=VALUE…, expect no SUBJECT …, expect refused CODE, expect verify"),
@@ -284,9 +285,15 @@ fn event(verb: &str, words: &mut Words<'_>) -> Result<Event, String> {
             Event::RiskAnswers { line, answers }
         }
         "retry-payout" => Event::RetryPayout { payee: words.name("the payee")?, nth: words.nth()? },
+        "settle-payout" => settled_payout(words)?,
         // The verbs are those of USAGES, which was looked up before.
         _ => Event::Correct { borrower: words.name("the borrower")?, nth: words.nth()?, by: correction(words)? },
     })
+}
+
+fn settled_payout(words: &mut Words<'_>) -> Result<Event, String> {
+    let (payee, nth) = (words.name("the payee")?, words.nth()?);
+    Ok(Event::SettlePayout { payee, nth, paid: words.value("paid").map(str::to_owned) })
 }
 
 fn correction(words: &mut Words<'_>) -> Result<Option<Correction>, String> {

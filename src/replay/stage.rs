@@ -13,7 +13,7 @@ use super::driver::{Driver, MerchantTerms, Refused, Wish};
 use super::event::{Event, Risk};
 use crate::app::App;
 use crate::base::Fen;
-use crate::base::id::{ApplicationId, CodeId, LineId, RepaymentId};
+use crate::base::id::{ApplicationId, CodeId, LineId, PayoutId, RepaymentId};
 use crate::credit::actions::{PersonDecision, PersonVerdict};
 use crate::credit::line_actions::{ManualChange, change_line};
 use crate::credit::{self, Change, Freeze};
@@ -28,6 +28,7 @@ use crate::purchase::{Decision, PurchaseRequest};
 use crate::reconcile::Correction;
 use crate::repayment::Proposal;
 use crate::sandbox::{Matcher, Scripted, payout, risk};
+use crate::settlement::Ending;
 use crate::{funder, merchant, product, reconcile, repayment, settlement};
 
 /// The shipped products, which a scenario names by their codes.
@@ -177,6 +178,7 @@ impl Stage {
                 Ok(Ok(()))
             }
             Event::RetryPayout { payee, nth } => self.retry_payout(payee, *nth).await,
+            Event::SettlePayout { payee, nth, paid } => self.settle_payout(payee, *nth, paid.as_ref()).await,
             Event::Correct { borrower, nth, by } => self.correct(borrower, *nth, *by).await,
         }
     }
@@ -390,12 +392,26 @@ impl Stage {
         Ok(Ok(()))
     }
 
-    async fn retry_payout(&self, payee: &str, nth: i64) -> Done {
+    async fn payout(&self, payee: &str, nth: i64) -> anyhow::Result<PayoutId> {
         let beneficiary_id = self.somebody(payee)?;
         let found = store::find_payout(&mut *self.app().pool.acquire().await?, beneficiary_id, nth).await?;
         let found = found.with_context(|| format!("{payee} has no payout {nth} yet"))?;
-        let payout_id = crate::base::id::PayoutId::from_uuid(id_in(&found, "payout_id")?);
+        Ok(PayoutId::from_uuid(id_in(&found, "payout_id")?))
+    }
+
+    async fn retry_payout(&self, payee: &str, nth: i64) -> Done {
+        let payout_id = self.payout(payee, nth).await?;
         plainly(settlement::retry_payout(self.app(), payout_id, OPERATOR).await)
+    }
+
+    async fn settle_payout(&self, payee: &str, nth: i64, paid: Option<&String>) -> Done {
+        let payout_id = self.payout(payee, nth).await?;
+        let ending = paid.map_or(Ending::Failed, |reference| Ending::Paid { bank_reference: reference.clone() });
+        if let Err(refused) = plainly(settlement::settle_payout(self.app(), payout_id, ending.clone(), OPERATOR).await)?
+        {
+            return Ok(Err(refused));
+        }
+        plainly(settlement::settle_payout(self.app(), payout_id, ending, SECOND_OPERATOR).await)
     }
 
     async fn correct(&self, borrower: &str, nth: i64, by: Option<Correction>) -> Done {

@@ -23,6 +23,8 @@ pub use crate::partner::payout::NAME;
 pub struct Book {
     orders: HashMap<String, Entry>,
     payments: u64,
+    /// Every payment has its own, also one that did not stay paid.
+    references: u64,
     /// Orders whose key came again; they were not paid again.
     repeated: u64,
 }
@@ -67,7 +69,8 @@ impl Book {
         let mut entry = Entry { order, state: State::Processing, code: None, bank_reference: None };
         match answer {
             "slow" => {}
-            "paid" => self.pay(&mut entry),
+            "paid" | "denied" => self.pay(&mut entry),
+            "failed_but_paid" => (entry.state, entry.code) = (State::Failed, Some("refused".to_owned())),
             code => (entry.state, entry.code) = (State::Failed, Some(code.to_owned())),
         }
         self.orders.insert(key, entry);
@@ -75,14 +78,30 @@ impl Book {
 
     fn pay(&mut self, entry: &mut Entry) {
         self.payments += 1;
+        self.references += 1;
         entry.state = State::Paid;
-        entry.bank_reference = Some(format!("BANK{:010}", self.payments));
+        entry.bank_reference = Some(format!("BANK{:010}", self.references));
     }
 
     /// Decides an order that is being processed; it is always paid in the end.
     fn decide(&mut self, key: &str) {
         if let Some(mut entry) = self.orders.remove(key) {
             if entry.state == State::Processing {
+                self.pay(&mut entry);
+            }
+            self.orders.insert(key.to_owned(), entry);
+        }
+    }
+
+    /// Says the opposite of an order from now on: what was paid never left, what had failed is paid.
+    fn contradict(&mut self, key: &str) {
+        if let Some(mut entry) = self.orders.remove(key) {
+            if entry.state == State::Paid {
+                self.payments -= 1;
+                entry.bank_reference = None;
+                (entry.state, entry.code) = (State::Failed, Some("returned".to_owned()));
+            } else {
+                entry.code = None;
                 self.pay(&mut entry);
             }
             self.orders.insert(key.to_owned(), entry);
@@ -150,6 +169,9 @@ async fn take_orders(Handed(world): Handed<Arc<World>>, Json(request): Json<PayR
         if state.state == State::Processing {
             call_back_later(&world, &order_key, fault);
         }
+        if matches!(answer.as_str(), "denied" | "failed_but_paid") {
+            contradict_later(&world, &order_key);
+        }
         states.push(state);
     }
     if silent.is_some() { world.silence() } else { Json(StatesAnswer { states }).into_response() }
@@ -163,6 +185,16 @@ fn call_back_later(world: &World, order_key: &str, fault: Option<Fault>) {
         book.state_of(order_key)
     };
     world.call_back(NAME, &state, fault);
+}
+
+/// The bank's books say otherwise than its answer; the platform hears it by a late callback.
+fn contradict_later(world: &World, order_key: &str) {
+    let state = {
+        let mut book = lock(&world.payout);
+        book.contradict(order_key);
+        book.state_of(order_key)
+    };
+    world.call_back(NAME, &state, Some(Fault::LateAnswer));
 }
 
 async fn answer_query(Handed(world): Handed<Arc<World>>, Json(request): Json<QueryRequest>) -> Response {

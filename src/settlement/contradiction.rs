@@ -1,7 +1,21 @@
-//! A payout whose channel contradicts itself: one person says what became of it, and a second one says the same.
+//! A payout whose channel contradicts itself is a break: one person says what became of it, and a second one says the same.
 
 use super::payout::{PayoutRefusal, PayoutStatus};
 use crate::access::is_same_holder;
+
+/// How the channel contradicts itself, in the words of breaks.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, sqlx::Type)]
+#[sqlx(type_name = "text", rename_all = "snake_case")]
+pub enum ContradictionKind {
+    /// It says that it paid an attempt which it had refused.
+    WeFailedTheySucceeded,
+    /// It denies a payment that is booked on its word.
+    WeSucceededTheyFailed,
+    /// It says that it paid another amount than it was asked to pay.
+    AmountDiffers,
+    /// It names another payment beside the one that is booked.
+    NamedTwice,
+}
 
 /// What became of a payout, as people learnt it outside.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -9,7 +23,7 @@ pub enum Ending {
     Paid {
         bank_reference: String,
     },
-    /// No attempt was paid, so that it can be retried.
+    /// No attempt was paid: what is booked is taken back, and it can be retried.
     Failed,
 }
 
@@ -39,6 +53,27 @@ pub enum Settling {
     Confirmed { proposed_by: String },
 }
 
+impl ContradictionKind {
+    /// The stored word.
+    pub const fn name(self) -> &'static str {
+        match self {
+            ContradictionKind::WeFailedTheySucceeded => "we_failed_they_succeeded",
+            ContradictionKind::WeSucceededTheyFailed => "we_succeeded_they_failed",
+            ContradictionKind::AmountDiffers => "amount_differs",
+            ContradictionKind::NamedTwice => "named_twice",
+        }
+    }
+
+    /// The ending that would correct it if the channel's last word is true, until a person proposes one.
+    pub const fn proposed(self) -> &'static str {
+        match self {
+            ContradictionKind::WeFailedTheySucceeded => "paid",
+            ContradictionKind::WeSucceededTheyFailed => "failed",
+            ContradictionKind::AmountDiffers | ContradictionKind::NamedTwice => "ask_channel",
+        }
+    }
+}
+
 impl Ending {
     /// As the payout's events tell it.
     pub fn words(&self) -> String {
@@ -59,8 +94,12 @@ impl Contradicted {
             PayoutStatus::Submitted | PayoutStatus::Unknown if self.contradicted_attempt != self.attempt_no => {
                 return Err(PayoutRefusal::UnderWay { attempt_no: self.attempt_no });
             }
-            PayoutStatus::Succeeded | PayoutStatus::Cancelled => return Err(PayoutRefusal::NotContradicted),
-            PayoutStatus::Created | PayoutStatus::Submitted | PayoutStatus::Unknown | PayoutStatus::Failed => {}
+            PayoutStatus::Cancelled => return Err(PayoutRefusal::NotContradicted),
+            PayoutStatus::Created
+            | PayoutStatus::Submitted
+            | PayoutStatus::Unknown
+            | PayoutStatus::Succeeded
+            | PayoutStatus::Failed => {}
         }
         match &self.proposal {
             Some(proposal) if proposal.ending == *ending && is_same_holder(&proposal.by, by) => {
@@ -105,5 +144,6 @@ mod tests {
         assert_eq!(contradicted(PayoutStatus::Unknown, 2).settle(&Ending::Failed, "Wang Wei"), under_way);
         assert!(contradicted(PayoutStatus::Created, 2).settle(&Ending::Failed, "Wang Wei").is_ok());
         assert!(contradicted(PayoutStatus::Unknown, 1).settle(&Ending::Failed, "Wang Wei").is_ok());
+        assert!(contradicted(PayoutStatus::Succeeded, 2).settle(&Ending::Failed, "Wang Wei").is_ok());
     }
 }

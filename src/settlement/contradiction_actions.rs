@@ -1,21 +1,25 @@
 //! Use case of payouts whose channel contradicts itself: two people say what became of one.
 
+use anyhow::Context;
 use sqlx::PgConnection;
 
 use super::contradiction::{Ending, Proposal, Settling};
 use super::contradiction_store;
-use super::payout::{PayoutRefusal, PayoutStatus};
+use super::notices;
+use super::payout::{PayoutKind, PayoutRefusal, PayoutStatus};
 use super::payout_actions::book_paid;
 use super::payout_store::{self as store, Change, Locked};
-use super::posting::Booking;
+use super::posting::{self, Booking};
 use crate::app::App;
-use crate::base::id::PayoutId;
+use crate::base::id::{FunderId, PayoutId};
 use crate::business_day;
 use crate::database;
 use crate::error::{Fault, Outcome};
+use crate::funder::find_code;
+use crate::{ledger, notice, outbox};
 
 /// Takes what `by` says became of a payout. The first such word is kept; where a second person says the same, the payout ends so: paid
-/// and booked today, or failed and to be retried.
+/// and booked today, or failed and to be retried. A payment that was booked and was not made is taken back today.
 pub async fn settle_payout(
     app: &App,
     payout_id: PayoutId,
@@ -64,24 +68,89 @@ fn trimmed(ending: Ending) -> Result<Ending, Fault<PayoutRefusal>> {
 
 /// Ends a locked payout as two people say, in the books too.
 async fn end(connection: &mut PgConnection, payout: &Locked, ending: &Ending, booking: Booking) -> anyhow::Result<()> {
-    let (after, bank_reference, failure) = match ending {
-        Ending::Paid { bank_reference } => (PayoutStatus::Succeeded, Some(bank_reference.clone()), None),
-        Ending::Failed => {
-            let failure = payout.failure.clone().unwrap_or_else(|| "settled_by_hand".to_owned());
-            (PayoutStatus::Failed, None, Some(failure))
+    let is_booked = payout.status == PayoutStatus::Succeeded;
+    match ending {
+        Ending::Paid { bank_reference } if is_booked => keep_paid(connection, payout, bank_reference).await,
+        Ending::Paid { bank_reference } => {
+            change(&mut *connection, payout, (PayoutStatus::Succeeded, bank_reference.as_str()), booking).await?;
+            book_paid(connection, &[(payout.clone(), bank_reference.clone())], booking).await
         }
-    };
-    let paid: Option<(Locked, String)> = bank_reference.clone().map(|reference| (payout.clone(), reference));
+        Ending::Failed => {
+            let failure = payout.failure.as_deref().unwrap_or("settled_by_hand");
+            change(&mut *connection, payout, (PayoutStatus::Failed, failure), booking).await?;
+            if is_booked { take_back(connection, payout, booking).await } else { Ok(()) }
+        }
+    }
+}
+
+/// Writes what a locked payout becomes; the text is the bank's reference of what is paid, or why it is not.
+async fn change(
+    connection: &mut PgConnection,
+    payout: &Locked,
+    (after, text): (PayoutStatus, &str),
+    booking: Booking,
+) -> anyhow::Result<()> {
+    let is_paid = after == PayoutStatus::Succeeded;
     let change = Change {
         payout_id: payout.payout_id,
         attempt_no: payout.attempt_no,
         before: payout.status,
         after,
-        failure,
-        bank_reference,
+        failure: (!is_paid).then(|| text.to_owned()),
+        bank_reference: is_paid.then(|| text.to_owned()),
         query_at: None,
     };
-    let changed = store::save_changes(&mut *connection, &[change], booking.at).await?;
+    let changed = store::save_changes(connection, &[change], booking.at).await?;
     anyhow::ensure!(changed == 1, "a locked payout changed its status");
-    book_paid(connection, paid.as_slice(), booking).await
+    Ok(())
+}
+
+/// What is booked stays booked, under the reference that people have learnt.
+async fn keep_paid(connection: &mut PgConnection, payout: &Locked, bank_reference: &str) -> anyhow::Result<()> {
+    if payout.bank_reference.as_deref() == Some(bank_reference) {
+        return Ok(());
+    }
+    let corrected = contradiction_store::correct_reference(connection, payout.payout_id, bank_reference).await?;
+    anyhow::ensure!(corrected == 1, "a locked payout changed its status");
+    Ok(())
+}
+
+/// Takes a booked payment back that was not made: what it paid is owed again from today on, and whoever was told of the payment is
+/// told so.
+async fn take_back(connection: &mut PgConnection, payout: &Locked, booking: Booking) -> anyhow::Result<()> {
+    let (event, source_id) = match payout.kind {
+        PayoutKind::Settlement => ("settlement_paid", payout.source_id),
+        PayoutKind::Remittance => ("remittance_paid", payout.source_id),
+        PayoutKind::Borrower => ("borrower_paid", payout.payout_id.uuid()),
+    };
+    let booked = ledger::store::find_uncorrected(&mut *connection, event, source_id, payout.pay_on).await?;
+    anyhow::ensure!(!booked.is_empty(), "a payout that is booked as paid has its posting");
+    let reversals: Vec<_> = booked.iter().map(|booked| posting::payout_reversed(booked, booking)).collect();
+    ledger::store::insert_postings(&mut *connection, &reversals).await?;
+    let owed = contradiction_store::owe_again(&mut *connection, payout.payout_id, booking.business_day).await?;
+    anyhow::ensure!(owed == 1, "what a booked payout had paid was not paid");
+    let messages = messages(&mut *connection, payout, booking).await?;
+    outbox::store::enqueue(&mut *connection, &messages).await?;
+    notice::raise(connection, notices::taken_back(payout, booking).as_slice()).await?;
+    Ok(())
+}
+
+/// What funders are told of a payment that was not made.
+async fn messages(
+    connection: &mut PgConnection,
+    payout: &Locked,
+    booking: Booking,
+) -> anyhow::Result<Vec<outbox::Message>> {
+    match payout.kind {
+        PayoutKind::Settlement => {
+            let parts = store::load_paid_parts(connection, &[payout.source_id]).await?;
+            Ok(parts.iter().map(|part| notices::settlement_reversed(part, booking)).collect())
+        }
+        PayoutKind::Remittance => {
+            let partner = find_code(connection, FunderId::from_uuid(payout.beneficiary_id)).await?;
+            let reference = payout.bank_reference.as_deref().context("a booked payout has its reference")?;
+            Ok(vec![notices::remittance_reversed(payout, (partner, reference), booking)])
+        }
+        PayoutKind::Borrower => Ok(Vec::new()),
+    }
 }

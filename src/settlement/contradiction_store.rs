@@ -4,7 +4,8 @@ use chrono::{DateTime, Utc};
 use sqlx::PgConnection;
 use uuid::Uuid;
 
-use super::contradiction::{Ending, Proposal};
+use super::contradiction::{ContradictionKind, Ending, Proposal};
+use crate::base::BusinessDay;
 use crate::base::id::PayoutId;
 
 /// What the channel says of an attempt against its own word.
@@ -12,15 +13,17 @@ use crate::base::id::PayoutId;
 pub struct Contradiction {
     pub payout_id: PayoutId,
     pub attempt_no: i16,
+    pub kind: ContradictionKind,
     /// In its words.
     pub says: String,
 }
 
-/// Holds back payouts until people have settled them, with their event rows; what was proposed before is proposed no more. Returns
-/// how many were held back.
+/// Holds back payouts until people have settled them, with their event rows; what was proposed before is proposed no more. What
+/// stands already keeps its day. Returns how many were held back.
 pub async fn hold_back(
     connection: &mut PgConnection,
     contradictions: &[Contradiction],
+    today: BusinessDay,
     now: DateTime<Utc>,
 ) -> sqlx::Result<u64> {
     if contradictions.is_empty() {
@@ -28,13 +31,15 @@ pub async fn hold_back(
     }
     let payout_id: Vec<Uuid> = contradictions.iter().map(|found| found.payout_id.uuid()).collect();
     let attempt_no: Vec<i16> = contradictions.iter().map(|found| found.attempt_no).collect();
+    let kind: Vec<ContradictionKind> = contradictions.iter().map(|found| found.kind).collect();
     let says: Vec<&str> = contradictions.iter().map(|found| found.says.as_str()).collect();
     let done = sqlx::query!(
         "with held_back as (
              update payout p set contradicted_attempt = greatest(p.contradicted_attempt, c.attempt_no),
+                    contradiction = c.kind, contradicted_on = coalesce(p.contradicted_on, $5),
                     proposed_reference = null, proposed_by = null
-             from unnest($1::uuid[], $2::smallint[], $3::text[]) as c(payout_id, attempt_no, says)
-             where p.payout_id = c.payout_id and p.status <> 'succeeded'
+             from unnest($1::uuid[], $2::smallint[], $3::text[], $6::text[]) as c(payout_id, attempt_no, says, kind)
+             where p.payout_id = c.payout_id
              returning p.payout_id, c.attempt_no, c.says)
          insert into payout_event (payout_id, attempt_no, status, detail, occurred_at)
          select payout_id, attempt_no, 'contradicted', says, $4 from held_back",
@@ -42,6 +47,8 @@ pub async fn hold_back(
         &attempt_no,
         &says as &[&str],
         now,
+        today.date(),
+        &kind as &[ContradictionKind],
     )
     .execute(connection)
     .await?;
@@ -87,7 +94,8 @@ pub async fn end(
 ) -> sqlx::Result<bool> {
     let done = sqlx::query!(
         "with ended as (
-             update payout set contradicted_attempt = null, proposed_reference = null, proposed_by = null
+             update payout set contradicted_attempt = null, contradiction = null, contradicted_on = null,
+                    proposed_reference = null, proposed_by = null
              where payout_id = $1 and contradicted_attempt is not null
              returning payout_id, attempt_no)
          insert into payout_event (payout_id, attempt_no, status, detail, occurred_at)
@@ -99,4 +107,50 @@ pub async fn end(
     .execute(connection)
     .await?;
     Ok(done.rows_affected() == 1)
+}
+
+/// Marks a payout that was taken back as payable from a day on, and what it pays as unpaid; returns of how many sources.
+pub async fn owe_again(connection: &mut PgConnection, payout_id: PayoutId, from: BusinessDay) -> sqlx::Result<i64> {
+    sqlx::query_scalar!(
+        r#"with owed as (
+               update payout set pay_on = $2 where payout_id = $1 and status = 'failed' returning kind, source_id),
+           settled as (
+               update settlement s set status = 'to_pay', paid_on = null, bank_reference = null
+               from owed o where o.kind = 'settlement' and s.settlement_id = o.source_id and s.status = 'paid'
+               returning s.settlement_id),
+           remitted as (
+               update remittance r set status = 'to_pay', paid_on = null, bank_reference = null
+               from owed o where o.kind = 'remittance' and r.remittance_id = o.source_id and r.status = 'paid'
+               returning r.remittance_id)
+           select (select count(*) from owed where kind = 'borrower') + (select count(*) from settled)
+                + (select count(*) from remitted) as "owed!""#,
+        payout_id.uuid(),
+        from.date(),
+    )
+    .fetch_one(connection)
+    .await
+}
+
+/// Puts the bank's reference that people have learnt into a payout that is booked as paid, and into what it pays; returns how many
+/// payouts that were.
+pub async fn correct_reference(
+    connection: &mut PgConnection,
+    payout_id: PayoutId,
+    bank_reference: &str,
+) -> sqlx::Result<i64> {
+    sqlx::query_scalar!(
+        r#"with corrected as (
+               update payout set bank_reference = $2 where payout_id = $1 and status = 'succeeded' returning kind, source_id),
+           settled as (
+               update settlement s set bank_reference = $2
+               from corrected c where c.kind = 'settlement' and s.settlement_id = c.source_id),
+           remitted as (
+               update remittance r set bank_reference = $2
+               from corrected c where c.kind = 'remittance' and r.remittance_id = c.source_id)
+           select count(*) as "corrected!" from corrected"#,
+        payout_id.uuid(),
+        bank_reference,
+    )
+    .fetch_one(connection)
+    .await
 }

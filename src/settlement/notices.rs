@@ -5,7 +5,7 @@ use serde_json::{Value, json};
 use super::payout::PayoutKind;
 use super::payout_store::{Locked, PaidPart};
 use super::posting::Booking;
-use crate::base::id::{BorrowerId, MerchantId, SettlementId};
+use crate::base::id::{BorrowerId, FunderId, MerchantId, RemittanceId, SettlementId};
 use crate::notice::Notice;
 use crate::outbox::Message;
 
@@ -31,6 +31,63 @@ pub fn paid(payout: &Locked, bank_reference: &str, booking: Booking) -> Option<N
             Some(Notice::to_borrower(borrower_id, "money_returned", body(json!(payout.source_id)), day, at))
         }
         PayoutKind::Remittance => None,
+    }
+}
+
+/// Whoever was told of a payment that was not made, of that.
+pub fn taken_back(payout: &Locked, booking: Booking) -> Option<Notice> {
+    let body = |source: Value| {
+        json!({
+            "source": source,
+            "amount_fen": payout.amount,
+            "bank_reference": payout.bank_reference,
+        })
+    };
+    let (day, at) = (booking.business_day, booking.at);
+    match payout.kind {
+        PayoutKind::Settlement => {
+            let merchant_id = MerchantId::from_uuid(payout.beneficiary_id);
+            let source = json!(SettlementId::from_uuid(payout.source_id));
+            Some(Notice::to_merchant(merchant_id, "settlement_reversed", body(source), day, at))
+        }
+        PayoutKind::Borrower => {
+            let borrower_id = BorrowerId::from_uuid(payout.beneficiary_id);
+            Some(Notice::to_borrower(borrower_id, "money_not_returned", body(json!(payout.source_id)), day, at))
+        }
+        PayoutKind::Remittance => None,
+    }
+}
+
+/// What a funder is told of its part of a settlement whose payment was not made.
+pub fn settlement_reversed(part: &PaidPart, booking: Booking) -> Message {
+    Message {
+        partner: part.funder_code.clone(),
+        kind: "settlement_reversed",
+        object_id: part.settlement_id,
+        body: json!({
+            "funder_id": part.funder_id,
+            "settlement_id": SettlementId::from_uuid(part.settlement_id),
+            "amount_fen": part.amount,
+            "business_day": booking.business_day,
+        }),
+        created_at: booking.at,
+    }
+}
+
+/// What a funder is told of a remittance whose payment was not made, with its code and the reference under which it had been told.
+pub fn remittance_reversed(payout: &Locked, (partner, bank_reference): (String, &str), booking: Booking) -> Message {
+    Message {
+        partner,
+        kind: "remittance_reversed",
+        object_id: payout.source_id,
+        body: json!({
+            "funder_id": FunderId::from_uuid(payout.beneficiary_id),
+            "remittance_id": RemittanceId::from_uuid(payout.source_id),
+            "amount_fen": payout.amount,
+            "bank_reference": bank_reference,
+            "business_day": booking.business_day,
+        }),
+        created_at: booking.at,
     }
 }
 

@@ -4,6 +4,7 @@
 use chrono::{DateTime, TimeDelta, Utc};
 use uuid::Uuid;
 
+use super::contradiction::ContradictionKind;
 use crate::base::id::{BorrowerId, CardId, FunderId, LineId, MerchantId, PayoutId, RemittanceId, SettlementId};
 use crate::base::{BusinessDay, Fen};
 use crate::error::Refusal;
@@ -124,7 +125,7 @@ pub enum Learned {
     SendAgain,
     AlreadyApplied,
     /// The channel contradicts its own final word, or paid another amount: nothing is booked, and people must look.
-    Contradiction,
+    Contradiction(ContradictionKind),
 }
 
 impl Standing {
@@ -135,13 +136,13 @@ impl Standing {
             return match &answer.word {
                 // People said so before the channel did.
                 Word::Succeeded { bank_reference } if self.is_paid_under(bank_reference) => Learned::AlreadyApplied,
-                Word::Succeeded { .. } => Learned::Contradiction,
+                Word::Succeeded { .. } => Learned::Contradiction(self.paid_elsewhere()),
                 Word::Failed { .. } | Word::Pending | Word::NotReceived | Word::Silence => Learned::AlreadyApplied,
             };
         }
         if matches!(answer.word, Word::Succeeded { .. }) && answer.amount.is_some_and(|theirs| theirs != self.amount) {
             // Money moved, but not what was asked for: nothing is booked on that.
-            return Learned::Contradiction;
+            return Learned::Contradiction(ContradictionKind::AmountDiffers);
         }
         match (&self.state, &answer.word) {
             (
@@ -156,15 +157,35 @@ impl Standing {
             (PayoutState::Submitted | PayoutState::Unknown, Word::NotReceived) => Learned::SendAgain,
             (PayoutState::Created, Word::NotReceived | Word::Silence) => Learned::AlreadyApplied,
             (PayoutState::Succeeded { bank_reference: ours }, Word::Succeeded { bank_reference: theirs }) => {
-                if ours == theirs { Learned::AlreadyApplied } else { Learned::Contradiction }
+                if ours == theirs {
+                    Learned::AlreadyApplied
+                } else {
+                    Learned::Contradiction(ContradictionKind::NamedTwice)
+                }
             }
-            (PayoutState::Succeeded { .. }, Word::Failed { .. } | Word::NotReceived) => Learned::Contradiction,
+            (PayoutState::Succeeded { .. }, Word::Failed { .. } | Word::NotReceived) => {
+                Learned::Contradiction(ContradictionKind::WeSucceededTheyFailed)
+            }
             (PayoutState::Succeeded { .. }, Word::Pending | Word::Silence) => Learned::AlreadyApplied,
-            (PayoutState::Failed { .. } | PayoutState::Cancelled, Word::Succeeded { .. }) => Learned::Contradiction,
+            (PayoutState::Failed { .. } | PayoutState::Cancelled, Word::Succeeded { .. }) => {
+                Learned::Contradiction(ContradictionKind::WeFailedTheySucceeded)
+            }
             (
                 PayoutState::Failed { .. } | PayoutState::Cancelled,
                 Word::Failed { .. } | Word::Pending | Word::NotReceived | Word::Silence,
             ) => Learned::AlreadyApplied,
+        }
+    }
+
+    /// What it is that an earlier attempt was paid, which had failed.
+    fn paid_elsewhere(&self) -> ContradictionKind {
+        match self.state {
+            PayoutState::Succeeded { .. } => ContradictionKind::NamedTwice,
+            PayoutState::Created
+            | PayoutState::Submitted
+            | PayoutState::Unknown
+            | PayoutState::Failed { .. }
+            | PayoutState::Cancelled => ContradictionKind::WeFailedTheySucceeded,
         }
     }
 
@@ -262,14 +283,26 @@ mod tests {
         assert_eq!(standing(PayoutState::Unknown).learn(&says(paid("B1"))), expected);
         let succeeded = standing(PayoutState::Succeeded { bank_reference: "B1".into() });
         assert_eq!(succeeded.learn(&says(paid("B1"))), Learned::AlreadyApplied);
-        assert_eq!(succeeded.learn(&says(paid("B2"))), Learned::Contradiction);
-        assert_eq!(succeeded.learn(&says(Word::Failed { failure: "x".into() })), Learned::Contradiction);
+        assert_eq!(succeeded.learn(&says(paid("B2"))), Learned::Contradiction(ContradictionKind::NamedTwice));
+    }
+
+    #[test]
+    fn a_payment_that_was_booked_and_is_denied_is_for_people() {
+        let succeeded = standing(PayoutState::Succeeded { bank_reference: "B1".into() });
+        let denied = Learned::Contradiction(ContradictionKind::WeSucceededTheyFailed);
+        assert_eq!(succeeded.learn(&says(Word::Failed { failure: "x".into() })), denied);
+        assert_eq!(succeeded.learn(&says(Word::NotReceived)), denied);
+        assert_eq!(succeeded.learn(&says(Word::Pending)), Learned::AlreadyApplied);
+        // What had failed is not denied by being said again.
+        let earlier = Answer { attempt_no: 1, amount: None, word: Word::Failed { failure: "x".into() } };
+        assert_eq!(succeeded.learn(&earlier), Learned::AlreadyApplied);
     }
 
     #[test]
     fn a_success_for_another_amount_is_not_believed() {
         let of = |fen| Answer { amount: Some(Fen::new(fen)), ..says(paid("B1")) };
-        assert_eq!(standing(PayoutState::Unknown).learn(&of(994)), Learned::Contradiction);
+        let differs = Learned::Contradiction(ContradictionKind::AmountDiffers);
+        assert_eq!(standing(PayoutState::Unknown).learn(&of(994)), differs);
         assert_eq!(standing(PayoutState::Unknown).learn(&of(9_940)), Learned::Paid { bank_reference: "B1".into() });
     }
 
@@ -291,11 +324,13 @@ mod tests {
         let earlier = |word| Answer { attempt_no: 1, amount: None, word };
         let submitted = standing(PayoutState::Submitted);
         assert_eq!(submitted.learn(&earlier(Word::Failed { failure: "closed".into() })), Learned::AlreadyApplied);
-        assert_eq!(submitted.learn(&earlier(paid("B1"))), Learned::Contradiction);
+        let had_failed = Learned::Contradiction(ContradictionKind::WeFailedTheySucceeded);
+        assert_eq!(submitted.learn(&earlier(paid("B1"))), had_failed);
         // Unless people have said so before: then it is the payment that is booked.
         let succeeded = standing(PayoutState::Succeeded { bank_reference: "B1".into() });
         assert_eq!(succeeded.learn(&earlier(paid("B1"))), Learned::AlreadyApplied);
-        assert_eq!(succeeded.learn(&earlier(paid("B2"))), Learned::Contradiction);
+        let twice = Learned::Contradiction(ContradictionKind::NamedTwice);
+        assert_eq!(succeeded.learn(&earlier(paid("B2"))), twice);
     }
 
     #[test]

@@ -8,6 +8,7 @@ use serde_json::{Value, json};
 use sqlx::PgConnection;
 use uuid::Uuid;
 
+use super::contradiction::ContradictionKind;
 use super::contradiction_store::{self, Contradiction};
 use super::payout::{Answer, Cancelling, Learned, PayoutKind, PayoutRefusal, PayoutStatus, Word, query_delay};
 use super::payout_store::{self as store, Change, Locked, PaidSource};
@@ -59,7 +60,7 @@ pub async fn learn(app: &App, answers: &BTreeMap<PayoutId, Answer>) -> anyhow::R
     }
     let changed = store::save_changes(&mut transaction, &round.changes, now).await?;
     anyhow::ensure!(changed == round.changes.len() as u64, "a locked payout changed its status");
-    let held_back = contradiction_store::hold_back(&mut transaction, &round.contradictions, now).await?;
+    let held_back = contradiction_store::hold_back(&mut transaction, &round.contradictions, today, now).await?;
     anyhow::ensure!(held_back == round.contradictions.len() as u64, "a locked payout changed its status");
     let booking = Booking { business_day: today, at: now };
     book_paid(&mut transaction, &round.paid, booking).await?;
@@ -121,24 +122,26 @@ impl Round {
                 self.changes.push(change);
             }
             Learned::AlreadyApplied => self.tally.unchanged += 1,
-            Learned::Contradiction => {
+            Learned::Contradiction(kind) => {
                 self.tally.unchanged += 1;
-                self.contradict(payout, answer);
+                self.contradict(payout, answer, kind);
             }
         }
     }
 
-    /// Holds a payout back until people have settled it; one that is booked as paid, or cancelled, is theirs to look at only. The same
-    /// again is not told again.
-    fn contradict(&mut self, payout: &Locked, answer: &Answer) {
+    /// Holds a payout back until people have settled it; what is booked stays booked until then, and one that was cancelled is theirs
+    /// to look at only. The same again is not told again.
+    fn contradict(&mut self, payout: &Locked, answer: &Answer, kind: ContradictionKind) {
         let attempt_no = answer.attempt_no;
-        if payout.contradicted_attempt.is_some_and(|standing| standing >= attempt_no) {
+        let is_told =
+            |standing: i16| standing > attempt_no || (standing == attempt_no && payout.contradiction == Some(kind));
+        if payout.contradicted_attempt.is_some_and(is_told) {
             return;
         }
         self.tell_operators("payout_contradiction", contradiction_body(payout, answer));
-        if !matches!(payout.status, PayoutStatus::Succeeded | PayoutStatus::Cancelled) {
+        if payout.status != PayoutStatus::Cancelled {
             let says = words(answer).to_owned();
-            self.contradictions.push(Contradiction { payout_id: payout.payout_id, attempt_no, says });
+            self.contradictions.push(Contradiction { payout_id: payout.payout_id, attempt_no, kind, says });
         }
     }
 
@@ -283,8 +286,8 @@ pub async fn take_callback(app: &App, called_back: CalledBack) -> Outcome<Step, 
     drop(connection);
     let (ours, status) = found.ok_or(Fault::Refused(PayoutRefusal::UnknownPayout))?;
     if let Some(theirs) = answer.amount.filter(|theirs| *theirs != ours) {
-        // What is under way tells it too when it is asked about; nobody asks about an attempt that has failed.
-        let is_asked_about = !matches!(status, PayoutStatus::Created | PayoutStatus::Failed | PayoutStatus::Cancelled);
+        // What is under way tells it too when it is asked about; nobody asks about an attempt that is final or was not sent.
+        let is_asked_about = matches!(status, PayoutStatus::Submitted | PayoutStatus::Unknown);
         if !is_asked_about && matches!(answer.word, Word::Succeeded { .. }) {
             learn(app, &BTreeMap::from([(payout_id, answer)])).await?;
         }

@@ -4,7 +4,7 @@ use chrono::{DateTime, Utc};
 use sqlx::PgConnection;
 use uuid::Uuid;
 
-use super::contradiction::{Contradicted, Ending, Proposal};
+use super::contradiction::{Contradicted, ContradictionKind, Ending, Proposal};
 use super::payout::{NewPayout, PayoutFor, PayoutKind, PayoutState, PayoutStatus, Standing};
 use crate::base::id::{FunderId, LineId, PayoutId, RepaymentId};
 use crate::base::{BusinessDay, Fen};
@@ -190,8 +190,10 @@ pub struct Locked {
     pub bank_reference: Option<String>,
     pub attempt_no: i16,
     pub queries: i16,
+    pub pay_on: BusinessDay,
     /// The attempt that the channel contradicts itself about, until people have settled that.
     pub contradicted_attempt: Option<i16>,
+    pub contradiction: Option<ContradictionKind>,
     pub proposed_reference: Option<String>,
     pub proposed_by: Option<String>,
 }
@@ -231,7 +233,8 @@ pub async fn lock_payouts(connection: &mut PgConnection, payout_ids: &[PayoutId]
         Locked,
         r#"select payout_id as "payout_id: PayoutId", kind as "kind: PayoutKind", source_id, beneficiary_id,
                   line_id as "line_id: LineId", funder_id as "funder_id: FunderId", amount_fen as "amount: Fen",
-                  status as "status: PayoutStatus", failure, bank_reference, attempt_no, queries, contradicted_attempt,
+                  status as "status: PayoutStatus", failure, bank_reference, attempt_no, queries,
+                  pay_on as "pay_on: BusinessDay", contradicted_attempt, contradiction as "contradiction: ContradictionKind",
                   proposed_reference, proposed_by
            from payout where payout_id = any($1) order by payout_id for update"#,
         &ids
@@ -252,8 +255,8 @@ pub struct Change {
     pub query_at: Option<DateTime<Utc>>,
 }
 
-/// Writes changes with their event rows; what is paid now, by the channel's word on its present attempt, needs no settling any more.
-/// Returns how many payouts were still as they were read.
+/// Writes changes with their event rows. What is paid now, by the channel's word on its present attempt, needs no settling any more,
+/// unless that was over an earlier attempt: then two payments are named. Returns how many payouts were still as they were read.
 pub async fn save_changes(connection: &mut PgConnection, changes: &[Change], now: DateTime<Utc>) -> sqlx::Result<u64> {
     let payout_id: Vec<Uuid> = changes.iter().map(|change| change.payout_id.uuid()).collect();
     let attempt_no: Vec<i16> = changes.iter().map(|change| change.attempt_no).collect();
@@ -266,8 +269,13 @@ pub async fn save_changes(connection: &mut PgConnection, changes: &[Change], now
         "with changed as (
              update payout p set status = c.after, attempt_no = c.attempt_no, failure = c.failure,
                     bank_reference = c.bank_reference, query_at = c.query_at,
-                    final_at = case when c.after in ('succeeded', 'failed', 'cancelled') then $8::timestamptz end,
-                    contradicted_attempt = case when c.after <> 'succeeded' then p.contradicted_attempt end,
+                     final_at = case when c.after in ('succeeded', 'failed', 'cancelled') then $8::timestamptz end,
+                     contradicted_attempt = case when c.after <> 'succeeded' or p.contradicted_attempt < c.attempt_no
+                                                 then p.contradicted_attempt end,
+                     contradiction = case when c.after <> 'succeeded' then p.contradiction
+                                          when p.contradicted_attempt < c.attempt_no then 'named_twice' end,
+                     contradicted_on = case when c.after <> 'succeeded' or p.contradicted_attempt < c.attempt_no
+                                            then p.contradicted_on end,
                     proposed_reference = case when c.after <> 'succeeded' then p.proposed_reference end,
                     proposed_by = case when c.after <> 'succeeded' then p.proposed_by end
              from unnest($1::uuid[], $2::smallint[], $3::text[], $4::text[], $5::text[], $6::text[], $7::timestamptz[])
@@ -416,8 +424,10 @@ pub struct Listed {
     pub failure: Option<String>,
     pub pay_on: BusinessDay,
     pub attempt_no: i16,
-    /// The attempt that the channel contradicts itself about, until people have settled that.
+    /// The attempt that the channel contradicts itself about, until people have settled that; how, and for how many business days.
     pub contradicted_attempt: Option<i16>,
+    pub contradiction: Option<ContradictionKind>,
+    pub contradicted_days: Option<i32>,
     pub proposed_reference: Option<String>,
     pub proposed_by: Option<String>,
 }
@@ -436,7 +446,9 @@ pub async fn list_payouts(connection: &mut PgConnection, wanted: Wanted, limit: 
     sqlx::query_as!(
         Listed,
         r#"select payout_id as "payout_id: PayoutId", kind, amount_fen as "amount: Fen", status, failure,
-                  pay_on as "pay_on: BusinessDay", attempt_no, contradicted_attempt, proposed_reference, proposed_by
+                  pay_on as "pay_on: BusinessDay", attempt_no, contradicted_attempt,
+                  contradiction as "contradiction: ContradictionKind",
+                  (select today from business_day) - contradicted_on as contradicted_days, proposed_reference, proposed_by
            from payout where (status = 'failed' or not $1) and (contradicted_attempt is not null or not $2)
            order by created_at desc, payout_id desc limit $3"#,
         wanted.failed_only,

@@ -6,7 +6,7 @@ use uuid::Uuid;
 use super::model::{Part, Settlement};
 use crate::base::id::{FunderId, LineId, mint};
 use crate::base::{BusinessDay, Fen};
-use crate::ledger::posting::Legs;
+use crate::ledger::posting::{Booked, Legs};
 use crate::ledger::{Account, Leg, Posting};
 
 /// When something is booked.
@@ -90,6 +90,16 @@ pub fn borrower_paid(payout_id: Uuid, line_id: LineId, part: FunderAmount, booki
     Posting { line_id: Some(line_id), ..house("borrower_paid", part.funder_id, payout_id, legs, booking) }
 }
 
+/// A payment that was booked was not made: every leg of its posting turned round, under the name of the posting that it corrects.
+pub fn payout_reversed(booked: &Booked, booking: Booking) -> Posting {
+    let legs = booked.legs.iter().map(|leg| leg.turned_round()).collect();
+    Posting {
+        line_id: booked.line_id,
+        corrects: Some(booked.posting_id),
+        ..house("payout_reversed", booked.funder_id, booked.source_id, legs, booking)
+    }
+}
+
 fn house(event: &'static str, funder_id: FunderId, source_id: Uuid, legs: Vec<Leg>, booking: Booking) -> Posting {
     Posting {
         posting_id: mint(booking.at),
@@ -130,5 +140,24 @@ mod tests {
         assert_eq!(moved(&posting, Account::Cash), 700);
         assert_eq!(moved(&posting, Account::ShareExpense), 300);
         assert_eq!(moved(&posting, Account::CollectionsInTransit), -1000);
+    }
+
+    #[test]
+    fn a_payment_that_was_not_made_is_taken_back_leg_by_leg_and_names_its_posting() {
+        let amounts = RemittanceAmounts { collected: Fen::new(100), subsidy: Fen::new(900), share: Fen::new(300) };
+        let booking = Booking { business_day: "2026-03-02".parse().unwrap(), at: DateTime::UNIX_EPOCH };
+        let paid = remittance_paid(Uuid::nil(), FunderId::from_uuid(Uuid::nil()), amounts, booking);
+        let booked = Booked {
+            posting_id: paid.posting_id,
+            line_id: None,
+            funder_id: paid.funder_id,
+            source_id: paid.source_id,
+            legs: paid.legs.clone(),
+        };
+        let reversed = payout_reversed(&booked, booking);
+        assert_eq!((reversed.corrects, reversed.source_id), (Some(paid.posting_id), paid.source_id));
+        for account in Account::ALL {
+            assert_eq!(moved(&reversed, account), -moved(&paid, account), "{account:?}");
+        }
     }
 }

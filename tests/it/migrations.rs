@@ -213,6 +213,33 @@ async fn what_a_core_was_told_of_its_reserve_is_found_under_its_funders_code(poo
 }
 
 #[sqlx::test(migrations = false)]
+async fn a_payout_that_was_contradicted_before_is_a_break_with_its_kind_and_day(pool: PgPool) {
+    fenqi::MIGRATOR.run_to(38, &pool).await.unwrap();
+    let payouts = "with made as (
+                       insert into payout (payout_id, kind, source_id, beneficiary_id, amount_fen, status, failure, pay_on, created_at,
+                                           contradicted_attempt)
+                       select gen_random_uuid(), 'settlement', gen_random_uuid(), gen_random_uuid(), 100, status, failure, pay_on,
+                              now(), contradicted
+                       from (values ('unknown', null, date '2026-01-05', 1::smallint), ('failed', 'refused', '2026-01-06', 1),
+                                    ('failed', 'refused', '2026-01-07', null))
+                            as made(status, failure, pay_on, contradicted)
+                       returning payout_id, status, contradicted_attempt)
+                   insert into payout_event (payout_id, attempt_no, status, occurred_at)
+                   select payout_id, 1, 'contradicted', timestamptz '2026-01-08 20:00Z' from made
+                   where status = 'failed' and contradicted_attempt is not null";
+    sqlx::query(payouts).execute(&pool).await.unwrap();
+    database::migrate(&pool).await.unwrap();
+    let breaks: Vec<(Option<String>, Option<String>)> =
+        sqlx::query_as("select contradiction, contradicted_on::text from payout order by pay_on")
+            .fetch_all(&pool)
+            .await
+            .unwrap();
+    let of = |kind: &str, day: &str| (Some(kind.to_owned()), Some(day.to_owned()));
+    let expected = [of("amount_differs", "2026-01-05"), of("we_failed_they_succeeded", "2026-01-09"), (None, None)];
+    assert_eq!(breaks, expected);
+}
+
+#[sqlx::test(migrations = false)]
 async fn a_call_from_before_is_still_found_under_its_object_and_its_code(pool: PgPool) {
     fenqi::MIGRATOR.run_to(22, &pool).await.unwrap();
     let calls = r#"insert into partner_call (partner, direction, operation, call_key, request_sha256, outcome, http_status,

@@ -70,6 +70,7 @@ scenarios! {
     subsidy "subsidy",
     holiday "holiday",
     payouts "payouts",
+    payout_denied "payout-denied",
     reserve_dry "reserve-dry",
     advance "advance",
     price_tiers "price-tiers",

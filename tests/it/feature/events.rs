@@ -164,7 +164,14 @@ async fn every_kind_of_event_is_told_when_it_happens(pool: PgPool) {
         town.close_today().await;
     }
     // Those of a product that asks the funder, of a broken advance and of a success that was none have tests of their own.
-    let elsewhere = ["application_waiting", "application_defaulted", "advance_overdue", "repayment_reversed"];
+    let elsewhere = [
+        "application_waiting",
+        "application_defaulted",
+        "advance_overdue",
+        "repayment_reversed",
+        "settlement_reversed",
+        "remittance_reversed",
+    ];
     let expected: BTreeSet<String> = catalogue::of(Audience::Funder)
         .map(|kind| kind.name.to_owned())
         .filter(|name| !elsewhere.contains(&&**name))

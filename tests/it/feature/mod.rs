@@ -60,6 +60,7 @@ mod credit;
 mod word;
 mod settlement;
 mod payout;
+mod payout_breaks;
 mod purchase_risk;
 mod withholding;
 mod reconcile;

@@ -290,7 +290,7 @@ async fn what_is_owed_back_goes_to_the_borrowers_default_card_once(pool: PgPool)
 }
 
 /// A town with one payout, its shop's, which the channel answered so; and that payout.
-async fn paid_once(pool: PgPool, scripted: Scripted) -> (Town, Arc<World>, PayoutId) {
+pub(super) async fn paid_once(pool: PgPool, scripted: Scripted) -> (Town, Arc<World>, PayoutId) {
     let (app, world) = house::open_in_world(pool, "2026-03-02").await;
     let town = town::found(app, 10_000_000).await;
     let wish = LineWish { limit_fen: 2_000_000, statement_day: 10, due_day: 25, expires_on: "2029-03-02" };
@@ -315,7 +315,7 @@ async fn contradict(town: &Town, payout_id: PayoutId) {
     assert_eq!(town.fen("select count(*) from notice where kind = 'payout_contradiction'").await, 1);
 }
 
-async fn assert_held_back(town: &Town, world: &Arc<World>, payout_id: PayoutId) {
+pub(super) async fn assert_held_back(town: &Town, world: &Arc<World>, payout_id: PayoutId) {
     let refused = settlement::retry_payout(&town.app, payout_id, "Li Na").await;
     assert!(matches!(refused, Err(Fault::Refused(PayoutRefusal::Contradicted))), "{refused:?}");
     assert_eq!(settlement::submit_payouts(&town.app).await.unwrap(), Tally::default());
@@ -356,7 +356,8 @@ async fn a_contradicted_payout_that_was_paid_is_booked_by_two_operators(pool: Pg
     let fenqi = Program::on(&pool).await;
     let id = payout_id.to_string();
     let listed = fenqi.done(&["payout", "list", "--contradicted"]);
-    assert!(listed.starts_with(&id) && listed.contains("attempt 1 contradicted; nobody has settled it"), "{listed}");
+    let found = "attempt 1 contradicted: we_failed_they_succeeded, 0 days; paid by the channel; nobody has settled it";
+    assert!(listed.starts_with(&id) && listed.contains(found), "{listed}");
     let paid = ["payout", "settle", id.as_str(), "--paid", "BANK0000000007", "--by"];
     let proposed = fenqi.done(&[&paid[..], &["Li Na"]].concat());
     assert!(proposed.contains("once somebody else says the same"), "{proposed}");

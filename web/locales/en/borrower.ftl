@@ -142,6 +142,7 @@ notice-line_closed = { $day }: your line of { $limit_fen } was closed. Nothing n
 notice-purchase_voided = { $day }: the merchant undid a purchase of { $amount_fen }. You owe nothing for it, and the limit is free again.
 notice-refund = { $day }: the merchant refunded { $amount_fen }: { $principal_fell_fen } off what you owe, and { $owed_back_fen } back to your card. See the installments that are left.
 notice-money_returned = { $amount_fen } was sent back to your card on { $paid_on }. When it shows depends on your bank.
+notice-money_not_returned = { $day }: the bank says that { $amount_fen }, which we told you was sent back to your card, never left. We send it again; there is nothing for you to do.
 notice-transfer_received = { $day }: your transfer of { $amount_fen } arrived and was used for what you owe; what is left over ({ $excess_fen }) goes back to your card.
 notice-transfer_taken_back = { $day }: the transfer of { $amount_fen } that we had recorded for you was recorded by mistake and is taken back. Whatever it had paid is owed again. Please look at your bill.
 notice-repayment_reversed = { $day }: the bank says that a payment of { $amount_fen } never arrived, so it is owed again. Please look at your bill.

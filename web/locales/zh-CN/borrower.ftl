@@ -136,6 +136,7 @@ notice-line_closed = { $day }您的额度（{ $limit_fen }）已关闭，不再�
 notice-purchase_voided = { $day }商户撤销了一笔 { $amount_fen } 的消费，您不用还，额度已恢复。
 notice-refund = { $day }商户退款 { $amount_fen }：其中 { $principal_fell_fen } 冲减未还本金，{ $owed_back_fen } 退回您的银行卡。看看余下的分期。
 notice-money_returned = { $paid_on }已退回您的银行卡 { $amount_fen }，到账时间以银行为准。
+notice-money_not_returned = { $day }银行告知，先前通知您已退回银行卡的 { $amount_fen } 并没有退出。我们会重新退款，您不用做什么。
 notice-transfer_received = { $day }收到您转账的 { $amount_fen }，已用于还款；多出的部分（{ $excess_fen }）会退回您的银行卡。
 notice-transfer_taken_back = { $day }先前为您登记的转账 { $amount_fen } 属登记有误，现已撤回；它已还的款项要重新还。请查看账单。
 notice-repayment_reversed = { $day }银行告知，先前的一笔还款 { $amount_fen } 并没有到账，这笔钱要重新还。请查看账单。

@@ -1,0 +1,158 @@
+//! Payments that the channel says otherwise of than before, once they are booked: nothing moves until two people have said what became
+//! of them, and nobody is paid twice.
+
+use std::sync::Arc;
+
+use chrono::TimeDelta;
+use fenqi::base::Fen;
+use fenqi::base::id::PayoutId;
+use fenqi::error::{Fault, Step};
+use fenqi::sandbox::world::lock;
+use fenqi::sandbox::{Fault as Trouble, Matcher, Scripted, World};
+use fenqi::settlement::payout::{Answer, PayoutRefusal, Word};
+use fenqi::settlement::payout_actions::{CalledBack, Tally};
+use fenqi::settlement::{self, Ending, Settling};
+use sqlx::PgPool;
+
+use super::house_command::Program;
+use super::payout::{assert_held_back, paid_once};
+use crate::town::{SHOP_ACCOUNT, Town};
+
+fn paid(reference: &str) -> Word {
+    Word::Succeeded { bank_reference: reference.into() }
+}
+
+fn returned() -> Word {
+    Word::Failed { failure: "returned".into() }
+}
+
+/// The channel calls back about the first attempt; nothing is booked on it.
+async fn hear(town: &Town, payout_id: PayoutId, word: Word) {
+    let answer = Answer { attempt_no: 1, amount: None, word };
+    let heard = settlement::take_callback(&town.app, CalledBack { payout_id, answer }).await;
+    assert_eq!(heard.unwrap(), Step::AlreadyApplied);
+}
+
+/// What stands on the payout: its status and the kind of break, or `-`.
+async fn standing(town: &Town) -> String {
+    let standing = "select status || ' ' || coalesce(contradiction, '-') from payout";
+    sqlx::query_scalar(standing).fetch_one(&town.app.pool).await.unwrap()
+}
+
+async fn settle_by_two(town: &Town, payout_id: PayoutId, ending: &Ending) {
+    let settle = async |by: &str| settlement::settle_payout(&town.app, payout_id, ending.clone(), by).await;
+    assert_eq!(settle("Li Na").await.unwrap(), Settling::Proposed);
+    let own = settle("li na").await;
+    assert!(matches!(own, Err(Fault::Refused(PayoutRefusal::OwnProposal))), "{own:?}");
+    assert_eq!(settle("Wang Wei").await.unwrap(), Settling::Confirmed { proposed_by: "Li Na".into() });
+}
+
+async fn send_second_attempt(town: &Town, world: &Arc<World>, payout_id: PayoutId, scripted: Scripted) -> Tally {
+    assert_eq!(settlement::retry_payout(&town.app, payout_id, "Li Na").await.unwrap(), Step::Applied);
+    world.script("payout", Some(Matcher::new("account", SHOP_ACCOUNT)), vec![scripted]);
+    settlement::submit_payouts(&town.app).await.unwrap()
+}
+
+/// 120,000 less the shop's fee, as it left or did not leave the bank.
+const PAID: &str = "select coalesce(sum(case when leg.credit = 101 then leg.fen else -leg.fen end), 0)::bigint
+                    from posting cross join lateral unnest(debit, credit, amount_fen) as leg(debit, credit, fen)
+                    where event in ('settlement_paid', 'payout_reversed') and 101 in (leg.debit, leg.credit)";
+const NOTICES: &str = "select count(*) from notice where kind = 'payout_contradiction'";
+
+#[sqlx::test(migrator = "fenqi::MIGRATOR")]
+async fn what_was_booked_and_is_denied_is_taken_back_by_two_people_and_paid_once_under_a_new_key(pool: PgPool) {
+    let (town, world, payout_id) = paid_once(pool.clone(), Scripted::answer("denied")).await;
+    let payable = town.fen("select payable_fen from settlement").await;
+    // Days later.
+    town.live_until("2026-03-12").await;
+    for _ in 0..2 {
+        hear(&town, payout_id, returned()).await;
+        assert_eq!(town.fen(NOTICES).await, 1, "the same again is not told again");
+    }
+    assert_eq!(standing(&town).await, "succeeded we_succeeded_they_failed");
+    assert_eq!(town.fen(PAID).await, payable, "nothing is booked on the channel's word alone");
+    assert_held_back(&town, &world, payout_id).await;
+    town.assert_whole("while a payment is denied").await;
+    let fenqi = Program::on(&pool).await;
+    let listed = fenqi.done(&["payout", "list", "--contradicted"]);
+    let found =
+        "attempt 1 contradicted: we_succeeded_they_failed, 0 days; failed by the channel; nobody has settled it";
+    assert!(listed.contains(found), "{listed}");
+    let listed = fenqi.done(&["payout", "list", "--contradicted", "--json"]);
+    assert!(listed.contains(r#""proposed":"failed""#) && listed.contains(r#""age_days":0"#), "{listed}");
+
+    settle_by_two(&town, payout_id, &Ending::Failed).await;
+    assert_eq!(standing(&town).await, "failed -");
+    assert_eq!(town.fen(PAID).await, 0);
+    let corrected = "select count(*) from posting r join posting p on p.posting_id = r.corrects
+                     where r.event = 'payout_reversed' and p.event = 'settlement_paid' and p.source_id = r.source_id
+                       and r.amount_fen = p.amount_fen and r.debit = p.credit and r.credit = p.debit";
+    assert_eq!(town.fen(corrected).await, 1);
+    assert_eq!(town.fen("select count(*) from settlement where status = 'to_pay' and paid_on is null").await, 1);
+    assert_eq!(town.fen("select count(*) from notice where kind = 'settlement_reversed'").await, 1);
+    assert_eq!(town.fen("select count(*) from outbox where kind = 'settlement_reversed'").await, 1);
+    crate::journey::told_as_documented(&town.app.pool).await;
+    town.assert_whole("after the payment was taken back").await;
+
+    // It goes out only when it is asked for, under a new key.
+    assert_eq!(settlement::submit_payouts(&town.app).await.unwrap(), Tally::default());
+    let sent = send_second_attempt(&town, &world, payout_id, Scripted::answer("paid")).await;
+    assert_eq!((sent.paid, town.fen("select attempt_no::bigint from payout").await), (1, 2));
+    assert_eq!((lock(&world.payout).payments(), town.fen(PAID).await), (1, payable));
+    town.assert_whole("after it was paid again").await;
+
+    // Denied once more it is what was settled; paid after all, it was paid twice, and somebody must get one back.
+    hear(&town, payout_id, returned()).await;
+    assert_eq!(standing(&town).await, "succeeded -");
+    hear(&town, payout_id, paid("BANK0000000001")).await;
+    assert_eq!(standing(&town).await, "succeeded named_twice");
+    settle_by_two(&town, payout_id, &Ending::Paid { bank_reference: "BANK0000000002".into() }).await;
+    assert_eq!((standing(&town).await.as_str(), town.fen(PAID).await), ("succeeded -", payable));
+    town.live_until("2026-03-14").await;
+    town.assert_whole("after days and their files").await;
+}
+
+#[sqlx::test(migrator = "fenqi::MIGRATOR")]
+async fn an_attempt_that_was_paid_beside_the_booked_one_stands_until_people_have_settled_it(pool: PgPool) {
+    let (town, world, payout_id) = paid_once(pool.clone(), Scripted::answer("account_closed")).await;
+    let lost = Scripted::answer("paid").with(Trouble::TimeoutAfter);
+    assert_eq!(send_second_attempt(&town, &world, payout_id, lost).await.waiting, 1);
+    hear(&town, payout_id, paid("BANK0000000009")).await;
+    let early = settlement::settle_payout(&town.app, payout_id, Ending::Failed, "Li Na").await;
+    assert!(matches!(early, Err(Fault::Refused(PayoutRefusal::UnderWay { attempt_no: 2 }))), "{early:?}");
+    town.app.clock.set(town.app.clock.now() + TimeDelta::minutes(2));
+    assert_eq!(settlement::query_payouts(&town.app).await.unwrap().paid, 1);
+    assert_eq!(standing(&town).await, "succeeded named_twice");
+    let fenqi = Program::on(&pool).await;
+    assert!(
+        fenqi.done(&["payout", "list", "--contradicted"]).contains("named_twice, 0 days; ask_channel by the channel")
+    );
+
+    settle_by_two(&town, payout_id, &Ending::Paid { bank_reference: "BANK0000000001".into() }).await;
+    assert_eq!(standing(&town).await, "succeeded -");
+    assert_eq!(town.fen("select count(*) from posting where event = 'settlement_paid'").await, 1);
+    town.assert_whole("after one of two payments came back").await;
+}
+
+#[sqlx::test(migrator = "fenqi::MIGRATOR")]
+async fn another_reference_of_a_booked_payment_is_put_right_without_a_posting(pool: PgPool) {
+    let (town, _, payout_id) = paid_once(pool, Scripted::answer("paid")).await;
+    hear(&town, payout_id, paid("BANK0000000007")).await;
+    assert_eq!(standing(&town).await, "succeeded named_twice");
+    settle_by_two(&town, payout_id, &Ending::Paid { bank_reference: "BANK0000000007".into() }).await;
+    let under = "select count(*) from settlement s join payout p on p.source_id = s.settlement_id
+                 where s.status = 'paid' and s.bank_reference = 'BANK0000000007' and p.bank_reference = s.bank_reference";
+    assert_eq!(town.fen(under).await, 1);
+    assert_eq!(town.fen("select count(*) from posting where event in ('settlement_paid', 'payout_reversed')").await, 1);
+    town.assert_whole("after its reference was put right").await;
+}
+
+#[sqlx::test(migrator = "fenqi::MIGRATOR")]
+async fn a_booked_payment_over_another_amount_is_for_people(pool: PgPool) {
+    let (town, _, payout_id) = paid_once(pool, Scripted::answer("paid")).await;
+    let answer = Answer { attempt_no: 1, amount: Some(Fen::new(1)), word: paid("BANK0000000001") };
+    let refused = settlement::take_callback(&town.app, CalledBack { payout_id, answer }).await;
+    assert!(matches!(refused, Err(Fault::Refused(PayoutRefusal::AmountDiffers { .. }))), "{refused:?}");
+    assert_eq!((standing(&town).await.as_str(), town.fen(NOTICES).await), ("succeeded amount_differs", 1));
+    town.assert_whole("while the channel names another amount").await;
+}

@@ -1,5 +1,6 @@
-//! Open bills that are settled to the last fen of penalty. Penalty follows from the terms of products, which SQL does not read: a
-//! query finds the bills that owe penalty at most, and the rule by which it is collected says whether they do.
+//! Open bills that are settled to the last fen of penalty, and paid ones that are not. Penalty follows from the terms of products,
+//! which SQL does not read: a query finds the bills that owe penalty at most, and the rule by which it is collected says whether
+//! they do.
 
 use std::collections::BTreeMap;
 
@@ -7,11 +8,15 @@ use sqlx::PgConnection;
 use uuid::Uuid;
 
 use super::{FINDINGS_MAX, Finding};
-use crate::base::id::LineId;
-use crate::base::{BusinessDay, Fen};
+use crate::base::id::{LineId, LoanId, ProductId};
+use crate::base::{BusinessDay, Fen, Rate};
+use crate::overdue::{OverdueSpan, PenaltyRule};
 use crate::product::Catalogue;
 use crate::repayment::account::OpenInstallment;
 use crate::{bill, business_day};
+
+/// Paid installments that are looked at together, so that no book is held in memory.
+const PAGE_ROWS: i64 = 10_000;
 
 /// Open bills of which nothing is owed though late principal has left its fen-days behind.
 ///
@@ -60,4 +65,93 @@ async fn list_owing_penalty_at_most(connection: &mut PgConnection) -> sqlx::Resu
     .fetch_all(connection)
     .await?;
     Ok(rows.into_iter().map(|row| (row.line_id, row.due_on)).collect())
+}
+
+/// An installment of a paid bill whose principal was late.
+struct PaidLate {
+    line_id: LineId,
+    loan_id: LoanId,
+    period: i16,
+    due_on: BusinessDay,
+    penalty_paid: Fen,
+    fen_days: i64,
+    fen_days_to: Option<BusinessDay>,
+    product_id: ProductId,
+    product_version: i32,
+    annual_rate: Rate,
+    /// The earliest day that what settled the bill can have counted from.
+    counted_on: BusinessDay,
+}
+
+/// Installments of paid bills that left penalty unpaid, as it stood on the day from which the settling money counted. Nothing runs on
+/// a bill that is paid.
+///
+/// # Errors
+/// Failures of the database, and a published product text that cannot be read.
+pub async fn find_unpaid_penalty(connection: &mut PgConnection, identity: &'static str) -> sqlx::Result<Vec<Finding>> {
+    let catalogue = Catalogue::default();
+    let mut findings = Vec::new();
+    let mut after = (Uuid::nil(), Uuid::nil(), i16::MIN);
+    loop {
+        let page = list_paid_late(&mut *connection, after).await?;
+        let Some(last) = page.last() else { return Ok(findings) };
+        after = (last.line_id.uuid(), last.loan_id.uuid(), last.period);
+        for paid in &page {
+            let product = catalogue.get(&mut *connection, paid.product_id, paid.product_version).await;
+            let product = product.map_err(|error| sqlx::Error::Decode(error.into()))?;
+            let rule = PenaltyRule::new(&product.terms.penalty, paid.annual_rate);
+            let due = paid.span().penalty_on(&rule, Fen::ZERO, paid.counted_on);
+            if due <= paid.penalty_paid {
+                continue;
+            }
+            findings.push(Finding {
+                identity,
+                subject: format!("{} due {} loan {}", paid.line_id.uuid(), paid.due_on, paid.loan_id.uuid()),
+                expected: due.get(),
+                found: paid.penalty_paid.get(),
+            });
+            if findings.len() >= FINDINGS_MAX as usize {
+                return Ok(findings);
+            }
+        }
+    }
+}
+
+impl PaidLate {
+    fn span(&self) -> OverdueSpan {
+        OverdueSpan { due_on: self.due_on, fen_days: self.fen_days, fen_days_to: self.fen_days_to }
+    }
+}
+
+/// By their keys, from the first after `after` on. Money that a channel took counts from its order's day, which may lie within
+/// grace though other money came first, or before a fall of principal by a refund.
+async fn list_paid_late(
+    connection: &mut PgConnection,
+    (line_id, loan_id, period): (Uuid, Uuid, i16),
+) -> sqlx::Result<Vec<PaidLate>> {
+    sqlx::query_as!(
+        PaidLate,
+        r#"select i.line_id as "line_id: LineId", i.loan_id as "loan_id: LoanId", i.period, i.due_on as "due_on: BusinessDay",
+                  i.penalty_paid_fen as "penalty_paid: Fen", i.fen_days, i.fen_days_to as "fen_days_to: BusinessDay",
+                  l.product_id as "product_id: ProductId", l.product_version, l.annual_rate as "annual_rate: Rate",
+                  coalesce((select least(b.paid_on, min(w.business_day))
+                            from repayment r
+                            join withholding w on w.line_id = r.line_id
+                             and w.withholding_id = case when r.source in ('withholding', 'channel_file')
+                                                         then r.source_reference::uuid end
+                            where r.line_id = b.line_id and r.business_day = b.paid_on),
+                           i.due_on) as "counted_on!: BusinessDay"
+           from bill b
+           join bill_line i on i.line_id = b.line_id and i.due_on = b.due_on and i.origin = 'statement'
+           join loan l on l.loan_id = i.loan_id and l.line_id = i.line_id
+           where b.status = 'paid' and i.fen_days > 0
+             and (i.line_id, i.loan_id, i.period) > ($1::uuid, $2::uuid, $3::smallint)
+           order by i.line_id, i.loan_id, i.period limit $4"#,
+        line_id,
+        loan_id,
+        period,
+        PAGE_ROWS,
+    )
+    .fetch_all(connection)
+    .await
 }

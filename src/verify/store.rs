@@ -2,7 +2,7 @@
 
 use sqlx::{AssertSqlSafe, PgConnection};
 
-use super::settled_store::find_settled;
+use super::settled_store::{find_settled, find_unpaid_penalty};
 use super::{FINDINGS_MAX, Finding, balance_store};
 
 /// An identity and how its exceptions are found.
@@ -18,6 +18,8 @@ enum Exceptions {
     Query(&'static str),
     /// Among open bills, by the terms of products.
     Settled,
+    /// Among paid bills, by the terms of products.
+    UnpaidPenalty,
 }
 
 /// One snapshot for all checks.
@@ -31,6 +33,7 @@ pub async fn check(connection: &mut PgConnection, identity: &Identity) -> sqlx::
     let exceptions = match identity.exceptions {
         Exceptions::Query(exceptions) => exceptions,
         Exceptions::Settled => return find_settled(connection, identity.sentence).await,
+        Exceptions::UnpaidPenalty => return find_unpaid_penalty(connection, identity.sentence).await,
     };
     let limited = format!(
         "select subject::text, expected::bigint, found::bigint from ({exceptions}) exceptions limit {FINDINGS_MAX}"
@@ -43,13 +46,15 @@ pub async fn check(connection: &mut PgConnection, identity: &Identity) -> sqlx::
 macro_rules! identities {
     ($($sentence:literal: $exceptions:expr,)*) => {
         pub const IDENTITIES: &[Identity] =
-            &[$(Identity { sentence: $sentence, exceptions: Exceptions::Query($exceptions) },)* OPEN_BILLS];
+            &[$(Identity { sentence: $sentence, exceptions: Exceptions::Query($exceptions) },)* OPEN_BILLS, PAID_BILLS];
     };
 }
 
 /// Completes "a paid bill owes nothing and an open one something" for bills whose principal was late.
 const OPEN_BILLS: Identity =
     Identity { sentence: "an open bill that owes nothing else owes penalty", exceptions: Exceptions::Settled };
+const PAID_BILLS: Identity =
+    Identity { sentence: "a paid bill owes no penalty", exceptions: Exceptions::UnpaidPenalty };
 
 identities! {
     "every leg of a posting is positive and stays within one book":
@@ -177,7 +182,7 @@ identities! {
              or b.fee_fen <> coalesce(sum(i.fee_fen), 0)",
 
     // An open bill may owe penalty alone: then its principal was late, and has left its fen-days behind. Whether it does is
-    // looked at by the last identity.
+    // looked at by the last identities, as is what a paid one owes of it.
     "a paid bill owes nothing and an open one something":
         "select b.line_id || ' due ' || b.due_on || ' ' || b.status as subject, 0 as expected, sum(owed.fen) as found
          from bill b join bill_line i on i.line_id = b.line_id and i.due_on = b.due_on and i.origin = 'statement'

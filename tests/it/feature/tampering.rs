@@ -77,6 +77,15 @@ const TAMPERED: &[(&str, &str)] = &[
          where i.line_id = bill.line_id and i.due_on = bill.due_on and i.penalty_paid_fen > 0 and bill.status = 'paid'",
     ),
     (
+        "a paid bill owes no penalty",
+        "update bill_line set penalty_paid_fen = penalty_paid_fen - 1 where penalty_paid_fen > 0",
+    ),
+    // A thousand yuan that were late for a day more.
+    (
+        "a paid bill owes no penalty",
+        "update bill_line set fen_days = fen_days + 100000 where penalty_paid_fen > 0",
+    ),
+    (
         "principal paid on a loan is what its billed installments were paid",
         "update loan set principal_paid_fen = principal_paid_fen - 1 where principal_paid_fen > 0",
     ),

@@ -139,3 +139,27 @@ async fn a_bill_that_is_open_for_penalty_alone_is_found_once_that_is_paid_too(po
     assert_eq!(open(499).await, [""; 0]);
     assert_eq!(open(500).await, [format!("{} due 2026-02-25 open", book.line_id.uuid())]);
 }
+
+#[sqlx::test(migrator = "fenqi::MIGRATOR")]
+async fn a_bill_that_is_paid_but_for_its_penalty_is_found(pool: PgPool) {
+    let book = book::keep(house::open(pool, "2026-02-05").await).await;
+    book.live_until("2026-03-02").await;
+    // As five days at 0.001 a day on 100,000 of principal have left it: 500.
+    let left =
+        "update bill_line set principal_paid_fen = principal_fen, interest_paid_fen = interest_fen, fen_days = 500000,
+                                     fen_days_to = '2026-03-02'";
+    sqlx::query(left).execute(&book.app.pool).await.unwrap();
+    let paid = async |penalty_paid_fen: i64, paid_on: &str| {
+        let line = "update bill_line set penalty_paid_fen = $1";
+        sqlx::query(line).bind(penalty_paid_fen).execute(&book.app.pool).await.unwrap();
+        let bill = "update bill set status = 'paid', paid_on = $1::text::date";
+        sqlx::query(bill).bind(paid_on).execute(&book.app.pool).await.unwrap();
+        let findings = verify(&book.app.pool).await.unwrap().into_iter();
+        let of_penalty = findings.filter(|finding| finding.identity == "a paid bill owes no penalty");
+        of_penalty.map(|finding| (finding.expected, finding.found)).collect::<Vec<(i64, i64)>>()
+    };
+    assert_eq!(paid(500, "2026-03-02").await, []);
+    assert_eq!(paid(499, "2026-03-02").await, [(500, 499)]);
+    // Money that counted from a day within grace owed none, whatever came before it.
+    assert_eq!(paid(0, "2026-02-26").await, []);
+}

@@ -241,16 +241,6 @@ identities! {
          from repayment b join transfer_by_bank_reference t on t.line_id = b.line_id and t.repayment_id::text = b.source_reference
          where b.source = 'reversal' and t.reversal_id is distinct from b.repayment_id",
 
-    "what merchants are owed is what was cleared and not paid":
-        "select 'all merchants' as subject, cleared.fen - uncleared.fen as expected, booked.fen as found
-         from (select coalesce(sum(case when status = 'paid' then net_fen - payable_fen else net_fen end), 0) as fen from settlement) cleared,
-              (select coalesce(sum(amount_fen - discount_fee_returned_fen - subsidy_returned_fen), 0) as fen from refund
-               where business_day not in (select business_day from close_chunk where step = 'clearing' and done_at is not null)) uncleared,
-              (select coalesce(sum(case when leg.credit = 104 then leg.amount_fen else 0 end
-                                 - case when leg.debit = 104 then leg.amount_fen else 0 end), 0) as fen
-               from posting p cross join lateral unnest(p.debit, p.credit, p.amount_fen) as leg(debit, credit, amount_fen)) booked
-         where cleared.fen - uncleared.fen <> booked.fen",
-
     "what merchants are owed out of a funder's book is its part of what was cleared and not paid":
         balance_store::MERCHANT_PAYABLE,
 
@@ -312,8 +302,11 @@ identities! {
               on taken.carried_into = s.settlement_id
          cross join lateral (values ('gross', part.gross, s.gross_fen), ('refunds', part.refunds, s.refunds_fen),
                                     ('fee', part.fee, s.discount_fee_fen), ('subsidy', part.subsidy, s.subsidy_fen),
+                                    ('net', part.gross - part.refunds - part.fee - part.subsidy, s.net_fen),
                                     ('carried in', part.carried, s.carried_in_fen),
-                                    ('taken in', taken.fen, s.carried_in_fen)) as side(name, parts, told)
+                                    ('taken in', taken.fen, s.carried_in_fen),
+                                    ('payable', part.gross - part.refunds - part.fee - part.subsidy + part.carried, s.payable_fen))
+                            as side(name, parts, told)
          where coalesce(side.parts, 0) <> side.told",
 
     "a purchase's refunds sum to what it says":

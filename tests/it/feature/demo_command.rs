@@ -116,7 +116,7 @@ async fn a_story_whose_books_do_not_foot_ends_with_one_and_what_was_found(pool: 
     let fenqi = Program::on(&pool).await;
     let command = files.demo();
     let said = fenqi.found(&command.iter().map(String::as_str).collect::<Vec<_>>());
-    let finding = "what merchants are owed is what was cleared and not paid: all merchants: expected ";
+    let finding = "what merchants are owed out of a funder's book is its part of what was cleared and not paid: ";
     assert!(said.contains("settled to merchants") && said.contains(finding), "{said}");
     assert!(!said.contains("every identity holds"), "{said}");
     // The same as anybody finds who asks later.

@@ -104,7 +104,10 @@ const TAMPERED: &[(&str, &str)] = &[
                                                  confirmed_by, reversal_id)
          select 'T-1', line_id, repayment_id, 1, 'Li Na', 'twice', 'Wang Wei', gen_random_uuid() from repayment limit 1",
     ),
-    ("what merchants are owed is what was cleared and not paid", "alter table settlement drop constraint settlement_check, drop constraint settlement_check1; update settlement set net_fen = net_fen + 1"),
+    (
+        "what merchants are owed out of a funder's book is its part of what was cleared and not paid",
+        "update settlement set status = 'to_pay', paid_on = null where status = 'paid'",
+    ),
     // In the book of a funder that nobody knows; over all funders nothing is missing.
     (
         "what merchants are owed out of a funder's book is its part of what was cleared and not paid",
@@ -165,6 +168,16 @@ const TAMPERED: &[(&str, &str)] = &[
     (
         "a settlement is the sum of its parts and of what was carried into it",
         "update settlement_part set gross_fen = gross_fen + 1",
+    ),
+    (
+        "a settlement is the sum of its parts and of what was carried into it",
+        "alter table settlement drop constraint settlement_check, drop constraint settlement_check1;
+         update settlement set net_fen = net_fen + 1",
+    ),
+    (
+        "a settlement is the sum of its parts and of what was carried into it",
+        "alter table settlement drop constraint settlement_check, drop constraint settlement_check1;
+         update settlement set payable_fen = payable_fen + 1",
     ),
     ("a day on which a funder's borrowers paid is remitted", "delete from remittance_part; delete from remittance"),
     (

@@ -19,3 +19,6 @@ alter table payout add constraint payout_contradiction_whole
 drop index payout_owed_back;
 create index payout_owed_back on payout (beneficiary_id)
     where kind = 'borrower' and (status <> 'succeeded' or contradicted_attempt is not null);
+
+-- By its id alone, as a person or a funder names an application: the key leads with whom it is of.
+create index application_by_id on application (application_id);

@@ -34,7 +34,7 @@ pub async fn submit_payouts(app: &App) -> anyhow::Result<Tally> {
         let answers = submit(app, &claimed).await;
         tally.add(payout_actions::learn(app, &answers).await?);
         // A channel that takes nothing would be asked again at once, without end.
-        if answers.values().all(|answer| answer.word == Word::NotReceived) {
+        if answers.values().all(|answer| matches!(answer.word, Word::NotSent | Word::NotReceived)) {
             break;
         }
     }
@@ -114,7 +114,7 @@ async fn submit(app: &App, claimed: &[Claimed]) -> BTreeMap<PayoutId, Answer> {
                 answer_all(&mut answers, &batch, &failed);
             }
             Err(CallError::NotSent { .. } | CallError::Rejected { .. }) => {
-                answer_all(&mut answers, &batch, &Word::NotReceived);
+                answer_all(&mut answers, &batch, &Word::NotSent);
             }
             Err(CallError::Unknown { .. }) => {}
         }

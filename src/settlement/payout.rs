@@ -106,6 +106,8 @@ pub enum Word {
     Pending,
     /// The channel never heard of it.
     NotReceived,
+    /// This call did not reach the channel: our own word, not the channel's.
+    NotSent,
     /// There was no answer, or none that counts.
     Silence,
 }
@@ -137,7 +139,9 @@ impl Standing {
                 // People said so before the channel did.
                 Word::Succeeded { bank_reference } if self.is_paid_under(bank_reference) => Learned::AlreadyApplied,
                 Word::Succeeded { .. } => Learned::Contradiction(self.paid_elsewhere()),
-                Word::Failed { .. } | Word::Pending | Word::NotReceived | Word::Silence => Learned::AlreadyApplied,
+                Word::Failed { .. } | Word::Pending | Word::NotReceived | Word::NotSent | Word::Silence => {
+                    Learned::AlreadyApplied
+                }
             };
         }
         if matches!(answer.word, Word::Succeeded { .. }) && answer.amount.is_some_and(|theirs| theirs != self.amount) {
@@ -154,8 +158,8 @@ impl Standing {
             }
             (PayoutState::Created | PayoutState::Submitted | PayoutState::Unknown, Word::Pending) => Learned::Wait,
             (PayoutState::Submitted | PayoutState::Unknown, Word::Silence) => Learned::Wait,
-            (PayoutState::Submitted | PayoutState::Unknown, Word::NotReceived) => Learned::SendAgain,
-            (PayoutState::Created, Word::NotReceived | Word::Silence) => Learned::AlreadyApplied,
+            (PayoutState::Submitted | PayoutState::Unknown, Word::NotReceived | Word::NotSent) => Learned::SendAgain,
+            (PayoutState::Created, Word::NotReceived | Word::NotSent | Word::Silence) => Learned::AlreadyApplied,
             (PayoutState::Succeeded { bank_reference: ours }, Word::Succeeded { bank_reference: theirs }) => {
                 if ours == theirs {
                     Learned::AlreadyApplied
@@ -166,13 +170,13 @@ impl Standing {
             (PayoutState::Succeeded { .. }, Word::Failed { .. } | Word::NotReceived) => {
                 Learned::Contradiction(ContradictionKind::WeSucceededTheyFailed)
             }
-            (PayoutState::Succeeded { .. }, Word::Pending | Word::Silence) => Learned::AlreadyApplied,
+            (PayoutState::Succeeded { .. }, Word::Pending | Word::NotSent | Word::Silence) => Learned::AlreadyApplied,
             (PayoutState::Failed { .. } | PayoutState::Cancelled, Word::Succeeded { .. }) => {
                 Learned::Contradiction(ContradictionKind::WeFailedTheySucceeded)
             }
             (
                 PayoutState::Failed { .. } | PayoutState::Cancelled,
-                Word::Failed { .. } | Word::Pending | Word::NotReceived | Word::Silence,
+                Word::Failed { .. } | Word::Pending | Word::NotReceived | Word::NotSent | Word::Silence,
             ) => Learned::AlreadyApplied,
         }
     }
@@ -293,6 +297,9 @@ mod tests {
         assert_eq!(succeeded.learn(&says(Word::Failed { failure: "x".into() })), denied);
         assert_eq!(succeeded.learn(&says(Word::NotReceived)), denied);
         assert_eq!(succeeded.learn(&says(Word::Pending)), Learned::AlreadyApplied);
+        // A call of ours that did not get through says nothing.
+        assert_eq!(succeeded.learn(&says(Word::NotSent)), Learned::AlreadyApplied);
+        assert_eq!(standing(PayoutState::Submitted).learn(&says(Word::NotSent)), Learned::SendAgain);
         // What had failed is not denied by being said again.
         let earlier = Answer { attempt_no: 1, amount: None, word: Word::Failed { failure: "x".into() } };
         assert_eq!(succeeded.learn(&earlier), Learned::AlreadyApplied);

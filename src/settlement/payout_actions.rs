@@ -184,6 +184,7 @@ fn words(answer: &Answer) -> &str {
         Word::Failed { failure } => failure.as_str(),
         Word::Pending => "processing",
         Word::NotReceived => "not_found",
+        Word::NotSent => "not_sent",
         Word::Silence => "silence",
     }
 }

@@ -34,6 +34,8 @@ pub enum BreakRefusal {
     ReasonMissing,
     #[error("this correction does not fit the break: there is no order of ours to book it on")]
     DoesNotFit,
+    #[error("money that only the channel told of was booked for this order before; settle this one with the channel")]
+    BookedBefore,
     #[error("{0}")]
     NotReversed(ReversalRefusal),
 }
@@ -48,6 +50,7 @@ impl Refusal for BreakRefusal {
             BreakRefusal::NameMissing => "name_missing",
             BreakRefusal::ReasonMissing => "reason_missing",
             BreakRefusal::DoesNotFit => "correction_does_not_fit",
+            BreakRefusal::BookedBefore => "booked_before",
             BreakRefusal::NotReversed(refusal) => refusal.code(),
         }
     }
@@ -264,8 +267,8 @@ async fn reverse(connection: &mut PgConnection, app: &App, found: &Break, person
         Err(Fault::Refused(refusal)) => return Err(Fault::Refused(BreakRefusal::NotReversed(refusal))),
         Err(Fault::Failed(failure)) => return Err(Fault::Failed(failure)),
     };
-    if found.theirs.is_positive() {
-        repayment::receive_from_file(connection, app, &order, found.theirs).await?;
+    if found.theirs.is_positive() && !repayment::receive_from_file(connection, app, &order, found.theirs).await? {
+        return Err(Fault::Refused(BreakRefusal::BookedBefore));
     }
     // Only now is it known what stays unpaid.
     Ok(overdue::tell_passed(connection, app, order.line_id, &reopened).await?)
@@ -275,8 +278,9 @@ async fn reverse(connection: &mut PgConnection, app: &App, found: &Break, person
 async fn book_missing(connection: &mut PgConnection, app: &App, found: &Break) -> Outcome<(), BreakRefusal> {
     let order = lock_order(connection, found).await?.map(|(order, _)| order);
     let order = order.ok_or(Fault::Refused(BreakRefusal::DoesNotFit))?;
-    // The order may have ended since the break was opened: what it brought then is not missing.
-    let missing = found.theirs - order.collected();
+    // The order may have ended since the break was opened: what it brought then is not missing, nor is what an earlier break of it
+    // booked, or what the channel has taken back by hand.
+    let missing = found.theirs - store::sum_accounted(connection, found.withholding_id).await?;
     if !missing.is_positive() {
         return Err(Fault::Refused(BreakRefusal::DoesNotFit));
     }
@@ -287,7 +291,7 @@ async fn book_missing(connection: &mut PgConnection, app: &App, found: &Break) -
         // Any other pending order is not corrected but resolved.
         true => return Err(Fault::Refused(BreakRefusal::DoesNotFit)),
     };
-    if booked { Ok(()) } else { Err(Fault::Refused(BreakRefusal::NotOpen)) }
+    if booked { Ok(()) } else { Err(Fault::Refused(BreakRefusal::BookedBefore)) }
 }
 
 /// Ends a pending order with what its channel took. What that is beyond the order's amount is money that only the channel

@@ -37,7 +37,8 @@ pub enum BreakKind {
     AmountDiffers,
     WeFailedTheySucceeded,
     WeSucceededTheyFailed,
-    /// The channel's files name a success more than once, and took more by that than was booked for it.
+    /// The channel's files name a success more than once, or once when it was paid by hand already, and took more by that than was
+    /// booked for it.
     NamedTwice,
 }
 

@@ -196,9 +196,9 @@ pub async fn open_breaks(connection: &mut PgConnection, key: FileKey, today: Bus
     Ok(opened.rows_affected())
 }
 
-/// Opens a break for each order of ours that the file names as a success which a file has named before, or this one elsewhere,
-/// where all of them together took more than was booked and settled by hand. Days do not matter: a file may come late. Returns
-/// how many were opened.
+/// Opens a break for each order of ours that the file names as a success which a file has named before, or this one elsewhere, or
+/// which the channel has paid by hand, where all of that together is more than was booked. Days do not matter: a file may come
+/// late. Returns how many were opened.
 pub async fn open_named_twice(connection: &mut PgConnection, key: FileKey, today: BusinessDay) -> sqlx::Result<u64> {
     let opened = sqlx::query!(
         r#"with named as (
@@ -208,7 +208,10 @@ pub async fn open_named_twice(connection: &mut PgConnection, key: FileKey, today
                where l.channel = $1 and l.succeeded and (c.compared_at is not null or c.business_day = $2)
                  and l.withholding_id in (select f.withholding_id from channel_file_line f
                                           where f.channel = $1 and f.business_day = $2 and f.succeeded)
-               group by l.withholding_id having count(*) > 1),
+               group by l.withholding_id
+               having count(*) > 1
+                   or exists (select from reconciliation_break s
+                              where s.withholding_id = l.withholding_id and s.settled_fen > 0)),
            booked as (
                select n.withholding_id, n.their_fen,
                       coalesce((select b.booked_fen from withholding_booked b
@@ -276,6 +279,24 @@ pub async fn sum_open(connection: &mut PgConnection, withholding_id: Withholding
                       where f.withholding_id = $1 and f.succeeded and c.compared_at is not null)
                    - (select coalesce(sum(settled_fen), 0) from reconciliation_break where withholding_id = $1)
                   )::bigint as "open!: Fen""#,
+        withholding_id.uuid()
+    )
+    .fetch_one(connection)
+    .await
+}
+
+/// What is known of the money that a channel took for an order: what was booked as collected, and what people have settled by
+/// hand, which is less than zero where the channel paid.
+pub async fn sum_accounted(connection: &mut PgConnection, withholding_id: WithholdingId) -> sqlx::Result<Fen> {
+    sqlx::query_scalar!(
+        r#"select ((select coalesce(sum(r.amount_fen + coalesce(b.amount_fen, 0)), 0)
+                    from repayment r
+                    left join repayment b on b.line_id = r.line_id and b.source = 'reversal'
+                                         and b.source_reference = r.repayment_id::text
+                    where r.line_id = (select line_id from withholding where withholding_id = $1)
+                      and r.source in ('withholding', 'channel_file') and r.source_reference = ($1::uuid)::text)
+                   - (select coalesce(sum(settled_fen), 0) from reconciliation_break where withholding_id = $1)
+                  )::bigint as "accounted!: Fen""#,
         withholding_id.uuid()
     )
     .fetch_one(connection)

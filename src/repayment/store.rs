@@ -289,7 +289,8 @@ pub async fn has_repayment(
     Ok(found.fetch_optional(connection).await?.is_some())
 }
 
-/// Opens a break for each order whose channel contradicts itself; one that is open already is left as it is.
+/// Opens a break for each order whose channel contradicts itself; one that is open already is left as it is. One that was closed
+/// over another amount does not stand in the way: then the new one is of today.
 pub async fn insert_contradictions(
     connection: &mut PgConnection,
     contradictions: &[(Withholding, Contradiction)],
@@ -301,7 +302,12 @@ pub async fn insert_contradictions(
         sqlx::query!(
             "insert into reconciliation_break (break_id, channel, business_day, kind, withholding_id, our_fen, their_fen,
                                                proposed, status, owner, opened_on)
-             values ($1, $2, $3, $4, $5, $6, $7, $8, 'open', 'callback', $9)
+             values ($1, $2,
+                     case when exists (select from reconciliation_break c
+                                       where c.channel = $2 and c.business_day = $3 and c.withholding_id = $5 and c.kind = $4
+                                         and c.status <> 'open' and c.their_fen <> $7)
+                          then $9::date else $3::date end,
+                     $4, $5, $6, $7, $8, 'open', 'callback', $9)
              on conflict do nothing",
             crate::base::id::BreakId::mint(at).uuid(),
             order.channel.stored(),

@@ -221,6 +221,66 @@ async fn an_order_that_a_file_names_twice_is_a_break_until_the_channel_has_its_m
     let compared = reconcile::take_in(&book.app, on_alpha("2026-02-26"), b"third", &third).await.unwrap();
     assert_eq!(compared.breaks, 1);
     assert_eq!(balances(&book).await[1], -103_600);
+    // That one was charged: only it goes back to the card, not what the channel has taken back already.
+    let third = the_open_break(&book).await;
+    reconcile::propose_correction(&book.app, third, Correction::Refund, "Li").await.unwrap();
+    confirm(&book, third, "Wang").await.unwrap();
+    let owed_back = "select amount_fen from payout where kind = 'borrower' and line_id = $1";
+    assert_eq!(book.fen(owed_back).await, [103_600]);
+    assert_eq!(balances(&book).await[1..], [0, 0]);
+    book.assert_whole().await;
+}
+
+async fn the_open_break(book: &Book) -> BreakId {
+    let open = "select break_id from reconciliation_break where status = 'open'";
+    BreakId::from_uuid(sqlx::query_scalar(open).fetch_one(&book.app.pool).await.unwrap())
+}
+
+#[sqlx::test(migrator = "fenqi::MIGRATOR")]
+async fn a_success_that_a_file_names_after_the_channel_paid_it_by_hand_is_a_break(pool: PgPool) {
+    let (book, _world) = sent(pool, Scripted::answer("not_in_file")).await;
+    book.live_until("2026-02-27").await;
+    assert_eq!(fetch_channel_files(&book.app).await.unwrap().breaks, 1);
+    confirm(&book, the_open_break(&book).await, "Wang").await.unwrap();
+    assert_eq!(balances(&book).await, [103_600, 0, 0]);
+    book.live_until("2026-02-28").await;
+    let late = file_of(vec![taken(the_order(&book).await, 103_600)]);
+    let compared = reconcile::take_in(&book.app, on_alpha("2026-02-27"), b"late", &late).await.unwrap();
+    assert_eq!(compared.breaks, 1);
+    assert_eq!(balances(&book).await[1], -103_600);
+    let kind = "select kind from reconciliation_break where status = 'open' and $1::uuid is not null";
+    assert_eq!(book.words(kind).await, ["named_twice"]);
+    // The channel has its money back.
+    confirm(&book, the_open_break(&book).await, "Wang").await.unwrap();
+    assert_eq!(balances(&book).await[1..], [0, 0]);
+    book.assert_whole().await;
+}
+
+#[sqlx::test(migrator = "fenqi::MIGRATOR")]
+async fn a_success_is_not_taken_back_for_another_amount_that_could_not_be_booked(pool: PgPool) {
+    let (book, _world) = sent(pool, Scripted::answer("success")).await;
+    book.live_until("2026-02-26").await;
+    let order = the_order(&book).await;
+    let take_in = async |day: &str, fen: i64| {
+        let file = file_of(vec![taken(order, fen)]);
+        let compared = reconcile::take_in(&book.app, on_alpha(day), day.as_bytes(), &file).await;
+        assert_eq!(compared.unwrap().breaks, 1);
+    };
+    // The channel took more than we booked, which goes back to the card.
+    take_in("2026-02-25", 110_000).await;
+    let more = the_open_break(&book).await;
+    reconcile::propose_correction(&book.app, more, Correction::Post, "Li").await.unwrap();
+    confirm(&book, more, "Wang").await.unwrap();
+    // Then the channel says that it took less. The money beside the order's own is booked once.
+    assert_eq!(post_success(&book, order, 90_000).await.contradicted, 1);
+    let less = the_open_break(&book).await;
+    reconcile::propose_correction(&book.app, less, Correction::Reverse, "Li").await.unwrap();
+    let refused = confirm(&book, less, "Wang").await;
+    assert!(matches!(refused, Err(Fault::Refused(BreakRefusal::BookedBefore))), "{refused:?}");
+    assert_eq!(book.orders().await, ["alpha succeeded 103600 103600"]);
+    let booked = "select amount_fen from repayment where line_id = $1 order by amount_fen desc";
+    assert_eq!(book.fen(booked).await, [103_600, 6_400]);
+    book.assert_whole().await;
 }
 
 #[sqlx::test(migrator = "fenqi::MIGRATOR")]

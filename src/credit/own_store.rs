@@ -41,15 +41,17 @@ pub async fn list_entries(
     .await
 }
 
-/// What is being collected from a borrower's cards, and what is owed back to the borrower and not paid yet.
+/// What is being collected from a borrower's cards, and what is owed back to the borrower and not paid yet, or paid as the channel
+/// denies.
 pub async fn sum_in_transit(connection: &mut PgConnection, borrower_id: BorrowerId) -> sqlx::Result<(Fen, Fen)> {
     let sums = sqlx::query!(
         r#"select (select coalesce(sum(w.amount_fen), 0)::bigint
                    from credit_line l join withholding w on w.line_id = l.line_id
                    where l.borrower_id = $1 and w.status in ('created', 'submitted', 'unknown')) as "in_flight!: Fen",
                   (select coalesce(sum(amount_fen), 0)::bigint
-                   from payout where kind = 'borrower' and beneficiary_id = $1
-                     and status not in ('succeeded', 'cancelled')) as "owed_back!: Fen""#,
+                    from payout
+                    where kind = 'borrower' and beneficiary_id = $1
+                      and (status not in ('succeeded', 'cancelled') or contradicted_attempt is not null)) as "owed_back!: Fen""#,
         borrower_id.uuid()
     )
     .fetch_one(connection)

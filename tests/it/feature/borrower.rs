@@ -7,7 +7,7 @@ use fenqi::base::id::BorrowerId;
 use fenqi::borrower::actions::{self, Signature};
 use fenqi::borrower::card::{CardBinding, CardCode, CardStatus};
 use fenqi::borrower::{Agreement, BorrowerRefusal, CardRefusal, Registration, card_actions};
-use fenqi::credit::{ApplyRequest, actions as credit_actions};
+use fenqi::credit::{ApplyRequest, actions as credit_actions, own_store};
 use fenqi::demo::identity;
 use fenqi::error::{Fault, Outcome};
 use fenqi::sandbox::{Matcher, Scripted};
@@ -285,6 +285,13 @@ async fn an_erased_person_cannot_be_read_or_found(pool: PgPool) {
                      from credit_line";
     sqlx::query(owed_back).execute(&app.pool).await.unwrap();
     assert_eq!(refused(actions::erase(&app, borrower_id).await), BorrowerRefusal::StillOwing);
+    // Nor can whoever was paid as the channel denies.
+    let denied = "update payout set status = 'succeeded', bank_reference = 'B1', contradicted_attempt = 1,
+                                    contradiction = 'we_succeeded_they_failed', contradicted_on = '2026-01-05'";
+    sqlx::query(denied).execute(&app.pool).await.unwrap();
+    assert_eq!(refused(actions::erase(&app, borrower_id).await), BorrowerRefusal::StillOwing);
+    let in_transit = own_store::sum_in_transit(&mut app.pool.acquire().await.unwrap(), borrower_id).await.unwrap();
+    assert_eq!(in_transit, (Fen::ZERO, Fen::new(1_200)));
     sqlx::query("delete from payout").execute(&app.pool).await.unwrap();
     actions::erase(&app, borrower_id).await.unwrap();
 

@@ -98,7 +98,8 @@ async fn what_was_booked_and_is_denied_is_taken_back_by_two_people_and_paid_once
     assert_eq!(settlement::submit_payouts(&town.app).await.unwrap(), Tally::default());
     let sent = send_second_attempt(&town, &world, payout_id, Scripted::answer("paid")).await;
     assert_eq!((sent.paid, town.fen("select attempt_no::bigint from payout").await), (1, 2));
-    assert_eq!((lock(&world.payout).payments(), town.fen(PAID).await), (1, payable));
+    assert_eq!(lock(&world.payout).payments(), 1);
+    assert_eq!(town.fen(PAID).await, payable);
     town.assert_whole("after it was paid again").await;
 
     // Denied once more it is what was settled; paid after all, it was paid twice, and somebody must get one back.

@@ -16,7 +16,7 @@ use crate::repayment::account::OpenInstallment;
 use crate::{bill, business_day};
 
 /// Paid installments that are looked at together, so that no book is held in memory.
-const PAGE_ROWS: i64 = 10_000;
+const PAGE_ROWS: i64 = 100_000;
 
 /// Open bills of which nothing is owed though late principal has left its fen-days behind.
 ///

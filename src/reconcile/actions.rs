@@ -13,7 +13,6 @@ use crate::base::id::BreakId;
 use crate::database;
 use crate::error::{Fault, Outcome, Refusal};
 use crate::partner::withholding::{Answer, ChannelFailure, DailyFile};
-use crate::repayment::withholding::State;
 use crate::repayment::{self, ChannelResult, Posted, ReversalRefusal};
 use crate::{business_day, credit, ledger, notice, overdue};
 
@@ -260,8 +259,7 @@ async fn end(
 /// Takes back what was booked for the order, and books what the channel says that it took, if anything.
 async fn reverse(connection: &mut PgConnection, app: &App, found: &Break, person: &str) -> Outcome<(), BreakRefusal> {
     let order = lock_order(connection, found).await?.map(|(order, _)| order);
-    let is_booked = |order: &repayment::Withholding| matches!(order.state, State::Succeeded { .. });
-    let order = order.filter(is_booked).ok_or(Fault::Refused(BreakRefusal::DoesNotFit))?;
+    let order = order.ok_or(Fault::Refused(BreakRefusal::DoesNotFit))?;
     let reopened = match repayment::take_back(connection, app, &order, person).await {
         Ok(reopened) => reopened,
         Err(Fault::Refused(refusal)) => return Err(Fault::Refused(BreakRefusal::NotReversed(refusal))),

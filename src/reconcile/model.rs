@@ -32,7 +32,7 @@ pub struct Break {
 pub enum BreakKind {
     /// The file has an order that we never made.
     MissingHere,
-    /// We hold a success that no file told of within a day.
+    /// We hold a success that no file told of within a day, or have booked what a channel said of an order that failed.
     MissingThere,
     AmountDiffers,
     WeFailedTheySucceeded,

@@ -150,7 +150,8 @@ pub async fn load_absent(connection: &mut PgConnection, key: FileKey) -> sqlx::R
 /// Opens a break for each line of the file that differs from our final orders, and for each success that we learnt of on the day
 /// before and that no file tells of, from that of the day on which its order was sent to this one. The day that the order was
 /// made for may lie further back: it stays where an order goes to another channel. A line whose code says neither success nor
-/// failure tells of nothing. Returns how many were opened.
+/// failure tells of nothing. What people booked the day before for an order that we hold for a failure is such a success too, until
+/// a file names it as one. Returns how many were opened.
 pub async fn open_breaks(connection: &mut PgConnection, key: FileKey, today: BusinessDay) -> sqlx::Result<u64> {
     let opened = sqlx::query!(
         r#"with compared as (
@@ -178,7 +179,20 @@ pub async fn open_breaks(connection: &mut PgConnection, key: FileKey, today: Bus
                  and not exists (select from channel_file_line f
                                  where f.channel = $1 and f.withholding_id = w.withholding_id
                                    and (f.succeeded or f.failure is not null)
-                                   and f.business_day between (w.submitted_at at time zone 'Asia/Shanghai')::date and $2))
+                                   and f.business_day between (w.submitted_at at time zone 'Asia/Shanghai')::date and $2)
+               union all
+               select w.withholding_id, r.amount_fen, 0, 'missing_there'
+               from repayment r
+               join withholding w on w.line_id = r.line_id
+                and w.withholding_id = case when r.source = 'channel_file' then r.source_reference::uuid end
+               where r.source = 'channel_file' and w.channel = $1 and w.status = 'failed'
+                 and r.business_day between $2::date - 3 and $2::date + 3
+                 and r.received_at >= ($2::date - 1)::timestamp at time zone 'Asia/Shanghai'
+                 and r.received_at < $2::date::timestamp at time zone 'Asia/Shanghai'
+                 and not exists (select from repayment b where b.line_id = r.line_id and b.source = 'reversal'
+                                   and b.source_reference = r.repayment_id::text)
+                 and not exists (select from channel_file_line f
+                                 where f.channel = $1 and f.withholding_id = w.withholding_id and f.succeeded))
            insert into reconciliation_break (break_id, channel, business_day, kind, withholding_id, our_fen, their_fen,
                                              proposed, status, owner, opened_on)
            select gen_random_uuid(), $1, $2, kind, withholding_id, our_fen, their_fen,

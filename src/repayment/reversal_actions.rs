@@ -1,11 +1,11 @@
-//! Taking back a repayment, such as a booked success that its channel's file contradicts: every party stands as if it had not come.
+//! Taking back a repayment, such as booked money that its channel's files contradict: every party stands as if it had not come.
 
 use chrono::{DateTime, Utc};
 use sqlx::PgConnection;
 
-use super::account::{LineAccount, OpenInstallment, OpenLoan, Repayment};
+use super::account::{LineAccount, OpenInstallment, OpenLoan, Repayment, Source};
 use super::reversal::{ReversalRefusal, TakenBack};
-use super::withholding::Withholding;
+use super::withholding::{State, Withholding};
 use super::{notices, posting, reversal_store, store};
 use crate::app::App;
 use crate::base::BusinessDay;
@@ -39,7 +39,14 @@ pub async fn take_back(
     let line = credit::store::lock_lines(connection, &[line_id]).await?.pop().ok_or(sqlx::Error::RowNotFound)?;
     let today = business_day::store::hold_today(connection).await?;
     bill::store::enter_schedules(connection).await?;
-    let original = reversal_store::find_withheld(connection, line_id, order.withholding_id).await?;
+    let source = match order.state {
+        State::Succeeded { .. } => Source::Withholding(order.withholding_id),
+        // We hold it for a failure: what two people booked for it all the same.
+        State::Created | State::Submitted | State::Unknown | State::Failed(_) => {
+            Source::ChannelFile(order.withholding_id)
+        }
+    };
+    let original = reversal_store::find_receipt(connection, line_id, source).await?;
     let original = original.ok_or(Fault::Refused(ReversalRefusal::NotBooked))?;
     if original.excess.is_positive() {
         return Err(Fault::Refused(ReversalRefusal::ExcessOwedBack));

@@ -10,11 +10,11 @@ use crate::base::{BusinessDay, Fen};
 use crate::bill::Parts;
 use crate::ledger::Account;
 
-/// The repayment that a collected order was booked as.
-pub async fn find_withheld(
+/// What was booked of a source, unless it was taken back.
+pub async fn find_receipt(
     connection: &mut PgConnection,
     line_id: LineId,
-    withholding_id: WithholdingId,
+    source: Source,
 ) -> sqlx::Result<Option<Repayment>> {
     let row = sqlx::query_as!(
         RepaymentRow,
@@ -23,17 +23,21 @@ pub async fn find_withheld(
                   excess_fen as "excess: Fen", business_day as "business_day: BusinessDay", received_at,
                   (select coalesce(sum(leg.amount_fen), 0)::bigint
                    from posting p cross join lateral unnest(p.debit, p.credit, p.amount_fen) as leg(debit, credit, amount_fen)
-                   where p.posting_id = r.repayment_id and p.line_id = r.line_id and leg.debit = $3 and leg.credit = $4)
+                   where p.posting_id = r.repayment_id and p.line_id = r.line_id and leg.debit = $4 and leg.credit = $5)
                       as "recovered!: Fen"
-           from repayment r where line_id = $1 and source = 'withholding' and source_reference = $2"#,
+           from repayment r
+           where line_id = $1 and source = $2 and source_reference = $3
+             and not exists (select from repayment b where b.line_id = r.line_id and b.source = 'reversal'
+                               and b.source_reference = r.repayment_id::text)"#,
         line_id.uuid(),
-        withholding_id.uuid().to_string(),
+        source.stored(),
+        source.reference(),
         Account::ChargedOff.number(),
         Account::RecoveryIncome.number()
     )
     .fetch_optional(connection)
     .await?;
-    Ok(row.map(|row| row.into_repayment(line_id, Source::Withholding(withholding_id))))
+    Ok(row.map(|row| row.into_repayment(line_id, source)))
 }
 
 /// The repayment that a transfer was booked as, which came from `source`.

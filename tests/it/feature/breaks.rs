@@ -432,3 +432,33 @@ async fn what_the_channel_took_beyond_the_order_is_owed_back(pool: PgPool) {
     assert_eq!(book.fen(owed_back).await, [6_400]);
     book.assert_whole().await;
 }
+
+#[sqlx::test(migrator = "fenqi::MIGRATOR")]
+async fn what_was_booked_on_the_channels_word_alone_is_taken_back_where_no_file_says_so(pool: PgPool) {
+    let (book, _world) = sent(pool, Scripted::answer("insufficient_funds")).await;
+    let used = book.used().await;
+    let order = the_order(&book).await;
+    assert_eq!(post_success(&book, order, 103_600).await.contradicted, 1);
+    confirm(&book, the_open_break(&book).await, "Wang").await.unwrap();
+    assert_eq!(book.words("select source from repayment where line_id = $1").await, ["channel_file"]);
+    // The files say that it failed, as it had said first, and name no success.
+    let failure = fenqi::partner::withholding::ChannelFailure::InsufficientFunds;
+    let answer = Answer::Failed { failure, code: "NSF".into() };
+    let failed = FileLine { answer, amount: Fen::ZERO, cost: Fen::ZERO, ..taken(order, 0) };
+    let take_in = async |day: &str, lines: Vec<FileLine>| {
+        let compared = reconcile::take_in(&book.app, on_alpha(day), day.as_bytes(), &file_of(lines)).await;
+        compared.unwrap().breaks
+    };
+    assert_eq!(take_in("2026-02-25", vec![failed]).await, 0);
+    assert_eq!(take_in("2026-02-26", Vec::new()).await, 1);
+    let found = the_open_break(&book).await;
+    let kind = "select concat_ws(' ', kind, our_fen, their_fen, proposed) from reconciliation_break
+                where status = 'open' and $1::uuid is not null";
+    assert_eq!(book.words(kind).await, ["missing_there 103600 0 ask_channel"]);
+    reconcile::propose_correction(&book.app, found, Correction::Reverse, "Li").await.unwrap();
+    confirm(&book, found, "Wang").await.unwrap();
+    assert_eq!(book.used().await, used);
+    assert_eq!(balances(&book).await[1], 0);
+    assert_eq!(book.orders().await, ["alpha failed insufficient_funds 103600 0"]);
+    book.assert_whole().await;
+}

@@ -125,7 +125,7 @@ async fn pay_page(app: &App, page: Page, borrower_id: BorrowerId, form: Form) ->
     let owing = own_actions::owed_by_line(app, borrower_id).await?;
     let chosen = chosen_line(&owing, &form);
     let others = owing.into_iter().filter(|(line_id, _)| Some(*line_id) != chosen.map(|(chosen, _)| chosen));
-    Ok(PayPage {
+    let mut shown = PayPage {
         page,
         owed: chosen.map_or(Fen::ZERO, |(_, owed)| owed),
         line_id: chosen.map(|(line_id, _)| line_id),
@@ -134,7 +134,10 @@ async fn pay_page(app: &App, page: Page, borrower_id: BorrowerId, form: Form) ->
         pending: button::find_pending(app, borrower_id).await?,
         has_pin: borrower::has_pin(app, borrower_id).await?,
         form,
-    })
+    };
+    // After a post too, whose address names no line, so that it is the same line in the other language.
+    shown.page.visit.address = shown.here();
+    Ok(shown)
 }
 
 impl PayPage {

@@ -164,6 +164,32 @@ async fn a_payment_is_the_same_one_when_the_language_is_switched_after_a_wrong_p
 }
 
 #[sqlx::test(migrator = "fenqi::MIGRATOR")]
+async fn a_bill_is_the_same_lines_when_the_language_is_switched_after_a_refused_payment(pool: PgPool) {
+    let mut shopper = shopper(pool).await;
+    let pool = shopper.town.app.pool.clone();
+    let wish = crate::town::LineWish { limit_fen: 1_000_000, statement_day: 5, due_day: 25, expires_on: "2029-12-31" };
+    let second = shopper.town.open_lines(1, wish).await.pop().unwrap();
+    let wishes = [(shopper.line_id, "K-1", 120_000), (second, "K-2", 60_000)]
+        .map(|(line_id, key, fen)| shopper.town.wish(line_id, key, fen, ("harbour-standard", 12)));
+    shopper.town.buy(wishes.into()).await;
+    until(&mut shopper, "2026-03-06").await;
+    // A line that is closed owes what was bought on it, beside the one that came after it.
+    let both = "update credit_line set borrower_id = $1, status = 'closed' where line_id = $2";
+    sqlx::query(both).bind(shopper.borrower_id).bind(second).execute(&pool).await.unwrap();
+    let page = shopper.browser.get(&format!("/bills/pay?line={second}")).await;
+    page.shows("<a class=\"amount\" href=\"/bills\">¥52.36");
+    let card = page.form("/bills/pay").split("name=\"card\" value=\"").nth(1).unwrap().split('"').next().unwrap();
+    for fields in [[("card", card), ("pin", "314159")], [("card", card), ("pin", "")]] {
+        let refused = shopper.browser.submit(&page, "/bills/pay", &fields).await;
+        let switched = switch(&mut shopper.browser, refused.has_status(422)).await;
+        assert_eq!(switched.has_status(200).at.split('&').next().unwrap(), format!("/bills/pay?line={second}"));
+        assert!(switched.form("/bills/pay").contains(&format!("name=\"line\" value=\"{second}\"")));
+        switched.shows("<a class=\"amount\" href=\"/bills\">¥52.36");
+        shopper.browser.cookies.remove("language");
+    }
+}
+
+#[sqlx::test(migrator = "fenqi::MIGRATOR")]
 async fn binding_a_card_comes_back_to_the_bill(pool: PgPool) {
     let mut place = open(pool).await;
     place.settle().await;

@@ -62,8 +62,6 @@ pub struct SubmitPage {
     profile: Profile,
     card: Card,
     offer: Offer,
-    /// Whether it can be applied for today.
-    is_on_sale: bool,
     /// What the page that was sent had shown, where the terms have changed since.
     former: Option<Offer>,
 }
@@ -76,6 +74,13 @@ struct Offer {
     /// Simple rates a year of what it is sold for, to any grade by any plan.
     rate_min: Decimal,
     rate_max: Decimal,
+}
+
+/// There is no line to be had today: its product is off sale, or past its last day. What was given is kept.
+#[derive(Template, WebTemplate)]
+#[template(path = "credit/not_offered.html")]
+pub struct NotOfferedPage {
+    page: Page,
 }
 
 /// Where the application stands; `state` is the part that updates itself.
@@ -147,8 +152,10 @@ async fn step(app: &App, page: Page, borrower_id: BorrowerId) -> Result<Response
     if let Some(agreement) = unsigned {
         return Ok(AgreementPage { page, form: Form::default(), text: AgreementText::of(agreement) }.into_response());
     }
+    let Some(offer) = find_offer(app).await? else { return Ok(NotOfferedPage { page }.into_response()) };
     let key = id::mint(app.clock.now()).simple().to_string();
-    Ok(submit_page(app, page, Form::filled([("key", key)]), borrower_id, card).await?.into_response())
+    let (form, profile) = (Form::filled([("key", key)]), borrower_actions::profile(app, borrower_id).await?);
+    Ok(SubmitPage { page, form, profile, card, offer, former: None }.into_response())
 }
 
 fn first_bound(cards: Vec<Card>) -> Option<Card> {
@@ -294,10 +301,11 @@ pub async fn submit(
             let Some(card) = first_bound(card_actions::cards(&app, borrower_id).await?) else {
                 return Ok(Redirect::to(APPLY).into_response());
             };
-            let mut shown = submit_page(&app, page, form, borrower_id, card).await?;
-            let is_newer =
-                shown.offer.product_id == product_id.to_string() && shown.offer.product_version != product_version;
-            if refusal == ApplyRefusal::ProductNotOnSale && is_newer && shown.is_on_sale {
+            let Some(offer) = find_offer(&app).await? else { return Ok(unprocessable(NotOfferedPage { page })) };
+            let profile = borrower_actions::profile(&app, borrower_id).await?;
+            let is_newer = offer.product_id == product_id.to_string() && offer.product_version != product_version;
+            let mut shown = SubmitPage { page, form, profile, card, offer, former: None };
+            if refusal == ApplyRefusal::ProductNotOnSale && is_newer {
                 // The terms changed while the page was open: it says what they were and what they are.
                 let mut connection = app.pool.acquire().await?;
                 let former = app.catalogue.get(&mut connection, product_id, product_version).await?;
@@ -321,24 +329,12 @@ impl IdentityPage {
     }
 }
 
-async fn submit_page(
-    app: &App,
-    page: Page,
-    mut form: Form,
-    borrower_id: BorrowerId,
-    card: Card,
-) -> Result<SubmitPage, Problem> {
+/// What is offered to whoever applies today; `None` where nothing is.
+async fn find_offer(app: &App) -> anyhow::Result<Option<Offer>> {
     let mut connection = app.pool.acquire().await?;
     let product = app.catalogue.current(&mut connection, app.site.line_product()).await?;
     let today = business_day::store::today(&mut connection).await?;
-    drop(connection);
-    let product = product.ok_or_else(|| anyhow::anyhow!("the product {} is not on sale", app.site.line_product()))?;
-    let is_on_sale = product.terms.is_valid_on(today);
-    if !is_on_sale {
-        form.refuse(&ApplyRefusal::ProductNotOnSale);
-    }
-    let profile = borrower_actions::profile(app, borrower_id).await?;
-    Ok(SubmitPage { page, form, profile, card, offer: Offer::of(&product, today), is_on_sale, former: None })
+    Ok(product.filter(|product| product.terms.is_valid_on(today)).map(|product| Offer::of(&product, today)))
 }
 
 impl Offer {

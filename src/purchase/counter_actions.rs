@@ -1,7 +1,5 @@
 //! At the counter: a code is opened, plans are offered for an amount, and one is confirmed with the PIN.
 
-use std::sync::Arc;
-
 use super::authoriser::Authoriser;
 use super::model::{Decision, PurchaseRefusal, PurchaseRequest, Receipt, RequestRefusal};
 use super::offer::{self, Counter, PlanName, PlanOffer};
@@ -15,8 +13,7 @@ use crate::credit::Line;
 use crate::error::{Fault, Outcome, Refusal};
 use crate::merchant::code::{Presented, parse_token};
 use crate::merchant::{self, Code, CodeKind, CodeRefusal, MerchantStatus, MerchantTerms};
-use crate::product::ProductVersion;
-use crate::{business_day, credit};
+use crate::{business_day, credit, product};
 
 /// A code that may be paid through, and whose it is.
 #[derive(Clone, Debug)]
@@ -99,7 +96,8 @@ pub async fn bounds(app: &App, lines: &[Line], shop: &Shop) -> anyhow::Result<Op
     Ok(offer::bounds(lines, &products, counter))
 }
 
-/// A plan as it was when an earlier version of its product was on sale; `None` where there never was one.
+/// A plan as it was while its version of the product was on sale, which it is not any more; `None` where it is still, and where
+/// there never was one.
 pub async fn former_plan(
     app: &App,
     lines: &[Line],
@@ -108,15 +106,13 @@ pub async fn former_plan(
 ) -> anyhow::Result<Option<PlanOffer>> {
     let mut connection = app.pool.acquire().await?;
     let today = business_day::store::today(&mut connection).await?;
-    let on_sale = app.catalogue.load_on_sale(&mut connection).await?;
     // The name comes from outside: only versions are looked up that surely were.
-    let was = |product: &Arc<ProductVersion>| {
-        product.product_id == name.product_id && (1..product.version).contains(&name.version)
-    };
-    if !on_sale.iter().any(was) {
+    let known = product::store::find_on_sale(&mut connection, &[(name.product_id, name.version)]).await?;
+    let Some((.., is_on_sale)) = known.into_iter().next() else { return Ok(None) };
+    let product = app.catalogue.get(&mut connection, name.product_id, name.version).await?;
+    if is_on_sale && product.terms.is_valid_on(today) {
         return Ok(None);
     }
-    let product = app.catalogue.get(&mut connection, name.product_id, name.version).await?;
     let counter = Counter { category: &shop.merchant.category, amount, today };
     let line = lines.iter().find(|line| line.funder_id == product.funder_id);
     Ok(line.and_then(|line| offer::offer(&product, line, counter, name.periods)))

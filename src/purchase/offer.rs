@@ -57,7 +57,12 @@ pub fn offers(
     let bounds =
         |product: &&Arc<ProductVersion>| (product.terms.purchase.amount_min_fen, product.terms.purchase.amount_max_fen);
     let Some(least) = sold_here.iter().map(|product| bounds(product).0).min() else {
-        return Err(PurchaseRefusal::ProductNotForMerchant);
+        let is_sold_elsewhere = products.iter().any(|product| is_sold_to(product, line, counter.today));
+        return Err(if is_sold_elsewhere {
+            PurchaseRefusal::ProductNotForMerchant
+        } else {
+            PurchaseRefusal::ProductNotOnSale
+        });
     };
     if counter.amount < least {
         return Err(PurchaseRefusal::AmountBelowMinimum);
@@ -84,10 +89,14 @@ pub fn bounds(lines: &[Line], products: &[Arc<ProductVersion>], counter: Counter
 
 fn is_sold_here(product: &ProductVersion, line: &Line, counter: Counter<'_>) -> bool {
     let categories = &product.terms.purchase.merchant_categories;
-    product.funder_id == line.funder_id
-        && product.terms.is_valid_on(counter.today)
-        && product.terms.purchase.grades.contains(&line.grade)
+    is_sold_to(product, line, counter.today)
         && (categories.is_empty() || categories.iter().any(|category| category == counter.category))
+}
+
+/// Whether a line may be used for it, at some merchant or other.
+fn is_sold_to(product: &ProductVersion, line: &Line, today: BusinessDay) -> bool {
+    let grades = &product.terms.purchase.grades;
+    product.funder_id == line.funder_id && product.terms.is_valid_on(today) && grades.contains(&line.grade)
 }
 
 fn plans_of(product: &Arc<ProductVersion>, line: &Line, counter: Counter<'_>) -> Vec<PlanOffer> {

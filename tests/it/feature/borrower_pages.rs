@@ -281,6 +281,26 @@ async fn a_product_past_its_last_day_is_not_offered_and_not_called_changed(pool:
 }
 
 #[sqlx::test(migrator = "fenqi::MIGRATOR")]
+async fn a_withdrawn_product_is_not_offered_now_and_nothing_that_was_given_is_lost(pool: PgPool) {
+    let mut place = open(pool).await;
+    let submit = place.come_to_submit().await;
+    fenqi::product::withdraw(&place.app, "harbour-standard", 1).await.unwrap();
+    let refused = place.browser.submit(&submit, "/apply/submit", &[]).await;
+    refused.has_status(422).shows("Not offered now").shows("come back later").hides("action=\"/apply/submit\"");
+    let page = place.browser.get("/apply").await;
+    page.has_status(200).shows("Not offered now").shows("all that you have filled in is kept").shows("href=\"/home\"");
+    place.browser.get("/apply?lang=zh-CN").await.has_status(200).shows("暂时不开放申请").shows("填写过的内容都已保存");
+    place.browser.cookies.remove("language");
+    let applied: i64 = sqlx::query_scalar("select count(*) from application").fetch_one(&place.app.pool).await.unwrap();
+    assert_eq!(applied, 0);
+    let anew = format!("{}\n# Offered anew.\n", include_str!("../../../products/standard.toml"));
+    fenqi::product::publish(&place.app, &anew).await.unwrap();
+    let submit = place.browser.get("/apply").await;
+    submit.shows("王**").shows("5775").hides("Not offered now");
+    place.browser.submit(&submit, "/apply/submit", &[]).await.shows("Your line is open");
+}
+
+#[sqlx::test(migrator = "fenqi::MIGRATOR")]
 async fn a_product_of_flat_fees_alone_says_what_it_costs_a_year_before_and_after_it_is_decided(pool: PgPool) {
     let mut place = open(pool).await;
     let mut connection = place.app.pool.acquire().await.unwrap();

@@ -187,6 +187,33 @@ async fn a_page_older_than_the_terms_shows_the_new_ones_and_buys_nothing(pool: P
 }
 
 #[sqlx::test(migrator = "fenqi::MIGRATOR")]
+async fn a_plan_that_is_withdrawn_says_so_and_so_does_a_counter_with_none_left(pool: PgPool) {
+    let mut shopper = shopper(pool).await;
+    let code = shopper.poster().await;
+    let action = format!("{code}/confirm");
+    let asking = shopper.ask(&code, "?amount=1200", "harbour-standard", 12).await;
+    let order = shopper.order(88_000, "W-1").await;
+    fenqi::product::withdraw(&shopper.town.app, "harbour-standard", 1).await.unwrap();
+    let gone = shopper.browser.submit(&asking, &action, &[("pin", PIN)]).await;
+    gone.has_status(409).shows("Your plan of 12 payments is no longer sold").shows("Choose a plan");
+    gone.shows("name=\"amount\" value=\"1200.00\"").hides("name=\"pin\"");
+    shopper.browser.get(&asking.at).await.has_status(409).shows("Your plan of 12 payments is no longer sold");
+    for other in ["harbour-free", "harbour-shared-fee"] {
+        fenqi::product::withdraw(&shopper.town.app, other, 1).await.unwrap();
+    }
+    let words = "not available at the moment. Try again later";
+    let typed = shopper.browser.get(&format!("{code}?amount=1200")).await;
+    typed.has_status(422).shows(words).shows("value=\"1200.00\"");
+    for path in [asking.at.as_str(), order.as_str()] {
+        let closed = shopper.browser.get(path).await;
+        closed.has_status(409).shows(words).shows("Cannot be paid now").hides("merchant does not");
+    }
+    shopper.browser.submit(&asking, &action, &[("pin", PIN)]).await.has_status(409).shows(words);
+    shopper.browser.get(&format!("{}&lang=zh-CN", asking.at)).await.has_status(409).shows("目前不开放。请稍后再试");
+    assert_eq!(shopper.loans().await, 0);
+}
+
+#[sqlx::test(migrator = "fenqi::MIGRATOR")]
 async fn a_refused_purchase_says_why_and_is_tried_again_under_another_key(pool: PgPool) {
     let mut shopper = shopper(pool).await;
     let code = shopper.poster().await;

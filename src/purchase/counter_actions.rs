@@ -278,3 +278,10 @@ pub async fn find_own(
 ) -> anyhow::Result<Option<OwnPurchase>> {
     Ok(own_store::find(&mut *app.pool.acquire().await?, borrower_id, purchase_id).await?)
 }
+
+/// The least and the greatest amount of the terms under which a purchase was asked for.
+pub async fn bounds_asked(app: &App, purchase: &OwnPurchase) -> anyhow::Result<(Fen, Fen)> {
+    let mut connection = app.pool.acquire().await?;
+    let product = app.catalogue.get(&mut connection, purchase.product_id, purchase.product_version).await?;
+    Ok((product.terms.purchase.amount_min_fen, product.terms.purchase.amount_max_fen))
+}

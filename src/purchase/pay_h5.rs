@@ -123,7 +123,7 @@ pub struct ClosedPage {
 }
 
 /// Why nothing is bought, with the bound that an amount is on the wrong side of.
-fn said(page: &Page, code: &str, bounds: Option<(Fen, Fen)>) -> Said {
+pub(super) fn said(page: &Page, code: &str, bounds: Option<(Fen, Fen)>) -> Said {
     match bounds {
         Some((least, _)) if code == PurchaseRefusal::AmountBelowMinimum.code() => {
             page.say("pay-below-least").with("least", page.yuan(&least))

@@ -8,12 +8,13 @@ use chrono::TimeDelta;
 
 use super::counter_actions as counter;
 use super::own_store::OwnPurchase;
+use super::pay_h5::said;
 use crate::app::App;
 use crate::base::id::PurchaseId;
 use crate::http::Problem;
 use crate::merchant::code::token;
-use crate::page::Page;
 use crate::page::session::SignedIn;
+use crate::page::{Page, Said};
 
 /// So long after a payment its page says that it has just been made; later, when it was.
 const FRESH: TimeDelta = TimeDelta::minutes(1);
@@ -24,6 +25,8 @@ pub struct ResultPage {
     page: Page,
     purchase: OwnPurchase,
     is_fresh: bool,
+    /// Why it was refused.
+    why: Option<Said>,
     again: Option<String>,
 }
 
@@ -39,7 +42,11 @@ pub async fn result(
     let purchase = found.ok_or_else(Problem::not_found)?;
     let again = purchase.order_code.or(purchase.static_code).map(|code_id| format!("/q/{}", token(code_id)));
     let is_fresh = app.clock.now() - purchase.created_at < FRESH;
-    Ok(ResultPage { page, purchase, is_fresh, again })
+    let why = match &purchase.refusal {
+        Some(code) => Some(said(&page, code, Some(counter::bounds_asked(&app, &purchase).await?))),
+        None => None,
+    };
+    Ok(ResultPage { page, purchase, is_fresh, why, again })
 }
 
 pub(super) fn to_result(purchase_id: PurchaseId) -> Response {

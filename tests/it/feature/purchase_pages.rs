@@ -4,6 +4,7 @@ use fenqi::base::Fen;
 use fenqi::funder::actions::BankMovement;
 use fenqi::merchant;
 use fenqi::merchant::actions::Judgement;
+use fenqi::purchase::Authoriser;
 use sqlx::PgPool;
 
 use crate::house;
@@ -75,6 +76,23 @@ async fn the_least_and_the_greatest_purchase_are_named_before_and_when_an_amount
     for (fen, words) in [(500, "which begin at ¥10.00"), (6_000_000, "which is ¥50,000.00")] {
         let order = shopper.order(fen, &format!("B-{fen}")).await;
         shopper.browser.get(&order).await.has_status(409).shows(words);
+    }
+}
+
+#[sqlx::test(migrator = "fenqi::MIGRATOR")]
+async fn the_result_of_a_purchase_out_of_bounds_names_the_bound(pool: PgPool) {
+    let mut shopper = shopper(pool).await;
+    let authoriser = Authoriser::start(shopper.town.app.clone());
+    let cases = [
+        (500, "which begin at ¥10.00. Raise it", "分期付款的起点 ¥10.00。"),
+        (6_000_000, "which is ¥50,000.00. Lower it", "单笔上限 ¥50,000.00。"),
+    ];
+    for (fen, english, chinese) in cases {
+        let wish = shopper.town.wish(shopper.line_id, &format!("K-{fen}"), fen, ("harbour-standard", 12));
+        let receipt = authoriser.authorise(wish).await.unwrap();
+        let result = shopper.browser.get(&format!("/purchases/{}?lang=en", receipt.purchase_id)).await;
+        result.has_status(200).shows("Not paid").shows(english).shows("You owe nothing for this");
+        shopper.browser.get(&format!("/purchases/{}?lang=zh-CN", receipt.purchase_id)).await.shows(chinese);
     }
 }
 

@@ -11,6 +11,7 @@ use rust_decimal::Decimal;
 use uuid::Uuid;
 
 use super::actions;
+use super::line_h5::why_unusable;
 use super::model::{Application, ApplicationState, ApplyRefusal, ApplyRequest, REAPPLY_AFTER};
 use crate::app::App;
 use crate::base::id::{self, BorrowerId, ProductId};
@@ -102,6 +103,8 @@ enum Standing {
         statement_day: u8,
         due_day: u8,
         has_pin: bool,
+        /// Whether anything can be bought on the line now.
+        is_usable: bool,
     },
     Refused {
         reason: String,
@@ -137,6 +140,10 @@ async fn step(app: &App, page: Page, borrower_id: BorrowerId) -> Result<Response
     if let Some(application) = latest
         && let Some(standing) = find_standing(app, &application).await?
     {
+        if matches!(standing, Standing::Approved { is_usable: false, .. }) {
+            // Home says why nothing can be bought now, and what to do.
+            return Ok(Redirect::to("/home").into_response());
+        }
         return Ok(StatePage { page, standing }.into_response());
     }
     let cards = card_actions::cards(app, borrower_id).await?;
@@ -163,6 +170,14 @@ fn first_bound(cards: Vec<Card>) -> Option<Card> {
     bound.max_by_key(|card| card.is_default)
 }
 
+/// Whether an application of somebody's stands, so that no other one may be made now.
+pub(super) async fn has_standing(app: &App, borrower_id: BorrowerId) -> anyhow::Result<bool> {
+    Ok(match actions::latest_application(app, borrower_id).await? {
+        Some(application) => find_standing(app, &application).await?.is_some(),
+        None => false,
+    })
+}
+
 /// How an application stands for its applicant; `None` where another one may be made.
 async fn find_standing(app: &App, application: &Application) -> anyhow::Result<Option<Standing>> {
     Ok(match application.state() {
@@ -181,6 +196,7 @@ async fn find_standing(app: &App, application: &Application) -> anyhow::Result<O
                 statement_day: line.statement_day.get(),
                 due_day: line.due_day.get(),
                 has_pin: borrower::has_pin(app, application.borrower_id).await?,
+                is_usable: why_unusable(line, today).is_none(),
             })
         }
         ApplicationState::Refused { reason } => {

@@ -4,8 +4,9 @@ use askama::Template;
 use askama_web::WebTemplate;
 use axum::extract::State;
 
-use super::actions;
-use super::line::{Line, LineStatus};
+use super::line::Line;
+use super::line_h5::why_unusable;
+use super::{actions, apply_h5};
 use crate::app::App;
 use crate::base::id::LineId;
 use crate::base::{BusinessDay, Fen};
@@ -22,7 +23,10 @@ use crate::{bill, business_day};
 pub struct HomePage {
     page: Page,
     line: Option<LineCard>,
-    /// Of somebody without a line.
+    /// Whether anything can be bought, on this line or another.
+    can_pay: bool,
+    /// Of somebody without a line: whether there was one, and whether an application stands.
+    has_closed: bool,
     has_applied: bool,
     outlook: Outlook,
     unread: i64,
@@ -32,7 +36,8 @@ struct LineCard {
     limit: Fen,
     used: Fen,
     available: Fen,
-    is_frozen: bool,
+    /// The key of the words that say why nothing can be bought on it.
+    unusable: Option<&'static str>,
     has_expired: bool,
     expires_on: BusinessDay,
 }
@@ -40,7 +45,7 @@ struct LineCard {
 /// `GET /home`
 pub async fn home(State(app): State<App>, page: Page, SignedIn(borrower_id): SignedIn) -> Result<HomePage, Problem> {
     let lines = actions::open_lines(&app, borrower_id).await?;
-    let has_applied = lines.is_empty() && actions::latest_application(&app, borrower_id).await?.is_some();
+    let has_applied = lines.is_empty() && apply_h5::has_standing(&app, borrower_id).await?;
     let mut connection = app.pool.acquire().await?;
     // Those that are closed too: what is owed on them is owed still.
     let all = bill::own_store::list_lines(&mut connection, borrower_id).await?;
@@ -49,7 +54,10 @@ pub async fn home(State(app): State<App>, page: Page, SignedIn(borrower_id): Sig
     drop(connection);
     let line_ids: Vec<LineId> = all.iter().map(|line| line.line_id).collect();
     let outlook = repayment::outlook(&app, &line_ids).await?;
-    Ok(HomePage { page, line: lines.first().map(|line| LineCard::of(line, today)), has_applied, outlook, unread })
+    let line = lines.first().map(|line| LineCard::of(line, today));
+    let can_pay = lines.iter().any(|line| why_unusable(line, today).is_none());
+    let has_closed = line.is_none() && !all.is_empty();
+    Ok(HomePage { page, line, can_pay, has_closed, has_applied, outlook, unread })
 }
 
 impl HomePage {
@@ -77,7 +85,7 @@ impl LineCard {
             limit: line.limit,
             used: line.used,
             available: line.usable_on(today),
-            is_frozen: matches!(line.status, LineStatus::Frozen(_)),
+            unusable: why_unusable(line, today),
             has_expired: line.has_expired_on(today),
             expires_on: BusinessDay::new(line.expires_on),
         }

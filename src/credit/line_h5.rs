@@ -73,14 +73,20 @@ impl LinePage {
         self.line.has_expired_on(self.today)
     }
 
-    /// Why nothing of it can be used now.
-    fn frozen(&self) -> Option<&'static str> {
-        match self.line.status {
-            _ if self.has_ended() => Some("line-expired"),
-            LineStatus::Active | LineStatus::Closed => None,
-            LineStatus::Frozen(_) if self.line.status.is_frozen_for(Freeze::Overdue) => Some("line-frozen-overdue"),
-            LineStatus::Frozen(_) => Some("line-frozen-other"),
-        }
+    fn unusable(&self) -> Option<&'static str> {
+        why_unusable(&self.line, self.today)
+    }
+}
+
+/// The key of the words that say why nothing can be bought on a line, with its last day as `{ $day }`, and what to do; `None` of one
+/// that can be used.
+pub(super) fn why_unusable(line: &Line, today: BusinessDay) -> Option<&'static str> {
+    match line.status {
+        LineStatus::Closed => Some("line-closed"),
+        LineStatus::Active | LineStatus::Frozen(_) if line.has_expired_on(today) => Some("line-expired"),
+        LineStatus::Active => None,
+        LineStatus::Frozen(_) if line.status.is_frozen_for(Freeze::Overdue) => Some("line-frozen-overdue"),
+        LineStatus::Frozen(_) => Some("line-frozen-other"),
     }
 }
 

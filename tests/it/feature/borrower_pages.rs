@@ -59,6 +59,10 @@ async fn a_newcomer_signs_in_applies_and_has_a_line(pool: PgPool) {
     // Sent again, as by a second tap, it is the same application.
     let again = place.browser.submit(&submit, "/apply/submit", &[]).await;
     again.is_at("/apply").shows("Your line is open");
+    // A line that cannot be used any more is not praised as open.
+    let frozen = "update credit_line set status = 'frozen', frozen_for = 'operator'";
+    sqlx::query(frozen).execute(&place.app.pool).await.unwrap();
+    place.browser.get("/apply").await.is_at("/home").shows("The line cannot be used");
 }
 
 #[sqlx::test(migrator = "fenqi::MIGRATOR")]

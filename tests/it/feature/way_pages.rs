@@ -16,6 +16,9 @@ async fn shopper(pool: PgPool) -> Shopper {
     Shopper::in_town(house::open(pool, "2026-03-02").await).await
 }
 
+/// The button that leads to paying; the tab of the same address is on every page.
+const SCAN: &str = "btn_primary\" href=\"/scan\"";
+
 /// The first link of a page that begins so.
 fn link(page: &Shown, beginning: &str) -> String {
     let rest = page.shows(&format!("href=\"{beginning}")).text.split(&format!("href=\"{beginning}")).nth(1).unwrap();
@@ -242,11 +245,14 @@ async fn a_line_that_cannot_be_used_says_so_everywhere(pool: PgPool) {
     let mut shopper = shopper(pool).await;
     let code = shopper.poster().await;
     let pool = shopper.town.app.pool.clone();
-    shopper.browser.get("/home").await.shows("valid until 31 December 2029").hides("Your line ended");
+    let home = shopper.browser.get("/home").await;
+    home.shows("valid until 31 December 2029").shows(SCAN).hides("Your line ended");
     shopper.browser.get("/home/line").await.shows("available ¥10,000.00").hides("Suspended");
     let frozen = "update credit_line set status = 'frozen', frozen_for = 'operator'";
     sqlx::query(frozen).execute(&pool).await.unwrap();
-    shopper.browser.get("/home").await.shows("¥0.00").shows("cannot be used");
+    let home = shopper.browser.get("/home").await;
+    home.shows("¥0.00").shows("The line cannot be used; what you borrowed is repaid as before").hides(SCAN);
+    home.hides("href=\"/bills\">See my bills");
     let line = shopper.browser.get("/home/line").await;
     line.shows("<p class=\"amount big\">¥0.00</p>").shows("Suspended: available ¥0.00");
     shopper.browser.get(&code).await.shows("¥0.00 available");
@@ -254,8 +260,9 @@ async fn a_line_that_cannot_be_used_says_so_everywhere(pool: PgPool) {
         "update credit_line set status = 'active', frozen_for = null, expires_on = '2026-03-01', used_fen = 100000";
     sqlx::query(ended).execute(&pool).await.unwrap();
     for path in ["/home", "/home/line"] {
-        shopper.browser.get(path).await.shows("Your line ended on 1 March 2026").shows("¥0.00");
+        shopper.browser.get(path).await.shows("Your line ended on 1 March 2026").shows("¥0.00").hides(SCAN);
     }
+    shopper.browser.get("/home").await.shows("href=\"/bills\">See my bills").hides("is valid until");
     shopper.browser.get("/home/line").await.shows("Ended: available ¥0.00").hides("Suspended");
     let refused = shopper.browser.get(&code).await;
     refused
@@ -269,6 +276,32 @@ async fn a_line_that_cannot_be_used_says_so_everywhere(pool: PgPool) {
     let receipt = Authoriser::start(shopper.town.app.clone()).authorise(wish).await.unwrap();
     let result = shopper.browser.get(&format!("/purchases/{}", receipt.purchase_id)).await;
     result.shows("Not paid").shows("Your credit line has ended").hides("If something is overdue");
+}
+
+#[sqlx::test(migrator = "fenqi::MIGRATOR")]
+async fn home_leads_to_paying_only_with_a_line_that_can_be_used(pool: PgPool) {
+    let mut shopper = shopper(pool).await;
+    let pool = shopper.town.app.pool.clone();
+    let wish = shopper.town.wish(shopper.line_id, "K-1", 120_000, ("harbour-standard", 12));
+    shopper.town.buy(vec![wish]).await;
+    sqlx::query("update bank_card set status = 'invalid'").execute(&pool).await.unwrap();
+    until(&mut shopper, "2026-04-01").await;
+    sqlx::query("update credit_line set status = 'frozen', frozen_for = 'overdue'").execute(&pool).await.unwrap();
+    let home = shopper.browser.get("/home").await;
+    home.shows("A payment is late and the line cannot be used. Once it is paid, it can.").hides(SCAN);
+    home.shows("btn_warn\" href=\"/bills/pay\"");
+    let wish = crate::town::LineWish { limit_fen: 500_000, statement_day: 5, due_day: 25, expires_on: "2029-12-31" };
+    let second = shopper.town.open_lines(1, wish).await.pop().unwrap();
+    let another = "update credit_line set borrower_id = $1, funder_id = gen_random_uuid() where line_id = $2";
+    sqlx::query(another).bind(shopper.borrower_id).bind(second).execute(&pool).await.unwrap();
+    shopper.browser.get("/home").await.shows("A payment is late").shows(SCAN);
+    // One that is closed is neither there nor never was.
+    let closed = "update credit_line set status = 'closed', frozen_for = null";
+    sqlx::query(closed).execute(&pool).await.unwrap();
+    let home = shopper.browser.get("/home").await;
+    home.shows("Your line is closed").shows("href=\"/apply\">Apply again").hides(SCAN).hides("No line yet");
+    home.shows("Overdue").shows("btn_warn\" href=\"/bills/pay\"");
+    shopper.browser.get("/home?lang=zh-CN").await.shows("您的额度已经关闭").shows("重新申请").hides(SCAN);
 }
 
 #[sqlx::test(migrator = "fenqi::MIGRATOR")]

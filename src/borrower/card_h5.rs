@@ -130,6 +130,10 @@ pub async fn start(
     }
     match card_actions::request_code(&app, CardBinding { borrower_id, number, mobile }, address.as_deref()).await {
         Ok(_) => Ok(Redirect::to(&code_address(path_of_ours(form.value("next"), LIST))).into_response()),
+        Err(Fault::Refused(refusal @ CardRefusal::AlreadyBound { .. })) => {
+            form.refuse_field("card_number", refusal.code());
+            Ok(unprocessable(CardPage::again(page, form)))
+        }
         Err(fault) => refused(fault, form, |form| unprocessable(CardPage::again(page, form))),
     }
 }

@@ -12,7 +12,7 @@ use uuid::Uuid;
 
 use super::actions;
 use super::line_h5::why_unusable;
-use super::model::{Application, ApplicationState, ApplyRefusal, ApplyRequest, REAPPLY_AFTER};
+use super::model::{AGE_MIN, Application, ApplicationState, ApplyRefusal, ApplyRequest, REAPPLY_AFTER};
 use crate::app::App;
 use crate::base::id::{self, BorrowerId, ProductId};
 use crate::base::person::{Mobile, NumberError, ResidentId};
@@ -24,7 +24,7 @@ use crate::borrower::model::Profile;
 use crate::borrower::sign_in_h5::BY_MOBILE;
 use crate::borrower::{self, Agreement, BorrowerRefusal, PersonName, Registration, card_actions, openid_actions};
 use crate::business_day;
-use crate::error::Fault;
+use crate::error::{Fault, Refusal};
 use crate::http::Problem;
 use crate::page::session::{self, Proved, Session, SignedIn};
 use crate::page::texts::AgreementText;
@@ -234,7 +234,7 @@ pub async fn identify(State(app): State<App>, page: Page, mut form: Form) -> Res
     };
     let today = BusinessDay::at(app.clock.now());
     let name = form.read("name", |text| text.parse::<PersonName>().map_err(|_| "name_format"));
-    let resident_id = form.read("id_number", |text| ResidentId::parse(text, today).map_err(NumberError::code));
+    let resident_id = form.read("id_number", |text| of_age(text, today));
     let consents = [Agreement::PersonalInformation, Agreement::SensitiveInformation]
         .map(|agreement| AgreementText::posted(&mut form, agreement).map(|text_sha256| (agreement, text_sha256)));
     let (Some(name), Some(resident_id), [Some(personal), Some(sensitive)]) = (name, resident_id, consents) else {
@@ -249,7 +249,10 @@ pub async fn identify(State(app): State<App>, page: Page, mut form: Form) -> Res
     let borrower_id = match borrower_actions::identify(&app, registration).await {
         Ok(borrower_id) => borrower_id,
         Err(Fault::Refused(refusal)) => {
-            form.refuse(&refusal);
+            match refusal {
+                BorrowerRefusal::RegisteredElsewhere => form.refuse_field("id_number", refusal.code()),
+                refusal => form.refuse(&refusal),
+            }
             return Ok(unprocessable(IdentityPage::of(page, form, mobile)));
         }
         Err(failed) => return Err(failed.into()),
@@ -335,6 +338,12 @@ pub async fn submit(
         }
         Ok(Ok(Err(failed))) => Err(failed.into()),
     }
+}
+
+/// The number of somebody who may apply: whoever may not is told before anything more is asked for, or kept.
+fn of_age(text: &str, today: BusinessDay) -> Result<ResidentId, &'static str> {
+    let number = ResidentId::parse(text, today).map_err(NumberError::code)?;
+    if number.age_on(today) < AGE_MIN { Err(ApplyRefusal::UnderAge.code()) } else { Ok(number) }
 }
 
 impl IdentityPage {

@@ -30,6 +30,7 @@ pub mod receipt_actions;
 pub mod live_receipts;
 pub mod scan_h5;
 pub mod elsewhere_h5;
+pub mod closed_h5;
 pub mod result_h5;
 pub mod pay_h5;
 pub mod sale_h5;

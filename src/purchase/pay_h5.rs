@@ -10,7 +10,8 @@ use chrono::{DateTime, Utc};
 use serde::Deserialize;
 
 use super::authoriser::Authoriser;
-use super::counter_actions::{self as counter, ConfirmRefusal, Confirmation, LineRefusal, Shop};
+use super::closed_h5::{closed, closed_within, said};
+use super::counter_actions::{self as counter, ConfirmRefusal, Confirmation, Shop};
 use super::elsewhere_h5;
 use super::model::{IDEMPOTENCY_KEY_CHARS_MAX, PurchaseRefusal};
 use super::offer::{PlanName, PlanOffer};
@@ -25,7 +26,7 @@ use crate::error::{Fault, Refusal};
 use crate::funder;
 use crate::http::Problem;
 use crate::loan::words::{self, RowWords};
-use crate::merchant::{CodeKind, CodeRefusal, CodeStatus};
+use crate::merchant::{CodeKind, CodeStatus};
 use crate::page::session::SignedIn;
 use crate::page::{Form, Page, Said};
 
@@ -35,6 +36,10 @@ const AMOUNT_CHARS_MAX: usize = 24;
 /// So many plans are shown without folding any away.
 const FEW_PLANS: usize = 8;
 const USUAL_PERIODS: [u16; 6] = [1, 3, 6, 12, 24, 36];
+
+/// What another amount would mend.
+const OF_AMOUNT: [PurchaseRefusal; 3] =
+    [PurchaseRefusal::AmountBelowMinimum, PurchaseRefusal::AmountAboveMaximum, PurchaseRefusal::LineExceeded];
 
 /// What the address brings along.
 #[derive(Deserialize, Default)]
@@ -63,8 +68,20 @@ pub struct KeypadPage {
 }
 
 impl KeypadPage {
+    /// Why nothing is bought here, whatever the amount.
     fn refusal(&self) -> Option<Said> {
-        Some(said(&self.page, self.form.refusal()?, self.bounds))
+        self.said(|is_of_amount| !is_of_amount)
+    }
+
+    /// Why nothing is bought for this amount; it stands beside it.
+    fn amount_refusal(&self) -> Option<Said> {
+        self.said(|is_of_amount| is_of_amount)
+    }
+
+    fn said(&self, is_wanted: impl Fn(bool) -> bool) -> Option<Said> {
+        let code = self.form.refusal()?;
+        let is_of_amount = OF_AMOUNT.iter().any(|refusal| refusal.code() == code);
+        is_wanted(is_of_amount).then(|| said(&self.page, code, self.bounds))
     }
 }
 
@@ -108,30 +125,6 @@ impl ConfirmPage {
     fn here(&self) -> String {
         let ConfirmPage { token, key, plain_amount, plan, .. } = self;
         format!("/q/{token}/confirm?key={key}&amount={plain_amount}&plan={}", plan.name)
-    }
-}
-
-#[derive(Template, WebTemplate)]
-#[template(path = "purchase/closed.html")]
-pub struct ClosedPage {
-    page: Page,
-    why: Said,
-    merchant_name: Option<String>,
-    amount: Option<Fen>,
-    /// Where something can be done about it, as words and a path.
-    way_on: Option<(&'static str, &'static str)>,
-}
-
-/// Why nothing is bought, with the bound that an amount is on the wrong side of.
-pub(super) fn said(page: &Page, code: &str, bounds: Option<(Fen, Fen)>) -> Said {
-    match bounds {
-        Some((least, _)) if code == PurchaseRefusal::AmountBelowMinimum.code() => {
-            page.say("pay-below-least").with("least", page.yuan(&least))
-        }
-        Some((_, most)) if code == PurchaseRefusal::AmountAboveMaximum.code() => {
-            page.say("pay-above-most").with("most", page.yuan(&most))
-        }
-        _ => page.say_of("refusal", code),
     }
 }
 
@@ -439,27 +432,6 @@ async fn refused_at(
         return Ok(Some(to_earlier_result(page, purchase_id)));
     }
     Ok(Some(closed(page.clone(), &refusal, Some(shop))))
-}
-
-fn closed(page: Page, refusal: &impl Refusal, shop: Option<&Shop>) -> Response {
-    closed_within(page, refusal, shop, None)
-}
-
-fn closed_within(page: Page, refusal: &impl Refusal, shop: Option<&Shop>, bounds: Option<(Fen, Fen)>) -> Response {
-    let code = refusal.code();
-    let status = if code == CodeRefusal::UnknownCode.code() { StatusCode::NOT_FOUND } else { StatusCode::CONFLICT };
-    let of_line = [PurchaseRefusal::LineEnded, PurchaseRefusal::LineNotActive, PurchaseRefusal::LineExceeded];
-    let way_on = if of_line.iter().any(|refusal| refusal.code() == code) {
-        Some(("pay-to-bills", "/bills"))
-    } else if code == LineRefusal::Missing.code() {
-        Some(("pay-to-apply", "/apply"))
-    } else {
-        None
-    };
-    let merchant_name = shop.map(|shop| shop.merchant.name.clone());
-    let amount = shop.and_then(Shop::amount);
-    let why = said(&page, code, bounds);
-    (status, ClosedPage { page, why, merchant_name, amount, way_on }).into_response()
 }
 
 fn expiry(shop: &Shop) -> Option<DateTime<Utc>> {

@@ -79,10 +79,18 @@ pub async fn ask(
             Ok(desk.preview(preview, key, false).into_response())
         }
         Err(Fault::Refused(refusal)) => {
-            form.refuse(&refusal);
+            refuse(&mut form, &refusal);
             Ok(refused(desk.amount(form)))
         }
         Err(failed) => Err(failed.into()),
+    }
+}
+
+/// Puts what another amount would mend beside the amount, and what none would above the form.
+fn refuse(form: &mut Form, refusal: &AfterSaleRefusal) {
+    match refusal {
+        AfterSaleRefusal::MoreThanLeft { .. } => form.refuse_field("amount", refusal.code()),
+        refusal => form.refuse(refusal),
     }
 }
 
@@ -121,9 +129,9 @@ impl Desk<'_> {
         }
     }
 
-    fn ask_again(self, request: &RefundRequest, refusal: &impl Refusal) -> Response {
+    fn ask_again(self, request: &RefundRequest, refusal: &AfterSaleRefusal) -> Response {
         let mut form = Form::filled([("amount", plain_amount(request.amount))]);
-        form.refuse(refusal);
+        refuse(&mut form, refusal);
         (StatusCode::CONFLICT, self.amount(form)).into_response()
     }
 }

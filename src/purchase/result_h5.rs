@@ -6,9 +6,9 @@ use axum::extract::{Path, State};
 use axum::response::{IntoResponse, Redirect, Response};
 use chrono::TimeDelta;
 
+use super::closed_h5::said;
 use super::counter_actions as counter;
 use super::own_store::OwnPurchase;
-use super::pay_h5::said;
 use crate::app::App;
 use crate::base::id::PurchaseId;
 use crate::http::Problem;

@@ -18,7 +18,7 @@ use crate::bill::loan_h5;
 use crate::bill::own_actions::{self, LoanStory};
 use crate::borrower::card::Card;
 use crate::borrower::{self, pin_h5};
-use crate::error::Fault;
+use crate::error::{Fault, Refusal};
 use crate::http::Problem;
 use crate::ledger::store::Entry;
 use crate::loan::payoff::PayoffQuote;
@@ -114,11 +114,23 @@ pub async fn pay(
         match button::press(&app, &press).await {
             Ok(withholding_id) => return Ok(to_order(withholding_id)),
             Err(Fault::Refused(PressRefusal::Pin(refusal))) => pin_h5::refuse(&mut form, "pin", refusal),
-            Err(Fault::Refused(refusal)) => form.refuse(&refusal),
+            Err(Fault::Refused(PressRefusal::Repay(refusal))) => refuse_amount(&mut form, refusal),
             Err(failed) => return Err(failed.into()),
         }
     }
     refused(pay_page(&app, page, borrower_id, form).await?)
+}
+
+/// Puts a refusal where it can be mended: of an amount that was typed beside it; all of what was shown is not lowered, but looked
+/// at again.
+fn refuse_amount(form: &mut Form, refusal: RepayRefusal) {
+    match refusal {
+        RepayRefusal::MoreThanOwed { .. } if form.value("how") == "part" => {
+            form.refuse_field("amount", refusal.code());
+        }
+        RepayRefusal::MoreThanOwed { owed } => form.refuse(&RepayRefusal::QuoteChanged { now: owed }),
+        refusal => form.refuse(&refusal),
+    }
 }
 
 async fn pay_page(app: &App, page: Page, borrower_id: BorrowerId, form: Form) -> Result<PayPage, Problem> {

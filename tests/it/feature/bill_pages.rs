@@ -66,10 +66,15 @@ async fn a_part_is_paid_and_then_the_rest(pool: PgPool) {
     let (mut shopper, _world, loan) = billed(pool).await;
     let page = shopper.browser.get("/bills/pay").await;
     page.has_status(200).shows("All of it").shows("ending in 0128");
-    for (typed, words) in [("0", "more than 0"), ("0.001", "two decimals"), ("x", "digits"), ("5000", "")] {
+    for (typed, words) in
+        [("0", "more than 0"), ("0.001", "two decimals"), ("x", "digits"), ("5000", "more than is owed")]
+    {
         let refused = submit(&mut shopper, &page, "/bills/pay", &[("how", "part"), ("amount", typed)]).await;
-        refused.has_status(422).shows(words).shows(&format!("value=\"{typed}\""));
+        refused.has_status(422).shows(words).shows(&format!("value=\"{typed}\"")).shows("id=\"amount-error\"");
     }
+    // All of what a page showed that is older than what is owed now: there is nothing to lower, but another sum to look at.
+    let stale = submit(&mut shopper, &page, "/bills/pay", &[("how", "all"), ("owed", "20000")]).await;
+    stale.has_status(422).shows("The amount has just changed").shows("All of it, ¥104.72").hides("Lower the amount");
     let other = shopper.browser.get("/bills/pay").await;
     let ordered = submit(&mut shopper, &page, "/bills/pay", &[("how", "part"), ("amount", "50")]).await;
     ordered.shows("Going to the bank").shows("¥50.00").shows("http-equiv=\"refresh\"");

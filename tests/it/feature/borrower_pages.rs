@@ -145,6 +145,13 @@ async fn errors_stand_beside_their_fields_and_the_input_is_kept(pool: PgPool) {
         ("text_sensitive_information", "00"),
     ];
     place.browser.submit(&identity, "/apply/identity", &outdated).await.has_status(422).shows("just been changed");
+    // Eighteen tomorrow: told before anything is kept, and not after everything was asked for.
+    let minor = [("name", NAME), ("id_number", "110105200803060015"), outdated[2], outdated[3]];
+    let refused = place.browser.submit(&identity, "/apply/identity", &minor).await;
+    refused.has_status(422).shows("You must be at least 18 years old").shows("id=\"id_number-error\"");
+    refused.shows("value=\"110105200803060015\"");
+    let registered: i64 = sqlx::query_scalar("select count(*) from borrower").fetch_one(&place.app.pool).await.unwrap();
+    assert_eq!(registered, 0);
     let card = place.identify(&identity).await;
     let fields = [("card_number", "6217006343925776"), ("card_mobile", MOBILE), ("agree_withholding", "yes")];
     place.browser.submit(&card, "/me/cards/new", &fields).await.has_status(422).shows("One digit of the card number");
@@ -152,6 +159,13 @@ async fn errors_stand_beside_their_fields_and_the_input_is_kept(pool: PgPool) {
     let fields = [("card_number", CARD), ("card_mobile", MOBILE), ("agree_withholding", "yes")];
     let refused = place.browser.submit(&card, "/me/cards/new", &fields).await;
     refused.has_status(422).shows("The bank did not accept this card").shows(CARD);
+    let soon = TimeDelta::minutes(2);
+    place.app.clock.set(place.app.clock.now() + soon);
+    place.bind_card(&card).await.is_at("/apply");
+    place.app.clock.set(place.app.clock.now() + soon);
+    let page = place.browser.get("/me/cards/new").await;
+    let again = place.browser.submit(&page, "/me/cards/new", &fields).await;
+    again.has_status(422).shows("This bank card is bound already").shows("id=\"card_number-error\"");
 }
 
 #[sqlx::test(migrator = "fenqi::MIGRATOR")]
@@ -329,7 +343,7 @@ async fn nobody_comes_into_an_account_by_knowing_a_name_and_an_id_number(pool: P
     place.browser = Browser::open(&place.app).await;
     let identity = place.sign_in("13900139000").await;
     let refused = place.identify(&identity).await;
-    refused.has_status(422).shows("registered with another mobile");
+    refused.has_status(422).shows("registered with another mobile").shows("id=\"id_number-error\"");
     // Neither whole nor masked; three digits alone stand by chance in the CSRF word.
     refused.hides(MOBILE).hides("138*");
     let fields = [

@@ -62,6 +62,7 @@ async fn amounts_that_are_none_are_refused_beside_the_field_and_kept(pool: PgPoo
         let page = shopper.browser.get(&format!("{code}?amount={typed}")).await;
         page.has_status(422);
         assert!(page.text.to_lowercase().contains(&words.to_lowercase()), "{typed:.20}: {words}\n{}", page.text);
+        page.shows("amount-error\" aria-invalid=\"true\"").shows("<p class=\"error\" id=\"amount-error\"");
     }
     shopper.browser.get(&format!("{code}?amount=1e9")).await.shows("value=\"1e9\"");
 }

@@ -103,7 +103,7 @@ async fn amounts_that_are_none_are_refused_beside_the_field_and_kept(pool: PgPoo
     ];
     for (typed, words) in cases {
         let page = till.preview(&receipt, typed).await;
-        page.has_status(422).shows(words).shows("See what it does");
+        page.has_status(422).shows(words).shows("See what it does").shows("<p class=\"error\" id=\"amount-error\"");
     }
     till.preview(&receipt, "1e9").await.shows("value=\"1e9\"");
     // The same in the place of the hidden field refunds nothing.

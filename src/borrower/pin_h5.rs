@@ -114,7 +114,8 @@ pub async fn forgotten(
 ) -> Result<ForgottenPage, Problem> {
     let form = Form::filled([("next", path_of_ours(&coming.next, ME).to_owned())]);
     let mobile = actions::profile(&app, id).await?.mobile;
-    Ok(ForgottenPage { page, form, mobile, is_sent: false })
+    let is_sent = passcode::is_awaited(&app, Purpose::PinReset, &mobile).await?;
+    Ok(ForgottenPage { page, form, mobile, is_sent })
 }
 
 /// `POST /me/pin/forgotten`: `do` says whether a code is asked for, or a PIN set.
@@ -139,7 +140,8 @@ pub async fn reset(
     }
     let is_proved = passcode::is_proved(&app, asking.purpose, &mobile, &mut form).await?;
     let Some(chosen) = chosen.filter(|_| is_proved) else {
-        return Ok(ForgottenPage { page, form, mobile, is_sent: true }.answer());
+        let is_sent = passcode::is_awaited(&app, asking.purpose, &mobile).await?;
+        return Ok(ForgottenPage { page, form, mobile, is_sent }.answer());
     };
     match set_pin(&app, id, NewPin { chosen: &chosen, here: page.visit.token_hash() }).await {
         Ok(()) => {

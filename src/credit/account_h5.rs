@@ -47,7 +47,8 @@ async fn closing_page(app: &App, page: Page, id: BorrowerId, form: Form) -> Resu
     let debts = closing_actions::debts(app, id).await?;
     let has_pin = borrower::has_pin(app, id).await?;
     let mobile = borrower_actions::profile(app, id).await?.mobile;
-    Ok(ClosePage { page, form, debts, has_pin, mobile, is_sent: false })
+    let is_sent = passcode::is_awaited(app, Purpose::AccountClosing, &mobile).await?;
+    Ok(ClosePage { page, form, debts, has_pin, mobile, is_sent })
 }
 
 /// `POST /me/close`: `do` says whether a code is asked for, or put in, with the PIN of whoever has one.
@@ -70,7 +71,7 @@ pub async fn close(
     }
     let is_confirmed = !shown.has_pin || pin_h5::is_confirmed(&app, id, &mut form).await?;
     if !is_confirmed || !passcode::is_proved(&app, asking.purpose, &mobile, &mut form).await? {
-        return Ok(ClosePage { form, is_sent: true, ..shown }.answer());
+        return Ok(ClosePage { form, ..closing_page(&app, shown.page, id, Form::default()).await? }.answer());
     }
     match closing_actions::close_account(&app, id).await {
         Ok(()) => {

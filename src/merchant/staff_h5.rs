@@ -86,7 +86,8 @@ pub async fn hire(
     let role = form.read("role", str::parse::<Role>);
     let (Some(name), Some(mobile), Some(role)) = (name, mobile, role) else {
         form.read("passcode", |_| Ok(()));
-        return Ok(NewPage { page, form, signed_in, is_sent: true }.answer());
+        let is_sent = passcode::is_awaited(&app, asking.purpose, &asking.mobile).await?;
+        return Ok(NewPage { page, form, signed_in, is_sent }.answer());
     };
     let (merchant_id, hired_by) = (signed_in.merchant_id, signed_in.staff.staff_id.to_string());
     let hiring = Hiring { merchant_id, name, mobile, role, hired_by };
@@ -94,7 +95,8 @@ pub async fn hire(
     let is_again = staff_actions::is_hired(&app, &hiring).await?;
     if !is_again {
         if !passcode::is_proved(&app, asking.purpose, &asking.mobile, &mut form).await? {
-            return Ok(NewPage { page, form, signed_in, is_sent: true }.answer());
+            let is_sent = passcode::is_awaited(&app, asking.purpose, &asking.mobile).await?;
+            return Ok(NewPage { page, form, signed_in, is_sent }.answer());
         }
         match staff_actions::hire(&app, &hiring).await {
             Ok(_) => page.visit.flash("flash-staff-hired"),
@@ -179,7 +181,8 @@ pub async fn change(
     }
     let is_proved = passcode::is_proved(&app, asking.purpose, &asking.mobile, &mut form).await?;
     let Some(role) = role.filter(|_| is_proved) else {
-        return Ok(OnePage { page, form, signed_in, person, is_sent: true }.answer());
+        let is_sent = passcode::is_awaited(&app, asking.purpose, &asking.mobile).await?;
+        return Ok(OnePage { page, form, signed_in, person, is_sent }.answer());
     };
     match staff_actions::change_role(&app, &change_of(&signed_in, &person), role).await {
         Ok(_) => {
@@ -239,7 +242,8 @@ pub async fn remove(
         return Ok(RemovePage { page, form, signed_in, person, is_sent }.answer());
     }
     if !passcode::is_proved(&app, asking.purpose, &asking.mobile, &mut form).await? {
-        return Ok(RemovePage { page, form, signed_in, person, is_sent: true }.answer());
+        let is_sent = passcode::is_awaited(&app, asking.purpose, &asking.mobile).await?;
+        return Ok(RemovePage { page, form, signed_in, person, is_sent }.answer());
     }
     match staff_actions::remove(&app, &change_of(&signed_in, &person)).await {
         Ok(()) => {

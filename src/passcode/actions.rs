@@ -6,7 +6,7 @@ use anyhow::Context as _;
 use chrono::{DateTime, Utc};
 use rand::TryRngCore;
 
-use super::model::{AGAIN_AFTER, Asking, PER_ADDRESS, PER_MOBILE, PasscodeRefusal, Purpose, VALID, Window};
+use super::model::{AGAIN_AFTER, Asking, PER_ADDRESS, PER_MOBILE, Passcode, PasscodeRefusal, Purpose, VALID, Window};
 use super::store::{self, NewPasscode};
 use crate::app::App;
 use crate::base::id;
@@ -136,10 +136,20 @@ pub async fn take_back(app: &App, window: Window, key: &str) -> anyhow::Result<(
 
 /// Seconds until another code may be asked for; none where none is waited for.
 pub async fn wait_seconds(app: &App, purpose: Purpose, mobile: &Mobile) -> anyhow::Result<Option<i64>> {
-    let mobile_hash = app.vault.index(Indexed::Mobile, mobile.reveal());
-    let sent_at = store::find_sent_at(&mut *app.pool.acquire().await?, &mobile_hash, purpose).await?;
-    let left = sent_at.map(|sent_at| (sent_at + AGAIN_AFTER - app.clock.now()).num_seconds());
+    let stored = find(app, purpose, mobile).await?;
+    let left = stored.map(|stored| (stored.sent_at + AGAIN_AFTER - app.clock.now()).num_seconds());
     Ok(left.filter(|left| *left > 0))
+}
+
+/// Whether a code was asked for that may still be put in.
+pub async fn is_awaited(app: &App, purpose: Purpose, mobile: &Mobile) -> anyhow::Result<bool> {
+    let stored = find(app, purpose, mobile).await?;
+    Ok(stored.is_some_and(|stored| stored.may_try(app.clock.now()).is_ok()))
+}
+
+async fn find(app: &App, purpose: Purpose, mobile: &Mobile) -> anyhow::Result<Option<Passcode>> {
+    let mobile_hash = app.vault.index(Indexed::Mobile, mobile.reveal());
+    Ok(store::find(&mut *app.pool.acquire().await?, &mobile_hash, purpose).await?)
 }
 
 /// Deletes codes that have ended and windows that are over; returns how many.

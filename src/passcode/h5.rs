@@ -1,6 +1,6 @@
 //! Passcodes on pages: a form that asks for one (`do=send`) and then holds it in its field `passcode`.
 
-use super::actions::{check, send, wait_seconds};
+use super::actions::{check, is_awaited, send, wait_seconds};
 use super::model::{Asking, PasscodeRefusal, Purpose};
 use crate::app::App;
 use crate::base::person::{Mobile, NumberError};
@@ -88,13 +88,13 @@ pub async fn sign_in_step(
         if form.value("do") != "send" {
             form.read("passcode", |_| Ok(()));
         }
-        return Ok(SignInStep::Refused { is_sent: form.value("do") != "send" });
+        return Ok(SignInStep::Refused { is_sent: false });
     };
     let asking = Asking { purpose, mobile: mobile.clone(), address: address.0 };
     Ok(match send_if_asked(app, &asking, form).await? {
         Some(_) if !form.is_refused() => SignInStep::Sent,
         Some(is_sent) => SignInStep::Refused { is_sent },
         None if is_proved(app, purpose, &mobile, form).await? => SignInStep::Proved(mobile),
-        None => SignInStep::Refused { is_sent: true },
+        None => SignInStep::Refused { is_sent: is_awaited(app, purpose, &mobile).await? },
     })
 }

@@ -31,14 +31,15 @@ pub async fn lock(
     .await
 }
 
-/// When the code of a mobile and purpose was sent.
-pub async fn find_sent_at(
+/// The same without a lock, for a page that says how it stands.
+pub async fn find(
     connection: &mut PgConnection,
     mobile_hash: &[u8; 32],
     purpose: Purpose,
-) -> sqlx::Result<Option<DateTime<Utc>>> {
-    sqlx::query_scalar!(
-        "select sent_at from passcode where mobile_hash = $1 and purpose = $2",
+) -> sqlx::Result<Option<Passcode>> {
+    sqlx::query_as!(
+        Passcode,
+        "select code_hash, codes_tried, sent_at, expires_at from passcode where mobile_hash = $1 and purpose = $2",
         mobile_hash,
         purpose as Purpose
     )

@@ -92,8 +92,14 @@ async fn the_pin_is_changed_locked_and_set_anew(pool: PgPool) {
     }
     change(&mut place, PIN, "141421", "141421").await.has_status(422).shows("You may try again today at 13:00,");
     let page = place.browser.get("/me/pin/forgotten").await;
+    // Whoever asked for none is not told that one was sent.
+    let fields = [("passcode", ""), ("id_last", "31002X"), ("pin_new", PIN), ("pin_again", PIN), ("do", "set")];
+    let without = place.browser.submit(&page, "/me/pin/forgotten", &fields).await;
+    without.has_status(422).shows("id=\"passcode-error\"").shows("The code goes to 138****8000").hides("was sent to");
     let sent = place.browser.submit(&page, "/me/pin/forgotten", &[("do", "send")]).await;
     sent.shows("sent to 138****8000");
+    // Nor is it forgotten that one was, as by the switch of the language.
+    place.browser.get("/me/pin/forgotten").await.shows("was sent to 138****8000").shows("Send again");
     let code = place.code_sent_to(MOBILE);
     let fields = |id_last: &'static str| {
         [("passcode", code.as_str()), ("id_last", id_last), ("pin_new", PIN), ("pin_again", PIN), ("do", "set")]

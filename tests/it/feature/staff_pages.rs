@@ -82,7 +82,7 @@ async fn wrong_particulars_stand_beside_their_fields_and_other_merchants_people_
     {
         let fields = NEW.map(|(name, value)| (name, if name == field { typed } else { value }));
         let refused = till.browser.submit(&form, "/m/staff/new", &fields).await;
-        refused.has_status(422).shows(&format!("id=\"{field}-error\""));
+        refused.has_status(422).shows(&format!("id=\"{field}-error\"")).hides("The code was sent to");
     }
     let people = staff_actions::list_staff(&till.town.app, till.town.merchant_id).await.unwrap();
     let mut other = neighbour(&till.town, &till.browser.address).await;

@@ -4,7 +4,8 @@ use std::sync::Arc;
 
 use axum::extract::DefaultBodyLimit;
 use axum::middleware::{from_fn, from_fn_with_state, map_response};
-use axum::routing::{any, get, post};
+use axum::response::Redirect;
+use axum::routing::{MethodRouter, any, get, post};
 use axum::{Extension, Router};
 use tower_http::catch_panic::CatchPanicLayer;
 use tower_http::compression::CompressionLayer;
@@ -181,7 +182,7 @@ fn pages(app: App, live: LiveReceipts) -> Router<App> {
         .route("/", get(start::start))
         .route("/sign-in", get(sign_in_h5::show).post(sign_in_h5::sign_in))
         .route("/sign-in/wechat", get(sign_in_h5::from_wechat))
-        .route("/sign-out", post(sign_in_h5::sign_out))
+        .route("/sign-out", led("/me").post(sign_in_h5::sign_out))
         .route("/apply", get(apply_h5::show))
         .route("/apply/identity", get(apply_h5::to_step).post(apply_h5::identify))
         .route("/apply/agreement", get(apply_h5::to_step).post(apply_h5::agree))
@@ -192,13 +193,13 @@ fn pages(app: App, live: LiveReceipts) -> Router<App> {
         .route("/me", get(me_h5::me))
         .route("/me/agreements", get(me_h5::agreements))
         .route("/me/agreements/{consent}", get(me_h5::agreement))
-        .route("/me/agreements/{consent}/withdraw", post(me_h5::withdraw))
+        .route("/me/agreements/{consent}/withdraw", led("/me/agreements").post(me_h5::withdraw))
         .route("/me/messages", get(message_h5::list))
-        .route("/me/messages/wechat", post(message_h5::allow))
-        .route("/me/messages/wechat/stop", post(message_h5::stop))
+        .route("/me/messages/wechat", led("/me/messages").post(message_h5::allow))
+        .route("/me/messages/wechat/stop", led("/me/messages").post(message_h5::stop))
         .route("/me/sessions", get(me_h5::sessions))
-        .route("/me/sessions/{session}/end", post(me_h5::end_session))
-        .route("/me/sessions/end-others", post(me_h5::end_others))
+        .route("/me/sessions/{session}/end", led("/me/sessions").post(me_h5::end_session))
+        .route("/me/sessions/end-others", led("/me/sessions").post(me_h5::end_others))
         .route("/me/export", get(me_h5::ask_export).post(me_h5::export))
         .route("/me/close", get(account_h5::ask).post(account_h5::close))
         .route("/me/pin", get(pin_h5::show).post(pin_h5::set))
@@ -209,6 +210,12 @@ fn pages(app: App, live: LiveReceipts) -> Router<App> {
         .route("/me/cards/{card}/default", get(card_h5::ask_default).post(card_h5::set_default))
         .route("/me/cards/{card}/unbind", get(card_h5::ask_unbind).post(card_h5::unbind))
         .layer(from_fn_with_state(app, visit::visit))
+}
+
+/// An address that a form posts to and that has no page: whoever opens it, coming from a form that was too old, is led to the page
+/// with the form.
+fn led(page: &'static str) -> MethodRouter<App> {
+    get(move || async move { Redirect::to(page) })
 }
 
 /// Borrowers' pages that move money, or say where it went.
@@ -236,7 +243,7 @@ fn merchant_pages() -> Router<App> {
         .route("/m/more", get(merchant::h5::more))
         .route("/m/sign-in", get(merchant::sign_in_h5::show).post(merchant::sign_in_h5::sign_in))
         .route("/m/choose", get(merchant::sign_in_h5::ask).post(merchant::sign_in_h5::choose))
-        .route("/m/sign-out", post(merchant::sign_in_h5::sign_out))
+        .route("/m/sign-out", led("/m/more").post(merchant::sign_in_h5::sign_out))
         .route("/m/join", get(join_h5::show))
         .route("/m/join/company", get(join_h5::to_step).post(join_h5::company))
         .route("/m/join/account", get(join_h5::to_step).post(join_h5::account))
@@ -246,7 +253,7 @@ fn merchant_pages() -> Router<App> {
         .route("/m/orders", get(order_h5::list))
         .route("/m/orders/new", get(order_h5::new).post(order_h5::open))
         .route("/m/orders/{order}", get(order_h5::show))
-        .route("/m/orders/{order}/close", post(order_h5::close))
+        .route("/m/orders/{order}/close", led("/m/orders").post(order_h5::close))
         .route("/m/staff", get(staff_h5::list))
         .route("/m/staff/new", get(staff_h5::new).post(staff_h5::hire))
         .route("/m/staff/{staff}", get(staff_h5::show).post(staff_h5::change))

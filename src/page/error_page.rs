@@ -7,8 +7,9 @@ use axum::http::{HeaderValue, Method, StatusCode, header};
 use axum::middleware::Next;
 use axum::response::{Html, IntoResponse, Response};
 
+use super::back::path_of_ours;
 use super::shell::Page;
-use super::visit::Visit;
+use super::visit::{PAGE_STALE, Visit};
 use crate::app::App;
 use crate::http::Problem;
 use crate::http::limits::{REQUEST_ID, ThisRequest};
@@ -19,6 +20,8 @@ struct ErrorPage {
     page: Page,
     /// The key of the words that say what happened.
     words: String,
+    /// The page of a form that was too old, to open it again.
+    again: Option<String>,
     /// Where somebody goes on from here.
     way_back: &'static str,
     status: u16,
@@ -56,6 +59,7 @@ pub async fn show(State(app): State<App>, request: Request, next: Next) -> Respo
     let known = ["problem", "refusal"].map(|kind| format!("{kind}-{}", problem.code()));
     let words = known.into_iter().find(|key| visit.language.knows(key));
     let page = ErrorPage {
+        again: (problem.code() == PAGE_STALE).then(|| path_of_ours(parts.uri.path(), "/").to_owned()),
         words: words.unwrap_or_else(|| "problem-failed".to_owned()),
         way_back: if parts.uri.path() == "/m" || parts.uri.path().starts_with("/m/") { "/m" } else { "/" },
         status: response.status().as_u16(),

@@ -32,6 +32,8 @@ const FLASH: &str = "flash";
 const CSRF_BYTES: usize = 32;
 /// How long a chosen language is kept.
 const LANGUAGE_DAYS: i64 = 365;
+/// The code of the problem of a form that is too old, or not ours.
+pub(super) const PAGE_STALE: &str = "page_stale";
 /// The query of a link that chooses a language.
 const LANGUAGE_QUERY: &str = "lang";
 
@@ -40,7 +42,7 @@ const LANGUAGE_QUERY: &str = "lang";
 pub struct Visit {
     pub language: Language,
     pub in_wechat: bool,
-    /// The path and query that was asked for; of a post whose form holds a way back, those of the page with the form.
+    /// The path and query that was asked for; of a post whose form says them, those of the page with the form.
     pub address: String,
     /// As the browser names itself, cut to a length worth keeping.
     pub device: String,
@@ -194,22 +196,29 @@ pub async fn visit(State(app): State<App>, request: Request, next: Next) -> Resp
     response
 }
 
-/// The request again, if its form holds the CSRF word. The way back that the form holds is then in the visit's address.
+/// The request again, if its form holds the CSRF word. The way back that the form holds (`next`), or the address of the page that it
+/// stands on (`here`), is then in the visit's address.
 async fn with_word(visit: &mut Visit, request: Request) -> Result<Request, Problem> {
     let (parts, body) = request.into_parts();
     let bytes = to_bytes(body, BODY_BYTES_MAX).await.map_err(|_| Problem::body_too_large())?;
-    let word = form_urlencoded::parse(&bytes).find(|(name, _)| name == "csrf").map(|(_, word)| word.into_owned());
-    if !word.is_some_and(|word| visit.has_said(&word)) {
+    let posted = |wanted: &str| {
+        form_urlencoded::parse(&bytes).find(|(name, _)| name == wanted).map(|(_, value)| value.into_owned())
+    };
+    if !posted("csrf").is_some_and(|word| visit.has_said(&word)) {
         return Err(Problem::new(
             StatusCode::FORBIDDEN,
-            "page_stale",
+            PAGE_STALE,
             "This page was opened too long ago, or elsewhere. Open it again.",
         ));
     }
-    if let Some((_, next)) = form_urlencoded::parse(&bytes).find(|(name, _)| name == "next")
-        && !path_of_ours(&next, "").is_empty()
-    {
+    let (next, here) = (posted("next"), posted("here"));
+    if let Some(next) = next.filter(|next| !path_of_ours(next, "").is_empty()) {
         visit.address = with_next(parts.uri.path(), next);
+    }
+    // What was chosen on the way to the form stands in the address of its page, and not in the one that it posts to.
+    let is_page = |here: &String| path_of_ours(here, "").split('?').next() == Some(parts.uri.path());
+    if let Some(here) = here.filter(is_page) {
+        visit.address = here;
     }
     Ok(Request::from_parts(parts, Body::from(bytes)))
 }

@@ -33,8 +33,13 @@ async fn hold(browser: &mut Browser, from: &[&str]) -> usize {
             let mut body = form_urlencoded::Serializer::new(String::new());
             body.extend_pairs(fields.chain(word.map(|word| ("csrf".to_owned(), word))));
             let refused = browser.post(action, body.finish()).await;
-            refused.has_status(403).shows("opened too long ago, or elsewhere");
+            refused.has_status(403).shows("opened too long ago, or elsewhere").shows("Open it again");
         }
+        // The way back leads to the form, or to where it stands.
+        let refused = browser.post(action, String::new()).await;
+        let again = refused.text.split("btn_primary\" href=\"").nth(1).unwrap().split('"').next().unwrap();
+        let opened = browser.get(again).await;
+        assert!(opened.status == 200, "{action} leads back to {again}, which answers {}", opened.status);
     }
     forms.len()
 }

@@ -167,6 +167,36 @@ async fn a_payment_is_the_same_one_when_the_language_is_switched_after_a_wrong_p
 }
 
 #[sqlx::test(migrator = "fenqi::MIGRATOR")]
+async fn whoever_is_signed_out_before_confirming_comes_back_to_the_same_payment(pool: PgPool) {
+    let mut shopper = shopper(pool).await;
+    let pool = shopper.town.app.pool.clone();
+    let code = shopper.poster().await;
+    let asking = shopper.ask(&code, "?amount=100", "harbour-standard", 3).await;
+    sqlx::query("delete from session").execute(&pool).await.unwrap();
+    let out = shopper.browser.submit(&asking, &format!("{code}/confirm"), &[("pin", PIN)]).await;
+    let form = out.is_at("/sign-in").form("/sign-in");
+    assert!(form.contains(&format!("name=\"next\" value=\"{}\"", asking.at.replace('&', "&#38;"))), "{form}");
+    assert_eq!(shopper.loans().await, 0);
+    // A form that says it stood elsewhere comes back to its own address.
+    for elsewhere in ["/home", "//evil.example/x", "https://evil.example"] {
+        let forged = shopper.browser.submit(&asking, &format!("{code}/confirm"), &[("here", elsewhere)]).await;
+        assert!(forged.form("/sign-in").contains(&format!("name=\"next\" value=\"{code}/confirm\"")));
+    }
+}
+
+#[sqlx::test(migrator = "fenqi::MIGRATOR")]
+async fn a_refund_is_of_the_same_amount_when_the_language_is_switched_after_it_was_refused(pool: PgPool) {
+    let mut till = Till::open(pool, "2026-03-02").await;
+    let receipt = till.sell(120_000, ("harbour-standard", 12)).await;
+    till.live_until("2026-03-03").await;
+    let preview = till.preview(&receipt, "500").await;
+    till.town.refund(&receipt, 10_000, "R-1").await;
+    let changed = till.confirm(&preview).await;
+    let switched = switch(&mut till.browser, changed.has_status(409)).await;
+    switched.has_status(200).shows("name=\"amount\" value=\"500.00\"");
+}
+
+#[sqlx::test(migrator = "fenqi::MIGRATOR")]
 async fn a_bill_is_the_same_lines_when_the_language_is_switched_after_a_refused_payment(pool: PgPool) {
     let mut shopper = shopper(pool).await;
     let pool = shopper.town.app.pool.clone();

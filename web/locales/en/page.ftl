@@ -4,6 +4,7 @@ skip-to-content = Skip to content
 part-failed = This part could not be loaded. Try again in a moment.
 part-offline = The network seems to be down. Check it and try again.
 error-page-title = Something went wrong
+error-page-again = Open it again
 error-page-back = To the start page
 error-page-code = Code { $status }
 problem-not_found = There is no page at this address. The link may be out of date.

@@ -4,6 +4,7 @@ skip-to-content = 跳到正文
 part-failed = 这一部分没有加载成功，请稍后再试
 part-offline = 网络似乎断开了，请检查后再试
 error-page-title = 出了点问题
+error-page-again = 重新打开
 error-page-back = 回到首页
 error-page-code = 代码 { $status }
 problem-not_found = 这个地址没有页面，可能链接已经失效。

@@ -29,6 +29,10 @@ use crate::page::{Form, Page};
 /// Keys of ours are 32 letters and digits; an order's key may be as long as a purchase's.
 const KEY_CHARS: std::ops::RangeInclusive<usize> = 16..=64;
 
+/// The code of the words beside cards of which the chosen one was unbound, or refused by its bank, meanwhile. Where no other is left
+/// the page says so.
+const CARD_GONE: &str = "card_not_chargeable";
+
 #[derive(Template, WebTemplate)]
 #[template(path = "repayment/pay.html")]
 pub struct PayPage {
@@ -114,21 +118,22 @@ pub async fn pay(
         match button::press(&app, &press).await {
             Ok(withholding_id) => return Ok(to_order(withholding_id)),
             Err(Fault::Refused(PressRefusal::Pin(refusal))) => pin_h5::refuse(&mut form, "pin", refusal),
-            Err(Fault::Refused(PressRefusal::Repay(refusal))) => refuse_amount(&mut form, refusal),
+            Err(Fault::Refused(PressRefusal::Repay(refusal))) => refuse(&mut form, refusal),
             Err(failed) => return Err(failed.into()),
         }
     }
     refused(pay_page(&app, page, borrower_id, form).await?)
 }
 
-/// Puts a refusal where it can be mended: of an amount that was typed beside it; all of what was shown is not lowered, but looked
-/// at again.
-fn refuse_amount(form: &mut Form, refusal: RepayRefusal) {
+/// Puts a refusal where it can be mended: of an amount that was typed, or of a card that is gone by now, beside it. All of what was
+/// shown is not lowered, but looked at again.
+fn refuse(form: &mut Form, refusal: RepayRefusal) {
     match refusal {
         RepayRefusal::MoreThanOwed { .. } if form.value("how") == "part" => {
             form.refuse_field("amount", refusal.code());
         }
         RepayRefusal::MoreThanOwed { owed } => form.refuse(&RepayRefusal::QuoteChanged { now: owed }),
+        RepayRefusal::NoCard => form.refuse_field("card", CARD_GONE),
         refusal => form.refuse(&refusal),
     }
 }
@@ -200,7 +205,7 @@ pub async fn pay_off(
         match button::press(&app, &press).await {
             Ok(withholding_id) => return Ok(to_order(withholding_id)),
             Err(Fault::Refused(PressRefusal::Pin(refusal))) => pin_h5::refuse(&mut form, "pin", refusal),
-            Err(Fault::Refused(refusal)) => form.refuse(&refusal),
+            Err(Fault::Refused(PressRefusal::Repay(refusal))) => refuse(&mut form, refusal),
             Err(failed) => return Err(failed.into()),
         }
     }

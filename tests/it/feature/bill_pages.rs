@@ -4,6 +4,7 @@ use std::collections::BTreeSet;
 use std::sync::Arc;
 
 use fenqi::base::Fen;
+use fenqi::base::id::CardId;
 use fenqi::borrower::{self, BorrowerRefusal};
 use fenqi::credit::closing_actions;
 use fenqi::error::Fault as Refused;
@@ -108,6 +109,36 @@ async fn a_silent_bank_is_told_of_honestly(pool: PgPool) {
     repayment::jobs::submit_withholdings(&shopper.town.app).await.unwrap();
     let shown = shopper.browser.get(&ordered.at).await;
     shown.shows("The bank has not said yet").shows("Please do not pay again");
+}
+
+#[sqlx::test(migrator = "fenqi::MIGRATOR")]
+async fn a_card_that_is_gone_is_told_beside_the_cards_and_a_failed_payment_is_tried_again_on_its_line(pool: PgPool) {
+    let (mut shopper, world, loan) = billed(pool).await;
+    let pool = shopper.town.app.pool.clone();
+    let second = "insert into bank_card (borrower_id, card_id, number_sealed, number_hash, number_tail, mobile_sealed,
+                                         agreement_number, agreement_signed_at, status, is_default)
+                  select borrower_id, gen_random_uuid(), number_sealed, decode('01', 'hex'), '7777', mobile_sealed,
+                         'AG-second', agreement_signed_at, 'bound', false
+                  from bank_card where borrower_id = $1 returning card_id";
+    let second: CardId = sqlx::query_scalar(second).bind(shopper.borrower_id).fetch_one(&pool).await.unwrap();
+    let set = "update bank_card set status = $2 where card_id = $1";
+    let payoff = format!("/loans/{loan}/payoff");
+    for address in ["/bills/pay", payoff.as_str()] {
+        let page = shopper.browser.get(address).await;
+        page.shows("ending in 7777").hides("id=\"card-error\"");
+        sqlx::query(set).bind(second).bind("unbound").execute(&pool).await.unwrap();
+        let chosen = second.to_string();
+        let gone = shopper.browser.submit(&page, address, &[("card", chosen.as_str()), ("pin", PIN)]).await;
+        gone.has_status(422).shows("id=\"card-error\"").shows("Use another one").hides("There is no card that can be");
+        gone.shows("ending in 0128").hides("ending in 7777");
+        sqlx::query(set).bind(second).bind("bound").execute(&pool).await.unwrap();
+    }
+    world.script("withholding_a", None, vec![Scripted::answer("insufficient_funds")]);
+    let page = shopper.browser.get("/bills/pay").await;
+    let ordered = submit(&mut shopper, &page, "/bills/pay", &[("how", "all")]).await;
+    repayment::jobs::submit_withholdings(&shopper.town.app).await.unwrap();
+    let failed = shopper.browser.get(&ordered.at).await;
+    failed.shows("Not charged").shows(&format!("href=\"/bills/pay?line={}\"", shopper.line_id));
 }
 
 #[sqlx::test(migrator = "fenqi::MIGRATOR")]

@@ -22,3 +22,4 @@ error-refund_exceeds_purchase = { refusal-refund_exceeds_purchase }
 error-under_age = { refusal-under_age }
 error-registered_elsewhere = { refusal-registered_elsewhere }
 error-card_already_bound = { refusal-card_already_bound }
+error-card_not_chargeable = { refusal-card_not_chargeable }

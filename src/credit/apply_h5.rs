@@ -77,11 +77,14 @@ struct Offer {
     rate_max: Decimal,
 }
 
-/// There is no line to be had today: its product is off sale, or past its last day. What was given is kept.
+/// There is no line to be had today: its product is off sale, or past its last day. What was given is kept, and nothing more is
+/// asked for.
 #[derive(Template, WebTemplate)]
 #[template(path = "credit/not_offered.html")]
 pub struct NotOfferedPage {
     page: Page,
+    /// Whether it is known who applies, who then has a home page.
+    is_known: bool,
 }
 
 /// Where the application stands; `state` is the part that updates itself.
@@ -125,7 +128,10 @@ pub async fn show(State(app): State<App>, page: Page) -> Result<Response, Proble
     };
     match proved {
         Proved { subject_id: Some(borrower_id), .. } => step(&app, page, BorrowerId::from_uuid(borrower_id)).await,
-        Proved { mobile: Some(mobile), .. } => Ok(IdentityPage::of(page, Form::default(), mobile).into_response()),
+        Proved { mobile: Some(mobile), .. } => Ok(match find_offer(&app).await? {
+            Some(_) => IdentityPage::of(page, Form::default(), mobile).into_response(),
+            None => NotOfferedPage { page, is_known: false }.into_response(),
+        }),
         Proved { .. } => Ok(Redirect::to("/sign-in?next=/apply").into_response()),
     }
 }
@@ -146,20 +152,22 @@ async fn step(app: &App, page: Page, borrower_id: BorrowerId) -> Result<Response
         }
         return Ok(StatePage { page, standing }.into_response());
     }
-    let cards = card_actions::cards(app, borrower_id).await?;
-    let Some(card) = first_bound(cards) else {
-        return Ok(match card_actions::awaiting_code(app, borrower_id).await? {
-            Some(awaiting) => CodePage::of(page, awaiting, APPLY, app.clock.now()).into_response(),
-            None => CardPage::of(page, APPLY).into_response(),
-        });
+    let card = first_bound(card_actions::cards(app, borrower_id).await?);
+    if card.is_none()
+        && let Some(awaiting) = card_actions::awaiting_code(app, borrower_id).await?
+    {
+        return Ok(CodePage::of(page, awaiting, APPLY, app.clock.now()).into_response());
+    }
+    let Some(offer) = find_offer(app).await? else {
+        return Ok(NotOfferedPage { page, is_known: true }.into_response());
     };
+    let Some(card) = card else { return Ok(CardPage::of(page, APPLY).into_response()) };
     let signed = borrower_actions::presently_signed(app, borrower_id).await?;
     // Those beside a form are asked for again only when their text has changed.
     let unsigned = ONE_BY_ONE.into_iter().chain(Agreement::ALL).find(|agreement| !signed.contains(agreement));
     if let Some(agreement) = unsigned {
         return Ok(AgreementPage { page, form: Form::default(), text: AgreementText::of(agreement) }.into_response());
     }
-    let Some(offer) = find_offer(app).await? else { return Ok(NotOfferedPage { page }.into_response()) };
     let key = id::mint(app.clock.now()).simple().to_string();
     let (form, profile) = (Form::filled([("key", key)]), borrower_actions::profile(app, borrower_id).await?);
     Ok(SubmitPage { page, form, profile, card, offer, former: None }.into_response())
@@ -320,7 +328,9 @@ pub async fn submit(
             let Some(card) = first_bound(card_actions::cards(&app, borrower_id).await?) else {
                 return Ok(Redirect::to(APPLY).into_response());
             };
-            let Some(offer) = find_offer(&app).await? else { return Ok(unprocessable(NotOfferedPage { page })) };
+            let Some(offer) = find_offer(&app).await? else {
+                return Ok(unprocessable(NotOfferedPage { page, is_known: true }));
+            };
             let profile = borrower_actions::profile(&app, borrower_id).await?;
             let is_newer = offer.product_id == product_id.to_string() && offer.product_version != product_version;
             let mut shown = SubmitPage { page, form, profile, card, offer, former: None };

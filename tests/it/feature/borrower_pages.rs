@@ -301,8 +301,21 @@ async fn a_product_past_its_last_day_is_not_offered_and_not_called_changed(pool:
 #[sqlx::test(migrator = "fenqi::MIGRATOR")]
 async fn a_withdrawn_product_is_not_offered_now_and_nothing_that_was_given_is_lost(pool: PgPool) {
     let mut place = open(pool).await;
-    let submit = place.come_to_submit().await;
+    let offer = async |place: &Place, words: &str| {
+        let anew = format!("{}\n# {words}\n", include_str!("../../../products/standard.toml"));
+        fenqi::product::publish(&place.app, &anew).await.unwrap();
+    };
     fenqi::product::withdraw(&place.app, "harbour-standard", 1).await.unwrap();
+    // Whoever could not apply is not asked who they are.
+    let too_early = place.sign_in(MOBILE).await;
+    too_early.is_at("/apply").shows("Not offered now").hides("id_number").hides("href=\"/home\"");
+    offer(&place, "Offered anew.").await;
+    let identity = place.browser.get("/apply").await;
+    let card = place.identify(&identity).await;
+    let credit = place.bind_card(&card).await;
+    let report = place.agree(&credit, "credit").await;
+    let submit = place.agree(&report, "credit_report").await;
+    fenqi::product::withdraw(&place.app, "harbour-standard", 2).await.unwrap();
     let refused = place.browser.submit(&submit, "/apply/submit", &[]).await;
     refused.has_status(422).shows("Not offered now").shows("come back later").hides("action=\"/apply/submit\"");
     let page = place.browser.get("/apply").await;
@@ -311,8 +324,7 @@ async fn a_withdrawn_product_is_not_offered_now_and_nothing_that_was_given_is_lo
     place.browser.cookies.remove("language");
     let applied: i64 = sqlx::query_scalar("select count(*) from application").fetch_one(&place.app.pool).await.unwrap();
     assert_eq!(applied, 0);
-    let anew = format!("{}\n# Offered anew.\n", include_str!("../../../products/standard.toml"));
-    fenqi::product::publish(&place.app, &anew).await.unwrap();
+    offer(&place, "And once more.").await;
     let submit = place.browser.get("/apply").await;
     submit.shows("王**").shows("5775").hides("Not offered now");
     place.browser.submit(&submit, "/apply/submit", &[]).await.shows("Your line is open");

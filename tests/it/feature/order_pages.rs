@@ -125,4 +125,12 @@ async fn an_order_is_its_merchants_own_and_a_suspended_merchant_opens_none(pool:
     let _ = merchant::decide(&till.town.app, &suspend).await.unwrap();
     let fields = [("amount", "10"), ("description", ""), ("waits", "5m")];
     till.browser.submit(&form, "/m/orders/new", &fields).await.has_status(422).shows("cannot take payments");
+    // Nobody is led to what cannot be done now, and whoever comes is told before typing.
+    for path in ["/m", "/m/orders"] {
+        till.browser.get(path).await.shows("does not take payments at present").hides("href=\"/m/orders/new\"");
+    }
+    till.browser.get("/m/more").await.hides("href=\"/m/poster\"");
+    for path in ["/m/orders/new", address.as_str()] {
+        till.browser.get(path).await.has_status(200).shows("does not take payments at present");
+    }
 }

@@ -1,6 +1,7 @@
 //! At the counter: a code is opened, plans are offered for an amount, and one is confirmed with the PIN.
 
 use super::authoriser::Authoriser;
+use super::decision::check_line;
 use super::model::{Decision, PurchaseRefusal, PurchaseRequest, Receipt, RequestRefusal};
 use super::offer::{self, Counter, PlanName, PlanOffer};
 use super::own_store::{self, OwnPurchase};
@@ -125,6 +126,8 @@ pub enum LineRefusal {
     Missing,
     #[error("the last day of the credit line has passed")]
     Ended,
+    #[error("the credit line is not active")]
+    NotActive,
 }
 
 impl Refusal for LineRefusal {
@@ -132,20 +135,22 @@ impl Refusal for LineRefusal {
         match self {
             LineRefusal::Missing => "no_line",
             LineRefusal::Ended => PurchaseRefusal::LineEnded.code(),
+            LineRefusal::NotActive => PurchaseRefusal::LineNotActive.code(),
         }
     }
 }
 
-/// Whether any of these lines is there to be used, frozen or not.
+/// Whether any of these lines can be used at all; where none can, an end is final, and a freeze is not.
 pub async fn check_lines(app: &App, lines: &[Line]) -> Outcome<(), LineRefusal> {
     if lines.is_empty() {
         return Err(Fault::Refused(LineRefusal::Missing));
     }
     let today = business_day::store::today(&mut *app.pool.acquire().await?).await?;
-    if lines.iter().all(|line| line.has_expired_on(today)) {
-        return Err(Fault::Refused(LineRefusal::Ended));
+    if lines.iter().any(|line| check_line(line, today).is_ok()) {
+        return Ok(());
     }
-    Ok(())
+    let have_ended = lines.iter().all(|line| line.has_expired_on(today));
+    Err(Fault::Refused(if have_ended { LineRefusal::Ended } else { LineRefusal::NotActive }))
 }
 
 /// What may be bought for on these lines today.

@@ -215,7 +215,7 @@ impl PlansPage {
 
 impl Visit<'_> {
     async fn with_typed(self, asked: Asked) -> Result<Response, Problem> {
-        let Some(typed) = asked.amount else { return Ok(self.keypad(Form::default()).await?.into_response()) };
+        let Some(typed) = asked.amount else { return self.blank().await };
         let typed: String = typed.chars().take(AMOUNT_CHARS_MAX).collect();
         if let Some(pressed) = asked.press {
             let form = Form::filled([("amount", press(&typed, &pressed))]);
@@ -226,6 +226,18 @@ impl Visit<'_> {
             Some(amount) => self.plans(amount, &asked.plan, None).await,
             None => Ok((StatusCode::UNPROCESSABLE_ENTITY, self.keypad(form).await?).into_response()),
         }
+    }
+
+    /// The keypad with nothing typed yet; where nothing is sold, whatever the amount, a page that says so before anybody types.
+    async fn blank(self) -> Result<Response, Problem> {
+        if counter::bounds(self.app, &self.lines, &self.shop).await?.is_none() {
+            match counter::offer_plans(self.app, &self.lines, &self.shop, Fen::ZERO).await {
+                Ok(_) => {}
+                Err(Fault::Refused(refusal)) => return self.closed(refusal).await,
+                Err(failed) => return Err(failed.into()),
+            }
+        }
+        Ok(self.keypad(Form::default()).await?.into_response())
     }
 
     async fn keypad(self, form: Form) -> anyhow::Result<KeypadPage> {

@@ -223,7 +223,7 @@ async fn a_plan_that_is_withdrawn_says_so_and_so_does_a_counter_with_none_left(p
     let words = "not available at the moment. Try again later";
     let typed = shopper.browser.get(&format!("{code}?amount=1200")).await;
     typed.has_status(422).shows(words).shows("value=\"1200.00\"");
-    for path in [asking.at.as_str(), order.as_str()] {
+    for path in [asking.at.as_str(), order.as_str(), code.as_str()] {
         let closed = shopper.browser.get(path).await;
         closed.has_status(409).shows(words).shows("Cannot be paid now").hides("merchant does not");
     }

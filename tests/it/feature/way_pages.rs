@@ -285,7 +285,9 @@ async fn a_line_that_cannot_be_used_says_so_everywhere(pool: PgPool) {
     home.hides("href=\"/bills\">See my bills");
     let line = shopper.browser.get("/home/line").await;
     line.shows("<p class=\"amount big\">¥0.00</p>").shows("Suspended: available ¥0.00");
-    shopper.browser.get(&code).await.shows("¥0.00 available");
+    // Nobody types an amount for nothing.
+    let refused = shopper.browser.get(&code).await;
+    refused.has_status(409).shows("Your credit line cannot be used at the moment").hides("name=\"amount\"");
     let ended =
         "update credit_line set status = 'active', frozen_for = null, expires_on = '2026-03-01', used_fen = 100000";
     sqlx::query(ended).execute(&pool).await.unwrap();

@@ -31,12 +31,14 @@ pub async fn send(app: &App, asking: &Asking) -> Outcome<(), PasscodeRefusal> {
     }
     let address = asking.address.as_ref().map(|address| (PER_ADDRESS, app.vault.index(Indexed::Address, address)));
     let windows: [Option<(Window, [u8; 32])>; 2] = [Some((PER_MOBILE, mobile_hash)), address];
-    let mut is_too_many = false;
+    let mut full_until: Option<DateTime<Utc>> = None;
     for (window, key_hash) in windows.into_iter().flatten() {
         let counted = store::count(&mut transaction, window.kind, &key_hash, now, window.length).await?;
-        is_too_many |= counted.count > window.count_max;
+        if counted.count > window.count_max {
+            full_until = full_until.max(Some(counted.started_at + window.length));
+        }
     }
-    if !is_too_many {
+    if full_until.is_none() {
         let passcode = NewPasscode {
             mobile_hash,
             purpose: asking.purpose,
@@ -48,8 +50,8 @@ pub async fn send(app: &App, asking: &Asking) -> Outcome<(), PasscodeRefusal> {
     }
     // What was asked for counts, sent or not.
     transaction.commit().await?;
-    if is_too_many {
-        return Err(Fault::Refused(PasscodeRefusal::TooMany));
+    if let Some(until) = full_until {
+        return Err(Fault::Refused(PasscodeRefusal::TooMany { until }));
     }
     hand_over(app, asking, code).await
 }

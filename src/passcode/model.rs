@@ -82,7 +82,8 @@ pub enum PasscodeRefusal {
     #[error("a code was sent less than a minute ago")]
     TooSoon,
     #[error("too many codes were asked for: try again later")]
-    TooMany,
+    /// The time from which on another may be asked for.
+    TooMany { until: DateTime<Utc> },
     #[error("the SMS partner does not answer, or does not write to this mobile")]
     NotSent,
     #[error("the code is wrong")]
@@ -95,7 +96,7 @@ impl Refusal for PasscodeRefusal {
     fn code(&self) -> &'static str {
         match self {
             PasscodeRefusal::TooSoon => "passcode_too_soon",
-            PasscodeRefusal::TooMany => "passcode_too_many",
+            PasscodeRefusal::TooMany { .. } => "passcode_too_many",
             PasscodeRefusal::NotSent => "passcode_not_sent",
             PasscodeRefusal::Wrong => "passcode_wrong",
             PasscodeRefusal::Ended => "passcode_ended",

@@ -75,7 +75,7 @@ async fn codes_are_sent_once_a_minute_and_ten_times_a_day(pool: PgPool) {
         assert!(matches!(send().await, Err(Fault::Refused(PasscodeRefusal::TooSoon))));
         app.clock.set(app.clock.now() + TimeDelta::minutes(1));
     }
-    assert!(matches!(send().await, Err(Fault::Refused(PasscodeRefusal::TooMany))));
+    assert!(matches!(send().await, Err(Fault::Refused(PasscodeRefusal::TooMany { .. }))));
     assert_eq!(lock(&world.sms).messages_to(MOBILE).len(), 10);
     app.clock.set(app.clock.now() + TimeDelta::hours(24));
     send().await.unwrap();

@@ -399,6 +399,21 @@ async fn the_wait_for_a_code_counts_on_after_a_wrong_one(pool: PgPool) {
 }
 
 #[sqlx::test(migrator = "fenqi::MIGRATOR")]
+async fn whoever_asked_for_too_many_codes_is_told_when_to_ask_again(pool: PgPool) {
+    let mut place = open(pool).await;
+    let page = place.browser.get("/sign-in").await;
+    let fields = [("mobile", MOBILE), ("do", "send")];
+    for _ in 0..10 {
+        place.browser.submit(&page, "/sign-in", &fields).await.has_status(200).shows("The code has been sent");
+        place.app.clock.set(place.app.clock.now() + TimeDelta::minutes(2));
+    }
+    let refused = place.browser.submit(&page, "/sign-in", &fields).await;
+    refused.has_status(422).shows("Too many codes were asked for. You may ask again tomorrow at 10:00.");
+    place.app.clock.set(place.app.clock.now() + TimeDelta::hours(24));
+    place.browser.submit(&page, "/sign-in", &fields).await.has_status(200).shows("The code has been sent");
+}
+
+#[sqlx::test(migrator = "fenqi::MIGRATOR")]
 async fn the_end_of_an_id_number_is_tried_ten_times_and_right_ones_do_not_count(pool: PgPool) {
     let mut place = open(pool).await;
     place.settle().await;

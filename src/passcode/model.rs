@@ -81,8 +81,8 @@ impl Passcode {
 pub enum PasscodeRefusal {
     #[error("a code was sent less than a minute ago")]
     TooSoon,
+    /// With the instant from which on another may be asked for.
     #[error("too many codes were asked for: try again later")]
-    /// The time from which on another may be asked for.
     TooMany { until: DateTime<Utc> },
     #[error("the SMS partner does not answer, or does not write to this mobile")]
     NotSent,

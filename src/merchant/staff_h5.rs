@@ -7,12 +7,12 @@ use axum::extract::{Path, State};
 use axum::response::{IntoResponse, Redirect, Response};
 
 use super::h5::MerchantSignedIn;
-use super::staff::{Right, Role, Staff, parse_staff_name};
+use super::staff::{Right, Role, Staff, StaffRefusal, parse_staff_name};
 use super::staff_actions::{self, Hiring, StaffChange};
 use crate::app::App;
 use crate::base::id::StaffId;
 use crate::base::person::{Mobile, NumberError};
-use crate::error::Fault;
+use crate::error::{Fault, Refusal};
 use crate::http::Problem;
 use crate::page::session;
 use crate::page::visit::ClientAddress;
@@ -56,6 +56,15 @@ impl NewPage {
     }
 }
 
+/// Puts what another number or role would mend beside it, and what none would above the form.
+fn refuse(form: &mut Form, refusal: &StaffRefusal) {
+    match refusal {
+        StaffRefusal::StaffAlready => form.refuse_field("mobile", refusal.code()),
+        StaffRefusal::LastOwner => form.refuse_field("role", refusal.code()),
+        StaffRefusal::UnknownStaff | StaffRefusal::TooManyStaff | StaffRefusal::UnknownMerchant => form.refuse(refusal),
+    }
+}
+
 /// What a change of who works here is confirmed by.
 fn asking(signed_in: &MerchantSignedIn, address: ClientAddress) -> Asking {
     Asking { purpose: Purpose::StaffChange, mobile: signed_in.staff.mobile.clone(), address: address.0 }
@@ -94,6 +103,11 @@ pub async fn hire(
     // The same form again, by a second tap or a reload: they are in.
     let is_again = staff_actions::is_hired(&app, &hiring).await?;
     if !is_again {
+        // A code is good once: what is known to be wrong is said before it is used up.
+        let people = staff_actions::list_staff(&app, hiring.merchant_id).await?;
+        if people.iter().any(|person| person.mobile == hiring.mobile) {
+            refuse(&mut form, &StaffRefusal::StaffAlready);
+        }
         if !passcode::is_proved(&app, asking.purpose, &asking.mobile, &mut form).await? {
             let is_sent = passcode::is_awaited(&app, asking.purpose, &asking.mobile).await?;
             return Ok(NewPage { page, form, signed_in, is_sent }.answer());
@@ -101,7 +115,7 @@ pub async fn hire(
         match staff_actions::hire(&app, &hiring).await {
             Ok(_) => page.visit.flash("flash-staff-hired"),
             Err(Fault::Refused(refusal)) => {
-                form.refuse(&refusal);
+                refuse(&mut form, &refusal);
                 return Ok(NewPage { page, form, signed_in, is_sent: false }.answer());
             }
             Err(failed) => return Err(failed.into()),
@@ -192,7 +206,7 @@ pub async fn change(
             Ok(Redirect::to(if own { "/m" } else { LIST }).into_response())
         }
         Err(Fault::Refused(refusal)) => {
-            form.refuse(&refusal);
+            refuse(&mut form, &refusal);
             Ok(OnePage { page, form, signed_in, person, is_sent: false }.answer())
         }
         Err(failed) => Err(failed.into()),

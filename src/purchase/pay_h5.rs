@@ -198,6 +198,9 @@ impl PlansPage {
 
     /// What a plan asks for each time, in words.
     fn pays(&self, plan: &PlanOffer) -> String {
+        if plan.name.periods == 1 {
+            return self.page.yuan(&plan.first_payment());
+        }
         let said = if plan.is_level() {
             self.page.say("plan-pays-level").with("amount", self.page.yuan(&plan.first_payment()))
         } else {

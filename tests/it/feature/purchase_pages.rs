@@ -233,6 +233,30 @@ async fn a_plan_that_is_withdrawn_says_so_and_so_does_a_counter_with_none_left(p
 }
 
 #[sqlx::test(migrator = "fenqi::MIGRATOR")]
+async fn what_is_paid_all_at_once_is_never_called_one_payments(pool: PgPool) {
+    let mut shopper = shopper(pool).await;
+    let code = shopper.poster().await;
+    let text = include_str!("../../../products/pay-next-bill.toml");
+    let product = fenqi::product::publish(&shopper.town.app, text).await.unwrap().product_id;
+    let plan = |version: i32| format!("{code}/confirm?amount=100&plan={product}.{version}.1");
+    let asking = shopper.browser.get(&plan(1)).await;
+    asking.has_status(200).shows("All at once with the next bill");
+    shopper.browser.submit(&asking, &format!("{code}/confirm"), &[("pin", PIN)]).await.shows("Paid");
+    let loans = shopper.browser.get("/loans").await;
+    let loan = loans.shows("All at once with the next bill").hides("1 payments").text.split("href=\"/loans/").nth(1);
+    let loan = loan.unwrap().split('"').next().unwrap().to_owned();
+    let agreement = shopper.browser.get(&format!("/loans/{loan}/agreement")).await;
+    agreement.shows("All at once with the next bill").hides("1 payments");
+    fenqi::product::publish(&shopper.town.app, &format!("{text}\n# Anew.\n")).await.unwrap();
+    let changed = shopper.browser.get(&plan(1)).await;
+    changed.has_status(409).shows("To pay all at once was ¥100.00 at").hides("Your 1 payments");
+    fenqi::product::withdraw(&shopper.town.app, "harbour-next-bill", 2).await.unwrap();
+    shopper.browser.get(&plan(2)).await.has_status(409).shows("Your plan to pay all at once is no longer sold");
+    let chinese = shopper.browser.get(&format!("{}&lang=zh-CN", plan(2))).await;
+    chinese.has_status(409).shows("您选的 1 期方案不再提供");
+}
+
+#[sqlx::test(migrator = "fenqi::MIGRATOR")]
 async fn a_refused_purchase_says_why_and_is_tried_again_under_another_key(pool: PgPool) {
     let mut shopper = shopper(pool).await;
     let code = shopper.poster().await;

@@ -34,8 +34,16 @@ plan-interest = Interest { $interest } in all
 plan-rates = { $nominal } a year (simple), { $effective } (compound, IRR)
 plan-merchant-pays = The merchant pays the interest: { $subsidy }
 plan-merchant-pays-part = The merchant pays part of the interest: { $subsidy }
-plan-changed-to = Your { $periods } payments were { $before } at { $before_rate } a year (simple), and are { $now } at { $now_rate } now.
-plan-changed-gone = Your plan of { $periods } payments is no longer sold.
+plan-changed-to =
+    { $periods ->
+        [one] To pay all at once was { $before } at { $before_rate } a year (simple), and is { $now } at { $now_rate } now.
+       *[other] Your { $periods } payments were { $before } at { $before_rate } a year (simple), and are { $now } at { $now_rate } now.
+    }
+plan-changed-gone =
+    { $periods ->
+        [one] Your plan to pay all at once is no longer sold.
+       *[other] Your plan of { $periods } payments is no longer sold.
+    }
 plan-details = Every payment
 plan-column-period = No.
 plan-column-due = Due on

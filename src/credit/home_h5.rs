@@ -22,9 +22,8 @@ use crate::{bill, business_day};
 #[template(path = "credit/home.html")]
 pub struct HomePage {
     page: Page,
+    /// One that can be used, if there is any.
     line: Option<LineCard>,
-    /// Whether anything can be bought, on this line or another.
-    can_pay: bool,
     /// Of somebody without a line: whether there was one, and whether an application stands.
     has_closed: bool,
     has_applied: bool,
@@ -33,6 +32,8 @@ pub struct HomePage {
 }
 
 struct LineCard {
+    /// Where its numbers are explained.
+    address: String,
     limit: Fen,
     used: Fen,
     available: Fen,
@@ -54,10 +55,10 @@ pub async fn home(State(app): State<App>, page: Page, SignedIn(borrower_id): Sig
     drop(connection);
     let line_ids: Vec<LineId> = all.iter().map(|line| line.line_id).collect();
     let outlook = repayment::outlook(&app, &line_ids).await?;
-    let line = lines.first().map(|line| LineCard::of(line, today));
-    let can_pay = lines.iter().any(|line| why_unusable(line, today).is_none());
+    let usable = lines.iter().find(|line| why_unusable(line, today).is_none());
+    let line = usable.or(lines.first()).map(|line| LineCard::of(line, today));
     let has_closed = line.is_none() && !all.is_empty();
-    Ok(HomePage { page, line, can_pay, has_closed, has_applied, outlook, unread })
+    Ok(HomePage { page, line, has_closed, has_applied, outlook, unread })
 }
 
 impl HomePage {
@@ -82,6 +83,7 @@ impl HomePage {
 impl LineCard {
     fn of(line: &Line, today: BusinessDay) -> LineCard {
         LineCard {
+            address: format!("/home/line?line={}", line.line_id),
             limit: line.limit,
             used: line.used,
             available: line.usable_on(today),

@@ -221,7 +221,7 @@ async fn home_says_what_is_late_and_what_comes_on_a_line_that_is_closed(pool: Pg
     let close = "update credit_line set status = 'closed', frozen_for = null";
     sqlx::query(close).execute(&pool).await.unwrap();
     let home = shopper.browser.get("/home").await;
-    home.shows("¥104.72").shows("due 25 March 2026").hides("Overdue").hides("href=\"/home/line\"");
+    home.shows("¥104.72").shows("due 25 March 2026").hides("Overdue").hides("href=\"/home/line");
     let unpaid = "update credit_line set status = 'active'; update bank_card set status = 'invalid'";
     sqlx::raw_sql(unpaid).execute(&pool).await.unwrap();
     shopper.town.live_until("2026-04-01").await;

@@ -324,9 +324,16 @@ async fn home_leads_to_paying_only_with_a_line_that_can_be_used(pool: PgPool) {
     home.shows("btn_warn\" href=\"/bills/pay\"");
     let wish = crate::town::LineWish { limit_fen: 500_000, statement_day: 5, due_day: 25, expires_on: "2029-12-31" };
     let second = shopper.town.open_lines(1, wish).await.pop().unwrap();
-    let another = "update credit_line set borrower_id = $1, funder_id = gen_random_uuid() where line_id = $2";
-    sqlx::query(another).bind(shopper.borrower_id).bind(second).execute(&pool).await.unwrap();
-    shopper.browser.get("/home").await.shows("A payment is late").shows(SCAN);
+    let funder_id = fenqi::funder::open_funder(&shopper.town.app, "other-bank", "Other Bank").await.unwrap();
+    let another = "update credit_line set borrower_id = $1, funder_id = $2 where line_id = $3";
+    let another = sqlx::query(another).bind(shopper.borrower_id).bind(funder_id).bind(second);
+    another.execute(&pool).await.unwrap();
+    // One that can be used is the one that is shown, with where its own numbers come from.
+    let home = shopper.browser.get("/home").await;
+    home.shows("¥5,000.00").shows(SCAN).shows("Overdue").hides("the line cannot be used");
+    let address = format!("/home/line?line={second}");
+    home.shows(&format!("href=\"{address}\""));
+    shopper.browser.get(&address).await.shows("limit ¥5,000.00 − used ¥0.00 = available ¥5,000.00");
     // One that is closed is neither there nor never was.
     let closed = "update credit_line set status = 'closed', frozen_for = null";
     sqlx::query(closed).execute(&pool).await.unwrap();

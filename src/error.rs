@@ -1,9 +1,16 @@
 //! How a use case ends when it does not do what was asked: a refusal is an answer, a failure is not.
 
+use chrono::{DateTime, Utc};
+
 /// Why something is refused: an enum of its feature, with a stable code and a sentence for a person.
 pub trait Refusal: std::error::Error + Send + Sync + 'static {
     /// Stable, `snake_case`, part of the API.
     fn code(&self) -> &'static str;
+
+    /// From when on the same may be asked for again, where that is known.
+    fn until(&self) -> Option<DateTime<Utc>> {
+        None
+    }
 }
 
 /// The error of a use case. Refusals are shown; failures are logged once at the edge and never shown.

@@ -145,8 +145,9 @@ pub enum CardRefusal {
     CodeWrong,
     #[error("the bank was asked for a code less than a minute ago")]
     CodeTooSoon,
+    /// With the instant from which on it may be asked again.
     #[error("the bank was asked for too many codes: try again later")]
-    TooManyCodes,
+    TooManyCodes { until: DateTime<Utc> },
     #[error("the code has expired or was wrong too often: ask for a new one")]
     SigningEnded,
     #[error("the bank does not answer at the moment: please try again in a while")]
@@ -167,12 +168,16 @@ impl Refusal for CardRefusal {
             CardRefusal::RefusedByBank { .. } => "card_refused_by_bank",
             CardRefusal::CodeWrong => "card_code_wrong",
             CardRefusal::CodeTooSoon => "card_code_too_soon",
-            CardRefusal::TooManyCodes => "card_code_too_many",
+            CardRefusal::TooManyCodes { .. } => "card_code_too_many",
             CardRefusal::SigningEnded => "card_signing_ended",
             CardRefusal::BankSilent => "bank_silent",
             CardRefusal::LastCardWhileOwing => "last_card_while_owing",
             CardRefusal::NotChargeable => "card_not_chargeable",
         }
+    }
+
+    fn until(&self) -> Option<DateTime<Utc>> {
+        if let CardRefusal::TooManyCodes { until } = self { Some(*until) } else { None }
     }
 }
 

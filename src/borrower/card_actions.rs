@@ -43,8 +43,8 @@ pub async fn request_code(app: &App, binding: CardBinding, address: Option<&str>
     let tries: Vec<(Window, String)> = tries.into_iter().flatten().collect();
     match passcode::fit(app, &tries).await? {
         None => start_binding(app, binding).await,
-        Some(full) if full == PER_CARD => Err(Fault::Refused(CardRefusal::CodeTooSoon)),
-        Some(_) => Err(Fault::Refused(CardRefusal::TooManyCodes)),
+        Some((full, _)) if full == PER_CARD => Err(Fault::Refused(CardRefusal::CodeTooSoon)),
+        Some((_, until)) => Err(Fault::Refused(CardRefusal::TooManyCodes { until })),
     }
 }
 

@@ -69,9 +69,11 @@ impl Form {
         self.errors.entry(name.to_owned()).or_insert_with(|| code.to_owned());
     }
 
-    /// Puts a refusal above the form: its words are `refusal-<code>`.
+    /// Puts a refusal above the form: its words are `refusal-<code>`, with the time from when on it may be tried again as
+    /// `{ $until }` where the refusal knows that.
     pub fn refuse(&mut self, refusal: &impl Refusal) {
         self.refusal = Some(refusal.code());
+        self.until = refusal.until().or(self.until);
     }
 
     /// Notes from when on what was refused, the whole or a field, may be tried again: its words say it as `{ $until }`.

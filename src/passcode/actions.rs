@@ -114,16 +114,16 @@ pub async fn full_until(app: &App, window: Window, key: &str) -> anyhow::Result<
 }
 
 /// Counts one more try of something against several windows at once, before it is made; `Some` names the first that it does not
-/// fit, and then it is counted nowhere. Tries at the same moment under one key wait for each other here, whichever node they come to.
+/// fit, with the instant from which on it does, and then it is counted nowhere. Tries at the same moment under one key wait for each other here, whichever node they come to.
 /// Whoever calls states the windows in the same order every time.
-pub async fn fit(app: &App, tries: &[(Window, String)]) -> anyhow::Result<Option<Window>> {
+pub async fn fit(app: &App, tries: &[(Window, String)]) -> anyhow::Result<Option<(Window, DateTime<Utc>)>> {
     let now = app.clock.now();
     let mut transaction = database::begin(&app.pool).await?;
     for (window, key) in tries {
         let key_hash = app.vault.index(Indexed::Passcode, &format!("{}:{key}", window.kind));
         let counted = store::count(&mut transaction, window.kind, &key_hash, now, window.length).await?;
         if counted.count > window.count_max {
-            return Ok(Some(*window));
+            return Ok(Some((*window, counted.started_at + window.length)));
         }
     }
     transaction.commit().await?;

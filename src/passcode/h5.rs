@@ -26,9 +26,6 @@ pub async fn send_if_asked(app: &App, asking: &Asking, form: &mut Form) -> anyho
         Ok(()) => Ok(Some(true)),
         Err(Fault::Refused(refusal)) => {
             form.refuse(&refusal);
-            if let PasscodeRefusal::TooMany { until } = refusal {
-                form.note_until(until);
-            }
             Ok(Some(refusal == PasscodeRefusal::TooSoon))
         }
         Err(Fault::Failed(failure)) => Err(failure),

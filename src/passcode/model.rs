@@ -102,6 +102,10 @@ impl Refusal for PasscodeRefusal {
             PasscodeRefusal::Ended => "passcode_ended",
         }
     }
+
+    fn until(&self) -> Option<DateTime<Utc>> {
+        if let PasscodeRefusal::TooMany { until } = self { Some(*until) } else { None }
+    }
 }
 
 #[cfg(test)]

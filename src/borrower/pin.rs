@@ -103,6 +103,10 @@ impl Refusal for PinRefusal {
             PinRefusal::Locked { .. } => "pin_locked",
         }
     }
+
+    fn until(&self) -> Option<DateTime<Utc>> {
+        if let PinRefusal::Locked { until } = self { Some(*until) } else { None }
+    }
 }
 
 #[cfg(test)]

@@ -179,11 +179,7 @@ pub async fn is_confirmed(app: &App, id: BorrowerId, form: &mut Form) -> anyhow:
 /// Puts what is wrong with a PIN beside the field that holds it; what no other PIN would mend stands above the form.
 pub fn refuse(form: &mut Form, field: &str, refusal: PinRefusal) {
     match refusal {
-        PinRefusal::NotSet => form.refuse(&refusal),
-        PinRefusal::Locked { until } => {
-            form.refuse(&refusal);
-            form.note_until(until);
-        }
+        PinRefusal::NotSet | PinRefusal::Locked { .. } => form.refuse(&refusal),
         PinRefusal::Malformed | PinRefusal::TooSimple | PinRefusal::Wrong | PinRefusal::WrongOnceMore => {
             form.refuse_field(field, refusal.code());
         }

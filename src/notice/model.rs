@@ -55,7 +55,7 @@ pub const WECHAT_MESSAGES: [&str; 6] =
     ["bill_issued", "due_soon", "overdue", "withheld", "withholding_failed", "limit_changed"];
 
 /// Everything that borrowers are told, each with what its words need of the body; `web/locales` has the words of each.
-pub const TO_BORROWERS: [(&str, &[&str]); 21] = [
+pub const TO_BORROWERS: [(&str, &[&str]); 22] = [
     ("application_approved", &["limit_fen"]),
     ("application_refused", &["reason"]),
     ("application_under_review", &[]),

@@ -316,7 +316,8 @@ mod tests {
     #[test]
     fn what_is_cancelled_stays_so_and_a_payment_of_it_is_looked_at() {
         let cancelled = standing(PayoutState::Cancelled);
-        assert_eq!(cancelled.learn(&says(paid("B1"))), Learned::Contradiction);
+        let paid_all_the_same = Learned::Contradiction(ContradictionKind::WeFailedTheySucceeded);
+        assert_eq!(cancelled.learn(&says(paid("B1"))), paid_all_the_same);
         assert_eq!(cancelled.learn(&says(Word::NotReceived)), Learned::AlreadyApplied);
     }
 

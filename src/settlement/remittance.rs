@@ -7,7 +7,7 @@ use chrono::{DateTime, Utc};
 use super::model::{SettlementStatus, status_of};
 use super::posting::RemittanceAmounts;
 use crate::base::id::{FunderId, ProductId, RemittanceId};
-use crate::base::{BusinessDay, Fen};
+use crate::base::{BusinessDay, Fen, Rate};
 use crate::product::terms::ProfitShare;
 
 /// What one product version brought in on one day: what borrowers repaid, without excess, and what merchants paid as
@@ -29,14 +29,26 @@ impl Income {
         self.principal + self.interest + self.fee + self.penalty
     }
 
-    /// The platform's share: each kind of income times its rate, rounded once. Negative where more subsidy was given
-    /// back than came in, so that a share is reversed in proportion.
-    pub fn share(&self, profit_share: &ProfitShare) -> Fen {
-        profit_share.interest.of(self.interest, 1, 1)
-            + profit_share.fee.of(self.fee, 1, 1)
-            + profit_share.penalty.of(self.penalty, 1, 1)
-            + profit_share.subsidy.of(self.subsidy, 1, 1)
+    /// The platform's share: that of all that came in until this day, less what was kept of it before. So what is given back in
+    /// any number of parts takes back exactly the share that it brought. Negative where more was given back than came in.
+    pub fn share(&self, before: &RemittedBefore, profit_share: &ProfitShare) -> Fen {
+        let of = |rate: Rate, day: Fen, before: Fen| rate.of(before + day, 1, 1);
+        of(profit_share.interest, self.interest, before.interest)
+            + of(profit_share.fee, self.fee, before.fee)
+            + of(profit_share.penalty, self.penalty, before.penalty)
+            + of(profit_share.subsidy, self.subsidy, before.subsidy)
+            - before.share
     }
+}
+
+/// What a product version brought in on all days that were remitted before, and the platform's share of it.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct RemittedBefore {
+    pub interest: Fen,
+    pub fee: Fen,
+    pub penalty: Fen,
+    pub subsidy: Fen,
+    pub share: Fen,
 }
 
 /// One product version's part of a remittance.
@@ -158,12 +170,33 @@ mod tests {
     #[test]
     fn each_kind_of_income_is_rounded_once() {
         // 0.3 × 105 = 31.5 and 0.25 × 102 = 25.5, each away from zero.
-        assert_eq!(income(105, 102).share(&profit_share()), Fen::new(32 + 26));
+        assert_eq!(income(105, 102).share(&RemittedBefore::default(), &profit_share()), Fen::new(32 + 26));
     }
 
     #[test]
-    fn a_subsidy_given_back_reverses_its_share() {
-        assert_eq!(income(0, -102).share(&profit_share()), Fen::new(-26));
+    fn a_subsidy_given_back_in_parts_reverses_its_share_exactly() {
+        let mut before = RemittedBefore::default();
+        let shares = [102, -34, -34, -34].map(|subsidy| {
+            let share = income(0, subsidy).share(&before, &profit_share());
+            before.subsidy += Fen::new(subsidy);
+            before.share += share;
+            share.get()
+        });
+        // A quarter of 102, of 68, of 34 and of nothing: 26, 17, 9, 0.
+        assert_eq!(shares, [26, -9, -8, -9]);
+    }
+
+    #[test]
+    fn what_rounding_left_of_one_day_is_made_up_on_the_next() {
+        let mut before = RemittedBefore::default();
+        let shares = [1, 1, 1, 1].map(|interest| {
+            let share = income(interest, 0).share(&before, &profit_share());
+            before.interest += Fen::new(interest);
+            before.share += share;
+            share.get()
+        });
+        // 0.3, 0.6, 0.9 and 1.2 until each day.
+        assert_eq!(shares, [0, 1, 0, 0]);
     }
 
     #[test]

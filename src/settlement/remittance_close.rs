@@ -26,10 +26,12 @@ pub async fn run(connection: &mut PgConnection, app: &App, day: BusinessDay, _: 
     }
     let pay_on = app.calendar.next_working_day(day).context("funders cannot be given a day of payment")?;
     let remitting = Remitting { business_day: day, pay_on, at: app.clock.now() };
+    let before = store::sum_before(&mut *connection).await?;
     let mut parts = Vec::new();
     for income in store::sum_income(&mut *connection, day).await? {
         let version = app.catalogue.get(&mut *connection, income.product_id, income.product_version).await?;
-        parts.push(RemittancePart { income, share: income.share(&version.terms.profit_share) });
+        let before = before.get(&(income.product_id, income.product_version)).copied().unwrap_or_default();
+        parts.push(RemittancePart { income, share: income.share(&before, &version.terms.profit_share) });
     }
     let carried = store::lock_carried(&mut *connection).await?;
     let remittances = remittance::remit(&parts, &carried, remitting);

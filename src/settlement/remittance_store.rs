@@ -1,12 +1,14 @@
 //! SQL of remittances.
 
+use std::collections::BTreeMap;
+
 use sqlx::PgConnection;
 use uuid::Uuid;
 
 use super::model::SettlementStatus;
 use super::payout_store::PaidSource;
 use super::posting::RemittanceAmounts;
-use super::remittance::{CarriedRemittance, Income, Remittance};
+use super::remittance::{CarriedRemittance, Income, Remittance, RemittedBefore};
 use crate::base::id::{FunderId, ProductId, RemittanceId};
 use crate::base::{BusinessDay, Fen};
 
@@ -46,6 +48,29 @@ pub async fn sum_income(connection: &mut PgConnection, day: BusinessDay) -> sqlx
     )
     .fetch_all(connection)
     .await
+}
+
+/// What each product version brought in on the days that are remitted already.
+pub async fn sum_before(connection: &mut PgConnection) -> sqlx::Result<BTreeMap<(ProductId, i32), RemittedBefore>> {
+    let rows = sqlx::query!(
+        r#"select product_id as "product_id: ProductId", product_version, sum(interest_fen)::bigint as "interest!: Fen",
+                  sum(fee_fen)::bigint as "fee!: Fen", sum(penalty_fen)::bigint as "penalty!: Fen",
+                  sum(subsidy_fen)::bigint as "subsidy!: Fen", sum(share_fen)::bigint as "share!: Fen"
+           from remittance_part group by product_id, product_version"#
+    )
+    .fetch_all(connection)
+    .await?;
+    let before = rows.into_iter().map(|row| {
+        let sums = RemittedBefore {
+            interest: row.interest,
+            fee: row.fee,
+            penalty: row.penalty,
+            subsidy: row.subsidy,
+            share: row.share,
+        };
+        ((row.product_id, row.product_version), sums)
+    });
+    Ok(before.collect())
 }
 
 /// Remittances carried forward and not taken in yet; locked.

@@ -1,11 +1,12 @@
 //! Properties under random input: identities through months of anything in any order, no fen overdrawn by many at once on two
 //! nodes, and postings that leave nothing behind.
 
-use fenqi::base::Fen;
-use fenqi::base::id::{FunderId, LineId, MerchantId, RefundId, RepaymentId, SettlementId};
+use fenqi::base::id::{FunderId, LineId, MerchantId, ProductId, RefundId, RepaymentId, SettlementId};
+use fenqi::base::{Fen, Rate};
 use fenqi::bill::Parts;
 use fenqi::ledger::account::Book;
 use fenqi::ledger::{Account, Posting};
+use fenqi::product::terms::ProfitShare;
 use fenqi::purchase::actions::{RefundRequest, refund, void};
 use fenqi::purchase::posting::{self as purchase_posting, Event};
 use fenqi::purchase::refund::Refundable;
@@ -19,6 +20,7 @@ use fenqi::sandbox::world::lock;
 use fenqi::sandbox::{FaultShares, World};
 use fenqi::settlement::model::{DayPart, Part, Settlement};
 use fenqi::settlement::posting::{self as settlement_posting, Booking, FunderAmount, RemittanceAmounts};
+use fenqi::settlement::remittance::{Income, RemittedBefore};
 use proptest::prelude::*;
 use rand::rngs::StdRng;
 use rand::{Rng, SeedableRng};
@@ -321,6 +323,40 @@ fn settled(day: DayPart) -> (Settlement, Part) {
     (settlement, part)
 }
 
+/// A funder whose product version brings in nothing but subsidies, day by day.
+struct Remitting {
+    profit_share: ProfitShare,
+    before: RemittedBefore,
+}
+
+impl Remitting {
+    fn of_subsidies_at(percent: i64) -> Remitting {
+        let [zero, subsidy]: [Rate; 2] = ["0".to_owned(), format!("0.{percent:02}")].map(|rate| rate.parse().unwrap());
+        let profit_share = ProfitShare { interest: zero, fee: zero, penalty: zero, subsidy };
+        Remitting { profit_share, before: RemittedBefore::default() }
+    }
+
+    /// The day's remittance, paid.
+    fn remit(&mut self, subsidy: Fen) -> Posting {
+        let zero = Fen::ZERO;
+        let income = Income {
+            funder_id: event().funder_id,
+            product_id: ProductId::from_uuid(Uuid::from_u128(12)),
+            product_version: 1,
+            principal: zero,
+            interest: zero,
+            fee: zero,
+            penalty: zero,
+            subsidy,
+        };
+        let share = income.share(&self.before, &self.profit_share);
+        self.before.subsidy += subsidy;
+        self.before.share += share;
+        let amounts = RemittanceAmounts { collected: zero, subsidy, share };
+        settlement_posting::remittance_paid(Uuid::from_u128(13), income.funder_id, amounts, booking())
+    }
+}
+
 fn fen(most: i64) -> impl Strategy<Value = Fen> {
     (0..=most).prop_map(Fen::new)
 }
@@ -336,8 +372,8 @@ proptest! {
         }
     }
 
-    /// Sold, cleared, refunded in any parts and paid: the merchant is owed nothing, fee and subsidy are gone, and the money is
-    /// where the refund put it.
+    /// Sold, cleared, refunded in any parts, each on a day of its own, and remitted: the merchant is owed nothing, fee, subsidy
+    /// and the platform's share of it are gone, and the money is where the refund put it.
     #[test]
     fn a_purchase_refunded_in_any_parts_nets_to_zero(
         amount in 100..1_000_000_i64,
@@ -345,8 +381,10 @@ proptest! {
         fee in fen(100),
         subsidy in fen(100),
         unpaid in 0..1_000_000_i64,
+        share_percent in 0..60_i64,
     ) {
         let amount = Fen::new(amount);
+        let mut funder = Remitting::of_subsidies_at(share_percent);
         let day = DayPart { gross: amount, discount_fee: fee, subsidy, ..DayPart::empty(
             MerchantId::from_uuid(Uuid::from_u128(5)), event().funder_id) };
         let (settlement, part) = settled(day);
@@ -355,6 +393,7 @@ proptest! {
             settlement_posting::clearing(&settlement, &part, booking()),
         ];
         prop_assert_eq!(moved(&postings, Account::MerchantPayable), -part.payable().get());
+        postings.push(funder.remit(subsidy));
         let mut purchase = Refundable {
             amount, refunded: Fen::ZERO, discount_fee: fee, discount_returned_on_refund: true, subsidy };
         let (mut principal_left, mut fell, mut owed_back) = (Fen::new(unpaid).min(amount), Fen::ZERO, Fen::ZERO);
@@ -362,6 +401,7 @@ proptest! {
             let part = cut.min(purchase.left());
             let parts = purchase.split(part, part.min(principal_left));
             postings.push(purchase_posting::refund(event(), &parts, Parts::default(), false));
+            postings.push(funder.remit(-parts.subsidy_returned));
             purchase.refunded += part;
             principal_left -= parts.principal_fell;
             fell += parts.principal_fell;
@@ -370,7 +410,8 @@ proptest! {
         assert_sums_to_zero(&postings);
         prop_assert_eq!(fell + owed_back, amount);
         for gone in [Account::MerchantPayable, Account::FeeIncome, Account::SubsidyPayable, Account::SubsidyIncome,
-                     Account::ReserveHeld, Account::FundingInTransit, Account::CollectionsInTransit] {
+                     Account::ReserveHeld, Account::FundingInTransit, Account::CollectionsInTransit,
+                     Account::ShareIncome, Account::ShareExpense, Account::CollectionsPayable, Account::Bank, Account::Cash] {
             prop_assert_eq!(moved(&postings, gone), 0, "{}", gone.name());
         }
         prop_assert_eq!(moved(&postings, Account::ReserveAvailable), (amount - fell).get());

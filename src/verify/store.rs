@@ -3,7 +3,7 @@
 use sqlx::{AssertSqlSafe, PgConnection};
 
 use super::settled_store::{find_settled, find_unpaid_penalty};
-use super::{FINDINGS_MAX, Finding, balance_store};
+use super::{FINDINGS_MAX, Finding, balance_store, income_store};
 
 /// An identity and how its exceptions are found.
 #[derive(Debug)]
@@ -102,6 +102,11 @@ identities! {
         "select line_id as subject, max(entry_no) as expected, count(*) as found from line_entry group by line_id
          having count(*) <> max(entry_no) or sum(used_change_fen) <> (array_agg(used_after_fen order by entry_no desc))[1]
              or sum(limit_change_fen) <> (array_agg(limit_after_fen order by entry_no desc))[1]",
+
+    // Above its limit a line can stand only after the limit was lowered.
+    "no purchase took a line over its limit":
+        "select line_id || ' entry ' || entry_no as subject, limit_after_fen as expected, used_after_fen as found
+         from line_entry where kind = 'purchase' and used_after_fen > limit_after_fen",
 
     "a reserve stands where its journal ends":
         "select r.funder_id as subject, coalesce(e.available_after_fen, 0) as expected, r.available_fen as found
@@ -214,13 +219,7 @@ identities! {
          group by r.repayment_id, r.line_id
          having r.amount_fen <> r.excess_fen + coalesce(sum(a.principal + a.interest + a.fee + a.penalty), 0)",
 
-    "what installments were paid is what repayments allocated":
-        "select coalesce(paid.line_id, given.line_id) as subject, coalesce(given.fen, 0) as expected, coalesce(paid.fen, 0) as found
-         from (select line_id, sum(principal_paid_fen + interest_paid_fen + fee_paid_fen + penalty_paid_fen) as fen
-               from bill_line group by line_id) paid
-         full join (select r.line_id, sum(r.amount_fen - r.excess_fen) as fen from repayment r group by r.line_id) given
-              on given.line_id = paid.line_id
-         where coalesce(given.fen, 0) <> coalesce(paid.fen, 0)",
+    "what installments were paid is what repayments allocated": income_store::PAID_INSTALLMENTS,
 
     "each collected withholding is one repayment":
         "select w.withholding_id as subject, w.collected_fen as expected, coalesce(sum(r.amount_fen), 0) as found
@@ -267,6 +266,8 @@ identities! {
          where coalesce(c.principal_fen + c.interest_fen + c.fee_fen, 0) <> coalesce(posted.fen, 0)",
 
     "the bank has what was paid in and not paid out": balance_store::BANK,
+
+    "income, costs and what is on its way to funders are what the events behind them say": income_store::INCOME,
 
     "a settlement's parts are the purchases and refunds of its day":
         "select coalesce(made.business_day, told.business_day) || ' merchant ' || coalesce(made.merchant_id, told.merchant_id)

@@ -8,6 +8,27 @@ use sqlx::{AssertSqlSafe, Connection, PgPool};
 
 use super::day_file::lived_in;
 
+const INCOME: &str = "income, costs and what is on its way to funders are what the events behind them say";
+
+/// Every leg of one account stands in another one: of the two, only one is among those that the sentence is about.
+macro_rules! moved {
+    ($from:literal to $to:literal) => {
+        concat!(
+            "update posting set debit = array_replace(debit, ",
+            $from,
+            "::smallint, ",
+            $to,
+            "::smallint), credit = array_replace(credit, ",
+            $from,
+            "::smallint, ",
+            $to,
+            "::smallint) where ",
+            $from,
+            " = any(debit || credit)"
+        )
+    };
+}
+
 /// An identity's sentence, and a change after which it is not true.
 const TAMPERED: &[(&str, &str)] = &[
     (
@@ -30,6 +51,11 @@ const TAMPERED: &[(&str, &str)] = &[
     ),
     ("a line stands where its journal ends", "update credit_line set limit_fen = limit_fen + 1"),
     ("a line's journal has no gap and sums to what it says", "delete from line_entry where entry_no = 1"),
+    (
+        "no purchase took a line over its limit",
+        "update line_entry set used_after_fen = limit_after_fen + 1
+         where (line_id, entry_no) = (select line_id, entry_no from line_entry where kind = 'purchase' limit 1)",
+    ),
     (
         "a reserve stands where its journal ends",
         "update reserve_entry set available_after_fen = available_after_fen + 1
@@ -93,6 +119,24 @@ const TAMPERED: &[(&str, &str)] = &[
     (
         "what installments were paid is what repayments allocated",
         "update bill_line set penalty_paid_fen = penalty_paid_fen + 1",
+    ),
+    // Nothing is missing of what the line paid: one part was taken for another, or one installment for another.
+    (
+        "what installments were paid is what repayments allocated",
+        "update repayment set principal_fen[1] = interest_fen[1], interest_fen[1] = principal_fen[1]
+         where principal_fen[1] <> interest_fen[1]",
+    ),
+    (
+        "what installments were paid is what repayments allocated",
+        "update bill_line set fee_paid_fen = fee_paid_fen - 1, penalty_paid_fen = penalty_paid_fen + 1 where fee_paid_fen > 0",
+    ),
+    (
+        "what installments were paid is what repayments allocated",
+        "update repayment set periods[1] = periods[1] + 1",
+    ),
+    (
+        "what installments were paid is what repayments allocated",
+        "update repayment set loan_ids[1] = gen_random_uuid()",
     ),
     (
         "each collected withholding is one repayment",
@@ -161,6 +205,22 @@ const TAMPERED: &[(&str, &str)] = &[
         "the bank has what was paid in and not paid out",
         "update posting set funder_id = gen_random_uuid() where event = 'settlement_paid'",
     ),
+    (INCOME, moved!(105 to 101)),
+    (INCOME, moved!(106 to 101)),
+    (INCOME, moved!(107 to 112)),
+    (INCOME, moved!(108 to 101)),
+    (INCOME, moved!(110 to 101)),
+    (INCOME, moved!(205 to 204)),
+    (INCOME, moved!(207 to 206)),
+    (INCOME, moved!(208 to 206)),
+    (INCOME, moved!(209 to 211)),
+    (INCOME, moved!(210 to 211)),
+    (INCOME, moved!(212 to 211)),
+    (INCOME, "update refund set discount_fee_returned_fen = discount_fee_returned_fen + 1"),
+    (INCOME, "update refund set subsidy_returned_fen = subsidy_returned_fen + 1"),
+    (INCOME, "update remittance set share_fen = share_fen + 1, net_fen = net_fen - 1, payable_fen = payable_fen - 1"),
+    (INCOME, "update repayment set penalty_fen[1] = penalty_fen[1] + 1"),
+    (INCOME, "update channel_file_line set cost_fen = cost_fen + 1"),
     (
         "a settlement's parts are the purchases and refunds of its day",
         "update settlement_part set discount_fee_fen = discount_fee_fen + 1",

@@ -1,0 +1,86 @@
+//! What came in and whose it is as SQL: income, costs and money on its way between platform and funder, by what was sold, taken back,
+//! repaid, settled by channels and remitted; and what each installment was paid, by its repayments.
+
+/// Debits less credits of all accounts of income and cost, and of those that money passes on its way to the funder, in one walk
+/// over the postings. A remittance that is paid or comes to nothing takes along all that was carried into it. Charges accrue by
+/// spans; what a refund gave back of billed ones left the income, and what a payoff waived after billing was never posted.
+pub(super) const INCOME: &str = "
+    with recursive passed_on as (
+        select remittance_id, funder_id, collected_fen, subsidy_fen, share_fen from remittance where status in ('paid', 'nothing')
+        union all
+        select r.remittance_id, r.funder_id, r.collected_fen, r.subsidy_fen, r.share_fen
+        from passed_on p join remittance r on r.funder_id = p.funder_id and r.carried_into = p.remittance_id),
+    paid_by_channels as (
+        select coalesce(l.funder_id, '00000000-0000-0000-0000-000000000000') as funder_id, l.line_id, f.amount_fen, f.cost_fen
+        from channel_file c
+        join channel_file_line f on f.channel = c.channel and f.business_day = c.business_day
+        left join withholding w on w.withholding_id = f.withholding_id and w.channel = f.channel
+        left join credit_line l on l.line_id = w.line_id
+        where c.compared_at is not null and f.succeeded),
+    moved as (
+        select p.funder_id, side.account, side.fen
+        from settlement_part p
+        cross join lateral (values (105, -p.discount_fee_fen), (106, -p.subsidy_fen), (209, -p.subsidy_fen),
+                                   (210, p.subsidy_fen)) as side(account, fen)
+        union all
+        select f.funder_id, side.account, side.fen
+        from refund f
+        cross join lateral (values (105, f.discount_fee_returned_fen), (106, f.subsidy_returned_fen), (209, f.subsidy_returned_fen),
+                                   (210, -f.subsidy_returned_fen)) as side(account, fen)
+        union all
+        select r.funder_id, side.account, side.fen
+        from passed_on r
+        cross join lateral (values (106, r.subsidy_fen), (110, -r.share_fen), (210, -r.collected_fen - r.subsidy_fen),
+                                   (212, r.share_fen)) as side(account, fen)
+        union all
+        select funder_id, 210, amount_fen - excess_fen from repayment
+        union all
+        select r.funder_id, 208, -a.penalty from repayment r cross join lateral unnest(r.penalty_fen) as a(penalty)
+        union all
+        select funder_id, 108, cost_fen from paid_by_channels
+        union all
+        select funder_id, 112, -amount_fen from paid_by_channels where line_id is null
+        union all
+        select '00000000-0000-0000-0000-000000000000', 112, b.their_fen
+        from reconciliation_break b left join withholding w on w.withholding_id = b.withholding_id
+        where b.status = 'corrected' and b.proposed = 'ask_channel' and w.withholding_id is null
+        union all
+        select funder_id, case charge when 'fee' then 207 else 205 end, -accrued_fen from interest_span
+        union all
+        select l.funder_id, side.account, side.fen
+        from bill_line i join loan l on l.loan_id = i.loan_id and l.line_id = i.line_id
+        join schedule s on s.loan_id = l.loan_id and s.line_id = l.line_id and s.version = l.schedule_version
+        cross join lateral (values (205, i.interest_returned_fen, i.interest_fen, s.interest_fen[i.period]),
+                                   (207, i.fee_returned_fen, i.fee_fen, s.fee_fen[i.period])) as charge(account, returned, billed, planned)
+        cross join lateral (values (charge.account, charge.returned - charge.billed + charge.planned)) as side(account, fen)
+        where charge.returned > 0),
+    due as (select funder_id, account, sum(fen) as fen from moved group by funder_id, account),
+    booked as (
+        select p.funder_id, side.account, sum(side.fen) as fen
+        from posting p
+        cross join lateral unnest(p.debit, p.credit, p.amount_fen) as leg(debit, credit, amount_fen)
+        cross join lateral (values (leg.debit, leg.amount_fen), (leg.credit, -leg.amount_fen)) as side(account, fen)
+        where side.account in (105, 106, 108, 110, 112, 205, 207, 208, 209, 210, 212)
+        group by p.funder_id, side.account)
+    select coalesce(due.funder_id, booked.funder_id) || ' account ' || coalesce(due.account, booked.account) as subject,
+           coalesce(due.fen, 0) as expected, coalesce(booked.fen, 0) as found
+    from due full join booked on booked.funder_id = due.funder_id and booked.account = due.account
+    where coalesce(due.fen, 0) <> coalesce(booked.fen, 0)";
+
+/// Every part of every installment, so that no part can make up for another one.
+pub(super) const PAID_INSTALLMENTS: &str = "
+    select coalesce(paid.loan_id, given.loan_id) || ' line ' || coalesce(paid.line_id, given.line_id) || ' period '
+               || coalesce(paid.period, given.period) || ' ' || part.name as subject,
+           coalesce(part.given, 0) as expected, coalesce(part.paid, 0) as found
+    from bill_line paid
+    full join (select r.line_id, a.loan_id, a.period, sum(a.principal)::bigint as principal, sum(a.interest)::bigint as interest,
+                      sum(a.fee)::bigint as fee, sum(a.penalty)::bigint as penalty
+               from repayment r
+               cross join lateral unnest(r.loan_ids, r.periods, r.principal_fen, r.interest_fen, r.fee_fen, r.penalty_fen)
+                          as a(loan_id, period, principal, interest, fee, penalty)
+               group by r.line_id, a.loan_id, a.period) given
+         on given.line_id = paid.line_id and given.loan_id = paid.loan_id and given.period = paid.period
+    cross join lateral (values ('principal', given.principal, paid.principal_paid_fen), ('interest', given.interest, paid.interest_paid_fen),
+                               ('fee', given.fee, paid.fee_paid_fen), ('penalty', given.penalty, paid.penalty_paid_fen))
+               as part(name, given, paid)
+    where coalesce(part.given, 0) <> coalesce(part.paid, 0)";

@@ -2,6 +2,7 @@
 
 pub mod model;
 pub mod store;
+pub mod given_back_store;
 pub mod own_store;
 pub mod own_actions;
 pub mod why;

@@ -142,7 +142,9 @@ impl BilledInstallment {
 
     /// Takes principal, interest and fee off by a refund that counts from `day`; penalty keeps running on what is left.
     pub fn give_back(&mut self, rule: &PenaltyRule, fallen: Parts, day: BusinessDay) {
-        self.span.principal_changes_on(rule, self.unpaid_principal(), day);
+        if !fallen.principal.is_zero() {
+            self.span.principal_changes_on(rule, self.unpaid_principal(), day);
+        }
         self.returned += fallen;
     }
 

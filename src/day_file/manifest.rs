@@ -107,8 +107,8 @@ const RULES: &[Rule] = &[
     ("refunds_by_loan", &["refunds.principal_fell_fen"], &["loans.returned_fen"]),
     ("refunds_booked", &["refunds.principal_fell_fen"], &["ledger.credit_fen.loan_principal.refund"]),
     ("remitted_principal", &["remittances.principal_fen"], &["repayments.principal_fen"]),
-    ("remitted_interest", &["remittances.interest_fen"], &["repayments.interest_fen"]),
-    ("remitted_fee", &["remittances.fee_fen"], &["repayments.fee_fen"]),
+    ("remitted_interest", &["remittances.interest_fen"], &["repayments.interest_fen", "-refunds.interest_back_fen"]),
+    ("remitted_fee", &["remittances.fee_fen"], &["repayments.fee_fen", "-refunds.fee_back_fen"]),
     ("remitted_penalty", &["remittances.penalty_fen"], &["repayments.penalty_fen"]),
     (
         "remitted_subsidy",

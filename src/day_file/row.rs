@@ -189,6 +189,8 @@ rows! {
         principal_fell_fen: Fen,
         owed_back_fen: Fen,
         interest_waived_fen: Fen,
+        interest_back_fen: Fen,
+        fee_back_fen: Fen,
         subsidy_returned_fen: Fen,
         created_at: DateTime<Utc>,
     }

@@ -181,6 +181,7 @@ pub(super) fn refunds(connection: &mut PgConnection, of: Of) -> Rows<'_, RefundR
                   purchase_id as "purchase_id: PurchaseId", merchant_id as "merchant_id: MerchantId", schedule_version,
                   amount_fen as "amount_fen: Fen", principal_fell_fen as "principal_fell_fen: Fen",
                   owed_back_fen as "owed_back_fen: Fen", interest_waived_fen as "interest_waived_fen: Fen",
+                  interest_back_fen as "interest_back_fen: Fen", fee_back_fen as "fee_back_fen: Fen",
                   subsidy_returned_fen as "subsidy_returned_fen: Fen", created_at
            from refund where business_day = $2 and funder_id = $1
            order by refund_id"#,

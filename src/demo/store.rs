@@ -103,7 +103,8 @@ pub async fn count_refunds(connection: &mut PgConnection) -> sqlx::Result<Vec<Co
         Count,
         r#"select 'refunds' as "name!", count(*) as "count!", coalesce(sum(amount_fen), 0)::bigint as "amount!: Fen" from refund
            union all
-           select 'of which paid back to cards', count(*), coalesce(sum(owed_back_fen), 0)::bigint from refund where owed_back_fen > 0"#
+           select 'of which paid back to cards', count(*), coalesce(sum(owed_back_fen + interest_back_fen + fee_back_fen), 0)::bigint
+           from refund where owed_back_fen + interest_back_fen + fee_back_fen > 0"#
     )
     .fetch_all(connection)
     .await

@@ -11,27 +11,50 @@ pub struct Standing<'a> {
     pub schedule: &'a Schedule,
     /// Periods 1 to this number have been billed.
     pub periods_billed: u16,
-    /// Billed installments, by period, with principal, interest and fee that are still unpaid.
-    pub billed: &'a [BilledUnpaid],
+    /// Billed installments, paid or not, and what an early payoff took, by period.
+    pub billed: &'a [Billed],
     /// The day that interest of the first period runs from.
     pub made_on: BusinessDay,
+    /// As lent.
+    pub principal: Fen,
+    /// By earlier refunds, whether it fell or was owed back.
+    pub refunded: Fen,
 }
 
-/// One billed installment with what is unpaid of it.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub struct BilledUnpaid {
-    pub period: u16,
+/// Amounts of one installment.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct Amounts {
     pub principal: Fen,
     pub interest: Fen,
     pub fee: Fen,
+}
+
+impl Amounts {
+    pub fn is_zero(&self) -> bool {
+        *self == Amounts::default()
+    }
+}
+
+/// One billed installment and what has become of it.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct Billed {
+    pub period: u16,
+    pub asked: Amounts,
+    pub paid: Amounts,
+    /// Taken off before it was paid.
+    pub fallen: Amounts,
+    /// Of what was paid, given back to the card by earlier refunds.
+    pub back: Amounts,
 }
 
 /// How much is to fall, and how.
 #[derive(Clone, Copy, Debug)]
 pub struct Fall {
     pub amount: Fen,
+    /// What the refund exceeds the unpaid principal by: principal that was paid, and goes back to the card.
+    pub owed_back: Fen,
     pub order: RefundOrder,
-    /// Interest, and the fee a period that stands for it.
+    /// Whether interest, and the fee a period that stands for it, leaves billed installments with their principal.
     pub returns_billed_interest: bool,
     pub day: BusinessDay,
 }
@@ -43,18 +66,19 @@ pub struct Reduction {
     pub principal_fell: Fen,
     /// The next version. Billed periods stand in it as they were billed.
     pub schedule: Schedule,
-    /// What falls off billed installments, by period; those untouched are left out.
+    /// What leaves billed installments, by period; those untouched are left out.
     pub billed: Vec<BilledFall>,
-    /// Unbilled interest and fees that the borrower no longer owes, and billed ones that were given back.
+    /// Interest and fees that the borrower no longer owes, unbilled and billed.
     pub interest_waived: Fen,
 }
 
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct BilledFall {
     pub period: u16,
-    pub principal: Fen,
-    pub interest: Fen,
-    pub fee: Fen,
+    /// What was not paid.
+    pub fell: Amounts,
+    /// What was paid and goes back to the card. Its principal is told only where interest goes with it.
+    pub back: Amounts,
 }
 
 /// Lets principal fall and recomputes unbilled interest on the smaller balances from the refund's day on.
@@ -68,33 +92,82 @@ pub fn reduce(standing: &Standing<'_>, fall: Fall) -> Reduction {
     let unbilled = &rows[billed_count.min(rows.len())..];
 
     // Unpaid principal in order of due day: billed first, then unbilled.
-    let mut unpaid: Vec<Fen> = standing.billed.iter().map(|billed| billed.principal).collect();
+    let mut unpaid: Vec<Fen> = standing.billed.iter().map(|billed| billed.unpaid().principal).collect();
     unpaid.extend(unbilled.iter().map(|row| row.principal));
     let falls = distribute(&unpaid, fall.amount, fall.order);
     let (billed_falls, unbilled_falls) = falls.split_at(standing.billed.len());
-
-    let billed: Vec<BilledFall> = standing
-        .billed
-        .iter()
-        .zip(billed_falls)
-        .filter(|(_, fallen)| fallen.is_positive())
-        .map(|(billed, fallen)| {
-            let returned = |charge: Fen| match fall.returns_billed_interest {
-                true => charge.share(fallen.get(), billed.principal.get()),
-                false => Fen::ZERO,
-            };
-            let (interest, fee) = (returned(billed.interest), returned(billed.fee));
-            BilledFall { period: billed.period, principal: *fallen, interest, fee }
-        })
-        .collect();
+    let billed = leave_billed(standing, billed_falls, fall);
 
     let mut schedule = standing.schedule.clone();
     let waived_unbilled = rescale(&mut schedule, billed_count, unbilled_falls, standing.made_on, fall.day);
     Reduction {
         principal_fell: falls.iter().copied().sum(),
         schedule,
-        interest_waived: waived_unbilled + billed.iter().map(|billed| billed.interest + billed.fee).sum(),
+        interest_waived: waived_unbilled + billed.iter().map(|billed| billed.fell.interest + billed.fell.fee).sum(),
         billed,
+    }
+}
+
+/// What leaves billed installments, of which `falls` is unpaid principal. What is owed back of paid principal is laid on them in
+/// the same order, so that interest and fees leave with it.
+fn leave_billed(standing: &Standing<'_>, falls: &[Fen], fall: Fall) -> Vec<BilledFall> {
+    let kept: Vec<Fen> = standing.billed.iter().map(|billed| billed.kept().principal).collect();
+    let backs = match fall.returns_billed_interest {
+        true => distribute(&kept, fall.owed_back, fall.order),
+        false => vec![Fen::ZERO; kept.len()],
+    };
+    let of_loan = (standing.refunded + fall.amount + fall.owed_back, standing.principal);
+    let leaving = standing.billed.iter().zip(falls.iter().zip(backs)).map(|(billed, (fallen, back))| {
+        let (fell, given_back) = match fall.returns_billed_interest {
+            true => billed.charges_with(*fallen + back, of_loan),
+            false => Default::default(),
+        };
+        BilledFall {
+            period: billed.period,
+            fell: Amounts { principal: *fallen, ..fell },
+            back: Amounts { principal: back, ..given_back },
+        }
+    });
+    leaving.filter(|leaving| !leaving.fell.is_zero() || !leaving.back.is_zero()).collect()
+}
+
+impl Billed {
+    fn unpaid(&self) -> Amounts {
+        Amounts {
+            principal: self.asked.principal - self.paid.principal - self.fallen.principal,
+            interest: self.asked.interest - self.paid.interest - self.fallen.interest,
+            fee: self.asked.fee - self.paid.fee - self.fallen.fee,
+        }
+    }
+
+    /// What was paid and not given back.
+    fn kept(&self) -> Amounts {
+        Amounts {
+            principal: (self.paid.principal - self.back.principal).or_zero(),
+            interest: (self.paid.interest - self.back.interest).or_zero(),
+            fee: (self.paid.fee - self.back.fee).or_zero(),
+        }
+    }
+
+    /// Interest and fee that leave with `principal`: first what is not paid of them, which falls, then what was, which goes back.
+    ///
+    /// All that has left is to what was billed as the principal that has left is to that of the installment, so that any number
+    /// of refunds comes out exactly. An installment without principal goes by the whole loan: refunded ÷ lent.
+    fn charges_with(&self, principal: Fen, of_loan: (Fen, Fen)) -> (Amounts, Amounts) {
+        let (left, whole) = match self.asked.principal.is_positive() {
+            true => (self.fallen.principal + self.back.principal + principal, self.asked.principal),
+            false => of_loan,
+        };
+        let (unpaid, kept) = (self.unpaid(), self.kept());
+        let leave = |charge: fn(&Amounts) -> Fen| {
+            let until_now = charge(&self.asked).share(left.min(whole).get(), whole.get());
+            let leaves = (until_now - charge(&self.fallen) - charge(&self.back)).or_zero();
+            let falls = leaves.min(charge(&unpaid));
+            (falls, (leaves - falls).min(charge(&kept)))
+        };
+        let (interest, fee) = (leave(|amounts| amounts.interest), leave(|amounts| amounts.fee));
+        let amounts = |interest, fee| Amounts { principal: Fen::ZERO, interest, fee };
+        (amounts(interest.0, fee.0), amounts(interest.1, fee.1))
     }
 }
 
@@ -263,14 +336,34 @@ mod tests {
     }
 
     fn fall(amount: i64, order: RefundOrder, on: &str) -> Fall {
-        Fall { amount: Fen::new(amount), order, returns_billed_interest: false, day: day(on) }
+        Fall { amount: Fen::new(amount), owed_back: Fen::ZERO, order, returns_billed_interest: false, day: day(on) }
+    }
+
+    fn amounts(principal: i64, interest: i64, fee: i64) -> Amounts {
+        Amounts { principal: Fen::new(principal), interest: Fen::new(interest), fee: Fen::new(fee) }
+    }
+
+    /// Three thousand lent on 25 January, of which `billed` is billed.
+    fn standing<'a>(schedule: &'a Schedule, billed: &'a [Billed]) -> Standing<'a> {
+        Standing {
+            schedule,
+            periods_billed: u16::try_from(billed.len()).unwrap(),
+            billed,
+            made_on: day("2026-01-25"),
+            principal: Fen::new(3_000),
+            refunded: Fen::ZERO,
+        }
+    }
+
+    /// The first installment, of which this is paid.
+    fn first(asked: Amounts, paid: Amounts) -> Billed {
+        Billed { period: 1, asked, paid, ..Billed::default() }
     }
 
     #[test]
     fn principal_falls_from_the_last_installment_backwards() {
         let schedule = three_periods();
-        let standing = Standing { schedule: &schedule, periods_billed: 0, billed: &[], made_on: day("2026-01-25") };
-        let reduction = reduce(&standing, fall(1_500, RefundOrder::LastFirst, "2026-01-25"));
+        let reduction = reduce(&standing(&schedule, &[]), fall(1_500, RefundOrder::LastFirst, "2026-01-25"));
         let principals: Vec<i64> = reduction.schedule.installments.iter().map(|row| row.principal.get()).collect();
         assert_eq!(principals, [1_000, 500, 0]);
         // Balances 3000, 2000, 1000 became 1500, 500, 0.
@@ -282,21 +375,19 @@ mod tests {
     #[test]
     fn days_before_the_refund_keep_the_old_balance() {
         let schedule = three_periods();
-        let standing = Standing { schedule: &schedule, periods_billed: 0, billed: &[], made_on: day("2026-01-25") };
         // 31 days in the period, 10 before the refund: 30 × (3000·10 + 1500·21) ÷ (3000·31) = 19.8.
-        let reduction = reduce(&standing, fall(1_500, RefundOrder::LastFirst, "2026-02-04"));
+        let reduction = reduce(&standing(&schedule, &[]), fall(1_500, RefundOrder::LastFirst, "2026-02-04"));
         assert_eq!(reduction.schedule.installments[0].interest, Fen::new(20));
     }
 
     #[test]
     fn a_full_refund_waives_all_unbilled_interest_and_leaves_billed_interest() {
         let schedule = three_periods();
-        let billed = [BilledUnpaid { period: 1, principal: Fen::new(1_000), interest: Fen::new(30), fee: Fen::ZERO }];
-        let standing = Standing { schedule: &schedule, periods_billed: 1, billed: &billed, made_on: day("2026-01-25") };
-        let reduction = reduce(&standing, fall(9_999, RefundOrder::LastFirst, "2026-03-01"));
+        let billed = [first(amounts(1_000, 30, 0), Amounts::default())];
+        let reduction = reduce(&standing(&schedule, &billed), fall(9_999, RefundOrder::LastFirst, "2026-03-01"));
         assert_eq!(reduction.principal_fell, Fen::new(3_000));
         assert_eq!(reduction.interest_waived, Fen::new(30));
-        let fallen = BilledFall { period: 1, principal: Fen::new(1_000), interest: Fen::ZERO, fee: Fen::ZERO };
+        let fallen = BilledFall { period: 1, fell: amounts(1_000, 0, 0), back: Amounts::default() };
         assert_eq!(reduction.billed, [fallen]);
     }
 
@@ -306,17 +397,67 @@ mod tests {
         for row in &mut schedule.installments {
             (row.interest, row.fee) = (Fen::ZERO, Fen::new(15));
         }
-        let billed = [BilledUnpaid { period: 1, principal: Fen::new(1_000), interest: Fen::ZERO, fee: Fen::new(15) }];
-        let standing = Standing { schedule: &schedule, periods_billed: 1, billed: &billed, made_on: day("2026-01-25") };
+        let billed = [first(amounts(1_000, 0, 15), Amounts::default())];
         let waived = |amount, returns_billed_interest| {
             let fall = Fall { returns_billed_interest, ..fall(amount, RefundOrder::LastFirst, "2026-02-10") };
-            let reduction = reduce(&standing, fall);
-            (reduction.billed[0].fee.get(), reduction.interest_waived.get())
+            let reduction = reduce(&standing(&schedule, &billed), fall);
+            (reduction.billed[0].fell.fee.get(), reduction.interest_waived.get())
         };
         assert_eq!(waived(3_000, true), (15, 45));
         // 15 × 500 ÷ 1,000 = 7.5, and all that is not billed.
         assert_eq!(waived(2_500, true), (8, 38));
         assert_eq!(waived(3_000, false), (0, 30));
+    }
+
+    /// A refund under a product that returns billed interest; principal that is not unpaid is owed back.
+    fn returning(billed: &Billed, falls: i64, owed_back: i64, refunded: i64) -> (Amounts, Amounts) {
+        let schedule = three_periods();
+        let billed = [*billed];
+        let standing = Standing { refunded: Fen::new(refunded), ..standing(&schedule, &billed) };
+        let fall = Fall {
+            owed_back: Fen::new(owed_back),
+            returns_billed_interest: true,
+            ..fall(falls, RefundOrder::LastFirst, "2026-06-30")
+        };
+        reduce(&standing, fall).billed.first().map(|leaving| (leaving.fell, leaving.back)).unwrap_or_default()
+    }
+
+    #[test]
+    fn billed_interest_falls_whole_where_the_principal_was_paid_first() {
+        let billed = first(amounts(1_000, 30, 0), amounts(1_000, 0, 0));
+        assert_eq!(returning(&billed, 2_000, 1_000, 0), (amounts(0, 30, 0), amounts(1_000, 0, 0)));
+    }
+
+    #[test]
+    fn of_half_paid_principal_the_other_half_takes_half_of_the_interest() {
+        let mut billed = first(amounts(1_000, 31, 0), amounts(500, 0, 0));
+        assert_eq!(returning(&billed, 2_500, 0, 0), (amounts(500, 16, 0), Amounts::default()));
+        // And the half that was paid the rest of it.
+        billed.fallen = amounts(500, 16, 0);
+        assert_eq!(returning(&billed, 0, 500, 2_500), (amounts(0, 15, 0), amounts(500, 0, 0)));
+    }
+
+    #[test]
+    fn billed_interest_that_was_paid_goes_back_with_its_principal() {
+        let mut billed = first(amounts(1_000, 31, 5), amounts(1_000, 31, 5));
+        assert_eq!(returning(&billed, 2_000, 0, 0), (Amounts::default(), Amounts::default()));
+        assert_eq!(returning(&billed, 0, 500, 2_000), (Amounts::default(), amounts(500, 16, 3)));
+        billed.back = amounts(500, 16, 3);
+        assert_eq!(returning(&billed, 0, 500, 2_500), (Amounts::default(), amounts(500, 15, 2)));
+    }
+
+    #[test]
+    fn what_is_not_paid_of_the_interest_falls_before_any_goes_back() {
+        let billed = first(amounts(1_000, 30, 0), amounts(1_000, 10, 0));
+        assert_eq!(returning(&billed, 2_000, 1_000, 0), (amounts(0, 20, 0), amounts(1_000, 10, 0)));
+    }
+
+    #[test]
+    fn interest_of_an_installment_without_principal_goes_by_the_whole_loan() {
+        let mut billed = first(amounts(0, 31, 0), amounts(0, 31, 0));
+        assert_eq!(returning(&billed, 1_500, 0, 0), (Amounts::default(), amounts(0, 16, 0)));
+        billed.back = amounts(0, 16, 0);
+        assert_eq!(returning(&billed, 1_500, 0, 1_500), (Amounts::default(), amounts(0, 15, 0)));
     }
 
     #[test]

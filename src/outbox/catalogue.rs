@@ -171,8 +171,8 @@ pub const KINDS: &[EventKind] = &[
         json!({
             "loan_id": "loan_0197f3c2a4b07cc39b1c2d3e4f506175", "purchase_id": "pur_0197f3c2a4b07cc39b1c2d3e4f506176",
             "refund_id": "ref_0197f3c2a4b07cc39b1c2d3e4f506178", "line_id": "line_0197f3c2a4b07cc39b1c2d3e4f506172",
-            "amount_fen": 28_800, "principal_fell_fen": 28_800, "interest_waived_fen": 345, "schedule_version": 2,
-            "business_day": "2026-03-10" })
+            "amount_fen": 28_800, "principal_fell_fen": 28_800, "interest_waived_fen": 345,
+            "interest_back_fen": 0, "fee_back_fen": 0, "schedule_version": 2, "business_day": "2026-03-10" })
     }),
     funder(
         "settlement_paid",

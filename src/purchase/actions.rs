@@ -155,6 +155,7 @@ async fn apply(
         idempotency_key,
         parts: effect.parts,
         interest_waived: effect.interest_waived,
+        charges_back: reduced.charges.back,
         schedule_version: sale.loan.schedule_version,
         business_day: sale.today,
         created_at: sale.now,
@@ -163,12 +164,12 @@ async fn apply(
         return Err(Fault::Refused(AfterSaleRefusal::MoreThanLeft { left: sale.refundable_amount() }));
     }
     store::insert_refund(connection, &recorded).await?;
-    sale.book_refund(connection, &recorded, reduced.charges_given_back).await?;
+    sale.book_refund(connection, &recorded, &reduced.charges).await?;
     sale.cure(connection, reduced.account, refund_id).await?;
     let particulars =
         json!({ "refund_id": refund_id, "amount_fen": recorded.parts.amount, "business_day": sale.today });
     sale.notify_merchant(connection, "refund_succeeded", particulars).await?;
-    notice::raise(connection, &sale.undone().refunded(refund_id, &recorded.parts)).await?;
+    notice::raise(connection, &sale.undone().refunded(refund_id, &recorded.parts, recorded.to_card())).await?;
     Ok(refund_id)
 }
 

@@ -6,18 +6,19 @@ use sqlx::PgConnection;
 use super::model::AfterSaleRefusal;
 use super::notices::Undone;
 use super::posting::{self, Event};
-use super::refund::{Effect, RefundParts, Refundable};
+use super::refund::{BilledCharges, Effect, RefundParts, Refundable};
 use super::store::{self, Purchase, PurchaseStatus, Refund};
 use crate::app::App;
 use crate::base::id::{LoanId, PayoutId, PurchaseId, RefundId};
 use crate::base::{BusinessDay, Fen};
 use crate::bill::Parts;
+use crate::bill::given_back_store::{self, BilledParts};
 use crate::credit::change::Note;
 use crate::credit::line::{EntryKind, Line, LineChange};
 use crate::error::{Fault, Outcome};
 use crate::funder::reserve::Occasion;
 use crate::funder::{lock_reserve, save_reserve};
-use crate::loan::reduction::{self, BilledFall, BilledUnpaid, Fall, Reduction, Standing};
+use crate::loan::reduction::{self, Amounts, Billed, Fall, Reduction, Standing};
 use crate::loan::store::{ScheduleReason, ScheduleVersion};
 use crate::loan::{Installment, Loan, LoanStatus};
 use crate::merchant::Payment;
@@ -45,8 +46,7 @@ pub(super) struct Reduced {
     pub(super) reduction: Reduction,
     /// The line's open installments, those that fell marked as touched.
     pub(super) account: LineAccount,
-    /// Billed interest and fees among what was waived: they have been accrued, so they leave the books.
-    pub(super) charges_given_back: Parts,
+    pub(super) charges: BilledCharges,
     /// Whether periods that are not billed yet still ask for something.
     unbilled_owes: bool,
 }
@@ -169,6 +169,7 @@ impl Sale {
             refunded_before: self.purchase.refunded,
             parts: self.split(connection, amount, reduced.reduction.principal_fell).await?,
             interest_waived: reduced.reduction.interest_waived,
+            interest_back: reduced.charges.back.total(),
         };
         Ok(RefundPlan { effect, reduced })
     }
@@ -192,18 +193,22 @@ impl Sale {
             let product = app.catalogue.get(connection, billed.product_id, billed.product_version).await?;
             account.installments.push(OpenInstallment::new(billed, product));
         }
-        let billed: Vec<BilledUnpaid> =
-            account.installments.iter().filter(|open| self.is_ours(open)).map(unpaid_of).collect();
+        let billed = given_back_store::load_billed_parts(connection, self.line.line_id, self.loan.loan_id).await?;
+        let billed: Vec<Billed> = billed.iter().map(billed_of).collect();
         let periods_billed = bill::store::last_period_billed(connection, self.line.line_id, self.loan.loan_id).await?;
         let standing = Standing {
             schedule: &schedule,
             periods_billed: periods_billed.unsigned_abs(),
             billed: &billed,
             made_on: self.loan.made_on,
+            principal: self.loan.principal,
+            refunded: self.purchase.refunded,
         };
         let refund = &self.product.terms.refund;
+        let falls = amount.min(self.loan.outstanding());
         let fall = Fall {
-            amount: amount.min(self.loan.outstanding()),
+            amount: falls,
+            owed_back: amount - falls,
             order: refund.order,
             returns_billed_interest: refund.returns_billed_interest,
             day: self.today,
@@ -212,16 +217,18 @@ impl Sale {
         let unbilled = reduction.schedule.installments.iter().skip(usize::from(standing.periods_billed));
         let unbilled_owes = unbilled.map(Installment::total).any(|total| !total.is_zero());
         let falls_on = self.billed_falls_on(connection).await?;
-        for fallen in &reduction.billed {
+        for fallen in reduction.billed.iter().filter(|fallen| !fallen.fell.is_zero()) {
             let is_fallen = |open: &&mut OpenInstallment| open.billed.period.unsigned_abs() == fallen.period;
             if let Some(open) = account.installments.iter_mut().filter(|open| self.is_ours(open)).find(is_fallen) {
-                let fallen = Parts { principal: fallen.principal, ..charges_of(fallen) };
-                open.billed.give_back(&open.rule, fallen, falls_on);
+                open.billed.give_back(&open.rule, parts_of(&fallen.fell), falls_on);
                 open.touched = true;
             }
         }
-        let charges_given_back = reduction.billed.iter().map(charges_of).sum();
-        Ok(Reduced { reduction, account, charges_given_back, unbilled_owes })
+        let charges = BilledCharges {
+            fell: reduction.billed.iter().map(|leaving| charges_of(&leaving.fell)).sum(),
+            back: reduction.billed.iter().map(|leaving| charges_of(&leaving.back)).sum(),
+        };
+        Ok(Reduced { reduction, account, charges, unbilled_owes })
     }
 
     /// The day that a fall on billed installments counts from: while money is on its way, the day that the money would count
@@ -265,6 +272,10 @@ impl Sale {
         let changed: Vec<_> =
             account.installments.iter().filter(|open| open.touched).map(|open| &open.billed).collect();
         bill::store::save_installments(connection, &changed).await?;
+        let given_back = reduced.reduction.billed.iter().filter(|leaving| !leaving.back.is_zero());
+        let given_back: Vec<(u16, Parts)> =
+            given_back.map(|leaving| (leaving.period, parts_of(&leaving.back))).collect();
+        given_back_store::add_given_back(connection, (self.line.line_id, self.loan.loan_id), &given_back).await?;
         bill::store::mark_bills_paid(connection, &account.settled_bills(self.today), self.today).await?;
         self.loan.principal_returned += reduced.reduction.principal_fell;
         self.loan.schedule_version += 1;
@@ -307,11 +318,11 @@ impl Sale {
         &mut self,
         connection: &mut PgConnection,
         refund: &Refund,
-        charges_given_back: Parts,
+        charges: &BilledCharges,
     ) -> AfterSale<()> {
         let parts = &refund.parts;
         let source_id = refund.refund_id.uuid();
-        if parts.owed_back.is_positive() {
+        if refund.to_card().is_positive() {
             let paid_for = PayoutFor::Borrower {
                 source_id,
                 line_id: self.line.line_id,
@@ -319,13 +330,13 @@ impl Sale {
                 borrower_id: self.line.borrower_id,
                 card_id: None,
             };
-            let (payout_id, amount) = (PayoutId::mint(self.now), parts.owed_back);
+            let (payout_id, amount) = (PayoutId::mint(self.now), refund.to_card());
             let owed = NewPayout { payout_id, paid_for, amount, pay_on: self.today, created_at: self.now };
             insert_payouts(connection, &[owed]).await?;
         }
         let event = self.event(source_id);
         let is_charged_off = self.loan.charged_off_on.is_some();
-        let posting = posting::refund(event, parts, charges_given_back, is_charged_off);
+        let posting = posting::refund(event, parts, charges, is_charged_off);
         ledger::store::insert_postings(connection, &[posting]).await?;
         let body = serde_json::json!({
             "loan_id": refund.loan_id,
@@ -335,6 +346,8 @@ impl Sale {
             "amount_fen": parts.amount,
             "principal_fell_fen": parts.principal_fell,
             "interest_waived_fen": refund.interest_waived,
+            "interest_back_fen": refund.charges_back.interest,
+            "fee_back_fen": refund.charges_back.fee,
             "schedule_version": refund.schedule_version,
             "business_day": refund.business_day,
         });
@@ -349,16 +362,26 @@ impl Sale {
     }
 }
 
-fn unpaid_of(open: &OpenInstallment) -> BilledUnpaid {
-    let billed = &open.billed;
-    BilledUnpaid {
-        period: billed.period.unsigned_abs(),
-        principal: billed.unpaid_principal(),
-        interest: billed.billed.interest - billed.paid.interest - billed.returned.interest,
-        fee: billed.billed.fee - billed.paid.fee - billed.returned.fee,
+/// The fee of an early payoff stands, and the fees a period that it took beside it: no bill asked for them.
+fn billed_of(row: &BilledParts) -> Billed {
+    let amounts = |parts: &Parts| Amounts {
+        principal: parts.principal,
+        interest: parts.interest,
+        fee: if row.is_payoff { Fen::ZERO } else { parts.fee },
+    };
+    Billed {
+        period: row.period.unsigned_abs(),
+        asked: amounts(&row.asked),
+        paid: amounts(&row.paid),
+        fallen: amounts(&row.fallen),
+        back: amounts(&row.back),
     }
 }
 
-fn charges_of(fallen: &BilledFall) -> Parts {
-    Parts { interest: fallen.interest, fee: fallen.fee, ..Parts::default() }
+fn parts_of(amounts: &Amounts) -> Parts {
+    Parts { principal: amounts.principal, ..charges_of(amounts) }
+}
+
+fn charges_of(amounts: &Amounts) -> Parts {
+    Parts { interest: amounts.interest, fee: amounts.fee, ..Parts::default() }
 }

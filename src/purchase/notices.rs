@@ -51,12 +51,13 @@ impl Undone {
         ]
     }
 
-    /// A refund as both sides see it: the borrower what it took off the debt and what goes back to the card.
-    pub fn refunded(&self, refund_id: RefundId, parts: &RefundParts) -> [Notice; 2] {
+    /// A refund as both sides see it: the borrower what it took off the debt and what goes back to the card, interest that was paid
+    /// included.
+    pub fn refunded(&self, refund_id: RefundId, parts: &RefundParts, to_card: Fen) -> [Notice; 2] {
         let body = json!({ "purchase": self.purchase_id, "refund": refund_id, "amount_fen": parts.amount });
         let mut to_borrower = body.clone();
         to_borrower["principal_fell_fen"] = json!(parts.principal_fell);
-        to_borrower["owed_back_fen"] = json!(parts.owed_back);
+        to_borrower["owed_back_fen"] = json!(to_card);
         [
             Notice::to_borrower(self.borrower_id, "refund", to_borrower, self.today, self.now),
             Notice::to_merchant(self.merchant_id, "refund", body, self.today, self.now),

@@ -3,10 +3,9 @@
 use chrono::{DateTime, Utc};
 use uuid::Uuid;
 
-use super::refund::RefundParts;
+use super::refund::{BilledCharges, RefundParts};
 use crate::base::id::{FunderId, LineId, mint};
 use crate::base::{BusinessDay, Fen};
-use crate::bill::Parts;
 use crate::ledger::posting::Legs;
 use crate::ledger::{Account, Posting};
 
@@ -40,9 +39,11 @@ fn purchase_legs(amount: Fen) -> Legs {
 }
 
 /// The merchant gives the amount back: what fell of the principal to the reserve, the rest to the borrower; it gets back its
-/// discount fee and subsidy. Billed interest and fees that are given back leave the funder's income; but not where the loan was
-/// charged off: they are in the loss already, or never were income. What falls of its principal is then recovered.
-pub fn refund(event: Event, parts: &RefundParts, charges_given_back: Parts, is_charged_off: bool) -> Posting {
+/// discount fee and subsidy. Billed interest and fees that are returned leave the funder's income: what was not paid of them is
+/// owed no more, what was comes out of what is owed on to the funder. Of a loan that was charged off, what was not paid is in the
+/// loss already, or never was income; what falls of its principal is then recovered.
+pub fn refund(event: Event, parts: &RefundParts, charges: &BilledCharges, is_charged_off: bool) -> Posting {
+    let BilledCharges { fell, back } = charges;
     let (of_interest, of_fee, recovered) = match is_charged_off {
         true => (Account::ChargedOff, Account::ChargedOff, parts.principal_fell),
         false => (Account::InterestIncome, Account::FeeIncomeOfFunder, Fen::ZERO),
@@ -54,9 +55,12 @@ pub fn refund(event: Event, parts: &RefundParts, charges_given_back: Parts, is_c
         .transfer(Account::SubsidyPayable, Account::MerchantPayable, parts.subsidy_returned)
         .transfer(Account::ReserveAtPlatform, Account::LoanPrincipal, parts.principal_fell)
         .transfer(Account::SubsidyIncome, Account::CollectionsInTransit, parts.subsidy_returned)
-        .transfer(of_interest, Account::InterestReceivable, charges_given_back.interest)
-        .transfer(of_fee, Account::FeeReceivable, charges_given_back.fee)
-        .transfer(Account::ChargedOff, Account::RecoveryIncome, recovered);
+        .transfer(of_interest, Account::InterestReceivable, fell.interest)
+        .transfer(of_fee, Account::FeeReceivable, fell.fee)
+        .transfer(Account::ChargedOff, Account::RecoveryIncome, recovered)
+        .transfer(Account::CollectionsPayable, Account::BorrowerPayable, back.interest + back.fee)
+        .transfer(Account::InterestIncome, Account::CollectionsInTransit, back.interest)
+        .transfer(Account::FeeIncomeOfFunder, Account::CollectionsInTransit, back.fee);
     post("refund", event, legs)
 }
 
@@ -77,6 +81,7 @@ fn post(name: &'static str, event: Event, legs: Legs) -> Posting {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::bill::Parts;
     use crate::ledger::Leg;
 
     const PARTS: RefundParts = RefundParts {
@@ -95,8 +100,8 @@ mod tests {
             business_day: "2026-09-22".parse().unwrap(),
             at: DateTime::UNIX_EPOCH,
         };
-        let given_back = Parts { interest: Fen::new(20), fee: Fen::new(3), ..Parts::default() };
-        refund(event, &PARTS, given_back, is_charged_off).legs
+        let fell = Parts { interest: Fen::new(20), fee: Fen::new(3), ..Parts::default() };
+        refund(event, &PARTS, &BilledCharges { fell, back: Parts::default() }, is_charged_off).legs
     }
 
     fn leg(debit: Account, credit: Account, fen: i64) -> Leg {

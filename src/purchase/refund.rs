@@ -1,6 +1,7 @@
 //! How a refund is split between the parties: every part is a cumulative share, so that any number of refunds nets exactly.
 
 use crate::base::{BusinessDay, Fen};
+use crate::bill::Parts;
 
 /// The purchase as a refund finds it.
 #[derive(Clone, Copy, Debug)]
@@ -31,6 +32,16 @@ impl RefundParts {
     }
 }
 
+/// Interest and fees of billed installments that leave with their principal, where the product returns them: they have been
+/// accrued, so they leave the funder's income.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct BilledCharges {
+    /// Owed no more.
+    pub fell: Parts,
+    /// Paid, and given back to the borrower's card by the funder.
+    pub back: Parts,
+}
+
 /// All that a refund does on one day to one purchase as it stood before.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Effect {
@@ -39,12 +50,14 @@ pub struct Effect {
     pub parts: RefundParts,
     /// Interest that the borrower no longer owes.
     pub interest_waived: Fen,
+    /// Interest and fees that the borrower paid, and that the funder gives back to the card beside what is owed back.
+    pub interest_back: Fen,
 }
 
 impl Effect {
     /// A text that two effects share only if they are the same: a page that has shown one sends it back.
     pub fn seal(&self) -> String {
-        let Effect { day, refunded_before, parts, interest_waived } = self;
+        let Effect { day, refunded_before, parts, interest_waived, interest_back } = self;
         let amounts = [
             *refunded_before,
             parts.amount,
@@ -53,6 +66,7 @@ impl Effect {
             parts.discount_fee_returned,
             parts.subsidy_returned,
             *interest_waived,
+            *interest_back,
         ];
         amounts.iter().fold(day.to_string(), |seal, amount| format!("{seal}.{}", amount.get()))
     }
@@ -119,8 +133,9 @@ mod tests {
             subsidy_returned: zero,
         };
         let day = "2026-03-03".parse().unwrap();
-        let effect = Effect { day, refunded_before: zero, parts, interest_waived: Fen::new(7) };
-        assert_eq!(effect.seal(), "2026-03-03.0.100.60.40.0.0.7");
+        let effect =
+            Effect { day, refunded_before: zero, parts, interest_waived: Fen::new(7), interest_back: Fen::new(3) };
+        assert_eq!(effect.seal(), "2026-03-03.0.100.60.40.0.0.7.3");
         let repaid_meanwhile = RefundParts { principal_fell: Fen::new(50), owed_back: Fen::new(50), ..parts };
         assert_ne!(Effect { parts: repaid_meanwhile, ..effect }.seal(), effect.seal());
     }

@@ -104,6 +104,8 @@ pub struct SaleRefund {
     pub principal_fell: Fen,
     pub owed_back: Fen,
     pub interest_waived: Fen,
+    /// Interest and fees that the customer had paid, back on the card out of the funder's money.
+    pub interest_back: Fen,
     pub discount_fee_returned: Fen,
     pub subsidy_returned: Fen,
     pub business_day: BusinessDay,

@@ -116,6 +116,7 @@ pub async fn list_refunds(
         r#"select r.refund_id as "refund_id: RefundId", r.amount_fen as "amount: Fen",
                   r.principal_fell_fen as "principal_fell: Fen", r.owed_back_fen as "owed_back: Fen",
                   r.interest_waived_fen as "interest_waived: Fen",
+                  r.interest_back_fen + r.fee_back_fen as "interest_back!: Fen",
                   r.discount_fee_returned_fen as "discount_fee_returned: Fen",
                   r.subsidy_returned_fen as "subsidy_returned: Fen", r.business_day as "business_day: BusinessDay",
                   r.created_at

@@ -10,6 +10,7 @@ use super::model::{Decision, PurchaseRefusal, Receipt};
 use super::refund::RefundParts;
 use crate::base::id::{CodeId, FunderId, LineId, LoanId, MerchantId, ProductId, PurchaseId, RefundId};
 use crate::base::{BusinessDay, Fen};
+use crate::bill::Parts;
 
 /// What was answered before under a line's key, with the fingerprint of what was asked then.
 #[derive(Clone, Copy, Debug, PartialEq)]
@@ -132,9 +133,18 @@ pub struct Refund {
     pub idempotency_key: String,
     pub parts: RefundParts,
     pub interest_waived: Fen,
+    /// Interest and fees that were paid and go back to the card.
+    pub charges_back: Parts,
     pub schedule_version: i32,
     pub business_day: BusinessDay,
     pub created_at: DateTime<Utc>,
+}
+
+impl Refund {
+    /// All that is paid to the borrower's card: what the merchant owes back, and what the funder does.
+    pub fn to_card(&self) -> Fen {
+        self.parts.owed_back + self.charges_back.total()
+    }
 }
 
 /// The earlier refund of a purchase under a key: its id and amount.
@@ -160,8 +170,8 @@ pub async fn insert_refund(connection: &mut PgConnection, refund: &Refund) -> sq
     sqlx::query!(
         "insert into refund (refund_id, line_id, purchase_id, loan_id, merchant_id, funder_id, idempotency_key, amount_fen,
                              principal_fell_fen, owed_back_fen, interest_waived_fen, discount_fee_returned_fen,
-                             subsidy_returned_fen, schedule_version, business_day, created_at)
-         values ($1, $2, $3, $4, $5, $6, $7, $8, $9, $10, $11, $12, $13, $14, $15, $16)",
+                             subsidy_returned_fen, schedule_version, business_day, created_at, interest_back_fen, fee_back_fen)
+         values ($1, $2, $3, $4, $5, $6, $7, $8, $9, $10, $11, $12, $13, $14, $15, $16, $17, $18)",
         refund.refund_id.uuid(),
         refund.line_id.uuid(),
         refund.purchase_id.uuid(),
@@ -178,6 +188,8 @@ pub async fn insert_refund(connection: &mut PgConnection, refund: &Refund) -> sq
         refund.schedule_version,
         refund.business_day.date(),
         refund.created_at,
+        refund.charges_back.interest.get(),
+        refund.charges_back.fee.get(),
     )
     .execute(connection)
     .await?;

@@ -82,8 +82,8 @@ pub async fn find_refund(connection: &mut PgConnection, purchase_id: Uuid, nth: 
     let row = sqlx::query_scalar!(
         "select to_jsonb(x) from (
              select amount_fen as amount, principal_fell_fen as principal_fell, owed_back_fen as owed_back,
-                    interest_waived_fen as interest_waived, discount_fee_returned_fen as fee_returned,
-                    subsidy_returned_fen as subsidy_returned
+                    interest_waived_fen as interest_waived, interest_back_fen + fee_back_fen as interest_back,
+                    discount_fee_returned_fen as fee_returned, subsidy_returned_fen as subsidy_returned
              from refund where purchase_id = $1 order by created_at, refund_id offset $2::bigint - 1 limit 1) x",
         purchase_id,
         nth

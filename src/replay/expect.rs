@@ -146,6 +146,7 @@ pub const SUBJECTS: &[(&str, &str, Fields)] = &[
             ("principal_fell", Amount),
             ("owed_back", Amount),
             ("interest_waived", Amount),
+            ("interest_back", Amount),
             ("fee_returned", Amount),
             ("subsidy_returned", Amount),
         ],

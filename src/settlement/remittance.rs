@@ -11,7 +11,7 @@ use crate::base::{BusinessDay, Fen, Rate};
 use crate::product::terms::ProfitShare;
 
 /// What one product version brought in on one day: what borrowers repaid, without excess, and what merchants paid as
-/// subsidy, less what refunds gave back.
+/// subsidy, less what refunds gave back of either.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Income {
     pub funder_id: FunderId,

@@ -34,9 +34,10 @@ pub async fn sum_income(connection: &mut PgConnection, day: BusinessDay) -> sqlx
                select product_id, product_version, 0, 0, 0, 0, subsidy_fen
                from purchase where business_day = $1 and status = 'authorised' and subsidy_fen <> 0
                union all
-               select l.product_id, l.product_version, 0, 0, 0, 0, -f.subsidy_returned_fen
+               select l.product_id, l.product_version, 0, -f.interest_back_fen, -f.fee_back_fen, 0, -f.subsidy_returned_fen
                from refund f join loan l on l.loan_id = f.loan_id and l.line_id = f.line_id
-               where f.business_day = $1 and f.subsidy_returned_fen <> 0)
+               where f.business_day = $1
+                 and (f.subsidy_returned_fen <> 0 or f.interest_back_fen <> 0 or f.fee_back_fen <> 0))
            select o.funder_id as "funder_id!: FunderId", c.product_id as "product_id!: ProductId",
                   c.product_version as "product_version!", sum(c.principal)::bigint as "principal!: Fen",
                   sum(c.interest)::bigint as "interest!: Fen", sum(c.fee)::bigint as "fee!: Fen",

@@ -3,7 +3,8 @@
 
 /// Debits less credits of all accounts of income and cost, and of those that money passes on its way to the funder, in one walk
 /// over the postings. A remittance that is paid or comes to nothing takes along all that was carried into it. Charges accrue by
-/// spans; what a refund gave back of billed ones left the income, and what a payoff waived after billing was never posted.
+/// spans; what a refund returned of billed ones, paid or not, left the income (where the loan was charged off, what was not paid
+/// left the loss instead), and what a payoff waived after billing was never posted.
 pub(super) const INCOME: &str = "
     with recursive passed_on as (
         select remittance_id, funder_id, collected_fen, subsidy_fen, share_fen from remittance where status in ('paid', 'nothing')
@@ -26,7 +27,8 @@ pub(super) const INCOME: &str = "
         select f.funder_id, side.account, side.fen
         from refund f
         cross join lateral (values (105, f.discount_fee_returned_fen), (106, f.subsidy_returned_fen), (209, f.subsidy_returned_fen),
-                                   (210, -f.subsidy_returned_fen)) as side(account, fen)
+                                   (205, f.interest_back_fen), (207, f.fee_back_fen),
+                                   (210, -f.subsidy_returned_fen - f.interest_back_fen - f.fee_back_fen)) as side(account, fen)
         union all
         select r.funder_id, side.account, side.fen
         from passed_on r
@@ -46,6 +48,7 @@ pub(super) const INCOME: &str = "
         where b.status = 'corrected' and b.proposed = 'ask_channel' and w.withholding_id is null
         union all
         select funder_id, case charge when 'fee' then 207 else 205 end, -accrued_fen from interest_span
+        where charge in ('interest', 'fee')
         union all
         select l.funder_id, side.account, side.fen
         from bill_line i join loan l on l.loan_id = i.loan_id and l.line_id = i.line_id
@@ -53,7 +56,11 @@ pub(super) const INCOME: &str = "
         cross join lateral (values (205, i.interest_returned_fen, i.interest_fen, s.interest_fen[i.period]),
                                    (207, i.fee_returned_fen, i.fee_fen, s.fee_fen[i.period])) as charge(account, returned, billed, planned)
         cross join lateral (values (charge.account, charge.returned - charge.billed + charge.planned)) as side(account, fen)
-        where charge.returned > 0),
+        where charge.returned > 0
+        union all
+        select p.funder_id, case leg.credit when 204 then 205 else 207 end, -leg.amount_fen
+        from posting p cross join lateral unnest(p.debit, p.credit, p.amount_fen) as leg(debit, credit, amount_fen)
+        where p.event = 'refund' and leg.debit = 213 and leg.credit in (204, 206)),
     due as (select funder_id, account, sum(fen) as fen from moved group by funder_id, account),
     booked as (
         select p.funder_id, side.account, sum(side.fen) as fen
@@ -66,6 +73,18 @@ pub(super) const INCOME: &str = "
            coalesce(due.fen, 0) as expected, coalesce(booked.fen, 0) as found
     from due full join booked on booked.funder_id = due.funder_id and booked.account = due.account
     where coalesce(due.fen, 0) <> coalesce(booked.fen, 0)";
+
+/// What refunds gave back to cards of interest and fees that were paid, by loan.
+pub(super) const GIVEN_BACK: &str = "
+    select coalesce(stands.loan_id, told.loan_id) || ' ' || side.name as subject, coalesce(side.told, 0) as expected,
+           coalesce(side.stands, 0) as found
+    from (select line_id, loan_id, sum(interest_back_fen)::bigint as interest, sum(fee_back_fen)::bigint as fee
+          from bill_line where interest_back_fen + fee_back_fen > 0 group by line_id, loan_id) stands
+    full join (select line_id, loan_id, sum(interest_back_fen)::bigint as interest, sum(fee_back_fen)::bigint as fee
+               from refund where interest_back_fen + fee_back_fen > 0 group by line_id, loan_id) told
+         on told.line_id = stands.line_id and told.loan_id = stands.loan_id
+    cross join lateral (values ('interest', told.interest, stands.interest), ('fee', told.fee, stands.fee)) as side(name, told, stands)
+    where coalesce(side.told, 0) <> coalesce(side.stands, 0)";
 
 /// Every part of every installment, so that no part can make up for another one.
 pub(super) const PAID_INSTALLMENTS: &str = "

@@ -221,6 +221,8 @@ identities! {
 
     "what installments were paid is what repayments allocated": income_store::PAID_INSTALLMENTS,
 
+    "what refunds gave back of paid interest and fees stands on the installments": income_store::GIVEN_BACK,
+
     "each collected withholding is one repayment":
         "select w.withholding_id as subject, w.collected_fen as expected, coalesce(sum(r.amount_fen), 0) as found
          from withholding w
@@ -350,7 +352,10 @@ identities! {
     "what is remitted for a day is what came in on it, and the sum of its parts":
         "select r.funder_id || ' ' || r.business_day as subject, coalesce(came.fen, 0) as expected, r.collected_fen as found
          from remittance r
-         left join (select funder_id, business_day, sum(amount_fen - excess_fen)::bigint as fen from repayment
+         left join (select funder_id, business_day, sum(moved.fen)::bigint as fen
+                    from (select funder_id, business_day, amount_fen - excess_fen as fen from repayment
+                          union all
+                          select funder_id, business_day, -interest_back_fen - fee_back_fen from refund) moved
                     group by funder_id, business_day) came
               on came.funder_id = r.funder_id and came.business_day = r.business_day
          where r.collected_fen <> coalesce(came.fen, 0)
@@ -364,7 +369,10 @@ identities! {
 
     "a day on which a funder's borrowers paid is remitted":
         "select came.funder_id || ' ' || came.business_day as subject, came.fen as expected, 0 as found
-         from (select funder_id, business_day, sum(amount_fen - excess_fen)::bigint as fen from repayment
+         from (select funder_id, business_day, sum(moved.fen)::bigint as fen
+               from (select funder_id, business_day, amount_fen - excess_fen as fen from repayment
+                     union all
+                     select funder_id, business_day, -interest_back_fen - fee_back_fen from refund) moved
                where business_day in (select business_day from close_chunk where step = 'remittance' and done_at is not null)
                group by funder_id, business_day) came
          left join remittance r on r.funder_id = came.funder_id and r.business_day = came.business_day

@@ -9,7 +9,7 @@ use fenqi::ledger::{Account, Posting};
 use fenqi::product::terms::ProfitShare;
 use fenqi::purchase::actions::{RefundRequest, refund, void};
 use fenqi::purchase::posting::{self as purchase_posting, Event};
-use fenqi::purchase::refund::Refundable;
+use fenqi::purchase::refund::{BilledCharges, Refundable};
 use fenqi::purchase::{Authoriser, Decision, Receipt};
 use fenqi::repayment::account::{Repayment, RepaymentItem, Source};
 use fenqi::repayment::{
@@ -400,7 +400,7 @@ proptest! {
         for cut in cuts.into_iter().map(Fen::new).chain([amount]) {
             let part = cut.min(purchase.left());
             let parts = purchase.split(part, part.min(principal_left));
-            postings.push(purchase_posting::refund(event(), &parts, Parts::default(), false));
+            postings.push(purchase_posting::refund(event(), &parts, &BilledCharges::default(), false));
             postings.push(funder.remit(-parts.subsidy_returned));
             purchase.refunded += part;
             principal_left -= parts.principal_fell;

@@ -139,6 +139,14 @@ const TAMPERED: &[(&str, &str)] = &[
         "update repayment set loan_ids[1] = gen_random_uuid()",
     ),
     (
+        "what refunds gave back of paid interest and fees stands on the installments",
+        "update refund set interest_back_fen = interest_back_fen + 1",
+    ),
+    (
+        "what refunds gave back of paid interest and fees stands on the installments",
+        "update bill_line set fee_back_fen = fee_back_fen + 1",
+    ),
+    (
         "each collected withholding is one repayment",
         "update withholding set collected_fen = collected_fen - 1 where collected_fen > 0",
     ),
@@ -218,6 +226,8 @@ const TAMPERED: &[(&str, &str)] = &[
     (INCOME, moved!(212 to 211)),
     (INCOME, "update refund set discount_fee_returned_fen = discount_fee_returned_fen + 1"),
     (INCOME, "update refund set subsidy_returned_fen = subsidy_returned_fen + 1"),
+    (INCOME, "update refund set interest_back_fen = interest_back_fen + 1"),
+    (INCOME, "update refund set fee_back_fen = fee_back_fen + 1"),
     (INCOME, "update remittance set share_fen = share_fen + 1, net_fen = net_fen - 1, payable_fen = payable_fen - 1"),
     (INCOME, "update repayment set penalty_fen[1] = penalty_fen[1] + 1"),
     (INCOME, "update channel_file_line set cost_fen = cost_fen + 1"),

@@ -76,6 +76,7 @@ back-principal = Comes off the loan
 back-card = Goes back to the card
 back-amount-is = Refund
 back-interest = Interest that falls away besides
+back-interest-paid = Interest paid that the lender gives back to the card
 back-you = You
 back-fee = Discount fee that comes back
 back-subsidy = Subsidy that comes back

@@ -76,6 +76,7 @@ back-principal = 借款少还
 back-card = 退回顾客银行卡
 back-amount-is = 退款
 back-interest = 另外少付利息
+back-interest-paid = 资金方退回银行卡的已付利息
 back-you = 您
 back-fee = 退回您的手续费
 back-subsidy = 退回您的贴息

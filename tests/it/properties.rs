@@ -9,7 +9,7 @@ use fenqi::ledger::{Account, Posting};
 use fenqi::product::terms::ProfitShare;
 use fenqi::purchase::actions::{RefundRequest, refund, void};
 use fenqi::purchase::posting::{self as purchase_posting, Event};
-use fenqi::purchase::refund::{BilledCharges, Refundable};
+use fenqi::purchase::refund::{BilledCharges, RefundParts, Refundable};
 use fenqi::purchase::{Authoriser, Decision, Receipt};
 use fenqi::repayment::account::{Repayment, RepaymentItem, Source};
 use fenqi::repayment::{
@@ -419,7 +419,8 @@ proptest! {
         prop_assert_eq!(moved(&postings, Account::LoanPrincipal), (amount - fell).get());
     }
 
-    /// What is repaid and passed on leaves the platform with its share alone, and the funder with the rest.
+    /// What is repaid and passed on leaves the platform with its share alone, and the funder with the rest; interest and fee that a
+    /// refund gives back to the card leave neither of them with anything of it.
     #[test]
     fn what_is_repaid_is_passed_on_but_for_the_share(
         principal in fen(1_000_000), interest in fen(100_000), fee in fen(10_000), penalty in fen(10_000),
@@ -464,5 +465,26 @@ proptest! {
         prop_assert_eq!(moved(&postings, Account::LoanPrincipal), -principal.get());
         prop_assert_eq!(moved(&postings, Account::InterestReceivable), -interest.get());
         prop_assert_eq!(moved(&postings, Account::Cash), (collected + subsidy - share).get());
+
+        let zero = Fen::ZERO;
+        let nothing = RefundParts {
+            amount: zero, principal_fell: zero, owed_back: zero, discount_fee_returned: zero, subsidy_returned: zero };
+        let back = Parts { interest, fee, ..Parts::default() };
+        let share_left = penalty.share(share_percent, 100);
+        let amounts = RemittanceAmounts { collected: -back.total(), subsidy: zero, share: share_left - share };
+        let to_card = FunderAmount { funder_id: event().funder_id, amount: back.total() };
+        let given_back = [
+            purchase_posting::refund(event(), &nothing, &BilledCharges { fell: Parts::default(), back }),
+            settlement_posting::remittance_paid(Uuid::from_u128(14), event().funder_id, amounts, booking()),
+            settlement_posting::borrower_paid(Uuid::from_u128(15), event().line_id, to_card, booking()),
+        ];
+        given_back.iter().for_each(|posting| assert_sums_to_zero(std::slice::from_ref(posting)));
+        let postings: Vec<Posting> = postings.into_iter().chain(given_back).collect();
+        prop_assert_eq!(moved(&postings, Account::ShareIncome), -share_left.get());
+        prop_assert_eq!(moved(&postings, Account::CollectionsPayable), 0);
+        prop_assert_eq!(moved(&postings, Account::BorrowerPayable), 0);
+        prop_assert_eq!(moved(&postings, Account::InterestIncome), interest.get());
+        prop_assert_eq!(moved(&postings, Account::FeeIncomeOfFunder), fee.get());
+        prop_assert_eq!(moved(&postings, Account::Cash), (principal + penalty + subsidy - share_left).get());
     }
 }

@@ -32,12 +32,18 @@ use crate::town::{self, LineWish, Town, unless_failed};
 
 /// Days of the random months: every line is billed twice, and late bills freeze.
 const DAYS: u32 = 55;
-const PLANS: [(&str, u16); 5] = [
+/// Beside the town's own products: two that return billed interest, and a billed fee a period, with a refund.
+const RETURNING: [&str; 2] =
+    [include_str!("../scenarios/interest-falls.toml"), include_str!("../scenarios/flat-fee.toml")];
+const PLANS: [(&str, u16); 8] = [
     ("harbour-standard", 2),
     ("harbour-standard", 6),
     ("harbour-free", 3),
     ("harbour-shared-fee", 3),
     ("harbour-shared-fee", 12),
+    ("harbour-interest-falls", 2),
+    ("harbour-interest-falls", 6),
+    ("harbour-flat-fee", 3),
 ];
 
 /// A few people who do anything at any time.
@@ -184,7 +190,13 @@ pub async fn assert_used_is_what_was_lent(town: &Town, when: &str) {
 /// Lives through weeks of a seed's choice, with partners that fail, and then until nothing is pending.
 async fn live_at_random(pool: PgPool, seed: u64) {
     let (app, world) = house::open_in_world(pool, "2026-03-01").await;
-    let town = town::found(app, 3_000_000).await;
+    let mut town = town::found(app, 3_000_000).await;
+    for text in RETURNING {
+        fenqi::product::publish(&town.app, text).await.unwrap();
+    }
+    let mut connection = town.app.pool.acquire().await.unwrap();
+    town.products = town.app.catalogue.load_on_sale(&mut connection).await.unwrap();
+    drop(connection);
     let mut lines = Vec::new();
     for (statement_day, due_day) in [(3, 9), (5, 11), (20, 26), (31, 6)] {
         let wish = LineWish { limit_fen: 500_000, statement_day, due_day, expires_on: "2029-03-01" };

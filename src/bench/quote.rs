@@ -1,4 +1,4 @@
-//! How many quotes a second one core computes.
+//! How many quotes a second one core computes, and what a batch of them asks.
 
 use std::hint::black_box;
 use std::time::{Duration, Instant};
@@ -45,6 +45,29 @@ pub fn run_quotes(terms: &Terms, count: u64, depth: Depth) -> anyhow::Result<Dur
     Ok(started.elapsed())
 }
 
+/// `count` lines as `fenqi quote --batch` reads them: every method and day count, with many amounts, periods and rates.
+pub fn batch_lines(count: u64) -> String {
+    const ASKED: [(&str, &str, &str); 5] = [
+        ("equal_installment", "monthly", r#""annual_rate":0.14"#),
+        ("equal_installment", "act/365", r#""annual_rate":"0.108","first_due":"2026-02-10""#),
+        ("equal_principal", "act/360", r#""annual_rate":0.12"#),
+        ("interest_first", "monthly", r#""annual_rate":0.09"#),
+        ("flat_fee", "monthly", r#""fee_rate_per_period":0.006"#),
+    ];
+    let mut lines = String::new();
+    for number in 0..count {
+        let (method, day_count, price) = ASKED[usize::try_from(number).unwrap_or(0) % ASKED.len()];
+        // A large prime step visits the amounts in no particular order.
+        let principal_fen = 100_000 + number.wrapping_mul(7_919) % 4_900_000;
+        let periods = 3 + number % 22;
+        lines += &format!(
+            "{{\"method\":\"{method}\",\"principal_fen\":{principal_fen},\"periods\":{periods},\"day_count\":\"{day_count}\",\
+             {price},\"start\":\"2026-01-15\"}}\n"
+        );
+    }
+    lines
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -54,5 +77,13 @@ mod tests {
         let terms = crate::product::file::parse(include_str!("../../products/standard.toml")).unwrap();
         run_quotes(&terms, 2_000, Depth::Price).unwrap();
         run_quotes(&terms, 2_000, Depth::Schedule).unwrap();
+    }
+
+    #[test]
+    fn every_line_of_the_batch_has_a_quote() {
+        for line in batch_lines(500).lines() {
+            let inquiry: crate::product::inquiry::Inquiry = serde_json::from_str(line).unwrap();
+            inquiry.answer(None).unwrap();
+        }
     }
 }

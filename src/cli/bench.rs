@@ -1,15 +1,17 @@
 //! `fenqi bench`: measures on data of its own in a scratch database, and removes it.
 
+use std::io::Write;
 use std::process::ExitCode;
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use clap::Subcommand;
 
 use crate::base::Clock;
 use crate::bench::baseline::SimpleUpdate;
 use crate::bench::figure::rate_per_second;
-use crate::bench::quote::{Depth, run_quotes};
+use crate::bench::quote::{Depth, batch_lines, run_quotes};
 use crate::bench::{Figure, World, authorise, close, collect, http, pages};
+use crate::cli::quote::batch;
 use crate::cli::{Sharing, app_on, find_database, set_up};
 use crate::config::Config;
 use crate::database::Scratch;
@@ -74,7 +76,7 @@ enum Bench {
         #[arg(long, default_value_t = 20)]
         seconds: u64,
     },
-    /// Quotes a second, on one thread
+    /// Quotes a second, on one thread and as lines of JSON on every core
     Quote {
         #[arg(long, default_value_t = 200_000)]
         quotes: u64,
@@ -96,14 +98,48 @@ pub async fn run(args: Args) -> anyhow::Result<ExitCode> {
     Ok(ExitCode::SUCCESS)
 }
 
-/// Schedules alone are the baseline of schedules with their annualised rates.
+/// Schedules alone are the baseline of schedules with their annualised rates, and these of lines of JSON that ask for them.
 fn bench_quote(quotes: u64) -> anyhow::Result<Figure> {
     let (terms, _) = product::check(QUOTED)?;
     let priced = rate_per_second(quotes, run_quotes(&terms, quotes, Depth::Price)?);
     let plain = rate_per_second(quotes, run_quotes(&terms, quotes, Depth::Schedule)?);
-    let figure = Figure::new("quote, schedule and annualised rates", priced, "quotes/s").against(plain);
+    let mut figure = Figure::new("quote, schedule and annualised rates", priced, "quotes/s").against(plain);
     println!("{}", figure.line());
+    let lines = rate_per_second(quotes, run_batch(quotes)?);
+    let batch = Figure::new("quote --batch, JSON lines in and out", lines, "quotes/s").against(priced);
+    println!("{}", batch.line());
+    figure.more = vec![batch];
     Ok(figure)
+}
+
+/// Answers `count` lines that stand in memory by what `fenqi quote --batch` does with its input, on every core.
+fn run_batch(count: u64) -> anyhow::Result<Duration> {
+    let asked = batch_lines(count);
+    let mut answers = LinesWritten::default();
+    let started = Instant::now();
+    let code = batch::run(asked.as_bytes(), &mut answers)?;
+    let took = started.elapsed();
+    anyhow::ensure!(
+        code == ExitCode::SUCCESS && answers.0 == count,
+        "{count} lines were asked and {} answered, or some of them have no quote",
+        answers.0
+    );
+    Ok(took)
+}
+
+/// Counts lines, and keeps none of them: the answers to a million inquiries are larger than the memory of a small machine.
+#[derive(Default)]
+struct LinesWritten(u64);
+
+impl Write for LinesWritten {
+    fn write(&mut self, bytes: &[u8]) -> std::io::Result<usize> {
+        self.0 += bytes.iter().filter(|byte| **byte == b'\n').count() as u64;
+        Ok(bytes.len())
+    }
+
+    fn flush(&mut self) -> std::io::Result<()> {
+        Ok(())
+    }
 }
 
 async fn bench_on_database(config: &Config, bench: Bench) -> anyhow::Result<Figure> {

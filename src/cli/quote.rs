@@ -1,6 +1,6 @@
 //! `fenqi quote`: the schedule and true cost of any terms, one on the command line or many from standard input.
 
-mod batch;
+pub(super) mod batch;
 
 use std::process::ExitCode;
 

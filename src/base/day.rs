@@ -56,6 +56,11 @@ impl BusinessDay {
         BusinessDay(self.0.checked_add_months(Months::new(months)).expect("dates stay within the calendar"))
     }
 
+    /// The same day of month `months` earlier, clamped to the month's end.
+    pub fn minus_months(self, months: u32) -> BusinessDay {
+        BusinessDay(self.0.checked_sub_months(Months::new(months)).expect("dates stay within the calendar"))
+    }
+
     /// Days from `earlier` to this day; negative where `earlier` is later.
     pub fn days_since(self, earlier: BusinessDay) -> i64 {
         (self.0 - earlier.0).num_days()
@@ -155,6 +160,7 @@ mod tests {
         let thirty_first = MonthDay::new(31).unwrap();
         assert_eq!(thirty_first.months_after(day("2026-01-31"), 1), day("2026-02-28"));
         assert_eq!(thirty_first.months_after(day("2026-01-31"), 2), day("2026-03-31"));
+        assert_eq!(day("2026-03-31").minus_months(1), day("2026-02-28"));
     }
 
     #[test]

@@ -3,96 +3,192 @@
 use std::time::{Duration, Instant};
 
 use anyhow::Context;
+use rust_decimal::Decimal;
 
 use super::authorise::Buying;
-use super::figure::{Figure, rate_per_second, seconds};
-use super::store::{self, BookOf, LoansDue};
-use super::world::World;
+use super::book_store::{self, Part};
+use super::figure::{Figure, median, rate_per_second, seconds};
+use super::store::{self, Billed, IdleLines};
+use super::world::{World, failed};
+use super::written_store;
 use crate::base::{BusinessDay, Fen};
 use crate::close::{Closed, close_day};
+use crate::overdue::Stage;
+use crate::product::Terms;
+use crate::repayment::{Transfer, record_transfer};
 
-/// One line in so many is overdue.
-const OVERDUE_EVERY: i64 = 20;
+const LOANS_PER_LINE: i32 = 2;
+/// One line in so many owes an installment of the month before, and is frozen for it by the close.
+const LATE_EVERY: i64 = 20;
+/// Beside the lines that are billed, so many more of them have a bill that falls due on the day after.
+const DUE_TOMORROW_EVERY: i64 = 20;
+/// Days from statement to due day, as the product says.
+const DAYS_TO_DUE: u32 = 20;
+/// For so many loans one is made on the day that is closed.
+const LOANS_PER_PURCHASE: i64 = 100;
+/// Borrowers who pay by transfer on that day, one by one; fewer where fewer have a bill.
+const TRANSFERS: i64 = 500;
+/// Lines without debt whose last day it is.
+const EXPIRING_LINES: i32 = 100;
+/// Statement days of what is not due are so many days away: farther than all days that a benchmark closes.
+const NOT_DUE_DAYS: u32 = 14;
 /// Callers that buy while the close runs.
 const CALLERS: usize = 8;
 /// The smaller book for the comparisons is this part of the whole.
 const SMALLER: i64 = 10;
 
-/// Closes four days: all loans billed; a tenth of them alone; a tenth beside ten times as many with nothing due; and a tenth
-/// while purchases are made.
+/// Closes two days: one on which all loans are billed; and one on which a tenth as many are, while purchases are made.
 pub async fn measure(world: &World, loans: i64, say: &mut dyn FnMut(&Figure)) -> anyhow::Result<Figure> {
-    let first = world.day();
-    let (alone, beside, busy) = (first.next(), first.plus_days(2), first.plus_days(3));
-    let tenth = (loans / SMALLER).max(2);
-    fill(world, LoansDue { loans, loans_per_line: 2, statement_on: first, overdue_every: OVERDUE_EVERY }).await?;
-    for day in [alone, beside, busy] {
-        fill(world, LoansDue { loans: tenth, loans_per_line: 2, statement_on: day, overdue_every: OVERDUE_EVERY })
-            .await?;
-    }
-    let mut whole = whole_close(world, first).await?;
+    let day = live_until_close(world, world.day(), loans).await?;
+    let mut whole = whole_close(world, day, loans).await?;
     say(&whole);
-
-    // The first close has billed the large book; nothing of it is due again for a month.
-    let nothing_due = extra(world, alone, beside, loans).await?;
-    say(&nothing_due);
-    let during = purchases_during(world, busy).await?;
+    let busy = live_until_close(world, day.next(), smaller(loans)).await?;
+    let during = purchases_during(world, busy, smaller(loans)).await?;
     say(&during);
-    whole.more = vec![nothing_due, during];
+    world.ensure_books_foot().await?;
+    whole.more = vec![during];
     Ok(whole)
 }
 
-async fn fill(world: &World, due: LoansDue) -> anyhow::Result<()> {
-    let terms = world.open_book(Fen::MAX, 1, 1).await?;
-    let (funder_id, product_id) = (terms.funder_id, terms.product_id);
-    let book = BookOf { funder_id, product_id, day: world.day(), at: world.app.clock.now() };
-    let mut connection = world.app.pool.acquire().await?;
-    store::insert_loans_due(&mut connection, book, due).await?;
-    Ok(store::settle_down(&mut connection).await?)
+/// The loans that are due in the smaller comparisons.
+fn smaller(loans: i64) -> i64 {
+    loans / SMALLER
 }
 
-async fn timed_close(world: &World, day: BusinessDay) -> anyhow::Result<(Closed, Duration)> {
+/// What the same due work takes without and with a book beside it in which nothing is due.
+#[derive(Debug, Default)]
+pub struct NothingDue {
+    alone: Vec<Decimal>,
+    beside: Vec<Decimal>,
+}
+
+impl NothingDue {
+    /// Closes a day on which a tenth of `loans` is billed in a world that holds nothing else. The world must be new.
+    pub async fn measure_alone(&mut self, world: &World, loans: i64) -> anyhow::Result<()> {
+        let day = live_until_close(world, world.day(), smaller(loans)).await?;
+        self.alone.push(seconds(timed_close(world, day, smaller(loans)).await?.1));
+        Ok(())
+    }
+
+    /// Adds ten times as many loans with nothing due to a world that was measured alone, and closes `runs` days on which just
+    /// as many are billed as before.
+    pub async fn measure_beside(&mut self, world: &World, loans: i64, runs: usize) -> anyhow::Result<()> {
+        let mut eve = world.day().plus_days(2);
+        let lines = smaller(loans) * SMALLER / i64::from(LOANS_PER_LINE);
+        world.lend(eve, &[not_due(eve, lines, LOANS_PER_LINE)]).await?;
+        for _ in 0..runs {
+            let day = live_until_close(world, eve, smaller(loans)).await?;
+            self.beside.push(seconds(timed_close(world, day, smaller(loans)).await?.1));
+            eve = day.next();
+        }
+        world.ensure_books_foot().await
+    }
+
+    pub fn figure(self) -> Figure {
+        let runs = self.beside.len();
+        let mut figure = Figure::new("close, ten times more loans with nothing due", median(self.beside), "s")
+            .against(median(self.alone));
+        figure.runs = Some(runs);
+        figure
+    }
+}
+
+/// Makes the loans that the close of the day after `eve` is to bill, closes `eve`, and lives through the day after until its
+/// close, so that each step of it has work. Returns that day.
+async fn live_until_close(world: &World, eve: BusinessDay, loans: i64) -> anyhow::Result<BusinessDay> {
+    let day = eve.next();
+    world.lend(eve, &parts_due(world.terms(), day, loans)).await?;
+    close_day(&world.app, eve).await?;
+    let book = world.lend(day, &[not_due(day, (loans / LOANS_PER_PURCHASE).max(1), 1)]).await?;
+    let mut connection = world.app.pool.acquire().await?;
+    let expiring = IdleLines { count: EXPIRING_LINES, limit: Fen::MAX, expires_on: day };
+    store::insert_lines(&mut connection, book, expiring).await?;
+    let lines_due_tomorrow = lines_of(loans) / DUE_TOMORROW_EVERY;
+    let payers = TRANSFERS.min(lines_due_tomorrow.div_euclid(2).max(1));
+    for bill in book_store::list_open_bills(&mut connection, day.next(), payers).await? {
+        let (line_id, amount) = (bill.line_id, bill.amount);
+        let transfer =
+            Transfer { line_id, amount, bank_reference: format!("bench-{line_id}"), operator: "bench".into() };
+        record_transfer(&world.app, &transfer).await.map_err(failed)?;
+    }
+    store::settle_down(&mut connection).await?;
+    Ok(day)
+}
+
+fn lines_of(loans: i64) -> i64 {
+    (loans / i64::from(LOANS_PER_LINE)).max(2 * LATE_EVERY)
+}
+
+/// The lines whose loans are billed on `day`, some of them so late that it freezes them, and others with a bill that falls due
+/// on the day after.
+fn parts_due(terms: &Terms, day: BusinessDay, loans: i64) -> [Part; 3] {
+    let lines = lines_of(loans);
+    let late = lines / LATE_EVERY;
+    let part = |lines, first_statement_on, first_due_on| Part {
+        lines,
+        loans_per_line: LOANS_PER_LINE,
+        first_statement_on,
+        first_due_on,
+        is_billed: first_statement_on < day,
+    };
+    let statement_before = day.minus_days(DAYS_TO_DUE - 1);
+    [
+        part(lines - late, day, day.plus_days(DAYS_TO_DUE)),
+        part(late, day.minus_months(1), Stage::Freeze.due_on(terms, day)),
+        part(lines / DUE_TOMORROW_EVERY, statement_before, day.next()),
+    ]
+}
+
+/// Lines of which nothing is due while a benchmark runs.
+fn not_due(day: BusinessDay, lines: i64, loans_per_line: i32) -> Part {
+    let first_statement_on = day.plus_days(NOT_DUE_DAYS);
+    let first_due_on = first_statement_on.plus_days(DAYS_TO_DUE);
+    Part { lines, loans_per_line, first_statement_on, first_due_on, is_billed: false }
+}
+
+/// Closes `day`, and refuses what proves nothing: a step without work, and loans that were not billed just once.
+async fn timed_close(world: &World, day: BusinessDay, loans: i64) -> anyhow::Result<(Closed, Duration)> {
     let started = Instant::now();
     let closed = close_day(&world.app, day).await?;
-    Ok((closed, started.elapsed()))
-}
-
-async fn whole_close(world: &World, day: BusinessDay) -> anyhow::Result<Figure> {
-    let (closed, took) = timed_close(world, day).await?;
+    let took = started.elapsed();
     for step in &closed.steps {
         tracing::info!("{:<14} {:>9} rows {:>7} ms", step.step.name(), step.rows, step.took.as_millis());
     }
-    let mut connection = world.app.pool.acquire().await?;
-    store::make_copies(&mut connection).await?;
-    let started = Instant::now();
-    let copied = store::copy_written(&mut connection, day).await?;
-    let plain = rate_per_second(copied, started.elapsed());
-    let rows = store::count_written(&mut connection, day).await?.unsigned_abs();
-    let mut figure = Figure::new("close, every loan billed", rate_per_second(rows, took), "rows/s").against(plain);
-    figure.seconds = Some(seconds(took));
-    figure.rows = Some(rows);
-    figure.runs = Some(1);
-    Ok(figure)
+    let idle: Vec<&str> = closed.steps.iter().filter(|step| step.rows == 0).map(|step| step.step.name()).collect();
+    anyhow::ensure!(idle.is_empty(), "steps of the close of {day} had no work: {}", idle.join(", "));
+    let lines = lines_of(loans);
+    let loans = lines * i64::from(LOANS_PER_LINE);
+    let billed = store::count_billed(&mut *world.app.pool.acquire().await?, day).await?;
+    anyhow::ensure!(
+        billed == Billed { bills: lines, bill_lines: loans, loans },
+        "the close of {day} was to bill {loans} loans on {lines} lines: {billed:?}"
+    );
+    Ok((closed, took))
 }
 
-/// A tenth of the book due, before and after ten times as many loans with nothing due are added.
-async fn extra(world: &World, alone: BusinessDay, beside: BusinessDay, loans: i64) -> anyhow::Result<Figure> {
-    let (_, without) = timed_close(world, alone).await?;
-    // Due days far from those that are closed here.
-    let elsewhere = alone.plus_days(14);
-    fill(world, LoansDue { loans, loans_per_line: 2, statement_on: elsewhere, overdue_every: i64::MAX }).await?;
-    let (_, with) = timed_close(world, beside).await?;
+async fn whole_close(world: &World, day: BusinessDay, loans: i64) -> anyhow::Result<Figure> {
+    let mut connection = world.app.pool.acquire().await?;
+    let since = written_store::next_transaction(&mut connection).await?;
+    let (_, took) = timed_close(world, day, loans).await?;
+    let written = written_store::set_aside(&mut connection, since).await?;
+    let started = Instant::now();
+    let copied = written_store::copy(&mut connection, &written).await?;
+    let plain = rate_per_second(copied, started.elapsed());
+    anyhow::ensure!(copied == written.rows, "{} rows were written and {copied} copied", written.rows);
     let mut figure =
-        Figure::new("close, ten times more loans with nothing due", seconds(with), "s").against(seconds(without));
+        Figure::new("close, every loan billed", rate_per_second(written.rows, took), "rows/s").against(plain);
+    figure.seconds = Some(seconds(took));
+    figure.rows = Some(written.rows);
     figure.runs = Some(1);
     Ok(figure)
 }
 
 /// The slowest hundredth of purchases, without and during a close: of those that were answered between its begin and its end.
-async fn purchases_during(world: &World, day: BusinessDay) -> anyhow::Result<Figure> {
+async fn purchases_during(world: &World, day: BusinessDay, loans: i64) -> anyhow::Result<Figure> {
     let buying = Buying::open(world, CALLERS).await?;
     let quiet = buying.during(tokio::time::sleep(Duration::from_secs(3))).await?.p99_ms;
     let mut closed = None;
-    let busy = buying.during(async { closed = Some(timed_close(world, day).await) }).await?;
+    let busy = buying.during(async { closed = Some(timed_close(world, day, loans).await) }).await?;
     let (_, took) = closed.context("the close runs while purchases do")??;
     let mut figure = Figure::new("p99 of purchases during the close", busy.p99_ms, "ms").against(quiet);
     figure.seconds = Some(seconds(took));

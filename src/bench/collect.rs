@@ -2,10 +2,13 @@
 
 use std::time::Instant;
 
+use sqlx::PgConnection;
+use uuid::Uuid;
+
+use super::book_store::Part;
 use super::figure::{Figure, rate_per_second, seconds};
-use super::store::{self, BookOf, LoansDue, PendingOrder};
+use super::store::{self, PendingOrder};
 use super::world::World;
-use crate::base::Fen;
 use crate::close::close_day;
 use crate::partner::withholding::{Answer, ChannelFailure};
 use crate::repayment::result_actions::{ChannelResult, Posted, post_results};
@@ -27,6 +30,8 @@ pub async fn measure(world: &World, lines: i64) -> anyhow::Result<Figure> {
     let mut connection = app.pool.acquire().await?;
     let booked = store::count_repayments(&mut connection).await?.unsigned_abs();
     anyhow::ensure!(booked == posted.succeeded, "{} successes made {booked} repayments", posted.succeeded);
+    ensure_each_once(&mut connection, &results).await?;
+    world.ensure_books_foot().await?;
     store::make_receipt_copies(&mut connection).await?;
     let copying = Instant::now();
     let copied = store::copy_receipts(&mut connection).await?;
@@ -46,20 +51,31 @@ fn check(posted: Posted, results: usize) -> anyhow::Result<()> {
     Ok(())
 }
 
+/// Each line has what the channel took from it, once, and is restored by the principal of it.
+async fn ensure_each_once(connection: &mut PgConnection, results: &[ChannelResult]) -> anyhow::Result<()> {
+    let collected = |result: &ChannelResult| match result.answer {
+        Answer::Succeeded { collected, .. } => collected.get(),
+        _ => 0,
+    };
+    let line_ids: Vec<Uuid> = results.iter().map(|result| result.line_id.uuid()).collect();
+    let amiss = store::count_amiss(connection, &line_ids, &results.iter().map(collected).collect::<Vec<_>>()).await?;
+    anyhow::ensure!(amiss == 0, "{amiss} of {} lines do not say what the channel said", results.len());
+    Ok(())
+}
+
 /// Lives from the statement to the eve of the due day, and returns what the channel is going to say of each order: eight
 /// of ten pay all, one pays half, one has nothing.
 async fn ordered(world: &World, lines: i64) -> anyhow::Result<Vec<ChannelResult>> {
     let first = world.day();
-    let terms = world.open_book(Fen::MAX, 1, 1).await?;
-    let (funder_id, product_id) = (terms.funder_id, terms.product_id);
-    let book = BookOf { funder_id, product_id, day: first, at: world.app.clock.now() };
-    let due = LoansDue { loans: lines, loans_per_line: 1, statement_on: first, overdue_every: i64::MAX };
-    let mut connection = world.app.pool.acquire().await?;
-    store::insert_loans_due(&mut connection, book, due).await?;
-    store::settle_down(&mut connection).await?;
-    for day in 0..DAYS_TO_DUE {
+    let statement_on = first.next();
+    let first_due_on = statement_on.plus_days(DAYS_TO_DUE);
+    let part = Part { lines, loans_per_line: 1, first_statement_on: statement_on, first_due_on, is_billed: false };
+    world.lend(first, &[part]).await?;
+    // The day on which the loans are made, and all others until the eve of the due day.
+    for day in 0..=DAYS_TO_DUE {
         close_day(&world.app, first.plus_days(day)).await?;
     }
+    let mut connection = world.app.pool.acquire().await?;
     let orders = store::submit_orders(&mut connection, world.app.clock.now()).await?;
     anyhow::ensure!(orders.len() as i64 == lines, "{} orders were made for {lines} lines", orders.len());
     store::settle_down(&mut connection).await?;

@@ -9,6 +9,8 @@ pub mod pages;
 pub mod baseline;
 pub mod figure;
 mod store;
+mod book_store;
+mod written_store;
 mod world;
 
 pub use figure::Figure;

@@ -16,19 +16,26 @@ pub(super) struct BookOf {
     pub at: DateTime<Utc>,
 }
 
-/// Opens `count` lines of `limit_fen` with their first journal entry.
+/// Lines to be opened that owe nothing.
+#[derive(Clone, Copy, Debug)]
+pub(super) struct IdleLines {
+    pub count: i32,
+    pub limit: Fen,
+    pub expires_on: BusinessDay,
+}
+
+/// Opens lines with their first journal entry.
 pub(super) async fn insert_lines(
     connection: &mut PgConnection,
     book: BookOf,
-    count: i32,
-    limit_fen: i64,
+    idle: IdleLines,
 ) -> sqlx::Result<Vec<LineId>> {
     sqlx::query_scalar!(
         r#"with opened as (
                insert into credit_line (line_id, borrower_id, funder_id, product_id, product_version, grade, status, limit_fen,
                                         statement_day, due_day, expires_on, last_entry_no, opened_at)
                select gen_random_uuid(), gen_random_uuid(), $1, $2, 1, 'A', 'active', $4, 1 + number % 28, 1 + (number + 20) % 28,
-                      $5::date + 720, 1, $6
+                      $7, 1, $6
                from generate_series(1, $3) as number
                returning line_id, limit_fen
            ), journaled as (
@@ -39,10 +46,11 @@ pub(super) async fn insert_lines(
            select line_id as "line_id: LineId" from opened"#,
         book.funder_id.uuid(),
         book.product_id.uuid(),
-        count,
-        limit_fen,
+        idle.count,
+        idle.limit.get(),
         book.day.date(),
         book.at,
+        idle.expires_on.date(),
     )
     .fetch_all(connection)
     .await
@@ -106,180 +114,46 @@ pub(super) async fn settle_down(connection: &mut PgConnection) -> sqlx::Result<(
     Ok(())
 }
 
-/// Loans that a close is to bill.
+/// A line, what it has used, and what its loans sum to.
 #[derive(Clone, Copy, Debug)]
-pub(super) struct LoansDue {
-    pub loans: i64,
-    pub loans_per_line: i32,
-    /// The statement day on which their first installment is billed.
-    pub statement_on: BusinessDay,
-    /// One line in so many owes an installment of the month before, billed and overdue.
-    pub overdue_every: i64,
+pub(super) struct LineNow {
+    pub limit: Fen,
+    pub used: Fen,
+    pub lent: Fen,
 }
 
-// `bench_line` is a temporary table that no migration knows, so these statements are checked when they run.
-
-/// Opens lines with two loans of twelve installments each. What they owe is what their schedules say; overdue lines carry
-/// an open bill of the month before. Line ids are random, so that ranges of accounts are of equal size.
-pub(super) async fn insert_loans_due(connection: &mut PgConnection, book: BookOf, due: LoansDue) -> sqlx::Result<()> {
-    sqlx::query("create temporary table if not exists bench_line (line_id uuid, number bigint, is_overdue boolean)")
-        .execute(&mut *connection)
-        .await?;
-    sqlx::query("truncate bench_line").execute(&mut *connection).await?;
-    sqlx::query(
-        "insert into bench_line
-         select gen_random_uuid(), number, number % $2 = 0 from generate_series(1, $1::bigint / $3) as number",
-    )
-    .bind(due.loans)
-    .bind(due.overdue_every)
-    .bind(i64::from(due.loans_per_line))
-    .execute(&mut *connection)
-    .await?;
-    insert_lines_of_bench(connection, book, due).await?;
-    insert_loans_of_bench(connection, book, due).await?;
-    insert_schedules_of_bench(connection, due).await?;
-    insert_overdue_bills(connection, due).await
-}
-
-async fn insert_lines_of_bench(connection: &mut PgConnection, book: BookOf, due: LoansDue) -> sqlx::Result<()> {
-    let used_fen = i64::from(due.loans_per_line) * 120_000;
-    sqlx::query(
-        "with opened as (
-             insert into credit_line (line_id, borrower_id, funder_id, product_id, product_version, grade, status, limit_fen,
-                                      used_fen, statement_day, due_day, expires_on, last_entry_no, opened_at)
-             select line_id, line_id, $1, $2, 1, 'A', 'active', 2000000, $5, extract(day from $3::date)::smallint,
-                    extract(day from $3::date + 20)::smallint, $3::date + 700, 1, $4
-             from bench_line order by line_id
-             returning line_id)
-         insert into bank_card (borrower_id, card_id, number_sealed, number_hash, number_tail, mobile_sealed,
-                                agreement_number, agreement_signed_at, status, is_default)
-         select line_id, gen_random_uuid(), '\\x00', decode(replace(line_id::text, '-', ''), 'hex'), '0000', '\\x00',
-                'AG-' || line_id, $4, 'bound', true
-         from opened",
-    )
-    .bind(book.funder_id)
-    .bind(book.product_id)
-    .bind(due.statement_on)
-    .bind(book.at)
-    .bind(used_fen)
-    .execute(&mut *connection)
-    .await?;
-    sqlx::query(
-        "insert into line_entry (line_id, entry_no, kind, used_change_fen, limit_change_fen, used_after_fen, limit_after_fen,
-                                 business_day, occurred_at)
-         select line_id, 1, 'opened', $3, 2000000, $3, 2000000, $1, $2 from bench_line",
-    )
-    .bind(book.day)
-    .bind(book.at)
-    .bind(used_fen)
-    .execute(connection)
-    .await?;
-    Ok(())
-}
-
-async fn insert_loans_of_bench(connection: &mut PgConnection, book: BookOf, due: LoansDue) -> sqlx::Result<()> {
-    sqlx::query(
-        "insert into loan (loan_id, line_id, purchase_id, funder_id, merchant_id, product_id, product_version, grade, periods,
-                           annual_rate, principal_fen, status, statement_day, first_statement_on, last_statement_on, made_on)
-         select gen_random_uuid(), line_id, gen_random_uuid(), $1, $1, $2, 1, 'A', 12, 0.086, 120000, 'open',
-                extract(day from $3::date)::smallint, first.statement_on, (first.statement_on + interval '11 months')::date,
-                first.statement_on - 10
-         from bench_line
-         cross join generate_series(1, $4) as nth
-         cross join lateral (select case when is_overdue then ($3::date - interval '1 month')::date else $3::date end
-                             as statement_on) as first
-         order by line_id",
-    )
-    .bind(book.funder_id)
-    .bind(book.product_id)
-    .bind(due.statement_on)
-    .bind(due.loans_per_line)
-    .execute(connection)
-    .await?;
-    Ok(())
-}
-
-async fn insert_schedules_of_bench(connection: &mut PgConnection, due: LoansDue) -> sqlx::Result<()> {
-    sqlx::query(
-        "insert into schedule (loan_id, line_id, version, reason, due_on, principal_fen, interest_fen, fee_fen, business_day)
-         select l.loan_id, l.line_id, 1, 'made',
-                (select array_agg((l.first_statement_on + 20 + make_interval(months => k))::date order by k)
-                 from generate_series(0, 11) as k),
-                array_fill(10000::bigint, array[12]), array_fill(450::bigint, array[12]), array_fill(0::bigint, array[12]),
-                $1::date - 400
-         from bench_line b join loan l on l.line_id = b.line_id",
-    )
-    .bind(due.statement_on)
-    .execute(connection)
-    .await?;
-    Ok(())
-}
-
-async fn insert_overdue_bills(connection: &mut PgConnection, due: LoansDue) -> sqlx::Result<()> {
-    sqlx::query(
-        "with cut as (
-             insert into bill_line (line_id, loan_id, period, due_on, principal_fen, interest_fen, fee_fen)
-             select l.line_id, l.loan_id, 1, l.first_statement_on + 20, 10000, 450, 0
-             from bench_line b join loan l on l.line_id = b.line_id
-             where b.is_overdue and l.first_statement_on < $1
-             returning line_id, due_on, principal_fen, interest_fen)
-         insert into bill (line_id, due_on, statement_on, principal_fen, interest_fen, fee_fen, status)
-         select line_id, due_on, due_on - 20, sum(principal_fen), sum(interest_fen), 0, 'open' from cut group by line_id, due_on",
-    )
-    .bind(due.statement_on)
-    .execute(connection)
-    .await?;
-    Ok(())
-}
-
-/// Rows of the tables that a close writes for a day.
-pub(super) async fn count_written(connection: &mut PgConnection, day: BusinessDay) -> sqlx::Result<i64> {
-    sqlx::query_scalar!(
-        r#"select (select count(*) from bill where statement_on = $1)
-                + (select count(*) from bill_line i join bill b on b.line_id = i.line_id and b.due_on = i.due_on
-                   where b.statement_on = $1)
-                + (select count(*) from withholding where business_day = $1::date + 1)
-                + (select count(*) from notice where business_day = $1)
-                + (select count(*) from outbox where partner = 'sms'
-                   and created_at >= (select min(created_at) from notice where business_day = $1)) as "rows!""#,
-        day.date()
+pub(super) async fn load_line(connection: &mut PgConnection, line_id: LineId) -> sqlx::Result<LineNow> {
+    sqlx::query_as!(
+        LineNow,
+        r#"select limit_fen as "limit: Fen", used_fen as "used: Fen",
+                  (select coalesce(sum(principal_fen), 0)::bigint from loan where loan.line_id = l.line_id) as "lent!: Fen"
+           from credit_line l where line_id = $1"#,
+        line_id.uuid()
     )
     .fetch_one(connection)
     .await
 }
 
-/// Copies the rows of `day` into tables of the same shape and indexes, by plain `insert … select` in key order on one
-/// connection; returns how many. The tables must be new: see [`make_copies`].
-pub(super) async fn copy_written(connection: &mut PgConnection, day: BusinessDay) -> anyhow::Result<u64> {
-    let mut rows = 0;
-    for statement in [
-        "insert into copy_of_bill select * from bill where statement_on = $1 order by line_id",
-        "insert into copy_of_bill_line select i.* from bill_line i
-         join bill b on b.line_id = i.line_id and b.due_on = i.due_on where b.statement_on = $1 order by i.line_id, i.loan_id",
-        "insert into copy_of_withholding select * from withholding where business_day = $1::date + 1 order by line_id",
-        "insert into copy_of_notice overriding system value
-         select * from notice where business_day = $1 order by notice_no",
-        "insert into copy_of_outbox overriding system value
-         select * from outbox where partner = 'sms' and created_at >= (select min(created_at) from notice where business_day = $1)
-         order by message_no",
-    ] {
-        rows += sqlx::query(statement).bind(day).execute(&mut *connection).await?.rows_affected();
-    }
-    Ok(rows)
+/// What was billed on one statement day.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) struct Billed {
+    pub bills: i64,
+    /// Lines of these bills, and the loans that they are of.
+    pub bill_lines: i64,
+    pub loans: i64,
 }
 
-pub(super) async fn make_copies(connection: &mut PgConnection) -> sqlx::Result<()> {
-    for statement in [
-        "drop table if exists copy_of_bill, copy_of_bill_line, copy_of_withholding, copy_of_notice, copy_of_outbox",
-        "create table copy_of_bill (like bill including all)",
-        "create table copy_of_bill_line (like bill_line including all)",
-        "create table copy_of_withholding (like withholding including all)",
-        "create table copy_of_notice (like notice including all)",
-        "create table copy_of_outbox (like outbox including all)",
-    ] {
-        sqlx::query(statement).execute(&mut *connection).await?;
-    }
-    Ok(())
+pub(super) async fn count_billed(connection: &mut PgConnection, statement_on: BusinessDay) -> sqlx::Result<Billed> {
+    sqlx::query_as!(
+        Billed,
+        r#"select (select count(*) from bill where statement_on = $1) as "bills!", count(*) as "bill_lines!",
+                  count(distinct i.loan_id) as "loans!"
+           from bill b join bill_line i on i.line_id = b.line_id and i.due_on = b.due_on
+           where b.statement_on = $1"#,
+        statement_on.date()
+    )
+    .fetch_one(connection)
+    .await
 }
 
 /// An order that the channel is about to answer.
@@ -305,6 +179,32 @@ pub(super) async fn submit_orders(connection: &mut PgConnection, at: DateTime<Ut
 
 pub(super) async fn count_repayments(connection: &mut PgConnection) -> sqlx::Result<i64> {
     sqlx::query_scalar!(r#"select count(*) as "count!" from repayment"#).fetch_one(connection).await
+}
+
+/// Counts the lines whose books do not say what the channel said: of a success one repayment of that amount, all of it
+/// allocated, and one journal entry that restores the line by its principal; of a failure nothing.
+pub(super) async fn count_amiss(
+    connection: &mut PgConnection,
+    line_ids: &[Uuid],
+    collected_fen: &[i64],
+) -> sqlx::Result<i64> {
+    sqlx::query_scalar!(
+        r#"select count(*) as "count!"
+           from (select line_id, sum(fen)::bigint as fen from unnest($1::uuid[], $2::bigint[]) as said(line_id, fen)
+                 group by line_id) said
+           left join (select line_id, count(*) as times, sum(amount_fen)::bigint as fen, sum(excess_fen)::bigint as excess_fen,
+                             sum((select sum(part) from unnest(principal_fen) as part))::bigint as principal_fen
+                      from repayment group by line_id) got on got.line_id = said.line_id
+           left join (select line_id, count(*) as times, -sum(used_change_fen)::bigint as fen
+                      from line_entry where kind = 'repayment' group by line_id) restored on restored.line_id = said.line_id
+           where coalesce(got.fen, 0) <> said.fen or coalesce(got.times, 0) <> case when said.fen > 0 then 1 else 0 end
+              or coalesce(got.excess_fen, 0) <> 0 or coalesce(got.principal_fen, 0) <> coalesce(restored.fen, 0)
+              or coalesce(restored.times, 0) <> case when coalesce(got.principal_fen, 0) > 0 then 1 else 0 end"#,
+        line_ids,
+        collected_fen
+    )
+    .fetch_one(connection)
+    .await
 }
 
 /// Copies the rows that receipts made into tables of the same shape and indexes; returns how many.

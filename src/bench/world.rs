@@ -2,14 +2,19 @@
 
 use std::sync::atomic::{AtomicU32, Ordering};
 
-use super::store::{self, BookOf};
+use anyhow::Context;
+
+use super::book_store::{self, PRINCIPAL, Part};
+use super::store::{self, BookOf, IdleLines};
 use crate::app::App;
 use crate::base::id::{FunderId, LineId, MerchantId, ProductId};
 use crate::base::{BusinessDay, Fen};
 use crate::error::Fault;
 use crate::funder::actions::BankMovement;
-use crate::product::ProductVersion;
-use crate::{business_day, funder, product};
+use crate::funder::reserve::Occasion;
+use crate::product::{ProductVersion, Terms};
+use crate::verify::verify;
+use crate::{business_day, database, funder, product};
 
 /// The shipped product that benchmarks sell, under a code and funder of their own.
 const PRODUCT: &str = include_str!("../../products/standard.toml");
@@ -17,9 +22,18 @@ const PRODUCT: &str = include_str!("../../products/standard.toml");
 /// A day whose working days are known, whenever the benchmark runs.
 const FIRST_DAY: &str = "2026-03-02";
 
+/// Days on which a line without a purpose of its own can be used.
+const LINE_DAYS: u32 = 720;
+
+/// What waits for partners, of whom most benchmarks have none: payouts that nobody pays and files that nobody makes.
+const WAITS_FOR_PARTNERS: [&str; 2] =
+    ["no order to collect or pay is pending for more than three days", "the files of a day are made within three days"];
+
 pub struct World {
     pub app: App,
     day: BusinessDay,
+    /// Of the product that every book sells.
+    terms: Terms,
     books: AtomicU32,
 }
 
@@ -37,7 +51,12 @@ impl World {
     pub async fn open(app: App) -> anyhow::Result<World> {
         let day = FIRST_DAY.parse()?;
         business_day::store::open(&mut *app.pool.acquire().await?, day).await?;
-        Ok(World { app, day, books: AtomicU32::new(0) })
+        let (terms, _) = product::check(PRODUCT)?;
+        Ok(World { app, day, terms, books: AtomicU32::new(0) })
+    }
+
+    pub(super) fn terms(&self) -> &Terms {
+        &self.terms
     }
 
     /// The business day on which the house was opened.
@@ -58,11 +77,51 @@ impl World {
         self.lift_bound_of_a_day(published.product_id, published.version).await?;
         let book = BookOf { funder_id, product_id: published.product_id, day: self.day, at: app.clock.now() };
         let mut connection = app.pool.acquire().await?;
-        let lines = store::insert_lines(&mut connection, book, line_count, Fen::MAX.get()).await?;
+        let idle = IdleLines { count: line_count, limit: Fen::MAX, expires_on: self.day.plus_days(LINE_DAYS) };
+        let lines = store::insert_lines(&mut connection, book, idle).await?;
         let merchants = store::insert_merchants(&mut connection, merchant_count, number.cast_signed(), book.at).await?;
         // Else the checkpoint of what was just filled in falls into the first runs.
         store::settle_down(&mut connection).await?;
         Ok(Book { funder_id, product_id: published.product_id, lines, merchants })
+    }
+
+    /// One more line of a book, of `limit`.
+    pub(super) async fn open_line(&self, book: &Book, limit: Fen) -> anyhow::Result<LineId> {
+        let idle = IdleLines { count: 1, limit, expires_on: self.day.plus_days(LINE_DAYS) };
+        let book = self.on(book, self.day);
+        let opened = store::insert_lines(&mut *self.app.pool.acquire().await?, book, idle).await?;
+        opened.first().copied().context("a line was opened")
+    }
+
+    /// Lends loans on `day`, the open business day, out of a new funder's reserve, with everything that purchases write but
+    /// their messages. Returns the book of these loans.
+    pub(super) async fn lend(&self, day: BusinessDay, parts: &[Part]) -> anyhow::Result<BookOf> {
+        let opened = self.open_book(Fen::MAX, 1, 1).await?;
+        let book = self.on(&opened, day);
+        let loans: i64 = parts.iter().map(Part::loans).sum();
+        let lent = Fen::new(loans * PRINCIPAL.get());
+        let mut connection = self.app.pool.acquire().await?;
+        book_store::insert_loans(&mut connection, book, opened.merchants[0], parts).await?;
+        let mut transaction = database::begin(&self.app.pool).await?;
+        let mut reserve = funder::lock_reserve(&mut transaction, book.funder_id, (day, book.at)).await?;
+        let occasion = Occasion { source: "bench".into(), business_day: day, occurred_at: book.at };
+        let entry = reserve.book_use(lent, occasion);
+        funder::save_reserve(&mut transaction, &reserve, &[entry]).await?;
+        transaction.commit().await?;
+        store::settle_down(&mut connection).await?;
+        Ok(book)
+    }
+
+    fn on(&self, book: &Book, day: BusinessDay) -> BookOf {
+        BookOf { funder_id: book.funder_id, product_id: book.product_id, day, at: self.app.clock.now() }
+    }
+
+    /// Refuses a measurement whose books do not hold together: every identity is looked at.
+    pub(super) async fn ensure_books_foot(&self) -> anyhow::Result<()> {
+        let mut findings = verify(&self.app.pool).await?;
+        findings.retain(|finding| !WAITS_FOR_PARTNERS.contains(&finding.identity));
+        anyhow::ensure!(findings.is_empty(), "the books do not foot after the benchmark: {findings:?}");
+        Ok(())
     }
 
     /// A benchmark buys on each line more often in a second than any product allows in a day.
@@ -89,9 +148,22 @@ fn product_text(code: &str) -> String {
         .join("\n")
 }
 
-fn failed<R: crate::error::Refusal>(fault: Fault<R>) -> anyhow::Error {
+pub(super) fn failed<R: crate::error::Refusal>(fault: Fault<R>) -> anyhow::Error {
     match fault {
         Fault::Refused(refusal) => refusal.into(),
         Fault::Failed(failure) => failure,
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::WAITS_FOR_PARTNERS;
+    use crate::verify::store::IDENTITIES;
+
+    #[test]
+    fn what_waits_for_partners_is_an_identity() {
+        for sentence in WAITS_FOR_PARTNERS {
+            assert!(IDENTITIES.iter().any(|identity| identity.sentence == sentence), "{sentence}");
+        }
     }
 }

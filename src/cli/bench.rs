@@ -45,6 +45,9 @@ enum Bench {
         /// Loans that are billed that day
         #[arg(long, default_value_t = 1_000_000)]
         loans: i64,
+        /// Closes without and with loans of which nothing is due; medians are compared
+        #[arg(long, default_value_t = 3, value_parser = clap::value_parser!(u8).range(1..=5))]
+        runs: u8,
     },
     /// Results of withholding posted a second, each with its waterfall
     Collect {
@@ -149,13 +152,7 @@ async fn bench_on_database(config: &Config, bench: Bench) -> anyhow::Result<Figu
             let options = authorise::Options { runs, time: Duration::from_secs(seconds) };
             bench_authorise(config, &database.url, options).await?
         }
-        Bench::Close { loans } => {
-            let (scratch, world) = scratch_world(config, &database.url).await?;
-            let measured = close::measure(&world, loans, &mut |figure| println!("{}", figure.line())).await;
-            drop(world);
-            scratch.remove().await?;
-            measured?
-        }
+        Bench::Close { loans, runs } => bench_close(config, &database.url, loans, usize::from(runs)).await?,
         Bench::Collect { lines } => {
             let (scratch, world) = scratch_world(config, &database.url).await?;
             let measured = collect::measure(&world, lines).await;
@@ -180,6 +177,30 @@ async fn bench_on_database(config: &Config, bench: Bench) -> anyhow::Result<Figu
         Bench::Quote { quotes } => bench_quote(quotes)?,
     };
     Ok(figure)
+}
+
+async fn bench_close(config: &Config, url: &str, loans: i64, runs: usize) -> anyhow::Result<Figure> {
+    let (scratch, world) = scratch_world(config, url).await?;
+    let measured = close::measure(&world, loans, &mut |figure| println!("{}", figure.line())).await;
+    drop(world);
+    scratch.remove().await?;
+    let mut whole = measured?;
+    let mut nothing_due = close::NothingDue::default();
+    for left in (0..runs).rev() {
+        // Each in a world of its own: what one run billed would be a book beside the next.
+        let (scratch, world) = scratch_world(config, url).await?;
+        let mut measured = nothing_due.measure_alone(&world, loans).await;
+        if measured.is_ok() && left == 0 {
+            measured = nothing_due.measure_beside(&world, loans, runs).await;
+        }
+        drop(world);
+        scratch.remove().await?;
+        measured?;
+    }
+    let nothing_due = nothing_due.figure();
+    println!("{}", nothing_due.line());
+    whole.more.push(nothing_due);
+    Ok(whole)
 }
 
 async fn bench_pages(config: &Config, url: &str, options: pages::Options) -> anyhow::Result<Figure> {

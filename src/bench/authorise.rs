@@ -1,5 +1,6 @@
 //! `fenqi bench authorise`: purchases a second through the real authoriser, against pgbench's simple-update.
 
+use std::ops::AddAssign;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 use std::time::{Duration, Instant};
@@ -8,10 +9,10 @@ use rust_decimal::Decimal;
 
 use super::baseline::SimpleUpdate;
 use super::figure::{Figure, Latencies, median, rate_per_second};
+use super::store;
 use super::world::World;
 use crate::base::Fen;
 use crate::purchase::{Authoriser, Decision, PurchaseRefusal, PurchaseRequest};
-use crate::verify::verify;
 
 /// Lines that the purchases spread over.
 const LINES: i32 = 20_000;
@@ -41,8 +42,26 @@ pub(super) struct Run {
     purchases_per_second: Decimal,
     p50_ms: Decimal,
     pub(super) p99_ms: Decimal,
+    counts: Counts,
+}
+
+/// What became of purchases.
+#[derive(Clone, Copy, Debug, Default)]
+struct Counts {
     authorised: u64,
+    /// Of these, on the first line of the book.
+    authorised_on_first: u64,
+    refused_by_line: u64,
     refused_by_reserve: u64,
+}
+
+impl AddAssign for Counts {
+    fn add_assign(&mut self, other: Counts) {
+        self.authorised += other.authorised;
+        self.authorised_on_first += other.authorised_on_first;
+        self.refused_by_line += other.refused_by_line;
+        self.refused_by_reserve += other.refused_by_reserve;
+    }
 }
 
 /// Measures all cases; `say` is told each figure as it is known.
@@ -56,13 +75,15 @@ pub async fn measure(
     say(&at_128);
     let at_32 = compare(world, baseline, options, 32).await?;
     say(&at_32);
-    let hot = hot_line(world, options).await?;
+    let even = at_128.value;
+    let hot = hot_line(world, options).await?.against(even);
     say(&hot);
-    let scarce = scarce_reserve(world, options).await?;
+    let short = short_line(world, options).await?.against(even);
+    say(&short);
+    let scarce = scarce_reserve(world, options).await?.against(even);
     say(&scarce);
-    let findings = verify(&world.app.pool).await?;
-    anyhow::ensure!(findings.is_empty(), "the books do not foot after the benchmark: {findings:?}");
-    at_128.more = vec![at_32, hot, scarce];
+    world.ensure_books_foot().await?;
+    at_128.more = vec![at_32, hot, short, scarce];
     Ok(at_128)
 }
 
@@ -74,6 +95,7 @@ async fn compare(world: &World, baseline: &SimpleUpdate, options: Options, calle
     for _ in 0..options.runs {
         theirs.push(baseline.measure(callers, options.time).await?);
         let run = shop.run(callers, options.time, Spread::Even).await?;
+        run.ensure_nothing_refused()?;
         ours.push(run.purchases_per_second);
         p50.push(run.p50_ms);
         p99.push(run.p99_ms);
@@ -84,6 +106,14 @@ async fn compare(world: &World, baseline: &SimpleUpdate, options: Options, calle
     figure.p99_ms = Some(median(p99));
     figure.runs = Some(options.runs);
     Ok(figure)
+}
+
+impl Run {
+    fn ensure_nothing_refused(&self) -> anyhow::Result<()> {
+        let Counts { refused_by_line, refused_by_reserve, .. } = self.counts;
+        anyhow::ensure!(refused_by_line + refused_by_reserve == 0, "a book of plenty refused: {:?}", self.counts);
+        Ok(())
+    }
 }
 
 /// Callers that buy while something else happens.
@@ -131,7 +161,37 @@ impl Until {
 async fn hot_line(world: &World, options: Options) -> anyhow::Result<Figure> {
     let shop = Shop::open(world, PLENTY).await?;
     let run = shop.run(128, options.time, Spread::HalfOnOneLine).await?;
+    run.ensure_nothing_refused()?;
     let mut figure = Figure::new("authorise, half on one line, 128 callers", run.purchases_per_second, "purchases/s");
+    figure.p50_ms = Some(run.p50_ms);
+    figure.p99_ms = Some(run.p99_ms);
+    figure.runs = Some(1);
+    Ok(figure)
+}
+
+/// A line for a thousand purchases, which half of all callers ask for many more at once: exactly what its limit allows is lent.
+async fn short_line(world: &World, options: Options) -> anyhow::Result<Figure> {
+    let enough_for = 1_000u64;
+    let limit = Fen::new(AMOUNT.get() * 1_000 + AMOUNT.get() / 2);
+    let shop = Shop::open_with_first_line(world, limit).await?;
+    let run = shop.run(128, options.time, Spread::HalfOnOneLine).await?;
+    let line = store::load_line(&mut *world.app.pool.acquire().await?, shop.book.lines[0]).await?;
+    let counts = run.counts;
+    anyhow::ensure!(
+        counts.authorised_on_first == enough_for
+            && counts.refused_by_line > 0
+            && line.limit == limit
+            && line.used == Fen::new(AMOUNT.get() * 1_000)
+            && line.lent == line.used,
+        "a line for {enough_for} purchases was asked for {} more and carried {}: {} of {} yuan are used, {} lent",
+        counts.refused_by_line,
+        counts.authorised_on_first,
+        line.used,
+        line.limit,
+        line.lent
+    );
+    let mut figure =
+        Figure::new("authorise, half on a line that runs out, 128 callers", run.purchases_per_second, "decisions/s");
     figure.p50_ms = Some(run.p50_ms);
     figure.p99_ms = Some(run.p99_ms);
     figure.runs = Some(1);
@@ -145,9 +205,11 @@ async fn scarce_reserve(world: &World, options: Options) -> anyhow::Result<Figur
     let run = shop.run(128, options.time.min(Duration::from_secs(2)), Spread::Even).await?;
     let reserve = shop.reserve_available().await?;
     anyhow::ensure!(
-        run.authorised == enough_for && reserve == Fen::new(AMOUNT.get() / 2) && run.refused_by_reserve > 0,
+        run.counts.authorised == enough_for
+            && reserve == Fen::new(AMOUNT.get() / 2)
+            && run.counts.refused_by_reserve > 0,
         "a reserve for {enough_for} purchases carried {} and is left with {reserve}",
-        run.authorised
+        run.counts.authorised
     );
     let mut figure =
         Figure::new("authorise, reserve nearly empty, 128 callers", run.purchases_per_second, "decisions/s");
@@ -167,6 +229,14 @@ struct Shop<'a> {
 impl<'a> Shop<'a> {
     async fn open(world: &'a World, reserve: Fen) -> anyhow::Result<Shop<'a>> {
         let book = world.open_book(reserve, LINES, MERCHANTS).await?;
+        let authoriser = Authoriser::start(world.app.clone());
+        Ok(Shop { world, authoriser, book: Arc::new(book), keys: Arc::default() })
+    }
+
+    /// A reserve without a practical end, and a first line of `limit`.
+    async fn open_with_first_line(world: &'a World, limit: Fen) -> anyhow::Result<Shop<'a>> {
+        let mut book = world.open_book(PLENTY, LINES, MERCHANTS).await?;
+        book.lines[0] = world.open_line(&book, limit).await?;
         let authoriser = Authoriser::start(world.app.clone());
         Ok(Shop { world, authoriser, book: Arc::new(book), keys: Arc::default() })
     }
@@ -193,20 +263,18 @@ impl<'a> Shop<'a> {
             })
             .collect();
         let mut latencies = Latencies::default();
-        let (mut authorised, mut refused_by_reserve) = (0, 0);
+        let mut counts = Counts::default();
         for task in tasks {
             let bought = task.await??;
             latencies.append(bought.latencies);
-            authorised += bought.authorised;
-            refused_by_reserve += bought.refused_by_reserve;
+            counts += bought.counts;
         }
         let took = started.elapsed();
         Ok(Run {
             purchases_per_second: rate_per_second(latencies.count() as u64, took),
             p50_ms: latencies.percentile_ms(500),
             p99_ms: latencies.percentile_ms(990),
-            authorised,
-            refused_by_reserve,
+            counts,
         })
     }
 }
@@ -214,8 +282,7 @@ impl<'a> Shop<'a> {
 #[derive(Default)]
 struct Bought {
     latencies: Latencies,
-    authorised: u64,
-    refused_by_reserve: u64,
+    counts: Counts,
 }
 
 async fn buy_until(
@@ -246,9 +313,14 @@ async fn buy_until(
         let asked = Instant::now();
         let receipt = authoriser.authorise(request).await.map_err(|fault| anyhow::anyhow!("{fault}"))?;
         bought.latencies.push(asked.elapsed());
+        let counts = &mut bought.counts;
         match receipt.decision {
-            Decision::Authorised { .. } => bought.authorised += 1,
-            Decision::Refused(PurchaseRefusal::ReserveExhausted) => bought.refused_by_reserve += 1,
+            Decision::Authorised { .. } => {
+                counts.authorised += 1;
+                counts.authorised_on_first += u64::from(line == 0);
+            }
+            Decision::Refused(PurchaseRefusal::LineExceeded) if line == 0 => counts.refused_by_line += 1,
+            Decision::Refused(PurchaseRefusal::ReserveExhausted) => counts.refused_by_reserve += 1,
             Decision::Refused(refusal) => anyhow::bail!("a purchase of the benchmark was refused: {refusal}"),
         }
     }

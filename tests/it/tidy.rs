@@ -3,6 +3,8 @@
 use std::path::{Path, PathBuf};
 
 const FILE_LINES_MAX: usize = 500;
+/// A journey is told from its begin to its end, with the world that it needs.
+const TEST_FILE_LINES_MAX: usize = 600;
 const FUNCTION_LINES_MAX: usize = 70;
 const BANNED_FILE_NAMES: [&str; 7] = ["mgr", "info", "data", "util", "utils", "helper", "helpers"];
 
@@ -74,7 +76,10 @@ impl Source {
             if code[..place].ends_with("$") || code[..place].ends_with(|c: char| c.is_alphanumeric() || c == '_') {
                 continue;
             }
-            expand(&code[place + "crate::".len()..], "", &mut found);
+            let mut written_out = Vec::new();
+            expand(&code[place..], "", &mut written_out);
+            let after_crate = |path: &String| path.trim_start_matches("crate::").trim_end_matches("::self").to_owned();
+            found.extend(written_out.iter().map(after_crate));
         }
         found
     }
@@ -116,34 +121,62 @@ fn files_are_short_open_with_a_sentence_and_are_named_in_full_words() {
             wrong.push(format!("{} is named {}", source.path, source.stem()));
         }
     }
+    for test in test_sources() {
+        let lines = test.text.lines().count();
+        if lines > TEST_FILE_LINES_MAX {
+            wrong.push(format!("tests/it/{} has {lines} lines, allowed are {TEST_FILE_LINES_MAX}", test.path));
+        }
+        if !test.text.starts_with("//! ") {
+            wrong.push(format!("tests/it/{} does not open with a //! sentence", test.path));
+        }
+    }
     none(wrong);
 }
 
 #[test]
 fn functions_are_short() {
     let mut wrong = Vec::new();
-    for source in sources() {
-        for (number, line) in source.code.iter().enumerate() {
-            let declared = line.trim_start();
-            let is_function = ["fn ", "pub fn ", "async fn ", "pub async fn ", "const fn ", "pub const fn "]
-                .iter()
-                .any(|opening| declared.starts_with(opening));
-            let indent = line.len() - declared.len();
-            if !is_function || line.ends_with(';') || line.ends_with('}') {
-                continue;
-            }
-            let end = format!("{}}}", " ".repeat(indent));
-            let length = source.code[number..].iter().position(|line| *line == end).map_or(0, |rows| rows + 1);
-            if length > FUNCTION_LINES_MAX {
-                wrong.push(format!(
-                    "{}:{} has {length} lines, allowed are {FUNCTION_LINES_MAX}",
-                    source.path,
-                    number + 1
-                ));
+    for (root, sources) in [("src", sources()), ("tests/it", test_sources())] {
+        for source in &sources {
+            for (number, line) in source.code.iter().enumerate() {
+                let declared = line.trim_start();
+                if !opens_function(declared) || line.ends_with(';') || line.ends_with('}') {
+                    continue;
+                }
+                let end = format!("{}}}", " ".repeat(line.len() - declared.len()));
+                let length = source.code[number..].iter().position(|line| *line == end).map(|rows| rows + 1);
+                if length.is_none_or(|length| length > FUNCTION_LINES_MAX) {
+                    let length = length.map_or("no end".to_owned(), |length| format!("{length} lines"));
+                    let place = format!("{root}/{}:{}", source.path, number + 1);
+                    wrong.push(format!("{place} has {length}, allowed are {FUNCTION_LINES_MAX} lines"));
+                }
             }
         }
     }
     none(wrong);
+}
+
+/// Whether a line declares a function, whoever may see it and of whatever kind it is.
+fn opens_function(declared: &str) -> bool {
+    let mut rest = match declared.strip_prefix("pub(") {
+        Some(seen_by) => seen_by.split_once(") ").map_or("", |(_, rest)| rest),
+        None => declared.strip_prefix("pub ").unwrap_or(declared),
+    };
+    for kind in ["const ", "async ", "unsafe "] {
+        rest = rest.strip_prefix(kind).unwrap_or(rest);
+    }
+    rest.starts_with("fn ")
+}
+
+#[test]
+fn every_way_to_open_a_function_is_known() {
+    for seen_by in ["", "pub ", "pub(super) ", "pub(crate) ", "pub(in crate::loan) "] {
+        for kind in ["", "const ", "async ", "unsafe ", "const unsafe ", "async unsafe "] {
+            assert!(opens_function(&format!("{seen_by}{kind}fn price(")), "{seen_by}{kind}");
+        }
+    }
+    assert!(!opens_function("pub(super) struct Price {"));
+    assert!(!opens_function("fnord()"));
 }
 
 #[test]
@@ -312,7 +345,15 @@ fn none(wrong: Vec<String>) {
 }
 
 fn sources() -> Vec<Source> {
-    let root = Path::new(env!("CARGO_MANIFEST_DIR")).join("src");
+    sources_under("src")
+}
+
+fn test_sources() -> Vec<Source> {
+    sources_under("tests/it")
+}
+
+fn sources_under(folder: &str) -> Vec<Source> {
+    let root = Path::new(env!("CARGO_MANIFEST_DIR")).join(folder);
     let mut files = Vec::new();
     collect(&root, &mut files);
     files.sort();
@@ -357,7 +398,7 @@ fn expand<'a>(mut rest: &'a str, prefix: &str, found: &mut Vec<String>) -> &'a s
         rest = &rest[end..];
         let Some(after) = rest.strip_prefix("::") else {
             found.push(path);
-            return rest;
+            return without_alias(rest);
         };
         path.push_str("::");
         rest = after;
@@ -378,6 +419,12 @@ fn expand<'a>(mut rest: &'a str, prefix: &str, found: &mut Vec<String>) -> &'a s
     }
 }
 
+/// What follows after the other name that a path is given, if it is.
+fn without_alias(rest: &str) -> &str {
+    let is_name = |c: char| c.is_alphanumeric() || c == '_';
+    rest.strip_prefix(" as ").map_or(rest, |named| named.trim_start_matches(is_name))
+}
+
 fn has_word(line: &str, word: &str) -> bool {
     let is_part = |c: Option<char>| c.is_some_and(|c| c.is_alphanumeric() || c == '_');
     line.match_indices(word).any(|(place, _)| {
@@ -390,4 +437,7 @@ fn groups_of_names_are_written_out() {
     let mut found = Vec::new();
     expand("base::{Fen, id::{LineId, LoanId}, day};", "", &mut found);
     assert_eq!(found, ["base::Fen", "base::id::LineId", "base::id::LoanId", "base::day"]);
+    found.clear();
+    expand("crate::{bill, credit::{self as lines, store}};", "", &mut found);
+    assert_eq!(found, ["crate::bill", "crate::credit::self", "crate::credit::store"]);
 }

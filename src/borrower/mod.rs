@@ -23,8 +23,14 @@ pub mod pin_h5;
 pub mod me_h5;
 pub mod message_h5;
 
+pub use actions::{Signature, erase, identify, owes, presently_signed, profile, sign, signed_text_at};
 pub use agreement::Agreement;
 pub use card::{Card, CardRefusal};
+pub use card_actions::{awaiting_code, cards};
+pub use card_h5::{CardPage, CodePage};
 pub use model::{BorrowerRefusal, PersonName, Registration};
+pub use openid_actions::link_openid;
 pub use pin::PinRefusal;
 pub use pin_actions::{NewPin, check_pin, has_pin, set_pin};
+pub use pin_h5::{is_confirmed as is_pin_confirmed, refuse as refuse_pin};
+pub use sign_in_h5::BY_MOBILE;

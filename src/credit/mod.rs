@@ -25,9 +25,11 @@ pub mod close;
 pub mod api_store;
 pub mod api;
 
+pub use actions::open_lines;
 pub use change::{Change, LineRefusal};
 pub use facts::{CardHistory, CardMonth, Facts};
 pub use line::{EntryKind, Freeze, Freezes, Line, LineEntry, LineStatus};
 pub use model::{ApplicationState, Applied, ApplyRefusal, ApplyRequest};
 pub use risk::RiskHook;
+pub use store::{find_line, find_lines, lock_lines, save_lines};
 pub use verdict::{OwnReason, Verdict};

@@ -21,4 +21,4 @@ pub use close::close_reserves;
 pub use jobs::watch_soon;
 pub use reserve::{Reserve, ReserveEntry, ReserveEntryKind, ReserveRefusal};
 pub use slice_actions::{book_slices, lease_slices, lock_reserve};
-pub use store::{find_code, save_reserve};
+pub use store::{find_code, find_funder_by_code, find_name, save_reserve};

@@ -17,3 +17,6 @@ pub mod api;
 pub use model::{Loan, LoanStatus};
 pub use price::Price;
 pub use schedule::{DueDates, Installment, Schedule, ScheduleError, ScheduleRequest};
+pub use store::{
+    ScheduleReason, ScheduleVersion, current_schedule, ends_in_payoff, insert_schedule, lock_loans, save_loans,
+};

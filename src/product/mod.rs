@@ -21,4 +21,5 @@ pub use catalogue::{Catalogue, ProductVersion};
 pub use proof::Proof;
 pub use quote::{Quote, QuoteRefusal, QuoteRequest, price_range, quote};
 pub use reader::Problem;
+pub use store::find_on_sale;
 pub use terms::Terms;

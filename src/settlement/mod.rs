@@ -37,3 +37,4 @@ pub use payout::{Cancelling, NewPayout, PayoutFor, PayoutStatus};
 pub use payout_actions::{cancel_left_over, retry_payout, take_callback};
 pub use payout_store::insert_payouts;
 pub use statement_actions::statement;
+pub use store::find_settlement;

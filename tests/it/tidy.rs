@@ -1,5 +1,7 @@
 //! Reads the source and holds it to the house's shape: who may know whom, where SQL stands, how long things get.
 
+mod features;
+
 use std::path::{Path, PathBuf};
 
 const FILE_LINES_MAX: usize = 500;

@@ -2,9 +2,20 @@
 
 use std::path::{Path, PathBuf};
 use std::process::Stdio;
+use std::sync::Arc;
 use std::time::{Duration, Instant};
 
-use sqlx::{Connection, PgConnection, PgPool};
+use fenqi::base::{Fen, WorkingCalendar};
+use fenqi::credit::RiskHook;
+use fenqi::demo::input::{self, Input};
+use fenqi::demo::report::Report;
+use fenqi::demo::story::{self, Script};
+use fenqi::page::Site;
+use fenqi::replay::house::{House, HouseSettings};
+use fenqi::sandbox::FaultShares;
+use fenqi::vault::Vault;
+use fenqi::verify::verify;
+use sqlx::{AssertSqlSafe, Connection, PgConnection, PgPool};
 
 use super::house_command::Program;
 use super::launcher::{Place, said, signal};
@@ -49,6 +60,56 @@ impl Drop for Files {
     }
 }
 
+/// Lines of the report, and where else in the books the same amount is found than where the report reads it.
+const TOLD: [(&str, &str); 8] = [
+    ("settled to merchants", "select sum(amount_fen) from payout where kind = 'settlement' and status = 'succeeded'"),
+    (
+        "to be settled to merchants",
+        "select sum(amount_fen) from payout where kind = 'settlement' and status <> 'succeeded'",
+    ),
+    ("billed", "select sum(principal_fen + interest_fen + fee_fen) from bill_line where origin = 'statement'"),
+    (
+        "collected",
+        "select sum(principal_paid_fen + interest_paid_fen + fee_paid_fen + penalty_paid_fen) from bill_line",
+    ),
+    ("remitted to funders", "select sum(amount_fen) from payout where kind = 'remittance' and status = 'succeeded'"),
+    (
+        "principal outstanding",
+        "select sum(principal_fen - principal_paid_fen - principal_returned_fen) from loan where status <> 'voided'",
+    ),
+    (
+        "interest and fees accrued",
+        "select sum(case when leg.debit in (204, 206) then leg.fen else -leg.fen end)
+         from posting cross join lateral unnest(debit, credit, amount_fen) as leg(debit, credit, fen)
+         where event = 'interest'",
+    ),
+    ("discount fees (platform's income)", "select sum(discount_fee_fen - discount_returned_fen) from settlement_part"),
+];
+
+/// The report says what the books say, of money and of each reason for which purchases were refused.
+async fn assert_told(said: &str, pool: &PgPool) {
+    let tells = |line: &str| said.lines().any(|told| told.trim_end() == line.trim_end());
+    for (name, query) in TOLD {
+        let query = format!("select coalesce(({query}), 0)::bigint");
+        let fen: i64 = sqlx::query_scalar(AssertSqlSafe(query)).fetch_one(pool).await.unwrap();
+        let line = format!("  {name:<38} {:>20}", Fen::new(fen));
+        assert!(tells(&line), "the report does not tell {line}:\n{said}");
+    }
+    let refused: Vec<(String, i64, i64)> = sqlx::query_as(
+        "select refusal, count(*), sum(amount_fen)::bigint from purchase where status = 'refused' group by refusal",
+    )
+    .fetch_all(pool)
+    .await
+    .unwrap();
+    let purchases = said.split_once("\nPurchases\n").and_then(|(_, after)| after.split("\n\n").next()).unwrap();
+    for (reason, count, fen) in &refused {
+        let name = format!("refused: {reason}");
+        let line = format!("  {name:<38} {count:>10} {:>20}", Fen::new(*fen));
+        assert!(purchases.lines().any(|told| told == line), "the report does not tell {line}:\n{said}");
+    }
+    assert_eq!(purchases.lines().filter(|line| line.starts_with("  refused: ")).count(), refused.len(), "{said}");
+}
+
 #[sqlx::test(migrator = "fenqi::MIGRATOR")]
 async fn a_story_on_files_of_ones_own_is_reported_verified_and_not_told_twice(pool: PgPool) {
     let files = Files::new("whole", 40, 120);
@@ -74,6 +135,7 @@ async fn a_story_on_files_of_ones_own_is_reported_verified_and_not_told_twice(po
         assert!(said.contains(told), "the report does not tell {told}:\n{said}");
     }
     assert!(!said.contains("Serving on"));
+    assert_told(&said, &pool).await;
     let complaint = fenqi.refused(&command);
     assert!(
         complaint.contains("already holds a house") && complaint.contains("name another one in DATABASE_URL"),
@@ -81,6 +143,68 @@ async fn a_story_on_files_of_ones_own_is_reported_verified_and_not_told_twice(po
     );
     sqlx::query("update credit_line set limit_fen = limit_fen + 1").execute(&pool).await.unwrap();
     assert!(fenqi.found(&["verify"]).contains("a line stands where its journal ends"));
+}
+
+/// Orders to withhold with how often their result was called back and believed, and how often after it was known already.
+const CALLED_BACK: &str = "
+    select w.withholding_id, count(*) as times, count(*) filter (where c.called_at > w.final_at) as late,
+           (select count(*) from repayment r where r.line_id = w.line_id and r.source_reference = w.withholding_id::text) as booked
+    from withholding w join partner_call c on right(c.call_key, 32) = replace(w.withholding_id::text, '-', '')
+    where c.direction = 'in' and c.operation = 'callback' and c.outcome = 'ok'
+    group by w.withholding_id, w.line_id, w.final_at";
+
+#[sqlx::test(migrator = "fenqi::MIGRATOR")]
+async fn answers_that_come_late_or_twice_are_resolved_and_booked_once(pool: PgPool) {
+    let files = Files::new("faults", 60, 240);
+    let read = |file: &str| Some(files.0.join(file));
+    let files = input::Files { clients: read("clients.csv"), purchases: read("purchases.csv"), skip_bad: false };
+    let Input { clients, purchases } = Input::read(&files).unwrap();
+    let first_day = "2026-01-05".parse().unwrap();
+    let settings = HouseSettings {
+        pool: pool.clone(),
+        vault: Arc::new(Vault::with_master([7; 32])),
+        calendar: WorkingCalendar::shipped(),
+        risk: Arc::new(RiskHook::shipped()),
+        today: first_day,
+        seed: 1,
+        site: Site::at("http://127.0.0.1"),
+    };
+    let house = House::open(settings).await.unwrap();
+    story::set_faults(&house.world);
+    // What every story has, of so many more orders that this short one has some of each.
+    let channel = FaultShares {
+        timeout_after: 20,
+        timeout_before: 20,
+        duplicate_callback: 300,
+        late_answer: 500,
+        ..FaultShares::default()
+    };
+    house.world.set_faults("withholding_a", channel);
+    house.world.set_faults("withholding_b", channel);
+    let script = Script { clients, purchases, first_day, days: 60, seed: 1 };
+    story::live(&house.app, &house.world, &script).await.unwrap();
+    let report = Report::gather(&house.app).await.unwrap();
+    assert_eq!(verify(&house.app.pool).await.unwrap(), []);
+    house.shut().await;
+
+    let said = report.to_string();
+    assert_told(&said, &pool).await;
+    let resolved: i64 =
+        sqlx::query_scalar("select count(*) from withholding where queries > 0 and status in ('succeeded', 'failed')")
+            .fetch_one(&pool)
+            .await
+            .unwrap();
+    assert!(resolved > 0 && report.unknowns_resolved == resolved, "{resolved} were resolved:\n{said}");
+    let heard = format!(
+        "select count(*) filter (where times > 1), count(*) filter (where late > 0), count(*) filter (where booked = 1),
+                count(*) filter (where booked > 1) from ({CALLED_BACK}) heard"
+    );
+    let heard: (i64, i64, i64, i64) = sqlx::query_as(AssertSqlSafe(heard)).fetch_one(&pool).await.unwrap();
+    let (twice, late, booked, booked_twice) = heard;
+    assert!(twice > 0 && late > 0 && booked > 0 && booked_twice == 0, "{heard:?}");
+    let refused: i64 =
+        sqlx::query_scalar("select count(*) from purchase where status = 'refused'").fetch_one(&pool).await.unwrap();
+    assert!(refused > 0, "nothing was refused in two months:\n{said}");
 }
 
 #[sqlx::test(migrator = "fenqi::MIGRATOR")]

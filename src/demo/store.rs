@@ -185,13 +185,13 @@ pub async fn sum_money(connection: &mut PgConnection) -> sqlx::Result<Money> {
              (select coalesce(sum(accrued_fen), 0)::bigint from interest_span where charge in ('interest', 'fee'))
                  as "interest_accrued!: Fen",
              (select coalesce(sum(penalty_paid_fen), 0)::bigint from bill_line) as "penalty_collected!: Fen",
-              (select coalesce(sum(principal_fen + interest_fen + fee_fen), 0)::bigint from charge_off) as "charged_off!: Fen",
-              (select coalesce(sum(case when leg.credit = $1 then leg.amount_fen else -leg.amount_fen end), 0)::bigint
-               from posting p cross join lateral unnest(p.debit, p.credit, p.amount_fen) as leg(debit, credit, amount_fen)
-               where leg.credit = $1 or leg.debit = $1) as "recovered!: Fen",
-              (select coalesce(sum(payable_fen), 0)::bigint from remittance where status = 'paid') as "remitted!: Fen",
-              (select coalesce(sum(share_fen), 0)::bigint from remittance) as "platform_share!: Fen""#,
-         recovery_income
+             (select coalesce(sum(principal_fen + interest_fen + fee_fen), 0)::bigint from charge_off) as "charged_off!: Fen",
+             (select coalesce(sum(case when leg.credit = $1 then leg.amount_fen else -leg.amount_fen end), 0)::bigint
+              from posting p cross join lateral unnest(p.debit, p.credit, p.amount_fen) as leg(debit, credit, amount_fen)
+              where leg.credit = $1 or leg.debit = $1) as "recovered!: Fen",
+             (select coalesce(sum(payable_fen), 0)::bigint from remittance where status = 'paid') as "remitted!: Fen",
+             (select coalesce(sum(share_fen), 0)::bigint from remittance) as "platform_share!: Fen""#,
+        recovery_income
     )
     .fetch_one(connection)
     .await

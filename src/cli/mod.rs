@@ -332,12 +332,10 @@ pub async fn open_house() -> anyhow::Result<(App, Database)> {
 /// Everything a use case needs, on a database that is ready.
 pub fn app_on(config: &Config, pool: PgPool, clock: Clock) -> anyhow::Result<App> {
     // A partner's clock is never moved with ours.
-    let mut partners = Partners::new(&config.partners, pool.clone(), clock.clone(), Clock::System)?;
+    let build = if config.is_trial { Partners::for_trial } else { Partners::new };
+    let mut partners = build(&config.partners, pool.clone(), clock.clone(), Clock::System)?;
     if let Some(settings) = &config.wechat {
         partners = partners.with_wechat(settings.clone())?;
-    }
-    if config.is_trial {
-        partners = partners.in_trial()?;
     }
     let vault = Arc::new(config.vault()?);
     Ok(App {

@@ -127,6 +127,11 @@ pub enum PartnerSettingsError {
     PublicKey(String, String),
     #[error("partner {0}: `base_url` must begin with http:// or https:// and not end with a slash")]
     BaseUrl(String),
+    #[error(
+        "partner {0}: `base_url` begins with http://, by which personal data would travel in clear; it is taken only on \
+         this machine, or in a trial house"
+    )]
+    InClear(String),
     #[error("partner {0} is configured twice")]
     Twice(String),
     #[error("the HTTP client cannot be set up")]
@@ -151,8 +156,34 @@ impl Partners {
     /// `wire_clock`, which is the system's unless a test says otherwise.
     ///
     /// # Errors
-    /// The first setting that cannot be used.
+    /// The first setting that cannot be used, such as an address that is reached in clear.
     pub fn new(
+        settings: &[PartnerSettings],
+        pool: PgPool,
+        clock: Clock,
+        wire_clock: Clock,
+    ) -> Result<Partners, PartnerSettingsError> {
+        if let Some(partner) = settings.iter().find(|partner| is_in_clear(&partner.base_url)) {
+            return Err(PartnerSettingsError::InClear(partner.name.clone()));
+        }
+        Partners::reached_anyhow(settings, pool, clock, wire_clock)
+    }
+
+    /// The same in a trial house, whose partners are counterfeit and know nobody: they may be reached in clear, and merchants'
+    /// cashiers on this machine as well.
+    ///
+    /// # Errors
+    /// The first setting that cannot be used.
+    pub fn for_trial(
+        settings: &[PartnerSettings],
+        pool: PgPool,
+        clock: Clock,
+        wire_clock: Clock,
+    ) -> Result<Partners, PartnerSettingsError> {
+        Partners::reached_anyhow(settings, pool, clock, wire_clock)?.in_trial()
+    }
+
+    fn reached_anyhow(
         settings: &[PartnerSettings],
         pool: PgPool,
         clock: Clock,
@@ -289,10 +320,21 @@ impl Partners {
     }
 }
 
+/// Whether what is sent there can be read on the way: by http to another machine than this one.
+fn is_in_clear(base_url: &str) -> bool {
+    let Ok(url) = reqwest::Url::parse(base_url) else { return false };
+    let host = url.host_str().unwrap_or_default();
+    let address = host.trim_matches(['[', ']']).parse::<std::net::IpAddr>().ok();
+    let is_here = host == "localhost" || address.is_some_and(|address| address.is_loopback());
+    url.scheme() != "https" && !is_here
+}
+
 fn client_settings(partner: &PartnerSettings, jitter_seed: u64) -> Result<ClientSettings, PartnerSettingsError> {
     let name = partner.name.clone();
+    let url = reqwest::Url::parse(&partner.base_url);
+    let is_whole = url.is_ok_and(|url| url.has_host() && url.query().is_none() && url.fragment().is_none());
     let schemed = partner.base_url.starts_with("http://") || partner.base_url.starts_with("https://");
-    if !schemed || partner.base_url.ends_with('/') {
+    if !is_whole || !schemed || partner.base_url.ends_with('/') {
         return Err(PartnerSettingsError::BaseUrl(name));
     }
     let identity = Identity::from_text(&partner.mchid, &partner.serial_no, &partner.private_key)
@@ -305,4 +347,33 @@ fn client_settings(partner: &PartnerSettings, jitter_seed: u64) -> Result<Client
         breaker: BreakerSettings::DEFAULT,
         jitter_seed,
     })
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn only_this_machine_is_reached_in_clear() {
+        for closed in [
+            "https://core.harbour-bank.example/fenqi",
+            "https://10.1.2.3:8443",
+            "http://127.0.0.1:8090/payout",
+            "http://[::1]:8090/payout",
+            "http://localhost:8090",
+        ] {
+            assert!(!is_in_clear(closed), "{closed}");
+        }
+        for open in [
+            "http://core.harbour-bank.example/fenqi",
+            "http://10.1.2.3:8090",
+            "http://127.0.0.1.example.com",
+            "http://localhost.example.com/",
+            "http://localhost@bank.example/",
+            "http://card-signing",
+            "HTTP://bank.example",
+        ] {
+            assert!(is_in_clear(open), "{open}");
+        }
+    }
 }

@@ -18,7 +18,7 @@ use fenqi::partner::signature::{
     Authorization, Identity, KeyRing, Received, SignatureError, Stamp, Verifier, request_message,
 };
 use fenqi::partner::store::{CallSearch, search_calls};
-use fenqi::partner::{CallError, Operation, PartnerKey, PartnerSettings};
+use fenqi::partner::{CallError, Operation, PartnerKey, PartnerSettings, PartnerSettingsError, Partners};
 use fenqi::sandbox::{self, Fault, FaultShares, PLATFORM, World};
 use serde_json::{Value, json};
 use sqlx::PgPool;
@@ -300,6 +300,26 @@ async fn serve_bank(ours: &Identity, right: &Identity, other: &Identity) -> Stri
     let base_url = format!("http://{}/bank", listener.local_addr().unwrap());
     tokio::spawn(async move { axum::serve(listener, bank).await });
     base_url
+}
+
+type Build = fn(&[PartnerSettings], PgPool, Clock, Clock) -> Result<Partners, PartnerSettingsError>;
+
+#[sqlx::test(migrator = "fenqi::MIGRATOR")]
+async fn no_house_but_a_trial_one_reaches_another_machine_in_clear(pool: PgPool) {
+    let app = house::open(pool, "2026-01-05").await;
+    let ask = |base_url: &str, build: Build| {
+        let settings = sandbox::partner_settings(base_url, house::SEED);
+        let built = build(&settings, app.pool.clone(), app.clock.clone(), Clock::System);
+        built.map(|partners| partners.is_trial()).map_err(|error| error.to_string())
+    };
+    let in_clear = ask("http://partners.example", Partners::new).unwrap_err();
+    assert!(in_clear.contains("personal data would travel in clear"), "{in_clear}");
+    assert_eq!(ask("https://partners.example", Partners::new), Ok(false));
+    assert_eq!(ask("http://127.0.0.1:8090", Partners::new), Ok(false));
+    assert_eq!(ask("http://partners.example", Partners::for_trial), Ok(true));
+    for malformed in ["partners.example", "ftp://partners.example", "https://partners.example?a=b"] {
+        assert!(ask(malformed, Partners::for_trial).is_err(), "{malformed}");
+    }
 }
 
 #[sqlx::test(migrator = "fenqi::MIGRATOR")]

@@ -1,9 +1,12 @@
 //! What of a partner message may be written down: personal data is masked, the rest is cut to a limit.
 
-use serde_json::Value;
+use serde_json::{Map, Value};
 
-/// Fields, at any depth, whose text is masked to its last four characters. Our protocols name personal data only so: a
-/// one-time code is `sms_code`, because `code` is an answer's reason.
+use super::shape;
+
+/// Fields, at any depth, of which everything is masked to its last four characters. Our protocols name personal data only so: a
+/// one-time code is `sms_code`, because `code` is an answer's reason. Others name it as they like, in a request that is refused
+/// for that: there, what has the shape of a person's number is masked under any name.
 const MASKED_FIELDS: &[&str] = &[
     "name",
     // Who at a partner holds a key, and what that person did.
@@ -26,6 +29,8 @@ const MASKED_FIELDS: &[&str] = &[
 /// Whatever fills in a short message: one-time codes, names, amounts.
 const FILLED_IN: &str = "parameters";
 const LENGTH_MAX: usize = 4_000;
+/// The least number that has as many digits as a mobile number.
+const NUMBER_MIN: u64 = 10_000_000_000;
 
 /// A body of so many `bytes` as it may be logged: masked if it was read as JSON, withheld if it was not.
 pub fn masked(body: Option<Value>, bytes: usize) -> String {
@@ -41,19 +46,48 @@ pub fn masked(body: Option<Value>, bytes: usize) -> String {
 
 fn mask(value: &mut Value) {
     match value {
-        Value::Object(fields) => {
-            for (name, field) in fields {
-                match field {
-                    Value::String(text) if MASKED_FIELDS.contains(&name.as_str()) => *text = masked_text(text),
-                    Value::Object(filled_in) if name == FILLED_IN => {
-                        filled_in.values_mut().for_each(|value| *value = Value::from("***"));
-                    }
-                    other => mask(other),
-                }
+        Value::Object(fields) => mask_fields(fields),
+        Value::Array(items) => items.iter_mut().for_each(mask),
+        Value::String(text) => {
+            if let Some(hidden) = shape::hidden(text) {
+                *text = hidden;
             }
         }
-        Value::Array(items) => items.iter_mut().for_each(mask),
-        Value::Null | Value::Bool(_) | Value::Number(_) | Value::String(_) => {}
+        Value::Number(number) if number.as_u64().is_none_or(|number| number >= NUMBER_MIN) => {
+            if let Some(hidden) = shape::hidden(&number.to_string()) {
+                *value = Value::from(hidden);
+            }
+        }
+        Value::Null | Value::Bool(_) | Value::Number(_) => {}
+    }
+}
+
+fn mask_fields(fields: &mut Map<String, Value>) {
+    if fields.keys().any(|name| shape::hidden(name).is_some()) {
+        let named = std::mem::take(fields).into_iter();
+        *fields = named.map(|(name, field)| (shape::hidden(&name).unwrap_or(name), field)).collect();
+    }
+    for (name, field) in fields {
+        match field {
+            field if MASKED_FIELDS.contains(&name.as_str()) => mask_all(field),
+            Value::Object(filled_in) if name == FILLED_IN => {
+                filled_in.values_mut().for_each(|value| *value = Value::from("***"));
+            }
+            // A large amount may look like a mobile number.
+            Value::Number(_) if name.ends_with("_fen") => {}
+            other => mask(other),
+        }
+    }
+}
+
+/// Everything inside, of whatever type it is.
+fn mask_all(value: &mut Value) {
+    match value {
+        Value::String(text) => *text = masked_text(text),
+        Value::Number(number) => *value = Value::from(masked_text(&number.to_string())),
+        Value::Array(items) => items.iter_mut().for_each(mask_all),
+        Value::Object(fields) => fields.values_mut().for_each(mask_all),
+        Value::Null | Value::Bool(_) => {}
     }
 }
 
@@ -112,6 +146,36 @@ mod tests {
     fn an_account_to_be_paid_is_masked() {
         let body = br#"{"payee":{"kind":"card","name":"Zhang","number":"6222021234567894"}}"#;
         assert_eq!(logged(body), r#"{"payee":{"kind":"card","name":"***","number":"***7894"}}"#);
+    }
+
+    #[test]
+    fn a_number_of_a_person_is_masked_under_any_name_and_in_any_type() {
+        for (body, expected) in [
+            (r#"{"customerIdNo":"11010519491231002X"}"#, r#"{"customerIdNo":"***002X"}"#),
+            (r#"{"tel":13812345678}"#, r#"{"tel":"***5678"}"#),
+            (r#"{"tel":13812345678.0}"#, r#"{"tel":"***5678.0"}"#),
+            (r#"{"mobile":13812345678}"#, r#"{"mobile":"***5678"}"#),
+            (r#"{"cards":["6222021234567894",6222021234567894]}"#, r#"{"cards":["***7894","***7894"]}"#),
+            (r#"{"name":{"family":"Zhang","given":["San"]}}"#, r#"{"name":{"family":"***","given":["***"]}}"#),
+            (r#"{"id_number":110105194912310029}"#, r#"{"id_number":"***0029"}"#),
+            (r#"{"13812345678":true}"#, r#"{"***5678":true}"#),
+            (r#"["13812345678"]"#, r#"["***5678"]"#),
+            (r#""13812345678""#, r#""***5678""#),
+        ] {
+            assert_eq!(logged(body.as_bytes()), expected);
+        }
+    }
+
+    #[test]
+    fn what_names_no_person_is_logged_as_it_came() {
+        for body in [
+            r#"{"amount_fen":13812345678}"#,
+            r#"{"loan_id":"loan_0197f3c2a4b07cc39b1c2d3e4f506175"}"#,
+            r#"{"event_no":41,"reference":"ICBC-20260302-7781"}"#,
+            r#"{"sent_at":1772417730123}"#,
+        ] {
+            assert_eq!(logged(body.as_bytes()), body);
+        }
     }
 
     #[test]

@@ -7,6 +7,7 @@ mod sm2_table;
 mod sm2_field;
 pub mod signature;
 pub mod breaker;
+pub mod shape;
 pub mod mask;
 pub mod mentions;
 pub mod call_log;

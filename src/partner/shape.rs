@@ -1,0 +1,116 @@
+//! What has the shape of a person's number, under whatever name it stands: an ID number, a card number, a mainland mobile number.
+
+use chrono::NaiveDate;
+
+use crate::base::person::passes_luhn;
+use crate::base::{BusinessDay, ResidentId};
+
+/// The shortest and the longest of them: a mobile number, a card number.
+const LENGTH_MIN: usize = 11;
+const LENGTH_MAX: usize = 19;
+const SHOWN: usize = 4;
+/// Whether somebody was born yet is of no interest here.
+const ANY_DAY: BusinessDay = BusinessDay::new(NaiveDate::MAX);
+
+/// `text` with each such number cut to its last four characters; `None` where it holds none. Numbers end where letters and digits
+/// do, so that an id of ours, which is hexadecimal, holds none.
+pub fn hidden(text: &str) -> Option<String> {
+    let bytes = text.as_bytes();
+    let mut hidden: Option<String> = None;
+    let (mut copied, mut at) = (0, 0);
+    while at < bytes.len() {
+        let from = at;
+        while at < bytes.len() && bytes[at].is_ascii_alphanumeric() {
+            at += 1;
+        }
+        if is_personal(&text[from..at]) {
+            let hidden = hidden.get_or_insert_default();
+            hidden.push_str(&text[copied..from]);
+            hidden.push_str("***");
+            hidden.push_str(&text[at - SHOWN..at]);
+            copied = at;
+        }
+        // Past what is neither letter nor digit; of a longer character, past its first byte, and then past the others.
+        while at < bytes.len() && !bytes[at].is_ascii_alphanumeric() {
+            at += 1;
+        }
+    }
+    hidden.map(|hidden| hidden + &text[copied..])
+}
+
+fn is_personal(word: &str) -> bool {
+    if !(LENGTH_MIN..=LENGTH_MAX).contains(&word.len()) {
+        return false;
+    }
+    let (digits, last) = word.split_at(word.len() - 1);
+    if !digits.bytes().all(|byte| byte.is_ascii_digit()) {
+        return false;
+    }
+    let is_number = last.bytes().all(|byte| byte.is_ascii_digit());
+    is_resident_id(word) || (is_number && (is_mobile(word) || is_card(word)))
+}
+
+fn is_resident_id(word: &str) -> bool {
+    let is_of_these_centuries = word.len() == 18 && matches!(&word[6..8], "19" | "20");
+    is_of_these_centuries && ResidentId::parse(word, ANY_DAY).is_ok()
+}
+
+/// With or without the country's code.
+fn is_mobile(digits: &str) -> bool {
+    let national = if digits.len() == 13 { digits.strip_prefix("86").unwrap_or_default() } else { digits };
+    national.len() == 11 && national.starts_with('1') && national.as_bytes()[1] >= b'3'
+}
+
+/// No card begins with 0 or with 20, as a time of this century written in digits does; milliseconds since 1970 begin with 1, and
+/// are shorter than the cards that do.
+fn is_card(digits: &str) -> bool {
+    let is_a_time = digits.starts_with("20") || (digits.starts_with('1') && digits.len() < 15);
+    digits.len() >= 13 && !digits.starts_with('0') && !is_a_time && passes_luhn(digits)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_number_of_a_person_is_found_wherever_it_stands() {
+        for (text, expected) in [
+            ("11010519491231002X", "***002X"),
+            ("11010519491231002x", "***002x"),
+            ("6222021234567894", "***7894"),
+            ("4111111111111111", "***1111"),
+            ("13812345678", "***5678"),
+            ("+8613812345678", "+***5678"),
+            ("电话13812345678，卡号6222021234567894。", "电话***5678，卡号***7894。"),
+            ("wrong_type: integer 13812345678, expected a string", "wrong_type: integer ***5678, expected a string"),
+            ("mobile_13812345678", "mobile_***5678"),
+        ] {
+            assert_eq!(hidden(text).as_deref(), Some(expected), "{text}");
+        }
+    }
+
+    #[test]
+    fn what_names_no_person_is_left_as_it_is() {
+        for text in [
+            "",
+            "备",
+            "loan_0197f3c2a4b07cc39b1c2d3e4f506175",
+            "0197f3c2-a4b0-7cc3-9b1c-123456789012",
+            "01970000-0000-7000-8000-013812345678",
+            "FENQI-20260302-4F506172",
+            "ICBC-20260302-7781",
+            "20260302101530000123",
+            "2026-03-02T10:15:30+08:00",
+            "1772417730123",
+            "12812345678",
+            "1381234567",
+            "138123456789",
+            "6222021234567895",
+            "110105194912310021",
+            "110105194913310029",
+            "128800",
+        ] {
+            assert_eq!(hidden(text), None, "{text}");
+        }
+    }
+}

@@ -1,6 +1,6 @@
 //! Knows partners and believes their requests; holds our own keys, by which answers are signed.
 
-use std::collections::{HashMap, hash_map};
+use std::collections::{HashMap, HashSet, hash_map};
 use std::net::IpAddr;
 use std::sync::{Arc, PoisonError, RwLock};
 
@@ -14,7 +14,7 @@ use super::admission::{Admission, Counted, Entry};
 use super::answers::Answers;
 use super::model::{Believed, Denial, Known, KnownKey, Owner, Rate, Scope};
 use super::store::{self, PartnerRow, PlatformKeyRow};
-use super::strangers::{KeyName, Strangers};
+use super::strangers::{KeyName, Strangers, UNKNOWN_KEPT};
 use crate::base::{Clock, id};
 use crate::error::{Fault, Outcome};
 use crate::partner::SignatureError;
@@ -50,7 +50,15 @@ pub struct Directory {
     answers: Answers,
     known: RwLock<HashMap<String, Arc<Known>>>,
     strangers: Strangers,
+    /// Held while they are read, so that one request reads them for all that wait.
+    key_names: tokio::sync::Mutex<Option<KeyNames>>,
     signers: RwLock<Option<Signers>>,
+}
+
+/// The names of all keys that may sign.
+struct KeyNames {
+    all: HashSet<KeyName>,
+    read_at: DateTime<Utc>,
 }
 
 #[derive(Clone)]
@@ -65,8 +73,8 @@ impl Directory {
         let admission = Admission::start(pool.clone());
         let answers = Answers::start(pool.clone());
         let (proxies, known, signers) = (Vec::new(), RwLock::default(), RwLock::default());
-        let strangers = Strangers::default();
-        Directory { pool, vault, wire_clock, proxies, admission, answers, known, strangers, signers }
+        let (strangers, key_names) = (Strangers::default(), tokio::sync::Mutex::default());
+        Directory { pool, vault, wire_clock, proxies, admission, answers, known, strangers, key_names, signers }
     }
 
     #[must_use]
@@ -86,18 +94,48 @@ impl Directory {
         self.wire_clock.now()
     }
 
-    /// Whether a request of this address is looked at: not where too many were not believed.
+    /// Whether a request of this address is looked at: where too many were not believed, only if it names a partner's key, and
+    /// that not too often either.
     ///
     /// # Errors
-    /// `TooManyNotBelieved`, before anything of the request is read.
-    pub fn look(&self, address: IpAddr) -> Result<(), Denial> {
-        let must_wait = self.strangers.must_wait(address, self.now());
+    /// `TooManyNotBelieved`, before anything of the request is read but its header `Authorization`.
+    pub async fn look(&self, address: IpAddr, authorization: Option<&str>) -> Outcome<(), Denial> {
+        let now = self.now();
+        if self.strangers.must_wait(address, None, now).is_none() {
+            return Ok(());
+        }
+        let named = match named(authorization) {
+            Some(name) if self.has_key(name, now).await? => Some(name),
+            _ => None,
+        };
+        self.look_beside_strangers(address, named).map_err(Fault::Refused)
+    }
+
+    /// The same of a request that names a key which its taker knows.
+    ///
+    /// # Errors
+    /// `TooManyNotBelieved`.
+    pub fn look_beside_strangers(&self, address: IpAddr, known: Option<KeyName>) -> Result<(), Denial> {
+        let must_wait = self.strangers.must_wait(address, known, self.now());
         must_wait.map_or(Ok(()), |reset_seconds| Err(Denial::TooManyNotBelieved { reset_seconds }))
     }
 
-    /// Counts a request that was looked at in vain.
-    pub fn distrust(&self, address: IpAddr) {
-        self.strangers.count(address, self.now());
+    /// Whether a partner has a key of that name, as of a moment ago. However many names strangers make up, they are read once for
+    /// all of them.
+    async fn has_key(&self, name: KeyName, now: DateTime<Utc>) -> anyhow::Result<bool> {
+        let mut names = self.key_names.lock().await;
+        let is_young = names.as_ref().is_some_and(|names| now - names.read_at < UNKNOWN_KEPT);
+        if !is_young {
+            let rows = store::list_key_names(&mut *self.pool.acquire().await?).await?;
+            let all = rows.iter().map(|row| KeyName::of(&row.code, &row.serial_no)).collect();
+            *names = Some(KeyNames { all, read_at: now });
+        }
+        Ok(names.as_ref().is_some_and(|names| names.all.contains(&name)))
+    }
+
+    /// Counts a request that was looked at in vain, with the key that it named.
+    pub fn distrust(&self, address: IpAddr, authorization: Option<&str>) {
+        self.strangers.count(address, named(authorization), self.now());
     }
 
     /// Whose request it is, if it is believed: signature, time, nonce, address and rate.
@@ -124,7 +162,7 @@ impl Directory {
         if let Err(Fault::Refused(denial)) = &admitted
             && denial.is_of_a_stranger()
         {
-            self.distrust(address);
+            self.distrust(address, received.authorization);
         }
         admitted
     }
@@ -234,6 +272,11 @@ impl Directory {
         }
         Ok(signers)
     }
+}
+
+/// The key that a header names, whether anybody has it or not.
+fn named(authorization: Option<&str>) -> Option<KeyName> {
+    authorization.and_then(Authorization::parse).map(|parsed| KeyName::of(&parsed.mchid, &parsed.serial_no))
 }
 
 fn refused(error: SignatureError) -> Fault<Denial> {

@@ -114,6 +114,23 @@ pub async fn list_keys(connection: &mut PgConnection, partner_id: Uuid) -> sqlx:
     .await
 }
 
+/// How a key is named.
+pub struct KeyNameRow {
+    pub code: String,
+    pub serial_no: String,
+}
+
+/// Every key that was not revoked, of every partner that is not switched off.
+pub async fn list_key_names(connection: &mut PgConnection) -> sqlx::Result<Vec<KeyNameRow>> {
+    sqlx::query_as!(
+        KeyNameRow,
+        "select p.code, k.serial_no from api_key k join api_partner p using (partner_id)
+         where k.revoked_at is null and p.disabled_at is null"
+    )
+    .fetch_all(connection)
+    .await
+}
+
 /// Writes a key; `false` when the partner has it, or one by that serial number, revoked or not.
 pub async fn insert_key(connection: &mut PgConnection, key: &KeyRow) -> sqlx::Result<bool> {
     let done = sqlx::query!(
@@ -249,7 +266,9 @@ pub struct Said {
 }
 
 /// Remembers nonces and counts calls, one statement for all. Each signer and nonce stands once in the slice.
-/// Not waited for on disk: a crash may forget the last moments', and whoever replays within them meets idempotency keys.
+/// Not waited for on disk: a crash may forget the last moments', but none whose request changed something. That commit is waited
+/// for, came later, and takes with it to disk whatever was written before it. A replayer finds no help in idempotency keys:
+/// headers are not signed, and may be changed.
 pub async fn admit_requests(
     connection: &mut PgConnection,
     asking: &[Asking<'_>],

@@ -1,13 +1,15 @@
 //! What a node remembers for moments of requests that it did not believe, so that asking again and again costs it little.
 
 use std::collections::HashMap;
+use std::hash::Hash;
 use std::net::{IpAddr, Ipv6Addr};
 use std::sync::{Mutex, MutexGuard, PoisonError};
 
 use chrono::{DateTime, TimeDelta, Utc};
 use sha2::{Digest, Sha256};
 
-/// Requests of one address in a minute that are looked at and not believed; after them none is looked at until the next minute.
+/// Requests of one address in a minute that are looked at and not believed; after them none is looked at until the next minute,
+/// but those that name a partner's key, until as many that named it from there were not believed.
 pub const NOT_BELIEVED_MAX: u32 = 120;
 /// How long a partner id and serial number that name no key are remembered. A key that is used before it was added is believed so
 /// much later.
@@ -20,6 +22,8 @@ const MINUTE_SECONDS: i64 = 60;
 #[derive(Default)]
 pub struct Strangers {
     addresses: Mutex<HashMap<IpAddr, Counted>>,
+    /// By whose name they came: whoever stands behind one address with a stranger is not shut out with it.
+    named: Mutex<HashMap<(IpAddr, KeyName), Counted>>,
     unknown: Mutex<HashMap<KeyName, DateTime<Utc>>>,
 }
 
@@ -41,28 +45,22 @@ impl KeyName {
 }
 
 impl Strangers {
-    /// The seconds until requests of this address are looked at again, if they are not now.
-    pub fn must_wait(&self, address: IpAddr, now: DateTime<Utc>) -> Option<i64> {
-        let (minute, into_it) =
-            (now.timestamp().div_euclid(MINUTE_SECONDS), now.timestamp().rem_euclid(MINUTE_SECONDS));
-        let counted = held(&self.addresses).get(&network(address)).copied();
-        let is_full = counted.is_some_and(|one| one.minute == minute && one.count >= NOT_BELIEVED_MAX);
-        is_full.then_some(MINUTE_SECONDS - into_it)
+    /// The seconds until requests of this address are looked at again, if they are not now. `key` is that of a partner's which the
+    /// request names, if it does.
+    pub fn must_wait(&self, address: IpAddr, key: Option<KeyName>, now: DateTime<Utc>) -> Option<i64> {
+        let network = network(address);
+        let is_full =
+            is_full(&self.addresses, &network, now) && key.is_none_or(|key| is_full(&self.named, &(network, key), now));
+        is_full.then_some(MINUTE_SECONDS - now.timestamp().rem_euclid(MINUTE_SECONDS))
     }
 
-    /// Counts a request that was looked at and not believed.
-    pub fn count(&self, address: IpAddr, now: DateTime<Utc>) {
-        let minute = now.timestamp().div_euclid(MINUTE_SECONDS);
-        let (mut addresses, network) = (held(&self.addresses), network(address));
-        if addresses.len() >= REMEMBERED_MAX && !addresses.contains_key(&network) {
-            addresses.retain(|_, one| one.minute == minute);
-            forget_if_full(&mut addresses);
+    /// Counts a request that was looked at and not believed, and the key that it named.
+    pub fn count(&self, address: IpAddr, key: Option<KeyName>, now: DateTime<Utc>) {
+        let network = network(address);
+        count(&self.addresses, network, now);
+        if let Some(key) = key {
+            count(&self.named, (network, key), now);
         }
-        let counted = addresses.entry(network).or_insert(Counted { minute, count: 0 });
-        if counted.minute != minute {
-            *counted = Counted { minute, count: 0 };
-        }
-        counted.count = counted.count.saturating_add(1);
     }
 
     /// Whether nobody had a key of that name a moment ago.
@@ -79,6 +77,28 @@ impl Strangers {
         }
         unknown.insert(name, now);
     }
+}
+
+fn minute_of(now: DateTime<Utc>) -> i64 {
+    now.timestamp().div_euclid(MINUTE_SECONDS)
+}
+
+fn is_full<K: Eq + Hash>(counts: &Mutex<HashMap<K, Counted>>, key: &K, now: DateTime<Utc>) -> bool {
+    let counted = held(counts).get(key).copied();
+    counted.is_some_and(|one| one.minute == minute_of(now) && one.count >= NOT_BELIEVED_MAX)
+}
+
+fn count<K: Eq + Hash>(counts: &Mutex<HashMap<K, Counted>>, key: K, now: DateTime<Utc>) {
+    let (mut counts, minute) = (held(counts), minute_of(now));
+    if counts.len() >= REMEMBERED_MAX && !counts.contains_key(&key) {
+        counts.retain(|_, one| one.minute == minute);
+        forget_if_full(&mut counts);
+    }
+    let counted = counts.entry(key).or_insert(Counted { minute, count: 0 });
+    if counted.minute != minute {
+        *counted = Counted { minute, count: 0 };
+    }
+    counted.count = counted.count.saturating_add(1);
 }
 
 fn held<T>(place: &Mutex<T>) -> MutexGuard<'_, T> {
@@ -111,22 +131,39 @@ mod tests {
     fn an_address_that_is_never_believed_is_looked_at_so_often_in_a_minute() {
         let (strangers, now) = (Strangers::default(), DateTime::UNIX_EPOCH + TimeDelta::seconds(10));
         for _ in 0..NOT_BELIEVED_MAX {
-            assert_eq!(strangers.must_wait(address("203.0.113.7"), now), None);
-            strangers.count(address("203.0.113.7"), now);
+            assert_eq!(strangers.must_wait(address("203.0.113.7"), None, now), None);
+            strangers.count(address("203.0.113.7"), None, now);
         }
-        assert_eq!(strangers.must_wait(address("203.0.113.7"), now), Some(50));
-        assert_eq!(strangers.must_wait(address("203.0.113.8"), now), None);
-        assert_eq!(strangers.must_wait(address("203.0.113.7"), now + TimeDelta::seconds(50)), None);
-        strangers.count(address("203.0.113.7"), now + TimeDelta::seconds(50));
-        assert_eq!(strangers.must_wait(address("203.0.113.7"), now + TimeDelta::seconds(51)), None);
+        assert_eq!(strangers.must_wait(address("203.0.113.7"), None, now), Some(50));
+        assert_eq!(strangers.must_wait(address("203.0.113.8"), None, now), None);
+        assert_eq!(strangers.must_wait(address("203.0.113.7"), None, now + TimeDelta::seconds(50)), None);
+        strangers.count(address("203.0.113.7"), None, now + TimeDelta::seconds(50));
+        assert_eq!(strangers.must_wait(address("203.0.113.7"), None, now + TimeDelta::seconds(51)), None);
+    }
+
+    #[test]
+    fn a_key_of_a_partner_is_looked_at_beside_a_stranger_until_it_is_not_believed_as_often() {
+        let (strangers, now) = (Strangers::default(), DateTime::UNIX_EPOCH);
+        let (shared, elsewhere) = (address("203.0.113.7"), address("203.0.113.8"));
+        let (core, other) = (Some(KeyName::of("core", "C-1")), Some(KeyName::of("core", "C-2")));
+        (0..NOT_BELIEVED_MAX).for_each(|_| strangers.count(shared, None, now));
+        assert_eq!(strangers.must_wait(shared, None, now), Some(60));
+        for _ in 0..NOT_BELIEVED_MAX {
+            assert_eq!(strangers.must_wait(shared, core, now), None);
+            strangers.count(shared, core, now);
+        }
+        assert_eq!(strangers.must_wait(shared, core, now), Some(60));
+        assert_eq!(strangers.must_wait(shared, other, now), None);
+        assert_eq!(strangers.must_wait(elsewhere, core, now), None);
+        assert_eq!(strangers.must_wait(shared, core, now + TimeDelta::seconds(60)), None);
     }
 
     #[test]
     fn addresses_of_one_network_are_one_stranger() {
         let (strangers, now) = (Strangers::default(), DateTime::UNIX_EPOCH);
-        (0..NOT_BELIEVED_MAX).for_each(|last| strangers.count(address(&format!("2001:db8::{last:x}")), now));
-        assert!(strangers.must_wait(address("2001:db8::ffff:0:0:1"), now).is_some());
-        assert!(strangers.must_wait(address("2001:db8:0:1::1"), now).is_none());
+        (0..NOT_BELIEVED_MAX).for_each(|last| strangers.count(address(&format!("2001:db8::{last:x}")), None, now));
+        assert!(strangers.must_wait(address("2001:db8::ffff:0:0:1"), None, now).is_some());
+        assert!(strangers.must_wait(address("2001:db8:0:1::1"), None, now).is_none());
     }
 
     #[test]
@@ -144,10 +181,11 @@ mod tests {
     fn what_is_remembered_stays_within_its_bounds() {
         let (strangers, now) = (Strangers::default(), DateTime::UNIX_EPOCH);
         for number in 0..=u32::try_from(REMEMBERED_MAX).unwrap() {
-            strangers.count(IpAddr::V4(number.into()), now);
+            strangers.count(IpAddr::V4(number.into()), Some(KeyName::of("core", &number.to_string())), now);
             strangers.remember_unknown(KeyName::of("nobody", &number.to_string()), now);
         }
         assert!(held(&strangers.addresses).len() <= REMEMBERED_MAX);
+        assert!(held(&strangers.named).len() <= REMEMBERED_MAX);
         assert!(held(&strangers.unknown).len() <= REMEMBERED_MAX);
     }
 }

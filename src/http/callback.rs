@@ -9,7 +9,7 @@ use axum::response::{IntoResponse, Response};
 
 use super::Problem;
 use super::client_address::CallerAddress;
-use crate::access::Denial;
+use crate::access::{Denial, KeyName};
 use crate::app::App;
 use crate::error::{Fault, Refusal, Step};
 use crate::partner::call_log::Ended;
@@ -28,13 +28,16 @@ pub async fn take(
     headers: HeaderMap,
     body: Bytes,
 ) -> Response {
-    if let Err(denial) = app.access.look(address) {
+    let authorization = headers.get(header::AUTHORIZATION).and_then(|value| value.to_str().ok());
+    let named = authorization.and_then(|header| app.partners.known_key(header));
+    let named = named.map(|(mchid, serial_no)| KeyName::of(&mchid, &serial_no));
+    if let Err(denial) = app.access.look_beside_strangers(address, named) {
         return Problem::new(StatusCode::TOO_MANY_REQUESTS, denial.code(), denial.to_string()).into_response();
     }
     let received = Received {
         method: method.as_str(),
         url: uri.path_and_query().map_or("/", |path| path.as_str()),
-        authorization: headers.get(header::AUTHORIZATION).and_then(|value| value.to_str().ok()),
+        authorization,
         body: &body,
     };
     let (called_at, started) = (app.clock.now(), Instant::now());
@@ -42,7 +45,7 @@ pub async fn take(
     if let Err(error) = believed
         && Denial::Signature(error).is_of_a_stranger()
     {
-        app.access.distrust(address);
+        app.access.distrust(address, authorization);
     }
     let mut object = String::new();
     let booked = match &believed {

@@ -33,7 +33,7 @@ use self::call_log::{CallLog, Ended};
 use self::client::{ClientSettings, Shared};
 use self::merchant_cashier::Cashiers;
 use self::merchant_cashier::address::Reach;
-use self::signature::{Identity, KeyRing, Received, SKEW_MAX};
+use self::signature::{Authorization, Identity, KeyRing, Received, SKEW_MAX};
 use self::wechat::{WeChat, WeChatSettings};
 use self::withholding::ChannelName;
 use crate::base::Clock;
@@ -303,6 +303,12 @@ impl Partners {
                 Err(SignatureError::TooMany)
             }
         }
+    }
+
+    /// The partner id and serial number that the header of a callback names, where a key is configured by them.
+    pub fn known_key(&self, authorization: &str) -> Option<(String, String)> {
+        let parsed = Authorization::parse(authorization)?;
+        self.ring.has(&parsed.mchid, &parsed.serial_no).then_some((parsed.mchid, parsed.serial_no))
     }
 
     /// Time as partners see it, for signatures.

@@ -215,6 +215,11 @@ impl KeyRing {
         debug_assert!(is_key, "the public half of a key is a key");
     }
 
+    /// Whether a key is known by that name.
+    pub fn has(&self, mchid: &str, serial_no: &str) -> bool {
+        self.keys.contains_key(&(mchid.to_owned(), serial_no.to_owned()))
+    }
+
     /// `false` if there was no such key.
     pub fn revoke(&mut self, mchid: &str, serial_no: &str) -> bool {
         self.keys.remove(&(mchid.to_owned(), serial_no.to_owned())).is_some()

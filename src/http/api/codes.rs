@@ -57,7 +57,7 @@ pub const CODES: &[Code] = &[
     code(
         429,
         "too_many_not_believed",
-        "Too many requests from this address were not believed in this minute, so none is looked at; see Retry-After.",
+        "Too many requests from this address were not believed in this minute: name your key, or see Retry-After.",
     ),
     // Orders, purchases and refunds of merchants.
     code(404, "unknown_code", "There is no such code."),

@@ -86,21 +86,21 @@ pub enum CalledBy<'a> {
 pub async fn gate(State(gate): State<Gate>, request: Request, next: Next) -> Response {
     let (parts, body) = request.into_parts();
     let address = client_address(&gate.app, &parts).unwrap_or(address::NOWHERE);
-    if let Err(denial) = gate.app.access.look(address) {
+    if let Err(denied) = gate.app.access.look(address, authorization_of(&parts.headers)).await {
         // Neither read nor written down: whoever is refused so often is to cost nothing more.
-        return finish_problem(denied_response(Fault::Refused(denial)), &request_id(&parts)).await;
+        return finish_problem(denied_response(denied), &request_id(&parts)).await;
     }
     let (arrived, request) = match arrive(&gate.app, Request::from_parts(parts, body)).await {
         Ok(arrived) => arrived,
         Err((arrived, too_large)) => {
-            gate.app.access.distrust(address);
+            gate.app.access.distrust(address, authorization_of(&arrived.headers));
             return write_down(&gate.app, &arrived, CalledBy::Nobody { why: "body_too_large" }, too_large).await;
         }
     };
     let received = Received {
         method: arrived.method.as_str(),
         url: &arrived.url,
-        authorization: arrived.headers.get(header::AUTHORIZATION).and_then(|value| value.to_str().ok()),
+        authorization: authorization_of(&arrived.headers),
         body: &arrived.body,
     };
     match gate.app.access.admit(received, arrived.address).await {
@@ -200,6 +200,10 @@ pub async fn write_down(app: &App, arrived: &Arrived, by: CalledBy<'_>, response
         })
         .await;
     response
+}
+
+fn authorization_of(headers: &HeaderMap) -> Option<&str> {
+    headers.get(header::AUTHORIZATION).and_then(|value| value.to_str().ok())
 }
 
 fn request_id(parts: &axum::http::request::Parts) -> String {

@@ -189,6 +189,43 @@ async fn an_address_that_is_not_believed_again_and_again_is_not_looked_at(pool: 
     assert_eq!(elsewhere.get("/me").await.status, 200, "each node looks for itself");
 }
 
+/// Asks until a minute's looks are used up; one more than fit, in whichever of two minutes the first ones fell.
+async fn until_not_looked_at(ask: impl AsyncFn() -> desk::Answer) {
+    for _ in 0..=2 * NOT_BELIEVED_MAX {
+        let answer = ask().await;
+        if answer.status != 401 {
+            assert_eq!(answer.problem(), (429, "too_many_not_believed".into()));
+            return;
+        }
+    }
+    panic!("nobody is shut out");
+}
+
+#[sqlx::test(migrator = "fenqi::MIGRATOR")]
+async fn a_partner_is_looked_at_though_a_stranger_behind_its_address_is_not(pool: PgPool) {
+    let (app, desk) = open(pool).await;
+    // A node that saw nobody of the partner's yet.
+    let desk = desk.at(desk::serve(&App { access: another_node(&app), ..app.clone() }).await);
+    let nobody = async || desk.send_raw("GET", "/api/v1/me", "Bearer x", &[], vec![]).await;
+    until_not_looked_at(&nobody).await;
+    let unknown = desk.with(Identity::from_seed("nobody-core", 9));
+    let stamp = Stamp::fresh(Clock::System.now());
+    let asked = unknown.send_stamped("GET", "/me", &stamp, &[], "").await;
+    // The minute may have ended between.
+    assert!([401, 429].contains(&asked.status), "a name that nobody has is of no help: {asked:?}");
+    assert_eq!(desk.get("/me").await.status, 200);
+    let other = desk.with(desk::add_key(&app, "harbour-core", "H-2", Algorithm::Sm2Sm3).await);
+    // Whoever knows the name of a key, and lacks the key, is looked at for a while and no longer.
+    let forged = async || {
+        let right = desk.identity.authorization("GET", "/api/v1/me", &Stamp::fresh(Clock::System.now()), b"");
+        desk.send_raw("GET", "/api/v1/me?x=1", &right, &[], vec![]).await
+    };
+    until_not_looked_at(&nobody).await;
+    until_not_looked_at(&forged).await;
+    tokio::time::sleep((UNKNOWN_KEPT + TimeDelta::milliseconds(200)).to_std().unwrap()).await;
+    assert_eq!(other.get("/me").await.status, 200, "the partner's other key is not shut out with it");
+}
+
 #[sqlx::test(migrator = "fenqi::MIGRATOR")]
 async fn a_rate_is_counted_over_all_nodes(pool: PgPool) {
     let (app, desk) = open(pool).await;

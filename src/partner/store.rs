@@ -159,7 +159,8 @@ pub async fn prune_calls(connection: &mut PgConnection, before: DateTime<Utc>) -
 }
 
 /// Remembers a nonce; `false` if that signer used it before. Not waited for on disk: a crash may forget the last moments'
-/// nonces, and whoever replays within them meets idempotency keys.
+/// nonces, but none whose callback was booked: that commit is waited for, came later, and takes with it to disk whatever was
+/// written before it.
 pub async fn remember_nonce(
     connection: &mut PgConnection,
     signer: &str,

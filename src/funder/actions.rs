@@ -198,16 +198,16 @@ pub async fn set_reserve_terms(app: &App, funder_id: FunderId, terms: ReserveTer
     Ok(Step::Applied)
 }
 
-/// Sets the low-water mark to `mark` where it still is the one that was `read`; the rest of the terms stays as it is.
+/// Sets the low-water mark to `mark` where it still is in the `version` that was read; the rest of the terms stays as it is.
 pub async fn change_low_water(
     app: &App,
     funder_id: FunderId,
-    (read, mark): (Fen, Fen),
+    (version, mark): (i32, Fen),
 ) -> Outcome<Reserve, ReserveRefusal> {
     let mut transaction = database::begin(&app.pool).await?;
     let today = business_day::store::hold_today(&mut transaction).await?;
     let mut reserve = lock_known_reserve(&mut transaction, funder_id, (today, app.clock.now())).await?;
-    if reserve.low_water != read {
+    if reserve.low_water_version != version {
         return Err(Fault::Refused(ReserveRefusal::LowWaterChanged));
     }
     reserve.set_terms(reserve.advance_limit, mark).map_err(Fault::Refused)?;

@@ -140,7 +140,7 @@ pub async fn show_low_water_mark(State(app): State<App>, caller: FunderCaller) -
 }
 
 fn marked(reserve: &Reserve) -> impl IntoResponse + use<> {
-    let tag = etag(reserve.low_water.get());
+    let tag = etag(reserve.low_water_version);
     ([(header::ETAG, tag)], Json(LowWaterMark { low_water_fen: reserve.low_water }))
 }
 
@@ -154,7 +154,7 @@ pub struct NewLowWaterMark {
 
 /// Set the low-water mark
 #[utoipa::path(put, path = "/funder/reserve/low-water-mark", tag = "funder", request_body = NewLowWaterMark,
-    params(("If-Match" = String, Header, description = "The ETag that was read.", example = "\"500000000\"")),
+    params(("If-Match" = String, Header, description = "The ETag that was read.", example = "\"1\"")),
     responses((status = 200, body = LowWaterMark,
         headers(("ETag" = String, description = "The version that `If-Match` of a change names.")))),
     security(("signature" = ["reserve:write"])))]
@@ -164,8 +164,9 @@ pub async fn set_low_water_mark(
     if_match: IfMatch,
     Body(mark): Body<NewLowWaterMark>,
 ) -> Result<impl IntoResponse, Problem> {
-    let read = Fen::new(if_match.number()?);
-    Ok(marked(&actions::change_low_water(&app, caller.funder_id, (read, mark.low_water_fen.0)).await?))
+    let version = if_match.number()?;
+    let changed = actions::change_low_water(&app, caller.funder_id, (version, mark.low_water_fen.0)).await?;
+    Ok(marked(&changed))
 }
 
 /// Money that was sent, or is wanted back.

@@ -24,6 +24,8 @@ pub struct Reserve {
     /// How far below zero purchases may take `available` (垫付).
     pub advance_limit: Fen,
     pub low_water: Fen,
+    /// One higher after each change of the mark.
+    pub low_water_version: i32,
     pub low_water_noticed_on: Option<BusinessDay>,
     /// The day on which `available` fell below zero; `None` while it stands at zero or above.
     pub advance_since: Option<BusinessDay>,
@@ -186,7 +188,10 @@ impl Reserve {
             return Err(ReserveRefusal::LowWaterNegative);
         }
         self.advance_limit = advance_limit;
-        self.low_water = low_water;
+        if self.low_water != low_water {
+            self.low_water = low_water;
+            self.low_water_version += 1;
+        }
         Ok(())
     }
 
@@ -276,6 +281,7 @@ pub(super) mod tests {
             returned: Fen::ZERO,
             advance_limit: Fen::new(advance_limit),
             low_water: Fen::ZERO,
+            low_water_version: 1,
             low_water_noticed_on: None,
             advance_since: None,
             advance_overdue: false,

@@ -85,7 +85,8 @@ pub(super) async fn lock_row(connection: &mut PgConnection, funder_id: FunderId)
                   paid_out_fen as "paid_out: Fen", returned_fen as "returned: Fen",
                   advance_limit_fen as "advance_limit: Fen", low_water_fen as "low_water: Fen",
                   low_water_noticed_on as "low_water_noticed_on: BusinessDay",
-                  advance_since as "advance_since: BusinessDay", advance_overdue, last_entry_no
+                  advance_since as "advance_since: BusinessDay", advance_overdue, last_entry_no,
+                  low_water_version
            from reserve where funder_id = $1 for no key update"#,
         funder_id.uuid()
     )
@@ -103,7 +104,7 @@ pub async fn find_reserve(connection: &mut PgConnection, funder_id: FunderId) ->
                   advance_limit_fen as "advance_limit!: Fen", low_water_fen as "low_water!: Fen",
                   low_water_noticed_on as "low_water_noticed_on: BusinessDay",
                   advance_since as "advance_since: BusinessDay", advance_overdue as "advance_overdue!",
-                  last_entry_no as "last_entry_no!"
+                  last_entry_no as "last_entry_no!", low_water_version as "low_water_version!"
            from reserve_now where funder_id = $1"#,
         funder_id.uuid()
     )
@@ -130,7 +131,8 @@ pub async fn save_reserve(
         "with saved as (
              update reserve set available_fen = $2, held_fen = $3, deposited_fen = $4, withdrawn_fen = $5,
                     paid_out_fen = $6, returned_fen = $7, advance_limit_fen = $8, low_water_fen = $9,
-                    low_water_noticed_on = $10, advance_since = $11, advance_overdue = $12, last_entry_no = $13
+                    low_water_noticed_on = $10, advance_since = $11, advance_overdue = $12, last_entry_no = $13,
+                    low_water_version = $22
              where funder_id = $1
              returning funder_id),
          ended as (
@@ -163,6 +165,7 @@ pub async fn save_reserve(
         &source as &[&str],
         &day,
         &occurred_at,
+        reserve.low_water_version,
     )
     .execute(connection)
     .await?;

@@ -238,11 +238,22 @@ async fn a_low_water_mark_is_set_by_whoever_read_it_last(pool: PgPool) {
     assert_ne!(set.header("etag"), tag);
     let late = desk.send_with("PUT", path, &[("idempotency-key", "l-2"), ("if-match", &tag)], &body).await;
     assert_eq!(late.problem(), (412, "precondition_failed".into()));
+    // What was changed and changed back is not what was read.
+    let mut tags = vec![set.header("etag").to_owned()];
+    for fen in [500_000, 700_000] {
+        let (key, body) = (format!("b-{fen}"), json!({ "low_water_fen": fen }).to_string());
+        let headers = [("idempotency-key", key.as_str()), ("if-match", tags[tags.len() - 1].as_str())];
+        let back = desk.send_with("PUT", path, &headers, &body).await;
+        tags.push(back.header("etag").to_owned());
+    }
+    let body = json!({ "low_water_fen": 600_000 }).to_string();
+    let late = desk.send_with("PUT", path, &[("idempotency-key", "l-3"), ("if-match", &tags[0])], &body).await;
+    assert_eq!(late.problem(), (412, "precondition_failed".into()));
     // Of many who read the same, one is right, and none takes the rest of the terms back.
     let terms = funder::actions::ReserveTerms { advance_limit: Fen::new(40_000), low_water: Fen::new(700_000) };
     let _ = funder::set_reserve_terms(&town.app, town.funder_id, terms).await.unwrap();
     let asked = (0..8).map(|number| {
-        let (desk, tag) = (&desk, set.header("etag"));
+        let (desk, tag) = (&desk, tags[2].as_str());
         let (key, body) = (format!("m-{number}"), json!({ "low_water_fen": 800_000 + number }).to_string());
         async move { desk.send_with("PUT", path, &[("idempotency-key", &key), ("if-match", tag)], &body).await.status }
     });

@@ -113,13 +113,13 @@ async fn what_was_refused_for_its_form_or_an_old_tag_is_mended_under_its_key(poo
     let whole = json!({ "amount_fen": 100, "reference": "ICBC-1" });
     assert_eq!(desk.post(deposits, "d-1", &whole).await.status, 201);
 
-    let (body, tag) = (json!({ "low_water_fen": 700_000 }), "\"0\"");
+    let (body, tag) = (json!({ "low_water_fen": 700_000 }), "\"1\"");
     assert_eq!(put("l-1", None, &body).await.problem(), (428, "precondition_required".into()));
     assert_eq!(put("l-1", Some("\"7\""), &body).await.problem(), (412, "precondition_failed".into()));
     assert_eq!(put("l-1", Some(tag), &body).await.status, 200, "after it was read again");
     let again = put("l-1", Some(tag), &body).await;
     assert_eq!((again.status, again.header("idempotent-replayed")), (200, "true"));
-    let other = put("l-1", Some("\"700000\""), &body).await;
+    let other = put("l-1", Some("\"2\""), &body).await;
     assert_eq!(other.problem(), (409, "idempotency_key_reused".into()), "what was read is part of the request");
 }
 

@@ -20,6 +20,14 @@ pub enum Fault<R> {
     Failed(anyhow::Error),
 }
 
+/// Whether a request is carried out for the first time.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Attempt {
+    First,
+    /// It was begun before and never answered: what it asks for may have come about, and then is not refused for that.
+    Again,
+}
+
 /// How a step ended that may be asked for more than once.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 #[must_use]

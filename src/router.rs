@@ -1,7 +1,5 @@
 //! Every URL.
 
-use std::sync::Arc;
-
 use axum::extract::DefaultBodyLimit;
 use axum::middleware::{from_fn, from_fn_with_state, map_response};
 use axum::response::Redirect;
@@ -155,7 +153,7 @@ pub fn api_document() -> Document {
 /// The operations behind their gate, and before it the document with a page to browse it.
 fn partner_api(app: &App) -> Router<App> {
     let document = api_document();
-    let state = Gate { app: app.clone(), operations: Arc::new(document.operations) };
+    let state = Gate::new(app.clone(), document.operations);
     let (routes, _) = OpenApiRouter::new().nest(PREFIX, operations()).split_for_parts();
     let routes = routes
         .route(&format!("{PREFIX}/{{*path}}"), any(async || Problem::not_found()))

@@ -12,12 +12,15 @@ pub struct Keyed {
     pub request_sha256: [u8; 32],
 }
 
+/// When a request is said to have been begun that failed: so long ago that its key can be taken over at once.
+const FAILED: DateTime<Utc> = DateTime::UNIX_EPOCH;
+
 /// A request that wants its key.
 #[derive(Clone, Debug)]
 pub struct Wanted {
     pub keyed: Keyed,
     pub at: DateTime<Utc>,
-    /// A key of the same request that was begun before, and never answered, is taken over: its node died.
+    /// A key of the same request that was begun before, and never answered, is taken over: its node died, or failed.
     pub abandoned_before: DateTime<Utc>,
 }
 
@@ -31,14 +34,17 @@ pub struct KeptAnswer {
     pub body: Vec<u8>,
 }
 
-/// A key of a partner's.
+/// A key of a partner's that was taken.
 pub struct TakenKey {
     pub partner_id: Uuid,
     pub idempotency_key: String,
+    /// From a request that was begun before, and may have come about.
+    pub is_taken_over: bool,
 }
 
-/// Takes keys for requests, each key once in the slice, and tells which of them were free. A key whose request was begun too
-/// long ago and never answered, with the same content, is taken over: its node died, and use cases apply the same key once.
+/// Takes keys for requests, each key once in the slice, and tells which of them were free. A key whose request was last known to
+/// run too long ago and never answered, with the same content, is taken over: its node died. Whether before or after it was done,
+/// nobody knows: whoever takes it over looks, and does not do it twice. One that failed may be any request's.
 pub async fn claim_keys(connection: &mut PgConnection, wanted: &[&Wanted]) -> sqlx::Result<Vec<TakenKey>> {
     let partner_ids: Vec<Uuid> = wanted.iter().map(|one| one.keyed.partner_id).collect();
     let keys: Vec<&str> = wanted.iter().map(|one| one.keyed.key.as_str()).collect();
@@ -48,19 +54,21 @@ pub async fn claim_keys(connection: &mut PgConnection, wanted: &[&Wanted]) -> sq
     // In one order on every node, so that none waits for another in a circle.
     sqlx::query_as!(
         TakenKey,
-        "insert into api_answer (partner_id, idempotency_key, request_sha256, started_at)
-         select w.* from unnest($1::uuid[], $2::text[], $3::bytea[], $4::timestamptz[]) as w(partner_id, key, sha256, at),
-                         (select set_config('synchronous_commit', 'off', true)) as quick
-         order by w.partner_id, w.key
-         on conflict (partner_id, idempotency_key) do update set started_at = excluded.started_at
-         where api_answer.status is null and api_answer.started_at < $5
-               and api_answer.request_sha256 = excluded.request_sha256
-         returning partner_id, idempotency_key",
+        r#"insert into api_answer (partner_id, idempotency_key, request_sha256, started_at)
+           select w.* from unnest($1::uuid[], $2::text[], $3::bytea[], $4::timestamptz[]) as w(partner_id, key, sha256, at),
+                           (select set_config('synchronous_commit', 'off', true)) as quick
+           order by w.partner_id, w.key
+           on conflict (partner_id, idempotency_key)
+           do update set started_at = excluded.started_at, request_sha256 = excluded.request_sha256
+           where api_answer.status is null and api_answer.started_at < $5
+                 and (api_answer.request_sha256 = excluded.request_sha256 or api_answer.started_at = $6)
+           returning partner_id, idempotency_key, xmax <> 0 as "is_taken_over!""#,
         &partner_ids,
         &keys as &[&str],
         &hashes as &[&[u8]],
         &ats,
         abandoned_before,
+        FAILED,
     )
     .fetch_all(connection)
     .await
@@ -127,6 +135,26 @@ pub async fn release_key(connection: &mut PgConnection, keyed: &Keyed) -> sqlx::
     .execute(connection)
     .await?;
     Ok(())
+}
+
+/// Says that a request still runs, so that nobody takes its key over.
+pub async fn renew_key(connection: &mut PgConnection, keyed: &Keyed, at: DateTime<Utc>) -> sqlx::Result<()> {
+    sqlx::query!(
+        "update api_answer set started_at = $4
+         where partner_id = $1 and idempotency_key = $2 and request_sha256 = $3 and status is null",
+        keyed.partner_id,
+        keyed.key,
+        keyed.request_sha256.as_slice(),
+        at,
+    )
+    .execute(connection)
+    .await?;
+    Ok(())
+}
+
+/// Gives a key back whose request failed: it can be asked for again at once, and may have come about all the same.
+pub async fn give_up_key(connection: &mut PgConnection, keyed: &Keyed) -> sqlx::Result<()> {
+    renew_key(connection, keyed, FAILED).await
 }
 
 /// Forgets answers begun before `before`; returns how many.

@@ -1,13 +1,14 @@
 //! First answers under idempotency keys: keys are taken and answers kept for many requests in one statement, over all nodes.
 
-use std::collections::HashSet;
+use std::collections::{HashMap, HashSet};
 
 use anyhow::anyhow;
 use sqlx::PgPool;
 use tokio::sync::{mpsc, oneshot};
 use uuid::Uuid;
 
-use super::answer_store::{self, KeptAnswer, Keyed, Wanted};
+use super::answer_store::{self, KeptAnswer, Keyed, TakenKey, Wanted};
+use crate::error::Attempt;
 
 /// Requests in one statement; while one runs, the next batch fills.
 const BATCH_MAX: usize = 256;
@@ -22,7 +23,7 @@ struct Waiting<Q, A> {
 /// Cheap to clone; every clone asks through the same queues.
 #[derive(Clone)]
 pub struct Answers {
-    keys: mpsc::Sender<Waiting<Wanted, bool>>,
+    keys: mpsc::Sender<Waiting<Wanted, Option<Attempt>>>,
     answers: mpsc::Sender<Waiting<(Keyed, KeptAnswer), ()>>,
 }
 
@@ -36,11 +37,11 @@ impl Answers {
         Answers { keys, answers }
     }
 
-    /// Takes a key for a request; `false` when it was taken before.
+    /// Takes a key for a request; nothing when it was taken before, and answered or still runs.
     ///
     /// # Errors
     /// If the database does not answer.
-    pub async fn take(&self, wanted: Wanted) -> anyhow::Result<bool> {
+    pub async fn take(&self, wanted: Wanted) -> anyhow::Result<Option<Attempt>> {
         ask(&self.keys, wanted).await
     }
 
@@ -78,16 +79,18 @@ async fn serve<Q, A: Clone>(
     }
 }
 
-async fn take_keys(pool: &PgPool, wanted: &[Wanted]) -> sqlx::Result<Vec<bool>> {
+async fn take_keys(pool: &PgPool, wanted: &[Wanted]) -> sqlx::Result<Vec<Option<Attempt>>> {
     let mut seen = HashSet::new();
     // Of those that want one key at once the first gets it.
     let first: Vec<bool> =
         wanted.iter().map(|one| seen.insert((one.keyed.partner_id, one.keyed.key.as_str()))).collect();
     let firsts: Vec<&Wanted> = wanted.iter().zip(&first).filter(|(_, first)| **first).map(|(one, _)| one).collect();
     let taken = answer_store::claim_keys(&mut *pool.acquire().await?, &firsts).await?;
-    let taken: HashSet<(Uuid, &str)> = taken.iter().map(|key| (key.partner_id, key.idempotency_key.as_str())).collect();
-    let is_taken = |one: &Wanted| taken.contains(&(one.keyed.partner_id, one.keyed.key.as_str()));
-    Ok(wanted.iter().zip(first).map(|(one, first)| first && is_taken(one)).collect())
+    let attempt = |key: &TakenKey| if key.is_taken_over { Attempt::Again } else { Attempt::First };
+    let taken: HashMap<(Uuid, &str), Attempt> =
+        taken.iter().map(|key| ((key.partner_id, key.idempotency_key.as_str()), attempt(key))).collect();
+    let found = |one: &Wanted| taken.get(&(one.keyed.partner_id, one.keyed.key.as_str())).copied();
+    Ok(wanted.iter().zip(first).map(|(one, first)| if first { found(one) } else { None }).collect())
 }
 
 async fn keep_answers(pool: &PgPool, kept: &[(Keyed, KeptAnswer)]) -> sqlx::Result<Vec<()>> {

@@ -24,9 +24,9 @@ use crate::access::{self, Admitted, Known, Owner, PartnerKind, Scope};
 use crate::app::App;
 use crate::base::Fen;
 use crate::base::id::{CodeId, FunderId, LineId, LoanId, MerchantId, ProductId};
-use crate::error::{Fault, Refusal};
+use crate::error::{Attempt, Fault, Refusal};
 use crate::http::Problem;
-use crate::http::api::gate::{CalledBy, arrive, let_in, write_down};
+use crate::http::api::gate::{Call, CalledBy, arrive, let_in, write_down};
 use crate::http::api::{Caller, Gate};
 use crate::loan;
 use crate::partner::client::build_http;
@@ -389,7 +389,7 @@ async fn known_core(app: &App, funder_id: FunderId) -> anyhow::Result<Known> {
 
 /// The handler behind the same layers and a gate that believes every request to be the core's.
 fn unsigned_router(app: &App, core: Arc<Known>) -> Router {
-    let gate = Gate { app: app.clone(), operations: Arc::new(api_document().operations) };
+    let gate = Gate::new(app.clone(), api_document().operations);
     guarded(read_route().layer(from_fn_with_state((gate, core), unsigned_gate)), app.clone())
 }
 
@@ -421,13 +421,15 @@ async fn unsigned_gate(
         algorithm: Algorithm::Sm2Sm3,
         rate: counted.rate,
     };
-    let response = let_in(&gate, &arrived, &admitted, request, next).await;
-    write_down(&gate.app, &arrived, CalledBy::Partner(&admitted.known.code), response).await
+    let call = Arc::new(Call { gate, arrived, admitted });
+    let response = let_in(&call, request, next).await;
+    write_down(&call.gate.app, &call.arrived, CalledBy::Partner(&call.admitted.known.code), response).await
 }
 
 /// The handler behind the same layers, without any gate.
 fn bare_router(app: &App, core: Arc<Known>) -> Router {
-    let caller = Caller { known: core, serial_no: String::new(), holder: String::new(), idempotency_key: None };
+    let (serial_no, holder, attempt) = (String::new(), String::new(), Attempt::First);
+    let caller = Caller { known: core, serial_no, holder, idempotency_key: None, attempt };
     let let_in = from_fn(move |mut request: extract::Request, next: Next| {
         request.extensions_mut().insert(caller.clone());
         next.run(request)

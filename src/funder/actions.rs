@@ -14,7 +14,7 @@ use crate::base::id::{FunderId, mint};
 use crate::base::{BusinessDay, Fen};
 use crate::business_day;
 use crate::database;
-use crate::error::{Fault, Outcome, Refusal, Step};
+use crate::error::{Attempt, Fault, Outcome, Refusal, Step};
 use crate::ledger;
 use crate::outbox::{self, Message};
 use crate::partner;
@@ -198,15 +198,20 @@ pub async fn set_reserve_terms(app: &App, funder_id: FunderId, terms: ReserveTer
     Ok(Step::Applied)
 }
 
-/// Sets the low-water mark to `mark` where it still is in the `version` that was read; the rest of the terms stays as it is.
+/// Sets the low-water mark to `mark` where it still is in the `version` that was read; the rest of the terms stays as it is. Asked
+/// again, what was done is done.
 pub async fn change_low_water(
     app: &App,
     funder_id: FunderId,
-    (version, mark): (i32, Fen),
+    (version, mark, attempt): (i32, Fen, Attempt),
 ) -> Outcome<Reserve, ReserveRefusal> {
     let mut transaction = database::begin(&app.pool).await?;
     let today = business_day::store::hold_today(&mut transaction).await?;
     let mut reserve = lock_known_reserve(&mut transaction, funder_id, (today, app.clock.now())).await?;
+    let is_done = reserve.low_water_version - 1 == version && reserve.low_water == mark;
+    if attempt == Attempt::Again && is_done {
+        return Ok(reserve);
+    }
     if reserve.low_water_version != version {
         return Err(Fault::Refused(ReserveRefusal::LowWaterChanged));
     }

@@ -164,9 +164,8 @@ pub async fn set_low_water_mark(
     if_match: IfMatch,
     Body(mark): Body<NewLowWaterMark>,
 ) -> Result<impl IntoResponse, Problem> {
-    let version = if_match.number()?;
-    let changed = actions::change_low_water(&app, caller.funder_id, (version, mark.low_water_fen.0)).await?;
-    Ok(marked(&changed))
+    let change = (if_match.number()?, mark.low_water_fen.0, caller.caller.attempt);
+    Ok(marked(&actions::change_low_water(&app, caller.funder_id, change).await?))
 }
 
 /// Money that was sent, or is wanted back.

@@ -6,7 +6,7 @@ use super::notify_store;
 use crate::app::App;
 use crate::base::id::MerchantId;
 use crate::database;
-use crate::error::{Fault, Outcome, Refusal};
+use crate::error::{Attempt, Fault, Outcome, Refusal};
 use crate::partner::key::Algorithm;
 use crate::partner::merchant_cashier::{NotifyUrl, UrlRefusal};
 
@@ -44,24 +44,27 @@ pub async fn set_notify_url(
     merchant_id: MerchantId,
     wanted: Wanted<'_>,
 ) -> Outcome<Option<NotifyAddress>, NotifyRefusal> {
-    set_where(app, merchant_id, wanted, |_| true).await
+    set_where(app, merchant_id, wanted, |_, _| true).await
 }
 
-/// The same where what stands is still the `version` that was read.
+/// The same where what stands is still the `version` that was read. Asked again, what was done is done.
 pub async fn change_notify_url(
     app: &App,
     merchant_id: MerchantId,
     wanted: Wanted<'_>,
-    version: &str,
+    (version, attempt): (&str, Attempt),
 ) -> Outcome<Option<NotifyAddress>, NotifyRefusal> {
-    set_where(app, merchant_id, wanted, |standing| notify_version(standing) == version).await
+    set_where(app, merchant_id, wanted, |standing, address| {
+        notify_version(standing) == version || (attempt == Attempt::Again && standing == address)
+    })
+    .await
 }
 
 async fn set_where(
     app: &App,
     merchant_id: MerchantId,
     wanted: Wanted<'_>,
-    allows: impl Fn(Option<&NotifyAddress>) -> bool + Send,
+    allows: impl Fn(Option<&NotifyAddress>, Option<&NotifyAddress>) -> bool + Send,
 ) -> Outcome<Option<NotifyAddress>, NotifyRefusal> {
     let reach = app.partners.cashiers().reach();
     let url = wanted.url.map(|url| NotifyUrl::parse(url, reach)).transpose();
@@ -72,7 +75,7 @@ async fn set_where(
         return Err(Fault::Refused(NotifyRefusal::Merchant(MerchantRefusal::UnknownMerchant)));
     }
     let standing = notify_store::find(&mut transaction, merchant_id).await?;
-    if !allows(standing.as_ref()) {
+    if !allows(standing.as_ref(), address.as_ref()) {
         return Err(Fault::Refused(NotifyRefusal::ChangedSince));
     }
     notify_store::set(&mut transaction, merchant_id, address.as_ref()).await?;

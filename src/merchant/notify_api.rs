@@ -95,7 +95,7 @@ pub async fn put_notify_url(
         SignedIn::RsaSha256 => Algorithm::RsaSha256,
     };
     let wanted = Wanted { url: new.url.as_deref(), algorithm };
-    let read = if_match.0.trim_matches('"');
+    let read = (if_match.0.trim_matches('"'), caller.caller.attempt);
     Ok(tagged(change_notify_url(&app, caller.merchant_id, wanted, read).await?))
 }
 

@@ -6,11 +6,11 @@ use super::catalogue::{self, Audience, EventKind};
 use super::event_store;
 use super::store::Waiting;
 use super::template::{Telling, Template};
-use super::template_store::{self as store, Active, NewVersion};
+use super::template_store::{self as store, Active, NewVersion, Version};
 use crate::app::App;
 use crate::base::id::FunderId;
 use crate::database;
-use crate::error::{Fault, Outcome};
+use crate::error::{Attempt, Fault, Outcome};
 
 /// How a kind is to be told from now on.
 #[derive(Clone, Debug)]
@@ -19,18 +19,19 @@ pub struct Saving<'a> {
     pub kind: &'a str,
     /// The version that was read; 0 where there was none.
     pub after_version: i32,
+    pub attempt: Attempt,
     pub telling: &'a Telling,
     pub by: &'a str,
 }
 
 /// Saves the next version of how a kind is told, a template once it serves the kind's example; returns its number. Events that
-/// wait are told by it, or end.
+/// wait are told by it, or end. Asked again, what was saved is saved.
 pub async fn save(app: &App, saving: Saving<'_>) -> Outcome<i32, EventRefusal> {
     let kind = kind_for_funders(saving.kind).map_err(Fault::Refused)?;
     if let Some(template) = saving.telling.template() {
         template.check(kind).map_err(|refusal| Fault::Refused(refusal.into()))?;
     }
-    let version = saving.after_version + 1;
+    let version = saving.after_version.saturating_add(1);
     let new = NewVersion {
         funder_id: saving.funder_id,
         kind: kind.name,
@@ -41,6 +42,12 @@ pub async fn save(app: &App, saving: Saving<'_>) -> Outcome<i32, EventRefusal> {
     };
     let mut transaction = database::begin(&app.pool).await?;
     let newest = store::newest(&mut transaction, saving.funder_id, kind.name).await?;
+    let is_saved = |newest: &Version| {
+        newest.version == version && newest.telling == *saving.telling && newest.saved_by == saving.by
+    };
+    if saving.attempt == Attempt::Again && newest.as_ref().is_some_and(is_saved) {
+        return Ok(version);
+    }
     let is_next = newest.map_or(0, |newest| newest.version) == saving.after_version;
     if !is_next || !store::insert(&mut transaction, &new).await? {
         return Err(Fault::Refused(EventRefusal::Overtaken));

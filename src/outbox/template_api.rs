@@ -16,7 +16,7 @@ use crate::base::id::FunderId;
 use crate::error::Fault;
 use crate::funder::find_code;
 use crate::http::Problem;
-use crate::http::api::{Body, Cursor, FunderCaller, IfMatch, Limit, Named, Page, Params, etag};
+use crate::http::api::{Body, Caller, Cursor, FunderCaller, IfMatch, Limit, Named, Page, Params, etag};
 
 /// How a kind of event is told to your core.
 #[derive(Debug, Serialize, ToSchema)]
@@ -139,13 +139,12 @@ pub async fn save_template(
     if_match: IfMatch,
     Body(new): Body<NewTemplate>,
 ) -> Result<impl IntoResponse, Problem> {
-    let known = kind_for_funders(&kind).map_err(Fault::Refused)?;
-    let newest = template_store::newest(&mut *app.pool.acquire().await?, caller.funder_id, known.name).await?;
-    let after_version = newest.map_or(0, |newest| newest.version);
-    if_match.check(&etag(after_version))?;
+    kind_for_funders(&kind).map_err(Fault::Refused)?;
+    let after_version = if_match.number()?;
     let telling = Telling::asked(new.template, new.not_told).map_err(Fault::Refused)?;
-    let by = &caller.caller.holder;
-    let saving = Saving { funder_id: caller.funder_id, kind: &kind, after_version, telling: &telling, by };
+    let Caller { holder: by, attempt, .. } = &caller.caller;
+    let saving =
+        Saving { funder_id: caller.funder_id, kind: &kind, after_version, attempt: *attempt, telling: &telling, by };
     template_actions::save(&app, saving).await?;
     find(&app, caller.funder_id, &kind).await
 }

@@ -19,7 +19,7 @@ use crate::base::id::ProductDraftId;
 use crate::error::Refusal as _;
 use crate::http::Problem;
 use crate::http::api::{
-    AmountFen, Body, Cursor, Day, FunderCaller, IfMatch, KeyText, Limit, Named, Page, Params, etag,
+    AmountFen, Body, Caller, Cursor, Day, FunderCaller, IfMatch, KeyText, Limit, Named, Page, Params, etag,
 };
 
 /// Which products.
@@ -190,7 +190,9 @@ pub async fn simulate(_caller: FunderCaller, Body(asked): Body<Simulation>) -> R
 }
 
 fn signatory(caller: FunderCaller) -> Signatory {
-    Signatory { funder_id: caller.funder_id, holder: caller.caller.holder }
+    let idempotency_key = caller.caller.key().to_owned();
+    let Caller { known, holder, attempt, .. } = caller.caller;
+    Signatory { funder_id: caller.funder_id, partner_id: known.partner_id, holder, idempotency_key, attempt }
 }
 
 fn tagged(draft: Draft) -> impl IntoResponse + use<> {

@@ -1,22 +1,29 @@
 //! Use cases of drafts: submit, edit, approve by a second key, publish.
 
+use sha2::{Digest, Sha256};
+use uuid::Uuid;
+
 use super::actions::{self, ProductRefusal};
 use super::draft::{Draft, DraftRefusal, DraftStatus};
-use super::draft_store;
+use super::draft_store::{self, Submission};
 use crate::app::App;
 use crate::base::id::{FunderId, ProductDraftId};
 use crate::database;
-use crate::error::{Fault, Outcome};
+use crate::error::{Attempt, Fault, Outcome};
 use crate::funder;
 
-/// Who does it: the funder, and the holder of the key that signed.
+/// Who does it: the funder, its system, and the holder of the key that signed; under which idempotency key, and whether for the
+/// first time.
 #[derive(Clone, Debug)]
 pub struct Signatory {
     pub funder_id: FunderId,
+    pub partner_id: Uuid,
     pub holder: String,
+    pub idempotency_key: String,
+    pub attempt: Attempt,
 }
 
-/// Proves a text and keeps it as a draft.
+/// Proves a text and keeps it as a draft. Under one key it is one draft, however often it is asked for.
 pub async fn submit(app: &App, by: &Signatory, text: String) -> Outcome<Draft, DraftRefusal> {
     let code = prove(app, by.funder_id, &text).await?;
     let now = app.clock.now();
@@ -33,13 +40,19 @@ pub async fn submit(app: &App, by: &Signatory, text: String) -> Outcome<Draft, D
         approved_at: None,
         published_version: None,
     };
+    let text_sha256 = Sha256::digest(&draft.terms_text).into();
+    let submission = Submission { partner_id: by.partner_id, idempotency_key: &by.idempotency_key, text_sha256 };
     let mut transaction = database::begin(&app.pool).await?;
-    draft_store::insert_draft(&mut transaction, &draft).await?;
-    transaction.commit().await?;
-    Ok(draft)
+    if draft_store::insert_draft(&mut transaction, &draft, &submission).await? {
+        transaction.commit().await?;
+        return Ok(draft);
+    }
+    let made = draft_store::find_submitted(&mut transaction, &submission).await?;
+    transaction.rollback().await?;
+    find(app, by.funder_id, made).await
 }
 
-/// Replaces the text of a draft that was not approved yet.
+/// Replaces the text of a draft that was not approved yet. Asked again, what was edited is edited.
 pub async fn edit(
     app: &App,
     by: &Signatory,
@@ -47,6 +60,9 @@ pub async fn edit(
     text: String,
 ) -> Outcome<Draft, DraftRefusal> {
     let mut draft = find(app, by.funder_id, draft_id).await?;
+    if by.attempt == Attempt::Again && draft.has_taken((edit_no, &text), &by.holder) {
+        return Ok(draft);
+    }
     draft.check_editable().map_err(Fault::Refused)?;
     draft.code = prove(app, by.funder_id, &text).await?;
     draft.terms_text = text;

@@ -2,24 +2,58 @@
 
 use chrono::{DateTime, Utc};
 use sqlx::PgConnection;
+use uuid::Uuid;
 
 use super::draft::{Draft, DraftStatus};
 use crate::base::id::{FunderId, ProductDraftId};
 
-pub async fn insert_draft(connection: &mut PgConnection, draft: &Draft) -> sqlx::Result<()> {
-    sqlx::query!(
-        "insert into product_draft (draft_id, funder_id, code, terms_text, status, submitted_by, submitted_at)
-         values ($1, $2, $3, $4, 'submitted', $5, $6)",
+/// What a draft was submitted by.
+pub struct Submission<'a> {
+    pub partner_id: Uuid,
+    pub idempotency_key: &'a str,
+    pub text_sha256: [u8; 32],
+}
+
+/// Writes a draft; `false` when this very submission made one before.
+pub async fn insert_draft(
+    connection: &mut PgConnection,
+    draft: &Draft,
+    submission: &Submission<'_>,
+) -> sqlx::Result<bool> {
+    let done = sqlx::query!(
+        "insert into product_draft (draft_id, funder_id, code, terms_text, status, submitted_by, submitted_at, partner_id,
+                                    idempotency_key, submitted_sha256)
+         values ($1, $2, $3, $4, 'submitted', $5, $6, $7, $8, $9)
+         on conflict on constraint product_draft_is_submitted_once do nothing",
         draft.draft_id.uuid(),
         draft.funder_id.uuid(),
         draft.code,
         draft.terms_text,
         draft.submitted_by,
         draft.submitted_at,
+        submission.partner_id,
+        submission.idempotency_key,
+        submission.text_sha256.as_slice(),
     )
     .execute(connection)
     .await?;
-    Ok(())
+    Ok(done.rows_affected() == 1)
+}
+
+/// The draft that a submission made.
+pub async fn find_submitted(
+    connection: &mut PgConnection,
+    submission: &Submission<'_>,
+) -> sqlx::Result<ProductDraftId> {
+    sqlx::query_scalar!(
+        r#"select draft_id as "draft_id: ProductDraftId" from product_draft
+           where partner_id = $1 and idempotency_key = $2 and submitted_sha256 = $3"#,
+        submission.partner_id,
+        submission.idempotency_key,
+        submission.text_sha256.as_slice(),
+    )
+    .fetch_one(connection)
+    .await
 }
 
 /// A funder's drafts after `after`, the oldest first; one of them by its id.

@@ -8,6 +8,7 @@ use axum::http::request::Parts;
 
 use crate::access::{Admitted, Known, Owner};
 use crate::base::id::{FunderId, MerchantId};
+use crate::error::Attempt;
 use crate::http::Problem;
 
 /// A request that the gate let in.
@@ -19,15 +20,17 @@ pub struct Caller {
     pub holder: String,
     /// Of a request that changes something.
     pub idempotency_key: Option<String>,
+    pub attempt: Attempt,
 }
 
 impl Caller {
-    pub fn new(admitted: &Admitted, idempotency_key: Option<String>) -> Caller {
+    pub fn new(admitted: &Admitted, idempotency_key: Option<String>, attempt: Attempt) -> Caller {
         Caller {
             known: admitted.known.clone(),
             serial_no: admitted.serial_no.clone(),
             holder: admitted.holder.clone(),
             idempotency_key,
+            attempt,
         }
     }
 

@@ -23,7 +23,7 @@ use super::{PREFIX, codes};
 use crate::access::answer_store::KeptAnswer;
 use crate::access::{Admitted, Believed, Denial, Rate, address};
 use crate::app::App;
-use crate::error::{Fault, Refusal as _};
+use crate::error::{Attempt, Fault, Refusal as _};
 use crate::http::limits::{BODY_BYTES_MAX, REQUEST_TIME_MAX, ThisRequest, recover};
 use crate::http::{Problem, client_address};
 use crate::partner::call_log::Ended;
@@ -32,7 +32,7 @@ use crate::partner::signature::{Received, SigningAnswer, Stamp};
 
 /// The largest answer that is signed: a page of the longest rows.
 const ANSWER_BYTES_MAX: usize = 16 * 1024 * 1024;
-/// Shorter than any request may take, so that an operation that takes too long is answered, signed and logged here.
+/// Shorter than any request may take, so that whoever asked for what takes too long is answered, signed and logged here.
 const ANSWER_TIME_MAX: Duration = REQUEST_TIME_MAX.saturating_sub(Duration::from_secs(2));
 
 /// What the gate knows: the app, and what the document says of each operation.
@@ -40,6 +40,21 @@ const ANSWER_TIME_MAX: Duration = REQUEST_TIME_MAX.saturating_sub(Duration::from
 pub struct Gate {
     pub app: App,
     pub operations: Arc<Operations>,
+    /// How long a caller waits for the answer.
+    pub patience: Duration,
+}
+
+impl Gate {
+    pub fn new(app: App, operations: Operations) -> Gate {
+        Gate { app, operations: Arc::new(operations), patience: ANSWER_TIME_MAX }
+    }
+}
+
+/// A request that was let in, on its way to its answer.
+pub struct Call {
+    pub gate: Gate,
+    pub arrived: Arrived,
+    pub admitted: Admitted,
 }
 
 /// Marks an answer that goes out as it is read. It is signed only if it was read before; else its hash stands in one that is.
@@ -112,10 +127,12 @@ pub async fn gate(State(gate): State<Gate>, request: Request, next: Next) -> Res
 /// Answers whoever was admitted, and does so to the end though the caller hangs up meanwhile. What answers a connection ends
 /// with it, half-way: then something would be done of which no answer is kept, and which is done again when it is asked for again.
 async fn see_through(gate: Gate, arrived: Arrived, admitted: Admitted, (request, next): (Request, Next)) -> Response {
+    let call = Arc::new(Call { gate, arrived, admitted });
     let answering = async move {
-        let response = let_in(&gate, &arrived, &admitted, request, next).await;
+        let response = let_in(&call, request, next).await;
+        let Call { gate, arrived, admitted } = &*call;
         let response = signed(&gate.app, response, admitted.algorithm).await;
-        write_down(&gate.app, &arrived, CalledBy::Partner(&admitted.known.code), response).await
+        write_down(&gate.app, arrived, CalledBy::Partner(&admitted.known.code), response).await
     };
     tokio::spawn(answering.in_current_span()).await.unwrap_or_else(|error| {
         tracing::error!(%error, "a call that was let in was not answered");
@@ -167,12 +184,22 @@ pub async fn arrive(app: &App, request: Request) -> Result<(Arrived, Request), (
     }
 }
 
-/// What is answered to whoever was admitted, with its rate.
-pub async fn let_in(gate: &Gate, arrived: &Arrived, admitted: &Admitted, request: Request, next: Next) -> Response {
-    let answered = tokio::time::timeout(ANSWER_TIME_MAX, answer(gate, arrived, admitted, request, next)).await;
-    let response = answered.unwrap_or_else(|_| Problem::timed_out().into_response());
-    let response = finish_problem(response, &arrived.request_id).await;
-    with_rate(response, admitted.rate)
+/// What is answered to whoever was admitted, with its rate. Where that takes too long only the waiting ends: what changes something
+/// goes on, and its answer is found under its key.
+pub async fn let_in(call: &Arc<Call>, request: Request, next: Next) -> Response {
+    let mut answering = Box::pin(answer(call.clone(), request, next));
+    let response = match tokio::time::timeout(call.gate.patience, &mut answering).await {
+        Ok(response) => response,
+        Err(_) => {
+            let operation = call.gate.operations.find(&call.arrived.method, &call.arrived.route);
+            if operation.is_some_and(|operation| !operation.is_reading) {
+                tokio::spawn(answering.in_current_span());
+            }
+            Problem::timed_out().into_response()
+        }
+    };
+    let response = finish_problem(response, &call.arrived.request_id).await;
+    with_rate(response, call.admitted.rate)
 }
 
 /// Records the call with its answer.
@@ -256,7 +283,8 @@ fn denied_response(denied: Fault<Denial>) -> Response {
 }
 
 /// The operation's answer, or the one that was given before.
-async fn answer(gate: &Gate, arrived: &Arrived, admitted: &Admitted, mut request: Request, next: Next) -> Response {
+async fn answer(call: Arc<Call>, mut request: Request, next: Next) -> Response {
+    let Call { gate, arrived, admitted } = &*call;
     let operation = gate.operations.find(&arrived.method, &arrived.route);
     let Some(operation) = operation else {
         // The routes would take it for a GET, which it is not: no operation answers without a body.
@@ -278,26 +306,27 @@ async fn answer(gate: &Gate, arrived: &Arrived, admitted: &Admitted, mut request
         return Problem::new(StatusCode::BAD_REQUEST, "body_not_taken", detail).into_response();
     }
     if operation.is_reading {
-        request.extensions_mut().insert(Caller::new(admitted, None));
+        request.extensions_mut().insert(Caller::new(admitted, None, Attempt::First));
         return run(next, request).await;
     }
     let key = match idempotency::key_of(&arrived.headers) {
         Ok(key) => key,
         Err(problem) => return problem.into_response(),
     };
-    request.extensions_mut().insert(Caller::new(admitted, Some(key.clone())));
-    let claim = Claim::new(admitted.known.partner_id, key, arrived);
-    match claim.meet(&gate.app).await {
-        Ok(Met::First) => {}
+    let claim = Claim::new(admitted.known.partner_id, key.clone(), arrived);
+    let attempt = match claim.meet(&gate.app).await {
+        Ok(Met::Unanswered(attempt)) => attempt,
         Ok(Met::Answered(kept)) => return given_again(kept),
         Err(problem) => return problem.into_response(),
-    }
-    let response = finish_problem(run(next, request).await, &arrived.request_id).await;
+    };
+    request.extensions_mut().insert(Caller::new(admitted, Some(key), attempt));
+    let response = claim.hold(&gate.app, run(next, request)).await;
+    let response = finish_problem(response, &arrived.request_id).await;
     let (response, body) = whole(response).await;
     if idempotency::is_kept(response.status()) {
         claim.keep(&gate.app, kept_of(&response, &body)).await;
     } else {
-        claim.release(&gate.app).await;
+        claim.release(&gate.app, response.status()).await;
     }
     response
 }

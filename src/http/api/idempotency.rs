@@ -1,13 +1,18 @@
 //! One key, one answer: the first answer is kept and given again for the same request.
 
+use std::pin::pin;
+use std::time::Duration;
+
 use axum::http::{HeaderMap, StatusCode, header};
 use chrono::TimeDelta;
 use sha2::{Digest, Sha256};
+use tokio::time::timeout;
 use uuid::Uuid;
 
 use super::gate::Arrived;
 use crate::access::answer_store::{self, KeptAnswer, Keyed, Wanted};
 use crate::app::App;
+use crate::error::Attempt;
 use crate::http::Problem;
 use crate::http::limits::REQUEST_TIME_MAX;
 
@@ -16,9 +21,10 @@ pub const HEADER: &str = "idempotency-key";
 pub const HEADER_REPLAYED: &str = "idempotent-replayed";
 /// Room for a UUID with a prefix, no room for a document; the use cases' own limit.
 const KEY_LENGTH_MAX: usize = 64;
-/// A request that was not answered by then never will be: its node died.
+/// A request that was last known to run so long ago is answered by nobody: its node died. A node that lives says so more often.
 const ABANDONED_AFTER: TimeDelta = TimeDelta::seconds(REQUEST_TIME_MAX.as_secs() as i64 + 10);
-/// How long an answer is kept. After it, the use cases still apply the same reference once.
+const RENEWED_EVERY: Duration = Duration::from_secs(10);
+/// How long an answer is kept. After it, what bears a reference of its own still comes about once for each.
 pub const ANSWERS_KEPT: TimeDelta = TimeDelta::days(7);
 /// Seconds after which a request that still runs is worth asking for again.
 const AGAIN_AFTER: u32 = 1;
@@ -58,8 +64,8 @@ pub fn is_kept(status: StatusCode) -> bool {
 
 /// What a request under a key meets.
 pub enum Met {
-    /// Nobody asked before: do it, then [`keep`] or [`release`].
-    First,
+    /// Nobody answered it before: do it, then [`Claim::keep`] or [`Claim::release`].
+    Unanswered(Attempt),
     /// It was answered before, so.
     Answered(KeptAnswer),
 }
@@ -93,8 +99,8 @@ impl Claim {
     pub async fn meet(&self, app: &App) -> Result<Met, Problem> {
         let now = app.access.now();
         let wanted = Wanted { keyed: self.keyed.clone(), at: now, abandoned_before: now - ABANDONED_AFTER };
-        if app.access.answers().take(wanted).await? {
-            return Ok(Met::First);
+        if let Some(attempt) = app.access.answers().take(wanted).await? {
+            return Ok(Met::Unanswered(attempt));
         }
         let conflict = |code, detail: &str| Problem::new(StatusCode::CONFLICT, code, detail);
         let running = || Problem {
@@ -125,14 +131,39 @@ impl Claim {
         }
     }
 
-    /// Gives the key back after a failure of ours, or a refusal that may be mended.
-    pub async fn release(&self, app: &App) {
+    /// Does what the key was taken for, and says as long as it lasts that it is not abandoned.
+    pub async fn hold<T>(&self, app: &App, doing: impl Future<Output = T>) -> T {
+        let mut doing = pin!(doing);
+        loop {
+            if let Ok(done) = timeout(RENEWED_EVERY, &mut doing).await {
+                return done;
+            }
+            // Beside it, because both may need a connection.
+            tokio::spawn(renew(app.clone(), self.keyed.clone()));
+        }
+    }
+
+    /// Gives the key back after a failure of ours, or a refusal that may be mended. What failed may have come about.
+    pub async fn release(&self, app: &App, status: StatusCode) {
         let released = async {
             let mut connection = app.pool.acquire().await?;
-            answer_store::release_key(&mut connection, &self.keyed).await
+            match status.is_server_error() {
+                true => answer_store::give_up_key(&mut connection, &self.keyed).await,
+                false => answer_store::release_key(&mut connection, &self.keyed).await,
+            }
         };
         if let Err(error) = released.await {
             tracing::error!(%error, "an idempotency key could not be given back");
         }
+    }
+}
+
+async fn renew(app: App, keyed: Keyed) {
+    let renewed = async {
+        let mut connection = app.pool.acquire().await?;
+        answer_store::renew_key(&mut connection, &keyed, app.access.now()).await
+    };
+    if let Err(error) = renewed.await {
+        tracing::warn!(%error, "an idempotency key could not be renewed");
     }
 }

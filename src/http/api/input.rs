@@ -123,15 +123,6 @@ impl IfMatch {
     pub fn number<N: FromStr>(&self) -> Result<N, Problem> {
         self.0.trim_matches('"').parse().map_err(|_| changed_since())
     }
-
-    /// # Errors
-    /// 412 where `etag` is the tag of another version.
-    pub fn check(&self, etag: &str) -> Result<(), Problem> {
-        if self.0 == etag {
-            return Ok(());
-        }
-        Err(changed_since())
-    }
 }
 
 fn changed_since() -> Problem {

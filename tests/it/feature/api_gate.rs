@@ -86,7 +86,7 @@ async fn a_panic_is_answered_in_our_signature_and_written_down_and_gives_its_key
             StatusCode::CREATED
         }
     };
-    let state = Gate { app: app.clone(), operations: Arc::new(api_document().operations) };
+    let state = Gate::new(app.clone(), api_document().operations);
     let routes = Router::new().route(&format!("/api/v1{DRAFTS}"), post(handler));
     let routes = routes.layer(from_fn_with_state(state, gate::gate));
     let desk = desk.at(browser::serve(guarded(routes, app.clone())).await);
@@ -126,7 +126,7 @@ async fn what_was_refused_for_its_form_or_an_old_tag_is_mended_under_its_key(poo
 #[sqlx::test(migrator = "fenqi::MIGRATOR")]
 async fn an_answer_larger_than_may_be_held_is_signed_all_the_same(pool: PgPool) {
     let (app, desk) = open(pool).await;
-    let state = Gate { app: app.clone(), operations: Arc::new(api_document().operations) };
+    let state = Gate::new(app.clone(), api_document().operations);
     let pieces = || stream::iter((0..20).map(|number| Ok(Bytes::from(vec![b'a' + number; 1 << 20]))));
     let routes = Router::new().route("/api/v1/funder/loans", get(async move || Pieced::new(pieces)));
     let routes = routes.layer(from_fn_with_state(state, gate::gate));

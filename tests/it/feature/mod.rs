@@ -73,5 +73,6 @@ mod api_merchant;
 mod api_credit;
 mod api_funder;
 mod api_gate;
+mod api_once;
 mod day_file;
 mod api_day_file;

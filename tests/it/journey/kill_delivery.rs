@@ -9,6 +9,7 @@ use chrono::DateTime;
 use chrono_tz::Asia::Shanghai;
 use fenqi::base::id::LineId;
 use fenqi::base::{BusinessDay, Clock, Fen};
+use fenqi::error::Attempt;
 use fenqi::outbox::catalogue;
 use fenqi::outbox::template::{Telling, Template};
 use fenqi::outbox::template_actions::{Saving, save};
@@ -70,7 +71,8 @@ async fn map_fields(town: &Town) {
     for kind in catalogue::of(catalogue::Audience::Funder).filter(|kind| kind.object == "loan") {
         let telling = Telling::By(template(kind.name));
         let funder_id = town.funder_id;
-        let saving = Saving { funder_id, kind: kind.name, after_version: 0, telling: &telling, by: "core" };
+        let attempt = Attempt::First;
+        let saving = Saving { funder_id, kind: kind.name, after_version: 0, attempt, telling: &telling, by: "core" };
         save(&town.app, saving).await.unwrap();
     }
 }

@@ -1,0 +1,182 @@
+//! What is asked for under one key comes about once, and is answered so: though the answer is lost, or comes too late to be waited for.
+
+use std::time::Duration;
+
+use axum::Router;
+use axum::http::StatusCode;
+use axum::middleware::from_fn_with_state;
+use axum::routing::{post, put};
+use fenqi::access::PartnerKind;
+use fenqi::app::App;
+use fenqi::base::Fen;
+use fenqi::base::id::FunderId;
+use fenqi::error::Attempt;
+use fenqi::funder::actions::change_low_water;
+use fenqi::http::api::{Gate, gate};
+use fenqi::partner::key::Algorithm;
+use fenqi::product::api::submit_draft;
+use fenqi::router::{api_document, guarded};
+use serde_json::{Value, json};
+use sqlx::PgPool;
+
+use super::api_access::open;
+use super::authoriser::until_somebody_waits;
+use crate::browser;
+use crate::desk::{self, Desk};
+use crate::house;
+use crate::town;
+
+const DRAFTS: &str = "/funder/product-drafts";
+
+fn draft(text: &str) -> Value {
+    json!({ "terms_text": text })
+}
+
+/// Every node that asked for something dies after it was done and before its answer was kept, some time ago.
+async fn lose_answers(app: &App) {
+    let lost = "update api_answer set status = null, content_type = null, location = null, etag = null, body = null,
+                                      started_at = started_at - interval '1 hour'";
+    sqlx::query(lost).execute(&app.pool).await.unwrap();
+}
+
+/// Changes something that two may edit, and the same once more when its answer was lost; and once more under another key.
+async fn put_twice(app: &App, desk: &Desk, (key, path): (&str, &str), body: &Value) {
+    let tag = desk.get(path).await.header("etag").to_owned();
+    let put = async |key: &str| {
+        let headers = [("idempotency-key", key), ("if-match", tag.as_str())];
+        desk.send_with("PUT", path, &headers, &body.to_string()).await
+    };
+    let first = put(key).await;
+    assert_eq!(first.status, 200, "{path}: {first:?}");
+    lose_answers(app).await;
+    let again = put(key).await;
+    assert_eq!((again.status, again.header("idempotent-replayed")), (200, ""), "{path}: {again:?}");
+    assert_eq!((again.header("etag"), again.json()), (first.header("etag"), first.json()), "{path}");
+    let other = put(&format!("not-{key}")).await;
+    assert_eq!(other.problem(), (412, "precondition_failed".into()), "{path}: another request is another's");
+    assert_eq!(desk.get(path).await.header("etag"), first.header("etag"), "{path}");
+}
+
+#[sqlx::test(migrator = "fenqi::MIGRATOR")]
+async fn a_change_whose_answer_was_lost_is_answered_as_the_first_time(pool: PgPool) {
+    let (app, _) = house::open_in_world(pool, "2026-01-05").await;
+    let town = town::found(app, 10_000_000).await;
+    let (app, address) = (&town.app, desk::serve(&town.app).await);
+    desk::add_partner(app, "harbour-core", PartnerKind::Funder, Some("harbour-bank".into())).await;
+    let core = Desk::new(app, &address, desk::add_key(app, "harbour-core", "H-1", Algorithm::Sm2Sm3).await).await;
+    desk::add_partner(app, "cashier", PartnerKind::Merchant, Some(town.merchant_id.to_string())).await;
+    let cashier = core.with(desk::add_key(app, "cashier", "C-1", Algorithm::Sm2Sm3).await);
+
+    put_twice(app, &core, ("mark", "/funder/reserve/low-water-mark"), &json!({ "low_water_fen": 700_000 })).await;
+    let template = json!({ "template": { "text": r#"{"loanNo": {{ body.loan_id }}}"# } });
+    put_twice(app, &core, ("template", "/events/templates/loan_made"), &template).await;
+    put_twice(app, &cashier, ("url", "/merchant/notify-url"), &json!({ "url": "https://pay.example.com/n" })).await;
+
+    let text = include_str!("../../../products/standard.toml");
+    let made = core.post(DRAFTS, "d-1", &draft(text)).await.ok();
+    let path = format!("{DRAFTS}/{}", made["draft_id"].as_str().unwrap());
+    put_twice(app, &core, ("edit", &path), &draft(&format!("{text}\n# edited\n"))).await;
+}
+
+#[sqlx::test(migrator = "fenqi::MIGRATOR")]
+async fn a_change_that_was_changed_since_is_not_said_to_stand(pool: PgPool) {
+    let (app, desk) = open(pool).await;
+    let path = "/funder/reserve/low-water-mark";
+    let tag = desk.get(path).await.header("etag").to_owned();
+    let put = async |key: &str, tag: &str, fen: i64| {
+        let headers = [("idempotency-key", key), ("if-match", tag)];
+        desk.send_with("PUT", path, &headers, &json!({ "low_water_fen": fen }).to_string()).await
+    };
+    let first = put("l-1", &tag, 500).await;
+    let next = put("l-2", first.header("etag"), 700).await;
+    assert_eq!(next.status, 200);
+    lose_answers(&app).await;
+    assert_eq!(put("l-1", &tag, 500).await.problem(), (412, "precondition_failed".into()));
+    assert_eq!(desk.get(path).await.ok()["low_water_fen"], 700);
+}
+
+#[sqlx::test(migrator = "fenqi::MIGRATOR")]
+async fn a_draft_whose_answer_was_lost_is_one_draft(pool: PgPool) {
+    let (app, desk) = open(pool).await;
+    let text = include_str!("../../../products/standard.toml");
+    let first = desk.post(DRAFTS, "d-1", &draft(text)).await.ok();
+    lose_answers(&app).await;
+    let again = desk.post(DRAFTS, "d-1", &draft(text)).await;
+    assert_eq!((again.status, again.header("idempotent-replayed")), (201, ""));
+    assert_eq!(again.ok()["draft_id"], first["draft_id"]);
+    assert_eq!(again.header("etag"), "\"1\"");
+    // Another key is another draft; and a key of another system of the funder's is that system's own.
+    let other = desk.post(DRAFTS, "d-2", &draft(text)).await.ok();
+    assert_ne!(other["draft_id"], first["draft_id"]);
+    desk::add_partner(&app, "second-core", PartnerKind::Funder, Some("harbour-bank".into())).await;
+    let second = desk.with(desk::add_key(&app, "second-core", "S-1", Algorithm::Sm2Sm3).await);
+    let theirs = second.post(DRAFTS, "d-1", &draft(text)).await.ok();
+    assert_ne!(theirs["draft_id"], first["draft_id"]);
+    // A week later the key was forgotten, and stands for another text.
+    sqlx::query("delete from api_answer").execute(&app.pool).await.unwrap();
+    let later = desk.post(DRAFTS, "d-1", &draft(&format!("{text}\n# later\n"))).await.ok();
+    assert_ne!(later["draft_id"], first["draft_id"]);
+    assert_eq!(desk.get(DRAFTS).await.ok()["items"].as_array().unwrap().len(), 4);
+}
+
+/// The drafts behind a gate whose callers wait so long.
+async fn impatient(app: &App, desk: &Desk, patience: Duration) -> Desk {
+    let state = Gate { patience, ..Gate::new(app.clone(), api_document().operations) };
+    let routes = Router::new().route(&format!("/api/v1{DRAFTS}"), post(submit_draft));
+    desk.at(browser::serve(guarded(routes.layer(from_fn_with_state(state, gate::gate)), app.clone())).await)
+}
+
+#[sqlx::test(migrator = "fenqi::MIGRATOR")]
+async fn what_takes_too_long_is_done_all_the_same_and_answered_under_its_key(pool: PgPool) {
+    let (app, desk) = open(pool).await;
+    let hasty = impatient(&app, &desk, Duration::from_millis(2_000)).await;
+    let mut held = fenqi::database::begin(&app.pool).await.unwrap();
+    sqlx::query("lock table product_draft in share mode").execute(&mut *held).await.unwrap();
+    let body = draft(include_str!("../../../products/standard.toml"));
+    let too_late = hasty.post(DRAFTS, "d-1", &body).await;
+    assert_eq!(too_late.problem(), (503, "timed_out".into()));
+    assert_eq!(too_late.header("ratelimit-limit"), "1000000");
+    until_somebody_waits(&app.pool).await;
+    let running = desk.post(DRAFTS, "d-1", &body).await;
+    assert_eq!(running.problem(), (409, "idempotency_in_progress".into()), "what was begun goes on");
+    assert_eq!(running.header("retry-after"), "1");
+    held.rollback().await.unwrap();
+    let mut again = desk.post(DRAFTS, "d-1", &body).await;
+    for _ in 0..100 {
+        if again.status != 409 {
+            break;
+        }
+        tokio::time::sleep(Duration::from_millis(50)).await;
+        again = desk.post(DRAFTS, "d-1", &body).await;
+    }
+    assert_eq!((again.status, again.header("idempotent-replayed")), (201, "true"), "{again:?}");
+    assert_eq!(desk.get(DRAFTS).await.ok()["items"].as_array().unwrap().len(), 1);
+}
+
+/// A failure of ours may come after the deed: who asks again under the key is told what was done.
+#[sqlx::test(migrator = "fenqi::MIGRATOR")]
+async fn what_failed_after_it_was_done_is_answered_when_it_is_asked_for_again(pool: PgPool) {
+    let (app, desk) = open(pool).await;
+    let state = Gate::new(app.clone(), api_document().operations);
+    let path = "/funder/reserve/low-water-mark";
+    let funder_id: FunderId = desk.get("/me").await.ok()["owner_id"].as_str().unwrap().parse().unwrap();
+    let within = app.clone();
+    let handler = move || {
+        let within = within.clone();
+        async move {
+            let change = (1, Fen::new(500), Attempt::First);
+            change_low_water(&within, funder_id, change).await.unwrap();
+            StatusCode::INTERNAL_SERVER_ERROR
+        }
+    };
+    let routes = Router::new().route(&format!("/api/v1{path}"), put(handler));
+    let broken =
+        desk.at(browser::serve(guarded(routes.layer(from_fn_with_state(state, gate::gate)), app.clone())).await);
+    let ask = async |desk: &Desk, fen: i64| {
+        let headers = [("idempotency-key", "l-1"), ("if-match", "\"1\"")];
+        desk.send_with("PUT", path, &headers, &json!({ "low_water_fen": fen }).to_string()).await
+    };
+    assert_eq!(ask(&broken, 500).await.status, 500);
+    assert_eq!(ask(&desk, 500).await.ok()["low_water_fen"], 500);
+    assert_eq!(ask(&desk, 600).await.problem(), (409, "idempotency_key_reused".into()));
+}

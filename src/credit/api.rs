@@ -208,7 +208,11 @@ pub struct DecisionBody {
 /// applies.
 #[utoipa::path(post, path = "/funder/applications/{application_id}/decision", tag = "funder",
     request_body = DecisionBody, params(("application_id" = ApplicationId, Path)),
-    responses((status = 200, body = ApplicationView)), security(("signature" = ["applications:decide"])))]
+    responses((status = 200, body = ApplicationView)), security(("signature" = ["applications:decide"])),
+    extensions(("x-problems" = json!([
+        "decision_malformed", "application_not_referred", "grade_unknown", "limit_out_of_bounds",
+        "limit_above_proposal", "grade_differs", "decision_too_late"
+    ]))))]
 pub async fn decide_application(
     State(app): State<App>,
     caller: FunderCaller,
@@ -288,7 +292,8 @@ pub struct LateResult {
 /// Only of an application that was put to you: another risk partner's does not exist. It counts while nobody else has decided. The
 /// same answer again changes nothing.
 #[utoipa::path(post, path = "/risk/decisions", tag = "risk", request_body = LateDecision,
-    responses((status = 200, body = LateResult)), security(("signature" = ["decisions:write"])))]
+    responses((status = 200, body = LateResult)), security(("signature" = ["decisions:write"])),
+    extensions(("x-problems" = json!(["decision_malformed", "application_unknown", "application_not_referred"]))))]
 pub async fn decide_late(
     State(app): State<App>,
     caller: Caller,

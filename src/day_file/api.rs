@@ -111,8 +111,9 @@ pub struct ManifestSignature {
 /// What each file holds (rows, bytes, SHA-256, SM3, sums), how the funder's book stood, and the footings by which they agree.
 #[utoipa::path(get, path = "/funder/days/{business_day}/manifest", tag = "funder", params(("business_day" = Day, Path)),
     responses((status = 200, body = SignedManifest,
-        headers(("ETag" = String, description = "In quotes the manifest's SHA-256."))), (status = 409)),
-    security(("signature" = ["files:read"])))]
+        headers(("ETag" = String, description = "In quotes the manifest's SHA-256.")))),
+    security(("signature" = ["files:read"])),
+    extensions(("x-problems" = json!(["file_not_ready"]))))]
 pub async fn show_manifest(
     State(app): State<App>,
     caller: FunderCaller,
@@ -158,8 +159,9 @@ fn problem_of(app: &App, fault: Fault<FileRefusal>) -> Problem {
         (status = 206, body = String, content_type = "application/gzip",
             headers(("ETag" = String, description = "In quotes the file's SHA-256, as the manifest has it.")),
             example = json!(FILE_EXAMPLE)),
-        (status = 304, description = "It is what `If-None-Match` names."), (status = 409), (status = 410), (status = 416)),
-    security(("signature" = ["files:read"])))]
+        (status = 304, description = "It is what `If-None-Match` names.")),
+    security(("signature" = ["files:read"])),
+    extensions(("x-problems" = json!(["file_not_ready", "file_expired", "range_not_satisfiable"]))))]
 pub async fn download_file(
     State(app): State<App>,
     caller: FunderCaller,

@@ -182,7 +182,8 @@ pub struct NewReserveOrder {
 ///
 /// It is booked when its arrival is confirmed here. The same notice under a new idempotency key opens one again that was refused.
 #[utoipa::path(post, path = "/funder/reserve/deposits", tag = "funder", request_body = NewReserveOrder,
-    responses((status = 201, body = ReserveOrder)), security(("signature" = ["reserve:write"])))]
+    responses((status = 201, body = ReserveOrder)), security(("signature" = ["reserve:write"])),
+    extensions(("x-problems" = json!(["reference_malformed", "reference_booked_with_other_amount"]))))]
 pub async fn note_deposit(
     State(app): State<App>,
     caller: FunderCaller,
@@ -195,7 +196,8 @@ pub async fn note_deposit(
 ///
 /// It is booked when a key of another holder confirms it, and never out of an advance.
 #[utoipa::path(post, path = "/funder/reserve/withdrawals", tag = "funder", request_body = NewReserveOrder,
-    responses((status = 201, body = ReserveOrder)), security(("signature" = ["reserve:write"])))]
+    responses((status = 201, body = ReserveOrder)), security(("signature" = ["reserve:write"])),
+    extensions(("x-problems" = json!(["reference_malformed", "reference_booked_with_other_amount"]))))]
 pub async fn note_withdrawal(
     State(app): State<App>,
     caller: FunderCaller,
@@ -223,7 +225,10 @@ async fn note(
 /// Confirm a withdrawal by a second key
 #[utoipa::path(post, path = "/funder/reserve/withdrawals/{order_id}/confirmation", tag = "funder",
     params(("order_id" = ReserveOrderId, Path)),
-    responses((status = 200, body = ReserveOrder)), security(("signature" = ["reserve:confirm"])))]
+    responses((status = 200, body = ReserveOrder)), security(("signature" = ["reserve:confirm"])),
+    extensions(("x-problems" = json!([
+        "same_holder", "reserve_order_refused", "reserve_not_available", "reference_booked_with_other_amount"
+    ]))))]
 pub async fn confirm_withdrawal(
     State(app): State<App>,
     caller: FunderCaller,

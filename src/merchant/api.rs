@@ -76,7 +76,10 @@ impl OrderView {
 ///
 /// The same order again gives the same code; the same reference with another amount or expiry is refused.
 #[utoipa::path(post, path = "/merchant/orders", tag = "merchant", request_body = NewOrder,
-    responses((status = 201, body = OrderView)), security(("signature" = ["orders:write"])))]
+    responses((status = 201, body = OrderView)), security(("signature" = ["orders:write"])),
+    extensions(("x-problems" = json!([
+        "merchant_not_active", "order_reference_taken", "order_reference_malformed", "order_expiry_out_of_bounds"
+    ]))))]
 pub async fn create_order(
     State(app): State<App>,
     caller: MerchantCaller,
@@ -139,7 +142,8 @@ pub async fn show_order(
 /// It can no longer be paid. A paid order stays paid: void or refund its purchase.
 #[utoipa::path(post, path = "/merchant/orders/{reference}/closure", tag = "merchant",
     params(("reference" = String, Path, example = "A-20260302-0001")),
-    responses((status = 200, body = OrderView)), security(("signature" = ["orders:write"])))]
+    responses((status = 200, body = OrderView)), security(("signature" = ["orders:write"])),
+    extensions(("x-problems" = json!(["order_paid", "order_voided"]))))]
 pub async fn close_order(
     State(app): State<App>,
     caller: MerchantCaller,

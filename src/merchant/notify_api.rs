@@ -83,7 +83,8 @@ pub struct NewNotifyUrl {
     params(("If-Match" = String, Header, description = "The ETag that was read.", example = "\"none\"")),
     responses((status = 200, body = NotifyUrlView,
         headers(("ETag" = String, description = "The version that `If-Match` of a change names.")))),
-    security(("signature" = ["notifications:write"])))]
+    security(("signature" = ["notifications:write"])),
+    extensions(("x-problems" = json!(["notify_url_malformed", "notify_url_private"]))))]
 pub async fn put_notify_url(
     State(app): State<App>,
     caller: MerchantCaller,
@@ -164,7 +165,8 @@ pub struct SentAgain {
 /// Have a failed notification sent again at once
 #[utoipa::path(post, path = "/merchant/notifications/{event_no}/replay", tag = "merchant",
     params(("event_no" = i64, Path, example = 41)),
-    responses((status = 200, body = SentAgain)), security(("signature" = ["notifications:write"])))]
+    responses((status = 200, body = SentAgain)), security(("signature" = ["notifications:write"])),
+    extensions(("x-problems" = json!(["unknown_event", "event_not_failed"]))))]
 pub async fn replay_notification(
     State(app): State<App>,
     caller: MerchantCaller,

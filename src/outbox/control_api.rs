@@ -199,7 +199,8 @@ pub struct Replayed {
 ///
 /// Its events are delivered again under their own numbers, in order, whatever became of them.
 #[utoipa::path(post, path = "/events/replays", tag = "events", request_body = NewReplay,
-    responses((status = 200, body = Replayed)), security(("signature" = ["events:write"])))]
+    responses((status = 200, body = Replayed)), security(("signature" = ["events:write"])),
+    extensions(("x-problems" = json!(["event_range_malformed"]))))]
 pub async fn replay(
     State(app): State<App>,
     caller: FunderCaller,
@@ -216,7 +217,8 @@ pub async fn replay(
 /// Dead or not; it stays ahead of what waits behind it.
 #[utoipa::path(post, path = "/events/{event_no}/replay", tag = "events",
     params(("event_no" = i64, Path, example = 41)),
-    responses((status = 200, body = Replayed)), security(("signature" = ["events:write"])))]
+    responses((status = 200, body = Replayed)), security(("signature" = ["events:write"])),
+    extensions(("x-problems" = json!(["unknown_event", "event_not_failed"]))))]
 pub async fn retry(
     State(app): State<App>,
     caller: FunderCaller,
@@ -240,7 +242,8 @@ pub struct Discard {
 /// It is not delivered any more, and what waits behind it goes on.
 #[utoipa::path(post, path = "/events/{event_no}/discard", tag = "events", request_body = Discard,
     params(("event_no" = i64, Path, example = 41)),
-    responses((status = 200, body = DeliveryView)), security(("signature" = ["events:write"])))]
+    responses((status = 200, body = DeliveryView)), security(("signature" = ["events:write"])),
+    extensions(("x-problems" = json!(["unknown_event", "event_not_failed", "reason_missing"]))))]
 pub async fn discard(
     State(app): State<App>,
     caller: FunderCaller,

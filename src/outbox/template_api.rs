@@ -50,7 +50,8 @@ async fn find(app: &App, funder_id: FunderId, kind: &str) -> Result<impl IntoRes
     params(("kind" = String, Path, example = "loan_made")),
     responses((status = 200, body = TemplateView,
         headers(("ETag" = String, description = "The version that `If-Match` of a change names.")))),
-    security(("signature" = ["events:read"])))]
+    security(("signature" = ["events:read"])),
+    extensions(("x-problems" = json!(["unknown_event_kind"]))))]
 pub async fn show_template(
     State(app): State<App>,
     caller: FunderCaller,
@@ -89,7 +90,8 @@ pub struct TemplateVersionParams {
 /// List the versions of a kind's template, the newest first
 #[utoipa::path(get, path = "/events/templates/{kind}/versions", tag = "events",
     params(("kind" = String, Path, example = "loan_made"), TemplateVersionParams),
-    responses((status = 200, body = Page<TemplateVersion>)), security(("signature" = ["events:read"])))]
+    responses((status = 200, body = Page<TemplateVersion>)), security(("signature" = ["events:read"])),
+    extensions(("x-problems" = json!(["unknown_event_kind"]))))]
 pub async fn list_template_versions(
     State(app): State<App>,
     caller: FunderCaller,
@@ -131,7 +133,10 @@ pub struct NewTemplate {
            ("If-Match" = String, Header, description = "The ETag that was read.", example = "\"0\"")),
     responses((status = 200, body = TemplateView,
         headers(("ETag" = String, description = "The version that `If-Match` of a change names.")))),
-    security(("signature" = ["events:write"])))]
+    security(("signature" = ["events:write"])),
+    extensions(("x-problems" = json!([
+        "unknown_event_kind", "template_wrong", "template_not_json", "template_too_much", "template_path_malformed"
+    ]))))]
 pub async fn save_template(
     State(app): State<App>,
     caller: FunderCaller,
@@ -178,7 +183,11 @@ pub struct PreviewView {
 ///
 /// Nothing is sent and nothing is saved.
 #[utoipa::path(post, path = "/events/{event_no}/preview", tag = "events", request_body = Trial,
-    params(("event_no" = i64, Path, example = 41)), extensions(("x-reads-only" = json!(true))),
+    params(("event_no" = i64, Path, example = 41)),
+    extensions(("x-reads-only" = json!(true)), ("x-problems" = json!([
+        "unknown_event", "event_not_told", "template_wrong", "template_not_json", "template_too_much",
+        "template_path_malformed"
+    ]))),
     responses((status = 200, body = PreviewView)), security(("signature" = ["events:read"])))]
 pub async fn preview(
     State(app): State<App>,

@@ -160,7 +160,11 @@ pub struct Simulation {
 /// The whole schedule, its true yearly cost, and how each row was computed; nothing is kept.
 #[utoipa::path(post, path = "/funder/products/simulations", tag = "products", request_body = Simulation,
     responses((status = 200, body = Object, example = json!({"rows": [], "total_fen": 128800, "apr_nominal": "0.14"}))),
-    security(("signature" = ["products:write"])), extensions(("x-reads-only" = json!(true))))]
+    security(("signature" = ["products:write"])),
+    extensions(("x-reads-only" = json!(true)), ("x-problems" = json!([
+        "product_invalid", "amount_out_of_bounds", "grade_not_allowed", "periods_not_sold", "schedule_impossible",
+        "simulation_malformed"
+    ]))))]
 pub async fn simulate(_caller: FunderCaller, Body(asked): Body<Simulation>) -> Result<Json<Value>, Problem> {
     let terms = file::parse(&asked.terms_text).map_err(|problems| {
         let refusal = ProductRefusal::Invalid(problems);
@@ -205,7 +209,8 @@ fn tagged(draft: Draft) -> impl IntoResponse + use<> {
 #[utoipa::path(post, path = "/funder/product-drafts", tag = "products", request_body = ProductText,
     responses((status = 201, body = Draft,
         headers(("ETag" = String, description = "The version that `If-Match` of a change names.")))),
-    security(("signature" = ["products:write"])))]
+    security(("signature" = ["products:write"])),
+    extensions(("x-problems" = json!(["product_invalid", "product_unproven", "product_of_other_funder"]))))]
 pub async fn submit_draft(
     State(app): State<App>,
     caller: FunderCaller,
@@ -265,7 +270,10 @@ pub async fn show_draft(
         ("If-Match" = String, Header, description = "The ETag that was read.", example = "\"1\"")),
     responses((status = 200, body = Draft,
         headers(("ETag" = String, description = "The version that `If-Match` of a change names.")))),
-    security(("signature" = ["products:write"])))]
+    security(("signature" = ["products:write"])),
+    extensions(("x-problems" = json!([
+        "product_invalid", "product_unproven", "product_of_other_funder", "draft_approved_before"
+    ]))))]
 pub async fn edit_draft(
     State(app): State<App>,
     caller: FunderCaller,
@@ -285,7 +293,8 @@ pub async fn edit_draft(
         ("If-Match" = String, Header, description = "The ETag that was read.", example = "\"1\"")),
     responses((status = 200, body = Draft,
         headers(("ETag" = String, description = "The version that `If-Match` of a change names.")))),
-    security(("signature" = ["products:approve"])))]
+    security(("signature" = ["products:approve"])),
+    extensions(("x-problems" = json!(["same_holder"]))))]
 pub async fn approve_draft(
     State(app): State<App>,
     caller: FunderCaller,
@@ -303,7 +312,11 @@ pub async fn approve_draft(
     params(("draft_id" = ProductDraftId, Path)),
     responses((status = 200, body = Draft,
         headers(("ETag" = String, description = "The version that `If-Match` of a change names.")))),
-    security(("signature" = ["products:approve"])))]
+    security(("signature" = ["products:approve"])),
+    extensions(("x-problems" = json!([
+        "draft_not_approved", "product_invalid", "product_unproven", "product_of_other_funder",
+        "product_text_withdrawn"
+    ]))))]
 pub async fn publish_draft(
     State(app): State<App>,
     caller: FunderCaller,

@@ -61,7 +61,8 @@ pub async fn show_purchase(
 /// Until its business day ends: the loan never was. Afterwards refund it. Voiding again changes nothing.
 #[utoipa::path(post, path = "/merchant/purchases/{purchase_id}/void", tag = "merchant",
     params(("purchase_id" = PurchaseId, Path)),
-    responses((status = 200, body = PurchaseView)), security(("signature" = ["refunds:write"])))]
+    responses((status = 200, body = PurchaseView)), security(("signature" = ["refunds:write"])),
+    extensions(("x-problems" = json!(["past_cut_off", "repaid_before", "payoff_in_progress"]))))]
 pub async fn void_purchase(
     State(app): State<App>,
     caller: MerchantCaller,
@@ -91,7 +92,10 @@ pub struct NewRefund {
 /// From the day after the purchase on, any number of times up to its amount. One idempotency key, one refund, for ever.
 #[utoipa::path(post, path = "/merchant/purchases/{purchase_id}/refunds", tag = "merchant", request_body = NewRefund,
     params(("purchase_id" = PurchaseId, Path)),
-    responses((status = 201, body = RefundView)), security(("signature" = ["refunds:write"])))]
+    responses((status = 201, body = RefundView)), security(("signature" = ["refunds:write"])),
+    extensions(("x-problems" = json!([
+        "purchase_was_voided", "before_cut_off", "payoff_in_progress", "refund_exceeds_purchase"
+    ]))))]
 pub async fn refund_purchase(
     State(app): State<App>,
     caller: MerchantCaller,

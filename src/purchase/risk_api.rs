@@ -51,7 +51,8 @@ pub struct LatePurchaseResult {
 /// Only about a purchase that was put to you: another risk partner's does not exist. It counts while no other answer stands; a
 /// purchase does not wait longer than its product's time limit. The same answer again changes nothing.
 #[utoipa::path(post, path = "/risk/purchase-decisions", tag = "risk", request_body = LatePurchaseDecision,
-    responses((status = 200, body = LatePurchaseResult)), security(("signature" = ["decisions:write"])))]
+    responses((status = 200, body = LatePurchaseResult)), security(("signature" = ["decisions:write"])),
+    extensions(("x-problems" = json!(["decision_malformed", "question_unknown", "answer_too_late"]))))]
 pub async fn decide_purchase_late(
     State(app): State<App>,
     caller: Caller,

@@ -1,4 +1,5 @@
-//! Every code that a problem of the API can bear, with its status: what is not listed here is not answered.
+//! Every code that a problem of the API can bear, with its status: what is not listed here is not answered. Which operation answers
+//! which of them is said beside its handler.
 
 pub struct Code {
     pub code: &'static str,
@@ -60,37 +61,24 @@ pub const CODES: &[Code] = &[
         "Too many requests from this address were not believed in this minute: name your key, or see Retry-After.",
     ),
     // Orders, purchases and refunds of merchants.
-    code(404, "unknown_code", "There is no such code."),
-    code(404, "unknown_merchant", "There is no such merchant."),
     code(409, "merchant_not_active", "The merchant does not take payments at present."),
     code(409, "order_reference_taken", "The reference was used for an order of another amount or expiry."),
     code(409, "order_paid", "The order was paid; void or refund its purchase."),
     code(409, "order_voided", "The order's purchase was voided."),
-    code(409, "code_closed", "The code is closed."),
-    code(409, "order_expired", "The order has expired."),
     code(422, "order_reference_malformed", "An order's reference has 1 to 25 letters, digits, - or _."),
     code(422, "order_expiry_out_of_bounds", "An order expires later than now, and within 30 days."),
-    code(422, "order_amount_differs", "The order is for another amount."),
-    code(422, "code_of_another_merchant", "The code belongs to another merchant."),
     code(422, "amount_out_of_bounds", "The amount is outside what is allowed here."),
-    code(422, "amount_malformed", "An amount is a whole number of fen above zero."),
-    code(404, "unknown_purchase", "There is no such purchase."),
-    code(409, "purchase_was_refused", "The purchase was refused, so there is nothing to give back."),
     code(409, "purchase_was_voided", "The purchase was voided."),
     code(409, "past_cut_off", "The business day of the purchase is over; refund it instead."),
     code(409, "before_cut_off", "The business day of the purchase is not over; void it instead."),
-    code(409, "refunded_before", "Part of the purchase was refunded before."),
     code(409, "repaid_before", "Money was paid on the purchase's loan already; refund it from tomorrow on."),
     code(409, "payoff_in_progress", "The loan is being paid off; wait for the bank's answer."),
     code(422, "refund_exceeds_purchase", "Less of the purchase is left than was asked for."),
     // Products.
     code(422, "product_invalid", "The product file has faults; a check lists them."),
     code(422, "product_unproven", "The product's schedules do not all hold; a check lists the cases."),
-    code(422, "funder_unknown", "The product file names a funder that does not exist."),
     code(422, "product_of_other_funder", "The product belongs to another funder."),
     code(409, "product_text_withdrawn", "This very text was taken off sale; change it to publish it anew."),
-    code(404, "product_unknown", "There is no such product."),
-    code(404, "product_version_unknown", "The product has no such version."),
     code(422, "grade_not_allowed", "The product is not sold to this grade."),
     code(422, "periods_not_sold", "The product is not sold in so many periods."),
     code(422, "schedule_impossible", "No schedule clears this amount in these periods."),
@@ -109,18 +97,10 @@ pub const CODES: &[Code] = &[
     code(404, "question_unknown", "No purchase was asked about by that line and question."),
     code(409, "answer_too_late", "The purchase was decided without this answer, or on another one."),
     // Reserves.
-    code(404, "unknown_funder", "There is no such funder."),
-    code(404, "unknown_reserve_order", "There is no such deposit or withdrawal."),
     code(409, "reserve_order_refused", "The order was refused; a deposit is opened again by the same notice."),
-    code(409, "reserve_order_booked", "The order was booked."),
     code(409, "reference_booked_with_other_amount", "The bank's reference was used with another amount."),
     code(422, "reference_malformed", "A bank reference has 1 to 128 characters."),
-    code(422, "reason_missing", "A name and a reason are needed."),
     code(409, "reserve_not_available", "Less is free to withdraw than was asked for."),
-    code(409, "reserve_exhausted", "The reserve cannot carry it."),
-    code(409, "advance_overdue", "The advance must be repaid first."),
-    code(422, "advance_limit_below_use", "An advance limit cannot fall below what is drawn."),
-    code(422, "low_water_negative", "A low-water mark is not negative."),
     // Daily files.
     code(409, "file_not_ready", "The day's files are not there yet; the detail and Retry-After say when."),
     code(410, "file_expired", "The bytes are not kept any more; ask the platform to make them again."),
@@ -129,6 +109,7 @@ pub const CODES: &[Code] = &[
     code(404, "unknown_event", "There is no such event."),
     code(404, "unknown_event_kind", "There is no such kind of event; GET /events/kinds lists them."),
     code(409, "event_not_failed", "The event has not failed, or has been delivered or discarded."),
+    code(422, "reason_missing", "A reason of 1 to 200 characters is needed."),
     code(409, "event_not_told", "Your core is not told of events of this kind; name a template to try one."),
     code(
         422,
@@ -144,7 +125,6 @@ pub const CODES: &[Code] = &[
     // Ours.
     code(500, "failed", "Something failed on our side; ask again with the same idempotency key."),
     code(503, "timed_out", "It took too long; what came of it is not known. Ask again with the same idempotency key."),
-    code(503, "too_many_requests", "The request could not be let in for the moment."),
 ];
 
 pub fn find(code: &str) -> Option<&'static Code> {

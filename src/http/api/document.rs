@@ -1,13 +1,13 @@
 //! The OpenAPI document: what the handlers declare, completed by what every operation shares; and what the gate reads in it.
 
-use std::collections::HashMap;
+use std::collections::{HashMap, HashSet};
 
 use axum::http::Method;
-use serde_json::{Map, Value, json};
+use serde_json::{Value, json};
 use utoipa::openapi::OpenApi;
 
-use super::codes::{CODES, Code};
 use super::example;
+use super::problems::{self, PROBLEMS, Responses, Shape};
 use crate::access::Scope;
 
 /// Marks an operation that takes a body but changes nothing: it needs no idempotency key.
@@ -23,6 +23,7 @@ pub struct Document {
 #[derive(Default)]
 pub struct Operations {
     by_route: HashMap<(Method, String), Operation>,
+    problems: HashMap<(Method, String), HashSet<&'static str>>,
 }
 
 #[derive(Clone, Copy, Debug)]
@@ -38,6 +39,16 @@ impl Operations {
         self.by_route.get(&(method.clone(), route.to_owned())).copied()
     }
 
+    /// Whether any method is taken there.
+    pub fn has_route(&self, route: &str) -> bool {
+        self.by_route.keys().any(|(_, known)| known == route)
+    }
+
+    /// Whether the document lists a code for an operation.
+    pub fn lists(&self, method: &Method, route: &str, code: &str) -> bool {
+        self.problems.get(&(method.clone(), route.to_owned())).is_some_and(|codes| codes.contains(code))
+    }
+
     /// Every method and route, in order.
     pub fn list(&self) -> Vec<(Method, String)> {
         let mut list: Vec<_> = self.by_route.keys().cloned().collect();
@@ -49,16 +60,16 @@ impl Operations {
 /// Completes what the handlers declare.
 ///
 /// # Panics
-/// If a handler declares a scope that does not exist, which a test would meet first.
+/// If a handler declares a scope or a code that does not exist, which a test would meet first.
 pub fn complete(declared: &OpenApi) -> Document {
     let mut json = serde_json::to_value(declared).unwrap_or_default();
     json["info"] = info();
-    json["components"]["schemas"]["Problem"] = problem_schema();
-    json["components"]["responses"] = problem_responses();
+    json["components"]["schemas"]["Problem"] = problems::schema();
     json["components"]["securitySchemes"] = json!({ "signature": {
         "type": "apiKey", "in": "header", "name": "Authorization", "description": SIGNATURE } });
     let shared = json.clone();
     let mut operations = Operations::default();
+    let mut responses = Responses::default();
     let paths = json["paths"].as_object_mut().into_iter().flatten();
     for (path, item) in paths {
         for (name, operation) in item.as_object_mut().into_iter().flatten() {
@@ -68,10 +79,17 @@ pub fn complete(declared: &OpenApi) -> Document {
             let scope = scope.map(|scope| scope.parse().expect("a handler's scope is one of ours"));
             let takes_body = operation.get("requestBody").is_some();
             let known = Operation { scope, is_reading, takes_body };
-            operations.by_route.insert((method.clone(), path.clone()), known);
-            complete_operation(operation, &shared, &method, is_reading);
+            let route = (method.clone(), path.clone());
+            operations.by_route.insert(route.clone(), known);
+            let codes = problems::of(operation, Shape::of(operation, path, is_reading));
+            operations.problems.insert(route, codes.iter().map(|code| code.code).collect());
+            for (status, response) in responses.of(&codes) {
+                operation["responses"][status.to_string()] = response;
+            }
+            complete_operation(operation, &shared, is_reading);
         }
     }
+    json["components"]["responses"] = responses.into_json();
     Document { json, operations }
 }
 
@@ -94,82 +112,8 @@ fn info() -> Value {
     })
 }
 
-fn problem_schema() -> Value {
-    let codes: Vec<&str> = CODES.iter().map(|code| code.code).collect();
-    json!({
-        "type": "object",
-        "required": ["type", "title", "status", "code"],
-        "properties": {
-            "type": { "type": "string" },
-            "title": { "type": "string" },
-            "status": { "type": "integer" },
-            "code": { "type": "string", "enum": codes },
-            "detail": { "type": "string" },
-            "errors": { "type": "array", "items": {
-                "type": "object",
-                "required": ["pointer", "code", "detail"],
-                "properties": {
-                    "pointer": { "type": "string" }, "code": { "type": "string" }, "detail": { "type": "string" } } } },
-            "request_id": { "type": "string" },
-        },
-    })
-}
-
-/// One response for each status, with an example for each code.
-fn problem_responses() -> Value {
-    let mut responses = Map::new();
-    for status in statuses() {
-        let codes: Vec<&Code> = CODES.iter().filter(|code| code.status == status).collect();
-        let example = |code: &&Code| {
-            let document = json!({
-                "type": format!("/api/docs/problems#{}", code.code), "title": title(status), "status": status,
-                "code": code.code, "detail": code.says, "request_id": "req_0197f3c2a4b07cc39b1c2d3e4f506172" });
-            (code.code.to_owned(), json!({ "summary": code.says, "value": document }))
-        };
-        let examples: Map<String, Value> = codes.iter().map(example).collect();
-        let listed: Vec<String> = codes.iter().map(|code| format!("`{}`", code.code)).collect();
-        responses.insert(
-            format!("Problem{status}"),
-            json!({
-                "description": format!("{}: {}", title(status), listed.join(", ")),
-                "headers": problem_headers(status),
-                "content": { "application/problem+json": {
-                    "schema": { "$ref": "#/components/schemas/Problem" }, "examples": examples } },
-            }),
-        );
-    }
-    Value::Object(responses)
-}
-
-fn statuses() -> Vec<u16> {
-    let mut statuses: Vec<u16> = CODES.iter().map(|code| code.status).collect();
-    statuses.sort_unstable();
-    statuses.dedup();
-    statuses
-}
-
-fn title(status: u16) -> &'static str {
-    axum::http::StatusCode::from_u16(status).ok().and_then(|status| status.canonical_reason()).unwrap_or("Refused")
-}
-
-fn complete_operation(operation: &mut Value, shared: &Value, method: &Method, is_reading: bool) {
-    let guards_edits =
-        operation["parameters"].as_array().is_some_and(|list| list.iter().any(|one| one["name"] == "If-Match"));
-    let takes_body = operation.get("requestBody").is_some();
-    for status in statuses() {
-        let applies = match status {
-            // Where nothing is changed, these are rare enough for an operation to declare them itself.
-            409 | 422 => *method != Method::GET || operation["responses"].get(status.to_string()).is_some(),
-            410 | 416 => operation["responses"].get(status.to_string()).is_some(),
-            415 => takes_body,
-            412 | 428 => guards_edits,
-            _ => true,
-        };
-        if applies {
-            operation["responses"][status.to_string()] =
-                json!({ "$ref": format!("#/components/responses/Problem{status}") });
-        }
-    }
+fn complete_operation(operation: &mut Value, shared: &Value, is_reading: bool) {
+    operation.as_object_mut().map(|fields| fields.remove(PROBLEMS));
     if !is_reading {
         let key = json!({
             "name": "Idempotency-Key", "in": "header", "required": true,
@@ -206,42 +150,11 @@ fn add_example(holder: &mut Value, shared: &Value) {
     }
 }
 
-fn text(says: &str) -> Value {
-    json!({ "description": says, "schema": { "type": "string" } })
-}
-
-fn number(says: &str) -> Value {
-    json!({ "description": says, "schema": { "type": "integer" } })
-}
-
-/// What every answer bears to a caller whose signature was believed.
-fn shared_headers() -> Value {
-    json!({
-        "X-Request-Id": text("Names this request in our log and in problems."),
-        "Fenqi-Timestamp": text("Seconds since 1970 at which the answer was signed."),
-        "Fenqi-Nonce": text("Makes the answer unlike any other."),
-        "Fenqi-Serial": text("The serial number of our key; see GET /platform-keys."),
-        "Fenqi-Signature": text("In base64, over timestamp, nonce and body."),
-        "RateLimit-Limit": number("Requests that your rate allows in a minute."),
-        "RateLimit-Remaining": number("Requests left in this minute."),
-        "RateLimit-Reset": number("Seconds until the next minute."),
-    })
-}
-
 fn success_headers(is_reading: bool) -> Value {
-    let mut headers = shared_headers();
+    let mut headers = problems::shared_headers();
     if !is_reading {
-        headers["Idempotent-Replayed"] = text("`true` where the answer was given before.");
-    }
-    headers
-}
-
-/// Whoever is not believed is answered without signature and rate.
-fn problem_headers(status: u16) -> Value {
-    let mut headers = shared_headers();
-    // A day's files are late, an earlier request still runs, or a minute's requests are used up.
-    if matches!(status, 409 | 429) {
-        headers["Retry-After"] = number("Seconds after which it is worth asking again, where time helps.");
+        let says = "`true` where the answer was given before.";
+        headers["Idempotent-Replayed"] = json!({ "description": says, "schema": { "type": "string" } });
     }
     headers
 }

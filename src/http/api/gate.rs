@@ -198,6 +198,7 @@ pub async fn let_in(call: &Arc<Call>, request: Request, next: Next) -> Response 
             Problem::timed_out().into_response()
         }
     };
+    check_listed(call, &response);
     let response = finish_problem(response, &call.arrived.request_id).await;
     with_rate(response, call.admitted.rate)
 }
@@ -287,12 +288,10 @@ async fn answer(call: Arc<Call>, mut request: Request, next: Next) -> Response {
     let Call { gate, arrived, admitted } = &*call;
     let operation = gate.operations.find(&arrived.method, &arrived.route);
     let Some(operation) = operation else {
-        // The routes would take it for a GET, which it is not: no operation answers without a body.
-        if arrived.method == Method::HEAD {
-            return Problem::method_not_allowed().into_response();
-        }
-        // An unknown path or method: whoever is believed may know that.
-        return run(next, request).await;
+        // Whoever is believed may know that. No route is asked: what is not in the document is not served, and no operation
+        // answers without a body, as the routes would a HEAD.
+        let is_known = gate.operations.has_route(&arrived.route);
+        return if is_known { Problem::method_not_allowed() } else { Problem::not_found() }.into_response();
     };
     if let Some(scope) = operation.scope
         && !admitted.known.scopes.contains(&scope)
@@ -321,6 +320,7 @@ async fn answer(call: Arc<Call>, mut request: Request, next: Next) -> Response {
     };
     request.extensions_mut().insert(Caller::new(admitted, Some(key), attempt));
     let response = claim.hold(&gate.app, run(next, request)).await;
+    check_listed(&call, &response);
     let response = finish_problem(response, &arrived.request_id).await;
     let (response, body) = whole(response).await;
     if idempotency::is_kept(response.status()) {
@@ -382,6 +382,17 @@ async fn finish_problem(mut response: Response, request_id: &str) -> Response {
     }
     *response.body_mut() = Body::from(document);
     response
+}
+
+/// What an operation answers is what the document lists for it.
+fn check_listed(call: &Call, response: &Response) {
+    let Arrived { method, route, .. } = &call.arrived;
+    let Some(problem) = response.extensions().get::<Problem>() else { return };
+    let operations = &call.gate.operations;
+    if operations.find(method, route).is_some() && !operations.lists(method, route, problem.code) {
+        tracing::error!(code = problem.code, %method, route, "a problem's code is not listed for its operation");
+        debug_assert!(false, "{method} {route} answers {}, which is not listed for it", problem.code);
+    }
 }
 
 /// By the IETF's draft on rate limit headers.

@@ -9,6 +9,7 @@ pub mod page;
 pub mod pieced;
 pub mod values;
 pub mod idempotency;
+pub mod problems;
 pub mod document;
 pub mod example;
 

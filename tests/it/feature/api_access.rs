@@ -1,6 +1,7 @@
 //! Who gets in: signatures in both algorithms, keys that overlap and end, nonces over all nodes, addresses, rates, scopes;
 //! and the document, which says what every operation is.
 
+use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
 
 use chrono::TimeDelta;
@@ -10,6 +11,7 @@ use fenqi::access::{self, Directory, PartnerKind, Scope};
 use fenqi::app::App;
 use fenqi::base::Clock;
 use fenqi::error::Step;
+use fenqi::http::api::codes::CODES;
 use fenqi::partner::key::Algorithm;
 use fenqi::partner::signature::{Identity, Stamp};
 use fenqi::partner::store::{CallSearch, search_calls};
@@ -59,7 +61,12 @@ async fn each_fault_of_a_signature_has_its_code(pool: PgPool) {
     assert_eq!(asked("Bearer x", "/api/v1/me").await.problem(), (401, "signature_malformed".into()));
     let changed = asked(&right, "/api/v1/me?x=1").await;
     assert_eq!(changed.problem(), (401, "signature_wrong".into()));
-    assert!(!changed.headers.contains_key("fenqi-signature"), "an answer to nobody is not signed");
+    let large = desk.send_raw("POST", "/api/v1/me", &right, &[], vec![b' '; 300_000]).await;
+    assert_eq!(large.problem(), (413, "body_too_large".into()));
+    for unsigned in [&changed, &large] {
+        assert!(!unsigned.headers.contains_key("fenqi-signature"), "an answer to nobody is not signed");
+        assert!(!unsigned.headers.contains_key("ratelimit-limit"), "nor counted");
+    }
     assert_eq!(
         asked(&right.replace("H-1", "H-9"), "/api/v1/me").await.problem(),
         (401, "signature_key_unknown".into())
@@ -364,7 +371,7 @@ fn every_operation_is_documented_with_examples_its_scope_and_its_problems() {
     }
     references(&document.json, &document.json, &mut wrong);
     let codes = document.json["components"]["schemas"]["Problem"]["properties"]["code"]["enum"].as_array().unwrap();
-    for code in fenqi::http::api::codes::CODES {
+    for code in CODES {
         assert!(codes.iter().any(|listed| listed == code.code));
     }
     assert!(wrong.is_empty(), "\n{}\n", wrong.join("\n"));
@@ -404,7 +411,7 @@ fn every_list_comes_in_pages_and_what_two_may_edit_is_guarded() {
 }
 
 #[test]
-fn whatever_if_match_names_is_documented_as_an_etag_and_problems_have_their_headers() {
+fn whatever_if_match_names_is_documented_as_an_etag() {
     let document = api_document().json;
     let mut guarded = 0;
     for (path, item) in document["paths"].as_object().unwrap() {
@@ -423,14 +430,85 @@ fn whatever_if_match_names_is_documented_as_an_etag_and_problems_have_their_head
         }
     }
     assert!(guarded > 4, "{guarded} operations");
+}
+
+#[test]
+fn a_problem_has_the_headers_that_its_answers_bear() {
+    let document = api_document().json;
     for (name, response) in document["components"]["responses"].as_object().unwrap() {
         let headers = &response["headers"];
-        for header in ["X-Request-Id", "RateLimit-Limit", "RateLimit-Remaining", "RateLimit-Reset"] {
-            assert!(!headers[header].is_null(), "{name} lacks {header}");
+        let (signed, rated) = (&headers["Fenqi-Signature"], &headers["RateLimit-Limit"]);
+        let says = |header: &Value, code: &str| header["description"].as_str().unwrap().contains(code);
+        assert!(!headers["X-Request-Id"].is_null(), "{name}");
+        match &name["Problem".len()..][..3] {
+            "401" => {
+                assert!(rated.is_null(), "{name}");
+                assert!(says(signed, "signature_wrong") && !says(signed, "nonce_reused"), "{signed}");
+            }
+            "413" => assert!(signed.is_null() && rated.is_null(), "{name}"),
+            "429" => {
+                assert!(says(signed, "Not with too_many_not_believed."), "{signed}");
+                assert!(says(rated, "Not with too_many_not_believed."), "{rated}");
+            }
+            "403" if rated.is_null() => assert!(!signed.is_null(), "{name}"),
+            "403" => assert!(!says(signed, "Not with") && says(rated, "Not with address_not_allowed."), "{name}"),
+            _ => assert!(!says(signed, "Not with") && !says(rated, "Not with"), "{name}"),
         }
-        let may_wait = ["Problem409", "Problem429"].contains(&name.as_str());
+        let codes = response["content"]["application/problem+json"]["examples"].as_object().unwrap();
+        let may_wait = name.starts_with("Problem429")
+            || ["idempotency_in_progress", "file_not_ready"].iter().any(|code| codes.contains_key(*code));
         assert_eq!(!headers["Retry-After"].is_null(), may_wait, "{name}");
     }
+}
+
+/// The codes that an operation lists under a status.
+fn listed(document: &Value, operation: &Value, status: &str) -> Vec<String> {
+    let Some(target) = operation["responses"][status]["$ref"].as_str() else { return Vec::new() };
+    let response = document.pointer(target.trim_start_matches('#')).unwrap();
+    response["content"]["application/problem+json"]["examples"].as_object().unwrap().keys().cloned().collect()
+}
+
+/// Codes of two features' operations.
+const OF_TWO: &[(&str, [&str; 2])] = &[
+    ("same_holder", ["funder", "products"]),
+    ("decision_malformed", ["funder", "risk"]),
+    ("application_not_referred", ["funder", "risk"]),
+    ("unknown_event", ["events", "merchant"]),
+    ("event_not_failed", ["events", "merchant"]),
+];
+
+#[test]
+fn an_operation_lists_the_codes_that_it_can_answer_and_none_of_another_feature() {
+    let document = api_document().json;
+    let mut tags: BTreeMap<String, BTreeSet<String>> = BTreeMap::new();
+    for (path, item) in document["paths"].as_object().unwrap() {
+        for (method, operation) in item.as_object().unwrap() {
+            assert!(operation["x-problems"].is_null(), "{method} {path}: said by its responses");
+            for status in operation["responses"].as_object().unwrap().keys() {
+                for code in listed(&document, operation, status) {
+                    tags.entry(code).or_default().insert(operation["tags"][0].as_str().unwrap().to_owned());
+                }
+            }
+        }
+    }
+    // What features refuse for reasons of their own begins with the orders.
+    let own = CODES.iter().skip_while(|code| code.code != "merchant_not_active").filter(|code| code.status < 500);
+    for code in own {
+        let expected = OF_TWO.iter().find(|(two, _)| *two == code.code).map_or(1, |(_, two)| two.len());
+        assert_eq!(tags[code.code].len(), expected, "{}: {:?}", code.code, tags[code.code]);
+    }
+    for (code, two) in OF_TWO {
+        assert!(tags[*code].iter().eq(two.iter()), "{code}: {:?}", tags[*code]);
+    }
+    let unlisted: Vec<&str> = CODES.iter().map(|code| code.code).filter(|code| !tags.contains_key(*code)).collect();
+    assert!(unlisted.is_empty(), "answered by no operation: {unlisted:?}");
+    let closing = &document["paths"]["/api/v1/merchant/orders/{reference}/closure"]["post"];
+    let mut conflicts = listed(&document, closing, "409");
+    conflicts.sort();
+    assert_eq!(conflicts, ["idempotency_in_progress", "idempotency_key_reused", "order_paid", "order_voided"]);
+    assert_eq!(listed(&document, closing, "422"), Vec::<String>::new());
+    let reading = &document["paths"]["/api/v1/funder/loans"]["get"];
+    assert_eq!(listed(&document, reading, "409"), Vec::<String>::new());
 }
 
 /// Every reference leads somewhere.
@@ -509,6 +587,18 @@ async fn the_document_and_the_routes_are_the_same(pool: PgPool) {
     let others: Vec<_> = outside.iter().filter(|line| !known.iter().any(|known| line.contains(known))).collect();
     assert!(others.is_empty(), "only the document itself and what catches all stand outside: {others:?}");
     assert_eq!(outside.len(), 4, "{outside:?}");
+    // Within the operations, what `routes!` reads is the only way in.
+    let (_, operations) = source.split_once("fn operations() -> OpenApiRouter<App> {").unwrap();
+    let (operations, _) = operations.split_once("/// The document of the partner API").unwrap();
+    let is_of_a_function = |line: &str| {
+        ["", "}", "OpenApiRouter::new()"].contains(&line) || line.starts_with("///") || line.starts_with("fn ")
+    };
+    let ways = operations.lines().map(str::trim).filter(|line| !is_of_a_function(line));
+    let is_documented = |line: &&str| {
+        line.starts_with(".routes(routes!(") || (line.starts_with(".merge(") && line.ends_with("_operations())"))
+    };
+    let undocumented: Vec<&str> = ways.filter(|line| !is_documented(line)).collect();
+    assert!(undocumented.is_empty(), "these would be served and not documented: {undocumented:?}");
     let page = desk.http.get(format!("{}/api/docs/", desk.address)).send().await.unwrap();
     assert_eq!(page.status(), 200);
     assert!(page.text().await.unwrap().contains("swagger-ui"));

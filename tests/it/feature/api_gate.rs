@@ -98,6 +98,22 @@ async fn a_panic_is_answered_in_our_signature_and_written_down_and_gives_its_key
 }
 
 #[sqlx::test(migrator = "fenqi::MIGRATOR")]
+async fn what_is_not_in_the_document_is_not_served_though_a_route_is_there(pool: PgPool) {
+    let (app, desk) = open(pool).await;
+    let state = Gate::new(app.clone(), api_document().operations);
+    let served = async || "everything about everybody";
+    let routes = Router::new()
+        .route("/api/v1/funder/forgotten", get(served).post(served))
+        .route("/api/v1/funder/loans", get(served).delete(served));
+    let desk = desk.at(browser::serve(guarded(routes.layer(from_fn_with_state(state, gate::gate)), app)).await);
+    assert_eq!(desk.get("/funder/forgotten").await.problem(), (404, "not_found".into()));
+    assert_eq!(desk.post("/funder/forgotten", "f-1", &Value::Null).await.problem(), (404, "not_found".into()));
+    let deleted = desk.send("DELETE", "/funder/loans", Some("f-2"), "").await;
+    assert_eq!(deleted.problem(), (405, "method_not_allowed".into()));
+    assert_eq!(desk.get("/funder/loans").await.status, 200, "it is the document's, whoever serves it");
+}
+
+#[sqlx::test(migrator = "fenqi::MIGRATOR")]
 async fn what_was_refused_for_its_form_or_an_old_tag_is_mended_under_its_key(pool: PgPool) {
     let (_, desk) = open(pool).await;
     let deposits = "/funder/reserve/deposits";

@@ -1,0 +1,246 @@
+//! Which problems each operation can answer, and how the document says so.
+
+use std::collections::HashMap;
+
+use serde_json::{Map, Value, json};
+
+use super::codes::{self, CODES, Code};
+
+/// Lists the codes by which an operation refuses for reasons of its own; those that it shares with others follow from its shape.
+pub const PROBLEMS: &str = "x-problems";
+
+/// What of an operation decides which problems it shares with others.
+#[derive(Clone, Copy, Debug, Default)]
+pub struct Shape {
+    pub is_reading: bool,
+    pub takes_body: bool,
+    pub needs_scope: bool,
+    /// Whether its path names something.
+    pub names_object: bool,
+    pub guards_edits: bool,
+    pub takes_parameters: bool,
+    pub needs_parameter: bool,
+    pub takes_cursor: bool,
+}
+
+const OF_ALL: &[&str] = &[
+    "signature_malformed",
+    "signature_key_unknown",
+    "signature_stale",
+    "signature_wrong",
+    "nonce_reused",
+    "address_not_allowed",
+    "body_too_large",
+    "rate_exceeded",
+    "too_many_not_believed",
+    "failed",
+    "timed_out",
+];
+const OF_BODIES: &[&str] = &[
+    "body_not_json",
+    "body_not_utf8",
+    "duplicate_key",
+    "nested_too_deep",
+    "unknown_field",
+    "missing_field",
+    "wrong_type",
+    "fen_not_integer",
+    "number_out_of_range",
+    "value_not_allowed",
+    "media_type_not_supported",
+];
+const OF_CHANGES: &[&str] =
+    &["idempotency_key_missing", "idempotency_key_malformed", "idempotency_key_reused", "idempotency_in_progress"];
+
+impl Shape {
+    /// Of an operation as it is declared, at that path.
+    pub fn of(operation: &Value, path: &str, is_reading: bool) -> Shape {
+        let parameters = operation["parameters"].as_array().map_or(&[][..], Vec::as_slice);
+        let has = |place: &str, name: Option<&str>| {
+            parameters.iter().any(|one| one["in"] == place && name.is_none_or(|name| one["name"] == name))
+        };
+        Shape {
+            is_reading,
+            takes_body: operation.get("requestBody").is_some(),
+            needs_scope: operation["security"][0]["signature"][0].is_string(),
+            names_object: path.contains('{'),
+            guards_edits: has("header", Some("If-Match")),
+            takes_parameters: has("query", None),
+            needs_parameter: parameters.iter().any(|one| one["in"] == "query" && one["required"] == true),
+            takes_cursor: has("query", Some("cursor")),
+        }
+    }
+
+    /// The codes that every operation of this shape may answer.
+    fn codes(self) -> Vec<&'static str> {
+        let groups: &[(bool, &[&str])] = &[
+            (true, OF_ALL),
+            (self.takes_body, OF_BODIES),
+            (!self.takes_body, &["body_not_taken"]),
+            (!self.is_reading, OF_CHANGES),
+            (self.needs_scope, &["scope_missing"]),
+            // What is named by dots is another address.
+            (self.names_object, &["not_found", "method_not_allowed"]),
+            (self.guards_edits, &["precondition_failed", "precondition_required"]),
+            (self.takes_parameters, &["unknown_parameter", "duplicate_parameter", "parameter_malformed"]),
+            (self.needs_parameter, &["missing_parameter"]),
+            (self.takes_cursor, &["cursor_malformed"]),
+        ];
+        groups.iter().filter(|(applies, _)| *applies).flat_map(|(_, codes)| codes.iter().copied()).collect()
+    }
+}
+
+/// What an operation can answer, in the order of the list: by its shape, and as it declares.
+///
+/// # Panics
+/// If it declares a code that does not exist, which a test would meet first.
+pub fn of(operation: &Value, shape: Shape) -> Vec<&'static Code> {
+    let shared = shape.codes();
+    let declared = operation[PROBLEMS].as_array().into_iter().flatten().filter_map(Value::as_str);
+    let own: Vec<&str> = declared.collect();
+    assert!(own.iter().all(|code| codes::find(code).is_some()), "{own:?} are all in the list of codes");
+    CODES.iter().filter(|known| shared.contains(&known.code) || own.contains(&known.code)).collect()
+}
+
+/// The document's responses, one for each status with the same codes.
+#[derive(Default)]
+pub struct Responses {
+    named: Map<String, Value>,
+    names: HashMap<(u16, Vec<&'static str>), String>,
+}
+
+impl Responses {
+    /// References to the responses of an operation that can answer these codes, by status.
+    pub fn of(&mut self, codes: &[&'static Code]) -> Vec<(u16, Value)> {
+        let mut statuses: Vec<u16> = codes.iter().map(|code| code.status).collect();
+        statuses.sort_unstable();
+        statuses.dedup();
+        let of_status = |status| codes.iter().copied().filter(|code| code.status == status).collect();
+        statuses.into_iter().map(|status| (status, self.reference(status, of_status(status)))).collect()
+    }
+
+    fn reference(&mut self, status: u16, codes: Vec<&'static Code>) -> Value {
+        let which = (status, codes.iter().map(|code| code.code).collect::<Vec<_>>());
+        let name = match self.names.get(&which) {
+            Some(name) => name.clone(),
+            None => {
+                let before = self.names.keys().filter(|(other, _)| *other == status).count();
+                let name = if before == 0 { format!("Problem{status}") } else { format!("Problem{status}_{before}") };
+                self.named.insert(name.clone(), response(status, &codes));
+                self.names.insert(which, name.clone());
+                name
+            }
+        };
+        json!({ "$ref": format!("#/components/responses/{name}") })
+    }
+
+    pub fn into_json(self) -> Value {
+        Value::Object(self.named)
+    }
+}
+
+/// With an example for each code.
+fn response(status: u16, codes: &[&'static Code]) -> Value {
+    let example = |code: &&Code| {
+        let document = json!({
+            "type": format!("/api/docs/problems#{}", code.code), "title": title(status), "status": status,
+            "code": code.code, "detail": code.says, "request_id": "req_0197f3c2a4b07cc39b1c2d3e4f506172" });
+        (code.code.to_owned(), json!({ "summary": code.says, "value": document }))
+    };
+    let examples: Map<String, Value> = codes.iter().map(example).collect();
+    let listed: Vec<String> = codes.iter().map(|code| format!("`{}`", code.code)).collect();
+    json!({
+        "description": format!("{}: {}", title(status), listed.join(", ")),
+        "headers": headers(status, codes),
+        "content": { "application/problem+json": {
+            "schema": { "$ref": "#/components/schemas/Problem" }, "examples": examples } },
+    })
+}
+
+fn title(status: u16) -> &'static str {
+    axum::http::StatusCode::from_u16(status).ok().and_then(|status| status.canonical_reason()).unwrap_or("Refused")
+}
+
+/// Any problem: its `code` is one of the list.
+pub fn schema() -> Value {
+    let codes: Vec<&str> = CODES.iter().map(|code| code.code).collect();
+    json!({
+        "type": "object",
+        "required": ["type", "title", "status", "code"],
+        "properties": {
+            "type": { "type": "string" },
+            "title": { "type": "string" },
+            "status": { "type": "integer" },
+            "code": { "type": "string", "enum": codes },
+            "detail": { "type": "string" },
+            "errors": { "type": "array", "items": {
+                "type": "object",
+                "required": ["pointer", "code", "detail"],
+                "properties": {
+                    "pointer": { "type": "string" }, "code": { "type": "string" }, "detail": { "type": "string" } } } },
+            "request_id": { "type": "string" },
+        },
+    })
+}
+
+fn text(says: &str) -> Value {
+    json!({ "description": says, "schema": { "type": "string" } })
+}
+
+fn number(says: &str) -> Value {
+    json!({ "description": says, "schema": { "type": "integer" } })
+}
+
+const REQUEST_ID: &str = "Names this request in our log and in problems.";
+const SIGNED: &[(&str, &str)] = &[
+    ("Fenqi-Timestamp", "Seconds since 1970 at which the answer was signed."),
+    ("Fenqi-Nonce", "Makes the answer unlike any other."),
+    ("Fenqi-Serial", "The serial number of our key; see GET /platform-keys."),
+    ("Fenqi-Signature", "In base64, over timestamp, nonce and body."),
+];
+const RATED: &[(&str, &str)] = &[
+    ("RateLimit-Limit", "Requests that your rate allows in a minute."),
+    ("RateLimit-Remaining", "Requests left in this minute."),
+    ("RateLimit-Reset", "Seconds until the next minute."),
+];
+/// Codes of answers to nobody, or to somebody whose call was not counted yet.
+const UNSIGNED: &[&str] = &[
+    "signature_malformed",
+    "signature_key_unknown",
+    "signature_stale",
+    "signature_wrong",
+    "too_many_not_believed",
+    "body_too_large",
+];
+const UNRATED: &[&str] = &["nonce_reused", "address_not_allowed"];
+
+/// What an answer bears to a caller whose signature was believed and whose call was counted.
+pub fn shared_headers() -> Value {
+    let mut headers = json!({ "X-Request-Id": text(REQUEST_ID) });
+    SIGNED.iter().for_each(|(name, says)| headers[*name] = text(says));
+    RATED.iter().for_each(|(name, says)| headers[*name] = number(says));
+    headers
+}
+
+/// Whoever is not believed is answered without signature and rate: where some answers of a status bear a header, it says which do
+/// not; where none does, it is not there.
+fn headers(status: u16, codes: &[&'static Code]) -> Value {
+    let mut headers = json!({ "X-Request-Id": text(REQUEST_ID) });
+    let mut add = |names: &[(&str, &str)], lacks: &dyn Fn(&str) -> bool, header: fn(&str) -> Value| {
+        let (without, with): (Vec<&str>, Vec<&str>) = codes.iter().map(|code| code.code).partition(|code| lacks(code));
+        if with.is_empty() {
+            return;
+        }
+        for (name, says) in names {
+            let but = if without.is_empty() { String::new() } else { format!(" Not with {}.", without.join(", ")) };
+            headers[*name] = header(&format!("{says}{but}"));
+        }
+    };
+    add(SIGNED, &|code| UNSIGNED.contains(&code), text);
+    add(RATED, &|code| UNSIGNED.contains(&code) || UNRATED.contains(&code), number);
+    let may_wait = |code: &&Code| matches!(code.code, "idempotency_in_progress" | "file_not_ready");
+    if status == 429 || codes.iter().any(may_wait) {
+        headers["Retry-After"] = number("Seconds after which it is worth asking again, where time helps.");
+    }
+    headers
+}

@@ -20,7 +20,7 @@ use crate::town::{self, LineWish, Town};
 const WISH: LineWish = LineWish { limit_fen: 2_000_000, statement_day: 10, due_day: 25, expires_on: "2027-12-31" };
 
 /// The funder's desk with two keys of two holders.
-async fn open(pool: PgPool) -> (Town, Desk, Desk) {
+pub(super) async fn open(pool: PgPool) -> (Town, Desk, Desk) {
     let (app, _) = house::open_in_world(pool, "2026-01-05").await;
     let town = town::found(app, 10_000_000).await;
     desk::add_partner(&town.app, "harbour-core", PartnerKind::Funder, Some("harbour-bank".into())).await;

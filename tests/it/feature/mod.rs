@@ -74,5 +74,6 @@ mod api_credit;
 mod api_funder;
 mod api_gate;
 mod api_once;
+mod api_codes;
 mod day_file;
 mod api_day_file;

@@ -104,11 +104,13 @@ impl Directory {
         if self.strangers.must_wait(address, None, now).is_none() {
             return Ok(());
         }
-        let named = match named(authorization) {
-            Some(name) if self.has_key(name, now).await? => Some(name),
-            _ => None,
-        };
-        self.look_beside_strangers(address, named).map_err(Fault::Refused)
+        let mut known = named(authorization);
+        if let Some(name) = known
+            && !self.has_key(name, now).await?
+        {
+            known = None;
+        }
+        self.look_beside_strangers(address, known).map_err(Fault::Refused)
     }
 
     /// The same of a request that names a key which its taker knows.

@@ -319,8 +319,15 @@ fn no_partner_is_called_inside_a_transaction() {
 
 #[test]
 fn every_listed_code_of_the_api_is_answered_somewhere() {
-    let elsewhere = sources().into_iter().filter(|source| source.path != "http/api/codes.rs");
+    let lists = ["http/api/codes.rs", "http/api/problems.rs"];
+    let elsewhere = sources().into_iter().filter(|source| !lists.contains(&source.path.as_str()));
     let code: String = elsewhere.map(|source| source.code.join("\n")).collect();
+    // What an operation says that it answers is no answer yet.
+    let parts = code.split("\"x-problems\" = json!([");
+    let code: String = parts
+        .enumerate()
+        .map(|(number, part)| if number == 0 { part } else { part.split_once("])").map_or("", |(_, rest)| rest) })
+        .collect();
     let listed = fenqi::http::api::codes::CODES.iter().map(|known| known.code);
     // Alone, or before what a reader of a field says of it.
     let unanswered = listed

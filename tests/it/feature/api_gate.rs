@@ -97,11 +97,14 @@ async fn a_panic_is_answered_in_our_signature_and_written_down_and_gives_its_key
     assert_eq!(desk.post(DRAFTS, "d-1", &draft()).await.status, 201, "its key is free again");
 }
 
+async fn served() -> &'static str {
+    "everything about everybody"
+}
+
 #[sqlx::test(migrator = "fenqi::MIGRATOR")]
 async fn what_is_not_in_the_document_is_not_served_though_a_route_is_there(pool: PgPool) {
     let (app, desk) = open(pool).await;
     let state = Gate::new(app.clone(), api_document().operations);
-    let served = async || "everything about everybody";
     let routes = Router::new()
         .route("/api/v1/funder/forgotten", get(served).post(served))
         .route("/api/v1/funder/loans", get(served).delete(served));

@@ -7,9 +7,9 @@ use anyhow::{Context as _, bail};
 use chrono::{DateTime, Utc};
 
 use crate::app::App;
-use crate::cli::open_house;
+use crate::cli::trial;
 use crate::outbox::actions::{self, Asked, Replay};
-use crate::outbox::jobs::deliver_outbox;
+use crate::outbox::jobs::{deliver_outbox, deliver_to_one};
 use crate::outbox::template::Template;
 use crate::outbox::{catalogue, control_store, event_store, template_actions};
 
@@ -30,7 +30,14 @@ pub enum Args {
     /// Show how delivery to a partner stands
     Status { partner: String },
     /// Deliver what is due now, once, as `fenqi work` does all the time
-    Deliver,
+    Deliver {
+        /// To one partner alone
+        #[arg(long)]
+        partner: Option<String>,
+        /// The house is a trial, though partners are configured here: it is delivered on its own day
+        #[arg(long, requires = "partner")]
+        trial: bool,
+    },
     /// Try a failed or dead message again at once, or deliver a range again in order
     Replay(ReplayArgs),
     /// Give a failed message up; what waits behind it goes on
@@ -98,12 +105,18 @@ pub async fn run(args: Args) -> anyhow::Result<ExitCode> {
         return show_kinds(kind.as_deref());
     }
     // The private PostgreSQL, if it is ours, runs as long as `_database` lives.
-    let (app, _database) = open_house().await?;
+    let (app, _database) = match args {
+        Args::Deliver { trial: true, .. } => trial::open_told().await?,
+        _ => trial::open_any().await?,
+    };
     match args {
         Args::List { partner, json } => list(&app, partner.as_deref(), json).await?,
         Args::Status { partner } => status(&app, &partner).await?,
-        Args::Deliver => {
-            let summary = deliver_outbox(&app).await?;
+        Args::Deliver { partner, .. } => {
+            let summary = match partner {
+                Some(partner) => deliver_to_one(&app, &partner).await?,
+                None => deliver_outbox(&app).await?,
+            };
             println!("{} delivered, {} failed, {} given up", summary.delivered, summary.failed, summary.died);
         }
         Args::Replay(replay) => run_replay(&app, replay).await?,

@@ -2,9 +2,8 @@
 
 use std::process::ExitCode;
 
-use crate::base::Clock;
 use crate::base::id::ReserveOrderId;
-use crate::cli::{Sharing, find_database, open_app, set_up};
+use crate::cli::trial;
 use crate::error::Fault;
 use crate::funder::order::{OrderRefusal, ReserveOrder};
 use crate::funder::{order_actions, order_store};
@@ -38,9 +37,8 @@ pub enum Args {
 }
 
 pub async fn run(args: Args) -> anyhow::Result<ExitCode> {
-    let config = set_up()?;
-    let database = find_database(&config, Sharing::Shared).await?;
-    let app = open_app(&config, &database, Clock::System).await?;
+    // The private PostgreSQL, if it is ours, runs as long as `_database` lives.
+    let (app, _database) = trial::open_any().await?;
     match args {
         Args::List { json } => {
             let mut connection = app.pool.acquire().await?;

@@ -1,11 +1,15 @@
-//! A trial house, on its own day, for commands that act in it as a borrower would.
+//! A trial house, on its own clock: for commands that act in it as a borrower would, or beside the demo that serves it.
 
 use anyhow::{Context as _, bail};
+use chrono::{DateTime, NaiveTime, Utc};
 
 use crate::app::App;
 use crate::base::{BusinessDay, Clock};
 use crate::business_day;
-use crate::cli::{Database, Sharing, find_database, open_app, set_up};
+use crate::cli::{Database, Sharing, app_on, find_database, open_app, set_up};
+use crate::config::Config;
+use crate::outbox::event_store;
+use crate::partner;
 
 /// Opens the house, with its private database as long as that is kept.
 ///
@@ -13,15 +17,59 @@ use crate::cli::{Database, Sharing, find_database, open_app, set_up};
 /// In a house that has partners of its own.
 pub async fn open() -> anyhow::Result<(App, Database)> {
     let config = set_up()?;
-    if !config.partners.is_empty() && !config.is_trial {
+    if has_own_partners(&config) {
         bail!("this house has partners of its own; only in a trial house may a command act as a borrower");
     }
-    let database = find_database(&config, Sharing::Shared).await?;
-    let app = open_app(&config, &database, Clock::System).await?;
-    // A trial house lives on its own day, whatever the day is outside.
-    let today = business_day::store::today(&mut *app.pool.acquire().await?).await?;
-    let noon = today.instant(chrono::NaiveTime::from_hms_opt(12, 0, 0).context("a day has a noon")?);
-    let is_now = BusinessDay::at(Clock::System.now()) == today;
-    let clock = if is_now { Clock::System } else { Clock::moved(noon) };
-    Ok((App { clock, ..app }, database))
+    open_on_its_clock(&config).await
+}
+
+/// Opens any house for whoever operates it: a trial house on its own clock, any other on the system's.
+///
+/// # Errors
+/// Where the configuration or the database cannot be used.
+pub async fn open_any() -> anyhow::Result<(App, Database)> {
+    let config = set_up()?;
+    if has_own_partners(&config) {
+        let database = find_database(&config, Sharing::Shared).await?;
+        let app = open_app(&config, &database, Clock::System).await?;
+        return Ok((app, database));
+    }
+    open_on_its_clock(&config).await
+}
+
+/// Opens a trial house that the caller says is one, whatever partners are configured.
+///
+/// # Errors
+/// Where the configuration or the database cannot be used.
+pub async fn open_told() -> anyhow::Result<(App, Database)> {
+    open_on_its_clock(&set_up()?).await
+}
+
+fn has_own_partners(config: &Config) -> bool {
+    !config.partners.is_empty() && !config.is_trial
+}
+
+async fn open_on_its_clock(config: &Config) -> anyhow::Result<(App, Database)> {
+    let database = find_database(config, Sharing::Shared).await?;
+    let app = open_app(config, &database, Clock::System).await?;
+    match house_time(&app).await? {
+        None => Ok((app, database)),
+        // The partners' breakers and their log go by it too.
+        Some(now) => Ok((app_on(config, app.pool.clone(), Clock::moved(now))?, database)),
+    }
+}
+
+/// What time it is in a house whose business day is another than the system's: that of the last that was written down on that day,
+/// so that times ascend, else noon. `None` where the system's clock is the house's, or the house is not open yet.
+async fn house_time(app: &App) -> anyhow::Result<Option<DateTime<Utc>>> {
+    let mut connection = app.pool.acquire().await?;
+    let Some(today) = business_day::store::find_today(&mut connection).await? else { return Ok(None) };
+    if BusinessDay::at(Clock::System.now()) == today {
+        return Ok(None);
+    }
+    let during = (today.instant(NaiveTime::MIN), today.next().instant(NaiveTime::MIN));
+    let told = event_store::last_within(&mut connection, during).await?;
+    let called = partner::store::last_call_within(&mut connection, during).await?;
+    let noon = today.instant(NaiveTime::from_hms_opt(12, 0, 0).context("a day has a noon")?);
+    Ok(Some(told.max(called).unwrap_or(noon)))
 }

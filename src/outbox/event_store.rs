@@ -54,6 +54,21 @@ pub async fn written_at(connection: &mut PgConnection, message_no: i64) -> sqlx:
         .await
 }
 
+/// When the newest message within a time was written, of the last few.
+pub async fn last_within(
+    connection: &mut PgConnection,
+    (from, until): (DateTime<Utc>, DateTime<Utc>),
+) -> sqlx::Result<Option<DateTime<Utc>>> {
+    sqlx::query_scalar!(
+        "select max(created_at) from (select created_at from outbox order by message_no desc limit 1000) as newest
+         where created_at >= $1 and created_at < $2",
+        from,
+        until,
+    )
+    .fetch_one(connection)
+    .await
+}
+
 /// Where a message stands.
 #[derive(Debug, serde::Serialize)]
 pub struct Standing {

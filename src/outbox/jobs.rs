@@ -70,6 +70,16 @@ pub async fn deliver_outbox(app: &App) -> anyhow::Result<Summary> {
     done.into_iter().try_fold(Summary::default(), |sum, run| run.map(|run| sum + run))
 }
 
+/// Delivers what is due to one partner alone.
+///
+/// # Errors
+/// Where no partner is configured by that name, and failures of the database.
+pub async fn deliver_to_one(app: &App, partner: &str) -> anyhow::Result<Summary> {
+    // Said at once: nobody is left alone for it.
+    let _carrier = Carrier::find(app, partner)?;
+    deliver_to(app, partner).await
+}
+
 async fn deliver_to(app: &App, partner: &str) -> anyhow::Result<Summary> {
     // The lock lives as long as the connection, so that it dies with whoever holds it, and no transaction is open
     // while the partner is called.

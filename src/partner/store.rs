@@ -53,6 +53,21 @@ pub async fn insert_calls(connection: &mut PgConnection, calls: &[CallRecord]) -
     Ok(())
 }
 
+/// When the newest call within a time began, of the last few that were written down.
+pub async fn last_call_within(
+    connection: &mut PgConnection,
+    (from, until): (DateTime<Utc>, DateTime<Utc>),
+) -> sqlx::Result<Option<DateTime<Utc>>> {
+    sqlx::query_scalar!(
+        "select max(called_at) from (select called_at from partner_call order by call_no desc limit 1000) as newest
+         where called_at >= $1 and called_at < $2",
+        from,
+        until,
+    )
+    .fetch_one(connection)
+    .await
+}
+
 /// What is looked for in the interface log; what is `None` does not matter.
 #[derive(Clone, Debug, Default)]
 pub struct CallSearch {

@@ -13,12 +13,20 @@ use crate::house;
 /// The program on the test's database.
 pub struct Program {
     url: String,
+    settings: Vec<(&'static str, String)>,
 }
 
 impl Program {
     pub async fn on(pool: &PgPool) -> Program {
         let name: String = sqlx::query_scalar("select current_database()::text").fetch_one(pool).await.unwrap();
-        Program { url: house::other_database(&std::env::var("DATABASE_URL").unwrap(), &name) }
+        let url = house::other_database(&std::env::var("DATABASE_URL").unwrap(), &name);
+        Program { url, settings: Vec::new() }
+    }
+
+    /// The same, with one more setting in its environment.
+    pub fn with(mut self, name: &'static str, value: &str) -> Program {
+        self.settings.push((name, value.to_owned()));
+        self
     }
 
     fn output(&self, arguments: &[&str]) -> Output {
@@ -28,6 +36,7 @@ impl Program {
             .env("DATABASE_URL", &self.url)
             .env("FENQI_MASTER_KEY", "07".repeat(32))
             .env("FENQI_DATABASE_CONNECTIONS", "4")
+            .envs(self.settings.iter().map(|(name, value)| (*name, value.as_str())))
             .stdin(Stdio::null())
             .output()
             .unwrap()

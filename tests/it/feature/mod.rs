@@ -9,6 +9,7 @@ mod house_command;
 mod demo_command;
 mod break_command;
 mod transfer_command;
+mod trial_command;
 mod line_command;
 mod application_command;
 mod access_command;

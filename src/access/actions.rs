@@ -117,6 +117,22 @@ pub async fn add_partner(app: &App, partner: &NewPartner, by: &str) -> Outcome<(
     Ok(())
 }
 
+/// Whether the partner is there just as it is to be, so that there is nothing to add.
+pub async fn is_there(app: &App, partner: &NewPartner) -> Outcome<bool, AccessRefusal> {
+    let mut connection = app.pool.acquire().await?;
+    let Some(known) = store::find_partner(&mut connection, &partner.code).await? else { return Ok(false) };
+    let mut wanted = PartnerRow { kind: partner.kind, funder_id: None, merchant_id: None, ..known.clone() };
+    find_owner(&mut connection, partner, &mut wanted).await?;
+    let sorted = |mut texts: Vec<String>| {
+        texts.sort();
+        texts
+    };
+    Ok((known.kind, known.funder_id, known.merchant_id) == (wanted.kind, wanted.funder_id, wanted.merchant_id)
+        && sorted(known.scopes) == sorted(texts(&partner.scopes))
+        && sorted(known.addresses) == sorted(texts(&partner.addresses))
+        && known.rate_per_minute == partner.rate_per_minute)
+}
+
 /// The name of whoever asks for a change.
 fn named(by: &str) -> Result<&str, AccessRefusal> {
     let by = by.trim();

@@ -10,9 +10,9 @@ use chrono::{DateTime, Utc};
 use serde_json::json;
 
 use crate::access::actions::{
-    NewKey, NewPartner, PartnerChange, RATE_PER_MINUTE_DEFAULT, list_changes, rotate_platform_key,
+    NewKey, NewPartner, PartnerChange, RATE_PER_MINUTE_DEFAULT, is_there, list_changes, rotate_platform_key,
 };
-use crate::access::{self, AddressRange, PartnerKind, Scope, store};
+use crate::access::{self, AccessRefusal, AddressRange, PartnerKind, Scope, store};
 use crate::app::App;
 use crate::base::Clock;
 use crate::cli::{Sharing, apply, check_risk, find_database, notify, open_app, pay_order, set_up};
@@ -24,7 +24,7 @@ const OWNERS_MAX: i64 = 100;
 
 #[derive(clap::Subcommand)]
 pub enum Args {
-    /// Add a partner; it may do everything of its kind unless told otherwise, once it has a key
+    /// Add a partner; it may do everything of its kind unless told otherwise, once it has a key. The same again changes nothing
     Add(Add),
     /// Make, add and revoke keys
     #[command(subcommand)]
@@ -189,12 +189,25 @@ pub async fn run(args: Args) -> anyhow::Result<ExitCode> {
     Ok(ExitCode::SUCCESS)
 }
 
+/// Writes a new key, and prints its public half. A key that is there already is never written over: its public half is printed.
 fn generate(algorithm: Algorithm, out: &Path) -> anyhow::Result<()> {
-    let key = PrivateKey::generate(algorithm)?;
     let shown = out.display();
     let opened = std::fs::OpenOptions::new().write(true).create_new(true).mode(0o600).open(out);
-    let mut file = opened.with_context(|| format!("cannot create {shown}"))?;
-    file.write_all(key.to_pem()?.as_bytes()).with_context(|| format!("cannot write {shown}"))?;
+    let key = match opened {
+        Err(error) if error.kind() == std::io::ErrorKind::AlreadyExists => {
+            let text = std::fs::read_to_string(out).with_context(|| format!("cannot read {shown}"))?;
+            let key = PrivateKey::from_text(&text).filter(|key| key.algorithm() == algorithm);
+            let key = key.with_context(|| format!("{shown} is there already and is no such key; name another file"))?;
+            eprintln!("{shown} is there already and was kept");
+            key
+        }
+        opened => {
+            let mut file = opened.with_context(|| format!("cannot create {shown}"))?;
+            let key = PrivateKey::generate(algorithm)?;
+            file.write_all(key.to_pem()?.as_bytes()).with_context(|| format!("cannot write {shown}"))?;
+            key
+        }
+    };
     print!("{}", pem_encode("PUBLIC KEY", &key.public_der()?));
     Ok(())
 }
@@ -208,8 +221,13 @@ async fn add_partner(app: &App, add: Add) -> anyhow::Result<()> {
         addresses: add.addresses,
         rate_per_minute: add.rate_per_minute,
     };
-    access::add_partner(app, &partner, &add.by).await.map_err(said)?;
-    println!("partner {} is added; give it a key with `fenqi partner key add`", partner.code);
+    match access::add_partner(app, &partner, &add.by).await {
+        Ok(()) => println!("partner {} is added; give it a key with `fenqi partner key add`", partner.code),
+        Err(Fault::Refused(AccessRefusal::PartnerExists(_))) if is_there(app, &partner).await.map_err(said)? => {
+            println!("partner {} was there already", partner.code);
+        }
+        Err(fault) => return Err(said(fault)),
+    }
     Ok(())
 }
 

@@ -88,6 +88,34 @@ async fn a_new_key_of_ours_is_written_down_under_our_name(pool: PgPool) {
 }
 
 #[sqlx::test(migrator = "fenqi::MIGRATOR")]
+async fn what_is_there_already_is_not_added_again_and_no_key_is_written_over(pool: PgPool) {
+    let app = house::open(pool.clone(), "2026-01-05").await;
+    fenqi::funder::open_funder(&app, "harbour-bank", "Harbour Bank").await.unwrap();
+    let fenqi = Program::on(&pool).await;
+    let add = ["partner", "add", "my-core", "--kind", "funder", "--owner", "harbour-bank", "--by", "Li Na"];
+    assert!(fenqi.done(&add).contains("is added"));
+    assert_eq!(fenqi.done(&add), "partner my-core was there already\n");
+    for other in [["--rate-per-minute", "60"], ["--scopes", "loans:read"], ["--addresses", "192.0.2.1"]] {
+        let refused = fenqi.refused(&[&add[..], &other].concat());
+        assert!(refused.contains("there is a partner my-core already"), "{other:?}: {refused}");
+    }
+    assert!(fenqi.refused(&["partner", "add", "my-core", "--kind", "risk", "--by", "Li Na"]).contains("already"));
+    assert_eq!(history(&fenqi, "my-core").len(), 1);
+
+    let key = KeyFile::new();
+    let (path, public) = (key.path.to_str().unwrap(), std::fs::read(&key.path).unwrap());
+    let generate = |algorithm| ["partner", "key", "generate", "--algorithm", algorithm, "--out", path];
+    assert!(fenqi.refused(&generate("sm2")).contains("is no such key"), "a public key is none");
+    assert_eq!(std::fs::read(&key.path).unwrap(), public);
+    std::fs::remove_file(&key.path).unwrap();
+    let made = fenqi.done(&generate("sm2"));
+    let private = std::fs::read(&key.path).unwrap();
+    assert_eq!(fenqi.done(&generate("sm2")), made, "the public half of the key that is there");
+    assert!(fenqi.refused(&generate("rsa")).contains("is no such key"));
+    assert_eq!(std::fs::read(&key.path).unwrap(), private);
+}
+
+#[sqlx::test(migrator = "fenqi::MIGRATOR")]
 async fn access_is_not_changed_by_nobody(pool: PgPool) {
     let _app = house::open(pool.clone(), "2026-01-05").await;
     let fenqi = Program::on(&pool).await;

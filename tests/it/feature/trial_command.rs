@@ -70,7 +70,11 @@ async fn what_an_operator_confirms_in_a_trial_house_bears_its_time(pool: PgPool)
     let replay = ["outbox", "replay", "--partner", "harbour-bank", "--from", from, "--to", to, "--by", "Li Na"];
     sqlx::query("update outbox set attempts = 1").execute(&pool).await.unwrap();
     let of_three = written.iter().filter(|at| **at == now).count();
-    assert_eq!(fenqi.done(&replay), format!("{of_three} messages are delivered again\n"), "of three o'clock, no others");
+    assert_eq!(
+        fenqi.done(&replay),
+        format!("{of_three} messages are delivered again\n"),
+        "of three o'clock, no others"
+    );
     assert_eq!(times(&pool, "select done_at from outbox_action").await, [now]);
     town.assert_whole("after commands beside a moved clock").await;
 }

@@ -99,10 +99,10 @@ pub struct ManifestSignature {
     #[schema(example = "sm2_sm3")]
     pub algorithm: String,
     /// Of the platform's key; see GET /platform-keys.
-    #[schema(example = "FENQI-SM2-8C3F")]
+    #[schema(example = "FENQI-20260302-4F506172")]
     pub serial_no: String,
-    /// In base64.
-    #[schema(example = "MEUCIQDk0w==")]
+    /// In base64; of SM2 r and s in 64 bytes.
+    #[schema(example = "9aA7BkjSxGMO6sUT4buBoVlE2jgn1bdBQ6x+rO7nILOxtqop3yEv2HYxgrwNQhyhu5A4/R9/QtSEC2nEhbvBqg==")]
     pub signature: String,
 }
 

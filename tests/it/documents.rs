@@ -2,14 +2,21 @@
 
 use std::process::Command;
 
+use base64::Engine as _;
+use base64::prelude::BASE64_STANDARD;
 use fenqi::config::KEYS;
 use fenqi::day_file::Table;
 use fenqi::day_file::row::columns;
 use fenqi::error::Refusal;
 use fenqi::outbox::catalogue::{self, Audience};
 use fenqi::partner::PartnerSettings;
+use fenqi::partner::key::{Algorithm, PrivateKey};
 use fenqi::partner::signature::{Identity, KeyRing};
 use fenqi::purchase::PurchaseRefusal;
+use fenqi::router::api_document;
+
+/// Of GB/T 32918, by which every library signs unless told otherwise.
+const IDENTIFIER: &str = "1234567812345678";
 
 fn document(path: &str) -> String {
     std::fs::read_to_string(format!("{}/{path}", env!("CARGO_MANIFEST_DIR"))).unwrap()
@@ -39,6 +46,26 @@ fn every_kind_of_event_has_its_example_in_the_document() {
     });
     let missing: Vec<String> = sections.filter(|section| !document.contains(section)).collect();
     assert!(missing.is_empty(), "docs/integrate/events.md lacks:\n{}", missing.join("\n"));
+}
+
+#[test]
+fn a_signature_in_sm2_is_documented_as_it_is_made() {
+    let api = api_document().json;
+    let scheme = api["components"]["securitySchemes"]["signature"]["description"].as_str().unwrap();
+    for (place, text) in [("the API's document", scheme), ("merchant.md", &document("docs/integrate/merchant.md"))] {
+        for told in [IDENTIFIER, "64 bytes", "DER", "8 to 64 printable ASCII characters"] {
+            assert!(text.contains(told), "{place} does not say {told}");
+        }
+    }
+    let java = document("docs/integrate/clients/Fenqi.java");
+    assert!(java.contains("PlainDSAEncoding") && java.contains(IDENTIFIER));
+    let shown = &api["components"]["schemas"]["ManifestSignature"]["properties"];
+    let signature = BASE64_STANDARD.decode(shown["signature"]["example"].as_str().unwrap()).unwrap();
+    let made = PrivateKey::generate(Algorithm::Sm2Sm3).unwrap().sign(b"a manifest");
+    assert_eq!(signature.len(), BASE64_STANDARD.decode(made).unwrap().len(), "r and s, as we make them");
+    let serial_no = shown["serial_no"]["example"].as_str().unwrap();
+    let parts: Vec<usize> = serial_no.split('-').map(str::len).collect();
+    assert_eq!((&parts[..], &serial_no[..6]), (&[5, 8, 8][..], "FENQI-"), "FENQI, the day, what is unlike any other");
 }
 
 #[test]
@@ -125,7 +152,10 @@ fn every_command_that_the_documents_name_exists() {
 
 #[test]
 fn links_between_documents_lead_somewhere() {
-    for path in ["README.md", "docs/OPERATIONS.md", "docs/GLOSSARY.md"] {
+    let integrate = ["merchant", "funder", "risk", "events"].map(|name| format!("docs/integrate/{name}.md"));
+    for path in
+        ["README.md", "docs/OPERATIONS.md", "docs/GLOSSARY.md"].into_iter().chain(integrate.iter().map(|path| &**path))
+    {
         let text = document(path);
         for (place, _) in text.match_indices("](") {
             let target = text[place + 2..].split([')', '#']).next().unwrap_or_default();

@@ -78,18 +78,21 @@ impl Trial {
         in_world(&mut work, &self.database_url, &self.world_at).spawn().unwrap()
     }
 
-    /// Runs every `sh` block of a document in one shell that ends at the first failure.
+    /// Runs every `sh` block of a document in one shell that ends at the first failure, and those of *Your access* twice.
     async fn follow(&self, document: &str) -> String {
         let path = Path::new(env!("CARGO_MANIFEST_DIR")).join("docs/integrate").join(document);
         let text = std::fs::read_to_string(path).unwrap();
-        let mut blocks = text.split("```sh\n").skip(1).map(|rest| rest.split("```").next().unwrap());
         let mut script = "set -euo pipefail\n".to_owned();
-        script.extend(blocks.by_ref());
+        for section in text.split("\n## ") {
+            let blocks = section.split("```sh\n").skip(1).map(|rest| rest.split("```").next().unwrap());
+            let blocks: String = blocks.collect();
+            script.push_str(&blocks.repeat(if section.starts_with("Your access") { 2 } else { 1 }));
+        }
         let mut shell = Command::new("bash");
         let programs = Path::new(env!("CARGO_BIN_EXE_fenqi")).parent().unwrap();
         let search = format!("{}:{}", programs.display(), std::env::var("PATH").unwrap());
         shell.arg("-c").arg(&script).current_dir(&self.directory).env("PATH", search).env("BASE", &self.base);
-        for place in ["LISTEN", "ENDPOINT", "LATE"] {
+        for place in ["LISTEN", "ENDPOINT", "LATE", "RISK"] {
             shell.env(place, free_address());
         }
         shell.env("SANDBOX_PORT", free_address().rsplit_once(':').unwrap().1);
@@ -97,7 +100,12 @@ impl Trial {
         let output = with_house(&mut shell, &self.database_url).output().await.unwrap();
         let took = began.elapsed();
         assert!(took < NEWCOMER_TIME_MAX, "{document} took {took:?}");
-        said(document, &output)
+        let said = said(document, &output);
+        let entries = std::fs::read_dir(&self.directory).unwrap();
+        let mut entries: Vec<String> = entries.map(|entry| entry.unwrap().file_name().into_string().unwrap()).collect();
+        entries.sort();
+        assert_eq!(entries, ["docs", "products", "var"], "{document} leaves nothing but its own directory");
+        said
     }
 
     async fn run(&self, program: &str, arguments: &[&str], input: &[u8]) -> Output {
@@ -171,6 +179,9 @@ async fn a_core_follows_its_document_to_a_first_loan(pool: PgPool) {
     assert!(said.contains("True\napproved\n2\n"), "{said}");
     assert_eq!(said.matches("every hash, sum and footing holds\n").count(), 2, "Python and Java: {said}");
     assert!(said.contains("my core has the event 1 time\n"), "pushed, and pushed again: {said}");
+    assert!(said.contains("my core has 1 loan in its own words\n{\"loanNo\": \"L"), "by its template's path: {said}");
+    assert!(said.contains("waits for its funder\n"), "an application: {said}");
+    assert!(said.contains("limit_above_proposal\n500000\napproved\n"), "the final word: {said}");
     trial.town.assert_whole("after the funder's document").await;
 }
 
@@ -420,6 +431,38 @@ async fn the_sample_clients_tell_a_refusal_of_ours_from_an_answer_that_nobody_si
         assert_eq!(output.status.code(), Some(2), "{told}");
         assert!(told.contains("not believed: 401 without a signature"), "{told}");
     }
+}
+
+#[sqlx::test(migrator = "fenqi::MIGRATOR")]
+async fn the_sample_cashier_knows_after_a_restart_what_it_has_heard(pool: PgPool) {
+    let app = house::open(pool, "2026-01-05").await;
+    fenqi::funder::open_funder(&app, "harbour-bank", "Harbour Bank").await.unwrap();
+    let clients = Clients::of_core(&app, "cashier").await;
+    let heard = clients.directory.join("heard.txt");
+    let signer = app.access.signer(Algorithm::Sm2Sm3).await.unwrap();
+    let http = reqwest::Client::builder().build().unwrap();
+    // Two lives, in each of which both come.
+    for _ in 0..2 {
+        let address = free_address();
+        let mut listener = Command::new("python3");
+        listener.arg(concat!(env!("CARGO_MANIFEST_DIR"), "/docs/integrate/clients/fenqi.py"));
+        listener.args(["--platform-keys", "keys.txt", "listen", &address, "heard.txt"]);
+        let mut listener = listener.current_dir(&clients.directory).kill_on_drop(true).spawn().unwrap();
+        for _ in 0..200 {
+            if tokio::net::TcpStream::connect(&address).await.is_ok() {
+                break;
+            }
+            tokio::time::sleep(Duration::from_millis(50)).await;
+        }
+        for event_no in [7, 8] {
+            let body = format!("{{\"event_no\":{event_no}}}");
+            let signed = signer.authorization("POST", "/hear", &Stamp::fresh(Clock::System.now()), body.as_bytes());
+            let post = http.post(format!("http://{address}/hear")).header("Authorization", signed).body(body);
+            assert_eq!(post.send().await.unwrap().status(), StatusCode::OK);
+        }
+        listener.kill().await.unwrap();
+    }
+    assert_eq!(std::fs::read_to_string(heard).unwrap().lines().count(), 2, "each once");
 }
 
 #[sqlx::test(migrator = "fenqi::MIGRATOR")]

@@ -42,8 +42,10 @@ import java.util.zip.GZIPInputStream;
  * java Fenqi.java verify-callback keys.txt POST /your/path "$AUTHORIZATION" "$BODY"
  * </pre>
  *
- * <p>{@code keys.txt} is what {@code fenqi partner platform-key list} prints. For SM2 add a provider that has it, and sign with its
- * SM3WithSM2 under the scheme FENQI-SM2-SM3.
+ * <p>{@code keys.txt} is what {@code fenqi partner platform-key list} prints. For SM2, under the scheme FENQI-SM2-SM3, add BouncyCastle and
+ * sign and verify with its {@code new SM2Signer(PlainDSAEncoding.INSTANCE)}: what the platform sends are r and s in 64 bytes. Its
+ * {@code Signature.getInstance("SM3withSM2")} makes DER, which the platform takes, but takes nothing else: give it what
+ * {@code StandardDSAEncoding.INSTANCE.encode(n, r, s)} makes of the two halves. The identifier is 1234567812345678, its default.
  */
 public final class Fenqi {
     private static final String SCHEME = "FENQI-RSA-SHA256";

@@ -244,9 +244,16 @@ class Called(http.server.BaseHTTPRequestHandler):
 
 
 class Listener(Called):
-    """A cashier that keeps each notification once in a file, and answers as the platform wants it."""
+    """A cashier that keeps each notification once in a file, also after it was started anew, and answers as the platform wants it."""
 
     heard, numbers = "heard.txt", set()
+
+    @classmethod
+    def remember(cls, heard):
+        cls.heard = heard
+        if os.path.exists(heard):
+            with open(heard) as file:
+                cls.numbers = {json.loads(json.loads(line)["body"])["event_no"] for line in file}
 
     def called(self, body):
         event = json.loads(body)
@@ -260,31 +267,44 @@ class Listener(Called):
 
 
 class Core(Called):
-    """A funder's core: keeps each event once in a file, whatever comes again, also after it was started anew, and signs its answers."""
+    """A funder's core: keeps each event once in a file, whatever comes again, also after it was started anew, and signs its answers.
+    Events in the house's form come to /events; one in your own words comes to its template's path, a call for each."""
 
     taken, numbers = "events.txt", set()
+    # In your own words: what your templates call an event's number, and what `taken_when` looks for.
+    own_number, own_answer = "seqNo", {"retCode": "0000"}
 
     @classmethod
     def remember(cls, taken):
         cls.taken = taken
         if os.path.exists(taken):
             with open(taken) as file:
-                cls.numbers = {json.loads(line)["event_no"] for line in file}
+                cls.numbers = {cls.number(json.loads(line)) for line in file}
+
+    @classmethod
+    def number(cls, event):
+        """By either form apart, so that one event can be tried in both. In earnest a number is processed once in whatever form."""
+        name = "event_no" if "event_no" in event else cls.own_number
+        return name, event[name]
 
     def called(self, body):
-        if not self.path.endswith("/events"):
-            return self.answer_signed({"code": "NOT_FOUND", "message": "nothing stands at this path"}, 404)
-        self.answer_signed({"results": [self.take(event) for event in json.loads(body)["events"]]})
+        said = json.loads(body)
+        if self.path.endswith("/events"):
+            return self.answer_signed({"results": [self.take(event) for event in said["events"]]})
+        if self.own_number not in said:
+            return self.answer_signed({"code": "NO_NUMBER", "message": f"an event has its number in {self.own_number}"}, 400)
+        self.take(said)
+        self.answer_signed(self.own_answer)
 
     def take(self, event):
         """Your books stand here: the event and its number are kept together, or neither."""
-        number = event["event_no"]
+        number = self.number(event)
         if number in self.numbers:
-            return {"event_no": number, "result": "duplicate"}
+            return {"event_no": number[1], "result": "duplicate"}
         with open(self.taken, "a") as file:
             file.write(json.dumps(event) + "\n")
         self.numbers.add(number)
-        return {"event_no": number, "result": "accepted"}
+        return {"event_no": number[1], "result": "accepted"}
 
 
 class Decider(Called):
@@ -537,8 +557,9 @@ def main():
             print("believed")
             return 0
         if given.action == "listen":
-            address, Listener.heard = given.words
+            address, heard = given.words
             Called.keys = keys
+            Listener.remember(heard)
             return serve(Listener, address)
         with open(given.key) as file:
             client = Client(given.partner, given.serial, PrivateKey(file.read()), keys)

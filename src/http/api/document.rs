@@ -96,7 +96,9 @@ pub fn complete(declared: &OpenApi) -> Document {
 const SIGNATURE: &str = "`FENQI-SM2-SM3` or `FENQI-RSA-SHA256`, then `mchid=\"…\",serial_no=\"…\",nonce_str=\"…\",\
 timestamp=\"…\",signature=\"…\"`: the base64 signature over `METHOD\\nURL\\nTIMESTAMP\\nNONCE\\nBODY\\n`, where URL is the path \
 with its query. Answers bear Fenqi-Timestamp, Fenqi-Nonce, Fenqi-Serial and Fenqi-Signature over `TIMESTAMP\\nNONCE\\nBODY\\n` in \
-the same algorithm. `fenqi sign` prints a signed request.";
+the same algorithm. SM2 signs with SM3 under the identifier `1234567812345678`: r and s in 64 bytes from us, in 64 bytes or in DER \
+from you. RSA signs with PKCS #1 v1.5 and SHA-256. TIMESTAMP is in seconds since 1970, at most five minutes off; NONCE has 8 to 64 \
+printable ASCII characters without space, quote or comma, and is used once. `fenqi sign` prints a signed request.";
 
 fn info() -> Value {
     json!({

@@ -1,4 +1,5 @@
-//! The record of every call to and from a partner, written in batches behind the callers' backs.
+//! The record of every call to and from a partner that ended, written in batches behind the callers' backs. A kill in mid-call leaves
+//! none here: what must not be lost is saved with its object before the call.
 
 use std::time::Duration;
 

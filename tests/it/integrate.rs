@@ -2,18 +2,23 @@
 
 use std::path::{Path, PathBuf};
 use std::process::{Output, Stdio};
+use std::sync::Arc;
 use std::time::{Duration, Instant};
 
 use axum::http::StatusCode;
+use chrono::{DateTime, TimeDelta, Utc};
 use fenqi::access::actions::PartnerChange;
 use fenqi::access::{self, PLATFORM, PartnerKind};
 use fenqi::app::App;
 use fenqi::base::{BusinessDay, Clock};
+use fenqi::credit::RiskHook;
+use fenqi::demo::serving::keep_house;
 use fenqi::partner::key::Algorithm;
 use fenqi::partner::signature::Stamp;
 use fenqi::sandbox::Silence;
 use sqlx::PgPool;
 use tokio::process::{Child, Command};
+use tokio::task::JoinHandle;
 
 use crate::town::{self, LineWish, Town};
 use crate::{desk, house};
@@ -25,37 +30,33 @@ const MASTER_KEY: &str = "070707070707070707070707070707070707070707070707070707
 /// What the documents promise a newcomer, who also has to read.
 const NEWCOMER_TIME_MAX: Duration = Duration::from_secs(5 * 60);
 
-/// A trial house of today, served by the real program, and a directory to work in.
+/// A trial house, and a directory to work in.
 struct Trial {
     town: Town,
     database_url: String,
     directory: PathBuf,
     base: String,
     world_at: String,
-    // Killed when dropped.
-    _server: Child,
+    serving: Serving,
+}
+
+/// Who serves the house.
+enum Serving {
+    /// The real program, by the system's clock; killed when dropped.
+    Program { _child: Box<Child> },
+    /// We do, as the demo does, by a clock of its own that goes on.
+    Here(JoinHandle<()>),
 }
 
 impl Trial {
+    /// A house of today.
     async fn open(pool: PgPool, name: &str) -> Trial {
         // Two days were lived, so that there is something to look back on, and the moved clock stands at ten in the morning of
         // today; the served one is the system's.
         let first = BusinessDay::at(Clock::System.now()).minus_days(2).to_string();
         let (app, _, world_at) = house::open_in_world_that(pool, &first, Silence::Drop).await;
-        let town = town::found(app, 10_000_000).await;
-        let lines = town.open_lines(3, WISH).await;
-        town.buy(vec![town.wish(lines[0], "before", 90_000, ("harbour-standard", 3))]).await;
-        town.close_today().await;
-        town.close_today().await;
-        fenqi::day_file::jobs::make_files(&town.app).await.unwrap();
-        let database_url = house::other_database(&std::env::var("DATABASE_URL").unwrap(), &town.database_name().await);
-        let directory = std::env::temp_dir().join(format!("fenqi-{name}-{}", std::process::id()));
-        std::fs::remove_dir_all(&directory).ok();
-        std::fs::create_dir_all(&directory).unwrap();
-        for shared in ["docs", "products"] {
-            std::os::unix::fs::symlink(Path::new(env!("CARGO_MANIFEST_DIR")).join(shared), directory.join(shared))
-                .unwrap();
-        }
+        let town = live(app).await;
+        let database_url = database_url(&town).await;
         let free = std::net::TcpListener::bind("127.0.0.1:0").unwrap().local_addr().unwrap();
         let mut server = Command::new(env!("CARGO_BIN_EXE_fenqi"));
         server.args(["serve", "--listen", &free.to_string()]);
@@ -68,7 +69,19 @@ impl Trial {
             }
             tokio::time::sleep(std::time::Duration::from_millis(50)).await;
         }
-        Trial { town, database_url, directory, base, world_at, _server: server }
+        let serving = Serving::Program { _child: Box::new(server) };
+        Trial { town, database_url, directory: workplace(name), base, world_at, serving }
+    }
+
+    /// A house as the documents' first command leaves it: it lives on a day of its own, and does its own work.
+    async fn open_as_demo(pool: PgPool, name: &str) -> Trial {
+        let (app, world, world_at) = house::open_in_world_that(pool, "2026-01-05", Silence::Drop).await;
+        let town = live(app).await;
+        let app = App { risk: Arc::new(RiskHook::Partner), ..town.app.clone() };
+        let base = desk::serve(&app).await;
+        let serving = Serving::Here(tokio::spawn(keep_house(app, world)));
+        let database_url = database_url(&town).await;
+        Trial { town, database_url, directory: workplace(name), base, world_at, serving }
     }
 
     /// The background work of the house, which delivers what is to be told; killed when dropped.
@@ -113,6 +126,32 @@ impl Trial {
     }
 }
 
+/// Two days of a town, so that there is something to look back on.
+async fn live(app: App) -> Town {
+    let town = town::found(app, 10_000_000).await;
+    let lines = town.open_lines(3, WISH).await;
+    town.buy(vec![town.wish(lines[0], "before", 90_000, ("harbour-standard", 3))]).await;
+    town.close_today().await;
+    town.close_today().await;
+    fenqi::day_file::jobs::make_files(&town.app).await.unwrap();
+    town
+}
+
+async fn database_url(town: &Town) -> String {
+    house::other_database(&std::env::var("DATABASE_URL").unwrap(), &town.database_name().await)
+}
+
+/// A directory that looks like the clone to whoever reads the documents.
+fn workplace(name: &str) -> PathBuf {
+    let directory = std::env::temp_dir().join(format!("fenqi-{name}-{}", std::process::id()));
+    std::fs::remove_dir_all(&directory).ok();
+    std::fs::create_dir_all(&directory).unwrap();
+    for shared in ["docs", "products"] {
+        std::os::unix::fs::symlink(Path::new(env!("CARGO_MANIFEST_DIR")).join(shared), directory.join(shared)).unwrap();
+    }
+    directory
+}
+
 async fn run_in(directory: &Path, program: &str, arguments: &[&str], input: &[u8]) -> Output {
     use tokio::io::AsyncWriteExt;
     let mut command = Command::new(program);
@@ -125,6 +164,9 @@ async fn run_in(directory: &Path, program: &str, arguments: &[&str], input: &[u8
 
 impl Drop for Trial {
     fn drop(&mut self) {
+        if let Serving::Here(keeping) = &self.serving {
+            keeping.abort();
+        }
         std::fs::remove_dir_all(&self.directory).ok();
     }
 }
@@ -154,6 +196,15 @@ fn said(what: &str, output: &Output) -> String {
 async fn a_cashier_follows_its_document_to_a_paid_order(pool: PgPool) {
     let trial = Trial::open(pool, "merchant").await;
     let _work = trial.work();
+    follow_as_cashier(&trial).await;
+}
+
+#[sqlx::test(migrator = "fenqi::MIGRATOR")]
+async fn a_cashier_follows_its_document_in_the_demo(pool: PgPool) {
+    follow_as_cashier(&Trial::open_as_demo(pool, "demo-merchant").await).await;
+}
+
+async fn follow_as_cashier(trial: &Trial) {
     let said = trial.follow("merchant.md").await;
     assert!(said.contains("\npaid\n") && said.contains("\nvoided\n"), "{said}");
     assert!(said.contains("\nvoided\n1000\n1000\n"), "a refund is made and asked for: {said}");
@@ -172,7 +223,29 @@ async fn a_cashier_follows_its_document_to_a_paid_order(pool: PgPool) {
 
 #[sqlx::test(migrator = "fenqi::MIGRATOR")]
 async fn a_core_follows_its_document_to_a_first_loan(pool: PgPool) {
-    let trial = Trial::open(pool, "funder").await;
+    follow_as_core(&Trial::open(pool, "funder").await).await;
+}
+
+#[sqlx::test(migrator = "fenqi::MIGRATOR")]
+async fn a_core_follows_its_document_in_the_demo(pool: PgPool) {
+    let trial = Trial::open_as_demo(pool, "demo-funder").await;
+    follow_as_core(&trial).await;
+    // Nothing of it bears the system's time, and nobody is left alone by it.
+    let now = trial.town.app.clock.now();
+    for written in [
+        "select created_at from outbox order by 1 desc limit 1",
+        "select next_attempt_at from outbox where delivered_at is null and dead_at is null order by 1 desc limit 1",
+        "select next_attempt_at from outbox_partner order by 1 desc limit 1",
+        "select done_at from outbox_action order by 1 desc limit 1",
+        "select decided_at from reserve_order where decided_at is not null order by 1 desc limit 1",
+    ] {
+        let last: Option<DateTime<Utc>> =
+            sqlx::query_scalar(written).fetch_optional(&trial.town.app.pool).await.unwrap();
+        assert!(last.is_none_or(|last| last < now + TimeDelta::days(1)), "{written}: {last:?}, and it is {now}");
+    }
+}
+
+async fn follow_as_core(trial: &Trial) {
     let said = trial.follow("funder.md").await;
     assert!(said.contains("\"principal_fen\":120000"), "{said}");
     assert!(said.contains("same_holder\nbooked\n"), "{said}");
@@ -187,7 +260,15 @@ async fn a_core_follows_its_document_to_a_first_loan(pool: PgPool) {
 
 #[sqlx::test(migrator = "fenqi::MIGRATOR")]
 async fn a_risk_partner_follows_its_document_to_a_first_loan(pool: PgPool) {
-    let trial = Trial::open(pool, "risk").await;
+    follow_as_risk_partner(&Trial::open(pool, "risk").await).await;
+}
+
+#[sqlx::test(migrator = "fenqi::MIGRATOR")]
+async fn a_risk_partner_follows_its_document_in_the_demo(pool: PgPool) {
+    follow_as_risk_partner(&Trial::open_as_demo(pool, "demo-risk").await).await;
+}
+
+async fn follow_as_risk_partner(trial: &Trial) {
     let said = trial.follow("risk.md").await;
     assert_eq!(said.matches("The endpoint keeps the contract.").count(), 2, "its own, and the counterfeit: {said}");
     assert!(!said.contains("WRONG"), "{said}");

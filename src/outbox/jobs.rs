@@ -100,9 +100,14 @@ async fn deliver_locked(app: &App, connection: &mut PgConnection, partner: &str)
         return Ok(Summary::default());
     }
     store::prefer_indexes(connection).await?;
+    let there_since = state.as_ref().filter(|state| state.failures == 0).map(|state| state.next_attempt_at);
     let failures = state.map_or(0, |state| state.failures);
     match Carrier::find(app, partner) {
         Ok(carrier) => {
+            // Somebody resumed it, or another node found it back: what this node remembers from before is out of date.
+            if let Some(since) = there_since {
+                carrier.try_again(since);
+            }
             let pace = if failures > 0 { Pace::trial() } else { Pace::new() };
             let mut run = Run { app, carrier, connection, partner, failures, pace, summary: Summary::default() };
             run.deliver().await?;

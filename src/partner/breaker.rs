@@ -66,6 +66,16 @@ impl Breaker {
         };
     }
 
+    /// Somebody who knows better said at `since` that the partner is to be tried: if it was open by then, its trial is due. What
+    /// failed after that counts, so that one word makes for one trial.
+    pub fn try_again(&mut self, since: DateTime<Utc>) {
+        if let State::Open { until } = self.state
+            && until - self.settings.open_for <= since
+        {
+            self.state = State::Open { until: until.min(since) };
+        }
+    }
+
     pub fn is_closed(&self) -> bool {
         matches!(self.state, State::Closed { .. })
     }
@@ -137,5 +147,28 @@ mod tests {
         let mut breaker = opened();
         breaker.failed(at(5));
         assert!(breaker.admit(at(10)));
+    }
+
+    #[test]
+    fn a_word_that_the_partner_is_to_be_tried_makes_the_trial_due_once() {
+        let mut breaker = opened();
+        breaker.try_again(at(4));
+        assert!(breaker.admit(at(4)) && !breaker.admit(at(4)), "one trial, and no more");
+        breaker.failed(at(5));
+        breaker.try_again(at(4));
+        assert!(!breaker.admit(at(6)), "the word is older than the failure");
+        assert!(breaker.admit(at(15)));
+    }
+
+    #[test]
+    fn a_word_changes_nothing_for_a_breaker_that_is_closed_or_opened_later() {
+        let mut closed = Breaker::new(SETTINGS);
+        closed.failed(at(0));
+        let before = closed.clone();
+        closed.try_again(at(1));
+        assert_eq!(closed, before);
+        let mut opened = opened();
+        opened.try_again(at(-1));
+        assert!(!opened.admit(at(9)) && opened.admit(at(10)));
     }
 }

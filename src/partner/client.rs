@@ -4,6 +4,7 @@
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::{Duration, Instant};
 
+use chrono::{DateTime, Utc};
 use rand::rngs::StdRng;
 use rand::{Rng, SeedableRng};
 use reqwest::dns::Resolve;
@@ -216,6 +217,11 @@ impl Client {
 
     pub fn breaker_is_closed(&self) -> bool {
         self.breaker.lock().unwrap_or_else(PoisonError::into_inner).is_closed()
+    }
+
+    /// Lets one call through at once if the breaker opened before `since`, when the partner was known or said to be there.
+    pub fn try_again(&self, since: DateTime<Utc>) {
+        self.breaker.lock().unwrap_or_else(PoisonError::into_inner).try_again(since);
     }
 
     async fn repeat(&self, operation: &Operation<'_>, method: &str, body: &[u8]) -> Result<Vec<u8>, CallError> {

@@ -8,6 +8,8 @@ mod singly;
 
 use std::collections::HashMap;
 
+use chrono::{DateTime, Utc};
+
 use super::model::Retries;
 use super::store::Waiting;
 use crate::app::App;
@@ -138,6 +140,14 @@ impl Carrier<'_> {
             Carrier::Sms(client) => sms::carry(app, client, batch).await,
             Carrier::WeChat(wechat) => wechat::carry(app, wechat, batch).await,
             Carrier::Merchant(merchant_id) => merchant::carry(app, merchant_id, partner, (batch, patience)).await,
+        }
+    }
+
+    /// The partner was found or said to be there at `since`: a breaker of this process that opened before lets a call through.
+    pub fn try_again(self, since: DateTime<Utc>) {
+        match self {
+            Carrier::Funder(client) | Carrier::Sms(client) => client.try_again(since),
+            Carrier::WeChat(_) | Carrier::Merchant(_) => {}
         }
     }
 

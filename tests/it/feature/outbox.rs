@@ -314,6 +314,30 @@ async fn whoever_is_resumed_is_told_at_once_what_failed_before_but_not_what_was_
 }
 
 #[sqlx::test(migrator = "fenqi::MIGRATOR")]
+async fn whoever_is_resumed_is_called_by_a_node_whose_own_breaker_is_open(pool: PgPool) {
+    let (app, world, base_url) = house::open_in_world_that(pool, "2026-01-05", Silence::Drop).await;
+    let other = house::with_partners(&app, &sandbox::partner_settings(&base_url, house::SEED));
+    let of_other = other.partners.client("funder_core").unwrap();
+    for object in 1..=20 {
+        enqueue(&app, object, 1).await;
+    }
+    world.set_faults("funder_core", FaultShares { timeout_before: 1_000, ..FaultShares::default() });
+    while of_other.breaker_is_closed() {
+        app.clock.set(app.clock.now() + TimeDelta::minutes(5));
+        assert!(deliver_outbox(&other).await.unwrap().failed > 0);
+    }
+    world.set_faults("funder_core", FaultShares::default());
+    app.clock.set(app.clock.now() + TimeDelta::seconds(1));
+    let asked = Asked { partner: "funder_core", by: "li" };
+    assert_eq!(actions::resume(&app, asked).await.unwrap(), Step::Applied);
+    let done = deliver_outbox(&other).await.unwrap();
+    assert!(done.delivered > 0 && done.failed == 0, "{done:?}");
+    assert!(of_other.breaker_is_closed());
+    deliver_all(&app).await;
+    assert_eq!(lock(&world.funder_core).accepted(), 20);
+}
+
+#[sqlx::test(migrator = "fenqi::MIGRATOR")]
 async fn a_pause_ends_a_run_in_its_middle(pool: PgPool) {
     let (app, _world) = house::open_in_world(pool, "2026-01-05").await;
     let asked = Asked { partner: "funder_core", by: "li" };

@@ -12,7 +12,9 @@ use serde::de::DeserializeOwned;
 use tokio::sync::Mutex;
 
 use super::NAME;
-use super::wire::{Keyword, OpenIdAnswer, SubscribeMessage, TOKEN_REFUSED, TicketAnswer, TokenAnswer, Verdict};
+use super::wire::{
+    Keyword, OpenIdAnswer, SentAnswer, SubscribeMessage, TOKEN_REFUSED, TicketAnswer, TokenAnswer, Verdict,
+};
 use crate::base::Clock;
 use crate::partner::call_log::{CallLog, Ended};
 use crate::partner::client::TIME_LIMIT_PERSON;
@@ -220,7 +222,7 @@ impl WeChat {
         let token = self.token().await?;
         let address = self.address("/cgi-bin/message/subscribe/bizsend", &[("access_token", &token)]);
         let sent = self.call(("send_message", about), self.http.post(address).json(message)).await?;
-        sent.map(|_: serde_json::Value| ())
+        sent.map(|_: SentAnswer| ())
     }
 
     async fn token(&self) -> Result<String, WeChatError> {
@@ -252,7 +254,7 @@ impl WeChat {
     }
 
     fn keep(&self, value: String, seconds: i64) -> Kept {
-        Kept { value, until: self.clock.now() + TimeDelta::try_seconds(seconds).unwrap_or_default() }
+        Kept { value, until: ends_at(self.clock.now(), seconds) }
     }
 
     fn settings(&self) -> Settings<'_> {
@@ -321,6 +323,11 @@ impl WeChat {
     }
 }
 
+/// When something that is good for so many seconds ends; at once if that is no time that there is.
+fn ends_at(now: DateTime<Utc>, seconds: i64) -> DateTime<Utc> {
+    TimeDelta::try_seconds(seconds).and_then(|delta| now.checked_add_signed(delta)).unwrap_or(now)
+}
+
 /// What an answer says; the outer error is one that cannot be read, the inner one WeChat's refusal.
 fn read<A: DeserializeOwned>(body: &[u8]) -> Result<Result<A, WeChatError>, WeChatError> {
     let verdict: Verdict = serde_json::from_slice(body).map_err(|_| WeChatError::Silent)?;
@@ -359,6 +366,27 @@ mod tests {
         assert_eq!(fill("请备足余额", &parameters).as_deref(), Some("请备足余额"));
         assert_eq!(fill("{due_on}", &parameters), None);
         assert_eq!(fill("{total", &parameters), None);
+    }
+
+    #[test]
+    fn a_huge_time_to_live_ends_at_once() {
+        let now = DateTime::from_timestamp(1_767_225_600, 0).unwrap();
+        assert_eq!(ends_at(now, 7_200), now + TimeDelta::hours(2));
+        for seconds in [i64::MAX, i64::MAX / 1_000, i64::MIN, i64::MIN / 1_000] {
+            assert_eq!(ends_at(now, seconds), now, "{seconds}");
+        }
+    }
+
+    #[test]
+    fn an_answer_is_read_with_more_than_we_know_and_never_taken_for_what_it_does_not_say() {
+        let sent = |text: &str| read::<SentAnswer>(text.as_bytes());
+        assert!(matches!(sent(r#"{"errcode":0,"errmsg":"ok","more":[1]}"#), Ok(Ok(_))));
+        let refused = sent(r#"{"errcode":40001,"errmsg":null}"#);
+        assert!(matches!(refused, Ok(Err(WeChatError::Refused { code: 40_001, .. }))));
+        for malformed in ["{}", r#"{"errcode":null}"#, r#"{"errcode":"0"}"#, r#"{"errcode":1e30}"#, "[]", "null", "ok"]
+        {
+            assert!(matches!(sent(malformed), Err(WeChatError::Silent)), "{malformed}");
+        }
     }
 
     /// The example in WeChat's own documentation of the JSSDK (appendix 1).

@@ -2,15 +2,20 @@
 
 use std::collections::BTreeMap;
 
-use serde::{Deserialize, Serialize};
+use serde::{Deserialize, Deserializer, Serialize};
 
 /// What a refusal holds; success holds `errcode` 0 or nothing of it.
 #[derive(Clone, Debug, Default, Serialize, Deserialize)]
 pub struct Verdict {
     #[serde(default)]
     pub errcode: i64,
-    #[serde(default)]
+    #[serde(default, deserialize_with = "text_or_null")]
     pub errmsg: String,
+}
+
+/// A refusal without words is one as well.
+fn text_or_null<'de, D: Deserializer<'de>>(deserializer: D) -> Result<String, D::Error> {
+    Option::<String>::deserialize(deserializer).map(Option::unwrap_or_default)
 }
 
 /// A code was invalid, expired or used.
@@ -40,6 +45,12 @@ pub struct TokenAnswer {
 pub struct TicketAnswer {
     pub ticket: String,
     pub expires_in: i64,
+}
+
+/// The answer to a subscription message: only `errcode` 0, in so many words, says that it was taken.
+#[derive(Clone, Debug, Serialize, Deserialize)]
+pub struct SentAnswer {
+    pub errcode: i64,
 }
 
 /// A subscription message.

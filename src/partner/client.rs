@@ -328,7 +328,8 @@ impl Client {
             status @ (400..=407 | 409..=499) => {
                 let problem: Problem = serde_json::from_slice(&answer.body).unwrap_or_default();
                 let partner = self.settings.partner.clone();
-                Err(CallError::Rejected { partner, status, code: problem.code, message: problem.message })
+                let (code, message) = (problem.code.unwrap_or_default(), problem.message.unwrap_or_default());
+                Err(CallError::Rejected { partner, status, code, message })
             }
             status => Err(self.unknown(format!("status {status}"))),
         }
@@ -357,8 +358,8 @@ impl Client {
 #[derive(Default, serde::Deserialize)]
 #[serde(default)]
 struct Problem {
-    code: String,
-    message: String,
+    code: Option<String>,
+    message: Option<String>,
 }
 
 /// An error with its causes, without the URL: it may carry a key of somebody's.
@@ -371,4 +372,15 @@ pub(super) fn chain(error: &reqwest::Error) -> String {
         cause = error.source();
     }
     text
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_refusal_without_words_keeps_its_code() {
+        let problem: Problem = serde_json::from_str(r#"{"code": "NO_SUCH", "message": null, "more": {}}"#).unwrap();
+        assert_eq!((problem.code.as_deref(), problem.message), (Some("NO_SUCH"), None));
+    }
 }

@@ -429,8 +429,33 @@ async fn the_sample_clients_believe_our_callbacks_and_no_others(pool: PgPool) {
             assert_eq!(trial.run("java", &changed, b"").await.status.code(), Some(2));
             let call = [java, "call", "my-core", name, &key, "keys.txt", "GET", &me];
             assert!(said("java", &trial.run("java", &call, b"").await).contains("\"my-core\""));
+            java_listens(&trial.directory, url, authorization, text).await;
         }
     }
+}
+
+/// The Java client as a server: it believes a signed call once, and neither a changed nor an unsigned one.
+async fn java_listens(directory: &Path, url: &str, authorization: &str, body: &str) {
+    let address = std::net::TcpListener::bind("127.0.0.1:0").unwrap().local_addr().unwrap().to_string();
+    let client = concat!(env!("CARGO_MANIFEST_DIR"), "/docs/integrate/clients/Fenqi.java");
+    let mut command = Command::new("java");
+    command.args([client, "listen", "keys.txt", &address, "heard.txt"]).current_dir(directory).kill_on_drop(true);
+    let _listener = command.spawn().unwrap();
+    let began = Instant::now();
+    while tokio::net::TcpStream::connect(&address).await.is_err() {
+        assert!(began.elapsed() < Duration::from_secs(60), "it does not listen");
+        tokio::time::sleep(Duration::from_millis(100)).await;
+    }
+    let http = fenqi::partner::client::build_http().unwrap();
+    let told = async |authorization: &str, body: &str| {
+        let call = http.post(format!("http://{address}{url}")).header("authorization", authorization);
+        call.body(body.to_owned()).send().await.unwrap().status().as_u16()
+    };
+    assert_eq!(told(authorization, "{}").await, 401, "a changed body");
+    assert_eq!(told("", body).await, 401, "nobody signed it");
+    assert_eq!(told(authorization, body).await, 200);
+    assert_eq!(told(authorization, body).await, 401, "a nonce that was used");
+    assert_eq!(std::fs::read_to_string(directory.join("heard.txt")).unwrap(), format!("{body}\n"));
 }
 
 /// The sample clients in the hands of a partner, with a directory to work in.

@@ -1,8 +1,11 @@
+import com.sun.net.httpserver.HttpExchange;
+import com.sun.net.httpserver.HttpServer;
 import java.io.BufferedReader;
 import java.io.IOException;
 import java.io.InputStream;
 import java.io.InputStreamReader;
 import java.io.OutputStream;
+import java.net.InetSocketAddress;
 import java.net.URI;
 import java.net.http.HttpClient;
 import java.net.http.HttpRequest;
@@ -25,10 +28,13 @@ import java.time.Instant;
 import java.util.ArrayList;
 import java.util.Base64;
 import java.util.HashMap;
+import java.util.HashSet;
 import java.util.HexFormat;
 import java.util.LinkedHashMap;
 import java.util.List;
 import java.util.Map;
+import java.util.Set;
+import java.util.concurrent.Executors;
 import java.util.regex.Matcher;
 import java.util.regex.Pattern;
 import java.util.zip.GZIPInputStream;
@@ -40,6 +46,7 @@ import java.util.zip.GZIPInputStream;
  * java Fenqi.java call PARTNER SERIAL private.pem keys.txt GET http://host/api/v1/me [BODY [IDEMPOTENCY-KEY]]
  * java Fenqi.java fetch-day PARTNER SERIAL private.pem keys.txt http://host 2026-03-02 FOLDER
  * java Fenqi.java verify-callback keys.txt POST /your/path "$AUTHORIZATION" "$BODY"
+ * java Fenqi.java listen keys.txt 127.0.0.1:9300 heard.txt
  * </pre>
  *
  * <p>{@code keys.txt} is what {@code fenqi partner platform-key list} prints. For SM2, under the scheme FENQI-SM2-SM3, add BouncyCastle and
@@ -429,6 +436,70 @@ public final class Fenqi {
         return nonce;
     }
 
+    /** A cashier that believes what the platform signed, once, keeps each notification as a line of a file, and answers. */
+    private static final class Listener {
+        private final Map<String, PublicKey> keys;
+        private final Path heard;
+        private final Map<String, Long> nonces = new HashMap<>();
+        private final Set<Object> numbers = new HashSet<>();
+
+        Listener(Map<String, PublicKey> keys, Path heard) {
+            this.keys = keys;
+            this.heard = heard;
+        }
+
+        void called(HttpExchange call) throws IOException {
+            try (call) {
+                String body = new String(call.getRequestBody().readAllBytes(), StandardCharsets.UTF_8);
+                String authorization = call.getRequestHeaders().getFirst("Authorization");
+                String url = call.getRequestURI().toString();
+                try {
+                    String said = authorization == null ? "" : authorization;
+                    once(verifyCallback(keys, call.getRequestMethod(), url, said, body));
+                } catch (NotBelieved | GeneralSecurityException | RuntimeException error) {
+                    answer(call, 401, "{\"code\": \"SIGN_ERROR\", \"message\": \"not believed\"}");
+                    return;
+                }
+                keep(body);
+                answer(call, 200, "{\"code\": \"SUCCESS\", \"message\": null}");
+            }
+        }
+
+        /** A nonce counts as long as a timestamp may be away, in both directions. */
+        private synchronized void once(String nonce) throws NotBelieved {
+            long now = Instant.now().getEpochSecond();
+            nonces.values().removeIf(seen -> now - seen > 2 * SKEW_SECONDS_MAX);
+            if (nonces.putIfAbsent(nonce, now) != null) {
+                throw new NotBelieved("the nonce was used before");
+            }
+        }
+
+        /** It may come again under the same number: process it once, and say yes again. */
+        private synchronized void keep(String body) throws IOException {
+            Object number = object(Json.read(body)).get("event_no");
+            if (number == null || !numbers.contains(number)) {
+                Files.writeString(heard, body + "\n", StandardOpenOption.CREATE, StandardOpenOption.APPEND);
+                numbers.add(number);
+            }
+        }
+
+        private static void answer(HttpExchange call, int status, String text) throws IOException {
+            byte[] bytes = text.getBytes(StandardCharsets.UTF_8);
+            call.getResponseHeaders().set("Content-Type", "application/json");
+            call.sendResponseHeaders(status, bytes.length);
+            call.getResponseBody().write(bytes);
+        }
+    }
+
+    /** Serves until it is ended. */
+    private static void listen(Map<String, PublicKey> keys, String address, Path heard) throws IOException {
+        String[] parts = address.split(":");
+        HttpServer server = HttpServer.create(new InetSocketAddress(parts[0], Integer.parseInt(parts[1])), 0);
+        server.createContext("/", new Listener(keys, heard)::called);
+        server.setExecutor(Executors.newCachedThreadPool());
+        server.start();
+    }
+
     public static void main(String[] arguments) throws Exception {
         List<String> words = new ArrayList<>(List.of(arguments));
         String action = words.remove(0);
@@ -437,6 +508,10 @@ public final class Fenqi {
                 Map<String, PublicKey> keys = platformKeys(Files.readString(Path.of(words.get(0))));
                 verifyCallback(keys, words.get(1), words.get(2), words.get(3), words.get(4));
                 System.out.println("believed");
+                return;
+            }
+            if (action.equals("listen")) {
+                listen(platformKeys(Files.readString(Path.of(words.get(0)))), words.get(1), Path.of(words.get(2)));
                 return;
             }
             PrivateKey key = privateKey(Files.readString(Path.of(words.get(2))));

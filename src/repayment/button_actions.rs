@@ -107,10 +107,14 @@ pub async fn settled(app: &App, order: &OwnOrder) -> anyhow::Result<(Vec<OwnItem
     Ok((items, entries))
 }
 
-/// The order that must end before the button works again, on any line of a borrower. One of the timetable's that was not sent
-/// yet makes way.
-pub async fn find_pending(app: &App, borrower_id: BorrowerId) -> anyhow::Result<Option<OwnOrder>> {
-    let pending = own_store::find_pending(&mut *app.pool.acquire().await?, borrower_id).await?;
+/// The order that must end before the button works again on a line; without one named, of any line of the borrower. One of the
+/// timetable's that was not sent yet makes way.
+pub async fn find_pending(
+    app: &App,
+    borrower_id: BorrowerId,
+    line_id: Option<LineId>,
+) -> anyhow::Result<Option<OwnOrder>> {
+    let pending = own_store::find_pending(&mut *app.pool.acquire().await?, borrower_id, line_id).await?;
     Ok(pending.filter(|order| !(order.status == "created" && order.purpose == "due")))
 }
 

@@ -85,11 +85,16 @@ pub async fn ask(
     SignedIn(borrower_id): SignedIn,
     Query(asked): Query<Asked>,
 ) -> Result<Response, Problem> {
-    let form = Form::filled([("line", asked.line), ("key", key_or_new(&app, &asked.key))]);
-    Ok(pay_page(&app, page, borrower_id, form).await?.into_response())
+    let mut form = Form::filled([("line", asked.line), ("key", key_or_new(&app, &asked.key))]);
+    let owing = own_actions::owed_by_line(&app, borrower_id).await?;
+    // Without a line that owes, the first that does: nothing is ordered yet, and the page says how much it is.
+    if let (None, Some((first, _))) = (chosen_line(&owing, &form), owing.first()) {
+        form.fill("line", &first.to_string());
+    }
+    Ok(pay_page(&app, page, borrower_id, (form, owing)).await?.into_response())
 }
 
-/// `POST /bills/pay`: orders the money, once however often it is sent.
+/// `POST /bills/pay`: orders the money, once however often it is sent, and for no other line than the one that was shown.
 pub async fn pay(
     State(app): State<App>,
     page: Page,
@@ -103,12 +108,12 @@ pub async fn pay(
     let owing = own_actions::owed_by_line(&app, borrower_id).await?;
     let Some((line_id, owed)) = chosen_line(&owing, &form) else {
         form.refuse(&RepayRefusal::NothingDue);
-        return refused(pay_page(&app, page, borrower_id, form).await?);
+        form.forget("pin");
+        return refused(pay_page(&app, page, borrower_id, (form, owing)).await?);
     };
     let amount = match form.value("how") {
         "part" => form.read("amount", typed_amount),
-        // All of it, as it was shown: what has changed since is refused and shown anew.
-        _ => form.value("owed").parse().ok().map(Fen::new).filter(|shown| shown.is_positive()).or(Some(owed)),
+        _ => all_of(&mut form, owed),
     };
     let pin = form.read("pin", |pin| Ok(pin.to_owned()));
     form.forget("pin");
@@ -122,7 +127,19 @@ pub async fn pay(
             Err(failed) => return Err(failed.into()),
         }
     }
-    refused(pay_page(&app, page, borrower_id, form).await?)
+    // Looked at again: a payment of elsewhere may be why it was refused.
+    let owing = own_actions::owed_by_line(&app, borrower_id).await?;
+    refused(pay_page(&app, page, borrower_id, (form, owing)).await?)
+}
+
+/// All that is owed, if that is what the page showed. A day's penalty or a new bill may have come since: the old sum would leave a
+/// rest behind, and nobody agreed to the new one yet.
+fn all_of(form: &mut Form, owed: Fen) -> Option<Fen> {
+    let is_shown = form.value("owed").parse::<i64>() == Ok(owed.get());
+    if !is_shown {
+        form.refuse(&RepayRefusal::QuoteChanged { now: owed });
+    }
+    is_shown.then_some(owed)
 }
 
 /// Puts a refusal where it can be mended: of an amount that was typed, or of a card that is gone by now, beside it. All of what was
@@ -138,8 +155,12 @@ fn refuse(form: &mut Form, refusal: RepayRefusal) {
     }
 }
 
-async fn pay_page(app: &App, page: Page, borrower_id: BorrowerId, form: Form) -> Result<PayPage, Problem> {
-    let owing = own_actions::owed_by_line(app, borrower_id).await?;
+async fn pay_page(
+    app: &App,
+    page: Page,
+    borrower_id: BorrowerId,
+    (form, owing): (Form, Vec<(LineId, Fen)>),
+) -> Result<PayPage, Problem> {
     let chosen = chosen_line(&owing, &form);
     let others = owing.into_iter().filter(|(line_id, _)| Some(*line_id) != chosen.map(|(chosen, _)| chosen));
     let mut shown = PayPage {
@@ -148,7 +169,7 @@ async fn pay_page(app: &App, page: Page, borrower_id: BorrowerId, form: Form) ->
         line_id: chosen.map(|(line_id, _)| line_id),
         others: others.collect(),
         cards: button::chargeable_cards(app, borrower_id).await?,
-        pending: button::find_pending(app, borrower_id).await?,
+        pending: button::find_pending(app, borrower_id, chosen.map(|(line_id, _)| line_id)).await?,
         has_pin: borrower::has_pin(app, borrower_id).await?,
         form,
     };
@@ -164,10 +185,10 @@ impl PayPage {
     }
 }
 
-/// The line that is named, else the first that owes.
+/// The line that is named, if it owes anything.
 fn chosen_line(owing: &[(LineId, Fen)], form: &Form) -> Option<(LineId, Fen)> {
     let named = form.value("line").parse::<LineId>().ok();
-    owing.iter().find(|(line_id, _)| Some(*line_id) == named).or(owing.first()).copied()
+    owing.iter().find(|(line_id, _)| Some(*line_id) == named).copied()
 }
 
 /// `GET /loans/{loan}/payoff`: the quote with its arithmetic.
@@ -232,7 +253,7 @@ async fn payoff_page(
         interest_why: quote.as_ref().map(|quote| words::payoff_interest(&page, quote)).unwrap_or_default(),
         fee_why: quote.as_ref().map(|quote| words::payoff_fee(&page, quote)).unwrap_or_default(),
         cards: button::chargeable_cards(app, borrower_id).await?,
-        pending: button::find_pending(app, borrower_id).await?,
+        pending: button::find_pending(app, borrower_id, Some(story.loan.line_id)).await?,
         has_pin: borrower::has_pin(app, borrower_id).await?,
         page,
         form,

@@ -36,6 +36,7 @@ pub struct OwnOrder {
 struct Which<'a> {
     withholding_id: Option<WithholdingId>,
     key: Option<&'a str>,
+    line_id: Option<LineId>,
     is_pending: bool,
 }
 
@@ -57,8 +58,12 @@ pub async fn find_by_key(
     select(connection, borrower_id, Which { key: Some(key), ..Which::default() }).await
 }
 
-pub async fn find_pending(connection: &mut PgConnection, borrower_id: BorrowerId) -> sqlx::Result<Option<OwnOrder>> {
-    select(connection, borrower_id, Which { is_pending: true, ..Which::default() }).await
+pub async fn find_pending(
+    connection: &mut PgConnection,
+    borrower_id: BorrowerId,
+    line_id: Option<LineId>,
+) -> sqlx::Result<Option<OwnOrder>> {
+    select(connection, borrower_id, Which { is_pending: true, line_id, ..Which::default() }).await
 }
 
 /// Lines come first: each way to an order begins with its line. Of an order that was sent on to the next channel, whose key
@@ -77,6 +82,7 @@ async fn select(
                where l.borrower_id = $1 and ($2::uuid is null or w.withholding_id = $2)
                  and ($3::text is null or w.idempotency_key = $3)
                  and (not $4 or w.status in ('created', 'submitted', 'unknown'))
+                 and ($5::uuid is null or l.line_id = $5)
                union all
                select w.line_id, w.withholding_id, earlier.times + 1
                from sent_on earlier
@@ -99,6 +105,7 @@ async fn select(
         which.withholding_id.map(WithholdingId::uuid),
         which.key,
         which.is_pending,
+        which.line_id.map(LineId::uuid),
     )
     .fetch_optional(connection)
     .await

@@ -4,7 +4,7 @@ use std::collections::BTreeSet;
 use std::sync::Arc;
 
 use fenqi::base::Fen;
-use fenqi::base::id::CardId;
+use fenqi::base::id::{CardId, LineId, LoanId};
 use fenqi::borrower::{self, BorrowerRefusal};
 use fenqi::credit::closing_actions;
 use fenqi::error::Fault as Refused;
@@ -98,6 +98,90 @@ async fn a_part_is_paid_and_then_the_rest(pool: PgPool) {
     shopper.browser.get("/bills/pay").await.shows("Nothing is owed now");
     shopper.browser.get(&format!("/loans/{loan}/periods/1")).await.shows("Repayment");
     shopper.town.assert_whole("after paying by the pages").await;
+}
+
+/// Makes a line a second one of the shopper's, of another funder.
+async fn take_over(shopper: &Shopper, second: LineId) {
+    let pool = &shopper.town.app.pool;
+    let funder_id = fenqi::funder::open_funder(&shopper.town.app, "second-bank", "Second Bank").await.unwrap();
+    let moved = "update credit_line set borrower_id = $1, funder_id = $2 where line_id = $3";
+    let moved = sqlx::query(moved).bind(shopper.borrower_id).bind(funder_id).bind(second);
+    moved.execute(pool).await.unwrap();
+}
+
+/// A shopper with ¥104.72 billed on one line and ¥52.36 on another.
+async fn billed_twice(pool: PgPool) -> (Shopper, LineId) {
+    let (app, _world) = house::open_in_world(pool, "2026-03-02").await;
+    let mut shopper = Shopper::in_town(app).await;
+    let wish = LineWish { limit_fen: 1_000_000, statement_day: 5, due_day: 25, expires_on: "2029-12-31" };
+    let second = shopper.town.open_lines(1, wish).await.pop().unwrap();
+    let wishes = [(shopper.line_id, "K-1", 120_000), (second, "K-2", 60_000)]
+        .map(|(line_id, key, fen)| shopper.town.wish(line_id, key, fen, ("harbour-standard", 12)));
+    shopper.town.buy(wishes.into()).await;
+    shopper.town.live_until("2026-03-06").await;
+    take_over(&shopper, second).await;
+    sign_in(&mut shopper.browser, &shopper.town.app, shopper.borrower_id).await;
+    (shopper, second)
+}
+
+#[sqlx::test(migrator = "fenqi::MIGRATOR")]
+async fn a_stale_page_takes_nothing_for_another_line_than_it_showed(pool: PgPool) {
+    let (mut shopper, second) = billed_twice(pool).await;
+    let first = shopper.line_id;
+    let tabs = [
+        shopper.browser.get(&format!("/bills/pay?line={first}")).await,
+        shopper.browser.get(&format!("/bills/pay?line={first}")).await,
+    ];
+    submit(&mut shopper, &tabs[0], "/bills/pay", &[("how", "all")]).await.shows("Going to the bank");
+    // While the bank has not said what became of it, only this line waits: the other one is paid meanwhile.
+    shopper.browser.get(&format!("/bills/pay?line={first}")).await.shows("is being collected").hides("name=\"pin\"");
+    let other = shopper.browser.get(&format!("/bills/pay?line={second}")).await;
+    other.shows("name=\"pin\"").shows("All of it, ¥52.36").hides("is being collected");
+    repayment::jobs::submit_withholdings(&shopper.town.app).await.unwrap();
+    for how in [vec![("how", "all")], vec![("how", "part"), ("amount", "50")]] {
+        let stale = submit(&mut shopper, &tabs[1], "/bills/pay", &how).await;
+        stale.has_status(422).shows("nothing was charged").hides("name=\"pin\"");
+        stale.shows(&format!("href=\"/bills/pay?line={second}\"")).shows("Another line owes ¥52.36");
+    }
+    assert_eq!(shopper.town.fen("select count(*) from withholding where purpose = 'button'").await, 1);
+    // Whoever asks for the page anew is shown what is owed.
+    shopper.browser.get(&format!("/bills/pay?line={first}")).await.shows("All of it, ¥52.36");
+    submit(&mut shopper, &other, "/bills/pay", &[("how", "all")]).await.shows("Going to the bank").shows("¥52.36");
+}
+
+#[sqlx::test(migrator = "fenqi::MIGRATOR")]
+async fn an_order_of_one_line_does_not_keep_a_loan_of_another_from_being_paid_off(pool: PgPool) {
+    let (mut shopper, second) = billed_twice(pool).await;
+    let page = shopper.browser.get(&format!("/bills/pay?line={}", shopper.line_id)).await;
+    submit(&mut shopper, &page, "/bills/pay", &[("how", "all")]).await.shows("Going to the bank");
+    let loans = "select loan_id from loan order by line_id = $1 desc";
+    let loans = sqlx::query_scalar::<_, LoanId>(loans).bind(second).fetch_all(&shopper.town.app.pool).await.unwrap();
+    shopper.browser.get(&format!("/loans/{}/payoff", loans[0])).await.shows("name=\"pin\"").hides("is being collected");
+    shopper.browser.get(&format!("/loans/{}/payoff", loans[1])).await.shows("is being collected").hides("name=\"pin\"");
+}
+
+#[sqlx::test(migrator = "fenqi::MIGRATOR")]
+async fn all_of_it_is_what_is_owed_today_and_not_what_a_page_of_yesterday_showed(pool: PgPool) {
+    let (mut shopper, _world, _) = billed(pool).await;
+    let pool = shopper.town.app.pool.clone();
+    let set = "update bank_card set status = $1";
+    // Nothing is taken by the timetable, so that the bill stays late.
+    sqlx::query(set).bind("invalid").execute(&pool).await.unwrap();
+    shopper.town.live_until("2026-03-31").await;
+    sqlx::query(set).bind("bound").execute(&pool).await.unwrap();
+    sign_in(&mut shopper.browser, &shopper.town.app, shopper.borrower_id).await;
+    let yesterday = shopper.browser.get("/bills/pay").await;
+    sqlx::query(set).bind("invalid").execute(&pool).await.unwrap();
+    shopper.town.live_until("2026-04-01").await;
+    sqlx::query(set).bind("bound").execute(&pool).await.unwrap();
+    sign_in(&mut shopper.browser, &shopper.town.app, shopper.borrower_id).await;
+    let refused = submit(&mut shopper, &yesterday, "/bills/pay", &[("how", "all")]).await;
+    refused.has_status(422).shows("The amount has just changed");
+    assert_eq!(shopper.town.fen("select count(*) from withholding where purpose = 'button'").await, 0);
+    submit(&mut shopper, &refused, "/bills/pay", &[("how", "all")]).await.shows("Going to the bank");
+    repayment::jobs::submit_withholdings(&shopper.town.app).await.unwrap();
+    shopper.browser.get("/bills/pay").await.shows("Nothing is owed now");
+    shopper.town.assert_whole("after a late bill was paid in full").await;
 }
 
 #[sqlx::test(migrator = "fenqi::MIGRATOR")]

@@ -15,6 +15,7 @@ repay-lost = The network is gone, and it is not known yet whether the payment wa
 repay-asking = Sending, one moment.
 repay-give-up = Still no connection. Check your network and press again: the same payment is taken only once.
 repay-other-line = Another line owes { $amount }
+repay-line-settled = Nothing is owed on this credit line any more, and nothing was charged.
 payoff-total = To pay off today
 payoff-holds = Holds on { $day }
 payoff-billed = Billed and not paid

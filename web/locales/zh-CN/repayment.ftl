@@ -15,6 +15,7 @@ repay-lost = 网络断了，还款有没有提交还不清楚。正在用同一�
 repay-asking = 正在提交，请稍候。
 repay-give-up = 还是连不上。请检查网络后再点一次：同一笔还款只会扣一次。
 repay-other-line = 另一个额度还应还 { $amount }
+repay-line-settled = 这个额度已没有要还的款项，这次没有扣款。
 payoff-total = 今天结清需要
 payoff-holds = { $day } 当天有效
 payoff-billed = 已出账未还

@@ -1,7 +1,7 @@
 // The network goes while somebody pays, fingers tap twice, and pages are loaded again: one purchase, whatever happens.
 import { expect, test } from "@playwright/test";
 import { picture } from "./look.mjs";
-import { approved, choose, shop } from "./people.mjs";
+import { approved, choose, pass, script, shop } from "./people.mjs";
 import { chinese as say } from "./words.mjs";
 
 const pay = (page) => page.getByRole("button", { name: say("confirm-pay") });
@@ -38,6 +38,28 @@ test("a confirmation that meets no network asks again by itself, with the same k
   expect(keys.length).toBeGreaterThan(1);
   expect(new Set(keys).size).toBe(1);
   expect(await loans(page)).toBe(1);
+});
+
+test("a page that waits for the bank goes on asking after one question was lost", async ({ page, context }) => {
+  test.setTimeout(180_000);
+  const person = await approved(page, 925);
+  await comeToConfirm(page, person, 305);
+  await pay(page).click();
+  await paid(page);
+  await page.goto("/loans");
+  await page.getByRole("main").getByRole("link").first().click();
+  await page.getByRole("link", { name: say("payoff-title") }).click();
+  await script(page, "withholding_a", ["processing"]);
+  await page.getByLabel(say("field-pin"), { exact: true }).fill(person.pin);
+  await page.getByRole("button", { name: say("payoff-go") }).click();
+  await expect(page).toHaveURL(/\/repayments\//);
+  const lost = page.waitForEvent("requestfailed", (request) => request.url().includes("/repayments/"));
+  await context.setOffline(true);
+  await lost;
+  await context.setOffline(false);
+  await pass(page, 150);
+  // Neither loaded anew nor clicked.
+  await expect(page.getByRole("heading", { name: say("order-is-succeeded") })).toBeVisible({ timeout: 90_000 });
 });
 
 test("who gives up is told that nothing is known, and pays once by trying again", async ({ page }) => {

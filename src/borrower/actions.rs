@@ -290,8 +290,7 @@ pub async fn erase(app: &App, borrower_id: BorrowerId) -> Outcome<(), BorrowerRe
     let person = people.first().ok_or(Fault::Refused(BorrowerRefusal::BorrowerUnknown))?;
     let owes = store::hold_debts(&mut transaction, borrower_id).await?;
     // Whoever is erased can neither be paid nor told what was decided.
-    let is_open = store::has_open_business(&mut transaction, borrower_id).await?
-        || store::has_money_in_transit(&mut transaction, borrower_id).await?;
+    let is_open = store::has_open_business(&mut transaction, borrower_id).await?;
     if owes == Owes::Something || is_open {
         return Err(Fault::Refused(BorrowerRefusal::StillOwing));
     }

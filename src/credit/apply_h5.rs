@@ -384,6 +384,17 @@ impl Offer {
             rate_max,
         }
     }
+
+    /// Whether it costs everybody the same by every plan.
+    fn has_one_rate(&self) -> bool {
+        self.rate_min == self.rate_max
+    }
+
+    /// Its rates as they stand in a sentence.
+    fn rates(&self, page: &Page) -> String {
+        let (least, most) = (page.percent(&self.rate_min), page.percent(&self.rate_max));
+        if self.has_one_rate() { least } else { page.say("submit-rates").with("least", least).with("most", most).to_string() }
+    }
 }
 
 fn unprocessable(page: impl IntoResponse) -> Response {

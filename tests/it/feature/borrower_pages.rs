@@ -275,6 +275,22 @@ async fn an_application_on_terms_that_have_changed_is_shown_what_changed_and_sen
     place.browser.submit(&stale, "/apply/submit", &[]).await.is_at("/apply").shows("Your line is open");
 }
 
+#[sqlx::test(migrator = "fenqi::MIGRATOR")]
+async fn one_rate_for_everybody_is_no_range(pool: PgPool) {
+    let mut place = open(pool).await;
+    let submit = place.come_to_submit().await;
+    submit.shows("<dd class=\"amount\">8.6% – 18%</dd>");
+    let prices = "prices = { A = 0.086, B = 0.108, C = 0.135, D = 0.162, E = 0.180 }";
+    let same = "prices = { A = 0.086, B = 0.086, C = 0.086, D = 0.086, E = 0.086 }";
+    let standard = include_str!("../../../products/standard.toml");
+    assert!(standard.contains(prices));
+    fenqi::product::publish(&place.app, &standard.replace(prices, same)).await.unwrap();
+    let stale = place.browser.submit(&submit, "/apply/submit", &[]).await;
+    stale.has_status(422).shows("It was: a limit of up to ¥200,000.00, 8.6% to 18% a year (simple)");
+    stale.shows("It is: a limit of up to ¥200,000.00, 8.6% a year (simple)");
+    stale.shows("<dd class=\"amount\">8.6%</dd>").hides("8.6% – 8.6%");
+}
+
 /// The terms of the lines that are applied for, changed under their number.
 async fn change_terms(place: &Place, change: impl FnOnce(&mut Terms)) {
     let mut connection = place.app.pool.acquire().await.unwrap();

@@ -42,7 +42,7 @@ pub const KEYS: &[Key] = &[
         "public_url",
         None,
         "an address such as https://pay.example.cn",
-        "Where people reach the pages. Cookies are `Secure` if it begins with https. Without it, http and `listen`.",
+        "Where people reach the pages. If it begins with https, cookies are `Secure` and browsers ask for it by no other way for a year. Without it, http and `listen`.",
     ),
     key(
         "line_product",

@@ -9,6 +9,7 @@ use fenqi::access::Directory;
 use fenqi::app::App;
 use fenqi::base::Clock;
 use fenqi::http::limits::BODY_BYTES_MAX;
+use fenqi::page::Site;
 use fenqi::partner::Partners;
 use fenqi::router::{guarded, router};
 use serde_json::Value;
@@ -136,6 +137,21 @@ async fn bad_requests_are_problems_with_codes(pool: PgPool) {
 
 async fn panics() -> &'static str {
     panic!("as a test wants it")
+}
+
+#[sqlx::test(migrator = "fenqi::MIGRATOR")]
+async fn a_site_that_is_encrypted_is_asked_for_by_no_other_way(pool: PgPool) {
+    let app = open(pool).await;
+    let plain = desk::serve(&app).await;
+    let encrypted = desk::serve(&App { site: Site::at("https://pay.example.cn"), ..app.clone() }).await;
+    for path in ["/", "/healthz", "/nothing"] {
+        let header = async |address: &str| {
+            let response = client().get(format!("{address}{path}")).send().await.unwrap();
+            response.headers().get("strict-transport-security").map(|header| header.to_str().unwrap().to_owned())
+        };
+        assert_eq!(header(&plain).await, None, "{path}");
+        assert_eq!(header(&encrypted).await.as_deref(), Some("max-age=31536000"), "{path}");
+    }
 }
 
 #[sqlx::test(migrator = "fenqi::MIGRATOR")]

@@ -373,6 +373,11 @@ fn line_cells(page: &Page, day: BusinessDay, line: &DayLine) -> Vec<Cell> {
         Cell::Yuan(line.discount_fee),
         Cell::Yuan(line.subsidy),
         Cell::Yuan(line.net()),
+        // What was carried, paid and when is a day's, and stands in the row that ends it.
+        Cell::Empty,
+        Cell::Empty,
+        Cell::Empty,
+        Cell::Empty,
     ]
 }
 

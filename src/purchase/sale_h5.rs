@@ -16,7 +16,7 @@ use crate::base::id::PurchaseId;
 use crate::base::typed::{typed_amount, typed_day};
 use crate::base::{BusinessDay, Fen};
 use crate::http::Problem;
-use crate::merchant::MerchantSignedIn;
+use crate::merchant::{MerchantSignedIn, Role};
 use crate::page::sheet::{Cell, Sheet};
 use crate::page::{Form, Page};
 
@@ -189,32 +189,41 @@ pub async fn table(
         Which::Number(_) => "purchases.csv".to_owned(),
     };
     let mut sheet = Sheet::begin();
-    let columns = [
-        "sale-column-number",
-        "sale-column-order",
-        "sale-column-day",
-        "sale-column-time",
-        "sale-column-what",
-        "sale-column-state",
-        "sale-column-periods",
-        "sale-column-amount",
-        "sale-column-refunded",
-        "sale-column-fee",
-        "sale-column-subsidy",
-        "sale-column-net",
-    ];
-    sheet.row(columns.map(|key| Cell::Text(page.say(key).to_string())))?;
+    let columns = columns(signed_in.rights);
+    sheet.row(columns.iter().copied().map(|key| Cell::Text(page.say(key).to_string())))?;
     let rows = sale_actions::stream(app, signed_in.merchant_id, filter);
     let bytes = rows.and_then(move |sales| {
-        let written = write(&mut sheet, &page, &sales);
+        let written = write(&mut sheet, &page, columns.len(), &sales);
         async move { written }
     });
     Ok((as_csv(&name), Body::from_stream(bytes)).into_response())
 }
 
-fn write(sheet: &mut Sheet, page: &Page, sales: &[Sale]) -> anyhow::Result<Vec<u8>> {
+/// What the table says of a sale. What is left of it for the merchant comes last, and only for those who may see settlements.
+const COLUMNS: [&str; 12] = [
+    "sale-column-number",
+    "sale-column-order",
+    "sale-column-day",
+    "sale-column-time",
+    "sale-column-what",
+    "sale-column-state",
+    "sale-column-periods",
+    "sale-column-amount",
+    "sale-column-refunded",
+    "sale-column-fee",
+    "sale-column-subsidy",
+    "sale-column-net",
+];
+/// Up to what was refunded.
+const COLUMNS_FOR_ALL: usize = 9;
+
+fn columns(rights: Role) -> &'static [&'static str] {
+    if rights.may_see_settlements() { &COLUMNS } else { &COLUMNS[..COLUMNS_FOR_ALL] }
+}
+
+fn write(sheet: &mut Sheet, page: &Page, columns: usize, sales: &[Sale]) -> anyhow::Result<Vec<u8>> {
     for sale in sales {
-        sheet.row([
+        let cells = [
             Cell::Text(sale.purchase_id.to_string()),
             Cell::Text(sale.order_reference.clone().unwrap_or_default()),
             Cell::Day(sale.business_day),
@@ -227,7 +236,8 @@ fn write(sheet: &mut Sheet, page: &Page, sales: &[Sale]) -> anyhow::Result<Vec<u
             Cell::Yuan(sale.discount_fee),
             Cell::Yuan(sale.subsidy),
             Cell::Yuan(sale.net()),
-        ])?;
+        ];
+        sheet.row(cells.into_iter().take(columns))?;
     }
     sheet.take()
 }

@@ -165,6 +165,33 @@ async fn a_purchase_tells_its_way_from_gross_to_net(pool: PgPool) {
 }
 
 #[sqlx::test(migrator = "fenqi::MIGRATOR")]
+async fn what_is_left_for_the_merchant_is_told_only_to_those_who_may_see_settlements(pool: PgPool) {
+    let mut till = Till::open(pool, "2026-03-02").await;
+    let receipt = till.sell(120_000, ("harbour-shared-fee", 6)).await;
+    let address = format!("/m/purchases/{}", receipt.purchase_id);
+    till.live_until("2026-03-04").await;
+    till.town.refund(&receipt, 60_000, "R-1").await;
+    let owners = till.browser.get(&address).await;
+    let refund = owners.text.split(&format!("{address}/refunds/")).nth(1).unwrap().split('"').next().unwrap();
+    let refund = format!("{address}/refunds/{refund}");
+    till.browser.get(&refund).await.shows("Discount fee that comes back").shows("Taken off your settlement");
+    till.sign_in(CASHIER, Role::Cashier).await;
+    let page = till.browser.get(&address).await;
+    page.shows("¥1,200.00").shows("Partly refunded").shows("Refund of 4 March").shows("−¥600.00").shows(&refund);
+    for told in ["From gross to net", "7.20", "Interest that you pay", "Net after refunds", "Paid on", "/m/settlements"] {
+        page.hides(told);
+    }
+    let done = till.browser.get(&refund).await;
+    done.shows("¥600.00").hides("Discount fee").hides("Subsidy that comes back").hides("Taken off your settlement");
+    let table = till.browser.get("/m/purchases/table").await;
+    let text = table.text.strip_prefix('\u{feff}').expect("Excel's mark");
+    for row in text.split("\r\n").filter(|row| !row.is_empty()) {
+        assert_eq!(row.split(',').count(), 9, "{row}");
+    }
+    table.shows("1200.00,600.00").hides("7.20").hides("Net");
+}
+
+#[sqlx::test(migrator = "fenqi::MIGRATOR")]
 async fn another_merchants_purchases_are_not_there(pool: PgPool) {
     let mut till = Till::open(pool, "2026-03-02").await;
     let receipt = till.sell(120_000, STANDARD).await;

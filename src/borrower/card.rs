@@ -71,8 +71,6 @@ pub struct Signing {
     pub card_id: CardId,
     pub challenge: String,
     pub status: SigningStatus,
-    pub codes_tried: i16,
-    pub expires_at: DateTime<Utc>,
 }
 
 /// Whether a code may be put to the channel.
@@ -83,14 +81,11 @@ pub enum Trying {
 }
 
 impl Signing {
-    pub fn try_code(&self, now: DateTime<Utc>) -> Result<Trying, CardRefusal> {
+    /// What a code comes to where none may be put to the channel any more: the signing's time or tries are over, or it has ended.
+    pub fn try_no_more(&self) -> Result<Trying, CardRefusal> {
         match self.status {
             SigningStatus::Signed => Ok(Trying::AlreadySigned),
-            SigningStatus::Refused => Err(CardRefusal::SigningEnded),
-            SigningStatus::Started if now >= self.expires_at || self.codes_tried >= CODES_MAX => {
-                Err(CardRefusal::SigningEnded)
-            }
-            SigningStatus::Started => Ok(Trying::AskChannel),
+            SigningStatus::Refused | SigningStatus::Started => Err(CardRefusal::SigningEnded),
         }
     }
 }
@@ -216,21 +211,13 @@ mod tests {
     }
 
     #[test]
-    fn a_signing_ends_after_five_wrong_codes_or_ten_minutes() {
+    fn where_no_code_is_tried_any_more_a_signed_card_is_signed_and_any_other_signing_has_ended() {
         let now = DateTime::UNIX_EPOCH;
-        let signing = Signing {
-            borrower_id: BorrowerId::mint(now),
-            card_id: CardId::mint(now),
-            challenge: "c".into(),
-            status: SigningStatus::Started,
-            codes_tried: 4,
-            expires_at: now + CODE_VALID,
-        };
-        assert_eq!(signing.try_code(now), Ok(Trying::AskChannel));
-        assert_eq!(signing.try_code(now + CODE_VALID), Err(CardRefusal::SigningEnded));
-        let tried = Signing { codes_tried: 5, ..signing.clone() };
-        assert_eq!(tried.try_code(now), Err(CardRefusal::SigningEnded));
-        let signed = Signing { status: SigningStatus::Signed, ..tried };
-        assert_eq!(signed.try_code(now + CODE_VALID), Ok(Trying::AlreadySigned));
+        let (borrower_id, card_id) = (BorrowerId::mint(now), CardId::mint(now));
+        let signing = |status| Signing { borrower_id, card_id, challenge: "c".into(), status };
+        assert_eq!(signing(SigningStatus::Signed).try_no_more(), Ok(Trying::AlreadySigned));
+        for status in [SigningStatus::Started, SigningStatus::Refused] {
+            assert_eq!(signing(status).try_no_more(), Err(CardRefusal::SigningEnded));
+        }
     }
 }

@@ -1,6 +1,6 @@
 //! Binding a card by signing the withholding agreement, and choosing and unbinding cards.
 
-use std::collections::HashMap;
+use std::collections::{HashMap, HashSet};
 
 use chrono::{DateTime, Utc};
 use sqlx::PgConnection;
@@ -219,16 +219,22 @@ pub async fn confirm_binding(app: &App, code: CardCode) -> Outcome<CardId, CardR
     confirmed.remove(0).map_err(Fault::Refused)
 }
 
-/// As [`confirm_binding`], answering each in order.
+/// As [`confirm_binding`], answering each in order. A try is counted before the bank is asked, so that many at once are no more than
+/// one after the other, and given back where the bank keeps silent.
 pub async fn confirm_binding_many(app: &App, codes: &[CardCode]) -> anyhow::Result<Vec<Result<CardId, CardRefusal>>> {
     let keys: Vec<(BorrowerId, CardId)> = codes.iter().map(|code| (code.borrower_id, code.card_id)).collect();
+    let now = app.clock.now();
     let mut connection = app.pool.acquire().await?;
+    let counted = card_store::count_codes(&mut connection, &keys, (CODES_MAX, now)).await?;
     let signings = card_store::find_signings(&mut connection, &keys).await?;
     drop(connection);
+    let counted: HashSet<CardId> = counted.into_iter().collect();
     let signings: HashMap<CardId, Signing> = signings.into_iter().map(|signing| (signing.card_id, signing)).collect();
-    let now = app.clock.now();
-    let tries: Vec<Result<Trying, CardRefusal>> =
-        codes.iter().map(|code| signings.get(&code.card_id).ok_or(CardRefusal::CardUnknown)?.try_code(now)).collect();
+    let tried = |code: &CardCode| {
+        let signing = signings.get(&code.card_id).ok_or(CardRefusal::CardUnknown)?;
+        if counted.contains(&code.card_id) { Ok(Trying::AskChannel) } else { signing.try_no_more() }
+    };
+    let tries: Vec<Result<Trying, CardRefusal>> = codes.iter().map(tried).collect();
     let asked: Vec<(String, String)> = codes
         .iter()
         .zip(&tries)
@@ -265,7 +271,7 @@ async fn ask_channel(app: &App, codes: Vec<(String, String)>) -> HashMap<String,
 #[derive(Default)]
 struct Ended {
     signed: Vec<SignedCard>,
-    wrong: Vec<(BorrowerId, CardId)>,
+    silent: Vec<(BorrowerId, CardId)>,
     refused: Vec<(BorrowerId, CardId)>,
 }
 
@@ -278,15 +284,15 @@ impl Ended {
                 self.signed.push(SignedCard { borrower_id, card_id, agreement_number, signed_at: now });
                 Ok(card_id)
             }
-            Some(Told::CodeWrong) => {
-                self.wrong.push((borrower_id, card_id));
-                Err(CardRefusal::CodeWrong)
-            }
+            Some(Told::CodeWrong) => Err(CardRefusal::CodeWrong),
             Some(Told::Ended) => {
                 self.refused.push((borrower_id, card_id));
                 Err(CardRefusal::SigningEnded)
             }
-            None => Err(CardRefusal::BankSilent),
+            None => {
+                self.silent.push((borrower_id, card_id));
+                Err(CardRefusal::BankSilent)
+            }
         }
     }
 
@@ -299,8 +305,8 @@ impl Ended {
             card_store::bind_signed(&mut transaction, &self.signed).await?;
             card_store::end_signings(&mut transaction, &signed, SigningStatus::Signed).await?;
         }
-        if !self.wrong.is_empty() {
-            card_store::count_wrong_codes(&mut transaction, &self.wrong).await?;
+        if !self.silent.is_empty() {
+            card_store::uncount_codes(&mut transaction, &self.silent).await?;
         }
         if !self.refused.is_empty() {
             card_store::end_signings(&mut transaction, &self.refused, SigningStatus::Refused).await?;

@@ -98,7 +98,7 @@ pub async fn find_signings(connection: &mut PgConnection, keys: &[(BorrowerId, C
     sqlx::query_as!(
         Signing,
         r#"select s.borrower_id as "borrower_id: BorrowerId", s.card_id as "card_id: CardId", s.challenge,
-                  s.status as "status: SigningStatus", s.codes_tried, s.expires_at
+                  s.status as "status: SigningStatus"
            from card_signing s join unnest($1::uuid[], $2::uuid[]) as k(borrower_id, card_id) using (borrower_id, card_id)"#,
         &borrowers,
         &cards
@@ -136,14 +136,37 @@ pub async fn find_open_signing(
     .await
 }
 
-/// Counts a wrong code against each signing that is still open.
-pub async fn count_wrong_codes(connection: &mut PgConnection, keys: &[(BorrowerId, CardId)]) -> sqlx::Result<()> {
+/// Counts a code against each signing that may still be tried, and returns those.
+pub async fn count_codes(
+    connection: &mut PgConnection,
+    keys: &[(BorrowerId, CardId)],
+    (codes_max, now): (i16, DateTime<Utc>),
+) -> sqlx::Result<Vec<CardId>> {
+    let borrowers: Vec<Uuid> = keys.iter().map(|(borrower_id, _)| borrower_id.uuid()).collect();
+    let cards: Vec<Uuid> = keys.iter().map(|(_, card_id)| card_id.uuid()).collect();
+    sqlx::query_scalar!(
+        r#"update card_signing s set codes_tried = s.codes_tried + 1
+           from unnest($1::uuid[], $2::uuid[]) as k(borrower_id, card_id)
+           where s.borrower_id = k.borrower_id and s.card_id = k.card_id and s.status = 'started'
+                 and s.codes_tried < $3 and s.expires_at > $4
+           returning s.card_id as "card_id: CardId""#,
+        &borrowers,
+        &cards,
+        codes_max,
+        now
+    )
+    .fetch_all(connection)
+    .await
+}
+
+/// Takes the counting of a code back where nobody has looked at it.
+pub async fn uncount_codes(connection: &mut PgConnection, keys: &[(BorrowerId, CardId)]) -> sqlx::Result<()> {
     let borrowers: Vec<Uuid> = keys.iter().map(|(borrower_id, _)| borrower_id.uuid()).collect();
     let cards: Vec<Uuid> = keys.iter().map(|(_, card_id)| card_id.uuid()).collect();
     sqlx::query!(
-        "update card_signing s set codes_tried = s.codes_tried + 1
+        "update card_signing s set codes_tried = s.codes_tried - 1
          from unnest($1::uuid[], $2::uuid[]) as k(borrower_id, card_id)
-         where s.borrower_id = k.borrower_id and s.card_id = k.card_id and s.status = 'started'",
+         where s.borrower_id = k.borrower_id and s.card_id = k.card_id and s.status = 'started' and s.codes_tried > 0",
         &borrowers,
         &cards
     )

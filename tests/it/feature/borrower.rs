@@ -3,7 +3,7 @@
 use chrono::TimeDelta;
 use fenqi::app::App;
 use fenqi::base::Fen;
-use fenqi::base::id::BorrowerId;
+use fenqi::base::id::{BorrowerId, CardId};
 use fenqi::borrower::actions::{self, Signature};
 use fenqi::borrower::card::{CardBinding, CardCode, CardStatus};
 use fenqi::borrower::{Agreement, BorrowerRefusal, CardRefusal, Registration, card_actions};
@@ -244,6 +244,41 @@ async fn five_wrong_codes_end_a_signing(pool: PgPool) {
     let silent = house::with_partners(&app, &[]);
     let binding = CardBinding { borrower_id, number: identity::card_number(1, 0), mobile: identity::mobile(1) };
     assert_eq!(refused(card_actions::start_binding(&silent, binding).await), CardRefusal::BankSilent);
+}
+
+async fn put(app: &App, (borrower_id, card_id): (BorrowerId, CardId), code: &str) -> Outcome<CardId, CardRefusal> {
+    card_actions::confirm_binding(app, CardCode { borrower_id, card_id, code: code.into() }).await
+}
+
+#[sqlx::test(migrator = "fenqi::MIGRATOR")]
+async fn five_codes_are_put_to_the_bank_even_when_many_come_at_once_and_none_after_ten_minutes(pool: PgPool) {
+    let (app, _world) = house::open_in_world(pool, "2026-01-05").await;
+    let borrower_id = registered(&app, 1).await;
+    let start = async || {
+        let binding = CardBinding { borrower_id, number: identity::card_number(1, 0), mobile: identity::mobile(1) };
+        card_actions::start_binding(&app, binding).await.unwrap()
+    };
+    let card = (borrower_id, start().await);
+    // What no bank has looked at is no try, however often it is put.
+    let silent = house::with_partners(&app, &[]);
+    for _ in 0..6 {
+        assert_eq!(refused(put(&silent, card, "000001").await), CardRefusal::BankSilent);
+    }
+    let answers = futures_util::future::join_all((0..12).map(|_| put(&app, card, "999999"))).await;
+    let wrong = answers.into_iter().map(refused).filter(|refusal| *refusal == CardRefusal::CodeWrong).count();
+    app.partners.flush_log().await;
+    let asked = "select count(*) from partner_call where operation = 'confirm_signing'";
+    let asked: i64 = sqlx::query_scalar(asked).fetch_one(&app.pool).await.unwrap();
+    assert_eq!((wrong, asked), (5, 5));
+    assert_eq!(refused(put(&app, card, "000001").await), CardRefusal::SigningEnded);
+    // Another signing of the card is tried anew, for ten minutes; what was signed stays so.
+    let late = start().await;
+    app.clock.set(app.clock.now() + TimeDelta::minutes(10));
+    assert_eq!(refused(put(&app, (borrower_id, late), "000001").await), CardRefusal::SigningEnded);
+    let signed = start().await;
+    assert_eq!(put(&app, (borrower_id, signed), "000001").await.unwrap(), signed);
+    app.clock.set(app.clock.now() + TimeDelta::minutes(10));
+    assert_eq!(put(&app, (borrower_id, signed), "000001").await.unwrap(), signed);
 }
 
 #[sqlx::test(migrator = "fenqi::MIGRATOR")]

@@ -198,6 +198,7 @@ fn pages(app: App, live: LiveReceipts) -> Router<App> {
         .route("/me/sessions", get(me_h5::sessions))
         .route("/me/sessions/{session}/end", led("/me/sessions").post(me_h5::end_session))
         .route("/me/sessions/end-others", led("/me/sessions").post(me_h5::end_others))
+        .route("/me/sessions/unlink-wechat", led("/me/sessions").post(me_h5::unlink_wechat))
         .route("/me/export", get(me_h5::ask_export).post(me_h5::export))
         .route("/me/close", get(account_h5::ask).post(account_h5::close))
         .route("/me/pin", get(pin_h5::show).post(pin_h5::set))

@@ -5,11 +5,13 @@ use askama_web::WebTemplate;
 use axum::extract::{Path, State};
 use axum::http::{StatusCode, header};
 use axum::response::{IntoResponse, Redirect, Response};
+use chrono::{DateTime, Utc};
 use uuid::Uuid;
 
 use super::model::{Profile, SignedAgreement};
 use super::pin_actions::has_pin;
-use super::{Agreement, actions, export_actions, pin_h5};
+use super::sign_in_h5::BY_MOBILE;
+use super::{Agreement, actions, export_actions, openid_actions, pin_h5};
 use crate::app::App;
 use crate::base::id::ConsentId;
 use crate::http::Problem;
@@ -90,6 +92,8 @@ pub async fn withdraw(
 pub struct SessionsPage {
     page: Page,
     sessions: Vec<OwnSession>,
+    /// Since when WeChat signs the person in.
+    wechat_since: Option<DateTime<Utc>>,
 }
 
 impl SessionsPage {
@@ -101,7 +105,8 @@ impl SessionsPage {
 /// `GET /me/sessions`
 pub async fn sessions(State(app): State<App>, page: Page, SignedIn(id): SignedIn) -> Result<SessionsPage, Problem> {
     let sessions = session::list(&app, &page.visit, SessionKind::Borrower, id.uuid()).await?;
-    Ok(SessionsPage { page, sessions })
+    let wechat_since = openid_actions::linked_at(&app, id).await?;
+    Ok(SessionsPage { page, sessions, wechat_since })
 }
 
 /// `POST /me/sessions/{session}/end`
@@ -121,6 +126,14 @@ pub async fn end_others(State(app): State<App>, page: Page, SignedIn(id): Signed
     session::end_others(&app, &page.visit, SessionKind::Borrower, id.uuid()).await?;
     page.visit.flash("flash-session-ended");
     Ok(Redirect::to("/me/sessions"))
+}
+
+/// `POST /me/sessions/unlink-wechat`: WeChat signs the person in no more. Whoever came by it proves a mobile next.
+pub async fn unlink_wechat(State(app): State<App>, page: Page, SignedIn(id): SignedIn) -> Result<Redirect, Problem> {
+    openid_actions::unlink_openid(&app, id).await?;
+    page.visit.flash("flash-wechat-unlinked");
+    let is_signed_in = session::find(&app, &page.visit, SessionKind::Borrower).await?.is_some();
+    Ok(Redirect::to(if is_signed_in { "/me/sessions" } else { BY_MOBILE }))
 }
 
 #[derive(Template, WebTemplate)]

@@ -1,11 +1,15 @@
 //! The WeChat identity of a borrower: signing in by it, and being written to.
 
+use chrono::{DateTime, Utc};
+
 use super::model::BorrowerRefusal;
 use super::openid_store::{self, NewIdentity};
 use super::{store, subscription_store};
 use crate::app::App;
 use crate::base::id::BorrowerId;
 use crate::database;
+use crate::page::SessionKind;
+use crate::page::session;
 use crate::vault::{Field, Indexed};
 
 /// The borrower whom a WeChat identity leads to.
@@ -14,7 +18,8 @@ pub async fn find_by_openid(app: &App, openid: &str) -> anyhow::Result<Option<Bo
     Ok(openid_store::find(&mut *app.pool.acquire().await?, &hash).await?)
 }
 
-/// Leads a WeChat identity to a borrower, who has just proved to hold the mobile too.
+/// Leads a WeChat identity to a borrower, who has just proved to hold the mobile too. It is the only one from then on: whoever had
+/// signed in by another one, on a telephone that was given away perhaps, is signed out, and so is the identity's former borrower.
 pub async fn link_openid(app: &App, borrower_id: BorrowerId, openid: &str) -> anyhow::Result<()> {
     let mut transaction = database::begin(&app.pool).await?;
     let people = store::find_people(&mut transaction, &[borrower_id]).await?;
@@ -26,10 +31,36 @@ pub async fn link_openid(app: &App, borrower_id: BorrowerId, openid: &str) -> an
         openid_sealed: key.seal(Field::OpenId, openid),
         linked_at: app.clock.now(),
     };
+    let former = openid_store::find(&mut transaction, &identity.openid_hash).await?;
+    if let Some(former) = former.filter(|former| *former != borrower_id) {
+        let theirs = (SessionKind::Borrower, former.uuid());
+        session::end_by_wechat(&mut transaction, &app.vault, theirs, None).await?;
+    }
+    let own = (SessionKind::Borrower, borrower_id.uuid());
+    session::end_by_wechat(&mut transaction, &app.vault, own, Some(openid)).await?;
+    openid_store::release_others(&mut transaction, &identity).await?;
     openid_store::point(&mut transaction, &identity).await?;
     openid_store::forget_others(&mut transaction, &identity).await?;
     subscription_store::forget_others(&mut transaction, borrower_id, &identity.openid_hash, identity.linked_at).await?;
     openid_store::put(&mut transaction, &identity).await?;
+    transaction.commit().await?;
+    Ok(())
+}
+
+/// Since when a borrower has been known in WeChat; `None` for whoever is not.
+pub async fn linked_at(app: &App, borrower_id: BorrowerId) -> anyhow::Result<Option<DateTime<Utc>>> {
+    Ok(openid_store::find_linked_at(&mut *app.pool.acquire().await?, borrower_id).await?)
+}
+
+/// Lets no WeChat identity sign the borrower in any more, or be written to; whoever is signed in by one is signed out. Again it
+/// changes nothing.
+pub async fn unlink_openid(app: &App, borrower_id: BorrowerId) -> anyhow::Result<()> {
+    let mut transaction = database::begin(&app.pool).await?;
+    openid_store::release(&mut transaction, borrower_id).await?;
+    openid_store::delete(&mut transaction, borrower_id).await?;
+    subscription_store::delete(&mut transaction, borrower_id).await?;
+    let own = (SessionKind::Borrower, borrower_id.uuid());
+    session::end_by_wechat(&mut transaction, &app.vault, own, None).await?;
     transaction.commit().await?;
     Ok(())
 }

@@ -36,6 +36,28 @@ pub async fn point(connection: &mut PgConnection, identity: &NewIdentity) -> sql
     Ok(())
 }
 
+/// Lets no other identity lead to the borrower than this one.
+pub async fn release_others(connection: &mut PgConnection, identity: &NewIdentity) -> sqlx::Result<()> {
+    sqlx::query!(
+        "delete from borrower_by_openid where borrower_id = $1 and openid_hash <> $2",
+        identity.borrower_id.uuid(),
+        &identity.openid_hash
+    )
+    .execute(connection)
+    .await?;
+    Ok(())
+}
+
+/// Since when a borrower has been known in WeChat; `None` for whoever is not.
+pub async fn find_linked_at(
+    connection: &mut PgConnection,
+    borrower_id: BorrowerId,
+) -> sqlx::Result<Option<DateTime<Utc>>> {
+    sqlx::query_scalar!("select linked_at from wechat_identity where borrower_id = $1", borrower_id.uuid())
+        .fetch_optional(connection)
+        .await
+}
+
 /// Keeps the identity by which the borrower is written to.
 pub async fn put(connection: &mut PgConnection, identity: &NewIdentity) -> sqlx::Result<()> {
     sqlx::query!(

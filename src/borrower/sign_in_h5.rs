@@ -106,9 +106,8 @@ pub async fn from_wechat(
     };
     let borrower_id = openid_actions::find_by_openid(&app, &openid).await?;
     let subject_id = borrower_id.map(|borrower_id| borrower_id.uuid());
-    let kept = if subject_id.is_some() { None } else { Some(openid) };
-    session::begin(&app, &page.visit, SessionKind::Borrower, &Proved { subject_id, mobile: None, openid: kept })
-        .await?;
+    let proved = Proved { subject_id, mobile: None, openid: Some(openid) };
+    session::begin(&app, &page.visit, SessionKind::Borrower, &proved).await?;
     let on = if subject_id.is_some() { next } else { by_mobile };
     Ok(Redirect::to(&on).into_response())
 }

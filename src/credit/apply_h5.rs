@@ -271,7 +271,7 @@ pub async fn identify(State(app): State<App>, page: Page, mut form: Form) -> Res
     if let Some(openid) = &openid {
         openid_actions::link_openid(&app, borrower_id, openid).await?;
     }
-    let proved = Proved { subject_id: Some(borrower_id.uuid()), mobile: None, openid: None };
+    let proved = Proved { subject_id: Some(borrower_id.uuid()), mobile: None, openid };
     session::begin(&app, &page.visit, SessionKind::Borrower, &proved).await?;
     Ok(Redirect::to(APPLY).into_response())
 }
@@ -393,7 +393,11 @@ impl Offer {
     /// Its rates as they stand in a sentence.
     fn rates(&self, page: &Page) -> String {
         let (least, most) = (page.percent(&self.rate_min), page.percent(&self.rate_max));
-        if self.has_one_rate() { least } else { page.say("submit-rates").with("least", least).with("most", most).to_string() }
+        if self.has_one_rate() {
+            least
+        } else {
+            page.say("submit-rates").with("least", least).with("most", most).to_string()
+        }
     }
 }
 

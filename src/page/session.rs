@@ -16,7 +16,7 @@ use crate::base::id::{self, BorrowerId};
 use crate::base::person::Mobile;
 use crate::database;
 use crate::http::Problem;
-use crate::vault::Field;
+use crate::vault::{Field, Vault};
 
 /// A session that nobody uses ends; money moves only with the PIN, so days are short enough.
 const IDLE: TimeDelta = TimeDelta::days(7);
@@ -40,6 +40,7 @@ pub struct Proved {
     pub subject_id: Option<Uuid>,
     /// Of a person who is not a borrower yet, or of a merchant's staff: it may work at several merchants.
     pub mobile: Option<Mobile>,
+    /// The WeChat identity by which the person came: its sessions end when it is one's no more.
     pub openid: Option<String>,
 }
 
@@ -155,6 +156,22 @@ pub async fn end_all_but(
     token_hash: &[u8; 32],
 ) -> sqlx::Result<()> {
     session_store::delete_others(connection, kind, subject_id, token_hash).await
+}
+
+/// Ends, in the caller's transaction, a person's sessions that came by a WeChat identity, except those that came by `but`.
+pub async fn end_by_wechat(
+    connection: &mut PgConnection,
+    vault: &Vault,
+    (kind, subject_id): (SessionKind, Uuid),
+    but: Option<&str>,
+) -> anyhow::Result<()> {
+    for (session_id, sealed) in session_store::list_by_wechat(connection, kind, subject_id).await? {
+        let openid = vault.open_for(session_id, Field::OpenId, &sealed)?;
+        if but != Some(openid.as_str()) {
+            session_store::delete_one(connection, kind, subject_id, session_id).await?;
+        }
+    }
+    Ok(())
 }
 
 /// Ends all sessions of a person.

@@ -151,6 +151,23 @@ pub async fn delete_one(
     Ok(())
 }
 
+/// The live sessions of a person that came by a WeChat identity, with that identity, sealed.
+pub async fn list_by_wechat(
+    connection: &mut PgConnection,
+    kind: SessionKind,
+    subject_id: Uuid,
+) -> sqlx::Result<Vec<(Uuid, Vec<u8>)>> {
+    let rows = sqlx::query!(
+        r#"select session_id, openid_sealed as "openid_sealed!" from session
+           where subject_id = $1 and kind = $2 and openid_sealed is not null"#,
+        subject_id,
+        kind as SessionKind
+    )
+    .fetch_all(connection)
+    .await?;
+    Ok(rows.into_iter().map(|row| (row.session_id, row.openid_sealed)).collect())
+}
+
 pub async fn delete_others(
     connection: &mut PgConnection,
     kind: SessionKind,

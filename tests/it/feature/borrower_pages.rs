@@ -424,15 +424,71 @@ async fn a_silent_sms_partner_and_too_many_codes_are_told_in_words(pool: PgPool)
     place.browser.submit(&page, "/sign-in", &fields).await.has_status(422).shows("Wait a minute");
 }
 
+/// A browser with another one's session, that knows no WeChat.
+fn like(other: &Browser) -> Browser {
+    let mut browser = Browser::at(&other.address);
+    browser.cookies = other.cookies.clone();
+    browser
+}
+
+/// Comes to a page in a telephone's WeChat that nobody has signed in on.
+async fn come(place: &mut Place, openid: &str, path: &str) -> Shown {
+    place.world.script("wechat", None, vec![Scripted::answer(&format!("openid:{openid}"))]);
+    place.browser = Browser::at(&place.browser.address).in_wechat();
+    place.browser.get(path).await
+}
+
+/// The same, and proves the mobile.
+async fn come_and_link(place: &mut Place, openid: &str) {
+    place.app.clock.set(place.app.clock.now() + TimeDelta::minutes(2));
+    let page = come(place, openid, "/home").await;
+    let sent = place.browser.submit(page.is_at("/sign-in"), "/sign-in", &[("mobile", MOBILE), ("do", "send")]).await;
+    let code = place.code_sent_to(MOBILE);
+    let fields = [("mobile", MOBILE), ("passcode", code.as_str()), ("do", "sign_in")];
+    place.browser.submit(&sent, "/sign-in", &fields).await.is_at("/home");
+}
+
+#[sqlx::test(migrator = "fenqi::MIGRATOR")]
+async fn a_wechat_that_another_one_followed_or_that_was_unlinked_signs_nobody_in(pool: PgPool) {
+    let mut place = open(pool).await;
+    place.settle().await;
+    let mut elsewhere = like(&place.browser);
+    let sessions = place.browser.get("/me/sessions").await;
+    sessions.hides("action=\"/me/sessions/unlink-wechat\"");
+    come_and_link(&mut place, "o-old").await;
+    let mut linked = like(&place.browser);
+    come(&mut place, "o-old", "/home").await.is_at("/home");
+    let mut known = like(&place.browser);
+    come_and_link(&mut place, "o-new").await;
+    let mut new = like(&place.browser);
+    // The former WeChat is a stranger's again, and what it had signed in is signed out.
+    for browser in [&mut linked, &mut known] {
+        browser.get("/home").await.is_at("/sign-in");
+    }
+    come(&mut place, "o-old", "/home").await.is_at("/sign-in").shows("Sign in by mobile");
+    come(&mut place, "o-new", "/home").await.is_at("/home");
+    // Whoever signed in by the mobile is asked nothing, and lets WeChat go from there.
+    let sessions = elsewhere.get("/me/sessions").await;
+    sessions.is_at("/me/sessions").shows("Your WeChat has signed you in since");
+    let unlinked = elsewhere.submit(&sessions, "/me/sessions/unlink-wechat", &[]).await;
+    unlinked.is_at("/me/sessions").shows("WeChat does not sign you in any more").hides("Your WeChat has signed");
+    new.get("/home").await.is_at("/sign-in");
+    come(&mut place, "o-new", "/home").await.is_at("/sign-in").shows("Sign in by mobile");
+    let left = "select (select count(*) from borrower_by_openid) + (select count(*) from wechat_identity)";
+    let left: i64 = sqlx::query_scalar(left).fetch_one(&place.app.pool).await.unwrap();
+    assert_eq!(left, 0);
+    // Whoever lets it go inside WeChat is signed out there, and proves the mobile next time.
+    come_and_link(&mut place, "o-new").await;
+    let sessions = place.browser.get("/me/sessions?lang=zh-CN").await;
+    sessions.shows("解除微信登录");
+    place.browser.submit(&sessions, "/me/sessions/unlink-wechat", &[]).await.is_at("/sign-in").shows("已解除微信登录");
+    elsewhere.get("/home").await.is_at("/home");
+}
+
 #[sqlx::test(migrator = "fenqi::MIGRATOR")]
 async fn inside_wechat_a_person_proves_the_mobile_once_and_is_the_same_account(pool: PgPool) {
     let mut place = open(pool).await;
     place.settle().await;
-    let come = async |place: &mut Place, openid: &str, path: &str| {
-        place.world.script("wechat", None, vec![Scripted::answer(&format!("openid:{openid}"))]);
-        place.browser = Browser::at(&place.browser.address).in_wechat();
-        place.browser.get(path).await
-    };
     place.app.clock.set(place.app.clock.now() + TimeDelta::minutes(2));
     let page = come(&mut place, "o-wang", "/me/cards").await;
     page.is_at("/sign-in").shows("Sign in by mobile");

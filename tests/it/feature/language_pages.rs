@@ -24,7 +24,7 @@ const KNOWN: [&str; 15] = [
     "Excel",
 ];
 /// Posts that end something, so that a walk through all pages leaves them alone.
-const ENDS: [&str; 5] = ["/sign-out", "/end", "/end-others", "/stop", "/again"];
+const ENDS: [&str; 6] = ["/sign-out", "/end", "/end-others", "/unlink-wechat", "/stop", "/again"];
 
 fn is_chinese(letter: char) -> bool {
     matches!(letter, '\u{3000}'..='\u{303f}' | '\u{3400}'..='\u{9fff}' | '\u{ff00}'..='\u{ff5e}')

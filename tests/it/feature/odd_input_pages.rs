@@ -16,7 +16,7 @@ const KEPT: usize = 500;
 const SECRET: [&str; 8] =
     ["pin", "pin_former", "pin_new", "pin_again", "passcode", "card_code", "id_last", "account_number"];
 /// Posts that end something, and are right without any input.
-const ENDS: [&str; 7] = ["/sign-out", "/end", "/end-others", "/stop", "/again", "/wechat", "/choose"];
+const ENDS: [&str; 8] = ["/sign-out", "/end", "/end-others", "/unlink-wechat", "/stop", "/again", "/wechat", "/choose"];
 
 fn odd() -> Vec<String> {
     let long = |letter: &str, count: usize| letter.repeat(count);

@@ -178,7 +178,8 @@ async fn what_is_left_for_the_merchant_is_told_only_to_those_who_may_see_settlem
     till.sign_in(CASHIER, Role::Cashier).await;
     let page = till.browser.get(&address).await;
     page.shows("¥1,200.00").shows("Partly refunded").shows("Refund of 4 March").shows("−¥600.00").shows(&refund);
-    for told in ["From gross to net", "7.20", "Interest that you pay", "Net after refunds", "Paid on", "/m/settlements"] {
+    for told in ["From gross to net", "7.20", "Interest that you pay", "Net after refunds", "Paid on", "/m/settlements"]
+    {
         page.hides(told);
     }
     let done = till.browser.get(&refund).await;

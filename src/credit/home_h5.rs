@@ -22,8 +22,8 @@ use crate::{bill, business_day};
 #[template(path = "credit/home.html")]
 pub struct HomePage {
     page: Page,
-    /// One that can be used, if there is any.
-    line: Option<LineCard>,
+    /// Those that can be used first.
+    lines: Vec<LineCard>,
     /// Of somebody without a line: whether there was one, and whether an application stands.
     has_closed: bool,
     has_applied: bool,
@@ -45,8 +45,8 @@ struct LineCard {
 
 /// `GET /home`
 pub async fn home(State(app): State<App>, page: Page, SignedIn(borrower_id): SignedIn) -> Result<HomePage, Problem> {
-    let lines = actions::open_lines(&app, borrower_id).await?;
-    let has_applied = lines.is_empty() && apply_h5::has_standing(&app, borrower_id).await?;
+    let open = actions::open_lines(&app, borrower_id).await?;
+    let has_applied = open.is_empty() && apply_h5::has_standing(&app, borrower_id).await?;
     let mut connection = app.pool.acquire().await?;
     // Those that are closed too: what is owed on them is owed still.
     let all = bill::own_store::list_lines(&mut connection, borrower_id).await?;
@@ -55,16 +55,16 @@ pub async fn home(State(app): State<App>, page: Page, SignedIn(borrower_id): Sig
     drop(connection);
     let line_ids: Vec<LineId> = all.iter().map(|line| line.line_id).collect();
     let outlook = repayment::outlook(&app, &line_ids).await?;
-    let usable = lines.iter().find(|line| why_unusable(line, today).is_none());
-    let line = usable.or(lines.first()).map(|line| LineCard::of(line, today));
-    let has_closed = line.is_none() && !all.is_empty();
-    Ok(HomePage { page, line, has_closed, has_applied, outlook, unread })
+    let mut lines: Vec<LineCard> = open.iter().map(|line| LineCard::of(line, today)).collect();
+    lines.sort_by_key(|line| line.unusable.is_some());
+    let has_closed = lines.is_empty() && !all.is_empty();
+    Ok(HomePage { page, lines, has_closed, has_applied, outlook, unread })
 }
 
 impl HomePage {
     /// Whether it is said what comes next: to whoever has a line, or still pays for what was bought on one.
     fn tells_next(&self) -> bool {
-        self.line.is_some() || self.outlook.next.is_some() || self.outlook.coming.is_some()
+        !self.lines.is_empty() || self.outlook.next.is_some() || self.outlook.coming.is_some()
     }
 
     fn bill(&self, due_on: &BusinessDay) -> String {

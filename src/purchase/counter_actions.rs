@@ -153,10 +153,10 @@ pub async fn check_lines(app: &App, lines: &[Line]) -> Outcome<(), LineRefusal> 
     Err(Fault::Refused(if have_ended { LineRefusal::Ended } else { LineRefusal::NotActive }))
 }
 
-/// What may be bought for on these lines today.
+/// What one purchase may come to today on one of these lines: none is split between two.
 pub async fn usable(app: &App, lines: &[Line]) -> anyhow::Result<Fen> {
     let today = business_day::store::today(&mut *app.pool.acquire().await?).await?;
-    Ok(lines.iter().map(|line| line.usable_on(today)).sum())
+    Ok(lines.iter().map(|line| line.usable_on(today)).max().unwrap_or_default())
 }
 
 /// A borrower's lines that are open.

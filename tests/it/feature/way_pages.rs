@@ -328,9 +328,11 @@ async fn home_leads_to_paying_only_with_a_line_that_can_be_used(pool: PgPool) {
     let another = "update credit_line set borrower_id = $1, funder_id = $2 where line_id = $3";
     let another = sqlx::query(another).bind(shopper.borrower_id).bind(funder_id).bind(second);
     another.execute(&pool).await.unwrap();
-    // One that can be used is the one that is shown, with where its own numbers come from.
+    // One that can be used comes first, with where its own numbers come from; the other one says why it cannot.
     let home = shopper.browser.get("/home").await;
-    home.shows("¥5,000.00").shows(SCAN).shows("Overdue").hides("the line cannot be used");
+    home.shows("¥5,000.00").shows(SCAN).shows("Overdue").shows("A payment is late and the line cannot be used.");
+    assert!(home.text.find("¥5,000.00").unwrap() < home.text.find("A payment is late").unwrap());
+    home.shows(&format!("href=\"/home/line?line={}\"", shopper.line_id));
     let address = format!("/home/line?line={second}");
     home.shows(&format!("href=\"{address}\""));
     shopper.browser.get(&address).await.shows("limit ¥5,000.00 − used ¥0.00 = available ¥5,000.00");
@@ -341,6 +343,25 @@ async fn home_leads_to_paying_only_with_a_line_that_can_be_used(pool: PgPool) {
     home.shows("Your line is closed").shows("href=\"/apply\">Apply again").hides(SCAN).hides("No line yet");
     home.shows("Overdue").shows("btn_warn\" href=\"/bills/pay\"");
     shopper.browser.get("/home?lang=zh-CN").await.shows("您的额度已经关闭").shows("重新申请").hides(SCAN);
+}
+
+#[sqlx::test(migrator = "fenqi::MIGRATOR")]
+async fn each_line_has_its_card_and_the_counter_says_what_one_of_them_allows(pool: PgPool) {
+    let mut shopper = shopper(pool).await;
+    let wish = crate::town::LineWish { limit_fen: 500_000, statement_day: 5, due_day: 25, expires_on: "2029-12-31" };
+    let second = shopper.town.open_lines(1, wish).await.pop().unwrap();
+    let funder_id = fenqi::funder::open_funder(&shopper.town.app, "other-bank", "Other Bank").await.unwrap();
+    let another = "update credit_line set borrower_id = $1, funder_id = $2 where line_id = $3";
+    let another = sqlx::query(another).bind(shopper.borrower_id).bind(funder_id).bind(second);
+    another.execute(&shopper.town.app.pool).await.unwrap();
+    let home = shopper.browser.get("/home").await;
+    for (line_id, limit) in [(shopper.line_id, "¥10,000.00"), (second, "¥5,000.00")] {
+        home.shows(&format!("<a class=\"amount\" href=\"/home/line?line={line_id}\">{limit}"));
+    }
+    assert_eq!(home.text.matches(SCAN).count(), 1);
+    // No purchase is split between two lines.
+    let code = shopper.poster().await;
+    shopper.browser.get(&code).await.shows("¥10,000.00 available").hides("¥15,000.00");
 }
 
 #[sqlx::test(migrator = "fenqi::MIGRATOR")]

@@ -56,10 +56,13 @@ impl Installment {
     }
 }
 
-/// One bill with what is left of it today.
+/// What falls due on one day, on whichever of the borrower's lines, with what is left of it today.
 #[derive(Clone, Debug)]
 pub struct Bill {
-    pub cut: OwnBill,
+    pub due_on: BusinessDay,
+    pub billed: Fen,
+    /// When the last of it was paid; `None` while any is not.
+    pub paid_on: Option<BusinessDay>,
     pub owed: Fen,
     /// What of it is owed after its days of grace.
     pub late: Fen,
@@ -69,15 +72,19 @@ pub struct Bill {
 }
 
 impl Bill {
-    fn of(cut: OwnBill, inside: &[&Installment]) -> Bill {
+    /// `cut` are the bills of each line that fall due on the day.
+    fn of(due_on: BusinessDay, cut: &[OwnBill], inside: &[&Installment]) -> Bill {
         let late: Fen = inside.iter().filter(|one| one.is_late()).map(|one| one.owed.total()).sum();
         let grace_until = inside.iter().filter_map(|one| one.grace_until()).min();
+        let paid_on: Option<Vec<BusinessDay>> = cut.iter().map(|bill| bill.paid_on).collect();
         Bill {
+            due_on,
+            billed: cut.iter().map(|bill| bill.billed).sum(),
+            paid_on: paid_on.and_then(|days| days.into_iter().max()),
             owed: inside.iter().map(|one| one.owed.total()).sum(),
             late,
             grace_until: grace_until.filter(|_| !late.is_positive()),
             installments: inside.len(),
-            cut,
         }
     }
 }
@@ -86,7 +93,7 @@ impl Bill {
 #[derive(Clone, Debug)]
 pub struct Bills {
     pub today: BusinessDay,
-    /// Not paid in full, oldest due first.
+    /// Not paid in full, oldest due first; one for each due day.
     pub open: Vec<Bill>,
     /// Paid in full, the latest first.
     pub past: Vec<Bill>,
@@ -106,10 +113,10 @@ pub async fn bills(app: &App, borrower_id: BorrowerId) -> anyhow::Result<Bills> 
     drop(connection);
     let installments = installments(app, &line_ids, Which::default()).await?;
     let (mut open, mut past): (Vec<Bill>, Vec<Bill>) = (Vec::new(), Vec::new());
-    for cut in cut {
-        let is_in = |one: &&Installment| one.own.billed.line_id == cut.line_id && one.own.billed.due_on() == cut.due_on;
-        let inside: Vec<&Installment> = installments.iter().filter(is_in).collect();
-        let bill = Bill::of(cut, &inside);
+    for cut in cut.chunk_by(|one, next| one.due_on == next.due_on) {
+        let due_on = cut[0].due_on;
+        let inside: Vec<&Installment> = installments.iter().filter(|one| one.own.billed.due_on() == due_on).collect();
+        let bill = Bill::of(due_on, cut, &inside);
         if bill.owed.is_positive() { open.push(bill) } else { past.push(bill) }
     }
     open.reverse();

@@ -125,6 +125,34 @@ async fn billed_twice(pool: PgPool) -> (Shopper, LineId) {
 }
 
 #[sqlx::test(migrator = "fenqi::MIGRATOR")]
+async fn bills_of_two_lines_that_fall_due_on_one_day_are_one_row_and_one_page(pool: PgPool) {
+    let (mut shopper, second) = billed_twice(pool).await;
+    let row = "href=\"/bills/2026-03-25\"";
+    let bills = shopper.browser.get("/bills").await;
+    bills.shows("¥157.08").shows("2 installments");
+    assert_eq!(bills.text.matches(row).count(), 1);
+    shopper.browser.get("/bills/2026-03-25").await.shows("¥157.08").shows("¥104.72").shows("¥52.36");
+    let page = shopper.browser.get(&format!("/bills/pay?line={}", shopper.line_id)).await;
+    submit(&mut shopper, &page, "/bills/pay", &[("how", "all")]).await.shows("Going to the bank");
+    repayment::jobs::submit_withholdings(&shopper.town.app).await.unwrap();
+    // As long as one line owes some of it, all of it is open.
+    let bills = shopper.browser.get("/bills").await;
+    bills.shows("¥52.36").hides("Paid on 6 March 2026");
+    assert_eq!(bills.text.matches(row).count(), 1);
+    let settle =
+        "update bill_line set principal_paid_fen = principal_fen, interest_paid_fen = interest_fen where line_id = $1";
+    sqlx::query(settle).bind(second).execute(&shopper.town.app.pool).await.unwrap();
+    sqlx::query("update bill set paid_on = '2026-03-07' where line_id = $1")
+        .bind(second)
+        .execute(&shopper.town.app.pool)
+        .await
+        .unwrap();
+    let bills = shopper.browser.get("/bills").await;
+    bills.shows("No bill is to be paid").shows("Paid on 7 March 2026").shows("¥157.08");
+    assert_eq!(bills.text.matches(row).count(), 1);
+}
+
+#[sqlx::test(migrator = "fenqi::MIGRATOR")]
 async fn a_stale_page_takes_nothing_for_another_line_than_it_showed(pool: PgPool) {
     let (mut shopper, second) = billed_twice(pool).await;
     let first = shopper.line_id;

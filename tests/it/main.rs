@@ -1,6 +1,7 @@
 //! Every integration test, in one binary.
 
 mod golden;
+mod hearing;
 mod house;
 mod browser;
 mod crawl;

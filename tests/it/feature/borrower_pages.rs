@@ -1,7 +1,5 @@
 //! How a borrower comes in: sign-in by mobile or inside WeChat, the application with its errors and answers.
 
-use std::cell::RefCell;
-
 use chrono::TimeDelta;
 use fenqi::base::Fen;
 use fenqi::base::id::{ApplicationId, BorrowerId};
@@ -12,29 +10,11 @@ use rust_decimal::Decimal;
 use sqlx::PgPool;
 
 use crate::browser::{Browser, Shown};
+use crate::hearing;
 use crate::newcomer::{CARD, ID_NUMBER, MOBILE, NAME, PIN, Place, open};
 
 /// A card that the bank refuses.
 const OTHER_CARD: &str = "6217000000000014";
-
-thread_local! {
-    /// What the test on this thread hears of the log; nobody else listens.
-    static HEARD: RefCell<Option<Vec<u8>>> = const { RefCell::new(None) };
-}
-
-/// The log of the whole test program, of which each thread keeps its own, if it listens.
-struct Listener;
-
-impl std::io::Write for Listener {
-    fn write(&mut self, bytes: &[u8]) -> std::io::Result<usize> {
-        HEARD.with_borrow_mut(|heard| heard.iter_mut().for_each(|heard| heard.extend_from_slice(bytes)));
-        Ok(bytes.len())
-    }
-
-    fn flush(&mut self) -> std::io::Result<()> {
-        Ok(())
-    }
-}
 
 #[sqlx::test(migrator = "fenqi::MIGRATOR")]
 async fn a_newcomer_signs_in_applies_and_has_a_line(pool: PgPool) {
@@ -67,10 +47,7 @@ async fn a_newcomer_signs_in_applies_and_has_a_line(pool: PgPool) {
 
 #[sqlx::test(migrator = "fenqi::MIGRATOR")]
 async fn nothing_personal_is_logged_or_stands_in_an_address(pool: PgPool) {
-    let subscriber = tracing_subscriber::fmt().with_env_filter("info,fenqi=debug").with_writer(|| Listener);
-    tracing::subscriber::set_global_default(subscriber.finish()).unwrap();
-    // A test and all that it spawns run on one thread.
-    HEARD.set(Some(Vec::new()));
+    hearing::listen();
     let mut place = open(pool).await;
     place.settle().await;
     for path in
@@ -97,12 +74,9 @@ async fn nothing_personal_is_logged_or_stands_in_an_address(pool: PgPool) {
     let mut stranger = Browser::at(&place.browser.address);
     let page = stranger.get("/sign-in").await;
     stranger.submit(&page, "/sign-in", &[("mobile", "13900139000"), ("do", "send")]).await.has_status(422);
-    let log = String::from_utf8(HEARD.take().unwrap()).unwrap();
+    let personal = [MOBILE, ID_NUMBER, NAME, CARD, PIN, OTHER_CARD, "13900139000", "314159"];
+    let log = hearing::heard_without(&personal);
     assert!(log.contains("answered") && log.contains("/me/cards/code"), "{log}");
-    for personal in [MOBILE, ID_NUMBER, NAME, CARD, PIN, OTHER_CARD, "13900139000", "314159"] {
-        let line = log.lines().find(|line| line.contains(personal));
-        assert!(line.is_none(), "{personal} is logged: {line:?}");
-    }
 }
 
 #[sqlx::test(migrator = "fenqi::MIGRATOR")]

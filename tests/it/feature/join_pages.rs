@@ -6,11 +6,11 @@ use chrono::TimeDelta;
 use fenqi::app::App;
 use fenqi::merchant::actions::Judgement;
 use fenqi::merchant::{self, Decision};
-use fenqi::sandbox::World;
+use fenqi::sandbox::{FaultShares, World};
 use sqlx::PgPool;
 
 use crate::browser::{Browser, Shown};
-use crate::{counter, house};
+use crate::{counter, hearing, house};
 
 const MOBILE: &str = "13700137000";
 const COMPANY: [(&str, &str); 5] = [
@@ -98,6 +98,57 @@ async fn a_newcomer_applies_is_accepted_and_owns_the_merchant(pool: PgPool) {
     place.decide(Decision::Accept, "papers checked").await;
     place.browser.get("/m/join").await.shows("Accepted");
     place.browser.get("/m/more").await.is_at("/m/more").shows("李小明").shows("Owner");
+}
+
+#[sqlx::test(migrator = "fenqi::MIGRATOR")]
+async fn nothing_personal_of_a_merchant_and_its_people_is_logged_or_stands_in_an_address(pool: PgPool) {
+    hearing::listen();
+    let mut place = open(pool).await;
+    let company = place.sign_in().await;
+    let account = place.browser.submit(&company, "/m/join/company", &COMPANY).await;
+    // What goes wrong is told in the log too, and not whose it was.
+    let wrong =
+        ACCOUNT.map(|(name, value)| (name, if name == "account_number" { "31001550400050654321x" } else { value }));
+    place.browser.submit(&account, "/m/join/account", &wrong).await.has_status(422);
+    let submit = place.browser.submit(&account, "/m/join/account", &ACCOUNT).await;
+    place.browser.submit(&submit, "/m/join/submit", &[("confirm_join", "yes")]).await.shows("Under review");
+    place.decide(Decision::Accept, "papers checked").await;
+    place.browser.get("/m/join").await.shows("Accepted");
+    let form = place.browser.get("/m/staff/new").await;
+    let hired = [("staff_name", "陈小妹"), ("mobile", "13900139077"), ("role", "cashier")];
+    let at = (&mut place.browser, &place.app, &place.world);
+    let listed = counter::confirm(at, &form, ("/m/staff/new", MOBILE), &hired).await;
+    listed.is_at("/m/staff").shows("陈小妹");
+    let at = (&mut place.browser, &place.app, &place.world);
+    let again = [("staff_name", "陈小弟"), ("mobile", "13900139077"), ("role", "cashier")];
+    counter::confirm(at, &form, ("/m/staff/new", MOBILE), &again).await.has_status(422);
+    let mut cashier = Browser::at(&place.browser.address);
+    counter::sign_in(&mut cashier, &place.world, "13900139077").await.is_at("/m");
+    let personal = [
+        MOBILE,
+        "13900139077",
+        "13900139078",
+        "9558800000123456789",
+        "31001550400050654321",
+        "李小明",
+        "陈小妹",
+        "陈小弟",
+    ];
+    for path in ["/m", "/m/more", "/m/staff", "/m/orders", "/m/purchases", "/m/settlements", "/m/messages", "/m/poster"]
+    {
+        let shown = place.browser.get(path).await;
+        assert!(personal.iter().all(|personal| !shown.at.contains(personal)), "{}", shown.at);
+    }
+    place.browser.get(&format!("/m/purchases?number={MOBILE}")).await;
+    place.browser.post("/m/staff/new", format!("mobile={MOBILE}&staff_name=13900139078")).await.has_status(403);
+    place.world.set_faults("sms", FaultShares { timeout_before: 1000, ..FaultShares::default() });
+    let mut stranger = Browser::at(&place.browser.address);
+    let page = stranger.get("/m/sign-in").await;
+    stranger.submit(&page, "/m/sign-in", &[("mobile", "13900139078"), ("do", "send")]).await.has_status(422);
+    let log = hearing::heard_without(&personal);
+    for route in ["answered", "/m/sign-in", "/m/join/account", "/m/staff/new"] {
+        assert!(log.contains(route), "{log}");
+    }
 }
 
 #[sqlx::test(migrator = "fenqi::MIGRATOR")]

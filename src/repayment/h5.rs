@@ -117,9 +117,10 @@ pub async fn pay(
     };
     let pin = form.read("pin", |pin| Ok(pin.to_owned()));
     form.forget("pin");
-    if let (Some(amount), Some(pin)) = (amount, pin) {
+    let card_id = card(&mut form);
+    if let (Some(amount), Some(pin), false) = (amount, pin, form.is_refused()) {
         let wish = Wish::Bills { amount };
-        let press = Press { borrower_id, line_id, wish, card_id: card(&form), key, pin };
+        let press = Press { borrower_id, line_id, wish, card_id, key, pin };
         match button::press(&app, &press).await {
             Ok(withholding_id) => return Ok(to_order(withholding_id)),
             Err(Fault::Refused(PressRefusal::Pin(refusal))) => pin_h5::refuse(&mut form, "pin", refusal),
@@ -220,9 +221,10 @@ pub async fn pay_off(
     let quoted = form.value("quoted").parse().map(Fen::new).unwrap_or_default();
     let pin = form.read("pin", |pin| Ok(pin.to_owned()));
     form.forget("pin");
-    if let Some(pin) = pin {
+    let card_id = card(&mut form);
+    if let (Some(pin), false) = (pin, form.is_refused()) {
         let wish = Wish::Payoff { loan_id: story.loan.loan_id, quoted };
-        let press = Press { borrower_id, line_id: story.loan.line_id, wish, card_id: card(&form), key, pin };
+        let press = Press { borrower_id, line_id: story.loan.line_id, wish, card_id, key, pin };
         match button::press(&app, &press).await {
             Ok(withholding_id) => return Ok(to_order(withholding_id)),
             Err(Fault::Refused(PressRefusal::Pin(refusal))) => pin_h5::refuse(&mut form, "pin", refusal),
@@ -327,8 +329,13 @@ impl OrderPage {
     }
 }
 
-fn card(form: &Form) -> Option<CardId> {
-    form.value("card").parse().ok()
+/// The card that was chosen; without a choice the default one is charged, and for one that cannot be read no other.
+fn card(form: &mut Form) -> Option<CardId> {
+    let card_id = form.value("card").parse().ok();
+    if card_id.is_none() && !form.value("card").is_empty() {
+        form.refuse_field("card", CARD_GONE);
+    }
+    card_id
 }
 
 fn key_or_new(app: &App, key: &str) -> String {

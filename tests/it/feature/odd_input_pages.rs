@@ -1,5 +1,6 @@
 //! Whatever is typed into whatever form: a clear page, the input kept, nothing lost and nothing doubled.
 
+use fenqi::base::id::LoanId;
 use fenqi::merchant::Role;
 use sqlx::PgPool;
 
@@ -7,7 +8,7 @@ use crate::browser::Browser;
 use crate::crawl::{crawl, fields, posts};
 use crate::house;
 use crate::newcomer::open;
-use crate::shopper::{Shopper, sign_in};
+use crate::shopper::{PIN, Shopper, sign_in};
 use crate::till::Till;
 
 /// What is kept of one field.
@@ -95,13 +96,19 @@ async fn a_borrowers_forms_take_anything_and_do_nothing_for_it(pool: PgPool) {
     assert_eq!(unchanged, 111);
 }
 
-#[sqlx::test(migrator = "fenqi::MIGRATOR")]
-async fn forms_that_move_money_move_none_for_odd_input(pool: PgPool) {
+/// A shopper with one loan, on the morning after its first statement.
+async fn billed(pool: PgPool) -> Shopper {
     let mut shopper = Shopper::in_town(house::open(pool, "2026-03-02").await).await;
     let wish = shopper.town.wish(shopper.line_id, "K-1", 120_000, ("harbour-standard", 3));
     shopper.town.buy(vec![wish]).await;
     shopper.town.live_until("2026-03-06").await;
     sign_in(&mut shopper.browser, &shopper.town.app, shopper.borrower_id).await;
+    shopper
+}
+
+#[sqlx::test(migrator = "fenqi::MIGRATOR")]
+async fn forms_that_move_money_move_none_for_odd_input(pool: PgPool) {
+    let mut shopper = billed(pool).await;
     let code = shopper.poster().await;
     let asking = shopper.ask(&code, "?amount=100", "harbour-standard", 3).await;
     for odd in odd() {
@@ -113,6 +120,45 @@ async fn forms_that_move_money_move_none_for_odd_input(pool: PgPool) {
     assert_eq!(shopper.loans().await, 1);
     assert_eq!(shopper.town.fen("select count(*) from withholding where purpose <> 'due'").await, 0);
     shopper.town.assert_whole("after odd input").await;
+}
+
+#[sqlx::test(migrator = "fenqi::MIGRATOR")]
+async fn one_odd_field_beside_the_right_pin_moves_no_money(pool: PgPool) {
+    let mut shopper = billed(pool).await;
+    let code = shopper.poster().await;
+    let asking = shopper.ask(&code, "?amount=100", "harbour-standard", 3).await;
+    let confirm = format!("{code}/confirm");
+    let loan = "select loan_id from loan";
+    let loan: LoanId = sqlx::query_scalar(loan).fetch_one(&shopper.town.app.pool).await.unwrap();
+    let payoff = format!("/loans/{loan}/payoff");
+    let quoted = shopper.browser.get(&payoff).await;
+    let owed = shopper.browser.get("/bills/pay").await;
+    let card = owed.text.split("name=\"card\" value=\"").nth(1).unwrap().split('"').next().unwrap();
+    let (pin, card) = (("pin", PIN), ("card", card));
+    let all = vec![("how", "all"), pin, card];
+    // Each form as it is right, and the fields of it that say how much, for what, from where and whether again.
+    let forms = [
+        (&asking, confirm.as_str(), vec![pin], vec!["amount", "plan", "key"]),
+        (&owed, "/bills/pay", all.clone(), vec!["owed", "line", "card"]),
+        (&owed, "/bills/pay", vec![("how", "part"), ("amount", "10"), pin, card], vec!["amount", "line", "card"]),
+        (&quoted, payoff.as_str(), vec![pin, card], vec!["quoted", "card"]),
+    ];
+    for (page, action, right, names) in &forms {
+        for name in names {
+            for odd in odd() {
+                let others = right.iter().copied().filter(|(other, _)| other != name);
+                let fields: Vec<(&str, &str)> = others.chain([(*name, odd.as_str())]).collect();
+                let answer = shopper.browser.submit(page, action, &fields).await;
+                let shown: String = odd.chars().take(20).collect();
+                assert!(answer.status < 500, "{action} answers {} to {shown:?} in {name}", answer.status);
+                let orders = shopper.town.fen("select count(*) from withholding where purpose <> 'due'").await;
+                assert_eq!((shopper.loans().await, orders), (1, 0), "{action} takes {shown:?} in {name}");
+            }
+        }
+    }
+    // Nothing else stood in the way.
+    shopper.browser.submit(&asking, &confirm, &[pin]).await.shows("Paid");
+    shopper.browser.submit(&owed, "/bills/pay", &all).await.shows("Going to the bank");
 }
 
 #[sqlx::test(migrator = "fenqi::MIGRATOR")]

@@ -1,10 +1,25 @@
 //! Orders that somebody at the counter opens by hand: how long they may wait, what may stand on them, how they stand.
 
+use std::sync::Arc;
+
 use chrono::{DateTime, TimeDelta, Utc};
 
 use super::code::{CodeRefusal, CodeStatus};
-use crate::base::Fen;
 use crate::base::id::{CodeId, PurchaseId};
+use crate::base::{BusinessDay, Fen};
+use crate::product::ProductVersion;
+
+/// The least and the greatest amount of each product that is sold at a merchant of a category, whoever buys.
+pub fn amounts_sold(products: &[Arc<ProductVersion>], category: &str, today: BusinessDay) -> Vec<(Fen, Fen)> {
+    let terms = products.iter().map(|product| &product.terms).filter(|terms| terms.is_valid_on(today));
+    terms
+        .map(|terms| &terms.purchase)
+        .filter(|sold| {
+            sold.merchant_categories.is_empty() || sold.merchant_categories.iter().any(|one| one == category)
+        })
+        .map(|sold| (sold.amount_min_fen, sold.amount_max_fen))
+        .collect()
+}
 
 /// How long an order waits to be paid.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]

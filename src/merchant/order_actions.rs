@@ -2,12 +2,13 @@
 
 use super::code::{Code, CodeKind, CodeRefusal, CodeStatus, token};
 use super::code_actions::require_active;
-use super::order::{HandOrder, Waits};
+use super::order::{self, HandOrder, Waits};
 use super::order_store::{self, NewHandOrder};
-use super::{code_store, staff::Staff};
+use super::{code_store, staff::Staff, store};
 use crate::app::App;
 use crate::base::Fen;
 use crate::base::id::{CodeId, MerchantId};
+use crate::business_day;
 use crate::database;
 use crate::error::{Fault, Outcome, Step};
 use chrono::SubsecRound;
@@ -62,6 +63,16 @@ pub async fn open_by_hand(app: &App, wish: &HandOrderWish<'_>) -> Outcome<CodeId
     order_store::insert_hand_order(&mut transaction, &order).await?;
     transaction.commit().await?;
     Ok(wish.code_id)
+}
+
+/// What one purchase at a merchant may come to, by each product that is sold there.
+pub async fn amounts_sold(app: &App, merchant_id: MerchantId) -> anyhow::Result<Vec<(Fen, Fen)>> {
+    let mut connection = app.pool.acquire().await?;
+    let today = business_day::store::today(&mut connection).await?;
+    let products = app.catalogue.load_on_sale(&mut connection).await?;
+    let merchant = store::load_merchants(&mut connection, &[merchant_id]).await?.pop();
+    let merchant = merchant.ok_or(sqlx::Error::RowNotFound)?;
+    Ok(order::amounts_sold(&products, &merchant.category, today))
 }
 
 pub async fn find_order(app: &App, merchant_id: MerchantId, code_id: CodeId) -> anyhow::Result<Option<HandOrder>> {

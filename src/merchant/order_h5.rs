@@ -13,6 +13,7 @@ use super::order::{DESCRIPTION_CHARS_MAX, HandOrder, OrderState, Waits, parse_de
 use super::order_actions::{self, HandOrderWish};
 use super::{CodeRefusal, Right, picture};
 use crate::app::App;
+use crate::base::Fen;
 use crate::base::id::CodeId;
 use crate::base::typed::typed_amount;
 use crate::error::Fault;
@@ -63,9 +64,17 @@ pub struct NewPage {
     page: Page,
     form: Form,
     signed_in: MerchantSignedIn,
+    /// By each product that is sold here.
+    amounts: Vec<(Fen, Fen)>,
 }
 
 impl NewPage {
+    /// The least and the greatest amount of one purchase; none where nothing is sold.
+    fn bounds(&self) -> Option<(Fen, Fen)> {
+        let amounts = self.amounts.iter().copied();
+        amounts.reduce(|(least, most), (low, high)| (least.min(low), most.max(high)))
+    }
+
     fn waits(&self) -> [Waits; 5] {
         Waits::ALL
     }
@@ -80,7 +89,8 @@ pub async fn new(State(app): State<App>, page: Page, signed_in: MerchantSignedIn
     signed_in.require(Right::MakeOrders)?;
     let key = CodeId::mint(app.clock.now()).to_string();
     let form = Form::filled([("key", key), ("waits", Waits::Minutes30.name().to_owned())]);
-    Ok(NewPage { page, form, signed_in })
+    let amounts = order_actions::amounts_sold(&app, signed_in.merchant_id).await?;
+    Ok(NewPage { page, form, signed_in, amounts })
 }
 
 /// `POST /m/orders/new`
@@ -92,21 +102,27 @@ pub async fn open(
 ) -> Result<Response, Problem> {
     signed_in.require(Right::MakeOrders)?;
     let code_id: CodeId = form.value("key").parse().map_err(|_| Problem::not_found())?;
-    let amount = form.read("amount", typed_amount);
+    let amounts = order_actions::amounts_sold(&app, signed_in.merchant_id).await?;
+    // An order that nobody could pay is not shown to anybody.
+    let amount = form.read("amount", |typed| {
+        let amount = typed_amount(typed)?;
+        let is_sold = amounts.iter().any(|(least, most)| (*least..=*most).contains(&amount));
+        if is_sold { Ok(amount) } else { Err("amount_not_sold") }
+    });
     let description = match form.value("description") {
         "" => Some(None),
         _ => form.read("description", parse_description).map(Some),
     };
     let waits = form.read("waits", str::parse::<Waits>);
     let (Some(amount), Some(description), Some(waits)) = (amount, description, waits) else {
-        return Ok((StatusCode::UNPROCESSABLE_ENTITY, NewPage { page, form, signed_in }).into_response());
+        return Ok((StatusCode::UNPROCESSABLE_ENTITY, NewPage { page, form, signed_in, amounts }).into_response());
     };
     let wish = HandOrderWish { code_id, by: &signed_in.staff, amount, description, waits };
     match order_actions::open_by_hand(&app, &wish).await {
         Ok(code_id) => Ok(Redirect::to(&format!("/m/orders/{code_id}")).into_response()),
         Err(Fault::Refused(refusal)) => {
             form.refuse(&refusal);
-            Ok((StatusCode::UNPROCESSABLE_ENTITY, NewPage { page, form, signed_in }).into_response())
+            Ok((StatusCode::UNPROCESSABLE_ENTITY, NewPage { page, form, signed_in, amounts }).into_response())
         }
         Err(failed) => Err(failed.into()),
     }

@@ -73,6 +73,7 @@ async fn an_order_expires_by_itself_and_can_be_closed(pool: PgPool) {
 async fn bad_input_is_refused_beside_its_field_and_kept(pool: PgPool) {
     let mut till = Till::open(pool, "2026-03-02").await;
     let form = till.browser.get("/m/orders/new").await;
+    form.shows("One purchase: ¥10.00 to ¥50,000.00");
     let long = "长".repeat(10_000);
     let cases = [
         ("amount", "", "Please fill this in"),
@@ -82,6 +83,8 @@ async fn bad_input_is_refused_beside_its_field_and_kept(pool: PgPool) {
         ("amount", "abc", "digits and a point only"),
         ("amount", "💰", "digits and a point only"),
         ("amount", "99999999999", "too large"),
+        ("amount", "9.99", "No plan is for this amount"),
+        ("amount", "50000.01", "No plan is for this amount"),
         ("description", long.as_str(), "At most 40 characters"),
         ("waits", "forever", "Choose how long"),
     ];

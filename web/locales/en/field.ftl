@@ -17,6 +17,7 @@ error-pin_wrong_once_more = { refusal-pin_wrong_once_more }
 error-passcode_wrong = { refusal-passcode_wrong }
 error-passcode_ended = { refusal-passcode_ended }
 error-card_code_wrong = { refusal-card_code_wrong }
+error-amount_not_sold = No plan is for this amount, so nobody could pay it. Choose another one
 error-more_than_owed = { refusal-more_than_owed }
 error-refund_exceeds_purchase = { refusal-refund_exceeds_purchase }
 error-under_age = { refusal-under_age }

@@ -17,6 +17,7 @@ error-pin_wrong_once_more = { refusal-pin_wrong_once_more }
 error-passcode_wrong = { refusal-passcode_wrong }
 error-passcode_ended = { refusal-passcode_ended }
 error-card_code_wrong = { refusal-card_code_wrong }
+error-amount_not_sold = 这个金额没有可用的分期方案，顾客无法付款，请改一个金额
 error-more_than_owed = { refusal-more_than_owed }
 error-refund_exceeds_purchase = { refusal-refund_exceeds_purchase }
 error-under_age = { refusal-under_age }

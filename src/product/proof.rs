@@ -80,6 +80,9 @@ pub fn prove(terms: &Terms) -> Result<Proof, Vec<ProofProblem>> {
             terms.apr_cap
         ));
     }
+    if terms.name_en.is_none() {
+        notes.push(format!("there is no name_en: whoever reads English reads {:?}", terms.name));
+    }
     Ok(Proof { schedules: prover.schedules, plans, penalty_a_year_max, notes })
 }
 

@@ -107,6 +107,35 @@ fn checking_shipped_files_succeeds_and_a_broken_one_is_told() {
 }
 
 #[test]
+fn a_product_without_an_english_name_holds_and_is_noted() {
+    let check = |path: &str| {
+        let output = fenqi(&["product", "check", path], "");
+        assert!(output.status.success());
+        String::from_utf8(output.stdout).unwrap()
+    };
+    let note = "note: there is no name_en: whoever reads English reads \"海港分期\"";
+    let told = check("products/standard.toml");
+    assert!(!told.contains("name_en"), "{told}");
+    let path = std::env::temp_dir().join(format!("fenqi-unnamed-{}.toml", std::process::id()));
+    let text = std::fs::read_to_string(concat!(env!("CARGO_MANIFEST_DIR"), "/products/standard.toml")).unwrap();
+    std::fs::write(&path, text.replace("name_en = \"Harbour installments\"\n", "")).unwrap();
+    let told = check(path.to_str().unwrap());
+    std::fs::remove_file(&path).unwrap();
+    assert!(told.contains(note), "{told}");
+}
+
+#[test]
+fn every_shipped_product_has_an_english_name() {
+    for file in std::fs::read_dir(concat!(env!("CARGO_MANIFEST_DIR"), "/products")).unwrap() {
+        let path = file.unwrap().path();
+        if path.extension().is_some_and(|ending| ending == "toml") {
+            let (terms, _) = fenqi::product::check(&std::fs::read_to_string(&path).unwrap()).unwrap();
+            assert!(terms.name_en.is_some(), "{}", path.display());
+        }
+    }
+}
+
+#[test]
 fn a_reader_that_has_seen_enough_is_no_fault() {
     let line = format!("{PLAIN} --json");
     for arguments in [words(&line), vec!["product", "check", "products/standard.toml"]] {

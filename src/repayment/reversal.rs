@@ -66,7 +66,8 @@ impl LineAccount {
             if let Some(open) = self.loans.iter_mut().find(|open| open.loan.loan_id == item.loan_id) {
                 open.loan.principal_paid -= item.taken.principal;
                 open.touched = true;
-                if open.loan.status == LoanStatus::Paid {
+                // One that a refund has closed since owes again as well, be it interest alone.
+                if matches!(open.loan.status, LoanStatus::Paid | LoanStatus::Refunded) {
                     (open.loan.status, open.loan.closed_on) = (LoanStatus::Open, None);
                 }
             }

@@ -350,6 +350,10 @@ pub async fn cancel_left_over(
     let payout_id = payout_id.with_context(|| format!("{repayment_id} left something over and has no payout"))?;
     let payout = store::lock_payouts(&mut *connection, &[payout_id]).await?.pop();
     let payout = payout.with_context(|| format!("{payout_id} was there a moment ago"))?;
+    // What the channel contradicts itself about may have been paid or not, whatever is booked.
+    if payout.contradicted_attempt.is_some() {
+        return Ok(Cancelling::UnderWay { payout_id });
+    }
     let is_free = match payout.status {
         PayoutStatus::Cancelled => return Ok(Cancelling::Cancelled),
         PayoutStatus::Succeeded => return Ok(Cancelling::Paid { payout_id }),
@@ -358,7 +362,7 @@ pub async fn cancel_left_over(
         // What the channel has never heard of is to be sent again, and may be heard of still.
         PayoutStatus::Created => !store::was_sent(&mut *connection, payout_id, payout.attempt_no).await?,
     };
-    if !is_free || payout.contradicted_attempt.is_some() {
+    if !is_free {
         return Ok(Cancelling::UnderWay { payout_id });
     }
     let change = Change {

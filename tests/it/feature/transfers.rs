@@ -119,14 +119,20 @@ async fn a_transfer_stands_once_what_it_left_over_may_be_on_the_card(pool: PgPoo
     assert!(matches!(refused(confirm().await), TakeBackRefusal::LeftOverUnderWay { .. }));
     payout_as("update payout set status = 'succeeded', bank_reference = 'BANK1'").await;
     assert!(matches!(refused(confirm().await), TakeBackRefusal::LeftOverPaid { .. }));
+    // The channel denies what is booked: nobody knows yet whether it was paid.
     payout_as(
-        "update payout set status = 'failed', bank_reference = null, failure = 'closed', contradicted_attempt = 1",
+        "update payout set contradicted_attempt = 1, contradiction = 'we_succeeded_they_failed', contradicted_on = pay_on",
+    )
+    .await;
+    assert!(matches!(refused(confirm().await), TakeBackRefusal::LeftOverUnderWay { .. }));
+    payout_as(
+        "update payout set status = 'failed', bank_reference = null, failure = 'closed', contradiction = 'we_failed_they_succeeded'",
     )
     .await;
     assert!(matches!(refused(confirm().await), TakeBackRefusal::LeftOverUnderWay { .. }));
     assert_eq!(book.fen("select count(*) from repayment where line_id = $1").await, [1]);
     // Refused for good, and nobody says anything else: it is not tried again.
-    payout_as("update payout set contradicted_attempt = null").await;
+    payout_as("update payout set contradicted_attempt = null, contradiction = null, contradicted_on = null").await;
     assert_eq!(confirm().await.unwrap().excess, Fen::new(-100));
     assert_eq!(book.words("select status from payout where line_id = $1").await, ["cancelled"]);
     book.assert_whole().await;

@@ -84,13 +84,19 @@ scenarios! {
     taken_back_late "taken-back-late",
     transfer_twice "transfer-twice",
     transfer_taken_back "transfer-taken-back",
+    left_over_denied "left-over-denied",
     billed_interest_falls "billed-interest-falls",
+    billed_interest_parts "billed-interest-parts",
     billed_fee_falls "billed-fee-falls",
+    given_back_owed_again "given-back-owed-again",
+    refunded_owed_again "refunded-owed-again",
+    subsidy_in_parts "subsidy-in-parts",
     purchase_risk "purchase-risk",
     charged_off "charged-off",
     charged_off_paid_off "charged-off-paid-off",
     charged_off_lost "charged-off-lost",
     charged_off_owed_again "charged-off-owed-again",
+    charged_off_given_back "charged-off-given-back",
 }
 
 #[test]

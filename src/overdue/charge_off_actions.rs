@@ -1,11 +1,17 @@
 //! Writing loans off in their funders' books.
 
+use std::collections::BTreeMap;
+
 use sqlx::PgConnection;
+use uuid::Uuid;
 
 use super::charge_off_store as store;
-use super::told::Told;
-use crate::base::id::{LineId, LoanId};
-use crate::ledger;
+use super::stage::Stage;
+use super::told::{Told, Unpaid};
+use crate::app::App;
+use crate::base::id::{LineId, LoanId, ProductId};
+use crate::credit::Line;
+use crate::{bill, ledger};
 
 /// Charges off the loans of which it was said that they are to be, each once, in the caller's transaction, which holds their lines;
 /// adds what their funders are told. Returns the number of loans.
@@ -22,4 +28,30 @@ pub(super) async fn charge_off(connection: &mut PgConnection, told: &mut Told) -
     let now = told.now;
     told.messages.extend(charge_offs.iter().map(|charge_off| charge_off.message(&due[&charge_off.loan_id].1, now)));
     Ok(charge_offs.len() as u64)
+}
+
+/// Says of these lines, which the caller holds, that their loans are to be charged off which owe what has passed its day by now: that
+/// may have been before the house charged loans off.
+pub(super) async fn look_back(
+    connection: &mut PgConnection,
+    app: &App,
+    lines: &[Line],
+    told: &mut Told,
+) -> anyhow::Result<()> {
+    let product_of: BTreeMap<LineId, (ProductId, i32)> =
+        lines.iter().map(|line| (line.line_id, (line.product_id, line.product_version))).collect();
+    if product_of.is_empty() {
+        return Ok(());
+    }
+    let line_ids: Vec<Uuid> = product_of.keys().map(|line_id| line_id.uuid()).collect();
+    for billed in bill::store::load_open_installments(connection, &line_ids).await? {
+        let (product_id, version) = product_of[&billed.line_id];
+        let of_line = app.catalogue.get(connection, product_id, version).await?;
+        if Stage::ChargeOff.day_of(&of_line.terms, billed.due_on()) <= told.day {
+            let product = app.catalogue.get(connection, billed.product_id, billed.product_version).await?;
+            let unpaid = Unpaid::new(billed, &product.terms, told.day);
+            told.charge_off_due(&of_line.terms.funder, &[unpaid]);
+        }
+    }
+    Ok(())
 }

@@ -1,12 +1,14 @@
 //! SQL of charge-offs: what a funder's book holds of a loan, and the one row that says that it was written off.
 
+use std::collections::BTreeSet;
+
 use chrono::NaiveDate;
 use sqlx::PgConnection;
 use uuid::Uuid;
 
 use super::charge_off::ChargeOff;
 use crate::base::id::{FunderId, LineId, LoanId};
-use crate::base::{BusinessDay, Fen};
+use crate::base::{AccountRange, BusinessDay, Fen};
 
 /// What the funders' books hold of these loans (each named by its line, too) on `day`, in the order of lines; without those that
 /// are not open or were charged off before. The caller holds the lines' locks.
@@ -47,6 +49,18 @@ pub async fn load_receivables(
     )
     .fetch_all(connection)
     .await
+}
+
+/// Takes off the lines of `range` that are to be looked at once as a whole.
+pub async fn take_look_back(connection: &mut PgConnection, range: AccountRange) -> sqlx::Result<BTreeSet<LineId>> {
+    let taken = sqlx::query_scalar!(
+        r#"delete from charge_off_look_back where line_id between $1 and $2 returning line_id as "line_id: LineId""#,
+        range.from,
+        range.to
+    )
+    .fetch_all(connection)
+    .await?;
+    Ok(taken.into_iter().collect())
 }
 
 /// Writes one row for each.

@@ -1,13 +1,14 @@
 //! The close's step for lateness: whom to tell, which lines to freeze and which loans to write off, for the bills that reach a
 //! stage on the day.
 
-use std::collections::HashMap;
+use std::collections::{BTreeSet, HashMap};
 use std::sync::Arc;
 
 use sqlx::PgConnection;
 use uuid::Uuid;
 
-use super::charge_off_actions::charge_off;
+use super::charge_off_actions::{charge_off, look_back};
+use super::charge_off_store::take_look_back;
 use super::stage::Stage;
 use super::store::{self, LateBill, StageDay};
 use super::told::{Late, Told, Unpaid};
@@ -26,7 +27,7 @@ pub async fn plan(connection: &mut PgConnection, day: BusinessDay, chunk_rows: i
 }
 
 /// Does what the stages ask for at the end of `day`. Only bills that reach a stage on that day are touched, so that the work
-/// does not grow with the book.
+/// does not grow with the book; and, once, those of lines that were late before loans were written off.
 pub async fn run(
     connection: &mut PgConnection,
     app: &App,
@@ -44,10 +45,13 @@ pub async fn run(
         }
     }
     let bills = store::load_late_bills(connection, &stage_days, range).await?;
+    let overlooked = take_look_back(connection, range).await?;
+    let late_lines: BTreeSet<LineId> =
+        bills.iter().map(|late| late.line_id).chain(overlooked.iter().copied()).collect();
+    let late_lines: Vec<LineId> = late_lines.into_iter().collect();
     // Whoever pays has the line locked: what is paid until here is seen below, and the rest waits until all this is written.
-    let mut late_lines: Vec<LineId> = bills.iter().map(|late| late.line_id).collect();
-    late_lines.dedup();
-    credit::store::lock_lines(connection, &late_lines).await?;
+    let mut lines = credit::store::lock_lines(connection, &late_lines).await?;
+    lines.retain(|line| overlooked.contains(&line.line_id));
     let mut told = Told::new(day, app.clock.now());
     let mut to_freeze = Vec::new();
     let installments = unpaid_by_bill(connection, app, &bills, day).await?;
@@ -64,6 +68,7 @@ pub async fn run(
         }
     }
     let frozen = freeze(connection, &to_freeze, &mut told).await?;
+    look_back(connection, app, &lines, &mut told).await?;
     let charged_off = charge_off(connection, &mut told).await?;
     notice::raise(connection, &told.notices).await?;
     outbox::store::enqueue(connection, &told.messages).await?;

@@ -244,6 +244,22 @@ async fn a_payout_that_was_contradicted_before_is_a_break_with_its_kind_and_day(
 }
 
 #[sqlx::test(migrations = false)]
+async fn lines_that_were_late_before_loans_were_written_off_are_looked_at_once(pool: PgPool) {
+    fenqi::MIGRATOR.run_to(44, &pool).await.unwrap();
+    let bills = "insert into business_day (today) values ('2026-09-01');
+                 insert into bill (line_id, due_on, statement_on, principal_fen, interest_fen, fee_fen, status, paid_on)
+                 select ('00000000-0000-0000-0000-00000000000' || line)::uuid, due_on, due_on - 20, 1, 0, 0,
+                        case when paid_on is null then 'open' else 'paid' end, paid_on
+                 from (values (1, date '2026-01-25', null::date), (1, '2026-02-25', null), (2, '2026-01-25', '2026-01-25'),
+                              (3, '2026-09-25', null)) as made(line, due_on, paid_on)";
+    sqlx::raw_sql(bills).execute(&pool).await.unwrap();
+    database::migrate(&pool).await.unwrap();
+    let lines: Vec<String> =
+        sqlx::query_scalar("select right(line_id::text, 1) from charge_off_look_back").fetch_all(&pool).await.unwrap();
+    assert_eq!(lines, ["1"]);
+}
+
+#[sqlx::test(migrations = false)]
 async fn a_call_from_before_is_still_found_under_its_object_and_its_code(pool: PgPool) {
     fenqi::MIGRATOR.run_to(22, &pool).await.unwrap();
     let calls = r#"insert into partner_call (partner, direction, operation, call_key, request_sha256, outcome, http_status,

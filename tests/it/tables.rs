@@ -24,6 +24,7 @@ const TABLES: &[(&str, Spread)] = &[
     ("bill", ByAccount),
     ("bill_line", ByAccount),
     ("charge_off", ByAccount),
+    ("charge_off_look_back", ByAccount),
     ("credit_line", ByAccount),
     ("line_entry", ByAccount),
     ("loan", ByAccount),

@@ -7,6 +7,7 @@ use fenqi::product::terms::{PenaltyRate, PenaltyTerms};
 use sqlx::PgPool;
 
 use super::authoriser::until_somebody_waits;
+use crate::book;
 use crate::golden::golden;
 use crate::house;
 use crate::town::{self, LineWish};
@@ -80,4 +81,32 @@ async fn a_bill_that_is_paid_while_the_close_looks_for_late_ones_freezes_nothing
     sqlx::raw_sql(unpaid).execute(&town.app.pool).await.unwrap();
     close_overdue().await;
     assert_eq!(town.fen("select count(*) from credit_line where status = 'frozen'").await, 1);
+}
+
+#[sqlx::test(migrator = "fenqi::MIGRATOR")]
+async fn a_loan_that_was_too_late_before_loans_were_written_off_is_written_off_once(pool: PgPool) {
+    let book = book::keep(house::open(pool, "2026-02-05").await).await;
+    book.live_until("2026-03-02").await;
+    let close_overdue = async |day: &str| {
+        let mut transaction = fenqi::database::begin(&book.app.pool).await.unwrap();
+        let day = day.parse().unwrap();
+        fenqi::overdue::close::run(&mut transaction, &book.app, day, AccountRange::ALL).await.unwrap();
+        transaction.commit().await.unwrap();
+        book.fen("select principal_fen + interest_fen from charge_off where line_id = $1").await
+    };
+    let look_back = async || {
+        let lines = "insert into charge_off_look_back select line_id from credit_line";
+        sqlx::query(lines).execute(&book.app.pool).await.unwrap();
+    };
+    // The bill of 25 February is written off on 24 August, by its own close; a day that went by is not looked at again.
+    look_back().await;
+    assert_eq!(close_overdue("2026-08-23").await, [0_i64; 0]);
+    assert_eq!(close_overdue("2026-11-30").await, [0_i64; 0]);
+    look_back().await;
+    // All that is lent, and the interest of three rows that have fallen due.
+    assert_eq!(close_overdue("2026-12-01").await, [307_200]);
+    assert_eq!(close_overdue("2026-12-02").await, [307_200]);
+    let told = "select count(*) from outbox where kind = 'charge_off' and $1::uuid is not null";
+    assert_eq!(book.fen(told).await, [1]);
+    assert_eq!(book.fen("select count(*) from charge_off_look_back where line_id = $1").await, [0]);
 }

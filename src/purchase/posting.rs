@@ -41,7 +41,7 @@ fn purchase_legs(amount: Fen) -> Legs {
 /// The merchant gives the amount back: what fell of the principal to the reserve, the rest to the borrower; it gets back its
 /// discount fee and subsidy. Billed interest and fees that are returned leave the funder's income: what was not paid of them is
 /// owed no more, what was comes out of what is owed on to the funder. Of a loan that was charged off, what was not paid is in the
-/// loss already, or never was income; what falls of its principal is then recovered.
+/// loss already, or never was income; what falls of its principal is then recovered. What was paid leaves the income all the same.
 pub fn refund(event: Event, parts: &RefundParts, charges: &BilledCharges, is_charged_off: bool) -> Posting {
     let BilledCharges { fell, back } = charges;
     let (of_interest, of_fee, recovered) = match is_charged_off {
@@ -92,7 +92,7 @@ mod tests {
         subsidy_returned: Fen::ZERO,
     };
 
-    fn legs_of_a_refund(is_charged_off: bool) -> Vec<Leg> {
+    fn legs_of(parts: &RefundParts, charges: &BilledCharges, is_charged_off: bool) -> Vec<Leg> {
         let event = Event {
             line_id: LineId::from_uuid(Uuid::from_u128(1)),
             funder_id: FunderId::from_uuid(Uuid::from_u128(2)),
@@ -100,8 +100,12 @@ mod tests {
             business_day: "2026-09-22".parse().unwrap(),
             at: DateTime::UNIX_EPOCH,
         };
+        refund(event, parts, charges, is_charged_off).legs
+    }
+
+    fn legs_of_a_refund(is_charged_off: bool) -> Vec<Leg> {
         let fell = Parts { interest: Fen::new(20), fee: Fen::new(3), ..Parts::default() };
-        refund(event, &PARTS, &BilledCharges { fell, back: Parts::default() }, is_charged_off).legs
+        legs_of(&PARTS, &BilledCharges { fell, back: Parts::default() }, is_charged_off)
     }
 
     fn leg(debit: Account, credit: Account, fen: i64) -> Leg {
@@ -129,5 +133,22 @@ mod tests {
             leg(Account::ChargedOff, Account::RecoveryIncome, 1_000),
         ];
         assert_eq!(legs_of_a_refund(true), expected);
+    }
+
+    #[test]
+    fn paid_charges_go_back_out_of_income_and_the_next_remittance_whether_the_loan_was_charged_off_or_not() {
+        let zero = Fen::ZERO;
+        let owed_back = RefundParts { principal_fell: zero, owed_back: PARTS.amount, ..PARTS };
+        let back = Parts { interest: Fen::new(20), fee: Fen::new(3), ..Parts::default() };
+        let expected = [
+            leg(Account::MerchantPayable, Account::BorrowerPayable, 1_000),
+            leg(Account::CollectionsPayable, Account::BorrowerPayable, 23),
+            leg(Account::InterestIncome, Account::CollectionsInTransit, 20),
+            leg(Account::FeeIncomeOfFunder, Account::CollectionsInTransit, 3),
+        ];
+        for is_charged_off in [false, true] {
+            let charges = BilledCharges { fell: Parts::default(), back };
+            assert_eq!(legs_of(&owed_back, &charges, is_charged_off), expected);
+        }
     }
 }

@@ -178,6 +178,15 @@ identities! {
            and (select sum(row_fen) from unnest(s.principal_fen) as row_fen) - coalesce(taken.fen, 0)
                <> l.principal_fen - l.principal_returned_fen",
 
+    "a loan that is paid or refunded owes neither principal nor charges":
+        "select l.loan_id as subject, 0 as expected, owed.fen as found
+         from loan l
+         left join (select line_id, loan_id, sum(interest_fen - interest_paid_fen - interest_returned_fen
+                                                 + fee_fen - fee_paid_fen - fee_returned_fen)::bigint as fen
+                    from bill_line group by line_id, loan_id) charges on charges.loan_id = l.loan_id and charges.line_id = l.line_id
+         cross join lateral (values (l.principal_fen - l.principal_paid_fen - l.principal_returned_fen), (charges.fen)) as owed(fen)
+         where l.status in ('paid', 'refunded') and owed.fen <> 0",
+
     "a bill is the sum of its lines":
         "select b.line_id || ' due ' || b.due_on as subject, b.principal_fen + b.interest_fen + b.fee_fen as expected,
                 coalesce(sum(i.principal_fen + i.interest_fen + i.fee_fen), 0) as found

@@ -82,6 +82,16 @@ const TAMPERED: &[(&str, &str)] = &[
         "update loan set principal_returned_fen = principal_returned_fen + 1 where status = 'open'",
     ),
     (
+        "a loan that is paid or refunded owes neither principal nor charges",
+        "update loan set status = 'paid', closed_on = made_on where status = 'open'",
+    ),
+    // Its principal has fallen, and the interest of its bill is owed.
+    (
+        "a loan that is paid or refunded owes neither principal nor charges",
+        "update loan set status = 'refunded', principal_returned_fen = principal_fen - principal_paid_fen;
+         update bill_line set interest_paid_fen = interest_paid_fen - 1 where interest_paid_fen > 0",
+    ),
+    (
         "a loan's installments sum to the loan",
         "update schedule set principal_fen[1] = principal_fen[1] + 1",
     ),

@@ -8,7 +8,7 @@ use uuid::Uuid;
 use super::line::{Line, LineEntry, LineStatus};
 use crate::base::day::MonthDay;
 use crate::base::id::{BorrowerId, FunderId, LineId, ProductId};
-use crate::base::{BusinessDay, Fen};
+use crate::base::{AccountRange, BusinessDay, Fen};
 
 /// Locks lines for a change, in id order so that two batches never wait for each other in a circle.
 /// Lines that do not exist are missing from the answer.
@@ -71,6 +71,37 @@ pub async fn list_open_lines(connection: &mut PgConnection, borrower_id: Borrowe
     .fetch_all(connection)
     .await?;
     rows.into_iter().map(LineRow::into_line).collect()
+}
+
+/// Lines whose last day is `day` or earlier, that are not closed and have no unpaid principal.
+pub async fn find_expired(
+    connection: &mut PgConnection,
+    day: BusinessDay,
+    range: AccountRange,
+) -> sqlx::Result<Vec<LineId>> {
+    sqlx::query_scalar!(
+        r#"select line_id as "line_id: LineId" from credit_line
+           where expires_on <= $1 and status <> 'closed' and used_fen = 0 and line_id between $2 and $3
+           order by line_id"#,
+        day.date(),
+        range.from,
+        range.to
+    )
+    .fetch_all(connection)
+    .await
+}
+
+/// Which of these lines have a loan that is not at its end: interest or penalty may be left when all principal is paid.
+pub async fn find_owing(connection: &mut PgConnection, line_ids: &[LineId]) -> sqlx::Result<Vec<LineId>> {
+    let line_ids: Vec<Uuid> = line_ids.iter().map(|line_id| line_id.uuid()).collect();
+    sqlx::query_scalar!(
+        r#"select distinct s.line_id as "line_id: LineId"
+           from schedule s join loan o on o.loan_id = s.loan_id and o.line_id = s.line_id
+           where s.line_id = any($1) and o.status = 'open'"#,
+        &line_ids
+    )
+    .fetch_all(connection)
+    .await
 }
 
 /// A change of a line's limit or state, with who or which rule made it.

@@ -299,10 +299,21 @@ async fn a_line_expires_when_nothing_is_owed(pool: PgPool) {
     assert_eq!(run(last_day).await, 0);
     assert_eq!(count(&app, "select count(*) from credit_line where status = 'closed' and used_fen = 0").await, 1);
     assert_eq!(count(&app, "select count(*) from line_entry where kind = 'close' and reason = 'expired'").await, 1);
-    assert_eq!(
-        count(&app, "select count(*) from outbox where kind = 'line_changed' and body ->> 'change' = 'close'").await,
-        1
-    );
+    let closed: LineId = sqlx::query_scalar("select line_id from credit_line where borrower_id = $1")
+        .bind(first.uuid())
+        .fetch_one(&app.pool)
+        .await
+        .unwrap();
+    let closed = find_line(&app, closed).await;
+    let told: serde_json::Value =
+        sqlx::query_scalar("select body from outbox where kind = 'line_changed'").fetch_one(&app.pool).await.unwrap();
+    let expected = serde_json::json!({
+        "line_id": closed.line_id, "change": "close", "status": "closed", "frozen_for": null,
+        "limit_fen": closed.limit, "used_fen": 0, "business_day": last_day,
+    });
+    assert_eq!(told, expected);
+    // The borrower hears of it as of every other end of a line.
+    assert_eq!(count(&app, "select count(*) from notice where kind = 'line_closed'").await, 1);
 }
 
 #[sqlx::test(migrator = "fenqi::MIGRATOR")]

@@ -3,12 +3,11 @@
 use anyhow::Context;
 use sqlx::PgConnection;
 
-use super::model::{self, Part, Settlement, SettlementStatus, Settling};
-use super::payout::{NewPayout, PayoutFor};
+use super::model::{self, Part, Settlement};
+use super::payable::{ClosedDay, PayableStatus};
 use super::posting::{self, Booking, FunderAmount};
 use super::{payout_store, store};
 use crate::app::App;
-use crate::base::id::PayoutId;
 use crate::base::{AccountRange, BusinessDay};
 use crate::funder;
 use crate::ledger;
@@ -25,38 +24,22 @@ pub async fn run(connection: &mut PgConnection, app: &App, day: BusinessDay, _: 
         return Ok(0);
     }
     let pay_on = app.calendar.next_working_day(day).context("merchants cannot be given a day of payment")?;
-    let settling = Settling { business_day: day, pay_on, at: app.clock.now() };
+    let closed = ClosedDay { business_day: day, pay_on, at: app.clock.now() };
     let day_parts = store::sum_day(&mut *connection, day, store::Whose::Everybodys).await?;
     let merchant_ids: Vec<_> = day_parts.iter().map(|part| part.merchant_id).collect();
     let carried = store::lock_carried(&mut *connection, &merchant_ids).await?;
-    let settlements = model::settle(&day_parts, &carried, settling);
+    let settlements = model::settle(&day_parts, &carried, closed);
 
     store::insert_settlements(&mut *connection, &settlements).await?;
     store::insert_parts(&mut *connection, &settlements).await?;
     store::take_in_carried(&mut *connection, &settlements).await?;
-    let payouts = payouts(&settlements, settling);
+    let payouts: Vec<_> = settlements.iter().filter_map(|settlement| settlement.payout(closed)).collect();
     payout_store::insert_payouts(&mut *connection, &payouts).await?;
-    let postings = postings(&settlements, Booking { business_day: day, at: settling.at });
+    let postings = postings(&settlements, Booking { business_day: day, at: closed.at });
     ledger::store::insert_postings(&mut *connection, &postings).await?;
     // The reserves last: purchases wait for them.
     let moved = funder::close_reserves(connection, app, day, &model::gross_by_funder(&day_parts)).await?;
     Ok((settlements.len() + payouts.len() + postings.len()) as u64 + moved)
-}
-
-fn payouts(settlements: &[Settlement], settling: Settling) -> Vec<NewPayout> {
-    let to_pay = settlements.iter().filter(|settlement| settlement.status() == SettlementStatus::ToPay);
-    to_pay
-        .map(|settlement| NewPayout {
-            payout_id: PayoutId::mint(settling.at),
-            paid_for: PayoutFor::Settlement {
-                settlement_id: settlement.settlement_id,
-                merchant_id: settlement.merchant_id,
-            },
-            amount: settlement.payable(),
-            pay_on: settling.pay_on,
-            created_at: settling.at,
-        })
-        .collect()
 }
 
 /// The clearing of every part; and where a settlement comes to nothing, the parts that cancel each other at once, since
@@ -70,7 +53,7 @@ fn postings(settlements: &[Settlement], booking: Booking) -> Vec<ledger::Posting
     let mut postings = Vec::new();
     for settlement in settlements {
         postings.extend(settlement.parts.iter().map(|part| cleared(settlement, part)));
-        if settlement.status() == SettlementStatus::Nothing {
+        if settlement.status() == PayableStatus::Nothing {
             postings.extend(settlement.parts.iter().map(|part| cancelled(settlement, part)));
         }
     }

@@ -5,7 +5,7 @@ use std::str::FromStr;
 use chrono::{DateTime, Utc};
 use uuid::Uuid;
 
-use super::model::SettlementStatus;
+use super::payable::PayableStatus;
 use super::payout::PayoutStatus;
 use crate::base::id::{PurchaseId, SettlementId};
 use crate::base::{BusinessDay, Fen};
@@ -24,7 +24,7 @@ pub struct SettledDay {
     /// Not positive.
     pub carried_in: Fen,
     pub payable: Fen,
-    pub status: SettlementStatus,
+    pub status: PayableStatus,
     pub pay_on: BusinessDay,
     pub paid_on: Option<BusinessDay>,
     pub bank_reference: Option<String>,
@@ -54,15 +54,15 @@ pub enum MoneyState {
 impl SettledDay {
     pub fn money(&self) -> MoneyState {
         match (self.status, self.payout) {
-            (SettlementStatus::Paid, _) => MoneyState::Paid,
-            (SettlementStatus::Nothing, _) => MoneyState::Nothing,
-            (SettlementStatus::Carried, _) if self.carried_into_day.is_some() => MoneyState::TakenOff,
-            (SettlementStatus::Carried, _) => MoneyState::Waiting,
-            (SettlementStatus::ToPay, Some(PayoutStatus::Submitted | PayoutStatus::Unknown)) => MoneyState::AtBank,
-            (SettlementStatus::ToPay, Some(PayoutStatus::Failed)) => MoneyState::Stuck,
+            (PayableStatus::Paid, _) => MoneyState::Paid,
+            (PayableStatus::Nothing, _) => MoneyState::Nothing,
+            (PayableStatus::Carried, _) if self.carried_into_day.is_some() => MoneyState::TakenOff,
+            (PayableStatus::Carried, _) => MoneyState::Waiting,
+            (PayableStatus::ToPay, Some(PayoutStatus::Submitted | PayoutStatus::Unknown)) => MoneyState::AtBank,
+            (PayableStatus::ToPay, Some(PayoutStatus::Failed)) => MoneyState::Stuck,
             // A settlement's payout is never cancelled.
             (
-                SettlementStatus::ToPay,
+                PayableStatus::ToPay,
                 Some(PayoutStatus::Created | PayoutStatus::Succeeded | PayoutStatus::Cancelled) | None,
             ) => MoneyState::ToPay,
         }
@@ -158,7 +158,7 @@ impl DayLine {
 mod tests {
     use super::*;
 
-    fn day(status: SettlementStatus, payout: Option<PayoutStatus>) -> SettledDay {
+    fn day(status: PayableStatus, payout: Option<PayoutStatus>) -> SettledDay {
         SettledDay {
             settlement_id: SettlementId::from_uuid(Uuid::nil()),
             business_day: "2026-03-02".parse().unwrap(),
@@ -180,12 +180,12 @@ mod tests {
 
     #[test]
     fn where_the_money_is_follows_the_payout_until_it_is_paid() {
-        let to_pay = |payout| day(SettlementStatus::ToPay, Some(payout)).money();
+        let to_pay = |payout| day(PayableStatus::ToPay, Some(payout)).money();
         assert_eq!(to_pay(PayoutStatus::Created), MoneyState::ToPay);
         assert_eq!(to_pay(PayoutStatus::Unknown), MoneyState::AtBank);
         assert_eq!(to_pay(PayoutStatus::Failed), MoneyState::Stuck);
-        assert_eq!(day(SettlementStatus::Paid, Some(PayoutStatus::Succeeded)).money(), MoneyState::Paid);
-        let carried = day(SettlementStatus::Carried, None);
+        assert_eq!(day(PayableStatus::Paid, Some(PayoutStatus::Succeeded)).money(), MoneyState::Paid);
+        let carried = day(PayableStatus::Carried, None);
         assert_eq!(carried.money(), MoneyState::Waiting);
         let taken = SettledDay { carried_into_day: Some("2026-03-04".parse().unwrap()), ..carried };
         assert_eq!(taken.money(), MoneyState::TakenOff);

@@ -4,7 +4,7 @@ use sqlx::PgConnection;
 use uuid::Uuid;
 
 use super::day::{DayLine, Figure, SettledDay};
-use super::model::SettlementStatus;
+use super::payable::PayableStatus;
 use super::payout::PayoutStatus;
 use crate::base::id::{MerchantId, PurchaseId, SettlementId};
 use crate::base::{BusinessDay, Fen};
@@ -20,7 +20,7 @@ pub async fn list_days(
         r#"select s.settlement_id as "settlement_id: SettlementId", s.business_day as "business_day: BusinessDay",
                   s.gross_fen as "gross: Fen", s.refunds_fen as "refunds: Fen", s.discount_fee_fen as "discount_fee: Fen",
                   s.subsidy_fen as "subsidy: Fen", s.net_fen as "net: Fen", s.carried_in_fen as "carried_in: Fen",
-                  s.payable_fen as "payable: Fen", s.status as "status: SettlementStatus",
+                  s.payable_fen as "payable: Fen", s.status as "status: PayableStatus",
                   s.pay_on as "pay_on: BusinessDay", s.paid_on as "paid_on: BusinessDay", s.bank_reference,
                   p.status as "payout?: PayoutStatus", i.business_day as "carried_into_day?: BusinessDay"
            from settlement s

@@ -1,5 +1,6 @@
 //! Clearing, settlement, payout and remittance: what each party is owed for a business day, and its payment, once.
 
+pub mod payable;
 pub mod model;
 pub mod remittance;
 pub mod payout;

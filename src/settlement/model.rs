@@ -2,8 +2,8 @@
 
 use std::collections::BTreeMap;
 
-use chrono::{DateTime, Utc};
-
+use super::payable::{ClosedDay, PayableStatus};
+use super::payout::{NewPayout, PayoutFor};
 use crate::base::id::{FunderId, MerchantId, SettlementId};
 use crate::base::{BusinessDay, Fen};
 
@@ -85,17 +85,6 @@ impl Part {
     }
 }
 
-#[derive(Clone, Copy, Debug, PartialEq, Eq, sqlx::Type)]
-#[sqlx(type_name = "text", rename_all = "snake_case")]
-pub enum SettlementStatus {
-    ToPay,
-    /// Negative: taken off the merchant's next settlement.
-    Carried,
-    Paid,
-    /// Comes to exactly zero; there is nothing to pay.
-    Nothing,
-}
-
 /// What one merchant is owed for one business day.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Settlement {
@@ -123,8 +112,14 @@ impl Settlement {
     }
 
     /// The status with which it begins.
-    pub fn status(&self) -> SettlementStatus {
-        status_of(self.payable())
+    pub fn status(&self) -> PayableStatus {
+        PayableStatus::of(self.payable())
+    }
+
+    /// The payment that it asks for, if any.
+    pub fn payout(&self, closed: ClosedDay) -> Option<NewPayout> {
+        let paid_for = PayoutFor::Settlement { settlement_id: self.settlement_id, merchant_id: self.merchant_id };
+        NewPayout::of_day(closed, paid_for, self.payable())
     }
 }
 
@@ -141,33 +136,15 @@ pub struct SettlementRecord {
     pub net: Fen,
     pub carried_in: Fen,
     pub payable: Fen,
-    pub status: SettlementStatus,
+    pub status: PayableStatus,
     pub pay_on: BusinessDay,
     pub paid_on: Option<BusinessDay>,
     pub bank_reference: Option<String>,
 }
 
-/// How an amount of either sign is dealt with.
-pub fn status_of(payable: Fen) -> SettlementStatus {
-    match payable.get() {
-        1.. => SettlementStatus::ToPay,
-        0 => SettlementStatus::Nothing,
-        ..0 => SettlementStatus::Carried,
-    }
-}
-
-/// When a day is settled, and when that is done.
-#[derive(Clone, Copy, Debug)]
-pub struct Settling {
-    pub business_day: BusinessDay,
-    /// The next working day.
-    pub pay_on: BusinessDay,
-    pub at: DateTime<Utc>,
-}
-
 /// Makes one settlement of each merchant that sold or took back anything on the day. What was carried forward is taken
 /// in wherever there is a settlement; the rest of it waits for the merchant's next one.
-pub fn settle(day_parts: &[DayPart], carried: &[CarriedPart], settling: Settling) -> Vec<Settlement> {
+pub fn settle(day_parts: &[DayPart], carried: &[CarriedPart], closed: ClosedDay) -> Vec<Settlement> {
     let mut merchants: BTreeMap<MerchantId, BTreeMap<FunderId, Part>> = BTreeMap::new();
     for part in day_parts {
         let parts = merchants.entry(part.merchant_id).or_default();
@@ -186,10 +163,10 @@ pub fn settle(day_parts: &[DayPart], carried: &[CarriedPart], settling: Settling
     merchants
         .into_iter()
         .map(|(merchant_id, parts)| Settlement {
-            settlement_id: SettlementId::mint(settling.at),
+            settlement_id: SettlementId::mint(closed.at),
             merchant_id,
-            business_day: settling.business_day,
-            pay_on: settling.pay_on,
+            business_day: closed.business_day,
+            pay_on: closed.pay_on,
             parts: parts.into_values().collect(),
             carries: carries.remove(&merchant_id).unwrap_or_default(),
         })
@@ -208,14 +185,15 @@ pub fn gross_by_funder(day_parts: &[DayPart]) -> BTreeMap<FunderId, Fen> {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use chrono::DateTime;
     use uuid::Uuid;
 
     const SHOP: MerchantId = MerchantId::from_uuid(Uuid::from_u128(1));
     const HUI_FENG: FunderId = FunderId::from_uuid(Uuid::from_u128(11));
     const TIAN_HE: FunderId = FunderId::from_uuid(Uuid::from_u128(12));
 
-    fn settling() -> Settling {
-        Settling {
+    fn closed() -> ClosedDay {
+        ClosedDay {
             business_day: "2026-03-02".parse().unwrap(),
             pay_on: "2026-03-03".parse().unwrap(),
             at: DateTime::UNIX_EPOCH,
@@ -244,12 +222,12 @@ mod tests {
         let owed =
             |funder_id, amount| CarriedPart { settlement_id, merchant_id: SHOP, funder_id, amount: Fen::new(amount) };
         let carried = [owed(HUI_FENG, -700), owed(TIAN_HE, 200)];
-        let settlements = settle(&[sold(HUI_FENG, 1_000, 6)], &carried, settling());
+        let settlements = settle(&[sold(HUI_FENG, 1_000, 6)], &carried, closed());
         let [settlement] = settlements.as_slice() else { panic!("one merchant, one settlement") };
         assert_eq!(settlement.parts.len(), 2);
         assert_eq!(settlement.payable(), Fen::new(1_000 - 6 - 700 + 200));
         assert_eq!(settlement.carries, [settlement_id]);
-        assert_eq!(settlement.status(), SettlementStatus::ToPay);
+        assert_eq!(settlement.status(), PayableStatus::ToPay);
     }
 
     #[test]
@@ -260,14 +238,7 @@ mod tests {
             funder_id: HUI_FENG,
             amount: Fen::new(-1),
         };
-        assert!(settle(&[], &[owed], settling()).is_empty());
-    }
-
-    #[test]
-    fn a_negative_sum_is_carried_and_a_zero_is_nothing() {
-        assert_eq!(status_of(Fen::new(-1)), SettlementStatus::Carried);
-        assert_eq!(status_of(Fen::ZERO), SettlementStatus::Nothing);
-        assert_eq!(status_of(Fen::new(1)), SettlementStatus::ToPay);
+        assert!(settle(&[], &[owed], closed()).is_empty());
     }
 
     #[test]

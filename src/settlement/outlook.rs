@@ -2,7 +2,8 @@
 
 use chrono::{DateTime, Utc};
 
-use super::model::{CarriedPart, DayPart, SettlementStatus, Settling, settle, status_of};
+use super::model::{CarriedPart, DayPart, settle};
+use super::payable::{ClosedDay, PayableStatus};
 use crate::base::id::MerchantId;
 use crate::base::{BusinessDay, Fen};
 
@@ -31,7 +32,7 @@ pub struct Outlook {
     /// Not positive. It stays where it is while the merchant has done nothing on the day.
     pub carried_in: Fen,
     pub payable: Fen,
-    pub status: SettlementStatus,
+    pub status: PayableStatus,
 }
 
 impl OpenDay {
@@ -46,9 +47,9 @@ impl OpenDay {
     }
 
     pub fn outlook(&self) -> Outlook {
-        let settling =
-            Settling { business_day: self.business_day, pay_on: self.pay_on.unwrap_or(self.business_day), at: self.at };
-        let settlement = settle(&self.parts, &self.carried, settling).pop();
+        let pay_on = self.pay_on.unwrap_or(self.business_day);
+        let closed = ClosedDay { business_day: self.business_day, pay_on, at: self.at };
+        let settlement = settle(&self.parts, &self.carried, closed).pop();
         let sum = |amount: fn(&super::model::Part) -> Fen| {
             settlement.as_ref().map_or(Fen::ZERO, |settlement| settlement.sum(amount))
         };
@@ -63,7 +64,7 @@ impl OpenDay {
             net: sum(|part| part.day.net()),
             carried_in: sum(|part| part.carried_in),
             payable,
-            status: status_of(payable),
+            status: PayableStatus::of(payable),
         }
     }
 }
@@ -98,12 +99,9 @@ mod tests {
     fn a_refund_beyond_the_days_sales_is_carried_forward() {
         let sold = DayPart { gross: Fen::new(1_000), discount_fee: Fen::new(6), ..DayPart::empty(SHOP, BANK) };
         let day = open(vec![sold], 0);
-        assert_eq!((day.outlook().payable, day.outlook().status), (Fen::new(994), SettlementStatus::ToPay));
+        assert_eq!((day.outlook().payable, day.outlook().status), (Fen::new(994), PayableStatus::ToPay));
         let after = day.with(&refund(1_500, 9)).outlook();
-        assert_eq!(
-            (after.net, after.payable, after.status),
-            (Fen::new(-497), Fen::new(-497), SettlementStatus::Carried)
-        );
+        assert_eq!((after.net, after.payable, after.status), (Fen::new(-497), Fen::new(-497), PayableStatus::Carried));
     }
 
     #[test]

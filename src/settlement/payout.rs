@@ -5,6 +5,7 @@ use chrono::{DateTime, TimeDelta, Utc};
 use uuid::Uuid;
 
 use super::contradiction::ContradictionKind;
+use super::payable::{ClosedDay, PayableStatus};
 use crate::base::id::{BorrowerId, CardId, FunderId, LineId, MerchantId, PayoutId, RemittanceId, SettlementId};
 use crate::base::{BusinessDay, Fen};
 use crate::error::Refusal;
@@ -17,6 +18,19 @@ pub struct NewPayout {
     pub amount: Fen,
     pub pay_on: BusinessDay,
     pub created_at: DateTime<Utc>,
+}
+
+impl NewPayout {
+    /// What the end of a day leaves to be paid, on the next working day; none where that is not more than nothing.
+    pub fn of_day(closed: ClosedDay, paid_for: PayoutFor, payable: Fen) -> Option<NewPayout> {
+        (PayableStatus::of(payable) == PayableStatus::ToPay).then(|| NewPayout {
+            payout_id: PayoutId::mint(closed.at),
+            paid_for,
+            amount: payable,
+            pay_on: closed.pay_on,
+            created_at: closed.at,
+        })
+    }
 }
 
 /// What is paid, and to whom. Each source is paid at most once.

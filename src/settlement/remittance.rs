@@ -2,9 +2,8 @@
 
 use std::collections::BTreeMap;
 
-use chrono::{DateTime, Utc};
-
-use super::model::{SettlementStatus, status_of};
+use super::payable::{ClosedDay, PayableStatus};
+use super::payout::{NewPayout, PayoutFor};
 use super::posting::RemittanceAmounts;
 use crate::base::id::{FunderId, ProductId, RemittanceId};
 use crate::base::{BusinessDay, Fen, Rate};
@@ -97,22 +96,19 @@ impl Remittance {
     }
 
     /// The status with which it begins: a negative sum is carried into the funder's next remittance.
-    pub fn status(&self) -> SettlementStatus {
-        status_of(self.payable())
+    pub fn status(&self) -> PayableStatus {
+        PayableStatus::of(self.payable())
+    }
+
+    /// The payment that it asks for, if any.
+    pub fn payout(&self, closed: ClosedDay) -> Option<NewPayout> {
+        let paid_for = PayoutFor::Remittance { remittance_id: self.remittance_id, funder_id: self.funder_id };
+        NewPayout::of_day(closed, paid_for, self.payable())
     }
 }
 
-/// When a day is remitted, and when that is done.
-#[derive(Clone, Copy, Debug)]
-pub struct Remitting {
-    pub business_day: BusinessDay,
-    /// The next working day.
-    pub pay_on: BusinessDay,
-    pub at: DateTime<Utc>,
-}
-
 /// Makes one remittance of each funder that anything came in for on the day.
-pub fn remit(parts: &[RemittancePart], carried: &[CarriedRemittance], remitting: Remitting) -> Vec<Remittance> {
+pub fn remit(parts: &[RemittancePart], carried: &[CarriedRemittance], closed: ClosedDay) -> Vec<Remittance> {
     let mut funders: BTreeMap<FunderId, Vec<RemittancePart>> = BTreeMap::new();
     for part in parts {
         funders.entry(part.income.funder_id).or_default().push(*part);
@@ -122,10 +118,10 @@ pub fn remit(parts: &[RemittancePart], carried: &[CarriedRemittance], remitting:
         .map(|(funder_id, parts)| {
             let carried = || carried.iter().filter(|carried| carried.funder_id == funder_id);
             Remittance {
-                remittance_id: RemittanceId::mint(remitting.at),
+                remittance_id: RemittanceId::mint(closed.at),
                 funder_id,
-                business_day: remitting.business_day,
-                pay_on: remitting.pay_on,
+                business_day: closed.business_day,
+                pay_on: closed.pay_on,
                 parts,
                 carried_in: carried().map(|carried| carried.payable).sum(),
                 carries: carried().map(|carried| carried.remittance_id).collect(),
@@ -137,6 +133,7 @@ pub fn remit(parts: &[RemittancePart], carried: &[CarriedRemittance], remitting:
 #[cfg(test)]
 mod tests {
     use super::*;
+    use chrono::DateTime;
     use uuid::Uuid;
 
     const HUI_FENG: FunderId = FunderId::from_uuid(Uuid::from_u128(11));
@@ -159,8 +156,8 @@ mod tests {
         ProfitShare { interest: rate("0.3"), fee: rate("0"), penalty: rate("0"), subsidy: rate("0.25") }
     }
 
-    fn remitting() -> Remitting {
-        Remitting {
+    fn closed() -> ClosedDay {
+        ClosedDay {
             business_day: "2026-03-02".parse().unwrap(),
             pay_on: "2026-03-03".parse().unwrap(),
             at: DateTime::UNIX_EPOCH,
@@ -204,7 +201,7 @@ mod tests {
         let part = RemittancePart { income: income(100, 0), share: Fen::new(30) };
         let remittance_id = RemittanceId::mint(DateTime::UNIX_EPOCH);
         let carried = CarriedRemittance { remittance_id, funder_id: HUI_FENG, payable: Fen::new(-70) };
-        let remittances = remit(&[part], &[carried], remitting());
+        let remittances = remit(&[part], &[carried], closed());
         assert_eq!(remittances[0].net(), Fen::new(10_070));
         assert_eq!(remittances[0].payable(), Fen::new(10_000));
         assert_eq!(remittances[0].carries, [remittance_id]);

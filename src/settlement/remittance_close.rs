@@ -4,13 +4,11 @@ use anyhow::Context;
 use sqlx::PgConnection;
 use uuid::Uuid;
 
-use super::model::SettlementStatus;
-use super::payout::{NewPayout, PayoutFor};
+use super::payable::{ClosedDay, PayableStatus};
 use super::posting::{self, Booking};
-use super::remittance::{self, Remittance, RemittancePart, Remitting};
+use super::remittance::{self, Remittance, RemittancePart};
 use super::{payout_store, remittance_store as store};
 use crate::app::App;
-use crate::base::id::PayoutId;
 use crate::base::{AccountRange, BusinessDay};
 use crate::ledger;
 
@@ -25,7 +23,7 @@ pub async fn run(connection: &mut PgConnection, app: &App, day: BusinessDay, _: 
         return Ok(0);
     }
     let pay_on = app.calendar.next_working_day(day).context("funders cannot be given a day of payment")?;
-    let remitting = Remitting { business_day: day, pay_on, at: app.clock.now() };
+    let closed = ClosedDay { business_day: day, pay_on, at: app.clock.now() };
     let before = store::sum_before(&mut *connection).await?;
     let mut parts = Vec::new();
     for income in store::sum_income(&mut *connection, day).await? {
@@ -34,30 +32,14 @@ pub async fn run(connection: &mut PgConnection, app: &App, day: BusinessDay, _: 
         parts.push(RemittancePart { income, share: income.share(&before, &version.terms.profit_share) });
     }
     let carried = store::lock_carried(&mut *connection).await?;
-    let remittances = remittance::remit(&parts, &carried, remitting);
+    let remittances = remittance::remit(&parts, &carried, closed);
     store::insert_remittances(&mut *connection, &remittances).await?;
     store::insert_parts(&mut *connection, &remittances).await?;
     store::take_in_carried(&mut *connection, &remittances).await?;
-    let payouts = payouts(&remittances, remitting);
+    let payouts: Vec<_> = remittances.iter().filter_map(|remittance| remittance.payout(closed)).collect();
     payout_store::insert_payouts(&mut *connection, &payouts).await?;
-    book_nothings(&mut *connection, &remittances, Booking { business_day: day, at: remitting.at }).await?;
+    book_nothings(&mut *connection, &remittances, Booking { business_day: day, at: closed.at }).await?;
     Ok((remittances.len() + payouts.len()) as u64)
-}
-
-fn payouts(remittances: &[Remittance], remitting: Remitting) -> Vec<NewPayout> {
-    let to_pay = remittances.iter().filter(|remittance| remittance.status() == SettlementStatus::ToPay);
-    to_pay
-        .map(|remittance| NewPayout {
-            payout_id: PayoutId::mint(remitting.at),
-            paid_for: PayoutFor::Remittance {
-                remittance_id: remittance.remittance_id,
-                funder_id: remittance.funder_id,
-            },
-            amount: remittance.payable(),
-            pay_on: remitting.pay_on,
-            created_at: remitting.at,
-        })
-        .collect()
 }
 
 /// Books at once what comes to exactly zero (with all that was carried into it): no payout ever will.
@@ -66,7 +48,7 @@ async fn book_nothings(
     remittances: &[Remittance],
     booking: Booking,
 ) -> anyhow::Result<()> {
-    let nothings = remittances.iter().filter(|remittance| remittance.status() == SettlementStatus::Nothing);
+    let nothings = remittances.iter().filter(|remittance| remittance.status() == PayableStatus::Nothing);
     let ids: Vec<Uuid> = nothings.map(|remittance| remittance.remittance_id.uuid()).collect();
     if ids.is_empty() {
         return Ok(());

@@ -5,7 +5,7 @@ use std::collections::BTreeMap;
 use sqlx::PgConnection;
 use uuid::Uuid;
 
-use super::model::SettlementStatus;
+use super::payable::PayableStatus;
 use super::payout_store::PaidSource;
 use super::posting::RemittanceAmounts;
 use super::remittance::{CarriedRemittance, Income, Remittance, RemittedBefore};
@@ -93,7 +93,7 @@ pub async fn insert_remittances(connection: &mut PgConnection, remittances: &[Re
     let funder_id: Vec<Uuid> = remittances.iter().map(|r| r.funder_id.uuid()).collect();
     let day: Vec<chrono::NaiveDate> = remittances.iter().map(|r| r.business_day.date()).collect();
     let pay_on: Vec<chrono::NaiveDate> = remittances.iter().map(|r| r.pay_on.date()).collect();
-    let status: Vec<SettlementStatus> = remittances.iter().map(Remittance::status).collect();
+    let status: Vec<PayableStatus> = remittances.iter().map(Remittance::status).collect();
     sqlx::query!(
         "insert into remittance (remittance_id, funder_id, business_day, collected_fen, subsidy_fen, share_fen, net_fen,
                                  carried_in_fen, payable_fen, status, pay_on)
@@ -108,7 +108,7 @@ pub async fn insert_remittances(connection: &mut PgConnection, remittances: &[Re
         &fen(Remittance::net),
         &fen(|r| r.carried_in),
         &fen(Remittance::payable),
-        &status as &[SettlementStatus],
+        &status as &[PayableStatus],
         &pay_on,
     )
     .execute(connection)

@@ -3,7 +3,8 @@
 use sqlx::PgConnection;
 use uuid::Uuid;
 
-use super::model::{CarriedPart, DayPart, Settlement, SettlementRecord, SettlementStatus};
+use super::model::{CarriedPart, DayPart, Settlement, SettlementRecord};
+use super::payable::PayableStatus;
 use crate::base::id::{FunderId, MerchantId, SettlementId};
 use crate::base::{BusinessDay, Fen};
 
@@ -104,7 +105,7 @@ pub async fn insert_settlements(connection: &mut PgConnection, settlements: &[Se
     let merchant_id: Vec<Uuid> = settlements.iter().map(|s| s.merchant_id.uuid()).collect();
     let day: Vec<chrono::NaiveDate> = settlements.iter().map(|s| s.business_day.date()).collect();
     let pay_on: Vec<chrono::NaiveDate> = settlements.iter().map(|s| s.pay_on.date()).collect();
-    let status: Vec<SettlementStatus> = settlements.iter().map(Settlement::status).collect();
+    let status: Vec<PayableStatus> = settlements.iter().map(Settlement::status).collect();
     sqlx::query!(
         "insert into settlement (settlement_id, merchant_id, business_day, gross_fen, refunds_fen, discount_fee_fen,
                                  subsidy_fen, net_fen, carried_in_fen, payable_fen, status, pay_on)
@@ -120,7 +121,7 @@ pub async fn insert_settlements(connection: &mut PgConnection, settlements: &[Se
         &fen(Settlement::net),
         &fen(|s| s.sum(|part| part.carried_in)),
         &fen(Settlement::payable),
-        &status as &[SettlementStatus],
+        &status as &[PayableStatus],
         &pay_on,
     )
     .execute(connection)
@@ -219,7 +220,7 @@ pub async fn find_settlement(
         r#"select settlement_id as "settlement_id: SettlementId", business_day as "business_day: BusinessDay",
                   gross_fen as "gross: Fen", refunds_fen as "refunds: Fen", discount_fee_fen as "discount_fee: Fen",
                   subsidy_fen as "subsidy: Fen", net_fen as "net: Fen", carried_in_fen as "carried_in: Fen",
-                  payable_fen as "payable: Fen", status as "status: SettlementStatus",
+                  payable_fen as "payable: Fen", status as "status: PayableStatus",
                   pay_on as "pay_on: BusinessDay", paid_on as "paid_on: BusinessDay", bank_reference
            from settlement where merchant_id = $1 and business_day = $2"#,
         merchant_id.uuid(),

@@ -71,7 +71,7 @@ async fn a_failed_payout_is_retried_to_the_new_account(pool: PgPool) {
         .unwrap();
     assert_eq!(notices, 1);
     let unpaid = street.settlement("2026-03-02").await;
-    assert_eq!(unpaid.status, settlement::model::SettlementStatus::ToPay);
+    assert_eq!(unpaid.status, settlement::payable::PayableStatus::ToPay);
 
     let change = AccountChange {
         merchant_id: street.merchant_id,

@@ -306,7 +306,7 @@ async fn a_negative_net_is_carried_into_the_next_settlement_once(pool: PgPool) {
     street.refund(&sale, 6_000, 36, 0).await;
     street.close().await; // 3 March: −5,964
     let carried = street.settlement("2026-03-03").await;
-    assert_eq!(carried.status, settlement::model::SettlementStatus::Carried);
+    assert_eq!(carried.status, settlement::payable::PayableStatus::Carried);
     assert_eq!(carried.payable, Fen::new(-5_964));
 
     street.close().await; // 4 March: nothing sold, still carried
@@ -444,7 +444,7 @@ async fn a_merchant_whose_settlement_comes_to_zero_is_paid_nothing(pool: PgPool)
     street.refund(&sale, 10_000, 0, 0).await;
     street.close().await;
     let settled = street.settlement("2026-03-02").await;
-    assert_eq!(settled.status, settlement::model::SettlementStatus::Nothing);
+    assert_eq!(settled.status, settlement::payable::PayableStatus::Nothing);
     assert!(street.payouts().await.is_empty());
     let tally = Tally::default();
     assert_eq!(settlement::submit_payouts(&street.app).await.unwrap(), tally);

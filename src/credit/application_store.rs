@@ -11,6 +11,21 @@ use super::model::{Application, ApplicationStatus, Proposal};
 use crate::base::Fen;
 use crate::base::id::{ApplicationId, BorrowerId, LineId, ProductId};
 
+/// A query for whole applications; `$rest` goes on from the columns.
+macro_rules! select_applications {
+    ($rest:tt, $($argument:tt)*) => {
+        sqlx::query_as!(
+            ApplicationRow,
+            r#"select a.application_id as "application_id: ApplicationId", a.borrower_id as "borrower_id: BorrowerId",
+                      a.product_id as "product_id: ProductId", a.product_version, a.idempotency_key, a.request_sha256,
+                      a.facts as "facts: Json<Facts>", a.status as "status: ApplicationStatus", a.referral, a.refusal, a.score,
+                      a.grade, a.limit_fen as "limit: Fen", a.line_id as "line_id: LineId", a.decided_by, a.proposed_by,
+                      a.proposed_limit_fen as "proposed_limit: Fen", a.answer_by, a.asked_partner, a.created_at "# + $rest,
+            $($argument)*
+        )
+    };
+}
+
 /// What the store knows of an applicant; the model makes an `Applicant` of it.
 pub struct ApplicantRow {
     pub borrower_id: BorrowerId,
@@ -101,15 +116,9 @@ pub async fn find_by_keys(
 ) -> sqlx::Result<Vec<Application>> {
     let borrowers: Vec<Uuid> = keys.iter().map(|(borrower_id, _)| borrower_id.uuid()).collect();
     let keys: Vec<&str> = keys.iter().map(|(_, key)| *key).collect();
-    let rows = sqlx::query_as!(
-        ApplicationRow,
-        r#"select a.application_id as "application_id: ApplicationId", a.borrower_id as "borrower_id: BorrowerId",
-                  a.product_id as "product_id: ProductId", a.product_version, a.idempotency_key, a.request_sha256,
-                  a.facts as "facts: Json<Facts>", a.status as "status: ApplicationStatus", a.referral, a.refusal, a.score,
-                  a.grade, a.limit_fen as "limit: Fen", a.line_id as "line_id: LineId", a.decided_by, a.proposed_by,
-                  a.proposed_limit_fen as "proposed_limit: Fen", a.answer_by, a.asked_partner, a.created_at
-           from application a
-                join unnest($1::uuid[], $2::text[]) as k(borrower_id, idempotency_key) using (borrower_id, idempotency_key)"#,
+    let rows = select_applications!(
+        "from application a
+              join unnest($1::uuid[], $2::text[]) as k(borrower_id, idempotency_key) using (borrower_id, idempotency_key)",
         &borrowers,
         &keys as &[&str]
     )
@@ -120,14 +129,8 @@ pub async fn find_by_keys(
 
 /// A borrower's latest application.
 pub async fn find_latest(connection: &mut PgConnection, borrower_id: BorrowerId) -> sqlx::Result<Option<Application>> {
-    let row = sqlx::query_as!(
-        ApplicationRow,
-        r#"select a.application_id as "application_id: ApplicationId", a.borrower_id as "borrower_id: BorrowerId",
-                  a.product_id as "product_id: ProductId", a.product_version, a.idempotency_key, a.request_sha256,
-                  a.facts as "facts: Json<Facts>", a.status as "status: ApplicationStatus", a.referral, a.refusal, a.score,
-                  a.grade, a.limit_fen as "limit: Fen", a.line_id as "line_id: LineId", a.decided_by, a.proposed_by,
-                  a.proposed_limit_fen as "proposed_limit: Fen", a.answer_by, a.asked_partner, a.created_at
-           from application a where a.borrower_id = $1 order by a.created_at desc, a.application_id desc limit 1"#,
+    let row = select_applications!(
+        "from application a where a.borrower_id = $1 order by a.created_at desc, a.application_id desc limit 1",
         borrower_id.uuid()
     )
     .fetch_optional(connection)
@@ -196,16 +199,10 @@ pub async fn lock_applications(
 ) -> sqlx::Result<Vec<Application>> {
     let borrowers: Vec<Uuid> = ids.iter().map(|(borrower_id, _)| borrower_id.uuid()).collect();
     let applications: Vec<Uuid> = ids.iter().map(|(_, application_id)| application_id.uuid()).collect();
-    let rows = sqlx::query_as!(
-        ApplicationRow,
-        r#"select a.application_id as "application_id: ApplicationId", a.borrower_id as "borrower_id: BorrowerId",
-                  a.product_id as "product_id: ProductId", a.product_version, a.idempotency_key, a.request_sha256,
-                  a.facts as "facts: Json<Facts>", a.status as "status: ApplicationStatus", a.referral, a.refusal, a.score,
-                  a.grade, a.limit_fen as "limit: Fen", a.line_id as "line_id: LineId", a.decided_by, a.proposed_by,
-                  a.proposed_limit_fen as "proposed_limit: Fen", a.answer_by, a.asked_partner, a.created_at
-           from application a
-           where (a.borrower_id, a.application_id) in (select * from unnest($1::uuid[], $2::uuid[]))
-           order by a.application_id for update"#,
+    let rows = select_applications!(
+        "from application a
+         where (a.borrower_id, a.application_id) in (select * from unnest($1::uuid[], $2::uuid[]))
+         order by a.application_id for update",
         &borrowers,
         &applications
     )
@@ -220,15 +217,9 @@ pub async fn find_waiting(
     before: DateTime<Utc>,
     count_max: i64,
 ) -> sqlx::Result<Vec<Application>> {
-    let rows = sqlx::query_as!(
-        ApplicationRow,
-        r#"select a.application_id as "application_id: ApplicationId", a.borrower_id as "borrower_id: BorrowerId",
-                  a.product_id as "product_id: ProductId", a.product_version, a.idempotency_key, a.request_sha256,
-                  a.facts as "facts: Json<Facts>", a.status as "status: ApplicationStatus", a.referral, a.refusal, a.score,
-                  a.grade, a.limit_fen as "limit: Fen", a.line_id as "line_id: LineId", a.decided_by, a.proposed_by,
-                  a.proposed_limit_fen as "proposed_limit: Fen", a.answer_by, a.asked_partner, a.created_at
-           from application a where a.status = 'submitted' and a.created_at < $1
-           order by a.created_at limit $2"#,
+    let rows = select_applications!(
+        "from application a where a.status = 'submitted' and a.created_at < $1
+         order by a.created_at limit $2",
         before,
         count_max
     )
@@ -239,14 +230,8 @@ pub async fn find_waiting(
 
 /// Applications that wait for a person, oldest first.
 pub async fn list_referred(connection: &mut PgConnection, limit: i64) -> sqlx::Result<Vec<Application>> {
-    let rows = sqlx::query_as!(
-        ApplicationRow,
-        r#"select a.application_id as "application_id: ApplicationId", a.borrower_id as "borrower_id: BorrowerId",
-                  a.product_id as "product_id: ProductId", a.product_version, a.idempotency_key, a.request_sha256,
-                  a.facts as "facts: Json<Facts>", a.status as "status: ApplicationStatus", a.referral, a.refusal, a.score,
-                  a.grade, a.limit_fen as "limit: Fen", a.line_id as "line_id: LineId", a.decided_by, a.proposed_by,
-                  a.proposed_limit_fen as "proposed_limit: Fen", a.answer_by, a.asked_partner, a.created_at
-           from application a where a.status = 'referred' order by a.created_at, a.application_id limit $1"#,
+    let rows = select_applications!(
+        "from application a where a.status = 'referred' order by a.created_at, a.application_id limit $1",
         limit
     )
     .fetch_all(connection)

@@ -10,66 +10,49 @@ use crate::base::day::MonthDay;
 use crate::base::id::{BorrowerId, FunderId, LineId, ProductId};
 use crate::base::{AccountRange, BusinessDay, Fen};
 
+/// A query for whole lines; `$rest` goes on from the table.
+macro_rules! select_lines {
+    ($rest:tt, $($argument:tt)*) => {
+        sqlx::query_as!(
+            LineRow,
+            r#"select line_id as "line_id: LineId", borrower_id as "borrower_id: BorrowerId",
+                      funder_id as "funder_id: FunderId", product_id as "product_id: ProductId", product_version, grade, status,
+                      frozen_for, limit_fen as "limit: Fen", used_fen as "used: Fen", statement_day, due_day, expires_on,
+                      purchases_on, purchases_count, last_entry_no
+               from credit_line "# + $rest,
+            $($argument)*
+        )
+    };
+}
+
 /// Locks lines for a change, in id order so that two batches never wait for each other in a circle.
 /// Lines that do not exist are missing from the answer.
 pub async fn lock_lines(connection: &mut PgConnection, line_ids: &[LineId]) -> sqlx::Result<Vec<Line>> {
     let line_ids: Vec<Uuid> = line_ids.iter().map(|line_id| line_id.uuid()).collect();
-    let rows = sqlx::query_as!(
-        LineRow,
-        r#"select line_id as "line_id: LineId", borrower_id as "borrower_id: BorrowerId", funder_id as "funder_id: FunderId",
-                  product_id as "product_id: ProductId", product_version, grade, status, frozen_for, limit_fen as "limit: Fen", used_fen as "used: Fen",
-                  statement_day, due_day, expires_on, purchases_on, purchases_count, last_entry_no
-           from credit_line where line_id = any($1) order by line_id for update"#,
-        &line_ids
-    )
-    .fetch_all(connection)
-    .await?;
+    let rows =
+        select_lines!("where line_id = any($1) order by line_id for update", &line_ids).fetch_all(connection).await?;
     rows.into_iter().map(LineRow::into_line).collect()
 }
 
 /// Reads a line without locking it.
 pub async fn find_line(connection: &mut PgConnection, line_id: LineId) -> sqlx::Result<Option<Line>> {
-    let row = sqlx::query_as!(
-        LineRow,
-        r#"select line_id as "line_id: LineId", borrower_id as "borrower_id: BorrowerId", funder_id as "funder_id: FunderId",
-                  product_id as "product_id: ProductId", product_version, grade, status, frozen_for, limit_fen as "limit: Fen", used_fen as "used: Fen",
-                  statement_day, due_day, expires_on, purchases_on, purchases_count, last_entry_no
-           from credit_line where line_id = $1"#,
-        line_id.uuid()
-    )
-    .fetch_optional(connection)
-    .await?;
+    let row = select_lines!("where line_id = $1", line_id.uuid()).fetch_optional(connection).await?;
     row.map(LineRow::into_line).transpose()
 }
 
 /// Reads lines without locking them. Lines that do not exist are missing from the answer.
 pub async fn find_lines(connection: &mut PgConnection, line_ids: &[LineId]) -> sqlx::Result<Vec<Line>> {
     let line_ids: Vec<Uuid> = line_ids.iter().map(|line_id| line_id.uuid()).collect();
-    let rows = sqlx::query_as!(
-        LineRow,
-        r#"select line_id as "line_id: LineId", borrower_id as "borrower_id: BorrowerId", funder_id as "funder_id: FunderId",
-                  product_id as "product_id: ProductId", product_version, grade, status, frozen_for, limit_fen as "limit: Fen", used_fen as "used: Fen",
-                  statement_day, due_day, expires_on, purchases_on, purchases_count, last_entry_no
-           from credit_line where line_id = any($1)"#,
-        &line_ids
-    )
-    .fetch_all(connection)
-    .await?;
+    let rows = select_lines!("where line_id = any($1)", &line_ids).fetch_all(connection).await?;
     rows.into_iter().map(LineRow::into_line).collect()
 }
 
 /// A borrower's lines that are not closed, oldest first.
 pub async fn list_open_lines(connection: &mut PgConnection, borrower_id: BorrowerId) -> sqlx::Result<Vec<Line>> {
-    let rows = sqlx::query_as!(
-        LineRow,
-        r#"select line_id as "line_id: LineId", borrower_id as "borrower_id: BorrowerId", funder_id as "funder_id: FunderId",
-                  product_id as "product_id: ProductId", product_version, grade, status, frozen_for, limit_fen as "limit: Fen", used_fen as "used: Fen",
-                  statement_day, due_day, expires_on, purchases_on, purchases_count, last_entry_no
-           from credit_line where borrower_id = $1 and status <> 'closed' order by opened_at, line_id"#,
-        borrower_id.uuid()
-    )
-    .fetch_all(connection)
-    .await?;
+    let rows =
+        select_lines!("where borrower_id = $1 and status <> 'closed' order by opened_at, line_id", borrower_id.uuid())
+            .fetch_all(connection)
+            .await?;
     rows.into_iter().map(LineRow::into_line).collect()
 }
 

@@ -160,29 +160,8 @@ pub fn told(line: &Line, entry: &LineEntry) -> Vec<Notice> {
 
 #[cfg(test)]
 mod tests {
+    use super::super::line::tests::line;
     use super::*;
-    use crate::base::day::MonthDay;
-    use crate::base::id::{BorrowerId, FunderId, LineId, ProductId};
-
-    fn line(status: LineStatus, used: i64) -> Line {
-        Line {
-            line_id: LineId::from_uuid(Uuid::nil()),
-            borrower_id: BorrowerId::from_uuid(Uuid::nil()),
-            funder_id: FunderId::from_uuid(Uuid::nil()),
-            product_id: ProductId::from_uuid(Uuid::nil()),
-            product_version: 1,
-            grade: "A".into(),
-            status,
-            limit: Fen::new(1_000),
-            used: Fen::new(used),
-            statement_day: MonthDay::new(5).unwrap(),
-            due_day: MonthDay::new(25).unwrap(),
-            expires_on: "2027-01-01".parse().unwrap(),
-            purchases_on: None,
-            purchases_count: 0,
-            last_entry_no: 1,
-        }
-    }
 
     fn note() -> Note {
         Note {

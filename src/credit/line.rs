@@ -251,10 +251,11 @@ impl EntryKind {
 }
 
 #[cfg(test)]
-mod tests {
+pub(crate) mod tests {
     use super::*;
 
-    fn line() -> Line {
+    /// A line of 1,000 fen through the first of 2027.
+    pub(crate) fn line(status: LineStatus, used: i64) -> Line {
         let id = Uuid::from_u128(7);
         Line {
             line_id: LineId::from_uuid(id),
@@ -263,9 +264,9 @@ mod tests {
             product_id: ProductId::from_uuid(id),
             product_version: 1,
             grade: "A".into(),
-            status: LineStatus::Active,
+            status,
             limit: Fen::new(1_000),
-            used: Fen::new(300),
+            used: Fen::new(used),
             statement_day: MonthDay::new(5).unwrap(),
             due_day: MonthDay::new(25).unwrap(),
             expires_on: "2027-01-01".parse().unwrap(),
@@ -277,7 +278,7 @@ mod tests {
 
     #[test]
     fn a_change_is_journaled_with_what_stands_after_it() {
-        let mut line = line();
+        let mut line = line(LineStatus::Active, 300);
         let entry = line.change(
             LineChange::used(EntryKind::Purchase, Fen::new(200), Uuid::nil()),
             "2026-01-05".parse().unwrap(),
@@ -301,7 +302,7 @@ mod tests {
 
     #[test]
     fn purchases_are_counted_by_day() {
-        let mut line = line();
+        let mut line = line(LineStatus::Active, 300);
         let first = "2026-01-05".parse().unwrap();
         line.count_purchase(first, 1);
         line.count_purchase(first, 1);

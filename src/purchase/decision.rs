@@ -266,32 +266,11 @@ fn loan_made(product: &ProductVersion, loan_id: LoanId, request: &PurchaseReques
 
 #[cfg(test)]
 mod tests {
-    use uuid::Uuid;
-
     use super::*;
-    use crate::base::day::MonthDay;
-    use crate::base::id::BorrowerId;
-    use crate::credit::line::{Freeze, Freezes};
+    use crate::credit::line::{self, Freeze, Freezes};
 
     fn line(status: LineStatus) -> Line {
-        let id = Uuid::from_u128(7);
-        Line {
-            line_id: LineId::from_uuid(id),
-            borrower_id: BorrowerId::from_uuid(id),
-            funder_id: FunderId::from_uuid(id),
-            product_id: ProductId::from_uuid(id),
-            product_version: 1,
-            grade: "A".into(),
-            status,
-            limit: Fen::new(1_000),
-            used: Fen::ZERO,
-            statement_day: MonthDay::new(5).unwrap(),
-            due_day: MonthDay::new(25).unwrap(),
-            expires_on: "2026-03-31".parse().unwrap(),
-            purchases_on: None,
-            purchases_count: 0,
-            last_entry_no: 1,
-        }
+        Line { expires_on: "2026-03-31".parse().unwrap(), ..line::tests::line(status, 0) }
     }
 
     #[test]

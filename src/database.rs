@@ -41,9 +41,7 @@ pub async fn connect(url: &str, connections: u32) -> anyhow::Result<PgPool> {
     let number: i32 =
         sqlx::query_scalar("select current_setting('server_version_num')::int").fetch_one(&mut first).await?;
     first.close().await?;
-    if number / 10_000 < i32::try_from(MAJOR_MIN)? {
-        bail!("the database is PostgreSQL {}; Fenqi needs {MAJOR_MIN} or newer", number / 10_000);
-    }
+    check_version(number)?;
     Ok(pool.connect_with(options).await?)
 }
 
@@ -108,7 +106,7 @@ pub async fn migrate(pool: &PgPool) -> anyhow::Result<usize> {
     let before = applied(pool).await?.len();
     MIGRATOR.run(pool).await.map_err(|error| match error {
         sqlx::migrate::MigrateError::VersionMismatch(version) => anyhow::anyhow!(
-            "migration {version} of this database is not the one of this program; the database was made by another build"
+            "migration {version} of this database is not the one of this program; use the build that made the database, or name another database in DATABASE_URL"
         ),
         other => anyhow::Error::new(other).context("the database could not be migrated"),
     })?;
@@ -286,10 +284,34 @@ async fn first_connection(options: &PgConnectOptions) -> anyhow::Result<PgConnec
     })
 }
 
+/// `number` is as `server_version_num` tells it: 150004 is 15.4.
+fn check_version(number: i32) -> anyhow::Result<()> {
+    let major = number / 10_000;
+    if major < i32::try_from(MAJOR_MIN)? {
+        bail!(
+            "the database is of PostgreSQL {major}, which is too old; install {MAJOR_MIN} or newer, or name a database of \
+             such a server in DATABASE_URL"
+        );
+    }
+    Ok(())
+}
+
 fn has_code(error: &sqlx::Error, code: &str) -> bool {
     error.as_database_error().and_then(|error| error.code()).is_some_and(|found| found == code)
 }
 
 fn quote(name: &str) -> String {
     format!("\"{}\"", name.replace('"', "\"\""))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_server_that_is_too_old_is_refused_with_what_to_do() {
+        let refused = check_version(140_012).unwrap_err().to_string();
+        assert!(refused.contains("of PostgreSQL 14") && refused.contains("install 15 or newer"), "{refused}");
+        assert!(check_version(150_000).is_ok() && check_version(180_001).is_ok());
+    }
 }

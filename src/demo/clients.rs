@@ -1,7 +1,9 @@
 //! Card clients from a file in the format of `credit_clients.csv`: who applies in the demo, and how they pay.
 
+use std::collections::HashSet;
 use std::io::Read;
 
+use super::identity;
 use super::rows::{HeaderError, Row, RowError, Rows};
 use crate::base::Fen;
 use crate::credit::{CardHistory, CardMonth};
@@ -46,25 +48,37 @@ pub struct ClientRecord {
 }
 
 /// Clients of a file in its order; a row that cannot be used is an error among them.
-pub struct Clients<R>(Rows<R>);
+pub struct Clients<R> {
+    rows: Rows<R>,
+    seen: HashSet<u64>,
+}
 
 impl<R: Read> Clients<R> {
     /// # Errors
     /// If the header lacks a column.
     pub fn open(source: R) -> Result<Clients<R>, HeaderError> {
-        Rows::open(source, &COLUMNS).map(Clients)
+        Ok(Clients { rows: Rows::open(source, &COLUMNS)?, seen: HashSet::new() })
     }
 }
 
 impl<R: Read> Iterator for Clients<R> {
     type Item = Result<ClientRecord, RowError>;
     fn next(&mut self) -> Option<Self::Item> {
-        self.0.next_with(parse)
+        let Clients { rows, seen } = self;
+        rows.next_with(|row| {
+            let record = parse(row)?;
+            // Each is one person, who applies once.
+            if seen.insert(record.client) {
+                Ok(record)
+            } else {
+                Err(row.refuse(COLUMNS[0], row.text(0), "a client that no row before it names".to_owned()))
+            }
+        })
     }
 }
 
 fn parse(row: &Row<'_>) -> Result<ClientRecord, RowError> {
-    let client = row.number(0, 1, 999_999_999)?;
+    let client = row.number(0, 1, identity::NUMBER_MAX)?;
     let limit = row.number(1, 1, YUAN_MAX)?;
     let age = row.number(2, 18, 120)?;
     let mut months = [CardMonth { repay_status: 0, bill_fen: Fen::ZERO, paid_fen: Fen::ZERO }; 6];
@@ -115,6 +129,18 @@ mod tests {
         assert_eq!((error.row, error.column, error.found.as_str()), (2, "age", ""));
         let fraction = format!("{header}\n1,5000.5\n");
         assert!(Clients::open(fraction.as_bytes()).unwrap().next().unwrap().is_err());
+    }
+
+    #[test]
+    fn a_client_is_read_once_and_has_a_number_that_is_a_person_of_its_own() {
+        let lines: Vec<&str> = SAMPLE.lines().take(2).collect();
+        let of = |client: &str| lines[1].replacen("1,", &format!("{client},"), 1);
+        let text = [lines[0], lines[1], of("4000000").as_str(), of("4000001").as_str(), lines[1]].join("\n");
+        let read: Vec<_> = Clients::open(text.as_bytes()).unwrap().collect();
+        assert!(read[0].is_ok() && read[1].is_ok());
+        let wrong = [&read[2], &read[3]].map(|read| read.as_ref().unwrap_err().to_string());
+        assert!(wrong[0].contains("row 4, column client") && wrong[0].contains("from 1 to 4000000"), "{}", wrong[0]);
+        assert!(wrong[1].contains("row 5, column client") && wrong[1].contains("no row before it names"), "{}", wrong[1]);
     }
 
     #[test]

@@ -23,6 +23,8 @@ const GIVEN_NAMES: [&str; 24] = [
 /// Numbers of one region and birth date are told apart by 999 sequence numbers.
 const SEQUENCES: u64 = 999;
 const MOBILES: u64 = 100_000_000;
+/// Up to here no two numbers are the same person: 12 regions, 999 sequence numbers and 360 birthdays make a little more.
+pub const NUMBER_MAX: i64 = 4_000_000;
 const WEIGHTS: [u32; 17] = [7, 9, 10, 5, 8, 4, 2, 1, 6, 3, 7, 9, 10, 5, 8, 4, 2];
 
 /// The whole person: `age` completed years on `today`.
@@ -33,7 +35,7 @@ pub fn registration(number: u64, age: u32, today: BusinessDay) -> Registration {
     Registration { name: name(number), resident_id: resident_id(number, age, today), mobile: mobile(number) }
 }
 
-/// A resident ID of somebody who is `age` on `today`. Unlike for numbers up to four million, whatever the ages: region, sequence
+/// A resident ID of somebody who is `age` on `today`. Unlike for numbers up to [`NUMBER_MAX`], whatever the ages: region, sequence
 /// and birthday are taken from different parts of the number.
 ///
 /// # Panics

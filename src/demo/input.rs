@@ -1,7 +1,6 @@
 //! The files that a story is made of: checked whole before it begins, with bad rows named or set aside.
 
-use std::fs::File;
-use std::io::{BufReader, Read};
+use std::borrow::Cow;
 use std::path::{Path, PathBuf};
 
 use anyhow::{Context, bail};
@@ -36,26 +35,33 @@ pub struct Input {
 
 impl Input {
     /// # Errors
-    /// A file that cannot be read, and unless they are to be skipped the first rows that cannot be used.
+    /// A file that cannot be read or holds no row, and unless they are to be skipped the first rows that cannot be used.
     pub fn read(files: &Files) -> anyhow::Result<Input> {
-        let clients = Clients::open(open(files.clients.as_deref(), SAMPLE_CLIENTS)?)
-            .with_context(|| said(files.clients.as_deref()))?;
-        let clients = sort_out(clients, files.clients.as_deref(), files.skip_bad)?;
-        let purchases = Purchases::open(open(files.purchases.as_deref(), SAMPLE_PURCHASES)?)
-            .with_context(|| said(files.purchases.as_deref()))?;
-        let purchases = sort_out(purchases, files.purchases.as_deref(), files.skip_bad)?;
+        let path = files.clients.as_deref();
+        let text = text_of(path, SAMPLE_CLIENTS)?;
+        let clients = Clients::open(&*text).with_context(|| said(path))?;
+        let clients = some(sort_out(clients, path, files.skip_bad)?, path)?;
+        let path = files.purchases.as_deref();
+        let text = text_of(path, SAMPLE_PURCHASES)?;
+        let purchases = Purchases::open(&*text).with_context(|| said(path))?;
+        let purchases = some(sort_out(purchases, path, files.skip_bad)?, path)?;
         Ok(Input { clients, purchases })
     }
+}
+
+fn some<T>(rows: Vec<T>, path: Option<&Path>) -> anyhow::Result<Vec<T>> {
+    anyhow::ensure!(!rows.is_empty(), "{} holds no row that can be used; name another file", said(path));
+    Ok(rows)
 }
 
 fn said(path: Option<&Path>) -> String {
     path.map_or_else(|| "the shipped sample".to_owned(), |path| path.display().to_string())
 }
 
-fn open(path: Option<&Path>, sample: &'static str) -> anyhow::Result<Box<dyn Read>> {
-    let Some(path) = path else { return Ok(Box::new(sample.as_bytes())) };
-    let file = File::open(path).with_context(|| format!("cannot read {}", path.display()))?;
-    Ok(Box::new(BufReader::new(file)))
+/// The whole file, so that it cannot fail half way.
+fn text_of(path: Option<&Path>, sample: &'static str) -> anyhow::Result<Cow<'static, [u8]>> {
+    let Some(path) = path else { return Ok(Cow::Borrowed(sample.as_bytes())) };
+    Ok(Cow::Owned(std::fs::read(path).with_context(|| format!("cannot read {}", path.display()))?))
 }
 
 /// Keeps the good rows. Bad ones stop the run, or go to `FILE.bad.csv`.
@@ -85,7 +91,7 @@ fn sort_out<T>(
         );
     }
     let side = PathBuf::from(format!("{}.bad.csv", said(path)));
-    let header = csv::Reader::from_reader(open(path, "")?).headers()?.clone();
+    let header = csv::Reader::from_reader(&*text_of(path, "")?).headers()?.clone();
     set_aside(&side, &header, &bad).with_context(|| format!("cannot write {}", side.display()))?;
     eprintln!("{} rows of {} are left out; they stand with their reasons in {}", bad.len(), said(path), side.display());
     Ok(good)
@@ -97,7 +103,7 @@ fn set_aside(side: &Path, header: &csv::StringRecord, bad: &[RowError]) -> Resul
     file.write_record(header.iter().chain(["reason"]))?;
     for error in bad {
         let reason = error.to_string();
-        file.write_record(error.line.iter().map(String::as_str).chain([reason.as_str()]))?;
+        file.write_record(error.line.iter().chain([reason.as_bytes()]))?;
     }
     file.flush()?;
     Ok(())
@@ -122,7 +128,7 @@ mod tests {
             column: "amount",
             found: "-1".into(),
             allowed: "more than 0".into(),
-            line: line.clone(),
+            line: csv::ByteRecord::from(line.clone()),
         };
         let reason = error.to_string();
         let kept: Vec<()> = sort_out([Err(error)].into_iter(), Some(&path), true).unwrap();
@@ -133,6 +139,26 @@ mod tests {
         let rows: Vec<Vec<String>> =
             read.records().map(|row| row.unwrap().iter().map(str::to_owned).collect()).collect();
         assert_eq!(rows, [[line, vec![reason]].concat()]);
+        std::fs::remove_file(&path).unwrap();
+        std::fs::remove_file(&side).unwrap();
+    }
+
+    #[test]
+    fn a_row_that_is_no_text_is_set_aside_byte_for_byte_and_an_empty_file_is_refused() {
+        let path = std::env::temp_dir().join(format!("fenqi-bytes-{}.csv", std::process::id()));
+        // The second order is named in GBK.
+        let rows = b"order,sequence,periods,amount_fen,note\nab1,1,3,900,\xb6\xa9\n\xb6\xa9,1,3,900,\n";
+        std::fs::write(&path, rows).unwrap();
+        let files = |skip_bad| Files { clients: None, purchases: Some(path.clone()), skip_bad };
+        let refused = Input::read(&files(false)).unwrap_err().to_string();
+        assert!(refused.contains("row 3, column order") && refused.contains("allowed is text in UTF-8"), "{refused}");
+        assert_eq!(Input::read(&files(true)).unwrap().purchases.len(), 1);
+        let side = PathBuf::from(format!("{}.bad.csv", path.display()));
+        let kept = std::fs::read(&side).unwrap();
+        assert!(kept.windows(9).any(|part| part == b"\xb6\xa9,1,3,90"), "{}", String::from_utf8_lossy(&kept));
+        std::fs::write(&path, "order,sequence,periods,amount_fen\n").unwrap();
+        let refused = Input::read(&files(true)).unwrap_err().to_string();
+        assert!(refused.contains("holds no row that can be used"), "{refused}");
         std::fs::remove_file(&path).unwrap();
         std::fs::remove_file(&side).unwrap();
     }

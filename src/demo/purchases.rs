@@ -1,5 +1,6 @@
 //! Purchases from a file in the format of `installment_purchases.csv`: what is bought in the demo.
 
+use std::collections::HashSet;
 use std::io::Read;
 
 use super::rows::{HeaderError, Row, RowError, Rows};
@@ -23,20 +24,33 @@ pub struct PurchaseRecord {
 }
 
 /// Purchases of a file in its order; a row that cannot be used is an error among them.
-pub struct Purchases<R>(Rows<R>);
+pub struct Purchases<R> {
+    rows: Rows<R>,
+    seen: HashSet<(String, u32)>,
+}
 
 impl<R: Read> Purchases<R> {
     /// # Errors
     /// If the header lacks a column.
     pub fn open(source: R) -> Result<Purchases<R>, HeaderError> {
-        Rows::open(source, &COLUMNS).map(Purchases)
+        Ok(Purchases { rows: Rows::open(source, &COLUMNS)?, seen: HashSet::new() })
     }
 }
 
 impl<R: Read> Iterator for Purchases<R> {
     type Item = Result<PurchaseRecord, RowError>;
     fn next(&mut self) -> Option<Self::Item> {
-        self.0.next_with(parse)
+        let Purchases { rows, seen } = self;
+        rows.next_with(|row| {
+            let record = parse(row)?;
+            // The two make the key under which it is asked for, once.
+            if seen.insert((record.order.clone(), record.sequence)) {
+                Ok(record)
+            } else {
+                let allowed = "a number that no row before it has with this order".to_owned();
+                Err(row.refuse(COLUMNS[1], row.text(1), allowed))
+            }
+        })
     }
 }
 
@@ -75,5 +89,14 @@ mod tests {
             read[1].as_ref().unwrap_err().to_string(),
             "row 3, column periods: found \"25\", allowed is a whole number from 0 to 24"
         );
+    }
+
+    #[test]
+    fn an_order_is_read_once_with_each_sequence() {
+        let text = "order,sequence,periods,amount_fen\nab12,1,3,9933\nab12,2,3,9933\nab12,1,6,100\n";
+        let read: Vec<_> = Purchases::open(text.as_bytes()).unwrap().collect();
+        assert!(read[0].is_ok() && read[1].is_ok());
+        let refused = read[2].as_ref().unwrap_err();
+        assert_eq!((refused.row, refused.column, refused.found.as_str()), (4, "sequence", "1"));
     }
 }

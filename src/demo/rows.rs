@@ -14,8 +14,8 @@ pub struct RowError {
     pub column: &'static str,
     pub found: String,
     pub allowed: String,
-    /// The whole row as it was read, for a side file.
-    pub line: Vec<String>,
+    /// The whole row, byte for byte as it was read, for a side file.
+    pub line: csv::ByteRecord,
 }
 
 impl fmt::Display for RowError {
@@ -41,6 +41,7 @@ pub struct Row<'a> {
     number: u64,
     columns: &'a [&'static str],
     places: &'a [usize],
+    bytes: &'a csv::ByteRecord,
     record: &'a csv::StringRecord,
 }
 
@@ -49,7 +50,7 @@ pub struct Rows<R> {
     reader: csv::Reader<R>,
     columns: Vec<&'static str>,
     places: Vec<usize>,
-    record: csv::StringRecord,
+    bytes: csv::ByteRecord,
     number: u64,
 }
 
@@ -66,7 +67,7 @@ impl<R: Read> Rows<R> {
                 .ok_or_else(|| HeaderError::Missing { missing: column, expected: columns.to_vec() })
         };
         let places = columns.iter().map(find).collect::<Result<Vec<usize>, HeaderError>>()?;
-        Ok(Rows { reader, columns: columns.to_vec(), places, record: csv::StringRecord::new(), number: 1 })
+        Ok(Rows { reader, columns: columns.to_vec(), places, bytes: csv::ByteRecord::new(), number: 1 })
     }
 
     /// The header as expected, for a side file.
@@ -77,18 +78,16 @@ impl<R: Read> Rows<R> {
     /// Reads the next row with `parse`; `None` after the last.
     pub fn next_with<T>(&mut self, parse: impl FnOnce(&Row<'_>) -> Result<T, RowError>) -> Option<Result<T, RowError>> {
         self.number += 1;
-        let row = |record| Row { number: self.number, columns: &self.columns, places: &self.places, record };
-        match self.reader.read_record(&mut self.record) {
+        let read = self.reader.read_byte_record(&mut self.bytes);
+        let record = csv::StringRecord::from_byte_record_lossy(self.bytes.clone());
+        let (columns, places) = (&self.columns, &self.places);
+        let row = Row { number: self.number, columns, places, bytes: &self.bytes, record: &record };
+        match read {
             Ok(false) => None,
-            Ok(true) => Some(parse(&row(&self.record))),
+            Ok(true) => Some(row.check_text().and_then(|()| parse(&row))),
             Err(error) => {
-                let failure = match error.kind() {
-                    csv::ErrorKind::Utf8 { .. } => "text in UTF-8".to_owned(),
-                    _ => format!("a readable row ({error})"),
-                };
                 let first = self.columns.first().copied().unwrap_or_default();
-                let nothing = csv::StringRecord::new();
-                Some(Err(row(&nothing).refuse(first, "bytes that cannot be read", failure)))
+                Some(Err(row.refuse(first, "bytes that cannot be read", format!("a readable row ({error})"))))
             }
         }
     }
@@ -98,6 +97,16 @@ impl Row<'_> {
     /// The text in a column, without blanks around it; empty where the row is too short.
     pub fn text(&self, column: usize) -> &str {
         self.places.get(column).and_then(|place| self.record.get(*place)).unwrap_or_default().trim()
+    }
+
+    /// The expected columns hold text; what stands in others is nobody's business.
+    fn check_text(&self) -> Result<(), RowError> {
+        for (column, (&name, place)) in self.columns.iter().zip(self.places).enumerate() {
+            if self.bytes.get(*place).is_some_and(|field| std::str::from_utf8(field).is_err()) {
+                return Err(self.refuse(name, self.text(column), "text in UTF-8".to_owned()));
+            }
+        }
+        Ok(())
     }
 
     /// A whole number within bounds. A trailing `.0`, as statistics programs write it, is no fraction.
@@ -119,7 +128,6 @@ impl Row<'_> {
 
     /// The error of this row for a column.
     pub fn refuse(&self, column: &'static str, found: &str, allowed: String) -> RowError {
-        let line = self.record.iter().map(str::to_owned).collect();
-        RowError { row: self.number, column, found: found.to_owned(), allowed, line }
+        RowError { row: self.number, column, found: found.to_owned(), allowed, line: self.bytes.clone() }
     }
 }

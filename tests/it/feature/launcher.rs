@@ -129,6 +129,21 @@ fn a_cluster_of_another_version_is_refused_with_what_to_do() {
 }
 
 #[test]
+fn programs_of_an_older_version_are_refused_with_what_to_do() {
+    let place = Place::new("old");
+    let bin = place.0.join("bin");
+    std::fs::create_dir(&bin).unwrap();
+    // Any program that tells a version below ours.
+    for name in ["initdb", "postgres"] {
+        std::os::unix::fs::symlink("/bin/bash", bin.join(name)).unwrap();
+    }
+    let refused = place.fenqi(&["migrate"]).env("FENQI_PG_BIN", &bin).output().unwrap();
+    let sentence = said(&refused.stderr);
+    assert_eq!(refused.status.code(), Some(1), "{sentence}");
+    assert!(sentence.contains("is too old; install 15 or newer") && sentence.lines().count() == 1, "{sentence}");
+}
+
+#[test]
 fn a_deep_directory_still_has_a_socket() {
     let place = Place::new("deep");
     let deep = "a-long-name-of-a-directory/".repeat(5);

@@ -14,9 +14,14 @@ use serde_json::{Value, json};
 
 use super::fault::FaultShares;
 use super::script::{Matcher, Scripted};
-use super::world::{World, lock};
+use super::world::{PARTNERS, World, lock};
+use super::{merchant_cashier, wechat, withholding};
 use crate::partner::sms::wire::Message;
 use crate::partner::wechat::wire::SubscribeMessage;
+use crate::partner::withholding::wire::{alpha, beta};
+
+/// A wish that would do nothing, or something else than was meant: what is allowed instead.
+type Refused = (StatusCode, String);
 
 pub fn router() -> Router<Arc<World>> {
     Router::new()
@@ -41,9 +46,36 @@ struct Script {
     outcomes: Vec<Scripted>,
 }
 
-async fn script(State(world): State<Arc<World>>, Json(script): Json<Script>) -> StatusCode {
+async fn script(State(world): State<Arc<World>>, Json(script): Json<Script>) -> Result<StatusCode, Refused> {
+    check_partner(&script.partner, &[PARTNERS, &[wechat::NAME]].concat())?;
+    if [alpha::NAME, beta::NAME].contains(&script.partner.as_str()) {
+        script.outcomes.iter().try_for_each(check_withholding)?;
+    }
     world.script(&script.partner, script.r#match, script.outcomes);
-    StatusCode::NO_CONTENT
+    Ok(StatusCode::NO_CONTENT)
+}
+
+fn check_partner(partner: &str, allowed: &[&str]) -> Result<(), Refused> {
+    if allowed.contains(&partner) {
+        return Ok(());
+    }
+    Err(refused(format!("there is no partner {partner:?}; allowed are {}", allowed.join(", "))))
+}
+
+fn check_withholding(outcome: &Scripted) -> Result<(), Refused> {
+    let answer = outcome.answer.as_str();
+    if !withholding::ANSWERS.contains(&answer) {
+        let allowed = withholding::ANSWERS.join(", ");
+        return Err(refused(format!("a channel does not answer {answer:?}; allowed are {allowed}")));
+    }
+    if withholding::ANSWERS_WITH_AMOUNT.contains(&answer) && outcome.amount_fen.is_none() {
+        return Err(refused(format!("{answer:?} needs amount_fen")));
+    }
+    Ok(())
+}
+
+fn refused(sentence: String) -> Refused {
+    (StatusCode::UNPROCESSABLE_ENTITY, sentence)
 }
 
 #[derive(Deserialize)]
@@ -53,9 +85,13 @@ struct Faults {
     shares: FaultShares,
 }
 
-async fn set_faults(State(world): State<Arc<World>>, Json(faults): Json<Faults>) -> StatusCode {
+async fn set_faults(State(world): State<Arc<World>>, Json(faults): Json<Faults>) -> Result<StatusCode, Refused> {
+    check_partner(&faults.partner, &[PARTNERS, &[wechat::NAME, merchant_cashier::NAME]].concat())?;
+    if !faults.shares.add_up() {
+        return Err(refused("shares are per mille: those of calls, and those of orders, come to at most 1000".to_owned()));
+    }
     world.set_faults(&faults.partner, faults.shares);
-    StatusCode::NO_CONTENT
+    Ok(StatusCode::NO_CONTENT)
 }
 
 #[derive(Deserialize)]

@@ -39,6 +39,12 @@ pub struct FaultShares {
 }
 
 impl FaultShares {
+    /// Whether they are shares: of a thousand calls, and of a thousand orders, no more than all go wrong.
+    pub fn add_up(&self) -> bool {
+        let sum = |faults: Vec<(u16, Fault)>| faults.iter().map(|(share, _)| u32::from(*share)).sum::<u32>();
+        sum(self.of_calls()) <= 1_000 && sum(self.of_orders()) <= 1_000
+    }
+
     fn of_calls(&self) -> Vec<(u16, Fault)> {
         vec![(self.timeout_after, Fault::TimeoutAfter), (self.timeout_before, Fault::TimeoutBefore)]
     }

@@ -21,6 +21,24 @@ use crate::partner::withholding::wire::{alpha, beta};
 const LATE_BY: TimeDelta = TimeDelta::minutes(10);
 /// What a channel keeps of each yuan that it takes, in per mille.
 const COST_PER_MILLE: i64 = 2;
+/// Every answer that a script may prescribe.
+pub const ANSWERS: [&str; 13] = [
+    "success",
+    "partial",
+    "balance",
+    "insufficient_funds",
+    "card_invalid",
+    "refused",
+    "channel_down",
+    "processing",
+    "unmapped",
+    "not_exist",
+    "fails_but_collects",
+    "denied_in_file",
+    "not_in_file",
+];
+/// Those of them that say nothing without an amount.
+pub const ANSWERS_WITH_AMOUNT: [&str; 2] = ["partial", "balance"];
 
 /// What both channels know: cards are the banks', so that a balance is the same on either.
 #[derive(Default)]

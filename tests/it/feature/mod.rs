@@ -25,6 +25,7 @@ mod merchant;
 mod notice;
 mod wechat_messages;
 mod partner;
+mod sandbox;
 mod http;
 mod pages;
 mod language_pages;

@@ -1,6 +1,7 @@
 //! The database: connecting, migrating, and scratch databases that are removed again.
 
 use anyhow::{Context, bail};
+use sqlx::migrate::MigrateError;
 use sqlx::postgres::{PgConnectOptions, PgPool, PgPoolOptions};
 use sqlx::{AssertSqlSafe, ConnectOptions, Connection, PgConnection, PgTransaction};
 
@@ -105,8 +106,9 @@ pub async fn migrate(pool: &PgPool) -> anyhow::Result<usize> {
     }
     let before = applied(pool).await?.len();
     MIGRATOR.run(pool).await.map_err(|error| match error {
-        sqlx::migrate::MigrateError::VersionMismatch(version) => anyhow::anyhow!(
-            "migration {version} of this database is not the one of this program; use the build that made the database, or name another database in DATABASE_URL"
+        MigrateError::VersionMismatch(version) | MigrateError::VersionMissing(version) => anyhow::anyhow!(
+            "migration {version} of this database is not the one of this program; use the build that made the database, or name \
+             another database in DATABASE_URL"
         ),
         other => anyhow::Error::new(other).context("the database could not be migrated"),
     })?;

@@ -9,7 +9,7 @@ use sqlx::PgPool;
 
 use crate::app::App;
 use crate::base::BusinessDay;
-use crate::cli::{Sharing, find_database, set_up, stop_signal, verify};
+use crate::cli::{LISTEN_SETTING, Sharing, find_database, set_up, stop_signal, verify};
 use crate::config::Config;
 use crate::credit::RiskHook;
 use crate::database;
@@ -53,7 +53,7 @@ pub async fn run(args: Args) -> anyhow::Result<ExitCode> {
     let input =
         Input::read(&input::Files { clients: args.clients, purchases: args.purchases, skip_bad: args.skip_bad })?;
     // Bound before the story, so that a port in use is known at once.
-    let listener = if args.no_serve { None } else { Some(http::bind(config.listen).await?) };
+    let listener = if args.no_serve { None } else { Some(http::bind(config.listen, LISTEN_SETTING).await?) };
     let database = find_database(&config, Sharing::Alone).await?;
     let url = database.url.clone();
     if args.fresh {

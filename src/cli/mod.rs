@@ -58,6 +58,8 @@ use crate::product::Catalogue;
 const INTERRUPTED: u8 = 130;
 /// Whoever read standard output has seen enough (`| head`), as shells count it.
 const NOBODY_READS: u8 = 141;
+/// Where the address to listen on is said, where it is not said on the command line.
+const LISTEN_SETTING: &str = "FENQI_LISTEN";
 
 const AFTER_HELP: &str = "Configuration is read from the file that FENQI_CONFIG names (else ./fenqi.toml) and from the \
 environment; docs/OPERATIONS.md lists every key. Without DATABASE_URL a private PostgreSQL runs under var/.\n\n\

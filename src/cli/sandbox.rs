@@ -27,7 +27,7 @@ pub struct Args {
 
 pub async fn run(args: Args) -> anyhow::Result<ExitCode> {
     set_up()?;
-    let listener = http::bind(SocketAddr::from((Ipv4Addr::LOCALHOST, args.port))).await?;
+    let listener = http::bind(SocketAddr::from((Ipv4Addr::LOCALHOST, args.port)), "--port").await?;
     let world = World::new(WorldSettings {
         seed: args.seed,
         clock: Clock::System,

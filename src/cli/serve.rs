@@ -4,7 +4,7 @@ use std::net::SocketAddr;
 use std::process::ExitCode;
 
 use crate::base::Clock;
-use crate::cli::{Sharing, find_database, open_app, set_up, stop_signal};
+use crate::cli::{LISTEN_SETTING, Sharing, find_database, open_app, set_up, stop_signal};
 use crate::http;
 
 #[derive(clap::Args)]
@@ -16,7 +16,10 @@ pub struct Args {
 
 pub async fn run(args: Args) -> anyhow::Result<ExitCode> {
     let config = set_up()?;
-    let listener = http::bind(args.listen.unwrap_or(config.listen)).await?;
+    let listener = match args.listen {
+        Some(listen) => http::bind(listen, "--listen").await?,
+        None => http::bind(config.listen, LISTEN_SETTING).await?,
+    };
     let database = find_database(&config, Sharing::Shared).await?;
     let app = open_app(&config, &database, Clock::System).await?;
     tracing::info!("serving on http://{}", listener.local_addr()?);

@@ -14,21 +14,21 @@ use crate::router::router_with;
 /// How long requests in flight may take to end once we are told to stop.
 const DRAIN: Duration = Duration::from_secs(15);
 
-/// Opens the port; the error says who can do what about it.
-pub async fn bind(address: SocketAddr) -> anyhow::Result<TcpListener> {
+/// Opens the port; the error says who can do what about it by `setting`, which is where the address was said.
+pub async fn bind(address: SocketAddr, setting: &str) -> anyhow::Result<TcpListener> {
     match TcpListener::bind(address).await {
         Ok(listener) => Ok(listener),
         Err(error) => match error.kind() {
             std::io::ErrorKind::AddrInUse => bail!(
-                "port {} of {} is in use by another program; stop that one or set FENQI_LISTEN to another port",
+                "port {} of {} is in use by another program; stop that one or set {setting} to another port",
                 address.port(),
                 address.ip()
             ),
             std::io::ErrorKind::PermissionDenied => bail!(
-                "port {} needs rights that this user lacks; set FENQI_LISTEN to a port above 1023",
+                "port {} needs rights that this user lacks; set {setting} to a port above 1023",
                 address.port()
             ),
-            _ => bail!("cannot listen on {address}: {error}; set FENQI_LISTEN to an address of this machine"),
+            _ => bail!("cannot listen on {address}: {error}; set {setting} to an address of this machine"),
         },
     }
 }

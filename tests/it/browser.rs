@@ -36,7 +36,7 @@ pub struct Shown {
 
 /// Serves on a free port; returns the address.
 pub async fn serve(router: Router) -> String {
-    let listener = fenqi::http::bind("127.0.0.1:0".parse().unwrap()).await.unwrap();
+    let listener = fenqi::http::bind("127.0.0.1:0".parse().unwrap(), "FENQI_LISTEN").await.unwrap();
     let address = format!("http://{}", listener.local_addr().unwrap());
     tokio::spawn(async move { axum::serve(listener, router).await.unwrap() });
     address

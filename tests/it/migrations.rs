@@ -286,6 +286,20 @@ async fn a_database_of_a_newer_program_is_refused(pool: PgPool) {
     assert!(refused.starts_with("this database was migrated by a newer fenqi"), "{refused}");
 }
 
+#[sqlx::test(migrator = "fenqi::MIGRATOR")]
+async fn a_database_of_another_build_is_refused_with_what_to_do(pool: PgPool) {
+    // Not newer than ours, but none of ours; and one of ours that was another text.
+    let foreign = "insert into _sqlx_migrations (version, description, success, checksum, execution_time)
+                   values (0, 'from another branch', true, '\\x00', 0)";
+    let changed = "delete from _sqlx_migrations where version = 0;
+                   update _sqlx_migrations set checksum = '\\x00' where version = 1";
+    for other in [foreign, changed] {
+        sqlx::raw_sql(other).execute(&pool).await.unwrap();
+        let refused = database::migrate(&pool).await.unwrap_err().to_string();
+        assert!(refused.contains("use the build that made the database"), "{refused}");
+    }
+}
+
 #[tokio::test]
 async fn a_missing_database_and_a_silent_server_are_named() {
     let url = std::env::var("DATABASE_URL").unwrap();

@@ -172,7 +172,11 @@ async fn a_request_id_from_a_proxy_is_kept_if_it_is_plain(pool: PgPool) {
 
 #[tokio::test]
 async fn a_port_in_use_is_named() {
-    let first = fenqi::http::bind("127.0.0.1:0".parse().unwrap()).await.unwrap();
-    let refused = fenqi::http::bind(first.local_addr().unwrap()).await.unwrap_err().to_string();
+    let first = fenqi::http::bind("127.0.0.1:0".parse().unwrap(), "FENQI_LISTEN").await.unwrap();
+    let taken = first.local_addr().unwrap();
+    let refused = fenqi::http::bind(taken, "FENQI_LISTEN").await.unwrap_err().to_string();
     assert!(refused.contains("is in use by another program; stop that one or set FENQI_LISTEN"), "{refused}");
+    // Where the port was said elsewhere, that is what to change.
+    let refused = fenqi::http::bind(taken, "--port").await.unwrap_err().to_string();
+    assert!(refused.contains("or set --port to another port"), "{refused}");
 }

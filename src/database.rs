@@ -107,8 +107,8 @@ pub async fn migrate(pool: &PgPool) -> anyhow::Result<usize> {
     let before = applied(pool).await?.len();
     MIGRATOR.run(pool).await.map_err(|error| match error {
         MigrateError::VersionMismatch(version) | MigrateError::VersionMissing(version) => anyhow::anyhow!(
-            "migration {version} of this database is not the one of this program; use the build that made the database, or name \
-             another database in DATABASE_URL"
+            "migration {version} of this database is not the one of this program; use the build that made the database, or \
+             name another database in DATABASE_URL"
         ),
         other => anyhow::Error::new(other).context("the database could not be migrated"),
     })?;

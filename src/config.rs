@@ -22,7 +22,7 @@ use crate::launcher;
 use crate::notice;
 use crate::outbox::DeliverySettings;
 use crate::page::{Site, Support};
-use crate::partner::PartnerSettings;
+use crate::partner::{PartnerSettings, risk};
 use crate::partner::wechat::WeChatSettings;
 use crate::sandbox;
 use crate::secret::{FormerKeys, SecretKey};
@@ -174,6 +174,21 @@ impl Config {
         let current = MasterKey { id: secrets.master_key_number, key: master };
         let former = secrets.former.0.iter().map(|(id, key)| MasterKey { id: *id, key: key.0 }).collect();
         Ok(Vault::new(current, former, index.0))
+    }
+
+    /// A risk hook whose partner is not configured would leave every application to people.
+    ///
+    /// # Errors
+    /// Where that is so.
+    pub fn check_risk_partner(&self) -> anyhow::Result<()> {
+        let is_configured = self.partners.iter().any(|partner| partner.name == risk::NAME);
+        if matches!(self.risk_hook, RiskHook::Partner) && !is_configured {
+            bail!(
+                "risk_hook is \"partner\", but no partner is named {:?}; add it to partners_file, or set risk_hook to scorecard",
+                risk::NAME
+            );
+        }
+        Ok(())
     }
 
     /// Where the pages are seen from outside.
@@ -432,6 +447,15 @@ mod tests {
     fn a_database_of_ones_own_needs_a_master_key_of_ones_own() {
         let config = read("", &[("DATABASE_URL", "postgres://localhost/fenqi")]).unwrap();
         assert!(format!("{:#}", config.vault().err().unwrap()).contains("FENQI_MASTER_KEY"));
+    }
+
+    #[test]
+    fn a_risk_hook_that_asks_a_partner_needs_one() {
+        let refused = read("risk_hook = 'partner'", &[]).unwrap().check_risk_partner().unwrap_err().to_string();
+        assert!(refused.contains("add it to partners_file, or set risk_hook to scorecard"), "{refused}");
+        let trial = "risk_hook = 'partner'\nsandbox_url = 'http://127.0.0.1:8090'";
+        assert!(read(trial, &[]).unwrap().check_risk_partner().is_ok());
+        assert!(read("", &[]).unwrap().check_risk_partner().is_ok());
     }
 
     #[test]

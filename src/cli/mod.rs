@@ -298,6 +298,7 @@ pub async fn find_database(config: &Config, sharing: Sharing) -> anyhow::Result<
 
 /// Everything a use case needs. A database of one's own must have been migrated; the private one is migrated here.
 pub async fn open_app(config: &Config, database: &Database, clock: Clock) -> anyhow::Result<App> {
+    config.check_risk_partner()?;
     if database.server.is_some() {
         let pool = database::connect(&database.url, 1).await?;
         database::migrate(&pool).await?;

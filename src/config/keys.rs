@@ -114,7 +114,7 @@ pub const KEYS: &[Key] = &[
     key(
         "wechat_file",
         None,
-        "a TOML file in the shape of partner::wechat::WeChatSettings",
+        "a TOML file such as the one under Partners",
         "The official account by which people sign in inside WeChat, and its message templates.",
     ),
     key(

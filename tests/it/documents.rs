@@ -8,10 +8,12 @@ use fenqi::config::KEYS;
 use fenqi::day_file::Table;
 use fenqi::day_file::row::columns;
 use fenqi::error::Refusal;
+use fenqi::notice::WECHAT_MESSAGES;
 use fenqi::outbox::catalogue::{self, Audience};
 use fenqi::partner::PartnerSettings;
 use fenqi::partner::key::{Algorithm, PrivateKey};
 use fenqi::partner::signature::{Identity, KeyRing};
+use fenqi::partner::wechat::WeChatSettings;
 use fenqi::purchase::PurchaseRefusal;
 use fenqi::router::api_document;
 
@@ -117,6 +119,21 @@ fn the_partners_file_that_is_shown_is_one_that_is_read() {
 }
 
 #[test]
+fn the_wechat_file_that_is_shown_is_one_that_is_read() {
+    let operations = document("docs/OPERATIONS.md");
+    let mut blocks = operations.split("```toml\n").skip(1).map(|rest| rest.split("```").next().unwrap());
+    let example = blocks.find(|block| block.contains("app_id")).unwrap();
+    let path = std::env::temp_dir().join(format!("fenqi-wechat-{}.toml", std::process::id()));
+    std::fs::write(&path, example).unwrap();
+    let read = WeChatSettings::read(&path, &WECHAT_MESSAGES);
+    std::fs::remove_file(&path).ok();
+    assert_eq!(read.unwrap().templates["bill_issued"].keywords["date2"], "{due_on}");
+    let missing: Vec<&str> =
+        WECHAT_MESSAGES.into_iter().filter(|kind| !operations.contains(&format!("`{kind}`"))).collect();
+    assert!(missing.is_empty(), "{missing:?}");
+}
+
+#[test]
 fn every_refusal_of_a_purchase_is_documented_in_the_order_of_the_checks() {
     let rows = PurchaseRefusal::ALL.map(|refusal| format!("| `{}` | {refusal} |\n", refusal.code()));
     let table = rows.concat();
@@ -150,19 +167,44 @@ fn every_command_that_the_documents_name_exists() {
     }
 }
 
+const DOCUMENTS: [&str; 12] = [
+    "README.md",
+    "docs/ARCHITECTURE.md",
+    "docs/GLOSSARY.md",
+    "docs/OPERATIONS.md",
+    "docs/PAGES.md",
+    "docs/PRODUCTS.md",
+    "docs/RISK.md",
+    "docs/SCENARIOS.md",
+    "docs/integrate/events.md",
+    "docs/integrate/funder.md",
+    "docs/integrate/merchant.md",
+    "docs/integrate/risk.md",
+];
+
 #[test]
 fn links_between_documents_lead_somewhere() {
-    let integrate = ["merchant", "funder", "risk", "events"].map(|name| format!("docs/integrate/{name}.md"));
-    for path in
-        ["README.md", "docs/OPERATIONS.md", "docs/GLOSSARY.md"].into_iter().chain(integrate.iter().map(|path| &**path))
-    {
+    for path in DOCUMENTS {
         let text = document(path);
+        let folder = path.rsplit_once('/').map_or("", |(folder, _)| folder);
         for (place, _) in text.match_indices("](") {
-            let target = text[place + 2..].split([')', '#']).next().unwrap_or_default();
-            let is_elsewhere = target.contains("://") || target.is_empty();
-            let folder = path.rsplit_once('/').map_or("", |(folder, _)| folder);
-            let file = std::path::Path::new(env!("CARGO_MANIFEST_DIR")).join(folder).join(target);
-            assert!(is_elsewhere || file.exists(), "{path} leads to {target}, which does not exist");
+            let target = text[place + 2..].split(')').next().unwrap_or_default();
+            if target.contains("://") {
+                continue;
+            }
+            let (file, section) = target.split_once('#').unwrap_or((target, ""));
+            let file = if file.is_empty() { path.to_owned() } else { format!("{folder}/{file}") };
+            let exists = std::path::Path::new(env!("CARGO_MANIFEST_DIR")).join(file.trim_start_matches('/')).exists();
+            assert!(exists, "{path} leads to {target}, which does not exist");
+            let is_heading = |line: &str| line.starts_with('#') && anchor(line) == section;
+            let has_section = section.is_empty() || document(file.trim_start_matches('/')).lines().any(is_heading);
+            assert!(has_section, "{path} leads to {target}, where no heading is called so");
         }
     }
+}
+
+/// By what a heading is reached in an address.
+fn anchor(heading: &str) -> String {
+    let named = heading.trim_start_matches('#').trim().to_lowercase();
+    named.chars().filter(|c| c.is_alphanumeric() || [' ', '-', '_'].contains(c)).collect::<String>().replace(' ', "-")
 }

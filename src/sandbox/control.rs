@@ -15,7 +15,7 @@ use serde_json::{Value, json};
 use super::fault::FaultShares;
 use super::script::{Matcher, Scripted};
 use super::world::{PARTNERS, World, lock};
-use super::{merchant_cashier, wechat, withholding};
+use super::{card_signing, funder_core, merchant_cashier, payout, risk, sms, wechat, withholding};
 use crate::partner::sms::wire::Message;
 use crate::partner::wechat::wire::SubscribeMessage;
 use crate::partner::withholding::wire::{alpha, beta};
@@ -48,6 +48,9 @@ struct Script {
 
 async fn script(State(world): State<Arc<World>>, Json(script): Json<Script>) -> Result<StatusCode, Refused> {
     check_partner(&script.partner, &[PARTNERS, &[wechat::NAME]].concat())?;
+    if let Some(matcher) = &script.r#match {
+        check_field(&script.partner, &matcher.field)?;
+    }
     if [alpha::NAME, beta::NAME].contains(&script.partner.as_str()) {
         script.outcomes.iter().try_for_each(check_withholding)?;
     }
@@ -60,6 +63,23 @@ fn check_partner(partner: &str, allowed: &[&str]) -> Result<(), Refused> {
         return Ok(());
     }
     Err(refused(format!("there is no partner {partner:?}; allowed are {}", allowed.join(", "))))
+}
+
+/// A field that no order of the partner has would match none.
+fn check_field(partner: &str, field: &str) -> Result<(), Refused> {
+    let fields: &[&str] = match partner {
+        alpha::NAME | beta::NAME => &["order", "card"],
+        payout::NAME => &["order", "account"],
+        risk::NAME => &["application", "borrower", "line", "merchant"],
+        card_signing::NAME => &["card", "mobile"],
+        sms::NAME => &["mobile", "template"],
+        funder_core::NAME => &["object", "kind", "path"],
+        _ => &["openid", "template"],
+    };
+    if fields.contains(&field) {
+        return Ok(());
+    }
+    Err(refused(format!("{partner} has no {field:?}; allowed are {}", fields.join(", "))))
 }
 
 fn check_withholding(outcome: &Scripted) -> Result<(), Refused> {

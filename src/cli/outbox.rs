@@ -8,6 +8,7 @@ use chrono::{DateTime, Utc};
 
 use crate::app::App;
 use crate::cli::trial;
+use crate::error::Attempt;
 use crate::outbox::actions::{self, Asked, Replay};
 use crate::outbox::jobs::{deliver_outbox, deliver_to_one};
 use crate::outbox::template::Template;
@@ -122,7 +123,8 @@ pub async fn run(args: Args) -> anyhow::Result<ExitCode> {
         Args::Replay(replay) => run_replay(&app, replay).await?,
         Args::Discard { message_no, reason, by } => {
             let partner = partner_of(&app, message_no).await?;
-            actions::discard(&app, Asked { partner: &partner, by: &by }, message_no, &reason).await?;
+            let asked = Asked { partner: &partner, by: &by };
+            actions::discard(&app, asked, (message_no, Attempt::First), &reason).await?;
             println!("message {message_no} is discarded");
         }
         Args::Pause { partner, by } => {
@@ -189,7 +191,8 @@ async fn status(app: &App, partner: &str) -> anyhow::Result<()> {
 async fn run_replay(app: &App, replay: ReplayArgs) -> anyhow::Result<()> {
     if let Some(message_no) = replay.message_no {
         let partner = partner_of(app, message_no).await?;
-        actions::retry(app, Asked { partner: &partner, by: &replay.by }, message_no).await?;
+        let asked = Asked { partner: &partner, by: &replay.by };
+        actions::retry(app, asked, (message_no, Attempt::First)).await?;
         println!("message {message_no} is delivered next");
         return Ok(());
     }

@@ -173,7 +173,8 @@ pub async fn replay_notification(
     Named(event_no): Named<i64>,
 ) -> Result<Json<SentAgain>, Problem> {
     let partner = partner_of(caller.merchant_id);
-    retry(&app, Asked { partner: &partner, by: &caller.caller.holder }, event_no).await?;
+    let asked = Asked { partner: &partner, by: &caller.caller.holder };
+    retry(&app, asked, (event_no, caller.caller.attempt)).await?;
     Ok(Json(SentAgain { event_no }))
 }
 

@@ -8,7 +8,7 @@ use super::event_store;
 use super::template::TemplateRefusal;
 use crate::app::App;
 use crate::database;
-use crate::error::{Fault, Outcome, Refusal, Step};
+use crate::error::{Attempt, Fault, Outcome, Refusal, Step};
 
 /// A range longer than this is replayed in parts.
 pub const REPLAY_MESSAGES_MAX: i64 = 1_000_000;
@@ -159,47 +159,54 @@ async fn first_written_at(connection: &mut PgConnection, at: DateTime<Utc>) -> s
     Ok(low)
 }
 
-/// Tries one message again at once.
-pub async fn retry(app: &App, asked: Asked<'_>, message_no: i64) -> Outcome<(), EventRefusal> {
+/// Tries one message again at once. Asked again, what was done is done: also if it was delivered since.
+pub async fn retry(app: &App, asked: Asked<'_>, (message_no, attempt): (i64, Attempt)) -> Outcome<(), EventRefusal> {
     let now = app.clock.now();
+    let action = Action { messages: Some(1), ..noted(asked, "replay", now) };
     let mut transaction = database::begin(&app.pool).await?;
     if !store::retry(&mut transaction, (asked.partner, message_no), now).await? {
-        return Err(not_failed(&mut transaction, asked.partner, message_no).await?);
+        return unless_done(&mut transaction, (message_no, attempt), &action).await;
     }
-    let action = Action { range: Some((message_no, message_no)), messages: Some(1), ..noted(asked, "replay", now) };
+    let action = Action { range: Some((message_no, message_no)), ..action };
     store::note(&mut transaction, &action).await?;
     transaction.commit().await?;
     Ok(())
 }
 
-/// Gives a message up that failed: what waits behind it goes on without it.
-pub async fn discard(app: &App, asked: Asked<'_>, message_no: i64, reason: &str) -> Outcome<(), EventRefusal> {
+/// Gives a message up that failed: what waits behind it goes on without it. Asked again, what was done is done.
+pub async fn discard(
+    app: &App,
+    asked: Asked<'_>,
+    (message_no, attempt): (i64, Attempt),
+    reason: &str,
+) -> Outcome<(), EventRefusal> {
     let reason = reason.trim();
     if reason.is_empty() || reason.chars().count() > REASON_CHARS_MAX {
         return Err(Fault::Refused(EventRefusal::ReasonMissing));
     }
     let now = app.clock.now();
     let why = format!("discarded by {}: {reason}", asked.by);
+    let action = Action { messages: Some(1), reason: Some(reason), ..noted(asked, "discard", now) };
     let mut transaction = database::begin(&app.pool).await?;
     if !store::discard(&mut transaction, (asked.partner, message_no), (&why, now)).await? {
-        return Err(not_failed(&mut transaction, asked.partner, message_no).await?);
+        return unless_done(&mut transaction, (message_no, attempt), &action).await;
     }
-    let action = Action {
-        range: Some((message_no, message_no)),
-        messages: Some(1),
-        reason: Some(reason),
-        ..noted(asked, "discard", now)
-    };
+    let action = Action { range: Some((message_no, message_no)), ..action };
     store::note(&mut transaction, &action).await?;
     transaction.commit().await?;
     Ok(())
 }
 
-async fn not_failed(
+/// Says why nothing is done to a message, unless the request came before and did it: the last that was done to the message is the
+/// same, by the same holder.
+async fn unless_done(
     connection: &mut PgConnection,
-    partner: &str,
-    message_no: i64,
-) -> Result<Fault<EventRefusal>, sqlx::Error> {
-    let found = event_store::find(connection, partner, message_no).await?;
-    Ok(Fault::Refused(found.map_or(EventRefusal::UnknownEvent, |_| EventRefusal::NotFailed)))
+    (message_no, attempt): (i64, Attempt),
+    action: &Action<'_>,
+) -> Outcome<(), EventRefusal> {
+    if attempt == Attempt::Again && store::is_last_done(connection, message_no, action).await? {
+        return Ok(());
+    }
+    let found = event_store::find(connection, action.partner, message_no).await?;
+    Err(Fault::Refused(found.map_or(EventRefusal::UnknownEvent, |_| EventRefusal::NotFailed)))
 }

@@ -225,7 +225,8 @@ pub async fn retry(
     Named(event_no): Named<i64>,
 ) -> Result<Json<Replayed>, Problem> {
     let partner = partner_of(&app, caller.funder_id).await?;
-    actions::retry(&app, Asked { partner: &partner, by: &caller.caller.holder }, event_no).await?;
+    let asked = Asked { partner: &partner, by: &caller.caller.holder };
+    actions::retry(&app, asked, (event_no, caller.caller.attempt)).await?;
     Ok(Json(Replayed { events: 1 }))
 }
 
@@ -252,6 +253,6 @@ pub async fn discard(
 ) -> Result<Json<DeliveryView>, Problem> {
     let partner = partner_of(&app, caller.funder_id).await?;
     let asked = Asked { partner: &partner, by: &caller.caller.holder };
-    actions::discard(&app, asked, event_no, &wanted.reason).await?;
+    actions::discard(&app, asked, (event_no, caller.caller.attempt), &wanted.reason).await?;
     standing(&app, &partner).await
 }

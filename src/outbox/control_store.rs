@@ -182,3 +182,20 @@ pub async fn note(connection: &mut PgConnection, action: &Action<'_>) -> sqlx::R
     .await?;
     Ok(())
 }
+
+/// Whether the last that was done to a message is this action, for the same reason and by the same holder.
+pub async fn is_last_done(connection: &mut PgConnection, message_no: i64, action: &Action<'_>) -> sqlx::Result<bool> {
+    let is_same = sqlx::query_scalar!(
+        r#"select (action = $3 and done_by = $4 and reason is not distinct from $5) as "is_same!"
+           from outbox_action where partner = $1 and $2 between from_no and to_no
+           order by action_no desc limit 1"#,
+        action.partner,
+        message_no,
+        action.action,
+        action.done_by,
+        action.reason,
+    )
+    .fetch_optional(connection)
+    .await?;
+    Ok(is_same.unwrap_or(false))
+}

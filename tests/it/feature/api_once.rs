@@ -13,11 +13,13 @@ use fenqi::base::id::FunderId;
 use fenqi::error::Attempt;
 use fenqi::funder::actions::change_low_water;
 use fenqi::http::api::{Gate, gate};
+use fenqi::outbox::{Message, store};
 use fenqi::partner::key::Algorithm;
 use fenqi::product::api::submit_draft;
 use fenqi::router::{api_document, guarded};
 use serde_json::{Value, json};
 use sqlx::PgPool;
+use uuid::Uuid;
 
 use super::api_access::open;
 use super::authoriser::until_somebody_waits;
@@ -93,6 +95,56 @@ async fn a_change_that_was_changed_since_is_not_said_to_stand(pool: PgPool) {
     lose_answers(&app).await;
     assert_eq!(put("l-1", &tag, 500).await.problem(), (412, "precondition_failed".into()));
     assert_eq!(desk.get(path).await.ok()["low_water_fen"], 700);
+}
+
+/// A message to `partner` that failed; its number.
+async fn failed_message(app: &App, partner: &str, kind: &'static str) -> i64 {
+    let (object_id, created_at) = (Uuid::from_u128(7), app.clock.now());
+    let message = Message { partner: partner.to_owned(), kind, object_id, body: json!({}), created_at };
+    store::enqueue(&mut app.pool.acquire().await.unwrap(), &[message]).await.unwrap();
+    let failed = "update outbox set attempts = 3, last_error = 'refused'
+                  where message_no = (select max(message_no) from outbox) returning message_no";
+    sqlx::query_scalar(failed).fetch_one(&app.pool).await.unwrap()
+}
+
+/// Has a failed message sent again, and the same once more when it has arrived and the answer was lost; and once more under
+/// another key.
+async fn replay_twice(app: &App, desk: &Desk, (path, message_no): (&str, i64)) {
+    let path = format!("{path}/{message_no}/replay");
+    let first = desk.post(&path, "r-1", &Value::Null).await.ok();
+    let arrived = "update outbox set delivered_at = next_attempt_at where message_no = $1";
+    sqlx::query(arrived).bind(message_no).execute(&app.pool).await.unwrap();
+    lose_answers(app).await;
+    let again = desk.post(&path, "r-1", &Value::Null).await;
+    assert_eq!((again.status, again.header("idempotent-replayed")), (200, ""), "{path}: {again:?}");
+    assert_eq!(again.json(), first, "{path}");
+    assert_eq!(desk.post(&path, "r-2", &Value::Null).await.problem(), (409, "event_not_failed".into()), "{path}");
+}
+
+#[sqlx::test(migrator = "fenqi::MIGRATOR")]
+async fn an_event_sent_again_or_given_up_is_so_once(pool: PgPool) {
+    let (app, _) = house::open_in_world(pool, "2026-01-05").await;
+    let town = town::found(app, 10_000_000).await;
+    let (app, address) = (&town.app, desk::serve(&town.app).await);
+    desk::add_partner(app, "harbour-core", PartnerKind::Funder, Some("harbour-bank".into())).await;
+    let core = Desk::new(app, &address, desk::add_key(app, "harbour-core", "H-1", Algorithm::Sm2Sm3).await).await;
+    desk::add_partner(app, "cashier", PartnerKind::Merchant, Some(town.merchant_id.to_string())).await;
+    let cashier = core.with(desk::add_key(app, "cashier", "C-1", Algorithm::Sm2Sm3).await);
+
+    replay_twice(app, &core, ("/events", failed_message(app, "harbour-bank", "loan_made").await)).await;
+    let merchant = format!("merchant:{}", town.merchant_id);
+    let told = failed_message(app, &merchant, "payment_succeeded").await;
+    replay_twice(app, &cashier, ("/merchant/notifications", told)).await;
+
+    let discard = format!("/events/{}/discard", failed_message(app, "harbour-bank", "loan_made").await);
+    let by_hand = json!({ "reason": "entered by hand" });
+    let first = core.post(&discard, "d-1", &by_hand).await.ok();
+    lose_answers(app).await;
+    let again = core.post(&discard, "d-1", &by_hand).await;
+    assert_eq!((again.status, again.header("idempotent-replayed")), (200, ""), "{again:?}");
+    assert_eq!(again.json(), first);
+    assert_eq!(core.post(&discard, "d-2", &by_hand).await.problem(), (409, "event_not_failed".into()));
+    assert_eq!(town.fen("select count(*) from outbox_action").await, 3, "each was done once");
 }
 
 #[sqlx::test(migrator = "fenqi::MIGRATOR")]

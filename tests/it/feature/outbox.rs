@@ -2,7 +2,7 @@
 
 use chrono::TimeDelta;
 use fenqi::app::App;
-use fenqi::error::Step;
+use fenqi::error::{Attempt, Step};
 use fenqi::outbox::actions::{self, Asked};
 use fenqi::outbox::carrier::Carrier;
 use fenqi::outbox::jobs::{Summary, deliver_outbox};
@@ -147,7 +147,7 @@ async fn a_message_that_never_succeeds_dies_visibly_and_can_be_replayed(pool: Pg
     let dead: Vec<String> = verify(&app.pool).await.unwrap().into_iter().map(|finding| finding.subject).collect();
     assert_eq!(dead, [format!("funder_core message {}", troubled[0].message_no)], "verify tells of it");
     let asked = Asked { partner: "funder_core", by: "li" };
-    actions::retry(&app, asked, troubled[0].message_no).await.unwrap();
+    actions::retry(&app, asked, (troubled[0].message_no, Attempt::First)).await.unwrap();
     assert_eq!(deliver_outbox(&app).await.unwrap(), Summary { delivered: 2, failed: 0, died: 0 });
     assert_eq!(arrived(&world, 1), [0, 1]);
 }

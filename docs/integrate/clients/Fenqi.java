@@ -491,13 +491,16 @@ public final class Fenqi {
         }
     }
 
-    /** Serves until it is ended. */
+    /** Serves until it is ended, and says where. */
     private static void listen(Map<String, PublicKey> keys, String address, Path heard) throws IOException {
         String[] parts = address.split(":");
         HttpServer server = HttpServer.create(new InetSocketAddress(parts[0], Integer.parseInt(parts[1])), 0);
         server.createContext("/", new Listener(keys, heard)::called);
         server.setExecutor(Executors.newCachedThreadPool());
         server.start();
+        // For port 0 the system has chosen one.
+        System.out.println("listens at " + parts[0] + ":" + server.getAddress().getPort());
+        System.out.flush();
     }
 
     public static void main(String[] arguments) throws Exception {

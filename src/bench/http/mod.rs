@@ -1,0 +1,177 @@
+//! `fenqi bench http`: the partner API over HTTP: signed reads of a loan, of a page of loans and of a page of events, each against
+//! the same one unsigned, the unsigned one against the handler alone, and purchases by signed order and confirmation against
+//! authorisation in the process. Server and callers share the machine; requests are signed beforehand.
+
+mod orders;
+mod reads;
+mod serve;
+
+use std::sync::Arc;
+
+use anyhow::Context as _;
+use axum::Router;
+use axum::routing::post;
+
+use super::figure::{Figure, median};
+use super::world::{Book, World};
+use crate::access::PartnerKind;
+use crate::base::Fen;
+use crate::base::id::LoanId;
+use crate::error::{Fault, Refusal};
+use crate::partner::client::build_http;
+use crate::partner::key::Algorithm;
+use crate::partner::signature::{Identity, Stamp};
+use crate::purchase::{Authoriser, Decision};
+use crate::router::router;
+use orders::{confirm, wish};
+use reads::{Case, Paths};
+use serve::{add_key, add_partner, bare_router, known_core, serve, unsigned_router};
+
+const PLENTY: Fen = Fen::new(1_000_000_000_000);
+/// Purchases that are made before anything is read: more than a page holds.
+const FIRST_PURCHASES: usize = 64;
+/// Callers that ask one request after the other.
+const CALLERS: usize = 32;
+
+/// What to measure and how often.
+#[derive(Clone, Copy, Debug)]
+pub struct Options {
+    pub runs: usize,
+    pub reads: usize,
+    pub purchases: usize,
+}
+
+/// Measures all cases; `say` is told each figure as it is known.
+pub async fn measure(world: &World, options: Options, say: &mut dyn FnMut(&Figure)) -> anyhow::Result<Figure> {
+    let bench = Bench::open(world).await?;
+    let mut figures = Vec::new();
+    for case in Case::ALL {
+        let path = bench.paths.of(case);
+        bench.read(path, case.baseline(), options.reads / 4).await?;
+        bench.read(path, case.measured(), options.reads / 4).await?;
+        let (mut rates, mut baselines, mut p99) = (Vec::new(), Vec::new(), Vec::new());
+        for _ in 0..options.runs {
+            baselines.push(bench.read(path, case.baseline(), options.reads).await?.0);
+            let (rate, slowest) = bench.read(path, case.measured(), options.reads).await?;
+            rates.push(rate);
+            p99.push(slowest);
+        }
+        let mut figure = Figure::new(case.name(), median(rates), "reads/s").against(median(baselines));
+        figure.p99_ms = Some(median(p99));
+        figure.runs = Some(options.runs);
+        say(&figure);
+        figures.push(figure);
+    }
+    let (mut over_http, mut in_process) = (Vec::new(), Vec::new());
+    // The first of each warms everything up.
+    bench.buy_in_process(0, options.purchases / 4).await?;
+    bench.buy_over_http(0, options.purchases / 4).await?;
+    for run in 1..=options.runs {
+        in_process.push(bench.buy_in_process(run, options.purchases).await?);
+        over_http.push(bench.buy_over_http(run, options.purchases).await?);
+    }
+    let mut figure = Figure::new("http, signed order and confirmation", median(over_http), "purchases/s")
+        .against(median(in_process));
+    figure.runs = Some(options.runs);
+    say(&figure);
+    let mut first = figures.remove(0);
+    figures.push(figure);
+    first.more = figures;
+    Ok(first)
+}
+
+struct Bench {
+    http: reqwest::Client,
+    /// The API, the same reads behind a gate without signatures, and without a gate.
+    address: String,
+    unsigned_address: String,
+    bare_address: String,
+    sm2: Identity,
+    rsa: Identity,
+    cashier: Identity,
+    paths: Paths,
+    authoriser: Authoriser,
+    book: Arc<Book>,
+}
+
+impl Bench {
+    async fn open(world: &World) -> anyhow::Result<Bench> {
+        let app = &world.app;
+        let book = Arc::new(world.open_book(PLENTY, 20_000, 10).await?);
+        let authoriser = Authoriser::start(app.clone());
+        let merchant_id = book.merchants[0];
+        let loan_id = buy_first(&authoriser, &book).await?;
+        add_partner(app, "bench-core", PartnerKind::Funder, Some("bench-0".into())).await?;
+        add_partner(app, "bench-cashier", PartnerKind::Merchant, Some(merchant_id.to_string())).await?;
+        let sm2 = add_key(app, "bench-core", "SM2-1", Algorithm::Sm2Sm3).await?;
+        let rsa = add_key(app, "bench-core", "RSA-1", Algorithm::RsaSha256).await?;
+        let cashier = add_key(app, "bench-cashier", "SM2-1", Algorithm::Sm2Sm3).await?;
+        let confirm = Router::new().route("/confirm", post(confirm)).with_state(authoriser.clone());
+        let address = serve(router(app.clone()).merge(confirm)).await?;
+        let caller = Arc::new(known_core(app, book.funder_id).await?);
+        let unsigned_address = serve(unsigned_router(app, caller.clone())).await?;
+        let bare_address = serve(bare_router(app, caller)).await?;
+        let http = build_http()?;
+        let paths = Paths::find(&http, &bare_address, loan_id).await?;
+        Ok(Bench { http, address, unsigned_address, bare_address, sm2, rsa, cashier, paths, authoriser, book })
+    }
+}
+
+/// Makes the rows that are read; returns one of the loans.
+async fn buy_first(authoriser: &Authoriser, book: &Book) -> anyhow::Result<LoanId> {
+    let mut first = None;
+    for number in 0..FIRST_PURCHASES {
+        let wish = wish(book, number, format!("bench-first-{number}"), None);
+        match authoriser.authorise(wish).await.map_err(failed)?.decision {
+            Decision::Authorised { loan_id } => first = first.or(Some(loan_id)),
+            Decision::Refused(refusal) => anyhow::bail!("one of the first purchases was refused: {refusal}"),
+        }
+    }
+    first.context("a purchase was made")
+}
+
+/// A request that only has to be sent.
+struct Request {
+    url: String,
+    authorization: Option<String>,
+    key: Option<String>,
+    body: Vec<u8>,
+}
+
+impl Request {
+    async fn send(self, http: &reqwest::Client) -> anyhow::Result<Vec<u8>> {
+        let mut request = if self.body.is_empty() { http.get(&self.url) } else { http.post(&self.url).body(self.body) };
+        request = request.header("content-type", "application/json");
+        if let Some(authorization) = self.authorization {
+            request = request.header("authorization", authorization);
+        }
+        if let Some(key) = self.key {
+            request = request.header("idempotency-key", key);
+        }
+        let response = request.send().await?;
+        let status = response.status();
+        let body = response.bytes().await?;
+        anyhow::ensure!(status.is_success(), "{status}: {}", String::from_utf8_lossy(&body));
+        Ok(body.to_vec())
+    }
+}
+
+fn signed(identity: &Identity, method: &str, path: &str, body: &[u8]) -> String {
+    identity.authorization(method, path, &Stamp::fresh(crate::base::Clock::System.now()), body)
+}
+
+/// Deals the work out to the callers.
+fn shares<T>(work: Vec<T>) -> Vec<Vec<T>> {
+    let mut shares: Vec<Vec<T>> = (0..CALLERS).map(|_| Vec::new()).collect();
+    for (number, one) in work.into_iter().enumerate() {
+        shares[number % CALLERS].push(one);
+    }
+    shares
+}
+
+fn failed<R: Refusal>(fault: Fault<R>) -> anyhow::Error {
+    match fault {
+        Fault::Refused(refusal) => refusal.into(),
+        Fault::Failed(failure) => failure,
+    }
+}

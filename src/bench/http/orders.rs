@@ -1,0 +1,146 @@
+//! Purchases by signed order and confirmation over HTTP, and the same in the process.
+
+use std::time::Instant;
+
+use axum::Json;
+use axum::extract::State;
+use chrono::TimeDelta;
+use rust_decimal::Decimal;
+use serde::Deserialize;
+
+use super::{Bench, Request, failed, shares, signed};
+use crate::base::Fen;
+use crate::base::id::{CodeId, LineId, MerchantId, ProductId};
+use crate::bench::figure::rate_per_second;
+use crate::bench::world::Book;
+use crate::http::Problem;
+use crate::purchase::{Authoriser, Decision, PurchaseRequest};
+
+const AMOUNT: Fen = Fen::new(23_450);
+const PERIODS: u16 = 12;
+
+impl Bench {
+    pub(super) async fn buy_in_process(&self, run: usize, count: usize) -> anyhow::Result<Decimal> {
+        let wishes = (0..count).map(|number| wish(&self.book, number, format!("in-{run}-{number}"), None));
+        let shares = shares(wishes.collect());
+        let started = Instant::now();
+        let tasks: Vec<_> = shares
+            .into_iter()
+            .map(|share| {
+                let authoriser = self.authoriser.clone();
+                tokio::spawn(async move {
+                    for wish in share {
+                        bought(authoriser.authorise(wish).await.map_err(failed)?.decision)?;
+                    }
+                    anyhow::Ok(())
+                })
+            })
+            .collect();
+        for task in tasks {
+            task.await??;
+        }
+        Ok(rate_per_second(count as u64, started.elapsed()))
+    }
+
+    pub(super) async fn buy_over_http(&self, run: usize, count: usize) -> anyhow::Result<Decimal> {
+        let path = "/api/v1/merchant/orders";
+        let expires_at = (crate::base::Clock::System.now() + TimeDelta::hours(1)).to_rfc3339();
+        let orders = (0..count).map(|number| {
+            let body = serde_json::json!({
+                "reference": format!("R{run}-{number}"), "amount_fen": AMOUNT, "expires_at": expires_at });
+            let body = body.to_string().into_bytes();
+            let order = Request {
+                url: format!("{}{path}", self.address),
+                authorization: Some(signed(&self.cashier, "POST", path, &body)),
+                key: Some(format!("order-{run}-{number}")),
+                body,
+            };
+            (order, wish(&self.book, number, format!("out-{run}-{number}"), None))
+        });
+        let shares = shares(orders.collect());
+        let started = Instant::now();
+        let tasks: Vec<_> = shares
+            .into_iter()
+            .map(|share| {
+                let (http, confirm) = (self.http.clone(), format!("{}/confirm", self.address));
+                tokio::spawn(async move {
+                    for (order, wish) in share {
+                        order_and_confirm(&http, &confirm, order, &wish).await?;
+                    }
+                    anyhow::Ok(())
+                })
+            })
+            .collect();
+        for task in tasks {
+            task.await??;
+        }
+        Ok(rate_per_second(count as u64, started.elapsed()))
+    }
+}
+
+async fn order_and_confirm(
+    http: &reqwest::Client,
+    confirm: &str,
+    order: Request,
+    wish: &PurchaseRequest,
+) -> anyhow::Result<()> {
+    #[derive(Deserialize)]
+    struct Made {
+        order_id: CodeId,
+    }
+    let made: Made = serde_json::from_slice(&order.send(http).await?)?;
+    let body = serde_json::json!({
+        "line_id": wish.line_id, "merchant_id": wish.merchant_id, "order_id": made.order_id,
+        "product_id": wish.product_id, "key": wish.idempotency_key });
+    let body = body.to_string().into_bytes();
+    Request { url: confirm.to_owned(), authorization: None, key: None, body }.send(http).await?;
+    Ok(())
+}
+
+/// A borrower's confirmation, as it comes over HTTP.
+#[derive(Deserialize)]
+pub(super) struct Confirmation {
+    line_id: LineId,
+    merchant_id: MerchantId,
+    order_id: CodeId,
+    product_id: ProductId,
+    key: String,
+}
+
+pub(super) async fn confirm(
+    State(authoriser): State<Authoriser>,
+    Json(confirmed): Json<Confirmation>,
+) -> Result<(), Problem> {
+    let request = PurchaseRequest {
+        line_id: confirmed.line_id,
+        idempotency_key: confirmed.key,
+        merchant_id: confirmed.merchant_id,
+        order_code: Some(confirmed.order_id),
+        product_id: confirmed.product_id,
+        product_version: 1,
+        periods: PERIODS,
+        amount: AMOUNT,
+    };
+    Ok(bought(authoriser.authorise(request).await?.decision)?)
+}
+
+fn bought(decision: Decision) -> anyhow::Result<()> {
+    match decision {
+        Decision::Authorised { .. } => Ok(()),
+        Decision::Refused(refusal) => anyhow::bail!("a purchase of the benchmark was refused: {refusal}"),
+    }
+}
+
+pub(super) fn wish(book: &Book, number: usize, key: String, order_code: Option<CodeId>) -> PurchaseRequest {
+    PurchaseRequest {
+        // A stride prime to the number of lines visits them all in an order that is not that of their ids.
+        line_id: book.lines[number.wrapping_mul(7_919) % book.lines.len()],
+        idempotency_key: key,
+        merchant_id: book.merchants[0],
+        order_code,
+        product_id: book.product_id,
+        product_version: 1,
+        periods: PERIODS,
+        amount: AMOUNT,
+    }
+}

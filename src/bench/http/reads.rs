@@ -1,0 +1,179 @@
+//! Reads: what is asked for, how, and how many a second are answered.
+
+use std::time::{Duration, Instant};
+
+use anyhow::Context as _;
+use rust_decimal::Decimal;
+use serde::Deserialize;
+use serde::de::IgnoredAny;
+
+use super::{Bench, Request, shares, signed};
+use crate::base::id::LoanId;
+use crate::bench::figure::{Latencies, rate_per_second};
+use crate::partner::key::Algorithm;
+
+/// Rows of a page.
+const PAGE_ROWS: usize = 50;
+/// How often it is looked whether every event can be read already, and how long apart.
+const LOOKS_MAX: usize = 200;
+const LOOK_PAUSE: Duration = Duration::from_millis(25);
+
+/// How a read is asked for.
+#[derive(Clone, Copy)]
+pub(super) enum Way {
+    Signed(Algorithm),
+    /// Behind a gate that does the same but for the signatures: it counts calls, remembers nonces and writes calls down.
+    Unsigned,
+    /// The handler without any gate.
+    Bare,
+}
+
+/// What is read.
+#[derive(Clone, Copy)]
+pub(super) enum Read {
+    Loan,
+    /// As a core does that keeps its own list of them.
+    Loans,
+    /// As a core does that reads on where it was.
+    Events,
+}
+
+impl Read {
+    fn name(self) -> String {
+        match self {
+            Read::Loan => "loan read".to_owned(),
+            Read::Loans => format!("page of {PAGE_ROWS} loans"),
+            Read::Events => format!("page of {PAGE_ROWS} events"),
+        }
+    }
+}
+
+/// What is compared.
+#[derive(Clone, Copy)]
+pub(super) enum Case {
+    Signed(Read, Algorithm),
+    Gate,
+}
+
+impl Case {
+    pub(super) const ALL: [Case; 7] = [
+        Case::Signed(Read::Loan, Algorithm::Sm2Sm3),
+        Case::Signed(Read::Loan, Algorithm::RsaSha256),
+        Case::Gate,
+        Case::Signed(Read::Loans, Algorithm::Sm2Sm3),
+        Case::Signed(Read::Loans, Algorithm::RsaSha256),
+        Case::Signed(Read::Events, Algorithm::Sm2Sm3),
+        Case::Signed(Read::Events, Algorithm::RsaSha256),
+    ];
+
+    pub(super) fn name(self) -> String {
+        match self {
+            Case::Signed(read, Algorithm::Sm2Sm3) => format!("http, {} signed in SM2", read.name()),
+            Case::Signed(read, Algorithm::RsaSha256) => format!("http, {} signed in RSA", read.name()),
+            Case::Gate => "http, loan read unsigned, against its handler alone".to_owned(),
+        }
+    }
+
+    pub(super) fn measured(self) -> Way {
+        match self {
+            Case::Signed(_, algorithm) => Way::Signed(algorithm),
+            Case::Gate => Way::Unsigned,
+        }
+    }
+
+    pub(super) fn baseline(self) -> Way {
+        match self {
+            Case::Signed(..) => Way::Unsigned,
+            Case::Gate => Way::Bare,
+        }
+    }
+}
+
+/// Where each is read.
+pub(super) struct Paths {
+    loan: String,
+    loans: String,
+    events: String,
+}
+
+/// As much of a page as has to be known.
+#[derive(Deserialize)]
+struct Page {
+    items: Vec<IgnoredAny>,
+    next_cursor: Option<String>,
+}
+
+impl Paths {
+    /// Finds pages that are full, at the handlers that stand at `base`: after the first event, as soon as all that were written
+    /// can be read.
+    pub(super) async fn find(http: &reqwest::Client, base: &str, loan_id: LoanId) -> anyhow::Result<Paths> {
+        let loan = format!("/api/v1/funder/loans/{loan_id}");
+        let loans = format!("/api/v1/funder/loans?limit={PAGE_ROWS}");
+        let listed = page(http, base, &loans).await?.items.len();
+        anyhow::ensure!(listed == PAGE_ROWS, "the page of loans has {listed} rows");
+        for _ in 0..LOOKS_MAX {
+            if let Some(cursor) = page(http, base, "/api/v1/events?limit=1").await?.next_cursor {
+                let events = format!("/api/v1/events?limit={PAGE_ROWS}&cursor={cursor}");
+                if page(http, base, &events).await?.items.len() == PAGE_ROWS {
+                    return Ok(Paths { loan, loans, events });
+                }
+            }
+            tokio::time::sleep(LOOK_PAUSE).await;
+        }
+        anyhow::bail!("no page of {PAGE_ROWS} events can be read")
+    }
+
+    pub(super) fn of(&self, case: Case) -> &str {
+        match case {
+            Case::Signed(Read::Loan, _) | Case::Gate => &self.loan,
+            Case::Signed(Read::Loans, _) => &self.loans,
+            Case::Signed(Read::Events, _) => &self.events,
+        }
+    }
+}
+
+async fn page(http: &reqwest::Client, base: &str, path: &str) -> anyhow::Result<Page> {
+    let request = Request { url: format!("{base}{path}"), authorization: None, key: None, body: Vec::new() };
+    serde_json::from_slice(&request.send(http).await?).context("a page of a list")
+}
+
+impl Bench {
+    /// Reads a second, and the slowest but one of a hundred.
+    pub(super) async fn read(&self, path: &str, way: Way, count: usize) -> anyhow::Result<(Decimal, Decimal)> {
+        let (base, identity) = match way {
+            Way::Signed(Algorithm::Sm2Sm3) => (&self.address, Some(&self.sm2)),
+            Way::Signed(Algorithm::RsaSha256) => (&self.address, Some(&self.rsa)),
+            Way::Unsigned => (&self.unsigned_address, None),
+            Way::Bare => (&self.bare_address, None),
+        };
+        let requests = (0..count).map(|_| Request {
+            url: format!("{base}{path}"),
+            authorization: identity.map(|identity| signed(identity, "GET", path, b"")),
+            key: None,
+            body: Vec::new(),
+        });
+        let shares = shares(requests.collect());
+        let started = Instant::now();
+        let tasks: Vec<_> = shares
+            .into_iter()
+            .map(|share| {
+                let http = self.http.clone();
+                tokio::spawn(async move {
+                    let mut latencies = Latencies::default();
+                    for request in share {
+                        let asked = Instant::now();
+                        request.send(&http).await?;
+                        latencies.push(asked.elapsed());
+                    }
+                    anyhow::Ok(latencies)
+                })
+            })
+            .collect();
+        let mut latencies = Latencies::default();
+        for task in tasks {
+            latencies.append(task.await??);
+        }
+        let rate = rate_per_second(count as u64, started.elapsed());
+        Ok((rate, latencies.percentile_ms(990)))
+    }
+}

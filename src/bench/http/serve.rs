@@ -1,0 +1,139 @@
+//! What is measured: the API, the same reads behind a gate that checks no signature and behind none, and who calls them.
+
+use std::net::SocketAddr;
+use std::sync::Arc;
+
+use anyhow::Context as _;
+use axum::Router;
+use axum::extract::{self, State};
+use axum::middleware::{Next, from_fn, from_fn_with_state};
+use axum::response::{IntoResponse as _, Response};
+use axum::routing::get;
+use tokio::net::TcpListener;
+
+use super::failed;
+use crate::access::actions::{NewKey, NewPartner, RATE_PER_MINUTE_MAX};
+use crate::access::{self, Admitted, Known, Owner, PartnerKind, Scope};
+use crate::app::App;
+use crate::base::id::FunderId;
+use crate::error::Attempt;
+use crate::http::Problem;
+use crate::http::api::gate::{Call, CalledBy, arrive, let_in, write_down};
+use crate::http::api::{Caller, Gate};
+use crate::partner::key::{Algorithm, PrivateKey};
+use crate::partner::signature::{Identity, Stamp};
+use crate::router::{api_document, guarded};
+use crate::{loan, outbox};
+
+/// The core as the directory knows it, but for its keys.
+pub(super) async fn known_core(app: &App, funder_id: FunderId) -> anyhow::Result<Known> {
+    let mut connection = app.pool.acquire().await?;
+    let partner =
+        access::store::find_partner(&mut connection, "bench-core").await?.context("a partner that was added")?;
+    Ok(Known {
+        partner_id: partner.partner_id,
+        code: partner.code,
+        owner: Owner::Funder(funder_id),
+        scopes: Scope::of(PartnerKind::Funder),
+        addresses: Vec::new(),
+        rate_per_minute: partner.rate_per_minute,
+        version: partner.version,
+        is_disabled: false,
+        keys: std::collections::HashMap::new(),
+    })
+}
+
+/// The handlers behind the same layers and a gate that believes every request to be the core's.
+pub(super) fn unsigned_router(app: &App, core: Arc<Known>) -> Router {
+    let gate = Gate::new(app.clone(), api_document().operations);
+    guarded(reads().layer(from_fn_with_state((gate, core), unsigned_gate)), app.clone())
+}
+
+fn reads() -> Router<App> {
+    Router::new()
+        .route("/api/v1/funder/loans/{loan_id}", get(loan::api::show_loan))
+        .route("/api/v1/funder/loans", get(loan::api::list_loans))
+        .route("/api/v1/events", get(outbox::api::list_events))
+}
+
+/// As the gate does, but for the signatures.
+async fn unsigned_gate(
+    State((gate, core)): State<(Gate, Arc<Known>)>,
+    request: extract::Request,
+    next: Next,
+) -> Response {
+    let (arrived, request) = match arrive(&gate.app, request).await {
+        Ok(arrived) => arrived,
+        Err((arrived, too_large)) => {
+            return write_down(&gate.app, &arrived, CalledBy::Nobody { why: "body_too_large" }, too_large).await;
+        }
+    };
+    let now = gate.app.access.now();
+    let counted = match gate.app.access.count(&core, Stamp::fresh(now).nonce, now).await {
+        Ok(counted) => counted,
+        Err(failure) => return Problem::from(failure).into_response(),
+    };
+    let admitted = Admitted {
+        known: core,
+        serial_no: String::new(),
+        holder: String::new(),
+        algorithm: Algorithm::Sm2Sm3,
+        rate: counted.rate,
+    };
+    let call = Arc::new(Call { gate, arrived, admitted });
+    let response = let_in(&call, request, next).await;
+    write_down(&call.gate.app, &call.arrived, CalledBy::Partner(&call.admitted.known.code), response).await
+}
+
+/// The handlers behind the same layers, without any gate.
+pub(super) fn bare_router(app: &App, core: Arc<Known>) -> Router {
+    let (serial_no, holder, attempt) = (String::new(), String::new(), Attempt::First);
+    let caller = Caller { known: core, serial_no, holder, idempotency_key: None, attempt };
+    let let_in = from_fn(move |mut request: extract::Request, next: Next| {
+        request.extensions_mut().insert(caller.clone());
+        next.run(request)
+    });
+    guarded(reads().layer(let_in), app.clone())
+}
+
+pub(super) async fn serve(router: Router) -> anyhow::Result<String> {
+    let listener = TcpListener::bind("127.0.0.1:0").await?;
+    let address = format!("http://{}", listener.local_addr()?);
+    let service = router.into_make_service_with_connect_info::<SocketAddr>();
+    tokio::spawn(async move {
+        if let Err(error) = axum::serve(listener, service).await {
+            tracing::error!(%error, "the benchmark is not served any more");
+        }
+    });
+    Ok(address)
+}
+
+pub(super) async fn add_partner(app: &App, code: &str, kind: PartnerKind, owner: Option<String>) -> anyhow::Result<()> {
+    let partner = NewPartner {
+        code: code.to_owned(),
+        kind,
+        owner,
+        scopes: Scope::of(kind),
+        addresses: Vec::new(),
+        rate_per_minute: RATE_PER_MINUTE_MAX,
+    };
+    access::add_partner(app, &partner, "bench").await.map_err(failed)
+}
+
+pub(super) async fn add_key(
+    app: &App,
+    partner: &str,
+    serial_no: &str,
+    algorithm: Algorithm,
+) -> anyhow::Result<Identity> {
+    let identity = Identity::new(partner, serial_no, PrivateKey::generate(algorithm)?);
+    let key = NewKey {
+        partner: partner.to_owned(),
+        serial_no: serial_no.to_owned(),
+        public_key: identity.public_key(),
+        holder: "bench".to_owned(),
+        expires_at: None,
+    };
+    let _step = access::add_key(app, &key, "bench").await.map_err(failed)?;
+    Ok(identity)
+}

@@ -1,5 +1,7 @@
 //! What of a partner message may be written down: personal data is masked, the rest is cut to a limit.
 
+use std::io;
+
 use serde_json::{Map, Value};
 
 use super::shape;
@@ -37,7 +39,7 @@ pub fn masked(body: Option<Value>, bytes: usize) -> String {
     match body {
         Some(mut value) => {
             mask(&mut value);
-            truncated(value.to_string())
+            written(&value)
         }
         None if bytes == 0 => String::new(),
         None => format!("({bytes} bytes that are not JSON)"),
@@ -99,13 +101,47 @@ fn masked_text(text: &str) -> String {
     format!("***{tail}")
 }
 
-fn truncated(mut text: String) -> String {
-    if text.len() > LENGTH_MAX {
-        let cut = (0..=LENGTH_MAX).rev().find(|at| text.is_char_boundary(*at)).unwrap_or(0);
-        text.truncate(cut);
+/// The value as text, cut to the limit. What is beyond it is not even written: of a page of a list that is most of it.
+fn written(value: &Value) -> String {
+    let mut beginning = Beginning::default();
+    let is_whole = serde_json::to_writer(&mut beginning, value).is_ok();
+    let mut text = beginning.text();
+    if !is_whole {
         text.push('…');
     }
     text
+}
+
+/// Takes as much of a text as is kept, and refuses what goes beyond.
+#[derive(Default)]
+struct Beginning {
+    bytes: Vec<u8>,
+}
+
+impl Beginning {
+    /// What was taken, without the half of a character at its end.
+    fn text(self) -> String {
+        String::from_utf8(self.bytes).unwrap_or_else(|error| {
+            let whole = error.utf8_error().valid_up_to();
+            String::from_utf8_lossy(&error.as_bytes()[..whole]).into_owned()
+        })
+    }
+}
+
+impl io::Write for Beginning {
+    fn write(&mut self, piece: &[u8]) -> io::Result<usize> {
+        let room = LENGTH_MAX - self.bytes.len();
+        if room == 0 && !piece.is_empty() {
+            return Err(io::ErrorKind::WriteZero.into());
+        }
+        let taken = piece.len().min(room);
+        self.bytes.extend_from_slice(&piece[..taken]);
+        Ok(taken)
+    }
+
+    fn flush(&mut self) -> io::Result<()> {
+        Ok(())
+    }
 }
 
 #[cfg(test)]
@@ -182,5 +218,18 @@ mod tests {
     fn a_long_body_is_cut_between_characters() {
         let body = format!("{{\"note\":\"{}\"}}", "备".repeat(3_000));
         assert!(logged(body.as_bytes()).len() <= LENGTH_MAX + '…'.len_utf8());
+    }
+
+    #[test]
+    fn a_body_is_cut_at_the_same_place_however_its_pieces_fall() {
+        for letter in ["n", "备", "\u{1F4B0}"] {
+            for length in LENGTH_MAX - 20..LENGTH_MAX + 20 {
+                let note = format!("{}{}", "-".repeat(length % 7), letter.repeat(length / letter.len()));
+                let body = serde_json::json!({ "items": [{ "note": note }, { "amount_fen": 7 }] }).to_string();
+                let whole = (0..=LENGTH_MAX.min(body.len())).rev().find(|at| body.is_char_boundary(*at)).unwrap();
+                let expected = if body.len() > LENGTH_MAX { format!("{}…", &body[..whole]) } else { body.clone() };
+                assert_eq!(logged(body.as_bytes()), expected);
+            }
+        }
     }
 }

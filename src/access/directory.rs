@@ -61,7 +61,6 @@ struct KeyNames {
     read_at: DateTime<Utc>,
 }
 
-#[derive(Clone)]
 struct Signers {
     by_algorithm: HashMap<Algorithm, Arc<Identity>>,
     loaded_at: DateTime<Utc>,
@@ -242,16 +241,19 @@ impl Directory {
     /// Failures of the database, or a key that the vault does not open.
     pub async fn signer(&self, algorithm: Algorithm) -> anyhow::Result<Arc<Identity>> {
         let now = self.now();
-        let remembered = self.signers.read().unwrap_or_else(PoisonError::into_inner).clone();
-        let is_young = |signers: &Signers| now - signers.loaded_at < PLATFORM_KEYS_KEPT;
-        let found = remembered.filter(is_young).and_then(|signers| signers.by_algorithm.get(&algorithm).cloned());
-        if let Some(identity) = found {
+        if let Some(identity) = self.remembered_signer(algorithm, now) {
             return Ok(identity);
         }
         let by_algorithm = self.load_signers(algorithm).await?;
         let identity = by_algorithm.get(&algorithm).cloned().context("a key that was just made is not there")?;
         *self.signers.write().unwrap_or_else(PoisonError::into_inner) = Some(Signers { by_algorithm, loaded_at: now });
         Ok(identity)
+    }
+
+    fn remembered_signer(&self, algorithm: Algorithm, now: DateTime<Utc>) -> Option<Arc<Identity>> {
+        let remembered = self.signers.read().unwrap_or_else(PoisonError::into_inner);
+        let young = remembered.as_ref().filter(|signers| now - signers.loaded_at < PLATFORM_KEYS_KEPT);
+        young.and_then(|signers| signers.by_algorithm.get(&algorithm).cloned())
     }
 
     async fn load_signers(&self, needed: Algorithm) -> anyhow::Result<HashMap<Algorithm, Arc<Identity>>> {

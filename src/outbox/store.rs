@@ -37,15 +37,15 @@ pub async fn enqueue(connection: &mut PgConnection, messages: &[Message]) -> sql
 
 /// Looks who writes messages, and returns the number up to which all are there to be seen; see [`Horizon`].
 pub async fn settle(connection: &mut PgConnection) -> sqlx::Result<i64> {
-    let known = sqlx::query_as!(Horizon, "select settled_no, seen_no, writers from outbox_horizon")
-        .fetch_one(&mut *connection)
-        .await?;
     // The number is read before the writers: whoever begins to write in between has a higher one.
-    let last_no = sqlx::query_scalar!(
-        r#"select case when is_called then last_value else 0 end as "last_no!" from outbox_message_no_seq"#
+    let read = sqlx::query!(
+        r#"select h.settled_no as "settled_no!", h.seen_no as "seen_no!", h.writers as "writers!",
+                  case when s.is_called then s.last_value else 0 end as "last_no!"
+           from outbox_horizon h cross join outbox_message_no_seq s"#
     )
     .fetch_one(&mut *connection)
     .await?;
+    let known = Horizon { settled_no: read.settled_no, seen_no: read.seen_no, writers: read.writers };
     let writers = sqlx::query_scalar!(
         r#"select distinct virtualtransaction as "writer!" from pg_locks
            where relation = 'outbox'::regclass and mode = 'RowExclusiveLock' and pid <> pg_backend_pid()
@@ -53,7 +53,7 @@ pub async fn settle(connection: &mut PgConnection) -> sqlx::Result<i64> {
     )
     .fetch_all(&mut *connection)
     .await?;
-    let next = known.after(Look { last_no, writers });
+    let next = known.after(Look { last_no: read.last_no, writers });
     if next != known {
         sqlx::query!(
             "update outbox_horizon set settled_no = greatest(settled_no, $1), seen_no = $2, writers = $3

@@ -18,7 +18,7 @@ use uuid::Uuid;
 use crate::base::{Clock, Fen, id};
 use crate::partner::client::{TIME_LIMIT_PERSON, build_http};
 use crate::partner::risk::wire::{
-    APPLICATIONS_MAX, Answer, Application, CardHistory, CardMonth, DecideAnswer, DecideRequest, Decision, VERSION,
+    APPLICATIONS_MAX, Answer, Application, CardHistory, CardMonth, DecideRequest, Decision, VERSION,
 };
 use crate::partner::signature::{AnswerHeaders, Identity, KeyRing, Stamp};
 use crate::sandbox::PLATFORM;
@@ -340,7 +340,12 @@ fn believed(came: &Came) -> Result<(), String> {
 }
 
 fn read(came: &Came) -> Result<Vec<Answer>, String> {
-    let answer: DecideAnswer = serde_json::from_slice(&came.body)
+    // Stricter than a house, which overhears an answer that cannot be read.
+    #[derive(serde::Deserialize)]
+    struct Strict {
+        answers: Vec<Answer>,
+    }
+    let answer: Strict = serde_json::from_slice(&came.body)
         .map_err(|error| format!("the answer cannot be read: {error}, in {}", shown(&came.body)))?;
     Ok(answer.answers)
 }

@@ -75,6 +75,18 @@ impl CallError {
             CallError::Rejected { .. } => "rejected",
         }
     }
+
+    /// For calls that move money: a refusal that names no code, or that cannot be read, may be a proxy's, even one that signs
+    /// for the partner, and does not say that nothing was processed.
+    #[must_use]
+    pub(super) fn unless_wordless(self) -> CallError {
+        match self {
+            CallError::Rejected { partner, status, code, .. } if code.trim().is_empty() => {
+                CallError::Unknown { partner, reason: format!("status {status} without a code") }
+            }
+            error @ (CallError::NotSent { .. } | CallError::Unknown { .. } | CallError::Rejected { .. }) => error,
+        }
+    }
 }
 
 /// Whether a refusal is about what was sent, rather than about who sends it, or how often.

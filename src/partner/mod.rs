@@ -1,6 +1,7 @@
 //! The outside world as we call it: one client for every partner, and one folder for each partner's own words.
 
 pub mod client;
+mod each;
 pub mod key;
 mod sm2_key;
 mod sm2_table;

@@ -3,6 +3,8 @@
 use serde::{Deserialize, Serialize};
 use uuid::Uuid;
 
+use crate::partner::each::each;
+
 /// Cards or codes of one request, at most.
 pub const SIGNINGS_MAX: usize = 200;
 
@@ -32,6 +34,7 @@ impl std::fmt::Debug for CardToSign {
 
 #[derive(Clone, Debug, Serialize, Deserialize)]
 pub struct StartAnswer {
+    #[serde(deserialize_with = "each")]
     pub results: Vec<StartResult>,
 }
 
@@ -66,6 +69,7 @@ pub struct CodeToConfirm {
 
 #[derive(Clone, Debug, Serialize, Deserialize)]
 pub struct ConfirmAnswer {
+    #[serde(deserialize_with = "each")]
     pub results: Vec<ConfirmResult>,
 }
 
@@ -86,4 +90,28 @@ pub enum Confirmed {
     CodeWrong,
     /// The challenge is unknown, too old, or was tried too often.
     ChallengeEnded,
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_result_that_cannot_be_read_leaves_the_others_as_they_are() {
+        let words =
+            [r#""result": "signed""#, r#""result": "signed", "agreement_number": 7"#, r#""result": null"#, r#""x": 1"#];
+        for malformed in words {
+            let text = format!(
+                r#"{{"results": [{{"challenge": "a", {malformed}}}, {{"challenge": "b", "result": "code_wrong", "more": 1}}]}}"#
+            );
+            let read: ConfirmAnswer = serde_json::from_str(&text).unwrap();
+            let only = ConfirmResult { challenge: "b".into(), confirmed: Confirmed::CodeWrong };
+            assert_eq!(read.results, [only], "{malformed}");
+        }
+        let sent = format!(r#"{{"signing_id": "{}", "result": "code_sent", "challenge": "c"}}"#, Uuid::nil());
+        let text = format!(r#"{{"results": [{}, {sent}]}}"#, sent.replace(r#""c""#, "null"));
+        let read: StartAnswer = serde_json::from_str(&text).unwrap();
+        let started: Vec<Started> = read.results.into_iter().map(|result| result.started).collect();
+        assert_eq!(started, [Started::CodeSent { challenge: "c".into() }]);
+    }
 }

@@ -4,6 +4,8 @@ use chrono::{DateTime, Utc};
 use serde::{Deserialize, Serialize};
 use uuid::Uuid;
 
+use crate::partner::each::each;
+
 /// Events in the order in which they are to be processed, at most [`EVENTS_MAX`].
 #[derive(Clone, Debug, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
@@ -37,6 +39,7 @@ fn first() -> u16 {
 /// One result for each event of the request, in any order.
 #[derive(Clone, Debug, Serialize, Deserialize)]
 pub struct EventsAnswer {
+    #[serde(deserialize_with = "each")]
     pub results: Vec<EventResult>,
 }
 
@@ -59,4 +62,29 @@ pub enum EventVerdict {
     Refused,
     /// Not processed because an earlier event of the same object in this request was refused.
     Held,
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_result_that_cannot_be_read_leaves_the_others_as_they_are() {
+        for malformed in [
+            r#"{"event_no": 1}"#,
+            r#"{"event_no": "1", "result": "accepted"}"#,
+            r#"{"event_no": 1.5, "result": "accepted"}"#,
+            r#"{"event_no": 1e99, "result": "accepted"}"#,
+            r#"{"event_no": 1, "result": "perhaps"}"#,
+            r#"{"event_no": 1, "result": null}"#,
+        ] {
+            let text = format!(r#"{{"results": [{malformed}, {{"event_no": 2, "result": "held", "more": 1}}]}}"#);
+            let read: EventsAnswer = serde_json::from_str(&text).unwrap();
+            assert_eq!(
+                read.results,
+                [EventResult { event_no: 2, result: EventVerdict::Held, code: None }],
+                "{malformed}"
+            );
+        }
+    }
 }

@@ -67,7 +67,7 @@ pub enum Saying {
 /// Sends up to [`PAYMENTS_MAX`] payments and returns what the channel says of them.
 ///
 /// # Errors
-/// As [`CallError`] says. Only `NotSent` and `Rejected` mean that none was taken.
+/// As [`CallError`] says. Only `NotSent` and `Rejected` mean that none was taken; a refusal without a code is `Unknown`.
 pub async fn pay(client: &Client, payments: Vec<Payment>) -> Result<Vec<Heard>, CallError> {
     let key = payments.first().map_or_else(String::new, |first| first.key.clone());
     let operation = Operation {
@@ -80,7 +80,8 @@ pub async fn pay(client: &Client, payments: Vec<Payment>) -> Result<Vec<Heard>, 
         time_limit: TIME_LIMIT_BATCH,
     };
     let orders = payments.into_iter().map(order).collect();
-    let answer: StatesAnswer = client.call(&operation, &PayRequest { orders }).await?;
+    let called = client.call(&operation, &PayRequest { orders }).await;
+    let answer: StatesAnswer = called.map_err(CallError::unless_wordless)?;
     Ok(answer.states.into_iter().map(heard).collect())
 }
 
@@ -121,7 +122,7 @@ fn order(payment: Payment) -> Order {
 
 fn heard(state: OrderState) -> Heard {
     // Without its amount nobody can say that it is the payment that was asked for.
-    let reference = state.bank_reference.filter(|_| state.amount_fen.is_some());
+    let reference = state.bank_reference.filter(|text| !text.trim().is_empty() && state.amount_fen.is_some());
     let saying = match (state.state, reference) {
         (State::Paid, Some(bank_reference)) => Saying::Paid { bank_reference },
         (State::Failed, _) => Saying::Failed { code: state.code.unwrap_or_else(|| "refused".to_owned()) },
@@ -148,5 +149,32 @@ mod tests {
         assert_eq!(said(r#"{"order_key":"k","state":"paid","bank_reference":"B1"}"#), Saying::Unclear);
         let paid = said(r#"{"order_key":"k","state":"paid","amount_fen":994,"bank_reference":"B1"}"#);
         assert_eq!(paid, Saying::Paid { bank_reference: "B1".into() });
+        assert_eq!(said(r#"{"order_key":"k","state":"paid","amount_fen":994,"bank_reference":" "}"#), Saying::Unclear);
+    }
+
+    #[test]
+    fn a_malformed_state_is_silence_about_its_own_payment_alone() {
+        let paid = r#"{"order_key":"a","state":"paid","amount_fen":994,"bank_reference":"B1","more":{"deep":[null]}}"#;
+        let failed = r#"{"order_key":"c","state":"failed","code":null}"#;
+        for malformed in [
+            "null",
+            "7",
+            r#"{"order_key":"b"}"#,
+            r#"{"order_key":"b","state":null}"#,
+            r#"{"order_key":"b","state":7}"#,
+            r#"{"order_key":7,"state":"failed"}"#,
+            r#"{"order_key":"b","state":"paid","amount_fen":9.94,"bank_reference":"B2"}"#,
+            r#"{"order_key":"b","state":"paid","amount_fen":"994","bank_reference":"B2"}"#,
+            r#"{"order_key":"b","state":"paid","amount_fen":1e400,"bank_reference":"B2"}"#,
+            r#"{"order_key":"b","state":"failed","code":"\u0000"}"#,
+        ] {
+            let text = format!(r#"{{"states":[{paid},{malformed},{failed}]}}"#);
+            let answer: StatesAnswer = serde_json::from_str(&text).unwrap();
+            let heard: Vec<Heard> = answer.states.into_iter().map(heard).collect();
+            let keys: Vec<&str> = heard.iter().map(|heard| heard.key.as_str()).collect();
+            assert_eq!(keys, ["a", "c"], "{malformed}");
+            assert_eq!(heard[0].saying, Saying::Paid { bank_reference: "B1".into() });
+            assert_eq!(heard[1].saying, Saying::Failed { code: "refused".into() });
+        }
     }
 }

@@ -2,6 +2,8 @@
 
 use serde::{Deserialize, Serialize};
 
+use crate::partner::each::each;
+
 /// The most orders in one call, and the most keys in one query.
 pub const ORDERS_MAX: usize = 200;
 
@@ -43,6 +45,7 @@ pub struct QueryRequest {
 /// One state for each order or key of the request, in any order.
 #[derive(Clone, Debug, Serialize, Deserialize)]
 pub struct StatesAnswer {
+    #[serde(deserialize_with = "each")]
     pub states: Vec<OrderState>,
 }
 

@@ -4,6 +4,8 @@
 use serde::{Deserialize, Serialize};
 use uuid::Uuid;
 
+use crate::partner::each::each;
+
 /// Applications to decide, at most [`APPLICATIONS_MAX`].
 #[derive(Clone, Debug, Serialize, Deserialize)]
 pub struct DecideRequest {
@@ -45,9 +47,10 @@ pub struct CardMonth {
     pub paid_fen: i64,
 }
 
-/// One answer for each application of the request, in any order. One that is missing is not decided.
+/// One answer for each application of the request, in any order. One that is missing, or cannot be read, is not decided.
 #[derive(Clone, Debug, Serialize, Deserialize)]
 pub struct DecideAnswer {
+    #[serde(deserialize_with = "each")]
     pub answers: Vec<Answer>,
 }
 
@@ -88,6 +91,37 @@ mod tests {
         assert_eq!(answer.decision, Decision::Approve { grade: "B".into(), limit_fen: 2_000_000, score: Some(591) });
         let unknown = text.replace("approve", "perhaps");
         assert!(serde_json::from_str::<Answer>(&unknown).is_err());
+    }
+
+    #[test]
+    fn an_answer_that_cannot_be_read_leaves_the_others_as_they_are() {
+        let answer = |last: u8, rest: &str| {
+            format!(r#"{{"application_id": "00000000-0000-0000-0000-0000000000{last:02}", "more": [], {rest}}}"#)
+        };
+        for malformed in [
+            r#""decision": "approve", "grade": "B", "limit_fen": 2000000, "score": 591.5"#,
+            r#""decision": "approve", "grade": "B", "limit_fen": 2e6"#,
+            r#""decision": "approve", "grade": "B", "limit_fen": 99999999999999999999"#,
+            r#""decision": "approve", "grade": null, "limit_fen": 2000000"#,
+            r#""decision": "approve", "limit_fen": 2000000"#,
+            r#""decision": "perhaps""#,
+            r#""decision": null"#,
+            r#""grade": "B""#,
+        ] {
+            let (first, last) = (
+                answer(1, r#""decision": "refer", "reason": "r""#),
+                answer(3, r#""decision": "refuse", "reason": "r", "score": null"#),
+            );
+            let text = format!(r#"{{"answers": [{first}, {}, {last}], "more": null}}"#, answer(2, malformed));
+            let read: DecideAnswer = serde_json::from_str(&text).unwrap();
+            let decisions: Vec<&Decision> = read.answers.iter().map(|answer| &answer.decision).collect();
+            let (refer, refuse) =
+                (Decision::Refer { reason: "r".into() }, Decision::Refuse { reason: "r".into(), score: None });
+            assert_eq!(decisions, [&refer, &refuse], "{malformed}");
+        }
+        for nothing in ["", "{}", "null", "[]", r#"{"answers": null}"#, r#"{"answers": [{}"#, "<html></html>"] {
+            assert!(serde_json::from_str::<DecideAnswer>(nothing).is_err(), "{nothing}");
+        }
     }
 
     #[test]

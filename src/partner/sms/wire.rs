@@ -5,6 +5,8 @@ use std::collections::BTreeMap;
 use serde::{Deserialize, Serialize};
 use uuid::Uuid;
 
+use crate::partner::each::each;
+
 /// Messages to send, at most [`MESSAGES_MAX`].
 #[derive(Clone, Debug, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
@@ -27,6 +29,7 @@ pub struct Message {
 
 #[derive(Clone, Debug, Serialize, Deserialize)]
 pub struct SendAnswer {
+    #[serde(deserialize_with = "each")]
     pub results: Vec<SendResult>,
 }
 
@@ -47,4 +50,20 @@ pub enum SendVerdict {
     Duplicate,
     /// Will not be sent.
     Refused,
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_result_that_cannot_be_read_leaves_the_others_as_they_are() {
+        let result = |word: &str| format!(r#"{{"message_id": "{}", "result": {word}, "more": 1}}"#, Uuid::nil());
+        for malformed in ["null", "7", r#""perhaps""#, r#"["accepted"]"#, r#""refused", "code": 7"#] {
+            let text = format!(r#"{{"results": [{}, {}, {{}}]}}"#, result(malformed), result(r#""duplicate""#));
+            let read: SendAnswer = serde_json::from_str(&text).unwrap();
+            let verdicts: Vec<SendVerdict> = read.results.iter().map(|result| result.result).collect();
+            assert_eq!(verdicts, [SendVerdict::Duplicate], "{malformed}");
+        }
+    }
 }

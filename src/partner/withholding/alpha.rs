@@ -42,7 +42,9 @@ pub fn callback(body: &[u8]) -> Option<Heard> {
 fn answer(code: &str, paid_amount: Option<i64>, trade_no: Option<String>) -> Answer {
     let failed = |failure| Answer::Failed { failure, code: code.to_owned() };
     match (code, paid_amount, trade_no) {
-        ("SUCCESS", Some(paid), Some(reference)) => Answer::Succeeded { collected: Fen::new(paid), reference },
+        ("SUCCESS", Some(paid), Some(reference)) if (0..=Fen::MAX.get()).contains(&paid) => {
+            Answer::Succeeded { collected: Fen::new(paid), reference }
+        }
         ("PROCESSING", _, _) => Answer::Processing { code: code.to_owned() },
         ("BALANCE_LOW", _, _) => failed(ChannelFailure::InsufficientFunds),
         ("CARD_CLOSED" | "AGREEMENT_ENDED", _, _) => failed(ChannelFailure::CardInvalid),
@@ -94,5 +96,56 @@ mod tests {
         assert_eq!(line("CARD_CLOSED", 0), closed);
         assert_eq!(line("PROCESSING", 0), Answer::Processing { code: "PROCESSING".into() });
         assert_eq!(line("E_777", 0), Answer::Unclear { code: "E_777".into() });
+    }
+
+    fn no(last: u8) -> String {
+        format!("{last:032x}")
+    }
+
+    #[test]
+    fn a_malformed_answer_is_silence_about_its_own_order_alone() {
+        let taken =
+            format!(r#"{{"out_order_no":"{}","code":"SUCCESS","paid_amount":7,"trade_no":"T1","x":[]}}"#, no(1));
+        let second = no(2);
+        let of_second = |rest: &str| format!(r#"{{"out_order_no":"{second}",{rest}}}"#);
+        for malformed in [
+            "null".to_owned(),
+            format!(r#"{{"out_order_no":"{second}"}}"#),
+            r#"{"out_order_no":"none of ours","code":"BALANCE_LOW"}"#.to_owned(),
+            of_second(r#""code":null"#),
+            of_second(r#""code":"SUCCESS","paid_amount":0.5,"trade_no":"T2""#),
+            of_second(r#""code":"SUCCESS","paid_amount":"7","trade_no":"T2""#),
+            of_second(r#""code":"SUCCESS","paid_amount":1e99,"trade_no":"T2""#),
+        ] {
+            let text = format!(r#"{{"results":[{malformed},{taken}]}}"#);
+            let said = answers(serde_json::from_str(&text).unwrap());
+            let [only] = &said[..] else { panic!("{malformed}: {said:?}") };
+            assert_eq!(only.withholding_id.uuid().simple().to_string(), no(1));
+            assert_eq!(only.answer, Answer::Succeeded { collected: Fen::new(7), reference: "T1".into() });
+        }
+    }
+
+    #[test]
+    fn a_success_that_is_incomplete_or_of_no_amount_is_unclear() {
+        for (paid, reference) in
+            [(None, Some("T1")), (Some(7), None), (Some(-1), Some("T1")), (Some(i64::MAX), Some("T1"))]
+        {
+            let said = answer("SUCCESS", paid, reference.map(str::to_owned));
+            assert_eq!(said, Answer::Unclear { code: "SUCCESS".into() }, "{paid:?} {reference:?}");
+        }
+        let silent =
+            ["", "{}", "[]", "null", "<html></html>", r#"{"mch_id":"m","out_order_no":null,"code":"SUCCESS"}"#];
+        for body in silent {
+            assert!(callback(body.as_bytes()).is_none(), "{body}");
+        }
+    }
+
+    #[test]
+    fn a_file_of_more_than_any_amount_does_not_foot() {
+        let row = |amount: i64| format!("{},T1,SUCCESS,{amount},0\n", no(5));
+        let (most, more) = (i64::MAX, Fen::MAX.get() + 1);
+        let overflowing = format!("heading\n{}{}#2,{most},0\n", row(most), row(most));
+        assert_eq!(daily_file(&overflowing), Err(FileError::DoesNotFoot));
+        assert_eq!(daily_file(&format!("heading\n{}#1,{more},0\n", row(more))), Err(FileError::DoesNotFoot));
     }
 }

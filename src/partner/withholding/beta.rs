@@ -80,7 +80,7 @@ fn yuan(amount: Fen) -> String {
     format!("{}.{:02}", amount.get() / 100, amount.get() % 100)
 }
 
-/// Yuan with exactly two decimals, as fen.
+/// Yuan with exactly two decimals, as fen; `None` also for more than any amount is.
 fn fen(yuan: &str) -> Option<Fen> {
     let (whole, cents) = yuan.split_once('.')?;
     let digits = |text: &str| !text.is_empty() && text.bytes().all(|byte| byte.is_ascii_digit());
@@ -88,7 +88,7 @@ fn fen(yuan: &str) -> Option<Fen> {
         return None;
     }
     let whole: i64 = whole.parse().ok()?;
-    whole.checked_mul(100)?.checked_add(cents.parse().ok()?).map(Fen::new)
+    whole.checked_mul(100)?.checked_add(cents.parse().ok()?).map(Fen::new).filter(|fen| *fen <= Fen::MAX)
 }
 
 #[cfg(test)]
@@ -105,6 +105,27 @@ mod tests {
         let down = Answer::Failed { failure: ChannelFailure::ChannelDown, code: "1002".into() };
         assert_eq!(line("1002", "0.00"), down);
         assert_eq!(line("7777", "0.00"), Answer::Unclear { code: "7777".into() });
+    }
+
+    #[test]
+    fn a_malformed_answer_is_silence_about_its_own_order_alone() {
+        let taken = format!(r#"{{"reqSn":"{:032x}","retCode":"0000","amtPaid":"0.07","serial":"S1","more":1}}"#, 1);
+        for rest in ["", r#","retCode":0"#, r#","retCode":null"#, r#","retCode":"0000","amtPaid":0.07,"serial":"S2""#] {
+            let text = format!(r#"{{"rsps":[{{"reqSn":"{:032x}"{rest}}},{taken}]}}"#, 2);
+            let said = answers(serde_json::from_str(&text).unwrap());
+            let [only] = &said[..] else { panic!("{rest}: {said:?}") };
+            assert_eq!(only.answer, Answer::Succeeded { collected: Fen::new(7), reference: "S1".into() });
+        }
+    }
+
+    #[test]
+    fn a_success_that_is_incomplete_or_of_no_amount_is_unclear() {
+        let amounts = [None, Some("7"), Some("-0.07"), Some("9999999999999999.00"), Some("99999999999999999999.00")];
+        for amount in amounts {
+            let said = answer("0000", amount, Some("S1".into()));
+            assert_eq!(said, Answer::Unclear { code: "0000".into() }, "{amount:?}");
+        }
+        assert_eq!(answer("0000", Some("0.07"), None), Answer::Unclear { code: "0000".into() });
     }
 
     #[test]

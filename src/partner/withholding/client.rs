@@ -54,10 +54,11 @@ async fn send(partners: &Partners, channel: ChannelName, batch: &[Order]) -> Res
         safe_to_retry: false,
         time_limit: TIME_LIMIT_BATCH,
     };
-    match channel {
+    let said = match channel {
         ChannelName::Alpha => call(partners, channel, &operation, &alpha::batch(batch)).await.map(alpha::answers),
         ChannelName::Beta => call(partners, channel, &operation, &beta::batch(batch)).await.map(beta::answers),
-    }
+    };
+    said.map_err(CallError::unless_wordless)
 }
 
 /// What a call means for each of its orders.

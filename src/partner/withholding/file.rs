@@ -43,8 +43,8 @@ impl DailyFile {
     }
 
     pub(super) fn foots(mut self) -> Result<DailyFile, FileError> {
-        self.amount = self.lines.iter().map(|line| line.amount).sum();
-        self.cost = self.lines.iter().map(|line| line.cost).sum();
+        self.amount = sum(self.lines.iter().map(|line| line.amount))?;
+        self.cost = sum(self.lines.iter().map(|line| line.cost))?;
         let found = (self.lines.len() as i64, self.amount.get(), self.cost.get());
         match self.trailer {
             None => Err(FileError::NoTrailer),
@@ -52,6 +52,12 @@ impl DailyFile {
             Some(_) => Ok(self),
         }
     }
+}
+
+/// A sum that is an amount.
+fn sum(mut amounts: impl Iterator<Item = Fen>) -> Result<Fen, FileError> {
+    let sum = amounts.try_fold(Fen::ZERO, Fen::checked_add);
+    sum.filter(|sum| *sum <= Fen::MAX).ok_or(FileError::DoesNotFoot)
 }
 
 /// A whole number that is not negative.

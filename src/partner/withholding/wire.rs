@@ -4,6 +4,8 @@
 pub mod alpha {
     use serde::{Deserialize, Serialize};
 
+    use crate::partner::each::each;
+
     pub const NAME: &str = "withholding_a";
     pub const ORDERS_MAX: usize = 500;
 
@@ -35,6 +37,7 @@ pub mod alpha {
 
     #[derive(Clone, Debug, Serialize, Deserialize)]
     pub struct Answers {
+        #[serde(deserialize_with = "each")]
         pub results: Vec<Answer>,
     }
 
@@ -69,6 +72,8 @@ pub mod alpha {
 pub mod beta {
     use serde::{Deserialize, Serialize};
 
+    use crate::partner::each::each;
+
     pub const NAME: &str = "withholding_b";
     pub const ORDERS_MAX: usize = 500;
 
@@ -100,6 +105,7 @@ pub mod beta {
     #[derive(Clone, Debug, Serialize, Deserialize)]
     #[serde(rename_all = "camelCase")]
     pub struct Answers {
+        #[serde(deserialize_with = "each")]
         pub rsps: Vec<Answer>,
     }
 

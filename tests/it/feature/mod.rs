@@ -26,6 +26,7 @@ mod notice;
 mod wechat_messages;
 mod partner;
 mod sandbox;
+mod partner_answers;
 mod http;
 mod pages;
 mod language_pages;

@@ -1,0 +1,130 @@
+//! What a money channel's answer counts for when it cannot be read, though it is signed.
+
+use std::sync::Arc;
+
+use axum::Router;
+use axum::extract::Path;
+use axum::http::StatusCode;
+use axum::response::{IntoResponse, Response};
+use axum::routing::post;
+use fenqi::base::id::WithholdingId;
+use fenqi::base::{BusinessDay, Clock, Fen};
+use fenqi::partner::payout::client::{PayTo, Payment, Saying, pay};
+use fenqi::partner::signature::{Identity, Stamp};
+use fenqi::partner::withholding::{Answer, ChannelFailure, ChannelName, Order, Said, submit};
+use fenqi::partner::{CallError, PartnerKey, PartnerSettings};
+use sqlx::PgPool;
+
+use crate::house;
+
+/// Signed answers by what stands in the partner's address.
+fn answer(signer: &Identity, case: &str) -> Response {
+    let (status, body) = match case {
+        "empty" => (StatusCode::OK, ""),
+        "html" => (StatusCode::OK, "<html><body>down for maintenance</body></html>"),
+        "null" => (StatusCode::OK, "null"),
+        "cut" => (StatusCode::OK, r#"{"states":[{"order_key":"a-1","state":"failed"#),
+        "no_list" => (StatusCode::OK, r#"{"states":null,"results":{}}"#),
+        "one" => (
+            StatusCode::OK,
+            r#"{"states":[{"order_key":"a-1","state":"paid","amount_fen":0.5,"bank_reference":"B1"},
+                {"order_key":"b-1","state":"paid","amount_fen":100,"bank_reference":"B2","more":[]}],"more":{}}"#,
+        ),
+        "refused" => (StatusCode::UNPROCESSABLE_ENTITY, r#"{"code":"NO_SUCH","message":null,"more":1}"#),
+        "refused_empty" => (StatusCode::BAD_REQUEST, ""),
+        "refused_html" => (StatusCode::FORBIDDEN, "<html>Forbidden by the gateway</html>"),
+        "refused_number" => (StatusCode::UNPROCESSABLE_ENTITY, r#"{"code":7,"message":"no"}"#),
+        "refused_cut" => (StatusCode::UNPROCESSABLE_ENTITY, r#"{"code":"NO_SUCH""#),
+        "refused_other" => (StatusCode::UNAUTHORIZED, r#"{"error":"who are you"}"#),
+        _ => (StatusCode::INTERNAL_SERVER_ERROR, r#"{"code":"NO_SUCH","message":"no"}"#),
+    };
+    (status, signer.response_headers(&Stamp::fresh(Clock::System.now()), body.as_bytes()), body).into_response()
+}
+
+const UNREADABLE: [&str; 11] = [
+    "empty",
+    "html",
+    "null",
+    "cut",
+    "no_list",
+    "refused_empty",
+    "refused_html",
+    "refused_number",
+    "refused_cut",
+    "refused_other",
+    "broken",
+];
+
+/// A partner by that name, which answers as the case says.
+async fn settings(name: &str, case: &str) -> PartnerSettings {
+    let (ours, theirs) = (Identity::from_seed("our-house", 1), Identity::from_seed("a-channel", 1));
+    let signer = Arc::new(theirs.clone());
+    let answering = post(move |Path(case): Path<String>| {
+        let signer = signer.clone();
+        async move { answer(&signer, &case) }
+    });
+    let listener = tokio::net::TcpListener::bind("127.0.0.1:0").await.unwrap();
+    let base_url = format!("http://{}/{case}", listener.local_addr().unwrap());
+    let channel = Router::new().route("/{case}/orders", answering);
+    tokio::spawn(async move { axum::serve(listener, channel).await });
+    PartnerSettings {
+        name: name.to_owned(),
+        base_url,
+        mchid: ours.mchid.clone(),
+        serial_no: ours.serial_no.clone(),
+        private_key: ours.private_key(),
+        partner_mchid: theirs.mchid.clone(),
+        partner_keys: vec![PartnerKey { serial_no: theirs.serial_no.clone(), public_key: theirs.public_key() }],
+    }
+}
+
+#[sqlx::test(migrator = "fenqi::MIGRATOR")]
+async fn a_payout_is_neither_paid_nor_refused_by_what_cannot_be_read(pool: PgPool) {
+    let house = house::open(pool, "2026-01-05").await;
+    let payment = |key: &str| Payment {
+        key: key.to_owned(),
+        amount: Fen::new(100),
+        pay_to: PayTo::Registered { code: "harbour-bank".into() },
+        remark: "remittance",
+    };
+    for case in UNREADABLE {
+        let app = house::with_partners(&house, &[settings("payout", case).await]);
+        let paid = pay(app.partners.client("payout").unwrap(), vec![payment("a-1")]).await;
+        assert!(matches!(paid, Err(CallError::Unknown { .. })), "{case}: {paid:?}");
+    }
+    let app = house::with_partners(&house, &[settings("payout", "refused").await]);
+    let refused = pay(app.partners.client("payout").unwrap(), vec![payment("a-1")]).await;
+    assert!(matches!(&refused, Err(CallError::Rejected { code, .. }) if code == "NO_SUCH"), "{refused:?}");
+    let app = house::with_partners(&house, &[settings("payout", "one").await]);
+    let heard = pay(app.partners.client("payout").unwrap(), vec![payment("a-1"), payment("b-1")]).await.unwrap();
+    let [only] = &heard[..] else { panic!("{heard:?}") };
+    assert_eq!((only.key.as_str(), only.amount), ("b-1", Some(Fen::new(100))));
+    assert_eq!(only.saying, Saying::Paid { bank_reference: "B2".into() });
+}
+
+#[sqlx::test(migrator = "fenqi::MIGRATOR")]
+async fn a_withholding_is_neither_taken_nor_refused_by_what_cannot_be_read(pool: PgPool) {
+    let house = house::open(pool, "2026-01-05").await;
+    let order = Order {
+        withholding_id: WithholdingId::from_uuid(uuid::Uuid::new_v4()),
+        agreement_number: "AGR-1".into(),
+        amount: Fen::new(100),
+        partial_allowed: false,
+        business_day: "2026-01-05".parse::<BusinessDay>().unwrap(),
+    };
+    let unclear = |answer: &Answer| matches!(answer, Answer::Unclear { .. });
+    for channel in ChannelName::ALL {
+        for case in UNREADABLE {
+            let app = house::with_partners(&house, &[settings(channel.partner(), case).await]);
+            let said = submit(&app.partners, channel, std::slice::from_ref(&order)).await;
+            let [Said { answer, .. }] = &said[..] else { panic!("{case}: {said:?}") };
+            assert!(unclear(answer), "{channel:?} {case}: {answer:?}");
+        }
+        let app = house::with_partners(&house, &[settings(channel.partner(), "refused").await]);
+        let said = submit(&app.partners, channel, std::slice::from_ref(&order)).await;
+        assert_eq!(said[0].answer, Answer::Rejected { code: "NO_SUCH".into() });
+        let app = house::with_partners(&house, &[]);
+        let said = submit(&app.partners, channel, std::slice::from_ref(&order)).await;
+        assert_eq!(said[0].answer.failure(), Some(ChannelFailure::ChannelDown), "certainly not sent");
+    }
+}

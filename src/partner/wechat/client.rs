@@ -171,7 +171,8 @@ impl WeChat {
         let Settings { app_id, secret, .. } = self.settings();
         let query = [("appid", app_id), ("secret", secret), ("code", code), ("grant_type", "authorization_code")];
         let answer: OpenIdAnswer = self.get("openid", "/sns/oauth2/access_token", &query).await?;
-        Ok(answer.openid)
+        // An empty one would be the same for everybody.
+        Some(answer.openid).filter(|openid| !openid.is_empty()).ok_or(WeChatError::Silent)
     }
 
     /// Signs a page for the JSSDK; `address` is the page's whole address as the browser shows it.
@@ -285,7 +286,7 @@ impl WeChat {
         let began = Instant::now();
         let answered = answer(request).await;
         let http_status = answered.as_ref().map(|(status, _)| *status);
-        let heard = answered.as_ref().map_or(Err(WeChatError::Silent), |(_, body)| read::<A>(body));
+        let heard = answered.as_ref().map_or(Err(WeChatError::Silent), |(status, body)| heard::<A>(*status, body));
         let unheard = if http_status.is_some() { "unknown" } else { "no_answer" };
         let ended = match &heard {
             Ok(Ok(_)) => ("ok", None),
@@ -326,6 +327,11 @@ impl WeChat {
 /// When something that is good for so many seconds ends; at once if that is no time that there is.
 fn ends_at(now: DateTime<Utc>, seconds: i64) -> DateTime<Utc> {
     TimeDelta::try_seconds(seconds).and_then(|delta| now.checked_add_signed(delta)).unwrap_or(now)
+}
+
+/// What an answer says under its status: WeChat refuses with 200 as well, so that any other status is not its own word.
+fn heard<A: DeserializeOwned>(status: u16, body: &[u8]) -> Result<Result<A, WeChatError>, WeChatError> {
+    if (200..300).contains(&status) { read(body) } else { Err(WeChatError::Silent) }
 }
 
 /// What an answer says; the outer error is one that cannot be read, the inner one WeChat's refusal.
@@ -386,6 +392,17 @@ mod tests {
         for malformed in ["{}", r#"{"errcode":null}"#, r#"{"errcode":"0"}"#, r#"{"errcode":1e30}"#, "[]", "null", "ok"]
         {
             assert!(matches!(sent(malformed), Err(WeChatError::Silent)), "{malformed}");
+        }
+    }
+
+    #[test]
+    fn an_answer_under_a_status_that_is_no_success_is_not_wechats() {
+        let ok = br#"{"errcode":0,"errmsg":"ok"}"#;
+        assert!(matches!(heard::<SentAnswer>(200, ok), Ok(Ok(_))));
+        for status in [100, 302, 400, 404, 429, 500, 502, 503, 504] {
+            assert!(matches!(heard::<SentAnswer>(status, ok), Err(WeChatError::Silent)), "{status}");
+            let refused = heard::<SentAnswer>(status, br#"{"errcode":43101}"#);
+            assert!(matches!(refused, Err(WeChatError::Silent)), "{status}");
         }
     }
 

@@ -9,7 +9,7 @@ use crate::app::App;
 use crate::base::id::ApplicationId;
 use crate::base::{BusinessDay, Fen};
 use crate::cli::line::Who;
-use crate::cli::open_house;
+use crate::cli::trial;
 use crate::credit::actions::{self, PersonDecision, PersonVerdict};
 use crate::credit::model::Application;
 use crate::credit::{ApplicationState, ApplyRefusal, CardMonth, application_store};
@@ -59,7 +59,7 @@ pub enum Decide {
 }
 
 pub async fn run(args: Args) -> anyhow::Result<ExitCode> {
-    let (app, _database) = open_house().await?;
+    let (app, _database) = trial::open_any().await?;
     match args {
         Args::List { json } => list(&app, json).await?,
         Args::Decide(Decide::Approve { application, grade, limit_fen, who }) => {

@@ -6,7 +6,7 @@ use anyhow::Context as _;
 
 use crate::app::App;
 use crate::base::id::BreakId;
-use crate::cli::open_house;
+use crate::cli::trial;
 use crate::error::Fault;
 use crate::reconcile::list_store::{self, Listed, Wanted};
 use crate::reconcile::{self, BreakRefusal, BreakStatus, Correction};
@@ -66,7 +66,7 @@ pub enum Args {
 }
 
 pub async fn run(args: Args) -> anyhow::Result<ExitCode> {
-    let (app, _database) = open_house().await?;
+    let (app, _database) = trial::open_any().await?;
     match args {
         Args::List { open, json } => list(&app, open, json).await?,
         Args::Show { break_id, json } => show(&find(&app, break_id).await?, json)?,

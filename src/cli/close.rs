@@ -3,7 +3,7 @@
 use std::process::ExitCode;
 
 use crate::base::BusinessDay;
-use crate::cli::open_house;
+use crate::cli::trial;
 use crate::close::{CHUNK_ROWS, close_day_in_chunks};
 
 #[derive(clap::Args)]
@@ -18,7 +18,7 @@ pub struct Args {
 
 pub async fn run(args: Args) -> anyhow::Result<ExitCode> {
     // The private PostgreSQL, if it is ours, runs as long as `_database` lives.
-    let (app, _database) = open_house().await?;
+    let (app, _database) = trial::open_any().await?;
     let closed = close_day_in_chunks(&app, args.date, args.chunk_rows).await?;
     for done in closed.steps {
         println!("{:<16} {:>10} rows {:>8} ms", done.step.name(), done.rows, done.took.as_millis());

@@ -4,7 +4,7 @@ use std::process::ExitCode;
 
 use crate::app::App;
 use crate::base::BusinessDay;
-use crate::cli::open_house;
+use crate::cli::trial;
 use crate::day_file::actions::{Making, check_day, make_day};
 use crate::day_file::{DayKey, store};
 
@@ -27,7 +27,7 @@ pub struct Which {
 }
 
 pub async fn run(args: Args) -> anyhow::Result<ExitCode> {
-    let (app, _database) = open_house().await?;
+    let (app, _database) = trial::open_any().await?;
     match args {
         Args::Make(which) => {
             for key in find(&app, &which).await? {

@@ -6,7 +6,7 @@ use anyhow::Context;
 
 use crate::app::App;
 use crate::base::Fen;
-use crate::cli::open_house;
+use crate::cli::trial;
 use crate::error::{Fault, Refusal};
 use crate::funder::actions::ReserveTerms;
 use crate::funder::{self, store};
@@ -31,7 +31,7 @@ pub enum Args {
 }
 
 pub async fn run(args: Args) -> anyhow::Result<ExitCode> {
-    let (app, _database) = open_house().await?;
+    let (app, _database) = trial::open_any().await?;
     match args {
         Args::Open { code, name, advance_fen, low_water_fen } => {
             open(&app, (&code, &name), (advance_fen.map(Fen::new), low_water_fen.map(Fen::new))).await?;

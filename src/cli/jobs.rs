@@ -5,7 +5,7 @@ use std::process::ExitCode;
 use anyhow::bail;
 
 use crate::base::id::JobId;
-use crate::cli::open_house;
+use crate::cli::trial;
 use crate::jobs::store;
 
 /// More open jobs than anyone reads.
@@ -25,7 +25,7 @@ pub enum Args {
 
 pub async fn run(args: Args) -> anyhow::Result<ExitCode> {
     // The private PostgreSQL, if it is ours, runs as long as `_database` lives.
-    let (app, _database) = open_house().await?;
+    let (app, _database) = trial::open_any().await?;
     let mut connection = app.pool.acquire().await?;
     match args {
         Args::List { json } => {

@@ -10,7 +10,7 @@ use crate::base::Fen;
 use crate::base::id::LineId;
 use crate::base::person::Mobile;
 use crate::borrower;
-use crate::cli::open_house;
+use crate::cli::trial;
 use crate::credit::line_actions::{self, ManualChange};
 use crate::credit::store::{self, Changed};
 use crate::credit::{self, Change, Freeze, Line, LineRefusal};
@@ -106,7 +106,7 @@ impl Why {
 }
 
 pub async fn run(args: Args) -> anyhow::Result<ExitCode> {
-    let (app, _database) = open_house().await?;
+    let (app, _database) = trial::open_any().await?;
     match args {
         Args::Show { named, json } => show(&app, &named, json).await?,
         Args::Freeze { named, why, who } => change(&app, &named, Change::Freeze(why.freeze()), who).await?,

@@ -8,7 +8,7 @@ use std::process::ExitCode;
 use crate::app::App;
 use crate::base::id::MerchantId;
 use crate::base::person::Mobile;
-use crate::cli::open_house;
+use crate::cli::trial;
 use crate::error::{Fault, Refusal, Step};
 use crate::merchant::actions::Judgement;
 use crate::merchant::join_store::{self, ApplicationRow};
@@ -85,7 +85,7 @@ pub struct Deciding {
 }
 
 pub async fn run(args: Args) -> anyhow::Result<ExitCode> {
-    let (app, _database) = open_house().await?;
+    let (app, _database) = trial::open_any().await?;
     match args {
         Args::List { status, after, json } => list(&app, status, after, json).await?,
         Args::Show { merchant, json } => show(&app, merchant, json).await?,

@@ -3,7 +3,7 @@
 use std::process::ExitCode;
 
 use crate::base::id::MerchantId;
-use crate::cli::open_house;
+use crate::cli::trial;
 use crate::merchant::notify_actions::{Wanted, set_notify_url};
 use crate::partner::key::Algorithm;
 
@@ -24,7 +24,7 @@ pub struct Args {
 
 pub async fn run(args: Args) -> anyhow::Result<ExitCode> {
     // The private PostgreSQL, if it is ours, runs as long as `_database` lives.
-    let (app, _database) = open_house().await?;
+    let (app, _database) = trial::open_any().await?;
     let wanted = Wanted { url: args.url.as_deref().filter(|_| !args.off), algorithm: args.algorithm };
     match set_notify_url(&app, args.merchant, wanted).await? {
         Some(address) => println!("{} is notified at {}", args.merchant, address.url),

@@ -6,7 +6,7 @@ use std::process::ExitCode;
 use serde_json::json;
 
 use crate::base::id::PayoutId;
-use crate::cli::open_house;
+use crate::cli::trial;
 use crate::error::{Fault, Step};
 use crate::settlement::contradiction::ContradictionKind;
 use crate::settlement::payout::PayoutRefusal;
@@ -53,7 +53,7 @@ pub enum Args {
 }
 
 pub async fn run(args: Args) -> anyhow::Result<ExitCode> {
-    let (app, _database) = open_house().await?;
+    let (app, _database) = trial::open_any().await?;
     match args {
         Args::List { failed, contradicted, json } => {
             let mut connection = app.pool.acquire().await?;

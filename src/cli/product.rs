@@ -7,7 +7,7 @@ use anyhow::Context;
 use clap::Subcommand;
 use rust_decimal::Decimal;
 
-use crate::cli::open_house;
+use crate::cli::trial;
 use crate::error::Fault;
 use crate::product::{self, ProductRefusal, Proof, Terms};
 
@@ -79,7 +79,7 @@ async fn publish(files: &Files) -> anyhow::Result<ExitCode> {
         anyhow::bail!("nothing was published, because {} of {} files are refused", refused.len(), files.files.len());
     }
     // The private PostgreSQL, if it is ours, runs as long as `_database` lives.
-    let (app, _database) = open_house().await?;
+    let (app, _database) = trial::open_any().await?;
     let mut published = Vec::new();
     for file in &passed {
         let version = product::publish(&app, &file.text).await.map_err(|fault| match fault {
@@ -105,7 +105,7 @@ async fn publish(files: &Files) -> anyhow::Result<ExitCode> {
 
 async fn list(json: bool) -> anyhow::Result<ExitCode> {
     // The private PostgreSQL, if it is ours, runs as long as `_database` lives.
-    let (app, _database) = open_house().await?;
+    let (app, _database) = trial::open_any().await?;
     let mut connection = app.pool.acquire().await?;
     let versions = app.catalogue.load_on_sale(&mut connection).await?;
     if json {

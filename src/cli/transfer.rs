@@ -6,7 +6,7 @@ use std::process::ExitCode;
 use crate::app::App;
 use crate::base::Fen;
 use crate::base::id::RepaymentId;
-use crate::cli::{line, open_house};
+use crate::cli::{line, trial};
 use crate::error::Fault;
 use crate::funder::reserve::REFERENCE_CHARS_MAX;
 use crate::repayment::transfer_store::{self, Recorded};
@@ -65,7 +65,7 @@ pub struct Record {
 }
 
 pub async fn run(args: Args) -> anyhow::Result<ExitCode> {
-    let (app, _database) = open_house().await?;
+    let (app, _database) = trial::open_any().await?;
     match args {
         Args::Record(wanted) => record(&app, wanted).await?,
         Args::TakeBack { transfer, by, reason } => {

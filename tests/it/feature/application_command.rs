@@ -13,7 +13,7 @@ use crate::house;
 const WHO: [&str; 4] = ["--by", "Li Na", "--reason", "salary shown"];
 
 /// An application that the scorecard has left to a person.
-async fn referred(pool: &PgPool) -> ApplicationId {
+pub(super) async fn referred(pool: &PgPool) -> ApplicationId {
     let (app, _world) = house::open_in_world(pool.clone(), "2026-03-02").await;
     let product = applicant::standard_product(&app).await;
     let borrower_id = applicant::ready(&app, 7).await;

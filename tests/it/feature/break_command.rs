@@ -11,7 +11,7 @@ use super::reconcile::{sent, the_break};
 use crate::book::Book;
 
 /// A book with one break, over a success that we hold for a failure, and the break's id.
-async fn with_a_break(pool: PgPool) -> (Book, String) {
+pub(super) async fn with_a_break(pool: PgPool) -> (Book, String) {
     let (book, _world) = sent(pool, Scripted::answer("fails_but_collects")).await;
     book.app.clock.set(book.app.clock.now() + TimeDelta::hours(13));
     book.live_until("2026-02-26").await;

@@ -5,8 +5,8 @@ use std::sync::Arc;
 
 use chrono::TimeDelta;
 use fenqi::app::App;
-use fenqi::base::Fen;
 use fenqi::base::id::{BorrowerId, CardId, LineId, PayoutId, mint};
+use fenqi::base::{BusinessDay, Fen};
 use fenqi::error::{Fault, Step};
 use fenqi::merchant;
 use fenqi::merchant::actions::AccountChange;
@@ -107,6 +107,10 @@ async fn an_operator_hears_of_a_failed_payout_and_sends_it_again_by_commands(poo
     assert!(listed.starts_with(&payout_id) && listed.contains("failed: account_closed"), "{listed}");
 
     fenqi.done(&["payout", "retry", &payout_id, "--by", "Li Na"]);
+    let asked_for: chrono::DateTime<chrono::Utc> =
+        sqlx::query_scalar("select max(occurred_at) from payout_event").fetch_one(&pool).await.unwrap();
+    let today = fenqi::business_day::store::today(&mut pool.acquire().await.unwrap()).await.unwrap();
+    assert_eq!(BusinessDay::at(asked_for), today, "the house's day, not the system's");
     assert_eq!(fenqi.done(&["payout", "list", "--failed"]), "");
     assert_eq!(settlement::submit_payouts(&street.app).await.unwrap().paid, 1);
     assert!(fenqi.done(&["payout", "list"]).contains("attempt 2  succeeded"));

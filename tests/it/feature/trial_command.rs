@@ -1,7 +1,8 @@
 //! Commands in a trial house that lives on a day of its own: what they write bears its time, not the system's.
 
 use chrono::{DateTime, TimeDelta, Utc};
-use fenqi::base::Fen;
+use fenqi::base::id::JobId;
+use fenqi::base::{BusinessDay, Fen};
 use fenqi::funder::order::ReserveOrderKind;
 use fenqi::funder::order_actions::{Noting, note_order};
 use fenqi::outbox::{Message, store};
@@ -9,7 +10,10 @@ use fenqi::partner::signature::Identity;
 use serde_json::json;
 use sqlx::PgPool;
 
+use super::application_command::referred;
+use super::break_command::with_a_break;
 use super::house_command::Program;
+use crate::town::LineWish;
 use crate::{house, town};
 
 /// A file that states one partner, at whose address nobody is; removed when it is dropped.
@@ -105,4 +109,66 @@ async fn a_delivery_to_one_partner_leaves_the_others_as_they_are(pool: PgPool) {
     assert!(now < *until && *until < now + TimeDelta::hours(1), "in the house's time: {until}");
     let tried = times(&pool, "select called_at from partner_call where direction = 'out'").await;
     assert!(!tried.is_empty() && tried.iter().all(|at| *at == now), "{tried:?}");
+}
+
+/// That everything which commands may have written bears the house's day, and that each of the selects finds something.
+async fn assert_on(pool: &PgPool, today: &str, selects: &[&'static str]) {
+    let today: BusinessDay = today.parse().unwrap();
+    for &select in selects {
+        let at = times(pool, select).await;
+        assert!(!at.is_empty() && at.iter().all(|at| BusinessDay::at(*at) == today), "{select}: {at:?}");
+    }
+    let beyond = times(pool, "select created_at from outbox").await;
+    assert!(beyond.iter().all(|at| BusinessDay::at(*at) <= today), "{beyond:?}");
+}
+
+#[sqlx::test(migrator = "fenqi::MIGRATOR")]
+async fn a_line_a_merchant_a_funder_and_a_job_change_at_the_houses_time(pool: PgPool) {
+    let town = town::found(house::open(pool.clone(), "2026-01-05").await, 10_000_000).await;
+    let wish = LineWish { limit_fen: 1_000_000, statement_day: 5, due_day: 25, expires_on: "2029-01-01" };
+    let line = town.open_lines(1, wish).await[0].to_string();
+    let now = town.app.clock.now() + TimeDelta::hours(5);
+    town.app.clock.set(now);
+    town.deposit(1_000_000, "D-2").await;
+    let job = JobId::mint(now);
+    let dead = "insert into job (job_id, kind, unique_key, payload, status, run_at, attempts, created_at)
+                values ($1, 'daily_close', 'a-test', '{}', 'dead', $2, 9, $2)";
+    sqlx::query(dead).bind(job.uuid()).bind(now - TimeDelta::hours(1)).execute(&pool).await.unwrap();
+
+    let fenqi = Program::on(&pool).await;
+    let who = ["--by", "Li Na", "--reason", "a stolen phone"];
+    fenqi.done(&[&["line", "freeze", line.as_str()][..], &who].concat());
+    fenqi.done(&[&["merchant", "suspend", town.merchant_id.to_string().as_str()][..], &who].concat());
+    fenqi.done(&["funder", "open", "second-bank", "--name", "Second Bank"]);
+    fenqi.done(&["jobs", "retry", &job.to_string()]);
+    for select in [
+        "select occurred_at from line_entry where kind = 'freeze'",
+        "select occurred_at from merchant_event where decision = 'suspend'",
+        "select created_at from funder where code = 'second-bank'",
+        "select run_at from job where unique_key = 'a-test'",
+    ] {
+        assert_eq!(times(&pool, select).await, [now], "{select}");
+    }
+    assert_on(&pool, "2026-01-05", &[]).await;
+}
+
+#[sqlx::test(migrator = "fenqi::MIGRATOR")]
+async fn a_transfer_and_a_break_are_booked_at_the_houses_time(pool: PgPool) {
+    let (book, id) = with_a_break(pool.clone()).await;
+    let fenqi = Program::on(&pool).await;
+    let line = book.line_id.to_string();
+    fenqi.done(&["transfer", "record", &line, "--amount-fen", "1000", "--reference", "B-1", "--by", "Li Na"]);
+    fenqi.done(&["break", "confirm", &id, "--proposal", "1", "--by", "Wang Wei"]);
+    assert_on(&pool, "2026-02-26", &["select received_at from repayment where source = 'transfer'"]).await;
+    let postings = times(&pool, "select posted_at from posting where business_day = '2026-02-26'").await;
+    assert!(postings.iter().all(|at| *at < book.app.clock.now() + TimeDelta::days(1)), "{postings:?}");
+}
+
+#[sqlx::test(migrator = "fenqi::MIGRATOR")]
+async fn an_application_is_decided_at_the_houses_time(pool: PgPool) {
+    let id = referred(&pool).await.to_string();
+    let fenqi = Program::on(&pool).await;
+    let refuse = ["application", "decide", "refuse", id.as_str(), "--code", "income_not_proven", "--by", "Li Na"];
+    fenqi.done(&[&refuse[..], &["--reason", "no salary shown"]].concat());
+    assert_on(&pool, "2026-03-02", &["select decided_at from application"]).await;
 }

@@ -60,6 +60,7 @@ pub enum Args {
         /// Who dismisses it
         #[arg(long)]
         by: String,
+        /// Why nothing is to be booked
         #[arg(long)]
         reason: String,
     },

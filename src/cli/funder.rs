@@ -3,6 +3,7 @@
 use std::process::ExitCode;
 
 use anyhow::Context;
+use serde_json::json;
 
 use crate::app::App;
 use crate::base::Fen;
@@ -17,6 +18,7 @@ pub enum Args {
     Open {
         /// By which products and messages name it: 2 to 32 of a-z, 0-9 and -
         code: String,
+        /// As people read it
         #[arg(long)]
         name: String,
         /// How far its reserve may go below zero, in fen; left as it is, 0 at first, if left out
@@ -27,7 +29,11 @@ pub enum Args {
         low_water_fen: Option<i64>,
     },
     /// Show every funder and its reserve
-    List,
+    List {
+        /// One JSON object a line
+        #[arg(long)]
+        json: bool,
+    },
 }
 
 pub async fn run(args: Args) -> anyhow::Result<ExitCode> {
@@ -36,7 +42,7 @@ pub async fn run(args: Args) -> anyhow::Result<ExitCode> {
         Args::Open { code, name, advance_fen, low_water_fen } => {
             open(&app, (&code, &name), (advance_fen.map(Fen::new), low_water_fen.map(Fen::new))).await?;
         }
-        Args::List => list(&app).await?,
+        Args::List { json } => list(&app, json).await?,
     }
     Ok(ExitCode::SUCCESS)
 }
@@ -62,7 +68,7 @@ async fn open(
     Ok(())
 }
 
-async fn list(app: &App) -> anyhow::Result<()> {
+async fn list(app: &App, is_json: bool) -> anyhow::Result<()> {
     let mut connection = app.pool.acquire().await?;
     let funders = store::load_funders(&mut connection).await?;
     for funder in &funders {
@@ -71,10 +77,18 @@ async fn list(app: &App) -> anyhow::Result<()> {
         let (code, funder_id, name) = (&funder.code, funder.funder_id, &funder.name);
         let (available, held) = (reserve.available, reserve.held);
         let (advance, mark) = (reserve.advance_limit, reserve.low_water);
+        if is_json {
+            println!(
+                "{}",
+                json!({ "code": code, "funder_id": funder_id, "name": name, "available_fen": available,
+                        "held_fen": held, "advance_limit_fen": advance, "low_water_fen": mark })
+            );
+            continue;
+        }
         println!("{code}  {funder_id}  {name}");
         println!("    {available} yuan available, {held} held, advance up to {advance} yuan, warned below {mark} yuan");
     }
-    if funders.is_empty() {
+    if funders.is_empty() && !is_json {
         println!("no funder is open; open one with `fenqi funder open CODE --name NAME`");
     }
     Ok(())

@@ -53,6 +53,7 @@ pub enum Args {
     Limit {
         #[command(flatten)]
         named: Named,
+        /// The new limit, in fen
         #[arg(long, value_parser = clap::value_parser!(i64).range(0..=Fen::MAX.get()))]
         limit_fen: i64,
         #[command(flatten)]
@@ -176,7 +177,9 @@ pub async fn find_line(app: &App, named: &Named) -> anyhow::Result<LineId> {
     let Some(mobile) = &named.mobile else {
         let line_id = named.line.context("name the line, or the borrower by --mobile")?;
         let line = store::find_line(&mut *app.pool.acquire().await?, line_id).await?;
-        return line.map(|line| line.line_id).with_context(|| format!("there is no line {line_id}"));
+        return line
+            .map(|line| line.line_id)
+            .with_context(|| format!("there is no line {line_id}; name its borrower by --mobile"));
     };
     let borrower_id = borrower::actions::find_by_mobile(app, mobile).await?.context("no borrower has this mobile")?;
     let lines = credit::actions::open_lines(app, borrower_id).await?;

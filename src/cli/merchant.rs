@@ -8,6 +8,7 @@ use std::process::ExitCode;
 use crate::app::App;
 use crate::base::id::MerchantId;
 use crate::base::person::Mobile;
+use crate::cli::line::filled;
 use crate::cli::trial;
 use crate::error::{Fault, Refusal, Step};
 use crate::merchant::actions::Judgement;
@@ -62,10 +63,11 @@ pub enum Args {
         /// By which they sign in
         #[arg(long)]
         mobile: Mobile,
+        /// What the merchant's people call them
         #[arg(long)]
         name: String,
         /// Who enters it
-        #[arg(long)]
+        #[arg(long, value_parser = filled)]
         by: String,
     },
 }
@@ -74,10 +76,10 @@ pub enum Args {
 pub struct Deciding {
     merchant: MerchantId,
     /// Who decides
-    #[arg(long)]
+    #[arg(long, value_parser = filled)]
     by: String,
     /// Why, in words for the merchant
-    #[arg(long)]
+    #[arg(long, value_parser = filled)]
     reason: String,
     /// Print one line of JSON
     #[arg(long)]

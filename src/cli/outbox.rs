@@ -5,14 +5,19 @@ use std::process::ExitCode;
 
 use anyhow::{Context as _, bail};
 use chrono::{DateTime, Utc};
+use serde_json::json;
 
 use crate::app::App;
+use crate::cli::line::filled;
 use crate::cli::trial;
 use crate::error::Attempt;
+use crate::funder;
+use crate::merchant::notification::merchant_of;
 use crate::outbox::actions::{self, Asked, Replay};
 use crate::outbox::jobs::{deliver_outbox, deliver_to_one};
 use crate::outbox::template::Template;
 use crate::outbox::{catalogue, control_store, event_store, template_actions};
+use crate::partner::{funder_core, sms, wechat};
 
 /// More failed messages than anyone reads.
 const LIST_MAX: i64 = 500;
@@ -29,7 +34,13 @@ pub enum Args {
         json: bool,
     },
     /// Show how delivery to a partner stands
-    Status { partner: String },
+    Status {
+        /// A funder's code, merchant:MERCHANT, sms or wechat
+        partner: String,
+        /// Print one line of JSON
+        #[arg(long)]
+        json: bool,
+    },
     /// Deliver what is due now, once, as `fenqi work` does all the time
     Deliver {
         /// To one partner alone
@@ -43,29 +54,34 @@ pub enum Args {
     Replay(ReplayArgs),
     /// Give a failed message up; what waits behind it goes on
     Discard {
+        /// Its number in `fenqi outbox list`
         message_no: i64,
-        #[arg(long)]
+        /// Why, for whoever asks later
+        #[arg(long, value_parser = filled)]
         reason: String,
         /// Who does it
-        #[arg(long)]
+        #[arg(long, value_parser = filled)]
         by: String,
     },
     /// Deliver nothing more to a partner until it is resumed
     Pause {
+        /// A funder's code, merchant:MERCHANT, sms or wechat
         partner: String,
         /// Who does it
-        #[arg(long)]
+        #[arg(long, value_parser = filled)]
         by: String,
     },
     /// Deliver to a partner again, at once
     Resume {
+        /// A funder's code, merchant:MERCHANT, sms or wechat
         partner: String,
         /// Who does it
-        #[arg(long)]
+        #[arg(long, value_parser = filled)]
         by: String,
     },
     /// Show what a funder's core would be sent for a past event, without sending it
     Try {
+        /// The event's number
         message_no: i64,
         /// A file with a template; the saved one, else our own form, if left out
         #[arg(long)]
@@ -97,7 +113,7 @@ pub struct ReplayArgs {
     #[arg(long, requires = "from")]
     to: Option<DateTime<Utc>>,
     /// Who does it
-    #[arg(long, default_value = "command line")]
+    #[arg(long, default_value = "command line", value_parser = filled)]
     by: String,
 }
 
@@ -112,7 +128,7 @@ pub async fn run(args: Args) -> anyhow::Result<ExitCode> {
     };
     match args {
         Args::List { partner, json } => list(&app, partner.as_deref(), json).await?,
-        Args::Status { partner } => status(&app, &partner).await?,
+        Args::Status { partner, json } => status(&app, &partner, json).await?,
         Args::Deliver { partner, .. } => {
             let summary = match partner {
                 Some(partner) => deliver_to_one(&app, &partner).await?,
@@ -128,10 +144,12 @@ pub async fn run(args: Args) -> anyhow::Result<ExitCode> {
             println!("message {message_no} is discarded");
         }
         Args::Pause { partner, by } => {
+            check_name(&app, &partner).await?;
             let _ = actions::pause(&app, Asked { partner: &partner, by: &by }).await?;
             println!("{partner} is paused");
         }
         Args::Resume { partner, by } => {
+            check_name(&app, &partner).await?;
             let _ = actions::resume(&app, Asked { partner: &partner, by: &by }).await?;
             println!("{partner} is delivered to");
         }
@@ -145,7 +163,7 @@ pub async fn run(args: Args) -> anyhow::Result<ExitCode> {
 fn show_kinds(kind: Option<&str>) -> anyhow::Result<ExitCode> {
     match kind {
         Some(name) => {
-            let kind = catalogue::find(name).with_context(|| format!("there is no kind {name}"))?;
+            let kind = catalogue::find(name).with_context(|| no_kind(name))?;
             println!("{}", serde_json::to_string_pretty(&kind.example())?);
         }
         None => {
@@ -158,6 +176,25 @@ fn show_kinds(kind: Option<&str>) -> anyhow::Result<ExitCode> {
         }
     }
     Ok(ExitCode::SUCCESS)
+}
+
+fn no_kind(name: &str) -> String {
+    format!("there is no kind {name}; `fenqi outbox kinds` lists them")
+}
+
+/// Nobody is to believe that a partner is paused whose name was misspelt.
+async fn check_name(app: &App, partner: &str) -> anyhow::Result<()> {
+    if [sms::NAME, wechat::NAME, funder_core::NAME].contains(&partner) || merchant_of(partner).is_some() {
+        return Ok(());
+    }
+    let funders = funder::store::load_funders(&mut *app.pool.acquire().await?).await?;
+    if !funders.iter().any(|funder| funder.code == partner) {
+        bail!(
+            "no messages go to {partner}: name a funder by its code in `fenqi funder list`, a merchant as merchant:MERCHANT, \
+             sms or wechat"
+        );
+    }
+    Ok(())
 }
 
 async fn list(app: &App, partner: Option<&str>, json: bool) -> anyhow::Result<()> {
@@ -177,8 +214,13 @@ async fn list(app: &App, partner: Option<&str>, json: bool) -> anyhow::Result<()
     Ok(())
 }
 
-async fn status(app: &App, partner: &str) -> anyhow::Result<()> {
+async fn status(app: &App, partner: &str, is_json: bool) -> anyhow::Result<()> {
+    check_name(app, partner).await?;
     let standing = control_store::standing(&mut *app.pool.acquire().await?, partner).await?;
+    if is_json {
+        println!("{}", json!({ "partner": partner, "standing": standing }));
+        return Ok(());
+    }
     let state = match (standing.paused_at, standing.failures) {
         (Some(at), _) => format!("paused since {at}"),
         (None, 0) => "delivering".to_owned(),
@@ -222,5 +264,5 @@ async fn try_out(app: &App, event_no: i64, file: Option<PathBuf>, path: Option<S
 
 async fn partner_of(app: &App, message_no: i64) -> anyhow::Result<String> {
     let found = control_store::find_partner_of(&mut *app.pool.acquire().await?, message_no).await?;
-    found.with_context(|| format!("there is no message {message_no}"))
+    found.with_context(|| format!("there is no message {message_no}; see `fenqi outbox list`"))
 }

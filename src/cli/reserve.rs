@@ -21,6 +21,7 @@ pub enum Args {
     },
     /// The money arrived: book the deposit
     Confirm {
+        /// By its id in the list
         order: ReserveOrderId,
         /// Who says so
         #[arg(long)]
@@ -28,9 +29,12 @@ pub enum Args {
     },
     /// It never arrived, or must not be paid
     Refuse {
+        /// By its id in the list
         order: ReserveOrderId,
+        /// Who says so
         #[arg(long)]
         by: String,
+        /// Why, for the funder
         #[arg(long)]
         reason: String,
     },
@@ -67,7 +71,7 @@ fn print(order: &ReserveOrder) {
 
 fn said(fault: Fault<OrderRefusal>) -> anyhow::Error {
     match fault {
-        Fault::Refused(refusal) => anyhow::anyhow!("{refusal}"),
+        Fault::Refused(refusal) => anyhow::anyhow!("{refusal}; see `fenqi reserve list`"),
         Fault::Failed(failure) => failure,
     }
 }

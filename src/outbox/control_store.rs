@@ -7,7 +7,7 @@ use sqlx::PgConnection;
 pub const COUNT_MAX: i64 = 100_000;
 
 /// How a partner's delivery stands.
-#[derive(Debug)]
+#[derive(Debug, serde::Serialize)]
 pub struct Standing {
     pub paused_at: Option<DateTime<Utc>>,
     pub failures: i16,

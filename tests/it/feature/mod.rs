@@ -10,6 +10,7 @@ mod demo_command;
 mod break_command;
 mod transfer_command;
 mod trial_command;
+mod operator_commands;
 mod line_command;
 mod application_command;
 mod access_command;

@@ -1,0 +1,56 @@
+//! Commands as somebody types them in a hurry: what is misspelt is said, and what a program reads is JSON.
+
+use serde_json::{Value, json};
+use sqlx::PgPool;
+
+use super::house_command::Program;
+use crate::{house, town};
+
+#[sqlx::test(migrator = "fenqi::MIGRATOR")]
+async fn a_partner_whose_name_is_misspelt_is_not_said_to_be_paused(pool: PgPool) {
+    let town = town::found(house::open(pool.clone(), "2026-01-05").await, 10_000_000).await;
+    let fenqi = Program::on(&pool).await;
+    let pause = ["outbox", "pause", "harbor-bank", "--by", "Li Na"];
+    for arguments in
+        [&pause[..], &["outbox", "resume", "harbor-bank", "--by", "Li Na"], &["outbox", "status", "payout"]]
+    {
+        let refused = fenqi.refused(arguments);
+        assert!(refused.contains("no messages go to") && refused.contains("fenqi funder list"), "{refused}");
+    }
+    let paused: i64 = sqlx::query_scalar("select count(*) from outbox_action").fetch_one(&pool).await.unwrap();
+    assert_eq!(paused, 0);
+    fenqi.misspelt(&["outbox", "pause", "harbour-bank", "--by", " "]);
+    let merchant = format!("merchant:{}", town.merchant_id);
+    for partner in ["harbour-bank", "sms", "wechat", merchant.as_str()] {
+        fenqi.done(&["outbox", "pause", partner, "--by", "Li Na"]);
+        let told: Value = serde_json::from_str(&fenqi.done(&["outbox", "status", partner, "--json"])).unwrap();
+        assert!(told["partner"] == json!(partner) && told["standing"]["paused_at"].is_string(), "{told}");
+    }
+}
+
+#[sqlx::test(migrator = "fenqi::MIGRATOR")]
+async fn what_is_not_there_is_said_with_where_to_look(pool: PgPool) {
+    let town = town::found(house::open(pool.clone(), "2026-01-05").await, 10_000_000).await;
+    let fenqi = Program::on(&pool).await;
+    let zeros = "0".repeat(32);
+    let order = format!("{}_{zeros}", fenqi::base::id::ReserveOrderId::PREFIX);
+    let (line, merchant) = (format!("line_{zeros}"), town.merchant_id.to_string());
+    for (arguments, hint) in [
+        (&["outbox", "kinds", "loan_mad"][..], "fenqi outbox kinds"),
+        (&["outbox", "discard", "4711", "--reason", "gone", "--by", "Li Na"][..], "fenqi outbox list"),
+        (&["reserve", "confirm", &order, "--by", "Li Na"][..], "fenqi reserve list"),
+        (&["line", "show", &line][..], "--mobile"),
+    ] {
+        let refused = fenqi.refused(arguments);
+        assert!(refused.contains(hint), "{refused}");
+    }
+    for nameless in [
+        &["merchant", "suspend", &merchant, "--by", " ", "--reason", "fraud"][..],
+        &["merchant", "suspend", &merchant, "--by", "Li Na", "--reason", " "],
+        &["outbox", "discard", "1", "--reason", " ", "--by", "Li Na"],
+    ] {
+        assert!(fenqi.misspelt(nameless).contains("it must not be empty"), "{nameless:?}");
+    }
+    let told: Value = serde_json::from_str(&fenqi.done(&["funder", "list", "--json"])).unwrap();
+    assert_eq!((&told["code"], &told["available_fen"]), (&json!("harbour-bank"), &json!(10_000_000)));
+}

@@ -37,11 +37,12 @@ pub enum Args {
 pub enum Decide {
     /// Open the line, or put it before the funder where the product gives it the final word
     Approve {
+        /// By its id in `fenqi application list`
         application: ApplicationId,
         /// One of the product's grades, which sets the price
         #[arg(long)]
         grade: String,
-        /// Within the product's bounds
+        /// In fen, within the product's bounds
         #[arg(long)]
         limit_fen: i64,
         #[command(flatten)]
@@ -49,6 +50,7 @@ pub enum Decide {
     },
     /// Refuse it
     Refuse {
+        /// By its id in `fenqi application list`
         application: ApplicationId,
         /// What the applicant is told by, in lower-case letters, such as `income_not_proven`
         #[arg(long, value_parser = code)]

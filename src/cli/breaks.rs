@@ -27,6 +27,7 @@ pub enum Args {
     },
     /// Show one: what differs, what is proposed, what became of it
     Show {
+        /// By its id in `fenqi break list`
         #[arg(value_name = "BREAK")]
         break_id: BreakId,
         /// Print one line of JSON
@@ -35,8 +36,10 @@ pub enum Args {
     },
     /// Propose another correction of an open one; whoever does cannot confirm it
     Propose {
+        /// By its id in `fenqi break list`
         #[arg(value_name = "BREAK")]
         break_id: BreakId,
+        /// What is to be booked; docs/OPERATIONS.md says which is for what
         correction: Correction,
         /// Who proposes it
         #[arg(long)]
@@ -44,6 +47,7 @@ pub enum Args {
     },
     /// Do what is proposed for an open one, and close it; for somebody else than who proposed it
     Confirm {
+        /// By its id in `fenqi break list`
         #[arg(value_name = "BREAK")]
         break_id: BreakId,
         /// The proposal that you have seen, by its number in `show`
@@ -55,6 +59,7 @@ pub enum Args {
     },
     /// Close an open one without booking anything; for somebody else than who proposed its correction
     Dismiss {
+        /// By its id in `fenqi break list`
         #[arg(value_name = "BREAK")]
         break_id: BreakId,
         /// Who dismisses it

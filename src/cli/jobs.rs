@@ -20,7 +20,10 @@ pub enum Args {
         json: bool,
     },
     /// Make a dead or waiting job ready for now
-    Retry { job_id: JobId },
+    Retry {
+        /// By its id in `fenqi jobs list`
+        job_id: JobId,
+    },
 }
 
 pub async fn run(args: Args) -> anyhow::Result<ExitCode> {

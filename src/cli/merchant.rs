@@ -36,6 +36,7 @@ pub enum Args {
     },
     /// Show one: what it stated, its people, every decision
     Show {
+        /// By its id in `fenqi merchant list`
         merchant: MerchantId,
         /// Print one line of JSON
         #[arg(long)]
@@ -53,12 +54,14 @@ pub enum Args {
     Close(Deciding),
     /// Say where people who open the merchant's code in another wallet's app can pay, such as the merchant's code there
     SetLink {
+        /// By its id in `fenqi merchant list`
         merchant: MerchantId,
         /// An https address; without it, they are told what to do instead
         link: Option<String>,
     },
     /// Let somebody sign in on a merchant's pages as its owner, such as the first one of a merchant that applied by other ways
     AddOwner {
+        /// By its id in `fenqi merchant list`
         merchant: MerchantId,
         /// By which they sign in
         #[arg(long)]
@@ -74,6 +77,7 @@ pub enum Args {
 
 #[derive(clap::Args)]
 pub struct Deciding {
+    /// By its id in `fenqi merchant list`
     merchant: MerchantId,
     /// Who decides
     #[arg(long, value_parser = filled)]

@@ -102,14 +102,16 @@ pub struct ReplayArgs {
     /// Whose range
     #[arg(long, conflicts_with = "message_no")]
     partner: Option<String>,
+    /// The first message of a range by number
     #[arg(long, requires = "to_no", requires = "partner")]
     from_no: Option<i64>,
+    /// The last one
     #[arg(long, requires = "from_no")]
     to_no: Option<i64>,
     /// What was written from here, such as 2026-03-02T00:00:00+08:00
     #[arg(long, requires = "to", requires = "partner", conflicts_with = "from_no")]
     from: Option<DateTime<Utc>>,
-    /// until before there
+    /// Until before there
     #[arg(long, requires = "from")]
     to: Option<DateTime<Utc>>,
     /// Who does it

@@ -49,6 +49,7 @@ pub enum Args {
     PlatformKey(PlatformKey),
     /// Show funders and merchants that a partner may be added for: what --owner takes, and the name
     Owners {
+        /// Of one kind alone
         #[arg(long)]
         kind: Option<PartnerKind>,
     },
@@ -66,6 +67,7 @@ pub enum Args {
 pub struct Add {
     /// Its name, which is the mchid of its signatures
     name: String,
+    /// Whose system it is
     #[arg(long)]
     kind: PartnerKind,
     /// The funder's code or the merchant's id whose objects it sees
@@ -77,6 +79,7 @@ pub struct Add {
     /// Addresses and networks that it may call from, with commas; any if left out
     #[arg(long, value_delimiter = ',')]
     addresses: Vec<AddressRange>,
+    /// Requests that it may make in a minute
     #[arg(long, default_value_t = RATE_PER_MINUTE_DEFAULT)]
     rate_per_minute: i32,
     /// Who does it
@@ -88,15 +91,18 @@ pub struct Add {
 pub enum Key {
     /// Make a key pair: the private key into a file, the public key to standard output
     Generate {
+        /// In which it signs
         #[arg(long)]
         algorithm: Algorithm,
-        /// Where the private key goes; must not exist
+        /// Where the private key goes; one that is there already stays, and its public half is printed
         #[arg(long)]
         out: PathBuf,
     },
     /// Add a partner's public key beside those that it has
     Add {
+        /// Its name in `fenqi partner list`
         partner: String,
+        /// The key's serial number, as its signatures name it
         #[arg(long)]
         serial: String,
         /// A file with the public key in PEM, or for SM2 its point in hexadecimal
@@ -114,7 +120,9 @@ pub enum Key {
     },
     /// Revoke a key at once, for ever
     Revoke {
+        /// Its name in `fenqi partner list`
         partner: String,
+        /// The key's serial number
         serial: String,
         /// Who does it
         #[arg(long)]
@@ -124,6 +132,7 @@ pub enum Key {
 
 #[derive(clap::Args)]
 pub struct Grant {
+    /// Its name in `fenqi partner list`
     partner: String,
     /// Scopes to grant, with commas
     #[arg(long, value_delimiter = ',')]
@@ -134,11 +143,13 @@ pub struct Grant {
     /// The whole list of addresses and networks, with commas; `any` for no list
     #[arg(long)]
     addresses: Option<String>,
+    /// Requests that it may make in a minute
     #[arg(long)]
     rate_per_minute: Option<i32>,
     /// Refuse every request of it until --enable
     #[arg(long, conflicts_with = "enable")]
     disable: bool,
+    /// Let its requests in again
     #[arg(long)]
     enable: bool,
     /// Who does it
@@ -152,6 +163,7 @@ pub enum PlatformKey {
     List,
     /// Make a new key; older ones of its algorithm sign no more
     Rotate {
+        /// In which we sign from now on
         #[arg(long)]
         algorithm: Algorithm,
         /// Who does it

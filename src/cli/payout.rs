@@ -32,6 +32,7 @@ pub enum Args {
     },
     /// Send a payout that failed again, to whatever account its payee has now
     Retry {
+        /// By its id in `fenqi payout list`
         payout: PayoutId,
         /// Who asks for it
         #[arg(long)]
@@ -39,6 +40,7 @@ pub enum Args {
     },
     /// Say what became of a payout that the channel contradicts itself about; done once somebody else says the same
     Settle {
+        /// By its id in `fenqi payout list`
         payout: PayoutId,
         /// It was paid, under this reference of the bank
         #[arg(long, value_name = "REFERENCE", required_unless_present = "failed", conflicts_with = "failed")]

@@ -33,6 +33,7 @@ enum Action {
 
 #[derive(clap::Args)]
 struct Files {
+    /// Product files; docs/PRODUCTS.md describes them
     #[arg(required = true)]
     files: Vec<PathBuf>,
     /// Print one line of JSON

@@ -21,6 +21,7 @@ pub enum Args {
     Record(Record),
     /// Propose to take back what was recorded wrongly; done once somebody else confirms it
     TakeBack {
+        /// By its id in `fenqi transfer list`
         #[arg(value_name = "TRANSFER")]
         transfer: RepaymentId,
         /// Who proposes it
@@ -32,6 +33,7 @@ pub enum Args {
     },
     /// Take a transfer back as somebody else has proposed: what it had paid is owed again
     Confirm {
+        /// By its id in `fenqi transfer list`
         #[arg(value_name = "TRANSFER")]
         transfer: RepaymentId,
         /// The proposal that you have seen, by its number in the list

@@ -140,7 +140,11 @@ mod tests {
         assert!(read[0].is_ok() && read[1].is_ok());
         let wrong = [&read[2], &read[3]].map(|read| read.as_ref().unwrap_err().to_string());
         assert!(wrong[0].contains("row 4, column client") && wrong[0].contains("from 1 to 4000000"), "{}", wrong[0]);
-        assert!(wrong[1].contains("row 5, column client") && wrong[1].contains("no row before it names"), "{}", wrong[1]);
+        assert!(
+            wrong[1].contains("row 5, column client") && wrong[1].contains("no row before it names"),
+            "{}",
+            wrong[1]
+        );
     }
 
     #[test]

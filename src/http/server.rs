@@ -24,10 +24,9 @@ pub async fn bind(address: SocketAddr, setting: &str) -> anyhow::Result<TcpListe
                 address.port(),
                 address.ip()
             ),
-            std::io::ErrorKind::PermissionDenied => bail!(
-                "port {} needs rights that this user lacks; set {setting} to a port above 1023",
-                address.port()
-            ),
+            std::io::ErrorKind::PermissionDenied => {
+                bail!("port {} needs rights that this user lacks; set {setting} to a port above 1023", address.port())
+            }
             _ => bail!("cannot listen on {address}: {error}; set {setting} to an address of this machine"),
         },
     }

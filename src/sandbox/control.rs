@@ -108,7 +108,9 @@ struct Faults {
 async fn set_faults(State(world): State<Arc<World>>, Json(faults): Json<Faults>) -> Result<StatusCode, Refused> {
     check_partner(&faults.partner, &[PARTNERS, &[wechat::NAME, merchant_cashier::NAME]].concat())?;
     if !faults.shares.add_up() {
-        return Err(refused("shares are per mille: those of calls, and those of orders, come to at most 1000".to_owned()));
+        return Err(refused(
+            "shares are per mille: those of calls, and those of orders, come to at most 1000".to_owned(),
+        ));
     }
     world.set_faults(&faults.partner, faults.shares);
     Ok(StatusCode::NO_CONTENT)

@@ -71,6 +71,7 @@ mod reconcile;
 mod breaks;
 mod transfers;
 mod api_access;
+mod api_document;
 mod calls;
 mod strangers;
 mod api_merchant;

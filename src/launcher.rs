@@ -256,7 +256,8 @@ impl Server {
 
 impl Drop for Server {
     fn drop(&mut self) {
-        if self.owner_lock.is_none() || self.places.kept_mark().exists() {
+        let is_kept = self.owner_lock.is_none() || self.places.kept_mark().exists();
+        if is_kept || self.places.postmaster().is_none() {
             return;
         }
         if let Err(error) = self.shut_down() {
@@ -278,8 +279,6 @@ fn settings(durability: Durability, wal_compression: &str) -> Vec<String> {
         "work_mem=32MB".to_owned(),
         "maintenance_work_mem=256MB".to_owned(),
         "wal_buffers=32MB".to_owned(),
-        "min_wal_size=1GB".to_owned(),
-        "max_wal_size=6GB".to_owned(),
         "checkpoint_timeout=15min".to_owned(),
         "checkpoint_completion_target=0.9".to_owned(),
         "random_page_cost=1.1".to_owned(),
@@ -292,10 +291,19 @@ fn settings(durability: Durability, wal_compression: &str) -> Vec<String> {
                 "fsync=on".to_owned(),
                 "synchronous_commit=on".to_owned(),
                 format!("wal_compression={wal_compression}"),
+                "min_wal_size=1GB".to_owned(),
+                "max_wal_size=6GB".to_owned(),
             ]
         }
+        // Nothing is ever recovered from its log, and its files may lie in memory.
         Durability::None => {
-            vec!["fsync=off".to_owned(), "synchronous_commit=off".to_owned(), "full_page_writes=off".to_owned()]
+            vec![
+                "fsync=off".to_owned(),
+                "synchronous_commit=off".to_owned(),
+                "full_page_writes=off".to_owned(),
+                "min_wal_size=256MB".to_owned(),
+                "max_wal_size=1GB".to_owned(),
+            ]
         }
     });
     settings

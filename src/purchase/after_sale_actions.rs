@@ -284,7 +284,8 @@ impl Sale {
         if self.loan.outstanding().is_zero() && !billed_owes && !reduced.unbilled_owes {
             let was_paid = self.loan.principal_paid.is_positive();
             self.loan.status = if was_paid { LoanStatus::Paid } else { LoanStatus::Refunded };
-            self.loan.closed_on = Some(self.today);
+            // One that was paid off before stays closed as of that day.
+            self.loan.closed_on.get_or_insert(self.today);
         }
         let version = ScheduleVersion {
             loan_id: self.loan.loan_id,

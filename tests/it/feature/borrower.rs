@@ -321,12 +321,12 @@ async fn an_erased_person_cannot_be_read_or_found(pool: PgPool) {
                             '2026-01-05', now()
                      from credit_line";
     sqlx::query(owed_back).execute(&app.pool).await.unwrap();
-    assert_eq!(refused(actions::erase(&app, borrower_id).await), BorrowerRefusal::StillOwing);
+    assert_eq!(refused(actions::erase(&app, borrower_id).await), BorrowerRefusal::MoneyInTransit);
     // Nor can whoever was paid as the channel denies.
     let denied = "update payout set status = 'succeeded', bank_reference = 'B1', contradicted_attempt = 1,
                                     contradiction = 'we_succeeded_they_failed', contradicted_on = '2026-01-05'";
     sqlx::query(denied).execute(&app.pool).await.unwrap();
-    assert_eq!(refused(actions::erase(&app, borrower_id).await), BorrowerRefusal::StillOwing);
+    assert_eq!(refused(actions::erase(&app, borrower_id).await), BorrowerRefusal::MoneyInTransit);
     let in_transit = own_store::sum_in_transit(&mut app.pool.acquire().await.unwrap(), borrower_id).await.unwrap();
     assert_eq!(in_transit, (Fen::ZERO, Fen::new(1_200)));
     sqlx::query("delete from payout").execute(&app.pool).await.unwrap();

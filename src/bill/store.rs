@@ -146,20 +146,17 @@ pub async fn remind(
 }
 
 /// Keeps refunds and payoffs, which write new schedule versions, out of the statements that are being cut: a chunk must not
-/// bill an old version beside a new one. Chunks share the gate; a change of schedules waits for the chunk at hand.
+/// bill an old version beside a new one. Chunks share the gate, and so do changes; each kind waits for the other's transactions.
 pub async fn hold_schedules(connection: &mut PgConnection) -> sqlx::Result<()> {
-    sqlx::query!("select pg_advisory_xact_lock_shared($1)", SCHEDULES_GATE).execute(connection).await?;
+    sqlx::query!("lock table schedule_gate in share mode").execute(connection).await?;
     Ok(())
 }
 
 /// The other side of [`hold_schedules`]: for whoever is about to write a new schedule version.
 pub async fn enter_schedules(connection: &mut PgConnection) -> sqlx::Result<()> {
-    sqlx::query!("select pg_advisory_xact_lock($1)", SCHEDULES_GATE).execute(connection).await?;
+    sqlx::query!("lock table schedule_gate in row exclusive mode").execute(connection).await?;
     Ok(())
 }
-
-/// Any number that no other advisory lock of ours uses.
-const SCHEDULES_GATE: i64 = 0x5C4E_D01E;
 
 /// Every installment of the lines' open bills, by line, oldest due first, ready for allocation.
 ///

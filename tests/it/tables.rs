@@ -95,6 +95,7 @@ const TABLES: &[(&str, Spread)] = &[
     ("remittance_part", Local),
     ("reserve_entry", Local),
     ("reserve_slice", Local),
+    ("schedule_gate", Local),
     ("settlement", Local),
     ("settlement_part", Local),
     ("borrower_by_id_number", LookUp),

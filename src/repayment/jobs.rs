@@ -19,7 +19,10 @@ use crate::partner::withholding::{self as channels, Answer, ChannelFailure, Chan
 use crate::{business_day, notice};
 
 /// Calls to channels at once: while one batch is posted the next is under way.
-const WORKERS: usize = 2;
+const WORKERS: usize = 3;
+/// Orders in one call: fewer than a channel takes, so that a few hundred orders are work for all workers and not for one.
+const ORDERS_AT_ONCE: usize = 150;
+const _: () = assert!(ORDERS_AT_ONCE <= channels::ORDERS_MAX);
 /// How long after submission a channel is first asked about an order that it did not answer.
 const QUERY_FIRST: TimeDelta = TimeDelta::minutes(1);
 /// Questions double their distance up to this.
@@ -68,8 +71,7 @@ struct Claimed {
 async fn claim(app: &App, channel: ChannelName) -> anyhow::Result<Claimed> {
     let now = app.clock.now();
     let mut transaction = database::begin(&app.pool).await?;
-    let claimed =
-        queue_store::claim_created(&mut transaction, channel.stored(), now, channels::ORDERS_MAX as i64).await?;
+    let claimed = queue_store::claim_created(&mut transaction, channel.stored(), now, ORDERS_AT_ONCE as i64).await?;
     let mut owed: HashMap<(LineId, BusinessDay), Fen> = HashMap::new();
     let mut days: Vec<BusinessDay> = claimed.iter().map(|order| order.business_day).collect();
     days.sort_unstable();

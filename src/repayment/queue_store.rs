@@ -76,9 +76,11 @@ pub async fn load_due_lines(
         DueLine,
         r#"select distinct l.line_id as "line_id: LineId", l.borrower_id as "borrower_id: BorrowerId",
                   l.product_id as "product_id: ProductId", l.product_version
-           from bill b join credit_line l on l.line_id = b.line_id
-           where b.status = 'open' and b.due_on = any($3)
-             and b.line_id between $4 and $5 and l.line_id between $4 and $5
+           from bill b
+           -- Looked up one by one: joined, the timetable would first meet every line that there is, on each of its days.
+           cross join lateral (
+               select line_id, borrower_id, product_id, product_version from credit_line where line_id = b.line_id limit 1) l
+           where b.status = 'open' and b.due_on = any($3) and b.line_id between $4 and $5
              and (l.product_id, l.product_version, b.due_on) in (select * from unnest($1::uuid[], $2::int[], $3::date[]))
              and not exists (select from withholding w
                              where w.line_id = b.line_id and w.status in ('created', 'submitted', 'unknown'))

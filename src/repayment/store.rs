@@ -103,8 +103,9 @@ pub async fn load_told_failures(
     let rows = sqlx::query!(
         r#"select w.line_id as "line_id: LineId", w.business_day as "business_day: BusinessDay"
            from unnest($1::uuid[], $2::date[]) as asked(line_id, business_day)
-           join withholding w on w.line_id = asked.line_id and w.business_day = asked.business_day
-           where w.purpose = 'due' and w.status = 'failed'
+           -- By its line, which has a few; the day is everybody's.
+           cross join lateral (select * from withholding where line_id = asked.line_id offset 0) w
+           where w.business_day = asked.business_day and w.purpose = 'due' and w.status = 'failed'
              and (w.failure in ('insufficient_funds', 'refused') or (w.failure = 'channel_down' and w.channel = any($3)))"#,
         &orders.iter().map(|order| order.line_id.uuid()).collect::<Vec<Uuid>>(),
         &orders.iter().map(|order| order.business_day.date()).collect::<Vec<NaiveDate>>(),

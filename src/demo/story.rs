@@ -5,6 +5,7 @@ use std::sync::Arc;
 use std::time::{Duration, Instant};
 
 use chrono::{Datelike, NaiveTime};
+use futures_util::{StreamExt as _, TryStreamExt as _, stream};
 use indicatif::{ProgressBar, ProgressStyle};
 
 use super::applicants::{self, BATCH, Buyer};
@@ -21,7 +22,7 @@ use crate::funder::actions::{BankMovement, ReserveTerms};
 use crate::product::ProductVersion;
 use crate::purchase::actions::{RefundRequest, refund, void};
 use crate::purchase::model::AfterSaleRefusal;
-use crate::purchase::{Authoriser, Decision};
+use crate::purchase::{Authoriser, Decision, PurchaseRequest};
 use crate::sandbox::World;
 use crate::sandbox::fault::FaultShares;
 use crate::sandbox::world::lock;
@@ -31,6 +32,8 @@ use crate::{business_day, day_file, funder, outbox, product, reconcile, repaymen
 const FUNDER: (&str, &str) = ("harbour-bank", "Harbour Bank");
 /// Purchases that are under way at once, as from so many tills.
 const TILLS: usize = 64;
+/// Refunds that are under way at once.
+const COUNTERS: usize = 8;
 /// The line's product: the one that every grade can use.
 const LINE_PRODUCT: &str = "harbour-standard";
 /// The products that ship, published when the story begins.
@@ -176,11 +179,11 @@ impl House<'_> {
     async fn next_morning(&mut self, day: BusinessDay) -> anyhow::Result<()> {
         let started = Instant::now();
         self.app.clock.set(day.instant(at(7, 0)));
-        reconcile::fetch_channel_files(self.app).await?;
-        self.times.add("channel files", started);
-        let started = Instant::now();
-        day_file::jobs::make_files(self.app).await?;
-        self.times.add("funders' files", started);
+        let (fetched, made) =
+            tokio::join!(reconcile::fetch_channel_files(self.app), day_file::jobs::make_files(self.app));
+        fetched?;
+        made?;
+        self.times.add("channels' and funders' files", started);
         let started = Instant::now();
         self.app.clock.set(day.instant(at(8, 30)));
         settlement::submit_payouts(self.app).await?;
@@ -259,10 +262,10 @@ impl House<'_> {
     async fn give_back(&mut self, day: BusinessDay) -> anyhow::Result<()> {
         let started = Instant::now();
         self.app.clock.set(day.instant(at(11, 0)));
-        for (purchase_id, amount) in self.refunds.remove(&day).unwrap_or_default() {
-            let request = RefundRequest { purchase_id, amount, idempotency_key: "demo".to_owned() };
-            refund(self.app, request).await.map_err(plainly)?;
-        }
+        let refunds = self.refunds.remove(&day).unwrap_or_default().into_iter().map(|(purchase_id, amount)| {
+            refund(self.app, RefundRequest { purchase_id, amount, idempotency_key: "demo".to_owned() })
+        });
+        let _refunded: Vec<_> = stream::iter(refunds).buffered(COUNTERS).try_collect().await.map_err(plainly)?;
         self.times.add("refunds", started);
         Ok(())
     }
@@ -280,42 +283,35 @@ impl House<'_> {
                 wish.map(|wish| (number, wish))
             })
             .collect();
-        for wave in requests.chunks(TILLS) {
-            let asked = wave.iter().map(|(_, wish)| self.authoriser.authorise(wish.clone()));
-            let receipts = futures_util::future::join_all(asked).await;
-            for ((number, wish), receipt) in wave.iter().zip(receipts) {
-                let receipt = receipt.map_err(plainly)?;
-                if matches!(receipt.decision, Decision::Authorised { .. }) {
-                    self.after_sale(*number, day, receipt.purchase_id, wish.amount).await?;
-                }
+        let sales = requests.into_iter().map(|(number, wish)| self.sell_one(number, wish));
+        let sold: Vec<_> = stream::iter(sales).buffered(TILLS).try_collect().await?;
+        for (number, sold) in sold {
+            let After::Refund { days, per_cent } = shopping::after(self.script.seed, number) else { continue };
+            let Some((purchase_id, amount)) = sold else { continue };
+            let part = amount.share(per_cent, 100);
+            if part.is_positive() {
+                self.refunds.entry(day.plus_days(days)).or_default().push((purchase_id, part));
             }
         }
         self.times.add("purchases", started);
         Ok(())
     }
 
-    async fn after_sale(
-        &mut self,
-        number: u64,
-        day: BusinessDay,
-        purchase_id: PurchaseId,
-        amount: Fen,
-    ) -> anyhow::Result<()> {
-        match shopping::after(self.script.seed, number) {
-            After::Keep => {}
-            After::Void => match void(self.app, purchase_id).await {
+    /// One purchase at its till, voided at once where its buyer changes their mind; what was bought, unless it was refused.
+    async fn sell_one(&self, number: u64, wish: PurchaseRequest) -> anyhow::Result<(u64, Option<(PurchaseId, Fen)>)> {
+        let amount = wish.amount;
+        let receipt = self.authoriser.authorise(wish).await.map_err(plainly)?;
+        if !matches!(receipt.decision, Decision::Authorised { .. }) {
+            return Ok((number, None));
+        }
+        if let After::Void = shopping::after(self.script.seed, number) {
+            match void(self.app, receipt.purchase_id).await {
                 // A story that is told again finds the purchase's own day closed.
                 Ok(_) | Err(Fault::Refused(AfterSaleRefusal::PastCutOff)) => {}
                 Err(fault) => return Err(plainly(fault)),
-            },
-            After::Refund { days, per_cent } => {
-                let part = amount.share(per_cent, 100);
-                if part.is_positive() {
-                    self.refunds.entry(day.plus_days(days)).or_default().push((purchase_id, part));
-                }
             }
         }
-        Ok(())
+        Ok((number, Some((receipt.purchase_id, amount))))
     }
 
     /// Tells the funder's core what happened today.

@@ -6,6 +6,7 @@ use std::time::Duration;
 
 use axum::body::Body;
 use axum::response::Response;
+use futures_util::{StreamExt as _, stream};
 use serde::Serialize;
 
 use super::callback::{self, Callbacks};
@@ -24,6 +25,9 @@ pub const PARTNERS: &[&str] =
 
 /// The id by which every counterfeit partner knows the platform.
 pub const PLATFORM: &str = "fenqi";
+
+/// Callbacks that are under way at once.
+const CALLBACKS_AT_ONCE: usize = 8;
 
 /// How a partner keeps silent.
 #[derive(Clone, Copy, Debug, PartialEq)]
@@ -154,8 +158,10 @@ impl World {
             if due.is_empty() {
                 return accepted;
             }
-            for callback in due {
-                if self.send_callback(&base, &callback).await {
+            let sent = due.into_iter().map(async |callback| (self.send_callback(&base, &callback).await, callback));
+            let sent: Vec<_> = stream::iter(sent).buffered(CALLBACKS_AT_ONCE).collect().await;
+            for (was_accepted, callback) in sent {
+                if was_accepted {
                     accepted += 1;
                 } else {
                     lock(&self.callbacks).put_back(callback, self.clock.now());

@@ -5,6 +5,7 @@ use std::fmt;
 use rust_decimal::Decimal;
 use serde::Serialize;
 
+use crate::base::day::MonthDay;
 use crate::base::{BusinessDay, Fen};
 use crate::loan::Price;
 use crate::loan::schedule::{Installment, Schedule};
@@ -92,7 +93,32 @@ struct Prover<'t> {
     problems: Vec<ProofProblem>,
 }
 
-impl Prover<'_> {
+/// One case of the grid.
+#[derive(Clone, Copy)]
+struct Case<'t> {
+    grade: &'t str,
+    amount: Fen,
+    start_on: BusinessDay,
+    line: LineDays,
+}
+
+/// The days of month of a line that buys, which the product that it was opened under gave it.
+#[derive(Clone, Copy)]
+struct LineDays {
+    statement_day: MonthDay,
+    due_day: MonthDay,
+    /// Opened under another product of the funder.
+    is_of_another: bool,
+}
+
+/// A line with statements on the 1st that is due as many days later as any product may say. No line has a longer first period.
+const LATEST_LINE: LineDays = LineDays {
+    statement_day: MonthDay::new(1).expect("every month has a first day"),
+    due_day: MonthDay::new(1 + rules::DUE_DAYS_AFTER.1 as u8).expect("the bound on due days keeps within a month"),
+    is_of_another: true,
+};
+
+impl<'t> Prover<'t> {
     fn prove_plan(&mut self, plan: &Plan, periods: u16) -> PlanProof {
         let mut proof = PlanProof {
             periods,
@@ -103,27 +129,26 @@ impl Prover<'_> {
             last_row_difference_fen: 0,
             last_row_reason: last_row_reason(plan),
         };
-        for amount in amounts(self.terms) {
-            for start_on in start_days(self.terms, plan) {
-                for grade in &self.terms.purchase.grades {
-                    if self.problems.len() < PROBLEMS_MAX {
-                        self.prove_case(plan, &mut proof, grade, amount, start_on);
-                    }
-                }
+        for case in cases(self.terms, plan) {
+            if self.problems.len() < PROBLEMS_MAX {
+                self.prove_case(plan, &mut proof, case);
             }
         }
         proof
     }
 
-    fn prove_case(&mut self, plan: &Plan, proof: &mut PlanProof, grade: &str, amount: Fen, start_on: BusinessDay) {
+    fn prove_case(&mut self, plan: &Plan, proof: &mut PlanProof, case: Case<'t>) {
         self.schedules += 1;
         let periods = proof.periods;
-        let statement_day = self.terms.line.statement_days[0];
-        let due_day = self.terms.line.due_day(statement_day);
+        let Case { grade, amount, start_on, line } = case;
+        let LineDays { statement_day, due_day, is_of_another } = line;
         let request = QuoteRequest { grade, periods, amount, business_day: start_on, statement_day, due_day };
         let checked = quote(self.terms, &request).map_err(|refusal| refusal.to_string()).and_then(|quote| {
             check_sums(&quote.schedule, amount, periods)?;
-            check_last_row(plan, &quote.gross_schedule())?;
+            // The interest of a first period that long may be more than the payment, and the last one smaller by what that was.
+            if !is_of_another {
+                check_last_row(plan, &quote.gross_schedule())?;
+            }
             check_cap(self.terms, &quote).map(|price| (quote, price))
         });
         match checked {
@@ -132,10 +157,16 @@ impl Prover<'_> {
                 proof.apr_effective_max = proof.apr_effective_max.max(price.effective);
                 let with_subsidy = quote.price_with_subsidy().map_or(Decimal::ZERO, |price| price.higher());
                 proof.apr_with_subsidy_max = proof.apr_with_subsidy_max.max(with_subsidy);
-                let difference = last_row_difference(&quote.gross_schedule()).get().abs();
+                let difference =
+                    if is_of_another { 0 } else { last_row_difference(&quote.gross_schedule()).get().abs() };
                 proof.last_row_difference_fen = proof.last_row_difference_fen.max(difference);
             }
-            Err(reason) => {
+            Err(mut reason) => {
+                if is_of_another {
+                    let (statement, due) = (statement_day.get(), due_day.get());
+                    let line = format!("a line with statement day {statement} and due day {due}");
+                    reason.push_str(&format!(", on {line}, as another product of the funder may open it"));
+                }
                 let grade = grade.to_owned();
                 self.problems.push(ProofProblem { periods, grade, amount_fen: amount.get(), start_on, reason });
             }
@@ -202,6 +233,28 @@ fn last_row_reason(plan: &Plan) -> &'static str {
     }
 }
 
+/// The grid of a plan.
+fn cases<'t>(terms: &'t Terms, plan: &Plan) -> Vec<Case<'t>> {
+    let mut cases = Vec::new();
+    for line in lines(terms, plan) {
+        for amount in amounts(terms) {
+            for start_on in start_days(terms, plan, line.statement_day) {
+                let grades = terms.purchase.grades.iter();
+                cases.extend(grades.map(|grade| Case { grade, amount, start_on, line }));
+            }
+        }
+    }
+    cases
+}
+
+/// Lines of the grid. Whoever buys keeps the days of the line, whichever product of its funder opened it; interest by the month
+/// does not look at them, interest by the day does.
+fn lines(terms: &Terms, plan: &Plan) -> Vec<LineDays> {
+    let statement_day = terms.line.statement_days[0];
+    let own = LineDays { statement_day, due_day: terms.line.due_day(statement_day), is_of_another: false };
+    if plan.day_count == DayCount::Monthly { vec![own] } else { vec![own, LATEST_LINE] }
+}
+
 /// Amounts of the grid: every one near the lower bound, where a rounding weighs most; then awkward ones to the upper.
 fn amounts(terms: &Terms) -> Vec<Fen> {
     let (least, most) = (terms.purchase.amount_min_fen.get(), terms.purchase.amount_max_fen.get());
@@ -215,8 +268,7 @@ fn amounts(terms: &Terms) -> Vec<Fen> {
 
 /// Days of the grid. Interest by the month does not look at dates; interest by the day does, and is tried from the
 /// shortest to the longest first period, over a leap February and a year's end.
-fn start_days(terms: &Terms, plan: &Plan) -> Vec<BusinessDay> {
-    let statement_day = terms.line.statement_days[0];
+fn start_days(terms: &Terms, plan: &Plan, statement_day: MonthDay) -> Vec<BusinessDay> {
     let base = BusinessDay::new(terms.valid_from);
     let statement = statement_day.next_after(base);
     if plan.day_count == DayCount::Monthly {

@@ -145,6 +145,30 @@ fn a_plan_that_breaks_its_cap_is_not_published() {
 }
 
 #[test]
+fn a_plan_by_days_holds_its_cap_on_lines_that_another_product_opened_too() {
+    // On its own lines the first period has 36 days at most, and the whole costs 22.1 %.
+    let dear =
+        text("equal-principal").replace("due_days_after = 20", "due_days_after = 5").replace("C = 0.126", "C = 0.19");
+    let terms = file::parse(&dear).unwrap();
+    let on_line = |statement_day, due_day| {
+        let (statement_day, due_day) = (MonthDay::new(statement_day).unwrap(), MonthDay::new(due_day).unwrap());
+        let request = QuoteRequest { statement_day, due_day, ..request("C", 6, 1_000_000, "2026-07-01") };
+        product::quote(&terms, &request).unwrap().price().unwrap()
+    };
+    assert!(on_line(1, 6).is_within(terms.apr_cap));
+    // On a line of the same funder that is due 28 days after its statement it has 59.
+    assert!(!on_line(1, 29).is_within(terms.apr_cap));
+    match product::check(&dear) {
+        Err(ProductRefusal::Unproven(problems)) => {
+            let told = problems[0].to_string();
+            assert!(told.contains("above the cap of 0.24, on a line with statement day 1 and due day 29"), "{told}");
+        }
+        other => panic!("expected a refusal, found {other:?}"),
+    }
+    assert!(product::check(&dear.replace("C = 0.19", "C = 0.16")).is_ok());
+}
+
+#[test]
 fn a_quote_falls_due_after_the_first_statement_after_the_purchase() {
     let terms = terms("standard");
     let quote = product::quote(&terms, &request("B", 6, 600_000, "2026-01-10")).unwrap();

@@ -11,9 +11,15 @@ use utoipa::openapi::schema::{KnownFormat, ObjectBuilder, Schema, SchemaFormat, 
 
 /// A day of business in Asia/Shanghai. The current one is a stored value that only the daily close advances.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize, sqlx::Type)]
-#[serde(transparent)]
+#[serde(try_from = "NaiveDate", into = "NaiveDate")]
 #[sqlx(transparent)]
 pub struct BusinessDay(NaiveDate);
+
+/// A text that is no day, or a day in another year than one of four digits: so far from the end of the calendar, no term or span
+/// that is counted from a day can leave it.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
+#[error("a day is written like 2026-03-02, with a year of four digits")]
+pub struct DayError;
 
 impl BusinessDay {
     pub const fn new(date: NaiveDate) -> BusinessDay {
@@ -91,9 +97,22 @@ impl fmt::Display for BusinessDay {
 }
 
 impl FromStr for BusinessDay {
-    type Err = chrono::ParseError;
-    fn from_str(text: &str) -> Result<BusinessDay, chrono::ParseError> {
-        text.parse().map(BusinessDay)
+    type Err = DayError;
+    fn from_str(text: &str) -> Result<BusinessDay, DayError> {
+        text.parse::<NaiveDate>().map_err(|_| DayError)?.try_into()
+    }
+}
+
+impl TryFrom<NaiveDate> for BusinessDay {
+    type Error = DayError;
+    fn try_from(date: NaiveDate) -> Result<BusinessDay, DayError> {
+        if (1..=9999).contains(&date.year()) { Ok(BusinessDay(date)) } else { Err(DayError) }
+    }
+}
+
+impl From<BusinessDay> for NaiveDate {
+    fn from(day: BusinessDay) -> NaiveDate {
+        day.0
     }
 }
 
@@ -168,6 +187,17 @@ mod tests {
         let fifth = MonthDay::new(5).unwrap();
         assert_eq!(fifth.next_after(day("2026-01-05")), day("2026-02-05"));
         assert_eq!(fifth.next_after(day("2026-01-04")), day("2026-01-05"));
+    }
+
+    #[test]
+    fn a_day_at_the_end_of_the_calendar_is_none() {
+        for wrong in ["+262142-12-31", "-262143-01-01", "+10000-01-01", "0000-01-01", "2026-02-30", "soon", ""] {
+            assert_eq!(wrong.parse::<BusinessDay>(), Err(DayError), "{wrong}");
+            assert!(serde_json::from_value::<BusinessDay>(wrong.into()).is_err(), "{wrong}");
+        }
+        let read: BusinessDay = serde_json::from_str("\"2026-03-02\"").unwrap();
+        assert_eq!((read, serde_json::to_string(&read).unwrap().as_str()), (day("2026-03-02"), "\"2026-03-02\""));
+        assert_eq!(day("9999-12-31").plus_months(1_200).days_since(day("9999-12-31")), 36_525);
     }
 
     #[test]

@@ -202,6 +202,18 @@ mod tests {
     }
 
     #[test]
+    fn a_day_at_the_end_of_the_calendar_is_a_bad_line_like_any_other() {
+        let far = r#"{"product":"products/standard.toml","grade":"A","principal_fen":100000,"periods":3,"start":"+262142-12-31"}"#;
+        let last = far.replace("+262142", "9999");
+        let (found, clean) = answers(&format!("{GOOD}\n{far}\n{last}\n{GOOD}"));
+        assert!(!clean);
+        assert_eq!((found.len(), &found[0]), (4, &found[3]));
+        let told = |answer: &serde_json::Value| answer["error"].as_str().unwrap().to_owned();
+        assert!(told(&found[1]).contains("a year of four digits"), "{}", told(&found[1]));
+        assert!(told(&found[2]).contains("beyond the year 2200"), "{}", told(&found[2]));
+    }
+
+    #[test]
     fn a_line_without_end_is_refused_and_skipped() {
         let long = "x".repeat(READ_BYTES * 3);
         let (found, clean) = answers(&format!("{GOOD}\n{long}\n{GOOD}"));

@@ -5,10 +5,11 @@ use std::process::ExitCode;
 use std::sync::Arc;
 use std::time::Instant;
 
+use anyhow::Context as _;
 use sqlx::PgPool;
 
 use crate::app::App;
-use crate::base::BusinessDay;
+use crate::base::{BusinessDay, WorkingCalendar};
 use crate::cli::{LISTEN_SETTING, Sharing, find_database, set_up, stop_signal, verify};
 use crate::config::Config;
 use crate::credit::RiskHook;
@@ -50,6 +51,7 @@ pub struct Args {
 
 pub async fn run(args: Args) -> anyhow::Result<ExitCode> {
     let config = set_up()?;
+    check_days(&config.calendar, args.from, args.days)?;
     let input =
         Input::read(&input::Files { clients: args.clients, purchases: args.purchases, skip_bad: args.skip_bad })?;
     // Bound before the story, so that a port in use is known at once.
@@ -115,6 +117,16 @@ pub async fn run(args: Args) -> anyhow::Result<ExitCode> {
     Ok(if findings.is_empty() { ExitCode::SUCCESS } else { ExitCode::FAILURE })
 }
 
+/// The money of each day is paid on the next working day: beyond the table of those a story would stop half way.
+fn check_days(calendar: &WorkingCalendar, from: BusinessDay, days: u16) -> anyhow::Result<()> {
+    for index in 0..days {
+        calendar.next_working_day(from.plus_days(u32::from(index))).with_context(|| {
+            format!("nobody can live through {days} days from {from}; choose others with --from and --days")
+        })?;
+    }
+    Ok(())
+}
+
 async fn refuse_second_story(config: &Config, pool: &PgPool) -> anyhow::Result<()> {
     let Some(today) = input::lived_until(pool).await? else { return Ok(()) };
     let way_out = match config.database_url {
@@ -122,4 +134,24 @@ async fn refuse_second_story(config: &Config, pool: &PgPool) -> anyhow::Result<(
         Some(_) => "empty the database, or name another one in DATABASE_URL",
     };
     anyhow::bail!("this database already holds a house (its business day is {today}); {way_out}")
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_story_that_goes_beyond_the_table_of_working_days_is_not_begun() {
+        let check = |from: &str, days| check_days(&WorkingCalendar::shipped(), from.parse().unwrap(), days);
+        assert!(check("2026-01-05", 360).is_ok());
+        for (from, days) in
+            [("2026-01-05", 361), ("2026-12-31", 1), ("2026-11-01", 90), ("2024-12-30", 1), ("9999-12-31", 1)]
+        {
+            let refused = format!("{:#}", check(from, days).unwrap_err());
+            assert!(
+                refused.contains("--from and --days") && refused.contains("outside the working-day table"),
+                "{refused}"
+            );
+        }
+    }
 }

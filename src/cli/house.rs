@@ -2,6 +2,8 @@
 
 use std::process::ExitCode;
 
+use anyhow::Context as _;
+
 use crate::base::BusinessDay;
 use crate::business_day::store;
 use crate::cli::open_house;
@@ -20,6 +22,8 @@ pub enum Args {
 pub async fn run(args: Args) -> anyhow::Result<ExitCode> {
     let Args::Open { date } = args;
     let (app, _database) = open_house().await?;
+    // A day that was mistyped could never be closed, nor opened anew.
+    app.calendar.next_working_day(date).context("the house is not opened")?;
     let mut transaction = database::begin(&app.pool).await?;
     if !store::open(&mut transaction, date).await? {
         let today = store::today(&mut transaction).await?;

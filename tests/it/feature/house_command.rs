@@ -78,6 +78,8 @@ async fn a_house_is_opened_by_commands_and_lives_through_its_first_day(pool: PgP
     let product = ["product", "publish", "products/standard.toml"];
     assert!(fenqi.refused(&product).contains("fenqi funder open"));
 
+    let mistyped = fenqi.refused(&["house", "open", "--date", "2062-03-02"]);
+    assert!(mistyped.contains("2062-03-03 is outside the working-day table"), "{mistyped}");
     fenqi.done(&["house", "open", "--date", "2026-03-02"]);
     assert!(fenqi.refused(&["house", "open", "--date", "2026-03-03"]).contains("its business day is 2026-03-02"));
     let bank = ["funder", "open", "harbour-bank", "--name", "Harbour Bank"];

@@ -1,7 +1,6 @@
 //! Card clients from a file in the format of `credit_clients.csv`: who applies in the demo, and how they pay.
 
 use std::collections::HashSet;
-use std::io::Read;
 
 use super::identity;
 use super::rows::{HeaderError, Row, RowError, Rows};
@@ -48,20 +47,20 @@ pub struct ClientRecord {
 }
 
 /// Clients of a file in its order; a row that cannot be used is an error among them.
-pub struct Clients<R> {
-    rows: Rows<R>,
+pub struct Clients<'t> {
+    rows: Rows<'t>,
     seen: HashSet<u64>,
 }
 
-impl<R: Read> Clients<R> {
+impl<'t> Clients<'t> {
     /// # Errors
     /// If the header lacks a column.
-    pub fn open(source: R) -> Result<Clients<R>, HeaderError> {
-        Ok(Clients { rows: Rows::open(source, &COLUMNS)?, seen: HashSet::new() })
+    pub fn open(text: &'t [u8]) -> Result<Clients<'t>, HeaderError> {
+        Ok(Clients { rows: Rows::open(text, &COLUMNS)?, seen: HashSet::new() })
     }
 }
 
-impl<R: Read> Iterator for Clients<R> {
+impl Iterator for Clients<'_> {
     type Item = Result<ClientRecord, RowError>;
     fn next(&mut self) -> Option<Self::Item> {
         let Clients { rows, seen } = self;

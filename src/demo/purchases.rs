@@ -1,7 +1,6 @@
 //! Purchases from a file in the format of `installment_purchases.csv`: what is bought in the demo.
 
 use std::collections::HashSet;
-use std::io::Read;
 
 use super::rows::{HeaderError, Row, RowError, Rows};
 use crate::base::Fen;
@@ -24,20 +23,20 @@ pub struct PurchaseRecord {
 }
 
 /// Purchases of a file in its order; a row that cannot be used is an error among them.
-pub struct Purchases<R> {
-    rows: Rows<R>,
+pub struct Purchases<'t> {
+    rows: Rows<'t>,
     seen: HashSet<(String, u32)>,
 }
 
-impl<R: Read> Purchases<R> {
+impl<'t> Purchases<'t> {
     /// # Errors
     /// If the header lacks a column.
-    pub fn open(source: R) -> Result<Purchases<R>, HeaderError> {
-        Ok(Purchases { rows: Rows::open(source, &COLUMNS)?, seen: HashSet::new() })
+    pub fn open(text: &'t [u8]) -> Result<Purchases<'t>, HeaderError> {
+        Ok(Purchases { rows: Rows::open(text, &COLUMNS)?, seen: HashSet::new() })
     }
 }
 
-impl<R: Read> Iterator for Purchases<R> {
+impl Iterator for Purchases<'_> {
     type Item = Result<PurchaseRecord, RowError>;
     fn next(&mut self) -> Option<Self::Item> {
         let Purchases { rows, seen } = self;

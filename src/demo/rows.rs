@@ -1,7 +1,6 @@
 //! Reading CSV rows one by one, with an error that names row, column, what was found and what is allowed.
 
 use std::fmt;
-use std::io::Read;
 
 /// What of a wrong value is shown.
 const SHOWN_MAX: usize = 40;
@@ -9,7 +8,7 @@ const SHOWN_MAX: usize = 40;
 /// A row that cannot be used.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct RowError {
-    /// As an editor counts: the header is row 1.
+    /// The line that an editor shows the row's beginning on, blank ones counted too.
     pub row: u64,
     pub column: &'static str,
     pub found: String,
@@ -46,19 +45,27 @@ pub struct Row<'a> {
 }
 
 /// Reads a file with the expected columns, in any order, others ignored.
-pub struct Rows<R> {
-    reader: csv::Reader<R>,
+pub struct Rows<'t> {
+    text: &'t [u8],
+    reader: csv::Reader<&'t [u8]>,
     columns: Vec<&'static str>,
     places: Vec<usize>,
     bytes: csv::ByteRecord,
-    number: u64,
+    lines: Lines<'t>,
 }
 
-impl<R: Read> Rows<R> {
+/// Counts lines as far as a place that only goes on.
+struct Lines<'t> {
+    text: &'t [u8],
+    place: usize,
+    line: u64,
+}
+
+impl<'t> Rows<'t> {
     /// # Errors
     /// If the header cannot be read or lacks a column.
-    pub fn open(source: R, columns: &[&'static str]) -> Result<Rows<R>, HeaderError> {
-        let mut reader = csv::ReaderBuilder::new().flexible(true).from_reader(source);
+    pub fn open(text: &'t [u8], columns: &[&'static str]) -> Result<Rows<'t>, HeaderError> {
+        let mut reader = csv::ReaderBuilder::new().flexible(true).from_reader(text);
         let header = reader.headers()?;
         let find = |column: &&'static str| {
             header
@@ -67,7 +74,8 @@ impl<R: Read> Rows<R> {
                 .ok_or_else(|| HeaderError::Missing { missing: column, expected: columns.to_vec() })
         };
         let places = columns.iter().map(find).collect::<Result<Vec<usize>, HeaderError>>()?;
-        Ok(Rows { reader, columns: columns.to_vec(), places, bytes: csv::ByteRecord::new(), number: 1 })
+        let lines = Lines { text, place: 0, line: 1 };
+        Ok(Rows { text, reader, columns: columns.to_vec(), places, bytes: csv::ByteRecord::new(), lines })
     }
 
     /// The header as expected, for a side file.
@@ -77,13 +85,21 @@ impl<R: Read> Rows<R> {
 
     /// Reads the next row with `parse`; `None` after the last.
     pub fn next_with<T>(&mut self, parse: impl FnOnce(&Row<'_>) -> Result<T, RowError>) -> Option<Result<T, RowError>> {
-        self.number += 1;
+        // The reader passes over blank lines before a row when it reads the row.
+        let before = self.place();
         let read = self.reader.read_byte_record(&mut self.bytes);
+        let from = before + self.text[before..].iter().take_while(|byte| is_break(**byte)).count();
+        let is_closed = closes_its_quotes(self.text.get(from..self.place()).unwrap_or_default());
         let record = csv::StringRecord::from_byte_record_lossy(self.bytes.clone());
-        let (columns, places) = (&self.columns, &self.places);
-        let row = Row { number: self.number, columns, places, bytes: &self.bytes, record: &record };
+        let number = self.lines.number_at(from);
+        let row = Row { number, columns: &self.columns, places: &self.places, bytes: &self.bytes, record: &record };
         match read {
             Ok(false) => None,
+            Ok(true) if !is_closed => {
+                let first = self.columns.first().copied().unwrap_or_default();
+                let allowed = "quotes that are closed: from one that is not, all up to the next was taken for this row";
+                Some(Err(row.refuse(first, row.text(0), allowed.to_owned())))
+            }
             Ok(true) => Some(row.check_text().and_then(|()| parse(&row))),
             Err(error) => {
                 let first = self.columns.first().copied().unwrap_or_default();
@@ -91,6 +107,42 @@ impl<R: Read> Rows<R> {
             }
         }
     }
+}
+
+impl Rows<'_> {
+    /// How far the reader has read.
+    fn place(&self) -> usize {
+        usize::try_from(self.reader.position().byte()).unwrap_or(usize::MAX).min(self.text.len())
+    }
+}
+
+impl Lines<'_> {
+    /// The number of the line that `place` stands on, which is not before that of the call before.
+    fn number_at(&mut self, place: usize) -> u64 {
+        let passed = &self.text[self.place.min(place)..place];
+        let next = |index: usize| self.text.get(self.place + index + 1);
+        // `\r\n` breaks a line once, and so does either alone.
+        let breaks = passed.iter().enumerate().filter(|(index, byte)| match **byte {
+            b'\n' => true,
+            b'\r' => next(*index) != Some(&b'\n'),
+            _ => false,
+        });
+        self.line += breaks.count() as u64;
+        self.place = place;
+        self.line
+    }
+}
+
+fn is_break(byte: u8) -> bool {
+    matches!(byte, b'\r' | b'\n')
+}
+
+/// Whether a row that runs over several lines does so between quotes that belong together: a quote that is opened and never closed
+/// takes every row behind it for text.
+fn closes_its_quotes(raw: &[u8]) -> bool {
+    let row = raw.trim_ascii_end();
+    let is_of_one_line = !row.iter().any(|byte| is_break(*byte));
+    is_of_one_line || row.iter().filter(|byte| **byte == b'"').count().is_multiple_of(2)
 }
 
 impl Row<'_> {
@@ -129,5 +181,44 @@ impl Row<'_> {
     /// The error of this row for a column.
     pub fn refuse(&self, column: &'static str, found: &str, allowed: String) -> RowError {
         RowError { row: self.number, column, found: found.to_owned(), allowed, line: self.bytes.clone() }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    /// What `number` says of the rows of a text whose first column is `a`: the value, or the error's row.
+    fn read(text: &str) -> Vec<Result<i64, u64>> {
+        let mut rows = Rows::open(text.as_bytes(), &["a"]).unwrap();
+        let mut read = Vec::new();
+        while let Some(row) = rows.next_with(|row| row.number(0, 1, 9)) {
+            read.push(row.map_err(|error| error.row));
+        }
+        read
+    }
+
+    #[test]
+    fn a_row_is_named_by_the_line_that_an_editor_shows() {
+        assert_eq!(read("a,b\n1,\nx,\n"), [Ok(1), Err(3)]);
+        assert_eq!(read("\u{feff}a,b\n\n\nx,\n\n2,\nx,"), [Err(4), Ok(2), Err(7)]);
+        assert_eq!(read("a,b\r\n\r\nx,\r\nx,\r\n\r\n"), [Err(3), Err(4)]);
+        assert_eq!(read("a,b\rx,\r\rx,"), [Err(2), Err(4)]);
+        assert_eq!(read("a,b\n1,\"two\nlines\"\nx,\n"), [Ok(1), Err(4)]);
+        assert_eq!(read("a,b\n"), []);
+    }
+
+    #[test]
+    fn rows_behind_a_quote_that_is_not_closed_are_not_lost_in_silence() {
+        let text = "a,b\n1,\n2,\"half\n3,\n4,\n";
+        assert_eq!(read(text), [Ok(1), Err(3)]);
+        let mut rows = Rows::open(text.as_bytes(), &["a"]).unwrap();
+        let mut next = || rows.next_with(|row| row.number(0, 1, 9)).unwrap();
+        next().unwrap();
+        let refused = next().unwrap_err();
+        assert!(refused.to_string().contains("allowed is quotes that are closed"), "{refused}");
+        assert!(refused.line.iter().any(|field| field == b"half\n3,\n4,\n"), "{:?}", refused.line);
+        // A lone quote within a line is text, and one on the last line takes nothing with it.
+        assert_eq!(read("a,b\n1,5\" wide\n2,\n3,\"half"), [Ok(1), Ok(2), Ok(3)]);
     }
 }

@@ -81,12 +81,15 @@ async fn publish(files: &Files) -> anyhow::Result<ExitCode> {
     }
     // The private PostgreSQL, if it is ours, runs as long as `_database` lives.
     let (app, _database) = trial::open_any().await?;
+    let texts: Vec<&str> = passed.iter().map(|file| file.text.as_str()).collect();
+    let versions = product::publish_all(&app, &texts).await.map_err(|fault| match fault {
+        Fault::Refused((place, refusal)) => {
+            anyhow::anyhow!("nothing was published: {}: {refusal}", passed[place].path)
+        }
+        Fault::Failed(failure) => failure.context("nothing was published"),
+    })?;
     let mut published = Vec::new();
-    for file in &passed {
-        let version = product::publish(&app, &file.text).await.map_err(|fault| match fault {
-            Fault::Refused(refusal) => anyhow::anyhow!("{}: {refusal}", file.path),
-            Fault::Failed(failure) => failure.context(format!("{}: not published", file.path)),
-        })?;
+    for (file, version) in passed.iter().zip(&versions) {
         if !files.json {
             let done = if version.already_published { "is on sale already as" } else { "published as" };
             println!("{}: {} {done} version {}", file.path, version.code, version.version);

@@ -1,6 +1,8 @@
 //! Use cases of the product factory: publish a version, take it off sale, list what there is.
 
+use anyhow::Context as _;
 use sha2::{Digest, Sha256};
+use sqlx::PgConnection;
 
 use crate::app::App;
 use crate::base::id::ProductId;
@@ -68,33 +70,59 @@ pub fn check(text: &str) -> Result<(Terms, Proof), ProductRefusal> {
 ///
 /// The same text again is the same version. Loans and lines keep the version that they were made under.
 pub async fn publish(app: &App, text: &str) -> Outcome<PublishedVersion, ProductRefusal> {
-    let (terms, proof) = check(text).map_err(Fault::Refused)?;
+    let published = publish_all(app, &[text]).await.map_err(|fault| fault.map_refusal(|(_, refusal)| refusal))?;
+    Ok(published.into_iter().next().context("one text gives one version")?)
+}
+
+/// As [`publish`], all texts or none, answering each in order. A refusal comes with the place of the text that it is of.
+pub async fn publish_all(app: &App, texts: &[&str]) -> Outcome<Vec<PublishedVersion>, (usize, ProductRefusal)> {
+    let mut checked = Vec::with_capacity(texts.len());
+    for (place, text) in texts.iter().enumerate() {
+        checked.push((place, check(text).map_err(|refusal| Fault::Refused((place, refusal)))?));
+    }
+    // Products are locked in one order everywhere, so that two who publish the same ones never wait for each other in a circle.
+    checked.sort_by(|(_, (one, _)), (_, (other, _))| one.code.cmp(&other.code));
+    let mut transaction = database::begin(&app.pool).await?;
+    let mut published = Vec::with_capacity(texts.len());
+    for (place, product) in checked {
+        let version = publish_one(&mut transaction, app, texts[place], product).await;
+        published.push((place, version.map_err(|fault| fault.map_refusal(|refusal| (place, refusal)))?));
+    }
+    transaction.commit().await?;
+    published.sort_by_key(|(place, _)| *place);
+    Ok(published.into_iter().map(|(_, version)| version).collect())
+}
+
+async fn publish_one(
+    connection: &mut PgConnection,
+    app: &App,
+    text: &str,
+    (terms, proof): (Terms, Proof),
+) -> Outcome<PublishedVersion, ProductRefusal> {
     let sha256 = Sha256::digest(text.as_bytes());
     let now = app.clock.now();
-    let mut transaction = database::begin(&app.pool).await?;
-    let Some(funder) = funder::store::find_funder_by_code(&mut transaction, &terms.funder).await? else {
+    let Some(funder) = funder::store::find_funder_by_code(connection, &terms.funder).await? else {
         return Err(Fault::Refused(ProductRefusal::UnknownFunder(terms.funder)));
     };
-    store::insert_product(&mut transaction, ProductId::mint(now), funder.funder_id, &terms.code, now).await?;
-    let product = store::lock_product(&mut transaction, &terms.code).await?;
+    store::insert_product(connection, ProductId::mint(now), funder.funder_id, &terms.code, now).await?;
+    let product = store::lock_product(connection, &terms.code).await?;
     let product = product.ok_or_else(|| anyhow::anyhow!("the product {} vanished while publishing", terms.code))?;
     if product.funder_id != funder.funder_id {
         return Err(Fault::Refused(ProductRefusal::OtherFunder { code: terms.code, funder: terms.funder }));
     }
     let product_id = product.product_id;
-    let (version, already_published) = match store::find_version_of_text(&mut transaction, product_id, &sha256).await? {
+    let (version, already_published) = match store::find_version_of_text(connection, product_id, &sha256).await? {
         Some(VersionRow { version, withdrawn_at: Some(_), .. }) => {
             return Err(Fault::Refused(ProductRefusal::TextWithdrawn(version)));
         }
         Some(VersionRow { version, withdrawn_at: None, .. }) => (version, true),
         None => {
-            let versions = store::load_versions(&mut transaction, product_id).await?;
+            let versions = store::load_versions(connection, product_id).await?;
             let version = versions.last().map_or(1, |last| last.version + 1);
-            store::insert_version(&mut transaction, product_id, version, text, &sha256, now).await?;
+            store::insert_version(connection, product_id, version, text, &sha256, now).await?;
             (version, false)
         }
     };
-    transaction.commit().await?;
     Ok(PublishedVersion { product_id, code: terms.code, version, already_published, proof })
 }
 

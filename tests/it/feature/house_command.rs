@@ -99,6 +99,29 @@ async fn a_house_is_opened_by_commands_and_lives_through_its_first_day(pool: PgP
 }
 
 #[sqlx::test(migrator = "fenqi::MIGRATOR")]
+async fn of_several_products_none_is_published_unless_all_can_be(pool: PgPool) {
+    let fenqi = Program::on(&pool).await;
+    fenqi.done(&["house", "open", "--date", "2026-03-02"]);
+    fenqi.done(&["funder", "open", "harbour-bank", "--name", "Harbour Bank"]);
+    let path = std::env::temp_dir().join(format!("fenqi-of-nobody-{}.toml", std::process::id()));
+    let text = std::fs::read_to_string(concat!(env!("CARGO_MANIFEST_DIR"), "/products/pay-next-bill.toml")).unwrap();
+    std::fs::write(&path, text.replace("funder = \"harbour-bank\"", "funder = \"nobodys-bank\"")).unwrap();
+    let nobodys = path.to_str().unwrap();
+    for both in [["products/standard.toml", nobodys], [nobodys, "products/standard.toml"]] {
+        let refused = fenqi.refused(&[&["product", "publish"][..], &both].concat());
+        assert!(refused.contains("nothing was published") && refused.contains(nobodys), "{refused}");
+        assert!(refused.contains("fenqi funder open"), "{refused}");
+        assert_eq!(fenqi.done(&["product", "list"]), "");
+    }
+    std::fs::remove_file(&path).unwrap();
+    let both = ["product", "publish", "products/standard.toml", "products/equal-principal.toml"];
+    let done = fenqi.done(&both);
+    let done: Vec<&str> = done.lines().collect();
+    assert!(done[0].starts_with("products/standard.toml: harbour-standard published as version 1"), "{done:?}");
+    assert!(done[1].starts_with("products/equal-principal.toml: harbour-principal published as"), "{done:?}");
+}
+
+#[sqlx::test(migrator = "fenqi::MIGRATOR")]
 async fn no_new_master_key_is_made_for_data_sealed_under_another(pool: PgPool) {
     let nowhere = std::env::temp_dir().join("fenqi-without-a-master-key").to_str().unwrap().to_owned();
     let read = |more: &[(&str, &str)]| {

@@ -9,6 +9,7 @@ use rust_decimal::Decimal;
 
 use crate::cli::trial;
 use crate::error::Fault;
+use crate::loan::price::in_percent;
 use crate::product::{self, ProductRefusal, Proof, Terms};
 
 #[derive(clap::Args)]
@@ -175,7 +176,7 @@ fn subsidised(with_subsidy: Decimal, without: Decimal) -> String {
 }
 
 fn percent(fraction: Decimal) -> String {
-    format!("{:.2} %", fraction * Decimal::ONE_HUNDRED)
+    in_percent(fraction, 2)
 }
 
 fn print_refusal((path, refusal): &Refused) {

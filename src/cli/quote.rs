@@ -5,8 +5,8 @@ pub(super) mod batch;
 use std::process::ExitCode;
 
 use anyhow::Context;
-use rust_decimal::Decimal;
 
+use crate::loan::price::in_percent;
 use crate::product::inquiry::{Answer, Inquiry, InquiryError};
 use crate::product::{Terms, file};
 
@@ -110,7 +110,7 @@ fn table(answer: &Answer) -> String {
     ];
     for (name, rate) in rates {
         if let Some(rate) = rate {
-            text.push_str(&format!("{:.4} % {name}\n", rate * Decimal::ONE_HUNDRED));
+            text.push_str(&format!("{} {name}\n", in_percent(rate, 4)));
         }
     }
     if let Some(purchase) = &answer.purchase {

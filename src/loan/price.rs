@@ -94,6 +94,14 @@ pub fn rate_per_unit(flows: &[Flow], units_a_year: u32) -> Option<Decimal> {
     to_decimal(divide(ONE, discount)? - ONE)
 }
 
+/// A fraction in per cent with so many decimals, rounded half-up: written with fewer decimals than it has, a `Decimal` is cut off.
+pub fn in_percent(fraction: Decimal, decimals: u32) -> String {
+    let percent = fraction * Decimal::ONE_HUNDRED;
+    let rounded = percent.round_dp_with_strategy(decimals, RoundingStrategy::MidpointAwayFromZero);
+    let places = decimals as usize;
+    format!("{rounded:.places$} %")
+}
+
 // Fixed point with 56 binary places, about 17 decimals: products of two numbers below 2¹⁵ fit an i128.
 const PLACES: u32 = 56;
 const ONE: i128 = 1 << PLACES;
@@ -246,6 +254,13 @@ mod tests {
         let price = Price::of_payments(Fen::new(10_000), &[Fen::new(10_100)]).unwrap();
         assert_eq!(price.nominal.to_string(), "0.12000000");
         assert_eq!(price.effective.to_string(), "0.12682503");
+    }
+
+    #[test]
+    fn a_rate_is_written_rounded_and_not_cut_off() {
+        assert_eq!(in_percent(Decimal::new(23_996_000, 8), 2), "24.00 %");
+        assert_eq!(in_percent(Decimal::new(12_345_678, 8), 4), "12.3457 %");
+        assert_eq!(in_percent(Decimal::new(5, 2), 4), "5.0000 %");
     }
 
     #[test]

@@ -15,6 +15,10 @@ const LIMIT_STEP: Fen = Fen::new(10_000);
 const EMPTY: i64 = -1;
 /// Ratios above this say no more than this.
 const PERCENT_MAX: i64 = 200;
+/// Points of the base and of a bin, either way: no score that they sum to leaves its type.
+const POINTS_MAX: u32 = 10_000;
+/// Each attribute that there is, several times over.
+const ATTRIBUTES_MAX: usize = 100;
 
 /// A checked scorecard. Built only by [`Scorecard::parse`].
 #[derive(Clone, Debug, PartialEq)]
@@ -80,6 +84,8 @@ pub enum ScorecardError {
     Syntax(#[from] toml::de::Error),
     #[error("version: found {found}, this program reads version 1")]
     Version { found: u32 },
+    #[error("base_points: found {found}, allowed is a whole number from -{POINTS_MAX} to {POINTS_MAX}")]
+    BasePoints { found: i32 },
     #[error("grade {grade}: {problem}")]
     Grade { grade: String, problem: &'static str },
     #[error("attribute {number}: {problem}")]
@@ -96,7 +102,13 @@ impl Scorecard {
         if file.version != 1 {
             return Err(ScorecardError::Version { found: file.version });
         }
+        if file.base_points.unsigned_abs() > POINTS_MAX {
+            return Err(ScorecardError::BasePoints { found: file.base_points });
+        }
         check_grades(&file.grade)?;
+        if file.attribute.len() > ATTRIBUTES_MAX {
+            return Err(ScorecardError::Attribute { number: ATTRIBUTES_MAX + 1, problem: "at most 100 are allowed" });
+        }
         for (index, attribute) in file.attribute.iter().enumerate() {
             check_bins(&attribute.bins).map_err(|problem| ScorecardError::Attribute { number: index + 1, problem })?;
         }
@@ -181,6 +193,9 @@ fn check_grades(grades: &[GradeBand]) -> Result<(), ScorecardError> {
 
 fn check_bins(bins: &[Bin]) -> Result<(), &'static str> {
     let Some((last, bounded)) = bins.split_last() else { return Err("bins are missing") };
+    if bins.iter().any(|bin| bin.points.unsigned_abs() > POINTS_MAX) {
+        return Err("points are whole numbers from -10000 to 10000");
+    }
     if last.up_to.is_some() {
         return Err("the last bin must be open: leave out up_to");
     }
@@ -281,5 +296,12 @@ mod tests {
             "attribute 1: the last bin must be open: leave out up_to"
         );
         assert!(Scorecard::parse(&SHIPPED.replace("age", "sex")).is_err());
+        let sum_too_large = closed.replace("up_to = 3, points = 1", "points = 2000000000");
+        assert_eq!(
+            Scorecard::parse(&sum_too_large).unwrap_err().to_string(),
+            "attribute 1: points are whole numbers from -10000 to 10000"
+        );
+        let base = sum_too_large.replace("2000000000", "1").replace("base_points = 1", "base_points = -20000");
+        assert!(Scorecard::parse(&base).unwrap_err().to_string().starts_with("base_points: found -20000"), "{base}");
     }
 }

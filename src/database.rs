@@ -16,6 +16,8 @@ const CLAIM_LOCK: i64 = CREATE_LOCK + 1;
 const DATABASE_MISSING: &str = "3D000";
 const DATABASE_EXISTS: &str = "42P04";
 const TABLE_MISSING: &str = "42P01";
+/// Who connects is not let in (a role, a password, `pg_hba.conf`).
+const NOT_LET_IN: [&str; 2] = ["28000", "28P01"];
 
 /// How far a database's migrations are.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -281,6 +283,10 @@ async fn first_connection(options: &PgConnectOptions) -> anyhow::Result<PgConnec
         sqlx::Error::Database(_) if has_code(&error, DATABASE_MISSING) => {
             anyhow::anyhow!("the database {name} does not exist at {place}; create it with: createdb {name}")
         }
+        sqlx::Error::Database(refused) if NOT_LET_IN.iter().any(|code| has_code(&error, code)) => anyhow::anyhow!(
+            "PostgreSQL at {place} refuses: {}; correct user and password in DATABASE_URL, or let the user in",
+            refused.message()
+        ),
         sqlx::Error::Database(refused) => anyhow::anyhow!("PostgreSQL at {place} refuses: {}", refused.message()),
         _ => anyhow::Error::new(error).context(format!("cannot connect to PostgreSQL at {place}")),
     })

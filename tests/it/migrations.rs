@@ -305,6 +305,9 @@ async fn a_missing_database_and_a_silent_server_are_named() {
     let url = std::env::var("DATABASE_URL").unwrap();
     let missing = database::connect(&house::other_database(&url, "no_such_database"), 1).await.unwrap_err().to_string();
     assert!(missing.contains("the database no_such_database does not exist"), "{missing}");
+    let role = format!("postgres://nobody_of_ours@{}", url.split_once('@').unwrap().1);
+    let refused = database::connect(&role, 1).await.unwrap_err().to_string();
+    assert!(refused.contains("nobody_of_ours") && refused.contains("correct user and password"), "{refused}");
     let silent = database::connect("postgres://nobody@127.0.0.1:1/none", 1).await.unwrap_err().to_string();
     assert!(silent.contains("no PostgreSQL answers at 127.0.0.1:1"), "{silent}");
 }

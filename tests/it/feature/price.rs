@@ -3,10 +3,11 @@
 use fenqi::base::{BusinessDay, Fen};
 use fenqi::loan::price::{DatedFlow, Flow, Price, dated_rate, rate_per_unit};
 use fenqi::loan::schedule;
+use fenqi::product::terms::Method;
 use rust_decimal::Decimal;
 use serde_json::Value;
 
-use super::schedule::{cases, decimal, request_of_case, yuan};
+use super::schedule::{cases, decimal, request, request_of_case, yuan};
 use crate::golden::golden;
 
 fn list<'a>(file: &'a Value, name: &str) -> &'a [Value] {
@@ -152,6 +153,8 @@ fn examples_of_the_european_commission_match() {
         ("EC-4", 12, level(159_953, 240, 0, 1)),
         ("EC-6", 12, with(level(143_286, 240, 0, 1), &[(240, -10_000)])),
         ("EC-8", 12, with(level(116_667, 240, 0, 1), &[(240, -20_000_000)])),
+        ("EC-11", 12, with(level(150_000, 220, 0, 1), &[(221, -40_770)])),
+        ("EC-13", 12, equal_capital()),
     ];
     for (id, units_a_year, payments) in examples {
         let case = find(&file, "ec_aprc", id);
@@ -164,6 +167,14 @@ fn examples_of_the_european_commission_match() {
             case["description"]
         );
     }
+}
+
+/// 200,000 in 240 equal parts at 6 % a year, by our own schedule, in months after the drawdown.
+fn equal_capital() -> Vec<(u32, i64)> {
+    let mut request = request(Method::EqualPrincipal, Fen::new(20_000_000), 240);
+    request.annual_rate = "0.06".parse().unwrap();
+    let schedule = schedule::build(&request).unwrap();
+    (1u32..).zip(&schedule.installments).map(|(month, row)| (month, -row.total().get())).collect()
 }
 
 /// The compounded yearly rate of flows at units of a year.
@@ -205,6 +216,21 @@ fn examples_of_the_british_regulator_match() {
             }
         };
         assert_eq!(in_percent(yearly(&flows, units_a_year), 1), decimal(&case["expected_percent"]), "{id}");
+    }
+}
+
+#[test]
+fn examples_by_days_of_the_european_formula_match() {
+    let file = golden("apr_irr.json");
+    let flow = |on: &str, fen: i64| DatedFlow { on: on.parse().unwrap(), amount: Fen::new(fen) };
+    let examples = [
+        ("FSQ-1", vec![flow("2012-10-10", 50_000), flow("2012-10-15", -51_000)]),
+        ("FSQ-2", vec![flow("2012-10-10", 50_000), flow("2012-11-10", -27_000), flow("2012-12-10", -27_000)]),
+    ];
+    for (id, flows) in examples {
+        let case = find(&file, "fsharp_quirky", id);
+        let expected = decimal(&case["expected_percent"]);
+        assert_eq!(in_percent(dated_rate(&flows).unwrap(), expected.scale()), expected, "{id}");
     }
 }
 

@@ -177,6 +177,25 @@ fn other_published_schedules_of_our_convention_match() {
 }
 
 #[test]
+fn a_published_schedule_in_whole_hundreds_matches() {
+    let file = golden("schedules_other.json");
+    let case = cases(&file).iter().find(|case| case["id"] == "FINI-2").unwrap();
+    let inputs = &case["inputs"];
+    // A hundred is its least unit, as a fen is ours.
+    let units = |value: &Value| Fen::new(i64::try_from(decimal(value) / Decimal::ONE_HUNDRED).unwrap());
+    let periods = inputs["periods"].as_u64().unwrap();
+    let mut request = request(Method::EqualPrincipal, units(&inputs["principal"]), periods);
+    request.annual_rate = "0.24".parse().unwrap();
+    request.start_on = inputs["disbursed_on"].as_str().unwrap().parse().unwrap();
+    let found = schedule::build(&request).unwrap();
+    for row in case["expected"].as_array().unwrap() {
+        let ours = found.installments[row["no"].as_u64().unwrap() as usize - 1];
+        assert_eq!((ours.principal, ours.interest), (units(&row["principal"]), units(&row["interest"])), "{row}");
+        assert_eq!(ours.due_on.to_string(), row["due_date"].as_str().unwrap());
+    }
+}
+
+#[test]
 fn the_exact_schedules_of_the_european_commission_are_ours_to_a_fen() {
     let file = golden("schedules_other.json");
     for id in ["EC-8", "EC-13"] {

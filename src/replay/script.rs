@@ -57,6 +57,8 @@ impl Script {
     /// # Errors
     /// Every line that cannot be read, in order.
     pub fn parse(text: &str) -> Result<Script, Vec<Mistake>> {
+        // Some editors begin a file with a mark of its encoding, which nobody sees.
+        let text = text.trim_start_matches('\u{feff}');
         let mut reader = Reader { start: None, now: None, steps: Vec::new() };
         let mut mistakes = Vec::new();
         for (index, whole) in text.lines().enumerate() {
@@ -394,6 +396,12 @@ mod tests {
         assert_eq!(step.until, Some("2026-03-05T06:30:00Z".parse().unwrap()));
         let deposit = Event::Deposit { funder: "bank".into(), amount: Fen::new(100_000) };
         assert_eq!(step.command, Some(Command::Event(deposit)));
+    }
+
+    #[test]
+    fn a_text_of_another_system_is_read_too() {
+        let script = Script::parse("\u{feff}start 2026-03-02\r\ndeposit bank 1.00\r\n").unwrap();
+        assert_eq!((script.steps[0].line, script.steps[0].text.as_str()), (2, "deposit bank 1.00"));
     }
 
     #[test]

@@ -14,6 +14,8 @@ use crate::product::inquiry::{Inquiry, InquiryError};
 const READ_BYTES: usize = 1 << 20;
 /// A longer line is refused and skipped, so that memory stays bounded.
 const LINE_BYTES_MAX: usize = 64 * 1024;
+/// Some systems begin a text with a mark of its encoding, UTF-8, which nobody sees.
+const ENCODING_MARK: &[u8] = "\u{feff}".as_bytes();
 /// Fewer lines are not worth a second thread.
 const LINES_PER_THREAD_MIN: usize = 64;
 
@@ -72,6 +74,10 @@ impl Batch {
         let rest = self.pending.split_off(whole);
         let text = std::mem::replace(&mut self.pending, rest);
         let mut lines: Vec<&[u8]> = text.strip_suffix(b"\n").unwrap_or(&text).split(|byte| *byte == b'\n').collect();
+        if let (0, Some(first)) = (self.lines, lines.first_mut()) {
+            let line = *first;
+            *first = line.strip_prefix(ENCODING_MARK).unwrap_or(line);
+        }
         if text.is_empty() {
             lines.clear();
         }
@@ -221,6 +227,13 @@ mod tests {
         assert_eq!(found.len(), 3);
         assert_eq!(found[1]["line"], 2);
         assert!(found[2]["rows"].is_array());
+    }
+
+    #[test]
+    fn a_text_of_another_system_is_read_too() {
+        let (found, clean) = answers(&format!("\u{feff}{GOOD}\r\n{GOOD}\r\n"));
+        assert!(clean, "{found:?}");
+        assert_eq!((found.len(), &found[0]), (2, &found[1]));
     }
 
     #[test]

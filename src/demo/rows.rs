@@ -29,8 +29,10 @@ impl std::error::Error for RowError {}
 /// A file whose first row is not the expected header.
 #[derive(Debug, thiserror::Error)]
 pub enum HeaderError {
-    #[error("the file cannot be read")]
+    #[error("row 1: the header cannot be read; save the file as CSV in UTF-8")]
     Unreadable(#[from] csv::Error),
+    #[error("row 1: the header names the column {column:?} twice; leave one out")]
+    Twice { column: &'static str },
     #[error("row 1: the header lacks the column {missing:?}; expected are {}", expected.join(", "))]
     Missing { missing: &'static str, expected: Vec<&'static str> },
 }
@@ -68,10 +70,13 @@ impl<'t> Rows<'t> {
         let mut reader = csv::ReaderBuilder::new().flexible(true).from_reader(text);
         let header = reader.headers()?;
         let find = |column: &&'static str| {
-            header
-                .iter()
-                .position(|found| found.trim_start_matches('\u{feff}') == *column)
-                .ok_or_else(|| HeaderError::Missing { missing: column, expected: columns.to_vec() })
+            let is_named = |found: &str| found.trim_start_matches('\u{feff}') == *column;
+            let mut found = header.iter().enumerate().filter(|(_, name)| is_named(name)).map(|(place, _)| place);
+            match (found.next(), found.next()) {
+                (Some(place), None) => Ok(place),
+                (Some(_), Some(_)) => Err(HeaderError::Twice { column }),
+                (None, _) => Err(HeaderError::Missing { missing: column, expected: columns.to_vec() }),
+            }
         };
         let places = columns.iter().map(find).collect::<Result<Vec<usize>, HeaderError>>()?;
         let lines = Lines { text, place: 0, line: 1 };
@@ -206,6 +211,14 @@ mod tests {
         assert_eq!(read("a,b\rx,\r\rx,"), [Err(2), Err(4)]);
         assert_eq!(read("a,b\n1,\"two\nlines\"\nx,\n"), [Ok(1), Err(4)]);
         assert_eq!(read("a,b\n"), []);
+    }
+
+    #[test]
+    fn a_header_that_cannot_be_read_or_names_a_column_twice_is_refused() {
+        let refused = |text: &[u8]| Rows::open(text, &["a"]).err().unwrap().to_string();
+        assert!(refused(b"\xff\xfea\x00,\x00b\x00\n\x00").contains("save the file as CSV in UTF-8"));
+        assert!(refused(b"a,b,a\n1,2,3\n").contains("names the column \"a\" twice"));
+        assert!(refused(b"").contains("lacks the column \"a\""));
     }
 
     #[test]

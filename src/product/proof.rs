@@ -238,7 +238,7 @@ fn cases<'t>(terms: &'t Terms, plan: &Plan) -> Vec<Case<'t>> {
     let mut cases = Vec::new();
     for line in lines(terms, plan) {
         for amount in amounts(terms) {
-            for start_on in start_days(terms, plan, line.statement_day) {
+            for start_on in start_days(terms, plan, line) {
                 let grades = terms.purchase.grades.iter();
                 cases.extend(grades.map(|grade| Case { grade, amount, start_on, line }));
             }
@@ -267,14 +267,17 @@ fn amounts(terms: &Terms) -> Vec<Fen> {
 }
 
 /// Days of the grid. Interest by the month does not look at dates; interest by the day does, and is tried from the
-/// shortest to the longest first period, over a leap February and a year's end.
-fn start_days(terms: &Terms, plan: &Plan, statement_day: MonthDay) -> Vec<BusinessDay> {
+/// shortest to the longest first period, over a leap February and a year's end. Of another product's line the longest is what counts.
+fn start_days(terms: &Terms, plan: &Plan, line: LineDays) -> Vec<BusinessDay> {
     let base = BusinessDay::new(terms.valid_from);
-    let statement = statement_day.next_after(base);
+    let statement = line.statement_day.next_after(base);
     if plan.day_count == DayCount::Monthly {
         return vec![statement.minus_days(1)];
     }
     let months = [0u32, 1, 7, 11, 13, 24, 25];
-    let days = months.iter().map(|months| statement_day.months_after(statement, *months));
-    days.flat_map(|statement| [statement.minus_days(1), statement]).collect()
+    let longest = months.iter().map(|months| line.statement_day.months_after(statement, *months));
+    if line.is_of_another {
+        return longest.collect();
+    }
+    longest.flat_map(|statement| [statement.minus_days(1), statement]).collect()
 }

@@ -4,6 +4,7 @@ use anyhow::{Context, bail};
 use sqlx::migrate::MigrateError;
 use sqlx::postgres::{PgConnectOptions, PgPool, PgPoolOptions};
 use sqlx::{AssertSqlSafe, ConnectOptions, Connection, PgConnection, PgTransaction};
+use uuid::Uuid;
 
 use crate::MIGRATOR;
 use crate::launcher::MAJOR_MIN;
@@ -126,6 +127,36 @@ pub async fn holds_sealed_data(pool: &PgPool) -> sqlx::Result<bool> {
         "select exists (select from borrower) or exists (select from merchant) or exists (select from platform_key)",
     )
     .fetch_one(pool)
+    .await
+}
+
+/// A person, the key that is sealed under the master key, the sealed ID number, and its blind index.
+pub type IndexedPerson = (Uuid, Vec<u8>, Vec<u8>, Vec<u8>);
+
+/// Some people who were registered last in this migrated database, each with the key that is sealed under the master key.
+///
+/// # Errors
+/// Failures of the database.
+pub async fn load_last_person_keys(pool: &PgPool) -> sqlx::Result<Vec<(Uuid, Vec<u8>)>> {
+    sqlx::query_as(
+        "select borrower_id, person_key_sealed from borrower where person_key_sealed is not null
+         order by borrower_id desc limit 3",
+    )
+    .fetch_all(pool)
+    .await
+}
+
+/// Some people who can be found by their ID number.
+///
+/// # Errors
+/// Failures of the database.
+pub async fn load_indexed_people(pool: &PgPool) -> sqlx::Result<Vec<IndexedPerson>> {
+    sqlx::query_as(
+        "select b.borrower_id, b.person_key_sealed, b.id_number_sealed, i.id_number_hash
+         from (select id_number_hash, borrower_id from borrower_by_id_number limit 3) i
+         join borrower b on b.borrower_id = i.borrower_id and b.person_key_sealed is not null",
+    )
+    .fetch_all(pool)
     .await
 }
 

@@ -44,6 +44,7 @@ use clap::{Parser, Subcommand};
 use sqlx::PgPool;
 use tracing_subscriber::layer::SubscriberExt;
 use tracing_subscriber::util::SubscriberInitExt;
+use uuid::Uuid;
 
 use crate::access::Directory;
 use crate::app::App;
@@ -53,6 +54,7 @@ use crate::database;
 use crate::launcher::Server;
 use crate::partner::Partners;
 use crate::product::Catalogue;
+use crate::vault::{Field, Indexed, Vault};
 
 /// Ended by Ctrl-C or a termination signal, as shells count it.
 const INTERRUPTED: u8 = 130;
@@ -306,6 +308,7 @@ pub async fn open_app(config: &Config, database: &Database, clock: Clock) -> any
     }
     let pool = database::open(&database.url, config.database_connections).await?;
     refuse_new_key(config, &pool).await?;
+    refuse_wrong_keys(&config.vault()?, &pool).await?;
     app_on(config, pool, clock)
 }
 
@@ -321,6 +324,32 @@ pub async fn refuse_new_key(config: &Config, pool: &PgPool) -> anyhow::Result<()
             config.var_dir.display()
         );
     }
+    Ok(())
+}
+
+/// Under another master key nobody's data can be read; by another index key nobody is found again, and everybody would be
+/// registered a second time. Of a few samples one that fits is enough: a row that was spoiled stops no house.
+///
+/// # Errors
+/// When none of them fits, or the database fails.
+pub async fn refuse_wrong_keys(vault: &Vault, pool: &PgPool) -> anyhow::Result<()> {
+    let person_keys = database::load_last_person_keys(pool).await?;
+    let opens = |(owner, sealed): &(Uuid, Vec<u8>)| vault.open_person_key(*owner, sealed).is_ok();
+    anyhow::ensure!(
+        person_keys.is_empty() || person_keys.iter().any(opens),
+        "the master key (FENQI_MASTER_KEY, or master.key in var_dir) is not the one that the data of this database is sealed \
+         under; set the one that the house was run with, and former ones in FENQI_FORMER_MASTER_KEYS"
+    );
+    let people = database::load_indexed_people(pool).await?;
+    let mut indexes = people.iter().filter_map(|(owner, key, id_number, index)| {
+        let id_number = vault.open_person_key(*owner, key).ok()?.open(Field::IdNumber, id_number).ok()?;
+        Some(vault.index(Indexed::IdNumber, &id_number).as_slice() == index.as_slice())
+    });
+    anyhow::ensure!(
+        indexes.next().is_none_or(|fits| fits || indexes.any(|fits| fits)),
+        "index_key is not the one by which people in this database are found; set FENQI_INDEX_KEY to the one in force, which \
+         docs/OPERATIONS.md says how to derive"
+    );
     Ok(())
 }
 

@@ -2,8 +2,10 @@
 
 use std::process::{Command, Output, Stdio};
 
+use fenqi::borrower::actions::{erase, register};
 use fenqi::cli::refuse_new_key;
 use fenqi::config::Config;
+use fenqi::demo::identity::registration;
 use fenqi::jobs::{JobKind, dispatch};
 use fenqi::verify::verify;
 use sqlx::PgPool;
@@ -137,6 +139,22 @@ async fn no_new_master_key_is_made_for_data_sealed_under_another(pool: PgPool) {
     let refused = refuse_new_key(&read(&[]), &pool).await.unwrap_err().to_string();
     assert!(refused.contains("master.key") && refused.contains("FENQI_MASTER_KEY"), "{refused}");
     refuse_new_key(&read(&[("FENQI_MASTER_KEY", &"07".repeat(32))]), &pool).await.unwrap();
+}
+
+#[sqlx::test(migrator = "fenqi::MIGRATOR")]
+async fn another_master_key_or_index_key_than_the_houses_is_refused(pool: PgPool) {
+    let app = house::open(pool.clone(), "2026-03-02").await;
+    let registration = registration(7, 30, "2026-03-02".parse().unwrap());
+    let borrower_id = register(&app, registration).await.unwrap();
+    let fenqi = Program::on(&pool).await;
+    fenqi.done(&["notices"]);
+    let refused = Program::on(&pool).await.with("FENQI_MASTER_KEY", &"08".repeat(32)).refused(&["notices"]);
+    assert!(refused.contains("is not the one that the data of this database is sealed under"), "{refused}");
+    let refused = Program::on(&pool).await.with("FENQI_INDEX_KEY", &"09".repeat(32)).refused(&["notices"]);
+    assert!(refused.contains("set FENQI_INDEX_KEY to the one in force"), "{refused}");
+    // Of somebody who was erased nothing is left to hold a key against.
+    erase(&app, borrower_id).await.unwrap();
+    Program::on(&pool).await.with("FENQI_MASTER_KEY", &"08".repeat(32)).done(&["notices"]);
 }
 
 #[sqlx::test(migrator = "fenqi::MIGRATOR")]

@@ -359,17 +359,30 @@ fn generated_key(var_dir: &Path) -> anyhow::Result<SecretKey> {
     if !path.exists() {
         std::fs::create_dir_all(var_dir)
             .with_context(|| format!("cannot create the directory {}", var_dir.display()))?;
-        let mut bytes = [0; 32];
+        let mut bytes = [0; 40];
         rand::rngs::OsRng.try_fill_bytes(&mut bytes).context("the system gives no random bytes")?;
         let text: String = bytes.iter().map(|byte| format!("{byte:02x}")).collect();
-        let file = std::fs::OpenOptions::new().write(true).create_new(true).mode(0o600).open(&path);
-        let written = file.and_then(|mut file| std::io::Write::write_all(&mut file, text.as_bytes()));
-        written.with_context(|| format!("cannot write the master key to {shown}"))?;
+        keep_key(var_dir, text.split_at(64)).with_context(|| format!("cannot write the master key to {shown}"))?;
     }
     let text = std::fs::read_to_string(&path).with_context(|| format!("cannot read the master key in {shown}"))?;
     match text.trim().parse() {
         Ok(key) => Ok(key),
         Err(()) => bail!("{shown} does not hold 64 hexadecimal digits; restore it from your back-up"),
+    }
+}
+
+/// Writes a new key, whole and to the disk before it stands there: what was sealed under one that was lost could never be read.
+/// Whoever was first to make one has made it.
+fn keep_key(var_dir: &Path, (key, name): (&str, &str)) -> std::io::Result<()> {
+    let unfinished = var_dir.join(format!("{KEY_FILE}.{name}"));
+    let mut file = std::fs::OpenOptions::new().write(true).create_new(true).mode(0o600).open(&unfinished)?;
+    std::io::Write::write_all(&mut file, key.as_bytes())?;
+    file.sync_all()?;
+    let kept = std::fs::hard_link(&unfinished, var_dir.join(KEY_FILE));
+    std::fs::remove_file(&unfinished)?;
+    match kept {
+        Err(error) if error.kind() != std::io::ErrorKind::AlreadyExists => Err(error),
+        Ok(()) | Err(_) => std::fs::File::open(var_dir)?.sync_all(),
     }
 }
 
@@ -447,6 +460,18 @@ mod tests {
     fn a_database_of_ones_own_needs_a_master_key_of_ones_own() {
         let config = read("", &[("DATABASE_URL", "postgres://localhost/fenqi")]).unwrap();
         assert!(format!("{:#}", config.vault().err().unwrap()).contains("FENQI_MASTER_KEY"));
+    }
+
+    #[test]
+    fn all_who_start_at_once_have_the_one_master_key_that_was_made() {
+        let place = std::env::temp_dir().join(format!("fenqi-key-{}", std::process::id()));
+        let keys: Vec<[u8; 32]> = std::thread::scope(|scope| {
+            let starts: Vec<_> = (0..16).map(|_| scope.spawn(|| generated_key(&place).unwrap().0)).collect();
+            starts.into_iter().map(|start| start.join().unwrap()).collect()
+        });
+        assert!(keys.iter().all(|key| *key == keys[0]));
+        assert_eq!(std::fs::read_dir(&place).unwrap().count(), 1, "something unfinished was left");
+        std::fs::remove_dir_all(&place).unwrap();
     }
 
     #[test]

@@ -52,6 +52,8 @@ pub struct Rows<'t> {
     reader: csv::Reader<&'t [u8]>,
     columns: Vec<&'static str>,
     places: Vec<usize>,
+    /// Fields of the header.
+    count: usize,
     bytes: csv::ByteRecord,
     lines: Lines<'t>,
 }
@@ -79,8 +81,9 @@ impl<'t> Rows<'t> {
             }
         };
         let places = columns.iter().map(find).collect::<Result<Vec<usize>, HeaderError>>()?;
+        let count = header.len();
         let lines = Lines { text, place: 0, line: 1 };
-        Ok(Rows { text, reader, columns: columns.to_vec(), places, bytes: csv::ByteRecord::new(), lines })
+        Ok(Rows { text, reader, columns: columns.to_vec(), places, count, bytes: csv::ByteRecord::new(), lines })
     }
 
     /// The header as expected, for a side file.
@@ -105,7 +108,7 @@ impl<'t> Rows<'t> {
                 let allowed = "quotes that are closed: from one that is not, all up to the next was taken for this row";
                 Some(Err(row.refuse(first, row.text(0), allowed.to_owned())))
             }
-            Ok(true) => Some(row.check_text().and_then(|()| parse(&row))),
+            Ok(true) => Some(row.check_count(self.count).and_then(|()| row.check_text()).and_then(|()| parse(&row))),
             Err(error) => {
                 let first = self.columns.first().copied().unwrap_or_default();
                 Some(Err(row.refuse(first, "bytes that cannot be read", format!("a readable row ({error})"))))
@@ -154,6 +157,19 @@ impl Row<'_> {
     /// The text in a column, without blanks around it; empty where the row is too short.
     pub fn text(&self, column: usize) -> &str {
         self.places.get(column).and_then(|place| self.record.get(*place)).unwrap_or_default().trim()
+    }
+
+    /// An amount that is grouped by commas and not quoted has more fields than one, and the first is no amount of anybody's.
+    fn check_count(&self, header: usize) -> Result<(), RowError> {
+        let surplus = self.record.iter().skip(header).find(|field| !field.trim().is_empty());
+        match surplus {
+            None => Ok(()),
+            Some(found) => {
+                let last = self.columns.last().copied().unwrap_or_default();
+                let allowed = format!("{header} fields as in the header; quote a value that has a comma in it");
+                Err(self.refuse(last, found, allowed))
+            }
+        }
     }
 
     /// The expected columns hold text; what stands in others is nobody's business.
@@ -219,6 +235,14 @@ mod tests {
         assert!(refused(b"\xff\xfea\x00,\x00b\x00\n\x00").contains("save the file as CSV in UTF-8"));
         assert!(refused(b"a,b,a\n1,2,3\n").contains("names the column \"a\" twice"));
         assert!(refused(b"").contains("lacks the column \"a\""));
+    }
+
+    #[test]
+    fn a_row_with_more_fields_than_the_header_is_refused() {
+        assert_eq!(read("b,a\n1,2\n1,2,933\n1,2,,\n1,2,\" \"\n1,2,,3\n"), [Ok(2), Err(3), Ok(2), Ok(2), Err(6)]);
+        let mut rows = Rows::open(b"b,a\nx,9,933\n", &["a"]).unwrap();
+        let refused = rows.next_with(|row| row.number(0, 1, 9)).unwrap().unwrap_err().to_string();
+        assert!(refused.starts_with("row 2, column a: found \"933\", allowed is 2 fields"), "{refused}");
     }
 
     #[test]

@@ -25,7 +25,7 @@ use crate::page::{Site, Support};
 use crate::partner::wechat::WeChatSettings;
 use crate::partner::{PartnerSettings, risk};
 use crate::sandbox;
-use crate::secret::{FormerKeys, SecretKey};
+use crate::secret::{FormerKeys, SecretKey, said_of_toml};
 use crate::vault::{MasterKey, Vault};
 
 pub use keys::{KEYS, Key};
@@ -242,7 +242,9 @@ struct Values(BTreeMap<&'static str, (String, String)>);
 
 impl Values {
     fn add_file(&mut self, name: &str, text: &str) -> anyhow::Result<()> {
-        let table: toml::Table = text.parse().with_context(|| format!("the configuration file {name} is not TOML"))?;
+        let table: toml::Table = text.parse().map_err(|error| {
+            anyhow::anyhow!("the configuration file {name} is not TOML: {}", said_of_toml(text, &error))
+        })?;
         for (found, value) in table {
             let Some(key) = KEYS.iter().find(|key| key.name == found) else {
                 bail!("{name} has an unknown key `{found}`; allowed are {}", names());
@@ -452,6 +454,9 @@ mod tests {
     fn a_secret_is_never_repeated() {
         let refused = refusal("", &[("FENQI_MASTER_KEY", "5ec2e7")]);
         assert!(!refused.contains("5ec2e7"), "{refused}");
+        let refused = refusal("listen = '[::1]:81'\nmaster_key = '5ec2e7", &[]);
+        assert!(refused.contains("is not TOML: line 2: ") && !refused.contains("5ec2e7"), "{refused}");
+        assert_eq!(refused.lines().count(), 1, "{refused}");
         let config = read(&format!("master_key = '{}'", "ab".repeat(32)), &[]).unwrap();
         assert!(!format!("{config:?}").contains("abab"));
     }

@@ -38,6 +38,7 @@ use self::signature::{Authorization, Identity, KeyRing, Received, SKEW_MAX};
 use self::wechat::{WeChat, WeChatSettings};
 use self::withholding::ChannelName;
 use crate::base::Clock;
+use crate::secret::said_of_toml;
 
 pub use self::client::{CallError, Client, Operation};
 pub use self::signature::SignatureError;
@@ -94,12 +95,8 @@ impl PartnerSettings {
         let shown = path.display();
         let text = std::fs::read_to_string(path).with_context(|| format!("cannot read partners_file {shown}"))?;
         let file: Result<File, toml::de::Error> = toml::from_str(&text);
-        file.map(|file| file.partner).map_err(|error| {
-            // The error's own text would repeat the line, which may hold a private key.
-            let at = error.span().map_or(0, |span| span.start);
-            let line = text.bytes().take(at).filter(|byte| *byte == b'\n').count() + 1;
-            anyhow::anyhow!("partners_file {shown}, line {line}: {}", error.message())
-        })
+        file.map(|file| file.partner)
+            .map_err(|error| anyhow::anyhow!("partners_file {shown}, {}", said_of_toml(&text, &error)))
     }
 }
 

@@ -18,6 +18,7 @@ use super::wire::{
 use crate::base::Clock;
 use crate::partner::call_log::{CallLog, Ended};
 use crate::partner::client::TIME_LIMIT_PERSON;
+use crate::secret::said_of_toml;
 
 /// Tokens are renewed so long before they end.
 const EARLY: TimeDelta = TimeDelta::minutes(5);
@@ -84,7 +85,7 @@ impl WeChatSettings {
         let shown = path.display();
         let text = std::fs::read_to_string(path).with_context(|| format!("cannot read wechat_file {shown}"))?;
         let read: Result<WeChatSettings, toml::de::Error> = toml::from_str(&text);
-        let settings = read.map_err(|error| anyhow::anyhow!("wechat_file {shown}: {}", error.message()))?;
+        let settings = read.map_err(|error| anyhow::anyhow!("wechat_file {shown}, {}", said_of_toml(&text, &error)))?;
         if let Some(kind) = settings.templates.keys().find(|kind| !kinds.contains(&kind.as_str())) {
             let kinds = kinds.join(", ");
             anyhow::bail!("wechat_file {shown}: no notice is called {kind}; templates may stand for {kinds}");

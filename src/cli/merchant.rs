@@ -1,9 +1,11 @@
 //! `fenqi merchant`: merchants that applied, shown to an operator and decided on.
 
+use std::path::PathBuf;
+use std::process::ExitCode;
+
+use anyhow::Context as _;
 use chrono::{DateTime, Utc};
 use serde_json::json;
-
-use std::process::ExitCode;
 
 use crate::app::App;
 use crate::base::id::MerchantId;
@@ -12,10 +14,11 @@ use crate::cli::line::filled;
 use crate::cli::trial;
 use crate::error::{Fault, Refusal, Step};
 use crate::merchant::actions::Judgement;
+use crate::merchant::code_actions::{CodeForms, code_forms};
 use crate::merchant::join_store::{self, ApplicationRow};
 use crate::merchant::staff::parse_staff_name;
 use crate::merchant::staff_actions::{self, Hiring};
-use crate::merchant::{self, Decision, MerchantStatus, Role};
+use crate::merchant::{self, Decision, MerchantStatus, Role, picture};
 
 /// More than anyone reads through; `--after` goes on.
 const LISTED_MAX: i64 = 100;
@@ -52,6 +55,8 @@ pub enum Args {
     Resume(Deciding),
     /// End a merchant; what it sold is settled as usual
     Close(Deciding),
+    /// Print a code that customers scan: its link, and the EMVCo payload for wallets that read that form
+    Code(Coding),
     /// Say where people who open the merchant's code in another wallet's app can pay, such as the merchant's code there
     SetLink {
         /// By its id in `fenqi merchant list`
@@ -90,6 +95,24 @@ pub struct Deciding {
     json: bool,
 }
 
+#[derive(clap::Args)]
+pub struct Coding {
+    /// By its id in `fenqi merchant list`
+    merchant: MerchantId,
+    /// The code of the order with this reference, instead of the one for any amount
+    #[arg(long)]
+    order: Option<String>,
+    /// Draw the link into this file too, as SVG
+    #[arg(long)]
+    svg: Option<PathBuf>,
+    /// Draw the EMVCo payload instead of the link
+    #[arg(long, requires = "svg")]
+    emvco: bool,
+    /// Print one line of JSON
+    #[arg(long)]
+    json: bool,
+}
+
 pub async fn run(args: Args) -> anyhow::Result<ExitCode> {
     let (app, _database) = trial::open_any().await?;
     match args {
@@ -100,6 +123,7 @@ pub async fn run(args: Args) -> anyhow::Result<ExitCode> {
         Args::Suspend(deciding) => decide(&app, deciding, Decision::Suspend).await?,
         Args::Resume(deciding) => decide(&app, deciding, Decision::Resume).await?,
         Args::Close(deciding) => decide(&app, deciding, Decision::Close).await?,
+        Args::Code(coding) => code(&app, coding).await?,
         Args::SetLink { merchant, link } => {
             merchant::set_other_link(&app, merchant, link.as_deref()).await.map_err(said)?;
             println!("{merchant} {}", link.as_deref().unwrap_or("has no link for other apps"));
@@ -209,6 +233,23 @@ async fn decide(app: &App, deciding: Deciding, decision: Decision) -> anyhow::Re
     match step {
         Step::Applied => println!("{merchant_id} is {status} from now on"),
         Step::AlreadyApplied => println!("{merchant_id} was {status} already; nothing changed"),
+    }
+    Ok(())
+}
+
+async fn code(app: &App, coding: Coding) -> anyhow::Result<()> {
+    let Coding { merchant: merchant_id, order, svg, emvco, json } = coding;
+    let CodeForms { link, payload } = code_forms(app, merchant_id, order.as_deref()).await.map_err(said)?;
+    let without = "no EMVCo payload: the merchant stated no name and city in Latin letters";
+    if let Some(path) = svg {
+        let text = if emvco { payload.as_deref().context(without)? } else { link.as_str() };
+        let drawn = std::fs::write(&path, picture::svg(text)?);
+        drawn.with_context(|| format!("cannot write {}", path.display()))?;
+    }
+    if json {
+        println!("{}", json!({ "link": link, "emvco": payload }));
+    } else {
+        println!("{link}\n{}", payload.as_deref().unwrap_or(without));
     }
     Ok(())
 }

@@ -3,8 +3,8 @@
 use chrono::{DateTime, SubsecRound, TimeDelta, Utc};
 use sqlx::PgConnection;
 
-use super::code::{Code, CodeKind, CodeRefusal, CodeStatus, ORDER_DAYS_MAX, ORDER_REFERENCE_CHARS_MAX};
-use super::model::MerchantStatus;
+use super::code::{Code, CodeKind, CodeRefusal, CodeStatus, MerchantOnCode, ORDER_DAYS_MAX, ORDER_REFERENCE_CHARS_MAX};
+use super::model::{Category, MerchantStatus};
 use super::{code_store, store};
 use crate::app::App;
 use crate::base::Fen;
@@ -66,6 +66,42 @@ fn check(order: &Order, now: DateTime<Utc>) -> Result<CodeKind, CodeRefusal> {
     // The database keeps microseconds; the same order asked for again must compare equal.
     let expires_at = order.expires_at.trunc_subsecs(6);
     Ok(CodeKind::Order { amount: order.amount, reference: order.reference.clone(), expires_at })
+}
+
+/// A code in the forms in which it is printed or shown.
+#[derive(Clone, Debug)]
+pub struct CodeForms {
+    /// Any camera opens it.
+    pub link: String,
+    /// For wallets that read the EMVCo form; `None` where the merchant stated no name and city in Latin letters.
+    pub payload: Option<String>,
+}
+
+/// The merchant's static code, made the first time it is asked for, or that of an order, in its forms.
+pub async fn code_forms(
+    app: &App,
+    merchant_id: MerchantId,
+    reference: Option<&str>,
+) -> Outcome<CodeForms, CodeRefusal> {
+    let code = match reference {
+        None => open_static_code(app, merchant_id).await?,
+        Some(reference) => {
+            let mut connection = app.pool.acquire().await?;
+            let found = code_store::find_code_of(&mut connection, merchant_id, Some(reference)).await?;
+            found.ok_or(Fault::Refused(CodeRefusal::UnknownCode))?
+        }
+    };
+    let merchant = store::find_merchant(&mut *app.pool.acquire().await?, merchant_id).await?;
+    let merchant = merchant.ok_or(Fault::Refused(CodeRefusal::UnknownMerchant))?;
+    let category = merchant.category.parse::<Category>().map_err(anyhow::Error::new)?;
+    let payload = match (merchant.latin_name, merchant.latin_city) {
+        (Some(latin_name), Some(latin_city)) => {
+            let on_code = MerchantOnCode { name: merchant.name, category, latin_name, latin_city };
+            Some(code.merchant_presented(&on_code).map_err(anyhow::Error::new)?)
+        }
+        (Some(_), None) | (None, _) => None,
+    };
+    Ok(CodeForms { link: code.link(&app.site.link("")), payload })
 }
 
 /// Closes a code that will not be paid; a paid one stays paid.

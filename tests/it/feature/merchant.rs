@@ -13,6 +13,7 @@ use fenqi::merchant::{self, Category, CodeRefusal, Decision, MerchantRefusal, Me
 use fenqi::vault::Field;
 use sqlx::PgPool;
 
+use super::house_command::Program;
 use crate::golden::golden;
 use crate::house;
 
@@ -179,6 +180,37 @@ async fn a_code_has_a_link_a_payload_and_a_picture(pool: PgPool) {
     let payload = Payload::parse(&code.merchant_presented(&on_code).unwrap()).unwrap();
     assert_eq!(payload.value(1), Some("11"));
     assert_eq!(payload.template(26).unwrap()[1].value, merchant::code::token(code.code_id));
+}
+
+#[sqlx::test(migrator = "fenqi::MIGRATOR")]
+async fn a_code_is_printed_and_drawn_in_both_forms_by_command(pool: PgPool) {
+    let app = house::open(pool.clone(), "2026-03-02").await;
+    let merchant_id = active(&app).await;
+    let expires_at = app.clock.now() + chrono::TimeDelta::minutes(15);
+    let order = Order { merchant_id, reference: "A-1".into(), amount: Fen::new(12_805), expires_at };
+    let code = merchant::open_order_code(&app, &order).await.unwrap();
+    let fenqi = Program::on(&pool).await;
+    let id = merchant_id.to_string();
+
+    let told = fenqi.done(&["merchant", "code", &id]);
+    let (link, payload) = told.trim_end().split_once('\n').unwrap();
+    assert!(link.contains("/q/") && payload.starts_with("000201010211"), "{told}");
+    assert_eq!(fenqi.done(&["merchant", "code", &id]), told, "the printed code stays");
+
+    let picture = std::env::temp_dir().join(format!("fenqi-code-{}.svg", std::process::id()));
+    let drawn = picture.to_str().unwrap();
+    let told = fenqi.done(&["merchant", "code", &id, "--order", "A-1", "--svg", drawn, "--emvco", "--json"]);
+    let told: serde_json::Value = serde_json::from_str(&told).unwrap();
+    let payload = told["emvco"].as_str().unwrap();
+    assert_eq!(std::fs::read_to_string(&picture).unwrap(), merchant::picture::svg(payload).unwrap());
+    std::fs::remove_file(&picture).unwrap();
+    let payload = Payload::parse(payload).unwrap();
+    assert_eq!((payload.value(1), payload.value(54)), (Some("12"), Some("128.05")));
+    assert_eq!(payload.template(26).unwrap()[1].value, merchant::code::token(code.code_id));
+
+    assert!(fenqi.refused(&["merchant", "code", &id, "--order", "A-2"]).contains("there is no such code"));
+    sqlx::query("update merchant set latin_name = null, latin_city = null").execute(&pool).await.unwrap();
+    assert!(fenqi.done(&["merchant", "code", &id]).contains("stated no name and city in Latin letters"));
 }
 
 #[test]

@@ -13,12 +13,12 @@ use crate::base::person::Mobile;
 use crate::cli::line::filled;
 use crate::cli::trial;
 use crate::error::{Fault, Refusal, Step};
-use crate::merchant::actions::Judgement;
+use crate::merchant::actions::{AccountChange, Judgement};
 use crate::merchant::code_actions::{CodeForms, code_forms};
 use crate::merchant::join_store::{self, ApplicationRow};
 use crate::merchant::staff::parse_staff_name;
 use crate::merchant::staff_actions::{self, Hiring};
-use crate::merchant::{self, Decision, MerchantStatus, Role, picture};
+use crate::merchant::{self, AccountStep, Decision, MerchantStatus, Role, picture};
 
 /// More than anyone reads through; `--after` goes on.
 const LISTED_MAX: i64 = 100;
@@ -55,6 +55,17 @@ pub enum Args {
     Resume(Deciding),
     /// End a merchant; what it sold is settled as usual
     Close(Deciding),
+    /// State another settlement account for a merchant; it is paid to that once somebody else states the same
+    SetAccount {
+        /// By its id in `fenqi merchant list`
+        merchant: MerchantId,
+        /// The account's number; it is the company's own
+        #[arg(long)]
+        number: String,
+        /// Who states it
+        #[arg(long, value_parser = filled)]
+        by: String,
+    },
     /// Print a code that customers scan: its link, and the EMVCo payload for wallets that read that form
     Code(Coding),
     /// Say where people who open the merchant's code in another wallet's app can pay, such as the merchant's code there
@@ -123,6 +134,17 @@ pub async fn run(args: Args) -> anyhow::Result<ExitCode> {
         Args::Suspend(deciding) => decide(&app, deciding, Decision::Suspend).await?,
         Args::Resume(deciding) => decide(&app, deciding, Decision::Resume).await?,
         Args::Close(deciding) => decide(&app, deciding, Decision::Close).await?,
+        Args::SetAccount { merchant: merchant_id, number: account_number, by: changed_by } => {
+            let change = AccountChange { merchant_id, account_number, changed_by };
+            match merchant::change_settlement_account(&app, &change).await.map_err(said)? {
+                AccountStep::Proposed => {
+                    println!("{merchant_id} is paid to the account that was stated once somebody else states the same");
+                }
+                AccountStep::Changed { proposed_by } => {
+                    println!("{merchant_id} is paid to the account that {proposed_by} stated from now on");
+                }
+            }
+        }
         Args::Code(coding) => code(&app, coding).await?,
         Args::SetLink { merchant, link } => {
             merchant::set_other_link(&app, merchant, link.as_deref()).await.map_err(said)?;

@@ -7,7 +7,8 @@ use super::agreement::Agreement;
 use super::join::{LATIN_CITY_MAX, LATIN_NAME_MAX, is_latin};
 use super::model::{AccountNumber, Category, Decision, MerchantRefusal, parse_link, parse_name};
 use super::staff_store;
-use super::store::{self, DecidedChange, MerchantRecord, NewMerchant, SealedAccount};
+use super::store::{self, AccountProposal, DecidedChange, MerchantRecord, NewMerchant, SealedAccount};
+use crate::access::is_same_holder;
 use crate::app::App;
 use crate::base::Rate;
 use crate::base::id::MerchantId;
@@ -196,7 +197,7 @@ async fn tell_applicant(connection: &mut PgConnection, change: &DecidedChange<'_
     outbox::store::enqueue(connection, &[message]).await
 }
 
-/// A new account for a merchant's money, as typed, and who enters it.
+/// A new account for a merchant's money, as typed, and who states it.
 #[derive(Clone, Debug)]
 pub struct AccountChange {
     pub merchant_id: MerchantId,
@@ -204,25 +205,48 @@ pub struct AccountChange {
     pub changed_by: String,
 }
 
-/// Replaces the settlement account; payouts not yet sent and retried ones go to the new one.
-pub async fn change_settlement_account(app: &App, change: &AccountChange) -> Outcome<(), MerchantRefusal> {
-    if change.changed_by.trim().is_empty() {
+/// What came of an account that somebody stated.
+#[derive(Clone, Debug, PartialEq, Eq)]
+#[must_use]
+pub enum AccountStep {
+    /// It takes another person who states the same.
+    Proposed,
+    Changed {
+        proposed_by: String,
+    },
+}
+
+/// Replaces the settlement account once two people have stated the same one, as whoever holds it gets all of the merchant's money.
+/// Payouts not yet sent and retried ones go to the new one. What is stated otherwise is proposed in place of what was.
+pub async fn change_settlement_account(app: &App, change: &AccountChange) -> Outcome<AccountStep, MerchantRefusal> {
+    let (merchant_id, by) = (change.merchant_id, change.changed_by.trim());
+    if by.is_empty() {
         return Err(Fault::Refused(MerchantRefusal::ReasonMissing));
     }
     let account: AccountNumber = change.account_number.parse().map_err(Fault::Refused)?;
+    let (owner, field) = (merchant_id.uuid(), Field::SettlementAccount);
+    let sealed = app.vault.seal_for(owner, field, account.reveal());
     let mut transaction = database::begin(&app.pool).await?;
-    let merchant = store::find_merchant(&mut transaction, change.merchant_id).await?;
+    let proposal = store::lock_account_proposal(&mut transaction, merchant_id).await?;
+    let merchant = store::find_merchant(&mut transaction, merchant_id).await?;
     let merchant = merchant.ok_or(Fault::Refused(MerchantRefusal::UnknownMerchant))?;
-    let sealed = SealedAccount {
-        name: &merchant.name,
-        sealed: app.vault.seal_for(change.merchant_id.uuid(), Field::SettlementAccount, account.reveal()),
-        tail: account.tail(),
+    let stated = match &proposal {
+        Some(proposal) => Some(app.vault.open_for(owner, field, &proposal.sealed).map_err(anyhow::Error::new)?),
+        None => None,
     };
-    let (merchant_id, changed_by) = (change.merchant_id, change.changed_by.trim());
-    let now = app.clock.now();
-    if !store::update_settlement_account(&mut transaction, merchant_id, &sealed, changed_by, now).await? {
+    let is_stated_again = stated.is_some_and(|number| number == account.reveal());
+    let confirmed = proposal.filter(|proposal| is_stated_again && !is_same_holder(&proposal.by, by));
+    let Some(AccountProposal { by: proposed_by, .. }) = confirmed else {
+        let proposal = AccountProposal { sealed, by: by.to_owned() };
+        store::put_account_proposal(&mut transaction, merchant_id, &proposal).await?;
+        transaction.commit().await?;
+        return Ok(AccountStep::Proposed);
+    };
+    let account = SealedAccount { name: &merchant.name, sealed, tail: account.tail() };
+    let (both, now) = (format!("{proposed_by} and {by}"), app.clock.now());
+    if !store::update_settlement_account(&mut transaction, merchant_id, &account, &both, now).await? {
         return Err(Fault::Refused(MerchantRefusal::UnknownMerchant));
     }
     transaction.commit().await?;
-    Ok(())
+    Ok(AccountStep::Changed { proposed_by })
 }

@@ -32,7 +32,7 @@ pub mod join_h5;
 pub mod staff_h5;
 pub mod order_h5;
 
-pub use actions::{change_settlement_account, decide, onboard, set_other_link};
+pub use actions::{AccountStep, change_settlement_account, decide, onboard, set_other_link};
 pub use agreement::Agreement;
 pub use code::{Code, CodeKind, CodeRefusal, CodeStatus};
 pub use code_actions::{close_code, open_order_code, open_static_code};

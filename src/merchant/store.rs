@@ -208,7 +208,44 @@ pub struct SealedAccount<'a> {
     pub tail: &'a str,
 }
 
-/// Replaces the settlement account and writes the event; false when there is no such merchant.
+/// An account that one person stated, sealed.
+#[derive(Debug)]
+pub struct AccountProposal {
+    pub sealed: Vec<u8>,
+    pub by: String,
+}
+
+/// The account that is proposed for a merchant, with the merchant locked; `None` where none is.
+pub async fn lock_account_proposal(
+    connection: &mut PgConnection,
+    merchant_id: MerchantId,
+) -> sqlx::Result<Option<AccountProposal>> {
+    let row = sqlx::query!(
+        "select account_proposed_sealed, account_proposed_by from merchant where merchant_id = $1 for no key update",
+        merchant_id.uuid()
+    )
+    .fetch_optional(connection)
+    .await?;
+    Ok(row.and_then(|row| Some(AccountProposal { sealed: row.account_proposed_sealed?, by: row.account_proposed_by? })))
+}
+
+pub async fn put_account_proposal(
+    connection: &mut PgConnection,
+    merchant_id: MerchantId,
+    proposal: &AccountProposal,
+) -> sqlx::Result<()> {
+    sqlx::query!(
+        "update merchant set account_proposed_sealed = $2, account_proposed_by = $3 where merchant_id = $1",
+        merchant_id.uuid(),
+        proposal.sealed,
+        proposal.by,
+    )
+    .execute(connection)
+    .await?;
+    Ok(())
+}
+
+/// Replaces the settlement account, whatever is proposed, and writes the event; false when there is no such merchant.
 pub async fn update_settlement_account(
     connection: &mut PgConnection,
     merchant_id: MerchantId,
@@ -219,7 +256,8 @@ pub async fn update_settlement_account(
     let done = sqlx::query!(
         "with moved as (
              update merchant set settlement_account_name = $2, settlement_account_sealed = $3,
-                                 settlement_account_tail = $4
+                                 settlement_account_tail = $4, account_proposed_sealed = null,
+                                 account_proposed_by = null
              where merchant_id = $1
              returning merchant_id)
          insert into merchant_event (merchant_id, decision, decided_by, reason, occurred_at)

@@ -227,7 +227,9 @@ impl Stage {
         // An account of its own, by which the payout channel's answers are prescribed.
         let account_number = format!("622588{number:010}");
         self.accounts.insert(name.to_owned(), account_number.clone());
-        let change = AccountChange { merchant_id, account_number, changed_by: OPERATOR.to_owned() };
+        let mut change = AccountChange { merchant_id, account_number, changed_by: OPERATOR.to_owned() };
+        plainly(merchant::actions::change_settlement_account(self.app(), &change).await)?.ok();
+        change.changed_by = SECOND_OPERATOR.to_owned();
         plainly(merchant::actions::change_settlement_account(self.app(), &change).await)
     }
 

@@ -9,7 +9,9 @@ use fenqi::merchant::actions::{AccountChange, Judgement, LatinLabel, Onboarding}
 use fenqi::merchant::code::{MerchantOnCode, Presented};
 use fenqi::merchant::code_actions::Order;
 use fenqi::merchant::emvco::{Payload, crc16};
-use fenqi::merchant::{self, Category, CodeRefusal, Decision, MerchantRefusal, MerchantStatus, code_store, store};
+use fenqi::merchant::{
+    self, AccountStep, Category, CodeRefusal, Decision, MerchantRefusal, MerchantStatus, code_store, store,
+};
 use fenqi::vault::Field;
 use sqlx::PgPool;
 
@@ -90,12 +92,35 @@ async fn wrong_particulars_are_refused_by_name(pool: PgPool) {
 }
 
 #[sqlx::test(migrator = "fenqi::MIGRATOR")]
-async fn the_settlement_account_is_sealed_and_can_be_changed(pool: PgPool) {
+async fn the_settlement_account_is_sealed_and_changed_by_two_people(pool: PgPool) {
     let app = house::open(pool, "2026-03-02").await;
     let merchant_id = active(&app).await;
-    let change =
-        AccountChange { merchant_id, account_number: "6222021234567890123".into(), changed_by: "operator:li".into() };
-    merchant::change_settlement_account(&app, &change).await.unwrap();
+    let state = async |account_number: &str, changed_by: &str| {
+        let (account_number, changed_by) = (account_number.to_owned(), changed_by.to_owned());
+        merchant::change_settlement_account(&app, &AccountChange { merchant_id, account_number, changed_by })
+            .await
+            .unwrap()
+    };
+    assert_eq!(state("6222 0212 3456 7890 123", "Li Na").await, AccountStep::Proposed);
+    // Nobody confirms what they proposed, and nobody what was replaced since.
+    assert_eq!(state("6222021234567890123", "li  na").await, AccountStep::Proposed);
+    assert_eq!(state("6222021234567890999", "Wang Wei").await, AccountStep::Proposed);
+    assert_eq!(state("6222021234567890123", "Li Na").await, AccountStep::Proposed);
+    let tail: String =
+        sqlx::query_scalar("select settlement_account_tail from merchant").fetch_one(&app.pool).await.unwrap();
+    assert_eq!(tail, "3456", "one person has changed where the money goes");
+    let changed = AccountStep::Changed { proposed_by: "Li Na".into() };
+    assert_eq!(state("6222021234567890123", "Wang Wei").await, changed);
+    assert_eq!(
+        state("6222021234567890123", "Wang Wei").await,
+        AccountStep::Proposed,
+        "what was confirmed is done with"
+    );
+    let events: Vec<String> = sqlx::query_scalar("select decided_by from merchant_event where decision = 'account'")
+        .fetch_all(&app.pool)
+        .await
+        .unwrap();
+    assert_eq!(events, ["Li Na and Wang Wei"]);
     let sealed: Vec<u8> =
         sqlx::query_scalar("select settlement_account_sealed from merchant").fetch_one(&app.pool).await.unwrap();
     let opened = app.vault.open_for(merchant_id.uuid(), Field::SettlementAccount, &sealed).unwrap();

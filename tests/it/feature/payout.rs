@@ -73,12 +73,14 @@ async fn a_failed_payout_is_retried_to_the_new_account(pool: PgPool) {
     let unpaid = street.settlement("2026-03-02").await;
     assert_eq!(unpaid.status, settlement::payable::PayableStatus::ToPay);
 
-    let change = AccountChange {
-        merchant_id: street.merchant_id,
-        account_number: "6222021234567890123".into(),
-        changed_by: "operator:li".into(),
-    };
-    merchant::change_settlement_account(&street.app, &change).await.unwrap();
+    for changed_by in ["Li Na", "Wang Wei"] {
+        let change = AccountChange {
+            merchant_id: street.merchant_id,
+            account_number: "6222021234567890123".into(),
+            changed_by: changed_by.into(),
+        };
+        let _ = merchant::change_settlement_account(&street.app, &change).await.unwrap();
+    }
     let payout_id = fenqi::base::id::PayoutId::from_uuid(street.payouts().await[0].0);
     assert_eq!(settlement::retry_payout(&street.app, payout_id, "operator:li").await.unwrap(), Step::Applied);
     assert_eq!(settlement::retry_payout(&street.app, payout_id, "operator:li").await.unwrap(), Step::AlreadyApplied);
@@ -106,6 +108,13 @@ async fn an_operator_hears_of_a_failed_payout_and_sends_it_again_by_commands(poo
     let listed = fenqi.done(&["payout", "list", "--failed"]);
     assert!(listed.starts_with(&payout_id) && listed.contains("failed: account_closed"), "{listed}");
 
+    let merchant_id = street.merchant_id.to_string();
+    let account = ["merchant", "set-account", &merchant_id, "--number", "6222021234567890123", "--by"];
+    assert!(fenqi.done(&[&account[..], &["Li Na"]].concat()).contains("once somebody else states the same"));
+    assert!(fenqi.done(&[&account[..], &["Wang Wei"]].concat()).contains("that Li Na stated from now on"));
+    assert!(
+        fenqi.refused(&["merchant", "set-account", &merchant_id, "--number", "1", "--by", "Li Na"]).contains("8 to 32")
+    );
     fenqi.done(&["payout", "retry", &payout_id, "--by", "Li Na"]);
     let asked_for: chrono::DateTime<chrono::Utc> =
         sqlx::query_scalar("select max(occurred_at) from payout_event").fetch_one(&pool).await.unwrap();
@@ -114,6 +123,7 @@ async fn an_operator_hears_of_a_failed_payout_and_sends_it_again_by_commands(poo
     assert_eq!(fenqi.done(&["payout", "list", "--failed"]), "");
     assert_eq!(settlement::submit_payouts(&street.app).await.unwrap().paid, 1);
     assert!(fenqi.done(&["payout", "list"]).contains("attempt 2  succeeded"));
+    assert_eq!(lock(&street.world.payout).paid_to("6222021234567890123"), 9_940);
     assert!(fenqi.refused(&["payout", "retry", &payout_id, "--by", "Li Na"]).contains("only a payout that failed"));
 }
 

@@ -333,7 +333,8 @@ impl Places {
             _ => wanted,
         };
         let socket = home.join("socket");
-        let socket = if socket.as_os_str().len() > SOCKET_DIR_BYTES_MAX { short_socket_dir(&home) } else { socket };
+        let is_short = socket.as_os_str().len() <= SOCKET_DIR_BYTES_MAX;
+        let socket = if is_short { socket } else { short_socket_dir(&home, account)? };
         let socket = create_private(&socket, account)?;
         Ok(Places { home, socket })
     }
@@ -361,10 +362,18 @@ impl Places {
     }
 }
 
-/// Where a socket's path fits when the home's does not.
-fn short_socket_dir(home: &Path) -> PathBuf {
+/// Where a socket's path fits when the home's does not. Others may write there, so that only a directory of ours is used and no link
+/// is followed.
+fn short_socket_dir(home: &Path, account: Option<&Account>) -> anyhow::Result<PathBuf> {
     let base = std::env::var_os("XDG_RUNTIME_DIR").filter(|_| !is_root()).map_or_else(|| "/tmp".into(), PathBuf::from);
-    base.join(format!("fenqi-{}", short_hash(home)))
+    let place = base.join(format!("fenqi-{}", short_hash(home)));
+    let own = fs::metadata("/proc/self").context("cannot read /proc/self")?.uid();
+    match fs::symlink_metadata(&place) {
+        Ok(there) if !there.is_dir() || ![own, account.map_or(own, |account| account.uid)].contains(&there.uid()) => {
+            bail!("{} belongs to somebody else; remove it or choose another FENQI_VAR_DIR", place.display())
+        }
+        Ok(_) | Err(_) => Ok(place),
+    }
 }
 
 /// A directory with mode 0700 that belongs to the account (or to us), with its absolute path.

@@ -6,6 +6,8 @@ use std::path::PathBuf;
 use std::process::{Command, Output, Stdio};
 use std::time::{Duration, Instant};
 
+use sha2::{Digest, Sha256};
+
 /// A directory of its own for one test, removed at the end with the server in it.
 pub(super) struct Place(pub(super) PathBuf);
 
@@ -149,6 +151,23 @@ fn a_deep_directory_still_has_a_socket() {
     let deep = "a-long-name-of-a-directory/".repeat(5);
     let output = place.fenqi(&["migrate"]).env("FENQI_VAR_DIR", deep).output().unwrap();
     assert!(output.status.success(), "{}", said(&output.stderr));
+}
+
+#[test]
+fn a_link_that_stands_where_the_socket_goes_is_not_followed() {
+    let place = Place::new("linked");
+    let deep = "a-long-name-of-a-directory/".repeat(5);
+    let (home, elsewhere) = (place.0.join(&deep).join("pg"), place.0.join("elsewhere"));
+    std::fs::create_dir_all(&home).unwrap();
+    std::fs::create_dir_all(&elsewhere).unwrap();
+    let hash = Sha256::digest(home.canonicalize().unwrap().as_os_str().as_encoded_bytes());
+    let hash: String = hash.iter().take(6).map(|byte| format!("{byte:02x}")).collect();
+    let socket = std::path::Path::new("/tmp").join(format!("fenqi-{hash}"));
+    std::os::unix::fs::symlink(&elsewhere, &socket).unwrap();
+    let output = place.fenqi(&["migrate"]).env("FENQI_VAR_DIR", deep).output().unwrap();
+    std::fs::remove_file(&socket).unwrap();
+    assert_eq!(output.status.code(), Some(1));
+    assert!(said(&output.stderr).contains("belongs to somebody else"), "{}", said(&output.stderr));
 }
 
 #[test]

@@ -1,6 +1,7 @@
 //! Background work on payouts: send those whose day has come, and ask about those that are not final.
 
 use std::collections::BTreeMap;
+use std::collections::btree_map::Entry;
 
 use chrono::TimeDelta;
 
@@ -131,15 +132,26 @@ fn answer_all(answers: &mut BTreeMap<PayoutId, Answer>, batch: &[Payment], word:
     }
 }
 
-/// Puts what the channel says in the place of silence. A word about a payment that we did not ask about changes nothing.
+/// Puts what the channel says in the place of silence. A word about a payment that we did not ask about changes nothing, and two
+/// words about one payment that differ are as good as none.
 fn fill_in(answers: &mut BTreeMap<PayoutId, Answer>, heard: &[Heard]) {
-    for heard in heard {
-        let Some((payout_id, attempt_no)) = parse_order_key(&heard.key) else { continue };
-        if let Some(answer) = answers.get_mut(&payout_id).filter(|answer| answer.attempt_no == attempt_no) {
-            answer.amount = heard.amount;
-            answer.word = word(&heard.saying);
+    let mut said: BTreeMap<PayoutId, Answer> = BTreeMap::new();
+    for CalledBack { payout_id, answer } in heard.iter().filter_map(read_callback) {
+        if answers.get(&payout_id).is_none_or(|asked| asked.attempt_no != answer.attempt_no) {
+            continue;
+        }
+        match said.entry(payout_id) {
+            Entry::Vacant(none) => {
+                none.insert(answer);
+            }
+            Entry::Occupied(mut first) => {
+                if *first.get() != answer {
+                    first.insert(Answer { amount: None, word: Word::Silence, ..answer });
+                }
+            }
         }
     }
+    answers.extend(said);
 }
 
 fn word(saying: &Saying) -> Word {
@@ -190,5 +202,38 @@ fn pay_to(app: &App, payout: &Claimed) -> Option<PayTo> {
             let number = key.open(Field::CardNumber, payout.number_sealed.as_deref()?).ok()?;
             Some(PayTo::Card { name, number })
         }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use chrono::DateTime;
+
+    use super::*;
+    use crate::base::Fen;
+
+    fn paid(payout_id: PayoutId, attempt_no: i16, reference: &str) -> Heard {
+        let saying = Saying::Paid { bank_reference: reference.to_owned() };
+        Heard { key: order_key(payout_id, attempt_no), amount: Some(Fen::new(994)), saying }
+    }
+
+    #[test]
+    fn two_words_about_one_payment_in_one_answer_are_none_unless_they_are_the_same() {
+        let payout_id = PayoutId::mint(DateTime::UNIX_EPOCH);
+        let failed = Heard { saying: Saying::Failed { code: "refused".to_owned() }, ..paid(payout_id, 1, "B1") };
+        let learnt = |heard: &[Heard]| {
+            let silence = Answer { attempt_no: 1, amount: None, word: Word::Silence };
+            let mut answers = BTreeMap::from([(payout_id, silence)]);
+            fill_in(&mut answers, heard);
+            answers.remove(&payout_id).unwrap().word
+        };
+        let booked = Word::Succeeded { bank_reference: "B1".to_owned() };
+        let said = || paid(payout_id, 1, "B1");
+        assert_eq!(learnt(&[said(), said()]), booked);
+        assert_eq!(learnt(&[paid(payout_id, 2, "B2"), said()]), booked, "another attempt was not asked about");
+        assert_eq!(learnt(&[said(), failed.clone()]), Word::Silence);
+        assert_eq!(learnt(&[failed.clone(), said()]), Word::Silence);
+        assert_eq!(learnt(&[said(), failed, said()]), Word::Silence);
+        assert_eq!(learnt(&[said(), paid(payout_id, 1, "B2")]), Word::Silence, "of two payments one is in doubt");
     }
 }

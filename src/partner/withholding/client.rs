@@ -1,5 +1,8 @@
 //! Asking channels: submit orders, ask what became of them, fetch the daily file.
 
+use std::collections::HashMap;
+use std::collections::hash_map::Entry;
+
 use uuid::Uuid;
 
 use super::answer::{Answer, ChannelFailure};
@@ -145,13 +148,24 @@ fn down(code: &str) -> Answer {
     Answer::Failed { failure: ChannelFailure::ChannelDown, code: code.to_owned() }
 }
 
-/// One answer for each order that was asked about, and none for others.
+/// One answer for each order that was asked about, and none for others. Two words about one order that differ are as good as none.
 fn of_each(asked: impl Iterator<Item = WithholdingId>, said: Vec<Said>, missing: &Answer) -> Vec<Said> {
-    let mut said: std::collections::HashMap<Uuid, Answer> =
-        said.into_iter().map(|said| (said.withholding_id.uuid(), said.answer)).collect();
+    let mut answers: HashMap<Uuid, Answer> = HashMap::with_capacity(said.len());
+    for Said { withholding_id, answer } in said {
+        match answers.entry(withholding_id.uuid()) {
+            Entry::Vacant(none) => {
+                none.insert(answer);
+            }
+            Entry::Occupied(mut first) => {
+                if *first.get() != answer {
+                    first.insert(Answer::Unclear { code: "contradictory".to_owned() });
+                }
+            }
+        }
+    }
     asked
         .map(|withholding_id| {
-            let answer = said.remove(&withholding_id.uuid()).unwrap_or_else(|| missing.clone());
+            let answer = answers.remove(&withholding_id.uuid()).unwrap_or_else(|| missing.clone());
             Said { withholding_id, answer }
         })
         .collect()

@@ -30,6 +30,7 @@ fn answer(signer: &Identity, case: &str) -> Response {
             r#"{"states":[{"order_key":"a-1","state":"paid","amount_fen":0.5,"bank_reference":"B1"},
                 {"order_key":"b-1","state":"paid","amount_fen":100,"bank_reference":"B2","more":[]}],"more":{}}"#,
         ),
+        "twice" => (StatusCode::OK, TWICE),
         "refused" => (StatusCode::UNPROCESSABLE_ENTITY, r#"{"code":"NO_SUCH","message":null,"more":1}"#),
         "refused_empty" => (StatusCode::BAD_REQUEST, ""),
         "refused_html" => (StatusCode::FORBIDDEN, "<html>Forbidden by the gateway</html>"),
@@ -40,6 +41,19 @@ fn answer(signer: &Identity, case: &str) -> Response {
     };
     (status, signer.response_headers(&Stamp::fresh(Clock::System.now()), body.as_bytes()), body).into_response()
 }
+
+/// Order 1 is taken and not taken, order 2 taken and named twice.
+const TWICE: &str = r#"{
+    "results":[
+        {"out_order_no":"00000000000000000000000000000001","code":"SUCCESS","paid_amount":100,"trade_no":"T1"},
+        {"out_order_no":"00000000000000000000000000000002","code":"SUCCESS","paid_amount":100,"trade_no":"T2"},
+        {"out_order_no":"00000000000000000000000000000002","code":"SUCCESS","paid_amount":100,"trade_no":"T2"},
+        {"out_order_no":"00000000000000000000000000000001","code":"BALANCE_LOW"}],
+    "rsps":[
+        {"reqSn":"00000000000000000000000000000001","retCode":"0000","amtPaid":"1.00","serial":"T1"},
+        {"reqSn":"00000000000000000000000000000002","retCode":"0000","amtPaid":"1.00","serial":"T2"},
+        {"reqSn":"00000000000000000000000000000002","retCode":"0000","amtPaid":"1.00","serial":"T2"},
+        {"reqSn":"00000000000000000000000000000001","retCode":"3008"}]}"#;
 
 const UNREADABLE: [&str; 11] = [
     "empty",
@@ -126,5 +140,24 @@ async fn a_withholding_is_neither_taken_nor_refused_by_what_cannot_be_read(pool:
         let app = house::with_partners(&house, &[]);
         let said = submit(&app.partners, channel, std::slice::from_ref(&order)).await;
         assert_eq!(said[0].answer.failure(), Some(ChannelFailure::ChannelDown), "certainly not sent");
+    }
+}
+
+#[sqlx::test(migrator = "fenqi::MIGRATOR")]
+async fn a_withholding_of_which_one_answer_says_two_things_stays_unknown(pool: PgPool) {
+    let house = house::open(pool, "2026-01-05").await;
+    let orders = [1, 2].map(|number| Order {
+        withholding_id: WithholdingId::from_uuid(uuid::Uuid::from_u128(number)),
+        agreement_number: "AGR-1".into(),
+        amount: Fen::new(100),
+        partial_allowed: false,
+        business_day: "2026-01-05".parse::<BusinessDay>().unwrap(),
+    });
+    let taken = Answer::Succeeded { collected: Fen::new(100), reference: "T2".into() };
+    for channel in ChannelName::ALL {
+        let app = house::with_partners(&house, &[settings(channel.partner(), "twice").await]);
+        let said = submit(&app.partners, channel, &orders).await;
+        let answers: Vec<&Answer> = said.iter().map(|said| &said.answer).collect();
+        assert_eq!(answers, [&Answer::Unclear { code: "contradictory".into() }, &taken], "{channel:?}");
     }
 }

@@ -15,7 +15,7 @@ use crate::app::App;
 use crate::base::id::{LineId, WithholdingId};
 use crate::base::{AccountRange, BusinessDay, Fen};
 use crate::database;
-use crate::partner::withholding::{self as channels, Answer, ChannelFailure, ChannelName, Order, Said};
+use crate::partner::withholding::{self as channels, Answer, ChannelFailure, ChannelName, Order, Said, SendBy};
 use crate::{business_day, notice};
 
 /// Calls to channels at once: while one batch is posted the next is under way.
@@ -23,6 +23,9 @@ const WORKERS: usize = 3;
 /// Orders in one call: fewer than a channel takes, so that a few hundred orders are work for all workers and not for one.
 const ORDERS_AT_ONCE: usize = 150;
 const _: () = assert!(ORDERS_AT_ONCE <= channels::ORDERS_MAX);
+/// How long after orders were marked as sent the last of them may be: a batch is halved, call by call, where the channel does not take
+/// it as it is. What is left then is not sent at all.
+const SEND_WITHIN: TimeDelta = TimeDelta::minutes(1);
 /// How long after submission a channel is first asked about an order that it did not answer.
 const QUERY_FIRST: TimeDelta = TimeDelta::minutes(1);
 /// Questions double their distance up to this.
@@ -54,13 +57,16 @@ async fn submit_to(app: &App, channel: ChannelName) -> anyhow::Result<Posted> {
         if claimed.orders.is_empty() {
             continue;
         }
-        let said = channels::submit(&app.partners, channel, &claimed.orders).await;
+        let send_by = SendBy { clock: &app.clock, until: claimed.at + SEND_WITHIN };
+        let said = channels::submit(&app.partners, channel, (&claimed.orders, send_by)).await;
         posted += post_results(app, &results(said, &claimed.line_ids)).await?;
     }
 }
 
 /// Orders that were marked as sent and now must be.
 struct Claimed {
+    /// When they were marked.
+    at: DateTime<Utc>,
     /// How many orders were looked at; those that need not be sent any more are among them.
     seen: usize,
     orders: Vec<Order>,
@@ -103,7 +109,7 @@ async fn claim(app: &App, channel: ChannelName) -> anyhow::Result<Claimed> {
     store::end_created(&mut transaction, &no_card, Failure::Channel(ChannelFailure::CardInvalid), now).await?;
     transaction.commit().await?;
     let line_ids = claimed.iter().map(|order| (order.withholding_id, order.line_id)).collect();
-    Ok(Claimed { seen: claimed.len(), orders, line_ids })
+    Ok(Claimed { at: now, seen: claimed.len(), orders, line_ids })
 }
 
 impl ClaimedOrder {
@@ -158,11 +164,12 @@ fn silence() -> Answer {
     Answer::Unclear { code: "no_answer".to_owned() }
 }
 
-/// That a channel has no such order counts only when its contract says that the order cannot still be on its way.
+/// That a channel has no such order counts only when its contract says that the order cannot still be on its way, even if it was the
+/// last to be sent.
 fn believed(answer: Answer, question: &OpenQuestion, channel: ChannelName, now: DateTime<Utc>) -> Answer {
     match answer {
         Answer::Absent { code } => match channel.absence_is_final_after() {
-            Some(delay) if now - question.submitted_at >= delay => Answer::Absent { code },
+            Some(delay) if now - question.submitted_at >= delay + SEND_WITHIN => Answer::Absent { code },
             Some(_) | None => Answer::Unclear { code },
         },
         Answer::Succeeded { .. }
@@ -248,8 +255,8 @@ mod tests {
         let absent = || Answer::Absent { code: "NOT_EXIST".to_owned() };
         let asked =
             |channel, minutes| believed(absent(), &question, channel, submitted_at + TimeDelta::minutes(minutes));
-        assert_eq!(asked(ChannelName::Alpha, 10), absent());
-        assert_eq!(asked(ChannelName::Alpha, 9), Answer::Unclear { code: "NOT_EXIST".to_owned() });
+        assert_eq!(asked(ChannelName::Alpha, 11), absent());
+        assert_eq!(asked(ChannelName::Alpha, 10), Answer::Unclear { code: "NOT_EXIST".to_owned() });
         assert_eq!(asked(ChannelName::Beta, 600), Answer::Unclear { code: "NOT_EXIST".to_owned() });
     }
 }

@@ -3,14 +3,15 @@
 use std::collections::HashMap;
 use std::collections::hash_map::Entry;
 
+use chrono::{DateTime, Utc};
 use uuid::Uuid;
 
 use super::answer::{Answer, ChannelFailure};
 use super::file::{DailyFile, FileError};
 use super::wire::{alpha as alpha_wire, beta as beta_wire};
 use super::{ChannelName, Order, Said, alpha, beta};
-use crate::base::BusinessDay;
 use crate::base::id::WithholdingId;
+use crate::base::{BusinessDay, Clock};
 use crate::partner::client::{TIME_LIMIT_BATCH, is_about_content};
 use crate::partner::{CallError, Operation, Partners};
 
@@ -28,13 +29,26 @@ pub enum FetchError {
     Content(#[from] FileError),
 }
 
+/// Until when orders may be sent: whoever asks about them later is told that the channel has none of them, and another channel may
+/// be asked for their money.
+#[derive(Clone, Copy, Debug)]
+pub struct SendBy<'a> {
+    pub clock: &'a Clock,
+    pub until: DateTime<Utc>,
+}
+
 /// Submits orders, at most [`ORDERS_MAX`], and says what the channel answered to each. Where nothing believable came back
 /// every order is unclear; where the channel certainly did not take the call on, it was down. One order that the channel does
-/// not take must not hold up the others: it is found by halving.
-pub async fn submit(partners: &Partners, channel: ChannelName, orders: &[Order]) -> Vec<Said> {
+/// not take must not hold up the others: it is found by halving, as long as there is time for that.
+pub async fn submit(partners: &Partners, channel: ChannelName, (orders, send_by): (&[Order], SendBy<'_>)) -> Vec<Said> {
     let mut said = Vec::with_capacity(orders.len());
     let mut batches = vec![orders];
     while let Some(batch) = batches.pop() {
+        if send_by.clock.now() > send_by.until {
+            let (partner, reason) = (channel.partner().to_owned(), "its time is over".to_owned());
+            said.extend(words(batch, Err(CallError::NotSent { partner, reason })));
+            continue;
+        }
         match send(partners, channel, batch).await {
             Err(CallError::Rejected { status, .. }) if is_about_content(status) && batch.len() > 1 => {
                 let (first, second) = batch.split_at(batch.len() / 2);

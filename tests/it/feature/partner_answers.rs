@@ -7,11 +7,12 @@ use axum::extract::Path;
 use axum::http::StatusCode;
 use axum::response::{IntoResponse, Response};
 use axum::routing::post;
+use fenqi::app::App;
 use fenqi::base::id::WithholdingId;
 use fenqi::base::{BusinessDay, Clock, Fen};
 use fenqi::partner::payout::client::{PayTo, Payment, Saying, pay};
 use fenqi::partner::signature::{Identity, Stamp};
-use fenqi::partner::withholding::{Answer, ChannelFailure, ChannelName, Order, Said, submit};
+use fenqi::partner::withholding::{Answer, ChannelFailure, ChannelName, Order, Said, SendBy, submit};
 use fenqi::partner::{CallError, PartnerKey, PartnerSettings};
 use sqlx::PgPool;
 
@@ -116,6 +117,11 @@ async fn a_payout_is_neither_paid_nor_refused_by_what_cannot_be_read(pool: PgPoo
     assert_eq!(only.saying, Saying::Paid { bank_reference: "B2".into() });
 }
 
+/// The house's clock stands still.
+fn at_once(house: &App) -> SendBy<'_> {
+    SendBy { clock: &house.clock, until: house.clock.now() }
+}
+
 #[sqlx::test(migrator = "fenqi::MIGRATOR")]
 async fn a_withholding_is_neither_taken_nor_refused_by_what_cannot_be_read(pool: PgPool) {
     let house = house::open(pool, "2026-01-05").await;
@@ -130,15 +136,15 @@ async fn a_withholding_is_neither_taken_nor_refused_by_what_cannot_be_read(pool:
     for channel in ChannelName::ALL {
         for case in UNREADABLE {
             let app = house::with_partners(&house, &[settings(channel.partner(), case).await]);
-            let said = submit(&app.partners, channel, std::slice::from_ref(&order)).await;
+            let said = submit(&app.partners, channel, (std::slice::from_ref(&order), at_once(&house))).await;
             let [Said { answer, .. }] = &said[..] else { panic!("{case}: {said:?}") };
             assert!(unclear(answer), "{channel:?} {case}: {answer:?}");
         }
         let app = house::with_partners(&house, &[settings(channel.partner(), "refused").await]);
-        let said = submit(&app.partners, channel, std::slice::from_ref(&order)).await;
+        let said = submit(&app.partners, channel, (std::slice::from_ref(&order), at_once(&house))).await;
         assert_eq!(said[0].answer, Answer::Rejected { code: "NO_SUCH".into() });
         let app = house::with_partners(&house, &[]);
-        let said = submit(&app.partners, channel, std::slice::from_ref(&order)).await;
+        let said = submit(&app.partners, channel, (std::slice::from_ref(&order), at_once(&house))).await;
         assert_eq!(said[0].answer.failure(), Some(ChannelFailure::ChannelDown), "certainly not sent");
     }
 }
@@ -156,8 +162,29 @@ async fn a_withholding_of_which_one_answer_says_two_things_stays_unknown(pool: P
     let taken = Answer::Succeeded { collected: Fen::new(100), reference: "T2".into() };
     for channel in ChannelName::ALL {
         let app = house::with_partners(&house, &[settings(channel.partner(), "twice").await]);
-        let said = submit(&app.partners, channel, &orders).await;
+        let said = submit(&app.partners, channel, (&orders, at_once(&house))).await;
         let answers: Vec<&Answer> = said.iter().map(|said| &said.answer).collect();
         assert_eq!(answers, [&Answer::Unclear { code: "contradictory".into() }, &taken], "{channel:?}");
     }
+}
+
+#[sqlx::test(migrator = "fenqi::MIGRATOR")]
+async fn an_order_that_may_be_held_for_unheard_by_now_is_not_sent_any_more(pool: PgPool) {
+    let house = house::open(pool, "2026-01-05").await;
+    let order = Order {
+        withholding_id: WithholdingId::from_uuid(uuid::Uuid::from_u128(2)),
+        agreement_number: "AGR-1".into(),
+        amount: Fen::new(100),
+        partial_allowed: false,
+        business_day: "2026-01-05".parse::<BusinessDay>().unwrap(),
+    };
+    let too_late = SendBy { until: house.clock.now() - chrono::TimeDelta::seconds(1), ..at_once(&house) };
+    for channel in ChannelName::ALL {
+        let app = house::with_partners(&house, &[settings(channel.partner(), "twice").await]);
+        let said = submit(&app.partners, channel, (std::slice::from_ref(&order), too_late)).await;
+        assert_eq!(said[0].answer.failure(), Some(ChannelFailure::ChannelDown), "certainly not sent");
+        app.partners.flush_log().await;
+    }
+    let calls = sqlx::query_scalar::<_, i64>("select count(*) from partner_call").fetch_one(&house.pool).await.unwrap();
+    assert_eq!(calls, 0);
 }

@@ -9,10 +9,10 @@ use super::store::{self, FileKey};
 use super::{notices, posting};
 use crate::access::is_same_holder;
 use crate::app::App;
-use crate::base::id::BreakId;
+use crate::base::id::{BreakId, LineId, WithholdingId};
 use crate::database;
 use crate::error::{Fault, Outcome, Refusal};
-use crate::partner::withholding::{Answer, ChannelFailure, DailyFile};
+use crate::partner::withholding::{self as channels, Answer, ChannelFailure, ChannelName, DailyFile};
 use crate::repayment::{self, ChannelResult, Posted, ReversalRefusal};
 use crate::{business_day, credit, ledger, notice, overdue};
 
@@ -100,13 +100,6 @@ async fn resolve_pending(app: &App, key: FileKey) -> anyhow::Result<Posted> {
     let pending = store::load_pending(&mut connection, key).await?;
     let absent = store::load_absent(&mut connection, key).await?;
     drop(connection);
-    // A channel's files name every order that it took on. One that stands in none was never heard, so that nothing was
-    // taken and another channel may be asked; should a later file contradict, it opens a break.
-    let never_heard = absent.into_iter().map(|(withholding_id, line_id)| ChannelResult {
-        withholding_id,
-        line_id,
-        answer: Answer::Failed { failure: ChannelFailure::ChannelDown, code: "in_no_file".to_owned() },
-    });
     let results: Vec<ChannelResult> = pending
         .into_iter()
         .map(|found| ChannelResult {
@@ -117,9 +110,38 @@ async fn resolve_pending(app: &App, key: FileKey) -> anyhow::Result<Posted> {
                 None => Answer::Succeeded { collected: found.amount, reference: found.channel_reference },
             },
         })
-        .chain(never_heard)
+        .chain(ask_about_absent(app, key.channel, &absent).await)
         .collect();
     repayment::post_results(app, &results).await
+}
+
+/// A channel's files name every order that it took on. One that stands in none was never heard, so that nothing was taken and
+/// another channel may be asked, if its own channel, asked once more, has no such order either. Silence is not its word: then the
+/// order is asked about again when the next file comes. Should a later file contradict, it opens a break.
+async fn ask_about_absent(app: &App, channel: ChannelName, absent: &[(WithholdingId, LineId)]) -> Vec<ChannelResult> {
+    let mut results = Vec::with_capacity(absent.len());
+    for batch in absent.chunks(channels::ORDERS_MAX) {
+        let ids: Vec<WithholdingId> = batch.iter().map(|(withholding_id, _)| *withholding_id).collect();
+        let said = channels::query(&app.partners, channel, &ids).await;
+        results.extend(said.into_iter().zip(batch).map(|(said, (withholding_id, line_id))| ChannelResult {
+            withholding_id: *withholding_id,
+            line_id: *line_id,
+            answer: in_no_file(said.answer),
+        }));
+    }
+    results
+}
+
+/// What an answer about an order says that no file names.
+fn in_no_file(answer: Answer) -> Answer {
+    match answer {
+        Answer::Absent { .. } => Answer::Failed { failure: ChannelFailure::ChannelDown, code: "in_no_file".to_owned() },
+        Answer::Succeeded { .. }
+        | Answer::Failed { .. }
+        | Answer::Rejected { .. }
+        | Answer::Processing { .. }
+        | Answer::Unclear { .. } => answer,
+    }
 }
 
 /// Changes what is proposed for a break; whoever does so cannot be the one who confirms it. Returns the proposal's number.

@@ -38,8 +38,8 @@ pub fn callback(body: &[u8]) -> Option<Heard> {
     })
 }
 
-/// An unmapped code is unclear: the order stays unknown until a mapped one comes. `1000`, no such request, is unclear too:
-/// beta's contract does not promise that a request is not still on its way.
+/// An unmapped code is unclear: the order stays unknown until a mapped one comes. `1000`, no such request, counts only for a request
+/// that no file names: beta's contract does not promise that it is not still on its way.
 fn answer(code: &str, amt_paid: Option<&str>, serial: Option<String>) -> Answer {
     let failed = |failure| Answer::Failed { failure, code: code.to_owned() };
     match (code, amt_paid.and_then(fen), serial) {
@@ -49,6 +49,7 @@ fn answer(code: &str, amt_paid: Option<&str>, serial: Option<String>) -> Answer 
         ("3004" | "3051", _, _) => failed(ChannelFailure::CardInvalid),
         ("3999", _, _) => failed(ChannelFailure::Refused),
         ("1002", _, _) => failed(ChannelFailure::ChannelDown),
+        ("1000", _, _) => Answer::Absent { code: code.to_owned() },
         _ => Answer::Unclear { code: code.to_owned() },
     }
 }

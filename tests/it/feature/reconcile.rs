@@ -2,6 +2,7 @@
 
 use std::sync::Arc;
 
+use fenqi::app::App;
 use fenqi::base::Fen;
 use fenqi::base::id::{BreakId, WithholdingId};
 use fenqi::error::Fault;
@@ -216,6 +217,43 @@ async fn an_order_is_not_held_for_unheard_while_the_next_days_file_is_missing(po
     assert_eq!((compared.resolved.succeeded, compared.breaks), (1, 0));
     assert_eq!(book.orders().await, ["alpha succeeded 103600 103600"]);
     assert_eq!(book.fen("select amount_fen from repayment where line_id = $1").await, [103_600]);
+    book.assert_whole().await;
+}
+
+/// Both files in which an order of 25 February would have to stand, and does not.
+async fn take_in_two_empty_files(app: &App) -> Posted {
+    let mut resolved = Posted::default();
+    for day in ["2026-02-25", "2026-02-26"] {
+        let taken_in = reconcile::take_in(app, on_alpha(day), day.as_bytes(), &DailyFile::default()).await;
+        resolved += taken_in.unwrap().resolved;
+    }
+    resolved
+}
+
+#[sqlx::test(migrator = "fenqi::MIGRATOR")]
+async fn an_order_that_no_file_names_is_asked_about_before_another_channel_collects_it(pool: PgPool) {
+    let (book, _world) = sent(pool, Scripted::answer("success").with(sandbox::Fault::TimeoutAfter)).await;
+    book.live_until("2026-02-27").await;
+    assert_eq!(take_in_two_empty_files(&book.app).await.succeeded, 1);
+    assert_eq!(submit_withholdings(&book.app).await.unwrap(), Posted::default());
+    assert_eq!(book.orders().await, ["alpha succeeded 103600 103600"]);
+    assert_eq!(book.fen("select amount_fen from repayment where line_id = $1").await, [103_600]);
+    book.assert_whole().await;
+}
+
+#[sqlx::test(migrator = "fenqi::MIGRATOR")]
+async fn an_order_that_no_file_names_waits_while_its_channel_is_silent(pool: PgPool) {
+    let (book, _world) = sent(pool, Scripted::answer("success").with(sandbox::Fault::TimeoutBefore)).await;
+    book.live_until("2026-02-27").await;
+    let unreached = house::with_partners(&book.app, &[]);
+    assert_eq!(take_in_two_empty_files(&unreached).await.failed, 0);
+    assert_eq!(book.orders().await, ["alpha unknown 103600 0"]);
+    // It answers again when the next file has come.
+    book.live_until("2026-02-28").await;
+    let taken_in = reconcile::take_in(&book.app, on_alpha("2026-02-27"), b"third", &DailyFile::default()).await;
+    assert_eq!(taken_in.unwrap().resolved.failed, 1);
+    assert_eq!(submit_withholdings(&book.app).await.unwrap().succeeded, 1);
+    assert_eq!(book.orders().await, ["alpha failed channel_down 103600 0", "beta succeeded 103600 103600"]);
     book.assert_whole().await;
 }
 

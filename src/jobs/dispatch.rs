@@ -37,20 +37,20 @@ pub async fn run(app: &App, kind: JobKind) -> anyhow::Result<()> {
             access::jobs::forget_old(app).await
         }
         JobKind::Withhold => {
-            repayment::jobs::retry_withholdings(app).await?;
-            repayment::jobs::submit_withholdings(app).await?;
-            Ok(())
+            let made = repayment::jobs::retry_withholdings(app).await.map(|_| ());
+            let sent = repayment::jobs::submit_withholdings(app).await.map(|_| ());
+            all_of([made, sent])
         }
         JobKind::PayOut => {
             settlement::submit_payouts(app).await?;
             Ok(())
         }
         JobKind::AskPartners => {
-            credit::jobs::decide_waiting(app).await?;
-            credit::jobs::apply_silence(app).await?;
-            repayment::jobs::query_unknowns(app).await?;
-            settlement::query_payouts(app).await?;
-            Ok(())
+            let collected = repayment::jobs::query_unknowns(app).await.map(|_| ());
+            let paid = settlement::query_payouts(app).await.map(|_| ());
+            let decided = credit::jobs::decide_waiting(app).await.map(|_| ());
+            let defaulted = credit::jobs::apply_silence(app).await.map(|_| ());
+            all_of([collected, paid, decided, defaulted])
         }
         JobKind::WatchReserves => {
             funder::jobs::watch_reserves(app).await?;
@@ -65,6 +65,17 @@ pub async fn run(app: &App, kind: JobKind) -> anyhow::Result<()> {
             Ok(())
         }
     }
+}
+
+/// Fails as the first part of a job that did. All of them have been done by then as far as they could be: what is broken in one keeps
+/// no money waiting in another.
+fn all_of<const PARTS: usize>(parts: [anyhow::Result<()>; PARTS]) -> anyhow::Result<()> {
+    let mut failures = parts.into_iter().filter_map(Result::err);
+    let first = failures.next();
+    for failure in failures {
+        tracing::error!("another part of the job failed: {failure:#}");
+    }
+    first.map_or(Ok(()), Err)
 }
 
 /// Ends every close that was interrupted, and closes every business day that the calendar has left behind, so that a node that

@@ -4,6 +4,7 @@ use chrono::TimeDelta;
 use fenqi::base::Fen;
 use fenqi::base::id::WithholdingId;
 use fenqi::error::Fault;
+use fenqi::jobs::{JobKind, dispatch};
 use fenqi::partner::withholding::{Answer, ChannelFailure};
 use fenqi::repayment::jobs::{query_unknowns, retry_withholdings, submit_withholdings};
 use fenqi::repayment::{self, ChannelResult, PayoffOrder, RepayRefusal, RepayRequest, Transfer};
@@ -80,6 +81,18 @@ async fn nothing_else_collects_while_the_answer_is_unknown_and_then_it_succeeds(
     assert_eq!(query_unknowns(&book.app).await.unwrap().succeeded, 1);
     assert_eq!(book.orders().await, ["alpha succeeded 103600 103600"]);
     book.assert_whole().await;
+}
+
+#[sqlx::test(migrator = "fenqi::MIGRATOR")]
+async fn a_channel_is_asked_though_applications_cannot_be_decided(pool: PgPool) {
+    let book = due(pool, vec![Scripted::answer("success").with(sandbox::Fault::TimeoutAfter)]).await;
+    assert_eq!(submit_withholdings(&book.app).await.unwrap().unknown, 1);
+    let broken = "alter table application rename to application_of_before";
+    sqlx::query(broken).execute(&book.app.pool).await.unwrap();
+    book.app.clock.set(book.app.clock.now() + TimeDelta::minutes(2));
+    let asked = dispatch::run(&book.app, JobKind::AskPartners).await;
+    assert!(asked.is_err(), "the job is tried again for the sake of applications");
+    assert_eq!(book.orders().await, ["alpha succeeded 103600 103600"]);
 }
 
 #[sqlx::test(migrator = "fenqi::MIGRATOR")]

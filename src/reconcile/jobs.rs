@@ -1,14 +1,18 @@
 //! Fetching and comparing the channels' daily files.
 
 use super::actions::{self, Compared};
+use super::notices;
 use super::store::{self, FileKey};
 use crate::app::App;
 use crate::base::BusinessDay;
 use crate::business_day;
+use crate::notice;
 use crate::partner::withholding::{self as channels, ChannelName};
 
 /// How many days back a file that is missing is still asked for.
 const DAYS_BACK: u32 = 30;
+/// A file comes in the night after its day; in the second morning something is wrong.
+const OVERDUE_AFTER: u32 = 1;
 
 /// What one run did.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
@@ -22,21 +26,44 @@ pub struct Reconciled {
     pub failed: u64,
 }
 
-/// Fetches and compares every channel's file of every ended day that has not been compared yet.
+/// Fetches and compares every channel's file of every ended day that has not been compared yet, and tells operators of those that are
+/// overdue.
+///
+/// # Errors
+/// The first failure of our own, once all other files have been compared.
 pub async fn fetch_channel_files(app: &App) -> anyhow::Result<Reconciled> {
     let today = business_day::store::today(&mut *app.pool.acquire().await?).await?;
     let mut done = Reconciled::default();
+    let mut first_failure = None;
     for channel in ChannelName::ALL {
         let from = today.minus_days(DAYS_BACK);
         let days = store::days_without_file(&mut *app.pool.acquire().await?, channel, from, today).await?;
+        let mut missing = Vec::new();
         for day in days {
-            match fetch_and_compare(app, channel, day).await? {
-                Some(compared) => done.add(&compared),
-                None => done.failed += 1,
+            match fetch_and_compare(app, channel, day).await {
+                Ok(Some(compared)) => done.add(&compared),
+                Ok(None) => {
+                    done.failed += 1;
+                    missing.push(day);
+                }
+                Err(failure) => {
+                    tracing::error!(channel = channel.stored(), %day, "a daily file could not be compared: {failure:#}");
+                    missing.push(day);
+                    first_failure.get_or_insert(failure);
+                }
             }
         }
+        missing.retain(|day| *day < today.minus_days(OVERDUE_AFTER));
+        if let Some(first) = missing.first() {
+            let overdue = (channel, *first, missing.len());
+            let told = notices::files_missing(overdue, today, app.clock.now());
+            notice::raise(&mut *app.pool.acquire().await?, &[told]).await?;
+        }
     }
-    Ok(done)
+    match first_failure {
+        Some(failure) => Err(failure),
+        None => Ok(done),
+    }
 }
 
 /// `None` where the file could not be had; that is the channel's failure, not ours, and it is asked again.

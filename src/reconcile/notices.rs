@@ -1,4 +1,4 @@
-//! What operators are told of breaks.
+//! What operators are told of breaks, and of files that do not come.
 
 use chrono::{DateTime, Utc};
 use serde_json::json;
@@ -19,6 +19,22 @@ pub fn breaks_found(
         recipient_id: None,
         kind: "breaks_found",
         body: json!({ "channel": channel.stored(), "day": file_of, "breaks": breaks }),
+        business_day: today,
+        created_at: at,
+    }
+}
+
+/// So many of a channel's files, of which the first is of this day, should have come and been compared by now.
+pub fn files_missing(
+    (channel, first, files): (ChannelName, BusinessDay, usize),
+    today: BusinessDay,
+    at: DateTime<Utc>,
+) -> Notice {
+    Notice {
+        audience: Audience::Operator,
+        recipient_id: None,
+        kind: "files_missing",
+        body: json!({ "channel": channel.stored(), "first": first, "files": files }),
         business_day: today,
         created_at: at,
     }

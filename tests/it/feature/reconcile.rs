@@ -319,3 +319,36 @@ async fn the_demos_served_house_compares_the_channels_files(pool: PgPool) {
     assert_eq!(book.fen(compared).await, [1]);
     book.assert_whole().await;
 }
+
+#[sqlx::test(migrator = "fenqi::MIGRATOR")]
+async fn a_file_that_cannot_be_kept_holds_up_no_other(pool: PgPool) {
+    let (book, world) = sent(pool, Scripted::answer("channel_down").with(sandbox::Fault::LostCallback)).await;
+    let unheard = Scripted::answer("success").with(sandbox::Fault::LostCallback);
+    world.script("withholding_b", Some(Matcher::new("card", AGREEMENT)), vec![unheard]);
+    book.live_until("2026-02-26").await;
+    assert_eq!(fetch_channel_files(&book.app).await.unwrap().resolved, 1);
+    submit_withholdings(&book.app).await.unwrap();
+    assert_eq!(book.orders().await, ["alpha failed channel_down 103600 0", "beta submitted 103600 0"]);
+    let broken = "alter table channel_file add constraint none_of_alpha check (channel <> 'alpha') not valid";
+    sqlx::query(broken).execute(&book.app.pool).await.unwrap();
+    book.live_until("2026-02-27").await;
+    assert!(fetch_channel_files(&book.app).await.is_err(), "the job is tried again for the sake of alpha's file");
+    assert_eq!(book.orders().await[1], "beta succeeded 103600 103600");
+    book.assert_whole().await;
+}
+
+#[sqlx::test(migrator = "fenqi::MIGRATOR")]
+async fn operators_hear_once_a_day_of_files_that_do_not_come(pool: PgPool) {
+    let (book, _world) = sent(pool, Scripted::answer("success")).await;
+    let unreached = house::with_partners(&book.app, &[]);
+    let told = "select body::text from notice
+                where kind = 'files_missing' and audience = 'operator' and $1::uuid is not null order by notice_no";
+    book.live_until("2026-02-26").await;
+    assert_eq!(fetch_channel_files(&unreached).await.unwrap().failed, 1);
+    assert!(book.words(told).await.is_empty(), "it may come later in the morning");
+    book.live_until("2026-02-28").await;
+    for _ in 0..2 {
+        assert_eq!(fetch_channel_files(&unreached).await.unwrap().failed, 3);
+    }
+    assert_eq!(book.words(told).await, [r#"{"files": 2, "first": "2026-02-25", "channel": "alpha"}"#]);
+}

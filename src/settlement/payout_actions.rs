@@ -279,13 +279,14 @@ pub struct CalledBack {
     pub answer: Answer,
 }
 
-/// Books a callback whose signature was found good. A repetition is `AlreadyApplied`.
+/// Books a callback whose signature was found good, about an attempt that was sent. A repetition is `AlreadyApplied`.
 pub async fn take_callback(app: &App, called_back: CalledBack) -> Outcome<Step, PayoutRefusal> {
     let CalledBack { payout_id, answer } = called_back;
     let mut connection = app.pool.acquire().await?;
     let found = store::find_amount(&mut connection, payout_id).await?;
+    let was_sent = store::was_sent(&mut connection, payout_id, answer.attempt_no).await?;
     drop(connection);
-    let (ours, status) = found.ok_or(Fault::Refused(PayoutRefusal::UnknownPayout))?;
+    let (ours, status) = found.filter(|_| was_sent).ok_or(Fault::Refused(PayoutRefusal::UnknownPayout))?;
     if let Some(theirs) = answer.amount.filter(|theirs| *theirs != ours) {
         // What is under way tells it too when it is asked about; nobody asks about an attempt that is final or was not sent.
         let is_asked_about = matches!(status, PayoutStatus::Submitted | PayoutStatus::Unknown);

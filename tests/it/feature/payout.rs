@@ -162,6 +162,26 @@ async fn a_callback_is_booked_once_and_only_for_what_was_sent(pool: PgPool) {
 }
 
 #[sqlx::test(migrator = "fenqi::MIGRATOR")]
+async fn a_callback_about_an_attempt_that_was_not_sent_is_not_believed(pool: PgPool) {
+    let street = street(pool, "2026-03-02").await;
+    street.sell(10_000, 60, 0).await;
+    street.close().await;
+    let payout_id = fenqi::base::id::PayoutId::from_uuid(street.payouts().await[0].0);
+    let refused = async |attempt_no| {
+        let word = Word::Succeeded { bank_reference: "BANK0000000001".into() };
+        let answer = Answer { attempt_no, amount: Some(Fen::new(9_940)), word };
+        let heard = settlement::take_callback(&street.app, CalledBack { payout_id, answer }).await;
+        assert!(matches!(heard, Err(Fault::Refused(PayoutRefusal::UnknownPayout))), "{heard:?}");
+    };
+    refused(1).await;
+    // It is sent and paid all the same.
+    assert_eq!(settlement::submit_payouts(&street.app).await.unwrap().paid, 1);
+    refused(2).await;
+    assert_eq!(lock(&street.world.payout).payments(), 1);
+    assert_eq!(street.balance(fenqi::ledger::Account::Bank).await, 10_000_000 - 9_940);
+}
+
+#[sqlx::test(migrator = "fenqi::MIGRATOR")]
 async fn a_payout_after_a_crash_is_asked_about_and_not_sent_as_new(pool: PgPool) {
     let street = street(pool, "2026-03-02").await;
     street.sell(10_000, 60, 0).await;

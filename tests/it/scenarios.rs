@@ -71,6 +71,7 @@ scenarios! {
     holiday "holiday",
     payouts "payouts",
     payout_denied "payout-denied",
+    two_funders "two-funders",
     reserve_dry "reserve-dry",
     advance "advance",
     price_tiers "price-tiers",

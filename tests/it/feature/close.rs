@@ -7,6 +7,7 @@ use fenqi::base::{AccountRange, BusinessDay, Fen};
 use fenqi::bill;
 use fenqi::close::close_day;
 use fenqi::close::engine::cut_off;
+use fenqi::jobs::{JobKind, dispatch};
 use fenqi::partner::withholding::Answer;
 use fenqi::repayment::{ChannelResult, Transfer, post_results, record_transfer};
 use sqlx::PgPool;
@@ -84,4 +85,31 @@ async fn statements_that_are_being_cut_keep_nobody_waiting_but_a_refund(pool: Pg
     close_day(&town.app, day).await.unwrap();
     assert_eq!(town.fen("select count(*) from bill where statement_on = '2026-03-10'").await, 2);
     town.assert_whole("after the close").await;
+}
+
+#[sqlx::test(migrator = "fenqi::MIGRATOR")]
+async fn days_that_nobody_closed_are_closed_in_order_and_what_was_due_meanwhile_bears_no_penalty(pool: PgPool) {
+    let (app, _world) = house::open_in_world(pool, "2026-02-09").await;
+    let town = town::found(app, 10_000_000).await;
+    let wish = LineWish { limit_fen: 1_000_000, statement_day: 10, due_day: 25, expires_on: "2029-03-01" };
+    let lines = town.open_lines(1, wish).await;
+    town.buy(vec![town.wish(lines[0], "a", 90_000, PLAN)]).await;
+    town.live_until("2026-02-23").await;
+    // No node is up until the bill is late enough to freeze the line.
+    let back: BusinessDay = "2026-03-02".parse().unwrap();
+    town.set_time(back, "00:10:00");
+    dispatch::run(&town.app, JobKind::DailyClose).await.unwrap();
+    assert_eq!(town.today().await, back);
+    let closed = "select count(*) from close_run where business_day >= '2026-02-23' and finished_at is not null";
+    assert_eq!(town.fen(closed).await, 7);
+    let frozen = "select count(*) from credit_line where status = 'frozen'";
+    assert_eq!(town.fen(frozen).await, 1);
+    // The order of the due day is sent now, for what was owed then.
+    dispatch::run(&town.app, JobKind::Withhold).await.unwrap();
+    let paid = "select count(*) from bill where due_on = '2026-02-25' and status = 'paid' and paid_on = '2026-03-02'";
+    assert_eq!(town.fen(paid).await, 1);
+    assert_eq!(town.fen("select sum(penalty_paid_fen)::bigint from bill_line").await, 0);
+    assert_eq!(town.fen(frozen).await, 0);
+    town.live_until("2026-03-04").await;
+    town.assert_whole("after the days that nobody closed").await;
 }

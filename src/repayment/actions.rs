@@ -106,7 +106,8 @@ pub struct Transfer {
 pub async fn repay(app: &App, request: &RepayRequest) -> Outcome<Withholding, RepayRefusal> {
     let mut transaction = database::begin(&app.pool).await?;
     let mut batch = Batch::lock(&mut transaction, app, &[request.line_id]).await?;
-    let asked = Asked { purpose: Purpose::Button, amount: request.amount, key: &request.idempotency_key };
+    let (amount, key) = (request.amount, request.idempotency_key.as_str());
+    let asked = Asked { purpose: Purpose::Button, amount, card_id: request.card_id, key };
     if let Some(earlier) = earlier_order(&mut transaction, request.line_id, &asked).await? {
         return Ok(earlier);
     }
@@ -123,8 +124,8 @@ pub async fn repay(app: &App, request: &RepayRequest) -> Outcome<Withholding, Re
     if request.amount > owed {
         return Err(Fault::Refused(RepayRefusal::MoreThanOwed { owed }));
     }
-    let payer = Payer { borrower_id: account.line.borrower_id, card_id: request.card_id };
-    let order = order(&mut transaction, (app, &batch), request.line_id, &payer, &asked).await?;
+    let borrower_id = account.line.borrower_id;
+    let order = order(&mut transaction, (app, &batch), (request.line_id, borrower_id), &asked).await?;
     transaction.commit().await?;
     Ok(order)
 }
@@ -144,7 +145,8 @@ pub async fn early_payoff(app: &App, request: &PayoffOrder) -> Outcome<Withholdi
     let mut transaction = database::begin(&app.pool).await?;
     let mut batch = Batch::lock(&mut transaction, app, &[request.line_id]).await?;
     let purpose = Purpose::Payoff(request.loan_id);
-    let asked = Asked { purpose, amount: request.quoted, key: &request.idempotency_key };
+    let (amount, key) = (request.quoted, request.idempotency_key.as_str());
+    let asked = Asked { purpose, amount, card_id: request.card_id, key };
     if let Some(earlier) = earlier_order(&mut transaction, request.line_id, &asked).await? {
         return Ok(earlier);
     }
@@ -154,8 +156,7 @@ pub async fn early_payoff(app: &App, request: &PayoffOrder) -> Outcome<Withholdi
         return Err(Fault::Refused(RepayRefusal::QuoteChanged { now: quote.total() }));
     }
     let borrower_id = batch.account(request.line_id)?.line.borrower_id;
-    let payer = Payer { borrower_id, card_id: request.card_id };
-    let order = order(&mut transaction, (app, &batch), request.line_id, &payer, &asked).await?;
+    let order = order(&mut transaction, (app, &batch), (request.line_id, borrower_id), &asked).await?;
     transaction.commit().await?;
     Ok(order)
 }
@@ -232,12 +233,17 @@ pub async fn receive_from_file(
 struct Asked<'a> {
     purpose: Purpose,
     amount: Fen,
+    /// `None`: whichever card is charged first.
+    card_id: Option<CardId>,
     key: &'a str,
 }
 
-struct Payer {
-    borrower_id: BorrowerId,
-    card_id: Option<CardId>,
+impl Asked<'_> {
+    fn is_for(&self, order: &Withholding) -> bool {
+        order.purpose == self.purpose
+            && order.amount == self.amount
+            && self.card_id.is_none_or(|card_id| order.card_id == card_id)
+    }
 }
 
 /// The order that the key made before, if what is asked is the same.
@@ -247,7 +253,7 @@ async fn earlier_order(
     asked: &Asked<'_>,
 ) -> Outcome<Option<Withholding>, RepayRefusal> {
     match store::find_by_key(connection, line_id, asked.key).await? {
-        Some(earlier) if earlier.purpose == asked.purpose && earlier.amount == asked.amount => Ok(Some(earlier)),
+        Some(earlier) if asked.is_for(&earlier) => Ok(Some(earlier)),
         Some(_) => Err(Fault::Refused(RepayRefusal::KeyReused)),
         None => Ok(None),
     }
@@ -287,22 +293,19 @@ async fn quote_locked(
 async fn order(
     connection: &mut PgConnection,
     (app, batch): (&App, &Batch),
-    line_id: LineId,
-    payer: &Payer,
+    (line_id, borrower_id): (LineId, BorrowerId),
     asked: &Asked<'_>,
 ) -> Outcome<Withholding, RepayRefusal> {
-    let card_id = match payer.card_id {
-        Some(card_id) if card_store::is_card_bound(connection, payer.borrower_id, card_id).await? => Some(card_id),
+    let card_id = match asked.card_id {
+        Some(card_id) if card_store::is_card_bound(connection, borrower_id, card_id).await? => Some(card_id),
         Some(_) => None,
-        None => {
-            card_store::load_cards_to_charge(connection, &[payer.borrower_id.uuid()]).await?.remove(&payer.borrower_id)
-        }
+        None => card_store::load_cards_to_charge(connection, &[borrower_id.uuid()]).await?.remove(&borrower_id),
     };
     let Some(card_id) = card_id else { return Err(Fault::Refused(RepayRefusal::NoCard)) };
     let order = Withholding {
         withholding_id: WithholdingId::mint(batch.now),
         line_id,
-        borrower_id: payer.borrower_id,
+        borrower_id,
         purpose: asked.purpose,
         card_id,
         channel: ChannelName::FIRST,

@@ -2,7 +2,7 @@
 
 use chrono::TimeDelta;
 use fenqi::base::Fen;
-use fenqi::base::id::WithholdingId;
+use fenqi::base::id::{CardId, WithholdingId};
 use fenqi::error::Fault;
 use fenqi::jobs::{JobKind, dispatch};
 use fenqi::partner::withholding::{Answer, ChannelFailure};
@@ -255,6 +255,18 @@ async fn the_button_goes_before_an_order_that_was_not_sent(pool: PgPool) {
     let order = button(&book, 103_600, "k1").await.unwrap();
     assert_eq!(button(&book, 103_600, "k1").await.unwrap(), order, "the same key is the same order");
     assert_eq!(refused(button(&book, 5, "k1").await), RepayRefusal::KeyReused);
+    let on_card = async |card_id| {
+        let request = RepayRequest {
+            line_id: book.line_id,
+            amount: owed,
+            card_id: Some(card_id),
+            idempotency_key: "k1".to_owned(),
+        };
+        repayment::repay(&book.app, &request).await
+    };
+    assert_eq!(on_card(order.card_id).await.unwrap(), order);
+    let other = CardId::mint(book.app.clock.now());
+    assert_eq!(refused(on_card(other).await), RepayRefusal::KeyReused, "the money was asked for of another card");
     assert_eq!(submit_withholdings(&book.app).await.unwrap().succeeded, 1);
     assert_eq!(book.orders().await, ["alpha failed superseded 103600 0", "alpha succeeded 103600 103600"]);
     assert_eq!(refused(button(&book, 5, "k2").await), RepayRefusal::NothingDue);

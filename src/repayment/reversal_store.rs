@@ -10,33 +10,42 @@ use crate::base::{BusinessDay, Fen};
 use crate::bill::Parts;
 use crate::ledger::Account;
 
+/// Repayments as they were booked, with what of them was recovered of loans that had been charged off.
+macro_rules! select_repayments {
+    ($rest:tt, $($argument:tt)*) => {
+        sqlx::query_as!(
+            RepaymentRow,
+            r#"select repayment_id as "repayment_id: RepaymentId", funder_id as "funder_id: FunderId", amount_fen as "amount: Fen",
+                      loan_ids as "loan_ids: Vec<LoanId>", periods, principal_fen, interest_fen, fee_fen, penalty_fen,
+                      excess_fen as "excess: Fen", business_day as "business_day: BusinessDay", received_at,
+                      (select coalesce(sum(leg.amount_fen), 0)::bigint
+                       from posting p
+                       cross join lateral unnest(p.debit, p.credit, p.amount_fen) as leg(debit, credit, amount_fen)
+                       where p.posting_id = r.repayment_id and p.line_id = r.line_id and leg.debit = $1 and leg.credit = $2)
+                          as "recovered!: Fen"
+               from repayment r "# + $rest,
+            Account::ChargedOff.number(),
+            Account::RecoveryIncome.number(),
+            $($argument)*
+        )
+    };
+}
+
 /// What was booked of a source, unless it was taken back.
 pub async fn find_receipt(
     connection: &mut PgConnection,
     line_id: LineId,
     source: Source,
 ) -> sqlx::Result<Option<Repayment>> {
-    let row = sqlx::query_as!(
-        RepaymentRow,
-        r#"select repayment_id as "repayment_id: RepaymentId", funder_id as "funder_id: FunderId", amount_fen as "amount: Fen",
-                  loan_ids as "loan_ids: Vec<LoanId>", periods, principal_fen, interest_fen, fee_fen, penalty_fen,
-                  excess_fen as "excess: Fen", business_day as "business_day: BusinessDay", received_at,
-                  (select coalesce(sum(leg.amount_fen), 0)::bigint
-                   from posting p cross join lateral unnest(p.debit, p.credit, p.amount_fen) as leg(debit, credit, amount_fen)
-                   where p.posting_id = r.repayment_id and p.line_id = r.line_id and leg.debit = $4 and leg.credit = $5)
-                      as "recovered!: Fen"
-           from repayment r
-           where line_id = $1 and source = $2 and source_reference = $3
-             and not exists (select from repayment b where b.line_id = r.line_id and b.source = 'reversal'
-                               and b.source_reference = r.repayment_id::text)"#,
+    let row = select_repayments!(
+        "where line_id = $3 and source = $4 and source_reference = $5
+           and not exists (select from repayment b where b.line_id = r.line_id and b.source = 'reversal'
+                             and b.source_reference = r.repayment_id::text)",
         line_id.uuid(),
         source.stored(),
-        source.reference(),
-        Account::ChargedOff.number(),
-        Account::RecoveryIncome.number()
-    )
-    .fetch_optional(connection)
-    .await?;
+        source.reference()
+    );
+    let row = row.fetch_optional(connection).await?;
     Ok(row.map(|row| row.into_repayment(line_id, source)))
 }
 
@@ -46,23 +55,12 @@ pub async fn find_transferred(
     (line_id, repayment_id): (LineId, RepaymentId),
     source: Source,
 ) -> sqlx::Result<Option<Repayment>> {
-    let row = sqlx::query_as!(
-        RepaymentRow,
-        r#"select repayment_id as "repayment_id: RepaymentId", funder_id as "funder_id: FunderId", amount_fen as "amount: Fen",
-                  loan_ids as "loan_ids: Vec<LoanId>", periods, principal_fen, interest_fen, fee_fen, penalty_fen,
-                  excess_fen as "excess: Fen", business_day as "business_day: BusinessDay", received_at,
-                  (select coalesce(sum(leg.amount_fen), 0)::bigint
-                   from posting p cross join lateral unnest(p.debit, p.credit, p.amount_fen) as leg(debit, credit, amount_fen)
-                   where p.posting_id = r.repayment_id and p.line_id = r.line_id and leg.debit = $3 and leg.credit = $4)
-                      as "recovered!: Fen"
-           from repayment r where repayment_id = $1 and line_id = $2 and source = 'transfer'"#,
+    let row = select_repayments!(
+        "where repayment_id = $3 and line_id = $4 and source = 'transfer'",
         repayment_id.uuid(),
-        line_id.uuid(),
-        Account::ChargedOff.number(),
-        Account::RecoveryIncome.number()
-    )
-    .fetch_optional(connection)
-    .await?;
+        line_id.uuid()
+    );
+    let row = row.fetch_optional(connection).await?;
     Ok(row.map(|row| row.into_repayment(line_id, source)))
 }
 

@@ -18,8 +18,8 @@ pub struct Contradiction {
     pub says: String,
 }
 
-/// Holds back payouts until people have settled them, with their event rows; what was proposed before is proposed no more. What
-/// stands already keeps its day. Returns how many were held back.
+/// Holds back payouts until people have settled them, with their event rows; what was proposed before is proposed no more, and
+/// what is booked as paid is asked about no more. What stands already keeps its day. Returns how many were held back.
 pub async fn hold_back(
     connection: &mut PgConnection,
     contradictions: &[Contradiction],
@@ -37,7 +37,8 @@ pub async fn hold_back(
         "with held_back as (
              update payout p set contradicted_attempt = greatest(p.contradicted_attempt, c.attempt_no),
                     contradiction = c.kind, contradicted_on = coalesce(p.contradicted_on, $5),
-                    proposed_reference = null, proposed_by = null
+                    proposed_reference = null, proposed_by = null,
+                    query_at = case when p.status <> 'succeeded' then p.query_at end
              from unnest($1::uuid[], $2::smallint[], $3::text[], $6::text[]) as c(payout_id, attempt_no, says, kind)
              where p.payout_id = c.payout_id
              returning p.payout_id, c.attempt_no, c.says)

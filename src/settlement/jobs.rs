@@ -5,9 +5,9 @@ use std::collections::btree_map::Entry;
 
 use chrono::TimeDelta;
 
-use super::payout::{Answer, PayoutKind, Word};
+use super::payout::{ASK_AGAIN_TIMES, Answer, PayoutKind, Word};
 use super::payout_actions::{self, CalledBack, Tally};
-use super::payout_store::{self as store, Claim, Claimed};
+use super::payout_store::{self as store, Asked, Claim, Claimed};
 use crate::app::App;
 use crate::base::id::PayoutId;
 use crate::business_day;
@@ -42,30 +42,42 @@ pub async fn submit_payouts(app: &App) -> anyhow::Result<Tally> {
     Ok(tally)
 }
 
-/// Asks what became of every payout that is due to be asked about.
+/// Asks what became of every payout that is due to be asked about; and of what is booked as paid, whether it still is.
 pub async fn query_payouts(app: &App) -> anyhow::Result<Tally> {
+    let (now, limit) = (app.clock.now(), PAYMENTS_MAX as i64);
     let mut tally = Tally::default();
     for _ in 0..ROUNDS_MAX {
-        let mut connection = app.pool.acquire().await?;
-        let asked = store::claim_to_query(&mut connection, app.clock.now(), PAYMENTS_MAX as i64).await?;
-        drop(connection);
+        let asked = store::claim_to_query(&mut *app.pool.acquire().await?, now, limit).await?;
         if asked.is_empty() {
             break;
         }
-        let keys = asked.iter().map(|asked| order_key(asked.payout_id, asked.attempt_no)).collect();
-        let heard = match app.partners.client(payout::NAME) {
-            Ok(channel) => client::query(channel, keys).await,
-            Err(unreachable) => Err(unreachable),
-        };
-        let mut answers: BTreeMap<PayoutId, Answer> = asked
-            .iter()
-            .map(|asked| (asked.payout_id, Answer { attempt_no: asked.attempt_no, amount: None, word: Word::Silence }))
-            .collect();
-        // Without an answer all of them stay unknown and are asked about again later.
-        fill_in(&mut answers, &heard.unwrap_or_default());
-        tally.add(payout_actions::learn(app, &answers).await?);
+        tally.add(payout_actions::learn(app, &ask(app, &asked).await).await?);
+    }
+    for _ in 0..ROUNDS_MAX {
+        let times = (limit, ASK_AGAIN_TIMES);
+        let asked = store::claim_to_ask_again(&mut *app.pool.acquire().await?, now, times).await?;
+        if asked.is_empty() {
+            break;
+        }
+        let mut answers = ask(app, &asked).await;
+        // Only an explicit word is against what is booked: a channel may know no more of what it paid days ago.
+        answers.retain(|_, answer| answer.word != Word::NotReceived);
+        payout_actions::learn(app, &answers).await?;
     }
     Ok(tally)
+}
+
+/// What the channel says of each. Without an answer all of them stay as they are and are asked about again later.
+async fn ask(app: &App, asked: &[Asked]) -> BTreeMap<PayoutId, Answer> {
+    let keys = asked.iter().map(|asked| order_key(asked.payout_id, asked.attempt_no)).collect();
+    let heard = match app.partners.client(payout::NAME) {
+        Ok(channel) => client::query(channel, keys).await,
+        Err(unreachable) => Err(unreachable),
+    };
+    let silence = |asked: &Asked| Answer { attempt_no: asked.attempt_no, amount: None, word: Word::Silence };
+    let mut answers = asked.iter().map(|asked| (asked.payout_id, silence(asked))).collect();
+    fill_in(&mut answers, &heard.unwrap_or_default());
+    answers
 }
 
 async fn claim(app: &App) -> anyhow::Result<Vec<Claimed>> {

@@ -226,6 +226,11 @@ pub enum Cancelling {
     },
 }
 
+/// What is booked as paid is asked about again, a day later and so often in all: a bank may send money back within these days, and
+/// the call that tells of it may be lost.
+pub const ASK_AGAIN_AFTER: TimeDelta = TimeDelta::days(1);
+pub const ASK_AGAIN_TIMES: i16 = 3;
+
 /// When to ask after a payout that was asked about `queries` times: after a minute, then twice as long, up to an hour.
 pub fn query_delay(queries: i16) -> TimeDelta {
     TimeDelta::minutes((1i64 << queries.clamp(0, 6)).min(60))

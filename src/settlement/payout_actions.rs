@@ -10,7 +10,9 @@ use uuid::Uuid;
 
 use super::contradiction::ContradictionKind;
 use super::contradiction_store::{self, Contradiction};
-use super::payout::{Answer, Cancelling, Learned, PayoutKind, PayoutRefusal, PayoutStatus, Word, query_delay};
+use super::payout::{
+    ASK_AGAIN_AFTER, Answer, Cancelling, Learned, PayoutKind, PayoutRefusal, PayoutStatus, Word, query_delay,
+};
 use super::payout_store::{self as store, Change, Locked, PaidSource};
 use super::posting::{self, Booking, FunderAmount};
 use super::{notices, remittance_store};
@@ -99,6 +101,7 @@ impl Round {
                 self.tally.paid += 1;
                 let change = Change {
                     bank_reference: Some(bank_reference.clone()),
+                    query_at: Some(self.now + ASK_AGAIN_AFTER),
                     ..self.change(payout, PayoutStatus::Succeeded)
                 };
                 self.changes.push(change);

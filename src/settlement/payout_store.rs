@@ -175,6 +175,31 @@ pub async fn claim_to_query(connection: &mut PgConnection, now: DateTime<Utc>, l
     .await
 }
 
+/// Takes payouts that are booked as paid and are to be asked about again, and sets when next: a day later, until it was `times_max`
+/// times. What the channel contradicts itself about is people's to settle.
+pub async fn claim_to_ask_again(
+    connection: &mut PgConnection,
+    now: DateTime<Utc>,
+    (limit, times_max): (i64, i16),
+) -> sqlx::Result<Vec<Asked>> {
+    sqlx::query_as!(
+        Asked,
+        r#"with due as (
+               select payout_id from payout
+               where status = 'succeeded' and query_at <= $1 and contradicted_attempt is null
+               order by query_at, payout_id limit $2 for update skip locked)
+           update payout p set queries = p.queries + 1,
+                  query_at = case when p.queries + 1 < $3 then $1 + interval '1 day' end
+           from due where p.payout_id = due.payout_id
+           returning p.payout_id as "payout_id: PayoutId", p.attempt_no"#,
+        now,
+        limit,
+        i32::from(times_max),
+    )
+    .fetch_all(connection)
+    .await
+}
+
 /// A payout locked to learn something about it.
 #[derive(Clone, Debug)]
 pub struct Locked {
@@ -269,6 +294,7 @@ pub async fn save_changes(connection: &mut PgConnection, changes: &[Change], now
         "with changed as (
              update payout p set status = c.after, attempt_no = c.attempt_no, failure = c.failure,
                     bank_reference = c.bank_reference, query_at = c.query_at,
+                    queries = case when c.after = 'succeeded' then 0 else p.queries end,
                      final_at = case when c.after in ('succeeded', 'failed', 'cancelled') then $8::timestamptz end,
                      contradicted_attempt = case when c.after <> 'succeeded' or p.contradicted_attempt < c.attempt_no
                                                  then p.contradicted_attempt end,

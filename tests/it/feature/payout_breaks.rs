@@ -63,8 +63,9 @@ const NOTICES: &str = "select count(*) from notice where kind = 'payout_contradi
 async fn what_was_booked_and_is_denied_is_taken_back_by_two_people_and_paid_once_under_a_new_key(pool: PgPool) {
     let (town, world, payout_id) = paid_once(pool.clone(), Scripted::answer("denied")).await;
     let payable = town.fen("select payable_fen from settlement").await;
-    // Days later.
+    // No call comes; but the channel is asked again the day after. More than a week later it is still to be settled.
     town.live_until("2026-03-12").await;
+    assert_eq!(standing(&town).await, "succeeded we_succeeded_they_failed");
     for _ in 0..2 {
         hear(&town, payout_id, returned()).await;
         assert_eq!(town.fen(NOTICES).await, 1, "the same again is not told again");
@@ -76,10 +77,10 @@ async fn what_was_booked_and_is_denied_is_taken_back_by_two_people_and_paid_once
     let fenqi = Program::on(&pool).await;
     let listed = fenqi.done(&["payout", "list", "--contradicted"]);
     let found =
-        "attempt 1 contradicted: we_succeeded_they_failed, 0 days; failed by the channel; nobody has settled it";
+        "attempt 1 contradicted: we_succeeded_they_failed, 8 days; failed by the channel; nobody has settled it";
     assert!(listed.contains(found), "{listed}");
     let listed = fenqi.done(&["payout", "list", "--contradicted", "--json"]);
-    assert!(listed.contains(r#""proposed":"failed""#) && listed.contains(r#""age_days":0"#), "{listed}");
+    assert!(listed.contains(r#""proposed":"failed""#) && listed.contains(r#""age_days":8"#), "{listed}");
 
     settle_by_two(&town, payout_id, &Ending::Failed).await;
     assert_eq!(standing(&town).await, "failed -");
@@ -156,4 +157,19 @@ async fn a_booked_payment_over_another_amount_is_for_people(pool: PgPool) {
     assert!(matches!(refused, Err(Fault::Refused(PayoutRefusal::AmountDiffers { .. }))), "{refused:?}");
     assert_eq!((standing(&town).await.as_str(), town.fen(NOTICES).await), ("succeeded amount_differs", 1));
     town.assert_whole("while the channel names another amount").await;
+}
+
+#[sqlx::test(migrator = "fenqi::MIGRATOR")]
+async fn what_is_booked_as_paid_is_asked_about_on_three_days_and_not_denied_by_a_channel_that_forgot_it(pool: PgPool) {
+    let (town, world, _) = paid_once(pool, Scripted::answer("paid")).await;
+    let times_asked = async || {
+        town.app.partners.flush_log().await;
+        town.fen("select count(*) from partner_call where partner = 'payout' and operation = 'query'").await
+    };
+    town.live_until("2026-03-05").await;
+    assert_eq!(times_asked().await, 1);
+    *lock(&world.payout) = Default::default();
+    town.live_until("2026-03-10").await;
+    assert_eq!(times_asked().await, 3);
+    assert_eq!((standing(&town).await.as_str(), town.fen(NOTICES).await), ("succeeded -", 0));
 }

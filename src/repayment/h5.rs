@@ -12,7 +12,7 @@ use super::button_actions::{self as button, Press, PressRefusal, Wish};
 use super::own_store::{OwnItem, OwnOrder};
 use crate::app::App;
 use crate::base::Fen;
-use crate::base::id::{self, BorrowerId, CardId, LineId, WithholdingId};
+use crate::base::id::{self, BorrowerId, CardId, LineId, LoanId, WithholdingId};
 use crate::base::typed::typed_amount;
 use crate::bill::loan_h5;
 use crate::bill::own_actions::{self, LoanStory};
@@ -103,7 +103,12 @@ pub async fn pay(
 ) -> Result<Response, Problem> {
     let key = key_or_new(&app, form.value("key"));
     if let Some(earlier) = button::find_by_key(&app, borrower_id, &key).await? {
-        return Ok(to_order(earlier.withholding_id));
+        if is_for_bills(&earlier, &form) {
+            return Ok(to_order(earlier.withholding_id));
+        }
+        refuse_used_key(&app, &mut form);
+        let owing = own_actions::owed_by_line(&app, borrower_id).await?;
+        return refused(pay_page(&app, page, borrower_id, (form, owing)).await?);
     }
     let owing = own_actions::owed_by_line(&app, borrower_id).await?;
     let Some((line_id, owed)) = chosen_line(&owing, &form) else {
@@ -131,6 +136,28 @@ pub async fn pay(
     // Looked at again: a payment of elsewhere may be why it was refused.
     let owing = own_actions::owed_by_line(&app, borrower_id).await?;
     refused(pay_page(&app, page, borrower_id, (form, owing)).await?)
+}
+
+/// Whether an order that was made under a form's key is what the form asks for again.
+fn is_for_bills(earlier: &OwnOrder, form: &Form) -> bool {
+    let amount = match form.value("how") {
+        "part" => typed_amount(form.value("amount")).ok(),
+        _ => form.value("owed").parse().ok().map(Fen::new),
+    };
+    form.value("line").parse::<LineId>().ok() == Some(earlier.line_id) && amount == Some(earlier.amount)
+}
+
+/// The same of the end of a loan.
+fn is_for_payoff(earlier: &OwnOrder, loan: &str, form: &Form) -> bool {
+    let is_of_loan = loan.parse::<LoanId>().is_ok_and(|loan_id| earlier.loan_id == Some(loan_id));
+    is_of_loan && form.value("quoted").parse().ok().map(Fen::new) == Some(earlier.amount)
+}
+
+/// Nothing is ordered under a key that ordered something else; the page is shown again with another one.
+fn refuse_used_key(app: &App, form: &mut Form) {
+    form.refuse(&RepayRefusal::KeyReused);
+    form.forget("pin");
+    form.fill("key", &key_or_new(app, ""));
 }
 
 /// All that is owed, if that is what the page showed. A day's penalty or a new bill may have come since: the old sum would leave a
@@ -215,7 +242,12 @@ pub async fn pay_off(
 ) -> Result<Response, Problem> {
     let key = key_or_new(&app, form.value("key"));
     if let Some(earlier) = button::find_by_key(&app, borrower_id, &key).await? {
-        return Ok(to_order(earlier.withholding_id));
+        if is_for_payoff(&earlier, &loan, &form) {
+            return Ok(to_order(earlier.withholding_id));
+        }
+        refuse_used_key(&app, &mut form);
+        let story = loan_h5::find(&app, borrower_id, &loan).await?;
+        return refused(payoff_page(&app, page, borrower_id, story, form).await?);
     }
     let story = loan_h5::find(&app, borrower_id, &loan).await?;
     let quoted = form.value("quoted").parse().map(Fen::new).unwrap_or_default();

@@ -83,6 +83,9 @@ async fn a_part_is_paid_and_then_the_rest(pool: PgPool) {
     // The same form again is the same order; another one waits until this is known.
     let again = submit(&mut shopper, &page, "/bills/pay", &[("how", "part"), ("amount", "50")]).await;
     assert_eq!(again.at, ordered.at);
+    // With another amount it is another wish, and must not pass for the first.
+    let changed = submit(&mut shopper, &page, "/bills/pay", &[("how", "part"), ("amount", "40")]).await;
+    changed.has_status(422).shows("Something else was already sent from this page");
     shopper.browser.get("/bills/pay").await.shows("is being collected").hides("name=\"pin\"");
     let refused = submit(&mut shopper, &other, "/bills/pay", &[("how", "all")]).await;
     refused.has_status(422).shows("is being collected").hides("name=\"pin\"");

@@ -221,6 +221,8 @@ pub struct Confirmation {
     pub key: String,
     pub amount: Fen,
     pub plan: PlanName,
+    /// The schedule that the page showed, by its hash.
+    pub schedule: String,
 }
 
 /// Why a confirmation came to no answer; nothing is recorded under its key.
@@ -232,6 +234,8 @@ pub enum ConfirmRefusal {
     Request(RequestRefusal),
     #[error("the plan is not sold so any more")]
     PlanChanged,
+    #[error("the plan's schedule is not the one that was shown")]
+    ScheduleChanged,
     #[error("something else was asked for under this key")]
     PaidAnother,
     #[error(transparent)]
@@ -244,6 +248,7 @@ impl Refusal for ConfirmRefusal {
             ConfirmRefusal::Pin(refusal) => refusal.code(),
             ConfirmRefusal::Request(refusal) => refusal.code(),
             ConfirmRefusal::PlanChanged => "plan_changed",
+            ConfirmRefusal::ScheduleChanged => "schedule_changed",
             ConfirmRefusal::PaidAnother => "paid_another",
             ConfirmRefusal::NotOffered(refusal) => refusal.code(),
         }
@@ -267,6 +272,9 @@ pub async fn confirm(
     let plans = plans.map_err(|fault| fault.map_refusal(ConfirmRefusal::NotOffered))?;
     let chosen = plans.into_iter().find(|plan| plan.name == confirmation.plan);
     let chosen = chosen.ok_or(Fault::Refused(ConfirmRefusal::PlanChanged))?;
+    if chosen.schedule_hash() != confirmation.schedule {
+        return Err(Fault::Refused(ConfirmRefusal::ScheduleChanged));
+    }
     let checked = borrower::check_pin(app, confirmation.borrower_id, &confirmation.pin).await;
     checked.map_err(|fault| fault.map_refusal(ConfirmRefusal::Pin))?;
     let request = request(shop, confirmation.amount, chosen.name, (chosen.line_id, &confirmation.key));

@@ -5,6 +5,7 @@ use std::str::FromStr;
 use std::sync::Arc;
 
 use rust_decimal::Decimal;
+use sha2::{Digest, Sha256};
 
 use super::decision::check_line;
 use super::model::PurchaseRefusal;
@@ -152,6 +153,17 @@ impl PlanOffer {
 
     pub fn costs_borrower(&self) -> bool {
         self.interest().is_positive()
+    }
+
+    /// The schedule by its hash, as a page hands it back: what was seen is agreed to, and nothing else. A business day that ends
+    /// between the page and the PIN may change due days and interest.
+    pub fn schedule_hash(&self) -> String {
+        let mut hash = Sha256::new();
+        for row in &self.quote.schedule.installments {
+            hash.update(format!("{} {} {}\n", row.due_on, row.principal.get(), row.total().get()));
+        }
+        let digest: [u8; 32] = hash.finalize().into();
+        digest.iter().map(|byte| format!("{byte:02x}")).collect()
     }
 
     pub fn method(&self) -> Method {

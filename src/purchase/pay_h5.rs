@@ -405,7 +405,8 @@ pub async fn confirm(
         return visit.confirm(amount, plan, form).await;
     }
     let Some(pin) = pin else { return visit.confirm(amount, plan, form).await };
-    let confirmation = Confirmation { borrower_id, pin, key: visit.key.clone(), amount, plan };
+    let schedule = form.value("schedule").to_owned();
+    let confirmation = Confirmation { borrower_id, pin, key: visit.key.clone(), amount, plan, schedule };
     match counter::confirm(&app, &authoriser, &visit.shop, &confirmation).await {
         Ok(purchase_id) => Ok(to_result(purchase_id)),
         Err(Fault::Refused(ConfirmRefusal::PlanChanged)) => visit.plans(amount, "", Some(plan)).await,
@@ -416,9 +417,10 @@ pub async fn confirm(
                     form.refuse(&refusal);
                     visit.key = new_key(&app);
                 }
-                ConfirmRefusal::Request(_) | ConfirmRefusal::PlanChanged | ConfirmRefusal::NotOffered(_) => {
-                    form.refuse(&refusal);
-                }
+                ConfirmRefusal::Request(_)
+                | ConfirmRefusal::PlanChanged
+                | ConfirmRefusal::ScheduleChanged
+                | ConfirmRefusal::NotOffered(_) => form.refuse(&refusal),
             }
             visit.confirm(amount, plan, form).await
         }

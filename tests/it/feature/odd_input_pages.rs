@@ -138,7 +138,7 @@ async fn one_odd_field_beside_the_right_pin_moves_no_money(pool: PgPool) {
     let all = vec![("how", "all"), pin, card];
     // Each form as it is right, and the fields of it that say how much, for what, from where and whether again.
     let forms = [
-        (&asking, confirm.as_str(), vec![pin], vec!["amount", "plan", "key"]),
+        (&asking, confirm.as_str(), vec![pin], vec!["amount", "plan", "key", "schedule"]),
         (&owed, "/bills/pay", all.clone(), vec!["owed", "line", "card"]),
         (&owed, "/bills/pay", vec![("how", "part"), ("amount", "10"), pin, card], vec!["amount", "line", "card"]),
         (&quoted, payoff.as_str(), vec![pin, card], vec!["quoted", "card"]),

@@ -91,6 +91,7 @@ result-see-loan = See the loan
 result-again = Try again
 closed-title = Cannot be paid now
 refusal-plan_changed = The plans or their prices have just changed. Please look at them again and choose. You have not borrowed anything.
+refusal-schedule_changed = A new business day has begun since this page was opened, and due days or amounts of this plan have changed. Look at them again and enter your PIN. You have not borrowed anything.
 refusal-paid_another = This page was used for another payment already. What it shows now is not paid: check amount and plan and enter your PIN again.
 refusal-no_line = You have no credit line yet. Once it is approved, scan the code again to pay.
 refusal-link_malformed = A link begins with https:// and has at most 500 characters.

@@ -80,6 +80,7 @@ result-see-loan = 看借款详情
 result-again = 重新付款
 closed-title = 现在不能付款
 refusal-plan_changed = 分期方案或价格刚刚更新，请看过新的方案后再选。没有产生借款。
+refusal-schedule_changed = 打开本页后已进入新的营业日，这个方案的还款日或金额有变化。请重新核对，再输入密码。您还没有借款。
 refusal-paid_another = 这个页面已经用来付过另一笔款。下面这笔还没有付，请核对金额和方案，再输入一次支付密码。
 refusal-no_line = 您还没有可用的额度。申请通过后再扫一次码就可以付款。
 refusal-link_malformed = 链接须以 https:// 开头，最多 500 个字符。

@@ -116,9 +116,15 @@ pub async fn pay(
         form.forget("pin");
         return refused(pay_page(&app, page, borrower_id, (form, owing)).await?);
     };
-    let amount = match form.value("how") {
-        "part" => form.read("amount", typed_amount),
-        _ => all_of(&mut form, owed),
+    let amount = match (form.value("how"), form.value("amount").is_empty()) {
+        ("part", _) => form.read("amount", typed_amount),
+        (_, true) => all_of(&mut form, owed),
+        (_, false) => {
+            // An old browser shows the field beside either choice: whoever typed an amount into it is not charged all.
+            form.fill("how", "part");
+            form.refuse_field("amount", "amount_or_all");
+            None
+        }
     };
     let pin = form.read("pin", |pin| Ok(pin.to_owned()));
     form.forget("pin");

@@ -71,6 +71,15 @@ function once(form) {
   });
 }
 
+/** An amount that is typed is the part that is meant, and choosing all of it takes the amount away. */
+function part(form) {
+  const { amount, how } = form.elements;
+  form.addEventListener("input", ({ target }) => {
+    if (target === amount && amount.value !== "") how.value = "part";
+    if (target.name === "how" && how.value === "all") amount.value = "";
+  });
+}
+
 /** Puts the answer's page in the place of this one, under the same address. */
 function show(text) {
   const answer = new DOMParser().parseFromString(text, "text/html");
@@ -83,7 +92,10 @@ function show(text) {
 
 function start() {
   document.querySelectorAll("form[data-keypad]").forEach(keypad);
-  document.querySelectorAll("form[data-once]").forEach(once);
+  for (const form of document.querySelectorAll("form[data-once]")) {
+    once(form);
+    if (form.elements.how) part(form);
+  }
 }
 
 start();

@@ -4,6 +4,7 @@ repay-how-much = How much
 repay-all = All of it, { $amount }
 repay-part = A part of it
 repay-amount = Amount in yuan
+error-amount_or_all = All of it was chosen, and an amount typed too. Nothing was charged: pay this amount, or choose all and leave the field empty
 repay-card = From the card
 repay-card-tail = ending in { $tail }
 repay-card-default = default

@@ -4,6 +4,7 @@ repay-how-much = 还多少
 repay-all = 全部 { $amount }
 repay-part = 还一部分
 repay-amount = 金额（元）
+error-amount_or_all = 您选了全部还清，又填了金额。还没有扣款：请按这个金额还款，或者选全部还清并把金额留空
 repay-card = 还款银行卡
 repay-card-tail = 尾号 { $tail }
 repay-card-default = 默认

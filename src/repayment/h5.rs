@@ -10,6 +10,7 @@ use serde::Deserialize;
 use super::actions::{RepayRefusal, payoff_quote};
 use super::button_actions::{self as button, Press, PressRefusal, Wish};
 use super::own_store::{OwnItem, OwnOrder};
+use super::withholding::Failure;
 use crate::app::App;
 use crate::base::Fen;
 use crate::base::id::{self, BorrowerId, CardId, LineId, LoanId, WithholdingId};
@@ -360,6 +361,25 @@ pub async fn order(
 impl OrderPage {
     fn is_pending(&self) -> bool {
         matches!(self.order.status.as_str(), "created" | "submitted" | "unknown")
+    }
+
+    /// The end of the keys of the words that say how it stands: its status, unless what was booked says otherwise.
+    fn stands(&self) -> &str {
+        match self.order.failure.as_deref() {
+            // The bank's daily file told of money after its answer had told of none.
+            Some(_) if self.order.booked.is_positive() => "found",
+            Some(failure) if failure == Failure::Reversed.stored() => "reversed",
+            _ => &self.order.status,
+        }
+    }
+
+    fn has_come(&self) -> bool {
+        self.order.booked.is_positive()
+    }
+
+    /// What came; until anything has, what was ordered.
+    fn amount(&self) -> Fen {
+        if self.has_come() { self.order.booked } else { self.order.amount }
     }
 
     fn settled(&self) -> Vec<Fen> {

@@ -18,11 +18,12 @@ pub struct OwnOrder {
     /// `created`, `submitted`, `unknown`, `succeeded` or `failed`.
     pub status: String,
     pub failure: Option<String>,
-    pub collected: Fen,
     pub card_tail: Option<String>,
     pub created_at: DateTime<Utc>,
     pub final_at: Option<DateTime<Utc>>,
-    /// What was settled with it, once it was booked.
+    /// What came of it and was not taken back: by the bank's answer, or by its daily file where that tells of more than the answer.
+    pub booked: Fen,
+    /// What was settled with that.
     pub principal: Fen,
     /// With fees a period, which are interest by another name.
     pub interest: Fen,
@@ -90,16 +91,23 @@ async fn select(
                     and starts_with(w.idempotency_key, 'wh_' || replace(earlier.withholding_id::text, '-', '') || '/'))
            select w.withholding_id as "withholding_id: WithholdingId", w.line_id as "line_id: LineId", w.purpose,
                   w.loan_id as "loan_id: LoanId", w.amount_fen as "amount: Fen", w.status, w.failure,
-                  w.collected_fen as "collected: Fen", c.number_tail as "card_tail?", w.created_at, w.final_at,
-                  coalesce((select sum(part) from unnest(r.principal_fen) as part), 0)::bigint as "principal!: Fen",
-                  coalesce((select sum(part) from unnest(r.interest_fen || r.fee_fen) as part), 0)::bigint as "interest!: Fen",
-                  coalesce((select sum(part) from unnest(r.penalty_fen) as part), 0)::bigint as "penalty!: Fen",
-                  coalesce(r.excess_fen, 0) as "excess!: Fen"
+                  c.number_tail as "card_tail?", w.created_at, w.final_at, came.booked_fen as "booked!: Fen",
+                  came.principal_fen as "principal!: Fen", came.interest_fen as "interest!: Fen",
+                  came.penalty_fen as "penalty!: Fen", came.excess_fen as "excess!: Fen"
            from sent_on
            join withholding w on w.line_id = sent_on.line_id and w.withholding_id = sent_on.withholding_id
            left join bank_card c on c.borrower_id = w.borrower_id and c.card_id = w.card_id
-           left join repayment r on r.line_id = w.line_id and r.source = 'withholding'
-                and r.source_reference = w.withholding_id::text
+           cross join lateral (
+               select coalesce(sum(r.amount_fen), 0)::bigint as booked_fen,
+                      coalesce(sum((select sum(part) from unnest(r.principal_fen) as part)), 0)::bigint as principal_fen,
+                      coalesce(sum((select sum(part) from unnest(r.interest_fen || r.fee_fen) as part)), 0)::bigint as interest_fen,
+                      coalesce(sum((select sum(part) from unnest(r.penalty_fen) as part)), 0)::bigint as penalty_fen,
+                      coalesce(sum(r.excess_fen), 0)::bigint as excess_fen
+               from repayment r
+               where r.line_id = w.line_id and r.source in ('withholding', 'channel_file')
+                 and r.source_reference = w.withholding_id::text
+                 and not exists (select from repayment b where b.line_id = r.line_id and b.source = 'reversal'
+                                 and b.source_reference = r.repayment_id::text)) came
            order by w.created_at desc, sent_on.times desc limit 1"#,
         borrower_id.uuid(),
         which.withholding_id.map(WithholdingId::uuid),
@@ -132,7 +140,7 @@ impl OwnItem {
     }
 }
 
-/// What the money of an order settled, in the order in which it was allocated; nothing before it came.
+/// What the money of an order settled, in the order in which it was allocated; nothing before it came, or once it was taken back.
 pub async fn list_items(
     connection: &mut PgConnection,
     line_id: LineId,
@@ -150,7 +158,9 @@ pub async fn list_items(
            join loan l on l.loan_id = item.loan_id and l.line_id = r.line_id
            join merchant m on m.merchant_id = l.merchant_id
            where r.line_id = $1 and r.source in ('withholding', 'channel_file') and r.source_reference = $2
-           order by item.place"#,
+             and not exists (select from repayment b where b.line_id = r.line_id and b.source = 'reversal'
+                             and b.source_reference = r.repayment_id::text)
+           order by r.received_at, r.repayment_id, item.place"#,
         line_id.uuid(),
         withholding_id.uuid().to_string(),
     )

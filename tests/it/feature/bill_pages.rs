@@ -4,7 +4,7 @@ use std::collections::BTreeSet;
 use std::sync::Arc;
 
 use fenqi::base::Fen;
-use fenqi::base::id::{CardId, LineId, LoanId};
+use fenqi::base::id::{CardId, LineId, LoanId, WithholdingId};
 use fenqi::borrower::{self, BorrowerRefusal};
 use fenqi::credit::closing_actions;
 use fenqi::error::Fault as Refused;
@@ -227,6 +227,30 @@ async fn a_silent_bank_is_told_of_honestly(pool: PgPool) {
     repayment::jobs::submit_withholdings(&shopper.town.app).await.unwrap();
     let shown = shopper.browser.get(&ordered.at).await;
     shown.shows("The bank has not said yet").shows("Please do not pay again");
+}
+
+#[sqlx::test(migrator = "fenqi::MIGRATOR")]
+async fn a_payment_of_which_the_banks_daily_account_says_otherwise_is_told_as_it_is_booked(pool: PgPool) {
+    let (mut shopper, _world, _) = billed(pool).await;
+    let app = shopper.town.app.clone();
+    let page = shopper.browser.get("/bills/pay").await;
+    let paid = submit(&mut shopper, &page, "/bills/pay", &[("how", "all")]).await;
+    repayment::jobs::submit_withholdings(&app).await.unwrap();
+    shopper.browser.get(&paid.at).await.shows("Paid").shows("What the money settled");
+    let order_id: WithholdingId = paid.at.strip_prefix("/repayments/").unwrap().parse().unwrap();
+    let mut transaction = fenqi::database::begin(&app.pool).await.unwrap();
+    let order = repayment::load_withholdings(&mut transaction, &[order_id.uuid()]).await.unwrap().pop().unwrap();
+    repayment::take_back(&mut transaction, &app, &order, "wang").await.unwrap();
+    transaction.commit().await.unwrap();
+    let taken_back = shopper.browser.get(&paid.at).await;
+    taken_back.shows("Taken back").shows("is owed again").shows("Try again");
+    taken_back.hides("Not charged").hides("What the money settled");
+    let mut transaction = fenqi::database::begin(&app.pool).await.unwrap();
+    assert!(repayment::receive_from_file(&mut transaction, &app, &order, Fen::new(6_000)).await.unwrap());
+    transaction.commit().await.unwrap();
+    let found = shopper.browser.get(&paid.at).await;
+    found.shows("Paid after all").shows("¥60.00").shows("What the money settled");
+    found.hides("Try again").hides("Not charged").hides("is owed again");
 }
 
 #[sqlx::test(migrator = "fenqi::MIGRATOR")]

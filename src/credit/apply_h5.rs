@@ -4,10 +4,11 @@ use std::time::Duration;
 
 use askama::Template;
 use askama_web::WebTemplate;
-use axum::extract::State;
+use axum::extract::{Query, State};
 use axum::http::{HeaderMap, StatusCode};
 use axum::response::{IntoResponse, Redirect, Response};
 use rust_decimal::Decimal;
+use serde::Deserialize;
 use uuid::Uuid;
 
 use super::actions;
@@ -116,8 +117,13 @@ enum Standing {
 }
 
 impl StatePage {
-    fn is_waiting(&self) -> bool {
-        matches!(self.standing, Standing::Waiting)
+    /// Until it is decided: how it stands, and after how many seconds the page asks whether it still does.
+    fn asks(&self) -> Option<(&'static str, u8)> {
+        match self.standing {
+            Standing::Waiting => Some(("waiting", 2)),
+            Standing::UnderReview => Some(("under_review", 10)),
+            Standing::Approved { .. } | Standing::Refused { .. } => None,
+        }
     }
 }
 
@@ -215,11 +221,20 @@ async fn find_standing(app: &App, application: &Application) -> anyhow::Result<O
     })
 }
 
-/// `GET /apply/state`: the part that updates itself, for htmx.
+#[derive(Deserialize, Default)]
+#[serde(default)]
+pub struct Awaited {
+    /// How the application stood on the page that asks whether it still does.
+    seen: String,
+}
+
+/// `GET /apply/state`: the part that updates itself, for htmx. It is answered with nothing as long as nothing has changed: what is
+/// put in its place would take the keyboard's place on it away, and be read out again.
 pub async fn state(
     State(app): State<App>,
     page: Page,
     SignedIn(borrower_id): SignedIn,
+    Query(awaited): Query<Awaited>,
     headers: HeaderMap,
 ) -> Result<Response, Problem> {
     if !headers.contains_key("hx-request") {
@@ -228,7 +243,11 @@ pub async fn state(
     let latest = actions::latest_application(&app, borrower_id).await?;
     let latest = latest.ok_or_else(Problem::not_found)?;
     let standing = find_standing(&app, &latest).await?.ok_or_else(Problem::not_found)?;
-    let part = StatePage { page, standing }.as_state().render().map_err(anyhow::Error::from)?;
+    let shown = StatePage { page, standing };
+    if shown.asks().is_some_and(|(standing, _)| standing == awaited.seen) {
+        return Ok(StatusCode::NO_CONTENT.into_response());
+    }
+    let part = shown.as_state().render().map_err(anyhow::Error::from)?;
     Ok(axum::response::Html(part).into_response())
 }
 

@@ -3,7 +3,7 @@
 use askama::Template;
 use askama_web::WebTemplate;
 use axum::extract::{Path, Query, State};
-use axum::http::StatusCode;
+use axum::http::{HeaderMap, StatusCode};
 use axum::response::{Html, IntoResponse, Redirect, Response};
 use serde::Deserialize;
 
@@ -338,20 +338,33 @@ impl PayoffPage {
     }
 }
 
-/// `GET /repayments/{order}`: where the money is, as far as it is known; the part that changes is asked for by itself.
+#[derive(Deserialize, Default)]
+#[serde(default)]
+pub struct Awaited {
+    /// How the order stood on the page that asks whether it still does.
+    seen: String,
+}
+
+/// `GET /repayments/{order}`: where the money is, as far as it is known; the part that changes is asked for by itself, and answered
+/// with nothing as long as nothing has changed: what is put in its place would take the keyboard's place on it away.
 pub async fn order(
     State(app): State<App>,
     page: Page,
     Path(order): Path<String>,
     SignedIn(borrower_id): SignedIn,
-    headers: axum::http::HeaderMap,
+    Query(awaited): Query<Awaited>,
+    headers: HeaderMap,
 ) -> Result<Response, Problem> {
     let withholding_id: WithholdingId = order.parse().map_err(|_| Problem::not_found())?;
     let found = button::find_own(&app, borrower_id, withholding_id).await?;
     let order = found.ok_or_else(Problem::not_found)?;
+    let is_part = headers.contains_key("hx-request");
+    if is_part && order.withholding_id == withholding_id && order.status == awaited.seen {
+        return Ok(StatusCode::NO_CONTENT.into_response());
+    }
     let (items, entries) = button::settled(&app, &order).await?;
     let shown = OrderPage { page, order, items, entries };
-    if headers.contains_key("hx-request") {
+    if is_part {
         let part = shown.as_state().render().map_err(anyhow::Error::from)?;
         return Ok(Html(part).into_response());
     }

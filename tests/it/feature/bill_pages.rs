@@ -230,6 +230,27 @@ async fn a_silent_bank_is_told_of_honestly(pool: PgPool) {
 }
 
 #[sqlx::test(migrator = "fenqi::MIGRATOR")]
+async fn the_part_of_a_payment_is_sent_again_only_when_something_has_changed(pool: PgPool) {
+    let (mut shopper, _world, _) = billed(pool).await;
+    let page = shopper.browser.get("/bills/pay").await;
+    let ordered = submit(&mut shopper, &page, "/bills/pay", &[("how", "all")]).await;
+    ordered.shows("hx-vals='{\"seen\":\"created\"}'");
+    let address = format!("{}{}", shopper.browser.address, ordered.at);
+    let cookie = format!("fenqi={}", shopper.browser.cookies["fenqi"]);
+    let client = fenqi::partner::client::build_http().unwrap();
+    let ask = async |seen: &str| {
+        let asked = client.get(format!("{address}?seen={seen}")).header("hx-request", "true");
+        let answer = asked.header("accept-language", "en").header("cookie", &cookie).send().await.unwrap();
+        (answer.status().as_u16(), answer.text().await.unwrap())
+    };
+    assert_eq!(ask("created").await, (204, String::new()));
+    assert!(ask("").await.1.contains("Going to the bank"));
+    repayment::jobs::submit_withholdings(&shopper.town.app).await.unwrap();
+    let (status, text) = ask("created").await;
+    assert!(status == 200 && text.contains("Paid") && !text.contains("hx-get"), "{text}");
+}
+
+#[sqlx::test(migrator = "fenqi::MIGRATOR")]
 async fn a_payment_of_which_the_banks_daily_account_says_otherwise_is_told_as_it_is_booked(pool: PgPool) {
     let (mut shopper, _world, _) = billed(pool).await;
     let app = shopper.town.app.clone();

@@ -204,16 +204,18 @@ async fn the_part_that_updates_itself_turns_from_waiting_to_decided(pool: PgPool
         .execute(&place.app.pool)
         .await
         .unwrap();
-    let state = async |browser: &Browser| {
+    let state = async |browser: &Browser, seen: &str| {
         let client = fenqi::partner::client::build_http().unwrap();
         let cookies: Vec<String> = browser.cookies.iter().map(|(name, value)| format!("{name}={value}")).collect();
-        let asked = client.get(format!("{}/apply/state", browser.address)).header("hx-request", "true");
+        let asked = client.get(format!("{}/apply/state?seen={seen}", browser.address)).header("hx-request", "true");
         let asked = asked.header("accept-language", "en").header("cookie", cookies.join("; "));
         let answer = asked.send().await.unwrap();
-        assert_eq!(answer.status().as_u16(), 200);
-        answer.text().await.unwrap()
+        (answer.status().as_u16(), answer.text().await.unwrap())
     };
-    let waiting = state(&place.browser).await;
+    // Nothing is put in the place of what is there already: it would take the keyboard's place on it away.
+    assert_eq!(state(&place.browser, "waiting").await, (204, String::new()));
+    let (status, waiting) = state(&place.browser, "under_review").await;
+    assert_eq!(status, 200);
     assert!(waiting.contains("Being decided") && waiting.contains("hx-get=\"/apply/state\""), "{waiting}");
     assert!(!waiting.contains("<html"), "only the part is sent: {waiting}");
     let referred = "update application set status = 'referred', referral = 'scripted' where status = 'submitted'
@@ -228,7 +230,8 @@ async fn the_part_that_updates_itself_turns_from_waiting_to_decided(pool: PgPool
         verdict: PersonVerdict::Approve { grade: "B".into(), limit: Fen::new(800_000) },
     };
     fenqi::credit::actions::decide_referred(&place.app, decision).await.unwrap();
-    let decided = state(&place.browser).await;
+    let (status, decided) = state(&place.browser, "waiting").await;
+    assert_eq!(status, 200);
     assert!(decided.contains("Your line is open") && !decided.contains("hx-get"), "{decided}");
 }
 

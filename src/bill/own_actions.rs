@@ -3,7 +3,7 @@
 use std::sync::Arc;
 
 use super::model::Parts;
-use super::own_store::{self, OwnBill, OwnInstallment, OwnLine, OwnLoan, OwnPayment, OwnSchedule, Which};
+use super::own_store::{self, OwnBill, OwnInstallment, OwnLine, OwnLoan, OwnPayment, OwnPending, OwnSchedule, Which};
 use crate::app::App;
 use crate::base::day::MonthDay;
 use crate::base::id::{BorrowerId, LineId, LoanId};
@@ -97,6 +97,8 @@ pub struct Bills {
     pub open: Vec<Bill>,
     /// Paid in full, the latest first.
     pub past: Vec<Bill>,
+    /// What is being taken from a card: as long as it is, it is owed still.
+    pub pending: Vec<OwnPending>,
     pub owed: Fen,
     pub late: Fen,
     /// When the next bill is cut.
@@ -110,6 +112,7 @@ pub async fn bills(app: &App, borrower_id: BorrowerId) -> anyhow::Result<Bills> 
     let today = business_day::store::today(&mut connection).await?;
     let line_ids = ids(&lines);
     let cut = own_store::list_bills(&mut connection, &line_ids).await?;
+    let pending = own_store::list_pending(&mut connection, &line_ids).await?;
     drop(connection);
     let installments = installments(app, &line_ids, Which::default()).await?;
     let (mut open, mut past): (Vec<Bill>, Vec<Bill>) = (Vec::new(), Vec::new());
@@ -127,6 +130,7 @@ pub async fn bills(app: &App, borrower_id: BorrowerId) -> anyhow::Result<Bills> 
         today,
         open,
         past,
+        pending,
     })
 }
 

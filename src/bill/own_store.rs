@@ -30,6 +30,28 @@ pub async fn list_lines(connection: &mut PgConnection, borrower_id: BorrowerId) 
     .await
 }
 
+/// Money that is being taken from a card, of which the bank has not said yet what became of it.
+#[derive(Clone, Copy, Debug)]
+pub struct OwnPending {
+    pub withholding_id: WithholdingId,
+    pub amount: Fen,
+}
+
+/// What is under way on lines, the oldest first. One of the timetable's that was not sent yet is none: it makes way for the borrower.
+pub async fn list_pending(connection: &mut PgConnection, line_ids: &[LineId]) -> sqlx::Result<Vec<OwnPending>> {
+    sqlx::query_as!(
+        OwnPending,
+        r#"select withholding_id as "withholding_id: WithholdingId", amount_fen as "amount: Fen"
+           from withholding
+           where line_id = any($1) and status in ('created', 'submitted', 'unknown')
+             and not (status = 'created' and purpose = 'due')
+           order by created_at, withholding_id"#,
+        &uuids(line_ids),
+    )
+    .fetch_all(connection)
+    .await
+}
+
 /// One bill of a line, as it was cut.
 #[derive(Clone, Debug)]
 pub struct OwnBill {

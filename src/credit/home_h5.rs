@@ -10,7 +10,7 @@ use super::{actions, apply_h5};
 use crate::app::App;
 use crate::base::id::LineId;
 use crate::base::{BusinessDay, Fen};
-use crate::bill::own_store::Coming;
+use crate::bill::own_store::{Coming, OwnPending};
 use crate::http::Problem;
 use crate::notice::{self, Audience};
 use crate::page::Page;
@@ -28,6 +28,8 @@ pub struct HomePage {
     has_closed: bool,
     has_applied: bool,
     outlook: Outlook,
+    /// What is being taken from a card, and is owed as long as it is.
+    pending: Vec<OwnPending>,
     unread: i64,
 }
 
@@ -52,13 +54,14 @@ pub async fn home(State(app): State<App>, page: Page, SignedIn(borrower_id): Sig
     let all = bill::own_store::list_lines(&mut connection, borrower_id).await?;
     let today = business_day::store::today(&mut connection).await?;
     let unread = notice::store::count_unread(&mut connection, Audience::Borrower, Some(borrower_id.uuid())).await?;
-    drop(connection);
     let line_ids: Vec<LineId> = all.iter().map(|line| line.line_id).collect();
+    let pending = bill::own_store::list_pending(&mut connection, &line_ids).await?;
+    drop(connection);
     let outlook = repayment::outlook(&app, &line_ids).await?;
     let mut lines: Vec<LineCard> = open.iter().map(|line| LineCard::of(line, today)).collect();
     lines.sort_by_key(|line| line.unusable.is_some());
     let has_closed = lines.is_empty() && !all.is_empty();
-    Ok(HomePage { page, lines, has_closed, has_applied, outlook, unread })
+    Ok(HomePage { page, lines, has_closed, has_applied, outlook, pending, unread })
 }
 
 impl HomePage {

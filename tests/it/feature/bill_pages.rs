@@ -227,6 +227,16 @@ async fn a_silent_bank_is_told_of_honestly(pool: PgPool) {
     repayment::jobs::submit_withholdings(&shopper.town.app).await.unwrap();
     let shown = shopper.browser.get(&ordered.at).await;
     shown.shows("The bank has not said yet").shows("Please do not pay again");
+    // Wherever the money is said to be owed still, it is said that it is on its way, and where that is followed.
+    for path in ["/home", "/bills", "/bills/pay"] {
+        let page = shopper.browser.get(path).await;
+        page.shows("¥104.72 is being collected").shows(&format!("href=\"{}\"", ordered.at));
+    }
+    shopper.town.app.clock.set(shopper.town.app.clock.now() + chrono::TimeDelta::minutes(2));
+    assert_eq!(repayment::jobs::query_unknowns(&shopper.town.app).await.unwrap().succeeded, 1);
+    for path in ["/home", "/bills", "/bills/pay"] {
+        shopper.browser.get(path).await.hides("is being collected");
+    }
 }
 
 #[sqlx::test(migrator = "fenqi::MIGRATOR")]

@@ -343,6 +343,18 @@ pub async fn submit(
     match tokio::time::timeout(PATIENCE, deciding).await.map(|decided| decided.map_err(anyhow::Error::from)) {
         Err(_) | Ok(Ok(Ok(_))) => Ok(Redirect::to(APPLY).into_response()),
         Ok(Err(failed)) => Err(failed.into()),
+        // Another tab has taken a consent back, or its text is newer: that step is shown again, and not the last one without it.
+        Ok(Ok(Err(Fault::Refused(ApplyRefusal::AgreementMissing { agreement })))) => {
+            let mut form = Form::default();
+            form.refuse(&ApplyRefusal::AgreementMissing { agreement });
+            Ok(unprocessable(AgreementPage { page, form, text: AgreementText::of(agreement) }))
+        }
+        // Another tab has applied: how that stands is what there is to see.
+        Ok(Ok(Err(Fault::Refused(ApplyRefusal::ApplicationOpen | ApplyRefusal::LineOpen))))
+            if has_standing(&app, borrower_id).await? =>
+        {
+            Ok(Redirect::to(APPLY).into_response())
+        }
         Ok(Ok(Err(Fault::Refused(refusal)))) => {
             let Some(card) = first_bound(card_actions::cards(&app, borrower_id).await?) else {
                 return Ok(Redirect::to(APPLY).into_response());

@@ -279,7 +279,12 @@ async fn a_consent_that_is_taken_back_stops_new_applications_until_it_is_given_a
         let done = place.browser.submit(page, &action, &[]).await;
         done.shows("You took this consent back on").hides(&format!("action=\"{action}\""));
     }
-    place.browser.submit(&submit, "/apply/submit", &[]).await.has_status(422);
+    // The step that is missing is shown at once, with the reason.
+    let missing = place.browser.submit(&submit, "/apply/submit", &[]).await;
+    missing
+        .has_status(422)
+        .shows("An agreement has not been accepted yet")
+        .shows("name=\"agree_sensitive_information\"");
     let applied: i64 = sqlx::query_scalar("select count(*) from application").fetch_one(&place.app.pool).await.unwrap();
     assert_eq!(applied, 0);
     let again = place.browser.get("/apply").await;

@@ -235,6 +235,28 @@ async fn the_part_that_updates_itself_turns_from_waiting_to_decided(pool: PgPool
     assert!(decided.contains("Your line is open") && !decided.contains("hx-get"), "{decided}");
 }
 
+/// Applies in two tabs, and is shown the same in both.
+async fn apply_twice(place: &mut Place, words: &str) {
+    let first = place.come_to_submit().await;
+    let second = place.browser.get("/apply").await;
+    place.browser.submit(&first, "/apply/submit", &[]).await.is_at("/apply").shows(words);
+    place.browser.submit(&second, "/apply/submit", &[]).await.is_at("/apply").shows(words);
+    let applied: i64 = sqlx::query_scalar("select count(*) from application").fetch_one(&place.app.pool).await.unwrap();
+    assert_eq!(applied, 1);
+}
+
+#[sqlx::test(migrator = "fenqi::MIGRATOR")]
+async fn a_second_tab_that_applies_too_is_shown_the_line_that_the_first_one_got(pool: PgPool) {
+    apply_twice(&mut open(pool).await, "Your line is open").await;
+}
+
+#[sqlx::test(migrator = "fenqi::MIGRATOR")]
+async fn a_second_tab_that_applies_too_is_shown_that_the_first_ones_application_is_under_review(pool: PgPool) {
+    let mut place = open(pool).await;
+    place.world.script("risk", None, vec![Scripted::answer("refer")]);
+    apply_twice(&mut place, "Under review").await;
+}
+
 #[sqlx::test(migrator = "fenqi::MIGRATOR")]
 async fn an_application_on_terms_that_have_changed_is_shown_what_changed_and_sent_again(pool: PgPool) {
     let mut place = open(pool).await;

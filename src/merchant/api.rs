@@ -9,8 +9,9 @@ use serde::{Deserialize, Serialize};
 use utoipa::{IntoParams, ToSchema};
 
 use super::code::{Code, CodeKind, CodeStatus};
-use super::code_actions::{Order, close_code, open_order_code};
+use super::code_actions::{Order, close_code};
 use super::code_store;
+use super::order_actions::open_by_system;
 use crate::app::App;
 use crate::base::Fen;
 use crate::base::id::{CodeId, MerchantId, PurchaseId};
@@ -74,11 +75,13 @@ impl OrderView {
 
 /// Create an order
 ///
-/// The same order again gives the same code; the same reference with another amount or expiry is refused.
+/// The same order again gives the same code; the same reference with another amount or expiry is refused. So is an amount that no
+/// plan is sold for at the merchant: nobody could pay it.
 #[utoipa::path(post, path = "/merchant/orders", tag = "merchant", request_body = NewOrder,
     responses((status = 201, body = OrderView)), security(("signature" = ["orders:write"])),
     extensions(("x-problems" = json!([
-        "merchant_not_active", "order_reference_taken", "order_reference_malformed", "order_expiry_out_of_bounds"
+        "merchant_not_active", "order_reference_taken", "order_reference_malformed", "order_expiry_out_of_bounds",
+        "amount_not_sold"
     ]))))]
 pub async fn create_order(
     State(app): State<App>,
@@ -91,7 +94,7 @@ pub async fn create_order(
         amount: order.amount_fen.0,
         expires_at: order.expires_at,
     };
-    let code = open_order_code(&app, &order).await?;
+    let code = open_by_system(&app, &order).await?;
     let order = OrderView::of(&app, code).ok_or_else(Problem::not_found)?;
     Ok((StatusCode::CREATED, Json(order)))
 }

@@ -61,6 +61,8 @@ pub enum CodeRefusal {
     MerchantNotActive { status: MerchantStatus },
     #[error("an order's amount is a whole number of fen from 1 to {}", Fen::MAX.get())]
     AmountOutOfBounds,
+    #[error("no plan is sold at the merchant for this amount, so nobody could pay the order")]
+    AmountNotSold,
     #[error("an order's reference has 1 to {ORDER_REFERENCE_CHARS_MAX} letters, digits, - or _")]
     ReferenceMalformed,
     #[error("an order expires later than now, and within {ORDER_DAYS_MAX} days")]
@@ -87,6 +89,7 @@ impl Refusal for CodeRefusal {
             CodeRefusal::UnknownMerchant => "unknown_merchant",
             CodeRefusal::MerchantNotActive { .. } => "merchant_not_active",
             CodeRefusal::AmountOutOfBounds => "amount_out_of_bounds",
+            CodeRefusal::AmountNotSold => "amount_not_sold",
             CodeRefusal::ReferenceMalformed => "order_reference_malformed",
             CodeRefusal::ExpiryOutOfBounds => "order_expiry_out_of_bounds",
             CodeRefusal::ReferenceTaken { .. } => "order_reference_taken",

@@ -52,7 +52,8 @@ pub async fn open_order_code(app: &App, order: &Order) -> Outcome<Code, CodeRefu
     }
 }
 
-fn check(order: &Order, now: DateTime<Utc>) -> Result<CodeKind, CodeRefusal> {
+/// What an order's code would be, or why it is no order.
+pub(super) fn check(order: &Order, now: DateTime<Utc>) -> Result<CodeKind, CodeRefusal> {
     if !order.amount.is_positive() || order.amount > Fen::MAX {
         return Err(CodeRefusal::AmountOutOfBounds);
     }

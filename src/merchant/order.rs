@@ -21,6 +21,11 @@ pub fn amounts_sold(products: &[Arc<ProductVersion>], category: &str, today: Bus
         .collect()
 }
 
+/// Whether anything is sold for an amount, so that somebody could pay it.
+pub fn is_sold(amounts: &[(Fen, Fen)], amount: Fen) -> bool {
+    amounts.iter().any(|(least, most)| (*least..=*most).contains(&amount))
+}
+
 /// How long an order waits to be paid.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Waits {

@@ -1,7 +1,7 @@
 //! Use cases of orders opened by hand.
 
 use super::code::{Code, CodeKind, CodeRefusal, CodeStatus, token};
-use super::code_actions::require_active;
+use super::code_actions::{Order, check, open_order_code, require_active};
 use super::order::{self, HandOrder, Waits};
 use super::order_store::{self, NewHandOrder};
 use super::{code_store, staff::Staff, store};
@@ -63,6 +63,18 @@ pub async fn open_by_hand(app: &App, wish: &HandOrderWish<'_>) -> Outcome<CodeId
     order_store::insert_hand_order(&mut transaction, &order).await?;
     transaction.commit().await?;
     Ok(wish.code_id)
+}
+
+/// Opens an order that a merchant's own system asks for, unless nobody could pay it. One that was opened before is answered as it was
+/// then, whatever is sold by now.
+pub async fn open_by_system(app: &App, order: &Order) -> Outcome<Code, CodeRefusal> {
+    check(order, app.clock.now()).map_err(Fault::Refused)?;
+    if !order::is_sold(&amounts_sold(app, order.merchant_id).await?, order.amount) {
+        let mut connection = app.pool.acquire().await?;
+        let known = code_store::find_code_of(&mut connection, order.merchant_id, Some(&order.reference)).await?;
+        known.ok_or(Fault::Refused(CodeRefusal::AmountNotSold))?;
+    }
+    open_order_code(app, order).await
 }
 
 /// What one purchase at a merchant may come to, by each product that is sold there.

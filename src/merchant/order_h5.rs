@@ -9,7 +9,7 @@ use serde::Deserialize;
 
 use super::code::token;
 use super::h5::MerchantSignedIn;
-use super::order::{DESCRIPTION_CHARS_MAX, HandOrder, OrderState, Waits, parse_description};
+use super::order::{DESCRIPTION_CHARS_MAX, HandOrder, OrderState, Waits, is_sold, parse_description};
 use super::order_actions::{self, HandOrderWish};
 use super::{CodeRefusal, Right, picture};
 use crate::app::App;
@@ -106,8 +106,7 @@ pub async fn open(
     // An order that nobody could pay is not shown to anybody.
     let amount = form.read("amount", |typed| {
         let amount = typed_amount(typed)?;
-        let is_sold = amounts.iter().any(|(least, most)| (*least..=*most).contains(&amount));
-        if is_sold { Ok(amount) } else { Err("amount_not_sold") }
+        if is_sold(&amounts, amount) { Ok(amount) } else { Err("amount_not_sold") }
     });
     let description = match form.value("description") {
         "" => Some(None),

@@ -68,6 +68,7 @@ pub const CODES: &[Code] = &[
     code(422, "order_reference_malformed", "An order's reference has 1 to 25 letters, digits, - or _."),
     code(422, "order_expiry_out_of_bounds", "An order expires later than now, and within 30 days."),
     code(422, "amount_out_of_bounds", "The amount is outside what is allowed here."),
+    code(422, "amount_not_sold", "No plan is sold at the merchant for this amount, so nobody could pay the order."),
     code(409, "purchase_was_voided", "The purchase was voided."),
     code(409, "past_cut_off", "The business day of the purchase is over; refund it instead."),
     code(409, "before_cut_off", "The business day of the purchase is not over; void it instead."),

@@ -129,12 +129,12 @@ async fn a_purchase_is_voided_on_its_day_and_an_order_closed_before_it_is_paid(p
 #[sqlx::test(migrator = "fenqi::MIGRATOR")]
 async fn one_key_has_one_outcome(pool: PgPool) {
     let (town, desk) = open(pool).await;
-    let first = desk.post("/merchant/orders", "o-1", &order("A-1", 100)).await;
+    let first = desk.post("/merchant/orders", "o-1", &order("A-1", 10_000)).await;
     assert_eq!((first.status, first.header("idempotent-replayed")), (201, ""));
-    let again = desk.post("/merchant/orders", "o-1", &order("A-1", 100)).await;
+    let again = desk.post("/merchant/orders", "o-1", &order("A-1", 10_000)).await;
     assert_eq!((again.status, again.header("idempotent-replayed")), (201, "true"));
     assert_eq!(again.bytes, first.bytes);
-    let other = desk.post("/merchant/orders", "o-1", &order("A-1", 101)).await;
+    let other = desk.post("/merchant/orders", "o-1", &order("A-1", 10_100)).await;
     assert_eq!(other.problem(), (409, "idempotency_key_reused".into()));
     let elsewhere = desk.post("/merchant/orders/A-1/closure", "o-1", &Value::Null).await;
     assert_eq!(elsewhere.problem(), (409, "idempotency_key_reused".into()));
@@ -149,7 +149,7 @@ async fn one_key_has_one_outcome(pool: PgPool) {
     let running = "insert into api_answer (partner_id, idempotency_key, request_sha256, started_at)
                    select partner_id, 'o-4', request_sha256, now() from api_answer where idempotency_key = 'o-1'";
     sqlx::query(running).execute(&town.app.pool).await.unwrap();
-    let body = order("A-1", 100);
+    let body = order("A-1", 10_000);
     let running = desk.post("/merchant/orders", "o-4", &body).await;
     assert_eq!(running.problem(), (409, "idempotency_in_progress".into()));
     assert_eq!(running.header("retry-after"), "1");
@@ -161,7 +161,7 @@ async fn one_key_has_one_outcome(pool: PgPool) {
 #[sqlx::test(migrator = "fenqi::MIGRATOR")]
 async fn the_same_order_at_once_is_one_order(pool: PgPool) {
     let (town, desk) = open(pool).await;
-    let body = order("A-1", 100);
+    let body = order("A-1", 10_000);
     let asked = (0..20).map(|_| desk.post("/merchant/orders", "o-1", &body));
     let answers = futures_util::future::join_all(asked).await;
     for answer in &answers {
@@ -171,10 +171,28 @@ async fn the_same_order_at_once_is_one_order(pool: PgPool) {
 }
 
 #[sqlx::test(migrator = "fenqi::MIGRATOR")]
+async fn an_order_that_no_plan_is_for_is_refused_and_one_that_was_opened_before_is_not(pool: PgPool) {
+    let (town, desk) = open(pool).await;
+    for (number, fen) in [1, 500, 6_000_000].into_iter().enumerate() {
+        let refused = desk.post("/merchant/orders", &format!("o-{number}"), &order("A-1", fen)).await;
+        assert_eq!(refused.problem(), (422, "amount_not_sold".into()), "{fen}");
+    }
+    assert_eq!(town.fen("select count(*) from merchant_code").await, 0);
+    let made = desk.post("/merchant/orders", "o-10", &order("A-1", 10_000)).await.ok();
+    for product in ["harbour-standard", "harbour-free", "harbour-shared-fee"] {
+        fenqi::product::withdraw(&town.app, product, 1).await.unwrap();
+    }
+    let again = desk.post("/merchant/orders", "o-11", &order("A-1", 10_000)).await;
+    assert_eq!((again.status, again.ok()), (201, made));
+    let late = desk.post("/merchant/orders", "o-12", &order("A-2", 10_000)).await;
+    assert_eq!(late.problem(), (422, "amount_not_sold".into()));
+}
+
+#[sqlx::test(migrator = "fenqi::MIGRATOR")]
 async fn orders_come_in_pages(pool: PgPool) {
     let (_, desk) = open(pool).await;
     for number in 0..5 {
-        desk.post("/merchant/orders", &format!("o-{number}"), &order(&format!("A-{number}"), 100)).await.ok();
+        desk.post("/merchant/orders", &format!("o-{number}"), &order(&format!("A-{number}"), 10_000)).await.ok();
     }
     let (mut seen, mut path) = (Vec::new(), "/merchant/orders?limit=2".to_owned());
     loop {

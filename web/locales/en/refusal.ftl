@@ -37,6 +37,7 @@ refusal-code_of_another_merchant = This payment code belongs to another merchant
 refusal-unknown_merchant = This merchant was not found. Scan the code again.
 refusal-merchant_not_active = This merchant cannot take payments at the moment. Please pay another way; if it is your shop, ask our service.
 refusal-amount_out_of_bounds = The amount is outside what is allowed.
+refusal-amount_not_sold = No plan is for this amount, so nobody could pay it. Choose another one.
 refusal-order_reference_malformed = An order number has letters, digits, - or _, at most 25 of them.
 refusal-order_expiry_out_of_bounds = The order would be valid for too short or too long a time.
 refusal-order_reference_taken = This order number has been used already.

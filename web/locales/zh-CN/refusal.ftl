@@ -37,6 +37,7 @@ refusal-code_of_another_merchant = 这个付款码属于另一家商户。
 refusal-unknown_merchant = 没有找到这家商户。请重新扫码。
 refusal-merchant_not_active = 这家商户目前不能收款。请用其他方式付款；如果您是商户，请联系客服。
 refusal-amount_out_of_bounds = 金额超出允许的范围。
+refusal-amount_not_sold = 没有适合这个金额的分期方案，没有人能付款。请换一个金额。
 refusal-order_reference_malformed = 订单号只能含字母、数字、- 和 _，最多 25 个字符。
 refusal-order_expiry_out_of_bounds = 订单有效期超出允许的范围。
 refusal-order_reference_taken = 这个订单号已经用过了。

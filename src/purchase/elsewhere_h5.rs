@@ -4,6 +4,7 @@ use askama::Template;
 use askama_web::WebTemplate;
 use axum::response::{IntoResponse, Response};
 
+use super::closed_h5::closed;
 use super::counter_actions::{self as counter, Shop};
 use crate::app::App;
 use crate::base::Fen;
@@ -29,6 +30,10 @@ pub(super) async fn answer(
     (agent, token): (&str, &str),
 ) -> Result<Option<Response>, Problem> {
     let Some(app_name) = other_app(agent) else { return Ok(None) };
+    if let Err(refusal) = counter::check_payable(app, shop) {
+        // Nobody goes and opens it elsewhere to be told there.
+        return Ok(Some(closed(page.clone(), &refusal, Some(shop))));
+    }
     let other_link = counter::other_link(app, shop.merchant.merchant_id).await?;
     let (amount, link) = (shop.amount(), app.site.link(format!("/q/{token}")));
     let merchant_name = shop.merchant.name.clone();

@@ -297,13 +297,20 @@ async fn a_refused_purchase_says_why_and_is_tried_again_under_another_key(pool: 
 async fn other_apps_are_told_what_to_do_without_signing_in(pool: PgPool) {
     let shopper = shopper(pool).await;
     let code = shopper.poster().await;
-    let open = async |agent: &str| {
+    let open_code = async |code: &str, agent: &str| {
         let client = reqwest::Client::builder().redirect(reqwest::redirect::Policy::none()).build().unwrap();
         let request = client.get(format!("{}{code}", shopper.browser.address)).header("accept-language", "en");
         let answer = request.header("user-agent", agent).send().await.unwrap();
         (answer.status().as_u16(), answer.text().await.unwrap())
     };
+    let open = async |agent: &str| open_code(&code, agent).await;
     let alipay = "Mozilla/5.0 (iPhone) AppleWebKit/605 Mobile/15E148 AliApp(AP/10.6) AlipayClient/10.6";
+    // A code that nobody can pay is not carried from app to app.
+    let order = shopper.order(5_000, "E-1").await;
+    assert!(open_code(&order, alipay).await.1.contains("Please do not pay in Alipay"));
+    shopper.town.app.clock.set(shopper.town.app.clock.now() + chrono::TimeDelta::minutes(11));
+    let (status, text) = open_code(&order, alipay).await;
+    assert!(status == 409 && text.contains("This order has expired") && !text.contains("in Alipay"), "{text}");
     let (status, text) = open(alipay).await;
     assert!(status == 200 && text.contains("Please do not pay in Alipay") && text.contains(&code), "{text}");
     assert!(!text.contains("Open the merchant"));

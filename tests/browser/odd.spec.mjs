@@ -1,7 +1,7 @@
 // What people do that nobody planned: two tabs, the way back after paying, and far too much text.
 import { expect, test } from "@playwright/test";
 import { approved, choose, shop, signIn, newcomer } from "./people.mjs";
-import { chinese as say } from "./words.mjs";
+import { chinese as say, speaker } from "./words.mjs";
 
 test("two tabs pay off a loan once, and going back pays nothing twice", async ({ page, context }) => {
   test.setTimeout(120_000);
@@ -61,4 +61,32 @@ test("ten thousand characters and letters for money stay on the page with their 
   await page.getByRole("button", { name: say("pay-see-plans") }).click();
   await expect(page.locator("#amount-error")).toBeVisible();
   await expect(amount).toHaveValue("一百块");
+});
+
+test("what was typed comes along when the language is switched after a refusal, but for what is secret", async ({ page }) => {
+  test.setTimeout(120_000);
+  const english = speaker("en");
+  const turn = () => page.locator("a.switch").click();
+  const person = newcomer(504);
+  await page.goto("/apply");
+  await signIn(page, person.mobile);
+  await page.getByLabel(say("field-name"), { exact: true }).fill("沈");
+  await page.getByLabel(say("field-id_number"), { exact: true }).fill(person.id);
+  await page.getByLabel(say("field-agree_personal_information")).check();
+  await page.getByLabel(say("field-agree_sensitive_information")).check();
+  await page.getByRole("button", { name: say("next-step") }).click();
+  await expect(page.locator("#name-error")).toBeVisible();
+  await turn();
+  await expect(page.getByRole("heading", { name: english("identity-heading") })).toBeVisible();
+  await expect(page.getByLabel(english("field-name"), { exact: true })).toHaveValue("沈");
+  await expect(page.getByLabel(english("field-id_number"), { exact: true })).toHaveValue(person.id);
+  await expect(page.getByLabel(english("field-agree_sensitive_information"))).toBeChecked();
+  // Taken once: nothing stays behind in the browser.
+  expect(await page.evaluate(() => sessionStorage.length)).toBe(0);
+  await page.context().clearCookies();
+  const known = await approved(page, 505);
+  await page.goto("/me/pin");
+  await page.getByLabel(say("field-pin_new"), { exact: true }).fill(known.pin);
+  await turn();
+  await expect(page.getByLabel(english("field-pin_new"), { exact: true })).toHaveValue("");
 });

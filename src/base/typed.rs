@@ -1,9 +1,10 @@
-//! Amounts and days as people type them, and the keypad that types amounts.
+//! Amounts, days and numbers as people type them, and the keypad that types amounts.
 
 use chrono::Datelike;
 
 use super::day::BusinessDay;
 use super::money::Fen;
+use super::person::{CardNumber, Mobile, NumberError, ResidentId};
 
 /// More than any purchase or repayment that a person makes by hand: ten million yuan.
 const TYPED_MAX: Fen = Fen::new(1_000_000_000);
@@ -46,6 +47,38 @@ pub fn typed_day(text: &str) -> Result<BusinessDay, &'static str> {
     let is_plain = text.len() == 10 && text.bytes().all(|byte| byte.is_ascii_digit() || byte == b'-');
     let day = text.parse::<BusinessDay>().ok().filter(|day| is_plain && day.date().year() >= 2000);
     day.ok_or("day_malformed")
+}
+
+/// A mobile number as telephones fill it in and people paste it, such as `+86 138-0013-8000`.
+///
+/// # Errors
+/// The code of the words beside the field.
+pub fn typed_mobile(text: &str) -> Result<Mobile, &'static str> {
+    let plain = plain_number(text);
+    // No mobile number begins with 8 or 0.
+    let national = ["+86", "0086", "86"].into_iter().find_map(|country| plain.strip_prefix(country));
+    national.unwrap_or(&plain).parse::<Mobile>().map_err(NumberError::code)
+}
+
+/// A card number as it stands on the card, in groups of four.
+///
+/// # Errors
+/// The code of the words beside the field.
+pub fn typed_card_number(text: &str) -> Result<CardNumber, &'static str> {
+    plain_number(text).parse::<CardNumber>().map_err(NumberError::code)
+}
+
+/// A resident ID number, perhaps in groups; `today` because nobody is born after it.
+///
+/// # Errors
+/// The code of the words beside the field.
+pub fn typed_resident_id(text: &str, today: BusinessDay) -> Result<ResidentId, &'static str> {
+    ResidentId::parse(&plain_number(text), today).map_err(NumberError::code)
+}
+
+/// A number of either width without the blanks and dashes that make it readable.
+fn plain_number(text: &str) -> String {
+    text.chars().map(narrow).filter(|letter| !letter.is_whitespace() && !matches!(letter, '-' | '－')).collect()
 }
 
 /// The amount as the keypad shows it: `1234.5` is `1234.50`.
@@ -138,6 +171,30 @@ mod tests {
         {
             assert_eq!(typed_day(wrong), Err("day_malformed"), "{wrong:.20}");
         }
+    }
+
+    #[test]
+    fn numbers_are_read_as_people_type_and_paste_them() {
+        let mobiles = [
+            "13800138000",
+            "138 0013 8000",
+            "+86 138-0013-8000",
+            "008613800138000",
+            "8613800138000",
+            "１３８００１３８０００",
+        ];
+        for text in mobiles {
+            assert_eq!(typed_mobile(text).unwrap().reveal(), "13800138000", "{text}");
+        }
+        for text in ["", "+86", "1380013", "+1 13800138000", "138001380001", "+86+8613800138000", "💰"] {
+            assert_eq!(typed_mobile(text).unwrap_err(), "mobile_format", "{text}");
+        }
+        assert_eq!(typed_card_number("6217 0063 4392 5775").unwrap().reveal(), "6217006343925775");
+        assert_eq!(typed_card_number("6217006343925776").unwrap_err(), "card_number_check");
+        let today = "2026-03-02".parse().unwrap();
+        let id = typed_resident_id("110105 19491231 002x", today).unwrap();
+        assert_eq!(id.reveal(), "11010519491231002X");
+        assert_eq!(typed_resident_id("110105194912310021", today).unwrap_err(), "resident_id_check");
     }
 
     #[test]

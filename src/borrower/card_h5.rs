@@ -15,7 +15,8 @@ use super::pin_actions::has_pin;
 use super::{Agreement, CardRefusal, pin_h5};
 use crate::app::App;
 use crate::base::id::{BorrowerId, CardId};
-use crate::base::person::{CardNumber, Mobile, NumberError};
+use crate::base::person::Mobile;
+use crate::base::typed::{typed_card_number, typed_mobile};
 use crate::error::{Fault, Refusal};
 use crate::http::Problem;
 use crate::page::back::{path_of_ours, with_next};
@@ -113,11 +114,8 @@ pub async fn start(
     ClientAddress(address): ClientAddress,
     mut form: Form,
 ) -> Result<Response, Problem> {
-    let number = form.read("card_number", |text| {
-        let digits: String = text.chars().filter(|letter| !letter.is_whitespace()).collect();
-        digits.parse::<CardNumber>().map_err(NumberError::code)
-    });
-    let mobile = form.read("card_mobile", |text| text.parse::<Mobile>().map_err(NumberError::code));
+    let number = form.read("card_number", typed_card_number);
+    let mobile = form.read("card_mobile", typed_mobile);
     let shown = AgreementText::posted(&mut form, Agreement::Withholding);
     let (Some(number), Some(mobile), Some(text_sha256)) = (number, mobile, shown) else {
         return Ok(unprocessable(CardPage::again(page, form)));

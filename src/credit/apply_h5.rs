@@ -16,7 +16,8 @@ use super::line_h5::why_unusable;
 use super::model::{AGE_MIN, Application, ApplicationState, ApplyRefusal, ApplyRequest, REAPPLY_AFTER};
 use crate::app::App;
 use crate::base::id::{self, BorrowerId, ProductId};
-use crate::base::person::{Mobile, NumberError, ResidentId};
+use crate::base::person::{Mobile, ResidentId};
+use crate::base::typed::typed_resident_id;
 use crate::base::{BusinessDay, Fen};
 use crate::borrower::actions::{self as borrower_actions, Signature};
 use crate::borrower::card::{Card, CardStatus};
@@ -383,7 +384,7 @@ pub async fn submit(
 
 /// The number of somebody who may apply: whoever may not is told before anything more is asked for, or kept.
 fn of_age(text: &str, today: BusinessDay) -> Result<ResidentId, &'static str> {
-    let number = ResidentId::parse(text, today).map_err(NumberError::code)?;
+    let number = typed_resident_id(text, today)?;
     if number.age_on(today) < AGE_MIN { Err(ApplyRefusal::UnderAge.code()) } else { Ok(number) }
 }
 

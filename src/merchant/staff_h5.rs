@@ -11,7 +11,7 @@ use super::staff::{Right, Role, Staff, StaffRefusal, parse_staff_name};
 use super::staff_actions::{self, Hiring, StaffChange};
 use crate::app::App;
 use crate::base::id::StaffId;
-use crate::base::person::{Mobile, NumberError};
+use crate::base::typed::typed_mobile;
 use crate::error::{Fault, Refusal};
 use crate::http::Problem;
 use crate::page::session;
@@ -91,7 +91,7 @@ pub async fn hire(
         return Ok(NewPage { page, form, signed_in, is_sent }.answer());
     }
     let name = form.read("staff_name", parse_staff_name);
-    let mobile = form.read("mobile", |text| text.parse::<Mobile>().map_err(NumberError::code));
+    let mobile = form.read("mobile", typed_mobile);
     let role = form.read("role", str::parse::<Role>);
     let (Some(name), Some(mobile), Some(role)) = (name, mobile, role) else {
         form.read("passcode", |_| Ok(()));

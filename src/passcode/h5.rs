@@ -3,7 +3,8 @@
 use super::actions::{check, is_awaited, send, wait_seconds};
 use super::model::{Asking, PasscodeRefusal, Purpose};
 use crate::app::App;
-use crate::base::person::{Mobile, NumberError};
+use crate::base::person::Mobile;
+use crate::base::typed::typed_mobile;
 use crate::error::{Fault, Refusal};
 use crate::page::Form;
 use crate::page::visit::ClientAddress;
@@ -84,7 +85,7 @@ pub async fn sign_in_step(
     address: ClientAddress,
     form: &mut Form,
 ) -> anyhow::Result<SignInStep> {
-    let Some(mobile) = form.read("mobile", |text| text.parse::<Mobile>().map_err(NumberError::code)) else {
+    let Some(mobile) = form.read("mobile", typed_mobile) else {
         if form.value("do") != "send" {
             form.read("passcode", |_| Ok(()));
         }

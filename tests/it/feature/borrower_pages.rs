@@ -106,6 +106,9 @@ async fn errors_stand_beside_their_fields_and_the_input_is_kept(pool: PgPool) {
     let emoji = "😀".repeat(2_500);
     let wrong = place.browser.submit(&page, "/sign-in", &[("mobile", emoji.as_str()), ("do", "send")]).await;
     wrong.has_status(422).shows("11 digits");
+    let grouped = [("mobile", "+86 138-0013-8000"), ("do", "send")];
+    place.browser.submit(&page, "/sign-in", &grouped).await.has_status(200).shows("value=\"+86 138-0013-8000\"");
+    place.app.clock.set(place.app.clock.now() + TimeDelta::minutes(2));
     let identity = place.sign_in(MOBILE).await;
     let fields = [("name", "<b>王</b>"), ("id_number", "110105194912310021"), ("agree_personal_information", "yes")];
     let wrong = place.browser.submit(&identity, "/apply/identity", &fields).await;

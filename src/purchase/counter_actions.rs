@@ -4,7 +4,7 @@ use super::authoriser::Authoriser;
 use super::decision::check_line;
 use super::model::{Decision, PurchaseRefusal, PurchaseRequest, Receipt, RequestRefusal};
 use super::offer::{self, Counter, PlanName, PlanOffer};
-use super::own_store::{self, OwnPurchase};
+use super::own_store::{self, OwnPurchase, OwnRefund};
 use super::store::Earlier;
 use crate::app::App;
 use crate::base::Fen;
@@ -290,6 +290,12 @@ pub async fn find_own(
     purchase_id: PurchaseId,
 ) -> anyhow::Result<Option<OwnPurchase>> {
     Ok(own_store::find(&mut *app.pool.acquire().await?, borrower_id, purchase_id).await?)
+}
+
+/// What was given back of a purchase, and where it is.
+pub async fn refunds(app: &App, purchase: &OwnPurchase) -> anyhow::Result<Vec<OwnRefund>> {
+    let mut connection = app.pool.acquire().await?;
+    Ok(own_store::list_refunds(&mut connection, purchase.line_id, purchase.purchase_id).await?)
 }
 
 /// The least and the greatest amount of the terms under which a purchase was asked for.

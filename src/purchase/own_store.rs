@@ -61,3 +61,40 @@ pub async fn find(
     .fetch_optional(connection)
     .await
 }
+
+/// One refund of a purchase as its borrower sees it.
+#[derive(Clone, Debug)]
+pub struct OwnRefund {
+    pub amount: Fen,
+    /// What it took off what is owed.
+    pub fell: Fen,
+    /// What goes back to the card, interest that was paid included.
+    pub to_card: Fen,
+    /// How its payment to the card stands; `None` where nothing goes back. One that the channel denies is under way again.
+    pub status: Option<String>,
+    pub sent_at: Option<DateTime<Utc>>,
+    pub business_day: BusinessDay,
+}
+
+/// The refunds of a purchase, the oldest first.
+pub async fn list_refunds(
+    connection: &mut PgConnection,
+    line_id: LineId,
+    purchase_id: PurchaseId,
+) -> sqlx::Result<Vec<OwnRefund>> {
+    sqlx::query_as!(
+        OwnRefund,
+        r#"select r.amount_fen as "amount: Fen", r.principal_fell_fen as "fell: Fen",
+                  r.owed_back_fen + r.interest_back_fen + r.fee_back_fen as "to_card!: Fen",
+                  case when p.contradicted_attempt is null then p.status else 'unknown' end as "status?",
+                  p.final_at as "sent_at?", r.business_day as "business_day: BusinessDay"
+           from refund r
+           left join payout p on p.kind = 'borrower' and p.source_id = r.refund_id
+           where r.line_id = $1 and r.purchase_id = $2
+           order by r.refund_id"#,
+        line_id.uuid(),
+        purchase_id.uuid()
+    )
+    .fetch_all(connection)
+    .await
+}

@@ -8,7 +8,7 @@ use chrono::TimeDelta;
 
 use super::closed_h5::said;
 use super::counter_actions as counter;
-use super::own_store::OwnPurchase;
+use super::own_store::{OwnPurchase, OwnRefund};
 use crate::app::App;
 use crate::base::id::PurchaseId;
 use crate::http::Problem;
@@ -24,6 +24,7 @@ const FRESH: TimeDelta = TimeDelta::minutes(1);
 pub struct ResultPage {
     page: Page,
     purchase: OwnPurchase,
+    refunds: Vec<OwnRefund>,
     is_fresh: bool,
     /// Why it was refused.
     why: Option<Said>,
@@ -40,13 +41,26 @@ pub async fn result(
     let purchase_id: PurchaseId = purchase.parse().map_err(|_| Problem::not_found())?;
     let found = counter::find_own(&app, borrower_id, purchase_id).await?;
     let purchase = found.ok_or_else(Problem::not_found)?;
+    let refunds = counter::refunds(&app, &purchase).await?;
     let again = purchase.order_code.or(purchase.static_code).map(|code_id| format!("/q/{}", token(code_id)));
     let is_fresh = app.clock.now() - purchase.created_at < FRESH;
     let why = match &purchase.refusal {
         Some(code) => Some(said(&page, code, Some(counter::bounds_asked(&app, &purchase).await?))),
         None => None,
     };
-    Ok(ResultPage { page, purchase, is_fresh, why, again })
+    Ok(ResultPage { page, purchase, refunds, is_fresh, why, again })
+}
+
+impl ResultPage {
+    /// Where what goes back to the card is, with its amount as `{ $amount }`; `None` where nothing does.
+    fn back(&self, refund: &OwnRefund) -> Option<Said> {
+        let said = match (refund.status.as_deref()?, refund.sent_at) {
+            ("succeeded", Some(at)) => self.page.say("result-back-sent").with("time", self.page.time(&at)),
+            ("failed", _) => self.page.say("result-back-failed"),
+            _ => self.page.say("result-back-under-way"),
+        };
+        Some(said.with("amount", self.page.yuan(&refund.to_card)))
+    }
 }
 
 pub(super) fn to_result(purchase_id: PurchaseId) -> Response {

@@ -485,6 +485,9 @@ async fn closing_the_account_names_everything_that_is_owed_either_way(pool: PgPo
     shopper.browser.get("/me/close").await.shows("action=\"/me/close\"").hides("cannot be closed yet");
     // What the merchant gives back of a loan that is paid off is owed to the person, and needs the card.
     shopper.town.refund(&receipt, 120_000, "R-1").await;
+    let bought = format!("/purchases/{}", receipt.purchase_id);
+    let refunded = shopper.browser.get(&bought).await;
+    refunded.shows("¥1,200.00 was refunded on 8 March 2026").shows("¥1,200.00 is on its way back to your card");
     let back = shopper.browser.get("/me/close").await;
     back.shows("Owed back to you, not on your card yet").shows("¥1,200.00").hides("action=\"/me/close\"");
     let (app, person) = (&shopper.town.app, shopper.borrower_id);
@@ -502,6 +505,7 @@ async fn closing_the_account_names_everything_that_is_owed_either_way(pool: PgPo
         shopper.town.fen("select count(*) from payout where kind = 'borrower' and status = 'succeeded'").await,
         1
     );
+    shopper.browser.get(&bought).await.shows("¥1,200.00 was sent back to your card on").hides("on its way back");
     let page = shopper.browser.get("/me/close").await;
     let sent = shopper.browser.submit(&page, "/me/close", &[("do", "send")]).await;
     let code = crate::counter::code_sent_to(&world, "13800138000");

@@ -113,6 +113,8 @@ async fn errors_stand_beside_their_fields_and_the_input_is_kept(pool: PgPool) {
     let fields = [("name", "<b>王</b>"), ("id_number", "110105194912310021"), ("agree_personal_information", "yes")];
     let wrong = place.browser.submit(&identity, "/apply/identity", &fields).await;
     wrong.has_status(422).shows("2 to 50 letters").shows("One character of the ID number is not right");
+    // The hint is read out with the error: it says how the number is written.
+    wrong.shows("aria-describedby=\"id_number-hint id_number-error\"").shows("aria-describedby=\"name-error\"");
     wrong.shows("Read the text and tick the box").shows("&#60;b&#62;王").hides("<b>王");
     let outdated = [
         ("name", NAME),

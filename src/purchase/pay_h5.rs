@@ -331,7 +331,7 @@ pub async fn ask(
     if let Some(refused) = refused_at(&app, &page, &shop, (borrower_id, &lines)).await? {
         return Ok(refused);
     }
-    let Some((amount, plan)) = wish else { return Ok(Redirect::to(&format!("/q/{token}")).into_response()) };
+    let Some((amount, plan)) = wish else { return Ok(to_counter(&token, &asked.amount.unwrap_or_default())) };
     let visit = Visit { app: &app, page, shop, borrower_id, lines, token, key };
     visit.confirm(amount, plan, Form::default()).await
 }
@@ -380,14 +380,14 @@ pub async fn confirm(
 ) -> Result<Response, Problem> {
     let lines = counter::lines(&app, borrower_id).await?;
     let posted = (known_key(form.value("key")), form.value("plan").parse::<PlanName>());
-    let (Some(key), Ok(plan)) = posted else { return Ok(Redirect::to(&format!("/q/{token}")).into_response()) };
+    let (Some(key), Ok(plan)) = posted else { return Ok(to_counter(&token, form.value("amount"))) };
     let shop = match counter::find_shop(&app, &token).await {
         Ok(shop) => shop,
         Err(Fault::Refused(refusal)) => return Ok(closed(page, &refusal, None)),
         Err(failed) => return Err(failed.into()),
     };
     let Some(amount) = shop.amount().or_else(|| typed_amount(form.value("amount")).ok()) else {
-        return Ok(Redirect::to(&format!("/q/{token}")).into_response());
+        return Ok(to_counter(&token, form.value("amount")));
     };
     let earlier = counter::find_earlier(&app, &lines, &key).await?;
     if let Some(same) = earlier.as_ref().filter(|earlier| earlier.is_of(&shop, amount, plan)) {
@@ -449,6 +449,13 @@ async fn refused_at(
         return Ok(Some(to_earlier_result(page, purchase_id)));
     }
     Ok(Some(closed(page.clone(), &refusal, Some(shop))))
+}
+
+/// Back to the counter with what was typed there: without a plan it shows them all again, and beside an amount what is wrong with it.
+fn to_counter(token: &str, typed: &str) -> Response {
+    let query = form_urlencoded::Serializer::new(String::new()).append_pair("amount", typed).finish();
+    let query = if typed.is_empty() { String::new() } else { format!("?{query}") };
+    Redirect::to(&format!("/q/{token}{query}")).into_response()
 }
 
 fn expiry(shop: &Shop) -> Option<DateTime<Utc>> {

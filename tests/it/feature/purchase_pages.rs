@@ -253,6 +253,18 @@ async fn a_schedule_that_a_new_day_has_changed_is_shown_again_and_not_agreed_to(
 }
 
 #[sqlx::test(migrator = "fenqi::MIGRATOR")]
+async fn whoever_goes_on_without_a_plan_is_shown_them_again_for_the_same_amount(pool: PgPool) {
+    let mut shopper = shopper(pool).await;
+    let code = shopper.poster().await;
+    for plan in ["", "x"] {
+        let plans = shopper.browser.get(&format!("{code}/confirm?amount=1200&plan={plan}")).await;
+        plans.is_at(&code).shows("Choose a plan").shows("name=\"amount\" value=\"1200.00\"");
+    }
+    let refused = shopper.browser.get(&format!("{code}/confirm?amount=1e9&plan=")).await;
+    refused.has_status(422).shows("id=\"amount-error\"").shows("value=\"1e9\"");
+}
+
+#[sqlx::test(migrator = "fenqi::MIGRATOR")]
 async fn what_is_paid_all_at_once_is_never_called_one_payments(pool: PgPool) {
     let mut shopper = shopper(pool).await;
     let code = shopper.poster().await;

@@ -11,12 +11,13 @@ use crate::app::App;
 use crate::base::id::LineId;
 use crate::base::{BusinessDay, Fen};
 use crate::bill::own_store::{Coming, OwnPending};
+use crate::borrower::card::CardStatus;
 use crate::http::Problem;
 use crate::notice::{self, Audience};
 use crate::page::Page;
 use crate::page::session::SignedIn;
 use crate::repayment::{self, Outlook};
-use crate::{bill, business_day};
+use crate::{bill, borrower, business_day};
 
 #[derive(Template, WebTemplate)]
 #[template(path = "credit/home.html")]
@@ -30,6 +31,8 @@ pub struct HomePage {
     outlook: Outlook,
     /// What is being taken from a card, and is owed as long as it is.
     pending: Vec<OwnPending>,
+    /// Whether what falls due can be taken from any card.
+    has_card: bool,
     unread: i64,
 }
 
@@ -49,6 +52,8 @@ struct LineCard {
 pub async fn home(State(app): State<App>, page: Page, SignedIn(borrower_id): SignedIn) -> Result<HomePage, Problem> {
     let open = actions::open_lines(&app, borrower_id).await?;
     let has_applied = open.is_empty() && apply_h5::has_standing(&app, borrower_id).await?;
+    let cards = borrower::cards(&app, borrower_id).await?;
+    let has_card = cards.iter().any(|card| card.status == CardStatus::Bound);
     let mut connection = app.pool.acquire().await?;
     // Those that are closed too: what is owed on them is owed still.
     let all = bill::own_store::list_lines(&mut connection, borrower_id).await?;
@@ -61,13 +66,20 @@ pub async fn home(State(app): State<App>, page: Page, SignedIn(borrower_id): Sig
     let mut lines: Vec<LineCard> = open.iter().map(|line| LineCard::of(line, today)).collect();
     lines.sort_by_key(|line| line.unusable.is_some());
     let has_closed = lines.is_empty() && !all.is_empty();
-    Ok(HomePage { page, lines, has_closed, has_applied, outlook, pending, unread })
+    Ok(HomePage { page, lines, has_closed, has_applied, outlook, pending, has_card, unread })
 }
 
 impl HomePage {
     /// Whether it is said what comes next: to whoever has a line, or still pays for what was bought on one.
     fn tells_next(&self) -> bool {
         !self.lines.is_empty() || self.outlook.next.is_some() || self.outlook.coming.is_some()
+    }
+
+    /// Whether something falls due that no card can be charged for.
+    fn needs_card(&self) -> bool {
+        let Outlook { late_since, grace_until, next, coming, .. } = &self.outlook;
+        let is_due = late_since.is_some() || grace_until.is_some() || next.is_some() || coming.is_some();
+        is_due && !self.has_card
     }
 
     fn bill(&self, due_on: &BusinessDay) -> String {

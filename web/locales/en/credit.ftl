@@ -73,6 +73,7 @@ home-see-application = See your application
 home-late = Overdue
 home-late-since = since { $day }, penalty interest included
 home-next = Next bill
+home-no-card = None of your bank cards can be charged. Bind one, so that what falls due can be taken.
 home-coming-due = Expected to be due on { $day }; it may change until it is billed
 home-grace = The due day has passed
 home-next-due = due { $day }

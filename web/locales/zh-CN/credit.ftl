@@ -74,6 +74,7 @@ home-late = 已逾期
 home-late-since = 自 { $day } 起，含罚息
 home-next = 下一期账单
 home-next-due = { $day } 到期
+home-no-card = 您没有可以扣款的银行卡。请绑定一张，到期的钱才能扣到。
 home-coming-due = 预计 { $day } 到期，出账前还可能变化
 home-grace = 已到还款日
 home-next-none = 目前没有待还账单

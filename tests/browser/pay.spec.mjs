@@ -12,6 +12,8 @@ test("a printed code is paid in installments, also where the network is cut", as
   await page.getByRole("button", { name: "去付款" }).click();
   for (const key of ["1", "2", "8", "0", "删除", ".", "5"]) await page.getByRole("button", { name: key, exact: true }).click();
   await expect(page.getByLabel("付款金额")).toHaveValue("128.5");
+  // What the keys have typed is read out, too.
+  await expect(page.locator("output")).toHaveText("128.5");
   await look(page, "keypad-zh");
   await page.getByLabel("付款金额").fill("1280");
   await page.getByRole("button", { name: "看分期方案" }).click();

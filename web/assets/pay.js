@@ -23,6 +23,8 @@ function keypad(form) {
     if (!key) return;
     event.preventDefault();
     field.value = pressed(field.value, key.value);
+    // A field that a script changes is read out to nobody.
+    form.querySelector("output").textContent = field.value;
   });
 }
 

@@ -51,6 +51,7 @@ pub struct CardPage {
 pub struct CodePage {
     page: Page,
     form: Form,
+    card_id: CardId,
     number_tail: String,
     mobile: Mobile,
     /// Until another code may be asked for.
@@ -82,7 +83,8 @@ impl CodePage {
 
     fn again(page: Page, form: Form, awaiting: Awaiting, now: DateTime<Utc>) -> CodePage {
         let wait_seconds = (awaiting.again_at - now).num_seconds().max(0);
-        CodePage { page, form, number_tail: awaiting.number_tail, mobile: awaiting.mobile, wait_seconds }
+        let Awaiting { card_id, number_tail, mobile, .. } = awaiting;
+        CodePage { page, form, card_id, number_tail, mobile, wait_seconds }
     }
 }
 
@@ -159,35 +161,56 @@ pub async fn confirm(
     mut form: Form,
 ) -> Result<Response, Problem> {
     let next = path_of_ours(form.value("next"), LIST).to_owned();
-    let Some(awaiting) = card_actions::awaiting_code(&app, borrower_id).await? else {
-        // It ended meanwhile: the card is typed in anew.
-        form.refuse(&CardRefusal::SigningEnded);
-        return Ok(unprocessable(CardPage::again(page, form)));
-    };
+    let awaiting = card_actions::awaiting_code(&app, borrower_id).await?;
+    let Some(card_id) = meant(&form, awaiting.as_ref()) else { return Ok(ended(page, form)) };
     if form.value("do") == "send" {
+        let Some(awaiting) = awaiting else { return Ok(ended(page, form)) };
         return match card_actions::send_code_again(&app, borrower_id, address.as_deref()).await {
             Ok(_) => Ok(Redirect::to(&code_address(&next)).into_response()),
             Err(fault) => again(&app, page, form, awaiting, fault),
         };
     }
-    let Some(code) = form.read("card_code", |text| Ok(text.to_owned())) else {
-        return Ok(unprocessable(CodePage::again(page, form, awaiting, app.clock.now())));
-    };
-    match card_actions::confirm_binding(&app, CardCode { borrower_id, card_id: awaiting.card_id, code }).await {
-        Ok(_) => {
-            page.visit.flash("flash-card-bound");
-            Ok(Redirect::to(&next).into_response())
-        }
-        Err(Fault::Refused(refusal @ CardRefusal::CodeWrong)) => {
-            form.forget("card_code");
-            form.refuse_field("card_code", refusal.code());
-            Ok(unprocessable(CodePage::again(page, form, awaiting, app.clock.now())))
-        }
-        Err(fault) => {
-            form.forget("card_code");
-            again(&app, page, form, awaiting, fault)
+    let code = form.read("card_code", |text| Ok(text.to_owned()));
+    form.forget("card_code");
+    if let Some(code) = code {
+        match card_actions::confirm_binding(&app, CardCode { borrower_id, card_id, code }).await {
+            Ok(card_id) => {
+                if !is_bound(&app, borrower_id, card_id).await? {
+                    return Ok(ended(page, form));
+                }
+                page.visit.flash("flash-card-bound");
+                return Ok(Redirect::to(&next).into_response());
+            }
+            Err(Fault::Refused(CardRefusal::CodeWrong)) => {
+                form.refuse_field("card_code", CardRefusal::CodeWrong.code());
+            }
+            Err(Fault::Refused(refusal)) => form.refuse(&refusal),
+            Err(failed) => return Err(failed.into()),
         }
     }
+    Ok(match awaiting {
+        Some(awaiting) => unprocessable(CodePage::again(page, form, awaiting, app.clock.now())),
+        None => ended(page, form),
+    })
+}
+
+/// Which signing a code is put to: the latest, unless the page was of another card, that a second tab has left behind, or of one that
+/// was bound while the answer got lost.
+fn meant(form: &Form, awaiting: Option<&Awaiting>) -> Option<CardId> {
+    let is_of = |latest: &&Awaiting| form.value("card").is_empty() || form.value("tail") == latest.number_tail;
+    awaiting.filter(is_of).map(|latest| latest.card_id).or_else(|| form.value("card").parse().ok())
+}
+
+/// Whether a card that was signed for is bound still: the form may be an old one.
+async fn is_bound(app: &App, borrower_id: BorrowerId, card_id: CardId) -> anyhow::Result<bool> {
+    let cards = card_actions::cards(app, borrower_id).await?;
+    Ok(cards.iter().any(|card| card.card_id == card_id && card.status == CardStatus::Bound))
+}
+
+/// The signing ended meanwhile: the card is typed in anew.
+fn ended(page: Page, mut form: Form) -> Response {
+    form.refuse(&CardRefusal::SigningEnded);
+    unprocessable(CardPage::again(page, form))
 }
 
 fn again(

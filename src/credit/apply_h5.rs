@@ -350,13 +350,12 @@ pub async fn submit(
             form.refuse(&ApplyRefusal::AgreementMissing { agreement });
             Ok(unprocessable(AgreementPage { page, form, text: AgreementText::of(agreement) }))
         }
-        // Another tab has applied: how that stands is what there is to see.
-        Ok(Ok(Err(Fault::Refused(ApplyRefusal::ApplicationOpen | ApplyRefusal::LineOpen))))
-            if has_standing(&app, borrower_id).await? =>
-        {
-            Ok(Redirect::to(APPLY).into_response())
-        }
         Ok(Ok(Err(Fault::Refused(refusal)))) => {
+            let has_applied = matches!(refusal, ApplyRefusal::ApplicationOpen | ApplyRefusal::LineOpen);
+            if has_applied && has_standing(&app, borrower_id).await? {
+                // In another tab: how that stands is what there is to see.
+                return Ok(Redirect::to(APPLY).into_response());
+            }
             let Some(card) = first_bound(card_actions::cards(&app, borrower_id).await?) else {
                 return Ok(Redirect::to(APPLY).into_response());
             };

@@ -4,7 +4,7 @@ use chrono::TimeDelta;
 use fenqi::base::id::BorrowerId;
 use sqlx::PgPool;
 
-use crate::browser::Browser;
+use crate::browser::{Browser, Shown};
 use crate::newcomer::{CARD, ID_NUMBER, MOBILE, NAME, PIN, Place, open};
 
 #[sqlx::test(migrator = "fenqi::MIGRATOR")]
@@ -31,6 +31,49 @@ async fn cards_are_chosen_and_unbound_by_their_rules(pool: PgPool) {
     asked.shows("ending in 0014");
     place.browser.submit(&asked, &unbind, &[("pin", PIN)]).await.is_at("/me/cards").hides("0014");
     place.browser.get(&unbind).await.has_status(404);
+}
+
+/// Has the bank send its code for a card.
+async fn begin(place: &mut Place, number: &str) -> Shown {
+    let page = place.browser.get("/me/cards/new").await;
+    let fields = [("card_number", number), ("card_mobile", MOBILE), ("agree_withholding", "yes")];
+    let code = place.browser.submit(&page, "/me/cards/new", &fields).await;
+    code.is_at("/me/cards/code");
+    place.app.clock.set(place.app.clock.now() + TimeDelta::minutes(1));
+    code
+}
+
+#[sqlx::test(migrator = "fenqi::MIGRATOR")]
+async fn a_code_that_is_sent_again_because_its_answer_was_lost_finds_the_card_bound(pool: PgPool) {
+    let mut place = open(pool).await;
+    place.settle().await;
+    let code = begin(&mut place, "6217000000000014").await;
+    let put = [("card_code", "138000"), ("do", "confirm")];
+    for _ in 0..2 {
+        let bound = place.browser.submit(&code, "/me/cards/code", &put).await;
+        bound.is_at("/me/cards").shows("The card is bound").shows("0014");
+    }
+    // The form of a card that was removed since says nothing of the kind.
+    let remove = "update bank_card set status = 'unbound', is_default = false where number_tail = '0014'";
+    sqlx::query(remove).execute(&place.app.pool).await.unwrap();
+    let late = place.browser.submit(&code, "/me/cards/code", &put).await;
+    late.has_status(422).shows("This attempt has expired").hides("The card is bound");
+}
+
+#[sqlx::test(migrator = "fenqi::MIGRATOR")]
+async fn two_tabs_that_bind_a_card_each_put_each_code_to_its_own(pool: PgPool) {
+    let mut place = open(pool).await;
+    place.settle().await;
+    let tabs = [begin(&mut place, "6217000000000022").await, begin(&mut place, "6217000000000030").await];
+    for (code, tail) in tabs.iter().zip(["0022", "0030"]) {
+        let put = [("card_code", "138000"), ("do", "confirm")];
+        place.browser.submit(code, "/me/cards/code", &put).await.is_at("/me/cards").shows(tail);
+    }
+    let wrong: i64 = sqlx::query_scalar("select count(*) from card_signing where status <> 'signed'")
+        .fetch_one(&place.app.pool)
+        .await
+        .unwrap();
+    assert_eq!(wrong, 0);
 }
 
 #[sqlx::test(migrator = "fenqi::MIGRATOR")]

@@ -9,7 +9,7 @@ use axum::response::{Html, IntoResponse, Response};
 
 use super::back::path_of_ours;
 use super::shell::Page;
-use super::visit::{PAGE_STALE, Visit};
+use super::visit::{FormsPage, PAGE_STALE, Visit};
 use crate::app::App;
 use crate::http::Problem;
 use crate::http::limits::{REQUEST_ID, ThisRequest};
@@ -55,11 +55,16 @@ pub async fn show(State(app): State<App>, request: Request, next: Next) -> Respo
     let Some((problem, parts)) = response.extensions().get::<Problem>().cloned().zip(parts_kept) else {
         return response;
     };
-    let visit = Visit::read(&app, &parts);
+    let again = response.extensions().get::<FormsPage>().filter(|_| problem.code() == PAGE_STALE);
+    let again = again.map(|FormsPage(address)| path_of_ours(address, "/").to_owned());
+    let mut visit = Visit::read(&app, &parts);
+    if let Some(address) = &again {
+        visit.address.clone_from(address);
+    }
     let known = ["problem", "refusal"].map(|kind| format!("{kind}-{}", problem.code()));
     let words = known.into_iter().find(|key| visit.language.knows(key));
     let page = ErrorPage {
-        again: (problem.code() == PAGE_STALE).then(|| path_of_ours(parts.uri.path(), "/").to_owned()),
+        again,
         words: words.unwrap_or_else(|| "problem-failed".to_owned()),
         way_back: if parts.uri.path() == "/m" || parts.uri.path().starts_with("/m/") { "/m" } else { "/" },
         status: response.status().as_u16(),

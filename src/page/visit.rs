@@ -5,6 +5,7 @@
 use std::convert::Infallible;
 use std::sync::{Arc, Mutex, PoisonError};
 
+use axum::Extension;
 use axum::body::{Body, to_bytes};
 use axum::extract::{FromRequestParts, Request, State};
 use axum::http::request::Parts;
@@ -180,7 +181,7 @@ pub async fn visit(State(app): State<App>, request: Request, next: Next) -> Resp
     if is_post {
         request = match with_word(&mut visit, request).await {
             Ok(request) => request,
-            Err(problem) => return problem.into_response(),
+            Err(problem) => return (Extension(FormsPage(visit.address)), problem).into_response(),
         };
     }
     request.extensions_mut().insert(visit.clone());
@@ -196,21 +197,18 @@ pub async fn visit(State(app): State<App>, request: Request, next: Next) -> Resp
     response
 }
 
+/// The address of the page whose form was refused, to open it again. The form says it itself, so it is a way and nothing more.
+#[derive(Clone, Debug)]
+pub(super) struct FormsPage(pub String);
+
 /// The request again, if its form holds the CSRF word. The way back that the form holds (`next`), or the address of the page that it
-/// stands on (`here`), is then in the visit's address.
+/// stands on (`here`), is in the visit's address then, and also where it does not.
 async fn with_word(visit: &mut Visit, request: Request) -> Result<Request, Problem> {
     let (parts, body) = request.into_parts();
     let bytes = to_bytes(body, BODY_BYTES_MAX).await.map_err(|_| Problem::body_too_large())?;
     let posted = |wanted: &str| {
         form_urlencoded::parse(&bytes).find(|(name, _)| name == wanted).map(|(_, value)| value.into_owned())
     };
-    if !posted("csrf").is_some_and(|word| visit.has_said(&word)) {
-        return Err(Problem::new(
-            StatusCode::FORBIDDEN,
-            PAGE_STALE,
-            "This page was opened too long ago, or elsewhere. Open it again.",
-        ));
-    }
     let (next, here) = (posted("next"), posted("here"));
     if let Some(next) = next.filter(|next| !path_of_ours(next, "").is_empty()) {
         visit.address = with_next(parts.uri.path(), next);
@@ -219,6 +217,13 @@ async fn with_word(visit: &mut Visit, request: Request) -> Result<Request, Probl
     let is_page = |here: &String| path_of_ours(here, "").split('?').next() == Some(parts.uri.path());
     if let Some(here) = here.filter(is_page) {
         visit.address = here;
+    }
+    if !posted("csrf").is_some_and(|word| visit.has_said(&word)) {
+        return Err(Problem::new(
+            StatusCode::FORBIDDEN,
+            PAGE_STALE,
+            "This page was opened too long ago, or elsewhere. Open it again.",
+        ));
     }
     Ok(Request::from_parts(parts, Body::from(bytes)))
 }

@@ -185,6 +185,22 @@ async fn whoever_is_signed_out_before_confirming_comes_back_to_the_same_payment(
 }
 
 #[sqlx::test(migrator = "fenqi::MIGRATOR")]
+async fn a_form_that_is_too_old_leads_to_the_same_payment_again(pool: PgPool) {
+    let mut shopper = shopper(pool).await;
+    let code = shopper.poster().await;
+    let asking = shopper.ask(&code, "?amount=1200", "harbour-standard", 12).await;
+    // Another tab has signed in since: the word of this one is nobody's any more.
+    shopper.browser.cookies.remove("fenqi");
+    sign_in(&mut shopper.browser, &shopper.town.app, shopper.borrower_id).await;
+    let stale = shopper.browser.submit(&asking, &format!("{code}/confirm"), &[("pin", PIN)]).await;
+    stale.has_status(403).shows("opened too long ago");
+    let again = stale.text.split("btn_primary\" href=\"").nth(1).unwrap().split('"').next().unwrap();
+    let again = again.replace("&#38;", "&");
+    shopper.browser.get(&again).await.has_status(200).shows("¥1,200.00").shows("12 payments").shows("name=\"pin\"");
+    assert_eq!(shopper.loans().await, 0);
+}
+
+#[sqlx::test(migrator = "fenqi::MIGRATOR")]
 async fn a_refund_is_of_the_same_amount_when_the_language_is_switched_after_it_was_refused(pool: PgPool) {
     let mut till = Till::open(pool, "2026-03-02").await;
     let receipt = till.sell(120_000, ("harbour-standard", 12)).await;

@@ -7,6 +7,7 @@ use askama_web::WebTemplate;
 use axum::extract::{Query, State};
 use axum::http::{HeaderMap, StatusCode};
 use axum::response::{IntoResponse, Redirect, Response};
+use chrono::{DateTime, Utc};
 use rust_decimal::Decimal;
 use serde::Deserialize;
 use uuid::Uuid;
@@ -100,7 +101,12 @@ pub struct StatePage {
 /// An application as its applicant sees it.
 enum Standing {
     Waiting,
+    /// By a person.
     UnderReview,
+    /// The funder has the last word, until then.
+    WithLender {
+        answer_by: Option<DateTime<Utc>>,
+    },
     /// `rates` are the least and the greatest simple rate a year of what is sold on the line.
     Approved {
         limit: Fen,
@@ -123,6 +129,7 @@ impl StatePage {
         match self.standing {
             Standing::Waiting => Some(("waiting", 2)),
             Standing::UnderReview => Some(("under_review", 10)),
+            Standing::WithLender { .. } => Some(("with_lender", 10)),
             Standing::Approved { .. } | Standing::Refused { .. } => None,
         }
     }
@@ -197,7 +204,10 @@ pub(super) async fn has_standing(app: &App, borrower_id: BorrowerId) -> anyhow::
 async fn find_standing(app: &App, application: &Application) -> anyhow::Result<Option<Standing>> {
     Ok(match application.state() {
         ApplicationState::Submitted => Some(Standing::Waiting),
-        ApplicationState::Referred { .. } | ApplicationState::WithFunder => Some(Standing::UnderReview),
+        ApplicationState::Referred { .. } => Some(Standing::UnderReview),
+        ApplicationState::WithFunder => {
+            Some(Standing::WithLender { answer_by: application.proposal.as_ref().map(|proposal| proposal.answer_by) })
+        }
         ApplicationState::Approved { line_id, grade, limit } => {
             let lines = actions::open_lines(app, application.borrower_id).await?;
             let Some(line) = lines.iter().find(|line| line.line_id == line_id) else { return Ok(None) };
@@ -216,7 +226,8 @@ async fn find_standing(app: &App, application: &Application) -> anyhow::Result<O
         }
         ApplicationState::Refused { reason } => {
             let again_on = BusinessDay::at(application.created_at).plus_days(REAPPLY_AFTER);
-            let today = BusinessDay::at(app.clock.now());
+            // The day that an application is taken on: it ends with its close, and not at midnight.
+            let today = business_day::store::today(&mut *app.pool.acquire().await?).await?;
             (today < again_on).then_some(Standing::Refused { reason, again_on })
         }
     })

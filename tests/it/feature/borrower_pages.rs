@@ -179,8 +179,10 @@ async fn an_application_may_be_refused_reviewed_or_decided_late(pool: PgPool) {
     };
     place.browser.post("/apply/submit", body(&submit)).await.has_status(422).shows("30 days");
     place.app.clock.set(place.app.clock.now() + TimeDelta::days(30));
-    sqlx::query("update business_day set today = '2026-04-04'").execute(&place.app.pool).await.unwrap();
     place.sign_in(MOBILE).await.is_at("/home");
+    // A day begins when the one before it is closed, and not at midnight: nobody is shown a form that is refused.
+    place.browser.get("/apply").await.shows("Not this time").shows("from 4 April 2026 on");
+    sqlx::query("update business_day set today = '2026-04-04'").execute(&place.app.pool).await.unwrap();
     let submit = place.browser.get("/apply").await;
     place.world.script("risk", None, vec![Scripted::answer("refer")]);
     let review = place.browser.submit(&submit, "/apply/submit", &[]).await;

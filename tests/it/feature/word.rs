@@ -80,7 +80,9 @@ async fn what_is_approved_waits_for_the_funder_which_may_lower_it(pool: PgPool) 
     assert_eq!(place.apply(2).await.1.state, ApplicationState::WithFunder);
     let mut browser = Browser::open(&place.app).await;
     shopper::sign_in(&mut browser, &place.app, borrower_id).await;
-    browser.get("/apply").await.shows("Under review");
+    let waiting = browser.get("/apply").await;
+    waiting.shows("Under review by the lender").shows("gives it on 7 January 2026 at 10:00 at the latest");
+    waiting.hides("A person takes another look");
     let told = place.messages("application_waiting").await;
     assert_eq!(told.len(), 2);
     let own = told.iter().find(|body| body["application_id"] == applied.application_id.to_string()).unwrap();

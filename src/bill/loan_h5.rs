@@ -19,7 +19,7 @@ use crate::ledger::store::Entry;
 use crate::loan::{LoanStatus, Price};
 use crate::page::Page;
 use crate::page::session::SignedIn;
-use crate::product::terms::{Part, PenaltyRate, Plan};
+use crate::product::terms::{Part, Plan};
 
 /// What one page of the list shows.
 const LISTED: usize = 50;
@@ -69,7 +69,6 @@ pub struct AgreementPage {
     price: Option<Price>,
     story: LoanStory,
     lender: String,
-    penalty: PenaltyRate,
     order: [Part; 4],
     /// The credit agreement as it was signed before this loan was made.
     text: Option<String>,
@@ -159,7 +158,6 @@ pub async fn agreement(
         rate: sold.map_or(Rate::ZERO, |(_, price)| price),
         price: why::agreed_price(&story),
         lender,
-        penalty: terms.penalty.rate,
         order: terms.allocation.order,
         text: signed_text_at(&app, borrower_id, Agreement::Credit, story.loan.bought_at).await?,
         story,

@@ -110,6 +110,18 @@ async fn the_lender_is_named_before_and_after_it_is_agreed_to(pool: PgPool) {
     shopper.browser.get("/home/line").await.shows("Lender Harbour Bank");
 }
 
+#[sqlx::test(migrator = "fenqi::MIGRATOR")]
+async fn what_paying_late_or_early_costs_is_said_before_and_after_it_is_agreed_to(pool: PgPool) {
+    let mut shopper = shopper(pool, &[]).await;
+    let (asking, loan) = buy(&mut shopper, "600", ("harbour-standard", 12)).await;
+    let contract = shopper.browser.get(&format!("{loan}/agreement")).await;
+    for page in [&asking, &contract] {
+        page.shows("1.3 times the contract rate a year, by 360 days").shows("3 days");
+        page.shows("interest to the day of the payoff");
+    }
+    asking.shows("no other charges if you pay as planned");
+}
+
 /// The borrower agreed to a wording of the credit agreement.
 async fn sign(shopper: &Shopper, version: &str, body: &str, at: DateTime<Utc>) {
     let pool = &shopper.town.app.pool;

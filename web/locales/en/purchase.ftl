@@ -21,7 +21,7 @@ plans-more = { $count ->
    *[other] { $count } more plans
 }
 plans-next = Next
-plans-rates-what = Annual rates follow from the payments themselves: simple is the monthly internal rate of return times 12, compound (IRR) is that monthly rate compounded over a year. There are no other charges.
+plans-rates-what = Annual rates follow from the payments themselves: simple is the monthly internal rate of return times 12, compound (IRR) is that monthly rate compounded over a year. There are no other charges if you pay as planned; what paying late or early costs is said before you confirm.
 plan-once = All at once with the next bill
 plan-each = { $amount } × { $periods }
 plan-uneven = { $first } first, { $last } last, { $periods } payments

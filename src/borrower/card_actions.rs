@@ -322,6 +322,11 @@ pub async fn cards(app: &App, borrower_id: BorrowerId) -> anyhow::Result<Vec<Car
     Ok(card_store::list_cards(&mut *app.pool.acquire().await?, borrower_id).await?)
 }
 
+/// Whether money can be taken from any of a borrower's cards.
+pub async fn has_bound_card(app: &App, borrower_id: BorrowerId) -> anyhow::Result<bool> {
+    Ok(cards(app, borrower_id).await?.iter().any(|card| card.status == CardStatus::Bound))
+}
+
 /// Makes a bound card the one that is charged first.
 pub async fn set_default(app: &App, borrower_id: BorrowerId, card_id: CardId) -> Outcome<(), CardRefusal> {
     let mut transaction = database::begin(&app.pool).await?;

@@ -26,7 +26,7 @@ pub mod message_h5;
 pub use actions::{Signature, erase, identify, owes, presently_signed, profile, sign, signed_text_at};
 pub use agreement::Agreement;
 pub use card::{Card, CardRefusal};
-pub use card_actions::{awaiting_code, cards};
+pub use card_actions::{awaiting_code, cards, has_bound_card};
 pub use card_h5::{CardPage, CodePage};
 pub use model::{BorrowerRefusal, PersonName, Registration};
 pub use openid_actions::link_openid;

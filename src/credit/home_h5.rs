@@ -11,7 +11,6 @@ use crate::app::App;
 use crate::base::id::LineId;
 use crate::base::{BusinessDay, Fen};
 use crate::bill::own_store::{Coming, OwnPending};
-use crate::borrower::card::CardStatus;
 use crate::http::Problem;
 use crate::notice::{self, Audience};
 use crate::page::Page;
@@ -52,8 +51,7 @@ struct LineCard {
 pub async fn home(State(app): State<App>, page: Page, SignedIn(borrower_id): SignedIn) -> Result<HomePage, Problem> {
     let open = actions::open_lines(&app, borrower_id).await?;
     let has_applied = open.is_empty() && apply_h5::has_standing(&app, borrower_id).await?;
-    let cards = borrower::cards(&app, borrower_id).await?;
-    let has_card = cards.iter().any(|card| card.status == CardStatus::Bound);
+    let has_card = borrower::has_bound_card(&app, borrower_id).await?;
     let mut connection = app.pool.acquire().await?;
     // Those that are closed too: what is owed on them is owed still.
     let all = bill::own_store::list_lines(&mut connection, borrower_id).await?;

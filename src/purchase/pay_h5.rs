@@ -118,6 +118,7 @@ pub struct ConfirmPage {
     lender: String,
     rows: Vec<RowWords>,
     has_pin: bool,
+    has_card: bool,
 }
 
 impl ConfirmPage {
@@ -352,6 +353,7 @@ impl Visit<'_> {
         let mut shown = ConfirmPage {
             rows: words::rows(&self.page, &plan.request, &plan.quote.gross_schedule(), &plan.quote.subsidies),
             has_pin: borrower::has_pin(self.app, self.borrower_id).await?,
+            has_card: borrower::has_bound_card(self.app, self.borrower_id).await?,
             expires_at: expiry(&self.shop),
             merchant_name: self.shop.merchant.name,
             page: self.page,

@@ -181,6 +181,17 @@ async fn a_wrong_pin_buys_nothing_and_a_missing_one_leads_to_setting_it(pool: Pg
 }
 
 #[sqlx::test(migrator = "fenqi::MIGRATOR")]
+async fn whoever_has_no_card_that_can_be_charged_is_told_before_it_is_agreed_to(pool: PgPool) {
+    let mut shopper = shopper(pool).await;
+    let code = shopper.poster().await;
+    let words = "None of your bank cards can be charged";
+    shopper.ask(&code, "?amount=100", "harbour-standard", 3).await.hides(words);
+    sqlx::query("update bank_card set status = 'invalid'").execute(&shopper.town.app.pool).await.unwrap();
+    let asking = shopper.ask(&code, "?amount=100", "harbour-standard", 3).await;
+    asking.shows(words).shows(&format!("href=\"/me/cards/new?next={code}/confirm%3F"));
+}
+
+#[sqlx::test(migrator = "fenqi::MIGRATOR")]
 async fn a_page_older_than_the_terms_shows_the_new_ones_and_buys_nothing(pool: PgPool) {
     let mut shopper = shopper(pool).await;
     let code = shopper.poster().await;

@@ -118,7 +118,7 @@ impl LiveReceipts {
         let knows = |merchant_id, number| told.get(&merchant_id).is_some_and(|told| told.knows(number));
         let today = receipt_actions::day(&self.app).await?;
         let begins = day.is_some_and(|day| day != today);
-        let mut fresh = receipt_actions::fresh(&self.app, wanted, knows).await?;
+        let mut fresh = receipt_actions::fresh(&self.app, wanted, today, knows).await?;
         if begins {
             // Everybody is told, also whoever has sold nothing yet.
             for merchant_id in open.keys() {
@@ -127,7 +127,7 @@ impl LiveReceipts {
         }
         for (merchant_id, rows) in fresh {
             let numbers: Vec<i64> = rows.iter().map(|row| row.notice_no).collect();
-            // What the last moments of the day before brought is no part of the new one, which is told whole.
+            // A new day is told whole.
             let (receipts, sums) = if begins {
                 receipt_actions::begun(&self.app, merchant_id).await?
             } else {

@@ -25,7 +25,8 @@ pub struct Today {
     /// The newest first.
     pub receipts: Vec<Receipt>,
     pub sums: DaySums,
-    /// The highest number that is in it: where a page goes on.
+    /// Where a page goes on: the highest number that is in it, and of a day that has brought nothing yet one behind which
+    /// nothing of it can appear.
     pub last_no: i64,
 }
 
@@ -33,7 +34,10 @@ pub async fn today(app: &App, merchant_id: MerchantId) -> anyhow::Result<Today> 
     let mut connection = app.pool.acquire().await?;
     let sums = read_sums(&mut connection, merchant_id).await?;
     let rows = receipt_store::list_of_day(&mut connection, merchant_id, sums.day, LISTED_MAX).await?;
-    let last_no = rows.first().map_or(0, |row| row.notice_no);
+    let last_no = match rows.first() {
+        Some(newest) => newest.notice_no,
+        None => find_beginning(app, &mut connection, merchant_id).await?,
+    };
     Ok(Today { receipts: worded(&mut connection, merchant_id, &rows).await?, sums, last_no })
 }
 
@@ -66,12 +70,18 @@ pub async fn begun(app: &App, merchant_id: MerchantId) -> anyhow::Result<(Number
 /// Numbers with their lines, each in order.
 pub type Numbered = Vec<(i64, Vec<Receipt>)>;
 
-/// What a page has missed that has seen everything up to a number, and may have seen some of it; `None` if it is too much.
-pub async fn missed(app: &App, merchant_id: MerchantId, last_no: i64) -> anyhow::Result<Option<Numbered>> {
+/// What a page of a day has missed that has seen everything up to a number, and may have seen some of it; `None` if it is too
+/// much.
+pub async fn missed(
+    app: &App,
+    merchant_id: MerchantId,
+    day: BusinessDay,
+    last_no: i64,
+) -> anyhow::Result<Option<Numbered>> {
     let mut connection = app.pool.acquire().await?;
     let late = (app.clock.now(), late_seconds());
     let floor = receipt_store::find_floor(&mut connection, merchant_id, Some(last_no), late).await?;
-    let rows = receipt_store::list_after(&mut connection, &[(merchant_id, floor)], MISSED_MAX + 1).await?;
+    let rows = receipt_store::list_after(&mut connection, &[(merchant_id, floor)], day, MISSED_MAX + 1).await?;
     if rows.len() > usize::try_from(MISSED_MAX)? {
         return Ok(None);
     }
@@ -81,23 +91,28 @@ pub async fn missed(app: &App, merchant_id: MerchantId, last_no: i64) -> anyhow:
 /// Where somebody begins who is to be told whatever appears from now on, perhaps some of it twice.
 pub async fn beginning(app: &App, merchant_id: MerchantId) -> anyhow::Result<i64> {
     let mut connection = app.pool.acquire().await?;
-    Ok(receipt_store::find_floor(&mut connection, merchant_id, None, (app.clock.now(), late_seconds())).await?)
+    Ok(find_beginning(app, &mut connection, merchant_id).await?)
+}
+
+async fn find_beginning(app: &App, connection: &mut PgConnection, merchant_id: MerchantId) -> sqlx::Result<i64> {
+    receipt_store::find_floor(connection, merchant_id, None, (app.clock.now(), late_seconds())).await
 }
 
 fn late_seconds() -> i32 {
     i32::try_from(LATE_MAX.as_secs()).unwrap_or(i32::MAX)
 }
 
-/// What merchants were told above their numbers and is not known yet, in order.
+/// What merchants were told of a day and since, above their numbers, and is not known yet, in order.
 pub async fn fresh(
     app: &App,
     mut wanted: Vec<(MerchantId, i64)>,
+    day: BusinessDay,
     knows: impl Fn(MerchantId, i64) -> bool,
 ) -> anyhow::Result<HashMap<MerchantId, Vec<TellingRow>>> {
     let mut connection = app.pool.acquire().await?;
     let mut fresh: HashMap<MerchantId, Vec<TellingRow>> = HashMap::new();
     while !wanted.is_empty() {
-        let rows = receipt_store::list_after(&mut connection, &wanted, READ_MAX).await?;
+        let rows = receipt_store::list_after(&mut connection, &wanted, day, READ_MAX).await?;
         let mut read: HashMap<MerchantId, (i64, i64)> = HashMap::new();
         for row in rows {
             let (count, last_no) = read.entry(row.merchant_id).or_default();

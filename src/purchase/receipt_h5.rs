@@ -93,23 +93,18 @@ pub async fn events(
         problem.retry_after = Some(ROOM_AFTER_SECONDS);
         return Err(problem);
     };
-    // Read after listening has begun: what comes in between is told twice and known again by its key.
-    let missed = receipt_actions::missed(&app, signed_in.merchant_id, last_no).await?;
-    let today = receipt_actions::day(&app).await?;
-    // A page that slept through the night begins the new day by itself.
-    let missed = missed.filter(|_| wanted.day.is_none_or(|day| day == today));
+    let mut till = Till { app, page, signed_in, last_no };
     let mut waiting = VecDeque::from([Event::default().retry(RETRY).comment("open")]);
-    let till = Till { app, page, signed_in, last_no };
-    let till = match missed {
-        Some(receipts) => till.tell_missed(receipts, &mut waiting).await?,
-        None => {
-            waiting.push_back(Event::default().event("behind").data("-"));
-            till
-        }
-    };
+    // Read after listening has begun: what comes in between is told twice and known again by its key.
+    waiting.extend(till.catch_up(wanted.day).await?);
     let open = Open { till, listener, waiting, look: interval(SESSION_EVERY), ends_at: Instant::now() + LIFE };
     let events = Sse::new(open.into_stream()).keep_alive(alive());
     Ok(([("x-accel-buffering", "no")], events).into_response())
+}
+
+/// Tells a page to load itself anew.
+fn behind() -> Event {
+    Event::default().event("behind").data("-")
 }
 
 fn alive() -> KeepAlive {
@@ -125,12 +120,23 @@ struct Till {
 }
 
 impl Till {
-    async fn tell_missed(mut self, receipts: Numbered, waiting: &mut VecDeque<Event>) -> anyhow::Result<Till> {
-        if !receipts.is_empty() {
-            let sums = receipt_actions::sums(&self.app, self.signed_in.merchant_id).await?;
-            waiting.push_back(self.event(&receipts, sums)?);
+    /// What the page has missed of the day that it shows, if anything. One that slept through the night begins the new day by
+    /// loading itself anew.
+    async fn catch_up(&mut self, shown: Option<BusinessDay>) -> anyhow::Result<Option<Event>> {
+        let merchant_id = self.signed_in.merchant_id;
+        let today = receipt_actions::day(&self.app).await?;
+        if shown.is_some_and(|day| day != today) {
+            return Ok(Some(behind()));
         }
-        Ok(self)
+        let Some(missed) = receipt_actions::missed(&self.app, merchant_id, today, self.last_no).await? else {
+            return Ok(Some(behind()));
+        };
+        if missed.is_empty() {
+            return Ok(None);
+        }
+        let sums = receipt_actions::sums(&self.app, merchant_id).await?;
+        // The day may have ended meanwhile.
+        if sums.day == today { self.event(&missed, sums).map(Some) } else { Ok(Some(behind())) }
     }
 
     /// Lines and sums in the page's language; its number is the highest that was told, whatever came late.
@@ -202,7 +208,7 @@ impl Open {
                             return None;
                         }
                     },
-                    Heard::TooLate => return Some((Ok(Event::default().event("behind").data("-")), None)),
+                    Heard::TooLate => return Some((Ok(behind()), None)),
                     // The browser comes back by itself.
                     Heard::End => return None,
                 }

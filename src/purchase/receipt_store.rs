@@ -22,10 +22,11 @@ pub struct TellingRow {
     pub created_at: DateTime<Utc>,
 }
 
-/// What merchants were told, each above its number and in order, at most so many of each.
+/// What merchants were told of a business day and since, each above its number and in order, at most so many of each.
 pub async fn list_after(
     connection: &mut PgConnection,
     wanted: &[(MerchantId, i64)],
+    day: BusinessDay,
     limit: i64,
 ) -> sqlx::Result<Vec<TellingRow>> {
     let merchants: Vec<Uuid> = wanted.iter().map(|(merchant_id, _)| merchant_id.uuid()).collect();
@@ -36,12 +37,13 @@ pub async fn list_after(
            from unnest($1::uuid[], $2::bigint[]) as w (merchant_id, after_no)
            cross join lateral (
                select notice_no, kind, body, created_at from notice
-               where recipient_id = w.merchant_id and notice_no > w.after_no and kind = any($3)
-               order by notice_no limit $4) n
+               where recipient_id = w.merchant_id and notice_no > w.after_no and kind = any($3) and business_day >= $4
+               order by notice_no limit $5) n
            order by n.notice_no"#,
         &merchants,
         &numbers,
         &KINDS as &[&str],
+        day.date(),
         limit,
     )
     .fetch_all(connection)

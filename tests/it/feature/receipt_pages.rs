@@ -259,3 +259,51 @@ async fn a_page_that_missed_too_much_is_loaded_anew(pool: PgPool) {
     let mut stream = Stream::open(&till.browser, "?after=0", None).await;
     assert_eq!(stream.next().await.unwrap().0, "behind");
 }
+
+/// Tells the shop on a day of payments that were decided together and are not named one by one.
+async fn tell(till: &Till, day: &str, body: Value, times: i32) {
+    let insert = "insert into notice (audience, recipient_id, kind, body, business_day, created_at)
+                  select 'merchant', $1, 'payment_received', $2, $3::date, $4 from generate_series(1, $5)";
+    let row = sqlx::query(insert).bind(till.town.merchant_id).bind(body).bind(day);
+    row.bind(till.town.app.clock.now()).bind(times).execute(&till.town.app.pool).await.unwrap();
+}
+
+#[sqlx::test(migrator = "fenqi::MIGRATOR")]
+async fn a_page_that_is_opened_before_the_first_payment_of_a_day_is_told_that_day_alone(pool: PgPool) {
+    let mut till = Till::open(pool, "2026-03-02").await;
+    till.sell(50_000, STANDARD).await;
+    till.live_until("2026-03-03").await;
+    let page = till.browser.get("/m/receipts").await;
+    page.shows("Nothing has come in today yet");
+    let mut stream = Stream::open(&till.browser, &after(&page.text), None).await;
+    let first = till.sell(8_050, STANDARD).await.purchase_id.to_string();
+    let told = stream.rows().await;
+    let keys: Vec<&Value> = told["rows"].as_array().unwrap().iter().map(|row| &row["key"]).collect();
+    assert_eq!(keys, [&json!(first)]);
+    assert_eq!((&told["amount"], &told["count"]), (&json!("¥80.50"), &json!("1 payment")));
+}
+
+#[sqlx::test(migrator = "fenqi::MIGRATOR")]
+async fn a_page_of_a_shop_with_a_long_past_is_not_loaded_anew_before_the_first_payment_of_a_day(pool: PgPool) {
+    let mut till = Till::open(pool, "2026-03-02").await;
+    tell(&till, "2026-03-02", json!({ "amount_fen": 1, "count": 1, "purchases": [] }), 300).await;
+    till.live_until("2026-03-03").await;
+    let page = till.browser.get("/m/receipts").await;
+    let mut stream = Stream::open(&till.browser, &after(&page.text), None).await;
+    tell(&till, "2026-03-03", json!({ "amount_fen": 12_345, "count": 21, "purchases": [] }), 1).await;
+    assert_eq!(stream.rows().await["count"], "21 payments");
+}
+
+#[sqlx::test(migrator = "fenqi::MIGRATOR")]
+async fn what_the_last_seconds_of_a_day_brought_is_no_part_of_the_next(pool: PgPool) {
+    let mut till = Till::open(pool, "2026-03-02").await;
+    till.sell(50_000, STANDARD).await;
+    // The day ends within the seconds in which a notice may still appear late.
+    sqlx::query("update business_day set today = '2026-03-03'").execute(&till.town.app.pool).await.unwrap();
+    let page = till.browser.get("/m/receipts").await;
+    let mut stream = Stream::open(&till.browser, &after(&page.text), None).await;
+    tell(&till, "2026-03-03", json!({ "amount_fen": 12_345, "count": 21, "purchases": [] }), 1).await;
+    let told = stream.rows().await;
+    assert_eq!(told["rows"].as_array().unwrap().len(), 1, "{told}");
+    assert_eq!((&told["amount"], &told["count"]), (&json!("¥123.45"), &json!("21 payments")));
+}

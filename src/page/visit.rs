@@ -9,7 +9,7 @@ use axum::Extension;
 use axum::body::{Body, to_bytes};
 use axum::extract::{FromRequestParts, Request, State};
 use axum::http::request::Parts;
-use axum::http::{HeaderMap, HeaderValue, Method, StatusCode, header};
+use axum::http::{HeaderMap, HeaderValue, Method, StatusCode, Uri, header};
 use axum::middleware::Next;
 use axum::response::{IntoResponse, Response};
 use chrono::{DateTime, Utc};
@@ -72,7 +72,7 @@ impl Visit {
         let visit = Visit {
             language,
             in_wechat: agent.contains("MicroMessenger"),
-            address: parts.uri.path_and_query().map_or_else(|| "/".to_owned(), ToString::to_string),
+            address: own_address(&parts.uri),
             device: agent.chars().filter(|letter| !letter.is_control()).take(200).collect(),
             flash: cookie(headers, FLASH).filter(|key| key.starts_with("flash-") && language.knows(key)),
             now: app.clock.now(),
@@ -226,6 +226,13 @@ async fn with_word(visit: &mut Visit, request: Request) -> Result<Request, Probl
         ));
     }
     Ok(Request::from_parts(parts, Body::from(bytes)))
+}
+
+/// The path and query that was asked for, where a link may lead to it: a path that browsers read as another host is none of ours,
+/// though this host was asked for it.
+fn own_address(uri: &Uri) -> String {
+    let asked = uri.path_and_query().filter(|_| path_of_ours(uri.path(), "") == uri.path());
+    asked.map_or_else(|| "/".to_owned(), ToString::to_string)
 }
 
 fn token_name(is_encrypted: bool) -> &'static str {

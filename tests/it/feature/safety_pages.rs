@@ -188,6 +188,16 @@ fn stays(page: &Shown) -> bool {
 }
 
 #[sqlx::test(migrator = "fenqi::MIGRATOR")]
+async fn no_link_of_a_page_leads_where_its_address_looks_like_another_host(pool: PgPool) {
+    let mut browser = Browser::open(&house::open(pool, "2026-03-02").await).await;
+    for path in ["//evil.example/x", "///evil.example", "//evil.example/m/more?a=1"] {
+        let page = browser.get(path).await;
+        page.has_status(404).shows("href=\"/?lang=zh-CN\"").hides("evil.example");
+    }
+    browser.get("/nowhere?a=1").await.has_status(404).shows("href=\"/nowhere?a=1&#38;lang=zh-CN\"");
+}
+
+#[sqlx::test(migrator = "fenqi::MIGRATOR")]
 async fn no_way_back_leads_elsewhere(pool: PgPool) {
     let mut place = open(pool).await;
     place.settle().await;

@@ -49,7 +49,7 @@ pub async fn list(
     let wechat = if page.visit.in_wechat && !choices.is_empty() { page_signature(&app, &page).await } else { None };
     let mut connection = app.pool.acquire().await?;
     let recipient_id = Some(id.uuid());
-    let messages = notice::store::list(&mut connection, Audience::Borrower, recipient_id, asked.before).await?;
+    let messages = notice::store::list(&mut connection, Audience::Borrower, recipient_id, &[], asked.before).await?;
     if let Some(newest) = messages.first().filter(|_| messages.iter().any(|message| message.read_at.is_none())) {
         let now = app.clock.now();
         notice::store::mark_read(&mut connection, Audience::Borrower, recipient_id, newest.notice_no, now).await?;

@@ -24,7 +24,7 @@ pub async fn run(args: Args) -> anyhow::Result<ExitCode> {
     let mut raised: Vec<Raised> = Vec::new();
     loop {
         let before_no = raised.last().map(|notice| notice.notice_no);
-        let page = store::list(&mut connection, Audience::Operator, None, before_no).await?;
+        let page = store::list(&mut connection, Audience::Operator, None, &[], before_no).await?;
         let is_full = page.len() == usize::try_from(store::PAGE_MAX)?;
         raised.extend(page);
         // Newest first, and business days never go back.

@@ -1,4 +1,4 @@
-//! A merchant's messages: what it was told of payments, refunds and settlements.
+//! A merchant's messages: what it was told of payments and refunds, and whoever may see them, of settlements.
 
 use askama::Template;
 use askama_web::WebTemplate;
@@ -10,6 +10,9 @@ use crate::app::App;
 use crate::http::Problem;
 use crate::notice::{self, Audience, Raised};
 use crate::page::Page;
+
+/// The kinds that tell what was paid to the merchant's account.
+const OF_SETTLEMENTS: [&str; 2] = ["settlement_paid", "settlement_reversed"];
 
 #[derive(Deserialize, Default)]
 #[serde(default)]
@@ -39,10 +42,13 @@ pub async fn messages(
     let before = asked.before.and_then(|before| before.parse::<i64>().ok());
     let mut connection = app.pool.acquire().await?;
     let recipient_id = Some(signed_in.merchant_id.uuid());
-    let messages = notice::store::list(&mut connection, Audience::Merchant, recipient_id, before).await?;
-    if let Some(newest) = messages.first().filter(|_| messages.iter().any(|message| message.read_at.is_none())) {
-        let now = app.clock.now();
-        notice::store::mark_read(&mut connection, Audience::Merchant, recipient_id, newest.notice_no, now).await?;
+    let but: &[&str] = if signed_in.rights.may_see_settlements() { &[] } else { &OF_SETTLEMENTS };
+    let messages = notice::store::list(&mut connection, Audience::Merchant, recipient_id, but, before).await?;
+    // A shop is told of every payment: what nobody has looked at for a year is not marked by one glance.
+    let unread = messages.iter().filter(|message| message.read_at.is_none());
+    let unread: Vec<i64> = unread.map(|message| message.notice_no).collect();
+    if !unread.is_empty() {
+        notice::store::mark_shown(&mut connection, &unread, app.clock.now()).await?;
     }
     let is_full = i64::try_from(messages.len()).is_ok_and(|count| count == notice::store::PAGE_MAX);
     let next = messages.last().filter(|_| is_full).map(|message| message.notice_no);
@@ -56,9 +62,8 @@ impl MessagesPage {
         let single = || message.body.get("purchases").and_then(|all| all.as_array()).filter(|all| all.len() == 1);
         let purchase = text("purchase").or_else(|| single()?.first()?.as_str());
         match message.kind.as_str() {
-            "settlement_paid" | "settlement_reversed" => {
-                let settlement = text("source").filter(|_| self.signed_in.rights.may_see_settlements());
-                settlement.map(|settlement| format!("/m/settlements/{settlement}"))
+            kind if OF_SETTLEMENTS.contains(&kind) => {
+                text("source").map(|settlement| format!("/m/settlements/{settlement}"))
             }
             "merchant_accepted" | "merchant_refused" => Some("/m/join".to_owned()),
             _ => purchase.map(|purchase| format!("/m/purchases/{purchase}")),

@@ -105,11 +105,12 @@ impl Columns<'_> {
     }
 }
 
-/// A recipient's notices, newest first, at most a hundred; `before_no` continues a list.
+/// A recipient's notices but those of some kinds, newest first, at most a hundred; `before_no` continues a list.
 pub async fn list(
     connection: &mut PgConnection,
     audience: Audience,
     recipient_id: Option<Uuid>,
+    but: &[&str],
     before_no: Option<i64>,
 ) -> sqlx::Result<Vec<Raised>> {
     sqlx::query_as!(
@@ -117,10 +118,12 @@ pub async fn list(
         r#"select notice_no, kind, body, business_day as "business_day: BusinessDay", created_at, read_at
            from notice
            where audience = $1 and recipient_id is not distinct from $2 and notice_no < coalesce($3, 9223372036854775807)
-           order by notice_no desc limit $4"#,
+                 and kind <> all($4)
+           order by notice_no desc limit $5"#,
         audience.as_str(),
         recipient_id,
         before_no,
+        but as &[&str],
         PAGE_MAX,
     )
     .fetch_all(connection)
@@ -162,4 +165,12 @@ pub async fn mark_read(
     .execute(connection)
     .await?;
     Ok(marked.rows_affected())
+}
+
+/// Marks single notices as read: those that a page has shown, of a recipient who may have more than one statement should touch.
+pub async fn mark_shown(connection: &mut PgConnection, notice_nos: &[i64], at: DateTime<Utc>) -> sqlx::Result<()> {
+    sqlx::query!("update notice set read_at = $2 where notice_no = any($1) and read_at is null", notice_nos, at)
+        .execute(connection)
+        .await?;
+    Ok(())
 }

@@ -36,7 +36,7 @@ async fn a_notice_is_listed_and_read_and_sent_by_sms_where_that_is_right(pool: P
     notice::raise(&mut connection, &notices).await.unwrap();
 
     let whose = (Audience::Borrower, Some(borrower_id.uuid()));
-    let listed = notice::store::list(&mut connection, whose.0, whose.1, None).await.unwrap();
+    let listed = notice::store::list(&mut connection, whose.0, whose.1, &[], None).await.unwrap();
     assert_eq!(
         listed.iter().map(|raised| raised.kind.as_str()).collect::<Vec<_>>(),
         ["overdue", "withheld", "bill_issued"]

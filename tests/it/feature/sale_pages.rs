@@ -7,7 +7,8 @@ use fenqi::merchant::{self, Role};
 use fenqi::purchase::{Authoriser, Decision, PurchaseRequest};
 use sqlx::PgPool;
 
-use crate::till::{CASHIER, Till, neighbour};
+use crate::browser::Browser;
+use crate::till::{CASHIER, Till, neighbour, sign_in_at};
 
 const STANDARD: (&str, u16) = ("harbour-standard", 12);
 
@@ -237,6 +238,36 @@ async fn messages_are_worded_for_the_shop_and_read_once_shown(pool: PgPool) {
     let page = till.browser.get("/m/messages?before=abc").await;
     page.shows("收到 1 笔付款，共 ¥1,200.00").shows("已于2026年3月3日打到您的账户");
     till.browser.get("/m/messages?before=1").await.shows("还没有消息");
+}
+
+#[sqlx::test(migrator = "fenqi::MIGRATOR")]
+async fn messages_of_settlements_are_told_and_kept_unread_for_those_who_may_see_them(pool: PgPool) {
+    let mut till = Till::open(pool, "2026-03-02").await;
+    till.sell(120_000, STANDARD).await;
+    till.live_until("2026-03-04").await;
+    let mut cashier = Browser::at(&till.browser.address);
+    sign_in_at(&mut cashier, &till.town, (till.town.merchant_id, CASHIER, Role::Cashier)).await;
+    let page = cashier.get("/m/messages").await;
+    page.shows("Payments received: 1").hides("was paid to your account").hides("bank reference").hides("1,192.80");
+    let page = till.browser.get("/m/messages").await;
+    page.shows("¥1,192.80 was paid to your account");
+    assert_eq!(page.text.matches("tag warn").count(), 1, "the payment was read by the cashier, the settlement was not");
+}
+
+#[sqlx::test(migrator = "fenqi::MIGRATOR")]
+async fn messages_that_no_page_has_shown_yet_stay_new(pool: PgPool) {
+    let mut till = Till::open(pool, "2026-03-02").await;
+    let insert = "insert into notice (audience, recipient_id, kind, body, business_day, created_at)
+                  select 'merchant', $1, 'payment_received', jsonb_build_object('amount_fen', 1, 'count', 1), '2026-03-02',
+                         $2
+                  from generate_series(1, 130)";
+    let rows = sqlx::query(insert).bind(till.town.merchant_id).bind(till.town.app.clock.now());
+    rows.execute(&till.town.app.pool).await.unwrap();
+    let newest = till.browser.get("/m/messages").await;
+    assert_eq!(newest.text.matches("tag warn").count(), 100);
+    let older = newest.text.split("href=\"/m/messages?before=").nth(1).unwrap().split('"').next().unwrap();
+    let older = till.browser.get(&format!("/m/messages?before={older}")).await;
+    assert_eq!(older.text.matches("tag warn").count(), 30);
 }
 
 /// Every kind of notice that a merchant is told has words of its own.

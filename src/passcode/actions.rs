@@ -26,9 +26,6 @@ pub async fn send(app: &App, asking: &Asking) -> Outcome<(), PasscodeRefusal> {
     let code = random_code()?;
     let mobile_hash = app.vault.index(Indexed::Mobile, asking.mobile.reveal());
     let mut transaction = database::begin(&app.pool).await?;
-    if let Some(former) = store::lock(&mut transaction, &mobile_hash, asking.purpose).await? {
-        former.may_replace(now).map_err(Fault::Refused)?;
-    }
     let address = asking.address.as_ref().map(|address| (PER_ADDRESS, app.vault.index(Indexed::Address, address)));
     let windows: [Option<(Window, [u8; 32])>; 2] = [Some((PER_MOBILE, mobile_hash)), address];
     let mut full_until: Option<DateTime<Utc>> = None;
@@ -37,6 +34,10 @@ pub async fn send(app: &App, asking: &Asking) -> Outcome<(), PasscodeRefusal> {
         if counted.count > window.count_max {
             full_until = full_until.max(Some(counted.started_at + window.length));
         }
+    }
+    // Counting holds the mobile's window: of those who ask at the same moment, each finds here the code of the one before.
+    if let Some(former) = store::lock(&mut transaction, &mobile_hash, asking.purpose).await? {
+        former.may_replace(now).map_err(Fault::Refused)?;
     }
     if full_until.is_none() {
         let passcode = NewPasscode {

@@ -82,6 +82,22 @@ async fn codes_are_sent_once_a_minute_and_ten_times_a_day(pool: PgPool) {
 }
 
 #[sqlx::test(migrator = "fenqi::MIGRATOR")]
+async fn of_eight_who_ask_at_once_one_is_sent_a_code(pool: PgPool) {
+    let (app, world) = house::open_in_world(pool, "2026-03-05").await;
+    let asking = asking(Purpose::BorrowerSignIn);
+    let sent = futures_util::future::join_all((0..8).map(|_| passcode::send(&app, &asking))).await;
+    let too_soon = |sent: &&Result<(), _>| matches!(sent, Err(Fault::Refused(PasscodeRefusal::TooSoon)));
+    assert_eq!((sent.iter().filter(|sent| sent.is_ok()).count(), sent.iter().filter(too_soon).count()), (1, 7));
+    assert_eq!(lock(&world.sms).messages_to(MOBILE).len(), 1);
+    assert_eq!(refused(&app, &code_sent(&world)).await, None, "the one code that came is the one that is good");
+    // Whoever was refused has not used up what may be sent in a day.
+    for _ in 0..9 {
+        app.clock.set(app.clock.now() + TimeDelta::minutes(1));
+        passcode::send(&app, &asking).await.unwrap();
+    }
+}
+
+#[sqlx::test(migrator = "fenqi::MIGRATOR")]
 async fn a_silent_sms_partner_is_said_and_a_code_that_came_all_the_same_is_good(pool: PgPool) {
     let (app, world) = house::open_in_world(pool, "2026-03-05").await;
     world.set_faults("sms", FaultShares { timeout_after: 1000, ..FaultShares::default() });

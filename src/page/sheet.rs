@@ -1,4 +1,4 @@
-//! Tables that a spreadsheet opens: CSV in UTF-8 with a mark that Excel knows it by, and no cell that it would run.
+//! Tables that a spreadsheet opens: CSV in UTF-8 with a mark that Excel knows it by, and no text that it would run or count.
 
 use chrono::{DateTime, Utc};
 use chrono_tz::Asia::Shanghai;
@@ -71,11 +71,31 @@ impl std::fmt::Display for Cell {
     }
 }
 
+/// Digits of a number that a spreadsheet keeps; those behind them become zeros.
+const DIGITS_KEPT: usize = 15;
+
 /// A text that a spreadsheet takes for a text: one that begins as a formula does gets an apostrophe before it (OWASP, CSV
-/// injection).
+/// injection), and so does one that it would count and show as something else.
 fn harmless(text: &str) -> std::borrow::Cow<'_, str> {
     let runs = |first: char| matches!(first, '=' | '+' | '-' | '@' | '\t' | '\r' | '\n' | '＝' | '＋' | '－' | '＠');
-    if text.trim_start_matches(' ').starts_with(runs) { format!("'{text}").into() } else { text.into() }
+    if text.trim_start_matches(' ').starts_with(runs) || is_counted(text) {
+        format!("'{text}").into()
+    } else {
+        text.into()
+    }
+}
+
+/// Whether a spreadsheet would make another number or a day of it: of a long number or one with zeros in front, of `12E5`, of
+/// `3-4` and `1.10`.
+fn is_counted(text: &str) -> bool {
+    let is_digits = |text: &str| !text.is_empty() && text.bytes().all(|byte| byte.is_ascii_digit());
+    if is_digits(text) {
+        return text.len() > DIGITS_KEPT || (text.len() > 1 && text.starts_with('0'));
+    }
+    let is_power = text.split_once(['e', 'E']).is_some_and(|(digits, power)| is_digits(digits) && is_digits(power));
+    let pieces: Vec<&str> = text.split(['-', '/', ':', '.']).collect();
+    let is_day = (2..=3).contains(&pieces.len()) && pieces.iter().all(|piece| is_digits(piece) && piece.len() <= 4);
+    is_power || is_day
 }
 
 #[cfg(test)]
@@ -105,6 +125,16 @@ mod tests {
         }
         for plain in ["A-1", "订单", "", "1=1"] {
             assert_eq!(Cell::Text(plain.into()).to_string(), plain);
+        }
+    }
+
+    #[test]
+    fn no_number_of_an_order_or_a_payment_becomes_another_one() {
+        for counted in ["20260302123456789012", "000123", "12E5", "9e12", "3-4", "2026/3/2", "12:30", "1.10"] {
+            assert_eq!(Cell::Text(counted.into()).to_string(), format!("'{counted}"));
+        }
+        for kept in ["0", "1001", "202603021234567", "A0001", "20260302-7", "BANK0000000001", "E5", "1-2-3-4"] {
+            assert_eq!(Cell::Text(kept.into()).to_string(), kept);
         }
     }
 }

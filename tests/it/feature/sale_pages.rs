@@ -131,13 +131,17 @@ async fn the_table_opens_in_excel_and_runs_nothing(pool: PgPool) {
     let receipt = till.sell(120_000, STANDARD).await;
     // A cashier's system may number its orders as it likes; a spreadsheet would count this one.
     sell_order(&till, "-2-3", 5_000).await;
+    // Of one as long as most cashiers' it would keep fifteen digits.
+    sell_order(&till, "20260302123456789012", 5_000).await;
     let table = till.browser.get("/m/purchases/table").await;
     assert_eq!(table.headers["content-type"], "text/csv; charset=utf-8");
     assert_eq!(table.headers["content-disposition"], "attachment; filename=\"purchases-2026-01-31-2026-03-02.csv\"");
     let text = table.text.strip_prefix('\u{feff}').expect("Excel's mark");
     let rows: Vec<&str> = text.split("\r\n").collect();
     assert_eq!(rows[0].split(',').count(), 12);
-    assert!(rows.iter().any(|row| row.contains(",'-2-3,2026-03-02,")), "{text}");
+    for order in ["'-2-3", "'20260302123456789012"] {
+        assert!(rows.iter().any(|row| row.contains(&format!(",{order},2026-03-02,"))), "{text}");
+    }
     let number = receipt.purchase_id.to_string();
     let sold = rows.iter().find(|row| row.starts_with(&number)).expect("the sale has its row");
     assert!(sold.ends_with(",Sold,12,1200.00,0.00,7.20,0.00,1192.80"), "{sold}");

@@ -4,10 +4,11 @@ import { look, picture } from "./look.mjs";
 import { employee, passcode } from "./people.mjs";
 import { speaker } from "./words.mjs";
 
-/** The owner of the shop to try, in a browser of their own, in a language, with script or without. */
-export async function keeper(browser, page, language, hasScript = true) {
+/** The owner of the shop to try, in a browser of their own, in a language, with script or without, as the browser that is named. */
+async function keeper(browser, page, language, { hasScript = true, userAgent }) {
   const mobile = await employee(page, "owner", language);
-  const context = await browser.newContext({ baseURL: new URL(page.url()).origin, viewport: page.viewportSize(), locale: language, javaScriptEnabled: hasScript });
+  const baseURL = new URL(page.url()).origin;
+  const context = await browser.newContext({ baseURL, viewport: page.viewportSize(), locale: language, javaScriptEnabled: hasScript, userAgent });
   const shop = await context.newPage();
   // What looks at a page closely needs scripts in it.
   const see = (name) => (hasScript ? look : picture)(shop, `counter-${name}-${language.slice(0, 2)}`);
@@ -28,7 +29,7 @@ async function comeTo({ shop, mobile, say }, path) {
 }
 
 /** The merchant finds the purchase that a borrower has just made, with what comes of it. */
-export async function seesPurchase(keeper, amount) {
+async function seesPurchase(keeper, amount) {
   const { shop, say, see } = keeper;
   await comeTo(keeper, "/m/purchases");
   await shop.getByRole("main").getByRole("link", { name: amount }).first().click();
@@ -38,7 +39,7 @@ export async function seesPurchase(keeper, amount) {
 }
 
 /** A part goes back; what that does is shown first. */
-export async function refunds(keeper, purchase, yuan) {
+async function refunds(keeper, purchase, yuan) {
   const { shop, say, see } = keeper;
   await comeTo(keeper, purchase);
   await shop.getByRole("link", { name: say("sale-refund-go"), exact: true }).click();
@@ -51,7 +52,7 @@ export async function refunds(keeper, purchase, yuan) {
 }
 
 /** The settlement of the day of the purchase has been paid. */
-export async function seesSettlement(keeper, purchase) {
+async function seesSettlement(keeper, purchase) {
   const { shop, say, see } = keeper;
   await comeTo(keeper, purchase);
   await shop.getByRole("link", { name: say("sale-settled-in") }).click();
@@ -60,4 +61,25 @@ export async function seesSettlement(keeper, purchase) {
     await expect(shop.getByText(say("settle-state-paid"), { exact: true }).first()).toBeVisible({ timeout: 1_000 });
   }).toPass({ timeout: 30_000 });
   await see("settlement");
+}
+
+/** What the merchant does beside a borrower's life: sees the purchase, is paid for it, and gives a part back. */
+export function beside(browser, page, language, how = {}) {
+  const say = speaker(language);
+  let owner, purchase;
+  const between = async () => {
+    owner = await keeper(browser, page, language, how);
+    purchase = await seesPurchase(owner, "¥1,280.00");
+  };
+  const billed = async () => {
+    await seesSettlement(owner, purchase);
+    await refunds(owner, purchase, "300");
+    await page.goto("/me/messages");
+    const told = page.getByRole("listitem").filter({ hasText: say("notice-refund") });
+    await expect(told).toContainText("¥300.00");
+    await told.getByRole("link").click();
+    await expect(page.getByText("¥300.00")).toBeVisible();
+    await owner.shop.context().close();
+  };
+  return { between, billed };
 }

@@ -87,10 +87,14 @@ impl NewPage {
 /// `GET /m/orders/new`
 pub async fn new(State(app): State<App>, page: Page, signed_in: MerchantSignedIn) -> Result<NewPage, Problem> {
     signed_in.require(Right::MakeOrders)?;
-    let key = CodeId::mint(app.clock.now()).to_string();
-    let form = Form::filled([("key", key), ("waits", Waits::Minutes30.name().to_owned())]);
+    let form = Form::filled([("key", new_key(&app)), ("waits", Waits::Minutes30.name().to_owned())]);
     let amounts = order_actions::amounts_sold(&app, signed_in.merchant_id).await?;
     Ok(NewPage { page, form, signed_in, amounts })
+}
+
+/// The id of an order that a form may open.
+fn new_key(app: &App) -> String {
+    CodeId::mint(app.clock.now()).to_string()
 }
 
 /// `POST /m/orders/new`
@@ -120,6 +124,10 @@ pub async fn open(
     match order_actions::open_by_hand(&app, &wish).await {
         Ok(code_id) => Ok(Redirect::to(&format!("/m/orders/{code_id}")).into_response()),
         Err(Fault::Refused(refusal)) => {
+            if matches!(refusal, CodeRefusal::ReferenceTaken { .. }) {
+                // Whoever came back to a form that has opened an order sends it once more to open this one.
+                form.fill("key", &new_key(&app));
+            }
             form.refuse(&refusal);
             Ok((StatusCode::UNPROCESSABLE_ENTITY, NewPage { page, form, signed_in, amounts }).into_response())
         }

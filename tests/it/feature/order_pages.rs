@@ -101,15 +101,20 @@ async fn bad_input_is_refused_beside_its_field_and_kept(pool: PgPool) {
 }
 
 #[sqlx::test(migrator = "fenqi::MIGRATOR")]
-async fn a_form_sent_twice_is_one_order_and_another_order_under_its_key_is_refused(pool: PgPool) {
+async fn a_form_sent_twice_is_one_order_and_another_order_is_opened_only_when_it_is_asked_for_again(pool: PgPool) {
     let mut till = Till::open(pool, "2026-03-02").await;
     let form = till.browser.get("/m/orders/new").await;
     let fields = |amount| [("amount", amount), ("description", ""), ("waits", "5m")];
     let first = till.browser.submit(&form, "/m/orders/new", &fields("10")).await;
     let second = till.browser.submit(&form, "/m/orders/new", &fields("10")).await;
     assert_eq!(first.at, second.at);
-    till.browser.submit(&form, "/m/orders/new", &fields("11")).await.has_status(422);
-    assert_eq!(till.town.fen("select count(*) from merchant_code where kind = 'order'").await, 1);
+    let refused = till.browser.submit(&form, "/m/orders/new", &fields("11")).await;
+    refused.has_status(422).shows("has opened an order already").shows("value=\"11\"");
+    let orders = "select count(*) from merchant_code where kind = 'order'";
+    assert_eq!(till.town.fen(orders).await, 1);
+    let third = till.browser.submit(&refused, "/m/orders/new", &fields("11")).await;
+    third.has_status(200).shows("¥11.00").hides("¥10.00");
+    assert_eq!((third.at == first.at, till.town.fen(orders).await), (false, 2));
 }
 
 #[sqlx::test(migrator = "fenqi::MIGRATOR")]

@@ -4,7 +4,7 @@ use fenqi::base::id::LoanId;
 use fenqi::merchant::Role;
 use sqlx::PgPool;
 
-use crate::browser::Browser;
+use crate::browser::{Browser, Shown};
 use crate::crawl::{crawl, fields, posts};
 use crate::house;
 use crate::newcomer::open;
@@ -44,10 +44,21 @@ fn escaped(text: &str) -> String {
     text.replace('"', "&#34;").replace('\'', "&#39;")
 }
 
+/// # Panics
+/// If a hint or an error stands on the page that no field is described by: whoever listens to the page is not told it.
+fn is_told(page: &Shown) {
+    let values = |before: &'static str| page.text.split(before).skip(1).filter_map(|rest| rest.split('"').next());
+    let told: Vec<&str> = values("aria-describedby=\"").flat_map(str::split_whitespace).collect();
+    for id in values("class=\"hint\" id=\"").chain(values("class=\"error\" id=\"")) {
+        assert!(told.contains(&id), "{} has {id}, and fields are described by {told:?}", page.at);
+    }
+}
+
 /// Fills every form that these pages lead to with every odd thing; returns how many answers were looked at.
 async fn fill(browser: &mut Browser, from: &[&str]) -> usize {
     let mut looked = 0;
     for page in crawl(browser, from).await {
+        is_told(&page);
         for (action, hidden) in posts(&page) {
             if ENDS.iter().any(|end| action.ends_with(end))
                 || page.text.matches(&format!("action=\"{action}\"")).count() > 1
@@ -63,6 +74,7 @@ async fn fill(browser: &mut Browser, from: &[&str]) -> usize {
                 let shown: String = odd.chars().take(20).collect();
                 assert!(answer.status < 500, "{action} answers {} to {shown:?}", answer.status);
                 assert!(!answer.text.contains("<b>&"), "{action} shows {shown:?} as it is");
+                is_told(&answer);
                 looked += 1;
                 if answer.status != 422 || !answer.text.contains(&format!("action=\"{action}\"")) {
                     continue;

@@ -17,8 +17,6 @@ pub const PAGE_ROWS: i64 = 50;
 pub const TABLE_ROWS_MAX: usize = 100_000;
 /// What is read at once for a table.
 const CHUNK_ROWS: i64 = 1_000;
-/// Orders whose numbers begin alike; a longer number finds fewer.
-const FOUND_MAX: i64 = 200;
 
 /// A page of a list.
 #[derive(Clone, Debug)]
@@ -46,16 +44,17 @@ async fn page(
     rows_max: i64,
 ) -> anyhow::Result<Sales> {
     let mut connection = app.pool.acquire().await?;
-    let days = match &filter.which {
+    // One more than fits tells whether there is more.
+    let limit = rows_max + 1;
+    let mut rows = match &filter.which {
         Which::Number(number) => {
             let wanted = (number.parse().ok(), number.as_str());
-            let rows = sale_store::list_by_number(&mut connection, merchant_id, wanted, FOUND_MAX).await?;
-            return Ok(Sales { rows, next: None });
+            sale_store::list_by_number(&mut connection, merchant_id, wanted, after, limit).await?
         }
-        Which::Days { from, to } => (*from, *to),
+        Which::Days { from, to } => {
+            sale_store::list(&mut connection, (merchant_id, (*from, *to)), filter, after, limit).await?
+        }
     };
-    // One more than fits tells whether there is more.
-    let mut rows = sale_store::list(&mut connection, (merchant_id, days), filter, after, rows_max + 1).await?;
     let has_more = rows.len() > usize::try_from(rows_max)?;
     rows.truncate(usize::try_from(rows_max)?);
     let next = rows.last().filter(|_| has_more).map(|sale| sale.purchase_id);

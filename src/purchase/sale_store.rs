@@ -48,11 +48,12 @@ pub async fn list(
 }
 
 /// A merchant's sales of a number: the purchase's own, or the beginning of an order's; or of what stands on an order that was opened
-/// by hand. The newest first.
+/// by hand. The newest first, those after `after` in that order.
 pub async fn list_by_number(
     connection: &mut PgConnection,
     merchant_id: MerchantId,
     (purchase_id, order_reference): (Option<PurchaseId>, &str),
+    after: Option<PurchaseId>,
     limit: i64,
 ) -> sqlx::Result<Vec<Sale>> {
     sqlx::query_as!(
@@ -72,10 +73,13 @@ pub async fn list_by_number(
                      select o.paid_purchase_id from hand_order w join merchant_code o on o.code_id = w.code_id
                      where w.merchant_id = $1 and strpos(w.description, $3) > 0)
                  and p.merchant_id = $1 and p.status <> 'refused'
-           order by p.business_day desc, p.purchase_id desc limit $4"#,
+                 and ($4::uuid is null or (p.business_day, p.purchase_id) <
+                      (select a.business_day, a.purchase_id from purchase a where a.purchase_id = $4 and a.merchant_id = $1))
+           order by p.business_day desc, p.purchase_id desc limit $5"#,
         merchant_id.uuid(),
         purchase_id.map(PurchaseId::uuid),
         order_reference,
+        after.map(PurchaseId::uuid),
         limit,
     )
     .fetch_all(connection)

@@ -97,17 +97,10 @@ async fn a_search_that_is_none_is_refused_beside_its_field_and_kept(pool: PgPool
     }
 }
 
-#[sqlx::test(migrator = "fenqi::MIGRATOR")]
-async fn a_long_list_is_read_page_by_page_each_purchase_once(pool: PgPool) {
-    let mut till = Till::open(pool, "2026-03-02").await;
-    for day in ["2026-03-03", "2026-03-04"] {
-        let number = |index: usize| format!("{day}-{index}");
-        let wishes = (0..60).map(|index| till.town.wish(till.lines[index % 3], &number(index), 10_000, STANDARD));
-        till.town.buy(wishes.collect()).await;
-        till.live_until(day).await;
-    }
+/// Follows a list to its end, page by page; returns how many purchases it shows, each once, and on how many pages.
+async fn follow(till: &mut Till, address: &str) -> (usize, usize) {
     let mut seen = std::collections::BTreeSet::new();
-    let mut next = Some("/m/purchases".to_owned());
+    let mut next = Some(address.to_owned());
     let mut pages = 0;
     while let Some(address) = next {
         let page = till.browser.get(&address).await;
@@ -120,9 +113,40 @@ async fn a_long_list_is_read_page_by_page_each_purchase_once(pool: PgPool) {
         next = older.map(|query| format!("/m/purchases?{}", query.replace("&#38;", "&").replace("&amp;", "&")));
         pages += 1;
     }
-    assert_eq!((seen.len(), pages), (120, 3));
+    (seen.len(), pages)
+}
+
+#[sqlx::test(migrator = "fenqi::MIGRATOR")]
+async fn a_long_list_is_read_page_by_page_each_purchase_once(pool: PgPool) {
+    let mut till = Till::open(pool, "2026-03-02").await;
+    for day in ["2026-03-03", "2026-03-04"] {
+        let number = |index: usize| format!("{day}-{index}");
+        let wishes = (0..60).map(|index| till.town.wish(till.lines[index % 3], &number(index), 10_000, STANDARD));
+        till.town.buy(wishes.collect()).await;
+        till.live_until(day).await;
+    }
+    assert_eq!(follow(&mut till, "/m/purchases").await, (120, 3));
     let table = till.browser.get("/m/purchases/table").await;
     assert_eq!(table.text.lines().count(), 1 + 120);
+}
+
+#[sqlx::test(migrator = "fenqi::MIGRATOR")]
+async fn the_beginning_of_a_number_finds_every_order_however_many_there_are(pool: PgPool) {
+    let mut till = Till::open(pool, "2026-03-02").await;
+    let mut wishes = Vec::new();
+    for index in 0..205 {
+        let (app, merchant_id, reference) = (&till.town.app, till.town.merchant_id, format!("B-{index:03}"));
+        let expires_at = app.clock.now() + chrono::TimeDelta::minutes(10);
+        let order = Order { merchant_id, reference: reference.clone(), amount: Fen::new(10_000), expires_at };
+        let code = merchant::open_order_code(app, &order).await.unwrap();
+        let wish = till.town.wish(till.lines[index % 3], &reference, 10_000, STANDARD);
+        wishes.push(PurchaseRequest { order_code: Some(code.code_id), ..wish });
+    }
+    till.town.buy(wishes).await;
+    sell_order(&till, "C-1", 5_000).await;
+    assert_eq!(follow(&mut till, "/m/purchases?number=B-").await, (205, 5));
+    let table = till.browser.get("/m/purchases/table?number=B-").await;
+    assert_eq!(table.text.lines().count(), 1 + 205);
 }
 
 #[sqlx::test(migrator = "fenqi::MIGRATOR")]

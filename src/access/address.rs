@@ -96,6 +96,14 @@ pub fn caller(connected: Option<IpAddr>, forwarded: &[&str], proxies: &[AddressR
     Some(connected)
 }
 
+/// Whom an address belongs to, for whoever counts: of IPv6, everybody has at least the last 64 bits to himself.
+pub fn network_of(address: IpAddr) -> IpAddr {
+    match address.to_canonical() {
+        IpAddr::V4(address) => address.into(),
+        IpAddr::V6(address) => Ipv6Addr::from_bits(address.to_bits() >> 64 << 64).into(),
+    }
+}
+
 /// The address that a request without a connection, such as in a test, is taken to come from.
 pub const NOWHERE: IpAddr = IpAddr::V6(Ipv6Addr::UNSPECIFIED);
 

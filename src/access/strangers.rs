@@ -2,11 +2,13 @@
 
 use std::collections::HashMap;
 use std::hash::Hash;
-use std::net::{IpAddr, Ipv6Addr};
+use std::net::IpAddr;
 use std::sync::{Mutex, MutexGuard, PoisonError};
 
 use chrono::{DateTime, TimeDelta, Utc};
 use sha2::{Digest, Sha256};
+
+use super::address::network_of;
 
 /// Requests of one address in a minute that are looked at and not believed; after them none is looked at until the next minute,
 /// but those that name a partner's key, until as many that named it from there were not believed.
@@ -48,7 +50,7 @@ impl Strangers {
     /// The seconds until requests of this address are looked at again, if they are not now. `key` is that of a partner's which the
     /// request names, if it does.
     pub fn must_wait(&self, address: IpAddr, key: Option<KeyName>, now: DateTime<Utc>) -> Option<i64> {
-        let network = network(address);
+        let network = network_of(address);
         let is_full =
             is_full(&self.addresses, &network, now) && key.is_none_or(|key| is_full(&self.named, &(network, key), now));
         is_full.then_some(MINUTE_SECONDS - now.timestamp().rem_euclid(MINUTE_SECONDS))
@@ -56,7 +58,7 @@ impl Strangers {
 
     /// Counts a request that was looked at and not believed, and the key that it named.
     pub fn count(&self, address: IpAddr, key: Option<KeyName>, now: DateTime<Utc>) {
-        let network = network(address);
+        let network = network_of(address);
         count(&self.addresses, network, now);
         if let Some(key) = key {
             count(&self.named, (network, key), now);
@@ -108,14 +110,6 @@ fn held<T>(place: &Mutex<T>) -> MutexGuard<'_, T> {
 fn forget_if_full<K, V>(remembered: &mut HashMap<K, V>) {
     if remembered.len() >= REMEMBERED_MAX {
         remembered.clear();
-    }
-}
-
-/// Whom an address belongs to: of IPv6, everybody has at least the last 64 bits to himself.
-fn network(address: IpAddr) -> IpAddr {
-    match address.to_canonical() {
-        IpAddr::V4(address) => address.into(),
-        IpAddr::V6(address) => Ipv6Addr::from_bits(address.to_bits() >> 64 << 64).into(),
     }
 }
 

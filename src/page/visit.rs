@@ -21,6 +21,7 @@ use sha2::{Digest, Sha256};
 use super::back::{path_of_ours, with_next};
 use super::support::Support;
 use super::words::Language;
+use crate::access::address::network_of;
 use crate::app::App;
 use crate::http::limits::BODY_BYTES_MAX;
 use crate::http::{Problem, client_address};
@@ -160,7 +161,7 @@ impl Visit {
     }
 }
 
-/// The network address that a request came from, where the server knows it.
+/// The network that a request came from, where the server knows it: what is counted by address is counted by that.
 #[derive(Clone, Debug)]
 pub struct ClientAddress(pub Option<String>);
 
@@ -168,7 +169,7 @@ impl FromRequestParts<App> for ClientAddress {
     type Rejection = Infallible;
 
     async fn from_request_parts(parts: &mut Parts, app: &App) -> Result<ClientAddress, Infallible> {
-        Ok(ClientAddress(client_address(app, parts).map(|address| address.to_string())))
+        Ok(ClientAddress(client_address(app, parts).map(|address| network_of(address).to_string())))
     }
 }
 

@@ -1,13 +1,17 @@
 //! Passcodes by SMS and the PIN: sent, throttled, good once; set, wrong, locked.
 
+use std::net::SocketAddr;
 use std::sync::Arc;
 
+use axum::extract::{ConnectInfo, FromRequestParts};
+use axum::http::Request;
 use chrono::TimeDelta;
 use fenqi::app::App;
 use fenqi::base::id::BorrowerId;
 use fenqi::borrower::pin::LOCKED_FOR;
 use fenqi::borrower::{NewPin, PinRefusal, Registration, check_pin, set_pin};
 use fenqi::error::Fault;
+use fenqi::page::visit::ClientAddress;
 use fenqi::passcode::{self, Asking, PasscodeRefusal, Purpose};
 use fenqi::sandbox::world::lock;
 use fenqi::sandbox::{FaultShares, Scripted, World};
@@ -95,6 +99,24 @@ async fn of_eight_who_ask_at_once_one_is_sent_a_code(pool: PgPool) {
         app.clock.set(app.clock.now() + TimeDelta::minutes(1));
         passcode::send(&app, &asking).await.unwrap();
     }
+}
+
+#[sqlx::test(migrator = "fenqi::MIGRATOR")]
+async fn whoever_has_a_whole_network_of_addresses_is_counted_as_one(pool: PgPool) {
+    let (app, _world) = house::open_in_world(pool, "2026-03-05").await;
+    let send = async |mobile: usize, from: &str| {
+        let connected = ConnectInfo(format!("[{from}]:443").parse::<SocketAddr>().unwrap());
+        let (mut parts, ()) = Request::builder().extension(connected).body(()).unwrap().into_parts();
+        let ClientAddress(address) = ClientAddress::from_request_parts(&mut parts, &app).await.unwrap();
+        let mobile = format!("138{mobile:08}").parse().unwrap();
+        passcode::send(&app, &Asking { purpose: Purpose::MerchantSignIn, mobile, address }).await
+    };
+    for number in 0..60 {
+        send(number, &format!("2001:db8:1:2::{number:x}")).await.unwrap();
+    }
+    let refused = send(60, "2001:db8:1:2:ffff::1").await;
+    assert!(matches!(refused, Err(Fault::Refused(PasscodeRefusal::TooMany { .. }))), "{refused:?}");
+    send(61, "2001:db8:1:3::1").await.unwrap();
 }
 
 #[sqlx::test(migrator = "fenqi::MIGRATOR")]

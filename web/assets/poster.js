@@ -1,4 +1,4 @@
-// The button that prints is there only where it works.
+// The button that prints is there only where it works; in WeChat nothing comes of it.
 const button = document.querySelector("button.print");
-button.hidden = false;
+button.hidden = navigator.userAgent.includes("MicroMessenger");
 button.addEventListener("click", () => window.print());

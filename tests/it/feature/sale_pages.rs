@@ -316,6 +316,19 @@ fn every_notice_to_a_merchant_has_its_words() {
 }
 
 #[sqlx::test(migrator = "fenqi::MIGRATOR")]
+async fn inside_wechat_a_shop_is_told_where_files_are_kept_and_printed(pool: PgPool) {
+    let mut till = Till::open(pool, "2026-03-02").await;
+    till.sell(120_000, STANDARD).await;
+    till.live_until("2026-03-03").await;
+    let mut wechat = Browser::at(&till.browser.address).in_wechat();
+    wechat.cookies.clone_from(&till.browser.cookies);
+    for path in ["/m/poster", "/m/purchases", "/m/settlements", "/m/settlements/2026-03-02"] {
+        wechat.get(path).await.has_status(200).shows("open this page in your phone&#39;s browser");
+        till.browser.get(path).await.has_status(200).hides("WeChat may not keep files");
+    }
+}
+
+#[sqlx::test(migrator = "fenqi::MIGRATOR")]
 async fn the_printed_code_is_a_sheet_with_both_languages(pool: PgPool) {
     let mut till = Till::open(pool, "2026-03-02").await;
     let page = till.browser.get("/m/poster").await;

@@ -14,6 +14,7 @@ problem-body_too_large = What was sent is too large.
 problem-timed_out = This took too long, and what came of it is not known yet. Look again later before paying a second time.
 problem-failed = Something failed on our side and has been recorded. Please try again later.
 problem-page_stale = This page was opened too long ago, or elsewhere. Open it again; nothing was sent twice.
+file-in-wechat = WeChat may not keep files or print. To do so, open this page in your phone's browser by the menu at the top right.
 time-today = today at { $time }
 time-tomorrow = tomorrow at { $time }
 time-later = on { $day } at { $time }

@@ -6,6 +6,7 @@ use axum::extract::{FromRequestParts, State};
 use axum::http::StatusCode;
 use axum::http::request::Parts;
 use axum::response::{IntoResponse, Response};
+use chrono::TimeDelta;
 
 use super::MerchantStatus;
 use super::staff::{Right, Role, Staff};
@@ -15,8 +16,13 @@ use crate::base::id::MerchantId;
 use crate::http::Problem;
 use crate::page::session::{self, lead, way_to};
 use crate::page::{Page, SessionKind, Visit};
+use crate::passcode::{self, Window};
 use crate::purchase::receipt::Takings;
 use crate::purchase::receipt_actions;
+
+/// Tables and statements that one person fetches in a stretch of time: each may read a year of sales, and who needs more than that
+/// is no person.
+const FILES: Window = Window { kind: "merchant_file", length: TimeDelta::minutes(10), count_max: 30 };
 
 /// Somebody who is signed in for a merchant that was accepted. Whoever is not goes to the sign-in page first and comes back.
 #[derive(Clone, Debug)]
@@ -49,6 +55,16 @@ impl MerchantSignedIn {
             SignedInAs::Staff(at) => at.staff.staff_id == self.staff.staff_id,
             SignedInAs::Mobile | SignedInAs::Nobody => false,
         })
+    }
+
+    /// Counts a file that is fetched, and refuses it where it is one too many.
+    pub async fn may_fetch(&self, app: &App) -> Result<(), Problem> {
+        let full_until = passcode::full_until(app, FILES, &self.staff.staff_id.to_string()).await?;
+        let Some(until) = full_until else { return Ok(()) };
+        let detail = "Many files were fetched in a short time. Try again in some minutes.";
+        let mut problem = Problem::new(StatusCode::TOO_MANY_REQUESTS, "too_many_files", detail);
+        problem.retry_after = u32::try_from((until - app.clock.now()).num_seconds()).ok();
+        Err(problem)
     }
 
     /// Whether the merchant may sell.

@@ -184,6 +184,7 @@ pub async fn table(
 ) -> Result<Response, Problem> {
     let search = Search::read(&app, &asked).await?;
     let Some(filter) = search.filter.clone() else { return search.refused(&app, page, signed_in).await };
+    signed_in.may_fetch(&app).await?;
     let name = match &filter.which {
         Which::Days { from, to } => format!("purchases-{from}-{to}.csv"),
         Which::Number(_) => "purchases.csv".to_owned(),

@@ -304,6 +304,7 @@ async fn statement(
     days: (BusinessDay, BusinessDay),
     name: &str,
 ) -> Result<Response, Problem> {
+    signed_in.may_fetch(app).await?;
     let mut sheet = Sheet::begin();
     let columns = [
         "settle-column-day",

@@ -174,6 +174,28 @@ async fn the_table_opens_in_excel_and_runs_nothing(pool: PgPool) {
 }
 
 #[sqlx::test(migrator = "fenqi::MIGRATOR")]
+async fn one_person_fetches_so_many_files_in_ten_minutes(pool: PgPool) {
+    let mut till = Till::open(pool, "2026-03-02").await;
+    let month = "/m/settlements/month/2026-03/statement";
+    for path in ["/m/purchases/table", month].repeat(15) {
+        till.browser.get(path).await.has_status(200);
+    }
+    for path in ["/m/purchases/table", month] {
+        let refused = till.browser.get(path).await;
+        refused.has_status(429).shows("Try again in ten minutes");
+        assert!(refused.headers.contains_key("retry-after"), "{:?}", refused.headers);
+    }
+    // What is looked at is looked at as before, and others have fetched nothing yet.
+    till.browser.get("/m/purchases").await.has_status(200);
+    let mut manager = Browser::at(&till.browser.address);
+    sign_in_at(&mut manager, &till.town, (till.town.merchant_id, CASHIER, Role::Manager)).await;
+    manager.get(month).await.has_status(200);
+    let later = till.town.app.clock.now() + chrono::TimeDelta::minutes(10);
+    till.town.app.clock.set(later);
+    till.browser.get(month).await.has_status(200);
+}
+
+#[sqlx::test(migrator = "fenqi::MIGRATOR")]
 async fn a_purchase_tells_its_way_from_gross_to_net(pool: PgPool) {
     let mut till = Till::open(pool, "2026-03-02").await;
     let receipt = till.sell(120_000, ("harbour-shared-fee", 6)).await;

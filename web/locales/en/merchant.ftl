@@ -169,4 +169,5 @@ receipt-said-paid = Received { $amount }
 receipt-said-more = Received { $amount }
 receipt-said-voided = Voided { $amount }
 receipt-said-refunded = Refunded { $amount }
+problem-too_many_files = Many files were fetched in a short time. Try again in ten minutes.
 problem-too_many_open = Too many of these pages are open. Close one, or try again in half a minute.

@@ -163,4 +163,5 @@ receipt-said-paid = 收款 { $amount }
 receipt-said-more = 收款 { $amount }
 receipt-said-voided = 撤销 { $amount }
 receipt-said-refunded = 退款 { $amount }
+problem-too_many_files = 短时间内下载的文件太多了，请过十分钟再试。
 problem-too_many_open = 打开的页面太多了，请关闭一些，或半分钟后再试。

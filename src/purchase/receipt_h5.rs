@@ -79,11 +79,12 @@ pub async fn events(
     Query(wanted): Query<Wanted>,
     headers: HeaderMap,
 ) -> Result<Response, Problem> {
-    // A stream cannot lead to the sign-in page; the page is loaded anew, which does.
-    let Ok(signed_in) = signed_in else {
-        return Ok(
-            Sse::new(stream::iter([Ok::<_, Infallible>(Event::default().event("ended").data("-"))])).into_response()
-        );
+    let signed_in = match signed_in {
+        Ok(signed_in) => signed_in,
+        // What fails on our side has signed nobody out: the page stays as it is and tries again.
+        Err(failed) if failed.status().is_server_error() => return Ok(failed),
+        // A stream cannot lead to the sign-in page; the page is loaded anew, which does.
+        Err(_) => return Ok(Sse::new(stream::iter([Ok::<_, Infallible>(ended())])).into_response()),
     };
     let last_seen = headers.get("last-event-id").and_then(|id| id.to_str().ok()?.parse::<i64>().ok());
     let last_no = last_seen.unwrap_or(wanted.after);
@@ -105,6 +106,11 @@ pub async fn events(
 /// Tells a page to load itself anew.
 fn behind() -> Event {
     Event::default().event("behind").data("-")
+}
+
+/// Tells a page that nobody is signed in any more.
+fn ended() -> Event {
+    Event::default().event("ended").data("-")
 }
 
 fn alive() -> KeepAlive {
@@ -159,14 +165,8 @@ impl Till {
         Ok(Event::default().id(self.last_no.to_string()).event("receipts").data(data.to_string()))
     }
 
-    async fn is_signed_in(&self) -> bool {
-        match self.signed_in.still_holds(&self.app, &self.page.visit).await {
-            Ok(holds) => holds,
-            Err(error) => {
-                tracing::warn!("a session cannot be looked at: {error:#}");
-                false
-            }
-        }
+    async fn is_signed_in(&self) -> anyhow::Result<bool> {
+        self.signed_in.still_holds(&self.app, &self.page.visit).await
     }
 }
 
@@ -196,8 +196,16 @@ impl Open {
             }
             loop {
                 let heard = open.hear().await;
-                if !matches!(heard, Heard::End) && !open.till.is_signed_in().await {
-                    return Some((Ok(Event::default().event("ended").data("-")), None));
+                if !matches!(heard, Heard::End) {
+                    match open.till.is_signed_in().await {
+                        Ok(true) => {}
+                        Ok(false) => return Some((Ok(ended()), None)),
+                        // Nothing is told to whom we do not know; the browser comes back by itself and is told it then.
+                        Err(error) => {
+                            tracing::warn!("a session cannot be looked at: {error:#}");
+                            return None;
+                        }
+                    }
                 }
                 match heard {
                     Heard::LookAtSession => {}

@@ -307,3 +307,19 @@ async fn what_the_last_seconds_of_a_day_brought_is_no_part_of_the_next(pool: PgP
     assert_eq!(told["rows"].as_array().unwrap().len(), 1, "{told}");
     assert_eq!((&told["amount"], &told["count"]), (&json!("¥123.45"), &json!("21 payments")));
 }
+
+#[sqlx::test(migrator = "fenqi::MIGRATOR")]
+async fn a_page_whose_session_cannot_be_looked_at_is_not_signed_out_and_comes_back(pool: PgPool) {
+    let mut till = Till::open(pool, "2026-03-02").await;
+    let page = till.browser.get("/m/receipts").await;
+    let mut stream = Stream::open(&till.browser, &after(&page.text), None).await;
+    // The database fails for a while.
+    sqlx::query("alter table session rename to session_away").execute(&till.town.app.pool).await.unwrap();
+    let receipt = till.sell(50_000, STANDARD).await;
+    assert_eq!(stream.next().await, None, "it ends without a word, and the browser opens it again");
+    let failed = Stream::open(&till.browser, &after(&page.text), None).await;
+    assert_eq!(failed.response.status().as_u16(), 500);
+    sqlx::query("alter table session_away rename to session").execute(&till.town.app.pool).await.unwrap();
+    let mut stream = Stream::open(&till.browser, &after(&page.text), None).await;
+    stream.row_of(&receipt.purchase_id.to_string()).await;
+}

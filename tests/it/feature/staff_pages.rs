@@ -136,3 +136,22 @@ async fn a_manager_and_a_cashier_reach_no_page_of_the_team(pool: PgPool) {
         }
     }
 }
+
+#[sqlx::test(migrator = "fenqi::MIGRATOR")]
+async fn another_merchants_owner_changes_and_removes_nobody_though_the_code_is_right(pool: PgPool) {
+    let till = Till::open(pool, "2026-03-02").await;
+    let cashier = hire(&till.town.app, till.town.merchant_id, CASHIER, Role::Cashier).await;
+    let mut other = neighbour(&till.town, &till.browser.address).await;
+    let form = other.get("/m/staff/new").await;
+    let sent = other.submit(&form, "/m/staff/new", &[("do", "send")]).await;
+    sent.has_status(200).shows("The code was sent to");
+    let code = crate::counter::code_sent_to(&till.world, "13900139009");
+    let csrf = sent.text.split("name=\"csrf\" value=\"").nth(1).unwrap().split('"').next().unwrap().to_owned();
+    let body = format!("csrf={csrf}&passcode={code}&role=owner&do=confirm");
+    other.post(&format!("/m/staff/{cashier}"), body.clone()).await.has_status(404);
+    let listed = other.post(&format!("/m/staff/{cashier}/remove"), body).await;
+    listed.is_at("/m/staff").hides("139****9002").hides("cannot sign in here any more");
+    let team = staff_actions::list_staff(&till.town.app, till.town.merchant_id).await.unwrap();
+    let role_of = |mobile| team.iter().find(|staff| staff.mobile.reveal() == mobile).map(|staff| staff.role);
+    assert_eq!((role_of(OWNER), role_of(CASHIER)), (Some(Role::Owner), Some(Role::Cashier)));
+}

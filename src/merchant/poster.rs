@@ -95,16 +95,21 @@ fn write(svg: &mut String, line: &Line<'_>, text: &str) {
     );
 }
 
-/// Cuts a text into lines of so many hundredths of an em; between words where there are blanks.
+/// Cuts a text into lines of so many hundredths of an em; between words where there are blanks, and within a word that is longer
+/// than a line.
 fn wrap(text: &str, width: usize) -> Vec<String> {
     let mut lines = vec![String::new()];
     for word in text.split_inclusive(|letter: char| letter == ' ' || !letter.is_ascii()) {
-        let last = lines.len() - 1;
-        if width_of(&lines[last]) + width_of(word.trim_end()) > width && !lines[last].is_empty() {
-            lines.push(String::new());
+        let fits = width_of(word.trim_end()) <= width;
+        let pieces = if fits { vec![word] } else { word.split_inclusive(|_: char| true).collect() };
+        for piece in pieces {
+            let last = lines.len() - 1;
+            if width_of(&lines[last]) + width_of(piece.trim_end()) > width && !lines[last].is_empty() {
+                lines.push(String::new());
+            }
+            let last = lines.len() - 1;
+            lines[last].push_str(piece);
         }
-        let last = lines.len() - 1;
-        lines[last].push_str(word);
     }
     lines.iter().map(|line| line.trim().to_owned()).collect()
 }
@@ -120,8 +125,8 @@ fn escaped(text: &str) -> String {
             '>' => escaped.push_str("&gt;"),
             '&' => escaped.push_str("&amp;"),
             '"' => escaped.push_str("&quot;"),
-            // XML has no other control characters, not even escaped.
-            letter if letter.is_control() => escaped.push(' '),
+            // XML has no other control characters and not the last two of Unicode's first plane, not even escaped.
+            letter if letter.is_control() || matches!(letter, '\u{fffe}' | '\u{ffff}') => escaped.push(' '),
             letter => escaped.push(letter),
         }
         escaped
@@ -151,6 +156,7 @@ mod tests {
     fn a_long_name_takes_two_lines_of_smaller_letters() {
         assert_eq!(wrap("上海老王家居", 400), ["上海老王", "家居"]);
         assert_eq!(wrap("Old Wang Furniture", 700), ["Old Wang", "Furniture"]);
+        assert_eq!(wrap("Wang's Haushaltswaren", 700), ["Wang's Haush", "altswaren"]);
         let svg = poster("内蒙古自治区呼和浩特市某某某某某某进出口贸易股份有限公司");
         assert!(svg.contains(r#"font-size="8""#), "{svg}");
         // Longer than any name in the register: it is cut, and the sheet stays whole.
@@ -160,5 +166,6 @@ mod tests {
     #[test]
     fn a_name_is_text_and_no_drawing() {
         assert!(poster("<script>&\u{8}").contains("&lt;script&gt;&amp; "));
+        assert!(poster("老王\u{ffff}家居").contains(">老王 家居<"));
     }
 }

@@ -107,6 +107,13 @@ pub fn press(typed: &str, key: &str) -> String {
     if key != "back" && (decimals > 2 || next.len() > TYPED_CHARS_MAX) { typed.to_owned() } else { next }
 }
 
+/// Whether a text stands on one line as it was typed: no control characters, and none of the marks that turn the letters behind
+/// them round, so that what is beside it on a page is read as something else.
+pub fn is_one_line(text: &str) -> bool {
+    let turns = |letter: char| matches!(letter, '\u{202a}'..='\u{202e}' | '\u{2066}'..='\u{2069}');
+    !text.chars().any(|letter| letter.is_control() || turns(letter))
+}
+
 fn narrow(letter: char) -> char {
     match letter {
         '０'..='９' => char::from_u32(u32::from(letter) - u32::from('０') + u32::from('0')).unwrap_or(letter),
@@ -205,5 +212,15 @@ mod tests {
         assert_eq!(keys(&["00", "0", "5", "00"]), "500");
         assert_eq!(keys(&["1", "back", "back", "x"]), "");
         assert_eq!(keys(&["9"; 20]).len(), TYPED_CHARS_MAX);
+    }
+
+    #[test]
+    fn a_text_on_one_line_turns_nothing_round() {
+        for plain in ["三人沙发", "Sofa, 3 seats", "👨\u{200d}👩\u{200d}👧", ""] {
+            assert!(is_one_line(plain), "{plain}");
+        }
+        for odd in ["a\u{7}", "a\nb", "定金 \u{202e}00.01¥", "\u{2067}x\u{2069}"] {
+            assert!(!is_one_line(odd), "{odd:?}");
+        }
     }
 }

@@ -3,6 +3,7 @@
 use std::str::FromStr;
 
 use crate::base::person::NumberError;
+use crate::base::typed::is_one_line;
 use crate::error::{Refusal, Step};
 
 /// Where a merchant stands. Only an active one may sell; whatever it has sold is settled in any status.
@@ -180,11 +181,11 @@ impl std::fmt::Debug for AccountNumber {
     }
 }
 
-/// A merchant's or an account's name: 1 to [`NAME_CHARS_MAX`] characters, no control characters.
+/// A merchant's or an account's name: 1 to [`NAME_CHARS_MAX`] characters, on one line.
 pub fn parse_name(text: &str) -> Result<String, MerchantRefusal> {
     let name = text.trim();
     let length = name.chars().count();
-    if length == 0 || length > NAME_CHARS_MAX || name.chars().any(char::is_control) {
+    if length == 0 || length > NAME_CHARS_MAX || !is_one_line(name) {
         return Err(MerchantRefusal::NameMalformed);
     }
     Ok(name.to_owned())

@@ -6,6 +6,7 @@ use chrono::{DateTime, TimeDelta, Utc};
 
 use super::code::{CodeRefusal, CodeStatus};
 use crate::base::id::{CodeId, PurchaseId};
+use crate::base::typed::is_one_line;
 use crate::base::{BusinessDay, Fen};
 use crate::product::ProductVersion;
 
@@ -77,7 +78,7 @@ pub const DESCRIPTION_CHARS_MAX: usize = 40;
 /// The code of the words beside the field.
 pub fn parse_description(text: &str) -> Result<String, &'static str> {
     let text = text.trim();
-    let fits = text.chars().count() <= DESCRIPTION_CHARS_MAX && !text.chars().any(char::is_control);
+    let fits = text.chars().count() <= DESCRIPTION_CHARS_MAX && is_one_line(text);
     if fits { Ok(text.to_owned()) } else { Err("description_malformed") }
 }
 
@@ -187,5 +188,6 @@ mod tests {
         assert_eq!(parse_description(" 沙发 ").as_deref(), Ok("沙发"));
         assert!(parse_description(&"长".repeat(41)).is_err());
         assert!(parse_description("a\u{7}b").is_err());
+        assert!(parse_description("定金\u{202e}").is_err(), "what stands beside it would be read backwards");
     }
 }

@@ -4,6 +4,7 @@ use chrono::{DateTime, Utc};
 
 use crate::base::id::{MerchantId, StaffId};
 use crate::base::person::Mobile;
+use crate::base::typed::is_one_line;
 use crate::error::Refusal;
 
 #[derive(Clone, Copy, Debug, PartialEq, Eq, sqlx::Type)]
@@ -90,13 +91,13 @@ pub const STAFF_MAX: usize = 100;
 /// Longer than any name on an ID card.
 pub const STAFF_NAME_CHARS_MAX: usize = 40;
 
-/// The name of a person: 1 to [`STAFF_NAME_CHARS_MAX`] characters, no control characters.
+/// The name of a person: 1 to [`STAFF_NAME_CHARS_MAX`] characters, on one line.
 ///
 /// # Errors
 /// The code of the words beside the field.
 pub fn parse_staff_name(text: &str) -> Result<String, &'static str> {
     let name = text.trim();
-    let fits = (1..=STAFF_NAME_CHARS_MAX).contains(&name.chars().count()) && !name.chars().any(char::is_control);
+    let fits = (1..=STAFF_NAME_CHARS_MAX).contains(&name.chars().count()) && is_one_line(name);
     if fits { Ok(name.to_owned()) } else { Err("staff_name_malformed") }
 }
 

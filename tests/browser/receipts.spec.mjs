@@ -152,5 +152,16 @@ test("the bell rings once for each payment, and says when the browser holds it b
   await openCounter(mute);
   await expect(mute.locator("#sound")).toBeHidden();
   await mute.close();
+
+  // What is told together is said together, to whoever listens and does not look.
+  const listened = await page.context().newPage();
+  await openCounter(listened);
+  const day = await listened.locator("#receipts").getAttribute("data-day");
+  const rows = ["one", "two"].map((key) => ({ key, html: `<li id="r-${key}" class="weui-cell">${key}</li>`, said: `said ${key}`, paid: true }));
+  const data = JSON.stringify({ day, rows, count: "2", amount: "2", undone: "0" });
+  await listened.route(/\/m\/receipts\/events/, (route) => route.fulfill({ contentType: "text/event-stream", body: `event: receipts\ndata: ${data}\n\n` }));
+  await listened.reload();
+  await expect(listened.locator("#said")).toHaveText("said one said two");
+  await listened.close();
   await context.close();
 });

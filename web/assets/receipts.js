@@ -44,14 +44,16 @@ function show(event) {
     lines.replaceChildren();
   }
   let fresh = 0;
+  const said = [];
   for (const row of told.rows) {
     const id = `r-${row.key}`;
     if (gone.has(id) || document.getElementById(id)) continue;
     lines.insertAdjacentHTML("afterbegin", row.html);
     lines.firstElementChild.classList.add("fresh");
-    part("said").textContent = row.said;
+    said.push(row.said);
     if (row.paid) fresh += 1;
   }
+  if (said.length > 0) part("said").textContent = said.join(" ");
   while (lines.children.length > shownMax) lines.lastElementChild.remove();
   lines.hidden = lines.children.length === 0;
   part("none").hidden = !lines.hidden;

@@ -1,5 +1,6 @@
 //! The documents say what the program does.
 
+use std::collections::BTreeSet;
 use std::process::Command;
 
 use base64::Engine as _;
@@ -207,4 +208,27 @@ fn links_between_documents_lead_somewhere() {
 fn anchor(heading: &str) -> String {
     let named = heading.trim_start_matches('#').trim().to_lowercase();
     named.chars().filter(|c| c.is_alphanumeric() || [' ', '-', '_'].contains(c)).collect::<String>().replace(' ', "-")
+}
+
+/// The files of a folder of ours whose names end so, by name without that ending.
+fn files(folder: &str, ending: &str) -> BTreeSet<String> {
+    let entries = std::fs::read_dir(format!("{}/{folder}", env!("CARGO_MANIFEST_DIR"))).unwrap();
+    let names = entries.map(|entry| entry.unwrap().file_name().into_string().unwrap());
+    names.filter_map(|name| name.strip_suffix(ending).map(str::to_owned)).collect()
+}
+
+#[test]
+fn the_pictures_of_the_readme_are_those_that_the_browsers_tests_take() {
+    let shown = document("README.md");
+    let shown = shown.split("src=\"docs/pictures/").skip(1).filter_map(|rest| rest.split(".jpg\"").next());
+    let shown: BTreeSet<String> = shown.map(str::to_owned).collect();
+    let mut taken = BTreeSet::new();
+    for name in files("tests/browser", ".mjs") {
+        let text = document(&format!("tests/browser/{name}.mjs"));
+        let calls = text.split("poster(").skip(1).filter_map(|rest| rest.split(')').next());
+        taken.extend(calls.filter_map(|call| call.split('"').nth(1)).map(str::to_owned));
+    }
+    assert!(!shown.is_empty());
+    assert_eq!(taken, shown, "./dev pictures takes these, and README.md shows those");
+    assert_eq!(files("docs/pictures", ".jpg"), shown, "docs/pictures holds these");
 }

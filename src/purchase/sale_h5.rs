@@ -287,6 +287,11 @@ impl SalePage {
         self.signed_in.rights.may_refund() && matches!(way_back, WayBack::Refund { .. })
     }
 
+    /// Its day has ended, and the settlement of it is being made.
+    fn is_being_settled(&self) -> bool {
+        self.story.settlement.is_none() && self.story.sale.business_day < self.story.today
+    }
+
     /// What it has brought after all refunds.
     fn net_after_refunds(&self) -> Fen {
         self.story.sale.net() + self.story.refunds.iter().map(super::sale::SaleRefund::net).sum()

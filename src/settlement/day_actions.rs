@@ -2,6 +2,7 @@
 
 use chrono::Datelike;
 use futures_util::{Stream, stream};
+use sqlx::PgConnection;
 use uuid::Uuid;
 
 use super::day::{DayLine, Figure, SettledDay};
@@ -24,8 +25,8 @@ pub struct Month {
     pub today: BusinessDay,
     /// The newest first.
     pub days: Vec<SettledDay>,
-    /// The day that is open, where it is one of the month's.
-    pub open: Option<Outlook>,
+    /// The day that is open, and the one before it as long as it is being settled, where they are the month's.
+    pub open: Vec<Outlook>,
 }
 
 /// The month that a day lies in.
@@ -34,12 +35,26 @@ pub async fn month(app: &App, merchant_id: MerchantId, day: BusinessDay) -> anyh
     let today = business_day::store::today(&mut connection).await?;
     let (first, last) = bounds(day);
     let days = day_store::list_days(&mut connection, merchant_id, (first, last)).await?;
-    let open = if (first..=last).contains(&today) {
-        Some(outlook_actions::open_day(&mut connection, app, merchant_id, today).await?.outlook())
-    } else {
-        None
-    };
+    let mut open = Vec::new();
+    if (first..=last).contains(&today) {
+        open.push(outlook_actions::open_day(&mut connection, app, merchant_id, today).await?.outlook());
+    }
+    let ended = today.minus_days(1);
+    if (first..=last).contains(&ended) && days.first().is_none_or(|day| day.business_day != ended) {
+        open.extend(unsettled(&mut connection, app, merchant_id, ended).await?);
+    }
     Ok(Month { first, today, days, open })
+}
+
+/// A day that has ended and has no settlement yet; `None` where nothing happened on it, so that it never has one.
+async fn unsettled(
+    connection: &mut PgConnection,
+    app: &App,
+    merchant_id: MerchantId,
+    day: BusinessDay,
+) -> sqlx::Result<Option<Outlook>> {
+    let ended = outlook_actions::open_day(connection, app, merchant_id, day).await?;
+    Ok(if ended.parts.is_empty() { None } else { Some(ended.outlook()) })
 }
 
 /// The month that runs.
@@ -79,7 +94,7 @@ pub enum Told {
         /// Why it is not paid on the day after it.
         days_off: Vec<DaysOff>,
     },
-    /// The day is not over.
+    /// The day is not over, or its settlement is being made.
     Open { outlook: Outlook, days_off: Vec<DaysOff> },
     /// Nothing happened on it.
     Quiet,
@@ -93,10 +108,12 @@ pub async fn day(app: &App, merchant_id: MerchantId, day: BusinessDay) -> anyhow
         return Ok(None);
     }
     let days_off = |until: BusinessDay| app.calendar.days_off(day, until).unwrap_or_default();
-    let told = if day == today {
-        let outlook = outlook_actions::open_day(&mut connection, app, merchant_id, today).await?.outlook();
+    let open = |outlook: Outlook| {
         let days_off = outlook.pay_on.map(days_off).unwrap_or_default();
         Told::Open { outlook, days_off }
+    };
+    let told = if day == today {
+        open(outlook_actions::open_day(&mut connection, app, merchant_id, today).await?.outlook())
     } else {
         match day_store::list_days(&mut connection, merchant_id, (day, day)).await?.pop() {
             Some(settled) => Told::Settled {
@@ -104,7 +121,7 @@ pub async fn day(app: &App, merchant_id: MerchantId, day: BusinessDay) -> anyhow
                 days_off: days_off(settled.pay_on),
                 day: Box::new(settled),
             },
-            None => Told::Quiet,
+            None => unsettled(&mut connection, app, merchant_id, day).await?.map_or(Told::Quiet, open),
         }
     };
     Ok(Some(DayStory { today, told }))

@@ -63,6 +63,11 @@ fn parse_month(text: &str) -> Option<BusinessDay> {
 }
 
 impl MonthPage {
+    /// The day has ended, and its settlement is being made.
+    fn is_over(&self, open: &Outlook) -> bool {
+        open.business_day < self.month.today
+    }
+
     fn name(&self, day: &BusinessDay) -> String {
         day.date().format("%Y-%m").to_string()
     }
@@ -137,6 +142,11 @@ impl DayPage {
             Told::Open { outlook, .. } => Some(figures_of(outlook)),
             Told::Quiet => None,
         }
+    }
+
+    /// The day has ended, and its settlement is being made.
+    fn is_being_settled(&self) -> bool {
+        matches!(self.story.told, Told::Open { .. }) && self.day < self.story.today
     }
 
     /// Days that were carried into this one.

@@ -188,3 +188,24 @@ async fn days_and_months_that_are_none_are_not_found_and_another_merchant_sees_n
     other.get(&format!("/m/settlements/set_{}", id.simple())).await.has_status(404);
     assert_eq!(other.get("/m/settlements/month/2026-03/statement").await.text.lines().count(), 1);
 }
+
+#[sqlx::test(migrator = "fenqi::MIGRATOR")]
+async fn a_day_that_has_ended_is_not_called_empty_while_it_is_being_settled(pool: PgPool) {
+    let mut till = Till::open(pool, "2026-03-03").await;
+    let receipt = till.sell(120_000, STANDARD).await;
+    // The day has ended, and the close has not come to its settlements.
+    sqlx::query("update business_day set today = '2026-03-04'").execute(&till.town.app.pool).await.unwrap();
+    let day = till.browser.get("/m/settlements/2026-03-03").await;
+    day.shows("Being settled")
+        .shows("¥1,192.80")
+        .shows("4 March 2026")
+        .hides("Nothing was sold")
+        .hides("Today, still open");
+    till.browser.get("/m/settlements/2026-03-03/gross").await.shows("¥1,200.00").hides("¥0.00");
+    till.browser.get("/m/settlements/2026-03-03/statement").await.has_status(404);
+    let month = till.browser.get("/m/settlements").await;
+    month.shows("href=\"/m/settlements/2026-03-03\"").shows("Being settled").shows("Today, still open");
+    let sale = till.browser.get(&format!("/m/purchases/{}", receipt.purchase_id)).await;
+    sale.shows("has ended and is being settled").hides("Settled when the day ends");
+    till.browser.get("/m/settlements/2026-03-02").await.shows("Nothing was sold").hides("Being settled");
+}

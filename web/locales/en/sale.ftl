@@ -39,6 +39,7 @@ sale-net-after = Net after refunds
 sale-refund-net-what = Refunds are shown less the fee and interest that come back to you; each is taken off the settlement of its own day.
 sale-settled-in = Settlement of { $day }
 sale-paid-on = Paid on { $day }
+sale-being-settled = The day has ended and is being settled; it is paid on the next working day.
 sale-not-settled = Settled when the day ends, and paid on the next working day.
 sale-undo = Take it back
 sale-void-what = A purchase of today can be undone as if it had never been. From tomorrow on it is refunded.

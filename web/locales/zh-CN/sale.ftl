@@ -39,6 +39,7 @@ sale-net-after = 退款后净额
 sale-refund-net-what = 退款已扣除退回的手续费和贴息，在退款当天的结算里扣减。
 sale-settled-in = 看{ $day }的结算
 sale-paid-on = { $day }已到账
+sale-being-settled = 当天营业已经结束，正在结算，下一个工作日到账。
 sale-not-settled = 当天营业结束后结算，下一个工作日到账。
 sale-undo = 撤销或退款
 sale-void-what = 当天的交易可以撤销，就像没有发生过；次日起只能退款。

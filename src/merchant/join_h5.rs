@@ -193,12 +193,17 @@ pub async fn to_step() -> Redirect {
     Redirect::to(JOIN)
 }
 
-/// `GET /m/join/state`: the part that updates itself, for htmx.
+/// `GET /m/join/state`: the part that updates itself, for htmx. It is answered with nothing as long as nobody has decided: what is put
+/// in its place would take the keyboard's place on it away, and be read out again.
 pub async fn state(State(app): State<App>, page: Page, headers: HeaderMap) -> Result<Response, Problem> {
     let here = here(&app, &page).await?;
     match here {
         Here::Applied(at) if headers.contains_key("hx-request") => {
-            let part = state_page(&app, page, at).await?.as_state().render().map_err(anyhow::Error::from)?;
+            let shown = state_page(&app, page, at).await?;
+            if shown.is_waiting() {
+                return Ok(StatusCode::NO_CONTENT.into_response());
+            }
+            let part = shown.as_state().render().map_err(anyhow::Error::from)?;
             Ok(axum::response::Html(part).into_response())
         }
         Here::Applied(_) | Here::Applying(_) | Here::Nobody => Ok(lead(&headers, JOIN)),

@@ -66,6 +66,16 @@ impl Place {
         let _ = merchant::decide(&self.app, &judgement).await.unwrap();
     }
 
+    /// Asks as htmx does for the part that updates itself.
+    async fn part(&self) -> (u16, String) {
+        let cookies: Vec<String> = self.browser.cookies.iter().map(|(name, value)| format!("{name}={value}")).collect();
+        let client = reqwest::Client::builder().timeout(std::time::Duration::from_secs(20)).build().unwrap();
+        let request = client.get(format!("{}/m/join/state", self.browser.address)).header("hx-request", "true");
+        let request = request.header("accept-language", "en").header("cookie", cookies.join("; "));
+        let response = request.send().await.unwrap();
+        (response.status().as_u16(), response.text().await.unwrap())
+    }
+
     async fn count(&self, table: &str) -> i64 {
         let count = sqlx::query_scalar(sqlx::AssertSqlSafe(format!("select count(*) from {table}")));
         count.fetch_one(&self.app.pool).await.unwrap()
@@ -86,6 +96,7 @@ async fn a_newcomer_applies_is_accepted_and_owns_the_merchant(pool: PgPool) {
     unticked.has_status(422).shows("Please fill this in");
     let state = place.browser.submit(&submit, "/m/join/submit", &[("confirm_join", "yes")]).await;
     state.is_at("/m/join").shows("Under review").shows("hx-get=\"/m/join/state\"");
+    assert_eq!(place.part().await, (204, String::new()), "nothing changes while nobody decides");
     place.browser.get("/m").await.is_at("/m/join").shows("Under review");
     // Sent again, as by a second tap or from another tab, it is the same application.
     place
@@ -96,6 +107,8 @@ async fn a_newcomer_applies_is_accepted_and_owns_the_merchant(pool: PgPool) {
         .shows("Under review");
     assert_eq!((place.count("merchant").await, place.count("onboarding_draft").await), (1, 0));
     place.decide(Decision::Accept, "papers checked").await;
+    let (status, text) = place.part().await;
+    assert!(status == 200 && text.contains("Accepted") && !text.contains("hx-get"), "{text}");
     place.browser.get("/m/join").await.shows("Accepted");
     place.browser.get("/m/more").await.is_at("/m/more").shows("李小明").shows("Owner");
 }

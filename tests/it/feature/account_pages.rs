@@ -218,6 +218,10 @@ async fn agreements_sessions_and_data_are_ones_own(pool: PgPool) {
         .await
         .has_status(422)
         .shows("The PIN is not right");
+    let mut wechat = Browser::at(&place.browser.address).in_wechat();
+    wechat.cookies.clone_from(&place.browser.cookies);
+    wechat.get("/me/export").await.shows("WeChat may not keep files");
+    export.hides("WeChat may not keep files");
     let file = place.browser.submit(&export, "/me/export", &[("pin", PIN)]).await;
     assert!(file.headers["content-disposition"].to_str().unwrap().contains("attachment"));
     let document: serde_json::Value = serde_json::from_str(&file.text).unwrap();

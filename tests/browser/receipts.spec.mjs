@@ -162,6 +162,17 @@ test("the bell rings once for each payment, and says when the browser holds it b
   await listened.route(/\/m\/receipts\/events/, (route) => route.fulfill({ contentType: "text/event-stream", body: `event: receipts\ndata: ${data}\n\n` }));
   await listened.reload();
   await expect(listened.locator("#said")).toHaveText("said one said two");
+
+  // A page that is told to load itself anew as soon as it is there does so after a while, and not at once and for ever.
+  await listened.unroute(/\/m\/receipts\/events/);
+  await listened.route(/\/m\/receipts\/events/, (route) => route.fulfill({ contentType: "text/event-stream", body: "event: behind\ndata: -\n\n" }));
+  let loads = 0;
+  listened.on("load", () => (loads += 1));
+  await listened.reload();
+  await expect(listened.locator("#live")).toHaveText(say("receipts-lost"));
+  await listened.waitForTimeout(2_000);
+  expect(loads).toBe(1);
+  await expect.poll(() => loads, { timeout: 20_000 }).toBe(2);
   await listened.close();
   await context.close();
 });

@@ -8,6 +8,8 @@ const shownMax = 100;
 const roomAfter = 30_000;
 /** Nothing heard for so long, not even the sign of life every 15 seconds: the line is dead, whatever the browser thinks. */
 const deadAfter = 40_000;
+/** A page is loaded anew no sooner than that, so that no fault makes a counter ask without end. */
+const loadedFor = 10_000;
 /** Lines of days before: they may be told once more after they have left the page. */
 const gone = new Set();
 let source;
@@ -78,12 +80,17 @@ function open() {
   source.addEventListener("alive", beat);
   source.addEventListener("receipts", show);
   // Signed out, or away for too long: the page as it is now says what to do.
-  for (const end of ["ended", "behind"]) {
-    source.addEventListener(end, () => {
-      source.close();
-      location.reload();
-    });
-  }
+  source.addEventListener("ended", () => {
+    source.close();
+    location.reload();
+  });
+  source.addEventListener("behind", () => {
+    source.close();
+    clearTimeout(watch);
+    say("off");
+    // One that has just been loaded would be no better for it at once.
+    setTimeout(() => location.reload(), Math.max(0, loadedFor - performance.now()));
+  });
   source.addEventListener("error", () => {
     const isOver = source.readyState === EventSource.CLOSED;
     say(isOver ? "full" : "off");

@@ -61,9 +61,15 @@ impl Sale {
         self.amount - self.refunded
     }
 
-    /// What it brings the merchant before any refund.
+    /// What it brings the merchant before any refund; nothing where it was voided.
     pub fn net(&self) -> Fen {
-        self.amount - self.discount_fee - self.subsidy
+        let [discount_fee, subsidy] = self.charges();
+        if self.is_voided { Fen::ZERO } else { self.amount - discount_fee - subsidy }
+    }
+
+    /// The discount fee and the subsidy that are taken off it; none where it was voided, since they never were.
+    pub fn charges(&self) -> [Fen; 2] {
+        if self.is_voided { [Fen::ZERO; 2] } else { [self.discount_fee, self.subsidy] }
     }
 
     pub fn way_back(&self, today: BusinessDay) -> WayBack {
@@ -186,6 +192,8 @@ mod tests {
         assert_eq!(sale(1_000).way_back(day("2026-03-03")), WayBack::Nothing);
         let voided = Sale { is_voided: true, ..sale(0) };
         assert_eq!(voided.way_back(day("2026-03-02")), WayBack::Nothing);
+        assert_eq!((voided.net(), voided.charges()), (Fen::ZERO, [Fen::ZERO; 2]));
+        assert_eq!((sale(400).net(), sale(400).charges()), (Fen::new(984), [Fen::new(6), Fen::new(10)]));
     }
 
     #[test]

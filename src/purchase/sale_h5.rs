@@ -224,6 +224,7 @@ fn columns(rights: Role) -> &'static [&'static str] {
 
 fn write(sheet: &mut Sheet, page: &Page, columns: usize, sales: &[Sale]) -> anyhow::Result<Vec<u8>> {
     for sale in sales {
+        let [discount_fee, subsidy] = sale.charges();
         let cells = [
             Cell::Text(sale.purchase_id.to_string()),
             Cell::Text(sale.order_reference.clone().unwrap_or_default()),
@@ -234,8 +235,8 @@ fn write(sheet: &mut Sheet, page: &Page, columns: usize, sales: &[Sale]) -> anyh
             Cell::Number(sale.periods.into()),
             Cell::Yuan(sale.amount),
             Cell::Yuan(sale.refunded),
-            Cell::Yuan(sale.discount_fee),
-            Cell::Yuan(sale.subsidy),
+            Cell::Yuan(discount_fee),
+            Cell::Yuan(subsidy),
             Cell::Yuan(sale.net()),
         ];
         sheet.row(cells.into_iter().take(columns))?;

@@ -174,6 +174,22 @@ async fn the_table_opens_in_excel_and_runs_nothing(pool: PgPool) {
 }
 
 #[sqlx::test(migrator = "fenqi::MIGRATOR")]
+async fn the_nets_of_a_days_table_are_what_the_day_is_settled_at(pool: PgPool) {
+    let mut till = Till::open(pool, "2026-03-02").await;
+    till.sell(120_000, STANDARD).await;
+    till.sell(60_000, ("harbour-shared-fee", 6)).await;
+    let undone = till.sell(50_000, ("harbour-shared-fee", 6)).await;
+    till.town.void(&undone).await;
+    till.live_until("2026-03-03").await;
+    let table = till.browser.get("/m/purchases/table?from=2026-03-02&to=2026-03-02").await;
+    let rows: Vec<Vec<&str>> = table.text.lines().skip(1).map(|row| row.split(',').collect()).collect();
+    let voided = rows.iter().find(|row| row[5] == "Voided").expect("what was undone has its row");
+    assert_eq!(voided[7..], ["500.00", "0.00", "0.00", "0.00", "0.00"], "{voided:?}");
+    let nets: i64 = rows.iter().map(|row| row[11].replace('.', "").parse::<i64>().unwrap()).sum();
+    assert_eq!(nets, till.town.fen("select net_fen from settlement where business_day = '2026-03-02'").await);
+}
+
+#[sqlx::test(migrator = "fenqi::MIGRATOR")]
 async fn one_person_fetches_so_many_files_in_ten_minutes(pool: PgPool) {
     let mut till = Till::open(pool, "2026-03-02").await;
     let month = "/m/settlements/month/2026-03/statement";

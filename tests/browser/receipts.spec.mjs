@@ -158,10 +158,13 @@ test("the bell rings once for each payment, and says when the browser holds it b
   await openCounter(listened);
   const day = await listened.locator("#receipts").getAttribute("data-day");
   const rows = ["one", "two"].map((key) => ({ key, html: `<li id="r-${key}" class="weui-cell">${key}</li>`, said: `said ${key}`, paid: true }));
-  const data = JSON.stringify({ day, rows, count: "2", amount: "2", undone: "0" });
+  const data = JSON.stringify({ day, rows, count: "2", amount: "¥123,456,789.00", undone: "0" });
   await listened.route(/\/m\/receipts\/events/, (route) => route.fulfill({ contentType: "text/event-stream", body: `event: receipts\ndata: ${data}\n\n` }));
   await listened.reload();
   await expect(listened.locator("#said")).toHaveText("said one said two");
+  // What a large shop takes in on a day is no wider than the smallest screen.
+  await expect(listened.locator("#takings")).toHaveText("¥123,456,789.00");
+  await look(listened, "receipts-large-zh");
 
   // A page that is told to load itself anew as soon as it is there does so after a while, and not at once and for ever.
   await listened.unroute(/\/m\/receipts\/events/);

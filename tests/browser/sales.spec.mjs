@@ -117,6 +117,9 @@ test("money is followed from gross to paid, and every figure opens", async ({ pa
   await poster(page, "settlement");
   await look(page, "settlement-zh");
   await inEnglish(page, "settlement");
+  // What a large shop is paid on a day is no wider than the smallest screen.
+  await page.locator(".row-sum .amount").first().evaluate((amount) => (amount.textContent = "¥123,456,789.00"));
+  await look(page, "settlement-large-zh");
   const day = await download(page, say("settle-day-statement"));
   expect(day.text.trimEnd().split("\r\n").at(-1)).toContain(say("settle-line-settled"));
   await page.getByRole("link", { name: say("settle-gross"), exact: true }).click();

@@ -295,13 +295,13 @@ async fn hash_kept(connection: &mut PgConnection, key: &DayKey, name: &str) -> s
 pub async fn find_ready(app: &App, funder_id: FunderId, day: BusinessDay) -> Outcome<MadeDay, FileRefusal> {
     let mut connection = app.pool.acquire().await?;
     let available_from = app.day_files.available_from(day);
+    // Asked before the day is looked for, which its close records before it ends.
+    let is_to_come = day >= crate::business_day::store::today(&mut connection).await?
+        || store::is_being_closed(&mut connection, day).await?;
     match store::find_day(&mut connection, funder_id, day).await? {
         Some(made) if is_ready(&made, available_from, app.clock.now()) => Ok(made),
-        Some(_) => Err(Fault::Refused(FileRefusal::NotReady { available_from })),
-        None if day >= crate::business_day::store::today(&mut connection).await? => {
-            Err(Fault::Refused(FileRefusal::NotReady { available_from }))
-        }
-        None => Err(Fault::Refused(FileRefusal::DayUnknown)),
+        None if !is_to_come => Err(Fault::Refused(FileRefusal::DayUnknown)),
+        Some(_) | None => Err(Fault::Refused(FileRefusal::NotReady { available_from })),
     }
 }
 

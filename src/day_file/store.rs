@@ -84,6 +84,16 @@ pub async fn find_day(
     .await
 }
 
+/// Whether the close of the day has begun and not ended: its files are still to come.
+pub async fn is_being_closed(connection: &mut PgConnection, day: BusinessDay) -> sqlx::Result<bool> {
+    sqlx::query_scalar!(
+        r#"select exists (select from close_run where business_day = $1 and finished_at is null) as "exists!""#,
+        day.date()
+    )
+    .fetch_one(connection)
+    .await
+}
+
 /// Days after `after`, the oldest first, without their manifests' texts.
 pub async fn list_days(
     connection: &mut PgConnection,

@@ -2,6 +2,7 @@
 
 use fenqi::access::PartnerKind;
 use fenqi::app::App;
+use fenqi::base::BusinessDay;
 use fenqi::partner::key::{Algorithm, PublicKey, hex_encode};
 use fenqi::partner::signature::Stamp;
 use sha2::{Digest as _, Sha256};
@@ -164,4 +165,24 @@ async fn files_are_given_at_their_time_to_their_funder_and_while_they_are_kept(p
     fenqi::day_file::jobs::forget_old(&town.app).await.unwrap();
     assert_eq!(download(&desk, "2026-03-02", "lines.csv.gz", &[]).await.problem(), (410, "file_expired".into()));
     assert_eq!(desk.get(&manifest("2026-03-02")).await.status, 200, "the manifest is kept for good");
+}
+
+/// From its cut-off on a day is over, and nothing of its files is there before its close comes to them: that may be hours later.
+#[sqlx::test(migrator = "fenqi::MIGRATOR")]
+async fn a_day_whose_close_is_late_is_not_ready_and_not_unknown(pool: PgPool) {
+    let (town, desk) = open(pool).await;
+    let day: BusinessDay = "2026-03-03".parse().unwrap();
+    let mut killed = fenqi::database::begin(&town.app.pool).await.unwrap();
+    assert!(fenqi::close::engine::cut_off(&mut killed, day, town.app.clock.now()).await.unwrap());
+    let begun = "insert into close_run (business_day, started_at) values ($1, now())";
+    sqlx::query(begun).bind(day).execute(&mut *killed).await.unwrap();
+    killed.commit().await.unwrap();
+    town.set_time("2026-03-04".parse().unwrap(), "07:00:00");
+    let late = desk.get("/funder/days/2026-03-03/manifest").await;
+    assert_eq!((late.problem(), late.header("retry-after")), ((409, "file_not_ready".into()), "60"));
+    let late = download(&desk, "2026-03-03", "lines.csv.gz", &[]).await;
+    assert_eq!((late.problem(), late.header("retry-after")), ((409, "file_not_ready".into()), "60"));
+    fenqi::close::close_day(&town.app, day).await.unwrap();
+    fenqi::day_file::jobs::make_files(&town.app).await.unwrap();
+    assert_eq!(desk.get("/funder/days/2026-03-03/manifest").await.status, 200);
 }

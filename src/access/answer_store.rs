@@ -12,9 +12,6 @@ pub struct Keyed {
     pub request_sha256: [u8; 32],
 }
 
-/// When a request is said to have been begun that failed: so long ago that its key can be taken over at once.
-const FAILED: DateTime<Utc> = DateTime::UNIX_EPOCH;
-
 /// A request that wants its key.
 #[derive(Clone, Debug)]
 pub struct Wanted {
@@ -59,16 +56,16 @@ pub async fn claim_keys(connection: &mut PgConnection, wanted: &[&Wanted]) -> sq
                            (select set_config('synchronous_commit', 'off', true)) as quick
            order by w.partner_id, w.key
            on conflict (partner_id, idempotency_key)
-           do update set started_at = excluded.started_at, request_sha256 = excluded.request_sha256
-           where api_answer.status is null and api_answer.started_at < $5
-                 and (api_answer.request_sha256 = excluded.request_sha256 or api_answer.started_at = $6)
+           do update set started_at = excluded.started_at, request_sha256 = excluded.request_sha256, failed_at = null
+           where api_answer.status is null
+                 and (api_answer.failed_at is not null
+                      or (api_answer.started_at < $5 and api_answer.request_sha256 = excluded.request_sha256))
            returning partner_id, idempotency_key, xmax <> 0 as "is_taken_over!""#,
         &partner_ids,
         &keys as &[&str],
         &hashes as &[&[u8]],
         &ats,
         abandoned_before,
-        FAILED,
     )
     .fetch_all(connection)
     .await
@@ -153,8 +150,18 @@ pub async fn renew_key(connection: &mut PgConnection, keyed: &Keyed, at: DateTim
 }
 
 /// Gives a key back whose request failed: it can be asked for again at once, and may have come about all the same.
-pub async fn give_up_key(connection: &mut PgConnection, keyed: &Keyed) -> sqlx::Result<()> {
-    renew_key(connection, keyed, FAILED).await
+pub async fn give_up_key(connection: &mut PgConnection, keyed: &Keyed, at: DateTime<Utc>) -> sqlx::Result<()> {
+    sqlx::query!(
+        "update api_answer set failed_at = $4
+         where partner_id = $1 and idempotency_key = $2 and request_sha256 = $3 and status is null",
+        keyed.partner_id,
+        keyed.key,
+        keyed.request_sha256.as_slice(),
+        at,
+    )
+    .execute(connection)
+    .await?;
+    Ok(())
 }
 
 /// Forgets answers begun before `before`; returns how many.

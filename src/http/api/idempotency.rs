@@ -148,7 +148,7 @@ impl Claim {
         let released = async {
             let mut connection = app.pool.acquire().await?;
             match status.is_server_error() {
-                true => answer_store::give_up_key(&mut connection, &self.keyed).await,
+                true => answer_store::give_up_key(&mut connection, &self.keyed, app.access.now()).await,
                 false => answer_store::release_key(&mut connection, &self.keyed).await,
             }
         };

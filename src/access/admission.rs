@@ -10,7 +10,7 @@ use uuid::Uuid;
 
 use super::model::Rate;
 use super::store::{self, Asking};
-use crate::partner::signature::SKEW_MAX;
+use crate::partner::signature::NONCE_KEPT;
 
 /// Requests in one statement; while one runs, the next batch fills.
 const BATCH_MAX: usize = 256;
@@ -95,7 +95,7 @@ async fn count_batch(pool: &PgPool, entries: &[Waiting], twice: &[bool]) -> anyh
     let now = entries.iter().map(|one| one.entry.at).max().ok_or_else(|| anyhow!("an empty batch"))?;
     let minute = now.duration_trunc(TimeDelta::minutes(1))?;
     let mut connection = pool.acquire().await?;
-    let said = store::admit_requests(&mut connection, &asking, minute, now + SKEW_MAX * 2).await?;
+    let said = store::admit_requests(&mut connection, &asking, minute, now + NONCE_KEPT).await?;
     drop(connection);
     let reset_seconds = 60 - (now - minute).num_seconds();
     let mut counted: Vec<Option<Counted>> = vec![None; entries.len()];

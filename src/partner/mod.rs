@@ -34,7 +34,7 @@ use self::call_log::{CallLog, Ended};
 use self::client::{ClientSettings, Shared};
 use self::merchant_cashier::Cashiers;
 use self::merchant_cashier::address::Reach;
-use self::signature::{Authorization, Identity, KeyRing, Received, SKEW_MAX};
+use self::signature::{Authorization, Identity, KeyRing, NONCE_KEPT, Received};
 use self::wechat::{WeChat, WeChatSettings};
 use self::withholding::ChannelName;
 use crate::base::Clock;
@@ -289,7 +289,7 @@ impl Partners {
         let signer = format!("callback:{}", signed.mchid);
         let remembered = match self.pool.acquire().await {
             Ok(mut connection) => {
-                store::remember_nonce(&mut connection, &signer, &signed.stamp.nonce, now + SKEW_MAX * 2).await
+                store::remember_nonce(&mut connection, &signer, &signed.stamp.nonce, now + NONCE_KEPT).await
             }
             Err(error) => Err(error),
         };

@@ -22,6 +22,9 @@ pub const HEADER_SIGNATURE: &str = "fenqi-signature";
 
 /// How far the two clocks may be apart.
 pub const SKEW_MAX: TimeDelta = TimeDelta::minutes(5);
+/// How long a nonce is kept. A signature may be as far ahead of our clock when it comes first as it is behind when it comes again,
+/// whole seconds are compared, and the clocks of two nodes may be apart: a minute for both.
+pub const NONCE_KEPT: TimeDelta = TimeDelta::minutes(11);
 /// Nonces remembered within the time in which one could be replayed; beyond it nothing is accepted until some expire.
 const NONCES_MAX: usize = 1_000_000;
 /// Longer than any nonce in use, short enough to remember.
@@ -382,7 +385,7 @@ fn fresh(now: DateTime<Utc>, timestamp: i64) -> Result<(), SignatureError> {
     if apart.unsigned_abs() > SKEW_MAX.num_seconds().unsigned_abs() { Err(SignatureError::Stale) } else { Ok(()) }
 }
 
-/// Nonces of the last ten minutes at least, in two halves: when the younger one is old enough the older is forgotten.
+/// Nonces of the last eleven minutes at least, in two halves: when the younger one is old enough the older is forgotten.
 #[derive(Default)]
 struct NonceMemory {
     younger: HashSet<String>,
@@ -392,11 +395,10 @@ struct NonceMemory {
 
 impl NonceMemory {
     fn remember(&mut self, now: DateTime<Utc>, nonce: String) -> Result<(), SignatureError> {
-        // A timestamp is accepted from five minutes before to five after, so a nonce matters for twice the skew.
         let age = now - self.younger_since;
-        if age > SKEW_MAX * 2 {
+        if age > NONCE_KEPT {
             self.older = std::mem::take(&mut self.younger);
-            if age > SKEW_MAX * 4 {
+            if age > NONCE_KEPT * 2 {
                 self.older.clear();
             }
             self.younger_since = now;

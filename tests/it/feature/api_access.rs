@@ -2,7 +2,7 @@
 
 use std::sync::Arc;
 
-use chrono::TimeDelta;
+use chrono::{DateTime, TimeDelta};
 use fenqi::access::actions::{NewKey, PartnerChange};
 use fenqi::access::strangers::{NOT_BELIEVED_MAX, UNKNOWN_KEPT};
 use fenqi::access::{self, Directory, PartnerKind, Scope};
@@ -10,7 +10,7 @@ use fenqi::app::App;
 use fenqi::base::Clock;
 use fenqi::error::Step;
 use fenqi::partner::key::Algorithm;
-use fenqi::partner::signature::{Identity, Stamp};
+use fenqi::partner::signature::{Identity, SKEW_MAX, Stamp};
 use serde_json::{Value, json};
 use sqlx::PgPool;
 
@@ -131,6 +131,29 @@ async fn many_at_once_with_one_nonce_get_in_once(pool: PgPool) {
     let asked = (0..20).map(|_| desk.send_stamped("GET", "/me", &stamp, &[], ""));
     let answers = futures_util::future::join_all(asked).await;
     assert_eq!(answers.iter().filter(|answer| answer.status == 200).count(), 1);
+}
+
+/// What comes first from a clock five minutes ahead is fresh for ten minutes more, to the second; and by the clock of a node that is
+/// a little behind for longer.
+#[sqlx::test(migrator = "fenqi::MIGRATOR")]
+async fn a_nonce_is_remembered_as_long_as_any_node_takes_its_signature_for_fresh(pool: PgPool) {
+    let (app, desk) = open(pool).await;
+    let first = DateTime::from_timestamp(Clock::System.now().timestamp(), 0).unwrap();
+    let node_at = |clock: Clock| {
+        let directory = Directory::new(app.pool.clone(), app.vault.clone(), clock);
+        App { access: Arc::new(directory), ..app.clone() }
+    };
+    let (clock, behind) = (Clock::moved(first), Clock::moved(first));
+    let (node, node_behind) = (node_at(clock.clone()), node_at(behind.clone()));
+    let (here, there) = (desk.at(desk::serve(&node).await), desk.at(desk::serve(&node_behind).await));
+    let ahead = Stamp::fresh(first + SKEW_MAX);
+    assert_eq!(here.send_stamped("GET", "/me", &ahead, &[], "").await.status, 200);
+    clock.set(first + SKEW_MAX * 2 + TimeDelta::seconds(10));
+    behind.set(first + SKEW_MAX * 2 + TimeDelta::milliseconds(900));
+    access::jobs::forget_old(&node).await.unwrap();
+    let replayed = there.send_stamped("GET", "/me", &ahead, &[], "").await;
+    assert_eq!(replayed.problem(), (401, "nonce_reused".into()));
+    assert_eq!(here.send_stamped("GET", "/me", &ahead, &[], "").await.problem(), (401, "signature_stale".into()));
 }
 
 #[sqlx::test(migrator = "fenqi::MIGRATOR")]

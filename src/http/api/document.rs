@@ -32,6 +32,7 @@ pub struct Operation {
     pub scope: Option<Scope>,
     pub is_reading: bool,
     pub takes_body: bool,
+    pub takes_parameters: bool,
 }
 
 impl Operations {
@@ -77,11 +78,12 @@ pub fn complete(declared: &OpenApi) -> Document {
             let is_reading = method == Method::GET || operation.get(READS).is_some();
             let scope = operation["security"][0]["signature"][0].as_str();
             let scope = scope.map(|scope| scope.parse().expect("a handler's scope is one of ours"));
-            let takes_body = operation.get("requestBody").is_some();
-            let known = Operation { scope, is_reading, takes_body };
+            let shape = Shape::of(operation, path, is_reading);
+            let Shape { takes_body, takes_parameters, .. } = shape;
+            let known = Operation { scope, is_reading, takes_body, takes_parameters };
             let route = (method.clone(), path.clone());
             operations.by_route.insert(route.clone(), known);
-            let codes = problems::of(operation, Shape::of(operation, path, is_reading));
+            let codes = problems::of(operation, shape);
             operations.problems.insert(route, codes.iter().map(|code| code.code).collect());
             for (status, response) in responses.of(&codes) {
                 operation["responses"][status.to_string()] = response;

@@ -16,7 +16,7 @@ use futures_util::FutureExt as _;
 use tracing::Instrument as _;
 
 use super::caller::Caller;
-use super::document::Operations;
+use super::document::{Operation, Operations};
 use super::idempotency::{self, Claim, Met};
 use super::pieced::Pieced;
 use super::{PREFIX, codes};
@@ -25,6 +25,7 @@ use crate::access::{Admitted, Believed, Denial, Rate, address};
 use crate::app::App;
 use crate::error::{Attempt, Fault, Refusal as _};
 use crate::http::limits::{BODY_BYTES_MAX, REQUEST_TIME_MAX, ThisRequest, recover};
+use crate::http::problem::FieldProblem;
 use crate::http::{Problem, client_address};
 use crate::partner::call_log::Ended;
 use crate::partner::key::Algorithm;
@@ -299,10 +300,8 @@ async fn answer(call: Arc<Call>, mut request: Request, next: Next) -> Response {
         let detail = format!("This operation needs the scope {scope}, which was not granted to you.");
         return Problem::new(StatusCode::FORBIDDEN, "scope_missing", detail).into_response();
     }
-    if !operation.takes_body && !arrived.body.is_empty() {
-        // Whoever sends an amount where none is taken would have the whole voided.
-        let detail = "This operation takes no body, and whatever it says would be passed over.";
-        return Problem::new(StatusCode::BAD_REQUEST, "body_not_taken", detail).into_response();
+    if let Some(problem) = passed_over(operation, arrived) {
+        return problem.into_response();
     }
     if operation.is_reading {
         request.extensions_mut().insert(Caller::new(admitted, None, Attempt::First));
@@ -329,6 +328,19 @@ async fn answer(call: Arc<Call>, mut request: Request, next: Next) -> Response {
         claim.release(&gate.app, response.status()).await;
     }
     response
+}
+
+/// What is said where nobody would read it. Whoever sends an amount where none is taken would have the whole voided.
+fn passed_over(operation: Operation, arrived: &Arrived) -> Option<Problem> {
+    if !operation.takes_body && !arrived.body.is_empty() {
+        let detail = "This operation takes no body, and whatever it says would be passed over.";
+        return Some(Problem::new(StatusCode::BAD_REQUEST, "body_not_taken", detail));
+    }
+    let query = arrived.url.split_once('?').map_or("", |(_, query)| query);
+    let (name, _) = form_urlencoded::parse(query.as_bytes()).next().filter(|_| !operation.takes_parameters)?;
+    let detail = "this operation takes no query parameter".to_owned();
+    let problem = FieldProblem { pointer: name.into_owned(), code: "unknown_parameter", detail };
+    Some(Problem::of_field(StatusCode::BAD_REQUEST, problem))
 }
 
 /// The handler's answer. Its panic is a failure like any other: signed, written down, and its key given back.

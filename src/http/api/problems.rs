@@ -82,7 +82,8 @@ impl Shape {
             // What is named by dots is another address.
             (self.names_object, &["not_found", "method_not_allowed"]),
             (self.guards_edits, &["precondition_failed", "precondition_required"]),
-            (self.takes_parameters, &["unknown_parameter", "duplicate_parameter", "parameter_malformed"]),
+            (true, &["unknown_parameter"]),
+            (self.takes_parameters, &["duplicate_parameter", "parameter_malformed"]),
             (self.needs_parameter, &["missing_parameter"]),
             (self.takes_cursor, &["cursor_malformed"]),
         ];

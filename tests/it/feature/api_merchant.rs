@@ -283,6 +283,23 @@ async fn each_kind_of_bad_input_has_its_code(pool: PgPool) {
 }
 
 #[sqlx::test(migrator = "fenqi::MIGRATOR")]
+async fn a_query_is_not_passed_over_where_none_is_taken(pool: PgPool) {
+    let (town, desk) = open(pool).await;
+    let made = desk.post("/merchant/orders", "o-1", &order("A-1", 128_800)).await.ok();
+    pay(&town, &made, "p-1").await;
+    let purchase_id = desk.get("/merchant/orders/A-1").await.ok()["purchase_id"].as_str().unwrap().to_owned();
+    let path = format!("/merchant/purchases/{purchase_id}");
+    let in_part = desk.post(&format!("{path}/void?amount_fen=100"), "v-1", &Value::Null).await;
+    assert_eq!(in_part.problem(), (400, "unknown_parameter".into()));
+    assert_eq!(in_part.json()["errors"][0]["pointer"], "amount_fen");
+    assert_ne!(desk.get(&path).await.ok()["status"], "voided", "the whole is not voided for a part");
+    let tried = desk.post("/merchant/orders?dry_run=true", "o-2", &order("A-2", 100)).await;
+    assert_eq!(tried.problem(), (400, "unknown_parameter".into()));
+    assert_eq!(desk.get("/merchant/orders/A-2").await.problem(), (404, "not_found".into()));
+    assert_eq!(desk.post(&format!("{path}/void"), "v-1", &Value::Null).await.ok()["status"], "voided");
+}
+
+#[sqlx::test(migrator = "fenqi::MIGRATOR")]
 async fn what_is_anothers_does_not_exist(pool: PgPool) {
     let (town, desk) = open(pool).await;
     let made = desk.post("/merchant/orders", "o-1", &order("A-1", 128_800)).await.ok();

@@ -185,7 +185,8 @@ pub enum Word {
 
 #[derive(Debug, Deserialize, ToSchema)]
 #[serde(deny_unknown_fields)]
-#[schema(as = FunderDecision)]
+#[schema(as = FunderDecision, example = json!({
+    "decision": "approve", "grade": "A", "limit_fen": 1_500_000, "reason": "Papers checked" }))]
 pub struct DecisionBody {
     pub decision: Word,
     /// With an approval of what is `referred`: one of the product's grades. Of what is `with_funder`: left out, or as proposed.
@@ -259,6 +260,9 @@ pub enum LateWord {
 
 #[derive(Debug, Deserialize, ToSchema)]
 #[serde(deny_unknown_fields)]
+#[schema(example = json!({
+    "application_id": "0197f3c2-a4b0-7cc3-9b1c-2d3e4f506172", "borrower_id": "0197f3c2-a4b0-7cc3-9b1c-2d3e4f506173",
+    "decision": "approve", "grade": "B", "limit_fen": 600_000, "score": 591 }))]
 pub struct LateDecision {
     /// As the request to decide named it.
     #[schema(example = "0197f3c2-a4b0-7cc3-9b1c-2d3e4f506172")]

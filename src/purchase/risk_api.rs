@@ -24,6 +24,9 @@ pub enum PurchaseWord {
 
 #[derive(Debug, Deserialize, ToSchema)]
 #[serde(deny_unknown_fields)]
+#[schema(example = json!({
+    "question_id": "0197f3c2-a4b0-7cc3-9b1c-2d3e4f506172", "line_id": "0197f3c2-a4b0-7cc3-9b1c-2d3e4f506173",
+    "decision": "refuse", "reason": "velocity" }))]
 pub struct LatePurchaseDecision {
     /// As the request to decide named it.
     #[schema(example = "0197f3c2-a4b0-7cc3-9b1c-2d3e4f506172")]

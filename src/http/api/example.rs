@@ -77,6 +77,7 @@ fn text(schema: &Value, name: &str) -> Value {
     match schema.get("format").and_then(Value::as_str) {
         Some("date") => json!("2026-03-02"),
         Some("date-time") => json!("2026-03-02T10:15:30+08:00"),
+        Some("uuid") => json!("0197f3c2-a4b0-7cc3-9b1c-2d3e4f506172"),
         _ => json!(name.replace('_', " ")),
     }
 }

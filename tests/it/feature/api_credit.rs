@@ -17,7 +17,7 @@ use super::applicant::{ready, request, standard_product, steady};
 use crate::desk::{self, Desk};
 use crate::house;
 
-async fn desk_of(app: &App, code: &str, kind: PartnerKind, owner: Option<&str>) -> Desk {
+pub(super) async fn desk_of(app: &App, code: &str, kind: PartnerKind, owner: Option<&str>) -> Desk {
     desk::add_partner(app, code, kind, owner.map(str::to_owned)).await;
     let identity = desk::add_key(app, code, "K-1", Algorithm::Sm2Sm3).await;
     Desk::new(app, &desk::serve(app).await, identity).await

@@ -72,6 +72,7 @@ mod breaks;
 mod transfers;
 mod api_access;
 mod api_document;
+mod api_examples;
 mod calls;
 mod strangers;
 mod api_merchant;

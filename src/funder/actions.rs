@@ -232,8 +232,8 @@ pub async fn forecast_reserve(
 ) -> sqlx::Result<Forecast> {
     let reserve = store::find_reserve(&mut *connection, funder_id).await?.ok_or(sqlx::Error::RowNotFound)?;
     let from = today.minus_days(forecast::DAYS);
-    let net_use = store::sum_net_use(connection, funder_id, from, today).await?;
-    Ok(forecast::forecast(reserve.usable(), net_use, today))
+    let used = store::sum_net_use(connection, funder_id, from, today).await?;
+    Ok(forecast::forecast(reserve.usable(), used.net, (used.since, today)))
 }
 
 /// Enters what purchases have used meanwhile into the reserve's journal.

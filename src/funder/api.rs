@@ -102,7 +102,7 @@ pub async fn list_entries(
     Ok(Json(Page::of(rows, limit, |entry: &ReserveEntryView| entry.entry_no)))
 }
 
-/// What the last two weeks let one expect.
+/// What the last two weeks let one expect, or the days since the reserve was first used.
 #[derive(Debug, Serialize, ToSchema)]
 pub struct ForecastView {
     /// What an average business day draws the reserve down by.

@@ -2,10 +2,10 @@
 
 use crate::base::{BusinessDay, Fen};
 
-/// Business days that the average is taken over: two weeks hold two weekends.
+/// Business days that the average is taken over, of a reserve that was used for so long: two weeks hold two weekends.
 pub const DAYS: u32 = 14;
 
-/// What the last [`DAYS`] business days let one expect.
+/// What the last [`DAYS`] business days let one expect, or those since the reserve was first used.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Forecast {
     /// Held less released and returned, on an average day; not positive when the reserve is not drawn down.
@@ -14,9 +14,10 @@ pub struct Forecast {
     pub runs_dry_on: Option<BusinessDay>,
 }
 
-/// `usable` is what purchases may hold as of `today`; `net_use` is the sum over the last [`DAYS`] business days.
-pub fn forecast(usable: Fen, net_use: Fen, today: BusinessDay) -> Forecast {
-    let days = i64::from(DAYS);
+/// `usable` is what purchases may hold as of `today`; `net_use` is the sum over the last [`DAYS`] business days before it. The days before
+/// `since`, on which the reserve was first used, say nothing of one on which it is.
+pub fn forecast(usable: Fen, net_use: Fen, (since, today): (BusinessDay, BusinessDay)) -> Forecast {
+    let days = today.days_since(since).clamp(1, i64::from(DAYS));
     let runs_dry_on = net_use.is_positive().then(|| {
         // Whole days that are covered; multiplied first, so that no average is rounded.
         let covered = i128::from(usable.or_zero().get()) * i128::from(days) / i128::from(net_use.get());
@@ -39,19 +40,30 @@ mod tests {
     #[test]
     fn it_runs_dry_after_the_days_that_are_covered() {
         // 100 a day; 250 last today and tomorrow, and not the day after.
-        let forecast = forecast(Fen::new(250), Fen::new(1_400), day("2026-03-02"));
+        let forecast = forecast(Fen::new(250), Fen::new(1_400), (day("2026-01-05"), day("2026-03-02")));
         assert_eq!(forecast.net_use_a_day, Fen::new(100));
         assert_eq!(forecast.runs_dry_on, Some(day("2026-03-04")));
     }
 
     #[test]
+    fn a_reserve_that_is_young_is_averaged_over_the_days_of_its_use() {
+        // 700 in the two days since it was first used are 350 a day, and not 50.
+        let young = forecast(Fen::new(800), Fen::new(700), (day("2026-02-28"), day("2026-03-02")));
+        assert_eq!((young.net_use_a_day, young.runs_dry_on), (Fen::new(350), Some(day("2026-03-04"))));
+        let first_day = forecast(Fen::new(800), Fen::new(700), (day("2026-03-02"), day("2026-03-02")));
+        assert_eq!(first_day.net_use_a_day, Fen::new(700));
+    }
+
+    #[test]
     fn a_reserve_that_is_not_drawn_down_never_runs_dry() {
-        assert_eq!(forecast(Fen::new(1), Fen::ZERO, day("2026-03-02")).runs_dry_on, None);
-        assert_eq!(forecast(Fen::new(1), Fen::new(-5), day("2026-03-02")).runs_dry_on, None);
+        let days = (day("2026-01-05"), day("2026-03-02"));
+        assert_eq!(forecast(Fen::new(1), Fen::ZERO, days).runs_dry_on, None);
+        assert_eq!(forecast(Fen::new(1), Fen::new(-5), days).runs_dry_on, None);
     }
 
     #[test]
     fn an_empty_reserve_is_dry_today() {
-        assert_eq!(forecast(Fen::ZERO, Fen::new(14), day("2026-03-02")).runs_dry_on, Some(day("2026-03-02")));
+        let days = (day("2026-01-05"), day("2026-03-02"));
+        assert_eq!(forecast(Fen::ZERO, Fen::new(14), days).runs_dry_on, Some(day("2026-03-02")));
     }
 }

@@ -213,15 +213,27 @@ pub async fn find_crossing_low_water(connection: &mut PgConnection, today: Busin
     .await
 }
 
-/// Held less released and returned by refunds, on the business days from `from` up to before `to`.
+/// How a reserve was used.
+pub struct NetUse {
+    /// Held less released and returned by refunds.
+    pub net: Fen,
+    /// The first day of all on which purchases held any of it.
+    pub since: BusinessDay,
+}
+
+/// How a reserve was used on the business days from `from` up to before `to`, which is its first one where it never was.
 pub async fn sum_net_use(
     connection: &mut PgConnection,
     funder_id: FunderId,
     from: BusinessDay,
     to: BusinessDay,
-) -> sqlx::Result<Fen> {
-    sqlx::query_scalar!(
-        r#"select coalesce(sum(case when kind = 'hold' then amount_fen else -amount_fen end), 0)::bigint as "net!: Fen"
+) -> sqlx::Result<NetUse> {
+    sqlx::query_as!(
+        NetUse,
+        r#"select coalesce(sum(case when kind = 'hold' then amount_fen else -amount_fen end), 0)::bigint as "net!: Fen",
+                  coalesce((select f.business_day from reserve_entry f
+                            where f.funder_id = $1 and f.kind = 'hold' order by f.entry_no limit 1), $3::date)
+                      as "since!: BusinessDay"
            from reserve_entry
            where funder_id = $1 and business_day >= $2 and business_day < $3 and kind in ('hold', 'release', 'refund')"#,
         funder_id.uuid(),

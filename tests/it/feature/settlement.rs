@@ -430,8 +430,8 @@ async fn a_low_reserve_is_told_once_a_crossing_and_day_with_a_forecast(pool: PgP
             .fetch_one(&street.app.pool)
             .await
             .unwrap();
-    // 7,000,000 in fourteen days are 500,000 a day; 3,000,000 last six.
-    assert_eq!(body["runs_dry_on"], "2026-03-09");
+    // 7,000,000 on the one day on which it was used: the 3,000,000 that are left do not last the next one.
+    assert_eq!(body["runs_dry_on"], "2026-03-03");
     let deposit = BankMovement { funder_id: street.funder_id, amount: Fen::new(2_000_000), reference: "D-2".into() };
     let _ = funder::deposit(&street.app, deposit).await.unwrap();
     assert_eq!(watch().await.unwrap(), 0);

@@ -43,7 +43,11 @@ impl FromStr for AddressRange {
             None => bits_max,
             Some(bits) => bits.parse().ok().filter(|bits| *bits <= bits_max).ok_or_else(error)?,
         };
-        Ok(AddressRange { network, bits })
+        // An address that is written so arrives in its own form.
+        match (network, network.to_canonical(), bits.checked_sub(96)) {
+            (IpAddr::V6(_), own @ IpAddr::V4(_), Some(bits)) => Ok(AddressRange { network: own, bits }),
+            _ => Ok(AddressRange { network, bits }),
+        }
     }
 }
 
@@ -124,6 +128,9 @@ mod tests {
         assert!(range("2001:db8::/32").contains("2001:db8:1::1".parse().unwrap()));
         assert!(range("203.0.113.7").contains("203.0.113.7".parse().unwrap()));
         assert!("203.0.113.0/33".parse::<AddressRange>().is_err());
+        let mapped = range("::ffff:203.0.113.0/120");
+        assert_eq!((mapped, mapped.to_string()), (range("203.0.113.0/24"), "203.0.113.0/24".to_owned()));
+        assert!(mapped.contains("::ffff:203.0.113.200".parse().unwrap()));
     }
 
     #[test]

@@ -31,7 +31,7 @@ pub const CODES: &[Code] = &[
     code(400, "parameter_malformed", "A query parameter's value is not what the document allows."),
     code(400, "cursor_malformed", "The cursor is no next_cursor that we gave."),
     code(400, "idempotency_key_missing", "A request that changes something needs the header Idempotency-Key."),
-    code(400, "idempotency_key_malformed", "An idempotency key has 1 to 64 printable ASCII characters."),
+    code(400, "idempotency_key_malformed", "One idempotency key is given, of 1 to 64 printable ASCII characters."),
     // Who asks.
     code(401, "signature_malformed", "The header Authorization is missing or not in its form."),
     code(401, "signature_key_unknown", "No key is known by that partner id and serial number, or it has ended."),

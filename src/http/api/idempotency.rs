@@ -35,15 +35,17 @@ const AGAIN_AFTER: u32 = 1;
 /// 400 where it is missing or malformed.
 pub fn key_of(headers: &HeaderMap) -> Result<String, Problem> {
     let refuse = |code, detail: &str| Problem::new(StatusCode::BAD_REQUEST, code, detail);
-    let Some(key) = headers.get(HEADER) else {
+    let mut given = headers.get_all(HEADER).iter();
+    let Some(key) = given.next() else {
         return Err(refuse(
             "idempotency_key_missing",
             "A request that changes something needs the header Idempotency-Key.",
         ));
     };
     let key = key.to_str().unwrap_or_default();
-    if key.is_empty() || key.len() > KEY_LENGTH_MAX || !key.bytes().all(|byte| byte.is_ascii_graphic()) {
-        let detail = format!("An idempotency key has 1 to {KEY_LENGTH_MAX} printable ASCII characters.");
+    let is_plain = (1..=KEY_LENGTH_MAX).contains(&key.len()) && key.bytes().all(|byte| byte.is_ascii_graphic());
+    if !is_plain || given.next().is_some() {
+        let detail = format!("One idempotency key is given, of 1 to {KEY_LENGTH_MAX} printable ASCII characters.");
         return Err(refuse("idempotency_key_malformed", &detail));
     }
     Ok(key.to_owned())

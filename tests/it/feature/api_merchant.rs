@@ -140,6 +140,9 @@ async fn one_key_has_one_outcome(pool: PgPool) {
     assert_eq!(elsewhere.problem(), (409, "idempotency_key_reused".into()));
     let without = desk.send("POST", "/merchant/orders", None, &order("A-9", 1).to_string()).await;
     assert_eq!(without.problem(), (400, "idempotency_key_missing".into()));
+    let two = [("idempotency-key", "o-1"), ("idempotency-key", "o-2")];
+    let under_two = desk.send_with("POST", "/merchant/orders", &two, &order("A-1", 100).to_string()).await;
+    assert_eq!(under_two.problem(), (400, "idempotency_key_malformed".into()));
     let refused = desk.post("/merchant/orders", "o-3", &order("A-1", 999)).await;
     assert_eq!(refused.problem(), (409, "order_reference_taken".into()));
     let refused_again = desk.post("/merchant/orders", "o-3", &order("A-1", 999)).await;

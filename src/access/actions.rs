@@ -48,6 +48,12 @@ pub enum AccessRefusal {
     SerialTaken(String),
     #[error("this public key is known as {0}; each serial number names a key of its own")]
     KeyTaken(String),
+    #[error(
+        "the key {0} is there with another holder or another end, which stay as they are; revoke it when it is to end"
+    )]
+    KeyDiffers(String),
+    #[error("a key whose end is past lets nobody in; name a later one")]
+    KeyEnded,
     #[error("there is no key {0} that could be revoked")]
     UnknownKey(String),
     #[error("whoever changes access is named in 1 to {BY_CHARS_MAX} characters")]
@@ -69,6 +75,8 @@ impl Refusal for AccessRefusal {
             AccessRefusal::HolderMalformed => "holder_malformed",
             AccessRefusal::SerialTaken(_) => "serial_taken",
             AccessRefusal::KeyTaken(_) => "key_taken",
+            AccessRefusal::KeyDiffers(_) => "key_differs",
+            AccessRefusal::KeyEnded => "key_ended",
             AccessRefusal::UnknownKey(_) => "unknown_key",
             AccessRefusal::ByMalformed => "by_malformed",
         }
@@ -224,6 +232,9 @@ pub async fn add_key(app: &App, new: &NewKey, by: &str) -> Outcome<Step, AccessR
         revoked_at: None,
     };
     if store::insert_key(&mut transaction, &key).await? {
+        if key.expires_at.is_some_and(|end| end <= app.access.now()) {
+            return Err(Fault::Refused(AccessRefusal::KeyEnded));
+        }
         let shown = history_store::show_key(&mut transaction, key.partner_id, &key.serial_no).await?;
         let after = shown.ok_or(sqlx::Error::RowNotFound)?;
         let (what, serial_no, at) = (AccessChange::KeyAdded, Some(key.serial_no.as_str()), key.added_at);
@@ -232,16 +243,25 @@ pub async fn add_key(app: &App, new: &NewKey, by: &str) -> Outcome<Step, AccessR
         transaction.commit().await?;
         return Ok(Step::Applied);
     }
-    let keys = store::list_keys(&mut transaction, partner.partner_id).await?;
+    say_known(store::list_keys(&mut transaction, partner.partner_id).await?, key)
+}
+
+/// What is said of a key of whose name or whose half the partner has one.
+fn say_known(keys: Vec<KeyRow>, key: KeyRow) -> Outcome<Step, AccessRefusal> {
     let Some(named) = keys.iter().find(|known| known.serial_no == key.serial_no) else {
         let known =
             keys.into_iter().find(|known| known.public_key == key.public_key).ok_or(sqlx::Error::RowNotFound)?;
         return Err(Fault::Refused(AccessRefusal::KeyTaken(known.serial_no)));
     };
-    if named.public_key == key.public_key && named.revoked_at.is_none() {
-        return Ok(Step::AlreadyApplied);
+    if named.public_key != key.public_key || named.revoked_at.is_some() {
+        return Err(Fault::Refused(AccessRefusal::SerialTaken(key.serial_no)));
     }
-    Err(Fault::Refused(AccessRefusal::SerialTaken(key.serial_no)))
+    // The database keeps microseconds.
+    let end = |key: &KeyRow| key.expires_at.map(|end| end.timestamp_micros());
+    if (&named.holder, end(named)) != (&key.holder, end(&key)) {
+        return Err(Fault::Refused(AccessRefusal::KeyDiffers(key.serial_no)));
+    }
+    Ok(Step::AlreadyApplied)
 }
 
 /// Revokes a key: from the next request on it is not believed on any node.

@@ -344,6 +344,32 @@ async fn a_key_ends_when_it_expires_and_ours_change_without_a_gap(pool: PgPool) 
     assert!(serials.contains(&next.serial_no.as_str()));
 }
 
+/// Whoever gives a key again with an end would take it that the key ends then.
+#[sqlx::test(migrator = "fenqi::MIGRATOR")]
+async fn a_key_that_is_there_is_not_said_to_have_another_holder_or_end(pool: PgPool) {
+    let (app, _) = open(pool).await;
+    let in_hours = |hours| Some(Clock::System.now() + TimeDelta::hours(hours));
+    let key = NewKey {
+        partner: "harbour-core".into(),
+        serial_no: "H-7".into(),
+        public_key: Identity::from_seed("harbour-core", 11).public_key(),
+        holder: "Chen Wei".into(),
+        expires_at: in_hours(-1),
+    };
+    let refused = async |key: &NewKey| access::add_key(&app, key, "operator").await.unwrap_err().to_string();
+    assert!(refused(&key).await.contains("whose end is past"), "it would be believed by nobody");
+    let key = NewKey { expires_at: in_hours(2), ..key };
+    assert_eq!(access::add_key(&app, &key, "operator").await.unwrap(), Step::Applied);
+    assert_eq!(access::add_key(&app, &key, "operator").await.unwrap(), Step::AlreadyApplied);
+    for other in [
+        NewKey { expires_at: in_hours(1), ..key.clone() },
+        NewKey { expires_at: None, ..key.clone() },
+        NewKey { holder: "Li Na".into(), ..key.clone() },
+    ] {
+        assert!(refused(&other).await.contains("another holder or another end"), "{other:?}");
+    }
+}
+
 #[sqlx::test(migrator = "fenqi::MIGRATOR")]
 async fn a_cursor_that_we_never_gave_is_refused_before_the_database_sees_it(pool: PgPool) {
     let (_, desk) = open(pool).await;

@@ -244,7 +244,7 @@ async fn run_replay(app: &App, replay: ReplayArgs) -> anyhow::Result<()> {
         bail!("name a message, or --partner with --from-no and --to-no or with --from and --to");
     };
     let wanted = Replay { from_no: replay.from_no, to_no: replay.to_no, from_at: replay.from, to_at: replay.to };
-    let messages = actions::replay(app, Asked { partner, by: &replay.by }, wanted).await?;
+    let messages = actions::replay(app, Asked { partner, by: &replay.by }, (wanted, Attempt::First)).await?;
     println!("{messages} messages are delivered again");
     Ok(())
 }

@@ -102,17 +102,19 @@ pub struct Replay {
 }
 
 /// Delivers a range again, in order, what was delivered and what was given up; returns how many messages. The partner knows
-/// those that it has by their numbers.
-pub async fn replay(app: &App, asked: Asked<'_>, wanted: Replay) -> Outcome<u64, EventRefusal> {
+/// those that it has by their numbers. Asked again, what was done last is done.
+pub async fn replay(app: &App, asked: Asked<'_>, (wanted, attempt): (Replay, Attempt)) -> Outcome<u64, EventRefusal> {
     let now = app.clock.now();
     let mut transaction = database::begin(&app.pool).await?;
     let range = range(&mut transaction, wanted).await?;
+    let action = Action { range: Some((range.from_no, range.to_no)), ..noted(asked, "replay", now) };
+    if attempt == Attempt::Again
+        && let Some(messages) = store::find_done_last(&mut transaction, &action).await?
+    {
+        return Ok(u64::try_from(messages).unwrap_or_default());
+    }
     let messages = store::replay(&mut transaction, asked.partner, range, now).await?;
-    let action = Action {
-        range: Some((range.from_no, range.to_no)),
-        messages: i64::try_from(messages).ok(),
-        ..noted(asked, "replay", now)
-    };
+    let action = Action { messages: i64::try_from(messages).ok(), ..action };
     store::note(&mut transaction, &action).await?;
     transaction.commit().await?;
     Ok(messages)

@@ -209,7 +209,7 @@ pub async fn replay(
     let partner = partner_of(&app, caller.funder_id).await?;
     let wanted = Replay { from_no: wanted.from_no, to_no: wanted.to_no, from_at: wanted.from, to_at: wanted.to };
     let asked = Asked { partner: &partner, by: &caller.caller.holder };
-    Ok(Json(Replayed { events: actions::replay(&app, asked, wanted).await? }))
+    Ok(Json(Replayed { events: actions::replay(&app, asked, (wanted, caller.caller.attempt)).await? }))
 }
 
 /// Try a failed event again at once

@@ -199,3 +199,19 @@ pub async fn is_last_done(connection: &mut PgConnection, message_no: i64, action
     .await?;
     Ok(is_same.unwrap_or(false))
 }
+
+/// How many messages the partner's last action was about, if it was this one, over the same range and by the same holder.
+pub async fn find_done_last(connection: &mut PgConnection, action: &Action<'_>) -> sqlx::Result<Option<i64>> {
+    let messages = sqlx::query_scalar!(
+        r#"select case when action = $2 and done_by = $3 and from_no = $4 and to_no = $5 then messages end as "messages?"
+           from outbox_action where partner = $1 order by action_no desc limit 1"#,
+        action.partner,
+        action.action,
+        action.done_by,
+        action.range.map(|(from_no, _)| from_no),
+        action.range.map(|(_, to_no)| to_no),
+    )
+    .fetch_optional(connection)
+    .await?;
+    Ok(messages.flatten())
+}

@@ -148,6 +148,25 @@ async fn an_event_sent_again_or_given_up_is_so_once(pool: PgPool) {
 }
 
 #[sqlx::test(migrator = "fenqi::MIGRATOR")]
+async fn a_range_whose_answer_was_lost_is_replayed_once(pool: PgPool) {
+    let (app, desk) = open(pool).await;
+    let message_no = failed_message(&app, "harbour-bank", "loan_made").await;
+    let range = json!({ "from_no": message_no, "to_no": message_no });
+    let waiting = async || -> i64 {
+        let waiting = "select count(*) from outbox where delivered_at is null";
+        sqlx::query_scalar(waiting).fetch_one(&app.pool).await.unwrap()
+    };
+    assert_eq!(desk.post("/events/replays", "r-1", &range).await.ok(), json!({ "events": 1 }));
+    sqlx::query("update outbox set delivered_at = next_attempt_at").execute(&app.pool).await.unwrap();
+    lose_answers(&app).await;
+    let again = desk.post("/events/replays", "r-1", &range).await;
+    assert_eq!((again.header("idempotent-replayed"), again.ok()), ("", json!({ "events": 1 })));
+    assert_eq!(waiting().await, 0, "what has arrived since is not sent again");
+    assert_eq!(desk.post("/events/replays", "r-2", &range).await.ok(), json!({ "events": 1 }));
+    assert_eq!(waiting().await, 1, "another key is another replay");
+}
+
+#[sqlx::test(migrator = "fenqi::MIGRATOR")]
 async fn a_draft_whose_answer_was_lost_is_one_draft(pool: PgPool) {
     let (app, desk) = open(pool).await;
     let text = include_str!("../../../products/standard.toml");

@@ -272,7 +272,7 @@ async fn what_is_replayed_stays_ahead_of_what_was_never_sent_also_for_a_run_that
     let dead = |message_no| store::Failed { message_no, next_attempt_at: now, dead_at: Some(now), error: "no".into() };
     store::mark_failed(&mut connection, &[dead(numbers[0]), dead(numbers[1])]).await.unwrap();
     let range = actions::Replay { from_no: Some(numbers[0]), to_no: Some(numbers[1]), ..actions::Replay::default() };
-    assert_eq!(actions::replay(&app, asked, range).await.unwrap(), 2);
+    assert_eq!(actions::replay(&app, asked, (range, Attempt::First)).await.unwrap(), 2);
     let beyond = store::fresh(&mut connection, "funder_core", (numbers[2], i64::MAX), 10).await.unwrap();
     assert!(beyond.is_empty(), "the third waits for those before it");
     let troubled = event_store::troubled(&mut connection, None, ((false, 0), 10)).await.unwrap();

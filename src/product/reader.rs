@@ -32,6 +32,8 @@ impl fmt::Display for Problem {
 /// Collects the problems of one text. A reading returns `None` after it has recorded why.
 pub struct Reader<'t> {
     text: &'t str,
+    /// Where each line but the last one ends.
+    line_ends: Vec<usize>,
     problems: Vec<Problem>,
     /// Line of every field that was read, for rules that concern several.
     lines: BTreeMap<String, usize>,
@@ -47,10 +49,15 @@ pub struct Section<'d> {
 
 /// Characters of a wrong value that are shown.
 const FOUND_SHOWN_MAX: usize = 60;
+/// Problems that are told: whoever has more of them has another file in mind.
+pub const PROBLEMS_MAX: usize = 100;
+/// Elements of a list, far above what any field needs.
+pub const LIST_MAX: usize = 1_000;
 
 impl<'t> Reader<'t> {
     pub fn new(text: &'t str) -> Reader<'t> {
-        Reader { text, problems: Vec::new(), lines: BTreeMap::new() }
+        let line_ends = text.bytes().enumerate().filter(|(_, byte)| *byte == b'\n').map(|(at, _)| at).collect();
+        Reader { text, line_ends, problems: Vec::new(), lines: BTreeMap::new() }
     }
 
     /// The whole document; `None` when it is not TOML.
@@ -112,6 +119,12 @@ impl<'t> Reader<'t> {
         };
         let elements = self.convert(value, path.clone(), &allowed_list, |value| value.as_array().map(|_| ()));
         elements?;
+        let length = value.get_ref().as_array().map_or(0, |array| array.len());
+        if length > LIST_MAX {
+            let allowed = format!("at most {LIST_MAX} elements");
+            self.problem_at(self.line(&value.span()), path, &format!("{length} elements"), &allowed);
+            return None;
+        }
         let mut result = Some(Vec::new());
         for (index, element) in value.get_ref().as_array().into_iter().flat_map(|array| array.iter()).enumerate() {
             match (self.convert(element, format!("{path}[{index}]"), allowed, &convert), &mut result) {
@@ -194,14 +207,16 @@ impl<'t> Reader<'t> {
         self.problems.is_empty()
     }
 
-    /// All problems in the order of their lines.
+    /// The problems that were found first, in the order of their lines.
     pub fn into_problems(mut self) -> Vec<Problem> {
         self.problems.sort_by_key(|problem| problem.line);
         self.problems
     }
 
     fn problem_at(&mut self, line: usize, field: String, found: &str, allowed: &str) {
-        self.problems.push(Problem { line, field, found: found.to_owned(), allowed: allowed.to_owned() });
+        if self.problems.len() < PROBLEMS_MAX {
+            self.problems.push(Problem { line, field, found: found.to_owned(), allowed: allowed.to_owned() });
+        }
     }
 
     fn find<'d>(
@@ -239,7 +254,7 @@ impl<'t> Reader<'t> {
     }
 
     fn line(&self, span: &Range<usize>) -> usize {
-        self.text.as_bytes().iter().take(span.start).filter(|byte| **byte == b'\n').count() + 1
+        self.line_ends.partition_point(|end| *end < span.start) + 1
     }
 }
 

@@ -11,6 +11,8 @@ use super::terms::*;
 pub const APR_CAP_MAX: &str = "0.24";
 /// No price above the cap can pass the proof.
 pub const PRICE_MAX: &str = "0.24";
+/// A proof computes every grade; a letter each is more than any scorecard tells apart.
+pub const GRADES_MAX: usize = 26;
 /// Internet consumer loans: at most 200,000 yuan a borrower (商业银行互联网贷款管理暂行办法 art. 6).
 pub const LIMIT_MAX: Fen = Fen::new(20_000_000);
 /// Installments: at most five years (银保监发〔2022〕13号).
@@ -80,6 +82,10 @@ fn check_purchase(terms: &Terms, reader: &mut Reader<'_>) {
     }
     if purchase.grades.is_empty() {
         reader.problem("purchase.grades", "an empty list", "at least one grade");
+    }
+    if purchase.grades.len() > GRADES_MAX {
+        let found = format!("{} grades", purchase.grades.len());
+        reader.problem("purchase.grades", found, format!("at most {GRADES_MAX}"));
     }
     distinct(&purchase.grades, "purchase.grades", reader);
     distinct(&purchase.merchant_categories, "purchase.merchant_categories", reader);

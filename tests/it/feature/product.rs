@@ -4,6 +4,7 @@ use fenqi::base::day::MonthDay;
 use fenqi::base::id::ProductId;
 use fenqi::base::{BusinessDay, Fen};
 use fenqi::error::{Fault, Refusal};
+use fenqi::product::reader::PROBLEMS_MAX;
 use fenqi::product::terms::Method;
 use fenqi::product::{self, Problem, ProductRefusal, QuoteRequest, Terms, file};
 use sqlx::PgPool;
@@ -124,6 +125,24 @@ fn each_rule_refuses_what_it_is_for() {
         let fields: Vec<&str> = problems.iter().map(|problem| problem.field.as_str()).collect();
         assert!(fields.contains(&field), "{from:?} as {to:?}: {field} is missing in {problems:?}");
     }
+}
+
+#[test]
+fn a_file_of_nothing_but_mistakes_is_refused_with_the_first_of_them() {
+    let ones = format!("statement_days = [{}]", "1,".repeat(50_000));
+    let days = broken("standard", "statement_days = [", &format!("{ones}\nformer_days = ["));
+    let long = days.iter().find(|problem| problem.field == "line.statement_days").unwrap();
+    assert_eq!((long.found.as_str(), long.allowed.as_str()), ("50000 elements", "at most 1000 elements"));
+    for text in ["[[plan]]\n".repeat(25_000), (0..25_000).map(|number| format!("a{number}=1\n")).collect()] {
+        let problems = file::parse(&text).unwrap_err();
+        assert_eq!(problems.len(), PROBLEMS_MAX);
+        assert!(serde_json::to_string(&problems).unwrap().len() < 100_000);
+    }
+    let letters: Vec<String> = ('A'..='Z').map(|letter| format!("\"{letter}{letter}\"")).collect();
+    let grades = format!("grades = [\"A\", {}]", letters.join(", "));
+    let text = text("interest-free").replacen("grades = [\"A\", \"B\", \"C\", \"D\", \"E\"]", &grades, 1);
+    let fields: Vec<String> = file::parse(&text).unwrap_err().into_iter().map(|problem| problem.field).collect();
+    assert_eq!(fields, ["purchase.grades"], "27 grades");
 }
 
 #[test]

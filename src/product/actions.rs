@@ -3,6 +3,7 @@
 use anyhow::Context as _;
 use sha2::{Digest, Sha256};
 use sqlx::PgConnection;
+use tokio::sync::Semaphore;
 
 use crate::app::App;
 use crate::base::id::ProductId;
@@ -66,6 +67,25 @@ pub fn check(text: &str) -> Result<(Terms, Proof), ProductRefusal> {
     Ok((terms, proof))
 }
 
+/// Proofs that a node computes at once: each takes a processor for itself, and purchases go on meanwhile.
+const PROOFS_AT_ONCE: usize = 2;
+static PROVING: Semaphore = Semaphore::const_new(PROOFS_AT_ONCE);
+
+/// As [`check`], apart from what answers requests, and not more of it at once than a node has room for. Whoever no longer waits for
+/// a proof that has begun leaves it to its end.
+///
+/// # Errors
+/// If the program is going down.
+pub async fn check_apart(text: String) -> anyhow::Result<Result<(Terms, Proof), ProductRefusal>> {
+    let place = PROVING.acquire().await?;
+    let checked = tokio::task::spawn_blocking(move || {
+        let checked = check(&text);
+        drop(place);
+        checked
+    });
+    Ok(checked.await?)
+}
+
 /// Publishes a text as the next version of its product and takes the version before it off sale.
 ///
 /// The same text again is the same version. Loans and lines keep the version that they were made under.
@@ -78,7 +98,8 @@ pub async fn publish(app: &App, text: &str) -> Outcome<PublishedVersion, Product
 pub async fn publish_all(app: &App, texts: &[&str]) -> Outcome<Vec<PublishedVersion>, (usize, ProductRefusal)> {
     let mut checked = Vec::with_capacity(texts.len());
     for (place, text) in texts.iter().enumerate() {
-        checked.push((place, check(text).map_err(|refusal| Fault::Refused((place, refusal)))?));
+        let proven = check_apart((*text).to_owned()).await?;
+        checked.push((place, proven.map_err(|refusal| Fault::Refused((place, refusal)))?));
     }
     // Products are locked in one order everywhere, so that two who publish the same ones never wait for each other in a circle.
     checked.sort_by(|(_, (one, _)), (_, (other, _))| one.code.cmp(&other.code));

@@ -114,10 +114,10 @@ pub struct CheckResult {
     responses((status = 200, body = CheckResult)), security(("signature" = ["products:write"])),
     extensions(("x-reads-only" = json!(true))))]
 pub async fn check_product(_caller: FunderCaller, Body(text): Body<ProductText>) -> Result<Json<CheckResult>, Problem> {
-    let checked = tokio::task::spawn_blocking(move || actions::check(&text.terms_text)).await;
+    let checked = actions::check_apart(text.terms_text).await?;
     let none = || Value::Array(Vec::new());
     let json = |value: serde_json::Result<Value>| value.map_err(anyhow::Error::new);
-    let result = match checked.map_err(anyhow::Error::new)? {
+    let result = match checked {
         Ok((_, proof)) => {
             let proof = json(serde_json::to_value(&proof))?;
             CheckResult { passed: true, problems: none(), cases: none(), proof }

@@ -115,9 +115,7 @@ pub async fn publish(app: &App, by: &Signatory, draft_id: ProductDraftId) -> Out
 
 /// The product's code, if the text holds and is the funder's own.
 async fn prove(app: &App, funder_id: FunderId, text: &str) -> Outcome<String, DraftRefusal> {
-    let owned = text.to_owned();
-    // A proof computes thousands of schedules; other requests go on meanwhile.
-    let checked = tokio::task::spawn_blocking(move || actions::check(&owned)).await.map_err(anyhow::Error::new)?;
+    let checked = actions::check_apart(text.to_owned()).await?;
     let (terms, _) = checked.map_err(|refusal: ProductRefusal| Fault::Refused(DraftRefusal::Product(refusal)))?;
     let mut connection = app.pool.acquire().await?;
     let funder = funder::store::find_funder_by_code(&mut connection, &terms.funder).await?;

@@ -1,9 +1,13 @@
 //! The product factory: shipped products hold, broken files are told field by field, versions never change.
 
+use std::future::poll_fn;
+use std::task::Poll;
+
 use fenqi::base::day::MonthDay;
 use fenqi::base::id::ProductId;
 use fenqi::base::{BusinessDay, Fen};
 use fenqi::error::{Fault, Refusal};
+use fenqi::product::actions::check_apart;
 use fenqi::product::reader::PROBLEMS_MAX;
 use fenqi::product::terms::Method;
 use fenqi::product::{self, Problem, ProductRefusal, QuoteRequest, Terms, file};
@@ -150,6 +154,15 @@ fn what_is_not_toml_is_told_by_its_line() {
     let problems = file::parse("code = \"a\"\nname = \n").unwrap_err();
     assert_eq!((problems[0].line, problems[0].field.as_str()), (2, ""));
     assert!(file::parse("").is_err());
+}
+
+/// A proof takes a processor for as long as a purchase takes a hundred times.
+#[tokio::test]
+async fn a_proof_keeps_nothing_else_waiting() {
+    let mut proving = Box::pin(check_apart(text("standard")));
+    let is_done = poll_fn(|context| Poll::Ready(proving.as_mut().poll(context).is_ready())).await;
+    assert!(!is_done, "it is computed apart");
+    assert!(proving.await.unwrap().is_ok());
 }
 
 #[test]

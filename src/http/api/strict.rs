@@ -36,7 +36,7 @@ pub fn read<T: DeserializeOwned>(bytes: &[u8]) -> Result<T, Problem> {
 /// Keys and depth, before anything is made of the body.
 fn check_shape(text: &str) -> Result<(), Problem> {
     let found = RefCell::new(None);
-    let walk = Walk { depth: 0, pointer: String::new(), found: &found };
+    let walk = Walk { depth: 0, around: None, found: &found };
     let mut deserializer = serde_json::Deserializer::from_str(text);
     let walked = walk.deserialize(&mut deserializer).and_then(|()| deserializer.end());
     match (walked, found.into_inner()) {
@@ -55,21 +55,37 @@ fn check_shape(text: &str) -> Result<(), Problem> {
     }
 }
 
-/// Visits a value without keeping it; what it finds wrong it leaves in `found`.
+/// Visits a value without keeping it; what it finds wrong it leaves in `found`. Where it is, it works out only then: a list under
+/// a long name would otherwise have that name written for each of its elements.
 struct Walk<'a> {
     depth: usize,
-    pointer: String,
+    around: Option<(&'a Walk<'a>, Name<'a>)>,
     found: &'a RefCell<Option<FieldProblem>>,
 }
 
+/// By what a value stands in the one around it.
+enum Name<'a> {
+    Key(&'a str),
+    Place(usize),
+}
+
 impl<'a> Walk<'a> {
-    fn inside(&self, name: &str) -> Walk<'a> {
-        let name = name.replace('~', "~0").replace('/', "~1");
-        Walk { depth: self.depth + 1, pointer: format!("{}/{name}", self.pointer), found: self.found }
+    fn inside(&'a self, name: Name<'a>) -> Walk<'a> {
+        Walk { depth: self.depth + 1, around: Some((self, name)), found: self.found }
     }
 
-    fn refuse<E: serde::de::Error>(&self, pointer: String, code: &'static str, detail: String) -> E {
-        *self.found.borrow_mut() = Some(FieldProblem { pointer, code, detail });
+    fn pointer(&self) -> String {
+        match &self.around {
+            None => String::new(),
+            Some((around, Name::Place(place))) => format!("{}/{place}", around.pointer()),
+            Some((around, Name::Key(key))) => {
+                format!("{}/{}", around.pointer(), key.replace('~', "~0").replace('/', "~1"))
+            }
+        }
+    }
+
+    fn refuse<E: serde::de::Error>(&self, code: &'static str, detail: String) -> E {
+        *self.found.borrow_mut() = Some(FieldProblem { pointer: self.pointer(), code, detail });
         E::custom(code)
     }
 
@@ -78,7 +94,7 @@ impl<'a> Walk<'a> {
             return Ok(());
         }
         let detail = format!("lists and objects nest at most {DEPTH_MAX} deep");
-        Err(self.refuse(self.pointer.clone(), "nested_too_deep", detail))
+        Err(self.refuse("nested_too_deep", detail))
     }
 }
 
@@ -115,7 +131,7 @@ impl<'de> Visitor<'de> for Walk<'_> {
     fn visit_str<E: serde::de::Error>(self, text: &str) -> Result<(), E> {
         if text.contains('\0') {
             let detail = "a text holds no NUL".to_owned();
-            return Err(self.refuse(self.pointer.clone(), "value_not_allowed", detail));
+            return Err(self.refuse("value_not_allowed", detail));
         }
         Ok(())
     }
@@ -127,7 +143,7 @@ impl<'de> Visitor<'de> for Walk<'_> {
     fn visit_seq<A: SeqAccess<'de>>(self, mut items: A) -> Result<(), A::Error> {
         self.check_depth()?;
         let mut place = 0usize;
-        while items.next_element_seed(self.inside(&place.to_string()))?.is_some() {
+        while items.next_element_seed(self.inside(Name::Place(place)))?.is_some() {
             place += 1;
         }
         Ok(())
@@ -137,10 +153,10 @@ impl<'de> Visitor<'de> for Walk<'_> {
         self.check_depth()?;
         let mut seen = HashSet::new();
         while let Some(name) = fields.next_key::<String>()? {
-            let inside = self.inside(&name);
+            let inside = self.inside(Name::Key(&name));
             if seen.contains(&name) {
                 let detail = "the key stands twice in its object".to_owned();
-                return Err(self.refuse(inside.pointer, "duplicate_key", detail));
+                return Err(inside.refuse("duplicate_key", detail));
             }
             fields.next_value_seed(inside)?;
             seen.insert(name);
@@ -241,6 +257,14 @@ mod tests {
         refused(r#"{"amount_fen":99999999999999999999999}"#, "number_out_of_range", "/amount_fen");
         refused(&format!(r#"{{"amount_fen":{}}}"#, "9".repeat(400)), "number_out_of_range", "");
         refused(r#"{"amount_fen":1e999}"#, "number_out_of_range", "");
+    }
+
+    #[test]
+    fn a_fault_is_found_at_its_place_under_names_of_any_length_and_kind() {
+        refused(r#"{"a/b":[0,{"c~d":"\u0000"}]}"#, "value_not_allowed", "/a~1b/1/c~0d");
+        let long = "n".repeat(100_000);
+        let body = format!("{{\"{long}\":[{}{{\"x\":1,\"x\":2}}]}}", "1,".repeat(75_000));
+        refused(&body, "duplicate_key", &format!("/{long}/75000/x"));
     }
 
     #[test]

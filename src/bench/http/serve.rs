@@ -62,10 +62,11 @@ async fn unsigned_gate(
     request: extract::Request,
     next: Next,
 ) -> Response {
-    let (arrived, request) = match arrive(&gate.app, request).await {
+    let (arrived, request) = match arrive(&gate, request).await {
         Ok(arrived) => arrived,
-        Err((arrived, too_large)) => {
-            return write_down(&gate.app, &arrived, CalledBy::Nobody { why: "body_too_large" }, too_large).await;
+        Err((arrived, problem)) => {
+            let by = CalledBy::Nobody { why: problem.code };
+            return write_down(&gate.app, &arrived, by, problem.into_response()).await;
         }
     };
     let now = gate.app.access.now();

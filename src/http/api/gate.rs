@@ -41,7 +41,7 @@ const ANSWER_TIME_MAX: Duration = REQUEST_TIME_MAX.saturating_sub(Duration::from
 pub struct Gate {
     pub app: App,
     pub operations: Arc<Operations>,
-    /// How long a caller waits for the answer.
+    /// How long a caller waits for the answer, from when its request began to come.
     pub patience: Duration,
 }
 
@@ -106,11 +106,13 @@ pub async fn gate(State(gate): State<Gate>, request: Request, next: Next) -> Res
         // Neither read nor written down: whoever is refused so often is to cost nothing more.
         return finish_problem(denied_response(denied), &request_id(&parts)).await;
     }
-    let (arrived, request) = match arrive(&gate.app, Request::from_parts(parts, body)).await {
+    let (arrived, request) = match arrive(&gate, Request::from_parts(parts, body)).await {
         Ok(arrived) => arrived,
-        Err((arrived, too_large)) => {
+        Err((arrived, problem)) => {
             gate.app.access.distrust(address, authorization_of(&arrived.headers));
-            return write_down(&gate.app, &arrived, CalledBy::Nobody { why: "body_too_large" }, too_large).await;
+            let why = problem.code;
+            let response = finish_problem(problem.into_response(), &arrived.request_id).await;
+            return write_down(&gate.app, &arrived, CalledBy::Nobody { why }, response).await;
         }
     };
     let received = Received {
@@ -160,11 +162,13 @@ async fn turn_away(app: &App, arrived: &Arrived, denied: Fault<Denial>) -> Respo
 /// The request with its whole body in hand, and as it goes on.
 ///
 /// # Errors
-/// The answer to a body that is too large, with the request as it came without it.
-pub async fn arrive(app: &App, request: Request) -> Result<(Arrived, Request), (Arrived, Response)> {
+/// What is wrong with a body that is too large or does not come to its end, with the request as it came without it.
+pub async fn arrive(gate: &Gate, request: Request) -> Result<(Arrived, Request), (Arrived, Problem)> {
+    let app = &gate.app;
     let (started, called_at) = (Instant::now(), app.clock.now());
     let (parts, body) = request.into_parts();
-    let read = to_bytes(body, BODY_BYTES_MAX).await;
+    let read = tokio::time::timeout(gate.patience, to_bytes(body, BODY_BYTES_MAX)).await;
+    let read = read.map_err(|_| Problem::timed_out()).and_then(|read| read.map_err(|_| Problem::body_too_large()));
     let arrived = Arrived {
         method: parts.method.clone(),
         url: original_url(&parts),
@@ -172,16 +176,13 @@ pub async fn arrive(app: &App, request: Request) -> Result<(Arrived, Request), (
         headers: parts.headers.clone(),
         address: client_address(app, &parts).unwrap_or(address::NOWHERE),
         request_id: request_id(&parts),
-        body: read.as_ref().cloned().unwrap_or_default(),
+        body: read.as_ref().ok().cloned().unwrap_or_default(),
         started,
         called_at,
     };
     match read {
         Ok(body) => Ok((arrived, Request::from_parts(parts, Body::from(body)))),
-        Err(_) => {
-            let too_large = finish_problem(Problem::body_too_large().into_response(), &arrived.request_id).await;
-            Err((arrived, too_large))
-        }
+        Err(problem) => Err((arrived, problem)),
     }
 }
 
@@ -189,7 +190,8 @@ pub async fn arrive(app: &App, request: Request) -> Result<(Arrived, Request), (
 /// goes on, and its answer is found under its key.
 pub async fn let_in(call: &Arc<Call>, request: Request, next: Next) -> Response {
     let mut answering = Box::pin(answer(call.clone(), request, next));
-    let response = match tokio::time::timeout(call.gate.patience, &mut answering).await {
+    let patience = call.gate.patience.saturating_sub(call.arrived.started.elapsed());
+    let response = match tokio::time::timeout(patience, &mut answering).await {
         Ok(response) => response,
         Err(_) => {
             let operation = call.gate.operations.find(&call.arrived.method, &call.arrived.route);

@@ -20,7 +20,7 @@ use fenqi::router::{api_document, guarded};
 use futures_util::stream;
 use serde_json::{Value, json};
 use sqlx::PgPool;
-use tokio::io::AsyncWriteExt as _;
+use tokio::io::{AsyncReadExt as _, AsyncWriteExt as _};
 use tokio::net::TcpStream;
 
 use super::api_access::open;
@@ -95,6 +95,33 @@ async fn a_panic_is_answered_in_our_signature_and_written_down_and_gives_its_key
     assert_eq!(failed.header("ratelimit-limit"), "1000000");
     assert_eq!(calls(&app, "failed").await.len(), 1);
     assert_eq!(desk.post(DRAFTS, "d-1", &draft()).await.status, 201, "its key is free again");
+}
+
+/// The time of a request runs from its first byte, so that no layer around the gate is the first to lose patience.
+#[sqlx::test(migrator = "fenqi::MIGRATOR")]
+async fn a_body_that_does_not_come_to_its_end_is_answered_in_our_form(pool: PgPool) {
+    let (app, _) = open(pool).await;
+    let operations = api_document().operations;
+    let state = Gate { patience: Duration::from_millis(300), ..Gate::new(app.clone(), operations) };
+    let routes = Router::new().route(&format!("/api/v1{DRAFTS}"), post(served));
+    let address = browser::serve(guarded(routes.layer(from_fn_with_state(state, gate::gate)), app)).await;
+    let mut stream = TcpStream::connect(address.trim_start_matches("http://")).await.unwrap();
+    let request = format!("POST /api/v1{DRAFTS} HTTP/1.1\r\nhost: x\r\ncontent-length: 10\r\n\r\n{{}}");
+    stream.write_all(request.as_bytes()).await.unwrap();
+    let mut answer = Vec::new();
+    while !answer.ends_with(b"}") {
+        let mut piece = [0; 4096];
+        let read = tokio::time::timeout(Duration::from_secs(10), stream.read(&mut piece)).await;
+        let read = read.expect("the gate's patience ends first").unwrap();
+        assert!(read > 0, "{}", String::from_utf8_lossy(&answer));
+        answer.extend_from_slice(&piece[..read]);
+    }
+    let answer = String::from_utf8(answer).unwrap();
+    let (head, body) = answer.split_once("\r\n\r\n").unwrap();
+    let problem: Value = serde_json::from_str(body).unwrap();
+    assert!(head.starts_with("HTTP/1.1 503 "), "{head}");
+    assert_eq!((&problem["code"], &problem["type"]), (&json!("timed_out"), &json!("/api/docs/problems#timed_out")));
+    assert!(!problem["request_id"].as_str().unwrap().is_empty());
 }
 
 async fn served() -> &'static str {

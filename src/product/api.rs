@@ -88,7 +88,7 @@ pub async fn list_versions(
 #[serde(deny_unknown_fields)]
 pub struct ProductText {
     /// TOML, as `docs/PRODUCTS.md` describes it.
-    #[schema(example = "code = \"harbour-standard\"\n…", max_length = 200_000)]
+    #[schema(example = "code = \"harbour-standard\"\n…", max_length = 262_144)]
     pub terms_text: String,
 }
 
@@ -139,7 +139,7 @@ pub async fn check_product(_caller: FunderCaller, Body(text): Body<ProductText>)
 #[derive(Debug, Deserialize, ToSchema)]
 #[serde(deny_unknown_fields)]
 pub struct Simulation {
-    #[schema(example = "code = \"harbour-standard\"\n…", max_length = 200_000)]
+    #[schema(example = "code = \"harbour-standard\"\n…", max_length = 262_144)]
     pub terms_text: String,
     pub amount_fen: AmountFen,
     #[schema(example = 12, minimum = 1)]

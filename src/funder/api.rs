@@ -94,7 +94,11 @@ pub async fn list_entries(
     caller: FunderCaller,
     Params(params): Params<JournalParams>,
 ) -> Result<Json<Page<ReserveEntryView>>, Problem> {
-    actions::bring_journal_up_to_date(&app, caller.funder_id).await?;
+    // Only where a list begins: each page would otherwise have an entry after it for as long as purchases are made, and every one
+    // waits for the reserve.
+    if params.cursor.is_none() {
+        actions::bring_journal_up_to_date(&app, caller.funder_id).await?;
+    }
     let mut connection = app.pool.acquire().await?;
     let which = (params.business_day.map(|day| day.0), params.cursor.map(|cursor| cursor.0));
     let limit = params.limit.0;

@@ -1,13 +1,16 @@
 //! Purchases held out of slices of a reserve: booked together, never more than there is, and all of it before anybody is refused.
 
 use chrono::TimeDelta;
+use fenqi::access::PartnerKind;
 use fenqi::base::{BusinessDay, Fen};
 use fenqi::close::engine::cut_off;
 use fenqi::funder;
 use fenqi::jobs::worker::run_ready;
+use fenqi::partner::key::Algorithm;
 use fenqi::purchase::{Authoriser, Decision, PurchaseRefusal};
 use sqlx::PgPool;
 
+use crate::desk::{self, Desk};
 use crate::house;
 use crate::town::{self, LineWish, Town};
 
@@ -71,6 +74,28 @@ async fn what_slices_have_used_belongs_to_the_day_that_ends(pool: PgPool) {
     };
     assert_eq!((held("2026-03-02").await, held("2026-03-03").await), (30_000, 7_000));
     town.assert_whole("on the next morning").await;
+}
+
+#[sqlx::test(migrator = "fenqi::MIGRATOR")]
+async fn a_journal_comes_to_its_end_though_purchases_are_made_while_it_is_read(pool: PgPool) {
+    let town = shopping(pool).await;
+    desk::add_partner(&town.app, "harbour-core", PartnerKind::Funder, Some("harbour-bank".into())).await;
+    let identity = desk::add_key(&town.app, "harbour-core", "H-1", Algorithm::Sm2Sm3).await;
+    let core = Desk::new(&town.app, &desk::serve(&town.app).await, identity).await;
+    let authoriser = Authoriser::start(town.app.clone());
+    let (mut held, mut pages, mut path) = (0, 0, "/funder/reserve/entries?limit=1".to_owned());
+    loop {
+        assert_eq!(authorised(&buy(&town, &authoriser, &format!("p{pages}"), &[2_000, 2_000]).await), 2);
+        let page = core.get(&path).await.ok();
+        let entry = &page["items"][0];
+        held += if entry["kind"] == "hold" { entry["amount_fen"].as_i64().unwrap() } else { 0 };
+        pages += 1;
+        let Some(cursor) = page["next_cursor"].as_str() else { break };
+        assert!(pages < 20, "what was bought since the list began is another list's");
+        path = format!("/funder/reserve/entries?limit=1&cursor={cursor}");
+    }
+    assert!(held >= 4_000, "what was used before the first page is in it: {held}");
+    town.assert_whole("with purchases that are not in the journal yet").await;
 }
 
 #[sqlx::test(migrator = "fenqi::MIGRATOR")]

@@ -37,7 +37,7 @@ const CATCH_UP: TimeDelta = TimeDelta::days(1);
 ///
 /// # Errors
 /// If the timetable cannot be started.
-pub async fn run(app: &App, mut stop: watch::Receiver<bool>) -> anyhow::Result<()> {
+pub async fn run(app: &App, stop: watch::Receiver<bool>) -> anyhow::Result<()> {
     catch_up(app).await?;
     let mut scheduler = JobScheduler::new().await.context("the scheduler does not start")?;
     for (cron, kind) in TIMETABLE {
@@ -53,16 +53,7 @@ pub async fn run(app: &App, mut stop: watch::Receiver<bool>) -> anyhow::Result<(
         scheduler.add(tick.with_context(|| format!("{cron} is no cron entry"))?).await?;
     }
     scheduler.start().await?;
-    while !*stop.borrow() {
-        if let Err(error) = outbox::jobs::deliver_outbox(app).await {
-            tracing::error!("messages could not be delivered: {error:#}");
-        }
-        tokio::select! {
-            () = tokio::time::sleep(app.delivery.pause) => {}
-            // An error means that nobody can say stop any more, so this is the end as well.
-            _ = stop.changed() => {}
-        }
-    }
+    outbox::jobs::deliver_until(app, stop).await;
     scheduler.shutdown().await?;
     Ok(())
 }

@@ -1,6 +1,6 @@
 //! Delivery: one deliverer for each partner, batches in order, and whatever fails holds back its own object only.
 
-use std::collections::HashSet;
+use std::collections::{HashMap, HashSet, VecDeque};
 use std::ops::Add;
 use std::sync::OnceLock;
 use std::time::{Duration, Instant};
@@ -8,6 +8,8 @@ use std::time::{Duration, Instant};
 use chrono::{DateTime, Utc};
 use futures_util::{StreamExt as _, stream};
 use sqlx::PgConnection;
+use tokio::sync::watch;
+use tokio::task::{Id, JoinError, JoinSet};
 
 use super::carrier::{Carrier, Failure, Fate, Fates};
 use super::model::{AfterFailure, Pace};
@@ -47,13 +49,93 @@ impl Add for Summary {
     }
 }
 
+/// Delivers until `stop` says true. Each partner has its own runs, so that one that keeps silent holds up no other's next messages.
+pub async fn deliver_until(app: &App, mut stop: watch::Receiver<bool>) {
+    let mut turns = Turns::default();
+    while !*stop.borrow() {
+        if let Err(error) = turns.line_up(app).await {
+            tracing::error!("it could not be seen what waits to be delivered: {error:#}");
+        }
+        let pause = tokio::time::sleep(app.delivery.pause);
+        tokio::pin!(pause);
+        loop {
+            turns.start(app);
+            tokio::select! {
+                () = &mut pause => break,
+                said = stop.changed() => {
+                    // An error means that nobody can say stop any more, so this is the end as well.
+                    if said.is_err() {
+                        return turns.end().await;
+                    }
+                    break;
+                }
+                Some(ended) = turns.runs.join_next_with_id() => turns.note(ended),
+            }
+        }
+    }
+    turns.end().await;
+}
+
+/// Whose turn it is, and who waits for one: merchants after all others.
+#[derive(Default)]
+struct Turns {
+    runs: JoinSet<anyhow::Result<Summary>>,
+    under_way: HashMap<Id, String>,
+    others: VecDeque<String>,
+    merchants: VecDeque<String>,
+}
+
+impl Turns {
+    /// Puts whoever something waits for behind those who wait already.
+    async fn line_up(&mut self, app: &App) -> anyhow::Result<()> {
+        let waiting = store::partners_waiting(&mut *app.pool.acquire().await?, app.clock.now()).await?;
+        for partner in waiting {
+            let queue = if merchant_of(&partner).is_some() { &mut self.merchants } else { &mut self.others };
+            if !queue.contains(&partner) && !self.under_way.values().any(|running| *running == partner) {
+                queue.push_back(partner);
+            }
+        }
+        Ok(())
+    }
+
+    fn start(&mut self, app: &App) {
+        while self.runs.len() < partners_at_once(app) {
+            let Some(partner) = self.others.pop_front().or_else(|| self.merchants.pop_front()) else { return };
+            let (app, name) = (app.clone(), partner.clone());
+            let run = self.runs.spawn(async move { deliver_to(&app, &name).await });
+            self.under_way.insert(run.id(), partner);
+        }
+    }
+
+    fn note(&mut self, ended: Result<(Id, anyhow::Result<Summary>), JoinError>) {
+        let id = ended.as_ref().map_or_else(JoinError::id, |(id, _)| *id);
+        let partner = self.under_way.remove(&id).unwrap_or_default();
+        match ended {
+            Ok((_, Ok(_))) => {}
+            Ok((_, Err(error))) => tracing::error!(partner, "messages could not be delivered: {error:#}"),
+            Err(error) => tracing::error!(partner, %error, "a run ended unexpectedly"),
+        }
+    }
+
+    /// Lets the runs that are under way end.
+    async fn end(&mut self) {
+        while let Some(ended) = self.runs.join_next_with_id().await {
+            self.note(ended);
+        }
+    }
+}
+
+/// A third of the connections, because each partner takes one, and another now and then.
+fn partners_at_once(app: &App) -> usize {
+    PARTNERS_AT_ONCE.min(app.pool.options().get_max_connections() / 3).max(1) as usize
+}
+
 /// Delivers everything that is due to every partner that answers.
 ///
 /// # Errors
 /// Failures of the database; a partner's failures are noted with its messages.
 pub async fn deliver_outbox(app: &App) -> anyhow::Result<Summary> {
     let partners = store::partners_waiting(&mut *app.pool.acquire().await?, app.clock.now()).await?;
-    let at_once = PARTNERS_AT_ONCE.min(app.pool.options().get_max_connections() / 3).max(1);
     let (merchants, others): (Vec<String>, Vec<String>) =
         partners.into_iter().partition(|partner| merchant_of(partner).is_some());
     let first_merchant = OnceLock::new();
@@ -65,7 +147,7 @@ pub async fn deliver_outbox(app: &App) -> anyhow::Result<Summary> {
             if is_late { Ok(Summary::default()) } else { deliver_to(app, &partner).await }
         }
     });
-    let runs = runs.buffer_unordered(at_once as usize);
+    let runs = runs.buffer_unordered(partners_at_once(app));
     let done: Vec<anyhow::Result<Summary>> = runs.collect().await;
     done.into_iter().try_fold(Summary::default(), |sum, run| run.map(|run| sum + run))
 }

@@ -1,11 +1,13 @@
 //! Delivery to the funder's core: at least once, in order per object, whatever the partner does.
 
+use std::time::{Duration, Instant};
+
 use chrono::TimeDelta;
 use fenqi::app::App;
 use fenqi::error::{Attempt, Step};
 use fenqi::outbox::actions::{self, Asked};
 use fenqi::outbox::carrier::Carrier;
-use fenqi::outbox::jobs::{Summary, deliver_outbox};
+use fenqi::outbox::jobs::{Summary, deliver_outbox, deliver_until};
 use fenqi::outbox::{Message, event_store, store};
 use fenqi::sandbox::world::lock;
 use fenqi::sandbox::{self, FaultShares, Matcher, Scripted, Silence, World};
@@ -74,6 +76,41 @@ async fn a_funders_events_go_to_its_own_core_alone_except_in_a_trial(pool: PgPoo
     own.clock.set(own.clock.now() + TimeDelta::hours(1));
     assert_eq!(deliver_outbox(&own).await.unwrap().delivered, 1);
     assert_eq!(arrived(&world, 1), [0]);
+}
+
+#[sqlx::test(migrator = "fenqi::MIGRATOR")]
+async fn a_core_that_keeps_silent_holds_up_no_other_cores_next_messages(pool: PgPool) {
+    let (trial, world, base_url) = house::open_in_world_that(pool, "2026-01-05", Silence::Drop).await;
+    let silent = tokio::net::TcpListener::bind("127.0.0.1:0").await.unwrap();
+    let core_at = |base_url: &str, name: &str| {
+        let mut settings = sandbox::partner_settings(base_url, house::SEED);
+        settings.retain(|one| one.name == "funder_core");
+        settings[0].name = name.to_owned();
+        settings.remove(0)
+    };
+    let silent_at = format!("http://{}", silent.local_addr().unwrap());
+    let own = house::with_partners(&trial, &[core_at(&silent_at, "silent-bank"), core_at(&base_url, "other-bank")]);
+    let app = house::with_connections(&own, 12).await;
+    let tell = async |partner: &str, object: u128| {
+        let (partner, object_id, created_at) = (partner.to_owned(), Uuid::from_u128(object), app.clock.now());
+        let message = Message { partner, kind: "loan_made", object_id, body: json!({ "number": 0 }), created_at };
+        store::enqueue(&mut app.pool.acquire().await.unwrap(), &[message]).await.unwrap();
+    };
+    tell("silent-bank", 1).await;
+    let (stop, stopped) = tokio::sync::watch::channel(false);
+    let node = app.clone();
+    let delivering = tokio::spawn(async move { deliver_until(&node, stopped).await });
+    let (call, _) = tokio::time::timeout(Duration::from_secs(5), silent.accept()).await.unwrap().unwrap();
+    tell("other-bank", 2).await;
+    let began = Instant::now();
+    while arrived(&world, 2).is_empty() {
+        assert!(began.elapsed() < Duration::from_secs(7), "it waits until the other's call has run into its limit");
+        tokio::time::sleep(Duration::from_millis(20)).await;
+    }
+    stop.send(true).unwrap();
+    drop(call);
+    delivering.await.unwrap();
+    app.pool.close().await;
 }
 
 #[sqlx::test(migrator = "fenqi::MIGRATOR")]

@@ -26,7 +26,7 @@ pub async fn run(args: Args) -> anyhow::Result<ExitCode> {
     // The private PostgreSQL, if it is ours, runs as long as `_database` lives.
     let (app, _database) = trial::open_any().await?;
     let wanted = Wanted { url: args.url.as_deref().filter(|_| !args.off), algorithm: args.algorithm };
-    match set_notify_url(&app, args.merchant, wanted).await? {
+    match set_notify_url(&app, args.merchant, wanted).await?.address {
         Some(address) => println!("{} is notified at {}", args.merchant, address.url),
         None => println!("{} is not notified", args.merchant),
     }

@@ -2,7 +2,6 @@
 
 use chrono::{DateTime, Utc};
 use serde_json::{Value, json};
-use sha2::{Digest as _, Sha256};
 
 use super::code::{Code, CodeKind};
 use crate::base::id::{CodeId, MerchantId, PurchaseId};
@@ -30,11 +29,12 @@ pub struct NotifyAddress {
     pub algorithm: Algorithm,
 }
 
-/// Names an address, or its absence, so that whoever changes it can say which one was read.
-pub fn notify_version(address: Option<&NotifyAddress>) -> String {
-    let Some(address) = address else { return "none".to_owned() };
-    let digest = Sha256::digest(format!("{} {}", address.algorithm.as_str(), address.url));
-    digest.iter().take(8).map(|byte| format!("{byte:02x}")).collect()
+/// Where a merchant is notified, if it is, in the version that whoever changes it must have read.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Notified {
+    pub address: Option<NotifyAddress>,
+    /// One higher after each change, also one back to what stood before.
+    pub version: i32,
 }
 
 /// The payment that a notification is about.

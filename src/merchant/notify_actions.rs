@@ -1,7 +1,7 @@
 //! Where a merchant's system hears of payments: set and clear it.
 
 use super::model::MerchantRefusal;
-use super::notification::{NotifyAddress, notify_version};
+use super::notification::{Notified, NotifyAddress};
 use super::notify_store;
 use crate::app::App;
 use crate::base::id::MerchantId;
@@ -43,42 +43,46 @@ pub async fn set_notify_url(
     app: &App,
     merchant_id: MerchantId,
     wanted: Wanted<'_>,
-) -> Outcome<Option<NotifyAddress>, NotifyRefusal> {
-    set_where(app, merchant_id, wanted, |_, _| true).await
+) -> Outcome<Notified, NotifyRefusal> {
+    set_where(app, merchant_id, wanted, None).await
 }
 
-/// The same where what stands is still the `version` that was read. Asked again, what was done is done.
+/// The same where what stands is still in the `version` that was read. Asked again, what was done is done.
 pub async fn change_notify_url(
     app: &App,
     merchant_id: MerchantId,
     wanted: Wanted<'_>,
-    (version, attempt): (&str, Attempt),
-) -> Outcome<Option<NotifyAddress>, NotifyRefusal> {
-    set_where(app, merchant_id, wanted, |standing, address| {
-        notify_version(standing) == version || (attempt == Attempt::Again && standing == address)
-    })
-    .await
+    (version, attempt): (i32, Attempt),
+) -> Outcome<Notified, NotifyRefusal> {
+    set_where(app, merchant_id, wanted, Some((version, attempt))).await
 }
 
 async fn set_where(
     app: &App,
     merchant_id: MerchantId,
     wanted: Wanted<'_>,
-    allows: impl Fn(Option<&NotifyAddress>, Option<&NotifyAddress>) -> bool + Send,
-) -> Outcome<Option<NotifyAddress>, NotifyRefusal> {
+    read: Option<(i32, Attempt)>,
+) -> Outcome<Notified, NotifyRefusal> {
     let reach = app.partners.cashiers().reach();
     let url = wanted.url.map(|url| NotifyUrl::parse(url, reach)).transpose();
     let url = url.map_err(|refusal| Fault::Refused(refusal.into()))?;
     let address = url.map(|url| NotifyAddress { url: url.as_str().to_owned(), algorithm: wanted.algorithm });
+    let unknown = || Fault::Refused(NotifyRefusal::Merchant(MerchantRefusal::UnknownMerchant));
     let mut transaction = database::begin(&app.pool).await?;
     if !notify_store::lock(&mut transaction, merchant_id).await? {
-        return Err(Fault::Refused(NotifyRefusal::Merchant(MerchantRefusal::UnknownMerchant)));
+        return Err(unknown());
     }
-    let standing = notify_store::find(&mut transaction, merchant_id).await?;
-    if !allows(standing.as_ref(), address.as_ref()) {
-        return Err(Fault::Refused(NotifyRefusal::ChangedSince));
+    let standing = notify_store::find(&mut transaction, merchant_id).await?.ok_or_else(unknown)?;
+    if let Some((version, attempt)) = read {
+        let is_done = standing.version - 1 == version && standing.address == address;
+        if attempt == Attempt::Again && is_done {
+            return Ok(standing);
+        }
+        if standing.version != version {
+            return Err(Fault::Refused(NotifyRefusal::ChangedSince));
+        }
     }
-    notify_store::set(&mut transaction, merchant_id, address.as_ref()).await?;
+    let version = notify_store::set(&mut transaction, merchant_id, address.as_ref()).await?;
     transaction.commit().await?;
-    Ok(address)
+    Ok(Notified { address, version })
 }

@@ -8,7 +8,7 @@ use chrono::{DateTime, Utc};
 use serde::{Deserialize, Serialize};
 use utoipa::{IntoParams, ToSchema};
 
-use super::notification::{NotifyAddress, notify_version};
+use super::notification::{Notified, NotifyAddress};
 use super::notify_actions::{Wanted, change_notify_url};
 use super::notify_store;
 use crate::app::App;
@@ -48,11 +48,11 @@ impl From<Option<NotifyAddress>> for NotifyUrlView {
     security(("signature" = ["orders:read"])))]
 pub async fn show_notify_url(State(app): State<App>, caller: MerchantCaller) -> Result<impl IntoResponse, Problem> {
     let found = notify_store::find(&mut *app.pool.acquire().await?, caller.merchant_id).await?;
-    Ok(tagged(found))
+    Ok(tagged(found.ok_or(sqlx::Error::RowNotFound)?))
 }
 
-fn tagged(address: Option<NotifyAddress>) -> impl IntoResponse {
-    ([(header::ETAG, etag(notify_version(address.as_ref())))], Json(NotifyUrlView::from(address)))
+fn tagged(notified: Notified) -> impl IntoResponse {
+    ([(header::ETAG, etag(notified.version))], Json(NotifyUrlView::from(notified.address)))
 }
 
 /// In which algorithm we sign.
@@ -80,7 +80,7 @@ pub struct NewNotifyUrl {
 ///
 /// Of each payment, void and refund from now on, signed with one of our keys.
 #[utoipa::path(put, path = "/merchant/notify-url", tag = "merchant", request_body = NewNotifyUrl,
-    params(("If-Match" = String, Header, description = "The ETag that was read.", example = "\"none\"")),
+    params(("If-Match" = String, Header, description = "The ETag that was read.", example = "\"0\"")),
     responses((status = 200, body = NotifyUrlView,
         headers(("ETag" = String, description = "The version that `If-Match` of a change names.")))),
     security(("signature" = ["notifications:write"])),
@@ -96,7 +96,7 @@ pub async fn put_notify_url(
         SignedIn::RsaSha256 => Algorithm::RsaSha256,
     };
     let wanted = Wanted { url: new.url.as_deref(), algorithm };
-    let read = (if_match.0.trim_matches('"'), caller.caller.attempt);
+    let read = (if_match.number()?, caller.caller.attempt);
     Ok(tagged(change_notify_url(&app, caller.merchant_id, wanted, read).await?))
 }
 

@@ -2,19 +2,26 @@
 
 use sqlx::PgConnection;
 
-use super::notification::NotifyAddress;
+use super::notification::{Notified, NotifyAddress};
 use crate::base::id::MerchantId;
 use crate::partner::key::Algorithm;
 
-pub async fn find(connection: &mut PgConnection, merchant_id: MerchantId) -> sqlx::Result<Option<NotifyAddress>> {
-    sqlx::query_as!(
-        NotifyAddress,
-        r#"select notify_url as "url!", notify_algorithm as "algorithm!: Algorithm"
-           from merchant where merchant_id = $1 and notify_url is not null"#,
+/// `None` if there is no such merchant.
+pub async fn find(connection: &mut PgConnection, merchant_id: MerchantId) -> sqlx::Result<Option<Notified>> {
+    let row = sqlx::query!(
+        r#"select notify_url, notify_algorithm as "notify_algorithm: Algorithm", notify_version
+           from merchant where merchant_id = $1"#,
         merchant_id.uuid()
     )
     .fetch_optional(connection)
-    .await
+    .await?;
+    Ok(row.map(|row| {
+        let address = row.notify_url.zip(row.notify_algorithm);
+        Notified {
+            address: address.map(|(url, algorithm)| NotifyAddress { url, algorithm }),
+            version: row.notify_version,
+        }
+    }))
 }
 
 /// Holds the merchant until the transaction ends; `false` if there is no such merchant.
@@ -28,19 +35,19 @@ pub async fn lock(connection: &mut PgConnection, merchant_id: MerchantId) -> sql
     Ok(found.is_some())
 }
 
-/// Sets or clears it.
+/// Sets or clears it; returns the version that it stands in from then on.
 pub async fn set(
     connection: &mut PgConnection,
     merchant_id: MerchantId,
     address: Option<&NotifyAddress>,
-) -> sqlx::Result<()> {
-    sqlx::query!(
-        "update merchant set notify_url = $2, notify_algorithm = $3 where merchant_id = $1",
+) -> sqlx::Result<i32> {
+    sqlx::query_scalar!(
+        "update merchant set notify_url = $2, notify_algorithm = $3, notify_version = notify_version + 1
+         where merchant_id = $1 returning notify_version",
         merchant_id.uuid(),
         address.map(|address| address.url.as_str()),
         address.map(|address| address.algorithm.as_str()),
     )
-    .execute(connection)
-    .await?;
-    Ok(())
+    .fetch_one(connection)
+    .await
 }

@@ -44,7 +44,7 @@ pub async fn live(town: &Town, merchant: &Desk) {
     let product = town::named(town.product("harbour-standard"));
     actions::apply(&town.app, request(ready(&town.app, 1).await, product, None)).await.unwrap();
     let notify = json!({ "url": "http://127.0.0.1:9/fenqi/notify" }).to_string();
-    let headers = [("idempotency-key", "u-1"), ("if-match", "\"none\"")];
+    let headers = [("idempotency-key", "u-1"), ("if-match", "\"0\"")];
     merchant.send_with("PUT", "/merchant/notify-url", &headers, &notify).await.ok();
     let order = json!({ "reference": "A-1", "amount_fen": 120_000, "expires_at": "2026-01-05T20:00:00+08:00" });
     let order = merchant.post("/merchant/orders", "o-1", &order).await.ok();

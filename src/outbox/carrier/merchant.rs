@@ -21,7 +21,7 @@ pub async fn carry(
     (batch, patience): (&[Waiting], u32),
 ) -> anyhow::Result<Carried> {
     let found = notify_store::find(&mut *app.pool.acquire().await?, merchant_id).await?;
-    let Some(address) = found else {
+    let Some(address) = found.and_then(|notified| notified.address) else {
         let nowhere = Fate::Undeliverable("the merchant has no notify URL any more".to_owned());
         return Ok(Carried::all(batch.iter().map(|message| (message.message_no, nowhere.clone())).collect::<Fates>()));
     };

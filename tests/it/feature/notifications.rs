@@ -122,7 +122,7 @@ async fn a_cashier_hears_of_a_payment_its_void_and_a_refund(pool: PgPool) {
 async fn an_address_is_set_by_whoever_read_it_last(pool: PgPool) {
     let (_, desk, _, url) = open(pool).await;
     let tag = desk.get("/merchant/notify-url").await.header("etag").to_owned();
-    assert_eq!(tag, "\"none\"");
+    assert_eq!(tag, "\"0\"");
     let without = desk.send("PUT", "/merchant/notify-url", Some("u-0"), &json!({ "url": url }).to_string()).await;
     assert_eq!(without.problem(), (428, "precondition_required".into()));
     let set = put_url(&desk, "u-1", &tag, json!({ "url": url })).await;
@@ -138,6 +138,27 @@ async fn an_address_is_set_by_whoever_read_it_last(pool: PgPool) {
     });
     let answers = futures_util::future::join_all(asked).await;
     assert_eq!(answers.iter().filter(|status| **status == 200).count(), 1, "{answers:?}");
+}
+
+#[sqlx::test(migrator = "fenqi::MIGRATOR")]
+async fn an_address_that_was_changed_and_changed_back_was_changed(pool: PgPool) {
+    let (town, desk, _, url) = open(pool).await;
+    let first = set_url(&desk, "u-1", json!({ "url": url })).await;
+    let read = first.header("etag").to_owned();
+    for (key, body) in [("u-2", json!({ "url": null })), ("u-3", json!({ "url": url }))] {
+        set_url(&desk, key, body).await.ok();
+    }
+    let now = desk.get("/merchant/notify-url").await;
+    assert_eq!(now.json(), first.json());
+    let stale = put_url(&desk, "u-4", &read, json!({ "url": null })).await;
+    assert_eq!(stale.problem(), (412, "precondition_failed".into()));
+    // So was one that an operator set again as it stood.
+    let wanted = Wanted { url: Some(&url), algorithm: Algorithm::RsaSha256 };
+    set_notify_url(&town.app, town.merchant_id, wanted).await.unwrap();
+    let stale = put_url(&desk, "u-5", now.header("etag"), json!({ "url": null })).await;
+    assert_eq!(stale.problem(), (412, "precondition_failed".into()));
+    let foreign = put_url(&desk, "u-6", "\"none\"", json!({ "url": null })).await;
+    assert_eq!(foreign.problem(), (412, "precondition_failed".into()), "a tag of nothing that we gave");
 }
 
 #[sqlx::test(migrator = "fenqi::MIGRATOR")]

@@ -156,8 +156,7 @@ async fn bench_on_database(config: &Config, bench: Bench) -> anyhow::Result<Figu
         Bench::Collect { lines } => {
             let (scratch, world) = scratch_world(config, &database.url).await?;
             let measured = collect::measure(&world, lines).await;
-            drop(world);
-            scratch.remove().await?;
+            remove(scratch, world).await?;
             let figure = measured?;
             println!("{}", figure.line());
             figure
@@ -166,8 +165,7 @@ async fn bench_on_database(config: &Config, bench: Bench) -> anyhow::Result<Figu
             let (scratch, world) = scratch_world(config, &database.url).await?;
             let options = http::Options { runs, reads, purchases };
             let measured = http::measure(&world, options, &mut |figure| println!("{}", figure.line())).await;
-            drop(world);
-            scratch.remove().await?;
+            remove(scratch, world).await?;
             measured?
         }
         Bench::Pages { people, per_second, seconds } => {
@@ -182,8 +180,7 @@ async fn bench_on_database(config: &Config, bench: Bench) -> anyhow::Result<Figu
 async fn bench_close(config: &Config, url: &str, loans: i64, runs: usize) -> anyhow::Result<Figure> {
     let (scratch, world) = scratch_world(config, url).await?;
     let measured = close::measure(&world, loans, &mut |figure| println!("{}", figure.line())).await;
-    drop(world);
-    scratch.remove().await?;
+    remove(scratch, world).await?;
     let mut whole = measured?;
     let mut nothing_due = close::NothingDue::default();
     for left in (0..runs).rev() {
@@ -193,8 +190,7 @@ async fn bench_close(config: &Config, url: &str, loans: i64, runs: usize) -> any
         if measured.is_ok() && left == 0 {
             measured = nothing_due.measure_beside(&world, loans, runs).await;
         }
-        drop(world);
-        scratch.remove().await?;
+        remove(scratch, world).await?;
         measured?;
     }
     let nothing_due = nothing_due.figure();
@@ -206,8 +202,7 @@ async fn bench_close(config: &Config, url: &str, loans: i64, runs: usize) -> any
 async fn bench_pages(config: &Config, url: &str, options: pages::Options) -> anyhow::Result<Figure> {
     let (scratch, world) = scratch_world(config, url).await?;
     let measured = pages::measure(&world, options, &mut |figure| println!("{}", figure.line())).await;
-    drop(world);
-    scratch.remove().await?;
+    remove(scratch, world).await?;
     measured
 }
 
@@ -217,9 +212,8 @@ async fn bench_authorise(config: &Config, url: &str, options: authorise::Options
     let baseline =
         SimpleUpdate::prepare(launcher::program(&config.private_postgres(), "pgbench")?, pgbench_home.url()).await?;
     let measured = authorise::measure(&world, &baseline, options, &mut |figure| println!("{}", figure.line())).await;
-    drop(world);
     pgbench_home.remove().await?;
-    scratch.remove().await?;
+    remove(scratch, world).await?;
     measured
 }
 
@@ -227,4 +221,11 @@ async fn scratch_world(config: &Config, url: &str) -> anyhow::Result<(Scratch, W
     let scratch = Scratch::create(url, "bench", CONNECTIONS).await?;
     let app = app_on(config, scratch.pool.clone(), Clock::System)?;
     Ok((scratch, World::open(app).await?))
+}
+
+/// What partners called is still being written down when the last of them is answered, and the database goes with its pool.
+async fn remove(scratch: Scratch, world: World) -> anyhow::Result<()> {
+    world.app.partners.flush_log().await;
+    drop(world);
+    scratch.remove().await
 }

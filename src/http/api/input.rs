@@ -102,7 +102,7 @@ impl<S: Send + Sync, T: FromStr, U: FromStr> FromRequestParts<S> for NamedWithin
 }
 
 /// The version that the caller read, by the header `If-Match`, of something that two may edit.
-pub struct IfMatch(pub String);
+pub struct IfMatch(String);
 
 impl<S: Sync> FromRequestParts<S> for IfMatch {
     type Rejection = Problem;

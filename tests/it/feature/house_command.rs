@@ -51,6 +51,14 @@ impl Program {
         String::from_utf8(output.stdout).unwrap()
     }
 
+    /// The same of a command that must not tell of an error on its way either.
+    pub fn done_without_error(&self, arguments: &[&str]) -> String {
+        let output = self.output(arguments);
+        let told = String::from_utf8_lossy(&output.stderr);
+        assert!(output.status.success() && !told.contains("ERROR"), "{arguments:?}: {told}");
+        String::from_utf8(output.stdout).unwrap()
+    }
+
     /// What the command prints of what it found, for which it ends with 1.
     pub fn found(&self, arguments: &[&str]) -> String {
         let output = self.output(arguments);

@@ -54,3 +54,10 @@ async fn what_is_not_there_is_said_with_where_to_look(pool: PgPool) {
     let told: Value = serde_json::from_str(&fenqi.done(&["funder", "list", "--json"])).unwrap();
     assert_eq!((&told["code"], &told["available_fen"]), (&json!("harbour-bank"), &json!(10_000_000)));
 }
+
+#[sqlx::test(migrator = "fenqi::MIGRATOR")]
+async fn a_benchmark_writes_down_its_last_calls_before_its_database_goes(pool: PgPool) {
+    let fenqi = Program::on(&pool).await;
+    let told = fenqi.done_without_error(&["bench", "http", "--runs", "1", "--reads", "64", "--purchases", "64"]);
+    assert!(told.contains("signed order and confirmation"), "{told}");
+}

@@ -10,25 +10,6 @@ const TEST_FILE_LINES_MAX: usize = 600;
 const FUNCTION_LINES_MAX: usize = 70;
 const BANNED_FILE_NAMES: [&str; 7] = ["mgr", "info", "data", "util", "utils", "helper", "helpers"];
 
-/// Folders whose files play the roles of a feature.
-const FEATURES: [&str; 16] = [
-    "access",
-    "product",
-    "passcode",
-    "borrower",
-    "credit",
-    "risk",
-    "merchant",
-    "funder",
-    "purchase",
-    "loan",
-    "bill",
-    "repayment",
-    "overdue",
-    "settlement",
-    "reconcile",
-    "day_file",
-];
 /// The top of the house: nothing below may know them.
 const TOP: [&str; 6] = ["cli", "demo", "bench", "replay", "router", "timetable"];
 /// Folders of the top that are programs of their own: they know everything, and talk to whoever started them.
@@ -53,7 +34,7 @@ impl Source {
     }
 
     fn is_feature(&self) -> bool {
-        FEATURES.contains(&self.folder())
+        features::ORDER.contains(&self.folder())
     }
 
     fn role(&self) -> Role {
@@ -260,7 +241,7 @@ fn knowledge_flows_one_way() {
             let refused = match (folder, source.path.as_str()) {
                 ("base", _) => target != "base",
                 (_, "error.rs") => target != "base" && target != "error",
-                ("ledger" | "notice", _) => FEATURES.contains(&target) || TOP.contains(&target),
+                ("ledger" | "notice", _) => features::ORDER.contains(&target) || TOP.contains(&target),
                 // The sandbox speaks the partners' words, and signs with the same pen.
                 ("sandbox", _) => {
                     !["base", "sandbox", "partner"].contains(&target)

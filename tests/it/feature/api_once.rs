@@ -26,12 +26,24 @@ use super::authoriser::until_somebody_waits;
 use crate::browser;
 use crate::desk::{self, Desk};
 use crate::house;
-use crate::town;
+use crate::town::{self, Town};
 
 const DRAFTS: &str = "/funder/product-drafts";
 
 fn draft(text: &str) -> Value {
     json!({ "terms_text": text })
+}
+
+/// A town with the desks of its funder's core and of its merchant's cashier.
+async fn open_to_both(pool: PgPool) -> (Town, Desk, Desk) {
+    let (app, _) = house::open_in_world(pool, "2026-01-05").await;
+    let town = town::found(app, 10_000_000).await;
+    let (app, address) = (&town.app, desk::serve(&town.app).await);
+    desk::add_partner(app, "harbour-core", PartnerKind::Funder, Some("harbour-bank".into())).await;
+    let core = Desk::new(app, &address, desk::add_key(app, "harbour-core", "H-1", Algorithm::Sm2Sm3).await).await;
+    desk::add_partner(app, "cashier", PartnerKind::Merchant, Some(town.merchant_id.to_string())).await;
+    let cashier = core.with(desk::add_key(app, "cashier", "C-1", Algorithm::Sm2Sm3).await);
+    (town, core, cashier)
 }
 
 /// Every node that asked for something dies after it was done and before its answer was kept, some time ago.
@@ -61,13 +73,8 @@ async fn put_twice(app: &App, desk: &Desk, (key, path): (&str, &str), body: &Val
 
 #[sqlx::test(migrator = "fenqi::MIGRATOR")]
 async fn a_change_whose_answer_was_lost_is_answered_as_the_first_time(pool: PgPool) {
-    let (app, _) = house::open_in_world(pool, "2026-01-05").await;
-    let town = town::found(app, 10_000_000).await;
-    let (app, address) = (&town.app, desk::serve(&town.app).await);
-    desk::add_partner(app, "harbour-core", PartnerKind::Funder, Some("harbour-bank".into())).await;
-    let core = Desk::new(app, &address, desk::add_key(app, "harbour-core", "H-1", Algorithm::Sm2Sm3).await).await;
-    desk::add_partner(app, "cashier", PartnerKind::Merchant, Some(town.merchant_id.to_string())).await;
-    let cashier = core.with(desk::add_key(app, "cashier", "C-1", Algorithm::Sm2Sm3).await);
+    let (town, core, cashier) = open_to_both(pool).await;
+    let app = &town.app;
 
     put_twice(app, &core, ("mark", "/funder/reserve/low-water-mark"), &json!({ "low_water_fen": 700_000 })).await;
     let template = json!({ "template": { "text": r#"{"loanNo": {{ body.loan_id }}}"# } });
@@ -123,13 +130,8 @@ async fn replay_twice(app: &App, desk: &Desk, (path, message_no): (&str, i64)) {
 
 #[sqlx::test(migrator = "fenqi::MIGRATOR")]
 async fn an_event_sent_again_or_given_up_is_so_once(pool: PgPool) {
-    let (app, _) = house::open_in_world(pool, "2026-01-05").await;
-    let town = town::found(app, 10_000_000).await;
-    let (app, address) = (&town.app, desk::serve(&town.app).await);
-    desk::add_partner(app, "harbour-core", PartnerKind::Funder, Some("harbour-bank".into())).await;
-    let core = Desk::new(app, &address, desk::add_key(app, "harbour-core", "H-1", Algorithm::Sm2Sm3).await).await;
-    desk::add_partner(app, "cashier", PartnerKind::Merchant, Some(town.merchant_id.to_string())).await;
-    let cashier = core.with(desk::add_key(app, "cashier", "C-1", Algorithm::Sm2Sm3).await);
+    let (town, core, cashier) = open_to_both(pool).await;
+    let app = &town.app;
 
     replay_twice(app, &core, ("/events", failed_message(app, "harbour-bank", "loan_made").await)).await;
     let merchant = format!("merchant:{}", town.merchant_id);

@@ -4,8 +4,9 @@ use std::collections::{BTreeMap, BTreeSet};
 
 use super::{Role, Source, expand, none, sources};
 
-/// A feature may know those before it. Access and passcodes stand below all of them, funders' files above.
-const ORDER: [&str; 15] = [
+/// Folders whose files play the roles of a feature. One may know those before it. Access and passcodes stand below all of them,
+/// funders' files above.
+pub const ORDER: [&str; 15] = [
     "access",
     "passcode",
     "product",
@@ -65,11 +66,25 @@ fn features_know_those_before_them() {
     none(wrong);
 }
 
+/// What acts or has pages is a feature, but for the messages that all features write.
+const NO_FEATURE: &str = "outbox";
+
 #[test]
 fn every_feature_has_its_place() {
-    let unplaced: BTreeSet<String> =
-        sources().iter().filter(|source| source.is_feature()).map(|source| source.folder().to_owned()).collect();
-    none(unplaced.into_iter().filter(|folder| !ORDER.contains(&folder.as_str())).collect());
+    let sources = sources();
+    let is_page = |source: &Source| source.stem() == "h5" || source.stem().ends_with("_h5");
+    let features = sources.iter().filter(|source| source.role() == Role::Actions || is_page(source));
+    let features: BTreeSet<&str> = features.map(Source::folder).collect();
+    let unplaced = features.iter().filter(|folder| **folder != NO_FEATURE && !ORDER.contains(*folder));
+    none(unplaced.map(|folder| format!("{folder} is a feature without a place")).collect());
+    let folders: BTreeSet<&str> = sources.iter().map(Source::folder).collect();
+    none(
+        ORDER
+            .iter()
+            .filter(|placed| !folders.contains(*placed))
+            .map(|placed| format!("there is no {placed}"))
+            .collect(),
+    );
 }
 
 /// Rules are open: whoever calls them does nothing but compute. What reads, writes or shows is reached by the names that the

@@ -18,7 +18,8 @@ use uuid::Uuid;
 use crate::base::{Clock, Fen, id};
 use crate::partner::client::{TIME_LIMIT_PERSON, build_http};
 use crate::partner::risk::wire::{
-    APPLICATIONS_MAX, Answer, Application, CardHistory, CardMonth, DecideRequest, Decision, VERSION,
+    APPLICATIONS_MAX, Answer, Application, CardHistory, CardMonth, DecideRequest, Decision, REASON_CHARS_MAX, VERSION,
+    is_reason,
 };
 use crate::partner::signature::{AnswerHeaders, Identity, KeyRing, Stamp};
 use crate::sandbox::PLATFORM;
@@ -377,16 +378,23 @@ fn usable(answers: &[Answer]) -> Result<(), String> {
             Decision::Approve { grade, .. } if grade.trim().is_empty() => {
                 Some("an approval without a grade".to_owned())
             }
-            Decision::Refuse { reason, .. } | Decision::Refer { reason } if reason.trim().is_empty() => {
-                Some("no reason".to_owned())
-            }
-            Decision::Approve { .. } | Decision::Refuse { .. } | Decision::Refer { .. } => None,
+            Decision::Refuse { reason, .. } | Decision::Refer { reason } => check_reason(reason).err(),
+            Decision::Approve { .. } => None,
         };
         if let Some(fault) = fault {
             return Err(format!("{} has {fault}", answer.application_id));
         }
     }
     Ok(())
+}
+
+/// What the house would refuse in a late answer is no reason in one at once either.
+fn check_reason(reason: &str) -> Result<(), String> {
+    if is_reason(reason) {
+        return Ok(());
+    }
+    let given = shown(reason.as_bytes());
+    Err(format!("the reason {given:?}, which is no code of 1 to {REASON_CHARS_MAX} lower-case letters and _"))
 }
 
 fn same(before: &[Answer], after: &[Answer]) -> Result<(), String> {

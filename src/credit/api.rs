@@ -17,6 +17,7 @@ use crate::app::App;
 use crate::base::id::{ApplicationId, BorrowerId, FunderId, LineId};
 use crate::http::Problem;
 use crate::http::api::{AmountFen, Body, Caller, Cursor, FunderCaller, Limit, Named, Page, Params};
+use crate::partner::risk::is_reason;
 
 /// A reason is kept for the record and read by people: some sentences.
 const REASON_CHARS_MAX: usize = 500;
@@ -308,10 +309,10 @@ pub async fn decide_late(
         (LateWord::Approve, Some(grade), Some(limit), None) => {
             Verdict::Approve { grade, limit: limit.0, score: late.score }
         }
-        (LateWord::Refuse, None, None, Some(reason)) if is_code(&reason) => {
+        (LateWord::Refuse, None, None, Some(reason)) if is_reason(&reason) => {
             Verdict::Refuse { reason, score: late.score }
         }
-        (LateWord::Refer, None, None, Some(reason)) if is_code(&reason) => Verdict::Refer { reason },
+        (LateWord::Refer, None, None, Some(reason)) if is_reason(&reason) => Verdict::Refer { reason },
         _ => {
             return Err(malformed(
                 "an approval needs grade and limit_fen, anything else a reason in lower-case letters",

@@ -13,6 +13,7 @@ use crate::app::App;
 use crate::base::id::LineId;
 use crate::http::Problem;
 use crate::http::api::{Body, Caller};
+use crate::partner::risk::is_reason;
 
 /// What a risk partner says of a purchase.
 #[derive(Clone, Copy, Debug, Deserialize, ToSchema)]
@@ -63,7 +64,7 @@ pub async fn decide_purchase_late(
 ) -> Result<Json<LatePurchaseResult>, Problem> {
     let answer = match (late.decision, late.reason) {
         (PurchaseWord::Allow, None) => Answer::Allow,
-        (PurchaseWord::Refuse, Some(reason)) if is_code(&reason) => Answer::Refuse { reason },
+        (PurchaseWord::Refuse, Some(reason)) if is_reason(&reason) => Answer::Refuse { reason },
         _ => {
             let detail = "a refusal needs a reason in lower-case letters, and nothing else has one";
             return Err(Problem::new(StatusCode::UNPROCESSABLE_ENTITY, "decision_malformed", detail));
@@ -73,8 +74,4 @@ pub async fn decide_purchase_late(
     let (partner, line_id) = (caller.known.code.clone(), LineId::from_uuid(late.line_id));
     risk_actions::hear(&app, LateAnswer { partner, line_id, question_id, answer }).await?;
     Ok(Json(LatePurchaseResult { question_id, status: "heard" }))
-}
-
-fn is_code(text: &str) -> bool {
-    (1..=64).contains(&text.len()) && text.bytes().all(|byte| byte.is_ascii_lowercase() || byte == b'_')
 }

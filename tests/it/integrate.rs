@@ -14,6 +14,7 @@ use fenqi::base::{BusinessDay, Clock};
 use fenqi::credit::RiskHook;
 use fenqi::demo::serving::keep_house;
 use fenqi::sandbox::Silence;
+use serde_json::{Value, json};
 use sqlx::PgPool;
 use tokio::process::{Child, Command};
 use tokio::task::JoinHandle;
@@ -387,5 +388,34 @@ async fn an_endpoint_that_refuses_what_was_added_or_repeats_what_came_too_late_i
         "WRONG  a late answer that is refused with 409 is not sent again: it came again",
     ] {
         assert!(said.contains(told), "{told}: {said}");
+    }
+}
+
+/// Refuses whatever it is asked about, with a sentence for a reason.
+async fn refuse_in_a_sentence(axum::Json(asked): axum::Json<Value>) -> axum::Json<Value> {
+    let refused = |name: &str, value: &Value| json!({ name: value, "decision": "refuse", "reason": "Too late!" });
+    axum::Json(match asked["applications"].as_array() {
+        Some(all) => {
+            let answers = all.iter().map(|one| refused("application_id", &one["application_id"]));
+            json!({ "answers": answers.collect::<Vec<Value>>() })
+        }
+        None => refused("question_id", &asked["purchase"]["question_id"]),
+    })
+}
+
+#[tokio::test]
+async fn an_endpoint_whose_reasons_are_no_codes_is_told_so() {
+    let router = axum::Router::new()
+        .route("/applications", axum::routing::post(refuse_in_a_sentence))
+        .route("/purchases", axum::routing::post(refuse_in_a_sentence));
+    let address = endpoint(router).await;
+    let arguments = ["partner", "check-risk", &address, "--sandbox-seed", "7"];
+    let output = run_in(&std::env::temp_dir(), env!("CARGO_BIN_EXE_fenqi"), &arguments, b"").await;
+    assert_eq!(output.status.code(), Some(1));
+    let said = String::from_utf8_lossy(&output.stdout);
+    let no_code = "has the reason \"Too late!\", which is no code of 1 to 64 lower-case letters and _\n";
+    for check in ["WRONG  each decision can be used", "WRONG  it names the question and says allow"] {
+        let told = said.lines().find(|line| line.starts_with(check)).unwrap_or_else(|| panic!("{check}: {said}"));
+        assert!(format!("{told}\n").ends_with(no_code), "{told}");
     }
 }

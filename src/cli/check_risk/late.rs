@@ -16,7 +16,7 @@ use tokio::sync::mpsc;
 use uuid::Uuid;
 
 use super::late_purchases::{self, Asked};
-use super::{Checked, Checker, Fault, read, shown};
+use super::{Checked, Checker, Fault, check_reason, read, shown};
 use crate::base::{Clock, Fen};
 use crate::partner::risk::wire::Application;
 use crate::partner::signature::{Identity, Received, Stamp};
@@ -218,7 +218,9 @@ fn usable(heard: &Heard, asked: &Application) -> Result<(), String> {
         ("approve", Some(grade), Some(limit), None) if !grade.is_empty() && (1..=Fen::MAX.get()).contains(&limit) => {
             Ok(())
         }
-        ("refuse" | "refer", None, None, Some(reason)) if !reason.is_empty() => Ok(()),
+        ("refuse" | "refer", None, None, Some(reason)) => {
+            check_reason(&reason).map_err(|fault| format!("it has {fault}"))
+        }
         (decision, ..) => Err(format!(
             "{decision:?} is not usable: an approval has grade and limit_fen, a refusal or referral a reason, and nothing else"
         )),

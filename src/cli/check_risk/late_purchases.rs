@@ -9,7 +9,7 @@ use uuid::Uuid;
 
 use super::late::{Heard, believed, in_form};
 use super::purchases::{self, TIME_LIMIT};
-use super::{Came, Checked, Checker, Fault, shown};
+use super::{Came, Checked, Checker, Fault, check_reason, shown};
 use crate::base::Clock;
 use crate::partner::risk::purchase_wire::{Purchase, PurchaseDecision};
 use crate::partner::signature::Stamp;
@@ -127,7 +127,10 @@ fn usable(heard: &Heard, asked: &Purchase) -> Result<PurchaseDecision, String> {
     }
     match (answer.decision.as_str(), answer.reason) {
         ("allow", None) => Ok(PurchaseDecision::Allow),
-        ("refuse", Some(reason)) if !reason.trim().is_empty() => Ok(PurchaseDecision::Refuse { reason }),
+        ("refuse", Some(reason)) => {
+            check_reason(&reason).map_err(|fault| format!("it has {fault}"))?;
+            Ok(PurchaseDecision::Refuse { reason })
+        }
         (decision, _) => Err(format!("{decision:?} is not usable: a refusal has a reason, and nothing else has one")),
     }
 }

@@ -2,7 +2,7 @@
 
 use std::time::Duration;
 
-use super::{Came, Checked, Checker, Fault, answered, believed, refused, shown, with_more_fields};
+use super::{Came, Checked, Checker, Fault, answered, believed, check_reason, refused, shown, with_more_fields};
 use crate::base::{Clock, id};
 use crate::partner::risk::purchase_wire::{Purchase, PurchaseAnswer, PurchaseDecision, PurchaseRequest};
 use crate::partner::signature::Stamp;
@@ -100,8 +100,11 @@ pub fn read(came: &Came, asked: &Purchase) -> Result<PurchaseDecision, String> {
         return Err(format!("{} was asked, {} is answered", asked.question_id, answer.question_id));
     }
     match answer.decision {
-        PurchaseDecision::Refuse { reason } if reason.trim().is_empty() => Err("a refusal without a reason".to_owned()),
-        decision => Ok(decision),
+        PurchaseDecision::Allow => Ok(PurchaseDecision::Allow),
+        PurchaseDecision::Refuse { reason } => {
+            check_reason(&reason).map_err(|fault| format!("the refusal has {fault}"))?;
+            Ok(PurchaseDecision::Refuse { reason })
+        }
     }
 }
 

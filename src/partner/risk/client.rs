@@ -4,7 +4,9 @@ use std::collections::HashMap;
 use std::time::Duration;
 
 use super::purchase_wire::{Purchase, PurchaseAnswer, PurchaseDecision, PurchaseRequest};
-use super::wire::{Application, CardHistory, CardMonth, DecideAnswer, DecideRequest, Decision, VERSION};
+use super::wire::{
+    Application, CardHistory, CardMonth, DecideAnswer, DecideRequest, Decision, REASON_CHARS_MAX, VERSION,
+};
 use crate::base::Fen;
 use crate::base::id::ApplicationId;
 use crate::credit::risk::Question;
@@ -34,9 +36,6 @@ pub async fn decide(client: &Client, questions: &[Question<'_>]) -> Result<HashM
     Ok(answer.answers.into_iter().map(|answer| (ours(answer.application_id), verdict(answer.decision))).collect())
 }
 
-/// The longest code that a refusal bears.
-const REASON_CHARS_MAX: usize = 64;
-
 /// Asks about one purchase, once: whoever stands at the till does not wait for repetitions.
 ///
 /// # Errors
@@ -62,9 +61,7 @@ pub async fn decide_purchase(
     }
     Ok(match answer.decision {
         PurchaseDecision::Allow => weighing::Answer::Allow,
-        PurchaseDecision::Refuse { reason } => {
-            weighing::Answer::Refuse { reason: reason.chars().take(REASON_CHARS_MAX).collect() }
-        }
+        PurchaseDecision::Refuse { reason } => weighing::Answer::Refuse { reason: kept(&reason) },
     })
 }
 
@@ -114,9 +111,14 @@ fn verdict(decision: Decision) -> Verdict {
             Verdict::Approve { grade, limit: Fen::new(limit_fen), score }
         }
         Decision::Approve { .. } => Verdict::Refer { reason: "risk_hook_limit_invalid".into() },
-        Decision::Refuse { reason, score } => Verdict::Refuse { reason, score },
-        Decision::Refer { reason } => Verdict::Refer { reason },
+        Decision::Refuse { reason, score } => Verdict::Refuse { reason: kept(&reason), score },
+        Decision::Refer { reason } => Verdict::Refer { reason: kept(&reason) },
     }
+}
+
+/// As much of a reason as is kept: the decision counts whatever stands there, and the database takes no text with a NUL in it.
+fn kept(reason: &str) -> String {
+    reason.chars().filter(|letter| !letter.is_control()).take(REASON_CHARS_MAX).collect()
 }
 
 #[cfg(test)]
@@ -128,6 +130,16 @@ mod tests {
         for limit_fen in [0, -1, i64::MAX] {
             let approval = Decision::Approve { grade: "A".into(), limit_fen, score: None };
             assert!(matches!(verdict(approval), Verdict::Refer { .. }), "{limit_fen}");
+        }
+    }
+
+    #[test]
+    fn a_decision_counts_whatever_its_reason_says() {
+        let long = "x".repeat(3_000);
+        for (said, expected) in [("late\u{0}_payer", "late_payer".to_owned()), (long.as_str(), "x".repeat(64))] {
+            let refusal = Decision::Refuse { reason: said.to_owned(), score: None };
+            assert_eq!(verdict(refusal), Verdict::Refuse { reason: expected.clone(), score: None });
+            assert_eq!(verdict(Decision::Refer { reason: said.to_owned() }), Verdict::Refer { reason: expected });
         }
     }
 }

@@ -8,4 +8,4 @@ pub mod wire;
 /// The name under which it is configured.
 pub const NAME: &str = "risk";
 
-pub use wire::APPLICATIONS_MAX;
+pub use wire::{APPLICATIONS_MAX, is_reason};

@@ -54,7 +54,7 @@ pub struct PurchaseAnswer {
 pub enum PurchaseDecision {
     Allow,
     Refuse {
-        /// A short code, such as `velocity`.
+        /// As [`super::wire::is_reason`] says, such as `velocity`.
         reason: String,
     },
 }

@@ -18,6 +18,14 @@ pub const APPLICATIONS_MAX: usize = 200;
 /// Of the contract. A partner refuses one that it does not know; within one, only what may be ignored is added.
 pub const VERSION: u32 = 1;
 
+/// The longest reason.
+pub const REASON_CHARS_MAX: usize = 64;
+
+/// Whether a reason is the code that the contract asks for. An answer at once counts without it, a late one does not.
+pub fn is_reason(text: &str) -> bool {
+    (1..=REASON_CHARS_MAX).contains(&text.len()) && text.bytes().all(|byte| byte.is_ascii_lowercase() || byte == b'_')
+}
+
 /// What is known of one applicant. No name, no number, no sex, no marriage: a decision needs none of them.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 pub struct Application {
@@ -71,7 +79,7 @@ pub enum Decision {
         score: Option<i32>,
     },
     Refuse {
-        /// A short code, such as `score_too_low`.
+        /// As [`is_reason`] says, such as `score_too_low`.
         reason: String,
         #[serde(default, skip_serializing_if = "Option::is_none")]
         score: Option<i32>,

@@ -147,6 +147,22 @@ async fn a_silent_slow_or_garbled_partner_allows_up_to_the_products_amount(pool:
 }
 
 #[sqlx::test(migrator = "fenqi::MIGRATOR")]
+async fn a_refusal_counts_whatever_letters_its_reason_has(pool: PgPool) {
+    let place = Place::open(pool, PARTNER).await;
+    let long = "x".repeat(3_000);
+    for (key, said, kept) in [("nul", "velo\u{0}city", "velocity"), ("long", long.as_str(), &long[..64])] {
+        place.script(&[said]);
+        assert_eq!(place.refused(key, 40_000).await, PurchaseRefusal::RefusedByRisk, "{key}");
+        let reason: String = sqlx::query_scalar("select reason from purchase_question where idempotency_key = $1")
+            .bind(key)
+            .fetch_one(&place.town.app.pool)
+            .await
+            .unwrap();
+        assert_eq!(reason, kept);
+    }
+}
+
+#[sqlx::test(migrator = "fenqi::MIGRATOR")]
 async fn a_partner_that_keeps_failing_is_left_alone(pool: PgPool) {
     let place = Place::open(pool, PARTNER).await;
     place.script(&["silent"; 10]);

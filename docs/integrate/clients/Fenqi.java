@@ -5,6 +5,7 @@ import java.io.IOException;
 import java.io.InputStream;
 import java.io.InputStreamReader;
 import java.io.OutputStream;
+import java.math.BigDecimal;
 import java.net.InetSocketAddress;
 import java.net.URI;
 import java.net.http.HttpClient;
@@ -34,6 +35,7 @@ import java.util.LinkedHashMap;
 import java.util.List;
 import java.util.Map;
 import java.util.Set;
+import java.util.StringJoiner;
 import java.util.concurrent.Executors;
 import java.util.regex.Matcher;
 import java.util.regex.Pattern;
@@ -47,6 +49,7 @@ import java.util.zip.GZIPInputStream;
  * java Fenqi.java fetch-day PARTNER SERIAL private.pem keys.txt http://host 2026-03-02 FOLDER
  * java Fenqi.java verify-callback keys.txt POST /your/path "$AUTHORIZATION" "$BODY"
  * java Fenqi.java listen keys.txt 127.0.0.1:9300 heard.txt
+ * java Fenqi.java core PARTNER SERIAL private.pem keys.txt 127.0.0.1:9600 events.txt
  * </pre>
  *
  * <p>{@code keys.txt} is what {@code fenqi partner platform-key list} prints. For SM2, under the scheme FENQI-SM2-SM3, add BouncyCastle and
@@ -126,9 +129,7 @@ public final class Fenqi {
     private HttpRequest.Builder signed(String method, URI address, String body, String idempotencyKey) throws Exception {
         String url = address.getRawPath() + (address.getRawQuery() == null ? "" : "?" + address.getRawQuery());
         String timestamp = Long.toString(Instant.now().getEpochSecond());
-        byte[] unlikeAnyOther = new byte[16];
-        random.nextBytes(unlikeAnyOther);
-        String nonce = HexFormat.of().formatHex(unlikeAnyOther);
+        String nonce = nonce();
         String signature = sign(method + "\n" + url + "\n" + timestamp + "\n" + nonce + "\n" + body + "\n");
         HttpRequest.Builder request = HttpRequest.newBuilder(address)
                 .timeout(Duration.ofSeconds(20))
@@ -142,6 +143,12 @@ public final class Fenqi {
             request.header("Idempotency-Key", idempotencyKey == null ? nonce : idempotencyKey);
         }
         return request;
+    }
+
+    private String nonce() {
+        byte[] unlikeAnyOther = new byte[16];
+        random.nextBytes(unlikeAnyOther);
+        return HexFormat.of().formatHex(unlikeAnyOther);
     }
 
     /**
@@ -294,7 +301,7 @@ public final class Fenqi {
         return (List<?>) value;
     }
 
-    /** Just enough JSON: objects, lists, texts, whole numbers, true, false and null. */
+    /** Just enough JSON: objects, lists, texts, numbers, true, false and null. */
     private static final class Json {
         private final String text;
         private int at;
@@ -336,8 +343,41 @@ public final class Fenqi {
                 case "true" -> true;
                 case "false" -> false;
                 case "null" -> null;
-                default -> Long.parseLong(word.group());
+                default -> number(word.group());
             };
+        }
+
+        /** A {@code Long} where it is a whole number that fits. */
+        private static Object number(String text) {
+            return text.matches("-?[0-9]{1,18}") ? (Object) Long.parseLong(text) : new BigDecimal(text);
+        }
+
+        static String write(Object value) {
+            if (value instanceof Map) {
+                StringJoiner fields = new StringJoiner(",", "{", "}");
+                object(value).forEach((name, field) -> fields.add(quoted(name) + ":" + write(field)));
+                return fields.toString();
+            }
+            if (value instanceof List) {
+                StringJoiner items = new StringJoiner(",", "[", "]");
+                list(value).forEach(item -> items.add(write(item)));
+                return items.toString();
+            }
+            return value instanceof String ? quoted((String) value) : String.valueOf(value);
+        }
+
+        private static String quoted(String text) {
+            StringBuilder quoted = new StringBuilder("\"");
+            for (char next : text.toCharArray()) {
+                if (next == '"' || next == '\\') {
+                    quoted.append('\\').append(next);
+                } else if (next < ' ') {
+                    quoted.append(String.format("\\u%04x", (int) next));
+                } else {
+                    quoted.append(next);
+                }
+            }
+            return quoted.append('"').toString();
         }
 
         private boolean opens(char end) {
@@ -436,19 +476,19 @@ public final class Fenqi {
         return nonce;
     }
 
-    /** A cashier that believes what the platform signed, once, keeps each notification as a line of a file, and answers. */
-    private static final class Listener {
+    /** A server of yours that the platform calls: it believes what the platform signed, once. */
+    private abstract static class Called {
         private final Map<String, PublicKey> keys;
-        private final Path heard;
         private final Map<String, Long> nonces = new HashMap<>();
-        private final Set<Object> numbers = new HashSet<>();
 
-        Listener(Map<String, PublicKey> keys, Path heard) {
+        Called(Map<String, PublicKey> keys) {
             this.keys = keys;
-            this.heard = heard;
         }
 
-        void called(HttpExchange call) throws IOException {
+        /** What is believed is taken, one call after the other. */
+        abstract void take(HttpExchange call, String body) throws IOException;
+
+        final void called(HttpExchange call) throws IOException {
             try (call) {
                 String body = new String(call.getRequestBody().readAllBytes(), StandardCharsets.UTF_8);
                 String authorization = call.getRequestHeaders().getFirst("Authorization");
@@ -460,8 +500,9 @@ public final class Fenqi {
                     answer(call, 401, "{\"code\": \"SIGN_ERROR\", \"message\": \"not believed\"}");
                     return;
                 }
-                keep(body);
-                answer(call, 200, "{\"code\": \"SUCCESS\", \"message\": null}");
+                synchronized (this) {
+                    take(call, body);
+                }
             }
         }
 
@@ -474,16 +515,22 @@ public final class Fenqi {
             }
         }
 
-        /** It may come again under the same number: process it once, and say yes again. */
-        private synchronized void keep(String body) throws IOException {
-            Object number = object(Json.read(body)).get("event_no");
-            if (number == null || !numbers.contains(number)) {
-                Files.writeString(heard, body + "\n", StandardOpenOption.CREATE, StandardOpenOption.APPEND);
-                numbers.add(number);
+        /** What an earlier life kept, a line each. */
+        static List<Map<String, Object>> kept(Path file) throws IOException {
+            List<Map<String, Object>> kept = new ArrayList<>();
+            if (Files.exists(file)) {
+                for (String line : Files.readAllLines(file)) {
+                    kept.add(object(Json.read(line)));
+                }
             }
+            return kept;
         }
 
-        private static void answer(HttpExchange call, int status, String text) throws IOException {
+        static void keep(Path file, String line) throws IOException {
+            Files.writeString(file, line + "\n", StandardOpenOption.CREATE, StandardOpenOption.APPEND);
+        }
+
+        static void answer(HttpExchange call, int status, String text) throws IOException {
             byte[] bytes = text.getBytes(StandardCharsets.UTF_8);
             call.getResponseHeaders().set("Content-Type", "application/json");
             call.sendResponseHeaders(status, bytes.length);
@@ -491,11 +538,109 @@ public final class Fenqi {
         }
     }
 
+    /** A cashier that keeps each notification once as a line of a file, also after it was started anew, and answers. */
+    private static final class Listener extends Called {
+        private final Path heard;
+        private final Set<Object> numbers = new HashSet<>();
+
+        Listener(Map<String, PublicKey> keys, Path heard) throws IOException {
+            super(keys);
+            this.heard = heard;
+            for (Map<String, Object> event : kept(heard)) {
+                numbers.add(event.get("event_no"));
+            }
+        }
+
+        /** It may come again under the same number: process it once, and say yes again. */
+        @Override
+        void take(HttpExchange call, String body) throws IOException {
+            Object number = object(Json.read(body)).get("event_no");
+            if (number == null || !numbers.contains(number)) {
+                keep(heard, body);
+                numbers.add(number);
+            }
+            answer(call, 200, "{\"code\": \"SUCCESS\", \"message\": null}");
+        }
+    }
+
+    /**
+     * A funder's core: keeps each event once as a line of a file, whatever comes again, also after it was started anew, and signs its
+     * answers. Events in the house's form come to /events; one in your own words comes to its template's path, a call for each.
+     */
+    private static final class Core extends Called {
+        /** In your own words: what your templates call an event's number, and what {@code taken_when} looks for. */
+        private static final String OWN_NUMBER = "seqNo";
+        private static final String OWN_ANSWER = "{\"retCode\":\"0000\"}";
+
+        private final Fenqi client;
+        private final Path taken;
+        private final Set<Object> numbers = new HashSet<>();
+
+        Core(Fenqi client, Path taken) throws IOException {
+            super(client.platformKeys);
+            this.client = client;
+            this.taken = taken;
+            for (Map<String, Object> event : kept(taken)) {
+                numbers.add(number(event));
+            }
+        }
+
+        @Override
+        void take(HttpExchange call, String body) throws IOException {
+            Map<String, Object> said = object(Json.read(body));
+            if (call.getRequestURI().getPath().endsWith("/events")) {
+                List<Object> results = new ArrayList<>();
+                for (Object event : list(said.get("events"))) {
+                    results.add(take(object(event)));
+                }
+                answerSigned(call, 200, Json.write(Map.of("results", results)));
+            } else if (said.get(OWN_NUMBER) == null) {
+                String why = "an event has its number in " + OWN_NUMBER;
+                answerSigned(call, 400, Json.write(Map.of("code", "NO_NUMBER", "message", why)));
+            } else {
+                take(said);
+                answerSigned(call, 200, OWN_ANSWER);
+            }
+        }
+
+        /** By either form apart, so that one event can be tried in both. In earnest a number is processed once in whatever form. */
+        private static List<Object> number(Map<String, Object> event) {
+            String name = event.containsKey("event_no") ? "event_no" : OWN_NUMBER;
+            return List.of(name, event.get(name));
+        }
+
+        /** Your books stand here: the event and its number are kept together, or neither. */
+        private Map<String, Object> take(Map<String, Object> event) throws IOException {
+            List<Object> number = number(event);
+            if (numbers.contains(number)) {
+                return Map.of("event_no", number.get(1), "result", "duplicate");
+            }
+            keep(taken, Json.write(event));
+            numbers.add(number);
+            return Map.of("event_no", number.get(1), "result", "accepted");
+        }
+
+        private void answerSigned(HttpExchange call, int status, String text) throws IOException {
+            String timestamp = Long.toString(Instant.now().getEpochSecond());
+            String nonce = client.nonce();
+            try {
+                String signature = client.sign(timestamp + "\n" + nonce + "\n" + text + "\n");
+                call.getResponseHeaders().set("Fenqi-Timestamp", timestamp);
+                call.getResponseHeaders().set("Fenqi-Nonce", nonce);
+                call.getResponseHeaders().set("Fenqi-Serial", client.serial);
+                call.getResponseHeaders().set("Fenqi-Signature", signature);
+            } catch (GeneralSecurityException error) {
+                throw new IOException(error);
+            }
+            answer(call, status, text);
+        }
+    }
+
     /** Serves until it is ended, and says where. */
-    private static void listen(Map<String, PublicKey> keys, String address, Path heard) throws IOException {
+    private static void serve(Called called, String address) throws IOException {
         String[] parts = address.split(":");
         HttpServer server = HttpServer.create(new InetSocketAddress(parts[0], Integer.parseInt(parts[1])), 0);
-        server.createContext("/", new Listener(keys, heard)::called);
+        server.createContext("/", called::called);
         server.setExecutor(Executors.newCachedThreadPool());
         server.start();
         // For port 0 the system has chosen one.
@@ -514,12 +659,17 @@ public final class Fenqi {
                 return;
             }
             if (action.equals("listen")) {
-                listen(platformKeys(Files.readString(Path.of(words.get(0)))), words.get(1), Path.of(words.get(2)));
+                Map<String, PublicKey> keys = platformKeys(Files.readString(Path.of(words.get(0))));
+                serve(new Listener(keys, Path.of(words.get(2))), words.get(1));
                 return;
             }
             PrivateKey key = privateKey(Files.readString(Path.of(words.get(2))));
             Map<String, PublicKey> keys = platformKeys(Files.readString(Path.of(words.get(3))));
             Fenqi client = new Fenqi(words.get(0), words.get(1), key, keys);
+            if (action.equals("core")) {
+                serve(new Core(client, Path.of(words.get(5))), words.get(4));
+                return;
+            }
             if (action.equals("fetch-day")) {
                 Map<String, Object> manifest = client.fetchDay(words.get(4), words.get(5), Path.of(words.get(6)));
                 int files = list(manifest.get("files")).size();

@@ -10,14 +10,26 @@ use fenqi::access::actions::PartnerChange;
 use fenqi::access::{self, PLATFORM, PartnerKind};
 use fenqi::app::App;
 use fenqi::base::Clock;
-use fenqi::partner::key::Algorithm;
-use fenqi::partner::signature::{SKEW_MAX, Stamp};
+use fenqi::error::Attempt;
+use fenqi::outbox::actions::{Asked, Replay, replay};
+use fenqi::outbox::jobs::{Summary, deliver_outbox};
+use fenqi::outbox::template::{Telling, Template};
+use fenqi::outbox::template_actions::{Saving, save};
+use fenqi::outbox::{Message, store};
+use fenqi::partner::key::{Algorithm, PrivateKey};
+use fenqi::partner::signature::{Identity, SKEW_MAX, Stamp};
+use fenqi::partner::{PartnerKey, PartnerSettings};
+use serde_json::{Value, json};
 use sqlx::PgPool;
 use tokio::io::{AsyncBufReadExt as _, BufReader};
-use tokio::process::Command;
+use tokio::process::{Child, Command};
+use uuid::Uuid;
 
 use super::{Trial, WISH, free_address, run_in, said};
 use crate::{desk, house, town};
+
+const PYTHON: &str = concat!(env!("CARGO_MANIFEST_DIR"), "/docs/integrate/clients/fenqi.py");
+const JAVA: &str = concat!(env!("CARGO_MANIFEST_DIR"), "/docs/integrate/clients/Fenqi.java");
 
 #[sqlx::test(migrator = "fenqi::MIGRATOR")]
 async fn the_sample_clients_believe_our_callbacks_and_no_others(pool: PgPool) {
@@ -63,16 +75,20 @@ async fn the_sample_clients_believe_our_callbacks_and_no_others(pool: PgPool) {
     }
 }
 
-/// The Java client as a server: it believes a signed call once, and neither a changed nor an unsigned nor an old one.
-async fn java_listens(directory: &Path, url: &str, (authorization, stale): (&str, &str), body: &str) {
-    let client = concat!(env!("CARGO_MANIFEST_DIR"), "/docs/integrate/clients/Fenqi.java");
+/// The Java client as a server, and where it listens.
+async fn java_serves(directory: &Path, action: &[&str]) -> (Child, String) {
     let mut command = Command::new("java");
-    command.args([client, "listen", "keys.txt", "127.0.0.1:0", "heard.txt"]).current_dir(directory);
-    let mut listener = command.stdout(Stdio::piped()).kill_on_drop(true).spawn().unwrap();
-    let mut said = BufReader::new(listener.stdout.take().unwrap()).lines();
+    command.arg(JAVA).args(action).current_dir(directory).stdout(Stdio::piped()).kill_on_drop(true);
+    let mut server = command.spawn().unwrap();
+    let mut said = BufReader::new(server.stdout.take().unwrap()).lines();
     let opened = tokio::time::timeout(Duration::from_secs(60), said.next_line()).await;
     let opened = opened.expect("it does not listen").unwrap().expect("it ended");
-    let address = opened.strip_prefix("listens at ").unwrap();
+    (server, opened.strip_prefix("listens at ").unwrap().to_owned())
+}
+
+/// The Java client as a server: it believes a signed call once, and neither a changed nor an unsigned nor an old one.
+async fn java_listens(directory: &Path, url: &str, (authorization, stale): (&str, &str), body: &str) {
+    let (_listener, address) = java_serves(directory, &["listen", "keys.txt", "127.0.0.1:0", "heard.txt"]).await;
     let http = fenqi::partner::client::build_http().unwrap();
     let told = async |authorization: &str, body: &str| {
         let call = http.post(format!("http://{address}{url}")).header("authorization", authorization);
@@ -110,15 +126,13 @@ impl Clients {
     }
 
     async fn python(&self, action: &[&str]) -> Output {
-        let client = concat!(env!("CARGO_MANIFEST_DIR"), "/docs/integrate/clients/fenqi.py");
         let who =
-            [client, "--partner", "my-core", "--serial", "C-1", "--key", "core.pem", "--platform-keys", "keys.txt"];
+            [PYTHON, "--partner", "my-core", "--serial", "C-1", "--key", "core.pem", "--platform-keys", "keys.txt"];
         run_in(&self.directory, "python3", &[&who[..], action].concat(), b"").await
     }
 
     async fn java(&self, action: &[&str]) -> Output {
-        let client = concat!(env!("CARGO_MANIFEST_DIR"), "/docs/integrate/clients/Fenqi.java");
-        let who = [client, action[0], "my-core", "C-1", "core.pem", "keys.txt"];
+        let who = [JAVA, action[0], "my-core", "C-1", "core.pem", "keys.txt"];
         run_in(&self.directory, "java", &[&who[..], &action[1..]].concat(), b"").await
     }
 
@@ -168,35 +182,116 @@ async fn the_sample_clients_tell_a_refusal_of_ours_from_an_answer_that_nobody_si
 }
 
 #[sqlx::test(migrator = "fenqi::MIGRATOR")]
-async fn the_sample_cashier_knows_after_a_restart_what_it_has_heard(pool: PgPool) {
+async fn the_sample_cashiers_know_after_a_restart_what_they_have_heard(pool: PgPool) {
     let app = house::open(pool, "2026-01-05").await;
     fenqi::funder::open_funder(&app, "harbour-bank", "Harbour Bank").await.unwrap();
     let clients = Clients::of_core(&app, "cashier").await;
-    let heard = clients.directory.join("heard.txt");
-    let signer = app.access.signer(Algorithm::Sm2Sm3).await.unwrap();
+    // Which Java believes as well.
+    let signer = app.access.signer(Algorithm::RsaSha256).await.unwrap();
     let http = reqwest::Client::builder().build().unwrap();
-    // Two lives, in each of which both come.
-    for _ in 0..2 {
-        let address = free_address();
-        let mut listener = Command::new("python3");
-        listener.arg(concat!(env!("CARGO_MANIFEST_DIR"), "/docs/integrate/clients/fenqi.py"));
-        listener.args(["--platform-keys", "keys.txt", "listen", &address, "heard.txt"]);
-        let mut listener = listener.current_dir(&clients.directory).kill_on_drop(true).spawn().unwrap();
-        for _ in 0..200 {
-            if tokio::net::TcpStream::connect(&address).await.is_ok() {
-                break;
+    let python = [PYTHON, "--platform-keys", "keys.txt", "listen"];
+    let java = [JAVA, "listen", "keys.txt"];
+    for (program, action) in [("python3", &python[..]), ("java", &java[..])] {
+        let heard = format!("heard-by-{program}.txt");
+        // Two lives, in each of which both come.
+        for _ in 0..2 {
+            let address = free_address();
+            let mut listener = Command::new(program);
+            listener.args(action).args([&address, &heard]).stdout(Stdio::null());
+            let mut listener = listener.current_dir(&clients.directory).kill_on_drop(true).spawn().unwrap();
+            for _ in 0..1_200 {
+                if tokio::net::TcpStream::connect(&address).await.is_ok() {
+                    break;
+                }
+                tokio::time::sleep(Duration::from_millis(50)).await;
             }
-            tokio::time::sleep(Duration::from_millis(50)).await;
+            for event_no in [7, 8] {
+                let body = format!("{{\"event_no\":{event_no}}}");
+                let signed = signer.authorization("POST", "/hear", &Stamp::fresh(Clock::System.now()), body.as_bytes());
+                let post = http.post(format!("http://{address}/hear")).header("Authorization", signed).body(body);
+                assert_eq!(post.send().await.unwrap().status(), StatusCode::OK, "{program}");
+            }
+            listener.kill().await.unwrap();
         }
-        for event_no in [7, 8] {
-            let body = format!("{{\"event_no\":{event_no}}}");
-            let signed = signer.authorization("POST", "/hear", &Stamp::fresh(Clock::System.now()), body.as_bytes());
-            let post = http.post(format!("http://{address}/hear")).header("Authorization", signed).body(body);
-            assert_eq!(post.send().await.unwrap().status(), StatusCode::OK);
-        }
-        listener.kill().await.unwrap();
+        let heard = std::fs::read_to_string(clients.directory.join(heard)).unwrap();
+        assert_eq!(heard.lines().count(), 2, "each once: {program}");
     }
-    assert_eq!(std::fs::read_to_string(heard).unwrap().lines().count(), 2, "each once");
+}
+
+/// A house that pushes to a core at an address, both with keys of RSA.
+fn pushing_to(app: &App, address: &str, (ours, theirs): (&Identity, &Identity)) -> App {
+    let settings = PartnerSettings {
+        name: "harbour-bank".to_owned(),
+        base_url: format!("http://{address}"),
+        mchid: ours.mchid.clone(),
+        serial_no: ours.serial_no.clone(),
+        private_key: ours.private_key(),
+        partner_mchid: theirs.mchid.clone(),
+        partner_keys: vec![PartnerKey { serial_no: theirs.serial_no.clone(), public_key: theirs.public_key() }],
+    };
+    house::with_partners(app, &[settings])
+}
+
+#[sqlx::test(migrator = "fenqi::MIGRATOR")]
+async fn the_java_core_is_believed_and_keeps_each_event_once_in_either_form(pool: PgPool) {
+    let app = house::open(pool, "2026-01-05").await;
+    let funder_id = fenqi::funder::open_funder(&app, "harbour-bank", "Harbour Bank").await.unwrap();
+    let of_rsa = |mchid: &str, serial_no: &str| {
+        Identity::new(mchid, serial_no, PrivateKey::generate(Algorithm::RsaSha256).unwrap())
+    };
+    let (ours, theirs) = (of_rsa("our-house", "PUSH-1"), of_rsa("my-core", "ANSWER-1"));
+    let clients = Clients::of_core(&app, "java-core").await;
+    let directory = &clients.directory;
+    std::fs::write(directory.join("answers.pem"), theirs.private_key()).unwrap();
+    std::fs::write(directory.join("push.txt"), format!("PUSH-1 (rsa_sha256) signs\n{}", ours.public_key())).unwrap();
+    let told = [1, 2].map(|number| Message {
+        partner: "harbour-bank".to_owned(),
+        kind: "loan_made",
+        object_id: Uuid::from_u128(number),
+        body: json!({ "loan_id": format!("loan_{number}"), "note": "\"备\" \n" }),
+        created_at: app.clock.now(),
+    });
+    store::enqueue(&mut app.pool.acquire().await.unwrap(), &told).await.unwrap();
+    let template = Template {
+        path: Some("/loan/notify".to_owned()),
+        text: r#"{"seqNo": {{ event.no }}, "loanNo": {{ body.loan_id }}}"#.to_owned(),
+        taken_when: Some(r#"answer.retCode == "0000""#.to_owned()),
+    };
+    let asked = Asked { partner: "harbour-bank", by: "operator" };
+    let again = Replay { from_no: Some(1), to_no: Some(1_000), ..Replay::default() };
+    // Two lives, in each of which all come, and come again; the second hears them in words of its own, too.
+    for life in 0..2 {
+        let core = ["core", "my-core", "ANSWER-1", "answers.pem", "push.txt", "127.0.0.1:0", "events.txt"];
+        let (mut core, address) = java_serves(directory, &core).await;
+        let pushing = pushing_to(&app, &address, (&ours, &theirs));
+        if life == 1 {
+            replay(&pushing, asked, again).await.unwrap();
+        }
+        assert_eq!(deliver_outbox(&pushing).await.unwrap(), Summary { delivered: 2, failed: 0, died: 0 });
+        if life == 1 {
+            let telling = Telling::By(template.clone());
+            let saving = Saving {
+                funder_id,
+                kind: "loan_made",
+                after_version: 0,
+                attempt: Attempt::First,
+                telling: &telling,
+                by: "core",
+            };
+            save(&pushing, saving).await.unwrap();
+            for _ in 0..2 {
+                replay(&pushing, asked, again).await.unwrap();
+                assert_eq!(deliver_outbox(&pushing).await.unwrap(), Summary { delivered: 2, failed: 0, died: 0 });
+            }
+        }
+        core.kill().await.unwrap();
+    }
+    let kept = std::fs::read_to_string(directory.join("events.txt")).unwrap();
+    let kept: Vec<Value> = kept.lines().map(|line| serde_json::from_str(line).unwrap()).collect();
+    let loans = |name: &str| kept.iter().filter_map(|event| event.pointer(name)).cloned().collect::<Vec<Value>>();
+    assert_eq!(loans("/body/loan_id"), [json!("loan_1"), json!("loan_2")], "{kept:?}");
+    assert_eq!(loans("/loanNo"), [json!("loan_1"), json!("loan_2")], "{kept:?}");
+    assert_eq!((kept.len(), &kept[0]["body"]["note"]), (4, &json!("\"备\" \n")));
 }
 
 #[sqlx::test(migrator = "fenqi::MIGRATOR")]

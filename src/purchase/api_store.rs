@@ -15,6 +15,10 @@ pub struct PurchaseView {
     pub purchase_id: PurchaseId,
     /// The order that it paid; null for the static code.
     pub order_id: Option<CodeId>,
+    /// Yours of that order.
+    #[schema(example = "A-20260302-0001")]
+    pub reference: Option<String>,
+    /// `authorised`, or `voided` if it was undone on its day.
     #[schema(example = "authorised")]
     pub status: String,
     pub amount_fen: Fen,
@@ -36,7 +40,8 @@ pub async fn find_of_merchant(
 ) -> sqlx::Result<Option<PurchaseView>> {
     sqlx::query_as!(
         PurchaseView,
-        r#"select purchase_id as "purchase_id: PurchaseId", code_id as "order_id: CodeId", status,
+        r#"select purchase_id as "purchase_id: PurchaseId", code_id as "order_id: CodeId",
+                  (select order_reference from merchant_code c where c.code_id = purchase.code_id) as reference, status,
                   amount_fen as "amount_fen: Fen", refunded_fen as "refunded_fen: Fen",
                   discount_fee_fen as "discount_fee_fen: Fen", subsidy_fen as "subsidy_fen: Fen", periods,
                   business_day as "business_day: BusinessDay", created_at
@@ -57,7 +62,8 @@ pub async fn list_of_merchant(
 ) -> sqlx::Result<Vec<PurchaseView>> {
     sqlx::query_as!(
         PurchaseView,
-        r#"select purchase_id as "purchase_id: PurchaseId", code_id as "order_id: CodeId", status,
+        r#"select purchase_id as "purchase_id: PurchaseId", code_id as "order_id: CodeId",
+                  (select order_reference from merchant_code c where c.code_id = purchase.code_id) as reference, status,
                   amount_fen as "amount_fen: Fen", refunded_fen as "refunded_fen: Fen",
                   discount_fee_fen as "discount_fee_fen: Fen", subsidy_fen as "subsidy_fen: Fen", periods,
                   business_day as "business_day: BusinessDay", created_at

@@ -60,14 +60,14 @@ async fn find_settlement(app: &App, merchant_id: MerchantId, id: SettlementId) -
     rows.pop().ok_or_else(Problem::not_found)
 }
 
-const STATEMENT_EXAMPLE: &str = "kind,id,purchase_id,created_at,amount_fen,discount_fee_fen,subsidy_fen,net_fen\n\
-purchase,pur_0197f3c2a4b07cc39b1c2d3e4f506172,pur_0197f3c2a4b07cc39b1c2d3e4f506172,2026-03-02T02:15:30+00:00,128800,-773,0,128027\n\
-sum,,,,128800,-773,0,128027\n";
+const STATEMENT_EXAMPLE: &str = "kind,id,purchase_id,reference,created_at,amount_fen,discount_fee_fen,subsidy_fen,net_fen\n\
+purchase,pur_0197f3c2a4b07cc39b1c2d3e4f506172,pur_0197f3c2a4b07cc39b1c2d3e4f506172,A-20260302-0001,2026-03-02T02:15:30+00:00,128800,-773,0,128027\n\
+sum,,,,,128800,-773,0,128027\n";
 
 /// Download a settlement's statement
 ///
-/// CSV with a heading: every purchase and refund of the day, gross to net, and a last line with their sums, which are the
-/// settlement's.
+/// CSV with a heading: every purchase and refund of the day, gross to net, each with your reference of its order (empty for your
+/// static code), and a last line with their sums, which are the settlement's.
 #[utoipa::path(get, path = "/merchant/settlements/{settlement_id}/statement", tag = "merchant",
     params(("settlement_id" = SettlementId, Path)),
     responses((status = 200, body = String, content_type = "text/csv", example = json!(STATEMENT_EXAMPLE))),

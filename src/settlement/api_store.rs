@@ -23,6 +23,7 @@ pub struct SettlementView {
     /// A negative net of earlier days.
     pub carried_in_fen: Fen,
     pub payable_fen: Fen,
+    /// `to_pay`, `paid`, `nothing` where it comes to zero, or `carried` where it is negative and taken off a later one.
     #[schema(example = "to_pay")]
     pub status: String,
     pub pay_on: BusinessDay,
@@ -69,6 +70,7 @@ pub struct RemittanceView {
     pub net_fen: Fen,
     pub carried_in_fen: Fen,
     pub payable_fen: Fen,
+    /// `to_pay`, `paid`, `nothing` where it comes to zero, or `carried` where it is negative and taken off a later one.
     #[schema(example = "to_pay")]
     pub status: String,
     pub pay_on: BusinessDay,

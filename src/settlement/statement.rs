@@ -3,8 +3,17 @@
 use super::story::{PurchaseLine, RefundLine};
 use crate::base::Fen;
 
-const COLUMNS: [&str; 8] =
-    ["kind", "id", "purchase_id", "created_at", "amount_fen", "discount_fee_fen", "subsidy_fen", "net_fen"];
+const COLUMNS: [&str; 9] = [
+    "kind",
+    "id",
+    "purchase_id",
+    "reference",
+    "created_at",
+    "amount_fen",
+    "discount_fee_fen",
+    "subsidy_fen",
+    "net_fen",
+];
 
 /// A statement that is being written, with the sums of what was written so far.
 #[derive(Clone, Copy, Debug, Default)]
@@ -23,7 +32,13 @@ impl Statement {
     pub fn purchases(&mut self, lines: &[PurchaseLine]) -> csv::Result<Vec<u8>> {
         write(lines.iter().map(|line| {
             let id = line.purchase_id.to_string();
-            let named = ["purchase".to_owned(), id.clone(), id, line.created_at.to_rfc3339()];
+            let named = [
+                "purchase".to_owned(),
+                id.clone(),
+                id,
+                of_order(line.order_reference.as_deref()),
+                line.created_at.to_rfc3339(),
+            ];
             self.row(named, [line.amount, -line.discount_fee, -line.subsidy, line.net()])
         }))
     }
@@ -31,18 +46,19 @@ impl Statement {
     pub fn refunds(&mut self, lines: &[RefundLine]) -> csv::Result<Vec<u8>> {
         write(lines.iter().map(|line| {
             let (id, of) = (line.refund_id.to_string(), line.purchase_id.to_string());
-            let named = ["refund".to_owned(), id, of, line.created_at.to_rfc3339()];
+            let named =
+                ["refund".to_owned(), id, of, of_order(line.order_reference.as_deref()), line.created_at.to_rfc3339()];
             self.row(named, [-line.amount, line.discount_returned, line.subsidy_returned, line.net()])
         }))
     }
 
     /// The last line, which is the settlement's figures.
     pub fn sums(&self) -> csv::Result<Vec<u8>> {
-        let named = ["sum", "", "", ""].map(str::to_owned);
+        let named = ["sum", "", "", "", ""].map(str::to_owned);
         write([joined(named, [self.amount, self.fee, self.subsidy, self.net])])
     }
 
-    fn row(&mut self, named: [String; 4], figures: [Fen; 4]) -> [String; 8] {
+    fn row(&mut self, named: [String; 5], figures: [Fen; 4]) -> [String; 9] {
         let [amount, fee, subsidy, net] = figures;
         self.amount += amount;
         self.fee += fee;
@@ -52,13 +68,18 @@ impl Statement {
     }
 }
 
-fn joined(named: [String; 4], figures: [Fen; 4]) -> [String; 8] {
-    let [kind, id, of, at] = named;
-    let [amount, fee, subsidy, net] = figures.map(|fen| fen.get().to_string());
-    [kind, id, of, at, amount, fee, subsidy, net]
+/// Empty for a static code.
+fn of_order(reference: Option<&str>) -> String {
+    reference.unwrap_or_default().to_owned()
 }
 
-fn write(rows: impl IntoIterator<Item = [String; 8]>) -> csv::Result<Vec<u8>> {
+fn joined(named: [String; 5], figures: [Fen; 4]) -> [String; 9] {
+    let [kind, id, of, reference, at] = named;
+    let [amount, fee, subsidy, net] = figures.map(|fen| fen.get().to_string());
+    [kind, id, of, reference, at, amount, fee, subsidy, net]
+}
+
+fn write(rows: impl IntoIterator<Item = [String; 9]>) -> csv::Result<Vec<u8>> {
     let mut writer = csv::Writer::from_writer(Vec::new());
     for row in rows {
         writer.write_record(row)?;

@@ -8,6 +8,8 @@ use crate::base::id::{PurchaseId, RefundId};
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct PurchaseLine {
     pub purchase_id: PurchaseId,
+    /// The merchant's own, of the order that was paid; nothing for a static code.
+    pub order_reference: Option<String>,
     pub created_at: DateTime<Utc>,
     pub amount: Fen,
     pub discount_fee: Fen,
@@ -18,6 +20,8 @@ pub struct PurchaseLine {
 pub struct RefundLine {
     pub refund_id: RefundId,
     pub purchase_id: PurchaseId,
+    /// The merchant's own, of the order that was paid; nothing for a static code.
+    pub order_reference: Option<String>,
     pub created_at: DateTime<Utc>,
     pub amount: Fen,
     pub discount_returned: Fen,

@@ -16,8 +16,10 @@ pub async fn list_purchases(
 ) -> sqlx::Result<Vec<PurchaseLine>> {
     sqlx::query_as!(
         PurchaseLine,
-        r#"select purchase_id as "purchase_id: PurchaseId", created_at, amount_fen as "amount: Fen",
-                  discount_fee_fen as "discount_fee: Fen", subsidy_fen as "subsidy: Fen"
+        r#"select purchase_id as "purchase_id: PurchaseId",
+                  (select order_reference from merchant_code c where c.code_id = purchase.code_id) as order_reference,
+                  created_at, amount_fen as "amount: Fen", discount_fee_fen as "discount_fee: Fen",
+                  subsidy_fen as "subsidy: Fen"
            from purchase where business_day = $2 and merchant_id = $1 and status = 'authorised' and purchase_id > $3
            order by purchase_id limit $4"#,
         merchant_id.uuid(),
@@ -38,8 +40,10 @@ pub async fn list_refunds(
 ) -> sqlx::Result<Vec<RefundLine>> {
     sqlx::query_as!(
         RefundLine,
-        r#"select refund_id as "refund_id: RefundId", purchase_id as "purchase_id: PurchaseId", created_at,
-                  amount_fen as "amount: Fen", discount_fee_returned_fen as "discount_returned: Fen",
+        r#"select refund_id as "refund_id: RefundId", purchase_id as "purchase_id: PurchaseId",
+                  (select c.order_reference from purchase p join merchant_code c on c.code_id = p.code_id
+                   where p.purchase_id = refund.purchase_id and p.line_id = refund.line_id) as order_reference,
+                  created_at, amount_fen as "amount: Fen", discount_fee_returned_fen as "discount_returned: Fen",
                   subsidy_returned_fen as "subsidy_returned: Fen"
            from refund where business_day = $2 and merchant_id = $1 and refund_id > $3
            order by refund_id limit $4"#,

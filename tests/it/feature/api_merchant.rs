@@ -3,7 +3,8 @@
 use fenqi::access::PartnerKind;
 use fenqi::base::id::CodeId;
 use fenqi::partner::key::Algorithm;
-use fenqi::purchase::PurchaseRequest;
+use fenqi::purchase::authoriser::decide_one;
+use fenqi::purchase::{Decision, PurchaseRefusal, PurchaseRequest};
 use serde_json::{Value, json};
 use sqlx::PgPool;
 
@@ -14,7 +15,11 @@ use crate::town::{self, LineWish, Town};
 const WISH: LineWish = LineWish { limit_fen: 2_000_000, statement_day: 5, due_day: 25, expires_on: "2027-12-31" };
 
 async fn open(pool: PgPool) -> (Town, Desk) {
-    let (app, _) = house::open_in_world(pool, "2026-01-05").await;
+    open_on(pool, "2026-01-05").await
+}
+
+async fn open_on(pool: PgPool, day: &str) -> (Town, Desk) {
+    let (app, _) = house::open_in_world(pool, day).await;
     let town = town::found(app, 10_000_000).await;
     let owner = Some(town.merchant_id.to_string());
     desk::add_partner(&town.app, "wang-cashier", PartnerKind::Merchant, owner).await;
@@ -80,6 +85,16 @@ async fn an_order_is_made_paid_refunded_and_settled(pool: PgPool) {
     let text = String::from_utf8(statement.bytes).unwrap();
     let sum = text.lines().last().unwrap().rsplit(',').next().unwrap().to_owned();
     assert_eq!(sum, settlement["net_fen"].to_string(), "{text}");
+    let ours = format!("purchase,{purchase_id},{purchase_id},A-1,");
+    assert!(text.lines().nth(1).unwrap().starts_with(&ours), "each line bears the merchant's own reference: {text}");
+    assert_eq!(purchase["reference"], "A-1");
+    town.close_today().await;
+    let settlements = desk.get("/merchant/settlements").await.ok();
+    let id = settlements["items"][1]["settlement_id"].as_str().unwrap();
+    let statement = desk.get(&format!("/merchant/settlements/{id}/statement")).await;
+    let text = String::from_utf8(statement.bytes).unwrap();
+    let ours = format!("refund,{},{purchase_id},A-1,", refund["refund_id"].as_str().unwrap());
+    assert!(text.lines().nth(1).unwrap().starts_with(&ours), "{text}");
     town.assert_whole("after a refund").await;
 }
 
@@ -105,7 +120,89 @@ async fn a_large_merchants_statement_is_whole_signed_and_sent_as_it_is_read(pool
     assert!(ids.is_sorted(), "in the order of their ids");
     ids.dedup();
     assert_eq!((ids.len(), text.lines().count()), (4_500, 4_502), "each once, a heading and the sums");
-    assert!(text.lines().last().unwrap().starts_with(&format!("sum,,,,{},", 4_500 * 128_800)));
+    assert!(text.lines().last().unwrap().starts_with(&format!("sum,,,,,{},", 4_500 * 128_800)));
+}
+
+#[sqlx::test(migrator = "fenqi::MIGRATOR")]
+async fn a_day_without_sales_has_no_settlement_and_one_before_a_holiday_is_paid_after_it(pool: PgPool) {
+    let (town, desk) = open_on(pool, "2026-02-14").await;
+    let order = json!({ "reference": "A-1", "amount_fen": 128_800, "expires_at": "2026-02-14T20:00:00+08:00" });
+    let made = desk.post("/merchant/orders", "o-1", &order).await.ok();
+    pay(&town, &made, "p-1").await;
+    town.close_today().await;
+    town.close_today().await;
+    let settlements = desk.get("/merchant/settlements").await.ok();
+    let settlements = settlements["items"].as_array().unwrap();
+    assert_eq!(settlements.len(), 1, "none of the 15th, on which nothing was sold: {settlements:?}");
+    let told = ["business_day", "pay_on", "status", "paid_on"].map(|field| &settlements[0][field]);
+    assert_eq!(told, [&json!("2026-02-14"), &json!("2026-02-24"), &json!("to_pay"), &Value::Null]);
+    for list in ["/merchant/purchases", "/merchant/refunds"] {
+        let quiet = desk.get(&format!("{list}?business_day=2026-02-15")).await.ok();
+        assert_eq!(quiet["items"], json!([]), "{list}");
+    }
+}
+
+#[sqlx::test(migrator = "fenqi::MIGRATOR")]
+async fn an_order_that_is_closed_while_it_is_paid_is_one_or_the_other(pool: PgPool) {
+    let (town, desk) = open(pool).await;
+    let lines = town.open_lines(8, WISH).await;
+    for (number, line_id) in lines.into_iter().enumerate() {
+        let reference = format!("A-{number}");
+        let made = desk.post("/merchant/orders", &format!("o-{number}"), &order(&reference, 128_800)).await.ok();
+        let wish = town.wish(line_id, &format!("p-{number}"), 128_800, ("harbour-standard", 12));
+        let order_code = Some(made["order_id"].as_str().unwrap().parse().unwrap());
+        let wish = PurchaseRequest { order_code, ..wish };
+        let (path, key) = (format!("/merchant/orders/{reference}/closure"), format!("c-{number}"));
+        let (bought, closed) = tokio::join!(decide_one(&town.app, wish), desk.post(&path, &key, &Value::Null));
+        let stands = desk.get(&format!("/merchant/orders/{reference}")).await.ok();
+        match bought.unwrap().decision {
+            Decision::Authorised { .. } => {
+                assert_eq!(closed.problem(), (409, "order_paid".into()));
+                assert_eq!(stands["status"], "paid");
+            }
+            Decision::Refused(refusal) => {
+                assert_eq!(refusal, PurchaseRefusal::OrderNotPayable);
+                assert_eq!((&closed.ok()["status"], &stands["status"]), (&json!("closed"), &json!("closed")));
+            }
+        }
+    }
+    town.assert_whole("after closures").await;
+}
+
+#[sqlx::test(migrator = "fenqi::MIGRATOR")]
+async fn refunds_at_once_give_back_no_more_than_was_paid(pool: PgPool) {
+    let (town, desk) = open(pool).await;
+    let made = desk.post("/merchant/orders", "o-1", &order("A-1", 128_800)).await.ok();
+    pay(&town, &made, "p-1").await;
+    let purchase_id = desk.get("/merchant/orders/A-1").await.ok()["purchase_id"].as_str().unwrap().to_owned();
+    town.close_today().await;
+    let path = format!("/merchant/purchases/{purchase_id}/refunds");
+    let (keys, body) = ((0..6).map(|number| format!("r-{number}")), json!({ "amount_fen": 50_000 }));
+    let answers = futures_util::future::join_all(keys.map(|key| {
+        let (desk, path, body) = (&desk, &path, &body);
+        async move { desk.post(path, &key, body).await }
+    }));
+    let mut answers: Vec<u16> = answers.await.iter().map(|answer| answer.status).collect();
+    answers.sort_unstable();
+    assert_eq!(answers, [201, 201, 422, 422, 422, 422]);
+    assert_eq!(desk.get(&format!("/merchant/purchases/{purchase_id}")).await.ok()["refunded_fen"], 100_000);
+    town.assert_whole("after refunds").await;
+}
+
+#[sqlx::test(migrator = "fenqi::MIGRATOR")]
+async fn an_order_that_nobody_paid_in_time_is_expired_and_may_be_closed(pool: PgPool) {
+    let (town, desk) = open(pool).await;
+    let made = desk.post("/merchant/orders", "o-1", &order("A-1", 128_800)).await.ok();
+    town.app.clock.set("2026-01-05T12:00:00Z".parse().unwrap());
+    let expired = desk.get("/merchant/orders/A-1").await.ok();
+    assert_eq!((&expired["status"], &expired["purchase_id"]), (&json!("expired"), &Value::Null));
+    let line_id = town.open_lines(1, WISH).await[0];
+    let wish = town.wish(line_id, "p-1", 128_800, ("harbour-standard", 12));
+    let order_code = Some(made["order_id"].as_str().unwrap().parse().unwrap());
+    let bought = decide_one(&town.app, PurchaseRequest { order_code, ..wish }).await.unwrap();
+    assert_eq!(bought.decision, Decision::Refused(PurchaseRefusal::OrderNotPayable));
+    assert_eq!(desk.post("/merchant/orders/A-1/closure", "c-1", &Value::Null).await.ok()["status"], "closed");
+    assert_eq!(desk.post("/merchant/orders/A-1/closure", "c-2", &Value::Null).await.ok()["status"], "closed", "again");
 }
 
 #[sqlx::test(migrator = "fenqi::MIGRATOR")]

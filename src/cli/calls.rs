@@ -10,7 +10,7 @@ use crate::partner::store::{self, CallSearch};
 
 #[derive(clap::Args)]
 pub struct Args {
-    /// A partner by any of its names, such as harbour-core, harbour-bank, merchant:MERCHANT or payout; calls in and out are found
+    /// A partner by any of its names, such as harbour-core, harbour-bank, a merchant's id or payout; calls in and out are found
     #[arg(long)]
     partner: Option<String>,
     /// What it was about: any id in our form or a partner's, an order's reference, an event's number, a day, a file, a request's id

@@ -17,6 +17,7 @@ const MASKED_FIELDS: &[&str] = &[
     "submitted_by",
     "approved_by",
     "decided_by",
+    "proposed_by",
     "saved_by",
     "id_number",
     "mobile",
@@ -164,7 +165,7 @@ mod tests {
 
     #[test]
     fn who_did_it_at_a_partner_is_masked() {
-        for field in ["holder", "noted_by", "submitted_by", "approved_by", "decided_by", "saved_by"] {
+        for field in ["holder", "noted_by", "submitted_by", "approved_by", "decided_by", "proposed_by", "saved_by"] {
             let body = format!(r#"{{"items":[{{"{field}":"Chen Wei"}}]}}"#);
             assert_eq!(logged(body.as_bytes()), format!(r#"{{"items":[{{"{field}":"***"}}]}}"#));
         }

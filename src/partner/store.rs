@@ -116,7 +116,8 @@ pub async fn search_calls(connection: &mut PgConnection, search: &CallSearch) ->
                and ($4::timestamptz is null or called_at >= $4) and ($5::timestamptz is null or called_at < $5)
          order by call_no desc limit $6",
         &partners,
-        search.key.as_deref().and_then(object_name),
+        // What can be no name is nothing's, and finds nothing.
+        search.key.as_deref().map(|key| object_name(key).unwrap_or_default()),
         search.code,
         search.from,
         search.until,
@@ -149,7 +150,7 @@ async fn find_names(connection: &mut PgConnection, name: &str, risk_code: Option
                        and p.code = coalesce($5::text, (select min(code) from api_partner
                                                         where kind = 'risk' having count(*) = 1))"#,
         name,
-        merchant_of(name).map(MerchantId::uuid),
+        merchant_of(name).or_else(|| name.parse().ok()).map(MerchantId::uuid),
         risk::NAME,
         funder_core::NAME,
         risk_code,

@@ -6,9 +6,10 @@ use fenqi::access::{PartnerKind, Scope};
 use fenqi::app::App;
 use fenqi::http::api::codes::CODES;
 use fenqi::partner::key::Algorithm;
+use fenqi::partner::mask::masked;
 use fenqi::partner::store::{CallSearch, search_calls};
 use fenqi::router::api_document;
-use serde_json::Value;
+use serde_json::{Value, json};
 use sqlx::PgPool;
 
 use crate::desk::{self, Desk};
@@ -48,6 +49,21 @@ fn every_operation_is_documented_with_examples_its_scope_and_its_problems() {
         assert!(codes.iter().any(|listed| listed == code.code));
     }
     assert!(wrong.is_empty(), "\n{}\n", wrong.join("\n"));
+}
+
+/// Of which the interface log is kept long, and seen by many.
+#[test]
+fn whoever_did_something_is_masked_where_calls_are_written_down() {
+    let document = api_document().json;
+    let schemas = document["components"]["schemas"].as_object().unwrap().iter();
+    let fields = schemas.flat_map(|(_, schema)| schema["properties"].as_object().into_iter().flatten());
+    let people = fields.filter(|(name, field)| name.ends_with("_by") && field["format"] != "date-time");
+    let people: BTreeSet<&String> = people.map(|(name, _)| name).collect();
+    assert!(people.len() >= 5, "{people:?}");
+    for name in people {
+        let written = masked(Some(json!({ name: "Chen Wei" })), 1);
+        assert!(!written.contains("Chen"), "{written}");
+    }
 }
 
 /// Lists that cannot grow.

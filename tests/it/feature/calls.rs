@@ -84,6 +84,9 @@ async fn a_call_is_found_by_partner_object_code_and_time(pool: PgPool) {
     {
         assert_eq!(search(app, CallSearch { from, until, ..of("harbour-core") }).await.len(), found);
     }
+    for no_name in ["", " ", "a\u{0}b", &"x".repeat(200)] {
+        assert_eq!(about(app, no_name).await, Vec::<String>::new(), "{no_name:?} is about nothing");
+    }
     // Whoever is not believed is written down too, under nobody's name.
     let forged = core.send_raw("GET", "/api/v1/me", "Bearer x", &[], vec![]).await;
     assert_eq!(forged.problem().0, 401);
@@ -156,7 +159,9 @@ async fn a_partner_is_found_in_and_out_by_any_of_its_names(pool: PgPool) {
     }
     // The core that plays all funders in a trial house.
     call_out(app, "funder_core").await;
-    for (name, found) in [("harbour-core", 3), ("harbour-bank", 3), ("funder_core", 1), ("wang-cashier", 2)] {
+    let bare = town.merchant_id.to_string();
+    let names = [("harbour-core", 3), ("harbour-bank", 3), ("funder_core", 1), ("wang-cashier", 2), (bare.as_str(), 2)];
+    for (name, found) in names {
         let calls = search(app, CallSearch { partner: text(name), ..Default::default() }).await;
         assert_eq!(calls.len(), found, "{name}");
     }

@@ -208,20 +208,27 @@ class Called(http.server.BaseHTTPRequestHandler):
     protocol_version = "HTTP/1.1"
     # Who signs what is answered, where the platform wants it signed.
     client = None
-    keys, nonces, one_by_one = {}, set(), threading.Lock()
+    keys, nonces, one_by_one = {}, {}, threading.Lock()
 
     def do_POST(self):
         body = self.rfile.read(int(self.headers.get("Content-Length", 0)))
         try:
             nonce = verify_callback(self.keys, "POST", self.path, self.headers.get("Authorization", ""), body)
             with self.one_by_one:
-                if nonce in self.nonces:
-                    raise NotBelieved("the nonce was used before")
-                self.nonces.add(nonce)
+                self.nonce_once(nonce, time.time())
         except (NotBelieved, KeyError, ValueError) as error:
             return self.answer(401, {"code": "SIGN_ERROR", "message": str(error)})
         with self.one_by_one:
             self.called(body)
+
+    @classmethod
+    def nonce_once(cls, nonce, now):
+        """A nonce counts as long as a timestamp may be away, in both directions."""
+        for old in [old for old, seen in cls.nonces.items() if now - seen > 2 * SKEW_SECONDS_MAX]:
+            del cls.nonces[old]
+        if nonce in cls.nonces:
+            raise NotBelieved("the nonce was used before")
+        cls.nonces[nonce] = now
 
     def answer(self, status, body, headers=()):
         text = json.dumps(body).encode()

@@ -327,3 +327,14 @@ async fn the_sample_clients_go_on_with_a_day_where_they_were_refused(pool: PgPoo
         assert!(said(program, &run().await).contains("every hash, sum and footing holds"));
     }
 }
+
+#[tokio::test]
+async fn the_python_client_forgets_nonces_that_are_too_old_to_come_again() {
+    let clients = concat!(env!("CARGO_MANIFEST_DIR"), "/docs/integrate/clients");
+    let program = format!(
+        "import sys; sys.dont_write_bytecode = True; sys.path.insert(0, {clients:?}); import fenqi\n\
+         fenqi.Called.nonce_once('a', 1000.0); fenqi.Called.nonce_once('b', 1700.0); print(list(fenqi.Called.nonces))"
+    );
+    let output = run_in(&std::env::temp_dir(), "python3", &["-c", &program], b"").await;
+    assert_eq!(said("python", &output), "['b']\n");
+}

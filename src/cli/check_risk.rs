@@ -126,6 +126,8 @@ enum Fault {
     Unsigned,
     OtherBody,
     Stale,
+    /// Signed in the future: it would be believed for longer than its nonce is kept.
+    Ahead,
 }
 
 impl Checker {
@@ -196,6 +198,7 @@ impl Checker {
             ("a request without a signature is refused with 401", Fault::Unsigned),
             ("a request whose body was changed is refused with 401", Fault::OtherBody),
             ("a request signed ten minutes ago is refused with 401", Fault::Stale),
+            ("a request signed ten minutes ahead is refused with 401", Fault::Ahead),
         ] {
             results.push((what, refused(self.send(&asked, fault).await)));
         }
@@ -250,7 +253,11 @@ impl Checker {
 
     /// Sends `body`, signed rightly or with a fault; `other` is signed where the body is to differ.
     async fn send_body(&self, path: &str, body: Vec<u8>, other: Vec<u8>, fault: Fault) -> Result<Came, String> {
-        let age = if fault == Fault::Stale { TimeDelta::minutes(10) } else { TimeDelta::zero() };
+        let age = match fault {
+            Fault::Stale => TimeDelta::minutes(10),
+            Fault::Ahead => TimeDelta::minutes(-10),
+            Fault::None | Fault::Unsigned | Fault::OtherBody => TimeDelta::zero(),
+        };
         let stamp = Stamp::fresh(Clock::System.now() - age);
         let signed = if fault == Fault::OtherBody { &other } else { &body };
         let authorization = self.authorization(path, &stamp, signed);

@@ -53,6 +53,7 @@ pub async fn check(checker: &Checker) -> Vec<Checked> {
         ("a purchase without a signature is refused with 401", Fault::Unsigned),
         ("a purchase whose body was changed is refused with 401", Fault::OtherBody),
         ("a purchase signed ten minutes ago is refused with 401", Fault::Stale),
+        ("a purchase signed ten minutes ahead is refused with 401", Fault::Ahead),
     ] {
         results.push((what, refused(send(checker, &asked, fault).await)));
     }

@@ -11,6 +11,7 @@ use fenqi::app::App;
 use fenqi::base::Clock;
 use fenqi::credit::{RiskHook, actions};
 use fenqi::demo::identity;
+use fenqi::jobs::{JobKind, dispatch};
 use fenqi::outbox::jobs::deliver_outbox;
 use fenqi::partner::call_log::Ended;
 use fenqi::partner::key::Algorithm;
@@ -393,7 +394,8 @@ async fn a_call_is_removed_when_it_is_older_than_the_rule(pool: PgPool) {
     access::jobs::forget_old(&app).await.unwrap();
     assert_eq!(mine().await, ["GET /platform-keys"]);
     app.clock.set(first + TimeDelta::days(51));
-    access::jobs::forget_old(&app).await.unwrap();
+    // As the timetable does every night.
+    dispatch::run(&app, JobKind::PruneJobs).await.unwrap();
     assert_eq!(search(&app, CallSearch::default()).await.len(), 0);
 }
 

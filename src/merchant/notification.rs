@@ -38,31 +38,35 @@ pub struct Notified {
 }
 
 /// The payment that a notification is about.
-#[derive(Clone, Copy, Debug)]
+#[derive(Clone, Debug)]
 pub struct Payment {
-    pub merchant_id: MerchantId,
-    pub purchase_id: PurchaseId,
-    /// The order that it paid; nothing for a static code.
-    pub order_id: Option<CodeId>,
+    merchant_id: MerchantId,
+    purchase_id: PurchaseId,
+    /// The order that it paid, with the merchant's own reference; nothing for a static code.
+    order: Option<(CodeId, String)>,
 }
 
 impl Payment {
     /// `code` is what was scanned; only an order's code is an order.
     pub fn of(merchant_id: MerchantId, purchase_id: PurchaseId, code: Option<&Code>) -> Payment {
-        let order_id = code.filter(|code| matches!(code.kind, CodeKind::Order { .. })).map(|code| code.code_id);
-        Payment { merchant_id, purchase_id, order_id }
+        let order = code.and_then(|code| match &code.kind {
+            CodeKind::Order { reference, .. } => Some((code.code_id, reference.clone())),
+            CodeKind::Static => None,
+        });
+        Payment { merchant_id, purchase_id, order }
     }
 
     /// A notification; those of one order, or of one payment without an order, keep their order. `particulars` is an object.
     pub fn message(&self, kind: &'static str, particulars: Value, at: DateTime<Utc>) -> Message {
-        let mut body = json!({ "purchase_id": self.purchase_id, "order_id": self.order_id });
+        let (order_id, reference) = self.order.as_ref().map(|(order_id, reference)| (*order_id, reference)).unzip();
+        let mut body = json!({ "purchase_id": self.purchase_id, "order_id": order_id, "reference": reference });
         if let (Value::Object(body), Value::Object(particulars)) = (&mut body, particulars) {
             body.extend(particulars);
         }
         Message {
             partner: partner(self.merchant_id),
             kind,
-            object_id: self.order_id.map_or(self.purchase_id.uuid(), CodeId::uuid),
+            object_id: order_id.map_or(self.purchase_id.uuid(), CodeId::uuid),
             body,
             created_at: at,
         }

@@ -236,15 +236,16 @@ pub const KINDS: &[EventKind] = &[
     merchant("purchase_voided", "A payment was undone on its own day.", || {
         json!({
             "purchase_id": "pur_0197f3c2a4b07cc39b1c2d3e4f506176", "order_id": "code_0197f3c2a4b07cc39b1c2d3e4f50617c",
-            "amount_fen": 128_800, "business_day": "2026-03-02" })
+            "reference": "A-20260302-0001", "amount_fen": 128_800, "business_day": "2026-03-02" })
     })
-    .with_nullable(&["order_id"]),
+    .with_nullable(&["order_id", "reference"]),
     merchant("refund_succeeded", "Part or all of a payment was given back.", || {
         json!({
             "purchase_id": "pur_0197f3c2a4b07cc39b1c2d3e4f506176", "order_id": "code_0197f3c2a4b07cc39b1c2d3e4f50617c",
-            "refund_id": "ref_0197f3c2a4b07cc39b1c2d3e4f506178", "amount_fen": 28_800, "business_day": "2026-03-10" })
+            "reference": "A-20260302-0001", "refund_id": "ref_0197f3c2a4b07cc39b1c2d3e4f506178", "amount_fen": 28_800,
+            "business_day": "2026-03-10" })
     })
-    .with_nullable(&["order_id"]),
+    .with_nullable(&["order_id", "reference"]),
 ];
 
 fn application() -> Value {

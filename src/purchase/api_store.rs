@@ -84,6 +84,9 @@ pub async fn list_of_merchant(
 pub struct RefundView {
     pub refund_id: RefundId,
     pub purchase_id: PurchaseId,
+    /// Yours of the order that was paid; null for the static code.
+    #[schema(example = "A-20260302-0001")]
+    pub reference: Option<String>,
     pub amount_fen: Fen,
     /// What comes back to the merchant of its fee, and the platform's of the subsidy.
     pub discount_fee_returned_fen: Fen,
@@ -100,6 +103,8 @@ pub async fn find_refund_of_merchant(
     sqlx::query_as!(
         RefundView,
         r#"select refund_id as "refund_id: RefundId", purchase_id as "purchase_id: PurchaseId",
+                  (select c.order_reference from purchase p join merchant_code c on c.code_id = p.code_id
+                   where p.purchase_id = refund.purchase_id and p.line_id = refund.line_id) as reference,
                   amount_fen as "amount_fen: Fen", discount_fee_returned_fen as "discount_fee_returned_fen: Fen",
                   subsidy_returned_fen as "subsidy_returned_fen: Fen", business_day as "business_day: BusinessDay",
                   created_at
@@ -120,6 +125,8 @@ pub async fn list_refunds_of_merchant(
     sqlx::query_as!(
         RefundView,
         r#"select refund_id as "refund_id: RefundId", purchase_id as "purchase_id: PurchaseId",
+                  (select c.order_reference from purchase p join merchant_code c on c.code_id = p.code_id
+                   where p.purchase_id = refund.purchase_id and p.line_id = refund.line_id) as reference,
                   amount_fen as "amount_fen: Fen", discount_fee_returned_fen as "discount_fee_returned_fen: Fen",
                   subsidy_returned_fen as "subsidy_returned_fen: Fen", business_day as "business_day: BusinessDay",
                   created_at

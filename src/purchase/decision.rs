@@ -230,16 +230,8 @@ fn payment_succeeded(
     order: Option<&Code>,
     event: Event,
 ) -> Message {
-    let reference = order.and_then(|order| match &order.kind {
-        CodeKind::Order { reference, .. } => Some(reference.as_str()),
-        CodeKind::Static => None,
-    });
     let particulars = serde_json::json!({
-        "reference": reference,
-        "amount_fen": request.amount,
-        "periods": request.periods,
-        "business_day": event.business_day,
-    });
+        "amount_fen": request.amount, "periods": request.periods, "business_day": event.business_day });
     Payment::of(request.merchant_id, purchase_id, order).message("payment_succeeded", particulars, event.at)
 }
 

@@ -274,7 +274,9 @@ async fn a_call_in_is_found_under_everything_it_names(pool: PgPool) {
     let file = core.send_stamped("GET", "/funder/days/2026-01-05/files/loans.csv.gz", &stamp, &[], "").await;
     assert_eq!(file.status, 200);
 
-    assert_eq!(about(app, "A-1").await, ["GET /merchant/orders/{reference}", "POST /merchant/orders"]);
+    let of_order = about(app, "A-1").await;
+    let refunded = "POST /merchant/purchases/{purchase_id}/refunds";
+    assert_eq!(of_order, [refunded, "GET /merchant/orders/{reference}", "POST /merchant/orders"]);
     assert_eq!(about(app, order["order_id"].as_str().unwrap()).await.len(), 2);
     let of_purchase = about(app, &purchase_id).await;
     assert_eq!(of_purchase, ["POST /merchant/purchases/{purchase_id}/refunds", "GET /merchant/orders/{reference}"]);

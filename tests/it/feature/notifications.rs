@@ -100,8 +100,16 @@ async fn a_cashier_hears_of_a_payment_its_void_and_a_refund(pool: PgPool) {
     let refund = format!("/merchant/purchases/{purchase}/refunds");
     let refunded = desk.post(&refund, "r-1", &json!({ "amount_fen": 28_800 })).await.ok();
     deliver_outbox(&town.app).await.unwrap();
-    let kinds: Vec<String> = taken(&world).into_iter().map(|(kind, _)| kind).collect();
-    assert_eq!(kinds, ["payment_succeeded", "purchase_voided", "payment_succeeded", "refund_succeeded"]);
+    let told = taken(&world);
+    let told: Vec<(&str, &str)> =
+        told.iter().map(|(kind, reference)| (kind.as_str(), reference.as_str().unwrap())).collect();
+    let expected = [
+        ("payment_succeeded", "A-1"),
+        ("purchase_voided", "A-1"),
+        ("payment_succeeded", "A-2"),
+        ("refund_succeeded", "A-2"),
+    ];
+    assert_eq!(told, expected, "each with the merchant's own reference");
     {
         let book = lock(&world.merchant_cashier);
         let last = &book.taken()[3].body;

@@ -17,10 +17,11 @@ use fenqi::partner::call_log::Ended;
 use fenqi::partner::key::Algorithm;
 use fenqi::partner::signature::Stamp;
 use fenqi::partner::store::{CallSearch, FoundCall, search_calls};
-use serde_json::json;
+use serde_json::{Value, json};
 use sqlx::PgPool;
 
 use super::applicant::{ready, request, standard_product, steady};
+use super::house_command::Program;
 use crate::desk::{self, Desk};
 use crate::house;
 use crate::town::{self, LineWish, Town};
@@ -425,4 +426,30 @@ async fn a_method_or_a_day_that_no_operation_knows_is_the_callers_fault(pool: Pg
         let refused = core.get(&format!("{path}?cursor={cursor}")).await;
         assert_eq!(refused.problem(), (400, "cursor_malformed".into()));
     }
+}
+
+#[sqlx::test(migrator = "fenqi::MIGRATOR")]
+async fn an_operator_searches_by_command_and_a_program_reads_what_is_found(pool: PgPool) {
+    let (town, core, _) = open(pool.clone()).await;
+    core.get("/me").await.ok();
+    let nothing = core.get("/funder/loans/loan_0197f3c2a4b07cc39b1c2d3e4f506172").await;
+    assert_eq!(nothing.problem(), (404, "not_found".into()));
+    town.app.partners.flush_log().await;
+    let fenqi = Program::on(&pool).await;
+    let search = |until: &'static str, more: &[&'static str]| {
+        let search = ["calls", "--partner", "harbour-bank", "--code", "not_found", "--until", until];
+        fenqi.done(&[&search[..], &["--from", "2026-01-05T10:00:00+08:00"], more].concat())
+    };
+    let told = search("2026-01-05T10:30:00+08:00", &[]);
+    assert!(
+        told.contains(" in harbour-core GET /funder/loans/{loan_id} refused 404 ") && told.lines().count() == 1,
+        "{told}"
+    );
+    let told: Value = serde_json::from_str(&search("2026-01-05T02:30:00Z", &["--json"])).unwrap();
+    assert_eq!(
+        (&told["http_status"], &told["call_key"]),
+        (&json!(404), &json!("loan_0197f3c2a4b07cc39b1c2d3e4f506172"))
+    );
+    assert_eq!(search("2026-01-05T10:00:00+08:00", &[]), "", "before it");
+    assert_eq!(fenqi.done(&["calls", "--key", ""]), "", "about nothing");
 }

@@ -18,8 +18,8 @@ const NAMING_FIELDS: &[&str] = &[
     "order_keys",
     "out_order_no",
     "out_order_nos",
-    "req_sn",
-    "req_sns",
+    "reqSn",
+    "reqSns",
     "trade_no",
     "serial",
     "event_no",
@@ -51,10 +51,13 @@ pub struct Mentions {
 }
 
 impl Mentions {
-    /// Something that the call names outside its bodies.
+    /// Something that the call names outside its bodies. An attempt at something of ours, such as `pay_…-1`, is about that as well.
     pub fn add(&mut self, object: &str) {
         if self.objects.len() < OBJECTS_MAX {
             self.objects.extend(object_name(object));
+            let attempted =
+                object.rsplit_once('-').filter(|(_, number)| number.bytes().all(|byte| byte.is_ascii_digit()));
+            self.objects.extend(attempted.filter(|(whole, _)| is_id(whole)).and_then(|(whole, _)| object_name(whole)));
         }
     }
 
@@ -106,6 +109,8 @@ mod tests {
     use serde_json::json;
 
     use super::*;
+    use crate::partner::payout::wire as payout;
+    use crate::partner::withholding::wire::{alpha, beta};
 
     #[test]
     fn an_id_is_the_same_in_our_form_and_in_a_partners() {
@@ -127,6 +132,44 @@ mod tests {
         let objects: Vec<&str> = mentions.objects.iter().map(String::as_str).collect();
         assert_eq!(objects, ["0197f3c2a4b07cc39b1c2d3e4f506172", "41", "A-1", "A-2"]);
         assert!(mentions.codes.iter().eq(["card_invalid"]));
+    }
+
+    /// What a body names that a partner is sent, or sends.
+    fn named<T: serde::Serialize>(body: &T) -> Vec<String> {
+        let mut mentions = Mentions::default();
+        mentions.read_request(&serde_json::to_value(body).unwrap());
+        mentions.objects.into_iter().collect()
+    }
+
+    #[test]
+    fn a_call_is_found_under_each_order_in_whatever_words_its_channel_has_for_it() {
+        let order = "0197f3c2a4b07cc39b1c2d3e4f506172".to_owned();
+        let (word, none) = ("-".to_owned(), None::<String>);
+        let in_alpha = alpha::Order {
+            out_order_no: order.clone(),
+            agreement_no: word.clone(),
+            amount: 1,
+            allow_part: true,
+            trade_date: word.clone(),
+        };
+        let in_beta = beta::Order {
+            req_sn: order.clone(),
+            contract_no: word.clone(),
+            amt: word.clone(),
+            part: word.clone(),
+            settle_day: word.clone(),
+        };
+        let answer =
+            beta::Answer { req_sn: order.clone(), ret_code: word, amt_paid: none, serial: Some("S1".to_owned()) };
+        assert_eq!(named(&alpha::Batch { orders: vec![in_alpha] }), [order.as_str()]);
+        assert_eq!(named(&alpha::Question { out_order_nos: vec![order.clone()] }), [order.as_str()]);
+        assert_eq!(named(&beta::Batch { reqs: vec![in_beta] }), [order.as_str()]);
+        assert_eq!(named(&beta::Question { req_sns: vec![order.clone()] }), [order.as_str()]);
+        assert_eq!(named(&beta::Answers { rsps: vec![answer] }), [order.as_str(), "S1"]);
+        // An attempt at a payout, and the payout.
+        let attempt = format!("pay_{order}-1");
+        let asked = payout::QueryRequest { order_keys: vec![attempt.clone()] };
+        assert_eq!(named(&asked), [order.as_str(), attempt.as_str()]);
     }
 
     #[test]

@@ -322,6 +322,12 @@ async fn a_call_out_about_many_is_found_under_each(pool: PgPool) {
     }
     assert_eq!(calls.len(), 2, "{calls:?}");
     assert_eq!(calls[0], calls[1], "one batch with both orders");
+    let payout: fenqi::base::id::PayoutId =
+        sqlx::query_scalar("select payout_id from payout where status = 'succeeded'")
+            .fetch_one(&app.pool)
+            .await
+            .unwrap();
+    assert!(!about(app, &payout.to_string()).await.is_empty(), "under the payout, whichever its attempt");
 }
 
 #[sqlx::test(migrator = "fenqi::MIGRATOR")]

@@ -18,7 +18,7 @@ use crate::base::person::{CardNumber, Mobile};
 use crate::database;
 use crate::error::{Fault, Outcome};
 use crate::partner::card_signing::NAME as CARD_SIGNING;
-use crate::partner::card_signing::client::{self as signing_client, Asked, Elements, Told};
+use crate::partner::card_signing::client::{self as signing_client, Asked, Elements, Told, TypedCode};
 use crate::passcode::{self, Window};
 use crate::vault::{Field, Indexed, PersonKey};
 
@@ -235,11 +235,15 @@ pub async fn confirm_binding_many(app: &App, codes: &[CardCode]) -> anyhow::Resu
         if counted.contains(&code.card_id) { Ok(Trying::AskChannel) } else { signing.try_no_more() }
     };
     let tries: Vec<Result<Trying, CardRefusal>> = codes.iter().map(tried).collect();
-    let asked: Vec<(String, String)> = codes
+    let asked: Vec<TypedCode> = codes
         .iter()
         .zip(&tries)
         .filter(|(_, trying)| **trying == Ok(Trying::AskChannel))
-        .map(|(code, _)| (signings[&code.card_id].challenge.clone(), code.code.clone()))
+        .map(|(code, _)| TypedCode {
+            card_id: code.card_id,
+            challenge: signings[&code.card_id].challenge.clone(),
+            sms_code: code.code.clone(),
+        })
         .collect();
     let answers = ask_channel(app, asked).await;
     let mut ended = Ended::default();
@@ -255,7 +259,7 @@ pub async fn confirm_binding_many(app: &App, codes: &[CardCode]) -> anyhow::Resu
     Ok(results.into_iter().map(|result| result.map(|id| cards.get(&id).copied().unwrap_or(id))).collect())
 }
 
-async fn ask_channel(app: &App, codes: Vec<(String, String)>) -> HashMap<String, Told> {
+async fn ask_channel(app: &App, codes: Vec<TypedCode>) -> HashMap<String, Told> {
     let told = match app.partners.client(CARD_SIGNING) {
         Ok(client) => signing_client::confirm(client, codes).await,
         Err(error) => Err(error),

@@ -23,6 +23,7 @@ const NAMING_FIELDS: &[&str] = &[
     "trade_no",
     "serial",
     "event_no",
+    "challenge",
 ];
 /// Fields that say in an answer how something ended: ours, and each partner's word for it, as a text or a number.
 const CODE_FIELDS: &[&str] = &["code", "ret_code", "retCode", "respCode", "errcode"];

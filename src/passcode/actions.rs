@@ -66,6 +66,8 @@ async fn hand_over(app: &App, asking: &Asking, code: String) -> Outcome<(), Pass
             ("code".to_owned(), code),
             ("purpose".to_owned(), asking.purpose.name().to_owned()),
         ]),
+        // Whose mobile it is, is not known yet.
+        about: Vec::new(),
     };
     let message_id = message.message_id;
     let sent = match app.partners.client(SMS) {

@@ -28,7 +28,8 @@ pub async fn carry(app: &App, client: &Client, batch: &[Waiting]) -> anyhow::Res
                 let message_id = Uuid::new_v5(&message.object_id, &message.message_no.to_be_bytes());
                 numbers.insert(message_id, message.message_no);
                 let parameters = parameters(&serde_json::from_str(&message.body)?);
-                messages.push(ShortMessage { message_id, mobile: mobile.clone(), template, parameters });
+                let about = vec![message.object_id.to_string(), message.message_no.to_string()];
+                messages.push(ShortMessage { message_id, mobile: mobile.clone(), template, parameters, about });
                 continue;
             }
             (None, _) => Fate::Undeliverable("no template".to_owned()),

@@ -83,7 +83,7 @@ impl Run<'_> {
             return undeliverable("the template asks for what the notice does not say");
         };
         let page = self.app.site.link(message::address(&message.kind, &body));
-        let about = borrower(message).to_string();
+        let about = [borrower(message).to_string(), message.message_no.to_string()];
         let sending = Sending { about: &about, openid, template: &template.id, page: &page, keywords };
         match self.wechat.send(sending).await {
             Ok(()) => Some(Fate::Delivered),

@@ -71,24 +71,33 @@ pub async fn start(client: &Client, cards: Vec<Elements>) -> Result<HashMap<Card
     Ok(asked)
 }
 
-/// Puts codes (with their challenges) to the channel; returns what it says by challenge.
+/// A code as it was typed, for a card whose signing was begun; never logged.
+#[derive(Clone)]
+pub struct TypedCode {
+    pub card_id: CardId,
+    pub challenge: String,
+    pub sms_code: String,
+}
+
+/// Puts codes to the channel; returns what it says by challenge.
 ///
 /// # Errors
 /// As [`CallError`] says, at the first call that fails; the same code may be put again, and a signed challenge answers with the
 /// same agreement.
-pub async fn confirm(client: &Client, codes: Vec<(String, String)>) -> Result<HashMap<String, Told>, CallError> {
+pub async fn confirm(client: &Client, codes: Vec<TypedCode>) -> Result<HashMap<String, Told>, CallError> {
     let mut told = HashMap::with_capacity(codes.len());
     for batch in codes.chunks(SIGNINGS_MAX) {
-        let key = batch[0].0.clone();
+        // The channel knows the challenges alone.
+        let cards: Vec<String> = batch.iter().map(|code| code.card_id.to_string()).collect();
         let operation = Operation {
             name: "confirm_signing",
             path: "/confirmations",
-            key: &key,
-            also: &[],
+            key: &cards[0],
+            also: &cards,
             safe_to_retry: true,
             time_limit: TIME_LIMIT_PERSON,
         };
-        let code = |(challenge, sms_code): (String, String)| CodeToConfirm { challenge, sms_code };
+        let code = |code: TypedCode| CodeToConfirm { challenge: code.challenge, sms_code: code.sms_code };
         let request = ConfirmRequest { codes: batch.iter().cloned().map(code).collect() };
         let answer: ConfirmAnswer = client.call(&operation, &request).await?;
         told.extend(answer.results.into_iter().map(|result| {

@@ -18,6 +18,8 @@ pub struct ShortMessage {
     /// A template that the partner knows, with its parameters.
     pub template: &'static str,
     pub parameters: BTreeMap<String, String>,
+    /// Our names of what it is about, by which its call is found: the partner is told none of them.
+    pub about: Vec<String>,
 }
 
 /// What became of a message.
@@ -38,11 +40,12 @@ pub async fn send(client: &Client, messages: Vec<ShortMessage>) -> Result<HashMa
     let mut sent = HashMap::with_capacity(messages.len());
     for batch in messages.chunks(MESSAGES_MAX) {
         let key = batch[0].message_id.to_string();
+        let about: Vec<String> = batch.iter().flat_map(|message| message.about.iter().cloned()).collect();
         let operation = Operation {
             name: "send_messages",
             path: "/messages",
             key: &key,
-            also: &[],
+            also: &about,
             // The partner recognises each message by its number.
             safe_to_retry: true,
             time_limit: TIME_LIMIT_PERSON,

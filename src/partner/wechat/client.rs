@@ -122,8 +122,8 @@ pub struct PageSignature {
 /// A subscription message to one person.
 #[derive(Clone, Debug)]
 pub struct Sending<'a> {
-    /// Our name of whom it concerns, by which the call is found.
-    pub about: &'a str,
+    /// Our names of whom it concerns and of what it tells, by which the call is found.
+    pub about: &'a [String],
     pub openid: &'a str,
     pub template: &'a str,
     /// What it opens.
@@ -220,7 +220,7 @@ impl WeChat {
         }
     }
 
-    async fn post_message(&self, about: &str, message: &SubscribeMessage) -> Result<(), WeChatError> {
+    async fn post_message(&self, about: &[String], message: &SubscribeMessage) -> Result<(), WeChatError> {
         let token = self.token().await?;
         let address = self.address("/cgi-bin/message/subscribe/bizsend", &[("access_token", &token)]);
         let sent = self.call(("send_message", about), self.http.post(address).json(message)).await?;
@@ -275,13 +275,13 @@ impl WeChat {
         query: &[(&str, &str)],
     ) -> Result<A, WeChatError> {
         // Whose code it is only the answer tells; tokens and tickets are everybody's.
-        self.call((operation, ""), self.http.get(self.address(path, query))).await?
+        self.call((operation, &[]), self.http.get(self.address(path, query))).await?
     }
 
     /// One call by its name and what it is about; the outer error is silence, the inner one WeChat's refusal.
     async fn call<A: DeserializeOwned>(
         &self,
-        call: (&str, &str),
+        call: (&str, &[String]),
         request: reqwest::RequestBuilder,
     ) -> Result<Result<A, WeChatError>, WeChatError> {
         let began = Instant::now();
@@ -301,7 +301,7 @@ impl WeChat {
     /// Neither the query nor the answer, which both hold secrets; of a refusal its code.
     async fn record(
         &self,
-        (operation, call_key): (&str, &str),
+        (operation, about): (&str, &[String]),
         (outcome, errcode): (&'static str, Option<i64>),
         http_status: Option<u16>,
         duration: Duration,
@@ -312,8 +312,8 @@ impl WeChat {
                 partner: NAME,
                 direction: "out",
                 operation,
-                call_key,
-                also: &[],
+                call_key: about.first().map_or("", String::as_str),
+                also: about,
                 request: &[],
                 response: response.as_deref().unwrap_or_default().as_bytes(),
                 outcome,

@@ -362,6 +362,9 @@ async fn nothing_personal_is_written_down(pool: PgPool) {
     let product = standard_product(&app).await;
     let applied = actions::apply(&app, request(ready(&app, 1).await, product, Some(steady()))).await.unwrap();
     assert_eq!(about(&app, &applied.application_id.to_string()).await, ["decide_applications"]);
+    let card: fenqi::base::id::CardId =
+        sqlx::query_scalar("select card_id from card_signing").fetch_one(&app.pool).await.unwrap();
+    assert_eq!(about(&app, &card.to_string()).await, ["confirm_signing", "start_signing"]);
     let calls = search(&app, CallSearch::default()).await;
     for operation in ["start_signing", "confirm_signing", "decide_applications"] {
         assert!(calls.iter().any(|call| call.operation == operation && !call.request_masked.is_empty()), "{operation}");

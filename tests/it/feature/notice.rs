@@ -3,6 +3,7 @@
 use fenqi::base::id::BorrowerId;
 use fenqi::notice::{self, Audience, Notice};
 use fenqi::outbox::jobs::{Summary, deliver_outbox};
+use fenqi::partner::store::{CallSearch, search_calls};
 use fenqi::sandbox::world::lock;
 use fenqi::sandbox::{Matcher, Scripted};
 use serde_json::json;
@@ -67,6 +68,15 @@ async fn a_notice_is_listed_and_read_and_sent_by_sms_where_that_is_right(pool: P
         .unwrap();
     assert_eq!(left, ["not deliverable: mobile_blocked"]);
     assert_eq!(deliver_outbox(&app).await.unwrap(), Summary::default());
+    // The partner knows the message by a number of its own, but the call is found by whom it concerns and by ours.
+    app.partners.flush_log().await;
+    let number = "select max(message_no)::text from outbox where partner = 'sms'";
+    let number: String = sqlx::query_scalar(number).fetch_one(&app.pool).await.unwrap();
+    for key in [borrower_id.to_string(), number] {
+        let wanted = CallSearch { partner: Some("sms".to_owned()), key: Some(key), limit: 9, ..CallSearch::default() };
+        let found = search_calls(&mut connection, &wanted).await.unwrap();
+        assert_eq!(found.iter().map(|call| call.operation.as_str()).collect::<Vec<_>>(), ["send_messages"]);
+    }
 }
 
 #[sqlx::test(migrator = "fenqi::MIGRATOR")]

@@ -213,6 +213,11 @@ async fn a_message_is_found_among_the_calls_by_whom_it_concerns(pool: PgPool) {
     };
     assert_eq!(search(None).await, ["send_message", "token"]);
     assert_eq!(search(Some(place.borrower_id.to_string())).await, ["send_message"]);
+    let message_no: i64 = sqlx::query_scalar("select max(message_no) from outbox where partner = 'wechat'")
+        .fetch_one(&place.app.pool)
+        .await
+        .unwrap();
+    assert_eq!(search(Some(message_no.to_string())).await, ["send_message"], "and by its own number");
 }
 
 #[sqlx::test(migrator = "fenqi::MIGRATOR")]

@@ -56,6 +56,8 @@ pub async fn run(args: Args) -> anyhow::Result<ExitCode> {
         amount,
     };
     let receipt = Authoriser::start(app.clone()).authorise(request).await?;
+    // The risk partner may have been asked.
+    app.partners.flush_log().await;
     match receipt.decision {
         Decision::Authorised { loan_id } => {
             println!("{} paid {amount} yuan in {periods} installments: {loan_id}", receipt.purchase_id);

@@ -2,17 +2,22 @@
 
 use std::sync::Arc;
 
+use chrono::TimeDelta;
 use fenqi::access::PartnerKind;
+use fenqi::base::Fen;
 use fenqi::base::id::{LineId, PurchaseId};
+use fenqi::merchant::code_actions::Order;
+use fenqi::merchant::open_order_code;
 use fenqi::partner::key::Algorithm;
 use fenqi::product;
 use fenqi::purchase::authoriser::decide_one;
 use fenqi::purchase::{Authoriser, Decision, PurchaseRefusal, PurchaseRequest, Receipt};
-use fenqi::sandbox::{self, FaultShares, Matcher, Scripted, World};
+use fenqi::sandbox::{self, FaultShares, Matcher, Scripted, Silence, World};
 use serde_json::{Value, json};
 use sqlx::PgPool;
 use uuid::Uuid;
 
+use super::house_command::Program;
 use crate::desk::{self, Answer, Desk};
 use crate::house;
 use crate::town::{self, LineWish, Town};
@@ -25,17 +30,18 @@ const PARTNER: &str = "[purchase_risk]\nask = \"partner\"\ntime_limit_ms = 400\n
 struct Place {
     town: Town,
     world: Arc<World>,
+    world_at: String,
     line_id: LineId,
 }
 
 impl Place {
     async fn open(pool: PgPool, section: &str) -> Place {
-        let (app, world) = house::open_in_world(pool, "2026-01-05").await;
+        let (app, world, world_at) = house::open_in_world_that(pool, "2026-01-05", Silence::Drop).await;
         let town = town::found(app, 1_000_000).await;
         product::publish(&town.app, &format!("{STANDARD}\n{section}")).await.unwrap();
         let line_id = town.open_lines(1, WISH).await[0];
         let town = town::find(town.app).await;
-        Place { town, world, line_id }
+        Place { town, world, world_at, line_id }
     }
 
     fn wish(&self, key: &str, fen: i64) -> PurchaseRequest {
@@ -345,4 +351,21 @@ async fn a_product_that_asks_nobody_asks_nobody(pool: PgPool) {
         sqlx::query_scalar("select count(*) from purchase_question").fetch_one(&place.town.app.pool).await.unwrap();
     assert_eq!((place.asked(), questions), (0, 0));
     assert_eq!(place.town.fen("select used_fen from credit_line").await, 100_000);
+}
+
+#[sqlx::test(migrator = "fenqi::MIGRATOR")]
+async fn who_pays_an_order_on_trial_finds_the_question_among_the_calls(pool: PgPool) {
+    let place = Place::open(pool.clone(), PARTNER).await;
+    place.execute("update credit_line set product_version = 2").await;
+    let app = &place.town.app;
+    let (merchant_id, expires_at) = (place.town.merchant_id, app.clock.now() + TimeDelta::hours(2));
+    let order = Order { merchant_id, reference: "A-1".to_owned(), amount: Fen::new(50_000), expires_at };
+    open_order_code(app, &order).await.unwrap();
+    let seed = house::SEED.to_string();
+    let fenqi = Program::on(&pool).await.with("FENQI_SANDBOX_URL", &place.world_at).with("FENQI_SANDBOX_SEED", &seed);
+    // The counterfeit partner answers meanwhile.
+    let pay = move || fenqi.done(&["partner", "pay-order", &merchant_id.to_string(), "A-1"]);
+    let told = tokio::task::spawn_blocking(pay).await.unwrap();
+    assert!(told.contains(" paid "), "{told}");
+    assert_eq!(place.town.fen("select count(*) from partner_call where operation = 'decide_purchase'").await, 1);
 }

@@ -44,7 +44,7 @@ pub async fn set_notify_url(
     merchant_id: MerchantId,
     wanted: Wanted<'_>,
 ) -> Outcome<Notified, NotifyRefusal> {
-    set_where(app, merchant_id, wanted, None).await
+    set_where(app, merchant_id, wanted, Read::Nothing).await
 }
 
 /// The same where what stands is still in the `version` that was read. Asked again, what was done is done.
@@ -54,14 +54,22 @@ pub async fn change_notify_url(
     wanted: Wanted<'_>,
     (version, attempt): (i32, Attempt),
 ) -> Outcome<Notified, NotifyRefusal> {
-    set_where(app, merchant_id, wanted, Some((version, attempt))).await
+    set_where(app, merchant_id, wanted, Read::Version(version, attempt)).await
+}
+
+/// What stands, as whoever changes it has read it.
+#[derive(Clone, Copy)]
+enum Read {
+    /// It is changed whatever stands.
+    Nothing,
+    Version(i32, Attempt),
 }
 
 async fn set_where(
     app: &App,
     merchant_id: MerchantId,
     wanted: Wanted<'_>,
-    read: Option<(i32, Attempt)>,
+    read: Read,
 ) -> Outcome<Notified, NotifyRefusal> {
     let reach = app.partners.cashiers().reach();
     let url = wanted.url.map(|url| NotifyUrl::parse(url, reach)).transpose();
@@ -73,7 +81,7 @@ async fn set_where(
         return Err(unknown());
     }
     let standing = notify_store::find(&mut transaction, merchant_id).await?.ok_or_else(unknown)?;
-    if let Some((version, attempt)) = read {
+    if let Read::Version(version, attempt) = read {
         let is_done = standing.version - 1 == version && standing.address == address;
         if attempt == Attempt::Again && is_done {
             return Ok(standing);

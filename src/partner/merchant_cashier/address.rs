@@ -47,7 +47,9 @@ impl NotifyUrl {
         let url = Url::parse(text).map_err(|_| UrlRefusal::Malformed)?;
         let is_bare = url.username().is_empty() && url.password().is_none() && url.fragment().is_none();
         let host = url.host_str().ok_or(UrlRefusal::Malformed)?;
-        if text.len() > URL_BYTES_MAX || !is_bare || host.is_empty() {
+        // As it is kept and called it may be longer: what is not ASCII is written out.
+        let is_long = text.len() > URL_BYTES_MAX || url.as_str().len() > URL_BYTES_MAX;
+        if is_long || !is_bare || host.is_empty() {
             return Err(UrlRefusal::Malformed);
         }
         let address = host.trim_matches(['[', ']']).parse::<IpAddr>().ok();

@@ -234,6 +234,9 @@ async fn nobody_makes_us_call_what_stands_behind_our_walls(pool: PgPool) {
     }
     let plain = set_url(&desk, "plain", json!({ "url": "http://pay.example.com/" })).await;
     assert_eq!(plain.problem(), (422, "notify_url_malformed".into()));
+    let long = format!("https://pay.example.com/{}", "付".repeat(100));
+    let long = set_url(&desk, "long", json!({ "url": long })).await;
+    assert_eq!(long.problem(), (422, "notify_url_malformed".into()), "of 324 bytes, and kept it would have 924");
     // A house that is no trial calls nobody on its own machine, not even where that was saved before.
     let strict = house::with_partners(&town.app, &[]);
     let wanted = Wanted { url: Some(&url), algorithm: Algorithm::RsaSha256 };

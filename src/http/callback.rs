@@ -78,6 +78,10 @@ pub async fn take(
 
 /// Books what a believed callback says; `object` becomes the order that it is about, as soon as that is known.
 async fn book(app: &App, partner: &str, body: &[u8], object: &mut String) -> Result<(), Problem> {
+    // The database keeps no text with this character, and no protocol has a use for it.
+    if body.windows(NUL.len()).any(|piece| piece == NUL) {
+        return Err(unreadable());
+    }
     match partner {
         payout::NAME => {
             let heard = payout::client::read_callback(body).map_err(|_| unreadable())?;
@@ -101,6 +105,9 @@ fn answered<R: Refusal>(outcome: Result<Step, Fault<R>>) -> Result<(), Problem> 
         Err(fault) => Err(fault.into()),
     }
 }
+
+/// As JSON writes it; as it is, no JSON has it.
+const NUL: &[u8] = br"\u0000";
 
 fn unreadable() -> Problem {
     Problem::new(StatusCode::BAD_REQUEST, "callback_unreadable", "The callback is not in the words of your protocol.")

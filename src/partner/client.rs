@@ -340,7 +340,7 @@ impl Client {
             status @ (400..=407 | 409..=499) => {
                 let problem: Problem = serde_json::from_slice(&answer.body).unwrap_or_default();
                 let partner = self.settings.partner.clone();
-                let (code, message) = (problem.code.unwrap_or_default(), problem.message.unwrap_or_default());
+                let (code, message) = problem.words();
                 Err(CallError::Rejected { partner, status, code, message })
             }
             status => Err(self.unknown(format!("status {status}"))),
@@ -374,6 +374,16 @@ struct Problem {
     message: Option<String>,
 }
 
+impl Problem {
+    /// Code and message as they can be kept: the database takes no text with a NUL in it.
+    fn words(self) -> (String, String) {
+        let plain = |text: Option<String>| -> String {
+            text.unwrap_or_default().chars().filter(|letter| !letter.is_control()).collect()
+        };
+        (plain(self.code), plain(self.message))
+    }
+}
+
 /// An error with its causes, without the URL: it may carry a key of somebody's.
 pub(super) fn chain(error: &reqwest::Error) -> String {
     let mut text = if error.is_timeout() { "timed out".to_owned() } else { "the connection failed".to_owned() };
@@ -394,5 +404,13 @@ mod tests {
     fn a_refusal_without_words_keeps_its_code() {
         let problem: Problem = serde_json::from_str(r#"{"code": "NO_SUCH", "message": null, "more": {}}"#).unwrap();
         assert_eq!((problem.code.as_deref(), problem.message), (Some("NO_SUCH"), None));
+    }
+
+    #[test]
+    fn a_refusal_is_kept_whatever_letters_it_has() {
+        let words = |text: &str| serde_json::from_str::<Problem>(text).unwrap().words();
+        let said = words(r#"{"code": "NO\u0000_SUCH", "message": "not\u0000 here"}"#);
+        assert_eq!(said, ("NO_SUCH".to_owned(), "not here".to_owned()));
+        assert_eq!(words(r#"{"code": "\u0000"}"#), (String::new(), String::new()), "as good as none");
     }
 }

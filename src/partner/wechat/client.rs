@@ -172,8 +172,7 @@ impl WeChat {
         let Settings { app_id, secret, .. } = self.settings();
         let query = [("appid", app_id), ("secret", secret), ("code", code), ("grant_type", "authorization_code")];
         let answer: OpenIdAnswer = self.get("openid", "/sns/oauth2/access_token", &query).await?;
-        // An empty one would be the same for everybody.
-        Some(answer.openid).filter(|openid| !openid.is_empty()).ok_or(WeChatError::Silent)
+        somebodys(answer.openid).ok_or(WeChatError::Silent)
     }
 
     /// Signs a page for the JSSDK; `address` is the page's whole address as the browser shows it.
@@ -325,6 +324,11 @@ impl WeChat {
     }
 }
 
+/// An openid that can be somebody's: an empty one would be the same for everybody, and one with a NUL the database does not take.
+fn somebodys(openid: String) -> Option<String> {
+    Some(openid).filter(|openid| !openid.is_empty() && !openid.contains('\0'))
+}
+
 /// When something that is good for so many seconds ends; at once if that is no time that there is.
 fn ends_at(now: DateTime<Utc>, seconds: i64) -> DateTime<Utc> {
     TimeDelta::try_seconds(seconds).and_then(|delta| now.checked_add_signed(delta)).unwrap_or(now)
@@ -373,6 +377,12 @@ mod tests {
         assert_eq!(fill("请备足余额", &parameters).as_deref(), Some("请备足余额"));
         assert_eq!(fill("{due_on}", &parameters), None);
         assert_eq!(fill("{total", &parameters), None);
+    }
+
+    #[test]
+    fn an_openid_is_somebodys() {
+        assert_eq!(somebodys("o-1".into()).as_deref(), Some("o-1"));
+        assert_eq!((somebodys(String::new()), somebodys("o\0".into())), (None, None));
     }
 
     #[test]

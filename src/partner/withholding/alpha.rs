@@ -1,7 +1,7 @@
 //! Channel alpha's words in ours.
 
 use super::answer::{Answer, ChannelFailure};
-use super::file::{DailyFile, FileError, FileLine, number};
+use super::file::{DailyFile, FileError, FileLine, check_text, number};
 use super::wire::alpha;
 use super::{Heard, Order, Said, parse_order_no};
 use crate::base::Fen;
@@ -57,6 +57,7 @@ fn answer(code: &str, paid_amount: Option<i64>, trade_no: Option<String>) -> Ans
 
 /// `out_order_no,trade_no,code,amount,cost` a line, then `#count,sum of amounts taken,sum of costs`.
 pub fn daily_file(text: &str) -> Result<DailyFile, FileError> {
+    check_text(text)?;
     let mut file = DailyFile::default();
     for (index, row) in text.lines().enumerate().skip(1) {
         let fields: Vec<&str> = row.split(',').collect();
@@ -84,6 +85,12 @@ pub fn daily_file(text: &str) -> Result<DailyFile, FileError> {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn a_file_with_a_letter_that_cannot_be_kept_is_damaged() {
+        let text = format!("heading\n{:032x},T\0,SUCCESS,7,0\n#1,7,0\n", 5);
+        assert_eq!(daily_file(&text), Err(FileError::Row(2)));
+    }
 
     #[test]
     fn a_line_of_the_file_means_what_its_code_means_in_an_answer() {

@@ -1,7 +1,7 @@
 //! Channel beta's words in ours.
 
 use super::answer::{Answer, ChannelFailure};
-use super::file::{DailyFile, FileError, FileLine, number};
+use super::file::{DailyFile, FileError, FileLine, check_text, number};
 use super::wire::beta;
 use super::{Heard, Order, Said, parse_order_no};
 use crate::base::Fen;
@@ -56,6 +56,7 @@ fn answer(code: &str, amt_paid: Option<&str>, serial: Option<String>) -> Answer 
 
 /// `reqSn|serial|retCode|amt|cost` a line, then `END|count|sum of amounts taken|sum of costs`.
 pub fn daily_file(text: &str) -> Result<DailyFile, FileError> {
+    check_text(text)?;
     let mut file = DailyFile::default();
     for (index, row) in text.lines().enumerate() {
         let fields: Vec<&str> = row.split('|').collect();
@@ -95,6 +96,12 @@ fn fen(yuan: &str) -> Option<Fen> {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn a_file_with_a_letter_that_cannot_be_kept_is_damaged() {
+        let text = format!("{:032x}|S\0|0000|0.07|0.00\nEND|1|0.07|0.00\n", 5);
+        assert_eq!(daily_file(&text), Err(FileError::Row(1)));
+    }
 
     #[test]
     fn a_line_of_the_file_means_what_its_code_means_in_an_answer() {

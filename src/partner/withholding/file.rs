@@ -54,6 +54,14 @@ impl DailyFile {
     }
 }
 
+/// The database keeps no text with a NUL in it: a file that has one is damaged.
+pub(super) fn check_text(text: &str) -> Result<(), FileError> {
+    match text.lines().position(|row| row.contains('\0')) {
+        Some(index) => Err(FileError::Row(index + 1)),
+        None => Ok(()),
+    }
+}
+
 /// A sum that is an amount.
 fn sum(mut amounts: impl Iterator<Item = Fen>) -> Result<Fen, FileError> {
     let sum = amounts.try_fold(Fen::ZERO, Fen::checked_add);

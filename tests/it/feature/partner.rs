@@ -493,7 +493,15 @@ async fn a_partner_with_rsa_keys_is_called_believed_and_heard(pool: PgPool) {
         statuses.push(request.send().await.unwrap().status().as_u16());
     }
     assert_eq!(statuses, [400, 401], "believed, though not understood; not believed");
-    let said = [("payout", "callback_unreadable"), ("(not believed)", "signature_wrong")];
+    // What cannot be kept is not understood either, though all else in it is.
+    let key = "pay_0197f3c2a4b07cc39b1c2d3e4f506172-1";
+    let body = json!({ "order_key": key, "state": "failed", "code": "a\u{0}" }).to_string();
+    let stamp = Stamp::fresh(Clock::System.now());
+    let authorization = theirs.authorization("POST", "/partner/payout", &stamp, body.as_bytes());
+    let request = http.post(format!("{pages}/partner/payout")).header("authorization", authorization);
+    assert_eq!(request.body(body).send().await.unwrap().status().as_u16(), 400);
+    let said =
+        [("payout", "callback_unreadable"), ("(not believed)", "signature_wrong"), ("payout", "callback_unreadable")];
     assert_eq!(heard(&app).await, said.map(|(partner, outcome)| (partner.to_owned(), outcome.to_owned())));
 }
 

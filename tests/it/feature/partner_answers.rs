@@ -36,6 +36,7 @@ fn answer(signer: &Identity, case: &str) -> Response {
         "refused_empty" => (StatusCode::BAD_REQUEST, ""),
         "refused_html" => (StatusCode::FORBIDDEN, "<html>Forbidden by the gateway</html>"),
         "refused_number" => (StatusCode::UNPROCESSABLE_ENTITY, r#"{"code":7,"message":"no"}"#),
+        "refused_nul" => (StatusCode::UNPROCESSABLE_ENTITY, r#"{"code":"\u0000","message":"no"}"#),
         "refused_cut" => (StatusCode::UNPROCESSABLE_ENTITY, r#"{"code":"NO_SUCH""#),
         "refused_other" => (StatusCode::UNAUTHORIZED, r#"{"error":"who are you"}"#),
         _ => (StatusCode::INTERNAL_SERVER_ERROR, r#"{"code":"NO_SUCH","message":"no"}"#),
@@ -56,7 +57,7 @@ const TWICE: &str = r#"{
         {"reqSn":"00000000000000000000000000000002","retCode":"0000","amtPaid":"1.00","serial":"T2"},
         {"reqSn":"00000000000000000000000000000001","retCode":"3008"}]}"#;
 
-const UNREADABLE: [&str; 11] = [
+const UNREADABLE: [&str; 12] = [
     "empty",
     "html",
     "null",
@@ -65,6 +66,7 @@ const UNREADABLE: [&str; 11] = [
     "refused_empty",
     "refused_html",
     "refused_number",
+    "refused_nul",
     "refused_cut",
     "refused_other",
     "broken",

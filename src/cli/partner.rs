@@ -47,7 +47,7 @@ pub enum Args {
     /// Our own keys, by which partners believe our answers
     #[command(subcommand)]
     PlatformKey(PlatformKey),
-    /// Show funders and merchants that a partner may be added for: what --owner takes, and the name
+    /// Show funders and merchants that a partner may be added for, at most a hundred of each: what --owner takes, and the name
     Owners {
         /// Of one kind alone
         #[arg(long)]

@@ -265,7 +265,7 @@ async fn the_java_core_is_believed_and_keeps_each_event_once_in_either_form(pool
         let (mut core, address) = java_serves(directory, &core).await;
         let pushing = pushing_to(&app, &address, (&ours, &theirs));
         if life == 1 {
-            replay(&pushing, asked, again).await.unwrap();
+            replay(&pushing, asked, (again, Attempt::First)).await.unwrap();
         }
         assert_eq!(deliver_outbox(&pushing).await.unwrap(), Summary { delivered: 2, failed: 0, died: 0 });
         if life == 1 {
@@ -280,7 +280,7 @@ async fn the_java_core_is_believed_and_keeps_each_event_once_in_either_form(pool
             };
             save(&pushing, saving).await.unwrap();
             for _ in 0..2 {
-                replay(&pushing, asked, again).await.unwrap();
+                replay(&pushing, asked, (again, Attempt::First)).await.unwrap();
                 assert_eq!(deliver_outbox(&pushing).await.unwrap(), Summary { delivered: 2, failed: 0, died: 0 });
             }
         }

@@ -9,6 +9,7 @@ use sqlx::PgPool;
 
 use crate::browser::Browser;
 use crate::till::{CASHIER, Till, neighbour, sign_in_at};
+use crate::town::LineWish;
 
 const STANDARD: (&str, u16) = ("harbour-standard", 12);
 
@@ -121,7 +122,7 @@ async fn a_long_list_is_read_page_by_page_each_purchase_once(pool: PgPool) {
     let mut till = Till::open(pool, "2026-03-02").await;
     for day in ["2026-03-03", "2026-03-04"] {
         let number = |index: usize| format!("{day}-{index}");
-        let wishes = (0..60).map(|index| till.town.wish(till.lines[index % 3], &number(index), 10_000, STANDARD));
+        let wishes = (0..60).map(|index| till.town.wish(lines[index % 5], &number(index), 10_000, STANDARD));
         till.town.buy(wishes.collect()).await;
         till.live_until(day).await;
     }
@@ -133,13 +134,16 @@ async fn a_long_list_is_read_page_by_page_each_purchase_once(pool: PgPool) {
 #[sqlx::test(migrator = "fenqi::MIGRATOR")]
 async fn the_beginning_of_a_number_finds_every_order_however_many_there_are(pool: PgPool) {
     let mut till = Till::open(pool, "2026-03-02").await;
+    let wish = LineWish { limit_fen: 10_000_000, statement_day: 5, due_day: 25, expires_on: "2029-12-31" };
+    // One day allows each of them 50.
+    let lines = till.town.open_lines(5, wish).await;
     let mut wishes = Vec::new();
     for index in 0..205 {
         let (app, merchant_id, reference) = (&till.town.app, till.town.merchant_id, format!("B-{index:03}"));
         let expires_at = app.clock.now() + chrono::TimeDelta::minutes(10);
         let order = Order { merchant_id, reference: reference.clone(), amount: Fen::new(10_000), expires_at };
         let code = merchant::open_order_code(app, &order).await.unwrap();
-        let wish = till.town.wish(till.lines[index % 3], &reference, 10_000, STANDARD);
+        let wish = till.town.wish(lines[index % 5], &reference, 10_000, STANDARD);
         wishes.push(PurchaseRequest { order_code: Some(code.code_id), ..wish });
     }
     till.town.buy(wishes).await;

@@ -167,7 +167,7 @@ impl StatementDay {
 }
 
 /// How many wait for the statements to be let through.
-const AT_THE_GATE: &str = "select count(*) from pg_locks where locktype = 'advisory' and not granted
+const AT_THE_GATE: &str = "select count(*) from pg_locks where relation = 'schedule_gate'::regclass and not granted
                            and database = (select oid from pg_database where datname = current_database())";
 
 #[sqlx::test(migrator = "fenqi::MIGRATOR")]

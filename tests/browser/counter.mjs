@@ -78,7 +78,7 @@ export function beside(browser, page, language, how = {}) {
     const told = page.getByRole("listitem").filter({ hasText: say("notice-refund") });
     await expect(told).toContainText("¥300.00");
     await told.getByRole("link").click();
-    await expect(page.getByText("¥300.00")).toBeVisible();
+    await expect(page.getByText(say("result-refund", { amount: "¥300.00" }))).toBeVisible();
     await owner.shop.context().close();
   };
   return { between, billed };

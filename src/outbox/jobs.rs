@@ -2,8 +2,6 @@
 
 use std::collections::{HashMap, HashSet, VecDeque};
 use std::ops::Add;
-use std::sync::OnceLock;
-use std::time::{Duration, Instant};
 
 use chrono::{DateTime, Utc};
 use futures_util::{StreamExt as _, stream};
@@ -20,10 +18,6 @@ use crate::merchant::notification::merchant_of;
 /// Partners delivered to at once, so that a slow one does not hold up the others. Each takes a connection, and needs another
 /// one now and then.
 const PARTNERS_AT_ONCE: u32 = 4;
-
-/// Merchants come last, and those that a run has not come to within this time wait for the next one: hundreds of cashiers that
-/// do not answer must not keep cores and borrowers waiting. Whoever was tried is left alone meanwhile, so all get their turn.
-const MERCHANTS_BEGIN_WITHIN: Duration = Duration::from_secs(2);
 
 /// What is kept of an error, which may be in the words of a partner: the database takes no NUL.
 const ERROR_CHARS_MAX: usize = 500;
@@ -76,7 +70,8 @@ pub async fn deliver_until(app: &App, mut stop: watch::Receiver<bool>) {
     turns.end().await;
 }
 
-/// Whose turn it is, and who waits for one: merchants after all others.
+/// Whose turn it is, and who waits for one: merchants after all others, and not in the last of several places. There are many of
+/// them, at addresses of their own choice: however many are slow to answer, cores and borrowers do not wait for them.
 #[derive(Default)]
 struct Turns {
     runs: JoinSet<anyhow::Result<Summary>>,
@@ -99,12 +94,21 @@ impl Turns {
     }
 
     fn start(&mut self, app: &App) {
-        while self.runs.len() < partners_at_once(app) {
-            let Some(partner) = self.others.pop_front().or_else(|| self.merchants.pop_front()) else { return };
+        while let Some(partner) = self.next(partners_at_once(app)) {
             let (app, name) = (app.clone(), partner.clone());
             let run = self.runs.spawn(async move { deliver_to(&app, &name).await });
             self.under_way.insert(run.id(), partner);
         }
+    }
+
+    /// Who begins now, where `at_once` are under way at most.
+    fn next(&mut self, at_once: usize) -> Option<String> {
+        if self.under_way.len() >= at_once {
+            return None;
+        }
+        let merchants = self.under_way.values().filter(|partner| merchant_of(partner).is_some()).count();
+        let has_place = merchants == 0 || merchants + 1 < at_once;
+        self.others.pop_front().or_else(|| if has_place { self.merchants.pop_front() } else { None })
     }
 
     fn note(&mut self, ended: Result<(Id, anyhow::Result<Summary>), JoinError>) {
@@ -138,15 +142,8 @@ pub async fn deliver_outbox(app: &App) -> anyhow::Result<Summary> {
     let partners = store::partners_waiting(&mut *app.pool.acquire().await?, app.clock.now()).await?;
     let (merchants, others): (Vec<String>, Vec<String>) =
         partners.into_iter().partition(|partner| merchant_of(partner).is_some());
-    let first_merchant = OnceLock::new();
-    let runs = stream::iter(others.into_iter().chain(merchants)).map(|partner| {
-        let first_merchant = &first_merchant;
-        async move {
-            let is_late = merchant_of(&partner).is_some()
-                && first_merchant.get_or_init(Instant::now).elapsed() > MERCHANTS_BEGIN_WITHIN;
-            if is_late { Ok(Summary::default()) } else { deliver_to(app, &partner).await }
-        }
-    });
+    let runs =
+        stream::iter(others.into_iter().chain(merchants)).map(|partner| async move { deliver_to(app, &partner).await });
     let runs = runs.buffer_unordered(partners_at_once(app));
     let done: Vec<anyhow::Result<Summary>> = runs.collect().await;
     done.into_iter().try_fold(Summary::default(), |sum, run| run.map(|run| sum + run))
@@ -366,5 +363,40 @@ impl Run<'_> {
         self.summary.failed += failed.len() as u64;
         self.summary.died += died;
         Ok(store::mark_failed(self.connection, &failed).await?)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::future::pending;
+
+    use uuid::Uuid;
+
+    use super::*;
+    use crate::base::id::MerchantId;
+    use crate::merchant::notification;
+
+    #[tokio::test]
+    async fn merchants_come_last_and_leave_a_place_to_others() {
+        let merchant = |number: u128| notification::partner(MerchantId::from_uuid(Uuid::from_u128(number)));
+        let core = || "harbour-bank".to_owned();
+        let mut turns = Turns { merchants: (1..=4).map(merchant).collect(), ..Turns::default() };
+        let begin = |turns: &mut Turns, at_once: usize| {
+            let partner = turns.next(at_once)?;
+            let run = turns.runs.spawn(pending());
+            turns.under_way.insert(run.id(), partner.clone());
+            Some(partner)
+        };
+        turns.others.push_back(core());
+        assert_eq!(begin(&mut turns, 4), Some(core()), "whoever waited longer");
+        turns.under_way.clear();
+        for number in 1..=3 {
+            assert_eq!(begin(&mut turns, 4), Some(merchant(number)));
+        }
+        assert_eq!(begin(&mut turns, 4), None, "the last place is not a merchant's");
+        turns.others.push_back(core());
+        assert_eq!(begin(&mut turns, 4), Some(core()));
+        turns.under_way.clear();
+        assert_eq!(begin(&mut turns, 1), Some(merchant(4)), "a node with one place has it for all");
     }
 }

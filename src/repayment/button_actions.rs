@@ -101,8 +101,10 @@ pub async fn find_own(app: &App, borrower_id: BorrowerId, id: WithholdingId) -> 
 pub async fn settled(app: &App, order: &OwnOrder) -> anyhow::Result<(Vec<OwnItem>, Vec<Entry>)> {
     let mut connection = app.pool.acquire().await?;
     let items = own_store::list_items(&mut connection, order.line_id, order.withholding_id).await?;
-    let (sources, days): (Vec<_>, Vec<_>) =
-        items.iter().take(1).map(|item| (item.repayment_id.uuid(), item.business_day)).unzip();
+    // More than one where the bank's daily file told of more than its answer had.
+    let mut booked: Vec<_> = items.iter().map(|item| (item.repayment_id.uuid(), item.business_day)).collect();
+    booked.dedup();
+    let (sources, days): (Vec<_>, Vec<_>) = booked.into_iter().unzip();
     let entries = ledger::store::list_entries(&mut connection, order.line_id, &sources, &days).await?;
     Ok((items, entries))
 }

@@ -287,6 +287,28 @@ async fn a_payment_of_which_the_banks_daily_account_says_otherwise_is_told_as_it
 }
 
 #[sqlx::test(migrator = "fenqi::MIGRATOR")]
+async fn a_payment_that_was_booked_in_two_parts_shows_the_entries_of_both(pool: PgPool) {
+    let (mut shopper, _world, _) = billed(pool).await;
+    let app = shopper.town.app.clone();
+    let page = shopper.browser.get("/bills/pay").await;
+    let paid = submit(&mut shopper, &page, "/bills/pay", &[("how", "part"), ("amount", "50")]).await;
+    repayment::jobs::submit_withholdings(&app).await.unwrap();
+    let order_id: WithholdingId = paid.at.strip_prefix("/repayments/").unwrap().parse().unwrap();
+    let mut transaction = fenqi::database::begin(&app.pool).await.unwrap();
+    let order = repayment::load_withholdings(&mut transaction, &[order_id.uuid()]).await.unwrap().pop().unwrap();
+    assert!(repayment::receive_from_file(&mut transaction, &app, &order, Fen::new(1_000)).await.unwrap());
+    transaction.commit().await.unwrap();
+    let whole = shopper.browser.get(&paid.at).await;
+    whole.shows("Paid").shows("¥60.00");
+    let postings = "select distinct p.posting_id::text from posting p join repayment r on r.repayment_id = p.source_id";
+    let postings: Vec<String> = sqlx::query_scalar(postings).fetch_all(&app.pool).await.unwrap();
+    assert!(postings.len() >= 2, "{postings:?}");
+    for posting in postings {
+        whole.shows(&posting);
+    }
+}
+
+#[sqlx::test(migrator = "fenqi::MIGRATOR")]
 async fn a_card_that_is_gone_is_told_beside_the_cards_and_a_failed_payment_is_tried_again_on_its_line(pool: PgPool) {
     let (mut shopper, world, loan) = billed(pool).await;
     let pool = shopper.town.app.pool.clone();

@@ -88,6 +88,31 @@ async fn statements_that_are_being_cut_keep_nobody_waiting_but_a_refund(pool: Pg
 }
 
 #[sqlx::test(migrator = "fenqi::MIGRATOR")]
+async fn a_refund_waits_for_no_other_change_of_schedules_and_statements_wait_for_it(pool: PgPool) {
+    let (app, _world) = house::open_in_world(pool, "2026-03-09").await;
+    let town = town::found(app, 10_000_000).await;
+    let wish = LineWish { limit_fen: 1_000_000, statement_day: 10, due_day: 9, expires_on: "2029-03-01" };
+    let line_id = town.open_lines(1, wish).await[0];
+    let sold = town.buy(vec![town.wish(line_id, "a", 90_000, PLAN)]).await[0];
+    town.close_today().await;
+    let mut other = fenqi::database::begin(&town.app.pool).await.unwrap();
+    bill::store::enter_schedules(&mut other).await.unwrap();
+    at_once("a refund beside another", town.refund(&sold, 5_000, "r-0")).await;
+
+    let day = cut_off_today(&town).await;
+    let cutting = tokio::spawn({
+        let town = town.clone();
+        async move { close_day(&town.app, day).await.unwrap() }
+    });
+    until_somebody_waits(&town.app.pool).await;
+    assert_eq!(town.fen("select count(*) from bill").await, 0);
+    other.commit().await.unwrap();
+    at_once("a close after the change", cutting).await.unwrap();
+    assert_eq!(town.fen("select count(*) from bill").await, 1);
+    town.assert_whole("after the close").await;
+}
+
+#[sqlx::test(migrator = "fenqi::MIGRATOR")]
 async fn days_that_nobody_closed_are_closed_in_order_and_what_was_due_meanwhile_bears_no_penalty(pool: PgPool) {
     let (app, _world) = house::open_in_world(pool, "2026-02-09").await;
     let town = town::found(app, 10_000_000).await;

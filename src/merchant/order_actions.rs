@@ -4,11 +4,10 @@ use super::code::{Code, CodeKind, CodeRefusal, CodeStatus, token};
 use super::code_actions::{Order, check, open_order_code, require_active};
 use super::order::{self, HandOrder, Waits};
 use super::order_store::{self, NewHandOrder};
-use super::{code_store, staff::Staff, store};
+use super::{code_store, staff::Staff};
 use crate::app::App;
 use crate::base::Fen;
 use crate::base::id::{CodeId, MerchantId};
-use crate::business_day;
 use crate::database;
 use crate::error::{Fault, Outcome, Step};
 use chrono::SubsecRound;
@@ -80,11 +79,13 @@ pub async fn open_by_system(app: &App, order: &Order) -> Outcome<Code, CodeRefus
 /// What one purchase at a merchant may come to, by each product that is sold there.
 pub async fn amounts_sold(app: &App, merchant_id: MerchantId) -> anyhow::Result<Vec<(Fen, Fen)>> {
     let mut connection = app.pool.acquire().await?;
-    let today = business_day::store::today(&mut connection).await?;
-    let products = app.catalogue.load_on_sale(&mut connection).await?;
-    let merchant = store::load_merchants(&mut connection, &[merchant_id]).await?.pop();
-    let merchant = merchant.ok_or(sqlx::Error::RowNotFound)?;
-    Ok(order::amounts_sold(&products, &merchant.category, today))
+    let on_sale = order_store::load_on_sale(&mut connection, merchant_id).await?;
+    let mut amounts = Vec::new();
+    for one in on_sale {
+        let product = app.catalogue.get(&mut connection, one.product_id, one.version).await?;
+        amounts.extend(order::amounts_sold(&[product], &one.category, one.today));
+    }
+    Ok(amounts)
 }
 
 pub async fn find_order(app: &App, merchant_id: MerchantId, code_id: CodeId) -> anyhow::Result<Option<HandOrder>> {

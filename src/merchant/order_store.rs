@@ -1,4 +1,4 @@
-//! SQL of orders opened by hand.
+//! SQL of orders opened by hand, and of what is sold to orders.
 
 use chrono::{DateTime, Utc};
 use sqlx::PgConnection;
@@ -6,8 +6,8 @@ use uuid::Uuid;
 
 use super::code::CodeStatus;
 use super::order::HandOrder;
-use crate::base::Fen;
-use crate::base::id::{CodeId, MerchantId, PurchaseId, StaffId};
+use crate::base::id::{CodeId, MerchantId, ProductId, PurchaseId, StaffId};
+use crate::base::{BusinessDay, Fen};
 
 /// What stands on an order beside its code.
 #[derive(Debug)]
@@ -31,6 +31,30 @@ pub async fn insert_hand_order(connection: &mut PgConnection, order: &NewHandOrd
     .execute(connection)
     .await?;
     Ok(())
+}
+
+/// A product version that is on sale, with what else decides whether it is sold at a merchant.
+pub struct OnSale {
+    pub product_id: ProductId,
+    pub version: i32,
+    /// The merchant's.
+    pub category: String,
+    pub today: BusinessDay,
+}
+
+/// What is on sale while a merchant's orders are opened, by product code; in one look, because a merchant's system asks for each order.
+pub async fn load_on_sale(connection: &mut PgConnection, merchant_id: MerchantId) -> sqlx::Result<Vec<OnSale>> {
+    sqlx::query_as!(
+        OnSale,
+        r#"select v.product_id as "product_id!: ProductId", max(v.version) as "version!", m.category as "category!",
+                  (select today from business_day) as "today!: BusinessDay"
+           from product_version v join product p using (product_id) cross join merchant m
+           where v.withdrawn_at is null and m.merchant_id = $1
+           group by v.product_id, p.code, m.category order by p.code"#,
+        merchant_id.uuid(),
+    )
+    .fetch_all(connection)
+    .await
 }
 
 struct OrderRow {

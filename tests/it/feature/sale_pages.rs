@@ -122,7 +122,7 @@ async fn a_long_list_is_read_page_by_page_each_purchase_once(pool: PgPool) {
     let mut till = Till::open(pool, "2026-03-02").await;
     for day in ["2026-03-03", "2026-03-04"] {
         let number = |index: usize| format!("{day}-{index}");
-        let wishes = (0..60).map(|index| till.town.wish(lines[index % 5], &number(index), 10_000, STANDARD));
+        let wishes = (0..60).map(|index| till.town.wish(till.lines[index % 3], &number(index), 10_000, STANDARD));
         till.town.buy(wishes.collect()).await;
         till.live_until(day).await;
     }

@@ -39,11 +39,12 @@ pub(super) fn lines(connection: &mut PgConnection, of: Of) -> Rows<'_, LineRow> 
     sqlx::query_as!(
         LineRow,
         r#"with changed as (
-               select l.line_id, l.borrower_id, l.product_id, l.product_version, count(*) as changes,
-                      sum(e.limit_change_fen)::bigint as limit_change_fen, sum(e.used_change_fen)::bigint as used_change_fen
-               from line_entry e join credit_line l on l.line_id = e.line_id
-               where e.business_day = $2 and l.funder_id = $1
-               group by l.line_id)
+               select l.line_id, l.borrower_id, l.product_id, l.product_version, e.changes, e.limit_change_fen, e.used_change_fen
+               from (select line_id, count(*) as changes, sum(limit_change_fen)::bigint as limit_change_fen,
+                            sum(used_change_fen)::bigint as used_change_fen
+                     from line_entry where business_day = $2 group by line_id) e
+               cross join lateral (select * from credit_line where line_id = e.line_id offset 0) l
+               where l.funder_id = $1)
            select c.line_id as "line_id!: LineId", c.borrower_id as "borrower_id!: BorrowerId",
                   c.product_id as "product_id!: ProductId", c.product_version as "product_version!",
                   case when stood.is_closed then 'closed' when stood.freezes > 0 then 'frozen' else 'active' end as "status!",
@@ -82,7 +83,9 @@ pub(super) fn loans(connection: &mut PgConnection, of: Of) -> Rows<'_, LoanRow> 
                       paid.today_fen as repaid_today_fen, paid.fen as repaid_so_far_fen,
                       back.today_fen as returned_today_fen, back.fen as returned_so_far_fen
                from touched t
-               join loan l on l.loan_id = t.loan_id and l.line_id = t.line_id
+               -- One by one, here and below: joined, every loan or line of the book is read for the few of a day.
+               cross join lateral (
+                   select * from loan where loan_id = t.loan_id and line_id = t.line_id offset 0) l
                cross join lateral (
                    select max(s.version) as version from schedule s
                    where s.line_id = t.line_id and s.loan_id = t.loan_id and s.business_day <= $2) plan
@@ -122,7 +125,9 @@ pub(super) fn plans(connection: &mut PgConnection, of: Of) -> Rows<'_, PlanRow> 
         r#"select s.loan_id as "loan_id: LoanId", s.line_id as "line_id: LineId", s.version as "schedule_version", s.reason,
                   row.period as "period!", row.due_on as "due_on!: BusinessDay", row.principal_fen as "principal_fen!: Fen",
                   row.interest_fen as "interest_fen!: Fen", row.fee_fen as "fee_fen!: Fen"
-           from schedule s join loan l on l.loan_id = s.loan_id and l.line_id = s.line_id
+           from schedule s
+           cross join lateral (
+               select funder_id from loan where loan_id = s.loan_id and line_id = s.line_id offset 0) l
            cross join lateral unnest(s.due_on, s.principal_fen, s.interest_fen, s.fee_fen) with ordinality
                               as row(due_on, principal_fen, interest_fen, fee_fen, period)
            where s.business_day = $2 and l.funder_id = $1

@@ -39,11 +39,11 @@ impl Input {
     pub fn read(files: &Files) -> anyhow::Result<Input> {
         let path = files.clients.as_deref();
         let text = text_of(path, SAMPLE_CLIENTS)?;
-        let clients = Clients::open(&*text).with_context(|| said(path))?;
+        let clients = Clients::open(&text).with_context(|| said(path))?;
         let clients = some(sort_out(clients, path, files.skip_bad)?, path)?;
         let path = files.purchases.as_deref();
         let text = text_of(path, SAMPLE_PURCHASES)?;
-        let purchases = Purchases::open(&*text).with_context(|| said(path))?;
+        let purchases = Purchases::open(&text).with_context(|| said(path))?;
         let purchases = some(sort_out(purchases, path, files.skip_bad)?, path)?;
         Ok(Input { clients, purchases })
     }

@@ -74,7 +74,8 @@ async fn statements_that_are_being_cut_keep_nobody_waiting_but_a_refund(pool: Pg
         async move { town.refund(&sold, 5_000, "r-0").await }
     });
     until_somebody_waits(&town.app.pool).await;
-    let elsewhere = "select count(*) from pg_locks l join pg_stat_activity a on a.pid = l.pid and a.datname = current_database()
+    let elsewhere =
+        "select count(*) from pg_locks l join pg_stat_activity a on a.pid = l.pid and a.datname = current_database()
                      where not l.granted and l.relation is distinct from 'schedule_gate'::regclass";
     assert_eq!(town.fen(elsewhere).await, 0, "it waits at the statements' gate");
     at_once("a purchase beside it", town.buy(vec![town.wish(lines[0], "a-2", 20_000, PLAN)])).await;

@@ -51,8 +51,11 @@ pub async fn decide_as_funder(app: &App, decision: FunderDecision) -> Outcome<Ap
 pub(super) async fn apply_silence(app: &App, count_max: i64) -> anyhow::Result<Vec<Applied>> {
     let mut transaction = database::begin(&app.pool).await?;
     let now = app.clock.now();
-    let today = business_day::store::hold_today(&mut transaction).await?;
     let ids = application_store::find_overdue_words(&mut transaction, now, count_max).await?;
+    if ids.is_empty() {
+        return Ok(Vec::new());
+    }
+    let today = business_day::store::hold_today(&mut transaction).await?;
     let mut decisions = Vec::with_capacity(ids.len());
     for application in application_store::lock_applications(&mut transaction, &ids).await? {
         let product = app.catalogue.get(&mut transaction, application.product_id, application.product_version).await?;

@@ -39,18 +39,25 @@ pub async fn submit_withholdings(app: &App) -> anyhow::Result<Posted> {
     let mut posted = Posted::default();
     // An order rerouted to the next channel is sent in the same run.
     for channel in ChannelName::ALL {
-        let workers: [_; WORKERS] = std::array::from_fn(|_| submit_to(app, channel));
-        for done in futures_util::future::join_all(workers).await {
+        // Mostly there is nothing to send; the other workers come where one call does not take all of it.
+        let first = claim(app, channel).await?;
+        let others = if first.seen < ORDERS_AT_ONCE { 0 } else { WORKERS - 1 };
+        let workers = std::iter::once(Some(first)).chain((0..others).map(|_| None));
+        for done in futures_util::future::join_all(workers.map(|first| submit_to(app, channel, first))).await {
             posted += done?;
         }
     }
     Ok(posted)
 }
 
-async fn submit_to(app: &App, channel: ChannelName) -> anyhow::Result<Posted> {
+/// Sends what was claimed already, if anything was, and then what else there is.
+async fn submit_to(app: &App, channel: ChannelName, mut first: Option<Claimed>) -> anyhow::Result<Posted> {
     let mut posted = Posted::default();
     loop {
-        let claimed = claim(app, channel).await?;
+        let claimed = match first.take() {
+            Some(claimed) => claimed,
+            None => claim(app, channel).await?,
+        };
         if claimed.seen == 0 {
             return Ok(posted);
         }
@@ -78,6 +85,9 @@ async fn claim(app: &App, channel: ChannelName) -> anyhow::Result<Claimed> {
     let now = app.clock.now();
     let mut transaction = database::begin(&app.pool).await?;
     let claimed = queue_store::claim_created(&mut transaction, channel.stored(), now, ORDERS_AT_ONCE as i64).await?;
+    if claimed.is_empty() {
+        return Ok(Claimed { at: now, seen: 0, orders: Vec::new(), line_ids: HashMap::new() });
+    }
     let mut owed: HashMap<(LineId, BusinessDay), Fen> = HashMap::new();
     let mut days: Vec<BusinessDay> = claimed.iter().map(|order| order.business_day).collect();
     days.sort_unstable();
@@ -184,6 +194,9 @@ async fn claim_questions(app: &App, channel: ChannelName, now: DateTime<Utc>) ->
     let mut transaction = database::begin(&app.pool).await?;
     let questions =
         queue_store::claim_questions(&mut transaction, channel.stored(), now, channels::ORDERS_MAX as i64).await?;
+    if questions.is_empty() {
+        return Ok(questions);
+    }
     let next: Vec<_> =
         questions.iter().map(|question| (question.withholding_id, now + distance(question.queries))).collect();
     queue_store::postpone_questions(&mut transaction, &next).await?;
@@ -217,6 +230,9 @@ pub async fn retry_withholdings(app: &App) -> anyhow::Result<u64> {
     let today = business_day::store::today(&mut transaction).await?;
     let timetable = Timetable::load(&mut transaction, app, today).await?;
     let lines = queue_store::load_due_lines(&mut transaction, &timetable.due_days, AccountRange::ALL).await?;
+    if lines.is_empty() {
+        return Ok(0);
+    }
     let line_ids: Vec<Uuid> = lines.iter().map(|line| line.line_id.uuid()).collect();
     let last = queue_store::load_last_attempts(&mut transaction, today, &line_ids).await?;
     let mut candidates = Vec::new();

@@ -20,7 +20,7 @@ use crate::base::person::Mobile;
 use crate::business_day;
 use crate::database;
 use crate::error::{Fault, Outcome};
-use crate::notice::{self, Audience, Notice};
+use crate::notice::{self, Notice};
 use crate::passcode::{self, Window};
 use crate::vault::{Field, Indexed};
 
@@ -166,14 +166,7 @@ pub async fn apply(app: &App, applicant: &Applicant) -> Outcome<StaffId, Merchan
     let mobile_hash = app.vault.index(Indexed::Mobile, mobile.reveal());
     join_store::delete_draft(&mut transaction, &mobile_hash).await?;
     let business_day = business_day::store::today(&mut transaction).await?;
-    let told = Notice {
-        audience: Audience::Operator,
-        recipient_id: None,
-        kind: "merchant_applied",
-        body: json!({ "merchant": merchant_id }),
-        business_day,
-        created_at: now,
-    };
+    let told = Notice::to_operators("merchant_applied", json!({ "merchant": merchant_id }), business_day, now);
     notice::raise(&mut transaction, &[told]).await?;
     transaction.commit().await?;
     Ok(staff_id)

@@ -117,6 +117,15 @@ impl Notice {
         let recipient_id = Some(merchant_id.uuid());
         Notice { audience: Audience::Merchant, recipient_id, kind, body, business_day, created_at }
     }
+
+    pub fn to_operators(
+        kind: &'static str,
+        body: Value,
+        business_day: BusinessDay,
+        created_at: DateTime<Utc>,
+    ) -> Notice {
+        Notice { audience: Audience::Operator, recipient_id: None, kind, body, business_day, created_at }
+    }
 }
 
 /// Whether the words of a borrower's notice will find what they need in its body.

@@ -10,7 +10,7 @@ use super::stage::Stage;
 use crate::base::id::{BorrowerId, LineId, LoanId};
 use crate::base::{BusinessDay, Fen};
 use crate::bill::{BilledInstallment, Parts};
-use crate::notice::{Audience, Notice};
+use crate::notice::Notice;
 use crate::outbox::Message;
 use crate::product::Terms;
 
@@ -124,14 +124,8 @@ impl Told {
     }
 
     fn operator(&mut self, late: Late, kind: &'static str) {
-        self.notices.push(Notice {
-            audience: Audience::Operator,
-            recipient_id: None,
-            kind,
-            body: json!({ "line": late.line_id, "due_on": late.due_on }),
-            business_day: self.day,
-            created_at: self.now,
-        });
+        let body = json!({ "line": late.line_id, "due_on": late.due_on });
+        self.notices.push(Notice::to_operators(kind, body, self.day, self.now));
     }
 }
 

@@ -4,7 +4,7 @@ use chrono::{DateTime, Utc};
 use serde_json::json;
 
 use crate::base::BusinessDay;
-use crate::notice::{Audience, Notice};
+use crate::notice::Notice;
 use crate::partner::withholding::ChannelName;
 
 /// A channel's file of a day differs from our orders in so many places.
@@ -14,14 +14,8 @@ pub fn breaks_found(
     today: BusinessDay,
     at: DateTime<Utc>,
 ) -> Notice {
-    Notice {
-        audience: Audience::Operator,
-        recipient_id: None,
-        kind: "breaks_found",
-        body: json!({ "channel": channel.stored(), "day": file_of, "breaks": breaks }),
-        business_day: today,
-        created_at: at,
-    }
+    let body = json!({ "channel": channel.stored(), "day": file_of, "breaks": breaks });
+    Notice::to_operators("breaks_found", body, today, at)
 }
 
 /// So many of a channel's files, of which the first is of this day, should have come and been compared by now.
@@ -30,12 +24,6 @@ pub fn files_missing(
     today: BusinessDay,
     at: DateTime<Utc>,
 ) -> Notice {
-    Notice {
-        audience: Audience::Operator,
-        recipient_id: None,
-        kind: "files_missing",
-        body: json!({ "channel": channel.stored(), "first": first, "files": files }),
-        business_day: today,
-        created_at: at,
-    }
+    let body = json!({ "channel": channel.stored(), "first": first, "files": files });
+    Notice::to_operators("files_missing", body, today, at)
 }

@@ -1,14 +1,14 @@
 //! What people are told about collection.
 
 use chrono::{DateTime, Utc};
-use serde_json::json;
+use serde_json::{Value, json};
 
 use super::account::Repayment;
 use super::due_actions::WithoutCard;
 use super::withholding::{Failure, Withholding};
 use crate::base::id::BorrowerId;
 use crate::base::{BusinessDay, Fen};
-use crate::notice::{Audience, Notice};
+use crate::notice::Notice;
 use crate::partner::withholding::ChannelFailure;
 
 /// The channel refused the card for good: the borrower is asked to see to it.
@@ -65,29 +65,23 @@ pub fn no_card(line: &WithoutCard, day: BusinessDay, at: DateTime<Utc>) -> Notic
 
 /// A channel has not said what became of an order for a long time: an operator calls it.
 pub fn still_unknown(order: &Withholding, day: BusinessDay, at: DateTime<Utc>) -> Notice {
-    to_operators("withholding_still_unknown", order, day, at)
+    Notice::to_operators("withholding_still_unknown", of_order(order), day, at)
 }
 
 /// A channel says something else than before about an order, or an amount that cannot be: a break is open over it.
 pub fn contradicted(order: &Withholding, day: BusinessDay, at: DateTime<Utc>) -> Notice {
-    to_operators("withholding_contradiction", order, day, at)
+    Notice::to_operators("withholding_contradiction", of_order(order), day, at)
 }
 
 /// A channel refuses to take an order on as it was sent: an operator mends what is wrong with it.
 pub fn rejected(order: &Withholding, code: &str, day: BusinessDay, at: DateTime<Utc>) -> Notice {
-    let body = json!({ "withholding": order.withholding_id, "channel": order.channel.stored(), "code": code });
-    Notice { body, ..to_operators("withholding_rejected", order, day, at) }
+    let mut body = of_order(order);
+    body["code"] = json!(code);
+    Notice::to_operators("withholding_rejected", body, day, at)
 }
 
-fn to_operators(kind: &'static str, order: &Withholding, day: BusinessDay, at: DateTime<Utc>) -> Notice {
-    Notice {
-        audience: Audience::Operator,
-        recipient_id: None,
-        kind,
-        body: json!({ "withholding": order.withholding_id, "channel": order.channel.stored() }),
-        business_day: day,
-        created_at: at,
-    }
+fn of_order(order: &Withholding) -> Value {
+    json!({ "withholding": order.withholding_id, "channel": order.channel.stored() })
 }
 
 /// The channel's file contradicted what it had said: the payment is owed again.

@@ -24,7 +24,7 @@ use crate::database;
 use crate::error::{Fault, Outcome, Step};
 use crate::funder::find_code;
 use crate::ledger;
-use crate::notice::{self, Audience, Notice};
+use crate::notice::{self, Notice};
 use crate::outbox::{self, Message};
 
 /// What a round of answers changed.
@@ -149,14 +149,7 @@ impl Round {
     }
 
     fn tell_operators(&mut self, kind: &'static str, body: Value) {
-        self.notices.push(Notice {
-            audience: Audience::Operator,
-            recipient_id: None,
-            kind,
-            body,
-            business_day: self.today,
-            created_at: self.now,
-        });
+        self.notices.push(Notice::to_operators(kind, body, self.today, self.now));
     }
 
     fn change(&self, payout: &Locked, after: PayoutStatus) -> Change {

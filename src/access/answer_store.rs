@@ -134,30 +134,34 @@ pub async fn release_key(connection: &mut PgConnection, keyed: &Keyed) -> sqlx::
     Ok(())
 }
 
-/// Says that a request still runs, so that nobody takes its key over.
-pub async fn renew_key(connection: &mut PgConnection, keyed: &Keyed, at: DateTime<Utc>) -> sqlx::Result<()> {
-    sqlx::query!(
-        "update api_answer set started_at = $4
-         where partner_id = $1 and idempotency_key = $2 and request_sha256 = $3 and status is null",
-        keyed.partner_id,
-        keyed.key,
-        keyed.request_sha256.as_slice(),
-        at,
-    )
-    .execute(connection)
-    .await?;
-    Ok(())
+/// What is known of a request that was not answered yet.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Unanswered {
+    /// It still runs: nobody takes its key over.
+    Runs,
+    /// Its key can be asked for again at once; it may have come about all the same.
+    Failed,
 }
 
-/// Gives a key back whose request failed: it can be asked for again at once, and may have come about all the same.
-pub async fn give_up_key(connection: &mut PgConnection, keyed: &Keyed, at: DateTime<Utc>) -> sqlx::Result<()> {
+/// Notes how a request stands that was not answered yet.
+pub async fn note_unanswered(
+    connection: &mut PgConnection,
+    keyed: &Keyed,
+    stands: Unanswered,
+    at: DateTime<Utc>,
+) -> sqlx::Result<()> {
+    let (ran_at, failed_at) = match stands {
+        Unanswered::Runs => (Some(at), None),
+        Unanswered::Failed => (None, Some(at)),
+    };
     sqlx::query!(
-        "update api_answer set failed_at = $4
+        "update api_answer set started_at = coalesce($4, started_at), failed_at = coalesce($5, failed_at)
          where partner_id = $1 and idempotency_key = $2 and request_sha256 = $3 and status is null",
         keyed.partner_id,
         keyed.key,
         keyed.request_sha256.as_slice(),
-        at,
+        ran_at,
+        failed_at,
     )
     .execute(connection)
     .await?;

@@ -10,7 +10,7 @@ use tokio::time::timeout;
 use uuid::Uuid;
 
 use super::gate::Arrived;
-use crate::access::answer_store::{self, KeptAnswer, Keyed, Wanted};
+use crate::access::answer_store::{self, KeptAnswer, Keyed, Unanswered, Wanted, note_unanswered};
 use crate::app::App;
 use crate::error::Attempt;
 use crate::http::Problem;
@@ -150,7 +150,7 @@ impl Claim {
         let released = async {
             let mut connection = app.pool.acquire().await?;
             match status.is_server_error() {
-                true => answer_store::give_up_key(&mut connection, &self.keyed, app.access.now()).await,
+                true => note_unanswered(&mut connection, &self.keyed, Unanswered::Failed, app.access.now()).await,
                 false => answer_store::release_key(&mut connection, &self.keyed).await,
             }
         };
@@ -163,7 +163,7 @@ impl Claim {
 async fn renew(app: App, keyed: Keyed) {
     let renewed = async {
         let mut connection = app.pool.acquire().await?;
-        answer_store::renew_key(&mut connection, &keyed, app.access.now()).await
+        note_unanswered(&mut connection, &keyed, Unanswered::Runs, app.access.now()).await
     };
     if let Err(error) = renewed.await {
         tracing::warn!(%error, "an idempotency key could not be renewed");

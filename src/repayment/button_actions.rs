@@ -6,12 +6,13 @@ use super::withholding::Withholding;
 use crate::app::App;
 use crate::base::Fen;
 use crate::base::id::{BorrowerId, CardId, JobId, LineId, LoanId, WithholdingId};
+use crate::bill::OwnPending;
 use crate::borrower::PinRefusal;
 use crate::borrower::card::{Card, CardStatus};
 use crate::error::{Outcome, Refusal};
 use crate::jobs::{JobKind, NewJob};
 use crate::ledger::store::Entry;
-use crate::{borrower, ledger};
+use crate::{bill, borrower, ledger};
 
 /// What the button is pressed for.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -109,15 +110,18 @@ pub async fn settled(app: &App, order: &OwnOrder) -> anyhow::Result<(Vec<OwnItem
     Ok((items, entries))
 }
 
-/// The order that must end before the button works again on a line; without one named, of any line of the borrower. One of the
-/// timetable's that was not sent yet makes way.
+/// The order that must end before the button works again on a line; without one named, of any line of the borrower.
 pub async fn find_pending(
     app: &App,
     borrower_id: BorrowerId,
     line_id: Option<LineId>,
-) -> anyhow::Result<Option<OwnOrder>> {
-    let pending = own_store::find_pending(&mut *app.pool.acquire().await?, borrower_id, line_id).await?;
-    Ok(pending.filter(|order| !(order.status == "created" && order.purpose == "due")))
+) -> anyhow::Result<Option<OwnPending>> {
+    let mut connection = app.pool.acquire().await?;
+    let line_ids = match line_id {
+        Some(line_id) => vec![line_id],
+        None => bill::list_lines(&mut connection, borrower_id).await?.iter().map(|line| line.line_id).collect(),
+    };
+    Ok(bill::list_pending(&mut connection, &line_ids).await?.pop())
 }
 
 /// Cards that money can be taken from, the default one first.

@@ -15,8 +15,8 @@ use crate::app::App;
 use crate::base::Fen;
 use crate::base::id::{self, BorrowerId, CardId, LineId, LoanId, WithholdingId};
 use crate::base::typed::typed_amount;
-use crate::bill::loan_h5;
 use crate::bill::own_actions::{self, LoanStory};
+use crate::bill::{OwnPending, loan_h5};
 use crate::borrower::card::Card;
 use crate::borrower::{self, pin_h5};
 use crate::error::{Fault, Refusal};
@@ -44,7 +44,7 @@ pub struct PayPage {
     /// Other lines that owe too.
     others: Vec<(LineId, Fen)>,
     cards: Vec<Card>,
-    pending: Option<OwnOrder>,
+    pending: Option<OwnPending>,
     has_pin: bool,
 }
 
@@ -58,7 +58,7 @@ pub struct PayoffPage {
     interest_why: Vec<String>,
     fee_why: String,
     cards: Vec<Card>,
-    pending: Option<OwnOrder>,
+    pending: Option<OwnPending>,
     has_pin: bool,
 }
 

@@ -37,8 +37,6 @@ pub struct OwnOrder {
 struct Which<'a> {
     withholding_id: Option<WithholdingId>,
     key: Option<&'a str>,
-    line_id: Option<LineId>,
-    is_pending: bool,
 }
 
 /// The order, or what it was sent on as: where a channel is down, the next one takes the money by an order of its own.
@@ -59,14 +57,6 @@ pub async fn find_by_key(
     select(connection, borrower_id, Which { key: Some(key), ..Which::default() }).await
 }
 
-pub async fn find_pending(
-    connection: &mut PgConnection,
-    borrower_id: BorrowerId,
-    line_id: Option<LineId>,
-) -> sqlx::Result<Option<OwnOrder>> {
-    select(connection, borrower_id, Which { is_pending: true, line_id, ..Which::default() }).await
-}
-
 /// Lines come first: each way to an order begins with its line. Of an order that was sent on to the next channel, whose key
 /// names it, the last one counts.
 async fn select(
@@ -82,8 +72,6 @@ async fn select(
                join withholding w on w.line_id = l.line_id
                where l.borrower_id = $1 and ($2::uuid is null or w.withholding_id = $2)
                  and ($3::text is null or w.idempotency_key = $3)
-                 and (not $4 or w.status in ('created', 'submitted', 'unknown'))
-                 and ($5::uuid is null or l.line_id = $5)
                union all
                select w.line_id, w.withholding_id, earlier.times + 1
                from sent_on earlier
@@ -112,8 +100,6 @@ async fn select(
         borrower_id.uuid(),
         which.withholding_id.map(WithholdingId::uuid),
         which.key,
-        which.is_pending,
-        which.line_id.map(LineId::uuid),
     )
     .fetch_optional(connection)
     .await

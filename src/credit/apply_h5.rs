@@ -9,7 +9,6 @@ use axum::http::{HeaderMap, StatusCode};
 use axum::response::{IntoResponse, Redirect, Response};
 use chrono::{DateTime, Utc};
 use rust_decimal::Decimal;
-use serde::Deserialize;
 use uuid::Uuid;
 
 use super::actions;
@@ -29,6 +28,7 @@ use crate::borrower::{self, Agreement, BorrowerRefusal, PersonName, Registration
 use crate::business_day;
 use crate::error::{Fault, Refusal};
 use crate::http::Problem;
+use crate::page::part::{self, Awaited};
 use crate::page::session::{self, Proved, Session, SignedIn};
 use crate::page::texts::AgreementText;
 use crate::page::{Form, Page, SessionKind};
@@ -233,15 +233,7 @@ async fn find_standing(app: &App, application: &Application) -> anyhow::Result<O
     })
 }
 
-#[derive(Deserialize, Default)]
-#[serde(default)]
-pub struct Awaited {
-    /// How the application stood on the page that asks whether it still does.
-    seen: String,
-}
-
-/// `GET /apply/state`: the part that updates itself, for htmx. It is answered with nothing as long as nothing has changed: what is
-/// put in its place would take the keyboard's place on it away, and be read out again.
+/// `GET /apply/state`: the part that updates itself.
 pub async fn state(
     State(app): State<App>,
     page: Page,
@@ -249,7 +241,7 @@ pub async fn state(
     Query(awaited): Query<Awaited>,
     headers: HeaderMap,
 ) -> Result<Response, Problem> {
-    if !headers.contains_key("hx-request") {
+    if !part::is_part(&headers) {
         return Ok(Redirect::to(APPLY).into_response());
     }
     let latest = actions::latest_application(&app, borrower_id).await?;
@@ -257,10 +249,9 @@ pub async fn state(
     let standing = find_standing(&app, &latest).await?.ok_or_else(Problem::not_found)?;
     let shown = StatePage { page, standing };
     if shown.asks().is_some_and(|(standing, _)| standing == awaited.seen) {
-        return Ok(StatusCode::NO_CONTENT.into_response());
+        return Ok(part::unchanged());
     }
-    let part = shown.as_state().render().map_err(anyhow::Error::from)?;
-    Ok(axum::response::Html(part).into_response())
+    part::changed(shown.as_state().render())
 }
 
 /// `POST /apply/identity`: who the person is, with consent to the processing of it.

@@ -20,7 +20,7 @@ use crate::base::person::Mobile;
 use crate::error::{Fault, Refusal};
 use crate::http::Problem;
 use crate::page::session::{self, lead};
-use crate::page::{Form, Page, SessionKind};
+use crate::page::{Form, Page, SessionKind, part};
 
 const JOIN: &str = "/m/join";
 
@@ -193,18 +193,16 @@ pub async fn to_step() -> Redirect {
     Redirect::to(JOIN)
 }
 
-/// `GET /m/join/state`: the part that updates itself, for htmx. It is answered with nothing as long as nobody has decided: what is put
-/// in its place would take the keyboard's place on it away, and be read out again.
+/// `GET /m/join/state`: the part that updates itself, as soon as somebody has decided.
 pub async fn state(State(app): State<App>, page: Page, headers: HeaderMap) -> Result<Response, Problem> {
     let here = here(&app, &page).await?;
     match here {
-        Here::Applied(at) if headers.contains_key("hx-request") => {
+        Here::Applied(at) if part::is_part(&headers) => {
             let shown = state_page(&app, page, at).await?;
             if shown.is_waiting() {
-                return Ok(StatusCode::NO_CONTENT.into_response());
+                return Ok(part::unchanged());
             }
-            let part = shown.as_state().render().map_err(anyhow::Error::from)?;
-            Ok(axum::response::Html(part).into_response())
+            part::changed(shown.as_state().render())
         }
         Here::Applied(_) | Here::Applying(_) | Here::Nobody => Ok(lead(&headers, JOIN)),
     }

@@ -4,7 +4,7 @@ use askama::Template;
 use askama_web::WebTemplate;
 use axum::extract::{Path, Query, State};
 use axum::http::{HeaderMap, StatusCode};
-use axum::response::{Html, IntoResponse, Redirect, Response};
+use axum::response::{IntoResponse, Redirect, Response};
 use serde::Deserialize;
 
 use super::code::token;
@@ -18,7 +18,7 @@ use crate::base::id::CodeId;
 use crate::base::typed::typed_amount;
 use crate::error::Fault;
 use crate::http::Problem;
-use crate::page::{Form, Page};
+use crate::page::{Form, Page, part};
 
 /// What one page of the list shows.
 const LISTED: usize = 30;
@@ -153,7 +153,7 @@ impl OrderPage {
     }
 }
 
-/// `GET /m/orders/{order}`; asked for a part, answers with nothing as long as nothing has changed.
+/// `GET /m/orders/{order}`; the part that changes asks for itself.
 pub async fn show(
     State(app): State<App>,
     page: Page,
@@ -167,9 +167,9 @@ pub async fn show(
     let order = order.ok_or_else(Problem::not_found)?;
     let now = app.clock.now();
     let state = order.state(now);
-    let is_part = headers.contains_key("hx-request");
+    let is_part = part::is_part(&headers);
     if is_part && state == OrderState::Open {
-        return Ok(StatusCode::NO_CONTENT.into_response());
+        return Ok(part::unchanged());
     }
     let code = if state == OrderState::Open {
         let link = app.site.link(format!("/q/{}", token(code_id)));
@@ -179,7 +179,7 @@ pub async fn show(
     };
     let shown = OrderPage { page, signed_in, order, state, code };
     if is_part {
-        return Ok(Html(shown.as_state().render().map_err(anyhow::Error::from)?).into_response());
+        return part::changed(shown.as_state().render());
     }
     Ok(shown.into_response())
 }

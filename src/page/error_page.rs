@@ -8,6 +8,7 @@ use axum::middleware::Next;
 use axum::response::{Html, IntoResponse, Response};
 
 use super::back::path_of_ours;
+use super::part::is_part;
 use super::shell::Page;
 use super::visit::{FormsPage, PAGE_STALE, Visit};
 use crate::app::App;
@@ -49,7 +50,7 @@ fn with_problem(response: Response) -> Response {
 pub async fn show(State(app): State<App>, request: Request, next: Next) -> Response {
     let (parts, body) = request.into_parts();
     let accepted = parts.headers.get(header::ACCEPT).and_then(|value| value.to_str().ok()).unwrap_or_default();
-    let is_page = accepted.contains("text/html") && !parts.headers.contains_key("hx-request");
+    let is_page = accepted.contains("text/html") && !is_part(&parts.headers);
     let parts_kept = is_page.then(|| parts.clone());
     let response = with_problem(next.run(Request::from_parts(parts, body)).await);
     let Some((problem, parts)) = response.extensions().get::<Problem>().cloned().zip(parts_kept) else {

@@ -6,6 +6,7 @@ pub mod visit;
 pub mod shell;
 pub mod form;
 pub mod error_page;
+pub mod part;
 pub mod session;
 pub mod support;
 pub mod site;

@@ -9,6 +9,7 @@ use sqlx::PgConnection;
 use uuid::Uuid;
 
 use super::back::path_of_ours;
+use super::part::is_part;
 use super::session_store::{self, NewSession, SessionRow};
 use super::visit::Visit;
 use crate::app::App;
@@ -213,11 +214,6 @@ impl FromRequestParts<App> for SignedIn {
             }
         }
     }
-}
-
-/// Whether a part of a page is asked for.
-fn is_part(headers: &HeaderMap) -> bool {
-    headers.contains_key("hx-request")
 }
 
 /// The path of the page that asks for a part of itself.

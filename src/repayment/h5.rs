@@ -4,7 +4,7 @@ use askama::Template;
 use askama_web::WebTemplate;
 use axum::extract::{Path, Query, State};
 use axum::http::{HeaderMap, StatusCode};
-use axum::response::{Html, IntoResponse, Redirect, Response};
+use axum::response::{IntoResponse, Redirect, Response};
 use serde::Deserialize;
 
 use super::actions::{RepayRefusal, payoff_quote};
@@ -24,6 +24,7 @@ use crate::http::Problem;
 use crate::ledger::store::Entry;
 use crate::loan::payoff::PayoffQuote;
 use crate::loan::words;
+use crate::page::part::{self, Awaited};
 use crate::page::session::SignedIn;
 use crate::page::{Form, Page};
 
@@ -338,15 +339,7 @@ impl PayoffPage {
     }
 }
 
-#[derive(Deserialize, Default)]
-#[serde(default)]
-pub struct Awaited {
-    /// How the order stood on the page that asks whether it still does.
-    seen: String,
-}
-
-/// `GET /repayments/{order}`: where the money is, as far as it is known; the part that changes is asked for by itself, and answered
-/// with nothing as long as nothing has changed: what is put in its place would take the keyboard's place on it away.
+/// `GET /repayments/{order}`: where the money is, as far as it is known; the part that changes asks for itself.
 pub async fn order(
     State(app): State<App>,
     page: Page,
@@ -358,15 +351,14 @@ pub async fn order(
     let withholding_id: WithholdingId = order.parse().map_err(|_| Problem::not_found())?;
     let found = button::find_own(&app, borrower_id, withholding_id).await?;
     let order = found.ok_or_else(Problem::not_found)?;
-    let is_part = headers.contains_key("hx-request");
+    let is_part = part::is_part(&headers);
     if is_part && order.withholding_id == withholding_id && order.status == awaited.seen {
-        return Ok(StatusCode::NO_CONTENT.into_response());
+        return Ok(part::unchanged());
     }
     let (items, entries) = button::settled(&app, &order).await?;
     let shown = OrderPage { page, order, items, entries };
     if is_part {
-        let part = shown.as_state().render().map_err(anyhow::Error::from)?;
-        return Ok(Html(part).into_response());
+        return part::changed(shown.as_state().render());
     }
     Ok(shown.into_response())
 }

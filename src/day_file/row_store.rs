@@ -43,7 +43,7 @@ pub(super) fn lines(connection: &mut PgConnection, of: Of) -> Rows<'_, LineRow> 
                from (select line_id, count(*) as changes, sum(limit_change_fen)::bigint as limit_change_fen,
                             sum(used_change_fen)::bigint as used_change_fen
                      from line_entry where business_day = $2 group by line_id) e
-               cross join lateral (select * from credit_line where line_id = e.line_id offset 0) l
+               cross join lateral (select * from credit_line where line_id = e.line_id limit 1) l
                where l.funder_id = $1)
            select c.line_id as "line_id!: LineId", c.borrower_id as "borrower_id!: BorrowerId",
                   c.product_id as "product_id!: ProductId", c.product_version as "product_version!",
@@ -85,7 +85,7 @@ pub(super) fn loans(connection: &mut PgConnection, of: Of) -> Rows<'_, LoanRow> 
                from touched t
                -- One by one, here and below: joined, every loan or line of the book is read for the few of a day.
                cross join lateral (
-                   select * from loan where loan_id = t.loan_id and line_id = t.line_id offset 0) l
+                   select * from loan where loan_id = t.loan_id and line_id = t.line_id limit 1) l
                cross join lateral (
                    select max(s.version) as version from schedule s
                    where s.line_id = t.line_id and s.loan_id = t.loan_id and s.business_day <= $2) plan
@@ -127,7 +127,7 @@ pub(super) fn plans(connection: &mut PgConnection, of: Of) -> Rows<'_, PlanRow> 
                   row.interest_fen as "interest_fen!: Fen", row.fee_fen as "fee_fen!: Fen"
            from schedule s
            cross join lateral (
-               select funder_id from loan where loan_id = s.loan_id and line_id = s.line_id offset 0) l
+               select funder_id from loan where loan_id = s.loan_id and line_id = s.line_id limit 1) l
            cross join lateral unnest(s.due_on, s.principal_fen, s.interest_fen, s.fee_fen) with ordinality
                               as row(due_on, principal_fen, interest_fen, fee_fen, period)
            where s.business_day = $2 and l.funder_id = $1

@@ -2,7 +2,7 @@
 
 use chrono::{DateTime, Utc};
 
-use super::model::{CarriedPart, DayPart, settle};
+use super::model::{CarriedPart, DayPart, Part, Settlement, settle};
 use super::payable::{ClosedDay, PayableStatus};
 use crate::base::id::MerchantId;
 use crate::base::{BusinessDay, Fen};
@@ -46,14 +46,32 @@ impl OpenDay {
         self
     }
 
-    pub fn outlook(&self) -> Outlook {
+    /// `None` where the merchant has done nothing on the day.
+    fn settlement(&self) -> Option<Settlement> {
         let pay_on = self.pay_on.unwrap_or(self.business_day);
         let closed = ClosedDay { business_day: self.business_day, pay_on, at: self.at };
-        let settlement = settle(&self.parts, &self.carried, closed).pop();
-        let sum = |amount: fn(&super::model::Part) -> Fen| {
-            settlement.as_ref().map_or(Fen::ZERO, |settlement| settlement.sum(amount))
-        };
-        let payable = sum(super::model::Part::payable);
+        settle(&self.parts, &self.carried, closed).pop()
+    }
+
+    /// What would wait for the day after it.
+    pub fn left(&self) -> Vec<CarriedPart> {
+        let Some(settlement) = self.settlement() else { return self.carried.clone() };
+        if settlement.status() != PayableStatus::Carried {
+            return Vec::new();
+        }
+        let left = settlement.parts.iter().map(|part| CarriedPart {
+            settlement_id: settlement.settlement_id,
+            merchant_id: settlement.merchant_id,
+            funder_id: part.day.funder_id,
+            amount: part.payable(),
+        });
+        left.collect()
+    }
+
+    pub fn outlook(&self) -> Outlook {
+        let settlement = self.settlement();
+        let sum = |amount: fn(&Part) -> Fen| settlement.as_ref().map_or(Fen::ZERO, |settlement| settlement.sum(amount));
+        let payable = sum(Part::payable);
         Outlook {
             business_day: self.business_day,
             pay_on: self.pay_on,
@@ -109,5 +127,14 @@ mod tests {
         assert_eq!(open(vec![], -700).outlook().payable, Fen::ZERO);
         let after = open(vec![], -700).with(&refund(100, 0)).outlook();
         assert_eq!((after.carried_in, after.payable), (Fen::new(-700), Fen::new(-800)));
+    }
+
+    #[test]
+    fn what_was_carried_is_left_by_a_quiet_day_alone() {
+        let amounts = |day: OpenDay| day.left().iter().map(|part| part.amount.get()).collect::<Vec<i64>>();
+        let sold = DayPart { gross: Fen::new(1_000), discount_fee: Fen::new(6), ..DayPart::empty(SHOP, BANK) };
+        assert_eq!(amounts(open(vec![], -700)), [-700]);
+        assert!(amounts(open(vec![sold], -700)).is_empty());
+        assert_eq!(amounts(open(vec![sold], -1_700)), [-706]);
     }
 }

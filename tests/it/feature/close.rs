@@ -35,7 +35,7 @@ async fn answer_to_come(town: &Town, line_id: LineId) -> ChannelResult {
 }
 
 /// Ends the day as a close begins: whatever comes now belongs to the next one.
-async fn cut_off_today(town: &Town) -> BusinessDay {
+pub(super) async fn cut_off_today(town: &Town) -> BusinessDay {
     let day = town.today().await;
     town.set_time(day.next(), "00:05:00");
     let mut transaction = fenqi::database::begin(&town.app.pool).await.unwrap();

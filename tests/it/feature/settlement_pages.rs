@@ -1,10 +1,12 @@
 //! A merchant's settlements by its pages: months, days from gross to paid, what stands behind each figure, statements.
 
 use fenqi::base::Fen;
+use fenqi::close::close_day;
 use fenqi::sandbox::script::Matcher;
 use fenqi::sandbox::{Fault, Scripted};
 use sqlx::PgPool;
 
+use super::close::cut_off_today;
 use crate::till::{Till, neighbour};
 use crate::town::SHOP_ACCOUNT;
 
@@ -96,7 +98,12 @@ async fn a_negative_day_says_where_it_was_taken_off(pool: PgPool) {
     till.browser.get("/m/settlements/2026-03-04").await.shows("¥0.00").hides("Carried forward from earlier");
     till.sell(200_000, STANDARD).await;
     till.browser.get("/m/settlements/2026-03-04").await.shows("Carried forward from earlier").shows("¥795.20");
-    till.live_until("2026-03-05").await;
+    // Until the close has come to the settlements of the day that has ended, what was carried is theirs, and not the next day's too.
+    let day = cut_off_today(&till.town).await;
+    till.sell(10_000, STANDARD).await;
+    till.browser.get("/m/settlements/2026-03-04").await.shows("Being settled").shows("¥795.20");
+    till.browser.get("/m/settlements/2026-03-05").await.shows("¥99.40").hides("Carried forward from earlier");
+    close_day(&till.town.app, day).await.unwrap();
     let taken = till.browser.get("/m/settlements/2026-03-04").await;
     taken.shows("Carried forward from 3 March 2026").shows("−¥1,192.80").shows("¥795.20");
     let past = till.browser.get("/m/settlements/2026-03-03").await;

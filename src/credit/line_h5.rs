@@ -5,7 +5,7 @@ use askama_web::WebTemplate;
 use axum::extract::{Query, State};
 use serde::Deserialize;
 
-use super::line::{EntryKind, Line};
+use super::line::Line;
 use super::own_store::{self, OwnEntry};
 use super::{Freeze, LineStatus, actions};
 use crate::app::App;
@@ -93,17 +93,7 @@ pub(super) fn why_unusable(line: &Line, today: BusinessDay) -> Option<&'static s
 impl OwnEntry {
     /// The code of the words that name the change.
     fn code(&self) -> &'static str {
-        match self.kind {
-            EntryKind::Opened => "opened",
-            EntryKind::Purchase => "purchase",
-            EntryKind::Void => "void",
-            EntryKind::Refund => "refund",
-            EntryKind::Repayment => "repayment",
-            EntryKind::Limit => "limit",
-            EntryKind::Freeze => "freeze",
-            EntryKind::Unfreeze => "unfreeze",
-            EntryKind::Close => "close",
-        }
+        self.kind.stored()
     }
 
     /// What it did to what is available.

@@ -13,7 +13,7 @@ use super::pin_actions::has_pin;
 use super::sign_in_h5::BY_MOBILE;
 use super::{Agreement, actions, export_actions, openid_actions, pin_h5};
 use crate::app::App;
-use crate::base::id::ConsentId;
+use crate::base::id::{BorrowerId, ConsentId};
 use crate::http::Problem;
 use crate::notice::{self, Audience};
 use crate::page::session::{self, OwnSession, SignedIn};
@@ -64,11 +64,15 @@ pub async fn agreement(
     SignedIn(id): SignedIn,
     Path(consent_id): Path<String>,
 ) -> Result<SignedPage, Problem> {
-    let consent_id = consent_id.parse().map_err(|_| Problem::not_found())?;
-    let text = actions::signed_text(&app, id, consent_id).await?.ok_or_else(Problem::not_found)?;
-    let signed = actions::signed_agreements(&app, id).await?;
-    let signed = signed.into_iter().find(|signed| signed.consent_id == consent_id).ok_or_else(Problem::not_found)?;
+    let signed = find_signed(&app, id, &consent_id).await?;
+    let text = actions::signed_text(&app, id, signed.consent_id).await?.ok_or_else(Problem::not_found)?;
     Ok(SignedPage { page, signed, text })
+}
+
+async fn find_signed(app: &App, id: BorrowerId, consent: &str) -> Result<SignedAgreement, Problem> {
+    let consent_id: ConsentId = consent.parse().map_err(|_| Problem::not_found())?;
+    let signed = actions::signed_agreements(app, id).await?;
+    signed.into_iter().find(|signed| signed.consent_id == consent_id).ok_or_else(Problem::not_found)
 }
 
 /// `POST /me/agreements/{consent}/withdraw`: takes the consent back. Again it changes nothing.
@@ -78,13 +82,11 @@ pub async fn withdraw(
     SignedIn(id): SignedIn,
     Path(consent_id): Path<String>,
 ) -> Result<Redirect, Problem> {
-    let consent_id: ConsentId = consent_id.parse().map_err(|_| Problem::not_found())?;
-    let signed = actions::signed_agreements(&app, id).await?;
-    let signed = signed.into_iter().find(|signed| signed.consent_id == consent_id).ok_or_else(Problem::not_found)?;
+    let signed = find_signed(&app, id, &consent_id).await?;
     let agreement = Agreement::from_name(&signed.kind).filter(|agreement| agreement.may_be_withdrawn());
     actions::withdraw(&app, id, agreement.ok_or_else(Problem::not_found)?).await?;
     page.visit.flash("flash-consent-withdrawn");
-    Ok(Redirect::to(&format!("/me/agreements/{consent_id}")))
+    Ok(Redirect::to(&format!("/me/agreements/{}", signed.consent_id)))
 }
 
 #[derive(Template, WebTemplate)]

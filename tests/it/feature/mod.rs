@@ -46,6 +46,7 @@ mod refund_pages;
 mod settlement_pages;
 mod purchase_pages;
 mod bill_pages;
+mod closing_pages;
 mod why_pages;
 mod price_pages;
 mod way_pages;

@@ -1,0 +1,124 @@
+//! Closing the account by the pages: what stands against it, and the person who is not forgotten while it does.
+
+use fenqi::base::Fen;
+use fenqi::borrower::{self, BorrowerRefusal};
+use fenqi::credit::closing_actions;
+use fenqi::error::Fault as Refused;
+use fenqi::repayment;
+use fenqi::sandbox::{Fault, Scripted};
+use sqlx::PgPool;
+
+use super::bill_pages::{billed, submit};
+use crate::house;
+use crate::shopper::{PIN, Shopper, sign_in};
+
+#[sqlx::test(migrator = "fenqi::MIGRATOR")]
+async fn an_account_stays_while_interest_is_owed_though_all_principal_is_paid(pool: PgPool) {
+    let (mut shopper, _world, _) = billed(pool).await;
+    shopper.browser.get("/home").await.shows("¥104.72").shows("25 March 2026");
+    // Payments that went to principal first have left the interest of the first bill.
+    let paid = "update bill_line set principal_paid_fen = principal_fen;
+                update loan set principal_paid_fen = principal_fen;
+                update credit_line set used_fen = 0";
+    sqlx::raw_sql(paid).execute(&shopper.town.app.pool).await.unwrap();
+    let (app, person) = (&shopper.town.app, shopper.borrower_id);
+    assert_eq!(closing_actions::debts(app, person).await.unwrap().owed(), Fen::new(860));
+    for refused in [closing_actions::close_account(app, person).await, borrower::actions::erase(app, person).await] {
+        assert!(matches!(refused, Err(Refused::Refused(BorrowerRefusal::StillOwing))), "{refused:?}");
+    }
+    // So does whoever owes what no bill has asked for yet, and keeps the line.
+    sqlx::query("update bill_line set interest_paid_fen = interest_fen").execute(&app.pool).await.unwrap();
+    let debts = closing_actions::debts(app, person).await.unwrap();
+    assert_eq!((debts.owed(), debts.is_open), (Fen::ZERO, true));
+    let refused = closing_actions::close_account(app, person).await;
+    assert!(matches!(refused, Err(Refused::Refused(BorrowerRefusal::StillOwing))), "{refused:?}");
+    assert_eq!(shopper.town.fen("select count(*) from credit_line where status = 'active'").await, 1);
+}
+
+#[sqlx::test(migrator = "fenqi::MIGRATOR")]
+async fn closing_the_account_names_everything_that_is_owed_either_way(pool: PgPool) {
+    let (app, world) = house::open_in_world(pool, "2026-03-02").await;
+    let mut shopper = Shopper::in_town(app).await;
+    let wish = shopper.town.wish(shopper.line_id, "K-1", 120_000, ("harbour-standard", 12));
+    let receipt = shopper.town.buy(vec![wish]).await.remove(0);
+    shopper.browser.get("/me/close").await.shows("Principal not billed yet").shows("¥1,200.00 is still unpaid");
+    shopper.town.live_until("2026-03-06").await;
+    sign_in(&mut shopper.browser, &shopper.town.app, shopper.borrower_id).await;
+    let billed = shopper.browser.get("/me/close").await;
+    billed.shows("Billed and not due yet").shows("¥104.72").shows("¥1,103.88").shows("¥1,208.60 is still unpaid");
+    billed.hides("action=\"/me/close\"").hides("Overdue");
+    // Money that is on its way stands against it by itself, whatever else is paid.
+    world.script("withholding_a", None, vec![Scripted::answer("success").with(Fault::TimeoutAfter)]);
+    let page = shopper.browser.get("/bills/pay").await;
+    submit(&mut shopper, &page, "/bills/pay", &[("how", "all")]).await;
+    repayment::jobs::submit_withholdings(&shopper.town.app).await.unwrap();
+    shopper.browser.get("/me/close").await.shows("Being collected, the bank has not said yet");
+    shopper.town.live_until("2026-03-08").await;
+    let fenqi::purchase::Decision::Authorised { loan_id } = receipt.decision else { panic!("{receipt:?}") };
+    let address = format!("/loans/{loan_id}/payoff");
+    let page = shopper.browser.get(&address).await;
+    submit(&mut shopper, &page, &address, &[]).await;
+    repayment::jobs::submit_withholdings(&shopper.town.app).await.unwrap();
+    shopper.browser.get("/me/close").await.shows("action=\"/me/close\"").hides("cannot be closed yet");
+    // What the merchant gives back of a loan that is paid off is owed to the person, and needs the card.
+    shopper.town.refund(&receipt, 120_000, "R-1").await;
+    let bought = format!("/purchases/{}", receipt.purchase_id);
+    let refunded = shopper.browser.get(&bought).await;
+    refunded.shows("¥1,200.00 was refunded on 8 March 2026").shows("¥1,200.00 is on its way back to your card");
+    let back = shopper.browser.get("/me/close").await;
+    back.shows("Owed back to you, not on your card yet").shows("¥1,200.00").hides("action=\"/me/close\"");
+    let (app, person) = (&shopper.town.app, shopper.borrower_id);
+    let refused = closing_actions::close_account(app, person).await;
+    assert!(matches!(refused, Err(Refused::Refused(BorrowerRefusal::MoneyInTransit))), "{refused:?}");
+    // With the lines closed by themselves the person is not forgotten either.
+    let status = "update credit_line set status = $1";
+    sqlx::query(status).bind("closed").execute(&app.pool).await.unwrap();
+    let refused = borrower::actions::erase(app, person).await;
+    assert!(matches!(refused, Err(Refused::Refused(BorrowerRefusal::MoneyInTransit))), "{refused:?}");
+    sqlx::query(status).bind("active").execute(&app.pool).await.unwrap();
+    assert_eq!(shopper.town.fen("select count(*) from credit_line where status = 'active'").await, 1);
+    shopper.town.live_until("2026-03-11").await;
+    assert_eq!(
+        shopper.town.fen("select count(*) from payout where kind = 'borrower' and status = 'succeeded'").await,
+        1
+    );
+    shopper.browser.get(&bought).await.shows("¥1,200.00 was sent back to your card on").hides("on its way back");
+    let page = shopper.browser.get("/me/close").await;
+    let sent = shopper.browser.submit(&page, "/me/close", &[("do", "send")]).await;
+    let code = crate::counter::code_sent_to(&world, "13800138000");
+    let fields = [("pin", PIN), ("passcode", code.as_str()), ("do", "close")];
+    shopper.browser.submit(&sent, "/me/close", &fields).await.is_at("/sign-in").shows("Your account has been closed");
+    shopper.town.assert_whole("after an account was closed").await;
+}
+
+#[sqlx::test(migrator = "fenqi::MIGRATOR")]
+async fn an_account_with_an_overdue_bill_says_so_when_it_is_to_be_closed(pool: PgPool) {
+    let (mut shopper, _world, _) = billed(pool).await;
+    sqlx::query("update bank_card set status = 'invalid'").execute(&shopper.town.app.pool).await.unwrap();
+    shopper.town.live_until("2026-04-01").await;
+    sign_in(&mut shopper.browser, &shopper.town.app, shopper.borrower_id).await;
+    let debts = closing_actions::debts(&shopper.town.app, shopper.borrower_id).await.unwrap();
+    assert!(debts.late > Fen::new(10_472), "penalty is in it: {debts:?}");
+    shopper.browser.get("/me/close").await.shows("Overdue, with penalty interest until today").shows("¥1,103.88");
+}
+
+#[sqlx::test(migrator = "fenqi::MIGRATOR")]
+async fn an_application_that_waits_keeps_the_account_and_its_lines(pool: PgPool) {
+    let (mut shopper, _world) = {
+        let (app, world) = house::open_in_world(pool, "2026-03-02").await;
+        (Shopper::in_town(app).await, world)
+    };
+    let insert = r#"insert into application (application_id, borrower_id, product_id, product_version, idempotency_key,
+                                           request_sha256, facts, status, created_at, answer_by, proposed_by,
+                                           proposed_limit_fen, grade)
+                  select gen_random_uuid(), borrower_id, product_id, product_version, 'A-1',
+                         decode(repeat('00', 32), 'hex'),
+                         '{"age": 36, "limit_requested_fen": null, "history": null}', 'with_funder', $1, $1, 'scorecard', 100000, 'A'
+                  from credit_line"#;
+    let now = shopper.town.app.clock.now();
+    sqlx::query(insert).bind(now).execute(&shopper.town.app.pool).await.unwrap();
+    let refused = closing_actions::close_account(&shopper.town.app, shopper.borrower_id).await;
+    assert!(matches!(refused, Err(Refused::Refused(BorrowerRefusal::ApplicationOpen))), "{refused:?}");
+    assert_eq!(shopper.town.fen("select count(*) from credit_line where status = 'active'").await, 1);
+    shopper.browser.get("/me/close").await.shows("An application waits for its decision");
+}

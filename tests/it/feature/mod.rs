@@ -25,6 +25,7 @@ mod tampering;
 mod merchant;
 mod notice;
 mod wechat_messages;
+mod signatures;
 mod partner;
 mod sandbox;
 mod partner_answers;

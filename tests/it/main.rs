@@ -18,6 +18,7 @@ mod feature;
 mod journey;
 mod scenarios;
 mod properties;
+mod postings;
 mod interleaving;
 mod documents;
 mod migrations;

@@ -1,0 +1,229 @@
+//! Postings under random input: whatever is sold, refunded and repaid, every account but the one that the money has come to is left
+//! with nothing.
+
+use fenqi::base::id::{
+    FunderId, LineId, LoanId, MerchantId, ProductId, RefundId, RepaymentId, SettlementId, WithholdingId,
+};
+use fenqi::base::{Fen, Rate};
+use fenqi::bill::Parts;
+use fenqi::ledger::account::Book;
+use fenqi::ledger::{Account, Posting};
+use fenqi::product::terms::ProfitShare;
+use fenqi::purchase::posting::{self as purchase_posting, Event};
+use fenqi::purchase::refund::{BilledCharges, RefundParts, Refundable};
+use fenqi::repayment::account::{Repayment, RepaymentItem, Source};
+use fenqi::settlement::model::{DayPart, Part, Settlement};
+use fenqi::settlement::posting::{self as settlement_posting, Booking, FunderAmount, RemittanceAmounts};
+use fenqi::settlement::remittance::{Income, RemittedBefore};
+use proptest::prelude::*;
+use uuid::Uuid;
+
+/// Debits less credits of an account over postings.
+fn moved(postings: &[Posting], account: Account) -> i64 {
+    let legs = postings.iter().flat_map(|posting| &posting.legs);
+    legs.map(|leg| {
+        i64::from(leg.debit == account) * leg.amount.get() - i64::from(leg.credit == account) * leg.amount.get()
+    })
+    .sum()
+}
+
+fn assert_sums_to_zero(postings: &[Posting]) {
+    for book in [Book::Clearing, Book::Funder] {
+        let of_book = Account::ALL.into_iter().filter(|account| account.book() == book);
+        assert_eq!(of_book.map(|account| moved(postings, account)).sum::<i64>(), 0, "{book:?}");
+    }
+    assert!(postings.iter().flat_map(|posting| &posting.legs).all(|leg| leg.amount.is_positive()));
+}
+
+fn event() -> Event {
+    Event {
+        line_id: LineId::from_uuid(Uuid::from_u128(1)),
+        funder_id: FunderId::from_uuid(Uuid::from_u128(2)),
+        source_id: Uuid::from_u128(3),
+        business_day: "2026-03-02".parse().unwrap(),
+        at: chrono::DateTime::UNIX_EPOCH,
+    }
+}
+
+fn booking() -> Booking {
+    Booking { business_day: event().business_day, at: event().at }
+}
+
+fn settled(day: DayPart) -> (Settlement, Part) {
+    let part = Part { day, carried_in: Fen::ZERO };
+    let settlement = Settlement {
+        settlement_id: SettlementId::from_uuid(Uuid::from_u128(4)),
+        merchant_id: day.merchant_id,
+        business_day: event().business_day,
+        pay_on: event().business_day.next(),
+        parts: vec![part],
+        carries: Vec::new(),
+    };
+    (settlement, part)
+}
+
+/// A funder whose product version brings in nothing but subsidies, day by day.
+struct Remitting {
+    profit_share: ProfitShare,
+    before: RemittedBefore,
+}
+
+impl Remitting {
+    fn of_subsidies_at(percent: i64) -> Remitting {
+        let [zero, subsidy]: [Rate; 2] = ["0".to_owned(), format!("0.{percent:02}")].map(|rate| rate.parse().unwrap());
+        let profit_share = ProfitShare { interest: zero, fee: zero, penalty: zero, subsidy };
+        Remitting { profit_share, before: RemittedBefore::default() }
+    }
+
+    /// The day's remittance, paid.
+    fn remit(&mut self, subsidy: Fen) -> Posting {
+        let zero = Fen::ZERO;
+        let income = Income {
+            funder_id: event().funder_id,
+            product_id: ProductId::from_uuid(Uuid::from_u128(12)),
+            product_version: 1,
+            principal: zero,
+            interest: zero,
+            fee: zero,
+            penalty: zero,
+            subsidy,
+        };
+        let share = income.share(&self.before, &self.profit_share);
+        self.before.subsidy += subsidy;
+        self.before.share += share;
+        let amounts = RemittanceAmounts { collected: zero, subsidy, share };
+        settlement_posting::remittance_paid(Uuid::from_u128(13), income.funder_id, amounts, booking())
+    }
+}
+
+fn fen(most: i64) -> impl Strategy<Value = Fen> {
+    (0..=most).prop_map(Fen::new)
+}
+
+proptest! {
+    #[test]
+    fn a_purchase_and_its_void_leave_nothing_behind(amount in 1..10_000_000_i64) {
+        let amount = Fen::new(amount);
+        let both = [purchase_posting::purchase(event(), amount), purchase_posting::void(event(), amount)];
+        assert_sums_to_zero(&both[..1]);
+        for account in Account::ALL {
+            prop_assert_eq!(moved(&both, account), 0, "{}", account.name());
+        }
+    }
+
+    /// Sold, cleared, refunded in any parts, each on a day of its own, and remitted: the merchant is owed nothing, fee, subsidy
+    /// and the platform's share of it are gone, and the money is where the refund put it.
+    #[test]
+    fn a_purchase_refunded_in_any_parts_nets_to_zero(
+        amount in 100..1_000_000_i64,
+        cuts in proptest::collection::vec(1..1_000_000_i64, 0..4),
+        fee in fen(100),
+        subsidy in fen(100),
+        unpaid in 0..1_000_000_i64,
+        share_percent in 0..60_i64,
+    ) {
+        let amount = Fen::new(amount);
+        let mut funder = Remitting::of_subsidies_at(share_percent);
+        let day = DayPart { gross: amount, discount_fee: fee, subsidy, ..DayPart::empty(
+            MerchantId::from_uuid(Uuid::from_u128(5)), event().funder_id) };
+        let (settlement, part) = settled(day);
+        let mut postings = vec![
+            purchase_posting::purchase(event(), amount),
+            settlement_posting::clearing(&settlement, &part, booking()),
+        ];
+        prop_assert_eq!(moved(&postings, Account::MerchantPayable), -part.payable().get());
+        postings.push(funder.remit(subsidy));
+        let mut purchase = Refundable {
+            amount, refunded: Fen::ZERO, discount_fee: fee, discount_returned_on_refund: true, subsidy };
+        let (mut principal_left, mut fell, mut owed_back) = (Fen::new(unpaid).min(amount), Fen::ZERO, Fen::ZERO);
+        for cut in cuts.into_iter().map(Fen::new).chain([amount]) {
+            let part = cut.min(purchase.left());
+            let parts = purchase.split(part, part.min(principal_left));
+            postings.push(purchase_posting::refund(event(), &parts, &BilledCharges::default(), false));
+            postings.push(funder.remit(-parts.subsidy_returned));
+            purchase.refunded += part;
+            principal_left -= parts.principal_fell;
+            fell += parts.principal_fell;
+            owed_back += parts.owed_back;
+        }
+        assert_sums_to_zero(&postings);
+        prop_assert_eq!(fell + owed_back, amount);
+        for gone in [Account::MerchantPayable, Account::FeeIncome, Account::SubsidyPayable, Account::SubsidyIncome,
+                     Account::ReserveHeld, Account::FundingInTransit, Account::CollectionsInTransit,
+                     Account::ShareIncome, Account::ShareExpense, Account::CollectionsPayable, Account::Bank, Account::Cash] {
+            prop_assert_eq!(moved(&postings, gone), 0, "{}", gone.name());
+        }
+        prop_assert_eq!(moved(&postings, Account::ReserveAvailable), (amount - fell).get());
+        prop_assert_eq!(moved(&postings, Account::BorrowerPayable), -owed_back.get());
+        prop_assert_eq!(moved(&postings, Account::LoanPrincipal), (amount - fell).get());
+    }
+
+    /// What is repaid and passed on leaves the platform with its share alone, and the funder with the rest; interest and fee that a
+    /// refund gives back to the card leave neither of them with anything of it.
+    #[test]
+    fn what_is_repaid_is_passed_on_but_for_the_share(
+        principal in fen(1_000_000), interest in fen(100_000), fee in fen(10_000), penalty in fen(10_000),
+        excess in fen(1_000), subsidy in fen(10_000), share_percent in 0..60_i64, by_transfer: bool,
+    ) {
+        let taken = Parts { principal, interest, fee, penalty };
+        let source = if by_transfer {
+            Source::Transfer { bank_reference: "B1".into(), operator: "Li".into() }
+        } else {
+            Source::Withholding(WithholdingId::from_uuid(Uuid::from_u128(6)))
+        };
+        let repayment = Repayment {
+            repayment_id: RepaymentId::from_uuid(Uuid::from_u128(7)),
+            line_id: event().line_id,
+            funder_id: event().funder_id,
+            source,
+            amount: taken.total() + excess,
+            items: vec![RepaymentItem {
+                loan_id: LoanId::from_uuid(Uuid::from_u128(8)), period: 1, taken }],
+            excess,
+            recovered: Fen::ZERO,
+            charged_off_again: Fen::ZERO,
+            business_day: event().business_day,
+            received_at: event().at,
+        };
+        let collected = taken.total();
+        let share = (interest + fee + penalty).share(share_percent, 100);
+        let owed = FunderAmount { funder_id: event().funder_id, amount: excess };
+        let postings = [
+            fenqi::repayment::posting::repayment(Uuid::from_u128(9), &repayment),
+            settlement_posting::remittance_paid(
+                Uuid::from_u128(10), event().funder_id, RemittanceAmounts { collected, subsidy, share }, booking()),
+            settlement_posting::borrower_paid(
+                RefundId::from_uuid(Uuid::from_u128(11)).uuid(), event().line_id, owed, booking()),
+        ];
+        postings.iter().for_each(|posting| assert_sums_to_zero(std::slice::from_ref(posting)));
+        let received = moved(&postings, Account::ChannelReceivable) + moved(&postings, Account::Bank);
+        prop_assert_eq!(received, (share - subsidy).get());
+        prop_assert_eq!(moved(&postings, Account::ShareIncome), -share.get());
+        prop_assert_eq!(moved(&postings, Account::CollectionsPayable), 0);
+        prop_assert_eq!(moved(&postings, Account::BorrowerPayable), 0);
+        prop_assert_eq!(moved(&postings, Account::LoanPrincipal), -principal.get());
+        prop_assert_eq!(moved(&postings, Account::InterestReceivable), -interest.get());
+        prop_assert_eq!(moved(&postings, Account::Cash), (collected + subsidy - share).get());
+
+        let zero = Fen::ZERO;
+        let nothing = RefundParts {
+            amount: zero, principal_fell: zero, owed_back: zero, discount_fee_returned: zero, subsidy_returned: zero };
+        let back = Parts { interest, fee, ..Parts::default() };
+        let share_left = penalty.share(share_percent, 100);
+        let amounts = RemittanceAmounts { collected: -back.total(), subsidy: zero, share: share_left - share };
+        let to_card = FunderAmount { funder_id: event().funder_id, amount: back.total() };
+        let given_back = [
+            purchase_posting::refund(event(), &nothing, &BilledCharges { fell: Parts::default(), back }, false),
+            settlement_posting::remittance_paid(Uuid::from_u128(14), event().funder_id, amounts, booking()),
+            settlement_posting::borrower_paid(Uuid::from_u128(15), event().line_id, to_card, booking()),
+        ];
+        given_back.iter().for_each(|posting| assert_sums_to_zero(std::slice::from_ref(posting)));
+        let postings: Vec<Posting> = postings.into_iter().chain(given_back).collect();
+        prop_assert_eq!(moved(&postings, Account::ShareIncome), -share_left.get());
+        prop_assert_eq!(moved(&postings, Account::CollectionsPayable), 0);
+        prop_assert_eq!(moved(&postings, Account::BorrowerPayable), 0);
+        prop_assert_eq!(moved(&postings, Account::InterestIncome), interest.get());
+        prop_assert_eq!(moved(&postings, Account::FeeIncomeOfFunder), fee.get());
+        prop_assert_eq!(moved(&postings, Account::Cash), (principal + penalty + subsidy - share_left).get());
+    }
+}

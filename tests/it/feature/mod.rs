@@ -34,6 +34,7 @@ mod pages;
 mod language_pages;
 mod safety_pages;
 mod odd_input_pages;
+mod sign_in_pages;
 mod borrower_pages;
 mod account_pages;
 mod pin_pages;

@@ -1,0 +1,164 @@
+//! How somebody signs in: by mobile or inside WeChat, into no account but the own one, and back to where they were.
+
+use chrono::TimeDelta;
+use fenqi::sandbox::{FaultShares, Scripted};
+use sqlx::PgPool;
+
+use crate::browser::{Browser, Shown};
+use crate::newcomer::{ID_NUMBER, MOBILE, Place, open};
+
+#[sqlx::test(migrator = "fenqi::MIGRATOR")]
+async fn nobody_comes_into_an_account_by_knowing_a_name_and_an_id_number(pool: PgPool) {
+    let mut place = open(pool).await;
+    place.settle().await;
+    place.browser = Browser::open(&place.app).await;
+    let identity = place.sign_in("13900139000").await;
+    let refused = place.identify(&identity).await;
+    refused.has_status(422).shows("registered with another mobile").shows("id=\"id_number-error\"");
+    // Neither whole nor masked; three digits alone stand by chance in the CSRF word.
+    refused.hides(MOBILE).hides("138*");
+    let fields = [
+        ("name", "李四"),
+        ("id_number", ID_NUMBER),
+        ("agree_personal_information", "yes"),
+        ("agree_sensitive_information", "yes"),
+    ];
+    let other_name = place.browser.submit(&identity, "/apply/identity", &fields).await;
+    other_name.has_status(422).shows("do not belong together");
+}
+
+#[sqlx::test(migrator = "fenqi::MIGRATOR")]
+async fn signing_in_leads_back_to_where_one_was_and_nowhere_else(pool: PgPool) {
+    let mut place = open(pool).await;
+    place.settle().await;
+    let lead = async |place: &mut Place, next: &str| {
+        place.app.clock.set(place.app.clock.now() + TimeDelta::minutes(2));
+        place.browser = Browser::open(&place.app).await;
+        let page = place.browser.get(next).await;
+        let sent = place.browser.submit(&page, "/sign-in", &[("mobile", MOBILE), ("do", "send")]).await;
+        let code = place.code_sent_to(MOBILE);
+        let fields = [("mobile", MOBILE), ("passcode", code.as_str()), ("do", "sign_in")];
+        place.browser.submit(&sent, "/sign-in", &fields).await
+    };
+    lead(&mut place, "/me/cards").await.is_at("/me/cards");
+    lead(&mut place, "/sign-in?next=//evil.example/x").await.is_at("/home");
+    lead(&mut place, "/sign-in?next=https://evil.example/x").await.is_at("/home");
+    // A token that somebody knew before is worth nothing after.
+    let mut thief = Browser::at(&place.browser.address);
+    let page = thief.get("/sign-in").await;
+    place.app.clock.set(place.app.clock.now() + TimeDelta::minutes(2));
+    let mut victim = Browser::at(&place.browser.address);
+    victim.cookies = thief.cookies.clone();
+    let sent = victim.submit(&page, "/sign-in", &[("mobile", MOBILE), ("do", "send")]).await;
+    let code = place.code_sent_to(MOBILE);
+    let fields = [("mobile", MOBILE), ("passcode", code.as_str()), ("do", "sign_in")];
+    victim.submit(&sent, "/sign-in", &fields).await.is_at("/home");
+    thief.get("/home").await.is_at("/sign-in");
+}
+
+#[sqlx::test(migrator = "fenqi::MIGRATOR")]
+async fn a_silent_sms_partner_and_too_many_codes_are_told_in_words(pool: PgPool) {
+    let mut place = open(pool).await;
+    place.world.set_faults("sms", FaultShares { timeout_before: 1000, ..FaultShares::default() });
+    let page = place.browser.get("/sign-in").await;
+    let fields = [("mobile", MOBILE), ("do", "send")];
+    let silent = place.browser.submit(&page, "/sign-in", &fields).await;
+    silent.has_status(422).shows("Messages cannot be sent at the moment").shows("value=\"13800138000\"");
+    place.browser.submit(&page, "/sign-in", &fields).await.has_status(422).shows("Wait a minute");
+}
+
+/// A browser with another one's session, that knows no WeChat.
+fn like(other: &Browser) -> Browser {
+    let mut browser = Browser::at(&other.address);
+    browser.cookies = other.cookies.clone();
+    browser
+}
+
+/// Comes to a page in a telephone's WeChat that nobody has signed in on.
+async fn come(place: &mut Place, openid: &str, path: &str) -> Shown {
+    place.world.script("wechat", None, vec![Scripted::answer(&format!("openid:{openid}"))]);
+    place.browser = Browser::at(&place.browser.address).in_wechat();
+    place.browser.get(path).await
+}
+
+/// The same, and proves the mobile.
+async fn come_and_link(place: &mut Place, openid: &str) {
+    place.app.clock.set(place.app.clock.now() + TimeDelta::minutes(2));
+    let page = come(place, openid, "/home").await;
+    let sent = place.browser.submit(page.is_at("/sign-in"), "/sign-in", &[("mobile", MOBILE), ("do", "send")]).await;
+    let code = place.code_sent_to(MOBILE);
+    let fields = [("mobile", MOBILE), ("passcode", code.as_str()), ("do", "sign_in")];
+    place.browser.submit(&sent, "/sign-in", &fields).await.is_at("/home");
+}
+
+#[sqlx::test(migrator = "fenqi::MIGRATOR")]
+async fn a_wechat_that_another_one_followed_or_that_was_unlinked_signs_nobody_in(pool: PgPool) {
+    let mut place = open(pool).await;
+    place.settle().await;
+    let mut elsewhere = like(&place.browser);
+    let sessions = place.browser.get("/me/sessions").await;
+    sessions.hides("action=\"/me/sessions/unlink-wechat\"");
+    come_and_link(&mut place, "o-old").await;
+    let mut linked = like(&place.browser);
+    come(&mut place, "o-old", "/home").await.is_at("/home");
+    let mut known = like(&place.browser);
+    come_and_link(&mut place, "o-new").await;
+    let mut new = like(&place.browser);
+    // The former WeChat is a stranger's again, and what it had signed in is signed out.
+    for browser in [&mut linked, &mut known] {
+        browser.get("/home").await.is_at("/sign-in");
+    }
+    come(&mut place, "o-old", "/home").await.is_at("/sign-in").shows("Sign in by mobile");
+    come(&mut place, "o-new", "/home").await.is_at("/home");
+    // Whoever signed in by the mobile is asked nothing, and lets WeChat go from there.
+    let sessions = elsewhere.get("/me/sessions").await;
+    sessions.is_at("/me/sessions").shows("Your WeChat has signed you in since");
+    let unlinked = elsewhere.submit(&sessions, "/me/sessions/unlink-wechat", &[]).await;
+    unlinked.is_at("/me/sessions").shows("WeChat does not sign you in any more").hides("Your WeChat has signed");
+    new.get("/home").await.is_at("/sign-in");
+    come(&mut place, "o-new", "/home").await.is_at("/sign-in").shows("Sign in by mobile");
+    let left = "select (select count(*) from borrower_by_openid) + (select count(*) from wechat_identity)";
+    let left: i64 = sqlx::query_scalar(left).fetch_one(&place.app.pool).await.unwrap();
+    assert_eq!(left, 0);
+    // Whoever lets it go inside WeChat is signed out there, and proves the mobile next time.
+    come_and_link(&mut place, "o-new").await;
+    let sessions = place.browser.get("/me/sessions?lang=zh-CN").await;
+    sessions.shows("解除微信登录");
+    place.browser.submit(&sessions, "/me/sessions/unlink-wechat", &[]).await.is_at("/sign-in").shows("已解除微信登录");
+    elsewhere.get("/home").await.is_at("/home");
+}
+
+#[sqlx::test(migrator = "fenqi::MIGRATOR")]
+async fn inside_wechat_a_person_proves_the_mobile_once_and_is_the_same_account(pool: PgPool) {
+    let mut place = open(pool).await;
+    place.settle().await;
+    place.app.clock.set(place.app.clock.now() + TimeDelta::minutes(2));
+    let page = come(&mut place, "o-wang", "/me/cards").await;
+    page.is_at("/sign-in").shows("Sign in by mobile");
+    let sent = place.browser.submit(&page, "/sign-in", &[("mobile", MOBILE), ("do", "send")]).await;
+    let code = place.code_sent_to(MOBILE);
+    let fields = [("mobile", MOBILE), ("passcode", code.as_str()), ("do", "sign_in")];
+    place.browser.submit(&sent, "/sign-in", &fields).await.is_at("/me/cards").shows("5775");
+    come(&mut place, "o-wang", "/me/cards").await.is_at("/me/cards").shows("5775");
+    come(&mut place, "o-other", "/me/cards").await.is_at("/sign-in");
+    // A way back that another browser began, or that is made up, signs nobody in.
+    place.browser = Browser::at(&place.browser.address).in_wechat();
+    let forged = place.browser.get("/sign-in/wechat?code=x&state=y&next=/home").await;
+    forged.is_at("/sign-in").shows("WeChat does not answer");
+    place.world.set_faults("wechat", FaultShares { timeout_before: 1000, ..FaultShares::default() });
+    come(&mut place, "o-wang", "/home").await.is_at("/sign-in").shows("Sign in by mobile instead");
+}
+
+#[sqlx::test(migrator = "fenqi::MIGRATOR")]
+async fn a_page_is_signed_for_wechats_script(pool: PgPool) {
+    let place = open(pool).await;
+    let wechat = place.app.partners.wechat().unwrap();
+    let signed = wechat.sign_page("https://pay.example/scan#x", "nonce").await.unwrap();
+    let expected = fenqi::partner::wechat::client::page_signature(
+        "counterfeit-ticket",
+        "nonce",
+        place.app.clock.now().timestamp(),
+        "https://pay.example/scan",
+    );
+    assert_eq!((signed.signature, signed.app_id.as_str()), (expected, "wx5a4db0x000000001"));
+}

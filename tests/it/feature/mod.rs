@@ -58,6 +58,7 @@ mod launcher;
 mod back_up;
 mod outbox;
 mod events;
+mod event_templates;
 mod notifications;
 mod jobs;
 mod close;

@@ -1,0 +1,197 @@
+//! A funder's events in its own words: by its templates, at its own paths, and without the kinds that it does not want.
+
+use chrono::TimeDelta;
+use fenqi::outbox::jobs::{Summary, deliver_outbox};
+use fenqi::outbox::{Message, store};
+use fenqi::sandbox::world::lock;
+use fenqi::sandbox::{FaultShares, Matcher, Scripted};
+use serde_json::{Value, json};
+use sqlx::PgPool;
+use uuid::Uuid;
+
+use super::events::{WISH, message, open};
+use crate::desk::{self, Desk};
+
+/// Saves a template over the API.
+async fn save(desk: &Desk, kind: &str, key: &str, version: i32, template: &Value) -> desk::Answer {
+    let tag = format!("\"{version}\"");
+    let headers = [("if-match", tag.as_str()), ("idempotency-key", key)];
+    let body = json!({ "template": template }).to_string();
+    desk.send_with("PUT", &format!("/events/templates/{kind}"), &headers, &body).await
+}
+
+#[sqlx::test(migrator = "fenqi::MIGRATOR")]
+async fn a_core_is_told_in_its_own_words_at_its_own_path(pool: PgPool) {
+    let (town, desk, world) = open(pool).await;
+    deliver_outbox(&town.app).await.unwrap();
+    let text = "{\"loanNo\": {{ body.loan_id }}, \"loanAmt\": {{ body.principal_fen | yuan }},\n \"seq\": {{ event.no }}, \"trml\": {{ body.periods }}}";
+    let own = json!({ "path": "/loan/notify", "text": text, "taken_when": "answer.retCode == '0000'" });
+    // What is wrong is refused with its line, and nothing is saved.
+    let misspelt = json!({ "text": "{\n\"loanNo\": {{ body.loan_no }}}" });
+    let refused = save(&desk, "loan_made", "t-1", 0, &misspelt).await;
+    assert_eq!(refused.problem(), (422, "template_wrong".into()));
+    assert!(refused.json()["detail"].as_str().unwrap().starts_with("line 2: "), "{}", refused.json());
+    let refused = save(&desk, "loan_made", "t-2", 0, &json!({ "text": "{\"a\": \"{{ body.loan_id }}\"}" })).await;
+    assert_eq!(refused.problem(), (422, "template_not_json".into()));
+    let breaking = json!({ "text": "{\"why\": {{ body.frozen_for | code({\"overdue\": \"1\"}) }} }" });
+    let refused = save(&desk, "line_changed", "t-0", 0, &breaking).await;
+    assert_eq!(refused.problem(), (422, "template_wrong".into()));
+    let detail = refused.json()["detail"].as_str().unwrap().to_owned();
+    assert!(detail.starts_with("with `body.frozen_for` null"), "{detail}");
+    assert_eq!(save(&desk, "loan_mad", "t-3", 0, &own).await.problem(), (404, "unknown_event_kind".into()));
+
+    let line_id = town.open_lines(1, WISH).await[0];
+    town.buy(vec![town.wish(line_id, "p-1", 120_000, ("harbour-standard", 3))]).await;
+    let event = desk.get("/events?limit=200").await.ok()["items"].as_array().unwrap().last().unwrap().clone();
+    assert_eq!(event["kind"], "loan_made");
+    let (event_no, loan_id) = (event["event_no"].as_i64().unwrap(), event["body"]["loan_id"].clone());
+    // Tried on the real event, nothing is sent and nothing saved.
+    let preview = format!("/events/{event_no}/preview");
+    let tried = desk.post(&preview, "v-1", &json!({ "template": own })).await.ok();
+    assert_eq!((&tried["path"], &tried["template_version"]), (&json!("/loan/notify"), &Value::Null));
+    let body: Value = serde_json::from_str(tried["body"].as_str().unwrap()).unwrap();
+    let expected = json!({ "loanNo": loan_id, "loanAmt": "1200.00", "seq": event_no, "trml": 3 });
+    assert_eq!(body, expected);
+    assert!(lock(&world.funder_core).own_calls().is_empty());
+
+    let saved = save(&desk, "loan_made", "t-4", 0, &own).await;
+    assert_eq!((saved.header("etag"), &saved.ok()["version"]), ("\"1\"", &json!(1)));
+    assert_eq!(save(&desk, "loan_made", "t-5", 0, &own).await.problem(), (412, "precondition_failed".into()));
+    // The core says no in its own code, then yes.
+    world.script("funder_core", Some(Matcher::new("path", "/loan/notify")), vec![Scripted::answer("9999")]);
+    assert_eq!(deliver_outbox(&town.app).await.unwrap(), Summary { delivered: 0, failed: 1, died: 0 });
+    town.app.clock.set(town.app.clock.now() + TimeDelta::seconds(5));
+    assert_eq!(deliver_outbox(&town.app).await.unwrap().delivered, 1);
+    let calls = lock(&world.funder_core).own_calls().to_vec();
+    assert_eq!(calls.len(), 2, "refused once");
+    assert_eq!(calls[1], ("/loan/notify".to_owned(), expected.clone()));
+    // Pulled in our form, or mapped.
+    let mapped = desk.get(&format!("/events?after={}&mapped=true", event_no - 1)).await.ok();
+    assert_eq!((&mapped["items"][0]["body"], &mapped["items"][0]["template_version"]), (&expected, &json!(1)));
+    // Our own form again is the next version.
+    let back = save(&desk, "loan_made", "t-6", 1, &Value::Null).await.ok();
+    assert_eq!((&back["version"], &back["template"]), (&json!(2), &Value::Null));
+    let path = "/events/templates/loan_made/versions";
+    let newest = desk.get(&format!("{path}?limit=1")).await.ok();
+    assert_eq!((&newest["items"][0]["version"], &newest["items"][0]["template"]), (&json!(2), &Value::Null));
+    let cursor = newest["next_cursor"].as_str().unwrap();
+    let first = desk.get(&format!("{path}?limit=1&cursor={cursor}")).await.ok();
+    assert_eq!((&first["items"][0]["version"], &first["items"][0]["template"]), (&json!(1), &own));
+    assert_eq!(first["next_cursor"], Value::Null);
+    assert_eq!(desk.post(&preview, "v-2", &json!({})).await.ok()["path"], "/events");
+}
+
+#[sqlx::test(migrator = "fenqi::MIGRATOR")]
+async fn a_kind_that_the_core_does_not_want_ends_without_a_call_and_can_be_told_again(pool: PgPool) {
+    let (town, desk, world) = open(pool).await;
+    let app = &town.app;
+    deliver_outbox(app).await.unwrap();
+    let path = "/events/templates/loan_made";
+    let put = async |key: &str, version: &str, body: Value| {
+        let headers = [("if-match", version), ("idempotency-key", key)];
+        desk.send_with("PUT", path, &headers, &body.to_string()).await
+    };
+    let enqueue = async |messages: Vec<Message>| {
+        store::enqueue(&mut app.pool.acquire().await.unwrap(), &messages).await.unwrap();
+    };
+    // One that failed before is not told either.
+    let first = Uuid::from_u128(1);
+    world.script("funder_core", Some(Matcher::new("object", first)), vec![Scripted::answer("refused")]);
+    enqueue(vec![message(&town, 1)]).await;
+    assert_eq!(deliver_outbox(app).await.unwrap().failed, 1);
+
+    let both = put("t-1", "\"0\"", json!({ "template": { "text": "{}" }, "not_told": true })).await;
+    assert_eq!(both.problem(), (422, "template_wrong".into()));
+    let saved = put("t-2", "\"0\"", json!({ "not_told": true })).await.ok();
+    assert_eq!(saved, json!({ "kind": "loan_made", "version": 1, "template": null, "not_told": true }));
+    let voided = Message { kind: "loan_voided", ..message(&town, 1) };
+    enqueue(vec![message(&town, 2), voided, message(&town, 3)]).await;
+    app.clock.set(app.clock.now() + TimeDelta::seconds(5));
+    let calls = lock(&world.funder_core).calls();
+    assert_eq!(deliver_outbox(app).await.unwrap(), Summary { delivered: 4, failed: 0, died: 0 });
+    assert_eq!(lock(&world.funder_core).calls(), calls + 1, "for what is told");
+    let told = |object: u128| -> Vec<String> {
+        let book = lock(&world.funder_core);
+        book.events_of(Uuid::from_u128(object)).iter().map(|event| event.kind.clone()).collect()
+    };
+    assert_eq!((told(1), told(2)), (vec!["loan_voided".to_owned()], vec![]));
+    assert_eq!(town.fen("select count(*) from outbox where ending = 'not_told' and last_error is null").await, 3);
+    assert_eq!(desk.get("/events/failures").await.ok()["items"], json!([]));
+    assert!(fenqi::verify::verify(&app.pool).await.unwrap().is_empty());
+    // It can be pulled, and looked at in a form that is only tried.
+    let pulled = desk.get("/events?limit=200&mapped=true").await.ok();
+    let last = pulled["items"].as_array().unwrap().last().unwrap();
+    assert_eq!((&last["kind"], &last["body"]["loan_id"]), (&json!("loan_made"), &json!("loan_3")));
+    let preview = format!("/events/{}/preview", last["event_no"]);
+    assert_eq!(desk.post(&preview, "v-1", &json!({})).await.problem(), (409, "event_not_told".into()));
+    let tried = json!({ "template": { "text": "{\"a\": {{ body.loan_id }}}" } });
+    let tried = desk.post(&preview, "v-2", &tried).await.ok();
+    assert!(tried["body"].as_str().unwrap().contains("loan_3"));
+    // Told again from now on; what has ended stays so until it is replayed.
+    assert_eq!(put("t-3", "\"1\"", json!({ "template": null })).await.ok()["not_told"], false);
+    assert_eq!(deliver_outbox(app).await.unwrap(), Summary::default());
+    let range = json!({ "from_no": 1, "to_no": last["event_no"] });
+    desk.post("/events/replays", "r-1", &range).await.ok();
+    deliver_outbox(app).await.unwrap();
+    assert_eq!((told(2), told(3)), (vec!["loan_made".to_owned()], vec!["loan_made".to_owned()]));
+    let versions = desk.get(&format!("{path}/versions")).await.ok();
+    let versions = versions["items"].as_array().unwrap().iter();
+    assert_eq!(versions.map(|one| one["not_told"].as_bool()).collect::<Vec<_>>(), [Some(false), Some(true)]);
+}
+
+/// Every run of so many lone calls ends in three silences; what was taken before them shows that the core is there.
+#[sqlx::test(migrator = "fenqi::MIGRATOR")]
+async fn a_core_that_takes_every_other_call_is_not_left_alone_for_longer_and_longer(pool: PgPool) {
+    let (town, desk, world) = open(pool).await;
+    let own = json!({ "path": "/loan/made", "text": "{\"no\": {{ event.no }}}" });
+    save(&desk, "loan_made", "t-1", 0, &own).await.ok();
+    let shares = FaultShares { timeout_after: 250, timeout_before: 250, ..FaultShares::default() };
+    world.set_faults("funder_core", shares);
+    let messages: Vec<Message> = (1..=400).map(|object| message(&town, object)).collect();
+    store::enqueue(&mut town.app.pool.acquire().await.unwrap(), &messages).await.unwrap();
+    let mut most = 0;
+    for _ in 0..40 {
+        deliver_outbox(&town.app).await.unwrap();
+        most = most.max(town.fen("select coalesce(max(failures), 0)::bigint from outbox_partner").await);
+        // Longer than anybody is left alone.
+        town.app.clock.set(town.app.clock.now() + TimeDelta::minutes(6));
+    }
+    assert!(most < 12, "left alone as after {most} runs in which it took nothing");
+    assert!(lock(&world.funder_core).own_calls().len() > 100, "it is there, and was told");
+}
+
+#[sqlx::test(migrator = "fenqi::MIGRATOR")]
+async fn loans_that_the_core_does_not_know_hold_up_no_other_on_a_path_of_its_own(pool: PgPool) {
+    let (town, desk, world) = open(pool).await;
+    deliver_outbox(&town.app).await.unwrap();
+    let own = json!({ "path": "/loan/made", "text": "{\"no\": {{ event.no }}, \"about\": {{ event.object_id }}}" });
+    save(&desk, "loan_made", "t-1", 0, &own).await.ok();
+    let messages: Vec<Message> = (1..=20).map(|object| message(&town, object)).collect();
+    store::enqueue(&mut town.app.pool.acquire().await.unwrap(), &messages).await.unwrap();
+    for (object, status) in [(2, 404), (3, 404), (4, 404), (5, 405), (6, 422), (7, 409)] {
+        lock(&world.funder_core).reject(&Uuid::from_u128(object).to_string(), Some(status));
+    }
+    assert_eq!(deliver_outbox(&town.app).await.unwrap(), Summary { delivered: 14, failed: 6, died: 0 });
+    assert_eq!(town.fen("select count(*) from outbox_partner where failures > 0").await, 0);
+    // Where it does not believe us, no loan is to blame.
+    let more: Vec<Message> = (21..=30).map(|object| message(&town, object)).collect();
+    store::enqueue(&mut town.app.pool.acquire().await.unwrap(), &more).await.unwrap();
+    lock(&world.funder_core).reject("/loan/made", Some(401));
+    assert_eq!(deliver_outbox(&town.app).await.unwrap(), Summary::default());
+    assert_eq!(town.fen("select count(*) from outbox where attempts > 0 and delivered_at is null").await, 6);
+    assert_eq!(town.fen("select failures::bigint from outbox_partner where partner = 'harbour-bank'").await, 1);
+}
+
+#[sqlx::test(migrator = "fenqi::MIGRATOR")]
+async fn a_template_without_a_path_gives_the_body_in_the_batch(pool: PgPool) {
+    let (town, desk, world) = open(pool).await;
+    let own = json!({ "text": "{\"amt\": {{ body.amount_fen | yuan }}, \"ref\": {{ body.reference }}}" });
+    save(&desk, "reserve_deposited", "t-1", 0, &own).await.ok();
+    deliver_outbox(&town.app).await.unwrap();
+    let told = lock(&world.funder_core)
+        .events_of(town.funder_id.uuid())
+        .iter()
+        .map(|event| event.body.clone())
+        .collect::<Vec<_>>();
+    assert_eq!(told, [json!({ "amt": "100000.00", "ref": "D-1" })]);
+}

@@ -36,16 +36,6 @@ const TILLS: usize = 64;
 const COUNTERS: usize = 8;
 /// The line's product: the one that every grade can use.
 const LINE_PRODUCT: &str = "harbour-standard";
-/// The products that ship, published when the story begins.
-const PRODUCTS: [&str; 7] = [
-    include_str!("../../products/standard.toml"),
-    include_str!("../../products/merchant-subsidy.toml"),
-    include_str!("../../products/interest-free.toml"),
-    include_str!("../../products/equal-principal.toml"),
-    include_str!("../../products/interest-first.toml"),
-    include_str!("../../products/pay-next-bill.toml"),
-    include_str!("../../products/first-months-free.toml"),
-];
 /// People apply over the first so many hundredths of the story.
 const APPLYING_PER_CENT: usize = 40;
 /// Months of the input: what each client paid in each.
@@ -134,7 +124,7 @@ async fn open<'a>(app: &'a App, world: &'a World, script: &'a Script) -> anyhow:
     let funder_id = funder::open_funder(app, FUNDER.0, FUNDER.1).await.map_err(plainly)?;
     let terms = ReserveTerms { advance_limit: Fen::ZERO, low_water: Fen::new(10_000_000) };
     let _step = funder::set_reserve_terms(app, funder_id, terms).await.map_err(plainly)?;
-    for text in PRODUCTS {
+    for text in product::file::SHIPPED {
         product::actions::publish(app, text).await.map_err(plainly)?;
     }
     let shops = open_shops(app).await?;

@@ -12,6 +12,16 @@ use super::reader::{Problem, Reader, Section};
 use super::rules;
 use super::terms::*;
 
+/// The products that ship.
+pub const SHIPPED: [&str; 7] = [
+    include_str!("../../products/standard.toml"),
+    include_str!("../../products/merchant-subsidy.toml"),
+    include_str!("../../products/interest-free.toml"),
+    include_str!("../../products/equal-principal.toml"),
+    include_str!("../../products/interest-first.toml"),
+    include_str!("../../products/pay-next-bill.toml"),
+    include_str!("../../products/first-months-free.toml"),
+];
 /// A product file larger than this is a mistake.
 pub const TEXT_BYTES_MAX: usize = 256 * 1024;
 /// A person does not buy more often on one day; whoever does has stolen a phone.

@@ -31,17 +31,6 @@ use crate::sandbox::{Matcher, Scripted, payout, risk};
 use crate::settlement::Ending;
 use crate::{funder, merchant, product, reconcile, repayment, settlement};
 
-/// The shipped products, which a scenario names by their codes.
-const SHIPPED: [&str; 7] = [
-    include_str!("../../products/equal-principal.toml"),
-    include_str!("../../products/first-months-free.toml"),
-    include_str!("../../products/interest-first.toml"),
-    include_str!("../../products/interest-free.toml"),
-    include_str!("../../products/merchant-subsidy.toml"),
-    include_str!("../../products/pay-next-bill.toml"),
-    include_str!("../../products/standard.toml"),
-];
-
 /// The age of everybody in a scenario: nothing is decided by it.
 const AGE: u32 = 30;
 /// Who corrects by hand, and why: scenarios tell nothing of operators.
@@ -200,10 +189,11 @@ impl Stage {
         plainly(funder::withdraw(self.app(), movement).await)
     }
 
+    /// Publishes a shipped product by its code, or a file beside the scenario.
     async fn publish(&mut self, source: &str, statement_day: Option<u16>) -> Done {
-        let mut text = match SHIPPED.iter().find(|text| text.lines().any(|line| line == format!("code = \"{source}\"")))
-        {
-            Some(shipped) => (*shipped).to_owned(),
+        let code = format!("code = \"{source}\"");
+        let mut text = match product::file::SHIPPED.into_iter().find(|text| text.lines().any(|line| line == code)) {
+            Some(shipped) => shipped.to_owned(),
             None => {
                 let path = self.folder.join(source);
                 std::fs::read_to_string(&path)

@@ -362,13 +362,20 @@ pub enum PersonVerdict {
     },
 }
 
+/// One application, locked for a decision.
+pub(super) async fn lock_application(
+    connection: &mut PgConnection,
+    ids: (BorrowerId, ApplicationId),
+) -> Outcome<Application, ApplyRefusal> {
+    let application = application_store::lock_applications(connection, &[ids]).await?.pop();
+    application.ok_or(Fault::Refused(ApplyRefusal::ApplicationUnknown))
+}
+
 /// Decides a referred application. The same decision again changes nothing.
 pub async fn decide_referred(app: &App, decision: PersonDecision) -> Outcome<Applied, ApplyRefusal> {
     let mut transaction = database::begin(&app.pool).await?;
     let today = business_day::store::hold_today(&mut transaction).await?;
-    let ids = [(decision.borrower_id, decision.application_id)];
-    let application = application_store::lock_applications(&mut transaction, &ids).await?.pop();
-    let application = application.ok_or(Fault::Refused(ApplyRefusal::ApplicationUnknown))?;
+    let application = lock_application(&mut transaction, (decision.borrower_id, decision.application_id)).await?;
     let product = app.catalogue.get(&mut transaction, application.product_id, application.product_version).await?;
     let verdict = match decision.verdict {
         PersonVerdict::Refuse { code } => Verdict::Refuse { reason: code, score: None },
@@ -408,10 +415,10 @@ pub struct LateAnswer {
 pub async fn hear_late(app: &App, answer: LateAnswer) -> Outcome<Applied, ApplyRefusal> {
     let mut transaction = database::begin(&app.pool).await?;
     let today = business_day::store::hold_today(&mut transaction).await?;
-    let ids = [(answer.borrower_id, answer.application_id)];
-    let application = application_store::lock_applications(&mut transaction, &ids).await?.pop();
-    let application = application.filter(|application| application.was_asked_of(&answer.partner));
-    let application = application.ok_or(Fault::Refused(ApplyRefusal::ApplicationUnknown))?;
+    let application = lock_application(&mut transaction, (answer.borrower_id, answer.application_id)).await?;
+    if !application.was_asked_of(&answer.partner) {
+        return Err(Fault::Refused(ApplyRefusal::ApplicationUnknown));
+    }
     if !application.hears_late() {
         return Err(Fault::Refused(ApplyRefusal::NotReferred));
     }

@@ -1,6 +1,6 @@
 //! The funder's word on an application: taken while its time runs, replaced by the product's default afterwards.
 
-use super::actions::record;
+use super::actions::{lock_application, record};
 use super::application_store;
 use super::decision::{Decider, Decision};
 use super::model::{Applied, ApplyRefusal, Transition};
@@ -26,9 +26,7 @@ pub struct FunderDecision {
 pub async fn decide_as_funder(app: &App, decision: FunderDecision) -> Outcome<Applied, ApplyRefusal> {
     let mut transaction = database::begin(&app.pool).await?;
     let today = business_day::store::hold_today(&mut transaction).await?;
-    let ids = [(decision.borrower_id, decision.application_id)];
-    let application = application_store::lock_applications(&mut transaction, &ids).await?.pop();
-    let application = application.ok_or(Fault::Refused(ApplyRefusal::ApplicationUnknown))?;
+    let application = lock_application(&mut transaction, (decision.borrower_id, decision.application_id)).await?;
     let product = app.catalogue.get(&mut transaction, application.product_id, application.product_version).await?;
     let heard = word::hear(&application, &product.terms, decision.said, app.clock.now()).map_err(Fault::Refused)?;
     let verdict = match heard {

@@ -93,16 +93,19 @@ pub async fn set(
         return Ok(again(page, form, has_pin));
     }
     match set_pin(&app, id, NewPin { chosen: &chosen, here: page.visit.token_hash() }).await {
-        Ok(()) => {
-            page.visit.flash("flash-pin-set");
-            Ok(Redirect::to(path_of_ours(form.value("next"), ME)).into_response())
-        }
+        Ok(()) => Ok(set_on(&page, &form)),
         Err(Fault::Refused(refusal)) => {
             refuse(&mut form, "pin_new", refusal);
             Ok(again(page, form, has_pin))
         }
         Err(failed) => Err(failed.into()),
     }
+}
+
+/// The PIN is set: on to where it was wanted.
+fn set_on(page: &Page, form: &Form) -> Response {
+    page.visit.flash("flash-pin-set");
+    Redirect::to(path_of_ours(form.value("next"), ME)).into_response()
 }
 
 /// `GET /me/pin/forgotten`
@@ -144,10 +147,7 @@ pub async fn reset(
         return Ok(ForgottenPage { page, form, mobile, is_sent }.answer());
     };
     match set_pin(&app, id, NewPin { chosen: &chosen, here: page.visit.token_hash() }).await {
-        Ok(()) => {
-            page.visit.flash("flash-pin-set");
-            Ok(Redirect::to(path_of_ours(form.value("next"), ME)).into_response())
-        }
+        Ok(()) => Ok(set_on(&page, &form)),
         Err(Fault::Refused(refusal)) => {
             refuse(&mut form, "pin_new", refusal);
             Ok(ForgottenPage { page, form, mobile, is_sent: false }.answer())

@@ -2,6 +2,7 @@
 
 pub mod base;
 pub mod error;
+pub mod gather;
 pub mod launcher;
 pub mod database;
 pub mod vault;

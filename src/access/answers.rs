@@ -2,38 +2,27 @@
 
 use std::collections::{HashMap, HashSet};
 
-use anyhow::anyhow;
+use anyhow::Context as _;
 use sqlx::PgPool;
-use tokio::sync::{mpsc, oneshot};
 use uuid::Uuid;
 
 use super::answer_store::{self, KeptAnswer, Keyed, TakenKey, Wanted};
 use crate::error::Attempt;
-
-/// Requests in one statement; while one runs, the next batch fills.
-const BATCH_MAX: usize = 256;
-/// Requests waiting; beyond it callers wait to be queued.
-const QUEUE_MAX: usize = 4_096;
-
-struct Waiting<Q, A> {
-    asked: Q,
-    answer: oneshot::Sender<Result<A, String>>,
-}
+use crate::gather::Gatherer;
 
 /// Cheap to clone; every clone asks through the same queues.
 #[derive(Clone)]
 pub struct Answers {
-    keys: mpsc::Sender<Waiting<Wanted, Option<Attempt>>>,
-    answers: mpsc::Sender<Waiting<(Keyed, KeptAnswer), ()>>,
+    keys: Gatherer<Wanted, Option<Attempt>>,
+    answers: Gatherer<(Keyed, KeptAnswer), ()>,
 }
 
 impl Answers {
     /// Starts two tasks, which end when the last handle is dropped.
     pub fn start(pool: PgPool) -> Answers {
-        let (keys, wanted) = mpsc::channel(QUEUE_MAX);
-        let (answers, kept) = mpsc::channel(QUEUE_MAX);
-        tokio::spawn(serve(pool.clone(), wanted, take_keys));
-        tokio::spawn(serve(pool, kept, keep_answers));
+        let pool_of_keys = pool.clone();
+        let keys = Gatherer::start(move |wanted| take_keys(pool_of_keys.clone(), wanted));
+        let answers = Gatherer::start(move |kept| keep_answers(pool.clone(), kept));
         Answers { keys, answers }
     }
 
@@ -42,7 +31,7 @@ impl Answers {
     /// # Errors
     /// If the database does not answer.
     pub async fn take(&self, wanted: Wanted) -> anyhow::Result<Option<Attempt>> {
-        ask(&self.keys, wanted).await
+        self.keys.ask(wanted).await.context("an idempotency key could not be taken")
     }
 
     /// Keeps the first answer under a key; it is there when this returns.
@@ -50,36 +39,11 @@ impl Answers {
     /// # Errors
     /// If the database does not answer.
     pub async fn keep(&self, keyed: Keyed, answer: KeptAnswer) -> anyhow::Result<()> {
-        ask(&self.answers, (keyed, answer)).await
+        self.answers.ask((keyed, answer)).await.context("an answer could not be kept")
     }
 }
 
-async fn ask<Q, A>(queue: &mpsc::Sender<Waiting<Q, A>>, asked: Q) -> anyhow::Result<A> {
-    let (answer, answered) = oneshot::channel();
-    queue.send(Waiting { asked, answer }).await.map_err(|_| anyhow!("the keeping of answers has ended"))?;
-    answered.await?.map_err(|error| anyhow!("an idempotency key could not be written: {error}"))
-}
-
-async fn serve<Q, A: Clone>(
-    pool: PgPool,
-    mut queue: mpsc::Receiver<Waiting<Q, A>>,
-    write: impl AsyncFn(&PgPool, &[Q]) -> sqlx::Result<Vec<A>>,
-) {
-    let mut batch = Vec::with_capacity(BATCH_MAX);
-    while queue.recv_many(&mut batch, BATCH_MAX).await > 0 {
-        let (asked, answers): (Vec<Q>, Vec<_>) = batch.drain(..).map(|one| (one.asked, one.answer)).unzip();
-        let written = match write(&pool, &asked).await {
-            Ok(written) => written.into_iter().map(Ok).collect(),
-            Err(error) => vec![Err(error.to_string()); asked.len()],
-        };
-        for (answer, written) in answers.into_iter().zip(written) {
-            // Whoever asked may have gone.
-            let _ = answer.send(written);
-        }
-    }
-}
-
-async fn take_keys(pool: &PgPool, wanted: &[Wanted]) -> sqlx::Result<Vec<Option<Attempt>>> {
+async fn take_keys(pool: PgPool, wanted: Vec<Wanted>) -> anyhow::Result<Vec<Option<Attempt>>> {
     let mut seen = HashSet::new();
     // Of those that want one key at once the first gets it.
     let first: Vec<bool> =
@@ -93,7 +57,7 @@ async fn take_keys(pool: &PgPool, wanted: &[Wanted]) -> sqlx::Result<Vec<Option<
     Ok(wanted.iter().zip(first).map(|(one, first)| if first { found(one) } else { None }).collect())
 }
 
-async fn keep_answers(pool: &PgPool, kept: &[(Keyed, KeptAnswer)]) -> sqlx::Result<Vec<()>> {
-    answer_store::keep_answers(&mut *pool.acquire().await?, kept).await?;
+async fn keep_answers(pool: PgPool, kept: Vec<(Keyed, KeptAnswer)>) -> anyhow::Result<Vec<()>> {
+    answer_store::keep_answers(&mut *pool.acquire().await?, &kept).await?;
     Ok(vec![(); kept.len()])
 }

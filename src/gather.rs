@@ -1,0 +1,97 @@
+//! Gathers what many callers ask, so that the database answers all of them in one statement. While one statement runs, the next batch
+//! fills; there is no timer.
+
+use anyhow::anyhow;
+use tokio::sync::{mpsc, oneshot};
+
+/// Questions in one batch.
+const BATCH_MAX: usize = 256;
+/// Questions waiting; beyond it callers wait to be queued.
+const QUEUE_MAX: usize = 4_096;
+
+struct Waiting<Q, A> {
+    asked: Q,
+    answer: oneshot::Sender<Result<A, String>>,
+}
+
+/// A handle on one queue of questions; every clone asks through the same.
+pub struct Gatherer<Q, A> {
+    queue: mpsc::Sender<Waiting<Q, A>>,
+}
+
+impl<Q, A> Clone for Gatherer<Q, A> {
+    fn clone(&self) -> Gatherer<Q, A> {
+        Gatherer { queue: self.queue.clone() }
+    }
+}
+
+impl<Q: Send + 'static, A: Send + 'static> Gatherer<Q, A> {
+    /// Starts the task that answers, which ends when the last handle is dropped. `answer` gives one answer for each question of a batch,
+    /// in their order.
+    pub fn start<Answering>(answer: impl Fn(Vec<Q>) -> Answering + Send + 'static) -> Gatherer<Q, A>
+    where
+        Answering: Future<Output = anyhow::Result<Vec<A>>> + Send + 'static,
+    {
+        let (queue, waiting) = mpsc::channel(QUEUE_MAX);
+        tokio::spawn(answer_batches(waiting, answer));
+        Gatherer { queue }
+    }
+
+    /// # Errors
+    /// If the batch fails, as a whole.
+    pub async fn ask(&self, asked: Q) -> anyhow::Result<A> {
+        let (answer, answered) = oneshot::channel();
+        let ended = || anyhow!("nobody answers any more");
+        self.queue.send(Waiting { asked, answer }).await.map_err(|_| ended())?;
+        answered.await.map_err(|_| ended())?.map_err(|error| anyhow!("a batch failed: {error}"))
+    }
+}
+
+async fn answer_batches<Q, A, Answering>(
+    mut waiting: mpsc::Receiver<Waiting<Q, A>>,
+    answer: impl Fn(Vec<Q>) -> Answering,
+) where
+    Answering: Future<Output = anyhow::Result<Vec<A>>>,
+{
+    let mut batch = Vec::with_capacity(BATCH_MAX);
+    while waiting.recv_many(&mut batch, BATCH_MAX).await > 0 {
+        let (asked, callers): (Vec<Q>, Vec<_>) = batch.drain(..).map(|one| (one.asked, one.answer)).unzip();
+        match answer(asked).await {
+            Ok(answers) => {
+                for (caller, answer) in callers.into_iter().zip(answers) {
+                    // Whoever asked may have gone.
+                    let _ = caller.send(Ok(answer));
+                }
+            }
+            Err(error) => {
+                for caller in callers {
+                    let _ = caller.send(Err(format!("{error:#}")));
+                }
+            }
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[tokio::test]
+    async fn everybody_gets_the_answer_to_the_own_question() {
+        let doubled = Gatherer::start(async |asked: Vec<u32>| Ok(asked.into_iter().map(|one| one * 2).collect()));
+        let asked = (0..1_000).map(|one| doubled.ask(one));
+        let answers: Vec<u32> =
+            futures_util::future::join_all(asked).await.into_iter().map(|answer| answer.unwrap()).collect();
+        assert_eq!(answers, (0..1_000).map(|one| one * 2).collect::<Vec<_>>());
+    }
+
+    #[tokio::test]
+    async fn a_batch_that_fails_fails_for_all_of_it_and_the_next_is_answered() {
+        let picky = Gatherer::start(async |asked: Vec<u32>| match asked.contains(&13) {
+            true => Err(anyhow!("thirteen")),
+            false => Ok(asked),
+        });
+        assert!(picky.ask(13).await.unwrap_err().to_string().contains("thirteen"));
+        assert_eq!(picky.ask(12).await.unwrap(), 12);
+    }
+}

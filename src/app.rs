@@ -8,6 +8,7 @@ use crate::access::{AddressRange, Directory};
 use crate::base::{Clock, WorkingCalendar};
 use crate::credit::RiskHook;
 use crate::day_file;
+use crate::merchant::OrderDesk;
 use crate::outbox::DeliverySettings;
 use crate::page::Site;
 use crate::partner::Partners;
@@ -25,6 +26,8 @@ pub struct App {
     pub vault: Arc<Vault>,
     /// Published products, parsed once.
     pub catalogue: Catalogue,
+    /// Opens the orders of merchants' systems.
+    pub order_desk: OrderDesk,
     /// Calls the outside world.
     pub partners: Arc<Partners>,
     /// Believes the partners that call our API.

@@ -370,14 +370,16 @@ pub fn app_on(config: &Config, pool: PgPool, clock: Clock) -> anyhow::Result<App
         partners = partners.with_wechat(settings.clone())?;
     }
     let vault = Arc::new(config.vault()?);
+    let catalogue = Catalogue::default();
     Ok(App {
         access: Arc::new(
             Directory::new(pool.clone(), vault.clone(), Clock::System).behind(config.trusted_proxies.clone()),
         ),
+        order_desk: OrderDesk::start(pool.clone(), catalogue.clone()),
         pool,
         clock,
         vault,
-        catalogue: Catalogue::default(),
+        catalogue,
         partners: Arc::new(partners),
         risk: Arc::new(config.risk_hook.clone()),
         calendar: config.calendar.clone(),

@@ -11,7 +11,6 @@ use utoipa::{IntoParams, ToSchema};
 use super::code::{Code, CodeKind, CodeStatus};
 use super::code_actions::{Order, close_code};
 use super::code_store;
-use super::order_actions::open_by_system;
 use crate::app::App;
 use crate::base::Fen;
 use crate::base::id::{CodeId, MerchantId, PurchaseId};
@@ -94,7 +93,7 @@ pub async fn create_order(
         amount: order.amount_fen.0,
         expires_at: order.expires_at,
     };
-    let code = open_by_system(&app, &order).await?;
+    let code = app.order_desk.open(order, app.clock.now()).await?;
     let order = OrderView::of(&app, code).ok_or_else(Problem::not_found)?;
     Ok((StatusCode::CREATED, Json(order)))
 }

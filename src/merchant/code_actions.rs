@@ -45,9 +45,18 @@ pub async fn open_order_code(app: &App, order: &Order) -> Outcome<Code, CodeRefu
         return Ok(code);
     }
     require_active(&mut connection, order.merchant_id).await?;
-    let existing = code_store::find_code_of(&mut connection, order.merchant_id, Some(&order.reference)).await?;
+    opened_before(&mut connection, order, &code.kind).await
+}
+
+/// The code of an order that could not be opened because its reference stands already; refused where that is another order.
+pub(super) async fn opened_before(
+    connection: &mut PgConnection,
+    order: &Order,
+    kind: &CodeKind,
+) -> Outcome<Code, CodeRefusal> {
+    let existing = code_store::find_code_of(connection, order.merchant_id, Some(&order.reference)).await?;
     match existing {
-        Some(existing) if existing.kind == code.kind => Ok(existing),
+        Some(existing) if existing.kind == *kind => Ok(existing),
         _ => Err(Fault::Refused(CodeRefusal::ReferenceTaken { reference: order.reference.clone() })),
     }
 }

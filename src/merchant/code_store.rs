@@ -62,6 +62,43 @@ pub async fn insert_code(connection: &mut PgConnection, code: &Code, at: DateTim
     Ok(done.rows_affected() == 1)
 }
 
+/// Writes codes of orders, many at once and each as of its time, as [`insert_code`] does; returns those that were written.
+pub async fn insert_order_codes<'a>(
+    connection: &mut PgConnection,
+    codes: impl Iterator<Item = (&'a Code, DateTime<Utc>)>,
+) -> sqlx::Result<Vec<CodeId>> {
+    let (mut ids, mut merchant_ids, mut amounts) = (Vec::new(), Vec::new(), Vec::new());
+    let (mut references, mut expiries, mut times) = (Vec::new(), Vec::new(), Vec::new());
+    for (code, at) in codes {
+        let CodeKind::Order { amount, reference, expires_at } = &code.kind else { continue };
+        ids.push(code.code_id.uuid());
+        merchant_ids.push(code.merchant_id.uuid());
+        amounts.push(amount.get());
+        references.push(reference.as_str());
+        expiries.push(*expires_at);
+        times.push(at);
+    }
+    sqlx::query_scalar!(
+        // In one order on every node, so that none waits for another in a circle.
+        r#"insert into merchant_code (code_id, merchant_id, kind, amount_fen, order_reference, expires_at, status, created_at)
+           select o.code_id, o.merchant_id, 'order', o.amount_fen, o.reference, o.expires_at, 'open', o.at
+           from unnest($1::uuid[], $2::uuid[], $3::bigint[], $4::text[], $5::timestamptz[], $6::timestamptz[])
+                as o(code_id, merchant_id, amount_fen, reference, expires_at, at)
+           join merchant m on m.merchant_id = o.merchant_id and m.status = 'active'
+           order by o.merchant_id, o.reference
+           on conflict do nothing
+           returning code_id as "code_id: CodeId""#,
+        &ids,
+        &merchant_ids,
+        &amounts,
+        &references as &[&str],
+        &expiries,
+        &times,
+    )
+    .fetch_all(connection)
+    .await
+}
+
 pub async fn find_code(connection: &mut PgConnection, code_id: CodeId) -> sqlx::Result<Option<Code>> {
     let row = sqlx::query_as!(
         CodeRow,

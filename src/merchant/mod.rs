@@ -20,6 +20,7 @@ pub mod actions;
 pub mod code_actions;
 pub mod staff_actions;
 pub mod join_actions;
+pub mod order_desk;
 pub mod order_actions;
 pub mod notify_actions;
 pub mod api;
@@ -40,5 +41,6 @@ pub use code_store::{find_code, find_codes, lock_code_of_purchase, lock_codes, m
 pub use h5::MerchantSignedIn;
 pub use model::{Category, Decision, MerchantRefusal, MerchantStatus};
 pub use notification::Payment;
+pub use order_desk::OrderDesk;
 pub use staff::{Right, Role, Staff};
 pub use store::{MerchantTerms, find_other_link, load_merchants};

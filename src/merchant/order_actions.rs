@@ -1,10 +1,10 @@
 //! Use cases of orders opened by hand.
 
 use super::code::{Code, CodeKind, CodeRefusal, CodeStatus, token};
-use super::code_actions::{Order, check, open_order_code, require_active};
-use super::order::{self, HandOrder, Waits};
+use super::code_actions::require_active;
+use super::order::{HandOrder, Waits};
 use super::order_store::{self, NewHandOrder};
-use super::{code_store, staff::Staff};
+use super::{code_store, order_desk, staff::Staff};
 use crate::app::App;
 use crate::base::Fen;
 use crate::base::id::{CodeId, MerchantId};
@@ -64,28 +64,11 @@ pub async fn open_by_hand(app: &App, wish: &HandOrderWish<'_>) -> Outcome<CodeId
     Ok(wish.code_id)
 }
 
-/// Opens an order that a merchant's own system asks for, unless nobody could pay it. One that was opened before is answered as it was
-/// then, whatever is sold by now.
-pub async fn open_by_system(app: &App, order: &Order) -> Outcome<Code, CodeRefusal> {
-    check(order, app.clock.now()).map_err(Fault::Refused)?;
-    if !order::is_sold(&amounts_sold(app, order.merchant_id).await?, order.amount) {
-        let mut connection = app.pool.acquire().await?;
-        let known = code_store::find_code_of(&mut connection, order.merchant_id, Some(&order.reference)).await?;
-        known.ok_or(Fault::Refused(CodeRefusal::AmountNotSold))?;
-    }
-    open_order_code(app, order).await
-}
-
 /// What one purchase at a merchant may come to, by each product that is sold there.
 pub async fn amounts_sold(app: &App, merchant_id: MerchantId) -> anyhow::Result<Vec<(Fen, Fen)>> {
     let mut connection = app.pool.acquire().await?;
-    let on_sale = order_store::load_on_sale(&mut connection, merchant_id).await?;
-    let mut amounts = Vec::new();
-    for one in on_sale {
-        let product = app.catalogue.get(&mut connection, one.product_id, one.version).await?;
-        amounts.extend(order::amounts_sold(&[product], &one.category, one.today));
-    }
-    Ok(amounts)
+    let mut amounts = order_desk::amounts_sold(&mut connection, &app.catalogue, &[merchant_id.uuid()]).await?;
+    Ok(amounts.remove(&merchant_id).unwrap_or_default())
 }
 
 pub async fn find_order(app: &App, merchant_id: MerchantId, code_id: CodeId) -> anyhow::Result<Option<HandOrder>> {

@@ -35,6 +35,7 @@ pub async fn insert_hand_order(connection: &mut PgConnection, order: &NewHandOrd
 
 /// A product version that is on sale, with what else decides whether it is sold at a merchant.
 pub struct OnSale {
+    pub merchant_id: MerchantId,
     pub product_id: ProductId,
     pub version: i32,
     /// The merchant's.
@@ -42,16 +43,17 @@ pub struct OnSale {
     pub today: BusinessDay,
 }
 
-/// What is on sale while a merchant's orders are opened, by product code; in one look, because a merchant's system asks for each order.
-pub async fn load_on_sale(connection: &mut PgConnection, merchant_id: MerchantId) -> sqlx::Result<Vec<OnSale>> {
+/// What is on sale while these merchants' orders are opened, by product code; in one look, because their systems ask for each order.
+pub async fn load_on_sale(connection: &mut PgConnection, merchant_ids: &[Uuid]) -> sqlx::Result<Vec<OnSale>> {
     sqlx::query_as!(
         OnSale,
-        r#"select v.product_id as "product_id!: ProductId", max(v.version) as "version!", m.category as "category!",
-                  (select today from business_day) as "today!: BusinessDay"
-           from product_version v join product p using (product_id) cross join merchant m
-           where v.withdrawn_at is null and m.merchant_id = $1
-           group by v.product_id, p.code, m.category order by p.code"#,
-        merchant_id.uuid(),
+        r#"select m.merchant_id as "merchant_id!: MerchantId", v.product_id as "product_id!: ProductId", v.version as "version!",
+                  m.category as "category!", (select today from business_day) as "today!: BusinessDay"
+           from (select product_id, max(version) as version from product_version where withdrawn_at is null
+                 group by product_id) as v
+           join product p using (product_id) cross join merchant m
+           where m.merchant_id = any($1) order by p.code"#,
+        merchant_ids,
     )
     .fetch_all(connection)
     .await

@@ -72,13 +72,15 @@ impl House {
             silence: Silence::Drop,
             callback_base: Some(format!("http://{}/partner", pages_at.local_addr()?)),
         })?;
+        let catalogue = Catalogue::default();
         let app = App {
+            order_desk: OrderDesk::start(pool.clone(), catalogue.clone()),
             access: Arc::new(Directory::new(pool.clone(), vault.clone(), Clock::System)),
             pool,
             clock,
             calendar,
             vault,
-            catalogue: Catalogue::default(),
+            catalogue,
             partners: Arc::new(partners),
             risk,
             day_files: day_file::Rules::SHIPPED,

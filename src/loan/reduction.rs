@@ -85,7 +85,8 @@ pub struct BilledFall {
 ///
 /// Interest of an unbilled period scales with its opening balance, `old × new balance ÷ old balance`; in the period that
 /// the day falls into, the days before it keep the old balance. One rounding for each period. A fee per period scales
-/// with the principal not yet billed.
+/// with the principal not yet billed, and ends with it: a period that opens without principal asks for nothing, as its loan is
+/// paid by then.
 pub fn reduce(standing: &Standing<'_>, fall: Fall) -> Reduction {
     let billed_count = usize::from(standing.periods_billed);
     let rows = &standing.schedule.installments;
@@ -213,10 +214,10 @@ fn rescale(schedule: &mut Schedule, billed_count: usize, falls: &[Fen], made_on:
     for (row, fallen) in unbilled.iter_mut().zip(falls) {
         let weight = BalanceWeight { from: period_from, to: row.due_on, day, balance_before, balance_after };
         row.interest = if unbilled_after.is_zero() { Fen::ZERO } else { weight.scale(row.interest) };
-        row.fee = if unbilled_before.is_positive() {
+        row.fee = if balance_after.is_positive() {
             row.fee.share(unbilled_after.get(), unbilled_before.get())
         } else {
-            row.fee
+            Fen::ZERO
         };
         balance_before -= row.principal;
         row.principal -= *fallen;
@@ -277,7 +278,10 @@ pub fn explain(
         new: new.interest,
     };
     let (balance_before, balance_after) = (principal(before, billed), principal(after, billed));
-    let fee = Rescaling::Fee { old: old.fee, balance_before, balance_after, new: new.fee };
+    let fee = match principal(after, index).is_zero() {
+        true => Rescaling::Nothing,
+        false => Rescaling::Fee { old: old.fee, balance_before, balance_after, new: new.fee },
+    };
     [(old.interest, interest), (old.fee, fee)]
         .into_iter()
         .filter(|(asked, _)| asked.is_positive())
@@ -370,6 +374,21 @@ mod tests {
         let interests: Vec<i64> = reduction.schedule.installments.iter().map(|row| row.interest.get()).collect();
         assert_eq!(interests, [15, 5, 0]);
         assert_eq!(reduction.interest_waived, Fen::new(40));
+    }
+
+    #[test]
+    fn a_fee_a_period_ends_with_the_principal_that_is_left() {
+        let mut schedule = three_periods();
+        for row in &mut schedule.installments {
+            (row.interest, row.fee) = (Fen::ZERO, Fen::new(30));
+        }
+        let reduction = reduce(&standing(&schedule, &[]), fall(1_500, RefundOrder::LastFirst, "2026-02-04"));
+        let rows = reduction.schedule.installments.iter().map(|row| (row.principal.get(), row.fee.get()));
+        // Half of the principal bears half of the fee, and in the third period there is none.
+        assert_eq!(rows.collect::<Vec<_>>(), [(1_000, 15), (500, 15), (0, 0)]);
+        assert_eq!(reduction.interest_waived, Fen::new(60));
+        let days = (day("2026-01-25"), day("2026-02-04"));
+        assert_eq!(explain((&schedule, &reduction.schedule), 2, 0, days), [Rescaling::Nothing]);
     }
 
     #[test]

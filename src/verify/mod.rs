@@ -2,6 +2,7 @@
 
 pub mod store;
 mod balance_store;
+mod billed_store;
 mod income_store;
 mod settled_store;
 

@@ -3,7 +3,7 @@
 use sqlx::{AssertSqlSafe, PgConnection};
 
 use super::settled_store::{find_settled, find_unpaid_penalty};
-use super::{FINDINGS_MAX, Finding, balance_store, income_store};
+use super::{FINDINGS_MAX, Finding, balance_store, billed_store, income_store};
 
 /// An identity and how its exceptions are found.
 #[derive(Debug)]
@@ -186,6 +186,8 @@ identities! {
                     from bill_line group by line_id, loan_id) charges on charges.loan_id = l.loan_id and charges.line_id = l.line_id
          cross join lateral (values (l.principal_fen - l.principal_paid_fen - l.principal_returned_fen), (charges.fen)) as owed(fen)
          where l.status in ('paid', 'refunded') and owed.fen <> 0",
+
+    "statements bill what schedules ask, and leave nothing out": billed_store::BILLED,
 
     "a bill is the sum of its lines":
         "select b.line_id || ' due ' || b.due_on as subject, b.principal_fen + b.interest_fen + b.fee_fen as expected,

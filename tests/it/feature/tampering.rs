@@ -116,6 +116,25 @@ const TAMPERED: &[(&str, &str)] = &[
         "a loan's installments sum to the loan",
         "update schedule set principal_fen[1] = principal_fen[1] + 1",
     ),
+    // Of a line and its bill at once, so that the sum is right.
+    (
+        "statements bill what schedules ask, and leave nothing out",
+        "update bill_line set interest_fen = interest_fen + 1; update bill set interest_fen = interest_fen + 1",
+    ),
+    (
+        "statements bill what schedules ask, and leave nothing out",
+        "update bill_line set due_on = due_on + 1; update bill set due_on = due_on + 1",
+    ),
+    (
+        "statements bill what schedules ask, and leave nothing out",
+        "delete from bill_line where period = 1; delete from bill b
+         where not exists (select from bill_line i where i.line_id = b.line_id and i.due_on = b.due_on)",
+    ),
+    // It is held for paid, and asks for more in the coming periods.
+    (
+        "statements bill what schedules ask, and leave nothing out",
+        "update loan set status = 'paid', closed_on = made_on where status = 'open'",
+    ),
     ("a bill is the sum of its lines", "update bill set interest_fen = interest_fen + 1"),
     (
         "a paid bill owes nothing and an open one something",

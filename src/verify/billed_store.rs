@@ -1,0 +1,37 @@
+//! What was billed as SQL, row by row of the schedules: nothing else than they ask for, and nothing of it left out.
+
+/// Lines of statements and payoffs that say other than their row of the schedule as it stands, and rows without a line though their
+/// statement was cut, or though nothing more will be billed of their loan. A payoff that was quoted before a statement was cut takes
+/// that row's charges out of the schedule; on the line they stand as waived.
+pub(super) const BILLED: &str = "
+    select i.line_id || ' loan ' || i.loan_id || ' period ' || i.period || ' ' || part.name as subject,
+           coalesce(part.asked, 0) as expected, part.billed as found
+    from bill_line i
+    join loan l on l.loan_id = i.loan_id and l.line_id = i.line_id
+    join schedule s on s.line_id = l.line_id and s.loan_id = l.loan_id and s.version = l.schedule_version
+    cross join lateral (values ('due day', 1, (i.due_on is not distinct from s.due_on[i.period])::int::bigint),
+                               ('principal', s.principal_fen[i.period], i.principal_fen),
+                               ('interest', s.interest_fen[i.period], i.interest_fen),
+                               ('fee', s.fee_fen[i.period], i.fee_fen)) as part(name, asked, billed)
+    where (i.due_on, i.principal_fen, i.interest_fen, i.fee_fen)
+          is distinct from (s.due_on[i.period], s.principal_fen[i.period], s.interest_fen[i.period], s.fee_fen[i.period])
+      and part.asked is distinct from part.billed
+      and not (part.name in ('interest', 'fee') and part.asked = 0 and i.origin = 'statement'
+               and exists (select from schedule p where p.line_id = l.line_id and p.loan_id = l.loan_id and p.reason = 'payoff'))
+    union all
+    select l.line_id || ' loan ' || l.loan_id || ' period ' || due.period || ' not billed', due.asked, 0
+    from (select max(business_day) as day from close_run where finished_at is not null) closed
+    cross join loan l
+    join schedule s on s.line_id = l.line_id and s.loan_id = l.loan_id and s.version = l.schedule_version
+    cross join lateral (
+        select k as period, s.principal_fen[k] + s.interest_fen[k] + s.fee_fen[k] as asked,
+               least((date_trunc('month', l.first_statement_on::timestamp)
+                          + make_interval(months => k - 1, days => l.statement_day - 1))::date,
+                     (date_trunc('month', l.first_statement_on::timestamp) + make_interval(months => k))::date - 1) as statement_on
+        from generate_series(1, case l.status
+                 when 'open' then least(l.periods::int, ((extract(year from closed.day) - extract(year from l.first_statement_on)) * 12
+                                                         + extract(month from closed.day) - extract(month from l.first_statement_on))::int + 1)
+                 else l.periods::int end) as k) due
+    where l.status <> 'voided' and due.asked > 0
+      and (l.status <> 'open' or due.statement_on in (select business_day from close_run where finished_at is not null))
+      and not exists (select from bill_line i where i.line_id = l.line_id and i.loan_id = l.loan_id and i.period = due.period)";

@@ -182,10 +182,24 @@ fn check_sums(schedule: &Schedule, amount: Fen, periods: u16) -> Result<(), Stri
         return Err(format!("the principal parts sum to {} fen", schedule.principal().get()));
     }
     let parts = |row: &Installment| [row.principal, row.interest, row.fee];
-    match schedule.installments.iter().position(|row| parts(row).iter().any(|part| part.is_negative())) {
-        Some(index) => Err(format!("a part of row {} is negative", index + 1)),
-        None => Ok(()),
+    if let Some(index) = schedule.installments.iter().position(|row| parts(row).iter().any(|part| part.is_negative())) {
+        return Err(format!("a part of row {} is negative", index + 1));
     }
+    check_ends_with_principal(schedule, amount)
+}
+
+/// A loan is paid with its last principal: what a later row asked for would be billed to nobody. Tiny amounts of a flat fee come to it,
+/// whose principal runs out before the fee that the last row absorbs.
+fn check_ends_with_principal(schedule: &Schedule, amount: Fen) -> Result<(), String> {
+    let mut left = amount;
+    for (row, number) in schedule.installments.iter().zip(1..) {
+        let charges = row.interest + row.fee;
+        if left.is_zero() && !charges.is_zero() {
+            return Err(format!("row {number} asks for {} fen, though no principal is left by then", charges.get()));
+        }
+        left -= row.principal;
+    }
+    Ok(())
 }
 
 fn check_cap(terms: &Terms, quote: &Quote) -> Result<Price, String> {

@@ -177,6 +177,21 @@ fn a_plan_that_breaks_its_cap_is_not_published() {
 }
 
 #[test]
+fn a_fee_on_principal_that_has_run_out_is_not_published() {
+    // 20 fen in 12 parts are 2 in each of the first ten; 0.75 % of them twelve times are 2, of which the borrower pays half in the last.
+    let text = text("merchant-subsidy").replace("amount_min_fen = 10_000", "amount_min_fen = 1");
+    match product::check(&text) {
+        Err(ProductRefusal::Unproven(problems)) => {
+            let told: Vec<String> = problems.iter().map(ToString::to_string).collect();
+            let row = "20 fen in 12 periods, grade E";
+            let reason = "row 12 asks for 1 fen, though no principal is left by then";
+            assert!(told.iter().any(|problem| problem.starts_with(row) && problem.ends_with(reason)), "{told:?}");
+        }
+        other => panic!("expected a refusal, found {other:?}"),
+    }
+}
+
+#[test]
 fn a_plan_by_days_holds_its_cap_on_lines_that_another_product_opened_too() {
     // On its own lines the first period has 36 days at most, and the whole costs 22.1 %.
     let dear =

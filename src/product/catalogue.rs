@@ -42,7 +42,7 @@ impl Catalogue {
         }
         let found = store::find_terms(connection, product_id, version).await?;
         let (funder_id, text) = found.with_context(|| format!("{product_id} has no version {version}"))?;
-        let terms = file::parse(&text).map_err(|problems| {
+        let terms = file::parse_published(&text).map_err(|problems| {
             let first = problems.first().map(ToString::to_string).unwrap_or_default();
             anyhow::anyhow!("the published text of {product_id} version {version} is broken: {first}")
         })?;

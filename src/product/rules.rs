@@ -17,8 +17,9 @@ pub const GRADES_MAX: usize = 26;
 pub const LIMIT_MAX: Fen = Fen::new(20_000_000);
 /// Installments: at most five years (银保监发〔2022〕13号).
 pub const PERIODS_MAX: u16 = 60;
-/// Bullet repayment: at most one year (商业银行互联网贷款管理暂行办法 art. 6).
-pub const BULLET_PERIODS_MAX: u16 = 12;
+/// Bullet repayment: at most one year (商业银行互联网贷款管理暂行办法 art. 6). The first payment falls due up to a month and 28 days
+/// after the purchase, so that the twelfth would come after more than a year.
+pub const BULLET_PERIODS_MAX: u16 = 11;
 /// Overdue interest is the contract rate plus 30 % to 50 % (银发〔2003〕251号 item 3).
 pub const PENALTY_MULTIPLE: (&str, &str) = ("1.3", "1.5");
 /// 24 % a year spread over the 365 days that a year has, whatever the basis, rounded down.

@@ -111,6 +111,7 @@ fn each_rule_refuses_what_it_is_for() {
         ("standard", "[2, 3,", "[61, 3,", "plan[0].periods[0]"),
         ("standard", "[2, 3,", "[3, 3,", "plan[0].periods"),
         ("standard", "\"equal_installment\"", "\"interest_first\"", "plan[0].periods"),
+        ("interest-first", "[3, 6, 9]", "[3, 6, 12]", "plan[0].periods"),
         ("standard", "\"equal_installment\"", "\"flat_fee\"", "penalty.multiple"),
         ("standard", "\"penalty\", \"interest\"", "\"fee\", \"interest\"", "allocation.order"),
         ("standard", "per_day_max = 50", "per_day_max = 1_001", "purchase.per_day_max"),
@@ -297,6 +298,13 @@ async fn a_version_is_published_once_and_never_changes(pool: PgPool) {
     assert!(app.catalogue.current(&mut connection, "harbour-standard").await.unwrap().is_none());
     let versions = product::list_versions(&app, "harbour-standard").await.unwrap();
     assert!(versions.iter().all(|version| version.withdrawn_at.is_some()));
+
+    // What kept the rules of another day is read as it was published: there are loans under it.
+    let (other, now) = (first.replace("claim_day = 80", "claim_day = 3"), app.clock.now());
+    assert!(file::parse(&other).is_err());
+    product::store::insert_version(&mut connection, current.product_id, 3, &other, &[3; 32], now).await.unwrap();
+    let other = app.catalogue.get(&mut connection, current.product_id, 3).await.unwrap();
+    assert_eq!(other.terms.overdue.claim_day, 3);
 }
 
 #[sqlx::test(migrator = "fenqi::MIGRATOR")]

@@ -15,6 +15,7 @@ use super::model::{PurchaseRequest, RequestRefusal};
 use super::risk_actions::weigh;
 use super::weighing::Weighed;
 use crate::app::App;
+use crate::base::BusinessDay;
 use crate::base::id::LineId;
 use crate::error::Fault;
 use crate::funder::slice::SLICES;
@@ -57,7 +58,18 @@ impl Authoriser {
     /// may be asked again and gets the recorded answer, if there is one.
     pub async fn authorise(&self, request: PurchaseRequest) -> Answer {
         request.check_form().map_err(Fault::Refused)?;
-        let request = weigh(&self.app, request).await?;
+        self.put(weigh(&self.app, request).await?).await
+    }
+
+    /// As [`Authoriser::authorise`], for a schedule that was agreed to as it was shown on a business day. Where that day has ended,
+    /// `ScheduleChanged` is answered and nothing recorded.
+    pub async fn authorise_as_shown(&self, request: PurchaseRequest, shown_on: BusinessDay) -> Answer {
+        request.check_form().map_err(Fault::Refused)?;
+        let weighed = weigh(&self.app, request).await?;
+        self.put(Weighed { shown_on: Some(shown_on), ..weighed }).await
+    }
+
+    async fn put(&self, request: Weighed) -> Answer {
         let (answer, answered) = oneshot::channel();
         self.waiting.try_send(Waiting { request, answer }).map_err(|refused| match refused {
             mpsc::error::TrySendError::Full(_) => Fault::Refused(RequestRefusal::Busy),

@@ -12,7 +12,7 @@ use sqlx::{Connection, PgConnection, PgPool, PgTransaction, Postgres};
 
 use super::batch_store::{Hold, Holding, Record, read_day_and_versions, record};
 use super::decision::{Desk, Offer, Written};
-use super::model::{PurchaseRequest, Receipt, RequestRefusal};
+use super::model::{Receipt, RequestRefusal};
 use super::notices;
 use super::store;
 use super::trading_store;
@@ -280,7 +280,7 @@ fn decide_in_order(app: &App, read: Read, requests: &[Weighed]) -> (Desk, Vec<An
         match earlier.get(&key) {
             Some(before) if before.fingerprint == fingerprint => Ok(before.receipt),
             Some(_) => Err(Fault::Refused(RequestRefusal::KeyReused)),
-            None => match unknown_to(&desk, request) {
+            None => match undecidable(&desk, request) {
                 Some(refusal) => Err(Fault::Refused(refusal)),
                 None => {
                     let receipt = desk.decide(request.clone(), fingerprint);
@@ -329,13 +329,16 @@ async fn lock_reserves(
     Ok(reserves)
 }
 
-fn unknown_to(desk: &Desk, request: &PurchaseRequest) -> Option<RequestRefusal> {
+/// Why nothing is decided; nothing is recorded either.
+fn undecidable(desk: &Desk, request: &Weighed) -> Option<RequestRefusal> {
     if !desk.lines.contains_key(&request.line_id) {
         Some(RequestRefusal::UnknownLine)
     } else if !desk.merchants.contains_key(&request.merchant_id) {
         Some(RequestRefusal::UnknownMerchant)
     } else if !desk.products.contains_key(&(request.product_id, request.product_version)) {
         Some(RequestRefusal::UnknownProduct)
+    } else if request.shown_on.is_some_and(|shown_on| shown_on != desk.today) {
+        Some(RequestRefusal::ScheduleChanged)
     } else {
         None
     }

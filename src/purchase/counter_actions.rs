@@ -268,19 +268,46 @@ pub async fn confirm(
         let is_same = earlier.is_of(shop, confirmation.amount, confirmation.plan);
         return if is_same { Ok(earlier.purchase_id()) } else { Err(Fault::Refused(ConfirmRefusal::PaidAnother)) };
     }
-    let plans = offer_plans(app, &lines, shop, confirmation.amount).await;
+    let chosen = find_shown(app, &lines, shop, confirmation).await?;
+    let checked = borrower::check_pin(app, confirmation.borrower_id, &confirmation.pin).await;
+    checked.map_err(|fault| fault.map_refusal(ConfirmRefusal::Pin))?;
+    let answer = match buy(authoriser, shop, confirmation, &chosen).await {
+        // The business day ended in between: a schedule that is the same on the new one was agreed to all the same.
+        Err(Fault::Refused(RequestRefusal::ScheduleChanged)) => {
+            let chosen = find_shown(app, &lines, shop, confirmation).await?;
+            buy(authoriser, shop, confirmation, &chosen).await
+        }
+        answer => answer,
+    };
+    let receipt = answer.map_err(|fault| fault.map_refusal(ConfirmRefusal::Request))?;
+    Ok(receipt.purchase_id)
+}
+
+async fn buy(
+    authoriser: &Authoriser,
+    shop: &Shop,
+    confirmation: &Confirmation,
+    chosen: &PlanOffer,
+) -> Outcome<Receipt, RequestRefusal> {
+    let request = request(shop, confirmation.amount, chosen.name, (chosen.line_id, &confirmation.key));
+    authoriser.authorise_as_shown(request, chosen.request.start_on).await
+}
+
+/// The plan that is confirmed, if it is offered today with the schedule that the page showed.
+async fn find_shown(
+    app: &App,
+    lines: &[Line],
+    shop: &Shop,
+    confirmation: &Confirmation,
+) -> Outcome<PlanOffer, ConfirmRefusal> {
+    let plans = offer_plans(app, lines, shop, confirmation.amount).await;
     let plans = plans.map_err(|fault| fault.map_refusal(ConfirmRefusal::NotOffered))?;
     let chosen = plans.into_iter().find(|plan| plan.name == confirmation.plan);
     let chosen = chosen.ok_or(Fault::Refused(ConfirmRefusal::PlanChanged))?;
     if chosen.schedule_hash() != confirmation.schedule {
         return Err(Fault::Refused(ConfirmRefusal::ScheduleChanged));
     }
-    let checked = borrower::check_pin(app, confirmation.borrower_id, &confirmation.pin).await;
-    checked.map_err(|fault| fault.map_refusal(ConfirmRefusal::Pin))?;
-    let request = request(shop, confirmation.amount, chosen.name, (chosen.line_id, &confirmation.key));
-    let answer = authoriser.authorise(request).await;
-    let receipt = answer.map_err(|fault| fault.map_refusal(ConfirmRefusal::Request))?;
-    Ok(receipt.purchase_id)
+    Ok(chosen)
 }
 
 /// A purchase as its borrower sees it; `None` where it is somebody else's, or none.

@@ -152,11 +152,13 @@ pub enum RequestRefusal {
     AmountMalformed,
     #[error("too many purchases are waiting; try again with the same key")]
     Busy,
+    #[error("the business day on which the plan was shown has ended; look at the plan again")]
+    ScheduleChanged,
 }
 
 impl RequestRefusal {
     /// One of each, in the order of their declaration.
-    pub const ALL: [RequestRefusal; 7] = [
+    pub const ALL: [RequestRefusal; 8] = [
         RequestRefusal::UnknownLine,
         RequestRefusal::UnknownMerchant,
         RequestRefusal::UnknownProduct,
@@ -164,6 +166,7 @@ impl RequestRefusal {
         RequestRefusal::KeyMalformed,
         RequestRefusal::AmountMalformed,
         RequestRefusal::Busy,
+        RequestRefusal::ScheduleChanged,
     ];
 }
 
@@ -177,6 +180,7 @@ impl Refusal for RequestRefusal {
             RequestRefusal::KeyMalformed => "idempotency_key_malformed",
             RequestRefusal::AmountMalformed => "amount_malformed",
             RequestRefusal::Busy => "busy",
+            RequestRefusal::ScheduleChanged => "schedule_changed",
         }
     }
 }

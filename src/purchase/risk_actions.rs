@@ -28,14 +28,14 @@ pub async fn weigh(app: &App, request: PurchaseRequest) -> Outcome<Weighed, Requ
             let mut connection = app.pool.acquire().await?;
             if crate::product::store::find_on_sale(&mut connection, &[version]).await?.is_empty() {
                 // The authoriser says that there is no such product.
-                return Ok(Weighed { request, word: RiskWord::Unasked });
+                return Ok(Weighed { request, word: RiskWord::Unasked, shown_on: None });
             }
             let product = app.catalogue.get(&mut connection, version.0, version.1).await?;
             drop(connection);
             weigh_under(app, &request, &product).await?
         }
     };
-    Ok(Weighed { request, word })
+    Ok(Weighed { request, word, shown_on: None })
 }
 
 async fn weigh_under(

@@ -6,8 +6,8 @@ use serde::{Deserialize, Serialize};
 use uuid::Uuid;
 
 use super::model::{PurchaseRefusal, PurchaseRequest};
-use crate::base::Fen;
 use crate::base::id::{BorrowerId, LineId, MerchantId};
+use crate::base::{BusinessDay, Fen};
 use crate::product::terms::PurchaseRiskTerms;
 
 /// A purchase with the risk hook's word on it, as the authoriser takes it.
@@ -15,6 +15,8 @@ use crate::product::terms::PurchaseRiskTerms;
 pub struct Weighed {
     pub request: PurchaseRequest,
     pub word: RiskWord,
+    /// The business day on which its schedule was shown and agreed to; without one, that of any day will do.
+    pub shown_on: Option<BusinessDay>,
 }
 
 impl Deref for Weighed {

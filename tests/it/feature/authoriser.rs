@@ -4,10 +4,12 @@ use std::time::Duration;
 
 use fenqi::base::Fen;
 use fenqi::base::id::CodeId;
+use fenqi::error::Fault;
 use fenqi::funder::actions::BankMovement;
 use fenqi::merchant::code_actions::Order;
 use fenqi::merchant::{self, CodeRefusal};
 use fenqi::purchase::authoriser::decide_one;
+use fenqi::purchase::model::RequestRefusal;
 use fenqi::purchase::{Authoriser, Decision, PurchaseRefusal, PurchaseRequest, trading_store};
 use sqlx::PgPool;
 
@@ -169,6 +171,20 @@ async fn a_purchase_that_waits_for_the_close_belongs_to_the_new_day(pool: PgPool
     let held_on_the_new_day =
         "select amount_fen from reserve_entry where kind = 'hold' and business_day = '2026-03-03'";
     assert_eq!(town.fen(held_on_the_new_day).await, 10_000);
+
+    // A schedule that was agreed to as of the day before is not that of today; the key is free until it is shown anew.
+    let line = town.open_lines(1, WISH).await[0];
+    let authoriser = Authoriser::start(town.app.clone());
+    let ask = async |shown_on: &str| {
+        let wish = town.wish(line, "shown", 10_000, ("harbour-standard", 3));
+        authoriser.authorise_as_shown(wish, shown_on.parse().unwrap()).await
+    };
+    let stale = ask("2026-03-02").await;
+    assert!(matches!(stale, Err(Fault::Refused(RequestRefusal::ScheduleChanged))), "{stale:?}");
+    assert_eq!(town.fen("select count(*) from purchase where idempotency_key = 'shown'").await, 0);
+    assert!(matches!(ask("2026-03-03").await.unwrap().decision, Decision::Authorised { .. }));
+    // What was bought is answered as it was, whatever day is named.
+    assert!(matches!(ask("2026-03-02").await.unwrap().decision, Decision::Authorised { .. }));
 }
 
 #[sqlx::test(migrator = "fenqi::MIGRATOR")]
@@ -241,7 +257,7 @@ async fn an_order_is_paid_once_however_many_pay_it_at_two_nodes(pool: PgPool) {
         assert_eq!(paid.len(), 1);
         assert!(refused.iter().all(|decision| *decision == Decision::Refused(PurchaseRefusal::OrderNotPayable)));
         let closed = merchant::close_code(&town.app, order).await;
-        assert!(matches!(closed, Err(fenqi::error::Fault::Refused(CodeRefusal::OrderPaid))), "{closed:?}");
+        assert!(matches!(closed, Err(Fault::Refused(CodeRefusal::OrderPaid))), "{closed:?}");
     }
     assert_eq!(
         town.fen("select count(*) from purchase p join merchant_code on p.purchase_id = paid_purchase_id").await,

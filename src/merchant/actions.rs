@@ -69,10 +69,14 @@ pub async fn onboard(app: &App, onboarding: &Onboarding) -> Outcome<MerchantId, 
         return Ok(merchant_id);
     }
     let existing = store::find_merchant_by_credit_code(&mut transaction, merchant.credit_code).await?;
-    match existing {
-        Some(existing) if checked.is_the_same_as(&existing) => Ok(existing.merchant_id),
-        _ => Err(Fault::Refused(MerchantRefusal::AlreadyOnboarded)),
-    }
+    let Some(existing) = existing.filter(|existing| checked.is_the_same_as(existing)) else {
+        return Err(Fault::Refused(MerchantRefusal::AlreadyOnboarded));
+    };
+    let sealed = store::find_sealed_account(&mut transaction, existing.merchant_id).await?;
+    let account = app.vault.open_for(existing.merchant_id.uuid(), Field::SettlementAccount, &sealed);
+    // Two accounts may end with the same digits.
+    let is_same = account.map_err(anyhow::Error::new)? == checked.account_number.reveal();
+    if is_same { Ok(existing.merchant_id) } else { Err(Fault::Refused(MerchantRefusal::AlreadyOnboarded)) }
 }
 
 /// An application as it is written, what is personal sealed.
@@ -121,6 +125,7 @@ pub(super) fn check(onboarding: &Onboarding) -> Result<Checked, MerchantRefusal>
 }
 
 impl Checked {
+    /// As far as the record tells, which has the last digits of the account alone.
     fn is_the_same_as(&self, existing: &MerchantRecord) -> bool {
         self.name == existing.name
             && self.category.code() == existing.category

@@ -154,6 +154,16 @@ pub async fn find_merchant_by_credit_code(
     .await
 }
 
+/// Where the merchant's money goes, sealed.
+///
+/// # Errors
+/// `RowNotFound` when there is no such merchant.
+pub async fn find_sealed_account(connection: &mut PgConnection, merchant_id: MerchantId) -> sqlx::Result<Vec<u8>> {
+    sqlx::query_scalar!("select settlement_account_sealed from merchant where merchant_id = $1", merchant_id.uuid())
+        .fetch_one(connection)
+        .await
+}
+
 pub async fn lock_status(
     connection: &mut PgConnection,
     merchant_id: MerchantId,

@@ -58,6 +58,9 @@ async fn an_application_is_checked_filed_once_and_decided(pool: PgPool) {
     assert_eq!(merchant::onboard(&app, &onboarding()).await.unwrap(), merchant_id);
     let other = Onboarding { category: "travel".into(), ..onboarding() };
     assert_eq!(refusal(merchant::onboard(&app, &other).await), MerchantRefusal::AlreadyOnboarded);
+    // Nor another account that ends with the same digits.
+    let elsewhere = Onboarding { account_number: "31001 5004 0005 9993 456".into(), ..onboarding() };
+    assert_eq!(refusal(merchant::onboard(&app, &elsewhere).await), MerchantRefusal::AlreadyOnboarded);
 
     assert_eq!(merchant::decide(&app, &judgement(merchant_id, Decision::Accept)).await.unwrap(), Step::Applied);
     assert_eq!(merchant::decide(&app, &judgement(merchant_id, Decision::Accept)).await.unwrap(), Step::AlreadyApplied);

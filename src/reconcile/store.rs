@@ -109,15 +109,18 @@ pub async fn days_without_file(
     .await
 }
 
-/// Orders that are pending here and explicitly final in the file.
+/// Orders that are pending here and explicitly final in the file, each once. Where the file names one twice and says the opposite, the
+/// success counts, so that nobody takes the money again; the comparison opens a break over the other line.
 pub async fn load_pending(connection: &mut PgConnection, key: FileKey) -> sqlx::Result<Vec<PendingInFile>> {
     sqlx::query_as!(
         PendingInFile,
-        r#"select w.withholding_id as "withholding_id: WithholdingId", w.line_id as "line_id: LineId",
+        r#"select distinct on (w.withholding_id)
+                  w.withholding_id as "withholding_id: WithholdingId", w.line_id as "line_id: LineId",
                   f.failure as "failure: ChannelFailure", f.code, f.amount_fen as "amount: Fen", f.channel_reference
            from channel_file_line f join withholding w on w.withholding_id = f.withholding_id and w.channel = f.channel
            where f.channel = $1 and f.business_day = $2 and w.status in ('submitted', 'unknown')
-             and (f.succeeded or f.failure is not null)"#,
+             and (f.succeeded or f.failure is not null)
+           order by w.withholding_id, f.succeeded desc, f.line_no"#,
         key.channel.stored(),
         key.day.date()
     )

@@ -6,7 +6,7 @@ use fenqi::app::App;
 use fenqi::base::Fen;
 use fenqi::base::id::{BreakId, WithholdingId};
 use fenqi::error::Fault;
-use fenqi::partner::withholding::{Answer, ChannelName, DailyFile, FileLine, Heard};
+use fenqi::partner::withholding::{Answer, ChannelFailure, ChannelName, DailyFile, FileLine, Heard};
 use fenqi::reconcile::{self, fetch_channel_files};
 use fenqi::repayment::jobs::submit_withholdings;
 use fenqi::repayment::{CallbackRefusal, Posted, hear};
@@ -137,6 +137,12 @@ fn unmapped(withholding_id: WithholdingId) -> FileLine {
     FileLine { answer, amount: Fen::ZERO, cost: Fen::ZERO, ..taken(withholding_id, 0) }
 }
 
+/// A line that says that there was too little to take.
+fn refused(withholding_id: WithholdingId) -> FileLine {
+    let answer = Answer::Failed { failure: ChannelFailure::InsufficientFunds, code: "51".into() };
+    FileLine { answer, amount: Fen::ZERO, cost: Fen::ZERO, ..taken(withholding_id, 0) }
+}
+
 pub(super) fn file_of(lines: Vec<FileLine>) -> DailyFile {
     let mut file = DailyFile::default();
     let (amount, cost) = (lines.iter().map(|line| line.amount).sum(), lines.iter().map(|line| line.cost).sum());
@@ -167,7 +173,9 @@ async fn an_order_that_failed_in_the_file_because_the_bank_was_down_goes_to_the_
 }
 
 #[sqlx::test(migrator = "fenqi::MIGRATOR")]
-async fn a_code_of_the_file_that_nobody_mapped_ends_no_order(pool: PgPool) {
+async fn a_code_of_the_file_that_nobody_mapped_ends_no_order_and_a_success_does_whatever_stands_beside_it(
+    pool: PgPool,
+) {
     let (book, _world) = sent(pool, Scripted::answer("success").with(sandbox::Fault::TimeoutAfter)).await;
     let order = the_order(&book).await;
     book.live_until("2026-02-27").await;
@@ -175,10 +183,12 @@ async fn a_code_of_the_file_that_nobody_mapped_ends_no_order(pool: PgPool) {
     let compared = reconcile::take_in(&book.app, on_alpha("2026-02-25"), b"first", &file).await.unwrap();
     assert_eq!((compared.resolved, compared.breaks), (Posted::default(), 0));
     assert_eq!(book.orders().await, ["alpha unknown 103600 0"]);
-    let file = file_of(vec![taken(order, 103_600)]);
+    // Held for a failure, it would be taken again by the next try of the timetable.
+    let file = file_of(vec![refused(order), taken(order, 103_600)]);
     let compared = reconcile::take_in(&book.app, on_alpha("2026-02-26"), b"second", &file).await.unwrap();
-    assert_eq!((compared.resolved.succeeded, compared.breaks), (1, 0));
+    assert_eq!((compared.resolved, compared.breaks), (one_paid(103_600), 1));
     assert_eq!(book.orders().await, ["alpha succeeded 103600 103600"]);
+    assert_eq!(the_break(&book).await.1, "we_succeeded_they_failed reverse open");
     book.assert_whole().await;
 }
 
@@ -218,6 +228,10 @@ async fn an_order_is_not_held_for_unheard_while_the_next_days_file_is_missing(po
     assert_eq!(book.orders().await, ["alpha succeeded 103600 103600"]);
     assert_eq!(book.fen("select amount_fen from repayment where line_id = $1").await, [103_600]);
     book.assert_whole().await;
+}
+
+fn one_paid(fen: i64) -> Posted {
+    Posted { succeeded: 1, collected: Fen::new(fen), ..Posted::default() }
 }
 
 /// Both files in which an order of 25 February would have to stand, and does not.

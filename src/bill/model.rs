@@ -126,9 +126,19 @@ impl BilledInstallment {
     /// Takes a payment that counts from `day`; penalty keeps running on the principal that is left.
     pub fn pay(&mut self, rule: &PenaltyRule, taken: Parts, day: BusinessDay) {
         if !taken.principal.is_zero() {
-            self.span.principal_changes_on(rule, self.unpaid_principal(), day);
+            self.span.principal_falls_on(rule, self.unpaid_principal(), taken.principal, day);
         }
         self.paid += taken;
+    }
+
+    /// Takes note that `principal` would have been paid on the first of two days by money that nobody knew of, and not on the second.
+    pub fn count_as_paid(&mut self, rule: &PenaltyRule, principal: Fen, days: (BusinessDay, BusinessDay)) {
+        self.span.take_off(rule, (principal, self.unpaid_principal()), days);
+    }
+
+    /// What was paid of penalty beyond what has run by `day`.
+    pub fn overpaid_penalty(&self, rule: &PenaltyRule, day: BusinessDay) -> Fen {
+        (self.paid.penalty - self.span.penalty_on(rule, self.unpaid_principal(), day)).or_zero()
     }
 
     /// Takes a payment back whose money turned out not to have come. For the days on which we held it for paid, no penalty

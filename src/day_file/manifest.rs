@@ -103,7 +103,17 @@ const RULES: &[Rule] = &[
     ("principal_booked", &["repayments.principal_fen"], &repaid!("loan_principal")),
     ("interest_booked", &["repayments.interest_fen"], &repaid!("interest_receivable")),
     ("fee_booked", &["repayments.fee_fen"], &repaid!("fee_receivable")),
-    ("penalty_booked", &["repayments.penalty_fen"], &repaid!("penalty_income")),
+    // Of penalty that was not due after all, money that came late gives back what was paid.
+    (
+        "penalty_booked",
+        &["repayments.penalty_fen"],
+        &[
+            "ledger.credit_fen.penalty_income.repayment",
+            "-ledger.debit_fen.penalty_income.repayment",
+            "ledger.credit_fen.penalty_income.repayment_reversed",
+            "-ledger.debit_fen.penalty_income.repayment_reversed",
+        ],
+    ),
     ("refunds_by_loan", &["refunds.principal_fell_fen"], &["loans.returned_fen"]),
     ("refunds_booked", &["refunds.principal_fell_fen"], &["ledger.credit_fen.loan_principal.refund"]),
     ("remitted_principal", &["remittances.principal_fen"], &["repayments.principal_fen"]),

@@ -132,23 +132,29 @@ impl LineAccount {
 
     /// Allocates money over the open installments, oldest due first; what none can take is excess.
     pub fn receive(&mut self, money: Money) -> Repayment {
+        let (items, left) = self.pay_installments(money.amount, money.value_on);
+        self.book(money, items, left)
+    }
+
+    /// Pays installments out of `amount`, oldest due first; returns what each was given, and what none could take.
+    pub(super) fn pay_installments(&mut self, amount: Fen, value_on: BusinessDay) -> (Vec<RepaymentItem>, Fen) {
         let dues: Vec<InstallmentDue> = self
             .installments
             .iter()
             .map(|open| InstallmentDue {
-                due: open.owed_on(money.value_on),
-                order: order_on(&open.product.terms.allocation, money.value_on.days_since(open.billed.due_on())),
+                due: open.owed_on(value_on),
+                order: order_on(&open.product.terms.allocation, value_on.days_since(open.billed.due_on())),
             })
             .collect();
-        let allocation = allocate(money.amount, &dues);
+        let allocation = allocate(amount, &dues);
         let mut items = Vec::new();
         for (open, taken) in self.installments.iter_mut().zip(allocation.taken) {
             if !taken.is_zero() {
-                open.pay(taken, money.value_on);
+                open.pay(taken, value_on);
                 items.push(RepaymentItem { loan_id: open.billed.loan_id, period: open.billed.period, taken });
             }
         }
-        self.book(money, items, allocation.left)
+        (items, allocation.left)
     }
 
     /// Takes what installments were paid to loans and line, and makes the receipt.

@@ -202,7 +202,7 @@ pub async fn record_transfer(app: &App, transfer: &Transfer) -> Outcome<Repaymen
 }
 
 /// Books money that only a channel's daily file told of, in the caller's transaction: what is still owed takes it, the rest is
-/// owed back. `false` where it was booked before.
+/// owed back, with penalty that was paid since for want of it. `false` where it was booked before.
 pub async fn receive_from_file(
     connection: &mut PgConnection,
     app: &App,
@@ -216,6 +216,7 @@ pub async fn receive_from_file(
         return Ok(false);
     }
     batch.load(connection, app, &[line_id.uuid()]).await?;
+    let since = batch.load_since(connection, app, (line_id, order.business_day)).await?;
     let money = Money {
         repayment_id: RepaymentId::mint(batch.now),
         source,
@@ -224,7 +225,7 @@ pub async fn receive_from_file(
         today: batch.today,
         at: batch.now,
     };
-    batch.receive(line_id, money, Some(order.card_id))?;
+    batch.receive_back_dated(line_id, (money, since), Some(order.card_id))?;
     batch.save(connection).await?;
     Ok(true)
 }

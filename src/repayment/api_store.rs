@@ -26,6 +26,7 @@ pub struct RepaymentView {
     pub principal_fen: Vec<Fen>,
     pub interest_fen: Vec<Fen>,
     pub fee_fen: Vec<Fen>,
+    /// Below zero where money that counts from an earlier day shows that penalty was not due which was paid.
     pub penalty_fen: Vec<Fen>,
     /// What no installment could take; it goes back to the borrower.
     pub excess_fen: Fen,

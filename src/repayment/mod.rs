@@ -4,6 +4,7 @@ pub mod withholding;
 pub mod attempt;
 pub mod allocation;
 pub mod account;
+pub mod back_dated;
 pub mod payoff;
 pub mod reversal;
 pub mod transfer;

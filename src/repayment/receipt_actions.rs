@@ -8,6 +8,7 @@ use sqlx::PgConnection;
 use uuid::Uuid;
 
 use super::account::{LineAccount, Money, OpenInstallment, OpenLoan, Repayment};
+use super::back_dated::Since;
 use super::payoff::{PayoffDone, PayoffLoan};
 use super::{posting, store};
 use crate::app::App;
@@ -83,16 +84,58 @@ impl Batch {
         self.accounts.get(&line_id).with_context(|| format!("{line_id} does not exist"))
     }
 
+    /// What was paid on a line by money that counts from later than `day`; for [`Batch::receive_back_dated`].
+    pub async fn load_since(
+        &self,
+        connection: &mut PgConnection,
+        app: &App,
+        (line_id, day): (LineId, BusinessDay),
+    ) -> anyhow::Result<Since> {
+        let paid = store::load_paid_since(&mut *connection, line_id, day).await?;
+        let open = &self.account(line_id)?.installments;
+        let is_open = |(loan_id, period): (LoanId, i16)| {
+            open.iter().any(|open| open.billed.loan_id == loan_id && open.billed.period == period)
+        };
+        let mut wanted: Vec<(LoanId, i16)> = paid.iter().map(|later| (later.loan_id, later.period)).collect();
+        wanted.retain(|wanted| !is_open(*wanted));
+        wanted.sort_unstable();
+        wanted.dedup();
+        let mut settled = Vec::with_capacity(wanted.len());
+        for billed in bill::store::load_billed_installments(&mut *connection, line_id, &wanted).await? {
+            let product = app.catalogue.get(&mut *connection, billed.product_id, billed.product_version).await?;
+            settled.push(OpenInstallment::new(billed, product));
+        }
+        Ok(Since { paid, settled })
+    }
+
     /// Allocates money for a line; `card_id` is where an excess goes back to.
     pub fn receive(&mut self, line_id: LineId, money: Money, card_id: Option<CardId>) -> anyhow::Result<Repayment> {
+        self.receive_by((line_id, money.value_on), card_id, |account| account.receive(money))
+    }
+
+    /// As [`Batch::receive`], for money that counts from before what was paid `since`.
+    pub fn receive_back_dated(
+        &mut self,
+        line_id: LineId,
+        (money, since): (Money, Since),
+        card_id: Option<CardId>,
+    ) -> anyhow::Result<Repayment> {
+        self.receive_by((line_id, money.value_on), card_id, |account| account.receive_back_dated(money, since))
+    }
+
+    fn receive_by(
+        &mut self,
+        (line_id, value_on): (LineId, BusinessDay),
+        card_id: Option<CardId>,
+        receive: impl FnOnce(&mut LineAccount) -> Repayment,
+    ) -> anyhow::Result<Repayment> {
         let account = self.accounts.get_mut(&line_id).with_context(|| format!("{line_id} does not exist"))?;
-        let partner = account.installments.first().map(|open| open.product.terms.funder.clone());
-        let value_on = money.value_on;
         let entries_before = account.entries.len();
-        let repayment = account.receive(money);
-        if let Some(partner) = partner {
-            self.messages.extend(repayment.messages(&partner));
-            self.messages.extend(lines_changed(&partner, &account.line, &account.entries[entries_before..]));
+        let repayment = receive(account);
+        if let Some(open) = account.installments.first() {
+            let partner = &open.product.terms.funder;
+            self.messages.extend(repayment.messages(partner));
+            self.messages.extend(lines_changed(partner, &account.line, &account.entries[entries_before..]));
         }
         self.note(line_id, value_on, &repayment, card_id)?;
         Ok(repayment)

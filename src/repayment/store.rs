@@ -7,6 +7,7 @@ use sqlx::PgConnection;
 use uuid::Uuid;
 
 use super::account::Repayment;
+use super::back_dated::PaidSince;
 use super::withholding::{Contradiction, Failure, Purpose, State, Withholding};
 use crate::base::id::{BorrowerId, CardId, LineId, LoanId, WithholdingId};
 use crate::base::{BusinessDay, Fen};
@@ -288,6 +289,39 @@ pub async fn has_repayment(
         source_reference
     );
     Ok(found.fetch_optional(connection).await?.is_some())
+}
+
+/// Late principal that was paid by money that counts from later than `day`, and not taken back, on what statements before that day
+/// had billed; the oldest due first.
+pub async fn load_paid_since(
+    connection: &mut PgConnection,
+    line_id: LineId,
+    day: BusinessDay,
+) -> sqlx::Result<Vec<PaidSince>> {
+    sqlx::query_as!(
+        PaidSince,
+        r#"select paid.loan_id as "loan_id!: LoanId", paid.period as "period!", came.value_on as "value_on!: BusinessDay",
+                  paid.principal_fen as "principal!: Fen"
+           from repayment r
+           cross join lateral (
+               select coalesce((select w.business_day from withholding w
+                                where w.line_id = r.line_id
+                                  and w.withholding_id = case when r.source in ('withholding', 'channel_file')
+                                                              then r.source_reference::uuid end),
+                               r.business_day) as value_on) came
+           cross join lateral unnest(r.loan_ids, r.periods, r.principal_fen) as paid(loan_id, period, principal_fen)
+           join bill_line i on i.line_id = r.line_id and i.loan_id = paid.loan_id and i.period = paid.period
+                           and i.origin = 'statement' and i.fen_days > 0
+           join bill b on b.line_id = i.line_id and b.due_on = i.due_on and b.statement_on < $2
+           where r.line_id = $1 and r.source <> 'reversal' and came.value_on > $2 and paid.principal_fen > 0
+             and not exists (select from repayment back where back.line_id = r.line_id and back.source = 'reversal'
+                               and back.source_reference = r.repayment_id::text)
+           order by i.due_on, came.value_on, r.repayment_id, paid.loan_id, paid.period"#,
+        line_id.uuid(),
+        day.date()
+    )
+    .fetch_all(connection)
+    .await
 }
 
 /// Opens a break for each order whose channel contradicts itself; one that is open already is left as it is. One that was closed

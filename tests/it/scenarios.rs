@@ -52,6 +52,7 @@ scenarios! {
     refund_in_flight_late "refund-in-flight-late",
     pay_early "pay-early",
     paid_twice "paid-twice",
+    told_of_late "told-of-late",
     payoff_across_statement "payoff-across-statement",
     fee_of_the_period "fee-of-the-period",
     fee_of_all_periods "fee-of-all-periods",

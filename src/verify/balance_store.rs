@@ -116,6 +116,23 @@ pub(super) const CHARGED_OFF: &str = balance!(
      join schedule s on s.line_id = c.line_id and s.loan_id = c.loan_id and s.version = l.schedule_version"
 );
 
+/// What is owed to somebody outside and is to leave the bank, and the payments that are made for it, each to be made once. Whether a
+/// payment to a card was made stands nowhere else.
+pub(super) const PAYMENTS: &str = "
+    select coalesce(owed.kind, p.kind) || ' ' || coalesce(owed.source_id, p.source_id) as subject, coalesce(owed.fen, 0) as expected,
+           case when (p.status = 'succeeded') <> owed.is_paid then 0 else coalesce(p.amount_fen, 0) end as found
+    from (select 'settlement' as kind, settlement_id as source_id, payable_fen as fen, status = 'paid' as is_paid
+          from settlement where status in ('to_pay', 'paid')
+          union all
+          select 'remittance', remittance_id, payable_fen, status = 'paid' from remittance where status in ('to_pay', 'paid')
+          union all
+          select 'borrower', repayment_id, excess_fen, null from repayment where excess_fen > 0
+          union all
+          select 'borrower', refund_id, owed_back_fen + interest_back_fen + fee_back_fen, null
+          from refund where owed_back_fen + interest_back_fen + fee_back_fen > 0) owed
+    full join payout p on p.kind = owed.kind and p.source_id = owed.source_id
+    where coalesce(owed.fen, 0) <> coalesce(p.amount_fen, 0) or (p.status = 'succeeded') <> owed.is_paid";
+
 /// A transfer is there unless it was taken back. Money of orders that are not ours belongs to the house, whose id is nil: it came
 /// with the channel's file, and goes when two people have sent it back.
 pub(super) const BANK: &str = balance!(

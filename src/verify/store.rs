@@ -399,6 +399,8 @@ identities! {
          full join remittance r on r.funder_id = held.funder_id and r.business_day = held.business_day
          where coalesce(held.fen, 0) <> coalesce(r.subsidy_fen, 0)",
 
+    "what is owed to merchants, funders and cards has one payment of its amount, and is paid when that is": balance_store::PAYMENTS,
+
     "a day's manifest is the text that was signed":
         "select funder_id || ' ' || business_day as subject, 1 as expected, 0 as found
          from funder_day where made_at is not null and sha256(convert_to(manifest, 'UTF8')) <> manifest_sha256",

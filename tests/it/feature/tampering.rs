@@ -10,6 +10,9 @@ use super::day_file::lived_in;
 
 const INCOME: &str = "income, costs and what is on its way to funders are what the events behind them say";
 
+const PAYMENTS: &str =
+    "what is owed to merchants, funders and cards has one payment of its amount, and is paid when that is";
+
 /// Every leg of one account stands in another one: of the two, only one is among those that the sentence is about.
 macro_rules! moved {
     ($from:literal to $to:literal) => {
@@ -304,6 +307,10 @@ const TAMPERED: &[(&str, &str)] = &[
         "the subsidy that is remitted for a day is what its settlements held back",
         "update settlement_part set subsidy_fen = subsidy_fen + 1",
     ),
+    // A merchant that nobody pays, one that is paid a fen too much, and one that is paid and said to wait.
+    (PAYMENTS, "delete from payout where kind = 'settlement'"),
+    (PAYMENTS, "update payout set amount_fen = amount_fen + 1"),
+    (PAYMENTS, "update settlement set status = 'to_pay', paid_on = null where status = 'paid'"),
     (
         "a purchase's refunds sum to what it says",
         "update purchase set refunded_fen = refunded_fen - 1 where refunded_fen > 0",

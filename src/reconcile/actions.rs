@@ -231,14 +231,16 @@ async fn close(
     }
 }
 
-/// Our order that a break is over, and its line, as they stand under the line's lock; `None` where the order is not ours. What
-/// became of the order since the break was opened counts, not what the break says of it.
+/// Our order that a break is over, and its line, as they stand under the line's lock; `None` where the order is not ours, or was sent
+/// to another channel: money that one channel has for the other's order stands in suspense too. What became of the order since the
+/// break was opened counts, not what the break says of it.
 async fn lock_order(
     connection: &mut PgConnection,
     found: &Break,
 ) -> sqlx::Result<Option<(repayment::Withholding, credit::Line)>> {
     let ids: [Uuid; 1] = [found.withholding_id.uuid()];
-    let Some(order) = repayment::store::load_withholdings(connection, &ids).await?.pop() else { return Ok(None) };
+    let order = repayment::store::load_withholdings(connection, &ids).await?.pop();
+    let Some(order) = order.filter(|order| order.channel == found.channel) else { return Ok(None) };
     let line = credit::store::lock_lines(connection, &[order.line_id]).await?.pop().ok_or(sqlx::Error::RowNotFound)?;
     let order = repayment::store::load_withholdings(connection, &ids).await?.pop();
     Ok(order.map(|order| (order, line)))

@@ -30,7 +30,7 @@ pub struct Break {
 #[serde(rename_all = "snake_case")]
 #[sqlx(type_name = "text", rename_all = "snake_case")]
 pub enum BreakKind {
-    /// The file has an order that we never made.
+    /// The file has an order that we never made, or never sent to this channel.
     MissingHere,
     /// We hold a success that no file told of within a day, or have booked what a channel said of an order that failed.
     MissingThere,

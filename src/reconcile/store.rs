@@ -293,6 +293,7 @@ pub async fn sum_open(connection: &mut PgConnection, withholding_id: Withholding
                                and b.withholding_id = ($1::uuid)::text), 0)
                    - (select coalesce(sum(f.amount_fen), 0) from channel_file_line f
                       join channel_file c on c.channel = f.channel and c.business_day = f.business_day
+                      join withholding w on w.withholding_id = f.withholding_id and w.channel = f.channel
                       where f.withholding_id = $1 and f.succeeded and c.compared_at is not null)
                    - (select coalesce(sum(settled_fen), 0) from reconciliation_break where withholding_id = $1)
                   )::bigint as "open!: Fen""#,

@@ -53,7 +53,7 @@ pub(super) const CHANNEL_RECEIVABLE: &str = balance!(
      union all
      select l.funder_id, -b.settled_fen
      from reconciliation_break b
-     join withholding w on w.withholding_id = b.withholding_id
+     join withholding w on w.withholding_id = b.withholding_id and w.channel = b.channel
      join credit_line l on l.line_id = w.line_id
      where b.settled_fen <> 0"
 );
@@ -151,7 +151,7 @@ pub(super) const BANK: &str = balance!(
      select coalesce(l.funder_id, '00000000-0000-0000-0000-000000000000'),
             case when w.withholding_id is null then -b.their_fen else b.settled_fen end
      from reconciliation_break b
-     left join withholding w on w.withholding_id = b.withholding_id
+     left join withholding w on w.withholding_id = b.withholding_id and w.channel = b.channel
      left join credit_line l on l.line_id = w.line_id
      where b.status = 'corrected' and b.proposed = 'ask_channel'
      union all

@@ -44,7 +44,7 @@ pub(super) const INCOME: &str = "
         select funder_id, 112, -amount_fen from paid_by_channels where line_id is null
         union all
         select '00000000-0000-0000-0000-000000000000', 112, b.their_fen
-        from reconciliation_break b left join withholding w on w.withholding_id = b.withholding_id
+        from reconciliation_break b left join withholding w on w.withholding_id = b.withholding_id and w.channel = b.channel
         where b.status = 'corrected' and b.proposed = 'ask_channel' and w.withholding_id is null
         union all
         select funder_id, case charge when 'fee' then 207 else 205 end, -accrued_fen from interest_span

@@ -183,6 +183,14 @@ async fn money_for_an_order_that_is_not_ours_waits_in_suspense_for_two_people(po
     confirm(&book, break_id, "Wang").await.unwrap();
     assert_eq!(balances(&book).await, [103_580, 0, 0]);
     book.assert_whole().await;
+    // Nor is it ours where one channel has money for an order that the other was sent, and has paid.
+    let key = reconcile::FileKey { channel: ChannelName::Beta, ..key };
+    let beside = reconcile::take_in(&book.app, key, b"beside", &file_of(vec![taken(ours, 103_600)])).await.unwrap();
+    assert_eq!(beside.breaks, 1);
+    assert_eq!(balances(&book).await, [206_973, 0, -103_600]);
+    confirm(&book, the_open_break(&book).await, "Wang").await.unwrap();
+    assert_eq!(balances(&book).await, [103_373, 0, 0]);
+    book.assert_whole().await;
 }
 
 #[sqlx::test(migrator = "fenqi::MIGRATOR")]

@@ -24,7 +24,8 @@ pub enum Args {
         /// How far its reserve may go below zero, in fen; left as it is, 0 at first, if left out
         #[arg(long, value_parser = clap::value_parser!(i64).range(0..=Fen::MAX.get()))]
         advance_fen: Option<i64>,
-        /// Below how much in its reserve it is warned, in fen; left as it is, 0 at first, if left out
+        /// Below how much in its reserve it is warned first, in fen; left as it is, 0 at first, if left out. Its own system sets
+        /// marks below that
         #[arg(long, value_parser = clap::value_parser!(i64).range(0..=Fen::MAX.get()))]
         low_water_fen: Option<i64>,
     },
@@ -76,17 +77,21 @@ async fn list(app: &App, is_json: bool) -> anyhow::Result<()> {
         let reserve = reserve.context("a funder has a reserve")?;
         let (code, funder_id, name) = (&funder.code, funder.funder_id, &funder.name);
         let (available, held) = (reserve.available, reserve.held);
-        let (advance, mark) = (reserve.advance_limit, reserve.low_water);
+        let (advance, mark, lower) = (reserve.advance_limit, reserve.low_water, reserve.lower_marks);
         if is_json {
             println!(
                 "{}",
                 json!({ "code": code, "funder_id": funder_id, "name": name, "available_fen": available,
-                        "held_fen": held, "advance_limit_fen": advance, "low_water_fen": mark })
+                        "held_fen": held, "advance_limit_fen": advance, "low_water_fen": mark, "lower_marks_fen": lower })
             );
             continue;
         }
         println!("{code}  {funder_id}  {name}");
-        println!("    {available} yuan available, {held} held, advance up to {advance} yuan, warned below {mark} yuan");
+        let below: Vec<String> = lower.iter().map(|mark| format!(" and {mark}")).collect();
+        let below = below.concat();
+        println!(
+            "    {available} yuan available, {held} held, advance up to {advance} yuan, warned below {mark}{below} yuan"
+        );
     }
     if funders.is_empty() && !is_json {
         println!("no funder is open; open one with `fenqi funder open CODE --name NAME`");

@@ -5,9 +5,11 @@ use serde_json::json;
 use sqlx::PgConnection;
 
 use super::forecast::{self, Forecast};
+use super::low_water::LowWaterMarks;
 use super::posting::{self, Movement};
 use super::reserve::{Occasion, REFERENCE_CHARS_MAX, Reserve, ReserveEntryKind, ReserveRefusal};
 use super::slice_actions::lock_reserve;
+use super::slice_store;
 use super::store::{self, Funder};
 use crate::app::App;
 use crate::base::id::{FunderId, mint};
@@ -184,7 +186,7 @@ pub struct ReserveTerms {
     pub low_water: Fen,
 }
 
-/// Sets advance limit and low-water mark; a limit below the advance in use is refused.
+/// Sets advance limit and highest low-water mark; a limit below the advance in use is refused, and a mark that is not above the others.
 pub async fn set_reserve_terms(app: &App, funder_id: FunderId, terms: ReserveTerms) -> Outcome<Step, ReserveRefusal> {
     let mut transaction = database::begin(&app.pool).await?;
     let today = business_day::store::hold_today(&mut transaction).await?;
@@ -198,25 +200,27 @@ pub async fn set_reserve_terms(app: &App, funder_id: FunderId, terms: ReserveTer
     Ok(Step::Applied)
 }
 
-/// Sets the low-water mark to `mark` where it still is in the `version` that was read; the rest of the terms stays as it is. Asked
+/// Sets the low-water marks where they still are in the `version` that was read; the rest of the terms stays as it is. Asked
 /// again, what was done is done.
 pub async fn change_low_water(
     app: &App,
     funder_id: FunderId,
-    (version, mark, attempt): (i32, Fen, Attempt),
+    (version, marks, attempt): (i32, LowWaterMarks, Attempt),
 ) -> Outcome<Reserve, ReserveRefusal> {
     let mut transaction = database::begin(&app.pool).await?;
     let today = business_day::store::hold_today(&mut transaction).await?;
     let mut reserve = lock_known_reserve(&mut transaction, funder_id, (today, app.clock.now())).await?;
-    let is_done = reserve.low_water_version - 1 == version && reserve.low_water == mark;
+    let is_done = reserve.low_water_version - 1 == version && reserve.marks() == marks;
     if attempt == Attempt::Again && is_done {
         return Ok(reserve);
     }
     if reserve.low_water_version != version {
         return Err(Fault::Refused(ReserveRefusal::LowWaterChanged));
     }
-    reserve.set_terms(reserve.advance_limit, mark).map_err(Fault::Refused)?;
+    reserve.set_marks(marks).map_err(Fault::Refused)?;
     store::save_reserve(&mut transaction, &reserve, &[]).await?;
+    // What is leased may reach below a new mark: whoever crosses that is to have the reserve locked.
+    slice_store::lease(&mut transaction, funder_id, Fen::ZERO).await?;
     transaction.commit().await?;
     Ok(reserve)
 }

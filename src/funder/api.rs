@@ -1,4 +1,4 @@
-//! The reserve for its funder's system: balance, journal, forecast, orders, low-water mark.
+//! The reserve for its funder's system: balance, journal, forecast, orders, low-water marks.
 
 use axum::Json;
 use axum::extract::State;
@@ -9,6 +9,7 @@ use utoipa::{IntoParams, ToSchema};
 
 use super::actions;
 use super::api_store::{self, ReserveEntryView};
+use super::low_water::LowWaterMarks;
 use super::order::{ReserveOrder, ReserveOrderKind};
 use super::order_actions::{self, Noting};
 use super::reserve::Reserve;
@@ -36,7 +37,11 @@ pub struct ReserveView {
     /// Principal that came back by refunds.
     pub returned_fen: Fen,
     pub advance_limit_fen: Fen,
+    /// The highest of your low-water marks; 0 where there is none.
     pub low_water_fen: Fen,
+    /// Marks below it, in falling order.
+    #[schema(example = json!([64_400]))]
+    pub lower_marks_fen: Vec<Fen>,
     /// The day on which the advance was first drawn on; null while it is not.
     pub advance_since: Option<BusinessDay>,
     pub is_advance_overdue: bool,
@@ -53,6 +58,7 @@ impl From<Reserve> for ReserveView {
             returned_fen: reserve.returned,
             advance_limit_fen: reserve.advance_limit,
             low_water_fen: reserve.low_water,
+            lower_marks_fen: reserve.lower_marks,
             advance_since: reserve.advance_since,
             is_advance_overdue: reserve.advance_overdue,
         }
@@ -130,46 +136,60 @@ pub async fn show_forecast(State(app): State<App>, caller: FunderCaller) -> Resu
 pub struct LowWaterMark {
     /// A notice is raised when the available balance falls below this.
     pub low_water_fen: Fen,
+    /// And another one at each of these, in falling order.
+    #[schema(example = json!([64_400]))]
+    pub lower_marks_fen: Vec<Fen>,
 }
 
-/// Read the low-water mark
+/// Read the low-water marks
 ///
-/// Its ETag is what `If-Match` of a change names.
+/// Their ETag is what `If-Match` of a change names.
 #[utoipa::path(get, path = "/funder/reserve/low-water-mark", tag = "funder",
     responses((status = 200, body = LowWaterMark,
         headers(("ETag" = String, description = "The version that `If-Match` of a change names.")))),
     security(("signature" = ["reserve:read"])))]
 pub async fn show_low_water_mark(State(app): State<App>, caller: FunderCaller) -> Result<impl IntoResponse, Problem> {
-    Ok(marked(&find_reserve(&app, caller.funder_id).await?))
+    Ok(marked(find_reserve(&app, caller.funder_id).await?))
 }
 
-fn marked(reserve: &Reserve) -> impl IntoResponse + use<> {
+fn marked(reserve: Reserve) -> impl IntoResponse {
     let tag = etag(reserve.low_water_version);
-    ([(header::ETAG, tag)], Json(LowWaterMark { low_water_fen: reserve.low_water }))
+    let marks = LowWaterMark { low_water_fen: reserve.low_water, lower_marks_fen: reserve.lower_marks };
+    ([(header::ETAG, tag)], Json(marks))
 }
 
-/// A new mark.
+/// New marks, instead of all that there are.
 #[derive(Debug, Deserialize, ToSchema)]
 #[serde(deny_unknown_fields)]
 pub struct NewLowWaterMark {
-    /// 0 for no warning.
+    /// 0 for no warning, but that an advance is drawn on.
     pub low_water_fen: MarkFen,
+    /// Up to seven marks below it, in falling order; none if left out.
+    #[serde(default)]
+    #[schema(example = json!([64_400]), max_items = 7)]
+    pub lower_marks_fen: Vec<AmountFen>,
 }
 
-/// Set the low-water mark
+/// Set the low-water marks
+///
+/// `reserve_low` tells of each that the available balance falls below: of several at once the lowest, and once on each further day
+/// that it stays below one.
 #[utoipa::path(put, path = "/funder/reserve/low-water-mark", tag = "funder", request_body = NewLowWaterMark,
     params(("If-Match" = String, Header, description = "The ETag that was read.", example = "\"1\"")),
     responses((status = 200, body = LowWaterMark,
         headers(("ETag" = String, description = "The version that `If-Match` of a change names.")))),
-    security(("signature" = ["reserve:write"])))]
+    security(("signature" = ["reserve:write"])),
+    extensions(("x-problems" = json!(["low_water_marks_not_falling"]))))]
 pub async fn set_low_water_mark(
     State(app): State<App>,
     caller: FunderCaller,
     if_match: IfMatch,
-    Body(mark): Body<NewLowWaterMark>,
+    Body(new): Body<NewLowWaterMark>,
 ) -> Result<impl IntoResponse, Problem> {
-    let change = (if_match.number()?, mark.low_water_fen.0, caller.caller.attempt);
-    Ok(marked(&actions::change_low_water(&app, caller.funder_id, change).await?))
+    let lower = new.lower_marks_fen.into_iter().map(|mark| mark.0).collect();
+    let marks = LowWaterMarks { first: new.low_water_fen.0, lower };
+    let change = (if_match.number()?, marks, caller.caller.attempt);
+    Ok(marked(actions::change_low_water(&app, caller.funder_id, change).await?))
 }
 
 /// Money that was sent, or is wanted back.

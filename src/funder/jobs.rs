@@ -17,7 +17,7 @@ use crate::jobs::{self, JobKind, NewJob};
 use crate::notice::{self, Audience, Notice};
 use crate::outbox::{self, Message};
 
-/// Tells every funder whose reserve is below its low-water mark, once for each crossing and day, and with a forecast.
+/// Tells every funder whose reserve is below a low-water mark, once for each crossing and day, and with a forecast.
 /// Returns how many were told.
 pub async fn watch_reserves(app: &App) -> anyhow::Result<u64> {
     let mut connection = app.pool.acquire().await?;
@@ -32,17 +32,17 @@ pub async fn watch_reserves(app: &App) -> anyhow::Result<u64> {
 }
 
 /// Has the watch come at once where a reserve that the transaction has locked stands below a mark of which its funder was not told
-/// today: its timetable may be later than the first purchase that is refused. At most once a minute for each funder.
+/// today: its timetable may be later than the first purchase that is refused. At most once a minute for each mark.
 pub async fn watch_soon(
     connection: &mut PgConnection,
     reserve: &Reserve,
     (today, now): (BusinessDay, DateTime<Utc>),
 ) -> sqlx::Result<()> {
-    if reserve.is_newly_low(today) {
+    if let Some(mark) = reserve.newly_crossed(today) {
         let job = NewJob {
             job_id: JobId::mint(now),
             kind: JobKind::WatchReserves,
-            unique_key: format!("{} {}", reserve.funder_id, now.format("%Y-%m-%d %H:%M")),
+            unique_key: format!("{} {} {}", reserve.funder_id, mark.get(), now.format("%Y-%m-%d %H:%M")),
             payload: json!({}),
             run_at: now,
             created_at: now,
@@ -61,11 +61,11 @@ async fn watch(app: &App, funder_id: FunderId) -> anyhow::Result<bool> {
     let mut reserve = lock_reserve(&mut transaction, funder_id, (today, now)).await?;
     let tell = reserve.note_low_water(today);
     store::save_reserve(&mut transaction, &reserve, &[]).await?;
-    if tell {
+    if let Some(mark) = tell {
         let body = json!({
             "funder_id": funder_id,
             "available_fen": reserve.available,
-            "low_water_fen": reserve.low_water,
+            "low_water_fen": mark,
             "runs_dry_on": net_use.runs_dry_on,
             "business_day": today,
         });
@@ -88,5 +88,5 @@ async fn watch(app: &App, funder_id: FunderId) -> anyhow::Result<bool> {
         outbox::store::enqueue(&mut transaction, &[message]).await?;
     }
     transaction.commit().await?;
-    Ok(tell)
+    Ok(tell.is_some())
 }

@@ -1,6 +1,7 @@
 //! Funders, and what they have prefunded.
 
 pub mod reserve;
+pub mod low_water;
 pub mod forecast;
 pub mod posting;
 pub mod store;

@@ -2,6 +2,7 @@
 
 use chrono::{DateTime, Utc};
 
+use super::low_water::{LOWER_MARKS_MAX, LowWaterMarks};
 use crate::base::id::FunderId;
 use crate::base::{BusinessDay, Fen};
 use crate::error::Refusal;
@@ -23,10 +24,15 @@ pub struct Reserve {
     pub returned: Fen,
     /// How far below zero purchases may take `available` (垫付).
     pub advance_limit: Fen,
+    /// The highest of its low-water marks.
     pub low_water: Fen,
-    /// One higher after each change of the mark.
+    /// The others, in falling order.
+    pub lower_marks: Vec<Fen>,
+    /// One higher after each change of the marks.
     pub low_water_version: i32,
     pub low_water_noticed_on: Option<BusinessDay>,
+    /// The mark that the last notice of this crossing was about; where there is none, it was the highest.
+    pub low_water_told: Option<Fen>,
     /// The day on which `available` fell below zero; `None` while it stands at zero or above.
     pub advance_since: Option<BusinessDay>,
     /// The advance was not repaid when it was due; nothing may be held until it is.
@@ -77,7 +83,11 @@ pub enum ReserveRefusal {
     AdvanceLimitBelowUse { used: Fen },
     #[error("a low-water mark is not negative")]
     LowWaterNegative,
-    #[error("somebody changed the low-water mark since it was read; read it again")]
+    #[error(
+        "each low-water mark is above zero and below the one before it, with up to {LOWER_MARKS_MAX} below the first; set them together"
+    )]
+    MarksNotFalling,
+    #[error("somebody changed the low-water marks since they were read; read them again")]
     LowWaterChanged,
     #[error("there is no such funder")]
     UnknownFunder,
@@ -97,6 +107,7 @@ impl Refusal for ReserveRefusal {
             ReserveRefusal::ReferenceMalformed => "reference_malformed",
             ReserveRefusal::AdvanceLimitBelowUse { .. } => "advance_limit_below_use",
             ReserveRefusal::LowWaterNegative => "low_water_negative",
+            ReserveRefusal::MarksNotFalling => "low_water_marks_not_falling",
             ReserveRefusal::LowWaterChanged => "precondition_failed",
             ReserveRefusal::UnknownFunder => "unknown_funder",
         }
@@ -179,19 +190,14 @@ impl Reserve {
         Ok(self.record(ReserveEntryKind::Withdrawal, amount, occasion))
     }
 
+    /// Sets the advance limit and the highest mark. Changes nothing when it refuses.
     pub fn set_terms(&mut self, advance_limit: Fen, low_water: Fen) -> Result<(), ReserveRefusal> {
         let used = (-self.available).or_zero();
         if advance_limit < used || advance_limit > Fen::MAX {
             return Err(ReserveRefusal::AdvanceLimitBelowUse { used });
         }
-        if low_water.is_negative() {
-            return Err(ReserveRefusal::LowWaterNegative);
-        }
+        self.set_marks(LowWaterMarks { first: low_water, ..self.marks() })?;
         self.advance_limit = advance_limit;
-        if self.low_water != low_water {
-            self.low_water = low_water;
-            self.low_water_version += 1;
-        }
         Ok(())
     }
 
@@ -201,23 +207,6 @@ impl Reserve {
         let newly_overdue = self.advance_since.is_some() && !self.advance_overdue && day >= due_on;
         self.advance_overdue |= newly_overdue;
         newly_overdue
-    }
-
-    /// Whether the funder is to be told on `today` that available is below the mark: once for each crossing, and
-    /// once on each further day that it stays there. Remembers that it was told.
-    pub fn note_low_water(&mut self, today: BusinessDay) -> bool {
-        if self.available >= self.low_water {
-            self.low_water_noticed_on = None;
-            return false;
-        }
-        let told_today = self.low_water_noticed_on == Some(today);
-        self.low_water_noticed_on = Some(today);
-        !told_today
-    }
-
-    /// Whether available is below a mark of which the funder has not been told on `today`.
-    pub fn is_newly_low(&self, today: BusinessDay) -> bool {
-        self.available < self.low_water && self.low_water_noticed_on != Some(today)
     }
 
     /// The journal row for a change that the amounts already show.
@@ -262,11 +251,11 @@ fn take_from(held: Fen, amount: Fen) -> Fen {
 pub(super) mod tests {
     use super::*;
 
-    fn day(text: &str) -> BusinessDay {
+    pub(in crate::funder) fn day(text: &str) -> BusinessDay {
         text.parse().unwrap()
     }
 
-    fn on(text: &str) -> Occasion {
+    pub(in crate::funder) fn on(text: &str) -> Occasion {
         Occasion { source: "ref".into(), business_day: day(text), occurred_at: DateTime::UNIX_EPOCH }
     }
 
@@ -281,8 +270,10 @@ pub(super) mod tests {
             returned: Fen::ZERO,
             advance_limit: Fen::new(advance_limit),
             low_water: Fen::ZERO,
+            lower_marks: Vec::new(),
             low_water_version: 1,
             low_water_noticed_on: None,
+            low_water_told: None,
             advance_since: None,
             advance_overdue: false,
             last_entry_no: 0,
@@ -319,25 +310,6 @@ pub(super) mod tests {
         let refusal = reserve.withdraw(Fen::new(101), on("2026-03-02"));
         assert_eq!(refusal, Err(ReserveRefusal::NotAvailable { available: Fen::new(100) }));
         assert!(reserve.withdraw(Fen::new(100), on("2026-03-02")).is_ok());
-    }
-
-    #[test]
-    fn low_water_is_told_once_for_each_crossing_and_day() {
-        let mut reserve = reserve(100, 0);
-        reserve.set_terms(Fen::ZERO, Fen::new(60)).unwrap();
-        assert!(!reserve.note_low_water(day("2026-03-02")));
-        reserve.hold(Fen::new(40), day("2026-03-02")).unwrap();
-        assert!(!reserve.is_newly_low(day("2026-03-02")), "at the mark is not below it");
-        reserve.hold(Fen::new(1), day("2026-03-02")).unwrap();
-        assert!(reserve.is_newly_low(day("2026-03-02")));
-        assert!(reserve.note_low_water(day("2026-03-02")));
-        assert!(!reserve.is_newly_low(day("2026-03-02")));
-        assert!(!reserve.note_low_water(day("2026-03-02")));
-        assert!(reserve.note_low_water(day("2026-03-03")));
-        reserve.deposit(Fen::new(41), on("2026-03-03")).unwrap();
-        assert!(!reserve.note_low_water(day("2026-03-03")));
-        reserve.hold(Fen::new(41), day("2026-03-03")).unwrap();
-        assert!(reserve.note_low_water(day("2026-03-03")), "a second crossing is told again");
     }
 
     #[test]

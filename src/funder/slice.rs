@@ -21,8 +21,7 @@ pub struct Slice {
 /// be worth it, so that who is refused is decided on the reserve itself. An advance is never leased, nor is what lies below a
 /// low-water mark that has not been crossed: whoever crosses it has the reserve locked, and sees it.
 pub fn share(reserve: &Reserve, amount: Fen) -> Option<Fen> {
-    let is_low = reserve.available < reserve.low_water;
-    let free = if is_low { reserve.available } else { reserve.available - reserve.low_water };
+    let free = reserve.available - reserve.next_mark();
     let share = Fen::new(free.get() / i64::from(SLICES));
     (amount.is_positive() && share.get() / BATCHES_MIN >= amount.get()).then_some(share)
 }
@@ -50,6 +49,8 @@ mod tests {
         assert_eq!(share(&reserve, Fen::new(100)), None);
         reserve.low_water = Fen::new(9_001);
         assert_eq!(share(&reserve, Fen::new(100)), Some(Fen::new(1_125)));
+        reserve.lower_marks = vec![Fen::new(5_000), Fen::new(1_000)];
+        assert_eq!(share(&reserve, Fen::new(100)), Some(Fen::new(500)), "the next mark counts");
     }
 
     #[test]

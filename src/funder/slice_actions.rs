@@ -46,7 +46,7 @@ pub async fn book_slices(
 /// what the share is, or `None` where the reserve is too scarce to be shared. Just above a low-water mark, leases from before end.
 pub async fn lease_slices(connection: &mut PgConnection, reserve: &Reserve, amount: Fen) -> sqlx::Result<Option<Fen>> {
     let Some(share) = share(reserve, amount) else {
-        if reserve.low_water.is_positive() && reserve.available >= reserve.low_water {
+        if reserve.next_mark().is_positive() {
             slice_store::lease(connection, reserve.funder_id, Fen::ZERO).await?;
         }
         return Ok(None);

@@ -86,7 +86,8 @@ pub(super) async fn lock_row(connection: &mut PgConnection, funder_id: FunderId)
                   advance_limit_fen as "advance_limit: Fen", low_water_fen as "low_water: Fen",
                   low_water_noticed_on as "low_water_noticed_on: BusinessDay",
                   advance_since as "advance_since: BusinessDay", advance_overdue, last_entry_no,
-                  low_water_version
+                  low_water_version, lower_marks_fen as "lower_marks: Vec<Fen>",
+                  low_water_told_fen as "low_water_told: Fen"
            from reserve where funder_id = $1 for no key update"#,
         funder_id.uuid()
     )
@@ -104,7 +105,8 @@ pub async fn find_reserve(connection: &mut PgConnection, funder_id: FunderId) ->
                   advance_limit_fen as "advance_limit!: Fen", low_water_fen as "low_water!: Fen",
                   low_water_noticed_on as "low_water_noticed_on: BusinessDay",
                   advance_since as "advance_since: BusinessDay", advance_overdue as "advance_overdue!",
-                  last_entry_no as "last_entry_no!", low_water_version as "low_water_version!"
+                  last_entry_no as "last_entry_no!", low_water_version as "low_water_version!",
+                  lower_marks_fen as "lower_marks!: Vec<Fen>", low_water_told_fen as "low_water_told: Fen"
            from reserve_now where funder_id = $1"#,
         funder_id.uuid()
     )
@@ -127,12 +129,13 @@ pub async fn save_reserve(
     let source: Vec<&str> = entries.iter().map(|entry| entry.source.as_str()).collect();
     let day: Vec<chrono::NaiveDate> = entries.iter().map(|entry| entry.business_day.date()).collect();
     let occurred_at: Vec<DateTime<Utc>> = entries.iter().map(|entry| entry.occurred_at).collect();
+    let lower_marks: Vec<i64> = reserve.lower_marks.iter().map(|mark| mark.get()).collect();
     sqlx::query!(
         "with saved as (
              update reserve set available_fen = $2, held_fen = $3, deposited_fen = $4, withdrawn_fen = $5,
                     paid_out_fen = $6, returned_fen = $7, advance_limit_fen = $8, low_water_fen = $9,
                     low_water_noticed_on = $10, advance_since = $11, advance_overdue = $12, last_entry_no = $13,
-                    low_water_version = $22
+                    low_water_version = $22, lower_marks_fen = $23, low_water_told_fen = $24
              where funder_id = $1
              returning funder_id),
          ended as (
@@ -166,6 +169,8 @@ pub async fn save_reserve(
         &day,
         &occurred_at,
         reserve.low_water_version,
+        &lower_marks,
+        reserve.low_water_told.map(Fen::get),
     )
     .execute(connection)
     .await?;
@@ -200,12 +205,15 @@ pub async fn find_advancing(connection: &mut PgConnection) -> sqlx::Result<Vec<F
     .await
 }
 
-/// Funders to be told today that their reserve is low, and those that were told and have recovered, in id order.
+/// Funders to be told today that their reserve is low, and those that were told and stand above that mark again, in id order.
 pub async fn find_crossing_low_water(connection: &mut PgConnection, today: BusinessDay) -> sqlx::Result<Vec<FunderId>> {
     sqlx::query_scalar!(
         r#"select funder_id as "funder_id!: FunderId" from reserve_now
-           where (available_fen < low_water_fen and low_water_noticed_on is distinct from $1)
-              or (available_fen >= low_water_fen and low_water_noticed_on is not null)
+           cross join lateral (select min(mark) as crossed_fen from unnest(array[low_water_fen] || lower_marks_fen) as mark
+                               where available_fen < mark) lowest
+           where case when crossed_fen is null then low_water_noticed_on is not null
+                      else low_water_noticed_on is distinct from $1
+                           or crossed_fen <> coalesce(low_water_told_fen, low_water_fen) end
            order by funder_id"#,
         today.date()
     )

@@ -211,7 +211,7 @@ pub const KINDS: &[EventKind] = &[
     ),
     funder("reserve_deposited", "funder", "A deposit was booked.", reserve_moved),
     funder("reserve_withdrawn", "funder", "A withdrawal was booked.", reserve_moved),
-    funder("reserve_low", "funder", "The reserve fell below its low-water mark.", || {
+    funder("reserve_low", "funder", "The reserve fell below a low-water mark, or is below it on another day.", || {
         json!({
             "funder_id": "fun_0197f3c2a4b07cc39b1c2d3e4f506179", "available_fen": 9_500_000, "low_water_fen": 10_000_000,
             "runs_dry_on": "2026-03-09", "business_day": "2026-03-02" })

@@ -102,6 +102,11 @@ pub const CODES: &[Code] = &[
     code(409, "reference_booked_with_other_amount", "The bank's reference was used with another amount."),
     code(422, "reference_malformed", "A bank reference has 1 to 128 characters."),
     code(409, "reserve_not_available", "Less is free to withdraw than was asked for."),
+    code(
+        422,
+        "low_water_marks_not_falling",
+        "Each low-water mark is above zero and below the one before it, with up to seven below the first.",
+    ),
     // Daily files.
     code(409, "file_not_ready", "The day's files are not there yet; the detail and Retry-After say when."),
     code(410, "file_expired", "The bytes are not kept any more; ask the platform to make them again."),

@@ -180,7 +180,8 @@ fn pointer_of(path: &serde_path_to_error::Path) -> String {
 pub fn field_problem(pointer: String, said: &str) -> Problem {
     let said = said.split(" at line ").next().unwrap_or(said);
     let named = |prefix: &str| said.strip_prefix(prefix).and_then(|rest| rest.strip_prefix('`')?.split('`').next());
-    let is_fen = pointer.ends_with("_fen");
+    // Of a list of amounts, one stands at its place.
+    let is_fen = pointer.trim_end_matches(|place: char| place.is_ascii_digit() || place == '/').ends_with("_fen");
     let (pointer, code, detail) = if let Some(name) = named("missing field ") {
         (format!("{pointer}/{name}"), "missing_field", "the field is required".to_owned())
     } else if named("unknown field ").is_some() {
@@ -221,6 +222,7 @@ mod tests {
     #[allow(dead_code)]
     struct Wish {
         amount_fen: i64,
+        marks_fen: Option<Vec<i64>>,
         parts: Option<Vec<Part>>,
     }
 
@@ -243,6 +245,7 @@ mod tests {
         assert!(read::<Wish>(br#"{"amount_fen":1}"#).is_ok());
         refused(r#"{"amount_fen":1.5}"#, "fen_not_integer", "/amount_fen");
         refused(r#"{"amount_fen":1.0}"#, "fen_not_integer", "/amount_fen");
+        refused(r#"{"amount_fen":1,"marks_fen":[2,1.5]}"#, "fen_not_integer", "/marks_fen/1");
         refused(r#"{"amount_fen":"1"}"#, "wrong_type", "/amount_fen");
         refused(r#"{"amount_fen":1,"amount":2}"#, "unknown_field", "/amount");
         refused(r#"{"amount_fen":1,"amount_fen":1}"#, "duplicate_key", "/amount_fen");

@@ -5,8 +5,9 @@ use fenqi::access::actions::NewKey;
 use fenqi::base::Fen;
 use fenqi::base::id::{ProductDraftId, ReserveOrderId};
 use fenqi::error::Fault;
+use fenqi::funder::actions::ReserveTerms;
 use fenqi::funder::order::OrderRefusal;
-use fenqi::funder::{self, order_actions};
+use fenqi::funder::{self, ReserveRefusal, order_actions};
 use fenqi::partner::key::{Algorithm, PrivateKey};
 use fenqi::partner::signature::Identity;
 use fenqi::product::draft_store;
@@ -250,7 +251,7 @@ async fn a_low_water_mark_is_set_by_whoever_read_it_last(pool: PgPool) {
     let late = desk.send_with("PUT", path, &[("idempotency-key", "l-3"), ("if-match", &tags[0])], &body).await;
     assert_eq!(late.problem(), (412, "precondition_failed".into()));
     // Of many who read the same, one is right, and none takes the rest of the terms back.
-    let terms = funder::actions::ReserveTerms { advance_limit: Fen::new(40_000), low_water: Fen::new(700_000) };
+    let terms = ReserveTerms { advance_limit: Fen::new(40_000), low_water: Fen::new(700_000) };
     let _ = funder::set_reserve_terms(&town.app, town.funder_id, terms).await.unwrap();
     let asked = (0..8).map(|number| {
         let (desk, tag) = (&desk, tags[2].as_str());
@@ -267,6 +268,27 @@ async fn a_low_water_mark_is_set_by_whoever_read_it_last(pool: PgPool) {
         assert_eq!(set.status, status, "{fen}");
     }
     assert_eq!(desk.get(path).await.ok()["low_water_fen"], 0, "no mark, as in the beginning");
+    // Several marks are set together, and fall from one to the next.
+    let tag = desk.get(path).await.header("etag").to_owned();
+    let put = async |key: &str, marks: &Value| {
+        let headers = [("idempotency-key", key), ("if-match", tag.as_str())];
+        desk.send_with("PUT", path, &headers, &marks.to_string()).await
+    };
+    let marks = json!({ "low_water_fen": 900_000, "lower_marks_fen": [500_000, 100_000] });
+    for (key, lower) in
+        [("o-1", json!([500_000, 500_000])), ("o-2", json!([900_000])), ("o-3", json!([8, 7, 6, 5, 4, 3, 2, 1]))]
+    {
+        let wrong = put(key, &json!({ "low_water_fen": 900_000, "lower_marks_fen": lower })).await;
+        assert_eq!(wrong.problem(), (422, "low_water_marks_not_falling".into()), "{lower}");
+    }
+    let float = put("o-4", &json!({ "low_water_fen": 900_000, "lower_marks_fen": [1.5] })).await;
+    assert_eq!(float.problem(), (400, "fen_not_integer".into()));
+    assert_eq!(put("o-5", &marks).await.ok(), marks);
+    assert_eq!(desk.get(path).await.ok(), marks);
+    assert_eq!(desk.get("/funder/reserve").await.ok()["lower_marks_fen"], marks["lower_marks_fen"]);
+    let too_low =
+        funder::set_reserve_terms(&town.app, town.funder_id, ReserveTerms { low_water: Fen::new(1), ..terms }).await;
+    assert!(matches!(too_low, Err(Fault::Refused(ReserveRefusal::MarksNotFalling))), "{too_low:?}");
 }
 
 #[sqlx::test(migrator = "fenqi::MIGRATOR")]

@@ -238,7 +238,7 @@ async fn what_failed_after_it_was_done_is_answered_when_it_is_asked_for_again(po
     let handler = move || {
         let within = within.clone();
         async move {
-            let change = (1, Fen::new(500), Attempt::First);
+            let change = (1, Fen::new(500).into(), Attempt::First);
             change_low_water(&within, funder_id, change).await.unwrap();
             StatusCode::INTERNAL_SERVER_ERROR
         }

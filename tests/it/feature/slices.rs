@@ -4,7 +4,9 @@ use chrono::TimeDelta;
 use fenqi::access::PartnerKind;
 use fenqi::base::{BusinessDay, Fen};
 use fenqi::close::engine::cut_off;
+use fenqi::error::Attempt;
 use fenqi::funder;
+use fenqi::funder::low_water::LowWaterMarks;
 use fenqi::jobs::worker::run_ready;
 use fenqi::partner::key::Algorithm;
 use fenqi::purchase::{Authoriser, Decision, PurchaseRefusal};
@@ -133,5 +135,16 @@ async fn a_funder_is_told_that_its_reserve_is_low_by_the_purchase_that_takes_it_
     town.app.clock.set(town.app.clock.now() + TimeDelta::minutes(2));
     assert_eq!(authorised(&buy(&town, &authoriser, "d", &[2_000]).await), 1);
     assert_eq!(watches().await, 1, "told once a day");
+    // Another mark below: what is shared ends above it, and it is told by itself on the same day.
+    let marks = LowWaterMarks { first: Fen::new(900_000), lower: vec![Fen::new(890_000), Fen::new(100_000)] };
+    funder::actions::change_low_water(&town.app, town.funder_id, (2, marks, Attempt::First)).await.unwrap();
+    assert_eq!(authorised(&buy(&town, &authoriser, "e", &[1_000; 4]).await), 4);
+    assert_eq!((town.fen("select available_fen from reserve_now").await, watches().await), (890_000, 1));
+    assert_eq!(authorised(&buy(&town, &authoriser, "f", &[1_000, 1_000]).await), 2);
+    assert_eq!(watches().await, 2);
+    assert_eq!(run_ready(&town.app, "test").await.unwrap(), 1);
+    let told = "select sum((body ->> 'low_water_fen')::bigint)::bigint from outbox where kind = 'reserve_low'";
+    assert_eq!(town.fen(told).await, 900_000 + 890_000, "each mark once");
+    assert_eq!(funder::jobs::watch_reserves(&town.app).await.unwrap(), 0);
     town.assert_whole("below the low-water mark").await;
 }

@@ -121,12 +121,15 @@ pub async fn list_events(
         true => template_store::active(&mut connection, &partner).await?.templates,
         false => HashMap::new(),
     };
+    drop(connection);
     let is_full = i64::try_from(rows.len()).unwrap_or(limit) == limit;
     let next_after = match rows.last().filter(|_| is_full) {
         Some(last) => last.message_no,
         None => up_to_no.min(after.saturating_add(SCAN_MAX)).max(after),
     };
-    let items = rows.iter().map(|row| view(row, &templates)).collect();
+    // A template may work hard for each of them: nobody else's request waits for that, and no connection does.
+    let viewed = tokio::task::spawn_blocking(move || rows.iter().map(|row| view(row, &templates)).collect());
+    let items = viewed.await.map_err(anyhow::Error::from)?;
     let has_more = next_after < up_to_no;
     Ok(Json(EventPage { items, next_after, has_more, next_cursor: has_more.then_some(Cursor(next_after)) }))
 }

@@ -57,6 +57,8 @@ async fn carry_together(client: &Client, templates: &Templates, batch: &[Waiting
     let (mut events, mut fates) = (Vec::with_capacity(batch.len()), Fates::new());
     let (mut mapped, mut refused) = (Vec::new(), HashSet::new());
     for message in batch {
+        // A template may work hard: others get a turn between two of hundreds.
+        tokio::task::yield_now().await;
         let verdict = match event(message, templates.get(&message.kind)) {
             _ if refused.contains(&message.object_id) => Fate::Held,
             Ok(event) => {

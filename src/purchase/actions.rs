@@ -77,8 +77,19 @@ pub struct RefundRequest {
 
 /// Refunds part or all of a purchase, any number of times up to its amount, and moves every party together.
 pub async fn refund(app: &App, request: RefundRequest) -> AfterSale<RefundId> {
+    check_form(&request).map_err(Fault::Refused)?;
     let whatever_it_does = |_: &Effect| Ok(());
-    refund_if(app, request, whatever_it_does).await
+    refund_if(app, (request, None), whatever_it_does).await
+}
+
+/// The same for one of the merchant's own systems, by its name, which has no slash. Each has keys of its own: what two of them ask
+/// for under one key are two refunds. A key from before it was so stands for whichever asks.
+pub async fn refund_for(app: &App, request: RefundRequest, system: &str) -> AfterSale<RefundId> {
+    check_form(&request).map_err(Fault::Refused)?;
+    let key = request.idempotency_key;
+    let request = RefundRequest { idempotency_key: format!("{system}/{key}"), ..request };
+    let whatever_it_does = |_: &Effect| Ok(());
+    refund_if(app, (request, Some(&key)), whatever_it_does).await
 }
 
 /// Why a refund that somebody has looked at first is not made.
@@ -103,20 +114,20 @@ impl Refusal for SeenRefusal {
 /// then.
 pub async fn refund_as_seen(app: &App, request: RefundRequest, seal: &str) -> Outcome<RefundId, SeenRefusal> {
     let as_seen = |effect: &Effect| if effect.seal() == seal { Ok(()) } else { Err(SeenRefusal::EffectChanged) };
-    refund_if(app, request, as_seen).await
+    check_form(&request).map_err(|refusal| Fault::Refused(SeenRefusal::AfterSale(refusal)))?;
+    refund_if(app, (request, None), as_seen).await
 }
 
+/// `key_before` is another key under which the same may have been refunded.
 async fn refund_if<R: From<AfterSaleRefusal>>(
     app: &App,
-    request: RefundRequest,
+    (request, key_before): (RefundRequest, Option<&str>),
     check: impl FnOnce(&Effect) -> Result<(), R>,
 ) -> Outcome<RefundId, R> {
-    check_form(&request).map_err(refused)?;
     let mut transaction = database::begin(&app.pool).await?;
     let mut sale = lock_sale(&mut transaction, app, request.purchase_id).await.map_err(passed_on)?;
-    if let Some((refund_id, amount)) =
-        store::find_refund(&mut transaction, &sale.purchase, &request.idempotency_key).await?
-    {
+    let keys = [Some(request.idempotency_key.as_str()), key_before];
+    if let Some((refund_id, amount)) = store::find_refund(&mut transaction, &sale.purchase, &keys).await? {
         let same = amount == request.amount;
         return if same { Ok(refund_id) } else { Err(refused(AfterSaleRefusal::KeyReused)) };
     }

@@ -89,7 +89,8 @@ pub struct NewRefund {
 
 /// Refund part or all of a purchase
 ///
-/// From the day after the purchase on, any number of times up to its amount. One idempotency key, one refund, for ever.
+/// From the day after the purchase on, any number of times up to its amount. One idempotency key of a system of yours, one refund,
+/// for ever.
 #[utoipa::path(post, path = "/merchant/purchases/{purchase_id}/refunds", tag = "merchant", request_body = NewRefund,
     params(("purchase_id" = PurchaseId, Path)),
     responses((status = 201, body = RefundView)), security(("signature" = ["refunds:write"])),
@@ -105,7 +106,7 @@ pub async fn refund_purchase(
     find_purchase(&app, caller.merchant_id, purchase_id).await?;
     let request =
         RefundRequest { purchase_id, amount: refund.amount_fen.0, idempotency_key: caller.caller.key().to_owned() };
-    let refund_id = actions::refund(&app, request).await?;
+    let refund_id = actions::refund_for(&app, request, &caller.caller.known.code).await?;
     Ok((StatusCode::CREATED, Json(find_refund(&app, caller.merchant_id, refund_id).await?)))
 }
 

@@ -147,18 +147,19 @@ impl Refund {
     }
 }
 
-/// The earlier refund of a purchase under a key: its id and amount.
+/// The earlier refund of a purchase under the first of some keys that has one: its id and amount.
 pub async fn find_refund(
     connection: &mut PgConnection,
     purchase: &Purchase,
-    idempotency_key: &str,
+    idempotency_keys: &[Option<&str>],
 ) -> sqlx::Result<Option<(RefundId, Fen)>> {
     let row = sqlx::query!(
         r#"select refund_id as "refund_id: RefundId", amount_fen as "amount: Fen" from refund
-           where line_id = $1 and purchase_id = $2 and idempotency_key = $3"#,
+           where line_id = $1 and purchase_id = $2 and idempotency_key = any($3::text[])
+           order by array_position($3::text[], idempotency_key) limit 1"#,
         purchase.line_id.uuid(),
         purchase.purchase_id.uuid(),
-        idempotency_key
+        idempotency_keys as &[Option<&str>],
     )
     .fetch_optional(connection)
     .await?;

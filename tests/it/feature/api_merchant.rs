@@ -185,7 +185,28 @@ async fn refunds_at_once_give_back_no_more_than_was_paid(pool: PgPool) {
     let mut answers: Vec<u16> = answers.await.iter().map(|answer| answer.status).collect();
     answers.sort_unstable();
     assert_eq!(answers, [201, 201, 422, 422, 422, 422]);
-    assert_eq!(desk.get(&format!("/merchant/purchases/{purchase_id}")).await.ok()["refunded_fen"], 100_000);
+    let refunded = async || desk.get(&format!("/merchant/purchases/{purchase_id}")).await.ok()["refunded_fen"].clone();
+    assert_eq!(refunded().await, 100_000);
+
+    // Another system of the same merchant numbers its refunds as the first one does.
+    desk::add_partner(&town.app, "wang-office", PartnerKind::Merchant, Some(town.merchant_id.to_string())).await;
+    let office = desk.with(desk::add_key(&town.app, "wang-office", "O-1", Algorithm::Sm2Sm3).await);
+    let body = json!({ "amount_fen": 10_000 });
+    let first = desk.post(&path, "1", &body).await.ok();
+    let second = office.post(&path, "1", &body).await.ok();
+    assert_ne!(first["refund_id"], second["refund_id"], "the customer is to have both");
+    assert_eq!(office.post(&path, "2", &json!({ "amount_fen": 1_000 })).await.status, 201);
+    assert_eq!(refunded().await, 121_000);
+    // A key from before a system had keys of its own, and after its answer was forgotten.
+    for before in [
+        "delete from api_answer",
+        "update refund set idempotency_key = split_part(idempotency_key, '/', 2) where amount_fen = 1000",
+    ] {
+        sqlx::query(before).execute(&town.app.pool).await.unwrap();
+    }
+    assert_eq!(office.post(&path, "1", &body).await.ok(), second);
+    assert_eq!(office.post(&path, "2", &json!({ "amount_fen": 1_000 })).await.status, 201);
+    assert_eq!(refunded().await, 121_000, "for ever");
     town.assert_whole("after refunds").await;
 }
 

@@ -1,7 +1,9 @@
 //! Delivery: one deliverer for each partner, batches in order, and whatever fails holds back its own object only.
 
 use std::collections::{HashMap, HashSet, VecDeque};
+use std::convert::Infallible;
 use std::ops::Add;
+use std::sync::atomic::{AtomicBool, Ordering};
 
 use chrono::{DateTime, Utc};
 use futures_util::{StreamExt as _, stream};
@@ -9,7 +11,7 @@ use sqlx::PgConnection;
 use tokio::sync::watch;
 use tokio::task::{Id, JoinError, JoinSet};
 
-use super::carrier::{Carrier, Failure, Fate, Fates};
+use super::carrier::{Carried, Carrier, Failure, Fate, Fates, Manner};
 use super::model::{AfterFailure, Pace};
 use super::store::{self, Failed, Waiting};
 use crate::app::App;
@@ -278,14 +280,17 @@ impl Run<'_> {
 
     async fn send(&mut self, mut batch: Vec<Waiting>) -> anyhow::Result<Progress> {
         let last_no = batch.last().map_or(0, |message| message.message_no);
-        let carried = self.carrier.carry(self.app, self.partner, (&batch, self.pace.patience())).await?;
+        let carried = carry(self.app, self.carrier, self.partner, (&batch, self.pace.patience())).await?;
         let Some(broken) = carried.broken else {
             // A batch of which the partner heard nothing says nothing of it.
-            if carried.fates.is_empty() || carried.fates.values().any(|fate| *fate != Fate::NotTold) {
+            let is_heard = |fate: &Fate| !matches!(fate, Fate::NotTold | Fate::Left);
+            if carried.fates.is_empty() || carried.fates.values().any(is_heard) {
                 self.pace.succeeded();
             }
             self.apply(&batch, &carried.fates).await?;
-            return Ok(Progress::Past(last_no));
+            // What was left comes before whatever follows, should the partner be resumed by now.
+            let has_left = carried.fates.values().any(|fate| *fate == Fate::Left);
+            return Ok(if has_left { Progress::Again } else { Progress::Past(last_no) });
         };
         let unknown =
             batch.extract_if(.., |message| !carried.fates.contains_key(&message.message_no)).collect::<Vec<_>>();
@@ -326,6 +331,7 @@ impl Run<'_> {
                 Some(Fate::Undeliverable(why)) => undeliverable.push((message.message_no, why.clone())),
                 // It waits behind the one that was refused, and was not tried.
                 Some(Fate::Held) if is_behind => {}
+                Some(Fate::Left) => {}
                 Some(Fate::Held) => failed.push(self.failure(message, "held behind nothing")),
                 Some(Fate::Refused(code)) => failed.push(self.failure(message, &format!("refused: {code}"))),
                 None => failed.push(self.failure(message, "the answer does not name it")),
@@ -363,6 +369,32 @@ impl Run<'_> {
         self.summary.failed += failed.len() as u64;
         self.summary.died += died;
         Ok(store::mark_failed(self.connection, &failed).await?)
+    }
+}
+
+/// Hands a batch over, and looks meanwhile whether the partner is paused: hundreds of calls may take minutes.
+async fn carry(
+    app: &App,
+    carrier: Carrier<'_>,
+    partner: &str,
+    (batch, patience): (&[Waiting], u32),
+) -> anyhow::Result<Carried> {
+    let is_paused = AtomicBool::new(false);
+    let manner = Manner { patience, is_paused: &is_paused };
+    tokio::select! {
+        carried = carrier.carry(app, partner, (batch, manner)) => carried,
+        never = look_for_pause(app, partner, &is_paused) => match never {},
+    }
+}
+
+async fn look_for_pause(app: &App, partner: &str, is_paused: &AtomicBool) -> Infallible {
+    loop {
+        tokio::time::sleep(app.delivery.pause).await;
+        let found = async { store::find_partner(&mut *app.pool.acquire().await?, partner).await };
+        match found.await {
+            Ok(state) => is_paused.store(state.is_some_and(|state| state.paused_at.is_some()), Ordering::Relaxed),
+            Err(error) => tracing::warn!(partner, %error, "it could not be seen whether a partner is paused"),
+        }
     }
 }
 

@@ -10,7 +10,7 @@ use std::collections::{HashMap, HashSet};
 use serde_json::Value;
 use uuid::Uuid;
 
-use super::{Carried, Fate, Fates, failure, singly};
+use super::{Carried, Fate, Fates, Manner, failure, singly};
 use crate::app::App;
 use crate::outbox::catalogue;
 use crate::outbox::store::Waiting;
@@ -29,7 +29,7 @@ pub async fn carry(
     app: &App,
     client: &Client,
     partner: &str,
-    (batch, patience): (&[Waiting], u32),
+    (batch, manner): (&[Waiting], Manner<'_>),
 ) -> anyhow::Result<Carried> {
     let Active { templates, not_told } = template_store::active(&mut *app.pool.acquire().await?, partner).await?;
     let (untold, told): (Vec<Waiting>, Vec<Waiting>) =
@@ -44,7 +44,7 @@ pub async fn carry(
         return Ok(carried);
     }
     let call = |message| carry_one(client, &templates, message);
-    let singly = singly::carry((&single, patience), failure, call).await;
+    let singly = singly::carry((&single, manner), failure, call).await;
     carried.fates.extend(singly.fates);
     carried.broken = singly.broken;
     Ok(carried)

@@ -2,7 +2,7 @@
 
 use std::sync::Arc;
 
-use super::{Carried, Failure, Fate, Fates, funder, singly};
+use super::{Carried, Failure, Fate, Fates, Manner, funder, singly};
 use crate::app::App;
 use crate::base::id::MerchantId;
 use crate::merchant::notify_store;
@@ -18,7 +18,7 @@ pub async fn carry(
     app: &App,
     merchant_id: MerchantId,
     partner: &str,
-    (batch, patience): (&[Waiting], u32),
+    (batch, manner): (&[Waiting], Manner<'_>),
 ) -> anyhow::Result<Carried> {
     let found = notify_store::find(&mut *app.pool.acquire().await?, merchant_id).await?;
     let Some(address) = found.and_then(|notified| notified.address) else {
@@ -34,7 +34,7 @@ pub async fn carry(
         }
     };
     let errand = Errand { app, partner, url, signer: app.access.signer(address.algorithm).await? };
-    Ok(singly::carry((batch, patience), failure, |message| errand.notify(message)).await)
+    Ok(singly::carry((batch, manner), failure, |message| errand.notify(message)).await)
 }
 
 /// A cashier is one of many addresses, given by a merchant: whatever it does is that notification's failure, which is tried only

@@ -7,6 +7,7 @@ pub mod wechat;
 mod singly;
 
 use std::collections::HashMap;
+use std::sync::atomic::AtomicBool;
 
 use chrono::{DateTime, Utc};
 
@@ -28,6 +29,8 @@ pub enum Fate {
     NotTold,
     /// Not taken, because an earlier one of its object was not.
     Held,
+    /// Not sent, because the partner was paused meanwhile: as if it had not been in the batch.
+    Left,
     Refused(String),
 }
 
@@ -87,6 +90,15 @@ fn failure(error: &CallError) -> Failure {
     }
 }
 
+/// How a batch is carried whose messages go one a call.
+#[derive(Clone, Copy, Debug)]
+pub struct Manner<'a> {
+    /// So many unanswered in a row mean that the partner is down.
+    pub patience: u32,
+    /// Set when the partner is paused meanwhile: then no other call begins.
+    pub is_paused: &'a AtomicBool,
+}
+
 /// How messages go to one partner.
 #[derive(Clone, Copy)]
 pub enum Carrier<'a> {
@@ -125,7 +137,7 @@ impl Carrier<'_> {
         .map(Carrier::Funder)
     }
 
-    /// Hands a batch over, in order; where messages go one a call, so many unanswered in a row mean that the partner is down.
+    /// Hands a batch over, in order.
     ///
     /// # Errors
     /// A failure of our own.
@@ -133,13 +145,13 @@ impl Carrier<'_> {
         self,
         app: &App,
         partner: &str,
-        (batch, patience): (&[Waiting], u32),
+        (batch, manner): (&[Waiting], Manner<'_>),
     ) -> anyhow::Result<Carried> {
         match self {
-            Carrier::Funder(client) => funder::carry(app, client, partner, (batch, patience)).await,
+            Carrier::Funder(client) => funder::carry(app, client, partner, (batch, manner)).await,
             Carrier::Sms(client) => sms::carry(app, client, batch).await,
             Carrier::WeChat(wechat) => wechat::carry(app, wechat, batch).await,
-            Carrier::Merchant(merchant_id) => merchant::carry(app, merchant_id, partner, (batch, patience)).await,
+            Carrier::Merchant(merchant_id) => merchant::carry(app, merchant_id, partner, (batch, manner)).await,
         }
     }
 

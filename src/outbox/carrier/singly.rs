@@ -4,7 +4,7 @@ use std::sync::atomic::{AtomicBool, AtomicU32, Ordering};
 
 use futures_util::{StreamExt as _, stream};
 
-use super::{Broken, Carried, Failure, Fate, Fates};
+use super::{Broken, Carried, Failure, Fate, Fates, Manner};
 use crate::outbox::store::Waiting;
 use crate::partner::CallError;
 
@@ -14,14 +14,18 @@ const OBJECTS_AT_ONCE: usize = 8;
 /// How the errors of one kind of partner are understood.
 pub type Understanding = fn(&CallError) -> Failure;
 
-/// Calls once for each message. Whatever fails holds back its own object; after `patience` unanswered calls in a row, or where
-/// nobody is there, the rest is left.
-pub async fn carry<'a, C, F>((batch, patience): (&'a [Waiting], u32), understand: Understanding, call: C) -> Carried
+/// Calls once for each message. Whatever fails holds back its own object; after so many unanswered calls in a row as patience
+/// allows, where nobody is there, or once the partner is paused, the rest is left.
+pub async fn carry<'a, C, F>(
+    (batch, manner): (&'a [Waiting], Manner<'_>),
+    understand: Understanding,
+    call: C,
+) -> Carried
 where
     C: Fn(&'a Waiting) -> F,
     F: Future<Output = Result<Fate, CallError>>,
 {
-    let state = State { understand, patience, unanswered: AtomicU32::new(0), is_down: AtomicBool::new(false) };
+    let state = State { understand, manner, unanswered: AtomicU32::new(0), is_down: AtomicBool::new(false) };
     let chains = chains(batch).into_iter().map(|chain| carry_chain(chain, &call, &state));
     let carried: Vec<(Fates, Option<CallError>)> =
         stream::iter(chains.collect::<Vec<_>>()).buffer_unordered(OBJECTS_AT_ONCE).collect().await;
@@ -50,15 +54,15 @@ fn chains(batch: &[Waiting]) -> Vec<Vec<&Waiting>> {
 }
 
 /// What the chains of a batch know of each other.
-struct State {
+struct State<'m> {
     understand: Understanding,
-    patience: u32,
+    manner: Manner<'m>,
     /// Calls in a row.
     unanswered: AtomicU32,
     is_down: AtomicBool,
 }
 
-async fn carry_chain<'a, C, F>(chain: Vec<&'a Waiting>, call: &C, state: &State) -> (Fates, Option<CallError>)
+async fn carry_chain<'a, C, F>(chain: Vec<&'a Waiting>, call: &C, state: &State<'_>) -> (Fates, Option<CallError>)
 where
     C: Fn(&'a Waiting) -> F,
     F: Future<Output = Result<Fate, CallError>>,
@@ -66,9 +70,13 @@ where
     let mut fates = Fates::new();
     let mut rest = chain.into_iter();
     let mut error = None;
-    for message in rest.by_ref() {
+    while let Some(message) = rest.next() {
         if state.is_down.load(Ordering::Relaxed) {
             // Nothing is known of it and of what follows: as if they had not been in the batch.
+            return (fates, error);
+        }
+        if state.manner.is_paused.load(Ordering::Relaxed) {
+            fates.extend(std::iter::once(message).chain(rest).map(|message| (message.message_no, Fate::Left)));
             return (fates, error);
         }
         match call(message).await {
@@ -87,7 +95,7 @@ where
                 let refused = Fate::Refused(failed.to_string());
                 if failure == Failure::Refusal {
                     state.unanswered.store(0, Ordering::Relaxed);
-                } else if state.unanswered.fetch_add(1, Ordering::Relaxed) + 1 >= state.patience {
+                } else if state.unanswered.fetch_add(1, Ordering::Relaxed) + 1 >= state.manner.patience {
                     state.is_down.store(true, Ordering::Relaxed);
                     error = Some(failed);
                 }
@@ -98,4 +106,37 @@ where
     }
     fates.extend(rest.map(|message| (message.message_no, Fate::Held)));
     (fates, error)
+}
+
+#[cfg(test)]
+mod tests {
+    use chrono::DateTime;
+    use uuid::Uuid;
+
+    use super::*;
+
+    #[tokio::test]
+    async fn whoever_is_paused_meanwhile_gets_what_is_on_its_way_and_no_more() {
+        let message = |message_no| Waiting {
+            message_no,
+            kind: "loan_made".to_owned(),
+            object_id: Uuid::nil(),
+            body: "{}".to_owned(),
+            created_at: DateTime::UNIX_EPOCH,
+            attempts: 0,
+        };
+        let batch: Vec<Waiting> = (1..=4).map(message).collect();
+        let is_paused = &AtomicBool::new(false);
+        let call = |message: &Waiting| {
+            let is_second = message.message_no == 2;
+            async move {
+                is_paused.fetch_or(is_second, Ordering::Relaxed);
+                Ok(Fate::Delivered)
+            }
+        };
+        let carried = carry((&batch, Manner { patience: 3, is_paused }), |_| Failure::Silence, call).await;
+        let expected = [(1, Fate::Delivered), (2, Fate::Delivered), (3, Fate::Left), (4, Fate::Left)];
+        assert_eq!(carried.fates, Fates::from(expected));
+        assert!(carried.broken.is_none());
+    }
 }

@@ -14,6 +14,7 @@ use crate::error::Attempt;
 use crate::funder;
 use crate::merchant::notification::merchant_of;
 use crate::outbox::actions::{self, Asked, Replay};
+use crate::outbox::control_store::Done;
 use crate::outbox::jobs::{deliver_outbox, deliver_to_one};
 use crate::outbox::template::Template;
 use crate::outbox::{catalogue, control_store, event_store, template_actions};
@@ -21,6 +22,8 @@ use crate::partner::{funder_core, sms, wechat};
 
 /// More failed messages than anyone reads.
 const LIST_MAX: i64 = 500;
+/// As much of what was done as says why it stands so.
+const DONE_MAX: i64 = 10;
 
 #[derive(clap::Subcommand)]
 pub enum Args {
@@ -33,7 +36,15 @@ pub enum Args {
         #[arg(long)]
         json: bool,
     },
-    /// Show how delivery to a partner stands
+    /// Show a message, what became of it, and who did something to it
+    Show {
+        /// Its number, as lists, events and calls name it
+        message_no: i64,
+        /// Print one line of JSON
+        #[arg(long)]
+        json: bool,
+    },
+    /// Show how delivery to a partner stands, and what was done to its messages last
     Status {
         /// A funder's code, merchant:MERCHANT, sms or wechat
         partner: String,
@@ -130,6 +141,7 @@ pub async fn run(args: Args) -> anyhow::Result<ExitCode> {
     };
     match args {
         Args::List { partner, json } => list(&app, partner.as_deref(), json).await?,
+        Args::Show { message_no, json } => show(&app, message_no, json).await?,
         Args::Status { partner, json } => status(&app, &partner, json).await?,
         Args::Deliver { partner, .. } => {
             let summary = match partner {
@@ -218,9 +230,11 @@ async fn list(app: &App, partner: Option<&str>, json: bool) -> anyhow::Result<()
 
 async fn status(app: &App, partner: &str, is_json: bool) -> anyhow::Result<()> {
     check_name(app, partner).await?;
-    let standing = control_store::standing(&mut *app.pool.acquire().await?, partner).await?;
+    let mut connection = app.pool.acquire().await?;
+    let standing = control_store::standing(&mut connection, partner).await?;
+    let done = control_store::list_done(&mut connection, (partner, None), DONE_MAX).await?;
     if is_json {
-        println!("{}", json!({ "partner": partner, "standing": standing }));
+        println!("{}", json!({ "partner": partner, "standing": standing, "done": done }));
         return Ok(());
     }
     let state = match (standing.paused_at, standing.failures) {
@@ -229,7 +243,43 @@ async fn status(app: &App, partner: &str, is_json: bool) -> anyhow::Result<()> {
         (None, failures) => format!("left alone after {failures} failed runs"),
     };
     println!("{partner}: {state}, {} waiting, {} dead", standing.waiting, standing.dead);
+    done.iter().for_each(print_done);
     Ok(())
+}
+
+async fn show(app: &App, message_no: i64, is_json: bool) -> anyhow::Result<()> {
+    let mut connection = app.pool.acquire().await?;
+    let message = control_store::find_message(&mut connection, message_no).await?;
+    let message = message.with_context(|| no_message(message_no))?;
+    let done = control_store::list_done(&mut connection, (&message.partner, Some(message_no)), DONE_MAX).await?;
+    if is_json {
+        println!("{}", json!({ "message": message, "done": done }));
+        return Ok(());
+    }
+    let state = match (message.delivered_at, message.dead_at, &message.ending) {
+        (Some(at), _, None) => format!("delivered at {at}"),
+        (Some(at), _, Some(ending)) => format!("ended at {at}: {ending}"),
+        (None, Some(at), _) => format!("dead since {at}"),
+        (None, None, _) => format!("waiting, not before {}", message.next_attempt_at),
+    };
+    let (partner, kind, attempts) = (&message.partner, &message.kind, message.attempts);
+    println!("{message_no} to {partner}: {kind} of {}, {state}, attempts {attempts}", message.object_id);
+    if let Some(error) = &message.last_error {
+        println!("    {error}");
+    }
+    println!("{}", serde_json::to_string_pretty(&message.body)?);
+    done.iter().for_each(print_done);
+    Ok(())
+}
+
+fn print_done(done: &Done) {
+    let range = match (done.from_no, done.to_no) {
+        (Some(from_no), Some(to_no)) if from_no == to_no => format!(" of {from_no}"),
+        (Some(from_no), Some(to_no)) => format!(" of {from_no} to {to_no}"),
+        _ => String::new(),
+    };
+    let reason = done.reason.as_ref().map_or(String::new(), |reason| format!(": {reason}"));
+    println!("    {} {}{range} by {}{reason}", done.done_at, done.action, done.done_by);
 }
 
 async fn run_replay(app: &App, replay: ReplayArgs) -> anyhow::Result<()> {
@@ -266,5 +316,9 @@ async fn try_out(app: &App, event_no: i64, file: Option<PathBuf>, path: Option<S
 
 async fn partner_of(app: &App, message_no: i64) -> anyhow::Result<String> {
     let found = control_store::find_partner_of(&mut *app.pool.acquire().await?, message_no).await?;
-    found.with_context(|| format!("there is no message {message_no}; see `fenqi outbox list`"))
+    found.with_context(|| no_message(message_no))
+}
+
+fn no_message(message_no: i64) -> String {
+    format!("there is no message {message_no}; see `fenqi outbox list`")
 }

@@ -1,7 +1,9 @@
 //! SQL of what people and partners do to messages: pause, resume, replay, discard, and how a partner stands.
 
 use chrono::{DateTime, Utc};
+use serde_json::Value;
 use sqlx::PgConnection;
+use uuid::Uuid;
 
 /// Counting stops here: more waiting messages than that are simply many.
 pub const COUNT_MAX: i64 = 100_000;
@@ -147,6 +149,36 @@ pub async fn discard(
     Ok(done.rows_affected() == 1)
 }
 
+/// A message, whatever became of it.
+#[derive(Debug, serde::Serialize)]
+pub struct Shown {
+    pub message_no: i64,
+    pub partner: String,
+    pub kind: String,
+    pub object_id: Uuid,
+    pub body: Value,
+    pub created_at: DateTime<Utc>,
+    pub attempts: i16,
+    pub next_attempt_at: DateTime<Utc>,
+    /// Delivered, or ended otherwise as `ending` says.
+    pub delivered_at: Option<DateTime<Utc>>,
+    pub dead_at: Option<DateTime<Utc>>,
+    pub ending: Option<String>,
+    pub last_error: Option<String>,
+}
+
+pub async fn find_message(connection: &mut PgConnection, message_no: i64) -> sqlx::Result<Option<Shown>> {
+    sqlx::query_as!(
+        Shown,
+        "select message_no, partner, kind, object_id, body, created_at, attempts, next_attempt_at, delivered_at, dead_at,
+                ending, last_error
+         from outbox where message_no = $1",
+        message_no
+    )
+    .fetch_optional(connection)
+    .await
+}
+
 /// The partner of a message.
 pub async fn find_partner_of(connection: &mut PgConnection, message_no: i64) -> sqlx::Result<Option<String>> {
     sqlx::query_scalar!("select partner from outbox where message_no = $1", message_no).fetch_optional(connection).await
@@ -181,6 +213,37 @@ pub async fn note(connection: &mut PgConnection, action: &Action<'_>) -> sqlx::R
     .execute(connection)
     .await?;
     Ok(())
+}
+
+/// What somebody did, for whoever asks later.
+#[derive(Debug, serde::Serialize)]
+pub struct Done {
+    pub action: String,
+    pub from_no: Option<i64>,
+    pub to_no: Option<i64>,
+    pub messages: Option<i64>,
+    pub done_by: String,
+    pub reason: Option<String>,
+    pub done_at: DateTime<Utc>,
+}
+
+/// What was done last to a partner's messages, to all or to one of them, the newest first.
+pub async fn list_done(
+    connection: &mut PgConnection,
+    (partner, message_no): (&str, Option<i64>),
+    limit: i64,
+) -> sqlx::Result<Vec<Done>> {
+    sqlx::query_as!(
+        Done,
+        "select action, from_no, to_no, messages, done_by, reason, done_at from outbox_action
+         where partner = $1 and ($2::bigint is null or $2 between from_no and to_no)
+         order by action_no desc limit $3",
+        partner,
+        message_no,
+        limit,
+    )
+    .fetch_all(connection)
+    .await
 }
 
 /// Whether the last that was done to a message is this action, for the same reason and by the same holder.

@@ -25,7 +25,20 @@ async fn a_partner_whose_name_is_misspelt_is_not_said_to_be_paused(pool: PgPool)
         fenqi.done(&["outbox", "pause", partner, "--by", "Li Na"]);
         let told: Value = serde_json::from_str(&fenqi.done(&["outbox", "status", partner, "--json"])).unwrap();
         assert!(told["partner"] == json!(partner) && told["standing"]["paused_at"].is_string(), "{told}");
+        assert_eq!((&told["done"][0]["action"], &told["done"][0]["done_by"]), (&json!("pause"), &json!("Li Na")));
     }
+    let number = "select message_no from outbox where kind = 'reserve_deposited'";
+    let number: i64 = sqlx::query_scalar(number).fetch_one(&pool).await.unwrap();
+    let number = number.to_string();
+    let show = ["outbox", "show", number.as_str()];
+    let shown: Value = serde_json::from_str(&fenqi.done(&[&show[..], &["--json"]].concat())).unwrap();
+    let message = &shown["message"];
+    assert_eq!((&message["partner"], &message["kind"]), (&json!("harbour-bank"), &json!("reserve_deposited")));
+    assert_eq!((&message["body"]["amount_fen"], &shown["done"]), (&json!(10_000_000), &json!([])));
+    sqlx::query("update outbox set attempts = 1, last_error = 'refused: no'").execute(&pool).await.unwrap();
+    fenqi.done(&["outbox", "discard", &number, "--reason", "entered by hand", "--by", "Li Na"]);
+    let told = fenqi.done(&show);
+    assert!(told.contains(": discarded, attempts 1") && told.contains("by Li Na: entered by hand"), "{told}");
 }
 
 #[sqlx::test(migrator = "fenqi::MIGRATOR")]
@@ -37,6 +50,7 @@ async fn what_is_not_there_is_said_with_where_to_look(pool: PgPool) {
     let (line, merchant) = (format!("line_{zeros}"), town.merchant_id.to_string());
     for (arguments, hint) in [
         (&["outbox", "kinds", "loan_mad"][..], "fenqi outbox kinds"),
+        (&["outbox", "show", "4711"][..], "fenqi outbox list"),
         (&["outbox", "discard", "4711", "--reason", "gone", "--by", "Li Na"][..], "fenqi outbox list"),
         (&["reserve", "confirm", &order, "--by", "Li Na"][..], "fenqi reserve list"),
         (&["line", "show", &line][..], "--mobile"),

@@ -181,6 +181,10 @@ impl Template {
     /// # Errors
     /// Why it cannot be made.
     pub fn render(&self, told: &Told<'_>) -> Result<String, TemplateRefusal> {
+        if let Some(line) = other_escaping(&self.text) {
+            let says = "values are written as JSON; autoescape would let one out of its quotes".to_owned();
+            return Err(TemplateRefusal::Wrong { line, says });
+        }
         let environment = environment();
         let template = environment.template_from_str(&self.text).map_err(|error| refused(&error))?;
         let values = context! {
@@ -215,6 +219,14 @@ impl Template {
         let values = context! { answer => TemplateValue::from(Serde(&answer)) };
         compiled.eval(values).is_ok_and(|verdict| verdict.is_true())
     }
+}
+
+/// The line of a tag that has values written otherwise than as JSON.
+fn other_escaping(text: &str) -> Option<usize> {
+    let is_it = |(at, tag): &(usize, &str)| {
+        text[at + tag.len()..].trim_start_matches(['-', '+']).trim_start().starts_with("autoescape")
+    };
+    text.match_indices("{%").find(is_it).map(|(at, _)| text[..at].matches('\n').count() + 1)
 }
 
 fn is_path(path: &str) -> bool {
@@ -414,6 +426,9 @@ mod tests {
         let text = template(r#"{"ref": {{ body.reference }}}"#).render(&told).unwrap();
         assert_eq!(serde_json::from_str::<Value>(&text).unwrap(), json!({ "ref": body["reference"] }));
         assert!(template(r#"{"ref": "{{ body.reference | safe }}"}"#).render(&told).is_err(), "safe is not there");
+        let unescaped =
+            template("{\n{%-  autoescape false %}\"ref\": \"{{ body.reference }}\"{% endautoescape %}}").render(&told);
+        assert!(matches!(&unescaped, Err(TemplateRefusal::Wrong { line: 2, .. })), "{unescaped:?}");
     }
 
     #[test]

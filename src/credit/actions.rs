@@ -411,7 +411,8 @@ pub struct LateAnswer {
 }
 
 /// Takes the late answer of the risk partner that was asked, whoever is configured by now: it counts while the application waits
-/// for the hook, or for a person only because the hook was silent. The same answer again changes nothing.
+/// for the hook, or for a person only because the hook was silent. The same answer again changes nothing. Another one is refused, and
+/// the same after somebody else's.
 pub async fn hear_late(app: &App, answer: LateAnswer) -> Outcome<Applied, ApplyRefusal> {
     let mut transaction = database::begin(&app.pool).await?;
     let today = business_day::store::hold_today(&mut transaction).await?;
@@ -425,8 +426,16 @@ pub async fn hear_late(app: &App, answer: LateAnswer) -> Outcome<Applied, ApplyR
     let product = app.catalogue.get(&mut transaction, application.product_id, application.product_version).await?;
     let verdict = answer.verdict.within(&product.terms);
     let decision = Decision { application, product, verdict, decider: Decider::LateHook };
-    if decision.transition() == Transition::Illegal {
-        return Err(Fault::Refused(ApplyRefusal::NotReferred));
+    if decision.was_heard() {
+        let Decision { application, .. } = decision;
+        return Ok(Applied { application_id: application.application_id, state: application.state() });
+    }
+    match decision.transition() {
+        Transition::To(_) => {}
+        // A person is asked already, and goes on being asked.
+        Transition::AlreadyApplied if decision.application.status == ApplicationStatus::Referred => {}
+        // What it comes to is the same, but it is another's word, or other than what was said before.
+        Transition::AlreadyApplied | Transition::Illegal => return Err(Fault::Refused(ApplyRefusal::NotReferred)),
     }
     let mut applied = record(&mut transaction, app, vec![decision], today).await?;
     transaction.commit().await?;

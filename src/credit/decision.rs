@@ -17,6 +17,8 @@ use crate::notice::Notice;
 use crate::outbox::Message;
 use crate::product::ProductVersion;
 
+/// What `decided_by` says where the risk partner did.
+pub const PARTNER: &str = "partner";
 /// What `decided_by` says where the funder did, before its name, and where its time was over.
 pub const FUNDER: &str = "funder:";
 pub const DEADLINE: &str = "deadline";
@@ -82,6 +84,26 @@ impl Decision {
         match self.product.terms.funder_word {
             Some(_) => self.application.status.after_asking(step),
             None => self.application.status.after(step),
+        }
+    }
+
+    /// Whether the application was decided, or put before its funder, on this very answer of the risk partner. An approval that
+    /// another line had overtaken was heard as well.
+    pub fn was_heard(&self) -> bool {
+        let application = &self.application;
+        let proposal = application.proposal.as_ref();
+        let by = proposal.map(|proposal| proposal.by.as_str()).or(application.decided_by.as_deref());
+        if by != Some(PARTNER) {
+            return false;
+        }
+        match &self.verdict {
+            Verdict::Approve { grade, limit, .. } => {
+                let limit_then = proposal.map(|proposal| proposal.limit).or(application.limit);
+                let is_same = application.grade.as_ref() == Some(grade) && limit_then == Some(*limit);
+                is_same || application.refusal.as_deref() == Some(OwnReason::LineOpen.code())
+            }
+            Verdict::Refuse { reason, .. } => proposal.is_none() && application.refusal.as_ref() == Some(reason),
+            Verdict::Refer { .. } => false,
         }
     }
 
@@ -177,7 +199,7 @@ impl Decision {
     fn decided_by(&self) -> (String, Option<String>) {
         match &self.decider {
             Decider::Hook(name) => ((*name).to_owned(), None),
-            Decider::LateHook => ("partner".to_owned(), Some("by a late callback".to_owned())),
+            Decider::LateHook => (PARTNER.to_owned(), Some("by a late callback".to_owned())),
             Decider::Person { name, reason } => (format!("person:{name}"), Some(reason.clone())),
             Decider::Funder { name, reason } => (format!("{FUNDER}{name}"), Some(reason.clone())),
             Decider::Deadline => (DEADLINE.to_owned(), Some("no answer of the funder in time".to_owned())),

@@ -5,7 +5,9 @@ use std::sync::Arc;
 use chrono::TimeDelta;
 use fenqi::access::PartnerKind;
 use fenqi::app::App;
+use fenqi::base::Fen;
 use fenqi::base::id::BorrowerId;
+use fenqi::credit::actions::{PersonDecision, PersonVerdict};
 use fenqi::credit::{ApplicationState, Applied, RiskHook, actions, jobs};
 use fenqi::partner::key::Algorithm;
 use fenqi::sandbox::{self, Scripted, Silence};
@@ -77,6 +79,9 @@ async fn a_late_answer_counts_while_nobody_has_decided(pool: PgPool) {
     );
     let refusal = named(json!({ "decision": "refuse", "reason": "score_too_low" }));
     assert_eq!(risk.post("/risk/decisions", "l-3", &refusal).await.problem(), (409, "application_not_referred".into()));
+    let higher = named(json!({ "decision": "approve", "grade": "B", "limit_fen": 700_000 }));
+    let refused = risk.post("/risk/decisions", "l-5", &higher).await;
+    assert_eq!(refused.problem(), (409, "application_not_referred".into()), "nobody has a limit of 7,000 yuan");
 
     // Without a history a person was asked by the hook itself; its late change of mind does not count.
     world.script("risk", None, vec![Scripted::answer("refer")]);
@@ -86,6 +91,18 @@ async fn a_late_answer_counts_while_nobody_has_decided(pool: PgPool) {
     let late = json!({ "application_id": referred.application_id.uuid(), "borrower_id": second.uuid(),
         "decision": "refuse", "reason": "score_too_low" });
     assert_eq!(risk.post("/risk/decisions", "l-4", &late).await.problem().1, "application_not_referred");
+    // What a person has decided is that person's decision, though the partner would have said the same.
+    let by_person = PersonDecision {
+        borrower_id: second,
+        application_id: referred.application_id,
+        person: "wang".into(),
+        reason: "papers checked".into(),
+        verdict: PersonVerdict::Approve { grade: "B".into(), limit: Fen::new(600_000) },
+    };
+    actions::decide_referred(&app, by_person).await.unwrap();
+    let late = json!({ "application_id": referred.application_id.uuid(), "borrower_id": second.uuid(),
+        "decision": "approve", "grade": "B", "limit_fen": 600_000 });
+    assert_eq!(risk.post("/risk/decisions", "l-6", &late).await.problem().1, "application_not_referred");
 }
 
 /// The same house, asking the same counterfeit risk partner under another name.

@@ -22,6 +22,7 @@ import java.security.PrivateKey;
 import java.security.PublicKey;
 import java.security.SecureRandom;
 import java.security.Signature;
+import java.security.SignatureException;
 import java.security.spec.PKCS8EncodedKeySpec;
 import java.security.spec.X509EncodedKeySpec;
 import java.time.Duration;
@@ -93,6 +94,20 @@ public final class Fenqi {
         }
     }
 
+    /**
+     * Nothing came back in time, or not the whole of it: the request may have been carried out, or not. Send the very same again
+     * under the same idempotency key, and be told what came of it: one key, one outcome.
+     */
+    public static final class NoAnswer extends Exception {
+        /** Null where nothing was to be changed. */
+        public final String idempotencyKey;
+
+        NoAnswer(String idempotencyKey, IOException why) {
+            super(why.toString(), why);
+            this.idempotencyKey = idempotencyKey;
+        }
+    }
+
     /** An answer that is believed and is not what was asked for; the headers of a 429 tell in Retry-After when to go on. */
     public static final class Refused extends Exception {
         public final transient HttpResponse<?> answer;
@@ -156,8 +171,14 @@ public final class Fenqi {
      * was lost: one key, one outcome.
      */
     public HttpResponse<String> call(String method, URI address, String body, String idempotencyKey) throws Exception {
-        HttpRequest request = signed(method, address, body, idempotencyKey).build();
-        HttpResponse<String> answer = http.send(request, HttpResponse.BodyHandlers.ofString());
+        String key = idempotencyKey == null ? nonce() : idempotencyKey;
+        HttpRequest request = signed(method, address, body, key).build();
+        HttpResponse<String> answer;
+        try {
+            answer = http.send(request, HttpResponse.BodyHandlers.ofString());
+        } catch (IOException why) {
+            throw new NoAnswer(method.equals("GET") ? null : key, why);
+        }
         believe(answer, answer.body());
         return answer;
     }
@@ -184,7 +205,12 @@ public final class Fenqi {
         for (Object listed : list(manifest.get("files"))) {
             Map<String, Object> file = object(listed);
             Path path = folder.resolve((String) file.get("name"));
-            download(URI.create(address + "/files/" + file.get("name")), path, file);
+            try {
+                download(URI.create(address + "/files/" + file.get("name")), path, file);
+            } catch (IOException why) {
+                // What has come is kept: called again, it goes on.
+                throw new NoAnswer(null, why);
+            }
             if (path.toString().endsWith(".csv.gz")) {
                 figures.putAll(sumCsv(path, file));
             }
@@ -441,6 +467,9 @@ public final class Fenqi {
         if (key == null) {
             throw new NotBelieved("no key " + serial + " of the platform is known");
         }
+        if (timestamp == null || !timestamp.matches("[0-9]{1,18}") || signature == null) {
+            throw new NotBelieved("timestamp or signature are missing or not in their form");
+        }
         if (Math.abs(Instant.now().getEpochSecond() - Long.parseLong(timestamp)) > SKEW_SECONDS_MAX) {
             throw new NotBelieved("the timestamp is more than five minutes away");
         }
@@ -453,7 +482,12 @@ public final class Fenqi {
         Signature verifier = Signature.getInstance("SHA256withRSA");
         verifier.initVerify(key);
         verifier.update(message.getBytes(StandardCharsets.UTF_8));
-        return verifier.verify(Base64.getDecoder().decode(signature));
+        try {
+            return verifier.verify(Base64.getDecoder().decode(signature));
+        } catch (SignatureException | IllegalArgumentException malformed) {
+            // Of another length than the key's, or not in base64.
+            return false;
+        }
     }
 
     /**
@@ -685,6 +719,10 @@ public final class Fenqi {
         } catch (NotBelieved error) {
             System.err.println("not believed: " + error.getMessage());
             System.exit(2);
+        } catch (NoAnswer error) {
+            String under = error.idempotencyKey == null ? "" : " under the idempotency key " + error.idempotencyKey;
+            System.err.println("no answer: " + error.getMessage() + "; send the same again" + under);
+            System.exit(3);
         } catch (Refused error) {
             System.err.println("refused: " + error.getMessage());
             System.exit(1);

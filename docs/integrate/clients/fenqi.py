@@ -17,6 +17,7 @@ import base64
 import csv
 import gzip
 import hashlib
+import http.client
 import http.server
 import json
 import os
@@ -177,6 +178,15 @@ class NotBelieved(Exception):
         self.status = status
 
 
+class NoAnswer(Exception):
+    """Nothing came back in time, or not the whole of it: the request may have been carried out, or not. Send the very same again
+    under the same `idempotency_key`, and be told what came of it: one key, one outcome."""
+
+    def __init__(self, why, idempotency_key=None):
+        super().__init__(why)
+        self.idempotency_key = idempotency_key
+
+
 class Refused(Exception):
     """An answer that is believed and is not what was asked for; `headers` of a 429 tell in Retry-After when to go on."""
 
@@ -188,18 +198,23 @@ class Refused(Exception):
 def check(keys, serial, timestamp, message, signature):
     if serial not in keys:
         raise NotBelieved(f"no key {serial} of the platform is known")
-    if abs(time.time() - int(timestamp)) > SKEW_SECONDS_MAX:
+    try:
+        is_fresh, is_right = abs(time.time() - int(timestamp)) <= SKEW_SECONDS_MAX, keys[serial].verifies(message, signature)
+    except (TypeError, ValueError):
+        raise NotBelieved("timestamp or signature are missing or not in their form") from None
+    if not is_fresh:
         raise NotBelieved("the timestamp is more than five minutes away")
-    if not keys[serial].verifies(message, signature):
+    if not is_right:
         raise NotBelieved("the signature is wrong")
 
 
 def verify_callback(keys, method, url, authorization, body):
     """Whether the platform sent this request; `url` is the path with its query. Keep nonces, and refuse one seen before."""
     fields = dict(re.findall(r'(\w+)="([^"]*)"', authorization))
-    head = f"{method}\n{url}\n{fields['timestamp']}\n{fields['nonce_str']}\n"
-    check(keys, fields["serial_no"], fields["timestamp"], head.encode() + body + b"\n", fields["signature"])
-    return fields["nonce_str"]
+    timestamp, nonce = fields.get("timestamp"), fields.get("nonce_str")
+    head = f"{method}\n{url}\n{timestamp}\n{nonce}\n"
+    check(keys, fields.get("serial_no"), timestamp, head.encode() + body + b"\n", fields.get("signature"))
+    return nonce
 
 
 class Called(http.server.BaseHTTPRequestHandler):
@@ -216,7 +231,7 @@ class Called(http.server.BaseHTTPRequestHandler):
             nonce = verify_callback(self.keys, "POST", self.path, self.headers.get("Authorization", ""), body)
             with self.one_by_one:
                 self.nonce_once(nonce, time.time())
-        except (NotBelieved, KeyError, ValueError) as error:
+        except NotBelieved as error:
             return self.answer(401, {"code": "SIGN_ERROR", "message": str(error)})
         with self.one_by_one:
             self.called(body)
@@ -364,14 +379,18 @@ class Decider(Called):
         self.call_back("decisions", body, asked["application_id"])
 
     def call_back(self, path, body, name):
-        """What the house answers is final: 409 says that it was decided meanwhile."""
-        # The same key again, should the answer be lost: one key, one outcome.
-        key = f"late-{name}"
-        try:
-            status, _, answer = self.client.call("POST", f"{self.house}/api/v1/risk/{path}", json.dumps(body).encode(), key)
-            print("answered late:", status, answer.decode(), flush=True)
-        except NotBelieved as error:
-            print("answered late, and not believed:", error, flush=True)
+        """What the house answers is final: 409 says that it was decided meanwhile. Where no answer comes, or a failure of its own, the
+        same is sent again under the same key."""
+        for pause in (1, 10, 60, 0):
+            try:
+                address = f"{self.house}/api/v1/risk/{path}"
+                status, _, answer = self.client.call("POST", address, json.dumps(body).encode(), f"late-{name}")
+                print("answered late:", status, answer.decode(), flush=True)
+                if status < 500:
+                    return
+            except (NotBelieved, NoAnswer) as error:
+                print("answered late, and not heard:", error, flush=True)
+            time.sleep(pause)
 
     def decide_purchase(self, asked):
         """And here."""
@@ -408,6 +427,15 @@ def serve(called, address):
     Server((host, int(port)), called).serve_forever()
 
 
+def answered(request):
+    """Status, headers and body of whatever is answered."""
+    try:
+        with urllib.request.urlopen(request, timeout=20) as response:
+            return response.status, response.headers, response.read()
+    except urllib.error.HTTPError as error:
+        return error.code, error.headers, error.read()
+
+
 class Client:
     def __init__(self, partner, serial, key, keys):
         self.partner, self.serial, self.key, self.keys = partner, serial, key, keys
@@ -432,12 +460,11 @@ class Client:
 
     def call(self, method, address, body=b"", idempotency_key=None):
         """Status, headers and body of the answer, which is believed: 429 tells in Retry-After when to go on."""
-        request = self.signed(method, address, body, idempotency_key)
+        key = idempotency_key or secrets.token_hex(16)
         try:
-            with urllib.request.urlopen(request, timeout=20) as response:
-                status, headers, answer = response.status, response.headers, response.read()
-        except urllib.error.HTTPError as error:
-            status, headers, answer = error.code, error.headers, error.read()
+            status, headers, answer = answered(self.signed(method, address, body, key))
+        except (OSError, http.client.HTTPException) as error:
+            raise NoAnswer(str(error), None if method == "GET" else key) from error
         self.believe(status, headers, answer)
         return status, headers, answer
 
@@ -485,6 +512,10 @@ class Client:
                 answer = error.read()
                 self.believe(error.code, error.headers, answer)
                 raise Refused(error.code, error.headers, answer) from None
+            except (OSError, http.client.HTTPException) as error:
+                raise NoAnswer(f"{file['name']} broke off: {error}") from error
+            if os.path.getsize(path) < file["bytes"]:
+                raise NoAnswer(f"{file['name']} broke off")
         for name in ("sha256", "sm3"):
             digest = hashlib.new(name)
             with open(path, "rb") as kept:
@@ -590,6 +621,10 @@ def main():
     except NotBelieved as error:
         print(f"not believed: {error}", file=sys.stderr)
         return 2
+    except NoAnswer as error:
+        under = f" under the idempotency key {error.idempotency_key}" if error.idempotency_key else ""
+        print(f"no answer: {error}; send the same again{under}", file=sys.stderr)
+        return 3
     except Refused as error:
         print(f"refused: {error}", file=sys.stderr)
         return 1

@@ -25,7 +25,7 @@ use tokio::io::{AsyncBufReadExt as _, BufReader};
 use tokio::process::{Child, Command};
 use uuid::Uuid;
 
-use super::{Trial, WISH, free_address, run_in, said};
+use super::{Trial, WISH, endpoint, free_address, run_in, said};
 use crate::{desk, house, town};
 
 const PYTHON: &str = concat!(env!("CARGO_MANIFEST_DIR"), "/docs/integrate/clients/fenqi.py");
@@ -179,6 +179,42 @@ async fn the_sample_clients_tell_a_refusal_of_ours_from_an_answer_that_nobody_si
         assert_eq!(output.status.code(), Some(2), "{told}");
         assert!(told.contains("not believed: 401 without a signature"), "{told}");
     }
+    // Somebody in between says that the house has signed, or ends the connection without a word.
+    let serial_no = app.access.signer(Algorithm::RsaSha256).await.unwrap().serial_no.clone();
+    let now = Clock::System.now().timestamp().to_string();
+    let (untimed, wrong) = (lying(&serial_no, "soon", "!").await, lying(&serial_no, &now, "AAAA").await);
+    let listener = tokio::net::TcpListener::bind("127.0.0.1:0").await.unwrap();
+    let silent = format!("http://{}/", listener.local_addr().unwrap());
+    tokio::spawn(async move { while listener.accept().await.is_ok() {} });
+    let (untimed, wrong) = (["call", "GET", &untimed], ["call", "GET", &wrong]);
+    let silent = ["call", "POST", &silent, "{}"];
+    let (untimed, wrong, silent) = tokio::join!(clients.both(&untimed), clients.both(&wrong), clients.both(&silent));
+    for (outputs, code, why) in [
+        (untimed, 2, "not believed: timestamp or signature are missing or not in their form"),
+        (wrong, 2, "not believed: the signature is wrong"),
+        (silent, 3, "; send the same again under the idempotency key "),
+    ] {
+        for output in outputs {
+            let told = String::from_utf8_lossy(&output.stderr);
+            assert_eq!(output.status.code(), Some(code), "{told}");
+            assert!(told.contains(why), "{told}");
+        }
+    }
+}
+
+/// Serves whatever it is asked with such a signature; returns its address.
+async fn lying(serial_no: &str, timestamp: &str, signature: &str) -> String {
+    let signed = [
+        ("Fenqi-Timestamp", timestamp.to_owned()),
+        ("Fenqi-Nonce", "0123456789abcdef".to_owned()),
+        ("Fenqi-Serial", serial_no.to_owned()),
+        ("Fenqi-Signature", signature.to_owned()),
+    ];
+    let serve = move || {
+        let signed = signed.clone();
+        async move { (signed, "{}") }
+    };
+    format!("{}/", endpoint(axum::Router::new().fallback(serve)).await)
 }
 
 #[sqlx::test(migrator = "fenqi::MIGRATOR")]

@@ -12,7 +12,7 @@ use tokio::time::{Instant, timeout_at};
 
 use super::mask::masked;
 use super::mentions::Mentions;
-use super::store;
+use super::{shape, store};
 
 /// Calls waiting to be written; a full queue makes callers wait rather than forget.
 const QUEUE_MAX: usize = 4_096;
@@ -93,8 +93,10 @@ impl CallRecord {
     }
 }
 
-/// A name that an index takes, whatever a stranger's request says it is.
+/// A name that an index takes and that is nobody's number, whatever the request says it is.
 fn plain(name: &str) -> String {
+    let hidden = shape::hidden(name);
+    let name = hidden.as_deref().unwrap_or(name);
     name.chars().filter(|letter| !letter.is_control()).take(NAME_CHARS_MAX).collect()
 }
 

@@ -4,6 +4,8 @@ use std::collections::BTreeSet;
 
 use serde_json::Value;
 
+use super::shape;
+
 /// Twice the objects of the largest batch that we send; what a call names beyond that is not looked for.
 const OBJECTS_MAX: usize = 2_000;
 /// Longer than any reference of ours or of a partner's.
@@ -29,7 +31,8 @@ const NAMING_FIELDS: &[&str] = &[
 const CODE_FIELDS: &[&str] = &["code", "ret_code", "retCode", "respCode", "errcode"];
 
 /// The form in which an object is written down and looked for: an id without its prefix and dashes, so that `loan_0197…` and the
-/// UUID that a partner knows are the same; anything else as it is. Nothing where it is no name.
+/// UUID that a partner knows are the same; anything else as it is, a person's number masked as in the bodies. Nothing where it is no
+/// name.
 pub fn object_name(text: &str) -> Option<String> {
     let text = text.trim();
     let bare: String = match text.rsplit_once('_') {
@@ -41,7 +44,7 @@ pub fn object_name(text: &str) -> Option<String> {
         return Some(bare);
     }
     let is_name = !text.is_empty() && text.chars().count() <= NAME_CHARS_MAX && !text.contains(char::is_control);
-    is_name.then(|| text.to_owned())
+    is_name.then(|| shape::hidden(text).unwrap_or_else(|| text.to_owned()))
 }
 
 /// Objects and codes of one call.
@@ -91,7 +94,8 @@ impl Mentions {
             Value::Array(items) => items.iter().for_each(|item| self.read_codes(field, item)),
             Value::String(code) if CODE_FIELDS.contains(&field) => {
                 let code = Some(code).filter(|code| !code.is_empty() && code.len() <= NAME_CHARS_MAX);
-                self.codes.extend(code.filter(|code| !code.contains(char::is_control)).cloned());
+                let code = code.filter(|code| !code.contains(char::is_control));
+                self.codes.extend(code.map(|code| shape::hidden(code).unwrap_or_else(|| code.clone())));
             }
             Value::Number(code) if CODE_FIELDS.contains(&field) => {
                 self.codes.insert(code.to_string());

@@ -9,6 +9,9 @@ use crate::base::{BusinessDay, ResidentId};
 const LENGTH_MIN: usize = 11;
 const LENGTH_MAX: usize = 19;
 const SHOWN: usize = 4;
+/// The lengths of the groups in which people write them, with a space or a dash between: of a mobile number, of cards, of an ID
+/// number.
+const GROUPS: [&[usize]; 4] = [&[3, 4, 4], &[4, 4, 4, 4, 3], &[4, 4, 4, 4], &[6, 8, 4]];
 /// Whether somebody was born yet is of no interest here.
 const ANY_DAY: BusinessDay = BusinessDay::new(NaiveDate::MAX);
 
@@ -23,12 +26,16 @@ pub fn hidden(text: &str) -> Option<String> {
         while at < bytes.len() && bytes[at].is_ascii_alphanumeric() {
             at += 1;
         }
-        if is_personal(&text[from..at]) {
+        let found = match is_personal(&text[from..at]) {
+            true => Some((at, SHOWN)),
+            false => in_groups(&bytes[from..], at - from).map(|(length, last)| (from + length, last.min(SHOWN))),
+        };
+        if let Some((end, shown)) = found {
             let hidden = hidden.get_or_insert_default();
             hidden.push_str(&text[copied..from]);
             hidden.push_str("***");
-            hidden.push_str(&text[at - SHOWN..at]);
-            copied = at;
+            hidden.push_str(&text[end - shown..end]);
+            (at, copied) = (end, end);
         }
         // Past what is neither letter nor digit; of a longer character, past its first byte, and then past the others.
         while at < bytes.len() && !bytes[at].is_ascii_alphanumeric() {
@@ -36,6 +43,28 @@ pub fn hidden(text: &str) -> Option<String> {
         }
     }
     hidden.map(|hidden| hidden + &text[copied..])
+}
+
+/// How far a number in groups reaches from here, and how long its last group is; `first` is how long the word is that begins here.
+fn in_groups(bytes: &[u8], first: usize) -> Option<(usize, usize)> {
+    GROUPS.iter().filter(|groups| groups[0] == first).find_map(|groups| {
+        let mut number = [0; LENGTH_MAX];
+        let (mut length, mut at) = (0, 0);
+        for group in *groups {
+            if length > 0 {
+                if !matches!(bytes.get(at), Some(b' ' | b'-')) {
+                    return None;
+                }
+                at += 1;
+            }
+            let word = bytes.get(at..at + group).filter(|word| word.iter().all(u8::is_ascii_alphanumeric))?;
+            number[length..length + group].copy_from_slice(word);
+            (length, at) = (length + group, at + group);
+        }
+        let is_whole = !bytes.get(at).is_some_and(u8::is_ascii_alphanumeric);
+        let is_found = is_whole && str::from_utf8(&number[..length]).is_ok_and(is_personal);
+        is_found.then_some((at, *groups.last()?))
+    })
 }
 
 fn is_personal(word: &str) -> bool {
@@ -84,6 +113,11 @@ mod tests {
             ("电话13812345678，卡号6222021234567894。", "电话***5678，卡号***7894。"),
             ("wrong_type: integer 13812345678, expected a string", "wrong_type: integer ***5678, expected a string"),
             ("mobile_13812345678", "mobile_***5678"),
+            ("138-1234-5678", "***5678"),
+            ("+86 138 1234 5678, or later", "+86 ***5678, or later"),
+            ("卡6222 0212 3456 7894。", "卡***7894。"),
+            ("6222-0212-3456-7890-128", "***128"),
+            ("110105-19491231-002X", "***002X"),
         ] {
             assert_eq!(hidden(text).as_deref(), Some(expected), "{text}");
         }
@@ -109,6 +143,12 @@ mod tests {
             "110105194912310021",
             "110105194913310029",
             "128800",
+            "2026-0302-1015-3000",
+            "138-1234-56789",
+            "138--1234-5678",
+            "128-1234-5678",
+            "6222 0212 3456 789",
+            "6222-0212-3456-7备",
         ] {
             assert_eq!(hidden(text), None, "{text}");
         }

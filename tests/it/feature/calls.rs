@@ -108,6 +108,17 @@ async fn who_holds_a_key_is_masked_in_the_calls_of_its_partner(pool: PgPool) {
         assert!(!call.response_masked.contains("holder of"), "{call:?}");
         assert!(call.response_masked.contains("*** H-1"), "{call:?}");
     }
+    // A person's number where something of ours is to be named; whoever knows it finds the call all the same.
+    core.get("/funder/loans/13812345678").await;
+    core.get("/funder/bills?line_id=6222021234567894").await;
+    let deposit = json!({ "amount_fen": 500_000, "reference": "138-1234-5678" });
+    core.post("/funder/reserve/deposits", "d-2", &deposit).await.ok();
+    let found = about(&town.app, "13812345678").await;
+    assert_eq!(found, ["POST /funder/reserve/deposits", "GET /funder/loans/{loan_id}"]);
+    let plain = "select count(*) from partner_call
+                 where concat_ws(' ', call_key, request_masked, response_masked, array_to_string(objects || codes, ' '))
+                       ~ '13812345678|138-1234-5678|6222021234567894'";
+    assert_eq!(town.fen(plain).await, 0);
 }
 
 /// A call of ours, as it is written down.

@@ -1,11 +1,14 @@
 //! Asking the risk partner, in our words.
 
 use std::collections::HashMap;
+use std::collections::hash_map::Entry;
 use std::time::Duration;
+
+use uuid::Uuid;
 
 use super::purchase_wire::{Purchase, PurchaseAnswer, PurchaseDecision, PurchaseRequest};
 use super::wire::{
-    Application, CardHistory, CardMonth, DecideAnswer, DecideRequest, Decision, REASON_CHARS_MAX, VERSION,
+    Answer, Application, CardHistory, CardMonth, DecideAnswer, DecideRequest, Decision, REASON_CHARS_MAX, VERSION,
 };
 use crate::base::Fen;
 use crate::base::id::ApplicationId;
@@ -32,8 +35,25 @@ pub async fn decide(client: &Client, questions: &[Question<'_>]) -> Result<HashM
         time_limit: TIME_LIMIT_PERSON,
     };
     let answer: DecideAnswer = client.call(&operation, &DecideRequest { version: VERSION, applications }).await?;
-    let ours = |id| ApplicationId::from_uuid(id);
-    Ok(answer.answers.into_iter().map(|answer| (ours(answer.application_id), verdict(answer.decision))).collect())
+    Ok(by_application(answer.answers))
+}
+
+/// What was said of each application. Of one of which two things were said, nothing was.
+fn by_application(answers: Vec<Answer>) -> HashMap<ApplicationId, Verdict> {
+    let mut said: HashMap<Uuid, Option<Decision>> = HashMap::with_capacity(answers.len());
+    for Answer { application_id, decision } in answers {
+        match said.entry(application_id) {
+            Entry::Vacant(place) => {
+                place.insert(Some(decision));
+            }
+            Entry::Occupied(place) if place.get().as_ref() == Some(&decision) => {}
+            Entry::Occupied(mut place) => {
+                place.insert(None);
+            }
+        }
+    }
+    let decided = said.into_iter().filter_map(|(id, decision)| Some((id, decision?)));
+    decided.map(|(id, decision)| (ApplicationId::from_uuid(id), verdict(decision))).collect()
 }
 
 /// Asks about one purchase, once: whoever stands at the till does not wait for repetitions.
@@ -131,6 +151,17 @@ mod tests {
             let approval = Decision::Approve { grade: "A".into(), limit_fen, score: None };
             assert!(matches!(verdict(approval), Verdict::Refer { .. }), "{limit_fen}");
         }
+    }
+
+    #[test]
+    fn an_application_of_which_two_things_are_said_goes_before_a_person() {
+        let answer = |id: u128, limit_fen| Answer {
+            application_id: Uuid::from_u128(id),
+            decision: Decision::Approve { grade: "A".into(), limit_fen, score: None },
+        };
+        let said = by_application(vec![answer(1, 100), answer(2, 100), answer(1, 100), answer(2, 900), answer(2, 900)]);
+        let decided: Vec<ApplicationId> = said.into_keys().collect();
+        assert_eq!(decided, [ApplicationId::from_uuid(Uuid::from_u128(1))]);
     }
 
     #[test]

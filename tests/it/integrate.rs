@@ -420,4 +420,17 @@ async fn an_endpoint_whose_reasons_are_no_codes_is_told_so() {
         let told = said.lines().find(|line| line.starts_with(check)).unwrap_or_else(|| panic!("{check}: {said}"));
         assert!(format!("{told}\n").ends_with(no_code), "{told}");
     }
+    // One whose answer does not end is not read to its end.
+    let address = endpoint(axum::Router::new().fallback(answer_without_end)).await;
+    let arguments = ["partner", "check-risk", &address, "--sandbox-seed", "7", "--applications-only"];
+    let output = run_in(&std::env::temp_dir(), env!("CARGO_BIN_EXE_fenqi"), &arguments, b"").await;
+    let said = String::from_utf8_lossy(&output.stdout);
+    let told = "WRONG  an answer comes within five seconds, with status 200: the answer is larger than 1048576 bytes\n";
+    assert!(output.status.code() == Some(1) && said.starts_with(told), "{said}");
+}
+
+async fn answer_without_end() -> axum::body::Body {
+    const PIECE: &[u8] = &[b' '; 1 << 16];
+    let piece = || Ok::<_, std::convert::Infallible>(axum::body::Bytes::from_static(PIECE));
+    axum::body::Body::from_stream(futures_util::stream::repeat_with(piece))
 }

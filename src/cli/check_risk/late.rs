@@ -16,7 +16,7 @@ use tokio::sync::mpsc;
 use uuid::Uuid;
 
 use super::late_purchases::{self, Asked};
-use super::{Checked, Checker, Fault, check_reason, read, shown};
+use super::{Checked, Checker, Fault, Report, check_reason, read, shown};
 use crate::base::{Clock, Fen};
 use crate::partner::risk::wire::Application;
 use crate::partner::signature::{Identity, Received, Stamp};
@@ -60,7 +60,7 @@ impl Desk {
     }
 
     /// Every check, in order; of purchases only where it is known about which amount the endpoint calls back.
-    pub async fn check(self, checker: &Checker, purchase_fen: Option<i64>) -> Vec<Checked> {
+    pub async fn check(self, checker: &Checker, purchase_fen: Option<i64>, report: &mut Report) {
         let (applications, mut heard) = mpsc::channel(HEARD_MAX);
         let (purchases, mut heard_of_purchases) = mpsc::channel(HEARD_MAX);
         let asked = purchase_fen.map(|amount_fen| Asked::new(checker, amount_fen));
@@ -71,16 +71,15 @@ impl Desk {
             .route(late_purchases::PATH, post(hear_of_purchase))
             .with_state(house);
         let serving = tokio::spawn(async move { axum::serve(self.listener, router).await });
-        let mut checked = check_application(checker, &mut heard).await;
+        check_application(checker, &mut heard).await.into_iter().for_each(|checked| report.push(checked));
         if let Some(asked) = asked {
-            checked.extend(late_purchases::check(checker, &asked, &mut heard_of_purchases).await);
+            late_purchases::check(checker, &asked, &mut heard_of_purchases, report).await;
         }
         serving.abort();
-        checked
     }
 }
 
-async fn check_application(checker: &Checker, heard: &mut mpsc::Receiver<Heard>) -> Vec<Checked> {
+async fn check_application(checker: &Checker, heard: &mut mpsc::Receiver<Heard>) -> [Checked; 5] {
     // Nothing is known of the applicant, so that no rule has an answer at once.
     let asked = Application { limit_requested_fen: None, ..checker.application(false) };
     let left_out = leaves_out(checker, &asked).await;
@@ -89,7 +88,7 @@ async fn check_application(checker: &Checker, heard: &mut mpsc::Receiver<Heard>)
         Err(why) => Err(why.clone()),
     };
     let judged = |judge: &dyn Fn(&Heard) -> Result<(), String>| came.as_ref().map_err(Clone::clone).and_then(judge);
-    vec![
+    [
         ("an application of which nothing is known may be left out", left_out),
         ("its late answer comes by itself within thirty seconds", came.as_ref().map_err(Clone::clone).map(|_| ())),
         ("the late answer bears your signature", judged(&|heard| believed(checker, heard))),

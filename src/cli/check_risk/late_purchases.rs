@@ -9,7 +9,7 @@ use uuid::Uuid;
 
 use super::late::{Heard, believed, in_form};
 use super::purchases::{self, TIME_LIMIT};
-use super::{Came, Checked, Checker, Fault, check_reason, shown};
+use super::{Came, Checked, Checker, Fault, Report, check_reason, shown};
 use crate::base::Clock;
 use crate::partner::risk::purchase_wire::{Purchase, PurchaseDecision};
 use crate::partner::signature::Stamp;
@@ -33,11 +33,11 @@ impl Asked {
 }
 
 /// Every check, in order.
-pub async fn check(checker: &Checker, asked: &Asked, heard: &mut mpsc::Receiver<Heard>) -> Vec<Checked> {
+pub async fn check(checker: &Checker, asked: &Asked, heard: &mut mpsc::Receiver<Heard>, report: &mut Report) {
     let came = ask(checker, &asked.waiting, heard).await;
     let judged = |judge: &dyn Fn(&Heard) -> Result<(), String>| came.as_ref().map_err(Clone::clone).and_then(judge);
     let read = came.as_ref().map_err(Clone::clone).and_then(|heard| usable(heard, &asked.waiting));
-    let mut results = vec![
+    let results: [Checked; 4] = [
         (
             "a purchase of the amount given is left open, and its late answer comes by itself within three seconds",
             came.as_ref().map_err(Clone::clone).map(|_| ()),
@@ -49,18 +49,18 @@ pub async fn check(checker: &Checker, asked: &Asked, heard: &mut mpsc::Receiver<
             read.as_ref().map_err(Clone::clone).map(|_| ()),
         ),
     ];
-    results.push((
+    results.into_iter().for_each(|checked| report.push(checked));
+    report.push((
         "the same question after a late answer is answered at once as late",
         match &read {
             Ok(decision) => check_again(checker, &asked.waiting, decision).await,
             Err(why) => Err(why.clone()),
         },
     ));
-    results.push((
+    report.push((
         "a late answer that is refused with 409 is not sent again",
         check_too_late(checker, &asked.too_late, heard).await,
     ));
-    results
 }
 
 /// Asks as the house does and waits as the longest product does; what came by a callback meanwhile.

@@ -2,7 +2,7 @@
 
 use std::time::Duration;
 
-use super::{Came, Checked, Checker, Fault, answered, believed, check_reason, refused, shown, with_more_fields};
+use super::{Came, Checker, Fault, Report, answered, believed, check_reason, refused, shown, with_more_fields};
 use crate::base::{Clock, id};
 use crate::partner::risk::purchase_wire::{Purchase, PurchaseAnswer, PurchaseDecision, PurchaseRequest};
 use crate::partner::signature::Stamp;
@@ -14,26 +14,25 @@ pub const TIME_LIMIT: Duration = Duration::from_secs(3);
 const TIME_LIMIT_MIN: Duration = Duration::from_millis(50);
 
 /// Every check, in order.
-pub async fn check(checker: &Checker) -> Vec<Checked> {
-    let mut results = Vec::new();
+pub async fn check(checker: &Checker, report: &mut Report) {
     let asked = purchase(checker, 120_000);
     let first = send(checker, &asked, Fault::None).await;
     let in_time = answered(&first).and_then(|()| match &first {
         Ok(came) if came.took > TIME_LIMIT => Err(format!("it took {} ms", came.took.as_millis())),
         Ok(_) | Err(_) => Ok(()),
     });
-    results.push(("a purchase is answered within three seconds, with status 200", in_time));
-    results.push((
+    report.push(("a purchase is answered within three seconds, with status 200", in_time));
+    report.push((
         "the answer about a purchase bears your signature",
         first.as_ref().map_err(Clone::clone).and_then(believed),
     ));
     let read = first.as_ref().map_err(Clone::clone).and_then(|came| read(came, &asked));
-    results.push((
+    report.push((
         "it names the question and says allow, or refuse with a reason",
         read.as_ref().map_err(Clone::clone).map(|_| ()),
     ));
     let again = send(checker, &asked, Fault::None).await.and_then(|came| self::read(&came, &asked));
-    results.push((
+    report.push((
         "the same question again is answered as before",
         match (&read, again) {
             (Ok(before), Ok(after)) if *before == after => Ok(()),
@@ -42,23 +41,22 @@ pub async fn check(checker: &Checker) -> Vec<Checked> {
             (_, Err(why)) => Err(why),
         },
     ));
-    results.push((
+    report.push((
         "a question whose answer the house did not wait for is answered when it comes again",
         check_hung_up(checker).await,
     ));
-    results.push(("twenty purchases at once are answered in time", check_many(checker).await));
-    results.push(("fields that are added to a purchase later are ignored", check_more_fields(checker).await));
-    results.push(("a contract version that you do not know is refused with 400", check_version(checker).await));
+    report.push(("twenty purchases at once are answered in time", check_many(checker).await));
+    report.push(("fields that are added to a purchase later are ignored", check_more_fields(checker).await));
+    report.push(("a contract version that you do not know is refused with 400", check_version(checker).await));
     for (what, fault) in [
         ("a purchase without a signature is refused with 401", Fault::Unsigned),
         ("a purchase whose body was changed is refused with 401", Fault::OtherBody),
         ("a purchase signed ten minutes ago is refused with 401", Fault::Stale),
         ("a purchase signed ten minutes ahead is refused with 401", Fault::Ahead),
     ] {
-        results.push((what, refused(send(checker, &asked, fault).await)));
+        report.push((what, refused(send(checker, &asked, fault).await)));
     }
-    results.push(("a purchase under a used nonce is refused with 401", check_nonce(checker, &asked).await));
-    results
+    report.push(("a purchase under a used nonce is refused with 401", check_nonce(checker, &asked).await));
 }
 
 pub fn purchase(checker: &Checker, amount_fen: i64) -> Purchase {

@@ -35,6 +35,7 @@ pub enum OrderStatus {
     Open,
     Paid,
     Closed,
+    /// Its time is over; who confirmed in the last instant may have paid it all the same. Close it to be sure.
     Expired,
     /// Paid, and given back on the same day.
     Voided,

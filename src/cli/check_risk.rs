@@ -16,7 +16,7 @@ use serde_json::{Value, json};
 use uuid::Uuid;
 
 use crate::base::{Clock, Fen, id};
-use crate::partner::client::{TIME_LIMIT_PERSON, build_http};
+use crate::partner::client::{TIME_LIMIT_PERSON, build_http, chain};
 use crate::partner::risk::wire::{
     APPLICATIONS_MAX, Answer, Application, CardHistory, CardMonth, DecideRequest, Decision, REASON_CHARS_MAX, VERSION,
     is_reason,
@@ -319,7 +319,7 @@ impl Checker {
 fn no_answer(error: &reqwest::Error, limit: Duration) -> String {
     match error.is_timeout() {
         true => format!("no answer within {} ms", limit.as_millis()),
-        false => format!("no answer: {error}"),
+        false => format!("no answer: {}", chain(error)),
     }
 }
 

@@ -385,7 +385,7 @@ impl Problem {
 }
 
 /// An error with its causes, without the URL: it may carry a key of somebody's.
-pub(super) fn chain(error: &reqwest::Error) -> String {
+pub fn chain(error: &reqwest::Error) -> String {
     let mut text = if error.is_timeout() { "timed out".to_owned() } else { "the connection failed".to_owned() };
     let mut cause = std::error::Error::source(error);
     while let Some(error) = cause {

@@ -428,6 +428,11 @@ async fn an_endpoint_whose_reasons_are_no_codes_is_told_so() {
     let said = String::from_utf8_lossy(&output.stdout);
     let told = "WRONG  an answer comes within five seconds, with status 200: the answer is larger than 1048576 bytes\n";
     assert!(output.status.code() == Some(1) && said.starts_with(told), "{said}");
+    // Nor is one that is not there a riddle.
+    let nowhere = format!("http://{}", free_address());
+    let arguments = ["partner", "check-risk", &nowhere, "--sandbox-seed", "7", "--applications-only"];
+    let output = run_in(&std::env::temp_dir(), env!("CARGO_BIN_EXE_fenqi"), &arguments, b"").await;
+    assert!(String::from_utf8_lossy(&output.stdout).contains("Connection refused"), "{output:?}");
 }
 
 async fn answer_without_end() -> axum::body::Body {

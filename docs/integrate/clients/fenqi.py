@@ -379,14 +379,14 @@ class Decider(Called):
         self.call_back("decisions", body, asked["application_id"])
 
     def call_back(self, path, body, name):
-        """What the house answers is final: 409 says that it was decided meanwhile. Where no answer comes, or a failure of its own, the
-        same is sent again under the same key."""
+        """What the house answers is final: 409 says that it was decided meanwhile. Where no answer comes, or one that says to ask again,
+        the same is sent again under the same key."""
         for pause in (1, 10, 60, 0):
             try:
                 address = f"{self.house}/api/v1/risk/{path}"
                 status, _, answer = self.client.call("POST", address, json.dumps(body).encode(), f"late-{name}")
                 print("answered late:", status, answer.decode(), flush=True)
-                if status < 500:
+                if status < 500 and status != 429 and b'"idempotency_in_progress"' not in answer:
                     return
             except (NotBelieved, NoAnswer) as error:
                 print("answered late, and not heard:", error, flush=True)

@@ -1,7 +1,7 @@
 //! Changing a line by hand: freeze, unfreeze, another limit, the end.
 
 use super::change::{self, Change, LineRefusal, Note};
-use super::line::Line;
+use super::line::{Line, LineStatus};
 use super::store;
 use crate::app::App;
 use crate::base::id::LineId;
@@ -32,6 +32,11 @@ pub async fn change_line(app: &App, manual: ManualChange) -> Outcome<Line, LineR
             return Err(Fault::Refused(LineRefusal::LimitOutOfBounds));
         }
         Change::Limit(_) | Change::Freeze(_) | Change::Unfreeze(_) | Change::Close => {}
+    }
+    // All principal may be paid, and interest or penalty left: who owes it keeps this line, and gets no other one beside it.
+    let ends = manual.change == Change::Close && line.status != LineStatus::Closed;
+    if ends && !store::find_owing(&mut transaction, &[manual.line_id]).await?.is_empty() {
+        return Err(Fault::Refused(LineRefusal::LineInUse));
     }
     let reason = format!("person:{}: {}", manual.person, manual.reason);
     let note = Note { reason, source_id: None, day, at: app.clock.now() };

@@ -2,7 +2,9 @@
 
 use fenqi::base::Fen;
 use fenqi::borrower::{self, BorrowerRefusal};
+use fenqi::credit::change::{Change, LineRefusal};
 use fenqi::credit::closing_actions;
+use fenqi::credit::line_actions::{ManualChange, change_line};
 use fenqi::error::Fault as Refused;
 use fenqi::repayment;
 use fenqi::sandbox::{Fault, Scripted};
@@ -26,6 +28,10 @@ async fn an_account_stays_while_interest_is_owed_though_all_principal_is_paid(po
     for refused in [closing_actions::close_account(app, person).await, borrower::actions::erase(app, person).await] {
         assert!(matches!(refused, Err(Refused::Refused(BorrowerRefusal::StillOwing))), "{refused:?}");
     }
+    let (line_id, change) = (shopper.line_id, Change::Close);
+    let by_hand = ManualChange { line_id, change, person: "Li Na".into(), reason: "asked for".into() };
+    let refused = change_line(app, by_hand).await;
+    assert!(matches!(refused, Err(Refused::Refused(LineRefusal::LineInUse))), "{refused:?}");
     // So does whoever owes what no bill has asked for yet, and keeps the line.
     sqlx::query("update bill_line set interest_paid_fen = interest_fen").execute(&app.pool).await.unwrap();
     let debts = closing_actions::debts(app, person).await.unwrap();

@@ -1,6 +1,6 @@
-//! Open bills that are settled to the last fen of penalty, and paid ones that are not. Penalty follows from the terms of products,
-//! which SQL does not read: a query finds the bills that owe penalty at most, and the rule by which it is collected says whether
-//! they do.
+//! Open bills that are settled to the last fen of penalty, paid ones that are not, and penalty that was collected and never due.
+//! Penalty follows from the terms of products, which SQL does not read: a query finds what may be so, and the rule by which it is
+//! collected says whether it is.
 
 use std::collections::BTreeMap;
 
@@ -146,6 +146,84 @@ async fn list_paid_late(
            join loan l on l.loan_id = i.loan_id and l.line_id = i.line_id
            where b.status = 'paid' and i.fen_days > 0
              and (i.line_id, i.loan_id, i.period) > ($1::uuid, $2::uuid, $3::smallint)
+           order by i.line_id, i.loan_id, i.period limit $4"#,
+        line_id,
+        loan_id,
+        period,
+        PAGE_ROWS,
+    )
+    .fetch_all(connection)
+    .await
+}
+
+/// An installment of which penalty was collected.
+struct Penalised {
+    line_id: LineId,
+    loan_id: LoanId,
+    period: i16,
+    due_on: BusinessDay,
+    penalty_paid: Fen,
+    unpaid: Fen,
+    fen_days: i64,
+    fen_days_to: Option<BusinessDay>,
+    product_id: ProductId,
+    product_version: i32,
+    annual_rate: Rate,
+}
+
+/// Installments of which more penalty was collected than has run by today.
+///
+/// # Errors
+/// Failures of the database, and a published product text that cannot be read.
+pub async fn find_overpaid_penalty(
+    connection: &mut PgConnection,
+    identity: &'static str,
+) -> sqlx::Result<Vec<Finding>> {
+    let today = business_day::store::find_today(&mut *connection).await?;
+    let Some(today) = today else { return Ok(Vec::new()) };
+    let catalogue = Catalogue::default();
+    let mut findings = Vec::new();
+    let mut after = (Uuid::nil(), Uuid::nil(), i16::MIN);
+    loop {
+        let page = list_penalised(&mut *connection, after).await?;
+        let Some(last) = page.last() else { return Ok(findings) };
+        after = (last.line_id.uuid(), last.loan_id.uuid(), last.period);
+        for paid in &page {
+            let product = catalogue.get(&mut *connection, paid.product_id, paid.product_version).await;
+            let product = product.map_err(|error| sqlx::Error::Decode(error.into()))?;
+            let rule = PenaltyRule::new(&product.terms.penalty, paid.annual_rate);
+            let (due_on, fen_days, fen_days_to) = (paid.due_on, paid.fen_days, paid.fen_days_to);
+            let due = OverdueSpan { due_on, fen_days, fen_days_to }.penalty_on(&rule, paid.unpaid, today);
+            if paid.penalty_paid <= due {
+                continue;
+            }
+            findings.push(Finding {
+                identity,
+                subject: format!("{} due {due_on} loan {}", paid.line_id.uuid(), paid.loan_id.uuid()),
+                expected: due.get(),
+                found: paid.penalty_paid.get(),
+            });
+            if findings.len() >= FINDINGS_MAX as usize {
+                return Ok(findings);
+            }
+        }
+    }
+}
+
+/// By their keys, from the first after `after` on.
+async fn list_penalised(
+    connection: &mut PgConnection,
+    (line_id, loan_id, period): (Uuid, Uuid, i16),
+) -> sqlx::Result<Vec<Penalised>> {
+    sqlx::query_as!(
+        Penalised,
+        r#"select i.line_id as "line_id: LineId", i.loan_id as "loan_id: LoanId", i.period, i.due_on as "due_on: BusinessDay",
+                  i.penalty_paid_fen as "penalty_paid: Fen",
+                  i.principal_fen - i.principal_paid_fen - i.principal_returned_fen as "unpaid!: Fen", i.fen_days,
+                  i.fen_days_to as "fen_days_to: BusinessDay", l.product_id as "product_id: ProductId", l.product_version,
+                  l.annual_rate as "annual_rate: Rate"
+           from bill_line i join loan l on l.loan_id = i.loan_id and l.line_id = i.line_id
+           where i.penalty_paid_fen > 0 and (i.line_id, i.loan_id, i.period) > ($1::uuid, $2::uuid, $3::smallint)
            order by i.line_id, i.loan_id, i.period limit $4"#,
         line_id,
         loan_id,

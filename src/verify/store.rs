@@ -2,7 +2,7 @@
 
 use sqlx::{AssertSqlSafe, PgConnection};
 
-use super::settled_store::{find_settled, find_unpaid_penalty};
+use super::settled_store::{find_overpaid_penalty, find_settled, find_unpaid_penalty};
 use super::{FINDINGS_MAX, Finding, balance_store, billed_store, income_store};
 
 /// An identity and how its exceptions are found.
@@ -20,6 +20,8 @@ enum Exceptions {
     Settled,
     /// Among paid bills, by the terms of products.
     UnpaidPenalty,
+    /// Among installments that were late, by the terms of products.
+    OverpaidPenalty,
 }
 
 /// One snapshot for all checks.
@@ -34,6 +36,7 @@ pub async fn check(connection: &mut PgConnection, identity: &Identity) -> sqlx::
         Exceptions::Query(exceptions) => exceptions,
         Exceptions::Settled => return find_settled(connection, identity.sentence).await,
         Exceptions::UnpaidPenalty => return find_unpaid_penalty(connection, identity.sentence).await,
+        Exceptions::OverpaidPenalty => return find_overpaid_penalty(connection, identity.sentence).await,
     };
     let limited = format!(
         "select subject::text, expected::bigint, found::bigint from ({exceptions}) exceptions limit {FINDINGS_MAX}"
@@ -46,7 +49,8 @@ pub async fn check(connection: &mut PgConnection, identity: &Identity) -> sqlx::
 macro_rules! identities {
     ($($sentence:literal: $exceptions:expr,)*) => {
         pub const IDENTITIES: &[Identity] =
-            &[$(Identity { sentence: $sentence, exceptions: Exceptions::Query($exceptions) },)* OPEN_BILLS, PAID_BILLS];
+            &[$(Identity { sentence: $sentence, exceptions: Exceptions::Query($exceptions) },)*
+              OPEN_BILLS, PAID_BILLS, PENALTY];
     };
 }
 
@@ -55,6 +59,8 @@ const OPEN_BILLS: Identity =
     Identity { sentence: "an open bill that owes nothing else owes penalty", exceptions: Exceptions::Settled };
 const PAID_BILLS: Identity =
     Identity { sentence: "a paid bill owes no penalty", exceptions: Exceptions::UnpaidPenalty };
+const PENALTY: Identity =
+    Identity { sentence: "no more penalty was collected than has run", exceptions: Exceptions::OverpaidPenalty };
 
 identities! {
     "every leg of a posting is positive and stays within one book":

@@ -165,6 +165,12 @@ const TAMPERED: &[(&str, &str)] = &[
         "update bill_line set fen_days = fen_days + 100000 where penalty_paid_fen > 0",
     ),
     (
+        "no more penalty was collected than has run",
+        "update bill_line set penalty_paid_fen = penalty_paid_fen + 1 where penalty_paid_fen > 0",
+    ),
+    // Its principal was there in time.
+    ("no more penalty was collected than has run", "update bill_line set fen_days = 0 where penalty_paid_fen > 0"),
+    (
         "principal paid on a loan is what its billed installments were paid",
         "update loan set principal_paid_fen = principal_paid_fen - 1 where principal_paid_fen > 0",
     ),

@@ -52,6 +52,7 @@ use crate::base::Clock;
 use crate::config::{Config, LogFormat};
 use crate::database;
 use crate::launcher::Server;
+use crate::merchant::OrderDesk;
 use crate::partner::Partners;
 use crate::product::Catalogue;
 use crate::vault::{Field, Indexed, Vault};

@@ -16,6 +16,7 @@ use crate::base::{BusinessDay, Clock, WorkingCalendar};
 use crate::business_day;
 use crate::credit::RiskHook;
 use crate::day_file;
+use crate::merchant::OrderDesk;
 use crate::outbox::DeliverySettings;
 use crate::page::Site;
 use crate::partner::Partners;

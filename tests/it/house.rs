@@ -7,6 +7,7 @@ use fenqi::access::address::AddressList;
 use fenqi::app::App;
 use fenqi::base::{BusinessDay, Clock, WorkingCalendar};
 use fenqi::credit::RiskHook;
+use fenqi::merchant::OrderDesk;
 use fenqi::outbox::DeliverySettings;
 use fenqi::page::Site;
 use fenqi::partner::{PartnerSettings, Partners};
@@ -70,13 +71,15 @@ async fn open_with(pool: PgPool, today: &str, partners: &[PartnerSettings]) -> A
     let partners = Partners::new(partners, pool.clone(), clock.clone(), Clock::System).unwrap();
     let vault = Arc::new(Vault::with_master([7; 32]));
     let risk = Arc::new(RiskHook::shipped());
+    let catalogue = Catalogue::default();
     App {
         access: Arc::new(Directory::new(pool.clone(), vault.clone(), Clock::System)),
+        order_desk: OrderDesk::start(pool.clone(), catalogue.clone()),
         pool,
         clock,
         calendar: WorkingCalendar::shipped(),
         vault,
-        catalogue: Catalogue::default(),
+        catalogue,
         partners: Arc::new(partners),
         risk,
         day_files: fenqi::day_file::Rules::SHIPPED,

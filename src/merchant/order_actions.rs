@@ -4,7 +4,7 @@ use super::code::{Code, CodeKind, CodeRefusal, CodeStatus, token};
 use super::code_actions::require_active;
 use super::order::{HandOrder, Waits};
 use super::order_store::{self, NewHandOrder};
-use super::{code_store, order_desk, staff::Staff};
+use super::{code_store, desk_actions, staff::Staff};
 use crate::app::App;
 use crate::base::Fen;
 use crate::base::id::{CodeId, MerchantId};
@@ -67,7 +67,7 @@ pub async fn open_by_hand(app: &App, wish: &HandOrderWish<'_>) -> Outcome<CodeId
 /// What one purchase at a merchant may come to, by each product that is sold there.
 pub async fn amounts_sold(app: &App, merchant_id: MerchantId) -> anyhow::Result<Vec<(Fen, Fen)>> {
     let mut connection = app.pool.acquire().await?;
-    let mut amounts = order_desk::amounts_sold(&mut connection, &app.catalogue, &[merchant_id.uuid()]).await?;
+    let mut amounts = desk_actions::amounts_sold(&mut connection, &app.catalogue, &[merchant_id.uuid()]).await?;
     Ok(amounts.remove(&merchant_id).unwrap_or_default())
 }
 

@@ -34,15 +34,21 @@ impl LineAccount {
         let open = self.installments.len();
         self.installments.extend(since.settled);
         self.count_as_paid(left, money.value_on, &since.paid);
-        let back = self.give_penalty_back(money.today, &mut items);
-        // A bill that is settled takes nothing.
-        let settled = self.installments.split_off(open);
-        let (again, unused) = self.pay_installments(back, money.value_on);
-        self.installments.extend(settled);
-        for item in again {
-            add(&mut items, item);
+        // What goes back pays principal from that day, too, so that less still has run on what is left.
+        loop {
+            let back = self.give_penalty_back(money.today, &mut items);
+            if back.is_zero() {
+                break;
+            }
+            // A bill that is settled takes nothing.
+            let settled = self.installments.split_off(open);
+            let (again, unused) = self.pay_installments(back, money.value_on);
+            self.installments.extend(settled);
+            for item in again {
+                add(&mut items, item);
+            }
+            left += unused;
         }
-        left += unused;
         items.retain(|item| !item.taken.is_zero());
         // One that owed penalty alone may owe nothing now.
         for open in &mut self.loans {

@@ -2,7 +2,7 @@
 
 use chrono::{DateTime, Utc};
 
-use super::account::{LineAccount, Repayment, RepaymentItem, Source};
+use super::account::{LineAccount, OpenInstallment, Repayment, RepaymentItem, Source};
 use crate::base::id::RepaymentId;
 use crate::base::{BusinessDay, Fen};
 use crate::credit::EntryKind;
@@ -26,6 +26,11 @@ pub enum ReversalRefusal {
         "a loan that it paid was paid off early since, for less by it; settle this one with whoever sent the money"
     )]
     PaidOffSince,
+    #[error(
+        "penalty was given back since that it paid, or by it, as money came that counts from an earlier day; settle this one \
+         with whoever sent the money"
+    )]
+    PenaltyGivenBack,
 }
 
 impl Refusal for ReversalRefusal {
@@ -35,6 +40,7 @@ impl Refusal for ReversalRefusal {
             ReversalRefusal::ExcessOwedBack => "excess_owed_back",
             ReversalRefusal::LoanMovedOn => "loan_moved_on",
             ReversalRefusal::PaidOffSince => "paid_off_since",
+            ReversalRefusal::PenaltyGivenBack => "penalty_given_back",
         }
     }
 }
@@ -49,6 +55,16 @@ pub struct TakenBack {
 }
 
 impl LineAccount {
+    /// Whether penalty that `original` paid was given back since, or other money's by it: that penalty cannot be taken back as well.
+    pub fn gave_penalty_back(&self, original: &Repayment) -> bool {
+        original.items.iter().any(|item| {
+            let is_it =
+                |open: &&OpenInstallment| open.billed.loan_id == item.loan_id && open.billed.period == item.period;
+            let paid = self.installments.iter().find(is_it).map_or(Fen::ZERO, |open| open.billed.paid.penalty);
+            item.taken.penalty.is_negative() || item.taken.penalty > paid
+        })
+    }
+
     /// Owes again what `original` had settled, on installments, loans and line; returns the same receipt with every amount
     /// negative. A line that is too late for its product's patience is frozen at once: the close looks at each stage's own day.
     pub fn take_back(&mut self, original: &Repayment, taken_back: TakenBack) -> Repayment {
@@ -56,9 +72,8 @@ impl LineAccount {
         let mut principal = Fen::ZERO;
         for item in &original.items {
             principal += item.taken.principal;
-            let is_it = |open: &&mut super::account::OpenInstallment| {
-                open.billed.loan_id == item.loan_id && open.billed.period == item.period
-            };
+            let is_it =
+                |open: &&mut OpenInstallment| open.billed.loan_id == item.loan_id && open.billed.period == item.period;
             if let Some(open) = self.installments.iter_mut().find(is_it) {
                 open.billed.unpay(&open.rule, item.taken, today);
                 open.touched = true;

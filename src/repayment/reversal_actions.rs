@@ -74,6 +74,9 @@ pub(super) async fn reverse(
         let product = app.catalogue.get(connection, billed.product_id, billed.product_version).await?;
         account.installments.push(OpenInstallment::new(billed, product));
     }
+    if account.gave_penalty_back(original) {
+        return Err(Fault::Refused(ReversalRefusal::PenaltyGivenBack));
+    }
     let mut loan_ids: Vec<LoanId> = original.items.iter().map(|item| item.loan_id).collect();
     loan_ids.sort_unstable();
     loan_ids.dedup();

@@ -13,6 +13,20 @@ pub struct Since {
     pub paid: Vec<PaidSince>,
     /// The installments of it whose bills are settled.
     pub settled: Vec<OpenInstallment>,
+    /// Installments of which a payment was taken back since.
+    pub owed_again: Vec<OwedAgain>,
+}
+
+/// Principal of an installment that is owed again, because the payment was taken back that had paid it.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct OwedAgain {
+    pub loan_id: LoanId,
+    pub period: i16,
+    pub principal: Fen,
+    /// The day that the payment counted from: from then on it was held for paid.
+    pub held_from: BusinessDay,
+    /// The day on which it was taken back.
+    pub on: BusinessDay,
 }
 
 /// Principal of an installment that was paid since.
@@ -30,10 +44,15 @@ impl LineAccount {
     /// paid that principal instead, so that no penalty has run on it; principal first, to the borrower's favour. Penalty that was
     /// paid for it is allocated as the money is, and what nothing can take is excess.
     pub fn receive_back_dated(&mut self, money: Money, since: Since) -> Repayment {
+        let Since { paid, mut settled, owed_again } = since;
+        for open in self.installments.iter_mut().chain(&mut settled) {
+            let is_of = |again: &&OwedAgain| (again.loan_id, again.period) == (open.billed.loan_id, open.billed.period);
+            open.owed_again = owed_again.iter().find(is_of).copied();
+        }
         let (mut items, mut left) = self.pay_installments(money.amount, money.value_on);
         let open = self.installments.len();
-        self.installments.extend(since.settled);
-        self.count_as_paid(left, money.value_on, &since.paid);
+        self.installments.extend(settled);
+        self.count_as_paid(left, money.value_on, &paid);
         // What goes back pays principal from that day, too, so that less still has run on what is left.
         loop {
             let back = self.give_penalty_back(money.today, &mut items);
@@ -66,7 +85,8 @@ impl LineAccount {
             let Some(open) = self.installments.iter_mut().find(is_it) else { continue };
             let covered = left.min(later.principal);
             left -= covered;
-            open.billed.count_as_paid(&open.rule, covered, (value_on, later.value_on));
+            let from = open.ran_from(value_on);
+            open.billed.count_as_paid(&open.rule, covered, (from, later.value_on));
             open.touched = true;
         }
     }

@@ -105,7 +105,8 @@ impl Batch {
             let product = app.catalogue.get(&mut *connection, billed.product_id, billed.product_version).await?;
             settled.push(OpenInstallment::new(billed, product));
         }
-        Ok(Since { paid, settled })
+        let owed_again = store::load_owed_again(connection, line_id, day).await?;
+        Ok(Since { paid, settled, owed_again })
     }
 
     /// Allocates money for a line; `card_id` is where an excess goes back to.

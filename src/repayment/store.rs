@@ -7,7 +7,7 @@ use sqlx::PgConnection;
 use uuid::Uuid;
 
 use super::account::Repayment;
-use super::back_dated::PaidSince;
+use super::back_dated::{OwedAgain, PaidSince};
 use super::withholding::{Contradiction, Failure, Purpose, State, Withholding};
 use crate::base::id::{BorrowerId, CardId, LineId, LoanId, WithholdingId};
 use crate::base::{BusinessDay, Fen};
@@ -317,6 +317,31 @@ pub async fn load_paid_since(
              and not exists (select from repayment back where back.line_id = r.line_id and back.source = 'reversal'
                                and back.source_reference = r.repayment_id::text)
            order by i.due_on, came.value_on, r.repayment_id, paid.loan_id, paid.period"#,
+        line_id.uuid(),
+        day.date()
+    )
+    .fetch_all(connection)
+    .await
+}
+
+/// What was taken back of a line's installments later than on `day`: of each the last.
+pub async fn load_owed_again(
+    connection: &mut PgConnection,
+    line_id: LineId,
+    day: BusinessDay,
+) -> sqlx::Result<Vec<OwedAgain>> {
+    sqlx::query_as!(
+        OwedAgain,
+        r#"select distinct on (part.loan_id, part.period)
+                  part.loan_id as "loan_id!: LoanId", part.period as "period!", part.principal_fen as "principal!: Fen",
+                  coalesce(w.business_day, r.business_day) as "held_from!: BusinessDay", back.business_day as "on!: BusinessDay"
+           from repayment back
+           join repayment r on r.line_id = back.line_id and back.source_reference = r.repayment_id::text
+           left join withholding w on w.line_id = r.line_id
+             and w.withholding_id = case when r.source in ('withholding', 'channel_file') then r.source_reference::uuid end
+           cross join lateral unnest(r.loan_ids, r.periods, r.principal_fen) as part(loan_id, period, principal_fen)
+           where back.line_id = $1 and back.source = 'reversal' and back.business_day > $2 and part.principal_fen > 0
+           order by part.loan_id, part.period, back.business_day desc, back.repayment_id desc"#,
         line_id.uuid(),
         day.date()
     )

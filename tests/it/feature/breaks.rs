@@ -469,4 +469,20 @@ async fn what_was_booked_on_the_channels_word_alone_is_taken_back_where_no_file_
     assert_eq!(balances(&book).await[1], 0);
     assert_eq!(book.orders().await, ["alpha failed insufficient_funds 103600 0"]);
     book.assert_whole().await;
+
+    // The button pays it late, with penalty of four days, and the channel took less: that pays as much penalty, since nothing has run
+    // on what was held for paid.
+    book.live_until("2026-03-01").await;
+    let late = press(&book, 104_000, "late").await.withholding_id;
+    assert_eq!(submit_withholdings(&book.app).await.unwrap().succeeded, 1);
+    book.live_until("2026-03-04").await;
+    assert_eq!(take_in("2026-03-01", vec![taken(late, 90_000)]).await, 1);
+    let found = the_open_break(&book).await;
+    reconcile::propose_correction(&book.app, found, Correction::Reverse, "Li").await.unwrap();
+    confirm(&book, found, "Wang").await.unwrap();
+    let penalty = "select penalty_fen[1] from repayment where line_id = $1 and business_day >= '2026-03-01'
+                   order by business_day, penalty_fen[1]";
+    assert_eq!(book.fen(penalty).await, [400, -400, 400]);
+    assert_eq!(book.used().await, used - Fen::new(86_000));
+    book.assert_whole().await;
 }

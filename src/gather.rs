@@ -51,12 +51,14 @@ async fn answer_batches<Q, A, Answering>(
     mut waiting: mpsc::Receiver<Waiting<Q, A>>,
     answer: impl Fn(Vec<Q>) -> Answering,
 ) where
-    Answering: Future<Output = anyhow::Result<Vec<A>>>,
+    A: Send + 'static,
+    Answering: Future<Output = anyhow::Result<Vec<A>>> + Send + 'static,
 {
     let mut batch = Vec::with_capacity(BATCH_MAX);
     while waiting.recv_many(&mut batch, BATCH_MAX).await > 0 {
         let (asked, callers): (Vec<Q>, Vec<_>) = batch.drain(..).map(|one| (one.asked, one.answer)).unzip();
-        match answer(asked).await {
+        // A task of its own: if it panics, this batch has failed, and the next is answered.
+        match tokio::spawn(answer(asked)).await.map_err(anyhow::Error::from).flatten() {
             Ok(answers) => {
                 for (caller, answer) in callers.into_iter().zip(answers) {
                     // Whoever asked may have gone.
@@ -89,9 +91,13 @@ mod tests {
     async fn a_batch_that_fails_fails_for_all_of_it_and_the_next_is_answered() {
         let picky = Gatherer::start(async |asked: Vec<u32>| match asked.contains(&13) {
             true => Err(anyhow!("thirteen")),
-            false => Ok(asked),
+            false => {
+                assert!(!asked.contains(&7), "seven");
+                Ok(asked)
+            }
         });
         assert!(picky.ask(13).await.unwrap_err().to_string().contains("thirteen"));
+        assert!(picky.ask(7).await.unwrap_err().to_string().contains("panicked"), "so does one that panics");
         assert_eq!(picky.ask(12).await.unwrap(), 12);
     }
 }

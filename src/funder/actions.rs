@@ -195,7 +195,7 @@ pub async fn set_reserve_terms(app: &App, funder_id: FunderId, terms: ReserveTer
         return Ok(Step::AlreadyApplied);
     }
     reserve.set_terms(terms.advance_limit, terms.low_water).map_err(Fault::Refused)?;
-    store::save_reserve(&mut transaction, &reserve, &[]).await?;
+    save_terms(&mut transaction, &reserve).await?;
     transaction.commit().await?;
     Ok(Step::Applied)
 }
@@ -218,11 +218,15 @@ pub async fn change_low_water(
         return Err(Fault::Refused(ReserveRefusal::LowWaterChanged));
     }
     reserve.set_marks(marks).map_err(Fault::Refused)?;
-    store::save_reserve(&mut transaction, &reserve, &[]).await?;
-    // What is leased may reach below a new mark: whoever crosses that is to have the reserve locked.
-    slice_store::lease(&mut transaction, funder_id, Fen::ZERO).await?;
+    save_terms(&mut transaction, &reserve).await?;
     transaction.commit().await?;
     Ok(reserve)
+}
+
+/// What is leased may reach below a new mark: whoever crosses that is to have the reserve locked.
+async fn save_terms(connection: &mut PgConnection, reserve: &Reserve) -> sqlx::Result<()> {
+    store::save_reserve(&mut *connection, reserve, &[]).await?;
+    slice_store::lease(connection, reserve.funder_id, Fen::ZERO).await
 }
 
 /// When the reserve runs dry if it is used as on the last business days before `today`.

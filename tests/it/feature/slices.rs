@@ -146,5 +146,11 @@ async fn a_funder_is_told_that_its_reserve_is_low_by_the_purchase_that_takes_it_
     let told = "select sum((body ->> 'low_water_fen')::bigint)::bigint from outbox where kind = 'reserve_low'";
     assert_eq!(town.fen(told).await, 900_000 + 890_000, "each mark once");
     assert_eq!(funder::jobs::watch_reserves(&town.app).await.unwrap(), 0);
+    // Nor does what is leased reach below a highest mark that is set by hand.
+    let leased = "select sum(leased_fen)::bigint from reserve_slice";
+    assert!(town.fen(leased).await > 0);
+    let terms = funder::actions::ReserveTerms { low_water: Fen::new(895_000), ..terms };
+    let _ = funder::set_reserve_terms(&town.app, town.funder_id, terms).await.unwrap();
+    assert_eq!(town.fen(leased).await, 0);
     town.assert_whole("below the low-water mark").await;
 }

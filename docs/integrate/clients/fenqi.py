@@ -200,7 +200,7 @@ def check(keys, serial, timestamp, message, signature):
         raise NotBelieved(f"no key {serial} of the platform is known")
     try:
         is_fresh, is_right = abs(time.time() - int(timestamp)) <= SKEW_SECONDS_MAX, keys[serial].verifies(message, signature)
-    except (TypeError, ValueError):
+    except (TypeError, ValueError, OverflowError):
         raise NotBelieved("timestamp or signature are missing or not in their form") from None
     if not is_fresh:
         raise NotBelieved("the timestamp is more than five minutes away")

@@ -186,11 +186,14 @@ async fn the_sample_clients_tell_a_refusal_of_ours_from_an_answer_that_nobody_si
     let listener = tokio::net::TcpListener::bind("127.0.0.1:0").await.unwrap();
     let silent = format!("http://{}/", listener.local_addr().unwrap());
     tokio::spawn(async move { while listener.accept().await.is_ok() {} });
+    let endless = lying(&serial_no, &"9".repeat(400), "AAAA").await;
     let (untimed, wrong) = (["call", "GET", &untimed], ["call", "GET", &wrong]);
-    let silent = ["call", "POST", &silent, "{}"];
+    let (endless, silent) = (["call", "GET", &endless], ["call", "POST", &silent, "{}"]);
     let (untimed, wrong, silent) = tokio::join!(clients.both(&untimed), clients.both(&wrong), clients.both(&silent));
+    let malformed = "not believed: timestamp or signature are missing or not in their form";
     for (outputs, code, why) in [
-        (untimed, 2, "not believed: timestamp or signature are missing or not in their form"),
+        (untimed, 2, malformed),
+        (clients.both(&endless).await, 2, malformed),
         (wrong, 2, "not believed: the signature is wrong"),
         (silent, 3, "; send the same again under the idempotency key "),
     ] {

@@ -225,6 +225,14 @@ enum Progress {
     Stopped,
 }
 
+impl Progress {
+    /// Past a batch, unless something of it was left: that comes before whatever follows, should the partner be resumed by now.
+    fn past(last_no: i64, fates: &Fates) -> Progress {
+        let has_left = fates.values().any(|fate| *fate == Fate::Left);
+        if has_left { Progress::Again } else { Progress::Past(last_no) }
+    }
+}
+
 impl Run<'_> {
     async fn deliver(&mut self) -> anyhow::Result<()> {
         let began = self.app.clock.now();
@@ -288,9 +296,7 @@ impl Run<'_> {
                 self.pace.succeeded();
             }
             self.apply(&batch, &carried.fates).await?;
-            // What was left comes before whatever follows, should the partner be resumed by now.
-            let has_left = carried.fates.values().any(|fate| *fate == Fate::Left);
-            return Ok(if has_left { Progress::Again } else { Progress::Past(last_no) });
+            return Ok(Progress::past(last_no, &carried.fates));
         };
         let unknown =
             batch.extract_if(.., |message| !carried.fates.contains_key(&message.message_no)).collect::<Vec<_>>();
@@ -310,7 +316,7 @@ impl Run<'_> {
         }
         Ok(match after {
             AfterFailure::SendFewer => Progress::Again,
-            AfterFailure::Blame => Progress::Past(last_no),
+            AfterFailure::Blame => Progress::past(last_no, &carried.fates),
             AfterFailure::BlameAndLeaveAlone => Progress::Stopped,
         })
     }
@@ -407,6 +413,13 @@ mod tests {
     use super::*;
     use crate::base::id::MerchantId;
     use crate::merchant::notification;
+
+    #[test]
+    fn what_was_left_comes_before_what_follows_also_when_a_call_failed_meanwhile() {
+        let failed = (1, Fate::Refused("no answer".to_owned()));
+        assert!(Progress::past(2, &Fates::from([failed.clone()])) == Progress::Past(2));
+        assert!(Progress::past(2, &Fates::from([failed, (2, Fate::Left)])) == Progress::Again);
+    }
 
     #[tokio::test]
     async fn merchants_come_last_and_leave_a_place_to_others() {

@@ -161,7 +161,9 @@ pub async fn enter_schedules(connection: &mut PgConnection) -> sqlx::Result<()> 
 /// Every installment of the lines' open bills, by line, oldest due first, ready for allocation.
 ///
 /// The caller holds the lines' locks where it means to change what it reads. Each step of the way is a look-up by key
-/// (`offset 0` keeps the planner to it), so that a line's past, bills and loans long paid, costs nothing.
+/// (`offset 0` keeps the planner to it), so that a book's past, bills and loans long paid, costs nothing. Whether a bill is open is asked
+/// of what was found: on the evening after bills were cut the planner does not know yet how many are, and would walk through the
+/// index of the open ones for each line.
 pub async fn load_open_installments(
     connection: &mut PgConnection,
     line_ids: &[Uuid],
@@ -180,13 +182,14 @@ pub async fn load_open_installments(
                   l.annual_rate as "annual_rate!: Rate"
            from unnest($1::uuid[]) as wanted(line_id)
            cross join lateral (
-               select due_on from bill where line_id = wanted.line_id and status = 'open' offset 0) b
+               select due_on, status from bill where line_id = wanted.line_id offset 0) b
            cross join lateral (
                select * from bill_line
                where line_id = wanted.line_id and due_on = b.due_on and origin = 'statement' offset 0) i
            cross join lateral (
                select product_id, product_version, annual_rate from loan
                where loan_id = i.loan_id and line_id = i.line_id limit 1) l
+           where b.status = 'open'
            order by i.line_id, i.due_on, i.loan_id, i.period"#,
         line_ids
     )

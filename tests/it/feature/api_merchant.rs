@@ -289,6 +289,29 @@ async fn the_same_order_at_once_is_one_order(pool: PgPool) {
         assert!(answer.status == 201 || answer.problem().1 == "idempotency_in_progress", "{answer:?}");
     }
     assert_eq!(town.fen("select count(*) from merchant_code").await, 1);
+    // Different ones at once: each is answered for itself, whatever becomes of those beside it.
+    let mut bodies: Vec<Value> = (0..12).map(|number| order(&format!("B-{number}"), 10_000 + number)).collect();
+    let odd = [("C-1", 500), ("C-2", 20_000), ("C-2", 20_000), ("A-1", 10_100), ("C-3", 30_000), ("C-3", 30_100)];
+    bodies.extend(odd.map(|(reference, fen)| order(reference, fen)));
+    let desk = &desk;
+    let asked = bodies.iter().enumerate().map(|(number, body)| async move {
+        let answer = desk.post("/merchant/orders", &format!("m-{number}"), body).await;
+        (body["reference"].as_str().unwrap(), body["amount_fen"].clone(), answer)
+    });
+    let answers = futures_util::future::join_all(asked).await;
+    let of = |wanted: &str| answers.iter().filter(|(reference, ..)| *reference == wanted).collect::<Vec<_>>();
+    for (reference, fen, answer) in answers.iter().filter(|(_, _, answer)| answer.status == 201) {
+        let made = answer.ok();
+        assert_eq!((made["reference"].as_str(), &made["amount_fen"]), (Some(*reference), fen));
+    }
+    assert!((0..12).all(|number| of(&format!("B-{number}"))[0].2.status == 201));
+    assert_eq!(of("C-1")[0].2.problem(), (422, "amount_not_sold".into()));
+    assert_eq!(of("C-2")[0].2.ok(), of("C-2")[1].2.ok(), "two the same are one order");
+    let taken = (409, "order_reference_taken".to_owned());
+    assert_eq!(of("A-1")[0].2.problem(), taken);
+    let made = of("C-3").into_iter().filter(|(.., answer)| answer.status == 201 || answer.problem() != taken);
+    assert_eq!(made.count(), 1, "of two with one reference one is made");
+    assert_eq!(town.fen("select count(*) from merchant_code").await, 1 + 12 + 2);
 }
 
 #[sqlx::test(migrator = "fenqi::MIGRATOR")]

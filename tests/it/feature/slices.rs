@@ -52,10 +52,16 @@ async fn what_slices_have_used_is_booked_by_whoever_locks_the_reserve(pool: PgPo
     let _ = funder::set_reserve_terms(&town.app, town.funder_id, terms).await.unwrap();
     assert_eq!(town.fen(HELD_IN_THE_JOURNAL).await, 60_000);
     assert_eq!(town.fen("select sum(used_fen)::bigint from reserve_slice").await, 0);
-    assert_eq!(authorised(&buy(&town, &authoriser, "q", &[5_000]).await), 1);
-    assert_eq!(town.fen(HELD_IN_THE_JOURNAL).await, 60_000, "leases that were not revoked go on");
+    assert_eq!(authorised(&buy(&town, &authoriser, "q", &[5_000, 4_000]).await), 2);
+    assert_eq!(
+        town.fen(HELD_IN_THE_JOURNAL).await,
+        65_000,
+        "other terms end leases: the first of them locked the reserve"
+    );
     funder::actions::bring_journal_up_to_date(&town.app, town.funder_id).await.unwrap();
-    assert_eq!(town.fen(HELD_IN_THE_JOURNAL).await, 65_000);
+    assert_eq!(town.fen(HELD_IN_THE_JOURNAL).await, 69_000);
+    assert_eq!(authorised(&buy(&town, &authoriser, "r", &[3_000]).await), 1);
+    assert_eq!(town.fen(HELD_IN_THE_JOURNAL).await, 69_000, "leases that were not revoked go on");
     town.assert_whole("with all purchases in the journal").await;
 }
 

@@ -158,5 +158,12 @@ async fn a_funder_is_told_that_its_reserve_is_low_by_the_purchase_that_takes_it_
     let terms = funder::actions::ReserveTerms { low_water: Fen::new(895_000), ..terms };
     let _ = funder::set_reserve_terms(&town.app, town.funder_id, terms).await.unwrap();
     assert_eq!(town.fen(leased).await, 0);
+    // Nor after a withdrawal, which brings what is left nearer to the next mark.
+    assert_eq!(authorised(&buy(&town, &authoriser, "g", &[1_000]).await), 1);
+    assert!(town.fen(leased).await > 0);
+    let (amount, reference) = (Fen::new(50_000), "W-1".to_owned());
+    let withdrawal = funder::actions::BankMovement { funder_id: town.funder_id, amount, reference };
+    let _ = funder::withdraw(&town.app, withdrawal).await.unwrap();
+    assert_eq!(town.fen(leased).await, 0);
     town.assert_whole("below the low-water mark").await;
 }

@@ -123,6 +123,26 @@ impl Drop for InFlight {
     }
 }
 
+/// A lane that decides a batch. It goes back to the others when it is dropped, also where deciding panicked: there are as many lanes as
+/// permits for as long as the node lives.
+struct Taken<'a> {
+    lanes: &'a Mutex<Vec<Lane>>,
+    lane: Lane,
+}
+
+impl Taken<'_> {
+    fn of(lanes: &Mutex<Vec<Lane>>) -> Taken<'_> {
+        let lane = lock(lanes).pop().expect("a batch has one of the permits, of which there are as many as lanes");
+        Taken { lanes, lane }
+    }
+}
+
+impl Drop for Taken<'_> {
+    fn drop(&mut self) {
+        lock(self.lanes).push(std::mem::take(&mut self.lane));
+    }
+}
+
 /// Takes purchases from the queue and makes batches of them.
 struct Collector {
     node: Arc<Node>,
@@ -212,10 +232,9 @@ impl Node {
     async fn decide(self: Arc<Node>, batch: Vec<Waiting>, in_flight: InFlight, lane: OwnedSemaphorePermit) {
         let (requests, answers): (Vec<_>, Vec<_>) =
             batch.into_iter().map(|waiting| (waiting.request, waiting.answer)).unzip();
-        let mut free =
-            lock(&self.lanes).pop().expect("a batch has one of the permits, of which there are as many as lanes");
-        let decided = decide(&self.app, &mut free, requests).await;
-        lock(&self.lanes).push(free);
+        let mut taken = Taken::of(&self.lanes);
+        let decided = decide(&self.app, &mut taken.lane, requests).await;
+        drop(taken);
         drop(in_flight);
         for (answer, decision) in answers.into_iter().zip(decided) {
             // A caller that has gone away finds its answer under its key.
@@ -240,4 +259,22 @@ impl Node {
 
 fn lock<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
     mutex.lock().unwrap_or_else(PoisonError::into_inner)
+}
+
+#[cfg(test)]
+mod tests {
+    use std::panic::{AssertUnwindSafe, catch_unwind};
+
+    use super::*;
+
+    #[test]
+    fn a_lane_whose_batch_panicked_decides_the_next() {
+        let lanes = Mutex::new(vec![Lane::on_slice(3)]);
+        let decided = catch_unwind(AssertUnwindSafe(|| {
+            let taken = Taken::of(&lanes);
+            assert!(taken.lane.has_connections(), "a batch that panics");
+        }));
+        assert!(decided.is_err());
+        assert_eq!(lock(&lanes).len(), 1);
+    }
 }

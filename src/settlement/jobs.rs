@@ -3,7 +3,7 @@
 use std::collections::BTreeMap;
 use std::collections::btree_map::Entry;
 
-use chrono::TimeDelta;
+use chrono::{DateTime, TimeDelta, Utc};
 
 use super::payout::{ASK_AGAIN_TIMES, Answer, PayoutKind, Word};
 use super::payout_actions::{self, CalledBack, Tally};
@@ -20,6 +20,9 @@ use crate::vault::Field;
 
 /// A payout that was sent and not heard of is first asked about so much later: longer than a call may last.
 const FIRST_QUERY_AFTER: TimeDelta = TimeDelta::minutes(1);
+/// How long after payouts were taken a call with them may begin, so that it has ended before anybody asks about them. A node that
+/// stood still meanwhile sends none: another one may have sent them since, found them failed, and have a second attempt under way.
+const SEND_WITHIN: TimeDelta = TimeDelta::seconds(30);
 /// Rounds of one run of a job; what is left is the next run's, so that one job cannot hold its worker for ever.
 const ROUNDS_MAX: usize = 1_000;
 
@@ -28,11 +31,12 @@ const ROUNDS_MAX: usize = 1_000;
 pub async fn submit_payouts(app: &App) -> anyhow::Result<Tally> {
     let mut tally = Tally::default();
     for _ in 0..ROUNDS_MAX {
+        let send_by = app.clock.now() + SEND_WITHIN;
         let claimed = claim(app).await?;
         if claimed.is_empty() {
             break;
         }
-        let answers = submit(app, &claimed).await;
+        let answers = submit(app, &claimed, send_by).await;
         tally.add(payout_actions::learn(app, &answers).await?);
         // A channel that takes nothing would be asked again at once, without end.
         if answers.values().all(|answer| matches!(answer.word, Word::NotSent | Word::NotReceived)) {
@@ -90,8 +94,8 @@ async fn claim(app: &App) -> anyhow::Result<Vec<Claimed>> {
     Ok(claimed)
 }
 
-/// Sends one batch and returns an answer for each of its payouts.
-async fn submit(app: &App, claimed: &[Claimed]) -> BTreeMap<PayoutId, Answer> {
+/// Sends one batch and returns an answer for each of its payouts; silence for what could not be sent by then, to be asked about.
+async fn submit(app: &App, claimed: &[Claimed], send_by: DateTime<Utc>) -> BTreeMap<PayoutId, Answer> {
     let mut answers = BTreeMap::new();
     let mut payments = Vec::with_capacity(claimed.len());
     for payout in claimed {
@@ -111,6 +115,9 @@ async fn submit(app: &App, claimed: &[Claimed]) -> BTreeMap<PayoutId, Answer> {
     }
     let mut batches = vec![payments];
     while let Some(mut batch) = batches.pop() {
+        if app.clock.now() > send_by {
+            break;
+        }
         let sent = match app.partners.client(payout::NAME) {
             Ok(channel) => client::pay(channel, batch.clone()).await,
             Err(unreachable) => Err(unreachable),
@@ -219,8 +226,6 @@ fn pay_to(app: &App, payout: &Claimed) -> Option<PayTo> {
 
 #[cfg(test)]
 mod tests {
-    use chrono::DateTime;
-
     use super::*;
     use crate::base::Fen;
 

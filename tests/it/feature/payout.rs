@@ -19,6 +19,7 @@ use fenqi::vault::Field;
 use sqlx::PgPool;
 use uuid::Uuid;
 
+use super::authoriser::until_somebody_waits;
 use super::house_command::Program;
 use super::settlement::{ACCOUNT, street};
 use crate::house;
@@ -186,6 +187,15 @@ async fn a_payout_after_a_crash_is_asked_about_and_not_sent_as_new(pool: PgPool)
     let street = street(pool, "2026-03-02").await;
     street.sell(10_000, 60, 0).await;
     street.close().await;
+    // A node stands still between marking the payout and the call: what it has is too old to be sent.
+    let mut standing = fenqi::database::begin(&street.app.pool).await.unwrap();
+    sqlx::query("lock table payout_event in share mode").execute(&mut *standing).await.unwrap();
+    let (sent, ()) = tokio::join!(settlement::submit_payouts(&street.app), async {
+        until_somebody_waits(&street.app.pool).await;
+        street.wait(1);
+        standing.commit().await.unwrap();
+    });
+    assert_eq!((sent.unwrap().waiting, lock(&street.world.payout).payments()), (1, 0));
     // The node dies after it marked the payout and before the call: nobody ever answers.
     sqlx::query("update payout set status = 'submitted', query_at = $1")
         .bind(street.app.clock.now())

@@ -251,13 +251,14 @@ pub async fn open_named_twice(connection: &mut PgConnection, key: FileKey, today
     Ok(opened.rows_affected())
 }
 
-/// Locks the breaks that [`close_found`] would end: before the business day is held, as by whoever corrects one.
+/// Locks the open breaks of orders that the file names as successes, those that [`close_found`] would end among them, before the business
+/// day is held, as whoever corrects one does: what becomes of such an order by a correction counts in what the file is compared with.
 pub async fn lock_found(connection: &mut PgConnection, key: FileKey) -> sqlx::Result<()> {
     sqlx::query_scalar!(
         "select b.break_id
          from reconciliation_break b
               join channel_file_line f on f.channel = b.channel and f.withholding_id = b.withholding_id
-         where f.channel = $1 and f.business_day = $2 and f.succeeded and b.kind = 'missing_there' and b.status = 'open'
+         where f.channel = $1 and f.business_day = $2 and f.succeeded and b.status = 'open'
          order by b.break_id for update of b",
         key.channel.stored(),
         key.day.date()

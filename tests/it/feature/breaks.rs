@@ -5,7 +5,7 @@ use fenqi::base::Fen;
 use fenqi::base::id::{BreakId, WithholdingId};
 use fenqi::error::{Fault, Outcome};
 use fenqi::partner::key::Algorithm;
-use fenqi::partner::withholding::{Answer, ChannelName, DailyFile, FileLine};
+use fenqi::partner::withholding::{Answer, ChannelFailure, ChannelName, DailyFile, FileLine};
 use fenqi::reconcile::{self, BreakRefusal, Correction, fetch_channel_files};
 use fenqi::repayment::jobs::submit_withholdings;
 use fenqi::repayment::{self, ChannelResult, Posted, RepayRequest};
@@ -424,6 +424,29 @@ async fn what_is_settled_by_hand_while_the_day_ends_is_posted_to_the_day_that_be
     confirmed.unwrap();
     let posted = "select business_day::text from posting where event = 'break_settled' and $1::uuid is not null";
     assert_eq!(book.words(posted).await, ["2026-02-28"]);
+}
+
+#[sqlx::test(migrator = "fenqi::MIGRATOR")]
+async fn what_people_make_of_an_order_while_a_file_comes_counts_when_the_file_is_compared(pool: PgPool) {
+    let (book, _world) = sent(pool, Scripted::answer("success")).await;
+    book.live_until("2026-02-26").await;
+    let order = the_order(&book).await;
+    let answer = Answer::Failed { failure: ChannelFailure::InsufficientFunds, code: "51".into() };
+    let failed = FileLine { answer, amount: Fen::ZERO, cost: Fen::ZERO, ..taken(order, 0) };
+    reconcile::take_in(&book.app, on_alpha("2026-02-25"), b"failed", &file_of(vec![failed])).await.unwrap();
+    let (break_id, words) = the_break(&book).await;
+    assert_eq!(words, "we_succeeded_they_failed reverse open");
+    book.live_until("2026-02-27").await;
+    // The channel names it a success after all, at the moment at which two people settle by hand that it was not.
+    let mut settling = fenqi::database::begin(&book.app.pool).await.unwrap();
+    reconcile::store::lock_break(&mut settling, break_id).await.unwrap();
+    reconcile::store::save_settled(&mut settling, break_id, Fen::new(103_600)).await.unwrap();
+    let file = file_of(vec![taken(order, 103_600)]);
+    let (compared, ()) = tokio::join!(reconcile::take_in(&book.app, on_alpha("2026-02-26"), b"taken", &file), async {
+        until_somebody_waits(&book.app.pool).await;
+        settling.commit().await.unwrap();
+    });
+    assert_eq!(compared.unwrap().breaks, 1, "its money came twice");
 }
 
 #[sqlx::test(migrator = "fenqi::MIGRATOR")]

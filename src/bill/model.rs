@@ -131,9 +131,13 @@ impl BilledInstallment {
         self.paid += taken;
     }
 
-    /// Takes note that `principal` would have been paid on the first of two days by money that nobody knew of, and not on the second.
-    pub fn count_as_paid(&mut self, rule: &PenaltyRule, principal: Fen, days: (BusinessDay, BusinessDay)) {
-        self.span.take_off(rule, (principal, self.unpaid_principal()), days);
+    /// Takes a payment that counts from `day`, since when so many fen-days have been summed up on the principal that it pays.
+    pub fn pay_since(&mut self, rule: &PenaltyRule, taken: Parts, (day, fen_days): (BusinessDay, i128)) {
+        if !taken.principal.is_zero() {
+            self.span.principal_changes_on(rule, self.unpaid_principal(), day);
+            self.span.take_off(fen_days);
+        }
+        self.paid += taken;
     }
 
     /// What was paid of penalty beyond what has run by `day`.

@@ -49,6 +49,11 @@ impl PenaltyRule {
         due_on.plus_days(self.grace_days.into())
     }
 
+    /// The day from which on nothing runs on principal that is paid on `day`: what is paid within grace never was overdue.
+    pub fn runs_until(&self, due_on: BusinessDay, day: BusinessDay) -> BusinessDay {
+        if self.is_overdue(due_on, day) { day } else { due_on }
+    }
+
     /// What the rate is, as a fraction of the principal, for each of so many days a year (or each day, where that is 1).
     pub fn rate(&self) -> (Decimal, u16) {
         (self.rate, self.basis_days)
@@ -106,26 +111,18 @@ impl OverdueSpan {
     /// that lies before the last change, what was summed up for it since is taken off.
     pub fn principal_falls_on(&mut self, rule: &PenaltyRule, unpaid_before: Fen, fallen: Fen, day: BusinessDay) {
         self.principal_changes_on(rule, unpaid_before, day);
-        if let Some(to) = self.fen_days_to {
-            self.take_off(rule, (fallen, unpaid_before - fallen), (day, to));
-        }
+        let Some(last) = self.fen_days_to else { return };
+        let over = |principal: Fen, days: i64| i128::from(principal.get()) * i128::from(days.max(0));
+        let ran = over(fallen, last.days_since(rule.runs_until(self.due_on, day)));
+        // Of payments that were taken back, nothing was summed up for the days on which they were held for paid; what is unpaid
+        // still keeps what was.
+        let kept = over(unpaid_before - fallen, last.days_since(self.due_on)).min(self.fen_days.into());
+        self.take_off(ran.min(i128::from(self.fen_days) - kept));
     }
 
-    /// Takes off what was summed up for `principal` from the first of two days to the second, because it was there already. What was
-    /// summed up for the principal that is `unpaid` still stays: of payments that were taken back, nothing was summed up for the
-    /// days on which they were held for paid.
-    pub fn take_off(
-        &mut self,
-        rule: &PenaltyRule,
-        (principal, unpaid): (Fen, Fen),
-        (from, to): (BusinessDay, BusinessDay),
-    ) {
-        let (true, Some(last)) = (rule.is_overdue(self.due_on, to), self.fen_days_to) else { return };
-        // What is paid within grace never was overdue.
-        let from = if rule.is_overdue(self.due_on, from) { from } else { self.due_on };
-        let over = |principal: Fen, days: i64| i128::from(principal.get()) * i128::from(days.max(0));
-        let kept = over(unpaid, last.days_since(self.due_on)).min(self.fen_days.into());
-        let left = (i128::from(self.fen_days) - over(principal, to.days_since(from))).max(kept);
+    /// Takes off `fen_days` of those that were summed up, because the principal was there already.
+    pub fn take_off(&mut self, fen_days: i128) {
+        let left = (i128::from(self.fen_days) - fen_days).max(0);
         self.fen_days = i64::try_from(left).expect("no more than it was");
     }
 }
@@ -197,13 +194,13 @@ mod tests {
     }
 
     #[test]
-    fn money_that_counts_from_within_grace_takes_off_all_that_ran_on_what_it_pays_or_would_have_paid() {
+    fn money_that_counts_from_within_grace_takes_off_all_that_ran_on_what_it_pays() {
         let rule = rule("0.24", "1.5", 360, 3);
         let mut span = OverdueSpan::new(day("2026-01-10"));
         span.principal_falls_on(&rule, Fen::new(100_000), Fen::new(40_000), day("2026-01-20"));
         span.principal_falls_on(&rule, Fen::new(60_000), Fen::new(60_000), day("2026-01-12"));
         assert_eq!(span.fen_days, 400_000);
-        span.take_off(&rule, (Fen::new(40_000), Fen::ZERO), (day("2026-01-12"), day("2026-01-20")));
+        span.take_off(400_000);
         assert_eq!(span.penalty_on(&rule, Fen::ZERO, day("2026-02-20")), Fen::ZERO);
     }
 

@@ -5,7 +5,7 @@ use std::sync::Arc;
 use chrono::{DateTime, Utc};
 
 use super::allocation::{InstallmentDue, allocate, order_on};
-use super::back_dated::OwedAgain;
+use super::back_dated::Unpaid;
 use crate::base::id::{FunderId, LineId, LoanId, RepaymentId, WithholdingId};
 use crate::base::{BusinessDay, Fen};
 use crate::bill::{BilledInstallment, Parts};
@@ -42,8 +42,8 @@ pub struct OpenInstallment {
     pub billed: BilledInstallment,
     pub product: Arc<ProductVersion>,
     pub rule: PenaltyRule,
-    /// What was last taken back of it, where that matters because money counts from an earlier day.
-    pub owed_again: Option<OwedAgain>,
+    /// How much of its principal was unpaid on each day, where that matters because money counts from an earlier one.
+    pub unpaid: Option<Unpaid>,
     /// Whether it changed and must be saved.
     pub touched: bool,
 }
@@ -110,33 +110,28 @@ pub struct RepaymentItem {
 impl OpenInstallment {
     pub fn new(billed: BilledInstallment, product: Arc<ProductVersion>) -> OpenInstallment {
         let rule = PenaltyRule::new(&product.terms.penalty, billed.annual_rate);
-        OpenInstallment { billed, product, rule, owed_again: None, touched: false }
+        OpenInstallment { billed, product, rule, unpaid: None, touched: false }
     }
 
     pub fn owed_on(&self, day: BusinessDay) -> Parts {
         self.billed.owed_on(&self.rule, day)
     }
 
-    /// The day from which principal that was owed again counts as paid by money that counts from `day`: later by as many days as it
-    /// was held for paid since, for which nothing has run that could be taken off.
-    pub(super) fn ran_from(&self, day: BusinessDay) -> BusinessDay {
-        let Some(again) = self.owed_again else { return day };
-        let due_on = self.billed.due_on();
-        let start = if self.rule.is_overdue(due_on, day) { day } else { due_on };
-        let held = again.on.days_since(again.held_from.max(start));
-        start.plus_days(u32::try_from(held).unwrap_or_default())
+    pub fn pay(&mut self, taken: Parts, day: BusinessDay) {
+        let from = self.runs_until(day);
+        match &mut self.unpaid {
+            Some(unpaid) => {
+                let ran = unpaid.count_as_paid(taken.principal, from);
+                self.billed.pay_since(&self.rule, taken, (day, ran));
+            }
+            None => self.billed.pay(&self.rule, taken, day),
+        }
+        self.touched = true;
     }
 
-    pub fn pay(&mut self, mut taken: Parts, day: BusinessDay) {
-        let again = self.owed_again.map_or(Fen::ZERO, |again| again.principal.min(taken.principal));
-        if again.is_positive() {
-            let principal = Parts { principal: again, ..Parts::default() };
-            let from = self.ran_from(day);
-            self.billed.pay(&self.rule, principal, from);
-            taken.principal -= again;
-        }
-        self.billed.pay(&self.rule, taken, day);
-        self.touched = true;
+    /// The day from which on nothing runs on what is paid on `day`.
+    pub(super) fn runs_until(&self, day: BusinessDay) -> BusinessDay {
+        self.rule.runs_until(self.billed.due_on(), day)
     }
 }
 

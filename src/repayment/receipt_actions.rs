@@ -84,7 +84,7 @@ impl Batch {
         self.accounts.get(&line_id).with_context(|| format!("{line_id} does not exist"))
     }
 
-    /// What was paid on a line by money that counts from later than `day`; for [`Batch::receive_back_dated`].
+    /// What became of a line since `day`; for [`Batch::receive_back_dated`].
     pub async fn load_since(
         &self,
         connection: &mut PgConnection,
@@ -105,8 +105,8 @@ impl Batch {
             let product = app.catalogue.get(&mut *connection, billed.product_id, billed.product_version).await?;
             settled.push(OpenInstallment::new(billed, product));
         }
-        let owed_again = store::load_owed_again(connection, line_id, day).await?;
-        Ok(Since { paid, settled, owed_again })
+        let went_back = store::load_went_back(connection, line_id, day).await?;
+        Ok(Since { paid, settled, went_back })
     }
 
     /// Allocates money for a line; `card_id` is where an excess goes back to.

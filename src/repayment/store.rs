@@ -7,7 +7,7 @@ use sqlx::PgConnection;
 use uuid::Uuid;
 
 use super::account::Repayment;
-use super::back_dated::{OwedAgain, PaidSince};
+use super::back_dated::{PaidSince, WentBack};
 use super::withholding::{Contradiction, Failure, Purpose, State, Withholding};
 use crate::base::id::{BorrowerId, CardId, LineId, LoanId, WithholdingId};
 use crate::base::{BusinessDay, Fen};
@@ -291,8 +291,8 @@ pub async fn has_repayment(
     Ok(found.fetch_optional(connection).await?.is_some())
 }
 
-/// Late principal that was paid by money that counts from later than `day`, and not taken back, on what statements before that day
-/// had billed; the oldest due first.
+/// Late principal that was paid by money that counts from later than `day`, or taken back later, of what statements before that day had
+/// billed.
 pub async fn load_paid_since(
     connection: &mut PgConnection,
     line_id: LineId,
@@ -313,10 +313,7 @@ pub async fn load_paid_since(
            join bill_line i on i.line_id = r.line_id and i.loan_id = paid.loan_id and i.period = paid.period
                            and i.origin = 'statement' and i.fen_days > 0
            join bill b on b.line_id = i.line_id and b.due_on = i.due_on and b.statement_on < $2
-           where r.line_id = $1 and r.source <> 'reversal' and came.value_on > $2 and paid.principal_fen > 0
-             and not exists (select from repayment back where back.line_id = r.line_id and back.source = 'reversal'
-                               and back.source_reference = r.repayment_id::text)
-           order by i.due_on, came.value_on, r.repayment_id, paid.loan_id, paid.period"#,
+           where r.line_id = $1 and came.value_on > $2 and paid.principal_fen <> 0"#,
         line_id.uuid(),
         day.date()
     )
@@ -324,24 +321,20 @@ pub async fn load_paid_since(
     .await
 }
 
-/// What was taken back of a line's installments later than on `day`: of each the last.
-pub async fn load_owed_again(
+/// What went back since `day` of a line's money that only a file told of, in the order in which it was booked.
+pub async fn load_went_back(
     connection: &mut PgConnection,
     line_id: LineId,
     day: BusinessDay,
-) -> sqlx::Result<Vec<OwedAgain>> {
+) -> sqlx::Result<Vec<WentBack>> {
     sqlx::query_as!(
-        OwedAgain,
-        r#"select distinct on (part.loan_id, part.period)
-                  part.loan_id as "loan_id!: LoanId", part.period as "period!", part.principal_fen as "principal!: Fen",
-                  coalesce(w.business_day, r.business_day) as "held_from!: BusinessDay", back.business_day as "on!: BusinessDay"
-           from repayment back
-           join repayment r on r.line_id = back.line_id and back.source_reference = r.repayment_id::text
-           left join withholding w on w.line_id = r.line_id
-             and w.withholding_id = case when r.source in ('withholding', 'channel_file') then r.source_reference::uuid end
-           cross join lateral unnest(r.loan_ids, r.periods, r.principal_fen) as part(loan_id, period, principal_fen)
-           where back.line_id = $1 and back.source = 'reversal' and back.business_day > $2 and part.principal_fen > 0
-           order by part.loan_id, part.period, back.business_day desc, back.repayment_id desc"#,
+        WentBack,
+        r#"select w.business_day as "value_on!: BusinessDay", r.excess_fen as "excess: Fen"
+           from repayment r
+           join withholding w on w.line_id = r.line_id
+             and w.withholding_id = case when r.source = 'channel_file' then r.source_reference::uuid end
+           where r.line_id = $1 and r.source = 'channel_file' and r.excess_fen > 0 and r.business_day > $2
+           order by r.repayment_id"#,
         line_id.uuid(),
         day.date()
     )

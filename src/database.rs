@@ -62,6 +62,27 @@ pub async fn begin(pool: &PgPool) -> sqlx::Result<PgTransaction<'static>> {
     begun.await.unwrap_or_else(|error| Err(sqlx::Error::Io(std::io::Error::other(error))))
 }
 
+/// Ends a transaction before its caller hears how it went: what came about is committed, what was refused or failed rolled back.
+///
+/// One that is dropped is rolled back too, but a moment later, by a task of the pool's. Until then a job that passes over what is
+/// locked passes over its rows, and whoever looks for writers takes it for one.
+///
+/// # Errors
+/// What was refused or failed, and failures of the database.
+pub async fn end<T, E: From<sqlx::Error>>(transaction: PgTransaction<'_>, outcome: Result<T, E>) -> Result<T, E> {
+    match outcome {
+        Ok(done) => {
+            transaction.commit().await?;
+            Ok(done)
+        }
+        Err(error) => {
+            // Where that fails, the connection is gone and the transaction with it; what went wrong first is told.
+            transaction.rollback().await.ok();
+            Err(error)
+        }
+    }
+}
+
 /// Connects to a database that must be migrated fully; otherwise the error says what to do.
 pub async fn open(url: &str, connections: u32) -> anyhow::Result<PgPool> {
     let pool = connect(url, connections).await?;

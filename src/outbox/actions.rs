@@ -79,7 +79,7 @@ pub async fn resume(app: &App, asked: Asked<'_>) -> Outcome<Step, EventRefusal> 
     let is_resumed = store::set_paused(&mut transaction, asked.partner, (false, now)).await?;
     let hastened = store::hasten(&mut transaction, asked.partner, now).await?;
     if !is_resumed && hastened == 0 {
-        return Ok(Step::AlreadyApplied);
+        return database::end(transaction, Ok(Step::AlreadyApplied)).await;
     }
     let action = Action { messages: i64::try_from(hastened).ok(), ..noted(asked, "resume", now) };
     store::note(&mut transaction, &action).await?;
@@ -167,7 +167,8 @@ pub async fn retry(app: &App, asked: Asked<'_>, (message_no, attempt): (i64, Att
     let action = Action { messages: Some(1), ..noted(asked, "replay", now) };
     let mut transaction = database::begin(&app.pool).await?;
     if !store::retry(&mut transaction, (asked.partner, message_no), now).await? {
-        return unless_done(&mut transaction, (message_no, attempt), &action).await;
+        let done = unless_done(&mut transaction, (message_no, attempt), &action).await;
+        return database::end(transaction, done).await;
     }
     let action = Action { range: Some((message_no, message_no)), ..action };
     store::note(&mut transaction, &action).await?;
@@ -191,7 +192,8 @@ pub async fn discard(
     let action = Action { messages: Some(1), reason: Some(reason), ..noted(asked, "discard", now) };
     let mut transaction = database::begin(&app.pool).await?;
     if !store::discard(&mut transaction, (asked.partner, message_no), (&why, now)).await? {
-        return unless_done(&mut transaction, (message_no, attempt), &action).await;
+        let done = unless_done(&mut transaction, (message_no, attempt), &action).await;
+        return database::end(transaction, done).await;
     }
     let action = Action { range: Some((message_no, message_no)), ..action };
     store::note(&mut transaction, &action).await?;

@@ -164,19 +164,27 @@ pub async fn propose_correction(
 pub async fn confirm_break(app: &App, break_id: BreakId, proposal_no: i32, person: &str) -> Outcome<(), BreakRefusal> {
     let person = named(person)?;
     let mut transaction = database::begin(&app.pool).await?;
-    let found = break_of_another(&mut transaction, break_id, person).await?;
+    let corrected = correct(&mut transaction, app, (break_id, proposal_no), person).await;
+    database::end(transaction, corrected).await
+}
+
+async fn correct(
+    connection: &mut PgConnection,
+    app: &App,
+    (break_id, proposal_no): (BreakId, i32),
+    person: &str,
+) -> Outcome<(), BreakRefusal> {
+    let found = break_of_another(connection, break_id, person).await?;
     if found.proposal_no != proposal_no {
         return Err(Fault::Refused(BreakRefusal::ProposalChanged));
     }
     match found.proposed {
         // Allocates what is still owed and owes the rest back: where nothing is owed, that is all of it.
-        Correction::Post | Correction::Refund => book_missing(&mut transaction, app, &found).await?,
-        Correction::AskChannel => settle_by_hand(&mut transaction, app, &found).await?,
-        Correction::Reverse => reverse(&mut transaction, app, &found, person).await?,
+        Correction::Post | Correction::Refund => book_missing(connection, app, &found).await?,
+        Correction::AskChannel => settle_by_hand(connection, app, &found).await?,
+        Correction::Reverse => reverse(connection, app, &found, person).await?,
     }
-    close(&mut transaction, &found, BreakStatus::Corrected, person, None).await?;
-    transaction.commit().await?;
-    Ok(())
+    close(connection, &found, BreakStatus::Corrected, person, None).await
 }
 
 /// Closes a break without a correction, with the reason.

@@ -43,29 +43,38 @@ pub async fn confirm_taking_back(
         return Err(Fault::Refused(TakeBackRefusal::NameMissing));
     }
     let mut transaction = database::begin(&app.pool).await?;
-    let line_id = transfer_store::find_line(&mut transaction, repayment_id).await?;
+    let taken_back = take_back(&mut transaction, app, (repayment_id, proposal_no), by).await;
+    database::end(transaction, taken_back).await
+}
+
+async fn take_back(
+    connection: &mut PgConnection,
+    app: &App,
+    (repayment_id, proposal_no): (RepaymentId, i32),
+    by: &str,
+) -> Outcome<Repayment, TakeBackRefusal> {
+    let line_id = transfer_store::find_line(connection, repayment_id).await?;
     let line_id = line_id.ok_or(Fault::Refused(TakeBackRefusal::UnknownTransfer))?;
-    let line = credit::store::lock_lines(&mut transaction, &[line_id]).await?.pop().ok_or(sqlx::Error::RowNotFound)?;
-    let today = business_day::store::hold_today(&mut transaction).await?;
-    let transfer = lock_transfer(&mut transaction, repayment_id).await?;
+    let line = credit::store::lock_lines(connection, &[line_id]).await?.pop().ok_or(sqlx::Error::RowNotFound)?;
+    let today = business_day::store::hold_today(connection).await?;
+    let transfer = lock_transfer(connection, repayment_id).await?;
     transfer.confirm(proposal_no, by).map_err(Fault::Refused)?;
     let source = Source::Transfer {
         bank_reference: transfer.bank_reference.clone(),
         operator: transfer.recorded_by.clone().unwrap_or_default(),
     };
-    let original = reversal_store::find_transferred(&mut transaction, (line_id, repayment_id), source).await?;
+    let original = reversal_store::find_transferred(connection, (line_id, repayment_id), source).await?;
     let original = original.ok_or(sqlx::Error::RowNotFound)?;
-    cancel_what_is_left(&mut transaction, &original, app.clock.now()).await?;
-    let reversed = reverse(&mut transaction, app, (line, today), &original, by).await;
+    cancel_what_is_left(connection, &original, app.clock.now()).await?;
+    let reversed = reverse(connection, app, (line, today), &original, by).await;
     let reversed = reversed.map_err(|fault| fault.map_refusal(TakeBackRefusal::NotReversed))?;
     let reversal_id = reversed.reversal.repayment_id;
-    if !transfer_store::mark_taken_back(&mut transaction, repayment_id, by, reversal_id).await? {
+    if !transfer_store::mark_taken_back(connection, repayment_id, by, reversal_id).await? {
         return Err(Fault::Refused(TakeBackRefusal::TakenBack));
     }
     let told = notices::transfer_taken_back(reversed.borrower_id, &reversed.reversal);
-    notice::raise(&mut transaction, &[told]).await?;
-    overdue::tell_passed(&mut transaction, app, line_id, &reversed.reopened).await?;
-    transaction.commit().await?;
+    notice::raise(connection, &[told]).await?;
+    overdue::tell_passed(connection, app, line_id, &reversed.reopened).await?;
     Ok(reversed.reversal)
 }
 

@@ -1,6 +1,7 @@
 //! Use case of payouts whose channel contradicts itself: two people say what became of one.
 
 use anyhow::Context;
+use chrono::{DateTime, Utc};
 use sqlx::PgConnection;
 
 use super::contradiction::{Ending, Proposal, Settling};
@@ -30,30 +31,35 @@ pub async fn settle_payout(
     if by.is_empty() {
         return Err(Fault::Refused(PayoutRefusal::NameMissing));
     }
-    let now = app.clock.now();
     let mut transaction = database::begin(&app.pool).await?;
-    let today = business_day::store::hold_today(&mut transaction).await?;
-    let locked = store::lock_payouts(&mut transaction, &[payout_id]).await?;
+    let settled = settle(&mut transaction, payout_id, (ending, by), app.clock.now()).await;
+    database::end(transaction, settled).await
+}
+
+async fn settle(
+    connection: &mut PgConnection,
+    payout_id: PayoutId,
+    (ending, by): (Ending, &str),
+    now: DateTime<Utc>,
+) -> Outcome<Settling, PayoutRefusal> {
+    let today = business_day::store::hold_today(connection).await?;
+    let locked = store::lock_payouts(connection, &[payout_id]).await?;
     let payout = locked.first().ok_or(Fault::Refused(PayoutRefusal::UnknownPayout))?;
     let contradicted = payout.contradicted().ok_or(Fault::Refused(PayoutRefusal::NotContradicted))?;
     let settling = contradicted.settle(&ending, by).map_err(Fault::Refused)?;
     let is_done = match &settling {
         Settling::Proposed => {
             let proposal = Proposal { ending, by: by.to_owned() };
-            contradiction_store::propose(&mut transaction, payout_id, &proposal, now).await?
+            contradiction_store::propose(connection, payout_id, &proposal, now).await?
         }
         Settling::Confirmed { proposed_by } => {
             let detail = format!("{}, proposed by {proposed_by}, confirmed by {by}", ending.words());
-            let is_ended = contradiction_store::end(&mut transaction, payout_id, &detail, now).await?;
-            end(&mut transaction, payout, &ending, Booking { business_day: today, at: now }).await?;
+            let is_ended = contradiction_store::end(connection, payout_id, &detail, now).await?;
+            end(connection, payout, &ending, Booking { business_day: today, at: now }).await?;
             is_ended
         }
     };
-    if !is_done {
-        return Err(Fault::Refused(PayoutRefusal::NotContradicted));
-    }
-    transaction.commit().await?;
-    Ok(settling)
+    if is_done { Ok(settling) } else { Err(Fault::Refused(PayoutRefusal::NotContradicted)) }
 }
 
 fn trimmed(ending: Ending) -> Result<Ending, Fault<PayoutRefusal>> {

@@ -300,9 +300,17 @@ pub async fn retry_payout(app: &App, payout_id: PayoutId, asked_by: &str) -> Out
     if asked_by.trim().is_empty() {
         return Err(Fault::Refused(PayoutRefusal::NameMissing));
     }
-    let now = app.clock.now();
     let mut transaction = database::begin(&app.pool).await?;
-    let locked = store::lock_payouts(&mut transaction, &[payout_id]).await?;
+    let retried = retry(&mut transaction, payout_id, (asked_by.trim(), app.clock.now())).await;
+    database::end(transaction, retried).await
+}
+
+async fn retry(
+    connection: &mut PgConnection,
+    payout_id: PayoutId,
+    (asked_by, now): (&str, DateTime<Utc>),
+) -> Outcome<Step, PayoutRefusal> {
+    let locked = store::lock_payouts(connection, &[payout_id]).await?;
     let payout = locked.first().ok_or(Fault::Refused(PayoutRefusal::UnknownPayout))?;
     if payout.contradicted_attempt.is_some() {
         return Err(Fault::Refused(PayoutRefusal::Contradicted));
@@ -328,11 +336,10 @@ pub async fn retry_payout(app: &App, payout_id: PayoutId, asked_by: &str) -> Out
         bank_reference: None,
         query_at: None,
     };
-    if store::save_changes(&mut transaction, &[change], now).await? != 1 {
+    if store::save_changes(connection, &[change], now).await? != 1 {
         return Err(Fault::Failed(anyhow::anyhow!("a locked payout changed its status")));
     }
-    store::insert_retry_event(&mut transaction, payout_id, asked_by.trim(), now).await?;
-    transaction.commit().await?;
+    store::insert_retry_event(connection, payout_id, asked_by, now).await?;
     Ok(Step::Applied)
 }
 

@@ -1,4 +1,5 @@
-//! Transactions on a slow wire: a caller that is gone before the server answered leaves nothing behind.
+//! Transactions on a slow wire: a caller that is gone before the server answered leaves nothing behind, and one that was answered
+//! holds nothing any more.
 
 use std::sync::Arc;
 use std::time::Duration;
@@ -71,4 +72,23 @@ async fn a_transaction_dropped_before_its_end_is_rolled_back(pool: PgPool) {
     drop(transaction);
     let seen: i64 = sqlx::query_scalar("select count(*) from written").fetch_one(&pool).await.unwrap();
     assert_eq!(seen, 0);
+}
+
+#[sqlx::test]
+async fn what_is_refused_is_answered_once_its_locks_are_free(pool: PgPool) {
+    sqlx::query("create table written as select 1 as round").execute(&pool).await.unwrap();
+    let (slow, hold) = behind_a_wire(&pool).await;
+    let mut transaction = database::begin(&slow).await.unwrap();
+    sqlx::query("update written set round = 2").execute(&mut *transaction).await.unwrap();
+    hold.send_replace(true);
+    let refused = Err::<(), sqlx::Error>(sqlx::Error::RowNotFound);
+    let ended = tokio::spawn(database::end(transaction, refused));
+    tokio::time::sleep(Duration::from_millis(50)).await;
+    assert!(!ended.is_finished(), "the server has not said yet that it is rolled back");
+    hold.send_replace(false);
+    assert!(matches!(ended.await.unwrap(), Err(sqlx::Error::RowNotFound)));
+    let free: Option<i32> =
+        sqlx::query_scalar("select round from written for update skip locked").fetch_optional(&pool).await.unwrap();
+    assert_eq!(free, Some(1));
+    slow.close().await;
 }

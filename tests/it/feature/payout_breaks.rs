@@ -122,8 +122,6 @@ async fn an_attempt_that_was_paid_beside_the_booked_one_stands_until_people_have
     hear(&town, payout_id, paid("BANK0000000009")).await;
     let early = settlement::settle_payout(&town.app, payout_id, Ending::Failed, "Li Na").await;
     assert!(matches!(early, Err(Fault::Refused(PayoutRefusal::UnderWay { attempt_no: 2 }))), "{early:?}");
-    // What was refused is rolled back a moment later; until then a job passes the payout over.
-    sqlx::query("select from payout for update").execute(&pool).await.unwrap();
     town.app.clock.set(town.app.clock.now() + TimeDelta::minutes(2));
     assert_eq!(settlement::query_payouts(&town.app).await.unwrap().paid, 1);
     assert_eq!(standing(&town).await, "succeeded named_twice");

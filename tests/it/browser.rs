@@ -1,12 +1,13 @@
 //! A browser without a screen: keeps cookies, follows redirects, fills in the forms that a page has, against the real router.
 
 use std::collections::BTreeMap;
-use std::time::Duration;
 
 use axum::Router;
 use fenqi::app::App;
 use fenqi::router::router;
 use reqwest::header::{ACCEPT, ACCEPT_LANGUAGE, COOKIE, HeaderMap, LOCATION, SET_COOKIE, USER_AGENT};
+
+use crate::house;
 
 /// As WeChat's browser names itself.
 const WECHAT: &str =
@@ -50,7 +51,7 @@ impl Browser {
 
     pub fn at(address: &str) -> Browser {
         let client = reqwest::Client::builder()
-            .timeout(Duration::from_secs(20))
+            .timeout(house::PATIENCE)
             .redirect(reqwest::redirect::Policy::none())
             .build()
             .unwrap();

@@ -12,6 +12,8 @@ use fenqi::partner::signature::{AnswerHeaders, Identity, KeyRing, Stamp};
 use fenqi::router::router;
 use serde_json::Value;
 
+use crate::house;
+
 /// An answer as it came.
 #[derive(Debug)]
 pub struct Answer {
@@ -97,7 +99,7 @@ impl Desk {
         for algorithm in Algorithm::ALL {
             ring.add_identity(&app.access.signer(algorithm).await.unwrap());
         }
-        let http = reqwest::Client::builder().timeout(std::time::Duration::from_secs(20)).build().unwrap();
+        let http = reqwest::Client::builder().timeout(house::PATIENCE).build().unwrap();
         Desk { address: address.to_owned(), http, identity, ring: Arc::new(ring) }
     }
 
@@ -119,6 +121,20 @@ impl Desk {
     pub async fn post(&self, path: &str, key: &str, body: &Value) -> Answer {
         let body = if body.is_null() { String::new() } else { body.to_string() };
         self.send("POST", path, Some(key), &body).await
+    }
+
+    /// The same, asked for again as long as what was begun under the key goes on.
+    pub async fn post_until_answered(&self, path: &str, key: &str, body: &Value) -> Answer {
+        let mut answer = self.post(path, key, body).await;
+        house::until("what was begun is answered", async || {
+            if answer.status != 409 {
+                return true;
+            }
+            answer = self.post(path, key, body).await;
+            false
+        })
+        .await;
+        answer
     }
 
     /// Signs and sends; the answer must be signed in the same algorithm.

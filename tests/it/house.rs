@@ -1,6 +1,7 @@
 //! A house to test in: an app on an empty database, opened on a chosen business day with a clock that can be moved.
 
 use std::sync::Arc;
+use std::time::{Duration, Instant};
 
 use fenqi::access::Directory;
 use fenqi::access::address::AddressList;
@@ -19,6 +20,8 @@ use sqlx::{PgConnection, PgPool};
 
 /// What makes the keys and faults of every test's world.
 pub const SEED: u64 = 20_260_105;
+/// Far longer than anything takes that comes at all, however busy the machine is: a test that waits so long has failed.
+pub const PATIENCE: Duration = Duration::from_secs(180);
 
 /// The app on the morning (10:00 in Shanghai) of `today`, without any partner.
 pub async fn open(pool: PgPool, today: &str) -> App {
@@ -87,6 +90,15 @@ async fn open_with(pool: PgPool, today: &str, partners: &[PartnerSettings]) -> A
         metrics_from: AddressList::near().0.into(),
         delivery: DeliverySettings::default(),
         site: Site::at(crate::browser::PUBLIC),
+    }
+}
+
+/// Looks again and again until it is so; fails the test where it never is.
+pub async fn until(what: &str, mut is_so: impl AsyncFnMut() -> bool) {
+    let began = Instant::now();
+    while !is_so().await {
+        assert!(began.elapsed() < PATIENCE, "it never came about: {what}");
+        tokio::time::sleep(Duration::from_millis(10)).await;
     }
 }
 

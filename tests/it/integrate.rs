@@ -62,12 +62,8 @@ impl Trial {
         let server = in_world(&mut server, &database_url, &world_at).spawn().unwrap();
         let base = format!("http://{free}");
         let http = reqwest::Client::builder().build().unwrap();
-        for _ in 0..200 {
-            if http.get(format!("{base}/healthz")).send().await.is_ok() {
-                break;
-            }
-            tokio::time::sleep(std::time::Duration::from_millis(50)).await;
-        }
+        let healthy = format!("{base}/healthz");
+        house::until("the program serves", async || http.get(&healthy).send().await.is_ok()).await;
         let serving = Serving::Program { _child: Box::new(server) };
         Trial { town, database_url, directory: workplace(name), base, world_at, serving }
     }

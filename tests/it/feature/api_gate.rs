@@ -27,6 +27,7 @@ use super::api_access::open;
 use super::authoriser::until_somebody_waits;
 use crate::browser;
 use crate::desk;
+use crate::house;
 
 const DRAFTS: &str = "/funder/product-drafts";
 
@@ -61,14 +62,7 @@ async fn whoever_hangs_up_half_way_finds_its_answer_under_its_key(pool: PgPool) 
     // The server notices that nobody is there any more.
     tokio::time::sleep(Duration::from_millis(500)).await;
     held.rollback().await.unwrap();
-    let mut again = desk.post(DRAFTS, "d-1", &draft()).await;
-    for _ in 0..100 {
-        if again.status != 409 {
-            break;
-        }
-        tokio::time::sleep(Duration::from_millis(50)).await;
-        again = desk.post(DRAFTS, "d-1", &draft()).await;
-    }
+    let again = desk.post_until_answered(DRAFTS, "d-1", &draft()).await;
     assert_eq!((again.status, again.header("idempotent-replayed")), (201, "true"), "{again:?}");
     assert_eq!(desk.get(DRAFTS).await.ok()["items"].as_array().unwrap().len(), 1);
     let made = calls(&app, "201").await;
@@ -111,7 +105,7 @@ async fn a_body_that_does_not_come_to_its_end_is_answered_in_our_form(pool: PgPo
     let mut answer = Vec::new();
     while !answer.ends_with(b"}") {
         let mut piece = [0; 4096];
-        let read = tokio::time::timeout(Duration::from_secs(10), stream.read(&mut piece)).await;
+        let read = tokio::time::timeout(house::PATIENCE, stream.read(&mut piece)).await;
         let read = read.expect("the gate's patience ends first").unwrap();
         assert!(read > 0, "{}", String::from_utf8_lossy(&answer));
         answer.extend_from_slice(&piece[..read]);

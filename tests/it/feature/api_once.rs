@@ -214,14 +214,7 @@ async fn what_takes_too_long_is_done_all_the_same_and_answered_under_its_key(poo
     assert_eq!(running.problem(), (409, "idempotency_in_progress".into()), "what was begun goes on");
     assert_eq!(running.header("retry-after"), "1");
     held.rollback().await.unwrap();
-    let mut again = desk.post(DRAFTS, "d-1", &body).await;
-    for _ in 0..100 {
-        if again.status != 409 {
-            break;
-        }
-        tokio::time::sleep(Duration::from_millis(50)).await;
-        again = desk.post(DRAFTS, "d-1", &body).await;
-    }
+    let again = desk.post_until_answered(DRAFTS, "d-1", &body).await;
     assert_eq!((again.status, again.header("idempotent-replayed")), (201, "true"), "{again:?}");
     assert_eq!(desk.get(DRAFTS).await.ok()["items"].as_array().unwrap().len(), 1);
 }

@@ -1,7 +1,5 @@
 //! The authoriser decides on what nobody has locked, where there is plenty of money: what changes meanwhile is noticed.
 
-use std::time::Duration;
-
 use fenqi::base::Fen;
 use fenqi::base::id::CodeId;
 use fenqi::error::Fault;
@@ -73,15 +71,12 @@ async fn a_line_that_has_ended_is_refused_by_a_code_of_its_own(pool: PgPool) {
 
 /// Waits until purchases are being made in this database, or no longer.
 async fn until_trading(town: &Town, is_going_on: bool) {
-    for _ in 0..500 {
+    let what = if is_going_on { "purchases are made" } else { "purchases are made no longer" };
+    house::until(what, async || {
         let mut connection = town.app.pool.acquire().await.unwrap();
-        if trading_store::is_going_on(&mut connection).await.unwrap() == is_going_on {
-            return;
-        }
-        drop(connection);
-        tokio::time::sleep(Duration::from_millis(10)).await;
-    }
-    panic!("purchases are still being made, or were never: {is_going_on} was awaited");
+        trading_store::is_going_on(&mut connection).await.unwrap() == is_going_on
+    })
+    .await;
 }
 
 #[sqlx::test(migrator = "fenqi::MIGRATOR")]
@@ -116,13 +111,10 @@ async fn whoever_asks_hears_whether_purchases_are_being_made(pool: PgPool) {
 pub(super) async fn until_somebody_waits(pool: &PgPool) {
     let waiting =
         "select count(*) from pg_stat_activity where datname = current_database() and wait_event_type = 'Lock'";
-    for _ in 0..500 {
-        if sqlx::query_scalar::<_, i64>(waiting).fetch_one(pool).await.unwrap() > 0 {
-            return;
-        }
-        tokio::time::sleep(Duration::from_millis(10)).await;
-    }
-    panic!("nobody waits for a lock");
+    house::until("somebody waits for a lock", async || {
+        sqlx::query_scalar::<_, i64>(waiting).fetch_one(pool).await.unwrap() > 0
+    })
+    .await;
 }
 
 /// Asks for 10,000 fen while `change` is made but not committed, commits it when the purchase waits for it, and says what was

@@ -1,7 +1,5 @@
 //! The close beside those who buy and pay: it keeps none of them waiting.
 
-use std::time::Duration;
-
 use fenqi::base::id::{LineId, WithholdingId};
 use fenqi::base::{AccountRange, BusinessDay, Fen};
 use fenqi::bill;
@@ -17,11 +15,10 @@ use crate::house;
 use crate::town::{self, LineWish, Town};
 
 const PLAN: (&str, u16) = ("harbour-standard", 3);
-/// More than enough for whoever waits for nobody.
-const AT_ONCE: Duration = Duration::from_secs(5);
 
+/// What nobody keeps waiting; fails the test where somebody does.
 async fn at_once<T>(what: &str, done: impl Future<Output = T>) -> T {
-    tokio::time::timeout(AT_ONCE, done).await.unwrap_or_else(|_| panic!("{what} is kept waiting"))
+    tokio::time::timeout(house::PATIENCE, done).await.unwrap_or_else(|_| panic!("{what} is kept waiting"))
 }
 
 /// The line's order, sent to a channel that has not answered yet, with the answer that is to come.

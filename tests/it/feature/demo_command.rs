@@ -19,6 +19,7 @@ use sqlx::{AssertSqlSafe, Connection, PgConnection, PgPool};
 
 use super::house_command::Program;
 use super::launcher::{Place, said, signal};
+use crate::house;
 
 /// Files of one test, removed at the end.
 struct Files(PathBuf);
@@ -268,7 +269,7 @@ async fn a_story_that_is_interrupted_leaves_nothing_running_and_is_begun_again()
     let started = Instant::now();
     while lived_until(&place).await.is_none_or(|day| day.as_str() < "2026-01-07") {
         assert!(living.try_wait().unwrap().is_none(), "the story is over");
-        assert!(started.elapsed() < Duration::from_secs(300), "the story does not go on");
+        assert!(started.elapsed() < house::PATIENCE * 5, "the story does not go on");
         tokio::time::sleep(Duration::from_millis(100)).await;
     }
     signal(living.id(), "-INT");

@@ -1,7 +1,6 @@
 //! The server over real HTTP: health, metrics, the start page, and what happens to bad requests.
 
 use std::sync::Arc;
-use std::time::Duration;
 
 use axum::Router;
 use axum::routing::{get, post};
@@ -19,7 +18,7 @@ use crate::browser::{Browser, serve};
 use crate::{desk, house};
 
 fn client() -> reqwest::Client {
-    reqwest::Client::builder().timeout(Duration::from_secs(10)).build().unwrap()
+    reqwest::Client::builder().timeout(house::PATIENCE).build().unwrap()
 }
 
 async fn problem(response: reqwest::Response) -> (u16, String) {

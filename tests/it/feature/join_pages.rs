@@ -69,7 +69,7 @@ impl Place {
     /// Asks as htmx does for the part that updates itself.
     async fn part(&self) -> (u16, String) {
         let cookies: Vec<String> = self.browser.cookies.iter().map(|(name, value)| format!("{name}={value}")).collect();
-        let client = reqwest::Client::builder().timeout(std::time::Duration::from_secs(20)).build().unwrap();
+        let client = reqwest::Client::builder().timeout(house::PATIENCE).build().unwrap();
         let request = client.get(format!("{}/m/join/state", self.browser.address)).header("hx-request", "true");
         let request = request.header("accept-language", "en").header("cookie", cookies.join("; "));
         let response = request.send().await.unwrap();

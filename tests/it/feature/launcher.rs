@@ -8,6 +8,8 @@ use std::time::{Duration, Instant};
 
 use sha2::{Digest, Sha256};
 
+use crate::house;
+
 /// A directory of its own for one test, removed at the end with the server in it.
 pub(super) struct Place(pub(super) PathBuf);
 
@@ -58,7 +60,7 @@ fn wait_until_serving(port: u16, child: &mut std::process::Child) {
     let started = Instant::now();
     while !answers(port) {
         assert!(child.try_wait().unwrap().is_none(), "the program ended");
-        assert!(started.elapsed() < Duration::from_secs(60), "nothing answers on port {port}");
+        assert!(started.elapsed() < house::PATIENCE, "nothing answers on port {port}");
         std::thread::sleep(Duration::from_millis(50));
     }
 }
@@ -68,7 +70,7 @@ fn answers(port: u16) -> bool {
     let Ok(mut stream) = TcpStream::connect(("127.0.0.1", port)) else { return false };
     let request = b"GET /readyz HTTP/1.1\r\nhost: localhost\r\nconnection: close\r\n\r\n";
     let mut answer = String::new();
-    stream.set_read_timeout(Some(Duration::from_secs(1))).unwrap();
+    stream.set_read_timeout(Some(Duration::from_secs(30))).unwrap();
     stream.write_all(request).is_ok() && stream.read_to_string(&mut answer).is_ok() && answer.contains(" 200 ")
 }
 

@@ -5,6 +5,7 @@ use fenqi::merchant::{self, Decision, Role};
 use fenqi::purchase::PurchaseRequest;
 use sqlx::PgPool;
 
+use crate::house;
 use crate::till::{CASHIER, Till, neighbour};
 
 const STANDARD: (&str, u16) = ("harbour-standard", 12);
@@ -26,7 +27,7 @@ async fn open_order(till: &mut Till, amount: &str) -> String {
 /// Asks as htmx does for the part that updates itself.
 async fn part(till: &Till, address: &str) -> (u16, String) {
     let cookies: Vec<String> = till.browser.cookies.iter().map(|(name, value)| format!("{name}={value}")).collect();
-    let client = reqwest::Client::builder().timeout(std::time::Duration::from_secs(20)).build().unwrap();
+    let client = reqwest::Client::builder().timeout(house::PATIENCE).build().unwrap();
     let request = client.get(format!("{}{address}", till.browser.address)).header("hx-request", "true");
     let response = request.header("accept-language", "en").header("cookie", cookies.join("; ")).send().await.unwrap();
     (response.status().as_u16(), response.text().await.unwrap())

@@ -27,7 +27,7 @@ const DELIVER: Operation<'static> = Operation {
     key: "k1",
     also: &[],
     safe_to_retry: false,
-    time_limit: Duration::from_secs(2),
+    time_limit: house::PATIENCE,
 };
 
 async fn call(app: &App, operation: &Operation<'_>) -> Result<Value, CallError> {

@@ -12,12 +12,11 @@ use sqlx::PgPool;
 
 use crate::browser::{Browser, serve};
 use crate::counter::hire;
+use crate::house;
 use crate::shopper::sign_in_as;
 use crate::till::{CASHIER, Till, neighbour};
 
 const STANDARD: (&str, u16) = ("harbour-standard", 12);
-/// Far longer than anything takes; a test that waits so long has failed.
-const PATIENCE: Duration = Duration::from_secs(20);
 
 /// A page's connection, event by event.
 struct Stream {
@@ -30,7 +29,7 @@ struct Stream {
 impl Stream {
     async fn open(browser: &Browser, query: &str, last_id: Option<&str>) -> Stream {
         let cookies: Vec<String> = browser.cookies.iter().map(|(name, value)| format!("{name}={value}")).collect();
-        let client = reqwest::Client::builder().connect_timeout(PATIENCE).build().unwrap();
+        let client = reqwest::Client::builder().connect_timeout(house::PATIENCE).build().unwrap();
         let mut request = client.get(format!("{}/m/receipts/events{query}", browser.address));
         request = request.header("accept-language", "en").header("cookie", cookies.join("; "));
         if let Some(last_id) = last_id {
@@ -56,8 +55,10 @@ impl Stream {
                     return Some((name, field("data").unwrap_or_default()));
                 }
             }
-            let chunk =
-                tokio::time::timeout(PATIENCE, self.response.chunk()).await.expect("an event in time").unwrap()?;
+            let chunk = tokio::time::timeout(house::PATIENCE, self.response.chunk())
+                .await
+                .expect("an event in time")
+                .unwrap()?;
             self.text.push_str(std::str::from_utf8(&chunk).unwrap());
         }
     }

@@ -33,17 +33,13 @@ pub(super) async fn sent(pool: PgPool, outcome: Scripted) -> (Book, Arc<World>) 
 
 /// Waits until every callback has been heard, also those that are on their way: as many calls in as expected.
 async fn heard(book: &Book, calls: i64) {
-    for _ in 0..500 {
+    house::until("the callbacks are heard", async || {
+        // What is called back is booked before it is written down.
         book.app.partners.flush_log().await;
         let count = book.fen("select count(*) from partner_call where direction = 'in' and $1::uuid is not null").await;
-        if count[0] >= calls {
-            // The answer to the last call is recorded before it is booked.
-            tokio::time::sleep(std::time::Duration::from_millis(200)).await;
-            return;
-        }
-        tokio::time::sleep(std::time::Duration::from_millis(10)).await;
-    }
-    panic!("the callbacks did not come");
+        count[0] >= calls
+    })
+    .await;
 }
 
 #[sqlx::test(migrator = "fenqi::MIGRATOR")]
@@ -323,14 +319,8 @@ async fn the_demos_served_house_compares_the_channels_files(pool: PgPool) {
     book.live_until("2026-02-26").await;
     let keeping = tokio::spawn(fenqi::demo::serving::keep_house(book.app.clone(), world));
     let compared = "select count(*) from channel_file where compared_at is not null and $1::uuid is not null";
-    for _ in 0..300 {
-        if book.fen(compared).await == [1] {
-            break;
-        }
-        tokio::time::sleep(std::time::Duration::from_millis(100)).await;
-    }
+    house::until("the file is compared", async || book.fen(compared).await == [1]).await;
     keeping.abort();
-    assert_eq!(book.fen(compared).await, [1]);
     book.assert_whole().await;
 }
 

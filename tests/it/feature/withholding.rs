@@ -11,6 +11,7 @@ use fenqi::repayment::{self, ChannelResult, PayoffOrder, RepayRefusal, RepayRequ
 use fenqi::sandbox::{self, Matcher, Scripted};
 use sqlx::PgPool;
 
+use super::authoriser::until_somebody_waits;
 use crate::book::{self, AGREEMENT, Book};
 use crate::house;
 use crate::town::{self, LineWish};
@@ -285,21 +286,11 @@ async fn the_button_orders_what_exists_though_the_timetable_was_quicker(pool: Pg
                 from withholding where line_id = $1";
     sqlx::query(next).bind(book.line_id.uuid()).execute(&mut *timetable).await.unwrap();
     let commit_once_waited_for = async {
-        let waiting = "select exists (select from pg_stat_activity
-                                      where datname = current_database() and wait_event_type = 'Lock')";
-        let mut is_waited_for = false;
-        for _ in 0..500 {
-            is_waited_for = sqlx::query_scalar(waiting).fetch_one(&book.app.pool).await.unwrap();
-            if is_waited_for {
-                break;
-            }
-            tokio::time::sleep(std::time::Duration::from_millis(10)).await;
-        }
+        // The button meets the timetable's order.
+        until_somebody_waits(&book.app.pool).await;
         timetable.commit().await.unwrap();
-        is_waited_for
     };
-    let (ordered, is_waited_for) = tokio::join!(button(&book, 103_600, "k1"), commit_once_waited_for);
-    assert!(is_waited_for, "the button did not meet the timetable's order");
+    let (ordered, ()) = tokio::join!(button(&book, 103_600, "k1"), commit_once_waited_for);
     let ordered = ordered.unwrap();
     let found = repayment::button_actions::find_own(&book.app, ordered.borrower_id, ordered.withholding_id).await;
     assert_eq!(found.unwrap().unwrap().status, "created");

@@ -2,7 +2,6 @@
 
 use std::path::{Path, PathBuf};
 use std::process::{Output, Stdio};
-use std::time::Duration;
 
 use axum::http::StatusCode;
 use chrono::TimeDelta;
@@ -30,9 +29,6 @@ use crate::{desk, house, town};
 
 const PYTHON: &str = concat!(env!("CARGO_MANIFEST_DIR"), "/docs/integrate/clients/fenqi.py");
 const JAVA: &str = concat!(env!("CARGO_MANIFEST_DIR"), "/docs/integrate/clients/Fenqi.java");
-
-/// After which a program that does not listen never will, however busy the machine is.
-const START_LIMIT: Duration = Duration::from_secs(300);
 
 #[sqlx::test(migrator = "fenqi::MIGRATOR")]
 async fn the_sample_clients_believe_our_callbacks_and_no_others(pool: PgPool) {
@@ -93,7 +89,7 @@ async fn java_serves(directory: &Path, action: &[&str]) -> (Child, String) {
             }
         }
     };
-    let address = tokio::time::timeout(START_LIMIT, listens).await.expect("it does not listen");
+    let address = tokio::time::timeout(house::PATIENCE, listens).await.expect("it does not listen");
     (server, address)
 }
 
@@ -249,12 +245,8 @@ async fn the_sample_cashiers_know_after_a_restart_what_they_have_heard(pool: PgP
             let mut listener = Command::new(program);
             listener.args(action).args([&address, &heard]).stdout(Stdio::null());
             let mut listener = listener.current_dir(&clients.directory).kill_on_drop(true).spawn().unwrap();
-            for _ in 0..1_200 {
-                if tokio::net::TcpStream::connect(&address).await.is_ok() {
-                    break;
-                }
-                tokio::time::sleep(Duration::from_millis(50)).await;
-            }
+            let is_there = async || tokio::net::TcpStream::connect(&address).await.is_ok();
+            house::until("it listens", is_there).await;
             for event_no in [7, 8] {
                 let body = format!("{{\"event_no\":{event_no}}}");
                 let signed = signer.authorization("POST", "/hear", &Stamp::fresh(Clock::System.now()), body.as_bytes());

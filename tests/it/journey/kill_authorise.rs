@@ -115,7 +115,7 @@ impl Tills {
     }
 
     fn wait_for_first(&self) {
-        self.first.recv_timeout(Duration::from_secs(60)).expect("the child answers nobody");
+        self.first.recv_timeout(house::PATIENCE).expect("the child answers nobody");
     }
 
     /// Kills it, and adds what it had answered to `answered`; the last line may have been cut off.
@@ -140,12 +140,7 @@ async fn kill_while_held(url: &str, table: &str, answered: &mut BTreeMap<usize, 
     let mut held = holder.begin().await.unwrap();
     sqlx::raw_sql(AssertSqlSafe(format!("lock table {table} in share mode"))).execute(&mut *held).await.unwrap();
     let tills = Tills::start(url, first_open(answered));
-    let mut looks = 0;
-    while !house::somebody_waits(&mut held).await {
-        looks += 1;
-        assert!(looks < 2_000, "no child came to {table}");
-        tokio::time::sleep(Duration::from_millis(10)).await;
-    }
+    house::until(&format!("a child comes to {table}"), async || house::somebody_waits(&mut held).await).await;
     tills.kill(answered);
     held.rollback().await.unwrap();
 }

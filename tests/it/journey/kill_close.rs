@@ -2,7 +2,7 @@
 
 use std::collections::BTreeMap;
 use std::process::{Child, Command, Stdio};
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use fenqi::base::Fen;
 use fenqi::base::id::LineId;
@@ -215,7 +215,8 @@ fn kill(mut child: Child) {
 
 /// Waits until somebody stands before a lock in this database; `false` if the process ended without.
 async fn is_held(connection: &mut PgConnection, child: &mut Child) -> bool {
-    for _ in 0..2_000 {
+    let began = Instant::now();
+    while began.elapsed() < house::PATIENCE {
         if house::somebody_waits(connection).await {
             return true;
         }
@@ -245,11 +246,11 @@ async fn kill_at_each_step(copy: &Copy) {
     copy.finish_close();
 }
 
-/// Kills the close after longer and longer times until it gets through; returns how often it was killed.
+/// Kills the close after longer and longer times until it gets through, on a busy machine too; returns how often it was killed.
 async fn kill_after_delays(copy: &Copy) -> usize {
-    for attempt in 0..100 {
+    for attempt in 0..100_u64 {
         let mut child = copy.start_close();
-        tokio::time::sleep(Duration::from_millis(20 + 17 * attempt)).await;
+        tokio::time::sleep(Duration::from_millis(20 + 17 * attempt + attempt.pow(3) / 50)).await;
         if let Some(ended) = child.try_wait().unwrap() {
             assert!(ended.success());
             return attempt as usize;

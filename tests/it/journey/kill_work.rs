@@ -2,7 +2,7 @@
 
 use std::process::{Child, Command, Stdio};
 use std::sync::Arc;
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use chrono::TimeDelta;
 use fenqi::base::{BusinessDay, Clock};
@@ -58,10 +58,8 @@ impl Node<'_> {
     /// Kills a node as soon as `is_taken`, then lets another one work for a while.
     async fn kill_when(&self, what: &str, is_taken: impl Fn() -> bool) {
         let mut child = self.start().await;
-        for _ in 0..600 {
-            if is_taken() {
-                break;
-            }
+        let began = Instant::now();
+        while !is_taken() && began.elapsed() < house::PATIENCE {
             assert!(child.try_wait().unwrap().is_none(), "the node ended by itself");
             tokio::time::sleep(Duration::from_millis(50)).await;
         }

@@ -470,6 +470,8 @@ mod tests {
     #[test]
     fn all_who_start_at_once_have_the_one_master_key_that_was_made() {
         let place = std::env::temp_dir().join(format!("fenqi-key-{}", std::process::id()));
+        // What a test that was killed has left.
+        std::fs::remove_dir_all(&place).ok();
         let keys: Vec<[u8; 32]> = std::thread::scope(|scope| {
             let starts: Vec<_> = (0..16).map(|_| scope.spawn(|| generated_key(&place).unwrap().0)).collect();
             starts.into_iter().map(|start| start.join().unwrap()).collect()

@@ -90,8 +90,7 @@ async fn no_call_is_answered_outside_the_document(pool: PgPool) {
     let directory = Directory::new(pool, app.vault.clone(), Clock::System).behind(vec!["127.0.0.1".parse().unwrap()]);
     let app = App { access: Arc::new(directory), ..app };
     let town = town::found(app, 10_000_000).await;
-    let folder = std::env::temp_dir().join(format!("fenqi-fuzz-{}", std::process::id()));
-    std::fs::create_dir_all(&folder).unwrap();
+    let folder = house::directory("fuzz");
     let address = desk::serve(&town.app).await;
     let (merchant, funder) = invite(&town, &address, &folder).await;
     let mut names: BTreeMap<&str, BTreeMap<&str, Vec<String>>> = BTreeMap::new();

@@ -1,6 +1,8 @@
 //! A house to test in: an app on an empty database, opened on a chosen business day with a clock that can be moved.
 
+use std::path::PathBuf;
 use std::sync::Arc;
+use std::sync::atomic::{AtomicU32, Ordering};
 use std::time::{Duration, Instant};
 
 use fenqi::access::Directory;
@@ -100,6 +102,32 @@ pub async fn until(what: &str, mut is_so: impl AsyncFnMut() -> bool) {
         assert!(began.elapsed() < PATIENCE, "it never came about: {what}");
         tokio::time::sleep(Duration::from_millis(10)).await;
     }
+}
+
+/// An address on this machine where nobody listens until a program of the test does: its port is none of those that the system
+/// gives to whoever asks for any, and no other test of this process is given it.
+pub fn free_address() -> String {
+    /// Below those that Linux gives away.
+    const PORTS: std::ops::Range<u32> = 12_000..32_000;
+    /// Another process begins elsewhere.
+    const APART: u32 = 64;
+    static GIVEN: AtomicU32 = AtomicU32::new(0);
+    loop {
+        let place = std::process::id() * APART + GIVEN.fetch_add(1, Ordering::Relaxed);
+        let address = format!("127.0.0.1:{}", PORTS.start + place % (PORTS.end - PORTS.start));
+        if std::net::TcpListener::bind(&address).is_ok() {
+            return address;
+        }
+    }
+}
+
+/// A directory of its own for the one test that has this name for it, with nothing in it that a killed one has left.
+pub fn directory(name: &str) -> PathBuf {
+    // Not below the project, which the account that a server drops to may be unable to reach.
+    let directory = std::env::temp_dir().join(format!("fenqi-test-{name}-{}", std::process::id()));
+    std::fs::remove_dir_all(&directory).ok();
+    std::fs::create_dir_all(&directory).unwrap();
+    directory
 }
 
 /// Whether somebody stands before a lock on a table of this database.

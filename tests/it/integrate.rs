@@ -19,6 +19,7 @@ use sqlx::PgPool;
 use tokio::process::{Child, Command};
 use tokio::task::JoinHandle;
 
+use crate::house::free_address;
 use crate::town::{self, LineWish, Town};
 use crate::{desk, house};
 
@@ -56,9 +57,9 @@ impl Trial {
         let (app, _, world_at) = house::open_in_world_that(pool, &first, Silence::Drop).await;
         let town = live(app).await;
         let database_url = database_url(&town).await;
-        let free = std::net::TcpListener::bind("127.0.0.1:0").unwrap().local_addr().unwrap();
+        let free = free_address();
         let mut server = Command::new(env!("CARGO_BIN_EXE_fenqi"));
-        server.args(["serve", "--listen", &free.to_string()]);
+        server.args(["serve", "--listen", &free]);
         let server = in_world(&mut server, &database_url, &world_at).spawn().unwrap();
         let base = format!("http://{free}");
         let http = reqwest::Client::builder().build().unwrap();
@@ -138,9 +139,7 @@ async fn database_url(town: &Town) -> String {
 
 /// A directory that looks like the clone to whoever reads the documents.
 fn workplace(name: &str) -> PathBuf {
-    let directory = std::env::temp_dir().join(format!("fenqi-{name}-{}", std::process::id()));
-    std::fs::remove_dir_all(&directory).ok();
-    std::fs::create_dir_all(&directory).unwrap();
+    let directory = house::directory(name);
     for shared in ["docs", "products"] {
         std::os::unix::fs::symlink(Path::new(env!("CARGO_MANIFEST_DIR")).join(shared), directory.join(shared)).unwrap();
     }
@@ -164,11 +163,6 @@ impl Drop for Trial {
         }
         std::fs::remove_dir_all(&self.directory).ok();
     }
-}
-
-/// An address on this machine where nobody listens.
-fn free_address() -> String {
-    std::net::TcpListener::bind("127.0.0.1:0").unwrap().local_addr().unwrap().to_string()
 }
 
 fn with_house<'a>(command: &'a mut Command, database_url: &str) -> &'a mut Command {

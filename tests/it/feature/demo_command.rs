@@ -27,8 +27,7 @@ struct Files(PathBuf);
 impl Files {
     /// The first rows of the project's own sample, in two files.
     fn new(name: &str, clients: usize, purchases: usize) -> Files {
-        let place = std::env::temp_dir().join(format!("fenqi-demo-{name}-{}", std::process::id()));
-        std::fs::create_dir_all(&place).unwrap();
+        let place = house::directory(&format!("demo-{name}"));
         for (file, rows) in [("clients.csv", clients), ("purchases.csv", purchases)] {
             let sample = Path::new(env!("CARGO_MANIFEST_DIR")).join("src/demo/sample").join(file);
             let sample = std::fs::read_to_string(sample).unwrap();

@@ -15,10 +15,7 @@ pub(super) struct Place(pub(super) PathBuf);
 
 impl Place {
     pub(super) fn new(name: &str) -> Place {
-        // Not below the project, which the account that the server drops to may be unable to reach.
-        let place = std::env::temp_dir().join(format!("fenqi-test-{name}-{}", std::process::id()));
-        std::fs::create_dir_all(&place).unwrap();
-        Place(place)
+        Place(house::directory(name))
     }
 
     /// The program in this directory, with nothing of our own environment but what finds programs.
@@ -74,10 +71,6 @@ fn answers(port: u16) -> bool {
     stream.write_all(request).is_ok() && stream.read_to_string(&mut answer).is_ok() && answer.contains(" 200 ")
 }
 
-fn free_port() -> u16 {
-    std::net::TcpListener::bind("127.0.0.1:0").unwrap().local_addr().unwrap().port()
-}
-
 pub(super) fn signal(pid: u32, name: &str) {
     assert!(Command::new("kill").args([name, &pid.to_string()]).status().unwrap().success());
 }
@@ -85,8 +78,8 @@ pub(super) fn signal(pid: u32, name: &str) {
 #[test]
 fn a_private_server_starts_is_shared_outlives_a_killed_owner_is_adopted_and_stops() {
     let place = Place::new("life");
-    let port = free_port();
-    let listen = format!("127.0.0.1:{port}");
+    let listen = house::free_address();
+    let port: u16 = listen.rsplit_once(':').unwrap().1.parse().unwrap();
     let serve = || place.fenqi(&["serve", "--listen", &listen]).stderr(Stdio::null()).spawn().unwrap();
 
     let mut owner = serve();

@@ -24,7 +24,8 @@ use tokio::io::{AsyncBufReadExt as _, BufReader};
 use tokio::process::{Child, Command};
 use uuid::Uuid;
 
-use super::{Trial, WISH, endpoint, free_address, run_in, said};
+use super::{Trial, WISH, endpoint, run_in, said};
+use crate::house::free_address;
 use crate::{desk, house, town};
 
 const PYTHON: &str = concat!(env!("CARGO_MANIFEST_DIR"), "/docs/integrate/clients/fenqi.py");
@@ -120,8 +121,7 @@ impl Clients {
     async fn of_core(app: &App, name: &str) -> Clients {
         desk::add_partner(app, "my-core", PartnerKind::Funder, Some("harbour-bank".into())).await;
         let identity = desk::add_key(app, "my-core", "C-1", Algorithm::RsaSha256).await;
-        let directory = std::env::temp_dir().join(format!("fenqi-{name}-{}", std::process::id()));
-        std::fs::create_dir_all(&directory).unwrap();
+        let directory = house::directory(name);
         std::fs::write(directory.join("core.pem"), identity.private_key()).unwrap();
         let mut keys = String::new();
         for algorithm in Algorithm::ALL {

@@ -27,9 +27,7 @@ struct Cluster(PathBuf);
 
 impl Cluster {
     fn new() -> Cluster {
-        let place = std::env::temp_dir().join(format!("fenqi-test-killed-{}", std::process::id()));
-        std::fs::create_dir_all(&place).unwrap();
-        Cluster(place)
+        Cluster(house::directory("killed"))
     }
 
     fn run(&self, action: &str) -> std::process::Output {

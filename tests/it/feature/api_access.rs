@@ -1,6 +1,7 @@
 //! Who gets in: signatures in both algorithms, keys that overlap and end, nonces over all nodes, addresses, rates, scopes.
 
 use std::sync::Arc;
+use std::time::{Duration, Instant};
 
 use chrono::{DateTime, TimeDelta};
 use fenqi::access::actions::{NewKey, PartnerChange};
@@ -259,7 +260,7 @@ async fn a_rate_is_counted_over_all_nodes(pool: PgPool) {
     // All that follows is within one minute.
     let second = u64::try_from(Clock::System.now().timestamp().rem_euclid(60)).unwrap();
     if second > 45 {
-        tokio::time::sleep(std::time::Duration::from_secs(61 - second)).await;
+        tokio::time::sleep(Duration::from_secs(61 - second)).await;
     }
     let ask = async |node: &Desk| node.send_stamped("GET", "/me", &Stamp::fresh(Clock::System.now()), &[], "").await;
     assert_eq!(ask(&desk).await.status, 200);
@@ -279,6 +280,7 @@ async fn a_key_that_nobody_has_costs_one_look_in_five_seconds(pool: PgPool) {
     let right = Identity::from_seed("harbour-core", 11);
     let early = desk.with(Identity::from_text("harbour-core", "H-7", &right.private_key()).unwrap());
     let ask = async || early.send_stamped("GET", "/me", &Stamp::fresh(Clock::System.now()), &[], "").await;
+    let first = Instant::now();
     assert_eq!(ask().await.problem(), (401, "signature_key_unknown".into()));
     let key = access::actions::NewKey {
         partner: "harbour-core".into(),
@@ -288,8 +290,11 @@ async fn a_key_that_nobody_has_costs_one_look_in_five_seconds(pool: PgPool) {
         expires_at: None,
     };
     let _ = access::add_key(&app, &key, "operator").await.unwrap();
-    // The database, which knows it by now, is not asked.
-    assert_eq!(ask().await.problem(), (401, "signature_key_unknown".into()));
+    // The database, which knows it by now, is not asked, unless so long a time has passed already.
+    let early_on = ask().await;
+    if first.elapsed() < UNKNOWN_KEPT.to_std().unwrap() {
+        assert_eq!(early_on.problem(), (401, "signature_key_unknown".into()));
+    }
     assert_eq!(desk.get("/me").await.status, 200, "the partner's other key is believed all the while");
     tokio::time::sleep((UNKNOWN_KEPT + TimeDelta::milliseconds(200)).to_std().unwrap()).await;
     assert_eq!(ask().await.status, 200);
@@ -311,20 +316,31 @@ async fn a_scope_is_granted_and_taken_back_at_once(pool: PgPool) {
 #[sqlx::test(migrator = "fenqi::MIGRATOR")]
 async fn a_key_ends_when_it_expires_and_ours_change_without_a_gap(pool: PgPool) {
     let (app, desk) = open(pool).await;
-    let short_lived = Identity::from_seed("harbour-core", 7);
-    let key = NewKey {
-        partner: "harbour-core".into(),
-        serial_no: short_lived.serial_no.clone(),
-        public_key: short_lived.public_key(),
-        holder: "Chen".into(),
-        expires_at: Some(Clock::System.now() + TimeDelta::seconds(3)),
-    };
-    let _ = access::add_key(&app, &key, "operator").await.unwrap();
-    let short_lived = desk.with(short_lived);
-    let ask = async || short_lived.send_stamped("GET", "/me", &Stamp::fresh(Clock::System.now()), &[], "").await;
-    assert_eq!(ask().await.status, 200);
-    tokio::time::sleep(std::time::Duration::from_millis(3_200)).await;
-    assert_eq!(ask().await.problem(), (401, "signature_key_unknown".into()));
+    // On a busy machine a key may have ended before it was used: then one that lives longer is tried.
+    let mut lives = [3, 15, 75].into_iter().zip(7..);
+    loop {
+        let (seconds, seed) = lives.next().expect("a key that is used before it ends");
+        let short_lived = Identity::from_seed("harbour-core", seed);
+        let expires_at = Clock::System.now() + TimeDelta::seconds(seconds);
+        let key = NewKey {
+            partner: "harbour-core".into(),
+            serial_no: short_lived.serial_no.clone(),
+            public_key: short_lived.public_key(),
+            holder: "Chen".into(),
+            expires_at: Some(expires_at),
+        };
+        let _ = access::add_key(&app, &key, "operator").await.unwrap();
+        let short_lived = desk.with(short_lived);
+        let ask = async || short_lived.send_stamped("GET", "/me", &Stamp::fresh(Clock::System.now()), &[], "").await;
+        let answer = ask().await;
+        let left = (expires_at - Clock::System.now()).to_std();
+        if answer.status == 200 {
+            tokio::time::sleep(left.unwrap_or_default() + Duration::from_millis(200)).await;
+            assert_eq!(ask().await.problem(), (401, "signature_key_unknown".into()));
+            break;
+        }
+        assert!(left.is_err(), "it is believed until it ends: {answer:?}");
+    }
 
     let before = desk.get("/platform-keys").await.ok()["items"].as_array().unwrap().len();
     let next = access::actions::rotate_platform_key(&app, Algorithm::Sm2Sm3, "operator").await.unwrap();

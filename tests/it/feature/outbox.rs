@@ -1,6 +1,6 @@
 //! Delivery to the funder's core: at least once, in order per object, whatever the partner does.
 
-use std::time::{Duration, Instant};
+use std::time::Duration;
 
 use chrono::TimeDelta;
 use fenqi::app::App;
@@ -8,7 +8,7 @@ use fenqi::error::{Attempt, Step};
 use fenqi::outbox::actions::{self, Asked};
 use fenqi::outbox::carrier::Carrier;
 use fenqi::outbox::jobs::{Summary, deliver_outbox, deliver_until};
-use fenqi::outbox::{Message, event_store, store};
+use fenqi::outbox::{DeliverySettings, Message, event_store, store};
 use fenqi::sandbox::world::lock;
 use fenqi::sandbox::{self, FaultShares, Matcher, Scripted, Silence, World};
 use fenqi::verify::verify;
@@ -98,15 +98,15 @@ async fn a_core_that_keeps_silent_holds_up_no_other_cores_next_messages(pool: Pg
     };
     tell("silent-bank", 1).await;
     let (stop, stopped) = tokio::sync::watch::channel(false);
-    let node = app.clone();
+    let delivery = DeliverySettings { pause: Duration::from_millis(50), ..DeliverySettings::default() };
+    let node = App { delivery, ..app.clone() };
     let delivering = tokio::spawn(async move { deliver_until(&node, stopped).await });
-    let (call, _) = tokio::time::timeout(Duration::from_secs(5), silent.accept()).await.unwrap().unwrap();
+    let (call, _) = tokio::time::timeout(house::PATIENCE, silent.accept()).await.unwrap().unwrap();
     tell("other-bank", 2).await;
-    let began = Instant::now();
-    while arrived(&world, 2).is_empty() {
-        assert!(began.elapsed() < Duration::from_secs(7), "it waits until the other's call has run into its limit");
-        tokio::time::sleep(Duration::from_millis(20)).await;
-    }
+    house::until("the other core is told", async || !arrived(&world, 2).is_empty()).await;
+    let tried = "select count(*) from outbox where partner = 'silent-bank' and attempts > 0";
+    let tried: i64 = sqlx::query_scalar(tried).fetch_one(&app.pool).await.unwrap();
+    assert_eq!(tried, 0, "it waited until the other's call had run into its limit");
     stop.send(true).unwrap();
     drop(call);
     delivering.await.unwrap();

@@ -5,6 +5,7 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicU32, Ordering};
 use std::time::{Duration, Instant};
 
+use chrono::{NaiveTime, TimeDelta};
 use fenqi::access::Directory;
 use fenqi::access::address::AddressList;
 use fenqi::app::App;
@@ -102,6 +103,17 @@ pub async fn until(what: &str, mut is_so: impl AsyncFnMut() -> bool) {
         assert!(began.elapsed() < PATIENCE, "it never came about: {what}");
         tokio::time::sleep(Duration::from_millis(10)).await;
     }
+}
+
+/// Today by the system's clock, of which more is left than any test takes: midnight is waited for where it is near.
+pub async fn today_for_long() -> BusinessDay {
+    const NEAR: TimeDelta = TimeDelta::minutes(15);
+    let now = Clock::System.now();
+    let left = BusinessDay::at(now).next().instant(NaiveTime::MIN) - now;
+    if left < NEAR {
+        tokio::time::sleep(left.to_std().unwrap() + Duration::from_secs(1)).await;
+    }
+    BusinessDay::at(Clock::System.now())
 }
 
 /// An address on this machine where nobody listens until a program of the test does: its port is none of those that the system

@@ -10,7 +10,6 @@ use std::time::{Duration, Instant};
 use axum::http::StatusCode;
 use chrono::{DateTime, TimeDelta, Utc};
 use fenqi::app::App;
-use fenqi::base::{BusinessDay, Clock};
 use fenqi::credit::RiskHook;
 use fenqi::demo::serving::keep_house;
 use fenqi::sandbox::Silence;
@@ -53,7 +52,7 @@ impl Trial {
     async fn open(pool: PgPool, name: &str) -> Trial {
         // Two days were lived, so that there is something to look back on, and the moved clock stands at ten in the morning of
         // today; the served one is the system's.
-        let first = BusinessDay::at(Clock::System.now()).minus_days(2).to_string();
+        let first = house::today_for_long().await.minus_days(2).to_string();
         let (app, _, world_at) = house::open_in_world_that(pool, &first, Silence::Drop).await;
         let town = live(app).await;
         let database_url = database_url(&town).await;

@@ -146,7 +146,7 @@ async fn waiting(pool: &PgPool) -> i64 {
 #[sqlx::test(migrator = "fenqi::MIGRATOR")]
 async fn every_event_arrives_in_order_though_the_deliverer_is_killed_a_hundred_times(pool: PgPool) {
     // The program's own clock is the system's, so that this house lives until today.
-    let today = BusinessDay::at(Clock::System.now());
+    let today = house::today_for_long().await;
     let first = today.minus_days(DAYS).to_string();
     let (app, world, world_at) = house::open_in_world_that(pool, &first, Silence::Drop).await;
     let town = town::found(app, 100_000_000).await;

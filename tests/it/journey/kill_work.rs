@@ -94,7 +94,7 @@ async fn count(town: &Town, query: &'static str) -> i64 {
 #[sqlx::test(migrator = "fenqi::MIGRATOR")]
 async fn a_node_that_is_killed_in_a_partners_call_neither_collects_nor_pays_twice(pool: PgPool) {
     // The program's own clock is the system's, so that this house lives today.
-    let today = BusinessDay::at(Clock::System.now());
+    let today = house::today_for_long().await;
     let (app, world, world_at) = house::open_in_world_that(pool, &today.to_string(), Silence::Hold(HELD)).await;
     let town = town::found(app, 1_000_000).await;
     // The house opens at nine; before nine, the world would know answers only later than the node asks.

@@ -29,6 +29,8 @@ const MORE_THAN_THERE_IS: usize = 600;
 /// Purchases that one child would make if it were left alone.
 const WISHES_MAX: usize = 5_000;
 const KILLS: u64 = 14;
+/// Fewer answers prove little.
+const ANSWERED_MIN: usize = 100;
 /// Children that are held before a table that their batch writes, first to last, and killed there.
 const HELD_AT: [&str; 7] = ["purchase", "loan", "posting", "outbox", "line_entry", "reserve_entry", "reserve_slice"];
 
@@ -157,7 +159,10 @@ async fn a_purchase_that_was_answered_stands_wherever_the_authoriser_is_killed(p
     for table in HELD_AT {
         kill_while_held(&url, table, &mut answered).await;
     }
-    for attempt in 0..KILLS {
+    let mut attempt: u64 = 0;
+    // On a busy machine few more than the first are answered before the kill.
+    while attempt < KILLS || answered.len() <= ANSWERED_MIN {
+        assert!(attempt < 10 * KILLS, "only {} purchases were answered", answered.len());
         let from = first_open(&answered);
         let node = Tills::start(&url, from);
         // Every third time another node is asked for the same purchases at the same time.
@@ -168,8 +173,8 @@ async fn a_purchase_that_was_answered_stands_wherever_the_authoriser_is_killed(p
         if let Some(other) = other {
             other.kill(&mut answered);
         }
+        attempt += 1;
     }
-    assert!(answered.len() > 100, "only {} purchases were answered", answered.len());
     assert_one_outcome_each(&town, &lines, &answered).await;
 }
 

@@ -7,6 +7,8 @@ use anyhow::{Context as _, anyhow};
 use chrono::{DateTime, TimeDelta, Utc};
 
 use super::house::{House, MORNING};
+use super::next_work::NextWork;
+use super::next_work_store::load_next_work;
 use crate::app::App;
 use crate::base::id::{BorrowerId, FunderId, LineId, LoanId, MerchantId, PurchaseId};
 use crate::base::person::CardNumber;
@@ -105,7 +107,8 @@ impl Driver {
         self.live_until(day.instant(MORNING)).await
     }
 
-    /// As [`Driver::advance_to`], to an instant. One that has passed changes nothing.
+    /// As [`Driver::advance_to`], to an instant. One that has passed changes nothing. The clock stops only where the timetable may find
+    /// something to do.
     ///
     /// # Errors
     /// Whatever keeps a job from being done.
@@ -114,17 +117,34 @@ impl Driver {
         if to <= clock.now() {
             return Ok(());
         }
-        let mut done_until = None;
+        // What is next is known until something is done, and that is settled before time goes on.
+        let (mut next, mut unsettled_at) = (None::<NextWork>, None::<DateTime<Utc>>);
         for (at, kind) in timetable::ticks(clock.now(), to, self.apart)? {
-            if done_until.is_some_and(|before| before < at) {
+            if unsettled_at.is_some_and(|before| before < at) {
                 self.settle().await?;
+                (next, unsettled_at) = (None, None);
             }
-            done_until = Some(at);
-            clock.set(at);
-            dispatch::run(self.app(), kind).await.with_context(|| format!("{} at {at}", kind.as_str()))?;
+            let known = match next {
+                Some(known) => known,
+                None => *next.insert(self.look_ahead().await?),
+            };
+            if known.may_settle(at) || self.house.world.callbacks_pending() > 0 {
+                clock.set(at);
+                unsettled_at = Some(at);
+            }
+            if known.may_find(kind, at) {
+                clock.set(at);
+                dispatch::run(self.app(), kind).await.with_context(|| format!("{} at {at}", kind.as_str()))?;
+                (next, unsettled_at) = (None, Some(at));
+            }
         }
         clock.set(to);
         self.settle().await
+    }
+
+    async fn look_ahead(&self) -> sqlx::Result<NextWork> {
+        let app = self.app();
+        load_next_work(&mut *app.pool.acquire().await?, app.clock.now()).await
     }
 
     /// Lets what is on its way arrive: partners' callbacks, work that was asked for at once, and our messages.

@@ -1,6 +1,8 @@
 //! A whole house in a counterfeit world whose time is moved: what scenarios, journeys and the demo live in.
 
 pub mod house;
+pub mod next_work;
+pub mod next_work_store;
 pub mod driver;
 pub mod words;
 pub mod event;

@@ -1,0 +1,67 @@
+//! What the timetable may find to do next: where nothing can be found, a moved clock need not stop.
+
+use chrono::{DateTime, Utc};
+
+use crate::jobs::JobKind;
+
+/// From when on each kind of work may find something, as long as nothing else is done; `None` where it cannot. Rather too early
+/// than too late: work that is asked for in vain does nothing.
+#[derive(Clone, Copy, Debug, Default)]
+pub struct NextWork {
+    /// Jobs that were asked for, and messages. What partners call back is theirs to say.
+    pub settle_at: Option<DateTime<Utc>>,
+    pub withhold_at: Option<DateTime<Utc>>,
+    pub pay_out_at: Option<DateTime<Utc>>,
+    pub ask_at: Option<DateTime<Utc>>,
+    pub watch_at: Option<DateTime<Utc>>,
+    pub make_files_at: Option<DateTime<Utc>>,
+}
+
+impl NextWork {
+    /// Whether anything may be on its way at a time.
+    pub fn may_settle(&self, at: DateTime<Utc>) -> bool {
+        self.settle_at.is_some_and(|from| from <= at)
+    }
+
+    /// Whether work of a kind may find anything at a time.
+    pub fn may_find(&self, kind: JobKind, at: DateTime<Utc>) -> bool {
+        let from = match kind {
+            // Once or a few times a day, and by what is not ours alone to know.
+            JobKind::DailyClose | JobKind::PruneJobs | JobKind::CompareFiles => return true,
+            JobKind::Withhold => self.withhold_at,
+            JobKind::PayOut => self.pay_out_at,
+            JobKind::AskPartners => self.ask_at,
+            JobKind::WatchReserves => self.watch_at,
+            JobKind::MakeFiles => self.make_files_at,
+        };
+        from.is_some_and(|from| from <= at)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn work_is_left_out_only_before_its_time_has_come() {
+        let at = |text: &str| -> DateTime<Utc> { text.parse().unwrap() };
+        let (before, then) = (at("2026-03-25T00:59:59Z"), at("2026-03-25T01:00:00Z"));
+        let found = |next: NextWork, at| -> Vec<JobKind> {
+            JobKind::ALL.iter().copied().filter(|kind| next.may_find(*kind, at)).collect()
+        };
+        let always = [JobKind::DailyClose, JobKind::PruneJobs, JobKind::CompareFiles];
+        assert_eq!(found(NextWork::default(), then), always);
+        let ahead = Some(then);
+        let all = NextWork {
+            settle_at: ahead,
+            withhold_at: ahead,
+            pay_out_at: ahead,
+            ask_at: ahead,
+            watch_at: ahead,
+            make_files_at: ahead,
+        };
+        assert_eq!(found(all, before), always);
+        assert_eq!(found(all, then), JobKind::ALL);
+        assert_eq!([before, then].map(|at| all.may_settle(at)), [false, true]);
+    }
+}

@@ -1,0 +1,31 @@
+//! SQL of what the timetable may find to do next.
+
+use chrono::{DateTime, Utc};
+use sqlx::PgConnection;
+
+use super::next_work::NextWork;
+
+/// Each part asks for no more than the work itself looks for, without its finer conditions: what it names without a time of its own
+/// may be found at once.
+pub async fn load_next_work(connection: &mut PgConnection, now: DateTime<Utc>) -> sqlx::Result<NextWork> {
+    sqlx::query_as!(
+        NextWork,
+        "select least((select min(run_at) from job where status in ('ready', 'running')),
+                      (select min(created_at) from outbox where delivered_at is null)) as settle_at,
+                least((select min(submit_at) from withholding where status = 'created'),
+                      (select $1::timestamptz from bill where status = 'open' and due_on <= today limit 1)) as withhold_at,
+                (select $1::timestamptz from payout where status = 'created' and pay_on <= today limit 1) as pay_out_at,
+                least((select min(query_at) from withholding where status in ('submitted', 'unknown')),
+                      (select min(query_at) from payout where status in ('submitted', 'unknown')),
+                      (select min(query_at) from payout where status = 'succeeded'),
+                      (select min(created_at) from application where status = 'submitted'),
+                      (select min(answer_by) from application where status = 'with_funder')) as ask_at,
+                (select $1::timestamptz from reserve_now
+                 where available_fen < low_water_fen or low_water_noticed_on is not null limit 1) as watch_at,
+                (select $1::timestamptz from funder_day where made_at is null limit 1) as make_files_at
+         from business_day",
+        now
+    )
+    .fetch_one(connection)
+    .await
+}

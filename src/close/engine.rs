@@ -81,11 +81,12 @@ pub async fn close_day_in_chunks(app: &App, day: BusinessDay, chunk_rows: i64) -
     for step in Step::ALL {
         let started = Instant::now();
         let failed = |source| CloseError::Step { step: step.name(), day, source };
-        plan(app, day, step, chunk_rows).await?;
+        let mut left = plan(app, day, step, chunk_rows).await?;
         let mut rows = 0;
-        while !is_done(app, day, step).await? {
-            let shift = Shift { app, day, step, is_over: AtomicBool::new(false) };
-            let helpers: [_; HELPERS] = std::array::from_fn(|_| shift.help());
+        while left > 0 {
+            let shift = Shift { app, day, step, left, is_over: AtomicBool::new(false) };
+            // The last chunk is the leader's.
+            let helpers = (1..left).take(HELPERS).map(|_| shift.help());
             let (led, helped) = tokio::join!(shift.lead(), futures_util::future::join_all(helpers));
             let mut claimed = 0;
             for done in helped.into_iter().chain([led]) {
@@ -93,9 +94,15 @@ pub async fn close_day_in_chunks(app: &App, day: BusinessDay, chunk_rows: i64) -
                 claimed += done.chunks;
                 rows += done.rows;
             }
+            // What is done stays done, so that whoever did all that was left need not look again.
+            if claimed == left {
+                break;
+            }
             if claimed == 0 {
                 tokio::time::sleep(OTHER_NODE_POLL).await;
             }
+            let mut connection = app.pool.acquire().await?;
+            left = chunks_left(&mut connection, day, step).await?;
         }
         steps.push(StepDone { step, rows, took: started.elapsed() });
     }
@@ -138,21 +145,24 @@ async fn begin(app: &App, day: BusinessDay) -> Result<(), CloseError> {
     Ok(())
 }
 
-/// Writes the step's control rows once; the lock on the run keeps two nodes from planning differently.
-async fn plan(app: &App, day: BusinessDay, step: Step, chunk_rows: i64) -> Result<(), CloseError> {
+/// Writes the step's control rows once, and returns how many of its chunks are not done; the lock on the run keeps two nodes from
+/// planning differently.
+async fn plan(app: &App, day: BusinessDay, step: Step, chunk_rows: i64) -> Result<u64, CloseError> {
     let mut transaction = database::begin(&app.pool).await?;
     store::lock_run(&mut transaction, day).await?;
-    if !store::is_planned(&mut transaction, day, step).await? {
+    let left = if store::is_planned(&mut transaction, day, step).await? {
+        chunks_left(&mut transaction, day, step).await?
+    } else {
         let ranges = step.plan(&mut transaction, day, chunk_rows).await?;
         store::insert_chunks(&mut transaction, day, step, &ranges).await?;
-    }
+        ranges.len() as u64
+    };
     transaction.commit().await?;
-    Ok(())
+    Ok(left)
 }
 
-async fn is_done(app: &App, day: BusinessDay, step: Step) -> Result<bool, CloseError> {
-    let mut connection = app.pool.acquire().await?;
-    Ok(store::chunks_left(&mut connection, day, step).await? == 0)
+async fn chunks_left(connection: &mut PgConnection, day: BusinessDay, step: Step) -> sqlx::Result<u64> {
+    Ok(u64::try_from(store::chunks_left(connection, day, step).await?).unwrap_or_default())
 }
 
 /// What one worker did.
@@ -167,6 +177,8 @@ struct Shift<'a> {
     app: &'a App,
     day: BusinessDay,
     step: Step,
+    /// Chunks that were not done when it began.
+    left: u64,
     /// Whoever leads has ended, well or not.
     is_over: AtomicBool,
 }
@@ -176,6 +188,9 @@ impl Shift<'_> {
     async fn lead(&self) -> anyhow::Result<Work> {
         let mut done = Work::default();
         let ended = loop {
+            if done.chunks == self.left {
+                break Ok(done);
+            }
             match self.work(&mut done).await {
                 Ok(true) => {}
                 Ok(false) => break Ok(done),

@@ -37,9 +37,13 @@ const QUERIES_BEFORE_NOTICE: i16 = 14;
 /// that is committed, before the channel is called.
 pub async fn submit_withholdings(app: &App) -> anyhow::Result<Posted> {
     let mut posted = Posted::default();
+    // Mostly there is nothing to send, and one look tells.
+    if !queue_store::has_any_to_submit(&mut *app.pool.acquire().await?, app.clock.now()).await? {
+        return Ok(posted);
+    }
     // An order rerouted to the next channel is sent in the same run.
     for channel in ChannelName::ALL {
-        // Mostly there is nothing to send; the other workers come where one call does not take all of it.
+        // The other workers come where one call does not take all of it.
         let first = claim(app, channel).await?;
         let others = if first.seen < ORDERS_AT_ONCE { 0 } else { WORKERS - 1 };
         let workers = std::iter::once(Some(first)).chain((0..others).map(|_| None));
@@ -151,6 +155,9 @@ fn results(said: Vec<Said>, line_ids: &HashMap<WithholdingId, LineId>) -> Vec<Ch
 /// off further. Only an explicit answer ends an order.
 pub async fn query_unknowns(app: &App) -> anyhow::Result<Posted> {
     let mut posted = Posted::default();
+    if !queue_store::has_any_question(&mut *app.pool.acquire().await?, app.clock.now()).await? {
+        return Ok(posted);
+    }
     for channel in ChannelName::ALL {
         loop {
             let now = app.clock.now();

@@ -95,6 +95,16 @@ pub async fn load_due_lines(
     .await
 }
 
+/// Whether any order's time has come to be sent, on whichever channel.
+pub async fn has_any_to_submit(connection: &mut PgConnection, now: DateTime<Utc>) -> sqlx::Result<bool> {
+    sqlx::query_scalar!(
+        r#"select exists (select from withholding where status = 'created' and submit_at <= $1) as "has_any!""#,
+        now
+    )
+    .fetch_one(connection)
+    .await
+}
+
 /// Claims created orders of one channel whose time has come, in line order; other workers skip them.
 pub async fn claim_created(
     connection: &mut PgConnection,
@@ -139,6 +149,17 @@ pub async fn mark_submitted(
     .execute(connection)
     .await?;
     Ok(())
+}
+
+/// Whether any channel is to be asked about any order.
+pub async fn has_any_question(connection: &mut PgConnection, now: DateTime<Utc>) -> sqlx::Result<bool> {
+    sqlx::query_scalar!(
+        r#"select exists (select from withholding
+                          where status in ('submitted', 'unknown') and query_at <= $1) as "has_any!""#,
+        now
+    )
+    .fetch_one(connection)
+    .await
 }
 
 /// Claims orders whose channel is to be asked what became of them.

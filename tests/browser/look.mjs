@@ -1,6 +1,6 @@
 // What every page is held to: no serious finding of axe, nothing wider than the screen, and a picture to look at.
-import AxeBuilder from "@axe-core/playwright";
 import { expect } from "@playwright/test";
+import { readFileSync } from "node:fs";
 import { fileURLToPath } from "node:url";
 import { isUnwatched } from "./playwright.config.mjs";
 
@@ -21,13 +21,20 @@ export async function poster(page, name) {
   expect(taken.length, `${name} is too heavy for the documents`).toBeLessThan(posterBytes);
 }
 
+/** Leaves `axe` in a page. The program is large, so that it is read once here, and put once into each page. */
+const axe = `${readFileSync(new URL("node_modules/axe-core/axe.min.js", import.meta.url), "utf8")}\n;undefined`;
+
 /** Looks for what a person who needs a screen reader, a keyboard or contrast would stumble over; of all that, night changes colours alone. */
 async function audit(page, name, colorScheme) {
   await page.emulateMedia({ colorScheme });
-  const axe = new AxeBuilder({ page }).options({ resultTypes: ["violations"] });
-  const { violations } = await (colorScheme === "dark" ? axe.withRules("color-contrast") : axe).analyze();
-  const serious = violations.filter(({ impact }) => ["serious", "critical"].includes(impact));
-  const told = serious.map(({ id, nodes }) => `${id}: ${nodes.map((node) => node.html).join(" | ")}`);
+  if (!(await page.evaluate(() => "axe" in window))) await page.evaluate(axe);
+  const only = colorScheme === "dark" ? { runOnly: { type: "rule", values: ["color-contrast"] } } : {};
+  const found = await page.evaluate(async (options) => {
+    const { violations } = await window.axe.run(document, options);
+    return violations.map(({ id, impact, nodes }) => ({ id, impact, html: nodes.map((node) => node.html) }));
+  }, { resultTypes: ["violations"], ...only });
+  const serious = found.filter(({ impact }) => ["serious", "critical"].includes(impact));
+  const told = serious.map(({ id, html }) => `${id}: ${html.join(" | ")}`);
   expect(told, `${name} in ${colorScheme}`).toEqual([]);
 }
 

@@ -7,7 +7,8 @@ use std::sync::atomic::{AtomicBool, Ordering};
 
 use chrono::{DateTime, Utc};
 use futures_util::{StreamExt as _, stream};
-use sqlx::PgConnection;
+use sqlx::pool::PoolConnection;
+use sqlx::{PgConnection, Postgres};
 use tokio::sync::watch;
 use tokio::task::{Id, JoinError, JoinSet};
 
@@ -162,16 +163,45 @@ pub async fn deliver_to_one(app: &App, partner: &str) -> anyhow::Result<Summary>
 }
 
 async fn deliver_to(app: &App, partner: &str) -> anyhow::Result<Summary> {
-    // The lock lives as long as the connection, so that it dies with whoever holds it, and no transaction is open
-    // while the partner is called.
-    let mut connection = app.pool.acquire().await?;
-    connection.close_on_drop();
-    if !store::try_lock_partner(&mut connection, partner).await? {
-        return Ok(Summary::default());
-    }
-    let delivered = deliver_locked(app, &mut connection, partner).await;
-    store::unlock_partner(&mut connection, partner).await?;
+    let Some(mut hold) = Hold::take(app, partner).await? else { return Ok(Summary::default()) };
+    let delivered = deliver_locked(app, &mut hold.connection, partner).await;
+    hold.give_back(partner).await?;
     delivered
+}
+
+/// The sole right to deliver to a partner. It lives as long as the connection, so that it dies with whoever holds it, and no
+/// transaction is open while the partner is called.
+struct Hold {
+    connection: PoolConnection<Postgres>,
+    is_as_before: bool,
+}
+
+impl Hold {
+    /// `None` where somebody else has it.
+    async fn take(app: &App, partner: &str) -> sqlx::Result<Option<Hold>> {
+        // Before it is changed, so that whoever gives up meanwhile does not leave the pool a changed one.
+        let mut hold = Hold { connection: app.pool.acquire().await?, is_as_before: false };
+        if store::try_lock_partner(&mut hold.connection, partner).await? {
+            return Ok(Some(hold));
+        }
+        hold.is_as_before = true;
+        Ok(None)
+    }
+
+    /// The connection goes back to the pool as it came from it: a new one for every run would begin with cold caches.
+    async fn give_back(mut self, partner: &str) -> sqlx::Result<()> {
+        store::unlock_partner(&mut self.connection, partner).await?;
+        self.is_as_before = true;
+        Ok(())
+    }
+}
+
+impl Drop for Hold {
+    fn drop(&mut self) {
+        if !self.is_as_before {
+            self.connection.close_on_drop();
+        }
+    }
 }
 
 async fn deliver_locked(app: &App, connection: &mut PgConnection, partner: &str) -> anyhow::Result<Summary> {

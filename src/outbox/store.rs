@@ -106,8 +106,11 @@ pub async fn try_lock_partner(connection: &mut PgConnection, partner: &str) -> s
         .await
 }
 
-/// Gives the lock back at once. Closing the connection would do so too, but some time after this process has gone on.
+/// Gives the lock back, and undoes [`prefer_indexes`]. Closing the connection would do so too, but some time after this process has
+/// gone on.
 pub async fn unlock_partner(connection: &mut PgConnection, partner: &str) -> sqlx::Result<()> {
+    let text = "reset enable_seqscan; reset enable_bitmapscan; reset enable_sort; reset enable_hashjoin";
+    sqlx::raw_sql(text).execute(&mut *connection).await?;
     sqlx::query_scalar!("select pg_advisory_unlock(hashtextextended('outbox ' || $1, 0))", partner)
         .fetch_one(connection)
         .await?;

@@ -123,6 +123,16 @@ async fn every_message_arrives_once_and_in_order(pool: PgPool) {
     assert_eq!(arrived(&world, 1), (0..700).collect::<Vec<_>>());
     assert_eq!(arrived(&world, 2), [0, 1, 2]);
     assert_eq!(deliver_outbox(&app).await.unwrap(), Summary::default());
+    // The connections are back as they were.
+    let (mut idle, mut next) = (Vec::new(), Some(app.pool.acquire().await.unwrap()));
+    while let Some(mut connection) = next {
+        let kept = "select (select count(*) from pg_locks where pid = pg_backend_pid() and locktype = 'advisory'),
+                           current_setting('enable_seqscan'), current_setting('enable_sort')";
+        let kept: (i64, String, String) = sqlx::query_as(kept).fetch_one(&mut *connection).await.unwrap();
+        assert_eq!(kept, (0, "on".to_owned(), "on".to_owned()));
+        idle.push(connection);
+        next = app.pool.try_acquire();
+    }
 }
 
 #[sqlx::test(migrator = "fenqi::MIGRATOR")]

@@ -9,6 +9,7 @@ use fenqi::replay::event::Event;
 use fenqi::replay::play::{Failure, play};
 use fenqi::replay::script::{Command, Script};
 use sqlx::PgPool;
+use sqlx::postgres::PgPoolOptions;
 
 fn folder() -> PathBuf {
     Path::new(env!("CARGO_MANIFEST_DIR")).join("tests/scenarios")
@@ -18,7 +19,11 @@ async fn passes(pool: PgPool, name: &str) {
     let path = folder().join(format!("{name}.fenqi"));
     let text = std::fs::read_to_string(&path).unwrap();
     let script = Script::parse(&text).unwrap_or_else(|mistakes| panic!("{name}: {mistakes:#?}"));
-    let played = play(pool, &script, folder()).await.unwrap();
+    // Connected as `fenqi replay` is, which does not ask each time whether the connection is there.
+    let options = PgPoolOptions::new().max_connections(5).test_before_acquire(false);
+    let own = options.connect_with(pool.connect_options().as_ref().clone()).await.unwrap();
+    let played = play(own.clone(), &script, folder()).await.unwrap();
+    own.close().await;
     if let Some(Failure { line, text, expected, found }) = played.failure {
         panic!("{}:{line}: {text}\n  expected: {expected}\n  found:    {found}", path.display());
     }

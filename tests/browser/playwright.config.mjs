@@ -23,7 +23,7 @@ const phone = { viewport: { width: 390, height: 844 }, deviceScaleFactor: 2, has
 
 export default defineConfig({
   testDir: ".",
-  outputDir: `${root}/var/test/browser`,
+  outputDir: process.env.BROWSER_OUTPUT ?? `${root}/var/test/browser/whole`,
   // One house, in which people meet: one after the other.
   workers: 1,
   timeout: 60_000,

@@ -75,14 +75,14 @@ pub async fn hasten(connection: &mut PgConnection, partner: &str, now: DateTime<
 }
 
 /// Tries a message again at once, dead or not. `false` if it never failed or has ended. It stays ahead of its object's later
-/// ones, because its attempts are not forgotten.
+/// ones, because its attempts are not forgotten. One that was due is on its way, maybe, and stays as it was read.
 pub async fn retry(
     connection: &mut PgConnection,
     (partner, message_no): (&str, i64),
     now: DateTime<Utc>,
 ) -> sqlx::Result<bool> {
     let done = sqlx::query!(
-        "update outbox set next_attempt_at = $2, dead_at = null, attempts = 1
+        "update outbox set next_attempt_at = least(next_attempt_at, $2), dead_at = null, attempts = 1
          where message_no = $1 and partner = $3 and delivered_at is null and attempts > 0",
         message_no,
         now,
@@ -105,7 +105,9 @@ pub struct ReplayRange {
 }
 
 /// Marks the messages of a range for delivery at once, whatever became of them; returns how many. They stand as tried once:
-/// so they are sent in order, and stay ahead of their objects' later ones though a run may be beyond them already.
+/// so they are sent in order, and stay ahead of their objects' later ones though a run may be beyond them already. One that was
+/// never tried keeps its turn. All are due at another time than before, by which a run that has one of them on its way finds
+/// that it was replayed meanwhile, and does not end it.
 pub async fn replay(
     connection: &mut PgConnection,
     partner: &str,
@@ -114,10 +116,11 @@ pub async fn replay(
 ) -> sqlx::Result<u64> {
     let done = sqlx::query!(
         "update outbox
-         set delivered_at = null, dead_at = null, ending = null, attempts = 1, next_attempt_at = $4, last_error = null
+         set delivered_at = null, dead_at = null, ending = null, last_error = null,
+             attempts = case when delivered_at is null and attempts = 0 then 0 else 1 end,
+             next_attempt_at = case when next_attempt_at = $4 then $4::timestamptz - interval '1 microsecond' else $4 end
          where partner = $1 and message_no between $2 and $3
-               and ($5::timestamptz is null or created_at >= $5) and ($6::timestamptz is null or created_at < $6)
-               and (delivered_at is not null or attempts > 0)",
+               and ($5::timestamptz is null or created_at >= $5) and ($6::timestamptz is null or created_at < $6)",
         partner,
         range.from_no,
         range.to_no,

@@ -18,7 +18,7 @@ pub async fn list(
 ) -> sqlx::Result<Vec<Waiting>> {
     sqlx::query_as!(
         Waiting,
-        r#"select message_no, kind, object_id, body::text as "body!", created_at, attempts
+        r#"select message_no, kind, object_id, body::text as "body!", created_at, attempts, next_attempt_at
            from outbox where message_no > $2 and message_no <= $3 and partner = $1 order by message_no limit $4"#,
         partner,
         after,
@@ -33,7 +33,7 @@ pub async fn list(
 pub async fn find(connection: &mut PgConnection, partner: &str, message_no: i64) -> sqlx::Result<Option<Waiting>> {
     sqlx::query_as!(
         Waiting,
-        r#"select message_no, kind, object_id, body::text as "body!", created_at, attempts
+        r#"select message_no, kind, object_id, body::text as "body!", created_at, attempts, next_attempt_at
            from outbox where message_no = $2 and partner = $1"#,
         partner,
         message_no,

@@ -362,9 +362,9 @@ impl Run<'_> {
                 stopped.insert(message.object_id);
             }
             match fate {
-                Some(Fate::Delivered) => delivered.push(message.message_no),
-                Some(Fate::NotTold) => not_told.push(message.message_no),
-                Some(Fate::Undeliverable(why)) => undeliverable.push((message.message_no, why.clone())),
+                Some(Fate::Delivered) => delivered.push(message),
+                Some(Fate::NotTold) => not_told.push(message),
+                Some(Fate::Undeliverable(why)) => undeliverable.push((message, why.clone())),
                 // It waits behind the one that was refused, and was not tried.
                 Some(Fate::Held) if is_behind => {}
                 Some(Fate::Left) => {}
@@ -388,6 +388,7 @@ impl Run<'_> {
         let delay = self.carrier.retries().after(message.attempts.saturating_add(1), self.app.delivery);
         Failed {
             message_no: message.message_no,
+            due_at: message.next_attempt_at,
             next_attempt_at: now + delay.unwrap_or_default(),
             dead_at: delay.is_none().then_some(now),
             error: error.chars().filter(|character| !character.is_control()).take(ERROR_CHARS_MAX).collect(),

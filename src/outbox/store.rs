@@ -80,6 +80,8 @@ pub struct Waiting {
     pub body: String,
     pub created_at: DateTime<Utc>,
     pub attempts: i16,
+    /// As it was read: whoever replays the message while it is on its way sets another.
+    pub next_attempt_at: DateTime<Utc>,
 }
 
 /// Partners that any message waits for and that may be tried at `now`, by skipping from one to the next in the index.
@@ -176,7 +178,8 @@ pub async fn failed_due(
 ) -> sqlx::Result<Vec<Waiting>> {
     sqlx::query_as!(
         Waiting,
-        r#"select o.message_no, o.kind, o.object_id, o.body::text as "body!", o.created_at, o.attempts
+        r#"select o.message_no, o.kind, o.object_id, o.body::text as "body!", o.created_at, o.attempts,
+                  o.next_attempt_at
            from outbox o
            where o.partner = $1 and o.delivered_at is null and o.attempts > 0 and o.dead_at is null
                  and o.next_attempt_at <= $2
@@ -204,7 +207,8 @@ pub async fn fresh(
 ) -> sqlx::Result<Vec<Waiting>> {
     sqlx::query_as!(
         Waiting,
-        r#"select o.message_no, o.kind, o.object_id, o.body::text as "body!", o.created_at, o.attempts
+        r#"select o.message_no, o.kind, o.object_id, o.body::text as "body!", o.created_at, o.attempts,
+                  o.next_attempt_at
            from outbox o
            where o.partner = $1 and o.delivered_at is null and o.message_no between $2 and $4 and o.attempts = 0
                  and not exists (select from outbox f
@@ -221,33 +225,52 @@ pub async fn fresh(
     .await
 }
 
+/// Notes that messages arrived. One that was replayed since it was read is delivered again, in its place; and so is one that
+/// came before earlier ones of its object, because these were replayed.
 pub async fn mark_delivered(
     connection: &mut PgConnection,
-    message_nos: &[i64],
+    messages: &[&Waiting],
     now: DateTime<Utc>,
 ) -> sqlx::Result<()> {
-    // One that somebody discarded while it was on its way has arrived.
-    sqlx::query!("update outbox set delivered_at = $2, ending = null where message_no = any($1)", message_nos, now)
-        .execute(connection)
-        .await?;
+    let (message_no, due_at) = as_read(messages);
+    // One that somebody discarded while it was on its way has arrived. What is replayed has no error any more.
+    sqlx::query!(
+        "with arrived as (
+             select message_no, due_at from unnest($1::bigint[], $2::timestamptz[]) as m(message_no, due_at))
+         update outbox o set delivered_at = $3, ending = null
+         from arrived a
+         where o.message_no = a.message_no and o.next_attempt_at = a.due_at
+               and not exists (select from outbox f
+                               where f.partner = o.partner and f.object_id = o.object_id
+                                     and f.delivered_at is null and f.attempts > 0 and f.message_no < o.message_no
+                                     and f.last_error is null
+                                     and (f.message_no, f.next_attempt_at) not in (select message_no, due_at from arrived))",
+        &message_no,
+        &due_at,
+        now
+    )
+    .execute(connection)
+    .await?;
     Ok(())
 }
 
 /// Ends messages that can never be delivered, with the reason; nothing waits behind them.
 pub async fn mark_undeliverable(
     connection: &mut PgConnection,
-    messages: &[(i64, String)],
+    messages: &[(&Waiting, String)],
     now: DateTime<Utc>,
 ) -> sqlx::Result<()> {
     if messages.is_empty() {
         return Ok(());
     }
-    let (message_no, why): (Vec<i64>, Vec<String>) = messages.iter().cloned().unzip();
+    let (messages, why): (Vec<&Waiting>, Vec<String>) = messages.iter().cloned().unzip();
+    let (message_no, due_at) = as_read(&messages);
     sqlx::query!(
-        "update outbox o set delivered_at = $3, ending = 'undeliverable', last_error = 'not deliverable: ' || m.why
-         from unnest($1::bigint[], $2::text[]) as m(message_no, why)
-         where o.message_no = m.message_no and o.delivered_at is null",
+        "update outbox o set delivered_at = $4, ending = 'undeliverable', last_error = 'not deliverable: ' || m.why
+         from unnest($1::bigint[], $2::timestamptz[], $3::text[]) as m(message_no, due_at, why)
+         where o.message_no = m.message_no and o.next_attempt_at = m.due_at and o.delivered_at is null",
         &message_no,
+        &due_at,
         &why,
         now
     )
@@ -257,14 +280,21 @@ pub async fn mark_undeliverable(
 }
 
 /// Ends messages that their partner does not want to be told; nothing waits behind them.
-pub async fn mark_not_told(connection: &mut PgConnection, message_nos: &[i64], now: DateTime<Utc>) -> sqlx::Result<()> {
-    if message_nos.is_empty() {
+pub async fn mark_not_told(
+    connection: &mut PgConnection,
+    messages: &[&Waiting],
+    now: DateTime<Utc>,
+) -> sqlx::Result<()> {
+    if messages.is_empty() {
         return Ok(());
     }
+    let (message_no, due_at) = as_read(messages);
     sqlx::query!(
-        "update outbox set delivered_at = $2, ending = 'not_told', last_error = null
-         where message_no = any($1) and delivered_at is null",
-        message_nos,
+        "update outbox o set delivered_at = $3, ending = 'not_told', last_error = null
+         from unnest($1::bigint[], $2::timestamptz[]) as m(message_no, due_at)
+         where o.message_no = m.message_no and o.next_attempt_at = m.due_at and o.delivered_at is null",
+        &message_no,
+        &due_at,
         now
     )
     .execute(connection)
@@ -272,27 +302,37 @@ pub async fn mark_not_told(connection: &mut PgConnection, message_nos: &[i64], n
     Ok(())
 }
 
+/// By what a message is found as it was read.
+fn as_read(messages: &[&Waiting]) -> (Vec<i64>, Vec<DateTime<Utc>>) {
+    messages.iter().map(|message| (message.message_no, message.next_attempt_at)).unzip()
+}
+
 /// A message that failed: when it is tried again, or that it is given up.
 #[derive(Debug)]
 pub struct Failed {
     pub message_no: i64,
+    /// Its `next_attempt_at` as it was read.
+    pub due_at: DateTime<Utc>,
     pub next_attempt_at: DateTime<Utc>,
     pub dead_at: Option<DateTime<Utc>>,
     pub error: String,
 }
 
+/// Notes that messages failed. One that was replayed since it was read is due as the replay says.
 pub async fn mark_failed(connection: &mut PgConnection, failed: &[Failed]) -> sqlx::Result<()> {
     let message_no: Vec<i64> = failed.iter().map(|message| message.message_no).collect();
+    let due_at: Vec<DateTime<Utc>> = failed.iter().map(|message| message.due_at).collect();
     let next_attempt_at: Vec<DateTime<Utc>> = failed.iter().map(|message| message.next_attempt_at).collect();
     let dead_at: Vec<Option<DateTime<Utc>>> = failed.iter().map(|message| message.dead_at).collect();
     let error: Vec<&str> = failed.iter().map(|message| message.error.as_str()).collect();
     sqlx::query!(
         "update outbox o
          set attempts = o.attempts + 1, next_attempt_at = f.next_attempt_at, dead_at = f.dead_at, last_error = f.error
-         from unnest($1::bigint[], $2::timestamptz[], $3::timestamptz[], $4::text[])
-              as f(message_no, next_attempt_at, dead_at, error)
-         where o.message_no = f.message_no and o.delivered_at is null",
+         from unnest($1::bigint[], $2::timestamptz[], $3::timestamptz[], $4::timestamptz[], $5::text[])
+              as f(message_no, due_at, next_attempt_at, dead_at, error)
+         where o.message_no = f.message_no and o.next_attempt_at = f.due_at and o.delivered_at is null",
         &message_no,
+        &due_at,
         &next_attempt_at,
         &dead_at as &[Option<DateTime<Utc>>],
         &error as &[&str],

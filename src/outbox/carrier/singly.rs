@@ -124,6 +124,7 @@ mod tests {
             body: "{}".to_owned(),
             created_at: DateTime::UNIX_EPOCH,
             attempts: 0,
+            next_attempt_at: DateTime::UNIX_EPOCH,
         };
         let batch: Vec<Waiting> = (1..=4).map(message).collect();
         let is_paused = &AtomicBool::new(false);

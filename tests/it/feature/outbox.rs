@@ -316,8 +316,14 @@ async fn what_is_replayed_stays_ahead_of_what_was_never_sent_also_for_a_run_that
     let now = app.clock.now();
     let sent = store::fresh(&mut connection, "funder_core", (0, i64::MAX), 10).await.unwrap();
     let numbers: Vec<i64> = sent.iter().map(|message| message.message_no).collect();
-    let dead = |message_no| store::Failed { message_no, next_attempt_at: now, dead_at: Some(now), error: "no".into() };
-    store::mark_failed(&mut connection, &[dead(numbers[0]), dead(numbers[1])]).await.unwrap();
+    let dead = |message: &store::Waiting| store::Failed {
+        message_no: message.message_no,
+        due_at: message.next_attempt_at,
+        next_attempt_at: now,
+        dead_at: Some(now),
+        error: "no".into(),
+    };
+    store::mark_failed(&mut connection, &[dead(&sent[0]), dead(&sent[1])]).await.unwrap();
     let range = actions::Replay { from_no: Some(numbers[0]), to_no: Some(numbers[1]), ..actions::Replay::default() };
     assert_eq!(actions::replay(&app, asked, (range, Attempt::First)).await.unwrap(), 2);
     let beyond = store::fresh(&mut connection, "funder_core", (numbers[2], i64::MAX), 10).await.unwrap();
@@ -325,12 +331,43 @@ async fn what_is_replayed_stays_ahead_of_what_was_never_sent_also_for_a_run_that
     let troubled = event_store::troubled(&mut connection, None, ((false, 0), 10)).await.unwrap();
     assert!(troubled.is_empty(), "a replay is no failure");
     // The first fails once more; the second was tried as often and is due, but waits for it.
-    let later = store::Failed { dead_at: None, next_attempt_at: now + TimeDelta::seconds(5), ..dead(numbers[0]) };
+    let replayed = store::failed_due(&mut connection, "funder_core", now, 10).await.unwrap();
+    let later = store::Failed { dead_at: None, next_attempt_at: now + TimeDelta::seconds(5), ..dead(&replayed[0]) };
     store::mark_failed(&mut connection, &[later]).await.unwrap();
     assert!(store::failed_due(&mut connection, "funder_core", now, 10).await.unwrap().is_empty());
     app.clock.set(now + TimeDelta::seconds(5));
     assert_eq!(deliver_outbox(&app).await.unwrap(), Summary { delivered: 3, failed: 0, died: 0 });
     assert_eq!(arrived(&world, 1), [0, 1, 2]);
+
+    // What is on its way while its range is replayed comes again in its place, whatever becomes of it: the core may have lost it.
+    enqueue(&app, 1, 1).await;
+    let fresh = store::fresh(&mut connection, "funder_core", (0, i64::MAX), 10).await.unwrap();
+    let range = actions::Replay { to_no: Some(fresh[0].message_no), ..range };
+    assert_eq!(actions::replay(&app, asked, (range, Attempt::First)).await.unwrap(), 4);
+    store::mark_delivered(&mut connection, &[&fresh[0]], app.clock.now()).await.unwrap();
+    assert_eq!(pending(&app).await, 4);
+    assert!(
+        store::fresh(&mut connection, "funder_core", (0, i64::MAX), 10).await.unwrap().is_empty(),
+        "it is the last"
+    );
+    app.clock.set(now + TimeDelta::seconds(6));
+    let again = store::failed_due(&mut connection, "funder_core", app.clock.now(), 10).await.unwrap();
+    assert_eq!(actions::replay(&app, asked, (range, Attempt::First)).await.unwrap(), 4);
+    store::mark_not_told(&mut connection, &[&again[0]], now).await.unwrap();
+    store::mark_undeliverable(&mut connection, &[(&again[1], "nobody".to_owned())], now).await.unwrap();
+    store::mark_failed(&mut connection, &[dead(&again[2])]).await.unwrap();
+    assert_eq!(deliver_outbox(&app).await.unwrap(), Summary { delivered: 4, failed: 0, died: 0 });
+    assert_eq!((pending(&app).await, lock(&world.funder_core).accepted()), (0, 4));
+
+    // And what came before those that are replayed comes again behind them.
+    enqueue(&app, 1, 1).await;
+    let fresh = store::fresh(&mut connection, "funder_core", (0, i64::MAX), 10).await.unwrap();
+    let range = actions::Replay { to_no: Some(numbers[1]), ..range };
+    assert_eq!(actions::replay(&app, asked, (range, Attempt::First)).await.unwrap(), 2);
+    store::mark_delivered(&mut connection, &[&fresh[0]], app.clock.now()).await.unwrap();
+    assert_eq!(pending(&app).await, 3);
+    assert_eq!(deliver_outbox(&app).await.unwrap(), Summary { delivered: 3, failed: 0, died: 0 });
+    assert_eq!((pending(&app).await, lock(&world.funder_core).accepted()), (0, 5));
 }
 
 #[sqlx::test(migrator = "fenqi::MIGRATOR")]
@@ -341,7 +378,7 @@ async fn whoever_is_resumed_is_told_at_once_what_failed_before_but_not_what_was_
     enqueue(&app, 9, 1).await;
     let mut connection = app.pool.acquire().await.unwrap();
     let message_no = store::fresh(&mut connection, "funder_core", (0, i64::MAX), 1).await.unwrap()[0].message_no;
-    let dead = store::Failed { message_no, next_attempt_at: now, dead_at: Some(now), error: "no".into() };
+    let dead = store::Failed { message_no, due_at: now, next_attempt_at: now, dead_at: Some(now), error: "no".into() };
     store::mark_failed(&mut connection, &[dead]).await.unwrap();
     enqueue(&app, 1, 2).await;
     world.set_faults("funder_core", FaultShares { timeout_before: 1_000, ..FaultShares::default() });

@@ -2,15 +2,15 @@
 
 use std::process::ExitCode;
 
-use anyhow::Context;
+use anyhow::{Context as _, bail};
 use serde_json::json;
 
 use crate::app::App;
 use crate::base::Fen;
 use crate::cli::trial;
 use crate::error::{Fault, Refusal};
-use crate::funder::actions::ReserveTerms;
-use crate::funder::{self, store};
+use crate::funder::actions::TermsChange;
+use crate::funder::{self, Reserve, ReserveRefusal, store};
 
 #[derive(clap::Subcommand)]
 pub enum Args {
@@ -24,10 +24,13 @@ pub enum Args {
         /// How far its reserve may go below zero, in fen; left as it is, 0 at first, if left out
         #[arg(long, value_parser = clap::value_parser!(i64).range(0..=Fen::MAX.get()))]
         advance_fen: Option<i64>,
-        /// Below how much in its reserve it is warned first, in fen; left as it is, 0 at first, if left out. Its own system sets
-        /// marks below that
+        /// Below how much in its reserve it is warned first, in fen; left as it is, 0 at first, if left out
         #[arg(long, value_parser = clap::value_parser!(i64).range(0..=Fen::MAX.get()))]
         low_water_fen: Option<i64>,
+        /// Below which amounts it is warned again, in fen, falling, such as 30000000,10000000; `none` for none. They stand instead
+        /// of those that it or its own system set; left as they are if left out
+        #[arg(long, value_parser = lower_marks)]
+        lower_marks_fen: Option<LowerMarks>,
     },
     /// Show every funder and its reserve
     List {
@@ -37,36 +40,60 @@ pub enum Args {
     },
 }
 
+#[derive(Clone, Debug)]
+pub struct LowerMarks(Vec<Fen>);
+
+fn lower_marks(text: &str) -> Result<LowerMarks, String> {
+    if text == "none" {
+        return Ok(LowerMarks(Vec::new()));
+    }
+    let mark =
+        |text: &str| text.trim().parse::<i64>().ok().filter(|fen| (1..=Fen::MAX.get()).contains(fen)).map(Fen::new);
+    let marks: Option<Vec<Fen>> = text.split(',').map(mark).collect();
+    marks.map(LowerMarks).ok_or_else(|| "say whole fen with commas between, the highest first, or none".to_owned())
+}
+
 pub async fn run(args: Args) -> anyhow::Result<ExitCode> {
     let (app, _database) = trial::open_any().await?;
     match args {
-        Args::Open { code, name, advance_fen, low_water_fen } => {
-            open(&app, (&code, &name), (advance_fen.map(Fen::new), low_water_fen.map(Fen::new))).await?;
+        Args::Open { code, name, advance_fen, low_water_fen, lower_marks_fen } => {
+            let change = TermsChange {
+                advance_limit: advance_fen.map(Fen::new),
+                low_water: low_water_fen.map(Fen::new),
+                lower_marks: lower_marks_fen.map(|LowerMarks(marks)| marks),
+            };
+            open(&app, (&code, &name), change).await?;
         }
         Args::List { json } => list(&app, json).await?,
     }
     Ok(ExitCode::SUCCESS)
 }
 
-async fn open(
-    app: &App,
-    (code, name): (&str, &str),
-    (advance, low_water): (Option<Fen>, Option<Fen>),
-) -> anyhow::Result<()> {
+async fn open(app: &App, (code, name): (&str, &str), change: TermsChange) -> anyhow::Result<()> {
     let funder_id = funder::open_funder(app, code, name).await.map_err(said)?;
-    let reserve = store::find_reserve(&mut *app.pool.acquire().await?, funder_id).await?;
-    let reserve = reserve.context("a funder has a reserve")?;
-    let terms = ReserveTerms {
-        advance_limit: advance.unwrap_or(reserve.advance_limit),
-        low_water: low_water.unwrap_or(reserve.low_water),
-    };
     // The same terms again are no change.
-    let _ = funder::set_reserve_terms(app, funder_id, terms).await.map_err(said)?;
+    let reserve = match funder::change_reserve_terms(app, funder_id, change).await {
+        Ok((_, reserve)) => reserve,
+        Err(Fault::Refused(refusal @ ReserveRefusal::MarksNotFalling)) => {
+            let reserve = store::find_reserve(&mut *app.pool.acquire().await?, funder_id).await?;
+            let present = warned_below(&reserve.context("a funder has a reserve")?);
+            bail!(
+                "{refusal}: {code} is warned below {present} yuan; give --low-water-fen and --lower-marks-fen, or none for these"
+            );
+        }
+        Err(fault) => return Err(said(fault)),
+    };
     println!(
         "{code} is open ({funder_id}): an advance of up to {} yuan, warned below {} yuan",
-        terms.advance_limit, terms.low_water
+        reserve.advance_limit,
+        warned_below(&reserve)
     );
     Ok(())
+}
+
+fn warned_below(reserve: &Reserve) -> String {
+    let marks = std::iter::once(&reserve.low_water).chain(&reserve.lower_marks);
+    marks.map(Fen::to_string).collect::<Vec<_>>().join(" and ")
 }
 
 async fn list(app: &App, is_json: bool) -> anyhow::Result<()> {
@@ -77,7 +104,7 @@ async fn list(app: &App, is_json: bool) -> anyhow::Result<()> {
         let reserve = reserve.context("a funder has a reserve")?;
         let (code, funder_id, name) = (&funder.code, funder.funder_id, &funder.name);
         let (available, held) = (reserve.available, reserve.held);
-        let (advance, mark, lower) = (reserve.advance_limit, reserve.low_water, reserve.lower_marks);
+        let (advance, mark, lower) = (reserve.advance_limit, reserve.low_water, &reserve.lower_marks);
         if is_json {
             println!(
                 "{}",
@@ -87,10 +114,9 @@ async fn list(app: &App, is_json: bool) -> anyhow::Result<()> {
             continue;
         }
         println!("{code}  {funder_id}  {name}");
-        let below: Vec<String> = lower.iter().map(|mark| format!(" and {mark}")).collect();
-        let below = below.concat();
+        let below = warned_below(&reserve);
         println!(
-            "    {available} yuan available, {held} held, advance up to {advance} yuan, warned below {mark}{below} yuan"
+            "    {available} yuan available, {held} held, advance up to {advance} yuan, warned below {below} yuan"
         );
     }
     if funders.is_empty() && !is_json {

@@ -192,16 +192,41 @@ pub struct ReserveTerms {
 
 /// Sets advance limit and highest low-water mark; a limit below the advance in use is refused, and a mark that is not above the others.
 pub async fn set_reserve_terms(app: &App, funder_id: FunderId, terms: ReserveTerms) -> Outcome<Step, ReserveRefusal> {
+    let ReserveTerms { advance_limit, low_water } = terms;
+    let change = TermsChange { advance_limit: Some(advance_limit), low_water: Some(low_water), lower_marks: None };
+    change_reserve_terms(app, funder_id, change).await.map(|(step, _)| step)
+}
+
+/// What is to change of a reserve's terms; the rest stays as it is.
+#[derive(Clone, Debug)]
+pub struct TermsChange {
+    pub advance_limit: Option<Fen>,
+    pub low_water: Option<Fen>,
+    pub lower_marks: Option<Vec<Fen>>,
+}
+
+/// Changes what the house says of a reserve's terms, and leaves what its funder set meanwhile: both may.
+pub async fn change_reserve_terms(
+    app: &App,
+    funder_id: FunderId,
+    change: TermsChange,
+) -> Outcome<(Step, Reserve), ReserveRefusal> {
     let mut transaction = database::begin(&app.pool).await?;
     let today = business_day::store::hold_today(&mut transaction).await?;
     let mut reserve = lock_known_reserve(&mut transaction, funder_id, (today, app.clock.now())).await?;
-    if (reserve.advance_limit, reserve.low_water) == (terms.advance_limit, terms.low_water) {
-        return Ok(Step::AlreadyApplied);
+    let advance_limit = change.advance_limit.unwrap_or(reserve.advance_limit);
+    let present = reserve.marks();
+    let marks = LowWaterMarks {
+        first: change.low_water.unwrap_or(present.first),
+        lower: change.lower_marks.unwrap_or_else(|| present.lower.clone()),
+    };
+    if (reserve.advance_limit, &present) == (advance_limit, &marks) {
+        return Ok((Step::AlreadyApplied, reserve));
     }
-    reserve.set_terms(terms.advance_limit, terms.low_water).map_err(Fault::Refused)?;
+    reserve.set_terms(advance_limit, marks).map_err(Fault::Refused)?;
     save_terms(&mut transaction, &reserve).await?;
     transaction.commit().await?;
-    Ok(Step::Applied)
+    Ok((Step::Applied, reserve))
 }
 
 /// Sets the low-water marks where they still are in the `version` that was read; the rest of the terms stays as it is. Asked

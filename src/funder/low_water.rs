@@ -91,7 +91,7 @@ mod tests {
     #[test]
     fn low_water_is_told_once_for_each_crossing_and_day() {
         let mut reserve = reserve(100, 0);
-        reserve.set_terms(Fen::ZERO, Fen::new(60)).unwrap();
+        reserve.set_terms(Fen::ZERO, Fen::new(60).into()).unwrap();
         assert_eq!(reserve.note_low_water(day("2026-03-02")), None);
         reserve.hold(Fen::new(40), day("2026-03-02")).unwrap();
         assert_eq!(reserve.newly_crossed(day("2026-03-02")), None, "at the mark is not below it");
@@ -141,7 +141,7 @@ mod tests {
         reserve.set_marks(marks(&many[1..])).unwrap();
         reserve.set_marks(marks(&many[1..])).unwrap();
         assert_eq!((reserve.marks(), reserve.low_water_version), (marks(&many[1..]), 2));
-        let too_low = reserve.set_terms(Fen::ZERO, Fen::new(7));
-        assert_eq!(too_low, Err(ReserveRefusal::MarksNotFalling), "below a lower one");
+        let too_low = reserve.set_terms(Fen::new(5), marks(&[7, 7]));
+        assert_eq!((too_low, reserve.advance_limit), (Err(ReserveRefusal::MarksNotFalling), Fen::ZERO));
     }
 }

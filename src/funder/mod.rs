@@ -17,7 +17,7 @@ pub mod order_actions;
 pub mod api_store;
 pub mod api;
 
-pub use actions::{deposit, forecast_reserve, open_funder, set_reserve_terms, withdraw};
+pub use actions::{change_reserve_terms, deposit, forecast_reserve, open_funder, set_reserve_terms, withdraw};
 pub use close::close_reserves;
 pub use jobs::watch_soon;
 pub use reserve::{Reserve, ReserveEntry, ReserveEntryKind, ReserveRefusal};

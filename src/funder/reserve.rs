@@ -190,13 +190,13 @@ impl Reserve {
         Ok(self.record(ReserveEntryKind::Withdrawal, amount, occasion))
     }
 
-    /// Sets the advance limit and the highest mark. Changes nothing when it refuses.
-    pub fn set_terms(&mut self, advance_limit: Fen, low_water: Fen) -> Result<(), ReserveRefusal> {
+    /// Sets the advance limit and the marks. Changes nothing when it refuses.
+    pub fn set_terms(&mut self, advance_limit: Fen, marks: LowWaterMarks) -> Result<(), ReserveRefusal> {
         let used = (-self.available).or_zero();
         if advance_limit < used || advance_limit > Fen::MAX {
             return Err(ReserveRefusal::AdvanceLimitBelowUse { used });
         }
-        self.set_marks(LowWaterMarks { first: low_water, ..self.marks() })?;
+        self.set_marks(marks)?;
         self.advance_limit = advance_limit;
         Ok(())
     }

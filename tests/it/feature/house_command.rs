@@ -97,6 +97,15 @@ async fn a_house_is_opened_by_commands_and_lives_through_its_first_day(pool: PgP
     // What a second call leaves out stays as it is.
     let again = fenqi.done(&[&bank[..], &["--low-water-fen", "6000000"]].concat());
     assert!(again.contains("up to 10,000.00 yuan, warned below 60,000.00 yuan"), "{again}");
+    fenqi.done(&[&bank[..], &["--lower-marks-fen", "3000000,1000000"]].concat());
+    let alone = fenqi.refused(&[&bank[..], &["--low-water-fen", "3000000"]].concat());
+    assert!(alone.contains("warned below 60,000.00 and 30,000.00 and 10,000.00 yuan; give"), "{alone}");
+    let both = fenqi.done(&[&bank[..], &["--low-water-fen", "3000000", "--lower-marks-fen", "2000000"]].concat());
+    assert!(both.contains("up to 10,000.00 yuan, warned below 30,000.00 and 20,000.00 yuan"), "{both}");
+    let wrong = fenqi.misspelt(&[&bank[..], &["--lower-marks-fen", "2000000,0"]].concat());
+    assert!(wrong.contains("say whole fen with commas between"), "{wrong}");
+    let first = fenqi.done(&[&bank[..], &["--low-water-fen", "0", "--lower-marks-fen", "none"]].concat());
+    assert!(first.contains("up to 10,000.00 yuan, warned below 0.00 yuan"), "{first}");
     let listed = fenqi.done(&["funder", "list"]);
     assert!(listed.starts_with("harbour-bank") && listed.contains("advance up to 10,000.00 yuan"), "{listed}");
     assert!(fenqi.refused(&["funder", "open", "harbour-bank", "--name", "Another"]).contains("Harbour Bank"));

@@ -81,11 +81,16 @@ impl Arrived {
     fn objects(&self) -> Vec<String> {
         let (path, query) = self.url.split_once('?').unwrap_or((&self.url, ""));
         let in_path = self.route.split('/').zip(path.split('/')).filter(|(segment, _)| segment.starts_with('{'));
-        let in_query =
-            query.split('&').filter_map(|pair| pair.split_once('=')).filter(|(name, _)| name.ends_with("_id"));
-        let named = in_path.map(|(_, value)| value).chain(in_query.map(|(_, value)| value));
-        named.chain([self.request_id.as_str()]).map(str::to_owned).collect()
+        let in_query = form_urlencoded::parse(query.as_bytes()).filter(|(name, _)| name.ends_with("_id"));
+        let named = in_path.map(|(_, value)| meant(value)).chain(in_query.map(|(_, value)| value.into_owned()));
+        named.chain([self.request_id.clone()]).collect()
     }
+}
+
+/// A segment of a path without its percent signs: by what it means it is found, and masked where that is a person's number.
+fn meant(segment: &str) -> String {
+    let as_one_name = segment.replace('+', "%2B").replace('&', "%26").replace('=', "%3D");
+    form_urlencoded::parse(as_one_name.as_bytes()).map(|(name, _)| name).collect()
 }
 
 /// Whose call is written down.

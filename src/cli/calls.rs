@@ -6,7 +6,10 @@ use chrono::{DateTime, Utc};
 
 use crate::cli::open_house;
 use crate::partner::risk;
-use crate::partner::store::{self, CallSearch};
+use crate::partner::store::{self, CallSearch, FoundCall};
+
+/// An answer about many may have many codes; `--json` has them all.
+const CODES_SHOWN_MAX: usize = 5;
 
 #[derive(clap::Args)]
 pub struct Args {
@@ -25,6 +28,9 @@ pub struct Args {
     /// Before this time
     #[arg(long)]
     until: Option<DateTime<Utc>>,
+    /// Only calls with lower numbers than this one's, such as the last that was shown: what is older
+    #[arg(long)]
+    before: Option<i64>,
     /// At most so many, the newest first
     #[arg(long, default_value_t = 50, value_parser = clap::value_parser!(i64).range(1..=10_000))]
     limit: i64,
@@ -43,6 +49,7 @@ pub async fn run(args: Args) -> anyhow::Result<ExitCode> {
         from: args.from,
         until: args.until,
         risk_code: app.partners.mchid(risk::NAME).map(str::to_owned),
+        before_no: args.before,
         limit: args.limit,
     };
     for call in store::search_calls(&mut *app.pool.acquire().await?, &search).await? {
@@ -51,8 +58,9 @@ pub async fn run(args: Args) -> anyhow::Result<ExitCode> {
             continue;
         }
         let status = call.http_status.map_or("-".to_owned(), |status| status.to_string());
+        let codes = further_codes(&call, &status);
         println!(
-            "{} {} {} {} {} {} {status} {} ms {}",
+            "{} {} {} {} {} {} {status}{codes} {} ms {}",
             call.call_no,
             call.called_at.to_rfc3339(),
             call.direction,
@@ -64,4 +72,14 @@ pub async fn run(args: Args) -> anyhow::Result<ExitCode> {
         );
     }
     Ok(ExitCode::SUCCESS)
+}
+
+/// How the call ended in the words of its answer, beside its outcome and its status.
+fn further_codes(call: &FoundCall, status: &str) -> String {
+    let further = call.codes.iter().filter(|code| **code != call.outcome && *code != status);
+    let mut shown: Vec<&str> = further.map(String::as_str).take(CODES_SHOWN_MAX + 1).collect();
+    if shown.len() > CODES_SHOWN_MAX {
+        shown[CODES_SHOWN_MAX] = "…";
+    }
+    if shown.is_empty() { String::new() } else { format!(" ({})", shown.join(", ")) }
 }

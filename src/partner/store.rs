@@ -81,6 +81,8 @@ pub struct CallSearch {
     pub until: Option<DateTime<Utc>>,
     /// The code of the risk partner that we ask, as the configuration has it: calls of ours to it bear its role only.
     pub risk_code: Option<String>,
+    /// Only those with lower numbers: what stands behind a page of them.
+    pub before_no: Option<i64>,
     pub limit: i64,
 }
 
@@ -98,6 +100,8 @@ pub struct FoundCall {
     pub request_masked: String,
     pub response_masked: String,
     pub called_at: DateTime<Utc>,
+    /// The outcome, the status, and each code of the answer.
+    pub codes: Vec<String>,
 }
 
 /// Calls in and out, the newest first.
@@ -109,18 +113,20 @@ pub async fn search_calls(connection: &mut PgConnection, search: &CallSearch) ->
     sqlx::query_as!(
         FoundCall,
         "select call_no, partner, direction, operation, call_key, outcome, http_status, duration_micros, request_masked,
-                response_masked, called_at
+                response_masked, called_at, codes
          from partner_call
          where (cardinality($1::text[]) = 0 or partner = any($1)) and ($2::text is null or objects @> array[$2])
                and ($3::text is null or codes @> array[$3])
                and ($4::timestamptz is null or called_at >= $4) and ($5::timestamptz is null or called_at < $5)
-         order by call_no desc limit $6",
+               and ($6::bigint is null or call_no < $6)
+         order by call_no desc limit $7",
         &partners,
         // What can be no name is nothing's, and finds nothing.
         search.key.as_deref().map(|key| object_name(key).unwrap_or_default()),
         search.code,
         search.from,
         search.until,
+        search.before_no,
         search.limit,
     )
     .fetch_all(connection)

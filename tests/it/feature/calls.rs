@@ -464,14 +464,19 @@ async fn an_operator_searches_by_command_and_a_program_reads_what_is_found(pool:
     };
     let told = search("2026-01-05T10:30:00+08:00", &[]);
     assert!(
-        told.contains(" in harbour-core GET /funder/loans/{loan_id} refused 404 ") && told.lines().count() == 1,
+        told.contains(" in harbour-core GET /funder/loans/{loan_id} refused 404 (not_found) ")
+            && told.lines().count() == 1,
         "{told}"
     );
+    let number = told.split(' ').next().unwrap();
+    let older = fenqi.done(&["calls", "--partner", "harbour-bank", "--before", number]);
+    assert!(older.contains(" GET /me ok 200 ") && older.lines().count() == 1, "{older}");
     let told: Value = serde_json::from_str(&search("2026-01-05T02:30:00Z", &["--json"])).unwrap();
     assert_eq!(
         (&told["http_status"], &told["call_key"]),
         (&json!(404), &json!("loan_0197f3c2a4b07cc39b1c2d3e4f506172"))
     );
+    assert_eq!(told["codes"], json!(["404", "not_found", "refused"]));
     assert_eq!(search("2026-01-05T10:00:00+08:00", &[]), "", "before it");
     assert_eq!(fenqi.done(&["calls", "--key", ""]), "", "about nothing");
 }

@@ -14,14 +14,14 @@ use crate::error::Attempt;
 use crate::funder;
 use crate::merchant::notification::merchant_of;
 use crate::outbox::actions::{self, Asked, Replay};
-use crate::outbox::control_store::Done;
+use crate::outbox::control_store::{Done, Standing};
 use crate::outbox::jobs::{deliver_outbox, deliver_to_one};
 use crate::outbox::template::Template;
 use crate::outbox::{catalogue, control_store, event_store, template_actions};
 use crate::partner::{funder_core, sms, wechat};
 
-/// More failed messages than anyone reads.
-const LIST_MAX: i64 = 500;
+/// Failed messages that are read at once; all are shown.
+const PAGE_ROWS: usize = 500;
 /// As much of what was done as says why it stands so.
 const DONE_MAX: i64 = 10;
 
@@ -46,9 +46,10 @@ pub enum Args {
     },
     /// Show how delivery to a partner stands, and what was done to its messages last
     Status {
-        /// A funder's code, merchant:MERCHANT, sms or wechat
-        partner: String,
-        /// Print one line of JSON
+        /// A funder's code, merchant:MERCHANT, sms or wechat; if left out, whoever has messages that wait, is paused, or was
+        /// found down
+        partner: Option<String>,
+        /// Print one line of JSON, of several partners one for each
         #[arg(long)]
         json: bool,
     },
@@ -61,7 +62,7 @@ pub enum Args {
         #[arg(long, requires = "partner")]
         trial: bool,
     },
-    /// Try a failed or dead message again at once, or deliver a range again in order
+    /// Try a failed or dead message again at once, or all dead ones, or deliver a range again in order
     Replay(ReplayArgs),
     /// Give a failed message up; what waits behind it goes on
     Discard {
@@ -113,6 +114,9 @@ pub struct ReplayArgs {
     /// Whose range
     #[arg(long, conflicts_with = "message_no")]
     partner: Option<String>,
+    /// Every message to the partner that was given up, and no other
+    #[arg(long, requires = "partner", conflicts_with_all = ["from_no", "to_no", "from", "to"])]
+    dead: bool,
     /// The first message of a range by number
     #[arg(long, requires = "to_no", requires = "partner")]
     from_no: Option<i64>,
@@ -142,7 +146,8 @@ pub async fn run(args: Args) -> anyhow::Result<ExitCode> {
     match args {
         Args::List { partner, json } => list(&app, partner.as_deref(), json).await?,
         Args::Show { message_no, json } => show(&app, message_no, json).await?,
-        Args::Status { partner, json } => status(&app, &partner, json).await?,
+        Args::Status { partner: Some(partner), json } => status(&app, &partner, json).await?,
+        Args::Status { partner: None, json } => status_of_all(&app, json).await?,
         Args::Deliver { partner, .. } => {
             let summary = match partner {
                 Some(partner) => deliver_to_one(&app, &partner).await?,
@@ -212,20 +217,62 @@ async fn check_name(app: &App, partner: &str) -> anyhow::Result<()> {
 }
 
 async fn list(app: &App, partner: Option<&str>, json: bool) -> anyhow::Result<()> {
+    if let Some(partner) = partner {
+        check_name(app, partner).await?;
+    }
     let mut connection = app.pool.acquire().await?;
-    for message in event_store::troubled(&mut connection, partner, ((false, 0), LIST_MAX)).await? {
-        if json {
-            println!("{}", serde_json::to_string(&message)?);
-            continue;
+    let mut after = (false, 0);
+    loop {
+        let page = event_store::troubled(&mut connection, partner, (after, PAGE_ROWS as i64)).await?;
+        for message in &page {
+            print_failed(message, json)?;
         }
-        let state = if message.dead_at.is_some() { "dead" } else { "waiting" };
-        let (number, partner, kind) = (message.message_no, message.partner, message.kind);
-        println!("{number} {state} {partner} {kind} of {} attempts {}", message.object_id, message.attempts);
-        if let Some(error) = message.last_error {
-            println!("    {error}");
+        match page.last() {
+            Some(last) if page.len() == PAGE_ROWS => after = (last.dead_at.is_none(), last.message_no),
+            _ => return Ok(()),
         }
     }
+}
+
+fn print_failed(message: &event_store::Standing, json: bool) -> anyhow::Result<()> {
+    if json {
+        println!("{}", serde_json::to_string(message)?);
+        return Ok(());
+    }
+    let state = if message.dead_at.is_some() { "dead" } else { "waiting" };
+    let (number, partner, kind) = (message.message_no, &message.partner, &message.kind);
+    println!("{number} {state} {partner} {kind} of {} attempts {}", message.object_id, message.attempts);
+    if let Some(error) = &message.last_error {
+        println!("    {error}");
+    }
     Ok(())
+}
+
+async fn status_of_all(app: &App, is_json: bool) -> anyhow::Result<()> {
+    let mut connection = app.pool.acquire().await?;
+    let partners = control_store::partners_to_look_at(&mut connection).await?;
+    for partner in &partners {
+        let standing = control_store::standing(&mut connection, partner).await?;
+        if is_json {
+            println!("{}", json!({ "partner": partner, "standing": standing }));
+        } else {
+            print_standing(partner, &standing);
+        }
+    }
+    if partners.is_empty() && !is_json {
+        println!("nothing waits, and nobody is paused or was found down");
+    }
+    Ok(())
+}
+
+fn print_standing(partner: &str, standing: &Standing) {
+    let state = match (standing.paused_at, standing.failures) {
+        (Some(at), _) => format!("paused since {at}"),
+        (None, 0) => "delivering".to_owned(),
+        (None, failures) => format!("left alone after {failures} failed runs"),
+    };
+    let oldest = standing.oldest_waiting_at.map_or(String::new(), |at| format!(" since {at}"));
+    println!("{partner}: {state}, {} waiting{oldest}, {} dead", standing.waiting, standing.dead);
 }
 
 async fn status(app: &App, partner: &str, is_json: bool) -> anyhow::Result<()> {
@@ -237,12 +284,7 @@ async fn status(app: &App, partner: &str, is_json: bool) -> anyhow::Result<()> {
         println!("{}", json!({ "partner": partner, "standing": standing, "done": done }));
         return Ok(());
     }
-    let state = match (standing.paused_at, standing.failures) {
-        (Some(at), _) => format!("paused since {at}"),
-        (None, 0) => "delivering".to_owned(),
-        (None, failures) => format!("left alone after {failures} failed runs"),
-    };
-    println!("{partner}: {state}, {} waiting, {} dead", standing.waiting, standing.dead);
+    print_standing(partner, &standing);
     done.iter().for_each(print_done);
     Ok(())
 }
@@ -291,8 +333,14 @@ async fn run_replay(app: &App, replay: ReplayArgs) -> anyhow::Result<()> {
         return Ok(());
     }
     let Some(partner) = &replay.partner else {
-        bail!("name a message, or --partner with --from-no and --to-no or with --from and --to");
+        bail!("name a message, or --partner with --dead, with --from-no and --to-no, or with --from and --to");
     };
+    check_name(app, partner).await?;
+    if replay.dead {
+        let messages = actions::retry_dead(app, Asked { partner, by: &replay.by }).await?;
+        println!("{messages} messages that were given up are delivered next");
+        return Ok(());
+    }
     let wanted = Replay { from_no: replay.from_no, to_no: replay.to_no, from_at: replay.from, to_at: replay.to };
     let messages = actions::replay(app, Asked { partner, by: &replay.by }, (wanted, Attempt::First)).await?;
     println!("{messages} messages are delivered again");

@@ -176,6 +176,21 @@ pub async fn retry(app: &App, asked: Asked<'_>, (message_no, attempt): (i64, Att
     Ok(())
 }
 
+/// Tries every message again at once that was given up, in order; returns how many there are.
+pub async fn retry_dead(app: &App, asked: Asked<'_>) -> Outcome<i64, EventRefusal> {
+    let now = app.clock.now();
+    let mut transaction = database::begin(&app.pool).await?;
+    let revived = store::retry_dead(&mut transaction, asked.partner, now).await?;
+    if revived.messages > 0 {
+        let (range, messages) = (revived.from_no.zip(revived.to_no), Some(revived.messages));
+        let reason = Some("of these, those that were given up");
+        let action = Action { range, messages, reason, ..noted(asked, "replay", now) };
+        store::note(&mut transaction, &action).await?;
+        transaction.commit().await?;
+    }
+    Ok(revived.messages)
+}
+
 /// Gives a message up that failed: what waits behind it goes on without it. Asked again, what was done is done.
 pub async fn discard(
     app: &App,

@@ -38,6 +38,23 @@ pub async fn standing(connection: &mut PgConnection, partner: &str) -> sqlx::Res
     .await
 }
 
+/// Whoever has messages that wait or were given up, is paused, or was found down, by skipping from one to the next in the index.
+pub async fn partners_to_look_at(connection: &mut PgConnection) -> sqlx::Result<Vec<String>> {
+    sqlx::query_scalar!(
+        r#"with recursive waiting as (
+               (select partner from outbox where delivered_at is null order by partner limit 1)
+               union all
+               select (select o.partner from outbox o
+                       where o.delivered_at is null and o.partner > w.partner order by o.partner limit 1)
+               from waiting w where w.partner is not null)
+           select w.partner as "partner!" from waiting w where w.partner is not null
+           union select partner from outbox_partner where paused_at is not null or failures > 0
+           order by 1"#
+    )
+    .fetch_all(connection)
+    .await
+}
+
 /// Sets or clears the pause. Resuming also forgets that the partner was down. `false` if it stood so already.
 pub async fn set_paused(
     connection: &mut PgConnection,
@@ -91,6 +108,29 @@ pub async fn retry(
     .execute(connection)
     .await?;
     Ok(done.rows_affected() == 1)
+}
+
+/// Messages that were given up and are tried again.
+#[derive(Debug)]
+pub struct Revived {
+    pub messages: i64,
+    pub from_no: Option<i64>,
+    pub to_no: Option<i64>,
+}
+
+/// Tries every message of a partner again at once that was given up, each as [`retry`] does.
+pub async fn retry_dead(connection: &mut PgConnection, partner: &str, now: DateTime<Utc>) -> sqlx::Result<Revived> {
+    sqlx::query_as!(
+        Revived,
+        r#"with revived as (
+               update outbox set next_attempt_at = least(next_attempt_at, $2), dead_at = null, attempts = 1
+               where partner = $1 and dead_at is not null returning message_no)
+           select count(*) as "messages!", min(message_no) as from_no, max(message_no) as to_no from revived"#,
+        partner,
+        now,
+    )
+    .fetch_one(connection)
+    .await
 }
 
 /// Which messages are delivered again.

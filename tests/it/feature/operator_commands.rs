@@ -11,9 +11,13 @@ async fn a_partner_whose_name_is_misspelt_is_not_said_to_be_paused(pool: PgPool)
     let town = town::found(house::open(pool.clone(), "2026-01-05").await, 10_000_000).await;
     let fenqi = Program::on(&pool).await;
     let pause = ["outbox", "pause", "harbor-bank", "--by", "Li Na"];
-    for arguments in
-        [&pause[..], &["outbox", "resume", "harbor-bank", "--by", "Li Na"], &["outbox", "status", "payout"]]
-    {
+    for arguments in [
+        &pause[..],
+        &["outbox", "resume", "harbor-bank", "--by", "Li Na"],
+        &["outbox", "status", "payout"],
+        &["outbox", "list", "--partner", "harbor-bank"],
+        &["outbox", "replay", "--partner", "harbor-bank", "--dead"],
+    ] {
         let refused = fenqi.refused(arguments);
         assert!(refused.contains("no messages go to") && refused.contains("fenqi funder list"), "{refused}");
     }
@@ -27,6 +31,8 @@ async fn a_partner_whose_name_is_misspelt_is_not_said_to_be_paused(pool: PgPool)
         assert!(told["partner"] == json!(partner) && told["standing"]["paused_at"].is_string(), "{told}");
         assert_eq!((&told["done"][0]["action"], &told["done"][0]["done_by"]), (&json!("pause"), &json!("Li Na")));
     }
+    let all = fenqi.done(&["outbox", "status"]);
+    assert!(all.starts_with("harbour-bank: paused since ") && all.lines().count() == 4, "{all}");
     let number = "select message_no from outbox where kind = 'reserve_deposited'";
     let number: i64 = sqlx::query_scalar(number).fetch_one(&pool).await.unwrap();
     let number = number.to_string();
@@ -35,10 +41,16 @@ async fn a_partner_whose_name_is_misspelt_is_not_said_to_be_paused(pool: PgPool)
     let message = &shown["message"];
     assert_eq!((&message["partner"], &message["kind"]), (&json!("harbour-bank"), &json!("reserve_deposited")));
     assert_eq!((&message["body"]["amount_fen"], &shown["done"]), (&json!(10_000_000), &json!([])));
-    sqlx::query("update outbox set attempts = 1, last_error = 'refused: no'").execute(&pool).await.unwrap();
+    let dead = "update outbox set attempts = 18, dead_at = created_at, last_error = 'refused: no'";
+    sqlx::query(dead).execute(&pool).await.unwrap();
+    assert!(fenqi.done(&["outbox", "status", "--json"]).contains(r#""dead":1,"#));
+    let dead = ["outbox", "replay", "--partner", "harbour-bank", "--dead", "--by", "Li Na"];
+    assert!(fenqi.done(&dead).starts_with("1 messages that were given up"));
+    assert!(fenqi.done(&dead).starts_with("0 messages"), "none is left");
     fenqi.done(&["outbox", "discard", &number, "--reason", "entered by hand", "--by", "Li Na"]);
     let told = fenqi.done(&show);
     assert!(told.contains(": discarded, attempts 1") && told.contains("by Li Na: entered by hand"), "{told}");
+    assert!(told.contains(&format!("replay of {number} by Li Na")), "{told}");
 }
 
 #[sqlx::test(migrator = "fenqi::MIGRATOR")]

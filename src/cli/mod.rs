@@ -26,6 +26,7 @@ mod sandbox;
 mod jobs;
 mod notify;
 mod outbox;
+mod template;
 mod close;
 mod verify;
 mod replay;

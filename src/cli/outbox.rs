@@ -9,7 +9,7 @@ use serde_json::json;
 
 use crate::app::App;
 use crate::cli::line::filled;
-use crate::cli::trial;
+use crate::cli::{template, trial};
 use crate::error::Attempt;
 use crate::funder;
 use crate::merchant::notification::merchant_of;
@@ -102,6 +102,8 @@ pub enum Args {
         #[arg(long, requires = "template")]
         path: Option<String>,
     },
+    /// Show how a funder's core is told each kind of event, or change it: by a template, in our own form, or not at all
+    Template(template::Args),
     /// Show every kind of event, or an example of one
     Kinds { kind: Option<String> },
 }
@@ -173,6 +175,7 @@ pub async fn run(args: Args) -> anyhow::Result<ExitCode> {
             println!("{partner} is delivered to");
         }
         Args::Try { message_no, template, path } => try_out(&app, message_no, template, path).await?,
+        Args::Template(args) => template::run(&app, args).await?,
         Args::Kinds { .. } => {}
     }
     app.partners.flush_log().await;

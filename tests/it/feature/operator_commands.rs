@@ -62,6 +62,8 @@ async fn what_is_not_there_is_said_with_where_to_look(pool: PgPool) {
     let (line, merchant) = (format!("line_{zeros}"), town.merchant_id.to_string());
     for (arguments, hint) in [
         (&["outbox", "kinds", "loan_mad"][..], "fenqi outbox kinds"),
+        (&["outbox", "template", "harbour-bank", "loan_mad"][..], "fenqi outbox kinds"),
+        (&["outbox", "template", "harbor-bank"][..], "fenqi funder list"),
         (&["outbox", "show", "4711"][..], "fenqi outbox list"),
         (&["outbox", "discard", "4711", "--reason", "gone", "--by", "Li Na"][..], "fenqi outbox list"),
         (&["reserve", "confirm", &order, "--by", "Li Na"][..], "fenqi reserve list"),
@@ -77,8 +79,25 @@ async fn what_is_not_there_is_said_with_where_to_look(pool: PgPool) {
     ] {
         assert!(fenqi.misspelt(nameless).contains("it must not be empty"), "{nameless:?}");
     }
+    how_a_core_is_told_is_changed_by_command(&fenqi, &pool).await;
     let told: Value = serde_json::from_str(&fenqi.done(&["funder", "list", "--json"])).unwrap();
     assert_eq!((&told["code"], &told["available_fen"]), (&json!("harbour-bank"), &json!(10_000_000)));
+}
+
+async fn how_a_core_is_told_is_changed_by_command(fenqi: &Program, pool: &PgPool) {
+    let number = "select message_no from outbox where kind = 'reserve_deposited'";
+    let number: i64 = sqlx::query_scalar(number).fetch_one(pool).await.unwrap();
+    let told = ["outbox", "template", "harbour-bank", "reserve_deposited"];
+    let change = |how: &[&str]| fenqi.done(&[&told[..], how, &["--by", "Li Na"]].concat());
+    assert!(change(&["--not-told"]).contains("version 1, saved by Li Na at "));
+    let file = std::env::temp_dir().join(format!("fenqi-template-{}.json", uuid::Uuid::new_v4().simple()));
+    std::fs::write(&file, r#"{"sum": {{ body.amount_fen | yuan }}}"#).unwrap();
+    change(&["--file", file.to_str().unwrap(), "--path", "/reserve"]);
+    std::fs::remove_file(&file).unwrap();
+    assert_eq!(fenqi.done(&["outbox", "try", &number.to_string()]), "POST /reserve\n{\"sum\": \"100000.00\"}\n");
+    change(&["--as-version", "1"]);
+    let newest: Value = serde_json::from_str(&fenqi.done(&["outbox", "template", "harbour-bank", "--json"])).unwrap();
+    assert_eq!((&newest["version"], &newest["not_told"]), (&json!(3), &json!(true)));
 }
 
 #[sqlx::test(migrator = "fenqi::MIGRATOR")]

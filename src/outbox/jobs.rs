@@ -17,12 +17,13 @@ use super::model::{AfterFailure, Pace};
 use super::store::{self, Failed, Waiting};
 use crate::app::App;
 use crate::merchant::notification::merchant_of;
+use crate::partner::shape;
 
 /// Partners delivered to at once, so that a slow one does not hold up the others. Each takes a connection, and needs another
 /// one now and then.
 const PARTNERS_AT_ONCE: u32 = 4;
 
-/// What is kept of an error, which may be in the words of a partner: the database takes no NUL.
+/// The longest error that is kept.
 const ERROR_CHARS_MAX: usize = 500;
 
 /// What a run did.
@@ -364,7 +365,7 @@ impl Run<'_> {
             match fate {
                 Some(Fate::Delivered) => delivered.push(message),
                 Some(Fate::NotTold) => not_told.push(message),
-                Some(Fate::Undeliverable(why)) => undeliverable.push((message, why.clone())),
+                Some(Fate::Undeliverable(why)) => undeliverable.push((message, kept(why))),
                 // It waits behind the one that was refused, and was not tried.
                 Some(Fate::Held) if is_behind => {}
                 Some(Fate::Left) => {}
@@ -391,7 +392,7 @@ impl Run<'_> {
             due_at: message.next_attempt_at,
             next_attempt_at: now + delay.unwrap_or_default(),
             dead_at: delay.is_none().then_some(now),
-            error: error.chars().filter(|character| !character.is_control()).take(ERROR_CHARS_MAX).collect(),
+            error: kept(error),
         }
     }
 
@@ -407,6 +408,13 @@ impl Run<'_> {
         self.summary.died += died;
         Ok(store::mark_failed(self.connection, &failed).await?)
     }
+}
+
+/// What is kept of an error, which may be in the words of a partner: they may hold a NUL, which the database does not take, or
+/// somebody's number.
+fn kept(error: &str) -> String {
+    let plain: String = error.chars().filter(|character| !character.is_control()).collect();
+    shape::hidden(&plain).unwrap_or(plain).chars().take(ERROR_CHARS_MAX).collect()
 }
 
 /// Hands a batch over, and looks meanwhile whether the partner is paused: hundreds of calls may take minutes.
@@ -450,6 +458,12 @@ mod tests {
         let failed = (1, Fate::Refused("no answer".to_owned()));
         assert!(Progress::past(2, &Fates::from([failed.clone()])) == Progress::Past(2));
         assert!(Progress::past(2, &Fates::from([failed, (2, Fate::Left)])) == Progress::Again);
+    }
+
+    #[test]
+    fn of_an_error_no_number_of_a_person_is_kept() {
+        assert_eq!(kept("refused:\u{0} nobody has 13812345678"), "refused: nobody has ***5678");
+        assert_eq!(kept(&"备".repeat(600)).chars().count(), ERROR_CHARS_MAX);
     }
 
     #[tokio::test]

@@ -14,6 +14,7 @@ use serde::de::DeserializeOwned;
 
 use super::breaker::{Breaker, BreakerSettings};
 use super::call_log::{CallLog, Ended};
+use super::shape;
 use super::signature::{
     AnswerHeaders, HEADER_NONCE, HEADER_SERIAL, HEADER_SIGNATURE, HEADER_TIMESTAMP, Identity, KeyRing, Stamp,
 };
@@ -375,12 +376,14 @@ struct Problem {
 }
 
 impl Problem {
-    /// Code and message as they can be kept: the database takes no text with a NUL in it.
+    /// Code and message as they can be kept: the database takes no text with a NUL in it, and a message may say whose card it
+    /// was.
     fn words(self) -> (String, String) {
         let plain = |text: Option<String>| -> String {
             text.unwrap_or_default().chars().filter(|letter| !letter.is_control()).collect()
         };
-        (plain(self.code), plain(self.message))
+        let message = plain(self.message);
+        (plain(self.code), shape::hidden(&message).unwrap_or(message))
     }
 }
 
@@ -412,5 +415,7 @@ mod tests {
         let said = words(r#"{"code": "NO\u0000_SUCH", "message": "not\u0000 here"}"#);
         assert_eq!(said, ("NO_SUCH".to_owned(), "not here".to_owned()));
         assert_eq!(words(r#"{"code": "\u0000"}"#), (String::new(), String::new()), "as good as none");
+        let of_a_card = words(r#"{"code": "CLOSED", "message": "card 6222 0212 3456 7894 is closed"}"#);
+        assert_eq!(of_a_card, ("CLOSED".to_owned(), "card ***7894 is closed".to_owned()));
     }
 }

@@ -58,6 +58,10 @@ pub async fn metrics(State(app): State<App>, parts: Parts) -> Result<String, Pro
         gauge!("fenqi_jobs", "status" => status).set(count as f64);
     }
     gauge!("fenqi_outbox_pending").set(waiting.outbox_pending as f64);
+    gauge!("fenqi_outbox_dead").set(waiting.outbox_dead as f64);
+    for (state, count) in [("left_alone", waiting.partners_left_alone), ("paused", waiting.partners_paused)] {
+        gauge!("fenqi_outbox_partners", "state" => state).set(count as f64);
+    }
     gauge!("fenqi_withholdings_pending").set(waiting.withholdings_pending as f64);
     gauge!("fenqi_payouts_pending").set(waiting.payouts_pending as f64);
     for reserve in reserves {

@@ -16,6 +16,10 @@ pub struct Waiting {
     pub jobs_running: i64,
     pub jobs_dead: i64,
     pub outbox_pending: i64,
+    /// Given up; part of those that are pending.
+    pub outbox_dead: i64,
+    pub partners_left_alone: i64,
+    pub partners_paused: i64,
     pub withholdings_pending: i64,
     pub payouts_pending: i64,
 }
@@ -28,6 +32,9 @@ pub async fn count_waiting(connection: &mut PgConnection) -> sqlx::Result<Waitin
                   (select count(*) from job where status = 'running') as "jobs_running!",
                   (select count(*) from job where status = 'dead') as "jobs_dead!",
                   (select count(*) from outbox where delivered_at is null) as "outbox_pending!",
+                  (select count(*) from outbox where dead_at is not null) as "outbox_dead!",
+                  (select count(*) from outbox_partner where failures > 0 and paused_at is null) as "partners_left_alone!",
+                  (select count(*) from outbox_partner where paused_at is not null) as "partners_paused!",
                   (select count(*) from withholding where status in ('created', 'submitted', 'unknown'))
                       as "withholdings_pending!",
                   (select count(*) from payout where status in ('created', 'submitted', 'unknown')) as "payouts_pending!""#

@@ -42,7 +42,13 @@ async fn health_readiness_metrics_and_the_start_page_answer(pool: PgPool) {
     assert_eq!(text("/readyz").await, "ready\n");
     assert!(text("/").await.contains("2026年1月5日"));
     let metrics = text("/metrics").await;
-    for name in ["fenqi_business_day_timestamp_seconds", "fenqi_jobs{status=\"dead\"}", "fenqi_outbox_pending"] {
+    for name in [
+        "fenqi_business_day_timestamp_seconds",
+        "fenqi_jobs{status=\"dead\"}",
+        "fenqi_outbox_pending",
+        "fenqi_outbox_dead",
+        "fenqi_outbox_partners{state=\"left_alone\"}",
+    ] {
         assert!(metrics.contains(name), "{name} is missing in\n{metrics}");
     }
 }

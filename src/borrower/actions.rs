@@ -169,6 +169,8 @@ async fn try_register(
     Ok(changes.save(connection, app).await?.then_some(answers))
 }
 
+type SealedMobiles = Vec<(BorrowerId, Vec<u8>)>;
+
 /// What a batch of registrations writes.
 #[derive(Default)]
 struct Changes {
@@ -198,7 +200,7 @@ impl Changes {
         });
     }
 
-    /// `false` when an ID number was taken meanwhile; nothing of this transaction may then be kept.
+    /// `false` when an ID number was taken, or somebody erased, meanwhile; nothing of this transaction may then be kept.
     async fn save(mut self, connection: &mut PgConnection, app: &App) -> anyhow::Result<bool> {
         // In one order everywhere, so that two batches with the same people never wait for each other in a circle.
         self.claims.sort_unstable();
@@ -209,7 +211,7 @@ impl Changes {
             store::insert_people(connection, &self.people).await?;
         }
         if !self.moved.is_empty() {
-            let sealed = self.seal_moved(connection, app).await?;
+            let Some(sealed) = self.seal_moved(connection, app).await? else { return Ok(false) };
             store::update_mobiles(connection, &sealed).await?;
             store::release_mobiles(connection, &self.released).await?;
         }
@@ -221,15 +223,16 @@ impl Changes {
         Ok(true)
     }
 
-    async fn seal_moved(&self, connection: &mut PgConnection, app: &App) -> anyhow::Result<Vec<(BorrowerId, Vec<u8>)>> {
+    /// The new mobiles of people who are locked for it; `None` when somebody of them was erased meanwhile.
+    async fn seal_moved(&self, connection: &mut PgConnection, app: &App) -> anyhow::Result<Option<SealedMobiles>> {
         let mobiles: HashMap<BorrowerId, &String> = self.moved.iter().map(|(id, mobile)| (*id, mobile)).collect();
         let ids: Vec<BorrowerId> = mobiles.keys().copied().collect();
         let mut sealed = Vec::with_capacity(ids.len());
-        for person in store::find_people(connection, &ids).await? {
+        for person in store::lock_people(connection, &ids).await? {
             let key = app.vault.open_person_key(person.borrower_id.uuid(), &person.person_key_sealed)?;
             sealed.push((person.borrower_id, key.seal(Field::Mobile, mobiles[&person.borrower_id])));
         }
-        Ok(sealed)
+        Ok((sealed.len() == ids.len()).then_some(sealed))
     }
 }
 
@@ -245,8 +248,8 @@ pub async fn sign_many(app: &App, signatures: &[Signature]) -> anyhow::Result<Ve
     let mut borrower_ids: Vec<BorrowerId> = signatures.iter().map(|signature| signature.borrower_id).collect();
     borrower_ids.dedup();
     let mut transaction = database::begin(&app.pool).await?;
-    let existing = store::existing(&mut transaction, &borrower_ids).await?;
-    let existing: std::collections::HashSet<BorrowerId> = existing.into_iter().collect();
+    let held = store::hold_people(&mut transaction, &borrower_ids).await?;
+    let existing: std::collections::HashSet<BorrowerId> = held.into_iter().map(|person| person.borrower_id).collect();
     let now = app.clock.now();
     let mut consents: Vec<NewConsent> = Vec::with_capacity(signatures.len());
     let answer = |signature: &Signature| {
@@ -286,9 +289,10 @@ pub async fn owes(app: &App, borrower_id: BorrowerId) -> anyhow::Result<Owes> {
 /// no longer be found. Lines, loans and books stay, without a name.
 pub async fn erase(app: &App, borrower_id: BorrowerId) -> Outcome<(), BorrowerRefusal> {
     let mut transaction = database::begin(&app.pool).await?;
-    let people = store::find_people(&mut transaction, &[borrower_id]).await?;
-    let person = people.first().ok_or(Fault::Refused(BorrowerRefusal::BorrowerUnknown))?;
     let owes = store::hold_debts(&mut transaction, borrower_id).await?;
+    // After the lines, for which others wait who hold the day: who applies holds the day, and then the person.
+    let people = store::lock_people(&mut transaction, &[borrower_id]).await?;
+    let person = people.first().ok_or(Fault::Refused(BorrowerRefusal::BorrowerUnknown))?;
     // Whoever is erased can neither be paid nor told what was decided.
     let is_open = store::has_open_business(&mut transaction, borrower_id).await?;
     if owes == Owes::Something || is_open {

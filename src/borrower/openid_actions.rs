@@ -22,7 +22,7 @@ pub async fn find_by_openid(app: &App, openid: &str) -> anyhow::Result<Option<Bo
 /// signed in by another one, on a telephone that was given away perhaps, is signed out, and so is the identity's former borrower.
 pub async fn link_openid(app: &App, borrower_id: BorrowerId, openid: &str) -> anyhow::Result<()> {
     let mut transaction = database::begin(&app.pool).await?;
-    let people = store::find_people(&mut transaction, &[borrower_id]).await?;
+    let people = store::hold_people(&mut transaction, &[borrower_id]).await?;
     let person = people.first().ok_or(BorrowerRefusal::BorrowerUnknown)?;
     let key = app.vault.open_person_key(borrower_id.uuid(), &person.person_key_sealed)?;
     let identity = NewIdentity {

@@ -7,7 +7,7 @@ use serde_json::json;
 
 use super::model::BorrowerRefusal;
 use super::pin::{Pin, PinRefusal, Tries};
-use super::pin_store;
+use super::{pin_store, store};
 use crate::app::App;
 use crate::base::id::BorrowerId;
 use crate::business_day;
@@ -60,6 +60,9 @@ pub async fn set_pin(app: &App, borrower_id: BorrowerId, new: NewPin<'_>) -> Out
     let hash = tokio::task::spawn_blocking(move || hash_of(&keyed)).await.map_err(anyhow::Error::from)??;
     let now = app.clock.now();
     let mut transaction = database::begin(&app.pool).await?;
+    if store::hold_people(&mut transaction, &[borrower_id]).await?.is_empty() {
+        return Err(Fault::Failed(anyhow::Error::new(BorrowerRefusal::BorrowerUnknown)));
+    }
     let former = pin_store::lock(&mut transaction, borrower_id).await?;
     pin_store::put(&mut transaction, borrower_id, &hash, now).await?;
     if former.is_some() {

@@ -91,6 +91,40 @@ pub async fn find_people(
     .await
 }
 
+/// The same, held in id order: nobody erases them before the transaction ends.
+pub async fn hold_people(
+    connection: &mut PgConnection,
+    borrower_ids: &[BorrowerId],
+) -> sqlx::Result<Vec<SealedPerson>> {
+    let ids: Vec<Uuid> = borrower_ids.iter().map(|borrower_id| borrower_id.uuid()).collect();
+    sqlx::query_as!(
+        SealedPerson,
+        r#"select borrower_id as "borrower_id: BorrowerId", person_key_sealed as "person_key_sealed!", name_sealed,
+                  id_number_sealed, mobile_sealed
+           from borrower where borrower_id = any($1) and person_key_sealed is not null order by borrower_id for share"#,
+        &ids
+    )
+    .fetch_all(connection)
+    .await
+}
+
+/// The same, locked in id order to be changed or erased: waits for whoever holds them.
+pub async fn lock_people(
+    connection: &mut PgConnection,
+    borrower_ids: &[BorrowerId],
+) -> sqlx::Result<Vec<SealedPerson>> {
+    let ids: Vec<Uuid> = borrower_ids.iter().map(|borrower_id| borrower_id.uuid()).collect();
+    sqlx::query_as!(
+        SealedPerson,
+        r#"select borrower_id as "borrower_id: BorrowerId", person_key_sealed as "person_key_sealed!", name_sealed,
+                  id_number_sealed, mobile_sealed
+           from borrower where borrower_id = any($1) and person_key_sealed is not null order by borrower_id for update"#,
+        &ids
+    )
+    .fetch_all(connection)
+    .await
+}
+
 /// The borrower who holds a mobile now.
 pub async fn find_by_mobile(connection: &mut PgConnection, hash: &BlindIndex) -> sqlx::Result<Option<BorrowerId>> {
     sqlx::query_scalar!(
@@ -304,17 +338,6 @@ pub async fn withdraw_consents(
     .execute(connection)
     .await?;
     Ok(())
-}
-
-/// Which of these borrowers exist.
-pub async fn existing(connection: &mut PgConnection, borrower_ids: &[BorrowerId]) -> sqlx::Result<Vec<BorrowerId>> {
-    let ids: Vec<Uuid> = borrower_ids.iter().map(|borrower_id| borrower_id.uuid()).collect();
-    sqlx::query_scalar!(
-        r#"select borrower_id as "borrower_id: BorrowerId" from borrower where borrower_id = any($1)"#,
-        &ids
-    )
-    .fetch_all(connection)
-    .await
 }
 
 /// Locks a borrower's lines and says whether any of them is used: no purchase or repayment changes the answer before the

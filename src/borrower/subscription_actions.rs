@@ -2,9 +2,11 @@
 
 use std::collections::HashMap;
 
+use super::store;
 use super::subscription_store::{self, Subscription, Wanting};
 use crate::app::App;
 use crate::base::id::BorrowerId;
+use crate::database;
 use crate::notice::WECHAT_MESSAGES;
 use crate::vault::Field;
 
@@ -37,8 +39,12 @@ pub async fn allow(app: &App, borrower_id: BorrowerId, templates: &[&str]) -> an
     let choices = choices(app, borrower_id).await?;
     let is_named = |choice: &&Choice| templates.contains(&choice.template.as_str());
     let kinds: Vec<&str> = choices.iter().filter(is_named).map(|choice| choice.kind).collect();
-    let mut connection = app.pool.acquire().await?;
-    Ok(subscription_store::allow(&mut connection, borrower_id, &kinds, app.clock.now()).await?)
+    let mut transaction = database::begin(&app.pool).await?;
+    if !store::hold_people(&mut transaction, &[borrower_id]).await?.is_empty() {
+        subscription_store::allow(&mut transaction, borrower_id, &kinds, app.clock.now()).await?;
+    }
+    transaction.commit().await?;
+    Ok(())
 }
 
 /// Tells the borrower nothing in WeChat any more.

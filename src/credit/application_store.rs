@@ -56,7 +56,7 @@ pub struct DecidedRow {
     pub proposal: Option<Proposal>,
 }
 
-/// People who may apply; those unknown or erased are missing.
+/// People who may apply, held in id order, so that nobody is erased while they apply; those unknown or erased are missing.
 pub async fn find_applicants(
     connection: &mut PgConnection,
     borrower_ids: &[BorrowerId],
@@ -76,7 +76,8 @@ pub async fn find_applicants(
                       as "open_applications!",
                   (select max(a.created_at) from application a
                    where a.borrower_id = b.borrower_id and a.status = 'refused') as refused_at
-           from borrower b where b.borrower_id = any($1) and b.person_key_sealed is not null"#,
+           from borrower b where b.borrower_id = any($1) and b.person_key_sealed is not null
+           order by b.borrower_id for share of b"#,
         &ids
     )
     .fetch_all(connection)

@@ -109,10 +109,15 @@ async fn whoever_asks_hears_whether_purchases_are_being_made(pool: PgPool) {
 
 /// Waits until somebody waits for a lock in this database.
 pub(super) async fn until_somebody_waits(pool: &PgPool) {
+    until_as_many_wait(pool, 1).await;
+}
+
+/// Waits until so many wait for a lock in this database.
+pub(super) async fn until_as_many_wait(pool: &PgPool, many: i64) {
     let waiting =
         "select count(*) from pg_stat_activity where datname = current_database() and wait_event_type = 'Lock'";
-    house::until("somebody waits for a lock", async || {
-        sqlx::query_scalar::<_, i64>(waiting).fetch_one(pool).await.unwrap() > 0
+    house::until("as many wait for a lock", async || {
+        sqlx::query_scalar::<_, i64>(waiting).fetch_one(pool).await.unwrap() >= many
     })
     .await;
 }

@@ -6,8 +6,8 @@ use fenqi::base::Fen;
 use fenqi::base::id::{BorrowerId, CardId};
 use fenqi::borrower::actions::{self, Signature};
 use fenqi::borrower::card::{CardBinding, CardCode, CardStatus};
-use fenqi::borrower::{Agreement, BorrowerRefusal, CardRefusal, Registration, card_actions};
-use fenqi::credit::{ApplyRequest, actions as credit_actions, own_store};
+use fenqi::borrower::{Agreement, BorrowerRefusal, CardRefusal, Registration, card_actions, openid_actions};
+use fenqi::credit::{ApplyRefusal, ApplyRequest, actions as credit_actions, own_store};
 use fenqi::demo::identity;
 use fenqi::error::{Fault, Outcome};
 use fenqi::sandbox::{Matcher, Scripted};
@@ -15,6 +15,7 @@ use sha2::{Digest, Sha256};
 use sqlx::PgPool;
 
 use super::applicant::{bind, ready, registered, registration, request, standard_product, steady};
+use super::authoriser::until_as_many_wait;
 use crate::house;
 
 fn refused<T: std::fmt::Debug, R: std::fmt::Debug>(outcome: Outcome<T, R>) -> R {
@@ -338,4 +339,77 @@ async fn an_erased_person_cannot_be_read_or_found(pool: PgPool) {
     assert_eq!(holder_of(&app, identity::mobile(1).reveal()).await, None);
     assert_eq!(refused(actions::erase(&app, borrower_id).await), BorrowerRefusal::BorrowerUnknown);
     assert_ne!(actions::register(&app, registration(&app, 1)).await.unwrap(), borrower_id);
+}
+
+/// A transaction in which nobody else writes to a table, which anybody may read.
+async fn holding_up(app: &App, table: &str) -> sqlx::PgTransaction<'static> {
+    let mut transaction = fenqi::database::begin(&app.pool).await.unwrap();
+    let lock = format!("lock table {table} in exclusive mode");
+    sqlx::raw_sql(sqlx::AssertSqlSafe(lock)).execute(&mut *transaction).await.unwrap();
+    transaction
+}
+
+#[sqlx::test(migrator = "fenqi::MIGRATOR")]
+async fn nobody_is_erased_beside_an_application_or_comes_back_half(pool: PgPool) {
+    let (app, _world) = house::open_in_world(pool, "2026-01-05").await;
+    let product = standard_product(&app).await;
+    // Who is about to be written as an applicant is not erased.
+    let applicant = ready(&app, 1).await;
+    let held_up = holding_up(&app, "application").await;
+    let (applied, erased, ()) = tokio::join!(
+        credit_actions::apply(&app, request(applicant, product, Some(steady()))),
+        async {
+            until_as_many_wait(&app.pool, 1).await;
+            actions::erase(&app, applicant).await
+        },
+        async {
+            until_as_many_wait(&app.pool, 2).await;
+            held_up.commit().await.unwrap();
+        }
+    );
+    applied.unwrap();
+    assert_eq!(refused(erased), BorrowerRefusal::StillOwing);
+    assert_eq!(actions::profile(&app, applicant).await.unwrap().mobile, identity::mobile(1));
+
+    // Who is about to be erased neither applies nor is found under a new mobile: that is another account.
+    let leaving = ready(&app, 2).await;
+    let moved = Registration { mobile: identity::mobile(77), ..registration(&app, 2) };
+    let held_up = holding_up(&app, "pin").await;
+    let (erased, applied, registered, ()) = tokio::join!(
+        actions::erase(&app, leaving),
+        async {
+            until_as_many_wait(&app.pool, 1).await;
+            credit_actions::apply(&app, request(leaving, product, Some(steady()))).await
+        },
+        async {
+            until_as_many_wait(&app.pool, 2).await;
+            actions::register(&app, moved.clone()).await.unwrap()
+        },
+        async {
+            until_as_many_wait(&app.pool, 3).await;
+            held_up.commit().await.unwrap();
+        }
+    );
+    erased.unwrap();
+    assert_eq!(refused(applied), ApplyRefusal::BorrowerUnknown);
+    assert_ne!(registered, leaving);
+    assert_eq!(holder_of(&app, moved.mobile.reveal()).await, Some(registered));
+
+    // Nor under an identity in WeChat.
+    let leaving = ready(&app, 3).await;
+    let held_up = holding_up(&app, "pin").await;
+    let (erased, linked, ()) = tokio::join!(
+        actions::erase(&app, leaving),
+        async {
+            until_as_many_wait(&app.pool, 1).await;
+            openid_actions::link_openid(&app, leaving, "openid-3").await
+        },
+        async {
+            until_as_many_wait(&app.pool, 2).await;
+            held_up.commit().await.unwrap();
+        }
+    );
+    erased.unwrap();
+    assert!(linked.is_err(), "who is erased is unknown");
+    assert_eq!(openid_actions::find_by_openid(&app, "openid-3").await.unwrap(), None);
 }

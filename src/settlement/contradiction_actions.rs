@@ -105,6 +105,7 @@ async fn change(
         failure: (!is_paid).then(|| text.to_owned()),
         bank_reference: is_paid.then(|| text.to_owned()),
         query_at: None,
+        held_up: None,
     };
     let changed = store::save_changes(connection, &[change], booking.at).await?;
     anyhow::ensure!(changed == 1, "a locked payout changed its status");

@@ -5,7 +5,7 @@ use std::collections::btree_map::Entry;
 
 use chrono::{DateTime, TimeDelta, Utc};
 
-use super::payout::{ASK_AGAIN_TIMES, Answer, PayoutKind, Word};
+use super::payout::{ASK_AGAIN_TIMES, Answer, PayoutKind, Word, may_arrive};
 use super::payout_actions::{self, CalledBack, Tally};
 use super::payout_store::{self as store, Asked, Claim, Claimed};
 use crate::app::App;
@@ -105,8 +105,7 @@ async fn submit(app: &App, claimed: &[Claimed], send_by: DateTime<Utc>) -> BTree
                 payments.push(Payment { key, amount: payout.amount, pay_to, remark: remark(payout.kind) });
                 Word::Silence
             }
-            // It was never sent, so this is as final as the channel's own word.
-            None => Word::Failed { failure: "payee_missing".to_owned() },
+            None => not_paid(payout, "payee_missing".to_owned()),
         };
         answers.insert(payout.payout_id, Answer { attempt_no: payout.attempt_no, amount: None, word });
     }
@@ -130,8 +129,12 @@ async fn submit(app: &App, claimed: &[Claimed], send_by: DateTime<Utc>) -> BTree
                 batches.push(batch);
             }
             Err(CallError::Rejected { status, code, .. }) if is_about_content(status) => {
-                let failed = Word::Failed { failure: format!("rejected: {code}") };
-                answer_all(&mut answers, &batch, &failed);
+                let is_it = |payout: &&Claimed| {
+                    batch.iter().any(|payment| payment.key == order_key(payout.payout_id, payout.attempt_no))
+                };
+                for payout in claimed.iter().filter(is_it) {
+                    answer_all(&mut answers, &batch, &not_paid(payout, format!("rejected: {code}")));
+                }
             }
             Err(CallError::NotSent { .. } | CallError::Rejected { .. }) => {
                 answer_all(&mut answers, &batch, &Word::NotSent);
@@ -140,6 +143,12 @@ async fn submit(app: &App, claimed: &[Claimed], send_by: DateTime<Utc>) -> BTree
         }
     }
     answers
+}
+
+/// What was never sent, or never taken, has failed; that is as final as the channel's own word. Unless it was sent before: then it may
+/// be paid still, and must not be given up or sent under another key.
+fn not_paid(payout: &Claimed, why: String) -> Word {
+    if may_arrive(payout.sent_at, payout.denied_at) { Word::HeldUp { why } } else { Word::Failed { failure: why } }
 }
 
 fn answer_all(answers: &mut BTreeMap<PayoutId, Answer>, batch: &[Payment], word: &Word) {

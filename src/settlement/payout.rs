@@ -122,6 +122,10 @@ pub enum Word {
     NotReceived,
     /// This call did not reach the channel: our own word, not the channel's.
     NotSent,
+    /// Nothing was sent, or what was sent was not taken: our own word. An earlier request under the same key may be paid still.
+    HeldUp {
+        why: String,
+    },
     /// There was no answer, or none that counts.
     Silence,
 }
@@ -137,6 +141,10 @@ pub enum Learned {
     },
     /// Ask again later.
     Wait,
+    /// The same, as there is nobody to pay, or the channel does not take it, while an earlier request may be paid still.
+    HeldUp {
+        why: String,
+    },
     /// Send it again under the same key, which the channel pays at most once.
     SendAgain,
     AlreadyApplied,
@@ -153,9 +161,12 @@ impl Standing {
                 // People said so before the channel did.
                 Word::Succeeded { bank_reference } if self.is_paid_under(bank_reference) => Learned::AlreadyApplied,
                 Word::Succeeded { .. } => Learned::Contradiction(self.paid_elsewhere()),
-                Word::Failed { .. } | Word::Pending | Word::NotReceived | Word::NotSent | Word::Silence => {
-                    Learned::AlreadyApplied
-                }
+                Word::Failed { .. }
+                | Word::Pending
+                | Word::NotReceived
+                | Word::NotSent
+                | Word::HeldUp { .. }
+                | Word::Silence => Learned::AlreadyApplied,
             };
         }
         if matches!(answer.word, Word::Succeeded { .. }) && answer.amount.is_some_and(|theirs| theirs != self.amount) {
@@ -172,8 +183,13 @@ impl Standing {
             }
             (PayoutState::Created | PayoutState::Submitted | PayoutState::Unknown, Word::Pending) => Learned::Wait,
             (PayoutState::Submitted | PayoutState::Unknown, Word::Silence) => Learned::Wait,
+            (PayoutState::Submitted | PayoutState::Unknown, Word::HeldUp { why }) => {
+                Learned::HeldUp { why: why.clone() }
+            }
             (PayoutState::Submitted | PayoutState::Unknown, Word::NotReceived | Word::NotSent) => Learned::SendAgain,
-            (PayoutState::Created, Word::NotReceived | Word::NotSent | Word::Silence) => Learned::AlreadyApplied,
+            (PayoutState::Created, Word::NotReceived | Word::NotSent | Word::HeldUp { .. } | Word::Silence) => {
+                Learned::AlreadyApplied
+            }
             (PayoutState::Succeeded { bank_reference: ours }, Word::Succeeded { bank_reference: theirs }) => {
                 if ours == theirs {
                     Learned::AlreadyApplied
@@ -184,13 +200,20 @@ impl Standing {
             (PayoutState::Succeeded { .. }, Word::Failed { .. } | Word::NotReceived) => {
                 Learned::Contradiction(ContradictionKind::WeSucceededTheyFailed)
             }
-            (PayoutState::Succeeded { .. }, Word::Pending | Word::NotSent | Word::Silence) => Learned::AlreadyApplied,
+            (PayoutState::Succeeded { .. }, Word::Pending | Word::NotSent | Word::HeldUp { .. } | Word::Silence) => {
+                Learned::AlreadyApplied
+            }
             (PayoutState::Failed { .. } | PayoutState::Cancelled, Word::Succeeded { .. }) => {
                 Learned::Contradiction(ContradictionKind::WeFailedTheySucceeded)
             }
             (
                 PayoutState::Failed { .. } | PayoutState::Cancelled,
-                Word::Failed { .. } | Word::Pending | Word::NotReceived | Word::NotSent | Word::Silence,
+                Word::Failed { .. }
+                | Word::Pending
+                | Word::NotReceived
+                | Word::NotSent
+                | Word::HeldUp { .. }
+                | Word::Silence,
             ) => Learned::AlreadyApplied,
         }
     }
@@ -224,6 +247,17 @@ pub enum Cancelling {
     Paid {
         payout_id: PayoutId,
     },
+}
+
+/// How long after it was taken a request that nobody heard of may still come to the channel and be paid: it begins within half a
+/// minute, and the channel, whose clock may be five minutes behind ours, believes no signature that is five minutes old. The rest is
+/// for a word that was long on its way to us.
+const ARRIVES_WITHIN: TimeDelta = TimeDelta::minutes(15);
+
+/// Whether the last request of an attempt may still be paid: unless the channel said, when it could no longer arrive, that it never
+/// heard of it.
+pub fn may_arrive(sent_at: Option<DateTime<Utc>>, denied_at: Option<DateTime<Utc>>) -> bool {
+    sent_at.is_some_and(|sent_at| denied_at.is_none_or(|denied_at| denied_at < sent_at + ARRIVES_WITHIN))
 }
 
 /// What is booked as paid is asked about again, a day later and so often in all: a bank may send money back within these days, and
@@ -344,6 +378,20 @@ mod tests {
     fn what_the_channel_never_heard_of_is_sent_again_under_its_key() {
         assert_eq!(standing(PayoutState::Unknown).learn(&says(Word::NotReceived)), Learned::SendAgain);
         assert_eq!(standing(PayoutState::Created).learn(&says(Word::NotReceived)), Learned::AlreadyApplied);
+    }
+
+    #[test]
+    fn what_may_still_arrive_is_not_given_up() {
+        let held_up = says(Word::HeldUp { why: "payee_missing".into() });
+        let learned = Learned::HeldUp { why: "payee_missing".into() };
+        assert_eq!(standing(PayoutState::Submitted).learn(&held_up), learned);
+        assert_eq!(standing(PayoutState::Failed { failure: "x".into() }).learn(&held_up), Learned::AlreadyApplied);
+        let at = |minutes| Some(DateTime::UNIX_EPOCH + TimeDelta::minutes(minutes));
+        assert!(!may_arrive(None, None), "it was never sent");
+        assert!(may_arrive(at(0), None));
+        assert!(may_arrive(at(0), at(14)));
+        assert!(!may_arrive(at(0), at(15)));
+        assert!(may_arrive(at(20), at(15)), "it was sent again since");
     }
 
     #[test]

@@ -113,12 +113,8 @@ impl Round {
                 let change = Change { failure: Some(failure), ..self.change(payout, PayoutStatus::Failed) };
                 self.changes.push(change);
             }
-            Learned::Wait => {
-                self.tally.waiting += 1;
-                let query_at = Some(self.now + query_delay(payout.queries));
-                let change = Change { query_at, ..self.change(payout, PayoutStatus::Unknown) };
-                self.changes.push(change);
-            }
+            Learned::Wait => self.wait(payout, None),
+            Learned::HeldUp { why } => self.wait(payout, Some(why)),
             Learned::SendAgain => {
                 self.tally.waiting += 1;
                 let change = self.change(payout, PayoutStatus::Created);
@@ -130,6 +126,14 @@ impl Round {
                 self.contradict(payout, answer, kind);
             }
         }
+    }
+
+    /// Leaves a payout to be asked about; `held_up` says why nothing was sent this time.
+    fn wait(&mut self, payout: &Locked, held_up: Option<String>) {
+        self.tally.waiting += 1;
+        let query_at = Some(self.now + query_delay(payout.queries));
+        let change = Change { query_at, held_up, ..self.change(payout, PayoutStatus::Unknown) };
+        self.changes.push(change);
     }
 
     /// Holds a payout back until people have settled it; what is booked stays booked until then, and one that was cancelled is theirs
@@ -161,6 +165,7 @@ impl Round {
             failure: None,
             bank_reference: None,
             query_at: None,
+            held_up: None,
         }
     }
 }
@@ -181,6 +186,7 @@ fn words(answer: &Answer) -> &str {
         Word::Pending => "processing",
         Word::NotReceived => "not_found",
         Word::NotSent => "not_sent",
+        Word::HeldUp { why } => why.as_str(),
         Word::Silence => "silence",
     }
 }
@@ -335,6 +341,7 @@ async fn retry(
         failure: None,
         bank_reference: None,
         query_at: None,
+        held_up: None,
     };
     if store::save_changes(connection, &[change], now).await? != 1 {
         return Err(Fault::Failed(anyhow::anyhow!("a locked payout changed its status")));
@@ -377,6 +384,7 @@ pub async fn cancel_left_over(
         failure: None,
         bank_reference: None,
         query_at: None,
+        held_up: None,
     };
     let changed = store::save_changes(connection, &[change], now).await?;
     anyhow::ensure!(changed == 1, "a locked payout changed its status");

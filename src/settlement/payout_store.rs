@@ -100,6 +100,9 @@ pub struct Claimed {
     /// A borrower's name and key.
     pub name_sealed: Option<Vec<u8>>,
     pub person_key_sealed: Option<Vec<u8>>,
+    /// When this attempt was last sent before, and when the channel last said that it never heard of it.
+    pub sent_at: Option<DateTime<Utc>>,
+    pub denied_at: Option<DateTime<Utc>>,
 }
 
 /// When and how many payouts are taken at once.
@@ -131,7 +134,8 @@ pub async fn claim_to_submit(connection: &mut PgConnection, claim: Claim) -> sql
            select c.payout_id as "payout_id: PayoutId", c.kind as "kind: PayoutKind", c.beneficiary_id, c.attempt_no,
                   c.amount_fen as "amount: Fen", coalesce(m.settlement_account_name, f.code) as payee_name,
                   coalesce(m.settlement_account_sealed, card.number_sealed) as number_sealed,
-                  b.name_sealed as "name_sealed?", b.person_key_sealed
+                  b.name_sealed as "name_sealed?", b.person_key_sealed, earlier.sent_at as "sent_at?",
+                  earlier.denied_at as "denied_at?"
            from claimed c
            left join merchant m on c.kind = 'settlement' and m.merchant_id = c.beneficiary_id
            left join funder f on c.kind = 'remittance' and f.funder_id = c.beneficiary_id
@@ -140,6 +144,12 @@ pub async fn claim_to_submit(connection: &mut PgConnection, claim: Claim) -> sql
                select number_sealed from bank_card k
                where k.borrower_id = b.borrower_id and k.status = 'bound'
                order by k.card_id = c.card_id desc nulls last, k.is_default desc limit 1) card on true
+           left join lateral (
+               select max(occurred_at) filter (where status = 'submitted' and was_held_up is not true) as sent_at,
+                      max(occurred_at) filter (where status = 'created') as denied_at
+               from (select status, occurred_at,
+                            lead(status = 'unknown' and detail is not null) over (order by event_no) as was_held_up
+                     from payout_event e where e.payout_id = c.payout_id and e.attempt_no = c.attempt_no) event) earlier on true
            order by c.payout_id"#,
         claim.today.date(),
         claim.limit,
@@ -278,6 +288,8 @@ pub struct Change {
     pub failure: Option<String>,
     pub bank_reference: Option<String>,
     pub query_at: Option<DateTime<Utc>>,
+    /// Why nothing was sent this time, of what stays unknown; its event tells it.
+    pub held_up: Option<String>,
 }
 
 /// Writes changes with their event rows. What is paid now, by the channel's word on its present attempt, needs no settling any more,
@@ -290,6 +302,7 @@ pub async fn save_changes(connection: &mut PgConnection, changes: &[Change], now
     let failure: Vec<Option<&str>> = changes.iter().map(|change| change.failure.as_deref()).collect();
     let bank_reference: Vec<Option<&str>> = changes.iter().map(|change| change.bank_reference.as_deref()).collect();
     let query_at: Vec<Option<DateTime<Utc>>> = changes.iter().map(|change| change.query_at).collect();
+    let held_up: Vec<Option<&str>> = changes.iter().map(|change| change.held_up.as_deref()).collect();
     let done = sqlx::query!(
         "with changed as (
              update payout p set status = c.after, attempt_no = c.attempt_no, failure = c.failure,
@@ -304,10 +317,10 @@ pub async fn save_changes(connection: &mut PgConnection, changes: &[Change], now
                                             then p.contradicted_on end,
                     proposed_reference = case when c.after <> 'succeeded' then p.proposed_reference end,
                     proposed_by = case when c.after <> 'succeeded' then p.proposed_by end
-             from unnest($1::uuid[], $2::smallint[], $3::text[], $4::text[], $5::text[], $6::text[], $7::timestamptz[])
-                  as c(payout_id, attempt_no, before, after, failure, bank_reference, query_at)
+             from unnest($1::uuid[], $2::smallint[], $3::text[], $4::text[], $5::text[], $6::text[], $7::timestamptz[], $9::text[])
+                  as c(payout_id, attempt_no, before, after, failure, bank_reference, query_at, held_up)
              where p.payout_id = c.payout_id and p.status = c.before
-             returning p.payout_id, p.attempt_no, p.status, coalesce(p.failure, p.bank_reference) as detail)
+             returning p.payout_id, p.attempt_no, p.status, coalesce(p.failure, p.bank_reference, c.held_up) as detail)
          insert into payout_event (payout_id, attempt_no, status, detail, occurred_at)
          select payout_id, attempt_no, status, detail, $8 from changed",
         &payout_id,
@@ -318,6 +331,7 @@ pub async fn save_changes(connection: &mut PgConnection, changes: &[Change], now
         &bank_reference as &[Option<&str>],
         &query_at as &[Option<DateTime<Utc>>],
         now,
+        &held_up as &[Option<&str>],
     )
     .execute(connection)
     .await?;

@@ -5,14 +5,14 @@ use std::sync::Arc;
 
 use chrono::TimeDelta;
 use fenqi::app::App;
-use fenqi::base::id::{BorrowerId, CardId, LineId, PayoutId, mint};
+use fenqi::base::id::{BorrowerId, CardId, LineId, PayoutId, RepaymentId, mint};
 use fenqi::base::{BusinessDay, Fen};
 use fenqi::error::{Fault, Step};
 use fenqi::merchant;
 use fenqi::merchant::actions::AccountChange;
 use fenqi::sandbox::world::lock;
 use fenqi::sandbox::{Fault as Trouble, Matcher, Scripted, World};
-use fenqi::settlement::payout::{Answer, PayoutRefusal, Word};
+use fenqi::settlement::payout::{Answer, Cancelling, PayoutRefusal, Word};
 use fenqi::settlement::payout_actions::{self, CalledBack, Tally};
 use fenqi::settlement::{self, Ending, NewPayout, PayoutFor, PayoutStatus, Settling};
 use fenqi::vault::Field;
@@ -331,6 +331,51 @@ async fn what_is_owed_back_goes_to_the_borrowers_default_card_once(pool: PgPool)
         .await
         .unwrap();
     assert_eq!(keyed_by, line_id.uuid());
+}
+
+#[sqlx::test(migrator = "fenqi::MIGRATOR")]
+async fn what_may_still_arrive_is_not_given_up_when_its_card_is_gone(pool: PgPool) {
+    let street = street(pool, "2026-03-02").await;
+    let (app, now, number) = (&street.app, street.app.clock.now(), "6222021234567890128");
+    let (borrower_id, repayment_id) = (BorrowerId::mint(now), RepaymentId::mint(now));
+    bind_card(app, borrower_id, number).await;
+    let owed = NewPayout {
+        payout_id: PayoutId::mint(now),
+        paid_for: PayoutFor::Borrower {
+            source_id: repayment_id.uuid(),
+            line_id: LineId::mint(now),
+            funder_id: street.funder_id,
+            borrower_id,
+            card_id: None,
+        },
+        amount: Fen::new(1_200),
+        pay_on: street.today().await,
+        created_at: now,
+    };
+    let mut connection = app.pool.acquire().await.unwrap();
+    assert_eq!(settlement::insert_payouts(&mut connection, &[owed]).await.unwrap(), 1);
+    let lost = Scripted::answer("paid").with(Trouble::TimeoutBefore);
+    street.world.script("payout", Some(Matcher::new("account", number)), vec![lost]);
+    assert_eq!(settlement::submit_payouts(app).await.unwrap().waiting, 1);
+    sqlx::query("update bank_card set status = 'unbound', is_default = false").execute(&app.pool).await.unwrap();
+
+    // The request may be on its way: it is asked about as long as it may arrive, and neither cancelled nor retried.
+    let under_way = Cancelling::UnderWay { payout_id: owed.payout_id };
+    for minutes in (2..=14).step_by(2) {
+        street.wait(2);
+        assert_eq!(settlement::query_payouts(app).await.unwrap().waiting, 1);
+        let cancelled = payout_actions::cancel_left_over(&mut connection, repayment_id, now).await.unwrap();
+        assert_eq!(cancelled, under_way, "after {minutes} minutes");
+        let held_up = settlement::submit_payouts(app).await.unwrap();
+        assert_eq!((held_up.waiting, held_up.failed), (1, 0), "after {minutes} minutes");
+        let cancelled = payout_actions::cancel_left_over(&mut connection, repayment_id, now).await.unwrap();
+        assert_eq!(cancelled, under_way, "after {minutes} minutes");
+    }
+    street.wait(2);
+    assert_eq!(settlement::query_payouts(app).await.unwrap().waiting, 1);
+    assert_eq!(settlement::submit_payouts(app).await.unwrap().failed, 1, "now the channel's word can be believed");
+    let cancelled = payout_actions::cancel_left_over(&mut connection, repayment_id, now).await.unwrap();
+    assert_eq!((cancelled, lock(&street.world.payout).payments()), (Cancelling::Cancelled, 0));
 }
 
 /// A town with one payout, its shop's, which the channel answered so; and that payout.

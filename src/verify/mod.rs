@@ -4,6 +4,7 @@ pub mod store;
 mod balance_store;
 mod billed_store;
 mod income_store;
+mod line_store;
 mod settled_store;
 
 use sqlx::PgPool;

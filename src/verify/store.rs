@@ -3,7 +3,7 @@
 use sqlx::{AssertSqlSafe, PgConnection};
 
 use super::settled_store::{find_overpaid_penalty, find_settled, find_unpaid_penalty};
-use super::{FINDINGS_MAX, Finding, balance_store, billed_store, income_store};
+use super::{FINDINGS_MAX, Finding, balance_store, billed_store, income_store, line_store};
 
 /// An identity and how its exceptions are found.
 #[derive(Debug)]
@@ -108,6 +108,8 @@ identities! {
         "select line_id as subject, max(entry_no) as expected, count(*) as found from line_entry group by line_id
          having count(*) <> max(entry_no) or sum(used_change_fen) <> (array_agg(used_after_fen order by entry_no desc))[1]
              or sum(limit_change_fen) <> (array_agg(limit_after_fen order by entry_no desc))[1]",
+
+    "a line is frozen and closed as its journal says": line_store::STATUS,
 
     // Above its limit a line can stand only after the limit was lowered.
     "no purchase took a line over its limit":

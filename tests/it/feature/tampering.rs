@@ -10,6 +10,8 @@ use super::day_file::lived_in;
 
 const INCOME: &str = "income, costs and what is on its way to funders are what the events behind them say";
 
+const STATUS: &str = "a line is frozen and closed as its journal says";
+
 const PAYMENTS: &str =
     "what is owed to merchants, funders and cards has one payment of its amount, and is paid when that is";
 
@@ -75,6 +77,12 @@ const TAMPERED: &[(&str, &str)] = &[
     ),
     ("a line stands where its journal ends", "update credit_line set limit_fen = limit_fen + 1"),
     ("a line's journal has no gap and sums to what it says", "delete from line_entry where entry_no = 1"),
+    (STATUS, "update credit_line set status = 'frozen', frozen_for = 'operator'"),
+    (STATUS, "update credit_line set status = 'closed', frozen_for = null"),
+    (STATUS, "delete from line_entry where kind = 'unfreeze'"),
+    (STATUS, "update line_entry set kind = 'limit' where kind = 'freeze'"),
+    // Nobody lifts by hand what lateness has frozen.
+    (STATUS, "update line_entry set reason = 'person:Li Na: paid' where kind = 'unfreeze'"),
     (
         "no purchase took a line over its limit",
         "update line_entry set used_after_fen = limit_after_fen + 1

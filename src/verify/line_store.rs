@@ -1,0 +1,19 @@
+//! A line's status as SQL, against the sum of its journal.
+
+/// Every reason for a freeze is journaled once when it comes and once when it goes, and the end once. Lateness freezes by itself
+/// and is lifted by paying; whatever else stops a line was done by a person, and is lifted by one. Lateness counts ten, each of the
+/// other reasons one, the end a hundred.
+pub(super) const STATUS: &str = "
+    select l.line_id as subject, stood.told as expected, stood.stands as found
+    from credit_line l
+    left join (select line_id, bool_or(kind = 'close') as is_closed,
+                      sum(case kind when 'freeze' then 1 when 'unfreeze' then -1 else 0 end
+                          * case when reason like 'person:%' then 1 else 10 end) as reasons
+               from line_entry where kind in ('freeze', 'unfreeze', 'close') group by line_id) journal
+         on journal.line_id = l.line_id
+    cross join lateral (values (case when journal.is_closed then 100 else coalesce(journal.reasons, 0) end,
+                                case when l.status = 'closed' then 100
+                                     else coalesce(cardinality(array_remove(string_to_array(l.frozen_for, ','), 'overdue'))
+                                                   + case when l.frozen_for like 'overdue%' then 10 else 0 end, 0) end))
+               as stood(told, stands)
+    where stood.told <> stood.stands";

@@ -5,6 +5,7 @@ use sqlx::PgConnection;
 use super::model::Parts;
 use crate::base::Fen;
 use crate::base::id::{LineId, LoanId};
+use crate::ledger::Account;
 
 /// One installment as billed, or the line of an early payoff; no penalty in it.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -49,6 +50,41 @@ pub async fn load_billed_parts(
         back: parts(row.principal_back, row.interest_back, row.fee_back),
     });
     Ok(billed.collect())
+}
+
+/// What came in of a loan's interest and fees after it was charged off, and was not taken back, by period. A charge-off and a payment
+/// may be of one business day or of two that follow each other, whichever was first: then the payment's posting says so, which has
+/// what it recovered of all its loans.
+pub async fn load_recovered(
+    connection: &mut PgConnection,
+    line_id: LineId,
+    loan_id: LoanId,
+) -> sqlx::Result<Vec<(i16, Parts)>> {
+    let rows = sqlx::query!(
+        r#"select a.period as "period!", sum(a.interest)::bigint as "interest!: Fen", sum(a.fee)::bigint as "fee!: Fen"
+           from charge_off c
+           join repayment r on r.line_id = c.line_id and r.business_day >= c.business_day and r.source <> 'reversal'
+           cross join lateral unnest(r.loan_ids, r.periods, r.interest_fen, r.fee_fen) as a(loan_id, period, interest, fee)
+           where c.line_id = $1 and c.loan_id = $2 and a.loan_id = c.loan_id
+             and not exists (select from repayment b where b.line_id = r.line_id and b.source = 'reversal'
+                               and b.source_reference = r.repayment_id::text)
+             and (select coalesce(sum(leg.amount_fen), 0) from posting p
+                  cross join lateral unnest(p.debit, p.credit, p.amount_fen) as leg(debit, credit, amount_fen)
+                  where p.posting_id = r.repayment_id and p.line_id = r.line_id and leg.debit = $3 and leg.credit = $4)
+                 >= (select sum(taken.principal + taken.interest + taken.fee)
+                     from unnest(r.loan_ids, r.principal_fen, r.interest_fen, r.fee_fen) as taken(loan_id, principal, interest, fee)
+                     join charge_off e on e.line_id = r.line_id and e.loan_id = taken.loan_id
+                     where e.loan_id = c.loan_id or e.business_day < r.business_day - 1)
+           group by a.period"#,
+        line_id.uuid(),
+        loan_id.uuid(),
+        Account::ChargedOff.number(),
+        Account::RecoveryIncome.number(),
+    )
+    .fetch_all(connection)
+    .await?;
+    let parts = |interest, fee| Parts { interest, fee, ..Parts::default() };
+    Ok(rows.into_iter().map(|row| (row.period, parts(row.interest, row.fee))).collect())
 }
 
 /// Adds what a refund gives back of what was paid, by period; penalty is not given back.

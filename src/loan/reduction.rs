@@ -142,7 +142,7 @@ impl Billed {
     }
 
     /// What was paid and not given back.
-    fn kept(&self) -> Amounts {
+    pub fn kept(&self) -> Amounts {
         Amounts {
             principal: (self.paid.principal - self.back.principal).or_zero(),
             interest: (self.paid.interest - self.back.interest).or_zero(),

@@ -6,7 +6,7 @@ use sqlx::PgConnection;
 use super::model::AfterSaleRefusal;
 use super::notices::Undone;
 use super::posting::{self, Event};
-use super::refund::{BilledCharges, Effect, RefundParts, Refundable};
+use super::refund::{BilledCharges, Effect, RefundParts, Refundable, of_recovered};
 use super::store::{self, Purchase, PurchaseStatus, Refund};
 use crate::app::App;
 use crate::base::id::{LoanId, PayoutId, PurchaseId, RefundId};
@@ -18,7 +18,7 @@ use crate::credit::line::{EntryKind, Line, LineChange};
 use crate::error::{Fault, Outcome};
 use crate::funder::reserve::Occasion;
 use crate::funder::{lock_reserve, save_reserve};
-use crate::loan::reduction::{self, Amounts, Billed, Fall, Reduction, Standing};
+use crate::loan::reduction::{self, Amounts, Billed, BilledFall, Fall, Reduction, Standing};
 use crate::loan::store::{ScheduleReason, ScheduleVersion};
 use crate::loan::{Installment, Loan, LoanStatus};
 use crate::merchant::Payment;
@@ -227,8 +227,28 @@ impl Sale {
         let charges = BilledCharges {
             fell: reduction.billed.iter().map(|leaving| charges_of(&leaving.fell)).sum(),
             back: reduction.billed.iter().map(|leaving| charges_of(&leaving.back)).sum(),
+            recovered: self.recovered_of(connection, &reduction.billed, &billed).await?,
         };
         Ok(Reduced { reduction, account, charges, unbilled_owes })
+    }
+
+    /// What of the charges that go back had been recovered after the loan was written off.
+    async fn recovered_of(
+        &self,
+        connection: &mut PgConnection,
+        leaving: &[BilledFall],
+        billed: &[Billed],
+    ) -> sqlx::Result<Parts> {
+        if self.loan.charged_off_on.is_none() || leaving.iter().all(|one| charges_of(&one.back).is_zero()) {
+            return Ok(Parts::default());
+        }
+        let recovered = given_back_store::load_recovered(connection, self.line.line_id, self.loan.loan_id).await?;
+        let of_one = |one: &BilledFall| {
+            let billed = billed.iter().find(|billed| billed.period == one.period)?;
+            let (_, recovered) = recovered.iter().find(|(period, _)| period.unsigned_abs() == one.period)?;
+            Some(of_recovered(charges_of(&billed.kept()), *recovered, charges_of(&one.back)))
+        };
+        Ok(leaving.iter().filter_map(of_one).sum())
     }
 
     /// The day that a fall on billed installments counts from: while money is on its way, the day that the money would count

@@ -41,9 +41,10 @@ fn purchase_legs(amount: Fen) -> Legs {
 /// The merchant gives the amount back: what fell of the principal to the reserve, the rest to the borrower; it gets back its
 /// discount fee and subsidy. Billed interest and fees that are returned leave the funder's income: what was not paid of them is
 /// owed no more, what was comes out of what is owed on to the funder. Of a loan that was charged off, what was not paid is in the
-/// loss already, or never was income; what falls of its principal is then recovered. What was paid leaves the income all the same.
+/// loss already, or never was income; what falls of its principal is then recovered. What had been recovered of charges leaves the
+/// income of recoveries, and what was paid before the charge-off that of the days on which it ran.
 pub fn refund(event: Event, parts: &RefundParts, charges: &BilledCharges, is_charged_off: bool) -> Posting {
-    let BilledCharges { fell, back } = charges;
+    let BilledCharges { fell, back, recovered: back_recovered } = charges;
     let (of_interest, of_fee, recovered) = match is_charged_off {
         true => (Account::ChargedOff, Account::ChargedOff, parts.principal_fell),
         false => (Account::InterestIncome, Account::FeeIncomeOfFunder, Fen::ZERO),
@@ -59,8 +60,9 @@ pub fn refund(event: Event, parts: &RefundParts, charges: &BilledCharges, is_cha
         .transfer(of_fee, Account::FeeReceivable, fell.fee)
         .transfer(Account::ChargedOff, Account::RecoveryIncome, recovered)
         .transfer(Account::CollectionsPayable, Account::BorrowerPayable, back.interest + back.fee)
-        .transfer(Account::InterestIncome, Account::CollectionsInTransit, back.interest)
-        .transfer(Account::FeeIncomeOfFunder, Account::CollectionsInTransit, back.fee);
+        .transfer(Account::InterestIncome, Account::CollectionsInTransit, back.interest - back_recovered.interest)
+        .transfer(Account::FeeIncomeOfFunder, Account::CollectionsInTransit, back.fee - back_recovered.fee)
+        .transfer(Account::RecoveryIncome, Account::CollectionsInTransit, back_recovered.interest + back_recovered.fee);
     post("refund", event, legs)
 }
 
@@ -105,7 +107,7 @@ mod tests {
 
     fn legs_of_a_refund(is_charged_off: bool) -> Vec<Leg> {
         let fell = Parts { interest: Fen::new(20), fee: Fen::new(3), ..Parts::default() };
-        legs_of(&PARTS, &BilledCharges { fell, back: Parts::default() }, is_charged_off)
+        legs_of(&PARTS, &BilledCharges { fell, ..BilledCharges::default() }, is_charged_off)
     }
 
     fn leg(debit: Account, credit: Account, fen: i64) -> Leg {
@@ -136,7 +138,7 @@ mod tests {
     }
 
     #[test]
-    fn paid_charges_go_back_out_of_income_and_the_next_remittance_whether_the_loan_was_charged_off_or_not() {
+    fn paid_charges_go_back_out_of_the_next_remittance_and_the_income_that_they_came_to() {
         let zero = Fen::ZERO;
         let owed_back = RefundParts { principal_fell: zero, owed_back: PARTS.amount, ..PARTS };
         let back = Parts { interest: Fen::new(20), fee: Fen::new(3), ..Parts::default() };
@@ -147,8 +149,17 @@ mod tests {
             leg(Account::FeeIncomeOfFunder, Account::CollectionsInTransit, 3),
         ];
         for is_charged_off in [false, true] {
-            let charges = BilledCharges { fell: Parts::default(), back };
+            let charges = BilledCharges { back, ..BilledCharges::default() };
             assert_eq!(legs_of(&owed_back, &charges, is_charged_off), expected);
         }
+        let recovered = Parts { interest: Fen::new(15), fee: Fen::new(3), ..Parts::default() };
+        let charges = BilledCharges { back, recovered, ..BilledCharges::default() };
+        let expected = [
+            expected[0],
+            expected[1],
+            leg(Account::InterestIncome, Account::CollectionsInTransit, 5),
+            leg(Account::RecoveryIncome, Account::CollectionsInTransit, 18),
+        ];
+        assert_eq!(legs_of(&owed_back, &charges, true), expected);
     }
 }

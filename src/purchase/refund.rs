@@ -40,6 +40,18 @@ pub struct BilledCharges {
     pub fell: Parts,
     /// Paid, and given back to the borrower's card by the funder.
     pub back: Parts,
+    /// What of that had been recovered after the loan was written off.
+    pub recovered: Parts,
+}
+
+/// What of the charges that go `back` had been recovered, of an installment of which `kept` was paid and not given back yet: what came
+/// first goes back first, and what was recovered came last.
+pub fn of_recovered(kept: Parts, recovered: Parts, back: Parts) -> Parts {
+    let part = |get: fn(&Parts) -> Fen| {
+        let came_first = (get(&kept) - get(&recovered)).or_zero();
+        (get(&back) - came_first).or_zero()
+    };
+    Parts { interest: part(|parts| parts.interest), fee: part(|parts| parts.fee), ..Parts::default() }
 }
 
 /// All that a refund does on one day to one purchase as it stood before.
@@ -120,6 +132,18 @@ mod tests {
             purchase.refunded += parts.amount;
         }
         assert_eq!((fees, subsidies), (Fen::new(7), Fen::new(20)));
+    }
+
+    #[test]
+    fn what_was_recovered_of_an_installment_goes_back_after_what_had_come_before() {
+        let parts = |interest, fee| Parts { interest: Fen::new(interest), fee: Fen::new(fee), ..Parts::default() };
+        let of = |kept, recovered, back| of_recovered(parts(kept, kept), parts(recovered, 0), parts(back, back));
+        assert_eq!(of(10, 0, 10), parts(0, 0), "all of it came before");
+        assert_eq!(of(10, 10, 4), parts(4, 0));
+        assert_eq!(of(10, 6, 3), parts(0, 0));
+        assert_eq!(of(10, 6, 7), parts(3, 0));
+        // Those four that had come before are gone, and three of the six.
+        assert_eq!(of(3, 6, 3), parts(3, 0));
     }
 
     #[test]

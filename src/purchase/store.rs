@@ -135,6 +135,8 @@ pub struct Refund {
     pub interest_waived: Fen,
     /// Interest and fees that were paid and go back to the card.
     pub charges_back: Parts,
+    /// What of them had been recovered after the loan was written off.
+    pub charges_back_recovered: Parts,
     pub schedule_version: i32,
     pub business_day: BusinessDay,
     pub created_at: DateTime<Utc>,
@@ -171,8 +173,9 @@ pub async fn insert_refund(connection: &mut PgConnection, refund: &Refund) -> sq
     sqlx::query!(
         "insert into refund (refund_id, line_id, purchase_id, loan_id, merchant_id, funder_id, idempotency_key, amount_fen,
                              principal_fell_fen, owed_back_fen, interest_waived_fen, discount_fee_returned_fen,
-                             subsidy_returned_fen, schedule_version, business_day, created_at, interest_back_fen, fee_back_fen)
-         values ($1, $2, $3, $4, $5, $6, $7, $8, $9, $10, $11, $12, $13, $14, $15, $16, $17, $18)",
+                             subsidy_returned_fen, schedule_version, business_day, created_at, interest_back_fen, fee_back_fen,
+                             interest_back_recovered_fen, fee_back_recovered_fen)
+         values ($1, $2, $3, $4, $5, $6, $7, $8, $9, $10, $11, $12, $13, $14, $15, $16, $17, $18, $19, $20)",
         refund.refund_id.uuid(),
         refund.line_id.uuid(),
         refund.purchase_id.uuid(),
@@ -191,6 +194,8 @@ pub async fn insert_refund(connection: &mut PgConnection, refund: &Refund) -> sq
         refund.created_at,
         refund.charges_back.interest.get(),
         refund.charges_back.fee.get(),
+        refund.charges_back_recovered.interest.get(),
+        refund.charges_back_recovered.fee.get(),
     )
     .execute(connection)
     .await?;

@@ -27,7 +27,8 @@ pub(super) const INCOME: &str = "
         select f.funder_id, side.account, side.fen
         from refund f
         cross join lateral (values (105, f.discount_fee_returned_fen), (106, f.subsidy_returned_fen), (209, f.subsidy_returned_fen),
-                                   (205, f.interest_back_fen), (207, f.fee_back_fen),
+                                   (205, f.interest_back_fen - f.interest_back_recovered_fen),
+                                   (207, f.fee_back_fen - f.fee_back_recovered_fen),
                                    (210, -f.subsidy_returned_fen - f.interest_back_fen - f.fee_back_fen)) as side(account, fen)
         union all
         select r.funder_id, side.account, side.fen

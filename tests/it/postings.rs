@@ -213,7 +213,7 @@ proptest! {
         let amounts = RemittanceAmounts { collected: -back.total(), subsidy: zero, share: share_left - share };
         let to_card = FunderAmount { funder_id: event().funder_id, amount: back.total() };
         let given_back = [
-            purchase_posting::refund(event(), &nothing, &BilledCharges { fell: Parts::default(), back }, false),
+            purchase_posting::refund(event(), &nothing, &BilledCharges { back, ..BilledCharges::default() }, false),
             settlement_posting::remittance_paid(Uuid::from_u128(14), event().funder_id, amounts, booking()),
             settlement_posting::borrower_paid(Uuid::from_u128(15), event().line_id, to_card, booking()),
         ];

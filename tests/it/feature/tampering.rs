@@ -295,6 +295,11 @@ const TAMPERED: &[(&str, &str)] = &[
     (INCOME, "update refund set subsidy_returned_fen = subsidy_returned_fen + 1"),
     (INCOME, "update refund set interest_back_fen = interest_back_fen + 1"),
     (INCOME, "update refund set fee_back_fen = fee_back_fen + 1"),
+    (
+        INCOME,
+        "alter table refund drop constraint refund_back_recovered;
+         update refund set interest_back_recovered_fen = interest_back_recovered_fen + 1",
+    ),
     (INCOME, "update remittance set share_fen = share_fen + 1, net_fen = net_fen - 1, payable_fen = payable_fen - 1"),
     (INCOME, "update repayment set penalty_fen[1] = penalty_fen[1] + 1"),
     (INCOME, "update channel_file_line set cost_fen = cost_fen + 1"),

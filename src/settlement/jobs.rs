@@ -23,6 +23,9 @@ const FIRST_QUERY_AFTER: TimeDelta = TimeDelta::minutes(1);
 /// How long after payouts were taken a call with them may begin, so that it has ended before anybody asks about them. A node that
 /// stood still meanwhile sends none: another one may have sent them since, found them failed, and have a second attempt under way.
 const SEND_WITHIN: TimeDelta = TimeDelta::seconds(30);
+/// How long after it was asked the channel's word counts that it never heard of a payout: longer than a question may last. Of a node
+/// that stood still meanwhile it says nothing: another one may have sent the payout since.
+const HEARD_WITHIN: TimeDelta = TimeDelta::minutes(2);
 /// Rounds of one run of a job; what is left is the next run's, so that one job cannot hold its worker for ever.
 const ROUNDS_MAX: usize = 1_000;
 
@@ -51,11 +54,16 @@ pub async fn query_payouts(app: &App) -> anyhow::Result<Tally> {
     let (now, limit) = (app.clock.now(), PAYMENTS_MAX as i64);
     let mut tally = Tally::default();
     for _ in 0..ROUNDS_MAX {
+        let asked_at = app.clock.now();
         let asked = store::claim_to_query(&mut *app.pool.acquire().await?, now, limit).await?;
         if asked.is_empty() {
             break;
         }
-        tally.add(payout_actions::learn(app, &ask(app, &asked).await).await?);
+        let mut answers = ask(app, &asked).await;
+        if app.clock.now() > asked_at + HEARD_WITHIN {
+            answers.retain(|_, answer| answer.word != Word::NotReceived);
+        }
+        tally.add(payout_actions::learn(app, &answers).await?);
     }
     for _ in 0..ROUNDS_MAX {
         let times = (limit, ASK_AGAIN_TIMES);

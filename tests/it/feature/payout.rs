@@ -203,6 +203,15 @@ async fn a_payout_after_a_crash_is_asked_about_and_not_sent_as_new(pool: PgPool)
         .await
         .unwrap();
     assert_eq!(settlement::submit_payouts(&street.app).await.unwrap(), Default::default());
+    // A node stands still while it asks: that the channel has not heard of it says nothing of what another node has sent since.
+    let mut standing = fenqi::database::begin(&street.app.pool).await.unwrap();
+    sqlx::query("lock table payout in exclusive mode").execute(&mut *standing).await.unwrap();
+    let (asked, ()) = tokio::join!(settlement::query_payouts(&street.app), async {
+        until_somebody_waits(&street.app.pool).await;
+        street.wait(3);
+        standing.commit().await.unwrap();
+    });
+    assert_eq!((asked.unwrap(), street.payouts().await[0].1), (Tally::default(), PayoutStatus::Submitted));
     assert_eq!(settlement::query_payouts(&street.app).await.unwrap().waiting, 1);
     assert_eq!(settlement::submit_payouts(&street.app).await.unwrap().paid, 1);
     assert_eq!(lock(&street.world.payout).payments(), 1);

@@ -10,13 +10,13 @@ use chrono::{DateTime, Utc};
 use sqlx::pool::PoolConnection;
 use sqlx::{Connection, PgConnection, PgPool, PgTransaction, Postgres};
 
-use super::batch_store::{Hold, Holding, Record, read_day_and_versions, record};
+use super::batch_store::{Hold, Holding, Record, read_day_and_versions, read_spent, record};
 use super::decision::{Desk, Offer, Written};
 use super::model::{Receipt, RequestRefusal};
 use super::notices;
 use super::store;
 use super::trading_store;
-use super::weighing::Weighed;
+use super::weighing::{Rules, SpentToday, Weighed};
 use crate::app::App;
 use crate::base::id::{CodeId, FunderId, LineId, MerchantId, ProductId};
 use crate::base::{BusinessDay, Fen};
@@ -180,8 +180,10 @@ async fn try_unlocked(
     let ((lines, today, products), (earlier, merchants, orders)) = tokio::try_join!(first, beside)?;
     let wanted = wanted_of_reserves(requests, &products);
     let Some(reserves) = Lane::sufficient(slices, &wanted) else { return Ok(None) };
+    // After the lines: what is bought on one of them meanwhile makes the batch stale.
+    let spent = read_spent(deciding, &bounded_lines(requests, &products), today).await?;
     let seen: HashMap<LineId, i64> = lines.iter().map(|line| (line.line_id, line.last_entry_no)).collect();
-    let read = Read { today, lines, orders, earlier, merchants, products, reserves };
+    let read = Read { today, lines, orders, earlier, merchants, products, reserves, spent };
     let (mut desk, answers) = decide_in_order(app, read, requests);
     if !desk.written.purchases.is_empty() {
         let holds = desk.written.held.iter().map(|(funder_id, (first, amount))| Hold {
@@ -217,9 +219,10 @@ async fn try_locked(
     let Locked { mut transaction, lines, orders, today } = locked;
     let wanted = wanted_of_reserves(requests, &products);
     let moment = (today, app.clock.now());
+    let spent = read_spent(&mut transaction, &bounded_lines(requests, &products), today).await?;
     let reserves = lock_reserves(&mut transaction, wanted.into_keys(), moment).await?;
     let seen: HashMap<LineId, i64> = lines.iter().map(|line| (line.line_id, line.last_entry_no)).collect();
-    let read = Read { today, lines, orders, earlier, merchants, products, reserves };
+    let read = Read { today, lines, orders, earlier, merchants, products, reserves, spent };
     let (mut desk, answers) = decide_in_order(app, read, requests);
     if desk.written.purchases.is_empty() {
         // Left to itself, the connection would keep its locks until it is used again.
@@ -256,6 +259,7 @@ struct Read {
     merchants: HashMap<MerchantId, MerchantTerms>,
     products: HashMap<(ProductId, i32), Offer>,
     reserves: HashMap<FunderId, Reserve>,
+    spent: HashMap<LineId, SpentToday>,
 }
 
 /// The answers given before under the same keys. A purchase that another node records meanwhile under the same key is met by
@@ -272,6 +276,7 @@ fn decide_in_order(app: &App, read: Read, requests: &[Weighed]) -> (Desk, Vec<An
         merchants: read.merchants,
         products: read.products,
         orders: read.orders.into_iter().map(|order| (order.code_id, order)).collect(),
+        spent: read.spent,
         written: Written::default(),
     };
     let decide = |request: &Weighed| {
@@ -374,6 +379,15 @@ async fn offers(
 
 fn line_ids(requests: &[Weighed]) -> Vec<LineId> {
     distinct(requests.iter().map(|request| request.line_id))
+}
+
+/// Lines whose day is bounded by the rules of a product that is asked for.
+fn bounded_lines(requests: &[Weighed], products: &HashMap<(ProductId, i32), Offer>) -> Vec<LineId> {
+    let is_bounded = |request: &&Weighed| {
+        let offer = products.get(&(request.product_id, request.product_version));
+        offer.and_then(|offer| offer.product.terms.purchase_risk).and_then(Rules::of).is_some()
+    };
+    distinct(requests.iter().filter(is_bounded).map(|request| request.line_id))
 }
 
 fn code_ids(requests: &[Weighed]) -> Vec<CodeId> {

@@ -9,7 +9,8 @@ use uuid::Uuid;
 
 use super::decision::{NewPurchase, Written};
 use super::model::Decision;
-use crate::base::id::{CodeId, FunderId, LineId, ProductId};
+use super::weighing::SpentToday;
+use crate::base::id::{CodeId, FunderId, LineId, MerchantId, ProductId};
 use crate::base::{BusinessDay, Fen};
 use crate::credit::Line;
 use crate::credit::line::LineEntry;
@@ -136,6 +137,32 @@ pub(super) async fn read_day_and_versions(
     let today = rows.first().ok_or(sqlx::Error::RowNotFound)?.today;
     let known = rows.into_iter().filter_map(|row| Some((row.product_id?, row.version?, row.is_on_sale)));
     Ok((today, known.collect()))
+}
+
+/// What each of these lines has spent on a business day.
+pub(super) async fn read_spent(
+    connection: &mut PgConnection,
+    line_ids: &[LineId],
+    today: BusinessDay,
+) -> sqlx::Result<HashMap<LineId, SpentToday>> {
+    let mut spent: HashMap<LineId, SpentToday> =
+        line_ids.iter().map(|line_id| (*line_id, SpentToday::default())).collect();
+    if spent.is_empty() {
+        return Ok(spent);
+    }
+    let rows = sqlx::query!(
+        r#"select line_id as "line_id: LineId", merchant_id as "merchant_id: MerchantId", sum(amount_fen)::bigint as "spent!: Fen"
+           from purchase where line_id = any($1) and business_day = $2 and status = 'authorised'
+           group by line_id, merchant_id"#,
+        &line_ids.iter().map(|line_id| line_id.uuid()).collect::<Vec<Uuid>>(),
+        today.date(),
+    )
+    .fetch_all(connection)
+    .await?;
+    for row in rows {
+        spent.entry(row.line_id).or_default().add(row.merchant_id, row.spent);
+    }
+    Ok(spent)
 }
 
 /// Purchases by column, then their loans, `None` for a refused one, then installments and ledger legs in one run each.

@@ -7,7 +7,7 @@ use chrono::{DateTime, Utc};
 
 use super::model::{Decision, PurchaseRefusal, PurchaseRequest, Receipt};
 use super::posting::{self, Event};
-use super::weighing::Weighed;
+use super::weighing::{Rules, SpentToday, Weighed};
 use crate::base::id::{CodeId, FunderId, LineId, LoanId, MerchantId, ProductId, PurchaseId};
 use crate::base::{BusinessDay, Fen};
 use crate::credit::line::{EntryKind, Line, LineChange, LineEntry, LineStatus};
@@ -31,6 +31,8 @@ pub struct Desk {
     pub products: HashMap<(ProductId, i32), Offer>,
     /// The codes that are presented.
     pub orders: HashMap<CodeId, Code>,
+    /// Of the lines whose day is bounded by rules, what they have spent on it.
+    pub spent: HashMap<LineId, SpentToday>,
     pub written: Written,
 }
 
@@ -106,7 +108,11 @@ impl Desk {
         if line.purchases_made_on(self.today) >= offer.product.terms.purchase.per_day_max {
             return Err(PurchaseRefusal::TooManyPurchases);
         }
-        request.word.check(offer.product.terms.purchase_risk, request.amount)?;
+        let risk = offer.product.terms.purchase_risk;
+        request.word.check(risk, request.amount)?;
+        if let (Some(rules), Some(spent)) = (risk.and_then(Rules::of), self.spent.get(&request.line_id)) {
+            rules.check(spent, request.merchant_id, request.amount)?;
+        }
         if request.amount > line.available() {
             return Err(PurchaseRefusal::LineExceeded);
         }
@@ -170,6 +176,9 @@ impl Desk {
         let change = LineChange::used(EntryKind::Purchase, request.amount, purchase_id.uuid());
         self.written.line_entries.push(line.change(change, self.today, self.now));
         self.written.lines_changed.insert(request.line_id);
+        if let Some(spent) = self.spent.get_mut(&request.line_id) {
+            spent.add(request.merchant_id, request.amount);
+        }
         self.written.postings.push(posting::purchase(event, request.amount));
         self.written.messages.push(loan_made(&product, loan_id, request, event));
         if self.merchants[&request.merchant_id].is_notified {

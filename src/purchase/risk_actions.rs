@@ -112,25 +112,19 @@ fn asks(app: &App, terms: PurchaseRiskTerms) -> Option<&str> {
 
 /// The two hooks behind one question; also whose answer it is.
 async fn ask(app: &App, terms: PurchaseRiskTerms, question: &Question) -> (Answer, &'static str) {
-    match terms {
-        PurchaseRiskTerms::Rules { amount_per_day_max_fen, merchant_per_day_max_fen } => {
-            let rules =
-                Rules { amount_per_day_max: amount_per_day_max_fen, merchant_per_day_max: merchant_per_day_max_fen };
-            (rules.weigh(&question.facts), "rules")
-        }
-        PurchaseRiskTerms::Partner { time_limit_ms, .. } => {
-            let time_limit = Duration::from_millis(u64::from(time_limit_ms));
-            let answer = match app.partners.client(partner_risk::NAME) {
-                Ok(client) => partner_risk::client::decide_purchase(client, question, time_limit).await,
-                Err(error) => Err(error),
-            };
-            let answer = answer.unwrap_or_else(|error| {
-                tracing::warn!(%error, question = %question.question_id, "the risk hook is silent about a purchase");
-                Answer::Silent
-            });
-            (answer, "partner")
-        }
-    }
+    let PurchaseRiskTerms::Partner { time_limit_ms, .. } = terms else {
+        return (Rules::of(terms).map_or(Answer::Silent, |rules| rules.weigh(&question.facts)), "rules");
+    };
+    let time_limit = Duration::from_millis(u64::from(time_limit_ms));
+    let answer = match app.partners.client(partner_risk::NAME) {
+        Ok(client) => partner_risk::client::decide_purchase(client, question, time_limit).await,
+        Err(error) => Err(error),
+    };
+    let answer = answer.unwrap_or_else(|error| {
+        tracing::warn!(%error, question = %question.question_id, "the risk hook is silent about a purchase");
+        Answer::Silent
+    });
+    (answer, "partner")
 }
 
 /// A partner's answer after its time was over.

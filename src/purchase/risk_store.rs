@@ -22,7 +22,8 @@ pub struct FactsRow {
     pub spent_today_at_merchant: Fen,
 }
 
-/// `None` where line or merchant are unknown. Nothing is locked: what else happens on the line this very moment is not seen.
+/// `None` where line or merchant are unknown. Nothing is locked: what else happens on the line this very moment is not seen, and
+/// by the built-in rules looked at again when the purchase is decided.
 pub async fn find_facts(connection: &mut PgConnection, request: &PurchaseRequest) -> sqlx::Result<Option<FactsRow>> {
     sqlx::query_as!(
         FactsRow,

@@ -1,5 +1,6 @@
 //! Purchase risk: what is told about a purchase before it is decided, what the answer is, and what it does to the decision.
 
+use std::collections::HashMap;
 use std::ops::Deref;
 
 use serde::{Deserialize, Serialize};
@@ -155,15 +156,56 @@ pub struct Rules {
 }
 
 impl Rules {
+    /// Those of a product that asks no partner.
+    pub fn of(terms: PurchaseRiskTerms) -> Option<Rules> {
+        match terms {
+            PurchaseRiskTerms::Rules { amount_per_day_max_fen, merchant_per_day_max_fen } => Some(Rules {
+                amount_per_day_max: amount_per_day_max_fen,
+                merchant_per_day_max: merchant_per_day_max_fen,
+            }),
+            PurchaseRiskTerms::Partner { .. } => None,
+        }
+    }
+
     pub fn weigh(self, facts: &Facts) -> Answer {
-        let refuse = |reason: &str| Answer::Refuse { reason: reason.into() };
-        if facts.spent_today_fen + facts.amount_fen > self.amount_per_day_max {
-            return refuse("amount_per_day");
+        let spent = (facts.spent_today_fen, facts.spent_today_at_merchant_fen);
+        match self.bound(spent, facts.amount_fen) {
+            Ok(()) => Answer::Allow,
+            Err(reason) => Answer::Refuse { reason: reason.into() },
+        }
+    }
+
+    /// The same as the purchase is decided: what was bought on the line since it was weighed counts too.
+    ///
+    /// # Errors
+    /// `RefusedByRisk`.
+    pub fn check(self, spent: &SpentToday, merchant_id: MerchantId, amount: Fen) -> Result<(), PurchaseRefusal> {
+        let at_merchant = spent.at.get(&merchant_id).copied().unwrap_or_default();
+        self.bound((spent.in_all, at_merchant), amount).map_err(|_| PurchaseRefusal::RefusedByRisk)
+    }
+
+    fn bound(self, (spent, at_merchant): (Fen, Fen), amount: Fen) -> Result<(), &'static str> {
+        if spent + amount > self.amount_per_day_max {
+            return Err("amount_per_day");
         }
         match self.merchant_per_day_max {
-            Some(most) if facts.spent_today_at_merchant_fen + facts.amount_fen > most => refuse("merchant_per_day"),
-            Some(_) | None => Answer::Allow,
+            Some(most) if at_merchant + amount > most => Err("merchant_per_day"),
+            Some(_) | None => Ok(()),
         }
+    }
+}
+
+/// What a line has spent on one business day, in all and at each merchant; voided purchases left out.
+#[derive(Clone, Debug, Default)]
+pub struct SpentToday {
+    in_all: Fen,
+    at: HashMap<MerchantId, Fen>,
+}
+
+impl SpentToday {
+    pub fn add(&mut self, merchant_id: MerchantId, amount: Fen) {
+        self.in_all += amount;
+        *self.at.entry(merchant_id).or_default() += amount;
     }
 }
 

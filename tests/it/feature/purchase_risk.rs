@@ -1,6 +1,7 @@
 //! Purchase risk: every answer of the partner, its silence, what a crash leaves, callbacks, the order of checks, built-in rules.
 
 use std::sync::Arc;
+use std::time::Duration;
 
 use chrono::TimeDelta;
 use fenqi::access::PartnerKind;
@@ -340,6 +341,28 @@ async fn built_in_rules_bound_a_lines_day_without_a_partner(pool: PgPool) {
     assert_eq!(reason, "merchant_per_day");
     place.town.close_today().await;
     place.bought("p-4", 100_000).await;
+
+    // Of two that were weighed before either was bought, one is beyond the bound.
+    let app = &place.town.app;
+    let authoriser = Authoriser::start(app.clone());
+    let mut held = fenqi::database::begin(&app.pool).await.unwrap();
+    sqlx::query("select from credit_line for update").execute(&mut *held).await.unwrap();
+    let both_weighed = async {
+        let weighed =
+            "select count(*) from purchase_question where idempotency_key in ('p-5', 'p-6') and answer = 'allow'";
+        while sqlx::query_scalar::<_, i64>(weighed).fetch_one(&mut *held).await.unwrap() < 2 {
+            tokio::time::sleep(Duration::from_millis(5)).await;
+        }
+        held.commit().await.unwrap();
+    };
+    let (one, other, ()) = tokio::join!(
+        authoriser.authorise(place.wish("p-5", 50_000)),
+        authoriser.authorise(place.wish("p-6", 50_000)),
+        both_weighed
+    );
+    let decisions = [one.unwrap().decision, other.unwrap().decision];
+    let refused = Decision::Refused(PurchaseRefusal::RefusedByRisk);
+    assert_eq!(decisions.iter().filter(|decision| **decision == refused).count(), 1, "{decisions:?}");
 }
 
 #[sqlx::test(migrator = "fenqi::MIGRATOR")]

@@ -40,20 +40,26 @@ async function film(page, name, svg) {
   return path;
 }
 
-/** Opens a page in a browser of its own, whose camera sees `svg`; `use` is the settings of the test's own browser. */
-export async function withCamera(page, use, name, svg, act) {
+/** Opens a page in a browser of its own, whose camera sees `svg`, or may not look; `use` is the settings of the test's own browser. */
+export async function withCamera(page, use, name, { svg, mayLook }, act) {
   const file = await film(page, name, svg);
   const { executablePath, args } = use.launchOptions;
   const browser = await chromium.launch({
     executablePath,
-    args: [...args, "--use-fake-device-for-media-stream", `--use-file-for-fake-video-capture=${file}`],
+    args: [
+      ...args,
+      "--use-fake-device-for-media-stream",
+      `--use-file-for-fake-video-capture=${file}`,
+      // Answers as a person does who taps "always" or "never".
+      `--use-fake-ui-for-media-stream${mayLook ? "" : "=deny"}`,
+    ],
   });
   try {
     const { baseURL, locale, timezoneId, viewport } = use;
     const context = await browser.newContext({ baseURL, locale, timezoneId, viewport, storageState: await page.context().storageState() });
     const phone = await context.newPage();
     phone.setDefaultTimeout(20_000);
-    await act(phone, context);
+    await act(phone);
   } finally {
     await browser.close();
   }

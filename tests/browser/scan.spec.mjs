@@ -26,8 +26,7 @@ test("the camera reads a printed code and the counter opens", async ({ page, bro
   test.setTimeout(120_000);
   await approved(page, 311);
   const code = await printed(browser, page);
-  await withCamera(page, project.use, "printed", code, async (phone, context) => {
-    await context.grantPermissions(["camera"]);
+  await withCamera(page, project.use, "printed", { svg: code, mayLook: true }, async (phone) => {
     await phone.goto("/scan");
     await open(phone);
     await expect(phone).toHaveURL(new RegExp(`${await shop(page)}$`));
@@ -43,15 +42,15 @@ test("a camera that may not look, and a code of somebody else's, are told", asyn
   test.setTimeout(120_000);
   await approved(page, 312);
   const svg = encodeQR("https://qr.alipay.com/fkx1234567890", "svg").replace("<svg ", '<svg width="400" height="400" ');
-  await withCamera(page, project.use, "foreign", svg, async (phone, context) => {
-    // Granting nothing refuses the camera, as a person does who taps "never".
-    await context.grantPermissions([]);
+  await withCamera(page, project.use, "refused", { svg, mayLook: false }, async (phone) => {
     await phone.goto("/scan");
     await open(phone);
     await expect(phone.getByText(say("scan-denied"))).toBeVisible();
     await expect(phone.getByRole("button", { name: say("scan-start") })).toBeEnabled();
     await look(phone, "scan-refused-zh");
-    await context.grantPermissions(["camera"]);
+  });
+  await withCamera(page, project.use, "foreign", { svg, mayLook: true }, async (phone) => {
+    await phone.goto("/scan");
     await open(phone);
     await expect(phone.getByText(say("error-code_not_ours"))).toBeVisible();
     await expect(phone.getByLabel(say("field-scanned"))).toHaveAttribute("aria-invalid", "true");

@@ -67,20 +67,80 @@ async fn list_owing_penalty_at_most(connection: &mut PgConnection) -> sqlx::Resu
     Ok(rows.into_iter().map(|row| (row.line_id, row.due_on)).collect())
 }
 
-/// An installment of a paid bill whose principal was late.
-struct PaidLate {
+/// An installment whose principal was late, and all that its penalty follows from.
+struct LateInstallment {
     line_id: LineId,
     loan_id: LoanId,
     period: i16,
     due_on: BusinessDay,
     penalty_paid: Fen,
+    /// The principal on which penalty still runs.
+    unpaid: Fen,
     fen_days: i64,
     fen_days_to: Option<BusinessDay>,
     product_id: ProductId,
     product_version: i32,
     annual_rate: Rate,
-    /// The earliest day that what settled the bill can have counted from.
-    counted_on: BusinessDay,
+    /// The day to which penalty is counted.
+    counted_to: BusinessDay,
+}
+
+/// The key of an installment in the order of pages.
+type Key = (Uuid, Uuid, i16);
+
+/// Goes through late installments page by page and collects those whose penalty is wrong.
+struct Walk {
+    identity: &'static str,
+    /// Of what was collected and what is due.
+    is_wrong: fn(Fen, Fen) -> bool,
+    catalogue: Catalogue,
+    /// The last installment that was looked at.
+    after: Key,
+    findings: Vec<Finding>,
+    is_over: bool,
+}
+
+impl Walk {
+    fn begin(identity: &'static str, is_wrong: fn(Fen, Fen) -> bool) -> Walk {
+        Walk {
+            identity,
+            is_wrong,
+            catalogue: Catalogue::default(),
+            after: (Uuid::nil(), Uuid::nil(), i16::MIN),
+            findings: Vec::new(),
+            is_over: false,
+        }
+    }
+
+    async fn look_at(&mut self, connection: &mut PgConnection, page: &[LateInstallment]) -> sqlx::Result<()> {
+        for late in page {
+            self.after = (late.line_id.uuid(), late.loan_id.uuid(), late.period);
+            let product = self.catalogue.get(&mut *connection, late.product_id, late.product_version).await;
+            let product = product.map_err(|error| sqlx::Error::Decode(error.into()))?;
+            let rule = PenaltyRule::new(&product.terms.penalty, late.annual_rate);
+            let due = late.span().penalty_on(&rule, late.unpaid, late.counted_to);
+            if (self.is_wrong)(late.penalty_paid, due) {
+                self.findings.push(Finding {
+                    identity: self.identity,
+                    subject: format!("{} due {} loan {}", late.line_id.uuid(), late.due_on, late.loan_id.uuid()),
+                    expected: due.get(),
+                    found: late.penalty_paid.get(),
+                });
+            }
+            if self.findings.len() >= FINDINGS_MAX as usize {
+                self.is_over = true;
+                return Ok(());
+            }
+        }
+        self.is_over = page.is_empty();
+        Ok(())
+    }
+}
+
+impl LateInstallment {
+    fn span(&self) -> OverdueSpan {
+        OverdueSpan { due_on: self.due_on, fen_days: self.fen_days, fen_days_to: self.fen_days_to }
+    }
 }
 
 /// Installments of paid bills that left penalty unpaid, as it stood on the day from which the settling money counted. Nothing runs on
@@ -89,58 +149,34 @@ struct PaidLate {
 /// # Errors
 /// Failures of the database, and a published product text that cannot be read.
 pub async fn find_unpaid_penalty(connection: &mut PgConnection, identity: &'static str) -> sqlx::Result<Vec<Finding>> {
-    let catalogue = Catalogue::default();
-    let mut findings = Vec::new();
-    let mut after = (Uuid::nil(), Uuid::nil(), i16::MIN);
-    loop {
-        let page = list_paid_late(&mut *connection, after).await?;
-        let Some(last) = page.last() else { return Ok(findings) };
-        after = (last.line_id.uuid(), last.loan_id.uuid(), last.period);
-        for paid in &page {
-            let product = catalogue.get(&mut *connection, paid.product_id, paid.product_version).await;
-            let product = product.map_err(|error| sqlx::Error::Decode(error.into()))?;
-            let rule = PenaltyRule::new(&product.terms.penalty, paid.annual_rate);
-            let due = paid.span().penalty_on(&rule, Fen::ZERO, paid.counted_on);
-            if due <= paid.penalty_paid {
-                continue;
-            }
-            findings.push(Finding {
-                identity,
-                subject: format!("{} due {} loan {}", paid.line_id.uuid(), paid.due_on, paid.loan_id.uuid()),
-                expected: due.get(),
-                found: paid.penalty_paid.get(),
-            });
-            if findings.len() >= FINDINGS_MAX as usize {
-                return Ok(findings);
-            }
-        }
+    let mut walk = Walk::begin(identity, |collected, due| collected < due);
+    while !walk.is_over {
+        let page = list_paid_late(&mut *connection, walk.after).await?;
+        walk.look_at(&mut *connection, &page).await?;
     }
+    Ok(walk.findings)
 }
 
-impl PaidLate {
-    fn span(&self) -> OverdueSpan {
-        OverdueSpan { due_on: self.due_on, fen_days: self.fen_days, fen_days_to: self.fen_days_to }
-    }
-}
-
-/// By their keys, from the first after `after` on. Money that a channel took counts from its order's day, which may lie within
-/// grace though other money came first, or before a fall of principal by a refund.
+/// By their keys, from the first after `after` on, each counted to the earliest day that what settled its bill can have counted from:
+/// money that a channel took counts from its order's day, which may lie within grace though other money came first, or before a fall
+/// of principal by a refund.
 async fn list_paid_late(
     connection: &mut PgConnection,
-    (line_id, loan_id, period): (Uuid, Uuid, i16),
-) -> sqlx::Result<Vec<PaidLate>> {
+    (line_id, loan_id, period): Key,
+) -> sqlx::Result<Vec<LateInstallment>> {
     sqlx::query_as!(
-        PaidLate,
+        LateInstallment,
         r#"select i.line_id as "line_id: LineId", i.loan_id as "loan_id: LoanId", i.period, i.due_on as "due_on: BusinessDay",
-                  i.penalty_paid_fen as "penalty_paid: Fen", i.fen_days, i.fen_days_to as "fen_days_to: BusinessDay",
-                  l.product_id as "product_id: ProductId", l.product_version, l.annual_rate as "annual_rate: Rate",
+                  i.penalty_paid_fen as "penalty_paid: Fen", 0::bigint as "unpaid!: Fen", i.fen_days,
+                  i.fen_days_to as "fen_days_to: BusinessDay", l.product_id as "product_id: ProductId", l.product_version,
+                  l.annual_rate as "annual_rate: Rate",
                   coalesce((select least(b.paid_on, min(w.business_day))
                             from repayment r
                             join withholding w on w.line_id = r.line_id
                              and w.withholding_id = case when r.source in ('withholding', 'channel_file')
                                                          then r.source_reference::uuid end
                             where r.line_id = b.line_id and r.business_day = b.paid_on),
-                           i.due_on) as "counted_on!: BusinessDay"
+                           i.due_on) as "counted_to!: BusinessDay"
            from bill b
            join bill_line i on i.line_id = b.line_id and i.due_on = b.due_on and i.origin = 'statement'
            join loan l on l.loan_id = i.loan_id and l.line_id = i.line_id
@@ -156,21 +192,6 @@ async fn list_paid_late(
     .await
 }
 
-/// An installment of which penalty was collected.
-struct Penalised {
-    line_id: LineId,
-    loan_id: LoanId,
-    period: i16,
-    due_on: BusinessDay,
-    penalty_paid: Fen,
-    unpaid: Fen,
-    fen_days: i64,
-    fen_days_to: Option<BusinessDay>,
-    product_id: ProductId,
-    product_version: i32,
-    annual_rate: Rate,
-}
-
 /// Installments of which more penalty was collected than has run by today.
 ///
 /// # Errors
@@ -181,47 +202,27 @@ pub async fn find_overpaid_penalty(
 ) -> sqlx::Result<Vec<Finding>> {
     let today = business_day::store::find_today(&mut *connection).await?;
     let Some(today) = today else { return Ok(Vec::new()) };
-    let catalogue = Catalogue::default();
-    let mut findings = Vec::new();
-    let mut after = (Uuid::nil(), Uuid::nil(), i16::MIN);
-    loop {
-        let page = list_penalised(&mut *connection, after).await?;
-        let Some(last) = page.last() else { return Ok(findings) };
-        after = (last.line_id.uuid(), last.loan_id.uuid(), last.period);
-        for paid in &page {
-            let product = catalogue.get(&mut *connection, paid.product_id, paid.product_version).await;
-            let product = product.map_err(|error| sqlx::Error::Decode(error.into()))?;
-            let rule = PenaltyRule::new(&product.terms.penalty, paid.annual_rate);
-            let (due_on, fen_days, fen_days_to) = (paid.due_on, paid.fen_days, paid.fen_days_to);
-            let due = OverdueSpan { due_on, fen_days, fen_days_to }.penalty_on(&rule, paid.unpaid, today);
-            if paid.penalty_paid <= due {
-                continue;
-            }
-            findings.push(Finding {
-                identity,
-                subject: format!("{} due {due_on} loan {}", paid.line_id.uuid(), paid.loan_id.uuid()),
-                expected: due.get(),
-                found: paid.penalty_paid.get(),
-            });
-            if findings.len() >= FINDINGS_MAX as usize {
-                return Ok(findings);
-            }
-        }
+    let mut walk = Walk::begin(identity, |collected, due| collected > due);
+    while !walk.is_over {
+        let page = list_penalised(&mut *connection, today, walk.after).await?;
+        walk.look_at(&mut *connection, &page).await?;
     }
+    Ok(walk.findings)
 }
 
-/// By their keys, from the first after `after` on.
+/// By their keys, from the first after `after` on, each counted to `today`.
 async fn list_penalised(
     connection: &mut PgConnection,
-    (line_id, loan_id, period): (Uuid, Uuid, i16),
-) -> sqlx::Result<Vec<Penalised>> {
+    today: BusinessDay,
+    (line_id, loan_id, period): Key,
+) -> sqlx::Result<Vec<LateInstallment>> {
     sqlx::query_as!(
-        Penalised,
+        LateInstallment,
         r#"select i.line_id as "line_id: LineId", i.loan_id as "loan_id: LoanId", i.period, i.due_on as "due_on: BusinessDay",
                   i.penalty_paid_fen as "penalty_paid: Fen",
                   i.principal_fen - i.principal_paid_fen - i.principal_returned_fen as "unpaid!: Fen", i.fen_days,
                   i.fen_days_to as "fen_days_to: BusinessDay", l.product_id as "product_id: ProductId", l.product_version,
-                  l.annual_rate as "annual_rate: Rate"
+                  l.annual_rate as "annual_rate: Rate", $5::date as "counted_to!: BusinessDay"
            from bill_line i join loan l on l.loan_id = i.loan_id and l.line_id = i.line_id
            where i.penalty_paid_fen > 0 and (i.line_id, i.loan_id, i.period) > ($1::uuid, $2::uuid, $3::smallint)
            order by i.line_id, i.loan_id, i.period limit $4"#,
@@ -229,6 +230,7 @@ async fn list_penalised(
         loan_id,
         period,
         PAGE_ROWS,
+        today.date(),
     )
     .fetch_all(connection)
     .await

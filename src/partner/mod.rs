@@ -2,6 +2,7 @@
 
 pub mod client;
 mod each;
+mod send_by;
 pub mod key;
 mod sm2_key;
 mod sm2_table;
@@ -41,6 +42,7 @@ use crate::base::Clock;
 use crate::secret::said_of_toml;
 
 pub use self::client::{CallError, Client, Operation};
+pub use self::send_by::SendBy;
 pub use self::signature::SignatureError;
 
 /// The names of our partners, each of which is somebody's that nobody else may be: messages find their way by it.

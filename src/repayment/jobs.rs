@@ -15,7 +15,8 @@ use crate::app::App;
 use crate::base::id::{LineId, WithholdingId};
 use crate::base::{AccountRange, BusinessDay, Fen};
 use crate::database;
-use crate::partner::withholding::{self as channels, Answer, ChannelFailure, ChannelName, Order, Said, SendBy};
+use crate::partner::SendBy;
+use crate::partner::withholding::{self as channels, Answer, ChannelFailure, ChannelName, Order, Said};
 use crate::{business_day, notice};
 
 /// Calls to channels at once: while one batch is posted the next is under way.
@@ -68,7 +69,7 @@ async fn submit_to(app: &App, channel: ChannelName, mut first: Option<Claimed>) 
         if claimed.orders.is_empty() {
             continue;
         }
-        let send_by = SendBy { clock: &app.clock, until: claimed.at + SEND_WITHIN };
+        let send_by = SendBy::new(&app.clock, claimed.at, SEND_WITHIN);
         let said = channels::submit(&app.partners, channel, (&claimed.orders, send_by)).await;
         posted += post_results(app, &results(said, &claimed.line_ids)).await?;
     }

@@ -3,7 +3,7 @@
 use std::collections::BTreeMap;
 use std::collections::btree_map::Entry;
 
-use chrono::{DateTime, TimeDelta, Utc};
+use chrono::TimeDelta;
 
 use super::payout::{ASK_AGAIN_TIMES, Answer, PayoutKind, Word, may_arrive};
 use super::payout_actions::{self, CalledBack, Tally};
@@ -12,16 +12,16 @@ use crate::app::App;
 use crate::base::id::PayoutId;
 use crate::business_day;
 use crate::database;
-use crate::partner::CallError;
 use crate::partner::client::is_about_content;
 use crate::partner::payout;
 use crate::partner::payout::client::{self, Heard, PAYMENTS_MAX, PayTo, Payment, Saying};
+use crate::partner::{CallError, SendBy};
 use crate::vault::Field;
 
 /// A payout that was sent and not heard of is first asked about so much later: longer than a call may last.
 const FIRST_QUERY_AFTER: TimeDelta = TimeDelta::minutes(1);
-/// How long after payouts were taken a call with them may begin, so that it has ended before anybody asks about them. A node that
-/// stood still meanwhile sends none: another one may have sent them since, found them failed, and have a second attempt under way.
+/// How long after payouts were taken a call with them may begin, so that it has ended before anybody asks about them and has a second
+/// attempt made of what failed.
 const SEND_WITHIN: TimeDelta = TimeDelta::seconds(30);
 /// How long after it was asked the channel's word counts that it never heard of a payout: longer than a question may last. Of a node
 /// that stood still meanwhile it says nothing: another one may have sent the payout since.
@@ -34,7 +34,7 @@ const ROUNDS_MAX: usize = 1_000;
 pub async fn submit_payouts(app: &App) -> anyhow::Result<Tally> {
     let mut tally = Tally::default();
     for _ in 0..ROUNDS_MAX {
-        let send_by = app.clock.now() + SEND_WITHIN;
+        let send_by = SendBy::new(&app.clock, app.clock.now(), SEND_WITHIN);
         let claimed = claim(app).await?;
         if claimed.is_empty() {
             break;
@@ -103,7 +103,7 @@ async fn claim(app: &App) -> anyhow::Result<Vec<Claimed>> {
 }
 
 /// Sends one batch and returns an answer for each of its payouts; silence for what could not be sent by then, to be asked about.
-async fn submit(app: &App, claimed: &[Claimed], send_by: DateTime<Utc>) -> BTreeMap<PayoutId, Answer> {
+async fn submit(app: &App, claimed: &[Claimed], send_by: SendBy<'_>) -> BTreeMap<PayoutId, Answer> {
     let mut answers = BTreeMap::new();
     let mut payments = Vec::with_capacity(claimed.len());
     for payout in claimed {
@@ -122,7 +122,7 @@ async fn submit(app: &App, claimed: &[Claimed], send_by: DateTime<Utc>) -> BTree
     }
     let mut batches = vec![payments];
     while let Some(mut batch) = batches.pop() {
-        if app.clock.now() > send_by {
+        if send_by.is_over() {
             break;
         }
         let sent = match app.partners.client(payout::NAME) {
@@ -243,6 +243,8 @@ fn pay_to(app: &App, payout: &Claimed) -> Option<PayTo> {
 
 #[cfg(test)]
 mod tests {
+    use chrono::DateTime;
+
     use super::*;
     use crate::base::Fen;
 

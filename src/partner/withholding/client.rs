@@ -3,17 +3,16 @@
 use std::collections::HashMap;
 use std::collections::hash_map::Entry;
 
-use chrono::{DateTime, Utc};
 use uuid::Uuid;
 
 use super::answer::{Answer, ChannelFailure};
 use super::file::{DailyFile, FileError};
 use super::wire::{alpha as alpha_wire, beta as beta_wire};
 use super::{ChannelName, Order, Said, alpha, beta};
+use crate::base::BusinessDay;
 use crate::base::id::WithholdingId;
-use crate::base::{BusinessDay, Clock};
 use crate::partner::client::{TIME_LIMIT_BATCH, is_about_content};
-use crate::partner::{CallError, Operation, Partners};
+use crate::partner::{CallError, Operation, Partners, SendBy};
 
 /// Orders in one call, by both channels' contracts.
 pub const ORDERS_MAX: usize = alpha_wire::ORDERS_MAX;
@@ -29,14 +28,6 @@ pub enum FetchError {
     Content(#[from] FileError),
 }
 
-/// Until when orders may be sent: whoever asks about them later is told that the channel has none of them, and another channel may
-/// be asked for their money.
-#[derive(Clone, Copy, Debug)]
-pub struct SendBy<'a> {
-    pub clock: &'a Clock,
-    pub until: DateTime<Utc>,
-}
-
 /// Submits orders, at most [`ORDERS_MAX`], and says what the channel answered to each. Where nothing believable came back
 /// every order is unclear; where the channel certainly did not take the call on, it was down. One order that the channel does
 /// not take must not hold up the others: it is found by halving, as long as there is time for that.
@@ -44,7 +35,7 @@ pub async fn submit(partners: &Partners, channel: ChannelName, (orders, send_by)
     let mut said = Vec::with_capacity(orders.len());
     let mut batches = vec![orders];
     while let Some(batch) = batches.pop() {
-        if send_by.clock.now() > send_by.until {
+        if send_by.is_over() {
             let (partner, reason) = (channel.partner().to_owned(), "its time is over".to_owned());
             said.extend(words(batch, Err(CallError::NotSent { partner, reason })));
             continue;

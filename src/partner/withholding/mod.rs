@@ -11,7 +11,7 @@ use crate::base::id::WithholdingId;
 use crate::base::{BusinessDay, Fen};
 
 pub use answer::{Answer, ChannelFailure};
-pub use client::{FetchError, ORDERS_MAX, SendBy, daily_file, query, submit};
+pub use client::{FetchError, ORDERS_MAX, daily_file, query, submit};
 pub use file::{DailyFile, FileError, FileLine};
 
 /// An order as a channel is told it.

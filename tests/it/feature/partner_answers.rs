@@ -7,13 +7,14 @@ use axum::extract::Path;
 use axum::http::StatusCode;
 use axum::response::{IntoResponse, Response};
 use axum::routing::post;
+use chrono::TimeDelta;
 use fenqi::app::App;
 use fenqi::base::id::WithholdingId;
 use fenqi::base::{BusinessDay, Clock, Fen};
 use fenqi::partner::payout::client::{PayTo, Payment, Saying, pay};
 use fenqi::partner::signature::{Identity, Stamp};
-use fenqi::partner::withholding::{Answer, ChannelFailure, ChannelName, Order, Said, SendBy, submit};
-use fenqi::partner::{CallError, PartnerKey, PartnerSettings};
+use fenqi::partner::withholding::{Answer, ChannelFailure, ChannelName, Order, Said, submit};
+use fenqi::partner::{CallError, PartnerKey, PartnerSettings, SendBy};
 use sqlx::PgPool;
 
 use crate::house;
@@ -121,7 +122,7 @@ async fn a_payout_is_neither_paid_nor_refused_by_what_cannot_be_read(pool: PgPoo
 
 /// The house's clock stands still.
 fn at_once(house: &App) -> SendBy<'_> {
-    SendBy { clock: &house.clock, until: house.clock.now() }
+    SendBy::new(&house.clock, house.clock.now(), TimeDelta::zero())
 }
 
 #[sqlx::test(migrator = "fenqi::MIGRATOR")]
@@ -180,7 +181,7 @@ async fn an_order_that_may_be_held_for_unheard_by_now_is_not_sent_any_more(pool:
         partial_allowed: false,
         business_day: "2026-01-05".parse::<BusinessDay>().unwrap(),
     };
-    let too_late = SendBy { until: house.clock.now() - chrono::TimeDelta::seconds(1), ..at_once(&house) };
+    let too_late = SendBy::new(&house.clock, house.clock.now(), TimeDelta::seconds(-1));
     for channel in ChannelName::ALL {
         let app = house::with_partners(&house, &[settings(channel.partner(), "twice").await]);
         let said = submit(&app.partners, channel, (std::slice::from_ref(&order), too_late)).await;

@@ -8,8 +8,8 @@ use chrono::{DateTime, Utc};
 use serde::{Deserialize, Serialize};
 use utoipa::{IntoParams, ToSchema};
 
-use super::code::{Code, CodeKind, CodeStatus};
-use super::code_actions::{Order, close_code};
+use super::code::{Code, CodeKind, CodeStatus, Order};
+use super::code_actions::close_code;
 use super::code_store;
 use crate::app::App;
 use crate::base::Fen;

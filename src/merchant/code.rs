@@ -1,6 +1,6 @@
 //! Codes that borrowers scan: one static code a merchant, and one code an order with its amount and expiry.
 
-use chrono::{DateTime, Utc};
+use chrono::{DateTime, SubsecRound, TimeDelta, Utc};
 use uuid::Uuid;
 
 use super::emvco::{MerchantPresented, PayloadRefusal};
@@ -23,6 +23,16 @@ pub enum CodeKind {
     Static,
     /// One order's: amount given, paid once, until it expires.
     Order { amount: Fen, reference: String, expires_at: DateTime<Utc> },
+}
+
+/// One sale that a merchant's own system wants paid by scanning.
+#[derive(Clone, Debug)]
+pub struct Order {
+    pub merchant_id: MerchantId,
+    /// The merchant's own, unique among its orders.
+    pub reference: String,
+    pub amount: Fen,
+    pub expires_at: DateTime<Utc>,
 }
 
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -72,9 +82,9 @@ pub enum CodeRefusal {
 }
 
 /// Fits the reference label of the merchant-presented payload.
-pub const ORDER_REFERENCE_CHARS_MAX: usize = 25;
+const ORDER_REFERENCE_CHARS_MAX: usize = 25;
 /// An order code is for a sale under way, not a standing invoice.
-pub const ORDER_DAYS_MAX: i64 = 30;
+const ORDER_DAYS_MAX: i64 = 30;
 
 impl Refusal for CodeRefusal {
     fn code(&self) -> &'static str {
@@ -94,6 +104,26 @@ impl Refusal for CodeRefusal {
             CodeRefusal::ExpiryOutOfBounds => "order_expiry_out_of_bounds",
             CodeRefusal::ReferenceTaken { .. } => "order_reference_taken",
         }
+    }
+}
+
+impl Order {
+    /// What its code would be, or why it is no order.
+    pub fn code_kind(&self, now: DateTime<Utc>) -> Result<CodeKind, CodeRefusal> {
+        if !self.amount.is_positive() || self.amount > Fen::MAX {
+            return Err(CodeRefusal::AmountOutOfBounds);
+        }
+        let is_plain = |byte: u8| byte.is_ascii_alphanumeric() || byte == b'-' || byte == b'_';
+        let reference = &self.reference;
+        if !(1..=ORDER_REFERENCE_CHARS_MAX).contains(&reference.len()) || !reference.bytes().all(is_plain) {
+            return Err(CodeRefusal::ReferenceMalformed);
+        }
+        if self.expires_at <= now || self.expires_at > now + TimeDelta::days(ORDER_DAYS_MAX) {
+            return Err(CodeRefusal::ExpiryOutOfBounds);
+        }
+        // The database keeps microseconds; the same order asked for again must compare equal.
+        let expires_at = self.expires_at.trunc_subsecs(6);
+        Ok(CodeKind::Order { amount: self.amount, reference: reference.clone(), expires_at })
     }
 }
 

@@ -1,13 +1,11 @@
-//! Use cases of codes: print the static one, open one for an order, close one.
+//! Use cases of codes: print the static one, show one, close one.
 
-use chrono::{DateTime, SubsecRound, TimeDelta, Utc};
 use sqlx::PgConnection;
 
-use super::code::{Code, CodeKind, CodeRefusal, CodeStatus, MerchantOnCode, ORDER_DAYS_MAX, ORDER_REFERENCE_CHARS_MAX};
+use super::code::{Code, CodeKind, CodeRefusal, CodeStatus, MerchantOnCode};
 use super::model::{Category, MerchantStatus};
 use super::{code_store, store};
 use crate::app::App;
-use crate::base::Fen;
 use crate::base::id::{CodeId, MerchantId};
 use crate::database;
 use crate::error::{Fault, Outcome, Step};
@@ -23,59 +21,6 @@ pub async fn open_static_code(app: &App, merchant_id: MerchantId) -> Outcome<Cod
     require_active(&mut connection, merchant_id).await?;
     let existing = code_store::find_code_of(&mut connection, merchant_id, None).await?;
     existing.ok_or(Fault::Refused(CodeRefusal::UnknownCode))
-}
-
-/// One sale that waits to be paid by scanning.
-#[derive(Clone, Debug)]
-pub struct Order {
-    pub merchant_id: MerchantId,
-    /// The merchant's own, unique among its orders.
-    pub reference: String,
-    pub amount: Fen,
-    pub expires_at: DateTime<Utc>,
-}
-
-/// A code for one order. The same order again gives the same code; the same reference with another amount is refused.
-pub async fn open_order_code(app: &App, order: &Order) -> Outcome<Code, CodeRefusal> {
-    let now = app.clock.now();
-    let kind = check(order, now).map_err(Fault::Refused)?;
-    let mut connection = app.pool.acquire().await?;
-    let code = Code { code_id: CodeId::mint(now), merchant_id: order.merchant_id, kind, status: CodeStatus::Open };
-    if code_store::insert_code(&mut connection, &code, now).await? {
-        return Ok(code);
-    }
-    require_active(&mut connection, order.merchant_id).await?;
-    opened_before(&mut connection, order, &code.kind).await
-}
-
-/// The code of an order that could not be opened because its reference stands already; refused where that is another order.
-pub(super) async fn opened_before(
-    connection: &mut PgConnection,
-    order: &Order,
-    kind: &CodeKind,
-) -> Outcome<Code, CodeRefusal> {
-    let existing = code_store::find_code_of(connection, order.merchant_id, Some(&order.reference)).await?;
-    match existing {
-        Some(existing) if existing.kind == *kind => Ok(existing),
-        _ => Err(Fault::Refused(CodeRefusal::ReferenceTaken { reference: order.reference.clone() })),
-    }
-}
-
-/// What an order's code would be, or why it is no order.
-pub(super) fn check(order: &Order, now: DateTime<Utc>) -> Result<CodeKind, CodeRefusal> {
-    if !order.amount.is_positive() || order.amount > Fen::MAX {
-        return Err(CodeRefusal::AmountOutOfBounds);
-    }
-    let is_plain = |byte: u8| byte.is_ascii_alphanumeric() || byte == b'-' || byte == b'_';
-    if !(1..=ORDER_REFERENCE_CHARS_MAX).contains(&order.reference.len()) || !order.reference.bytes().all(is_plain) {
-        return Err(CodeRefusal::ReferenceMalformed);
-    }
-    if order.expires_at <= now || order.expires_at > now + TimeDelta::days(ORDER_DAYS_MAX) {
-        return Err(CodeRefusal::ExpiryOutOfBounds);
-    }
-    // The database keeps microseconds; the same order asked for again must compare equal.
-    let expires_at = order.expires_at.trunc_subsecs(6);
-    Ok(CodeKind::Order { amount: order.amount, reference: order.reference.clone(), expires_at })
 }
 
 /// A code in the forms in which it is printed or shown.

@@ -7,8 +7,8 @@ use chrono::{DateTime, Utc};
 use sqlx::{PgConnection, PgPool};
 use uuid::Uuid;
 
-use super::code::{Code, CodeKind, CodeRefusal, CodeStatus};
-use super::code_actions::{Order, check, opened_before, require_active};
+use super::code::{Code, CodeKind, CodeRefusal, CodeStatus, Order};
+use super::code_actions::require_active;
 use super::{code_store, order, order_store};
 use crate::base::Fen;
 use crate::base::id::{CodeId, MerchantId};
@@ -51,7 +51,7 @@ impl OrderDesk {
     /// Opens an order that a merchant's own system asks for at `at`, unless nobody could pay it. One that was opened before is answered
     /// as it was then, whatever is sold by now; the same reference with another amount or expiry is refused.
     pub async fn open(&self, order: Order, at: DateTime<Utc>) -> Outcome<Code, CodeRefusal> {
-        let kind = check(&order, at).map_err(Fault::Refused)?;
+        let kind = order.code_kind(at).map_err(Fault::Refused)?;
         let opened = self.wishes.ask(Wish { order, kind, at }).await.context("an order could not be opened")?;
         let (Wish { order, kind, .. }, is_sold) = match opened {
             Opened::Anew(code) => return Ok(code),
@@ -64,6 +64,15 @@ impl OrderDesk {
         }
         require_active(&mut connection, order.merchant_id).await?;
         opened_before(&mut connection, &order, &kind).await
+    }
+}
+
+/// The code of an order that could not be opened because its reference stands already; refused where that is another order.
+async fn opened_before(connection: &mut PgConnection, order: &Order, kind: &CodeKind) -> Outcome<Code, CodeRefusal> {
+    let existing = code_store::find_code_of(connection, order.merchant_id, Some(&order.reference)).await?;
+    match existing {
+        Some(existing) if existing.kind == *kind => Ok(existing),
+        _ => Err(Fault::Refused(CodeRefusal::ReferenceTaken { reference: order.reference.clone() })),
     }
 }
 

@@ -35,8 +35,8 @@ pub mod order_h5;
 
 pub use actions::{AccountStep, change_settlement_account, decide, onboard, set_other_link};
 pub use agreement::Agreement;
-pub use code::{Code, CodeKind, CodeRefusal, CodeStatus};
-pub use code_actions::{close_code, open_order_code, open_static_code};
+pub use code::{Code, CodeKind, CodeRefusal, CodeStatus, Order};
+pub use code_actions::{close_code, open_static_code};
 pub use code_store::{find_code, find_codes, lock_code_of_purchase, lock_codes, mark_voided};
 pub use desk_actions::OrderDesk;
 pub use h5::MerchantSignedIn;

@@ -19,8 +19,8 @@ use crate::credit::line_actions::{ManualChange, change_line};
 use crate::credit::{self, Change, Freeze};
 use crate::error::{Fault, Outcome, Refusal};
 use crate::funder::actions::{BankMovement, ReserveTerms};
+use crate::merchant::Order;
 use crate::merchant::actions::{AccountChange, Judgement};
-use crate::merchant::code_actions::{self, Order};
 use crate::partner::client::ATTEMPTS_MAX;
 use crate::partner::withholding::ChannelName;
 use crate::purchase::authoriser::decide_one;
@@ -303,7 +303,8 @@ impl Stage {
             amount,
             expires_at: self.app().clock.now() + TimeDelta::minutes(i64::from(minutes)),
         };
-        let opened = told(code_actions::open_order_code(self.app(), &order).await)?;
+        let app = self.app();
+        let opened = told(app.order_desk.open(order, app.clock.now()).await)?;
         Ok(opened.map(|code| {
             self.orders.insert(name.to_owned(), code.code_id);
         }))

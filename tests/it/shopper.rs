@@ -3,8 +3,8 @@
 use fenqi::app::App;
 use fenqi::base::Fen;
 use fenqi::base::id::{BorrowerId, LineId};
+use fenqi::merchant::Order;
 use fenqi::merchant::code::token;
-use fenqi::merchant::code_actions::Order;
 use fenqi::{borrower, merchant};
 use sha2::{Digest, Sha256};
 
@@ -47,7 +47,7 @@ impl Shopper {
             amount: Fen::new(fen),
             expires_at: self.town.app.clock.now() + chrono::TimeDelta::minutes(10),
         };
-        let code = merchant::open_order_code(&self.town.app, &order).await.unwrap();
+        let code = self.town.app.order_desk.open(order, self.town.app.clock.now()).await.unwrap();
         format!("/q/{}", token(code.code_id))
     }
 

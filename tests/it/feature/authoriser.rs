@@ -4,8 +4,7 @@ use fenqi::base::Fen;
 use fenqi::base::id::CodeId;
 use fenqi::error::Fault;
 use fenqi::funder::actions::BankMovement;
-use fenqi::merchant::code_actions::Order;
-use fenqi::merchant::{self, CodeRefusal};
+use fenqi::merchant::{self, CodeRefusal, Order};
 use fenqi::purchase::authoriser::decide_one;
 use fenqi::purchase::model::RequestRefusal;
 use fenqi::purchase::{Authoriser, Decision, PurchaseRefusal, PurchaseRequest, trading_store};
@@ -216,7 +215,7 @@ async fn open_order(town: &Town, reference: &str) -> CodeId {
         amount: Fen::new(10_000),
         expires_at: town.app.clock.now() + chrono::TimeDelta::minutes(15),
     };
-    merchant::open_order_code(&town.app, &order).await.unwrap().code_id
+    town.app.order_desk.open(order, town.app.clock.now()).await.unwrap().code_id
 }
 
 #[sqlx::test(migrator = "fenqi::MIGRATOR")]

@@ -7,14 +7,14 @@ use fenqi::close::close_day;
 use fenqi::error::{Fault, Step};
 use fenqi::merchant::actions::{AccountChange, Judgement, LatinLabel, Onboarding};
 use fenqi::merchant::code::{MerchantOnCode, Presented};
-use fenqi::merchant::code_actions::Order;
 use fenqi::merchant::emvco::{Payload, crc16};
 use fenqi::merchant::{
-    self, AccountStep, Category, CodeRefusal, Decision, MerchantRefusal, MerchantStatus, code_store, store,
+    self, AccountStep, Category, CodeRefusal, Decision, MerchantRefusal, MerchantStatus, Order, code_store, store,
 };
 use fenqi::vault::Field;
 use sqlx::PgPool;
 
+use super::applicant::standard_product;
 use super::house_command::Program;
 use crate::golden::golden;
 use crate::house;
@@ -148,6 +148,7 @@ async fn a_merchant_has_one_static_code(pool: PgPool) {
 async fn an_order_code_is_opened_once(pool: PgPool) {
     let app = house::open(pool, "2026-03-02").await;
     let merchant_id = active(&app).await;
+    standard_product(&app).await;
     let now = app.clock.now();
     let order = Order {
         merchant_id,
@@ -155,10 +156,11 @@ async fn an_order_code_is_opened_once(pool: PgPool) {
         amount: Fen::new(12_805),
         expires_at: now + chrono::TimeDelta::minutes(15),
     };
-    let code = merchant::open_order_code(&app, &order).await.unwrap();
-    assert_eq!(merchant::open_order_code(&app, &order).await.unwrap(), code);
+    let open = async |order: &Order| app.order_desk.open(order.clone(), now).await;
+    let code = open(&order).await.unwrap();
+    assert_eq!(open(&order).await.unwrap(), code);
     let other = Order { amount: Fen::new(1), ..order.clone() };
-    let taken = refusal(merchant::open_order_code(&app, &other).await);
+    let taken = refusal(open(&other).await);
     assert_eq!(taken, CodeRefusal::ReferenceTaken { reference: "A-1".into() });
 }
 
@@ -166,9 +168,10 @@ async fn an_order_code_is_opened_once(pool: PgPool) {
 async fn an_order_that_nobody_paid_in_time_has_expired_before_and_after_the_close(pool: PgPool) {
     let app = house::open(pool, "2026-03-02").await;
     let merchant_id = active(&app).await;
+    standard_product(&app).await;
     let expires_at = app.clock.now() + chrono::TimeDelta::minutes(15);
-    let order = Order { merchant_id, reference: "A-1".into(), amount: Fen::new(100), expires_at };
-    let code = merchant::open_order_code(&app, &order).await.unwrap();
+    let order = Order { merchant_id, reference: "A-1".into(), amount: Fen::new(1_000), expires_at };
+    let code = app.order_desk.open(order.clone(), app.clock.now()).await.unwrap();
     let refused = async || {
         let mut connection = app.pool.acquire().await.unwrap();
         let code = code_store::find_code(&mut connection, code.code_id).await.unwrap().unwrap();
@@ -214,9 +217,10 @@ async fn a_code_has_a_link_a_payload_and_a_picture(pool: PgPool) {
 async fn a_code_is_printed_and_drawn_in_both_forms_by_command(pool: PgPool) {
     let app = house::open(pool.clone(), "2026-03-02").await;
     let merchant_id = active(&app).await;
+    standard_product(&app).await;
     let expires_at = app.clock.now() + chrono::TimeDelta::minutes(15);
     let order = Order { merchant_id, reference: "A-1".into(), amount: Fen::new(12_805), expires_at };
-    let code = merchant::open_order_code(&app, &order).await.unwrap();
+    let code = app.order_desk.open(order, app.clock.now()).await.unwrap();
     let fenqi = Program::on(&pool).await;
     let id = merchant_id.to_string();
 

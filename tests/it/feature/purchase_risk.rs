@@ -7,8 +7,7 @@ use chrono::TimeDelta;
 use fenqi::access::PartnerKind;
 use fenqi::base::Fen;
 use fenqi::base::id::{LineId, PurchaseId};
-use fenqi::merchant::code_actions::Order;
-use fenqi::merchant::open_order_code;
+use fenqi::merchant::Order;
 use fenqi::partner::key::Algorithm;
 use fenqi::product;
 use fenqi::purchase::authoriser::decide_one;
@@ -383,7 +382,7 @@ async fn who_pays_an_order_on_trial_finds_the_question_among_the_calls(pool: PgP
     let app = &place.town.app;
     let (merchant_id, expires_at) = (place.town.merchant_id, app.clock.now() + TimeDelta::hours(2));
     let order = Order { merchant_id, reference: "A-1".to_owned(), amount: Fen::new(50_000), expires_at };
-    open_order_code(app, &order).await.unwrap();
+    app.order_desk.open(order, app.clock.now()).await.unwrap();
     let seed = house::SEED.to_string();
     let fenqi = Program::on(&pool).await.with("FENQI_SANDBOX_URL", &place.world_at).with("FENQI_SANDBOX_SEED", &seed);
     // The counterfeit partner answers meanwhile.

@@ -2,8 +2,7 @@
 
 use fenqi::base::Fen;
 use fenqi::merchant::code::token;
-use fenqi::merchant::code_actions::Order;
-use fenqi::merchant::{self, Role};
+use fenqi::merchant::{self, Order, Role};
 use fenqi::purchase::{Authoriser, Decision, PurchaseRequest};
 use sqlx::PgPool;
 
@@ -19,7 +18,7 @@ async fn sell_order(till: &Till, reference: &str, fen: i64) -> String {
     let expires_at = app.clock.now() + chrono::TimeDelta::minutes(10);
     let merchant_id = till.town.merchant_id;
     let order = Order { merchant_id, reference: reference.into(), amount: Fen::new(fen), expires_at };
-    let code = merchant::open_order_code(app, &order).await.unwrap();
+    let code = app.order_desk.open(order, app.clock.now()).await.unwrap();
     let wish = till.town.wish(till.lines[1], reference, fen, STANDARD);
     let wish = PurchaseRequest { order_code: Some(code.code_id), ..wish };
     let receipt = Authoriser::start(app.clone()).authorise(wish).await.unwrap();
@@ -142,7 +141,7 @@ async fn the_beginning_of_a_number_finds_every_order_however_many_there_are(pool
         let (app, merchant_id, reference) = (&till.town.app, till.town.merchant_id, format!("B-{index:03}"));
         let expires_at = app.clock.now() + chrono::TimeDelta::minutes(10);
         let order = Order { merchant_id, reference: reference.clone(), amount: Fen::new(10_000), expires_at };
-        let code = merchant::open_order_code(app, &order).await.unwrap();
+        let code = app.order_desk.open(order, app.clock.now()).await.unwrap();
         let wish = till.town.wish(lines[index % 5], &reference, 10_000, STANDARD);
         wishes.push(PurchaseRequest { order_code: Some(code.code_id), ..wish });
     }

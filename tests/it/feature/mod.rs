@@ -73,6 +73,7 @@ mod purchase_risk;
 mod withholding;
 mod reconcile;
 mod breaks;
+mod file_breaks;
 mod transfers;
 mod api_access;
 mod api_document;

@@ -1,0 +1,183 @@
+//! Breaks over what a channel's daily files say of money: of an order twice, of an order that is nobody's, or nothing at all.
+
+use fenqi::base::Fen;
+use fenqi::base::id::WithholdingId;
+use fenqi::error::Fault;
+use fenqi::partner::withholding::{ChannelName, DailyFile, FileLine};
+use fenqi::reconcile::{self, BreakRefusal, Correction, fetch_channel_files};
+use fenqi::sandbox::Scripted;
+use sqlx::PgPool;
+
+use super::breaks::{balances, confirm, post_success, the_open_break};
+use super::reconcile::{file_of, on_alpha, sent, taken, the_break, the_order};
+
+#[sqlx::test(migrator = "fenqi::MIGRATOR")]
+async fn a_success_that_no_file_tells_of_within_a_day_is_a_break(pool: PgPool) {
+    let (book, _world) = sent(pool, Scripted::answer("not_in_file")).await;
+    assert_eq!(book.orders().await, ["alpha succeeded 103600 103600"]);
+    book.live_until("2026-02-26").await;
+    assert_eq!(fetch_channel_files(&book.app).await.unwrap().breaks, 0, "it may stand in the next file");
+    book.live_until("2026-02-27").await;
+    assert_eq!(fetch_channel_files(&book.app).await.unwrap().breaks, 1);
+    let (break_id, words) = the_break(&book).await;
+    assert_eq!(words, "missing_there ask_channel open");
+    // The channel says that it never took it: two people take it back, and the funder hears of it.
+    reconcile::propose_correction(&book.app, break_id, Correction::Reverse, "Li").await.unwrap();
+    confirm(&book, break_id, "Wang").await.unwrap();
+    let told = "select kind || ' ' || (body->>'amount_fen') from outbox
+                where kind like 'repayment%' and partner <> 'sms' and $1::uuid is not null order by message_no";
+    assert_eq!(book.words(told).await, ["repayment 103600", "repayment_reversed -103600"]);
+    crate::journey::told_as_documented(&book.app.pool).await;
+}
+
+#[sqlx::test(migrator = "fenqi::MIGRATOR")]
+async fn money_for_an_order_that_is_not_ours_waits_in_suspense_for_two_people(pool: PgPool) {
+    let (book, _world) = sent(pool, Scripted::answer("success")).await;
+    book.live_until("2026-02-26").await;
+    let ours = the_order(&book).await;
+    let line = |withholding_id, amount| FileLine { cost: Fen::new(10), ..taken(withholding_id, amount) };
+    let foreign = WithholdingId::from_uuid(uuid::Uuid::from_u128(5));
+    let lines = vec![line(ours, 103_600), line(foreign, 5_000)];
+    let mut file = DailyFile::default();
+    (file.amount, file.cost, file.lines) = (Fen::new(108_600), Fen::new(20), lines);
+    let key = reconcile::FileKey { channel: ChannelName::Alpha, day: "2026-02-25".parse().unwrap() };
+    assert_eq!(reconcile::take_in(&book.app, key, b"file", &file).await.unwrap().breaks, 1);
+    // The bank account foots with what the channel paid; what is not ours is owed to nobody that we know.
+    assert_eq!(balances(&book).await, [108_580, 0, -5_000]);
+    let (break_id, words) = the_break(&book).await;
+    assert_eq!(words, "missing_here ask_channel open");
+    let not_ours = reconcile::propose_correction(&book.app, break_id, Correction::Post, "Li").await;
+    not_ours.unwrap();
+    let refused = confirm(&book, break_id, "Wang").await;
+    assert!(matches!(refused, Err(Fault::Refused(BreakRefusal::DoesNotFit))), "{refused:?}");
+    reconcile::propose_correction(&book.app, break_id, Correction::AskChannel, "Li").await.unwrap();
+    let own = confirm(&book, break_id, "Li").await;
+    assert!(matches!(own, Err(Fault::Refused(BreakRefusal::OwnProposal))), "{own:?}");
+    confirm(&book, break_id, "Wang").await.unwrap();
+    assert_eq!(balances(&book).await, [103_580, 0, 0]);
+    book.assert_whole().await;
+    // Nor is it ours where one channel has money for an order that the other was sent, and has paid.
+    let key = reconcile::FileKey { channel: ChannelName::Beta, ..key };
+    let beside = reconcile::take_in(&book.app, key, b"beside", &file_of(vec![taken(ours, 103_600)])).await.unwrap();
+    assert_eq!(beside.breaks, 1);
+    assert_eq!(balances(&book).await, [206_973, 0, -103_600]);
+    confirm(&book, the_open_break(&book).await, "Wang").await.unwrap();
+    assert_eq!(balances(&book).await, [103_373, 0, 0]);
+    book.assert_whole().await;
+}
+
+#[sqlx::test(migrator = "fenqi::MIGRATOR")]
+async fn all_the_money_of_a_foreign_order_goes_back_where_a_file_names_it_twice(pool: PgPool) {
+    let (book, _world) = sent(pool, Scripted::answer("success")).await;
+    book.live_until("2026-02-26").await;
+    let foreign = WithholdingId::from_uuid(uuid::Uuid::from_u128(5));
+    let lines = vec![taken(the_order(&book).await, 103_600), taken(foreign, 5_000), taken(foreign, 5_000)];
+    let compared = reconcile::take_in(&book.app, on_alpha("2026-02-25"), b"file", &file_of(lines)).await.unwrap();
+    assert_eq!(compared.breaks, 1);
+    assert_eq!(balances(&book).await, [112_979, 0, -10_000]);
+    confirm(&book, the_break(&book).await.0, "Wang").await.unwrap();
+    assert_eq!(balances(&book).await, [102_979, 0, 0]);
+}
+
+#[sqlx::test(migrator = "fenqi::MIGRATOR")]
+async fn an_order_that_a_file_names_twice_is_a_break_until_the_channel_has_its_money_back(pool: PgPool) {
+    let (book, _world) = sent(pool, Scripted::answer("success")).await;
+    book.live_until("2026-02-26").await;
+    let line = taken(the_order(&book).await, 103_600);
+    let file = file_of(vec![line.clone(), line]);
+    let compared = reconcile::take_in(&book.app, on_alpha("2026-02-25"), b"file", &file).await.unwrap();
+    assert_eq!(compared.breaks, 1);
+    // The bank foots with what the channel paid; what is too much stands against what it owes.
+    assert_eq!(balances(&book).await, [206_786, -103_600, 0]);
+    let (break_id, words) = the_break(&book).await;
+    assert_eq!(words, "named_twice ask_channel open");
+    let sides = "select unnest(array[our_fen, their_fen]) from reconciliation_break where $1::uuid is not null";
+    assert_eq!(book.fen(sides).await, [103_600, 207_200]);
+    confirm(&book, break_id, "Wang").await.unwrap();
+    assert_eq!(balances(&book).await, [103_186, 0, 0]);
+    book.assert_whole().await;
+    // Settled is settled: only a third time is a break again.
+    book.live_until("2026-02-27").await;
+    let third = file_of(vec![taken(the_order(&book).await, 103_600)]);
+    let compared = reconcile::take_in(&book.app, on_alpha("2026-02-26"), b"third", &third).await.unwrap();
+    assert_eq!(compared.breaks, 1);
+    assert_eq!(balances(&book).await[1], -103_600);
+    // That one was charged: only it goes back to the card, not what the channel has taken back already.
+    let third = the_open_break(&book).await;
+    reconcile::propose_correction(&book.app, third, Correction::Refund, "Li").await.unwrap();
+    confirm(&book, third, "Wang").await.unwrap();
+    let owed_back = "select amount_fen from payout where kind = 'borrower' and line_id = $1";
+    assert_eq!(book.fen(owed_back).await, [103_600]);
+    assert_eq!(balances(&book).await[1..], [0, 0]);
+    book.assert_whole().await;
+}
+
+#[sqlx::test(migrator = "fenqi::MIGRATOR")]
+async fn a_success_that_a_file_names_after_the_channel_paid_it_by_hand_is_a_break(pool: PgPool) {
+    let (book, _world) = sent(pool, Scripted::answer("not_in_file")).await;
+    book.live_until("2026-02-27").await;
+    assert_eq!(fetch_channel_files(&book.app).await.unwrap().breaks, 1);
+    confirm(&book, the_open_break(&book).await, "Wang").await.unwrap();
+    assert_eq!(balances(&book).await, [103_600, 0, 0]);
+    book.live_until("2026-02-28").await;
+    let late = file_of(vec![taken(the_order(&book).await, 103_600)]);
+    let compared = reconcile::take_in(&book.app, on_alpha("2026-02-27"), b"late", &late).await.unwrap();
+    assert_eq!(compared.breaks, 1);
+    assert_eq!(balances(&book).await[1], -103_600);
+    let kind = "select kind from reconciliation_break where status = 'open' and $1::uuid is not null";
+    assert_eq!(book.words(kind).await, ["named_twice"]);
+    // The channel has its money back.
+    confirm(&book, the_open_break(&book).await, "Wang").await.unwrap();
+    assert_eq!(balances(&book).await[1..], [0, 0]);
+    book.assert_whole().await;
+}
+
+#[sqlx::test(migrator = "fenqi::MIGRATOR")]
+async fn a_success_is_not_taken_back_for_another_amount_that_could_not_be_booked(pool: PgPool) {
+    let (book, _world) = sent(pool, Scripted::answer("success")).await;
+    book.live_until("2026-02-26").await;
+    let order = the_order(&book).await;
+    let take_in = async |day: &str, fen: i64| {
+        let file = file_of(vec![taken(order, fen)]);
+        let compared = reconcile::take_in(&book.app, on_alpha(day), day.as_bytes(), &file).await;
+        assert_eq!(compared.unwrap().breaks, 1);
+    };
+    // The channel took more than we booked, which goes back to the card.
+    take_in("2026-02-25", 110_000).await;
+    let more = the_open_break(&book).await;
+    reconcile::propose_correction(&book.app, more, Correction::Post, "Li").await.unwrap();
+    confirm(&book, more, "Wang").await.unwrap();
+    // Then the channel says that it took less. The money beside the order's own is booked once.
+    assert_eq!(post_success(&book, order, 90_000).await.contradicted, 1);
+    let less = the_open_break(&book).await;
+    reconcile::propose_correction(&book.app, less, Correction::Reverse, "Li").await.unwrap();
+    let refused = confirm(&book, less, "Wang").await;
+    assert!(matches!(refused, Err(Fault::Refused(BreakRefusal::BookedBefore))), "{refused:?}");
+    assert_eq!(book.orders().await, ["alpha succeeded 103600 103600"]);
+    let booked = "select amount_fen from repayment where line_id = $1 order by amount_fen desc";
+    assert_eq!(book.fen(booked).await, [103_600, 6_400]);
+    book.assert_whole().await;
+}
+
+#[sqlx::test(migrator = "fenqi::MIGRATOR")]
+async fn an_order_that_two_files_name_is_a_break_though_the_earlier_comes_late(pool: PgPool) {
+    let (book, _world) = sent(pool, Scripted::answer("success")).await;
+    book.live_until("2026-02-27").await;
+    let file = file_of(vec![taken(the_order(&book).await, 103_600)]);
+    let take_in = async |day: &str| {
+        let compared = reconcile::take_in(&book.app, on_alpha(day), day.as_bytes(), &file).await;
+        compared.unwrap().breaks
+    };
+    assert_eq!(take_in("2026-02-26").await, 0);
+    assert_eq!(take_in("2026-02-25").await, 1);
+    assert_eq!(take_in("2026-02-25").await, 0);
+    let (break_id, words) = the_break(&book).await;
+    assert_eq!(words, "named_twice ask_channel open");
+    // The card was charged twice: the second payment goes back to it.
+    reconcile::propose_correction(&book.app, break_id, Correction::Refund, "Li").await.unwrap();
+    confirm(&book, break_id, "Wang").await.unwrap();
+    let owed_back = "select amount_fen from payout where kind = 'borrower' and line_id = $1";
+    assert_eq!(book.fen(owed_back).await, [103_600]);
+    assert_eq!(balances(&book).await, [206_786, 0, 0]);
+    book.assert_whole().await;
+}

@@ -2,7 +2,6 @@
 
 use sqlx::PgConnection;
 
-use super::day_store;
 use super::model::CarriedPart;
 use super::outlook::OpenDay;
 use super::store::{self, Whose};
@@ -10,19 +9,18 @@ use crate::app::App;
 use crate::base::BusinessDay;
 use crate::base::id::MerchantId;
 
-/// A merchant's day that is still open, or has ended and is being settled.
+/// A merchant's day that is still open, or has ended and is being settled. One that was settled since is told as it stood.
 pub async fn open_day(
     connection: &mut PgConnection,
     app: &App,
     merchant_id: MerchantId,
     day: BusinessDay,
 ) -> sqlx::Result<OpenDay> {
-    let before = day.minus_days(1);
-    let is_settled = !day_store::list_days(&mut *connection, merchant_id, (before, before)).await?.is_empty();
-    let mut carried = store::load_carried(&mut *connection, merchant_id).await?;
-    if !is_settled {
-        // Where that day is being settled, what is carried is taken off it first, and only what it leaves off this one.
-        carried = as_it_stands(&mut *connection, app, (merchant_id, before), carried).await?.left();
+    let left = store::load_left(&mut *connection, merchant_id, day).await?;
+    let mut carried = left.parts;
+    if !left.day_before_is_settled {
+        // What is carried is taken off that day first, and only what it leaves off this one.
+        carried = as_it_stands(&mut *connection, app, (merchant_id, day.minus_days(1)), carried).await?.left();
     }
     as_it_stands(connection, app, (merchant_id, day), carried).await
 }

@@ -81,21 +81,41 @@ pub async fn lock_carried(
     .await
 }
 
-/// The same of one merchant, not locked: for whoever only looks.
-pub async fn load_carried(connection: &mut PgConnection, merchant_id: MerchantId) -> sqlx::Result<Vec<CarriedPart>> {
-    sqlx::query_as!(
-        CarriedPart,
-        r#"select s.settlement_id as "settlement_id: SettlementId", s.merchant_id as "merchant_id: MerchantId",
-                  p.funder_id as "funder_id: FunderId",
-                  p.gross_fen - p.refunds_fen - p.discount_fee_fen + p.discount_returned_fen
-                      - p.subsidy_fen + p.subsidy_returned_fen + p.carried_in_fen as "amount!: Fen"
-           from settlement s join settlement_part p on p.settlement_id = s.settlement_id
-           where s.status = 'carried' and s.carried_into is null and s.merchant_id = $1
-           order by s.settlement_id, p.funder_id"#,
-        merchant_id.uuid()
+/// What a merchant's settlements of earlier days leave to a day.
+pub struct Left {
+    /// Whether the day before has its settlement, so that what it leaves is among the parts.
+    pub day_before_is_settled: bool,
+    pub parts: Vec<CarriedPart>,
+}
+
+/// The same of one merchant, not locked, as it stood or stands before a day: for whoever only looks. A settlement that is made meanwhile
+/// is seen in all of it or in none.
+pub async fn load_left(connection: &mut PgConnection, merchant_id: MerchantId, day: BusinessDay) -> sqlx::Result<Left> {
+    let rows = sqlx::query!(
+        r#"select exists (select from settlement where merchant_id = $1 and business_day = $2::date - 1)
+                      as "day_before_is_settled!",
+                  c.settlement_id as "settlement_id?: SettlementId", c.funder_id as "funder_id?: FunderId",
+                  c.amount as "amount?: Fen"
+           from (select) as once
+           left join (select s.settlement_id, p.funder_id,
+                             p.gross_fen - p.refunds_fen - p.discount_fee_fen + p.discount_returned_fen
+                                 - p.subsidy_fen + p.subsidy_returned_fen + p.carried_in_fen as amount
+                      from settlement s join settlement_part p on p.settlement_id = s.settlement_id
+                      where s.status = 'carried' and s.merchant_id = $1 and s.business_day < $2
+                        and not exists (select from settlement i
+                                        where i.settlement_id = s.carried_into and i.business_day < $2)) as c on true
+           order by c.settlement_id, c.funder_id"#,
+        merchant_id.uuid(),
+        day.date(),
     )
     .fetch_all(connection)
-    .await
+    .await?;
+    let day_before_is_settled = rows.iter().any(|row| row.day_before_is_settled);
+    let parts = rows.into_iter().filter_map(|row| {
+        let (settlement_id, funder_id, amount) = (row.settlement_id?, row.funder_id?, row.amount?);
+        Some(CarriedPart { settlement_id, merchant_id, funder_id, amount })
+    });
+    Ok(Left { day_before_is_settled, parts: parts.collect() })
 }
 
 /// Writes the settlements of one day.

@@ -323,6 +323,14 @@ async fn a_negative_net_is_carried_into_the_next_settlement_once(pool: PgPool) {
     street.sell(10_000, 60, 0).await;
     street.close().await; // 7 March: the carry is used up
     assert_eq!(street.settlement("2026-03-07").await.carried_in, Fen::ZERO);
+    // Whoever looks at a day while it is being settled sees the same before and after.
+    let looks = [("03-03", 0, -5_964), ("03-05", -5_964, -4_970), ("03-06", -4_970, 4_970), ("03-07", 0, 9_940)];
+    for (day, carried_in, payable) in looks {
+        let (app, day) = (&street.app, format!("2026-{day}").parse().unwrap());
+        let mut connection = app.pool.acquire().await.unwrap();
+        let open = settlement::open_day(&mut connection, app, street.merchant_id, day).await.unwrap().outlook();
+        assert_eq!((open.carried_in, open.payable), (Fen::new(carried_in), Fen::new(payable)), "{day}");
+    }
 
     street.close().await;
     assert_eq!(settlement::submit_payouts(&street.app).await.unwrap().paid, 2);

@@ -128,11 +128,6 @@ impl CreditCode {
     pub fn as_str(&self) -> &str {
         &self.0
     }
-
-    /// Characters 9 to 17: the organisation code with its own check character.
-    pub fn organisation_code(&self) -> &str {
-        &self.0[8..17]
-    }
 }
 
 impl FromStr for CreditCode {

@@ -9,8 +9,8 @@ use sqlx::PgPool;
 use super::clients::{ClientRecord, Clients};
 use super::purchases::{PurchaseRecord, Purchases};
 use super::rows::RowError;
-use super::store;
 use crate::base::BusinessDay;
+use crate::business_day;
 
 const SAMPLE_CLIENTS: &str = include_str!("sample/clients.csv");
 const SAMPLE_PURCHASES: &str = include_str!("sample/purchases.csv");
@@ -111,7 +111,7 @@ fn set_aside(side: &Path, header: &csv::StringRecord, bad: &[RowError]) -> Resul
 
 /// The business day of a house that this database holds already.
 pub async fn lived_until(pool: &PgPool) -> anyhow::Result<Option<BusinessDay>> {
-    Ok(store::find_today(&mut *pool.acquire().await?).await?)
+    Ok(business_day::store::find_today(&mut *pool.acquire().await?).await?)
 }
 
 #[cfg(test)]

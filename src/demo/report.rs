@@ -1,11 +1,13 @@
 //! The report at the end of a story: what a funder would want to know of these months.
 
+use std::collections::BTreeMap;
 use std::fmt;
 use std::time::Duration;
 
-use super::store::{self, Count};
+use super::store::{self, Count, Unpaid};
 use crate::app::App;
 use crate::base::{BusinessDay, Fen};
+use crate::overdue::Bucket;
 
 /// Everything the report says; amounts are of the whole story.
 #[derive(Debug)]
@@ -42,13 +44,24 @@ impl Report {
             refunds: store::count_refunds(&mut connection).await?,
             money: store::sum_money(&mut connection).await?,
             reserves: store::load_reserves(&mut connection).await?,
-            overdue: store::count_overdue(&mut connection, today).await?,
+            overdue: by_bucket(&store::list_unpaid(&mut connection).await?, today),
             withholdings: store::count_withholdings(&mut connection).await?,
             unknowns_resolved: store::count_unknowns(&mut connection, true).await?,
             unknowns_open: store::count_unknowns(&mut connection, false).await?,
             breaks: store::count_breaks(&mut connection).await?,
         })
     }
+}
+
+fn by_bucket(unpaid: &[Unpaid], today: BusinessDay) -> Vec<Count> {
+    let mut buckets: BTreeMap<Bucket, (i64, Fen)> = BTreeMap::new();
+    for Unpaid { due_on, bills, principal } in unpaid {
+        let (count, amount) = buckets.entry(Bucket::of_days_past_due(today.days_since(*due_on))).or_default();
+        *count += bills;
+        *amount += *principal;
+    }
+    let counts = buckets.into_iter();
+    counts.map(|(bucket, (count, amount))| Count { name: bucket.name().to_owned(), count, amount }).collect()
 }
 
 impl fmt::Display for Report {

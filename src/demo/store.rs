@@ -132,18 +132,22 @@ pub async fn count_unknowns(connection: &mut PgConnection, resolved: bool) -> sq
     .await
 }
 
-/// Unpaid principal of open bills by bucket of days past due.
-pub async fn count_overdue(connection: &mut PgConnection, today: BusinessDay) -> sqlx::Result<Vec<Count>> {
+/// The open bills of one due day, with the principal that is unpaid of them.
+#[derive(Clone, Copy, Debug)]
+pub struct Unpaid {
+    pub due_on: BusinessDay,
+    pub bills: i64,
+    pub principal: Fen,
+}
+
+pub async fn list_unpaid(connection: &mut PgConnection) -> sqlx::Result<Vec<Unpaid>> {
     sqlx::query_as!(
-        Count,
-        r#"select case when $1::date <= b.due_on then '0 not yet due' when $1 - b.due_on <= 30 then '1 to 30'
-                       when $1 - b.due_on <= 60 then '31 to 60' when $1 - b.due_on <= 90 then '61 to 90'
-                       else '91 and more' end as "name!",
-                  count(distinct (b.line_id, b.due_on)) as "count!",
-                  coalesce(sum(i.principal_fen - i.principal_paid_fen - i.principal_returned_fen), 0)::bigint as "amount!: Fen"
+        Unpaid,
+        r#"select b.due_on as "due_on: BusinessDay", count(distinct b.line_id) as "bills!",
+                  coalesce(sum(i.principal_fen - i.principal_paid_fen - i.principal_returned_fen), 0)::bigint
+                      as "principal!: Fen"
            from bill b join bill_line i on i.line_id = b.line_id and i.due_on = b.due_on and i.origin = 'statement'
-           where b.status = 'open' group by 1 order by 1"#,
-        today.date()
+           where b.status = 'open' group by b.due_on order by b.due_on"#
     )
     .fetch_all(connection)
     .await
@@ -209,9 +213,4 @@ pub async fn load_agreement_numbers(
     .fetch_all(connection)
     .await?;
     Ok(rows.into_iter().map(|row| (row.card_id, row.agreement_number)).collect())
-}
-
-/// The business day of a house that has been opened; `None` in an empty database.
-pub async fn find_today(connection: &mut PgConnection) -> sqlx::Result<Option<BusinessDay>> {
-    sqlx::query_scalar!(r#"select today as "today: BusinessDay" from business_day"#).fetch_optional(connection).await
 }

@@ -251,30 +251,3 @@ pub async fn sum_net_use(
     .fetch_one(connection)
     .await
 }
-
-/// Sums over all reserves, for the report.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
-pub struct ReserveTotals {
-    pub deposited: Fen,
-    pub withdrawn: Fen,
-    pub available: Fen,
-    pub held: Fen,
-    /// Cleared to merchants, gross: what purchases used.
-    pub paid_out: Fen,
-    pub returned: Fen,
-}
-
-pub async fn sum_reserves(connection: &mut PgConnection) -> sqlx::Result<ReserveTotals> {
-    sqlx::query_as!(
-        ReserveTotals,
-        r#"select coalesce(sum(deposited_fen), 0)::bigint as "deposited!: Fen",
-                  coalesce(sum(withdrawn_fen), 0)::bigint as "withdrawn!: Fen",
-                  coalesce(sum(available_fen), 0)::bigint as "available!: Fen",
-                  coalesce(sum(held_fen), 0)::bigint as "held!: Fen",
-                  coalesce(sum(paid_out_fen), 0)::bigint as "paid_out!: Fen",
-                  coalesce(sum(returned_fen), 0)::bigint as "returned!: Fen"
-           from reserve_now"#
-    )
-    .fetch_one(connection)
-    .await
-}

@@ -13,15 +13,6 @@ pub enum Bucket {
 }
 
 impl Bucket {
-    pub const ALL: [Bucket; 6] = [
-        Bucket::Current,
-        Bucket::Days1To30,
-        Bucket::Days31To60,
-        Bucket::Days61To90,
-        Bucket::Days91To180,
-        Bucket::Days181AndMore,
-    ];
-
     /// The bucket of a debt whose oldest unpaid due date lies `days` back; not yet due is current.
     pub fn of_days_past_due(days: i64) -> Bucket {
         match days {

@@ -117,21 +117,6 @@ pub async fn load_told_failures(
     Ok(rows.into_iter().map(|row| (row.line_id, row.business_day)).collect())
 }
 
-/// The line that an order belongs to, by the order's id alone, as channels know it.
-pub async fn find_lines_of(
-    connection: &mut PgConnection,
-    withholding_ids: &[Uuid],
-) -> sqlx::Result<Vec<(WithholdingId, LineId)>> {
-    let rows = sqlx::query!(
-        r#"select withholding_id as "withholding_id: WithholdingId", line_id as "line_id: LineId"
-           from withholding where withholding_id = any($1)"#,
-        withholding_ids
-    )
-    .fetch_all(connection)
-    .await?;
-    Ok(rows.into_iter().map(|row| (row.withholding_id, row.line_id)).collect())
-}
-
 /// Writes orders. A line that has a pending order gets none: the unique index is the judge. Returns how many were written.
 pub async fn insert_withholdings(connection: &mut PgConnection, orders: &[NewWithholding]) -> sqlx::Result<u64> {
     if orders.is_empty() {

@@ -53,10 +53,6 @@ impl Book {
         self.numbers.len()
     }
 
-    pub fn count_of(&self, kind: &str) -> u64 {
-        self.count_of_kind.get(kind).copied().unwrap_or(0)
-    }
-
     pub fn out_of_order(&self) -> &[i64] {
         &self.out_of_order
     }

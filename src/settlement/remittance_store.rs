@@ -214,28 +214,3 @@ pub async fn load_paid_amounts(connection: &mut PgConnection, remittance_ids: &[
     .fetch_all(connection)
     .await
 }
-
-/// Sums over all remittances, for the report.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
-pub struct RemittanceTotals {
-    pub collected: Fen,
-    pub subsidy: Fen,
-    /// The platform's.
-    pub share: Fen,
-    pub paid: Fen,
-    pub unpaid: Fen,
-}
-
-pub async fn sum_remittances(connection: &mut PgConnection) -> sqlx::Result<RemittanceTotals> {
-    sqlx::query_as!(
-        RemittanceTotals,
-        r#"select coalesce(sum(collected_fen), 0)::bigint as "collected!: Fen",
-                  coalesce(sum(subsidy_fen), 0)::bigint as "subsidy!: Fen",
-                  coalesce(sum(share_fen), 0)::bigint as "share!: Fen",
-                  coalesce(sum(payable_fen) filter (where status = 'paid'), 0)::bigint as "paid!: Fen",
-                  coalesce(sum(payable_fen) filter (where status = 'to_pay'), 0)::bigint as "unpaid!: Fen"
-           from remittance"#
-    )
-    .fetch_one(connection)
-    .await
-}

@@ -196,40 +196,6 @@ pub async fn take_in_carried(connection: &mut PgConnection, settlements: &[Settl
     Ok(done.rows_affected())
 }
 
-/// Sums over all settlements, for the report: how much merchants were and are owed, and what it cost the reserve.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
-pub struct SettlementTotals {
-    pub settlements: i64,
-    /// Purchases cleared, before anything is taken off: what the reserves paid out.
-    pub gross: Fen,
-    pub refunds: Fen,
-    pub discount_fee: Fen,
-    pub subsidy: Fen,
-    /// Paid to merchants with a bank reference.
-    pub paid: Fen,
-    /// Still to be paid: its day has not come, or its payout is pending or failed.
-    pub unpaid: Fen,
-    /// Negative nets not taken into a later settlement yet.
-    pub carried: Fen,
-}
-
-pub async fn sum_settlements(connection: &mut PgConnection) -> sqlx::Result<SettlementTotals> {
-    sqlx::query_as!(
-        SettlementTotals,
-        r#"select count(*) as "settlements!", coalesce(sum(gross_fen), 0)::bigint as "gross!: Fen",
-                  coalesce(sum(refunds_fen), 0)::bigint as "refunds!: Fen",
-                  coalesce(sum(discount_fee_fen), 0)::bigint as "discount_fee!: Fen",
-                  coalesce(sum(subsidy_fen), 0)::bigint as "subsidy!: Fen",
-                  coalesce(sum(payable_fen) filter (where status = 'paid'), 0)::bigint as "paid!: Fen",
-                  coalesce(sum(payable_fen) filter (where status = 'to_pay'), 0)::bigint as "unpaid!: Fen",
-                  coalesce(sum(payable_fen) filter (where status = 'carried' and carried_into is null), 0)::bigint
-                      as "carried!: Fen"
-           from settlement"#
-    )
-    .fetch_one(connection)
-    .await
-}
-
 pub async fn find_settlement(
     connection: &mut PgConnection,
     merchant_id: MerchantId,

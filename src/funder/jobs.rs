@@ -57,7 +57,7 @@ async fn watch(app: &App, funder_id: FunderId) -> anyhow::Result<bool> {
     let mut transaction = database::begin(&app.pool).await?;
     let today = business_day::store::hold_today(&mut transaction).await?;
     // Summed before the lock, so that purchases do not wait for it.
-    let net_use = forecast_reserve(&mut transaction, funder_id, today).await?;
+    let forecast = forecast_reserve(&mut transaction, funder_id, today).await?;
     let mut reserve = lock_reserve(&mut transaction, funder_id, (today, now)).await?;
     let tell = reserve.note_low_water(today);
     store::save_reserve(&mut transaction, &reserve, &[]).await?;
@@ -66,7 +66,7 @@ async fn watch(app: &App, funder_id: FunderId) -> anyhow::Result<bool> {
             "funder_id": funder_id,
             "available_fen": reserve.available,
             "low_water_fen": mark,
-            "runs_dry_on": net_use.runs_dry_on,
+            "runs_dry_on": forecast.runs_dry_on,
             "business_day": today,
         });
         let notice = Notice {

@@ -95,7 +95,7 @@ pub fn posting(accrual: ProductAccrual, day: BusinessDay, at: DateTime<Utc>) -> 
         source_id: accrual.product_id.uuid(),
         legs: Legs::new()
             .transfer(Account::InterestReceivable, Account::InterestIncome, accrual.interest)
-            .transfer(Account::FeeReceivable, Account::FeeIncomeOfFunder, accrual.fee)
+            .transfer(Account::FeeReceivable, Account::FunderFeeIncome, accrual.fee)
             .transfer(Account::InterestReceivable, Account::ChargedOff, accrual.suspended_interest)
             .transfer(Account::FeeReceivable, Account::ChargedOff, accrual.suspended_fee)
             .into_vec(),

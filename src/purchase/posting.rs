@@ -47,7 +47,7 @@ pub fn refund(event: Event, parts: &RefundParts, charges: &BilledCharges, is_cha
     let BilledCharges { fell, back, recovered: back_recovered } = charges;
     let (of_interest, of_fee, recovered) = match is_charged_off {
         true => (Account::ChargedOff, Account::ChargedOff, parts.principal_fell),
-        false => (Account::InterestIncome, Account::FeeIncomeOfFunder, Fen::ZERO),
+        false => (Account::InterestIncome, Account::FunderFeeIncome, Fen::ZERO),
     };
     let legs = Legs::new()
         .transfer(Account::MerchantPayable, Account::ReserveAvailable, parts.principal_fell)
@@ -61,7 +61,7 @@ pub fn refund(event: Event, parts: &RefundParts, charges: &BilledCharges, is_cha
         .transfer(Account::ChargedOff, Account::RecoveryIncome, recovered)
         .transfer(Account::CollectionsPayable, Account::BorrowerPayable, back.interest + back.fee)
         .transfer(Account::InterestIncome, Account::CollectionsInTransit, back.interest - back_recovered.interest)
-        .transfer(Account::FeeIncomeOfFunder, Account::CollectionsInTransit, back.fee - back_recovered.fee)
+        .transfer(Account::FunderFeeIncome, Account::CollectionsInTransit, back.fee - back_recovered.fee)
         .transfer(Account::RecoveryIncome, Account::CollectionsInTransit, back_recovered.interest + back_recovered.fee);
     post("refund", event, legs)
 }
@@ -120,7 +120,7 @@ mod tests {
             leg(Account::MerchantPayable, Account::ReserveAvailable, 1_000),
             leg(Account::ReserveAtPlatform, Account::LoanPrincipal, 1_000),
             leg(Account::InterestIncome, Account::InterestReceivable, 20),
-            leg(Account::FeeIncomeOfFunder, Account::FeeReceivable, 3),
+            leg(Account::FunderFeeIncome, Account::FeeReceivable, 3),
         ];
         assert_eq!(legs_of_a_refund(false), expected);
     }
@@ -146,7 +146,7 @@ mod tests {
             leg(Account::MerchantPayable, Account::BorrowerPayable, 1_000),
             leg(Account::CollectionsPayable, Account::BorrowerPayable, 23),
             leg(Account::InterestIncome, Account::CollectionsInTransit, 20),
-            leg(Account::FeeIncomeOfFunder, Account::CollectionsInTransit, 3),
+            leg(Account::FunderFeeIncome, Account::CollectionsInTransit, 3),
         ];
         for is_charged_off in [false, true] {
             let charges = BilledCharges { back, ..BilledCharges::default() };

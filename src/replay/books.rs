@@ -151,7 +151,7 @@ fn is_debit(account: Account) -> bool {
         | Account::Suspense
         | Account::FundingInTransit
         | Account::InterestIncome
-        | Account::FeeIncomeOfFunder
+        | Account::FunderFeeIncome
         | Account::PenaltyIncome
         | Account::SubsidyIncome
         // Stands against assets.

@@ -223,7 +223,7 @@ proptest! {
         prop_assert_eq!(moved(&postings, Account::CollectionsPayable), 0);
         prop_assert_eq!(moved(&postings, Account::BorrowerPayable), 0);
         prop_assert_eq!(moved(&postings, Account::InterestIncome), interest.get());
-        prop_assert_eq!(moved(&postings, Account::FeeIncomeOfFunder), fee.get());
+        prop_assert_eq!(moved(&postings, Account::FunderFeeIncome), fee.get());
         prop_assert_eq!(moved(&postings, Account::Cash), (principal + penalty + subsidy - share_left).get());
     }
 }

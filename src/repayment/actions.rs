@@ -19,8 +19,6 @@ use crate::loan::payoff::PayoffQuote;
 use crate::notice;
 use crate::partner::withholding::ChannelName;
 
-pub use super::result_actions::{ChannelResult, Posted, post_results};
-
 /// Why money is not collected as asked.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
 pub enum RepayRefusal {

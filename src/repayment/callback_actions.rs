@@ -1,6 +1,6 @@
 //! Believing a channel's callback, or not.
 
-use super::actions::{ChannelResult, Posted, post_results};
+use super::result_actions::{ChannelResult, Posted, post_results};
 use super::store;
 use crate::app::App;
 use crate::error::{Fault, Outcome, Refusal};

@@ -5,10 +5,10 @@ use std::collections::HashMap;
 use chrono::{DateTime, TimeDelta, Utc};
 use uuid::Uuid;
 
-use super::actions::{ChannelResult, Posted, post_results};
 use super::attempt::next_attempt;
 use super::due_actions::{Candidate, Timetable, create_due_orders, owed_by_line};
 use super::queue_store::{self, ClaimedOrder, OpenQuestion};
+use super::result_actions::{ChannelResult, Posted, post_results};
 use super::withholding::Failure;
 use super::{notices, store};
 use crate::app::App;

@@ -32,12 +32,11 @@ pub mod api_store;
 pub mod api;
 
 pub use actions::{
-    ChannelResult, PayoffOrder, Posted, RepayRefusal, RepayRequest, Transfer, early_payoff, payoff_quote, post_results,
-    receive_from_file, record_transfer, repay,
+    PayoffOrder, RepayRefusal, RepayRequest, Transfer, early_payoff, payoff_quote, receive_from_file, record_transfer, repay,
 };
 pub use callback_actions::{CallbackRefusal, hear};
 pub use outlook_actions::{Outlook, outlook};
-pub use result_actions::post_confirmed;
+pub use result_actions::{ChannelResult, Posted, post_confirmed, post_results};
 pub use reversal::ReversalRefusal;
 pub use reversal_actions::take_back;
 pub use store::{find_pending, load_withholdings};

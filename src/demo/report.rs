@@ -20,8 +20,7 @@ pub struct Report {
     pub reserves: Vec<store::ReserveStanding>,
     pub overdue: Vec<Count>,
     pub withholdings: Vec<Count>,
-    pub unknowns_resolved: i64,
-    pub unknowns_open: i64,
+    pub unknowns: store::Unknowns,
     pub breaks: Vec<Count>,
 }
 
@@ -46,8 +45,7 @@ impl Report {
             reserves: store::load_reserves(&mut connection).await?,
             overdue: by_bucket(&store::list_unpaid(&mut connection).await?, today),
             withholdings: store::count_withholdings(&mut connection).await?,
-            unknowns_resolved: store::count_unknowns(&mut connection, true).await?,
-            unknowns_open: store::count_unknowns(&mut connection, false).await?,
+            unknowns: store::count_unknowns(&mut connection).await?,
             breaks: store::count_breaks(&mut connection).await?,
         })
     }
@@ -88,8 +86,8 @@ impl fmt::Display for Report {
             writeln!(f, "  {name:<38} {amount:>20}")?;
         }
         table(f, "Withholding orders", &self.withholdings)?;
-        writeln!(f, "  {:<38} {:>10}", "unknown results resolved", self.unknowns_resolved)?;
-        writeln!(f, "  {:<38} {:>10}", "unknown results still asked for", self.unknowns_open)?;
+        writeln!(f, "  {:<38} {:>10}", "unknown results resolved", self.unknowns.resolved)?;
+        writeln!(f, "  {:<38} {:>10}", "unknown results still asked for", self.unknowns.open)?;
         table(f, "Unpaid principal by days past due", &self.overdue)?;
         table(f, "Breaks found against the channels' files", &self.breaks)
     }

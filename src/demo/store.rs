@@ -121,12 +121,20 @@ pub async fn count_withholdings(connection: &mut PgConnection) -> sqlx::Result<V
     .await
 }
 
-/// Orders that the channel had to be asked about again, answered or not.
-pub async fn count_unknowns(connection: &mut PgConnection, resolved: bool) -> sqlx::Result<i64> {
-    sqlx::query_scalar!(
-        r#"select count(*) as "count!" from withholding
-           where case when $1 then queries > 0 and status in ('succeeded', 'failed') else status = 'unknown' end"#,
-        resolved
+/// Orders that the channel had to be asked about again.
+#[derive(Clone, Copy, Debug)]
+pub struct Unknowns {
+    /// It has answered since.
+    pub resolved: i64,
+    pub open: i64,
+}
+
+pub async fn count_unknowns(connection: &mut PgConnection) -> sqlx::Result<Unknowns> {
+    sqlx::query_as!(
+        Unknowns,
+        r#"select count(*) filter (where queries > 0 and status in ('succeeded', 'failed')) as "resolved!",
+                  count(*) filter (where status = 'unknown') as "open!"
+           from withholding"#
     )
     .fetch_one(connection)
     .await

@@ -194,7 +194,7 @@ async fn answers_that_come_late_or_twice_are_resolved_and_booked_once(pool: PgPo
             .fetch_one(&pool)
             .await
             .unwrap();
-    assert!(resolved > 0 && report.unknowns_resolved == resolved, "{resolved} were resolved:\n{said}");
+    assert!(resolved > 0 && report.unknowns.resolved == resolved, "{resolved} were resolved:\n{said}");
     let heard = format!(
         "select count(*) filter (where times > 1), count(*) filter (where late > 0), count(*) filter (where booked = 1),
                 count(*) filter (where booked > 1) from ({CALLED_BACK}) heard"

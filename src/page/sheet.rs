@@ -1,5 +1,6 @@
 //! Tables that a spreadsheet opens: CSV in UTF-8 with a mark that Excel knows it by, and no text that it would run or count.
 
+use axum::http::{HeaderName, header};
 use chrono::{DateTime, Utc};
 use chrono_tz::Asia::Shanghai;
 
@@ -25,6 +26,14 @@ pub enum Cell {
     /// To the second, in Shanghai.
     Time(DateTime<Utc>),
     Empty,
+}
+
+/// The headers of a sheet that is downloaded under a name of ours.
+pub fn headers(name: &str) -> [(HeaderName, String); 2] {
+    [
+        (header::CONTENT_TYPE, "text/csv; charset=utf-8".to_owned()),
+        (header::CONTENT_DISPOSITION, format!("attachment; filename=\"{name}\"")),
+    ]
 }
 
 impl Sheet {

@@ -4,7 +4,7 @@ use askama::Template;
 use askama_web::WebTemplate;
 use axum::body::Body;
 use axum::extract::{Path, Query, State};
-use axum::http::{StatusCode, header};
+use axum::http::StatusCode;
 use axum::response::{IntoResponse, Response};
 use futures_util::TryStreamExt;
 use serde::Deserialize;
@@ -17,7 +17,7 @@ use crate::base::typed::{typed_amount, typed_day};
 use crate::base::{BusinessDay, Fen};
 use crate::http::Problem;
 use crate::merchant::{MerchantSignedIn, Role};
-use crate::page::sheet::{Cell, Sheet};
+use crate::page::sheet::{self, Cell, Sheet};
 use crate::page::{Form, Page};
 
 /// More periods than any plan has.
@@ -197,7 +197,7 @@ pub async fn table(
         let written = write(&mut sheet, &page, columns.len(), &sales);
         async move { written }
     });
-    Ok((as_csv(&name), Body::from_stream(bytes)).into_response())
+    Ok((sheet::headers(&name), Body::from_stream(bytes)).into_response())
 }
 
 /// What the table says of a sale. What is left of it for the merchant comes last, and only for those who may see settlements.
@@ -242,14 +242,6 @@ fn write(sheet: &mut Sheet, page: &Page, columns: usize, sales: &[Sale]) -> anyh
         sheet.row(cells.into_iter().take(columns))?;
     }
     sheet.take()
-}
-
-/// The headers of a CSV file under a name of ours.
-pub fn as_csv(name: &str) -> [(header::HeaderName, String); 2] {
-    [
-        (header::CONTENT_TYPE, "text/csv; charset=utf-8".to_owned()),
-        (header::CONTENT_DISPOSITION, format!("attachment; filename=\"{name}\"")),
-    ]
 }
 
 #[derive(Template, WebTemplate)]

@@ -4,7 +4,6 @@ use askama::Template;
 use askama_web::WebTemplate;
 use axum::body::Body;
 use axum::extract::{Path, Query, State};
-use axum::http::header;
 use axum::response::{IntoResponse, Redirect, Response};
 use futures_util::{Stream, TryStreamExt};
 use serde::Deserialize;
@@ -20,7 +19,7 @@ use crate::base::{BusinessDay, DayOff, DaysOff, Fen};
 use crate::http::Problem;
 use crate::merchant::{MerchantSignedIn, Right};
 use crate::page::Page;
-use crate::page::sheet::{Cell, Sheet};
+use crate::page::sheet::{self, Cell, Sheet};
 
 #[derive(Deserialize, Default)]
 #[serde(default)]
@@ -334,11 +333,7 @@ async fn statement(
     ];
     sheet.row(columns.map(|key| Cell::Text(page.say(key).to_string())))?;
     let pieces = day_actions::statement(app, signed_in.merchant_id, days).await?;
-    let headers = [
-        (header::CONTENT_TYPE, "text/csv; charset=utf-8".to_owned()),
-        (header::CONTENT_DISPOSITION, format!("attachment; filename=\"{name}\"")),
-    ];
-    Ok((headers, Body::from_stream(sent(sheet, page, pieces))).into_response())
+    Ok((sheet::headers(name), Body::from_stream(sent(sheet, page, pieces))).into_response())
 }
 
 /// The heading first, then each piece as it is read.

@@ -1,4 +1,4 @@
-//! Use cases of the product factory: publish a version, take it off sale, list what there is.
+//! Use cases of the product factory: check a text, publish it as a version, take a version off sale.
 
 use anyhow::Context as _;
 use sha2::{Digest, Sha256};
@@ -160,13 +160,4 @@ pub async fn withdraw(app: &App, code: &str, version: i32) -> Outcome<bool, Prod
     let changed = store::withdraw_version(&mut transaction, product.product_id, version, app.clock.now()).await?;
     transaction.commit().await?;
     Ok(changed)
-}
-
-/// All versions of a product, oldest first.
-pub async fn list_versions(app: &App, code: &str) -> Outcome<Vec<VersionRow>, ProductRefusal> {
-    let mut transaction = database::begin(&app.pool).await?;
-    let Some(product) = store::lock_product(&mut transaction, code).await? else {
-        return Err(Fault::Refused(ProductRefusal::UnknownProduct(code.to_owned())));
-    };
-    Ok(store::load_versions(&mut transaction, product.product_id).await?)
 }

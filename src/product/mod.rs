@@ -16,7 +16,7 @@ pub mod draft_actions;
 pub mod api_store;
 pub mod api;
 
-pub use actions::{ProductRefusal, PublishedVersion, check, list_versions, publish, publish_all, withdraw};
+pub use actions::{ProductRefusal, PublishedVersion, check, publish, publish_all, withdraw};
 pub use catalogue::{Catalogue, ProductVersion};
 pub use proof::Proof;
 pub use quote::{Quote, QuoteRefusal, QuoteRequest, price_range, quote};

@@ -296,7 +296,7 @@ async fn a_version_is_published_once_and_never_changes(pool: PgPool) {
     assert!(product::withdraw(&app, "harbour-standard", 2).await.unwrap());
     assert!(!product::withdraw(&app, "harbour-standard", 2).await.unwrap());
     assert!(app.catalogue.current(&mut connection, "harbour-standard").await.unwrap().is_none());
-    let versions = product::list_versions(&app, "harbour-standard").await.unwrap();
+    let versions = product::store::load_versions(&mut connection, current.product_id).await.unwrap();
     assert!(versions.iter().all(|version| version.withdrawn_at.is_some()));
 
     // What kept the rules of another day is read as it was published: there are loans under it.

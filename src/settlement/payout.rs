@@ -291,8 +291,6 @@ pub enum PayoutRefusal {
     NameMissing,
     #[error("the channel speaks of {theirs} yuan, but the payout is of {ours}")]
     AmountDiffers { ours: Fen, theirs: Fen },
-    #[error("the payout's key cannot be read")]
-    KeyMalformed,
 }
 
 impl Refusal for PayoutRefusal {
@@ -307,7 +305,6 @@ impl Refusal for PayoutRefusal {
             PayoutRefusal::ReferenceMissing => "bank_reference_missing",
             PayoutRefusal::NameMissing => "name_missing",
             PayoutRefusal::AmountDiffers { .. } => "payout_amount_differs",
-            PayoutRefusal::KeyMalformed => "payout_key_malformed",
         }
     }
 }

@@ -63,20 +63,22 @@ impl Step {
     pub(super) async fn plan(
         self,
         connection: &mut PgConnection,
+        app: &App,
         day: BusinessDay,
         chunk_rows: i64,
-    ) -> sqlx::Result<Vec<AccountRange>> {
-        match self {
-            Step::Clearing => settlement::close::plan(connection, day, chunk_rows).await,
-            Step::Statements => bill::close::plan(connection, day, chunk_rows).await,
-            Step::Withholding => repayment::close::plan(connection, day, chunk_rows).await,
-            Step::Overdue => overdue::close::plan(connection, day, chunk_rows).await,
-            Step::Interest => loan::close::plan(connection, day, chunk_rows).await,
-            Step::Expiry => credit::close::plan(connection, day, chunk_rows).await,
-            Step::Remittance => settlement::remittance_close::plan(connection, day, chunk_rows).await,
-            Step::Files => day_file::close::plan(connection, day, chunk_rows).await,
-            Step::TrialBalance => ledger::close::plan(connection, day, chunk_rows).await,
-        }
+    ) -> anyhow::Result<Vec<AccountRange>> {
+        let ranges = match self {
+            Step::Clearing => settlement::close::plan(connection, day, chunk_rows).await?,
+            Step::Statements => bill::close::plan(connection, day, chunk_rows).await?,
+            Step::Withholding => repayment::close::plan(connection, day, chunk_rows).await?,
+            Step::Overdue => overdue::close::plan(connection, app, day, chunk_rows).await?,
+            Step::Interest => loan::close::plan(connection, day, chunk_rows).await?,
+            Step::Expiry => credit::close::plan(connection, day, chunk_rows).await?,
+            Step::Remittance => settlement::remittance_close::plan(connection, day, chunk_rows).await?,
+            Step::Files => day_file::close::plan(connection, day, chunk_rows).await?,
+            Step::TrialBalance => ledger::close::plan(connection, day, chunk_rows).await?,
+        };
+        Ok(ranges)
     }
 
     /// Does the step's work of `day` for one range; returns the rows written.

@@ -20,9 +20,24 @@ use crate::credit::{self, Freeze};
 use crate::product::ProductVersion;
 use crate::{bill, notice, outbox};
 
-/// Cuts the lines with bills past due into ranges of about `chunk_rows` bills.
-pub async fn plan(connection: &mut PgConnection, day: BusinessDay, chunk_rows: i64) -> sqlx::Result<Vec<AccountRange>> {
-    let starts = store::cut_late(connection, day, chunk_rows).await?;
+/// What a bill may reach at the end of a day, and by whose terms.
+type Stages = HashMap<StageDay, Vec<(Stage, Arc<ProductVersion>)>>;
+
+/// A late bill is told to its borrower and funder, and its line is locked, changed and journalled: as much work as so many loans
+/// that are billed. In chunks of full size the late bills of a day would often be one chunk, and all workers but one idle.
+const LOANS_PER_LATE_BILL: i64 = 10;
+
+/// Cuts the lines with bills that reach a stage into ranges of as much work as about `chunk_rows` loans that are billed.
+pub async fn plan(
+    connection: &mut PgConnection,
+    app: &App,
+    day: BusinessDay,
+    chunk_rows: i64,
+) -> anyhow::Result<Vec<AccountRange>> {
+    let stages = load_stages(connection, app, day).await?;
+    let due_days: BTreeSet<BusinessDay> = stages.keys().map(|stage_day| stage_day.due_on).collect();
+    let due_days: Vec<BusinessDay> = due_days.into_iter().collect();
+    let starts = store::cut_late(connection, &due_days, chunk_rows / LOANS_PER_LATE_BILL).await?;
     Ok(AccountRange::cut_at(&starts))
 }
 
@@ -34,16 +49,8 @@ pub async fn run(
     day: BusinessDay,
     range: AccountRange,
 ) -> anyhow::Result<u64> {
-    let mut stage_days = Vec::new();
-    let mut stages: HashMap<StageDay, Vec<(Stage, Arc<ProductVersion>)>> = HashMap::new();
-    for product in app.catalogue.load_all(connection).await? {
-        for stage in Stage::ALL {
-            let due_on = stage.due_on(&product.terms, day);
-            let stage_day = StageDay { product_id: product.product_id, product_version: product.version, due_on };
-            stage_days.push(stage_day);
-            stages.entry(stage_day).or_default().push((stage, product.clone()));
-        }
-    }
+    let stages = load_stages(connection, app, day).await?;
+    let stage_days: Vec<StageDay> = stages.keys().copied().collect();
     let bills = store::load_late_bills(connection, &stage_days, range).await?;
     let overlooked = take_look_back(connection, range).await?;
     let late_lines: BTreeSet<LineId> =
@@ -73,6 +80,19 @@ pub async fn run(
     notice::raise(connection, &told.notices).await?;
     outbox::store::enqueue(connection, &told.messages).await?;
     Ok(frozen + charged_off + (told.notices.len() + told.messages.len()) as u64)
+}
+
+/// The due days whose unpaid bills reach a stage at the end of `day`.
+async fn load_stages(connection: &mut PgConnection, app: &App, day: BusinessDay) -> anyhow::Result<Stages> {
+    let mut stages = Stages::new();
+    for product in app.catalogue.load_all(connection).await? {
+        for stage in Stage::ALL {
+            let due_on = stage.due_on(&product.terms, day);
+            let stage_day = StageDay { product_id: product.product_id, product_version: product.version, due_on };
+            stages.entry(stage_day).or_default().push((stage, product.clone()));
+        }
+    }
+    Ok(stages)
 }
 
 /// Freezes lines for lateness, beside whatever else has stopped them.

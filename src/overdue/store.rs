@@ -25,15 +25,22 @@ pub struct LateBill {
     pub due_on: BusinessDay,
 }
 
-/// The first line of every chunk but the first, over the unpaid bills that are past due.
-pub async fn cut_late(connection: &mut PgConnection, day: BusinessDay, chunk_rows: i64) -> sqlx::Result<Vec<Uuid>> {
+/// The first line of every chunk but the first, over the unpaid bills of these due days and the lines that are to be looked at
+/// once as a whole.
+pub async fn cut_late(
+    connection: &mut PgConnection,
+    due_days: &[BusinessDay],
+    chunk_rows: i64,
+) -> sqlx::Result<Vec<Uuid>> {
     sqlx::query_scalar!(
-        "select distinct line_id from (
-             select line_id, row_number() over (order by line_id) as position
-             from bill where status = 'open' and due_on < $1) as late
-         where position > 1 and (position - 1) % $2 = 0
-         order by line_id",
-        day.date(),
+        r#"select distinct line_id as "line_id!" from (
+               select line_id, row_number() over (order by line_id) as position
+               from (select line_id from bill where status = 'open' and due_on = any($1)
+                     union all
+                     select line_id from charge_off_look_back) as late) as placed
+           where position > 1 and (position - 1) % $2 = 0
+           order by 1"#,
+        &due_days.iter().map(|day| day.date()).collect::<Vec<NaiveDate>>(),
         chunk_rows.max(1)
     )
     .fetch_all(connection)

@@ -19,5 +19,6 @@ pub use own_actions::{LoanStory, all_installments, owed_by_line};
 pub use own_store::{Coming, OwnPending, find_coming, list_lines, list_outstanding, list_pending};
 pub use store::{
     delete_payoff_line, enter_schedules, has_payoff_line, insert_payoff_line, last_period_billed,
-    load_billed_installments, load_open_installments, mark_bills_paid, reopen_bills, save_installments,
+    load_billed_installments, load_due_installments, load_open_installments, mark_bills_paid, reopen_bills,
+    save_installments,
 };

@@ -159,14 +159,30 @@ pub async fn enter_schedules(connection: &mut PgConnection) -> sqlx::Result<()> 
 }
 
 /// Every installment of the lines' open bills, by line, oldest due first, ready for allocation.
-///
+pub async fn load_open_installments(
+    connection: &mut PgConnection,
+    line_ids: &[Uuid],
+) -> sqlx::Result<Vec<BilledInstallment>> {
+    load_installments(connection, line_ids, None).await
+}
+
+/// As [`load_open_installments`], of bills that are due by a day.
+pub async fn load_due_installments(
+    connection: &mut PgConnection,
+    line_ids: &[Uuid],
+    due_by: BusinessDay,
+) -> sqlx::Result<Vec<BilledInstallment>> {
+    load_installments(connection, line_ids, Some(due_by)).await
+}
+
 /// The caller holds the lines' locks where it means to change what it reads. Each step of the way is a look-up by key
 /// (`offset 0` keeps the planner to it), so that a book's past, bills and loans long paid, costs nothing. Whether a bill is open is asked
 /// of what was found: on the evening after bills were cut the planner does not know yet how many are, and would walk through the
 /// index of the open ones for each line.
-pub async fn load_open_installments(
+async fn load_installments(
     connection: &mut PgConnection,
     line_ids: &[Uuid],
+    due_by: Option<BusinessDay>,
 ) -> sqlx::Result<Vec<BilledInstallment>> {
     let rows = sqlx::query_as!(
         InstallmentRow,
@@ -182,7 +198,8 @@ pub async fn load_open_installments(
                   l.annual_rate as "annual_rate!: Rate"
            from unnest($1::uuid[]) as wanted(line_id)
            cross join lateral (
-               select due_on, status from bill where line_id = wanted.line_id offset 0) b
+               select due_on, status from bill
+               where line_id = wanted.line_id and ($2::date is null or due_on <= $2) offset 0) b
            cross join lateral (
                select * from bill_line
                where line_id = wanted.line_id and due_on = b.due_on and origin = 'statement' offset 0) i
@@ -191,7 +208,8 @@ pub async fn load_open_installments(
                where loan_id = i.loan_id and line_id = i.line_id limit 1) l
            where b.status = 'open'
            order by i.line_id, i.due_on, i.loan_id, i.period"#,
-        line_ids
+        line_ids,
+        due_by.map(BusinessDay::date)
     )
     .fetch_all(connection)
     .await?;

@@ -16,7 +16,7 @@ use crate::app::App;
 use crate::base::id::LineId;
 use crate::base::{AccountRange, BusinessDay};
 use crate::credit::change::{Change, Note, line_changed};
-use crate::credit::{self, Freeze};
+use crate::credit::{self, Freeze, Line};
 use crate::product::ProductVersion;
 use crate::{bill, notice, outbox};
 
@@ -57,10 +57,10 @@ pub async fn run(
         bills.iter().map(|late| late.line_id).chain(overlooked.iter().copied()).collect();
     let late_lines: Vec<LineId> = late_lines.into_iter().collect();
     // Whoever pays has the line locked: what is paid until here is seen below, and the rest waits until all this is written.
-    let mut lines = credit::store::lock_lines(connection, &late_lines).await?;
-    lines.retain(|line| overlooked.contains(&line.line_id));
+    let lines = credit::store::lock_lines(connection, &late_lines).await?;
+    let overlooked: Vec<Line> = lines.iter().filter(|line| overlooked.contains(&line.line_id)).cloned().collect();
     let mut told = Told::new(day, app.clock.now());
-    let mut to_freeze = Vec::new();
+    let mut to_freeze = HashMap::new();
     let installments = unpaid_by_bill(connection, app, &bills, day).await?;
     for late in &bills {
         let stage_day =
@@ -70,12 +70,12 @@ pub async fn run(
             let reached = Late { line_id: late.line_id, borrower_id: late.borrower_id, due_on: late.due_on };
             told.reached(*stage, reached, &product.terms.funder, unpaid);
             if *stage == Stage::Freeze {
-                to_freeze.push((late.line_id, product.clone()));
+                to_freeze.insert(late.line_id, product.clone());
             }
         }
     }
-    let frozen = freeze(connection, &to_freeze, &mut told).await?;
-    look_back(connection, app, &lines, &mut told).await?;
+    let frozen = freeze(connection, lines, &to_freeze, &mut told).await?;
+    look_back(connection, app, &overlooked, &mut told).await?;
     let charged_off = charge_off(connection, &mut told).await?;
     notice::raise(connection, &told.notices).await?;
     outbox::store::enqueue(connection, &told.messages).await?;
@@ -95,29 +95,27 @@ async fn load_stages(connection: &mut PgConnection, app: &App, day: BusinessDay)
     Ok(stages)
 }
 
-/// Freezes lines for lateness, beside whatever else has stopped them.
+/// Freezes those of the locked lines that are late, beside whatever else has stopped them.
 async fn freeze(
     connection: &mut PgConnection,
-    late: &[(LineId, Arc<ProductVersion>)],
+    locked: Vec<Line>,
+    late: &HashMap<LineId, Arc<ProductVersion>>,
     told: &mut Told,
 ) -> anyhow::Result<u64> {
-    let line_ids: Vec<LineId> = late.iter().map(|(line_id, _)| *line_id).collect();
-    let product_of: HashMap<LineId, &ProductVersion> =
-        late.iter().map(|(line_id, product)| (*line_id, &**product)).collect();
     let (mut lines, mut entries) = (Vec::new(), Vec::new());
-    for mut line in credit::store::lock_lines(connection, &line_ids).await? {
+    for mut line in locked {
+        let Some(product) = late.get(&line.line_id) else { continue };
         let note = Note { reason: "overdue".to_owned(), source_id: None, day: told.day, at: told.now };
         // A closed line owes nothing, and is not frozen.
         if let Ok(Some(entry)) = line.apply(Change::Freeze(Freeze::Overdue), note) {
+            told.messages.push(line_changed(&product.terms.funder, &line, &entry));
+            told.notices.extend(credit::change::told(&line, &entry));
             lines.push(line);
             entries.push(entry);
         }
     }
-    credit::store::save_lines(connection, &lines, &entries).await?;
-    for (line, entry) in lines.iter().zip(&entries) {
-        let funder_code = &product_of[&line.line_id].terms.funder;
-        told.messages.push(line_changed(funder_code, line, entry));
-        told.notices.extend(credit::change::told(line, entry));
+    if !lines.is_empty() {
+        credit::store::save_lines(connection, &lines, &entries).await?;
     }
     Ok(lines.len() as u64)
 }
@@ -131,7 +129,7 @@ async fn unpaid_by_bill(
     let mut line_ids: Vec<Uuid> = bills.iter().map(|late| late.line_id.uuid()).collect();
     line_ids.dedup();
     let mut by_bill: HashMap<(LineId, BusinessDay), Vec<Unpaid>> = HashMap::new();
-    for billed in bill::store::load_open_installments(connection, &line_ids).await? {
+    for billed in bill::store::load_due_installments(connection, &line_ids, day).await? {
         let product = app.catalogue.get(connection, billed.product_id, billed.product_version).await?;
         let of_bill = by_bill.entry((billed.line_id, billed.due_on())).or_default();
         of_bill.push(Unpaid::new(billed, &product.terms, day));

@@ -57,9 +57,11 @@ pub async fn load_late_bills(
         LateBill,
         r#"select l.line_id as "line_id: LineId", l.borrower_id as "borrower_id: BorrowerId",
                   l.product_id as "product_id: ProductId", l.product_version, b.due_on as "due_on: BusinessDay"
-           from bill b join credit_line l on l.line_id = b.line_id
-           where b.status = 'open' and b.due_on = any($3)
-             and b.line_id between $4 and $5 and l.line_id between $4 and $5
+           from bill b
+           -- Looked up one by one: joined, it would be read of every line of the range, late or not.
+           cross join lateral (
+               select line_id, borrower_id, product_id, product_version from credit_line where line_id = b.line_id limit 1) l
+           where b.status = 'open' and b.due_on = any($3) and b.line_id between $4 and $5
              and (l.product_id, l.product_version, b.due_on) in (select * from unnest($1::uuid[], $2::int[], $3::date[]))
            order by l.line_id, b.due_on"#,
         &stage_days.iter().map(|day| day.product_id.uuid()).collect::<Vec<Uuid>>(),

@@ -112,10 +112,7 @@ pub async fn owed_by_line(
     day: BusinessDay,
 ) -> anyhow::Result<HashMap<LineId, Fen>> {
     let mut owed: HashMap<LineId, Fen> = HashMap::with_capacity(line_ids.len());
-    for billed in bill::store::load_open_installments(connection, line_ids).await? {
-        if billed.due_on() > day {
-            continue;
-        }
+    for billed in bill::store::load_due_installments(connection, line_ids, day).await? {
         let line_id = billed.line_id;
         let product = app.catalogue.get(connection, billed.product_id, billed.product_version).await?;
         *owed.entry(line_id).or_default() += OpenInstallment::new(billed, product).owed_on(day).total();

@@ -1,6 +1,8 @@
 //! The close's statement step: cuts the bills of lines whose statement day is the day being closed.
 
-use sqlx::PgConnection;
+use chrono::{DateTime, Utc};
+use sqlx::error::DatabaseError;
+use sqlx::{Connection, PgConnection};
 
 use super::store;
 use crate::app::App;
@@ -31,9 +33,33 @@ pub async fn run(
 ) -> anyhow::Result<u64> {
     store::hold_schedules(connection).await?;
     let now = app.clock.now();
-    let cut = store::cut_statements(connection, day, &statement_days(day), range, now).await?;
+    let cut = cut(connection, day, range, now).await?;
     let reminded = store::remind(connection, day, day.plus_days(REMINDED_BEFORE), range, now).await?;
     Ok(cut + reminded)
+}
+
+/// Cuts the statements of `range`. Nothing is in the way of its first run; where something is, because it was cut before, this run
+/// is taken back, and what is not there yet is cut.
+async fn cut(
+    connection: &mut PgConnection,
+    day: BusinessDay,
+    range: AccountRange,
+    now: DateTime<Utc>,
+) -> sqlx::Result<u64> {
+    let days = statement_days(day);
+    let mut attempt = connection.begin().await?;
+    let written = store::cut_statements(&mut attempt, day, &days, range, now).await;
+    match written {
+        Ok(rows) => {
+            attempt.commit().await?;
+            Ok(rows)
+        }
+        Err(error) if error.as_database_error().is_some_and(DatabaseError::is_unique_violation) => {
+            attempt.rollback().await?;
+            store::cut_rest_of_statements(connection, day, &days, range, now).await
+        }
+        Err(error) => Err(error),
+    }
 }
 
 #[cfg(test)]

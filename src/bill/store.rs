@@ -1,6 +1,6 @@
 //! SQL of bills and their lines.
 
-use chrono::{DateTime, NaiveDate, Utc};
+use chrono::{DateTime, Datelike, NaiveDate, Utc};
 use sqlx::PgConnection;
 use uuid::Uuid;
 
@@ -39,11 +39,11 @@ macro_rules! cut_statements {
         sqlx::query_scalar!(
             r#"with due as materialized (
                    select l.line_id, l.loan_id, l.schedule_version,
-                          ((extract(year from $1::date) - extract(year from l.first_statement_on)) * 12
-                           + extract(month from $1::date) - extract(month from l.first_statement_on))::int + 1 as period
+                          $6::int + 1 - (extract(year from l.first_statement_on) * 12
+                                         + extract(month from l.first_statement_on))::int as period
                    from loan l
                    where l.status = 'open' and l.statement_day = any($2) and l.line_id between $3 and $4
-                     and l.first_statement_on <= $1 and l.last_statement_on >= $1
+                     and l.first_statement_on <= $1::date and l.last_statement_on >= $1
                ), cut as (
                    insert into bill_line (line_id, loan_id, period, due_on, principal_fen, interest_fen, fee_fen)
                    select due.line_id, due.loan_id, due.period, s.due_on, s.principal_fen, s.interest_fen, s.fee_fen
@@ -67,8 +67,8 @@ macro_rules! cut_statements {
                ), told as (
                    insert into notice (audience, recipient_id, kind, body, business_day, created_at)
                    select 'borrower', l.borrower_id, 'bill_issued',
-                          jsonb_build_object('line', 'line_' || replace(b.line_id::text, '-', ''), 'due_on', b.due_on,
-                                             'total_fen', b.total_fen), $1, $5
+                          jsonb_build_object('line', 'line_' || encode(uuid_send(b.line_id), 'hex'),
+                                             'due_on', b.due_on, 'total_fen', b.total_fen), $1, $5
                    from billed b
                    cross join lateral (select borrower_id from credit_line where line_id = b.line_id limit 1) l
                    returning recipient_id, kind, body
@@ -99,7 +99,7 @@ pub async fn cut_statements(
     range: AccountRange,
     at: DateTime<Utc>,
 ) -> sqlx::Result<u64> {
-    let written = cut_statements!("", day.date(), statement_days, range.from, range.to, at);
+    let written = cut_statements!("", day.date(), statement_days, range.from, range.to, at, month_number(day));
     Ok(written.fetch_one(connection).await?.unsigned_abs())
 }
 
@@ -112,8 +112,21 @@ pub async fn cut_rest_of_statements(
     range: AccountRange,
     at: DateTime<Utc>,
 ) -> sqlx::Result<u64> {
-    let written = cut_statements!("on conflict do nothing", day.date(), statement_days, range.from, range.to, at);
+    let written = cut_statements!(
+        "on conflict do nothing",
+        day.date(),
+        statement_days,
+        range.from,
+        range.to,
+        at,
+        month_number(day)
+    );
     Ok(written.fetch_one(connection).await?.unsigned_abs())
+}
+
+/// Months counted through the years; reckoned here for the day, and in the database only for each loan's first statement.
+fn month_number(day: BusinessDay) -> i32 {
+    day.date().year() * 12 + day.date().month().cast_signed()
 }
 
 /// Tells borrowers what they still owe on bills that are due on `due_on`, as notices and by SMS; returns the rows written.
@@ -128,8 +141,8 @@ pub async fn remind(
         r#"with told as (
                insert into notice (audience, recipient_id, kind, body, business_day, created_at)
                select 'borrower', l.borrower_id, 'due_soon',
-                      jsonb_build_object('line', 'line_' || replace(b.line_id::text, '-', ''), 'due_on', b.due_on,
-                                         'owed_fen', owed.fen), $1, $5
+                      jsonb_build_object('line', 'line_' || encode(uuid_send(b.line_id), 'hex'),
+                                         'due_on', b.due_on, 'owed_fen', owed.fen), $1, $5
                from bill b
                cross join lateral (select borrower_id from credit_line where line_id = b.line_id limit 1) l
                cross join lateral (

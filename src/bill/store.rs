@@ -10,17 +10,30 @@ use crate::base::{AccountRange, BusinessDay, Fen, Rate};
 use crate::overdue::OverdueSpan;
 
 /// The first line of every chunk but the first, where each chunk holds about `chunk_rows` open loans of these days of month.
+///
+/// Walks along each day's agenda and notes only where a chunk begins: numbering all loans that are due would sort them and keep
+/// them, while no worker has begun.
 pub async fn cut_agenda(
     connection: &mut PgConnection,
     statement_days: &[i16],
     chunk_rows: i64,
 ) -> sqlx::Result<Vec<Uuid>> {
     sqlx::query_scalar!(
-        "select distinct line_id from (
-             select line_id, row_number() over (order by line_id) as position
-             from loan where status = 'open' and statement_day = any($1)) as agenda
-         where position > 1 and (position - 1) % $2 = 0
-         order by line_id",
+        r#"select distinct beginning.line_id as "line_id!"
+           from unnest($1::smallint[]) as agenda(of_day)
+           cross join lateral (
+               with recursive walk as (
+                   (select line_id from loan where status = 'open' and statement_day = agenda.of_day
+                    order by line_id offset $2::bigint limit 1)
+                   union all
+                   select ahead.line_id
+                   from walk
+                   cross join lateral (
+                       select line_id from loan
+                       where status = 'open' and statement_day = agenda.of_day and line_id > walk.line_id
+                       order by line_id offset $2::bigint - 1 limit 1) ahead)
+               select line_id from walk) beginning
+           order by 1"#,
         statement_days,
         chunk_rows.max(1)
     )

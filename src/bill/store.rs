@@ -73,7 +73,7 @@ macro_rules! cut_statements {
                    returning line_id, due_on, principal_fen, interest_fen, fee_fen
                ), billed as (
                    insert into bill (line_id, due_on, statement_on, principal_fen, interest_fen, fee_fen, status)
-                   select line_id, due_on, $1, sum(principal_fen), sum(interest_fen), sum(fee_fen), 'open'
+                   select line_id, due_on, $1, fen_sum(principal_fen), fen_sum(interest_fen), fen_sum(fee_fen), 'open'
                    from cut group by line_id, due_on order by line_id
                    "# + $if_there + r#"
                    returning line_id, due_on, principal_fen + interest_fen + fee_fen as total_fen

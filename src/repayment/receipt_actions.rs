@@ -65,7 +65,7 @@ impl Batch {
         let mut loan_ids: Vec<LoanId> = installments.iter().map(|billed| billed.loan_id).collect();
         loan_ids.sort_unstable();
         loan_ids.dedup();
-        let loans = loan::store::lock_loans(&mut *connection, &loan_ids).await?;
+        let loans = loan::store::load_loans(&mut *connection, &loan_ids).await?;
         for billed in installments {
             let product = app.catalogue.get(&mut *connection, billed.product_id, billed.product_version).await?;
             if let Some(account) = self.accounts.get_mut(&billed.line_id) {

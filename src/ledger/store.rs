@@ -19,14 +19,14 @@ pub async fn insert_postings(connection: &mut PgConnection, postings: &[Posting]
         columns.push(posting);
     }
     sqlx::query!(
+        // Read by place: an array that is unnested costs three times as much a row.
         "insert into posting (posting_id, line_id, funder_id, event, source_id, debit, credit, amount_fen, corrects,
                               business_day, posted_at)
-         select p.posting_id, p.line_id, p.funder_id, p.event, p.source_id,
+         select ($1::uuid[])[p.place], ($2::uuid[])[p.place], ($3::uuid[])[p.place], p.event, ($5::uuid[])[p.place],
                 ($6::smallint[])[p.first:p.last], ($7::smallint[])[p.first:p.last], ($8::bigint[])[p.first:p.last],
-                p.corrects, p.business_day, p.posted_at
-         from unnest($1::uuid[], $2::uuid[], $3::uuid[], $4::text[], $5::uuid[], $9::int[], $10::int[], $11::uuid[],
-                     $12::date[], $13::timestamptz[])
-              as p(posting_id, line_id, funder_id, event, source_id, first, last, corrects, business_day, posted_at)",
+                p.corrects, ($12::date[])[p.place], ($13::timestamptz[])[p.place]
+         from unnest($4::text[], $9::int[], $10::int[], $11::uuid[]) with ordinality
+              as p(event, first, last, corrects, place)",
         &columns.posting_id,
         &columns.line_id,
         &columns.funder_id,

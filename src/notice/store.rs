@@ -11,17 +11,19 @@ use crate::base::BusinessDay;
 /// The most that one page of a list holds.
 pub const PAGE_MAX: i64 = 100;
 
-/// Raises notices, one statement for all of them, in the caller's transaction, and puts those that an SMS is right for, or that
-/// the borrower wants in WeChat, into the outbox. What a funder or operator was told before that day is left alone.
+/// Raises notices in the caller's transaction, one statement for those that are told each time and one for those that are told
+/// once, and puts those that an SMS is right for, or that the borrower wants in WeChat, into the outbox. What a funder or operator
+/// was told before that day is left alone.
 pub async fn raise(connection: &mut PgConnection, notices: &[Notice]) -> sqlx::Result<()> {
-    if notices.is_empty() {
-        return Ok(());
+    let (once, each_time): (Vec<&Notice>, Vec<&Notice>) =
+        notices.iter().partition(|notice| notice.audience.is_told_once());
+    if !each_time.is_empty() {
+        insert(&mut *connection, Columns::of(&each_time)).await?;
     }
-    if notices.iter().any(|notice| notice.audience.is_told_once()) {
-        insert_once(connection, Columns::of(notices)).await
-    } else {
-        insert(connection, Columns::of(notices)).await
+    if !once.is_empty() {
+        insert_once(connection, Columns::of(&once)).await?;
     }
+    Ok(())
 }
 
 /// Looking for an earlier one, and leaving a way back, costs every row twice: only for those who are told once.
@@ -92,8 +94,8 @@ struct Columns<'a> {
     created_at: Vec<DateTime<Utc>>,
 }
 
-impl Columns<'_> {
-    fn of(notices: &[Notice]) -> Columns<'_> {
+impl<'a> Columns<'a> {
+    fn of(notices: &[&'a Notice]) -> Columns<'a> {
         Columns {
             audience: notices.iter().map(|notice| notice.audience.as_str()).collect(),
             recipient_id: notices.iter().map(|notice| notice.recipient_id).collect(),

@@ -329,10 +329,9 @@ impl Desk {
         store::insert_withholdings(&mut *connection, &self.follow_ups).await?;
         store::insert_contradictions(&mut *connection, &self.contradictions, today, now).await?;
         take_out_of_use(&mut *connection, &self.invalid_cards).await?;
-        notice::raise(&mut *connection, &self.told).await?;
-        // By themselves, because operators are told once a day and borrowers each time.
         let contradicted = self.contradictions.iter().map(|(order, _)| notices::contradicted(order, today, now));
-        notice::raise(&mut *connection, &contradicted.chain(self.rejected).collect::<Vec<Notice>>()).await?;
+        let told: Vec<Notice> = contradicted.chain(self.rejected).chain(self.told).collect();
+        notice::raise(&mut *connection, &told).await?;
         self.batch.save(connection).await?;
         Ok(self.posted)
     }

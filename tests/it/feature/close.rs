@@ -56,6 +56,10 @@ async fn statements_that_are_being_cut_keep_nobody_waiting_but_a_refund(pool: Pg
     let answer = answer_to_come(&town, lines[0]).await;
     town.close_today().await;
     let day = cut_off_today(&town).await;
+    // A chunk for each loan that is due: the first is everybody's up to the later line.
+    let later = lines.iter().max().unwrap().uuid();
+    let planned = bill::close::plan(&mut *town.app.pool.acquire().await.unwrap(), day, 1).await.unwrap();
+    assert_eq!(planned, AccountRange::cut_at(&[later]));
     let mut chunk = fenqi::database::begin(&town.app.pool).await.unwrap();
     assert!(bill::close::run(&mut chunk, &town.app, day, AccountRange::ALL).await.unwrap() > 0);
 

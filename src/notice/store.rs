@@ -31,9 +31,9 @@ async fn insert_once(connection: &mut PgConnection, columns: Columns<'_>) -> sql
     sqlx::query!(
         "with raised as (
              insert into notice (audience, recipient_id, kind, body, business_day, created_at)
-             select n.audience, n.recipient_id, n.kind, n.body::jsonb, n.business_day, n.created_at
-             from unnest($1::text[], $2::uuid[], $3::text[], $4::text[], $5::date[], $6::timestamptz[])
-                  as n(audience, recipient_id, kind, body, business_day, created_at)
+             select n.audience, n.recipient_id, n.kind, n.body::jsonb, ($5::date[])[n.place], ($6::timestamptz[])[n.place]
+             from unnest($1::text[], $2::uuid[], $3::text[], $4::text[]) with ordinality
+                  as n(audience, recipient_id, kind, body, place)
              on conflict do nothing
              returning audience, recipient_id, kind, body, created_at)
          insert into outbox (partner, kind, object_id, body, created_at, next_attempt_at)
@@ -60,9 +60,9 @@ async fn insert(connection: &mut PgConnection, columns: Columns<'_>) -> sqlx::Re
     sqlx::query!(
         "with raised as (
              insert into notice (audience, recipient_id, kind, body, business_day, created_at)
-             select n.audience, n.recipient_id, n.kind, n.body::jsonb, n.business_day, n.created_at
-             from unnest($1::text[], $2::uuid[], $3::text[], $4::text[], $5::date[], $6::timestamptz[])
-                  as n(audience, recipient_id, kind, body, business_day, created_at)
+             select n.audience, n.recipient_id, n.kind, n.body::jsonb, ($5::date[])[n.place], ($6::timestamptz[])[n.place]
+             from unnest($1::text[], $2::uuid[], $3::text[], $4::text[]) with ordinality
+                  as n(audience, recipient_id, kind, body, place)
              returning audience, recipient_id, kind, body, created_at)
          insert into outbox (partner, kind, object_id, body, created_at, next_attempt_at)
          select 'sms', kind, recipient_id, body, created_at, created_at

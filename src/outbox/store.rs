@@ -21,9 +21,9 @@ pub async fn enqueue(connection: &mut PgConnection, messages: &[Message]) -> sql
     let created_at: Vec<DateTime<Utc>> = messages.iter().map(|message| message.created_at).collect();
     sqlx::query!(
         "insert into outbox (partner, kind, object_id, body, created_at, next_attempt_at)
-         select m.partner, m.kind, m.object_id, m.body::jsonb, m.created_at, m.created_at
-         from unnest($1::text[], $2::text[], $3::uuid[], $4::text[], $5::timestamptz[])
-              as m(partner, kind, object_id, body, created_at)",
+         select m.partner, m.kind, ($3::uuid[])[m.place], m.body::jsonb, ($5::timestamptz[])[m.place],
+                ($5::timestamptz[])[m.place]
+         from unnest($1::text[], $2::text[], $4::text[]) with ordinality as m(partner, kind, body, place)",
         &partner as &[&str],
         &kind as &[&str],
         &object_id,

@@ -54,6 +54,14 @@ macro_rules! ids {
                 $name(mint(now))
             }
 
+            /// Ids of one moment in ascending order, for rows that are written together: what is random in each would scatter
+            /// them over the index.
+            pub fn mint_ascending(now: DateTime<Utc>, count: usize) -> Vec<$name> {
+                let mut ids: Vec<$name> = (0..count).map(|_| $name::mint(now)).collect();
+                ids.sort_unstable();
+                ids
+            }
+
             pub const fn from_uuid(uuid: Uuid) -> $name {
                 $name(uuid)
             }

@@ -84,18 +84,19 @@ pub async fn create_due_orders(
 ) -> anyhow::Result<Created> {
     let now = app.clock.now();
     let mut created = Created::default();
-    for batch in candidates.chunks(BATCH_LINES) {
+    let ids = WithholdingId::mint_ascending(now, candidates.len());
+    for (batch, ids) in candidates.chunks(BATCH_LINES).zip(ids.chunks(BATCH_LINES)) {
         let line_ids: Vec<Uuid> = batch.iter().map(|candidate| candidate.line_id.uuid()).collect();
         let owed = owed_by_line(connection, app, &line_ids, day).await?;
         let borrower_ids: Vec<Uuid> = batch.iter().map(|candidate| candidate.borrower_id.uuid()).collect();
         let cards = card_store::load_cards_to_charge(connection, &borrower_ids).await?;
         let mut orders = Vec::with_capacity(batch.len());
-        for candidate in batch {
+        for (candidate, withholding_id) in batch.iter().zip(ids) {
             let Some(amount) = owed.get(&candidate.line_id).copied().filter(|owed| owed.is_positive()) else {
                 continue;
             };
             match cards.get(&candidate.borrower_id) {
-                Some(card_id) => orders.push(candidate.order(*card_id, amount, day, now)),
+                Some(card_id) => orders.push(candidate.order(*withholding_id, (*card_id, amount), day, now)),
                 None => created.without_card.push(candidate.without_card(amount)),
             }
         }
@@ -130,10 +131,16 @@ impl Candidate {
         WithoutCard { line_id: self.line_id, borrower_id: self.borrower_id, owed }
     }
 
-    fn order(&self, card_id: CardId, amount: Fen, day: BusinessDay, now: DateTime<Utc>) -> NewWithholding {
+    fn order(
+        &self,
+        withholding_id: WithholdingId,
+        (card_id, amount): (CardId, Fen),
+        day: BusinessDay,
+        now: DateTime<Utc>,
+    ) -> NewWithholding {
         NewWithholding {
             order: Withholding {
-                withholding_id: WithholdingId::mint(now),
+                withholding_id,
                 line_id: self.line_id,
                 borrower_id: self.borrower_id,
                 purpose: Purpose::Due,

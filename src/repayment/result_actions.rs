@@ -119,6 +119,8 @@ pub async fn post_confirmed(
 /// A chunk of results on its way.
 struct Desk {
     batch: Batch,
+    /// One for each result that may be a receipt; ascending, so that receipts stand in the order in which they were booked.
+    repayment_ids: std::vec::IntoIter<RepaymentId>,
     orders: HashMap<WithholdingId, Withholding>,
     payoffs: HashMap<LoanId, PayoffLoan>,
     outcomes: Vec<Outcome>,
@@ -142,6 +144,7 @@ impl Desk {
         let ids: Vec<Uuid> = results.iter().map(|result| result.withholding_id.uuid()).collect();
         let orders = store::load_withholdings(connection, &ids).await?;
         Ok(Desk {
+            repayment_ids: RepaymentId::mint_ascending(batch.now, results.len()).into_iter(),
             batch,
             orders: orders.into_iter().map(|order| (order.withholding_id, order)).collect(),
             payoffs: HashMap::new(),
@@ -281,7 +284,7 @@ impl Desk {
         collected: Fen,
     ) -> anyhow::Result<()> {
         let money = Money {
-            repayment_id: RepaymentId::mint(self.batch.now),
+            repayment_id: self.repayment_ids.next().context("no result is more than one receipt")?,
             source: Source::Withholding(order.withholding_id),
             amount: collected,
             value_on: order.business_day,

@@ -68,7 +68,7 @@ macro_rules! cut_statements {
                        where s.loan_id = due.loan_id and s.line_id = due.line_id and s.version = due.schedule_version
                        limit 1) s
                    where s.principal_fen + s.interest_fen + s.fee_fen > 0
-                   order by due.line_id, due.loan_id
+                   order by due.line_id
                    "# + $if_there + r#"
                    returning line_id, due_on, principal_fen, interest_fen, fee_fen
                ), billed as (

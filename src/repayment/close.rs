@@ -11,9 +11,13 @@ use crate::base::{AccountRange, BusinessDay};
 use crate::notice;
 use crate::partner::withholding::ChannelName;
 
-/// Cuts the lines with open bills that are due by tomorrow into ranges of about `chunk_rows` bills.
+/// To order what a bill asks for is as much work as to bill so many loans: a day's orders would else often be one chunk, and all
+/// workers but one idle.
+const LOANS_PER_ORDER: i64 = 3;
+
+/// Cuts the lines with open bills that are due by tomorrow into ranges of as much work as about `chunk_rows` loans that are billed.
 pub async fn plan(connection: &mut PgConnection, day: BusinessDay, chunk_rows: i64) -> sqlx::Result<Vec<AccountRange>> {
-    let starts = queue_store::cut_due(connection, day.next(), chunk_rows).await?;
+    let starts = queue_store::cut_due(connection, day.next(), chunk_rows / LOANS_PER_ORDER).await?;
     Ok(AccountRange::cut_at(&starts))
 }
 

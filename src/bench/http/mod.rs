@@ -2,10 +2,12 @@
 //! the same one unsigned, the unsigned one against the handler alone, and purchases by signed order and confirmation against
 //! authorisation in the process. Server and callers share the machine; requests are signed beforehand.
 
+mod caller;
 mod orders;
 mod reads;
 mod serve;
 
+use std::net::SocketAddr;
 use std::sync::Arc;
 
 use anyhow::Context as _;
@@ -18,12 +20,12 @@ use crate::access::PartnerKind;
 use crate::base::Fen;
 use crate::base::id::LoanId;
 use crate::error::{Fault, Refusal};
-use crate::partner::client::build_http;
 use crate::partner::key::Algorithm;
 use crate::partner::signature::{Identity, Stamp};
 use crate::purchase::{Authoriser, Decision};
 use crate::router::router;
-use orders::{confirm, wish};
+use caller::Caller;
+use orders::{CONFIRM, confirm, wish};
 use reads::{Case, Paths};
 use serve::{add_key, add_partner, bare_router, known_core, serve, unsigned_router};
 
@@ -81,11 +83,10 @@ pub async fn measure(world: &World, options: Options, say: &mut dyn FnMut(&Figur
 }
 
 struct Bench {
-    http: reqwest::Client,
     /// The API, the same reads behind a gate without signatures, and without a gate.
-    address: String,
-    unsigned_address: String,
-    bare_address: String,
+    address: SocketAddr,
+    unsigned_address: SocketAddr,
+    bare_address: SocketAddr,
     sm2: Identity,
     rsa: Identity,
     cashier: Identity,
@@ -106,14 +107,13 @@ impl Bench {
         let sm2 = add_key(app, "bench-core", "SM2-1", Algorithm::Sm2Sm3).await?;
         let rsa = add_key(app, "bench-core", "RSA-1", Algorithm::RsaSha256).await?;
         let cashier = add_key(app, "bench-cashier", "SM2-1", Algorithm::Sm2Sm3).await?;
-        let confirm = Router::new().route("/confirm", post(confirm)).with_state(authoriser.clone());
+        let confirm = Router::new().route(CONFIRM, post(confirm)).with_state(authoriser.clone());
         let address = serve(router(app.clone()).merge(confirm)).await?;
         let caller = Arc::new(known_core(app, book.funder_id).await?);
         let unsigned_address = serve(unsigned_router(app, caller.clone())).await?;
         let bare_address = serve(bare_router(app, caller)).await?;
-        let http = build_http()?;
-        let paths = Paths::find(&http, &bare_address, loan_id).await?;
-        Ok(Bench { http, address, unsigned_address, bare_address, sm2, rsa, cashier, paths, authoriser, book })
+        let paths = Paths::find(&mut Caller::connect(bare_address).await?, loan_id).await?;
+        Ok(Bench { address, unsigned_address, bare_address, sm2, rsa, cashier, paths, authoriser, book })
     }
 }
 
@@ -130,38 +130,20 @@ async fn buy_first(authoriser: &Authoriser, book: &Book) -> anyhow::Result<LoanI
     first.context("a purchase was made")
 }
 
-/// A request that only has to be sent.
-struct Request {
-    url: String,
-    authorization: Option<String>,
-    key: Option<String>,
-    body: Vec<u8>,
-}
-
-impl Request {
-    async fn send(self, http: &reqwest::Client) -> anyhow::Result<Vec<u8>> {
-        let mut request = if self.body.is_empty() { http.get(&self.url) } else { http.post(&self.url).body(self.body) };
-        request = request.header("content-type", "application/json");
-        if let Some(authorization) = self.authorization {
-            request = request.header("authorization", authorization);
-        }
-        if let Some(key) = self.key {
-            request = request.header("idempotency-key", key);
-        }
-        let response = request.send().await?;
-        let status = response.status();
-        let body = response.bytes().await?;
-        anyhow::ensure!(status.is_success(), "{status}: {}", String::from_utf8_lossy(&body));
-        Ok(body.to_vec())
-    }
-}
-
 fn signed(identity: &Identity, method: &str, path: &str, body: &[u8]) -> String {
     identity.authorization(method, path, &Stamp::fresh(crate::base::Clock::System.now()), body)
 }
 
-/// Deals the work out to the callers.
-fn shares<T>(work: Vec<T>) -> Vec<Vec<T>> {
+/// Deals the work out to callers, each with a connection of its own.
+async fn shares<T>(address: SocketAddr, work: Vec<T>) -> anyhow::Result<Vec<(Caller, Vec<T>)>> {
+    let mut callers = Vec::with_capacity(CALLERS);
+    for share in dealt(work) {
+        callers.push((Caller::connect(address).await?, share));
+    }
+    Ok(callers)
+}
+
+fn dealt<T>(work: Vec<T>) -> Vec<Vec<T>> {
     let mut shares: Vec<Vec<T>> = (0..CALLERS).map(|_| Vec::new()).collect();
     for (number, one) in work.into_iter().enumerate() {
         shares[number % CALLERS].push(one);

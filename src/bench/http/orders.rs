@@ -8,7 +8,8 @@ use chrono::TimeDelta;
 use rust_decimal::Decimal;
 use serde::Deserialize;
 
-use super::{Bench, Request, failed, shares, signed};
+use super::caller::{Caller, written};
+use super::{Bench, dealt, failed, shares, signed};
 use crate::base::Fen;
 use crate::base::id::{CodeId, LineId, MerchantId, ProductId};
 use crate::bench::figure::rate_per_second;
@@ -18,11 +19,13 @@ use crate::purchase::{Authoriser, Decision, PurchaseRequest};
 
 const AMOUNT: Fen = Fen::new(23_450);
 const PERIODS: u16 = 12;
+/// Where a borrower confirms.
+pub(super) const CONFIRM: &str = "/confirm";
 
 impl Bench {
     pub(super) async fn buy_in_process(&self, run: usize, count: usize) -> anyhow::Result<Decimal> {
         let wishes = (0..count).map(|number| wish(&self.book, number, format!("in-{run}-{number}"), None));
-        let shares = shares(wishes.collect());
+        let shares = dealt(wishes.collect());
         let started = Instant::now();
         let tasks: Vec<_> = shares
             .into_iter()
@@ -49,23 +52,20 @@ impl Bench {
             let body = serde_json::json!({
                 "reference": format!("R{run}-{number}"), "amount_fen": AMOUNT, "expires_at": expires_at });
             let body = body.to_string().into_bytes();
-            let order = Request {
-                url: format!("{}{path}", self.address),
-                authorization: Some(signed(&self.cashier, "POST", path, &body)),
-                key: Some(format!("order-{run}-{number}")),
-                body,
-            };
+            let authorization = signed(&self.cashier, "POST", path, &body);
+            let key = format!("order-{run}-{number}");
+            let order =
+                written(path, [("authorization", authorization.as_str()), ("idempotency-key", key.as_str())], &body);
             (order, wish(&self.book, number, format!("out-{run}-{number}"), None))
         });
-        let shares = shares(orders.collect());
+        let shares = shares(self.address, orders.collect()).await?;
         let started = Instant::now();
         let tasks: Vec<_> = shares
             .into_iter()
-            .map(|share| {
-                let (http, confirm) = (self.http.clone(), format!("{}/confirm", self.address));
+            .map(|(mut caller, share)| {
                 tokio::spawn(async move {
                     for (order, wish) in share {
-                        order_and_confirm(&http, &confirm, order, &wish).await?;
+                        order_and_confirm(&mut caller, &order, &wish).await?;
                     }
                     anyhow::Ok(())
                 })
@@ -78,22 +78,16 @@ impl Bench {
     }
 }
 
-async fn order_and_confirm(
-    http: &reqwest::Client,
-    confirm: &str,
-    order: Request,
-    wish: &PurchaseRequest,
-) -> anyhow::Result<()> {
+async fn order_and_confirm(caller: &mut Caller, order: &[u8], wish: &PurchaseRequest) -> anyhow::Result<()> {
     #[derive(Deserialize)]
     struct Made {
         order_id: CodeId,
     }
-    let made: Made = serde_json::from_slice(&order.send(http).await?)?;
+    let made: Made = serde_json::from_slice(caller.ask(order).await?)?;
     let body = serde_json::json!({
         "line_id": wish.line_id, "merchant_id": wish.merchant_id, "order_id": made.order_id,
         "product_id": wish.product_id, "key": wish.idempotency_key });
-    let body = body.to_string().into_bytes();
-    Request { url: confirm.to_owned(), authorization: None, key: None, body }.send(http).await?;
+    caller.ask(&written(CONFIRM, None, body.to_string().as_bytes())).await?;
     Ok(())
 }
 

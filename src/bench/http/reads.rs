@@ -7,7 +7,8 @@ use rust_decimal::Decimal;
 use serde::Deserialize;
 use serde::de::IgnoredAny;
 
-use super::{Bench, Request, shares, signed};
+use super::caller::{Caller, written};
+use super::{Bench, shares, signed};
 use crate::base::id::LoanId;
 use crate::bench::figure::{Latencies, rate_per_second};
 use crate::partner::key::Algorithm;
@@ -104,17 +105,16 @@ struct Page {
 }
 
 impl Paths {
-    /// Finds pages that are full, at the handlers that stand at `base`: after the first event, as soon as all that were written
-    /// can be read.
-    pub(super) async fn find(http: &reqwest::Client, base: &str, loan_id: LoanId) -> anyhow::Result<Paths> {
+    /// Finds pages that are full, at handlers without a gate: after the first event, as soon as all that were written can be read.
+    pub(super) async fn find(caller: &mut Caller, loan_id: LoanId) -> anyhow::Result<Paths> {
         let loan = format!("/api/v1/funder/loans/{loan_id}");
         let loans = format!("/api/v1/funder/loans?limit={PAGE_ROWS}");
-        let listed = page(http, base, &loans).await?.items.len();
+        let listed = page(caller, &loans).await?.items.len();
         anyhow::ensure!(listed == PAGE_ROWS, "the page of loans has {listed} rows");
         for _ in 0..LOOKS_MAX {
-            if let Some(cursor) = page(http, base, "/api/v1/events?limit=1").await?.next_cursor {
+            if let Some(cursor) = page(caller, "/api/v1/events?limit=1").await?.next_cursor {
                 let events = format!("/api/v1/events?limit={PAGE_ROWS}&cursor={cursor}");
-                if page(http, base, &events).await?.items.len() == PAGE_ROWS {
+                if page(caller, &events).await?.items.len() == PAGE_ROWS {
                     return Ok(Paths { loan, loans, events });
                 }
             }
@@ -132,37 +132,33 @@ impl Paths {
     }
 }
 
-async fn page(http: &reqwest::Client, base: &str, path: &str) -> anyhow::Result<Page> {
-    let request = Request { url: format!("{base}{path}"), authorization: None, key: None, body: Vec::new() };
-    serde_json::from_slice(&request.send(http).await?).context("a page of a list")
+async fn page(caller: &mut Caller, path: &str) -> anyhow::Result<Page> {
+    serde_json::from_slice(caller.ask(&written(path, None, b"")).await?).context("a page of a list")
 }
 
 impl Bench {
     /// Reads a second, and the slowest but one of a hundred.
     pub(super) async fn read(&self, path: &str, way: Way, count: usize) -> anyhow::Result<(Decimal, Decimal)> {
-        let (base, identity) = match way {
-            Way::Signed(Algorithm::Sm2Sm3) => (&self.address, Some(&self.sm2)),
-            Way::Signed(Algorithm::RsaSha256) => (&self.address, Some(&self.rsa)),
-            Way::Unsigned => (&self.unsigned_address, None),
-            Way::Bare => (&self.bare_address, None),
+        let (address, identity) = match way {
+            Way::Signed(Algorithm::Sm2Sm3) => (self.address, Some(&self.sm2)),
+            Way::Signed(Algorithm::RsaSha256) => (self.address, Some(&self.rsa)),
+            Way::Unsigned => (self.unsigned_address, None),
+            Way::Bare => (self.bare_address, None),
         };
-        let requests = (0..count).map(|_| Request {
-            url: format!("{base}{path}"),
-            authorization: identity.map(|identity| signed(identity, "GET", path, b"")),
-            key: None,
-            body: Vec::new(),
+        let requests = (0..count).map(|_| {
+            let authorization = identity.map(|identity| signed(identity, "GET", path, b""));
+            written(path, authorization.as_deref().map(|signed| ("authorization", signed)), b"")
         });
-        let shares = shares(requests.collect());
+        let shares = shares(address, requests.collect()).await?;
         let started = Instant::now();
         let tasks: Vec<_> = shares
             .into_iter()
-            .map(|share| {
-                let http = self.http.clone();
+            .map(|(mut caller, share)| {
                 tokio::spawn(async move {
                     let mut latencies = Latencies::default();
                     for request in share {
                         let asked = Instant::now();
-                        request.send(&http).await?;
+                        caller.ask(&request).await?;
                         latencies.push(asked.elapsed());
                     }
                     anyhow::Ok(latencies)

@@ -97,9 +97,9 @@ pub(super) fn bare_router(app: &App, core: Arc<Known>) -> Router {
     guarded(reads().layer(let_in), app.clone())
 }
 
-pub(super) async fn serve(router: Router) -> anyhow::Result<String> {
+pub(super) async fn serve(router: Router) -> anyhow::Result<SocketAddr> {
     let listener = TcpListener::bind("127.0.0.1:0").await?;
-    let address = format!("http://{}", listener.local_addr()?);
+    let address = listener.local_addr()?;
     let service = router.into_make_service_with_connect_info::<SocketAddr>();
     tokio::spawn(async move {
         if let Err(error) = axum::serve(listener, service).await {

@@ -56,6 +56,7 @@ async fn answer_batches<Q, A, Answering>(
 {
     let mut batch = Vec::with_capacity(BATCH_MAX);
     while waiting.recv_many(&mut batch, BATCH_MAX).await > 0 {
+        let_others_ask(&mut waiting, &mut batch).await;
         let (asked, callers): (Vec<Q>, Vec<_>) = batch.drain(..).map(|one| (one.asked, one.answer)).unzip();
         // A task of its own: if it panics, this batch has failed, and the next is answered.
         match tokio::spawn(answer(asked)).await.map_err(anyhow::Error::from).flatten() {
@@ -74,6 +75,21 @@ async fn answer_batches<Q, A, Answering>(
     }
 }
 
+/// Lets callers that are about to ask get into the batch, as long as each turn of the scheduler brings another one. Those whom one
+/// batch has answered ask the next thing together; the first of them would have a statement to itself, for which the others wait.
+async fn let_others_ask<W>(waiting: &mut mpsc::Receiver<W>, batch: &mut Vec<W>) {
+    let mut before = 0;
+    while before < batch.len() && batch.len() < BATCH_MAX {
+        before = batch.len();
+        tokio::task::yield_now().await;
+        while batch.len() < BATCH_MAX
+            && let Ok(next) = waiting.try_recv()
+        {
+            batch.push(next);
+        }
+    }
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -85,6 +101,24 @@ mod tests {
         let answers: Vec<u32> =
             futures_util::future::join_all(asked).await.into_iter().map(|answer| answer.unwrap()).collect();
         assert_eq!(answers, (0..1_000).map(|one| one * 2).collect::<Vec<_>>());
+    }
+
+    /// Somebody who asks, and brings the next one along before.
+    fn ask_in_a_row(together: Gatherer<(), usize>, more: usize) -> tokio::task::JoinHandle<Vec<usize>> {
+        tokio::spawn(async move {
+            let next = (more > 0).then(|| ask_in_a_row(together.clone(), more - 1));
+            let mut answers = vec![together.ask(()).await.unwrap()];
+            if let Some(next) = next {
+                answers.extend(next.await.unwrap());
+            }
+            answers
+        })
+    }
+
+    #[tokio::test]
+    async fn those_who_are_about_to_ask_are_answered_together() {
+        let together = Gatherer::start(async |asked: Vec<()>| Ok(vec![asked.len(); asked.len()]));
+        assert_eq!(ask_in_a_row(together, 7).await.unwrap(), [8; 8]);
     }
 
     #[tokio::test]

@@ -28,6 +28,13 @@ pub enum Attempt {
     Again,
 }
 
+impl Attempt {
+    /// Of a request whose key may have been taken over from one that was begun before.
+    pub fn of(is_taken_over: bool) -> Attempt {
+        if is_taken_over { Attempt::Again } else { Attempt::First }
+    }
+}
+
 /// How a step ended that may be asked for more than once.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 #[must_use]

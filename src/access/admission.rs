@@ -1,4 +1,5 @@
-//! Lets requests in: nonces once and rates counted, over all nodes, many requests in one statement.
+//! Lets requests in: nonces once and rates counted, over all nodes, many requests in one statement, which also takes the keys of
+//! those that change something.
 
 use std::collections::HashSet;
 
@@ -7,8 +8,10 @@ use chrono::{DateTime, DurationRound as _, TimeDelta, Utc};
 use sqlx::PgPool;
 use uuid::Uuid;
 
-use super::model::Rate;
+use super::answer_store::{Keyed, Wanted};
+use super::model::{Known, Rate, Scope};
 use super::store::{self, Asking};
+use crate::error::Attempt;
 use crate::gather::Gatherer;
 use crate::partner::signature::NONCE_KEPT;
 
@@ -18,7 +21,31 @@ pub struct Entry {
     pub partner_id: Uuid,
     pub signer: String,
     pub nonce: String,
+    /// The partner's version by which it was believed.
+    pub version: i32,
     pub at: DateTime<Utc>,
+    /// The key that it takes once it is let in.
+    pub wanted: Option<Wanted>,
+}
+
+/// The key that a request takes once it is let in, if it has the scope that it needs.
+#[derive(Clone, Debug)]
+pub struct KeyWish {
+    pub key: String,
+    pub request_sha256: [u8; 32],
+    pub scope: Option<Scope>,
+    /// How long after it was begun nobody answers a request any more.
+    pub abandoned_after: TimeDelta,
+}
+
+impl KeyWish {
+    /// As a partner's wish; nothing where the scope was not granted to it.
+    pub fn of(self, known: &Known, at: DateTime<Utc>) -> Option<Wanted> {
+        let KeyWish { key, request_sha256, scope, abandoned_after } = self;
+        let is_granted = scope.is_none_or(|scope| known.scopes.contains(&scope));
+        let keyed = Keyed { partner_id: known.partner_id, key, request_sha256 };
+        is_granted.then(|| Wanted { keyed, at, abandoned_before: at - abandoned_after })
+    }
 }
 
 /// What is known of a request that was counted.
@@ -29,6 +56,8 @@ pub struct Counted {
     pub rate: Rate,
     pub is_within_rate: bool,
     pub version: i32,
+    /// It has the key that it wanted. Without it the key may be taken yet, or answered.
+    pub taken: Option<Attempt>,
 }
 
 /// Cheap to clone; every clone counts through the same queue.
@@ -55,11 +84,14 @@ async fn count_batch(pool: PgPool, entries: Vec<Entry>) -> anyhow::Result<Vec<Co
     // What repeats a nonce of the same batch is not asked for.
     let once: Vec<usize> =
         (0..entries.len()).filter(|at| seen.insert((&entries[*at].signer, &entries[*at].nonce))).collect();
+    let mut keys = HashSet::new();
     let asking: Vec<Asking<'_>> = once
         .iter()
         .map(|at| {
-            let entry = &entries[*at];
-            Asking { partner_id: entry.partner_id, signer: &entry.signer, nonce: &entry.nonce }
+            let Entry { partner_id, signer, nonce, version, wanted, .. } = &entries[*at];
+            // Of those that want one key at once the first gets it.
+            let wanted = wanted.as_ref().filter(|wanted| keys.insert((*partner_id, wanted.keyed.key.as_str())));
+            Asking { partner_id: *partner_id, signer, nonce, version: *version, wanted }
         })
         .collect();
     let now = entries.iter().map(|entry| entry.at).max().ok_or_else(|| anyhow!("an empty batch"))?;
@@ -78,11 +110,16 @@ async fn count_batch(pool: PgPool, entries: Vec<Entry>) -> anyhow::Result<Vec<Co
         // Of a batch that crosses the limit as a whole, the first are within it.
         let behind = entries[at + 1..].iter().filter(|other| other.partner_id == entry.partner_id).count();
         let calls = one.calls.saturating_sub(i32::try_from(behind).unwrap_or(i32::MAX));
-        counted[at] =
-            Some(Counted { is_fresh: one.is_fresh, rate, is_within_rate: calls <= limit, version: one.version });
+        counted[at] = Some(Counted {
+            is_fresh: one.is_fresh,
+            rate,
+            is_within_rate: calls <= limit,
+            version: one.version,
+            taken: one.is_taken_over.map(Attempt::of),
+        });
     }
     // Its rate is of no interest: it is refused for its nonce.
     let rate = Rate { limit: 0, remaining: 0, reset_seconds };
-    let repeated = Counted { is_fresh: false, rate, is_within_rate: true, version: 0 };
+    let repeated = Counted { is_fresh: false, rate, is_within_rate: true, version: 0, taken: None };
     Ok(counted.into_iter().map(|one| one.unwrap_or(repeated)).collect())
 }

@@ -50,7 +50,7 @@ async fn take_keys(pool: PgPool, wanted: Vec<Wanted>) -> anyhow::Result<Vec<Opti
         wanted.iter().map(|one| seen.insert((one.keyed.partner_id, one.keyed.key.as_str()))).collect();
     let firsts: Vec<&Wanted> = wanted.iter().zip(&first).filter(|(_, first)| **first).map(|(one, _)| one).collect();
     let taken = answer_store::claim_keys(&mut *pool.acquire().await?, &firsts).await?;
-    let attempt = |key: &TakenKey| if key.is_taken_over { Attempt::Again } else { Attempt::First };
+    let attempt = |key: &TakenKey| Attempt::of(key.is_taken_over);
     let taken: HashMap<(Uuid, &str), Attempt> =
         taken.iter().map(|key| ((key.partner_id, key.idempotency_key.as_str()), attempt(key))).collect();
     let found = |one: &Wanted| taken.get(&(one.keyed.partner_id, one.keyed.key.as_str())).copied();

@@ -10,13 +10,14 @@ use sqlx::PgPool;
 use uuid::Uuid;
 
 use super::address::AddressRange;
-use super::admission::{Admission, Counted, Entry};
+use super::admission::{Admission, Counted, Entry, KeyWish};
+use super::answer_store::{Keyed, Wanted};
 use super::answers::Answers;
 use super::model::{Believed, Denial, Known, KnownKey, Owner, Rate, Scope};
 use super::store::{self, PartnerRow, PlatformKeyRow};
 use super::strangers::{KeyName, Strangers, UNKNOWN_KEPT};
 use crate::base::{Clock, id};
-use crate::error::{Fault, Outcome};
+use crate::error::{Attempt, Fault, Outcome};
 use crate::partner::SignatureError;
 use crate::partner::key::{Algorithm, PrivateKey, PublicKey, hex_encode};
 use crate::partner::signature::{Authorization, Identity, Received};
@@ -37,6 +38,8 @@ pub struct Admitted {
     pub holder: String,
     pub algorithm: Algorithm,
     pub rate: Rate,
+    /// The key that it took on the way.
+    pub taken: Option<(Keyed, Attempt)>,
 }
 
 /// One for each node. What it remembers of a partner is as old as the partner's last request, which tells its version.
@@ -139,11 +142,17 @@ impl Directory {
         self.strangers.count(address, named(authorization), self.now());
     }
 
-    /// Whose request it is, if it is believed: signature, time, nonce, address and rate.
+    /// Whose request it is, if it is believed: signature, time, nonce, address and rate. What is believed is asked which key it
+    /// wishes to have once it is let in; whoever has taken one has to answer.
     ///
     /// # Errors
     /// Why it is not let in. A nonce is burnt only by its own partner's right signature.
-    pub async fn admit(&self, received: Received<'_>, address: IpAddr) -> Outcome<Admitted, Denial> {
+    pub async fn admit(
+        &self,
+        received: Received<'_>,
+        address: IpAddr,
+        wish: impl FnOnce() -> Option<KeyWish> + Send,
+    ) -> Outcome<Admitted, Denial> {
         let now = self.now();
         let admitted = match received.authorization(now) {
             Ok(authorization) => {
@@ -151,7 +160,7 @@ impl Directory {
                 if self.strangers.is_unknown(name, now) {
                     Err(refused(SignatureError::UnknownKey))
                 } else {
-                    let judged = self.judge(authorization, received, address).await;
+                    let judged = self.judge(authorization, received, (address, wish)).await;
                     if matches!(judged, Err(Fault::Refused(Denial::Signature(SignatureError::UnknownKey)))) {
                         self.strangers.remember_unknown(name, now);
                     }
@@ -172,7 +181,7 @@ impl Directory {
         &self,
         authorization: Authorization,
         received: Received<'_>,
-        address: IpAddr,
+        (address, wish): (IpAddr, impl FnOnce() -> Option<KeyWish> + Send),
     ) -> Outcome<Admitted, Denial> {
         let now = self.now();
         let unknown = || refused(SignatureError::UnknownKey);
@@ -186,7 +195,9 @@ impl Directory {
             }
             Err(denial) => return Err(Fault::Refused(denial)),
         }
-        let counted = self.count(&known, authorization.stamp.nonce.clone(), now).await?;
+        let wanted = wish().and_then(|wish| wish.of(&known, now));
+        let keyed = wanted.as_ref().map(|wanted| wanted.keyed.clone());
+        let counted = self.count(&known, (authorization.stamp.nonce.clone(), now), wanted).await?;
         if !counted.is_fresh {
             return Err(Fault::Refused(Denial::NonceReused(believed(&known, &authorization))));
         }
@@ -201,16 +212,22 @@ impl Directory {
         }
         let holder = known.keys.get(&authorization.serial_no).map_or(String::new(), |key| key.holder.clone());
         let Authorization { serial_no, algorithm, .. } = authorization;
-        Ok(Admitted { known, serial_no, holder, algorithm, rate: counted.rate })
+        Ok(Admitted { known, serial_no, holder, algorithm, rate: counted.rate, taken: keyed.zip(counted.taken) })
     }
 
-    /// Remembers a nonce and counts a call, of whom its caller believes already.
+    /// Remembers a nonce and counts a call, of whom its caller believes already, and takes the key that is wanted.
     ///
     /// # Errors
     /// If the database does not answer.
-    pub async fn count(&self, known: &Known, nonce: String, at: DateTime<Utc>) -> anyhow::Result<Counted> {
+    pub async fn count(
+        &self,
+        known: &Known,
+        (nonce, at): (String, DateTime<Utc>),
+        wanted: Option<Wanted>,
+    ) -> anyhow::Result<Counted> {
+        let (partner_id, version) = (known.partner_id, known.version);
         let signer = format!("api:{}", known.code);
-        self.admission.count(Entry { partner_id: known.partner_id, signer, nonce, at }).await
+        self.admission.count(Entry { partner_id, signer, nonce, version, at, wanted }).await
     }
 
     async fn find(&self, code: &str) -> anyhow::Result<Option<Arc<Known>>> {

@@ -4,6 +4,7 @@ use chrono::{DateTime, Utc};
 use sqlx::PgConnection;
 use uuid::Uuid;
 
+use super::answer_store::Wanted;
 use super::model::PartnerKind;
 use crate::base::Fen;
 use crate::base::id::{BorrowerId, FunderId, LineId, MerchantId, ProductId};
@@ -250,6 +251,10 @@ pub struct Asking<'a> {
     pub partner_id: Uuid,
     pub signer: &'a str,
     pub nonce: &'a str,
+    /// The partner's version by which it was believed.
+    pub version: i32,
+    /// The key that it takes once it is let in.
+    pub wanted: Option<&'a Wanted>,
 }
 
 /// What the database says to it.
@@ -263,9 +268,13 @@ pub struct Said {
     /// The partner's version, by which older knowledge of it is noticed.
     pub version: i32,
     pub rate_per_minute: i32,
+    /// Of the key that it wanted and has now: whether it is from a request that was begun before, and may have come about.
+    pub is_taken_over: Option<bool>,
 }
 
-/// Remembers nonces and counts calls, one statement for all. Each signer and nonce stands once in the slice.
+/// Remembers nonces, counts calls, and takes keys for those who are let in beyond doubt, one statement for all: of a slice that
+/// goes beyond the rate nobody is, nor of a partner that was changed meanwhile. Keys are taken as
+/// [`super::answer_store::claim_keys`] takes them. Each signer and nonce stands once in the slice, and each key that is wanted.
 /// Not waited for on disk: a crash may forget the last moments', but none whose request changed something. That commit is waited
 /// for, came later, and takes with it to disk whatever was written before it. A replayer finds no help in idempotency keys:
 /// headers are not signed, and may be changed.
@@ -278,12 +287,19 @@ pub async fn admit_requests(
     let partner_ids: Vec<Uuid> = asking.iter().map(|one| one.partner_id).collect();
     let signers: Vec<&str> = asking.iter().map(|one| one.signer).collect();
     let nonces: Vec<&str> = asking.iter().map(|one| one.nonce).collect();
+    let versions: Vec<i32> = asking.iter().map(|one| one.version).collect();
+    let wanted = || asking.iter().map(|one| one.wanted);
+    let keys: Vec<Option<&str>> = wanted().map(|wanted| Some(wanted?.keyed.key.as_str())).collect();
+    let hashes: Vec<Option<&[u8]>> = wanted().map(|wanted| Some(wanted?.keyed.request_sha256.as_slice())).collect();
+    let ats: Vec<Option<DateTime<Utc>>> = wanted().map(|wanted| Some(wanted?.at)).collect();
+    let abandoned_before = wanted().flatten().map(|wanted| wanted.abandoned_before).min();
     sqlx::query_as!(
         Said,
         r#"with quick as (select set_config('synchronous_commit', 'off', true)),
                 asked as (
-                    select partner_id, signer, nonce, (place - 1)::int as place
-                    from unnest($1::uuid[], $2::text[], $3::text[]) with ordinality as a(partner_id, signer, nonce, place)),
+                    select partner_id, signer, nonce, version, key, sha256, begun_at, (place - 1)::int as place
+                    from unnest($1::uuid[], $2::text[], $3::text[], $6::int[], $7::text[], $8::bytea[], $9::timestamptz[])
+                         with ordinality as a(partner_id, signer, nonce, version, key, sha256, begun_at, place)),
                 fresh as (
                     insert into nonce (signer, nonce, expires_at)
                     select signer, nonce, $5 from asked, quick order by signer, nonce
@@ -292,18 +308,39 @@ pub async fn admit_requests(
                     insert into api_rate (partner_id, minute, calls)
                     select partner_id, $4, count(*)::int from asked group by partner_id order by partner_id
                     on conflict (partner_id, minute) do update set calls = api_rate.calls + excluded.calls
-                    returning partner_id, calls)
-           select a.place as "place!", f.nonce is not null as "is_fresh!", c.calls as "calls!", p.version as "version!",
-                  p.rate_per_minute as "rate_per_minute!"
-           from asked a
-           join counted c using (partner_id)
-           join api_partner p using (partner_id)
-           left join fresh f on f.signer = a.signer and f.nonce = a.nonce"#,
+                    returning partner_id, calls),
+                met as (
+                    select a.place, a.partner_id, a.key, a.sha256, a.begun_at, f.nonce is not null as is_fresh, c.calls, p.version,
+                           p.rate_per_minute,
+                           f.nonce is not null and c.calls <= p.rate_per_minute and p.version = a.version as is_let_in
+                    from asked a
+                    join counted c using (partner_id)
+                    join api_partner p using (partner_id)
+                    left join fresh f on f.signer = a.signer and f.nonce = a.nonce),
+                taken as (
+                    insert into api_answer (partner_id, idempotency_key, request_sha256, started_at)
+                    select partner_id, key, sha256, begun_at from met where is_let_in and key is not null
+                    order by partner_id, key
+                    on conflict (partner_id, idempotency_key)
+                    do update set started_at = excluded.started_at, request_sha256 = excluded.request_sha256, failed_at = null
+                    where api_answer.status is null
+                          and (api_answer.failed_at is not null
+                               or (api_answer.started_at < $10 and api_answer.request_sha256 = excluded.request_sha256))
+                    returning partner_id, idempotency_key, xmax <> 0 as is_taken_over)
+           select m.place as "place!", m.is_fresh as "is_fresh!", m.calls as "calls!", m.version as "version!",
+                  m.rate_per_minute as "rate_per_minute!", t.is_taken_over as "is_taken_over?"
+           from met m
+           left join taken t on t.partner_id = m.partner_id and t.idempotency_key = m.key"#,
         &partner_ids,
         &signers as &[&str],
         &nonces as &[&str],
         minute,
         nonces_expire_at,
+        &versions,
+        &keys as &[Option<&str>],
+        &hashes as &[Option<&[u8]>],
+        &ats as &[Option<DateTime<Utc>>],
+        abandoned_before,
     )
     .fetch_all(connection)
     .await

@@ -70,7 +70,7 @@ async fn unsigned_gate(
         }
     };
     let now = gate.app.access.now();
-    let counted = match gate.app.access.count(&core, Stamp::fresh(now).nonce, now).await {
+    let counted = match gate.app.access.count(&core, (Stamp::fresh(now).nonce, now), None).await {
         Ok(counted) => counted,
         Err(failure) => return Problem::from(failure).into_response(),
     };
@@ -80,6 +80,7 @@ async fn unsigned_gate(
         holder: String::new(),
         algorithm: Algorithm::Sm2Sm3,
         rate: counted.rate,
+        taken: None,
     };
     let call = Arc::new(Call { gate, arrived, admitted });
     let response = let_in(&call, request, next).await;

@@ -23,7 +23,7 @@ use super::{PREFIX, codes};
 use crate::access::answer_store::KeptAnswer;
 use crate::access::{Admitted, Believed, Denial, Rate, address};
 use crate::app::App;
-use crate::error::{Attempt, Fault, Refusal as _};
+use crate::error::{Attempt, Fault, Outcome, Refusal as _};
 use crate::http::limits::{BODY_BYTES_MAX, REQUEST_TIME_MAX, ThisRequest, recover};
 use crate::http::problem::FieldProblem;
 use crate::http::{Problem, client_address};
@@ -111,41 +111,50 @@ pub async fn gate(State(gate): State<Gate>, request: Request, next: Next) -> Res
         // Neither read nor written down: whoever is refused so often is to cost nothing more.
         return finish_problem(denied_response(denied), &request_id(&parts)).await;
     }
-    let (arrived, request) = match arrive(&gate, Request::from_parts(parts, body)).await {
-        Ok(arrived) => arrived,
+    match arrive(&gate, Request::from_parts(parts, body)).await {
+        Ok((arrived, request)) => see_through(gate, arrived, (request, next)).await,
         Err((arrived, problem)) => {
             gate.app.access.distrust(address, authorization_of(&arrived.headers));
             let why = problem.code;
             let response = finish_problem(problem.into_response(), &arrived.request_id).await;
-            return write_down(&gate.app, &arrived, CalledBy::Nobody { why }, response).await;
+            write_down(&gate.app, &arrived, CalledBy::Nobody { why }, response).await
         }
-    };
-    let received = Received {
-        method: arrived.method.as_str(),
-        url: &arrived.url,
-        authorization: authorization_of(&arrived.headers),
-        body: &arrived.body,
-    };
-    match gate.app.access.admit(received, arrived.address).await {
-        Ok(admitted) => see_through(gate, arrived, admitted, (request, next)).await,
-        Err(denied) => turn_away(&gate.app, &arrived, denied).await,
     }
 }
 
-/// Answers whoever was admitted, and does so to the end though the caller hangs up meanwhile. What answers a connection ends
-/// with it, half-way: then something would be done of which no answer is kept, and which is done again when it is asked for again.
-async fn see_through(gate: Gate, arrived: Arrived, admitted: Admitted, (request, next): (Request, Next)) -> Response {
-    let call = Arc::new(Call { gate, arrived, admitted });
+/// Answers to the end though the caller hangs up meanwhile. What answers a connection ends with it, half-way: then a key would be
+/// taken under which nobody answers, or something be done of which no answer is kept, and which is done again when asked again.
+async fn see_through(gate: Gate, arrived: Arrived, (request, next): (Request, Next)) -> Response {
     let answering = async move {
+        let admitted = match admit(&gate, &arrived).await {
+            Ok(admitted) => admitted,
+            Err(denied) => return turn_away(&gate.app, &arrived, denied).await,
+        };
+        let call = Arc::new(Call { gate, arrived, admitted });
         let response = let_in(&call, request, next).await;
         let Call { gate, arrived, admitted } = &*call;
         let response = signed(&gate.app, response, admitted.algorithm).await;
         write_down(&gate.app, arrived, CalledBy::Partner(&admitted.known.code), response).await
     };
     tokio::spawn(answering.in_current_span()).await.unwrap_or_else(|error| {
-        tracing::error!(%error, "a call that was let in was not answered");
+        tracing::error!(%error, "a call was not answered");
         Problem::failed().into_response()
     })
+}
+
+async fn admit(gate: &Gate, arrived: &Arrived) -> Outcome<Admitted, Denial> {
+    let received = Received {
+        method: arrived.method.as_str(),
+        url: &arrived.url,
+        authorization: authorization_of(&arrived.headers),
+        body: &arrived.body,
+    };
+    let wish = || {
+        let operation = gate.operations.find(&arrived.method, &arrived.route);
+        let sound = operation.filter(|operation| passed_over(*operation, arrived).is_none());
+        sound.and_then(|operation| idempotency::wish(operation, arrived))
+    };
+    gate.app.access.admit(received, arrived.address, wish).await
 }
 
 /// Says why a request is not let in. A partner whose signature was right reads it in our signature; whoever is not believed is
@@ -318,8 +327,15 @@ async fn answer(call: Arc<Call>, mut request: Request, next: Next) -> Response {
         Ok(key) => key,
         Err(problem) => return problem.into_response(),
     };
-    let claim = Claim::new(admitted.known.partner_id, key.clone(), arrived);
-    let attempt = match claim.meet(&gate.app).await {
+    let (claim, met) = match admitted.taken.clone() {
+        Some((keyed, attempt)) => (Claim::of(keyed), Ok(Met::Unanswered(attempt))),
+        None => {
+            let claim = Claim::new(admitted.known.partner_id, key.clone(), arrived);
+            let met = claim.meet(&gate.app).await;
+            (claim, met)
+        }
+    };
+    let attempt = match met {
         Ok(Met::Unanswered(attempt)) => attempt,
         Ok(Met::Answered(kept)) => return given_again(kept),
         Err(problem) => return problem.into_response(),

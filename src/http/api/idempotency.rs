@@ -9,7 +9,9 @@ use sha2::{Digest, Sha256};
 use tokio::time::timeout;
 use uuid::Uuid;
 
+use super::document::Operation;
 use super::gate::Arrived;
+use crate::access::admission::KeyWish;
 use crate::access::answer_store::{self, KeptAnswer, Keyed, Unanswered, Wanted, note_unanswered};
 use crate::app::App;
 use crate::error::Attempt;
@@ -51,6 +53,32 @@ pub fn key_of(headers: &HeaderMap) -> Result<String, Problem> {
     Ok(key.to_owned())
 }
 
+/// The key that a request takes as soon as it is let in, because nothing else is found wrong with it before its operation is asked.
+pub fn wish(operation: Operation, arrived: &Arrived) -> Option<KeyWish> {
+    if operation.is_reading {
+        return None;
+    }
+    let key = key_of(&arrived.headers).ok()?;
+    let (scope, abandoned_after) = (operation.scope, ABANDONED_AFTER);
+    Some(KeyWish { key, request_sha256: sha256_of(arrived), scope, abandoned_after })
+}
+
+/// Of what is asked. What was read is part of it: a request is the same only under the same `If-Match`.
+fn sha256_of(arrived: &Arrived) -> [u8; 32] {
+    let mut hasher = Sha256::new();
+    hasher.update(arrived.method.as_str());
+    hasher.update("\n");
+    hasher.update(&arrived.url);
+    hasher.update("\n");
+    if let Some(tag) = arrived.headers.get(header::IF_MATCH) {
+        hasher.update("if-match: ");
+        hasher.update(tag.as_bytes());
+        hasher.update("\n");
+    }
+    hasher.update(&arrived.body);
+    hasher.finalize().into()
+}
+
 /// Whether an answer of this status stands under its key. A failure of ours does not, nor what was refused for its form or for
 /// an old `If-Match`: nothing was decided, and the request may be mended under the same key.
 pub fn is_kept(status: StatusCode) -> bool {
@@ -78,20 +106,13 @@ pub struct Claim {
 }
 
 impl Claim {
-    /// What was read is part of what is asked: a request is the same only under the same `If-Match`.
     pub fn new(partner_id: Uuid, key: String, arrived: &Arrived) -> Claim {
-        let mut hasher = Sha256::new();
-        hasher.update(arrived.method.as_str());
-        hasher.update("\n");
-        hasher.update(&arrived.url);
-        hasher.update("\n");
-        if let Some(tag) = arrived.headers.get(header::IF_MATCH) {
-            hasher.update("if-match: ");
-            hasher.update(tag.as_bytes());
-            hasher.update("\n");
-        }
-        hasher.update(&arrived.body);
-        Claim { keyed: Keyed { partner_id, key, request_sha256: hasher.finalize().into() } }
+        Claim { keyed: Keyed { partner_id, key, request_sha256: sha256_of(arrived) } }
+    }
+
+    /// Of a key that was taken when its request was let in.
+    pub fn of(keyed: Keyed) -> Claim {
+        Claim { keyed }
     }
 
     /// Takes the key, or finds what was answered under it.

@@ -46,27 +46,31 @@ async fn calls(app: &App, code: &str) -> Vec<FoundCall> {
 #[sqlx::test(migrator = "fenqi::MIGRATOR")]
 async fn whoever_hangs_up_half_way_finds_its_answer_under_its_key(pool: PgPool) {
     let (app, desk) = open(pool).await;
-    let mut held = fenqi::database::begin(&app.pool).await.unwrap();
-    sqlx::query("lock table product_draft in share mode").execute(&mut *held).await.unwrap();
     let (path, body) = (format!("/api/v1{DRAFTS}"), draft().to_string());
-    let authorization = desk.identity.authorization("POST", &path, &Stamp::fresh(Clock::System.now()), body.as_bytes());
-    let request = format!(
-        "POST {path} HTTP/1.1\r\nhost: x\r\nauthorization: {authorization}\r\nidempotency-key: d-1\r\n\
-         content-type: application/json\r\ncontent-length: {}\r\n\r\n{body}",
-        body.len()
-    );
-    let mut stream = TcpStream::connect(desk.address.trim_start_matches("http://")).await.unwrap();
-    stream.write_all(request.as_bytes()).await.unwrap();
-    until_somebody_waits(&app.pool).await;
-    drop(stream);
-    // The server notices that nobody is there any more.
-    tokio::time::sleep(Duration::from_millis(500)).await;
-    held.rollback().await.unwrap();
-    let again = desk.post_until_answered(DRAFTS, "d-1", &draft()).await;
-    assert_eq!((again.status, again.header("idempotent-replayed")), (201, "true"), "{again:?}");
-    assert_eq!(desk.get(DRAFTS).await.ok()["items"].as_array().unwrap().len(), 1);
+    let half_way = [("lock table product_draft in share mode", "d-1"), ("lock table api_rate in share mode", "d-2")];
+    for (lock, key) in half_way {
+        let mut held = fenqi::database::begin(&app.pool).await.unwrap();
+        sqlx::query(lock).execute(&mut *held).await.unwrap();
+        let stamp = Stamp::fresh(Clock::System.now());
+        let authorization = desk.identity.authorization("POST", &path, &stamp, body.as_bytes());
+        let request = format!(
+            "POST {path} HTTP/1.1\r\nhost: x\r\nauthorization: {authorization}\r\nidempotency-key: {key}\r\n\
+             content-type: application/json\r\ncontent-length: {}\r\n\r\n{body}",
+            body.len()
+        );
+        let mut stream = TcpStream::connect(desk.address.trim_start_matches("http://")).await.unwrap();
+        stream.write_all(request.as_bytes()).await.unwrap();
+        until_somebody_waits(&app.pool).await;
+        drop(stream);
+        // The server notices that nobody is there any more.
+        tokio::time::sleep(Duration::from_millis(500)).await;
+        held.rollback().await.unwrap();
+        let again = desk.post_until_answered(DRAFTS, key, &draft()).await;
+        assert_eq!((again.status, again.header("idempotent-replayed")), (201, "true"), "{again:?}");
+    }
+    assert_eq!(desk.get(DRAFTS).await.ok()["items"].as_array().unwrap().len(), 2);
     let made = calls(&app, "201").await;
-    assert_eq!(made.len(), 2, "the call that nobody waited for is written down, as the one that found its answer");
+    assert_eq!(made.len(), 4, "the calls that nobody waited for are written down, as those that found their answers");
 }
 
 #[sqlx::test(migrator = "fenqi::MIGRATOR")]

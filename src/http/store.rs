@@ -83,11 +83,11 @@ pub async fn find_people_to_try(connection: &mut PgConnection) -> sqlx::Result<P
                   (select borrower_id from credit_line where status = 'active' and used_fen = 0
                    order by line_id limit 1) as idle,
                   (select c.code_id from merchant_code c join merchant m using (merchant_id)
-                   where c.kind = 'static' and c.status = 'open' and m.status = 'active'
+                   where c.is_open_static and m.status = 'active'
                    order by (select count(*) from merchant_staff s where s.merchant_id = c.merchant_id and s.removed_at is null) desc,
                             c.created_at, c.code_id limit 1) as code,
                   (select c.merchant_id from merchant_code c join merchant m using (merchant_id)
-                   where c.kind = 'static' and c.status = 'open' and m.status = 'active'
+                   where c.is_open_static and m.status = 'active'
                    order by (select count(*) from merchant_staff s where s.merchant_id = c.merchant_id and s.removed_at is null) desc,
                             c.created_at, c.code_id limit 1) as merchant"#
     )

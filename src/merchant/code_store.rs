@@ -123,7 +123,7 @@ pub async fn find_code_of(
         r#"select code_id as "code_id: CodeId", merchant_id as "merchant_id: MerchantId", amount_fen, order_reference,
                   expires_at, status, paid_purchase_id
            from merchant_code
-           where merchant_id = $1 and (order_reference = $2 or ($2::text is null and kind = 'static' and status = 'open'))"#,
+           where merchant_id = $1 and (order_reference = $2 or ($2::text is null and is_open_static))"#,
         merchant_id.uuid(),
         order_reference,
     )

@@ -46,8 +46,7 @@ pub async fn find(
                   p.refusal, p.loan_id as "loan_id: LoanId", p.business_day as "business_day: BusinessDay", p.created_at,
                   s.due_on as "first_due_on?: BusinessDay", s.payment_fen as "first_payment?: Fen",
                   (select c.code_id from merchant_code c
-                   where c.merchant_id = p.merchant_id and c.kind = 'static' and c.status = 'open'
-                   limit 1) as "static_code: CodeId"
+                   where c.merchant_id = p.merchant_id and c.is_open_static limit 1) as "static_code: CodeId"
            from purchase p
            join credit_line l on l.line_id = p.line_id and l.borrower_id = $2
            join merchant m on m.merchant_id = p.merchant_id

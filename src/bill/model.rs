@@ -123,16 +123,9 @@ impl BilledInstallment {
         }
     }
 
-    /// Takes a payment that counts from `day`; penalty keeps running on the principal that is left.
-    pub fn pay(&mut self, rule: &PenaltyRule, taken: Parts, day: BusinessDay) {
-        if !taken.principal.is_zero() {
-            self.span.principal_falls_on(rule, self.unpaid_principal(), taken.principal, day);
-        }
-        self.paid += taken;
-    }
-
-    /// Takes a payment that counts from `day`, since when so many fen-days have been summed up on the principal that it pays.
-    pub fn pay_since(&mut self, rule: &PenaltyRule, taken: Parts, (day, fen_days): (BusinessDay, i128)) {
+    /// Takes a payment that counts from `day`, since when so many fen-days have been summed up on the principal that it pays; penalty
+    /// keeps running on the principal that is left.
+    pub fn pay(&mut self, rule: &PenaltyRule, taken: Parts, (day, fen_days): (BusinessDay, i128)) {
         if !taken.principal.is_zero() {
             self.span.principal_changes_on(rule, self.unpaid_principal(), day);
             self.span.take_off(fen_days);

@@ -107,19 +107,6 @@ impl OverdueSpan {
         self.fen_days_to = Some(self.fen_days_to.map_or(day, |to| to.max(day)));
     }
 
-    /// Takes note that `fallen` of the principal, of which `unpaid_before` was unpaid, is paid by money that counts from `day`. If
-    /// that lies before the last change, what was summed up for it since is taken off.
-    pub fn principal_falls_on(&mut self, rule: &PenaltyRule, unpaid_before: Fen, fallen: Fen, day: BusinessDay) {
-        self.principal_changes_on(rule, unpaid_before, day);
-        let Some(last) = self.fen_days_to else { return };
-        let over = |principal: Fen, days: i64| i128::from(principal.get()) * i128::from(days.max(0));
-        let ran = over(fallen, last.days_since(rule.runs_until(self.due_on, day)));
-        // Of payments that were taken back, nothing was summed up for the days on which they were held for paid; what is unpaid
-        // still keeps what was.
-        let kept = over(unpaid_before - fallen, last.days_since(self.due_on)).min(self.fen_days.into());
-        self.take_off(ran.min(i128::from(self.fen_days) - kept));
-    }
-
     /// Takes off `fen_days` of those that were summed up, because the principal was there already.
     pub fn take_off(&mut self, fen_days: i128) {
         let left = (i128::from(self.fen_days) - fen_days).max(0);
@@ -180,38 +167,6 @@ mod tests {
         span.principal_changes_on(&rule, Fen::new(100_000), day("2026-01-20"));
         span.principal_changes_on(&rule, Fen::new(50_000), day("2026-01-15"));
         assert_eq!((span.fen_days, span.fen_days_to), (1_000_000, Some(day("2026-01-20"))));
-    }
-
-    #[test]
-    fn money_that_counts_from_an_earlier_day_takes_off_what_ran_since_on_what_it_pays() {
-        let rule = rule("0.24", "1.5", 360, 0);
-        let mut span = OverdueSpan::new(day("2026-01-10"));
-        span.principal_falls_on(&rule, Fen::new(100_000), Fen::new(50_000), day("2026-01-20"));
-        span.principal_falls_on(&rule, Fen::new(50_000), Fen::new(30_000), day("2026-01-15"));
-        // 100,000 fen for 5 days, 70,000 for another 5, and 20,000 from then on.
-        assert_eq!((span.fen_days, span.fen_days_to), (850_000, Some(day("2026-01-20"))));
-        assert_eq!(span.fen_days_on(Fen::new(20_000), day("2026-01-30")), 1_050_000);
-    }
-
-    #[test]
-    fn money_that_counts_from_within_grace_takes_off_all_that_ran_on_what_it_pays() {
-        let rule = rule("0.24", "1.5", 360, 3);
-        let mut span = OverdueSpan::new(day("2026-01-10"));
-        span.principal_falls_on(&rule, Fen::new(100_000), Fen::new(40_000), day("2026-01-20"));
-        span.principal_falls_on(&rule, Fen::new(60_000), Fen::new(60_000), day("2026-01-12"));
-        assert_eq!(span.fen_days, 400_000);
-        span.take_off(400_000);
-        assert_eq!(span.penalty_on(&rule, Fen::ZERO, day("2026-02-20")), Fen::ZERO);
-    }
-
-    #[test]
-    fn nothing_is_taken_off_of_what_ran_on_principal_that_is_unpaid_still() {
-        let rule = rule("0.24", "1.5", 360, 0);
-        let mut span = OverdueSpan::new(day("2026-01-10"));
-        // 40,000 were held for paid until they were taken back.
-        span.principal_changes_on(&rule, Fen::new(60_000), day("2026-01-20"));
-        span.principal_falls_on(&rule, Fen::new(100_000), Fen::new(30_000), day("2026-01-10"));
-        assert_eq!(span.fen_days, 600_000);
     }
 
     #[test]

@@ -5,7 +5,7 @@ use std::sync::Arc;
 use chrono::{DateTime, Utc};
 
 use super::allocation::{InstallmentDue, allocate, order_on};
-use super::back_dated::Unpaid;
+use super::back_dated::{Since, Unpaid};
 use crate::base::id::{FunderId, LineId, LoanId, RepaymentId, WithholdingId};
 use crate::base::{BusinessDay, Fen};
 use crate::bill::{BilledInstallment, Parts};
@@ -25,6 +25,8 @@ pub struct LineAccount {
     pub installments: Vec<OpenInstallment>,
     /// The loans of those installments.
     pub loans: Vec<OpenLoan>,
+    /// What became of it since the day that money counts from, where that lies before today.
+    pub since: Since,
     /// What the line's journal gets.
     pub entries: Vec<LineEntry>,
 }
@@ -119,13 +121,8 @@ impl OpenInstallment {
 
     pub fn pay(&mut self, taken: Parts, day: BusinessDay) {
         let from = self.runs_until(day);
-        match &mut self.unpaid {
-            Some(unpaid) => {
-                let ran = unpaid.count_as_paid(taken.principal, from);
-                self.billed.pay_since(&self.rule, taken, (day, ran));
-            }
-            None => self.billed.pay(&self.rule, taken, day),
-        }
+        let ran = self.unpaid.as_mut().map_or(0, |unpaid| unpaid.count_as_paid(taken.principal, from));
+        self.billed.pay(&self.rule, taken, (day, ran));
         self.touched = true;
     }
 
@@ -137,7 +134,8 @@ impl OpenInstallment {
 
 impl LineAccount {
     pub fn new(line: Line) -> LineAccount {
-        LineAccount { line, installments: Vec::new(), loans: Vec::new(), entries: Vec::new() }
+        let since = Since::default();
+        LineAccount { line, installments: Vec::new(), loans: Vec::new(), since, entries: Vec::new() }
     }
 
     /// What the line owes on `day` on all bills that were cut, penalty included.
@@ -145,10 +143,13 @@ impl LineAccount {
         self.installments.iter().map(|open| open.owed_on(day).total()).sum()
     }
 
-    /// Allocates money over the open installments, oldest due first; what none can take is excess.
+    /// Allocates money over the open installments, oldest due first; what none can take is excess. So is penalty that ran for want of
+    /// it, and was paid.
     pub fn receive(&mut self, money: Money) -> Repayment {
-        let (items, left) = self.pay_installments(money.amount, money.value_on);
-        self.book(money, items, left)
+        self.look_back(money.value_on);
+        let (mut items, left) = self.pay_installments(money.amount, money.value_on);
+        let excess = self.settle_back(&money, &mut items, left);
+        self.book(money, items, excess)
     }
 
     /// Pays installments out of `amount`, oldest due first; returns what each was given, and what none could take.

@@ -214,7 +214,7 @@ pub async fn receive_from_file(
         return Ok(false);
     }
     batch.load(connection, app, &[line_id.uuid()]).await?;
-    let since = batch.load_since(connection, app, (line_id, order.business_day)).await?;
+    batch.load_since(connection, app, &[(line_id, order.business_day)]).await?;
     let money = Money {
         repayment_id: RepaymentId::mint(batch.now),
         source,
@@ -223,7 +223,7 @@ pub async fn receive_from_file(
         today: batch.today,
         at: batch.now,
     };
-    batch.receive_back_dated(line_id, (money, since), Some(order.card_id))?;
+    batch.receive(line_id, money, Some(order.card_id))?;
     batch.save(connection).await?;
     Ok(true)
 }

@@ -1,20 +1,19 @@
-//! Money that counts from an earlier day, because only a channel's file told of it: penalty that ran meanwhile on what it would have
-//! paid was never due, and goes back with it.
+//! Money that counts from an earlier day, because its channel told of it late: penalty that ran meanwhile on what it pays, or would have
+//! paid, was never due, and goes back with it.
 
-use super::account::{LineAccount, Money, OpenInstallment, Repayment, RepaymentItem};
+use super::account::{LineAccount, Money, OpenInstallment, RepaymentItem};
 use crate::base::id::LoanId;
 use crate::base::{BusinessDay, Fen};
 use crate::bill::{BilledInstallment, Parts};
 use crate::overdue::PenaltyRule;
 
-/// What became of a line since the day that money counts from.
-#[derive(Clone, Debug)]
+/// What became of a line since the day that money counts from: of its installments whose late principal changed since.
+#[derive(Clone, Debug, Default)]
 pub struct Since {
-    /// Of what had been billed by then.
     pub paid: Vec<PaidSince>,
-    /// The installments of it whose bills are settled.
+    /// Those of them whose bills are settled.
     pub settled: Vec<OpenInstallment>,
-    /// What went back of other money that only a file told of, in the order in which it was booked.
+    /// What went back of other money that was told of late, in the order in which it was booked.
     pub went_back: Vec<WentBack>,
 }
 
@@ -75,43 +74,45 @@ impl Unpaid {
 }
 
 impl LineAccount {
-    /// Allocates money that counts from before what was paid `since`. As far as it reaches beyond what is still owed, it would have
-    /// paid that principal instead, so that no penalty has run on it; principal first, to the borrower's favour. Penalty that was
-    /// paid for it is allocated as the money is, and what nothing can take is excess.
-    pub fn receive_back_dated(&mut self, money: Money, since: Since) -> Repayment {
-        let Since { paid, mut settled, went_back } = since;
-        for open in self.installments.iter_mut().chain(&mut settled) {
+    /// Finds out how much of each installment was unpaid on each day since `day`, from what was loaded of them.
+    pub(super) fn look_back(&mut self, day: BusinessDay) {
+        let all = std::mem::take(&mut self.since.paid);
+        if all.is_empty() {
+            return;
+        }
+        for open in self.installments.iter_mut().chain(&mut self.since.settled) {
             let is_of = |later: &&PaidSince| (later.loan_id, later.period) == (open.billed.loan_id, open.billed.period);
-            let paid: Vec<PaidSince> = paid.iter().filter(is_of).copied().collect();
+            let paid: Vec<PaidSince> = all.iter().filter(is_of).copied().collect();
             if !paid.is_empty() {
-                open.unpaid = Some(Unpaid::since(money.value_on, (&open.billed, &open.rule), &paid));
+                open.unpaid = Some(Unpaid::since(day, (&open.billed, &open.rule), &paid));
             }
         }
-        let open = self.installments.len();
-        self.installments.extend(settled);
-        for earlier in went_back {
+        for earlier in std::mem::take(&mut self.since.went_back) {
             // What ran on it was taken off when it came.
             self.count_as_paid(earlier.excess, earlier.value_on);
         }
-        let settled = self.installments.split_off(open);
-        let (mut items, mut left) = self.pay_installments(money.amount, money.value_on);
-        self.installments.extend(settled);
-        for (k, ran) in self.count_as_paid(left, money.value_on) {
-            self.installments[k].billed.span.take_off(ran);
-            self.installments[k].touched = true;
+    }
+
+    /// What money does beyond what it has paid, where it counts from before today. As far as it reaches beyond what is still owed, it
+    /// would have paid what other money paid later, so that no penalty has run on that; principal first, to the borrower's favour.
+    /// Penalty that was paid for it is allocated as the money is; returns what nothing can take.
+    pub(super) fn settle_back(&mut self, money: &Money, items: &mut Vec<RepaymentItem>, mut left: Fen) -> Fen {
+        if money.value_on >= money.today {
+            return left;
+        }
+        for (open, ran) in self.count_as_paid(left, money.value_on) {
+            open.billed.span.take_off(ran);
+            open.touched = true;
         }
         // What goes back pays principal from that day, too, so that less still has run on what is left.
         loop {
-            let back = self.give_penalty_back(money.today, &mut items);
+            let back = self.give_penalty_back(money.today, items);
             if back.is_zero() {
                 break;
             }
-            // A bill that is settled takes nothing.
-            let settled = self.installments.split_off(open);
             let (again, unused) = self.pay_installments(back, money.value_on);
-            self.installments.extend(settled);
             for item in again {
-                add(&mut items, item);
+                add(items, item);
             }
             left += unused;
         }
@@ -121,31 +122,31 @@ impl LineAccount {
             let is_of = |installment: &&OpenInstallment| installment.billed.loan_id == open.loan.loan_id;
             open.touched |= self.installments.iter().filter(is_of).any(|installment| installment.touched);
         }
-        self.book(money, items, left)
+        left
     }
 
     /// Counts money that nothing could take as paid from `day` on where other money paid later, the oldest due first; returns the
     /// fen-days that ran on it, by installment.
-    fn count_as_paid(&mut self, mut left: Fen, day: BusinessDay) -> Vec<(usize, i128)> {
-        let mut order: Vec<usize> = (0..self.installments.len()).collect();
-        order.sort_by_key(|k| self.installments[*k].billed.due_on());
-        let mut all = Vec::new();
-        for k in order {
-            let open = &mut self.installments[k];
+    fn count_as_paid(&mut self, mut left: Fen, day: BusinessDay) -> Vec<(&mut OpenInstallment, i128)> {
+        let mut all: Vec<&mut OpenInstallment> = self.installments.iter_mut().chain(&mut self.since.settled).collect();
+        all.sort_by_key(|open| open.billed.due_on());
+        let mut counted = Vec::new();
+        for open in all {
             let from = open.runs_until(day);
             let Some(unpaid) = &mut open.unpaid else { continue };
             let most = unpaid.days_from(from).map(|unpaid| *unpaid).max().unwrap_or_default();
             let covered = left.min(most);
             left -= covered;
-            all.push((k, unpaid.count_as_paid(covered, from)));
+            let ran = unpaid.count_as_paid(covered, from);
+            counted.push((open, ran));
         }
-        all
+        counted
     }
 
     /// Takes off what was paid of penalty beyond what is due; returns how much that is.
     fn give_penalty_back(&mut self, today: BusinessDay, items: &mut Vec<RepaymentItem>) -> Fen {
         let mut back = Fen::ZERO;
-        for open in &mut self.installments {
+        for open in self.installments.iter_mut().chain(&mut self.since.settled) {
             let overpaid = open.billed.overpaid_penalty(&open.rule, today);
             if overpaid.is_positive() {
                 let taken = Parts { penalty: -overpaid, ..Parts::default() };

@@ -105,6 +105,7 @@ impl LineAccount {
             let excess = money.amount;
             return (self.book(money, Vec::new(), excess), nothing_ended);
         }
+        self.look_back(money.value_on);
         let quote = payoff.quote_on(self, product, money.value_on);
         if money.amount < quote.total() {
             return (self.receive(money), nothing_ended);
@@ -119,7 +120,8 @@ impl LineAccount {
             items.push(RepaymentItem { loan_id, period: bill_line.period, taken: bill_line.paid });
         }
         // What was quoted and nothing is left to take (a refund came first) is owed back.
-        let excess = money.amount - items.iter().map(|item| item.taken.total()).sum();
+        let left = money.amount - items.iter().map(|item| item.taken.total()).sum();
+        let excess = self.settle_back(&money, &mut items, left);
         let schedule = Some(schedule).filter(|schedule| *schedule != payoff.schedule);
         (self.book(money, items, excess), PayoffDone { schedule, bill_line })
     }

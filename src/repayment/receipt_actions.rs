@@ -86,56 +86,42 @@ impl Batch {
         self.accounts.get(&line_id).with_context(|| format!("{line_id} does not exist"))
     }
 
-    /// What became of a line since `day`; for [`Batch::receive_back_dated`].
+    /// Loads what became of lines since the days that late money for them counts from. Mostly that is nothing, and one look tells.
     pub async fn load_since(
-        &self,
+        &mut self,
         connection: &mut PgConnection,
         app: &App,
-        (line_id, day): (LineId, BusinessDay),
-    ) -> anyhow::Result<Since> {
-        let paid = store::load_paid_since(&mut *connection, line_id, day).await?;
-        let open = &self.account(line_id)?.installments;
-        let is_open = |(loan_id, period): (LoanId, i16)| {
-            open.iter().any(|open| open.billed.loan_id == loan_id && open.billed.period == period)
-        };
-        let mut wanted: Vec<(LoanId, i16)> = paid.iter().map(|later| (later.loan_id, later.period)).collect();
-        wanted.retain(|wanted| !is_open(*wanted));
-        wanted.sort_unstable();
-        wanted.dedup();
-        let mut settled = Vec::with_capacity(wanted.len());
-        for billed in bill::store::load_billed_installments(&mut *connection, line_id, &wanted).await? {
-            let product = app.catalogue.get(&mut *connection, billed.product_id, billed.product_version).await?;
-            settled.push(OpenInstallment::new(billed, product));
+        late: &[(LineId, BusinessDay)],
+    ) -> anyhow::Result<()> {
+        for (line_id, day) in store::list_changed_since(&mut *connection, late).await? {
+            let paid = store::load_paid_since(&mut *connection, line_id, day).await?;
+            let open = &self.account(line_id)?.installments;
+            let is_open = |(loan_id, period): (LoanId, i16)| {
+                open.iter().any(|open| open.billed.loan_id == loan_id && open.billed.period == period)
+            };
+            let mut wanted: Vec<(LoanId, i16)> = paid.iter().map(|later| (later.loan_id, later.period)).collect();
+            wanted.retain(|wanted| !is_open(*wanted));
+            wanted.sort_unstable();
+            wanted.dedup();
+            let mut settled = Vec::with_capacity(wanted.len());
+            for billed in bill::store::load_billed_installments(&mut *connection, line_id, &wanted).await? {
+                let product = app.catalogue.get(&mut *connection, billed.product_id, billed.product_version).await?;
+                settled.push(OpenInstallment::new(billed, product));
+            }
+            let went_back = store::load_went_back(&mut *connection, line_id, day).await?;
+            let account = self.accounts.get_mut(&line_id).with_context(|| format!("{line_id} does not exist"))?;
+            account.since = Since { paid, settled, went_back };
         }
-        let went_back = store::load_went_back(connection, line_id, day).await?;
-        Ok(Since { paid, settled, went_back })
+        Ok(())
     }
 
     /// Allocates money for a line; `card_id` is where an excess goes back to.
     pub fn receive(&mut self, line_id: LineId, money: Money, card_id: Option<CardId>) -> anyhow::Result<Repayment> {
-        self.receive_by((line_id, money.value_on), card_id, |account| account.receive(money))
-    }
-
-    /// As [`Batch::receive`], for money that counts from before what was paid `since`.
-    pub fn receive_back_dated(
-        &mut self,
-        line_id: LineId,
-        (money, since): (Money, Since),
-        card_id: Option<CardId>,
-    ) -> anyhow::Result<Repayment> {
-        self.receive_by((line_id, money.value_on), card_id, |account| account.receive_back_dated(money, since))
-    }
-
-    fn receive_by(
-        &mut self,
-        (line_id, value_on): (LineId, BusinessDay),
-        card_id: Option<CardId>,
-        receive: impl FnOnce(&mut LineAccount) -> Repayment,
-    ) -> anyhow::Result<Repayment> {
+        let value_on = money.value_on;
         let account = self.accounts.get_mut(&line_id).with_context(|| format!("{line_id} does not exist"))?;
         let entries_before = account.entries.len();
-        let repayment = receive(account);
-        if let Some(open) = account.installments.first() {
+        let repayment = account.receive(money);
+        if let Some(open) = account.installments.iter().chain(&account.since.settled).next() {
             let partner = &open.product.terms.funder;
             self.messages.extend(repayment.messages(partner));
             self.messages.extend(lines_changed(partner, &account.line, &account.entries[entries_before..]));
@@ -203,8 +189,8 @@ impl Batch {
             return Ok(self.repayments);
         }
         self.save_payoffs(&mut *connection).await?;
-        let touched = self.accounts.values().flat_map(|account| &account.installments).filter(|open| open.touched);
-        let touched: Vec<_> = touched.map(|open| &open.billed).collect();
+        let all = self.accounts.values().flat_map(|account| account.installments.iter().chain(&account.since.settled));
+        let touched: Vec<_> = all.filter(|open| open.touched).map(|open| &open.billed).collect();
         bill::store::save_installments(&mut *connection, &touched).await?;
         bill::store::mark_bills_paid(&mut *connection, &self.settled_bills, self.today).await?;
         let loans = self.accounts.values().flat_map(|account| &account.loans).filter(|open| open.touched);

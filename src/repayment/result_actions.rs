@@ -180,12 +180,15 @@ impl Desk {
         results: &[ChannelResult],
     ) -> anyhow::Result<()> {
         let mut line_ids = Vec::with_capacity(results.len());
-        let mut later_tries = Vec::new();
+        let (mut later_tries, mut late) = (Vec::new(), Vec::new());
         for result in results {
             let order = self.orders.get(&result.withholding_id);
             let Some(order) = order.filter(|order| order.is_pending()) else { continue };
             if let Answer::Succeeded { .. } = result.answer {
                 line_ids.push(order.line_id.uuid());
+                if order.business_day < self.batch.today {
+                    late.push((order.line_id, order.business_day));
+                }
                 if let Purpose::Payoff(loan_id) = order.purpose {
                     bill::store::enter_schedules(&mut *connection).await?;
                     self.payoffs.insert(loan_id, load_payoff_loan(connection, loan_id).await?);
@@ -196,7 +199,8 @@ impl Desk {
         }
         line_ids.dedup();
         self.failed_before = store::load_told_failures(&mut *connection, &later_tries).await?;
-        self.batch.load(connection, app, &line_ids).await
+        self.batch.load(&mut *connection, app, &line_ids).await?;
+        self.batch.load_since(connection, app, &late).await
     }
 
     async fn decide(

@@ -278,8 +278,29 @@ pub async fn has_repayment(
     Ok(found.fetch_optional(connection).await?.is_some())
 }
 
-/// Late principal that was paid by money that counts from later than `day`, or taken back later, of what statements before that day had
-/// billed.
+/// The lines with late principal that has changed since these days.
+pub async fn list_changed_since(
+    connection: &mut PgConnection,
+    days: &[(LineId, BusinessDay)],
+) -> sqlx::Result<Vec<(LineId, BusinessDay)>> {
+    if days.is_empty() {
+        return Ok(Vec::new());
+    }
+    let rows = sqlx::query!(
+        r#"select asked.line_id as "line_id!: LineId", asked.day as "day!: BusinessDay"
+           from unnest($1::uuid[], $2::date[]) as asked(line_id, day)
+           cross join lateral (select 1 as one from bill_line i
+                               where i.line_id = asked.line_id and i.origin = 'statement' and i.fen_days > 0
+                                 and i.fen_days_to > asked.day limit 1) changed"#,
+        &days.iter().map(|(line_id, _)| line_id.uuid()).collect::<Vec<Uuid>>(),
+        &days.iter().map(|(_, day)| day.date()).collect::<Vec<NaiveDate>>()
+    )
+    .fetch_all(connection)
+    .await?;
+    Ok(rows.into_iter().map(|row| (row.line_id, row.day)).collect())
+}
+
+/// Late principal that was paid by money that counts from later than `day`, or taken back later.
 pub async fn load_paid_since(
     connection: &mut PgConnection,
     line_id: LineId,
@@ -298,8 +319,7 @@ pub async fn load_paid_since(
                                r.business_day) as value_on) came
            cross join lateral unnest(r.loan_ids, r.periods, r.principal_fen) as paid(loan_id, period, principal_fen)
            join bill_line i on i.line_id = r.line_id and i.loan_id = paid.loan_id and i.period = paid.period
-                           and i.origin = 'statement' and i.fen_days > 0
-           join bill b on b.line_id = i.line_id and b.due_on = i.due_on and b.statement_on < $2
+                           and i.origin = 'statement' and i.fen_days > 0 and i.fen_days_to > $2
            where r.line_id = $1 and came.value_on > $2 and paid.principal_fen <> 0"#,
         line_id.uuid(),
         day.date()
@@ -308,7 +328,7 @@ pub async fn load_paid_since(
     .await
 }
 
-/// What went back since `day` of a line's money that only a file told of, in the order in which it was booked.
+/// What went back since `day` of a line's money that was told of late, in the order in which it was booked.
 pub async fn load_went_back(
     connection: &mut PgConnection,
     line_id: LineId,
@@ -319,8 +339,9 @@ pub async fn load_went_back(
         r#"select w.business_day as "value_on!: BusinessDay", r.excess_fen as "excess: Fen"
            from repayment r
            join withholding w on w.line_id = r.line_id
-             and w.withholding_id = case when r.source = 'channel_file' then r.source_reference::uuid end
-           where r.line_id = $1 and r.source = 'channel_file' and r.excess_fen > 0 and r.business_day > $2
+             and w.withholding_id = case when r.source in ('withholding', 'channel_file') then r.source_reference::uuid end
+             and w.business_day < r.business_day
+           where r.line_id = $1 and r.excess_fen > 0 and r.business_day > $2
            order by r.repayment_id"#,
         line_id.uuid(),
         day.date()

@@ -201,7 +201,12 @@ pub fn channel_answer(word: &str) -> Result<Scripted, String> {
     if let Some(amount) = word.strip_prefix("holds:") {
         return Ok(Scripted::answer("balance").amount(parse_amount(amount)?.get()));
     }
-    find(CHANNEL_ANSWERS, word, ", part:AMOUNT, holds:AMOUNT")
+    if let Some(days) = word.strip_prefix("days:") {
+        let days =
+            days.parse().map_err(|_| format!("found {word} where days:N is allowed, with a whole number of days"))?;
+        return Ok(Scripted { after_days: Some(days), ..Scripted::answer("success") });
+    }
+    find(CHANNEL_ANSWERS, word, ", part:AMOUNT, holds:AMOUNT, days:N")
 }
 
 /// Reads one answer of the payout channel.

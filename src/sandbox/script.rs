@@ -15,6 +15,9 @@ pub struct Scripted {
     /// Where the answer has an amount: what a partial success collects, the limit that is approved.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub amount_fen: Option<i64>,
+    /// A withholding channel knows what became of the order only so many days later, and does not call back.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub after_days: Option<u16>,
     /// What goes wrong on the way, whatever the shares say.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub fault: Option<Fault>,
@@ -22,7 +25,7 @@ pub struct Scripted {
 
 impl Scripted {
     pub fn answer(answer: &str) -> Scripted {
-        Scripted { answer: answer.to_owned(), amount_fen: None, fault: None }
+        Scripted { answer: answer.to_owned(), amount_fen: None, after_days: None, fault: None }
     }
 
     #[must_use]

@@ -246,6 +246,8 @@ fn take(
     let is_late =
         matches!(fault, Some(Fault::LateAnswer | Fault::LostCallback | Fault::DuplicateCallback | Fault::Reorder))
             || answer == "processing";
+    let days = scripted.as_ref().and_then(|scripted| scripted.after_days).unwrap_or_default();
+    let late_by = if fault == Some(Fault::LateAnswer) { LATE_BY } else { TimeDelta::days(days.into()) };
     let mut books = lock(&world.withholding);
     let verdict = if fault == Some(Fault::Refuse) { Verdict::Down } else { books.decide(&asked, scripted.as_ref()) };
     let told = if answer == "fails_but_collects" { Verdict::TooLittle } else { verdict };
@@ -260,7 +262,7 @@ fn take(
             _ if is_late => Some(FirstWord::Processing),
             _ => None,
         },
-        known_at: if fault == Some(Fault::LateAnswer) { now + LATE_BY } else { now },
+        known_at: now + late_by,
         reference: format!("{}{:010}", channel.to_uppercase().replace("WITHHOLDING_", "T"), book.trades.len() + 1),
         is_filed: answer != "not_in_file",
         filed_verdict: match answer {

@@ -1,6 +1,8 @@
 //! Money that counts from an earlier day, because its channel told of it late: penalty that ran meanwhile on what it pays, or would have
 //! paid, was never due, and goes back with it.
 
+use std::collections::BTreeMap;
+
 use super::account::{LineAccount, Money, OpenInstallment, RepaymentItem};
 use crate::base::id::LoanId;
 use crate::base::{BusinessDay, Fen};
@@ -13,8 +15,8 @@ pub struct Since {
     pub paid: Vec<PaidSince>,
     /// Those of them whose bills are settled.
     pub settled: Vec<OpenInstallment>,
-    /// What went back of other money that was told of late, in the order in which it was booked.
-    pub went_back: Vec<WentBack>,
+    /// Of other money that was told of late.
+    pub idle: Vec<Idle>,
 }
 
 /// Principal of an installment that was paid since; negative where a payment was taken back.
@@ -27,17 +29,39 @@ pub struct PaidSince {
     pub principal: Fen,
 }
 
-/// Excess of money that counted from an earlier day: it would have paid what came later, and stands for that already.
+/// Money that was there for some days without paying what was owed on them: it went back, or paid what fell due later. It would have
+/// paid what other money paid then.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub struct WentBack {
-    pub value_on: BusinessDay,
-    pub excess: Fen,
+pub struct Idle {
+    pub amount: Fen,
+    pub from: BusinessDay,
+    /// The first day on which it is there no more, or pays what is owed.
+    pub until: BusinessDay,
+}
+
+/// Idle money, and how much of it installments have taken up on each day.
+struct Spare<'a> {
+    idle: &'a [Idle],
+    used: BTreeMap<BusinessDay, Fen>,
+}
+
+impl Spare<'_> {
+    fn on(&self, day: BusinessDay) -> Fen {
+        let is_there = |idle: &&Idle| idle.from <= day && day < idle.until;
+        let there: Fen = self.idle.iter().filter(is_there).map(|idle| idle.amount).sum();
+        (there - self.used.get(&day).copied().unwrap_or_default()).or_zero()
+    }
+
+    fn take(&mut self, amount: Fen, day: BusinessDay) {
+        *self.used.entry(day).or_default() += amount;
+    }
 }
 
 /// How much of an installment's principal was unpaid on each day that fen-days have been summed up for.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Unpaid {
     first: BusinessDay,
+    grace_until: BusinessDay,
     /// One element a day, up to the last change of the principal.
     by_day: Vec<Fen>,
 }
@@ -53,19 +77,30 @@ impl Unpaid {
             let later = paid.iter().filter(|paid| runs_until(paid.value_on) > day);
             (billed.unpaid_principal() + later.map(|paid| paid.principal).sum::<Fen>()).or_zero()
         };
-        Unpaid { first, by_day: (0..days).map(|k| unpaid_on(first.plus_days(k))).collect() }
-    }
-
-    fn days_from(&mut self, day: BusinessDay) -> impl Iterator<Item = &mut Fen> {
-        let days = usize::try_from(day.days_since(self.first)).unwrap_or_default();
-        self.by_day.iter_mut().skip(days)
+        let by_day = (0..days).map(|k| unpaid_on(first.plus_days(k))).collect();
+        Unpaid { first, grace_until: rule.grace_until(billed.due_on()), by_day }
     }
 
     /// Counts as much of `principal` as was unpaid on each day from `day` on as paid; returns the fen-days that ran on it.
     pub(super) fn count_as_paid(&mut self, principal: Fen, day: BusinessDay) -> i128 {
+        let days = usize::try_from(day.days_since(self.first)).unwrap_or_default();
         let mut ran = 0;
-        for unpaid in self.days_from(day) {
+        for unpaid in self.by_day.iter_mut().skip(days) {
             let covered = principal.min(*unpaid);
+            *unpaid -= covered;
+            ran += i128::from(covered.get());
+        }
+        ran
+    }
+
+    /// The same for money that is idle, as far as there is of it on each day.
+    fn cover(&mut self, spare: &mut Spare<'_>) -> i128 {
+        let mut ran = 0;
+        let days = (0..).map(|k| self.first.plus_days(k));
+        for (day, unpaid) in days.zip(&mut self.by_day) {
+            // What is paid within grace never was overdue.
+            let covered = spare.on(day.max(self.grace_until)).min(*unpaid);
+            spare.take(covered, day);
             *unpaid -= covered;
             ran += i128::from(covered.get());
         }
@@ -87,20 +122,20 @@ impl LineAccount {
                 open.unpaid = Some(Unpaid::since(day, (&open.billed, &open.rule), &paid));
             }
         }
-        for earlier in std::mem::take(&mut self.since.went_back) {
-            // What ran on it was taken off when it came.
-            self.count_as_paid(earlier.excess, earlier.value_on);
-        }
+        let idle = std::mem::take(&mut self.since.idle);
+        // What ran on it was taken off when it came.
+        self.cover(&idle);
     }
 
-    /// What money does beyond what it has paid, where it counts from before today. As far as it reaches beyond what is still owed, it
-    /// would have paid what other money paid later, so that no penalty has run on that; principal first, to the borrower's favour.
-    /// Penalty that was paid for it is allocated as the money is; returns what nothing can take.
+    /// What money does beyond what it has paid, where it counts from before today. While it paid nothing that was owed, it would have
+    /// paid what other money paid later, so that no penalty has run on that; principal first, to the borrower's favour. Penalty that
+    /// was paid for it is allocated as the money is; returns what nothing can take.
     pub(super) fn settle_back(&mut self, money: &Money, items: &mut Vec<RepaymentItem>, mut left: Fen) -> Fen {
         if money.value_on >= money.today {
             return left;
         }
-        for (open, ran) in self.count_as_paid(left, money.value_on) {
+        let idle = self.idle(money, items, left);
+        for (open, ran) in self.cover(&idle) {
             open.billed.span.take_off(ran);
             open.touched = true;
         }
@@ -125,22 +160,33 @@ impl LineAccount {
         left
     }
 
-    /// Counts money that nothing could take as paid from `day` on where other money paid later, the oldest due first; returns the
-    /// fen-days that ran on it, by installment.
-    fn count_as_paid(&mut self, mut left: Fen, day: BusinessDay) -> Vec<(&mut OpenInstallment, i128)> {
+    /// What of money was there and paid nothing, and until when: what is left, and what paid bills that fell due later.
+    fn idle(&self, money: &Money, items: &[RepaymentItem], left: Fen) -> Vec<Idle> {
+        let (from, today) = (money.value_on, money.today);
+        let mut idle = vec![Idle { amount: left, from, until: today }];
+        for item in items {
+            let is_it =
+                |open: &&OpenInstallment| (open.billed.loan_id, open.billed.period) == (item.loan_id, item.period);
+            if let Some(open) = self.installments.iter().find(is_it) {
+                idle.push(Idle { amount: item.taken.total(), from, until: open.billed.due_on().min(today) });
+            }
+        }
+        idle
+    }
+
+    /// Counts idle money as paid on the days on which it was there, the oldest due first; returns the fen-days that ran on it, by
+    /// installment.
+    fn cover(&mut self, idle: &[Idle]) -> Vec<(&mut OpenInstallment, i128)> {
+        let mut spare = Spare { idle, used: BTreeMap::new() };
         let mut all: Vec<&mut OpenInstallment> = self.installments.iter_mut().chain(&mut self.since.settled).collect();
         all.sort_by_key(|open| open.billed.due_on());
-        let mut counted = Vec::new();
+        let mut covered = Vec::new();
         for open in all {
-            let from = open.runs_until(day);
             let Some(unpaid) = &mut open.unpaid else { continue };
-            let most = unpaid.days_from(from).map(|unpaid| *unpaid).max().unwrap_or_default();
-            let covered = left.min(most);
-            left -= covered;
-            let ran = unpaid.count_as_paid(covered, from);
-            counted.push((open, ran));
+            let ran = unpaid.cover(&mut spare);
+            covered.push((open, ran));
         }
-        counted
+        covered
     }
 
     /// Takes off what was paid of penalty beyond what is due; returns how much that is.
@@ -229,6 +275,37 @@ mod tests {
         assert_eq!(unpaid.count_as_paid(Fen::new(100_000), day("2026-01-14")), 150_000);
         assert_eq!(unpaid.count_as_paid(Fen::new(100_000), day("2026-01-12")), 100_000);
         assert_eq!(unpaid.count_as_paid(Fen::new(100_000), day("2026-01-12")), 0);
+    }
+
+    #[test]
+    fn money_that_paid_a_later_bill_was_there_for_the_earlier_one_until_then() {
+        let billed = paid_at_last();
+        let paid = [paid_on(&billed, "2026-01-20", 100_000)];
+        let unpaid = || Unpaid::since(day("2026-01-12"), (&billed, &rule(0)), &paid);
+        let idle = |fen, until| Idle { amount: Fen::new(fen), from: day("2026-01-12"), until: day(until) };
+        let cover = |idle: &[Idle]| unpaid().cover(&mut Spare { idle, used: BTreeMap::new() });
+        // 60,000 for the eight days until other money paid, and no more though they were there for a month.
+        assert_eq!(cover(&[idle(60_000, "2026-02-10")]), 480_000);
+        // Another bill fell due on the 15th, and took 70,000 from then on: 100,000 for three days and 40,000 for five.
+        assert_eq!(cover(&[idle(70_000, "2026-01-15"), idle(40_000, "2026-02-10")]), 500_000);
+        assert_eq!(cover(&[idle(60_000, "2026-01-12")]), 0);
+    }
+
+    #[test]
+    fn idle_money_pays_the_oldest_on_each_day_and_the_next_with_what_that_leaves() {
+        let billed = paid_at_last();
+        let unpaid =
+            |days: u16, on, fen| Unpaid::since(day("2026-01-12"), (&billed, &rule(days)), &[paid_on(&billed, on, fen)]);
+        let idle = [Idle { amount: Fen::new(60_000), from: day("2026-01-12"), until: day("2026-01-20") }];
+        let mut spare = Spare { idle: &idle, used: BTreeMap::new() };
+        // 50,000 until the 14th; then there are 10,000 for two days, and 40,000 for four.
+        assert_eq!(unpaid(0, "2026-01-14", 50_000).cover(&mut spare), 100_000);
+        assert_eq!(unpaid(0, "2026-01-18", 40_000).cover(&mut spare), 180_000);
+        assert_eq!(unpaid(0, "2026-01-20", 100_000).cover(&mut spare), 200_000);
+        // By the end of grace it was there for all of the second one, which so never was overdue.
+        let mut spare = Spare { idle: &idle, used: BTreeMap::new() };
+        assert_eq!(unpaid(0, "2026-01-14", 50_000).cover(&mut spare), 100_000);
+        assert_eq!(unpaid(4, "2026-01-20", 60_000).cover(&mut spare), 600_000);
     }
 
     #[test]

@@ -108,9 +108,9 @@ impl Batch {
                 let product = app.catalogue.get(&mut *connection, billed.product_id, billed.product_version).await?;
                 settled.push(OpenInstallment::new(billed, product));
             }
-            let went_back = store::load_went_back(&mut *connection, line_id, day).await?;
+            let idle = store::load_idle(&mut *connection, line_id, day).await?;
             let account = self.accounts.get_mut(&line_id).with_context(|| format!("{line_id} does not exist"))?;
-            account.since = Since { paid, settled, went_back };
+            account.since = Since { paid, settled, idle };
         }
         Ok(())
     }

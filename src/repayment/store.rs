@@ -7,7 +7,7 @@ use sqlx::PgConnection;
 use uuid::Uuid;
 
 use super::account::Repayment;
-use super::back_dated::{PaidSince, WentBack};
+use super::back_dated::{Idle, PaidSince};
 use super::withholding::{Contradiction, Failure, Purpose, State, Withholding};
 use crate::base::id::{BorrowerId, CardId, LineId, LoanId, WithholdingId};
 use crate::base::{BusinessDay, Fen};
@@ -328,21 +328,27 @@ pub async fn load_paid_since(
     .await
 }
 
-/// What went back since `day` of a line's money that was told of late, in the order in which it was booked.
-pub async fn load_went_back(
-    connection: &mut PgConnection,
-    line_id: LineId,
-    day: BusinessDay,
-) -> sqlx::Result<Vec<WentBack>> {
+/// Of a line's money that was told of late and booked since `day`, what paid nothing for a time: it went back when it was booked, without
+/// the penalty that went back with it, or it paid what fell due later.
+pub async fn load_idle(connection: &mut PgConnection, line_id: LineId, day: BusinessDay) -> sqlx::Result<Vec<Idle>> {
     sqlx::query_as!(
-        WentBack,
-        r#"select w.business_day as "value_on!: BusinessDay", r.excess_fen as "excess: Fen"
+        Idle,
+        r#"select idle.amount_fen as "amount!: Fen", w.business_day as "from!: BusinessDay", idle.until as "until!: BusinessDay"
            from repayment r
            join withholding w on w.line_id = r.line_id
              and w.withholding_id = case when r.source in ('withholding', 'channel_file') then r.source_reference::uuid end
              and w.business_day < r.business_day
-           where r.line_id = $1 and r.excess_fen > 0 and r.business_day > $2
-           order by r.repayment_id"#,
+           cross join lateral (
+               select r.excess_fen + (select coalesce(sum(least(back.fen, 0)), 0)::bigint
+                                      from unnest(r.penalty_fen) as back(fen)) as amount_fen,
+                      r.business_day as until
+               union all
+               select part.principal_fen + part.interest_fen + part.fee_fen + part.penalty_fen, least(i.due_on, r.business_day)
+               from unnest(r.loan_ids, r.periods, r.principal_fen, r.interest_fen, r.fee_fen, r.penalty_fen)
+                    as part(loan_id, period, principal_fen, interest_fen, fee_fen, penalty_fen)
+               join bill_line i on i.line_id = r.line_id and i.loan_id = part.loan_id and i.period = part.period
+                               and i.origin = 'statement') idle
+           where r.line_id = $1 and r.business_day > $2 and idle.amount_fen > 0 and idle.until > w.business_day"#,
         line_id.uuid(),
         day.date()
     )

@@ -6,7 +6,7 @@ use sqlx::PgConnection;
 use super::model::AfterSaleRefusal;
 use super::notices::Undone;
 use super::posting::{self, Event};
-use super::refund::{BilledCharges, Effect, RefundParts, Refundable, of_recovered};
+use super::refund::{BilledCharges, Effect, PrincipalFell, RefundParts, Refundable, of_recovered};
 use super::store::{self, Purchase, PurchaseStatus, Refund};
 use crate::app::App;
 use crate::base::id::{LoanId, PayoutId, PurchaseId, RefundId};
@@ -47,6 +47,7 @@ pub(super) struct Reduced {
     /// The line's open installments, those that fell marked as touched.
     pub(super) account: LineAccount,
     pub(super) charges: BilledCharges,
+    pub(super) fell: Vec<PrincipalFell>,
     /// Whether periods that are not billed yet still ask for something.
     unbilled_owes: bool,
 }
@@ -217,11 +218,14 @@ impl Sale {
         let unbilled = reduction.schedule.installments.iter().skip(usize::from(standing.periods_billed));
         let unbilled_owes = unbilled.map(Installment::total).any(|total| !total.is_zero());
         let falls_on = self.billed_falls_on(connection).await?;
+        let mut fell = Vec::new();
         for fallen in reduction.billed.iter().filter(|fallen| !fallen.fell.is_zero()) {
             let is_fallen = |open: &&mut OpenInstallment| open.billed.period.unsigned_abs() == fallen.period;
             if let Some(open) = account.installments.iter_mut().filter(|open| self.is_ours(open)).find(is_fallen) {
                 open.billed.give_back(&open.rule, parts_of(&fallen.fell), falls_on);
                 open.touched = true;
+                let on = open.billed.span.fen_days_to.map_or(falls_on, |to| to.max(falls_on));
+                fell.push(PrincipalFell { period: open.billed.period, principal: fallen.fell.principal, on });
             }
         }
         let charges = BilledCharges {
@@ -229,7 +233,7 @@ impl Sale {
             back: reduction.billed.iter().map(|leaving| charges_of(&leaving.back)).sum(),
             recovered: self.recovered_of(connection, &reduction.billed, &billed).await?,
         };
-        Ok(Reduced { reduction, account, charges, unbilled_owes })
+        Ok(Reduced { reduction, account, charges, fell, unbilled_owes })
     }
 
     /// What of the charges that go back had been recovered after the loan was written off.

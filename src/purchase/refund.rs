@@ -32,6 +32,16 @@ impl RefundParts {
     }
 }
 
+/// Principal that fell off a billed installment.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct PrincipalFell {
+    /// From 1.
+    pub period: i16,
+    pub principal: Fen,
+    /// The day until which penalty has run on it, if it was late.
+    pub on: BusinessDay,
+}
+
 /// Interest and fees of billed installments that leave with their principal, where the product returns them: they have been
 /// accrued, so they leave the funder's income.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]

@@ -1,5 +1,5 @@
-//! Money that counts from an earlier day, because its channel told of it late: penalty that ran meanwhile on what it pays, or would have
-//! paid, was never due, and goes back with it.
+//! Money that counts from an earlier day, because its channel told of it late: penalty that ran meanwhile on what it pays, or
+//! would have paid, was never due, and goes back with it.
 
 use std::collections::BTreeMap;
 
@@ -19,7 +19,7 @@ pub struct Since {
     pub idle: Vec<Idle>,
 }
 
-/// Principal of an installment that was paid since; negative where a payment was taken back.
+/// Principal of an installment that was paid since, or fell by a refund; negative where a payment was taken back.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct PaidSince {
     pub loan_id: LoanId,
@@ -29,8 +29,8 @@ pub struct PaidSince {
     pub principal: Fen,
 }
 
-/// Money that was there for some days without paying what was owed on them: it went back, or paid what fell due later. It would have
-/// paid what other money paid then.
+/// Money that was there for some days without paying what was owed on them: it went back, or paid what fell due later. It would
+/// have paid what other money paid then.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Idle {
     pub amount: Fen,
@@ -127,9 +127,9 @@ impl LineAccount {
         self.cover(&idle);
     }
 
-    /// What money does beyond what it has paid, where it counts from before today. While it paid nothing that was owed, it would have
-    /// paid what other money paid later, so that no penalty has run on that; principal first, to the borrower's favour. Penalty that
-    /// was paid for it is allocated as the money is; returns what nothing can take.
+    /// What money does beyond what it has paid, where it counts from before today. While it paid nothing that was owed, it would
+    /// have paid what other money paid later, so that no penalty has run on that; principal first, to the borrower's favour.
+    /// Penalty that was paid for it is allocated as the money is; returns what nothing can take.
     pub(super) fn settle_back(&mut self, money: &Money, items: &mut Vec<RepaymentItem>, mut left: Fen) -> Fen {
         if money.value_on >= money.today {
             return left;
@@ -174,8 +174,8 @@ impl LineAccount {
         idle
     }
 
-    /// Counts idle money as paid on the days on which it was there, the oldest due first; returns the fen-days that ran on it, by
-    /// installment.
+    /// Counts idle money as paid on the days on which it was there, the oldest due first; returns the fen-days that ran on it,
+    /// by installment.
     fn cover(&mut self, idle: &[Idle]) -> Vec<(&mut OpenInstallment, i128)> {
         let mut spare = Spare { idle, used: BTreeMap::new() };
         let mut all: Vec<&mut OpenInstallment> = self.installments.iter_mut().chain(&mut self.since.settled).collect();

@@ -300,7 +300,7 @@ pub async fn list_changed_since(
     Ok(rows.into_iter().map(|row| (row.line_id, row.day)).collect())
 }
 
-/// Late principal that was paid by money that counts from later than `day`, or taken back later.
+/// Late principal that was paid by money that counts from later than `day`, or fell by a refund or was taken back later.
 pub async fn load_paid_since(
     connection: &mut PgConnection,
     line_id: LineId,
@@ -308,19 +308,26 @@ pub async fn load_paid_since(
 ) -> sqlx::Result<Vec<PaidSince>> {
     sqlx::query_as!(
         PaidSince,
-        r#"select paid.loan_id as "loan_id!: LoanId", paid.period as "period!", came.value_on as "value_on!: BusinessDay",
+        r#"select paid.loan_id as "loan_id!: LoanId", paid.period as "period!", paid.value_on as "value_on!: BusinessDay",
                   paid.principal_fen as "principal!: Fen"
-           from repayment r
-           cross join lateral (
-               select coalesce((select w.business_day from withholding w
-                                where w.line_id = r.line_id
-                                  and w.withholding_id = case when r.source in ('withholding', 'channel_file')
-                                                              then r.source_reference::uuid end),
-                               r.business_day) as value_on) came
-           cross join lateral unnest(r.loan_ids, r.periods, r.principal_fen) as paid(loan_id, period, principal_fen)
-           join bill_line i on i.line_id = r.line_id and i.loan_id = paid.loan_id and i.period = paid.period
+           from (select part.loan_id, part.period, part.principal_fen,
+                        coalesce((select w.business_day from withholding w
+                                  where w.line_id = r.line_id
+                                    and w.withholding_id = case when r.source in ('withholding', 'channel_file')
+                                                                then r.source_reference::uuid end),
+                                 r.business_day) as value_on
+                 from repayment r
+                 cross join lateral unnest(r.loan_ids, r.periods, r.principal_fen) as part(loan_id, period, principal_fen)
+                 where r.line_id = $1
+                 union all
+                 select f.loan_id, part.period, part.principal_fen, part.fell_on
+                 from refund f
+                 cross join lateral unnest(f.fell_periods, f.fell_principal_fen, f.fell_on)
+                      as part(period, principal_fen, fell_on)
+                 where f.line_id = $1) paid
+           join bill_line i on i.line_id = $1 and i.loan_id = paid.loan_id and i.period = paid.period
                            and i.origin = 'statement' and i.fen_days > 0 and i.fen_days_to > $2
-           where r.line_id = $1 and came.value_on > $2 and paid.principal_fen <> 0"#,
+           where paid.value_on > $2 and paid.principal_fen <> 0"#,
         line_id.uuid(),
         day.date()
     )
@@ -328,8 +335,8 @@ pub async fn load_paid_since(
     .await
 }
 
-/// Of a line's money that was told of late and booked since `day`, what paid nothing for a time: it went back when it was booked, without
-/// the penalty that went back with it, or it paid what fell due later.
+/// Of a line's money that was told of late and booked since `day`, what paid nothing for a time: it went back when it was booked
+/// (less the penalty that went back with it), or it paid what fell due later.
 pub async fn load_idle(connection: &mut PgConnection, line_id: LineId, day: BusinessDay) -> sqlx::Result<Vec<Idle>> {
     sqlx::query_as!(
         Idle,

@@ -5,7 +5,7 @@ use std::sync::Arc;
 use chrono::{DateTime, Utc};
 
 use super::allocation::{InstallmentDue, allocate, order_on};
-use super::back_dated::{Since, Unpaid};
+use super::back_dated::{Since, Unpaid, add};
 use crate::base::id::{FunderId, LineId, LoanId, RepaymentId, WithholdingId};
 use crate::base::{BusinessDay, Fen};
 use crate::bill::{BilledInstallment, Parts};
@@ -147,18 +147,29 @@ impl LineAccount {
     /// it, and was paid.
     pub fn receive(&mut self, money: Money) -> Repayment {
         self.look_back(money.value_on);
-        let (mut items, left) = self.pay_installments(money.amount, money.value_on);
+        let (mut items, mut left) = (Vec::new(), money.amount);
+        // Where anything has changed since its day, it pays first what was owed then.
+        if self.installments.iter().any(|open| open.unpaid.is_some()) {
+            (items, left) = self.pay_installments(left, money.value_on, OpenInstallment::owed_then);
+        }
+        let (now, left) = self.pay_installments(left, money.value_on, OpenInstallment::owed_on);
+        now.into_iter().for_each(|item| add(&mut items, item));
         let excess = self.settle_back(&money, &mut items, left);
         self.book(money, items, excess)
     }
 
-    /// Pays installments out of `amount`, oldest due first; returns what each was given, and what none could take.
-    pub(super) fn pay_installments(&mut self, amount: Fen, value_on: BusinessDay) -> (Vec<RepaymentItem>, Fen) {
+    /// Pays what installments `owed` out of `amount`, oldest due first; returns what each was given, and what none could take.
+    pub(super) fn pay_installments(
+        &mut self,
+        amount: Fen,
+        value_on: BusinessDay,
+        owed: fn(&OpenInstallment, BusinessDay) -> Parts,
+    ) -> (Vec<RepaymentItem>, Fen) {
         let dues: Vec<InstallmentDue> = self
             .installments
             .iter()
             .map(|open| InstallmentDue {
-                due: open.owed_on(value_on),
+                due: owed(open, value_on),
                 order: order_on(&open.product.terms.allocation, value_on.days_since(open.billed.due_on())),
             })
             .collect();

@@ -108,6 +108,25 @@ impl Unpaid {
     }
 }
 
+impl OpenInstallment {
+    /// What of what it owes now was due and unpaid on the day that money counts from: nothing of what was held for paid then, and
+    /// was taken back since, and no penalty that has run since.
+    pub(super) fn owed_then(&self, day: BusinessDay) -> Parts {
+        if self.billed.due_on() > day {
+            return Parts::default();
+        }
+        let by_day = self.unpaid.as_ref().map(|unpaid| unpaid.by_day.as_slice()).unwrap_or_default();
+        let Some(principal) = by_day.first() else { return self.owed_on(day) };
+        if principal.is_zero() {
+            return Parts::default();
+        }
+        let mut then = self.billed.clone();
+        then.span.take_off(by_day.iter().map(|unpaid| i128::from(unpaid.get())).sum());
+        let owed = then.owed_on(&self.rule, day);
+        Parts { principal: owed.principal.min(*principal), ..owed }
+    }
+}
+
 impl LineAccount {
     /// Finds out how much of each installment was unpaid on each day since `day`, from what was loaded of them.
     pub(super) fn look_back(&mut self, day: BusinessDay) {
@@ -145,7 +164,7 @@ impl LineAccount {
             if back.is_zero() {
                 break;
             }
-            let (again, unused) = self.pay_installments(back, money.value_on);
+            let (again, unused) = self.pay_installments(back, money.value_on, OpenInstallment::owed_on);
             for item in again {
                 add(items, item);
             }
@@ -206,7 +225,7 @@ impl LineAccount {
 }
 
 /// One item an installment.
-fn add(items: &mut Vec<RepaymentItem>, item: RepaymentItem) {
+pub(super) fn add(items: &mut Vec<RepaymentItem>, item: RepaymentItem) {
     match items.iter_mut().find(|earlier| (earlier.loan_id, earlier.period) == (item.loan_id, item.period)) {
         Some(earlier) => earlier.taken += item.taken,
         None => items.push(item),

@@ -278,7 +278,7 @@ pub async fn has_repayment(
     Ok(found.fetch_optional(connection).await?.is_some())
 }
 
-/// The lines with late principal that has changed since these days.
+/// The lines with late principal that has changed since these days, be it that it was paid in time and taken back since.
 pub async fn list_changed_since(
     connection: &mut PgConnection,
     days: &[(LineId, BusinessDay)],
@@ -290,7 +290,7 @@ pub async fn list_changed_since(
         r#"select asked.line_id as "line_id!: LineId", asked.day as "day!: BusinessDay"
            from unnest($1::uuid[], $2::date[]) as asked(line_id, day)
            cross join lateral (select 1 as one from bill_line i
-                               where i.line_id = asked.line_id and i.origin = 'statement' and i.fen_days > 0
+                               where i.line_id = asked.line_id and i.origin = 'statement'
                                  and i.fen_days_to > asked.day limit 1) changed"#,
         &days.iter().map(|(line_id, _)| line_id.uuid()).collect::<Vec<Uuid>>(),
         &days.iter().map(|(_, day)| day.date()).collect::<Vec<NaiveDate>>()
@@ -326,7 +326,7 @@ pub async fn load_paid_since(
                       as part(period, principal_fen, fell_on)
                  where f.line_id = $1) paid
            join bill_line i on i.line_id = $1 and i.loan_id = paid.loan_id and i.period = paid.period
-                           and i.origin = 'statement' and i.fen_days > 0 and i.fen_days_to > $2
+                           and i.origin = 'statement' and i.fen_days_to > $2
            where paid.value_on > $2 and paid.principal_fen <> 0"#,
         line_id.uuid(),
         day.date()

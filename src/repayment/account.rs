@@ -90,7 +90,7 @@ pub struct Repayment {
     pub funder_id: FunderId,
     pub source: Source,
     pub amount: Fen,
-    /// The installments that it touched, oldest first.
+    /// The installments that it touched, each once.
     pub items: Vec<RepaymentItem>,
     /// What no installment could take, owed back to the borrower.
     pub excess: Fen,
@@ -276,9 +276,9 @@ impl Repayment {
 
     /// What the funder's core is told: one message for each loan, because its order is kept by loan.
     pub fn messages(&self, partner: &str) -> Vec<Message> {
-        // Money for several bills touches a loan once in each; the sort is stable, so that a loan's periods stay in order.
+        // Money for several bills touches a loan once in each, and not always the oldest first.
         let mut items = self.items.clone();
-        items.sort_by_key(|item| item.loan_id);
+        items.sort_by_key(|item| (item.loan_id, item.period));
         items
             .chunk_by(|one, next| one.loan_id == next.loan_id)
             .map(|items| Message {
@@ -362,7 +362,7 @@ mod tests {
             funder_id: FunderId::mint(at),
             source: Source::Transfer { bank_reference: "B1".into(), operator: "Li".into() },
             amount: Fen::new(1_111),
-            items: vec![item(one, 1, 1_000), item(other, 1, 100), item(one, 2, 10), item(other, 2, 1)],
+            items: vec![item(one, 2, 10), item(other, 1, 100), item(one, 1, 1_000), item(other, 2, 1)],
             excess: Fen::ZERO,
             recovered: Fen::ZERO,
             charged_off_again: Fen::ZERO,
@@ -373,7 +373,9 @@ mod tests {
         let summed: Vec<_> =
             told.iter().map(|message| (message.object_id, message.body["amount_fen"].as_i64())).collect();
         assert_eq!(summed, [(one.uuid(), Some(1_010)), (other.uuid(), Some(101))]);
-        let periods = |message: &Message| message.body["installments"].as_array().unwrap().len();
-        assert_eq!(told.iter().map(periods).collect::<Vec<_>>(), [2, 2]);
+        let period = |told: &serde_json::Value| told["period"].as_i64();
+        let periods =
+            |message: &Message| message.body["installments"].as_array().unwrap().iter().map(period).collect::<Vec<_>>();
+        assert_eq!(told.iter().map(periods).collect::<Vec<_>>(), [[Some(1), Some(2)], [Some(1), Some(2)]]);
     }
 }

@@ -1,5 +1,11 @@
 //! Money that counts from an earlier day, because its channel told of it late: penalty that ran meanwhile on what it pays, or
-//! would have paid, was never due, and goes back with it.
+//! would have paid, was never due, and goes back with it. Three questions are asked, in the order of [`LineAccount::receive`]:
+//!
+//! 1. How much of each installment was unpaid on each day since ([`Unpaid`])? Other money has come, was taken back, or principal
+//!    fell by a refund.
+//! 2. What does the money pay? First what was due and unpaid on its day (`owed_then`), then what else is owed.
+//! 3. On which days did it pay nothing ([`Idle`])? On those it would have paid what other money paid only later, so that less
+//!    penalty has run. What was paid beyond that is allocated as the money itself.
 
 use std::collections::BTreeMap;
 
@@ -153,21 +159,16 @@ impl LineAccount {
         if money.value_on >= money.today {
             return left;
         }
-        let idle = self.idle(money, items, left);
-        for (open, ran) in self.cover(&idle) {
-            open.billed.span.take_off(ran);
-            open.touched = true;
-        }
-        // What goes back pays principal from that day, too, so that less still has run on what is left.
+        self.cover_while_idle(money, items, left);
+        // What goes back pays from that day, too, so that less still has run on what is left.
         loop {
             let back = self.give_penalty_back(money.today, items);
             if back.is_zero() {
                 break;
             }
             let (again, unused) = self.pay_installments(back, money.value_on, OpenInstallment::owed_on);
-            for item in again {
-                add(items, item);
-            }
+            self.cover_while_idle(money, &again, Fen::ZERO);
+            again.into_iter().for_each(|item| add(items, item));
             left += unused;
         }
         items.retain(|item| !item.taken.is_zero());
@@ -177,6 +178,15 @@ impl LineAccount {
             open.touched |= self.installments.iter().filter(is_of).any(|installment| installment.touched);
         }
         left
+    }
+
+    /// Takes off what ran on principal that money would have paid while these payments of it, and what is left, were idle.
+    fn cover_while_idle(&mut self, money: &Money, items: &[RepaymentItem], left: Fen) {
+        let idle = self.idle(money, items, left);
+        for (open, ran) in self.cover(&idle) {
+            open.billed.span.take_off(ran);
+            open.touched |= ran > 0;
+        }
     }
 
     /// What of money was there and paid nothing, and until when: what is left, and what paid bills that fell due later.

@@ -87,6 +87,18 @@ pub(super) const GIVEN_BACK: &str = "
     cross join lateral (values ('interest', told.interest, stands.interest), ('fee', told.fee, stands.fee)) as side(name, told, stands)
     where coalesce(side.told, 0) <> coalesce(side.stands, 0)";
 
+/// What refunds say that they took off the principal of billed installments. Refunds from before they said so are why it may be less than
+/// what stands.
+pub(super) const FELL: &str = "
+    select told.line_id || ' loan ' || told.loan_id || ' period ' || told.period as subject, told.fen as expected,
+           coalesce(i.principal_returned_fen, 0) as found
+    from (select f.line_id, f.loan_id, part.period, sum(part.fen)::bigint as fen
+          from refund f cross join lateral unnest(f.fell_periods, f.fell_principal_fen) as part(period, fen)
+          group by f.line_id, f.loan_id, part.period) told
+    left join bill_line i on i.line_id = told.line_id and i.loan_id = told.loan_id and i.period = told.period
+                         and i.origin = 'statement'
+    where told.fen > coalesce(i.principal_returned_fen, 0)";
+
 /// Every part of every installment, so that no part can make up for another one.
 pub(super) const PAID_INSTALLMENTS: &str = "
     select coalesce(paid.loan_id, given.loan_id) || ' line ' || coalesce(paid.line_id, given.line_id) || ' period '

@@ -242,6 +242,8 @@ identities! {
 
     "what refunds gave back of paid interest and fees stands on the installments": income_store::GIVEN_BACK,
 
+    "what refunds took off billed principal stands on the installments": income_store::FELL,
+
     "each collected withholding is one repayment":
         "select w.withholding_id as subject, w.collected_fen as expected, coalesce(sum(r.amount_fen), 0) as found
          from withholding w

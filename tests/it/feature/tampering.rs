@@ -214,6 +214,10 @@ const TAMPERED: &[(&str, &str)] = &[
         "update bill_line set fee_back_fen = fee_back_fen + 1",
     ),
     (
+        "what refunds took off billed principal stands on the installments",
+        "update refund set fell_periods = '{1}', fell_principal_fen = array[10000000000], fell_on = array[business_day]",
+    ),
+    (
         "each collected withholding is one repayment",
         "update withholding set collected_fen = collected_fen - 1 where collected_fen > 0",
     ),

@@ -160,14 +160,14 @@ impl LineAccount {
             return left;
         }
         self.cover_while_idle(money, items, left);
-        // What goes back pays from that day, too, so that less still has run on what is left.
+        // What goes back counts from that day, too, so that less still has run.
         loop {
             let back = self.give_penalty_back(money.today, items);
             if back.is_zero() {
                 break;
             }
             let (again, unused) = self.pay_installments(back, money.value_on, OpenInstallment::owed_on);
-            self.cover_while_idle(money, &again, Fen::ZERO);
+            self.cover_while_idle(money, &again, unused);
             again.into_iter().for_each(|item| add(items, item));
             left += unused;
         }

@@ -335,8 +335,8 @@ pub async fn load_paid_since(
     .await
 }
 
-/// Of a line's money that was told of late and booked since `day`, what paid nothing for a time: it went back when it was booked
-/// (less the penalty that went back with it), or it paid what fell due later.
+/// Of a line's money that was told of late and booked since `day`, what paid nothing for a time: it went back when it was booked, or it
+/// paid what fell due later.
 pub async fn load_idle(connection: &mut PgConnection, line_id: LineId, day: BusinessDay) -> sqlx::Result<Vec<Idle>> {
     sqlx::query_as!(
         Idle,
@@ -346,9 +346,7 @@ pub async fn load_idle(connection: &mut PgConnection, line_id: LineId, day: Busi
              and w.withholding_id = case when r.source in ('withholding', 'channel_file') then r.source_reference::uuid end
              and w.business_day < r.business_day
            cross join lateral (
-               select r.excess_fen + (select coalesce(sum(least(back.fen, 0)), 0)::bigint
-                                      from unnest(r.penalty_fen) as back(fen)) as amount_fen,
-                      r.business_day as until
+               select r.excess_fen as amount_fen, r.business_day as until
                union all
                select part.principal_fen + part.interest_fen + part.fee_fen + part.penalty_fen, least(i.due_on, r.business_day)
                from unnest(r.loan_ids, r.periods, r.principal_fen, r.interest_fen, r.fee_fen, r.penalty_fen)

@@ -140,9 +140,9 @@ impl BilledInstallment {
 
     /// Takes a payment back whose money turned out not to have come. For the days on which we held it for paid, no penalty
     /// runs: it runs on what is owed again from `day` on.
-    pub fn unpay(&mut self, rule: &PenaltyRule, taken: Parts, day: BusinessDay) {
+    pub fn unpay(&mut self, taken: Parts, day: BusinessDay) {
         if !taken.principal.is_zero() {
-            self.span.principal_changes_on(rule, self.unpaid_principal(), day);
+            self.span.owed_again_on(self.unpaid_principal(), day);
         }
         self.paid += -taken;
     }
@@ -150,7 +150,9 @@ impl BilledInstallment {
     /// Takes principal, interest and fee off by a refund that counts from `day`; penalty keeps running on what is left.
     pub fn give_back(&mut self, rule: &PenaltyRule, fallen: Parts, day: BusinessDay) {
         if !fallen.principal.is_zero() {
+            let within_grace = self.span.summed_within_grace(rule, fallen.principal, day);
             self.span.principal_changes_on(rule, self.unpaid_principal(), day);
+            self.span.take_off(within_grace);
         }
         self.returned += fallen;
     }

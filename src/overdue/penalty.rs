@@ -25,7 +25,7 @@ pub struct OverdueSpan {
     pub due_on: BusinessDay,
     /// Overdue principal × days, summed up to `fen_days_to`, in fen-days.
     pub fen_days: i64,
-    /// The last day on which the principal changed after grace; `None` while it has not.
+    /// The last day on which the principal changed after grace, or was owed again after its due day; `None` while it has not.
     pub fen_days_to: Option<BusinessDay>,
 }
 
@@ -99,10 +99,32 @@ impl OverdueSpan {
     ///
     /// Principal that is paid within grace never was overdue, so nothing is summed up for it.
     pub fn principal_changes_on(&mut self, rule: &PenaltyRule, unpaid_before: Fen, day: BusinessDay) {
-        if !rule.is_overdue(self.due_on, day) {
-            return;
+        if rule.is_overdue(self.due_on, day) {
+            self.sum_up(unpaid_before, day);
         }
-        let sum = self.fen_days_on(unpaid_before, day);
+    }
+
+    /// Takes note that principal is owed again from `day` on, having been `unpaid_before` until then. Within grace, too: should it
+    /// stay unpaid, nothing runs for the days on which the rest was held for paid.
+    pub fn owed_again_on(&mut self, unpaid_before: Fen, day: BusinessDay) {
+        if day > self.due_on {
+            self.sum_up(unpaid_before, day);
+        }
+    }
+
+    /// What has been summed up within grace, because other principal was owed again, on `principal` that is paid or falls on
+    /// `day`, within grace after all.
+    pub fn summed_within_grace(&self, rule: &PenaltyRule, principal: Fen, day: BusinessDay) -> i128 {
+        match self.fen_days_to {
+            Some(to) if !rule.is_overdue(self.due_on, to.max(day)) => {
+                i128::from(principal.get()) * i128::from(to.days_since(self.due_on))
+            }
+            Some(_) | None => 0,
+        }
+    }
+
+    fn sum_up(&mut self, unpaid: Fen, day: BusinessDay) {
+        let sum = self.fen_days_on(unpaid, day);
         self.fen_days = i64::try_from(sum).expect("fen-days of an amount within bounds fit 64 bits");
         self.fen_days_to = Some(self.fen_days_to.map_or(day, |to| to.max(day)));
     }
@@ -147,6 +169,21 @@ mod tests {
         let mut span = OverdueSpan::new(day("2026-01-10"));
         span.principal_changes_on(&rule, Fen::new(100_000), day("2026-01-12"));
         assert_eq!(span.penalty_on(&rule, Fen::new(40_000), day("2026-01-20")), Fen::new(400));
+    }
+
+    #[test]
+    fn principal_that_is_owed_again_within_grace_runs_from_that_day() {
+        let rule = rule("0.24", "1.5", 360, 3);
+        let mut span = OverdueSpan::new(day("2026-01-10"));
+        // 40,000 had been unpaid all along, 60,000 were held for paid.
+        span.owed_again_on(Fen::new(40_000), day("2026-01-12"));
+        assert_eq!(span.penalty_on(&rule, Fen::new(100_000), day("2026-01-13")), Fen::ZERO);
+        // 40,000 for two days, and 100,000 for another two.
+        assert_eq!(span.penalty_on(&rule, Fen::new(100_000), day("2026-01-14")), Fen::new(280));
+        // 30,000 are paid within grace, and never were overdue.
+        span.take_off(span.summed_within_grace(&rule, Fen::new(30_000), day("2026-01-13")));
+        assert_eq!(span.penalty_on(&rule, Fen::new(70_000), day("2026-01-14")), Fen::new(160));
+        assert_eq!(span.summed_within_grace(&rule, Fen::new(70_000), day("2026-01-14")), 0);
     }
 
     #[test]

@@ -121,7 +121,10 @@ impl OpenInstallment {
 
     pub fn pay(&mut self, taken: Parts, day: BusinessDay) {
         let from = self.runs_until(day);
-        let ran = self.unpaid.as_mut().map_or(0, |unpaid| unpaid.count_as_paid(taken.principal, from));
+        let ran = match &mut self.unpaid {
+            Some(unpaid) => unpaid.count_as_paid(taken.principal, from),
+            None => self.billed.span.summed_within_grace(&self.rule, taken.principal, day),
+        };
         self.billed.pay(&self.rule, taken, (day, ran));
         self.touched = true;
     }

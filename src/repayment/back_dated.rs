@@ -79,8 +79,13 @@ impl Unpaid {
         let first = runs_until(day);
         let last = billed.span.fen_days_to.unwrap_or(first);
         let days = u32::try_from(last.days_since(first)).unwrap_or_default();
+        // What is paid within grace never was overdue; what is owed again is so from its own day.
+        let counts_from = |paid: &PaidSince| match paid.principal.is_negative() {
+            true => paid.value_on,
+            false => runs_until(paid.value_on),
+        };
         let unpaid_on = |day: BusinessDay| {
-            let later = paid.iter().filter(|paid| runs_until(paid.value_on) > day);
+            let later = paid.iter().filter(|paid| counts_from(paid) > day);
             (billed.unpaid_principal() + later.map(|paid| paid.principal).sum::<Fen>()).or_zero()
         };
         let by_day = (0..days).map(|k| unpaid_on(first.plus_days(k))).collect();

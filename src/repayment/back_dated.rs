@@ -157,10 +157,10 @@ impl LineAccount {
         self.cover(&idle);
     }
 
-    /// What money does beyond what it has paid, where it counts from before today. While it paid nothing that was owed, it would
-    /// have paid what other money paid later, so that no penalty has run on that; principal first, to the borrower's favour.
-    /// Penalty that was paid for it is allocated as the money is; returns what nothing can take.
-    pub(super) fn settle_back(&mut self, money: &Money, items: &mut Vec<RepaymentItem>, mut left: Fen) -> Fen {
+    /// Gives penalty back that was never due, where money counts from before today: while it paid nothing that was owed, it would
+    /// have paid what other money paid later (principal first, to the borrower's favour), so that none has run on that. What goes
+    /// back is allocated as the money was, beside its `items`; returns what nothing can take, what is `left` of the money included.
+    pub(super) fn give_back_undue(&mut self, money: &Money, items: &mut Vec<RepaymentItem>, mut left: Fen) -> Fen {
         if money.value_on >= money.today {
             return left;
         }

@@ -121,7 +121,7 @@ impl LineAccount {
         }
         // What was quoted and nothing is left to take (a refund came first) is owed back.
         let left = money.amount - items.iter().map(|item| item.taken.total()).sum();
-        let excess = self.settle_back(&money, &mut items, left);
+        let excess = self.give_back_undue(&money, &mut items, left);
         let schedule = Some(schedule).filter(|schedule| *schedule != payoff.schedule);
         (self.book(money, items, excess), PayoffDone { schedule, bill_line })
     }

@@ -214,7 +214,7 @@ pub async fn receive_from_file(
         return Ok(false);
     }
     batch.load(connection, app, &[line_id.uuid()]).await?;
-    batch.load_since(connection, app, &[(line_id, order.business_day)]).await?;
+    batch.load_since(connection, app, &[order]).await?;
     let money = Money {
         repayment_id: RepaymentId::mint(batch.now),
         source,

@@ -33,6 +33,8 @@ pub struct PaidSince {
     /// The day that it counts from.
     pub value_on: BusinessDay,
     pub principal: Fen,
+    /// Whether it is the very money that is told of now that was taken back, because it had been told of wrongly.
+    pub is_own: bool,
 }
 
 /// Money that was there for some days without paying what was owed on them: it went back, or paid what fell due later. It would
@@ -67,6 +69,8 @@ impl Spare<'_> {
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Unpaid {
     first: BusinessDay,
+    /// On the first day, with what the very money that is told of now was held to have paid.
+    at_first: Fen,
     grace_until: BusinessDay,
     /// One element a day, up to the last change of the principal.
     by_day: Vec<Fen>,
@@ -89,7 +93,8 @@ impl Unpaid {
             (billed.unpaid_principal() + later.map(|paid| paid.principal).sum::<Fen>()).or_zero()
         };
         let by_day = (0..days).map(|k| unpaid_on(first.plus_days(k))).collect();
-        Unpaid { first, grace_until: rule.grace_until(billed.due_on()), by_day }
+        let own: Fen = paid.iter().filter(|paid| paid.is_own).map(|paid| -paid.principal).sum();
+        Unpaid { first, at_first: unpaid_on(first) + own, grace_until: rule.grace_until(billed.due_on()), by_day }
     }
 
     /// Counts as much of `principal` as was unpaid on each day from `day` on as paid; returns the fen-days that ran on it.
@@ -120,21 +125,22 @@ impl Unpaid {
 }
 
 impl OpenInstallment {
-    /// What of what it owes now was due and unpaid on the day that money counts from: nothing of what was held for paid then, and
-    /// was taken back since, and no penalty that has run since.
+    /// What of what it owes now was due and unpaid on the day that money counts from: nothing of what was held for paid by other
+    /// money then, and was taken back since, and no penalty that has run since.
     pub(super) fn owed_then(&self, day: BusinessDay) -> Parts {
         if self.billed.due_on() > day {
             return Parts::default();
         }
-        let by_day = self.unpaid.as_ref().map(|unpaid| unpaid.by_day.as_slice()).unwrap_or_default();
-        let Some(principal) = by_day.first() else { return self.owed_on(day) };
-        if principal.is_zero() {
+        let Some(unpaid) = self.unpaid.as_ref().filter(|unpaid| !unpaid.by_day.is_empty()) else {
+            return self.owed_on(day);
+        };
+        if unpaid.at_first.is_zero() {
             return Parts::default();
         }
         let mut then = self.billed.clone();
-        then.span.take_off(by_day.iter().map(|unpaid| i128::from(unpaid.get())).sum());
+        then.span.take_off(unpaid.by_day.iter().map(|unpaid| i128::from(unpaid.get())).sum());
         let owed = then.owed_on(&self.rule, day);
-        Parts { principal: owed.principal.min(*principal), ..owed }
+        Parts { principal: owed.principal.min(unpaid.at_first), ..owed }
     }
 }
 
@@ -290,7 +296,7 @@ mod tests {
 
     fn paid_on(billed: &BilledInstallment, value_on: &str, fen: i64) -> PaidSince {
         let (loan_id, period) = (billed.loan_id, billed.period);
-        PaidSince { loan_id, period, value_on: day(value_on), principal: Fen::new(fen) }
+        PaidSince { loan_id, period, value_on: day(value_on), principal: Fen::new(fen), is_own: false }
     }
 
     #[test]
@@ -355,6 +361,18 @@ mod tests {
         let mut unpaid = Unpaid::since(day("2026-01-11"), (&billed, &rule(0)), &paid);
         // 100,000 for a day, 60,000 for two, nothing for four, and 40,000 for two.
         assert_eq!(unpaid.count_as_paid(Fen::new(100_000), day("2026-01-11")), 300_000);
+    }
+
+    #[test]
+    fn what_this_very_money_was_held_to_have_paid_was_owed_on_its_day() {
+        let mut billed = paid_at_last();
+        billed.paid = Parts::default();
+        let taken_back = paid_on(&billed, "2026-01-20", -60_000);
+        let since =
+            |is_own| Unpaid::since(day("2026-01-12"), (&billed, &rule(0)), &[PaidSince { is_own, ..taken_back }]);
+        // Penalty has run on 40,000 alone, whosever the money was.
+        assert_eq!((since(false).at_first, since(false).by_day), (Fen::new(40_000), vec![Fen::new(40_000); 8]));
+        assert_eq!((since(true).at_first, since(true).by_day), (Fen::new(100_000), vec![Fen::new(40_000); 8]));
     }
 
     #[test]

@@ -10,6 +10,7 @@ use uuid::Uuid;
 use super::account::{LineAccount, Money, OpenInstallment, OpenLoan, Repayment};
 use super::back_dated::Since;
 use super::payoff::{PayoffDone, PayoffLoan};
+use super::withholding::Withholding;
 use super::{posting, store};
 use crate::app::App;
 use crate::base::BusinessDay;
@@ -86,15 +87,20 @@ impl Batch {
         self.accounts.get(&line_id).with_context(|| format!("{line_id} does not exist"))
     }
 
-    /// Loads what became of lines since the days that late money for them counts from. Mostly that is nothing, and one look tells.
+    /// Loads what became of lines since the days of orders that are told of late. Mostly that is nothing, and one look tells.
     pub async fn load_since(
         &mut self,
         connection: &mut PgConnection,
         app: &App,
-        late: &[(LineId, BusinessDay)],
+        late: &[&Withholding],
     ) -> anyhow::Result<()> {
-        for (line_id, day) in store::list_changed_since(&mut *connection, late).await? {
-            let paid = store::load_paid_since(&mut *connection, line_id, day).await?;
+        let changed = store::list_changed_since(&mut *connection, late).await?;
+        for order in late {
+            let line_id = order.line_id;
+            if !changed.contains(&line_id) {
+                continue;
+            }
+            let paid = store::load_paid_since(&mut *connection, order).await?;
             let open = &self.account(line_id)?.installments;
             let is_open = |(loan_id, period): (LoanId, i16)| {
                 open.iter().any(|open| open.billed.loan_id == loan_id && open.billed.period == period)
@@ -108,7 +114,7 @@ impl Batch {
                 let product = app.catalogue.get(&mut *connection, billed.product_id, billed.product_version).await?;
                 settled.push(OpenInstallment::new(billed, product));
             }
-            let idle = store::load_idle(&mut *connection, line_id, day).await?;
+            let idle = store::load_idle(&mut *connection, line_id, order.business_day).await?;
             let account = self.accounts.get_mut(&line_id).with_context(|| format!("{line_id} does not exist"))?;
             account.since = Since { paid, settled, idle };
         }

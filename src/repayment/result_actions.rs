@@ -187,7 +187,7 @@ impl Desk {
             if let Answer::Succeeded { .. } = result.answer {
                 line_ids.push(order.line_id.uuid());
                 if order.business_day < self.batch.today {
-                    late.push((order.line_id, order.business_day));
+                    late.push(order);
                 }
                 if let Purpose::Payoff(loan_id) = order.purpose {
                     bill::store::enter_schedules(&mut *connection).await?;

@@ -278,49 +278,47 @@ pub async fn has_repayment(
     Ok(found.fetch_optional(connection).await?.is_some())
 }
 
-/// The lines with late principal that has changed since these days, be it that it was paid in time and taken back since.
-pub async fn list_changed_since(
-    connection: &mut PgConnection,
-    days: &[(LineId, BusinessDay)],
-) -> sqlx::Result<Vec<(LineId, BusinessDay)>> {
-    if days.is_empty() {
-        return Ok(Vec::new());
+/// The lines of orders that are told of late on which late principal has changed since their days, be it that it was paid in time and
+/// taken back since.
+pub async fn list_changed_since(connection: &mut PgConnection, late: &[&Withholding]) -> sqlx::Result<HashSet<LineId>> {
+    if late.is_empty() {
+        return Ok(HashSet::new());
     }
-    let rows = sqlx::query!(
-        r#"select asked.line_id as "line_id!: LineId", asked.day as "day!: BusinessDay"
+    let changed = sqlx::query_scalar!(
+        r#"select asked.line_id as "line_id!: LineId"
            from unnest($1::uuid[], $2::date[]) as asked(line_id, day)
            cross join lateral (select 1 as one from bill_line i
                                where i.line_id = asked.line_id and i.origin = 'statement'
                                  and i.fen_days_to > asked.day limit 1) changed"#,
-        &days.iter().map(|(line_id, _)| line_id.uuid()).collect::<Vec<Uuid>>(),
-        &days.iter().map(|(_, day)| day.date()).collect::<Vec<NaiveDate>>()
+        &late.iter().map(|order| order.line_id.uuid()).collect::<Vec<Uuid>>(),
+        &late.iter().map(|order| order.business_day.date()).collect::<Vec<NaiveDate>>()
     )
     .fetch_all(connection)
     .await?;
-    Ok(rows.into_iter().map(|row| (row.line_id, row.day)).collect())
+    Ok(changed.into_iter().collect())
 }
 
-/// Late principal that was paid by money that counts from later than `day`, or fell by a refund or was taken back later.
-pub async fn load_paid_since(
-    connection: &mut PgConnection,
-    line_id: LineId,
-    day: BusinessDay,
-) -> sqlx::Result<Vec<PaidSince>> {
+/// Late principal that was paid by money that counts from later than an order's day, or fell by a refund or was taken back later.
+pub async fn load_paid_since(connection: &mut PgConnection, order: &Withholding) -> sqlx::Result<Vec<PaidSince>> {
     sqlx::query_as!(
         PaidSince,
         r#"select paid.loan_id as "loan_id!: LoanId", paid.period as "period!", paid.value_on as "value_on!: BusinessDay",
-                  paid.principal_fen as "principal!: Fen"
+                  paid.principal_fen as "principal!: Fen", paid.is_own as "is_own!"
            from (select part.loan_id, part.period, part.principal_fen,
                         coalesce((select w.business_day from withholding w
                                   where w.line_id = r.line_id
                                     and w.withholding_id = case when r.source in ('withholding', 'channel_file')
                                                                 then r.source_reference::uuid end),
-                                 r.business_day) as value_on
+                                 r.business_day) as value_on,
+                        r.source = 'reversal'
+                            and exists (select from repayment o
+                                        where o.line_id = r.line_id and o.repayment_id::text = r.source_reference
+                                          and o.source in ('withholding', 'channel_file') and o.source_reference = $3) as is_own
                  from repayment r
                  cross join lateral unnest(r.loan_ids, r.periods, r.principal_fen) as part(loan_id, period, principal_fen)
                  where r.line_id = $1
                  union all
-                 select f.loan_id, part.period, part.principal_fen, part.fell_on
+                 select f.loan_id, part.period, part.principal_fen, part.fell_on, false
                  from refund f
                  cross join lateral unnest(f.fell_periods, f.fell_principal_fen, f.fell_on)
                       as part(period, principal_fen, fell_on)
@@ -328,8 +326,9 @@ pub async fn load_paid_since(
            join bill_line i on i.line_id = $1 and i.loan_id = paid.loan_id and i.period = paid.period
                            and i.origin = 'statement' and i.fen_days_to > $2
            where paid.value_on > $2 and paid.principal_fen <> 0"#,
-        line_id.uuid(),
-        day.date()
+        order.line_id.uuid(),
+        order.business_day.date(),
+        order.withholding_id.uuid().to_string()
     )
     .fetch_all(connection)
     .await

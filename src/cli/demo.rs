@@ -13,7 +13,7 @@ use crate::base::{BusinessDay, WorkingCalendar};
 use crate::cli::{LISTEN_SETTING, Sharing, find_database, set_up, stop_signal, verify};
 use crate::config::Config;
 use crate::credit::RiskHook;
-use crate::database;
+use crate::database::{self, Migrated};
 use crate::demo::input::{self, Input};
 use crate::demo::report::{Cost, Report};
 use crate::demo::serving;
@@ -68,8 +68,8 @@ pub async fn run(args: Args) -> anyhow::Result<ExitCode> {
     // One process at a time lives through days, also on a database that is not ours.
     let _claim = database::Claim::take(&url).await?;
     let pool = database::connect(&url, config.database_connections).await?;
-    database::migrate(&pool).await?;
     refuse_second_story(&config, &pool).await?;
+    database::migrate(&pool).await?;
     let house = House::open(HouseSettings {
         pool,
         vault: Arc::new(config.vault_of_trial()?),
@@ -127,7 +127,11 @@ fn check_days(calendar: &WorkingCalendar, from: BusinessDay, days: u16) -> anyho
     Ok(())
 }
 
+/// Asked before anything is changed: a house that somebody runs stays at the migrations of its own program.
 async fn refuse_second_story(config: &Config, pool: &PgPool) -> anyhow::Result<()> {
+    if !matches!(database::migrated(pool).await?, Migrated::Partly | Migrated::Fully) {
+        return Ok(());
+    }
     let Some(today) = input::lived_until(pool).await? else { return Ok(()) };
     let way_out = match config.database_url {
         None => "start again from nothing with `fenqi demo --fresh`, or look at it with `fenqi serve`",

@@ -7,6 +7,7 @@ use std::time::{Duration, Instant};
 
 use fenqi::base::{Fen, WorkingCalendar};
 use fenqi::credit::RiskHook;
+use fenqi::database::{self, Migrated};
 use fenqi::demo::input::{self, Input};
 use fenqi::demo::report::Report;
 use fenqi::demo::story::{self, Script};
@@ -143,6 +144,11 @@ async fn a_story_on_files_of_ones_own_is_reported_verified_and_not_told_twice(po
     );
     sqlx::query("update credit_line set limit_fen = limit_fen + 1").execute(&pool).await.unwrap();
     assert!(fenqi.found(&["verify"]).contains("a line stands where its journal ends"));
+    // Nor is the house of an older program brought up to this one's migrations on the way.
+    let forget = "delete from _sqlx_migrations where version = (select max(version) from _sqlx_migrations)";
+    sqlx::query(forget).execute(&pool).await.unwrap();
+    assert!(fenqi.refused(&command).contains("already holds a house"));
+    assert_eq!(database::migrated(&pool).await.unwrap(), Migrated::Partly);
 }
 
 /// Orders to withhold with how often their result was called back and believed, and how often after it was known already.

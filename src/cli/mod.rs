@@ -62,6 +62,8 @@ use crate::vault::{Field, Indexed, Vault};
 const INTERRUPTED: u8 = 130;
 /// Whoever read standard output has seen enough (`| head`), as shells count it.
 const NOBODY_READS: u8 = 141;
+/// What `println!` says before the cause when it panics because it could not print.
+const OUTPUT_FAILED: &str = "failed printing to stdout: ";
 /// Where the address to listen on is said, where it is not said on the command line.
 const LISTEN_SETTING: &str = "FENQI_LISTEN";
 
@@ -199,17 +201,20 @@ pub fn main() -> ExitCode {
         Ok(runtime) => runtime,
         Err(error) => return fail(&anyhow::Error::new(error).context("cannot start the program's threads")),
     };
-    be_quiet_when_nobody_reads();
-    // Printing panics where nobody reads; dropping the command's future then stops what it started, as below.
+    be_quiet_when_output_fails();
+    // Printing panics where nobody reads, or a disk is full; dropping the command's future then stops what it started, as below.
     let outcome = catch_unwind(AssertUnwindSafe(|| runtime.block_on(run(command))));
     // A thread that still waits for standard input must not keep an interrupted program alive.
     runtime.shutdown_background();
     match outcome {
         Ok(ended) => ended.unwrap_or_else(|error| fail(&error)),
-        Err(panic) if panic.downcast_ref::<String>().is_some_and(|said| is_about_closed_output(said)) => {
-            ExitCode::from(NOBODY_READS)
-        }
-        Err(panic) => resume_unwind(panic),
+        Err(panic) => match panic.downcast_ref::<String>().and_then(|said| said.strip_prefix(OUTPUT_FAILED)) {
+            Some(cause) if cause.contains("Broken pipe") => ExitCode::from(NOBODY_READS),
+            Some(cause) => fail(&anyhow::anyhow!(
+                "standard output cannot be written ({cause}), and what was done is not told; make room there, or write elsewhere"
+            )),
+            None => resume_unwind(panic),
+        },
     }
 }
 
@@ -224,18 +229,13 @@ async fn run(command: Command) -> anyhow::Result<ExitCode> {
     }
 }
 
-fn be_quiet_when_nobody_reads() {
+fn be_quiet_when_output_fails() {
     let usual = std::panic::take_hook();
     std::panic::set_hook(Box::new(move |panic| {
-        if !panic.payload_as_str().is_some_and(is_about_closed_output) {
+        if !panic.payload_as_str().is_some_and(|said| said.starts_with(OUTPUT_FAILED)) {
             usual(panic);
         }
     }));
-}
-
-/// What `println!` says when it panics because the pipe was closed.
-fn is_about_closed_output(said: &str) -> bool {
-    said.starts_with("failed printing to stdout") && said.contains("Broken pipe")
 }
 
 fn fail(error: &anyhow::Error) -> ExitCode {

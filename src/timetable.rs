@@ -1,5 +1,8 @@
 //! Every scheduled job. A tick only enqueues, once per kind and time, whatever number of nodes tick.
 
+use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
+
 use anyhow::Context as _;
 use chrono::{DateTime, TimeDelta, Utc};
 use chrono_tz::Asia::Shanghai;
@@ -40,22 +43,39 @@ const CATCH_UP: TimeDelta = TimeDelta::days(1);
 pub async fn run(app: &App, stop: watch::Receiver<bool>) -> anyhow::Result<()> {
     catch_up(app).await?;
     let mut scheduler = JobScheduler::new().await.context("the scheduler does not start")?;
-    for (cron, kind) in TIMETABLE {
-        let app = app.clone();
-        let tick = Job::new_async_tz(*cron, Shanghai, move |_, _| {
-            let app = app.clone();
+    let missed = Arc::new(AtomicBool::new(false));
+    for entry in TIMETABLE {
+        let (app, missed) = (app.clone(), missed.clone());
+        let ticking = Job::new_async_tz(entry.0, Shanghai, move |_, _| {
+            let (app, missed) = (app.clone(), missed.clone());
             Box::pin(async move {
-                if let Err(error) = enqueue_last(&app, cron, *kind).await {
-                    tracing::error!(kind = kind.as_str(), "a tick could not be enqueued: {error:#}");
+                if let Err(error) = tick(&app, *entry, &missed).await {
+                    tracing::error!(kind = entry.1.as_str(), "a tick could not be enqueued: {error:#}");
                 }
             })
         });
-        scheduler.add(tick.with_context(|| format!("{cron} is no cron entry"))?).await?;
+        scheduler.add(ticking.with_context(|| format!("{} is no cron entry", entry.0))?).await?;
     }
     scheduler.start().await?;
     outbox::jobs::deliver_until(app, stop).await;
     scheduler.shutdown().await?;
     Ok(())
+}
+
+/// Enqueues what an entry asks for at this time. Where the database did not take that (`missed`), the next tick of whatever entry, a
+/// minute later, enqueues what all of them asked for last: no day's close waits until it is midnight again.
+///
+/// # Errors
+/// Failures of the database.
+pub async fn tick(app: &App, (cron, kind): (&str, JobKind), missed: &AtomicBool) -> anyhow::Result<()> {
+    let ticked = match missed.swap(false, Ordering::Relaxed) {
+        true => catch_up(app).await,
+        false => enqueue_last(app, cron, kind).await,
+    };
+    if ticked.is_err() {
+        missed.store(true, Ordering::Relaxed);
+    }
+    ticked
 }
 
 /// Enqueues what the last time of every entry asks for, unless that was done.

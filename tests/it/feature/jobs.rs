@@ -1,6 +1,7 @@
 //! The jobs engine: each job is one worker's at a time, comes back when its worker dies, and is enqueued once.
 
 use std::collections::HashSet;
+use std::sync::atomic::AtomicBool;
 
 use chrono::TimeDelta;
 use fenqi::app::App;
@@ -85,12 +86,29 @@ async fn the_same_key_is_enqueued_once(pool: PgPool) {
 }
 
 #[sqlx::test(migrator = "fenqi::MIGRATOR")]
-async fn a_node_that_was_down_makes_up_for_the_last_time_of_each_entry_once(pool: PgPool) {
+async fn a_node_that_was_down_or_not_heard_makes_up_for_the_last_time_of_each_entry_once(pool: PgPool) {
     let app = house::open(pool, "2026-01-05").await;
     timetable::catch_up(&app).await.unwrap();
     timetable::catch_up(&app).await.unwrap();
-    let enqueued: i64 = sqlx::query_scalar("select count(*) from job").fetch_one(&app.pool).await.unwrap();
-    assert_eq!(enqueued, timetable::TIMETABLE.len() as i64);
+    let enqueued =
+        async || -> i64 { sqlx::query_scalar("select count(*) from job").fetch_one(&app.pool).await.unwrap() };
+    let entries = timetable::TIMETABLE.len() as i64;
+    assert_eq!(enqueued().await, entries);
+
+    // A node that was up while the database took nothing makes up for it with the next tick of whatever entry.
+    app.clock.set(app.clock.now() + TimeDelta::days(1));
+    let (missed, close) = (AtomicBool::new(false), timetable::TIMETABLE[0]);
+    let often = timetable::TIMETABLE.iter().find(|(_, kind)| *kind == JobKind::AskPartners).unwrap();
+    assert_eq!(close.1, JobKind::DailyClose);
+    sqlx::query("alter table job rename to job_away").execute(&app.pool).await.unwrap();
+    assert!(timetable::tick(&app, close, &missed).await.is_err());
+    sqlx::query("alter table job_away rename to job").execute(&app.pool).await.unwrap();
+    timetable::tick(&app, *often, &missed).await.unwrap();
+    assert_eq!(enqueued().await, 2 * entries);
+    // From then on each speaks for itself again.
+    app.clock.set(app.clock.now() + TimeDelta::days(1));
+    timetable::tick(&app, *often, &missed).await.unwrap();
+    assert_eq!(enqueued().await, 2 * entries + 1);
 }
 
 #[sqlx::test(migrator = "fenqi::MIGRATOR")]

@@ -169,7 +169,7 @@ impl Server {
             .output()
             .context("cannot run initdb")?;
         if !output.status.success() {
-            bail!("initdb failed: {}", last_line(&output.stderr));
+            bail!("initdb failed: {}", cause_told(&output.stderr));
         }
         fs::rename(&unfinished, self.places.data()).context("cannot move the new cluster into place")
     }
@@ -217,10 +217,7 @@ impl Server {
 
     fn last_words(&self) -> String {
         let log = fs::read(self.places.log()).unwrap_or_default();
-        let text = String::from_utf8_lossy(&log);
-        let fatal = text.lines().rev().find(|line| line.contains("FATAL") || line.contains("ERROR"));
-        let words = fatal.map_or_else(|| last_line(&log), str::to_owned);
-        format!("{words} (all of it in {})", self.places.log().display())
+        format!("{} (all of it in {})", cause_told(&log), self.places.log().display())
     }
 
     /// A fast shutdown (SIGINT): sessions end, a checkpoint is written.
@@ -233,7 +230,7 @@ impl Server {
             .output()
             .context("cannot run pg_ctl")?;
         if !output.status.success() && self.places.postmaster().is_some() {
-            bail!("PostgreSQL did not stop: {}", last_line(&output.stderr));
+            bail!("PostgreSQL did not stop: {}", cause_told(&output.stderr));
         }
         Ok(())
     }
@@ -488,7 +485,10 @@ fn percent_encode(path: &Path) -> String {
     bytes.map(|byte| if plain(*byte) { char::from(*byte).to_string() } else { format!("%{byte:02X}") }).collect()
 }
 
-fn last_line(output: &[u8]) -> String {
+/// What a program that failed says is the cause; below that it may tell what it has tidied up.
+fn cause_told(output: &[u8]) -> String {
     let text = String::from_utf8_lossy(output);
-    text.lines().rev().find(|line| !line.trim().is_empty()).unwrap_or("it said nothing").trim().to_owned()
+    let lines = || text.lines().rev().map(str::trim).filter(|line| !line.is_empty());
+    let is_cause = |line: &&str| ["FATAL", "ERROR", "error:"].iter().any(|word| line.contains(word));
+    lines().find(is_cause).or_else(|| lines().next()).unwrap_or("it said nothing").to_owned()
 }

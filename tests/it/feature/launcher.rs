@@ -2,6 +2,7 @@
 
 use std::io::{Read, Write};
 use std::net::TcpStream;
+use std::os::unix::fs::PermissionsExt;
 use std::path::PathBuf;
 use std::process::{Command, Output, Stdio};
 use std::time::{Duration, Instant};
@@ -126,7 +127,7 @@ fn a_cluster_of_another_version_is_refused_with_what_to_do() {
 }
 
 #[test]
-fn programs_of_an_older_version_are_refused_with_what_to_do() {
+fn programs_of_an_older_version_and_those_that_fail_are_refused_with_the_cause() {
     let place = Place::new("old");
     let bin = place.0.join("bin");
     std::fs::create_dir(&bin).unwrap();
@@ -138,6 +139,22 @@ fn programs_of_an_older_version_are_refused_with_what_to_do() {
     let sentence = said(&refused.stderr);
     assert_eq!(refused.status.code(), Some(1), "{sentence}");
     assert!(sentence.contains("is too old; install 15 or newer") && sentence.lines().count() == 1, "{sentence}");
+    // A disk that is full when the cluster is to be made.
+    let programs = [
+        ("postgres", "echo 'postgres (PostgreSQL) 17.0'"),
+        (
+            "initdb",
+            "echo 'initdb: error: No space left on device' >&2; echo 'initdb: removing data directory' >&2; exit 1",
+        ),
+    ];
+    for (name, script) in programs {
+        std::fs::remove_file(bin.join(name)).unwrap();
+        std::fs::write(bin.join(name), format!("#!/bin/sh\n{script}\n")).unwrap();
+        std::fs::set_permissions(bin.join(name), std::fs::Permissions::from_mode(0o755)).unwrap();
+    }
+    let refused = place.fenqi(&["migrate"]).env("FENQI_PG_BIN", &bin).output().unwrap();
+    assert_eq!(refused.status.code(), Some(1));
+    assert_eq!(said(&refused.stderr), "error: initdb failed: initdb: error: No space left on device");
 }
 
 #[test]

@@ -379,6 +379,12 @@ fn create_private(path: &Path, account: Option<&Account>) -> anyhow::Result<Path
     fs::create_dir_all(path).with_context(|| format!("cannot create the directory {shown}"))?;
     let path = path.canonicalize().with_context(|| format!("cannot open the directory {shown}"))?;
     if let Some(account) = account {
+        // Whoever made it could not use it any more.
+        let owner = fs::metadata(&path)?.uid();
+        if ![0, account.uid].contains(&owner) {
+            let way = format!("choose another FENQI_VAR_DIR, or give it away: chown -R {} {shown}", account.name);
+            bail!("{shown} belongs to another user ({owner}); run as that one, {way}");
+        }
         chown(&path, Some(account.uid), Some(account.gid))
             .with_context(|| format!("cannot give {shown} to its account"))?;
     }

@@ -2,7 +2,7 @@
 
 use std::io::{Read, Write};
 use std::net::TcpStream;
-use std::os::unix::fs::PermissionsExt;
+use std::os::unix::fs::{MetadataExt, PermissionsExt};
 use std::path::PathBuf;
 use std::process::{Command, Output, Stdio};
 use std::time::{Duration, Instant};
@@ -180,6 +180,24 @@ fn a_link_that_stands_where_the_socket_goes_is_not_followed() {
     std::fs::remove_file(&socket).unwrap();
     assert_eq!(output.status.code(), Some(1));
     assert!(said(&output.stderr).contains("belongs to somebody else"), "{}", said(&output.stderr));
+}
+
+#[test]
+fn root_leaves_the_cluster_of_another_user_alone() {
+    let place = Place::new("another");
+    let home = place.0.join("var/pg");
+    std::fs::create_dir_all(&home).unwrap();
+    // Root alone can make it somebody else's, and root alone could take it.
+    if std::os::unix::fs::chown(&home, Some(12_345), None).is_err() {
+        return;
+    }
+    for command in [["migrate", "--create"], ["db", "url"]] {
+        let refused = place.run(&command);
+        let sentence = said(&refused.stderr);
+        assert_eq!((refused.status.code(), sentence.lines().count()), (Some(1), 1), "{sentence}");
+        assert!(sentence.contains("belongs to another user (12345); run as that one"), "{sentence}");
+    }
+    assert_eq!(std::fs::metadata(&home).unwrap().uid(), 12_345);
 }
 
 #[test]

@@ -7,6 +7,7 @@ mod database;
 mod funder;
 mod house_command;
 mod demo_command;
+mod dev_script;
 mod break_command;
 mod transfer_command;
 mod trial_command;

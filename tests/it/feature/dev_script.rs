@@ -1,0 +1,87 @@
+//! `./dev demo` as somebody types it from wherever they stand: what it builds and where, and which files are meant.
+
+use std::fs;
+use std::os::unix::fs::{MetadataExt, PermissionsExt, symlink};
+use std::path::{Path, PathBuf};
+use std::process::{Command, Output};
+
+use super::launcher::{Place, said};
+
+/// A clone whose compiler says where it builds, and whose program says what it was told.
+fn clone_below(place: &Path) -> PathBuf {
+    let clone = place.join("a clone");
+    let stubs = [
+        ("bin/cc", ""),
+        ("bin/cargo", "[ \"$1\" = --version ] && echo 'cargo 99.0.0' || echo \"built in $CARGO_TARGET_DIR\""),
+        ("target/release/fenqi", "printf '%s\\n' \"$@\""),
+    ];
+    for (path, script) in stubs {
+        let path = clone.join(path);
+        fs::create_dir_all(path.parent().unwrap()).unwrap();
+        fs::write(&path, format!("#!/bin/sh\n{script}\n")).unwrap();
+        fs::set_permissions(&path, fs::Permissions::from_mode(0o755)).unwrap();
+    }
+    for file in ["dev", "Cargo.toml"] {
+        fs::copy(Path::new(env!("CARGO_MANIFEST_DIR")).join(file), clone.join(file)).unwrap();
+    }
+    fs::create_dir_all(clone.join("web/assets")).unwrap();
+    fs::create_dir_all(clone.join("web/dist")).unwrap();
+    // What browsers load is newer than its sources.
+    for file in ["build.mjs", "package-lock.json", "dist/assets.json"] {
+        fs::write(clone.join("web").join(file), "").unwrap();
+    }
+    clone
+}
+
+/// Types `demo` with the arguments, in a folder elsewhere, where the script is reached by a link.
+fn demo(clone: &Path, elsewhere: &Path, arguments: &[&str]) -> Output {
+    let path = format!("{}:{}", clone.join("bin").display(), std::env::var("PATH").unwrap());
+    Command::new("bash")
+        .arg("link")
+        .arg("demo")
+        .args(arguments)
+        .current_dir(elsewhere)
+        .env("PATH", path)
+        .env("DATABASE_URL", "postgres://somebody@localhost/somewhere")
+        .env("CARGO_TARGET_DIR", "/nowhere")
+        .env("CARGO_BUILD_TARGET", "another-machine")
+        .output()
+        .unwrap()
+}
+
+#[test]
+fn the_demo_is_built_in_its_clone_and_reads_the_callers_files() {
+    let place = Place::new("dev");
+    let home = place.0.canonicalize().unwrap();
+    let (clone, elsewhere) = (clone_below(&home), home.join("else where"));
+    fs::create_dir(&elsewhere).unwrap();
+    symlink(clone.join("dev"), elsewhere.join("link")).unwrap();
+    let done = demo(&clone, &elsewhere, &["--clients", "people", "--purchases=bought.csv", "--days", "4", "--fresh"]);
+    let told = said(&done.stdout);
+    let (clone_shown, elsewhere_shown) = (clone.display(), elsewhere.display());
+    let expected = [
+        format!("built in {clone_shown}/target"),
+        "demo".to_owned(),
+        "--clients".to_owned(),
+        // Also one that is not there, so that its whole name is told.
+        format!("{elsewhere_shown}/people"),
+        format!("--purchases={elsewhere_shown}/bought.csv"),
+        "--days".to_owned(),
+        "4".to_owned(),
+        "--fresh".to_owned(),
+    ];
+    assert_eq!(told.lines().collect::<Vec<_>>(), expected, "{}", said(&done.stderr));
+    let whole = demo(&clone, &elsewhere, &["--clients", "/a/file", "--purchases=/another"]);
+    assert!(said(&whole.stdout).ends_with("demo\n--clients\n/a/file\n--purchases=/another"), "{}", said(&whole.stderr));
+
+    // Root may write everywhere.
+    if fs::metadata("/proc/self").unwrap().uid() != 0 {
+        let target = clone.join("target");
+        fs::set_permissions(&target, fs::Permissions::from_mode(0o555)).unwrap();
+        let refused = demo(&clone, &elsewhere, &[]);
+        fs::set_permissions(&target, fs::Permissions::from_mode(0o755)).unwrap();
+        let sentence = format!("dev: {clone_shown}/target belongs to another user; work as that one, or in a clone");
+        assert!(said(&refused.stderr).contains(&sentence), "{}", said(&refused.stderr));
+        assert_eq!(refused.status.code(), Some(1));
+    }
+}

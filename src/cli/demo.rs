@@ -7,6 +7,7 @@ use std::time::Instant;
 
 use anyhow::Context as _;
 use sqlx::PgPool;
+use tokio::task::JoinSet;
 
 use crate::app::App;
 use crate::base::{BusinessDay, WorkingCalendar};
@@ -107,9 +108,11 @@ pub async fn run(args: Args) -> anyhow::Result<ExitCode> {
         println!("Serving on http://{} until Ctrl-C.", listener.local_addr()?);
         // People who apply on the pages bring no history with them, so the counterfeit risk partner decides on them.
         let app = App { risk: Arc::new(RiskHook::Partner), ..app.clone() };
-        let keeping = tokio::spawn(serving::keep_house(app.clone(), house.world.clone()));
+        // Dropped before the database is stopped, in which it would go on looking for work.
+        let mut keeping = JoinSet::new();
+        keeping.spawn(serving::keep_house(app.clone(), house.world.clone()));
         http::serve(listener, app, stop_signal()).await?;
-        keeping.abort();
+        keeping.shutdown().await;
     }
     house.shut().await;
     app.pool.close().await;

@@ -1,5 +1,6 @@
 //! `fenqi demo --no-serve` as somebody types it: a story on files of one's own, its report, and what stands in its way.
 
+use std::io::{BufRead, BufReader};
 use std::path::{Path, PathBuf};
 use std::process::Stdio;
 use std::sync::Arc;
@@ -265,7 +266,7 @@ async fn lived_until(place: &Place) -> Option<String> {
 }
 
 #[tokio::test]
-async fn a_story_that_is_interrupted_leaves_nothing_running_and_is_begun_again() {
+async fn a_story_that_is_interrupted_leaves_nothing_running_is_begun_again_and_served() {
     let (place, files) = (Place::new("interrupted"), Files::new("interrupted", 40, 120));
     // As much as nobody waits for.
     let command = files.demo_of("360");
@@ -289,10 +290,28 @@ async fn a_story_that_is_interrupted_leaves_nothing_running_and_is_begun_again()
     let complaint = said(&again.stderr);
     assert!(complaint.contains("already holds a house (its business day is 2026-"), "{complaint}");
     assert!(complaint.contains("fenqi demo --fresh") && complaint.contains("fenqi serve"), "{complaint}");
-    let fresh = files.demo();
-    let fresh = fresh.iter().map(String::as_str).chain(["--fresh"]).collect::<Vec<_>>();
-    let fresh = place.run(&fresh);
-    assert!(fresh.status.success(), "{}", said(&fresh.stderr));
-    assert!(said(&fresh.stdout).contains("verify: every identity holds."), "{}", said(&fresh.stdout));
+    // Begun again it comes to its end, serves, and leaves nothing running when it is told to stop.
+    let fresh = files.demo().into_iter().filter(|word| word != "--no-serve").chain(["--fresh".to_owned()]);
+    let fresh: Vec<String> = fresh.collect();
+    let mut command = place.fenqi(&fresh.iter().map(String::as_str).collect::<Vec<_>>());
+    let log = place.0.join("log");
+    command.env("FENQI_LISTEN", "127.0.0.1:0").stdout(Stdio::piped()).stderr(std::fs::File::create(&log).unwrap());
+    let mut serving = command.spawn().unwrap();
+    let mut told = BufReader::new(serving.stdout.take().unwrap()).lines().map(Result::unwrap);
+    assert!(told.any(|line| line == "verify: every identity holds."));
+    let served = told.next().unwrap();
+    let address = served.strip_prefix("Serving on ").and_then(|rest| rest.strip_suffix(" until Ctrl-C.")).unwrap();
+    let client = reqwest::Client::builder().build().unwrap();
+    let shown =
+        [("/", "Harbour Bank"), ("/healthz", "ok"), ("/readyz", "ready"), ("/metrics", "fenqi_reserve_held_fen")];
+    for (path, shown) in shown {
+        let answer = client.get(format!("{address}{path}")).send().await.unwrap();
+        let (status, text) = (answer.status(), answer.text().await.unwrap());
+        assert!(status.is_success() && text.contains(shown), "{path}: {status} {text}");
+    }
+    signal(serving.id(), "-INT");
+    assert_eq!(serving.wait().unwrap().code(), Some(130));
     assert_eq!(place.postmaster(), None);
+    let logged = std::fs::read_to_string(&log).unwrap();
+    assert!(!logged.contains("a job failed"), "{logged}");
 }

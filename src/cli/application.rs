@@ -43,7 +43,7 @@ pub enum Decide {
         #[arg(long)]
         grade: String,
         /// In fen, within the product's bounds
-        #[arg(long)]
+        #[arg(long, allow_negative_numbers = true)]
         limit_fen: i64,
         #[command(flatten)]
         who: Who,

@@ -31,7 +31,7 @@ pub struct Args {
     #[arg(long)]
     purchases: Option<PathBuf>,
     /// Business days to live through
-    #[arg(long, default_value_t = 90, value_parser = clap::value_parser!(u16).range(1..=360))]
+    #[arg(long, default_value_t = 90, allow_negative_numbers = true, value_parser = clap::value_parser!(u16).range(1..=360))]
     days: u16,
     /// The first business day
     #[arg(long, default_value = "2026-01-05")]

@@ -22,10 +22,10 @@ pub enum Args {
         #[arg(long)]
         name: String,
         /// How far its reserve may go below zero, in fen; left as it is, 0 at first, if left out
-        #[arg(long, value_parser = clap::value_parser!(i64).range(0..=Fen::MAX.get()))]
+        #[arg(long, allow_negative_numbers = true, value_parser = clap::value_parser!(i64).range(0..=Fen::MAX.get()))]
         advance_fen: Option<i64>,
         /// Below how much in its reserve it is warned first, in fen; left as it is, 0 at first, if left out
-        #[arg(long, value_parser = clap::value_parser!(i64).range(0..=Fen::MAX.get()))]
+        #[arg(long, allow_negative_numbers = true, value_parser = clap::value_parser!(i64).range(0..=Fen::MAX.get()))]
         low_water_fen: Option<i64>,
         /// Below which amounts it is warned again, in fen, falling, such as 30000000,10000000; `none` for none. They stand instead
         /// of those that it or its own system set; left as they are if left out

@@ -54,7 +54,7 @@ pub enum Args {
         #[command(flatten)]
         named: Named,
         /// The new limit, in fen
-        #[arg(long, value_parser = clap::value_parser!(i64).range(0..=Fen::MAX.get()))]
+        #[arg(long, allow_negative_numbers = true, value_parser = clap::value_parser!(i64).range(0..=Fen::MAX.get()))]
         limit_fen: i64,
         #[command(flatten)]
         who: Who,

@@ -56,7 +56,7 @@ pub struct Record {
     #[command(flatten)]
     named: line::Named,
     /// What arrived, in fen
-    #[arg(long, value_parser = clap::value_parser!(i64).range(1..=Fen::MAX.get()))]
+    #[arg(long, allow_negative_numbers = true, value_parser = clap::value_parser!(i64).range(1..=Fen::MAX.get()))]
     amount_fen: i64,
     /// The bank's reference; booked once, whichever line it is recorded for
     #[arg(long, value_parser = reference)]

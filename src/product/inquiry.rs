@@ -23,10 +23,10 @@ pub struct Inquiry {
     #[arg(long, value_name = "FILE")]
     pub product: Option<String>,
     /// Amount in fen
-    #[arg(long)]
+    #[arg(long, allow_negative_numbers = true)]
     pub principal_fen: Option<i64>,
     /// Number of periods
-    #[arg(long, visible_alias = "plan")]
+    #[arg(long, visible_alias = "plan", allow_negative_numbers = true)]
     pub periods: Option<u16>,
     /// Day of the purchase or of the loan's start, YYYY-MM-DD
     #[arg(long)]
@@ -35,7 +35,7 @@ pub struct Inquiry {
     #[arg(long)]
     pub method: Option<String>,
     /// Rate a year as a fraction, such as 0.14
-    #[arg(long)]
+    #[arg(long, allow_negative_numbers = true)]
     pub annual_rate: Option<RateWord>,
     /// monthly, act/360 or act/365 [default: monthly]
     #[arg(long)]
@@ -47,7 +47,7 @@ pub struct Inquiry {
     #[arg(long)]
     pub first_due: Option<BusinessDay>,
     /// Fee of each period as a fraction of the principal, such as 0.006
-    #[arg(long)]
+    #[arg(long, allow_negative_numbers = true)]
     pub fee_rate_per_period: Option<RateWord>,
     /// The first so many periods carry no interest and no fee
     #[arg(long)]

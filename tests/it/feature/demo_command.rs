@@ -228,6 +228,20 @@ async fn a_bad_row_is_named_or_left_out_and_kept(pool: PgPool) {
     fenqi.done(&command.iter().map(String::as_str).collect::<Vec<_>>());
     let kept = std::fs::read_to_string(files.path("purchases.csv.bad.csv")).unwrap();
     assert!(kept.contains("feedfacefeedface,1,three,5000"), "{kept}");
+
+    // What is wrong with other arguments is said by what is allowed, too.
+    let folder = files.path("");
+    let unread = fenqi.refused(&["demo", "--no-serve", "--clients", &folder]);
+    assert!(unread.contains(&format!("cannot read {folder}: Is a directory")), "{unread}");
+    for (arguments, allowed) in [
+        (&["demo", "--days", "-1"][..], "-1 is not in 1..=360"),
+        (&["demo", "--from", "2026-13-01"][..], "a day is written like 2026-03-02"),
+        (&["funder", "open", "bank", "--name", "Bank", "--low-water-fen", "-1"][..], "-1 is not in 0..="),
+        (&["demo", "--client", "people.csv"][..], "--clients"),
+    ] {
+        let misspelt = fenqi.misspelt(arguments);
+        assert!(misspelt.contains(allowed), "{misspelt}");
+    }
 }
 
 /// From now on every settlement that is paid is booked a fen too high.

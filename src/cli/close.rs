@@ -2,7 +2,10 @@
 
 use std::process::ExitCode;
 
-use crate::base::BusinessDay;
+use chrono::{DateTime, Utc};
+
+use crate::base::{BusinessDay, Clock};
+use crate::business_day::store::find_today;
 use crate::cli::trial;
 use crate::close::{CHUNK_ROWS, close_day_in_chunks};
 
@@ -14,15 +17,45 @@ pub struct Args {
     /// Rows of a chunk, which one worker does in one transaction: fewer hold locks for a shorter time
     #[arg(long, default_value_t = CHUNK_ROWS, value_parser = clap::value_parser!(i64).range(1..=1_000_000))]
     chunk_rows: i64,
+    /// Close the day before it is over: what is bought from then on belongs to the next one
+    #[arg(long)]
+    early: bool,
 }
 
 pub async fn run(args: Args) -> anyhow::Result<ExitCode> {
     // The private PostgreSQL, if it is ours, runs as long as `_database` lives.
     let (app, _database) = trial::open_any().await?;
+    let is_present = find_today(&mut *app.pool.acquire().await?).await? == Some(args.date);
+    // A trial house on a clock of its own ends its days when it likes.
+    if is_present && !args.early && matches!(app.clock, Clock::System) {
+        check_over(args.date, app.clock.now())?;
+    }
     let closed = close_day_in_chunks(&app, args.date, args.chunk_rows).await?;
     for done in closed.steps {
         println!("{:<16} {:>10} rows {:>8} ms", done.step.name(), done.rows, done.took.as_millis());
     }
     println!("{} is closed", closed.day);
     Ok(ExitCode::SUCCESS)
+}
+
+/// A house that is ahead of the calendar stays so: what it sells then is paid for a day late, and no day is opened again.
+fn check_over(day: BusinessDay, now: DateTime<Utc>) -> anyhow::Result<()> {
+    anyhow::ensure!(
+        day < BusinessDay::at(now),
+        "{day} lasts until midnight in Shanghai, and a day that was closed is not opened again; close it after that, or now \
+         with --early"
+    );
+    Ok(())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_day_is_over_at_midnight_in_shanghai() {
+        let check = |now: &str| check_over("2026-03-02".parse().unwrap(), now.parse().unwrap());
+        assert!(check("2026-03-02T15:59:59Z").unwrap_err().to_string().contains("with --early"));
+        assert!(check("2026-03-02T16:00:00Z").is_ok());
+    }
 }

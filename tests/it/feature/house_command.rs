@@ -115,6 +115,12 @@ async fn a_house_is_opened_by_commands_and_lives_through_its_first_day(pool: PgP
     assert!(fenqi.refused(&["house", "open", "--date", "2026-03-02"]).contains("its business day is 2026-03-03"));
     assert_eq!(fenqi.done(&["verify"]), "");
     assert!(verify(&pool).await.unwrap().is_empty());
+
+    // The day that it is on the system's clock as well has not come to its end.
+    let present = "update business_day set today = (now() at time zone 'Asia/Shanghai')::date returning today::text";
+    let present: String = sqlx::query_scalar(present).fetch_one(&pool).await.unwrap();
+    let refused = fenqi.refused(&["close", "--date", &present]);
+    assert!(refused.contains(&format!("{present} lasts until midnight in Shanghai")), "{refused}");
 }
 
 #[sqlx::test(migrator = "fenqi::MIGRATOR")]

@@ -13,6 +13,9 @@ fn clone_below(place: &Path) -> PathBuf {
     let stubs = [
         ("bin/cc", ""),
         ("bin/cargo", "[ \"$1\" = --version ] && echo 'cargo 99.0.0' || echo \"built in $CARGO_TARGET_DIR\""),
+        ("bin/node", "echo v20.0.0"),
+        // As npm keeps silent about its errors when it is told to.
+        ("bin/npm", "case \"$*\" in *--silent*) ;; *) echo 'npm error network' >&2 ;; esac; exit 1"),
         ("target/release/fenqi", "printf '%s\\n' \"$@\""),
     ];
     for (path, script) in stubs {
@@ -73,6 +76,15 @@ fn the_demo_is_built_in_its_clone_and_reads_the_callers_files() {
     assert_eq!(told.lines().collect::<Vec<_>>(), expected, "{}", said(&done.stderr));
     let whole = demo(&clone, &elsewhere, &["--clients", "/a/file", "--purchases=/another"]);
     assert!(said(&whole.stdout).ends_with("demo\n--clients\n/a/file\n--purchases=/another"), "{}", said(&whole.stderr));
+
+    fs::remove_file(clone.join("web/dist/assets.json")).unwrap();
+    let failed = demo(&clone, &elsewhere, &[]);
+    assert!(
+        said(&failed.stderr).ends_with("installing the packages of web\nnpm error network"),
+        "{}",
+        said(&failed.stderr)
+    );
+    assert_eq!((failed.status.code(), said(&failed.stdout)), (Some(1), String::new()));
 
     // Root may write everywhere.
     if fs::metadata("/proc/self").unwrap().uid() != 0 {

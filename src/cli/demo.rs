@@ -52,6 +52,9 @@ pub struct Args {
 
 pub async fn run(args: Args) -> anyhow::Result<ExitCode> {
     let config = set_up()?;
+    if args.fresh {
+        check_forgettable(&config)?;
+    }
     check_days(&config.calendar, args.from, args.days)?;
     let input =
         Input::read(&input::Files { clients: args.clients, purchases: args.purchases, skip_bad: args.skip_bad })?;
@@ -60,10 +63,6 @@ pub async fn run(args: Args) -> anyhow::Result<ExitCode> {
     let database = find_database(&config, Sharing::Alone).await?;
     let url = database.url.clone();
     if args.fresh {
-        anyhow::ensure!(
-            config.database_url.is_none(),
-            "--fresh forgets the private database alone; empty your own yourself"
-        );
         database::recreate(&url).await?;
     }
     // One process at a time lives through days, also on a database that is not ours.
@@ -118,6 +117,19 @@ pub async fn run(args: Args) -> anyhow::Result<ExitCode> {
     app.pool.close().await;
     drop(database);
     Ok(if findings.is_empty() { ExitCode::SUCCESS } else { ExitCode::FAILURE })
+}
+
+/// What an earlier demo left may be forgotten, and nothing else.
+fn check_forgettable(config: &Config) -> anyhow::Result<()> {
+    anyhow::ensure!(
+        config.database_url.is_none(),
+        "--fresh forgets the private database alone; empty your own yourself"
+    );
+    anyhow::ensure!(
+        config.partners.is_empty() || config.is_trial,
+        "this house has partners of its own, and --fresh would forget it; set FENQI_VAR_DIR to another directory for a demo"
+    );
+    Ok(())
 }
 
 /// The money of each day is paid on the next working day: beyond the table of those a story would stop half way.

@@ -103,13 +103,19 @@ async fn the_start_page_shows_how_a_house_stands_only_in_a_trial(pool: PgPool) {
 }
 
 #[sqlx::test(migrator = "fenqi::MIGRATOR")]
-async fn a_close_that_hangs_makes_the_node_unready(pool: PgPool) {
+async fn a_close_that_hangs_or_a_database_that_is_gone_makes_the_node_unready(pool: PgPool) {
     let app = open(pool.clone()).await;
     let hanging = "insert into close_run (business_day, started_at) values ('2026-01-04', $1)";
     sqlx::query(hanging).bind(app.clock.now() - chrono::TimeDelta::hours(2)).execute(&pool).await.unwrap();
     let address = serve(router(app)).await;
     let response = client().get(format!("{address}/readyz")).send().await.unwrap();
     assert_eq!(problem(response).await, (503, "close_stuck".to_owned()));
+    // So does a database that is gone, without which it lives all the same.
+    pool.close().await;
+    let response = client().get(format!("{address}/readyz")).send().await.unwrap();
+    assert_eq!(problem(response).await, (503, "database_unreachable".to_owned()));
+    let response = client().get(format!("{address}/healthz")).send().await.unwrap();
+    assert_eq!(response.text().await.unwrap(), "ok\n");
 }
 
 #[sqlx::test(migrations = false)]

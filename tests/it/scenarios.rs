@@ -149,19 +149,51 @@ fn the_documents_example_is_the_shipped_file() {
     assert_eq!(example.trim_start(), std::fs::read_to_string(folder().join("late.fenqi")).unwrap());
 }
 
-/// The first line that is wrong is named, with what was found, and nothing after it is played.
-#[sqlx::test(migrator = "fenqi::MIGRATOR")]
-async fn the_first_line_that_fails_is_named(pool: PgPool) {
-    let text = "start 2026-03-02\nfunder harbour-bank\ndeposit harbour-bank 10.00\n\
-                expect reserve harbour-bank available=10.01 held=0.00\nexpect reserve harbour-bank available=9.00\n";
-    let played = play(pool, &Script::parse(text).unwrap(), folder()).await.unwrap();
-    let failure = Failure {
-        line: 4,
-        text: "expect reserve harbour-bank available=10.01 held=0.00".to_owned(),
-        expected: "available=10.01".to_owned(),
-        found: "available=10.00".to_owned(),
+/// What `fenqi replay` prints, what it complains of, and how it ends.
+fn replay(arguments: &[&str]) -> (String, String, Option<i32>) {
+    let mut fenqi = std::process::Command::new(env!("CARGO_BIN_EXE_fenqi"));
+    let output = fenqi.arg("replay").args(arguments).output().unwrap();
+    let text = |bytes: &[u8]| String::from_utf8_lossy(bytes).into_owned();
+    (text(&output.stdout), text(&output.stderr), output.status.code())
+}
+
+/// The first line that is wrong is named, with what was found, and nothing after it is played. Where a line cannot be read, no file
+/// is.
+#[test]
+fn the_first_line_that_fails_is_named() {
+    let place = std::env::temp_dir().join(format!("fenqi-replay-{}", std::process::id()));
+    std::fs::create_dir_all(&place).unwrap();
+    let write = |name: &str, lines: &[&str]| {
+        let path = place.join(name);
+        std::fs::write(&path, lines.join("\r\n")).unwrap();
+        path.to_str().unwrap().to_owned()
     };
-    assert_eq!(played.failure, Some(failure));
+    let begin = ["start 2026-03-02", "funder harbour-bank", "deposit harbour-bank 10.00"];
+    let wrong = ["expect reserve harbour-bank available=10.01 held=0.00", "expect reserve harbour-bank available=9.00"];
+    let wrong = write("wrong.fenqi", &[&begin[..], &wrong].concat());
+    let right = write("right.fenqi", &[&begin[..], &["expect reserve harbour-bank available=10.00"]].concat());
+    let unread = write("unread.fenqi", &["start 2026-03-02", "deposit harbour-bank ten", "deposit"]);
+
+    let (told, complaint, code) = replay(&[&wrong, &right]);
+    let failure = format!(
+        "{wrong}:4: expect reserve harbour-bank available=10.01 held=0.00\n  expected: available=10.01\n  \
+         found:    available=10.00\n"
+    );
+    assert_eq!(told, format!("{failure}{right}: passed, 1 expectations\n"), "{complaint}");
+    assert_eq!(code, Some(1));
+
+    let (told, complaint, code) = replay(&[&right, &unread, "--json"]);
+    let told: Vec<serde_json::Value> = told.lines().map(|line| serde_json::from_str(line).unwrap()).collect();
+    let lines: Vec<Option<u64>> = told.iter().map(|told| told["line"].as_u64()).collect();
+    assert_eq!(lines, [Some(2), Some(3)], "{told:?}");
+    assert!(told[0]["mistake"].as_str().unwrap().contains("ten"), "{told:?}");
+    assert!(complaint.contains("nothing was played, because 1 of 2 files cannot be read"), "{complaint}");
+    assert_eq!(code, Some(1));
+
+    let (_, complaint, code) = replay(&[place.to_str().unwrap()]);
+    assert!(complaint.contains("cannot read") && complaint.contains("Is a directory"), "{complaint}");
+    assert_eq!(code, Some(1));
+    std::fs::remove_dir_all(&place).unwrap();
 }
 
 #[sqlx::test(migrator = "fenqi::MIGRATOR")]

@@ -7,6 +7,7 @@ use std::process::ExitCode;
 use anyhow::Context;
 use serde::Serialize;
 
+use crate::cli::NOBODY_READS;
 use crate::product::Terms;
 use crate::product::inquiry::{Inquiry, InquiryError};
 
@@ -42,7 +43,7 @@ pub fn run(mut input: impl Read, mut output: impl Write) -> anyhow::Result<ExitC
         let answers = batch.take(&buffer[..count], ended);
         match output.write_all(&answers).and_then(|()| output.flush()) {
             // Whoever read the answers has seen enough.
-            Err(error) if error.kind() == ErrorKind::BrokenPipe => return Ok(ExitCode::SUCCESS),
+            Err(error) if error.kind() == ErrorKind::BrokenPipe => return Ok(ExitCode::from(NOBODY_READS)),
             written => written.context("cannot write standard output")?,
         }
     }

@@ -138,19 +138,22 @@ fn every_shipped_product_has_an_english_name() {
 #[test]
 fn a_reader_that_has_seen_enough_is_no_fault_and_a_full_disk_is_one_in_a_sentence() {
     let line = format!("{PLAIN} --json");
-    for arguments in [words(&line), vec!["product", "check", "products/standard.toml"]] {
-        let mut command = Command::new(env!("CARGO_BIN_EXE_fenqi"));
-        command.args(&arguments).current_dir(env!("CARGO_MANIFEST_DIR")).stderr(Stdio::piped());
-        let mut child = command.stdout(Stdio::piped()).spawn().unwrap();
-        drop(child.stdout.take());
-        let output = child.wait_with_output().unwrap();
-        assert_eq!(String::from_utf8_lossy(&output.stderr), "", "{arguments:?}");
-        assert_eq!(output.status.code(), Some(141), "{arguments:?}");
+    for arguments in [words(&line), vec!["product", "check", "products/standard.toml"], vec!["quote", "--batch"]] {
+        let run = |stdout: Stdio| {
+            let mut command = Command::new(env!("CARGO_BIN_EXE_fenqi"));
+            command.args(&arguments).current_dir(env!("CARGO_MANIFEST_DIR"));
+            let mut child = command.stdin(Stdio::piped()).stdout(stdout).stderr(Stdio::piped()).spawn().unwrap();
+            drop(child.stdout.take());
+            // Only the batch reads what it is asked.
+            let _ = child.stdin.take().unwrap().write_all(b"{}\n");
+            let output = child.wait_with_output().unwrap();
+            (String::from_utf8(output.stderr).unwrap(), output.status.code())
+        };
+        assert_eq!(run(Stdio::piped()), (String::new(), Some(141)), "{arguments:?}");
 
-        let full = std::fs::File::options().write(true).open("/dev/full").unwrap();
-        let output = command.stdout(full).output().unwrap();
-        let told = String::from_utf8_lossy(&output.stderr);
-        assert!(told.starts_with("error: standard output cannot be written (No space left"), "{arguments:?}: {told}");
-        assert_eq!((told.lines().count(), output.status.code()), (1, Some(1)), "{arguments:?}: {told}");
+        let (told, code) = run(std::fs::File::options().write(true).open("/dev/full").unwrap().into());
+        let is_said = told.starts_with("error: ") && told.contains("standard output") && told.contains("No space left");
+        assert!(is_said && told.lines().count() == 1, "{arguments:?}: {told}");
+        assert_eq!(code, Some(1), "{arguments:?}: {told}");
     }
 }

@@ -292,6 +292,10 @@ async fn a_story_that_is_interrupted_leaves_nothing_running_is_begun_again_and_s
         assert!(started.elapsed() < house::PATIENCE * 5, "the story does not go on");
         tokio::time::sleep(Duration::from_millis(100)).await;
     }
+    // Nobody else lives in the same data meanwhile.
+    let second = place.run(&["demo", "--no-serve", "--days", "1"]);
+    assert_eq!(second.status.code(), Some(1));
+    assert!(said(&second.stderr).contains("another fenqi is running with the database in"), "{}", said(&second.stderr));
     signal(living.id(), "-INT");
     assert_eq!(living.wait().unwrap().code(), Some(130));
     assert_eq!(place.postmaster(), None, "its PostgreSQL still runs");

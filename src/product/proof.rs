@@ -129,7 +129,7 @@ impl<'t> Prover<'t> {
             last_row_difference_fen: 0,
             last_row_reason: last_row_reason(plan),
         };
-        for case in cases(self.terms, plan) {
+        for case in cases(self.terms, plan, periods) {
             if self.problems.len() < PROBLEMS_MAX {
                 self.prove_case(plan, &mut proof, case);
             }
@@ -247,11 +247,11 @@ fn last_row_reason(plan: &Plan) -> &'static str {
     }
 }
 
-/// The grid of a plan.
-fn cases<'t>(terms: &'t Terms, plan: &Plan) -> Vec<Case<'t>> {
+/// The grid of a plan in one of its numbers of periods.
+fn cases<'t>(terms: &'t Terms, plan: &Plan, periods: u16) -> Vec<Case<'t>> {
     let mut cases = Vec::new();
     for line in lines(terms, plan) {
-        for amount in amounts(terms) {
+        for amount in amounts(terms, plan.method, periods) {
             for start_on in start_days(terms, plan, line) {
                 let grades = terms.purchase.grades.iter();
                 cases.extend(grades.map(|grade| Case { grade, amount, start_on, line }));
@@ -270,9 +270,13 @@ fn lines(terms: &Terms, plan: &Plan) -> Vec<LineDays> {
 }
 
 /// Amounts of the grid: every one near the lower bound, where a rounding weighs most; then awkward ones to the upper.
-fn amounts(terms: &Terms) -> Vec<Fen> {
+///
+/// A flat fee is computed for every amount whose principal may run out before it: a part that is rounded up by half a fen at most
+/// saves its own amount within n periods only where it is at most n ÷ 2, so the amount at most n² ÷ 2.
+fn amounts(terms: &Terms, method: Method, periods: u16) -> Vec<Fen> {
     let (least, most) = (terms.purchase.amount_min_fen.get(), terms.purchase.amount_max_fen.get());
-    let near = (0..20).map(|step| least + step).chain((1..12).map(|step| least + step * 37));
+    let tiny_max = if method == Method::FlatFee { i64::from(periods).pow(2) / 2 } else { 0 };
+    let near = (least..=tiny_max).chain((0..20).map(|step| least + step)).chain((1..12).map(|step| least + step * 37));
     let spread = [9_999, 10_001, 33_333, 99_999, 100_001, 123_457, 777_777, 1_000_001, 4_999_999, most - 1, most];
     let mut amounts: Vec<i64> = near.chain(spread).filter(|amount| (least..=most).contains(amount)).collect();
     amounts.sort_unstable();

@@ -190,6 +190,18 @@ fn a_fee_on_principal_that_has_run_out_is_not_published() {
         }
         other => panic!("expected a refusal, found {other:?}"),
     }
+    // Of the amounts from 15 yuan on few come to it: 15.30 yuan in 60 parts are 26 fen in each of the first 58.
+    let text = text("merchant-subsidy")
+        .replace("amount_min_fen = 10_000", "amount_min_fen = 1_500")
+        .replace("periods = [12, 24]", "periods = [12, 60]");
+    match product::check(&text) {
+        Err(ProductRefusal::Unproven(problems)) => {
+            let told = problems[0].to_string();
+            assert!(told.starts_with("1530 fen in 60 periods, grade A"), "{told}");
+            assert!(told.ends_with("row 60 asks for 16 fen, though no principal is left by then"), "{told}");
+        }
+        other => panic!("expected a refusal, found {other:?}"),
+    }
 }
 
 #[test]

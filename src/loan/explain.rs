@@ -75,6 +75,13 @@ pub enum Reason {
         rate: Rate,
         part: Fen,
     },
+    /// As `PerPeriod`, at most what the total leaves: parts that were rounded up have used it.
+    PerPeriodKept {
+        principal: Fen,
+        rate: Rate,
+        total: Fen,
+        part: Fen,
+    },
     /// The last period takes what the total leaves.
     PerPeriodRest {
         principal: Fen,
@@ -153,14 +160,18 @@ fn fee(request: &ScheduleRequest, index: u16, part: Fen) -> Reason {
     let (rate, principal, charged) =
         (request.fee_rate_per_period, request.principal, request.periods - request.free_periods);
     if rate.is_zero() {
-        Reason::Nothing
-    } else if index < request.free_periods {
-        Reason::FreePeriod
-    } else if index + 1 == request.periods {
-        let total = rate.of(principal, i64::from(charged), 1);
+        return Reason::Nothing;
+    }
+    if index < request.free_periods {
+        return Reason::FreePeriod;
+    }
+    let total = rate.of(principal, i64::from(charged), 1);
+    if index + 1 == request.periods {
         Reason::PerPeriodRest { principal, rate, periods: charged, total, part }
-    } else {
+    } else if part == rate.of(principal, 1, 1) {
         Reason::PerPeriod { principal, rate, part }
+    } else {
+        Reason::PerPeriodKept { principal, rate, total, part }
     }
 }
 
@@ -185,9 +196,40 @@ impl fmt::Display for Reason {
                 write!(f, "balance {balance} × {rate} a year × {days} days ÷ {basis_days} = {part}")
             }
             Reason::PerPeriod { principal, rate, part } => write!(f, "{principal} × {rate} a period = {part}"),
+            Reason::PerPeriodKept { principal, rate, total, part } => {
+                write!(f, "{principal} × {rate} a period, at most what is left of {total} in all = {part}")
+            }
             Reason::PerPeriodRest { principal, rate, periods, total, part } => {
                 write!(f, "the rest of {principal} × {rate} × {periods} periods = {total}: {part}")
             }
         }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::loan::schedule::{DueDates, build};
+    use crate::product::terms::Level;
+
+    #[test]
+    fn a_fee_that_the_roundings_before_it_have_used_up_says_so() {
+        let request = ScheduleRequest {
+            method: Method::FlatFee,
+            day_count: DayCount::Monthly,
+            level: Level::Actual,
+            principal: Fen::new(900),
+            periods: 12,
+            annual_rate: Rate::ZERO,
+            fee_rate_per_period: "0.005".parse().unwrap(),
+            free_periods: 0,
+            start_on: "2026-01-15".parse().unwrap(),
+            due: DueDates::FromStart,
+        };
+        // 4.5 fen a period are 54 in all: ten times 5, then 4, then nothing.
+        let fees: Vec<String> = explain(&request, &build(&request).unwrap()).into_iter().map(|row| row.fee).collect();
+        assert_eq!(fees[9], "9.00 × 0.005 a period = 0.05");
+        assert_eq!(fees[10], "9.00 × 0.005 a period, at most what is left of 0.54 in all = 0.04");
+        assert_eq!(fees[11], "the rest of 9.00 × 0.005 × 12 periods = 0.54: 0.00");
     }
 }

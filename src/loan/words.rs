@@ -104,6 +104,12 @@ fn say(page: &Page, reason: Reason) -> Option<String> {
             .with("principal", yuan(principal))
             .with("rate", page.percent(&rate.fraction()))
             .with("part", yuan(part)),
+        Reason::PerPeriodKept { principal, rate, total, part } => page
+            .say("why-per-period-kept")
+            .with("principal", yuan(principal))
+            .with("rate", page.percent(&rate.fraction()))
+            .with("total", yuan(total))
+            .with("part", yuan(part)),
         Reason::PerPeriodRest { principal, rate, periods, total, part } => page
             .say("why-per-period-rest")
             .with("principal", yuan(principal))

@@ -149,6 +149,7 @@ why-free = an interest-free period
 why-month = balance { $balance } × { $rate } a year ÷ 12 = { $part }
 why-days = balance { $balance } × { $rate } a year × { $days } days ÷ { $basis } = { $part }
 why-per-period = principal { $principal } × { $rate } a period = { $part }
+why-per-period-kept = principal { $principal } × { $rate } a period, at most what is left of { $total } in all = { $part }
 why-per-period-rest = principal { $principal } × { $rate } × { $periods } periods = { $total }; { $total } − { $before } of the periods before = { $part }
 why-subsidy = interest { $gross } − { $subsidy } that the merchant pays = { $interest } that you pay
 why-no-interest = no interest is charged

@@ -138,6 +138,7 @@ why-free = 免息期，不计利息
 why-month = 剩余本金 { $balance } × 年利率 { $rate } ÷ 12 = { $part }
 why-days = 剩余本金 { $balance } × 年利率 { $rate } × { $days } 天 ÷ { $basis } = { $part }
 why-per-period = 借款本金 { $principal } × 每期利率 { $rate } = { $part }
+why-per-period-kept = 借款本金 { $principal } × 每期利率 { $rate }，不超过总额 { $total } 中还没有计的部分 = { $part }
 why-per-period-rest = 借款本金 { $principal } × 每期利率 { $rate } × { $periods } 期 = { $total }；{ $total } − 前面各期 { $before } = { $part }
 why-subsidy = 利息 { $gross } − 商户承担 { $subsidy } = 您承担 { $interest }
 why-no-interest = 免息，不计利息

@@ -5,6 +5,7 @@ use sqlx::PgConnection;
 
 use super::agreement::Agreement;
 use super::join::{LATIN_CITY_MAX, LATIN_NAME_MAX, is_latin};
+use super::join_store;
 use super::model::{AccountNumber, Category, Decision, MerchantRefusal, parse_link, parse_name};
 use super::staff_store;
 use super::store::{self, AccountProposal, DecidedChange, MerchantRecord, NewMerchant, SealedAccount};
@@ -72,10 +73,15 @@ pub async fn onboard(app: &App, onboarding: &Onboarding) -> Outcome<MerchantId, 
     let Some(existing) = existing.filter(|existing| checked.is_the_same_as(existing)) else {
         return Err(Fault::Refused(MerchantRefusal::AlreadyOnboarded));
     };
+    // The record has the last digits alone, and two accounts may end alike.
     let sealed = store::find_sealed_account(&mut transaction, existing.merchant_id).await?;
-    let account = app.vault.open_for(existing.merchant_id.uuid(), Field::SettlementAccount, &sealed);
-    // Two accounts may end with the same digits.
-    let is_same = account.map_err(anyhow::Error::new)? == checked.account_number.reveal();
+    let owner = existing.merchant_id.uuid();
+    let account = app.vault.open_for(owner, Field::SettlementAccount, &sealed).map_err(anyhow::Error::new)?;
+    let mobiles = join_store::list_contact_mobiles(&mut transaction, &[existing.merchant_id]).await?;
+    let mobile = mobiles.first().map(|(_, sealed)| app.vault.open_for(owner, Field::ContactMobile, sealed)).transpose();
+    let mobile = mobile.map_err(anyhow::Error::new)?;
+    let is_same = account == checked.account_number.reveal()
+        && mobile.is_none_or(|mobile| mobile == checked.contact_mobile.reveal());
     if is_same { Ok(existing.merchant_id) } else { Err(Fault::Refused(MerchantRefusal::AlreadyOnboarded)) }
 }
 
@@ -125,12 +131,14 @@ pub(super) fn check(onboarding: &Onboarding) -> Result<Checked, MerchantRefusal>
 }
 
 impl Checked {
-    /// As far as the record tells, which has the last digits of the account alone.
+    /// As far as the record tells, in which what is personal is not.
     fn is_the_same_as(&self, existing: &MerchantRecord) -> bool {
+        let latin = self.latin.as_ref().map(|latin| (latin.name.as_str(), latin.city.as_str()));
         self.name == existing.name
             && self.category.code() == existing.category
             && self.account_name == existing.account_name
             && self.account_number.tail() == existing.account_tail
+            && latin == existing.latin_name.as_deref().zip(existing.latin_city.as_deref())
             && self.agreement.discount_rate.fraction() == existing.discount_rate
             && self.agreement.discount_returned_on_refund == existing.discount_returned_on_refund
     }

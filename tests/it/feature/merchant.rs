@@ -61,6 +61,11 @@ async fn an_application_is_checked_filed_once_and_decided(pool: PgPool) {
     // Nor another account that ends with the same digits.
     let elsewhere = Onboarding { account_number: "31001 5004 0005 9993 456".into(), ..onboarding() };
     assert_eq!(refusal(merchant::onboard(&app, &elsewhere).await), MerchantRefusal::AlreadyOnboarded);
+    // Nor another contact or name on the code, which whoever sends them would take for written down.
+    let called = Onboarding { contact_mobile: "13900139000".into(), ..onboarding() };
+    assert_eq!(refusal(merchant::onboard(&app, &called).await), MerchantRefusal::AlreadyOnboarded);
+    let unnamed = Onboarding { latin: None, ..onboarding() };
+    assert_eq!(refusal(merchant::onboard(&app, &unnamed).await), MerchantRefusal::AlreadyOnboarded);
 
     assert_eq!(merchant::decide(&app, &judgement(merchant_id, Decision::Accept)).await.unwrap(), Step::Applied);
     assert_eq!(merchant::decide(&app, &judgement(merchant_id, Decision::Accept)).await.unwrap(), Step::AlreadyApplied);

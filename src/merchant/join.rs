@@ -83,9 +83,10 @@ pub fn read_field(name: &str, text: &str) -> Result<String, &'static str> {
     }
 }
 
-/// 1 to so many printable ASCII characters.
+/// 1 to so many printable ASCII characters, no blanks around them.
 pub fn is_latin(text: &str, length_max: usize) -> bool {
-    (1..=length_max).contains(&text.len()) && text.bytes().all(|byte| (b' '..=b'~').contains(&byte))
+    let is_framed = text.starts_with(' ') || text.ends_with(' ');
+    (1..=length_max).contains(&text.len()) && !is_framed && text.bytes().all(|byte| (b' '..=b'~').contains(&byte))
 }
 
 /// Beside which field a refusal of the whole stands.

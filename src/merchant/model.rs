@@ -220,7 +220,7 @@ pub enum MerchantRefusal {
     AccountOfAnother { account: String, company: String },
     #[error("the contact's mobile number is wrong: {0}")]
     ContactMobile(NumberError),
-    #[error("the name on the code has 1 to 25 and the city 1 to 15 printable ASCII characters")]
+    #[error("the name on the code has 1 to 25 and the city 1 to 15 printable ASCII characters, no blank first or last")]
     LatinMalformed,
     #[error("the discount rate is a fraction from 0 to 0.1")]
     DiscountRateOutOfBounds,

@@ -92,6 +92,10 @@ async fn wrong_particulars_are_refused_by_name(pool: PgPool) {
         (Onboarding { contact_mobile: "12345".into(), ..onboarding() }, "contact_mobile_wrong"),
         (Onboarding { discount_rate: "0.6".parse().unwrap(), ..onboarding() }, "discount_rate_out_of_bounds"),
         (Onboarding { name: " ".into(), ..onboarding() }, "name_malformed"),
+        (
+            Onboarding { latin: Some(LatinLabel { name: " ".into(), city: "X".into() }), ..onboarding() },
+            "latin_name_malformed",
+        ),
     ];
     for (onboarding, code) in wrong {
         let refused = refusal(merchant::onboard(&app, &onboarding).await);

@@ -7,7 +7,7 @@ use serde::Deserialize;
 
 use super::line::Line;
 use super::own_store::{self, OwnEntry};
-use super::{Freeze, LineStatus, actions};
+use super::{Freeze, Freezes, LineStatus, actions};
 use crate::app::App;
 use crate::base::id::LineId;
 use crate::base::{BusinessDay, Fen};
@@ -85,7 +85,9 @@ pub(super) fn why_unusable(line: &Line, today: BusinessDay) -> Option<&'static s
         LineStatus::Closed => Some("line-closed"),
         LineStatus::Active | LineStatus::Frozen(_) if line.has_expired_on(today) => Some("line-expired"),
         LineStatus::Active => None,
-        LineStatus::Frozen(_) if line.status.is_frozen_for(Freeze::Overdue) => Some("line-frozen-overdue"),
+        LineStatus::Frozen(reasons) if reasons == Freezes::of(Freeze::Overdue) => Some("line-frozen-overdue"),
+        // Paying is right, and does not open it: nobody is to be told that it will.
+        LineStatus::Frozen(reasons) if reasons.contains(Freeze::Overdue) => Some("line-frozen-overdue-and-other"),
         LineStatus::Frozen(_) => Some("line-frozen-other"),
     }
 }

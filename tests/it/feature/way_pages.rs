@@ -338,6 +338,11 @@ async fn home_leads_to_paying_only_with_a_line_that_can_be_used(pool: PgPool) {
     let home = shopper.browser.get("/home").await;
     home.shows("A payment is late and the line cannot be used. Once it is paid, it can.").hides(SCAN);
     home.shows("btn_warn\" href=\"/bills/pay\"");
+    sqlx::query("update credit_line set frozen_for = 'overdue,operator'").execute(&pool).await.unwrap();
+    let home = shopper.browser.get("/home").await;
+    home.shows("there is another reason beside it").hides("Once it is paid, it can.").hides(SCAN);
+    sqlx::query("update credit_line set frozen_for = 'overdue'").execute(&pool).await.unwrap();
+    let home = shopper.browser.get("/home").await;
     home.shows("None of your bank cards can be charged").shows("href=\"/me/cards/new?next=/home\"");
     sqlx::query("update bank_card set status = 'bound'").execute(&pool).await.unwrap();
     shopper.browser.get("/home").await.hides("None of your bank cards").hides("/me/cards/new");

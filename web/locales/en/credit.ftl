@@ -91,6 +91,7 @@ line-expired = Your line ended on { $day } and nothing can be bought with it. Go
 line-used-what = What is used is the principal that is not repaid; each repayment of principal frees as much.
 line-used-why = Principal left, loan by loan:
 line-frozen-overdue = A payment is late and the line cannot be used. Once it is paid, it can.
+line-frozen-overdue-and-other = A payment is late and the line cannot be used. Please pay it; there is another reason beside it, so ask us when it will open.
 line-frozen-other = The line cannot be used; what you borrowed is repaid as before. Please ask us if you have questions.
 line-closed = Nothing can be bought on it any more; what was bought is repaid as before. You may apply for another one.
 line-journal = Every change

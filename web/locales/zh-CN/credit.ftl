@@ -91,6 +91,7 @@ line-expired = 您的额度已于 { $day } 到期，不能再用来付款。原�
 line-used-what = 已用的就是未还的本金，还多少本金就恢复多少。
 line-used-why = 各笔借款的剩余本金：
 line-frozen-overdue = 有款项逾期，额度暂停使用，还清后恢复。
+line-frozen-overdue-and-other = 有款项逾期，请尽快还清。额度还因其他原因暂停使用，还清后请联系客服。
 line-frozen-other = 额度暂停使用，原来的借款照常还。如有疑问请联系客服。
 line-closed = 这份额度不能再用来付款，原来的借款照常还。您可以重新申请。
 line-journal = 额度流水

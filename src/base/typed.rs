@@ -12,15 +12,16 @@ const TYPED_MAX: Fen = Fen::new(1_000_000_000);
 const TYPED_CHARS_MAX: usize = 11;
 
 /// An amount in yuan as somebody typed it: digits of either width, at most two decimals; grouping, blanks and the sign of the
-/// yuan are passed over.
+/// yuan are passed over. A comma that groups nothing may stand for a point, and is refused.
 ///
 /// # Errors
 /// The code of the words beside the field: `amount_format`, `amount_zero`, `amount_too_fine`, `amount_too_large`.
 pub fn typed_amount(text: &str) -> Result<Fen, &'static str> {
     let plain: String = text.chars().map(narrow).filter(|letter| !is_ornament(*letter)).collect();
     let (yuan, rest) = plain.split_once('.').unwrap_or((&plain, ""));
+    let yuan = ungrouped(yuan).ok_or("amount_format")?;
     let is_number = |digits: &str| digits.bytes().all(|byte| byte.is_ascii_digit());
-    if !is_number(yuan) || !is_number(rest) || (yuan.is_empty() && rest.is_empty()) {
+    if !is_number(&yuan) || !is_number(rest) || (yuan.is_empty() && rest.is_empty()) {
         return Err("amount_format");
     }
     if rest.trim_end_matches('0').len() > 2 {
@@ -37,6 +38,14 @@ pub fn typed_amount(text: &str) -> Result<Fen, &'static str> {
         fen if fen > TYPED_MAX => Err("amount_too_large"),
         fen => Ok(fen),
     }
+}
+
+/// The digits of an amount without the commas between its thousands, or between its 万; `None` where commas stand otherwise.
+fn ungrouped(yuan: &str) -> Option<String> {
+    let groups: Vec<&str> = yuan.split(',').collect();
+    let (first, others) = groups.split_first()?;
+    let is_grouped = |size: usize| (1..=size).contains(&first.len()) && others.iter().all(|group| group.len() == size);
+    (others.is_empty() || is_grouped(3) || is_grouped(4)).then(|| groups.concat())
 }
 
 /// A day as a page's address and a browser's date field write it: `2026-03-02`, in a year of four digits since 2000.
@@ -118,12 +127,13 @@ fn narrow(letter: char) -> char {
     match letter {
         '０'..='９' => char::from_u32(u32::from(letter) - u32::from('０') + u32::from('0')).unwrap_or(letter),
         '．' | '。' => '.',
+        '，' => ',',
         other => other,
     }
 }
 
 fn is_ornament(letter: char) -> bool {
-    letter.is_whitespace() || matches!(letter, ',' | '，' | '¥' | '￥' | '元')
+    letter.is_whitespace() || matches!(letter, '¥' | '￥' | '元')
 }
 
 #[cfg(test)]
@@ -138,6 +148,8 @@ mod tests {
             ("0.01", 1),
             (".5", 50),
             ("1,234.50", 123_450),
+            ("1，2345", 1_234_500),
+            ("12,345", 1_234_500),
             ("￥１２．３０", 1_230),
             (" 88 元", 8_800),
             ("5.10000", 510),
@@ -158,6 +170,11 @@ mod tests {
             ("1e9", "amount_format"),
             ("-5", "amount_format"),
             ("1.2.3", "amount_format"),
+            ("12,50", "amount_format"),
+            ("1,5", "amount_format"),
+            (",500", "amount_format"),
+            ("1,234,50", "amount_format"),
+            ("1.234,50", "amount_format"),
             ("一百", "amount_format"),
             ("💰", "amount_format"),
             (".", "amount_format"),

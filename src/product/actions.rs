@@ -1,12 +1,14 @@
 //! Use cases of the product factory: check a text, publish it as a version, take a version off sale.
 
 use anyhow::Context as _;
+use chrono::NaiveDate;
 use sha2::{Digest, Sha256};
 use sqlx::PgConnection;
 use tokio::sync::Semaphore;
 
 use crate::app::App;
 use crate::base::id::ProductId;
+use crate::business_day;
 use crate::database;
 use crate::error::{Fault, Outcome, Refusal};
 use crate::funder;
@@ -29,6 +31,8 @@ pub enum ProductRefusal {
     OtherFunder { code: String, funder: String },
     #[error("this text was version {0}, which is off sale: change it (a comment is enough) to publish it anew")]
     TextWithdrawn(i32),
+    #[error("the terms are valid from {from} on, and {code:?} would be off sale until then: publish them on that day")]
+    ValidLater { code: String, from: NaiveDate },
     #[error("there is no product with the code {0:?}")]
     UnknownProduct(String),
     #[error("the product {code:?} has no version {version}")]
@@ -43,6 +47,7 @@ impl Refusal for ProductRefusal {
             ProductRefusal::UnknownFunder(_) => "funder_unknown",
             ProductRefusal::OtherFunder { .. } => "product_of_other_funder",
             ProductRefusal::TextWithdrawn(_) => "product_text_withdrawn",
+            ProductRefusal::ValidLater { .. } => "product_valid_later",
             ProductRefusal::UnknownProduct(_) => "product_unknown",
             ProductRefusal::UnknownVersion { .. } => "product_version_unknown",
         }
@@ -88,7 +93,8 @@ pub async fn check_apart(text: String) -> anyhow::Result<Result<(Terms, Proof), 
 
 /// Publishes a text as the next version of its product and takes the version before it off sale.
 ///
-/// The same text again is the same version. Loans and lines keep the version that they were made under.
+/// The same text again is the same version. Loans and lines keep the version that they were made under. What is valid later is not
+/// published while another version is sold.
 pub async fn publish(app: &App, text: &str) -> Outcome<PublishedVersion, ProductRefusal> {
     let published = publish_all(app, &[text]).await.map_err(|fault| fault.map_refusal(|(_, refusal)| refusal))?;
     Ok(published.into_iter().next().context("one text gives one version")?)
@@ -138,6 +144,7 @@ async fn publish_one(
         }
         Some(VersionRow { version, withdrawn_at: None, .. }) => (version, true),
         None => {
+            refuse_gap(connection, app, &terms).await?;
             let versions = store::load_versions(connection, product_id).await?;
             let version = versions.last().map_or(1, |last| last.version + 1);
             store::insert_version(connection, product_id, version, text, &sha256, now).await?;
@@ -145,6 +152,18 @@ async fn publish_one(
         }
     };
     Ok(PublishedVersion { product_id, code: terms.code, version, already_published, proof })
+}
+
+/// Terms take the version before them off sale, which may not be sold yet themselves: nothing would be sold until their first day.
+async fn refuse_gap(connection: &mut PgConnection, app: &App, terms: &Terms) -> Outcome<(), ProductRefusal> {
+    let today = business_day::store::find_today(connection).await?;
+    let Some(today) = today.filter(|today| terms.valid_from > today.date()) else { return Ok(()) };
+    let current = app.catalogue.current(connection, &terms.code).await?;
+    if current.is_some_and(|current| current.terms.is_valid_on(today)) {
+        let (code, from) = (terms.code.clone(), terms.valid_from);
+        return Err(Fault::Refused(ProductRefusal::ValidLater { code, from }));
+    }
+    Ok(())
 }
 
 /// Takes one version off sale; again is no change. `true` when it was on sale until now.

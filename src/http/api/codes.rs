@@ -80,6 +80,11 @@ pub const CODES: &[Code] = &[
     code(422, "product_unproven", "The product's schedules do not all hold; a check lists the cases."),
     code(422, "product_of_other_funder", "The product belongs to another funder."),
     code(409, "product_text_withdrawn", "This very text was taken off sale; change it to publish it anew."),
+    code(
+        409,
+        "product_valid_later",
+        "Another version is sold until these terms are valid; publish them on their first day.",
+    ),
     code(422, "grade_not_allowed", "The product is not sold to this grade."),
     code(422, "periods_not_sold", "The product is not sold in so many periods."),
     code(422, "schedule_impossible", "No schedule clears this amount in these periods."),

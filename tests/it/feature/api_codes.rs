@@ -99,6 +99,11 @@ async fn a_draft_goes_no_further_than_its_text_and_its_approval_let_it(pool: PgP
     assert_eq!(approved.ok()["status"], "approved");
     let edited = desk.send_with("PUT", &path, &read("e-1"), &standing.to_string()).await;
     assert_eq!(edited.problem(), (409, "draft_approved_before".into()));
+    let later = desk.post(drafts, "d-4", &text("valid_from = 2024-01-01", "valid_from = 2030-01-01")).await.ok();
+    let later = format!("{drafts}/{}", later["draft_id"].as_str().unwrap());
+    second.send_with("POST", &format!("{later}/approval"), &read("a-2"), "").await.ok();
+    let published = desk.post(&format!("{later}/publication"), "p-2", &Value::Null).await;
+    assert_eq!(published.problem(), (409, "product_valid_later".into()));
     assert!(product::withdraw(&town.app, "harbour-standard", 1).await.unwrap());
     let published = desk.post(&format!("{path}/publication"), "p-1", &Value::Null).await;
     assert_eq!(published.problem(), (409, "product_text_withdrawn".into()));

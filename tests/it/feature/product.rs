@@ -293,6 +293,10 @@ async fn a_version_is_published_once_and_never_changes(pool: PgPool) {
     assert_eq!(product::publish(&app, &second).await.unwrap().version, 2);
     let refusal = product::publish(&app, &first).await.unwrap_err();
     assert!(matches!(refusal, Fault::Refused(ProductRefusal::TextWithdrawn(1))), "{refusal}");
+    // Next month's terms would leave nothing on sale until then.
+    let later = second.replace("valid_from = 2024-01-01", "valid_from = 2026-02-01");
+    let refusal = product::publish(&app, &later).await.unwrap_err();
+    assert!(matches!(refusal, Fault::Refused(ProductRefusal::ValidLater { .. })), "{refusal}");
 
     let mut connection = app.pool.acquire().await.unwrap();
     let current = app.catalogue.current(&mut connection, "harbour-standard").await.unwrap().unwrap();

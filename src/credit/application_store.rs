@@ -8,6 +8,7 @@ use uuid::Uuid;
 use super::facts::Facts;
 use super::line::Line;
 use super::model::{Application, ApplicationStatus, Proposal};
+use super::verdict::OwnReason;
 use crate::base::Fen;
 use crate::base::id::{ApplicationId, BorrowerId, LineId, ProductId};
 
@@ -35,6 +36,7 @@ pub struct ApplicantRow {
     pub has_bound_card: bool,
     pub lines_with: Vec<Uuid>,
     pub open_applications: Vec<Uuid>,
+    /// When the latest application was made that was refused for something of its applicant's own.
     pub refused_at: Option<DateTime<Utc>>,
 }
 
@@ -75,10 +77,11 @@ pub async fn find_applicants(
                         where a.borrower_id = b.borrower_id and a.status in ('submitted', 'referred', 'with_funder'))
                       as "open_applications!",
                   (select max(a.created_at) from application a
-                   where a.borrower_id = b.borrower_id and a.status = 'refused') as refused_at
+                   where a.borrower_id = b.borrower_id and a.status = 'refused' and a.refusal <> $2) as refused_at
            from borrower b where b.borrower_id = any($1) and b.person_key_sealed is not null
            order by b.borrower_id for share of b"#,
-        &ids
+        &ids,
+        OwnReason::FunderSilent.code()
     )
     .fetch_all(connection)
     .await

@@ -13,7 +13,7 @@ use uuid::Uuid;
 
 use super::actions;
 use super::line_h5::why_unusable;
-use super::model::{AGE_MIN, Application, ApplicationState, ApplyRefusal, ApplyRequest, REAPPLY_AFTER};
+use super::model::{AGE_MIN, Application, ApplicationState, ApplyRefusal, ApplyRequest};
 use crate::app::App;
 use crate::base::id::{self, BorrowerId, ProductId};
 use crate::base::person::{Mobile, ResidentId};
@@ -225,7 +225,7 @@ async fn find_standing(app: &App, application: &Application) -> anyhow::Result<O
             })
         }
         ApplicationState::Refused { reason } => {
-            let again_on = BusinessDay::at(application.created_at).plus_days(REAPPLY_AFTER);
+            let again_on = application.again_on();
             // The day that an application is taken on: it ends with its close, and not at midnight.
             let today = business_day::store::today(&mut *app.pool.acquire().await?).await?;
             (today < again_on).then_some(Standing::Refused { reason, again_on })

@@ -5,6 +5,7 @@ use sha2::{Digest, Sha256};
 use uuid::Uuid;
 
 use super::facts::{CardHistory, Facts};
+use super::verdict::OwnReason;
 use crate::base::id::{ApplicationId, BorrowerId, FunderId, LineId, ProductId};
 use crate::base::{BusinessDay, Fen};
 use crate::borrower::Agreement;
@@ -14,7 +15,8 @@ use crate::product::Terms;
 /// Who may apply.
 pub const AGE_MIN: u32 = 18;
 
-/// Days after a refused application before the next one is taken: what it was refused for does not change sooner.
+/// Days after a refused application before the next one is taken: what it was refused for does not change sooner. A funder's silence
+/// says nothing of the applicant, and nobody waits for that.
 pub const REAPPLY_AFTER: u32 = 30;
 
 /// A request for a line.
@@ -196,7 +198,7 @@ pub struct Applicant {
     pub lines_with: Vec<FunderId>,
     /// Products with an application that is not decided.
     pub open_applications: Vec<ProductId>,
-    /// The day of the latest application that was refused.
+    /// The day of the latest application that was refused, for anything but the funder's silence.
     pub refused_on: Option<BusinessDay>,
 }
 
@@ -274,6 +276,15 @@ impl Application {
         }
     }
 
+    /// The day from which on another one is taken once this one was refused. Who had a silent funder is shown so until that day is over.
+    pub fn again_on(&self) -> BusinessDay {
+        let is_silence = self.refusal.as_deref() == Some(OwnReason::FunderSilent.code());
+        match self.proposal.as_ref().filter(|_| is_silence) {
+            Some(proposal) => BusinessDay::at(proposal.answer_by).next(),
+            None => BusinessDay::at(self.created_at).plus_days(REAPPLY_AFTER),
+        }
+    }
+
     pub fn state(&self) -> ApplicationState {
         let reason = |reason: &Option<String>| reason.clone().unwrap_or_default();
         match self.status {
@@ -313,7 +324,7 @@ pub enum ApplyRefusal {
     ApplicationOpen,
     #[error("there is a line with this funder already")]
     LineOpen,
-    #[error("an application was refused less than {REAPPLY_AFTER} days ago")]
+    #[error("the last application was refused: the next one is taken {REAPPLY_AFTER} days after it was made")]
     RefusedLately,
     #[error("this key was used for another application")]
     KeyReused,

@@ -8,7 +8,7 @@ use fenqi::app::App;
 use fenqi::base::Fen;
 use fenqi::base::id::{BorrowerId, ProductId};
 use fenqi::credit::actions::{self, PersonDecision, PersonVerdict};
-use fenqi::credit::{ApplicationState, Applied, RiskHook};
+use fenqi::credit::{ApplicationState, Applied, ApplyRequest, RiskHook};
 use fenqi::jobs::{JobKind, dispatch};
 use fenqi::partner::key::Algorithm;
 use fenqi::product;
@@ -149,6 +149,12 @@ async fn a_silent_funder_is_taken_to_refuse_and_its_late_answer_has_its_own_code
     let mut browser = Browser::open(&place.app).await;
     shopper::sign_in(&mut browser, &place.app, borrower_id).await;
     browser.get("/apply").await.shows("The lender has not approved the application in time.");
+    // That says nothing about the applicant, who need not wait for it as for another refusal.
+    browser.get("/apply").await.shows("You may apply again from 8 January 2026 on.");
+    sqlx::query("update business_day set today = '2026-01-08'").execute(&place.app.pool).await.unwrap();
+    browser.get("/apply").await.hides("The lender has not approved the application in time.");
+    let again = ApplyRequest { idempotency_key: "again".into(), ..request(borrower_id, place.product, Some(steady())) };
+    assert_eq!(actions::apply(&place.app, again).await.unwrap().state, ApplicationState::WithFunder);
 }
 
 #[sqlx::test(migrator = "fenqi::MIGRATOR")]

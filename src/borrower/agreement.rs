@@ -28,7 +28,7 @@ pub struct Wording {
 }
 
 /// The version of the texts in `web/agreements`; it changes with any of them.
-const VERSION: &str = "2026-02";
+const VERSION: &str = "2026-11";
 
 static WORDINGS: LazyLock<[Wording; 5]> = LazyLock::new(|| {
     Agreement::ALL.map(|agreement| {
@@ -94,5 +94,15 @@ mod tests {
             assert!(wording.body.contains(&format!("版本：{}", wording.version)), "{}", agreement.name());
             assert_eq!(Agreement::from_name(agreement.name()), Some(agreement));
         }
+    }
+
+    #[test]
+    fn what_is_charged_and_taken_is_agreed_to() {
+        // Products without a contract rate charge a rate a day.
+        let credit = Agreement::Credit.wording().body;
+        assert!(credit.contains("合同利率倍数或者日利率") && credit.contains("宽限期"));
+        // More than a bill asks for is taken where the borrower pays early.
+        let withholding = Agreement::Withholding.wording().body;
+        assert!(withholding.contains("主动还款或者提前结清的，不超过其确认的金额") && withholding.contains("罚息"));
     }
 }

@@ -81,7 +81,7 @@ impl OrderView {
     responses((status = 201, body = OrderView)), security(("signature" = ["orders:write"])),
     extensions(("x-problems" = json!([
         "merchant_not_active", "order_reference_taken", "order_reference_malformed", "order_expiry_out_of_bounds",
-        "amount_not_sold"
+        "amount_not_sold", "amount_out_of_bounds"
     ]))))]
 pub async fn create_order(
     State(app): State<App>,

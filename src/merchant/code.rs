@@ -69,7 +69,7 @@ pub enum CodeRefusal {
     UnknownMerchant,
     #[error("the merchant is {status:?}, not active")]
     MerchantNotActive { status: MerchantStatus },
-    #[error("an order's amount is a whole number of fen from 1 to {}", Fen::MAX.get())]
+    #[error("an order's amount is a whole number of fen from 1 to {}", ORDER_AMOUNT_MAX.get())]
     AmountOutOfBounds,
     #[error("no plan is sold at the merchant for this amount, so nobody could pay the order")]
     AmountNotSold,
@@ -83,6 +83,8 @@ pub enum CodeRefusal {
 
 /// Fits the reference label of the merchant-presented payload.
 const ORDER_REFERENCE_CHARS_MAX: usize = 25;
+/// Ten digits of yuan, a point and two decimals: what the merchant-presented payload holds of an amount.
+const ORDER_AMOUNT_MAX: Fen = Fen::new(999_999_999_999);
 /// An order code is for a sale under way, not a standing invoice.
 const ORDER_DAYS_MAX: i64 = 30;
 
@@ -110,7 +112,7 @@ impl Refusal for CodeRefusal {
 impl Order {
     /// What its code would be, or why it is no order.
     pub fn code_kind(&self, now: DateTime<Utc>) -> Result<CodeKind, CodeRefusal> {
-        if !self.amount.is_positive() || self.amount > Fen::MAX {
+        if !self.amount.is_positive() || self.amount > ORDER_AMOUNT_MAX {
             return Err(CodeRefusal::AmountOutOfBounds);
         }
         let is_plain = |byte: u8| byte.is_ascii_alphanumeric() || byte == b'-' || byte == b'_';
@@ -248,6 +250,22 @@ mod tests {
         assert_eq!(open.check(presented(9_900)), Ok(()));
         assert_eq!(open.check(presented(9_901)), Err(CodeRefusal::OrderAmountDiffers { expected: Fen::new(9_900) }));
         assert_eq!(order("2026-03-02T02:00:00Z").check(presented(9_900)), Err(CodeRefusal::OrderExpired));
+    }
+
+    #[test]
+    fn the_greatest_order_has_its_payload() {
+        let merchant = MerchantOnCode {
+            name: "老王面馆".into(),
+            category: Category::Dining,
+            latin_name: "LAO WANG NOODLES".into(),
+            latin_city: "SHANGHAI".into(),
+        };
+        let of = |amount| {
+            let kind = CodeKind::Order { amount, reference: "A-1".into(), expires_at: DateTime::UNIX_EPOCH };
+            Code { kind, ..order("2026-03-02T02:00:01Z") }.merchant_presented(&merchant)
+        };
+        assert!(of(ORDER_AMOUNT_MAX).is_ok_and(|payload| payload.contains("54139999999999.99")));
+        assert!(of(ORDER_AMOUNT_MAX + Fen::new(1)).is_err());
     }
 
     #[test]

@@ -321,6 +321,8 @@ async fn an_order_that_no_plan_is_for_is_refused_and_one_that_was_opened_before_
         let refused = desk.post("/merchant/orders", &format!("o-{number}"), &order("A-1", fen)).await;
         assert_eq!(refused.problem(), (422, "amount_not_sold".into()), "{fen}");
     }
+    let large = desk.post("/merchant/orders", "o-9", &order("A-1", 1_000_000_000_000)).await;
+    assert_eq!(large.problem(), (422, "amount_out_of_bounds".into()));
     assert_eq!(town.fen("select count(*) from merchant_code").await, 0);
     let made = desk.post("/merchant/orders", "o-10", &order("A-1", 10_000)).await.ok();
     for product in ["harbour-standard", "harbour-free", "harbour-shared-fee"] {

@@ -171,6 +171,9 @@ async fn an_order_code_is_opened_once(pool: PgPool) {
     let other = Order { amount: Fen::new(1), ..order.clone() };
     let taken = refusal(open(&other).await);
     assert_eq!(taken, CodeRefusal::ReferenceTaken { reference: "A-1".into() });
+    // More than a payload of EMVCo holds could never be drawn.
+    let large = Order { reference: "A-2".into(), amount: Fen::new(1_000_000_000_000), ..order.clone() };
+    assert_eq!(refusal(open(&large).await), CodeRefusal::AmountOutOfBounds);
 }
 
 #[sqlx::test(migrator = "fenqi::MIGRATOR")]

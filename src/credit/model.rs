@@ -15,8 +15,8 @@ use crate::product::Terms;
 /// Who may apply.
 pub const AGE_MIN: u32 = 18;
 
-/// Days after a refused application before the next one is taken: what it was refused for does not change sooner. A funder's silence
-/// says nothing of the applicant, and nobody waits for that.
+/// Days after a refused application before the next one is taken: what it was refused for does not change sooner. A funder's
+/// silence says nothing of the applicant, and nobody waits for that.
 pub const REAPPLY_AFTER: u32 = 30;
 
 /// A request for a line.
@@ -276,7 +276,8 @@ impl Application {
         }
     }
 
-    /// The day from which on another one is taken once this one was refused. Who had a silent funder is shown so until that day is over.
+    /// The day from which on another one is taken once this one was refused. Whoever had a silent funder is shown that until the
+    /// day is over.
     pub fn again_on(&self) -> BusinessDay {
         let is_silence = self.refusal.as_deref() == Some(OwnReason::FunderSilent.code());
         match self.proposal.as_ref().filter(|_| is_silence) {

@@ -93,8 +93,8 @@ pub async fn check_apart(text: String) -> anyhow::Result<Result<(Terms, Proof), 
 
 /// Publishes a text as the next version of its product and takes the version before it off sale.
 ///
-/// The same text again is the same version. Loans and lines keep the version that they were made under. What is valid later is not
-/// published while another version is sold.
+/// The same text again is the same version. Loans and lines keep the version that they were made under. What is valid later is
+/// not published while another version is sold.
 pub async fn publish(app: &App, text: &str) -> Outcome<PublishedVersion, ProductRefusal> {
     let published = publish_all(app, &[text]).await.map_err(|fault| fault.map_refusal(|(_, refusal)| refusal))?;
     Ok(published.into_iter().next().context("one text gives one version")?)
@@ -154,7 +154,7 @@ async fn publish_one(
     Ok(PublishedVersion { product_id, code: terms.code, version, already_published, proof })
 }
 
-/// Terms take the version before them off sale, which may not be sold yet themselves: nothing would be sold until their first day.
+/// Terms that are not valid yet would take the version before them off sale: nothing would be sold until their first day.
 async fn refuse_gap(connection: &mut PgConnection, app: &App, terms: &Terms) -> Outcome<(), ProductRefusal> {
     let today = business_day::store::find_today(connection).await?;
     let Some(today) = today.filter(|today| terms.valid_from > today.date()) else { return Ok(()) };

@@ -172,7 +172,7 @@ async fn an_order_code_is_opened_once(pool: PgPool) {
     let taken = refusal(open(&other).await);
     assert_eq!(taken, CodeRefusal::ReferenceTaken { reference: "A-1".into() });
     // More than a payload of EMVCo holds could never be drawn.
-    let large = Order { reference: "A-2".into(), amount: Fen::new(1_000_000_000_000), ..order.clone() };
+    let large = Order { reference: "A-2".into(), amount: Fen::new(1_000_000_000_000), ..order };
     assert_eq!(refusal(open(&large).await), CodeRefusal::AmountOutOfBounds);
 }
 

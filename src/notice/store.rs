@@ -11,9 +11,9 @@ use crate::base::BusinessDay;
 /// The most that one page of a list holds.
 pub const PAGE_MAX: i64 = 100;
 
-/// Raises notices in the caller's transaction, one statement for those that are told each time and one for those that are told
-/// once, and puts those that an SMS is right for, or that the borrower wants in WeChat, into the outbox. What a funder or operator
-/// was told before that day is left alone.
+/// Raises notices in the caller's transaction, one statement for those who are told each time and one for those who are told once.
+/// What an SMS is right for, or what its borrower wants in WeChat, goes into the outbox as well. What a funder or operator was told
+/// before that day is left alone.
 pub async fn raise(connection: &mut PgConnection, notices: &[Notice]) -> sqlx::Result<()> {
     let (once, each_time): (Vec<&Notice>, Vec<&Notice>) =
         notices.iter().partition(|notice| notice.audience.is_told_once());
@@ -26,30 +26,21 @@ pub async fn raise(connection: &mut PgConnection, notices: &[Notice]) -> sqlx::R
     Ok(())
 }
 
-/// Looking for an earlier one, and leaving a way back, costs every row twice: only for those who are told once.
+/// Funders and operators read their notices here: nothing goes into the outbox. Looking for an earlier one, and leaving a way back,
+/// costs every row twice: only for those who are told once.
 async fn insert_once(connection: &mut PgConnection, columns: Columns<'_>) -> sqlx::Result<()> {
     sqlx::query!(
-        "with raised as (
-             insert into notice (audience, recipient_id, kind, body, business_day, created_at)
-             select n.audience, n.recipient_id, n.kind, n.body::jsonb, ($5::date[])[n.place], ($6::timestamptz[])[n.place]
-             from unnest($1::text[], $2::uuid[], $3::text[], $4::text[]) with ordinality
-                  as n(audience, recipient_id, kind, body, place)
-             on conflict do nothing
-             returning audience, recipient_id, kind, body, created_at)
-         insert into outbox (partner, kind, object_id, body, created_at, next_attempt_at)
-         select 'sms', kind, recipient_id, body, created_at, created_at
-         from raised where audience = 'borrower' and kind = any($7)
-         union all
-         select 'wechat', r.kind, r.recipient_id, r.body, r.created_at, r.created_at
-         from raised r join wechat_subscription s on s.borrower_id = r.recipient_id and s.kind = r.kind
-         where r.audience = 'borrower' and s.wanted and s.allowed > 0",
+        "insert into notice (audience, recipient_id, kind, body, business_day, created_at)
+         select n.audience, n.recipient_id, n.kind, n.body::jsonb, ($5::date[])[n.place], ($6::timestamptz[])[n.place]
+         from unnest($1::text[], $2::uuid[], $3::text[], $4::text[]) with ordinality
+              as n(audience, recipient_id, kind, body, place)
+         on conflict do nothing",
         &columns.audience as &[&str],
         &columns.recipient_id as &[Option<Uuid>],
         &columns.kind as &[&str],
         &columns.body,
         &columns.business_day,
         &columns.created_at,
-        &SHORT_MESSAGES as &[&str],
     )
     .execute(connection)
     .await?;

@@ -61,7 +61,11 @@ async fn statements_that_are_being_cut_keep_nobody_waiting_but_a_refund(pool: Pg
     let planned = bill::close::plan(&mut *town.app.pool.acquire().await.unwrap(), day, 1).await.unwrap();
     assert_eq!(planned, AccountRange::cut_at(&[later]));
     let mut chunk = fenqi::database::begin(&town.app.pool).await.unwrap();
-    assert!(bill::close::run(&mut chunk, &town.app, day, AccountRange::ALL).await.unwrap() > 0);
+    // Of one line first: whatever is there already keeps nothing else from being cut.
+    let first = AccountRange { from: lines[0].uuid(), to: lines[0].uuid() };
+    for range in [first, AccountRange::ALL] {
+        assert!(bill::close::run(&mut chunk, &town.app, day, range).await.unwrap() > 0, "{range:?}");
+    }
 
     at_once("a purchase", town.buy(vec![town.wish(lines[0], "a-1", 20_000, PLAN)])).await;
     let transfer =
@@ -86,6 +90,8 @@ async fn statements_that_are_being_cut_keep_nobody_waiting_but_a_refund(pool: Pg
 
     close_day(&town.app, day).await.unwrap();
     assert_eq!(town.fen("select count(*) from bill where statement_on = '2026-03-10'").await, 2);
+    let told = "select count(*) from notice where kind = 'bill_issued' and business_day = '2026-03-10'";
+    assert_eq!(town.fen(told).await, 2, "each is told once, however often they are cut");
     town.assert_whole("after the close").await;
 }
 

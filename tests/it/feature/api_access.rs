@@ -95,6 +95,10 @@ async fn a_nonce_is_used_once_over_all_nodes_and_a_revoked_key_ends_on_each(pool
     let again = there.send_stamped("GET", "/me", &stamp, &[], "").await;
     there.believe(&again);
     assert_eq!(again.problem(), (401, "nonce_reused".into()));
+    let (draft, key) = (json!({ "terms_text": "code = 1" }), [("idempotency-key", "d-1")]);
+    let keyed = there.send_stamped("POST", "/funder/product-drafts", &stamp, &key, &draft.to_string()).await;
+    assert_eq!(keyed.problem(), (401, "nonce_reused".into()));
+    assert_eq!(keys_taken(&app).await, 0);
     assert_eq!(there.get("/me").await.status, 200);
 
     let next = desk.with(desk::add_key(&app, "harbour-core", "H-2", Algorithm::Sm2Sm3).await);
@@ -268,6 +272,14 @@ async fn a_rate_is_counted_over_all_nodes(pool: PgPool) {
     there.believe(&refused);
     assert_eq!(refused.problem(), (429, "rate_exceeded".into()), "the other node knows of the call at this one");
     assert_eq!(ask(&desk).await.problem(), (429, "rate_exceeded".into()));
+    let keyed = desk.post("/funder/product-drafts", "d-1", &json!({ "terms_text": "code = 1" })).await;
+    assert_eq!(keyed.problem(), (429, "rate_exceeded".into()));
+    assert_eq!(keys_taken(&app).await, 0);
+}
+
+/// Idempotency keys that are taken; whoever is not let in takes none.
+async fn keys_taken(app: &App) -> i64 {
+    sqlx::query_scalar("select count(*) from api_answer").fetch_one(&app.pool).await.unwrap()
 }
 
 fn another_node(app: &App) -> Arc<Directory> {

@@ -103,10 +103,12 @@ pub async fn keep_answers(connection: &mut PgConnection, kept: &[(Keyed, KeptAns
     };
     let bodies: Vec<&[u8]> = kept.iter().map(|(_, answer)| answer.body.as_slice()).collect();
     sqlx::query!(
+        // In the order in which keys are taken: those who ask again meet these rows, and whoever is let in beside them would fail, too.
         "update api_answer a set status = k.status, content_type = k.content_type, location = k.location, etag = k.etag,
                 body = k.body
-         from unnest($1::uuid[], $2::text[], $3::smallint[], $4::text[], $5::text[], $6::text[], $7::bytea[])
-              as k(partner_id, key, status, content_type, location, etag, body),
+         from (select * from unnest($1::uuid[], $2::text[], $3::smallint[], $4::text[], $5::text[], $6::text[], $7::bytea[])
+                             as kept(partner_id, key, status, content_type, location, etag, body)
+               order by partner_id, key) as k,
               (select set_config('synchronous_commit', 'off', true)) as quick
          where a.partner_id = k.partner_id and a.idempotency_key = k.key and a.status is null",
         &partner_ids,

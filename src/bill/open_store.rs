@@ -58,7 +58,7 @@ pub async fn load_open_rows(connection: &mut PgConnection, line_ids: &[Uuid]) ->
 
 impl OpenRow {
     /// The whole installment; `loan` is its own.
-    pub fn of(self, loan: &Loan) -> BilledInstallment {
+    pub fn with_terms_of(self, loan: &Loan) -> BilledInstallment {
         BilledInstallment {
             line_id: self.line_id,
             loan_id: self.loan_id,

@@ -11,8 +11,9 @@ use crate::overdue::OverdueSpan;
 
 /// The first line of every chunk but the first, where each chunk holds about `chunk_rows` open loans of these days of month.
 ///
-/// Walks along each day's agenda and notes only where a chunk begins: numbering all loans that are due would sort them and keep
-/// them, while no worker has begun.
+/// Walks along each day's agenda, a chunk at a step, and notes where each begins: to number all loans that are due would be to sort
+/// and keep them, while no worker has begun. Lines have their statements in the first 28 days, so that of the days of a month's end
+/// only one has any, and no two walks cut what is between them.
 pub async fn cut_agenda(
     connection: &mut PgConnection,
     statement_days: &[i16],
@@ -268,7 +269,7 @@ pub async fn save_installments(connection: &mut PgConnection, installments: &[&B
         installments.iter().map(|installment| get(installment).get()).collect()
     };
     sqlx::query!(
-        // Read by place: an array that is unnested costs three times as much a row.
+        // What has one size and is never null is read by its place: unnested, it costs three times as much a row.
         "update bill_line set principal_paid_fen = ($4::bigint[])[p.place], interest_paid_fen = ($5::bigint[])[p.place],
                 fee_paid_fen = ($6::bigint[])[p.place], penalty_paid_fen = ($7::bigint[])[p.place],
                 principal_returned_fen = ($8::bigint[])[p.place], interest_returned_fen = ($9::bigint[])[p.place],

@@ -130,10 +130,10 @@ pub async fn load_loans(connection: &mut PgConnection, loan_ids: &[LoanId]) -> s
     rows.into_iter().map(LoanRow::into_loan).collect()
 }
 
-/// Saves what may change on locked loans: what was paid and returned, the status, the schedule's version and end.
+/// Saves what may change on loans whose lines are locked: what was paid and returned, the status, the schedule's version and end.
 pub async fn save_loans(connection: &mut PgConnection, loans: &[Loan]) -> sqlx::Result<()> {
     sqlx::query!(
-        // Read by place: an array that is unnested costs three times as much a row.
+        // What has one size and is never null is read by its place: unnested, it costs three times as much a row.
         "update loan set principal_paid_fen = ($3::bigint[])[changed.place],
                 principal_returned_fen = ($4::bigint[])[changed.place], status = changed.status,
                 last_statement_on = ($6::date[])[changed.place], schedule_version = ($7::int[])[changed.place],

@@ -72,7 +72,7 @@ impl Batch {
             let loan = loan_of.get(&row.loan_id).with_context(|| format!("{} does not exist", row.loan_id))?;
             let product = app.catalogue.get(&mut *connection, loan.product_id, loan.product_version).await?;
             if let Some(account) = self.accounts.get_mut(&row.line_id) {
-                account.installments.push(OpenInstallment::new(row.of(loan), product));
+                account.installments.push(OpenInstallment::new(row.with_terms_of(loan), product));
             }
         }
         for loan in loans {

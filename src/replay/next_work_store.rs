@@ -5,8 +5,8 @@ use sqlx::PgConnection;
 
 use super::next_work::NextWork;
 
-/// Each part asks for no more than the work itself looks for, without its finer conditions: what it names without a time of its own
-/// may be found at once.
+/// Each part is the work's own query without its finer conditions, so that it finds all that the work does, and rather more; what has no
+/// time of its own may be found at once. Whoever lets a kind of work look for more widens its part here.
 pub async fn load_next_work(connection: &mut PgConnection, now: DateTime<Utc>) -> sqlx::Result<NextWork> {
     sqlx::query_as!(
         NextWork,

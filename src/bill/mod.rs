@@ -2,7 +2,6 @@
 
 pub mod model;
 pub mod store;
-pub mod open_store;
 pub mod given_back_store;
 pub mod own_store;
 pub mod own_actions;
@@ -16,7 +15,6 @@ pub mod api;
 pub use given_back_store::{BilledParts, add_given_back, load_billed_parts};
 pub use loan_h5::find as find_story;
 pub use model::{BilledInstallment, Parts, ReopenedBill};
-pub use open_store::load_open_rows;
 pub use own_actions::{LoanStory, all_installments, owed_by_line};
 pub use own_store::{Coming, OwnPending, find_coming, list_lines, list_outstanding, list_pending};
 pub use store::{

@@ -1,6 +1,6 @@
 //! One transaction's worth of receipts: lines locked and loaded together, decided one by one, written by table.
 
-use std::collections::{BTreeMap, HashMap};
+use std::collections::BTreeMap;
 
 use anyhow::Context;
 use chrono::{DateTime, Utc};
@@ -62,17 +62,15 @@ impl Batch {
 
     /// Loads what money for these lines may touch: open installments with their terms, and their loans.
     pub async fn load(&mut self, connection: &mut PgConnection, app: &App, line_ids: &[Uuid]) -> anyhow::Result<()> {
-        let open = bill::open_store::load_open_rows(&mut *connection, line_ids).await?;
-        let mut loan_ids: Vec<LoanId> = open.iter().map(|row| row.loan_id).collect();
+        let installments = bill::store::load_open_installments(&mut *connection, line_ids).await?;
+        let mut loan_ids: Vec<LoanId> = installments.iter().map(|billed| billed.loan_id).collect();
         loan_ids.sort_unstable();
         loan_ids.dedup();
         let loans = loan::store::load_loans(&mut *connection, &loan_ids).await?;
-        let loan_of: HashMap<LoanId, &Loan> = loans.iter().map(|loan| (loan.loan_id, loan)).collect();
-        for row in open {
-            let loan = loan_of.get(&row.loan_id).with_context(|| format!("{} does not exist", row.loan_id))?;
-            let product = app.catalogue.get(&mut *connection, loan.product_id, loan.product_version).await?;
-            if let Some(account) = self.accounts.get_mut(&row.line_id) {
-                account.installments.push(OpenInstallment::new(row.with_terms_of(loan), product));
+        for billed in installments {
+            let product = app.catalogue.get(&mut *connection, billed.product_id, billed.product_version).await?;
+            if let Some(account) = self.accounts.get_mut(&billed.line_id) {
+                account.installments.push(OpenInstallment::new(billed, product));
             }
         }
         for loan in loans {

@@ -153,11 +153,11 @@ struct Collector {
 }
 
 async fn decide_forever(app: App, queue: mpsc::Receiver<Waiting>) {
-    let lanes = (app.pool.options().get_max_connections() / CONNECTIONS_PER_LANE).clamp(1, LANES_MAX);
+    let as_many = (app.pool.options().get_max_connections() / CONNECTIONS_PER_LANE).clamp(1, LANES_MAX);
     // Nodes begin anywhere, so that they seldom meet on a slice; where they do, they take turns.
     let first = rand::random_range(0..SLICES);
-    let on_slices = (0..lanes as i16).map(|lane| Lane::on_slice((first + lane) % SLICES)).collect();
-    let lanes = Arc::new(Semaphore::new(lanes as usize));
+    let on_slices = (0..as_many as i16).map(|lane| Lane::on_slice((first + lane) % SLICES)).collect();
+    let lanes = Arc::new(Semaphore::new(as_many as usize));
     let node = Node { app, lanes: Mutex::new(on_slices), busy: Mutex::default(), ended: Notify::new() };
     let node = Arc::new(node);
     let mut collector = Collector { node: Arc::clone(&node), queue, is_closed: false, waiting: VecDeque::new() };
@@ -165,6 +165,8 @@ async fn decide_forever(app: App, queue: mpsc::Receiver<Waiting>) {
         let Some((batch, in_flight)) = collector.next_batch().await else { break };
         tokio::spawn(Arc::clone(&node).decide(batch, in_flight, lane));
     }
+    // The last batches may not have begun yet: each takes a lane, which is there until it has.
+    let _ended = lanes.acquire_many(as_many).await;
     node.give_back().await;
 }
 

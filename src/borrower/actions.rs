@@ -286,33 +286,32 @@ pub async fn owes(app: &App, borrower_id: BorrowerId) -> anyhow::Result<Owes> {
 }
 
 /// Erases a person: the key is deleted, so that nothing sealed under it can be read again, and the ID number and mobile can
-/// no longer be found. Lines, loans and books stay, without a name.
-pub async fn erase(app: &App, borrower_id: BorrowerId) -> Outcome<(), BorrowerRefusal> {
-    let mut transaction = database::begin(&app.pool).await?;
-    let owes = store::hold_debts(&mut transaction, borrower_id).await?;
+/// no longer be found. Lines, loans and books stay, without a name. A caller that holds the day has locked the lines of the
+/// person before.
+pub async fn erase(connection: &mut PgConnection, app: &App, borrower_id: BorrowerId) -> Outcome<(), BorrowerRefusal> {
+    let owes = store::hold_debts(connection, borrower_id).await?;
     // After the lines, for which others wait who hold the day: who applies holds the day, and then the person.
-    let people = store::lock_people(&mut transaction, &[borrower_id]).await?;
+    let people = store::lock_people(connection, &[borrower_id]).await?;
     let person = people.first().ok_or(Fault::Refused(BorrowerRefusal::BorrowerUnknown))?;
     // Whoever is erased can neither be paid nor told what was decided.
-    let is_open = store::has_open_business(&mut transaction, borrower_id).await?;
+    let is_open = store::has_open_business(connection, borrower_id).await?;
     if owes == Owes::Something || is_open {
         return Err(Fault::Refused(BorrowerRefusal::StillOwing));
     }
     // A card whose number can no longer be read is paid nothing.
-    if store::has_money_in_transit(&mut transaction, borrower_id).await? {
+    if store::has_money_in_transit(connection, borrower_id).await? {
         return Err(Fault::Refused(BorrowerRefusal::MoneyInTransit));
     }
     let key = app.vault.open_person_key(borrower_id.uuid(), &person.person_key_sealed).map_err(anyhow::Error::from)?;
     let id_number = key.open(Field::IdNumber, &person.id_number_sealed).map_err(anyhow::Error::from)?;
     let mobile = key.open(Field::Mobile, &person.mobile_sealed).map_err(anyhow::Error::from)?;
-    store::release_id_number(&mut transaction, &app.vault.index(Indexed::IdNumber, &id_number)).await?;
-    store::release_mobiles(&mut transaction, &[(mobile_index(&app.vault, &mobile), borrower_id)]).await?;
-    pin_store::delete(&mut transaction, borrower_id).await?;
-    openid_store::release(&mut transaction, borrower_id).await?;
-    openid_store::delete(&mut transaction, borrower_id).await?;
-    subscription_store::delete(&mut transaction, borrower_id).await?;
-    store::delete_person_key(&mut transaction, borrower_id).await?;
-    transaction.commit().await?;
+    store::release_id_number(connection, &app.vault.index(Indexed::IdNumber, &id_number)).await?;
+    store::release_mobiles(connection, &[(mobile_index(&app.vault, &mobile), borrower_id)]).await?;
+    pin_store::delete(connection, borrower_id).await?;
+    openid_store::release(connection, borrower_id).await?;
+    openid_store::delete(connection, borrower_id).await?;
+    subscription_store::delete(connection, borrower_id).await?;
+    store::delete_person_key(connection, borrower_id).await?;
     Ok(())
 }
 

@@ -1,7 +1,10 @@
 //! Closing an account: whatever is owed either way stands against it; then unused lines are closed and the person is erased.
 
+use sqlx::PgConnection;
+
 use super::application_store;
 use super::change::Change;
+use super::line::LineStatus;
 use super::line_actions::{self, ManualChange};
 use super::own_store;
 use super::store;
@@ -9,9 +12,10 @@ use crate::app::App;
 use crate::base::Fen;
 use crate::base::id::{BorrowerId, LineId};
 use crate::bill;
-use crate::borrower::BorrowerRefusal;
-use crate::borrower::actions::{erase, owes};
 use crate::borrower::card::Owes;
+use crate::borrower::{BorrowerRefusal, erase, owes};
+use crate::business_day;
+use crate::database;
 use crate::error::{Fault, Outcome};
 
 /// Everything that stands against closing an account.
@@ -79,20 +83,30 @@ pub async fn debts(app: &App, borrower_id: BorrowerId) -> anyhow::Result<Debts> 
     })
 }
 
-/// Closes a person's lines and erases the person. Whoever calls has made sure who asks. Repeating it after a crash goes on where it was.
+/// Closes a person's lines and erases the person, or does nothing. Whoever calls has made sure who asks.
 pub async fn close_account(app: &App, borrower_id: BorrowerId) -> Outcome<(), BorrowerRefusal> {
-    // Asked before any line is closed: a person who stays keeps the lines.
     debts(app, borrower_id).await?.check().map_err(Fault::Refused)?;
-    let lines = store::list_open_lines(&mut *app.pool.acquire().await?, borrower_id).await?;
-    for line in lines {
-        match line_actions::change_line(app, closing(line.line_id)).await {
-            Ok(_) => {}
-            // Somebody bought something at this very moment.
-            Err(Fault::Refused(_)) => return Err(Fault::Refused(BorrowerRefusal::StillOwing)),
-            Err(Fault::Failed(failure)) => return Err(Fault::Failed(failure)),
-        }
+    let mut transaction = database::begin(&app.pool).await?;
+    let closed = close_and_erase(&mut transaction, app, borrower_id).await;
+    database::end(transaction, closed).await
+}
+
+/// In one transaction: who applies for something meanwhile stays, and keeps the lines.
+async fn close_and_erase(
+    connection: &mut PgConnection,
+    app: &App,
+    borrower_id: BorrowerId,
+) -> Outcome<(), BorrowerRefusal> {
+    // All of them, as whoever erases locks them all, and the day is held after that.
+    let lines = store::lock_lines_of(connection, borrower_id).await?;
+    let day = business_day::store::hold_today(connection).await?;
+    for line in lines.into_iter().filter(|line| line.status != LineStatus::Closed) {
+        let manual = closing(line.line_id);
+        // Somebody bought something at this very moment.
+        let closed = line_actions::change_locked(connection, app, (line, day), manual).await;
+        closed.map_err(|fault| fault.map_refusal(|_| BorrowerRefusal::StillOwing))?;
     }
-    erase(app, borrower_id).await
+    erase(connection, app, borrower_id).await
 }
 
 fn closing(line_id: LineId) -> ManualChange {

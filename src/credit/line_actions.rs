@@ -1,9 +1,12 @@
 //! Changing a line by hand: freeze, unfreeze, another limit, the end.
 
+use sqlx::PgConnection;
+
 use super::change::{self, Change, LineRefusal, Note};
 use super::line::{Line, LineStatus};
 use super::store;
 use crate::app::App;
+use crate::base::BusinessDay;
 use crate::base::id::LineId;
 use crate::business_day;
 use crate::database;
@@ -24,9 +27,21 @@ pub struct ManualChange {
 pub async fn change_line(app: &App, manual: ManualChange) -> Outcome<Line, LineRefusal> {
     let mut transaction = database::begin(&app.pool).await?;
     let line = store::lock_lines(&mut transaction, &[manual.line_id]).await?.pop();
-    let mut line = line.ok_or(Fault::Refused(LineRefusal::LineUnknown))?;
+    let line = line.ok_or(Fault::Refused(LineRefusal::LineUnknown))?;
     let day = business_day::store::hold_today(&mut transaction).await?;
-    let product = app.catalogue.get(&mut transaction, line.product_id, line.product_version).await?;
+    let changed = change_locked(&mut transaction, app, (line, day), manual).await?;
+    transaction.commit().await?;
+    Ok(changed)
+}
+
+/// The same in the caller's transaction, which has locked the line, and then the day.
+pub(super) async fn change_locked(
+    connection: &mut PgConnection,
+    app: &App,
+    (mut line, day): (Line, BusinessDay),
+    manual: ManualChange,
+) -> Outcome<Line, LineRefusal> {
+    let product = app.catalogue.get(connection, line.product_id, line.product_version).await?;
     match manual.change {
         Change::Limit(limit) if limit > product.terms.line.limit_max_fen => {
             return Err(Fault::Refused(LineRefusal::LimitOutOfBounds));
@@ -35,17 +50,16 @@ pub async fn change_line(app: &App, manual: ManualChange) -> Outcome<Line, LineR
     }
     // All principal may be paid, and interest or penalty left: who owes it keeps this line, and gets no other one beside it.
     let ends = manual.change == Change::Close && line.status != LineStatus::Closed;
-    if ends && !store::find_owing(&mut transaction, &[manual.line_id]).await?.is_empty() {
+    if ends && !store::find_owing(connection, &[manual.line_id]).await?.is_empty() {
         return Err(Fault::Refused(LineRefusal::LineInUse));
     }
     let reason = format!("person:{}: {}", manual.person, manual.reason);
     let note = Note { reason, source_id: None, day, at: app.clock.now() };
     if let Some(entry) = line.apply(manual.change, note).map_err(Fault::Refused)? {
         let message = change::line_changed(&product.terms.funder, &line, &entry);
-        store::save_lines(&mut transaction, std::slice::from_ref(&line), std::slice::from_ref(&entry)).await?;
-        outbox::store::enqueue(&mut transaction, &[message]).await?;
-        notice::raise(&mut transaction, &change::told(&line, &entry)).await?;
+        store::save_lines(connection, std::slice::from_ref(&line), std::slice::from_ref(&entry)).await?;
+        outbox::store::enqueue(connection, &[message]).await?;
+        notice::raise(connection, &change::told(&line, &entry)).await?;
     }
-    transaction.commit().await?;
     Ok(line)
 }

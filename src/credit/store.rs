@@ -34,6 +34,14 @@ pub async fn lock_lines(connection: &mut PgConnection, line_ids: &[LineId]) -> s
     rows.into_iter().map(LineRow::into_line).collect()
 }
 
+/// Locks all lines of a person, closed ones too.
+pub async fn lock_lines_of(connection: &mut PgConnection, borrower_id: BorrowerId) -> sqlx::Result<Vec<Line>> {
+    let rows = select_lines!("where borrower_id = $1 order by line_id for update", borrower_id.uuid())
+        .fetch_all(connection)
+        .await?;
+    rows.into_iter().map(LineRow::into_line).collect()
+}
+
 /// Reads a line without locking it.
 pub async fn find_line(connection: &mut PgConnection, line_id: LineId) -> sqlx::Result<Option<Line>> {
     let row = select_lines!("where line_id = $1", line_id.uuid()).fetch_optional(connection).await?;

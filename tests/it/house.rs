@@ -9,8 +9,11 @@ use chrono::{NaiveTime, TimeDelta};
 use fenqi::access::Directory;
 use fenqi::access::address::AddressList;
 use fenqi::app::App;
+use fenqi::base::id::BorrowerId;
 use fenqi::base::{BusinessDay, Clock, WorkingCalendar};
+use fenqi::borrower::{self, BorrowerRefusal};
 use fenqi::credit::RiskHook;
+use fenqi::error::Outcome;
 use fenqi::merchant::OrderDesk;
 use fenqi::outbox::DeliverySettings;
 use fenqi::page::Site;
@@ -154,4 +157,11 @@ pub fn other_database(url: &str, name: &str) -> String {
     let (address, query) = url.split_once('?').unwrap_or((url, ""));
     let server = address.rsplit_once('/').unwrap().0;
     format!("{server}/{name}?{query}")
+}
+
+/// Erases a person, all by itself.
+pub async fn erase(app: &App, borrower_id: BorrowerId) -> Outcome<(), BorrowerRefusal> {
+    let mut transaction = fenqi::database::begin(&app.pool).await?;
+    let erased = borrower::erase(&mut transaction, app, borrower_id).await;
+    fenqi::database::end(transaction, erased).await
 }

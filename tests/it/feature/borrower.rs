@@ -313,7 +313,7 @@ async fn an_erased_person_cannot_be_read_or_found(pool: PgPool) {
     let application =
         ApplyRequest { limit_requested: Some(Fen::new(100_000)), ..request(borrower_id, product, Some(steady())) };
     credit_actions::apply(&app, application).await.unwrap();
-    assert_eq!(refused(actions::erase(&app, borrower_id).await), BorrowerRefusal::StillOwing);
+    assert_eq!(refused(house::erase(&app, borrower_id).await), BorrowerRefusal::StillOwing);
     sqlx::query("update credit_line set status = 'closed'").execute(&app.pool).await.unwrap();
     // Whoever is erased cannot be paid.
     let owed_back = "insert into payout (payout_id, kind, source_id, beneficiary_id, line_id, funder_id, amount_fen, status, pay_on,
@@ -322,22 +322,22 @@ async fn an_erased_person_cannot_be_read_or_found(pool: PgPool) {
                             '2026-01-05', now()
                      from credit_line";
     sqlx::query(owed_back).execute(&app.pool).await.unwrap();
-    assert_eq!(refused(actions::erase(&app, borrower_id).await), BorrowerRefusal::MoneyInTransit);
+    assert_eq!(refused(house::erase(&app, borrower_id).await), BorrowerRefusal::MoneyInTransit);
     // Nor can whoever was paid as the channel denies.
     let denied = "update payout set status = 'succeeded', bank_reference = 'B1', contradicted_attempt = 1,
                                     contradiction = 'we_succeeded_they_failed', contradicted_on = '2026-01-05'";
     sqlx::query(denied).execute(&app.pool).await.unwrap();
-    assert_eq!(refused(actions::erase(&app, borrower_id).await), BorrowerRefusal::MoneyInTransit);
+    assert_eq!(refused(house::erase(&app, borrower_id).await), BorrowerRefusal::MoneyInTransit);
     let in_transit = own_store::sum_in_transit(&mut app.pool.acquire().await.unwrap(), borrower_id).await.unwrap();
     assert_eq!(in_transit, (Fen::ZERO, Fen::new(1_200)));
     sqlx::query("delete from payout").execute(&app.pool).await.unwrap();
-    actions::erase(&app, borrower_id).await.unwrap();
+    house::erase(&app, borrower_id).await.unwrap();
 
     let keys: i64 =
         sqlx::query_scalar("select count(person_key_sealed) from borrower").fetch_one(&app.pool).await.unwrap();
     assert_eq!(keys, 0);
     assert_eq!(holder_of(&app, identity::mobile(1).reveal()).await, None);
-    assert_eq!(refused(actions::erase(&app, borrower_id).await), BorrowerRefusal::BorrowerUnknown);
+    assert_eq!(refused(house::erase(&app, borrower_id).await), BorrowerRefusal::BorrowerUnknown);
     assert_ne!(actions::register(&app, registration(&app, 1)).await.unwrap(), borrower_id);
 }
 
@@ -360,7 +360,7 @@ async fn nobody_is_erased_beside_an_application_or_comes_back_half(pool: PgPool)
         credit_actions::apply(&app, request(applicant, product, Some(steady()))),
         async {
             until_as_many_wait(&app.pool, 1).await;
-            actions::erase(&app, applicant).await
+            house::erase(&app, applicant).await
         },
         async {
             until_as_many_wait(&app.pool, 2).await;
@@ -376,7 +376,7 @@ async fn nobody_is_erased_beside_an_application_or_comes_back_half(pool: PgPool)
     let moved = Registration { mobile: identity::mobile(77), ..registration(&app, 2) };
     let held_up = holding_up(&app, "pin").await;
     let (erased, applied, registered, ()) = tokio::join!(
-        actions::erase(&app, leaving),
+        house::erase(&app, leaving),
         async {
             until_as_many_wait(&app.pool, 1).await;
             credit_actions::apply(&app, request(leaving, product, Some(steady()))).await
@@ -399,7 +399,7 @@ async fn nobody_is_erased_beside_an_application_or_comes_back_half(pool: PgPool)
     let leaving = ready(&app, 3).await;
     let held_up = holding_up(&app, "pin").await;
     let (erased, linked, ()) = tokio::join!(
-        actions::erase(&app, leaving),
+        house::erase(&app, leaving),
         async {
             until_as_many_wait(&app.pool, 1).await;
             openid_actions::link_openid(&app, leaving, "openid-3").await

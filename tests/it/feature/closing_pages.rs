@@ -1,7 +1,7 @@
 //! Closing the account by the pages: what stands against it, and the person who is not forgotten while it does.
 
 use fenqi::base::Fen;
-use fenqi::borrower::{self, BorrowerRefusal};
+use fenqi::borrower::BorrowerRefusal;
 use fenqi::credit::change::{Change, LineRefusal};
 use fenqi::credit::closing_actions;
 use fenqi::credit::line_actions::{ManualChange, change_line};
@@ -10,6 +10,7 @@ use fenqi::repayment;
 use fenqi::sandbox::{Fault, Scripted};
 use sqlx::PgPool;
 
+use super::authoriser::until_as_many_wait;
 use super::bill_pages::{billed, submit};
 use crate::house;
 use crate::shopper::{PIN, Shopper, sign_in};
@@ -25,7 +26,7 @@ async fn an_account_stays_while_interest_is_owed_though_all_principal_is_paid(po
     sqlx::raw_sql(paid).execute(&shopper.town.app.pool).await.unwrap();
     let (app, person) = (&shopper.town.app, shopper.borrower_id);
     assert_eq!(closing_actions::debts(app, person).await.unwrap().owed(), Fen::new(860));
-    for refused in [closing_actions::close_account(app, person).await, borrower::actions::erase(app, person).await] {
+    for refused in [closing_actions::close_account(app, person).await, house::erase(app, person).await] {
         assert!(matches!(refused, Err(Refused::Refused(BorrowerRefusal::StillOwing))), "{refused:?}");
     }
     let (line_id, change) = (shopper.line_id, Change::Close);
@@ -79,7 +80,7 @@ async fn closing_the_account_names_everything_that_is_owed_either_way(pool: PgPo
     // With the lines closed by themselves the person is not forgotten either.
     let status = "update credit_line set status = $1";
     sqlx::query(status).bind("closed").execute(&app.pool).await.unwrap();
-    let refused = borrower::actions::erase(app, person).await;
+    let refused = house::erase(app, person).await;
     assert!(matches!(refused, Err(Refused::Refused(BorrowerRefusal::MoneyInTransit))), "{refused:?}");
     sqlx::query(status).bind("active").execute(&app.pool).await.unwrap();
     assert_eq!(shopper.town.fen("select count(*) from credit_line where status = 'active'").await, 1);
@@ -121,9 +122,18 @@ async fn an_application_that_waits_keeps_the_account_and_its_lines(pool: PgPool)
                          decode(repeat('00', 32), 'hex'),
                          '{"age": 36, "limit_requested_fen": null, "history": null}', 'with_funder', $1, $1, 'scorecard', 100000, 'A'
                   from credit_line"#;
-    let now = shopper.town.app.clock.now();
-    sqlx::query(insert).bind(now).execute(&shopper.town.app.pool).await.unwrap();
-    let refused = closing_actions::close_account(&shopper.town.app, shopper.borrower_id).await;
+    let (app, person) = (&shopper.town.app, shopper.borrower_id);
+    // One that comes after everything was looked at, and before the person is erased.
+    let mut applying = fenqi::database::begin(&app.pool).await.unwrap();
+    sqlx::query("select from borrower for share").execute(&mut *applying).await.unwrap();
+    let (refused, ()) = tokio::join!(closing_actions::close_account(app, person), async {
+        until_as_many_wait(&app.pool, 1).await;
+        sqlx::query(insert).bind(app.clock.now()).execute(&mut *applying).await.unwrap();
+        applying.commit().await.unwrap();
+    });
+    assert!(matches!(refused, Err(Refused::Refused(BorrowerRefusal::StillOwing))), "{refused:?}");
+    assert_eq!(shopper.town.fen("select count(*) from credit_line where status = 'active'").await, 1);
+    let refused = closing_actions::close_account(app, person).await;
     assert!(matches!(refused, Err(Refused::Refused(BorrowerRefusal::ApplicationOpen))), "{refused:?}");
     assert_eq!(shopper.town.fen("select count(*) from credit_line where status = 'active'").await, 1);
     shopper.browser.get("/me/close").await.shows("An application waits for its decision");

@@ -2,7 +2,7 @@
 
 use std::process::{Command, Output, Stdio};
 
-use fenqi::borrower::actions::{erase, register};
+use fenqi::borrower::actions::register;
 use fenqi::cli::refuse_new_key;
 use fenqi::config::Config;
 use fenqi::demo::identity::registration;
@@ -176,7 +176,7 @@ async fn another_master_key_or_index_key_than_the_houses_is_refused(pool: PgPool
     let refused = Program::on(&pool).await.with("FENQI_INDEX_KEY", &"09".repeat(32)).refused(&["notices"]);
     assert!(refused.contains("set FENQI_INDEX_KEY to the one in force"), "{refused}");
     // Of somebody who was erased nothing is left to hold a key against.
-    erase(&app, borrower_id).await.unwrap();
+    house::erase(&app, borrower_id).await.unwrap();
     Program::on(&pool).await.with("FENQI_MASTER_KEY", &"08".repeat(32)).done(&["notices"]);
 }
 

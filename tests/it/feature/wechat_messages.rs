@@ -193,7 +193,7 @@ async fn what_wechat_will_not_take_is_not_tried_for_ever_and_its_silence_loses_n
     assert_eq!(place.allowed("withheld").await, (true, 0));
     place.allow(1).await;
     place.raise("withheld").await;
-    fenqi::borrower::actions::erase(&place.app, place.borrower_id).await.unwrap();
+    crate::house::erase(&place.app, place.borrower_id).await.unwrap();
     deliver_outbox(&place.app).await.unwrap();
     assert_eq!(place.waiting().await, 0);
     assert!(lock(&place.world.wechat).messages_to("o-other").is_empty());

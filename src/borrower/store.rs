@@ -387,6 +387,16 @@ pub async fn has_money_in_transit(connection: &mut PgConnection, borrower_id: Bo
     .await
 }
 
+/// Whether the borrower was erased: nobody can be paid, or told of anything, any more. Whoever erases locks the lines first.
+pub async fn is_erased(connection: &mut PgConnection, borrower_id: BorrowerId) -> sqlx::Result<bool> {
+    sqlx::query_scalar!(
+        r#"select exists (select from borrower where borrower_id = $1 and person_key_sealed is null) as "is_erased!""#,
+        borrower_id.uuid()
+    )
+    .fetch_one(connection)
+    .await
+}
+
 /// Deletes the person's key: everything sealed under it is gone, wherever a copy of it lies.
 pub async fn delete_person_key(connection: &mut PgConnection, borrower_id: BorrowerId) -> sqlx::Result<()> {
     sqlx::query!("update borrower set person_key_sealed = null where borrower_id = $1", borrower_id.uuid())

@@ -27,7 +27,7 @@ use crate::product::ProductVersion;
 use crate::repayment::account::{LineAccount, OpenInstallment};
 use crate::repayment::withholding::Purpose;
 use crate::settlement::{NewPayout, PayoutFor, insert_payouts};
-use crate::{bill, business_day, credit, ledger, loan, merchant, repayment};
+use crate::{bill, borrower, business_day, credit, ledger, loan, merchant, repayment};
 
 pub(super) type AfterSale<T> = Outcome<T, AfterSaleRefusal>;
 
@@ -172,6 +172,10 @@ impl Sale {
             interest_waived: reduced.reduction.interest_waived,
             interest_back: reduced.charges.back.total(),
         };
+        let to_card = effect.parts.owed_back + effect.interest_back;
+        if to_card.is_positive() && borrower::is_erased(connection, self.line.borrower_id).await? {
+            return Err(Fault::Refused(AfterSaleRefusal::CustomerErased));
+        }
         Ok(RefundPlan { effect, reduced })
     }
 

@@ -220,6 +220,8 @@ pub enum AfterSaleRefusal {
     PayoffInProgress,
     #[error("only {left} yuan of the purchase can still be refunded")]
     MoreThanLeft { left: Fen },
+    #[error("the customer's account is closed and the card forgotten; give the money back to the customer directly")]
+    CustomerErased,
     #[error("this idempotency key was used for a refund of another amount")]
     KeyReused,
     #[error("an idempotency key has 1 to {IDEMPOTENCY_KEY_CHARS_MAX} printable ASCII characters")]
@@ -230,7 +232,7 @@ pub enum AfterSaleRefusal {
 
 impl AfterSaleRefusal {
     /// One of each, in the order of their declaration.
-    pub const ALL: [AfterSaleRefusal; 12] = [
+    pub const ALL: [AfterSaleRefusal; 13] = [
         AfterSaleRefusal::UnknownPurchase,
         AfterSaleRefusal::NeverAuthorised,
         AfterSaleRefusal::Voided,
@@ -240,6 +242,7 @@ impl AfterSaleRefusal {
         AfterSaleRefusal::RepaidBefore,
         AfterSaleRefusal::PayoffInProgress,
         AfterSaleRefusal::MoreThanLeft { left: Fen::ZERO },
+        AfterSaleRefusal::CustomerErased,
         AfterSaleRefusal::KeyReused,
         AfterSaleRefusal::KeyMalformed,
         AfterSaleRefusal::AmountMalformed,
@@ -258,6 +261,7 @@ impl Refusal for AfterSaleRefusal {
             AfterSaleRefusal::RepaidBefore => "repaid_before",
             AfterSaleRefusal::PayoffInProgress => "payoff_in_progress",
             AfterSaleRefusal::MoreThanLeft { .. } => "refund_exceeds_purchase",
+            AfterSaleRefusal::CustomerErased => "customer_erased",
             AfterSaleRefusal::KeyReused => "idempotency_key_reused",
             AfterSaleRefusal::KeyMalformed => "idempotency_key_malformed",
             AfterSaleRefusal::AmountMalformed => "amount_malformed",

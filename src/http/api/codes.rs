@@ -75,6 +75,7 @@ pub const CODES: &[Code] = &[
     code(409, "repaid_before", "Money was paid on the purchase's loan already; refund it from tomorrow on."),
     code(409, "payoff_in_progress", "The loan is being paid off; wait for the bank's answer."),
     code(422, "refund_exceeds_purchase", "Less of the purchase is left than was asked for."),
+    code(409, "customer_erased", "The customer's card is forgotten; give the money back to the customer directly."),
     // Products.
     code(422, "product_invalid", "The product file has faults; a check lists them."),
     code(422, "product_unproven", "The product's schedules do not all hold; a check lists the cases."),

@@ -168,6 +168,13 @@ async fn a_merchant_is_told_why_a_sale_is_not_undone(pool: PgPool) {
     let yesterdays = shop.sell("p-3", None).await;
     shop.town.close_today().await;
     assert_eq!(shop.void(&yesterdays, "v-4").await.problem(), (409, "past_cut_off".into()));
+    // What was paid goes back to a card, as long as anybody knows it.
+    let erase = "update borrower set person_key_sealed = null
+                 where borrower_id = (select borrower_id from credit_line where line_id = $1)";
+    sqlx::query(erase).bind(line_id).execute(&app.pool).await.unwrap();
+    let refunds = format!("/merchant/purchases/{}/refunds", sold.purchase_id);
+    let refunded = desk.post(&refunds, "r-2", &json!({ "amount_fen": 100 })).await;
+    assert_eq!(refunded.problem(), (409, "customer_erased".into()));
 
     let suspend = Judgement {
         merchant_id: shop.town.merchant_id,

@@ -6,8 +6,10 @@ use fenqi::credit::change::{Change, LineRefusal};
 use fenqi::credit::closing_actions;
 use fenqi::credit::line_actions::{ManualChange, change_line};
 use fenqi::error::Fault as Refused;
-use fenqi::repayment;
+use fenqi::purchase::actions::RefundRequest;
+use fenqi::purchase::model::AfterSaleRefusal;
 use fenqi::sandbox::{Fault, Scripted};
+use fenqi::{purchase, repayment};
 use sqlx::PgPool;
 
 use super::authoriser::until_as_many_wait;
@@ -68,12 +70,12 @@ async fn closing_the_account_names_everything_that_is_owed_either_way(pool: PgPo
     repayment::jobs::submit_withholdings(&shopper.town.app).await.unwrap();
     shopper.browser.get("/me/close").await.shows("action=\"/me/close\"").hides("cannot be closed yet");
     // What the merchant gives back of a loan that is paid off is owed to the person, and needs the card.
-    shopper.town.refund(&receipt, 120_000, "R-1").await;
+    shopper.town.refund(&receipt, 110_000, "R-1").await;
     let bought = format!("/purchases/{}", receipt.purchase_id);
     let refunded = shopper.browser.get(&bought).await;
-    refunded.shows("¥1,200.00 was refunded on 8 March 2026").shows("¥1,200.00 is on its way back to your card");
+    refunded.shows("¥1,100.00 was refunded on 8 March 2026").shows("¥1,100.00 is on its way back to your card");
     let back = shopper.browser.get("/me/close").await;
-    back.shows("Owed back to you, not on your card yet").shows("¥1,200.00").hides("action=\"/me/close\"");
+    back.shows("Owed back to you, not on your card yet").shows("¥1,100.00").hides("action=\"/me/close\"");
     let (app, person) = (&shopper.town.app, shopper.borrower_id);
     let refused = closing_actions::close_account(app, person).await;
     assert!(matches!(refused, Err(Refused::Refused(BorrowerRefusal::MoneyInTransit))), "{refused:?}");
@@ -89,12 +91,21 @@ async fn closing_the_account_names_everything_that_is_owed_either_way(pool: PgPo
         shopper.town.fen("select count(*) from payout where kind = 'borrower' and status = 'succeeded'").await,
         1
     );
-    shopper.browser.get(&bought).await.shows("¥1,200.00 was sent back to your card on").hides("on its way back");
+    shopper.browser.get(&bought).await.shows("¥1,100.00 was sent back to your card on").hides("on its way back");
     let page = shopper.browser.get("/me/close").await;
     let sent = shopper.browser.submit(&page, "/me/close", &[("do", "send")]).await;
     let code = crate::counter::code_sent_to(&world, "13800138000");
     let fields = [("pin", PIN), ("passcode", code.as_str()), ("do", "close")];
     shopper.browser.submit(&sent, "/me/close", &fields).await.is_at("/sign-in").shows("Your account has been closed");
+    // The rest can no longer be sent to a card: it is not owed where nobody could ever pay it.
+    let rest = |key: &str, fen| RefundRequest {
+        purchase_id: receipt.purchase_id,
+        amount: Fen::new(fen),
+        idempotency_key: key.to_owned(),
+    };
+    let refused = purchase::actions::refund(&shopper.town.app, rest("R-2", 10_000)).await;
+    assert!(matches!(refused, Err(Refused::Refused(AfterSaleRefusal::CustomerErased))), "{refused:?}");
+    purchase::actions::refund(&shopper.town.app, rest("R-1", 110_000)).await.expect("it was made before");
     shopper.town.assert_whole("after an account was closed").await;
 }
 

@@ -82,6 +82,7 @@ refusal-refunded_before = 这笔交易已有退款，不能撤销。余下的请
 refusal-repaid_before = 顾客已经还了一部分，不能撤销。请从次日起退款。
 refusal-payoff_in_progress = 顾客正在提前结清这笔借款。请等有了结果再试。
 refusal-refund_exceeds_purchase = 退款金额超过可退金额。请改小金额。
+refusal-customer_erased = 顾客已注销账户，无法退回其银行卡。请您直接把钱退给顾客。
 refusal-collection_in_progress = 有一笔扣款正在等待银行结果。请等有了结果再操作。
 refusal-nothing_due = 目前没有要还的款项。无需操作。
 refusal-more_than_owed = 金额超过应还金额。请改小金额。

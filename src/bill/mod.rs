@@ -12,7 +12,7 @@ pub mod close;
 pub mod api_store;
 pub mod api;
 
-pub use given_back_store::{BilledParts, add_given_back, load_billed_parts};
+pub use given_back_store::{BilledParts, add_given_back, load_billed_parts, load_recovered};
 pub use loan_h5::find as find_story;
 pub use model::{BilledInstallment, Parts, ReopenedBill};
 pub use own_actions::{LoanStory, all_installments, owed_by_line};

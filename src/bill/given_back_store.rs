@@ -54,7 +54,7 @@ pub async fn load_billed_parts(
 
 /// What came in of a loan's interest and fees after it was charged off, and was not taken back, by period. A charge-off and a payment
 /// may be of one business day or of two that follow each other, whichever was first: then the payment's posting says so, which has
-/// what it recovered of all its loans.
+/// what it recovered of all its loans. Those that were lost before this one are among them, if this one is.
 pub async fn load_recovered(
     connection: &mut PgConnection,
     line_id: LineId,
@@ -74,7 +74,7 @@ pub async fn load_recovered(
                  >= (select sum(taken.principal + taken.interest + taken.fee)
                      from unnest(r.loan_ids, r.principal_fen, r.interest_fen, r.fee_fen) as taken(loan_id, principal, interest, fee)
                      join charge_off e on e.line_id = r.line_id and e.loan_id = taken.loan_id
-                     where e.loan_id = c.loan_id or e.business_day < r.business_day - 1)
+                     where e.loan_id = c.loan_id or e.business_day < greatest(c.business_day, r.business_day - 1))
            group by a.period"#,
         line_id.uuid(),
         loan_id.uuid(),

@@ -1,10 +1,14 @@
 //! Penalty against the file of known answers, and a payment that races with the close.
 
+use fenqi::base::id::LoanId;
 use fenqi::base::{AccountRange, BusinessDay, Fen, Rate};
+use fenqi::bill::{Parts, load_recovered};
+use fenqi::ledger::Account;
 use fenqi::overdue::{OverdueSpan, PenaltyRule};
 use fenqi::product::terms::{PenaltyRate, PenaltyTerms};
 
 use sqlx::PgPool;
+use uuid::Uuid;
 
 use super::authoriser::until_somebody_waits;
 use crate::book;
@@ -109,4 +113,29 @@ async fn a_loan_that_was_too_late_before_loans_were_written_off_is_written_off_o
     let told = "select count(*) from outbox where kind = 'charge_off' and $1::uuid is not null";
     assert_eq!(book.fen(told).await, [1]);
     assert_eq!(book.fen("select count(*) from charge_off_look_back where line_id = $1").await, [0]);
+
+    // Another loan of the line is lost a day later, after a payment of that day came for both: it recovered nothing of that one.
+    let (line_id, other, payment) = (book.line_id.uuid(), LoanId::from_uuid(Uuid::from_u128(7)), Uuid::from_u128(8));
+    let lost = "insert into charge_off select line_id, $2, funder_id, '2026-12-02', 1, 50, 5, 0, gen_random_uuid()
+                from credit_line where line_id = $1";
+    sqlx::query(lost).bind(line_id).bind(other.uuid()).execute(&book.app.pool).await.unwrap();
+    let paid = "insert into repayment (repayment_id, line_id, funder_id, source, source_reference, amount_fen, loan_ids, periods,
+                                       principal_fen, interest_fen, fee_fen, penalty_fen, business_day, received_at)
+                select $2, line_id, funder_id, 'transfer', 'T-1', 165, array[$3, $4], '{1,1}', '{100,50}', '{10,5}', '{0,0}',
+                       '{0,0}', '2026-12-02', now()
+                from credit_line where line_id = $1";
+    let loans = (book.loan_id.uuid(), other.uuid());
+    let query = sqlx::query(paid).bind(line_id).bind(payment).bind(loans.0).bind(loans.1);
+    query.execute(&book.app.pool).await.unwrap();
+    let posted =
+        "insert into posting select $2, line_id, funder_id, 'repayment', $2, array[$3], array[$4], '{110}', null,
+                                             '2026-12-02', now()
+                  from credit_line where line_id = $1";
+    let legs = (Account::ChargedOff.number(), Account::RecoveryIncome.number());
+    let query = sqlx::query(posted).bind(line_id).bind(payment).bind(legs.0).bind(legs.1);
+    query.execute(&book.app.pool).await.unwrap();
+    let mut connection = book.app.pool.acquire().await.unwrap();
+    let interest = Parts { interest: Fen::new(10), ..Parts::default() };
+    assert_eq!(load_recovered(&mut connection, book.line_id, book.loan_id).await.unwrap(), [(1_i16, interest)]);
+    assert!(load_recovered(&mut connection, book.line_id, other).await.unwrap().is_empty());
 }

@@ -12,6 +12,7 @@ use super::{card_store, notices, transfer_store};
 use crate::app::App;
 use crate::base::Fen;
 use crate::base::id::{BorrowerId, CardId, LineId, LoanId, RepaymentId, WithholdingId};
+use crate::borrower;
 use crate::database;
 use crate::error::{Fault, Outcome, Refusal};
 use crate::loan::LoanStatus;
@@ -36,13 +37,17 @@ pub enum RepayRefusal {
     QuoteChanged { now: Fen },
     #[error("no such card is bound")]
     NoCard,
+    #[error(
+        "the borrower's account is closed and the card forgotten: send what is not owed back to where it came from"
+    )]
+    BorrowerErased,
     #[error("the key was used for another request")]
     KeyReused,
 }
 
 impl RepayRefusal {
     /// One of each, in the order of their declaration.
-    pub const ALL: [RepayRefusal; 8] = [
+    pub const ALL: [RepayRefusal; 9] = [
         RepayRefusal::CollectionInProgress,
         RepayRefusal::NothingDue,
         RepayRefusal::MoreThanOwed { owed: Fen::ZERO },
@@ -50,6 +55,7 @@ impl RepayRefusal {
         RepayRefusal::LoanNotOpen,
         RepayRefusal::QuoteChanged { now: Fen::ZERO },
         RepayRefusal::NoCard,
+        RepayRefusal::BorrowerErased,
         RepayRefusal::KeyReused,
     ];
 }
@@ -64,6 +70,7 @@ impl Refusal for RepayRefusal {
             RepayRefusal::LoanNotOpen => "loan_not_open",
             RepayRefusal::QuoteChanged { .. } => "quote_changed",
             RepayRefusal::NoCard => "no_card",
+            RepayRefusal::BorrowerErased => "borrower_erased",
             RepayRefusal::KeyReused => "key_reused",
         }
     }
@@ -193,6 +200,9 @@ pub async fn record_transfer(app: &App, transfer: &Transfer) -> Outcome<Repaymen
     let borrower_id = batch.account(line_id)?.line.borrower_id;
     let card_id = card_store::load_cards_to_charge(&mut transaction, &[borrower_id.uuid()]).await?.remove(&borrower_id);
     let repayment = batch.receive(line_id, money, card_id)?;
+    if repayment.excess.is_positive() && borrower::is_erased(&mut transaction, borrower_id).await? {
+        return database::end(transaction, Err(Fault::Refused(RepayRefusal::BorrowerErased))).await;
+    }
     batch.save(&mut transaction).await?;
     notice::raise(&mut transaction, &[notices::transfer_received(borrower_id, &repayment)]).await?;
     transaction.commit().await?;

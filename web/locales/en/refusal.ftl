@@ -83,6 +83,7 @@ refusal-repaid_before = The customer has repaid some of it, so it cannot be undo
 refusal-payoff_in_progress = The customer is just paying this loan off. Wait for the result and try again.
 refusal-refund_exceeds_purchase = This is more than can be refunded. Lower the amount.
 refusal-customer_erased = The customer has closed the account, so nothing can be sent to the card. Please give the money back to the customer yourself.
+refusal-borrower_erased = The account is closed and the card forgotten, so nothing can be sent back to it. Please send what is not owed back to where it came from.
 refusal-collection_in_progress = A payment is waiting for the bank's answer. Wait for it and try again.
 refusal-nothing_due = There is nothing to pay at the moment. Nothing has to be done.
 refusal-more_than_owed = This is more than is owed. Lower the amount.

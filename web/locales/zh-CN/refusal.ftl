@@ -83,6 +83,7 @@ refusal-repaid_before = 顾客已经还了一部分，不能撤销。请从次�
 refusal-payoff_in_progress = 顾客正在提前结清这笔借款。请等有了结果再试。
 refusal-refund_exceeds_purchase = 退款金额超过可退金额。请改小金额。
 refusal-customer_erased = 顾客已注销账户，无法退回其银行卡。请您直接把钱退给顾客。
+refusal-borrower_erased = 该账户已注销，银行卡信息已清除，无法退款到卡。请将多余的钱原路退回。
 refusal-collection_in_progress = 有一笔扣款正在等待银行结果。请等有了结果再操作。
 refusal-nothing_due = 目前没有要还的款项。无需操作。
 refusal-more_than_owed = 金额超过应还金额。请改小金额。

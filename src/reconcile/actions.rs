@@ -14,7 +14,7 @@ use crate::database;
 use crate::error::{Fault, Outcome, Refusal};
 use crate::partner::withholding::{self as channels, Answer, ChannelFailure, ChannelName, DailyFile};
 use crate::repayment::{self, ChannelResult, Posted, ReversalRefusal};
-use crate::{business_day, credit, ledger, notice, overdue};
+use crate::{borrower, business_day, credit, ledger, notice, overdue};
 
 /// Why a break is not corrected or changed as asked.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
@@ -35,6 +35,8 @@ pub enum BreakRefusal {
     DoesNotFit,
     #[error("money that only the channel told of was booked for this order before; settle this one with the channel")]
     BookedBefore,
+    #[error("the borrower's account is closed: have the channel give the money back, and propose ask_channel")]
+    BorrowerErased,
     #[error("{0}")]
     NotReversed(ReversalRefusal),
 }
@@ -50,6 +52,7 @@ impl Refusal for BreakRefusal {
             BreakRefusal::ReasonMissing => "reason_missing",
             BreakRefusal::DoesNotFit => "correction_does_not_fit",
             BreakRefusal::BookedBefore => "booked_before",
+            BreakRefusal::BorrowerErased => "borrower_erased",
             BreakRefusal::NotReversed(refusal) => refusal.code(),
         }
     }
@@ -306,13 +309,17 @@ async fn reverse(connection: &mut PgConnection, app: &App, found: &Break, person
 
 /// Books money that the channel took and we did not know of.
 async fn book_missing(connection: &mut PgConnection, app: &App, found: &Break) -> Outcome<(), BreakRefusal> {
-    let order = lock_order(connection, found).await?.map(|(order, _)| order);
-    let order = order.ok_or(Fault::Refused(BreakRefusal::DoesNotFit))?;
+    let locked = lock_order(connection, found).await?;
+    let (order, line) = locked.ok_or(Fault::Refused(BreakRefusal::DoesNotFit))?;
     // The order may have ended since the break was opened: what it brought then is not missing, nor is what an earlier break of it
     // booked, or what the channel has taken back by hand.
     let missing = found.theirs - store::sum_accounted(connection, found.withholding_id).await?;
     if !missing.is_positive() {
         return Err(Fault::Refused(BreakRefusal::DoesNotFit));
+    }
+    // Whoever is erased owed nothing, so that it would all go back to a card that nobody knows.
+    if borrower::is_erased(connection, line.borrower_id).await? {
+        return Err(Fault::Refused(BreakRefusal::BorrowerErased));
     }
     let is_over_amount = found.kind == BreakKind::AmountDiffers && found.proposed == Correction::Post;
     let booked = match order.is_pending() {

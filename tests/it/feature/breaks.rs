@@ -111,6 +111,12 @@ async fn a_success_that_is_not_owed_any_more_is_owed_back(pool: PgPool) {
     book.live_until("2026-02-26").await;
     fetch_channel_files(&book.app).await.unwrap();
     let (break_id, _) = the_break(&book).await;
+    // Not to somebody whose card is forgotten.
+    let erased = r"insert into borrower (borrower_id, name_sealed, id_number_sealed, mobile_sealed, birth_on, region_code, created_at)
+                   select borrower_id, '\x00', '\x00', '\x00', '1990-01-01', '310101', now() from credit_line";
+    sqlx::query(erased).execute(&book.app.pool).await.unwrap();
+    assert_eq!(refused(confirm(&book, break_id, "Wang").await), BreakRefusal::BorrowerErased);
+    sqlx::query("delete from borrower").execute(&book.app.pool).await.unwrap();
     confirm(&book, break_id, "Wang").await.unwrap();
     let owed_back = "select amount_fen from payout where kind = 'borrower' and line_id = $1";
     assert_eq!(book.fen(owed_back).await, [103_600]);

@@ -427,7 +427,9 @@ identities! {
         "select d.funder_id || ' ' || d.business_day || ' ' || figure.name as subject, figure.fen as expected,
                 coalesce((d.told ->> figure.name)::bigint, 0) as found
          from (select funder_id, business_day, manifest::jsonb -> 'figures' as told from funder_day
-               where sha256(convert_to(manifest, 'UTF8')) = manifest_sha256) d
+               where sha256(convert_to(manifest, 'UTF8')) = manifest_sha256
+               -- Read once, not for each figure.
+               offset 0) d
          cross join lateral (
              select f.table_name || '.' || sum.key as name, sum.value::bigint as fen
              from funder_day_file f cross join lateral jsonb_each_text(f.sums) as sum
@@ -458,7 +460,8 @@ identities! {
                 figure.value::bigint as found
          from (select funder_id, business_day, told, lag(told) over days as before, lag(business_day) over days as day_before
                from (select funder_id, business_day, manifest::jsonb -> 'figures' as told from funder_day
-                     where sha256(convert_to(manifest, 'UTF8')) = manifest_sha256) made
+                     where sha256(convert_to(manifest, 'UTF8')) = manifest_sha256
+                     offset 0) made
                window days as (partition by funder_id order by business_day)) day
          cross join lateral (
              select key, value, replace(key, '.opening_fen', '.closing_fen') as account

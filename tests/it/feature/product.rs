@@ -180,8 +180,8 @@ fn a_plan_that_breaks_its_cap_is_not_published() {
 #[test]
 fn a_fee_on_principal_that_has_run_out_is_not_published() {
     // 20 fen in 12 parts are 2 in each of the first ten; 0.75 % of them twelve times are 2, of which the borrower pays half in the last.
-    let text = text("merchant-subsidy").replace("amount_min_fen = 10_000", "amount_min_fen = 1");
-    match product::check(&text) {
+    let smallest = text("merchant-subsidy").replace("amount_min_fen = 10_000", "amount_min_fen = 1");
+    match product::check(&smallest) {
         Err(ProductRefusal::Unproven(problems)) => {
             let told: Vec<String> = problems.iter().map(ToString::to_string).collect();
             let row = "20 fen in 12 periods, grade E";
@@ -191,10 +191,10 @@ fn a_fee_on_principal_that_has_run_out_is_not_published() {
         other => panic!("expected a refusal, found {other:?}"),
     }
     // Of the amounts from 15 yuan on few come to it: 15.30 yuan in 60 parts are 26 fen in each of the first 58.
-    let text = text("merchant-subsidy")
+    let longest = text("merchant-subsidy")
         .replace("amount_min_fen = 10_000", "amount_min_fen = 1_500")
         .replace("periods = [12, 24]", "periods = [12, 60]");
-    match product::check(&text) {
+    match product::check(&longest) {
         Err(ProductRefusal::Unproven(problems)) => {
             let told = problems[0].to_string();
             assert!(told.starts_with("1530 fen in 60 periods, grade A"), "{told}");

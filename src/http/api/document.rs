@@ -2,13 +2,15 @@
 
 use std::collections::{HashMap, HashSet};
 
-use axum::http::Method;
+use axum::http::{Method, header};
+use axum::response::{IntoResponse as _, Response};
 use serde_json::{Value, json};
 use utoipa::openapi::OpenApi;
 
 use super::example;
 use super::problems::{self, PROBLEMS, Responses, Shape};
 use crate::access::Scope;
+use crate::http::Problem;
 
 /// Marks an operation that takes a body but changes nothing: it needs no idempotency key.
 pub const READS: &str = "x-reads-only";
@@ -40,9 +42,15 @@ impl Operations {
         self.by_route.get(&(method.clone(), route.to_owned())).copied()
     }
 
-    /// Whether any method is taken there.
-    pub fn has_route(&self, route: &str) -> bool {
-        self.by_route.keys().any(|(_, known)| known == route)
+    /// What is said where there is no such operation: that the route takes other methods, and which, or that there is none.
+    pub fn refuse(&self, route: &str) -> Response {
+        let taken = self.by_route.keys().filter(|(_, known)| known == route).map(|(method, _)| method.as_str());
+        let mut taken: Vec<&str> = taken.collect();
+        if taken.is_empty() {
+            return Problem::not_found().into_response();
+        }
+        taken.sort_unstable();
+        ([(header::ALLOW, taken.join(", "))], Problem::method_not_allowed()).into_response()
     }
 
     /// Whether the document lists a code for an operation.

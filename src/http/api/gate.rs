@@ -19,7 +19,7 @@ use super::caller::Caller;
 use super::document::{Operation, Operations};
 use super::idempotency::{self, Claim, Met};
 use super::pieced::Pieced;
-use super::{PREFIX, codes};
+use super::{PREFIX, codes, problems};
 use crate::access::answer_store::KeptAnswer;
 use crate::access::{Admitted, Believed, Denial, Rate, address};
 use crate::app::App;
@@ -307,8 +307,7 @@ async fn answer(call: Arc<Call>, mut request: Request, next: Next) -> Response {
     let Some(operation) = operation else {
         // Whoever is believed may know that. No route is asked: what is not in the document is not served, and no operation
         // answers without a body, as the routes would a HEAD.
-        let is_known = gate.operations.has_route(&arrived.route);
-        return if is_known { Problem::method_not_allowed() } else { Problem::not_found() }.into_response();
+        return gate.operations.refuse(&arrived.route);
     };
     if let Some(scope) = operation.scope
         && !admitted.known.scopes.contains(&scope)
@@ -412,6 +411,9 @@ async fn finish_problem(mut response: Response, request_id: &str) -> Response {
     *response.status_mut() = problem.status;
     let headers = response.headers_mut();
     headers.remove(header::CONTENT_LENGTH);
+    if problem.status == StatusCode::UNAUTHORIZED {
+        headers.insert(header::WWW_AUTHENTICATE, HeaderValue::from_static(problems::SCHEMES));
+    }
     if let Some(seconds) = problem.retry_after {
         headers.insert(header::RETRY_AFTER, HeaderValue::from(seconds));
     }

@@ -192,6 +192,9 @@ fn number(says: &str) -> Value {
     json!({ "description": says, "schema": { "type": "integer" } })
 }
 
+/// What a request may be signed in, as a 401 says: to some HTTP clients one that does not say it is no answer at all.
+pub const SCHEMES: &str = "FENQI-SM2-SM3, FENQI-RSA-SHA256";
+
 const REQUEST_ID: &str = "Names this request in our log and in problems.";
 const SIGNED: &[(&str, &str)] = &[
     ("Fenqi-Timestamp", "Seconds since 1970 at which the answer was signed."),
@@ -240,6 +243,11 @@ fn headers(status: u16, codes: &[&'static Code]) -> Value {
     add(SIGNED, &|code| UNSIGNED.contains(&code), text);
     add(RATED, &|code| UNSIGNED.contains(&code) || UNRATED.contains(&code), number);
     let may_wait = |code: &&Code| matches!(code.code, "idempotency_in_progress" | "file_not_ready");
+    match status {
+        401 => headers["WWW-Authenticate"] = text("The schemes in which a request is signed."),
+        405 => headers["Allow"] = text("The methods that the address takes."),
+        _ => {}
+    }
     if status == 429 || codes.iter().any(may_wait) {
         headers["Retry-After"] = number("Seconds after which it is worth asking again, where time helps.");
     }

@@ -61,6 +61,8 @@ async fn each_fault_of_a_signature_has_its_code(pool: PgPool) {
     for unsigned in [&changed, &large] {
         assert!(!unsigned.headers.contains_key("fenqi-signature"), "an answer to nobody is not signed");
         assert!(!unsigned.headers.contains_key("ratelimit-limit"), "nor counted");
+        let schemes = if unsigned.status == 401 { "FENQI-SM2-SM3, FENQI-RSA-SHA256" } else { "" };
+        assert_eq!(unsigned.header("www-authenticate"), schemes);
     }
     assert_eq!(
         asked(&right.replace("H-1", "H-9"), "/api/v1/me").await.problem(),
@@ -79,7 +81,7 @@ async fn each_fault_of_a_signature_has_its_code(pool: PgPool) {
     let body = desk.send_raw("GET", "/api/v1/me", &signed("/api/v1/me", &Stamp::fresh(now)), &[], b"x".to_vec()).await;
     assert_eq!(body.problem(), (401, "signature_wrong".into()));
     let refused = desk.post("/me", "key-1", &Value::Null).await;
-    assert_eq!(refused.problem(), (405, "method_not_allowed".into()));
+    assert_eq!((refused.problem(), refused.header("allow")), ((405, "method_not_allowed".into()), "GET"));
     assert_eq!(desk.send_with("GET", "/me", &[("accept", "application/json")], "").await.status, 200);
     assert_eq!(desk.send("GET", "/me", None, "{}").await.problem(), (400, "body_not_taken".into()));
 }

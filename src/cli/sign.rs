@@ -10,7 +10,7 @@ use crate::partner::signature::{Identity, Stamp};
 
 #[derive(clap::Args)]
 pub struct Args {
-    /// GET, POST, PUT or DELETE
+    /// Such as GET, POST or PUT
     method: String,
     /// The whole address, such as http://127.0.0.1:8080/api/v1/me
     url: String,
@@ -42,32 +42,51 @@ pub fn run(args: Args) -> anyhow::Result<ExitCode> {
     let text = std::fs::read_to_string(&args.key).with_context(|| format!("cannot read {shown}"))?;
     let identity = Identity::from_text(&args.partner, &args.serial, &text)
         .with_context(|| format!("{shown} holds no private key in PEM, and no 64 hexadecimal digits"))?;
+    println!("{}", command(&args, &identity)?);
+    Ok(ExitCode::SUCCESS)
+}
+
+/// The command, which sends what is signed and nothing else: curl makes nothing of brackets and braces, of dots in a path, or of a
+/// body that begins with `@`.
+fn command(args: &Args, identity: &Identity) -> anyhow::Result<String> {
     let body = match (&args.body, &args.body_file) {
-        (Some(body), _) => Some(body.clone()),
-        (None, Some(path)) => {
-            Some(std::fs::read_to_string(path).with_context(|| format!("cannot read {}", path.display()))?)
-        }
-        (None, None) => None,
+        (Some(body), _) => body.clone().into_bytes(),
+        (None, Some(path)) => std::fs::read(path).with_context(|| format!("cannot read {}", path.display()))?,
+        (None, None) => Vec::new(),
     };
     let method = args.method.to_uppercase();
-    let path_from = args.url.find("://").and_then(|at| args.url[at + 3..].find('/').map(|slash| at + 3 + slash));
-    let path = path_from.map(|at| &args.url[at..]).context("the address has no path; give it whole, with http://")?;
+    // What stands behind # is for whoever reads a page, and is not sent.
+    let url = args.url.split('#').next().unwrap_or_default();
     let stamp = Stamp::fresh(Clock::System.now());
-    let authorization = identity.authorization(&method, path, &stamp, body.as_deref().unwrap_or_default().as_bytes());
-    let mut parts = vec![r"curl -sS -i -w '\n'".to_owned(), format!("-X {}", quoted(&method))];
+    let authorization = identity.authorization(&method, path_of(url)?, &stamp, &body);
+    let mut parts = vec![r"curl -sS -i -g --path-as-is -w '\n'".to_owned(), format!("-X {}", quoted(&method))];
     parts.push(format!("-H {}", quoted(&format!("Authorization: {authorization}"))));
     if method != "GET" {
-        let key = args.idempotency_key.unwrap_or_else(|| stamp.nonce.clone());
+        let key = args.idempotency_key.as_ref().unwrap_or(&stamp.nonce);
         parts.push(format!("-H {}", quoted(&format!("Idempotency-Key: {key}"))));
     }
     parts.extend(args.header.iter().map(|header| format!("-H {}", quoted(header))));
-    if let Some(body) = body {
-        parts.push("-H 'Content-Type: application/json'".to_owned());
-        parts.push(format!("--data-binary {}", quoted(&body)));
+    if args.body.is_some() || args.body_file.is_some() {
+        let is_typed = |header: &String| header.to_ascii_lowercase().starts_with("content-type:");
+        if !args.header.iter().any(is_typed) {
+            parts.push("-H 'Content-Type: application/json'".to_owned());
+        }
+        parts.push(match (&args.body, &args.body_file) {
+            // By its name: a large body is no word of a command, nor is one that is no text.
+            (None, Some(path)) => format!("--data-binary {}", quoted(&format!("@{}", path.display()))),
+            (body, _) => format!("--data-raw {}", quoted(body.as_deref().unwrap_or_default())),
+        });
     }
-    parts.push(quoted(&args.url));
-    println!("{}", parts.join(" "));
-    Ok(ExitCode::SUCCESS)
+    parts.push(quoted(url));
+    Ok(parts.join(" "))
+}
+
+/// What is signed of an address: its path with its query.
+fn path_of(url: &str) -> anyhow::Result<&str> {
+    let authority = url.find("://").map(|at| at + 3);
+    let path_from = authority.and_then(|at| url[at..].find(['/', '?']).map(|end| at + end));
+    let path = path_from.map(|at| &url[at..]).filter(|path| path.starts_with('/'));
+    path.context("the address has no path; give it whole, such as http://127.0.0.1:8080/api/v1/me")
 }
 
 /// As one word of a POSIX shell.
@@ -82,5 +101,13 @@ mod tests {
     #[test]
     fn a_quote_in_a_body_stays_one_word() {
         assert_eq!(quoted("it's"), r"'it'\''s'");
+    }
+
+    #[test]
+    fn of_an_address_its_path_and_query_are_signed() {
+        assert_eq!(path_of("http://127.0.0.1:8080/api/v1/me?a=/b").unwrap(), "/api/v1/me?a=/b");
+        for without in ["http://127.0.0.1:8080", "http://127.0.0.1:8080?a=/b", "/api/v1/me", ""] {
+            assert!(path_of(without).is_err(), "{without}");
+        }
     }
 }

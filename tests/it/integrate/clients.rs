@@ -60,6 +60,7 @@ async fn the_sample_clients_believe_our_callbacks_and_no_others(pool: PgPool) {
         let who = [python, "--partner", "my-core", "--serial", name, "--key", &key];
         let call = [&who[..], &["--platform-keys", "keys.txt", "call", "GET", &me]].concat();
         assert!(said("python", &trial.run("python3", &call, b"").await).contains("\"my-core\""));
+        curl_sends_what_was_signed(&trial, name, &key).await;
         if *algorithm == Algorithm::RsaSha256 {
             let text = std::str::from_utf8(body).unwrap();
             let verify = [java, "verify-callback", "keys.txt", "POST", url, authorization, text];
@@ -72,6 +73,33 @@ async fn the_sample_clients_believe_our_callbacks_and_no_others(pool: PgPool) {
             let stale = app.access.signer(*algorithm).await.unwrap().authorization("POST", url, &stale, body);
             java_listens(&trial.directory, url, (authorization, &stale), text).await;
         }
+    }
+}
+
+/// Whatever address and body are, what `fenqi sign` prints sends what it signed, once: the house finds another fault, or none.
+async fn curl_sends_what_was_signed(trial: &Trial, serial_no: &str, key: &str) {
+    // Larger than a word of a command may be, and no text.
+    std::fs::write(trial.directory.join("large.bin"), vec![0xff; 200_000]).unwrap();
+    let script = format!("eval \"$('{}' sign \"$@\")\"", env!("CARGO_BIN_EXE_fenqi"));
+    let who = ["-c", &script, "bash", "--partner", "my-core", "--serial", serial_no, "--key", key];
+    let deposits = "/api/v1/funder/reserve/deposits";
+    for (method, path, more, told) in [
+        ("GET", "/api/v1/me#top", &[][..], "\"my-core\""),
+        ("GET", "/api/v1/me?a[1-2]={1,2}", &[][..], "\"unknown_parameter\""),
+        ("GET", "/api/v1/nothing/../me", &[][..], "\"not_found\""),
+        ("POST", deposits, &["--body", "@large.bin"][..], "\"body_not_json\""),
+        ("POST", deposits, &["--body-file", "large.bin"][..], "\"body_not_utf8\""),
+        (
+            "POST",
+            deposits,
+            &["--body", "{}", "--header", "content-type: text/plain"][..],
+            "\"media_type_not_supported\"",
+        ),
+    ] {
+        let address = format!("{}{path}", trial.base);
+        let answer = said(path, &trial.run("bash", &[&who[..], &[method, &address], more].concat(), b"").await);
+        assert!(answer.contains(told), "{method} {path} {more:?}: {answer}");
+        assert_eq!(answer.matches("HTTP/1.1 ").count(), 1, "{method} {path}: {answer}");
     }
 }
 

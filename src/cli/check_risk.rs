@@ -135,6 +135,7 @@ enum Fault {
     None,
     Unsigned,
     OtherBody,
+    OtherPath,
     Stale,
     /// Signed in the future: it would be believed for longer than its nonce is kept.
     Ahead,
@@ -183,7 +184,7 @@ impl Checker {
             "each decision can be used: a limit above zero and a grade, or a reason",
             read.as_ref().map_err(Clone::clone).and_then(|answers| usable(answers)),
         ));
-        let again = self.send(&asked, Fault::None).await.and_then(|came| self::read(&came));
+        let again = self.send(&asked, Fault::None).await.and_then(|came| read_believed(&came));
         report.push((
             "the same application again is answered as before",
             match (&read, again) {
@@ -196,7 +197,7 @@ impl Checker {
         let all = self.send(&many, Fault::None).await;
         report.push((
             "two hundred applications in one request are answered in time",
-            answered(&all).and_then(|()| self::read(&all?)).and_then(|answers| complete(&answers, &many)),
+            answered(&all).and_then(|()| read_believed(&all?)).and_then(|answers| complete(&answers, &many)),
         ));
         report.push(("fields that are added to applications later are ignored", self.check_more_fields().await));
         report.push((
@@ -206,6 +207,7 @@ impl Checker {
         for (what, fault) in [
             ("a request without a signature is refused with 401", Fault::Unsigned),
             ("a request whose body was changed is refused with 401", Fault::OtherBody),
+            ("a request signed for another address is refused with 401", Fault::OtherPath),
             ("a request signed ten minutes ago is refused with 401", Fault::Stale),
             ("a request signed ten minutes ahead is refused with 401", Fault::Ahead),
         ] {
@@ -228,7 +230,7 @@ impl Checker {
         let body = with_more_fields(&DecideRequest { version: VERSION, applications: asked.to_vec() })?;
         let came = self.send_body(PATH, body.clone(), body, Fault::None).await;
         answered(&came)?;
-        let answers = read(&came?)?;
+        let answers = read_believed(&came?)?;
         complete(&answers, &asked)?;
         usable(&answers)
     }
@@ -264,11 +266,12 @@ impl Checker {
         let age = match fault {
             Fault::Stale => TimeDelta::minutes(10),
             Fault::Ahead => TimeDelta::minutes(-10),
-            Fault::None | Fault::Unsigned | Fault::OtherBody => TimeDelta::zero(),
+            Fault::None | Fault::Unsigned | Fault::OtherBody | Fault::OtherPath => TimeDelta::zero(),
         };
         let stamp = Stamp::fresh(Clock::System.now() - age);
         let signed = if fault == Fault::OtherBody { &other } else { &body };
-        let authorization = self.authorization(path, &stamp, signed);
+        let signed_path = if fault == Fault::OtherPath { "/elsewhere" } else { path };
+        let authorization = self.authorization(signed_path, &stamp, signed);
         self.post(path, (fault != Fault::Unsigned).then_some(&authorization), body).await
     }
 
@@ -370,6 +373,12 @@ fn read(came: &Came) -> Result<Vec<Answer>, String> {
     let answer: Strict = serde_json::from_slice(&came.body)
         .map_err(|error| format!("the answer cannot be read: {error}, in {}", shown(&came.body)))?;
     Ok(answer.answers)
+}
+
+/// The same of an answer that a house would believe.
+fn read_believed(came: &Came) -> Result<Vec<Answer>, String> {
+    let answers = read(came)?;
+    believed(came).map(|()| answers)
 }
 
 fn shown(body: &[u8]) -> String {

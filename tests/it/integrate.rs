@@ -311,11 +311,13 @@ async fn an_endpoint_that_breaks_the_contract_is_told_how(pool: PgPool) {
         "is answered 0 times",
         "applications in a version of the contract that you do not know are refused with 400: status 200",
         "a request without a signature is refused with 401: status 200",
+        "a request signed for another address is refused with 401: status 200",
         "a request signed ten minutes ahead is refused with 401: status 200",
         "the answer about a purchase bears your signature: ",
         "says allow, or refuse with a reason: the answer cannot be read",
         "that you do not know is refused with 400: status 200",
         "a purchase without a signature is refused with 401: status 200",
+        "a purchase signed for another address is refused with 401: status 200",
         "a purchase signed ten minutes ahead is refused with 401: status 200",
         "the late answer bears your signature: the signature's headers are missing",
         "it is JSON under an Idempotency-Key: its Content-Type is",
@@ -409,6 +411,11 @@ async fn an_endpoint_whose_reasons_are_no_codes_is_told_so() {
     for check in ["WRONG  each decision can be used", "WRONG  it names the question and says allow"] {
         let told = said.lines().find(|line| line.starts_with(check)).unwrap_or_else(|| panic!("{check}: {said}"));
         assert!(format!("{told}\n").ends_with(no_code), "{told}");
+    }
+    // Nor is it signed, which a house would ask of every answer and not of the first alone.
+    for check in ["the same application again is answered as before", "two hundred applications in one request are"] {
+        let told = said.lines().find(|line| line.contains(check)).unwrap_or_else(|| panic!("{check}: {said}"));
+        assert!(told.starts_with("WRONG") && told.contains("the signature's headers are missing"), "{told}");
     }
     // One whose answer does not end is not read to its end.
     let address = endpoint(axum::Router::new().fallback(answer_without_end)).await;

@@ -6,10 +6,11 @@ use anyhow::Context as _;
 use axum::Router;
 use axum::body::Bytes;
 use axum::extract::State;
-use axum::http::{HeaderMap, StatusCode, header};
+use axum::http::{HeaderMap, HeaderName, StatusCode, header};
 use axum::response::{IntoResponse, Response};
 use axum::routing::post;
 use serde::Deserialize;
+use serde::de::DeserializeOwned;
 use serde_json::{Value, json};
 use tokio::net::TcpListener;
 use tokio::sync::mpsc;
@@ -18,6 +19,9 @@ use uuid::Uuid;
 use super::late_purchases::{self, Asked};
 use super::{Checked, Checker, Fault, Report, check_reason, read, shown};
 use crate::base::{Clock, Fen};
+use crate::http::api::idempotency::key_of;
+use crate::http::api::input::check_media_type;
+use crate::http::api::strict;
 use crate::partner::risk::wire::Application;
 use crate::partner::signature::{Identity, Received, Stamp};
 
@@ -32,9 +36,7 @@ pub struct Heard {
     pub path: &'static str,
     pub at: Instant,
     pub body: Bytes,
-    authorization: Option<String>,
-    key: Option<String>,
-    media_type: Option<String>,
+    headers: HeaderMap,
 }
 
 #[derive(Clone)]
@@ -123,7 +125,7 @@ async fn hear_of_application(State(house): State<House>, headers: HeaderMap, bod
         _ => "referred",
     };
     // The check may have ended, or hears no more of it.
-    let _ = house.applications.try_send(Heard::new(PATH, &headers, body));
+    let _ = house.applications.try_send(Heard::new(PATH, headers, body));
     let answer = json!({ "application_id": said["application_id"], "status": status });
     house.answer(StatusCode::OK, "application/json", &answer)
 }
@@ -132,7 +134,7 @@ async fn hear_of_application(State(house): State<House>, headers: HeaderMap, bod
 async fn hear_of_purchase(State(house): State<House>, headers: HeaderMap, body: Bytes) -> Response {
     let said: Value = serde_json::from_slice(&body).unwrap_or_default();
     let question_id = said["question_id"].as_str().and_then(|text| text.parse::<Uuid>().ok());
-    let _ = house.purchases.try_send(Heard::new(late_purchases::PATH, &headers, body));
+    let _ = house.purchases.try_send(Heard::new(late_purchases::PATH, headers, body));
     if question_id.is_some() && question_id == house.too_late {
         let problem = json!({
             "type": "/api/docs/problems#answer_too_late", "title": "Conflict", "status": 409, "code": "answer_too_late",
@@ -158,22 +160,18 @@ impl House {
 }
 
 impl Heard {
-    fn new(path: &'static str, headers: &HeaderMap, body: Bytes) -> Heard {
-        let text = |name: &str| headers.get(name).and_then(|value| value.to_str().ok()).map(str::to_owned);
-        Heard {
-            path,
-            at: Instant::now(),
-            body,
-            authorization: text(header::AUTHORIZATION.as_str()),
-            key: text("idempotency-key"),
-            media_type: text(header::CONTENT_TYPE.as_str()),
-        }
+    fn new(path: &'static str, headers: HeaderMap, body: Bytes) -> Heard {
+        Heard { path, at: Instant::now(), body, headers }
+    }
+
+    fn header(&self, name: HeaderName) -> Option<&str> {
+        self.headers.get(name).and_then(|value| value.to_str().ok())
     }
 }
 
 pub fn believed(checker: &Checker, heard: &Heard) -> Result<(), String> {
-    let received =
-        Received { method: "POST", url: heard.path, authorization: heard.authorization.as_deref(), body: &heard.body };
+    let authorization = heard.header(header::AUTHORIZATION);
+    let received = Received { method: "POST", url: heard.path, authorization, body: &heard.body };
     let believed = checker.ring.believe(Clock::System.now(), received).map_err(|error| error.to_string())?;
     match believed.mchid == checker.partner_mchid {
         true => Ok(()),
@@ -181,16 +179,18 @@ pub fn believed(checker: &Checker, heard: &Heard) -> Result<(), String> {
     }
 }
 
+/// As the house itself looks at it.
 pub fn in_form(heard: &Heard) -> Result<(), String> {
-    let given = heard.media_type.as_deref().unwrap_or_default();
-    if !given.starts_with("application/json") {
-        return Err(format!("its Content-Type is {given:?}"));
+    if check_media_type(&heard.headers).is_err() {
+        return Err(format!("its Content-Type is {:?}", heard.header(header::CONTENT_TYPE).unwrap_or_default()));
     }
-    match heard.key.as_deref() {
-        Some(key) if (1..=64).contains(&key.len()) => Ok(()),
-        Some(_) => Err("the Idempotency-Key is longer than 64 characters".to_owned()),
-        None => Err("it has no Idempotency-Key".to_owned()),
-    }
+    key_of(&heard.headers).map(|_| ()).map_err(|problem| problem.detail)
+}
+
+/// Reads a body as the house does.
+pub fn strictly<T: DeserializeOwned>(heard: &Heard) -> Result<T, String> {
+    strict::read(&heard.body)
+        .map_err(|problem| format!("it cannot be read: {}, in {}", problem.detail, shown(&heard.body)))
 }
 
 /// As `POST /risk/decisions` takes it.
@@ -208,8 +208,7 @@ struct LateAnswer {
 }
 
 fn usable(heard: &Heard, asked: &Application) -> Result<(), String> {
-    let answer: LateAnswer = serde_json::from_slice(&heard.body)
-        .map_err(|error| format!("it cannot be read: {error}, in {}", shown(&heard.body)))?;
+    let answer: LateAnswer = strictly(heard)?;
     if (answer.application_id, answer.borrower_id) != (asked.application_id, asked.borrower_id) {
         return Err(format!("{} of {} was asked about", asked.application_id, asked.borrower_id));
     }

@@ -7,7 +7,7 @@ use serde_json::Value;
 use tokio::sync::mpsc;
 use uuid::Uuid;
 
-use super::late::{Heard, believed, in_form};
+use super::late::{Heard, believed, in_form, strictly};
 use super::purchases::{self, TIME_LIMIT};
 use super::{Came, Checked, Checker, Fault, Report, check_reason, shown};
 use crate::base::Clock;
@@ -120,8 +120,7 @@ struct LateAnswer {
 }
 
 fn usable(heard: &Heard, asked: &Purchase) -> Result<PurchaseDecision, String> {
-    let answer: LateAnswer = serde_json::from_slice(&heard.body)
-        .map_err(|error| format!("it cannot be read: {error}, in {}", shown(&heard.body)))?;
+    let answer: LateAnswer = strictly(heard)?;
     if (answer.question_id, answer.line_id) != (asked.question_id, asked.line_id) {
         return Err(format!("{} of {} was asked about", asked.question_id, asked.line_id));
     }
@@ -137,7 +136,7 @@ fn usable(heard: &Heard, asked: &Purchase) -> Result<PurchaseDecision, String> {
 
 async fn check_again(checker: &Checker, asked: &Purchase, late: &PurchaseDecision) -> Result<(), String> {
     let came = purchases::send(checker, asked, Fault::None).await?;
-    let again = purchases::read(&came, asked)?;
+    let again = purchases::read_believed(&came, asked)?;
     match again == *late {
         true => Ok(()),
         false => Err(format!("it was {late:?}, then {again:?}")),

@@ -8,11 +8,13 @@ import java.io.OutputStream;
 import java.math.BigDecimal;
 import java.net.InetSocketAddress;
 import java.net.URI;
+import java.net.URISyntaxException;
 import java.net.http.HttpClient;
 import java.net.http.HttpRequest;
 import java.net.http.HttpResponse;
 import java.nio.charset.StandardCharsets;
 import java.nio.file.Files;
+import java.nio.file.InvalidPathException;
 import java.nio.file.Path;
 import java.nio.file.StandardOpenOption;
 import java.security.GeneralSecurityException;
@@ -28,6 +30,7 @@ import java.security.spec.X509EncodedKeySpec;
 import java.time.Duration;
 import java.time.Instant;
 import java.util.ArrayList;
+import java.util.Arrays;
 import java.util.Base64;
 import java.util.HashMap;
 import java.util.HashSet;
@@ -37,6 +40,7 @@ import java.util.List;
 import java.util.Map;
 import java.util.Set;
 import java.util.StringJoiner;
+import java.util.TreeSet;
 import java.util.concurrent.Executors;
 import java.util.regex.Matcher;
 import java.util.regex.Pattern;
@@ -142,7 +146,8 @@ public final class Fenqi {
     }
 
     private HttpRequest.Builder signed(String method, URI address, String body, String idempotencyKey) throws Exception {
-        String url = address.getRawPath() + (address.getRawQuery() == null ? "" : "?" + address.getRawQuery());
+        String path = address.getRawPath().isEmpty() ? "/" : address.getRawPath();
+        String url = path + (address.getRawQuery() == null ? "" : "?" + address.getRawQuery());
         String timestamp = Long.toString(Instant.now().getEpochSecond());
         String nonce = nonce();
         String signature = sign(method + "\n" + url + "\n" + timestamp + "\n" + nonce + "\n" + body + "\n");
@@ -671,9 +676,14 @@ public final class Fenqi {
     }
 
     /** Serves until it is ended, and says where. */
-    private static void serve(Called called, String address) throws IOException {
+    private static void serve(Called called, String address) throws Mistyped {
         String[] parts = address.split(":");
-        HttpServer server = HttpServer.create(new InetSocketAddress(parts[0], Integer.parseInt(parts[1])), 0);
+        HttpServer server;
+        try {
+            server = HttpServer.create(new InetSocketAddress(parts[0], Integer.parseInt(parts[1])), 0);
+        } catch (IOException | RuntimeException why) {
+            throw new Mistyped("cannot listen at " + address + ": " + why.getMessage());
+        }
         server.createContext("/", called::called);
         server.setExecutor(Executors.newCachedThreadPool());
         server.start();
@@ -682,40 +692,112 @@ public final class Fenqi {
         System.out.flush();
     }
 
+    /** What was typed cannot be done: the command ends with 64. */
+    private static final class Mistyped extends Exception {
+        Mistyped(String why) {
+            super(why);
+        }
+    }
+
+    /** What each action takes, of which what stands in brackets may be left out. */
+    private static final Map<String, String> TAKES = Map.of(
+            "call", "PARTNER SERIAL private.pem keys.txt METHOD ADDRESS [BODY] [IDEMPOTENCY-KEY]",
+            "fetch-day", "PARTNER SERIAL private.pem keys.txt HOST DAY FOLDER",
+            "verify-callback", "keys.txt METHOD URL AUTHORIZATION BODY",
+            "listen", "keys.txt HOST:PORT FILE",
+            "core", "PARTNER SERIAL private.pem keys.txt HOST:PORT FILE");
+
+    private static void checkTyped(List<String> arguments) throws Mistyped {
+        String takes = arguments.isEmpty() ? null : TAKES.get(arguments.get(0));
+        if (takes == null) {
+            throw new Mistyped("an action is one of " + String.join(", ", new TreeSet<>(TAKES.keySet())));
+        }
+        long least = Arrays.stream(takes.split(" ")).filter(word -> !word.startsWith("[")).count();
+        if (arguments.size() - 1 < least) {
+            throw new Mistyped(arguments.get(0) + " takes " + takes);
+        }
+    }
+
+    private static String read(String file) throws Mistyped {
+        try {
+            return Files.readString(Path.of(file));
+        } catch (IOException | InvalidPathException why) {
+            throw new Mistyped("cannot read " + file + ": " + why);
+        }
+    }
+
+    private static PrivateKey readKey(String file) throws Mistyped {
+        try {
+            return privateKey(read(file));
+        } catch (GeneralSecurityException | IllegalArgumentException why) {
+            throw new Mistyped(file + " holds no private key of RSA in PEM, as PKCS #8");
+        }
+    }
+
+    private static Map<String, PublicKey> readPlatformKeys(String file) throws Mistyped {
+        Map<String, PublicKey> keys;
+        try {
+            keys = platformKeys(read(file));
+        } catch (GeneralSecurityException | IllegalArgumentException why) {
+            throw new Mistyped(file + " has a public key that cannot be read: " + why.getMessage());
+        }
+        if (keys.isEmpty()) {
+            throw new Mistyped(file + " holds no key of RSA as fenqi partner platform-key list prints them");
+        }
+        return keys;
+    }
+
+    private static URI address(String text) throws Mistyped {
+        try {
+            URI address = new URI(text);
+            if (address.getHost() != null && List.of("http", "https").contains(address.getScheme())) {
+                return address;
+            }
+        } catch (URISyntaxException malformed) {
+            // As is said of any other text.
+        }
+        throw new Mistyped(text + " is no address such as http://127.0.0.1:8080/api/v1/me");
+    }
+
     public static void main(String[] arguments) throws Exception {
         List<String> words = new ArrayList<>(List.of(arguments));
-        String action = words.remove(0);
         try {
+            checkTyped(words);
+            String action = words.remove(0);
             if (action.equals("verify-callback")) {
-                Map<String, PublicKey> keys = platformKeys(Files.readString(Path.of(words.get(0))));
+                Map<String, PublicKey> keys = readPlatformKeys(words.get(0));
                 verifyCallback(keys, words.get(1), words.get(2), words.get(3), words.get(4));
                 System.out.println("believed");
                 return;
             }
             if (action.equals("listen")) {
-                Map<String, PublicKey> keys = platformKeys(Files.readString(Path.of(words.get(0))));
+                Map<String, PublicKey> keys = readPlatformKeys(words.get(0));
                 serve(new Listener(keys, Path.of(words.get(2))), words.get(1));
                 return;
             }
-            PrivateKey key = privateKey(Files.readString(Path.of(words.get(2))));
-            Map<String, PublicKey> keys = platformKeys(Files.readString(Path.of(words.get(3))));
+            PrivateKey key = readKey(words.get(2));
+            Map<String, PublicKey> keys = readPlatformKeys(words.get(3));
             Fenqi client = new Fenqi(words.get(0), words.get(1), key, keys);
             if (action.equals("core")) {
                 serve(new Core(client, Path.of(words.get(5))), words.get(4));
                 return;
             }
             if (action.equals("fetch-day")) {
-                Map<String, Object> manifest = client.fetchDay(words.get(4), words.get(5), Path.of(words.get(6)));
+                Map<String, Object> manifest = client.fetchDay(
+                        address(words.get(4)).toString(), words.get(5), Path.of(words.get(6)));
                 int files = list(manifest.get("files")).size();
                 System.out.println(words.get(5) + ": " + files + " files; every hash, sum and footing holds");
                 return;
             }
             String body = words.size() > 6 ? words.get(6) : "";
             String idempotencyKey = words.size() > 7 ? words.get(7) : null;
-            HttpResponse<String> answer = client.call(words.get(4), URI.create(words.get(5)), body, idempotencyKey);
+            HttpResponse<String> answer = client.call(words.get(4), address(words.get(5)), body, idempotencyKey);
             System.out.println(answer.body());
             answer.headers().firstValue("Retry-After").ifPresent(seconds -> System.err.println("Retry-After: " + seconds));
             System.exit(answer.statusCode() < 400 ? 0 : 1);
+        } catch (Mistyped error) {
+            System.err.println(error.getMessage());
+            System.exit(64);
         } catch (NotBelieved error) {
             System.err.println("not believed: " + error.getMessage());
             System.exit(2);

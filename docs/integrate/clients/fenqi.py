@@ -423,8 +423,12 @@ class Server(http.server.ThreadingHTTPServer):
 
 
 def serve(called, address):
-    host, port = address.split(":")
-    Server((host, int(port)), called).serve_forever()
+    host, _, port = address.rpartition(":")
+    try:
+        server = Server((host, int(port)), called)
+    except (OSError, OverflowError, ValueError) as error:
+        raise Mistyped(f"cannot listen at {address}: {error}") from None
+    server.serve_forever()
 
 
 def answered(request):
@@ -443,7 +447,7 @@ class Client:
     def signed(self, method, address, body=b"", idempotency_key=None):
         """The request, signed."""
         parts = urllib.parse.urlsplit(address)
-        url = parts.path + ("?" + parts.query if parts.query else "")
+        url = (parts.path or "/") + ("?" + parts.query if parts.query else "")
         timestamp, nonce = str(int(time.time())), secrets.token_hex(16)
         message = f"{method}\n{url}\n{timestamp}\n{nonce}\n".encode() + body + b"\n"
         authorization = (
@@ -576,42 +580,92 @@ def check_figures(manifest, figures):
             raise NotBelieved(f"{footing['name']} does not foot: {left} and {right}")
 
 
+# What each action takes, and how many words at least.
+TAKES = {
+    "call": (2, "METHOD ADDRESS [BODY]"),
+    "fetch-day": (3, "HOST DAY FOLDER"),
+    "verify-callback": (3, "METHOD URL AUTHORIZATION"),
+    "listen": (2, "HOST:PORT FILE"),
+    "decide": (2, "HOST:PORT FILE [HOUSE]"),
+    "core": (2, "HOST:PORT FILE"),
+}
+
+
+class Mistyped(Exception):
+    """What was typed cannot be done: the command ends with 64."""
+
+
+class Parser(argparse.ArgumentParser):
+    def error(self, message):
+        # Its own way out would be 2, which says that an answer is not believed.
+        raise Mistyped(f"{self.format_usage()}{message}")
+
+
+def read_key(path, read):
+    """What `read` makes of a file with keys."""
+    try:
+        with open(path) as file:
+            return read(file.read())
+    except OSError as error:
+        raise Mistyped(f"cannot read {path}: {error.strerror}") from None
+    except ImportError:
+        raise Mistyped(f"{path} has a key of RSA, which needs the package cryptography") from None
+    except (TypeError, ValueError) as error:
+        raise Mistyped(f"{path} holds no key in PEM that can be read: {error}") from None
+
+
 def main():
-    parser = argparse.ArgumentParser()
+    try:
+        return run()
+    except Mistyped as error:
+        print(error, file=sys.stderr)
+        return 64
+
+
+def run():
+    parser = Parser()
     parser.add_argument("--partner")
     parser.add_argument("--serial")
     parser.add_argument("--key")
     parser.add_argument("--platform-keys", required=True)
     parser.add_argument("--idempotency-key")
-    parser.add_argument("action", choices=["call", "fetch-day", "verify-callback", "listen", "decide", "core"])
+    parser.add_argument("action", choices=list(TAKES))
     parser.add_argument("words", nargs="+")
     given = parser.parse_args()
-    with open(given.platform_keys) as file:
-        keys = platform_keys(file.read())
+    least, takes = TAKES[given.action]
+    if len(given.words) < least:
+        raise Mistyped(f"{given.action} takes {takes}")
+    if given.action not in ("verify-callback", "listen") and None in (given.partner, given.serial, given.key):
+        raise Mistyped(f"{given.action} signs: name --partner, --serial and --key")
+    address = {"call": 1, "fetch-day": 0}.get(given.action)
+    if address is not None and not re.match("https?://[^/?#]", given.words[address]):
+        raise Mistyped(f"{given.words[address]} is no address such as http://127.0.0.1:8080/api/v1/me")
+    keys = read_key(given.platform_keys, platform_keys)
+    if not keys:
+        raise Mistyped(f"{given.platform_keys} holds no key as `fenqi partner platform-key list` prints them")
     try:
         if given.action == "verify-callback":
-            method, url, authorization = given.words
+            method, url, authorization = given.words[:3]
             verify_callback(keys, method, url, authorization, sys.stdin.buffer.read())
             print("believed")
             return 0
         if given.action == "listen":
-            address, heard = given.words
+            address, heard = given.words[:2]
             Called.keys = keys
             Listener.remember(heard)
             return serve(Listener, address)
-        with open(given.key) as file:
-            client = Client(given.partner, given.serial, PrivateKey(file.read()), keys)
+        client = Client(given.partner, given.serial, read_key(given.key, PrivateKey), keys)
         if given.action == "decide":
             address, Decider.undecided, *house = given.words
             Called.keys, Called.client, Decider.house = keys, client, house[0] if house else None
             return serve(Decider, address)
         if given.action == "core":
-            address, taken = given.words
+            address, taken = given.words[:2]
             Called.keys, Called.client = keys, client
             Core.remember(taken)
             return serve(Core, address)
         if given.action == "fetch-day":
-            host, day, folder = given.words
+            host, day, folder = given.words[:3]
             files = client.fetch_day(host, day, folder)["files"]
             print(f"{day}: {len(files)} files, {sum(file['rows'] for file in files) // 2} rows; every hash, sum and footing holds")
             return 0

@@ -238,6 +238,30 @@ async fn the_sample_clients_tell_a_refusal_of_ours_from_an_answer_that_nobody_si
             assert!(told.contains(why), "{told}");
         }
     }
+    what_is_mistyped_is_said_in_a_line(&clients, &call).await;
+}
+
+/// By each client, and told from what an answer may come to.
+async fn what_is_mistyped_is_said_in_a_line(clients: &Clients, call: &[&str]) {
+    let told_by_both = async |action: &[&str], why: &str| {
+        for output in clients.both(action).await {
+            let told = String::from_utf8_lossy(&output.stderr);
+            assert_eq!(output.status.code(), Some(64), "{told}");
+            let is_trace = told.contains("Traceback") || told.contains("\tat ");
+            assert!(told.contains(why) && !is_trace, "{why}: {told}");
+        }
+    };
+    told_by_both(&call[..2], "call takes ").await;
+    told_by_both(&["call", "GET", "127.0.0.1/api/v1/me"], "is no address such as http://").await;
+    told_by_both(&["core", "127.0.0.1", "events.txt"], "cannot listen at 127.0.0.1").await;
+    let key = clients.directory.join("core.pem");
+    std::fs::write(&key, "no key").unwrap();
+    told_by_both(call, "core.pem holds no ").await;
+    std::fs::remove_file(&key).unwrap();
+    told_by_both(call, "cannot read core.pem").await;
+    std::fs::write(clients.directory.join("keys.txt"), "").unwrap();
+    std::fs::write(&key, PrivateKey::generate(Algorithm::RsaSha256).unwrap().to_pem().unwrap()).unwrap();
+    told_by_both(call, "keys.txt holds no key ").await;
 }
 
 /// Serves whatever it is asked with such a signature; returns its address.

@@ -42,9 +42,38 @@ impl Answer {
         self.json()
     }
 
+    /// Status, headers and document of a problem, without what is each answer's own: its id, its time, its signature, its count.
+    pub fn without_its_own(&self) -> (u16, Vec<(String, String)>, Value) {
+        let own = [
+            "date",
+            "x-request-id",
+            "fenqi-timestamp",
+            "fenqi-nonce",
+            "fenqi-signature",
+            "ratelimit-remaining",
+            "ratelimit-reset",
+        ];
+        let shared = self.headers.iter().filter(|(name, _)| !own.contains(&name.as_str()));
+        let mut headers: Vec<(String, String)> =
+            shared.map(|(name, value)| (name.to_string(), value.to_str().unwrap().to_owned())).collect();
+        headers.sort();
+        let mut problem = self.json();
+        problem.as_object_mut().unwrap().remove("request_id");
+        (self.status, headers, problem)
+    }
+
     pub fn header(&self, name: &str) -> &str {
         self.headers.get(name).map_or("", |value| value.to_str().unwrap())
     }
+}
+
+/// The same path with ids that nothing has: the last digit of each is another one.
+pub fn absent(path: &str) -> String {
+    let other = |segment: &str| match segment.contains('_') {
+        true => format!("{}{}", &segment[..segment.len() - 1], if segment.ends_with('0') { '1' } else { '0' }),
+        false => segment.to_owned(),
+    };
+    path.split('/').map(other).collect::<Vec<String>>().join("/")
 }
 
 /// A partner's system at one node.

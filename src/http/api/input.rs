@@ -29,7 +29,8 @@ pub fn check_media_type(headers: &HeaderMap) -> Result<(), Problem> {
     let given = headers.get(header::CONTENT_TYPE).and_then(|value| value.to_str().ok()).unwrap_or_default();
     let mut parts = given.split(';').map(str::trim);
     let is_json = parts.next().is_some_and(|kind| kind.eq_ignore_ascii_case("application/json"));
-    let is_utf8 = parts.all(|parameter| parameter.eq_ignore_ascii_case("charset=utf-8") || parameter.is_empty());
+    // A parameter's value may stand in quotes.
+    let is_utf8 = parts.all(|one| one.is_empty() || one.replace('"', "").eq_ignore_ascii_case("charset=utf-8"));
     if is_json && is_utf8 {
         return Ok(());
     }

@@ -112,7 +112,8 @@ async fn a_core_reads_a_loan_through_its_life(pool: PgPool) {
         format!("/funder/lines/{line_id}"),
         format!("/funder/lines/{line_id}/entries"),
     ] {
-        assert_eq!(stranger.get(&path).await.problem(), (404, "not_found".into()), "{path}");
+        let (anothers, nobodys) = (stranger.get(&path).await, stranger.get(&desk::absent(&path)).await);
+        assert_eq!((anothers.status, anothers.without_its_own()), (404, nobodys.without_its_own()), "{path}");
     }
     for list in ["loans", "lines", "repayments", "withholdings", "refunds", "remittances", "applications"] {
         assert_eq!(stranger.get(&format!("/funder/{list}")).await.ok()["items"], json!([]), "{list}");
@@ -161,7 +162,9 @@ async fn a_deposit_is_booked_when_it_arrived_and_a_withdrawal_by_two_keys(pool: 
     assert_eq!(desk.get("/funder/reserve/orders").await.ok()["items"].as_array().unwrap().len(), 3);
     assert_eq!(desk.get("/funder/reserve/forecast").await.ok()["runs_dry_on"], Value::Null);
     let stranger = stranger(&town, &desk).await;
-    assert_eq!(stranger.get(&format!("/funder/reserve/orders/{deposit_id}")).await.problem().0, 404);
+    let order = format!("/funder/reserve/orders/{deposit_id}");
+    let (anothers, nobodys) = (stranger.get(&order).await, stranger.get(&desk::absent(&order)).await);
+    assert_eq!((anothers.status, anothers.without_its_own()), (404, nobodys.without_its_own()));
     town.assert_whole("after orders").await;
 }
 

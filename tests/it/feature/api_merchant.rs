@@ -425,6 +425,12 @@ async fn each_kind_of_bad_input_has_its_code(pool: PgPool) {
     let as_form = [("idempotency-key", "m-1"), ("content-type", "application/x-www-form-urlencoded")];
     let refused = desk.send_with("POST", "/merchant/orders", &as_form, &body).await;
     assert_eq!(refused.problem(), (415, "media_type_not_supported".into()));
+    for (content_type, status) in [("application/json; charset=gbk", 415), ("Application/JSON;charset=\"UTF-8\"", 422)]
+    {
+        let headers = [("idempotency-key", if status == 415 { "m-2" } else { "m-3" }), ("content-type", content_type)];
+        let refused = desk.send_with("POST", "/merchant/orders", &headers, &order("A 1", 100).to_string()).await;
+        assert_eq!(refused.status, status, "{content_type}");
+    }
     let deleted = desk.send("DELETE", "/merchant/orders", Some("d-1"), "").await;
     assert_eq!((deleted.status, deleted.header("allow")), (405, "GET, POST"));
 }
@@ -477,21 +483,22 @@ async fn what_is_anothers_does_not_exist(pool: PgPool) {
     ] {
         let anothers = theirs.get(&path).await;
         assert_eq!(anothers.problem(), (404, "not_found".into()), "{path}");
-        assert_eq!(without_id(&anothers), without_id(&theirs.get("/merchant/orders/no-such").await), "{path}");
+        let nobodys = theirs.get("/merchant/orders/no-such").await;
+        assert_eq!(anothers.without_its_own(), nobodys.without_its_own(), "{path}");
     }
-    let closure = theirs.post("/merchant/orders/A-1/closure", "c-1", &Value::Null).await;
-    assert_eq!(closure.problem(), (404, "not_found".into()));
+    let closure = "/merchant/orders/A-1/closure".to_owned();
     let void = format!("/merchant/purchases/{purchase_id}/void");
-    assert_eq!(theirs.post(&void, "v-1", &Value::Null).await.problem(), (404, "not_found".into()));
-    let refund = theirs.post(&refunds, "r-1", &json!({ "amount_fen": 100 })).await;
-    assert_eq!(refund.problem(), (404, "not_found".into()));
+    for (path, nobodys, body) in [
+        (&closure, "/merchant/orders/A-2/closure".to_owned(), Value::Null),
+        (&void, desk::absent(&void), Value::Null),
+        (&refunds, desk::absent(&refunds), json!({ "amount_fen": 100 })),
+    ] {
+        let key = |whose: &str| format!("{whose}-{}", path.len());
+        let anothers = theirs.post(path, &key("anothers"), &body).await;
+        assert_eq!(anothers.problem(), (404, "not_found".into()), "{path}");
+        let nobodys = theirs.post(&nobodys, &key("nobodys"), &body).await;
+        assert_eq!(anothers.without_its_own(), nobodys.without_its_own(), "{path}");
+    }
     assert_eq!(theirs.get("/merchant/orders").await.ok()["items"], json!([]));
     assert_eq!(theirs.get("/funder/loans").await.problem(), (403, "scope_missing".into()));
-}
-
-/// A problem without what is each request's own.
-fn without_id(answer: &desk::Answer) -> Value {
-    let mut problem = answer.json();
-    problem.as_object_mut().unwrap().remove("request_id");
-    problem
 }

@@ -155,8 +155,11 @@ fn partner_api(app: &App) -> Router<App> {
     let document = api_document();
     let state = Gate::new(app.clone(), document.operations);
     let (routes, _) = OpenApiRouter::new().nest(PREFIX, operations()).split_for_parts();
+    let nothing = || -> MethodRouter<App> { any(async || Problem::not_found()) };
     let routes = routes
-        .route(&format!("{PREFIX}/{{*path}}"), any(async || Problem::not_found()))
+        .route(PREFIX, nothing())
+        .route(&format!("{PREFIX}/"), nothing())
+        .route(&format!("{PREFIX}/{{*path}}"), nothing())
         .method_not_allowed_fallback(async || Problem::method_not_allowed())
         .layer(from_fn_with_state(state, gate::gate));
     let browsable = SwaggerUi::new("/api/docs").external_url_unchecked("/api/v1/openapi.json", document.json);

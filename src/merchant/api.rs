@@ -15,7 +15,7 @@ use crate::app::App;
 use crate::base::Fen;
 use crate::base::id::{CodeId, MerchantId, PurchaseId};
 use crate::http::Problem;
-use crate::http::api::{AmountFen, Body, Cursor, Limit, MerchantCaller, Named, Page, Params};
+use crate::http::api::{AmountFen, Body, Cursor, Limit, MerchantCaller, Moment, Named, Page, Params};
 
 /// A sale to be paid by scanning.
 #[derive(Debug, Deserialize, ToSchema)]
@@ -26,7 +26,8 @@ pub struct NewOrder {
     pub reference: String,
     pub amount_fen: AmountFen,
     /// At most thirty days from now.
-    pub expires_at: DateTime<Utc>,
+    #[schema(value_type = DateTime<Utc>)]
+    pub expires_at: Moment,
 }
 
 #[derive(Debug, Serialize, ToSchema)]
@@ -92,7 +93,7 @@ pub async fn create_order(
         merchant_id: caller.merchant_id,
         reference: order.reference,
         amount: order.amount_fen.0,
-        expires_at: order.expires_at,
+        expires_at: order.expires_at.0,
     };
     let code = app.order_desk.open(order, app.clock.now()).await?;
     let order = OrderView::of(&app, code).ok_or_else(Problem::not_found)?;

@@ -14,7 +14,7 @@ use crate::app::App;
 use crate::base::id::FunderId;
 use crate::funder::find_code;
 use crate::http::Problem;
-use crate::http::api::{Body, Cursor, FunderCaller, Limit, Named, Page, Params};
+use crate::http::api::{Body, Cursor, FunderCaller, Limit, Moment, Named, Page, Params};
 
 /// Whether your core is called at present.
 #[derive(Debug, Serialize, ToSchema)]
@@ -180,12 +180,12 @@ pub struct NewReplay {
     pub to_no: Option<i64>,
     /// What occurred from here
     #[serde(default)]
-    #[schema(example = json!(null))]
-    pub from: Option<DateTime<Utc>>,
+    #[schema(value_type = Option<DateTime<Utc>>, example = json!(null))]
+    pub from: Option<Moment>,
     /// until before there.
     #[serde(default)]
-    #[schema(example = json!(null))]
-    pub to: Option<DateTime<Utc>>,
+    #[schema(value_type = Option<DateTime<Utc>>, example = json!(null))]
+    pub to: Option<Moment>,
 }
 
 /// What is delivered again.
@@ -207,7 +207,8 @@ pub async fn replay(
     Body(wanted): Body<NewReplay>,
 ) -> Result<Json<Replayed>, Problem> {
     let partner = partner_of(&app, caller.funder_id).await?;
-    let wanted = Replay { from_no: wanted.from_no, to_no: wanted.to_no, from_at: wanted.from, to_at: wanted.to };
+    let (from_at, to_at) = (wanted.from.map(|from| from.0), wanted.to.map(|to| to.0));
+    let wanted = Replay { from_no: wanted.from_no, to_no: wanted.to_no, from_at, to_at };
     let asked = Asked { partner: &partner, by: &caller.caller.holder };
     Ok(Json(Replayed { events: actions::replay(&app, asked, (wanted, caller.caller.attempt)).await? }))
 }

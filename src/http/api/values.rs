@@ -3,7 +3,7 @@
 use std::fmt;
 use std::str::FromStr;
 
-use chrono::Datelike as _;
+use chrono::{DateTime, Datelike as _, Utc};
 use serde::de::Error as _;
 use serde::{Deserialize, Deserializer};
 use utoipa::openapi::RefOr;
@@ -91,7 +91,34 @@ impl PartialSchema for Day {
 
 impl ToSchema for Day {}
 
+/// A moment as RFC 3339 writes it, with its zone, and as nothing else does.
+#[derive(Clone, Copy, Debug)]
+pub struct Moment(pub DateTime<Utc>);
+
+impl<'de> Deserialize<'de> for Moment {
+    fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Moment, D::Error> {
+        let text = String::deserialize(deserializer)?;
+        let moment = DateTime::parse_from_rfc3339(&text).map(|moment| Moment(moment.to_utc()));
+        let like = "value_not_allowed: a time is written like 2026-03-02T10:00:00+08:00, with its zone";
+        moment.map_err(|_| D::Error::custom(like))
+    }
+}
+
 /// The text of an `ETag` for a version of something that two may edit.
 pub fn etag(version: impl fmt::Display) -> String {
     format!("\"{version}\"")
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_moment_has_a_zone_and_all_its_digits() {
+        let read = |text: &str| serde_json::from_value::<Moment>(text.into()).map(|moment| moment.0.to_rfc3339());
+        assert_eq!(read("2026-03-02T10:00:00.5+08:00").unwrap(), "2026-03-02T02:00:00.500+00:00");
+        for malformed in ["2026-3-2T10:0:0Z", "2026-03-02T10:00:00", "2026-03-02", "+12026-03-02T10:00:00Z", ""] {
+            assert!(read(malformed).is_err(), "{malformed}");
+        }
+    }
 }

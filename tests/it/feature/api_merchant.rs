@@ -385,6 +385,7 @@ async fn each_kind_of_bad_input_has_its_code(pool: PgPool) {
         (with("\"amount\":null"), 400, "unknown_field"),
         (order("A-1", 100).to_string().replace("2026-01-05T20:00:00+08:00", "tomorrow"), 400, "value_not_allowed"),
         (order("A-1", 100).to_string().replace("20:00:00+08:00", "20:00:00"), 400, "value_not_allowed"),
+        (order("A-1", 100).to_string().replace("2026-01-05T20", "2026-1-5T20"), 400, "value_not_allowed"),
         (
             order("A-1", 100).to_string().replace("2026-01-05T20:00:00+08:00", "2020-01-01T00:00:00Z"),
             422,

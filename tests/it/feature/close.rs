@@ -58,7 +58,7 @@ async fn statements_that_are_being_cut_keep_nobody_waiting_but_a_refund(pool: Pg
     let day = cut_off_today(&town).await;
     // A chunk for each loan that is due: the first is everybody's up to the later line.
     let later = lines.iter().max().unwrap().uuid();
-    let planned = bill::close::plan(&mut *town.app.pool.acquire().await.unwrap(), day, 1).await.unwrap();
+    let planned = bill::close::plan(&mut town.app.pool.acquire().await.unwrap(), day, 1).await.unwrap();
     assert_eq!(planned, AccountRange::cut_at(&[later]));
     let mut chunk = fenqi::database::begin(&town.app.pool).await.unwrap();
     // Of one line first: whatever is there already keeps nothing else from being cut.

@@ -117,9 +117,9 @@ async fn a_house_is_opened_by_commands_and_lives_through_its_first_day(pool: PgP
     assert!(verify(&pool).await.unwrap().is_empty());
 
     // The day that it is on the system's clock as well has not come to its end.
-    let present = "update business_day set today = (now() at time zone 'Asia/Shanghai')::date returning today::text";
-    let present: String = sqlx::query_scalar(present).fetch_one(&pool).await.unwrap();
-    let refused = fenqi.refused(&["close", "--date", &present]);
+    let present = house::today_for_long().await;
+    sqlx::query("update business_day set today = $1").bind(present.date()).execute(&pool).await.unwrap();
+    let refused = fenqi.refused(&["close", "--date", &present.to_string()]);
     assert!(refused.contains(&format!("{present} lasts until midnight in Shanghai")), "{refused}");
 }
 

@@ -750,7 +750,8 @@ public final class Fenqi {
     private static URI address(String text) throws Mistyped {
         try {
             URI address = new URI(text);
-            if (address.getHost() != null && List.of("http", "https").contains(address.getScheme())) {
+            boolean isHttp = "http".equals(address.getScheme()) || "https".equals(address.getScheme());
+            if (address.getHost() != null && isHttp) {
                 return address;
             }
         } catch (URISyntaxException malformed) {

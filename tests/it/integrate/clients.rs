@@ -252,7 +252,9 @@ async fn what_is_mistyped_is_said_in_a_line(clients: &Clients, call: &[&str]) {
         }
     };
     told_by_both(&call[..2], "call takes ").await;
-    told_by_both(&["call", "GET", "127.0.0.1/api/v1/me"], "is no address such as http://").await;
+    for address in ["127.0.0.1/api/v1/me", "//127.0.0.1/api/v1/me"] {
+        told_by_both(&["call", "GET", address], "is no address such as http://").await;
+    }
     told_by_both(&["core", "127.0.0.1", "events.txt"], "cannot listen at 127.0.0.1").await;
     let key = clients.directory.join("core.pem");
     std::fs::write(&key, "no key").unwrap();

@@ -1,6 +1,6 @@
 //! `fenqi sign`: prints a signed curl command for any request to the API.
 
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 use std::process::ExitCode;
 
 use anyhow::Context as _;
@@ -71,14 +71,23 @@ fn command(args: &Args, identity: &Identity) -> anyhow::Result<String> {
         if !args.header.iter().any(is_typed) {
             parts.push("-H 'Content-Type: application/json'".to_owned());
         }
-        parts.push(match (&args.body, &args.body_file) {
+        parts.push(match args.body_file.as_deref().and_then(read_again) {
             // By its name: a large body is no word of a command, nor is one that is no text.
-            (None, Some(path)) => format!("--data-binary {}", quoted(&format!("@{}", path.display()))),
-            (body, _) => format!("--data-raw {}", quoted(body.as_deref().unwrap_or_default())),
+            Some(file) => format!("--data-binary {}", quoted(&format!("@{}", file.display()))),
+            None => {
+                let text =
+                    std::str::from_utf8(&body).context("the body is no text; give it in a file, not through a pipe")?;
+                format!("--data-raw {}", quoted(text))
+            }
         });
     }
     parts.push(quoted(url));
     Ok(parts.join(" "))
+}
+
+/// The file by its whole name, under which curl finds it from wherever it is called; none where it is read but once, such as a pipe.
+fn read_again(path: &Path) -> Option<PathBuf> {
+    path.canonicalize().ok().filter(|file| file.is_file())
 }
 
 /// What is signed of an address: its path with its query.

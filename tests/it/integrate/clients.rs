@@ -89,6 +89,8 @@ async fn curl_sends_what_was_signed(trial: &Trial, serial_no: &str, key: &str) {
         ("GET", "/api/v1/nothing/../me", &[][..], "\"not_found\""),
         ("POST", deposits, &["--body", "@large.bin"][..], "\"body_not_json\""),
         ("POST", deposits, &["--body-file", "large.bin"][..], "\"body_not_utf8\""),
+        // A pipe, of which curl would find nothing left.
+        ("POST", deposits, &["--body-file", "/dev/stdin"][..], "\"body_not_json\""),
         (
             "POST",
             deposits,
@@ -97,7 +99,7 @@ async fn curl_sends_what_was_signed(trial: &Trial, serial_no: &str, key: &str) {
         ),
     ] {
         let address = format!("{}{path}", trial.base);
-        let answer = said(path, &trial.run("bash", &[&who[..], &[method, &address], more].concat(), b"").await);
+        let answer = said(path, &trial.run("bash", &[&who[..], &[method, &address], more].concat(), b"no json").await);
         assert!(answer.contains(told), "{method} {path} {more:?}: {answer}");
         assert_eq!(answer.matches("HTTP/1.1 ").count(), 1, "{method} {path}: {answer}");
     }

@@ -45,7 +45,9 @@ fn ungrouped(yuan: &str) -> Option<String> {
     let groups: Vec<&str> = yuan.split(',').collect();
     let (first, others) = groups.split_first()?;
     let is_grouped = |size: usize| (1..=size).contains(&first.len()) && others.iter().all(|group| group.len() == size);
-    (others.is_empty() || is_grouped(3) || is_grouped(4)).then(|| groups.concat())
+    // Nobody groups what begins with nothing: 0,500 is half of a yuan.
+    let is_whole = !first.starts_with('0') && (is_grouped(3) || is_grouped(4));
+    (others.is_empty() || is_whole).then(|| groups.concat())
 }
 
 /// A day as a page's address and a browser's date field write it: `2026-03-02`, in a year of four digits since 2000.
@@ -173,6 +175,7 @@ mod tests {
             ("12,50", "amount_format"),
             ("1,5", "amount_format"),
             (",500", "amount_format"),
+            ("0,500", "amount_format"),
             ("1,234,50", "amount_format"),
             ("1.234,50", "amount_format"),
             ("一百", "amount_format"),

@@ -34,13 +34,14 @@ const ROUNDS_MAX: usize = 1_000;
 pub async fn submit_payouts(app: &App) -> anyhow::Result<Tally> {
     let mut tally = Tally::default();
     for _ in 0..ROUNDS_MAX {
-        let send_by = SendBy::new(&app.clock, app.clock.now(), SEND_WITHIN);
+        let begun_at = app.clock.now();
+        let send_by = SendBy::new(&app.clock, begun_at, SEND_WITHIN);
         let claimed = claim(app).await?;
         if claimed.is_empty() {
             break;
         }
         let answers = submit(app, &claimed, send_by).await;
-        tally.add(payout_actions::learn(app, &answers).await?);
+        tally.add(payout_actions::learn_of_sent(app, &answers, begun_at + FIRST_QUERY_AFTER).await?);
         // A channel that takes nothing would be asked again at once, without end.
         if answers.values().all(|answer| matches!(answer.word, Word::NotSent | Word::NotReceived)) {
             break;

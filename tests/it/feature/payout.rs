@@ -347,7 +347,6 @@ async fn what_may_still_arrive_is_not_given_up_when_its_card_is_gone(pool: PgPoo
     let street = street(pool, "2026-03-02").await;
     let (app, now, number) = (&street.app, street.app.clock.now(), "6222021234567890128");
     let (borrower_id, repayment_id) = (BorrowerId::mint(now), RepaymentId::mint(now));
-    bind_card(app, borrower_id, number).await;
     let owed = NewPayout {
         payout_id: PayoutId::mint(now),
         paid_for: PayoutFor::Borrower {
@@ -363,6 +362,19 @@ async fn what_may_still_arrive_is_not_given_up_when_its_card_is_gone(pool: PgPoo
     };
     let mut connection = app.pool.acquire().await.unwrap();
     assert_eq!(settlement::insert_payouts(&mut connection, &[owed]).await.unwrap(), 1);
+
+    // A node stands still after it has found no card: what it says then is nothing against what another node may have sent since.
+    let mut standing = fenqi::database::begin(&app.pool).await.unwrap();
+    assert!(fenqi::business_day::store::advance(&mut standing, owed.pay_on).await.unwrap());
+    let (sent, ()) = tokio::join!(settlement::submit_payouts(app), async {
+        until_somebody_waits(&app.pool).await;
+        street.wait(3);
+        standing.rollback().await.unwrap();
+    });
+    assert_eq!((sent.unwrap(), street.payouts().await[0].1), (Tally::default(), PayoutStatus::Submitted));
+    assert_eq!(settlement::query_payouts(app).await.unwrap().waiting, 1);
+
+    bind_card(app, borrower_id, number).await;
     let lost = Scripted::answer("paid").with(Trouble::TimeoutBefore);
     street.world.script("payout", Some(Matcher::new("account", number)), vec![lost]);
     assert_eq!(settlement::submit_payouts(app).await.unwrap().waiting, 1);

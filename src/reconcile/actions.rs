@@ -293,8 +293,12 @@ async fn end(
 
 /// Takes back what was booked for the order, and books what the channel says that it took, if anything.
 async fn reverse(connection: &mut PgConnection, app: &App, found: &Break, person: &str) -> Outcome<(), BreakRefusal> {
-    let order = lock_order(connection, found).await?.map(|(order, _)| order);
-    let order = order.ok_or(Fault::Refused(BreakRefusal::DoesNotFit))?;
+    let locked = lock_order(connection, found).await?;
+    let (order, line) = locked.ok_or(Fault::Refused(BreakRefusal::DoesNotFit))?;
+    // What is more than was booked would go back to a card that nobody knows; as much as that is owed again.
+    if found.theirs > order.collected() && borrower::is_erased(connection, line.borrower_id).await? {
+        return Err(Fault::Refused(BreakRefusal::BorrowerErased));
+    }
     let reopened = match repayment::take_back(connection, app, &order, person).await {
         Ok(reopened) => reopened,
         Err(Fault::Refused(refusal)) => return Err(Fault::Refused(BreakRefusal::NotReversed(refusal))),

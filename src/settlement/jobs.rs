@@ -23,8 +23,8 @@ const FIRST_QUERY_AFTER: TimeDelta = TimeDelta::minutes(1);
 /// How long after payouts were taken a call with them may begin, so that it has ended before anybody asks about them and has a second
 /// attempt made of what failed.
 const SEND_WITHIN: TimeDelta = TimeDelta::seconds(30);
-/// How long after it was asked the channel's word counts that it never heard of a payout: longer than a question may last. Of a node
-/// that stood still meanwhile it says nothing: another one may have sent the payout since.
+/// How long after it was asked the channel's word on a payout counts, if it is not that it was paid: longer than a question may last.
+/// Where a node stood still meanwhile, another one may have sent the payout since.
 const HEARD_WITHIN: TimeDelta = TimeDelta::minutes(2);
 /// Rounds of one run of a job; what is left is the next run's, so that one job cannot hold its worker for ever.
 const ROUNDS_MAX: usize = 1_000;
@@ -41,7 +41,7 @@ pub async fn submit_payouts(app: &App) -> anyhow::Result<Tally> {
             break;
         }
         let answers = submit(app, &claimed, send_by).await;
-        tally.add(payout_actions::learn_of_sent(app, &answers, begun_at + FIRST_QUERY_AFTER).await?);
+        tally.add(payout_actions::learn_in_time(app, &answers, begun_at + FIRST_QUERY_AFTER).await?);
         // A channel that takes nothing would be asked again at once, without end.
         if answers.values().all(|answer| matches!(answer.word, Word::NotSent | Word::NotReceived)) {
             break;
@@ -60,11 +60,8 @@ pub async fn query_payouts(app: &App) -> anyhow::Result<Tally> {
         if asked.is_empty() {
             break;
         }
-        let mut answers = ask(app, &asked).await;
-        if app.clock.now() > asked_at + HEARD_WITHIN {
-            answers.retain(|_, answer| answer.word != Word::NotReceived);
-        }
-        tally.add(payout_actions::learn(app, &answers).await?);
+        let answers = ask(app, &asked).await;
+        tally.add(payout_actions::learn_in_time(app, &answers, asked_at + HEARD_WITHIN).await?);
     }
     for _ in 0..ROUNDS_MAX {
         let times = (limit, ASK_AGAIN_TIMES);

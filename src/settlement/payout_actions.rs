@@ -49,15 +49,15 @@ impl Tally {
 
 /// Books what the channel says of payouts, in one transaction. An answer may come any number of times and by any way.
 pub async fn learn(app: &App, answers: &BTreeMap<PayoutId, Answer>) -> anyhow::Result<Tally> {
-    learn_of_sent(app, answers, DateTime::<Utc>::MAX_UTC).await
+    learn_in_time(app, answers, DateTime::<Utc>::MAX_UTC).await
 }
 
-/// The same of what was sent just now. From `asked_from` on somebody may have asked about it, and another node have sent it again:
-/// then nothing counts but that it was paid, and the rest is learnt by asking.
-pub async fn learn_of_sent(
+/// The same of what one node heard as it sent or asked. From `until` on another one may have sent it again: then nothing counts but
+/// that it was paid, and the rest is learnt by asking once more.
+pub async fn learn_in_time(
     app: &App,
     answers: &BTreeMap<PayoutId, Answer>,
-    asked_from: DateTime<Utc>,
+    until: DateTime<Utc>,
 ) -> anyhow::Result<Tally> {
     let now = app.clock.now();
     let ids: Vec<PayoutId> = answers.keys().copied().collect();
@@ -65,7 +65,7 @@ pub async fn learn_of_sent(
     let today = business_day::store::hold_today(&mut transaction).await?;
     let payouts = store::lock_payouts(&mut transaction, &ids).await?;
     // Only now that they are locked: a node may stand still at any time until then.
-    let is_late = app.clock.now() >= asked_from;
+    let is_late = app.clock.now() >= until;
     let counts = |answer: &&Answer| !is_late || matches!(answer.word, Word::Succeeded { .. });
     let mut round = Round::new(today, now);
     for payout in &payouts {

@@ -162,6 +162,7 @@ fn listed(document: &Value, operation: &Value, status: &str) -> Vec<String> {
 
 /// Codes of two features' operations.
 const OF_TWO: &[(&str, [&str; 2])] = &[
+    ("amount_out_of_bounds", ["merchant", "products"]),
     ("same_holder", ["funder", "products"]),
     ("decision_malformed", ["funder", "risk"]),
     ("application_not_referred", ["funder", "risk"]),

@@ -195,7 +195,8 @@ async fn a_payout_after_a_crash_is_asked_about_and_not_sent_as_new(pool: PgPool)
         street.wait(1);
         standing.commit().await.unwrap();
     });
-    assert_eq!((sent.unwrap().waiting, lock(&street.world.payout).payments()), (1, 0));
+    assert_eq!((sent.unwrap(), lock(&street.world.payout).payments()), (Tally::default(), 0));
+    assert_eq!(street.payouts().await[0].1, PayoutStatus::Submitted);
     // The node dies after it marked the payout and before the call: nobody ever answers.
     sqlx::query("update payout set status = 'submitted', query_at = $1")
         .bind(street.app.clock.now())

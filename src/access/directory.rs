@@ -142,6 +142,19 @@ impl Directory {
         self.strangers.count(address, named(authorization), self.now());
     }
 
+    /// Why a request is not let in, as whoever made it is told. Which partners and keys there are is no stranger's business: a key
+    /// that is not there is told as a signature that is wrong, and where strangers wait, whoever is not believed is told so too.
+    pub fn told(&self, denial: Denial, address: IpAddr) -> Denial {
+        if denial.believed().is_some() || !denial.is_of_a_stranger() {
+            return denial;
+        }
+        match (self.look_beside_strangers(address, None), denial) {
+            (Err(waits), _) => waits,
+            (Ok(()), Denial::Signature(SignatureError::UnknownKey)) => Denial::Signature(SignatureError::Wrong),
+            (Ok(()), denial) => denial,
+        }
+    }
+
     /// Whose request it is, if it is believed: signature, time, nonce, address and rate. What is believed is asked which key it
     /// wishes to have once it is let in; whoever has taken one has to answer.
     ///

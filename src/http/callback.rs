@@ -32,7 +32,7 @@ pub async fn take(
     let named = authorization.and_then(|header| app.partners.known_key(header));
     let named = named.map(|(mchid, serial_no)| KeyName::of(&mchid, &serial_no));
     if let Err(denial) = app.access.look_beside_strangers(address, named) {
-        return Problem::new(StatusCode::TOO_MANY_REQUESTS, denial.code(), denial.to_string()).into_response();
+        return denied(&denial).into_response();
     }
     let received = Received {
         method: method.as_str(),
@@ -50,9 +50,13 @@ pub async fn take(
     let mut object = String::new();
     let booked = match &believed {
         Ok(()) => book(&app, &partner, &body, &mut object).await,
-        Err(error) => Err(Problem::new(StatusCode::UNAUTHORIZED, error.code(), error.to_string())),
+        Err(error) => Err(denied(&app.access.told(Denial::Signature(*error), address))),
     };
-    let outcome = booked.as_ref().map_or_else(|problem| problem.code, |()| "ok");
+    let outcome = match (&believed, &booked) {
+        (Err(error), _) => error.code(),
+        (Ok(()), Err(problem)) => problem.code,
+        (Ok(()), Ok(())) => "ok",
+    };
     let response = match booked {
         Ok(()) => StatusCode::NO_CONTENT.into_response(),
         Err(problem) => problem.into_response(),
@@ -74,6 +78,14 @@ pub async fn take(
         })
         .await;
     response
+}
+
+fn denied(denial: &Denial) -> Problem {
+    let status = match denial {
+        Denial::TooManyNotBelieved { .. } => StatusCode::TOO_MANY_REQUESTS,
+        _ => StatusCode::UNAUTHORIZED,
+    };
+    Problem::new(status, denial.code(), denial.to_string())
 }
 
 /// Books what a believed callback says; `object` becomes the order that it is about, as soon as that is known.

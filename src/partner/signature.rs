@@ -45,7 +45,7 @@ pub enum SignatureError {
     NonceReused,
     #[error("too many requests within the time in which nonces are remembered")]
     TooMany,
-    #[error("the signature does not match what was received")]
+    #[error("no key that is known by that partner id and serial number made this signature of what was received")]
     Wrong,
 }
 

@@ -198,7 +198,7 @@ async fn follow_as_cashier(trial: &Trial) {
     assert!(said.contains("\nvoided\n1000\n1000\n"), "a refund is made and asked for: {said}");
     assert!(said.contains("\nopen\nclosed\n") && said.contains("\nkind,id,purchase_id,reference,"), "{said}");
     assert_eq!(said.matches("\"reference\":\"TRY-1\"").count(), 3, "curl, Python and Java see the order: {said}");
-    for code in ["signature_key_unknown", "scope_missing"] {
+    for code in ["signature_wrong", "scope_missing"] {
         assert_eq!(
             said.matches(&format!("\"code\":\"{code}\"")).count(),
             1,

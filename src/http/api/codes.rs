@@ -34,12 +34,12 @@ pub const CODES: &[Code] = &[
     code(400, "idempotency_key_malformed", "One idempotency key is given, of 1 to 64 printable ASCII characters."),
     // Who asks.
     code(401, "signature_malformed", "The header Authorization is missing or not in its form."),
-    code(401, "signature_key_unknown", "No key is known by that partner id and serial number, or it has ended."),
     code(401, "signature_stale", "The timestamp is more than five minutes away from our clock."),
     code(
         401,
         "signature_wrong",
-        "The signature does not match method, URL, timestamp, nonce and body as they arrived.",
+        "No living key by that partner id and serial number made this signature of method, URL, timestamp, nonce and body as they \
+         arrived.",
     ),
     code(401, "nonce_reused", "The nonce was used before; each request needs its own."),
     code(403, "address_not_allowed", "The request comes from an address that is not on the partner's list."),

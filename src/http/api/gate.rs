@@ -116,7 +116,11 @@ pub async fn gate(State(gate): State<Gate>, request: Request, next: Next) -> Res
         Err((arrived, problem)) => {
             gate.app.access.distrust(address, authorization_of(&arrived.headers));
             let why = problem.code;
-            let response = finish_problem(problem.into_response(), &arrived.request_id).await;
+            let told = match gate.app.access.look_beside_strangers(address, None) {
+                Ok(()) => problem.into_response(),
+                Err(waits) => denied_response(Fault::Refused(waits)),
+            };
+            let response = finish_problem(told, &arrived.request_id).await;
             write_down(&gate.app, &arrived, CalledBy::Nobody { why }, response).await
         }
     }
@@ -165,7 +169,8 @@ async fn turn_away(app: &App, arrived: &Arrived, denied: Fault<Denial>) -> Respo
         Fault::Failed(_) => None,
     };
     let why = code_of(&denied);
-    let response = finish_problem(denied_response(denied), &arrived.request_id).await;
+    let told = denied.map_refusal(|denial| app.access.told(denial, arrived.address));
+    let response = finish_problem(denied_response(told), &arrived.request_id).await;
     let Some(Believed { partner, algorithm }) = believed else {
         return write_down(app, arrived, CalledBy::Nobody { why }, response).await;
     };

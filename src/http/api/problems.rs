@@ -25,7 +25,6 @@ pub struct Shape {
 
 const OF_ALL: &[&str] = &[
     "signature_malformed",
-    "signature_key_unknown",
     "signature_stale",
     "signature_wrong",
     "nonce_reused",
@@ -210,7 +209,6 @@ const RATED: &[(&str, &str)] = &[
 /// Codes of answers to nobody, or to somebody whose call was not counted yet.
 const UNSIGNED: &[&str] = &[
     "signature_malformed",
-    "signature_key_unknown",
     "signature_stale",
     "signature_wrong",
     "too_many_not_believed",

@@ -167,13 +167,20 @@ pub const KINDS: &[EventKind] = &[
                 "principal_fen": 128_800, "interest_fen": 0, "fee_fen": 1_545, "business_day": "2026-09-21" })
         },
     ),
-    funder("refund", "loan", "A merchant gave back part or all of a purchase.", || {
-        json!({
-            "loan_id": "loan_0197f3c2a4b07cc39b1c2d3e4f506175", "purchase_id": "pur_0197f3c2a4b07cc39b1c2d3e4f506176",
-            "refund_id": "ref_0197f3c2a4b07cc39b1c2d3e4f506178", "line_id": "line_0197f3c2a4b07cc39b1c2d3e4f506172",
-            "amount_fen": 28_800, "principal_fell_fen": 28_800, "interest_waived_fen": 345,
-            "interest_back_fen": 0, "fee_back_fen": 0, "schedule_version": 2, "business_day": "2026-03-10" })
-    }),
+    funder(
+        "refund",
+        "loan",
+        "A merchant gave back part or all of a purchase. Of interest and fees that go back to the card, what had come in after the loan \
+         was charged off is told as recovered.",
+        || {
+            json!({
+                "loan_id": "loan_0197f3c2a4b07cc39b1c2d3e4f506175", "purchase_id": "pur_0197f3c2a4b07cc39b1c2d3e4f506176",
+                "refund_id": "ref_0197f3c2a4b07cc39b1c2d3e4f506178", "line_id": "line_0197f3c2a4b07cc39b1c2d3e4f506172",
+                "amount_fen": 28_800, "principal_fell_fen": 28_800, "interest_waived_fen": 345,
+                "interest_back_fen": 0, "interest_back_recovered_fen": 0, "fee_back_fen": 0, "fee_back_recovered_fen": 0,
+                "schedule_version": 2, "business_day": "2026-03-10" })
+        },
+    ),
     funder(
         "settlement_paid",
         "settlement",

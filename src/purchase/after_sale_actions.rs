@@ -376,7 +376,9 @@ impl Sale {
             "principal_fell_fen": parts.principal_fell,
             "interest_waived_fen": refund.interest_waived,
             "interest_back_fen": refund.charges_back.interest,
+            "interest_back_recovered_fen": refund.charges_back_recovered.interest,
             "fee_back_fen": refund.charges_back.fee,
+            "fee_back_recovered_fen": refund.charges_back_recovered.fee,
             "schedule_version": refund.schedule_version,
             "business_day": refund.business_day,
         });

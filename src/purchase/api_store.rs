@@ -157,8 +157,11 @@ pub struct LoanRefundView {
     pub interest_waived_fen: Fen,
     /// Billed interest that was paid, and goes back to the card out of the funder's remittance.
     pub interest_back_fen: Fen,
+    /// What of that had come in after the loan was charged off.
+    pub interest_back_recovered_fen: Fen,
     /// The same of fees a period.
     pub fee_back_fen: Fen,
+    pub fee_back_recovered_fen: Fen,
     /// The plan that it left.
     #[schema(example = 2)]
     pub schedule_version: i32,
@@ -179,7 +182,9 @@ pub async fn list_refunds_of_funder(
                   purchase_id as "purchase_id: PurchaseId", amount_fen as "amount_fen: Fen",
                   principal_fell_fen as "principal_fell_fen: Fen", owed_back_fen as "owed_back_fen: Fen",
                   interest_waived_fen as "interest_waived_fen: Fen",
-                  interest_back_fen as "interest_back_fen: Fen", fee_back_fen as "fee_back_fen: Fen", schedule_version,
+                  interest_back_fen as "interest_back_fen: Fen",
+                  interest_back_recovered_fen as "interest_back_recovered_fen: Fen", fee_back_fen as "fee_back_fen: Fen",
+                  fee_back_recovered_fen as "fee_back_recovered_fen: Fen", schedule_version,
                   business_day as "business_day: BusinessDay", created_at
            from refund
            where funder_id = $1 and ($2::uuid is null or refund_id = $2) and ($3::date is null or business_day = $3)

@@ -259,6 +259,8 @@ pub const SUBJECTS: &[(&str, &str, Fields)] = &[
             ("interest", Amount),
             ("fee", Amount),
             ("penalty", Amount),
+            ("interest_back", Amount),
+            ("interest_back_recovered", Amount),
         ],
     ),
     ("card", "BORROWER [N]", &[("status", Word), ("default", Word)]),

@@ -98,9 +98,11 @@ pub struct Moment(pub DateTime<Utc>);
 impl<'de> Deserialize<'de> for Moment {
     fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Moment, D::Error> {
         let text = String::deserialize(deserializer)?;
-        let moment = DateTime::parse_from_rfc3339(&text).map(|moment| Moment(moment.to_utc()));
-        let like = "value_not_allowed: a time is written like 2026-03-02T10:00:00+08:00, with its zone";
-        moment.map_err(|_| D::Error::custom(like))
+        // The parser also takes the typographic minus sign.
+        let moment = DateTime::parse_from_rfc3339(&text).ok().filter(|_| text.is_ascii());
+        let like =
+            || D::Error::custom("value_not_allowed: a time is written like 2026-03-02T10:00:00+08:00, with its zone");
+        moment.map(|moment| Moment(moment.to_utc())).ok_or_else(like)
     }
 }
 
@@ -117,7 +119,9 @@ mod tests {
     fn a_moment_has_a_zone_and_all_its_digits() {
         let read = |text: &str| serde_json::from_value::<Moment>(text.into()).map(|moment| moment.0.to_rfc3339());
         assert_eq!(read("2026-03-02T10:00:00.5+08:00").unwrap(), "2026-03-02T02:00:00.500+00:00");
-        for malformed in ["2026-3-2T10:0:0Z", "2026-03-02T10:00:00", "2026-03-02", "+12026-03-02T10:00:00Z", ""] {
+        let malformed = ["2026-3-2T10:0:0Z", "2026-03-02T10:00:00", "2026-03-02", "+12026-03-02T10:00:00Z", ""];
+        let offsets = ["2026-03-02T10:00:00+0800", "2026-03-02T10:00:00+08", "2026-03-02T10:00:00\u{2212}08:00"];
+        for malformed in malformed.into_iter().chain(offsets) {
             assert!(read(malformed).is_err(), "{malformed}");
         }
     }

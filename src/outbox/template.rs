@@ -396,6 +396,13 @@ mod tests {
     }
 
     #[test]
+    fn a_field_that_an_older_event_lacks_may_have_a_default() {
+        let of = |field: &str| rendered("loan_made", &format!("{{\"a\": {{{{ body.{field} | default(0) }}}} }}"));
+        assert_eq!(of("added_since_fen"), Ok(json!({ "a": 0 })));
+        assert_eq!(of("periods"), Ok(json!({ "a": 3 })));
+    }
+
+    #[test]
     fn a_template_that_breaks_on_a_null_is_refused_with_the_field() {
         let kind = catalogue::find("line_changed").unwrap();
         let check = |why: &str| {

@@ -260,9 +260,13 @@ async fn a_partner_is_looked_at_though_a_stranger_behind_its_address_is_not(pool
         desk.send_raw("GET", "/api/v1/me?x=1", &right, &[], vec![]).await
     };
     until_not_looked_at(&nobody).await;
+    let right = desk.identity.authorization("POST", "/api/v1/me", &Stamp::fresh(Clock::System.now()), b"");
+    let large = desk.send_raw("POST", "/api/v1/me", &right, &[], vec![b' '; 300_000]).await;
     let (guessed, stranger) = (forged().await, nobody().await);
     // The minute may have ended between.
-    assert!(stranger.status == 401 || guessed.problem() == (429, "too_many_not_believed".into()), "{guessed:?}");
+    for named in [large, guessed] {
+        assert!(stranger.status == 401 || named.problem() == (429, "too_many_not_believed".into()), "{named:?}");
+    }
     for _ in 0..2 * NOT_BELIEVED_MAX {
         forged().await;
     }

@@ -74,21 +74,26 @@ pub async fn find_by_id_numbers(
         .collect())
 }
 
+/// A query for people by id, without those erased; `$locked` says whether they are locked, and how.
+macro_rules! select_people {
+    ($borrower_ids:ident, $locked:tt) => {
+        sqlx::query_as!(
+            SealedPerson,
+            r#"select borrower_id as "borrower_id: BorrowerId", person_key_sealed as "person_key_sealed!", name_sealed,
+                      id_number_sealed, mobile_sealed
+               from borrower where borrower_id = any($1) and person_key_sealed is not null "#
+                + $locked,
+            &$borrower_ids.iter().map(|borrower_id| borrower_id.uuid()).collect::<Vec<Uuid>>()
+        )
+    };
+}
+
 /// People by id; those erased are missing.
 pub async fn find_people(
     connection: &mut PgConnection,
     borrower_ids: &[BorrowerId],
 ) -> sqlx::Result<Vec<SealedPerson>> {
-    let ids: Vec<Uuid> = borrower_ids.iter().map(|borrower_id| borrower_id.uuid()).collect();
-    sqlx::query_as!(
-        SealedPerson,
-        r#"select borrower_id as "borrower_id: BorrowerId", person_key_sealed as "person_key_sealed!", name_sealed,
-                  id_number_sealed, mobile_sealed
-           from borrower where borrower_id = any($1) and person_key_sealed is not null"#,
-        &ids
-    )
-    .fetch_all(connection)
-    .await
+    select_people!(borrower_ids, "").fetch_all(connection).await
 }
 
 /// The same, held in id order: nobody erases them before the transaction ends.
@@ -96,16 +101,7 @@ pub async fn hold_people(
     connection: &mut PgConnection,
     borrower_ids: &[BorrowerId],
 ) -> sqlx::Result<Vec<SealedPerson>> {
-    let ids: Vec<Uuid> = borrower_ids.iter().map(|borrower_id| borrower_id.uuid()).collect();
-    sqlx::query_as!(
-        SealedPerson,
-        r#"select borrower_id as "borrower_id: BorrowerId", person_key_sealed as "person_key_sealed!", name_sealed,
-                  id_number_sealed, mobile_sealed
-           from borrower where borrower_id = any($1) and person_key_sealed is not null order by borrower_id for share"#,
-        &ids
-    )
-    .fetch_all(connection)
-    .await
+    select_people!(borrower_ids, "order by borrower_id for share").fetch_all(connection).await
 }
 
 /// The same, locked in id order to be changed or erased: waits for whoever holds them.
@@ -113,16 +109,7 @@ pub async fn lock_people(
     connection: &mut PgConnection,
     borrower_ids: &[BorrowerId],
 ) -> sqlx::Result<Vec<SealedPerson>> {
-    let ids: Vec<Uuid> = borrower_ids.iter().map(|borrower_id| borrower_id.uuid()).collect();
-    sqlx::query_as!(
-        SealedPerson,
-        r#"select borrower_id as "borrower_id: BorrowerId", person_key_sealed as "person_key_sealed!", name_sealed,
-                  id_number_sealed, mobile_sealed
-           from borrower where borrower_id = any($1) and person_key_sealed is not null order by borrower_id for update"#,
-        &ids
-    )
-    .fetch_all(connection)
-    .await
+    select_people!(borrower_ids, "order by borrower_id for update").fetch_all(connection).await
 }
 
 /// The borrower who holds a mobile now.

@@ -38,16 +38,10 @@ pub async fn standing(connection: &mut PgConnection, partner: &str) -> sqlx::Res
     .await
 }
 
-/// Whoever has messages that wait or were given up, is paused, or was found down, by skipping from one to the next in the index.
+/// Whoever has messages that wait or were given up, is paused, or was found down.
 pub async fn partners_to_look_at(connection: &mut PgConnection) -> sqlx::Result<Vec<String>> {
     sqlx::query_scalar!(
-        r#"with recursive waiting as (
-               (select partner from outbox where delivered_at is null order by partner limit 1)
-               union all
-               select (select o.partner from outbox o
-                       where o.delivered_at is null and o.partner > w.partner order by o.partner limit 1)
-               from waiting w where w.partner is not null)
-           select w.partner as "partner!" from waiting w where w.partner is not null
+        r#"select partner as "partner!" from outbox_partner_waiting
            union select partner from outbox_partner where paused_at is not null or failures > 0
            order by 1"#
     )

@@ -84,17 +84,11 @@ pub struct Waiting {
     pub next_attempt_at: DateTime<Utc>,
 }
 
-/// Partners that any message waits for and that may be tried at `now`, by skipping from one to the next in the index.
+/// Partners that any message waits for and that may be tried at `now`.
 pub async fn partners_waiting(connection: &mut PgConnection, now: DateTime<Utc>) -> sqlx::Result<Vec<String>> {
     sqlx::query_scalar!(
-        r#"with recursive waiting as (
-               (select partner from outbox where delivered_at is null order by partner limit 1)
-               union all
-               select (select o.partner from outbox o
-                       where o.delivered_at is null and o.partner > w.partner order by o.partner limit 1)
-               from waiting w where w.partner is not null)
-           select w.partner as "partner!" from waiting w left join outbox_partner p using (partner)
-           where w.partner is not null and p.paused_at is null and (p.next_attempt_at is null or p.next_attempt_at <= $1)"#,
+        r#"select w.partner as "partner!" from outbox_partner_waiting w left join outbox_partner p using (partner)
+           where p.paused_at is null and (p.next_attempt_at is null or p.next_attempt_at <= $1)"#,
         now
     )
     .fetch_all(connection)

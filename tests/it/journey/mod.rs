@@ -3,6 +3,7 @@
 mod lending;
 mod life;
 mod crossing;
+mod passed_over;
 mod kill_close;
 mod kill_authorise;
 mod kill_work;

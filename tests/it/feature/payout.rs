@@ -1,9 +1,5 @@
 //! Payouts: each is paid once, whatever the channel answers or keeps to itself, and one that failed is sent again by a person.
 
-use std::collections::BTreeMap;
-use std::sync::Arc;
-
-use chrono::TimeDelta;
 use fenqi::app::App;
 use fenqi::base::id::{BorrowerId, CardId, LineId, PayoutId, RepaymentId, mint};
 use fenqi::base::{BusinessDay, Fen};
@@ -11,10 +7,10 @@ use fenqi::error::{Fault, Step};
 use fenqi::merchant;
 use fenqi::merchant::actions::AccountChange;
 use fenqi::sandbox::world::lock;
-use fenqi::sandbox::{Fault as Trouble, Matcher, Scripted, World};
+use fenqi::sandbox::{Fault as Trouble, Matcher, Scripted};
 use fenqi::settlement::payout::{Answer, Cancelling, PayoutRefusal, Word};
 use fenqi::settlement::payout_actions::{self, CalledBack, Tally};
-use fenqi::settlement::{self, Ending, NewPayout, PayoutFor, PayoutStatus, Settling};
+use fenqi::settlement::{self, NewPayout, PayoutFor, PayoutStatus};
 use fenqi::vault::Field;
 use sqlx::PgPool;
 use uuid::Uuid;
@@ -23,7 +19,6 @@ use super::authoriser::until_somebody_waits;
 use super::house_command::Program;
 use super::settlement::{ACCOUNT, street};
 use crate::house;
-use crate::town::{self, LineWish, SHOP_ACCOUNT, Town};
 
 #[sqlx::test(migrator = "fenqi::MIGRATOR")]
 async fn an_answer_that_is_lost_is_asked_for_and_never_paid_twice(pool: PgPool) {
@@ -398,150 +393,6 @@ async fn what_may_still_arrive_is_not_given_up_when_its_card_is_gone(pool: PgPoo
     assert_eq!(settlement::submit_payouts(app).await.unwrap().failed, 1, "now the channel's word can be believed");
     let cancelled = payout_actions::cancel_left_over(&mut connection, repayment_id, now).await.unwrap();
     assert_eq!((cancelled, lock(&street.world.payout).payments()), (Cancelling::Cancelled, 0));
-}
-
-/// A town with one payout, its shop's, which the channel answered so; and that payout.
-pub(super) async fn paid_once(pool: PgPool, scripted: Scripted) -> (Town, Arc<World>, PayoutId) {
-    let (app, world) = house::open_in_world(pool, "2026-03-02").await;
-    let town = town::found(app, 10_000_000).await;
-    let wish = LineWish { limit_fen: 2_000_000, statement_day: 10, due_day: 25, expires_on: "2029-03-02" };
-    let lines = town.open_lines(1, wish).await;
-    town.buy(vec![town.wish(lines[0], "phone", 120_000, ("harbour-standard", 3))]).await;
-    town.live_until("2026-03-03").await;
-    world.script("payout", Some(Matcher::new("account", SHOP_ACCOUNT)), vec![scripted]);
-    settlement::submit_payouts(&town.app).await.unwrap();
-    let payout_id = sqlx::query_scalar("select payout_id from payout").fetch_one(&town.app.pool).await.unwrap();
-    (town, world, PayoutId::from_uuid(payout_id))
-}
-
-/// The channel says that attempt 1 was paid.
-fn first_was_paid(amount: Option<i64>) -> Answer {
-    let word = Word::Succeeded { bank_reference: "BANK0000000007".into() };
-    Answer { attempt_no: 1, amount: amount.map(Fen::new), word }
-}
-
-async fn contradict(town: &Town, payout_id: PayoutId) {
-    let called_back = CalledBack { payout_id, answer: first_was_paid(None) };
-    assert_eq!(settlement::take_callback(&town.app, called_back).await.unwrap(), Step::AlreadyApplied);
-    assert_eq!(town.fen("select count(*) from notice where kind = 'payout_contradiction'").await, 1);
-}
-
-pub(super) async fn assert_held_back(town: &Town, world: &Arc<World>, payout_id: PayoutId) {
-    let refused = settlement::retry_payout(&town.app, payout_id, "Li Na").await;
-    assert!(matches!(refused, Err(Fault::Refused(PayoutRefusal::Contradicted))), "{refused:?}");
-    assert_eq!(settlement::submit_payouts(&town.app).await.unwrap(), Tally::default());
-    assert_eq!(lock(&world.payout).payments(), 0);
-}
-
-#[sqlx::test(migrator = "fenqi::MIGRATOR")]
-async fn what_failed_and_then_was_paid_is_not_retried(pool: PgPool) {
-    let (town, world, payout_id) = paid_once(pool, Scripted::answer("account_closed")).await;
-    contradict(&town, payout_id).await;
-    assert_held_back(&town, &world, payout_id).await;
-    // The same again is not told again.
-    contradict(&town, payout_id).await;
-}
-
-#[sqlx::test(migrator = "fenqi::MIGRATOR")]
-async fn what_was_retried_is_not_sent_once_its_first_attempt_was_paid(pool: PgPool) {
-    let (town, world, payout_id) = paid_once(pool, Scripted::answer("account_closed")).await;
-    assert_eq!(settlement::retry_payout(&town.app, payout_id, "Li Na").await.unwrap(), Step::Applied);
-    contradict(&town, payout_id).await;
-    assert_held_back(&town, &world, payout_id).await;
-}
-
-#[sqlx::test(migrator = "fenqi::MIGRATOR")]
-async fn what_failed_and_then_was_paid_over_another_amount_is_not_retried(pool: PgPool) {
-    let (town, world, payout_id) = paid_once(pool, Scripted::answer("account_closed")).await;
-    let called_back = CalledBack { payout_id, answer: first_was_paid(Some(1)) };
-    let refused = settlement::take_callback(&town.app, called_back).await;
-    assert!(matches!(refused, Err(Fault::Refused(PayoutRefusal::AmountDiffers { .. }))), "{refused:?}");
-    assert_held_back(&town, &world, payout_id).await;
-}
-
-#[sqlx::test(migrator = "fenqi::MIGRATOR")]
-async fn a_contradicted_payout_that_was_paid_is_booked_by_two_operators(pool: PgPool) {
-    let (town, world, payout_id) = paid_once(pool.clone(), Scripted::answer("account_closed")).await;
-    assert_eq!(settlement::retry_payout(&town.app, payout_id, "Li Na").await.unwrap(), Step::Applied);
-    contradict(&town, payout_id).await;
-    let fenqi = Program::on(&pool).await;
-    let id = payout_id.to_string();
-    let listed = fenqi.done(&["payout", "list", "--contradicted"]);
-    let found = "attempt 1 contradicted: we_failed_they_succeeded, 0 days; paid by the channel; nobody has settled it";
-    assert!(listed.starts_with(&id) && listed.contains(found), "{listed}");
-    let paid = ["payout", "settle", id.as_str(), "--paid", "BANK0000000007", "--by"];
-    let proposed = fenqi.done(&[&paid[..], &["Li Na"]].concat());
-    assert!(proposed.contains("once somebody else says the same"), "{proposed}");
-    assert!(fenqi.done(&["payout", "list"]).contains("paid under BANK0000000007, says Li Na"));
-    assert!(fenqi.refused(&[&paid[..], &["li  na"]].concat()).contains("whoever said it first cannot confirm it"));
-    assert!(fenqi.refused(&[&paid[..], &[" "]].concat()).contains("a name is needed"));
-    assert_eq!(town.fen("select count(*) from settlement where status = 'paid'").await, 0);
-
-    let confirmed = fenqi.done(&[&paid[..], &["Wang Wei"]].concat());
-    assert!(confirmed.contains("is settled: paid under BANK0000000007"), "{confirmed}");
-    assert_eq!(fenqi.done(&["payout", "list", "--contradicted"]), "");
-    let booked = "select count(*) from settlement where status = 'paid' and bank_reference = 'BANK0000000007'";
-    assert_eq!(town.fen(booked).await, 1);
-    assert_eq!(town.fen("select count(*) from notice where kind = 'settlement_paid'").await, 1);
-    town.assert_whole("after two people said that it was paid").await;
-
-    // What the channel says again is what is booked now.
-    contradict(&town, payout_id).await;
-    let refused = settlement::settle_payout(&town.app, payout_id, Ending::Failed, "Li Na").await;
-    assert!(matches!(refused, Err(Fault::Refused(PayoutRefusal::NotContradicted))), "{refused:?}");
-    assert_eq!(settlement::submit_payouts(&town.app).await.unwrap(), Tally::default());
-    assert_eq!(lock(&world.payout).payments(), 0);
-}
-
-#[sqlx::test(migrator = "fenqi::MIGRATOR")]
-async fn a_contradicted_payout_that_was_not_paid_is_retried_and_paid_once(pool: PgPool) {
-    let (town, world, payout_id) = paid_once(pool, Scripted::answer("account_closed")).await;
-    assert_eq!(settlement::retry_payout(&town.app, payout_id, "Li Na").await.unwrap(), Step::Applied);
-    contradict(&town, payout_id).await;
-    let settle = async |by: &str| settlement::settle_payout(&town.app, payout_id, Ending::Failed, by).await;
-    assert_eq!(settle("Li Na").await.unwrap(), Settling::Proposed);
-    let own = settle("Li Na").await;
-    assert!(matches!(own, Err(Fault::Refused(PayoutRefusal::OwnProposal))), "{own:?}");
-    assert_eq!(settle("Wang Wei").await.unwrap(), Settling::Confirmed { proposed_by: "Li Na".into() });
-    town.assert_whole("after two people said that it was not paid").await;
-
-    // It is sent only when it is asked for.
-    assert_eq!(settlement::submit_payouts(&town.app).await.unwrap(), Tally::default());
-    assert_eq!(settlement::retry_payout(&town.app, payout_id, "Li Na").await.unwrap(), Step::Applied);
-    assert_eq!(settlement::submit_payouts(&town.app).await.unwrap().paid, 1);
-    assert_eq!(town.fen("select attempt_no::bigint from payout").await, 3);
-    assert_eq!(lock(&world.payout).payments(), 1);
-    town.assert_whole("after it was paid").await;
-    let told = "select count(*) from payout_event where status in ('contradicted', 'settling_proposed', 'settled')";
-    assert_eq!(town.fen(told).await, 3);
-}
-
-#[sqlx::test(migrator = "fenqi::MIGRATOR")]
-async fn an_unknown_payout_over_another_amount_is_held_back_and_ended_by_two_people(pool: PgPool) {
-    let lost = Scripted::answer("paid").with(Trouble::TimeoutBefore);
-    let (town, world, payout_id) = paid_once(pool, lost).await;
-    let heard = BTreeMap::from([(payout_id, first_was_paid(Some(1)))]);
-    for _ in 0..2 {
-        assert_eq!(payout_actions::learn(&town.app, &heard).await.unwrap().unchanged, 1);
-    }
-    assert_eq!(town.fen("select count(*) from notice where kind = 'payout_contradiction'").await, 1);
-    assert_eq!(town.fen("select count(*) from payout where status = 'unknown'").await, 1);
-    // The channel has it no more, but it may have paid: it is not sent again.
-    town.app.clock.set(town.app.clock.now() + TimeDelta::minutes(2));
-    assert_eq!(settlement::query_payouts(&town.app).await.unwrap().waiting, 1);
-    assert_held_back(&town, &world, payout_id).await;
-
-    let paid = |reference: &str| Ending::Paid { bank_reference: reference.into() };
-    let settle = async |ending: Ending, by: &str| settlement::settle_payout(&town.app, payout_id, ending, by).await;
-    let nothing = settle(paid(" "), "Li Na").await;
-    assert!(matches!(nothing, Err(Fault::Refused(PayoutRefusal::ReferenceMissing))), "{nothing:?}");
-    assert_eq!(settle(Ending::Failed, "Li Na").await.unwrap(), Settling::Proposed);
-    // Another word is no confirmation.
-    assert_eq!(settle(paid("BANK0000000007"), "Wang Wei").await.unwrap(), Settling::Proposed);
-    let confirmed = settle(paid("BANK0000000007"), "Li Na").await.unwrap();
-    assert_eq!(confirmed, Settling::Confirmed { proposed_by: "Wang Wei".into() });
-    assert_eq!(town.fen("select count(*) from payout where status = 'succeeded'").await, 1);
-    town.assert_whole("after two people said that all of it was paid").await;
 }
 
 async fn bind_card(app: &App, borrower_id: BorrowerId, number: &str) {

@@ -82,6 +82,7 @@ mod api_examples;
 mod calls;
 mod strangers;
 mod api_merchant;
+mod api_orders;
 mod api_credit;
 mod api_funder;
 mod api_gate;

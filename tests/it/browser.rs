@@ -187,6 +187,13 @@ impl Shown {
         form.split("</form>").next().unwrap()
     }
 
+    /// The first link that begins so.
+    pub fn link(&self, beginning: &str) -> String {
+        let opening = format!("href=\"{beginning}");
+        let rest = self.shows(&opening).text.split(&opening).nth(1).unwrap();
+        format!("{beginning}{}", rest.split('"').next().unwrap())
+    }
+
     /// Without the head, which says nothing.
     fn content(&self) -> &str {
         self.text.split_once("<main").map_or(&self.text, |(_, main)| main)

@@ -66,6 +66,12 @@ impl Shopper {
         self.browser.get(&address).await
     }
 
+    /// Lives until a day, and signs in again: sessions end meanwhile.
+    pub async fn live_until(&mut self, day: &str) {
+        self.town.live_until(day).await;
+        sign_in(&mut self.browser, &self.town.app, self.borrower_id).await;
+    }
+
     pub async fn loans(&self) -> i64 {
         self.town.fen("select count(*) from loan").await
     }

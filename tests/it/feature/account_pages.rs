@@ -372,3 +372,17 @@ async fn an_account_is_closed_unless_something_is_owed(pool: PgPool) {
         assert_eq!(left, 0, "{table}");
     }
 }
+
+#[sqlx::test(migrator = "fenqi::MIGRATOR")]
+async fn whoever_had_the_bank_send_too_many_codes_is_told_when_to_ask_again(pool: PgPool) {
+    let mut place = open(pool).await;
+    let identity = place.sign_in(MOBILE).await;
+    let card = place.identify(&identity).await;
+    let fields = [("card_number", CARD), ("card_mobile", MOBILE), ("agree_withholding", "yes")];
+    for _ in 0..10 {
+        place.browser.submit(&card, "/me/cards/new", &fields).await.shows("the card ending in 5775");
+        place.app.clock.set(place.app.clock.now() + TimeDelta::minutes(2));
+    }
+    let refused = place.browser.submit(&card, "/me/cards/new", &fields).await;
+    refused.has_status(422).shows("The bank was asked for too many codes. You may ask again tomorrow at 10:00.");
+}

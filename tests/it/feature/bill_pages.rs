@@ -21,8 +21,7 @@ pub(super) async fn billed(pool: PgPool) -> (Shopper, Arc<World>, String) {
     let wish = shopper.town.wish(shopper.line_id, "K-1", 120_000, ("harbour-standard", 12));
     let receipts = shopper.town.buy(vec![wish]).await;
     let fenqi::purchase::Decision::Authorised { loan_id } = receipts[0].decision else { panic!("{receipts:?}") };
-    shopper.town.live_until("2026-03-06").await;
-    sign_in(&mut shopper.browser, &shopper.town.app, shopper.borrower_id).await;
+    shopper.live_until("2026-03-06").await;
     (shopper, world, loan_id.to_string())
 }
 
@@ -399,8 +398,7 @@ async fn nobody_sees_anothers_loans_bills_or_payments(pool: PgPool) {
 async fn what_is_late_says_so_with_its_penalty(pool: PgPool) {
     let (mut shopper, _world, loan) = billed(pool).await;
     sqlx::query("update bank_card set status = 'invalid'").execute(&shopper.town.app.pool).await.unwrap();
-    shopper.town.live_until("2026-04-01").await;
-    sign_in(&mut shopper.browser, &shopper.town.app, shopper.borrower_id).await;
+    shopper.live_until("2026-04-01").await;
     shopper.browser.get("/bills").await.shows("of it is late").shows("Late");
     shopper.browser.get("/bills/2026-03-25").await.shows("Penalty interest");
     let why = shopper.browser.get(&format!("/loans/{loan}/periods/1")).await;

@@ -16,7 +16,7 @@ use sqlx::PgPool;
 use super::authoriser::until_as_many_wait;
 use super::bill_pages::{billed, submit};
 use crate::house;
-use crate::shopper::{PIN, Shopper, sign_in};
+use crate::shopper::{PIN, Shopper};
 
 #[sqlx::test(migrator = "fenqi::MIGRATOR")]
 async fn an_account_stays_while_interest_is_owed_though_all_principal_is_paid(pool: PgPool) {
@@ -52,8 +52,7 @@ async fn closing_the_account_names_everything_that_is_owed_either_way(pool: PgPo
     let wish = shopper.town.wish(shopper.line_id, "K-1", 120_000, ("harbour-standard", 12));
     let receipt = shopper.town.buy(vec![wish]).await.remove(0);
     shopper.browser.get("/me/close").await.shows("Principal not billed yet").shows("¥1,200.00 is still unpaid");
-    shopper.town.live_until("2026-03-06").await;
-    sign_in(&mut shopper.browser, &shopper.town.app, shopper.borrower_id).await;
+    shopper.live_until("2026-03-06").await;
     let billed = shopper.browser.get("/me/close").await;
     billed.shows("Billed and not due yet").shows("¥104.72").shows("¥1,103.88").shows("¥1,208.60 is still unpaid");
     billed.hides("action=\"/me/close\"").hides("Overdue");
@@ -118,8 +117,7 @@ async fn closing_the_account_names_everything_that_is_owed_either_way(pool: PgPo
 async fn an_account_with_an_overdue_bill_says_so_when_it_is_to_be_closed(pool: PgPool) {
     let (mut shopper, _world, _) = billed(pool).await;
     sqlx::query("update bank_card set status = 'invalid'").execute(&shopper.town.app.pool).await.unwrap();
-    shopper.town.live_until("2026-04-01").await;
-    sign_in(&mut shopper.browser, &shopper.town.app, shopper.borrower_id).await;
+    shopper.live_until("2026-04-01").await;
     let debts = closing_actions::debts(&shopper.town.app, shopper.borrower_id).await.unwrap();
     assert!(debts.late > Fen::new(10_472), "penalty is in it: {debts:?}");
     shopper.browser.get("/me/close").await.shows("Overdue, with penalty interest until today").shows("¥1,103.88");

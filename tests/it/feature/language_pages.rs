@@ -181,8 +181,7 @@ async fn a_borrower(pool: PgPool, language: Language) {
     speaks(&shopper.browser.get("/q/nothing").await, language);
     let from = ["/home", "/home/line", "/bills", "/loans", "/bills/pay"];
     walk(&mut shopper.browser, language, &from).await;
-    shopper.town.live_until("2026-03-06").await;
-    crate::shopper::sign_in(&mut shopper.browser, &shopper.town.app, shopper.borrower_id).await;
+    shopper.live_until("2026-03-06").await;
     world.script("withholding_a", None, vec![Scripted::answer("success").with(Fault::TimeoutAfter)]);
     let page = shopper.browser.get("/bills/pay").await;
     let card = page.text.split("name=\"card\" value=\"").nth(1).unwrap().split('"').next().unwrap().to_owned();
@@ -193,8 +192,7 @@ async fn a_borrower(pool: PgPool, language: Language) {
     speaks(&shopper.browser.get(&ordered.at).await, language);
     assert!(walk(&mut shopper.browser, language, &from).await > 15);
     sqlx::query("update bank_card set status = 'invalid'").execute(&shopper.town.app.pool).await.unwrap();
-    shopper.town.live_until("2026-04-06").await;
-    crate::shopper::sign_in(&mut shopper.browser, &shopper.town.app, shopper.borrower_id).await;
+    shopper.live_until("2026-04-06").await;
     assert!(walk(&mut shopper.browser, language, &[&from[..], &[ordered.at.as_str(), "/me"]].concat()).await > 20);
 }
 

@@ -53,6 +53,7 @@ mod closing_pages;
 mod why_pages;
 mod price_pages;
 mod way_pages;
+mod line_pages;
 mod support_pages;
 mod passcode;
 mod launcher;

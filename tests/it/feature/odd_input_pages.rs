@@ -8,7 +8,7 @@ use crate::browser::{Browser, Shown};
 use crate::crawl::{crawl, fields, posts};
 use crate::house;
 use crate::newcomer::open;
-use crate::shopper::{PIN, Shopper, sign_in};
+use crate::shopper::{PIN, Shopper};
 use crate::till::Till;
 
 /// What is kept of one field.
@@ -113,8 +113,7 @@ async fn billed(pool: PgPool) -> Shopper {
     let mut shopper = Shopper::in_town(house::open(pool, "2026-03-02").await).await;
     let wish = shopper.town.wish(shopper.line_id, "K-1", 120_000, ("harbour-standard", 3));
     shopper.town.buy(vec![wish]).await;
-    shopper.town.live_until("2026-03-06").await;
-    sign_in(&mut shopper.browser, &shopper.town.app, shopper.borrower_id).await;
+    shopper.live_until("2026-03-06").await;
     shopper
 }
 

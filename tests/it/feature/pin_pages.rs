@@ -158,3 +158,25 @@ async fn whoever_has_no_pin_is_led_to_setting_one_and_back(pool: PgPool) {
 async fn owner(place: &Place) -> fenqi::base::id::BorrowerId {
     sqlx::query_scalar("select borrower_id from borrower").fetch_one(&place.app.pool).await.unwrap()
 }
+
+#[sqlx::test(migrator = "fenqi::MIGRATOR")]
+async fn the_end_of_an_id_number_is_tried_ten_times_and_right_ones_do_not_count(pool: PgPool) {
+    let mut place = open(pool).await;
+    place.settle().await;
+    let set = async |place: &mut Place, id_last: &str| {
+        sqlx::query("delete from pin").execute(&place.app.pool).await.unwrap();
+        let page = place.browser.get("/me/pin").await;
+        let fields = [("id_last", id_last), ("pin_new", PIN), ("pin_again", PIN)];
+        place.browser.submit(&page, "/me/pin", &fields).await
+    };
+    for _ in 0..11 {
+        set(&mut place, "31002X").await.is_at("/me").shows("The payment PIN is set");
+    }
+    for _ in 0..10 {
+        let wrong = set(&mut place, "310021").await;
+        wrong.has_status(422).shows("not how your ID number ends").hides("too often");
+    }
+    set(&mut place, "31002X").await.has_status(422).shows("You may try again tomorrow at 10:00.");
+    place.app.clock.set(place.app.clock.now() + TimeDelta::hours(24));
+    set(&mut place, "31002X").await.is_at("/me").shows("The payment PIN is set");
+}

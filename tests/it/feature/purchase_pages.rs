@@ -250,15 +250,13 @@ async fn a_plan_that_is_withdrawn_says_so_and_so_does_a_counter_with_none_left(p
 #[sqlx::test(migrator = "fenqi::MIGRATOR")]
 async fn a_schedule_that_a_new_day_has_changed_is_shown_again_and_not_agreed_to(pool: PgPool) {
     let mut shopper = shopper(pool).await;
-    shopper.town.live_until("2026-03-04").await;
-    sign_in(&mut shopper.browser, &shopper.town.app, shopper.borrower_id).await;
+    shopper.live_until("2026-03-04").await;
     let code = shopper.poster().await;
     let action = format!("{code}/confirm");
     // Before the statement day the first payment falls due in the same month, from that day on in the next one.
     let asking = shopper.ask(&code, "?amount=1200", "harbour-standard", 12).await;
     asking.shows("25 March 2026");
-    shopper.town.live_until("2026-03-05").await;
-    sign_in(&mut shopper.browser, &shopper.town.app, shopper.borrower_id).await;
+    shopper.live_until("2026-03-05").await;
     let changed = shopper.browser.submit(&asking, &action, &[("pin", PIN)]).await;
     changed.has_status(422).shows("due days or amounts of this plan have changed").hides("25 March 2026");
     changed.shows("25 April 2026");

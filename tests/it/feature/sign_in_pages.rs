@@ -162,3 +162,42 @@ async fn a_page_is_signed_for_wechats_script(pool: PgPool) {
     );
     assert_eq!((signed.signature, signed.app_id.as_str()), (expected, "wx5a4db0x000000001"));
 }
+
+#[sqlx::test(migrator = "fenqi::MIGRATOR")]
+async fn the_wait_for_a_code_counts_on_after_a_wrong_one(pool: PgPool) {
+    let mut place = open(pool).await;
+    let page = place.browser.get("/sign-in").await;
+    let sent = place.browser.submit(&page, "/sign-in", &[("mobile", MOBILE), ("do", "send")]).await;
+    sent.shows("data-again=\"60\"").shows("The code has been sent");
+    let right = place.code_sent_to(MOBILE);
+    let wrong = if right == "000000" { "000001" } else { "000000" };
+    let fields = [("mobile", MOBILE), ("passcode", wrong), ("do", "sign_in")];
+    for (seconds, left) in [(25, Some("data-again=\"35\"")), (40, None)] {
+        place.app.clock.set(place.app.clock.now() + TimeDelta::seconds(seconds));
+        let refused = place.browser.submit(&sent, "/sign-in", &fields).await;
+        refused
+            .has_status(422)
+            .shows("id=\"passcode-error\"")
+            .shows("aria-invalid=\"true\"")
+            .hides("The code has been sent");
+        match left {
+            Some(left) => refused.shows(left),
+            None => refused.hides("data-again"),
+        };
+    }
+}
+
+#[sqlx::test(migrator = "fenqi::MIGRATOR")]
+async fn whoever_asked_for_too_many_codes_is_told_when_to_ask_again(pool: PgPool) {
+    let mut place = open(pool).await;
+    let page = place.browser.get("/sign-in").await;
+    let fields = [("mobile", MOBILE), ("do", "send")];
+    for _ in 0..10 {
+        place.browser.submit(&page, "/sign-in", &fields).await.has_status(200).shows("The code has been sent");
+        place.app.clock.set(place.app.clock.now() + TimeDelta::minutes(2));
+    }
+    let refused = place.browser.submit(&page, "/sign-in", &fields).await;
+    refused.has_status(422).shows("Too many codes were asked for. You may ask again tomorrow at 10:00.");
+    place.app.clock.set(place.app.clock.now() + TimeDelta::hours(24));
+    place.browser.submit(&page, "/sign-in", &fields).await.has_status(200).shows("The code has been sent");
+}

@@ -1,9 +1,7 @@
-//! Ways through the pages: out of WeChat's sign-in, back to what somebody was doing, on from an address that is none, and lines that
-//! cannot be used.
+//! Ways through the pages: out of WeChat's sign-in, back to what somebody was doing, on from an address that is none.
 
 use chrono::TimeDelta;
 use fenqi::base::id::MerchantId;
-use fenqi::purchase::Authoriser;
 use sqlx::PgPool;
 
 use crate::browser::{Browser, Shown};
@@ -14,15 +12,6 @@ use crate::till::Till;
 
 async fn shopper(pool: PgPool) -> Shopper {
     Shopper::in_town(house::open(pool, "2026-03-02").await).await
-}
-
-/// The button that leads to paying; the tab of the same address is on every page.
-const SCAN: &str = "btn_primary\" href=\"/scan\"";
-
-/// The first link of a page that begins so.
-fn link(page: &Shown, beginning: &str) -> String {
-    let rest = page.shows(&format!("href=\"{beginning}")).text.split(&format!("href=\"{beginning}")).nth(1).unwrap();
-    format!("{beginning}{}", rest.split('"').next().unwrap())
 }
 
 #[sqlx::test(migrator = "fenqi::MIGRATOR")]
@@ -47,7 +36,7 @@ async fn inside_wechat_no_form_leads_to_wechats_own_sign_in(pool: PgPool) {
     for path in [format!("{code}?key=&amount=100"), format!("{code}/confirm?key=&amount=100&plan=x")] {
         let page = place.browser.get(&path).await;
         page.has_status(200).is_at("/sign-in").shows("http-equiv=\"refresh\"").hides("name=\"mobile\"");
-        let on = link(&page, "http").replace("&#38;", "&");
+        let on = page.link("http").replace("&#38;", "&");
         assert!(on.contains("next%3D"), "{on} does not come back");
         // WeChat's person is known to nobody here, and proves a mobile on the way to the same purchase.
         let back = place.browser.get(&on).await;
@@ -98,12 +87,12 @@ async fn setting_a_pin_at_the_counter_comes_back_to_the_same_purchase(pool: PgPo
     let mut shopper = shopper(pool).await;
     let code = shopper.poster().await;
     let asking = shopper.ask(&code, "?amount=100", "harbour-standard", 3).await;
-    let forgotten = shopper.browser.get(&link(&asking, "/me/pin/forgotten?next=")).await;
+    let forgotten = shopper.browser.get(&asking.link("/me/pin/forgotten?next=")).await;
     assert!(forgotten.form("/me/pin/forgotten").contains(&format!("name=\"next\" value=\"{code}/confirm?key=")));
     sqlx::query("delete from pin").execute(&shopper.town.app.pool).await.unwrap();
     let without = shopper.browser.get(&asking.at).await;
     without.shows("Please set one first").hides("name=\"pin\"");
-    let page = shopper.browser.get(&link(&without, "/me/pin?next=")).await;
+    let page = shopper.browser.get(&without.link("/me/pin?next=")).await;
     // A PIN that is too simple is refused beside its field, and the way back is kept.
     let simple = [("id_last", "31002X"), ("pin_new", "123456"), ("pin_again", "123456")];
     let refused = shopper.browser.submit(&page, "/me/pin", &simple).await;
@@ -221,7 +210,7 @@ async fn a_bill_is_the_same_lines_when_the_language_is_switched_after_a_refused_
     let wishes = [(shopper.line_id, "K-1", 120_000), (second, "K-2", 60_000)]
         .map(|(line_id, key, fen)| shopper.town.wish(line_id, key, fen, ("harbour-standard", 12)));
     shopper.town.buy(wishes.into()).await;
-    until(&mut shopper, "2026-03-06").await;
+    shopper.live_until("2026-03-06").await;
     // A line that is closed owes what was bought on it, beside the one that came after it.
     let both = "update credit_line set borrower_id = $1, status = 'closed' where line_id = $2";
     sqlx::query(both).bind(shopper.borrower_id).bind(second).execute(&pool).await.unwrap();
@@ -284,219 +273,4 @@ async fn a_key_is_one_payments_and_an_earlier_result_says_when_it_was(pool: PgPo
     assert_eq!(back.shows("nothing was paid just now").at, paid.at);
     shopper.town.app.clock.set(shopper.town.app.clock.now() + TimeDelta::minutes(2));
     shopper.browser.get(&paid.at).await.shows("Paid on 2 March 2026");
-}
-
-#[sqlx::test(migrator = "fenqi::MIGRATOR")]
-async fn a_line_that_cannot_be_used_says_so_everywhere(pool: PgPool) {
-    let mut shopper = shopper(pool).await;
-    let code = shopper.poster().await;
-    let pool = shopper.town.app.pool.clone();
-    let home = shopper.browser.get("/home").await;
-    home.shows("valid until 31 December 2029").shows(SCAN).hides("Your line ended");
-    shopper.browser.get("/home/line").await.shows("available ¥10,000.00").hides("Suspended");
-    let frozen = "update credit_line set status = 'frozen', frozen_for = 'operator'";
-    sqlx::query(frozen).execute(&pool).await.unwrap();
-    let home = shopper.browser.get("/home").await;
-    home.shows("¥0.00").shows("The line cannot be used; what you borrowed is repaid as before").hides(SCAN);
-    home.hides("href=\"/bills\">See my bills");
-    let line = shopper.browser.get("/home/line").await;
-    line.shows("<p class=\"amount big\">¥0.00</p>").shows("Suspended: available ¥0.00");
-    // Nobody types an amount for nothing.
-    let refused = shopper.browser.get(&code).await;
-    refused.has_status(409).shows("Your credit line cannot be used at the moment").hides("name=\"amount\"");
-    let ended =
-        "update credit_line set status = 'active', frozen_for = null, expires_on = '2026-03-01', used_fen = 100000";
-    sqlx::query(ended).execute(&pool).await.unwrap();
-    for path in ["/home", "/home/line"] {
-        shopper.browser.get(path).await.shows("Your line ended on 1 March 2026").shows("¥0.00").hides(SCAN);
-    }
-    shopper.browser.get("/home").await.shows("href=\"/bills\">See my bills").hides("is valid until");
-    shopper.browser.get("/home/line").await.shows("Ended: available ¥0.00").hides("Suspended");
-    let refused = shopper.browser.get(&code).await;
-    refused
-        .has_status(409)
-        .shows("Your credit line has ended")
-        .shows("href=\"/bills\"")
-        .hides("If something is overdue");
-    shopper.browser.get(&format!("{code}?amount=100")).await.has_status(409).shows("Your credit line has ended");
-    // What the authoriser answers is told in the same words.
-    let wish = shopper.town.wish(shopper.line_id, "K-1", 60_000, ("harbour-standard", 3));
-    let receipt = Authoriser::start(shopper.town.app.clone()).authorise(wish).await.unwrap();
-    let result = shopper.browser.get(&format!("/purchases/{}", receipt.purchase_id)).await;
-    result.shows("Not paid").shows("Your credit line has ended").hides("If something is overdue");
-}
-
-#[sqlx::test(migrator = "fenqi::MIGRATOR")]
-async fn home_leads_to_paying_only_with_a_line_that_can_be_used(pool: PgPool) {
-    let mut shopper = shopper(pool).await;
-    let pool = shopper.town.app.pool.clone();
-    let wish = shopper.town.wish(shopper.line_id, "K-1", 120_000, ("harbour-standard", 12));
-    shopper.town.buy(vec![wish]).await;
-    sqlx::query("update bank_card set status = 'invalid'").execute(&pool).await.unwrap();
-    until(&mut shopper, "2026-04-01").await;
-    sqlx::query("update credit_line set status = 'frozen', frozen_for = 'overdue'").execute(&pool).await.unwrap();
-    let home = shopper.browser.get("/home").await;
-    home.shows("A payment is late and the line cannot be used. Once it is paid, it can.").hides(SCAN);
-    home.shows("btn_warn\" href=\"/bills/pay\"");
-    sqlx::query("update credit_line set frozen_for = 'overdue,operator'").execute(&pool).await.unwrap();
-    let home = shopper.browser.get("/home").await;
-    home.shows("there is another reason beside it").hides("Once it is paid, it can.").hides(SCAN);
-    sqlx::query("update credit_line set frozen_for = 'overdue'").execute(&pool).await.unwrap();
-    let home = shopper.browser.get("/home").await;
-    home.shows("None of your bank cards can be charged").shows("href=\"/me/cards/new?next=/home\"");
-    sqlx::query("update bank_card set status = 'bound'").execute(&pool).await.unwrap();
-    shopper.browser.get("/home").await.hides("None of your bank cards").hides("/me/cards/new");
-    let wish = crate::town::LineWish { limit_fen: 500_000, statement_day: 5, due_day: 25, expires_on: "2029-12-31" };
-    let second = shopper.town.open_lines(1, wish).await.pop().unwrap();
-    let funder_id = fenqi::funder::open_funder(&shopper.town.app, "other-bank", "Other Bank").await.unwrap();
-    let another = "update credit_line set borrower_id = $1, funder_id = $2 where line_id = $3";
-    let another = sqlx::query(another).bind(shopper.borrower_id).bind(funder_id).bind(second);
-    another.execute(&pool).await.unwrap();
-    // One that can be used comes first, with where its own numbers come from; the other one says why it cannot.
-    let home = shopper.browser.get("/home").await;
-    home.shows("¥5,000.00").shows(SCAN).shows("Overdue").shows("A payment is late and the line cannot be used.");
-    assert!(home.text.find("¥5,000.00").unwrap() < home.text.find("A payment is late").unwrap());
-    home.shows(&format!("href=\"/home/line?line={}\"", shopper.line_id));
-    let address = format!("/home/line?line={second}");
-    home.shows(&format!("href=\"{address}\""));
-    shopper.browser.get(&address).await.shows("limit ¥5,000.00 − used ¥0.00 = available ¥5,000.00");
-    // One that is closed is neither there nor never was.
-    let closed = "update credit_line set status = 'closed', frozen_for = null";
-    sqlx::query(closed).execute(&pool).await.unwrap();
-    let home = shopper.browser.get("/home").await;
-    home.shows("Your line is closed").shows("href=\"/apply\">Apply again").hides(SCAN).hides("No line yet");
-    home.shows("Overdue").shows("btn_warn\" href=\"/bills/pay\"");
-    shopper.browser.get("/home?lang=zh-CN").await.shows("您的额度已经关闭").shows("重新申请").hides(SCAN);
-}
-
-#[sqlx::test(migrator = "fenqi::MIGRATOR")]
-async fn each_line_has_its_card_and_the_counter_says_what_one_of_them_allows(pool: PgPool) {
-    let mut shopper = shopper(pool).await;
-    let wish = crate::town::LineWish { limit_fen: 500_000, statement_day: 5, due_day: 25, expires_on: "2029-12-31" };
-    let second = shopper.town.open_lines(1, wish).await.pop().unwrap();
-    let funder_id = fenqi::funder::open_funder(&shopper.town.app, "other-bank", "Other Bank").await.unwrap();
-    let another = "update credit_line set borrower_id = $1, funder_id = $2 where line_id = $3";
-    let another = sqlx::query(another).bind(shopper.borrower_id).bind(funder_id).bind(second);
-    another.execute(&shopper.town.app.pool).await.unwrap();
-    let home = shopper.browser.get("/home").await;
-    for (line_id, limit) in [(shopper.line_id, "¥10,000.00"), (second, "¥5,000.00")] {
-        home.shows(&format!("<a class=\"amount\" href=\"/home/line?line={line_id}\">{limit}"));
-    }
-    assert_eq!(home.text.matches(SCAN).count(), 1);
-    // No purchase is split between two lines.
-    let code = shopper.poster().await;
-    shopper.browser.get(&code).await.shows("¥10,000.00 available").hides("¥15,000.00");
-}
-
-#[sqlx::test(migrator = "fenqi::MIGRATOR")]
-async fn what_comes_is_foretold_and_days_of_grace_are_no_lateness(pool: PgPool) {
-    let mut shopper = shopper(pool).await;
-    let plan = ("harbour-standard", 12);
-    let wish = shopper.town.wish(shopper.line_id, "K-1", 120_000, plan);
-    shopper.town.buy(vec![wish]).await;
-    let home = shopper.browser.get("/home").await;
-    home.shows("¥104.72").shows("Expected to be due on 25 March 2026").hides("There is no bill to pay");
-    shopper.browser.get(&link(&home, "/loans/")).await.shows("¥104.72");
-    // Loans of one instant stand in any order.
-    shopper.town.app.clock.set(shopper.town.app.clock.now() + TimeDelta::seconds(1));
-    let wish = shopper.town.wish(shopper.line_id, "K-2", 60_000, plan);
-    shopper.town.buy(vec![wish]).await;
-    shopper.browser.get("/home").await.shows("¥104.72 + ¥52.36 = ¥157.08");
-    sqlx::query("update bank_card set status = 'invalid'").execute(&shopper.town.app.pool).await.unwrap();
-    until(&mut shopper, "2026-03-06").await;
-    shopper.browser.get("/home").await.shows("¥157.08").shows("due 25 March 2026").hides("Expected to be due");
-    until(&mut shopper, "2026-03-28").await;
-    let home = shopper.browser.get("/home").await;
-    home.shows("The due day has passed").shows("No penalty interest if paid by 28 March 2026").hides("Overdue");
-    // The next bill is not cut yet.
-    home.shows("Expected to be due on 25 April 2026");
-    for path in ["/bills", "/bills/2026-03-25"] {
-        let page = shopper.browser.get(path).await;
-        page.shows("In grace").shows("No penalty interest if paid by 28 March 2026").hides(">Late<").hides("is late");
-    }
-    let pay = shopper.browser.get("/bills/pay").await;
-    pay.shows("Bind a bank card").shows("href=\"/me/cards/new?next=/bills/pay");
-    until(&mut shopper, "2026-03-29").await;
-    shopper.browser.get("/home").await.shows("Overdue").hides("The due day has passed");
-    shopper.browser.get("/bills").await.shows(">Late<").hides("In grace");
-}
-
-async fn until(shopper: &mut Shopper, day: &str) {
-    shopper.town.live_until(day).await;
-    sign_in(&mut shopper.browser, &shopper.town.app, shopper.borrower_id).await;
-}
-
-#[sqlx::test(migrator = "fenqi::MIGRATOR")]
-async fn the_wait_for_a_code_counts_on_after_a_wrong_one(pool: PgPool) {
-    let mut place = open(pool).await;
-    let page = place.browser.get("/sign-in").await;
-    let sent = place.browser.submit(&page, "/sign-in", &[("mobile", MOBILE), ("do", "send")]).await;
-    sent.shows("data-again=\"60\"").shows("The code has been sent");
-    let right = place.code_sent_to(MOBILE);
-    let wrong = if right == "000000" { "000001" } else { "000000" };
-    let fields = [("mobile", MOBILE), ("passcode", wrong), ("do", "sign_in")];
-    for (seconds, left) in [(25, Some("data-again=\"35\"")), (40, None)] {
-        place.app.clock.set(place.app.clock.now() + TimeDelta::seconds(seconds));
-        let refused = place.browser.submit(&sent, "/sign-in", &fields).await;
-        refused
-            .has_status(422)
-            .shows("id=\"passcode-error\"")
-            .shows("aria-invalid=\"true\"")
-            .hides("The code has been sent");
-        match left {
-            Some(left) => refused.shows(left),
-            None => refused.hides("data-again"),
-        };
-    }
-}
-
-#[sqlx::test(migrator = "fenqi::MIGRATOR")]
-async fn whoever_asked_for_too_many_codes_is_told_when_to_ask_again(pool: PgPool) {
-    let mut place = open(pool).await;
-    let page = place.browser.get("/sign-in").await;
-    let fields = [("mobile", MOBILE), ("do", "send")];
-    for _ in 0..10 {
-        place.browser.submit(&page, "/sign-in", &fields).await.has_status(200).shows("The code has been sent");
-        place.app.clock.set(place.app.clock.now() + TimeDelta::minutes(2));
-    }
-    let refused = place.browser.submit(&page, "/sign-in", &fields).await;
-    refused.has_status(422).shows("Too many codes were asked for. You may ask again tomorrow at 10:00.");
-    place.app.clock.set(place.app.clock.now() + TimeDelta::hours(24));
-    place.browser.submit(&page, "/sign-in", &fields).await.has_status(200).shows("The code has been sent");
-}
-
-#[sqlx::test(migrator = "fenqi::MIGRATOR")]
-async fn whoever_had_the_bank_send_too_many_codes_is_told_when_to_ask_again(pool: PgPool) {
-    let mut place = open(pool).await;
-    let identity = place.sign_in(MOBILE).await;
-    let card = place.identify(&identity).await;
-    let fields = [("card_number", CARD), ("card_mobile", MOBILE), ("agree_withholding", "yes")];
-    for _ in 0..10 {
-        place.browser.submit(&card, "/me/cards/new", &fields).await.shows("the card ending in 5775");
-        place.app.clock.set(place.app.clock.now() + TimeDelta::minutes(2));
-    }
-    let refused = place.browser.submit(&card, "/me/cards/new", &fields).await;
-    refused.has_status(422).shows("The bank was asked for too many codes. You may ask again tomorrow at 10:00.");
-}
-
-#[sqlx::test(migrator = "fenqi::MIGRATOR")]
-async fn the_end_of_an_id_number_is_tried_ten_times_and_right_ones_do_not_count(pool: PgPool) {
-    let mut place = open(pool).await;
-    place.settle().await;
-    let set = async |place: &mut crate::newcomer::Place, id_last: &str| {
-        sqlx::query("delete from pin").execute(&place.app.pool).await.unwrap();
-        let page = place.browser.get("/me/pin").await;
-        let fields = [("id_last", id_last), ("pin_new", PIN), ("pin_again", PIN)];
-        place.browser.submit(&page, "/me/pin", &fields).await
-    };
-    for _ in 0..11 {
-        set(&mut place, "31002X").await.is_at("/me").shows("The payment PIN is set");
-    }
-    for _ in 0..10 {
-        let wrong = set(&mut place, "310021").await;
-        wrong.has_status(422).shows("not how your ID number ends").hides("too often");
-    }
-    set(&mut place, "31002X").await.has_status(422).shows("You may try again tomorrow at 10:00.");
-    place.app.clock.set(place.app.clock.now() + TimeDelta::hours(24));
-    set(&mut place, "31002X").await.is_at("/me").shows("The payment PIN is set");
 }

@@ -27,19 +27,29 @@ pub async fn insert_order(connection: &mut PgConnection, order: &ReserveOrder) -
     Ok(done.rows_affected() == 1)
 }
 
+/// A query for whole orders; `$rest` goes on from the table.
+macro_rules! select_orders {
+    ($rest:tt, $($argument:tt)*) => {
+        sqlx::query_as!(
+            ReserveOrder,
+            r#"select order_id as "order_id: ReserveOrderId", funder_id as "funder_id: FunderId", kind as "kind: ReserveOrderKind",
+                      amount_fen as "amount_fen: Fen", reference, status as "status: ReserveOrderStatus", noted_by, noted_at,
+                      decided_by, reason, decided_at,
+                      (select count(*) from reserve_order_refusal r where r.order_id = o.order_id) as "refused_before!"
+               from reserve_order o "# + $rest,
+            $($argument)*
+        )
+    };
+}
+
 pub async fn find_order_by_reference(
     connection: &mut PgConnection,
     funder_id: FunderId,
     kind: ReserveOrderKind,
     reference: &str,
 ) -> sqlx::Result<Option<ReserveOrder>> {
-    sqlx::query_as!(
-        ReserveOrder,
-        r#"select order_id as "order_id: ReserveOrderId", funder_id as "funder_id: FunderId", kind as "kind: ReserveOrderKind",
-                  amount_fen as "amount_fen: Fen", reference, status as "status: ReserveOrderStatus", noted_by, noted_at,
-                  decided_by, reason, decided_at,
-                  (select count(*) from reserve_order_refusal r where r.order_id = o.order_id) as "refused_before!"
-           from reserve_order o where funder_id = $1 and kind = $2 and reference = $3"#,
+    select_orders!(
+        "where funder_id = $1 and kind = $2 and reference = $3",
         funder_id.uuid(),
         kind as ReserveOrderKind,
         reference,
@@ -49,32 +59,12 @@ pub async fn find_order_by_reference(
 }
 
 pub async fn find_order(connection: &mut PgConnection, order_id: ReserveOrderId) -> sqlx::Result<Option<ReserveOrder>> {
-    sqlx::query_as!(
-        ReserveOrder,
-        r#"select order_id as "order_id: ReserveOrderId", funder_id as "funder_id: FunderId", kind as "kind: ReserveOrderKind",
-                  amount_fen as "amount_fen: Fen", reference, status as "status: ReserveOrderStatus", noted_by, noted_at,
-                  decided_by, reason, decided_at,
-                  (select count(*) from reserve_order_refusal r where r.order_id = o.order_id) as "refused_before!"
-           from reserve_order o where order_id = $1"#,
-        order_id.uuid(),
-    )
-    .fetch_optional(connection)
-    .await
+    select_orders!("where order_id = $1", order_id.uuid()).fetch_optional(connection).await
 }
 
 /// The order, locked until the transaction ends: it is decided once.
 pub async fn lock_order(connection: &mut PgConnection, order_id: ReserveOrderId) -> sqlx::Result<Option<ReserveOrder>> {
-    sqlx::query_as!(
-        ReserveOrder,
-        r#"select order_id as "order_id: ReserveOrderId", funder_id as "funder_id: FunderId", kind as "kind: ReserveOrderKind",
-                  amount_fen as "amount_fen: Fen", reference, status as "status: ReserveOrderStatus", noted_by, noted_at,
-                  decided_by, reason, decided_at,
-                  (select count(*) from reserve_order_refusal r where r.order_id = o.order_id) as "refused_before!"
-           from reserve_order o where order_id = $1 for update"#,
-        order_id.uuid(),
-    )
-    .fetch_optional(connection)
-    .await
+    select_orders!("where order_id = $1 for update", order_id.uuid()).fetch_optional(connection).await
 }
 
 /// Orders after `after`, the oldest first: a funder's, or everyone's; all, or those that wait.
@@ -84,16 +74,10 @@ pub async fn list_orders(
     (after, waiting_only): (Option<ReserveOrderId>, bool),
     limit: i64,
 ) -> sqlx::Result<Vec<ReserveOrder>> {
-    sqlx::query_as!(
-        ReserveOrder,
-        r#"select order_id as "order_id: ReserveOrderId", funder_id as "funder_id: FunderId", kind as "kind: ReserveOrderKind",
-                  amount_fen as "amount_fen: Fen", reference, status as "status: ReserveOrderStatus", noted_by, noted_at,
-                  decided_by, reason, decided_at,
-                  (select count(*) from reserve_order_refusal r where r.order_id = o.order_id) as "refused_before!"
-           from reserve_order o
-           where ($1::uuid is null or funder_id = $1) and ($2::uuid is null or order_id > $2)
-                 and (not $3 or status = 'noted')
-           order by order_id limit $4"#,
+    select_orders!(
+        "where ($1::uuid is null or funder_id = $1) and ($2::uuid is null or order_id > $2)
+               and (not $3 or status = 'noted')
+         order by order_id limit $4",
         funder_id.map(FunderId::uuid),
         after.map(ReserveOrderId::uuid),
         waiting_only,

@@ -49,26 +49,35 @@ pub struct WantedLoans {
     pub after: Option<Uuid>,
 }
 
+/// A query for loans; `$rest` goes on from the table.
+macro_rules! select_loans {
+    ($rest:tt, $($argument:tt)*) => {
+        sqlx::query_as!(
+            LoanView,
+            r#"select loan_id as "loan_id: LoanId", line_id as "line_id: LineId", purchase_id as "purchase_id: PurchaseId",
+                      merchant_id as "merchant_id: MerchantId", product_id as "product_id: ProductId", product_version, grade,
+                      periods, annual_rate, principal_fen as "principal_fen: Fen",
+                      principal_paid_fen as "principal_paid_fen: Fen",
+                      principal_returned_fen as "principal_returned_fen: Fen", status, schedule_version,
+                      made_on as "made_on: BusinessDay", closed_on as "closed_on: BusinessDay",
+                      (select c.business_day from charge_off c where c.line_id = loan.line_id and c.loan_id = loan.loan_id)
+                          as "charged_off_on?: BusinessDay"
+               from loan "# + $rest,
+            $($argument)*
+        )
+    };
+}
+
 pub async fn list_loans(
     connection: &mut PgConnection,
     funder_id: FunderId,
     wanted: &WantedLoans,
     limit: i64,
 ) -> sqlx::Result<Vec<LoanView>> {
-    sqlx::query_as!(
-        LoanView,
-        r#"select loan_id as "loan_id: LoanId", line_id as "line_id: LineId", purchase_id as "purchase_id: PurchaseId",
-                  merchant_id as "merchant_id: MerchantId", product_id as "product_id: ProductId", product_version, grade,
-                  periods, annual_rate, principal_fen as "principal_fen: Fen",
-                  principal_paid_fen as "principal_paid_fen: Fen",
-                  principal_returned_fen as "principal_returned_fen: Fen", status, schedule_version,
-                  made_on as "made_on: BusinessDay", closed_on as "closed_on: BusinessDay",
-                  (select c.business_day from charge_off c where c.line_id = loan.line_id and c.loan_id = loan.loan_id)
-                      as "charged_off_on?: BusinessDay"
-           from loan
-           where funder_id = $1 and ($2::uuid is null or line_id = $2) and ($3::text is null or status = $3)
-                 and ($4::uuid is null or loan_id > $4)
-           order by loan_id limit $5"#,
+    select_loans!(
+        "where funder_id = $1 and ($2::uuid is null or line_id = $2) and ($3::text is null or status = $3)
+               and ($4::uuid is null or loan_id > $4)
+         order by loan_id limit $5",
         funder_id.uuid(),
         wanted.line_id,
         wanted.status,
@@ -85,22 +94,9 @@ pub async fn find_loan(
     funder_id: FunderId,
     loan_id: LoanId,
 ) -> sqlx::Result<Option<LoanView>> {
-    sqlx::query_as!(
-        LoanView,
-        r#"select loan_id as "loan_id: LoanId", line_id as "line_id: LineId", purchase_id as "purchase_id: PurchaseId",
-                  merchant_id as "merchant_id: MerchantId", product_id as "product_id: ProductId", product_version, grade,
-                  periods, annual_rate, principal_fen as "principal_fen: Fen",
-                  principal_paid_fen as "principal_paid_fen: Fen",
-                  principal_returned_fen as "principal_returned_fen: Fen", status, schedule_version,
-                  made_on as "made_on: BusinessDay", closed_on as "closed_on: BusinessDay",
-                  (select c.business_day from charge_off c where c.line_id = loan.line_id and c.loan_id = loan.loan_id)
-                      as "charged_off_on?: BusinessDay"
-           from loan where loan_id = $1 and funder_id = $2"#,
-        loan_id.uuid(),
-        funder_id.uuid(),
-    )
-    .fetch_optional(connection)
-    .await
+    select_loans!("where loan_id = $1 and funder_id = $2", loan_id.uuid(), funder_id.uuid())
+        .fetch_optional(connection)
+        .await
 }
 
 /// One version of a loan's plan, whole; element k of each list is period k.

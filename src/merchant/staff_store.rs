@@ -21,49 +21,38 @@ pub struct StaffRow {
     pub merchant_status: MerchantStatus,
 }
 
+/// A query for staff, each with the merchant; `$rest` says whom.
+macro_rules! select_staff {
+    ($rest:tt, $($argument:tt)*) => {
+        sqlx::query_as!(
+            StaffRow,
+            r#"select s.staff_id as "staff_id: StaffId", s.merchant_id as "merchant_id: MerchantId", s.mobile_sealed, s.name_sealed,
+                      s.role as "role: Role", s.created_at, m.name as merchant_name,
+                      m.status as "merchant_status: MerchantStatus"
+               from merchant_staff s join merchant m using (merchant_id)
+               where "# + $rest,
+            $($argument)*
+        )
+    };
+}
+
 /// Who works there still.
 pub async fn find_staff(connection: &mut PgConnection, staff_id: Uuid) -> sqlx::Result<Option<StaffRow>> {
-    sqlx::query_as!(
-        StaffRow,
-        r#"select s.staff_id as "staff_id: StaffId", s.merchant_id as "merchant_id: MerchantId", s.mobile_sealed, s.name_sealed,
-                  s.role as "role: Role", s.created_at, m.name as merchant_name,
-                  m.status as "merchant_status: MerchantStatus"
-           from merchant_staff s join merchant m using (merchant_id)
-           where s.staff_id = $1 and s.removed_at is null"#,
-        staff_id
-    )
-    .fetch_optional(connection)
-    .await
+    select_staff!("s.staff_id = $1 and s.removed_at is null", staff_id).fetch_optional(connection).await
 }
 
 /// Wherever a mobile works, in the order of being hired.
 pub async fn list_by_mobile(connection: &mut PgConnection, mobile_hash: &[u8; 32]) -> sqlx::Result<Vec<StaffRow>> {
-    sqlx::query_as!(
-        StaffRow,
-        r#"select s.staff_id as "staff_id: StaffId", s.merchant_id as "merchant_id: MerchantId", s.mobile_sealed, s.name_sealed,
-                  s.role as "role: Role", s.created_at, m.name as merchant_name,
-                  m.status as "merchant_status: MerchantStatus"
-           from merchant_staff s join merchant m using (merchant_id)
-           where s.mobile_hash = $1 and s.removed_at is null order by s.staff_id"#,
-        mobile_hash
-    )
-    .fetch_all(connection)
-    .await
+    select_staff!("s.mobile_hash = $1 and s.removed_at is null order by s.staff_id", mobile_hash)
+        .fetch_all(connection)
+        .await
 }
 
 /// Everybody at a merchant, in the order of being hired.
 pub async fn list_of_merchant(connection: &mut PgConnection, merchant_id: MerchantId) -> sqlx::Result<Vec<StaffRow>> {
-    sqlx::query_as!(
-        StaffRow,
-        r#"select s.staff_id as "staff_id: StaffId", s.merchant_id as "merchant_id: MerchantId", s.mobile_sealed, s.name_sealed,
-                  s.role as "role: Role", s.created_at, m.name as merchant_name,
-                  m.status as "merchant_status: MerchantStatus"
-           from merchant_staff s join merchant m using (merchant_id)
-           where s.merchant_id = $1 and s.removed_at is null order by s.staff_id"#,
-        merchant_id.uuid()
-    )
-    .fetch_all(connection)
-    .await
+    select_staff!("s.merchant_id = $1 and s.removed_at is null order by s.staff_id", merchant_id.uuid())
+        .fetch_all(connection)
+        .await
 }
 
 /// Somebody new.

@@ -102,21 +102,26 @@ pub struct MerchantRecord {
     pub discount_returned_on_refund: bool,
 }
 
+/// A query for merchants; `$rest` goes on from the table.
+macro_rules! select_merchants {
+    ($rest:tt, $($argument:tt)*) => {
+        sqlx::query_as!(
+            MerchantRecord,
+            r#"select merchant_id as "merchant_id: MerchantId", name, credit_code, category,
+                      status as "status: MerchantStatus", settlement_account_name as account_name,
+                      settlement_account_tail as account_tail, latin_name, latin_city, discount_rate,
+                      discount_returned_on_refund
+               from merchant "# + $rest,
+            $($argument)*
+        )
+    };
+}
+
 pub async fn find_merchant(
     connection: &mut PgConnection,
     merchant_id: MerchantId,
 ) -> sqlx::Result<Option<MerchantRecord>> {
-    sqlx::query_as!(
-        MerchantRecord,
-        r#"select merchant_id as "merchant_id: MerchantId", name, credit_code, category,
-                  status as "status: MerchantStatus", settlement_account_name as account_name,
-                  settlement_account_tail as account_tail, latin_name, latin_city, discount_rate,
-                  discount_returned_on_refund
-           from merchant where merchant_id = $1"#,
-        merchant_id.uuid()
-    )
-    .fetch_optional(connection)
-    .await
+    select_merchants!("where merchant_id = $1", merchant_id.uuid()).fetch_optional(connection).await
 }
 
 /// Where the merchant takes payment from other wallets.
@@ -141,17 +146,7 @@ pub async fn find_merchant_by_credit_code(
     connection: &mut PgConnection,
     credit_code: &str,
 ) -> sqlx::Result<Option<MerchantRecord>> {
-    sqlx::query_as!(
-        MerchantRecord,
-        r#"select merchant_id as "merchant_id: MerchantId", name, credit_code, category,
-                  status as "status: MerchantStatus", settlement_account_name as account_name,
-                  settlement_account_tail as account_tail, latin_name, latin_city, discount_rate,
-                  discount_returned_on_refund
-           from merchant where credit_code = $1"#,
-        credit_code
-    )
-    .fetch_optional(connection)
-    .await
+    select_merchants!("where credit_code = $1", credit_code).fetch_optional(connection).await
 }
 
 /// Where the merchant's money goes, sealed.

@@ -33,19 +33,29 @@ pub struct PurchaseView {
     pub created_at: DateTime<Utc>,
 }
 
+/// A query for purchases; `$rest` goes on from the table.
+macro_rules! select_purchases {
+    ($rest:tt, $($argument:tt)*) => {
+        sqlx::query_as!(
+            PurchaseView,
+            r#"select purchase_id as "purchase_id: PurchaseId", code_id as "order_id: CodeId",
+                      (select order_reference from merchant_code c where c.code_id = purchase.code_id) as reference, status,
+                      amount_fen as "amount_fen: Fen", refunded_fen as "refunded_fen: Fen",
+                      discount_fee_fen as "discount_fee_fen: Fen", subsidy_fen as "subsidy_fen: Fen", periods,
+                      business_day as "business_day: BusinessDay", created_at
+               from purchase "# + $rest,
+            $($argument)*
+        )
+    };
+}
+
 pub async fn find_of_merchant(
     connection: &mut PgConnection,
     merchant_id: MerchantId,
     purchase_id: PurchaseId,
 ) -> sqlx::Result<Option<PurchaseView>> {
-    sqlx::query_as!(
-        PurchaseView,
-        r#"select purchase_id as "purchase_id: PurchaseId", code_id as "order_id: CodeId",
-                  (select order_reference from merchant_code c where c.code_id = purchase.code_id) as reference, status,
-                  amount_fen as "amount_fen: Fen", refunded_fen as "refunded_fen: Fen",
-                  discount_fee_fen as "discount_fee_fen: Fen", subsidy_fen as "subsidy_fen: Fen", periods,
-                  business_day as "business_day: BusinessDay", created_at
-           from purchase where purchase_id = $1 and merchant_id = $2 and status <> 'refused'"#,
+    select_purchases!(
+        "where purchase_id = $1 and merchant_id = $2 and status <> 'refused'",
         purchase_id.uuid(),
         merchant_id.uuid(),
     )
@@ -60,16 +70,9 @@ pub async fn list_of_merchant(
     after: Option<PurchaseId>,
     limit: i64,
 ) -> sqlx::Result<Vec<PurchaseView>> {
-    sqlx::query_as!(
-        PurchaseView,
-        r#"select purchase_id as "purchase_id: PurchaseId", code_id as "order_id: CodeId",
-                  (select order_reference from merchant_code c where c.code_id = purchase.code_id) as reference, status,
-                  amount_fen as "amount_fen: Fen", refunded_fen as "refunded_fen: Fen",
-                  discount_fee_fen as "discount_fee_fen: Fen", subsidy_fen as "subsidy_fen: Fen", periods,
-                  business_day as "business_day: BusinessDay", created_at
-           from purchase
-           where business_day = $2 and merchant_id = $1 and status <> 'refused' and ($3::uuid is null or purchase_id > $3)
-           order by purchase_id limit $4"#,
+    select_purchases!(
+        "where business_day = $2 and merchant_id = $1 and status <> 'refused' and ($3::uuid is null or purchase_id > $3)
+         order by purchase_id limit $4",
         merchant_id.uuid(),
         day.date(),
         after.map(PurchaseId::uuid),
@@ -95,25 +98,31 @@ pub struct RefundView {
     pub created_at: DateTime<Utc>,
 }
 
+/// A query for refunds; `$rest` goes on from the table.
+macro_rules! select_refunds {
+    ($rest:tt, $($argument:tt)*) => {
+        sqlx::query_as!(
+            RefundView,
+            r#"select refund_id as "refund_id: RefundId", purchase_id as "purchase_id: PurchaseId",
+                      (select c.order_reference from purchase p join merchant_code c on c.code_id = p.code_id
+                       where p.purchase_id = refund.purchase_id and p.line_id = refund.line_id) as reference,
+                      amount_fen as "amount_fen: Fen", discount_fee_returned_fen as "discount_fee_returned_fen: Fen",
+                      subsidy_returned_fen as "subsidy_returned_fen: Fen", business_day as "business_day: BusinessDay",
+                      created_at
+               from refund "# + $rest,
+            $($argument)*
+        )
+    };
+}
+
 pub async fn find_refund_of_merchant(
     connection: &mut PgConnection,
     merchant_id: MerchantId,
     refund_id: RefundId,
 ) -> sqlx::Result<Option<RefundView>> {
-    sqlx::query_as!(
-        RefundView,
-        r#"select refund_id as "refund_id: RefundId", purchase_id as "purchase_id: PurchaseId",
-                  (select c.order_reference from purchase p join merchant_code c on c.code_id = p.code_id
-                   where p.purchase_id = refund.purchase_id and p.line_id = refund.line_id) as reference,
-                  amount_fen as "amount_fen: Fen", discount_fee_returned_fen as "discount_fee_returned_fen: Fen",
-                  subsidy_returned_fen as "subsidy_returned_fen: Fen", business_day as "business_day: BusinessDay",
-                  created_at
-           from refund where refund_id = $1 and merchant_id = $2"#,
-        refund_id.uuid(),
-        merchant_id.uuid(),
-    )
-    .fetch_optional(connection)
-    .await
+    select_refunds!("where refund_id = $1 and merchant_id = $2", refund_id.uuid(), merchant_id.uuid())
+        .fetch_optional(connection)
+        .await
 }
 
 pub async fn list_refunds_of_merchant(
@@ -122,17 +131,9 @@ pub async fn list_refunds_of_merchant(
     after: Option<RefundId>,
     limit: i64,
 ) -> sqlx::Result<Vec<RefundView>> {
-    sqlx::query_as!(
-        RefundView,
-        r#"select refund_id as "refund_id: RefundId", purchase_id as "purchase_id: PurchaseId",
-                  (select c.order_reference from purchase p join merchant_code c on c.code_id = p.code_id
-                   where p.purchase_id = refund.purchase_id and p.line_id = refund.line_id) as reference,
-                  amount_fen as "amount_fen: Fen", discount_fee_returned_fen as "discount_fee_returned_fen: Fen",
-                  subsidy_returned_fen as "subsidy_returned_fen: Fen", business_day as "business_day: BusinessDay",
-                  created_at
-           from refund
-           where business_day = $2 and merchant_id = $1 and ($3::uuid is null or refund_id > $3)
-           order by refund_id limit $4"#,
+    select_refunds!(
+        "where business_day = $2 and merchant_id = $1 and ($3::uuid is null or refund_id > $3)
+         order by refund_id limit $4",
         merchant_id.uuid(),
         day.date(),
         after.map(RefundId::uuid),

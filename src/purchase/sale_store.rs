@@ -9,6 +9,22 @@ use crate::base::{BusinessDay, Fen};
 /// The days of a search.
 pub type Days = (BusinessDay, BusinessDay);
 
+/// A query for sales, each with the order that it paid; `$rest` goes on from the tables.
+macro_rules! select_sales {
+    ($rest:tt, $($argument:tt)*) => {
+        sqlx::query_as!(
+            Sale,
+            r#"select p.purchase_id as "purchase_id: PurchaseId", c.order_reference as "order_reference?", h.description,
+                      p.status = 'voided' as "is_voided!", p.amount_fen as "amount: Fen", p.refunded_fen as "refunded: Fen",
+                      p.discount_fee_fen as "discount_fee: Fen", p.subsidy_fen as "subsidy: Fen", p.periods,
+                      p.business_day as "business_day: BusinessDay", p.created_at
+               from purchase p left join merchant_code c on c.code_id = p.code_id
+               left join hand_order h on h.merchant_id = p.merchant_id and h.code_id = p.code_id "# + $rest,
+            $($argument)*
+        )
+    };
+}
+
 /// A merchant's sales of some days, the newest first, those after `after` in that order.
 pub async fn list(
     connection: &mut PgConnection,
@@ -17,23 +33,16 @@ pub async fn list(
     after: Option<PurchaseId>,
     limit: i64,
 ) -> sqlx::Result<Vec<Sale>> {
-    sqlx::query_as!(
-        Sale,
+    select_sales!(
         // By day first: the key alone would lead the planner backwards through everybody's purchases.
-        r#"select p.purchase_id as "purchase_id: PurchaseId", c.order_reference as "order_reference?", h.description,
-                  p.status = 'voided' as "is_voided!", p.amount_fen as "amount: Fen", p.refunded_fen as "refunded: Fen",
-                  p.discount_fee_fen as "discount_fee: Fen", p.subsidy_fen as "subsidy: Fen", p.periods,
-                  p.business_day as "business_day: BusinessDay", p.created_at
-           from purchase p left join merchant_code c on c.code_id = p.code_id
-           left join hand_order h on h.merchant_id = p.merchant_id and h.code_id = p.code_id
-           where p.merchant_id = $1 and p.business_day between $2 and $3 and p.status <> 'refused'
-                 and ($4::uuid is null or (p.business_day, p.purchase_id) <
-                      (select a.business_day, a.purchase_id from purchase a where a.purchase_id = $4 and a.merchant_id = $1))
-                 and ($5::bigint is null or p.amount_fen = $5)
-                 and ($6::smallint is null or p.periods = $6)
-                 and ($7::text is null or $7 = case when p.status = 'voided' then 'voided' when p.refunded_fen = 0 then 'sold'
-                                                    when p.refunded_fen < p.amount_fen then 'part_refunded' else 'refunded' end)
-           order by p.business_day desc, p.purchase_id desc limit $8"#,
+        "where p.merchant_id = $1 and p.business_day between $2 and $3 and p.status <> 'refused'
+               and ($4::uuid is null or (p.business_day, p.purchase_id) <
+                    (select a.business_day, a.purchase_id from purchase a where a.purchase_id = $4 and a.merchant_id = $1))
+               and ($5::bigint is null or p.amount_fen = $5)
+               and ($6::smallint is null or p.periods = $6)
+               and ($7::text is null or $7 = case when p.status = 'voided' then 'voided' when p.refunded_fen = 0 then 'sold'
+                                                  when p.refunded_fen < p.amount_fen then 'part_refunded' else 'refunded' end)
+         order by p.business_day desc, p.purchase_id desc limit $8",
         merchant_id.uuid(),
         days.0.date(),
         days.1.date(),
@@ -56,26 +65,19 @@ pub async fn list_by_number(
     after: Option<PurchaseId>,
     limit: i64,
 ) -> sqlx::Result<Vec<Sale>> {
-    sqlx::query_as!(
-        Sale,
-        r#"select p.purchase_id as "purchase_id: PurchaseId", c.order_reference as "order_reference?", h.description,
-                  p.status = 'voided' as "is_voided!", p.amount_fen as "amount: Fen", p.refunded_fen as "refunded: Fen",
-                  p.discount_fee_fen as "discount_fee: Fen", p.subsidy_fen as "subsidy: Fen", p.periods,
-                  p.business_day as "business_day: BusinessDay", p.created_at
-           from purchase p left join merchant_code c on c.code_id = p.code_id
-           left join hand_order h on h.merchant_id = p.merchant_id and h.code_id = p.code_id
-           where p.purchase_id in (
-                     select $2::uuid
-                     union all
-                     select o.paid_purchase_id from merchant_code o
-                     where o.merchant_id = $1 and starts_with(o.order_reference, $3)
-                     union all
-                     select o.paid_purchase_id from hand_order w join merchant_code o on o.code_id = w.code_id
-                     where w.merchant_id = $1 and strpos(w.description, $3) > 0)
-                 and p.merchant_id = $1 and p.status <> 'refused'
-                 and ($4::uuid is null or (p.business_day, p.purchase_id) <
-                      (select a.business_day, a.purchase_id from purchase a where a.purchase_id = $4 and a.merchant_id = $1))
-           order by p.business_day desc, p.purchase_id desc limit $5"#,
+    select_sales!(
+        "where p.purchase_id in (
+                   select $2::uuid
+                   union all
+                   select o.paid_purchase_id from merchant_code o
+                   where o.merchant_id = $1 and starts_with(o.order_reference, $3)
+                   union all
+                   select o.paid_purchase_id from hand_order w join merchant_code o on o.code_id = w.code_id
+                   where w.merchant_id = $1 and strpos(w.description, $3) > 0)
+               and p.merchant_id = $1 and p.status <> 'refused'
+               and ($4::uuid is null or (p.business_day, p.purchase_id) <
+                    (select a.business_day, a.purchase_id from purchase a where a.purchase_id = $4 and a.merchant_id = $1))
+         order by p.business_day desc, p.purchase_id desc limit $5",
         merchant_id.uuid(),
         purchase_id.map(PurchaseId::uuid),
         order_reference,
@@ -92,15 +94,8 @@ pub async fn find(
     merchant_id: MerchantId,
     purchase_id: PurchaseId,
 ) -> sqlx::Result<Option<Sale>> {
-    sqlx::query_as!(
-        Sale,
-        r#"select p.purchase_id as "purchase_id: PurchaseId", c.order_reference as "order_reference?", h.description,
-                  p.status = 'voided' as "is_voided!", p.amount_fen as "amount: Fen", p.refunded_fen as "refunded: Fen",
-                  p.discount_fee_fen as "discount_fee: Fen", p.subsidy_fen as "subsidy: Fen", p.periods,
-                  p.business_day as "business_day: BusinessDay", p.created_at
-           from purchase p left join merchant_code c on c.code_id = p.code_id
-           left join hand_order h on h.merchant_id = p.merchant_id and h.code_id = p.code_id
-           where p.purchase_id = $2 and p.merchant_id = $1 and p.status <> 'refused'"#,
+    select_sales!(
+        "where p.purchase_id = $2 and p.merchant_id = $1 and p.status <> 'refused'",
         merchant_id.uuid(),
         purchase_id.uuid(),
     )

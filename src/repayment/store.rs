@@ -34,38 +34,36 @@ pub struct NewWithholding {
     pub submit_at: DateTime<Utc>,
 }
 
+/// A query for whole orders; `$rest` goes on from the table.
+macro_rules! select_withholdings {
+    ($rest:tt, $($argument:tt)*) => {
+        sqlx::query_as!(
+            WithholdingRow,
+            r#"select withholding_id as "withholding_id: WithholdingId", line_id as "line_id: LineId",
+                      borrower_id as "borrower_id: BorrowerId", purpose, loan_id as "loan_id: LoanId",
+                      card_id as "card_id: CardId", channel, amount_fen as "amount: Fen", partial_allowed, attempt_no, status,
+                      failure, collected_fen as "collected: Fen", business_day as "business_day: BusinessDay"
+               from withholding "# + $rest,
+            $($argument)*
+        )
+    };
+}
+
 /// Orders by their ids; the caller holds their lines' locks, and the guard of [`apply_outcomes`] does the rest.
 pub async fn load_withholdings(
     connection: &mut PgConnection,
     withholding_ids: &[Uuid],
 ) -> sqlx::Result<Vec<Withholding>> {
-    let rows = sqlx::query_as!(
-        WithholdingRow,
-        r#"select withholding_id as "withholding_id: WithholdingId", line_id as "line_id: LineId",
-                  borrower_id as "borrower_id: BorrowerId", purpose, loan_id as "loan_id: LoanId",
-                  card_id as "card_id: CardId", channel, amount_fen as "amount: Fen", partial_allowed, attempt_no, status,
-                  failure, collected_fen as "collected: Fen", business_day as "business_day: BusinessDay"
-           from withholding where withholding_id = any($1)"#,
-        withholding_ids
-    )
-    .fetch_all(connection)
-    .await?;
+    let rows = select_withholdings!("where withholding_id = any($1)", withholding_ids).fetch_all(connection).await?;
     rows.into_iter().map(WithholdingRow::into_withholding).collect()
 }
 
 /// The order that is pending on a line, if there is one.
 pub async fn find_pending(connection: &mut PgConnection, line_id: LineId) -> sqlx::Result<Option<Withholding>> {
-    let row = sqlx::query_as!(
-        WithholdingRow,
-        r#"select withholding_id as "withholding_id: WithholdingId", line_id as "line_id: LineId",
-                  borrower_id as "borrower_id: BorrowerId", purpose, loan_id as "loan_id: LoanId",
-                  card_id as "card_id: CardId", channel, amount_fen as "amount: Fen", partial_allowed, attempt_no, status,
-                  failure, collected_fen as "collected: Fen", business_day as "business_day: BusinessDay"
-           from withholding where line_id = $1 and status in ('created', 'submitted', 'unknown')"#,
-        line_id.uuid()
-    )
-    .fetch_optional(connection)
-    .await?;
+    let row =
+        select_withholdings!("where line_id = $1 and status in ('created', 'submitted', 'unknown')", line_id.uuid())
+            .fetch_optional(connection)
+            .await?;
     row.map(WithholdingRow::into_withholding).transpose()
 }
 
@@ -75,18 +73,9 @@ pub async fn find_by_key(
     line_id: LineId,
     idempotency_key: &str,
 ) -> sqlx::Result<Option<Withholding>> {
-    let row = sqlx::query_as!(
-        WithholdingRow,
-        r#"select withholding_id as "withholding_id: WithholdingId", line_id as "line_id: LineId",
-                  borrower_id as "borrower_id: BorrowerId", purpose, loan_id as "loan_id: LoanId",
-                  card_id as "card_id: CardId", channel, amount_fen as "amount: Fen", partial_allowed, attempt_no, status,
-                  failure, collected_fen as "collected: Fen", business_day as "business_day: BusinessDay"
-           from withholding where line_id = $1 and idempotency_key = $2"#,
-        line_id.uuid(),
-        idempotency_key
-    )
-    .fetch_optional(connection)
-    .await?;
+    let row = select_withholdings!("where line_id = $1 and idempotency_key = $2", line_id.uuid(), idempotency_key)
+        .fetch_optional(connection)
+        .await?;
     row.map(WithholdingRow::into_withholding).transpose()
 }
 

@@ -362,6 +362,19 @@ pub enum PersonVerdict {
     },
 }
 
+/// Writes one decision on a locked application, unless the application can take it no more.
+pub(super) async fn record_one(
+    connection: &mut PgConnection,
+    app: &App,
+    decision: Decision,
+    today: BusinessDay,
+) -> Outcome<Applied, ApplyRefusal> {
+    if decision.transition() == Transition::Illegal {
+        return Err(Fault::Refused(ApplyRefusal::NotReferred));
+    }
+    Ok(record(connection, app, vec![decision], today).await?.remove(0))
+}
+
 /// One application, locked for a decision.
 pub(super) async fn lock_application(
     connection: &mut PgConnection,
@@ -392,12 +405,9 @@ pub async fn decide_referred(app: &App, decision: PersonDecision) -> Outcome<App
     };
     let decider = Decider::Person { name: decision.person, reason: decision.reason };
     let decision = Decision { application, product, verdict, decider };
-    if decision.transition() == Transition::Illegal {
-        return Err(Fault::Refused(ApplyRefusal::NotReferred));
-    }
-    let mut applied = record(&mut transaction, app, vec![decision], today).await?;
+    let applied = record_one(&mut transaction, app, decision, today).await?;
     transaction.commit().await?;
-    Ok(applied.remove(0))
+    Ok(applied)
 }
 
 /// What a risk partner answers after its time was over.
@@ -437,7 +447,7 @@ pub async fn hear_late(app: &App, answer: LateAnswer) -> Outcome<Applied, ApplyR
         // What it comes to is the same, but it is another's word, or other than what was said before.
         Transition::AlreadyApplied | Transition::Illegal => return Err(Fault::Refused(ApplyRefusal::NotReferred)),
     }
-    let mut applied = record(&mut transaction, app, vec![decision], today).await?;
+    let applied = record_one(&mut transaction, app, decision, today).await?;
     transaction.commit().await?;
-    Ok(applied.remove(0))
+    Ok(applied)
 }

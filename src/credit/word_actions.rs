@@ -1,9 +1,9 @@
 //! The funder's word on an application: taken while its time runs, replaced by the product's default afterwards.
 
-use super::actions::{lock_application, record};
+use super::actions::{lock_application, record, record_one};
 use super::application_store;
 use super::decision::{Decider, Decision};
-use super::model::{Applied, ApplyRefusal, Transition};
+use super::model::{Applied, ApplyRefusal};
 use super::word::{self, Heard, Said};
 use crate::app::App;
 use crate::base::id::{ApplicationId, BorrowerId};
@@ -37,12 +37,9 @@ pub async fn decide_as_funder(app: &App, decision: FunderDecision) -> Outcome<Ap
     };
     let decider = Decider::Funder { name: decision.name, reason: decision.reason };
     let decision = Decision { application, product, verdict, decider };
-    if decision.transition() == Transition::Illegal {
-        return Err(Fault::Refused(ApplyRefusal::NotReferred));
-    }
-    let mut applied = record(&mut transaction, app, vec![decision], today).await?;
+    let applied = record_one(&mut transaction, app, decision, today).await?;
     transaction.commit().await?;
-    Ok(applied.remove(0))
+    Ok(applied)
 }
 
 /// Applies the products' defaults to at most `count_max` applications whose funder's time is over; returns what they came to.

@@ -53,7 +53,7 @@ import java.util.zip.GZIPInputStream;
  * java Fenqi.java call PARTNER SERIAL private.pem keys.txt GET http://host/api/v1/me [BODY [IDEMPOTENCY-KEY]]
  * java Fenqi.java fetch-day PARTNER SERIAL private.pem keys.txt http://host 2026-03-02 FOLDER
  * java Fenqi.java verify-callback keys.txt POST /your/path "$AUTHORIZATION" "$BODY"
- * java Fenqi.java listen keys.txt 127.0.0.1:9300 heard.txt
+ * java Fenqi.java listen keys.txt 127.0.0.1:9300 heard.txt mer_…
  * java Fenqi.java core PARTNER SERIAL private.pem keys.txt 127.0.0.1:9600 events.txt
  * </pre>
  *
@@ -580,11 +580,13 @@ public final class Fenqi {
     /** A cashier that keeps each notification once as a line of a file, also after it was started anew, and answers. */
     private static final class Listener extends Called {
         private final Path heard;
+        private final String merchant;
         private final Set<Object> numbers = new HashSet<>();
 
-        Listener(Map<String, PublicKey> keys, Path heard) throws IOException {
+        Listener(Map<String, PublicKey> keys, Path heard, String merchant) throws IOException {
             super(keys);
             this.heard = heard;
+            this.merchant = merchant;
             for (Map<String, Object> event : kept(heard)) {
                 numbers.add(event.get("event_no"));
             }
@@ -593,7 +595,13 @@ public final class Fenqi {
         /** It may come again under the same number: process it once, and say yes again. */
         @Override
         void take(HttpExchange call, String body) throws IOException {
-            Object number = object(Json.read(body)).get("event_no");
+            Map<String, Object> event = object(Json.read(body));
+            if (!merchant.equals(event.get("merchant_id"))) {
+                // Signed by the platform, but to another merchant, who sent it on to you.
+                answer(call, 400, "{\"code\": \"NOT_OURS\", \"message\": \"this is for another merchant\"}");
+                return;
+            }
+            Object number = event.get("event_no");
             if (number == null || !numbers.contains(number)) {
                 keep(heard, body);
                 numbers.add(number);
@@ -704,7 +712,7 @@ public final class Fenqi {
             "call", "PARTNER SERIAL private.pem keys.txt METHOD ADDRESS [BODY] [IDEMPOTENCY-KEY]",
             "fetch-day", "PARTNER SERIAL private.pem keys.txt HOST DAY FOLDER",
             "verify-callback", "keys.txt METHOD URL AUTHORIZATION BODY",
-            "listen", "keys.txt HOST:PORT FILE",
+            "listen", "keys.txt HOST:PORT FILE MERCHANT",
             "core", "PARTNER SERIAL private.pem keys.txt HOST:PORT FILE");
 
     private static void checkTyped(List<String> arguments) throws Mistyped {
@@ -773,7 +781,7 @@ public final class Fenqi {
             }
             if (action.equals("listen")) {
                 Map<String, PublicKey> keys = readPlatformKeys(words.get(0));
-                serve(new Listener(keys, Path.of(words.get(2))), words.get(1));
+                serve(new Listener(keys, Path.of(words.get(2)), words.get(3)), words.get(1));
                 return;
             }
             PrivateKey key = readKey(words.get(2));

@@ -4,7 +4,7 @@
     python3 fenqi.py --partner P --serial S --key private.pem --platform-keys keys.txt call GET http://host/api/v1/me
     python3 fenqi.py --partner P --serial S --key private.pem --platform-keys keys.txt fetch-day http://host 2026-03-02 FOLDER
     python3 fenqi.py --platform-keys keys.txt verify-callback POST /your/path "$AUTHORIZATION" < body
-    python3 fenqi.py --platform-keys keys.txt listen 127.0.0.1:9300 heard.txt
+    python3 fenqi.py --platform-keys keys.txt listen 127.0.0.1:9300 heard.txt mer_…
     python3 fenqi.py --partner P --serial S --key private.pem --platform-keys keys.txt decide 127.0.0.1:9400 undecided.txt http://host
     python3 fenqi.py --partner P --serial S --key private.pem --platform-keys keys.txt core 127.0.0.1:9600 events.txt
 
@@ -268,17 +268,20 @@ class Called(http.server.BaseHTTPRequestHandler):
 class Listener(Called):
     """A cashier that keeps each notification once in a file, also after it was started anew, and answers as the platform wants it."""
 
-    heard, numbers = "heard.txt", set()
+    heard, merchant, numbers = "heard.txt", None, set()
 
     @classmethod
-    def remember(cls, heard):
-        cls.heard = heard
+    def remember(cls, heard, merchant):
+        cls.heard, cls.merchant = heard, merchant
         if os.path.exists(heard):
             with open(heard) as file:
                 cls.numbers = {json.loads(json.loads(line)["body"])["event_no"] for line in file}
 
     def called(self, body):
         event = json.loads(body)
+        if event.get("merchant_id") != self.merchant:
+            # Signed by the platform, but to another merchant, who sent it on to you.
+            return self.answer(400, {"code": "NOT_OURS", "message": "this is for another merchant"})
         authorization = self.headers["Authorization"]
         # It may come again under the same number: process it once, and say yes again.
         if event["event_no"] not in self.numbers:
@@ -585,7 +588,7 @@ TAKES = {
     "call": (2, "METHOD ADDRESS [BODY]"),
     "fetch-day": (3, "HOST DAY FOLDER"),
     "verify-callback": (3, "METHOD URL AUTHORIZATION"),
-    "listen": (2, "HOST:PORT FILE"),
+    "listen": (3, "HOST:PORT FILE MERCHANT"),
     "decide": (2, "HOST:PORT FILE [HOUSE]"),
     "core": (2, "HOST:PORT FILE"),
 }
@@ -650,9 +653,9 @@ def run():
             print("believed")
             return 0
         if given.action == "listen":
-            address, heard = given.words[:2]
+            address, heard, merchant = given.words[:3]
             Called.keys = keys
-            Listener.remember(heard)
+            Listener.remember(heard, merchant)
             return serve(Listener, address)
         client = Client(given.partner, given.serial, read_key(given.key, PrivateKey), keys)
         if given.action == "decide":

@@ -33,7 +33,7 @@ pub async fn carry(
             return Ok(Carried::all(batch.iter().map(|message| (message.message_no, refused.clone())).collect()));
         }
     };
-    let errand = Errand { app, partner, url, signer: app.access.signer(address.algorithm).await? };
+    let errand = Errand { app, merchant_id, partner, url, signer: app.access.signer(address.algorithm).await? };
     Ok(singly::carry((batch, manner), failure, |message| errand.notify(message)).await)
 }
 
@@ -51,6 +51,7 @@ fn failure(error: &CallError) -> Failure {
 /// Whom one batch goes to.
 struct Errand<'a> {
     app: &'a App,
+    merchant_id: MerchantId,
     partner: &'a str,
     url: NotifyUrl,
     signer: Arc<Identity>,
@@ -58,7 +59,7 @@ struct Errand<'a> {
 
 impl Errand<'_> {
     async fn notify(&self, message: &Waiting) -> Result<Fate, CallError> {
-        let notification = match notification(message) {
+        let notification = match notification(self.merchant_id, message) {
             Ok(notification) => notification,
             Err(error) => return Ok(Fate::Undeliverable(error.to_string())),
         };
@@ -68,9 +69,10 @@ impl Errand<'_> {
     }
 }
 
-fn notification(message: &Waiting) -> serde_json::Result<Notification> {
+fn notification(merchant_id: MerchantId, message: &Waiting) -> serde_json::Result<Notification> {
     Ok(Notification {
         event_no: message.message_no,
+        merchant_id,
         kind: message.kind.clone(),
         version: funder::version(&message.kind),
         occurred_at: message.created_at,

@@ -3,12 +3,17 @@
 use chrono::{DateTime, Utc};
 use serde::{Deserialize, Serialize};
 
+use crate::base::id::MerchantId;
+
 /// Something that became of a payment.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub struct Notification {
     /// Unique and, for one order, ascending. The cashier processes each number once.
     pub event_no: i64,
+    /// Whom it is for. All merchants are told by the same keys, and the address in the signature is a path alone: what one was told
+    /// may be sent on to another.
+    pub merchant_id: MerchantId,
     /// `payment_succeeded`, `purchase_voided` or `refund_succeeded`.
     pub kind: String,
     /// Of the body's shape.

@@ -87,6 +87,7 @@ async fn a_cashier_hears_of_a_payment_its_void_and_a_refund(pool: PgPool) {
     {
         let book = lock(&world.merchant_cashier);
         assert_eq!(book.taken()[0].body["purchase_id"], paid["purchase_id"]);
+        assert_eq!(book.taken()[0].merchant_id, town.merchant_id, "nobody else is told by it");
         assert_eq!(book.not_believed(), 0);
     }
     // In the other algorithm too.

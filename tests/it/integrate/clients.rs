@@ -37,7 +37,7 @@ async fn the_sample_clients_believe_our_callbacks_and_no_others(pool: PgPool) {
     let trial = Trial::open(pool, "clients").await;
     let app = &trial.town.app;
     desk::add_partner(app, "my-core", PartnerKind::Funder, Some("harbour-bank".into())).await;
-    let (url, body) = ("/fenqi/events?from=1", br#"{"kind":"loan_made"}"#);
+    let (url, body) = ("/fenqi/events?from=1", br#"{"merchant_id":"mer_1","kind":"payment_succeeded"}"#);
     let mut keys = String::new();
     let mut signed = Vec::new();
     for algorithm in Algorithm::ALL {
@@ -127,7 +127,8 @@ async fn java_serves(directory: &Path, action: &[&str]) -> (Child, String) {
 
 /// The Java client as a server: it believes a signed call once, and neither a changed nor an unsigned nor an old one.
 async fn java_listens(directory: &Path, url: &str, (authorization, stale): (&str, &str), body: &str) {
-    let (_listener, address) = java_serves(directory, &["listen", "keys.txt", "127.0.0.1:0", "heard.txt"]).await;
+    let (_listener, address) =
+        java_serves(directory, &["listen", "keys.txt", "127.0.0.1:0", "heard.txt", "mer_1"]).await;
     let http = fenqi::partner::client::build_http().unwrap();
     let told = async |authorization: &str, body: &str| {
         let call = http.post(format!("http://{address}{url}")).header("authorization", authorization);
@@ -285,7 +286,7 @@ async fn lying(serial_no: &str, timestamp: &str, signature: &str) -> String {
 }
 
 #[sqlx::test(migrator = "fenqi::MIGRATOR")]
-async fn the_sample_cashiers_know_after_a_restart_what_they_have_heard(pool: PgPool) {
+async fn the_sample_cashiers_take_what_is_theirs_and_know_it_after_a_restart(pool: PgPool) {
     let app = house::open(pool, "2026-01-05").await;
     fenqi::funder::open_funder(&app, "harbour-bank", "Harbour Bank").await.unwrap();
     let clients = Clients::of_core(&app, "cashier").await;
@@ -300,20 +301,21 @@ async fn the_sample_cashiers_know_after_a_restart_what_they_have_heard(pool: PgP
         for _ in 0..2 {
             let address = free_address();
             let mut listener = Command::new(program);
-            listener.args(action).args([&address, &heard]).stdout(Stdio::null());
+            listener.args(action).args([&address, &heard, "mer_1"]).stdout(Stdio::null());
             let mut listener = listener.current_dir(&clients.directory).kill_on_drop(true).spawn().unwrap();
             let is_there = async || tokio::net::TcpStream::connect(&address).await.is_ok();
             house::until("it listens", is_there).await;
-            for event_no in [7, 8] {
-                let body = format!("{{\"event_no\":{event_no}}}");
+            // The last one was another merchant's, who sent it on.
+            for (event_no, merchant, status) in [(7, "mer_1", 200), (8, "mer_1", 200), (9, "mer_2", 400)] {
+                let body = json!({ "event_no": event_no, "merchant_id": merchant }).to_string();
                 let signed = signer.authorization("POST", "/hear", &Stamp::fresh(Clock::System.now()), body.as_bytes());
                 let post = http.post(format!("http://{address}/hear")).header("Authorization", signed).body(body);
-                assert_eq!(post.send().await.unwrap().status(), StatusCode::OK, "{program}");
+                assert_eq!(post.send().await.unwrap().status().as_u16(), status, "{program}");
             }
             listener.kill().await.unwrap();
         }
         let heard = std::fs::read_to_string(clients.directory.join(heard)).unwrap();
-        assert_eq!(heard.lines().count(), 2, "each once: {program}");
+        assert_eq!(heard.lines().count(), 2, "each of its own once: {program}");
     }
 }
 

@@ -4,7 +4,6 @@ import java.io.BufferedReader;
 import java.io.IOException;
 import java.io.InputStream;
 import java.io.InputStreamReader;
-import java.io.OutputStream;
 import java.math.BigDecimal;
 import java.net.InetSocketAddress;
 import java.net.URI;
@@ -41,7 +40,11 @@ import java.util.Map;
 import java.util.Set;
 import java.util.StringJoiner;
 import java.util.TreeSet;
+import java.util.concurrent.CompletableFuture;
+import java.util.concurrent.ExecutionException;
 import java.util.concurrent.Executors;
+import java.util.concurrent.TimeUnit;
+import java.util.concurrent.TimeoutException;
 import java.util.regex.Matcher;
 import java.util.regex.Pattern;
 import java.util.zip.GZIPInputStream;
@@ -65,6 +68,9 @@ import java.util.zip.GZIPInputStream;
 public final class Fenqi {
     private static final String SCHEME = "FENQI-RSA-SHA256";
     private static final long SKEW_SECONDS_MAX = 300;
+    private static final long ANSWER_SECONDS_MAX = 20;
+    /** So much of a file comes in time over any line. */
+    private static final long PIECE_BYTES = 1 << 20;
 
     private final String partner;
     private final String serial;
@@ -152,7 +158,6 @@ public final class Fenqi {
         String nonce = nonce();
         String signature = sign(method + "\n" + url + "\n" + timestamp + "\n" + nonce + "\n" + body + "\n");
         HttpRequest.Builder request = HttpRequest.newBuilder(address)
-                .timeout(Duration.ofSeconds(20))
                 .header("Authorization", SCHEME + " mchid=\"" + partner + "\",serial_no=\"" + serial + "\",nonce_str=\"" + nonce
                         + "\",timestamp=\"" + timestamp + "\",signature=\"" + signature + "\"")
                 .method(method, body.isEmpty()
@@ -180,12 +185,27 @@ public final class Fenqi {
         HttpRequest request = signed(method, address, body, key).build();
         HttpResponse<String> answer;
         try {
-            answer = http.send(request, HttpResponse.BodyHandlers.ofString());
+            answer = answered(request, HttpResponse.BodyHandlers.ofString());
         } catch (IOException why) {
             throw new NoAnswer(method.equals("GET") ? null : key, why);
         }
         believe(answer, answer.body());
         return answer;
+    }
+
+    /** The whole answer, in time: a timeout of the request itself would end with the answer's headers. */
+    private <T> HttpResponse<T> answered(HttpRequest request, HttpResponse.BodyHandler<T> body)
+            throws IOException, InterruptedException {
+        CompletableFuture<HttpResponse<T>> coming = http.sendAsync(request, body);
+        try {
+            return coming.get(ANSWER_SECONDS_MAX, TimeUnit.SECONDS);
+        } catch (TimeoutException late) {
+            throw new IOException("not the whole answer within " + ANSWER_SECONDS_MAX + " seconds");
+        } catch (ExecutionException failed) {
+            throw failed.getCause() instanceof IOException why ? why : new IOException(failed.getCause());
+        } finally {
+            coming.cancel(true);
+        }
     }
 
     private void believe(HttpResponse<?> answer, String body) throws GeneralSecurityException, NotBelieved {
@@ -228,23 +248,24 @@ public final class Fenqi {
     /** The answer is not signed: what counts is the hash in the manifest. Goes on where it was interrupted. */
     private void download(URI address, Path path, Map<String, Object> file) throws Exception {
         long have = Files.exists(path) ? Files.size(path) : 0;
-        if (have < (Long) file.get("bytes")) {
-            HttpRequest request = signed("GET", address, "", null).header("Range", "bytes=" + have + "-").build();
-            HttpResponse<InputStream> answer = http.send(request, HttpResponse.BodyHandlers.ofInputStream());
-            try (InputStream body = answer.body()) {
-                if (answer.statusCode() != 200 && answer.statusCode() != 206) {
-                    // Not a piece of the file: it says why there is none, and is signed.
-                    String why = new String(body.readAllBytes(), StandardCharsets.UTF_8);
-                    believe(answer, why);
-                    throw new Refused(answer, why);
-                }
-                // 206 goes on where the file ends; 200 is the whole of it.
-                StandardOpenOption where = answer.statusCode() == 206
-                        ? StandardOpenOption.APPEND : StandardOpenOption.TRUNCATE_EXISTING;
-                try (OutputStream kept = Files.newOutputStream(path, StandardOpenOption.CREATE, StandardOpenOption.WRITE, where)) {
-                    body.transferTo(kept);
-                }
+        while (have < (Long) file.get("bytes")) {
+            String range = "bytes=" + have + "-" + (have + PIECE_BYTES - 1);
+            HttpRequest request = signed("GET", address, "", null).header("Range", range).build();
+            HttpResponse<byte[]> answer = answered(request, HttpResponse.BodyHandlers.ofByteArray());
+            if (answer.statusCode() != 200 && answer.statusCode() != 206) {
+                // Not a piece of the file: it says why there is none, and is signed.
+                String why = new String(answer.body(), StandardCharsets.UTF_8);
+                believe(answer, why);
+                throw new Refused(answer, why);
             }
+            // 206 goes on where the file ends; 200 is the whole of it.
+            StandardOpenOption where = answer.statusCode() == 206
+                    ? StandardOpenOption.APPEND : StandardOpenOption.TRUNCATE_EXISTING;
+            Files.write(path, answer.body(), StandardOpenOption.CREATE, StandardOpenOption.WRITE, where);
+            if (Files.size(path) <= have) {
+                throw new IOException(file.get("name") + " broke off");
+            }
+            have = Files.size(path);
         }
         MessageDigest digest = MessageDigest.getInstance("SHA-256");
         try (InputStream bytes = Files.newInputStream(path)) {

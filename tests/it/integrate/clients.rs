@@ -1,6 +1,7 @@
 //! The sample clients: what they believe, what they keep, and how they go on.
 
 use std::collections::BTreeSet;
+use std::convert::Infallible;
 use std::path::{Path, PathBuf};
 use std::process::{Output, Stdio};
 
@@ -19,6 +20,7 @@ use fenqi::outbox::{Message, store};
 use fenqi::partner::key::{Algorithm, PrivateKey};
 use fenqi::partner::signature::{Identity, SKEW_MAX, Stamp};
 use fenqi::partner::{PartnerKey, PartnerSettings};
+use futures_util::stream::{self, StreamExt as _};
 use serde_json::{Value, json};
 use sqlx::PgPool;
 use tokio::io::{AsyncBufReadExt as _, BufReader};
@@ -177,7 +179,7 @@ impl Clients {
 
     /// What each says to the same.
     async fn both(&self, action: &[&str]) -> [Output; 2] {
-        [self.python(action).await, self.java(action).await]
+        tokio::join!(self.python(action), self.java(action)).into()
     }
 }
 
@@ -225,16 +227,20 @@ async fn the_sample_clients_tell_a_refusal_of_ours_from_an_answer_that_nobody_si
     let listener = tokio::net::TcpListener::bind("127.0.0.1:0").await.unwrap();
     let silent = format!("http://{}/", listener.local_addr().unwrap());
     tokio::spawn(async move { while listener.accept().await.is_ok() {} });
+    let stalled = format!("{}/", endpoint(axum::Router::new().fallback(begin_an_answer)).await);
     let endless = lying(&serial_no, &"9".repeat(400), "AAAA").await;
     let (untimed, wrong) = (["call", "GET", &untimed], ["call", "GET", &wrong]);
     let (endless, silent) = (["call", "GET", &endless], ["call", "POST", &silent, "{}"]);
-    let (untimed, wrong, silent) = tokio::join!(clients.both(&untimed), clients.both(&wrong), clients.both(&silent));
+    let stalled = ["call", "POST", &stalled, "{}"];
+    let (untimed, wrong, silent, stalled) =
+        tokio::join!(clients.both(&untimed), clients.both(&wrong), clients.both(&silent), clients.both(&stalled));
     let malformed = "not believed: timestamp or signature are missing or not in their form";
     for (outputs, code, why) in [
         (untimed, 2, malformed),
         (clients.both(&endless).await, 2, malformed),
         (wrong, 2, "not believed: the signature is wrong"),
         (silent, 3, "; send the same again under the idempotency key "),
+        (stalled, 3, "; send the same again under the idempotency key "),
     ] {
         for output in outputs {
             let told = String::from_utf8_lossy(&output.stderr);
@@ -243,6 +249,12 @@ async fn the_sample_clients_tell_a_refusal_of_ours_from_an_answer_that_nobody_si
         }
     }
     what_is_mistyped_is_said_in_a_line(&clients, &call).await;
+}
+
+/// Whoever waits for the end of it waits for ever.
+async fn begin_an_answer() -> axum::body::Body {
+    let begun = stream::iter([Ok::<_, Infallible>("{")]);
+    axum::body::Body::from_stream(begun.chain(stream::pending()))
 }
 
 /// By each client, and told from what an answer may come to.

@@ -8,9 +8,9 @@ use super::shape;
 
 /// Fields, at any depth, of which everything is masked to its last four characters. Our protocols name personal data only so: a
 /// one-time code is `sms_code`, because `code` is an answer's reason. Others name it as they like, in a request that is refused
-/// for that: there, what has the shape of a person's number is masked under any name.
+/// for that, or in an answer that has more than was asked for: there, what has the shape of a person's number is masked under any
+/// name.
 const MASKED_FIELDS: &[&str] = &[
-    "name",
     // Who at a partner holds a key, and what that person did.
     "holder",
     "noted_by",
@@ -19,16 +19,13 @@ const MASKED_FIELDS: &[&str] = &[
     "decided_by",
     "proposed_by",
     "saved_by",
-    "id_number",
-    "mobile",
-    "card_number",
-    "account_name",
-    "account_number",
     "number",
     "sms_code",
     "text",
-    "address",
 ];
+/// What the names of such fields end in, spelt as ours or as others': a name, which has no shape, stands in `customerName` too.
+const MASKED_ENDINGS: &[&str] =
+    &["name", "idnumber", "mobile", "cardnumber", "accountnumber", "accountno", "address", "姓名"];
 /// Whatever fills in a short message: one-time codes, names, amounts.
 const FILLED_IN: &str = "parameters";
 const LENGTH_MAX: usize = 4_000;
@@ -72,7 +69,7 @@ fn mask_fields(fields: &mut Map<String, Value>) {
     }
     for (name, field) in fields {
         match field {
-            field if MASKED_FIELDS.contains(&name.as_str()) => mask_all(field),
+            field if is_masked(name) => mask_all(field),
             Value::Object(filled_in) if name == FILLED_IN => {
                 filled_in.values_mut().for_each(|value| *value = Value::from("***"));
             }
@@ -81,6 +78,15 @@ fn mask_fields(fields: &mut Map<String, Value>) {
             other => mask(other),
         }
     }
+}
+
+fn is_masked(field: &str) -> bool {
+    let ends_in = |ending: &&str| {
+        let letters = field.bytes().rev().filter(|byte| !matches!(byte, b'_' | b'-'));
+        let mut letters = letters.map(|byte| byte.to_ascii_lowercase());
+        ending.bytes().rev().all(|byte| letters.next() == Some(byte))
+    };
+    MASKED_FIELDS.contains(&field) || MASKED_ENDINGS.iter().any(ends_in)
 }
 
 /// Everything inside, of whatever type it is.
@@ -168,6 +174,14 @@ mod tests {
         for field in ["holder", "noted_by", "submitted_by", "approved_by", "decided_by", "proposed_by", "saved_by"] {
             let body = format!(r#"{{"items":[{{"{field}":"Chen Wei"}}]}}"#);
             assert_eq!(logged(body.as_bytes()), format!(r#"{{"items":[{{"{field}":"***"}}]}}"#));
+        }
+    }
+
+    #[test]
+    fn a_name_is_masked_however_its_field_is_spelt() {
+        for field in ["name", "account_name", "customerName", "USER-NAME", "homeAddress", "accountNo", "客户姓名"] {
+            let body = format!(r#"{{"{field}":"张三"}}"#);
+            assert_eq!(logged(body.as_bytes()), format!(r#"{{"{field}":"***"}}"#));
         }
     }
 

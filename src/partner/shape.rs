@@ -86,7 +86,11 @@ fn is_resident_id(word: &str) -> bool {
 
 /// With or without the country's code.
 fn is_mobile(digits: &str) -> bool {
-    let national = if digits.len() == 13 { digits.strip_prefix("86").unwrap_or_default() } else { digits };
+    let national = match digits.len() {
+        13 => digits.strip_prefix("86").unwrap_or_default(),
+        15 => digits.strip_prefix("0086").unwrap_or_default(),
+        _ => digits,
+    };
     national.len() == 11 && national.starts_with('1') && national.as_bytes()[1] >= b'3'
 }
 
@@ -110,6 +114,7 @@ mod tests {
             ("4111111111111111", "***1111"),
             ("13812345678", "***5678"),
             ("+8613812345678", "+***5678"),
+            ("008613812345678", "***5678"),
             ("电话13812345678，卡号6222021234567894。", "电话***5678，卡号***7894。"),
             ("wrong_type: integer 13812345678, expected a string", "wrong_type: integer ***5678, expected a string"),
             ("mobile_13812345678", "mobile_***5678"),

@@ -340,20 +340,33 @@ async fn find(connection: &mut PgConnection, code: &str) -> Outcome<PartnerRow, 
     found.ok_or_else(|| Fault::Refused(AccessRefusal::UnknownPartner(code.to_owned())))
 }
 
-/// Makes a new key of ours; the older ones of its algorithm sign no more, and stay listed so that partners can check what
+/// A new key of ours.
+#[derive(Clone, Copy, Debug)]
+pub struct Rotation<'a> {
+    pub algorithm: Algorithm,
+    /// It is listed before, so that partners know it when it signs. At once where nothing is named, or what is past.
+    pub signs_from: Option<DateTime<Utc>>,
+    pub by: &'a str,
+}
+
+/// Makes a new key of ours; the older ones of its algorithm sign until it does, and stay listed so that partners can check what
 /// they signed.
 ///
 /// # Errors
 /// Nobody is named; failures of the database or of the system's randomness.
-pub async fn rotate_platform_key(app: &App, algorithm: Algorithm, by: &str) -> Outcome<PlatformKeyRow, AccessRefusal> {
-    let by = named(by).map_err(Fault::Refused)?;
-    let now = app.access.now();
+pub async fn rotate_platform_key(app: &App, rotation: Rotation<'_>) -> Outcome<PlatformKeyRow, AccessRefusal> {
+    let by = named(rotation.by).map_err(Fault::Refused)?;
+    let (algorithm, now) = (rotation.algorithm, app.access.now());
+    let signs_from = rotation.signs_from.map_or(now, |from| from.max(now));
     let made = make_platform_key(&app.vault, algorithm, now)?;
     let mut transaction = database::begin(&app.pool).await?;
     let before = Some(history_store::show_signing_keys(&mut transaction, algorithm).await?);
     store::insert_platform_key(&mut transaction, &made).await?;
-    store::retire_platform_keys(&mut transaction, algorithm, &made.serial_no, now).await?;
-    let after = history_store::show_signing_keys(&mut transaction, algorithm).await?;
+    store::retire_platform_keys(&mut transaction, algorithm, &made.serial_no, signs_from).await?;
+    let mut after = history_store::show_signing_keys(&mut transaction, algorithm).await?;
+    if signs_from > now {
+        after["from"] = serde_json::json!(signs_from);
+    }
     let (what, serial_no) = (AccessChange::PlatformKeyRotated, Some(made.serial_no.as_str()));
     let event = NewAccessEvent { what, partner: PLATFORM, serial_no, before, after, by, at: now };
     history_store::insert_event(&mut transaction, &event).await?;

@@ -75,7 +75,7 @@ pub struct PlatformKey {
     #[schema(example = "-----BEGIN PUBLIC KEY-----\nMIIB…\n-----END PUBLIC KEY-----\n")]
     pub public_key: String,
     pub created_at: DateTime<FixedOffset>,
-    /// It signs no more since then; null while it does.
+    /// It signs no more from then on; null while no end of it is known. The next one signs from then on, and stands here before.
     pub retired_at: Option<DateTime<FixedOffset>>,
 }
 
@@ -94,7 +94,8 @@ pub struct PlatformKeyParams {
 
 /// Our public keys, the newest first
 ///
-/// By which our answers and callbacks are believed. Compare the first ones with what `fenqi partner platform-key list` prints.
+/// By which our answers and callbacks are believed. Compare the first ones with what `fenqi partner platform-key list` prints. The
+/// next one stands here before it signs: ask each day.
 #[utoipa::path(get, path = "/platform-keys", tag = "access", params(PlatformKeyParams),
     responses((status = 200, body = Page<PlatformKey>)), security(("signature" = [])))]
 pub async fn list_platform_keys(

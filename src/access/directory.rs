@@ -289,16 +289,16 @@ impl Directory {
     async fn load_signers(&self, needed: Algorithm) -> anyhow::Result<HashMap<Algorithm, Arc<Identity>>> {
         let mut connection = self.pool.acquire().await?;
         let mut rows = store::list_platform_keys(&mut connection).await?;
-        let is_signing = |row: &PlatformKeyRow| row.algorithm == needed && row.retired_at.is_none();
-        if !rows.iter().any(is_signing) {
-            let made = make_platform_key(&self.vault, needed, self.now())?;
+        let now = self.now();
+        if !rows.iter().any(|row| row.algorithm == needed && row.may_sign(now)) {
+            let made = make_platform_key(&self.vault, needed, now)?;
             store::insert_platform_key(&mut connection, &made).await?;
             rows.insert(0, made);
         }
         drop(connection);
         let mut signers = HashMap::new();
-        // The newest stand first.
-        for row in rows.into_iter().filter(|row| row.retired_at.is_none()) {
+        // The newest stand first, and partners know them before they sign.
+        for row in rows.into_iter().rev().filter(|row| row.may_sign(now)) {
             if let hash_map::Entry::Vacant(place) = signers.entry(row.algorithm) {
                 let key = open_platform_key(&self.vault, &row)?;
                 place.insert(Arc::new(Identity::new(PLATFORM, &row.serial_no, key)));

@@ -182,6 +182,13 @@ pub struct PlatformKeyRow {
     pub retired_at: Option<DateTime<Utc>>,
 }
 
+impl PlatformKeyRow {
+    /// Whether it may sign. Of several of an algorithm the oldest does, and the next one when that has ended.
+    pub fn may_sign(&self, now: DateTime<Utc>) -> bool {
+        self.retired_at.is_none_or(|end| now < end)
+    }
+}
+
 /// Our keys, the newest first.
 pub async fn list_platform_keys(connection: &mut PgConnection) -> sqlx::Result<Vec<PlatformKeyRow>> {
     sqlx::query_as!(
@@ -228,7 +235,7 @@ pub async fn insert_platform_key(connection: &mut PgConnection, key: &PlatformKe
     Ok(())
 }
 
-/// Ends the signing of our older keys of an algorithm; returns how many.
+/// Ends the signing of our other keys of an algorithm at a time, of those that would go on; returns how many.
 pub async fn retire_platform_keys(
     connection: &mut PgConnection,
     algorithm: Algorithm,
@@ -236,7 +243,8 @@ pub async fn retire_platform_keys(
     at: DateTime<Utc>,
 ) -> sqlx::Result<u64> {
     let done = sqlx::query!(
-        "update platform_key set retired_at = $3 where algorithm = $1 and serial_no <> $2 and retired_at is null",
+        "update platform_key set retired_at = $3
+         where algorithm = $1 and serial_no <> $2 and (retired_at is null or retired_at > $3)",
         algorithm as Algorithm,
         but,
         at,

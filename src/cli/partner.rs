@@ -10,7 +10,7 @@ use chrono::{DateTime, Utc};
 use serde_json::json;
 
 use crate::access::actions::{
-    NewKey, NewPartner, PartnerChange, RATE_PER_MINUTE_DEFAULT, is_there, list_changes, rotate_platform_key,
+    NewKey, NewPartner, PartnerChange, RATE_PER_MINUTE_DEFAULT, Rotation, is_there, list_changes, rotate_platform_key,
 };
 use crate::access::{self, AccessRefusal, AddressRange, PartnerKind, Scope, store};
 use crate::app::App;
@@ -161,11 +161,15 @@ pub struct Grant {
 pub enum PlatformKey {
     /// Print our public keys
     List,
-    /// Make a new key; older ones of its algorithm sign no more
+    /// Make a new key, which replaces the older ones of its algorithm
     Rotate {
-        /// In which we sign from now on
+        /// In which it signs
         #[arg(long)]
         algorithm: Algorithm,
+        /// When it signs, such as 2026-04-01T00:00:00+08:00: it is listed until then, so that partners know it; at once if left out,
+        /// as for a key that others may have
+        #[arg(long)]
+        signs_from: Option<DateTime<Utc>>,
         /// Who does it
         #[arg(long)]
         by: String,
@@ -353,16 +357,26 @@ async fn list_owners(app: &App, kind: Option<PartnerKind>) -> anyhow::Result<()>
 
 async fn platform_keys(app: &App, which: PlatformKey) -> anyhow::Result<()> {
     match which {
-        PlatformKey::Rotate { algorithm, by } => {
-            let made = rotate_platform_key(app, algorithm, &by).await.map_err(said)?;
-            println!("key {} signs from now on, on every node within half a minute", made.serial_no);
+        PlatformKey::Rotate { algorithm, signs_from, by } => {
+            let made = rotate_platform_key(app, Rotation { algorithm, signs_from, by: &by }).await.map_err(said)?;
+            let from =
+                signs_from.filter(|from| *from > made.created_at).map_or("now".to_owned(), |from| from.to_rfc3339());
+            println!("key {} signs from {from} on, on every node within half a minute", made.serial_no);
         }
         PlatformKey::List => {
             for algorithm in Algorithm::ALL {
                 app.access.signer(algorithm).await?;
             }
-            for key in store::list_platform_keys(&mut *app.pool.acquire().await?).await? {
-                let state = if key.retired_at.is_some() { "retired" } else { "signs" };
+            let now = app.access.now();
+            let keys = store::list_platform_keys(&mut *app.pool.acquire().await?).await?;
+            for (at, key) in keys.iter().enumerate() {
+                // The newest stand first.
+                let waits = keys[at + 1..].iter().any(|older| older.algorithm == key.algorithm && older.may_sign(now));
+                let state = match key.may_sign(now) {
+                    false => "retired",
+                    true if waits => "next",
+                    true => "signs",
+                };
                 println!("{} ({}) {state}", key.serial_no, key.algorithm.as_str());
                 print!("{}", pem_encode("PUBLIC KEY", &key.public_key));
             }

@@ -85,6 +85,16 @@ async fn a_new_key_of_ours_is_written_down_under_our_name(pool: PgPool) {
     assert_eq!(first["after"], json!({ "signs": [first["serial_no"]] }));
     assert_eq!((&second["before"], &second["changed_by"]), (&first["after"], &json!("Wang Wei")));
     assert!(!second.to_string().contains("private"), "{second}");
+    let announce = ["partner", "platform-key", "rotate", "--algorithm", "sm2", "--by", "Li Na"];
+    let said = fenqi.done(&[&announce[..], &["--signs-from", "2099-01-01T00:00:00+08:00"]].concat());
+    assert!(said.contains(" signs from 2098-12-31T16:00:00+00:00 on"), "{said}");
+    let third = history(&fenqi, "fenqi").pop().unwrap();
+    assert_eq!(third["after"], json!({ "signs": [third["serial_no"]], "from": "2098-12-31T16:00:00Z" }));
+    let listed = fenqi.done(&["partner", "platform-key", "list"]);
+    for (key, state) in [(&third, "next"), (second, "signs"), (first, "retired")] {
+        let line = format!("{} (sm2_sm3) {state}\n", key["serial_no"].as_str().unwrap());
+        assert!(listed.contains(&line), "{line}: {listed}");
+    }
 }
 
 #[sqlx::test(migrator = "fenqi::MIGRATOR")]

@@ -4,7 +4,7 @@ use std::sync::Arc;
 use std::time::{Duration, Instant};
 
 use chrono::{DateTime, TimeDelta};
-use fenqi::access::actions::{NewKey, PartnerChange};
+use fenqi::access::actions::{NewKey, PartnerChange, Rotation, rotate_platform_key};
 use fenqi::access::strangers::{NOT_BELIEVED_MAX, UNKNOWN_KEPT};
 use fenqi::access::{self, Directory, PartnerKind, Scope};
 use fenqi::app::App;
@@ -381,7 +381,8 @@ async fn a_key_ends_when_it_expires_and_ours_change_without_a_gap(pool: PgPool) 
     }
 
     let before = desk.get("/platform-keys").await.ok()["items"].as_array().unwrap().len();
-    let next = access::actions::rotate_platform_key(&app, Algorithm::Sm2Sm3, "operator").await.unwrap();
+    let rotation = Rotation { algorithm: Algorithm::Sm2Sm3, signs_from: None, by: "operator" };
+    let next = rotate_platform_key(&app, rotation).await.unwrap();
     let knows_both = Desk::new(&app, &desk.address, desk.identity.clone()).await;
     let listed = knows_both.get("/platform-keys").await.ok();
     let serials: Vec<&str> =
@@ -396,6 +397,30 @@ async fn a_key_ends_when_it_expires_and_ours_change_without_a_gap(pool: PgPool) 
     }
     assert_eq!(json!(paged), listed["items"]);
     assert!(serials.contains(&next.serial_no.as_str()));
+}
+
+/// Else every answer of that moment would be one that nobody can believe.
+#[sqlx::test(migrator = "fenqi::MIGRATOR")]
+async fn a_key_of_ours_is_listed_before_it_signs(pool: PgPool) {
+    let (app, desk) = open(pool).await;
+    let signs = async || another_node(&app).signer(Algorithm::Sm2Sm3).await.unwrap().serial_no.clone();
+    let rotate = async |signs_from| {
+        let rotation = Rotation { algorithm: Algorithm::Sm2Sm3, signs_from, by: "operator" };
+        rotate_platform_key(&app, rotation).await.unwrap().serial_no
+    };
+    let first = signs().await;
+    let next = rotate(Some(Clock::System.now() + TimeDelta::days(7))).await;
+    assert_eq!(signs().await, first, "until then");
+    let listed = desk.get("/platform-keys").await.ok();
+    let listed = listed["items"].as_array().unwrap().iter().find(|key| key["serial_no"] == next.as_str());
+    assert_eq!(listed.unwrap()["retired_at"], Value::Null);
+    let then = "update platform_key set retired_at = now() where serial_no = $1";
+    sqlx::query(then).bind(&first).execute(&app.pool).await.unwrap();
+    assert_eq!(signs().await, next, "from then on");
+    // A key that others may have is replaced at once, whatever was announced.
+    rotate(Some(Clock::System.now() + TimeDelta::days(7))).await;
+    let at_once = rotate(None).await;
+    assert_eq!(signs().await, at_once);
 }
 
 /// Whoever gives a key again with an end would take it that the key ends then.

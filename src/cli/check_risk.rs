@@ -89,6 +89,8 @@ pub async fn run(args: Args) -> anyhow::Result<ExitCode> {
 const PATH: &str = "/applications";
 /// The largest answer that is read, many times what two hundred decisions take: an endpoint may answer without end.
 const ANSWER_BYTES_MAX: usize = 1024 * 1024;
+/// In the middle of what most endpoints do; as long as the shortest time limit of a purchase.
+const HUNG_UP_AFTER: Duration = Duration::from_millis(50);
 
 type Checked = (&'static str, Result<(), String>);
 
@@ -193,6 +195,10 @@ impl Checker {
                 (_, Err(why)) => Err(why),
             },
         ));
+        report.push((
+            "applications whose answer the house did not wait for are answered when they come again",
+            self.check_hung_up().await,
+        ));
         let many: Vec<Application> = (0..APPLICATIONS_MAX).map(|_| self.application(true)).collect();
         let all = self.send(&many, Fault::None).await;
         report.push((
@@ -214,6 +220,22 @@ impl Checker {
             report.push((what, refused(self.send(&asked, fault).await)));
         }
         report.push(("a nonce that was used before is refused with 401", self.check_nonce(&asked).await));
+    }
+
+    /// The house asks twice more, at once, where it did not wait for an answer.
+    async fn check_hung_up(&self) -> Result<(), String> {
+        let asked = [self.application(true), self.application(false)];
+        let body = body_of(&asked)?;
+        let authorization = self.authorization(PATH, &Stamp::fresh(Clock::System.now()), &body);
+        let mut said = Vec::new();
+        // Whoever is as quick as that has answered.
+        if let Ok(came) = self.post_within(HUNG_UP_AFTER, PATH, Some(&authorization), body).await {
+            said.push(read_believed(&came)?);
+        }
+        for _ in 0..2 {
+            said.push(read_believed(&self.send(&asked, Fault::None).await?)?);
+        }
+        said.iter().try_for_each(|answers| complete(answers, &asked).and_then(|()| same(&said[0], answers)))
     }
 
     async fn check_version(&self, asked: &[Application]) -> Result<(), String> {

@@ -2,7 +2,9 @@
 
 use std::time::Duration;
 
-use super::{Came, Checker, Fault, Report, answered, believed, check_reason, refused, shown, with_more_fields};
+use super::{
+    Came, Checker, Fault, HUNG_UP_AFTER, Report, answered, believed, check_reason, refused, shown, with_more_fields,
+};
 use crate::base::{Clock, id};
 use crate::partner::risk::purchase_wire::{Purchase, PurchaseAnswer, PurchaseDecision, PurchaseRequest};
 use crate::partner::signature::Stamp;
@@ -10,8 +12,6 @@ use crate::partner::signature::Stamp;
 pub const PATH: &str = "/purchases";
 /// The longest that any product waits.
 pub const TIME_LIMIT: Duration = Duration::from_secs(3);
-/// The shortest that any product waits.
-const TIME_LIMIT_MIN: Duration = Duration::from_millis(50);
 
 /// Every check, in order.
 pub async fn check(checker: &Checker, report: &mut Report) {
@@ -121,7 +121,7 @@ async fn check_hung_up(checker: &Checker) -> Result<(), String> {
     let authorization = checker.authorization(PATH, &Stamp::fresh(Clock::System.now()), &body);
     let mut said = Vec::new();
     // Whoever is as quick as that has answered.
-    if let Ok(came) = checker.post_within(TIME_LIMIT_MIN, PATH, Some(&authorization), body).await {
+    if let Ok(came) = checker.post_within(HUNG_UP_AFTER, PATH, Some(&authorization), body).await {
         said.push(read_believed(&came, &asked)?);
     }
     for _ in 0..2 {

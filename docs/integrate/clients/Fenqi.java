@@ -93,14 +93,17 @@ public final class Fenqi {
          * answered; know nothing of what became of the request.
          */
         public final int status;
+        /** Under which to send the very same again, as after {@link NoAnswer}; null where nothing was to be changed. */
+        public final String idempotencyKey;
 
         NotBelieved(String why) {
-            this(why, 0);
+            this(why, 0, null);
         }
 
-        NotBelieved(String why, int status) {
+        NotBelieved(String why, int status, String idempotencyKey) {
             super(why);
             this.status = status;
+            this.idempotencyKey = idempotencyKey;
         }
     }
 
@@ -178,18 +181,23 @@ public final class Fenqi {
 
     /**
      * The answer, which is believed: 429 tells in Retry-After when to go on. Give the same idempotency key again when an answer
-     * was lost: one key, one outcome.
+     * was lost: one key, one outcome. Name one of yours for what you send again after 5xx and 429.
      */
     public HttpResponse<String> call(String method, URI address, String body, String idempotencyKey) throws Exception {
         String key = idempotencyKey == null ? nonce() : idempotencyKey;
+        String again = method.equals("GET") ? null : key;
         HttpRequest request = signed(method, address, body, key).build();
         HttpResponse<String> answer;
         try {
             answer = answered(request, HttpResponse.BodyHandlers.ofString());
         } catch (IOException why) {
-            throw new NoAnswer(method.equals("GET") ? null : key, why);
+            throw new NoAnswer(again, why);
         }
-        believe(answer, answer.body());
+        try {
+            believe(answer, answer.body());
+        } catch (NotBelieved doubt) {
+            throw new NotBelieved(doubt.getMessage(), doubt.status, again);
+        }
         return answer;
     }
 
@@ -210,7 +218,7 @@ public final class Fenqi {
 
     private void believe(HttpResponse<?> answer, String body) throws GeneralSecurityException, NotBelieved {
         if (answer.headers().firstValue("Fenqi-Signature").isEmpty()) {
-            throw new NotBelieved(answer.statusCode() + " without a signature: " + body, answer.statusCode());
+            throw new NotBelieved(answer.statusCode() + " without a signature: " + body, answer.statusCode(), null);
         }
         String signedAt = header(answer, "Fenqi-Timestamp");
         String message = signedAt + "\n" + header(answer, "Fenqi-Nonce") + "\n" + body + "\n";
@@ -789,6 +797,10 @@ public final class Fenqi {
         throw new Mistyped(text + " is no address such as http://127.0.0.1:8080/api/v1/me");
     }
 
+    private static String under(String idempotencyKey) {
+        return idempotencyKey == null ? "" : "; send the same again under the idempotency key " + idempotencyKey;
+    }
+
     public static void main(String[] arguments) throws Exception {
         List<String> words = new ArrayList<>(List.of(arguments));
         try {
@@ -820,20 +832,22 @@ public final class Fenqi {
                 return;
             }
             String body = words.size() > 6 ? words.get(6) : "";
-            String idempotencyKey = words.size() > 7 ? words.get(7) : null;
+            String idempotencyKey = words.size() > 7 ? words.get(7) : client.nonce();
             HttpResponse<String> answer = client.call(words.get(4), address(words.get(5)), body, idempotencyKey);
             System.out.println(answer.body());
             answer.headers().firstValue("Retry-After").ifPresent(seconds -> System.err.println("Retry-After: " + seconds));
+            if (answer.statusCode() >= 400 && !words.get(4).equals("GET")) {
+                System.err.println("Idempotency-Key: " + idempotencyKey);
+            }
             System.exit(answer.statusCode() < 400 ? 0 : 1);
         } catch (Mistyped error) {
             System.err.println(error.getMessage());
             System.exit(64);
         } catch (NotBelieved error) {
-            System.err.println("not believed: " + error.getMessage());
+            System.err.println("not believed: " + error.getMessage() + under(error.idempotencyKey));
             System.exit(2);
         } catch (NoAnswer error) {
-            String under = error.idempotencyKey == null ? "" : " under the idempotency key " + error.idempotencyKey;
-            System.err.println("no answer: " + error.getMessage() + "; send the same again" + under);
+            System.err.println("no answer: " + error.getMessage() + under(error.idempotencyKey));
             System.exit(3);
         } catch (Refused error) {
             System.err.println("refused: " + error.getMessage());

@@ -171,11 +171,12 @@ def platform_keys(text):
 
 class NotBelieved(Exception):
     """An answer or callback that the platform did not sign, or that is not fresh. `status` is that of an answer that bears no
-    signature: the platform did not believe you, or something between you answered; know nothing of what became of the request."""
+    signature: the platform did not believe you, or something between you answered; know nothing of what became of the request.
+    Send the very same again under the same `idempotency_key`, as after `NoAnswer`."""
 
     def __init__(self, why, status=None):
         super().__init__(why)
-        self.status = status
+        self.status, self.idempotency_key = status, None
 
 
 class NoAnswer(Exception):
@@ -466,13 +467,19 @@ class Client:
         return request
 
     def call(self, method, address, body=b"", idempotency_key=None):
-        """Status, headers and body of the answer, which is believed: 429 tells in Retry-After when to go on."""
+        """Status, headers and body of the answer, which is believed: 429 tells in Retry-After when to go on. Name a key of yours for
+        what you send again after 5xx and 429."""
         key = idempotency_key or secrets.token_hex(16)
+        again = None if method == "GET" else key
         try:
             status, headers, answer = answered(self.signed(method, address, body, key))
         except (OSError, http.client.HTTPException) as error:
-            raise NoAnswer(str(error), None if method == "GET" else key) from error
-        self.believe(status, headers, answer)
+            raise NoAnswer(str(error), again) from error
+        try:
+            self.believe(status, headers, answer)
+        except NotBelieved as error:
+            error.idempotency_key = again
+            raise
         return status, headers, answer
 
     def believe(self, status, headers, answer):
@@ -674,20 +681,21 @@ def run():
             return 0
         method, address = given.words[:2]
         body = given.words[2].encode() if len(given.words) > 2 else b""
-        status, headers, answer = client.call(method, address, body, given.idempotency_key)
-    except NotBelieved as error:
-        print(f"not believed: {error}", file=sys.stderr)
-        return 2
-    except NoAnswer as error:
-        under = f" under the idempotency key {error.idempotency_key}" if error.idempotency_key else ""
-        print(f"no answer: {error}; send the same again{under}", file=sys.stderr)
-        return 3
+        key = given.idempotency_key or secrets.token_hex(16)
+        status, headers, answer = client.call(method, address, body, key)
+    except (NotBelieved, NoAnswer) as error:
+        what, code = ("not believed", 2) if isinstance(error, NotBelieved) else ("no answer", 3)
+        again = f"; send the same again under the idempotency key {error.idempotency_key}" if error.idempotency_key else ""
+        print(f"{what}: {error}{again}", file=sys.stderr)
+        return code
     except Refused as error:
         print(f"refused: {error}", file=sys.stderr)
         return 1
     print(answer.decode())
     if headers["Retry-After"]:
         print(f"Retry-After: {headers['Retry-After']}", file=sys.stderr)
+    if status >= 400 and method != "GET":
+        print(f"Idempotency-Key: {key}", file=sys.stderr)
     return 0 if status < 400 else 1
 
 

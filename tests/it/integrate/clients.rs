@@ -207,11 +207,11 @@ async fn the_sample_clients_tell_a_refusal_of_ours_from_an_answer_that_nobody_si
                 select partner_id, date_trunc('minute', now()) + number * interval '1 minute', 1
                 from api_partner cross join generate_series(0, 60) as number where code = 'my-core'";
     assert_eq!(sqlx::query(made).execute(&app.pool).await.unwrap().rows_affected(), 61);
-    for output in clients.both(&call).await {
+    for output in clients.both(&["call", "POST", &me, "{}"]).await {
         let told = String::from_utf8_lossy(&output.stderr);
         assert_eq!(output.status.code(), Some(1), "it is believed: {told}");
         assert!(String::from_utf8_lossy(&output.stdout).contains("\"rate_exceeded\""), "{output:?}");
-        assert!(told.contains("Retry-After: "), "{told}");
+        assert!(told.contains("Retry-After: ") && told.contains("Idempotency-Key: "), "{told}");
     }
     set_rate(&app, 1_000).await;
     access::revoke_key(&app, "my-core", "C-1", "operator").await.unwrap();
@@ -229,7 +229,7 @@ async fn the_sample_clients_tell_a_refusal_of_ours_from_an_answer_that_nobody_si
     tokio::spawn(async move { while listener.accept().await.is_ok() {} });
     let stalled = format!("{}/", endpoint(axum::Router::new().fallback(begin_an_answer)).await);
     let endless = lying(&serial_no, &"9".repeat(400), "AAAA").await;
-    let (untimed, wrong) = (["call", "GET", &untimed], ["call", "GET", &wrong]);
+    let (untimed, wrong) = (["call", "GET", &untimed], ["call", "POST", &wrong, "{}"]);
     let (endless, silent) = (["call", "GET", &endless], ["call", "POST", &silent, "{}"]);
     let stalled = ["call", "POST", &stalled, "{}"];
     let (untimed, wrong, silent, stalled) =
@@ -238,7 +238,7 @@ async fn the_sample_clients_tell_a_refusal_of_ours_from_an_answer_that_nobody_si
     for (outputs, code, why) in [
         (untimed, 2, malformed),
         (clients.both(&endless).await, 2, malformed),
-        (wrong, 2, "not believed: the signature is wrong"),
+        (wrong, 2, "not believed: the signature is wrong; send the same again under the idempotency key "),
         (silent, 3, "; send the same again under the idempotency key "),
         (stalled, 3, "; send the same again under the idempotency key "),
     ] {

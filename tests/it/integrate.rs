@@ -263,6 +263,7 @@ async fn follow_as_risk_partner(trial: &Trial) {
     assert!(!said.contains("WRONG"), "{said}");
     for kept in [
         "the late answer bears your signature",
+        "where the house gave it no answer, it comes again as it was, under the same key",
         "the late answer about a purchase bears your signature",
         "the same question after a late answer is answered at once as late",
         "a late answer that is refused with 409 is not sent again",
@@ -324,6 +325,7 @@ async fn an_endpoint_that_breaks_the_contract_is_told_how(pool: PgPool) {
         "the late answer bears your signature: the signature's headers are missing",
         "it is JSON under an Idempotency-Key: its Content-Type is",
         "with a decision that can be used: it cannot be read",
+        "it comes again as it was, under the same key: A request that changes something needs the header Idempotency-Key",
     ] {
         assert!(said.contains(fault), "{said}");
     }

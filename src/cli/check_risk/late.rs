@@ -1,14 +1,17 @@
 //! The check of a risk partner's late answers: the house's side is played at an address, and answers must come there by themselves.
 
+use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::{Duration, Instant};
 
 use anyhow::Context as _;
 use axum::Router;
-use axum::body::Bytes;
+use axum::body::{Body, Bytes};
 use axum::extract::State;
 use axum::http::{HeaderMap, HeaderName, StatusCode, header};
 use axum::response::{IntoResponse, Response};
 use axum::routing::post;
+use futures_util::stream;
 use serde::Deserialize;
 use serde::de::DeserializeOwned;
 use serde_json::{Value, json};
@@ -43,6 +46,8 @@ pub struct Heard {
 struct House {
     applications: mpsc::Sender<Heard>,
     purchases: mpsc::Sender<Heard>,
+    /// Whether the next answer about an application is heard and not answered.
+    breaks_off: Arc<AtomicBool>,
     /// The question about a purchase that was decided without its answer.
     too_late: Option<Uuid>,
     identity: Identity,
@@ -67,7 +72,8 @@ impl Desk {
         let (purchases, mut heard_of_purchases) = mpsc::channel(HEARD_MAX);
         let asked = purchase_fen.map(|amount_fen| Asked::new(checker, amount_fen));
         let too_late = asked.as_ref().map(|asked| asked.too_late.question_id);
-        let house = House { applications, purchases, too_late, identity: checker.identity.clone() };
+        let breaks_off = Arc::new(AtomicBool::new(true));
+        let house = House { applications, purchases, breaks_off, too_late, identity: checker.identity.clone() };
         let router = Router::new()
             .route(PATH, post(hear_of_application))
             .route(late_purchases::PATH, post(hear_of_purchase))
@@ -81,12 +87,16 @@ impl Desk {
     }
 }
 
-async fn check_application(checker: &Checker, heard: &mut mpsc::Receiver<Heard>) -> [Checked; 5] {
+async fn check_application(checker: &Checker, heard: &mut mpsc::Receiver<Heard>) -> [Checked; 6] {
     // Nothing is known of the applicant, so that no rule has an answer at once.
     let asked = Application { limit_requested_fen: None, ..checker.application(false) };
     let left_out = leaves_out(checker, &asked).await;
     let came = match &left_out {
         Ok(()) => wait_for(heard).await,
+        Err(why) => Err(why.clone()),
+    };
+    let again = match &came {
+        Ok(first) => wait_for(heard).await.and_then(|again| same_again(first, &again)),
         Err(why) => Err(why.clone()),
     };
     let judged = |judge: &dyn Fn(&Heard) -> Result<(), String>| came.as_ref().map_err(Clone::clone).and_then(judge);
@@ -99,7 +109,17 @@ async fn check_application(checker: &Checker, heard: &mut mpsc::Receiver<Heard>)
             "it names the application and its borrower, with a decision that can be used",
             judged(&|heard| usable(heard, &asked)),
         ),
+        ("where the house gave it no answer, it comes again as it was, under the same key", again),
     ]
+}
+
+fn same_again(first: &Heard, again: &Heard) -> Result<(), String> {
+    let key = |heard: &Heard| key_of(&heard.headers).map_err(|problem| problem.detail);
+    match (key(first)?, key(again)?) {
+        (before, after) if before != after => Err(format!("it came under {before}, then under {after}")),
+        _ if first.body != again.body => Err(format!("it was {}, then {}", shown(&first.body), shown(&again.body))),
+        _ => Ok(()),
+    }
 }
 
 async fn leaves_out(checker: &Checker, asked: &Application) -> Result<(), String> {
@@ -116,7 +136,7 @@ async fn wait_for(heard: &mut mpsc::Receiver<Heard>) -> Result<Heard, String> {
     came.ok().flatten().ok_or_else(|| format!("nothing came to {PATH}"))
 }
 
-/// Takes an answer about an application as the house does, and signs what it says.
+/// Takes an answer about an application as the house does, and signs what it says; of the first the answer is lost.
 async fn hear_of_application(State(house): State<House>, headers: HeaderMap, body: Bytes) -> Response {
     let said: Value = serde_json::from_slice(&body).unwrap_or_default();
     let status = match said["decision"].as_str() {
@@ -126,6 +146,11 @@ async fn hear_of_application(State(house): State<House>, headers: HeaderMap, bod
     };
     // The check may have ended, or hears no more of it.
     let _ = house.applications.try_send(Heard::new(PATH, headers, body));
+    if house.breaks_off.swap(false, Ordering::Relaxed) {
+        // A body that fails at once, on which the server breaks the connection.
+        let failure = stream::once(async { Err::<Bytes, _>(std::io::Error::other("no answer is given")) });
+        return Response::new(Body::from_stream(failure));
+    }
     let answer = json!({ "application_id": said["application_id"], "status": status });
     house.answer(StatusCode::OK, "application/json", &answer)
 }

@@ -12,7 +12,7 @@ use super::answer_store::{Keyed, Wanted};
 use super::model::{Known, Rate, Scope};
 use super::store::{self, Asking};
 use crate::error::Attempt;
-use crate::gather::Gatherer;
+use crate::gather::{Gatherer, Kept};
 use crate::partner::signature::NONCE_KEPT;
 
 /// A request whose signature is right.
@@ -69,7 +69,8 @@ pub struct Admission {
 impl Admission {
     /// Starts the counter, which ends when the last handle is dropped.
     pub fn start(pool: PgPool) -> Admission {
-        Admission { entries: Gatherer::start(move |entries| count_batch(pool.clone(), entries)) }
+        let kept = Kept::new(pool);
+        Admission { entries: Gatherer::start(move |entries| count_batch(kept.clone(), entries)) }
     }
 
     /// # Errors
@@ -79,7 +80,7 @@ impl Admission {
     }
 }
 
-async fn count_batch(pool: PgPool, entries: Vec<Entry>) -> anyhow::Result<Vec<Counted>> {
+async fn count_batch(kept: Kept, entries: Vec<Entry>) -> anyhow::Result<Vec<Counted>> {
     let mut seen = HashSet::new();
     // What repeats a nonce of the same batch is not asked for.
     let once: Vec<usize> =
@@ -96,9 +97,9 @@ async fn count_batch(pool: PgPool, entries: Vec<Entry>) -> anyhow::Result<Vec<Co
         .collect();
     let now = entries.iter().map(|entry| entry.at).max().ok_or_else(|| anyhow!("an empty batch"))?;
     let minute = now.duration_trunc(TimeDelta::minutes(1))?;
-    let mut connection = pool.acquire().await?;
+    let mut connection = kept.take().await?;
     let said = store::admit_requests(&mut connection, &asking, minute, now + NONCE_KEPT).await?;
-    drop(connection);
+    kept.keep(connection);
     let reset_seconds = 60 - (now - minute).num_seconds();
     let mut counted: Vec<Option<Counted>> = vec![None; entries.len()];
     for one in said {

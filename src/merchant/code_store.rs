@@ -1,12 +1,17 @@
 //! SQL of merchants' codes.
 
+use std::collections::HashMap;
+use std::collections::hash_map::Entry;
+
 use chrono::{DateTime, Utc};
 use sqlx::PgConnection;
 use uuid::Uuid;
 
 use super::code::{Code, CodeKind, CodeStatus};
-use crate::base::Fen;
+use super::model::MerchantStatus;
+use super::store::MerchantTerms;
 use crate::base::id::{CodeId, MerchantId, PurchaseId};
+use crate::base::{Fen, Rate};
 
 struct CodeRow {
     code_id: CodeId,
@@ -155,19 +160,56 @@ pub async fn list_orders(
     Ok(rows.into_iter().map(Code::from).collect())
 }
 
-/// Codes by id, as they stand; whoever pays one finds out then whether it is still open.
-pub async fn find_codes(connection: &mut PgConnection, code_ids: &[CodeId]) -> sqlx::Result<Vec<Code>> {
-    let ids: Vec<Uuid> = code_ids.iter().map(|id| id.uuid()).collect();
-    let rows = sqlx::query_as!(
-        CodeRow,
-        r#"select code_id as "code_id: CodeId", merchant_id as "merchant_id: MerchantId", amount_fen, order_reference,
-                  expires_at, status, paid_purchase_id
-           from merchant_code where code_id = any($1)"#,
-        &ids
+/// What purchases are presented with: merchants by id, and codes by id, whoever's they are, as they stand; in one round trip. Whoever
+/// pays a code finds out then whether it is still open. Unknown ids are left out.
+pub async fn load_presented(
+    connection: &mut PgConnection,
+    merchant_ids: &[MerchantId],
+    code_ids: &[CodeId],
+) -> sqlx::Result<(HashMap<MerchantId, MerchantTerms>, Vec<Code>)> {
+    let rows = sqlx::query!(
+        r#"select m.merchant_id as "known_id?: MerchantId", m.name as "name?", m.status as "merchant_status?: MerchantStatus",
+                  m.category as "category?", m.discount_rate as "discount_rate?: Rate",
+                  m.discount_returned_on_refund as "discount_returned_on_refund?", m.notify_url is not null as "is_notified!",
+                  c.code_id as "code_id?: CodeId", c.merchant_id as "merchant_id?: MerchantId", c.amount_fen as "amount_fen?",
+                  c.order_reference as "order_reference?", c.expires_at as "expires_at?", c.status as "status?",
+                  c.paid_purchase_id as "paid_purchase_id?"
+           from (select * from merchant where merchant_id = any($1)) as m
+           full join (select * from merchant_code where code_id = any($2)) as c on c.merchant_id = m.merchant_id"#,
+        &merchant_ids.iter().map(|id| id.uuid()).collect::<Vec<Uuid>>(),
+        &code_ids.iter().map(|id| id.uuid()).collect::<Vec<Uuid>>(),
     )
     .fetch_all(connection)
     .await?;
-    Ok(rows.into_iter().map(Code::from).collect())
+    let (mut merchants, mut codes) = (HashMap::new(), Vec::with_capacity(code_ids.len()));
+    for row in rows {
+        // A merchant stands beside each of its codes.
+        if let Some(merchant_id) = row.known_id
+            && let Entry::Vacant(place) = merchants.entry(merchant_id)
+            && let (Some(name), Some(status), Some(category)) = (row.name, row.merchant_status, row.category)
+            && let (Some(discount_rate), Some(discount_returned_on_refund)) =
+                (row.discount_rate, row.discount_returned_on_refund)
+        {
+            let is_notified = row.is_notified;
+            place.insert(MerchantTerms {
+                merchant_id,
+                name,
+                status,
+                category,
+                discount_rate,
+                discount_returned_on_refund,
+                is_notified,
+            });
+        }
+        if let (Some(code_id), Some(merchant_id), Some(status)) = (row.code_id, row.merchant_id, row.status) {
+            let (amount_fen, order_reference, expires_at) = (row.amount_fen, row.order_reference, row.expires_at);
+            let paid_purchase_id = row.paid_purchase_id;
+            let code =
+                CodeRow { code_id, merchant_id, amount_fen, order_reference, expires_at, status, paid_purchase_id };
+            codes.push(Code::from(code));
+        }
+    }
+    Ok((merchants, codes))
 }
 
 /// Codes by id, locked in id order, so that an order is paid once however many try.

@@ -170,11 +170,8 @@ async fn try_unlocked(
     };
     let beside = async {
         let earlier = find_earlier(reading, requests).await?;
-        let merchants = merchants(reading, requests).await?;
-        let orders = match code_ids(requests) {
-            none if none.is_empty() => Vec::new(),
-            code_ids => merchant::code_store::find_codes(reading, &code_ids).await?,
-        };
+        let (merchants, orders) =
+            merchant::load_presented(reading, &merchant_ids(requests), &code_ids(requests)).await?;
         anyhow::Ok((earlier, merchants, orders))
     };
     let ((lines, today, products), (earlier, merchants, orders)) = tokio::try_join!(first, beside)?;
@@ -359,8 +356,7 @@ async fn merchants(
     connection: &mut PgConnection,
     requests: &[Weighed],
 ) -> sqlx::Result<HashMap<MerchantId, MerchantTerms>> {
-    let merchant_ids: Vec<MerchantId> = distinct(requests.iter().map(|request| request.merchant_id));
-    let merchants = merchant::store::load_merchants(connection, &merchant_ids).await?;
+    let merchants = merchant::store::load_merchants(connection, &merchant_ids(requests)).await?;
     Ok(merchants.into_iter().map(|merchant| (merchant.merchant_id, merchant)).collect())
 }
 
@@ -388,6 +384,10 @@ fn bounded_lines(requests: &[Weighed], products: &HashMap<(ProductId, i32), Offe
         offer.and_then(|offer| offer.product.terms.purchase_risk).and_then(Rules::of).is_some()
     };
     distinct(requests.iter().filter(is_bounded).map(|request| request.line_id))
+}
+
+fn merchant_ids(requests: &[Weighed]) -> Vec<MerchantId> {
+    distinct(requests.iter().map(|request| request.merchant_id))
 }
 
 fn code_ids(requests: &[Weighed]) -> Vec<CodeId> {

@@ -255,26 +255,25 @@ impl Refusal for ConfirmRefusal {
     }
 }
 
-/// Buys: the PIN is checked, then the authoriser decides. The same key is answered as it was the first time, without the PIN,
-/// because nothing new happens.
+/// Buys on one of the borrower's lines: the PIN is checked, then the authoriser decides. The same key is answered as it was the first
+/// time, without the PIN, because nothing new happens.
 pub async fn confirm(
     app: &App,
     authoriser: &Authoriser,
-    shop: &Shop,
+    (shop, lines): (&Shop, &[Line]),
     confirmation: &Confirmation,
 ) -> Outcome<PurchaseId, ConfirmRefusal> {
-    let lines = lines(app, confirmation.borrower_id).await?;
-    if let Some(earlier) = find_earlier(app, &lines, &confirmation.key).await? {
+    if let Some(earlier) = find_earlier(app, lines, &confirmation.key).await? {
         let is_same = earlier.is_of(shop, confirmation.amount, confirmation.plan);
         return if is_same { Ok(earlier.purchase_id()) } else { Err(Fault::Refused(ConfirmRefusal::PaidAnother)) };
     }
-    let chosen = find_shown(app, &lines, shop, confirmation).await?;
+    let chosen = find_shown(app, lines, shop, confirmation).await?;
     let checked = borrower::check_pin(app, confirmation.borrower_id, &confirmation.pin).await;
     checked.map_err(|fault| fault.map_refusal(ConfirmRefusal::Pin))?;
     let answer = match buy(authoriser, shop, confirmation, &chosen).await {
         // The business day ended in between: a schedule that is the same on the new one was agreed to all the same.
         Err(Fault::Refused(RequestRefusal::ScheduleChanged)) => {
-            let chosen = find_shown(app, &lines, shop, confirmation).await?;
+            let chosen = find_shown(app, lines, shop, confirmation).await?;
             buy(authoriser, shop, confirmation, &chosen).await
         }
         answer => answer,

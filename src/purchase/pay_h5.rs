@@ -409,7 +409,7 @@ pub async fn confirm(
     let Some(pin) = pin else { return visit.confirm(amount, plan, form).await };
     let schedule = form.value("schedule").to_owned();
     let confirmation = Confirmation { borrower_id, pin, key: visit.key.clone(), amount, plan, schedule };
-    match counter::confirm(&app, &authoriser, &visit.shop, &confirmation).await {
+    match counter::confirm(&app, &authoriser, (&visit.shop, &visit.lines), &confirmation).await {
         Ok(purchase_id) => Ok(to_result(purchase_id)),
         Err(Fault::Refused(ConfirmRefusal::PlanChanged)) => visit.plans(amount, "", Some(plan)).await,
         Err(Fault::Refused(refusal)) => {

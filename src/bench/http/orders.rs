@@ -91,7 +91,8 @@ async fn order_and_confirm(caller: &mut Caller, order: &[u8], wish: &PurchaseReq
     Ok(())
 }
 
-/// A borrower's confirmation, as it comes over HTTP.
+/// A borrower's confirmation, as it comes over HTTP: what the authoriser is asked, without page, session and PIN, whose hash is slow on
+/// purpose.
 #[derive(Deserialize)]
 pub(super) struct Confirmation {
     line_id: LineId,

@@ -99,6 +99,16 @@ pub(super) const FELL: &str = "
                          and i.origin = 'statement'
     where told.fen > coalesce(i.principal_returned_fen, 0)";
 
+/// What orders collected against what is booked for them, and the other way round: money of an order that is pending, or held for a
+/// failure, would be collected once more.
+pub(super) const COLLECTED: &str = "
+    select coalesce(w.withholding_id::text, r.source_reference) as subject, coalesce(w.collected_fen, 0) as expected,
+           coalesce(r.amount_fen, 0) as found
+    from (select withholding_id, line_id, collected_fen from withholding where collected_fen > 0) w
+    full join (select line_id, source_reference, amount_fen from repayment_now where source = 'withholding' and amount_fen <> 0) r
+         on r.line_id = w.line_id and r.source_reference = w.withholding_id::text
+    where coalesce(w.collected_fen, 0) <> coalesce(r.amount_fen, 0)";
+
 /// Every part of every installment, so that no part can make up for another one.
 pub(super) const PAID_INSTALLMENTS: &str = "
     select coalesce(paid.loan_id, given.loan_id) || ' line ' || coalesce(paid.line_id, given.line_id) || ' period '

@@ -244,12 +244,7 @@ identities! {
 
     "what refunds took off billed principal stands on the installments": income_store::FELL,
 
-    "each collected withholding is one repayment":
-        "select w.withholding_id as subject, w.collected_fen as expected, coalesce(sum(r.amount_fen), 0) as found
-         from withholding w
-         left join repayment r on r.line_id = w.line_id and r.source_reference = w.withholding_id::text and r.source = 'withholding'
-         where w.collected_fen > 0
-         group by w.withholding_id, w.line_id having w.collected_fen <> coalesce(sum(r.amount_fen), 0)",
+    "each collected withholding is one repayment": income_store::COLLECTED,
 
     "a transfer that was taken back is a repayment and its reversal":
         "select t.bank_reference as subject, coalesce(-r.amount_fen, 0) as expected, coalesce(b.amount_fen, 0) as found

@@ -221,6 +221,11 @@ const TAMPERED: &[(&str, &str)] = &[
         "each collected withholding is one repayment",
         "update withholding set collected_fen = collected_fen - 1 where collected_fen > 0",
     ),
+    // Its money is booked, and would be collected once more.
+    (
+        "each collected withholding is one repayment",
+        "update withholding set status = 'failed', failure = 'insufficient_funds', collected_fen = 0 where collected_fen > 0",
+    ),
     (
         "a transfer that was taken back is a repayment and its reversal",
         "insert into transfer_by_bank_reference (bank_reference, line_id, repayment_id, proposal_no, proposed_by, reason,

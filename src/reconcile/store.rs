@@ -335,17 +335,18 @@ pub async fn save_settled(connection: &mut PgConnection, break_id: BreakId, sett
 }
 
 /// What the channel took and keeps of the day, by the funder whose lines were collected from. What is named twice counts twice,
-/// because the bank has it: the rest stands against what the channel owes us until its break is closed. Orders that are not ours
-/// belong to no funder: theirs is the nil id, the house's.
+/// because the bank has it: the rest stands against what the channel owes us until its break is closed. It may keep something for
+/// what it did not take, too. Orders that are not ours belong to no funder: theirs is the nil id, the house's.
 pub async fn sum_by_funder(connection: &mut PgConnection, key: FileKey) -> sqlx::Result<Vec<ChannelShare>> {
     sqlx::query_as!(
         ChannelShare,
         r#"select coalesce(l.funder_id, '00000000-0000-0000-0000-000000000000') as "funder_id!: FunderId",
-                  sum(f.amount_fen)::bigint as "amount!: Fen", sum(f.cost_fen)::bigint as "cost!: Fen"
+                  coalesce(sum(f.amount_fen) filter (where f.succeeded), 0)::bigint as "amount!: Fen",
+                  sum(f.cost_fen)::bigint as "cost!: Fen"
            from channel_file_line f
            left join withholding w on w.withholding_id = f.withholding_id and w.channel = f.channel
            left join credit_line l on l.line_id = w.line_id
-           where f.channel = $1 and f.business_day = $2 and f.succeeded
+           where f.channel = $1 and f.business_day = $2 and (f.succeeded or f.cost_fen > 0)
            group by l.funder_id order by l.funder_id"#,
         key.channel.stored(),
         key.day.date()

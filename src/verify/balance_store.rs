@@ -141,12 +141,13 @@ pub(super) const BANK: &str = balance!(
      union all
      select funder_id, amount_fen from repayment_now where source = 'transfer'
      union all
-     select coalesce(l.funder_id, '00000000-0000-0000-0000-000000000000'), f.amount_fen - f.cost_fen
+     select coalesce(l.funder_id, '00000000-0000-0000-0000-000000000000'),
+            case when f.succeeded then f.amount_fen else 0 end - f.cost_fen
      from channel_file c
      join channel_file_line f on f.channel = c.channel and f.business_day = c.business_day
      left join withholding w on w.withholding_id = f.withholding_id and w.channel = f.channel
      left join credit_line l on l.line_id = w.line_id
-     where c.compared_at is not null and f.succeeded
+     where c.compared_at is not null
      union all
      select coalesce(l.funder_id, '00000000-0000-0000-0000-000000000000'),
             case when w.withholding_id is null then -b.their_fen else b.settled_fen end

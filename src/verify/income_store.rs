@@ -12,12 +12,13 @@ pub(super) const INCOME: &str = "
         select r.remittance_id, r.funder_id, r.collected_fen, r.subsidy_fen, r.share_fen
         from passed_on p join remittance r on r.funder_id = p.funder_id and r.carried_into = p.remittance_id),
     paid_by_channels as (
-        select coalesce(l.funder_id, '00000000-0000-0000-0000-000000000000') as funder_id, l.line_id, f.amount_fen, f.cost_fen
+        select coalesce(l.funder_id, '00000000-0000-0000-0000-000000000000') as funder_id, l.line_id,
+               case when f.succeeded then f.amount_fen else 0 end as amount_fen, f.cost_fen
         from channel_file c
         join channel_file_line f on f.channel = c.channel and f.business_day = c.business_day
         left join withholding w on w.withholding_id = f.withholding_id and w.channel = f.channel
         left join credit_line l on l.line_id = w.line_id
-        where c.compared_at is not null and f.succeeded),
+        where c.compared_at is not null),
     moved as (
         select p.funder_id, side.account, side.fen
         from settlement_part p

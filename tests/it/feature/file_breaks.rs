@@ -9,7 +9,7 @@ use fenqi::sandbox::Scripted;
 use sqlx::PgPool;
 
 use super::breaks::{balances, confirm, post_success, the_open_break};
-use super::reconcile::{file_of, on_alpha, sent, taken, the_break, the_order};
+use super::reconcile::{file_of, on_alpha, refused, sent, taken, the_break, the_order};
 
 #[sqlx::test(migrator = "fenqi::MIGRATOR")]
 async fn a_success_that_no_file_tells_of_within_a_day_is_a_break(pool: PgPool) {
@@ -63,6 +63,19 @@ async fn money_for_an_order_that_is_not_ours_waits_in_suspense_for_two_people(po
     assert_eq!(balances(&book).await, [206_973, 0, -103_600]);
     confirm(&book, the_open_break(&book).await, "Wang").await.unwrap();
     assert_eq!(balances(&book).await, [103_373, 0, 0]);
+    book.assert_whole().await;
+}
+
+#[sqlx::test(migrator = "fenqi::MIGRATOR")]
+async fn what_the_channel_keeps_for_an_order_that_failed_is_a_cost_as_well(pool: PgPool) {
+    let (book, _world) = sent(pool, Scripted::answer("insufficient_funds")).await;
+    let line = FileLine { cost: Fen::new(10), ..refused(the_order(&book).await) };
+    assert_eq!(book.orders().await, ["alpha failed insufficient_funds 103600 0"]);
+    book.live_until("2026-02-26").await;
+    let compared = reconcile::take_in(&book.app, on_alpha("2026-02-25"), b"file", &file_of(vec![line])).await.unwrap();
+    assert_eq!(compared.breaks, 0);
+    // The bank foots with what the channel paid, and the channel owes nothing for it.
+    assert_eq!(balances(&book).await, [-10, 0, 0]);
     book.assert_whole().await;
 }
 

@@ -134,7 +134,7 @@ fn unmapped(withholding_id: WithholdingId) -> FileLine {
 }
 
 /// A line that says that there was too little to take.
-fn refused(withholding_id: WithholdingId) -> FileLine {
+pub(super) fn refused(withholding_id: WithholdingId) -> FileLine {
     let answer = Answer::Failed { failure: ChannelFailure::InsufficientFunds, code: "51".into() };
     FileLine { answer, amount: Fen::ZERO, cost: Fen::ZERO, ..taken(withholding_id, 0) }
 }

@@ -150,7 +150,8 @@ pub async fn load_absent(connection: &mut PgConnection, key: FileKey) -> sqlx::R
     Ok(rows.into_iter().map(|row| (row.withholding_id, row.line_id)).collect())
 }
 
-/// Opens a break for each line of the file that differs from our final orders, and for each success that we learnt of on the day
+/// Opens a break for each line of the file that differs from our final orders, or names a success of one that is still to be sent (the
+/// house may have been restored from a back-up of the moment before), and for each success that we learnt of on the day
 /// before and that no file tells of, from that of the day on which its order was sent to this one. The day that the order was
 /// made for may lie further back: it stays where an order goes to another channel. A line whose code says neither success nor
 /// failure tells of nothing. What people booked the day before for an order that we hold for a failure is such a success too, until
@@ -166,7 +167,7 @@ pub async fn open_breaks(connection: &mut PgConnection, key: FileKey, today: Bus
                            when f.succeeded then f.amount_fen else 0 end as their_fen,
                       case when w.withholding_id is null and not f.succeeded then null
                            when w.withholding_id is null then 'missing_here'
-                           when w.status = 'failed' and f.succeeded then 'we_failed_they_succeeded'
+                           when w.status in ('created', 'failed') and f.succeeded then 'we_failed_they_succeeded'
                            when w.status = 'succeeded' and f.failure is not null then 'we_succeeded_they_failed'
                            when w.status = 'succeeded' and f.succeeded and w.collected_fen <> f.amount_fen
                                 then 'amount_differs' end as kind

@@ -5,11 +5,14 @@ use fenqi::base::id::WithholdingId;
 use fenqi::error::Fault;
 use fenqi::partner::withholding::{ChannelName, DailyFile, FileLine};
 use fenqi::reconcile::{self, BreakRefusal, Correction, fetch_channel_files};
-use fenqi::sandbox::Scripted;
+use fenqi::repayment::jobs::submit_withholdings;
+use fenqi::sandbox::{Matcher, Scripted};
 use sqlx::PgPool;
 
 use super::breaks::{balances, confirm, post_success, the_open_break};
 use super::reconcile::{file_of, on_alpha, refused, sent, taken, the_break, the_order};
+use crate::book::{self, AGREEMENT};
+use crate::house;
 
 #[sqlx::test(migrator = "fenqi::MIGRATOR")]
 async fn a_success_that_no_file_tells_of_within_a_day_is_a_break(pool: PgPool) {
@@ -63,6 +66,28 @@ async fn money_for_an_order_that_is_not_ours_waits_in_suspense_for_two_people(po
     assert_eq!(balances(&book).await, [206_973, 0, -103_600]);
     confirm(&book, the_open_break(&book).await, "Wang").await.unwrap();
     assert_eq!(balances(&book).await, [103_373, 0, 0]);
+    book.assert_whole().await;
+}
+
+#[sqlx::test(migrator = "fenqi::MIGRATOR")]
+async fn a_success_of_an_order_that_is_still_to_be_sent_is_a_break_and_is_booked_once(pool: PgPool) {
+    let (app, world) = house::open_in_world(pool, "2026-02-05").await;
+    world.script("withholding_a", Some(Matcher::new("card", AGREEMENT)), vec![Scripted::answer("success")]);
+    let book = book::keep(app).await;
+    book.live_until("2026-02-25").await;
+    assert_eq!(book.orders().await, ["alpha created 103600 0"]);
+    // As in a house that was restored from a back-up of the moment before.
+    let file = file_of(vec![taken(the_order(&book).await, 103_600)]);
+    let compared = reconcile::take_in(&book.app, on_alpha("2026-02-24"), b"file", &file).await.unwrap();
+    assert_eq!(compared.breaks, 1);
+    let (break_id, words) = the_break(&book).await;
+    assert_eq!(words, "we_failed_they_succeeded post open");
+    // The channel takes an order number once.
+    assert_eq!(submit_withholdings(&book.app).await.unwrap().succeeded, 1);
+    let refused = confirm(&book, break_id, "Wang").await;
+    assert!(matches!(refused, Err(Fault::Refused(BreakRefusal::DoesNotFit))), "{refused:?}");
+    reconcile::dismiss_break(&book.app, break_id, "Wang", "it was sent again").await.unwrap();
+    assert_eq!(balances(&book).await, [103_393, 0, 0]);
     book.assert_whole().await;
 }
 

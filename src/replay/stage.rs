@@ -18,7 +18,7 @@ use crate::credit::actions::{PersonDecision, PersonVerdict};
 use crate::credit::line_actions::{ManualChange, change_line};
 use crate::credit::{self, Change, Freeze};
 use crate::error::{Fault, Outcome, Refusal};
-use crate::funder::actions::{BankMovement, ReserveTerms};
+use crate::funder::actions::{BankMovement, TermsChange};
 use crate::merchant::Order;
 use crate::merchant::actions::{AccountChange, Judgement};
 use crate::partner::client::ATTEMPTS_MAX;
@@ -174,14 +174,8 @@ impl Stage {
 
     async fn open_funder(&mut self, code: &str, advance: Option<Fen>, low_water: Option<Fen>) -> Done {
         let funder_id = self.driver.open_funder(code).await?;
-        if advance.is_none() && low_water.is_none() {
-            return Ok(Ok(()));
-        }
-        let reserve = store::find_reserve(&mut *self.app().pool.acquire().await?, funder_id.uuid()).await?;
-        let present = reserve.as_ref().and_then(|reserve| reserve["advance_limit"].as_i64()).unwrap_or_default();
-        let advance_limit = advance.unwrap_or(Fen::new(present));
-        let terms = ReserveTerms { advance_limit, low_water: low_water.unwrap_or_default() };
-        plainly(funder::set_reserve_terms(self.app(), funder_id, terms).await)
+        let change = TermsChange { advance_limit: advance, low_water, lower_marks: None };
+        plainly(funder::change_reserve_terms(self.app(), funder_id, change).await)
     }
 
     async fn withdraw(&self, funder: &str, amount: Fen, reference: String) -> Done {

@@ -59,7 +59,7 @@ impl Script {
     pub fn parse(text: &str) -> Result<Script, Vec<Mistake>> {
         // Some editors begin a file with a mark of its encoding, which nobody sees.
         let text = text.trim_start_matches('\u{feff}');
-        let mut reader = Reader { start: None, now: None, steps: Vec::new() };
+        let mut reader = Reader { has_begun: false, start: None, now: None, steps: Vec::new() };
         let mut mistakes = Vec::new();
         for (index, whole) in text.lines().enumerate() {
             let text = without_comment(whole).trim();
@@ -92,6 +92,8 @@ fn without_comment(line: &str) -> &str {
 }
 
 struct Reader {
+    /// A line was there that says when the scenario begins, be it wrong.
+    has_begun: bool,
     start: Option<BusinessDay>,
     now: Option<DateTime<Utc>>,
     steps: Vec<Step>,
@@ -106,7 +108,7 @@ impl Reader {
             Some(verb) => Some(command(verb, words)?),
             None => None,
         };
-        if self.start.is_none() {
+        if !self.has_begun {
             return Err("something happens before the scenario begins; write first: start DATE".to_owned());
         }
         self.steps.push(Step { line, text: text.to_owned(), until, command });
@@ -114,7 +116,7 @@ impl Reader {
     }
 
     fn begin(&mut self, mut words: Words<'_>, until: Option<DateTime<Utc>>) -> Result<(), String> {
-        if self.start.is_some() {
+        if std::mem::replace(&mut self.has_begun, true) {
             return Err(words.wrong("a scenario begins once"));
         }
         if until.is_some() {
@@ -430,6 +432,9 @@ mod tests {
         assert!(mistake("deposit bank 1.00").sentence.contains("start DATE"));
         assert!(mistake("").sentence.contains("start DATE"));
         assert!(mistake("start 2026-03-02\nstart 2026-03-03").sentence.contains("begins once"));
+        // Only the line that is wrong is told.
+        let mistakes = Script::parse("start 2026-13-02\ndeposit bank 1.00").unwrap_err();
+        assert_eq!(mistakes.iter().map(|mistake| mistake.line).collect::<Vec<_>>(), [1]);
     }
 
     #[test]

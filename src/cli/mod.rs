@@ -392,3 +392,63 @@ pub fn app_on(config: &Config, pool: PgPool, clock: Clock) -> anyhow::Result<App
         site: config.site(),
     })
 }
+
+#[cfg(test)]
+mod tests {
+    use std::path::{Path, PathBuf};
+
+    use clap::CommandFactory;
+
+    use super::*;
+
+    fn documents() -> Vec<PathBuf> {
+        let root = Path::new(env!("CARGO_MANIFEST_DIR"));
+        let mut documents = vec![root.join("README.md")];
+        for folder in ["docs", "docs/integrate"] {
+            let entries = std::fs::read_dir(root.join(folder)).unwrap().map(|entry| entry.unwrap().path());
+            documents.extend(entries.filter(|path| path.extension().is_some_and(|ending| ending == "md")));
+        }
+        documents
+    }
+
+    /// What stands behind `fenqi ` in code, up to the command's end or what another one gives to it.
+    fn commands(text: &str) -> Vec<&str> {
+        let mut commands = Vec::new();
+        for (place, name) in text.match_indices("fenqi ") {
+            let before = text[..place].chars().next_back();
+            if before.is_none_or(|before| "\n`(".contains(before)) {
+                let rest = &text[place + name.len()..];
+                commands.extend(rest.split(['\n', '`', '|', '#', ';', '&', '(', ')']).next());
+            }
+        }
+        commands
+    }
+
+    #[test]
+    fn every_command_and_option_that_the_documents_name_exists() {
+        let mut program = Cli::command();
+        program.build();
+        let mut told = 0;
+        for path in documents() {
+            let text = std::fs::read_to_string(&path).unwrap().replace("\\\n", " ");
+            for line in commands(&text) {
+                let mut command: &clap::Command = &program;
+                let mut words = line.split_whitespace().peekable();
+                while let Some(word) = words.peek() {
+                    let Some(found) = command.find_subcommand(word) else { break };
+                    command = found;
+                    words.next();
+                }
+                let is_whole = !command.has_subcommands() || words.peek().is_none_or(|word| word.starts_with('-'));
+                assert!(is_whole, "{} names `fenqi {line}`", path.display());
+                for word in words {
+                    let Some(option) = word.trim_start_matches('[').strip_prefix("--") else { continue };
+                    let is_known = command.get_arguments().any(|argument| argument.get_long() == Some(option));
+                    assert!(is_known, "{} names `fenqi {line}`, which has no --{option}", path.display());
+                }
+                told += 1;
+            }
+        }
+        assert!(told > 100, "only {told} are found");
+    }
+}

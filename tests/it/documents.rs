@@ -1,7 +1,6 @@
 //! The documents say what the program does.
 
 use std::collections::BTreeSet;
-use std::process::Command;
 
 use base64::Engine as _;
 use base64::prelude::BASE64_STANDARD;
@@ -149,22 +148,6 @@ fn every_column_of_the_daily_files_is_documented_in_its_order() {
         let columns: Vec<String> = columns(*table).iter().map(|column| format!("`{column}`")).collect();
         let listed = row.and_then(|row| row.trim_end_matches(" |").rsplit_once("| "));
         assert_eq!(listed.map(|(_, listed)| listed), Some(&*columns.join(", ")), "{}", table.name());
-    }
-}
-
-#[test]
-fn every_command_that_the_documents_name_exists() {
-    let help = Command::new(env!("CARGO_BIN_EXE_fenqi")).arg("--help").output().unwrap();
-    let help = String::from_utf8(help.stdout).unwrap();
-    let commands: Vec<&str> =
-        help.lines().filter_map(|line| line.strip_prefix("  ")?.split_whitespace().next()).collect();
-    let operations = document("docs/OPERATIONS.md");
-    for line in operations.lines().filter(|line| line.starts_with("fenqi ") || line.contains("`fenqi ")) {
-        for (place, _) in line.match_indices("fenqi ").filter(|(place, _)| *place == 0 || line[..*place].ends_with('`'))
-        {
-            let name = line[place + 6..].split(|c: char| !c.is_ascii_lowercase()).next().unwrap_or_default();
-            assert!(name.is_empty() || commands.contains(&name), "docs/OPERATIONS.md names `fenqi {name}`");
-        }
     }
 }
 

@@ -76,6 +76,34 @@ pub(super) const INCOME: &str = "
     from due full join booked on booked.funder_id = due.funder_id and booked.account = due.account
     where coalesce(due.fen, 0) <> coalesce(booked.fen, 0)";
 
+/// Interest and fees of each loan's schedule as it stood at the last close that gathered any, against the spans in which they run; and
+/// spans that have come to their end without being posted in full. All else that is looked at of charges follows from the spans.
+pub(super) const SPANS: &str = "
+    with closed as (select business_day from close_chunk where step = 'interest' and done_at is not null),
+    planned as (
+        select l.product_id, sum(charged.interest)::bigint as interest, sum(charged.fee)::bigint as fee
+        from loan l
+        cross join lateral (select s.interest_fen, s.fee_fen from schedule s
+                            where s.line_id = l.line_id and s.loan_id = l.loan_id
+                              and s.business_day in (select business_day from closed)
+                            order by s.version desc limit 1) gathered
+        cross join lateral (select sum(a.interest) as interest, sum(a.fee) as fee
+                            from unnest(gathered.interest_fen, gathered.fee_fen) as a(interest, fee)) charged
+        where l.status <> 'voided' group by l.product_id),
+    spanned as (
+        select product_id, sum(case when charge in ('interest', 'suspended_interest') then amount_fen end)::bigint as interest,
+               sum(case when charge in ('fee', 'suspended_fee') then amount_fen end)::bigint as fee
+        from interest_span group by product_id)
+    select coalesce(planned.product_id, spanned.product_id) || ' ' || charge.name as subject, coalesce(charge.planned, 0) as expected,
+           coalesce(charge.spanned, 0) as found
+    from planned full join spanned on spanned.product_id = planned.product_id
+    cross join lateral (values ('interest', planned.interest, spanned.interest), ('fee', planned.fee, spanned.fee))
+                       as charge(name, planned, spanned)
+    where coalesce(charge.planned, 0) <> coalesce(charge.spanned, 0)
+    union all
+    select product_id || ' ' || charge || ' until ' || to_on, amount_fen, accrued_fen
+    from interest_span where accrued_fen <> amount_fen and to_on <= (select max(business_day) from closed)";
+
 /// What refunds gave back to cards of interest and fees that were paid, by loan.
 pub(super) const GIVEN_BACK: &str = "
     select coalesce(stands.loan_id, told.loan_id) || ' ' || side.name as subject, coalesce(side.told, 0) as expected,

@@ -342,6 +342,8 @@ identities! {
              or not exists (select from merchant m where m.merchant_id = p.merchant_id)
              or not exists (select from product_version v where v.product_id = p.product_id and v.version = p.product_version))",
 
+    "interest and fees run as schedules ask, and are posted in full by their end": income_store::SPANS,
+
     "interest receivable is what accrued and was not collected":
         "select coalesce(due.funder_id, booked.funder_id) as subject, coalesce(due.fen, 0) as expected, coalesce(booked.fen, 0) as found
          from (select funder_id, sum(fen) as fen from (

@@ -10,6 +10,8 @@ use super::day_file::lived_in;
 
 const INCOME: &str = "income, costs and what is on its way to funders are what the events behind them say";
 
+const SPANS: &str = "interest and fees run as schedules ask, and are posted in full by their end";
+
 const STATUS: &str = "a line is frozen and closed as its journal says";
 
 const PAYMENTS: &str =
@@ -347,6 +349,10 @@ const TAMPERED: &[(&str, &str)] = &[
         "every authorised purchase names a loan, a merchant and a product version that exist",
         "update purchase set product_version = 99 where status = 'authorised'",
     ),
+    (SPANS, "update interest_span set amount_fen = amount_fen + 1"),
+    (SPANS, "update schedule set interest_fen[1] = interest_fen[1] + 1"),
+    // All of it was earned by then.
+    (SPANS, "update interest_span set accrued_fen = accrued_fen - 1 where accrued_fen = amount_fen"),
     ("interest receivable is what accrued and was not collected", "update interest_span set accrued_fen = accrued_fen + 1"),
     (
         "what is remitted for a day is what came in on it, and the sum of its parts",

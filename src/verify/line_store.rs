@@ -1,4 +1,4 @@
-//! A line's status as SQL, against the sum of its journal.
+//! A line's journal, and its status against that, as SQL.
 
 /// Every reason for a freeze is journaled once when it comes and once when it goes, and the end once. Lateness freezes by itself
 /// and is lifted by paying; whatever else stops a line was done by a person, and is lifted by one. Lateness counts ten, each of the
@@ -17,3 +17,13 @@ pub(super) const STATUS: &str = "
                                                    + case when l.frozen_for like 'overdue%' then 10 else 0 end, 0) end))
                as stood(told, stands)
     where stood.told <> stood.stands";
+
+/// Each entry says what all up to it come to, not the last alone: by what they say it is looked at whether a purchase fitted.
+pub(super) const JOURNAL: &str = "
+    select line_id || ' entry ' || entry_no || ' ' || part.name as subject, part.sum as expected, part.told as found
+    from (select line_id, entry_no, used_after_fen, limit_after_fen, row_number() over entries as nth,
+                 sum(used_change_fen) over entries as used, sum(limit_change_fen) over entries as limited
+          from line_entry window entries as (partition by line_id order by entry_no)) journal
+    cross join lateral (values ('number', nth, entry_no), ('used', used, used_after_fen), ('limit', limited, limit_after_fen))
+                       as part(name, sum, told)
+    where (nth, used, limited) is distinct from (entry_no, used_after_fen, limit_after_fen) and part.sum <> part.told";

@@ -79,6 +79,12 @@ const TAMPERED: &[(&str, &str)] = &[
     ),
     ("a line stands where its journal ends", "update credit_line set limit_fen = limit_fen + 1"),
     ("a line's journal has no gap and sums to what it says", "delete from line_entry where entry_no = 1"),
+    // Entries behind it are right.
+    (
+        "a line's journal has no gap and sums to what it says",
+        "update line_entry e set used_after_fen = used_after_fen + 1
+         where entry_no = 1 and exists (select from line_entry n where n.line_id = e.line_id and n.entry_no = 2)",
+    ),
     (STATUS, "update credit_line set status = 'frozen', frozen_for = 'operator'"),
     (STATUS, "update credit_line set status = 'closed', frozen_for = null"),
     (STATUS, "delete from line_entry where kind = 'unfreeze'"),

@@ -1,4 +1,4 @@
-//! A line's journal, and its status against that, as SQL.
+//! The journals of lines and reserves, and a line's status against its own, as SQL.
 
 /// Every reason for a freeze is journaled once when it comes and once when it goes, and the end once. Lateness freezes by itself
 /// and is lifted by paying; whatever else stops a line was done by a person, and is lifted by one. Lateness counts ten, each of the
@@ -27,3 +27,16 @@ pub(super) const JOURNAL: &str = "
     cross join lateral (values ('number', nth, entry_no), ('used', used, used_after_fen), ('limit', limited, limit_after_fen))
                        as part(name, sum, told)
     where (nth, used, limited) is distinct from (entry_no, used_after_fen, limit_after_fen) and part.sum <> part.told";
+
+/// The same of reserves: what comes in, is held for purchases and given up again, and is cleared.
+pub(super) const RESERVE_JOURNAL: &str = "
+    select funder_id || ' entry ' || entry_no || ' ' || part.name as subject, part.sum as expected, part.told as found
+    from (select funder_id, entry_no, available_after_fen, held_after_fen, row_number() over entries as nth,
+                 sum(case when kind in ('deposit', 'release', 'refund') then amount_fen
+                          when kind in ('withdrawal', 'hold') then -amount_fen else 0 end) over entries as available,
+                 sum(case when kind = 'hold' then amount_fen
+                          when kind in ('release', 'clearing') then -amount_fen else 0 end) over entries as held
+          from reserve_entry window entries as (partition by funder_id order by entry_no)) journal
+    cross join lateral (values ('number', nth, entry_no), ('available', available, available_after_fen),
+                               ('held', held, held_after_fen)) as part(name, sum, told)
+    where (nth, available, held) is distinct from (entry_no, available_after_fen, held_after_fen) and part.sum <> part.told";

@@ -118,6 +118,8 @@ identities! {
          from reserve r left join reserve_entry e on e.funder_id = r.funder_id and e.entry_no = r.last_entry_no
          where coalesce(e.available_after_fen, 0) <> r.available_fen or coalesce(e.held_after_fen, 0) <> r.held_fen",
 
+    "a reserve's journal has no gap and sums to what it says": line_store::RESERVE_JOURNAL,
+
     "slices are leased no more than their reserve has":
         "select r.funder_id as subject, greatest(r.available_fen, 0) as expected, leased.fen as found
          from reserve r join (select funder_id, sum(leased_fen) as fen from reserve_slice group by funder_id) leased using (funder_id)

@@ -102,6 +102,11 @@ const TAMPERED: &[(&str, &str)] = &[
          where entry_no = (select last_entry_no from reserve)",
     ),
     (
+        "a reserve's journal has no gap and sums to what it says",
+        "update reserve_entry set available_after_fen = available_after_fen + 1 where entry_no = 1",
+    ),
+    ("a reserve's journal has no gap and sums to what it says", "update reserve_entry set kind = 'clearing' where kind = 'hold'"),
+    (
         "slices are leased no more than their reserve has",
         "update reserve_slice set leased_fen = (select available_fen + 1 from reserve) where slice_no = 0",
     ),

@@ -7,7 +7,7 @@ use serde_json::json;
 
 use crate::app::App;
 use crate::base::Fen;
-use crate::cli::trial;
+use crate::cli::{ensure_open, trial};
 use crate::error::{Fault, Refusal};
 use crate::funder::actions::TermsChange;
 use crate::funder::{self, Reserve, ReserveRefusal, store};
@@ -57,6 +57,7 @@ pub async fn run(args: Args) -> anyhow::Result<ExitCode> {
     let (app, _database) = trial::open_any().await?;
     match args {
         Args::Open { code, name, advance_fen, low_water_fen, lower_marks_fen } => {
+            ensure_open(&app).await?;
             let change = TermsChange {
                 advance_limit: advance_fen.map(Fen::new),
                 low_water: low_water_fen.map(Fen::new),

@@ -50,6 +50,8 @@ use uuid::Uuid;
 use crate::access::Directory;
 use crate::app::App;
 use crate::base::Clock;
+use crate::business_day;
+use crate::close::CloseError;
 use crate::config::{Config, LogFormat};
 use crate::database;
 use crate::launcher::Server;
@@ -361,6 +363,17 @@ pub async fn open_house() -> anyhow::Result<(App, Database)> {
     let database = find_database(&config, Sharing::Shared).await?;
     let app = open_app(&config, &database, Clock::System).await?;
     Ok((app, database))
+}
+
+/// Refuses a house that has not begun its first day.
+///
+/// # Errors
+/// When that is so, or the database fails.
+pub async fn ensure_open(app: &App) -> anyhow::Result<()> {
+    match business_day::store::find_today(&mut *app.pool.acquire().await?).await? {
+        Some(_) => Ok(()),
+        None => Err(CloseError::NoHouse.into()),
+    }
 }
 
 /// Everything a use case needs, on a database that is ready.

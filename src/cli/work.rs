@@ -6,7 +6,7 @@ use std::time::Duration;
 use tokio::sync::watch;
 
 use crate::base::id::JobId;
-use crate::cli::{open_house, stop_signal};
+use crate::cli::{ensure_open, open_house, stop_signal};
 use crate::jobs::worker::run_workers;
 use crate::timetable;
 
@@ -23,6 +23,8 @@ pub struct Args {
 pub async fn run(args: Args) -> anyhow::Result<ExitCode> {
     // The private PostgreSQL, if it is ours, runs as long as `_database` lives.
     let (app, _database) = open_house().await?;
+    // Every job asks which day it is.
+    ensure_open(&app).await?;
     let (tell, told) = watch::channel(false);
     tokio::spawn(async move {
         stop_signal().await;

@@ -85,6 +85,9 @@ impl Program {
 async fn a_house_is_opened_by_commands_and_lives_through_its_first_day(pool: PgPool) {
     let fenqi = Program::on(&pool).await;
     assert!(fenqi.refused(&["close", "--date", "2026-03-02"]).contains("fenqi house open"));
+    assert!(fenqi.refused(&["work"]).contains("fenqi house open"));
+    assert!(fenqi.refused(&["funder", "open", "harbour-bank", "--name", "Harbour Bank"]).contains("fenqi house open"));
+    assert!(fenqi.done(&["funder", "list"]).contains("no funder is open"));
     let product = ["product", "publish", "products/standard.toml"];
     assert!(fenqi.refused(&product).contains("fenqi funder open"));
 

@@ -181,7 +181,7 @@ impl Server {
         for setting in settings(durability, self.wal_compression()) {
             command.arg("-c").arg(setting);
         }
-        // Its own process group, so that Ctrl-C reaches us alone and we stop the server last.
+        // Its own process group, so that Ctrl-C and a terminal that closes reach us alone and we stop the server last.
         command.process_group(0).stdin(Stdio::null()).stdout(log.try_clone()?).stderr(log);
         command.spawn().context("cannot start postgres")
     }
@@ -190,10 +190,7 @@ impl Server {
     fn wal_compression(&self) -> &'static str {
         let mut probe = self.command("postgres");
         probe.arg("-D").arg(self.places.data()).args(["-C", "wal_compression", "-c", "wal_compression=lz4"]);
-        match probe.output() {
-            Ok(output) if output.status.success() => "lz4",
-            _ => "on",
-        }
+        if probe.output().is_ok_and(|output| output.status.success()) { "lz4" } else { "on" }
     }
 
     async fn wait_until_it_answers(&self, mut child: Option<Child>) -> anyhow::Result<()> {
@@ -227,6 +224,8 @@ impl Server {
             .command("pg_ctl")
             .args(["stop", "-m", "fast", "-w", "-s", "-t", &seconds, "-D"])
             .arg(self.places.data())
+            // A second Ctrl-C, or a terminal that closes, ends whoever stands in our group; this one has something to finish.
+            .process_group(0)
             .output()
             .context("cannot run pg_ctl")?;
         if !output.status.success() && self.places.postmaster().is_some() {

@@ -20,7 +20,7 @@ use fenqi::verify::verify;
 use sqlx::{AssertSqlSafe, Connection, PgConnection, PgPool};
 
 use super::house_command::Program;
-use super::launcher::{Place, said, signal};
+use super::launcher::{Place, closed_terminal, said, signal};
 use crate::house;
 
 /// Files of one test, removed at the end.
@@ -296,7 +296,7 @@ async fn a_story_that_is_interrupted_leaves_nothing_running_is_begun_again_and_s
     let second = place.run(&["demo", "--no-serve", "--days", "1"]);
     assert_eq!(second.status.code(), Some(1));
     assert!(said(&second.stderr).contains("another fenqi is running with the database in"), "{}", said(&second.stderr));
-    signal(living.id(), "-INT");
+    signal(living.id(), closed_terminal());
     assert_eq!(living.wait().unwrap().code(), Some(130));
     assert_eq!(place.postmaster(), None, "its PostgreSQL still runs");
 

@@ -76,6 +76,14 @@ pub(super) fn signal(pid: u32, name: &str) {
     assert!(Command::new("kill").args([name, &pid.to_string()]).status().unwrap().success());
 }
 
+/// The signal by which a closed terminal stops a program; where our own run ignores it (`nohup`) so does what we start, and another
+/// one stands in.
+pub(super) fn closed_terminal() -> &'static str {
+    let status = std::fs::read_to_string("/proc/self/status").unwrap();
+    let mask = status.lines().find_map(|line| line.strip_prefix("SigIgn:")).unwrap();
+    if u64::from_str_radix(mask.trim(), 16).unwrap() & 1 == 1 { "-TERM" } else { "-HUP" }
+}
+
 #[test]
 fn a_private_server_starts_is_shared_outlives_a_killed_owner_is_adopted_and_stops() {
     let place = Place::new("life");

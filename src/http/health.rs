@@ -1,5 +1,7 @@
 //! `GET /healthz` (this process answers) and `GET /readyz` (it can do its work, else 503 with the reason).
 
+use std::time::Duration;
+
 use axum::extract::State;
 use axum::http::StatusCode;
 use chrono::TimeDelta;
@@ -10,23 +12,47 @@ use crate::database::{self, Migrated};
 
 /// The close of a million loans takes seconds; one that takes an hour needs a person.
 const CLOSE_TIME_MAX: TimeDelta = TimeDelta::hours(1);
+/// How long the database may keep an answer waiting: less than whoever asks (a load balancer, Prometheus) waits for it.
+const DATABASE_TIME_MAX: Duration = Duration::from_secs(2);
 
 pub async fn healthz() -> &'static str {
     "ok\n"
 }
 
 pub async fn readyz(State(app): State<App>) -> Result<&'static str, Problem> {
-    let not_ready = |code, detail: &str| Problem::new(StatusCode::SERVICE_UNAVAILABLE, code, detail);
+    in_time(check_ready(&app)).await?;
+    Ok("ready\n")
+}
+
+async fn check_ready(app: &App) -> Result<(), Problem> {
     match database::migrated(&app.pool).await {
-        Err(_) => return Err(not_ready("database_unreachable", "The database does not answer.")),
+        Err(_) => return Err(database_unreachable()),
         Ok(Migrated::Fully) => {}
-        Ok(_) => return Err(not_ready("database_not_migrated", "The database is not at this program's migrations.")),
+        Ok(_) => {
+            return Err(not_ready("database_not_migrated", "The database is not at this program's migrations."));
+        }
     }
-    let mut connection = app.pool.acquire().await?;
+    let mut connection = app.pool.acquire().await.map_err(|_| database_unreachable())?;
     match store::oldest_unfinished_close(&mut connection).await? {
         Some(started_at) if app.clock.now() - started_at > CLOSE_TIME_MAX => {
             Err(not_ready("close_stuck", "A daily close began more than an hour ago and has not finished."))
         }
-        _ => Ok("ready\n"),
+        _ => Ok(()),
     }
+}
+
+/// What an answer becomes that has to be read from the database: 503 where that is gone, or has no connection free, for 2 s.
+///
+/// # Errors
+/// Those of the answer, and `database_unreachable`.
+pub(super) async fn in_time<T>(answer: impl Future<Output = Result<T, Problem>>) -> Result<T, Problem> {
+    tokio::time::timeout(DATABASE_TIME_MAX, answer).await.unwrap_or_else(|_| Err(database_unreachable()))
+}
+
+pub(super) fn database_unreachable() -> Problem {
+    not_ready("database_unreachable", "The database does not answer, or every connection to it is taken.")
+}
+
+fn not_ready(code: &'static str, detail: &str) -> Problem {
+    Problem::new(StatusCode::SERVICE_UNAVAILABLE, code, detail)
 }

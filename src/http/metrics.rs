@@ -11,7 +11,8 @@ use chrono::NaiveTime;
 use metrics::{counter, gauge, histogram};
 use metrics_exporter_prometheus::{PrometheusBuilder, PrometheusHandle};
 
-use super::{Problem, client_address, store};
+use super::store::{FunderReserve, Waiting};
+use super::{Problem, client_address, health, store};
 use crate::app::App;
 use crate::base::BusinessDay;
 
@@ -44,10 +45,7 @@ pub async fn metrics(State(app): State<App>, parts: Parts) -> Result<String, Pro
         return Err(Problem::not_found());
     }
     let recorder = recorder();
-    let mut connection = app.pool.acquire().await?;
-    let waiting = store::count_waiting(&mut connection).await?;
-    let reserves = store::list_reserves(&mut connection).await?;
-    drop(connection);
+    let (waiting, reserves) = health::in_time(read_figures(&app)).await?;
     if let Some(today) = waiting.business_day {
         let midnight = BusinessDay::new(today).instant(NaiveTime::MIN);
         gauge!("fenqi_business_day_timestamp_seconds").set(midnight.timestamp() as f64);
@@ -72,4 +70,9 @@ pub async fn metrics(State(app): State<App>, parts: Parts) -> Result<String, Pro
     gauge!("fenqi_database_connections_idle").set(app.pool.num_idle() as f64);
     recorder.run_upkeep();
     Ok(recorder.render())
+}
+
+async fn read_figures(app: &App) -> Result<(Waiting, Vec<FunderReserve>), Problem> {
+    let mut connection = app.pool.acquire().await.map_err(|_| health::database_unreachable())?;
+    Ok((store::count_waiting(&mut connection).await?, store::list_reserves(&mut connection).await?))
 }

@@ -13,6 +13,7 @@ use fenqi::partner::Partners;
 use fenqi::router::{guarded, router};
 use serde_json::Value;
 use sqlx::PgPool;
+use sqlx::postgres::PgPoolOptions;
 
 use crate::browser::{Browser, serve};
 use crate::{desk, house};
@@ -116,6 +117,21 @@ async fn a_close_that_hangs_or_a_database_that_is_gone_makes_the_node_unready(po
     assert_eq!(problem(response).await, (503, "database_unreachable".to_owned()));
     let response = client().get(format!("{address}/healthz")).send().await.unwrap();
     assert_eq!(response.text().await.unwrap(), "ok\n");
+}
+
+#[sqlx::test(migrator = "fenqi::MIGRATOR")]
+async fn health_and_metrics_say_soon_that_no_connection_is_free(pool: PgPool) {
+    let app = open(pool.clone()).await;
+    // As a database that is gone does, a pool that is taken keeps whoever asks waiting: longer than a request may take.
+    let one = PgPoolOptions::new().max_connections(1).connect_with((*pool.connect_options()).clone()).await.unwrap();
+    let _taken = one.acquire().await.unwrap();
+    let address = desk::serve(&App { pool: one.clone(), ..app }).await;
+    let ask = async |path: &str| client().get(format!("{address}{path}")).send().await.unwrap();
+    let (ready, metrics, alive) = tokio::join!(ask("/readyz"), ask("/metrics"), ask("/healthz"));
+    for answer in [ready, metrics] {
+        assert_eq!(problem(answer).await, (503, "database_unreachable".to_owned()));
+    }
+    assert_eq!(alive.text().await.unwrap(), "ok\n");
 }
 
 #[sqlx::test(migrations = false)]

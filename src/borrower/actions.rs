@@ -293,14 +293,17 @@ pub async fn erase(connection: &mut PgConnection, app: &App, borrower_id: Borrow
     // After the lines, for which others wait who hold the day: who applies holds the day, and then the person.
     let people = store::lock_people(connection, &[borrower_id]).await?;
     let person = people.first().ok_or(Fault::Refused(BorrowerRefusal::BorrowerUnknown))?;
-    // Whoever is erased can neither be paid nor told what was decided.
-    let is_open = store::has_open_business(connection, borrower_id).await?;
-    if owes == Owes::Something || is_open {
+    let open = store::load_open_business(connection, borrower_id).await?;
+    if owes == Owes::Something || open.has_line {
         return Err(Fault::Refused(BorrowerRefusal::StillOwing));
     }
     // A card whose number can no longer be read is paid nothing.
     if store::has_money_in_transit(connection, borrower_id).await? {
         return Err(Fault::Refused(BorrowerRefusal::MoneyInTransit));
+    }
+    // Whoever is erased cannot be told what was decided.
+    if open.is_applying {
+        return Err(Fault::Refused(BorrowerRefusal::ApplicationOpen));
     }
     let key = app.vault.open_person_key(borrower_id.uuid(), &person.person_key_sealed).map_err(anyhow::Error::from)?;
     let id_number = key.open(Field::IdNumber, &person.id_number_sealed).map_err(anyhow::Error::from)?;

@@ -348,11 +348,21 @@ pub async fn hold_debts(connection: &mut PgConnection, borrower_id: BorrowerId) 
     Ok(if owes { Owes::Something } else { Owes::Nothing })
 }
 
-/// Whether the borrower has a line that is not closed, or an application that is not decided.
-pub async fn has_open_business(connection: &mut PgConnection, borrower_id: BorrowerId) -> sqlx::Result<bool> {
-    sqlx::query_scalar!(
-        r#"select exists (select from credit_line where borrower_id = $1 and status <> 'closed')
-               or exists (select from application where borrower_id = $1 and status in ('submitted', 'referred', 'with_funder')) as "open!""#,
+/// What a borrower has not finished with us.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct OpenBusiness {
+    /// A line that is not closed.
+    pub has_line: bool,
+    /// An application that is not decided.
+    pub is_applying: bool,
+}
+
+pub async fn load_open_business(connection: &mut PgConnection, borrower_id: BorrowerId) -> sqlx::Result<OpenBusiness> {
+    sqlx::query_as!(
+        OpenBusiness,
+        r#"select exists (select from credit_line where borrower_id = $1 and status <> 'closed') as "has_line!",
+                  exists (select from application where borrower_id = $1 and status in ('submitted', 'referred', 'with_funder'))
+                      as "is_applying!""#,
         borrower_id.uuid()
     )
     .fetch_one(connection)

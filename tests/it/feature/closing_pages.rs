@@ -145,7 +145,7 @@ async fn an_application_that_waits_keeps_the_account_and_its_lines(pool: PgPool)
         sqlx::query(insert).bind(app.clock.now()).execute(&mut *applying).await.unwrap();
         applying.commit().await.unwrap();
     });
-    assert!(matches!(refused, Err(Refused::Refused(BorrowerRefusal::StillOwing))), "{refused:?}");
+    assert!(matches!(refused, Err(Refused::Refused(BorrowerRefusal::ApplicationOpen))), "{refused:?}");
     assert_eq!(shopper.town.fen("select count(*) from credit_line where status = 'active'").await, 1);
     let refused = closing_actions::close_account(app, person).await;
     assert!(matches!(refused, Err(Refused::Refused(BorrowerRefusal::ApplicationOpen))), "{refused:?}");

@@ -1,5 +1,5 @@
 //! `fenqi payout`: payments through the channel, shown to an operator, and those that failed sent again; what the channel
-//! contradicts itself about is settled by two people.
+//! contradicts itself about, and what was paid by hand, is settled by two people.
 
 use std::process::ExitCode;
 
@@ -38,7 +38,8 @@ pub enum Args {
         #[arg(long)]
         by: String,
     },
-    /// Say what became of a payout that the channel contradicts itself about; done once somebody else says the same
+    /// Say what became of a payout that the channel contradicts itself about, or that was paid by hand since its payee's account is closed;
+    /// done once somebody else says the same
     Settle {
         /// By its id in `fenqi payout list`
         payout: PayoutId,
@@ -106,11 +107,14 @@ fn print(payout: &Listed, as_json: bool) {
 
 /// What the channel contradicts itself about and for how long, and what somebody says of it, or else its last word.
 fn contradicted(payout: &Listed) -> String {
-    let (Some(attempt), Some(kind)) = (payout.contradicted_attempt, payout.contradiction) else { return String::new() };
-    let said = match (&payout.proposed_by, &payout.proposed_reference) {
-        (Some(by), Some(reference)) => format!("paid under {reference}, says {by}"),
-        (Some(by), None) => format!("failed, says {by}"),
-        (None, _) => format!("{} by the channel; nobody has settled it", kind.proposed()),
+    let said = match (&payout.proposed_by, &payout.proposed_reference, payout.contradiction) {
+        (Some(by), Some(reference), _) => format!("paid under {reference}, says {by}"),
+        (Some(by), None, _) => format!("failed, says {by}"),
+        (None, _, Some(kind)) => format!("{} by the channel; nobody has settled it", kind.proposed()),
+        (None, _, None) => return String::new(),
+    };
+    let (Some(attempt), Some(kind)) = (payout.contradicted_attempt, payout.contradiction) else {
+        return format!("  {said}");
     };
     let (kind, days) = (kind.name(), payout.contradicted_days.unwrap_or_default());
     format!("  attempt {attempt} contradicted: {kind}, {days} days; {said}")
@@ -118,10 +122,9 @@ fn contradicted(payout: &Listed) -> String {
 
 /// The correction that waits to be confirmed.
 fn proposed(payout: &Listed) -> Option<&'static str> {
-    let kind = payout.contradiction?;
-    Some(match (&payout.proposed_by, &payout.proposed_reference) {
-        (Some(_), Some(_)) => "paid",
-        (Some(_), None) => "failed",
-        (None, _) => kind.proposed(),
-    })
+    match (&payout.proposed_by, &payout.proposed_reference) {
+        (Some(_), Some(_)) => Some("paid"),
+        (Some(_), None) => Some("failed"),
+        (None, _) => payout.contradiction.map(ContradictionKind::proposed),
+    }
 }

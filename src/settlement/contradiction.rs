@@ -1,4 +1,5 @@
-//! A payout whose channel contradicts itself is a break: one person says what became of it, and a second one says the same.
+//! A payout whose channel contradicts itself is a break: one person says what became of it, and a second one says the same. So do they
+//! of one that failed and that can be paid by hand alone, since its payee is forgotten.
 
 use super::payout::{PayoutRefusal, PayoutStatus};
 use crate::access::is_same_holder;
@@ -34,12 +35,12 @@ pub struct Proposal {
     pub by: String,
 }
 
-/// Where a payout stands whose channel contradicts itself.
+/// Where a payout stands that people have to settle.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Contradicted {
     pub status: PayoutStatus,
     pub attempt_no: i16,
-    /// The attempt that the channel contradicts itself about: the present one or an earlier one.
+    /// The attempt that the channel contradicts itself about: the present one or an earlier one. Where it failed for good, the present one.
     pub contradicted_attempt: i16,
     pub proposal: Option<Proposal>,
 }

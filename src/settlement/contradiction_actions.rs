@@ -8,7 +8,7 @@ use super::contradiction::{Ending, Proposal, Settling};
 use super::contradiction_store;
 use super::notices;
 use super::payout::{PayoutKind, PayoutRefusal, PayoutStatus};
-use super::payout_actions::book_paid;
+use super::payout_actions::{book_paid, is_payee_forgotten};
 use super::payout_store::{self as store, Change, Locked};
 use super::posting::{self, Booking};
 use crate::app::App;
@@ -21,6 +21,9 @@ use crate::{ledger, notice, outbox};
 
 /// Takes what `by` says became of a payout. The first such word is kept; where a second person says the same, the payout ends so: paid
 /// and booked today, or failed and to be retried. A payment that was booked and was not made is taken back today.
+///
+/// # Errors
+/// Where there is nothing to settle: the channel does not contradict itself, and the payee of what failed is not forgotten.
 pub async fn settle_payout(
     app: &App,
     payout_id: PayoutId,
@@ -45,8 +48,12 @@ async fn settle(
     let today = business_day::store::hold_today(connection).await?;
     let locked = store::lock_payouts(connection, &[payout_id]).await?;
     let payout = locked.first().ok_or(Fault::Refused(PayoutRefusal::UnknownPayout))?;
-    let contradicted = payout.contradicted().ok_or(Fault::Refused(PayoutRefusal::NotContradicted))?;
-    let settling = contradicted.settle(&ending, by).map_err(Fault::Refused)?;
+    let mut attempt_no = payout.contradicted_attempt;
+    if attempt_no.is_none() && payout.status == PayoutStatus::Failed && is_payee_forgotten(connection, payout).await? {
+        attempt_no = Some(payout.attempt_no);
+    }
+    let attempt_no = attempt_no.ok_or(Fault::Refused(PayoutRefusal::NotContradicted))?;
+    let settling = payout.to_settle(attempt_no).settle(&ending, by).map_err(Fault::Refused)?;
     let is_done = match &settling {
         Settling::Proposed => {
             let proposal = Proposal { ending, by: by.to_owned() };
@@ -78,6 +85,9 @@ async fn end(connection: &mut PgConnection, payout: &Locked, ending: &Ending, bo
     match ending {
         Ending::Paid { bank_reference } if is_booked => keep_paid(connection, payout, bank_reference).await,
         Ending::Paid { bank_reference } => {
+            // What was paid by hand is an attempt of its own: what the channel says again of its own ones is then no news.
+            let is_by_hand = payout.contradicted_attempt.is_none();
+            let payout = &Locked { attempt_no: payout.attempt_no + i16::from(is_by_hand), ..payout.clone() };
             change(&mut *connection, payout, (PayoutStatus::Succeeded, bank_reference.as_str()), booking).await?;
             book_paid(connection, &[(payout.clone(), bank_reference.clone())], booking).await
         }

@@ -1,4 +1,4 @@
-//! SQL of payouts whose channel contradicts itself.
+//! SQL of payouts that people settle.
 
 use chrono::{DateTime, Utc};
 use sqlx::PgConnection;
@@ -71,7 +71,7 @@ pub async fn propose(
     let done = sqlx::query!(
         "with proposed as (
              update payout set proposed_reference = $2, proposed_by = $3
-             where payout_id = $1 and contradicted_attempt is not null
+             where payout_id = $1 and (contradicted_attempt is not null or status = 'failed')
              returning payout_id, attempt_no)
          insert into payout_event (payout_id, attempt_no, status, detail, occurred_at)
          select payout_id, attempt_no, 'settling_proposed', $4, $5 from proposed",
@@ -86,7 +86,7 @@ pub async fn propose(
     Ok(done.rows_affected() == 1)
 }
 
-/// Ends a payout's contradiction and keeps how; `false` where there was none.
+/// Ends a payout's contradiction as was proposed and keeps how; `false` where nothing was proposed.
 pub async fn end(
     connection: &mut PgConnection,
     payout_id: PayoutId,
@@ -97,7 +97,7 @@ pub async fn end(
         "with ended as (
              update payout set contradicted_attempt = null, contradiction = null, contradicted_on = null,
                     proposed_reference = null, proposed_by = null
-             where payout_id = $1 and contradicted_attempt is not null
+             where payout_id = $1 and proposed_by is not null
              returning payout_id, attempt_no)
          insert into payout_event (payout_id, attempt_no, status, detail, occurred_at)
          select payout_id, attempt_no, 'settled', $2, $3 from ended",

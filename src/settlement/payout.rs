@@ -281,6 +281,10 @@ pub enum PayoutRefusal {
     Contradicted,
     #[error("the channel does not contradict itself about this payout")]
     NotContradicted,
+    #[error(
+        "the payee's account is closed and no card is known any more; pay by hand, then two people say so: `fenqi payout settle`"
+    )]
+    PayeeForgotten,
     #[error("attempt {attempt_no} is under way and may be paid; it is settled once the channel has answered")]
     UnderWay { attempt_no: i16 },
     #[error("whoever said it first cannot confirm it")]
@@ -300,6 +304,7 @@ impl Refusal for PayoutRefusal {
             PayoutRefusal::NotFailed { .. } => "payout_not_failed",
             PayoutRefusal::Contradicted => "payout_contradicted",
             PayoutRefusal::NotContradicted => "payout_not_contradicted",
+            PayoutRefusal::PayeeForgotten => "payee_forgotten",
             PayoutRefusal::UnderWay { .. } => "payout_under_way",
             PayoutRefusal::OwnProposal => "own_proposal",
             PayoutRefusal::ReferenceMissing => "bank_reference_missing",

@@ -18,7 +18,8 @@ use super::posting::{self, Booking, FunderAmount};
 use super::{notices, remittance_store};
 use crate::app::App;
 use crate::base::BusinessDay;
-use crate::base::id::{FunderId, PayoutId, RemittanceId, RepaymentId};
+use crate::base::id::{BorrowerId, FunderId, PayoutId, RemittanceId, RepaymentId};
+use crate::borrower;
 use crate::business_day;
 use crate::database;
 use crate::error::{Fault, Outcome, Step};
@@ -346,6 +347,9 @@ async fn retry(
             return Err(Fault::Refused(PayoutRefusal::NotFailed { status }));
         }
     }
+    if is_payee_forgotten(connection, payout).await? {
+        return Err(Fault::Refused(PayoutRefusal::PayeeForgotten));
+    }
     let change = Change {
         payout_id,
         attempt_no: payout.attempt_no + 1,
@@ -363,6 +367,14 @@ async fn retry(
     Ok(Step::Applied)
 }
 
+/// Whether it pays a borrower who was erased since: the channel had paid it then, and denies that now. No card is known any more.
+pub(super) async fn is_payee_forgotten(connection: &mut PgConnection, payout: &Locked) -> sqlx::Result<bool> {
+    match payout.kind {
+        PayoutKind::Borrower => borrower::is_erased(connection, BorrowerId::from_uuid(payout.beneficiary_id)).await,
+        PayoutKind::Settlement | PayoutKind::Remittance => Ok(false),
+    }
+}
+
 /// Cancels the payout of what a repayment left over, in the caller's transaction. Only one of which nothing was paid and nothing is
 /// under way: not sent yet, or refused by the channel without a word against that.
 pub async fn cancel_left_over(
@@ -374,8 +386,8 @@ pub async fn cancel_left_over(
     let payout_id = payout_id.with_context(|| format!("{repayment_id} left something over and has no payout"))?;
     let payout = store::lock_payouts(&mut *connection, &[payout_id]).await?.pop();
     let payout = payout.with_context(|| format!("{payout_id} was there a moment ago"))?;
-    // What the channel contradicts itself about may have been paid or not, whatever is booked.
-    if payout.contradicted_attempt.is_some() {
+    // What the channel contradicts itself about may have been paid or not, whatever is booked; so may what one person says of it.
+    if payout.contradicted_attempt.is_some() || payout.proposed_by.is_some() {
         return Ok(Cancelling::UnderWay { payout_id });
     }
     let is_free = match payout.status {

@@ -234,15 +234,14 @@ pub struct Locked {
 }
 
 impl Locked {
-    /// What is to be settled, if anything.
-    pub fn contradicted(&self) -> Option<Contradicted> {
+    /// What is to be settled of an attempt.
+    pub fn to_settle(&self, contradicted_attempt: i16) -> Contradicted {
         let proposal = self.proposed_by.clone().map(|by| {
             let paid = self.proposed_reference.clone().map(|bank_reference| Ending::Paid { bank_reference });
             Proposal { ending: paid.unwrap_or(Ending::Failed), by }
         });
         let (status, attempt_no) = (self.status, self.attempt_no);
-        let contradicted_attempt = self.contradicted_attempt?;
-        Some(Contradicted { status, attempt_no, contradicted_attempt, proposal })
+        Contradicted { status, attempt_no, contradicted_attempt, proposal }
     }
 
     /// The state with what the table's checks guarantee is there.

@@ -1,6 +1,7 @@
 //! Closing the account by the pages: what stands against it, and the person who is not forgotten while it does.
 
 use fenqi::base::Fen;
+use fenqi::base::id::PayoutId;
 use fenqi::borrower::BorrowerRefusal;
 use fenqi::credit::change::{Change, LineRefusal};
 use fenqi::credit::closing_actions;
@@ -10,13 +11,18 @@ use fenqi::purchase::actions::RefundRequest;
 use fenqi::purchase::model::AfterSaleRefusal;
 use fenqi::repayment::{RepayRefusal, Transfer};
 use fenqi::sandbox::{Fault, Scripted};
-use fenqi::{purchase, repayment};
+use fenqi::settlement::payout::{Answer, PayoutRefusal, Word};
+use fenqi::settlement::payout_actions::CalledBack;
+use fenqi::settlement::{Ending, Settling};
+use fenqi::{purchase, repayment, settlement};
 use sqlx::PgPool;
 
 use super::authoriser::until_as_many_wait;
 use super::bill_pages::{billed, submit};
+use super::house_command::Program;
 use crate::house;
-use crate::shopper::{PIN, Shopper};
+use crate::shopper::{PIN, Shopper, sign_in};
+use crate::town::Town;
 
 #[sqlx::test(migrator = "fenqi::MIGRATOR")]
 async fn an_account_stays_while_interest_is_owed_though_all_principal_is_paid(pool: PgPool) {
@@ -111,6 +117,36 @@ async fn closing_the_account_names_everything_that_is_owed_either_way(pool: PgPo
     let refused = repayment::record_transfer(&shopper.town.app, &transfer).await;
     assert!(matches!(refused, Err(Refused::Refused(RepayRefusal::BorrowerErased))), "{refused:?}");
     shopper.town.assert_whole("after an account was closed").await;
+    denied_and_paid_by_hand(&shopper.town).await;
+}
+
+/// The channel denies what it had paid to a card that nobody knows any more: two people take it back, and say that it was paid by hand.
+async fn denied_and_paid_by_hand(town: &Town) {
+    let app = &town.app;
+    let to_card = "select payout_id from payout where kind = 'borrower'";
+    let payout_id = PayoutId::from_uuid(sqlx::query_scalar(to_card).fetch_one(&app.pool).await.unwrap());
+    let word = Word::Failed { failure: "returned".into() };
+    let denied = CalledBack { payout_id, answer: Answer { attempt_no: 1, amount: None, word } };
+    let settle =
+        async |ending: &Ending, by: &str| settlement::settle_payout(app, payout_id, ending.clone(), by).await.unwrap();
+    settlement::take_callback(app, denied.clone()).await.unwrap();
+    settle(&Ending::Failed, "Li Na").await;
+    settle(&Ending::Failed, "Wang Wei").await;
+    town.assert_whole("while it is owed again").await;
+    let refused = settlement::retry_payout(app, payout_id, "Li Na").await;
+    assert!(matches!(refused, Err(Refused::Refused(PayoutRefusal::PayeeForgotten))), "{refused:?}");
+    let by_hand = Ending::Paid { bank_reference: "BRANCH-7".into() };
+    assert_eq!(settle(&by_hand, "Li Na").await, Settling::Proposed);
+    let listed = Program::on(&app.pool).await.done(&["payout", "list", "--failed"]);
+    assert!(listed.contains("paid under BRANCH-7, says Li Na"), "{listed}");
+    assert_eq!(settle(&by_hand, "Wang Wei").await, Settling::Confirmed { proposed_by: "Li Na".into() });
+    // What the channel says once more of its own attempt is known.
+    settlement::take_callback(app, denied).await.unwrap();
+    let standing =
+        "select concat_ws(' ', status, attempt_no, bank_reference, contradiction) from payout where kind = 'borrower'";
+    let standing: String = sqlx::query_scalar(standing).fetch_one(&app.pool).await.unwrap();
+    assert_eq!(standing, "succeeded 2 BRANCH-7");
+    town.assert_whole("after it was paid by hand").await;
 }
 
 #[sqlx::test(migrator = "fenqi::MIGRATOR")]

@@ -280,7 +280,7 @@ impl Sale {
             day: self.today,
             at: self.now,
         };
-        account.unfreeze_if_cured(self.today, cured_by);
+        account.unfreeze_if_cured(cured_by);
         if !account.entries.is_empty() {
             credit::store::save_lines(connection, std::slice::from_ref(&account.line), &account.entries).await?;
             let told = credit::change::lines_changed(&self.product.terms.funder, &account.line, &account.entries);

@@ -210,7 +210,7 @@ impl LineAccount {
             day: money.today,
             at: money.at,
         };
-        self.unfreeze_if_cured(money.value_on, cured_by);
+        self.unfreeze_if_cured(cured_by);
         Repayment {
             repayment_id: money.repayment_id,
             line_id: self.line.line_id,
@@ -235,10 +235,12 @@ impl LineAccount {
         items.iter().filter(is_charged_off).map(|item| item.taken.receivable()).sum()
     }
 
+    /// Whether anything is left is asked of today, not of the day that money counts from: where that lies within grace, what has run
+    /// on other principal, which came late, is owed all the same. Nothing depends on when money was told of.
     fn close_paid_loans(&mut self, money: &Money) {
         for OpenLoan { loan, .. } in self.loans.iter_mut().filter(|open| open.touched) {
             let owes =
-                |open: &OpenInstallment| open.billed.loan_id == loan.loan_id && !open.owed_on(money.value_on).is_zero();
+                |open: &OpenInstallment| open.billed.loan_id == loan.loan_id && !open.owed_on(money.today).is_zero();
             if loan.status == LoanStatus::Open && loan.outstanding().is_zero() && !self.installments.iter().any(owes) {
                 loan.status = LoanStatus::Paid;
                 loan.closed_on = Some(money.today);
@@ -246,10 +248,10 @@ impl LineAccount {
         }
     }
 
-    /// Lifts the freeze for lateness as soon as nothing is late, counted from `value_on`; `note` names what has cured it.
+    /// Lifts the freeze for lateness as soon as nothing is late on the day of `note`, which names what has cured it.
     /// Other reasons for a freeze stay.
-    pub fn unfreeze_if_cured(&mut self, value_on: BusinessDay, note: Note) {
-        let late = |open: &OpenInstallment| open.billed.due_on() < note.day && !open.owed_on(value_on).is_zero();
+    pub fn unfreeze_if_cured(&mut self, note: Note) {
+        let late = |open: &OpenInstallment| open.billed.due_on() < note.day && !open.owed_on(note.day).is_zero();
         if !self.line.status.is_frozen_for(Freeze::Overdue) || self.installments.iter().any(late) {
             return;
         }
@@ -259,11 +261,11 @@ impl LineAccount {
         }
     }
 
-    /// Bills that this account's payments have settled in full, counted from `value_on`.
-    pub fn settled_bills(&self, value_on: BusinessDay) -> Vec<(LineId, BusinessDay)> {
+    /// Bills that this account's payments have settled in full, penalty until `today` included.
+    pub fn settled_bills(&self, today: BusinessDay) -> Vec<(LineId, BusinessDay)> {
         let mut settled = Vec::new();
         for bill in self.installments.chunk_by(|one, next| one.billed.due_on() == next.billed.due_on()) {
-            let owes = bill.iter().any(|open| !open.owed_on(value_on).is_zero());
+            let owes = bill.iter().any(|open| !open.owed_on(today).is_zero());
             if !owes && bill.iter().any(|open| open.touched) {
                 settled.push((self.line.line_id, bill[0].billed.due_on()));
             }

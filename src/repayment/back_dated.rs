@@ -260,13 +260,19 @@ pub(super) fn add(items: &mut Vec<RepaymentItem>, item: RepaymentItem) {
 
 #[cfg(test)]
 mod tests {
+    use std::sync::Arc;
+
     use chrono::DateTime;
 
+    use super::super::account::Source;
     use super::*;
     use crate::base::Rate;
-    use crate::base::id::{LineId, ProductId};
+    use crate::base::id::{FunderId, LineId, ProductId, RepaymentId};
+    use crate::credit::line::tests::line;
+    use crate::credit::{Freeze, Freezes, LineStatus};
     use crate::overdue::OverdueSpan;
     use crate::product::terms::{PenaltyRate, PenaltyTerms};
+    use crate::product::{ProductVersion, file};
 
     fn day(text: &str) -> BusinessDay {
         text.parse().unwrap()
@@ -388,5 +394,40 @@ mod tests {
         let mut unpaid = Unpaid::since(day("2026-01-12"), (&billed, &rule), &paid);
         let from = rule.runs_until(billed.due_on(), day("2026-01-12"));
         assert_eq!(unpaid.count_as_paid(Fen::new(100_000), from), 700_000);
+    }
+
+    /// As [`paid_at_last`] after three days of grace, at 0.001 a day: 40,000 fen of principal came on the 16th, and no penalty.
+    fn paid_late_in_part() -> LineAccount {
+        let mut terms = file::parse(file::SHIPPED[0]).unwrap();
+        terms.penalty.rate = PenaltyRate::Daily("0.001".parse().unwrap());
+        let mut billed = paid_at_last();
+        billed.paid.principal = Fen::new(40_000);
+        (billed.span.fen_days, billed.span.fen_days_to) = (600_000, Some(day("2026-01-16")));
+        let funder_id = FunderId::mint(DateTime::UNIX_EPOCH);
+        let product = ProductVersion { product_id: billed.product_id, version: 1, funder_id, terms };
+        let frozen = LineStatus::Frozen(Freezes::of(Freeze::Overdue));
+        let mut account = LineAccount::new(line(frozen, 60_000));
+        account.since.paid = vec![paid_on(&billed, "2026-01-16", 40_000)];
+        account.installments = vec![OpenInstallment::new(billed, Arc::new(product))];
+        account
+    }
+
+    #[test]
+    fn what_ran_on_principal_that_came_late_is_owed_though_the_rest_was_there_within_grace() {
+        let today = day("2026-01-20");
+        let told_late = |fen| {
+            let mut account = paid_late_in_part();
+            let at = DateTime::UNIX_EPOCH;
+            let source = Source::Transfer { bank_reference: "B1".into(), operator: "Li".into() };
+            let (repayment_id, amount, value_on) = (RepaymentId::mint(at), Fen::new(fen), day("2026-01-12"));
+            let excess = account.receive(Money { repayment_id, source, amount, value_on, today, at }).excess;
+            let is_settled = !account.settled_bills(today).is_empty();
+            let is_frozen = account.line.status.is_frozen_for(Freeze::Overdue);
+            (account.owed_in_all(today), is_settled, is_frozen, excess)
+        };
+        // 40,000 × 6 days × 0.001.
+        assert_eq!(told_late(60_000), (Fen::new(240), false, true, Fen::ZERO));
+        // What is left over was there for those 40,000.
+        assert_eq!(told_late(100_000), (Fen::ZERO, true, false, Fen::new(40_000)));
     }
 }

@@ -121,7 +121,6 @@ impl Batch {
 
     /// Allocates money for a line; `card_id` is where an excess goes back to.
     pub fn receive(&mut self, line_id: LineId, money: Money, card_id: Option<CardId>) -> anyhow::Result<Repayment> {
-        let value_on = money.value_on;
         let account = self.accounts.get_mut(&line_id).with_context(|| format!("{line_id} does not exist"))?;
         let entries_before = account.entries.len();
         let repayment = account.receive(money);
@@ -130,7 +129,7 @@ impl Batch {
             self.messages.extend(repayment.messages(partner));
             self.messages.extend(lines_changed(partner, &account.line, &account.entries[entries_before..]));
         }
-        self.note(line_id, value_on, &repayment, card_id)?;
+        self.note(line_id, &repayment, card_id)?;
         Ok(repayment)
     }
 
@@ -146,26 +145,19 @@ impl Batch {
         let line_id = payoff.loan.line_id;
         let product = app.catalogue.get(connection, payoff.loan.product_id, payoff.loan.product_version).await?;
         let account = self.accounts.get_mut(&line_id).with_context(|| format!("{line_id} does not exist"))?;
-        let value_on = money.value_on;
         let entries_before = account.entries.len();
         let (repayment, done) = account.receive_payoff(money, payoff, &product);
         let partner = product.terms.funder.clone();
         self.messages.extend(repayment.messages(&partner));
         self.messages.extend(lines_changed(&partner, &account.line, &account.entries[entries_before..]));
         self.payoffs.push(PaidOff { line_id, loan_id: payoff.loan.loan_id, done, partner });
-        self.note(line_id, value_on, &repayment, card_id)?;
+        self.note(line_id, &repayment, card_id)?;
         Ok(repayment)
     }
 
-    fn note(
-        &mut self,
-        line_id: LineId,
-        value_on: BusinessDay,
-        repayment: &Repayment,
-        card_id: Option<CardId>,
-    ) -> anyhow::Result<()> {
+    fn note(&mut self, line_id: LineId, repayment: &Repayment, card_id: Option<CardId>) -> anyhow::Result<()> {
         let account = self.account(line_id)?;
-        let settled = account.settled_bills(value_on);
+        let settled = account.settled_bills(self.today);
         let borrower_id = account.line.borrower_id;
         self.settled_bills.extend(settled);
         if repayment.excess.is_positive() {

@@ -143,8 +143,8 @@ impl LateInstallment {
     }
 }
 
-/// Installments of paid bills that left penalty unpaid, as it stood on the day from which the settling money counted. Nothing runs on
-/// a bill that is paid.
+/// Installments of paid bills that left penalty unpaid, as it stood on the day on which they were settled. Nothing runs on a bill that
+/// is paid.
 ///
 /// # Errors
 /// Failures of the database, and a published product text that cannot be read.
@@ -157,9 +157,7 @@ pub async fn find_unpaid_penalty(connection: &mut PgConnection, identity: &'stat
     Ok(walk.findings)
 }
 
-/// By their keys, from the first after `after` on, each counted to the earliest day that what settled its bill can have counted from:
-/// money that a channel took counts from its order's day, which may lie within grace though other money came first, or before a fall
-/// of principal by a refund.
+/// By their keys, from the first after `after` on, each counted to the day on which its bill was settled.
 async fn list_paid_late(
     connection: &mut PgConnection,
     (line_id, loan_id, period): Key,
@@ -170,13 +168,7 @@ async fn list_paid_late(
                   i.penalty_paid_fen as "penalty_paid: Fen", 0::bigint as "unpaid!: Fen", i.fen_days,
                   i.fen_days_to as "fen_days_to: BusinessDay", l.product_id as "product_id: ProductId", l.product_version,
                   l.annual_rate as "annual_rate: Rate",
-                  coalesce((select least(b.paid_on, min(w.business_day))
-                            from repayment r
-                            join withholding w on w.line_id = r.line_id
-                             and w.withholding_id = case when r.source in ('withholding', 'channel_file')
-                                                         then r.source_reference::uuid end
-                            where r.line_id = b.line_id and r.business_day = b.paid_on),
-                           i.due_on) as "counted_to!: BusinessDay"
+                  coalesce(b.paid_on, i.due_on) as "counted_to!: BusinessDay"
            from bill b
            join bill_line i on i.line_id = b.line_id and i.due_on = b.due_on and i.origin = 'statement'
            join loan l on l.loan_id = i.loan_id and l.line_id = i.line_id

@@ -170,6 +170,6 @@ async fn a_bill_that_is_paid_but_for_its_penalty_is_found(pool: PgPool) {
     };
     assert_eq!(paid(500, "2026-03-02").await, []);
     assert_eq!(paid(499, "2026-03-02").await, [(500, 499)]);
-    // Money that counted from a day within grace owed none, whatever came before it.
+    // What is settled on a day of grace owes none.
     assert_eq!(paid(0, "2026-02-26").await, []);
 }

@@ -1,4 +1,5 @@
-//! The proof before publication: every plan, price and a grid of amounts and days are computed and must hold.
+//! The proof before publication: every plan, price and a grid of amounts and days are computed and must hold; so must whatever rounding
+//! makes of the amounts between.
 
 use std::fmt;
 
@@ -59,10 +60,12 @@ impl fmt::Display for ProofProblem {
 
 /// Problems after which the proof stops: the first few tell what is wrong.
 const PROBLEMS_MAX: usize = 20;
+/// Amounts that are computed one by one, in all, so that a proof stays short. Only a price so near its cap that a fen shows needs more.
+const BETWEEN_MAX: u64 = 20_000;
 
 /// Computes the whole grid. Either everything holds, or the problems are told.
 pub fn prove(terms: &Terms) -> Result<Proof, Vec<ProofProblem>> {
-    let mut prover = Prover { terms, schedules: 0, problems: Vec::new() };
+    let mut prover = Prover { terms, schedules: 0, between: 0, problems: Vec::new() };
     let mut plans = Vec::new();
     for plan in &terms.plans {
         for periods in &plan.periods {
@@ -90,6 +93,8 @@ pub fn prove(terms: &Terms) -> Result<Proof, Vec<ProofProblem>> {
 struct Prover<'t> {
     terms: &'t Terms,
     schedules: u64,
+    /// Amounts between those of the grid that were computed.
+    between: u64,
     problems: Vec<ProofProblem>,
 }
 
@@ -134,23 +139,45 @@ impl<'t> Prover<'t> {
                 self.prove_case(plan, &mut proof, case);
             }
         }
+        for least in cases_of(self.terms, plan, &[self.terms.purchase.amount_min_fen]) {
+            self.prove_between(plan, &mut proof, least);
+        }
         proof
+    }
+
+    /// Computes every amount from the least one on until there is room for rounding, which weighs less in any greater amount.
+    fn prove_between(&mut self, plan: &Plan, proof: &mut PlanProof, least: Case<'t>) {
+        let mut case = least;
+        while self.problems.is_empty()
+            && case.amount <= self.terms.purchase.amount_max_fen
+            && !has_room_for_rounding(self.terms, proof.periods, case)
+        {
+            if self.between == BETWEEN_MAX {
+                let (least, cap) = (case.amount.get(), self.terms.apr_cap);
+                let reason = format!(
+                    "costs so near the cap of {cap} that a fen more in each payment of {least} fen is above it"
+                );
+                return self.report(proof.periods, case, reason);
+            }
+            self.between += 1;
+            self.prove_case(plan, proof, case);
+            case.amount += Fen::new(1);
+        }
     }
 
     fn prove_case(&mut self, plan: &Plan, proof: &mut PlanProof, case: Case<'t>) {
         self.schedules += 1;
         let periods = proof.periods;
-        let Case { grade, amount, start_on, line } = case;
-        let LineDays { statement_day, due_day, is_of_another } = line;
-        let request = QuoteRequest { grade, periods, amount, business_day: start_on, statement_day, due_day };
-        let checked = quote(self.terms, &request).map_err(|refusal| refusal.to_string()).and_then(|quote| {
-            check_sums(&quote.schedule, amount, periods)?;
-            // The interest of a first period that long may be more than the payment, and the last one smaller by what that was.
-            if !is_of_another {
-                check_last_row(plan, &quote.gross_schedule())?;
-            }
-            check_cap(self.terms, &quote).map(|price| (quote, price))
-        });
+        let (amount, is_of_another) = (case.amount, case.line.is_of_another);
+        let checked =
+            quote(self.terms, &case.request(periods)).map_err(|refusal| refusal.to_string()).and_then(|quote| {
+                check_sums(&quote.schedule, amount, periods)?;
+                // The interest of a first period that long may be more than the payment, and the last one smaller by what that was.
+                if !is_of_another {
+                    check_last_row(plan, &quote.gross_schedule())?;
+                }
+                check_cap(self.terms, &quote).map(|price| (quote, price))
+            });
         match checked {
             Ok((quote, price)) => {
                 proof.apr_nominal_max = proof.apr_nominal_max.max(price.nominal);
@@ -161,16 +188,27 @@ impl<'t> Prover<'t> {
                     if is_of_another { 0 } else { last_row_difference(&quote.gross_schedule()).get().abs() };
                 proof.last_row_difference_fen = proof.last_row_difference_fen.max(difference);
             }
-            Err(mut reason) => {
-                if is_of_another {
-                    let (statement, due) = (statement_day.get(), due_day.get());
-                    let line = format!("a line with statement day {statement} and due day {due}");
-                    reason.push_str(&format!(", on {line}, as another product of the funder may open it"));
-                }
-                let grade = grade.to_owned();
-                self.problems.push(ProofProblem { periods, grade, amount_fen: amount.get(), start_on, reason });
-            }
+            Err(reason) => self.report(periods, case, reason),
         }
+    }
+
+    fn report(&mut self, periods: u16, case: Case<'t>, mut reason: String) {
+        let Case { grade, amount, start_on, line } = case;
+        if line.is_of_another {
+            let (statement, due) = (line.statement_day.get(), line.due_day.get());
+            let line = format!("a line with statement day {statement} and due day {due}");
+            reason.push_str(&format!(", on {line}, as another product of the funder may open it"));
+        }
+        let grade = grade.to_owned();
+        self.problems.push(ProofProblem { periods, grade, amount_fen: amount.get(), start_on, reason });
+    }
+}
+
+impl<'t> Case<'t> {
+    fn request(&self, periods: u16) -> QuoteRequest<'t> {
+        let Case { grade, amount, start_on, line } = *self;
+        let LineDays { statement_day, due_day, .. } = line;
+        QuoteRequest { grade, periods, amount, business_day: start_on, statement_day, due_day }
     }
 }
 
@@ -211,6 +249,14 @@ fn check_cap(terms: &Terms, quote: &Quote) -> Result<Price, String> {
     Err(format!("costs {nominal} nominal, {effective} effective a year, above the cap of {}", terms.apr_cap))
 }
 
+/// Whether the cap holds with a fen more in each payment. Rounding an interest or fee changes one by half a fen: where all were rounded
+/// down here, all of a greater amount may be rounded up.
+fn has_room_for_rounding(terms: &Terms, periods: u16, case: Case<'_>) -> bool {
+    let Ok(quote) = quote(terms, &case.request(periods)) else { return false };
+    let payments: Vec<Fen> = quote.schedule.installments.iter().map(|row| row.total() + Fen::new(1)).collect();
+    Price::of_payments(case.amount, &payments).is_some_and(|price| price.is_within(terms.apr_cap))
+}
+
 /// The last payment may differ from the others only by what rounding explains.
 ///
 /// A level payment is off by at most half a fen and each interest by another half; both grow with the interest of the
@@ -249,9 +295,14 @@ fn last_row_reason(plan: &Plan) -> &'static str {
 
 /// The grid of a plan in one of its numbers of periods.
 fn cases<'t>(terms: &'t Terms, plan: &Plan, periods: u16) -> Vec<Case<'t>> {
+    cases_of(terms, plan, &amounts(terms, plan.method, periods))
+}
+
+/// These amounts for every line, day and grade of the grid.
+fn cases_of<'t>(terms: &'t Terms, plan: &Plan, amounts: &[Fen]) -> Vec<Case<'t>> {
     let mut cases = Vec::new();
     for line in lines(terms, plan) {
-        for amount in amounts(terms, plan.method, periods) {
+        for amount in amounts.iter().copied() {
             for start_on in start_days(terms, plan, line) {
                 let grades = terms.purchase.grades.iter();
                 cases.extend(grades.map(|grade| Case { grade, amount, start_on, line }));

@@ -178,6 +178,23 @@ fn a_plan_that_breaks_its_cap_is_not_published() {
 }
 
 #[test]
+fn an_amount_between_those_of_the_grid_breaks_the_cap_as_any_other() {
+    // All of the grid cost less than 23.7 % a year, 10.00 to 10.19 yuan among them; 10.42 cost 24.04 %.
+    let sold = "periods = [2, 3, 4, 5, 6, 7, 8, 9, 10, 11, 12, 13, 14, 15, 16, 17, 18, 19, 20, 21, 22, 23, 24]";
+    let dear = text("standard").replace(sold, "periods = [6]").replace("E = 0.180", "E = 0.2131");
+    match product::check(&dear) {
+        Err(ProductRefusal::Unproven(problems)) => {
+            let told = problems[0].to_string();
+            assert!(told.starts_with("1042 fen in 6 periods, grade E"), "{told}");
+            assert!(told.contains("above the cap of 0.24"), "{told}");
+        }
+        other => panic!("expected a refusal, found {other:?}"),
+    }
+    // A fen is too little of 100 yuan to matter.
+    assert!(product::check(&dear.replace("amount_min_fen = 1_000", "amount_min_fen = 10_000")).is_ok());
+}
+
+#[test]
 fn a_fee_on_principal_that_has_run_out_is_not_published() {
     // 20 fen in 12 parts are 2 in each of the first ten; 0.75 % of them twelve times are 2, of which the borrower pays half in the last.
     let smallest = text("merchant-subsidy").replace("amount_min_fen = 10_000", "amount_min_fen = 1");

@@ -21,9 +21,12 @@ use crate::{business_day, notice};
 
 /// Calls to channels at once: while one batch is posted the next is under way.
 const WORKERS: usize = 3;
-/// Orders in one call: fewer than a channel takes, so that a few hundred orders are work for all workers and not for one.
-const ORDERS_AT_ONCE: usize = 150;
-const _: () = assert!(ORDERS_AT_ONCE <= channels::ORDERS_MAX);
+/// Orders in one call at the least, if there are as many: fewer than a channel takes, so that a few hundred orders are work for all
+/// workers and not for one.
+const ORDERS_MIN: usize = 150;
+const _: () = assert!(ORDERS_MIN <= channels::ORDERS_MAX);
+/// Calls that each worker makes where more orders wait: what one costs besides its orders is shared by more of them.
+const CALLS_EACH: usize = 2;
 /// How long after orders were marked as sent the last of them may be: a batch is halved, call by call, where the channel does not take
 /// it as it is. What is left then is not sent at all.
 const SEND_WITHIN: TimeDelta = TimeDelta::minutes(1);
@@ -38,30 +41,43 @@ const QUERIES_BEFORE_NOTICE: i16 = 14;
 /// that is committed, before the channel is called.
 pub async fn submit_withholdings(app: &App) -> anyhow::Result<Posted> {
     let mut posted = Posted::default();
+    let counted_max = (WORKERS * CALLS_EACH * channels::ORDERS_MAX) as i64;
+    let waiting = queue_store::count_to_submit(&mut *app.pool.acquire().await?, app.clock.now(), counted_max).await?;
     // Mostly there is nothing to send, and one look tells.
-    if !queue_store::has_any_to_submit(&mut *app.pool.acquire().await?, app.clock.now()).await? {
+    if waiting == 0 {
         return Ok(posted);
     }
+    let at_once = orders_at_once(usize::try_from(waiting)?);
     // An order rerouted to the next channel is sent in the same run.
     for channel in ChannelName::ALL {
         // The other workers come where one call does not take all of it.
-        let first = claim(app, channel).await?;
-        let others = if first.seen < ORDERS_AT_ONCE { 0 } else { WORKERS - 1 };
+        let first = claim(app, channel, at_once).await?;
+        let others = if first.seen < at_once { 0 } else { WORKERS - 1 };
         let workers = std::iter::once(Some(first)).chain((0..others).map(|_| None));
-        for done in futures_util::future::join_all(workers.map(|first| submit_to(app, channel, first))).await {
+        let submitting = workers.map(|first| submit_to(app, (channel, at_once), first));
+        for done in futures_util::future::join_all(submitting).await {
             posted += done?;
         }
     }
     Ok(posted)
 }
 
+/// How many orders go into one call, where so many wait.
+fn orders_at_once(waiting: usize) -> usize {
+    waiting.div_ceil(WORKERS * CALLS_EACH).clamp(ORDERS_MIN, channels::ORDERS_MAX)
+}
+
 /// Sends what was claimed already, if anything was, and then what else there is.
-async fn submit_to(app: &App, channel: ChannelName, mut first: Option<Claimed>) -> anyhow::Result<Posted> {
+async fn submit_to(
+    app: &App,
+    (channel, at_once): (ChannelName, usize),
+    mut first: Option<Claimed>,
+) -> anyhow::Result<Posted> {
     let mut posted = Posted::default();
     loop {
         let claimed = match first.take() {
             Some(claimed) => claimed,
-            None => claim(app, channel).await?,
+            None => claim(app, channel, at_once).await?,
         };
         if claimed.seen == 0 {
             return Ok(posted);
@@ -86,10 +102,10 @@ struct Claimed {
 }
 
 /// Takes the next orders of a channel, brings the amounts of the timetable's to what is owed now, and marks them as sent.
-async fn claim(app: &App, channel: ChannelName) -> anyhow::Result<Claimed> {
+async fn claim(app: &App, channel: ChannelName, at_once: usize) -> anyhow::Result<Claimed> {
     let now = app.clock.now();
     let mut transaction = database::begin(&app.pool).await?;
-    let claimed = queue_store::claim_created(&mut transaction, channel.stored(), now, ORDERS_AT_ONCE as i64).await?;
+    let claimed = queue_store::claim_created(&mut transaction, channel.stored(), now, at_once as i64).await?;
     if claimed.is_empty() {
         return Ok(Claimed { at: now, seen: 0, orders: Vec::new(), line_ids: HashMap::new() });
     }
@@ -258,6 +274,11 @@ pub async fn retry_withholdings(app: &App) -> anyhow::Result<u64> {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn a_call_holds_more_orders_where_more_of_them_wait() {
+        assert_eq!([1, 900, 1_800, 2_999, 100_000].map(orders_at_once), [150, 150, 300, 500, 500]);
+    }
 
     #[test]
     fn questions_double_their_distance_up_to_an_hour() {

@@ -95,11 +95,13 @@ pub async fn load_due_lines(
     .await
 }
 
-/// Whether any order's time has come to be sent, on whichever channel.
-pub async fn has_any_to_submit(connection: &mut PgConnection, now: DateTime<Utc>) -> sqlx::Result<bool> {
+/// How many orders' time has come to be sent, on whichever channel; counted up to `counted_max`.
+pub async fn count_to_submit(connection: &mut PgConnection, now: DateTime<Utc>, counted_max: i64) -> sqlx::Result<i64> {
     sqlx::query_scalar!(
-        r#"select exists (select from withholding where status = 'created' and submit_at <= $1) as "has_any!""#,
-        now
+        r#"select count(*) as "count!"
+           from (select 1 as one from withholding where status = 'created' and submit_at <= $1 limit $2) waiting"#,
+        now,
+        counted_max
     )
     .fetch_one(connection)
     .await

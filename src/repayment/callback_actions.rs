@@ -2,6 +2,7 @@
 
 use super::result_actions::{ChannelResult, Posted, post_results};
 use super::store;
+use super::withholding::Step;
 use crate::app::App;
 use crate::error::{Fault, Outcome, Refusal};
 use crate::partner::withholding::{ChannelName, Heard};
@@ -45,6 +46,10 @@ pub async fn hear(app: &App, channel: ChannelName, heard: Heard) -> Outcome<Post
     }
     // That a channel has no such order is believed only when it is asked, late enough.
     let answer = heard.answer.unless_absent();
+    // A channel calls back late or twice what it has said by then: nobody waits for such a line, and nothing is locked for it.
+    if !order.is_pending() && order.receive(&answer) == Step::AlreadyApplied {
+        return Ok(Posted { already_applied: 1, ..Posted::default() });
+    }
     let result = ChannelResult { withholding_id: order.withholding_id, line_id: order.line_id, answer };
     Ok(post_results(app, &[result]).await?)
 }

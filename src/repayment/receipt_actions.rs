@@ -62,6 +62,10 @@ impl Batch {
 
     /// Loads what money for these lines may touch: open installments with their terms, and their loans.
     pub async fn load(&mut self, connection: &mut PgConnection, app: &App, line_ids: &[Uuid]) -> anyhow::Result<()> {
+        // Failures alone touch none.
+        if line_ids.is_empty() {
+            return Ok(());
+        }
         let installments = bill::store::load_open_installments(&mut *connection, line_ids).await?;
         let mut loan_ids: Vec<LoanId> = installments.iter().map(|billed| billed.loan_id).collect();
         loan_ids.sort_unstable();

@@ -5,7 +5,7 @@ use fenqi::base::Fen;
 use fenqi::base::id::{CardId, WithholdingId};
 use fenqi::error::Fault;
 use fenqi::jobs::{JobKind, dispatch};
-use fenqi::partner::withholding::{Answer, ChannelFailure};
+use fenqi::partner::withholding::{Answer, ChannelFailure, ChannelName, Heard};
 use fenqi::repayment::jobs::{query_unknowns, retry_withholdings, submit_withholdings};
 use fenqi::repayment::{self, ChannelResult, PayoffOrder, RepayRefusal, RepayRequest, Transfer};
 use fenqi::sandbox::{self, Matcher, Scripted};
@@ -236,6 +236,23 @@ async fn an_answer_counts_once_however_often_and_wherever_it_comes(pool: PgPool)
     assert_eq!(repayment::post_results(&book.app, &[opposite]).await.unwrap().contradicted, 1);
     let breaks = book.words("select kind from reconciliation_break where $1::uuid is not null").await;
     assert_eq!(breaks, ["we_succeeded_they_failed"]);
+    book.assert_whole().await;
+}
+
+#[sqlx::test(migrator = "fenqi::MIGRATOR")]
+async fn a_callback_that_says_what_is_known_waits_for_nobody(pool: PgPool) {
+    let book = due(pool, vec![]).await;
+    assert_eq!(submit_withholdings(&book.app).await.unwrap().succeeded, 1);
+    let mut somebody = fenqi::database::begin(&book.app.pool).await.unwrap();
+    let held = "select 1 from credit_line where line_id = $1 for update";
+    sqlx::query(held).bind(book.line_id.uuid()).execute(&mut *somebody).await.unwrap();
+    let amount = Fen::new(103_600);
+    let result = result_of(&book, Answer::Succeeded { collected: amount, reference: "T1".into() }).await;
+    let (merchant_id, withholding_id, answer) = (sandbox::PLATFORM.to_owned(), result.withholding_id, result.answer);
+    let heard = Heard { merchant_id, withholding_id, amount, answer };
+    let posted = repayment::hear(&book.app, ChannelName::Alpha, heard).await.unwrap();
+    assert_eq!(posted, repayment::Posted { already_applied: 1, ..repayment::Posted::default() });
+    somebody.rollback().await.unwrap();
     book.assert_whole().await;
 }
 

@@ -1,8 +1,11 @@
 //! Makes a day's files, makes them again to compare, and hands them out.
 
+use std::sync::Arc;
+
 use anyhow::{Context, ensure};
 use chrono::{DateTime, Utc};
-use futures_util::StreamExt;
+use futures_util::TryStreamExt;
+use futures_util::future::join_all;
 use serde_json::json;
 use sha2::{Digest, Sha256};
 use sqlx::PgConnection;
@@ -34,6 +37,8 @@ pub enum Making {
 /// After so many rows what is made is committed. Small tables share a transaction, which most days consist of; of a large one a
 /// crash loses little.
 const ROWS_COMMITTED: i64 = 20_000;
+/// Rows that are packed at once: enough that to hand them to other threads costs nothing beside it.
+const ROWS_PACKED: usize = 1_000;
 /// Bytes that wait for one statement at the most, but for the piece that passes it.
 const WAITING_BYTES_MAX: usize = 1024 * 1024;
 
@@ -181,20 +186,24 @@ struct Growing {
     chunks: i32,
 }
 
-async fn write_rows<R: Row>(mut rows: Rows<'_, R>, mut keep: Keep<'_, '_>) -> anyhow::Result<Vec<MadeFile>> {
+async fn write_rows<R: Row>(rows: Rows<'_, R>, mut keep: Keep<'_, '_>) -> anyhow::Result<Vec<MadeFile>> {
     let mut growing = Vec::new();
     for form in Form::ALL {
         let name = FileName { table: R::TABLE, form }.to_string();
         growing.push(Growing { name, writer: FileWriter::new::<R>(form)?, chunks: 0 });
     }
     let (mut sums, mut count) = (Sums::default(), 0);
-    while let Some(row) = rows.next().await {
-        let row = row?;
-        row.add_to(&mut sums);
-        count += 1;
+    let mut batches = rows.try_chunks(ROWS_PACKED);
+    let mut batch = batches.try_next().await.map_err(|broken| broken.1)?;
+    while let Some(rows) = batch {
+        rows.iter().for_each(|row| row.add_to(&mut sums));
+        count += rows.len() as i64;
+        // The next rows come while these are packed.
+        let (packed, next) = tokio::join!(pack(growing, rows), batches.try_next());
+        growing = packed?;
+        batch = next.map_err(|broken| broken.1)?;
         for file in &mut growing {
-            file.writer.write(&row)?;
-            if let Some(chunk) = file.writer.next_chunk() {
+            while let Some(chunk) = file.writer.next_chunk() {
                 keep.put(&file.name, &mut file.chunks, chunk).await?;
             }
         }
@@ -208,6 +217,26 @@ async fn write_rows<R: Row>(mut rows: Rows<'_, R>, mut keep: Keep<'_, '_>) -> an
         files.push(MadeFile::new(name, R::TABLE.name(), count, digests, &sums));
     }
     Ok(files)
+}
+
+/// Writes rows to every form at once, each on a thread of its own. To pack them is most of what a file costs, and takes a core for as
+/// long as it lasts: not one of those on which requests are answered.
+async fn pack<R: Row>(growing: Vec<Growing>, rows: Vec<R>) -> anyhow::Result<Vec<Growing>> {
+    let rows = Arc::new(rows);
+    let packing = growing.into_iter().map(|mut file| {
+        let rows = rows.clone();
+        tokio::task::spawn_blocking(move || {
+            for row in rows.iter() {
+                file.writer.write(row)?;
+            }
+            anyhow::Ok(file)
+        })
+    });
+    let mut packed = Vec::with_capacity(Form::ALL.len());
+    for file in join_all(packing).await {
+        packed.push(file??);
+    }
+    Ok(packed)
 }
 
 /// Foots, writes and signs the manifest; false where that was done before.

@@ -35,7 +35,7 @@ impl Sums {
 }
 
 /// A row of a file.
-pub trait Row: Serialize + Send {
+pub trait Row: Serialize + Send + Sync + 'static {
     const TABLE: Table;
     const COLUMNS: &'static [&'static str];
     fn add_to(&self, sums: &mut Sums);

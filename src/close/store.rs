@@ -60,6 +60,8 @@ pub(super) async fn is_planned(connection: &mut PgConnection, day: BusinessDay, 
     Ok(first.fetch_optional(connection).await?.is_some())
 }
 
+/// Writes a step's control rows. Not waited for on disk: a crash of the database may forget them as long as no chunk of theirs is done,
+/// and then the step is planned anew; the commit of a chunk is waited for, came later, and takes them with it to disk.
 pub(super) async fn insert_chunks(
     connection: &mut PgConnection,
     day: BusinessDay,
@@ -69,7 +71,8 @@ pub(super) async fn insert_chunks(
     sqlx::query!(
         "insert into close_chunk (business_day, step, chunk_no, line_from, line_to)
          select $1, $2, chunk.number, chunk.line_from, chunk.line_to
-         from unnest($3::uuid[], $4::uuid[]) with ordinality as chunk(line_from, line_to, number)",
+         from unnest($3::uuid[], $4::uuid[]) with ordinality as chunk(line_from, line_to, number),
+              (select set_config('synchronous_commit', 'off', true)) as quick",
         day.date(),
         step.name(),
         &ranges.iter().map(|range| range.from).collect::<Vec<Uuid>>(),

@@ -27,6 +27,8 @@ const ORDERS_MIN: usize = 150;
 const _: () = assert!(ORDERS_MIN <= channels::ORDERS_MAX);
 /// Calls that each worker makes where more orders wait: what one costs besides its orders is shared by more of them.
 const CALLS_EACH: usize = 2;
+/// Transactions at once that make orders; the database is the bottleneck, more would only queue.
+const MAKERS: usize = 2;
 /// How long after orders were marked as sent the last of them may be: a batch is halved, call by call, where the channel does not take
 /// it as it is. What is left then is not sent at all.
 const SEND_WITHIN: TimeDelta = TimeDelta::minutes(1);
@@ -251,17 +253,21 @@ fn distance(asked: i16) -> TimeDelta {
 /// Makes the orders that the timetable still asks for today, once their time of day has come: after a failure that passes, for
 /// what a payment by button or transfer has left, and where something else was being collected when the day began. Returns
 /// how many; they are sent by the next [`submit_withholdings`].
+///
+/// # Errors
+/// The first failure; what other makers made stays, and the next run makes the rest.
 pub async fn retry_withholdings(app: &App) -> anyhow::Result<u64> {
     let now = app.clock.now();
-    let mut transaction = database::begin(&app.pool).await?;
-    let today = business_day::store::today(&mut transaction).await?;
-    let timetable = Timetable::load(&mut transaction, app, today).await?;
-    let lines = queue_store::load_due_lines(&mut transaction, &timetable.due_days, AccountRange::ALL).await?;
+    let mut connection = app.pool.acquire().await?;
+    let today = business_day::store::today(&mut connection).await?;
+    let timetable = Timetable::load(&mut connection, app, today).await?;
+    let lines = queue_store::load_due_lines(&mut connection, &timetable.due_days, AccountRange::ALL).await?;
     if lines.is_empty() {
         return Ok(0);
     }
     let line_ids: Vec<Uuid> = lines.iter().map(|line| line.line_id.uuid()).collect();
-    let last = queue_store::load_last_attempts(&mut transaction, today, &line_ids).await?;
+    let last = queue_store::load_last_attempts(&mut connection, today, &line_ids).await?;
+    drop(connection);
     let mut candidates = Vec::new();
     for line in &lines {
         let Some(product) = timetable.product(line) else { continue };
@@ -269,7 +275,22 @@ pub async fn retry_withholdings(app: &App) -> anyhow::Result<u64> {
         let next = next_attempt(last.get(&line.line_id).copied(), &times, now);
         candidates.extend(next.map(|next| Candidate::new(line, product, next)));
     }
-    let created = create_due_orders(&mut transaction, app, &candidates, today).await?;
+    let share = candidates.len().div_ceil(MAKERS).max(ORDERS_MIN);
+    let mut making = Vec::with_capacity(MAKERS);
+    for share in candidates.chunks(share) {
+        making.push(make_due_orders(app, share, today));
+    }
+    let mut orders = 0;
+    for made in futures_util::future::join_all(making).await {
+        orders += made?;
+    }
+    Ok(orders)
+}
+
+/// One maker's share, in a transaction of its own; the lines stand in order, so that two runs never wait for each other in a circle.
+async fn make_due_orders(app: &App, candidates: &[Candidate], day: BusinessDay) -> anyhow::Result<u64> {
+    let mut transaction = database::begin(&app.pool).await?;
+    let created = create_due_orders(&mut transaction, app, candidates, day).await?;
     transaction.commit().await?;
     Ok(created.orders)
 }

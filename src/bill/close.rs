@@ -14,9 +14,16 @@ fn statement_days(day: BusinessDay) -> Vec<i16> {
     if day.is_month_end() { (own..=31).collect() } else { vec![own] }
 }
 
-/// Cuts the lines to be billed into ranges of about `chunk_rows` loans each.
+/// Loans that are worth another worker's way.
+const LOANS_MIN: i64 = 1_000;
+
+/// Cuts the lines to be billed into ranges of about `chunk_rows` loans each, or of half of them where they are fewer than two such
+/// chunks.
 pub async fn plan(connection: &mut PgConnection, day: BusinessDay, chunk_rows: i64) -> sqlx::Result<Vec<AccountRange>> {
-    let starts = store::cut_agenda(connection, &statement_days(day), chunk_rows).await?;
+    let days = statement_days(day);
+    let loans = store::count_agenda(connection, &days, chunk_rows.saturating_mul(2)).await?;
+    let half = ((loans + 1) / 2).max(LOANS_MIN);
+    let starts = store::cut_agenda(connection, &days, chunk_rows.min(half)).await?;
     Ok(AccountRange::cut_at(&starts))
 }
 

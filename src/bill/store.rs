@@ -42,6 +42,22 @@ pub async fn cut_agenda(
     .await
 }
 
+/// How many open loans of these days of month there are; counted up to `counted_max`.
+pub async fn count_agenda(
+    connection: &mut PgConnection,
+    statement_days: &[i16],
+    counted_max: i64,
+) -> sqlx::Result<i64> {
+    sqlx::query_scalar!(
+        r#"select count(*) as "count!"
+           from (select 1 as one from loan where status = 'open' and statement_day = any($1) limit $2) agenda"#,
+        statement_days,
+        counted_max
+    )
+    .fetch_one(connection)
+    .await
+}
+
 /// The one statement that cuts a range's statements; `$if_there` says what becomes of rows that are there already.
 ///
 /// Period k is the k-th statement day from the loan's first. A row that asks for nothing is not billed. Bills are made of

@@ -15,9 +15,13 @@ use crate::partner::withholding::ChannelName;
 /// workers but one idle.
 const LOANS_PER_ORDER: i64 = 3;
 
-/// Cuts the lines with open bills that are due by tomorrow into ranges of as much work as about `chunk_rows` loans that are billed.
+/// Bills that are worth another worker's way.
+const BILLS_MIN: i64 = 500;
+
+/// Cuts the lines with open bills that are due by tomorrow into ranges of as much work as about `chunk_rows` loans that are billed, or
+/// of half of them.
 pub async fn plan(connection: &mut PgConnection, day: BusinessDay, chunk_rows: i64) -> sqlx::Result<Vec<AccountRange>> {
-    let starts = queue_store::cut_due(connection, day.next(), chunk_rows / LOANS_PER_ORDER).await?;
+    let starts = queue_store::cut_due(connection, day.next(), (BILLS_MIN, chunk_rows / LOANS_PER_ORDER)).await?;
     Ok(AccountRange::cut_at(&starts))
 }
 

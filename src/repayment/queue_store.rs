@@ -51,16 +51,22 @@ pub struct OpenQuestion {
     pub queries: i16,
 }
 
-/// The first line of every chunk but the first, over the open bills that are due by a day.
-pub async fn cut_due(connection: &mut PgConnection, due_by: BusinessDay, chunk_rows: i64) -> sqlx::Result<Vec<Uuid>> {
+/// The first line of every chunk but the first, over the open bills that are due by a day: about `rows_max` to a chunk, or half of them
+/// where they are fewer than two such chunks, but no less than `rows_min`.
+pub async fn cut_due(
+    connection: &mut PgConnection,
+    due_by: BusinessDay,
+    (rows_min, rows_max): (i64, i64),
+) -> sqlx::Result<Vec<Uuid>> {
     sqlx::query_scalar!(
         "select distinct line_id from (
-             select line_id, row_number() over (order by line_id) as position
+             select line_id, row_number() over (order by line_id) as position, count(*) over () as bills
              from bill where status = 'open' and due_on <= $1) as due
-         where position > 1 and (position - 1) % $2 = 0
+         where position > 1 and (position - 1) % least($3::bigint, greatest((bills + 1) / 2, $2::bigint)) = 0
          order by line_id",
         due_by.date(),
-        chunk_rows.max(1)
+        rows_min,
+        rows_max.max(1)
     )
     .fetch_all(connection)
     .await

@@ -5,7 +5,8 @@ use sqlx::{AssertSqlSafe, PgConnection};
 /// Rows that were written, set aside in the order of their keys.
 pub(super) struct Written {
     pub rows: u64,
-    tables: Vec<String>,
+    /// Each table, and those of its columns that are written and not generated.
+    tables: Vec<(String, String)>,
 }
 
 /// The number of the next transaction: rows that are written from here on carry it or a later one.
@@ -16,16 +17,18 @@ pub(super) async fn next_transaction(connection: &mut PgConnection) -> sqlx::Res
         .await
 }
 
-/// Every table with the columns of its key; none is left out because somebody forgot to list it.
-async fn list_tables(connection: &mut PgConnection) -> sqlx::Result<Vec<(String, String)>> {
+/// Every table with the columns of its key, and all columns that are written; none is left out because somebody forgot to list it.
+async fn list_tables(connection: &mut PgConnection) -> sqlx::Result<Vec<(String, String, String)>> {
     sqlx::query_as(
-        "select t.relname::text, coalesce(string_agg(quote_ident(a.attname), ', ' order by k.place), '1')
+        "select t.relname::text, coalesce(string_agg(quote_ident(a.attname), ', ' order by k.place), '1'),
+                (select string_agg(quote_ident(w.attname), ', ' order by w.attnum) from pg_attribute w
+                 where w.attrelid = t.oid and w.attnum > 0 and not w.attisdropped and w.attgenerated = '')
          from pg_class t
          left join pg_constraint c on c.conrelid = t.oid and c.contype = 'p'
          left join lateral unnest(c.conkey) with ordinality as k(number, place) on true
          left join pg_attribute a on a.attrelid = t.oid and a.attnum = k.number
          where t.relkind = 'r' and t.relnamespace = 'public'::regnamespace and t.relname not like 'copy\\_of\\_%'
-         group by t.relname order by t.relname",
+         group by t.oid, t.relname order by t.relname",
     )
     .fetch_all(connection)
     .await
@@ -35,10 +38,10 @@ async fn list_tables(connection: &mut PgConnection) -> sqlx::Result<Vec<(String,
 /// kind, of the same shape and indexes as its own.
 pub(super) async fn set_aside(connection: &mut PgConnection, since: i64) -> sqlx::Result<Written> {
     let mut written = Written { rows: 0, tables: Vec::new() };
-    for (table, key) in list_tables(connection).await? {
+    for (table, key, columns) in list_tables(connection).await? {
         let aside = format!(
             r#"create temporary table "written_{table}" as
-               select * from "{table}" where xmin::text::bigint >= {since} order by {key}"#
+               select {columns} from "{table}" where xmin::text::bigint >= {since} order by {key}"#
         );
         sqlx::query(AssertSqlSafe(aside)).execute(&mut *connection).await?;
         let count = format!(r#"select count(*) from "written_{table}""#);
@@ -47,7 +50,7 @@ pub(super) async fn set_aside(connection: &mut PgConnection, since: i64) -> sqlx
             let copy = format!(r#"create table "copy_of_{table}" (like "{table}" including all)"#);
             sqlx::query(AssertSqlSafe(copy)).execute(&mut *connection).await?;
             written.rows += rows.unsigned_abs();
-            written.tables.push(table);
+            written.tables.push((table, columns));
         }
     }
     Ok(written)
@@ -56,8 +59,10 @@ pub(super) async fn set_aside(connection: &mut PgConnection, since: i64) -> sqlx
 /// Copies what was set aside by plain `insert … select` in key order on one connection; returns how many rows.
 pub(super) async fn copy(connection: &mut PgConnection, written: &Written) -> sqlx::Result<u64> {
     let mut rows = 0;
-    for table in &written.tables {
-        let copy = format!(r#"insert into "copy_of_{table}" overriding system value select * from "written_{table}""#);
+    for (table, columns) in &written.tables {
+        let copy = format!(
+            r#"insert into "copy_of_{table}" ({columns}) overriding system value select {columns} from "written_{table}""#
+        );
         rows += sqlx::query(AssertSqlSafe(copy)).execute(&mut *connection).await?.rows_affected();
     }
     Ok(rows)

@@ -263,7 +263,7 @@ pub async fn lock_open_spans(connection: &mut PgConnection, day: BusinessDay) ->
         r#"select funder_id as "funder_id: FunderId", product_id as "product_id: ProductId", charge as "charge: Charge",
                   from_on as "from_on: BusinessDay", to_on as "to_on: BusinessDay", amount_fen as "amount: Fen",
                   accrued_fen as "accrued: Fen"
-           from interest_span where accrued_fen <> amount_fen and from_on < $1
+           from interest_span where is_open and from_on < $1
            order by funder_id, product_id, charge, from_on, to_on for update"#,
         day.date()
     )

@@ -19,6 +19,10 @@ const ANY_DAY: BusinessDay = BusinessDay::new(NaiveDate::MAX);
 /// do, so that an id of ours, which is hexadecimal, holds none.
 pub fn hidden(text: &str) -> Option<String> {
     let bytes = text.as_bytes();
+    // Names of fields, words, amounts: most texts have too few digits for any of them.
+    if bytes.iter().filter(|byte| byte.is_ascii_digit()).count() < LENGTH_MIN {
+        return None;
+    }
     let mut hidden: Option<String> = None;
     let (mut copied, mut at) = (0, 0);
     while at < bytes.len() {

@@ -19,6 +19,8 @@ pub const CHUNK_BYTES: usize = 256 * 1024;
 const BUFFER_BYTES: usize = 64 * 1024;
 /// In a gzip header: no particular system.
 const UNKNOWN_SYSTEM: u8 = 255;
+/// About a row's length in CSV: each row is written by a writer of its own, whose buffer of the usual size would be cleared for each.
+const CSV_ROW_BYTES: usize = 512;
 
 /// How long a run of bytes is, and its hashes.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -145,7 +147,7 @@ impl FileWriter {
 
 /// Lines end in a line feed; the heading is written apart, so that a file without rows has one too.
 fn csv_lines(buffer: &mut Vec<u8>) -> csv::Writer<&mut Vec<u8>> {
-    csv::WriterBuilder::new().has_headers(false).from_writer(buffer)
+    csv::WriterBuilder::new().has_headers(false).buffer_capacity(CSV_ROW_BYTES).from_writer(buffer)
 }
 
 #[cfg(test)]

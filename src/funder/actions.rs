@@ -147,10 +147,6 @@ pub(super) async fn book_movement(
         Direction::Out => (reserve.withdraw(amount, occasion), posting::withdrawal(posted)),
     };
     store::save_reserve(&mut *connection, &reserve, &[entry.map_err(Fault::Refused)?]).await?;
-    if let Direction::Out = direction {
-        // What is leased may reach below a mark now that less is available: whoever crosses that is to have the reserve locked.
-        slice_store::lease(&mut *connection, funder_id, Fen::ZERO).await?;
-    }
     ledger::store::insert_postings(&mut *connection, &[posting]).await?;
     let partner = store::find_code(&mut *connection, funder_id).await?;
     let told = moved(partner, &reserve, (direction, amount, reference), (today, now));

@@ -56,6 +56,11 @@ impl Reserve {
         self.each_mark().find(|mark| *mark <= self.available).unwrap_or_default()
     }
 
+    /// What may be used without crossing a mark, or more than is available; negative in an advance.
+    pub fn above_next_mark(&self) -> Fen {
+        self.available - self.next_mark()
+    }
+
     /// The lowest mark that available is below.
     fn crossed_mark(&self) -> Option<Fen> {
         self.each_mark().take_while(|mark| self.available < *mark).min()
@@ -71,10 +76,18 @@ impl Reserve {
     /// The mark to tell the funder of on `today`; remembers that it was told.
     pub fn note_low_water(&mut self, today: BusinessDay) -> Option<Fen> {
         let tell = self.newly_crossed(today);
-        // A mark that available is above again is told again when it is crossed again.
         self.low_water_told = self.crossed_mark();
         self.low_water_noticed_on = self.low_water_told.map(|_| today);
         tell
+    }
+
+    /// Takes note that available may have risen: a mark that it is above again is told again when it is crossed again.
+    pub(super) fn forget_marks_below(&mut self) {
+        match self.crossed_mark() {
+            None => (self.low_water_told, self.low_water_noticed_on) = (None, None),
+            Some(mark) if self.low_water_told.is_some_and(|told| told < mark) => self.low_water_told = Some(mark),
+            Some(_) => {}
+        }
     }
 }
 
@@ -127,6 +140,21 @@ mod tests {
             Some(Fen::new(20)),
             "on the next day once, and the lowest"
         );
+    }
+
+    #[test]
+    fn a_mark_is_told_again_though_nobody_looked_while_available_was_above_it() {
+        let (mut reserve, today) = (reserve(100, 0), day("2026-03-02"));
+        reserve.set_marks(marks(&[80, 40])).unwrap();
+        reserve.hold(Fen::new(70), today).unwrap();
+        assert_eq!(reserve.note_low_water(today), Some(Fen::new(40)));
+        reserve.deposit(Fen::new(20), on("2026-03-02")).unwrap();
+        assert_eq!(reserve.newly_crossed(today), None, "it is still below the other one");
+        reserve.hold(Fen::new(20), today).unwrap();
+        assert_eq!(reserve.note_low_water(today), Some(Fen::new(40)));
+        reserve.release(Fen::new(50), on("2026-03-02"));
+        reserve.hold(Fen::new(10), today).unwrap();
+        assert_eq!(reserve.note_low_water(today), Some(Fen::new(80)));
     }
 
     #[test]

@@ -233,6 +233,7 @@ impl Reserve {
             self.advance_since = None;
             self.advance_overdue = false;
         }
+        self.forget_marks_below();
     }
 }
 

@@ -21,8 +21,7 @@ pub struct Slice {
 /// be worth it, so that who is refused is decided on the reserve itself. An advance is never leased, nor is what lies below a
 /// low-water mark that has not been crossed: whoever crosses it has the reserve locked, and sees it.
 pub fn share(reserve: &Reserve, amount: Fen) -> Option<Fen> {
-    let free = reserve.available - reserve.next_mark();
-    let share = Fen::new(free.get() / i64::from(SLICES));
+    let share = Fen::new(reserve.above_next_mark().get() / i64::from(SLICES));
     (amount.is_positive() && share.get() / BATCHES_MIN >= amount.get()).then_some(share)
 }
 

@@ -114,8 +114,8 @@ pub async fn find_reserve(connection: &mut PgConnection, funder_id: FunderId) ->
     .await
 }
 
-/// Writes back a reserve that this transaction locked, with its new journal rows, in one round trip. Where less is left available
-/// than is leased to slices, their leases end.
+/// Writes back a reserve that this transaction locked, with its new journal rows, in one round trip. Where more is leased to slices
+/// than is left above the next low-water mark, their leases end: whoever crosses a mark is to have the reserve locked.
 pub async fn save_reserve(
     connection: &mut PgConnection,
     reserve: &Reserve,
@@ -140,7 +140,7 @@ pub async fn save_reserve(
              returning funder_id),
          ended as (
              update reserve_slice set leased_fen = 0
-             where funder_id = $1 and $2 < (select sum(leased_fen) from reserve_slice where funder_id = $1))
+             where funder_id = $1 and $25::bigint < (select sum(leased_fen) from reserve_slice where funder_id = $1))
          insert into reserve_entry (funder_id, entry_no, kind, amount_fen, available_after_fen, held_after_fen,
                                     source, business_day, occurred_at)
          select saved.funder_id, e.entry_no, e.kind, e.amount, e.available, e.held, e.source, e.day, e.at
@@ -171,6 +171,7 @@ pub async fn save_reserve(
         reserve.low_water_version,
         &lower_marks,
         reserve.low_water_told.map(Fen::get),
+        reserve.above_next_mark().get(),
     )
     .execute(connection)
     .await?;

@@ -165,5 +165,12 @@ async fn a_funder_is_told_that_its_reserve_is_low_by_the_purchase_that_takes_it_
     let withdrawal = funder::actions::BankMovement { funder_id: town.funder_id, amount, reference };
     let _ = funder::withdraw(&town.app, withdrawal).await.unwrap();
     assert_eq!(town.fen(leased).await, 0);
+    // Nor after a deposit, which lifts what is left above marks that may be crossed again.
+    assert_eq!(authorised(&buy(&town, &authoriser, "h", &[1_000]).await), 1);
+    assert!(town.fen(leased).await > 0);
+    let (amount, reference) = (Fen::new(100_000), "D-2".to_owned());
+    let deposit = funder::actions::BankMovement { funder_id: town.funder_id, amount, reference };
+    let _ = funder::deposit(&town.app, deposit).await.unwrap();
+    assert_eq!(town.fen(leased).await, 0);
     town.assert_whole("below the low-water mark").await;
 }

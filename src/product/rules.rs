@@ -149,6 +149,12 @@ fn check_plan(plan: &Plan, path: &str, reader: &mut Reader<'_>) {
         let allowed = format!("0 for {method}, which has subsidy_share instead");
         reader.problem(&format!("{path}.subsidy_rate_per_period"), plan.subsidy_rate_per_period, allowed);
     }
+    let most = plan.periods.iter().copied().max().unwrap_or(0);
+    if plan.subsidy_rate_per_period.fraction() * Decimal::from(most) >= Decimal::ONE {
+        let found = format!("{} for {most} periods", plan.subsidy_rate_per_period);
+        let allowed = "less than 1 for all periods together, so that the merchant does not pay for what it sells";
+        reader.problem(&format!("{path}.subsidy_rate_per_period"), found, allowed);
+    }
 }
 
 /// Penalty multiples and interest to date stand on a contract rate a year, which some methods do not have.

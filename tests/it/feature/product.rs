@@ -121,6 +121,12 @@ fn each_rule_refuses_what_it_is_for() {
         ("standard", "\"15:00\"", "\"08:00\"", "withholding.times"),
         ("standard", "valid_from = 2024-01-01", "valid_from = \"soon\"", "valid_from"),
         ("interest-free", "subsidy_rate_per_period", "subsidy_share", "plan[0].subsidy_share"),
+        (
+            "interest-free",
+            "[3, 6, 12]\nmethod = \"interest_free\"\nsubsidy_rate_per_period = 0.005",
+            "[3, 50]\nmethod = \"interest_free\"\nsubsidy_rate_per_period = 0.02",
+            "plan[0].subsidy_rate_per_period",
+        ),
         ("merchant-subsidy", "\"current_period\"", "\"to_date\"", "early_payoff.interest"),
         ("merchant-subsidy", "[12, 24]", "[6, 24]", "plan[1].periods"),
         ("first-months-free", "free_periods = 1", "free_periods = 6", "plan[0].free_periods"),

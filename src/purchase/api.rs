@@ -95,7 +95,7 @@ pub struct NewRefund {
     params(("purchase_id" = PurchaseId, Path)),
     responses((status = 201, body = RefundView)), security(("signature" = ["refunds:write"])),
     extensions(("x-problems" = json!([
-        "purchase_was_voided", "before_cut_off", "payoff_in_progress", "refund_exceeds_purchase", "customer_erased"
+        "purchase_was_voided", "before_cut_off", "refund_exceeds_purchase", "customer_erased"
     ]))))]
 pub async fn refund_purchase(
     State(app): State<App>,

@@ -195,6 +195,9 @@ fn an_operation_lists_the_codes_that_it_can_answer_and_none_of_another_feature()
     }
     let unlisted: Vec<&str> = CODES.iter().map(|code| code.code).filter(|code| !tags.contains_key(*code)).collect();
     assert!(unlisted.is_empty(), "answered by no operation: {unlisted:?}");
+    // A refund goes through while its loan is being paid off: what is too much then goes back to the card.
+    let refunding = &document["paths"]["/api/v1/merchant/purchases/{purchase_id}/refunds"]["post"];
+    assert!(!listed(&document, refunding, "409").contains(&"payoff_in_progress".to_owned()));
     let closing = &document["paths"]["/api/v1/merchant/orders/{reference}/closure"]["post"];
     let mut conflicts = listed(&document, closing, "409");
     conflicts.sort();

@@ -320,6 +320,7 @@ pub(super) async fn record(
             Some(_) => {
                 let (decision, to) = (decision.overtaken(), ApplicationStatus::Refused);
                 rows.push(decision.row(to, None, now));
+                messages.extend(decision.message(to, today, now));
                 told.push(decision.notice(to, None, today, now));
                 applied.push(decision.applied(to, None));
             }

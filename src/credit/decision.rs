@@ -16,6 +16,7 @@ use crate::base::{BusinessDay, Fen};
 use crate::notice::Notice;
 use crate::outbox::Message;
 use crate::product::ProductVersion;
+use crate::product::terms::FunderDefault;
 
 /// What `decided_by` says where the risk partner did.
 pub const PARTNER: &str = "partner";
@@ -231,8 +232,11 @@ impl Decision {
                 body["default"] = json!(word.default.name());
                 "application_waiting"
             }
-            (_, Decider::Deadline) => {
-                body["decision"] = json!(word.default.name());
+            (verdict, Decider::Deadline) => {
+                // The product's default, or what became of it where another line had overtaken it.
+                let is_approved = matches!(verdict, Verdict::Approve { .. });
+                let decision = if is_approved { FunderDefault::Approve } else { FunderDefault::Refuse };
+                body["decision"] = json!(decision.name());
                 "application_defaulted"
             }
             (_, Decider::Hook(_) | Decider::LateHook | Decider::Person { .. } | Decider::Funder { .. }) => return None,

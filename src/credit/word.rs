@@ -83,10 +83,11 @@ fn hear_about_proposal(
     }
 }
 
-/// Whether the funder's decision on record is this one.
+/// Whether the funder's decision on record is this one. An approval that another line had overtaken was heard as well.
 fn is_same(application: &Application, said: &Said) -> bool {
     match said {
         Said::Refuse { code } => application.refusal.as_ref() == Some(code),
+        Said::Approve { .. } if application.refusal.as_deref() == Some(OwnReason::LineOpen.code()) => true,
         Said::Approve { grade, limit } => {
             let limit = limit.or(application.proposal.as_ref().map(|proposal| proposal.limit));
             application.status == ApplicationStatus::Approved

@@ -212,6 +212,34 @@ async fn a_person_or_a_late_hook_proposes_and_the_funder_decides(pool: PgPool) {
 }
 
 #[sqlx::test(migrator = "fenqi::MIGRATOR")]
+async fn an_approval_that_another_line_has_overtaken_is_heard_again_and_told_as_what_it_came_to(pool: PgPool) {
+    let place = Place::open(pool, "approve").await;
+    let text = format!("{STANDARD}\n[funder_word]\ndeadline_hours = 48\ndefault = \"approve\"\n");
+    let published = product::publish(&place.app, &text.replace("harbour-standard", "harbour-second")).await.unwrap();
+    let second = (published.product_id, published.version);
+    let apply_for_both = async |number| {
+        let (borrower_id, first) = place.apply(number).await;
+        let wish = ApplyRequest { idempotency_key: "second".into(), ..request(borrower_id, second, Some(steady())) };
+        (first, actions::apply(&place.app, wish).await.unwrap())
+    };
+    let approve = json!({ "decision": "approve", "reason": "x" });
+    let post = async |applied: &Applied, key: &str| place.funder.post(&decision_path(applied), key, &approve).await;
+
+    let (first, overtaken) = apply_for_both(1).await;
+    assert_eq!(post(&first, "k-1").await.ok()["status"], "approved");
+    let decided = post(&overtaken, "k-2").await.ok();
+    assert_eq!((&decided["status"], &decided["refusal"]), (&json!("refused"), &json!("line_open")));
+    assert_eq!(post(&overtaken, "k-3").await.ok(), decided, "the same under another key changes nothing");
+
+    let (first, unanswered) = apply_for_both(2).await;
+    assert_eq!(post(&first, "k-4").await.ok()["status"], "approved");
+    place.pass(49).await;
+    assert_eq!(place.find(&unanswered).await["refusal"], "line_open");
+    let told = place.messages("application_defaulted").await;
+    assert_eq!((told.len(), &told[0]["decision"]), (1, &json!("refuse")));
+}
+
+#[sqlx::test(migrator = "fenqi::MIGRATOR")]
 async fn another_funders_application_does_not_exist(pool: PgPool) {
     let place = Place::open(pool, "refuse").await;
     let (_, applied) = place.apply(1).await;

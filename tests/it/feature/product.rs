@@ -185,19 +185,27 @@ fn a_plan_that_breaks_its_cap_is_not_published() {
 
 #[test]
 fn an_amount_between_those_of_the_grid_breaks_the_cap_as_any_other() {
-    // All of the grid cost less than 23.7 % a year, 10.00 to 10.19 yuan among them; 10.42 cost 24.04 %.
     let sold = "periods = [2, 3, 4, 5, 6, 7, 8, 9, 10, 11, 12, 13, 14, 15, 16, 17, 18, 19, 20, 21, 22, 23, 24]";
-    let dear = text("standard").replace(sold, "periods = [6]").replace("E = 0.180", "E = 0.2131");
-    match product::check(&dear) {
-        Err(ProductRefusal::Unproven(problems)) => {
-            let told = problems[0].to_string();
-            assert!(told.starts_with("1042 fen in 6 periods, grade E"), "{told}");
-            assert!(told.contains("above the cap of 0.24"), "{told}");
-        }
+    let priced = |periods: &str, price: &str| {
+        let price = format!("E = {price}");
+        text("standard").replace(sold, &format!("periods = [{periods}]")).replace("E = 0.180", &price)
+    };
+    let refused_for = |terms: &str| match product::check(terms) {
+        Err(ProductRefusal::Unproven(problems)) => problems[0].to_string(),
         other => panic!("expected a refusal, found {other:?}"),
-    }
+    };
+    // All of the grid cost less than 23.7 % a year, 10.00 to 10.19 yuan among them; 10.42 cost 24.04 %.
+    let told = refused_for(&priced("6", "0.2131"));
+    assert!(told.starts_with("1042 fen in 6 periods, grade E"), "{told}");
+    assert!(told.contains("above the cap of 0.24"), "{told}");
     // A fen is too little of 100 yuan to matter.
-    assert!(product::check(&dear.replace("amount_min_fen = 1_000", "amount_min_fen = 10_000")).is_ok());
+    let greater = priced("6", "0.2131").replace("amount_min_fen = 1_000", "amount_min_fen = 10_000");
+    assert!(product::check(&greater).is_ok());
+    // A twelfth of 21.4 % of 10.38 yuan is 18.511 fen: 19 are 1.83 % a month and 24.3 % a year. Most amounts are cheaper.
+    let told = refused_for(&priced("1", "0.214"));
+    assert!(told.starts_with("1038 fen in 1 periods, grade E"), "{told}");
+    assert!(told.contains("0.24317310 effective a year, above the cap of 0.24"), "{told}");
+    assert!(product::check(&priced("1", "0.209")).is_ok());
 }
 
 #[test]

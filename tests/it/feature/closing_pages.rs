@@ -6,7 +6,7 @@ use fenqi::borrower::BorrowerRefusal;
 use fenqi::credit::change::{Change, LineRefusal};
 use fenqi::credit::closing_actions;
 use fenqi::credit::line_actions::{ManualChange, change_line};
-use fenqi::error::Fault as Refused;
+use fenqi::error::{Fault as Refused, Step};
 use fenqi::purchase::actions::RefundRequest;
 use fenqi::purchase::model::AfterSaleRefusal;
 use fenqi::repayment::{RepayRefusal, Transfer};
@@ -21,7 +21,7 @@ use super::authoriser::until_as_many_wait;
 use super::bill_pages::{billed, submit};
 use super::house_command::Program;
 use crate::house;
-use crate::shopper::{PIN, Shopper, sign_in};
+use crate::shopper::{PIN, Shopper};
 use crate::town::Town;
 
 #[sqlx::test(migrator = "fenqi::MIGRATOR")]
@@ -129,7 +129,7 @@ async fn denied_and_paid_by_hand(town: &Town) {
     let denied = CalledBack { payout_id, answer: Answer { attempt_no: 1, amount: None, word } };
     let settle =
         async |ending: &Ending, by: &str| settlement::settle_payout(app, payout_id, ending.clone(), by).await.unwrap();
-    settlement::take_callback(app, denied.clone()).await.unwrap();
+    assert_eq!(settlement::take_callback(app, denied.clone()).await.unwrap(), Step::Applied);
     settle(&Ending::Failed, "Li Na").await;
     settle(&Ending::Failed, "Wang Wei").await;
     town.assert_whole("while it is owed again").await;
@@ -141,7 +141,7 @@ async fn denied_and_paid_by_hand(town: &Town) {
     assert!(listed.contains("paid under BRANCH-7, says Li Na"), "{listed}");
     assert_eq!(settle(&by_hand, "Wang Wei").await, Settling::Confirmed { proposed_by: "Li Na".into() });
     // What the channel says once more of its own attempt is known.
-    settlement::take_callback(app, denied).await.unwrap();
+    assert_eq!(settlement::take_callback(app, denied).await.unwrap(), Step::AlreadyApplied);
     let standing =
         "select concat_ws(' ', status, attempt_no, bank_reference, contradiction) from payout where kind = 'borrower'";
     let standing: String = sqlx::query_scalar(standing).fetch_one(&app.pool).await.unwrap();

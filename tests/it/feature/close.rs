@@ -10,7 +10,7 @@ use fenqi::partner::withholding::Answer;
 use fenqi::repayment::{ChannelResult, Transfer, post_results, record_transfer};
 use sqlx::PgPool;
 
-use super::authoriser::until_somebody_waits;
+use super::authoriser::{until_as_many_wait, until_somebody_waits};
 use crate::house;
 use crate::town::{self, LineWish, Town};
 
@@ -145,4 +145,44 @@ async fn days_that_nobody_closed_are_closed_in_order_and_what_was_due_meanwhile_
     assert_eq!(town.fen(frozen).await, 0);
     town.live_until("2026-03-04").await;
     town.assert_whole("after the days that nobody closed").await;
+}
+
+#[sqlx::test(migrator = "fenqi::MIGRATOR")]
+async fn a_plan_that_the_database_forgot_is_made_again(pool: PgPool) {
+    let (app, _world) = house::open_in_world(pool, "2026-03-09").await;
+    let town = town::found(app, 10_000_000).await;
+    let wish = LineWish { limit_fen: 1_000_000, statement_day: 10, due_day: 9, expires_on: "2029-03-01" };
+    let line_id = town.open_lines(1, wish).await[0];
+    town.buy(vec![town.wish(line_id, "a", 90_000, PLAN)]).await;
+    let day = cut_off_today(&town).await;
+    // Another node has planned the first step, and works on its only chunk.
+    let planned =
+        "insert into close_chunk (business_day, step, chunk_no, line_from, line_to) values ($1, 'clearing', 1, $2, $3)";
+    let AccountRange { from, to } = AccountRange::ALL;
+    sqlx::query(planned).bind(day).bind(from).bind(to).execute(&town.app.pool).await.unwrap();
+    let mut elsewhere = fenqi::database::begin(&town.app.pool).await.unwrap();
+    let worked_on = "select 1 from close_chunk where business_day = $1 for update";
+    sqlx::query(worked_on).bind(day).execute(&mut *elsewhere).await.unwrap();
+
+    let planning = "select 1 from close_run where business_day = $1 for update";
+    let mut first = fenqi::database::begin(&town.app.pool).await.unwrap();
+    sqlx::query(planning).bind(day).execute(&mut *first).await.unwrap();
+    let closing = tokio::spawn({
+        let town = town.clone();
+        async move { close_day(&town.app, day).await.unwrap() }
+    });
+    until_somebody_waits(&town.app.pool).await;
+    // Behind the close: once it has read that there is a chunk, all of that is gone, as after a crash.
+    let forgetting = tokio::spawn(async move {
+        sqlx::query(planning).bind(day).execute(&mut *elsewhere).await.unwrap();
+        let forget = "delete from close_chunk where business_day = $1";
+        sqlx::query(forget).bind(day).execute(&mut *elsewhere).await.unwrap();
+        elsewhere.commit().await.unwrap();
+    });
+    until_as_many_wait(&town.app.pool, 2).await;
+    first.rollback().await.unwrap();
+    at_once("what is forgotten", forgetting).await.unwrap();
+    at_once("a close whose plan was forgotten", closing).await.unwrap();
+    assert_eq!(town.fen("select count(*) from settlement").await, 1);
+    town.assert_whole("after the close").await;
 }

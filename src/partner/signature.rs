@@ -343,6 +343,10 @@ impl Received<'_> {
         if nonce.len() < NONCE_LENGTH_MIN || nonce.len() > NONCE_LENGTH_MAX || !is_plain {
             return Err(SignatureError::Malformed);
         }
+        // Not only where a key is there to verify it by, which would tell which there are.
+        if BASE64_STANDARD.decode(&authorization.signature).is_err() {
+            return Err(SignatureError::Malformed);
+        }
         fresh(now, authorization.stamp.timestamp)?;
         Ok(authorization)
     }

@@ -2,6 +2,7 @@
 //! Each writes down who asked for it.
 
 use chrono::{DateTime, Utc};
+use serde_json::{Value, json};
 use sqlx::PgConnection;
 
 use super::address::AddressRange;
@@ -356,20 +357,33 @@ pub struct Rotation<'a> {
 /// Nobody is named; failures of the database or of the system's randomness.
 pub async fn rotate_platform_key(app: &App, rotation: Rotation<'_>) -> Outcome<PlatformKeyRow, AccessRefusal> {
     let by = named(rotation.by).map_err(Fault::Refused)?;
+    if rotation.signs_from.is_some() {
+        // Where none signs yet, the new one would at once.
+        app.access.load_signers(rotation.algorithm).await?;
+    }
     let (algorithm, now) = (rotation.algorithm, app.access.now());
     let signs_from = rotation.signs_from.map_or(now, |from| from.max(now));
     let made = make_platform_key(&app.vault, algorithm, now)?;
     let mut transaction = database::begin(&app.pool).await?;
-    let before = Some(history_store::show_signing_keys(&mut transaction, algorithm).await?);
+    let before = Some(show_signing(&store::list_platform_keys(&mut transaction).await?, algorithm, now));
     store::insert_platform_key(&mut transaction, &made).await?;
     store::retire_platform_keys(&mut transaction, algorithm, &made.serial_no, signs_from).await?;
-    let mut after = history_store::show_signing_keys(&mut transaction, algorithm).await?;
+    let mut after = show_signing(&store::list_platform_keys(&mut transaction).await?, algorithm, now);
     if signs_from > now {
-        after["from"] = serde_json::json!(signs_from);
+        after["from"] = json!(signs_from);
     }
     let (what, serial_no) = (AccessChange::PlatformKeyRotated, Some(made.serial_no.as_str()));
     let event = NewAccessEvent { what, partner: PLATFORM, serial_no, before, after, by, at: now };
     history_store::insert_event(&mut transaction, &event).await?;
     transaction.commit().await?;
     Ok(made)
+}
+
+/// Which of our keys of an algorithm signs, and which are listed to sign after it. `keys` are all, the newest first.
+fn show_signing(keys: &[PlatformKeyRow], algorithm: Algorithm, now: DateTime<Utc>) -> Value {
+    let live = keys.iter().rev().filter(|key| key.algorithm == algorithm && key.may_sign(now));
+    let mut live = live.map(|key| key.serial_no.as_str());
+    let signs: Vec<&str> = live.next().into_iter().collect();
+    let next: Vec<&str> = live.collect();
+    if next.is_empty() { json!({ "signs": signs }) } else { json!({ "signs": signs, "next": next }) }
 }

@@ -286,7 +286,8 @@ impl Directory {
         young.and_then(|signers| signers.by_algorithm.get(&algorithm).cloned())
     }
 
-    async fn load_signers(&self, needed: Algorithm) -> anyhow::Result<HashMap<Algorithm, Arc<Identity>>> {
+    /// Who signs as the database has it, in each algorithm; where nobody does in the one that is needed, a key is made.
+    pub(super) async fn load_signers(&self, needed: Algorithm) -> anyhow::Result<HashMap<Algorithm, Arc<Identity>>> {
         let mut connection = self.pool.acquire().await?;
         let mut rows = store::list_platform_keys(&mut connection).await?;
         let now = self.now();

@@ -6,7 +6,6 @@ use sqlx::PgConnection;
 use uuid::Uuid;
 
 use super::model::AccessChange;
-use crate::partner::key::Algorithm;
 
 /// A change to be written down.
 #[derive(Clone, Debug)]
@@ -81,16 +80,5 @@ pub async fn show_key(connection: &mut PgConnection, partner_id: Uuid, serial_no
         serial_no,
     )
     .fetch_optional(connection)
-    .await
-}
-
-/// Which of our keys of an algorithm sign.
-pub async fn show_signing_keys(connection: &mut PgConnection, algorithm: Algorithm) -> sqlx::Result<Value> {
-    sqlx::query_scalar!(
-        r#"select jsonb_build_object('signs', coalesce(jsonb_agg(serial_no order by serial_no), '[]'::jsonb)) as "shown!"
-           from platform_key where algorithm = $1 and retired_at is null"#,
-        algorithm as Algorithm
-    )
-    .fetch_one(connection)
     .await
 }

@@ -89,7 +89,8 @@ async fn a_new_key_of_ours_is_written_down_under_our_name(pool: PgPool) {
     let said = fenqi.done(&[&announce[..], &["--signs-from", "2099-01-01T00:00:00+08:00"]].concat());
     assert!(said.contains(" signs from 2098-12-31T16:00:00+00:00 on"), "{said}");
     let third = history(&fenqi, "fenqi").pop().unwrap();
-    assert_eq!(third["after"], json!({ "signs": [third["serial_no"]], "from": "2098-12-31T16:00:00Z" }));
+    let (signs, next) = (&second["serial_no"], &third["serial_no"]);
+    assert_eq!(third["after"], json!({ "signs": [signs], "next": [next], "from": "2098-12-31T16:00:00Z" }));
     let listed = fenqi.done(&["partner", "platform-key", "list"]);
     for (key, state) in [(&third, "next"), (second, "signs"), (first, "retired")] {
         let line = format!("{} (sm2_sm3) {state}\n", key["serial_no"].as_str().unwrap());

@@ -426,6 +426,13 @@ async fn a_key_of_ours_is_listed_before_it_signs(pool: PgPool) {
     rotate(Some(Clock::System.now() + TimeDelta::days(7))).await;
     let at_once = rotate(None).await;
     assert_eq!(signs().await, at_once);
+    // Where none of an algorithm signs any more, one is made that does until then.
+    let ended = "update platform_key set retired_at = now() where algorithm = 'rsa_sha256'";
+    sqlx::query(ended).execute(&app.pool).await.unwrap();
+    let signs_from = Some(Clock::System.now() + TimeDelta::days(7));
+    let rotation = Rotation { algorithm: Algorithm::RsaSha256, signs_from, by: "operator" };
+    let announced = rotate_platform_key(&app, rotation).await.unwrap().serial_no;
+    assert_ne!(another_node(&app).signer(Algorithm::RsaSha256).await.unwrap().serial_no, announced);
 }
 
 /// Whoever gives a key again with an end would take it that the key ends then.

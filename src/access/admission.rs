@@ -10,7 +10,7 @@ use uuid::Uuid;
 
 use super::answer_store::{Keyed, Wanted};
 use super::model::{Known, Rate, Scope};
-use super::store::{self, Asking};
+use super::store::{self, Asking, Said};
 use crate::error::Attempt;
 use crate::gather::{Gatherer, Kept};
 use crate::partner::signature::NONCE_KEPT;
@@ -101,15 +101,16 @@ async fn count_batch(kept: Kept, entries: Vec<Entry>) -> anyhow::Result<Vec<Coun
     let said = store::admit_requests(&mut connection, &asking, minute, now + NONCE_KEPT).await?;
     kept.keep(connection);
     let reset_seconds = 60 - (now - minute).num_seconds();
+    let at_of = |one: &Said| usize::try_from(one.place).ok().and_then(|place| once.get(place).copied());
+    let fresh: HashSet<usize> = said.iter().filter(|one| one.is_fresh).filter_map(at_of).collect();
     let mut counted: Vec<Option<Counted>> = vec![None; entries.len()];
-    for one in said {
-        let at = usize::try_from(one.place).ok().and_then(|place| once.get(place).copied());
-        let at = at.ok_or_else(|| anyhow!("an answer to nobody"))?;
-        let entry = &entries[at];
+    for one in &said {
+        let at = at_of(one).ok_or_else(|| anyhow!("an answer to nobody"))?;
         let limit = one.rate_per_minute;
         let rate = Rate { limit, remaining: (limit - one.calls).max(0), reset_seconds };
         // Of a batch that crosses the limit as a whole, the first are within it.
-        let behind = entries[at + 1..].iter().filter(|other| other.partner_id == entry.partner_id).count();
+        let is_behind = |other: &&usize| **other > at && entries[**other].partner_id == entries[at].partner_id;
+        let behind = fresh.iter().filter(is_behind).count();
         let calls = one.calls.saturating_sub(i32::try_from(behind).unwrap_or(i32::MAX));
         counted[at] = Some(Counted {
             is_fresh: one.is_fresh,

@@ -271,7 +271,7 @@ pub struct Said {
     pub place: i32,
     /// Whether nobody used the nonce before.
     pub is_fresh: bool,
-    /// The partner's calls in this minute, with all of the slice.
+    /// The partner's calls in this minute, with all of the slice that are fresh; of no interest to one that is not.
     pub calls: i32,
     /// The partner's version, by which older knowledge of it is noticed.
     pub version: i32,
@@ -281,7 +281,8 @@ pub struct Said {
 }
 
 /// Remembers nonces, counts calls, and takes keys for those who are let in beyond doubt, one statement for all: of a slice that
-/// goes beyond the rate nobody is, nor of a partner that was changed meanwhile. Keys are taken as
+/// goes beyond the rate nobody is, nor of a partner that was changed meanwhile. Whoever sends one request of a partner's again and
+/// again uses up nothing of its rate. Keys are taken as
 /// [`super::answer_store::claim_keys`] takes them. Each signer and nonce stands once in the slice, and each key that is wanted.
 /// Not waited for on disk: a crash may forget the last moments', but none whose request changed something. That commit is waited
 /// for, came later, and takes with it to disk whatever was written before it. A replayer finds no help in idempotency keys:
@@ -314,16 +315,17 @@ pub async fn admit_requests(
                     on conflict do nothing returning signer, nonce),
                 counted as (
                     insert into api_rate (partner_id, minute, calls)
-                    select partner_id, $4, count(*)::int from asked group by partner_id order by partner_id
+                    select partner_id, $4, count(*)::int from asked join fresh using (signer, nonce)
+                    group by partner_id order by partner_id
                     on conflict (partner_id, minute) do update set calls = api_rate.calls + excluded.calls
                     returning partner_id, calls),
                 met as (
-                    select a.place, a.partner_id, a.key, a.sha256, a.begun_at, f.nonce is not null as is_fresh, c.calls, p.version,
-                           p.rate_per_minute,
+                    select a.place, a.partner_id, a.key, a.sha256, a.begun_at, f.nonce is not null as is_fresh,
+                           coalesce(c.calls, 0) as calls, p.version, p.rate_per_minute,
                            f.nonce is not null and c.calls <= p.rate_per_minute and p.version = a.version as is_let_in
                     from asked a
-                    join counted c using (partner_id)
                     join api_partner p using (partner_id)
+                    left join counted c using (partner_id)
                     left join fresh f on f.signer = a.signer and f.nonce = a.nonce),
                 taken as (
                     insert into api_answer (partner_id, idempotency_key, request_sha256, started_at)

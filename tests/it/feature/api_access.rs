@@ -146,11 +146,17 @@ async fn a_nonce_is_used_once_over_all_nodes_and_a_revoked_key_ends_on_each(pool
 
 #[sqlx::test(migrator = "fenqi::MIGRATOR")]
 async fn many_at_once_with_one_nonce_get_in_once(pool: PgPool) {
-    let (_, desk) = open(pool).await;
+    let (app, desk) = open(pool).await;
+    let calls = async || -> i64 {
+        sqlx::query_scalar("select coalesce(sum(calls), 0)::bigint from api_rate").fetch_one(&app.pool).await.unwrap()
+    };
+    let before = calls().await;
     let stamp = Stamp::fresh(Clock::System.now());
     let asked = (0..20).map(|_| desk.send_stamped("GET", "/me", &stamp, &[], ""));
     let answers = futures_util::future::join_all(asked).await;
     assert_eq!(answers.iter().filter(|answer| answer.status == 200).count(), 1);
+    assert_eq!(desk.send_stamped("GET", "/me", &stamp, &[], "").await.problem(), (401, "nonce_reused".into()));
+    assert_eq!(calls().await, before + 1, "what is sent again uses up nothing of the partner's rate");
 }
 
 /// What comes first from a clock five minutes ahead is fresh for ten minutes more, to the second; and by the clock of a node that is

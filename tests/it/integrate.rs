@@ -265,6 +265,7 @@ async fn follow_as_risk_partner(trial: &Trial) {
         "the late answer bears your signature",
         "where the house gave it no answer, it comes again as it was, under the same key",
         "the late answer about a purchase bears your signature",
+        "where the house gave a late answer about a purchase no answer, it comes again as it was, under the same key",
         "the same question after a late answer is answered at once as late",
         "a late answer that is refused with 409 is not sent again",
     ] {
@@ -383,6 +384,7 @@ async fn an_endpoint_that_refuses_what_was_added_or_repeats_what_came_too_late_i
         "WRONG  the late answer about a purchase bears your signature: the signature's headers are missing",
         "WRONG  the late answer about a purchase is JSON under an Idempotency-Key: its Content-Type is",
         "WRONG  it names the question and its line, and says allow, or refuse with a reason: it cannot be read",
+        "WRONG  where the house gave a late answer about a purchase no answer, it comes again as it was, under the same key: A ",
         "WRONG  a late answer that is refused with 409 is not sent again: it came again",
     ] {
         assert!(said.contains(told), "{told}: {said}");

@@ -30,7 +30,7 @@ use crate::partner::signature::{Identity, Received, Stamp};
 
 const PATH: &str = "/api/v1/risk/decisions";
 /// Long enough for an engine that asks others, short enough to wait for.
-const TIME_LIMIT: Duration = Duration::from_secs(30);
+pub const TIME_LIMIT: Duration = Duration::from_secs(30);
 /// More answers than this nobody sends before the first was looked at.
 const HEARD_MAX: usize = 100;
 
@@ -48,6 +48,9 @@ struct House {
     purchases: mpsc::Sender<Heard>,
     /// Whether the next answer about an application is heard and not answered.
     breaks_off: Arc<AtomicBool>,
+    /// The same of the purchase whose question this is.
+    breaks_off_purchase: Arc<AtomicBool>,
+    waiting: Option<Uuid>,
     /// The question about a purchase that was decided without its answer.
     too_late: Option<Uuid>,
     identity: Identity,
@@ -71,9 +74,17 @@ impl Desk {
         let (applications, mut heard) = mpsc::channel(HEARD_MAX);
         let (purchases, mut heard_of_purchases) = mpsc::channel(HEARD_MAX);
         let asked = purchase_fen.map(|amount_fen| Asked::new(checker, amount_fen));
+        let waiting = asked.as_ref().map(|asked| asked.waiting.question_id);
         let too_late = asked.as_ref().map(|asked| asked.too_late.question_id);
-        let breaks_off = Arc::new(AtomicBool::new(true));
-        let house = House { applications, purchases, breaks_off, too_late, identity: checker.identity.clone() };
+        let house = House {
+            applications,
+            purchases,
+            breaks_off: Arc::new(AtomicBool::new(true)),
+            breaks_off_purchase: Arc::new(AtomicBool::new(true)),
+            waiting,
+            too_late,
+            identity: checker.identity.clone(),
+        };
         let router = Router::new()
             .route(PATH, post(hear_of_application))
             .route(late_purchases::PATH, post(hear_of_purchase))
@@ -113,7 +124,8 @@ async fn check_application(checker: &Checker, heard: &mut mpsc::Receiver<Heard>)
     ]
 }
 
-fn same_again(first: &Heard, again: &Heard) -> Result<(), String> {
+/// Whether what got no answer came again as it was.
+pub fn same_again(first: &Heard, again: &Heard) -> Result<(), String> {
     let key = |heard: &Heard| key_of(&heard.headers).map_err(|problem| problem.detail);
     match (key(first)?, key(again)?) {
         (before, after) if before != after => Err(format!("it came under {before}, then under {after}")),
@@ -147,12 +159,16 @@ async fn hear_of_application(State(house): State<House>, headers: HeaderMap, bod
     // The check may have ended, or hears no more of it.
     let _ = house.applications.try_send(Heard::new(PATH, headers, body));
     if house.breaks_off.swap(false, Ordering::Relaxed) {
-        // A body that fails at once, on which the server breaks the connection.
-        let failure = stream::once(async { Err::<Bytes, _>(std::io::Error::other("no answer is given")) });
-        return Response::new(Body::from_stream(failure));
+        return broken_off();
     }
     let answer = json!({ "application_id": said["application_id"], "status": status });
     house.answer(StatusCode::OK, "application/json", &answer)
+}
+
+/// A body that fails at once, on which the server breaks the connection.
+fn broken_off() -> Response {
+    let failure = stream::once(async { Err::<Bytes, _>(std::io::Error::other("no answer is given")) });
+    Response::new(Body::from_stream(failure))
 }
 
 /// The same about a purchase.
@@ -165,6 +181,11 @@ async fn hear_of_purchase(State(house): State<House>, headers: HeaderMap, body: 
             "type": "/api/docs/problems#answer_too_late", "title": "Conflict", "status": 409, "code": "answer_too_late",
             "detail": "the purchase was decided without this answer, or on another one" });
         return house.answer(StatusCode::CONFLICT, "application/problem+json", &problem);
+    }
+    // What cannot be read may be about it.
+    let is_waited_for = question_id.is_none() || question_id == house.waiting;
+    if is_waited_for && house.breaks_off_purchase.swap(false, Ordering::Relaxed) {
+        return broken_off();
     }
     let answer = json!({ "question_id": said["question_id"], "status": "heard" });
     house.answer(StatusCode::OK, "application/json", &answer)

@@ -7,7 +7,7 @@ use serde_json::Value;
 use tokio::sync::mpsc;
 use uuid::Uuid;
 
-use super::late::{Heard, believed, in_form, strictly};
+use super::late::{self, Heard, believed, in_form, same_again, strictly};
 use super::purchases::{self, TIME_LIMIT};
 use super::{Came, Checked, Checker, Fault, Report, check_reason, shown};
 use crate::base::Clock;
@@ -20,7 +20,7 @@ const REPEATED_WITHIN: Duration = Duration::from_secs(5);
 
 /// Two purchases of an amount about which the endpoint calls back.
 pub struct Asked {
-    waiting: Purchase,
+    pub waiting: Purchase,
     /// Its answer the house refuses.
     pub too_late: Purchase,
 }
@@ -35,9 +35,13 @@ impl Asked {
 /// Every check, in order.
 pub async fn check(checker: &Checker, asked: &Asked, heard: &mut mpsc::Receiver<Heard>, report: &mut Report) {
     let came = ask(checker, &asked.waiting, heard).await;
+    let again = match &came {
+        Ok(first) => check_no_answer(first, asked.waiting.question_id, heard).await,
+        Err(why) => Err(why.clone()),
+    };
     let judged = |judge: &dyn Fn(&Heard) -> Result<(), String>| came.as_ref().map_err(Clone::clone).and_then(judge);
     let read = came.as_ref().map_err(Clone::clone).and_then(|heard| usable(heard, &asked.waiting));
-    let results: [Checked; 4] = [
+    let results: [Checked; 5] = [
         (
             "a purchase of the amount given is left open, and its late answer comes by itself within three seconds",
             came.as_ref().map_err(Clone::clone).map(|_| ()),
@@ -47,6 +51,10 @@ pub async fn check(checker: &Checker, asked: &Asked, heard: &mut mpsc::Receiver<
         (
             "it names the question and its line, and says allow, or refuse with a reason",
             read.as_ref().map_err(Clone::clone).map(|_| ()),
+        ),
+        (
+            "where the house gave a late answer about a purchase no answer, it comes again as it was, under the same key",
+            again,
         ),
     ];
     results.into_iter().for_each(|checked| report.push(checked));
@@ -131,6 +139,14 @@ fn usable(heard: &Heard, asked: &Purchase) -> Result<PurchaseDecision, String> {
             Ok(PurchaseDecision::Refuse { reason })
         }
         (decision, _) => Err(format!("{decision:?} is not usable: a refusal has a reason, and nothing else has one")),
+    }
+}
+
+/// Of the first the house's answer is lost.
+async fn check_no_answer(first: &Heard, question_id: Uuid, heard: &mut mpsc::Receiver<Heard>) -> Result<(), String> {
+    match wait_for(heard, question_id, late::TIME_LIMIT).await {
+        Some(again) => same_again(first, &again),
+        None => Err(format!("nothing more came to {PATH}")),
     }
 }
 

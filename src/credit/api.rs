@@ -16,7 +16,7 @@ use super::word_actions::{self, FunderDecision};
 use crate::app::App;
 use crate::base::id::{ApplicationId, BorrowerId, FunderId, LineId};
 use crate::http::Problem;
-use crate::http::api::{AmountFen, Body, Caller, Cursor, FunderCaller, Limit, Named, Page, Params};
+use crate::http::api::{AmountFen, Body, Caller, Cursor, FunderCaller, Limit, Named, Numbered, Page, Params};
 use crate::partner::risk::is_reason;
 
 /// A reason is kept for the record and read by people: some sentences.
@@ -77,7 +77,7 @@ pub struct EntryParams {
     #[param(value_type = Option<i64>, minimum = 1, maximum = 200)]
     limit: Limit,
     #[param(value_type = Option<String>)]
-    cursor: Option<Cursor<i64>>,
+    cursor: Option<Cursor<Numbered<LineEntryView, i64>>>,
 }
 
 /// List a line's journal, the oldest entry first
@@ -92,10 +92,10 @@ pub async fn list_line_entries(
 ) -> Result<Json<Page<LineEntryView>>, Problem> {
     find_line(&app, caller.funder_id, line_id).await?;
     let mut connection = app.pool.acquire().await?;
-    let after = params.cursor.map(|cursor| cursor.0);
+    let after = params.cursor.map(|cursor| cursor.0.0);
     let limit = params.limit.0;
     let rows = api_store::list_line_entries(&mut connection, line_id, after, limit + 1).await?;
-    Ok(Json(Page::of(rows, limit, |entry: &LineEntryView| entry.entry_no)))
+    Ok(Json(Page::of_numbered(rows, limit, |entry: &LineEntryView| entry.entry_no)))
 }
 
 /// Where an application stands.

@@ -20,7 +20,7 @@ use crate::base::{BusinessDay, Fen};
 use crate::business_day;
 use crate::http::Problem;
 use crate::http::api::{
-    AmountFen, Body, Cursor, Day, FunderCaller, IfMatch, Limit, MarkFen, Named, Page, Params, etag,
+    AmountFen, Body, Cursor, Day, FunderCaller, IfMatch, Limit, MarkFen, Named, Numbered, Page, Params, etag,
 };
 
 /// The reserve as it stands.
@@ -89,7 +89,7 @@ pub struct JournalParams {
     #[param(value_type = Option<i64>, minimum = 1, maximum = 200)]
     limit: Limit,
     #[param(value_type = Option<String>)]
-    cursor: Option<Cursor<i64>>,
+    cursor: Option<Cursor<Numbered<ReserveEntryView, i64>>>,
 }
 
 /// List the reserve's journal, the oldest entry first
@@ -106,10 +106,10 @@ pub async fn list_entries(
         actions::bring_journal_up_to_date(&app, caller.funder_id).await?;
     }
     let mut connection = app.pool.acquire().await?;
-    let which = (params.business_day.map(|day| day.0), params.cursor.map(|cursor| cursor.0));
+    let which = (params.business_day.map(|day| day.0), params.cursor.map(|cursor| cursor.0.0));
     let limit = params.limit.0;
     let rows = api_store::list_entries(&mut connection, caller.funder_id, which, limit + 1).await?;
-    Ok(Json(Page::of(rows, limit, |entry: &ReserveEntryView| entry.entry_no)))
+    Ok(Json(Page::of_numbered(rows, limit, |entry: &ReserveEntryView| entry.entry_no)))
 }
 
 /// What the last two weeks let one expect, or the days since the reserve was first used.

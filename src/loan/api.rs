@@ -9,7 +9,7 @@ use super::api_store::{self, InstallmentView, LoanView, PlanView, WantedLoans};
 use crate::app::App;
 use crate::base::id::{FunderId, LineId, LoanId};
 use crate::http::Problem;
-use crate::http::api::{Cursor, FunderCaller, Limit, Named, Page, Params};
+use crate::http::api::{Cursor, FunderCaller, Limit, Named, Numbered, Page, Params};
 
 /// Where a loan stands.
 #[derive(Clone, Copy, Debug, Deserialize, Serialize, ToSchema)]
@@ -94,7 +94,7 @@ pub struct PlanParams {
     #[param(value_type = Option<i64>, minimum = 1, maximum = 200)]
     limit: Limit,
     #[param(value_type = Option<String>)]
-    cursor: Option<Cursor<i32>>,
+    cursor: Option<Cursor<Numbered<PlanView, i32>>>,
 }
 
 /// List a loan's plans, the first version first
@@ -110,9 +110,9 @@ pub async fn list_plans(
 ) -> Result<Json<Page<PlanView>>, Problem> {
     let loan = find_loan(&app, caller.funder_id, loan_id).await?;
     let mut connection = app.pool.acquire().await?;
-    let (after, limit) = (params.cursor.map(|cursor| cursor.0), params.limit.0);
+    let (after, limit) = (params.cursor.map(|cursor| cursor.0.0), params.limit.0);
     let rows = api_store::list_plans(&mut connection, (loan.line_id, loan_id), after, limit + 1).await?;
-    Ok(Json(Page::of(rows, limit, |plan: &PlanView| plan.version)))
+    Ok(Json(Page::of_numbered(rows, limit, |plan: &PlanView| plan.version)))
 }
 
 /// Every period of a loan's newest plan, as many as its product sells and no more.

@@ -19,7 +19,7 @@ use super::template_store::{self, Saved};
 use crate::app::App;
 use crate::funder::find_code;
 use crate::http::Problem;
-use crate::http::api::{Cursor, FunderCaller, Limit, Params};
+use crate::http::api::{Cursor, FunderCaller, Limit, Numbered, Params};
 
 /// Which events.
 #[derive(Debug, Deserialize, IntoParams)]
@@ -32,7 +32,7 @@ pub struct EventParams {
     after: Option<After>,
     /// In its place, as of any list: `next_cursor` of the page before.
     #[param(value_type = Option<String>)]
-    cursor: Option<Cursor<i64>>,
+    cursor: Option<Cursor<Numbered<EventView, i64>>>,
     /// From 1 to 200; 50 if left out.
     #[serde(default)]
     #[param(value_type = Option<i64>, minimum = 1, maximum = 200)]
@@ -90,8 +90,8 @@ pub struct EventPage {
     /// Whether more can be read at once.
     pub has_more: bool,
     /// Give it as `cursor` to get what follows; null at the end.
-    #[schema(value_type = Option<String>, example = "NDE")]
-    pub next_cursor: Option<Cursor<i64>>,
+    #[schema(value_type = Option<String>, example = "WyJFdmVudFZpZXciLDQxXQ")]
+    pub next_cursor: Option<Cursor<Numbered<EventView, i64>>>,
 }
 
 /// Read events by cursor
@@ -110,7 +110,7 @@ pub async fn list_events(
             let detail = "A page begins after a number or at a cursor, not both.";
             return Err(Problem::new(StatusCode::BAD_REQUEST, "parameter_malformed", detail));
         }
-        (after, cursor) => cursor.map(|cursor| cursor.0).or(after.map(|after| after.0)).unwrap_or(0),
+        (after, cursor) => cursor.map(|cursor| cursor.0.0).or(after.map(|after| after.0)).unwrap_or(0),
     };
     let mut connection = app.pool.acquire().await?;
     let partner = find_code(&mut connection, caller.funder_id).await?;
@@ -131,7 +131,8 @@ pub async fn list_events(
     let viewed = tokio::task::spawn_blocking(move || rows.iter().map(|row| view(row, &templates)).collect());
     let items = viewed.await.map_err(anyhow::Error::from)?;
     let has_more = next_after < up_to_no;
-    Ok(Json(EventPage { items, next_after, has_more, next_cursor: has_more.then_some(Cursor(next_after)) }))
+    let next_cursor = has_more.then(|| Cursor(Numbered::new(next_after)));
+    Ok(Json(EventPage { items, next_after, has_more, next_cursor }))
 }
 
 fn view(row: &Waiting, templates: &HashMap<String, Saved>) -> EventView {

@@ -16,7 +16,7 @@ use crate::base::id::FunderId;
 use crate::error::Fault;
 use crate::funder::find_code;
 use crate::http::Problem;
-use crate::http::api::{Body, Caller, Cursor, FunderCaller, IfMatch, Limit, Named, Page, Params, etag};
+use crate::http::api::{Body, Caller, Cursor, FunderCaller, IfMatch, Limit, Named, Numbered, Page, Params, etag};
 
 /// How a kind of event is told to your core.
 #[derive(Debug, Serialize, ToSchema)]
@@ -84,7 +84,7 @@ pub struct TemplateVersionParams {
     #[param(value_type = Option<i64>, minimum = 1, maximum = 200)]
     limit: Limit,
     #[param(value_type = Option<String>)]
-    cursor: Option<Cursor<i32>>,
+    cursor: Option<Cursor<Numbered<TemplateVersion, i32>>>,
 }
 
 /// List the versions of a kind's template, the newest first
@@ -99,7 +99,7 @@ pub async fn list_template_versions(
     Params(params): Params<TemplateVersionParams>,
 ) -> Result<Json<Page<TemplateVersion>>, Problem> {
     let kind = kind_for_funders(&kind).map_err(Fault::Refused)?;
-    let (before, limit) = (params.cursor.map(|cursor| cursor.0), params.limit.0);
+    let (before, limit) = (params.cursor.map(|cursor| cursor.0.0), params.limit.0);
     let mut connection = app.pool.acquire().await?;
     let rows = template_store::versions(&mut connection, caller.funder_id, kind.name, (before, limit + 1)).await?;
     let view = |version: Version| TemplateVersion {
@@ -109,7 +109,7 @@ pub async fn list_template_versions(
         saved_by: version.saved_by,
         saved_at: version.saved_at,
     };
-    Ok(Json(Page::of(rows.into_iter().map(view).collect(), limit, |row| row.version)))
+    Ok(Json(Page::of_numbered(rows.into_iter().map(view).collect(), limit, |row| row.version)))
 }
 
 /// How a kind is to be told.

@@ -19,7 +19,7 @@ use crate::base::id::ProductDraftId;
 use crate::error::Refusal as _;
 use crate::http::Problem;
 use crate::http::api::{
-    AmountFen, Body, Caller, Cursor, Day, FunderCaller, IfMatch, KeyText, Limit, Named, Page, Params, etag,
+    AmountFen, Body, Caller, Cursor, Day, FunderCaller, IfMatch, KeyText, Limit, Named, Numbered, Page, Params, etag,
 };
 
 /// Which products.
@@ -60,7 +60,7 @@ pub struct VersionParams {
     #[param(value_type = Option<i64>, minimum = 1, maximum = 200)]
     limit: Limit,
     #[param(value_type = Option<String>)]
-    cursor: Option<Cursor<i32>>,
+    cursor: Option<Cursor<Numbered<VersionView, i32>>>,
 }
 
 /// List a product's versions, the first one first
@@ -74,13 +74,13 @@ pub async fn list_versions(
     Params(params): Params<VersionParams>,
 ) -> Result<Json<Page<VersionView>>, Problem> {
     let mut connection = app.pool.acquire().await?;
-    let (after, limit) = (params.cursor.map(|cursor| cursor.0), params.limit.0);
+    let (after, limit) = (params.cursor.map(|cursor| cursor.0.0), params.limit.0);
     let of = (caller.funder_id, code.as_str());
     let rows = api_store::list_versions(&mut connection, of, after, limit + 1).await?;
     if rows.is_empty() && after.is_none() {
         return Err(Problem::not_found());
     }
-    Ok(Json(Page::of(rows, limit, |version: &VersionView| version.version)))
+    Ok(Json(Page::of_numbered(rows, limit, |version: &VersionView| version.version)))
 }
 
 /// A product file.

@@ -11,11 +11,11 @@ use crate::base::id::{LineId, RepaymentId, WithholdingId};
 use crate::http::Problem;
 use crate::http::api::{Cursor, Day, FunderCaller, Limit, Named, Page, Params};
 
-/// Which repayments or withholdings.
+/// Which repayments.
 #[derive(Debug, Deserialize, IntoParams)]
 #[serde(deny_unknown_fields)]
 #[into_params(parameter_in = Query)]
-pub struct CollectionParams {
+pub struct RepaymentParams {
     #[param(value_type = Option<Day>)]
     business_day: Option<Day>,
     #[param(value_type = Option<LineId>)]
@@ -25,32 +25,44 @@ pub struct CollectionParams {
     #[param(value_type = Option<i64>, minimum = 1, maximum = 200)]
     limit: Limit,
     #[param(value_type = Option<String>)]
-    cursor: Option<Cursor<uuid::Uuid>>,
+    cursor: Option<Cursor<RepaymentId>>,
 }
 
-impl CollectionParams {
-    fn wanted(&self) -> Wanted {
-        Wanted {
-            id: None,
-            business_day: self.business_day.map(|day| day.0),
-            line_id: self.line_id.map(LineId::uuid),
-            after: self.cursor.as_ref().map(|cursor| cursor.0),
-        }
-    }
+/// Which withholdings.
+#[derive(Debug, Deserialize, IntoParams)]
+#[serde(deny_unknown_fields)]
+#[into_params(parameter_in = Query)]
+pub struct WithholdingParams {
+    #[param(value_type = Option<Day>)]
+    business_day: Option<Day>,
+    #[param(value_type = Option<LineId>)]
+    line_id: Option<LineId>,
+    /// From 1 to 200; 50 if left out.
+    #[serde(default)]
+    #[param(value_type = Option<i64>, minimum = 1, maximum = 200)]
+    limit: Limit,
+    #[param(value_type = Option<String>)]
+    cursor: Option<Cursor<WithholdingId>>,
 }
 
 /// List repayments, the oldest first
-#[utoipa::path(get, path = "/funder/repayments", tag = "funder", params(CollectionParams),
+#[utoipa::path(get, path = "/funder/repayments", tag = "funder", params(RepaymentParams),
     responses((status = 200, body = Page<RepaymentView>)), security(("signature" = ["loans:read"])))]
 pub async fn list_repayments(
     State(app): State<App>,
     caller: FunderCaller,
-    Params(params): Params<CollectionParams>,
+    Params(params): Params<RepaymentParams>,
 ) -> Result<Json<Page<RepaymentView>>, Problem> {
     let mut connection = app.pool.acquire().await?;
     let limit = params.limit.0;
-    let rows = api_store::list_repayments(&mut connection, caller.funder_id, params.wanted(), limit + 1).await?;
-    Ok(Json(Page::of(rows, limit, |repayment: &RepaymentView| repayment.repayment_id.uuid())))
+    let wanted = Wanted {
+        id: None,
+        business_day: params.business_day.map(|day| day.0),
+        line_id: params.line_id.map(LineId::uuid),
+        after: params.cursor.map(|cursor| cursor.0.uuid()),
+    };
+    let rows = api_store::list_repayments(&mut connection, caller.funder_id, wanted, limit + 1).await?;
+    Ok(Json(Page::of(rows, limit, |repayment: &RepaymentView| repayment.repayment_id)))
 }
 
 /// Query a repayment
@@ -69,17 +81,23 @@ pub async fn show_repayment(
 }
 
 /// List withholdings, the oldest first
-#[utoipa::path(get, path = "/funder/withholdings", tag = "funder", params(CollectionParams),
+#[utoipa::path(get, path = "/funder/withholdings", tag = "funder", params(WithholdingParams),
     responses((status = 200, body = Page<WithholdingView>)), security(("signature" = ["loans:read"])))]
 pub async fn list_withholdings(
     State(app): State<App>,
     caller: FunderCaller,
-    Params(params): Params<CollectionParams>,
+    Params(params): Params<WithholdingParams>,
 ) -> Result<Json<Page<WithholdingView>>, Problem> {
     let mut connection = app.pool.acquire().await?;
     let limit = params.limit.0;
-    let rows = api_store::list_withholdings(&mut connection, caller.funder_id, params.wanted(), limit + 1).await?;
-    Ok(Json(Page::of(rows, limit, |order: &WithholdingView| order.withholding_id.uuid())))
+    let wanted = Wanted {
+        id: None,
+        business_day: params.business_day.map(|day| day.0),
+        line_id: params.line_id.map(LineId::uuid),
+        after: params.cursor.map(|cursor| cursor.0.uuid()),
+    };
+    let rows = api_store::list_withholdings(&mut connection, caller.funder_id, wanted, limit + 1).await?;
+    Ok(Json(Page::of(rows, limit, |order: &WithholdingView| order.withholding_id)))
 }
 
 /// Query a withholding

@@ -1,5 +1,7 @@
 //! Pages of a list: a limit, and a cursor that says where the next one begins.
 
+use std::marker::PhantomData;
+
 use base64::Engine as _;
 use base64::prelude::BASE64_URL_SAFE_NO_PAD;
 use chrono::{DateTime, Datelike as _, Utc};
@@ -29,6 +31,14 @@ impl<T> Page<T> {
         let next_cursor = rows.last().filter(|_| more).map(|last| encode(&key(last)));
         Page { items: rows, next_cursor }
     }
+
+    /// The same of a list whose key is a number.
+    pub fn of_numbered<N: Serialize>(rows: Vec<T>, limit: i64, number: impl Fn(&T) -> N) -> Page<T>
+    where
+        T: ToSchema,
+    {
+        Page::of(rows, limit, |row| Numbered::<T, N>::new(number(row)))
+    }
 }
 
 /// The key of the last row of the page before.
@@ -51,6 +61,31 @@ impl<'de, K: DeserializeOwned> Deserialize<'de> for Cursor<K> {
         let bytes = BASE64_URL_SAFE_NO_PAD.decode(text).ok();
         let key = bytes.and_then(|bytes| serde_json::from_slice(&bytes).ok());
         key.map(Cursor).ok_or_else(|| serde::de::Error::custom("cursor_malformed: this is no `next_cursor` of ours"))
+    }
+}
+
+/// A number as the key of a cursor, under the name of its list's rows: as an id does, it leads on in its own list alone, and every other
+/// list has such numbers too.
+#[derive(Debug)]
+pub struct Numbered<T, N>(pub N, PhantomData<fn() -> T>);
+
+impl<T, N> Numbered<T, N> {
+    pub fn new(number: N) -> Numbered<T, N> {
+        Numbered(number, PhantomData)
+    }
+}
+
+impl<T: ToSchema, N: Serialize> Serialize for Numbered<T, N> {
+    fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
+        (T::name(), &self.0).serialize(serializer)
+    }
+}
+
+impl<'de, T: ToSchema, N: Deserialize<'de>> Deserialize<'de> for Numbered<T, N> {
+    fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Numbered<T, N>, D::Error> {
+        let (list, number) = <(String, N)>::deserialize(deserializer)?;
+        let is_its_own = list == T::name();
+        is_its_own.then(|| Numbered::new(number)).ok_or_else(|| serde::de::Error::custom("a number of another list"))
     }
 }
 
@@ -109,6 +144,15 @@ mod tests {
         assert_eq!(serde_json::from_value::<Cursor<i32>>(cursor).unwrap().0, 2);
         assert_eq!(Page::of(vec![1, 2], 2, |number| *number).next_cursor, None);
         assert!(serde_json::from_value::<Cursor<i32>>("***".into()).is_err());
+    }
+
+    #[test]
+    fn a_number_leads_on_in_its_own_list_alone() {
+        let page = Page::of_numbered(vec![1_i64, 2, 3], 2, |number| *number);
+        let cursor = serde_json::Value::from(page.next_cursor.unwrap());
+        assert_eq!(serde_json::from_value::<Cursor<Numbered<i64, i64>>>(cursor.clone()).unwrap().0.0, 2);
+        assert!(serde_json::from_value::<Cursor<Numbered<String, i64>>>(cursor.clone()).is_err());
+        assert!(serde_json::from_value::<Cursor<i64>>(cursor).is_err());
     }
 
     #[test]

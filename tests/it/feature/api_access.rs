@@ -475,6 +475,13 @@ async fn a_cursor_that_we_never_gave_is_refused_before_the_database_sees_it(pool
         ("/platform-keys", r#"["-200000-01-01T00:00:00Z","FENQI-1"]"#),
         ("/platform-keys", r#"["+200000-01-01T00:00:00Z","FENQI-1"]"#),
         ("/funder/products", r#""\u0000""#),
+        // Of another list they lead nowhere.
+        ("/funder/reserve/entries", r#"["EventView",41]"#),
+        ("/events", r#"["ReserveEntryView",41]"#),
+        ("/events", "41"),
+        ("/funder/repayments", r#""wh_0197f3c2a4b07cc39b1c2d3e4f506172""#),
+        ("/funder/withholdings", r#""rep_0197f3c2a4b07cc39b1c2d3e4f506172""#),
+        ("/funder/withholdings", r#""0197f3c2-a4b0-7cc3-9b1c-2d3e4f506172""#),
     ] {
         let cursor = base64::Engine::encode(&base64::prelude::BASE64_URL_SAFE_NO_PAD, key);
         let refused = desk.get(&format!("{list}?cursor={cursor}")).await;

@@ -207,13 +207,8 @@ const RATED: &[(&str, &str)] = &[
     ("RateLimit-Reset", "Seconds until the next minute."),
 ];
 /// Codes of answers to nobody, or to somebody whose call was not counted yet.
-const UNSIGNED: &[&str] = &[
-    "signature_malformed",
-    "signature_stale",
-    "signature_wrong",
-    "too_many_not_believed",
-    "body_too_large",
-];
+const UNSIGNED: &[&str] =
+    &["signature_malformed", "signature_stale", "signature_wrong", "too_many_not_believed", "body_too_large"];
 const UNRATED: &[&str] = &["nonce_reused", "address_not_allowed"];
 
 /// What an answer bears to a caller whose signature was believed and whose call was counted.

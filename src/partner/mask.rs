@@ -25,7 +25,7 @@ const MASKED_FIELDS: &[&str] = &[
 ];
 /// What the names of such fields end in, spelt as ours or as others': a name, which has no shape, stands in `customerName` too.
 const MASKED_ENDINGS: &[&str] =
-    &["name", "idnumber", "mobile", "cardnumber", "accountnumber", "accountno", "address", "姓名"];
+    &["name", "idnumber", "mobile", "cardnumber", "accountnumber", "accountno", "address", "姓名", "地址"];
 /// Whatever fills in a short message: one-time codes, names, amounts.
 const FILLED_IN: &str = "parameters";
 const LENGTH_MAX: usize = 4_000;
@@ -179,7 +179,9 @@ mod tests {
 
     #[test]
     fn a_name_is_masked_however_its_field_is_spelt() {
-        for field in ["name", "account_name", "customerName", "USER-NAME", "homeAddress", "accountNo", "客户姓名"] {
+        for field in
+            ["name", "account_name", "customerName", "USER-NAME", "homeAddress", "accountNo", "客户姓名", "家庭地址"]
+        {
             let body = format!(r#"{{"{field}":"张三"}}"#);
             assert_eq!(logged(body.as_bytes()), format!(r#"{{"{field}":"***"}}"#));
         }

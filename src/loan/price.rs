@@ -88,12 +88,6 @@ pub fn yearly_rate(flows: &[Flow], units_a_year: u32) -> Option<Decimal> {
     to_decimal(power(ONE, growth, units_a_year)? - ONE)
 }
 
-/// The rate per unit of time, not compounded to a year, by the same rules as [`dated_rate`].
-pub fn rate_per_unit(flows: &[Flow], units_a_year: u32) -> Option<Decimal> {
-    let discount = unit_discount(flows, units_a_year)?;
-    to_decimal(divide(ONE, discount)? - ONE)
-}
-
 /// A fraction in per cent with so many decimals, rounded half-up: written with fewer decimals than it has, a `Decimal` is cut off.
 pub fn in_percent(fraction: Decimal, decimals: u32) -> String {
     let percent = fraction * Decimal::ONE_HUNDRED;

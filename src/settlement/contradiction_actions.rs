@@ -8,7 +8,7 @@ use super::contradiction::{Ending, Proposal, Settling};
 use super::contradiction_store;
 use super::notices;
 use super::payout::{PayoutKind, PayoutRefusal, PayoutStatus};
-use super::payout_actions::{book_paid, is_payee_forgotten};
+use super::payout_actions::{becomes, book_paid, is_payee_forgotten};
 use super::payout_store::{self as store, Change, Locked};
 use super::posting::{self, Booking};
 use crate::app::App;
@@ -108,14 +108,9 @@ async fn change(
 ) -> anyhow::Result<()> {
     let is_paid = after == PayoutStatus::Succeeded;
     let change = Change {
-        payout_id: payout.payout_id,
-        attempt_no: payout.attempt_no,
-        before: payout.status,
-        after,
         failure: (!is_paid).then(|| text.to_owned()),
         bank_reference: is_paid.then(|| text.to_owned()),
-        query_at: None,
-        held_up: None,
+        ..becomes(payout, after)
     };
     let changed = store::save_changes(connection, &[change], booking.at).await?;
     anyhow::ensure!(changed == 1, "a locked payout changed its status");

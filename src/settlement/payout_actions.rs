@@ -116,7 +116,7 @@ impl Round {
                 let change = Change {
                     bank_reference: Some(bank_reference.clone()),
                     query_at: Some(self.now + ASK_AGAIN_AFTER),
-                    ..self.change(payout, PayoutStatus::Succeeded)
+                    ..becomes(payout, PayoutStatus::Succeeded)
                 };
                 self.changes.push(change);
                 self.paid.push((payout.clone(), bank_reference));
@@ -124,15 +124,14 @@ impl Round {
             Learned::Failed { failure } => {
                 self.tally.failed += 1;
                 self.tell_operators("payout_failed", failure_body(payout, &failure));
-                let change = Change { failure: Some(failure), ..self.change(payout, PayoutStatus::Failed) };
+                let change = Change { failure: Some(failure), ..becomes(payout, PayoutStatus::Failed) };
                 self.changes.push(change);
             }
             Learned::Wait => self.wait(payout, None),
             Learned::HeldUp { why } => self.wait(payout, Some(why)),
             Learned::SendAgain => {
                 self.tally.waiting += 1;
-                let change = self.change(payout, PayoutStatus::Created);
-                self.changes.push(change);
+                self.changes.push(becomes(payout, PayoutStatus::Created));
             }
             Learned::AlreadyApplied => self.tally.unchanged += 1,
             Learned::Contradiction(kind) => {
@@ -146,7 +145,7 @@ impl Round {
     fn wait(&mut self, payout: &Locked, held_up: Option<String>) {
         self.tally.waiting += 1;
         let query_at = Some(self.now + query_delay(payout.queries));
-        let change = Change { query_at, held_up, ..self.change(payout, PayoutStatus::Unknown) };
+        let change = Change { query_at, held_up, ..becomes(payout, PayoutStatus::Unknown) };
         self.changes.push(change);
     }
 
@@ -169,18 +168,19 @@ impl Round {
     fn tell_operators(&mut self, kind: &'static str, body: Value) {
         self.notices.push(Notice::to_operators(kind, body, self.today, self.now));
     }
+}
 
-    fn change(&self, payout: &Locked, after: PayoutStatus) -> Change {
-        Change {
-            payout_id: payout.payout_id,
-            attempt_no: payout.attempt_no,
-            before: payout.status,
-            after,
-            failure: None,
-            bank_reference: None,
-            query_at: None,
-            held_up: None,
-        }
+/// The present attempt of a locked payout becomes `after`, with nothing else to tell of it.
+pub(super) fn becomes(payout: &Locked, after: PayoutStatus) -> Change {
+    Change {
+        payout_id: payout.payout_id,
+        attempt_no: payout.attempt_no,
+        before: payout.status,
+        after,
+        failure: None,
+        bank_reference: None,
+        query_at: None,
+        held_up: None,
     }
 }
 
@@ -350,16 +350,7 @@ async fn retry(
     if is_payee_forgotten(connection, payout).await? {
         return Err(Fault::Refused(PayoutRefusal::PayeeForgotten));
     }
-    let change = Change {
-        payout_id,
-        attempt_no: payout.attempt_no + 1,
-        before: PayoutStatus::Failed,
-        after: PayoutStatus::Created,
-        failure: None,
-        bank_reference: None,
-        query_at: None,
-        held_up: None,
-    };
+    let change = Change { attempt_no: payout.attempt_no + 1, ..becomes(payout, PayoutStatus::Created) };
     if store::save_changes(connection, &[change], now).await? != 1 {
         return Err(Fault::Failed(anyhow::anyhow!("a locked payout changed its status")));
     }
@@ -401,17 +392,7 @@ pub async fn cancel_left_over(
     if !is_free {
         return Ok(Cancelling::UnderWay { payout_id });
     }
-    let change = Change {
-        payout_id,
-        attempt_no: payout.attempt_no,
-        before: payout.status,
-        after: PayoutStatus::Cancelled,
-        failure: None,
-        bank_reference: None,
-        query_at: None,
-        held_up: None,
-    };
-    let changed = store::save_changes(connection, &[change], now).await?;
+    let changed = store::save_changes(connection, &[becomes(&payout, PayoutStatus::Cancelled)], now).await?;
     anyhow::ensure!(changed == 1, "a locked payout changed its status");
     Ok(Cancelling::Cancelled)
 }

@@ -11,7 +11,7 @@ use super::withholding::{Failure, Purpose, State, Withholding};
 use super::{card_store, notices, transfer_store};
 use crate::app::App;
 use crate::base::Fen;
-use crate::base::id::{BorrowerId, CardId, LineId, LoanId, RepaymentId, WithholdingId};
+use crate::base::id::{CardId, LineId, LoanId, RepaymentId, WithholdingId};
 use crate::borrower;
 use crate::database;
 use crate::error::{Fault, Outcome, Refusal};
@@ -111,9 +111,14 @@ pub struct Transfer {
 pub async fn repay(app: &App, request: &RepayRequest) -> Outcome<Withholding, RepayRefusal> {
     let mut transaction = database::begin(&app.pool).await?;
     let mut batch = Batch::lock(&mut transaction, app, &[request.line_id]).await?;
-    let (amount, key) = (request.amount, request.idempotency_key.as_str());
-    let asked = Asked { purpose: Purpose::Button, amount, card_id: request.card_id, key };
-    if let Some(earlier) = earlier_order(&mut transaction, request.line_id, &asked).await? {
+    let asked = Asked {
+        line_id: request.line_id,
+        purpose: Purpose::Button,
+        amount: request.amount,
+        card_id: request.card_id,
+        key: &request.idempotency_key,
+    };
+    if let Some(earlier) = earlier_order(&mut transaction, &asked).await? {
         return Ok(earlier);
     }
     if !request.amount.is_positive() {
@@ -121,16 +126,14 @@ pub async fn repay(app: &App, request: &RepayRequest) -> Outcome<Withholding, Re
     }
     make_way(&mut transaction, app, request.line_id).await?;
     batch.load(&mut transaction, app, &[request.line_id.uuid()]).await?;
-    let account = batch.account(request.line_id)?;
-    let owed = account.owed_in_all(batch.today);
+    let owed = batch.account(request.line_id)?.owed_in_all(batch.today);
     if owed.is_zero() {
         return Err(Fault::Refused(RepayRefusal::NothingDue));
     }
     if request.amount > owed {
         return Err(Fault::Refused(RepayRefusal::MoreThanOwed { owed }));
     }
-    let borrower_id = account.line.borrower_id;
-    let order = order(&mut transaction, (app, &batch), (request.line_id, borrower_id), &asked).await?;
+    let order = order(&mut transaction, app, &batch, &asked).await?;
     transaction.commit().await?;
     Ok(order)
 }
@@ -149,10 +152,14 @@ pub async fn payoff_quote(app: &App, line_id: LineId, loan_id: LoanId) -> Outcom
 pub async fn early_payoff(app: &App, request: &PayoffOrder) -> Outcome<Withholding, RepayRefusal> {
     let mut transaction = database::begin(&app.pool).await?;
     let mut batch = Batch::lock(&mut transaction, app, &[request.line_id]).await?;
-    let purpose = Purpose::Payoff(request.loan_id);
-    let (amount, key) = (request.quoted, request.idempotency_key.as_str());
-    let asked = Asked { purpose, amount, card_id: request.card_id, key };
-    if let Some(earlier) = earlier_order(&mut transaction, request.line_id, &asked).await? {
+    let asked = Asked {
+        line_id: request.line_id,
+        purpose: Purpose::Payoff(request.loan_id),
+        amount: request.quoted,
+        card_id: request.card_id,
+        key: &request.idempotency_key,
+    };
+    if let Some(earlier) = earlier_order(&mut transaction, &asked).await? {
         return Ok(earlier);
     }
     make_way(&mut transaction, app, request.line_id).await?;
@@ -160,8 +167,7 @@ pub async fn early_payoff(app: &App, request: &PayoffOrder) -> Outcome<Withholdi
     if quote.total() != request.quoted {
         return Err(Fault::Refused(RepayRefusal::QuoteChanged { now: quote.total() }));
     }
-    let borrower_id = batch.account(request.line_id)?.line.borrower_id;
-    let order = order(&mut transaction, (app, &batch), (request.line_id, borrower_id), &asked).await?;
+    let order = order(&mut transaction, app, &batch, &asked).await?;
     transaction.commit().await?;
     Ok(order)
 }
@@ -240,6 +246,7 @@ pub async fn receive_from_file(
 
 /// What is asked for under a key.
 struct Asked<'a> {
+    line_id: LineId,
     purpose: Purpose,
     amount: Fen,
     /// `None`: whichever card is charged first.
@@ -256,12 +263,8 @@ impl Asked<'_> {
 }
 
 /// The order that the key made before, if what is asked is the same.
-async fn earlier_order(
-    connection: &mut PgConnection,
-    line_id: LineId,
-    asked: &Asked<'_>,
-) -> Outcome<Option<Withholding>, RepayRefusal> {
-    match store::find_by_key(connection, line_id, asked.key).await? {
+async fn earlier_order(connection: &mut PgConnection, asked: &Asked<'_>) -> Outcome<Option<Withholding>, RepayRefusal> {
+    match store::find_by_key(connection, asked.line_id, asked.key).await? {
         Some(earlier) if asked.is_for(&earlier) => Ok(Some(earlier)),
         Some(_) => Err(Fault::Refused(RepayRefusal::KeyReused)),
         None => Ok(None),
@@ -299,12 +302,15 @@ async fn quote_locked(
     Ok(payoff.quote_on(batch.account(line_id)?, &product, batch.today))
 }
 
+/// Makes the order that is asked for, to be sent by the next run.
 async fn order(
     connection: &mut PgConnection,
-    (app, batch): (&App, &Batch),
-    (line_id, borrower_id): (LineId, BorrowerId),
+    app: &App,
+    batch: &Batch,
     asked: &Asked<'_>,
 ) -> Outcome<Withholding, RepayRefusal> {
+    let line_id = asked.line_id;
+    let borrower_id = batch.account(line_id)?.line.borrower_id;
     let card_id = match asked.card_id {
         Some(card_id) if card_store::is_card_bound(connection, borrower_id, card_id).await? => Some(card_id),
         Some(_) => None,

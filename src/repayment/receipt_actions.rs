@@ -117,7 +117,7 @@ impl Batch {
                 settled.push(OpenInstallment::new(billed, product));
             }
             let idle = store::load_idle(&mut *connection, line_id, order.business_day).await?;
-            let account = self.accounts.get_mut(&line_id).with_context(|| format!("{line_id} does not exist"))?;
+            let account = account_mut(&mut self.accounts, line_id)?;
             account.since = Since { paid, settled, idle };
         }
         Ok(())
@@ -125,7 +125,7 @@ impl Batch {
 
     /// Allocates money for a line; `card_id` is where an excess goes back to.
     pub fn receive(&mut self, line_id: LineId, money: Money, card_id: Option<CardId>) -> anyhow::Result<Repayment> {
-        let account = self.accounts.get_mut(&line_id).with_context(|| format!("{line_id} does not exist"))?;
+        let account = account_mut(&mut self.accounts, line_id)?;
         let entries_before = account.entries.len();
         let repayment = account.receive(money);
         if let Some(open) = account.installments.iter().chain(&account.since.settled).next() {
@@ -148,7 +148,7 @@ impl Batch {
     ) -> anyhow::Result<Repayment> {
         let line_id = payoff.loan.line_id;
         let product = app.catalogue.get(connection, payoff.loan.product_id, payoff.loan.product_version).await?;
-        let account = self.accounts.get_mut(&line_id).with_context(|| format!("{line_id} does not exist"))?;
+        let account = account_mut(&mut self.accounts, line_id)?;
         let entries_before = account.entries.len();
         let (repayment, done) = account.receive_payoff(money, payoff, &product);
         let partner = product.terms.funder.clone();
@@ -233,7 +233,7 @@ impl Batch {
         loan_id: LoanId,
         schedule: &'a Schedule,
     ) -> anyhow::Result<ScheduleVersion<'a>> {
-        let account = self.accounts.get_mut(&line_id).with_context(|| format!("{line_id} does not exist"))?;
+        let account = account_mut(&mut self.accounts, line_id)?;
         let loan = account.loans.iter_mut().find(|open| open.loan.loan_id == loan_id);
         let loan = &mut loan.with_context(|| format!("{loan_id} was not loaded"))?.loan;
         loan.schedule_version += 1;
@@ -246,6 +246,10 @@ impl Batch {
             business_day: self.today,
         })
     }
+}
+
+fn account_mut(accounts: &mut BTreeMap<LineId, LineAccount>, line_id: LineId) -> anyhow::Result<&mut LineAccount> {
+    accounts.get_mut(&line_id).with_context(|| format!("{line_id} does not exist"))
 }
 
 /// The loan that a payoff is to end, locked, with its schedule and what has been billed of it.

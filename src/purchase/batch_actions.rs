@@ -11,7 +11,7 @@ use sqlx::pool::PoolConnection;
 use sqlx::{Connection, PgConnection, PgPool, PgTransaction, Postgres};
 
 use super::batch_store::{Hold, Holding, Record, read_day_and_versions, read_spent, record};
-use super::decision::{Desk, Offer, Written};
+use super::decision::{Desk, Listing, Written};
 use super::model::{Receipt, RequestRefusal};
 use super::notices;
 use super::store;
@@ -165,7 +165,7 @@ async fn try_unlocked(
     let first = async {
         let lines = credit::store::find_lines(deciding, &line_ids(requests)).await?;
         let (today, versions) = read_day_and_versions(deciding, &versions(requests)).await?;
-        let products = offers(app, deciding, versions).await?;
+        let products = listings(app, deciding, versions).await?;
         anyhow::Ok((lines, today, products))
     };
     let beside = async {
@@ -210,7 +210,7 @@ async fn try_locked(
     let beside = async {
         let (earlier, merchants) = (find_earlier(reading, requests).await?, merchants(reading, requests).await?);
         let versions = product::store::find_on_sale(reading, &versions(requests)).await?;
-        anyhow::Ok((earlier, merchants, offers(app, reading, versions).await?))
+        anyhow::Ok((earlier, merchants, listings(app, reading, versions).await?))
     };
     let ((earlier, merchants, products), locked) = tokio::try_join!(beside, begin_locked(deciding, requests))?;
     let Locked { mut transaction, lines, orders, today } = locked;
@@ -254,7 +254,7 @@ struct Read {
     orders: Vec<Code>,
     earlier: Earlier,
     merchants: HashMap<MerchantId, MerchantTerms>,
-    products: HashMap<(ProductId, i32), Offer>,
+    products: HashMap<(ProductId, i32), Listing>,
     reserves: HashMap<FunderId, Reserve>,
     spent: HashMap<LineId, SpentToday>,
 }
@@ -309,11 +309,11 @@ fn to_record<'a>(desk: &'a Desk, seen: &'a HashMap<LineId, i64>, holding: Holdin
     }
 }
 
-fn wanted_of_reserves(requests: &[Weighed], products: &HashMap<(ProductId, i32), Offer>) -> BTreeMap<FunderId, Fen> {
+fn wanted_of_reserves(requests: &[Weighed], products: &HashMap<(ProductId, i32), Listing>) -> BTreeMap<FunderId, Fen> {
     let mut wanted = BTreeMap::new();
     for request in requests {
-        if let Some(offer) = products.get(&(request.product_id, request.product_version)) {
-            *wanted.entry(offer.product.funder_id).or_default() += request.amount;
+        if let Some(listing) = products.get(&(request.product_id, request.product_version)) {
+            *wanted.entry(listing.product.funder_id).or_default() += request.amount;
         }
     }
     wanted
@@ -360,17 +360,17 @@ async fn merchants(
     Ok(merchants.into_iter().map(|merchant| (merchant.merchant_id, merchant)).collect())
 }
 
-async fn offers(
+async fn listings(
     app: &App,
     connection: &mut PgConnection,
     versions: Vec<(ProductId, i32, bool)>,
-) -> anyhow::Result<HashMap<(ProductId, i32), Offer>> {
-    let mut offers = HashMap::with_capacity(versions.len());
+) -> anyhow::Result<HashMap<(ProductId, i32), Listing>> {
+    let mut listings = HashMap::with_capacity(versions.len());
     for (product_id, version, is_on_sale) in versions {
         let product = app.catalogue.get(connection, product_id, version).await?;
-        offers.insert((product_id, version), Offer { product, is_on_sale });
+        listings.insert((product_id, version), Listing { product, is_on_sale });
     }
-    Ok(offers)
+    Ok(listings)
 }
 
 fn line_ids(requests: &[Weighed]) -> Vec<LineId> {
@@ -378,10 +378,10 @@ fn line_ids(requests: &[Weighed]) -> Vec<LineId> {
 }
 
 /// Lines whose day is bounded by the rules of a product that is asked for.
-fn bounded_lines(requests: &[Weighed], products: &HashMap<(ProductId, i32), Offer>) -> Vec<LineId> {
+fn bounded_lines(requests: &[Weighed], products: &HashMap<(ProductId, i32), Listing>) -> Vec<LineId> {
     let is_bounded = |request: &&Weighed| {
-        let offer = products.get(&(request.product_id, request.product_version));
-        offer.and_then(|offer| offer.product.terms.purchase_risk).and_then(Rules::of).is_some()
+        let listing = products.get(&(request.product_id, request.product_version));
+        listing.and_then(|listing| listing.product.terms.purchase_risk).and_then(Rules::of).is_some()
     };
     distinct(requests.iter().filter(is_bounded).map(|request| request.line_id))
 }

@@ -28,7 +28,7 @@ pub struct Desk {
     pub lines: HashMap<LineId, Line>,
     pub reserves: HashMap<FunderId, Reserve>,
     pub merchants: HashMap<MerchantId, MerchantTerms>,
-    pub products: HashMap<(ProductId, i32), Offer>,
+    pub products: HashMap<(ProductId, i32), Listing>,
     /// The codes that are presented.
     pub orders: HashMap<CodeId, Code>,
     /// Of the lines whose day is bounded by rules, what they have spent on it.
@@ -38,7 +38,7 @@ pub struct Desk {
 
 /// A product version, and whether it is on sale now.
 #[derive(Clone, Debug)]
-pub struct Offer {
+pub struct Listing {
     pub product: Arc<ProductVersion>,
     pub is_on_sale: bool,
 }
@@ -92,7 +92,7 @@ impl Desk {
     /// The checks in their order. The last one, the reserve, is also the one that takes: everything before it has passed.
     fn check(&mut self, request: &Weighed) -> Result<Quote, PurchaseRefusal> {
         let merchant = &self.merchants[&request.merchant_id];
-        let offer = &self.products[&(request.product_id, request.product_version)];
+        let listing = &self.products[&(request.product_id, request.product_version)];
         let line = &self.lines[&request.line_id];
 
         if merchant.status != MerchantStatus::Active {
@@ -103,12 +103,12 @@ impl Desk {
             let order = self.orders.get(&order_code).ok_or(PurchaseRefusal::OrderNotPayable)?;
             order.check(presented).map_err(|_| PurchaseRefusal::OrderNotPayable)?;
         }
-        let quote = self.check_product(request, offer, merchant, line)?;
+        let quote = self.check_product(request, listing, merchant, line)?;
         check_line(line, self.today)?;
-        if line.purchases_made_on(self.today) >= offer.product.terms.purchase.per_day_max {
+        if line.purchases_made_on(self.today) >= listing.product.terms.purchase.per_day_max {
             return Err(PurchaseRefusal::TooManyPurchases);
         }
-        let risk = offer.product.terms.purchase_risk;
+        let risk = listing.product.terms.purchase_risk;
         request.word.check(risk, request.amount)?;
         if let (Some(rules), Some(spent)) = (risk.and_then(Rules::of), self.spent.get(&request.line_id)) {
             rules.check(spent, request.merchant_id, request.amount)?;
@@ -116,7 +116,7 @@ impl Desk {
         if request.amount > line.available() {
             return Err(PurchaseRefusal::LineExceeded);
         }
-        let reserve = self.reserves.get_mut(&offer.product.funder_id).ok_or(PurchaseRefusal::ReserveExhausted)?;
+        let reserve = self.reserves.get_mut(&listing.product.funder_id).ok_or(PurchaseRefusal::ReserveExhausted)?;
         reserve.hold(request.amount, self.today).map_err(|refusal| match refusal {
             ReserveRefusal::AdvanceOverdue => PurchaseRefusal::AdvanceOverdue,
             _ => PurchaseRefusal::ReserveExhausted,
@@ -127,12 +127,12 @@ impl Desk {
     fn check_product(
         &self,
         request: &PurchaseRequest,
-        offer: &Offer,
+        listing: &Listing,
         merchant: &MerchantTerms,
         line: &Line,
     ) -> Result<Quote, PurchaseRefusal> {
-        let product = &offer.product;
-        if !offer.is_on_sale || !product.terms.is_valid_on(self.today) || product.funder_id != line.funder_id {
+        let product = &listing.product;
+        if !listing.is_on_sale || !product.terms.is_valid_on(self.today) || product.funder_id != line.funder_id {
             return Err(PurchaseRefusal::ProductNotOnSale);
         }
         let categories = &product.terms.purchase.merchant_categories;

@@ -84,11 +84,11 @@ async fn try_submit(
     requests: &[ApplyRequest],
 ) -> anyhow::Result<Option<Vec<Result<Application, ApplyRefusal>>>> {
     let today = business_day::store::hold_today(connection).await?;
-    let mut desk = read_desk(connection, app, requests, today).await?;
+    let mut batch = read_batch(connection, app, requests, today).await?;
     let mut new = Vec::new();
     let mut answers = Vec::with_capacity(requests.len());
     for request in requests {
-        let answer = desk.take(request, app.clock.now());
+        let answer = batch.take(request, app.clock.now());
         if let Ok(Taken::New(application)) = &answer {
             new.push(application.clone());
         }
@@ -99,7 +99,7 @@ async fn try_submit(
 }
 
 /// What a batch of applications is judged on.
-struct Desk {
+struct Batch {
     today: BusinessDay,
     earlier: HashMap<(BorrowerId, String), Application>,
     applicants: HashMap<BorrowerId, Applicant>,
@@ -120,12 +120,12 @@ impl Taken {
     }
 }
 
-async fn read_desk(
+async fn read_batch(
     connection: &mut PgConnection,
     app: &App,
     requests: &[ApplyRequest],
     today: BusinessDay,
-) -> anyhow::Result<Desk> {
+) -> anyhow::Result<Batch> {
     let borrower_ids: Vec<BorrowerId> = requests.iter().map(|request| request.borrower_id).collect();
     let applicants = application_store::find_applicants(connection, &borrower_ids).await?;
     // Keys after applicants: an application that another node stores in between is then found by its key, and not taken for a
@@ -145,7 +145,7 @@ async fn read_desk(
             withdrawn.insert(key);
         }
     }
-    Ok(Desk {
+    Ok(Batch {
         today,
         earlier: earlier
             .into_iter()
@@ -169,7 +169,7 @@ fn applicant(row: ApplicantRow, today: BusinessDay) -> Applicant {
     }
 }
 
-impl Desk {
+impl Batch {
     /// Judges one request after all that came before it in the batch.
     fn take(&mut self, request: &ApplyRequest, now: DateTime<Utc>) -> Result<Taken, ApplyRefusal> {
         let fingerprint = request.fingerprint();

@@ -11,7 +11,7 @@ use sqlx::pool::PoolConnection;
 use sqlx::{Connection, PgConnection, PgPool, PgTransaction, Postgres};
 
 use super::batch_store::{Hold, Holding, Record, read_day_and_versions, read_spent, record};
-use super::decision::{Desk, Listing, Written};
+use super::decision::{Batch, Listing, Written};
 use super::model::{Receipt, RequestRefusal};
 use super::notices;
 use super::store;
@@ -181,19 +181,19 @@ async fn try_unlocked(
     let spent = read_spent(deciding, &bounded_lines(requests, &products), today).await?;
     let seen: HashMap<LineId, i64> = lines.iter().map(|line| (line.line_id, line.last_entry_no)).collect();
     let read = Read { today, lines, orders, earlier, merchants, products, reserves, spent };
-    let (mut desk, answers) = decide_in_order(app, read, requests);
-    if !desk.written.purchases.is_empty() {
-        let holds = desk.written.held.iter().map(|(funder_id, (first, amount))| Hold {
+    let (mut batch, answers) = decide_in_order(app, read, requests);
+    if !batch.written.purchases.is_empty() {
+        let holds = batch.written.held.iter().map(|(funder_id, (first, amount))| Hold {
             funder_id: *funder_id,
             amount: *amount,
             source: first.to_string(),
         });
         let holds: Vec<Hold> = holds.collect();
-        let left = record(deciding, &to_record(&desk, &seen, Holding { slice_no, holds: &holds })).await?;
+        let left = record(deciding, &to_record(&batch, &seen, Holding { slice_no, holds: &holds })).await?;
         for (hold, left) in holds.iter().zip(left) {
-            desk.reserves.get_mut(&hold.funder_id).expect("a reserve that held is on the desk").available = left;
+            batch.reserves.get_mut(&hold.funder_id).expect("a reserve that held is in the batch").available = left;
         }
-        slices.extend(desk.reserves);
+        slices.extend(batch.reserves);
     }
     Ok(Some(answers))
 }
@@ -220,16 +220,16 @@ async fn try_locked(
     let reserves = lock_reserves(&mut transaction, wanted.into_keys(), moment).await?;
     let seen: HashMap<LineId, i64> = lines.iter().map(|line| (line.line_id, line.last_entry_no)).collect();
     let read = Read { today, lines, orders, earlier, merchants, products, reserves, spent };
-    let (mut desk, answers) = decide_in_order(app, read, requests);
-    if desk.written.purchases.is_empty() {
+    let (mut batch, answers) = decide_in_order(app, read, requests);
+    if batch.written.purchases.is_empty() {
         // Left to itself, the connection would keep its locks until it is used again.
         transaction.rollback().await?;
     } else {
-        record(&mut transaction, &to_record(&desk, &seen, Holding::default())).await?;
+        record(&mut transaction, &to_record(&batch, &seen, Holding::default())).await?;
         let mut leased = HashMap::new();
-        for (funder_id, (first, amount)) in &desk.written.held {
-            let occasion = Occasion { source: first.to_string(), business_day: desk.today, occurred_at: desk.now };
-            let reserve = desk.reserves.get_mut(funder_id).expect("a reserve that held is on the desk");
+        for (funder_id, (first, amount)) in &batch.written.held {
+            let occasion = Occasion { source: first.to_string(), business_day: batch.today, occurred_at: batch.now };
+            let reserve = batch.reserves.get_mut(funder_id).expect("a reserve that held is in the batch");
             let entry = reserve.record(ReserveEntryKind::Hold, *amount, occasion);
             save_reserve(&mut transaction, reserve, &[entry]).await?;
             if lane.slice_no.is_some()
@@ -238,7 +238,7 @@ async fn try_locked(
                 leased.insert(*funder_id, Reserve { available: share, advance_limit: Fen::ZERO, ..reserve.clone() });
             }
         }
-        for reserve in desk.reserves.values() {
+        for reserve in batch.reserves.values() {
             watch_soon(&mut transaction, reserve, moment).await?;
         }
         transaction.commit().await?;
@@ -263,9 +263,9 @@ struct Read {
 /// the key's index, and the batch is decided again.
 type Earlier = HashMap<(LineId, String), store::Earlier>;
 
-fn decide_in_order(app: &App, read: Read, requests: &[Weighed]) -> (Desk, Vec<Answer>) {
+fn decide_in_order(app: &App, read: Read, requests: &[Weighed]) -> (Batch, Vec<Answer>) {
     let mut earlier = read.earlier;
-    let mut desk = Desk {
+    let mut batch = Batch {
         today: read.today,
         now: app.clock.now(),
         lines: read.lines.into_iter().map(|line| (line.line_id, line)).collect(),
@@ -282,10 +282,10 @@ fn decide_in_order(app: &App, read: Read, requests: &[Weighed]) -> (Desk, Vec<An
         match earlier.get(&key) {
             Some(before) if before.fingerprint == fingerprint => Ok(before.receipt),
             Some(_) => Err(Fault::Refused(RequestRefusal::KeyReused)),
-            None => match undecidable(&desk, request) {
+            None => match undecidable(&batch, request) {
                 Some(refusal) => Err(Fault::Refused(refusal)),
                 None => {
-                    let receipt = desk.decide(request.clone(), fingerprint);
+                    let receipt = batch.decide(request.clone(), fingerprint);
                     earlier.insert(key, store::Earlier { receipt, fingerprint });
                     Ok(receipt)
                 }
@@ -293,19 +293,19 @@ fn decide_in_order(app: &App, read: Read, requests: &[Weighed]) -> (Desk, Vec<An
         }
     };
     let answers = requests.iter().map(decide).collect();
-    (desk, answers)
+    (batch, answers)
 }
 
-fn to_record<'a>(desk: &'a Desk, seen: &'a HashMap<LineId, i64>, holding: Holding<'a>) -> Record<'a> {
-    let written = &desk.written;
+fn to_record<'a>(batch: &'a Batch, seen: &'a HashMap<LineId, i64>, holding: Holding<'a>) -> Record<'a> {
+    let written = &batch.written;
     Record {
         written,
         seen,
-        changed: written.lines_changed.iter().map(|line_id| &desk.lines[line_id]).collect(),
-        to_merchants: notices::payments_received(&written.loans, desk.today, desk.now),
+        changed: written.lines_changed.iter().map(|line_id| &batch.lines[line_id]).collect(),
+        to_merchants: notices::payments_received(&written.loans, batch.today, batch.now),
         holding,
-        today: desk.today,
-        now: desk.now,
+        today: batch.today,
+        now: batch.now,
     }
 }
 
@@ -332,14 +332,14 @@ async fn lock_reserves(
 }
 
 /// Why nothing is decided; nothing is recorded either.
-fn undecidable(desk: &Desk, request: &Weighed) -> Option<RequestRefusal> {
-    if !desk.lines.contains_key(&request.line_id) {
+fn undecidable(batch: &Batch, request: &Weighed) -> Option<RequestRefusal> {
+    if !batch.lines.contains_key(&request.line_id) {
         Some(RequestRefusal::UnknownLine)
-    } else if !desk.merchants.contains_key(&request.merchant_id) {
+    } else if !batch.merchants.contains_key(&request.merchant_id) {
         Some(RequestRefusal::UnknownMerchant)
-    } else if !desk.products.contains_key(&(request.product_id, request.product_version)) {
+    } else if !batch.products.contains_key(&(request.product_id, request.product_version)) {
         Some(RequestRefusal::UnknownProduct)
-    } else if request.shown_on.is_some_and(|shown_on| shown_on != desk.today) {
+    } else if request.shown_on.is_some_and(|shown_on| shown_on != batch.today) {
         Some(RequestRefusal::ScheduleChanged)
     } else {
         None

@@ -20,9 +20,9 @@ use crate::outbox::Message;
 use crate::product::ProductVersion;
 use crate::product::quote::{Quote, QuoteRefusal, QuoteRequest, quote};
 
-/// Everything that a batch is decided on, as read and locked by its transaction.
+/// A batch: everything that it is decided on, as it was read, and what is to be written.
 #[derive(Debug)]
-pub struct Desk {
+pub struct Batch {
     pub today: BusinessDay,
     pub now: DateTime<Utc>,
     pub lines: HashMap<LineId, Line>,
@@ -71,7 +71,7 @@ pub struct NewPurchase {
     pub subsidy: Fen,
 }
 
-impl Desk {
+impl Batch {
     /// Decides one request whose line, merchant and product are known, after all that were decided before it.
     pub fn decide(&mut self, weighed: Weighed, fingerprint: [u8; 32]) -> Receipt {
         let purchase_id = PurchaseId::mint(self.now);

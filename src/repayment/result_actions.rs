@@ -94,8 +94,8 @@ async fn post_share(app: &App, share: &[ChannelResult]) -> anyhow::Result<Posted
 
 async fn post_chunk(app: &App, results: &[ChannelResult]) -> anyhow::Result<Posted> {
     let mut transaction = database::begin(&app.pool).await?;
-    let desk = Desk::open(&mut transaction, app, results).await?;
-    let posted = desk.post(&mut transaction, app, results).await?;
+    let chunk = Chunk::open(&mut transaction, app, results).await?;
+    let posted = chunk.post(&mut transaction, app, results).await?;
     transaction.commit().await?;
     Ok(posted)
 }
@@ -108,16 +108,16 @@ pub async fn post_confirmed(
     result: &ChannelResult,
 ) -> anyhow::Result<bool> {
     let results = std::slice::from_ref(result);
-    let mut desk = Desk::open(connection, app, results).await?;
-    for order in desk.orders.values_mut() {
+    let mut chunk = Chunk::open(connection, app, results).await?;
+    for order in chunk.orders.values_mut() {
         order.partial_allowed = true;
     }
-    let posted = desk.post(connection, app, results).await?;
+    let posted = chunk.post(connection, app, results).await?;
     Ok(posted.succeeded + posted.failed == 1)
 }
 
 /// A chunk of results on its way.
-struct Desk {
+struct Chunk {
     batch: Batch,
     /// One for each result that may be a receipt; ascending, so that receipts stand in the order in which they were booked.
     repayment_ids: std::vec::IntoIter<RepaymentId>,
@@ -135,15 +135,15 @@ struct Desk {
     posted: Posted,
 }
 
-impl Desk {
+impl Chunk {
     /// Locks the results' lines, which stand in order, and finds their orders.
-    async fn open(connection: &mut sqlx::PgConnection, app: &App, results: &[ChannelResult]) -> anyhow::Result<Desk> {
+    async fn open(connection: &mut sqlx::PgConnection, app: &App, results: &[ChannelResult]) -> anyhow::Result<Chunk> {
         let mut line_ids: Vec<LineId> = results.iter().map(|result| result.line_id).collect();
         line_ids.dedup();
         let batch = Batch::lock(&mut *connection, app, &line_ids).await?;
         let ids: Vec<Uuid> = results.iter().map(|result| result.withholding_id.uuid()).collect();
         let orders = store::load_withholdings(connection, &ids).await?;
-        Ok(Desk {
+        Ok(Chunk {
             repayment_ids: RepaymentId::mint_ascending(batch.now, results.len()).into_iter(),
             batch,
             orders: orders.into_iter().map(|order| (order.withholding_id, order)).collect(),

@@ -16,5 +16,5 @@ pub mod api;
 pub use actions::{AccessRefusal, add_key, add_partner, change_partner, revoke_key};
 pub use address::AddressRange;
 pub use directory::{Admitted, Directory, PLATFORM};
-pub use model::{AccessChange, Believed, Denial, Known, Owner, PartnerKind, Rate, Scope, is_same_holder};
+pub use model::{Believed, Denial, Known, Owner, PartnerKind, Rate, Scope, is_same_holder};
 pub use strangers::KeyName;

@@ -17,9 +17,9 @@ pub mod order_actions;
 pub mod api_store;
 pub mod api;
 
-pub use actions::{change_reserve_terms, deposit, forecast_reserve, open_funder, set_reserve_terms, withdraw};
+pub use actions::{change_reserve_terms, deposit, open_funder, set_reserve_terms, withdraw};
 pub use close::close_reserves;
 pub use jobs::watch_soon;
-pub use reserve::{Reserve, ReserveEntry, ReserveEntryKind, ReserveRefusal};
+pub use reserve::{Reserve, ReserveEntryKind, ReserveRefusal};
 pub use slice_actions::{book_slices, lease_slices, lock_reserve};
 pub use store::{find_code, find_funder_by_code, find_name, save_reserve};

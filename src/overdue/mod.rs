@@ -13,6 +13,5 @@ pub mod close;
 
 pub use actions::tell_passed;
 pub use bucket::Bucket;
-pub use charge_off::ChargeOff;
 pub use penalty::{OverdueSpan, PenaltyRule};
 pub use stage::Stage;

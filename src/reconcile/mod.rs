@@ -8,7 +8,7 @@ pub mod list_store;
 pub mod actions;
 pub mod jobs;
 
-pub use actions::{BreakRefusal, Compared, confirm_break, dismiss_break, propose_correction, take_in};
+pub use actions::{BreakRefusal, confirm_break, dismiss_break, propose_correction, take_in};
 pub use jobs::{Reconciled, fetch_channel_files};
-pub use model::{Break, BreakKind, BreakStatus, Correction};
+pub use model::{Break, BreakStatus, Correction};
 pub use store::FileKey;

@@ -32,7 +32,7 @@ pub mod h5;
 pub use contradiction::{Ending, Settling};
 pub use contradiction_actions::settle_payout;
 pub use jobs::{query_payouts, submit_payouts};
-pub use outlook::{OpenDay, Outlook};
+pub use outlook::Outlook;
 pub use outlook_actions::open_day;
 pub use payout::{Cancelling, NewPayout, PayoutFor, PayoutStatus};
 pub use payout_actions::{cancel_left_over, retry_payout, take_callback};

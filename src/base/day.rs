@@ -132,7 +132,7 @@ impl MonthDay {
     }
 
     /// This day of month in the month of `day`.
-    pub fn in_month_of(self, day: BusinessDay) -> BusinessDay {
+    fn in_month_of(self, day: BusinessDay) -> BusinessDay {
         let first = day.date().with_day(1).expect("every month has a first day");
         let last = first.checked_add_months(Months::new(1)).and_then(|next| next.pred_opt());
         let last = last.expect("dates stay within the calendar").day();

@@ -356,7 +356,7 @@ pub async fn refuse_new_key(config: &Config, pool: &PgPool) -> anyhow::Result<()
 ///
 /// # Errors
 /// When none of them fits, or the database fails.
-pub async fn refuse_wrong_keys(vault: &Vault, pool: &PgPool) -> anyhow::Result<()> {
+async fn refuse_wrong_keys(vault: &Vault, pool: &PgPool) -> anyhow::Result<()> {
     let person_keys = database::load_last_person_keys(pool).await?;
     let opens = |(owner, sealed): &(Uuid, Vec<u8>)| vault.open_person_key(*owner, sealed).is_ok();
     anyhow::ensure!(

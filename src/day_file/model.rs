@@ -84,7 +84,7 @@ pub enum Form {
 impl Form {
     pub const ALL: [Form; 2] = [Form::Csv, Form::JsonLines];
 
-    pub const fn suffix(self) -> &'static str {
+    const fn suffix(self) -> &'static str {
         match self {
             Form::Csv => "csv.gz",
             Form::JsonLines => "jsonl.gz",

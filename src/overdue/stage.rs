@@ -20,7 +20,7 @@ impl Stage {
     pub const ALL: [Stage; 4] = [Stage::Overdue, Stage::Freeze, Stage::Claim, Stage::ChargeOff];
 
     /// Days past due at the end of which it happens, by the terms of the line.
-    pub fn days_past_due(self, terms: &Terms) -> u32 {
+    fn days_past_due(self, terms: &Terms) -> u32 {
         match self {
             Stage::Overdue => u32::from(terms.penalty.grace_days) + 1,
             Stage::Freeze => u32::from(terms.overdue.freeze_day),

@@ -70,7 +70,7 @@ pub fn request_message(method: &str, url: &str, stamp: &Stamp, body: &[u8]) -> V
 }
 
 /// What an answer signs.
-pub fn response_message(stamp: &Stamp, body: &[u8]) -> Vec<u8> {
+fn response_message(stamp: &Stamp, body: &[u8]) -> Vec<u8> {
     let head = format!("{}\n{}\n", stamp.timestamp, stamp.nonce);
     [head.as_bytes(), body, b"\n"].concat()
 }

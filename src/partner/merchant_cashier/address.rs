@@ -85,7 +85,7 @@ impl NotifyUrl {
 }
 
 /// Whether an address is one of the open internet.
-pub fn is_public(address: IpAddr) -> bool {
+fn is_public(address: IpAddr) -> bool {
     match address {
         IpAddr::V4(address) => is_public_v4(address),
         IpAddr::V6(address) => is_public_v6(address),

@@ -17,7 +17,7 @@ use crate::database;
 use crate::funder;
 use crate::purchase::trading_store;
 
-/// Chunks that one node works on at once, but for one. The database is the bottleneck; more would only queue.
+/// Workers of one node beside the one that leads. The database is the bottleneck; more would only queue.
 const HELPERS: usize = 1;
 /// How often helpers look whether purchases are still being made.
 const TRADING_POLL: Duration = Duration::from_millis(20);

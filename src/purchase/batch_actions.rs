@@ -29,8 +29,8 @@ use crate::merchant::code::Code;
 use crate::merchant::{self, MerchantTerms};
 use crate::product;
 
-/// A batch that met another one's purchase with the same key, a deadlock or a change of what it was decided on is decided again
-/// so often.
+/// How often a batch is decided at most: one that met another batch's purchase with the same key, a deadlock, or a change of what it
+/// was decided on is decided again.
 const TRIES_MAX: u32 = 5;
 
 pub(super) type Answer = Outcome<Receipt, RequestRefusal>;
@@ -247,7 +247,7 @@ async fn try_locked(
     Ok(answers)
 }
 
-/// All that a batch is decided on.
+/// What was read for a batch.
 struct Read {
     today: BusinessDay,
     lines: Vec<Line>,

@@ -107,8 +107,8 @@ async fn enqueue_last(app: &App, cron: &str, kind: JobKind) -> anyhow::Result<()
     Ok(())
 }
 
-/// What falls due after `from`, up to and including `to`, in order of time. Entries that come more often than every `apart`
-/// come so often: a house whose clock is moved need not live through every minute.
+/// What falls due after `from`, up to and including `to`, in order of time. Of entries that come more often than every `apart`
+/// only one in so long: a house whose clock is moved need not live through every minute.
 ///
 /// # Errors
 /// If an entry of the table is no cron entry.

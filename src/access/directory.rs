@@ -228,7 +228,7 @@ impl Directory {
         Ok(Admitted { known, serial_no, holder, algorithm, rate: counted.rate, taken: keyed.zip(counted.taken) })
     }
 
-    /// Remembers a nonce and counts a call, of whom its caller believes already, and takes the key that is wanted.
+    /// Counts a call that is believed already, remembers its nonce, and takes the key that is wanted.
     ///
     /// # Errors
     /// If the database does not answer.

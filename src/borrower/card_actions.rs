@@ -28,7 +28,7 @@ pub async fn start_binding(app: &App, binding: CardBinding) -> Outcome<CardId, C
     started.remove(0).map_err(Fault::Refused)
 }
 
-/// [`start_binding`] for whoever sits before a page, so often and no more; the try is counted before the bank is asked.
+/// As [`start_binding`], for somebody at a page, whose tries are limited: each is counted before the bank is asked.
 /// `address` is the browser's, where it is known.
 pub async fn request_code(app: &App, binding: CardBinding, address: Option<&str>) -> Outcome<CardId, CardRefusal> {
     let (borrower, number) = (binding.borrower_id.to_string(), binding.number.reveal());

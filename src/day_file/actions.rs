@@ -39,7 +39,7 @@ pub enum Making {
 const ROWS_COMMITTED: i64 = 20_000;
 /// Rows that are packed at once: enough that to hand them to other threads costs nothing beside it.
 const ROWS_PACKED: usize = 1_000;
-/// Bytes that wait for one statement at the most, but for the piece that passes it.
+/// Bytes that wait for one statement; the last piece may go beyond.
 const WAITING_BYTES_MAX: usize = 1024 * 1024;
 
 /// Makes the files of a closed day and their manifest: whoever is killed goes on at the table that was not finished. Bytes that

@@ -38,7 +38,7 @@ pub struct Wanted<'a> {
     pub algorithm: Algorithm,
 }
 
-/// Notifies the merchant as is `wanted` from the next payment on, whatever stood before.
+/// Has the merchant notified as `wanted` from the next payment on, whatever stood before.
 pub async fn set_notify_url(
     app: &App,
     merchant_id: MerchantId,

@@ -267,8 +267,8 @@ pub async fn has_repayment(
     Ok(found.fetch_optional(connection).await?.is_some())
 }
 
-/// The lines of orders that are told of late on which late principal has changed since their days, be it that it was paid in time and
-/// taken back since.
+/// The lines, of orders that are told of late, on which late principal has changed since the order's day; also where it was paid in
+/// time and taken back since.
 pub async fn list_changed_since(connection: &mut PgConnection, late: &[&Withholding]) -> sqlx::Result<HashSet<LineId>> {
     if late.is_empty() {
         return Ok(HashSet::new());

@@ -71,7 +71,7 @@ pub struct Wish {
 /// Lives in a house: does what people do, and lets the timetable's work happen as days pass.
 pub struct Driver {
     pub house: House,
-    /// Work that comes more often than this is lived through so often.
+    /// Work that the timetable repeats more often comes only once in so long.
     pub apart: TimeDelta,
     pub funders: BTreeMap<String, FunderId>,
     pub products: BTreeMap<String, PublishedVersion>,

@@ -20,7 +20,7 @@ use crate::verify;
 
 /// Gives the partners' keys; no scenario has faults by chance.
 const SEED: u64 = 20_260_105;
-/// What the timetable repeats comes so often: from midnight on, just after each time of day at which products withhold.
+/// How far apart what the timetable repeats comes at least: from midnight on, just after each time of day at which products withhold.
 const APART: TimeDelta = TimeDelta::hours(3);
 /// What happens one after the other bears times one after the other, so that "the second repayment" is always the same.
 const EVENT_LASTS: TimeDelta = TimeDelta::seconds(1);

@@ -92,7 +92,7 @@ fn without_comment(line: &str) -> &str {
 }
 
 struct Reader {
-    /// A line was there that says when the scenario begins, be it wrong.
+    /// Whether a line has said when the scenario begins, rightly or wrongly.
     has_begun: bool,
     start: Option<BusinessDay>,
     now: Option<DateTime<Utc>>,

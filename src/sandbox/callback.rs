@@ -9,7 +9,7 @@ use super::fault::Fault;
 
 /// How much later a late result comes: after anyone would first ask for it.
 const LATE_BY: TimeDelta = TimeDelta::minutes(10);
-/// A receiver that does not answer 2xx is tried again so often, so much later each time.
+/// How often a receiver that does not answer 2xx is tried, and how long after the last time.
 const ATTEMPTS_MAX: u32 = 5;
 const REPEAT_AFTER: TimeDelta = TimeDelta::seconds(15);
 pub const TIME_LIMIT: Duration = Duration::from_secs(5);

@@ -260,8 +260,8 @@ pub fn may_arrive(sent_at: Option<DateTime<Utc>>, denied_at: Option<DateTime<Utc
     sent_at.is_some_and(|sent_at| denied_at.is_none_or(|denied_at| denied_at < sent_at + ARRIVES_WITHIN))
 }
 
-/// What is booked as paid is asked about again, a day later and so often in all: a bank may send money back within these days, and
-/// the call that tells of it may be lost.
+/// How long after the last time what is booked as paid is asked about again, and how often in all: a bank may send money back within
+/// these days, and the call that tells of it may be lost.
 pub const ASK_AGAIN_AFTER: TimeDelta = TimeDelta::days(1);
 pub const ASK_AGAIN_TIMES: i16 = 3;
 

@@ -37,8 +37,8 @@ pub async fn carry(
     Ok(singly::carry((batch, manner), failure, |message| errand.notify(message)).await)
 }
 
-/// A cashier is one of many addresses, given by a merchant: whatever it does is that notification's failure, which is tried only
-/// so often.
+/// A cashier is one of many addresses, given by a merchant: whatever it does counts against the notification, whose attempts are
+/// limited.
 fn failure(error: &CallError) -> Failure {
     match error {
         CallError::NotSent { .. } | CallError::Unknown { .. } | CallError::Rejected { status: 401 | 403 | 429, .. } => {

@@ -112,7 +112,7 @@ pub async fn gate(State(gate): State<Gate>, request: Request, next: Next) -> Res
         return finish_problem(denied_response(denied), &request_id(&parts)).await;
     }
     match arrive(&gate, Request::from_parts(parts, body)).await {
-        Ok((arrived, request)) => see_through(gate, arrived, (request, next)).await,
+        Ok((arrived, request)) => see_through(gate, arrived, request, next).await,
         Err((arrived, problem)) => {
             gate.app.access.distrust(address, authorization_of(&arrived.headers));
             let why = problem.code;
@@ -128,7 +128,7 @@ pub async fn gate(State(gate): State<Gate>, request: Request, next: Next) -> Res
 
 /// Answers to the end though the caller hangs up meanwhile. What answers a connection ends with it, half-way: then a key would be
 /// taken under which nobody answers, or something be done of which no answer is kept, and which is done again when asked again.
-async fn see_through(gate: Gate, arrived: Arrived, (request, next): (Request, Next)) -> Response {
+async fn see_through(gate: Gate, arrived: Arrived, request: Request, next: Next) -> Response {
     let answering = async move {
         let admitted = match admit(&gate, &arrived).await {
             Ok(admitted) => admitted,

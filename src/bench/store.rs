@@ -168,7 +168,8 @@ pub(super) struct PendingOrder {
 pub(super) async fn submit_orders(connection: &mut PgConnection, at: DateTime<Utc>) -> sqlx::Result<Vec<PendingOrder>> {
     sqlx::query_as!(
         PendingOrder,
-        r#"update withholding set status = 'submitted', submitted_at = $1, query_at = $1 where status = 'created'
+        r#"update withholding set status = 'submitted', submitted_at = $1, query_at = $1
+           where is_pending and status = 'created'
            returning withholding_id as "withholding_id: WithholdingId", line_id as "line_id: LineId",
                      amount_fen as "amount: Fen""#,
         at

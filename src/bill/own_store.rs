@@ -43,7 +43,7 @@ pub async fn list_pending(connection: &mut PgConnection, line_ids: &[LineId]) ->
         OwnPending,
         r#"select withholding_id as "withholding_id: WithholdingId", amount_fen as "amount: Fen"
            from withholding
-           where line_id = any($1) and status in ('created', 'submitted', 'unknown')
+           where line_id = any($1) and is_pending
              and not (status = 'created' and purpose = 'due')
            order by created_at, withholding_id"#,
         &uuids(line_ids),

@@ -49,7 +49,7 @@ pub async fn gather(connection: &mut PgConnection, borrower_id: BorrowerId) -> s
                                   from posting p join line using (line_id)),
                'wechat_linked_at', (select linked_at from wechat_identity where borrower_id = $1),
                'pin_set_at', (select set_at from pin where borrower_id = $1),
-               'withholdings', (select jsonb_agg(to_jsonb(w) order by w.withholding_id)
+               'withholdings', (select jsonb_agg(to_jsonb(w) - 'is_pending' order by w.withholding_id)
                                 from withholding w join line using (line_id)),
                'repayments', (select jsonb_agg(to_jsonb(y) order by y.repayment_id)
                               from repayment y join line using (line_id)),

@@ -374,7 +374,7 @@ pub async fn load_open_business(connection: &mut PgConnection, borrower_id: Borr
 pub async fn has_money_in_transit(connection: &mut PgConnection, borrower_id: BorrowerId) -> sqlx::Result<bool> {
     sqlx::query_scalar!(
         r#"select exists (select from credit_line l join withholding w on w.line_id = l.line_id
-                          where l.borrower_id = $1 and w.status in ('created', 'submitted', 'unknown'))
+                          where l.borrower_id = $1 and w.is_pending)
                or exists (select from payout
                           where kind = 'borrower' and beneficiary_id = $1
                              and (status not in ('succeeded', 'cancelled') or contradicted_attempt is not null)) as "in_transit!""#,

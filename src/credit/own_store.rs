@@ -47,7 +47,7 @@ pub async fn sum_in_transit(connection: &mut PgConnection, borrower_id: Borrower
     let sums = sqlx::query!(
         r#"select (select coalesce(sum(w.amount_fen), 0)::bigint
                    from credit_line l join withholding w on w.line_id = l.line_id
-                   where l.borrower_id = $1 and w.status in ('created', 'submitted', 'unknown')) as "in_flight!: Fen",
+                   where l.borrower_id = $1 and w.is_pending) as "in_flight!: Fen",
                   (select coalesce(sum(amount_fen), 0)::bigint
                     from payout
                     where kind = 'borrower' and beneficiary_id = $1

@@ -35,8 +35,7 @@ pub async fn count_waiting(connection: &mut PgConnection) -> sqlx::Result<Waitin
                   (select count(*) from outbox where dead_at is not null) as "outbox_dead!",
                   (select count(*) from outbox_partner where failures > 0 and paused_at is null) as "partners_left_alone!",
                   (select count(*) from outbox_partner where paused_at is not null) as "partners_paused!",
-                  (select count(*) from withholding where status in ('created', 'submitted', 'unknown'))
-                      as "withholdings_pending!",
+                  (select count(*) from withholding where is_pending) as "withholdings_pending!",
                   (select count(*) from payout where status in ('created', 'submitted', 'unknown')) as "payouts_pending!""#
     )
     .fetch_one(connection)

@@ -135,7 +135,7 @@ pub async fn load_absent(connection: &mut PgConnection, key: FileKey) -> sqlx::R
     let rows = sqlx::query!(
         r#"select w.withholding_id as "withholding_id: WithholdingId", w.line_id as "line_id: LineId"
            from withholding w
-           where w.channel = $1 and w.status in ('submitted', 'unknown')
+           where w.is_pending and w.channel = $1 and w.status in ('submitted', 'unknown')
              and (w.submitted_at at time zone 'Asia/Shanghai')::date < $2
              and exists (select from channel_file f where f.channel = $1
                            and f.business_day = (w.submitted_at at time zone 'Asia/Shanghai')::date)

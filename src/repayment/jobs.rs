@@ -7,7 +7,7 @@ use uuid::Uuid;
 
 use super::attempt::next_attempt;
 use super::due_actions::{Candidate, Timetable, create_due_orders, owed_by_line};
-use super::queue_store::{self, ClaimedOrder, OpenQuestion};
+use super::queue_store::{self, ClaimedOrder, OpenQuestion, Place};
 use super::result_actions::{ChannelResult, Posted, post_results};
 use super::withholding::Failure;
 use super::{notices, store};
@@ -53,10 +53,11 @@ pub async fn submit_withholdings(app: &App) -> anyhow::Result<Posted> {
     // An order rerouted to the next channel is sent in the same run.
     for channel in ChannelName::ALL {
         // The other workers come where one call does not take all of it.
-        let first = claim(app, channel, at_once).await?;
+        let first = claim(app, (channel, at_once), Place::FIRST).await?;
         let others = if first.seen < at_once { 0 } else { WORKERS - 1 };
+        let after = first.last;
         let workers = std::iter::once(Some(first)).chain((0..others).map(|_| None));
-        let submitting = workers.map(|first| submit_to(app, (channel, at_once), first));
+        let submitting = workers.map(|first| submit_to(app, (channel, at_once), (first, after)));
         for done in futures_util::future::join_all(submitting).await {
             posted += done?;
         }
@@ -69,18 +70,19 @@ fn orders_at_once(waiting: usize) -> usize {
     waiting.div_ceil(WORKERS * CALLS_EACH).clamp(ORDERS_MIN, channels::ORDERS_MAX)
 }
 
-/// Sends what was claimed already, if anything was, and then what else there is.
+/// Sends what was claimed already, if anything was, and then what else there is behind it.
 async fn submit_to(
     app: &App,
     (channel, at_once): (ChannelName, usize),
-    mut first: Option<Claimed>,
+    (mut first, mut after): (Option<Claimed>, Place),
 ) -> anyhow::Result<Posted> {
     let mut posted = Posted::default();
     loop {
         let claimed = match first.take() {
             Some(claimed) => claimed,
-            None => claim(app, channel, at_once).await?,
+            None => claim(app, (channel, at_once), after).await?,
         };
+        after = claimed.last;
         if !claimed.orders.is_empty() {
             let send_by = SendBy::new(&app.clock, claimed.at, SEND_WITHIN);
             let said = channels::submit(&app.partners, channel, (&claimed.orders, send_by)).await;
@@ -99,18 +101,20 @@ struct Claimed {
     at: DateTime<Utc>,
     /// How many orders were looked at; those that need not be sent any more are among them.
     seen: usize,
+    /// Up to where was looked.
+    last: Place,
     orders: Vec<Order>,
     line_ids: HashMap<WithholdingId, LineId>,
 }
 
-/// Takes the next orders of a channel, brings the amounts of the timetable's to what is owed now, and marks them as sent.
-async fn claim(app: &App, channel: ChannelName, at_once: usize) -> anyhow::Result<Claimed> {
+/// Takes a channel's next orders behind `after`, brings the amounts of the timetable's to what is owed now, and marks them as sent.
+async fn claim(app: &App, (channel, at_once): (ChannelName, usize), after: Place) -> anyhow::Result<Claimed> {
     let now = app.clock.now();
     let mut transaction = database::begin(&app.pool).await?;
-    let claimed = queue_store::claim_created(&mut transaction, channel.stored(), now, at_once as i64).await?;
-    if claimed.is_empty() {
-        return Ok(Claimed { at: now, seen: 0, orders: Vec::new(), line_ids: HashMap::new() });
-    }
+    let claimed = queue_store::claim_created(&mut transaction, (channel.stored(), after), now, at_once as i64).await?;
+    let Some(last) = claimed.last().map(ClaimedOrder::place) else {
+        return Ok(Claimed { at: now, seen: 0, last: after, orders: Vec::new(), line_ids: HashMap::new() });
+    };
     let mut owed: HashMap<(LineId, BusinessDay), Fen> = HashMap::new();
     let mut days: Vec<BusinessDay> = claimed.iter().map(|order| order.business_day).collect();
     days.sort_unstable();
@@ -142,7 +146,7 @@ async fn claim(app: &App, channel: ChannelName, at_once: usize) -> anyhow::Resul
     store::end_created(&mut transaction, &no_card, Failure::Channel(ChannelFailure::CardInvalid), now).await?;
     transaction.commit().await?;
     let line_ids = claimed.iter().map(|order| (order.withholding_id, order.line_id)).collect();
-    Ok(Claimed { at: now, seen: claimed.len(), orders, line_ids })
+    Ok(Claimed { at: now, seen: claimed.len(), last, orders, line_ids })
 }
 
 impl ClaimedOrder {
@@ -178,12 +182,12 @@ pub async fn query_unknowns(app: &App) -> anyhow::Result<Posted> {
         return Ok(posted);
     }
     for channel in ChannelName::ALL {
+        let mut after = Place::FIRST;
         loop {
             let now = app.clock.now();
-            let questions = claim_questions(app, channel, now).await?;
-            if questions.is_empty() {
-                break;
-            }
+            let questions = claim_questions(app, (channel, after), now).await?;
+            let Some(last) = questions.last().map(OpenQuestion::place) else { break };
+            after = last;
             let ids: Vec<WithholdingId> = questions.iter().map(|question| question.withholding_id).collect();
             let mut said = channels::query(&app.partners, channel, &ids).await;
             for (said, question) in said.iter_mut().zip(&questions) {
@@ -219,10 +223,14 @@ fn believed(answer: Answer, question: &OpenQuestion, channel: ChannelName, now: 
     }
 }
 
-async fn claim_questions(app: &App, channel: ChannelName, now: DateTime<Utc>) -> anyhow::Result<Vec<OpenQuestion>> {
+async fn claim_questions(
+    app: &App,
+    (channel, after): (ChannelName, Place),
+    now: DateTime<Utc>,
+) -> anyhow::Result<Vec<OpenQuestion>> {
     let mut transaction = database::begin(&app.pool).await?;
-    let questions =
-        queue_store::claim_questions(&mut transaction, channel.stored(), now, channels::ORDERS_MAX as i64).await?;
+    let among = (channel.stored(), after);
+    let questions = queue_store::claim_questions(&mut transaction, among, now, channels::ORDERS_MAX as i64).await?;
     if questions.is_empty() {
         return Ok(questions);
     }
@@ -318,6 +326,7 @@ mod tests {
         let question = OpenQuestion {
             withholding_id: WithholdingId::from_uuid(id),
             line_id: LineId::from_uuid(id),
+            submit_at: submitted_at,
             submitted_at,
             queries: 0,
         };

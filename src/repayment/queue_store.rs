@@ -29,6 +29,19 @@ pub struct DueLine {
     pub product_version: i32,
 }
 
+/// Where a walk over pending orders stands: they are sent, and asked about, in the order of their times and lines, and neither of an
+/// order ever changes. Who goes on behind the last one does not pass by those that are pending already for each next lot.
+#[derive(Clone, Copy, Debug)]
+pub struct Place {
+    submit_at: DateTime<Utc>,
+    line_id: LineId,
+}
+
+impl Place {
+    /// Before every order.
+    pub const FIRST: Place = Place { submit_at: DateTime::UNIX_EPOCH, line_id: LineId::from_uuid(Uuid::nil()) };
+}
+
 /// An order that is about to be sent, claimed by the caller's transaction.
 #[derive(Clone, Debug)]
 pub struct ClaimedOrder {
@@ -38,8 +51,15 @@ pub struct ClaimedOrder {
     pub amount: Fen,
     pub partial_allowed: bool,
     pub business_day: BusinessDay,
+    pub submit_at: DateTime<Utc>,
     /// The card's signed agreement; `None` where the card is not bound any more.
     pub agreement_number: Option<String>,
+}
+
+impl ClaimedOrder {
+    pub fn place(&self) -> Place {
+        Place { submit_at: self.submit_at, line_id: self.line_id }
+    }
 }
 
 /// An order that the channel is asked about.
@@ -47,8 +67,15 @@ pub struct ClaimedOrder {
 pub struct OpenQuestion {
     pub withholding_id: WithholdingId,
     pub line_id: LineId,
+    pub submit_at: DateTime<Utc>,
     pub submitted_at: DateTime<Utc>,
     pub queries: i16,
+}
+
+impl OpenQuestion {
+    pub fn place(&self) -> Place {
+        Place { submit_at: self.submit_at, line_id: self.line_id }
+    }
 }
 
 /// The first line of every chunk but the first, over the open bills that are due by a day: about `rows_max` to a chunk, or half of them
@@ -88,8 +115,7 @@ pub async fn load_due_lines(
                select line_id, borrower_id, product_id, product_version from credit_line where line_id = b.line_id limit 1) l
            where b.status = 'open' and b.due_on = any($3) and b.line_id between $4 and $5
              and (l.product_id, l.product_version, b.due_on) in (select * from unnest($1::uuid[], $2::int[], $3::date[]))
-             and not exists (select from withholding w
-                             where w.line_id = b.line_id and w.status in ('created', 'submitted', 'unknown'))
+             and not exists (select from withholding w where w.line_id = b.line_id and w.is_pending)
            order by 1"#,
         &due_days.iter().map(|day| day.product_id.uuid()).collect::<Vec<Uuid>>(),
         &due_days.iter().map(|day| day.product_version).collect::<Vec<i32>>(),
@@ -105,7 +131,8 @@ pub async fn load_due_lines(
 pub async fn count_to_submit(connection: &mut PgConnection, now: DateTime<Utc>, counted_max: i64) -> sqlx::Result<i64> {
     sqlx::query_scalar!(
         r#"select count(*) as "count!"
-           from (select 1 as one from withholding where status = 'created' and submit_at <= $1 limit $2) waiting"#,
+           from (select 1 as one from withholding
+                 where is_pending and status = 'created' and submit_at <= $1 limit $2) waiting"#,
         now,
         counted_max
     )
@@ -113,10 +140,10 @@ pub async fn count_to_submit(connection: &mut PgConnection, now: DateTime<Utc>, 
     .await
 }
 
-/// Claims created orders of one channel whose time has come, in line order; other workers skip them.
+/// Claims created orders of one channel whose time has come, those behind `after`, in order; other workers skip them.
 pub async fn claim_created(
     connection: &mut PgConnection,
-    channel: &str,
+    (channel, after): (&str, Place),
     now: DateTime<Utc>,
     orders_max: i64,
 ) -> sqlx::Result<Vec<ClaimedOrder>> {
@@ -124,15 +151,18 @@ pub async fn claim_created(
         ClaimedOrder,
         r#"select w.withholding_id as "withholding_id: WithholdingId", w.line_id as "line_id: LineId", w.purpose,
                   w.amount_fen as "amount: Fen", w.partial_allowed, w.business_day as "business_day: BusinessDay",
-                  c.agreement_number as "agreement_number?"
+                  w.submit_at, c.agreement_number as "agreement_number?"
            from withholding w
            left join bank_card c on c.borrower_id = w.borrower_id and c.card_id = w.card_id and c.status = 'bound'
-           where w.status = 'created' and w.channel = $1 and w.submit_at <= $2
+           where w.is_pending and w.status = 'created' and w.channel = $1 and w.submit_at <= $2
+             and (w.submit_at, w.line_id) > ($4::timestamptz, $5::uuid)
            order by w.submit_at, w.line_id limit $3
            for update of w skip locked"#,
         channel,
         now,
-        orders_max
+        orders_max,
+        after.submit_at,
+        after.line_id.uuid()
     )
     .fetch_all(connection)
     .await
@@ -159,34 +189,38 @@ pub async fn mark_submitted(
     Ok(())
 }
 
-/// Whether any channel is to be asked about any order.
+/// Whether any channel is to be asked about any order. None is sent before its time, so that none with a later one is asked about.
 pub async fn has_any_question(connection: &mut PgConnection, now: DateTime<Utc>) -> sqlx::Result<bool> {
     sqlx::query_scalar!(
         r#"select exists (select from withholding
-                          where status in ('submitted', 'unknown') and query_at <= $1) as "has_any!""#,
+                          where is_pending and submit_at <= $1
+                            and status in ('submitted', 'unknown') and query_at <= $1) as "has_any!""#,
         now
     )
     .fetch_one(connection)
     .await
 }
 
-/// Claims orders whose channel is to be asked what became of them.
+/// Claims orders whose channel is to be asked what became of them, those behind `after`, in order.
 pub async fn claim_questions(
     connection: &mut PgConnection,
-    channel: &str,
+    (channel, after): (&str, Place),
     now: DateTime<Utc>,
     orders_max: i64,
 ) -> sqlx::Result<Vec<OpenQuestion>> {
     sqlx::query_as!(
         OpenQuestion,
         r#"select withholding_id as "withholding_id: WithholdingId", line_id as "line_id: LineId",
-                  submitted_at as "submitted_at!", queries
+                  submit_at, submitted_at as "submitted_at!", queries
            from withholding
-           where status in ('submitted', 'unknown') and channel = $1 and query_at <= $2
-           order by query_at limit $3 for update skip locked"#,
+           where is_pending and submit_at <= $2 and (submit_at, line_id) > ($4::timestamptz, $5::uuid)
+             and status in ('submitted', 'unknown') and channel = $1 and query_at <= $2
+           order by submit_at, line_id limit $3 for update skip locked"#,
         channel,
         now,
-        orders_max
+        orders_max,
+        after.submit_at,
+        after.line_id.uuid()
     )
     .fetch_all(connection)
     .await

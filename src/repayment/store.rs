@@ -61,9 +61,7 @@ pub async fn load_withholdings(
 /// The order that is pending on a line, if there is one.
 pub async fn find_pending(connection: &mut PgConnection, line_id: LineId) -> sqlx::Result<Option<Withholding>> {
     let row =
-        select_withholdings!("where line_id = $1 and status in ('created', 'submitted', 'unknown')", line_id.uuid())
-            .fetch_optional(connection)
-            .await?;
+        select_withholdings!("where line_id = $1 and is_pending", line_id.uuid()).fetch_optional(connection).await?;
     row.map(WithholdingRow::into_withholding).transpose()
 }
 

@@ -272,7 +272,7 @@ pub struct Undone {
 pub async fn count_undone(connection: &mut PgConnection) -> sqlx::Result<Undone> {
     sqlx::query_as!(
         Undone,
-        r#"select (select count(*) from withholding where status in ('created', 'submitted', 'unknown')) as "withholdings!",
+        r#"select (select count(*) from withholding where is_pending) as "withholdings!",
                   (select count(*) from payout where status in ('created', 'submitted', 'unknown')) as "payouts!",
                   (select count(*) from outbox where delivered_at is null) as "messages!",
                   (select count(*) from job where status <> 'done') as "jobs!""#

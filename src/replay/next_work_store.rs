@@ -12,10 +12,11 @@ pub async fn load_next_work(connection: &mut PgConnection, now: DateTime<Utc>) -
         NextWork,
         "select least((select min(run_at) from job where status in ('ready', 'running')),
                       (select min(created_at) from outbox where delivered_at is null)) as settle_at,
-                least((select min(submit_at) from withholding where status = 'created'),
+                least((select min(submit_at) from withholding where is_pending and status = 'created'),
                       (select $1::timestamptz from bill where status = 'open' and due_on <= today limit 1)) as withhold_at,
                 (select $1::timestamptz from payout where status = 'created' and pay_on <= today limit 1) as pay_out_at,
-                least((select min(query_at) from withholding where status in ('submitted', 'unknown')),
+                least((select min(query_at) from withholding
+                       where is_pending and status in ('submitted', 'unknown') and submit_at <= $1),
                       (select min(query_at) from payout where status in ('submitted', 'unknown')),
                       (select min(query_at) from payout where status = 'succeeded'),
                       (select min(created_at) from application where status = 'submitted'),

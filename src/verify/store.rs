@@ -484,7 +484,7 @@ identities! {
 
     "no order to collect or pay is pending for more than three days":
         "select 'withholding ' || withholding_id as subject, 3 as expected, (select today from business_day) - business_day as found
-         from withholding where status in ('created', 'submitted', 'unknown') and business_day < (select today from business_day) - 3
+         from withholding where is_pending and business_day < (select today from business_day) - 3
          union all
          select 'payout ' || payout_id, 3, (select today from business_day) - pay_on
          from payout where status in ('created', 'submitted', 'unknown') and pay_on < (select today from business_day) - 3",

@@ -51,9 +51,22 @@ async fn paid_bills(book: &Book) -> Vec<String> {
     book.words("select due_on::text from bill where line_id = $1 and status = 'paid' order by due_on").await
 }
 
+/// How many orders were updated without an entry in any index, where all are sent and asked about; nothing of it stays.
+async fn updated_in_place(book: &Book) -> i64 {
+    let mut transaction = fenqi::database::begin(&book.app.pool).await.unwrap();
+    let sent = "update withholding set status = 'submitted', amount_fen = amount_fen - 1, submitted_at = now(), query_at = now(),
+                                       queries = 1 where status = 'created'";
+    sqlx::query(sent).execute(&mut *transaction).await.unwrap();
+    let counted = "select pg_stat_get_xact_tuples_hot_updated('withholding'::regclass)";
+    let counted = sqlx::query_scalar(counted).fetch_one(&mut *transaction).await.unwrap();
+    transaction.rollback().await.unwrap();
+    counted
+}
+
 #[sqlx::test(migrator = "fenqi::MIGRATOR")]
 async fn what_is_due_is_taken_and_the_line_restored(pool: PgPool) {
     let book = due(pool, vec![]).await;
+    assert_eq!(updated_in_place(&book).await, 1, "an index hears that an order is sent, or asked about");
     let posted = submit_withholdings(&book.app).await.unwrap();
     assert_eq!((posted.succeeded, posted.collected), (1, Fen::new(103_600)));
     assert_eq!(book.orders().await, ["alpha succeeded 103600 103600"]);

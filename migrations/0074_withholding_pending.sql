@@ -1,0 +1,17 @@
+-- An order is made, sent and ended, by one insert and two updates. Its status and when it is asked about stood in three indexes, so that
+-- every index had to hear that it was sent, and again of each question, though it was pending all the while. Now the indexes know only
+-- whether it is pending and when it was to be sent: an order is in four of them when it is made, in none more while it is pending, and
+-- in the two of its keys once more when it ends.
+drop index one_pending_collection;
+drop index withholding_to_submit;
+drop index withholding_to_query;
+alter table withholding
+    add column is_pending boolean not null
+        generated always as (status in ('created', 'submitted', 'unknown')) stored;
+-- While one order is pending, nothing else may collect from the line: not a retry, not another channel, not the button.
+create unique index one_pending_collection on withholding (line_id) where is_pending;
+-- What is to be sent, and what is to be asked about: nothing is sent before `submit_at`, so that neither meets the orders of tomorrow.
+create index withholding_pending on withholding (submit_at, line_id) where is_pending;
+-- The orders of a page are sent together: both versions of each have room on it, and what is cleared takes the third. Only from here on:
+-- orders that have ended stay packed as they are.
+alter table withholding set (fillfactor = 50);

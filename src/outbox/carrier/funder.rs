@@ -8,6 +8,7 @@
 use std::collections::{HashMap, HashSet};
 
 use serde_json::Value;
+use serde_json::value::to_raw_value;
 use uuid::Uuid;
 
 use super::{Carried, Fate, Fates, Manner, failure, singly};
@@ -18,7 +19,7 @@ use crate::outbox::template::{Template, TemplateRefusal, Told};
 use crate::outbox::template_store::{self, Active, Saved};
 use crate::partner::funder_core::{
     client::{OwnForm, deliver, deliver_one},
-    wire::{Event, EventResult, EventVerdict},
+    wire::{EventResult, EventVerdict, Outgoing},
 };
 use crate::partner::mentions::Mentions;
 use crate::partner::{CallError, Client};
@@ -111,22 +112,23 @@ async fn carry_one(client: &Client, templates: &Templates, message: &Waiting) ->
     })
 }
 
-fn event(message: &Waiting, saved: Option<&Saved>) -> Result<Event, String> {
+fn event(message: &Waiting, saved: Option<&Saved>) -> Result<Outgoing, String> {
     let body = match saved {
         Some(saved) => {
             let text = render(message, &saved.template);
             let text = text.map_err(|why| format!("template version {}: {why}", saved.version))?;
-            serde_json::from_str(&text).map_err(|error| error.to_string())?
+            // A funder's text may name a field twice: what is sent is what it comes to.
+            serde_json::from_str::<Value>(&text).and_then(|body| to_raw_value(&body))
         }
-        None => serde_json::from_str(&message.body).map_err(|error| error.to_string())?,
+        None => serde_json::from_str(&message.body),
     };
-    Ok(Event {
+    Ok(Outgoing {
         event_no: message.message_no,
         kind: message.kind.clone(),
         version: version(&message.kind),
         object_id: message.object_id,
         occurred_at: message.created_at,
-        body,
+        body: body.map_err(|error| error.to_string())?,
     })
 }
 

@@ -5,7 +5,7 @@ use std::time::Duration;
 
 use crate::partner::{CallError, Client, Operation};
 
-use super::wire::{Event, EventResult, EventsAnswer, EventsRequest};
+use super::wire::{EventResult, EventsAnswer, EventsRequest, Outgoing};
 
 /// The core's result of each event, by its number.
 pub type Results = HashMap<i64, EventResult>;
@@ -45,7 +45,7 @@ pub async fn deliver_one(client: &Client, event: OwnForm<'_>) -> Result<Vec<u8>,
 ///
 /// # Errors
 /// As [`CallError`] says; nothing is known of any of them then.
-pub async fn deliver(client: &Client, events: Vec<Event>, about: &[String]) -> Result<Results, CallError> {
+pub async fn deliver(client: &Client, events: Vec<Outgoing>, about: &[String]) -> Result<Results, CallError> {
     let key = events.first().map_or_else(String::new, |first| first.event_no.to_string());
     let operation = Operation {
         name: "deliver_events",

@@ -1,7 +1,7 @@
 -- An order is made, sent and ended, by one insert and two updates. Its status and when it is asked about stood in three indexes, so that
 -- every index had to hear that it was sent, and again of each question, though it was pending all the while. Now the indexes know only
--- whether it is pending and when it was to be sent: an order is in four of them when it is made, in none more while it is pending, and
--- in the two of its keys once more when it ends.
+-- whether it is pending and when it was to be sent: an order is entered into four of them when it is made, into none while it is
+-- pending, and into the two of its keys again when it ends; into one more if it failed.
 drop index one_pending_collection;
 drop index withholding_to_submit;
 drop index withholding_to_query;
@@ -12,6 +12,8 @@ alter table withholding
 create unique index one_pending_collection on withholding (line_id) where is_pending;
 -- What is to be sent, and what is to be asked about: nothing is sent before `submit_at`, so that neither meets the orders of tomorrow.
 create index withholding_pending on withholding (submit_at, line_id) where is_pending;
+-- What a later try asks of the earlier ones of its day; few orders fail, and `failure` changes only as one ends.
+create index withholding_failed on withholding (line_id, business_day) where purpose = 'due' and failure is not null;
 -- The orders of a page are sent together: both versions of each have room on it, and what is cleared takes the third. Only from here on:
 -- orders that have ended stay packed as they are.
 alter table withholding set (fillfactor = 50);

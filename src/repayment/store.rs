@@ -91,10 +91,12 @@ pub async fn load_told_failures(
     let rows = sqlx::query!(
         r#"select w.line_id as "line_id: LineId", w.business_day as "business_day: BusinessDay"
            from unnest($1::uuid[], $2::date[]) as asked(line_id, business_day)
-           -- By its line, which has a few; the day is everybody's.
-           cross join lateral (select * from withholding where line_id = asked.line_id offset 0) w
-           where w.business_day = asked.business_day and w.purpose = 'due' and w.status = 'failed'
-             and (w.failure in ('insufficient_funds', 'refused') or (w.failure = 'channel_down' and w.channel = any($3)))"#,
+           -- One by one: of its line's whole life only what failed on its day is read.
+           cross join lateral (
+               select line_id, business_day, failure, channel from withholding
+               where line_id = asked.line_id and business_day = asked.business_day and purpose = 'due' and failure is not null
+               offset 0) w
+           where w.failure in ('insufficient_funds', 'refused') or (w.failure = 'channel_down' and w.channel = any($3))"#,
         &orders.iter().map(|order| order.line_id.uuid()).collect::<Vec<Uuid>>(),
         &orders.iter().map(|order| order.business_day.date()).collect::<Vec<NaiveDate>>(),
         &last_channels as &[&str]

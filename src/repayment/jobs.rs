@@ -5,9 +5,9 @@ use std::collections::HashMap;
 use chrono::{DateTime, TimeDelta, Utc};
 use uuid::Uuid;
 
-use super::attempt::next_attempt;
+use super::attempt::{LastAttempt, next_attempt};
 use super::due_actions::{Candidate, Timetable, create_due_orders, owed_by_line};
-use super::queue_store::{self, ClaimedOrder, OpenQuestion, Place};
+use super::queue_store::{self, ClaimedOrder, DueLine, OpenQuestion, Place};
 use super::result_actions::{ChannelResult, Posted, post_results};
 use super::withholding::Failure;
 use super::{notices, store};
@@ -269,20 +269,17 @@ pub async fn retry_withholdings(app: &App) -> anyhow::Result<u64> {
     let mut connection = app.pool.acquire().await?;
     let today = business_day::store::today(&mut connection).await?;
     let timetable = Timetable::load(&mut connection, app, today).await?;
-    let lines = queue_store::load_due_lines(&mut connection, &timetable.due_days, AccountRange::ALL).await?;
+    let mut lines = queue_store::load_due_lines(&mut connection, &timetable.due_days, AccountRange::ALL).await?;
+    // Mostly they failed today and wait for a later time, or for tomorrow: of these no more is read.
+    let failed = queue_store::load_last_failures(&mut connection, today, &ids_of(&lines)).await?;
+    let next = |line: &DueLine, last: Option<&LastAttempt>| candidate(&timetable, line, last.copied(), (today, now));
+    lines.retain(|line| next(line, failed.get(&line.line_id)).is_some());
     if lines.is_empty() {
         return Ok(0);
     }
-    let line_ids: Vec<Uuid> = lines.iter().map(|line| line.line_id.uuid()).collect();
-    let last = queue_store::load_last_attempts(&mut connection, today, &line_ids).await?;
+    let last = queue_store::load_last_attempts(&mut connection, today, &ids_of(&lines)).await?;
     drop(connection);
-    let mut candidates = Vec::new();
-    for line in &lines {
-        let Some(product) = timetable.product(line) else { continue };
-        let times: Vec<_> = product.terms.withholding.times.iter().map(|time| today.instant(*time)).collect();
-        let next = next_attempt(last.get(&line.line_id).copied(), &times, now);
-        candidates.extend(next.map(|next| Candidate::new(line, product, next)));
-    }
+    let candidates: Vec<_> = lines.iter().filter_map(|line| next(line, last.get(&line.line_id))).collect();
     let share = candidates.len().div_ceil(MAKERS).max(ORDERS_MIN);
     let mut making = Vec::with_capacity(MAKERS);
     for share in candidates.chunks(share) {
@@ -293,6 +290,22 @@ pub async fn retry_withholdings(app: &App) -> anyhow::Result<u64> {
         orders += made?;
     }
     Ok(orders)
+}
+
+fn ids_of(lines: &[DueLine]) -> Vec<Uuid> {
+    lines.iter().map(|line| line.line_id.uuid()).collect()
+}
+
+/// What a line's timetable asks for now, after the last order that it made today.
+fn candidate(
+    timetable: &Timetable,
+    line: &DueLine,
+    last: Option<LastAttempt>,
+    (today, now): (BusinessDay, DateTime<Utc>),
+) -> Option<Candidate> {
+    let product = timetable.product(line)?;
+    let times: Vec<_> = product.terms.withholding.times.iter().map(|time| today.instant(*time)).collect();
+    next_attempt(last, &times, now).map(|next| Candidate::new(line, product, next))
 }
 
 /// One maker's share, in a transaction of its own; the lines stand in order, so that two runs never wait for each other in a circle.

@@ -243,34 +243,62 @@ pub async fn postpone_questions(
     Ok(())
 }
 
-/// The last order that the timetable made for `day` on each of these lines; lines without one are missing.
+/// A query for the last order that the timetable made for a day on each of some lines; `$among` says of which orders.
+macro_rules! select_last {
+    ($among:tt, $($argument:tt)*) => {
+        sqlx::query_as!(
+            LastRow,
+            r#"select distinct on (line_id) line_id as "line_id: LineId", channel, attempt_no, submit_at, status, failure,
+                      collected_fen as "collected: Fen"
+               from withholding where line_id = any($2) and business_day = $1 and purpose = 'due' "# + $among
+                + " order by line_id, attempt_no desc",
+            $($argument)*
+        )
+    };
+}
+
+/// The last order that the timetable made for `day` on each of these lines; lines without one are missing. All orders that the lines
+/// ever had are passed by: ask [`load_last_failures`] first.
 pub async fn load_last_attempts(
     connection: &mut PgConnection,
     day: BusinessDay,
     line_ids: &[Uuid],
 ) -> sqlx::Result<HashMap<LineId, LastAttempt>> {
-    let rows = sqlx::query!(
-        r#"select distinct on (line_id) line_id as "line_id: LineId", channel, attempt_no, submit_at, status, failure,
-                  collected_fen as "collected: Fen"
-           from withholding where line_id = any($2) and business_day = $1 and purpose = 'due'
-           order by line_id, attempt_no desc"#,
-        day.date(),
-        line_ids
-    )
-    .fetch_all(connection)
-    .await?;
-    rows.into_iter()
-        .map(|row| {
-            let unknown =
-                |what: &str| sqlx::Error::Decode(format!("an order of {} has no known {what}", row.line_id).into());
-            let last = LastAttempt {
-                state: State::from_stored(&row.status, row.failure.as_deref(), row.collected)
-                    .ok_or_else(|| unknown("status"))?,
-                channel: ChannelName::from_stored(&row.channel).ok_or_else(|| unknown("channel"))?,
-                attempt_no: row.attempt_no,
-                submit_at: row.submit_at,
-            };
-            Ok((row.line_id, last))
-        })
-        .collect()
+    let rows = select_last!("", day.date(), line_ids).fetch_all(connection).await?;
+    rows.into_iter().map(LastRow::into_attempt).collect()
+}
+
+/// The same among those that failed. An order of the day may have come after them only if it is pending or has succeeded.
+pub async fn load_last_failures(
+    connection: &mut PgConnection,
+    day: BusinessDay,
+    line_ids: &[Uuid],
+) -> sqlx::Result<HashMap<LineId, LastAttempt>> {
+    let rows = select_last!("and failure is not null", day.date(), line_ids).fetch_all(connection).await?;
+    rows.into_iter().map(LastRow::into_attempt).collect()
+}
+
+struct LastRow {
+    line_id: LineId,
+    channel: String,
+    attempt_no: i16,
+    submit_at: DateTime<Utc>,
+    status: String,
+    failure: Option<String>,
+    collected: Fen,
+}
+
+impl LastRow {
+    fn into_attempt(self) -> sqlx::Result<(LineId, LastAttempt)> {
+        let unknown =
+            |what: &str| sqlx::Error::Decode(format!("an order of {} has no known {what}", self.line_id).into());
+        let last = LastAttempt {
+            state: State::from_stored(&self.status, self.failure.as_deref(), self.collected)
+                .ok_or_else(|| unknown("status"))?,
+            channel: ChannelName::from_stored(&self.channel).ok_or_else(|| unknown("channel"))?,
+            attempt_no: self.attempt_no,
+            submit_at: self.submit_at,
+        };
+        Ok((self.line_id, last))
+    }
 }

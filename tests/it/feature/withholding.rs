@@ -214,6 +214,8 @@ async fn a_part_settles_interest_before_principal_and_leaves_the_bill_open(pool:
     assert_eq!(submit_withholdings(&book.app).await.unwrap().collected, Fen::new(50_000));
     assert!(paid_bills(&book).await.is_empty());
     assert_eq!(book.used().await, Fen::new(300_000 - 46_400));
+    book.set_time(DUE_DAY, "15:00:30");
+    assert_eq!(retry_withholdings(&book.app).await.unwrap(), 0, "the card is empty for today");
     // The next day of the timetable takes the rest; within grace there is no penalty.
     book.live_until("2026-02-26").await;
     assert_eq!(submit_withholdings(&book.app).await.unwrap().collected, Fen::new(53_600));

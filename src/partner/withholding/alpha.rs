@@ -105,6 +105,15 @@ mod tests {
         assert_eq!(line("E_777", 0), Answer::Unclear { code: "E_777".into() });
     }
 
+    #[test]
+    fn a_file_that_names_an_amount_and_no_success_is_not_believed() {
+        for code in ["BALANCE_LOW", "PROCESSING", "E_777"] {
+            let text = format!("heading\n{:032x},T1,{code},7,0\n#1,7,0\n", 5);
+            let order = parse_order_no(&no(5)).unwrap();
+            assert_eq!(daily_file(&text), Err(FileError::TakenWithoutSuccess(order)), "{code}");
+        }
+    }
+
     fn no(last: u8) -> String {
         format!("{last:032x}")
     }

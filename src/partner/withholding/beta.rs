@@ -116,6 +116,14 @@ mod tests {
     }
 
     #[test]
+    fn a_file_that_names_an_amount_and_no_success_is_not_believed() {
+        let order = format!("{:032x}", 5);
+        let text = format!("{order}|S1|3008|0.07|0.00\nEND|1|0.07|0.00\n");
+        let refused = FileError::TakenWithoutSuccess(parse_order_no(&order).unwrap());
+        assert_eq!(daily_file(&text), Err(refused));
+    }
+
+    #[test]
     fn a_malformed_answer_is_silence_about_its_own_order_alone() {
         let taken = format!(r#"{{"reqSn":"{:032x}","retCode":"0000","amtPaid":"0.07","serial":"S1","more":1}}"#, 1);
         for rest in ["", r#","retCode":0"#, r#","retCode":null"#, r#","retCode":"0000","amtPaid":0.07,"serial":"S2""#] {

@@ -22,7 +22,7 @@ pub struct FileLine {
     pub channel_reference: String,
     /// What the code means: only an explicit success or failure ends an order.
     pub answer: Answer,
-    /// What was taken; zero where it failed.
+    /// What was taken; zero where the answer is no success.
     pub amount: Fen,
     pub cost: Fen,
 }
@@ -35,6 +35,10 @@ pub enum FileError {
     NoTrailer,
     #[error("the daily file's lines do not add up to its trailer")]
     DoesNotFoot,
+    #[error(
+        "the daily file says that money was taken for {0}, in a code that is no success; ask the channel which is true"
+    )]
+    TakenWithoutSuccess(WithholdingId),
 }
 
 impl DailyFile {
@@ -47,9 +51,14 @@ impl DailyFile {
         self.cost = sum(self.lines.iter().map(|line| line.cost))?;
         let found = (self.lines.len() as i64, self.amount.get(), self.cost.get());
         match self.trailer {
-            None => Err(FileError::NoTrailer),
-            Some(trailer) if trailer != found => Err(FileError::DoesNotFoot),
-            Some(_) => Ok(self),
+            None => return Err(FileError::NoTrailer),
+            Some(trailer) if trailer != found => return Err(FileError::DoesNotFoot),
+            Some(_) => {}
+        }
+        // The trailer counts such an amount and the channel pays it, but only a success books one.
+        match self.lines.iter().find(|line| line.amount.is_positive() && !line.answer.is_success()) {
+            Some(line) => Err(FileError::TakenWithoutSuccess(line.withholding_id)),
+            None => Ok(self),
         }
     }
 }

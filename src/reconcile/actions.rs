@@ -68,12 +68,14 @@ pub struct Compared {
 }
 
 /// Takes in a channel's file of a day: keeps it, ends our pending orders that are final in it, opens a break for each
-/// difference, and books what the channel settles. A file that was compared before changes nothing.
+/// difference, and books what the channel settles. A file that was compared before changes nothing; until then the channel may hand
+/// out another one, and its last word counts.
+///
+/// # Errors
+/// Where a file of other bytes was compared before, and failures of the database.
 pub async fn take_in(app: &App, key: FileKey, bytes: &[u8], file: &DailyFile) -> anyhow::Result<Compared> {
     let mut transaction = database::begin(&app.pool).await?;
-    if store::insert_file(&mut transaction, key, &Sha256::digest(bytes), file).await? {
-        store::insert_file_lines(&mut transaction, key, file).await?;
-    }
+    keep(&mut transaction, key, bytes, file).await?;
     transaction.commit().await?;
     // The file is the channel's explicit word. Killed after this, the next run finds fewer pending and goes on.
     let resolved = resolve_pending(app, key).await?;
@@ -96,6 +98,22 @@ pub async fn take_in(app: &App, key: FileKey, bytes: &[u8], file: &DailyFile) ->
     }
     transaction.commit().await?;
     Ok(Compared { lines: file.lines.len() as u64, resolved, breaks })
+}
+
+async fn keep(connection: &mut PgConnection, key: FileKey, bytes: &[u8], file: &DailyFile) -> anyhow::Result<()> {
+    let sha256 = Sha256::digest(bytes);
+    if store::keep_file(connection, key, &sha256, file).await? {
+        store::delete_file_lines(connection, key).await?;
+        store::insert_file_lines(connection, key, file).await?;
+        return Ok(());
+    }
+    anyhow::ensure!(
+        store::has_bytes(connection, key, &sha256).await?,
+        "the file of {} of {} was compared before with other bytes; ask the channel what it has changed",
+        key.channel.stored(),
+        key.day
+    );
+    Ok(())
 }
 
 async fn resolve_pending(app: &App, key: FileKey) -> anyhow::Result<Posted> {

@@ -39,16 +39,20 @@ pub struct FileKey {
     pub day: BusinessDay,
 }
 
-/// Keeps a file's sums and hash; `false` where the file of that day is here already.
-pub async fn insert_file(
+/// Keeps a file's sums and hash, in the place of other bytes of that day that were not compared yet. `false` where these bytes are here
+/// already, or others were compared.
+pub async fn keep_file(
     connection: &mut PgConnection,
     key: FileKey,
     sha256: &[u8],
     file: &DailyFile,
 ) -> sqlx::Result<bool> {
-    let inserted = sqlx::query!(
-        "insert into channel_file (channel, business_day, sha256, lines, amount_fen, cost_fen)
-         values ($1, $2, $3, $4, $5, $6) on conflict do nothing",
+    let kept = sqlx::query!(
+        "insert into channel_file as kept (channel, business_day, sha256, lines, amount_fen, cost_fen)
+         values ($1, $2, $3, $4, $5, $6)
+         on conflict (channel, business_day) do update
+         set sha256 = excluded.sha256, lines = excluded.lines, amount_fen = excluded.amount_fen, cost_fen = excluded.cost_fen
+         where kept.compared_at is null and kept.sha256 <> excluded.sha256",
         key.channel.stored(),
         key.day.date(),
         sha256,
@@ -58,7 +62,31 @@ pub async fn insert_file(
     )
     .execute(connection)
     .await?;
-    Ok(inserted.rows_affected() == 1)
+    Ok(kept.rows_affected() == 1)
+}
+
+/// Whether the file that is kept of that day has these bytes.
+pub async fn has_bytes(connection: &mut PgConnection, key: FileKey, sha256: &[u8]) -> sqlx::Result<bool> {
+    sqlx::query_scalar!(
+        r#"select sha256 = $3 as "is_same!" from channel_file where channel = $1 and business_day = $2"#,
+        key.channel.stored(),
+        key.day.date(),
+        sha256
+    )
+    .fetch_one(connection)
+    .await
+}
+
+/// Removes the lines of a file whose place another one takes.
+pub async fn delete_file_lines(connection: &mut PgConnection, key: FileKey) -> sqlx::Result<()> {
+    sqlx::query!(
+        "delete from channel_file_line where channel = $1 and business_day = $2",
+        key.channel.stored(),
+        key.day.date()
+    )
+    .execute(connection)
+    .await?;
+    Ok(())
 }
 
 pub async fn insert_file_lines(connection: &mut PgConnection, key: FileKey, file: &DailyFile) -> sqlx::Result<()> {

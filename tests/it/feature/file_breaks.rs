@@ -92,6 +92,26 @@ async fn a_success_of_an_order_that_is_still_to_be_sent_is_a_break_and_is_booked
 }
 
 #[sqlx::test(migrator = "fenqi::MIGRATOR")]
+async fn until_a_file_is_compared_another_one_takes_its_place_and_afterwards_none(pool: PgPool) {
+    let (book, _world) = sent(pool, Scripted::answer("success")).await;
+    book.live_until("2026-02-26").await;
+    let (key, order) = (on_alpha("2026-02-25"), the_order(&book).await);
+    // As by a program that was killed before it compared.
+    let mut killed = fenqi::database::begin(&book.app.pool).await.unwrap();
+    let first = file_of(vec![taken(order, 90_000)]);
+    assert!(reconcile::store::keep_file(&mut killed, key, b"first", &first).await.unwrap());
+    reconcile::store::insert_file_lines(&mut killed, key, &first).await.unwrap();
+    killed.commit().await.unwrap();
+    let second = file_of(vec![taken(order, 103_600)]);
+    assert_eq!(reconcile::take_in(&book.app, key, b"second", &second).await.unwrap().breaks, 0);
+    assert_eq!(balances(&book).await, [103_393, 0, 0]);
+    let third = reconcile::take_in(&book.app, key, b"third", &first).await.unwrap_err();
+    assert!(third.to_string().contains("compared before with other bytes"), "{third:#}");
+    assert_eq!(reconcile::take_in(&book.app, key, b"second", &second).await.unwrap().breaks, 0);
+    book.assert_whole().await;
+}
+
+#[sqlx::test(migrator = "fenqi::MIGRATOR")]
 async fn what_the_channel_keeps_for_an_order_that_failed_is_a_cost_as_well(pool: PgPool) {
     let (book, _world) = sent(pool, Scripted::answer("insufficient_funds")).await;
     let line = FileLine { cost: Fen::new(10), ..refused(the_order(&book).await) };

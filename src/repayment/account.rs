@@ -157,7 +157,7 @@ impl LineAccount {
         }
         let (now, left) = self.pay_installments(left, money.value_on, OpenInstallment::owed_on);
         now.into_iter().for_each(|item| add(&mut items, item));
-        let excess = self.give_back_undue(&money, &mut items, left);
+        let excess = self.give_back_undue(&money, &mut items, (left, None));
         self.book(money, items, excess)
     }
 

@@ -48,19 +48,22 @@ pub struct Idle {
     pub from: BusinessDay,
     /// The first day on which it is there no more, or pays what is owed.
     pub until: BusinessDay,
+    /// The loan that it came to pay off: that is what it would have paid first.
+    pub pays_off: Option<LoanId>,
 }
 
 /// Idle money, and how much of it installments were counted as paid with on each day.
 struct Spare<'a> {
-    idle: &'a [Idle],
+    idle: &'a Idle,
     used: BTreeMap<BusinessDay, Fen>,
 }
 
 impl Spare<'_> {
     fn on(&self, day: BusinessDay) -> Fen {
-        let is_there = |idle: &&Idle| idle.from <= day && day < idle.until;
-        let there: Fen = self.idle.iter().filter(is_there).map(|idle| idle.amount).sum();
-        (there - self.used.get(&day).copied().unwrap_or_default()).or_zero()
+        if day < self.idle.from || day >= self.idle.until {
+            return Fen::ZERO;
+        }
+        (self.idle.amount - self.used.get(&day).copied().unwrap_or_default()).or_zero()
     }
 
     fn take(&mut self, amount: Fen, day: BusinessDay) {
@@ -136,16 +139,20 @@ impl OpenInstallment {
         if self.billed.due_on() > day {
             return Parts::default();
         }
-        let Some(unpaid) = self.unpaid.as_ref().filter(|unpaid| !unpaid.by_day.is_empty()) else {
-            return self.owed_on(day);
-        };
-        if unpaid.at_first.is_zero() {
-            return Parts::default();
+        let owed = self.owed_without_later_penalty(day);
+        match self.unpaid.as_ref().filter(|unpaid| !unpaid.by_day.is_empty()) {
+            Some(unpaid) if unpaid.at_first.is_zero() => Parts::default(),
+            Some(unpaid) => Parts { principal: owed.principal.min(unpaid.at_first), ..owed },
+            None => owed,
         }
+    }
+
+    /// What it owes, with no penalty that has run since the day that money counts from.
+    pub(super) fn owed_without_later_penalty(&self, day: BusinessDay) -> Parts {
+        let Some(unpaid) = &self.unpaid else { return self.owed_on(day) };
         let mut then = self.billed.clone();
         then.span.take_off(unpaid.by_day.iter().map(|unpaid| i128::from(unpaid.get())).sum());
-        let owed = then.owed_on(&self.rule, day);
-        Parts { principal: owed.principal.min(unpaid.at_first), ..owed }
+        then.owed_on(&self.rule, day)
     }
 }
 
@@ -170,12 +177,18 @@ impl LineAccount {
 
     /// Gives penalty back that was never due, where money counts from before today: while it paid nothing that was owed, it would
     /// have paid what other money paid later (principal first, to the borrower's favour), so that none has run on that. What goes
-    /// back is allocated as the money was, beside its `items`; returns what nothing can take, what is `left` of the money included.
-    pub(super) fn give_back_undue(&mut self, money: &Money, items: &mut Vec<RepaymentItem>, mut left: Fen) -> Fen {
+    /// back is allocated as the money was, beside its `items`; returns what nothing can take, what is `left` of the money included, which
+    /// may have come to pay off one loan.
+    pub(super) fn give_back_undue(
+        &mut self,
+        money: &Money,
+        items: &mut Vec<RepaymentItem>,
+        (mut left, pays_off): (Fen, Option<LoanId>),
+    ) -> Fen {
         if money.value_on >= money.today {
             return left;
         }
-        self.take_off_while_idle(money, items, left);
+        self.take_off_while_idle(money, items, (left, pays_off));
         // What goes back counts from that day, too, so that less still has run: until nothing more goes back.
         loop {
             let back = self.give_penalty_back(money.today, items);
@@ -183,7 +196,7 @@ impl LineAccount {
                 break;
             }
             let (again, unused) = self.pay_installments(back, money.value_on, OpenInstallment::owed_on);
-            self.take_off_while_idle(money, &again, unused);
+            self.take_off_while_idle(money, &again, (unused, pays_off));
             again.into_iter().for_each(|item| add(items, item));
             left += unused;
         }
@@ -197,7 +210,7 @@ impl LineAccount {
     }
 
     /// Takes off what ran on principal that money would have paid while these payments of it, and what is left, were idle.
-    fn take_off_while_idle(&mut self, money: &Money, items: &[RepaymentItem], left: Fen) {
+    fn take_off_while_idle(&mut self, money: &Money, items: &[RepaymentItem], left: (Fen, Option<LoanId>)) {
         let idle = self.idle(money, items, left);
         for (open, ran) in self.count_idle_as_paid(&idle) {
             open.billed.span.take_off(ran);
@@ -206,30 +219,32 @@ impl LineAccount {
     }
 
     /// What of money was there and paid nothing, and until when: what is left, and what paid bills that fell due later.
-    fn idle(&self, money: &Money, items: &[RepaymentItem], left: Fen) -> Vec<Idle> {
+    fn idle(&self, money: &Money, items: &[RepaymentItem], (left, pays_off): (Fen, Option<LoanId>)) -> Vec<Idle> {
         let (from, today) = (money.value_on, money.today);
-        let mut idle = vec![Idle { amount: left, from, until: today }];
+        let mut idle = vec![Idle { amount: left, from, until: today, pays_off }];
         for item in items {
             let is_it =
                 |open: &&OpenInstallment| (open.billed.loan_id, open.billed.period) == (item.loan_id, item.period);
             if let Some(open) = self.installments.iter().find(is_it) {
-                idle.push(Idle { amount: item.taken.total(), from, until: open.billed.due_on().min(today) });
+                idle.push(Idle { amount: item.taken.total(), from, until: open.billed.due_on().min(today), pays_off });
             }
         }
         idle
     }
 
-    /// Counts idle money as paid on the days on which it was there, the oldest due first; returns the fen-days that ran on it,
-    /// by installment.
+    /// Counts idle money as paid on the days on which it was there, first on the loan that it came to pay off, then on the oldest due;
+    /// returns the fen-days that ran on it, by installment.
     fn count_idle_as_paid(&mut self, idle: &[Idle]) -> Vec<(&mut OpenInstallment, i128)> {
-        let mut spare = Spare { idle, used: BTreeMap::new() };
-        let mut all: Vec<&mut OpenInstallment> = self.installments.iter_mut().chain(&mut self.since.settled).collect();
-        all.sort_by_key(|open| open.billed.due_on());
-        let mut covered = Vec::new();
-        for open in all {
-            let Some(unpaid) = &mut open.unpaid else { continue };
-            let ran = unpaid.count_idle_as_paid(&mut spare);
-            covered.push((open, ran));
+        let all = self.installments.iter_mut().chain(&mut self.since.settled);
+        let mut covered: Vec<(&mut OpenInstallment, i128)> = all.map(|open| (open, 0)).collect();
+        for idle in idle {
+            let mut spare = Spare { idle, used: BTreeMap::new() };
+            covered.sort_by_key(|(open, _)| (idle.pays_off != Some(open.billed.loan_id), open.billed.due_on()));
+            for (open, ran) in &mut covered {
+                if let Some(unpaid) = &mut open.unpaid {
+                    *ran += unpaid.count_idle_as_paid(&mut spare);
+                }
+            }
         }
         covered
     }
@@ -333,8 +348,12 @@ mod tests {
         let billed = paid_at_last();
         let paid = [paid_on(&billed, "2026-01-20", 100_000)];
         let unpaid = || Unpaid::since(day("2026-01-12"), (&billed, &rule(0)), &paid);
-        let idle = |fen, until| Idle { amount: Fen::new(fen), from: day("2026-01-12"), until: day(until) };
-        let cover = |idle: &[Idle]| unpaid().count_idle_as_paid(&mut Spare { idle, used: BTreeMap::new() });
+        let from = day("2026-01-12");
+        let idle = |fen, until| Idle { amount: Fen::new(fen), from, until: day(until), pays_off: None };
+        let cover = |idle: &[Idle]| -> i128 {
+            let mut unpaid = unpaid();
+            idle.iter().map(|idle| unpaid.count_idle_as_paid(&mut Spare { idle, used: BTreeMap::new() })).sum()
+        };
         // 60,000 for the eight days until other money paid, and no more though they were there for a month.
         assert_eq!(cover(&[idle(60_000, "2026-02-10")]), 480_000);
         // Another bill fell due on the 15th, and took 70,000 from then on: 100,000 for three days and 40,000 for five.
@@ -347,7 +366,8 @@ mod tests {
         let billed = paid_at_last();
         let unpaid =
             |days: u16, on, fen| Unpaid::since(day("2026-01-12"), (&billed, &rule(days)), &[paid_on(&billed, on, fen)]);
-        let idle = [Idle { amount: Fen::new(60_000), from: day("2026-01-12"), until: day("2026-01-20") }];
+        let (amount, from, until) = (Fen::new(60_000), day("2026-01-12"), day("2026-01-20"));
+        let idle = Idle { amount, from, until, pays_off: None };
         let mut spare = Spare { idle: &idle, used: BTreeMap::new() };
         // 50,000 until the 14th; then there are 10,000 for two days, and 40,000 for four.
         assert_eq!(unpaid(0, "2026-01-14", 50_000).count_idle_as_paid(&mut spare), 100_000);

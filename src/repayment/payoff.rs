@@ -38,7 +38,7 @@ impl PayoffLoan {
         quote(&PayoffRequest {
             schedule: &self.schedule,
             periods_billed: self.periods_billed_before(day),
-            billed_unpaid: billed_then.map(|open| open.owed_on(day).total()).sum::<Fen>()
+            billed_unpaid: billed_then.map(|open| open.owed_without_later_penalty(day).total()).sum::<Fen>()
                 + self.being_billed(day).iter().map(Installment::total).sum::<Fen>(),
             annual_rate: self.loan.annual_rate,
             free_periods: plan.map_or(0, |plan| plan.free_periods),
@@ -121,7 +121,7 @@ impl LineAccount {
         }
         // What was quoted and nothing is left to take (a refund came first) is owed back.
         let left = money.amount - items.iter().map(|item| item.taken.total()).sum();
-        let excess = self.give_back_undue(&money, &mut items, left);
+        let excess = self.give_back_undue(&money, &mut items, (left, Some(loan_id)));
         let schedule = Some(schedule).filter(|schedule| *schedule != payoff.schedule);
         (self.book(money, items, excess), PayoffDone { schedule, bill_line })
     }
@@ -131,7 +131,7 @@ impl LineAccount {
         let loan_id = payoff.loan.loan_id;
         let mut items = Vec::new();
         for open in self.installments.iter_mut().filter(|open| open.billed.loan_id == loan_id) {
-            let mut taken = open.owed_on(money.value_on);
+            let mut taken = open.owed_without_later_penalty(money.value_on);
             if payoff.is_billed_since(open.billed.period, money.value_on) {
                 taken = Parts { principal: taken.principal, ..Parts::default() };
                 open.billed.waive_charges();
@@ -160,5 +160,137 @@ fn paid_line(payoff: &PayoffLoan, schedule: &Schedule, period: u16) -> BilledIns
         product_id: payoff.loan.product_id,
         product_version: payoff.loan.product_version,
         annual_rate: payoff.loan.annual_rate,
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::sync::Arc;
+
+    use chrono::DateTime;
+    use uuid::Uuid;
+
+    use super::super::account::{OpenInstallment, Source};
+    use super::super::back_dated::PaidSince;
+    use super::*;
+    use crate::base::Rate;
+    use crate::base::day::MonthDay;
+    use crate::base::id::{FunderId, LineId, LoanId, MerchantId, ProductId, PurchaseId, RepaymentId, WithholdingId};
+    use crate::credit::LineStatus;
+    use crate::credit::line::tests::line;
+    use crate::product::file;
+    use crate::product::terms::PenaltyRate;
+
+    fn day(text: &str) -> BusinessDay {
+        text.parse().unwrap()
+    }
+
+    /// The only period of a loan: 100,000 fen with penalty of 0.001 a day after so many days of grace, of which so much came late and
+    /// paid principal alone.
+    fn installment(loan: u128, due_on: &str, (grace_days, paid, paid_on): (u16, i64, &str)) -> OpenInstallment {
+        let mut terms = file::parse(file::SHIPPED[0]).unwrap();
+        terms.penalty.rate = PenaltyRate::Daily("0.001".parse().unwrap());
+        terms.penalty.grace_days = grace_days;
+        let (due_on, paid_on) = (day(due_on), day(paid_on));
+        let principal = |fen| Parts { principal: Fen::new(fen), ..Parts::default() };
+        let id = Uuid::from_u128(7);
+        let billed = BilledInstallment {
+            line_id: LineId::from_uuid(id),
+            loan_id: LoanId::from_uuid(Uuid::from_u128(loan)),
+            period: 1,
+            billed: principal(100_000),
+            paid: principal(paid),
+            returned: Parts::default(),
+            span: OverdueSpan { due_on, fen_days: 100_000 * paid_on.days_since(due_on), fen_days_to: Some(paid_on) },
+            product_id: ProductId::from_uuid(id),
+            product_version: 1,
+            annual_rate: Rate::ZERO,
+        };
+        let (product_id, funder_id) = (billed.product_id, FunderId::from_uuid(id));
+        OpenInstallment::new(billed, Arc::new(ProductVersion { product_id, version: 1, funder_id, terms }))
+    }
+
+    /// What came late of it.
+    fn paid_since(open: &OpenInstallment) -> PaidSince {
+        let billed = &open.billed;
+        let (loan_id, period, principal) = (billed.loan_id, billed.period, billed.paid.principal);
+        PaidSince { loan_id, period, value_on: billed.span.fen_days_to.unwrap(), principal, is_own: false }
+    }
+
+    fn payoff_of(open: &OpenInstallment) -> PayoffLoan {
+        let BilledInstallment { loan_id, line_id, product_id, billed, paid, span, .. } = open.billed;
+        let id = Uuid::from_u128(7);
+        let statement_on = day("2025-12-20");
+        let row = Installment { due_on: span.due_on, principal: billed.principal, interest: Fen::ZERO, fee: Fen::ZERO };
+        let loan = Loan {
+            loan_id,
+            line_id,
+            purchase_id: PurchaseId::from_uuid(id),
+            funder_id: FunderId::from_uuid(id),
+            merchant_id: MerchantId::from_uuid(id),
+            product_id,
+            product_version: 1,
+            grade: "A".to_owned(),
+            periods: 1,
+            annual_rate: Rate::ZERO,
+            principal: billed.principal,
+            principal_paid: paid.principal,
+            principal_returned: Fen::ZERO,
+            status: LoanStatus::Open,
+            statement_day: MonthDay::new(20).unwrap(),
+            first_statement_on: statement_on,
+            last_statement_on: statement_on,
+            schedule_version: 1,
+            made_on: day("2025-12-01"),
+            closed_on: None,
+            charged_off_on: None,
+        };
+        PayoffLoan { loan, schedule: Schedule { installments: vec![row] }, last_billed: 1 }
+    }
+
+    /// Money for a payoff that was ordered on the 12th.
+    fn told_on(today: &str, fen: i64) -> Money {
+        let at = DateTime::UNIX_EPOCH;
+        Money {
+            repayment_id: RepaymentId::mint(at),
+            source: Source::Withholding(WithholdingId::mint(at)),
+            amount: Fen::new(fen),
+            value_on: day("2026-01-12"),
+            today: day(today),
+            at,
+        }
+    }
+
+    #[test]
+    fn a_payoff_that_is_told_of_late_ends_the_loan_whatever_penalty_has_run_since_it_was_quoted() {
+        let open = installment(1, "2026-01-10", (0, 1, "2026-01-20"));
+        let (payoff, product) = (payoff_of(&open), Arc::clone(&open.product));
+        let mut account = LineAccount::new(line(LineStatus::Active, 99_999));
+        account.since.paid = vec![paid_since(&open)];
+        account.installments = vec![open];
+        // 100,000 and two days of penalty on them. The fen of the 20th was too much, and nothing had run on it since the 12th.
+        let (repayment, _) = account.receive_payoff(told_on("2026-01-22", 100_200), &payoff, &product);
+        let taken = repayment.taken();
+        assert_eq!((taken.principal, taken.penalty, repayment.excess), (Fen::new(99_999), Fen::new(200), Fen::new(1)));
+        assert_eq!(account.loans[0].loan.status, LoanStatus::Paid);
+    }
+
+    #[test]
+    fn what_is_left_of_a_payoff_was_there_for_its_own_loan_before_any_older_bill() {
+        // On the 16th, other money paid all of an older bill, with penalty, and 40,000 of the loan that was being paid off.
+        let mut older = installment(2, "2026-01-05", (3, 100_000, "2026-01-16"));
+        older.billed.paid.penalty = Fen::new(1_100);
+        let open = installment(1, "2026-01-10", (3, 40_000, "2026-01-16"));
+        let (payoff, product) = (payoff_of(&open), Arc::clone(&open.product));
+        let mut account = LineAccount::new(line(LineStatus::Active, 60_000));
+        account.since.paid = vec![paid_since(&older), paid_since(&open)];
+        account.since.settled = vec![older];
+        account.installments = vec![open];
+        let (repayment, _) = account.receive_payoff(told_on("2026-01-20", 100_000), &payoff, &product);
+        // As by a channel that had told of it on the 12th: the 40,000 of the 16th were too much.
+        let taken = repayment.taken();
+        assert_eq!((taken.principal, taken.penalty, repayment.excess), (Fen::new(60_000), Fen::ZERO, Fen::new(40_000)));
+        assert_eq!(account.loans[0].loan.status, LoanStatus::Paid);
+        assert_eq!(account.since.settled[0].billed.span.fen_days, 1_100_000);
     }
 }

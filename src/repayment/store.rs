@@ -328,7 +328,8 @@ pub async fn load_paid_since(connection: &mut PgConnection, order: &Withholding)
 pub async fn load_idle(connection: &mut PgConnection, line_id: LineId, day: BusinessDay) -> sqlx::Result<Vec<Idle>> {
     sqlx::query_as!(
         Idle,
-        r#"select idle.amount_fen as "amount!: Fen", w.business_day as "from!: BusinessDay", idle.until as "until!: BusinessDay"
+        r#"select idle.amount_fen as "amount!: Fen", w.business_day as "from!: BusinessDay", idle.until as "until!: BusinessDay",
+                  case when r.source = 'withholding' and w.purpose = 'payoff' then w.loan_id end as "pays_off: LoanId"
            from repayment r
            join withholding w on w.line_id = r.line_id
              and w.withholding_id = case when r.source in ('withholding', 'channel_file') then r.source_reference::uuid end

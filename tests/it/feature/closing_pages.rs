@@ -135,6 +135,8 @@ async fn denied_and_paid_by_hand(town: &Town) {
     town.assert_whole("while it is owed again").await;
     let refused = settlement::retry_payout(app, payout_id, "Li Na").await;
     assert!(matches!(refused, Err(Refused::Refused(PayoutRefusal::PayeeForgotten))), "{refused:?}");
+    town.live_until("2026-03-16").await;
+    town.assert_whole("until the person asks for it").await;
     let by_hand = Ending::Paid { bank_reference: "BRANCH-7".into() };
     assert_eq!(settle(&by_hand, "Li Na").await, Settling::Proposed);
     let listed = Program::on(&app.pool).await.done(&["payout", "list", "--failed"]);

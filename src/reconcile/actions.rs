@@ -31,7 +31,9 @@ pub enum BreakRefusal {
     NameMissing,
     #[error("a break is dismissed with a reason")]
     ReasonMissing,
-    #[error("this correction does not fit the break: there is no order of ours to book it on")]
+    #[error(
+        "this correction does not fit: the order is not ours, is still pending, or brought this money already; look at it, then propose another one or dismiss the break"
+    )]
     DoesNotFit,
     #[error("money that only the channel told of was booked for this order before; settle this one with the channel")]
     BookedBefore,
@@ -283,6 +285,10 @@ async fn settle_by_hand(connection: &mut PgConnection, app: &App, found: &Break)
     let now = app.clock.now();
     let posting = match locked {
         None => posting::suspense_returned(found, today, now),
+        // It is still to be sent, and would be collected after that.
+        Some((order, _)) if order.is_pending() && found.kind == BreakKind::WeFailedTheySucceeded => {
+            return Err(Fault::Refused(BreakRefusal::DoesNotFit));
+        }
         Some((order, line)) => {
             let open = store::sum_open(connection, found.withholding_id).await?;
             store::save_settled(connection, found.break_id, open).await?;

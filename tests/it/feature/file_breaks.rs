@@ -82,10 +82,17 @@ async fn a_success_of_an_order_that_is_still_to_be_sent_is_a_break_and_is_booked
     assert_eq!(compared.breaks, 1);
     let (break_id, words) = the_break(&book).await;
     assert_eq!(words, "we_failed_they_succeeded post open");
+    let does_not_fit = async |correction| {
+        reconcile::propose_correction(&book.app, break_id, correction, "Li").await.unwrap();
+        let refused = confirm(&book, break_id, "Wang").await;
+        assert!(matches!(refused, Err(Fault::Refused(BreakRefusal::DoesNotFit))), "{correction:?}: {refused:?}");
+    };
+    // Nothing is settled over what is about to be collected.
+    does_not_fit(Correction::AskChannel).await;
+    does_not_fit(Correction::Post).await;
     // The channel takes an order number once.
     assert_eq!(submit_withholdings(&book.app).await.unwrap().succeeded, 1);
-    let refused = confirm(&book, break_id, "Wang").await;
-    assert!(matches!(refused, Err(Fault::Refused(BreakRefusal::DoesNotFit))), "{refused:?}");
+    does_not_fit(Correction::Post).await;
     reconcile::dismiss_break(&book.app, break_id, "Wang", "it was sent again").await.unwrap();
     assert_eq!(balances(&book).await, [103_393, 0, 0]);
     book.assert_whole().await;

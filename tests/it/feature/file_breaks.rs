@@ -82,7 +82,7 @@ async fn a_success_of_an_order_that_is_still_to_be_sent_is_a_break_and_is_booked
     assert_eq!(compared.breaks, 1);
     let (break_id, words) = the_break(&book).await;
     assert_eq!(words, "we_failed_they_succeeded post open");
-    let does_not_fit = async |correction| {
+    let does_not_fit = async |correction: Correction| {
         reconcile::propose_correction(&book.app, break_id, correction, "Li").await.unwrap();
         let refused = confirm(&book, break_id, "Wang").await;
         assert!(matches!(refused, Err(Fault::Refused(BreakRefusal::DoesNotFit))), "{correction:?}: {refused:?}");

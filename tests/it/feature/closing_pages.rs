@@ -129,7 +129,8 @@ async fn denied_and_paid_by_hand(town: &Town) {
     let denied = CalledBack { payout_id, answer: Answer { attempt_no: 1, amount: None, word } };
     let settle =
         async |ending: &Ending, by: &str| settlement::settle_payout(app, payout_id, ending.clone(), by).await.unwrap();
-    assert_eq!(settlement::take_callback(app, denied.clone()).await.unwrap(), Step::Applied);
+    // What is said against a payout that has ended waits for people.
+    assert_eq!(settlement::take_callback(app, denied.clone()).await.unwrap(), Step::AlreadyApplied);
     settle(&Ending::Failed, "Li Na").await;
     settle(&Ending::Failed, "Wang Wei").await;
     town.assert_whole("while it is owed again").await;

@@ -17,8 +17,14 @@ use crate::house;
 use crate::tables::LIST_TABLES;
 use crate::town::{self, LineWish};
 
+/// A database as `create database` leaves it elsewhere: where tests run, it may begin with every migration.
+async fn emptied(pool: &PgPool) {
+    sqlx::raw_sql("drop schema public cascade; create schema public").execute(pool).await.unwrap();
+}
+
 #[sqlx::test(migrations = false)]
 async fn an_empty_database_is_brought_to_the_newest_migration_once(pool: PgPool) {
+    emptied(&pool).await;
     assert_eq!(database::migrated(&pool).await.unwrap(), Migrated::Never);
     let all = fenqi::MIGRATOR.iter().count();
     assert_eq!(database::migrate(&pool).await.unwrap(), all);
@@ -28,6 +34,7 @@ async fn an_empty_database_is_brought_to_the_newest_migration_once(pool: PgPool)
 
 #[sqlx::test(migrations = false)]
 async fn two_nodes_that_start_at_once_migrate_once(pool: PgPool) {
+    emptied(&pool).await;
     let (first, second) = tokio::join!(database::migrate(&pool), database::migrate(&pool));
     first.unwrap();
     second.unwrap();
@@ -45,6 +52,7 @@ fn the_oldest_postgresql_that_is_let_in_knows_the_migrations_words() {
 /// A database that stands one migration back, with rows in it, keeps its rows.
 #[sqlx::test(migrations = false)]
 async fn a_database_with_rows_keeps_them_through_the_newest_migration(pool: PgPool) {
+    emptied(&pool).await;
     let versions: Vec<i64> = fenqi::MIGRATOR.iter().map(|migration| migration.version).collect();
     fenqi::MIGRATOR.run_to(versions[versions.len() - 2], &pool).await.unwrap();
     assert_eq!(database::migrated(&pool).await.unwrap(), Migrated::Partly);
@@ -145,6 +153,7 @@ async fn put_in(pool: &PgPool, lived: &BTreeMap<String, Vec<String>>) {
 
 #[sqlx::test(migrations = false)]
 async fn a_house_that_has_lived_comes_to_the_newest_migration_with_every_row(pool: PgPool) {
+    emptied(&pool).await;
     let scratch = database::Scratch::create(&std::env::var("DATABASE_URL").unwrap(), "lived", 8).await.unwrap();
     live(scratch.pool.clone()).await;
     fenqi::MIGRATOR.run_to(BEFORE, &pool).await.unwrap();
@@ -186,6 +195,7 @@ async fn a_house_that_has_lived_comes_to_the_newest_migration_with_every_row(poo
 
 #[sqlx::test(migrations = false)]
 async fn a_break_that_was_closed_under_two_spellings_of_one_name_stays_closed(pool: PgPool) {
+    emptied(&pool).await;
     fenqi::MIGRATOR.run_to(28, &pool).await.unwrap();
     let closed = "insert into reconciliation_break (break_id, channel, business_day, kind, withholding_id, our_fen, their_fen,
                                                     proposed, status, owner, confirmed_by, opened_on, closed_on)
@@ -203,6 +213,7 @@ async fn a_break_that_was_closed_under_two_spellings_of_one_name_stays_closed(po
 
 #[sqlx::test(migrations = false)]
 async fn what_a_core_was_told_of_its_reserve_is_found_under_its_funders_code(pool: PgPool) {
+    emptied(&pool).await;
     fenqi::MIGRATOR.run_to(17, &pool).await.unwrap();
     let rows = "with bank as (insert into funder (funder_id, code, name, created_at)
                               values ('00000000-0000-0000-0000-000000000001', 'first', 'First', now()) returning funder_id)
@@ -218,6 +229,7 @@ async fn what_a_core_was_told_of_its_reserve_is_found_under_its_funders_code(poo
 
 #[sqlx::test(migrations = false)]
 async fn a_payout_that_was_contradicted_before_is_a_break_with_its_kind_and_day(pool: PgPool) {
+    emptied(&pool).await;
     fenqi::MIGRATOR.run_to(38, &pool).await.unwrap();
     let payouts = "with made as (
                        insert into payout (payout_id, kind, source_id, beneficiary_id, amount_fen, status, failure, pay_on, created_at,
@@ -245,6 +257,7 @@ async fn a_payout_that_was_contradicted_before_is_a_break_with_its_kind_and_day(
 
 #[sqlx::test(migrations = false)]
 async fn lines_that_were_late_before_loans_were_written_off_are_looked_at_once(pool: PgPool) {
+    emptied(&pool).await;
     fenqi::MIGRATOR.run_to(44, &pool).await.unwrap();
     let bills = "insert into business_day (today) values ('2026-09-01');
                  insert into bill (line_id, due_on, statement_on, principal_fen, interest_fen, fee_fen, status, paid_on)
@@ -261,6 +274,7 @@ async fn lines_that_were_late_before_loans_were_written_off_are_looked_at_once(p
 
 #[sqlx::test(migrations = false)]
 async fn a_call_from_before_is_still_found_under_its_object_and_its_code(pool: PgPool) {
+    emptied(&pool).await;
     fenqi::MIGRATOR.run_to(22, &pool).await.unwrap();
     let calls = r#"insert into partner_call (partner, direction, operation, call_key, request_sha256, outcome, http_status,
                                              duration_micros, request_masked, response_masked, called_at)

@@ -51,7 +51,7 @@ async fn behind_a_wire(pool: &PgPool) -> (PgPool, watch::Sender<bool>) {
     (slow, hold)
 }
 
-#[sqlx::test]
+#[sqlx::test(migrations = false)]
 async fn a_begin_dropped_half_way_does_not_swallow_the_next_write(pool: PgPool) {
     sqlx::query("create table written (round int)").execute(&pool).await.unwrap();
     let (slow, hold) = behind_a_wire(&pool).await;
@@ -67,7 +67,7 @@ async fn a_begin_dropped_half_way_does_not_swallow_the_next_write(pool: PgPool) 
     slow.close().await;
 }
 
-#[sqlx::test]
+#[sqlx::test(migrations = false)]
 async fn a_transaction_dropped_before_its_end_is_rolled_back(pool: PgPool) {
     sqlx::query("create table written (round int)").execute(&pool).await.unwrap();
     let mut transaction = database::begin(&pool).await.unwrap();
@@ -77,7 +77,7 @@ async fn a_transaction_dropped_before_its_end_is_rolled_back(pool: PgPool) {
     assert_eq!(seen, 0);
 }
 
-#[sqlx::test]
+#[sqlx::test(migrations = false)]
 async fn what_is_refused_is_answered_once_its_locks_are_free(pool: PgPool) {
     sqlx::query("create table written as select 1 as round").execute(&pool).await.unwrap();
     let (slow, hold) = behind_a_wire(&pool).await;
@@ -100,7 +100,7 @@ async fn backend_of(connection: &mut PgConnection) -> i32 {
     sqlx::query_scalar("select pg_backend_pid()").fetch_one(connection).await.unwrap()
 }
 
-#[sqlx::test]
+#[sqlx::test(migrations = false)]
 async fn a_batch_leaves_its_connection_to_the_next_and_none_to_nobody(pool: PgPool) {
     let two =
         PgPoolOptions::new().max_connections(2).connect_with(pool.connect_options().as_ref().clone()).await.unwrap();

@@ -15,6 +15,7 @@ use super::script::{Command, Script, Step};
 use super::stage::Stage;
 use crate::base::{BusinessDay, WorkingCalendar};
 use crate::credit::RiskHook;
+use crate::sandbox::world::lock;
 use crate::vault::Vault;
 use crate::verify;
 
@@ -185,6 +186,7 @@ impl Player {
             ("withholdings pending", self.leaves.0, undone.withholdings),
             ("payouts pending", self.leaves.1, undone.payouts),
             ("messages not delivered", 0, undone.messages),
+            ("messages in the wrong order", 0, i64::try_from(lock(&world.funder_core).out_of_order().len())?),
             ("jobs not done", 0, undone.jobs),
             ("answers that nobody asked for", 0, i64::try_from(world.scripts_left())?),
             ("callbacks on their way", 0, i64::try_from(world.callbacks_pending())?),

@@ -11,6 +11,8 @@ use fenqi::replay::script::{Command, Script};
 use sqlx::PgPool;
 use sqlx::postgres::PgPoolOptions;
 
+use crate::journey::told_as_documented;
+
 fn folder() -> PathBuf {
     Path::new(env!("CARGO_MANIFEST_DIR")).join("tests/scenarios")
 }
@@ -23,11 +25,12 @@ async fn passes(pool: PgPool, name: &str) {
     let options = PgPoolOptions::new().max_connections(5).test_before_acquire(false);
     let own = options.connect_with(pool.connect_options().as_ref().clone()).await.unwrap();
     let played = play(own.clone(), &script, folder()).await.unwrap();
-    own.close().await;
     if let Some(Failure { line, text, expected, found }) = played.failure {
         panic!("{}:{line}: {text}\n  expected: {expected}\n  found:    {found}", path.display());
     }
     assert!(played.met > 0, "{name} expects nothing");
+    told_as_documented(&own).await;
+    own.close().await;
 }
 
 macro_rules! scenarios {

@@ -1,6 +1,5 @@
 //! Journeys: a house lives for weeks in a counterfeit world, and must end clean, whatever crosses and whoever is killed.
 
-mod lending;
 mod life;
 mod crossing;
 mod passed_over;
@@ -12,7 +11,6 @@ mod kill_postgres;
 
 use std::sync::Arc;
 
-use chrono::TimeDelta;
 use fenqi::base::{BusinessDay, Fen};
 use fenqi::credit::{ApplicationState, CardHistory, CardMonth, RiskHook};
 use fenqi::outbox::catalogue;
@@ -38,8 +36,6 @@ pub async fn street(pool: PgPool, today: &str, products: &[&str]) -> Driver {
         seed: 7,
     };
     let mut driver = Driver::new(House::open(settings).await.unwrap());
-    // Twice a day is often enough for these stories, and they take a sixth of the time.
-    driver.apart = TimeDelta::hours(12);
     driver.open_funder("harbour-bank").await.unwrap();
     driver.deposit("harbour-bank", Fen::new(100_000_000), "D-1").await.unwrap().unwrap();
     let terms = MerchantTerms {

@@ -14,6 +14,7 @@ pub struct NextWork {
     pub pay_out_at: Option<DateTime<Utc>>,
     pub ask_at: Option<DateTime<Utc>>,
     pub watch_at: Option<DateTime<Utc>>,
+    pub compare_at: Option<DateTime<Utc>>,
     pub make_files_at: Option<DateTime<Utc>>,
 }
 
@@ -26,12 +27,13 @@ impl NextWork {
     /// Whether work of a kind may find anything at a time.
     pub fn may_find(&self, kind: JobKind, at: DateTime<Utc>) -> bool {
         let from = match kind {
-            // Once or a few times a day, and by what is not ours alone to know.
-            JobKind::DailyClose | JobKind::PruneJobs | JobKind::CompareFiles => return true,
+            // Once a day.
+            JobKind::DailyClose | JobKind::PruneJobs => return true,
             JobKind::Withhold => self.withhold_at,
             JobKind::PayOut => self.pay_out_at,
             JobKind::AskPartners => self.ask_at,
             JobKind::WatchReserves => self.watch_at,
+            JobKind::CompareFiles => self.compare_at,
             JobKind::MakeFiles => self.make_files_at,
         };
         from.is_some_and(|from| from <= at)
@@ -49,7 +51,7 @@ mod tests {
         let found = |next: NextWork, at| -> Vec<JobKind> {
             JobKind::ALL.iter().copied().filter(|kind| next.may_find(*kind, at)).collect()
         };
-        let always = [JobKind::DailyClose, JobKind::PruneJobs, JobKind::CompareFiles];
+        let always = [JobKind::DailyClose, JobKind::PruneJobs];
         assert_eq!(found(NextWork::default(), then), always);
         let ahead = Some(then);
         let all = NextWork {
@@ -58,6 +60,7 @@ mod tests {
             pay_out_at: ahead,
             ask_at: ahead,
             watch_at: ahead,
+            compare_at: ahead,
             make_files_at: ahead,
         };
         assert_eq!(found(all, before), always);

@@ -23,6 +23,13 @@ pub async fn load_next_work(connection: &mut PgConnection, now: DateTime<Utc>) -
                       (select min(answer_by) from application where status = 'with_funder')) as ask_at,
                 (select $1::timestamptz from reserve_now
                  where available_fen < low_water_fen or low_water_noticed_on is not null limit 1) as watch_at,
+                (select $1::timestamptz
+                 from generate_series(today - 30, today - 1, interval '1 day') as day
+                 join (select channel, min(business_day) as since from withholding group by channel) asked
+                      on asked.since <= day::date
+                 where not exists (select from channel_file f where f.channel = asked.channel and f.business_day = day::date
+                                   and f.compared_at is not null)
+                 limit 1) as compare_at,
                 (select $1::timestamptz from funder_day where made_at is null limit 1) as make_files_at
          from business_day",
         now

@@ -117,7 +117,7 @@ async fn what_is_passed_over_changes_nothing(pool: PgPool) {
     driver.advance_to(day("2026-03-07")).await.unwrap();
     ticked.advance_to(&driver, "2026-03-10").await;
 
-    let by_time = ["ask_partners", "make_files", "pay_out", "watch_reserves", "withhold"];
+    let by_time = ["ask_partners", "compare_files", "make_files", "pay_out", "watch_reserves", "withhold"];
     assert_eq!(ticked.passed_over, BTreeSet::from(by_time));
     assert!(ticked.may_find.is_superset(&ticked.passed_over), "{:?}", ticked.may_find);
     let withheld: Vec<String> = sqlx::query_scalar("select status from withholding order by created_at")

@@ -1,9 +1,8 @@
 //! Who gets in: signatures in both algorithms, keys that overlap and end, nonces over all nodes, addresses, rates, scopes.
 
 use std::sync::Arc;
-use std::time::{Duration, Instant};
 
-use chrono::{DateTime, TimeDelta};
+use chrono::{DateTime, DurationRound, TimeDelta};
 use fenqi::access::actions::{NewKey, PartnerChange, Rotation, rotate_platform_key};
 use fenqi::access::strangers::{NOT_BELIEVED_MAX, UNKNOWN_KEPT};
 use fenqi::access::{self, Directory, PartnerKind, Scope};
@@ -20,13 +19,30 @@ use crate::house;
 
 /// A funder's core at its desk, with every scope and one key.
 pub(super) async fn open(pool: PgPool) -> (App, Desk) {
-    let app = house::open(pool, "2026-01-05").await;
+    open_at(pool, &Clock::System).await
+}
+
+/// The same at a node where a minute has just begun, and lasts until the test moves its clock.
+async fn open_stopped(pool: PgPool) -> (App, Desk, Clock) {
+    let clock = Clock::moved(Clock::System.now().duration_trunc(TimeDelta::minutes(1)).unwrap());
+    let (app, desk) = open_at(pool, &clock).await;
+    (app, desk, clock)
+}
+
+async fn open_at(pool: PgPool, wire_clock: &Clock) -> (App, Desk) {
+    let app = node_at(&house::open(pool, "2026-01-05").await, wire_clock);
     fenqi::funder::open_funder(&app, "harbour-bank", "Harbour Bank").await.unwrap();
     desk::add_partner(&app, "harbour-core", PartnerKind::Funder, Some("harbour-bank".into())).await;
     let identity = desk::add_key(&app, "harbour-core", "H-1", Algorithm::Sm2Sm3).await;
     let address = desk::serve(&app).await;
     let desk = Desk::new(&app, &address, identity).await;
     (app, desk)
+}
+
+/// A node of the same house that has seen nobody yet, with this time as partners see it.
+fn node_at(app: &App, wire_clock: &Clock) -> App {
+    let directory = Directory::new(app.pool.clone(), app.vault.clone(), wire_clock.clone());
+    App { access: Arc::new(directory), ..app.clone() }
 }
 
 #[sqlx::test(migrator = "fenqi::MIGRATOR")]
@@ -102,9 +118,7 @@ async fn each_fault_of_a_signature_has_its_code(pool: PgPool) {
 #[sqlx::test(migrator = "fenqi::MIGRATOR")]
 async fn a_nonce_is_used_once_over_all_nodes_and_a_revoked_key_ends_on_each(pool: PgPool) {
     let (app, desk) = open(pool).await;
-    let other_node =
-        App { access: Arc::new(Directory::new(app.pool.clone(), app.vault.clone(), Clock::System)), ..app.clone() };
-    let there = desk.at(desk::serve(&other_node).await);
+    let there = desk.at(desk::serve(&node_at(&app, &Clock::System)).await);
     let stamp = Stamp::fresh(Clock::System.now());
     assert_eq!(desk.send_stamped("GET", "/me", &stamp, &[], "").await.status, 200);
     let again = there.send_stamped("GET", "/me", &stamp, &[], "").await;
@@ -165,12 +179,8 @@ async fn many_at_once_with_one_nonce_get_in_once(pool: PgPool) {
 async fn a_nonce_is_remembered_as_long_as_any_node_takes_its_signature_for_fresh(pool: PgPool) {
     let (app, desk) = open(pool).await;
     let first = DateTime::from_timestamp(Clock::System.now().timestamp(), 0).unwrap();
-    let node_at = |clock: Clock| {
-        let directory = Directory::new(app.pool.clone(), app.vault.clone(), clock);
-        App { access: Arc::new(directory), ..app.clone() }
-    };
     let (clock, behind) = (Clock::moved(first), Clock::moved(first));
-    let (node, node_behind) = (node_at(clock.clone()), node_at(behind.clone()));
+    let (node, node_behind) = (node_at(&app, &clock), node_at(&app, &behind));
     let (here, there) = (desk.at(desk::serve(&node).await), desk.at(desk::serve(&node_behind).await));
     let ahead = Stamp::fresh(first + SKEW_MAX);
     assert_eq!(here.send_stamped("GET", "/me", &ahead, &[], "").await.status, 200);
@@ -184,7 +194,7 @@ async fn a_nonce_is_remembered_as_long_as_any_node_takes_its_signature_for_fresh
 
 #[sqlx::test(migrator = "fenqi::MIGRATOR")]
 async fn addresses_rates_and_switching_off_hold_at_once(pool: PgPool) {
-    let (app, desk) = open(pool).await;
+    let (app, desk, clock) = open_stopped(pool).await;
     let change = async |change: PartnerChange| {
         access::change_partner(&app, "harbour-core", &change, "operator").await.unwrap();
     };
@@ -197,112 +207,82 @@ async fn addresses_rates_and_switching_off_hold_at_once(pool: PgPool) {
     change(PartnerChange { addresses: Some(vec!["127.0.0.0/8".parse().unwrap()]), ..Default::default() }).await;
     assert_eq!(ask().await.status, 200);
     change(PartnerChange { rate_per_minute: Some(1), ..Default::default() }).await;
-    let mut last = ask().await;
-    if last.status == 200 {
-        // What came before was counted in the minute that has just ended.
-        last = ask().await;
-    }
-    desk.believe(&last);
-    assert_eq!(last.problem(), (429, "rate_exceeded".into()));
-    assert_eq!(last.header("ratelimit-remaining"), "0");
-    assert!(last.header("retry-after").parse::<u32>().unwrap() <= 60);
-    assert!(last.header("ratelimit-reset").parse::<u32>().unwrap() <= 60);
+    clock.set(clock.now() + TimeDelta::seconds(20));
+    let beyond = ask().await;
+    desk.believe(&beyond);
+    assert_eq!(beyond.problem(), (429, "rate_exceeded".into()));
+    let told = ["ratelimit-limit", "ratelimit-remaining", "ratelimit-reset", "retry-after"];
+    assert_eq!(told.map(|name| beyond.header(name)), ["1", "0", "40", "40"]);
+    clock.set(clock.now() + TimeDelta::seconds(40));
+    assert_eq!([ask().await.status, ask().await.status], [200, 429], "one in the next minute");
     change(PartnerChange { rate_per_minute: Some(1_000), is_disabled: Some(true), ..Default::default() }).await;
     assert_eq!(ask().await.problem(), (401, "signature_wrong".into()));
 }
 
 #[sqlx::test(migrator = "fenqi::MIGRATOR")]
 async fn an_address_that_is_not_believed_again_and_again_is_not_looked_at(pool: PgPool) {
-    let (app, desk) = open(pool).await;
+    let (app, desk, clock) = open_stopped(pool).await;
     let ask = async || desk.send_raw("GET", "/api/v1/me", "Bearer x", &[], vec![]).await;
-    // One more than fit, in whichever of two minutes the first ones fell.
-    let mut last = ask().await;
-    for _ in 0..2 * NOT_BELIEVED_MAX {
-        if last.status == 429 {
-            break;
-        }
-        assert_eq!(last.problem(), (401, "signature_malformed".into()));
-        last = ask().await;
-    }
-    assert_eq!(last.problem(), (429, "too_many_not_believed".into()));
-    assert!((1..=60).contains(&last.header("retry-after").parse::<u32>().unwrap()));
+    until_not_looked_at(&ask).await;
+    assert_eq!(ask().await.header("retry-after"), "60");
     app.partners.flush_log().await;
     let calls =
         async || -> i64 { sqlx::query_scalar("select count(*) from partner_call").fetch_one(&app.pool).await.unwrap() };
     let before = calls().await;
     let called_back = desk.http.post(format!("{}/partner/payout", desk.address)).send().await.unwrap();
-    let asked = ask().await;
+    assert_eq!((called_back.status().as_u16(), ask().await.status), (429, 429));
     app.partners.flush_log().await;
-    // The minute may have ended between.
-    assert!(asked.status == 401 || (called_back.status() == 429 && calls().await == before));
-    let elsewhere = desk.at(desk::serve(&App { access: another_node(&app), ..app.clone() }).await);
+    assert_eq!(calls().await, before, "what is not looked at is not written down");
+    let elsewhere = desk.at(desk::serve(&node_at(&app, &clock)).await);
     assert_eq!(elsewhere.get("/me").await.status, 200, "each node looks for itself");
+    clock.set(clock.now() + TimeDelta::minutes(1));
+    assert_eq!(ask().await.status, 401, "in the next minute it is looked at again");
 }
 
-/// Asks until a minute's looks are used up; one more than fit, in whichever of two minutes the first ones fell.
+/// Asks until a minute's looks are used up.
 async fn until_not_looked_at(ask: impl AsyncFn() -> desk::Answer) {
-    for _ in 0..=2 * NOT_BELIEVED_MAX {
-        let answer = ask().await;
-        if answer.status != 401 {
-            assert_eq!(answer.problem(), (429, "too_many_not_believed".into()));
-            return;
-        }
+    for _ in 0..NOT_BELIEVED_MAX {
+        assert_eq!(ask().await.problem(), (401, "signature_malformed".into()));
     }
-    panic!("nobody is shut out");
+    assert_eq!(ask().await.problem(), (429, "too_many_not_believed".into()));
 }
 
 #[sqlx::test(migrator = "fenqi::MIGRATOR")]
 async fn a_partner_is_looked_at_though_a_stranger_behind_its_address_is_not(pool: PgPool) {
-    let (app, desk) = open(pool).await;
-    // A node that saw nobody of the partner's yet.
-    let desk = desk.at(desk::serve(&App { access: another_node(&app), ..app.clone() }).await);
-    let nobody = async || desk.send_raw("GET", "/api/v1/me", "Bearer x", &[], vec![]).await;
-    until_not_looked_at(&nobody).await;
+    let (app, desk, clock) = open_stopped(pool).await;
+    let not_looked_at = (429, "too_many_not_believed".to_owned());
+    until_not_looked_at(async || desk.send_raw("GET", "/api/v1/me", "Bearer x", &[], vec![]).await).await;
     let unknown = desk.with(Identity::from_seed("nobody-core", 9));
     let stamp = Stamp::fresh(Clock::System.now());
     let asked = unknown.send_stamped("GET", "/me", &stamp, &[], "").await;
-    // The minute may have ended between.
-    assert!([401, 429].contains(&asked.status), "a name that nobody has is of no help: {asked:?}");
+    assert_eq!(asked.problem(), not_looked_at, "a name that nobody has is of no help");
     assert_eq!(desk.get("/me").await.status, 200);
     let other = desk.with(desk::add_key(&app, "harbour-core", "H-2", Algorithm::Sm2Sm3).await);
-    // Whoever knows the name of a key, and lacks the key, is looked at for a while and no longer.
+    // Whoever knows the name of a key, and lacks the key, is looked at for a while and no longer, and not told when.
     let forged = async || {
         let right = desk.identity.authorization("GET", "/api/v1/me", &Stamp::fresh(Clock::System.now()), b"");
         desk.send_raw("GET", "/api/v1/me?x=1", &right, &[], vec![]).await
     };
-    until_not_looked_at(&nobody).await;
     let right = desk.identity.authorization("POST", "/api/v1/me", &Stamp::fresh(Clock::System.now()), b"");
     let large = desk.send_raw("POST", "/api/v1/me", &right, &[], vec![b' '; 300_000]).await;
-    let (guessed, stranger) = (forged().await, nobody().await);
-    // The minute may have ended between.
-    for named in [large, guessed] {
-        assert!(stranger.status == 401 || named.problem() == (429, "too_many_not_believed".into()), "{named:?}");
-    }
+    assert_eq!(large.problem(), not_looked_at);
     for _ in 0..2 * NOT_BELIEVED_MAX {
-        forged().await;
+        assert_eq!(forged().await.problem(), not_looked_at);
     }
     app.partners.flush_log().await;
     let looked_at = "select count(*) from partner_call where outcome = 'signature_wrong'";
     let looked_at: i64 = sqlx::query_scalar(looked_at).fetch_one(&app.pool).await.unwrap();
-    assert!(
-        (1..=i64::from(2 * NOT_BELIEVED_MAX)).contains(&looked_at),
-        "{looked_at} of one more, over two minutes at most"
-    );
-    tokio::time::sleep((UNKNOWN_KEPT + TimeDelta::milliseconds(200)).to_std().unwrap()).await;
+    assert_eq!(looked_at + 1, i64::from(NOT_BELIEVED_MAX), "the large one was looked at too");
+    clock.set(clock.now() + UNKNOWN_KEPT);
     assert_eq!(other.get("/me").await.status, 200, "the partner's other key is not shut out with it");
 }
 
 #[sqlx::test(migrator = "fenqi::MIGRATOR")]
 async fn a_rate_is_counted_over_all_nodes(pool: PgPool) {
-    let (app, desk) = open(pool).await;
-    let there = desk.at(desk::serve(&App { access: another_node(&app), ..app.clone() }).await);
+    let (app, desk, clock) = open_stopped(pool).await;
+    let there = desk.at(desk::serve(&node_at(&app, &clock)).await);
     let change = PartnerChange { rate_per_minute: Some(1), ..Default::default() };
     access::change_partner(&app, "harbour-core", &change, "operator").await.unwrap();
-    // All that follows is within one minute.
-    let second = u64::try_from(Clock::System.now().timestamp().rem_euclid(60)).unwrap();
-    if second > 45 {
-        tokio::time::sleep(Duration::from_secs(61 - second)).await;
-    }
     let ask = async |node: &Desk| node.send_stamped("GET", "/me", &Stamp::fresh(Clock::System.now()), &[], "").await;
     assert_eq!(ask(&desk).await.status, 200);
     let refused = ask(&there).await;
@@ -319,17 +299,12 @@ async fn keys_taken(app: &App) -> i64 {
     sqlx::query_scalar("select count(*) from api_answer").fetch_one(&app.pool).await.unwrap()
 }
 
-fn another_node(app: &App) -> Arc<Directory> {
-    Arc::new(Directory::new(app.pool.clone(), app.vault.clone(), Clock::System))
-}
-
 #[sqlx::test(migrator = "fenqi::MIGRATOR")]
 async fn a_key_that_nobody_has_costs_one_look_in_five_seconds(pool: PgPool) {
-    let (app, desk) = open(pool).await;
+    let (app, desk, clock) = open_stopped(pool).await;
     let right = Identity::from_seed("harbour-core", 11);
     let early = desk.with(Identity::from_text("harbour-core", "H-7", &right.private_key()).unwrap());
     let ask = async || early.send_stamped("GET", "/me", &Stamp::fresh(Clock::System.now()), &[], "").await;
-    let first = Instant::now();
     assert_eq!(ask().await.problem(), (401, "signature_wrong".into()));
     let key = access::actions::NewKey {
         partner: "harbour-core".into(),
@@ -339,13 +314,14 @@ async fn a_key_that_nobody_has_costs_one_look_in_five_seconds(pool: PgPool) {
         expires_at: None,
     };
     let _ = access::add_key(&app, &key, "operator").await.unwrap();
-    // The database, which knows it by now, is not asked, unless so long a time has passed already.
-    let early_on = ask().await;
-    if first.elapsed() < UNKNOWN_KEPT.to_std().unwrap() {
-        assert_eq!(early_on.problem(), (401, "signature_wrong".into()));
-    }
+    clock.set(clock.now() + UNKNOWN_KEPT - TimeDelta::milliseconds(1));
+    assert_eq!(
+        ask().await.problem(),
+        (401, "signature_wrong".into()),
+        "the database, which knows it by now, is not asked"
+    );
     assert_eq!(desk.get("/me").await.status, 200, "the partner's other key is believed all the while");
-    tokio::time::sleep((UNKNOWN_KEPT + TimeDelta::milliseconds(200)).to_std().unwrap()).await;
+    clock.set(clock.now() + TimeDelta::milliseconds(1));
     assert_eq!(ask().await.status, 200);
 }
 
@@ -363,34 +339,29 @@ async fn a_scope_is_granted_and_taken_back_at_once(pool: PgPool) {
 }
 
 #[sqlx::test(migrator = "fenqi::MIGRATOR")]
-async fn a_key_ends_when_it_expires_and_ours_change_without_a_gap(pool: PgPool) {
-    let (app, desk) = open(pool).await;
-    // On a busy machine a key may have ended before it was used: then one that lives longer is tried.
-    let mut lives = [3, 15, 75].into_iter().zip(7..);
-    loop {
-        let (seconds, seed) = lives.next().expect("a key that is used before it ends");
-        let short_lived = Identity::from_seed("harbour-core", seed);
-        let expires_at = Clock::System.now() + TimeDelta::seconds(seconds);
-        let key = NewKey {
-            partner: "harbour-core".into(),
-            serial_no: short_lived.serial_no.clone(),
-            public_key: short_lived.public_key(),
-            holder: "Chen".into(),
-            expires_at: Some(expires_at),
-        };
-        let _ = access::add_key(&app, &key, "operator").await.unwrap();
-        let short_lived = desk.with(short_lived);
-        let ask = async || short_lived.send_stamped("GET", "/me", &Stamp::fresh(Clock::System.now()), &[], "").await;
-        let answer = ask().await;
-        let left = (expires_at - Clock::System.now()).to_std();
-        if answer.status == 200 {
-            tokio::time::sleep(left.unwrap_or_default() + Duration::from_millis(200)).await;
-            assert_eq!(ask().await.problem(), (401, "signature_wrong".into()));
-            break;
-        }
-        assert!(left.is_err(), "it is believed until it ends: {answer:?}");
-    }
+async fn a_key_ends_when_it_expires(pool: PgPool) {
+    let (app, desk, clock) = open_stopped(pool).await;
+    let short_lived = Identity::from_seed("harbour-core", 7);
+    let expires_at = clock.now() + TimeDelta::minutes(1);
+    let key = NewKey {
+        partner: "harbour-core".into(),
+        serial_no: short_lived.serial_no.clone(),
+        public_key: short_lived.public_key(),
+        holder: "Chen".into(),
+        expires_at: Some(expires_at),
+    };
+    let _ = access::add_key(&app, &key, "operator").await.unwrap();
+    let short_lived = desk.with(short_lived);
+    let ask = async || short_lived.send_stamped("GET", "/me", &Stamp::fresh(Clock::System.now()), &[], "").await;
+    clock.set(expires_at - TimeDelta::milliseconds(1));
+    assert_eq!(ask().await.status, 200);
+    clock.set(expires_at);
+    assert_eq!(ask().await.problem(), (401, "signature_wrong".into()));
+}
 
+#[sqlx::test(migrator = "fenqi::MIGRATOR")]
+async fn our_keys_change_without_a_gap(pool: PgPool) {
+    let (app, desk) = open(pool).await;
     let before = desk.get("/platform-keys").await.ok()["items"].as_array().unwrap().len();
     let rotation = Rotation { algorithm: Algorithm::Sm2Sm3, signs_from: None, by: "operator" };
     let next = rotate_platform_key(&app, rotation).await.unwrap();
@@ -414,7 +385,8 @@ async fn a_key_ends_when_it_expires_and_ours_change_without_a_gap(pool: PgPool) 
 #[sqlx::test(migrator = "fenqi::MIGRATOR")]
 async fn a_key_of_ours_is_listed_before_it_signs(pool: PgPool) {
     let (app, desk) = open(pool).await;
-    let signs = async || another_node(&app).signer(Algorithm::Sm2Sm3).await.unwrap().serial_no.clone();
+    let signs =
+        async || node_at(&app, &Clock::System).access.signer(Algorithm::Sm2Sm3).await.unwrap().serial_no.clone();
     let rotate = async |signs_from| {
         let rotation = Rotation { algorithm: Algorithm::Sm2Sm3, signs_from, by: "operator" };
         rotate_platform_key(&app, rotation).await.unwrap().serial_no

@@ -6,6 +6,7 @@ use std::time::{Duration, Instant};
 
 use chrono::TimeDelta;
 use fenqi::base::{BusinessDay, Clock};
+use fenqi::jobs::JobKind;
 use fenqi::repayment::jobs::{query_unknowns, submit_withholdings};
 use fenqi::sandbox::world::lock;
 use fenqi::sandbox::{FaultShares, Silence, World};
@@ -55,8 +56,8 @@ impl Node<'_> {
             .unwrap()
     }
 
-    /// Kills a node as soon as `is_taken`, then lets another one work for a while.
-    async fn kill_when(&self, what: &str, is_taken: impl Fn() -> bool) {
+    /// Kills a node as soon as `is_taken`, then lets another one do the same work to its end.
+    async fn kill_when(&self, work: JobKind, is_taken: impl Fn() -> bool) {
         let mut child = self.start().await;
         let began = Instant::now();
         while !is_taken() && began.elapsed() < house::PATIENCE {
@@ -64,9 +65,14 @@ impl Node<'_> {
             tokio::time::sleep(Duration::from_millis(50)).await;
         }
         kill(child);
-        assert!(is_taken(), "the node never came to {what}");
+        assert!(is_taken(), "the node never came to {}", work.as_str());
         let again = self.start().await;
-        tokio::time::sleep(Duration::from_secs(3)).await;
+        let done = "select count(*) from job where kind = $1 and status = 'done'";
+        house::until("the other node has worked", async || {
+            let done: i64 = sqlx::query_scalar(done).bind(work.as_str()).fetch_one(&self.town.app.pool).await.unwrap();
+            done > 0
+        })
+        .await;
         kill(again);
     }
 }
@@ -106,7 +112,7 @@ async fn a_node_that_is_killed_in_a_partners_call_neither_collects_nor_pays_twic
 
     world.set_faults("withholding_a", UNANSWERED);
     let taken = |world: &Arc<World>| lock(&world.withholding).taken().0;
-    node.kill_when("the channel", || taken(&world) == LINES).await;
+    node.kill_when(JobKind::Withhold, || taken(&world) == LINES).await;
     let submitted = "select count(*) from withholding where status = 'submitted'";
     assert_eq!(count(&town, submitted).await, LINES as i64, "what is sent is asked about, never sent again");
     world.set_faults("withholding_a", FaultShares::default());
@@ -119,7 +125,7 @@ async fn a_node_that_is_killed_in_a_partners_call_neither_collects_nor_pays_twic
     // Nothing was owed: the money goes back to the cards.
     world.set_faults("payout", UNANSWERED);
     let paid = |world: &Arc<World>| lock(&world.payout).payments();
-    node.kill_when("the payout channel", || paid(&world) == LINES as u64).await;
+    node.kill_when(JobKind::PayOut, || paid(&world) == LINES as u64).await;
     world.set_faults("payout", FaultShares::default());
     town.app.clock.set(Clock::System.now() + TimeDelta::minutes(4));
     submit_payouts(&town.app).await.unwrap();

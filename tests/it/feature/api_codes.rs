@@ -76,6 +76,7 @@ async fn a_withdrawal_that_was_refused_is_not_confirmed(pool: PgPool) {
     let confirmation = format!("/funder/reserve/withdrawals/{order_id}/confirmation");
     let refused = second.post(&confirmation, "c-1", &Value::Null).await;
     assert_eq!(refused.problem(), (409, "reserve_order_refused".into()));
+    assert_eq!(town.fen("select sum(withdrawn_fen)::bigint from reserve").await, 0);
 }
 
 #[sqlx::test(migrator = "fenqi::MIGRATOR")]

@@ -50,6 +50,9 @@ async fn the_same_reference_twice_at_once_is_booked_once(pool: PgPool) {
     );
     let applied = [first.unwrap(), second.unwrap()].into_iter().filter(|step| *step == Step::Applied).count();
     assert_eq!(applied, 1);
+    let available: i64 =
+        sqlx::query_scalar("select available_fen from reserve_now").fetch_one(&app.pool).await.unwrap();
+    assert_eq!(available, 50_000);
 }
 
 #[sqlx::test(migrator = "fenqi::MIGRATOR")]

@@ -388,6 +388,7 @@ async fn many_taps_at_once_buy_once(pool: PgPool) {
     let mut places = std::collections::BTreeSet::new();
     for answer in futures_util::future::join_all(taps).await {
         let answer = answer.unwrap();
+        assert!(!answer.status().is_server_error(), "{}", answer.status());
         if let Some(place) = answer.headers().get("location") {
             places.insert(place.to_str().unwrap().to_owned());
         }

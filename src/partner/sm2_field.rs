@@ -77,13 +77,16 @@ impl Element {
     }
 
     /// `self` where the mask is all ones, zero where it is nothing.
+    #[inline(always)]
     pub fn masked(self, mask: u64) -> Element {
-        Element(self.0.map(|word| word & mask))
+        Element(masked(&self.0, mask))
     }
 
     /// One of two of which the other is zero.
+    #[inline(always)]
     pub fn or(self, other: Element) -> Element {
-        Element(std::array::from_fn(|place| self.0[place] | other.0[place]))
+        let (Element(a), Element(b)) = (self, other);
+        Element([a[0] | b[0], a[1] | b[1], a[2] | b[2], a[3] | b[3]])
     }
 }
 
@@ -99,7 +102,7 @@ impl Sub for Element {
     type Output = Element;
     fn sub(self, other: Element) -> Element {
         let (difference, borrow) = sub_words(&self.0, &other.0);
-        let (lifted, _) = add_words(&difference, &PRIME.map(|word| word & 0u64.wrapping_sub(borrow)));
+        let (lifted, _) = add_words(&difference, &masked(&PRIME, 0u64.wrapping_sub(borrow)));
         Element(lifted)
     }
 }
@@ -170,6 +173,13 @@ const fn below_prime(words: [u64; 4], fifth: u64) -> Element {
         words[2] & keep | less[2] & !keep,
         words[3] & keep | less[3] & !keep,
     ])
+}
+
+/// The words where the mask is all ones, nothing where it is nothing. Written out, as all that is done with words here: where nothing
+/// is optimised, each step of an iterator over them is a call that costs more than the sum.
+#[inline(always)]
+const fn masked(words: &[u64; 4], mask: u64) -> [u64; 4] {
+    [words[0] & mask, words[1] & mask, words[2] & mask, words[3] & mask]
 }
 
 #[inline(always)]

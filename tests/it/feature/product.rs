@@ -166,10 +166,13 @@ fn what_is_not_toml_is_told_by_its_line() {
 /// A proof takes a processor for as long as a purchase takes a hundred times.
 #[tokio::test]
 async fn a_proof_keeps_nothing_else_waiting() {
-    let mut proving = Box::pin(check_apart(text("standard")));
+    let text = text("standard") + "# proven nowhere else\n";
+    let mut proving = Box::pin(check_apart(text.clone()));
     let is_done = poll_fn(|context| Poll::Ready(proving.as_mut().poll(context).is_ready())).await;
     assert!(!is_done, "it is computed apart");
-    assert!(proving.await.unwrap().is_ok());
+    let (terms, proof) = proving.await.unwrap().unwrap();
+    let (again, proven) = check_apart(text).await.unwrap().unwrap();
+    assert_eq!((again, proven.schedules), (terms, proof.schedules), "the same is said again");
 }
 
 #[test]

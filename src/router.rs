@@ -1,5 +1,7 @@
 //! Every URL.
 
+use std::sync::{Arc, LazyLock};
+
 use axum::extract::DefaultBodyLimit;
 use axum::middleware::{from_fn, from_fn_with_state, map_response};
 use axum::response::Redirect;
@@ -16,7 +18,7 @@ use crate::app::App;
 use crate::bill::loan_h5;
 use crate::borrower::{card_h5, me_h5, message_h5, pin_h5, sign_in_h5};
 use crate::credit::{account_h5, apply_h5, home_h5, line_h5};
-use crate::http::api::{Document, Gate, PREFIX, complete, gate};
+use crate::http::api::{Document, Gate, Operations, PREFIX, complete, gate};
 use crate::http::{Problem, callback, docs, health, limits, metrics, start};
 use crate::merchant::{join_h5, order_h5, staff_h5};
 use crate::page::{assets, error_page, visit};
@@ -150,24 +152,38 @@ pub fn api_document() -> Document {
     complete(OpenApiRouter::<App>::new().nest(PREFIX, operations()).get_openapi())
 }
 
-/// The operations behind their gate, and before it the document with a page to browse it.
-fn partner_api(app: &App) -> Router<App> {
-    let document = api_document();
-    let state = Gate::new(app.clone(), document.operations);
-    let (routes, _) = OpenApiRouter::new().nest(PREFIX, operations()).split_for_parts();
-    let nothing = || -> MethodRouter<App> { any(async || Problem::not_found()) };
-    let routes = routes
-        .route(PREFIX, nothing())
-        .route(&format!("{PREFIX}/"), nothing())
-        .route(&format!("{PREFIX}/{{*path}}"), nothing())
-        .method_not_allowed_fallback(async || Problem::method_not_allowed())
-        .layer(from_fn_with_state(state, gate::gate));
+/// What of the partner API is the same in whichever house: made once for all routers of a process.
+struct PartnerApi {
+    routes: Router<App>,
+    /// The document, and pages to browse it.
+    pages: Router<App>,
+    operations: Arc<Operations>,
+}
+
+static PARTNER_API: LazyLock<PartnerApi> = LazyLock::new(|| {
+    let (routes, declared) = OpenApiRouter::new().nest(PREFIX, operations()).split_for_parts();
+    let document = complete(&declared);
     let browsable = SwaggerUi::new("/api/docs").external_url_unchecked("/api/v1/openapi.json", document.json);
     let pages = Router::new()
         .merge(Router::from(browsable))
         .layer(map_response(docs::allow_own_styles))
         .route("/api/docs/problems", get(docs::problems));
-    routes.merge(pages)
+    PartnerApi { routes, pages, operations: Arc::new(document.operations) }
+});
+
+/// The operations behind their gate, and before it the document with a page to browse it.
+fn partner_api(app: &App) -> Router<App> {
+    let PartnerApi { routes, pages, operations } = &*PARTNER_API;
+    let state = Gate::new(app.clone(), operations.clone());
+    let nothing = || -> MethodRouter<App> { any(async || Problem::not_found()) };
+    let routes = routes
+        .clone()
+        .route(PREFIX, nothing())
+        .route(&format!("{PREFIX}/"), nothing())
+        .route(&format!("{PREFIX}/{{*path}}"), nothing())
+        .method_not_allowed_fallback(async || Problem::method_not_allowed())
+        .layer(from_fn_with_state(state, gate::gate));
+    routes.merge(pages.clone())
 }
 
 /// Every page. Posts are refused unless they come from a page of ours.

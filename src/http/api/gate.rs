@@ -46,8 +46,8 @@ pub struct Gate {
 }
 
 impl Gate {
-    pub fn new(app: App, operations: Operations) -> Gate {
-        Gate { app, operations: Arc::new(operations), patience: ANSWER_TIME_MAX }
+    pub fn new(app: App, operations: impl Into<Arc<Operations>>) -> Gate {
+        Gate { app, operations: operations.into(), patience: ANSWER_TIME_MAX }
     }
 }
 

@@ -151,7 +151,7 @@ fn every_column_of_the_daily_files_is_documented_in_its_order() {
     }
 }
 
-const DOCUMENTS: [&str; 12] = [
+const DOCUMENTS: [&str; 13] = [
     "README.md",
     "docs/ARCHITECTURE.md",
     "docs/GLOSSARY.md",
@@ -159,6 +159,7 @@ const DOCUMENTS: [&str; 12] = [
     "docs/PAGES.md",
     "docs/PRODUCTS.md",
     "docs/RISK.md",
+    "docs/SCALE.md",
     "docs/SCENARIOS.md",
     "docs/integrate/events.md",
     "docs/integrate/funder.md",

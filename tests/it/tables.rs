@@ -1,6 +1,6 @@
 //! Every table is classified by how it would be spread over machines, and its keys allow that.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 
 use sqlx::PgPool;
 
@@ -14,7 +14,7 @@ enum Spread {
     Reference,
     /// Stays on one machine: work lists, house postings, calls.
     Local,
-    /// Global uniqueness, keyed by the value that is unique.
+    /// Global uniqueness, cut by the value that is unique: its primary key begins with it, and every unique one holds it.
     LookUp,
 }
 
@@ -37,7 +37,6 @@ const TABLES: &[(&str, Spread)] = &[
     ("withholding", ByAccount),
     ("application", ByBorrower),
     ("bank_card", ByBorrower),
-    ("card_signing", ByBorrower),
     ("borrower", ByBorrower),
     ("card_signing", ByBorrower),
     ("consent", ByBorrower),
@@ -106,9 +105,15 @@ const TABLES: &[(&str, Spread)] = &[
 
 /// Unique keys that lack the cut column and say why.
 const EXCEPTIONS: &[(&str, &str)] = &[
-    // One line per borrower and funder: kept by the application's transaction, which locks the borrower.
+    // One line per borrower and funder: the index alone keeps it. A look-up by borrower and funder has to, before lines are spread.
     ("credit_line_one_per_funder", "credit_line"),
 ];
+
+/// Tables that name a line and are not cut by it: an application's and a payout's are empty at first, a transfer's is what is looked up.
+const NAMES_A_LINE: [&str; 3] = ["application", "payout", "transfer_by_bank_reference"];
+
+/// What a batch of purchases writes that is not cut by the line, and so stays on one machine; docs/SCALE.md says what follows.
+const WRITTEN_BESIDE: [&str; 4] = ["merchant_code", "notice", "outbox", "reserve_slice"];
 
 const LIST_UNIQUE_KEYS: &str = "
     select c.relname::text as table_name, i.relname::text as key_name, x.indisprimary,
@@ -117,9 +122,24 @@ const LIST_UNIQUE_KEYS: &str = "
     join pg_namespace n on n.oid = c.relnamespace
     join pg_index x on x.indrelid = c.oid and x.indisunique
     join pg_class i on i.oid = x.indexrelid
-    join pg_attribute a on a.attrelid = c.oid and a.attnum = any(x.indkey::int2[])
-    where n.nspname = 'public' and c.relkind = 'r'
+    join pg_attribute a on a.attrelid = c.oid and a.attnum = any((x.indkey::int2[])[0:x.indnkeyatts - 1])
+    where n.nspname = 'public' and c.relkind in ('r', 'p')
     group by 1, 2, 3 order by 1, 2";
+
+const LIST_FOREIGN_KEYS: &str = "
+    select f.conname::text, c.relname::text, t.relname::text
+    from pg_constraint f
+    join pg_class c on c.oid = f.conrelid
+    join pg_class t on t.oid = f.confrelid
+    join pg_namespace n on n.oid = c.relnamespace
+    where f.contype = 'f' and n.nspname = 'public' order by 1, 2";
+
+const LIST_TABLES_THAT_NAME_A_LINE: &str = "
+    select c.relname::text
+    from pg_class c
+    join pg_namespace n on n.oid = c.relnamespace
+    join pg_attribute a on a.attrelid = c.oid and a.attname = 'line_id' and not a.attisdropped
+    where n.nspname = 'public' and c.relkind in ('r', 'p') order by 1";
 
 pub const LIST_TABLES: &str = "
     select c.relname::text from pg_class c join pg_namespace n on n.oid = c.relnamespace
@@ -146,16 +166,73 @@ async fn every_table_is_classified_and_its_keys_hold_the_column_it_is_cut_by(poo
             wrong.push(format!("{table} is classified but does not exist"));
         }
     }
+    if TABLES.len() > classes.len() {
+        wrong.push("a table is classified twice".to_owned());
+    }
     for (table, key, _, columns) in &keys {
         let cut = match classes.get(table.as_str()) {
             Some(ByAccount) => "line_id",
             Some(ByBorrower) => "borrower_id",
-            _ => continue,
+            Some(LookUp) => {
+                let primary = keys.iter().find(|(of, _, is_primary, _)| of == table && *is_primary);
+                primary.map_or("a primary key", |(.., columns)| columns[0].as_str())
+            }
+            Some(Reference | Local) | None => continue,
         };
         let is_excepted = EXCEPTIONS.contains(&(key.as_str(), table.as_str()));
-        if !is_excepted && !columns.iter().any(|column| column == cut) {
-            wrong.push(format!("{key} of {table} lacks {cut}"));
+        if is_excepted == columns.iter().any(|column| column == cut) {
+            let holds = if is_excepted { "is excepted and holds" } else { "lacks" };
+            wrong.push(format!("{key} of {table} {holds} {cut}"));
         }
     }
     assert!(wrong.is_empty(), "\n{}\n", wrong.join("\n"));
+}
+
+/// Where machines hold parts of the book, a foreign key cannot lead to another machine, and what is everywhere can lead to nothing that
+/// is not. What names a line goes with it.
+#[sqlx::test(migrator = "fenqi::MIGRATOR")]
+async fn foreign_keys_lead_to_reference_tables_and_what_names_a_line_is_cut_by_it(pool: PgPool) {
+    let classes: BTreeMap<&str, Spread> = TABLES.iter().copied().collect();
+    let keys: Vec<(String, String, String)> = sqlx::query_as(LIST_FOREIGN_KEYS).fetch_all(&pool).await.unwrap();
+    let mut wrong = Vec::new();
+    for (key, from, to) in &keys {
+        match (classes.get(from.as_str()), classes.get(to.as_str())) {
+            (_, Some(Reference)) | (Some(Local), Some(Local)) => {}
+            (of, at) => wrong.push(format!("{key} leads from {from} ({of:?}) to {to} ({at:?})")),
+        }
+    }
+    let with_line: Vec<String> = sqlx::query_scalar(LIST_TABLES_THAT_NAME_A_LINE).fetch_all(&pool).await.unwrap();
+    for table in &with_line {
+        let is_cut = classes.get(table.as_str()) == Some(&ByAccount);
+        if is_cut == NAMES_A_LINE.contains(&table.as_str()) {
+            wrong.push(format!("{table} names a line: it is cut by it, or NAMES_A_LINE says that it is not"));
+        }
+    }
+    assert!(!keys.is_empty() && with_line.len() > NAMES_A_LINE.len());
+    assert!(wrong.is_empty(), "\n{}\n", wrong.join("\n"));
+}
+
+#[test]
+fn a_purchase_writes_what_is_cut_by_its_line_and_little_else() {
+    let words: Vec<&str> = include_str!("../../src/purchase/record_batch.sql").split_whitespace().collect();
+    let written: BTreeSet<&str> = words
+        .windows(3)
+        .filter_map(|words| match words {
+            ["insert", "into", table] | ["update", table, "set"] => Some(*table),
+            _ => None,
+        })
+        .collect();
+    let is_cut = |table: &&str| TABLES.contains(&(*table, ByAccount));
+    let (cut, beside): (Vec<&str>, Vec<&str>) = written.into_iter().partition(is_cut);
+    assert_eq!(cut, ["credit_line", "line_entry", "loan", "posting", "purchase", "schedule"]);
+    assert_eq!(beside, WRITTEN_BESIDE);
+}
+
+#[test]
+fn the_document_names_what_is_spread() {
+    let document = include_str!("../../docs/SCALE.md");
+    let spread = TABLES.iter().filter(|(_, spread)| matches!(spread, ByAccount | ByBorrower | LookUp));
+    let named = spread.map(|(table, _)| *table).chain(NAMES_A_LINE).chain(WRITTEN_BESIDE);
+    let missing: Vec<&str> = named.filter(|table| !document.contains(&format!("`{table}`"))).collect();
+    assert!(missing.is_empty(), "docs/SCALE.md lacks {missing:?}");
 }

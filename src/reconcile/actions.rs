@@ -82,17 +82,19 @@ pub async fn take_in(app: &App, key: FileKey, bytes: &[u8], file: &DailyFile) ->
     // The file is the channel's explicit word. Killed after this, the next run finds fewer pending and goes on.
     let resolved = resolve_pending(app, key).await?;
     let mut transaction = database::begin(&app.pool).await?;
+    let now = app.clock.now();
+    // Before anything is compared, so that no other file takes its place meanwhile.
+    let is_first = store::mark_compared(&mut transaction, key, now).await?;
     store::lock_found(&mut transaction, key).await?;
     let today = business_day::store::hold_today(&mut transaction).await?;
     store::close_found(&mut transaction, key, today).await?;
     let differing = store::open_breaks(&mut transaction, key, today).await?;
     let breaks = differing + store::open_named_twice(&mut transaction, key, today).await?;
-    let now = app.clock.now();
     if breaks > 0 {
         let told = notices::breaks_found((key.channel, key.day), breaks, today, now);
         notice::raise(&mut transaction, &[told]).await?;
     }
-    if store::mark_compared(&mut transaction, key, now).await? {
+    if is_first {
         let shares = store::sum_by_funder(&mut transaction, key).await?;
         let postings: Vec<_> =
             shares.iter().map(|share| posting::channel_settles(key.channel, today, key.day, share, now)).collect();

@@ -9,6 +9,7 @@ use fenqi::repayment::jobs::submit_withholdings;
 use fenqi::sandbox::{Matcher, Scripted};
 use sqlx::PgPool;
 
+use super::authoriser::until_as_many_wait;
 use super::breaks::{balances, confirm, post_success, the_open_break};
 use super::reconcile::{file_of, on_alpha, refused, sent, taken, the_break, the_order};
 use crate::book::{self, AGREEMENT};
@@ -115,6 +116,31 @@ async fn until_a_file_is_compared_another_one_takes_its_place_and_afterwards_non
     let third = reconcile::take_in(&book.app, key, b"third", &first).await.unwrap_err();
     assert!(third.to_string().contains("compared before with other bytes"), "{third:#}");
     assert_eq!(reconcile::take_in(&book.app, key, b"second", &second).await.unwrap().breaks, 0);
+    book.assert_whole().await;
+}
+
+#[sqlx::test(migrator = "fenqi::MIGRATOR")]
+async fn no_other_file_takes_the_place_of_one_that_is_being_compared(pool: PgPool) {
+    let (book, _world) = sent(pool, Scripted::answer("success")).await;
+    book.live_until("2026-02-26").await;
+    let (key, order) = (on_alpha("2026-02-25"), the_order(&book).await);
+    let (first, second) = (file_of(vec![taken(order, 103_600)]), file_of(vec![taken(order, 90_000)]));
+    let (app, pool) = (&book.app, &book.app.pool);
+    let mut held = fenqi::database::begin(pool).await.unwrap();
+    sqlx::query("lock table reconciliation_break in exclusive mode").execute(&mut *held).await.unwrap();
+    let later = async {
+        until_as_many_wait(pool, 1).await;
+        reconcile::take_in(app, key, b"second", &second).await
+    };
+    let both_wait = async {
+        until_as_many_wait(pool, 2).await;
+        held.rollback().await.unwrap();
+    };
+    let (compared, later, ()) = tokio::join!(reconcile::take_in(app, key, b"first", &first), later, both_wait);
+    assert_eq!(compared.unwrap().breaks, 0);
+    let refused = later.unwrap_err();
+    assert!(refused.to_string().contains("compared before with other bytes"), "{refused:#}");
+    assert_eq!(balances(&book).await, [103_393, 0, 0]);
     book.assert_whole().await;
 }
 

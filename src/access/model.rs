@@ -218,16 +218,16 @@ impl Denial {
         }
     }
 
-    /// Whether it counts against the address: nobody whom we know asked, or not from where he may. A nonce that was used before
-    /// stands under a right signature.
+    /// Whether it counts against the address: nobody whom we know asked, or not from where he may, or somebody sends again what a partner
+    /// has signed, which uses up nothing of that partner's rate.
     pub fn is_of_a_stranger(&self) -> bool {
         match self {
             Denial::Signature(
                 SignatureError::Malformed | SignatureError::UnknownKey | SignatureError::Stale | SignatureError::Wrong,
             )
+            | Denial::NonceReused(_)
             | Denial::AddressNotAllowed(_) => true,
             Denial::Signature(SignatureError::NonceReused | SignatureError::TooMany)
-            | Denial::NonceReused(_)
             | Denial::RateExceeded(..)
             | Denial::TooManyNotBelieved { .. } => false,
         }

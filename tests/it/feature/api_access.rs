@@ -240,6 +240,20 @@ async fn an_address_that_is_not_believed_again_and_again_is_not_looked_at(pool: 
     assert_eq!(ask().await.status, 401, "in the next minute it is looked at again");
 }
 
+#[sqlx::test(migrator = "fenqi::MIGRATOR")]
+async fn what_is_sent_again_and_again_is_not_looked_at_either(pool: PgPool) {
+    let (_, desk, clock) = open_stopped(pool).await;
+    let stamp = Stamp::fresh(Clock::System.now());
+    let ask = async || desk.send_stamped("GET", "/me", &stamp, &[], "").await;
+    assert_eq!(ask().await.status, 200);
+    for _ in 0..NOT_BELIEVED_MAX {
+        assert_eq!(ask().await.problem(), (401, "nonce_reused".into()));
+    }
+    assert_eq!(ask().await.problem(), (429, "too_many_not_believed".into()));
+    clock.set(clock.now() + TimeDelta::minutes(1));
+    assert_eq!(ask().await.problem(), (401, "nonce_reused".into()), "in the next minute it is looked at again");
+}
+
 /// Asks until a minute's looks are used up.
 async fn until_not_looked_at(ask: impl AsyncFn() -> desk::Answer) {
     for _ in 0..NOT_BELIEVED_MAX {

@@ -12,8 +12,9 @@ alter table withholding
 create unique index one_pending_collection on withholding (line_id) where is_pending;
 -- What is to be sent, and what is to be asked about: nothing is sent before `submit_at`, so that neither meets the orders of tomorrow.
 create index withholding_pending on withholding (submit_at, line_id) where is_pending;
--- What a later try asks of the earlier ones of its day; few orders fail, and `failure` changes only as one ends.
+-- What a later try asks of the earlier ones of its day; `failure` changes only as an order ends.
 create index withholding_failed on withholding (line_id, business_day) where purpose = 'due' and failure is not null;
--- The orders of a page are sent together: both versions of each have room on it, and what is cleared takes the third. Only from here on:
--- orders that have ended stay packed as they are.
+-- The orders of a page are sent together: both versions of each have room on it, and most of the third where the first is cleared. By
+-- reckoning an order takes 150 bytes more for good than on pages filled to four fifths, and three entries in indexes less; what lies
+-- between saves and costs in proportion. Only from here on: orders that have ended stay packed as they are.
 alter table withholding set (fillfactor = 50);

@@ -357,7 +357,7 @@ pub struct Rotation<'a> {
 /// Nobody is named; failures of the database or of the system's randomness.
 pub async fn rotate_platform_key(app: &App, rotation: Rotation<'_>) -> Outcome<PlatformKeyRow, AccessRefusal> {
     let by = named(rotation.by).map_err(Fault::Refused)?;
-    if rotation.signs_from.is_some() {
+    if rotation.signs_from.is_some_and(|from| from > app.access.now()) {
         // Where none signs yet, the new one would at once.
         app.access.load_signers(rotation.algorithm).await?;
     }

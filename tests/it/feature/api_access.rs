@@ -426,6 +426,16 @@ async fn a_key_of_ours_is_listed_before_it_signs(pool: PgPool) {
     let rotation = Rotation { algorithm: Algorithm::RsaSha256, signs_from, by: "operator" };
     let announced = rotate_platform_key(&app, rotation).await.unwrap().serial_no;
     assert_ne!(node_at(&app, &Clock::System).access.signer(Algorithm::RsaSha256).await.unwrap().serial_no, announced);
+    // None is needed where the day that is named has passed.
+    let made = async || -> i64 {
+        let made = "select count(*) from platform_key where algorithm = 'rsa_sha256'";
+        sqlx::query_scalar(made).fetch_one(&app.pool).await.unwrap()
+    };
+    sqlx::query(ended).execute(&app.pool).await.unwrap();
+    let before = made().await;
+    let signs_from = Some(Clock::System.now() - TimeDelta::days(7));
+    let _ = rotate_platform_key(&app, Rotation { signs_from, ..rotation }).await.unwrap();
+    assert_eq!(made().await, before + 1);
 }
 
 /// Whoever gives a key again with an end would take it that the key ends then.

@@ -81,11 +81,13 @@ pub async fn take(
 }
 
 fn denied(denial: &Denial) -> Problem {
-    let status = match denial {
-        Denial::TooManyNotBelieved { .. } => StatusCode::TOO_MANY_REQUESTS,
-        _ => StatusCode::UNAUTHORIZED,
+    let (status, retry_after) = match denial {
+        Denial::TooManyNotBelieved { reset_seconds } => {
+            (StatusCode::TOO_MANY_REQUESTS, u32::try_from(*reset_seconds).ok())
+        }
+        _ => (StatusCode::UNAUTHORIZED, None),
     };
-    Problem::new(status, denial.code(), denial.to_string())
+    Problem { retry_after, ..Problem::new(status, denial.code(), denial.to_string()) }
 }
 
 /// Books what a believed callback says; `object` becomes the order that it is about, as soon as that is known.

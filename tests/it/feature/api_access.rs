@@ -232,6 +232,7 @@ async fn an_address_that_is_not_believed_again_and_again_is_not_looked_at(pool: 
     let before = calls().await;
     let called_back = desk.http.post(format!("{}/partner/payout", desk.address)).send().await.unwrap();
     assert_eq!((called_back.status().as_u16(), ask().await.status), (429, 429));
+    assert_eq!(called_back.headers()["retry-after"], "60", "a partner that calls back is told when, too");
     app.partners.flush_log().await;
     assert_eq!(calls().await, before, "what is not looked at is not written down");
     let elsewhere = desk.at(desk::serve(&node_at(&app, &clock)).await);

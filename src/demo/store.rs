@@ -121,10 +121,10 @@ pub async fn count_withholdings(connection: &mut PgConnection) -> sqlx::Result<V
     .await
 }
 
-/// Orders that the channel had to be asked about again.
+/// Orders of which the channel did not say at once what became of them.
 #[derive(Clone, Copy, Debug)]
 pub struct Unknowns {
-    /// It has answered since.
+    /// It has since, asked again or by a callback before anybody asked.
     pub resolved: i64,
     pub open: i64,
 }
@@ -132,7 +132,7 @@ pub struct Unknowns {
 pub async fn count_unknowns(connection: &mut PgConnection) -> sqlx::Result<Unknowns> {
     sqlx::query_as!(
         Unknowns,
-        r#"select count(*) filter (where queries > 0 and status in ('succeeded', 'failed')) as "resolved!",
+        r#"select count(*) filter (where (was_unknown or queries > 0) and status in ('succeeded', 'failed')) as "resolved!",
                   count(*) filter (where status = 'unknown') as "open!"
            from withholding"#
     )

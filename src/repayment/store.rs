@@ -162,7 +162,7 @@ pub async fn apply_outcomes(connection: &mut PgConnection, outcomes: &[Outcome])
         "update withholding set status = o.status, failure = o.failure, collected_fen = ($5::bigint[])[o.place],
                 channel_code = coalesce(o.channel_code, withholding.channel_code),
                 channel_reference = coalesce(o.channel_reference, withholding.channel_reference),
-                final_at = o.final_at
+                final_at = o.final_at, was_unknown = withholding.was_unknown or o.status = 'unknown'
          from unnest($1::uuid[], $3::text[], $4::text[], $6::text[], $7::text[], $8::timestamptz[]) with ordinality
               as o(withholding_id, status, failure, channel_code, channel_reference, final_at, place)
          where withholding.withholding_id = o.withholding_id and withholding.line_id = ($2::uuid[])[o.place]

@@ -3,6 +3,7 @@
 use chrono::TimeDelta;
 use fenqi::base::Fen;
 use fenqi::base::id::{CardId, WithholdingId};
+use fenqi::demo::report::Report;
 use fenqi::error::Fault;
 use fenqi::jobs::{JobKind, dispatch};
 use fenqi::partner::withholding::{Answer, ChannelFailure, ChannelName, Heard};
@@ -171,6 +172,23 @@ async fn a_code_that_nobody_mapped_is_unknown_until_a_mapped_one_comes(pool: PgP
     assert_eq!(book.orders().await, ["alpha unknown 103600 0"]);
     book.app.clock.set(book.app.clock.now() + TimeDelta::minutes(2));
     assert_eq!(query_unknowns(&book.app).await.unwrap().succeeded, 1);
+}
+
+#[sqlx::test(migrator = "fenqi::MIGRATOR")]
+async fn an_unknown_order_counts_as_resolved_though_the_channel_calls_back_before_it_is_asked(pool: PgPool) {
+    let book = due(pool, vec![Scripted::answer("success").with(sandbox::Fault::TimeoutAfter)]).await;
+    assert_eq!(submit_withholdings(&book.app).await.unwrap().unknown, 1);
+    let unknowns = async || {
+        let unknowns = Report::gather(&book.app).await.unwrap().unknowns;
+        (unknowns.resolved, unknowns.open)
+    };
+    assert_eq!(unknowns().await, (0, 1));
+    let amount = Fen::new(103_600);
+    let result = result_of(&book, Answer::Succeeded { collected: amount, reference: "T1".into() }).await;
+    let (merchant_id, withholding_id, answer) = (sandbox::PLATFORM.to_owned(), result.withholding_id, result.answer);
+    let heard = Heard { merchant_id, withholding_id, amount, answer };
+    assert_eq!(repayment::hear(&book.app, ChannelName::Alpha, heard).await.unwrap().succeeded, 1);
+    assert_eq!(unknowns().await, (1, 0));
 }
 
 #[sqlx::test(migrator = "fenqi::MIGRATOR")]

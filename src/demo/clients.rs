@@ -7,8 +7,8 @@ use super::rows::{HeaderError, Row, RowError, Rows};
 use crate::base::Fen;
 use crate::credit::{CardHistory, CardMonth};
 
-/// Columns that are read; `sex`, `education` and `marriage` are not.
-pub const COLUMNS: [&str; 22] = [
+/// Columns that are read; `sex`, `education`, `marriage` and `defaulted`, by which the scorecard was fitted, are not.
+pub const COLUMNS: [&str; 21] = [
     "client",
     "limit",
     "age",
@@ -30,7 +30,6 @@ pub const COLUMNS: [&str; 22] = [
     "paid_jun",
     "paid_may",
     "paid_apr",
-    "defaulted",
 ];
 
 /// A hundred million yuan: more than any card of a person.
@@ -42,8 +41,6 @@ pub struct ClientRecord {
     pub client: u64,
     pub age: u32,
     pub history: CardHistory,
-    /// Whether the client failed to pay in the month after the six.
-    pub defaulted: bool,
 }
 
 /// Clients of a file in its order; a row that cannot be used is an error among them.
@@ -87,12 +84,10 @@ fn parse(row: &Row<'_>) -> Result<ClientRecord, RowError> {
         month.bill_fen = Fen::new(row.number(9 + place, -YUAN_MAX, YUAN_MAX)? * 100);
         month.paid_fen = Fen::new(row.number(15 + place, 0, YUAN_MAX)? * 100);
     }
-    let defaulted = row.number(21, 0, 1)? == 1;
     Ok(ClientRecord {
         client: client.unsigned_abs(),
         age: age as u32,
         history: CardHistory { limit_fen: Fen::new(limit * 100), months },
-        defaulted,
     })
 }
 
@@ -106,6 +101,13 @@ mod tests {
     fn the_shipped_sample_reads_without_an_error() {
         let clients: Result<Vec<ClientRecord>, RowError> = Clients::open(SAMPLE.as_bytes()).unwrap().collect();
         assert_eq!(clients.unwrap().len(), 300);
+    }
+
+    #[test]
+    fn a_file_that_does_not_say_who_defaulted_is_read() {
+        let without = |line: &str| line.rsplit_once(',').unwrap().0.to_owned();
+        let text = SAMPLE.lines().take(3).map(without).collect::<Vec<_>>().join("\n");
+        assert_eq!(Clients::open(text.as_bytes()).unwrap().filter(Result::is_ok).count(), 2);
     }
 
     #[test]

@@ -59,7 +59,7 @@ impl Script {
     pub fn parse(text: &str) -> Result<Script, Vec<Mistake>> {
         // Some editors begin a file with a mark of its encoding, which nobody sees.
         let text = text.trim_start_matches('\u{feff}');
-        let mut reader = Reader { has_begun: false, start: None, now: None, steps: Vec::new() };
+        let mut reader = Reader { has_begun: false, is_told: false, start: None, now: None, steps: Vec::new() };
         let mut mistakes = Vec::new();
         for (index, whole) in text.lines().enumerate() {
             let text = without_comment(whole).trim();
@@ -94,6 +94,8 @@ fn without_comment(line: &str) -> &str {
 struct Reader {
     /// Whether a line has said when the scenario begins, rightly or wrongly.
     has_begun: bool,
+    /// Whether it was told that something happens before; it would be true of each line without a beginning.
+    is_told: bool,
     start: Option<BusinessDay>,
     now: Option<DateTime<Utc>>,
     steps: Vec<Step>,
@@ -108,7 +110,7 @@ impl Reader {
             Some(verb) => Some(command(verb, words)?),
             None => None,
         };
-        if !self.has_begun {
+        if !self.has_begun && !std::mem::replace(&mut self.is_told, true) {
             return Err("something happens before the scenario begins; write first: start DATE".to_owned());
         }
         self.steps.push(Step { line, text: text.to_owned(), until, command });
@@ -432,6 +434,12 @@ mod tests {
         assert!(mistake("deposit bank 1.00").sentence.contains("start DATE"));
         assert!(mistake("").sentence.contains("start DATE"));
         assert!(mistake("start 2026-03-02\nstart 2026-03-03").sentence.contains("begins once"));
+        let mistakes = Script::parse("deposit bank 1.00\npay a\ndeposit bank 1.00").unwrap_err();
+        assert_eq!(
+            mistakes.iter().map(|mistake| mistake.line).collect::<Vec<_>>(),
+            [1, 2],
+            "told once, not of each line"
+        );
         // Only the line that is wrong is told.
         let mistakes = Script::parse("start 2026-13-02\ndeposit bank 1.00").unwrap_err();
         assert_eq!(mistakes.iter().map(|mistake| mistake.line).collect::<Vec<_>>(), [1]);

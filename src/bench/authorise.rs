@@ -40,7 +40,7 @@ enum Spread {
 
 pub(super) struct Run {
     purchases_per_second: Decimal,
-    p50_ms: Decimal,
+    pub(super) p50_ms: Decimal,
     pub(super) p99_ms: Decimal,
     counts: Counts,
 }
@@ -213,6 +213,7 @@ async fn scarce_reserve(world: &World, options: Options) -> anyhow::Result<Figur
     );
     let mut figure =
         Figure::new("authorise, reserve nearly empty, 128 callers", run.purchases_per_second, "decisions/s");
+    figure.p50_ms = Some(run.p50_ms);
     figure.p99_ms = Some(run.p99_ms);
     figure.runs = Some(1);
     Ok(figure)

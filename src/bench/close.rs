@@ -88,6 +88,7 @@ impl NothingDue {
         let runs = self.beside.len();
         let mut figure = Figure::new("close, ten times more loans with nothing due", median(self.beside), "s")
             .against(median(self.alone));
+        figure.seconds = Some(figure.value);
         figure.runs = Some(runs);
         figure
     }
@@ -191,6 +192,8 @@ async fn purchases_during(world: &World, day: BusinessDay, loans: i64) -> anyhow
     let busy = buying.during(async { closed = Some(timed_close(world, day, loans).await) }).await?;
     let (_, took) = closed.context("the close runs while purchases do")??;
     let mut figure = Figure::new("p99 of purchases during the close", busy.p99_ms, "ms").against(quiet);
+    figure.p50_ms = Some(busy.p50_ms);
+    figure.p99_ms = Some(busy.p99_ms);
     figure.seconds = Some(seconds(took));
     figure.runs = Some(1);
     Ok(figure)

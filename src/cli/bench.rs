@@ -8,7 +8,7 @@ use clap::Subcommand;
 
 use crate::base::Clock;
 use crate::bench::baseline::SimpleUpdate;
-use crate::bench::figure::rate_per_second;
+use crate::bench::figure::{rate_per_second, seconds};
 use crate::bench::quote::{Depth, batch_lines, run_quotes};
 use crate::bench::{Figure, World, authorise, close, collect, http, pages};
 use crate::cli::quote::batch;
@@ -104,9 +104,12 @@ pub async fn run(args: Args) -> anyhow::Result<ExitCode> {
 /// Schedules alone are the baseline of schedules with their annualised rates, and these of lines of JSON that ask for them.
 fn bench_quote(quotes: u64) -> anyhow::Result<Figure> {
     let (terms, _) = product::check(QUOTED)?;
-    let priced = rate_per_second(quotes, run_quotes(&terms, quotes, Depth::Price)?);
+    let took = run_quotes(&terms, quotes, Depth::Price)?;
+    let priced = rate_per_second(quotes, took);
     let plain = rate_per_second(quotes, run_quotes(&terms, quotes, Depth::Schedule)?);
     let mut figure = Figure::new("quote, schedule and annualised rates", priced, "quotes/s").against(plain);
+    figure.seconds = Some(seconds(took));
+    figure.runs = Some(1);
     println!("{}", figure.line());
     let lines = rate_per_second(quotes, run_batch(quotes)?);
     let batch = Figure::new("quote --batch, JSON lines in and out", lines, "quotes/s").against(priced);

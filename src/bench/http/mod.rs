@@ -52,14 +52,16 @@ pub async fn measure(world: &World, options: Options, say: &mut dyn FnMut(&Figur
         let path = bench.paths.of(case);
         bench.read(path, case.baseline(), options.reads / 4).await?;
         bench.read(path, case.measured(), options.reads / 4).await?;
-        let (mut rates, mut baselines, mut p99) = (Vec::new(), Vec::new(), Vec::new());
+        let (mut rates, mut baselines, mut p50, mut p99) = (Vec::new(), Vec::new(), Vec::new(), Vec::new());
         for _ in 0..options.runs {
             baselines.push(bench.read(path, case.baseline(), options.reads).await?.0);
-            let (rate, slowest) = bench.read(path, case.measured(), options.reads).await?;
+            let (rate, mut latencies) = bench.read(path, case.measured(), options.reads).await?;
             rates.push(rate);
-            p99.push(slowest);
+            p50.push(latencies.percentile_ms(500));
+            p99.push(latencies.percentile_ms(990));
         }
         let mut figure = Figure::new(case.name(), median(rates), "reads/s").against(median(baselines));
+        figure.p50_ms = Some(median(p50));
         figure.p99_ms = Some(median(p99));
         figure.runs = Some(options.runs);
         say(&figure);

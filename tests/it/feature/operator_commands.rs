@@ -103,6 +103,11 @@ async fn how_a_core_is_told_is_changed_by_command(fenqi: &Program, pool: &PgPool
 #[sqlx::test(migrator = "fenqi::MIGRATOR")]
 async fn a_benchmark_writes_down_its_last_calls_before_its_database_goes(pool: PgPool) {
     let fenqi = Program::on(&pool).await;
-    let told = fenqi.done_without_error(&["bench", "http", "--runs", "1", "--reads", "64", "--purchases", "64"]);
+    let few = ["bench", "http", "--runs", "1", "--reads", "64", "--purchases", "64", "--json"];
+    let told = fenqi.done_without_error(&few);
     assert!(told.contains("signed order and confirmation"), "{told}");
+    let figure: Value = serde_json::from_str(told.lines().last().unwrap()).unwrap();
+    for field in ["name", "value", "unit", "baseline", "ratio", "p50_ms", "p99_ms", "runs"] {
+        assert!(!figure[field].is_null(), "{field} is missing in {figure}");
+    }
 }

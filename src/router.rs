@@ -196,7 +196,6 @@ fn pages(app: App, live: LiveReceipts) -> Router<App> {
         .merge(sale_pages())
         .layer(Extension(authoriser))
         .layer(Extension(live))
-        .route("/", get(start::start))
         .route("/sign-in", get(sign_in_h5::show).post(sign_in_h5::sign_in))
         .route("/sign-in/wechat", get(sign_in_h5::from_wechat))
         .route("/sign-out", led("/me").post(sign_in_h5::sign_out))
@@ -227,6 +226,8 @@ fn pages(app: App, live: LiveReceipts) -> Router<App> {
         .route("/me/cards/code", get(card_h5::code).post(card_h5::confirm))
         .route("/me/cards/{card}/default", get(card_h5::ask_default).post(card_h5::set_default))
         .route("/me/cards/{card}/unbind", get(card_h5::ask_unbind).post(card_h5::unbind))
+        .layer(from_fn_with_state(health::Door::of(app.clone()), health::once_open))
+        .route("/", get(start::start))
         .layer(from_fn_with_state(app, visit::visit))
 }
 

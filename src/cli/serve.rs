@@ -4,7 +4,9 @@ use std::net::SocketAddr;
 use std::process::ExitCode;
 
 use crate::base::Clock;
+use crate::business_day;
 use crate::cli::{LISTEN_SETTING, Sharing, find_database, open_app, set_up, stop_signal};
+use crate::close::CloseError;
 use crate::http;
 
 #[derive(clap::Args)]
@@ -22,6 +24,9 @@ pub async fn run(args: Args) -> anyhow::Result<ExitCode> {
     };
     let database = find_database(&config, Sharing::Shared).await?;
     let app = open_app(&config, &database, Clock::System).await?;
+    if business_day::store::find_today(&mut *app.pool.acquire().await?).await?.is_none() {
+        tracing::warn!("{}; until then pages and /readyz answer with 503", CloseError::NoHouse);
+    }
     tracing::info!("serving on http://{}", listener.local_addr()?);
     http::serve(listener, app.clone(), stop_signal()).await?;
     app.partners.flush_log().await;

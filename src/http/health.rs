@@ -1,13 +1,20 @@
-//! `GET /healthz` (this process answers) and `GET /readyz` (it can do its work, else 503 with the reason).
+//! `GET /healthz` (this process answers) and `GET /readyz` (it can do its work, else 503 with the reason); and pages before the
+//! house is open, which answer with 503, too.
 
+use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::Duration;
 
-use axum::extract::State;
+use axum::extract::{Request, State};
 use axum::http::StatusCode;
+use axum::middleware::Next;
+use axum::response::{IntoResponse, Response};
 use chrono::TimeDelta;
+use sqlx::PgConnection;
 
 use super::{Problem, store};
 use crate::app::App;
+use crate::business_day;
 use crate::database::{self, Migrated};
 
 /// The close of a million loans takes seconds; one that takes an hour needs a person.
@@ -33,11 +40,52 @@ async fn check_ready(app: &App) -> Result<(), Problem> {
         }
     }
     let mut connection = app.pool.acquire().await.map_err(|_| database_unreachable())?;
+    check_open(&mut connection).await?;
     match store::oldest_unfinished_close(&mut connection).await? {
         Some(started_at) if app.clock.now() - started_at > CLOSE_TIME_MAX => {
             Err(not_ready("close_stuck", "A daily close began more than an hour ago and has not finished."))
         }
         _ => Ok(()),
+    }
+}
+
+/// Whether the house that pages are of has been opened. It is asked until it has.
+#[derive(Clone)]
+pub struct Door {
+    app: App,
+    is_open: Arc<AtomicBool>,
+}
+
+impl Door {
+    pub fn of(app: App) -> Door {
+        Door { app, is_open: Arc::default() }
+    }
+
+    async fn try_open(&self) -> Result<(), Problem> {
+        if self.is_open.load(Ordering::Relaxed) {
+            return Ok(());
+        }
+        check_open(&mut *self.app.pool.acquire().await?).await?;
+        self.is_open.store(true, Ordering::Relaxed);
+        Ok(())
+    }
+}
+
+/// The layer before pages that ask which business day it is.
+pub async fn once_open(State(door): State<Door>, request: Request, next: Next) -> Response {
+    match door.try_open().await {
+        Ok(()) => next.run(request).await,
+        Err(problem) => problem.into_response(),
+    }
+}
+
+async fn check_open(connection: &mut PgConnection) -> Result<(), Problem> {
+    match business_day::store::find_today(connection).await? {
+        Some(_) => Ok(()),
+        None => Err(not_ready(
+            "house_not_open",
+            "No business day has been opened in this database; `fenqi house open --date DAY` opens the first.",
+        )),
     }
 }
 

@@ -120,6 +120,25 @@ async fn a_close_that_hangs_or_a_database_that_is_gone_makes_the_node_unready(po
 }
 
 #[sqlx::test(migrator = "fenqi::MIGRATOR")]
+async fn before_its_first_day_is_opened_the_node_is_unready_and_its_pages_say_so(pool: PgPool) {
+    let app = open(pool.clone()).await;
+    sqlx::query("delete from business_day").execute(&pool).await.unwrap();
+    let address = desk::serve(&app).await;
+    for path in ["/readyz", "/apply", "/m"] {
+        let response = client().get(format!("{address}{path}")).send().await.unwrap();
+        assert_eq!(problem(response).await, (503, "house_not_open".to_owned()), "{path}");
+    }
+    let mut browser = Browser::at(&address);
+    let shown = browser.get("/apply").await;
+    assert!(shown.status == 503 && shown.text.contains("has not opened yet"), "{}", shown.text);
+    assert_eq!(browser.get("/").await.status, 200);
+    let mut connection = pool.acquire().await.unwrap();
+    assert!(fenqi::business_day::store::open(&mut connection, "2026-01-05".parse().unwrap()).await.unwrap());
+    assert_ne!(browser.get("/apply").await.status, 503, "as soon as it is open");
+    assert_eq!(client().get(format!("{address}/readyz")).send().await.unwrap().status(), 200);
+}
+
+#[sqlx::test(migrator = "fenqi::MIGRATOR")]
 async fn health_and_metrics_say_soon_that_no_connection_is_free(pool: PgPool) {
     let app = open(pool.clone()).await;
     // As a database that is gone does, a pool that is taken keeps whoever asks waiting: longer than a request may take.

@@ -63,10 +63,10 @@ fn wait_until_serving(port: u16, child: &mut std::process::Child) {
     }
 }
 
-/// Whether `GET /readyz` is answered well; the port is open before the database is.
+/// Whether `GET /healthz` is answered; the port is open before the database is.
 fn answers(port: u16) -> bool {
     let Ok(mut stream) = TcpStream::connect(("127.0.0.1", port)) else { return false };
-    let request = b"GET /readyz HTTP/1.1\r\nhost: localhost\r\nconnection: close\r\n\r\n";
+    let request = b"GET /healthz HTTP/1.1\r\nhost: localhost\r\nconnection: close\r\n\r\n";
     let mut answer = String::new();
     stream.set_read_timeout(Some(Duration::from_secs(30))).unwrap();
     stream.write_all(request).is_ok() && stream.read_to_string(&mut answer).is_ok() && answer.contains(" 200 ")

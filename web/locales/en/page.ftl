@@ -13,6 +13,7 @@ problem-method_not_allowed = This page cannot be opened this way. Start again fr
 problem-body_too_large = What was sent is too large.
 problem-timed_out = This took too long, and what came of it is not known yet. Look again later before paying a second time.
 problem-failed = Something failed on our side and has been recorded. Please try again later.
+problem-house_not_open = This service has not opened yet. Please come again later.
 problem-page_stale = This page was opened too long ago, or elsewhere. Open it again; nothing was sent twice.
 file-in-wechat = WeChat may not keep files or print. To do so, open this page in your phone's browser by the menu at the top right.
 time-today = today at { $time }

@@ -13,6 +13,7 @@ problem-method_not_allowed = 这个页面不能这样打开，请从首页重新
 problem-body_too_large = 提交的内容太大了。
 problem-timed_out = 等待时间太长，结果还不清楚。请稍后查看，不要重复付款。
 problem-failed = 我们这边出了故障，已经记录下来。请稍后再试。
+problem-house_not_open = 服务尚未开放，请稍后再来
 problem-page_stale = 页面打开太久，或在别处打开过。请重新打开后再试，之前的操作没有重复提交。
 file-in-wechat = 微信里可能无法保存文件或打印。请点右上角的菜单，在手机浏览器中打开本页。
 time-today = 今天 { $time }

@@ -17,6 +17,7 @@ use super::model::{Believed, Denial, Known, KnownKey, Owner, Rate, Scope};
 use super::store::{self, PartnerRow, PlatformKeyRow};
 use super::strangers::{KeyName, Strangers, UNKNOWN_KEPT};
 use crate::base::{Clock, id};
+use crate::database;
 use crate::error::{Attempt, Fault, Outcome};
 use crate::partner::SignatureError;
 use crate::partner::key::{Algorithm, PrivateKey, PublicKey, hex_encode};
@@ -288,15 +289,11 @@ impl Directory {
 
     /// Who signs as the database has it, in each algorithm; where nobody does in the one that is needed, a key is made.
     pub(super) async fn load_signers(&self, needed: Algorithm) -> anyhow::Result<HashMap<Algorithm, Arc<Identity>>> {
-        let mut connection = self.pool.acquire().await?;
-        let mut rows = store::list_platform_keys(&mut connection).await?;
+        let mut rows = store::list_platform_keys(&mut *self.pool.acquire().await?).await?;
         let now = self.now();
-        if !rows.iter().any(|row| row.algorithm == needed && row.may_sign(now)) {
-            let made = make_platform_key(&self.vault, needed, now)?;
-            store::insert_platform_key(&mut connection, &made).await?;
-            rows.insert(0, made);
+        if !has_signer(&rows, needed, now) {
+            rows = self.make_signer(needed, now).await?;
         }
-        drop(connection);
         let mut signers = HashMap::new();
         // The newest stand first, and partners know them before they sign.
         for row in rows.into_iter().rev().filter(|row| row.may_sign(now)) {
@@ -307,6 +304,24 @@ impl Directory {
         }
         Ok(signers)
     }
+
+    /// Makes a key of ours unless another node just has: of two, the younger would wait for its turn. Returns all, the newest first.
+    async fn make_signer(&self, needed: Algorithm, now: DateTime<Utc>) -> anyhow::Result<Vec<PlatformKeyRow>> {
+        let mut transaction = database::begin(&self.pool).await?;
+        store::lock_platform_keys(&mut transaction).await?;
+        let mut rows = store::list_platform_keys(&mut transaction).await?;
+        if !has_signer(&rows, needed, now) {
+            let made = make_platform_key(&self.vault, needed, now)?;
+            store::insert_platform_key(&mut transaction, &made).await?;
+            rows.insert(0, made);
+        }
+        transaction.commit().await?;
+        Ok(rows)
+    }
+}
+
+fn has_signer(keys: &[PlatformKeyRow], algorithm: Algorithm, now: DateTime<Utc>) -> bool {
+    keys.iter().any(|key| key.algorithm == algorithm && key.may_sign(now))
 }
 
 /// The key that a header names, whether anybody has it or not.

@@ -189,6 +189,12 @@ impl PlatformKeyRow {
     }
 }
 
+/// Lets nobody else make or change a key of ours until the transaction ends; all go on reading them.
+pub async fn lock_platform_keys(connection: &mut PgConnection) -> sqlx::Result<()> {
+    sqlx::query!("lock table platform_key in share row exclusive mode").execute(connection).await?;
+    Ok(())
+}
+
 /// Our keys, the newest first.
 pub async fn list_platform_keys(connection: &mut PgConnection) -> sqlx::Result<Vec<PlatformKeyRow>> {
     sqlx::query_as!(

@@ -439,6 +439,18 @@ async fn a_key_of_ours_is_listed_before_it_signs(pool: PgPool) {
     assert_eq!(made().await, before + 1);
 }
 
+#[sqlx::test(migrator = "fenqi::MIGRATOR")]
+async fn nodes_that_need_a_key_at_once_make_one(pool: PgPool) {
+    let app = house::open(pool, "2026-01-05").await;
+    let nodes = [node_at(&app, &Clock::System), node_at(&app, &Clock::System)];
+    let signer = async |node: &App| node.access.signer(Algorithm::Sm2Sm3).await.unwrap().serial_no.clone();
+    let (one, other) = tokio::join!(signer(&nodes[0]), signer(&nodes[1]));
+    let keys: Vec<String> =
+        sqlx::query_scalar("select serial_no from platform_key").fetch_all(&app.pool).await.unwrap();
+    assert_eq!(keys, [one.clone()], "a second one would be listed as the next");
+    assert_eq!(one, other);
+}
+
 /// Whoever gives a key again with an end would take it that the key ends then.
 #[sqlx::test(migrator = "fenqi::MIGRATOR")]
 async fn a_key_that_is_there_is_not_said_to_have_another_holder_or_end(pool: PgPool) {

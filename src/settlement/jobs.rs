@@ -3,15 +3,17 @@
 use std::collections::BTreeMap;
 use std::collections::btree_map::Entry;
 
-use chrono::TimeDelta;
+use chrono::{DateTime, TimeDelta, Utc};
 
-use super::payout::{ASK_AGAIN_TIMES, Answer, PayoutKind, Word, may_arrive};
+use super::notices;
+use super::payout::{ASK_AGAIN_TIMES, Answer, PayoutKind, QUERIES_BEFORE_NOTICE, Word, may_arrive};
 use super::payout_actions::{self, CalledBack, Tally};
 use super::payout_store::{self as store, Asked, Claim, Claimed};
 use crate::app::App;
 use crate::base::id::PayoutId;
 use crate::business_day;
 use crate::database;
+use crate::notice;
 use crate::partner::client::is_about_content;
 use crate::partner::payout;
 use crate::partner::payout::client::{self, Heard, PAYMENTS_MAX, PayTo, Payment, Saying};
@@ -56,7 +58,7 @@ pub async fn query_payouts(app: &App) -> anyhow::Result<Tally> {
     let mut tally = Tally::default();
     for _ in 0..ROUNDS_MAX {
         let asked_at = app.clock.now();
-        let asked = store::claim_to_query(&mut *app.pool.acquire().await?, now, limit).await?;
+        let asked = claim_questions(app, now).await?;
         if asked.is_empty() {
             break;
         }
@@ -75,6 +77,20 @@ pub async fn query_payouts(app: &App) -> anyhow::Result<Tally> {
         payout_actions::learn(app, &answers).await?;
     }
     Ok(tally)
+}
+
+/// Takes payouts that are due to be asked about. Operators are told once of those that have been for long.
+async fn claim_questions(app: &App, now: DateTime<Utc>) -> anyhow::Result<Vec<Asked>> {
+    let mut transaction = database::begin(&app.pool).await?;
+    let asked = store::claim_to_query(&mut transaction, now, PAYMENTS_MAX as i64).await?;
+    let long_unknown: Vec<&Asked> = asked.iter().filter(|asked| asked.queries == QUERIES_BEFORE_NOTICE).collect();
+    if !long_unknown.is_empty() {
+        let today = business_day::store::today(&mut transaction).await?;
+        let told: Vec<_> = long_unknown.into_iter().map(|asked| notices::still_unknown(asked, today, now)).collect();
+        notice::raise(&mut transaction, &told).await?;
+    }
+    transaction.commit().await?;
+    Ok(asked)
 }
 
 /// What the channel says of each. Without an answer all of them stay as they are and are asked about again later.
@@ -241,8 +257,6 @@ fn pay_to(app: &App, payout: &Claimed) -> Option<PayTo> {
 
 #[cfg(test)]
 mod tests {
-    use chrono::DateTime;
-
     use super::*;
     use crate::base::Fen;
 

@@ -1,10 +1,12 @@
 //! What people are told of payments that have reached them.
 
+use chrono::{DateTime, Utc};
 use serde_json::{Value, json};
 
 use super::payout::PayoutKind;
-use super::payout_store::{Locked, PaidPart};
+use super::payout_store::{Asked, Locked, PaidPart};
 use super::posting::Booking;
+use crate::base::BusinessDay;
 use crate::base::id::{BorrowerId, FunderId, MerchantId, RemittanceId, SettlementId};
 use crate::notice::Notice;
 use crate::outbox::Message;
@@ -56,6 +58,12 @@ pub fn taken_back(payout: &Locked, booking: Booking) -> Option<Notice> {
         }
         PayoutKind::Remittance => None,
     }
+}
+
+/// The channel has not said what became of a payout for a long time: an operator calls it.
+pub fn still_unknown(asked: &Asked, day: BusinessDay, at: DateTime<Utc>) -> Notice {
+    let body = json!({ "payout_id": asked.payout_id, "attempt_no": asked.attempt_no });
+    Notice::to_operators("payout_still_unknown", body, day, at)
 }
 
 /// What a funder is told of its part of a settlement whose payment was not made.

@@ -270,6 +270,9 @@ pub fn query_delay(queries: i16) -> TimeDelta {
     TimeDelta::minutes((1i64 << queries.clamp(0, 6)).min(60))
 }
 
+/// After so many questions, about eight hours, an operator is told to call the channel.
+pub const QUERIES_BEFORE_NOTICE: i16 = 14;
+
 /// Why a payout is not retried or settled, or a callback not believed.
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
 pub enum PayoutRefusal {

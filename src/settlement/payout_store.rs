@@ -165,6 +165,7 @@ pub async fn claim_to_submit(connection: &mut PgConnection, claim: Claim) -> sql
 pub struct Asked {
     pub payout_id: PayoutId,
     pub attempt_no: i16,
+    pub queries: i16,
 }
 
 /// Takes payouts that are to be asked about, and sets when they are asked about next: 1, 2, 4 … 60 minutes later.
@@ -177,7 +178,7 @@ pub async fn claim_to_query(connection: &mut PgConnection, now: DateTime<Utc>, l
            update payout p set queries = p.queries + 1,
                   query_at = $1 + make_interval(mins => least(2 ^ least(p.queries, 6), 60)::int)
            from due where p.payout_id = due.payout_id
-           returning p.payout_id as "payout_id: PayoutId", p.attempt_no"#,
+           returning p.payout_id as "payout_id: PayoutId", p.attempt_no, p.queries"#,
         now,
         limit,
     )
@@ -201,7 +202,7 @@ pub async fn claim_to_ask_again(
            update payout p set queries = p.queries + 1,
                   query_at = case when p.queries + 1 < $3 then $1 + interval '1 day' end
            from due where p.payout_id = due.payout_id
-           returning p.payout_id as "payout_id: PayoutId", p.attempt_no"#,
+           returning p.payout_id as "payout_id: PayoutId", p.attempt_no, p.queries"#,
         now,
         limit,
         i32::from(times_max),

@@ -8,7 +8,7 @@ use fenqi::merchant;
 use fenqi::merchant::actions::AccountChange;
 use fenqi::sandbox::world::lock;
 use fenqi::sandbox::{Fault as Trouble, Matcher, Scripted};
-use fenqi::settlement::payout::{Answer, Cancelling, PayoutRefusal, Word};
+use fenqi::settlement::payout::{Answer, Cancelling, PayoutRefusal, QUERIES_BEFORE_NOTICE, Word};
 use fenqi::settlement::payout_actions::{self, CalledBack, Tally};
 use fenqi::settlement::{self, NewPayout, PayoutFor, PayoutStatus};
 use fenqi::vault::Field;
@@ -37,6 +37,27 @@ async fn an_answer_that_is_lost_is_asked_for_and_never_paid_twice(pool: PgPool) 
     assert_eq!(lock(&street.world.payout).payments(), 1);
     assert_eq!(lock(&street.world.payout).paid_to(ACCOUNT), 9_940);
     assert_eq!(street.balance(fenqi::ledger::Account::Bank).await, 10_000_000 - 9_940);
+}
+
+#[sqlx::test(migrator = "fenqi::MIGRATOR")]
+async fn operators_are_told_once_of_a_payout_that_stays_unknown(pool: PgPool) {
+    let street = street(pool, "2026-03-02").await;
+    street.sell(10_000, 60, 0).await;
+    street.close().await;
+    street.script(Scripted::answer("paid").with(Trouble::TimeoutAfter));
+    assert_eq!(settlement::submit_payouts(&street.app).await.unwrap().waiting, 1);
+    let cut_off = house::with_partners(&street.app, &[]);
+    for questions in 1..=QUERIES_BEFORE_NOTICE + 2 {
+        street.wait(61);
+        assert_eq!(settlement::query_payouts(&cut_off).await.unwrap().waiting, 1);
+        let told: i64 = sqlx::query_scalar("select count(*) from notice where kind = 'payout_still_unknown'")
+            .fetch_one(&street.app.pool)
+            .await
+            .unwrap();
+        assert_eq!(told, i64::from(questions >= QUERIES_BEFORE_NOTICE), "after {questions} questions");
+    }
+    street.wait(61);
+    assert_eq!(settlement::query_payouts(&street.app).await.unwrap().paid, 1);
 }
 
 #[sqlx::test(migrator = "fenqi::MIGRATOR")]

@@ -261,6 +261,7 @@ impl Sale {
 
     /// The day that a fall on billed installments counts from: while money is on its way, the day that the money would count
     /// from, so that no penalty runs past that day on what it was to pay. Should it not come, those days are the borrower's.
+    /// What has been summed up since, as something else changed the principal, stays: the money takes that off itself as it comes.
     async fn billed_falls_on(&self, connection: &mut PgConnection) -> sqlx::Result<BusinessDay> {
         let pending = repayment::store::find_pending(connection, self.line.line_id).await?;
         Ok(pending.map_or(self.today, |order| order.business_day.min(self.today)))

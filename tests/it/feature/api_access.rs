@@ -447,7 +447,7 @@ async fn nodes_that_need_a_key_at_once_make_one(pool: PgPool) {
     let (one, other) = tokio::join!(signer(&nodes[0]), signer(&nodes[1]));
     let keys: Vec<String> =
         sqlx::query_scalar("select serial_no from platform_key").fetch_all(&app.pool).await.unwrap();
-    assert_eq!(keys, [one.clone()], "a second one would be listed as the next");
+    assert_eq!(keys, std::slice::from_ref(&one), "a second one would be listed as the next");
     assert_eq!(one, other);
 }
 

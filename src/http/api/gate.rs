@@ -8,7 +8,7 @@ use std::time::{Duration, Instant};
 
 use axum::body::{Body, Bytes, to_bytes};
 use axum::extract::{MatchedPath, OriginalUri, Request, State};
-use axum::http::{HeaderMap, HeaderName, HeaderValue, Method, StatusCode, header};
+use axum::http::{HeaderMap, HeaderValue, Method, StatusCode, header};
 use axum::middleware::Next;
 use axum::response::{IntoResponse, Response};
 use chrono::{DateTime, Utc};
@@ -20,7 +20,6 @@ use super::document::{Operation, Operations};
 use super::idempotency::{self, Claim, Met};
 use super::pieced::Pieced;
 use super::{PREFIX, codes, problems};
-use crate::access::answer_store::KeptAnswer;
 use crate::access::{Admitted, Believed, Denial, Rate, address};
 use crate::app::App;
 use crate::error::{Attempt, Fault, Outcome, Refusal as _};
@@ -341,7 +340,7 @@ async fn answer(call: Arc<Call>, mut request: Request, next: Next) -> Response {
     };
     let attempt = match met {
         Ok(Met::Unanswered(attempt)) => attempt,
-        Ok(Met::Answered(kept)) => return given_again(kept),
+        Ok(Met::Answered(kept)) => return idempotency::given_again(kept),
         Err(problem) => return problem.into_response(),
     };
     request.extensions_mut().insert(Caller::new(admitted, Some(key), attempt));
@@ -350,7 +349,7 @@ async fn answer(call: Arc<Call>, mut request: Request, next: Next) -> Response {
     let response = finish_problem(response, &arrived.request_id).await;
     let (response, body) = whole(response).await;
     if idempotency::is_kept(response.status()) {
-        claim.keep(&gate.app, kept_of(&response, &body)).await;
+        claim.keep(&gate.app, idempotency::kept_of(&response, &body)).await;
     } else {
         claim.release(&gate.app, response.status()).await;
     }
@@ -373,33 +372,6 @@ fn passed_over(operation: Operation, arrived: &Arrived) -> Option<Problem> {
 /// The handler's answer. Its panic is a failure like any other: signed, written down, and its key given back.
 async fn run(next: Next, request: Request) -> Response {
     AssertUnwindSafe(next.run(request)).catch_unwind().await.unwrap_or_else(recover)
-}
-
-fn kept_of(response: &Response, body: &[u8]) -> KeptAnswer {
-    let text = |name: HeaderName| response.headers().get(name).and_then(|value| value.to_str().ok()).map(str::to_owned);
-    KeptAnswer {
-        status: i16::try_from(response.status().as_u16()).unwrap_or(i16::MAX),
-        content_type: text(header::CONTENT_TYPE),
-        location: text(header::LOCATION),
-        etag: text(header::ETAG),
-        body: body.to_vec(),
-    }
-}
-
-fn given_again(kept: KeptAnswer) -> Response {
-    let status = u16::try_from(kept.status).ok().and_then(|status| StatusCode::from_u16(status).ok());
-    let mut response = (status.unwrap_or(StatusCode::OK), kept.body).into_response();
-    let headers = response.headers_mut();
-    headers.remove(header::CONTENT_TYPE);
-    for (name, value) in
-        [(header::CONTENT_TYPE, kept.content_type), (header::LOCATION, kept.location), (header::ETAG, kept.etag)]
-    {
-        if let Some(value) = value.and_then(|value| HeaderValue::from_str(&value).ok()) {
-            headers.insert(name, value);
-        }
-    }
-    headers.insert(HeaderName::from_static(idempotency::HEADER_REPLAYED), HeaderValue::from_static("true"));
-    response
 }
 
 /// Gives a problem the API's form: the status that the document lists for its code, its type, the request's id.

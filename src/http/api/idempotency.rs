@@ -3,7 +3,8 @@
 use std::pin::pin;
 use std::time::Duration;
 
-use axum::http::{HeaderMap, StatusCode, header};
+use axum::http::{HeaderMap, HeaderName, HeaderValue, StatusCode, header};
+use axum::response::{IntoResponse as _, Response};
 use chrono::TimeDelta;
 use sha2::{Digest, Sha256};
 use tokio::time::timeout;
@@ -90,6 +91,35 @@ pub fn is_kept(status: StatusCode) -> bool {
         StatusCode::PRECONDITION_REQUIRED,
     ];
     !status.is_server_error() && !mendable.contains(&status)
+}
+
+/// An answer as it is kept under its key.
+pub fn kept_of(response: &Response, body: &[u8]) -> KeptAnswer {
+    let text = |name: HeaderName| response.headers().get(name).and_then(|value| value.to_str().ok()).map(str::to_owned);
+    KeptAnswer {
+        status: i16::try_from(response.status().as_u16()).unwrap_or(i16::MAX),
+        content_type: text(header::CONTENT_TYPE),
+        location: text(header::LOCATION),
+        etag: text(header::ETAG),
+        body: body.to_vec(),
+    }
+}
+
+/// The first answer as it is given again.
+pub fn given_again(kept: KeptAnswer) -> Response {
+    let status = u16::try_from(kept.status).ok().and_then(|status| StatusCode::from_u16(status).ok());
+    let mut response = (status.unwrap_or(StatusCode::OK), kept.body).into_response();
+    let headers = response.headers_mut();
+    headers.remove(header::CONTENT_TYPE);
+    for (name, value) in
+        [(header::CONTENT_TYPE, kept.content_type), (header::LOCATION, kept.location), (header::ETAG, kept.etag)]
+    {
+        if let Some(value) = value.and_then(|value| HeaderValue::from_str(&value).ok()) {
+            headers.insert(name, value);
+        }
+    }
+    headers.insert(HeaderName::from_static(HEADER_REPLAYED), HeaderValue::from_static("true"));
+    response
 }
 
 /// What a request under a key meets.

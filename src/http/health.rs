@@ -1,5 +1,5 @@
-//! `GET /healthz` (this process answers) and `GET /readyz` (it can do its work, else 503 with the reason); and pages before the
-//! house is open, which answer with 503, too.
+//! `GET /healthz` (this process answers) and `GET /readyz` (it can do its work, else 503 with the reason); and pages and the partners'
+//! API before the house is open, which answer with 503, too.
 
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
@@ -21,6 +21,7 @@ use crate::database::{self, Migrated};
 const CLOSE_TIME_MAX: TimeDelta = TimeDelta::hours(1);
 /// How long the database may keep an answer waiting: less than whoever asks (a load balancer, Prometheus) waits for it.
 const DATABASE_TIME_MAX: Duration = Duration::from_secs(2);
+const NOT_OPEN: &str = "house_not_open";
 
 pub async fn healthz() -> &'static str {
     "ok\n"
@@ -40,7 +41,12 @@ async fn check_ready(app: &App) -> Result<(), Problem> {
         }
     }
     let mut connection = app.pool.acquire().await.map_err(|_| database_unreachable())?;
-    check_open(&mut connection).await?;
+    if !is_open(&mut connection).await? {
+        return Err(not_ready(
+            NOT_OPEN,
+            "No business day has been opened in this database; `fenqi house open --date DAY` opens the first.",
+        ));
+    }
     match store::oldest_unfinished_close(&mut connection).await? {
         Some(started_at) if app.clock.now() - started_at > CLOSE_TIME_MAX => {
             Err(not_ready("close_stuck", "A daily close began more than an hour ago and has not finished."))
@@ -49,7 +55,7 @@ async fn check_ready(app: &App) -> Result<(), Problem> {
     }
 }
 
-/// Whether the house that pages are of has been opened. It is asked until it has.
+/// Whether the house that is asked for something has been opened. It is looked at until it has.
 #[derive(Clone)]
 pub struct Door {
     app: App,
@@ -61,11 +67,15 @@ impl Door {
         Door { app, is_open: Arc::default() }
     }
 
-    async fn try_open(&self) -> Result<(), Problem> {
+    /// # Errors
+    /// 503 before its first business day was opened.
+    pub async fn try_open(&self) -> Result<(), Problem> {
         if self.is_open.load(Ordering::Relaxed) {
             return Ok(());
         }
-        check_open(&mut *self.app.pool.acquire().await?).await?;
+        if !is_open(&mut *self.app.pool.acquire().await?).await? {
+            return Err(not_ready(NOT_OPEN, "The house has not opened its first business day yet; ask again later."));
+        }
         self.is_open.store(true, Ordering::Relaxed);
         Ok(())
     }
@@ -79,14 +89,8 @@ pub async fn once_open(State(door): State<Door>, request: Request, next: Next) -
     }
 }
 
-async fn check_open(connection: &mut PgConnection) -> Result<(), Problem> {
-    match business_day::store::find_today(connection).await? {
-        Some(_) => Ok(()),
-        None => Err(not_ready(
-            "house_not_open",
-            "No business day has been opened in this database; `fenqi house open --date DAY` opens the first.",
-        )),
-    }
+async fn is_open(connection: &mut PgConnection) -> sqlx::Result<bool> {
+    Ok(business_day::store::find_today(connection).await?.is_some())
 }
 
 /// What an answer becomes that has to be read from the database: 503 where that is gone, or has no connection free, for 2 s.

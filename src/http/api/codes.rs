@@ -136,6 +136,7 @@ pub const CODES: &[Code] = &[
     code(422, "notify_url_private", "The address stands in a private network, where we call nobody."),
     // Ours.
     code(500, "failed", "Something failed on our side; ask again with the same idempotency key."),
+    code(503, "house_not_open", "The platform has not opened its first business day yet; ask again later."),
     code(503, "timed_out", "It took too long; what came of it is not known. Ask again with the same idempotency key."),
 ];
 

@@ -23,6 +23,7 @@ use super::{PREFIX, codes, problems};
 use crate::access::{Admitted, Believed, Denial, Rate, address};
 use crate::app::App;
 use crate::error::{Attempt, Fault, Outcome, Refusal as _};
+use crate::http::health::Door;
 use crate::http::limits::{BODY_BYTES_MAX, REQUEST_TIME_MAX, ThisRequest, recover};
 use crate::http::problem::FieldProblem;
 use crate::http::{Problem, client_address};
@@ -40,13 +41,15 @@ const ANSWER_TIME_MAX: Duration = REQUEST_TIME_MAX.saturating_sub(Duration::from
 pub struct Gate {
     pub app: App,
     pub operations: Arc<Operations>,
+    pub door: Door,
     /// How long a caller waits for the answer, from when its request began to come.
     pub patience: Duration,
 }
 
 impl Gate {
     pub fn new(app: App, operations: impl Into<Arc<Operations>>) -> Gate {
-        Gate { app, operations: operations.into(), patience: ANSWER_TIME_MAX }
+        let door = Door::of(app.clone());
+        Gate { app, operations: operations.into(), door, patience: ANSWER_TIME_MAX }
     }
 }
 
@@ -324,7 +327,7 @@ async fn answer(call: Arc<Call>, mut request: Request, next: Next) -> Response {
     }
     if operation.is_reading {
         request.extensions_mut().insert(Caller::new(admitted, None, Attempt::First));
-        return run(next, request).await;
+        return run(gate, next, request).await;
     }
     let key = match idempotency::key_of(&arrived.headers) {
         Ok(key) => key,
@@ -344,7 +347,7 @@ async fn answer(call: Arc<Call>, mut request: Request, next: Next) -> Response {
         Err(problem) => return problem.into_response(),
     };
     request.extensions_mut().insert(Caller::new(admitted, Some(key), attempt));
-    let response = claim.hold(&gate.app, run(next, request)).await;
+    let response = claim.hold(&gate.app, run(gate, next, request)).await;
     check_listed(&call, &response);
     let response = finish_problem(response, &arrived.request_id).await;
     let (response, body) = whole(response).await;
@@ -369,8 +372,11 @@ fn passed_over(operation: Operation, arrived: &Arrived) -> Option<Problem> {
     Some(Problem::of_field(StatusCode::BAD_REQUEST, problem))
 }
 
-/// The handler's answer. Its panic is a failure like any other: signed, written down, and its key given back.
-async fn run(next: Next, request: Request) -> Response {
+/// The handler's answer, once the house is open. Its panic is a failure like any other: signed, written down, and its key given back.
+async fn run(gate: &Gate, next: Next, request: Request) -> Response {
+    if let Err(problem) = gate.door.try_open().await {
+        return problem.into_response();
+    }
     AssertUnwindSafe(next.run(request)).catch_unwind().await.unwrap_or_else(recover)
 }
 

@@ -33,6 +33,7 @@ const OF_ALL: &[&str] = &[
     "rate_exceeded",
     "too_many_not_believed",
     "failed",
+    "house_not_open",
     "timed_out",
 ];
 const OF_BODIES: &[&str] = &[

@@ -95,6 +95,26 @@ async fn a_panic_is_answered_in_our_signature_and_written_down_and_gives_its_key
     assert_eq!(desk.post(DRAFTS, "d-1", &draft()).await.status, 201, "its key is free again");
 }
 
+#[sqlx::test(migrator = "fenqi::MIGRATOR")]
+async fn before_its_first_day_is_opened_every_operation_says_so_and_keeps_no_key(pool: PgPool) {
+    let (app, desk) = open(pool.clone()).await;
+    sqlx::query("delete from business_day").execute(&pool).await.unwrap();
+    for path in ["/me", "/platform-keys", DRAFTS] {
+        let told = desk.get(path).await;
+        assert_eq!(told.problem(), (503, "house_not_open".into()), "{path}");
+        assert!(
+            !told.json()["detail"].as_str().unwrap().contains("fenqi house"),
+            "that is the operator's to do: {told:?}"
+        );
+    }
+    assert_eq!(desk.post(DRAFTS, "d-1", &draft()).await.problem(), (503, "house_not_open".into()));
+    assert_eq!(calls(&app, "house_not_open").await.len(), 4, "they are written down as any other");
+    let mut connection = pool.acquire().await.unwrap();
+    assert!(fenqi::business_day::store::open(&mut connection, "2026-01-05".parse().unwrap()).await.unwrap());
+    assert_eq!(desk.get("/me").await.ok()["business_day"], "2026-01-05", "as soon as it is open");
+    assert_eq!(desk.post(DRAFTS, "d-1", &draft()).await.status, 201);
+}
+
 /// The time of a request runs from its first byte, so that no layer around the gate is the first to lose patience.
 #[sqlx::test(migrator = "fenqi::MIGRATOR")]
 async fn a_body_that_does_not_come_to_its_end_is_answered_in_our_form(pool: PgPool) {

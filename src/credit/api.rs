@@ -16,7 +16,7 @@ use super::word_actions::{self, FunderDecision};
 use crate::app::App;
 use crate::base::id::{ApplicationId, BorrowerId, FunderId, LineId};
 use crate::http::Problem;
-use crate::http::api::{AmountFen, Body, Caller, Cursor, FunderCaller, Limit, Named, Numbered, Page, Params};
+use crate::http::api::{AmountFen, Body, Caller, Cursor, FunderCaller, Limit, Named, Numbered, Page, Params, word};
 use crate::partner::risk::is_reason;
 
 /// A reason is kept for the record and read by people: some sentences.
@@ -189,6 +189,7 @@ pub enum Word {
 #[schema(as = FunderDecision, example = json!({
     "decision": "approve", "grade": "A", "limit_fen": 1_500_000, "reason": "Papers checked" }))]
 pub struct DecisionBody {
+    #[serde(deserialize_with = "word")]
     pub decision: Word,
     /// With an approval of what is `referred`: one of the product's grades. Of what is `with_funder`: left out, or as proposed.
     #[schema(example = "A", max_length = 16)]
@@ -270,6 +271,7 @@ pub struct LateDecision {
     pub application_id: Uuid,
     #[schema(example = "0197f3c2-a4b0-7cc3-9b1c-2d3e4f506172")]
     pub borrower_id: Uuid,
+    #[serde(deserialize_with = "word")]
     pub decision: LateWord,
     /// With an approval.
     #[schema(example = "B", max_length = 16)]

@@ -14,7 +14,7 @@ use super::notify_store;
 use crate::app::App;
 use crate::base::id::MerchantId;
 use crate::http::Problem;
-use crate::http::api::{Body, Cursor, IfMatch, Limit, MerchantCaller, Named, Page, Params, etag};
+use crate::http::api::{Body, Cursor, IfMatch, Limit, MerchantCaller, Named, Page, Params, etag, word};
 use crate::outbox::actions::{Asked, retry};
 use crate::outbox::event_store;
 use crate::partner::key::Algorithm;
@@ -72,7 +72,7 @@ pub struct NewNotifyUrl {
     #[schema(example = "https://pay.example.com/fenqi/notify", max_length = 500)]
     pub url: Option<String>,
     /// RSA if left out.
-    #[serde(default)]
+    #[serde(default, deserialize_with = "word")]
     pub algorithm: SignedIn,
 }
 

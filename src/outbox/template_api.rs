@@ -16,7 +16,9 @@ use crate::base::id::FunderId;
 use crate::error::Fault;
 use crate::funder::find_code;
 use crate::http::Problem;
-use crate::http::api::{Body, Caller, Cursor, FunderCaller, IfMatch, Limit, Named, Numbered, Page, Params, etag};
+use crate::http::api::{
+    Body, Caller, Cursor, FunderCaller, IfMatch, Limit, Named, Numbered, Page, Params, etag, object,
+};
 
 /// How a kind of event is told to your core.
 #[derive(Debug, Serialize, ToSchema)]
@@ -117,6 +119,7 @@ pub async fn list_template_versions(
 #[serde(deny_unknown_fields)]
 pub struct NewTemplate {
     /// Null for our own form, or where the kind is not to be told.
+    #[serde(default, deserialize_with = "object")]
     pub template: Option<Template>,
     /// `true`, without a template: your core is not told of this kind any more. Its events end without a call, and can be pulled.
     #[schema(example = false)]
@@ -159,7 +162,7 @@ pub async fn save_template(
 #[serde(deny_unknown_fields)]
 pub struct Trial {
     /// Left out or null: the saved one, else our own form.
-    #[serde(default)]
+    #[serde(default, deserialize_with = "object")]
     pub template: Option<Template>,
 }
 

@@ -12,7 +12,7 @@ use super::weighing::Answer;
 use crate::app::App;
 use crate::base::id::LineId;
 use crate::http::Problem;
-use crate::http::api::{Body, Caller};
+use crate::http::api::{Body, Caller, word};
 use crate::partner::risk::is_reason;
 
 /// What a risk partner says of a purchase.
@@ -35,6 +35,7 @@ pub struct LatePurchaseDecision {
     /// As the request to decide named it.
     #[schema(example = "0197f3c2-a4b0-7cc3-9b1c-2d3e4f506172")]
     pub line_id: Uuid,
+    #[serde(deserialize_with = "word")]
     pub decision: PurchaseWord,
     /// With a refusal: a short code.
     #[schema(example = "velocity", max_length = 64)]

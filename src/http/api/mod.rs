@@ -19,7 +19,7 @@ pub use gate::{Gate, Streamed};
 pub use input::{Body, IfMatch, Named, NamedWithin, Params};
 pub use page::{Cursor, KeyText, KeyTime, Limit, Numbered, Page};
 pub use pieced::Pieced;
-pub use values::{AmountFen, Day, MarkFen, Moment, etag};
+pub use values::{AmountFen, Day, MarkFen, Moment, etag, object, word};
 
 /// Where the API's paths begin.
 pub const PREFIX: &str = "/api/v1";

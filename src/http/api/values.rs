@@ -1,10 +1,12 @@
 //! Values that partners give, checked where they come in.
 
 use std::fmt;
+use std::marker::PhantomData;
 use std::str::FromStr;
 
 use chrono::{DateTime, Datelike as _, Utc};
-use serde::de::Error as _;
+use serde::de::value::{MapAccessDeserializer, StringDeserializer};
+use serde::de::{Error as _, MapAccess, Visitor};
 use serde::{Deserialize, Deserializer};
 use utoipa::openapi::RefOr;
 use utoipa::openapi::schema::{KnownFormat, ObjectBuilder, Schema, SchemaFormat, Type};
@@ -106,6 +108,41 @@ impl<'de> Deserialize<'de> for Moment {
     }
 }
 
+/// One of a few words, given as a text and as nothing else: an object with the word as its key would be read as well.
+///
+/// # Errors
+/// What is no text, or none of the words.
+pub fn word<'de, D: Deserializer<'de>, T: Deserialize<'de>>(deserializer: D) -> Result<T, D::Error> {
+    let text = String::deserialize(deserializer)?;
+    T::deserialize(StringDeserializer::<D::Error>::new(text))
+}
+
+/// An object, or null: a list of its fields' values in their order would be read as well.
+///
+/// # Errors
+/// What is neither, or no such object.
+pub fn object<'de, D: Deserializer<'de>, T: Deserialize<'de>>(deserializer: D) -> Result<Option<T>, D::Error> {
+    deserializer.deserialize_any(ObjectOrNull(PhantomData))
+}
+
+struct ObjectOrNull<T>(PhantomData<fn() -> T>);
+
+impl<'de, T: Deserialize<'de>> Visitor<'de> for ObjectOrNull<T> {
+    type Value = Option<T>;
+
+    fn expecting(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str("an object")
+    }
+
+    fn visit_unit<E>(self) -> Result<Option<T>, E> {
+        Ok(None)
+    }
+
+    fn visit_map<A: MapAccess<'de>>(self, fields: A) -> Result<Option<T>, A::Error> {
+        T::deserialize(MapAccessDeserializer::new(fields)).map(Some)
+    }
+}
+
 /// The text of an `ETag` for a version of something that two may edit.
 pub fn etag(version: impl fmt::Display) -> String {
     format!("\"{version}\"")
@@ -113,7 +150,53 @@ pub fn etag(version: impl fmt::Display) -> String {
 
 #[cfg(test)]
 mod tests {
+    use super::super::strict;
     use super::*;
+
+    #[derive(Clone, Copy, Debug, Deserialize, PartialEq)]
+    #[serde(rename_all = "snake_case")]
+    enum Answer {
+        Yes,
+        No,
+    }
+
+    #[derive(Deserialize)]
+    #[serde(deny_unknown_fields)]
+    struct Part {
+        count: u8,
+    }
+
+    #[derive(Deserialize)]
+    #[serde(deny_unknown_fields)]
+    struct Wish {
+        #[serde(deserialize_with = "word")]
+        answer: Answer,
+        #[serde(default, deserialize_with = "object")]
+        part: Option<Part>,
+    }
+
+    #[test]
+    fn a_word_is_a_text_and_an_object_is_no_list() {
+        let read = |body: &str| match strict::read::<Wish>(body.as_bytes()) {
+            Ok(Wish { answer, part }) => Ok((answer, part.map(|part| part.count))),
+            Err(problem) => Err((problem.code, problem.errors[0].pointer.clone())),
+        };
+        assert_eq!(read(r#"{"answer":"yes","part":{"count":1}}"#), Ok((Answer::Yes, Some(1))));
+        assert_eq!(read(r#"{"answer":"no","part":null}"#), Ok((Answer::No, None)));
+        assert_eq!(read(r#"{"answer":"no"}"#), Ok((Answer::No, None)));
+        for (body, code, pointer) in [
+            (r#"{"answer":{"yes":null}}"#, "wrong_type", "/answer"),
+            (r#"{"answer":1}"#, "wrong_type", "/answer"),
+            (r#"{"answer":"maybe"}"#, "value_not_allowed", "/answer"),
+            (r#"{"part":null}"#, "missing_field", "/answer"),
+            (r#"{"answer":"yes","part":[1]}"#, "wrong_type", "/part"),
+            (r#"{"answer":"yes","part":{"count":300}}"#, "number_out_of_range", "/part/count"),
+            (r#"{"answer":"yes","part":{}}"#, "missing_field", "/part/count"),
+            (r#"{"answer":"yes","part":{"count":1,"more":1}}"#, "unknown_field", "/part/more"),
+        ] {
+            assert_eq!(read(body), Err((code, pointer.to_owned())), "{body}");
+        }
+    }
 
     #[test]
     fn a_moment_has_a_zone_and_all_its_digits() {

@@ -36,6 +36,9 @@ async fn a_funder_decides_what_waits_for_a_person(pool: PgPool) {
     let path = format!("/funder/applications/{}/decision", applied.application_id);
     let halved = json!({ "decision": "approve", "grade": "C", "reason": "papers" });
     assert_eq!(funder.post(&path, "a-0", &halved).await.problem(), (422, "decision_malformed".into()));
+    let in_an_object =
+        json!({ "decision": { "approve": null }, "grade": "C", "limit_fen": 500_000, "reason": "papers" });
+    assert_eq!(funder.post(&path, "w-0", &in_an_object).await.problem(), (400, "wrong_type".into()));
     let graded = json!({ "decision": "approve", "grade": "Z", "limit_fen": 500_000, "reason": "papers" });
     assert_eq!(funder.post(&path, "g-0", &graded).await.problem(), (422, "grade_unknown".into()));
     for (key, reason) in [("r-0", String::new()), ("r-1", "  ".to_owned()), ("r-2", "备".repeat(501))] {

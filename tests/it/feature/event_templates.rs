@@ -33,6 +33,8 @@ async fn a_core_is_told_in_its_own_words_at_its_own_path(pool: PgPool) {
     assert!(refused.json()["detail"].as_str().unwrap().starts_with("line 2: "), "{}", refused.json());
     let refused = save(&desk, "loan_made", "t-2", 0, &json!({ "text": "{\"a\": \"{{ body.loan_id }}\"}" })).await;
     assert_eq!(refused.problem(), (422, "template_not_json".into()));
+    let as_list = save(&desk, "loan_made", "t-7", 0, &json!(["/loan/notify", text])).await;
+    assert_eq!(as_list.problem(), (400, "wrong_type".into()));
     let breaking = json!({ "text": "{\"why\": {{ body.frozen_for | code({\"overdue\": \"1\"}) }} }" });
     let refused = save(&desk, "line_changed", "t-0", 0, &breaking).await;
     assert_eq!(refused.problem(), (422, "template_wrong".into()));

@@ -23,7 +23,7 @@ use super::late_purchases::{self, Asked};
 use super::{Checked, Checker, Fault, Report, check_reason, read, shown};
 use crate::base::{Clock, Fen};
 use crate::http::api::idempotency::key_of;
-use crate::http::api::input::check_media_type;
+use crate::http::api::input::{check_media_type, check_unpacked};
 use crate::http::api::strict;
 use crate::partner::risk::wire::Application;
 use crate::partner::signature::{Identity, Received, Stamp};
@@ -230,6 +230,7 @@ pub fn in_form(heard: &Heard) -> Result<(), String> {
     if check_media_type(&heard.headers).is_err() {
         return Err(format!("its Content-Type is {:?}", heard.header(header::CONTENT_TYPE).unwrap_or_default()));
     }
+    check_unpacked(&heard.headers).map_err(|problem| problem.detail)?;
     key_of(&heard.headers).map(|_| ()).map_err(|problem| problem.detail)
 }
 

@@ -52,7 +52,7 @@ pub const CODES: &[Code] = &[
     code(409, "idempotency_in_progress", "The first request under this key still runs; ask again with the same key."),
     code(412, "precondition_failed", "Somebody changed it since; read it again."),
     code(413, "body_too_large", "The body is larger than 256 KiB."),
-    code(415, "media_type_not_supported", "The body must be application/json in UTF-8."),
+    code(415, "media_type_not_supported", "The body must be application/json in UTF-8, and not packed."),
     code(428, "precondition_required", "What two may edit needs the header If-Match with the ETag that was read."),
     code(429, "rate_exceeded", "More requests than the partner's rate allows in this minute; see Retry-After."),
     code(

@@ -220,3 +220,23 @@ async fn renew(app: App, keyed: Keyed) {
         tracing::warn!(%error, "an idempotency key could not be renewed");
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_key_is_one_word_of_ascii_that_fits() {
+        let read = |key: &str| {
+            let mut headers = HeaderMap::new();
+            headers.insert(HEADER, HeaderValue::from_bytes(key.as_bytes()).unwrap());
+            key_of(&headers).map_err(|problem| problem.code)
+        };
+        let (longest, longer) = ("k".repeat(KEY_LENGTH_MAX), "k".repeat(KEY_LENGTH_MAX + 1));
+        assert_eq!(read(&longest), Ok(longest.clone()));
+        for malformed in ["", " ", "a b", "a\tb", "键", longer.as_str()] {
+            assert_eq!(read(malformed), Err("idempotency_key_malformed"), "{malformed:?}");
+        }
+        assert_eq!(key_of(&HeaderMap::new()).map_err(|problem| problem.code), Err("idempotency_key_missing"));
+    }
+}

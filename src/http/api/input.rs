@@ -5,7 +5,7 @@ use std::str::FromStr;
 use axum::body::Bytes;
 use axum::extract::{FromRequest, FromRequestParts, RawPathParams, Request};
 use axum::http::request::Parts;
-use axum::http::{HeaderMap, StatusCode, header};
+use axum::http::{HeaderMap, HeaderValue, StatusCode, header};
 use serde::de::DeserializeOwned;
 
 use super::strict;
@@ -18,6 +18,7 @@ impl<S: Send + Sync, T: DeserializeOwned> FromRequest<S> for Body<T> {
     type Rejection = Problem;
     async fn from_request(request: Request, state: &S) -> Result<Body<T>, Problem> {
         check_media_type(request.headers())?;
+        check_unpacked(request.headers())?;
         let bytes = Bytes::from_request(request, state).await.map_err(|_| Problem::body_too_large())?;
         strict::read(&bytes).map(Body)
     }
@@ -34,11 +35,21 @@ pub fn check_media_type(headers: &HeaderMap) -> Result<(), Problem> {
     if is_json && is_utf8 {
         return Ok(());
     }
-    Err(Problem::new(
-        StatusCode::UNSUPPORTED_MEDIA_TYPE,
-        "media_type_not_supported",
-        "The body must be application/json in UTF-8, and the header Content-Type must say so.",
-    ))
+    Err(not_supported("The body must be application/json in UTF-8, and the header Content-Type must say so."))
+}
+
+/// # Errors
+/// 415 where the body is said to be packed, as some libraries do by themselves: it is read as it is signed.
+pub fn check_unpacked(headers: &HeaderMap) -> Result<(), Problem> {
+    let is_plain = |coding: &HeaderValue| coding.as_bytes().eq_ignore_ascii_case(b"identity");
+    if headers.get_all(header::CONTENT_ENCODING).iter().all(is_plain) {
+        return Ok(());
+    }
+    Err(not_supported("A body is sent unpacked, without the header Content-Encoding."))
+}
+
+fn not_supported(detail: &str) -> Problem {
+    Problem::new(StatusCode::UNSUPPORTED_MEDIA_TYPE, "media_type_not_supported", detail)
 }
 
 /// Query parameters, read strictly: an unknown or repeated one is refused.

@@ -175,6 +175,9 @@ async fn what_was_refused_for_its_form_or_an_old_tag_is_mended_under_its_key(poo
     let text = [("idempotency-key", "d-1"), ("content-type", "text/plain")];
     assert_eq!(desk.send_with("POST", deposits, &text, "{}").await.problem().0, 415);
     let whole = json!({ "amount_fen": 100, "reference": "ICBC-1" });
+    let packed = [("idempotency-key", "d-1"), ("content-encoding", "gzip")];
+    let refused = desk.send_with("POST", deposits, &packed, &whole.to_string()).await;
+    assert_eq!(refused.problem(), (415, "media_type_not_supported".into()));
     assert_eq!(desk.post(deposits, "d-1", &whole).await.status, 201);
 
     let (body, tag) = (json!({ "low_water_fen": 700_000 }), "\"1\"");

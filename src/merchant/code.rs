@@ -123,9 +123,14 @@ impl Order {
         if self.expires_at <= now || self.expires_at > now + TimeDelta::days(ORDER_DAYS_MAX) {
             return Err(CodeRefusal::ExpiryOutOfBounds);
         }
+        Ok(self.kind())
+    }
+
+    /// What its code is if it was opened before, whenever that was.
+    pub fn kind(&self) -> CodeKind {
         // The database keeps microseconds; the same order asked for again must compare equal.
         let expires_at = self.expires_at.trunc_subsecs(6);
-        Ok(CodeKind::Order { amount: self.amount, reference: reference.clone(), expires_at })
+        CodeKind::Order { amount: self.amount, reference: self.reference.clone(), expires_at }
     }
 }
 

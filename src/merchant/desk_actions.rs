@@ -49,9 +49,13 @@ impl OrderDesk {
     }
 
     /// Opens an order that a merchant's own system asks for at `at`, unless nobody could pay it. One that was opened before is answered
-    /// as it was then, whatever is sold by now; the same reference with another amount or expiry is refused.
+    /// as it was then, whatever is sold by now, and though its time is over; the same reference with another amount or expiry is refused.
     pub async fn open(&self, order: Order, at: DateTime<Utc>) -> Outcome<Code, CodeRefusal> {
-        let kind = order.code_kind(at).map_err(Fault::Refused)?;
+        let kind = match order.code_kind(at) {
+            Ok(kind) => kind,
+            Err(CodeRefusal::ExpiryOutOfBounds) => return self.opened_in_time(&order).await,
+            Err(refusal) => return Err(Fault::Refused(refusal)),
+        };
         let opened = self.wishes.ask(Wish { order, kind, at }).await.context("an order could not be opened")?;
         let (Wish { order, kind, .. }, is_sold) = match opened {
             Opened::Anew(code) => return Ok(code),
@@ -64,6 +68,14 @@ impl OrderDesk {
         }
         require_active(&mut connection, order.merchant_id).await?;
         opened_before(&mut connection, &order, &kind).await
+    }
+
+    /// The code of an order that is too late to be opened now: whoever lost the first answer learns what became of it.
+    async fn opened_in_time(&self, order: &Order) -> Outcome<Code, CodeRefusal> {
+        let mut connection = self.pool.acquire().await?;
+        let known = code_store::find_code_of(&mut connection, order.merchant_id, Some(&order.reference)).await?;
+        let same = known.filter(|known| known.kind == order.kind());
+        same.ok_or(Fault::Refused(CodeRefusal::ExpiryOutOfBounds))
     }
 }
 

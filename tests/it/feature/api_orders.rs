@@ -41,6 +41,12 @@ async fn an_order_that_nobody_paid_in_time_is_expired_and_may_be_closed(pool: Pg
     town.app.clock.set("2026-01-05T12:00:00Z".parse().unwrap());
     let expired = desk.get("/merchant/orders/A-1").await.ok();
     assert_eq!((&expired["status"], &expired["purchase_id"]), (&json!("expired"), &Value::Null));
+    let again = desk.post("/merchant/orders", "o-2", &order("A-1", 128_800)).await;
+    assert_eq!((again.status, again.ok()), (201, expired), "who lost the first answer learns what became of it");
+    for (key, late) in [("o-3", order("A-1", 128_900)), ("o-4", order("A-2", 128_800))] {
+        let refused = desk.post("/merchant/orders", key, &late).await;
+        assert_eq!(refused.problem(), (422, "order_expiry_out_of_bounds".into()));
+    }
     let line_id = town.open_lines(1, WISH).await[0];
     let wish = town.wish(line_id, "p-1", 128_800, ("harbour-standard", 12));
     let order_code = Some(made["order_id"].as_str().unwrap().parse().unwrap());

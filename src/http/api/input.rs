@@ -133,13 +133,31 @@ impl IfMatch {
     /// The number in a tag that is a number's.
     ///
     /// # Errors
-    /// 412 where it is the tag of nothing that we gave.
+    /// 412 where it is the tag of nothing that we gave: `*`, a list of tags, a weak one.
     pub fn number<N: FromStr>(&self) -> Result<N, Problem> {
-        self.0.trim_matches('"').parse().map_err(|_| changed_since())
+        self.0.trim_matches('"').parse().map_err(|_| no_tag_of_ours())
     }
 }
 
-fn changed_since() -> Problem {
-    let detail = "Somebody changed it since you read it. Read it again.";
+/// Nobody has changed anything, and whoever only read it again would be refused again.
+fn no_tag_of_ours() -> Problem {
+    let detail =
+        "If-Match holds no ETag that we gave. Give one, as it was read; without W/, if a proxy has put that before it.";
     Problem::new(StatusCode::PRECONDITION_FAILED, "precondition_failed", detail)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_tag_is_one_version_and_what_is_none_of_ours_is_said_to_be_none() {
+        let read = |tag: &str| IfMatch(tag.to_owned()).number::<i32>();
+        assert_eq!(read("\"3\"").unwrap(), 3);
+        for other in ["*", "W/\"3\"", "\"3\", \"4\"", "\"a\"", ""] {
+            let problem = read(other).unwrap_err();
+            assert_eq!(problem.code, "precondition_failed", "{other}");
+            assert!(problem.detail.contains("no ETag that we gave"), "{other}: {}", problem.detail);
+        }
+    }
 }

@@ -166,8 +166,15 @@ async fn orders_come_in_pages(pool: PgPool) {
     assert_eq!(seen, ["A-0", "A-1", "A-2", "A-3", "A-4"]);
     for (query, status, code) in [
         ("limit=0", 400, "parameter_malformed"),
+        ("limit=-1", 400, "parameter_malformed"),
+        ("limit=201", 400, "parameter_malformed"),
+        ("limit=1.0", 400, "parameter_malformed"),
+        ("limit=", 400, "parameter_malformed"),
         ("limit=x", 400, "parameter_malformed"),
         ("cursor=zzz", 400, "cursor_malformed"),
+        ("cursor=", 400, "cursor_malformed"),
+        // That of a purchase.
+        ("cursor=InB1cl8wMTk3ZjNjMmE0YjA3Y2MzOWIxYzJkM2U0ZjUwNjE3MiI", 400, "cursor_malformed"),
         ("page=2", 400, "unknown_parameter"),
         ("limit=1&limit=2", 400, "duplicate_parameter"),
         ("cursor=%00", 400, "parameter_malformed"),
@@ -176,6 +183,10 @@ async fn orders_come_in_pages(pool: PgPool) {
         assert_eq!(refused.problem(), (status, code.into()), "{query}");
     }
     assert_eq!(desk.get("/merchant/purchases").await.problem(), (400, "missing_parameter".into()));
+    for day in ["2026-02-30", "9999-12-31", "2026-1-5", "2026-01-05T00:00:00Z", "20260105", ""] {
+        let refused = desk.get(&format!("/merchant/purchases?business_day={day}")).await;
+        assert_eq!(refused.problem(), (400, "parameter_malformed".into()), "{day:?}");
+    }
 }
 
 #[sqlx::test(migrator = "fenqi::MIGRATOR")]
@@ -185,6 +196,7 @@ async fn each_kind_of_bad_input_has_its_code(pool: PgPool) {
     let deep = format!("{{\"reference\":{}1{}}}", "[".repeat(50), "]".repeat(50));
     let cases = [
         (with("\"amount_fen\":1.5"), 400, "fen_not_integer"),
+        (with("\"amount_fen\":1e3"), 400, "fen_not_integer"),
         (with("\"amount_fen\":100.0"), 400, "fen_not_integer"),
         (with("\"amount_fen\":\"100\""), 400, "wrong_type"),
         (with("\"amount_fen\":-1"), 400, "number_out_of_range"),

@@ -89,7 +89,7 @@ pub struct NewRefund {
 
 /// Refund part or all of a purchase
 ///
-/// From the day after the purchase on, any number of times up to its amount. One idempotency key of a system of yours, one refund,
+/// From the day after the purchase on, any number of times up to its amount. One idempotency key of a system of yours, one refund of it,
 /// for ever.
 #[utoipa::path(post, path = "/merchant/purchases/{purchase_id}/refunds", tag = "merchant", request_body = NewRefund,
     params(("purchase_id" = PurchaseId, Path)),

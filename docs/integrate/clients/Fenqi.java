@@ -53,7 +53,7 @@ import java.util.zip.GZIPInputStream;
  * A client of the Fenqi partner API: signs requests, checks answers and callbacks, in RSA-SHA256. JDK 17, nothing else.
  *
  * <pre>
- * java Fenqi.java call PARTNER SERIAL private.pem keys.txt GET http://host/api/v1/me [BODY [IDEMPOTENCY-KEY]]
+ * java Fenqi.java call PARTNER SERIAL private.pem keys.txt GET http://host/api/v1/me [BODY [IDEMPOTENCY-KEY [IF-MATCH]]]
  * java Fenqi.java fetch-day PARTNER SERIAL private.pem keys.txt http://host 2026-03-02 FOLDER
  * java Fenqi.java verify-callback keys.txt POST /your/path "$AUTHORIZATION" "$BODY"
  * java Fenqi.java listen keys.txt 127.0.0.1:9300 heard.txt mer_…
@@ -184,9 +184,19 @@ public final class Fenqi {
      * was lost: one key, one outcome. Name one of yours for what you send again after 5xx and 429.
      */
     public HttpResponse<String> call(String method, URI address, String body, String idempotencyKey) throws Exception {
+        return call(method, address, body, idempotencyKey, null);
+    }
+
+    /** The same, to change what two may edit: {@code ifMatch} is the ETag among the headers with which it was read. */
+    public HttpResponse<String> call(String method, URI address, String body, String idempotencyKey, String ifMatch)
+            throws Exception {
         String key = idempotencyKey == null ? nonce() : idempotencyKey;
         String again = method.equals("GET") ? null : key;
-        HttpRequest request = signed(method, address, body, key).build();
+        HttpRequest.Builder signed = signed(method, address, body, key);
+        if (ifMatch != null) {
+            signed.header("If-Match", ifMatch);
+        }
+        HttpRequest request = signed.build();
         HttpResponse<String> answer;
         try {
             answer = answered(request, HttpResponse.BodyHandlers.ofString());
@@ -738,7 +748,7 @@ public final class Fenqi {
 
     /** What each action takes, of which what stands in brackets may be left out. */
     private static final Map<String, String> TAKES = Map.of(
-            "call", "PARTNER SERIAL private.pem keys.txt METHOD ADDRESS [BODY] [IDEMPOTENCY-KEY]",
+            "call", "PARTNER SERIAL private.pem keys.txt METHOD ADDRESS [BODY] [IDEMPOTENCY-KEY] [IF-MATCH]",
             "fetch-day", "PARTNER SERIAL private.pem keys.txt HOST DAY FOLDER",
             "verify-callback", "keys.txt METHOD URL AUTHORIZATION BODY",
             "listen", "keys.txt HOST:PORT FILE MERCHANT",
@@ -833,8 +843,10 @@ public final class Fenqi {
             }
             String body = words.size() > 6 ? words.get(6) : "";
             String idempotencyKey = words.size() > 7 ? words.get(7) : client.nonce();
-            HttpResponse<String> answer = client.call(words.get(4), address(words.get(5)), body, idempotencyKey);
+            String ifMatch = words.size() > 8 ? words.get(8) : null;
+            HttpResponse<String> answer = client.call(words.get(4), address(words.get(5)), body, idempotencyKey, ifMatch);
             System.out.println(answer.body());
+            answer.headers().firstValue("ETag").ifPresent(tag -> System.err.println("ETag: " + tag));
             answer.headers().firstValue("Retry-After").ifPresent(seconds -> System.err.println("Retry-After: " + seconds));
             if (answer.statusCode() >= 400 && !words.get(4).equals("GET")) {
                 System.err.println("Idempotency-Key: " + idempotencyKey);

@@ -466,13 +466,17 @@ class Client:
             request.add_header("Idempotency-Key", idempotency_key or nonce)
         return request
 
-    def call(self, method, address, body=b"", idempotency_key=None):
+    def call(self, method, address, body=b"", idempotency_key=None, if_match=None):
         """Status, headers and body of the answer, which is believed: 429 tells in Retry-After when to go on. Name a key of yours for
-        what you send again after 5xx and 429."""
+        what you send again after 5xx and 429. To change what two may edit, give as `if_match` the ETag among the headers with which
+        it was read."""
         key = idempotency_key or secrets.token_hex(16)
         again = None if method == "GET" else key
         try:
-            status, headers, answer = answered(self.signed(method, address, body, key))
+            request = self.signed(method, address, body, key)
+            if if_match:
+                request.add_header("If-Match", if_match)
+            status, headers, answer = answered(request)
         except (OSError, http.client.HTTPException) as error:
             raise NoAnswer(str(error), again) from error
         try:
@@ -639,6 +643,7 @@ def run():
     parser.add_argument("--key")
     parser.add_argument("--platform-keys", required=True)
     parser.add_argument("--idempotency-key")
+    parser.add_argument("--if-match")
     parser.add_argument("action", choices=list(TAKES))
     parser.add_argument("words", nargs="+")
     given = parser.parse_args()
@@ -682,7 +687,7 @@ def run():
         method, address = given.words[:2]
         body = given.words[2].encode() if len(given.words) > 2 else b""
         key = given.idempotency_key or secrets.token_hex(16)
-        status, headers, answer = client.call(method, address, body, key)
+        status, headers, answer = client.call(method, address, body, key, given.if_match)
     except (NotBelieved, NoAnswer) as error:
         what, code = ("not believed", 2) if isinstance(error, NotBelieved) else ("no answer", 3)
         again = f"; send the same again under the idempotency key {error.idempotency_key}" if error.idempotency_key else ""
@@ -692,6 +697,8 @@ def run():
         print(f"refused: {error}", file=sys.stderr)
         return 1
     print(answer.decode())
+    if headers["ETag"]:
+        print(f"ETag: {headers['ETag']}", file=sys.stderr)
     if headers["Retry-After"]:
         print(f"Retry-After: {headers['Retry-After']}", file=sys.stderr)
     if status >= 400 and method != "GET":

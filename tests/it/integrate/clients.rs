@@ -251,6 +251,28 @@ async fn the_sample_clients_tell_a_refusal_of_ours_from_an_answer_that_nobody_si
     what_is_mistyped_is_said_in_a_line(&clients, &call).await;
 }
 
+#[sqlx::test(migrator = "fenqi::MIGRATOR")]
+async fn the_sample_clients_change_what_two_may_edit_by_the_tag_that_they_read(pool: PgPool) {
+    let app = house::open(pool, "2026-01-05").await;
+    fenqi::funder::open_funder(&app, "harbour-bank", "Harbour Bank").await.unwrap();
+    let clients = Clients::of_core(&app, "tags").await;
+    let mark = format!("{}/api/v1/funder/reserve/low-water-mark", clients.base);
+    let body = "{\"low_water_fen\":700000}";
+    let tag_of = |output: &Output| {
+        let told = String::from_utf8_lossy(&output.stderr).into_owned();
+        told.lines().find_map(|line| line.strip_prefix("ETag: ").map(str::to_owned)).expect("it says the tag")
+    };
+    let first = tag_of(&clients.python(&["call", "GET", &mark]).await);
+    let changed = clients.python(&["--if-match", &first, "call", "PUT", &mark, body]).await;
+    assert_eq!(changed.status.code(), Some(0), "{changed:?}");
+    let stale = clients.java(&["call", "PUT", &mark, body, "mark-1", &first]).await;
+    assert_eq!(stale.status.code(), Some(1), "{stale:?}");
+    assert!(String::from_utf8_lossy(&stale.stdout).contains("\"precondition_failed\""), "{stale:?}");
+    let second = tag_of(&clients.java(&["call", "GET", &mark]).await);
+    let changed = clients.java(&["call", "PUT", &mark, "{\"low_water_fen\":800000}", "mark-1", &second]).await;
+    assert_eq!((changed.status.code(), tag_of(&changed) == second), (Some(0), false), "{changed:?}");
+}
+
 /// Whoever waits for the end of it waits for ever.
 async fn begin_an_answer() -> axum::body::Body {
     let begun = stream::iter([Ok::<_, Infallible>("{")]);

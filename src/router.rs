@@ -226,7 +226,7 @@ fn pages(app: App, live: LiveReceipts) -> Router<App> {
         .route("/me/cards/code", get(card_h5::code).post(card_h5::confirm))
         .route("/me/cards/{card}/default", get(card_h5::ask_default).post(card_h5::set_default))
         .route("/me/cards/{card}/unbind", get(card_h5::ask_unbind).post(card_h5::unbind))
-        .layer(from_fn_with_state(health::Door::of(app.clone()), health::once_open))
+        .layer(from_fn_with_state(health::Door::of(&app), health::once_open))
         .route("/", get(start::start))
         .layer(from_fn_with_state(app, visit::visit))
 }

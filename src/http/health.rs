@@ -10,7 +10,7 @@ use axum::http::StatusCode;
 use axum::middleware::Next;
 use axum::response::{IntoResponse, Response};
 use chrono::TimeDelta;
-use sqlx::PgConnection;
+use sqlx::{PgConnection, PgPool};
 
 use super::{Problem, store};
 use crate::app::App;
@@ -58,13 +58,13 @@ async fn check_ready(app: &App) -> Result<(), Problem> {
 /// Whether the house that is asked for something has been opened. It is looked at until it has.
 #[derive(Clone)]
 pub struct Door {
-    app: App,
+    pool: PgPool,
     is_open: Arc<AtomicBool>,
 }
 
 impl Door {
-    pub fn of(app: App) -> Door {
-        Door { app, is_open: Arc::default() }
+    pub fn of(app: &App) -> Door {
+        Door { pool: app.pool.clone(), is_open: Arc::default() }
     }
 
     /// # Errors
@@ -73,7 +73,7 @@ impl Door {
         if self.is_open.load(Ordering::Relaxed) {
             return Ok(());
         }
-        if !is_open(&mut *self.app.pool.acquire().await?).await? {
+        if !is_open(&mut *self.pool.acquire().await?).await? {
             return Err(not_ready(NOT_OPEN, "The house has not opened its first business day yet; ask again later."));
         }
         self.is_open.store(true, Ordering::Relaxed);

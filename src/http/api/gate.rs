@@ -48,7 +48,7 @@ pub struct Gate {
 
 impl Gate {
     pub fn new(app: App, operations: impl Into<Arc<Operations>>) -> Gate {
-        let door = Door::of(app.clone());
+        let door = Door::of(&app);
         Gate { app, operations: operations.into(), door, patience: ANSWER_TIME_MAX }
     }
 }

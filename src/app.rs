@@ -36,12 +36,25 @@ pub struct App {
     pub risk: Arc<RiskHook>,
     /// When funders may fetch a day's files.
     pub day_files: day_file::Rules,
-    /// How long the interface log keeps a call.
-    pub calls_kept_days: u16,
+    /// How long things are kept that are removed by age.
+    pub kept: Kept,
     /// Who may read the metrics.
     pub metrics_from: Arc<[AddressRange]>,
     /// How quickly messages go out.
     pub delivery: DeliverySettings,
     /// Where the pages are seen from outside.
     pub site: Site,
+}
+
+/// For how many days things are kept, beside the bytes of daily files.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Kept {
+    /// Calls in the interface log, since they were made.
+    pub calls_days: u16,
+    /// Messages to partners, since they were delivered or ended otherwise.
+    pub messages_days: u16,
+}
+
+impl Kept {
+    pub const SHIPPED: Kept = Kept { calls_days: 180, messages_days: 400 };
 }

@@ -1,6 +1,7 @@
 //! Configuration: one TOML file and the environment, each key documented, anything wrong refused at start.
 
 mod keys;
+mod kept;
 
 use std::collections::BTreeMap;
 use std::net::SocketAddr;
@@ -15,6 +16,7 @@ use rand::TryRngCore;
 
 use crate::access::AddressRange;
 use crate::access::address::AddressList;
+use crate::app::Kept;
 use crate::base::WorkingCalendar;
 use crate::credit::RiskHook;
 use crate::day_file;
@@ -55,7 +57,7 @@ pub struct Config {
     pub wechat: Option<WeChatSettings>,
     /// Whether the partners are counterfeit.
     pub is_trial: bool,
-    pub calls_kept_days: u16,
+    pub kept: Kept,
     pub delivery: DeliverySettings,
     pub risk_hook: RiskHook,
     pub trusted_proxies: Vec<AddressRange>,
@@ -108,11 +110,8 @@ impl Config {
             log: values.required("log", |log: &String| log.parse::<tracing_subscriber::filter::Targets>().is_ok())?,
             log_format: values.required("log_format", |_| true)?,
             calendar: calendar(values.optional("calendar_file", |_: &PathBuf| true)?)?,
-            day_files: day_file::Rules {
-                available_at: values.required("day_files_at", |_| true)?,
-                kept_days: values.required("day_files_kept_days", |days| (30..=40_000).contains(days))?,
-            },
-            calls_kept_days: values.required("calls_kept_days", |days| (30..=4_000).contains(days))?,
+            day_files: kept::day_files(&values)?,
+            kept: kept::others(&values)?,
             partners: partners(&values)?,
             wechat: wechat(&values)?,
             is_trial: values.optional("sandbox_url", |_: &String| true)?.is_some(),

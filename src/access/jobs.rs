@@ -20,7 +20,7 @@ pub async fn forget_old(app: &App) -> anyhow::Result<()> {
     partner::store::prune_nonces(&mut connection, now).await?;
     store::prune_rates(&mut connection, now - RATES_KEPT).await?;
     answer_store::prune_answers(&mut connection, now - ANSWERS_KEPT).await?;
-    let before = app.clock.now() - TimeDelta::days(app.calls_kept_days.into());
+    let before = app.clock.now() - TimeDelta::days(app.kept.calls_days.into());
     while partner::store::prune_calls(&mut connection, before).await? > 0 {}
     Ok(())
 }

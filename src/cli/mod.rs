@@ -419,7 +419,7 @@ pub fn app_on(config: &Config, pool: PgPool, clock: Clock) -> anyhow::Result<App
         risk: Arc::new(config.risk_hook.clone()),
         calendar: config.calendar.clone(),
         day_files: config.day_files,
-        calls_kept_days: config.calls_kept_days,
+        kept: config.kept,
         metrics_from: config.metrics_from.clone().into(),
         delivery: config.delivery,
         site: config.site(),

@@ -275,7 +275,11 @@ fn print_standing(partner: &str, standing: &Standing) {
         (None, failures) => format!("left alone after {failures} failed runs"),
     };
     let oldest = standing.oldest_waiting_at.map_or(String::new(), |at| format!(" since {at}"));
-    println!("{partner}: {state}, {} waiting{oldest}, {} dead", standing.waiting, standing.dead);
+    let kept = match standing.kept_after_no {
+        0 => String::new(),
+        number => format!(", nothing up to {number} is kept"),
+    };
+    println!("{partner}: {state}, {} waiting{oldest}, {} dead{kept}", standing.waiting, standing.dead);
 }
 
 async fn status(app: &App, partner: &str, is_json: bool) -> anyhow::Result<()> {
@@ -371,5 +375,8 @@ async fn partner_of(app: &App, message_no: i64) -> anyhow::Result<String> {
 }
 
 fn no_message(message_no: i64) -> String {
-    format!("there is no message {message_no}; see `fenqi outbox list`")
+    format!(
+        "there is no message {message_no}, or it ended longer ago than messages_kept_days says; `fenqi outbox list` shows those \
+         that failed"
+    )
 }

@@ -94,6 +94,12 @@ pub const KEYS: &[Key] = &[
         "How long the interface log keeps a call to or from a partner; half a year, within which a partner's questions come.",
     ),
     key(
+        "messages_kept_days",
+        Some("400"),
+        "a whole number from 30 to 40000",
+        "How long messages to partners are kept after they ended; a funder asks for its events again within this time, so agree it with them. What waits or was given up is kept.",
+    ),
+    key(
         "partners_file",
         None,
         "a TOML file with one [[partner]] table for each, such as the one under Partners",

@@ -6,7 +6,9 @@ use chrono::TimeDelta;
 use super::model::JobKind;
 use super::store;
 use crate::app::App;
-use crate::{access, close, credit, day_file, funder, merchant, page, passcode, reconcile, repayment, settlement};
+use crate::{
+    access, close, credit, day_file, funder, merchant, outbox, page, passcode, reconcile, repayment, settlement,
+};
 
 /// How long the record of a done job is kept.
 const DONE_KEPT: TimeDelta = TimeDelta::days(90);
@@ -34,7 +36,8 @@ pub async fn run(app: &App, kind: JobKind) -> anyhow::Result<()> {
             passcode::sweep(app).await?;
             merchant::join_actions::sweep(app).await?;
             day_file::jobs::forget_old(app).await?;
-            access::jobs::forget_old(app).await
+            access::jobs::forget_old(app).await?;
+            outbox::actions::forget_old(app).await
         }
         JobKind::Withhold => {
             let made = repayment::jobs::retry_withholdings(app).await.map(|_| ());

@@ -166,7 +166,7 @@ pub struct SentAgain {
 #[utoipa::path(post, path = "/merchant/notifications/{event_no}/replay", tag = "merchant",
     params(("event_no" = i64, Path, example = 41)),
     responses((status = 200, body = SentAgain)), security(("signature" = ["notifications:write"])),
-    extensions(("x-problems" = json!(["unknown_event", "event_not_failed"]))))]
+    extensions(("x-problems" = json!(["unknown_event", "events_not_kept", "event_not_failed"]))))]
 pub async fn replay_notification(
     State(app): State<App>,
     caller: MerchantCaller,

@@ -1,11 +1,12 @@
-//! Use cases of delivery: pause, resume, replay, discard, each noted with who did it.
+//! Use cases of delivery: pause, resume, replay, discard, each noted with who did it; and forgetting what ended long ago.
 
-use chrono::{DateTime, Datelike as _, Utc};
+use chrono::{DateTime, Datelike as _, TimeDelta, Utc};
 use sqlx::PgConnection;
 
 use super::control_store::{self as store, Action, ReplayRange};
-use super::event_store;
+use super::kept_store::{self, Forgotten};
 use super::template::TemplateRefusal;
+use super::{event_store, store as message_store};
 use crate::app::App;
 use crate::database;
 use crate::error::{Attempt, Fault, Outcome, Refusal, Step};
@@ -19,6 +20,12 @@ pub const REASON_CHARS_MAX: usize = 200;
 pub enum EventRefusal {
     #[error("there is no such event")]
     UnknownEvent,
+    #[error(
+        "events up to number {}, the last of them written at {}, are not kept any more: ask for what comes after that number",
+        .0.up_to_no,
+        .0.last_written_at.to_rfc3339()
+    )]
+    NotKept(Forgotten),
     #[error("there is no such kind of event")]
     UnknownKind,
     #[error("the event has not failed, or has ended")]
@@ -41,6 +48,7 @@ impl Refusal for EventRefusal {
     fn code(&self) -> &'static str {
         match self {
             EventRefusal::UnknownEvent => "unknown_event",
+            EventRefusal::NotKept(_) => "events_not_kept",
             EventRefusal::UnknownKind => "unknown_event_kind",
             EventRefusal::NotFailed => "event_not_failed",
             EventRefusal::NotTold => "event_not_told",
@@ -102,16 +110,22 @@ pub struct Replay {
 }
 
 /// Delivers a range again, in order, what was delivered and what was given up; returns how many messages. The partner knows
-/// those that it has by their numbers. Asked again, what was done last is done.
+/// those that it has by their numbers. A range that begins with what is not kept any more is refused whole: nobody is to believe that
+/// all of it came again. Asked again, what was done last is done.
 pub async fn replay(app: &App, asked: Asked<'_>, (wanted, attempt): (Replay, Attempt)) -> Outcome<u64, EventRefusal> {
     let now = app.clock.now();
     let mut transaction = database::begin(&app.pool).await?;
     let range = range(&mut transaction, wanted).await?;
+    kept_store::hold_all(&mut transaction).await?;
     let action = Action { range: Some((range.from_no, range.to_no)), ..noted(asked, "replay", now) };
     if attempt == Attempt::Again
         && let Some(messages) = store::find_done_last(&mut transaction, &action).await?
     {
         return Ok(u64::try_from(messages).unwrap_or_default());
+    }
+    let forgotten = kept_store::find_forgotten(&mut transaction, asked.partner).await?;
+    if let Some(forgotten) = forgotten.filter(|forgotten| begins_within(&range, forgotten)) {
+        return database::end(transaction, Err(Fault::Refused(EventRefusal::NotKept(forgotten)))).await;
     }
     let messages = store::replay(&mut transaction, asked.partner, range, now).await?;
     let action = Action { messages: i64::try_from(messages).ok(), ..action };
@@ -137,6 +151,14 @@ async fn range(connection: &mut PgConnection, wanted: Replay) -> Outcome<ReplayR
             is_range.then_some(range).ok_or_else(malformed)
         }
         _ => Err(malformed()),
+    }
+}
+
+/// Whether a range begins with messages that are gone. By time its numbers reach further back than what it asks for.
+fn begins_within(range: &ReplayRange, forgotten: &Forgotten) -> bool {
+    match range.from_at {
+        Some(from_at) => from_at <= forgotten.last_written_at,
+        None => range.from_no <= forgotten.up_to_no,
     }
 }
 
@@ -226,6 +248,44 @@ async fn unless_done(
     if attempt == Attempt::Again && store::is_last_done(connection, message_no, action).await? {
         return Ok(());
     }
-    let found = event_store::find(connection, action.partner, message_no).await?;
-    Err(Fault::Refused(found.map_or(EventRefusal::UnknownEvent, |_| EventRefusal::NotFailed)))
+    match event_store::find(connection, action.partner, message_no).await? {
+        Some(_) => Err(Fault::Refused(EventRefusal::NotFailed)),
+        None => Err(Fault::Refused(not_found(connection, action.partner, message_no).await?)),
+    }
+}
+
+/// Why a partner has no message of that number.
+pub(super) async fn not_found(
+    connection: &mut PgConnection,
+    partner: &str,
+    message_no: i64,
+) -> sqlx::Result<EventRefusal> {
+    let forgotten = kept_store::find_forgotten(connection, partner).await?;
+    let forgotten = forgotten.filter(|forgotten| message_no <= forgotten.up_to_no);
+    Ok(forgotten.map_or(EventRefusal::UnknownEvent, EventRefusal::NotKept))
+}
+
+/// Removes messages that ended longer ago than they are kept, of each partner from its first one on without a gap: one that waits, was
+/// given up or ended lately keeps all that came after it. So whatever is there of an object is what was told of it last, in order, and
+/// whoever reads by number can be told exactly what is missing. Repeatable, and on several nodes at once: each statement ends by itself,
+/// and finds what the ones before it have left.
+///
+/// # Errors
+/// Failures of the database.
+pub async fn forget_old(app: &App) -> anyhow::Result<()> {
+    let before = app.clock.now() - TimeDelta::days(app.kept.messages_days.into());
+    let mut connection = app.pool.acquire().await?;
+    // Beyond the horizon one with a lower number may still appear. Whatever was written since `before` ended since then, too.
+    let settled_no = message_store::settle(&mut connection).await?;
+    let up_to_no = settled_no.min(first_written_at(&mut connection, before).await? - 1);
+    drop(connection);
+    let (mut after_no, mut holding): (i64, Vec<String>) = (0, Vec::new());
+    loop {
+        let mut transaction = database::begin(&app.pool).await?;
+        kept_store::hold_ended(&mut transaction).await?;
+        let looked = kept_store::forget(&mut transaction, (after_no, up_to_no), &holding, before).await?;
+        transaction.commit().await?;
+        let Some(last_no) = looked.last_no else { return Ok(()) };
+        (after_no, holding) = (last_no, looked.holding);
+    }
 }

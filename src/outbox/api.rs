@@ -11,12 +11,15 @@ use serde_json::Value;
 use utoipa::{IntoParams, ToSchema};
 use uuid::Uuid;
 
+use super::actions::EventRefusal;
 use super::carrier::funder::{render, version};
 use super::catalogue::{self, Audience};
 use super::event_store::{self, SCAN_MAX};
+use super::kept_store;
 use super::store::{self, Waiting};
 use super::template_store::{self, Saved};
 use crate::app::App;
+use crate::error::Fault;
 use crate::funder::find_code;
 use crate::http::Problem;
 use crate::http::api::{Cursor, FunderCaller, Limit, Numbered, Params};
@@ -26,7 +29,7 @@ use crate::http::api::{Cursor, FunderCaller, Limit, Numbered, Params};
 #[serde(deny_unknown_fields)]
 #[into_params(parameter_in = Query)]
 pub struct EventParams {
-    /// Events with higher numbers than this; 0 or nothing for all. Give `next_after` of the page before.
+    /// Events with higher numbers than this; 0 or nothing for all, as long as all are kept. Give `next_after` of the page before.
     #[serde(default)]
     #[param(value_type = Option<i64>, minimum = 0)]
     after: Option<After>,
@@ -97,9 +100,10 @@ pub struct EventPage {
 /// Read events by cursor
 ///
 /// What is pushed to your core, delivered or not, in a stable order, and what you want it not to be told. An event whose number was given but that is not written yet
-/// holds back those after it, so that none is passed over.
+/// holds back those after it, so that none is passed over. Events that ended long ago are not kept for ever: whoever would begin with such is told
+/// from where on there are all.
 #[utoipa::path(get, path = "/events", tag = "events", params(EventParams), responses((status = 200, body = EventPage)),
-    security(("signature" = ["events:read"])))]
+    security(("signature" = ["events:read"])), extensions(("x-problems" = json!(["events_not_kept"]))))]
 pub async fn list_events(
     State(app): State<App>,
     caller: FunderCaller,
@@ -117,6 +121,10 @@ pub async fn list_events(
     let up_to_no = store::settle(&mut connection).await?;
     let limit = params.limit.0;
     let rows = event_store::list(&mut connection, &partner, (after, up_to_no), limit).await?;
+    let forgotten = kept_store::find_forgotten(&mut connection, &partner).await?;
+    if let Some(forgotten) = forgotten.filter(|forgotten| after < forgotten.up_to_no) {
+        return Err(Fault::Refused(EventRefusal::NotKept(forgotten)).into());
+    }
     let templates = match params.mapped {
         true => template_store::active(&mut connection, &partner).await?.templates,
         false => HashMap::new(),

@@ -45,6 +45,9 @@ pub struct DeliveryView {
     /// Events that were given up; what is about the same object waits behind them.
     #[schema(example = 0)]
     pub dead: i64,
+    /// Only events with higher numbers are kept; 0 as long as all of them are.
+    #[schema(example = 0)]
+    pub kept_after: i64,
 }
 
 impl DeliveryView {
@@ -64,6 +67,7 @@ impl DeliveryView {
             waiting: standing.waiting,
             oldest_waiting_at: standing.oldest_waiting_at,
             dead: standing.dead,
+            kept_after: standing.kept_after_no,
         }
     }
 }
@@ -197,10 +201,11 @@ pub struct Replayed {
 
 /// Replay a range
 ///
-/// Its events are delivered again under their own numbers, in order, whatever became of them.
+/// Its events are delivered again under their own numbers, in order, whatever became of them. None is where the range begins with events
+/// that are not kept any more.
 #[utoipa::path(post, path = "/events/replays", tag = "events", request_body = NewReplay,
     responses((status = 200, body = Replayed)), security(("signature" = ["events:write"])),
-    extensions(("x-problems" = json!(["event_range_malformed"]))))]
+    extensions(("x-problems" = json!(["event_range_malformed", "events_not_kept"]))))]
 pub async fn replay(
     State(app): State<App>,
     caller: FunderCaller,
@@ -219,7 +224,7 @@ pub async fn replay(
 #[utoipa::path(post, path = "/events/{event_no}/replay", tag = "events",
     params(("event_no" = i64, Path, example = 41)),
     responses((status = 200, body = Replayed)), security(("signature" = ["events:write"])),
-    extensions(("x-problems" = json!(["unknown_event", "event_not_failed"]))))]
+    extensions(("x-problems" = json!(["unknown_event", "events_not_kept", "event_not_failed"]))))]
 pub async fn retry(
     State(app): State<App>,
     caller: FunderCaller,
@@ -245,7 +250,7 @@ pub struct Discard {
 #[utoipa::path(post, path = "/events/{event_no}/discard", tag = "events", request_body = Discard,
     params(("event_no" = i64, Path, example = 41)),
     responses((status = 200, body = DeliveryView)), security(("signature" = ["events:write"])),
-    extensions(("x-problems" = json!(["unknown_event", "event_not_failed", "reason_missing"]))))]
+    extensions(("x-problems" = json!(["unknown_event", "events_not_kept", "event_not_failed", "reason_missing"]))))]
 pub async fn discard(
     State(app): State<App>,
     caller: FunderCaller,

@@ -17,6 +17,8 @@ pub struct Standing {
     pub waiting: i64,
     pub dead: i64,
     pub oldest_waiting_at: Option<DateTime<Utc>>,
+    /// Only messages with higher numbers are kept.
+    pub kept_after_no: i64,
 }
 
 pub async fn standing(connection: &mut PgConnection, partner: &str) -> sqlx::Result<Standing> {
@@ -24,8 +26,9 @@ pub async fn standing(connection: &mut PgConnection, partner: &str) -> sqlx::Res
         Standing,
         r#"select p.paused_at as "paused_at?", coalesce(p.failures, 0::smallint) as "failures!",
                   p.next_attempt_at as "next_attempt_at?", w.waiting as "waiting!", d.dead as "dead!", w.oldest
-                      as "oldest_waiting_at?"
+                      as "oldest_waiting_at?", coalesce(f.up_to_no, 0) as "kept_after_no!"
            from (values (1)) as one(row) left join outbox_partner p on p.partner = $1
+           left join outbox_forgotten f on f.partner = $1
            cross join (select count(*) as waiting, min(created_at) as oldest
                        from (select created_at from outbox where partner = $1 and delivered_at is null and dead_at is null
                              order by message_no limit $2) m) w

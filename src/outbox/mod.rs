@@ -9,6 +9,7 @@ pub mod store;
 pub mod template_store;
 pub mod event_store;
 pub mod control_store;
+pub mod kept_store;
 pub mod carrier;
 pub mod jobs;
 pub mod actions;

@@ -1,6 +1,6 @@
 //! Use cases of templates: save the next version, and try one on a past event without sending anything.
 
-use super::actions::EventRefusal;
+use super::actions::{EventRefusal, not_found};
 use super::carrier::funder::render;
 use super::catalogue::{self, Audience, EventKind};
 use super::event_store;
@@ -86,8 +86,9 @@ pub async fn preview(
     given: Option<&Template>,
 ) -> Outcome<Preview, EventRefusal> {
     let mut connection = app.pool.acquire().await?;
-    let found = event_store::find(&mut connection, funder_code, event_no).await?;
-    let message = found.ok_or(Fault::Refused(EventRefusal::UnknownEvent))?;
+    let Some(message) = event_store::find(&mut connection, funder_code, event_no).await? else {
+        return Err(Fault::Refused(not_found(&mut connection, funder_code, event_no).await?));
+    };
     let Active { mut templates, not_told } = store::active(&mut connection, funder_code).await?;
     drop(connection);
     let (template, template_version) = match (given, templates.remove(&message.kind)) {

@@ -188,7 +188,7 @@ pub struct PreviewView {
 #[utoipa::path(post, path = "/events/{event_no}/preview", tag = "events", request_body = Trial,
     params(("event_no" = i64, Path, example = 41)),
     extensions(("x-reads-only" = json!(true)), ("x-problems" = json!([
-        "unknown_event", "event_not_told", "template_wrong", "template_not_json", "template_too_much",
+        "unknown_event", "events_not_kept", "event_not_told", "template_wrong", "template_not_json", "template_too_much",
         "template_path_malformed"
     ]))),
     responses((status = 200, body = PreviewView)), security(("signature" = ["events:read"])))]

@@ -6,6 +6,7 @@ mod billed_store;
 mod income_store;
 mod line_store;
 mod settled_store;
+mod told_store;
 
 use sqlx::PgPool;
 

@@ -3,7 +3,7 @@
 use sqlx::{AssertSqlSafe, PgConnection};
 
 use super::settled_store::{find_overpaid_penalty, find_settled, find_unpaid_penalty};
-use super::{FINDINGS_MAX, Finding, balance_store, billed_store, income_store, line_store};
+use super::{FINDINGS_MAX, Finding, balance_store, billed_store, income_store, line_store, told_store};
 
 /// An identity and how its exceptions are found.
 #[derive(Debug)]
@@ -468,8 +468,9 @@ identities! {
         "select funder_id || ' ' || business_day as subject, 1 as expected, 0 as found from funder_day
          where made_at is null and business_day < (select today from business_day) - 3",
 
-    "every message was delivered, is tried again, or was discarded with a reason":
-        "select partner || ' message ' || message_no as subject, 0 as expected, attempts as found from outbox where dead_at is not null",
+    "every message was delivered, is tried again, or was discarded with a reason": told_store::GIVEN_UP,
+
+    "no message is left among those that are not kept any more": told_store::GONE,
 
     "no job is dead":
         "select kind || ' ' || unique_key as subject, 0 as expected, attempts as found from job where status = 'dead'",

@@ -8,7 +8,7 @@ use std::time::{Duration, Instant};
 use chrono::{NaiveTime, TimeDelta};
 use fenqi::access::Directory;
 use fenqi::access::address::AddressList;
-use fenqi::app::App;
+use fenqi::app::{App, Kept};
 use fenqi::base::id::BorrowerId;
 use fenqi::base::{BusinessDay, Clock, WorkingCalendar};
 use fenqi::borrower::{self, BorrowerRefusal};
@@ -92,7 +92,7 @@ async fn open_with(pool: PgPool, today: &str, partners: &[PartnerSettings]) -> A
         partners: Arc::new(partners),
         risk,
         day_files: fenqi::day_file::Rules::SHIPPED,
-        calls_kept_days: 180,
+        kept: Kept::SHIPPED,
         metrics_from: AddressList::near().0.into(),
         delivery: DeliverySettings::default(),
         site: Site::at(crate::browser::PUBLIC),

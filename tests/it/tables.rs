@@ -81,6 +81,7 @@ const TABLES: &[(&str, Spread)] = &[
     ("outbox_partner", Local),
     ("outbox_horizon", Local),
     ("outbox_action", Local),
+    ("outbox_forgotten", Local),
     ("event_template", Reference),
     ("partner_call", Local),
     ("payout", Local),

@@ -119,6 +119,11 @@ pub const CODES: &[Code] = &[
     code(416, "range_not_satisfiable", "The range begins after the end of the file."),
     // Events and notifications.
     code(404, "unknown_event", "There is no such event."),
+    code(
+        410,
+        "events_not_kept",
+        "Events up to the number that the detail names are not kept any more, and what is asked for is or begins among them.",
+    ),
     code(404, "unknown_event_kind", "There is no such kind of event; GET /events/kinds lists them."),
     code(409, "event_not_failed", "The event has not failed, or has been delivered or discarded."),
     code(422, "reason_missing", "A reason of 1 to 200 characters is needed."),

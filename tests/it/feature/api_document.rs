@@ -168,6 +168,7 @@ const OF_TWO: &[(&str, [&str; 2])] = &[
     ("application_not_referred", ["funder", "risk"]),
     ("unknown_event", ["events", "merchant"]),
     ("event_not_failed", ["events", "merchant"]),
+    ("events_not_kept", ["events", "merchant"]),
 ];
 
 #[test]

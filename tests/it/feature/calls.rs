@@ -7,7 +7,7 @@ use std::time::Duration;
 use chrono::TimeDelta;
 use fenqi::access::actions::PartnerChange;
 use fenqi::access::{self, PartnerKind};
-use fenqi::app::App;
+use fenqi::app::{App, Kept};
 use fenqi::base::Clock;
 use fenqi::credit::{RiskHook, actions};
 use fenqi::demo::identity;
@@ -402,7 +402,7 @@ async fn nothing_personal_is_written_down(pool: PgPool) {
 #[sqlx::test(migrator = "fenqi::MIGRATOR")]
 async fn a_call_is_removed_when_it_is_older_than_the_rule(pool: PgPool) {
     let (town, core, _) = open(pool).await;
-    let app = App { calls_kept_days: 30, ..town.app.clone() };
+    let app = App { kept: Kept { calls_days: 30, ..town.app.kept }, ..town.app.clone() };
     core.get("/me").await.ok();
     search(&app, CallSearch::default()).await;
     let first = app.clock.now();

@@ -4,11 +4,13 @@ use std::collections::BTreeSet;
 
 use chrono::TimeDelta;
 use fenqi::access::PartnerKind;
+use fenqi::app::{App, Kept};
 use fenqi::base::Fen;
 use fenqi::base::id::{LineId, LoanId};
 use fenqi::credit::line_actions::{ManualChange, change_line};
 use fenqi::credit::{Change, Freeze};
 use fenqi::funder::actions::{BankMovement, ReserveTerms};
+use fenqi::outbox::actions::forget_old;
 use fenqi::outbox::catalogue::{self, Audience};
 use fenqi::outbox::jobs::{Summary, deliver_outbox};
 use fenqi::outbox::{Message, store};
@@ -315,4 +317,82 @@ async fn delivery_is_paused_resumed_replayed_and_given_up_by_the_funder(pool: Pg
         let refused = replay(&format!("m-{number}"), malformed).await;
         assert_eq!(refused.problem(), (422, "event_range_malformed".into()));
     }
+}
+
+/// The numbers of the events behind one.
+async fn numbers_after(desk: &Desk, after: i64) -> Vec<i64> {
+    let page = desk.get(&format!("/events?after={after}&limit=200")).await.ok();
+    page["items"].as_array().unwrap().iter().map(|event| event["event_no"].as_i64().unwrap()).collect()
+}
+
+/// A funder with four events, the third of which was given up; the clock is eighteen days further.
+async fn with_a_dead_letter(town: &Town, desk: &Desk, world: &World) -> [i64; 4] {
+    let app = &town.app;
+    let mut connection = app.pool.acquire().await.unwrap();
+    for object in [1, 2, 3] {
+        store::enqueue(&mut connection, &[message(town, object)]).await.unwrap();
+    }
+    let refused = (0..18).map(|_| Scripted::answer("refused")).collect();
+    world.script("funder_core", Some(Matcher::new("object", Uuid::from_u128(2))), refused);
+    for _ in 0..18 {
+        deliver_outbox(app).await.unwrap();
+        app.clock.set(app.clock.now() + TimeDelta::days(1));
+    }
+    assert_eq!(desk.get("/events/delivery").await.ok()["dead"], 1);
+    numbers_after(desk, 0).await.try_into().unwrap()
+}
+
+#[sqlx::test(migrator = "fenqi::MIGRATOR")]
+async fn whoever_asks_for_events_that_are_not_kept_any_more_is_told(pool: PgPool) {
+    let (town, desk, world) = open(pool).await;
+    let app = App { kept: Kept { messages_days: 30, ..town.app.kept }, ..town.app.clone() };
+    let all = with_a_dead_letter(&town, &desk, &world).await;
+    let [deposit, first, dead, last] = all;
+    let forget_after = async |days: i64| {
+        app.clock.set(app.clock.now() + TimeDelta::days(days));
+        forget_old(&app).await.unwrap();
+    };
+    forget_after(10).await;
+    assert_eq!(numbers_after(&desk, 0).await, all);
+    assert_eq!(desk.get("/events/delivery").await.ok()["kept_after"], 0);
+
+    // What was given up is kept, and what came after it with it.
+    forget_after(10).await;
+    let begun = desk.get("/events").await;
+    assert_eq!(begun.problem(), (410, "events_not_kept".into()));
+    assert!(begun.json()["detail"].as_str().unwrap().contains(&format!("up to number {first},")), "{begun:?}");
+    assert_eq!(desk.get(&format!("/events?after={deposit}")).await.problem(), (410, "events_not_kept".into()));
+    assert_eq!(desk.get("/events/delivery").await.ok()["kept_after"], first);
+    assert_eq!(numbers_after(&desk, first).await, [dead, last]);
+    let replays = "/events/replays";
+    for (number, (path, body)) in [
+        (replays.to_owned(), json!({ "from_no": deposit, "to_no": last })),
+        (replays.to_owned(), json!({ "from": "2026-01-05T00:00:00+08:00", "to": "2026-01-06T00:00:00+08:00" })),
+        (format!("/events/{first}/replay"), Value::Null),
+        (format!("/events/{first}/discard"), json!({ "reason": "entered by hand" })),
+        (format!("/events/{first}/preview"), json!({})),
+    ]
+    .into_iter()
+    .enumerate()
+    {
+        let refused = desk.post(&path, &format!("n-{number}"), &body).await;
+        assert_eq!(refused.problem(), (410, "events_not_kept".into()), "{path} {body}");
+    }
+    assert_eq!(desk.get("/events/delivery").await.ok()["dead"], 1, "nothing of it came about");
+    let kept = json!({ "from_no": dead, "to_no": last });
+    assert_eq!(desk.post(replays, "r-1", &kept).await.ok()["events"], 2);
+
+    // What came again is kept from then on, and what waits for as long as it does.
+    assert_eq!(deliver_outbox(&app).await.unwrap().delivered, 2);
+    forget_after(29).await;
+    assert_eq!(numbers_after(&desk, first).await, [dead, last]);
+    forget_after(2).await;
+    assert_eq!(desk.get(&format!("/events?after={first}")).await.problem(), (410, "events_not_kept".into()));
+    store::enqueue(&mut app.pool.acquire().await.unwrap(), &[message(&town, 4)]).await.unwrap();
+    forget_after(100).await;
+    let later = numbers_after(&desk, last).await;
+    assert!(later.len() == 1 && later[0] > last, "{later:?}");
+    let now = json!({ "from": "2026-03-01T00:00:00+08:00", "to": "2026-12-31T00:00:00+08:00" });
+    assert_eq!(desk.post(replays, "r-2", &now).await.ok()["events"], 1);
+    assert!(fenqi::verify::verify(&app.pool).await.unwrap().is_empty());
 }

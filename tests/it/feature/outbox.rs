@@ -435,3 +435,30 @@ async fn a_pause_ends_a_run_in_its_middle(pool: PgPool) {
     let _ = actions::resume(&app, asked).await.unwrap();
     assert_eq!(deliver_outbox(&app).await.unwrap().delivered, 2);
 }
+
+#[sqlx::test(migrator = "fenqi::MIGRATOR")]
+async fn of_many_that_ended_long_ago_all_go_but_those_behind_one_that_waits(pool: PgPool) {
+    let (app, _world) = house::open_in_world(pool, "2026-01-05").await;
+    let old = "insert into outbox (partner, kind, object_id, body, created_at, next_attempt_at, delivered_at)
+               select (array['sms', 'wechat', 'harbour-bank'])[1 + number % 3], 'overdue', gen_random_uuid(), '{}'::jsonb,
+                      $1::timestamptz, $1::timestamptz, case when number <> 6001 then $1::timestamptz end
+               from generate_series(1, 12000) as number order by number";
+    sqlx::query(old).bind(app.clock.now()).execute(&app.pool).await.unwrap();
+    let left = async || -> Vec<(String, i64)> {
+        let left = "select partner, count(*) from outbox group by partner order by partner";
+        sqlx::query_as(left).fetch_all(&app.pool).await.unwrap()
+    };
+    app.clock.set(app.clock.now() + TimeDelta::days(401));
+    enqueue(&app, 1, 1).await;
+    actions::forget_old(&app).await.unwrap();
+    assert_eq!(left().await, [("funder_core".to_owned(), 1), ("wechat".to_owned(), 2_000)]);
+    let between = "select min(o.message_no) - min(f.up_to_no) from outbox o join outbox_forgotten f using (partner)";
+    let between: i64 = sqlx::query_scalar(between).fetch_one(&app.pool).await.unwrap();
+    assert_eq!(between, 3, "the one that waits is the first that is kept");
+    // It has ended, too; two nodes find out at once, and one of them finds nothing left.
+    sqlx::query("update outbox set delivered_at = created_at").execute(&app.pool).await.unwrap();
+    let (one, other) = tokio::join!(actions::forget_old(&app), actions::forget_old(&app));
+    one.and(other).unwrap();
+    assert_eq!(left().await, [("funder_core".to_owned(), 1)]);
+    assert!(verify(&app.pool).await.unwrap().is_empty());
+}

@@ -400,6 +400,11 @@ const TAMPERED: &[(&str, &str)] = &[
         "update outbox set dead_at = now()",
     ),
     (
+        "no message is left among those that are not kept any more",
+        "insert into outbox_forgotten (partner, up_to_no, last_written_at)
+         select partner, min(message_no), min(created_at) from outbox group by partner",
+    ),
+    (
         "no job is dead",
         "insert into job (job_id, kind, unique_key, payload, status, run_at, created_at)
          values (gen_random_uuid(), 'daily_close', '2020-01-01', '{}', 'dead', now(), now())",

@@ -1,0 +1,83 @@
+//! SQL of how long messages are kept: removing what ended long ago, and up to where a partner's are gone.
+
+use chrono::{DateTime, Utc};
+use sqlx::PgConnection;
+
+/// Messages looked through in one statement. Whoever removes is taken for a writer and holds the horizon back while it lasts, so each is
+/// over soon.
+const LOOKED_THROUGH_AT_ONCE: i64 = 5_000;
+
+/// Up to where a partner's messages are gone: all of them up to this number, none above it.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Forgotten {
+    pub up_to_no: i64,
+    /// When the youngest of them was written.
+    pub last_written_at: DateTime<Utc>,
+}
+
+/// `None` where every message of the partner is kept. Whoever reads messages asks this afterwards: what is gone by then is told.
+pub async fn find_forgotten(connection: &mut PgConnection, partner: &str) -> sqlx::Result<Option<Forgotten>> {
+    sqlx::query_as!(Forgotten, "select up_to_no, last_written_at from outbox_forgotten where partner = $1", partner)
+        .fetch_optional(connection)
+        .await
+}
+
+/// Has nothing removed until the transaction ends.
+pub async fn hold_all(connection: &mut PgConnection) -> sqlx::Result<()> {
+    sqlx::query!("lock table outbox_forgotten in share mode").execute(connection).await?;
+    Ok(())
+}
+
+/// Has nothing replayed, and nobody else remove anything, until the transaction ends: what has ended stays so.
+pub async fn hold_ended(connection: &mut PgConnection) -> sqlx::Result<()> {
+    sqlx::query!("lock table outbox_forgotten in share row exclusive mode").execute(connection).await?;
+    Ok(())
+}
+
+/// What one statement has looked through.
+#[derive(Debug)]
+pub struct LookedThrough {
+    /// Where the next one goes on; `None` at the end.
+    pub last_no: Option<i64>,
+    /// Partners of whom something was found that is kept: whatever comes after it is kept with it.
+    pub holding: Vec<String>,
+}
+
+/// Looks through the next messages of a range of numbers (the first one excluded) in order, and removes those that ended before `before`,
+/// up to the first of each partner that did not; of partners who are `holding` none.
+pub async fn forget(
+    connection: &mut PgConnection,
+    (after_no, up_to_no): (i64, i64),
+    holding: &[String],
+    before: DateTime<Utc>,
+) -> sqlx::Result<LookedThrough> {
+    sqlx::query_as!(
+        LookedThrough,
+        r#"with looked_at as materialized (
+               select message_no, partner, delivered_at is null or delivered_at >= $4 as is_kept
+               from outbox where message_no > $1 and message_no <= $2 order by message_no limit $5),
+           first_kept as materialized (
+               select partner, min(message_no) as message_no from looked_at where is_kept group by partner
+               union all
+               select partner, 0 from unnest($3::text[]) as h(partner)),
+           gone as (
+               delete from outbox o using looked_at l
+               where o.message_no = l.message_no and o.delivered_at < $4
+                     and not exists (select from first_kept k where k.partner = l.partner and k.message_no <= l.message_no)
+               returning o.partner, o.message_no, o.created_at),
+           noted as (
+               insert into outbox_forgotten as f (partner, up_to_no, last_written_at)
+               select partner, max(message_no), max(created_at) from gone group by partner
+               on conflict (partner) do update
+                   set up_to_no = excluded.up_to_no, last_written_at = greatest(f.last_written_at, excluded.last_written_at))
+           select (select max(message_no) from looked_at) as last_no,
+                  array(select distinct partner from first_kept) as "holding!""#,
+        after_no,
+        up_to_no,
+        holding,
+        before,
+        LOOKED_THROUGH_AT_ONCE,
+    )
+    .fetch_one(connection)
+    .await
+}

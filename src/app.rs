@@ -53,8 +53,10 @@ pub struct Kept {
     pub calls_days: u16,
     /// Messages to partners, since they were delivered or ended otherwise.
     pub messages_days: u16,
+    /// What people were told, since the business day on which they were.
+    pub notices_days: u16,
 }
 
 impl Kept {
-    pub const SHIPPED: Kept = Kept { calls_days: 180, messages_days: 400 };
+    pub const SHIPPED: Kept = Kept { calls_days: 180, messages_days: 400, notices_days: 1_100 };
 }

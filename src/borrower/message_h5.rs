@@ -30,6 +30,8 @@ pub struct MessagesPage {
     messages: Vec<Raised>,
     /// The number before which there may be older ones.
     older: Option<i64>,
+    /// How long messages are kept, for whoever looks for one behind the end.
+    kept_days: u16,
     choices: Vec<Choice>,
     /// Inside WeChat, where it let us sign the page: only there can somebody agree to messages.
     wechat: Option<PageSignature>,
@@ -56,7 +58,7 @@ pub async fn list(
     }
     let is_full = messages.len() == notice::store::PAGE_MAX as usize;
     let older = messages.last().filter(|_| is_full).map(|message| message.notice_no);
-    Ok(MessagesPage { page, messages, older, choices, wechat })
+    Ok(MessagesPage { page, messages, older, kept_days: app.kept.notices_days, choices, wechat })
 }
 
 /// `POST /me/messages/wechat`: what WeChat's page says the person agreed to there. WeChat keeps the count itself, so a page

@@ -15,6 +15,7 @@ pub(super) fn others(values: &Values) -> anyhow::Result<Kept> {
     Ok(Kept {
         calls_days: values.required("calls_kept_days", |days| (30..=4_000).contains(days))?,
         messages_days: values.required("messages_kept_days", |days| (30..=40_000).contains(days))?,
+        notices_days: values.required("notices_kept_days", |days| (365..=40_000).contains(days))?,
     })
 }
 
@@ -30,13 +31,15 @@ mod tests {
     #[test]
     fn what_ships_is_what_is_kept_by_default() {
         assert_eq!(configured("").unwrap(), Kept::SHIPPED);
-        let shorter = configured("messages_kept_days = 30").unwrap();
-        assert_eq!(shorter, Kept { messages_days: 30, ..Kept::SHIPPED });
+        let longer = configured("messages_kept_days = 30\nnotices_kept_days = 40000").unwrap();
+        assert_eq!(longer, Kept { messages_days: 30, notices_days: 40_000, ..Kept::SHIPPED });
     }
 
     #[test]
     fn nothing_is_kept_for_less_than_others_count_on() {
-        let refused = format!("{:#}", configured("messages_kept_days = 29").unwrap_err());
-        assert!(refused.starts_with("`messages_kept_days` is "), "{refused}");
+        for (text, key) in [("messages_kept_days = 29", "messages"), ("notices_kept_days = 364", "notices")] {
+            let refused = format!("{:#}", configured(text).unwrap_err());
+            assert!(refused.starts_with(&format!("`{key}_kept_days` is ")), "{refused}");
+        }
     }
 }

@@ -100,6 +100,12 @@ pub const KEYS: &[Key] = &[
         "How long messages to partners are kept after they ended; a funder asks for its events again within this time, so agree it with them. What waits or was given up is kept.",
     ),
     key(
+        "notices_kept_days",
+        Some("1100"),
+        "a whole number from 365 to 40000",
+        "How long borrowers, merchants, funders and operators find what they were told; three years and some, within which claims lapse.",
+    ),
+    key(
         "partners_file",
         None,
         "a TOML file with one [[partner]] table for each, such as the one under Partners",

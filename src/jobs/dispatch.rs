@@ -7,7 +7,7 @@ use super::model::JobKind;
 use super::store;
 use crate::app::App;
 use crate::{
-    access, close, credit, day_file, funder, merchant, outbox, page, passcode, reconcile, repayment, settlement,
+    access, close, credit, day_file, funder, merchant, notice, outbox, page, passcode, reconcile, repayment, settlement,
 };
 
 /// How long the record of a done job is kept.
@@ -37,6 +37,7 @@ pub async fn run(app: &App, kind: JobKind) -> anyhow::Result<()> {
             merchant::join_actions::sweep(app).await?;
             day_file::jobs::forget_old(app).await?;
             access::jobs::forget_old(app).await?;
+            notice::jobs::forget_old(app).await?;
             outbox::actions::forget_old(app).await
         }
         JobKind::Withhold => {

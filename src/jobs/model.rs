@@ -10,7 +10,7 @@ use crate::base::id::JobId;
 pub enum JobKind {
     /// Ends every business day that the calendar has left behind.
     DailyClose,
-    /// Removes what is older than it is kept: records of jobs, calls, messages, sessions and the like.
+    /// Removes what is older than it is kept: records of jobs, calls, messages, notices, sessions and the like.
     PruneJobs,
     /// Sends the withholding orders whose time has come, and makes new ones for those that may be tried again.
     Withhold,

@@ -30,6 +30,8 @@ pub struct MessagesPage {
     is_first: bool,
     /// Where older ones begin; `None` at the end.
     next: Option<i64>,
+    /// How long messages are kept, for whoever looks for one behind the end.
+    kept_days: u16,
 }
 
 /// `GET /m/messages`: what is shown is read from then on.
@@ -52,7 +54,8 @@ pub async fn messages(
     }
     let is_full = i64::try_from(messages.len()).is_ok_and(|count| count == notice::store::PAGE_MAX);
     let next = messages.last().filter(|_| is_full).map(|message| message.notice_no);
-    Ok(MessagesPage { page, signed_in, messages, is_first: before.is_none(), next })
+    let (is_first, kept_days) = (before.is_none(), app.kept.notices_days);
+    Ok(MessagesPage { page, signed_in, messages, is_first, next, kept_days })
 }
 
 impl MessagesPage {

@@ -2,6 +2,7 @@
 
 pub mod model;
 pub mod store;
+pub mod jobs;
 
 pub use model::{Audience, Notice, Raised, SHORT_MESSAGES, SHORT_MESSAGES_TO_MERCHANTS, TO_BORROWERS, WECHAT_MESSAGES};
 pub use store::raise;

@@ -10,6 +10,8 @@ use crate::base::BusinessDay;
 
 /// The most that one page of a list holds.
 pub const PAGE_MAX: i64 = 100;
+/// Notices looked through in one statement, so that none holds the table for long after the rule was tightened.
+const LOOKED_THROUGH_AT_ONCE: i64 = 20_000;
 
 /// Raises notices in the caller's transaction, one statement for those who are told each time and one for those who are told once.
 /// What an SMS is right for, or what its borrower wants in WeChat, goes into the outbox as well. What a funder or operator was told
@@ -166,4 +168,21 @@ pub async fn mark_shown(connection: &mut PgConnection, notice_nos: &[i64], at: D
         .execute(connection)
         .await?;
     Ok(())
+}
+
+/// Removes notices of days before `before`, read or not, among the next ones above a number, in order. Returns where to go on; nothing
+/// once a younger one was met, as numbers and days ascend together.
+pub async fn forget(connection: &mut PgConnection, after_no: i64, before: BusinessDay) -> sqlx::Result<Option<i64>> {
+    sqlx::query_scalar!(
+        r#"with looked_at as materialized (
+               select notice_no, business_day < $2 as is_old from notice where notice_no > $1 order by notice_no limit $3),
+           gone as (
+               delete from notice n using looked_at l where n.notice_no = l.notice_no and l.is_old)
+           select case when bool_and(is_old) then max(notice_no) end as "last_no?" from looked_at"#,
+        after_no,
+        before.date(),
+        LOOKED_THROUGH_AT_ONCE,
+    )
+    .fetch_one(connection)
+    .await
 }

@@ -86,7 +86,7 @@ impl House {
             risk,
             day_files: day_file::Rules::SHIPPED,
             // What a scenario or a demo looks for may have been told in its first year.
-            kept: Kept { messages_days: u16::MAX, ..Kept::SHIPPED },
+            kept: Kept { messages_days: u16::MAX, notices_days: u16::MAX, ..Kept::SHIPPED },
             metrics_from: AddressList::near().0.into(),
             delivery: DeliverySettings::default(),
             site: site.in_sandbox(&base_url),

@@ -178,6 +178,7 @@ async fn another_pin_ends_sessions_elsewhere_and_is_told(pool: PgPool) {
     place.browser.get("/home").await.is_at("/home");
     let messages = place.browser.get("/me/messages").await;
     messages.shows("your payment PIN was changed").shows("href=\"/me/sessions\"");
+    messages.shows("Messages are kept for 1100 days.");
     // Set anew by a code, it is the same.
     let mut other = elsewhere(&mut place).await;
     let page = place.browser.get("/me/pin/forgotten").await;

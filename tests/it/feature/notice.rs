@@ -1,6 +1,8 @@
 //! Notices: listed and read by their recipient, and told by short message where that is right.
 
+use chrono::TimeDelta;
 use fenqi::base::id::BorrowerId;
+use fenqi::jobs::{JobKind, dispatch};
 use fenqi::notice::{self, Audience, Notice};
 use fenqi::outbox::jobs::{Summary, deliver_outbox};
 use fenqi::partner::store::{CallSearch, search_calls};
@@ -94,4 +96,36 @@ async fn a_person_who_was_erased_is_not_written_to(pool: PgPool) {
         .await
         .unwrap();
     assert_eq!(waiting, 0);
+}
+
+#[sqlx::test(migrator = "fenqi::MIGRATOR")]
+async fn a_notice_is_removed_when_it_is_older_than_the_rule(pool: PgPool) {
+    let (app, _world) = house::open_in_world(pool, "2026-01-05").await;
+    let borrower_id = BorrowerId::mint(app.clock.now());
+    for day in ["2026-01-05", "2026-01-06"] {
+        let body = json!({ "due_on": "2026-01-28", "total_fen": 123_456 });
+        let told = Notice::to_borrower(borrower_id, "bill_issued", body, day.parse().unwrap(), app.clock.now());
+        notice::raise(&mut app.pool.acquire().await.unwrap(), &[told]).await.unwrap();
+    }
+    let days = async || -> Vec<String> {
+        let mut connection = app.pool.acquire().await.unwrap();
+        let whose = (Audience::Borrower, Some(borrower_id.uuid()));
+        let listed = notice::store::list(&mut connection, whose.0, whose.1, &[], None).await.unwrap();
+        listed.iter().map(|raised| raised.business_day.to_string()).collect()
+    };
+    app.clock.set(app.clock.now() + TimeDelta::days(1_100));
+    // As the timetable does every night.
+    dispatch::run(&app, JobKind::PruneJobs).await.unwrap();
+    assert_eq!(days().await, ["2026-01-06", "2026-01-05"]);
+    app.clock.set(app.clock.now() + TimeDelta::days(1));
+    dispatch::run(&app, JobKind::PruneJobs).await.unwrap();
+    assert_eq!(days().await, ["2026-01-06"]);
+    app.clock.set(app.clock.now() + TimeDelta::days(100));
+    dispatch::run(&app, JobKind::PruneJobs).await.unwrap();
+    assert_eq!(days().await, [""; 0]);
+    let waiting: i64 = sqlx::query_scalar("select count(*) from outbox where delivered_at is null")
+        .fetch_one(&app.pool)
+        .await
+        .unwrap();
+    assert_eq!(waiting, 2, "nobody delivered their short messages: they are kept");
 }

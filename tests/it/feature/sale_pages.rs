@@ -300,6 +300,7 @@ async fn messages_are_worded_for_the_shop_and_read_once_shown(pool: PgPool) {
     page.shows("Payments received: 1, ¥1,200.00 in all").shows("A purchase of ¥500.00 was undone");
     page.shows("¥200.00 was refunded").shows("was paid to your account on 3 March 2026, bank reference");
     page.shows("New")
+        .shows("Messages are kept for 1100 days.")
         .shows(&format!("href=\"/m/purchases/{}\"", first.purchase_id))
         .shows("href=\"/m/settlements/set_");
     till.browser.get("/m/messages").await.hides("tag warn");
@@ -334,9 +335,11 @@ async fn messages_that_no_page_has_shown_yet_stay_new(pool: PgPool) {
     rows.execute(&till.town.app.pool).await.unwrap();
     let newest = till.browser.get("/m/messages").await;
     assert_eq!(newest.text.matches("tag warn").count(), 100);
+    newest.hides("Messages are kept");
     let older = newest.text.split("href=\"/m/messages?before=").nth(1).unwrap().split('"').next().unwrap();
     let older = till.browser.get(&format!("/m/messages?before={older}")).await;
     assert_eq!(older.text.matches("tag warn").count(), 30);
+    older.shows("Messages are kept for 1100 days.");
 }
 
 /// Every kind of notice that a merchant is told has words of its own.

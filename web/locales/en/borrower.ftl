@@ -111,6 +111,7 @@ wechat-stop = No more messages in WeChat
 flash-wechat-allowed = Noted: WeChat will tell you
 flash-wechat-stopped = You get no more messages in WeChat
 messages-older = Older messages
+messages-kept = Messages are kept for { $days } days.
 message-see-other = Have a look
 message-see-bill_issued = See the bill
 message-see-due_soon = Pay now

@@ -105,6 +105,7 @@ wechat-stop = 不再用微信通知
 flash-wechat-allowed = 已记下，微信会通知您
 flash-wechat-stopped = 不再用微信通知您
 messages-older = 看更早的消息
+messages-kept = 消息保留 { $days } 天。
 message-see-other = 去看看
 message-see-bill_issued = 看账单
 message-see-due_soon = 现在还款

@@ -1,0 +1,19 @@
+//! Forgets what people were told long ago.
+
+use super::store;
+use crate::app::App;
+use crate::base::BusinessDay;
+
+/// Removes notices that are older than they are kept; repeatable. What they told of stands where it happened.
+///
+/// # Errors
+/// Failures of the database.
+pub async fn forget_old(app: &App) -> anyhow::Result<()> {
+    let before = BusinessDay::at(app.clock.now()).minus_days(app.kept.notices_days.into());
+    let mut connection = app.pool.acquire().await?;
+    let mut after_no = Some(0);
+    while let Some(number) = after_no {
+        after_no = store::forget(&mut connection, number, before).await?;
+    }
+    Ok(())
+}

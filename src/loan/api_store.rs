@@ -151,6 +151,13 @@ pub struct InstallmentView {
     pub interest_paid_fen: Fen,
     pub fee_paid_fen: Fen,
     pub penalty_paid_fen: Fen,
+    /// Of what was billed, taken off by refunds before it was paid, or waived by a payoff: it is owed no more.
+    pub principal_returned_fen: Fen,
+    pub interest_returned_fen: Fen,
+    pub fee_returned_fen: Fen,
+    /// Of what was paid, given back to the card by refunds.
+    pub interest_back_fen: Fen,
+    pub fee_back_fen: Fen,
 }
 
 pub async fn list_installments(
@@ -167,7 +174,12 @@ pub async fn list_installments(
                   coalesce(b.principal_paid_fen, 0) as "principal_paid_fen!: Fen",
                   coalesce(b.interest_paid_fen, 0) as "interest_paid_fen!: Fen",
                   coalesce(b.fee_paid_fen, 0) as "fee_paid_fen!: Fen",
-                  coalesce(b.penalty_paid_fen, 0) as "penalty_paid_fen!: Fen"
+                  coalesce(b.penalty_paid_fen, 0) as "penalty_paid_fen!: Fen",
+                  coalesce(b.principal_returned_fen, 0) as "principal_returned_fen!: Fen",
+                  coalesce(b.interest_returned_fen, 0) as "interest_returned_fen!: Fen",
+                  coalesce(b.fee_returned_fen, 0) as "fee_returned_fen!: Fen",
+                  coalesce(b.interest_back_fen, 0) as "interest_back_fen!: Fen",
+                  coalesce(b.fee_back_fen, 0) as "fee_back_fen!: Fen"
            from (select * from schedule where line_id = $1 and loan_id = $2 order by version desc limit 1) s
            cross join unnest(s.due_on, s.principal_fen, s.interest_fen, s.fee_fen)
                       with ordinality as p(due_on, principal_fen, interest_fen, fee_fen, period)

@@ -113,13 +113,18 @@ pub const KINDS: &[EventKind] = &[
             "frozen_for": "overdue", "limit_fen": 2_000_000, "used_fen": 128_800, "business_day": "2026-03-02" })
     })
     .with_nullable(&["frozen_for"]),
-    funder("loan_made", "loan", "A purchase made a loan; its plan is version 1 of its schedule.", || {
-        json!({
-            "loan_id": "loan_0197f3c2a4b07cc39b1c2d3e4f506175", "purchase_id": "pur_0197f3c2a4b07cc39b1c2d3e4f506176",
-            "line_id": "line_0197f3c2a4b07cc39b1c2d3e4f506172", "merchant_id": "mer_0197f3c2a4b07cc39b1c2d3e4f506177",
-            "product": "harbour-standard", "product_version": 1, "periods": 3, "principal_fen": 128_800,
-            "business_day": "2026-03-02" })
-    }),
+    funder(
+        "loan_made",
+        "loan",
+        "A purchase made a loan; its plan is version 1 of its schedule. The subsidy is what the merchant pays you beside it.",
+        || {
+            json!({
+                "loan_id": "loan_0197f3c2a4b07cc39b1c2d3e4f506175", "purchase_id": "pur_0197f3c2a4b07cc39b1c2d3e4f506176",
+                "line_id": "line_0197f3c2a4b07cc39b1c2d3e4f506172", "merchant_id": "mer_0197f3c2a4b07cc39b1c2d3e4f506177",
+                "product": "harbour-standard", "product_version": 1, "periods": 3, "principal_fen": 128_800, "subsidy_fen": 0,
+                "business_day": "2026-03-02" })
+        },
+    ),
     funder("loan_voided", "loan", "A purchase was undone on its own day: the loan never was.", || {
         json!({
             "loan_id": "loan_0197f3c2a4b07cc39b1c2d3e4f506175", "purchase_id": "pur_0197f3c2a4b07cc39b1c2d3e4f506176",
@@ -171,14 +176,20 @@ pub const KINDS: &[EventKind] = &[
         "refund",
         "loan",
         "A merchant gave back part or all of a purchase. Of interest and fees that go back to the card, what had come in after the loan \
-         was charged off is told as recovered.",
+         was charged off is told as recovered. `installments` says what left those that were billed: in the plan they stay as they were \
+         billed.",
         || {
             json!({
                 "loan_id": "loan_0197f3c2a4b07cc39b1c2d3e4f506175", "purchase_id": "pur_0197f3c2a4b07cc39b1c2d3e4f506176",
                 "refund_id": "ref_0197f3c2a4b07cc39b1c2d3e4f506178", "line_id": "line_0197f3c2a4b07cc39b1c2d3e4f506172",
-                "amount_fen": 28_800, "principal_fell_fen": 28_800, "interest_waived_fen": 345,
+                "amount_fen": 28_800, "principal_fell_fen": 28_800, "owed_back_fen": 0, "subsidy_returned_fen": 0,
+                "interest_waived_fen": 345,
                 "interest_back_fen": 0, "interest_back_recovered_fen": 0, "fee_back_fen": 0, "fee_back_recovered_fen": 0,
-                "schedule_version": 2, "business_day": "2026-03-10" })
+                "schedule_version": 2,
+                "installments": [{
+                    "period": 1, "principal_fell_fen": 8_800, "interest_fell_fen": 0, "fee_fell_fen": 0, "interest_back_fen": 0,
+                    "fee_back_fen": 0 }],
+                "business_day": "2026-03-10" })
         },
     ),
     funder(
@@ -191,10 +202,11 @@ pub const KINDS: &[EventKind] = &[
             "amount_fen": 126_224, "paid_on": "2026-03-03" })
         },
     ),
-    funder("remittance_paid", "remittance", "Collected money was paid to you.", || {
+    funder("remittance_paid", "remittance", "Collected money was paid to you: collected and subsidy, less our share.", || {
         json!({
             "funder_id": "fun_0197f3c2a4b07cc39b1c2d3e4f506179", "remittance_id": "rem_0197f3c2a4b07cc39b1c2d3e4f50617b",
-            "amount_fen": 43_448, "bank_reference": "B20260326-0001", "paid_on": "2026-03-26" })
+            "amount_fen": 43_448, "collected_fen": 43_448, "subsidy_fen": 0, "share_fen": 0,
+            "bank_reference": "B20260326-0001", "paid_on": "2026-03-26" })
     }),
     funder(
         "settlement_reversed",

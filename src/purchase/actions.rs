@@ -168,7 +168,7 @@ async fn apply(
         interest_waived: effect.interest_waived,
         charges_back: reduced.charges.back,
         charges_back_recovered: reduced.charges.recovered,
-        fell: reduced.fell,
+        installments: reduced.installments,
         schedule_version: sale.loan.schedule_version,
         business_day: sale.today,
         created_at: sale.now,

@@ -6,7 +6,7 @@ use sqlx::PgConnection;
 use super::model::AfterSaleRefusal;
 use super::notices::Undone;
 use super::posting::{self, Event};
-use super::refund::{BilledCharges, Effect, PrincipalFell, RefundParts, Refundable, of_recovered};
+use super::refund::{BilledCharges, Effect, LeftInstallment, RefundParts, Refundable, of_recovered};
 use super::store::{self, Purchase, PurchaseStatus, Refund};
 use crate::app::App;
 use crate::base::id::{LoanId, PayoutId, PurchaseId, RefundId};
@@ -47,7 +47,8 @@ pub(super) struct Reduced {
     /// The line's open installments, those that fell marked as touched.
     pub(super) account: LineAccount,
     pub(super) charges: BilledCharges,
-    pub(super) fell: Vec<PrincipalFell>,
+    /// What left billed installments.
+    pub(super) installments: Vec<LeftInstallment>,
     /// Whether periods that are not billed yet still ask for something.
     unbilled_owes: bool,
 }
@@ -222,22 +223,29 @@ impl Sale {
         let unbilled = reduction.schedule.installments.iter().skip(usize::from(standing.periods_billed));
         let unbilled_owes = unbilled.map(Installment::total).any(|total| !total.is_zero());
         let falls_on = self.billed_falls_on(connection).await?;
-        let mut fell = Vec::new();
-        for fallen in reduction.billed.iter().filter(|fallen| !fallen.fell.is_zero()) {
-            let is_fallen = |open: &&mut OpenInstallment| open.billed.period.unsigned_abs() == fallen.period;
-            if let Some(open) = account.installments.iter_mut().filter(|open| self.is_ours(open)).find(is_fallen) {
-                open.billed.give_back(&open.rule, parts_of(&fallen.fell), falls_on);
+        let mut installments = Vec::new();
+        for leaving in &reduction.billed {
+            let (period, fell, back) =
+                (leaving.period.cast_signed(), parts_of(&leaving.fell), charges_of(&leaving.back));
+            let mut left = LeftInstallment { period, fell: Parts::default(), back, on: falls_on };
+            let is_leaving = |open: &&mut OpenInstallment| self.is_ours(open) && open.billed.period == period;
+            if !fell.is_zero()
+                && let Some(open) = account.installments.iter_mut().find(is_leaving)
+            {
+                open.billed.give_back(&open.rule, fell, falls_on);
                 open.touched = true;
-                let on = open.billed.span.fen_days_to.map_or(falls_on, |to| to.max(falls_on));
-                fell.push(PrincipalFell { period: open.billed.period, principal: fallen.fell.principal, on });
+                left.fell = fell;
+                left.on = open.billed.span.fen_days_to.map_or(falls_on, |to| to.max(falls_on));
             }
+            installments.push(left);
         }
+        installments.retain(|left| !left.fell.is_zero() || !left.back.is_zero());
         let charges = BilledCharges {
             fell: reduction.billed.iter().map(|leaving| charges_of(&leaving.fell)).sum(),
             back: reduction.billed.iter().map(|leaving| charges_of(&leaving.back)).sum(),
             recovered: self.recovered_of(connection, &reduction.billed, &billed).await?,
         };
-        Ok(Reduced { reduction, account, charges, fell, unbilled_owes })
+        Ok(Reduced { reduction, account, charges, installments, unbilled_owes })
     }
 
     /// What of the charges that go back had been recovered after the loan was written off.
@@ -375,12 +383,15 @@ impl Sale {
             "line_id": refund.line_id,
             "amount_fen": parts.amount,
             "principal_fell_fen": parts.principal_fell,
+            "owed_back_fen": parts.owed_back,
+            "subsidy_returned_fen": parts.subsidy_returned,
             "interest_waived_fen": refund.interest_waived,
             "interest_back_fen": refund.charges_back.interest,
             "interest_back_recovered_fen": refund.charges_back_recovered.interest,
             "fee_back_fen": refund.charges_back.fee,
             "fee_back_recovered_fen": refund.charges_back_recovered.fee,
             "schedule_version": refund.schedule_version,
+            "installments": refund.installments.iter().map(LeftInstallment::message_body).collect::<Vec<_>>(),
             "business_day": refund.business_day,
         });
         outbox::store::enqueue(connection, &[self.message("refund", body)]).await?;

@@ -180,7 +180,7 @@ impl Batch {
             spent.add(request.merchant_id, request.amount);
         }
         self.written.postings.push(posting::purchase(event, request.amount));
-        self.written.messages.push(loan_made(&product, loan_id, request, event));
+        self.written.messages.push(loan_made(&product, loan_id, (request, quote.subsidy), event));
         if self.merchants[&request.merchant_id].is_notified {
             let order = request.order_code.and_then(|order_code| self.orders.get(&order_code));
             self.written.messages.push(payment_succeeded(purchase_id, request, order, event));
@@ -245,7 +245,12 @@ fn payment_succeeded(
 }
 
 /// What the funder's core is told of a new loan; the schedule follows from its terms and can be asked for.
-fn loan_made(product: &ProductVersion, loan_id: LoanId, request: &PurchaseRequest, event: Event) -> Message {
+fn loan_made(
+    product: &ProductVersion,
+    loan_id: LoanId,
+    (request, subsidy): (&PurchaseRequest, Fen),
+    event: Event,
+) -> Message {
     Message {
         partner: product.terms.funder.clone(),
         kind: "loan_made",
@@ -259,6 +264,7 @@ fn loan_made(product: &ProductVersion, loan_id: LoanId, request: &PurchaseReques
             "product_version": request.product_version,
             "periods": request.periods,
             "principal_fen": request.amount,
+            "subsidy_fen": subsidy,
             "business_day": event.business_day,
         }),
         created_at: event.at,

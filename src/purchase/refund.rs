@@ -1,5 +1,7 @@
 //! How a refund is split between the parties: every part is a cumulative share, so that any number of refunds nets exactly.
 
+use serde_json::{Value, json};
+
 use crate::base::{BusinessDay, Fen};
 use crate::bill::Parts;
 
@@ -32,14 +34,31 @@ impl RefundParts {
     }
 }
 
-/// Principal that fell off a billed installment.
+/// What left a billed installment.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub struct PrincipalFell {
+pub struct LeftInstallment {
     /// From 1.
     pub period: i16,
-    pub principal: Fen,
-    /// The day until which penalty has run on it, if it was late.
+    /// Not paid, and owed no more.
+    pub fell: Parts,
+    /// Interest and fees that were paid, and go back to the card.
+    pub back: Parts,
+    /// The day until which penalty has run on the principal that fell, if it was late.
     pub on: BusinessDay,
+}
+
+impl LeftInstallment {
+    /// What the funder's core is told of it.
+    pub fn message_body(&self) -> Value {
+        json!({
+            "period": self.period,
+            "principal_fell_fen": self.fell.principal,
+            "interest_fell_fen": self.fell.interest,
+            "fee_fell_fen": self.fell.fee,
+            "interest_back_fen": self.back.interest,
+            "fee_back_fen": self.back.fee,
+        })
+    }
 }
 
 /// Interest and fees of billed installments that leave with their principal, where the product returns them: they have been

@@ -7,7 +7,7 @@ use sqlx::PgConnection;
 use uuid::Uuid;
 
 use super::model::{Decision, PurchaseRefusal, Receipt};
-use super::refund::{PrincipalFell, RefundParts};
+use super::refund::{LeftInstallment, RefundParts};
 use crate::base::id::{CodeId, FunderId, LineId, LoanId, MerchantId, ProductId, PurchaseId, RefundId};
 use crate::base::{BusinessDay, Fen};
 use crate::bill::Parts;
@@ -137,7 +137,7 @@ pub struct Refund {
     pub charges_back: Parts,
     /// What of them had been recovered after the loan was written off.
     pub charges_back_recovered: Parts,
-    pub fell: Vec<PrincipalFell>,
+    pub installments: Vec<LeftInstallment>,
     pub schedule_version: i32,
     pub business_day: BusinessDay,
     pub created_at: DateTime<Utc>,
@@ -171,12 +171,16 @@ pub async fn find_refund(
 
 /// Records a refund.
 pub async fn insert_refund(connection: &mut PgConnection, refund: &Refund) -> sqlx::Result<()> {
+    let fen =
+        |of: fn(&LeftInstallment) -> Fen| refund.installments.iter().map(|left| of(left).get()).collect::<Vec<i64>>();
     sqlx::query!(
         "insert into refund (refund_id, line_id, purchase_id, loan_id, merchant_id, funder_id, idempotency_key, amount_fen,
                              principal_fell_fen, owed_back_fen, interest_waived_fen, discount_fee_returned_fen,
                              subsidy_returned_fen, schedule_version, business_day, created_at, interest_back_fen, fee_back_fen,
-                             interest_back_recovered_fen, fee_back_recovered_fen, fell_periods, fell_principal_fen, fell_on)
-         values ($1, $2, $3, $4, $5, $6, $7, $8, $9, $10, $11, $12, $13, $14, $15, $16, $17, $18, $19, $20, $21, $22, $23)",
+                             interest_back_recovered_fen, fee_back_recovered_fen, fell_periods, fell_principal_fen, fell_on,
+                             fell_interest_fen, fell_fee_fen, back_interest_fen, back_fee_fen)
+         values ($1, $2, $3, $4, $5, $6, $7, $8, $9, $10, $11, $12, $13, $14, $15, $16, $17, $18, $19, $20, $21, $22, $23, $24, $25,
+                 $26, $27)",
         refund.refund_id.uuid(),
         refund.line_id.uuid(),
         refund.purchase_id.uuid(),
@@ -197,9 +201,13 @@ pub async fn insert_refund(connection: &mut PgConnection, refund: &Refund) -> sq
         refund.charges_back.fee.get(),
         refund.charges_back_recovered.interest.get(),
         refund.charges_back_recovered.fee.get(),
-        &refund.fell.iter().map(|fell| fell.period).collect::<Vec<i16>>(),
-        &refund.fell.iter().map(|fell| fell.principal.get()).collect::<Vec<i64>>(),
-        &refund.fell.iter().map(|fell| fell.on.date()).collect::<Vec<NaiveDate>>(),
+        &refund.installments.iter().map(|left| left.period).collect::<Vec<i16>>(),
+        &fen(|left| left.fell.principal),
+        &refund.installments.iter().map(|left| left.on.date()).collect::<Vec<NaiveDate>>(),
+        &fen(|left| left.fell.interest),
+        &fen(|left| left.fell.fee),
+        &fen(|left| left.back.interest),
+        &fen(|left| left.back.fee),
     )
     .execute(connection)
     .await?;

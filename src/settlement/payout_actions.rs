@@ -14,7 +14,7 @@ use super::payout::{
     ASK_AGAIN_AFTER, Answer, Cancelling, Learned, PayoutKind, PayoutRefusal, PayoutStatus, Word, query_delay,
 };
 use super::payout_store::{self as store, Change, Locked, PaidSource};
-use super::posting::{self, Booking, FunderAmount};
+use super::posting::{self, Booking, FunderAmount, RemittanceAmounts};
 use super::{notices, remittance_store};
 use crate::app::App;
 use crate::base::BusinessDay;
@@ -248,9 +248,9 @@ pub(super) async fn book_paid(
         let ids: Vec<Uuid> = remittances.iter().map(|source| source.source_id).collect();
         for chain in remittance_store::load_paid_amounts(&mut *connection, &ids).await? {
             postings.push(posting::remittance_paid(chain.remittance_id, chain.funder_id, chain.amounts(), booking));
-        }
-        for (payout, bank_reference) in paid.iter().filter(|(payout, _)| payout.kind == PayoutKind::Remittance) {
-            messages.push(remittance_message(connection, (payout, bank_reference), booking).await?);
+            let by = paid.iter().find(|(payout, _)| payout.source_id == chain.remittance_id);
+            let (payout, bank_reference) = by.context("a remittance was paid by no payout")?;
+            messages.push(remittance_message(connection, (payout, bank_reference), chain.amounts(), booking).await?);
         }
     }
     postings.extend(paid.iter().filter_map(|(payout, _)| {
@@ -269,6 +269,7 @@ pub(super) async fn book_paid(
 async fn remittance_message(
     connection: &mut PgConnection,
     (payout, bank_reference): (&Locked, &str),
+    amounts: RemittanceAmounts,
     booking: Booking,
 ) -> sqlx::Result<Message> {
     let funder_id = FunderId::from_uuid(payout.beneficiary_id);
@@ -280,6 +281,9 @@ async fn remittance_message(
             "funder_id": funder_id,
             "remittance_id": RemittanceId::from_uuid(payout.source_id),
             "amount_fen": payout.amount,
+            "collected_fen": amounts.collected,
+            "subsidy_fen": amounts.subsidy,
+            "share_fen": amounts.share,
             "bank_reference": bank_reference,
             "paid_on": booking.business_day,
         }),

@@ -396,3 +396,101 @@ async fn whoever_asks_for_events_that_are_not_kept_any_more_is_told(pool: PgPool
     assert_eq!(desk.post(replays, "r-2", &now).await.ok()["events"], 1);
     assert!(fenqi::verify::verify(&app.pool).await.unwrap().is_empty());
 }
+
+const PARTS: [&str; 3] = ["principal", "interest", "fee"];
+
+fn fen(value: &Value) -> i64 {
+    value.as_i64().unwrap()
+}
+
+/// What each installment still asks for of principal, interest and fee, by the first plan and by what its core was told since.
+fn owed_by_events(first: &Value, events: &[Value]) -> Vec<[i64; 3]> {
+    let periods = first["due_on"].as_array().unwrap().len();
+    let mut owed: Vec<[i64; 3]> =
+        (0..periods).map(|place| PARTS.map(|part| fen(&first[format!("{part}_fen")][place]))).collect();
+    let mut gone = vec![[0; 3]; periods];
+    for event in events {
+        let (kind, body) = (event["kind"].as_str().unwrap(), &event["body"]);
+        let suffix = if kind == "refund" { "fell_fen" } else { "fen" };
+        for row in body["installments"].as_array().into_iter().flatten() {
+            let place = usize::try_from(fen(&row["period"])).unwrap() - 1;
+            let told = PARTS.map(|part| fen(&row[format!("{part}_{suffix}")]));
+            if kind == "plan_changed" {
+                owed[place] = told;
+            } else {
+                gone[place].iter_mut().zip(told).for_each(|(gone, told)| *gone += told);
+            }
+        }
+    }
+    owed.iter_mut().flatten().zip(gone.iter().flatten()).for_each(|(owed, gone)| *owed -= gone);
+    owed
+}
+
+/// The same as the house has it.
+fn owed_by_the_house(installments: &Value) -> Vec<[i64; 3]> {
+    let rows = installments["items"].as_array().unwrap().iter();
+    rows.map(|row| {
+        PARTS.map(|part| {
+            let of = |column: &str| fen(&row[format!("{part}{column}_fen")]);
+            of("") - of("_paid") - of("_returned")
+        })
+    })
+    .collect()
+}
+
+#[sqlx::test(migrator = "fenqi::MIGRATOR")]
+async fn a_core_knows_from_events_what_every_installment_owes_and_what_came_beside_the_borrower(pool: PgPool) {
+    let (town, desk, _) = open(pool).await;
+    let text = STANDARD.replace("returns_billed_interest = false", "returns_billed_interest = true");
+    let published = product::publish(&town.app, &text.replace("harbour-standard", "harbour-returns")).await.unwrap();
+    let lines = town.open_lines(2, WISH).await;
+    let wish = town.wish(lines[0], "p-1", 120_000, ("harbour-standard", 3));
+    let wish = PurchaseRequest { product_id: published.product_id, product_version: published.version, ..wish };
+    let bought = town.buy(vec![wish, town.wish(lines[1], "p-2", 90_000, ("harbour-shared-fee", 6))]).await;
+    let loans = desk.get(&format!("/funder/loans?line_id={}", lines[0])).await.ok();
+    let loan_id: LoanId = loans["items"][0]["loan_id"].as_str().unwrap().parse().unwrap();
+    let path = format!("/funder/loans/{loan_id}");
+    let first = desk.get(&format!("{path}/plans")).await.ok()["items"][0].clone();
+    let told_of_it = async || -> Vec<Value> {
+        let events = desk.get("/events?limit=200").await.ok();
+        assert_eq!(events["has_more"], false);
+        let events = events["items"].as_array().unwrap().iter();
+        events.filter(|event| event["object_id"] == loan_id.uuid().to_string()).cloned().collect()
+    };
+    let agrees = async |when: &str| {
+        let stands = desk.get(&format!("{path}/installments")).await.ok();
+        assert_eq!(owed_by_events(&first, &told_of_it().await), owed_by_the_house(&stands), "{when}");
+        stands
+    };
+
+    // The first installment is billed and not due: all that is not billed falls, and then of the bill, with its interest.
+    town.live_until("2026-01-13").await;
+    town.refund(&bought[0], 100_000, "r-1").await;
+    let stands = agrees("what was billed fell in part").await;
+    let bill = &stands["items"][0];
+    assert!(fen(&bill["principal_returned_fen"]) > 0 && fen(&bill["interest_returned_fen"]) > 0, "{bill}");
+    // What is left is paid, and what is refunded then goes back to the card with its interest.
+    town.live_until("2026-01-26").await;
+    agrees("the rest was paid").await;
+    town.refund(&bought[0], 20_000, "r-2").await;
+    let stands = agrees("it was given back").await;
+    let refund = told_of_it().await.into_iter().rfind(|event| event["kind"] == "refund").unwrap()["body"].clone();
+    assert_eq!((&refund["principal_fell_fen"], &refund["owed_back_fen"]), (&json!(0), &json!(20_000)));
+    let back = &stands["items"][0]["interest_back_fen"];
+    assert!(fen(back) > 0);
+    assert_eq!((&refund["interest_back_fen"], &refund["installments"][0]["interest_back_fen"]), (back, back));
+
+    // Of what the merchant pays beside the borrower each loan says its own, and a remittance how it came about.
+    town.live_until("2026-01-28").await;
+    let subsidies = "select sum((body ->> 'subsidy_fen')::bigint)::bigint from outbox where kind = 'loan_made'";
+    let remitted = town.fen("select sum(subsidy_fen)::bigint from remittance").await;
+    assert!(remitted > 0);
+    assert_eq!(town.fen(subsidies).await, remitted);
+    let wrong = "select count(*) from outbox where kind = 'remittance_paid'
+                 and (body ->> 'amount_fen')::bigint <> (body ->> 'collected_fen')::bigint
+                     + (body ->> 'subsidy_fen')::bigint - (body ->> 'share_fen')::bigint";
+    let told = "select sum((body ->> 'subsidy_fen')::bigint)::bigint from outbox where kind = 'remittance_paid'";
+    assert_eq!((town.fen(wrong).await, town.fen(told).await), (0, remitted));
+    crate::journey::told_as_documented(&town.app.pool).await;
+    town.assert_whole("after refunds").await;
+}

@@ -228,7 +228,8 @@ const TAMPERED: &[(&str, &str)] = &[
     ),
     (
         "what refunds took off billed principal stands on the installments",
-        "update refund set fell_periods = '{1}', fell_principal_fen = array[10000000000], fell_on = array[business_day]",
+        "update refund set fell_periods = '{1}', fell_principal_fen = array[10000000000], fell_on = array[business_day],
+                           fell_interest_fen = '{0}', fell_fee_fen = '{0}', back_interest_fen = '{0}', back_fee_fen = '{0}'",
     ),
     (
         "each collected withholding is one repayment",

@@ -11,7 +11,7 @@ use sha2::{Digest, Sha256};
 use sqlx::PgConnection;
 
 use super::made::{DayKey, MadeFile};
-use super::manifest::Manifest;
+use super::manifest::{self, Manifest};
 use super::model::{FileName, FileRefusal, Form, Table};
 use super::row::{Row, Sums};
 use super::row_store::{self, Of, Rows};
@@ -90,7 +90,11 @@ async fn make_tables(app: &App, reading: &mut PgConnection, key: &DayKey, enough
     let made = store::list_files(&mut transaction, key.funder_id, key.day).await?;
     let kept = store::list_kept(&mut transaction, key.funder_id, key.day).await?;
     let is_there = |name: FileName| kept.contains(&name.to_string());
-    let missing: Vec<Table> = Table::ALL.iter().copied().filter(|table| !table.files().all(is_there)).collect();
+    // A day that is signed has the tables that there were then, and no other joins them.
+    let signed = store::find_day(&mut transaction, key.funder_id, key.day).await?.and_then(|day| day.manifest);
+    let is_its = |table: &Table| signed.as_ref().is_none_or(|manifest| manifest::tells_of(manifest, *table));
+    let its = Table::ALL.iter().copied().filter(is_its);
+    let missing: Vec<Table> = its.filter(|table| !table.files().all(is_there)).collect();
     if !is_locked || missing.is_empty() {
         // Whoever comes next must not find this transaction's lock.
         transaction.rollback().await?;
@@ -173,6 +177,7 @@ async fn write_table(
         Table::Repayments => write_rows(row_store::repayments(reading, of), keep).await,
         Table::RepaymentParts => write_rows(row_store::repayment_parts(reading, of), keep).await,
         Table::Refunds => write_rows(row_store::refunds(reading, of), keep).await,
+        Table::RefundParts => write_rows(row_store::refund_parts(reading, of), keep).await,
         Table::Reserve => write_rows(row_store::reserve(reading, of), keep).await,
         Table::Remittances => write_rows(row_store::remittances(reading, of), keep).await,
         Table::Ledger => write_rows(row_store::ledger(reading, of), keep).await,
@@ -278,7 +283,7 @@ pub async fn check_day(app: &App, key: &DayKey) -> anyhow::Result<Vec<String>> {
     let manifest = made.and_then(|made| made.manifest).context("the files of this day are not made yet")?;
     let files = store::list_files(&mut connection, key.funder_id, key.day).await?;
     let mut wrong = Vec::new();
-    for table in Table::ALL {
+    for table in Table::ALL.iter().filter(|table| manifest::tells_of(&manifest, **table)) {
         for file in write_table(&mut connection, key, *table, Keep::Nowhere).await? {
             match files.iter().find(|made| made.name == file.name) {
                 None => wrong.push(format!("{} was not made", file.name)),

@@ -85,7 +85,7 @@ pub async fn list_days(
 #[derive(Debug, Serialize, ToSchema)]
 pub struct SignedManifest {
     /// A JSON document in a text, so that its bytes are those that were signed.
-    #[schema(example = "{\"manifest_version\":2,\"funder\":\"harbour-bank\",\"business_day\":\"2026-03-02\"}")]
+    #[schema(example = "{\"manifest_version\":3,\"funder\":\"harbour-bank\",\"business_day\":\"2026-03-02\"}")]
     pub manifest: String,
     #[schema(example = "9f86d081884c7d659a2feaa0c55ad015a3bf4f1b2b0b822cd15d6c15b0f00a08")]
     pub manifest_sha256: String,
@@ -147,8 +147,8 @@ fn problem_of(app: &App, fault: Fault<FileRefusal>) -> Problem {
 
 /// Download a file of a day
 ///
-/// `lines`, `loans`, `plans`, `repayments`, `repayment_parts`, `refunds`, `reserve`, `remittances` or `ledger`, then `.csv.gz` or
-/// `.jsonl.gz`. Whole or a range of bytes; the answer itself is not signed: its SHA-256, which is its ETag, stands in the
+/// `lines`, `loans`, `plans`, `repayments`, `repayment_parts`, `refunds`, `refund_parts`, `reserve`, `remittances` or `ledger`, then
+/// `.csv.gz` or `.jsonl.gz`. Whole or a range of bytes; the answer itself is not signed: its SHA-256, which is its ETag, stands in the
 /// signed manifest.
 #[utoipa::path(get, path = "/funder/days/{business_day}/files/{name}", tag = "funder",
     params(("business_day" = Day, Path), ("name" = String, Path, example = "loans.csv.gz"),

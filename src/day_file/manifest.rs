@@ -8,13 +8,16 @@ use std::collections::BTreeMap;
 use serde::Serialize;
 
 use super::made::{AccountDay, DayKey, MadeFile};
+use super::model::Table;
 use super::row::{Sums, columns};
 use crate::base::{BusinessDay, Fen};
 use crate::ledger::Account;
 use crate::partner::key::hex_encode;
 
-/// Changes when a file's columns or a figure's meaning do.
-pub const VERSION: u32 = 2;
+/// Changes when there is another file, or a file's columns or a figure's meaning do.
+const VERSION: u32 = 3;
+/// Of days that were signed before there were `refund_parts`: they come out as they were.
+const VERSION_WITHOUT_REFUND_PARTS: u32 = 2;
 
 #[derive(Debug, Serialize)]
 pub struct Manifest<'a> {
@@ -164,7 +167,7 @@ impl<'a> Manifest<'a> {
             return Err(NotFooting { funder: key.funder_code.clone(), day: key.day, wrong });
         }
         Ok(Manifest {
-            manifest_version: VERSION,
+            manifest_version: version(files),
             funder: &key.funder_code,
             business_day: key.day,
             files: files.iter().map(entry).collect(),
@@ -174,8 +177,20 @@ impl<'a> Manifest<'a> {
     }
 }
 
+fn version(files: &[MadeFile]) -> u32 {
+    match files.iter().any(|file| file.table_name == Table::RefundParts.name()) {
+        true => VERSION,
+        false => VERSION_WITHOUT_REFUND_PARTS,
+    }
+}
+
+/// Whether a manifest, as it was signed, lists the files of a table.
+pub fn tells_of(manifest: &str, table: Table) -> bool {
+    table.files().all(|file| manifest.contains(&format!("\"{file}\"")))
+}
+
 fn entry(file: &MadeFile) -> FileEntry<'_> {
-    let table = super::Table::ALL.iter().find(|table| table.name() == file.table_name);
+    let table = Table::ALL.iter().find(|table| table.name() == file.table_name);
     FileEntry {
         name: &file.name,
         rows: file.rows,

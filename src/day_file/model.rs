@@ -66,6 +66,8 @@ tables! {
     /// How it was allocated, installment by installment.
     RepaymentParts "repayment_parts",
     Refunds "refunds",
+    /// What left each billed installment by them.
+    RefundParts "refund_parts",
     /// The reserve's journal.
     Reserve "reserve",
     /// What is passed on for the day, by product version.
@@ -176,7 +178,7 @@ mod tests {
 
     #[test]
     fn every_file_is_found_by_its_name_and_no_other_is() {
-        assert_eq!(FileName::all().count(), 18);
+        assert_eq!(FileName::all().count(), 20);
         for name in FileName::all() {
             assert_eq!(name.to_string().parse(), Ok(name));
         }

@@ -195,6 +195,21 @@ rows! {
         created_at: DateTime<Utc>,
     }
 
+    /// What left one billed installment by a refund.
+    RefundPartRow RefundParts {
+        refund_id: RefundId,
+        line_id: LineId,
+        loan_id: LoanId,
+        period: i16,
+        /// Not paid, and owed no more.
+        principal_fell_fen: Fen,
+        interest_fell_fen: Fen,
+        fee_fell_fen: Fen,
+        /// Paid, and given back to the card.
+        interest_back_fen: Fen,
+        fee_back_fen: Fen,
+    }
+
     /// An entry of the reserve's journal.
     ReserveRow Reserve {
         entry_no: i64,

@@ -10,8 +10,8 @@ use sqlx::PgConnection;
 use uuid::Uuid;
 
 use super::row::{
-    AccountName, LedgerRow, LineRow, LoanRow, PlanRow, RefundRow, RemittanceRow, RepaymentPartRow, RepaymentRow,
-    ReserveRow,
+    AccountName, LedgerRow, LineRow, LoanRow, PlanRow, RefundPartRow, RefundRow, RemittanceRow, RepaymentPartRow,
+    RepaymentRow, ReserveRow,
 };
 use crate::base::id::{
     BorrowerId, FunderId, LineId, LoanId, MerchantId, ProductId, PurchaseId, RefundId, RemittanceId, RepaymentId,
@@ -190,6 +190,28 @@ pub(super) fn refunds(connection: &mut PgConnection, of: Of) -> Rows<'_, RefundR
                   subsidy_returned_fen as "subsidy_returned_fen: Fen", created_at
            from refund where business_day = $2 and funder_id = $1
            order by refund_id"#,
+        of.funder_id,
+        of.day,
+    )
+    .fetch(connection)
+}
+
+pub(super) fn refund_parts(connection: &mut PgConnection, of: Of) -> Rows<'_, RefundPartRow> {
+    sqlx::query_as!(
+        RefundPartRow,
+        r#"select f.refund_id as "refund_id: RefundId", f.line_id as "line_id: LineId", f.loan_id as "loan_id: LoanId",
+                  part.period as "period!", part.principal_fen as "principal_fell_fen!: Fen",
+                  -- Refunds from before these were kept say nothing of them.
+                  coalesce(part.interest_fen, 0) as "interest_fell_fen!: Fen",
+                  coalesce(part.fee_fen, 0) as "fee_fell_fen!: Fen",
+                  coalesce(part.interest_back_fen, 0) as "interest_back_fen!: Fen",
+                  coalesce(part.fee_back_fen, 0) as "fee_back_fen!: Fen"
+           from refund f
+           cross join lateral unnest(f.fell_periods, f.fell_principal_fen, f.fell_interest_fen, f.fell_fee_fen,
+                                     f.back_interest_fen, f.back_fee_fen)
+                              as part(period, principal_fen, interest_fen, fee_fen, interest_back_fen, fee_back_fen)
+           where f.business_day = $2 and f.funder_id = $1
+           order by f.refund_id, part.period"#,
         of.funder_id,
         of.day,
     )

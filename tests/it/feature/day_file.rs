@@ -139,7 +139,7 @@ async fn files_are_the_same_bytes_whenever_and_wherever_they_are_made(pool: PgPo
     for (day, (files, told_before)) in days.iter().zip(&first) {
         assert_eq!(make_day(&node, &key(&town, *day)).await.unwrap(), Making::Made);
         let again = bytes(&node, town.funder_id, *day).await;
-        assert_eq!((again.len(), again == *files), (18, true), "{day}");
+        assert_eq!((again.len(), again == *files), (20, true), "{day}");
         assert_eq!(manifest(&town, *day).await, *told_before, "{day}");
         assert!(check_day(&node, &key(&town, *day)).await.unwrap().is_empty(), "{day}");
         told += files.values().map(Vec::len).sum::<usize>();
@@ -327,6 +327,30 @@ async fn what_was_tampered_with_is_found(pool: PgPool) {
     .await;
     let found = fenqi::verify::verify(&town.app.pool).await.unwrap();
     assert!(found.iter().any(|finding| finding.identity.contains("manifest")), "{found:?}");
+}
+
+#[sqlx::test(migrator = "fenqi::MIGRATOR")]
+async fn a_day_that_was_signed_before_a_table_was_told_stays_as_it_was(pool: PgPool) {
+    let town = lived_in(pool).await;
+    let key = key(&town, "2026-01-25".parse().unwrap());
+    let run = async |statement: &'static str| {
+        assert!(sqlx::query(statement).execute(&town.app.pool).await.unwrap().rows_affected() > 0, "{statement}");
+    };
+    run("delete from funder_day_chunk where business_day = '2026-01-25' and name like 'refund_parts.%'").await;
+    run("delete from funder_day_file where business_day = '2026-01-25' and name like 'refund_parts.%'").await;
+    run(r#"update funder_day
+           set manifest = regexp_replace(
+               regexp_replace(
+                   replace(manifest, '"manifest_version":3', '"manifest_version":2'), '\{"name":"refund_parts\.[^}]*\},', '', 'g'),
+               '"refund_parts\.[a-z_]+":-?[0-9]+,', '', 'g')
+           where business_day = '2026-01-25'"#)
+    .await;
+    assert!(check_day(&town.app, &key).await.unwrap().is_empty());
+    assert_eq!(make_day(&town.app, &key).await.unwrap(), Making::There);
+    run("delete from funder_day_chunk where business_day = '2026-01-25'").await;
+    assert_eq!(make_day(&town.app, &key).await.unwrap(), Making::Made);
+    assert_eq!(bytes(&town.app, town.funder_id, key.day).await.len(), 18);
+    assert!(check_day(&town.app, &key).await.unwrap().is_empty());
 }
 
 /// What packs must give the same bytes with every build: another packer, or other instructions of a processor, would not.

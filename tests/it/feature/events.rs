@@ -480,8 +480,15 @@ async fn a_core_knows_from_events_what_every_installment_owes_and_what_came_besi
     assert!(fen(back) > 0);
     assert_eq!((&refund["interest_back_fen"], &refund["installments"][0]["interest_back_fen"]), (back, back));
 
-    // Of what the merchant pays beside the borrower each loan says its own, and a remittance how it came about.
+    // The files of the two days say the same of that installment.
     town.live_until("2026-01-28").await;
+    for column in ["principal_fell", "interest_fell", "interest_back"] {
+        let sum = "select sum((sums ->> $1)::bigint)::bigint from funder_day_file where name = 'refund_parts.csv.gz'";
+        let sum: i64 = sqlx::query_scalar(sum).bind(format!("{column}_fen")).fetch_one(&town.app.pool).await.unwrap();
+        assert_eq!(sum, fen(&stands["items"][0][format!("{}_fen", column.replace("fell", "returned"))]), "{column}");
+    }
+
+    // Of what the merchant pays beside the borrower each loan says its own, and a remittance how it came about.
     let subsidies = "select sum((body ->> 'subsidy_fen')::bigint)::bigint from outbox where kind = 'loan_made'";
     let remitted = town.fen("select sum(subsidy_fen)::bigint from remittance").await;
     assert!(remitted > 0);

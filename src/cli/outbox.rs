@@ -194,6 +194,9 @@ fn show_kinds(kind: Option<&str>) -> anyhow::Result<ExitCode> {
                 if !kind.nullable.is_empty() {
                     println!("    may be null: {}", kind.nullable.join(", "));
                 }
+                if !kind.may_be_empty.is_empty() {
+                    println!("    may be empty: {}", kind.may_be_empty.join(", "));
+                }
             }
         }
     }

@@ -183,6 +183,9 @@ pub struct EventKindView {
     /// Fields of the body that may be null; no other is.
     #[schema(value_type = Vec<String>, example = json!(["frozen_for"]))]
     pub nullable: &'static [&'static str],
+    /// Lists of the body that may have nothing in them; no other is empty.
+    #[schema(value_type = Vec<String>, example = json!([]))]
+    pub may_be_empty: &'static [&'static str],
 }
 
 /// Every kind of event that a funder is told.
@@ -193,7 +196,8 @@ pub struct EventKinds {
 
 /// List kinds of events
 ///
-/// With an example of each body; a template is checked against it, and against the same with each field null that may be.
+/// With an example of each body; a template is checked against it, and against the same with each field null and each list empty
+/// that may be.
 #[utoipa::path(get, path = "/events/kinds", tag = "events", responses((status = 200, body = EventKinds)),
     security(("signature" = ["events:read"])))]
 pub async fn list_kinds(_caller: FunderCaller) -> Json<EventKinds> {
@@ -204,6 +208,7 @@ pub async fn list_kinds(_caller: FunderCaller) -> Json<EventKinds> {
         says: kind.says,
         example: kind.example(),
         nullable: kind.nullable,
+        may_be_empty: kind.may_be_empty,
     };
     Json(EventKinds { items: catalogue::of(Audience::Funder).map(view).collect() })
 }

@@ -23,11 +23,13 @@ pub struct EventKind {
     pub says: &'static str,
     /// Fields of the body that may be null; no other is.
     pub nullable: &'static [&'static str],
+    /// Lists of the body that may have nothing in them; no other is empty.
+    pub may_be_empty: &'static [&'static str],
     example: fn() -> Value,
 }
 
 impl EventKind {
-    /// A whole body. Fields that may be null are not null here.
+    /// A whole body. Fields that may be null are not null here, and no list is empty.
     pub fn example(&self) -> Value {
         (self.example)()
     }
@@ -41,18 +43,35 @@ impl EventKind {
         })
     }
 
-    /// Where `found` is no body of this kind: of another shape than the example, or null where it may not be. Empty when it is one.
+    /// For each list that may be empty: the list, and a whole body in which it is.
+    pub fn examples_with_empty(&self) -> impl Iterator<Item = (&'static str, Value)> {
+        self.may_be_empty.iter().map(|field| {
+            let mut body = self.example();
+            body[*field] = json!([]);
+            (*field, body)
+        })
+    }
+
+    /// Where `found` is no body of this kind: of another shape than the example, or null or empty where it may not be. Empty when it is
+    /// one.
     pub fn differences(&self, found: &Value) -> Vec<String> {
         let mut differences = differences(&self.example(), found);
         let mut nulls = Vec::new();
         find_nulls(found, "", &mut nulls);
         let is_strange = |at: &String| !self.nullable.iter().any(|field| at.strip_prefix('/') == Some(*field));
         differences.extend(nulls.into_iter().filter(is_strange).map(|at| format!("{at} is null")));
+        let lists = found.as_object().into_iter().flatten().filter(|(_, value)| is_empty_list(value));
+        let strange = lists.filter(|(field, _)| !self.may_be_empty.contains(&field.as_str()));
+        differences.extend(strange.map(|(field, _)| format!("/{field} is empty")));
         differences
     }
 
     const fn with_nullable(self, nullable: &'static [&'static str]) -> EventKind {
         EventKind { nullable, ..self }
+    }
+
+    const fn with_empty(self, may_be_empty: &'static [&'static str]) -> EventKind {
+        EventKind { may_be_empty, ..self }
     }
 }
 
@@ -67,11 +86,12 @@ pub fn of(audience: Audience) -> impl Iterator<Item = &'static EventKind> {
 }
 
 const fn funder(name: &'static str, object: &'static str, says: &'static str, example: fn() -> Value) -> EventKind {
-    EventKind { name, version: 1, audience: Audience::Funder, object, says, nullable: &[], example }
+    EventKind { name, version: 1, audience: Audience::Funder, object, says, nullable: &[], may_be_empty: &[], example }
 }
 
 const fn merchant(name: &'static str, says: &'static str, example: fn() -> Value) -> EventKind {
-    EventKind { name, version: 1, audience: Audience::Merchant, object: "order", says, nullable: &[], example }
+    let (audience, object) = (Audience::Merchant, "order");
+    EventKind { name, version: 1, audience, object, says, nullable: &[], may_be_empty: &[], example }
 }
 
 pub const KINDS: &[EventKind] = &[
@@ -191,7 +211,8 @@ pub const KINDS: &[EventKind] = &[
                     "fee_back_fen": 0 }],
                 "business_day": "2026-03-10" })
         },
-    ),
+    )
+    .with_empty(&["installments"]),
     funder(
         "settlement_paid",
         "settlement",
@@ -322,6 +343,10 @@ fn compare(example: &Value, found: &Value, at: &str, differences: &mut Vec<Strin
     }
 }
 
+fn is_empty_list(value: &Value) -> bool {
+    value.as_array().is_some_and(Vec::is_empty)
+}
+
 /// Where nulls stand.
 fn find_nulls(found: &Value, at: &str, nulls: &mut Vec<String>) {
     match found {
@@ -353,6 +378,20 @@ mod tests {
                 assert!(kind.example()[field] != Value::Null && body[field] == Value::Null, "{} {field}", kind.name);
                 assert_eq!(kind.differences(&body), [""; 0]);
             }
+            for (field, body) in kind.examples_with_empty() {
+                assert!(kind.example()[field][0] != Value::Null && body[field] == json!([]), "{} {field}", kind.name);
+                assert_eq!(kind.differences(&body), [""; 0]);
+            }
+        }
+    }
+
+    #[test]
+    fn an_empty_list_where_none_may_be_is_told() {
+        for (kind, told) in [("plan_changed", vec!["/installments is empty"]), ("refund", Vec::new())] {
+            let kind = find(kind).unwrap();
+            let mut body = kind.example();
+            body["installments"] = json!([]);
+            assert_eq!(kind.differences(&body), told, "{}", kind.name);
         }
     }
 

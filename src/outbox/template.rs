@@ -117,6 +117,8 @@ pub enum TemplateRefusal {
     NotToldByTemplate,
     #[error("with `body.{field}` null, as it may be: {why}")]
     OnNull { field: &'static str, why: Box<TemplateRefusal> },
+    #[error("with `body.{field}` empty, as it may be: {why}")]
+    OnEmpty { field: &'static str, why: Box<TemplateRefusal> },
 }
 
 impl Refusal for TemplateRefusal {
@@ -130,14 +132,14 @@ impl Refusal for TemplateRefusal {
             TemplateRefusal::NotJson { .. } | TemplateRefusal::NotAnObject => "template_not_json",
             TemplateRefusal::TooMuch => "template_too_much",
             TemplateRefusal::Path => "template_path_malformed",
-            TemplateRefusal::OnNull { why, .. } => why.code(),
+            TemplateRefusal::OnNull { why, .. } | TemplateRefusal::OnEmpty { why, .. } => why.code(),
         }
     }
 }
 
 impl Template {
-    /// Whether it may be saved for a kind: it serves the kind's example, also where a field is null that may be, and its expression
-    /// understands an answer.
+    /// Whether it may be saved for a kind: it serves the kind's example, also where a field is null or a list empty that may be, and
+    /// its expression understands an answer.
     ///
     /// # Errors
     /// What is wrong, with the line where there is one.
@@ -160,6 +162,10 @@ impl Template {
         for (field, body) in kind.examples_with_null() {
             let rendered = self.render_example(kind, &body);
             rendered.map_err(|why| TemplateRefusal::OnNull { field, why: Box::new(why) })?;
+        }
+        for (field, body) in kind.examples_with_empty() {
+            let rendered = self.render_example(kind, &body);
+            rendered.map_err(|why| TemplateRefusal::OnEmpty { field, why: Box::new(why) })?;
         }
         Ok(())
     }
@@ -417,6 +423,16 @@ mod tests {
         assert_eq!(refusal.code(), "template_not_json");
         assert_eq!(check(r#"{{ body.frozen_for | code({"overdue": "01"}, other="00") }}"#), Ok(()));
         assert_eq!(check("{{ body.frozen_for }}"), Ok(()));
+    }
+
+    #[test]
+    fn a_template_that_needs_something_in_a_list_that_may_be_empty_is_refused_with_the_list() {
+        let kind = catalogue::find("refund").unwrap();
+        let refusal = template("{\"first\": {{ body.installments[0].period }} }").check(kind).unwrap_err();
+        assert!(refusal.to_string().starts_with("with `body.installments` empty, as it may be: line 1: "), "{refusal}");
+        assert_eq!(refusal.code(), "template_wrong");
+        let all = "{\"of\": [{% for row in body.installments %}{{ row.period }}{% if not loop.last %},{% endif %}{% endfor %}]}";
+        assert_eq!(template(all).check(kind), Ok(()));
     }
 
     #[test]

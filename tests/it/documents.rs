@@ -85,6 +85,17 @@ fn what_may_be_null_in_an_event_is_documented() {
 }
 
 #[test]
+fn what_may_be_empty_in_an_event_is_documented() {
+    let document = document("docs/integrate/events.md");
+    let (_, list) = document.split_once("Only these lists may be empty: ").unwrap();
+    let listed: Vec<&str> = list.split_once(".\n\n").unwrap().0.split(", ").collect();
+    let lists = catalogue::KINDS
+        .iter()
+        .flat_map(|kind| kind.may_be_empty.iter().map(move |field| format!("`{field}` of `{}`", kind.name)));
+    assert_eq!(listed, lists.collect::<Vec<String>>());
+}
+
+#[test]
 fn every_configuration_key_is_documented_as_it_is() {
     let operations = document("docs/OPERATIONS.md");
     let row = |key: &fenqi::config::Key| {

@@ -169,7 +169,8 @@ pub const KINDS: &[EventKind] = &[
     funder("overdue", "loan", "A billed installment passed its grace unpaid.", || {
         json!({
             "loan_id": "loan_0197f3c2a4b07cc39b1c2d3e4f506175", "line_id": "line_0197f3c2a4b07cc39b1c2d3e4f506172",
-            "period": 1, "due_on": "2026-03-25", "unpaid_principal_fen": 42_933, "business_day": "2026-03-29" })
+            "period": 1, "due_on": "2026-03-25", "unpaid_principal_fen": 42_933, "unpaid_interest_fen": 0,
+            "unpaid_fee_fen": 515, "business_day": "2026-03-29" })
     }),
     funder(
         "claim_due",

@@ -71,14 +71,14 @@ impl Told {
         }
     }
 
-    /// The borrower once a bill, the funder once a loan in it.
+    /// The borrower once a bill, the funder once a loan in it: also where it asked for interest alone, as one does whose principal is
+    /// paid at its end.
     fn overdue(&mut self, late: Late, funder: &str, unpaid: &[Unpaid]) {
         let owed: Fen = unpaid.iter().map(|unpaid| unpaid.owed.total()).sum();
         let body = json!({ "line": late.line_id, "due_on": late.due_on, "owed_fen": owed });
         self.notices.push(Notice::to_borrower(late.borrower_id, "overdue", body, self.day, self.now));
-        let of_loans =
-            unpaid.iter().map(|unpaid| &unpaid.billed).filter(|billed| billed.unpaid_principal().is_positive());
-        self.messages.extend(of_loans.map(|billed| Message {
+        let of_loans = unpaid.iter().filter(|unpaid| unpaid.owed.receivable().is_positive());
+        self.messages.extend(of_loans.map(|Unpaid { billed, owed }| Message {
             partner: funder.to_owned(),
             kind: "overdue",
             object_id: billed.loan_id.uuid(),
@@ -88,7 +88,9 @@ impl Told {
                 "period": billed.period,
                 "due_on": billed.due_on(),
                 "business_day": self.day,
-                "unpaid_principal_fen": billed.unpaid_principal(),
+                "unpaid_principal_fen": owed.principal,
+                "unpaid_interest_fen": owed.interest,
+                "unpaid_fee_fen": owed.fee,
             }),
             created_at: self.now,
         }));
@@ -152,6 +154,28 @@ mod tests {
             annual_rate: Rate::ZERO,
         };
         Unpaid { billed, owed }
+    }
+
+    #[test]
+    fn a_funder_is_told_of_every_late_installment_that_owes_more_than_penalty() {
+        let day: BusinessDay = "2026-03-29".parse().unwrap();
+        let penalty = Parts { penalty: Fen::new(7), ..Parts::default() };
+        let interest_alone = Parts { interest: Fen::new(958), ..penalty };
+        let principal = Parts { principal: Fen::new(42_933), fee: Fen::new(515), ..penalty };
+        let unpaid = [unpaid(2, interest_alone), unpaid(3, penalty), unpaid(4, principal)];
+        let late = Late {
+            line_id: unpaid[0].billed.line_id,
+            borrower_id: BorrowerId::from_uuid(Uuid::from_u128(5)),
+            due_on: unpaid[0].billed.due_on(),
+        };
+        let mut told = Told::new(day, DateTime::UNIX_EPOCH);
+        told.reached(Stage::Overdue, late, "harbour-bank", &unpaid);
+        let fen = |message: &Message| {
+            ["principal", "interest", "fee"].map(|part| message.body[format!("unpaid_{part}_fen")].as_i64().unwrap())
+        };
+        let messages = told.messages.iter().map(|message| (message.object_id.as_u128(), message.kind, fen(message)));
+        assert_eq!(messages.collect::<Vec<_>>(), [(2, "overdue", [0, 958, 0]), (4, "overdue", [42_933, 0, 515])]);
+        assert_eq!(told.notices.len(), 1, "the borrower once");
     }
 
     #[test]

@@ -184,7 +184,7 @@ pub struct EventKindView {
     #[schema(value_type = Vec<String>, example = json!(["frozen_for"]))]
     pub nullable: &'static [&'static str],
     /// Lists of the body that may have nothing in them; no other is empty.
-    #[schema(value_type = Vec<String>, example = json!([]))]
+    #[schema(value_type = Vec<String>, example = json!(["installments"]))]
     pub may_be_empty: &'static [&'static str],
 }
 

@@ -163,8 +163,13 @@ pub const KINDS: &[EventKind] = &[
     funder(
         "repayment_reversed",
         "loan",
-        "A repayment turned out not to have come, or not for this loan: the same amounts below zero.",
-        || repaid(-1),
+        "A repayment, which `reverses` names, turned out not to have come, or not for this loan: the same amounts below zero.",
+        || {
+            let mut body = repaid(-1);
+            body["repayment_id"] = json!("rep_0197f3c2a4b07cc39b1c2d3e4f50617e");
+            body["reverses"] = json!("rep_0197f3c2a4b07cc39b1c2d3e4f50617d");
+            body
+        },
     ),
     funder("overdue", "loan", "A billed installment passed its grace unpaid.", || {
         json!({

@@ -284,27 +284,28 @@ impl Repayment {
         // Money for several bills touches a loan once in each, and not always the oldest first.
         let mut items = self.items.clone();
         items.sort_by_key(|item| (item.loan_id, item.period));
-        items
-            .chunk_by(|one, next| one.loan_id == next.loan_id)
-            .map(|items| Message {
-                partner: partner.to_owned(),
-                kind: match self.source {
-                    Source::Reversal { .. } => "repayment_reversed",
-                    Source::Withholding(_) | Source::Transfer { .. } | Source::ChannelFile(_) => "repayment",
-                },
-                object_id: items[0].loan_id.uuid(),
-                body: serde_json::json!({
-                    "repayment_id": self.repayment_id,
-                    "line_id": self.line_id,
-                    "loan_id": items[0].loan_id,
-                    "source": self.source.stored(),
-                    "amount_fen": items.iter().map(|item| item.taken.total()).sum::<Fen>(),
-                    "business_day": self.business_day,
-                    "installments": items.iter().map(RepaymentItem::message_body).collect::<Vec<_>>(),
-                }),
-                created_at: self.received_at,
-            })
-            .collect()
+        items.chunk_by(|one, next| one.loan_id == next.loan_id).map(|items| self.message(partner, items)).collect()
+    }
+
+    fn message(&self, partner: &str, items: &[RepaymentItem]) -> Message {
+        let mut body = serde_json::json!({
+            "repayment_id": self.repayment_id,
+            "line_id": self.line_id,
+            "loan_id": items[0].loan_id,
+            "source": self.source.stored(),
+            "amount_fen": items.iter().map(|item| item.taken.total()).sum::<Fen>(),
+            "business_day": self.business_day,
+            "installments": items.iter().map(RepaymentItem::message_body).collect::<Vec<_>>(),
+        });
+        let kind = match &self.source {
+            Source::Reversal { of, .. } => {
+                body["reverses"] = serde_json::json!(of);
+                "repayment_reversed"
+            }
+            Source::Withholding(_) | Source::Transfer { .. } | Source::ChannelFile(_) => "repayment",
+        };
+        let object_id = items[0].loan_id.uuid();
+        Message { partner: partner.to_owned(), kind, object_id, body, created_at: self.received_at }
     }
 }
 
@@ -382,5 +383,16 @@ mod tests {
         let periods =
             |message: &Message| message.body["installments"].as_array().unwrap().iter().map(period).collect::<Vec<_>>();
         assert_eq!(told.iter().map(periods).collect::<Vec<_>>(), [[Some(1), Some(2)], [Some(1), Some(2)]]);
+        assert!(told.iter().all(|message| message.kind == "repayment" && message.body["reverses"].is_null()));
+
+        let source = Source::Reversal {
+            of: repayment.repayment_id,
+            taken_from: Box::new(repayment.source),
+            person: "Li".into(),
+        };
+        let back = Repayment { repayment_id: RepaymentId::mint(at), source, ..repayment };
+        let reverses = |message: &Message| (message.kind, message.body["reverses"].clone());
+        let expected = ("repayment_reversed", serde_json::json!(repayment.repayment_id));
+        assert_eq!(back.messages("bank").iter().map(reverses).collect::<Vec<_>>(), [expected.clone(), expected]);
     }
 }

@@ -116,17 +116,24 @@ pub(super) const GIVEN_BACK: &str = "
     cross join lateral (values ('interest', told.interest, stands.interest), ('fee', told.fee, stands.fee)) as side(name, told, stands)
     where coalesce(side.told, 0) <> coalesce(side.stands, 0)";
 
-/// What refunds say that they took off the principal of billed installments. Refunds from before they said so are why it may be less than
-/// what stands.
+/// What refunds say that they took off billed installments, and gave back of what was paid on them. Refunds from before they said so
+/// are why it may be less than what stands, and payoffs that waived charges.
 pub(super) const FELL: &str = "
-    select told.line_id || ' loan ' || told.loan_id || ' period ' || told.period as subject, told.fen as expected,
-           coalesce(i.principal_returned_fen, 0) as found
-    from (select f.line_id, f.loan_id, part.period, sum(part.fen)::bigint as fen
-          from refund f cross join lateral unnest(f.fell_periods, f.fell_principal_fen) as part(period, fen)
+    select told.line_id || ' loan ' || told.loan_id || ' period ' || told.period || ' ' || side.name as subject, side.told as expected,
+           side.stands as found
+    from (select f.line_id, f.loan_id, part.period, sum(part.principal)::bigint as principal, sum(part.interest)::bigint as interest,
+                 sum(part.fee)::bigint as fee, sum(part.interest_back)::bigint as interest_back, sum(part.fee_back)::bigint as fee_back
+          from refund f
+          cross join lateral unnest(f.fell_periods, f.fell_principal_fen, f.fell_interest_fen, f.fell_fee_fen, f.back_interest_fen,
+                                    f.back_fee_fen) as part(period, principal, interest, fee, interest_back, fee_back)
           group by f.line_id, f.loan_id, part.period) told
     left join bill_line i on i.line_id = told.line_id and i.loan_id = told.loan_id and i.period = told.period
-                         and i.origin = 'statement'
-    where told.fen > coalesce(i.principal_returned_fen, 0)";
+    cross join lateral (values ('principal', told.principal, coalesce(i.principal_returned_fen, 0)),
+                               ('interest', told.interest, coalesce(i.interest_returned_fen, 0)),
+                               ('fee', told.fee, coalesce(i.fee_returned_fen, 0)),
+                               ('interest back', told.interest_back, coalesce(i.interest_back_fen, 0)),
+                               ('fee back', told.fee_back, coalesce(i.fee_back_fen, 0))) as side(name, told, stands)
+    where side.told > side.stands";
 
 /// What orders collected against what is booked for them, and the other way round: money of an order that is pending, or held for a
 /// failure, would be collected once more.

@@ -241,7 +241,7 @@ identities! {
 
     "what refunds gave back of paid interest and fees stands on the installments": income_store::GIVEN_BACK,
 
-    "what refunds took off billed principal stands on the installments": income_store::FELL,
+    "what refunds took off billed installments stands on them": income_store::FELL,
 
     "each collected withholding is one repayment": income_store::COLLECTED,
 

@@ -227,9 +227,15 @@ const TAMPERED: &[(&str, &str)] = &[
         "update bill_line set fee_back_fen = fee_back_fen + 1",
     ),
     (
-        "what refunds took off billed principal stands on the installments",
+        "what refunds took off billed installments stands on them",
         "update refund set fell_periods = '{1}', fell_principal_fen = array[10000000000], fell_on = array[business_day],
                            fell_interest_fen = '{0}', fell_fee_fen = '{0}', back_interest_fen = '{0}', back_fee_fen = '{0}'",
+    ),
+    (
+        "what refunds took off billed installments stands on them",
+        "update refund set fell_periods = '{1}', fell_principal_fen = '{0}', fell_on = array[business_day],
+                           fell_interest_fen = '{0}', fell_fee_fen = '{0}', back_interest_fen = array[10000000000],
+                           back_fee_fen = '{0}'",
     ),
     (
         "each collected withholding is one repayment",

@@ -3,7 +3,9 @@
 use axum::Json;
 use axum::extract::State;
 use serde::Deserialize;
-use utoipa::IntoParams;
+use serde::de::DeserializeOwned;
+use utoipa::{IntoParams, PartialSchema};
+use uuid::Uuid;
 
 use super::api_store::{self, RepaymentView, Wanted, WithholdingView};
 use crate::app::App;
@@ -11,11 +13,11 @@ use crate::base::id::{LineId, RepaymentId, WithholdingId};
 use crate::http::Problem;
 use crate::http::api::{Cursor, Day, FunderCaller, Limit, Named, Page, Params};
 
-/// Which repayments.
+/// Which repayments, or which withholdings; the cursor is an id of the list that it leads on in.
 #[derive(Debug, Deserialize, IntoParams)]
-#[serde(deny_unknown_fields)]
+#[serde(deny_unknown_fields, bound = "K: DeserializeOwned")]
 #[into_params(parameter_in = Query)]
-pub struct RepaymentParams {
+pub struct CollectionParams<K: PartialSchema> {
     #[param(value_type = Option<Day>)]
     business_day: Option<Day>,
     #[param(value_type = Option<LineId>)]
@@ -25,42 +27,31 @@ pub struct RepaymentParams {
     #[param(value_type = Option<i64>, minimum = 1, maximum = 200)]
     limit: Limit,
     #[param(value_type = Option<String>)]
-    cursor: Option<Cursor<RepaymentId>>,
+    cursor: Option<Cursor<K>>,
 }
 
-/// Which withholdings.
-#[derive(Debug, Deserialize, IntoParams)]
-#[serde(deny_unknown_fields)]
-#[into_params(parameter_in = Query)]
-pub struct WithholdingParams {
-    #[param(value_type = Option<Day>)]
-    business_day: Option<Day>,
-    #[param(value_type = Option<LineId>)]
-    line_id: Option<LineId>,
-    /// From 1 to 200; 50 if left out.
-    #[serde(default)]
-    #[param(value_type = Option<i64>, minimum = 1, maximum = 200)]
-    limit: Limit,
-    #[param(value_type = Option<String>)]
-    cursor: Option<Cursor<WithholdingId>>,
+impl<K: PartialSchema> CollectionParams<K> {
+    fn wanted(self, uuid: fn(K) -> Uuid) -> Wanted {
+        Wanted {
+            id: None,
+            business_day: self.business_day.map(|day| day.0),
+            line_id: self.line_id.map(LineId::uuid),
+            after: self.cursor.map(|cursor| uuid(cursor.0)),
+        }
+    }
 }
 
 /// List repayments, the oldest first
-#[utoipa::path(get, path = "/funder/repayments", tag = "funder", params(RepaymentParams),
+#[utoipa::path(get, path = "/funder/repayments", tag = "funder", params(CollectionParams<RepaymentId>),
     responses((status = 200, body = Page<RepaymentView>)), security(("signature" = ["loans:read"])))]
 pub async fn list_repayments(
     State(app): State<App>,
     caller: FunderCaller,
-    Params(params): Params<RepaymentParams>,
+    Params(params): Params<CollectionParams<RepaymentId>>,
 ) -> Result<Json<Page<RepaymentView>>, Problem> {
     let mut connection = app.pool.acquire().await?;
     let limit = params.limit.0;
-    let wanted = Wanted {
-        id: None,
-        business_day: params.business_day.map(|day| day.0),
-        line_id: params.line_id.map(LineId::uuid),
-        after: params.cursor.map(|cursor| cursor.0.uuid()),
-    };
+    let wanted = params.wanted(RepaymentId::uuid);
     let rows = api_store::list_repayments(&mut connection, caller.funder_id, wanted, limit + 1).await?;
     Ok(Json(Page::of(rows, limit, |repayment: &RepaymentView| repayment.repayment_id)))
 }
@@ -81,21 +72,16 @@ pub async fn show_repayment(
 }
 
 /// List withholdings, the oldest first
-#[utoipa::path(get, path = "/funder/withholdings", tag = "funder", params(WithholdingParams),
+#[utoipa::path(get, path = "/funder/withholdings", tag = "funder", params(CollectionParams<WithholdingId>),
     responses((status = 200, body = Page<WithholdingView>)), security(("signature" = ["loans:read"])))]
 pub async fn list_withholdings(
     State(app): State<App>,
     caller: FunderCaller,
-    Params(params): Params<WithholdingParams>,
+    Params(params): Params<CollectionParams<WithholdingId>>,
 ) -> Result<Json<Page<WithholdingView>>, Problem> {
     let mut connection = app.pool.acquire().await?;
     let limit = params.limit.0;
-    let wanted = Wanted {
-        id: None,
-        business_day: params.business_day.map(|day| day.0),
-        line_id: params.line_id.map(LineId::uuid),
-        after: params.cursor.map(|cursor| cursor.0.uuid()),
-    };
+    let wanted = params.wanted(WithholdingId::uuid);
     let rows = api_store::list_withholdings(&mut connection, caller.funder_id, wanted, limit + 1).await?;
     Ok(Json(Page::of(rows, limit, |order: &WithholdingView| order.withholding_id)))
 }

@@ -157,9 +157,15 @@ impl BilledInstallment {
         self.returned += fallen;
     }
 
-    /// Lets all that is still unpaid but principal fall, where a payoff was quoted before this was billed.
-    pub fn waive_charges(&mut self) {
-        self.returned.interest = self.billed.interest - self.paid.interest;
-        self.returned.fee = self.billed.fee - self.paid.fee;
+    /// Lets all that is still unpaid fall but principal and the charges that it `bears`, where a payoff was quoted before this was billed;
+    /// returns what fell.
+    pub fn waive_charges(&mut self, bears: Parts) -> Parts {
+        let fell = Parts {
+            interest: self.billed.interest - self.paid.interest - self.returned.interest - bears.interest,
+            fee: self.billed.fee - self.paid.fee - self.returned.fee - bears.fee,
+            ..Parts::default()
+        };
+        self.returned += fell;
+        fell
     }
 }

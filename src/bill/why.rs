@@ -112,7 +112,7 @@ fn after_refund(
     how.iter().map(|scaled| words::rescaled(page, scaled)).collect()
 }
 
-/// The period that a payoff collapsed everything into; one that was billed between quote and payment only lost its interest.
+/// The period that a payoff collapsed everything into; one that was billed between quote and payment only lost interest.
 fn after_payoff(page: &Page, story: &LoanStory, (before, period): (&OwnSchedule, usize), changed: &mut Changed) {
     let periods = u16::try_from(story.loan.periods).unwrap_or_default();
     let plan = story.product.terms.plan(periods, &story.loan.grade).map(|(plan, _)| plan);
@@ -134,15 +134,20 @@ fn after_payoff(page: &Page, story: &LoanStory, (before, period): (&OwnSchedule,
     }
     let rows = before.schedule.installments.iter().skip(period - 1);
     changed.principal_why = Some(page.sum(&rows.map(|row| row.principal).collect::<Vec<Fen>>()));
-    changed.interest_why = words::payoff_interest(page, &quote);
     let mut charges = vec![quote.interest_shown()];
-    if quote.fee.is_positive() {
-        changed.interest_why.push(words::payoff_fee(page, &quote));
-        charges.push(quote.fee);
-    }
+    charges.extend(Some(quote.fee).filter(|fee| fee.is_positive()));
     // Paid off before a close had come to the statement that it counts as cut: that row's charges are in it whole.
     let whole = before.schedule.installments.get(period - 1..usize::from(billed)).unwrap_or_default();
     charges.extend(whole.iter().map(|row| row.interest + row.fee).filter(|charge| charge.is_positive()));
+    // The bank told of it on a later day than it was quoted for.
+    if charges.iter().copied().sum::<Fen>() != changed.interest {
+        changed.interest_why.push(page.say("payoff-quoted-before").to_string());
+        return;
+    }
+    changed.interest_why = words::payoff_interest(page, &quote);
+    if quote.fee.is_positive() {
+        changed.interest_why.push(words::payoff_fee(page, &quote));
+    }
     if charges.len() > 1 {
         changed.interest_why.push(page.sum(&charges));
     }

@@ -50,13 +50,20 @@ impl PayoffLoan {
     }
 
     /// The schedule after the payoff, and the bill line of what was not billed yet; none where everything was. What was
-    /// billed after the quote keeps its principal alone; what the quote counted as billed before it was keeps its charges.
-    fn end(&self, quote: PayoffQuote, day: BusinessDay) -> (Schedule, Option<BilledInstallment>) {
+    /// billed after the quote loses the charges that were `waived`; what the quote counted as billed before it was keeps them.
+    fn end(
+        &self,
+        quote: PayoffQuote,
+        day: BusinessDay,
+        waived: &[(i16, Parts)],
+    ) -> (Schedule, Option<BilledInstallment>) {
         let mut ended = self.schedule.clone();
         let last_billed = usize::from(self.last_billed);
-        let billed_then = usize::from(self.periods_billed_before(day)).min(last_billed);
-        for row in &mut ended.installments[billed_then..last_billed] {
-            (row.interest, row.fee) = (Fen::ZERO, Fen::ZERO);
+        for (period, fell) in waived {
+            if let Some(row) = ended.installments.get_mut(usize::from(period.unsigned_abs()) - 1) {
+                row.interest -= fell.interest;
+                row.fee -= fell.fee;
+            }
         }
         let principal = ended.installments[last_billed..].iter().map(|row| row.principal).sum();
         let interest = quote.interest + self.being_billed(day).iter().map(|row| row.interest).sum::<Fen>();
@@ -83,6 +90,10 @@ impl PayoffLoan {
         let row = |period: u16| self.schedule.installments.get(usize::from(period) - 1);
         let asks = |period: u16| row(period).is_some_and(|row| !row.total().is_zero());
         (1..=due).rev().find(|period| *period <= self.last_billed || asks(*period)).unwrap_or_default()
+    }
+
+    fn has_row_left(&self) -> bool {
+        usize::from(self.last_billed) < self.schedule.installments.len()
     }
 
     fn is_billed_since(&self, period: i16, day: BusinessDay) -> bool {
@@ -114,27 +125,42 @@ impl LineAccount {
         if !self.loans.iter().any(|open| open.loan.loan_id == loan_id) {
             self.loans.push(OpenLoan { loan: payoff.loan.clone(), touched: false });
         }
-        let mut items = self.settle_billed(payoff, &money);
-        let (schedule, bill_line) = payoff.end(quote, money.value_on);
+        let (mut items, waived) = self.settle_billed(payoff, &quote, &money);
+        let (schedule, bill_line) = payoff.end(quote, money.value_on, &waived);
         if let Some(bill_line) = &bill_line {
             items.push(RepaymentItem { loan_id, period: bill_line.period, taken: bill_line.paid });
         }
-        // What was quoted and nothing is left to take (a refund came first) is owed back.
+        // What was quoted and nothing is left to take (a refund came first, or no row that would bear the fee) is owed back.
         let left = money.amount - items.iter().map(|item| item.taken.total()).sum();
         let excess = self.give_back_undue(&money, &mut items, (left, Some(loan_id)));
         let schedule = Some(schedule).filter(|schedule| *schedule != payoff.schedule);
         (self.book(money, items, excess), PayoffDone { schedule, bill_line })
     }
 
-    /// Pays what was billed when the quote was made in full, and of what was billed since the principal alone.
-    fn settle_billed(&mut self, payoff: &PayoffLoan, money: &Money) -> Vec<RepaymentItem> {
+    /// Pays what was billed when the quote was made in full, and of what was billed since the principal alone. Where every row is
+    /// billed by now, none is left to bear the charges of the quote: then those billed since do, as far as they ask for as much. The fee
+    /// for paying off early is none of theirs.
+    /// Returns the charges that were waived, too, by period.
+    fn settle_billed(
+        &mut self,
+        payoff: &PayoffLoan,
+        quote: &PayoffQuote,
+        money: &Money,
+    ) -> (Vec<RepaymentItem>, Vec<(i16, Parts)>) {
         let loan_id = payoff.loan.loan_id;
-        let mut items = Vec::new();
+        let (mut items, mut waived) = (Vec::new(), Vec::new());
+        let mut charges = match payoff.has_row_left() {
+            true => Parts::default(),
+            false => Parts { interest: quote.interest, fee: quote.period_fee, ..Parts::default() },
+        };
         for open in self.installments.iter_mut().filter(|open| open.billed.loan_id == loan_id) {
             let mut taken = open.owed_without_later_penalty(money.value_on);
             if payoff.is_billed_since(open.billed.period, money.value_on) {
-                taken = Parts { principal: taken.principal, ..Parts::default() };
-                open.billed.waive_charges();
+                let (interest, fee) = (taken.interest.min(charges.interest), taken.fee.min(charges.fee));
+                let bears = Parts { interest, fee, ..Parts::default() };
+                charges += -bears;
+                taken = Parts { principal: taken.principal, ..bears };
+                waived.push((open.billed.period, open.billed.waive_charges(bears)));
                 open.touched = true;
             }
             if !taken.is_zero() {
@@ -142,7 +168,7 @@ impl LineAccount {
                 items.push(RepaymentItem { loan_id, period: open.billed.period, taken });
             }
         }
-        items
+        (items, waived)
     }
 }
 

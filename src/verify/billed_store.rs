@@ -2,21 +2,22 @@
 
 /// Lines of statements and payoffs that say other than their row of the schedule as it stands, and rows without a line though their
 /// statement was cut, or though nothing more will be billed of their loan. A payoff that was quoted before a statement was cut takes
-/// that row's charges out of the schedule; on the line they stand as waived.
+/// charges of that row out of the schedule; on the line they stand as waived.
 pub(super) const BILLED: &str = "
     select i.line_id || ' loan ' || i.loan_id || ' period ' || i.period || ' ' || part.name as subject,
            coalesce(part.asked, 0) as expected, part.billed as found
     from bill_line i
     join loan l on l.loan_id = i.loan_id and l.line_id = i.line_id
     join schedule s on s.line_id = l.line_id and s.loan_id = l.loan_id and s.version = l.schedule_version
-    cross join lateral (values ('due day', 1, (i.due_on is not distinct from s.due_on[i.period])::int::bigint),
-                               ('principal', s.principal_fen[i.period], i.principal_fen),
-                               ('interest', s.interest_fen[i.period], i.interest_fen),
-                               ('fee', s.fee_fen[i.period], i.fee_fen)) as part(name, asked, billed)
+    cross join lateral (values ('due day', 1, (i.due_on is not distinct from s.due_on[i.period])::int::bigint, 0),
+                               ('principal', s.principal_fen[i.period], i.principal_fen, 0),
+                               ('interest', s.interest_fen[i.period], i.interest_fen, i.interest_returned_fen),
+                               ('fee', s.fee_fen[i.period], i.fee_fen, i.fee_returned_fen)) as part(name, asked, billed, returned)
     where (i.due_on, i.principal_fen, i.interest_fen, i.fee_fen)
           is distinct from (s.due_on[i.period], s.principal_fen[i.period], s.interest_fen[i.period], s.fee_fen[i.period])
       and part.asked is distinct from part.billed
-      and not (part.name in ('interest', 'fee') and part.asked = 0 and i.origin = 'statement'
+      and not (part.name in ('interest', 'fee') and i.origin = 'statement'
+               and part.asked between part.billed - part.returned and part.billed
                and exists (select from schedule p where p.line_id = l.line_id and p.loan_id = l.loan_id and p.reason = 'payoff'))
     union all
     select l.line_id || ' loan ' || l.loan_id || ' period ' || due.period || ' not billed', due.asked, 0

@@ -62,6 +62,7 @@ scenarios! {
     paid_twice "paid-twice",
     told_of_late "told-of-late",
     payoff_across_statement "payoff-across-statement",
+    payoff_across_last_statement "payoff-across-last-statement",
     fee_of_the_period "fee-of-the-period",
     fee_of_all_periods "fee-of-all-periods",
     refund_during_payoff "refund-during-payoff",

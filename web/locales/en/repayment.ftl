@@ -36,6 +36,7 @@ payoff-all =
        *[other] all interest of the { $periods } payments that are left
     }
 payoff-waived = interest that is not billed is not charged
+payoff-quoted-before = as it was quoted on the earlier day on which the payoff was ordered
 payoff-see-schedule = See the schedule
 payoff-go = Pay off { $amount }
 order-title = Payment

@@ -32,6 +32,7 @@ payoff-at-most = 不超过原计划的 { $most }，所以收 { $most }
 payoff-current-period = { $from } 开始的这一期的利息
 payoff-all = 剩余 { $periods } 期的全部利息
 payoff-waived = 未出账的利息不收
+payoff-quoted-before = 按您申请结清当天的报价收取
 payoff-see-schedule = 看还款计划
 payoff-go = 结清 { $amount }
 order-title = 还款结果

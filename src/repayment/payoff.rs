@@ -19,12 +19,14 @@ pub struct PayoffLoan {
 }
 
 /// What a payoff writes besides the repayment.
-#[derive(Clone, Debug)]
+#[derive(Clone, Debug, Default)]
 pub struct PayoffDone {
     /// The next version of the schedule; `None` where every period was billed already.
     pub schedule: Option<Schedule>,
     /// The one bill line of what was not billed, paid as it is written.
     pub bill_line: Option<BilledInstallment>,
+    /// Whether the money did not suffice, so that it was allocated as any other.
+    pub fell_short: bool,
 }
 
 impl PayoffLoan {
@@ -110,16 +112,17 @@ impl LineAccount {
         payoff: &PayoffLoan,
         product: &ProductVersion,
     ) -> (Repayment, PayoffDone) {
-        let nothing_ended = PayoffDone { schedule: None, bill_line: None };
-        // The purchase was voided while the channel had the order: the loan never was, and the money goes back.
-        if payoff.loan.status == LoanStatus::Voided {
-            let excess = money.amount;
-            return (self.book(money, Vec::new(), excess), nothing_ended);
-        }
         self.look_back(money.value_on);
+        // The purchase was voided while the channel had the order: the loan never was, and the money goes back. While it was here, it
+        // would have paid what other money paid later, as any that is left.
+        if payoff.loan.status == LoanStatus::Voided {
+            let mut items = Vec::new();
+            let excess = self.give_back_undue(&money, &mut items, (money.amount, None));
+            return (self.book(money, items, excess), PayoffDone::default());
+        }
         let quote = payoff.quote_on(self, product, money.value_on);
         if money.amount < quote.total() {
-            return (self.receive(money), nothing_ended);
+            return (self.receive(money), PayoffDone { fell_short: true, ..PayoffDone::default() });
         }
         let loan_id = payoff.loan.loan_id;
         if !self.loans.iter().any(|open| open.loan.loan_id == loan_id) {
@@ -134,7 +137,7 @@ impl LineAccount {
         let left = money.amount - items.iter().map(|item| item.taken.total()).sum();
         let excess = self.give_back_undue(&money, &mut items, (left, Some(loan_id)));
         let schedule = Some(schedule).filter(|schedule| *schedule != payoff.schedule);
-        (self.book(money, items, excess), PayoffDone { schedule, bill_line })
+        (self.book(money, items, excess), PayoffDone { schedule, bill_line, fell_short: false })
     }
 
     /// Pays what was billed when the quote was made in full, and of what was billed since the principal alone. Where every row is
@@ -318,5 +321,22 @@ mod tests {
         assert_eq!((taken.principal, taken.penalty, repayment.excess), (Fen::new(60_000), Fen::ZERO, Fen::new(40_000)));
         assert_eq!(account.loans[0].loan.status, LoanStatus::Paid);
         assert_eq!(account.since.settled[0].billed.span.fen_days, 1_100_000);
+    }
+
+    #[test]
+    fn what_came_for_a_voided_purchase_was_there_for_an_older_bill_until_it_went_back() {
+        let mut older = installment(2, "2026-01-05", (3, 100_000, "2026-01-16"));
+        older.billed.paid.penalty = Fen::new(1_100);
+        let voided = installment(1, "2026-02-10", (3, 0, "2026-02-10"));
+        let (mut payoff, product) = (payoff_of(&voided), Arc::clone(&voided.product));
+        payoff.loan.status = LoanStatus::Voided;
+        let mut account = LineAccount::new(line(LineStatus::Active, 0));
+        account.since.paid = vec![paid_since(&older)];
+        account.since.settled = vec![older];
+        let (repayment, done) = account.receive_payoff(told_on("2026-01-20", 30_000), &payoff, &product);
+        // 30,000 for four days, and the 120 that this takes off the penalty for as long.
+        assert_eq!((repayment.taken().penalty, repayment.excess), (Fen::new(-120), Fen::new(30_120)));
+        assert_eq!(account.since.settled[0].billed.span.fen_days, 1_100_000 - 4 * 30_120);
+        assert!(done.schedule.is_none() && done.bill_line.is_none() && !done.fell_short);
     }
 }

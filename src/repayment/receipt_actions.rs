@@ -137,7 +137,7 @@ impl Batch {
         Ok(repayment)
     }
 
-    /// Ends one loan with money that was quoted for it.
+    /// Ends one loan with money that was quoted for it; `false` where it did not suffice, and was allocated as any other.
     pub async fn receive_payoff(
         &mut self,
         connection: &mut PgConnection,
@@ -145,7 +145,7 @@ impl Batch {
         payoff: &PayoffLoan,
         money: Money,
         card_id: Option<CardId>,
-    ) -> anyhow::Result<Repayment> {
+    ) -> anyhow::Result<bool> {
         let line_id = payoff.loan.line_id;
         let product = app.catalogue.get(connection, payoff.loan.product_id, payoff.loan.product_version).await?;
         let account = account_mut(&mut self.accounts, line_id)?;
@@ -154,9 +154,10 @@ impl Batch {
         let partner = product.terms.funder.clone();
         self.messages.extend(repayment.messages(&partner));
         self.messages.extend(lines_changed(&partner, &account.line, &account.entries[entries_before..]));
+        let sufficed = !done.fell_short;
         self.payoffs.push(PaidOff { line_id, loan_id: payoff.loan.loan_id, done, partner });
         self.note(line_id, &repayment, card_id)?;
-        Ok(repayment)
+        Ok(sufficed)
     }
 
     fn note(&mut self, line_id: LineId, repayment: &Repayment, card_id: Option<CardId>) -> anyhow::Result<()> {

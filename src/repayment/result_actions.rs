@@ -123,6 +123,8 @@ struct Chunk {
     repayment_ids: std::vec::IntoIter<RepaymentId>,
     orders: HashMap<WithholdingId, Withholding>,
     payoffs: HashMap<LoanId, PayoffLoan>,
+    /// Orders for payoffs that did not suffice.
+    fell_short: Vec<Withholding>,
     outcomes: Vec<Outcome>,
     contradictions: Vec<(Withholding, Contradiction)>,
     follow_ups: Vec<NewWithholding>,
@@ -148,6 +150,7 @@ impl Chunk {
             batch,
             orders: orders.into_iter().map(|order| (order.withholding_id, order)).collect(),
             payoffs: HashMap::new(),
+            fell_short: Vec::new(),
             outcomes: Vec::with_capacity(results.len()),
             contradictions: Vec::new(),
             follow_ups: Vec::new(),
@@ -301,7 +304,9 @@ impl Chunk {
         };
         match payoff {
             Some(payoff) => {
-                self.batch.receive_payoff(connection, app, payoff, money, Some(order.card_id)).await?;
+                if !self.batch.receive_payoff(connection, app, payoff, money, Some(order.card_id)).await? {
+                    self.fell_short.push(order.clone());
+                }
             }
             None => {
                 self.batch.receive(order.line_id, money, Some(order.card_id))?;
@@ -333,6 +338,7 @@ impl Chunk {
         let applied = store::apply_outcomes(&mut *connection, &self.outcomes).await?;
         // The lines are locked and every writer of an order's result locks them: a difference is a bug, not a race.
         anyhow::ensure!(applied == self.outcomes.len() as u64, "{applied} of {} orders changed", self.outcomes.len());
+        store::mark_fell_short(&mut *connection, &self.fell_short).await?;
         store::insert_withholdings(&mut *connection, &self.follow_ups).await?;
         store::insert_contradictions(&mut *connection, &self.contradictions, today, now).await?;
         take_out_of_use(&mut *connection, &self.invalid_cards).await?;

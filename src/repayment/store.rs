@@ -181,6 +181,20 @@ pub async fn apply_outcomes(connection: &mut PgConnection, outcomes: &[Outcome])
     Ok(applied.rows_affected())
 }
 
+/// Notes that what these orders for payoffs brought did not suffice.
+pub async fn mark_fell_short(connection: &mut PgConnection, orders: &[Withholding]) -> sqlx::Result<()> {
+    for order in orders {
+        sqlx::query!(
+            "update withholding set fell_short = true where withholding_id = $1 and line_id = $2",
+            order.withholding_id.uuid(),
+            order.line_id.uuid()
+        )
+        .execute(&mut *connection)
+        .await?;
+    }
+    Ok(())
+}
+
 /// Ends orders that were never sent; those that were meanwhile stay as they are and are missing from the count.
 pub async fn end_created(
     connection: &mut PgConnection,
@@ -329,7 +343,7 @@ pub async fn load_idle(connection: &mut PgConnection, line_id: LineId, day: Busi
     sqlx::query_as!(
         Idle,
         r#"select idle.amount_fen as "amount!: Fen", w.business_day as "from!: BusinessDay", idle.until as "until!: BusinessDay",
-                  case when r.source = 'withholding' and w.purpose = 'payoff' then w.loan_id end as "pays_off: LoanId"
+                  case when r.source = 'withholding' and w.purpose = 'payoff' and not w.fell_short then w.loan_id end as "pays_off: LoanId"
            from repayment r
            join withholding w on w.line_id = r.line_id
              and w.withholding_id = case when r.source in ('withholding', 'channel_file') then r.source_reference::uuid end

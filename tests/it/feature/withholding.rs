@@ -1,14 +1,17 @@
 //! Collection from due day to money booked, through counterfeit channels: each way in which an answer can come.
 
 use chrono::TimeDelta;
-use fenqi::base::Fen;
-use fenqi::base::id::{CardId, WithholdingId};
+use fenqi::base::id::{CardId, LoanId, WithholdingId};
+use fenqi::base::{BusinessDay, Fen};
 use fenqi::demo::report::Report;
 use fenqi::error::Fault;
 use fenqi::jobs::{JobKind, dispatch};
 use fenqi::partner::withholding::{Answer, ChannelFailure, ChannelName, Heard};
 use fenqi::repayment::jobs::{query_unknowns, retry_withholdings, submit_withholdings};
-use fenqi::repayment::{self, ChannelResult, PayoffOrder, RepayRefusal, RepayRequest, Transfer};
+use fenqi::repayment::{
+    self, ChannelResult, PayoffOrder, Proposal, RepayRefusal, RepayRequest, Transfer, confirm_taking_back,
+    propose_taking_back,
+};
 use fenqi::sandbox::{self, Matcher, Scripted};
 use sqlx::PgPool;
 
@@ -406,6 +409,43 @@ async fn a_payoff_whose_answer_comes_after_the_next_statement_settles_what_was_q
     assert_eq!(book.words("select status from loan where line_id = $1").await, ["paid"]);
     assert_eq!(paid_bills(&book).await, [DUE_DAY, "2026-03-25"]);
     assert_eq!(book.fen("select coalesce(sum(excess_fen), 0)::bigint from repayment where line_id = $1").await, [0]);
+    // Until it was told of, what paid the new bill was there for this loan.
+    let ordered_on: BusinessDay = "2026-03-05".parse().unwrap();
+    assert_eq!(idle_since(&book, "2026-03-01").await, [(Fen::new(100_000), ordered_on, Some(book.loan_id))]);
+    book.assert_whole().await;
+}
+
+/// What money was there for some days without paying anything, from which day, and for which loan.
+async fn idle_since(book: &Book, day: &str) -> Vec<(Fen, BusinessDay, Option<LoanId>)> {
+    let mut connection = book.app.pool.acquire().await.unwrap();
+    let idle = repayment::store::load_idle(&mut connection, book.line_id, day.parse().unwrap()).await.unwrap();
+    idle.iter().map(|idle| (idle.amount, idle.from, idle.pays_off)).collect()
+}
+
+#[sqlx::test(migrator = "fenqi::MIGRATOR")]
+async fn a_payoff_that_falls_short_was_there_for_no_loan_before_another(pool: PgPool) {
+    let book = due(pool, vec![Scripted::answer("success").with(sandbox::Fault::TimeoutAfter)]).await;
+    let (line_id, loan_id, amount) = (book.line_id, book.loan_id, Fen::new(103_600));
+    let transfer = Transfer { line_id, amount, bank_reference: "B1".into(), operator: "Li Na".into() };
+    let paid = repayment::record_transfer(&book.app, &transfer).await.unwrap();
+    let quoted = repayment::payoff_quote(&book.app, line_id, loan_id).await.unwrap().total();
+    assert_eq!(quoted, Fen::new(202_000));
+    let order = PayoffOrder { loan_id, line_id, quoted, card_id: None, idempotency_key: "p1".into() };
+    repayment::early_payoff(&book.app, &order).await.unwrap();
+    assert_eq!(submit_withholdings(&book.app).await.unwrap().unknown, 1);
+    book.live_until("2026-02-26").await;
+    // The transfer was another line's: the loan owes more than was quoted.
+    let proposal = Proposal { by: "Li Na".into(), reason: "another line's".into() };
+    let shown = propose_taking_back(&book.app, paid.repayment_id, &proposal).await.unwrap();
+    confirm_taking_back(&book.app, paid.repayment_id, shown, "Wang Wei").await.unwrap();
+    assert_eq!(query_unknowns(&book.app).await.unwrap().collected, quoted);
+    assert_eq!(paid_bills(&book).await, [DUE_DAY]);
+    assert_eq!(book.words("select status from loan where line_id = $1").await, ["open"]);
+    assert_eq!(book.used().await, Fen::new(200_000));
+    let left = book.fen("select excess_fen from repayment where line_id = $1 and source = 'withholding'").await;
+    assert_eq!(left, [98_400]);
+    let ordered_on: BusinessDay = DUE_DAY.parse().unwrap();
+    assert_eq!(idle_since(&book, "2026-02-20").await, [(Fen::new(98_400), ordered_on, None)]);
     book.assert_whole().await;
 }
 

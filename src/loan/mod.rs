@@ -18,6 +18,6 @@ pub use model::{Loan, LoanStatus};
 pub use price::Price;
 pub use schedule::{DueDates, Installment, Schedule, ScheduleError, ScheduleRequest};
 pub use store::{
-    ScheduleReason, ScheduleVersion, current_schedule, ends_in_payoff, insert_schedule, load_loans, lock_loans,
-    save_loans,
+    ScheduleReason, ScheduleVersion, current_schedule, ends_in_payoff, has_paid_off, insert_schedule, load_loans,
+    lock_loans, save_loans,
 };

@@ -193,6 +193,21 @@ pub async fn ends_in_payoff(connection: &mut PgConnection, loan: &Loan) -> sqlx:
     .await
 }
 
+/// Whether a payoff has changed the schedule of one of these loans of a line, and was not taken back.
+pub async fn has_paid_off(connection: &mut PgConnection, line_id: LineId, loan_ids: &[LoanId]) -> sqlx::Result<bool> {
+    sqlx::query_scalar!(
+        r#"select exists (
+               select from (select distinct on (loan_id) reason from schedule
+                            where line_id = $1 and loan_id = any($2) and reason in ('payoff', 'restored')
+                            order by loan_id, version desc) latest
+               where reason = 'payoff') as "has!""#,
+        line_id.uuid(),
+        &loan_ids.iter().map(|loan_id| loan_id.uuid()).collect::<Vec<Uuid>>()
+    )
+    .fetch_one(connection)
+    .await
+}
+
 /// Adds the interest and fees of the schedules written on `day` to their products' spans, and takes off those of the version
 /// that each replaces. Voided loans never were. Once a loan is paid off, its last charges have been earned by that day, however
 /// late the row that carries them falls due. Returns the number of spans touched.

@@ -3,6 +3,7 @@
 use chrono::{DateTime, Utc};
 
 use super::account::{LineAccount, OpenInstallment, Repayment, RepaymentItem, Source};
+use super::withholding::Purpose;
 use crate::base::id::RepaymentId;
 use crate::base::{BusinessDay, Fen};
 use crate::credit::EntryKind;
@@ -41,6 +42,16 @@ impl Refusal for ReversalRefusal {
             ReversalRefusal::LoanMovedOn => "loan_moved_on",
             ReversalRefusal::PaidOffSince => "paid_off_since",
             ReversalRefusal::PenaltyGivenBack => "penalty_given_back",
+        }
+    }
+}
+
+impl ReversalRefusal {
+    /// The same of what an order for `purpose` brought: a payoff that stands in its way is its own.
+    pub fn of_order(self, purpose: Purpose) -> ReversalRefusal {
+        match (self, purpose) {
+            (ReversalRefusal::PaidOffSince, Purpose::Payoff(_)) => ReversalRefusal::LoanMovedOn,
+            (refusal, Purpose::Payoff(_) | Purpose::Due | Purpose::Button) => refusal,
         }
     }
 }

@@ -52,7 +52,8 @@ pub async fn take_back(
         return Err(Fault::Refused(ReversalRefusal::ExcessOwedBack));
     }
     reversal_store::mark_reversed(connection, order.withholding_id).await?;
-    let reversed = reverse(connection, app, (line, today), &original, person).await?;
+    let reversed = reverse(connection, app, (line, today), &original, person).await;
+    let reversed = reversed.map_err(|fault| fault.map_refusal(|refusal| refusal.of_order(order.purpose)))?;
     let told = notices::repayment_reversed(reversed.borrower_id, &reversed.reversal);
     notice::raise(connection, &[told]).await?;
     Ok(reversed.reopened)
@@ -84,8 +85,10 @@ pub(super) async fn reverse(
     account.loans = loans.into_iter().map(|loan| OpenLoan { loan, touched: false }).collect();
     let now = app.clock.now();
     let restored = restore_paid_off(connection, app, &mut account, (original, today, now)).await?;
-    // The payoff of a loan that goes on with an earlier installment would be quoted again.
-    if bill::store::has_payoff_line(connection, line_id, &loan_ids).await? {
+    // The payoff of a loan that goes on with an earlier installment would be quoted again. One that was told of after the last
+    // statement has no line of its own, and charges that it has waived.
+    let has_line = bill::store::has_payoff_line(connection, line_id, &loan_ids).await?;
+    if has_line || loan::has_paid_off(connection, line_id, &loan_ids).await? {
         return Err(Fault::Refused(ReversalRefusal::PaidOffSince));
     }
     let reversal_id = RepaymentId::mint(now);

@@ -9,8 +9,8 @@ use fenqi::jobs::{JobKind, dispatch};
 use fenqi::partner::withholding::{Answer, ChannelFailure, ChannelName, Heard};
 use fenqi::repayment::jobs::{query_unknowns, retry_withholdings, submit_withholdings};
 use fenqi::repayment::{
-    self, ChannelResult, PayoffOrder, Proposal, RepayRefusal, RepayRequest, Transfer, confirm_taking_back,
-    propose_taking_back,
+    self, ChannelResult, PayoffOrder, Proposal, RepayRefusal, RepayRequest, ReversalRefusal, Transfer,
+    confirm_taking_back, propose_taking_back,
 };
 use fenqi::sandbox::{self, Matcher, Scripted};
 use sqlx::PgPool;
@@ -413,6 +413,40 @@ async fn a_payoff_whose_answer_comes_after_the_next_statement_settles_what_was_q
     let ordered_on: BusinessDay = "2026-03-05".parse().unwrap();
     assert_eq!(idle_since(&book, "2026-03-01").await, [(Fen::new(100_000), ordered_on, Some(book.loan_id))]);
     book.assert_whole().await;
+}
+
+#[sqlx::test(migrator = "fenqi::MIGRATOR")]
+async fn a_payoff_that_waived_what_the_last_statement_asked_for_is_not_taken_back(pool: PgPool) {
+    let (app, world) = house::open_in_world(pool, "2026-02-05").await;
+    let book = book::keep(app).await;
+    book.live_until("2026-04-05").await;
+    let (line_id, loan_id) = (book.line_id, book.loan_id);
+    let quoted = repayment::payoff_quote(&book.app, line_id, loan_id).await.unwrap().total();
+    let order = PayoffOrder { loan_id, line_id, quoted, card_id: None, idempotency_key: "p1".into() };
+    world.script(
+        "withholding_a",
+        Some(Matcher::new("card", AGREEMENT)),
+        vec![Scripted::answer("success").with(sandbox::Fault::TimeoutAfter)],
+    );
+    let ordered = repayment::early_payoff(&book.app, &order).await.unwrap();
+    assert_eq!(submit_withholdings(&book.app).await.unwrap().unknown, 1);
+    book.live_until("2026-04-06").await;
+    assert_eq!(query_unknowns(&book.app).await.unwrap().collected, quoted);
+    // 100,000 × 24 % × 11 ÷ 365 days of 1,200; the fee of 1,000 for paying off early has no row to stand in.
+    let last = "select interest_paid_fen from bill_line where line_id = $1 and period = 3
+                union all select interest_returned_fen from bill_line where line_id = $1 and period = 3
+                union all select excess_fen from repayment where line_id = $1";
+    assert_eq!(book.fen(last).await, [723, 477, 1_000]);
+    book.assert_whole().await;
+    // Not taken back with less owed than before it came. What is left over would stand in the way first.
+    sqlx::query("update repayment set excess_fen = 0").execute(&book.app.pool).await.unwrap();
+    let mut transaction = fenqi::database::begin(&book.app.pool).await.unwrap();
+    let ids = [ordered.withholding_id.uuid()];
+    let booked = repayment::load_withholdings(&mut transaction, &ids).await.unwrap().pop().unwrap();
+    match repayment::take_back(&mut transaction, &book.app, &booked, "Li Na").await {
+        Err(Fault::Refused(refusal)) => assert_eq!(refusal, ReversalRefusal::LoanMovedOn),
+        other => panic!("not refused: {other:?}"),
+    }
 }
 
 /// What money was there for some days without paying anything, from which day, and for which loan.

@@ -324,6 +324,23 @@ mod tests {
     }
 
     #[test]
+    fn charges_that_were_paid_before_the_rest_was_waived_stay_in_the_schedule() {
+        let mut open = installment(1, "2026-02-10", (3, 0, "2026-02-10"));
+        let mut payoff = payoff_of(&open);
+        // Billed after the quote of the 12th, and paid in part by other money, before the channel told of that for the payoff.
+        (open.billed.billed.interest, open.billed.paid.interest) = (Fen::new(500), Fen::new(200));
+        (payoff.loan.first_statement_on, payoff.loan.last_statement_on) = (day("2026-01-20"), day("2026-01-20"));
+        payoff.schedule.installments[0].interest = Fen::new(500);
+        let product = Arc::clone(&open.product);
+        let mut account = LineAccount::new(line(LineStatus::Active, 100_000));
+        account.installments = vec![open];
+        let (repayment, done) = account.receive_payoff(told_on("2026-01-22", 100_000), &payoff, &product);
+        assert_eq!((repayment.taken().principal, repayment.taken().interest), (Fen::new(100_000), Fen::ZERO));
+        assert_eq!(account.installments[0].billed.returned.interest, Fen::new(300));
+        assert_eq!(done.schedule.unwrap().installments[0].interest, Fen::new(200));
+    }
+
+    #[test]
     fn what_came_for_a_voided_purchase_was_there_for_an_older_bill_until_it_went_back() {
         let mut older = installment(2, "2026-01-05", (3, 100_000, "2026-01-16"));
         older.billed.paid.penalty = Fen::new(1_100);

@@ -30,6 +30,8 @@ pub struct PayoffRequest<'a> {
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct PayoffQuote {
     pub day: BusinessDay,
+    /// Periods 1 to this number count as billed.
+    pub periods_billed: u16,
     pub billed_unpaid: Fen,
     /// All principal that is not billed yet.
     pub principal: Fen,
@@ -93,6 +95,7 @@ pub fn quote(request: &PayoffRequest<'_>) -> PayoffQuote {
     let fee = request.terms.fee_rate.of(principal, 1, 1);
     PayoffQuote {
         day: request.day,
+        periods_billed: request.periods_billed,
         billed_unpaid: request.billed_unpaid,
         principal,
         interest: earned.interest,

@@ -305,10 +305,12 @@ async fn payoff_page(
 }
 
 impl PayoffPage {
-    /// What is left of each installment that was billed.
+    /// What is left of each installment that was billed, and of those that count as billed because their statement is being cut.
     fn billed(&self) -> Vec<Fen> {
         let billed = self.story.installments.iter().map(|one| one.owed.total());
-        billed.filter(|owed| owed.is_positive()).collect()
+        let rows = &self.story.current().schedule.installments;
+        let being_cut = rows.get(self.periods_cut()..self.periods_billed()).unwrap_or_default();
+        billed.chain(being_cut.iter().map(|row| row.total())).filter(|owed| owed.is_positive()).collect()
     }
 
     /// The principal of each period that was not billed.
@@ -319,7 +321,9 @@ impl PayoffPage {
 
     fn billed_why(&self) -> String {
         let left = self.story.installments.iter().find(|one| one.owed.total().is_positive());
-        self.period(left.and_then(|one| usize::try_from(one.own.billed.period).ok()))
+        let left = left.and_then(|one| usize::try_from(one.own.billed.period).ok());
+        let being_cut = Some(self.periods_cut() + 1).filter(|next| *next <= self.periods_billed());
+        self.period(left.or(being_cut))
     }
 
     fn unbilled_why(&self) -> String {
@@ -327,7 +331,12 @@ impl PayoffPage {
         self.period(Some(next).filter(|next| *next <= self.story.current().schedule.installments.len()))
     }
 
+    /// As the quote counts them.
     fn periods_billed(&self) -> usize {
+        self.quote.as_ref().map_or_else(|| self.periods_cut(), |quote| usize::from(quote.periods_billed))
+    }
+
+    fn periods_cut(&self) -> usize {
         let billed = self.story.installments.iter().map(|one| one.own.billed.period).max().unwrap_or_default();
         usize::try_from(billed).unwrap_or_default()
     }

@@ -11,6 +11,7 @@ use sqlx::PgPool;
 
 use crate::browser::{Browser, Shown};
 use crate::house;
+use crate::reckoning;
 use crate::shopper::{PIN, Shopper, owner, sign_in};
 use crate::town::LineWish;
 
@@ -368,6 +369,21 @@ async fn a_loan_is_paid_off_for_what_was_quoted(pool: PgPool) {
     shopper.browser.get(&address).await.shows("Paid off");
     shopper.browser.get(&format!("/loans/{loan}/periods/5")).await.shows("Changed since").shows("Paid off early");
     shopper.town.assert_whole("after a payoff by the pages").await;
+}
+
+#[sqlx::test(migrator = "fenqi::MIGRATOR")]
+async fn a_payoff_is_explained_as_it_is_quoted_while_a_statement_is_being_cut(pool: PgPool) {
+    let (mut shopper, _world, loan) = billed(pool).await;
+    shopper.live_until("2026-04-05").await;
+    // The close has begun, and not come to the statements yet.
+    let today = shopper.town.today().await;
+    let mut transaction = fenqi::database::begin(&shopper.town.app.pool).await.unwrap();
+    assert!(fenqi::business_day::store::advance(&mut transaction, today).await.unwrap());
+    transaction.commit().await.unwrap();
+    let page = shopper.browser.get(&format!("/loans/{loan}/payoff")).await;
+    let sums = reckoning::sums(&page);
+    // The second payment counts as billed, and the principal of the ten after it does not.
+    assert_eq!((sums[0].as_str(), sums[1].matches('+').count()), ("¥104.72", 9), "{sums:?}");
 }
 
 #[sqlx::test(migrator = "fenqi::MIGRATOR")]

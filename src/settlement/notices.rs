@@ -60,7 +60,7 @@ pub fn taken_back(payout: &Locked, booking: Booking) -> Option<Notice> {
     }
 }
 
-/// The channel has not said what became of a payout for a long time: an operator calls it.
+/// The channel has not said for long what became of a payout, or again and again that it never received it: an operator calls it.
 pub fn still_unknown(asked: &Asked, day: BusinessDay, at: DateTime<Utc>) -> Notice {
     let body = json!({ "payout_id": asked.payout_id, "attempt_no": asked.attempt_no });
     Notice::to_operators("payout_still_unknown", body, day, at)

@@ -270,7 +270,8 @@ pub fn query_delay(queries: i16) -> TimeDelta {
     TimeDelta::minutes((1i64 << queries.clamp(0, 6)).min(60))
 }
 
-/// After so many questions, about eight hours, an operator is told to call the channel.
+/// After so many questions about one attempt, an operator is told to call the channel: about eight hours where it says nothing, or a
+/// day and a half where it says each time that it never received what was sent to it every hour of the day.
 pub const QUERIES_BEFORE_NOTICE: i16 = 14;
 
 /// Why a payout is not retried or settled, or a callback not believed.

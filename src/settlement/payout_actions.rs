@@ -144,7 +144,9 @@ impl Round {
     /// Leaves a payout to be asked about; `held_up` says why nothing was sent this time.
     fn wait(&mut self, payout: &Locked, held_up: Option<String>) {
         self.tally.waiting += 1;
-        let query_at = Some(self.now + query_delay(payout.queries));
+        // What was sent just now is asked about soon, however often it was before it was sent again.
+        let queries = if payout.status == PayoutStatus::Submitted { 0 } else { payout.queries };
+        let query_at = Some(self.now + query_delay(queries));
         let change = Change { query_at, held_up, ..becomes(payout, PayoutStatus::Unknown) };
         self.changes.push(change);
     }

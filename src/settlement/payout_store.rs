@@ -116,7 +116,7 @@ pub struct Claim {
 }
 
 /// Marks payouts whose day has come as submitted, before they are sent, and returns them with their payees. One whose channel
-/// contradicts itself may have been paid and is left out.
+/// contradicts itself may have been paid and is left out. What is sent again under its key keeps count of the questions about it.
 pub async fn claim_to_submit(connection: &mut PgConnection, claim: Claim) -> sqlx::Result<Vec<Claimed>> {
     sqlx::query_as!(
         Claimed,
@@ -125,7 +125,7 @@ pub async fn claim_to_submit(connection: &mut PgConnection, claim: Claim) -> sql
                where status = 'created' and pay_on <= $1 and contradicted_attempt is null
                order by pay_on, payout_id limit $2 for update skip locked),
            claimed as (
-               update payout p set status = 'submitted', query_at = $3, queries = 0
+               update payout p set status = 'submitted', query_at = $3
                from due where p.payout_id = due.payout_id
                returning p.*),
            told as (
@@ -175,7 +175,7 @@ pub async fn claim_to_query(connection: &mut PgConnection, now: DateTime<Utc>, l
         r#"with due as (
                select payout_id from payout where status in ('submitted', 'unknown') and query_at <= $1
                order by query_at, payout_id limit $2 for update skip locked)
-           update payout p set queries = p.queries + 1,
+           update payout p set queries = least(p.queries + 1, 32000),
                   query_at = $1 + make_interval(mins => least(2 ^ least(p.queries, 6), 60)::int)
            from due where p.payout_id = due.payout_id
            returning p.payout_id as "payout_id: PayoutId", p.attempt_no, p.queries"#,
@@ -307,7 +307,7 @@ pub async fn save_changes(connection: &mut PgConnection, changes: &[Change], now
         "with changed as (
              update payout p set status = c.after, attempt_no = c.attempt_no, failure = c.failure,
                     bank_reference = c.bank_reference, query_at = c.query_at,
-                    queries = case when c.after = 'succeeded' then 0 else p.queries end,
+                    queries = case when c.after = 'succeeded' or p.attempt_no < c.attempt_no then 0 else p.queries end,
                      final_at = case when c.after in ('succeeded', 'failed', 'cancelled') then $8::timestamptz end,
                      contradicted_attempt = case when c.after <> 'succeeded' or p.contradicted_attempt < c.attempt_no
                                                  then p.contradicted_attempt end,

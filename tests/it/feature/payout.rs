@@ -50,10 +50,7 @@ async fn operators_are_told_once_of_a_payout_that_stays_unknown(pool: PgPool) {
     for questions in 1..=QUERIES_BEFORE_NOTICE + 2 {
         street.wait(61);
         assert_eq!(settlement::query_payouts(&cut_off).await.unwrap().waiting, 1);
-        let told: i64 = sqlx::query_scalar("select count(*) from notice where kind = 'payout_still_unknown'")
-            .fetch_one(&street.app.pool)
-            .await
-            .unwrap();
+        let told = told_of_unknown(&street.app).await;
         assert_eq!(told, i64::from(questions >= QUERIES_BEFORE_NOTICE), "after {questions} questions");
     }
     street.wait(61);
@@ -73,6 +70,33 @@ async fn what_the_channel_never_heard_of_is_sent_again_under_its_key(pool: PgPoo
     assert_eq!((payouts[0].1, payouts[0].2), (PayoutStatus::Created, 1));
     assert_eq!(settlement::submit_payouts(&street.app).await.unwrap().paid, 1);
     assert_eq!(lock(&street.world.payout).payments(), 1);
+}
+
+#[sqlx::test(migrator = "fenqi::MIGRATOR")]
+async fn operators_are_told_once_of_a_payout_that_the_channel_never_receives(pool: PgPool) {
+    let street = street(pool, "2026-03-02").await;
+    street.sell(10_000, 60, 0).await;
+    street.close().await;
+    for questions in 1..=QUERIES_BEFORE_NOTICE + 2 {
+        street.script(Scripted::answer("paid").with(Trouble::TimeoutBefore));
+        assert_eq!(settlement::submit_payouts(&street.app).await.unwrap().waiting, 1);
+        street.wait(2);
+        assert_eq!(settlement::query_payouts(&street.app).await.unwrap().waiting, 1);
+        assert_eq!(street.payouts().await[0].1, PayoutStatus::Created);
+        assert_eq!(told_of_unknown(&street.app).await, i64::from(questions >= QUERIES_BEFORE_NOTICE), "{questions}");
+    }
+    // Another attempt is another matter.
+    street.script(Scripted::answer("account_closed"));
+    assert_eq!(settlement::submit_payouts(&street.app).await.unwrap().failed, 1);
+    let payout_id = PayoutId::from_uuid(street.payouts().await[0].0);
+    assert_eq!(settlement::retry_payout(&street.app, payout_id, "operator:li").await.unwrap(), Step::Applied);
+    let asked = "select queries::bigint from payout";
+    assert_eq!(sqlx::query_scalar::<_, i64>(asked).fetch_one(&street.app.pool).await.unwrap(), 0);
+}
+
+async fn told_of_unknown(app: &App) -> i64 {
+    let told = "select count(*) from notice where kind = 'payout_still_unknown'";
+    sqlx::query_scalar(told).fetch_one(&app.pool).await.unwrap()
 }
 
 #[sqlx::test(migrator = "fenqi::MIGRATOR")]

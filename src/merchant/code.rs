@@ -110,8 +110,8 @@ impl Refusal for CodeRefusal {
 }
 
 impl Order {
-    /// What its code would be, or why it is no order.
-    pub fn code_kind(&self, now: DateTime<Utc>) -> Result<CodeKind, CodeRefusal> {
+    /// What its code would be, or why it is no order, whatever the time.
+    pub fn code_kind(&self) -> Result<CodeKind, CodeRefusal> {
         if !self.amount.is_positive() || self.amount > ORDER_AMOUNT_MAX {
             return Err(CodeRefusal::AmountOutOfBounds);
         }
@@ -120,17 +120,15 @@ impl Order {
         if !(1..=ORDER_REFERENCE_CHARS_MAX).contains(&reference.len()) || !reference.bytes().all(is_plain) {
             return Err(CodeRefusal::ReferenceMalformed);
         }
-        if self.expires_at <= now || self.expires_at > now + TimeDelta::days(ORDER_DAYS_MAX) {
-            return Err(CodeRefusal::ExpiryOutOfBounds);
-        }
-        Ok(self.kind())
-    }
-
-    /// What its code is if it was opened before, whenever that was.
-    pub fn kind(&self) -> CodeKind {
         // The database keeps microseconds; the same order asked for again must compare equal.
         let expires_at = self.expires_at.trunc_subsecs(6);
-        CodeKind::Order { amount: self.amount, reference: self.reference.clone(), expires_at }
+        Ok(CodeKind::Order { amount: self.amount, reference: reference.clone(), expires_at })
+    }
+
+    /// Whether it can be opened now: one that was opened before is not asked.
+    pub fn check_expiry(&self, now: DateTime<Utc>) -> Result<(), CodeRefusal> {
+        let latest = now + TimeDelta::days(ORDER_DAYS_MAX);
+        if self.expires_at > now && self.expires_at <= latest { Ok(()) } else { Err(CodeRefusal::ExpiryOutOfBounds) }
     }
 }
 

@@ -49,43 +49,33 @@ impl OrderDesk {
     }
 
     /// Opens an order that a merchant's own system asks for at `at`, unless nobody could pay it. One that was opened before is answered
-    /// as it was then, whatever is sold by now, and though its time is over; the same reference with another amount or expiry is refused.
+    /// as it was then, whatever is sold by now, whether its time is over, and whether its merchant may still sell: whoever has lost
+    /// the answer hears it. The same reference with another amount or expiry is refused.
     pub async fn open(&self, order: Order, at: DateTime<Utc>) -> Outcome<Code, CodeRefusal> {
-        let kind = match order.code_kind(at) {
-            Ok(kind) => kind,
-            Err(CodeRefusal::ExpiryOutOfBounds) => return self.opened_in_time(&order).await,
-            Err(refusal) => return Err(Fault::Refused(refusal)),
-        };
+        let kind = order.code_kind().map_err(Fault::Refused)?;
+        if let Err(refusal) = order.check_expiry(at) {
+            let known = find_known(&mut *self.pool.acquire().await?, &order).await?;
+            return known.filter(|known| known.kind == kind).ok_or(Fault::Refused(refusal));
+        }
         let opened = self.wishes.ask(Wish { order, kind, at }).await.context("an order could not be opened")?;
         let (Wish { order, kind, .. }, is_sold) = match opened {
             Opened::Anew(code) => return Ok(code),
             Opened::Left { wish, is_sold } => (wish, is_sold),
         };
         let mut connection = self.pool.acquire().await?;
-        if !is_sold {
-            let known = code_store::find_code_of(&mut connection, order.merchant_id, Some(&order.reference)).await?;
-            known.ok_or(Fault::Refused(CodeRefusal::AmountNotSold))?;
+        match find_known(&mut connection, &order).await? {
+            Some(known) if known.kind == kind => return Ok(known),
+            None if !is_sold => return Err(Fault::Refused(CodeRefusal::AmountNotSold)),
+            Some(_) | None => {}
         }
         require_active(&mut connection, order.merchant_id).await?;
-        opened_before(&mut connection, &order, &kind).await
-    }
-
-    /// The code of an order that is too late to be opened now: whoever lost the first answer learns what became of it.
-    async fn opened_in_time(&self, order: &Order) -> Outcome<Code, CodeRefusal> {
-        let mut connection = self.pool.acquire().await?;
-        let known = code_store::find_code_of(&mut connection, order.merchant_id, Some(&order.reference)).await?;
-        let same = known.filter(|known| known.kind == order.kind());
-        same.ok_or(Fault::Refused(CodeRefusal::ExpiryOutOfBounds))
+        Err(Fault::Refused(CodeRefusal::ReferenceTaken { reference: order.reference }))
     }
 }
 
-/// The code of an order that could not be opened because its reference stands already; refused where that is another order.
-async fn opened_before(connection: &mut PgConnection, order: &Order, kind: &CodeKind) -> Outcome<Code, CodeRefusal> {
-    let existing = code_store::find_code_of(connection, order.merchant_id, Some(&order.reference)).await?;
-    match existing {
-        Some(existing) if existing.kind == *kind => Ok(existing),
-        _ => Err(Fault::Refused(CodeRefusal::ReferenceTaken { reference: order.reference.clone() })),
-    }
+/// The code of the order that stands under a merchant's reference.
+async fn find_known(connection: &mut PgConnection, order: &Order) -> sqlx::Result<Option<Code>> {
+    code_store::find_code_of(connection, order.merchant_id, Some(&order.reference)).await
 }
 
 async fn open_all(kept: Kept, catalogue: Catalogue, wishes: Vec<Wish>) -> anyhow::Result<Vec<Opened>> {

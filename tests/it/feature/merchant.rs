@@ -177,6 +177,33 @@ async fn an_order_code_is_opened_once(pool: PgPool) {
 }
 
 #[sqlx::test(migrator = "fenqi::MIGRATOR")]
+async fn an_order_that_was_opened_is_answered_again_after_its_time_and_when_its_merchant_is_suspended(pool: PgPool) {
+    let app = house::open(pool, "2026-03-02").await;
+    let merchant_id = active(&app).await;
+    standard_product(&app).await;
+    let expires_at = app.clock.now() + chrono::TimeDelta::minutes(1);
+    let order = Order { merchant_id, reference: "A-1".into(), amount: Fen::new(12_805), expires_at };
+    let open = async |order: &Order| app.order_desk.open(order.clone(), app.clock.now()).await;
+    let code = open(&order).await.unwrap();
+    // Whoever has lost the answer asks again, and hears what became of the order, not that there is none.
+    app.clock.set(expires_at);
+    assert_eq!(open(&order).await.unwrap(), code);
+    for other in [
+        Order { reference: "A-2".into(), ..order.clone() },
+        Order { amount: Fen::new(12_806), ..order.clone() },
+        Order { expires_at: expires_at - chrono::TimeDelta::seconds(1), ..order.clone() },
+    ] {
+        assert_eq!(refusal(open(&other).await), CodeRefusal::ExpiryOutOfBounds);
+    }
+    let later = Order { reference: "A-3".into(), expires_at: expires_at + chrono::TimeDelta::minutes(1), ..order };
+    let code = open(&later).await.unwrap();
+    assert_eq!(merchant::decide(&app, &judgement(merchant_id, Decision::Suspend)).await.unwrap(), Step::Applied);
+    assert_eq!(open(&later).await.unwrap(), code);
+    let not_active = CodeRefusal::MerchantNotActive { status: MerchantStatus::Suspended };
+    assert_eq!(refusal(open(&Order { reference: "A-4".into(), ..later }).await), not_active);
+}
+
+#[sqlx::test(migrator = "fenqi::MIGRATOR")]
 async fn an_order_that_nobody_paid_in_time_has_expired_before_and_after_the_close(pool: PgPool) {
     let app = house::open(pool, "2026-03-02").await;
     let merchant_id = active(&app).await;

@@ -1,5 +1,7 @@
 //! SQL of payouts that people settle.
 
+use std::collections::BTreeSet;
+
 use chrono::{DateTime, Utc};
 use sqlx::PgConnection;
 use uuid::Uuid;
@@ -108,6 +110,24 @@ pub async fn end(
     .execute(connection)
     .await?;
     Ok(done.rows_affected() == 1)
+}
+
+/// What the channel said of attempts of these payouts, and people have settled since.
+pub async fn load_settled(
+    connection: &mut PgConnection,
+    payout_ids: &[Uuid],
+) -> sqlx::Result<BTreeSet<(PayoutId, i16, String)>> {
+    let rows = sqlx::query!(
+        r#"select e.payout_id as "payout_id: PayoutId", e.attempt_no, e.detail as "detail!"
+           from payout_event e
+           where e.payout_id = any($1) and e.status = 'contradicted'
+             and exists (select from payout_event s
+                         where s.payout_id = e.payout_id and s.status = 'settled' and s.event_no > e.event_no)"#,
+        payout_ids
+    )
+    .fetch_all(connection)
+    .await?;
+    Ok(rows.into_iter().map(|row| (row.payout_id, row.attempt_no, row.detail)).collect())
 }
 
 /// Marks a payout that was taken back as payable from a day on, and what it pays as unpaid; returns of how many sources.

@@ -1,6 +1,6 @@
 //! Use cases of payouts: learn what the channel says, however it says it, and retry one that failed.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 
 use anyhow::Context as _;
 use chrono::{DateTime, Utc};
@@ -17,8 +17,8 @@ use super::payout_store::{self as store, Change, Locked, PaidSource};
 use super::posting::{self, Booking, FunderAmount, RemittanceAmounts};
 use super::{notices, remittance_store};
 use crate::app::App;
-use crate::base::BusinessDay;
 use crate::base::id::{BorrowerId, FunderId, PayoutId, RemittanceId, RepaymentId};
+use crate::base::{BusinessDay, Fen};
 use crate::borrower;
 use crate::business_day;
 use crate::database;
@@ -68,9 +68,13 @@ pub async fn learn_in_time(
     // Only now that they are locked: a node may stand still at any time until then.
     let is_late = app.clock.now() >= until;
     let counts = |answer: &&Answer| !is_late || matches!(answer.word, Word::Succeeded { .. });
+    let settled = load_settled(&mut transaction, &payouts, answers).await?;
     let mut round = Round::new(today, now);
     for payout in &payouts {
-        if let Some(answer) = answers.get(&payout.payout_id).filter(counts) {
+        let Some(answer) = answers.get(&payout.payout_id).filter(counts) else { continue };
+        if !settled.is_empty() && settled.contains(&(payout.payout_id, answer.attempt_no, says(payout, answer))) {
+            round.tally.unchanged += 1;
+        } else {
             round.take(payout, answer);
         }
     }
@@ -83,6 +87,21 @@ pub async fn learn_in_time(
     notice::raise(&mut transaction, &round.notices).await?;
     transaction.commit().await?;
     Ok(round.tally)
+}
+
+/// What was said before of payments over another amount, and people have settled since: a callback about one is never believed, and so
+/// comes again after that.
+async fn load_settled(
+    connection: &mut PgConnection,
+    payouts: &[Locked],
+    answers: &BTreeMap<PayoutId, Answer>,
+) -> sqlx::Result<BTreeSet<(PayoutId, i16, String)>> {
+    let is_over_another = |payout: &&Locked| {
+        let answer = answers.get(&payout.payout_id);
+        answer.is_some_and(|answer| other_amount(payout, answer).is_some())
+    };
+    let ids: Vec<Uuid> = payouts.iter().filter(is_over_another).map(|payout| payout.payout_id.uuid()).collect();
+    if ids.is_empty() { Ok(BTreeSet::new()) } else { contradiction_store::load_settled(connection, &ids).await }
 }
 
 /// What one transaction gathers before it writes.
@@ -162,7 +181,7 @@ impl Round {
         }
         self.tell_operators("payout_contradiction", contradiction_body(payout, answer));
         if payout.status != PayoutStatus::Cancelled {
-            let says = words(answer).to_owned();
+            let says = says(payout, answer);
             self.contradictions.push(Contradiction { payout_id: payout.payout_id, attempt_no, kind, says });
         }
     }
@@ -193,6 +212,19 @@ fn failure_body(payout: &Locked, failure: &str) -> Value {
         "amount_fen": payout.amount,
         "failure": failure,
     })
+}
+
+/// The amount that the channel says it paid, where that is not the payout's.
+fn other_amount(payout: &Locked, answer: &Answer) -> Option<Fen> {
+    answer.amount.filter(|theirs| matches!(answer.word, Word::Succeeded { .. }) && *theirs != payout.amount)
+}
+
+/// What is kept of an answer that people have to settle.
+fn says(payout: &Locked, answer: &Answer) -> String {
+    match other_amount(payout, answer) {
+        Some(theirs) => format!("{} over {theirs} yuan", words(answer)),
+        None => words(answer).to_owned(),
+    }
 }
 
 fn words(answer: &Answer) -> &str {

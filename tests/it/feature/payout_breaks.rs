@@ -79,6 +79,13 @@ fn another_was_paid() -> Answer {
     Answer { attempt_no: 1, amount: Some(Fen::new(1)), word: paid("BANK0000000007") }
 }
 
+/// The channel calls back about it; it is not believed.
+async fn hear_of_another_amount(town: &Town, payout_id: PayoutId) {
+    let called_back = CalledBack { payout_id, answer: another_was_paid() };
+    let refused = settlement::take_callback(&town.app, called_back).await;
+    assert!(matches!(refused, Err(Fault::Refused(PayoutRefusal::AmountDiffers { .. }))), "{refused:?}");
+}
+
 async fn contradict(town: &Town, payout_id: PayoutId) {
     hear(town, payout_id, paid("BANK0000000007")).await;
     assert_eq!(town.fen(NOTICES).await, 1);
@@ -111,10 +118,15 @@ async fn what_was_retried_is_not_sent_once_its_first_attempt_was_paid(pool: PgPo
 #[sqlx::test(migrator = "fenqi::MIGRATOR")]
 async fn what_failed_and_then_was_paid_over_another_amount_is_not_retried(pool: PgPool) {
     let (town, world, payout_id) = paid_once(pool, Scripted::answer("account_closed")).await;
-    let called_back = CalledBack { payout_id, answer: another_was_paid() };
-    let refused = settlement::take_callback(&town.app, called_back).await;
-    assert!(matches!(refused, Err(Fault::Refused(PayoutRefusal::AmountDiffers { .. }))), "{refused:?}");
+    hear_of_another_amount(&town, payout_id).await;
     assert_held_back(&town, &world, payout_id).await;
+    // It goes on saying so after the bank has taken that payment back, and holds nothing up by it any more.
+    settle_by_two(&town, payout_id, &Ending::Failed).await;
+    hear_of_another_amount(&town, payout_id).await;
+    assert_eq!(standing(&town).await, "failed -");
+    assert_eq!(send_second_attempt(&town, &world, payout_id, Scripted::answer("paid")).await.paid, 1);
+    hear_of_another_amount(&town, payout_id).await;
+    assert_eq!((standing(&town).await.as_str(), town.fen(NOTICES).await), ("succeeded -", 1));
 }
 
 #[sqlx::test(migrator = "fenqi::MIGRATOR")]
@@ -200,6 +212,12 @@ async fn an_unknown_payout_over_another_amount_is_held_back_and_ended_by_two_peo
     assert_eq!(confirmed, Settling::Confirmed { proposed_by: "Wang Wei".into() });
     assert_eq!(town.fen("select count(*) from payout where status = 'succeeded'").await, 1);
     town.assert_whole("after two people said that all of it was paid").await;
+    // The same again is what they have settled; over another amount still it is not.
+    hear_of_another_amount(&town, payout_id).await;
+    assert_eq!((standing(&town).await.as_str(), town.fen(NOTICES).await), ("succeeded -", 1));
+    let less = Answer { amount: Some(Fen::new(2)), ..another_was_paid() };
+    payout_actions::learn(&town.app, &BTreeMap::from([(payout_id, less)])).await.unwrap();
+    assert_eq!((standing(&town).await.as_str(), town.fen(NOTICES).await), ("succeeded amount_differs", 2));
 }
 
 #[sqlx::test(migrator = "fenqi::MIGRATOR")]

@@ -66,16 +66,17 @@ impl Refusal for QuoteRefusal {
 /// The schedule of a purchase under `terms`. Its price is a second step, [`Quote::price`], which costs as much again.
 pub fn quote(terms: &Terms, request: &QuoteRequest<'_>) -> Result<Quote, QuoteRefusal> {
     let bounds = &terms.purchase;
-    if request.amount < bounds.amount_min_fen || request.amount > bounds.amount_max_fen {
-        let (least, most) = (bounds.amount_min_fen, bounds.amount_max_fen);
-        return Err(QuoteRefusal::AmountOutOfBounds { least, most });
-    }
     if !bounds.grades.iter().any(|grade| grade == request.grade) {
         return Err(QuoteRefusal::GradeNotAllowed(request.grade.to_owned()));
     }
     let Some((plan, price)) = terms.plan(request.periods, request.grade) else {
         return Err(QuoteRefusal::PeriodsNotSold(request.periods));
     };
+    // After the plan: a purchase is refused for the first thing that is against it.
+    if request.amount < bounds.amount_min_fen || request.amount > bounds.amount_max_fen {
+        let (least, most) = (bounds.amount_min_fen, bounds.amount_max_fen);
+        return Err(QuoteRefusal::AmountOutOfBounds { least, most });
+    }
     let mut schedule = schedule::build(&schedule_request(plan, price, request))?;
     let subsidies = take_subsidies_off(plan, &mut schedule.installments);
     let subsidy = match plan.method {

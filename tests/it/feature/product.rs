@@ -308,6 +308,9 @@ fn what_is_not_sold_is_refused_with_its_code() {
     assert_eq!(code(&request("A", 3, 5_000_001, "2026-03-01")), "amount_out_of_bounds");
     assert_eq!(code(&request("F", 3, 100_000, "2026-03-01")), "grade_not_allowed");
     assert_eq!(code(&request("A", 1, 100_000, "2026-03-01")), "periods_not_sold");
+    // Of several reasons the first one in the order in which a purchase is looked at.
+    assert_eq!(code(&request("F", 1, 999, "2026-03-01")), "grade_not_allowed");
+    assert_eq!(code(&request("A", 1, 999, "2026-03-01")), "periods_not_sold");
 }
 
 #[sqlx::test(migrator = "fenqi::MIGRATOR")]

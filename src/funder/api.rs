@@ -236,12 +236,14 @@ async fn note(
     kind: ReserveOrderKind,
     order: NewReserveOrder,
 ) -> Result<(StatusCode, Json<ReserveOrder>), Problem> {
+    let key = format!("{}/{}", caller.caller.known.code, caller.caller.key());
     let noting = Noting {
         funder_id: caller.funder_id,
         kind,
         amount: order.amount_fen.0,
         reference: order.reference,
         noted_by: caller.caller.holder,
+        key,
     };
     Ok((StatusCode::CREATED, Json(order_actions::note_order(app, noting).await?)))
 }

@@ -45,6 +45,9 @@ pub struct ReserveOrder {
     #[schema(example = "Chen Wei")]
     pub noted_by: String,
     pub noted_at: DateTime<Utc>,
+    /// The key of that notice, after the system that sent it; none of an order from before it was kept.
+    #[serde(skip)]
+    pub noted_key: Option<String>,
     /// Who confirmed or refused it.
     pub decided_by: Option<String>,
     /// Why it was refused.
@@ -92,10 +95,10 @@ impl Refusal for OrderRefusal {
 
 impl ReserveOrder {
     /// Whether the same notice again opens it: a deposit that was refused by mistake, or too early, is booked by no other way. Of a
-    /// refused withdrawal nothing has happened; it is asked for anew.
-    pub fn is_opened_again(&self) -> bool {
+    /// refused withdrawal nothing has happened; it is asked for anew. Under the key that noted it already, nobody has noted it again.
+    pub fn is_opened_again(&self, key: &str) -> bool {
         match (self.kind, self.status) {
-            (ReserveOrderKind::Deposit, ReserveOrderStatus::Refused) => true,
+            (ReserveOrderKind::Deposit, ReserveOrderStatus::Refused) => self.noted_key.as_deref() != Some(key),
             (ReserveOrderKind::Withdrawal, ReserveOrderStatus::Refused)
             | (_, ReserveOrderStatus::Noted | ReserveOrderStatus::Booked) => false,
         }

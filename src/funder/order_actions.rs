@@ -21,9 +21,12 @@ pub struct Noting {
     pub reference: String,
     /// The holder of the key that signed it.
     pub noted_by: String,
+    /// The notice's own, after the system that sends it.
+    pub key: String,
 }
 
-/// Notes an order. The same reference and amount again gives the order that is there, and opens a refused deposit again.
+/// Notes an order. The same reference and amount again gives the order that is there, and under another key opens a refused deposit
+/// again.
 pub async fn note_order(app: &App, noting: Noting) -> Outcome<ReserveOrder, OrderRefusal> {
     let reference = noting.reference.trim();
     if reference.is_empty() || reference.chars().count() > REFERENCE_CHARS_MAX {
@@ -39,6 +42,7 @@ pub async fn note_order(app: &App, noting: Noting) -> Outcome<ReserveOrder, Orde
         status: ReserveOrderStatus::Noted,
         noted_by: noting.noted_by,
         noted_at: now,
+        noted_key: Some(noting.key),
         decided_by: None,
         reason: None,
         decided_at: None,
@@ -50,9 +54,11 @@ pub async fn note_order(app: &App, noting: Noting) -> Outcome<ReserveOrder, Orde
     let Some(stored) = stored.filter(|stored| stored.amount_fen == order.amount_fen) else {
         return Err(Fault::Refused(OrderRefusal::ReferenceTaken(order.reference)));
     };
+    let key = order.noted_key.as_deref().unwrap_or_default();
     // Locked, so that of two notices at once one opens it.
-    if stored.is_opened_again() && lock(&mut transaction, stored.order_id).await?.is_opened_again() {
-        order_store::reopen_order(&mut transaction, stored.order_id, (order.noted_by.as_str(), now)).await?;
+    if stored.is_opened_again(key) && lock(&mut transaction, stored.order_id).await?.is_opened_again(key) {
+        let noted = (order.noted_by.as_str(), key, now);
+        order_store::reopen_order(&mut transaction, stored.order_id, noted).await?;
     }
     transaction.commit().await?;
     find(app, stored.order_id).await

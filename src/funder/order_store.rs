@@ -10,8 +10,8 @@ use crate::base::id::{FunderId, ReserveOrderId};
 /// Writes an order; `false` when its reference was noted before.
 pub async fn insert_order(connection: &mut PgConnection, order: &ReserveOrder) -> sqlx::Result<bool> {
     let done = sqlx::query!(
-        "insert into reserve_order (order_id, funder_id, kind, amount_fen, reference, status, noted_by, noted_at)
-         values ($1, $2, $3, $4, $5, $6, $7, $8)
+        "insert into reserve_order (order_id, funder_id, kind, amount_fen, reference, status, noted_by, noted_at, noted_key)
+         values ($1, $2, $3, $4, $5, $6, $7, $8, $9)
          on conflict do nothing",
         order.order_id.uuid(),
         order.funder_id.uuid(),
@@ -21,6 +21,7 @@ pub async fn insert_order(connection: &mut PgConnection, order: &ReserveOrder) -
         order.status as ReserveOrderStatus,
         order.noted_by,
         order.noted_at,
+        order.noted_key.as_deref(),
     )
     .execute(connection)
     .await?;
@@ -34,7 +35,7 @@ macro_rules! select_orders {
             ReserveOrder,
             r#"select order_id as "order_id: ReserveOrderId", funder_id as "funder_id: FunderId", kind as "kind: ReserveOrderKind",
                       amount_fen as "amount_fen: Fen", reference, status as "status: ReserveOrderStatus", noted_by, noted_at,
-                      decided_by, reason, decided_at,
+                      noted_key, decided_by, reason, decided_at,
                       (select count(*) from reserve_order_refusal r where r.order_id = o.order_id) as "refused_before!"
                from reserve_order o "# + $rest,
             $($argument)*
@@ -115,7 +116,7 @@ pub async fn decide_order(connection: &mut PgConnection, decided: Decided<'_>) -
 pub async fn reopen_order(
     connection: &mut PgConnection,
     order_id: ReserveOrderId,
-    (by, at): (&str, DateTime<Utc>),
+    (by, key, at): (&str, &str, DateTime<Utc>),
 ) -> sqlx::Result<()> {
     sqlx::query!(
         "with kept as (
@@ -124,11 +125,12 @@ pub async fn reopen_order(
                     noted_by, noted_at, decided_by, reason, decided_at
              from reserve_order o where order_id = $1 and status = 'refused')
          update reserve_order
-         set status = 'noted', noted_by = $2, noted_at = $3, decided_by = null, reason = null, decided_at = null
+         set status = 'noted', noted_by = $2, noted_at = $3, noted_key = $4, decided_by = null, reason = null, decided_at = null
          where order_id = $1 and status = 'refused'",
         order_id.uuid(),
         by,
         at,
+        key,
     )
     .execute(connection)
     .await?;

@@ -9,9 +9,10 @@ use axum::routing::{post, put};
 use fenqi::access::{self, PartnerKind};
 use fenqi::app::App;
 use fenqi::base::Fen;
-use fenqi::base::id::FunderId;
+use fenqi::base::id::{FunderId, ReserveOrderId};
 use fenqi::error::Attempt;
 use fenqi::funder::actions::change_low_water;
+use fenqi::funder::order_actions;
 use fenqi::http::api::{Gate, gate};
 use fenqi::outbox::{Message, store};
 use fenqi::partner::key::Algorithm;
@@ -190,6 +191,21 @@ async fn a_draft_whose_answer_was_lost_is_one_draft(pool: PgPool) {
     let later = desk.post(DRAFTS, "d-1", &draft(&format!("{text}\n# later\n"))).await.ok();
     assert_ne!(later["draft_id"], first["draft_id"]);
     assert_eq!(desk.get(DRAFTS).await.ok()["items"].as_array().unwrap().len(), 4);
+}
+
+#[sqlx::test(migrator = "fenqi::MIGRATOR")]
+async fn a_notice_whose_answer_was_lost_opens_no_deposit_that_was_refused_since(pool: PgPool) {
+    let (town, core, _) = open_to_both(pool).await;
+    let deposit = json!({ "amount_fen": 100, "reference": "ICBC-1" });
+    let note = async |key: &str| core.post("/funder/reserve/deposits", key, &deposit).await.ok();
+    let order_id: ReserveOrderId = note("d-1").await["order_id"].as_str().unwrap().parse().unwrap();
+    for (refused_before, key, next) in [(0, "d-1", "d-2"), (1, "d-2", "d-3")] {
+        order_actions::refuse_order(&town.app, order_id, "operator:li", "it never arrived").await.unwrap();
+        lose_answers(&town.app).await;
+        let again = note(key).await;
+        assert_eq!((&again["status"], &again["refused_before"]), (&json!("refused"), &json!(refused_before)));
+        assert_eq!(note(next).await["status"], "noted", "another notice");
+    }
 }
 
 /// The drafts behind a gate whose callers wait so long.

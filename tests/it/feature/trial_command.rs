@@ -62,6 +62,7 @@ async fn what_an_operator_confirms_in_a_trial_house_bears_its_time(pool: PgPool)
         amount: Fen::new(500_000),
         reference: "ICBC-1".into(),
         noted_by: "Chen Wei".into(),
+        key: "harbour-core/d-1".into(),
     };
     let order = note_order(&town.app, noting).await.unwrap();
     let fenqi = Program::on(&pool).await;

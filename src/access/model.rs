@@ -10,6 +10,7 @@ use uuid::Uuid;
 
 use super::address::AddressRange;
 use crate::base::id::{FunderId, MerchantId};
+use crate::base::words;
 use crate::error::Refusal;
 use crate::partner::SignatureError;
 use crate::partner::key::{Algorithm, PublicKey};
@@ -22,28 +23,15 @@ pub enum PartnerKind {
     Risk,
 }
 
-/// What somebody changed about access.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, serde::Serialize, sqlx::Type)]
-#[serde(rename_all = "snake_case")]
-#[sqlx(type_name = "text", rename_all = "snake_case")]
-pub enum AccessChange {
-    PartnerAdded,
-    KeyAdded,
-    KeyRevoked,
-    /// Scopes, addresses, rate, or whether it is switched off.
-    GrantChanged,
-    PlatformKeyRotated,
-}
-
-impl AccessChange {
-    pub const fn as_str(self) -> &'static str {
-        match self {
-            AccessChange::PartnerAdded => "partner_added",
-            AccessChange::KeyAdded => "key_added",
-            AccessChange::KeyRevoked => "key_revoked",
-            AccessChange::GrantChanged => "grant_changed",
-            AccessChange::PlatformKeyRotated => "platform_key_rotated",
-        }
+words! {
+    /// What somebody changed about access.
+    pub enum AccessChange {
+        PartnerAdded = "partner_added",
+        KeyAdded = "key_added",
+        KeyRevoked = "key_revoked",
+        /// Scopes, addresses, rate, or whether it is switched off.
+        GrantChanged = "grant_changed",
+        PlatformKeyRotated = "platform_key_rotated",
     }
 }
 

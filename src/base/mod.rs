@@ -8,6 +8,7 @@ pub mod clock;
 pub mod id;
 pub mod person;
 pub mod range;
+mod worded;
 pub mod typed;
 
 pub use calendar::{DayOff, DaysOff, WorkingCalendar};
@@ -17,3 +18,4 @@ pub use money::Fen;
 pub use person::{CardNumber, CreditCode, Mobile, ResidentId};
 pub use range::AccountRange;
 pub use rate::Rate;
+pub(crate) use worded::words;

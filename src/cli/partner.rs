@@ -294,7 +294,7 @@ async fn history(app: &App, partner: &str, is_json: bool) -> anyhow::Result<()> 
     }
     for event in &events {
         let serial_no = event.serial_no.as_deref().unwrap_or("-");
-        println!("{}  {}  {serial_no}  by {}", event.occurred_at, event.what.as_str(), event.changed_by);
+        println!("{}  {}  {serial_no}  by {}", event.occurred_at, event.what.name(), event.changed_by);
         if let Some(before) = &event.before {
             println!("    before {before}");
         }
@@ -323,7 +323,7 @@ async fn list(app: &App, is_json: bool) -> anyhow::Result<()> {
                 (None, None) => "without end".to_owned(),
             };
             if !is_json {
-                println!("    key {} ({}) of {}, {state}", key.serial_no, key.algorithm.as_str(), key.holder);
+                println!("    key {} ({}) of {}, {state}", key.serial_no, key.algorithm.name(), key.holder);
             }
             shown.push(json!({
                 "serial_no": key.serial_no, "algorithm": key.algorithm, "holder": key.holder, "added_at": key.added_at,
@@ -377,7 +377,7 @@ async fn platform_keys(app: &App, which: PlatformKey) -> anyhow::Result<()> {
                     true if waits => "next",
                     true => "signs",
                 };
-                println!("{} ({}) {state}", key.serial_no, key.algorithm.as_str());
+                println!("{} ({}) {state}", key.serial_no, key.algorithm.name());
                 print!("{}", pem_encode("PUBLIC KEY", &key.public_key));
             }
         }

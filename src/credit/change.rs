@@ -117,7 +117,7 @@ pub fn line_changed(funder_code: &str, line: &Line, entry: &LineEntry) -> Messag
         object_id: line.line_id.uuid(),
         body: json!({
             "line_id": line.line_id,
-            "change": entry.kind.stored(),
+            "change": entry.kind.name(),
             "status": status,
             "frozen_for": frozen_for,
             "limit_fen": line.limit,

@@ -5,7 +5,7 @@ use uuid::Uuid;
 
 use crate::base::day::MonthDay;
 use crate::base::id::{BorrowerId, FunderId, LineId, ProductId};
-use crate::base::{BusinessDay, Fen};
+use crate::base::{BusinessDay, Fen, words};
 
 /// A credit line as locked for a change.
 #[derive(Clone, Debug, PartialEq)]
@@ -49,19 +49,19 @@ pub enum Freeze {
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Freezes(u8);
 
-/// What changed a line.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, sqlx::Type)]
-#[sqlx(type_name = "text", rename_all = "snake_case")]
-pub enum EntryKind {
-    Opened,
-    Purchase,
-    Void,
-    Refund,
-    Repayment,
-    Limit,
-    Freeze,
-    Unfreeze,
-    Close,
+words! {
+    /// What changed a line.
+    pub enum EntryKind {
+        Opened = "opened",
+        Purchase = "purchase",
+        Void = "void",
+        Refund = "refund",
+        Repayment = "repayment",
+        Limit = "limit",
+        Freeze = "freeze",
+        Unfreeze = "unfreeze",
+        Close = "close",
+    }
 }
 
 /// One change of a line, append-only.
@@ -230,22 +230,6 @@ impl LineStatus {
             }
             ("closed", None) => Some(LineStatus::Closed),
             (_, _) => None,
-        }
-    }
-}
-
-impl EntryKind {
-    pub fn stored(self) -> &'static str {
-        match self {
-            EntryKind::Opened => "opened",
-            EntryKind::Purchase => "purchase",
-            EntryKind::Void => "void",
-            EntryKind::Refund => "refund",
-            EntryKind::Repayment => "repayment",
-            EntryKind::Limit => "limit",
-            EntryKind::Freeze => "freeze",
-            EntryKind::Unfreeze => "unfreeze",
-            EntryKind::Close => "close",
         }
     }
 }

@@ -95,7 +95,7 @@ pub(super) fn why_unusable(line: &Line, today: BusinessDay) -> Option<&'static s
 impl OwnEntry {
     /// The code of the words that name the change.
     fn code(&self) -> &'static str {
-        self.kind.stored()
+        self.kind.name()
     }
 
     /// What it did to what is available.

@@ -7,7 +7,7 @@ use uuid::Uuid;
 use super::facts::{CardHistory, Facts};
 use super::verdict::OwnReason;
 use crate::base::id::{ApplicationId, BorrowerId, FunderId, LineId, ProductId};
-use crate::base::{BusinessDay, Fen};
+use crate::base::{BusinessDay, Fen, words};
 use crate::borrower::Agreement;
 use crate::error::Refusal;
 use crate::product::Terms;
@@ -90,18 +90,18 @@ pub struct Proposal {
     pub answer_by: DateTime<Utc>,
 }
 
-#[derive(Clone, Copy, Debug, PartialEq, Eq, sqlx::Type)]
-#[sqlx(type_name = "text", rename_all = "snake_case")]
-pub enum ApplicationStatus {
-    /// Stored; the risk hook has not answered yet.
-    Submitted,
-    /// Before a person.
-    Referred,
-    /// Approved by the hook or a person; the product gives the funder the final word.
-    WithFunder,
-    /// A line was opened.
-    Approved,
-    Refused,
+words! {
+    pub enum ApplicationStatus {
+        /// Stored; the risk hook has not answered yet.
+        Submitted = "submitted",
+        /// Before a person.
+        Referred = "referred",
+        /// Approved by the hook or a person; the product gives the funder the final word.
+        WithFunder = "with_funder",
+        /// A line was opened.
+        Approved = "approved",
+        Refused = "refused",
+    }
 }
 
 /// A decision about an application, by what it comes to.
@@ -127,17 +127,6 @@ pub enum Transition {
 }
 
 impl ApplicationStatus {
-    /// The stored word.
-    pub const fn name(self) -> &'static str {
-        match self {
-            ApplicationStatus::Submitted => "submitted",
-            ApplicationStatus::Referred => "referred",
-            ApplicationStatus::WithFunder => "with_funder",
-            ApplicationStatus::Approved => "approved",
-            ApplicationStatus::Refused => "refused",
-        }
-    }
-
     /// Nothing changes it any more.
     pub const fn is_final(self) -> bool {
         match self {

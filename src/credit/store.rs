@@ -214,7 +214,7 @@ impl EntryColumns<'_> {
         for entry in entries {
             columns.line_id.push(entry.line_id.uuid());
             columns.entry_no.push(entry.entry_no);
-            columns.kind.push(entry.kind.stored());
+            columns.kind.push(entry.kind.name());
             columns.used_change.push(entry.used_change.get());
             columns.limit_change.push(entry.limit_change.get());
             columns.used_after.push(entry.used_after.get());

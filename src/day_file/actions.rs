@@ -259,7 +259,7 @@ async fn finish_day(app: &App, key: &DayKey) -> anyhow::Result<bool> {
         let signer = app.access.signer(algorithm).await?;
         let signature = signer.sign(text.as_bytes());
         signatures.push(json!({
-            "algorithm": algorithm.as_str(), "serial_no": signer.serial_no, "signature": signature }));
+            "algorithm": algorithm.name(), "serial_no": signer.serial_no, "signature": signature }));
     }
     let sha256 = Sha256::digest(text.as_bytes());
     let mut connection = app.pool.acquire().await?;

@@ -3,7 +3,7 @@
 use chrono::{DateTime, Utc};
 
 use crate::base::id::{FunderId, ProductId};
-use crate::base::{BusinessDay, Fen};
+use crate::base::{BusinessDay, Fen, words};
 use crate::ledger::Account;
 use crate::ledger::posting::{Legs, Posting};
 use uuid::Uuid;
@@ -21,24 +21,13 @@ pub struct Span {
     pub accrued: Fen,
 }
 
-#[derive(Clone, Copy, Debug, PartialEq, Eq, sqlx::Type)]
-#[sqlx(type_name = "text", rename_all = "snake_case")]
-pub enum Charge {
-    Interest,
-    Fee,
-    /// Of loans that were charged off: receivable and charged off as it runs, income when it is paid.
-    SuspendedInterest,
-    SuspendedFee,
-}
-
-impl Charge {
-    pub fn stored(self) -> &'static str {
-        match self {
-            Charge::Interest => "interest",
-            Charge::Fee => "fee",
-            Charge::SuspendedInterest => "suspended_interest",
-            Charge::SuspendedFee => "suspended_fee",
-        }
+words! {
+    pub enum Charge {
+        Interest = "interest",
+        Fee = "fee",
+        /// Of loans that were charged off: receivable and charged off as it runs, income when it is paid.
+        SuspendedInterest = "suspended_interest",
+        SuspendedFee = "suspended_fee",
     }
 }
 

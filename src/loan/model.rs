@@ -2,7 +2,7 @@
 
 use crate::base::day::MonthDay;
 use crate::base::id::{FunderId, LineId, LoanId, MerchantId, ProductId, PurchaseId};
-use crate::base::{BusinessDay, Fen, Rate};
+use crate::base::{BusinessDay, Fen, Rate, words};
 
 #[derive(Clone, Debug, PartialEq)]
 pub struct Loan {
@@ -33,13 +33,13 @@ pub struct Loan {
     pub charged_off_on: Option<BusinessDay>,
 }
 
-#[derive(Clone, Copy, Debug, PartialEq, Eq, sqlx::Type)]
-#[sqlx(type_name = "text", rename_all = "snake_case")]
-pub enum LoanStatus {
-    Open,
-    Paid,
-    Refunded,
-    Voided,
+words! {
+    pub enum LoanStatus {
+        Open = "open",
+        Paid = "paid",
+        Refunded = "refunded",
+        Voided = "voided",
+    }
 }
 
 impl Loan {
@@ -56,16 +56,5 @@ impl Loan {
     /// The statement day on which a period (from 1) is billed.
     pub fn statement_on(&self, period: u16) -> BusinessDay {
         self.statement_day.months_after(self.first_statement_on, u32::from(period.max(1)) - 1)
-    }
-}
-
-impl LoanStatus {
-    pub fn stored(self) -> &'static str {
-        match self {
-            LoanStatus::Open => "open",
-            LoanStatus::Paid => "paid",
-            LoanStatus::Refunded => "refunded",
-            LoanStatus::Voided => "voided",
-        }
     }
 }

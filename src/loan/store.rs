@@ -10,7 +10,7 @@ use super::model::{Loan, LoanStatus};
 use super::schedule::{Installment, Schedule};
 use crate::base::day::MonthDay;
 use crate::base::id::{FunderId, LineId, LoanId, MerchantId, ProductId, PurchaseId};
-use crate::base::{BusinessDay, Fen, Rate};
+use crate::base::{BusinessDay, Fen, Rate, words};
 use crate::outbox::Message;
 
 /// A later version of a loan's schedule, to be written. The first one is written with its loan.
@@ -44,7 +44,7 @@ impl ScheduleVersion<'_> {
                 "loan_id": self.loan_id,
                 "line_id": self.line_id,
                 "schedule_version": self.version,
-                "reason": self.reason.stored(),
+                "reason": self.reason.name(),
                 "installments": rows.collect::<Vec<_>>(),
                 "business_day": self.business_day,
             }),
@@ -53,22 +53,13 @@ impl ScheduleVersion<'_> {
     }
 }
 
-/// Why a schedule version exists.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum ScheduleReason {
-    Refund,
-    Payoff,
-    /// As it was before a payoff whose money turned out not to have come.
-    Restored,
-}
-
-impl ScheduleReason {
-    fn stored(self) -> &'static str {
-        match self {
-            ScheduleReason::Refund => "refund",
-            ScheduleReason::Payoff => "payoff",
-            ScheduleReason::Restored => "restored",
-        }
+words! {
+    /// Why a schedule version exists.
+    pub enum ScheduleReason {
+        Refund = "refund",
+        Payoff = "payoff",
+        /// As it was before a payoff whose money turned out not to have come.
+        Restored = "restored",
     }
 }
 
@@ -81,7 +72,7 @@ pub async fn insert_schedule(connection: &mut PgConnection, version: ScheduleVer
         version.loan_id.uuid(),
         version.line_id.uuid(),
         version.version,
-        version.reason.stored(),
+        version.reason.name(),
         &installments.iter().map(|installment| installment.due_on.date()).collect::<Vec<NaiveDate>>(),
         &installments.iter().map(|installment| installment.principal.get()).collect::<Vec<i64>>(),
         &installments.iter().map(|installment| installment.interest.get()).collect::<Vec<i64>>(),
@@ -144,7 +135,7 @@ pub async fn save_loans(connection: &mut PgConnection, loans: &[Loan]) -> sqlx::
         &loans.iter().map(|loan| loan.line_id.uuid()).collect::<Vec<Uuid>>(),
         &loans.iter().map(|loan| loan.principal_paid.get()).collect::<Vec<i64>>(),
         &loans.iter().map(|loan| loan.principal_returned.get()).collect::<Vec<i64>>(),
-        &loans.iter().map(|loan| loan.status.stored()).collect::<Vec<&str>>() as &[&str],
+        &loans.iter().map(|loan| loan.status.name()).collect::<Vec<&str>>() as &[&str],
         &loans.iter().map(|loan| loan.last_statement_on.date()).collect::<Vec<NaiveDate>>(),
         &loans.iter().map(|loan| loan.schedule_version).collect::<Vec<i32>>(),
         &loans.iter().map(|loan| loan.closed_on.map(BusinessDay::date)).collect::<Vec<_>>() as &[Option<NaiveDate>],
@@ -297,7 +288,7 @@ pub async fn save_accrued(connection: &mut PgConnection, moved: &[(Span, i64)]) 
            and interest_span.to_on = moved.to_on",
         &moved.iter().map(|(span, _)| span.funder_id.uuid()).collect::<Vec<Uuid>>(),
         &moved.iter().map(|(span, _)| span.product_id.uuid()).collect::<Vec<Uuid>>(),
-        &moved.iter().map(|(span, _)| span.charge.stored()).collect::<Vec<&str>>() as &[&str],
+        &moved.iter().map(|(span, _)| span.charge.name()).collect::<Vec<&str>>() as &[&str],
         &moved.iter().map(|(span, _)| span.from_on.date()).collect::<Vec<NaiveDate>>(),
         &moved.iter().map(|(span, _)| span.to_on.date()).collect::<Vec<NaiveDate>>(),
         &moved.iter().map(|(_, accrued_fen)| *accrued_fen).collect::<Vec<i64>>(),

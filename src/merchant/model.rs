@@ -4,17 +4,19 @@ use std::str::FromStr;
 
 use crate::base::person::NumberError;
 use crate::base::typed::is_one_line;
+use crate::base::words;
 use crate::error::{Refusal, Step};
 
-/// Where a merchant stands. Only an active one may sell; whatever it has sold is settled in any status.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, sqlx::Type)]
-#[sqlx(type_name = "text", rename_all = "snake_case")]
-pub enum MerchantStatus {
-    Submitted,
-    Active,
-    Suspended,
-    Refused,
-    Closed,
+words! {
+    /// Where a merchant stands. Only an active one may sell; whatever it has sold is settled in any status.
+    #[derive(Hash)]
+    pub enum MerchantStatus {
+        Submitted = "submitted",
+        Active = "active",
+        Suspended = "suspended",
+        Refused = "refused",
+        Closed = "closed",
+    }
 }
 
 /// What a person decides about a merchant.
@@ -29,25 +31,6 @@ pub enum Decision {
 }
 
 impl MerchantStatus {
-    pub const ALL: [MerchantStatus; 5] = [
-        MerchantStatus::Submitted,
-        MerchantStatus::Active,
-        MerchantStatus::Suspended,
-        MerchantStatus::Refused,
-        MerchantStatus::Closed,
-    ];
-
-    /// The name in the database and on the command line.
-    pub const fn name(self) -> &'static str {
-        match self {
-            MerchantStatus::Submitted => "submitted",
-            MerchantStatus::Active => "active",
-            MerchantStatus::Suspended => "suspended",
-            MerchantStatus::Refused => "refused",
-            MerchantStatus::Closed => "closed",
-        }
-    }
-
     /// The status that a decision leads to. Deciding again what holds already is `AlreadyApplied`.
     pub fn decide(self, decision: Decision) -> Result<(MerchantStatus, Step), MerchantRefusal> {
         use MerchantStatus::{Active, Closed, Refused, Submitted, Suspended};

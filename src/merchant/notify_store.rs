@@ -46,7 +46,7 @@ pub async fn set(
          where merchant_id = $1 returning notify_version",
         merchant_id.uuid(),
         address.map(|address| address.url.as_str()),
-        address.map(|address| address.algorithm.as_str()),
+        address.map(|address| address.algorithm.name()),
     )
     .fetch_one(connection)
     .await

@@ -5,17 +5,18 @@ use chrono::{DateTime, Utc};
 use crate::base::id::{MerchantId, StaffId};
 use crate::base::person::Mobile;
 use crate::base::typed::is_one_line;
+use crate::base::words;
 use crate::error::Refusal;
 
-#[derive(Clone, Copy, Debug, PartialEq, Eq, sqlx::Type)]
-#[sqlx(type_name = "text", rename_all = "snake_case")]
-pub enum Role {
-    /// Everything; every merchant has at least one.
-    Owner,
-    /// Everything but who works there.
-    Manager,
-    /// The counter: receipts and order codes.
-    Cashier,
+words! {
+    pub enum Role {
+        /// Everything; every merchant has at least one.
+        Owner = "owner",
+        /// Everything but who works there.
+        Manager = "manager",
+        /// The counter: receipts and order codes.
+        Cashier = "cashier",
+    }
 }
 
 /// What not everybody at a merchant may do. Receipts and purchases are seen by all.
@@ -28,16 +29,6 @@ pub enum Right {
 }
 
 impl Role {
-    pub const ALL: [Role; 3] = [Role::Owner, Role::Manager, Role::Cashier];
-
-    pub const fn name(self) -> &'static str {
-        match self {
-            Role::Owner => "owner",
-            Role::Manager => "manager",
-            Role::Cashier => "cashier",
-        }
-    }
-
     pub fn may(self, right: Right) -> bool {
         match (self, right) {
             (Role::Owner, _)

@@ -4,16 +4,16 @@ use chrono::{DateTime, Utc};
 use serde_json::Value;
 use uuid::Uuid;
 
-use crate::base::BusinessDay;
 use crate::base::id::{BorrowerId, MerchantId};
+use crate::base::{BusinessDay, words};
 
-#[derive(Clone, Copy, Debug, PartialEq, Eq, sqlx::Type)]
-#[sqlx(type_name = "text", rename_all = "snake_case")]
-pub enum Audience {
-    Borrower,
-    Merchant,
-    Funder,
-    Operator,
+words! {
+    pub enum Audience {
+        Borrower = "borrower",
+        Merchant = "merchant",
+        Funder = "funder",
+        Operator = "operator",
+    }
 }
 
 impl Audience {
@@ -22,15 +22,6 @@ impl Audience {
         match self {
             Audience::Funder | Audience::Operator => true,
             Audience::Borrower | Audience::Merchant => false,
-        }
-    }
-
-    pub fn as_str(self) -> &'static str {
-        match self {
-            Audience::Borrower => "borrower",
-            Audience::Merchant => "merchant",
-            Audience::Funder => "funder",
-            Audience::Operator => "operator",
         }
     }
 }

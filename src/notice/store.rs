@@ -90,7 +90,7 @@ struct Columns<'a> {
 impl<'a> Columns<'a> {
     fn of(notices: &[&'a Notice]) -> Columns<'a> {
         Columns {
-            audience: notices.iter().map(|notice| notice.audience.as_str()).collect(),
+            audience: notices.iter().map(|notice| notice.audience.name()).collect(),
             recipient_id: notices.iter().map(|notice| notice.recipient_id).collect(),
             kind: notices.iter().map(|notice| notice.kind).collect(),
             body: notices.iter().map(|notice| notice.body.to_string()).collect(),
@@ -115,7 +115,7 @@ pub async fn list(
            where audience = $1 and recipient_id is not distinct from $2 and notice_no < coalesce($3, 9223372036854775807)
                  and kind <> all($4)
            order by notice_no desc limit $5"#,
-        audience.as_str(),
+        audience.name(),
         recipient_id,
         before_no,
         but as &[&str],
@@ -134,7 +134,7 @@ pub async fn count_unread(
     sqlx::query_scalar!(
         r#"select count(*) as "count!" from notice
            where audience = $1 and recipient_id is not distinct from $2 and read_at is null"#,
-        audience.as_str(),
+        audience.name(),
         recipient_id,
     )
     .fetch_one(connection)
@@ -152,7 +152,7 @@ pub async fn mark_read(
     let marked = sqlx::query!(
         "update notice set read_at = $4
          where audience = $1 and recipient_id is not distinct from $2 and notice_no <= $3 and read_at is null",
-        audience.as_str(),
+        audience.name(),
         recipient_id,
         last_no,
         at,

@@ -11,45 +11,38 @@ use aws_lc_rs::signature::{KeyPair as _, ParsedPublicKey, RSA_PKCS1_2048_8192_SH
 use base64::Engine as _;
 use base64::prelude::BASE64_STANDARD;
 use rand::TryRngCore as _;
-use serde::{Deserialize, Serialize};
+use serde::Deserialize;
 use sm2::dsa::{Signature, SigningKey, VerifyingKey};
 use sm2::pkcs8::{DecodePrivateKey as _, DecodePublicKey as _, EncodePrivateKey as _, EncodePublicKey as _};
 use sm2::{PublicKey as Sm2Point, SecretKey};
 use sm3::{Digest as _, Sm3};
 
 use super::sm2_key::{Sm2Signer, Sm2Verifier};
+use crate::base::words;
 
 /// The identifier that GB/T 35276 prescribes where the parties agreed on no other.
 pub(super) const DISTINGUISHING_ID: &str = "1234567812345678";
 /// r and s, 32 bytes each.
 const SM2_SIGNATURE_BYTES: usize = 64;
 
-/// How a message is signed.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, Serialize, Deserialize, sqlx::Type, clap::ValueEnum)]
-#[serde(rename_all = "snake_case")]
-#[sqlx(type_name = "text", rename_all = "snake_case")]
-pub enum Algorithm {
-    #[value(name = "sm2")]
-    Sm2Sm3,
-    #[value(name = "rsa")]
-    RsaSha256,
+words! {
+    /// How a message is signed.
+    #[derive(Hash, Deserialize, clap::ValueEnum)]
+    #[serde(rename_all = "snake_case")]
+    pub enum Algorithm {
+        #[value(name = "sm2")]
+        Sm2Sm3 = "sm2_sm3",
+        #[value(name = "rsa")]
+        RsaSha256 = "rsa_sha256",
+    }
 }
 
 impl Algorithm {
-    pub const ALL: [Algorithm; 2] = [Algorithm::Sm2Sm3, Algorithm::RsaSha256];
-
     /// The first word of an `Authorization` header.
     pub fn scheme(self) -> &'static str {
         match self {
             Algorithm::Sm2Sm3 => "FENQI-SM2-SM3",
             Algorithm::RsaSha256 => "FENQI-RSA-SHA256",
-        }
-    }
-
-    pub fn as_str(self) -> &'static str {
-        match self {
-            Algorithm::Sm2Sm3 => "sm2_sm3",
-            Algorithm::RsaSha256 => "rsa_sha256",
         }
     }
 }

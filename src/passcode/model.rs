@@ -2,6 +2,7 @@
 
 use chrono::{DateTime, TimeDelta, Utc};
 
+use crate::base::words;
 use crate::error::Refusal;
 
 /// How long a code is good for.
@@ -22,27 +23,15 @@ pub struct Window {
     pub count_max: i32,
 }
 
-/// What a code proves the mobile for; a code for one purpose is nothing for another.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, sqlx::Type)]
-#[sqlx(type_name = "text", rename_all = "snake_case")]
-pub enum Purpose {
-    BorrowerSignIn,
-    MerchantSignIn,
-    PinReset,
-    AccountClosing,
-    /// An owner lets somebody in, gives another role, or removes somebody.
-    StaffChange,
-}
-
-impl Purpose {
-    pub const fn name(self) -> &'static str {
-        match self {
-            Purpose::BorrowerSignIn => "borrower_sign_in",
-            Purpose::MerchantSignIn => "merchant_sign_in",
-            Purpose::PinReset => "pin_reset",
-            Purpose::AccountClosing => "account_closing",
-            Purpose::StaffChange => "staff_change",
-        }
+words! {
+    /// What a code proves the mobile for; a code for one purpose is nothing for another.
+    pub enum Purpose {
+        BorrowerSignIn = "borrower_sign_in",
+        MerchantSignIn = "merchant_sign_in",
+        PinReset = "pin_reset",
+        AccountClosing = "account_closing",
+        /// An owner lets somebody in, gives another role, or removes somebody.
+        StaffChange = "staff_change",
     }
 }
 

@@ -114,7 +114,7 @@ async fn keep(connection: &mut PgConnection, key: FileKey, bytes: &[u8], file: &
     anyhow::ensure!(
         store::has_bytes(connection, key, &sha256).await?,
         "the file of {} of {} was compared before with other bytes; ask the channel what it has changed",
-        key.channel.stored(),
+        key.channel.name(),
         key.day
     );
     Ok(())

@@ -47,7 +47,7 @@ pub async fn fetch_channel_files(app: &App) -> anyhow::Result<Reconciled> {
                     missing.push(day);
                 }
                 Err(failure) => {
-                    tracing::error!(channel = channel.stored(), %day, "a daily file could not be compared: {failure:#}");
+                    tracing::error!(channel = channel.name(), %day, "a daily file could not be compared: {failure:#}");
                     missing.push(day);
                     first_failure.get_or_insert(failure);
                 }
@@ -74,7 +74,7 @@ async fn fetch_and_compare(app: &App, channel: ChannelName, day: BusinessDay) ->
             Ok(Some(compared))
         }
         Err(error) => {
-            tracing::warn!(channel = channel.stored(), %day, "a daily file was not taken in: {error:#}");
+            tracing::warn!(channel = channel.name(), %day, "a daily file was not taken in: {error:#}");
             Ok(None)
         }
     }

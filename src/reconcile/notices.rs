@@ -14,7 +14,7 @@ pub fn breaks_found(
     today: BusinessDay,
     at: DateTime<Utc>,
 ) -> Notice {
-    let body = json!({ "channel": channel.stored(), "day": file_of, "breaks": breaks });
+    let body = json!({ "channel": channel.name(), "day": file_of, "breaks": breaks });
     Notice::to_operators("breaks_found", body, today, at)
 }
 
@@ -24,6 +24,6 @@ pub fn files_missing(
     today: BusinessDay,
     at: DateTime<Utc>,
 ) -> Notice {
-    let body = json!({ "channel": channel.stored(), "first": first, "files": files });
+    let body = json!({ "channel": channel.name(), "first": first, "files": files });
     Notice::to_operators("files_missing", body, today, at)
 }

@@ -42,7 +42,7 @@ pub fn channel_settles(
 }
 
 fn settles_id(channel: ChannelName, file_of: BusinessDay, funder_id: FunderId) -> Uuid {
-    let name = format!("channel {} {file_of}", channel.stored());
+    let name = format!("channel {} {file_of}", channel.name());
     Uuid::new_v5(&funder_id.uuid(), name.as_bytes())
 }
 

@@ -53,7 +53,7 @@ pub async fn keep_file(
          on conflict (channel, business_day) do update
          set sha256 = excluded.sha256, lines = excluded.lines, amount_fen = excluded.amount_fen, cost_fen = excluded.cost_fen
          where kept.compared_at is null and kept.sha256 <> excluded.sha256",
-        key.channel.stored(),
+        key.channel.name(),
         key.day.date(),
         sha256,
         file.lines.len() as i32,
@@ -69,7 +69,7 @@ pub async fn keep_file(
 pub async fn has_bytes(connection: &mut PgConnection, key: FileKey, sha256: &[u8]) -> sqlx::Result<bool> {
     sqlx::query_scalar!(
         r#"select sha256 = $3 as "is_same!" from channel_file where channel = $1 and business_day = $2"#,
-        key.channel.stored(),
+        key.channel.name(),
         key.day.date(),
         sha256
     )
@@ -81,7 +81,7 @@ pub async fn has_bytes(connection: &mut PgConnection, key: FileKey, sha256: &[u8
 pub async fn delete_file_lines(connection: &mut PgConnection, key: FileKey) -> sqlx::Result<()> {
     sqlx::query!(
         "delete from channel_file_line where channel = $1 and business_day = $2",
-        key.channel.stored(),
+        key.channel.name(),
         key.day.date()
     )
     .execute(connection)
@@ -100,7 +100,7 @@ pub async fn insert_file_lines(connection: &mut PgConnection, key: FileKey, file
                 l.cost_fen
          from unnest($3::uuid[], $4::text[], $5::bool[], $6::text[], $7::text[], $8::bigint[], $9::bigint[]) with ordinality
               as l(withholding_id, channel_reference, succeeded, failure, code, amount_fen, cost_fen, line_no)",
-        key.channel.stored(),
+        key.channel.name(),
         key.day.date(),
         &file.lines.iter().map(|line| line.withholding_id.uuid()).collect::<Vec<Uuid>>(),
         &file.lines.iter().map(|line| line.channel_reference.clone()).collect::<Vec<String>>(),
@@ -129,7 +129,7 @@ pub async fn days_without_file(
                              and f.compared_at is not null)
              and exists (select from withholding w where w.business_day <= day::date and w.channel = $1)
            order by 1"#,
-        channel.stored(),
+        channel.name(),
         from.date(),
         today.date()
     )
@@ -149,7 +149,7 @@ pub async fn load_pending(connection: &mut PgConnection, key: FileKey) -> sqlx::
            where f.channel = $1 and f.business_day = $2 and w.status in ('submitted', 'unknown')
              and (f.succeeded or f.failure is not null)
            order by w.withholding_id, f.succeeded desc, f.line_no"#,
-        key.channel.stored(),
+        key.channel.name(),
         key.day.date()
     )
     .fetch_all(connection)
@@ -170,7 +170,7 @@ pub async fn load_absent(connection: &mut PgConnection, key: FileKey) -> sqlx::R
              and exists (select from channel_file f where f.channel = $1
                            and f.business_day = (w.submitted_at at time zone 'Asia/Shanghai')::date + 1)
              and not exists (select from channel_file_line l where l.channel = $1 and l.withholding_id = w.withholding_id)"#,
-        key.channel.stored(),
+        key.channel.name(),
         key.day.date()
     )
     .fetch_all(connection)
@@ -233,7 +233,7 @@ pub async fn open_breaks(connection: &mut PgConnection, key: FileKey, today: Bus
                   'open', 'comparison', $3
            from compared where kind is not null
            on conflict do nothing"#,
-        key.channel.stored(),
+        key.channel.name(),
         key.day.date(),
         today.date()
     )
@@ -271,7 +271,7 @@ pub async fn open_named_twice(connection: &mut PgConnection, key: FileKey, today
                   'comparison', $3
            from booked where their_fen + settled_fen > our_fen
            on conflict do nothing"#,
-        key.channel.stored(),
+        key.channel.name(),
         key.day.date(),
         today.date()
     )
@@ -289,7 +289,7 @@ pub async fn lock_found(connection: &mut PgConnection, key: FileKey) -> sqlx::Re
               join channel_file_line f on f.channel = b.channel and f.withholding_id = b.withholding_id
          where f.channel = $1 and f.business_day = $2 and f.succeeded and b.status = 'open'
          order by b.break_id for update of b",
-        key.channel.stored(),
+        key.channel.name(),
         key.day.date()
     )
     .fetch_all(connection)
@@ -305,7 +305,7 @@ pub async fn close_found(connection: &mut PgConnection, key: FileKey, today: Bus
          from channel_file_line f
          where f.channel = $1 and f.business_day = $2 and f.succeeded and b.channel = f.channel
            and b.withholding_id = f.withholding_id and b.kind = 'missing_there' and b.status = 'open'",
-        key.channel.stored(),
+        key.channel.name(),
         key.day.date(),
         today.date()
     )
@@ -377,7 +377,7 @@ pub async fn sum_by_funder(connection: &mut PgConnection, key: FileKey) -> sqlx:
            left join credit_line l on l.line_id = w.line_id
            where f.channel = $1 and f.business_day = $2 and (f.succeeded or f.cost_fen > 0)
            group by l.funder_id order by l.funder_id"#,
-        key.channel.stored(),
+        key.channel.name(),
         key.day.date()
     )
     .fetch_all(connection)
@@ -388,7 +388,7 @@ pub async fn sum_by_funder(connection: &mut PgConnection, key: FileKey) -> sqlx:
 pub async fn mark_compared(connection: &mut PgConnection, key: FileKey, at: DateTime<Utc>) -> sqlx::Result<bool> {
     let marked = sqlx::query!(
         "update channel_file set compared_at = $3 where channel = $1 and business_day = $2 and compared_at is null",
-        key.channel.stored(),
+        key.channel.name(),
         key.day.date(),
         at
     )
@@ -410,7 +410,7 @@ pub async fn lock_break(connection: &mut PgConnection, break_id: BreakId) -> sql
     .fetch_optional(connection)
     .await?;
     row.map(|row| {
-        let channel = ChannelName::from_stored(&row.channel);
+        let channel = ChannelName::from_name(&row.channel);
         Ok(Break {
             break_id,
             channel: channel.ok_or_else(|| sqlx::Error::Decode(format!("{} is no channel", row.channel).into()))?,

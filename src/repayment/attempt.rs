@@ -58,7 +58,7 @@ mod tests {
     fn next(state: State, made_for: &str, now: &str) -> Option<String> {
         let last = LastAttempt { state, channel: ChannelName::Beta, attempt_no: 1, submit_at: at(made_for) };
         let next = next_attempt(Some(last), &[at("09:00"), at("15:00")], at(now))?;
-        Some(format!("{} {} {}", next.channel.stored(), next.attempt_no, next.submit_at.format("%H:%M")))
+        Some(format!("{} {} {}", next.channel.name(), next.attempt_no, next.submit_at.format("%H:%M")))
     }
 
     #[test]

@@ -111,7 +111,7 @@ struct Claimed {
 async fn claim(app: &App, (channel, at_once): (ChannelName, usize), after: Place) -> anyhow::Result<Claimed> {
     let now = app.clock.now();
     let mut transaction = database::begin(&app.pool).await?;
-    let claimed = queue_store::claim_created(&mut transaction, (channel.stored(), after), now, at_once as i64).await?;
+    let claimed = queue_store::claim_created(&mut transaction, (channel.name(), after), now, at_once as i64).await?;
     let Some(last) = claimed.last().map(ClaimedOrder::place) else {
         return Ok(Claimed { at: now, seen: 0, last: after, orders: Vec::new(), line_ids: HashMap::new() });
     };
@@ -229,7 +229,7 @@ async fn claim_questions(
     now: DateTime<Utc>,
 ) -> anyhow::Result<Vec<OpenQuestion>> {
     let mut transaction = database::begin(&app.pool).await?;
-    let among = (channel.stored(), after);
+    let among = (channel.name(), after);
     let questions = queue_store::claim_questions(&mut transaction, among, now, channels::ORDERS_MAX as i64).await?;
     if questions.is_empty() {
         return Ok(questions);

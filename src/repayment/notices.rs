@@ -81,7 +81,7 @@ pub fn rejected(order: &Withholding, code: &str, day: BusinessDay, at: DateTime<
 }
 
 fn of_order(order: &Withholding) -> Value {
-    json!({ "withholding": order.withholding_id, "channel": order.channel.stored() })
+    json!({ "withholding": order.withholding_id, "channel": order.channel.name() })
 }
 
 /// The channel's file contradicted what it had said: the payment is owed again.

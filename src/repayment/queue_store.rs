@@ -295,7 +295,7 @@ impl LastRow {
         let last = LastAttempt {
             state: State::from_stored(&self.status, self.failure.as_deref(), self.collected)
                 .ok_or_else(|| unknown("status"))?,
-            channel: ChannelName::from_stored(&self.channel).ok_or_else(|| unknown("channel"))?,
+            channel: ChannelName::from_name(&self.channel).ok_or_else(|| unknown("channel"))?,
             attempt_no: self.attempt_no,
             submit_at: self.submit_at,
         };

@@ -327,7 +327,7 @@ impl Chunk {
                 state: State::Created,
                 ..order.clone()
             },
-            idempotency_key: format!("{}/{}", order.withholding_id, channel.stored()),
+            idempotency_key: format!("{}/{}", order.withholding_id, channel.name()),
             created_at: self.batch.now,
             submit_at: self.batch.now,
         })

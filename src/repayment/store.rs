@@ -87,7 +87,7 @@ pub async fn load_told_failures(
         return Ok(HashSet::new());
     }
     let last_channels = ChannelName::ALL.into_iter().filter(|channel| channel.next().is_none());
-    let last_channels: Vec<&str> = last_channels.map(ChannelName::stored).collect();
+    let last_channels: Vec<&str> = last_channels.map(ChannelName::name).collect();
     let rows = sqlx::query!(
         r#"select w.line_id as "line_id: LineId", w.business_day as "business_day: BusinessDay"
            from unnest($1::uuid[], $2::date[]) as asked(line_id, business_day)
@@ -132,7 +132,7 @@ pub async fn insert_withholdings(connection: &mut PgConnection, orders: &[NewWit
         &loan_ids.iter().map(|loan_id| loan_id.map(LoanId::uuid)).collect::<Vec<_>>() as &[Option<Uuid>],
         &orders.iter().map(|new| new.idempotency_key.clone()).collect::<Vec<String>>(),
         &uuids(|order| order.card_id.uuid()),
-        &orders.iter().map(|new| new.order.channel.stored()).collect::<Vec<&str>>() as &[&str],
+        &orders.iter().map(|new| new.order.channel.name()).collect::<Vec<&str>>() as &[&str],
         &orders.iter().map(|new| new.order.amount.get()).collect::<Vec<i64>>(),
         &orders.iter().map(|new| new.order.partial_allowed).collect::<Vec<bool>>(),
         &orders.iter().map(|new| new.order.attempt_no).collect::<Vec<i16>>(),
@@ -385,7 +385,7 @@ pub async fn insert_contradictions(
                      $4, $5, $6, $7, $8, 'open', 'callback', $9)
              on conflict do nothing",
             crate::base::id::BreakId::mint(at).uuid(),
-            order.channel.stored(),
+            order.channel.name(),
             order.business_day.date(),
             kind,
             order.withholding_id.uuid(),
@@ -423,7 +423,7 @@ impl WithholdingRow {
             |what: &str| sqlx::Error::Decode(format!("order {} has no known {what}", self.withholding_id).into());
         Ok(Withholding {
             purpose: Purpose::from_stored(&self.purpose, self.loan_id).ok_or_else(|| stored("purpose"))?,
-            channel: ChannelName::from_stored(&self.channel).ok_or_else(|| stored("channel"))?,
+            channel: ChannelName::from_name(&self.channel).ok_or_else(|| stored("channel"))?,
             state: State::from_stored(&self.status, self.failure.as_deref(), self.collected)
                 .ok_or_else(|| stored("status"))?,
             withholding_id: self.withholding_id,

@@ -204,10 +204,7 @@ impl Failure {
 
     pub fn stored(self) -> &'static str {
         match self {
-            Failure::Channel(ChannelFailure::InsufficientFunds) => "insufficient_funds",
-            Failure::Channel(ChannelFailure::CardInvalid) => "card_invalid",
-            Failure::Channel(ChannelFailure::ChannelDown) => "channel_down",
-            Failure::Channel(ChannelFailure::Refused) => "refused",
+            Failure::Channel(failure) => failure.name(),
             Failure::Superseded => "superseded",
             Failure::Reversed => "reversed",
         }

@@ -3,19 +3,20 @@
 
 use super::payout::{PayoutRefusal, PayoutStatus};
 use crate::access::is_same_holder;
+use crate::base::words;
 
-/// How the channel contradicts itself, in the words of breaks.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, sqlx::Type)]
-#[sqlx(type_name = "text", rename_all = "snake_case")]
-pub enum ContradictionKind {
-    /// It says that it paid an attempt which it had refused.
-    WeFailedTheySucceeded,
-    /// It denies a payment that is booked on its word.
-    WeSucceededTheyFailed,
-    /// It says that it paid another amount than it was asked to pay.
-    AmountDiffers,
-    /// It names another payment beside the one that is booked.
-    NamedTwice,
+words! {
+    /// How the channel contradicts itself, in the words of breaks.
+    pub enum ContradictionKind {
+        /// It says that it paid an attempt which it had refused.
+        WeFailedTheySucceeded = "we_failed_they_succeeded",
+        /// It denies a payment that is booked on its word.
+        WeSucceededTheyFailed = "we_succeeded_they_failed",
+        /// It says that it paid another amount than it was asked to pay.
+        AmountDiffers = "amount_differs",
+        /// It names another payment beside the one that is booked.
+        NamedTwice = "named_twice",
+    }
 }
 
 /// What became of a payout, as people learnt it outside.
@@ -55,16 +56,6 @@ pub enum Settling {
 }
 
 impl ContradictionKind {
-    /// The stored word.
-    pub const fn name(self) -> &'static str {
-        match self {
-            ContradictionKind::WeFailedTheySucceeded => "we_failed_they_succeeded",
-            ContradictionKind::WeSucceededTheyFailed => "we_succeeded_they_failed",
-            ContradictionKind::AmountDiffers => "amount_differs",
-            ContradictionKind::NamedTwice => "named_twice",
-        }
-    }
-
     /// The ending that would correct it if the channel's last word is true, until a person proposes one.
     pub const fn proposed(self) -> &'static str {
         match self {

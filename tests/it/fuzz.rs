@@ -43,7 +43,7 @@ async fn invite(town: &Town, address: &str, keys: &Path) -> (Desk, Desk) {
         let change = PartnerChange { rate_per_minute: Some(6_000_000), ..Default::default() };
         fenqi::access::change_partner(&town.app, partner, &change, "operator").await.unwrap();
         for algorithm in Algorithm::ALL {
-            let serial = format!("F-{}", algorithm.as_str());
+            let serial = format!("F-{}", algorithm.name());
             let identity = desk::add_key(&town.app, partner, &serial, algorithm).await;
             std::fs::write(keys.join(format!("{partner}.{serial}.pem")), identity.private_key()).unwrap();
             desks.insert(partner, Desk::new(&town.app, address, identity).await);

@@ -1,6 +1,6 @@
 //! What a channel said about one order, in our words.
 
-use crate::base::Fen;
+use crate::base::{Fen, words};
 
 /// One channel's word on one order. Only `Succeeded`, `Failed` and `Rejected` are final.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -75,16 +75,17 @@ impl Answer {
     }
 }
 
-/// Why a channel did not take the money, and with it what happens next.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, sqlx::Type)]
-#[sqlx(type_name = "text", rename_all = "snake_case")]
-pub enum ChannelFailure {
-    /// Tried again as the product's timetable says, on the same channel.
-    InsufficientFunds,
-    /// The borrower is asked to see to the card.
-    CardInvalid,
-    /// The next channel is tried at once.
-    ChannelDown,
-    /// Neither a retry nor another channel helps.
-    Refused,
+words! {
+    /// Why a channel did not take the money, and with it what happens next.
+    #[derive(Hash)]
+    pub enum ChannelFailure {
+        /// Tried again as the product's timetable says, on the same channel.
+        InsufficientFunds = "insufficient_funds",
+        /// The borrower is asked to see to the card.
+        CardInvalid = "card_invalid",
+        /// The next channel is tried at once.
+        ChannelDown = "channel_down",
+        /// Neither a retry nor another channel helps.
+        Refused = "refused",
+    }
 }

@@ -8,7 +8,7 @@ mod file;
 mod client;
 
 use crate::base::id::WithholdingId;
-use crate::base::{BusinessDay, Fen};
+use crate::base::{BusinessDay, Fen, words};
 
 pub use answer::{Answer, ChannelFailure};
 pub use client::{FetchError, ORDERS_MAX, daily_file, query, submit};
@@ -56,25 +56,18 @@ fn parse_order_no(text: &str) -> Option<WithholdingId> {
     uuid::Uuid::try_parse(text).ok().map(WithholdingId::from_uuid)
 }
 
-/// A channel by name, in the order in which they are tried.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash, sqlx::Type)]
-#[sqlx(type_name = "text", rename_all = "snake_case")]
-pub enum ChannelName {
-    Alpha,
-    Beta,
+words! {
+    /// A channel by name, in the order in which they are tried.
+    #[derive(PartialOrd, Ord, Hash)]
+    pub enum ChannelName {
+        Alpha = "alpha",
+        Beta = "beta",
+    }
 }
 
 impl ChannelName {
-    pub const ALL: [ChannelName; 2] = [ChannelName::Alpha, ChannelName::Beta];
     /// Where every new order goes first.
     pub const FIRST: ChannelName = ChannelName::Alpha;
-
-    pub const fn stored(self) -> &'static str {
-        match self {
-            ChannelName::Alpha => "alpha",
-            ChannelName::Beta => "beta",
-        }
-    }
 
     /// The name under which it is configured.
     pub const fn partner(self) -> &'static str {
@@ -88,8 +81,8 @@ impl ChannelName {
         ChannelName::ALL.into_iter().find(|channel| channel.partner() == name)
     }
 
-    pub fn from_stored(text: &str) -> Option<ChannelName> {
-        ChannelName::ALL.into_iter().find(|name| name.stored() == text)
+    pub fn from_name(text: &str) -> Option<ChannelName> {
+        ChannelName::ALL.into_iter().find(|channel| channel.name() == text)
     }
 
     /// The channel to try when this one is down; `None` after the last.

@@ -30,7 +30,7 @@ async fn download(desk: &Desk, day: &str, name: &str, headers: &[(&str, &str)]) 
 async fn is_signed(app: &App, signature: &serde_json::Value, text: &str) -> bool {
     use base64::Engine as _;
     let text_of = |field: &str| signature[field].as_str().unwrap().to_owned();
-    let algorithm = Algorithm::ALL.into_iter().find(|one| one.as_str() == text_of("algorithm")).unwrap();
+    let algorithm = Algorithm::ALL.into_iter().find(|one| one.name() == text_of("algorithm")).unwrap();
     let signer = app.access.signer(algorithm).await.unwrap();
     assert_eq!(signer.serial_no, text_of("serial_no"));
     let bytes = base64::prelude::BASE64_STANDARD.decode(text_of("signature")).unwrap();

@@ -45,12 +45,12 @@ async fn the_sample_clients_believe_our_callbacks_and_no_others(pool: PgPool) {
     for algorithm in Algorithm::ALL {
         let signer = app.access.signer(algorithm).await.unwrap();
         assert_eq!(signer.mchid, PLATFORM);
-        keys.push_str(&format!("{} ({}) signs\n{}", signer.serial_no, algorithm.as_str(), signer.public_key()));
+        keys.push_str(&format!("{} ({}) signs\n{}", signer.serial_no, algorithm.name(), signer.public_key()));
         let stamp = Stamp::fresh(Clock::System.now());
         signed.push((algorithm, signer.authorization("POST", url, &stamp, body)));
         // The sample clients call in both algorithms too.
-        let identity = desk::add_key(app, "my-core", algorithm.as_str(), algorithm).await;
-        std::fs::write(trial.directory.join(format!("{}.pem", algorithm.as_str())), identity.private_key()).unwrap();
+        let identity = desk::add_key(app, "my-core", algorithm.name(), algorithm).await;
+        std::fs::write(trial.directory.join(format!("{}.pem", algorithm.name())), identity.private_key()).unwrap();
     }
     std::fs::write(trial.directory.join("keys.txt"), keys).unwrap();
     let (python, java) = ("docs/integrate/clients/fenqi.py", "docs/integrate/clients/Fenqi.java");
@@ -58,7 +58,7 @@ async fn the_sample_clients_believe_our_callbacks_and_no_others(pool: PgPool) {
         let verify = [python, "--platform-keys", "keys.txt", "verify-callback", "POST", url, authorization];
         assert_eq!(said("python", &trial.run("python3", &verify, body).await), "believed\n");
         assert_eq!(trial.run("python3", &verify, b"{}").await.status.code(), Some(2), "a changed body");
-        let (name, me) = (algorithm.as_str(), format!("{}/api/v1/me", trial.base));
+        let (name, me) = (algorithm.name(), format!("{}/api/v1/me", trial.base));
         let key = format!("{name}.pem");
         let who = [python, "--partner", "my-core", "--serial", name, "--key", &key];
         let call = [&who[..], &["--platform-keys", "keys.txt", "call", "GET", &me]].concat();
@@ -160,7 +160,7 @@ impl Clients {
         let mut keys = String::new();
         for algorithm in Algorithm::ALL {
             let signer = app.access.signer(algorithm).await.unwrap();
-            keys.push_str(&format!("{} ({}) signs\n{}", signer.serial_no, algorithm.as_str(), signer.public_key()));
+            keys.push_str(&format!("{} ({}) signs\n{}", signer.serial_no, algorithm.name(), signer.public_key()));
         }
         std::fs::write(directory.join("keys.txt"), keys).unwrap();
         Clients { directory, base: desk::serve(app).await }

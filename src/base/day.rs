@@ -15,6 +15,13 @@ use utoipa::openapi::schema::{KnownFormat, ObjectBuilder, Schema, SchemaFormat, 
 #[sqlx(transparent)]
 pub struct BusinessDay(NaiveDate);
 
+/// When something is booked or told: the business day that it counts for, and the instant.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct When {
+    pub business_day: BusinessDay,
+    pub at: DateTime<Utc>,
+}
+
 /// A text that is no day, or a day in another year than one of four digits: so far from the end of the calendar, no term or span
 /// that is counted from a day can leave it.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]

@@ -13,7 +13,7 @@ pub mod typed;
 
 pub use calendar::{DayOff, DaysOff, WorkingCalendar};
 pub use clock::Clock;
-pub use day::BusinessDay;
+pub use day::{BusinessDay, When};
 pub use money::Fen;
 pub use person::{CardNumber, CreditCode, Mobile, ResidentId};
 pub use range::AccountRange;

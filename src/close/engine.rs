@@ -11,7 +11,7 @@ use sqlx::PgConnection;
 use super::step::{CHUNK_ROWS, Step};
 use super::store;
 use crate::app::App;
-use crate::base::BusinessDay;
+use crate::base::{BusinessDay, When};
 use crate::business_day;
 use crate::database;
 use crate::funder;
@@ -116,7 +116,7 @@ pub async fn close_day_in_chunks(app: &App, day: BusinessDay, chunk_rows: i64) -
 pub async fn cut_off(connection: &mut PgConnection, day: BusinessDay, now: DateTime<Utc>) -> sqlx::Result<bool> {
     let advanced = business_day::store::advance(&mut *connection, day).await?;
     if advanced {
-        funder::book_slices(connection, (day, now)).await?;
+        funder::book_slices(connection, When { business_day: day, at: now }).await?;
     }
     Ok(advanced)
 }

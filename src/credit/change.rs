@@ -1,11 +1,10 @@
 //! Changes of a line that a person or a rule makes: freeze, unfreeze, another limit, the end.
 
-use chrono::{DateTime, Utc};
 use serde_json::json;
 use uuid::Uuid;
 
 use super::line::{EntryKind, Freeze, Freezes, Line, LineChange, LineEntry, LineStatus};
-use crate::base::{BusinessDay, Fen};
+use crate::base::{Fen, When};
 use crate::error::Refusal;
 use crate::notice::Notice;
 use crate::outbox::Message;
@@ -27,8 +26,7 @@ pub struct Note {
     pub reason: String,
     /// The money event behind it, where there is one.
     pub source_id: Option<Uuid>,
-    pub day: BusinessDay,
-    pub at: DateTime<Utc>,
+    pub when: When,
 }
 
 /// Why a line is not changed.
@@ -104,7 +102,7 @@ impl Line {
             source_id: note.source_id,
             reason: Some(note.reason),
         };
-        self.change(change, note.day, note.at)
+        self.change(change, note.when.business_day, note.when.at)
     }
 }
 
@@ -167,8 +165,7 @@ mod tests {
         Note {
             reason: "person:wang: test".into(),
             source_id: None,
-            day: "2026-01-05".parse().unwrap(),
-            at: DateTime::UNIX_EPOCH,
+            when: When { business_day: "2026-01-05".parse().unwrap(), at: chrono::DateTime::UNIX_EPOCH },
         }
     }
 

@@ -8,7 +8,7 @@ use super::change::{self, Change, Note};
 use super::store;
 use crate::app::App;
 use crate::base::id::LineId;
-use crate::base::{AccountRange, BusinessDay};
+use crate::base::{AccountRange, BusinessDay, When};
 use crate::{notice, outbox};
 
 /// One chunk: few lines expire on one day, and an index finds them.
@@ -38,7 +38,11 @@ pub async fn run(
     let (mut lines, mut entries) = (Vec::new(), Vec::new());
     let (mut messages, mut notices) = (Vec::new(), Vec::new());
     for mut line in locked.into_iter().filter(|line| !owing.contains(&line.line_id)) {
-        let note = Note { reason: "expired".to_owned(), source_id: None, day, at: app.clock.now() };
+        let note = Note {
+            reason: "expired".to_owned(),
+            source_id: None,
+            when: When { business_day: day, at: app.clock.now() },
+        };
         // Refused where principal is owed again, and nothing to do where somebody has closed it.
         if let Ok(Some(entry)) = line.apply(Change::Close, note) {
             let product = app.catalogue.get(connection, line.product_id, line.product_version).await?;

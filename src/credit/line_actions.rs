@@ -6,8 +6,8 @@ use super::change::{self, Change, LineRefusal, Note};
 use super::line::{Line, LineStatus};
 use super::store;
 use crate::app::App;
-use crate::base::BusinessDay;
 use crate::base::id::LineId;
+use crate::base::{BusinessDay, When};
 use crate::business_day;
 use crate::database;
 use crate::error::{Fault, Outcome};
@@ -54,7 +54,7 @@ pub(super) async fn change_locked(
         return Err(Fault::Refused(LineRefusal::LineInUse));
     }
     let reason = format!("person:{}: {}", manual.person, manual.reason);
-    let note = Note { reason, source_id: None, day, at: app.clock.now() };
+    let note = Note { reason, source_id: None, when: When { business_day: day, at: app.clock.now() } };
     if let Some(entry) = line.apply(manual.change, note).map_err(Fault::Refused)? {
         let message = change::line_changed(&product.terms.funder, &line, &entry);
         store::save_lines(connection, std::slice::from_ref(&line), std::slice::from_ref(&entry)).await?;

@@ -13,7 +13,7 @@ use super::slice_store;
 use super::store::{self, Funder};
 use crate::app::App;
 use crate::base::id::{FunderId, mint};
-use crate::base::{BusinessDay, Fen};
+use crate::base::{BusinessDay, Fen, When};
 use crate::business_day;
 use crate::database;
 use crate::error::{Attempt, Fault, Outcome, Refusal, Step};
@@ -129,8 +129,8 @@ pub(super) async fn book_movement(
     if reference.is_empty() || reference.chars().count() > REFERENCE_CHARS_MAX {
         return Err(Fault::Refused(ReserveRefusal::ReferenceMalformed));
     }
-    let today = business_day::store::hold_today(&mut *connection).await?;
-    let mut reserve = lock_known_reserve(&mut *connection, funder_id, (today, now)).await?;
+    let when = When { business_day: business_day::store::hold_today(&mut *connection).await?, at: now };
+    let mut reserve = lock_known_reserve(&mut *connection, funder_id, when).await?;
     if let Some(booked) =
         store::find_booked_amount(&mut *connection, funder_id, direction.entry_kind(), reference).await?
     {
@@ -140,8 +140,8 @@ pub(super) async fn book_movement(
         let reference = reference.to_owned();
         return Err(Fault::Refused(ReserveRefusal::ReferenceBookedWithOtherAmount { reference, booked }));
     }
-    let occasion = Occasion { source: reference.to_owned(), business_day: today, occurred_at: now };
-    let posted = Movement { funder_id, movement_id: mint(now), amount, business_day: today, at: now };
+    let occasion = Occasion { source: reference.to_owned(), when };
+    let posted = Movement { funder_id, movement_id: mint(now), amount, when };
     let (entry, posting) = match direction {
         Direction::In => (reserve.deposit(amount, occasion), posting::deposit(posted)),
         Direction::Out => (reserve.withdraw(amount, occasion), posting::withdrawal(posted)),
@@ -149,7 +149,7 @@ pub(super) async fn book_movement(
     store::save_reserve(&mut *connection, &reserve, &[entry.map_err(Fault::Refused)?]).await?;
     ledger::store::insert_postings(&mut *connection, &[posting]).await?;
     let partner = store::find_code(&mut *connection, funder_id).await?;
-    let told = moved(partner, &reserve, (direction, amount, reference), (today, now));
+    let told = moved(partner, &reserve, (direction, amount, reference), when);
     outbox::store::enqueue(connection, &[told]).await?;
     Ok(Step::Applied)
 }
@@ -159,7 +159,7 @@ fn moved(
     partner: String,
     reserve: &Reserve,
     (direction, amount, reference): (Direction, Fen, &str),
-    (today, now): (BusinessDay, DateTime<Utc>),
+    when: When,
 ) -> Message {
     Message {
         partner,
@@ -173,9 +173,9 @@ fn moved(
             "amount_fen": amount,
             "reference": reference,
             "available_fen": reserve.available,
-            "business_day": today,
+            "business_day": when.business_day,
         }),
-        created_at: now,
+        created_at: when.at,
     }
 }
 
@@ -209,7 +209,8 @@ pub async fn change_reserve_terms(
 ) -> Outcome<(Step, Reserve), ReserveRefusal> {
     let mut transaction = database::begin(&app.pool).await?;
     let today = business_day::store::hold_today(&mut transaction).await?;
-    let mut reserve = lock_known_reserve(&mut transaction, funder_id, (today, app.clock.now())).await?;
+    let mut reserve =
+        lock_known_reserve(&mut transaction, funder_id, When { business_day: today, at: app.clock.now() }).await?;
     let advance_limit = change.advance_limit.unwrap_or(reserve.advance_limit);
     let present = reserve.marks();
     let marks = LowWaterMarks {
@@ -234,7 +235,8 @@ pub async fn change_low_water(
 ) -> Outcome<Reserve, ReserveRefusal> {
     let mut transaction = database::begin(&app.pool).await?;
     let today = business_day::store::hold_today(&mut transaction).await?;
-    let mut reserve = lock_known_reserve(&mut transaction, funder_id, (today, app.clock.now())).await?;
+    let mut reserve =
+        lock_known_reserve(&mut transaction, funder_id, When { business_day: today, at: app.clock.now() }).await?;
     let is_done = reserve.low_water_version - 1 == version && reserve.marks() == marks;
     if attempt == Attempt::Again && is_done {
         return Ok(reserve);
@@ -273,7 +275,7 @@ pub async fn forecast_reserve(
 pub async fn bring_journal_up_to_date(app: &App, funder_id: FunderId) -> Outcome<(), ReserveRefusal> {
     let mut transaction = database::begin(&app.pool).await?;
     let today = business_day::store::hold_today(&mut transaction).await?;
-    lock_known_reserve(&mut transaction, funder_id, (today, app.clock.now())).await?;
+    lock_known_reserve(&mut transaction, funder_id, When { business_day: today, at: app.clock.now() }).await?;
     transaction.commit().await?;
     Ok(())
 }
@@ -281,9 +283,9 @@ pub async fn bring_journal_up_to_date(app: &App, funder_id: FunderId) -> Outcome
 async fn lock_known_reserve(
     connection: &mut PgConnection,
     funder_id: FunderId,
-    moment: (BusinessDay, DateTime<Utc>),
+    when: When,
 ) -> Outcome<Reserve, ReserveRefusal> {
-    match lock_reserve(connection, funder_id, moment).await {
+    match lock_reserve(connection, funder_id, when).await {
         Ok(reserve) => Ok(reserve),
         Err(sqlx::Error::RowNotFound) => Err(Fault::Refused(ReserveRefusal::UnknownFunder)),
         Err(failure) => Err(failure.into()),

@@ -11,7 +11,7 @@ use super::slice_actions::lock_reserve;
 use super::store;
 use crate::app::App;
 use crate::base::id::FunderId;
-use crate::base::{BusinessDay, Fen};
+use crate::base::{BusinessDay, Fen, When};
 use crate::business_day;
 use crate::notice::{self, Audience, Notice};
 use crate::outbox::{self, Message};
@@ -30,11 +30,11 @@ pub async fn close_reserves(
     let funder_ids: BTreeSet<FunderId> = gross.keys().copied().chain(advancing).collect();
     let mut rows = 0;
     for funder_id in funder_ids {
-        let mut reserve = lock_reserve(&mut *connection, funder_id, (today, now)).await?;
+        let mut reserve = lock_reserve(&mut *connection, funder_id, When { business_day: today, at: now }).await?;
         let mut entries = Vec::new();
         if let Some(amount) = gross.get(&funder_id) {
             let source = format!("clearing of {day}");
-            entries.push(reserve.clear(*amount, Occasion { source, business_day: day, occurred_at: now }));
+            entries.push(reserve.clear(*amount, Occasion { source, when: When { business_day: day, at: now } }));
         }
         let due_on = match reserve.advance_since {
             Some(since) => Some(app.calendar.next_working_day(since).context("an advance cannot be given a due day")?),

@@ -1,6 +1,5 @@
 //! Background work on reserves: tell funders that theirs is low.
 
-use chrono::{DateTime, Utc};
 use serde_json::json;
 use sqlx::PgConnection;
 
@@ -9,7 +8,7 @@ use super::reserve::Reserve;
 use super::slice_actions::lock_reserve;
 use super::store;
 use crate::app::App;
-use crate::base::BusinessDay;
+use crate::base::When;
 use crate::base::id::{FunderId, JobId};
 use crate::business_day;
 use crate::database;
@@ -33,19 +32,15 @@ pub async fn watch_reserves(app: &App) -> anyhow::Result<u64> {
 
 /// Has the watch come at once where a reserve that the transaction has locked stands below a mark of which its funder was not told
 /// today: its timetable may be later than the first purchase that is refused. At most once a minute for each mark.
-pub async fn watch_soon(
-    connection: &mut PgConnection,
-    reserve: &Reserve,
-    (today, now): (BusinessDay, DateTime<Utc>),
-) -> sqlx::Result<()> {
-    if let Some(mark) = reserve.newly_crossed(today) {
+pub async fn watch_soon(connection: &mut PgConnection, reserve: &Reserve, when: When) -> sqlx::Result<()> {
+    if let Some(mark) = reserve.newly_crossed(when.business_day) {
         let job = NewJob {
-            job_id: JobId::mint(now),
+            job_id: JobId::mint(when.at),
             kind: JobKind::WatchReserves,
-            unique_key: format!("{} {} {}", reserve.funder_id, mark.get(), now.format("%Y-%m-%d %H:%M")),
+            unique_key: format!("{} {} {}", reserve.funder_id, mark.get(), when.at.format("%Y-%m-%d %H:%M")),
             payload: json!({}),
-            run_at: now,
-            created_at: now,
+            run_at: when.at,
+            created_at: when.at,
         };
         jobs::store::enqueue(connection, &job).await?;
     }
@@ -58,7 +53,7 @@ async fn watch(app: &App, funder_id: FunderId) -> anyhow::Result<bool> {
     let today = business_day::store::hold_today(&mut transaction).await?;
     // Summed before the lock, so that purchases do not wait for it.
     let forecast = forecast_reserve(&mut transaction, funder_id, today).await?;
-    let mut reserve = lock_reserve(&mut transaction, funder_id, (today, now)).await?;
+    let mut reserve = lock_reserve(&mut transaction, funder_id, When { business_day: today, at: now }).await?;
     let tell = reserve.note_low_water(today);
     store::save_reserve(&mut transaction, &reserve, &[]).await?;
     if let Some(mark) = tell {

@@ -1,10 +1,9 @@
 //! How a funder's deposits and withdrawals stand in the books.
 
-use chrono::{DateTime, Utc};
 use uuid::Uuid;
 
 use crate::base::id::FunderId;
-use crate::base::{BusinessDay, Fen};
+use crate::base::{Fen, When};
 use crate::ledger::posting::Legs;
 use crate::ledger::{Account, Posting};
 
@@ -14,8 +13,7 @@ pub struct Movement {
     pub funder_id: FunderId,
     pub movement_id: Uuid,
     pub amount: Fen,
-    pub business_day: BusinessDay,
-    pub at: DateTime<Utc>,
+    pub when: When,
 }
 
 /// The funder's money arrived at the platform's bank.
@@ -40,7 +38,7 @@ fn house_posting(event: &'static str, movement: Movement, into_reserve: Fen) -> 
             .transfer(Account::ReserveAtPlatform, Account::Cash, into_reserve)
             .into_vec(),
         corrects: None,
-        business_day: movement.business_day,
-        posted_at: movement.at,
+        business_day: movement.when.business_day,
+        posted_at: movement.when.at,
     }
 }

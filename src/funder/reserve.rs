@@ -4,7 +4,7 @@ use chrono::{DateTime, Utc};
 
 use super::low_water::{LOWER_MARKS_MAX, LowWaterMarks};
 use crate::base::id::FunderId;
-use crate::base::{BusinessDay, Fen};
+use crate::base::{BusinessDay, Fen, When};
 use crate::error::Refusal;
 
 /// One funder's reserve as it stands inside the transaction that locked it.
@@ -119,8 +119,7 @@ impl Refusal for ReserveRefusal {
 pub struct Occasion {
     /// The bank reference, the purchase voided, the refund, the closed day, or the first of several purchases.
     pub source: String,
-    pub business_day: BusinessDay,
-    pub occurred_at: DateTime<Utc>,
+    pub when: When,
 }
 
 impl Reserve {
@@ -147,14 +146,14 @@ impl Reserve {
     /// Books what its slices have used: their leases were never more than what is available.
     pub fn book_use(&mut self, used: Fen, occasion: Occasion) -> ReserveEntry {
         self.held += used;
-        self.move_available(-used, occasion.business_day);
+        self.move_available(-used, occasion.when.business_day);
         self.record(ReserveEntryKind::Hold, used, occasion)
     }
 
     /// Frees what a voided purchase held.
     pub fn release(&mut self, amount: Fen, occasion: Occasion) -> ReserveEntry {
         self.held = take_from(self.held, amount);
-        self.move_available(amount, occasion.business_day);
+        self.move_available(amount, occasion.when.business_day);
         self.record(ReserveEntryKind::Release, amount, occasion)
     }
 
@@ -168,14 +167,14 @@ impl Reserve {
     /// Takes back the principal that fell by a refund.
     pub fn take_back(&mut self, amount: Fen, occasion: Occasion) -> ReserveEntry {
         self.returned += amount;
-        self.move_available(amount, occasion.business_day);
+        self.move_available(amount, occasion.when.business_day);
         self.record(ReserveEntryKind::Refund, amount, occasion)
     }
 
     pub fn deposit(&mut self, amount: Fen, occasion: Occasion) -> Result<ReserveEntry, ReserveRefusal> {
         check_amount(amount)?;
         self.deposited += amount;
-        self.move_available(amount, occasion.business_day);
+        self.move_available(amount, occasion.when.business_day);
         Ok(self.record(ReserveEntryKind::Deposit, amount, occasion))
     }
 
@@ -186,7 +185,7 @@ impl Reserve {
             return Err(ReserveRefusal::NotAvailable { available: self.available.or_zero() });
         }
         self.withdrawn += amount;
-        self.move_available(-amount, occasion.business_day);
+        self.move_available(-amount, occasion.when.business_day);
         Ok(self.record(ReserveEntryKind::Withdrawal, amount, occasion))
     }
 
@@ -219,8 +218,8 @@ impl Reserve {
             available_after: self.available,
             held_after: self.held,
             source: occasion.source,
-            business_day: occasion.business_day,
-            occurred_at: occasion.occurred_at,
+            business_day: occasion.when.business_day,
+            occurred_at: occasion.when.at,
         }
     }
 
@@ -257,7 +256,7 @@ pub(super) mod tests {
     }
 
     pub(in crate::funder) fn on(text: &str) -> Occasion {
-        Occasion { source: "ref".into(), business_day: day(text), occurred_at: DateTime::UNIX_EPOCH }
+        Occasion { source: "ref".into(), when: When { business_day: day(text), at: DateTime::UNIX_EPOCH } }
     }
 
     pub(in crate::funder) fn reserve(available: i64, advance_limit: i64) -> Reserve {

@@ -1,43 +1,35 @@
 //! Locking a reserve with its slices, and leasing slices of it to authorisers.
 
-use chrono::{DateTime, Utc};
 use sqlx::PgConnection;
 
 use super::reserve::{Occasion, Reserve};
 use super::slice::share;
 use super::{slice_store, store};
 use crate::base::id::FunderId;
-use crate::base::{BusinessDay, Fen};
+use crate::base::{Fen, When};
 
-/// The reserve, locked until the transaction ends, with what its slices have used booked as an entry of `today`. Locked last of
+/// The reserve, locked until the transaction ends, with what its slices have used booked as an entry of `when`. Locked last of
 /// all, in funder order where several are needed; the business day has been held before.
 ///
 /// # Errors
 /// `RowNotFound` when there is no such funder.
-pub async fn lock_reserve(
-    connection: &mut PgConnection,
-    funder_id: FunderId,
-    (today, now): (BusinessDay, DateTime<Utc>),
-) -> sqlx::Result<Reserve> {
+pub async fn lock_reserve(connection: &mut PgConnection, funder_id: FunderId, when: When) -> sqlx::Result<Reserve> {
     let mut reserve = store::lock_row(&mut *connection, funder_id).await?;
     let slices = slice_store::lock_slices(&mut *connection, funder_id).await?;
     let used: Fen = slices.iter().map(|slice| slice.used).sum();
     if used.is_positive() {
         let source = slices.into_iter().find_map(|slice| slice.source).unwrap_or_default();
-        let entry = reserve.book_use(used, Occasion { source, business_day: today, occurred_at: now });
+        let entry = reserve.book_use(used, Occasion { source, when });
         slice_store::take_use(&mut *connection, funder_id).await?;
         store::save_reserve(connection, &reserve, &[entry]).await?;
     }
     Ok(reserve)
 }
 
-/// Books what slices have used on the business day that the transaction has just ended.
-pub async fn book_slices(
-    connection: &mut PgConnection,
-    (ended, now): (BusinessDay, DateTime<Utc>),
-) -> sqlx::Result<()> {
+/// Books what slices have used on the business day of `when`, which the transaction has just ended.
+pub async fn book_slices(connection: &mut PgConnection, when: When) -> sqlx::Result<()> {
     for funder_id in slice_store::find_used(&mut *connection).await? {
-        lock_reserve(&mut *connection, funder_id, (ended, now)).await?;
+        lock_reserve(&mut *connection, funder_id, when).await?;
     }
     Ok(())
 }

@@ -14,7 +14,7 @@ use super::store::{self, LateBill, StageDay};
 use super::told::{Late, Told, Unpaid};
 use crate::app::App;
 use crate::base::id::LineId;
-use crate::base::{AccountRange, BusinessDay};
+use crate::base::{AccountRange, BusinessDay, When};
 use crate::credit::change::{Change, Note, line_changed};
 use crate::credit::{self, Freeze, Line};
 use crate::product::ProductVersion;
@@ -105,7 +105,8 @@ async fn freeze(
     let (mut lines, mut entries) = (Vec::new(), Vec::new());
     for mut line in locked {
         let Some(product) = late.get(&line.line_id) else { continue };
-        let note = Note { reason: "overdue".to_owned(), source_id: None, day: told.day, at: told.now };
+        let note =
+            Note { reason: "overdue".to_owned(), source_id: None, when: When { business_day: told.day, at: told.now } };
         // A closed line owes nothing, and is not frozen.
         if let Ok(Some(entry)) = line.apply(Change::Freeze(Freeze::Overdue), note) {
             told.messages.push(line_changed(&product.terms.funder, &line, &entry));

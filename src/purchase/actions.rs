@@ -50,7 +50,7 @@ pub async fn void(app: &App, purchase_id: PurchaseId) -> AfterSale<Step> {
     loan::store::save_loans(&mut transaction, std::slice::from_ref(&sale.loan)).await?;
     sale.line.count_purchase(sale.today, -1);
     sale.restore_line(&mut transaction, EntryKind::Void, amount, purchase_id.uuid()).await?;
-    let mut reserve = lock_reserve(&mut transaction, sale.loan.funder_id, (sale.today, sale.now)).await?;
+    let mut reserve = lock_reserve(&mut transaction, sale.loan.funder_id, sale.when()).await?;
     let entry = reserve.release(amount, sale.occasion(purchase_id.to_string()));
     save_reserve(&mut transaction, &reserve, &[entry]).await?;
     ledger::store::insert_postings(&mut transaction, &[posting::void(event, amount)]).await?;

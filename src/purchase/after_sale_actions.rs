@@ -10,7 +10,7 @@ use super::refund::{BilledCharges, Effect, LeftInstallment, RefundParts, Refunda
 use super::store::{self, Purchase, PurchaseStatus, Refund};
 use crate::app::App;
 use crate::base::id::{LoanId, PayoutId, PurchaseId, RefundId};
-use crate::base::{BusinessDay, Fen};
+use crate::base::{BusinessDay, Fen, When};
 use crate::bill::Parts;
 use crate::bill::given_back_store::{self, BilledParts};
 use crate::credit::change::Note;
@@ -74,18 +74,16 @@ pub(super) async fn lock_sale(connection: &mut PgConnection, app: &App, purchase
 }
 
 impl Sale {
+    pub(super) fn when(&self) -> When {
+        When { business_day: self.today, at: self.now }
+    }
+
     pub(super) fn event(&self, source_id: uuid::Uuid) -> Event {
-        Event {
-            line_id: self.line.line_id,
-            funder_id: self.loan.funder_id,
-            source_id,
-            business_day: self.today,
-            at: self.now,
-        }
+        Event { line_id: self.line.line_id, funder_id: self.loan.funder_id, source_id, when: self.when() }
     }
 
     pub(super) fn occasion(&self, source: String) -> Occasion {
-        Occasion { source, business_day: self.today, occurred_at: self.now }
+        Occasion { source, when: self.when() }
     }
 
     pub(super) fn message(&self, kind: &'static str, body: serde_json::Value) -> Message {
@@ -122,8 +120,7 @@ impl Sale {
             purchase_id: self.purchase.purchase_id,
             borrower_id: self.line.borrower_id,
             merchant_id: self.purchase.merchant_id,
-            today: self.today,
-            now: self.now,
+            when: self.when(),
         }
     }
 
@@ -283,12 +280,8 @@ impl Sale {
         refund_id: RefundId,
     ) -> sqlx::Result<()> {
         account.line = self.line.clone();
-        let cured_by = Note {
-            reason: "nothing is overdue".to_owned(),
-            source_id: Some(refund_id.uuid()),
-            day: self.today,
-            at: self.now,
-        };
+        let cured_by =
+            Note { reason: "nothing is overdue".to_owned(), source_id: Some(refund_id.uuid()), when: self.when() };
         account.unfreeze_if_cured(cured_by);
         if !account.entries.is_empty() {
             credit::store::save_lines(connection, std::slice::from_ref(&account.line), &account.entries).await?;
@@ -397,7 +390,7 @@ impl Sale {
         outbox::store::enqueue(connection, &[self.message("refund", body)]).await?;
         if parts.principal_fell.is_positive() {
             self.restore_line(connection, EntryKind::Refund, parts.principal_fell, source_id).await?;
-            let mut reserve = lock_reserve(connection, self.loan.funder_id, (self.today, self.now)).await?;
+            let mut reserve = lock_reserve(connection, self.loan.funder_id, self.when()).await?;
             let entry = reserve.take_back(parts.principal_fell, self.occasion(refund.refund_id.to_string()));
             save_reserve(connection, &reserve, &[entry]).await?;
         }

@@ -6,7 +6,6 @@
 
 use std::collections::{BTreeMap, HashMap};
 
-use chrono::{DateTime, Utc};
 use sqlx::pool::PoolConnection;
 use sqlx::{Connection, PgConnection, PgPool, PgTransaction, Postgres};
 
@@ -19,7 +18,7 @@ use super::trading_store;
 use super::weighing::{Rules, SpentToday, Weighed};
 use crate::app::App;
 use crate::base::id::{CodeId, FunderId, LineId, MerchantId, ProductId};
-use crate::base::{BusinessDay, Fen};
+use crate::base::{BusinessDay, Fen, When};
 use crate::business_day;
 use crate::credit::{self, Line};
 use crate::error::{Fault, Outcome};
@@ -215,9 +214,9 @@ async fn try_locked(
     let ((earlier, merchants, products), locked) = tokio::try_join!(beside, begin_locked(deciding, requests))?;
     let Locked { mut transaction, lines, orders, today } = locked;
     let wanted = wanted_of_reserves(requests, &products);
-    let moment = (today, app.clock.now());
+    let when = When { business_day: today, at: app.clock.now() };
     let spent = read_spent(&mut transaction, &bounded_lines(requests, &products), today).await?;
-    let reserves = lock_reserves(&mut transaction, wanted.into_keys(), moment).await?;
+    let reserves = lock_reserves(&mut transaction, wanted.into_keys(), when).await?;
     let seen: HashMap<LineId, i64> = lines.iter().map(|line| (line.line_id, line.last_entry_no)).collect();
     let read = Read { today, lines, orders, earlier, merchants, products, reserves, spent };
     let (mut batch, answers) = decide_in_order(app, read, requests);
@@ -228,7 +227,8 @@ async fn try_locked(
         record(&mut transaction, &to_record(&batch, &seen, Holding::default())).await?;
         let mut leased = HashMap::new();
         for (funder_id, (first, amount)) in &batch.written.held {
-            let occasion = Occasion { source: first.to_string(), business_day: batch.today, occurred_at: batch.now };
+            let occasion =
+                Occasion { source: first.to_string(), when: When { business_day: batch.today, at: batch.now } };
             let reserve = batch.reserves.get_mut(funder_id).expect("a reserve that held is in the batch");
             let entry = reserve.record(ReserveEntryKind::Hold, *amount, occasion);
             save_reserve(&mut transaction, reserve, &[entry]).await?;
@@ -239,7 +239,7 @@ async fn try_locked(
             }
         }
         for reserve in batch.reserves.values() {
-            watch_soon(&mut transaction, reserve, moment).await?;
+            watch_soon(&mut transaction, reserve, when).await?;
         }
         transaction.commit().await?;
         lane.slices = leased;
@@ -322,11 +322,11 @@ fn wanted_of_reserves(requests: &[Weighed], products: &HashMap<(ProductId, i32),
 async fn lock_reserves(
     connection: &mut PgConnection,
     in_order: impl Iterator<Item = FunderId>,
-    moment: (BusinessDay, DateTime<Utc>),
+    when: When,
 ) -> sqlx::Result<HashMap<FunderId, Reserve>> {
     let mut reserves = HashMap::new();
     for funder_id in in_order {
-        reserves.insert(funder_id, lock_reserve(connection, funder_id, moment).await?);
+        reserves.insert(funder_id, lock_reserve(connection, funder_id, when).await?);
     }
     Ok(reserves)
 }

@@ -9,7 +9,7 @@ use super::model::{Decision, PurchaseRefusal, PurchaseRequest, Receipt};
 use super::posting::{self, Event};
 use super::weighing::{Rules, SpentToday, Weighed};
 use crate::base::id::{CodeId, FunderId, LineId, LoanId, MerchantId, ProductId, PurchaseId};
-use crate::base::{BusinessDay, Fen};
+use crate::base::{BusinessDay, Fen, When};
 use crate::credit::line::{EntryKind, Line, LineChange, LineEntry, LineStatus};
 use crate::funder::{Reserve, ReserveRefusal};
 use crate::ledger::Posting;
@@ -168,8 +168,7 @@ impl Batch {
             line_id: request.line_id,
             funder_id: line.funder_id,
             source_id: purchase_id.uuid(),
-            business_day: self.today,
-            at: self.now,
+            when: When { business_day: self.today, at: self.now },
         };
 
         line.count_purchase(self.today, 1);
@@ -240,8 +239,8 @@ fn payment_succeeded(
     event: Event,
 ) -> Message {
     let particulars = serde_json::json!({
-        "amount_fen": request.amount, "periods": request.periods, "business_day": event.business_day });
-    Payment::of(request.merchant_id, purchase_id, order).message("payment_succeeded", particulars, event.at)
+        "amount_fen": request.amount, "periods": request.periods, "business_day": event.when.business_day });
+    Payment::of(request.merchant_id, purchase_id, order).message("payment_succeeded", particulars, event.when.at)
 }
 
 /// What the funder's core is told of a new loan; the schedule follows from its terms and can be asked for.
@@ -265,9 +264,9 @@ fn loan_made(
             "periods": request.periods,
             "principal_fen": request.amount,
             "subsidy_fen": subsidy,
-            "business_day": event.business_day,
+            "business_day": event.when.business_day,
         }),
-        created_at: event.at,
+        created_at: event.when.at,
     }
 }
 

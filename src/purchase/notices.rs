@@ -7,7 +7,7 @@ use serde_json::json;
 
 use super::refund::RefundParts;
 use crate::base::id::{BorrowerId, MerchantId, PurchaseId, RefundId};
-use crate::base::{BusinessDay, Fen};
+use crate::base::{BusinessDay, Fen, When};
 use crate::loan::Loan;
 use crate::notice::Notice;
 
@@ -37,8 +37,7 @@ pub struct Undone {
     pub purchase_id: PurchaseId,
     pub borrower_id: BorrowerId,
     pub merchant_id: MerchantId,
-    pub today: BusinessDay,
-    pub now: DateTime<Utc>,
+    pub when: When,
 }
 
 impl Undone {
@@ -46,8 +45,14 @@ impl Undone {
     pub fn voided(&self, amount: Fen) -> [Notice; 2] {
         let body = json!({ "purchase": self.purchase_id, "amount_fen": amount });
         [
-            Notice::to_borrower(self.borrower_id, "purchase_voided", body.clone(), self.today, self.now),
-            Notice::to_merchant(self.merchant_id, "purchase_voided", body, self.today, self.now),
+            Notice::to_borrower(
+                self.borrower_id,
+                "purchase_voided",
+                body.clone(),
+                self.when.business_day,
+                self.when.at,
+            ),
+            Notice::to_merchant(self.merchant_id, "purchase_voided", body, self.when.business_day, self.when.at),
         ]
     }
 
@@ -59,8 +64,8 @@ impl Undone {
         to_borrower["principal_fell_fen"] = json!(parts.principal_fell);
         to_borrower["owed_back_fen"] = json!(to_card);
         [
-            Notice::to_borrower(self.borrower_id, "refund", to_borrower, self.today, self.now),
-            Notice::to_merchant(self.merchant_id, "refund", body, self.today, self.now),
+            Notice::to_borrower(self.borrower_id, "refund", to_borrower, self.when.business_day, self.when.at),
+            Notice::to_merchant(self.merchant_id, "refund", body, self.when.business_day, self.when.at),
         ]
     }
 }

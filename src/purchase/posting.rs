@@ -1,11 +1,10 @@
 //! How a purchase, its void and its refund stand in the books.
 
-use chrono::{DateTime, Utc};
 use uuid::Uuid;
 
 use super::refund::{BilledCharges, RefundParts};
 use crate::base::id::{FunderId, LineId, mint};
-use crate::base::{BusinessDay, Fen};
+use crate::base::{Fen, When};
 use crate::ledger::posting::Legs;
 use crate::ledger::{Account, Posting};
 
@@ -16,8 +15,7 @@ pub struct Event {
     pub funder_id: FunderId,
     /// The purchase or refund.
     pub source_id: Uuid,
-    pub business_day: BusinessDay,
-    pub at: DateTime<Utc>,
+    pub when: When,
 }
 
 /// The reserve is held for the merchant; the funder has lent what is still in transit.
@@ -68,15 +66,15 @@ pub fn refund(event: Event, parts: &RefundParts, charges: &BilledCharges, is_cha
 
 fn post(name: &'static str, event: Event, legs: Legs) -> Posting {
     Posting {
-        posting_id: mint(event.at),
+        posting_id: mint(event.when.at),
         line_id: Some(event.line_id),
         funder_id: event.funder_id,
         event: name,
         source_id: event.source_id,
         legs: legs.into_vec(),
         corrects: None,
-        business_day: event.business_day,
-        posted_at: event.at,
+        business_day: event.when.business_day,
+        posted_at: event.when.at,
     }
 }
 
@@ -99,8 +97,7 @@ mod tests {
             line_id: LineId::from_uuid(Uuid::from_u128(1)),
             funder_id: FunderId::from_uuid(Uuid::from_u128(2)),
             source_id: Uuid::from_u128(3),
-            business_day: "2026-09-22".parse().unwrap(),
-            at: DateTime::UNIX_EPOCH,
+            when: When { business_day: "2026-09-22".parse().unwrap(), at: chrono::DateTime::UNIX_EPOCH },
         };
         refund(event, parts, charges, is_charged_off).legs
     }

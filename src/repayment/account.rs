@@ -7,7 +7,7 @@ use chrono::{DateTime, Utc};
 use super::allocation::{InstallmentDue, allocate, order_on};
 use super::back_dated::{Since, Unpaid, add};
 use crate::base::id::{FunderId, LineId, LoanId, RepaymentId, WithholdingId};
-use crate::base::{BusinessDay, Fen};
+use crate::base::{BusinessDay, Fen, When};
 use crate::bill::{BilledInstallment, Parts};
 use crate::credit::change::{Change, Note};
 use crate::credit::line::LineChange;
@@ -207,8 +207,7 @@ impl LineAccount {
         let cured_by = Note {
             reason: "nothing is overdue".to_owned(),
             source_id: Some(money.repayment_id.uuid()),
-            day: money.today,
-            at: money.at,
+            when: When { business_day: money.today, at: money.at },
         };
         self.unfreeze_if_cured(cured_by);
         Repayment {
@@ -251,7 +250,8 @@ impl LineAccount {
     /// Lifts the freeze for lateness as soon as nothing is late on the day of `note`, which names what has cured it.
     /// Other reasons for a freeze stay.
     pub fn unfreeze_if_cured(&mut self, note: Note) {
-        let late = |open: &OpenInstallment| open.billed.due_on() < note.day && !open.owed_on(note.day).is_zero();
+        let day = note.when.business_day;
+        let late = |open: &OpenInstallment| open.billed.due_on() < day && !open.owed_on(day).is_zero();
         if !self.line.status.is_frozen_for(Freeze::Overdue) || self.installments.iter().any(late) {
             return;
         }

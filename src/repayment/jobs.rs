@@ -13,7 +13,7 @@ use super::withholding::Failure;
 use super::{notices, store};
 use crate::app::App;
 use crate::base::id::{LineId, WithholdingId};
-use crate::base::{AccountRange, BusinessDay, Fen};
+use crate::base::{AccountRange, BusinessDay, Fen, When};
 use crate::database;
 use crate::partner::SendBy;
 use crate::partner::withholding::{self as channels, Answer, ChannelFailure, ChannelName, Order, Said};
@@ -272,7 +272,9 @@ pub async fn retry_withholdings(app: &App) -> anyhow::Result<u64> {
     let mut lines = queue_store::load_due_lines(&mut connection, &timetable.due_days, AccountRange::ALL).await?;
     // Mostly they failed today and wait for a later time, or for tomorrow: of these no more is read.
     let failed = queue_store::load_last_failures(&mut connection, today, &ids_of(&lines)).await?;
-    let next = |line: &DueLine, last: Option<&LastAttempt>| candidate(&timetable, line, last.copied(), (today, now));
+    let next = |line: &DueLine, last: Option<&LastAttempt>| {
+        candidate(&timetable, line, last.copied(), When { business_day: today, at: now })
+    };
     lines.retain(|line| next(line, failed.get(&line.line_id)).is_some());
     if lines.is_empty() {
         return Ok(0);
@@ -297,15 +299,10 @@ fn ids_of(lines: &[DueLine]) -> Vec<Uuid> {
 }
 
 /// What a line's timetable asks for now, after the last order that it made today.
-fn candidate(
-    timetable: &Timetable,
-    line: &DueLine,
-    last: Option<LastAttempt>,
-    (today, now): (BusinessDay, DateTime<Utc>),
-) -> Option<Candidate> {
+fn candidate(timetable: &Timetable, line: &DueLine, last: Option<LastAttempt>, when: When) -> Option<Candidate> {
     let product = timetable.product(line)?;
-    let times: Vec<_> = product.terms.withholding.times.iter().map(|time| today.instant(*time)).collect();
-    next_attempt(last, &times, now).map(|next| Candidate::new(line, product, next))
+    let times: Vec<_> = product.terms.withholding.times.iter().map(|time| when.business_day.instant(*time)).collect();
+    next_attempt(last, &times, when.at).map(|next| Candidate::new(line, product, next))
 }
 
 /// One maker's share, in a transaction of its own; the lines stand in order, so that two runs never wait for each other in a circle.

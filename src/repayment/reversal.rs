@@ -5,7 +5,7 @@ use chrono::{DateTime, Utc};
 use super::account::{LineAccount, OpenInstallment, Repayment, RepaymentItem, Source};
 use super::withholding::Purpose;
 use crate::base::id::RepaymentId;
-use crate::base::{BusinessDay, Fen};
+use crate::base::{BusinessDay, Fen, When};
 use crate::credit::EntryKind;
 use crate::credit::change::{Change, Note};
 use crate::credit::line::{Freeze, LineChange};
@@ -108,8 +108,7 @@ impl LineAccount {
         self.freeze_if_too_late(Note {
             reason: "overdue".to_owned(),
             source_id: Some(reversal_id.uuid()),
-            day: today,
-            at,
+            when: When { business_day: today, at },
         });
         // What was paid before its loan was charged off is lost only now.
         let charged_off_again = self.of_charged_off(&original.items) - original.recovered;
@@ -129,7 +128,7 @@ impl LineAccount {
     }
 
     fn freeze_if_too_late(&mut self, note: Note) {
-        let day = note.day;
+        let day = note.when.business_day;
         let is_too_late = self.installments.iter().any(|open| {
             let days_late = day.days_since(open.billed.due_on());
             days_late >= i64::from(open.product.terms.overdue.freeze_day) && !open.owed_on(day).is_zero()

@@ -1,6 +1,5 @@
 //! Taking back a repayment, such as booked money that its channel's files contradict: every party stands as if it had not come.
 
-use chrono::{DateTime, Utc};
 use sqlx::PgConnection;
 
 use super::account::{LineAccount, OpenInstallment, OpenLoan, Repayment, Source};
@@ -8,8 +7,8 @@ use super::reversal::{ReversalRefusal, TakenBack};
 use super::withholding::{State, Withholding};
 use super::{notices, posting, reversal_store, store};
 use crate::app::App;
-use crate::base::BusinessDay;
 use crate::base::id::{BorrowerId, LoanId, RepaymentId};
+use crate::base::{BusinessDay, When};
 use crate::bill::ReopenedBill;
 use crate::credit::Line;
 use crate::credit::change::lines_changed;
@@ -84,7 +83,8 @@ pub(super) async fn reverse(
     let loans = loan::store::lock_loans(connection, &loan_ids).await?;
     account.loans = loans.into_iter().map(|loan| OpenLoan { loan, touched: false }).collect();
     let now = app.clock.now();
-    let restored = restore_paid_off(connection, app, &mut account, (original, today, now)).await?;
+    let restored =
+        restore_paid_off(connection, app, &mut account, (original, When { business_day: today, at: now })).await?;
     // The payoff of a loan that goes on with an earlier installment would be quoted again. One that was told of after the last
     // statement has no line of its own, and charges that it has waived.
     let has_line = bill::store::has_payoff_line(connection, line_id, &loan_ids).await?;
@@ -103,7 +103,7 @@ async fn restore_paid_off(
     connection: &mut PgConnection,
     app: &App,
     account: &mut LineAccount,
-    (original, today, now): (&Repayment, BusinessDay, DateTime<Utc>),
+    (original, when): (&Repayment, When),
 ) -> Outcome<Vec<Message>, ReversalRefusal> {
     let mut told = Vec::new();
     for item in &original.items {
@@ -114,7 +114,7 @@ async fn restore_paid_off(
         }
         let open = account.loans.iter_mut().find(|open| open.loan.loan_id == item.loan_id);
         let loan = &mut open.ok_or(sqlx::Error::RowNotFound)?.loan;
-        let before = schedule_before(connection, loan, item.period, today).await?;
+        let before = schedule_before(connection, loan, item.period, when.business_day).await?;
         let before = before.ok_or(Fault::Refused(ReversalRefusal::LoanMovedOn))?;
         loan.schedule_version += 1;
         let product = app.catalogue.get(connection, loan.product_id, loan.product_version).await?;
@@ -124,9 +124,9 @@ async fn restore_paid_off(
             version: loan.schedule_version,
             reason: ScheduleReason::Restored,
             schedule: &before,
-            business_day: today,
+            business_day: when.business_day,
         };
-        told.push(version.message(&product.terms.funder, now));
+        told.push(version.message(&product.terms.funder, when.at));
         loan::store::insert_schedule(connection, version).await?;
         bill::store::delete_payoff_line(connection, loan.line_id, loan.loan_id).await?;
     }

@@ -5,10 +5,10 @@ use sqlx::PgConnection;
 
 use super::model::{self, Part, Settlement};
 use super::payable::{ClosedDay, PayableStatus};
-use super::posting::{self, Booking, FunderAmount};
+use super::posting::{self, FunderAmount};
 use super::{payout_store, store};
 use crate::app::App;
-use crate::base::{AccountRange, BusinessDay};
+use crate::base::{AccountRange, BusinessDay, When};
 use crate::funder;
 use crate::ledger;
 
@@ -35,7 +35,7 @@ pub async fn run(connection: &mut PgConnection, app: &App, day: BusinessDay, _: 
     store::take_in_carried(&mut *connection, &settlements).await?;
     let payouts: Vec<_> = settlements.iter().filter_map(|settlement| settlement.payout(closed)).collect();
     payout_store::insert_payouts(&mut *connection, &payouts).await?;
-    let postings = postings(&settlements, Booking { business_day: day, at: closed.at });
+    let postings = postings(&settlements, When { business_day: day, at: closed.at });
     ledger::store::insert_postings(&mut *connection, &postings).await?;
     // The reserves last: purchases wait for them.
     let moved = funder::close_reserves(connection, app, day, &model::gross_by_funder(&day_parts)).await?;
@@ -44,11 +44,11 @@ pub async fn run(connection: &mut PgConnection, app: &App, day: BusinessDay, _: 
 
 /// The clearing of every part; and where a settlement comes to nothing, the parts that cancel each other at once, since
 /// no payout will ever book them.
-fn postings(settlements: &[Settlement], booking: Booking) -> Vec<ledger::Posting> {
-    let cleared = |settlement: &Settlement, part: &Part| posting::clearing(settlement, part, booking);
+fn postings(settlements: &[Settlement], when: When) -> Vec<ledger::Posting> {
+    let cleared = |settlement: &Settlement, part: &Part| posting::clearing(settlement, part, when);
     let cancelled = |settlement: &Settlement, part: &Part| {
         let part = FunderAmount { funder_id: part.day.funder_id, amount: part.payable() };
-        posting::settlement_paid(settlement.settlement_id.uuid(), part, booking)
+        posting::settlement_paid(settlement.settlement_id.uuid(), part, when)
     };
     let mut postings = Vec::new();
     for settlement in settlements {

@@ -10,8 +10,9 @@ use super::notices;
 use super::payout::{PayoutKind, PayoutRefusal, PayoutStatus};
 use super::payout_actions::{becomes, book_paid, is_payee_forgotten};
 use super::payout_store::{self as store, Change, Locked};
-use super::posting::{self, Booking};
+use super::posting;
 use crate::app::App;
+use crate::base::When;
 use crate::base::id::{FunderId, PayoutId};
 use crate::business_day;
 use crate::database;
@@ -62,7 +63,7 @@ async fn settle(
         Settling::Confirmed { proposed_by } => {
             let detail = format!("{}, proposed by {proposed_by}, confirmed by {by}", ending.words());
             let is_ended = contradiction_store::end(connection, payout_id, &detail, now).await?;
-            end(connection, payout, &ending, Booking { business_day: today, at: now }).await?;
+            end(connection, payout, &ending, When { business_day: today, at: now }).await?;
             is_ended
         }
     };
@@ -80,7 +81,7 @@ fn trimmed(ending: Ending) -> Result<Ending, Fault<PayoutRefusal>> {
 }
 
 /// Ends a locked payout as two people say, in the books too.
-async fn end(connection: &mut PgConnection, payout: &Locked, ending: &Ending, booking: Booking) -> anyhow::Result<()> {
+async fn end(connection: &mut PgConnection, payout: &Locked, ending: &Ending, when: When) -> anyhow::Result<()> {
     let is_booked = payout.status == PayoutStatus::Succeeded;
     match ending {
         Ending::Paid { bank_reference } if is_booked => keep_paid(connection, payout, bank_reference).await,
@@ -88,13 +89,13 @@ async fn end(connection: &mut PgConnection, payout: &Locked, ending: &Ending, bo
             // What was paid by hand is an attempt of its own: what the channel says again of its own ones is then no news.
             let is_by_hand = payout.contradicted_attempt.is_none();
             let payout = &Locked { attempt_no: payout.attempt_no + i16::from(is_by_hand), ..payout.clone() };
-            change(&mut *connection, payout, (PayoutStatus::Succeeded, bank_reference.as_str()), booking).await?;
-            book_paid(connection, &[(payout.clone(), bank_reference.clone())], booking).await
+            change(&mut *connection, payout, (PayoutStatus::Succeeded, bank_reference.as_str()), when).await?;
+            book_paid(connection, &[(payout.clone(), bank_reference.clone())], when).await
         }
         Ending::Failed => {
             let failure = payout.failure.as_deref().unwrap_or("settled_by_hand");
-            change(&mut *connection, payout, (PayoutStatus::Failed, failure), booking).await?;
-            if is_booked { take_back(connection, payout, booking).await } else { Ok(()) }
+            change(&mut *connection, payout, (PayoutStatus::Failed, failure), when).await?;
+            if is_booked { take_back(connection, payout, when).await } else { Ok(()) }
         }
     }
 }
@@ -104,7 +105,7 @@ async fn change(
     connection: &mut PgConnection,
     payout: &Locked,
     (after, text): (PayoutStatus, &str),
-    booking: Booking,
+    when: When,
 ) -> anyhow::Result<()> {
     let is_paid = after == PayoutStatus::Succeeded;
     let change = Change {
@@ -112,7 +113,7 @@ async fn change(
         bank_reference: is_paid.then(|| text.to_owned()),
         ..becomes(payout, after)
     };
-    let changed = store::save_changes(connection, &[change], booking.at).await?;
+    let changed = store::save_changes(connection, &[change], when.at).await?;
     anyhow::ensure!(changed == 1, "a locked payout changed its status");
     Ok(())
 }
@@ -129,7 +130,7 @@ async fn keep_paid(connection: &mut PgConnection, payout: &Locked, bank_referenc
 
 /// Takes a booked payment back that was not made: what it paid is owed again from today on, and whoever was told of the payment is
 /// told so.
-async fn take_back(connection: &mut PgConnection, payout: &Locked, booking: Booking) -> anyhow::Result<()> {
+async fn take_back(connection: &mut PgConnection, payout: &Locked, when: When) -> anyhow::Result<()> {
     let (event, source_id) = match payout.kind {
         PayoutKind::Settlement => ("settlement_paid", payout.source_id),
         PayoutKind::Remittance => ("remittance_paid", payout.source_id),
@@ -137,31 +138,27 @@ async fn take_back(connection: &mut PgConnection, payout: &Locked, booking: Book
     };
     let booked = ledger::store::find_uncorrected(&mut *connection, event, source_id, payout.pay_on).await?;
     anyhow::ensure!(!booked.is_empty(), "a payout that is booked as paid has its posting");
-    let reversals: Vec<_> = booked.iter().map(|booked| posting::payout_reversed(booked, booking)).collect();
+    let reversals: Vec<_> = booked.iter().map(|booked| posting::payout_reversed(booked, when)).collect();
     ledger::store::insert_postings(&mut *connection, &reversals).await?;
-    let owed = contradiction_store::owe_again(&mut *connection, payout.payout_id, booking.business_day).await?;
+    let owed = contradiction_store::owe_again(&mut *connection, payout.payout_id, when.business_day).await?;
     anyhow::ensure!(owed == 1, "what a booked payout had paid was not paid");
-    let messages = messages(&mut *connection, payout, booking).await?;
+    let messages = messages(&mut *connection, payout, when).await?;
     outbox::store::enqueue(&mut *connection, &messages).await?;
-    notice::raise(connection, notices::taken_back(payout, booking).as_slice()).await?;
+    notice::raise(connection, notices::taken_back(payout, when).as_slice()).await?;
     Ok(())
 }
 
 /// What funders are told of a payment that was not made.
-async fn messages(
-    connection: &mut PgConnection,
-    payout: &Locked,
-    booking: Booking,
-) -> anyhow::Result<Vec<outbox::Message>> {
+async fn messages(connection: &mut PgConnection, payout: &Locked, when: When) -> anyhow::Result<Vec<outbox::Message>> {
     match payout.kind {
         PayoutKind::Settlement => {
             let parts = store::load_paid_parts(connection, &[payout.source_id]).await?;
-            Ok(parts.iter().map(|part| notices::settlement_reversed(part, booking)).collect())
+            Ok(parts.iter().map(|part| notices::settlement_reversed(part, when)).collect())
         }
         PayoutKind::Remittance => {
             let partner = find_code(connection, FunderId::from_uuid(payout.beneficiary_id)).await?;
             let reference = payout.bank_reference.as_deref().context("a booked payout has its reference")?;
-            Ok(vec![notices::remittance_reversed(payout, (partner, reference), booking)])
+            Ok(vec![notices::remittance_reversed(payout, (partner, reference), when)])
         }
         PayoutKind::Borrower => Ok(Vec::new()),
     }

@@ -5,23 +5,22 @@ use serde_json::{Value, json};
 
 use super::payout::PayoutKind;
 use super::payout_store::{Asked, Locked, PaidPart};
-use super::posting::Booking;
-use crate::base::BusinessDay;
 use crate::base::id::{BorrowerId, FunderId, MerchantId, RemittanceId, SettlementId};
+use crate::base::{BusinessDay, When};
 use crate::notice::Notice;
 use crate::outbox::Message;
 
 /// Merchants of their settlements, borrowers of what went back to their cards; funders hear of remittances by message.
-pub fn paid(payout: &Locked, bank_reference: &str, booking: Booking) -> Option<Notice> {
+pub fn paid(payout: &Locked, bank_reference: &str, when: When) -> Option<Notice> {
     let body = |source: Value| {
         json!({
             "source": source,
             "amount_fen": payout.amount,
             "bank_reference": bank_reference,
-            "paid_on": booking.business_day,
+            "paid_on": when.business_day,
         })
     };
-    let (day, at) = (booking.business_day, booking.at);
+    let (day, at) = (when.business_day, when.at);
     match payout.kind {
         PayoutKind::Settlement => {
             let merchant_id = MerchantId::from_uuid(payout.beneficiary_id);
@@ -37,7 +36,7 @@ pub fn paid(payout: &Locked, bank_reference: &str, booking: Booking) -> Option<N
 }
 
 /// Whoever was told of a payment that was not made, of that.
-pub fn taken_back(payout: &Locked, booking: Booking) -> Option<Notice> {
+pub fn taken_back(payout: &Locked, when: When) -> Option<Notice> {
     let body = |source: Value| {
         json!({
             "source": source,
@@ -45,7 +44,7 @@ pub fn taken_back(payout: &Locked, booking: Booking) -> Option<Notice> {
             "bank_reference": payout.bank_reference,
         })
     };
-    let (day, at) = (booking.business_day, booking.at);
+    let (day, at) = (when.business_day, when.at);
     match payout.kind {
         PayoutKind::Settlement => {
             let merchant_id = MerchantId::from_uuid(payout.beneficiary_id);
@@ -67,7 +66,7 @@ pub fn still_unknown(asked: &Asked, day: BusinessDay, at: DateTime<Utc>) -> Noti
 }
 
 /// What a funder is told of its part of a settlement whose payment was not made.
-pub fn settlement_reversed(part: &PaidPart, booking: Booking) -> Message {
+pub fn settlement_reversed(part: &PaidPart, when: When) -> Message {
     Message {
         partner: part.funder_code.clone(),
         kind: "settlement_reversed",
@@ -76,14 +75,14 @@ pub fn settlement_reversed(part: &PaidPart, booking: Booking) -> Message {
             "funder_id": part.funder_id,
             "settlement_id": SettlementId::from_uuid(part.settlement_id),
             "amount_fen": part.amount,
-            "business_day": booking.business_day,
+            "business_day": when.business_day,
         }),
-        created_at: booking.at,
+        created_at: when.at,
     }
 }
 
 /// What a funder is told of a remittance whose payment was not made, with its code and the reference under which it had been told.
-pub fn remittance_reversed(payout: &Locked, (partner, bank_reference): (String, &str), booking: Booking) -> Message {
+pub fn remittance_reversed(payout: &Locked, (partner, bank_reference): (String, &str), when: When) -> Message {
     Message {
         partner,
         kind: "remittance_reversed",
@@ -93,14 +92,14 @@ pub fn remittance_reversed(payout: &Locked, (partner, bank_reference): (String, 
             "remittance_id": RemittanceId::from_uuid(payout.source_id),
             "amount_fen": payout.amount,
             "bank_reference": bank_reference,
-            "business_day": booking.business_day,
+            "business_day": when.business_day,
         }),
-        created_at: booking.at,
+        created_at: when.at,
     }
 }
 
 /// What a funder is told of its part of a settlement that was paid out of its reserve.
-pub fn settlement_message(part: &PaidPart, booking: Booking) -> Message {
+pub fn settlement_message(part: &PaidPart, when: When) -> Message {
     Message {
         partner: part.funder_code.clone(),
         kind: "settlement_paid",
@@ -109,8 +108,8 @@ pub fn settlement_message(part: &PaidPart, booking: Booking) -> Message {
             "funder_id": part.funder_id,
             "settlement_id": SettlementId::from_uuid(part.settlement_id),
             "amount_fen": part.amount,
-            "paid_on": booking.business_day,
+            "paid_on": when.business_day,
         }),
-        created_at: booking.at,
+        created_at: when.at,
     }
 }

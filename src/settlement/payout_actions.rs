@@ -14,11 +14,11 @@ use super::payout::{
     ASK_AGAIN_AFTER, Answer, Cancelling, Learned, PayoutKind, PayoutRefusal, PayoutStatus, Word, query_delay,
 };
 use super::payout_store::{self as store, Change, Locked, PaidSource};
-use super::posting::{self, Booking, FunderAmount, RemittanceAmounts};
+use super::posting::{self, FunderAmount, RemittanceAmounts};
 use super::{notices, remittance_store};
 use crate::app::App;
 use crate::base::id::{BorrowerId, FunderId, PayoutId, RemittanceId, RepaymentId};
-use crate::base::{BusinessDay, Fen};
+use crate::base::{BusinessDay, Fen, When};
 use crate::borrower;
 use crate::business_day;
 use crate::database;
@@ -82,8 +82,8 @@ pub async fn learn_in_time(
     anyhow::ensure!(changed == round.changes.len() as u64, "a locked payout changed its status");
     let held_back = contradiction_store::hold_back(&mut transaction, &round.contradictions, today, now).await?;
     anyhow::ensure!(held_back == round.contradictions.len() as u64, "a locked payout changed its status");
-    let booking = Booking { business_day: today, at: now };
-    book_paid(&mut transaction, &round.paid, booking).await?;
+    let when = When { business_day: today, at: now };
+    book_paid(&mut transaction, &round.paid, when).await?;
     notice::raise(&mut transaction, &round.notices).await?;
     transaction.commit().await?;
     Ok(round.tally)
@@ -253,7 +253,7 @@ fn contradiction_body(payout: &Locked, answer: &Answer) -> Value {
 pub(super) async fn book_paid(
     connection: &mut PgConnection,
     paid: &[(Locked, String)],
-    booking: Booking,
+    when: When,
 ) -> anyhow::Result<()> {
     let of_kind = |kind: PayoutKind| -> Vec<PaidSource> {
         let payouts = paid.iter().filter(|(payout, _)| payout.kind == kind);
@@ -266,36 +266,36 @@ pub(super) async fn book_paid(
     let (mut postings, mut messages) = (Vec::new(), Vec::new());
     let settlements = of_kind(PayoutKind::Settlement);
     if !settlements.is_empty() {
-        let marked = store::mark_settlements_paid(&mut *connection, &settlements, booking.business_day).await?;
+        let marked = store::mark_settlements_paid(&mut *connection, &settlements, when.business_day).await?;
         anyhow::ensure!(marked == settlements.len() as u64, "a settlement was paid that was not to be paid");
         let ids: Vec<Uuid> = settlements.iter().map(|source| source.source_id).collect();
         for part in store::load_paid_parts(&mut *connection, &ids).await? {
             let amount = FunderAmount { funder_id: part.funder_id, amount: part.amount };
-            postings.push(posting::settlement_paid(part.settlement_id, amount, booking));
-            messages.push(notices::settlement_message(&part, booking));
+            postings.push(posting::settlement_paid(part.settlement_id, amount, when));
+            messages.push(notices::settlement_message(&part, when));
         }
     }
     let remittances = of_kind(PayoutKind::Remittance);
     if !remittances.is_empty() {
-        let marked = remittance_store::mark_paid(&mut *connection, &remittances, booking.business_day).await?;
+        let marked = remittance_store::mark_paid(&mut *connection, &remittances, when.business_day).await?;
         anyhow::ensure!(marked == remittances.len() as u64, "a remittance was paid that was not to be paid");
         let ids: Vec<Uuid> = remittances.iter().map(|source| source.source_id).collect();
         for chain in remittance_store::load_paid_amounts(&mut *connection, &ids).await? {
-            postings.push(posting::remittance_paid(chain.remittance_id, chain.funder_id, chain.amounts(), booking));
+            postings.push(posting::remittance_paid(chain.remittance_id, chain.funder_id, chain.amounts(), when));
             let by = paid.iter().find(|(payout, _)| payout.source_id == chain.remittance_id);
             let (payout, bank_reference) = by.context("a remittance was paid by no payout")?;
-            messages.push(remittance_message(connection, (payout, bank_reference), chain.amounts(), booking).await?);
+            messages.push(remittance_message(connection, (payout, bank_reference), chain.amounts(), when).await?);
         }
     }
     postings.extend(paid.iter().filter_map(|(payout, _)| {
         let (line_id, funder_id) = (payout.line_id?, payout.funder_id?);
         let part = FunderAmount { funder_id, amount: payout.amount };
-        Some(posting::borrower_paid(payout.payout_id.uuid(), line_id, part, booking))
+        Some(posting::borrower_paid(payout.payout_id.uuid(), line_id, part, when))
     }));
     ledger::store::insert_postings(&mut *connection, &postings).await?;
     outbox::store::enqueue(&mut *connection, &messages).await?;
     let told: Vec<Notice> =
-        paid.iter().filter_map(|(payout, reference)| notices::paid(payout, reference, booking)).collect();
+        paid.iter().filter_map(|(payout, reference)| notices::paid(payout, reference, when)).collect();
     notice::raise(connection, &told).await?;
     Ok(())
 }
@@ -304,7 +304,7 @@ async fn remittance_message(
     connection: &mut PgConnection,
     (payout, bank_reference): (&Locked, &str),
     amounts: RemittanceAmounts,
-    booking: Booking,
+    when: When,
 ) -> sqlx::Result<Message> {
     let funder_id = FunderId::from_uuid(payout.beneficiary_id);
     Ok(Message {
@@ -319,9 +319,9 @@ async fn remittance_message(
             "subsidy_fen": amounts.subsidy,
             "share_fen": amounts.share,
             "bank_reference": bank_reference,
-            "paid_on": booking.business_day,
+            "paid_on": when.business_day,
         }),
-        created_at: booking.at,
+        created_at: when.at,
     })
 }
 

@@ -1,24 +1,16 @@
 //! How clearing, payouts and remittances stand in the books.
 
-use chrono::{DateTime, Utc};
 use uuid::Uuid;
 
 use super::model::{Part, Settlement};
 use crate::base::id::{FunderId, LineId, mint};
-use crate::base::{BusinessDay, Fen};
+use crate::base::{Fen, When};
 use crate::ledger::posting::{Booked, Legs};
 use crate::ledger::{Account, Leg, Posting};
 
-/// When something is booked.
-#[derive(Clone, Copy, Debug)]
-pub struct Booking {
-    pub business_day: BusinessDay,
-    pub at: DateTime<Utc>,
-}
-
 /// The day's purchases of one merchant and funder become owed to the merchant, its charges taken off. Refunds were
 /// booked when they were made, so they are not booked again.
-pub fn clearing(settlement: &Settlement, part: &Part, booking: Booking) -> Posting {
+pub fn clearing(settlement: &Settlement, part: &Part, when: When) -> Posting {
     let DayCharges { gross, discount_fee, subsidy } = DayCharges::of(part);
     let legs = Legs::new()
         .transfer(Account::ReserveHeld, Account::MerchantPayable, gross)
@@ -27,7 +19,7 @@ pub fn clearing(settlement: &Settlement, part: &Part, booking: Booking) -> Posti
         .transfer(Account::FundingInTransit, Account::ReserveAtPlatform, gross)
         .transfer(Account::CollectionsInTransit, Account::SubsidyIncome, subsidy)
         .into_vec();
-    house("clearing", part.day.funder_id, settlement.settlement_id.uuid(), legs, booking)
+    house("clearing", part.day.funder_id, settlement.settlement_id.uuid(), legs, when)
 }
 
 struct DayCharges {
@@ -43,9 +35,9 @@ impl DayCharges {
 }
 
 /// A settlement was paid: one posting for each funder's part, whose sum is what left the bank.
-pub fn settlement_paid(settlement_id: Uuid, part: FunderAmount, booking: Booking) -> Posting {
+pub fn settlement_paid(settlement_id: Uuid, part: FunderAmount, when: When) -> Posting {
     let legs = Legs::new().transfer(Account::MerchantPayable, Account::Bank, part.amount).into_vec();
-    house("settlement_paid", part.funder_id, settlement_id, legs, booking)
+    house("settlement_paid", part.funder_id, settlement_id, legs, when)
 }
 
 /// A part of a payment that belongs to one funder; of either sign.
@@ -65,12 +57,7 @@ pub struct RemittanceAmounts {
 }
 
 /// A remittance was paid, or came to nothing.
-pub fn remittance_paid(
-    remittance_id: Uuid,
-    funder_id: FunderId,
-    amounts: RemittanceAmounts,
-    booking: Booking,
-) -> Posting {
+pub fn remittance_paid(remittance_id: Uuid, funder_id: FunderId, amounts: RemittanceAmounts, when: When) -> Posting {
     let RemittanceAmounts { collected, subsidy, share } = amounts;
     // The share is kept out of the collections first; where they do not reach, the bank leg turns round and the
     // subsidy's makes up for it: by account, the bank is moved by the net.
@@ -81,41 +68,43 @@ pub fn remittance_paid(
         .transfer(Account::Cash, Account::CollectionsInTransit, collected + subsidy - share)
         .transfer(Account::ShareExpense, Account::CollectionsInTransit, share)
         .into_vec();
-    house("remittance_paid", funder_id, remittance_id, legs, booking)
+    house("remittance_paid", funder_id, remittance_id, legs, when)
 }
 
 /// What was owed back to a borrower was paid to the card.
-pub fn borrower_paid(payout_id: Uuid, line_id: LineId, part: FunderAmount, booking: Booking) -> Posting {
+pub fn borrower_paid(payout_id: Uuid, line_id: LineId, part: FunderAmount, when: When) -> Posting {
     let legs = Legs::new().transfer(Account::BorrowerPayable, Account::Bank, part.amount).into_vec();
-    Posting { line_id: Some(line_id), ..house("borrower_paid", part.funder_id, payout_id, legs, booking) }
+    Posting { line_id: Some(line_id), ..house("borrower_paid", part.funder_id, payout_id, legs, when) }
 }
 
 /// A payment that was booked was not made: every leg of its posting turned round, under the name of the posting that it corrects.
-pub fn payout_reversed(booked: &Booked, booking: Booking) -> Posting {
+pub fn payout_reversed(booked: &Booked, when: When) -> Posting {
     let legs = booked.legs.iter().map(|leg| leg.turned_round()).collect();
     Posting {
         line_id: booked.line_id,
         corrects: Some(booked.posting_id),
-        ..house("payout_reversed", booked.funder_id, booked.source_id, legs, booking)
+        ..house("payout_reversed", booked.funder_id, booked.source_id, legs, when)
     }
 }
 
-fn house(event: &'static str, funder_id: FunderId, source_id: Uuid, legs: Vec<Leg>, booking: Booking) -> Posting {
+fn house(event: &'static str, funder_id: FunderId, source_id: Uuid, legs: Vec<Leg>, when: When) -> Posting {
     Posting {
-        posting_id: mint(booking.at),
+        posting_id: mint(when.at),
         line_id: None,
         funder_id,
         event,
         source_id,
         legs,
         corrects: None,
-        business_day: booking.business_day,
-        posted_at: booking.at,
+        business_day: when.business_day,
+        posted_at: when.at,
     }
 }
 
 #[cfg(test)]
 mod tests {
+    use chrono::DateTime;
+
     use super::*;
 
     /// Debits less credits of an account.
@@ -131,8 +120,8 @@ mod tests {
     #[test]
     fn a_remittance_moves_the_bank_by_the_net_even_where_the_share_exceeds_the_collections() {
         let amounts = RemittanceAmounts { collected: Fen::new(100), subsidy: Fen::new(900), share: Fen::new(300) };
-        let booking = Booking { business_day: "2026-03-02".parse().unwrap(), at: DateTime::UNIX_EPOCH };
-        let posting = remittance_paid(Uuid::nil(), FunderId::from_uuid(Uuid::nil()), amounts, booking);
+        let when = When { business_day: "2026-03-02".parse().unwrap(), at: DateTime::UNIX_EPOCH };
+        let posting = remittance_paid(Uuid::nil(), FunderId::from_uuid(Uuid::nil()), amounts, when);
         assert_eq!(moved(&posting, Account::Bank), -700);
         assert_eq!(moved(&posting, Account::CollectionsPayable), 100);
         assert_eq!(moved(&posting, Account::SubsidyPayable), 900);
@@ -145,8 +134,8 @@ mod tests {
     #[test]
     fn a_payment_that_was_not_made_is_taken_back_leg_by_leg_and_names_its_posting() {
         let amounts = RemittanceAmounts { collected: Fen::new(100), subsidy: Fen::new(900), share: Fen::new(300) };
-        let booking = Booking { business_day: "2026-03-02".parse().unwrap(), at: DateTime::UNIX_EPOCH };
-        let paid = remittance_paid(Uuid::nil(), FunderId::from_uuid(Uuid::nil()), amounts, booking);
+        let when = When { business_day: "2026-03-02".parse().unwrap(), at: DateTime::UNIX_EPOCH };
+        let paid = remittance_paid(Uuid::nil(), FunderId::from_uuid(Uuid::nil()), amounts, when);
         let booked = Booked {
             posting_id: paid.posting_id,
             line_id: None,
@@ -154,7 +143,7 @@ mod tests {
             source_id: paid.source_id,
             legs: paid.legs.clone(),
         };
-        let reversed = payout_reversed(&booked, booking);
+        let reversed = payout_reversed(&booked, when);
         assert_eq!((reversed.corrects, reversed.source_id), (Some(paid.posting_id), paid.source_id));
         for account in Account::ALL {
             assert_eq!(moved(&reversed, account), -moved(&paid, account), "{account:?}");

@@ -5,11 +5,11 @@ use sqlx::PgConnection;
 use uuid::Uuid;
 
 use super::payable::{ClosedDay, PayableStatus};
-use super::posting::{self, Booking};
+use super::posting;
 use super::remittance::{self, Remittance, RemittancePart};
 use super::{payout_store, remittance_store as store};
 use crate::app::App;
-use crate::base::{AccountRange, BusinessDay};
+use crate::base::{AccountRange, BusinessDay, When};
 use crate::ledger;
 
 /// One chunk: the day is summed by product before anything is written.
@@ -38,16 +38,12 @@ pub async fn run(connection: &mut PgConnection, app: &App, day: BusinessDay, _: 
     store::take_in_carried(&mut *connection, &remittances).await?;
     let payouts: Vec<_> = remittances.iter().filter_map(|remittance| remittance.payout(closed)).collect();
     payout_store::insert_payouts(&mut *connection, &payouts).await?;
-    book_nothings(&mut *connection, &remittances, Booking { business_day: day, at: closed.at }).await?;
+    book_nothings(&mut *connection, &remittances, When { business_day: day, at: closed.at }).await?;
     Ok((remittances.len() + payouts.len()) as u64)
 }
 
 /// Books at once what comes to exactly zero (with all that was carried into it): no payout ever will.
-async fn book_nothings(
-    connection: &mut PgConnection,
-    remittances: &[Remittance],
-    booking: Booking,
-) -> anyhow::Result<()> {
+async fn book_nothings(connection: &mut PgConnection, remittances: &[Remittance], when: When) -> anyhow::Result<()> {
     let nothings = remittances.iter().filter(|remittance| remittance.status() == PayableStatus::Nothing);
     let ids: Vec<Uuid> = nothings.map(|remittance| remittance.remittance_id.uuid()).collect();
     if ids.is_empty() {
@@ -56,7 +52,7 @@ async fn book_nothings(
     let chains = store::load_paid_amounts(&mut *connection, &ids).await?;
     let postings: Vec<_> = chains
         .iter()
-        .map(|chain| posting::remittance_paid(chain.remittance_id, chain.funder_id, chain.amounts(), booking))
+        .map(|chain| posting::remittance_paid(chain.remittance_id, chain.funder_id, chain.amounts(), when))
         .collect();
     ledger::store::insert_postings(connection, &postings).await?;
     Ok(())

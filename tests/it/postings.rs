@@ -4,7 +4,7 @@
 use fenqi::base::id::{
     FunderId, LineId, LoanId, MerchantId, ProductId, RefundId, RepaymentId, SettlementId, WithholdingId,
 };
-use fenqi::base::{Fen, Rate};
+use fenqi::base::{Fen, Rate, When};
 use fenqi::bill::Parts;
 use fenqi::ledger::account::Book;
 use fenqi::ledger::{Account, Posting};
@@ -13,7 +13,7 @@ use fenqi::purchase::posting::{self as purchase_posting, Event};
 use fenqi::purchase::refund::{BilledCharges, RefundParts, Refundable};
 use fenqi::repayment::account::{Repayment, RepaymentItem, Source};
 use fenqi::settlement::model::{DayPart, Part, Settlement};
-use fenqi::settlement::posting::{self as settlement_posting, Booking, FunderAmount, RemittanceAmounts};
+use fenqi::settlement::posting::{self as settlement_posting, FunderAmount, RemittanceAmounts};
 use fenqi::settlement::remittance::{Income, RemittedBefore};
 use proptest::prelude::*;
 use uuid::Uuid;
@@ -40,13 +40,8 @@ fn event() -> Event {
         line_id: LineId::from_uuid(Uuid::from_u128(1)),
         funder_id: FunderId::from_uuid(Uuid::from_u128(2)),
         source_id: Uuid::from_u128(3),
-        business_day: "2026-03-02".parse().unwrap(),
-        at: chrono::DateTime::UNIX_EPOCH,
+        when: When { business_day: "2026-03-02".parse().unwrap(), at: chrono::DateTime::UNIX_EPOCH },
     }
-}
-
-fn booking() -> Booking {
-    Booking { business_day: event().business_day, at: event().at }
 }
 
 fn settled(day: DayPart) -> (Settlement, Part) {
@@ -54,8 +49,8 @@ fn settled(day: DayPart) -> (Settlement, Part) {
     let settlement = Settlement {
         settlement_id: SettlementId::from_uuid(Uuid::from_u128(4)),
         merchant_id: day.merchant_id,
-        business_day: event().business_day,
-        pay_on: event().business_day.next(),
+        business_day: event().when.business_day,
+        pay_on: event().when.business_day.next(),
         parts: vec![part],
         carries: Vec::new(),
     };
@@ -92,7 +87,7 @@ impl Remitting {
         self.before.subsidy += subsidy;
         self.before.share += share;
         let amounts = RemittanceAmounts { collected: zero, subsidy, share };
-        settlement_posting::remittance_paid(Uuid::from_u128(13), income.funder_id, amounts, booking())
+        settlement_posting::remittance_paid(Uuid::from_u128(13), income.funder_id, amounts, event().when)
     }
 }
 
@@ -129,7 +124,7 @@ proptest! {
         let (settlement, part) = settled(day);
         let mut postings = vec![
             purchase_posting::purchase(event(), amount),
-            settlement_posting::clearing(&settlement, &part, booking()),
+            settlement_posting::clearing(&settlement, &part, event().when),
         ];
         prop_assert_eq!(moved(&postings, Account::MerchantPayable), -part.payable().get());
         postings.push(funder.remit(subsidy));
@@ -182,8 +177,8 @@ proptest! {
             excess,
             recovered: Fen::ZERO,
             charged_off_again: Fen::ZERO,
-            business_day: event().business_day,
-            received_at: event().at,
+            business_day: event().when.business_day,
+            received_at: event().when.at,
         };
         let collected = taken.total();
         let share = (interest + fee + penalty).share(share_percent, 100);
@@ -191,9 +186,9 @@ proptest! {
         let postings = [
             fenqi::repayment::posting::repayment(Uuid::from_u128(9), &repayment),
             settlement_posting::remittance_paid(
-                Uuid::from_u128(10), event().funder_id, RemittanceAmounts { collected, subsidy, share }, booking()),
+                Uuid::from_u128(10), event().funder_id, RemittanceAmounts { collected, subsidy, share }, event().when),
             settlement_posting::borrower_paid(
-                RefundId::from_uuid(Uuid::from_u128(11)).uuid(), event().line_id, owed, booking()),
+                RefundId::from_uuid(Uuid::from_u128(11)).uuid(), event().line_id, owed, event().when),
         ];
         postings.iter().for_each(|posting| assert_sums_to_zero(std::slice::from_ref(posting)));
         let received = moved(&postings, Account::ChannelReceivable) + moved(&postings, Account::Bank);
@@ -214,8 +209,8 @@ proptest! {
         let to_card = FunderAmount { funder_id: event().funder_id, amount: back.total() };
         let given_back = [
             purchase_posting::refund(event(), &nothing, &BilledCharges { back, ..BilledCharges::default() }, false),
-            settlement_posting::remittance_paid(Uuid::from_u128(14), event().funder_id, amounts, booking()),
-            settlement_posting::borrower_paid(Uuid::from_u128(15), event().line_id, to_card, booking()),
+            settlement_posting::remittance_paid(Uuid::from_u128(14), event().funder_id, amounts, event().when),
+            settlement_posting::borrower_paid(Uuid::from_u128(15), event().line_id, to_card, event().when),
         ];
         given_back.iter().for_each(|posting| assert_sums_to_zero(std::slice::from_ref(posting)));
         let postings: Vec<Posting> = postings.into_iter().chain(given_back).collect();

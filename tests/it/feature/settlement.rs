@@ -4,7 +4,7 @@ use std::sync::Arc;
 
 use fenqi::app::App;
 use fenqi::base::id::{FunderId, LineId, LoanId, MerchantId, PurchaseId, mint};
-use fenqi::base::{AccountRange, BusinessDay, Fen};
+use fenqi::base::{AccountRange, BusinessDay, Fen, When};
 use fenqi::funder::actions::BankMovement;
 use fenqi::funder::reserve::{Occasion, ReserveEntryKind};
 use fenqi::funder::{self, Reserve};
@@ -122,9 +122,10 @@ impl Street {
         .execute(&mut *transaction)
         .await
         .unwrap();
-        let mut reserve = funder::lock_reserve(&mut transaction, self.funder_id, (today, now)).await.unwrap();
+        let when = When { business_day: today, at: now };
+        let mut reserve = funder::lock_reserve(&mut transaction, self.funder_id, when).await.unwrap();
         reserve.hold(Fen::new(fen), today).unwrap();
-        let occasion = Occasion { source: sale.purchase_id.to_string(), business_day: today, occurred_at: now };
+        let occasion = Occasion { source: sale.purchase_id.to_string(), when };
         let entry = reserve.record(ReserveEntryKind::Hold, Fen::new(fen), occasion);
         funder::save_reserve(&mut transaction, &reserve, &[entry]).await.unwrap();
         transaction.commit().await.unwrap();

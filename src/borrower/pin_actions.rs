@@ -9,6 +9,7 @@ use super::model::BorrowerRefusal;
 use super::pin::{Pin, PinRefusal, Tries};
 use super::{pin_store, store};
 use crate::app::App;
+use crate::base::When;
 use crate::base::id::BorrowerId;
 use crate::business_day;
 use crate::database;
@@ -67,8 +68,8 @@ pub async fn set_pin(app: &App, borrower_id: BorrowerId, new: NewPin<'_>) -> Out
     pin_store::put(&mut transaction, borrower_id, &hash, now).await?;
     if former.is_some() {
         session::end_all_but(&mut transaction, (SessionKind::Borrower, borrower_id.uuid()), &new.here).await?;
-        let today = business_day::store::today(&mut transaction).await?;
-        let told = Notice::to_borrower(borrower_id, "pin_changed", json!({}), today, now);
+        let when = When { business_day: business_day::store::today(&mut transaction).await?, at: now };
+        let told = Notice::to_borrower(borrower_id, "pin_changed", json!({}), when);
         notice::raise(&mut transaction, &[told]).await?;
     }
     transaction.commit().await?;

@@ -19,7 +19,7 @@ use super::store;
 use super::verdict::Verdict;
 use crate::app::App;
 use crate::base::id::{ApplicationId, BorrowerId, LineId, ProductId};
-use crate::base::{BusinessDay, Fen};
+use crate::base::{BusinessDay, Fen, When};
 use crate::borrower::Agreement;
 use crate::business_day;
 use crate::database;
@@ -289,12 +289,13 @@ pub(super) async fn record(
     today: BusinessDay,
 ) -> anyhow::Result<Vec<Applied>> {
     let now = app.clock.now();
+    let when = When { business_day: today, at: now };
     let mut applied = Vec::with_capacity(decisions.len());
     let mut moving: Vec<(Decision, ApplicationStatus, Option<Opening>)> = Vec::with_capacity(decisions.len());
     for decision in decisions {
         match decision.transition() {
             Transition::To(to) => {
-                let opening = decision.opening(to, today, now);
+                let opening = decision.opening(to, when);
                 moving.push((decision, to, opening));
             }
             Transition::AlreadyApplied | Transition::Illegal => applied.push(Applied {
@@ -311,23 +312,23 @@ pub(super) async fn record(
         match opening {
             Some(Opening { line, entry }) if opened.contains(&line.line_id) => {
                 rows.push(decision.row(to, Some(line.line_id), now));
-                messages.push(decision.line_opened(&line, today, now));
-                messages.extend(decision.message(to, today, now));
-                told.push(decision.notice(to, Some(line.line_id), today, now));
+                messages.push(decision.line_opened(&line, when));
+                messages.extend(decision.message(to, when));
+                told.push(decision.notice(to, Some(line.line_id), when));
                 applied.push(decision.applied(to, Some(line.line_id)));
                 entries.push(entry);
             }
             Some(_) => {
                 let (decision, to) = (decision.overtaken(), ApplicationStatus::Refused);
                 rows.push(decision.row(to, None, now));
-                messages.extend(decision.message(to, today, now));
-                told.push(decision.notice(to, None, today, now));
+                messages.extend(decision.message(to, when));
+                told.push(decision.notice(to, None, when));
                 applied.push(decision.applied(to, None));
             }
             None => {
                 rows.push(decision.row(to, None, now));
-                messages.extend(decision.message(to, today, now));
-                told.push(decision.notice(to, None, today, now));
+                messages.extend(decision.message(to, when));
+                told.push(decision.notice(to, None, when));
                 applied.push(decision.applied(to, None));
             }
         }

@@ -153,7 +153,8 @@ pub fn told(line: &Line, entry: &LineEntry) -> Vec<Notice> {
         // A borrower can do something about lateness only.
         body["why"] = json!(if line.status.is_frozen_for(Freeze::Overdue) { "overdue" } else { "other" });
     }
-    vec![Notice::to_borrower(line.borrower_id, kind, body, entry.business_day, entry.occurred_at)]
+    let when = When { business_day: entry.business_day, at: entry.occurred_at };
+    vec![Notice::to_borrower(line.borrower_id, kind, body, when)]
 }
 
 #[cfg(test)]

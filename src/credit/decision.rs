@@ -12,7 +12,7 @@ use super::model::{Application, ApplicationState, ApplicationStatus, Applied, Pr
 use super::verdict::{OwnReason, Verdict};
 use crate::base::day::MonthDay;
 use crate::base::id::LineId;
-use crate::base::{BusinessDay, Fen};
+use crate::base::{Fen, When};
 use crate::notice::Notice;
 use crate::outbox::Message;
 use crate::product::ProductVersion;
@@ -109,7 +109,7 @@ impl Decision {
     }
 
     /// The line that the verdict opens, if the application is approved by it.
-    pub fn opening(&self, to: ApplicationStatus, today: BusinessDay, now: DateTime<Utc>) -> Option<Opening> {
+    pub fn opening(&self, to: ApplicationStatus, when: When) -> Option<Opening> {
         let Verdict::Approve { grade, limit, .. } = &self.verdict else { return None };
         if to != ApplicationStatus::Approved {
             return None;
@@ -117,7 +117,7 @@ impl Decision {
         let terms = &self.product.terms.line;
         let statement_day = spread(&terms.statement_days, &self.application.idempotency_key);
         let mut line = Line {
-            line_id: LineId::mint(now),
+            line_id: LineId::mint(when.at),
             borrower_id: self.application.borrower_id,
             funder_id: self.product.funder_id,
             product_id: self.product.product_id,
@@ -128,7 +128,7 @@ impl Decision {
             used: Fen::ZERO,
             statement_day,
             due_day: terms.due_day(statement_day),
-            expires_on: today.plus_months(terms.valid_months).date(),
+            expires_on: when.business_day.plus_months(terms.valid_months).date(),
             purchases_on: None,
             purchases_count: 0,
             last_entry_no: 0,
@@ -140,7 +140,7 @@ impl Decision {
             source_id: Some(self.application.application_id.uuid()),
             reason: None,
         };
-        let entry = line.change(opened, today, now);
+        let entry = line.change(opened, when.business_day, when.at);
         Some(Opening { line, entry })
     }
 
@@ -214,21 +214,21 @@ impl Decision {
     }
 
     /// What the funder is asked, or told of what its silence came to; `None` where an approval or refusal says enough.
-    pub fn message(&self, to: ApplicationStatus, today: BusinessDay, now: DateTime<Utc>) -> Option<Message> {
+    pub fn message(&self, to: ApplicationStatus, when: When) -> Option<Message> {
         let word = self.product.terms.funder_word?;
         let mut body = json!({
             "application_id": self.application.application_id,
             "borrower_id": self.application.borrower_id,
             "product": self.product.terms.code,
             "product_version": self.product.version,
-            "business_day": today,
+            "business_day": when.business_day,
         });
         let kind = match (&self.verdict, &self.decider) {
             (Verdict::Approve { grade, limit, score }, _) if to == ApplicationStatus::WithFunder => {
                 body["grade"] = json!(grade);
                 body["limit_fen"] = json!(limit);
                 body["score"] = json!(score);
-                body["answer_by"] = json!(self.proposal(*limit, now).answer_by);
+                body["answer_by"] = json!(self.proposal(*limit, when.at).answer_by);
                 body["default"] = json!(word.default.name());
                 "application_waiting"
             }
@@ -242,11 +242,11 @@ impl Decision {
             (_, Decider::Hook(_) | Decider::LateHook | Decider::Person { .. } | Decider::Funder { .. }) => return None,
         };
         let object_id = self.application.application_id.uuid();
-        Some(Message { partner: self.product.terms.funder.clone(), kind, object_id, body, created_at: now })
+        Some(Message { partner: self.product.terms.funder.clone(), kind, object_id, body, created_at: when.at })
     }
 
     /// What the funder is told of a line that was opened.
-    pub fn line_opened(&self, line: &Line, today: BusinessDay, now: DateTime<Utc>) -> Message {
+    pub fn line_opened(&self, line: &Line, when: When) -> Message {
         Message {
             partner: self.product.terms.funder.clone(),
             kind: "line_opened",
@@ -262,20 +262,14 @@ impl Decision {
                 "statement_day": line.statement_day,
                 "due_day": line.due_day,
                 "expires_on": line.expires_on,
-                "business_day": today,
+                "business_day": when.business_day,
             }),
-            created_at: now,
+            created_at: when.at,
         }
     }
 
     /// What the applicant's messages say, beside the answer on the page: a decision may come days later.
-    pub fn notice(
-        &self,
-        to: ApplicationStatus,
-        line_id: Option<LineId>,
-        today: BusinessDay,
-        now: DateTime<Utc>,
-    ) -> Notice {
+    pub fn notice(&self, to: ApplicationStatus, line_id: Option<LineId>, when: When) -> Notice {
         let mut body = json!({
             "application": self.application.application_id,
             "product": self.product.terms.code,
@@ -293,7 +287,7 @@ impl Decision {
             }
             Verdict::Refer { .. } => "application_under_review",
         };
-        Notice::to_borrower(self.application.borrower_id, kind, body, today, now)
+        Notice::to_borrower(self.application.borrower_id, kind, body, when)
     }
 
     /// What the applicant is told.

@@ -11,9 +11,9 @@ use super::staff_store;
 use super::store::{self, AccountProposal, DecidedChange, MerchantRecord, NewMerchant, SealedAccount};
 use crate::access::is_same_holder;
 use crate::app::App;
-use crate::base::Rate;
 use crate::base::id::MerchantId;
 use crate::base::person::{CreditCode, Mobile};
+use crate::base::{Rate, When};
 use crate::business_day;
 use crate::database;
 use crate::error::{Fault, Outcome, Step};
@@ -200,9 +200,8 @@ async fn tell_applicant(connection: &mut PgConnection, change: &DecidedChange<'_
     if staff_store::list_of_merchant(connection, change.merchant_id).await?.is_empty() {
         return Ok(());
     }
-    let today = business_day::store::today(connection).await?;
-    let body = json!({ "because": change.reason });
-    let told = Notice::to_merchant(change.merchant_id, kind, body, today, change.at);
+    let when = When { business_day: business_day::store::today(connection).await?, at: change.at };
+    let told = Notice::to_merchant(change.merchant_id, kind, json!({ "because": change.reason }), when);
     notice::raise(connection, &[told]).await?;
     let object_id = change.merchant_id.uuid();
     // An operator's words may name people: they are read on the page.

@@ -15,6 +15,7 @@ use super::staff::Role;
 use super::staff_actions::{self, Hiring, StaffAt};
 use super::store;
 use crate::app::App;
+use crate::base::When;
 use crate::base::id::{self, MerchantId, StaffId};
 use crate::base::person::Mobile;
 use crate::business_day;
@@ -165,8 +166,8 @@ pub async fn apply(app: &App, applicant: &Applicant) -> Outcome<StaffId, Merchan
     };
     let mobile_hash = app.vault.index(Indexed::Mobile, mobile.reveal());
     join_store::delete_draft(&mut transaction, &mobile_hash).await?;
-    let business_day = business_day::store::today(&mut transaction).await?;
-    let told = Notice::to_operators("merchant_applied", json!({ "merchant": merchant_id }), business_day, now);
+    let when = When { business_day: business_day::store::today(&mut transaction).await?, at: now };
+    let told = Notice::to_operators("merchant_applied", json!({ "merchant": merchant_id }), when);
     notice::raise(&mut transaction, &[told]).await?;
     transaction.commit().await?;
     Ok(staff_id)

@@ -5,7 +5,7 @@ use serde_json::Value;
 use uuid::Uuid;
 
 use crate::base::id::{BorrowerId, MerchantId};
-use crate::base::{BusinessDay, words};
+use crate::base::{BusinessDay, When, words};
 
 words! {
     pub enum Audience {
@@ -86,36 +86,40 @@ pub struct Notice {
 }
 
 impl Notice {
-    pub fn to_borrower(
-        borrower_id: BorrowerId,
-        kind: &'static str,
-        body: Value,
-        business_day: BusinessDay,
-        created_at: DateTime<Utc>,
-    ) -> Notice {
+    pub fn to_borrower(borrower_id: BorrowerId, kind: &'static str, body: Value, when: When) -> Notice {
         debug_assert!(can_be_worded(kind, &body), "there are no words for the notice {kind} {body}");
         let recipient_id = Some(borrower_id.uuid());
-        Notice { audience: Audience::Borrower, recipient_id, kind, body, business_day, created_at }
+        Notice {
+            audience: Audience::Borrower,
+            recipient_id,
+            kind,
+            body,
+            business_day: when.business_day,
+            created_at: when.at,
+        }
     }
 
-    pub fn to_merchant(
-        merchant_id: MerchantId,
-        kind: &'static str,
-        body: Value,
-        business_day: BusinessDay,
-        created_at: DateTime<Utc>,
-    ) -> Notice {
+    pub fn to_merchant(merchant_id: MerchantId, kind: &'static str, body: Value, when: When) -> Notice {
         let recipient_id = Some(merchant_id.uuid());
-        Notice { audience: Audience::Merchant, recipient_id, kind, body, business_day, created_at }
+        Notice {
+            audience: Audience::Merchant,
+            recipient_id,
+            kind,
+            body,
+            business_day: when.business_day,
+            created_at: when.at,
+        }
     }
 
-    pub fn to_operators(
-        kind: &'static str,
-        body: Value,
-        business_day: BusinessDay,
-        created_at: DateTime<Utc>,
-    ) -> Notice {
-        Notice { audience: Audience::Operator, recipient_id: None, kind, body, business_day, created_at }
+    pub fn to_operators(kind: &'static str, body: Value, when: When) -> Notice {
+        Notice {
+            audience: Audience::Operator,
+            recipient_id: None,
+            kind,
+            body,
+            business_day: when.business_day,
+            created_at: when.at,
+        }
     }
 }
 

@@ -6,6 +6,7 @@ use super::charge_off_actions::charge_off;
 use super::stage::Stage;
 use super::told::{Late, Told, Unpaid};
 use crate::app::App;
+use crate::base::When;
 use crate::base::id::LineId;
 use crate::bill::ReopenedBill;
 use crate::{bill, business_day, credit, notice, outbox};
@@ -24,7 +25,7 @@ pub async fn tell_passed(
     let product = app.catalogue.get(connection, line.product_id, line.product_version).await?;
     let terms = &product.terms;
     let installments = bill::store::load_open_installments(connection, &[line.line_id.uuid()]).await?;
-    let mut told = Told::new(today, app.clock.now());
+    let mut told = Told::new(When { business_day: today, at: app.clock.now() });
     for bill in reopened {
         let mut unpaid = Vec::new();
         for billed in installments.iter().filter(|billed| billed.due_on() == bill.due_on) {

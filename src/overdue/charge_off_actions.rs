@@ -21,11 +21,11 @@ pub(super) async fn charge_off(connection: &mut PgConnection, told: &mut Told) -
         return Ok(0);
     }
     let loans: Vec<(LineId, LoanId)> = due.iter().map(|(loan_id, (line_id, _))| (*line_id, *loan_id)).collect();
-    let charge_offs = store::load_receivables(connection, &loans, told.day).await?;
+    let charge_offs = store::load_receivables(connection, &loans, told.when.business_day).await?;
     store::insert_charge_offs(connection, &charge_offs).await?;
-    let postings: Vec<_> = charge_offs.iter().map(|charge_off| charge_off.posting(told.now)).collect();
+    let postings: Vec<_> = charge_offs.iter().map(|charge_off| charge_off.posting(told.when.at)).collect();
     ledger::store::insert_postings(connection, &postings).await?;
-    let now = told.now;
+    let now = told.when.at;
     told.messages.extend(charge_offs.iter().map(|charge_off| charge_off.message(&due[&charge_off.loan_id].1, now)));
     Ok(charge_offs.len() as u64)
 }
@@ -47,9 +47,9 @@ pub(super) async fn look_back(
     for billed in bill::store::load_open_installments(connection, &line_ids).await? {
         let (product_id, version) = product_of[&billed.line_id];
         let of_line = app.catalogue.get(connection, product_id, version).await?;
-        if Stage::ChargeOff.day_of(&of_line.terms, billed.due_on()) <= told.day {
+        if Stage::ChargeOff.day_of(&of_line.terms, billed.due_on()) <= told.when.business_day {
             let product = app.catalogue.get(connection, billed.product_id, billed.product_version).await?;
-            let unpaid = Unpaid::new(billed, &product.terms, told.day);
+            let unpaid = Unpaid::new(billed, &product.terms, told.when.business_day);
             told.charge_off_due(&of_line.terms.funder, &[unpaid]);
         }
     }

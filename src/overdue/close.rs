@@ -59,7 +59,7 @@ pub async fn run(
     // Whoever pays has the line locked: what is paid until here is seen below, and the rest waits until all this is written.
     let lines = credit::store::lock_lines(connection, &late_lines).await?;
     let overlooked: Vec<Line> = lines.iter().filter(|line| overlooked.contains(&line.line_id)).cloned().collect();
-    let mut told = Told::new(day, app.clock.now());
+    let mut told = Told::new(When { business_day: day, at: app.clock.now() });
     let mut to_freeze = HashMap::new();
     let installments = unpaid_by_bill(connection, app, &bills, day).await?;
     for late in &bills {
@@ -105,8 +105,7 @@ async fn freeze(
     let (mut lines, mut entries) = (Vec::new(), Vec::new());
     for mut line in locked {
         let Some(product) = late.get(&line.line_id) else { continue };
-        let note =
-            Note { reason: "overdue".to_owned(), source_id: None, when: When { business_day: told.day, at: told.now } };
+        let note = Note { reason: "overdue".to_owned(), source_id: None, when: told.when };
         // A closed line owes nothing, and is not frozen.
         if let Ok(Some(entry)) = line.apply(Change::Freeze(Freeze::Overdue), note) {
             told.messages.push(line_changed(&product.terms.funder, &line, &entry));

@@ -2,13 +2,12 @@
 
 use std::collections::BTreeMap;
 
-use chrono::{DateTime, Utc};
 use serde_json::json;
 
 use super::penalty::PenaltyRule;
 use super::stage::Stage;
 use crate::base::id::{BorrowerId, LineId, LoanId};
-use crate::base::{BusinessDay, Fen};
+use crate::base::{BusinessDay, Fen, When};
 use crate::bill::{BilledInstallment, Parts};
 use crate::notice::Notice;
 use crate::outbox::Message;
@@ -42,8 +41,7 @@ impl Unpaid {
 /// What is said on one day.
 #[derive(Debug)]
 pub struct Told {
-    pub day: BusinessDay,
-    pub now: DateTime<Utc>,
+    pub when: When,
     pub notices: Vec<Notice>,
     pub messages: Vec<Message>,
     /// Loans that are to be charged off, each with its line and the code of its funder.
@@ -51,8 +49,8 @@ pub struct Told {
 }
 
 impl Told {
-    pub fn new(day: BusinessDay, now: DateTime<Utc>) -> Told {
-        Told { day, now, notices: Vec::new(), messages: Vec::new(), to_charge_off: BTreeMap::new() }
+    pub fn new(when: When) -> Told {
+        Told { when, notices: Vec::new(), messages: Vec::new(), to_charge_off: BTreeMap::new() }
     }
 
     /// Says that a bill has reached a stage; a line that is frozen is told of by its own change.
@@ -76,7 +74,7 @@ impl Told {
     fn overdue(&mut self, late: Late, funder: &str, unpaid: &[Unpaid]) {
         let owed: Fen = unpaid.iter().map(|unpaid| unpaid.owed.total()).sum();
         let body = json!({ "line": late.line_id, "due_on": late.due_on, "owed_fen": owed });
-        self.notices.push(Notice::to_borrower(late.borrower_id, "overdue", body, self.day, self.now));
+        self.notices.push(Notice::to_borrower(late.borrower_id, "overdue", body, self.when));
         let of_loans = unpaid.iter().filter(|unpaid| unpaid.owed.receivable().is_positive());
         self.messages.extend(of_loans.map(|Unpaid { billed, owed }| Message {
             partner: funder.to_owned(),
@@ -87,12 +85,12 @@ impl Told {
                 "line_id": billed.line_id,
                 "period": billed.period,
                 "due_on": billed.due_on(),
-                "business_day": self.day,
+                "business_day": self.when.business_day,
                 "unpaid_principal_fen": owed.principal,
                 "unpaid_interest_fen": owed.interest,
                 "unpaid_fee_fen": owed.fee,
             }),
-            created_at: self.now,
+            created_at: self.when.at,
         }));
     }
 
@@ -112,9 +110,9 @@ impl Told {
                 "interest_fen": owed.interest,
                 "fee_fen": owed.fee,
                 "penalty_fen": owed.penalty,
-                "business_day": self.day,
+                "business_day": self.when.business_day,
             }),
-            created_at: self.now,
+            created_at: self.when.at,
         }));
     }
 
@@ -127,7 +125,7 @@ impl Told {
 
     fn operator(&mut self, late: Late, kind: &'static str) {
         let body = json!({ "line": late.line_id, "due_on": late.due_on });
-        self.notices.push(Notice::to_operators(kind, body, self.day, self.now));
+        self.notices.push(Notice::to_operators(kind, body, self.when));
     }
 }
 
@@ -158,7 +156,7 @@ mod tests {
 
     #[test]
     fn a_funder_is_told_of_every_late_installment_that_owes_more_than_penalty() {
-        let day: BusinessDay = "2026-03-29".parse().unwrap();
+        let when = When { business_day: "2026-03-29".parse().unwrap(), at: chrono::DateTime::UNIX_EPOCH };
         let penalty = Parts { penalty: Fen::new(7), ..Parts::default() };
         let interest_alone = Parts { interest: Fen::new(958), ..penalty };
         let principal = Parts { principal: Fen::new(42_933), fee: Fen::new(515), ..penalty };
@@ -168,7 +166,7 @@ mod tests {
             borrower_id: BorrowerId::from_uuid(Uuid::from_u128(5)),
             due_on: unpaid[0].billed.due_on(),
         };
-        let mut told = Told::new(day, DateTime::UNIX_EPOCH);
+        let mut told = Told::new(when);
         told.reached(Stage::Overdue, late, "harbour-bank", &unpaid);
         let fen = |message: &Message| {
             ["principal", "interest", "fee"].map(|part| message.body[format!("unpaid_{part}_fen")].as_i64().unwrap())
@@ -180,8 +178,8 @@ mod tests {
 
     #[test]
     fn each_loan_that_owes_more_than_penalty_is_to_be_charged_off_once() {
-        let day: BusinessDay = "2026-09-21".parse().unwrap();
-        let mut told = Told::new(day, DateTime::UNIX_EPOCH);
+        let when = When { business_day: "2026-09-21".parse().unwrap(), at: chrono::DateTime::UNIX_EPOCH };
+        let mut told = Told::new(when);
         let penalty = Parts { penalty: Fen::new(7), ..Parts::default() };
         let owing = [unpaid(2, Parts { interest: Fen::new(1), ..penalty }), unpaid(3, penalty)];
         let late = Late {

@@ -302,7 +302,7 @@ fn to_record<'a>(batch: &'a Batch, seen: &'a HashMap<LineId, i64>, holding: Hold
         written,
         seen,
         changed: written.lines_changed.iter().map(|line_id| &batch.lines[line_id]).collect(),
-        to_merchants: notices::payments_received(&written.loans, batch.today, batch.now),
+        to_merchants: notices::payments_received(&written.loans, When { business_day: batch.today, at: batch.now }),
         holding,
         today: batch.today,
         now: batch.now,

@@ -2,12 +2,11 @@
 
 use std::collections::BTreeMap;
 
-use chrono::{DateTime, Utc};
 use serde_json::json;
 
 use super::refund::RefundParts;
 use crate::base::id::{BorrowerId, MerchantId, PurchaseId, RefundId};
-use crate::base::{BusinessDay, Fen, When};
+use crate::base::{Fen, When};
 use crate::loan::Loan;
 use crate::notice::Notice;
 
@@ -16,7 +15,7 @@ const NAMED_MAX: usize = 20;
 
 /// What merchants have received by the purchases that one batch authorised: one notice each. At a shop's pace that is one
 /// for each purchase; under load it is one for those decided together, so that the hot path writes few rows.
-pub fn payments_received(loans: &[Loan], today: BusinessDay, now: DateTime<Utc>) -> Vec<Notice> {
+pub fn payments_received(loans: &[Loan], when: When) -> Vec<Notice> {
     let mut by_merchant: BTreeMap<MerchantId, (Vec<PurchaseId>, Fen)> = BTreeMap::new();
     for loan in loans {
         let (purchases, amount) = by_merchant.entry(loan.merchant_id).or_default();
@@ -26,7 +25,7 @@ pub fn payments_received(loans: &[Loan], today: BusinessDay, now: DateTime<Utc>)
     let notice = |(merchant_id, (purchases, amount)): (MerchantId, (Vec<PurchaseId>, Fen))| {
         let named = &purchases[..purchases.len().min(NAMED_MAX)];
         let body = json!({ "amount_fen": amount, "count": purchases.len(), "purchases": named });
-        Notice::to_merchant(merchant_id, "payment_received", body, today, now)
+        Notice::to_merchant(merchant_id, "payment_received", body, when)
     };
     by_merchant.into_iter().map(notice).collect()
 }
@@ -45,14 +44,8 @@ impl Undone {
     pub fn voided(&self, amount: Fen) -> [Notice; 2] {
         let body = json!({ "purchase": self.purchase_id, "amount_fen": amount });
         [
-            Notice::to_borrower(
-                self.borrower_id,
-                "purchase_voided",
-                body.clone(),
-                self.when.business_day,
-                self.when.at,
-            ),
-            Notice::to_merchant(self.merchant_id, "purchase_voided", body, self.when.business_day, self.when.at),
+            Notice::to_borrower(self.borrower_id, "purchase_voided", body.clone(), self.when),
+            Notice::to_merchant(self.merchant_id, "purchase_voided", body, self.when),
         ]
     }
 
@@ -64,8 +57,8 @@ impl Undone {
         to_borrower["principal_fell_fen"] = json!(parts.principal_fell);
         to_borrower["owed_back_fen"] = json!(to_card);
         [
-            Notice::to_borrower(self.borrower_id, "refund", to_borrower, self.when.business_day, self.when.at),
-            Notice::to_merchant(self.merchant_id, "refund", body, self.when.business_day, self.when.at),
+            Notice::to_borrower(self.borrower_id, "refund", to_borrower, self.when),
+            Notice::to_merchant(self.merchant_id, "refund", body, self.when),
         ]
     }
 }

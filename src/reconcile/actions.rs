@@ -9,6 +9,7 @@ use super::store::{self, FileKey};
 use super::{notices, posting};
 use crate::access::is_same_holder;
 use crate::app::App;
+use crate::base::When;
 use crate::base::id::{BreakId, LineId, WithholdingId};
 use crate::database;
 use crate::error::{Fault, Outcome, Refusal};
@@ -91,7 +92,7 @@ pub async fn take_in(app: &App, key: FileKey, bytes: &[u8], file: &DailyFile) ->
     let differing = store::open_breaks(&mut transaction, key, today).await?;
     let breaks = differing + store::open_named_twice(&mut transaction, key, today).await?;
     if breaks > 0 {
-        let told = notices::breaks_found((key.channel, key.day), breaks, today, now);
+        let told = notices::breaks_found((key.channel, key.day), breaks, When { business_day: today, at: now });
         notice::raise(&mut transaction, &[told]).await?;
     }
     if is_first {

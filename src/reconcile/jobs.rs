@@ -4,7 +4,7 @@ use super::actions::{self, Compared};
 use super::notices;
 use super::store::{self, FileKey};
 use crate::app::App;
-use crate::base::BusinessDay;
+use crate::base::{BusinessDay, When};
 use crate::business_day;
 use crate::notice;
 use crate::partner::withholding::{self as channels, ChannelName};
@@ -56,7 +56,7 @@ pub async fn fetch_channel_files(app: &App) -> anyhow::Result<Reconciled> {
         missing.retain(|day| *day < today.minus_days(OVERDUE_AFTER));
         if let Some(first) = missing.first() {
             let overdue = (channel, *first, missing.len());
-            let told = notices::files_missing(overdue, today, app.clock.now());
+            let told = notices::files_missing(overdue, When { business_day: today, at: app.clock.now() });
             notice::raise(&mut *app.pool.acquire().await?, &[told]).await?;
         }
     }

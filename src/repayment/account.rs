@@ -275,6 +275,10 @@ impl LineAccount {
 }
 
 impl Repayment {
+    pub fn when(&self) -> When {
+        When { business_day: self.business_day, at: self.received_at }
+    }
+
     pub fn taken(&self) -> Parts {
         self.items.iter().map(|item| item.taken).sum()
     }

@@ -7,7 +7,7 @@ use super::due_actions::{Candidate, Timetable, create_due_orders};
 use super::notices;
 use super::queue_store;
 use crate::app::App;
-use crate::base::{AccountRange, BusinessDay};
+use crate::base::{AccountRange, BusinessDay, When};
 use crate::notice;
 use crate::partner::withholding::ChannelName;
 
@@ -43,8 +43,8 @@ pub async fn run(
         candidates.push(Candidate::new(&line, product, next));
     }
     let created = create_due_orders(connection, app, &candidates, tomorrow).await?;
-    let now = app.clock.now();
-    let told = created.without_card.iter().map(|line| notices::no_card(line, tomorrow, now));
+    let when = When { business_day: tomorrow, at: app.clock.now() };
+    let told = created.without_card.iter().map(|line| notices::no_card(line, when));
     notice::raise(connection, &told.collect::<Vec<_>>()).await?;
     Ok(created.orders)
 }

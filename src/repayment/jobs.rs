@@ -243,9 +243,9 @@ async fn claim_questions(
         .map(|question| question.withholding_id.uuid())
         .collect();
     if !long_unknown.is_empty() {
-        let today = business_day::store::today(&mut transaction).await?;
+        let when = When { business_day: business_day::store::today(&mut transaction).await?, at: now };
         let orders = store::load_withholdings(&mut transaction, &long_unknown).await?;
-        let told: Vec<_> = orders.iter().map(|order| notices::still_unknown(order, today, now)).collect();
+        let told: Vec<_> = orders.iter().map(|order| notices::still_unknown(order, when)).collect();
         notice::raise(&mut transaction, &told).await?;
     }
     transaction.commit().await?;

@@ -1,40 +1,38 @@
 //! What people are told about collection.
 
-use chrono::{DateTime, Utc};
 use serde_json::{Value, json};
 
 use super::account::Repayment;
 use super::due_actions::WithoutCard;
 use super::withholding::{Failure, Withholding};
 use crate::base::id::BorrowerId;
-use crate::base::{BusinessDay, Fen};
+use crate::base::{Fen, When};
 use crate::notice::Notice;
 use crate::partner::withholding::ChannelFailure;
 
 /// The channel refused the card for good: the borrower is asked to see to it.
-pub fn card_invalid(order: &Withholding, day: BusinessDay, at: DateTime<Utc>) -> Notice {
+pub fn card_invalid(order: &Withholding, when: When) -> Notice {
     Notice::to_borrower(
         order.borrower_id,
         "card_invalid",
         json!({ "line": order.line_id, "card": order.card_id, "amount_fen": order.amount }),
-        day,
-        at,
+        when,
     )
 }
 
 /// Money was taken from the card.
-pub fn withheld(order: &Withholding, collected: Fen, day: BusinessDay, at: DateTime<Utc>) -> Notice {
+pub fn withheld(order: &Withholding, collected: Fen, when: When) -> Notice {
     let body = json!({
         "line": order.line_id,
         "withholding": order.withholding_id,
         "purpose": order.purpose.stored().0,
         "amount_fen": collected,
     });
-    Notice::to_borrower(order.borrower_id, "withheld", body, day, at)
+    Notice::to_borrower(order.borrower_id, "withheld", body, when)
 }
 
 /// Money was to be taken from the card and was not. The caller sees to it that it is said once a day of the timetable's tries.
-pub fn withholding_failed(order: &Withholding, failure: ChannelFailure, day: BusinessDay, at: DateTime<Utc>) -> Notice {
+pub fn withholding_failed(order: &Withholding, failure: ChannelFailure, when: When) -> Notice {
     let body = json!({
         "line": order.line_id,
         "withholding": order.withholding_id,
@@ -42,42 +40,42 @@ pub fn withholding_failed(order: &Withholding, failure: ChannelFailure, day: Bus
         "amount_fen": order.amount,
         "failure": Failure::Channel(failure).stored(),
     });
-    Notice::to_borrower(order.borrower_id, "withholding_failed", body, day, at)
+    Notice::to_borrower(order.borrower_id, "withholding_failed", body, when)
 }
 
 /// A transfer of the borrower's was recorded.
 pub fn transfer_received(borrower_id: BorrowerId, receipt: &Repayment) -> Notice {
     let body = json!({ "line": receipt.line_id, "amount_fen": receipt.amount, "excess_fen": receipt.excess });
-    Notice::to_borrower(borrower_id, "transfer_received", body, receipt.business_day, receipt.received_at)
+    Notice::to_borrower(borrower_id, "transfer_received", body, receipt.when())
 }
 
 /// A transfer that was recorded wrongly was taken back: what it had paid is owed again.
 pub fn transfer_taken_back(borrower_id: BorrowerId, reversal: &Repayment) -> Notice {
     let body = json!({ "line": reversal.line_id, "amount_fen": -reversal.amount });
-    Notice::to_borrower(borrower_id, "transfer_taken_back", body, reversal.business_day, reversal.received_at)
+    Notice::to_borrower(borrower_id, "transfer_taken_back", body, reversal.when())
 }
 
 /// Something is due and there is no card to take it from.
-pub fn no_card(line: &WithoutCard, day: BusinessDay, at: DateTime<Utc>) -> Notice {
+pub fn no_card(line: &WithoutCard, when: When) -> Notice {
     let body = json!({ "line": line.line_id, "amount_fen": line.owed });
-    Notice::to_borrower(line.borrower_id, "no_card", body, day, at)
+    Notice::to_borrower(line.borrower_id, "no_card", body, when)
 }
 
 /// A channel has not said what became of an order for a long time: an operator calls it.
-pub fn still_unknown(order: &Withholding, day: BusinessDay, at: DateTime<Utc>) -> Notice {
-    Notice::to_operators("withholding_still_unknown", of_order(order), day, at)
+pub fn still_unknown(order: &Withholding, when: When) -> Notice {
+    Notice::to_operators("withholding_still_unknown", of_order(order), when)
 }
 
 /// A channel says something else than before about an order, or an amount that cannot be: a break is open over it.
-pub fn contradicted(order: &Withholding, day: BusinessDay, at: DateTime<Utc>) -> Notice {
-    Notice::to_operators("withholding_contradiction", of_order(order), day, at)
+pub fn contradicted(order: &Withholding, when: When) -> Notice {
+    Notice::to_operators("withholding_contradiction", of_order(order), when)
 }
 
 /// A channel refuses to take an order on as it was sent: an operator mends what is wrong with it.
-pub fn rejected(order: &Withholding, code: &str, day: BusinessDay, at: DateTime<Utc>) -> Notice {
+pub fn rejected(order: &Withholding, code: &str, when: When) -> Notice {
     let mut body = of_order(order);
     body["code"] = json!(code);
-    Notice::to_operators("withholding_rejected", body, day, at)
+    Notice::to_operators("withholding_rejected", body, when)
 }
 
 fn of_order(order: &Withholding) -> Value {
@@ -87,5 +85,5 @@ fn of_order(order: &Withholding) -> Value {
 /// The channel's file contradicted what it had said: the payment is owed again.
 pub fn repayment_reversed(borrower_id: BorrowerId, reversal: &Repayment) -> Notice {
     let body = json!({ "line": reversal.line_id, "amount_fen": -reversal.amount });
-    Notice::to_borrower(borrower_id, "repayment_reversed", body, reversal.business_day, reversal.received_at)
+    Notice::to_borrower(borrower_id, "repayment_reversed", body, reversal.when())
 }

@@ -13,8 +13,8 @@ use super::payoff::{PayoffDone, PayoffLoan};
 use super::withholding::Withholding;
 use super::{posting, store};
 use crate::app::App;
-use crate::base::BusinessDay;
 use crate::base::id::{CardId, LineId, LoanId, PayoutId};
+use crate::base::{BusinessDay, When};
 use crate::credit::Line;
 use crate::credit::change::lines_changed;
 use crate::loan::store::{ScheduleReason, ScheduleVersion};
@@ -43,6 +43,10 @@ struct PaidOff {
 }
 
 impl Batch {
+    pub fn when(&self) -> When {
+        When { business_day: self.today, at: self.now }
+    }
+
     /// Locks the lines in id order, then holds the business day: the order that every writer keeps.
     pub async fn lock(connection: &mut PgConnection, app: &App, line_ids: &[LineId]) -> anyhow::Result<Batch> {
         let lines = credit::store::lock_lines(&mut *connection, line_ids).await?;

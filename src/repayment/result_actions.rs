@@ -231,7 +231,7 @@ impl Chunk {
                 self.outcomes.pop_if(|last| last.withholding_id == order.withholding_id);
                 self.outcomes.push(outcome(&order, &result.answer, self.batch.now));
                 if let Answer::Rejected { code } = &result.answer {
-                    self.rejected.push(notices::rejected(&order, code, self.batch.today, self.batch.now));
+                    self.rejected.push(notices::rejected(&order, code, self.batch.when()));
                 }
                 self.follow(connection, app, &order).await?;
             }
@@ -250,7 +250,7 @@ impl Chunk {
             State::Succeeded { collected } => {
                 self.posted.succeeded += 1;
                 self.posted.collected += collected;
-                self.told.push(notices::withheld(order, collected, self.batch.today, self.batch.now));
+                self.told.push(notices::withheld(order, collected, self.batch.when()));
                 self.receive(connection, app, order, collected).await?;
             }
             State::Failed(failure) => {
@@ -262,7 +262,7 @@ impl Chunk {
                     },
                     Failure::Channel(ChannelFailure::CardInvalid) => {
                         self.invalid_cards.push(order.clone());
-                        self.told.push(notices::card_invalid(order, self.batch.today, self.batch.now));
+                        self.told.push(notices::card_invalid(order, self.batch.when()));
                     }
                     Failure::Channel(other @ (ChannelFailure::InsufficientFunds | ChannelFailure::Refused)) => {
                         self.tell_failed(order, other);
@@ -279,7 +279,7 @@ impl Chunk {
         let was_told =
             order.purpose == Purpose::Due && self.failed_before.contains(&(order.line_id, order.business_day));
         if !was_told {
-            self.told.push(notices::withholding_failed(order, failure, self.batch.today, self.batch.now));
+            self.told.push(notices::withholding_failed(order, failure, self.batch.when()));
         }
     }
 
@@ -334,15 +334,15 @@ impl Chunk {
     }
 
     async fn save(self, connection: &mut sqlx::PgConnection) -> anyhow::Result<Posted> {
-        let (today, now) = (self.batch.today, self.batch.now);
+        let when = self.batch.when();
         let applied = store::apply_outcomes(&mut *connection, &self.outcomes).await?;
         // The lines are locked and every writer of an order's result locks them: a difference is a bug, not a race.
         anyhow::ensure!(applied == self.outcomes.len() as u64, "{applied} of {} orders changed", self.outcomes.len());
         store::mark_fell_short(&mut *connection, &self.fell_short).await?;
         store::insert_withholdings(&mut *connection, &self.follow_ups).await?;
-        store::insert_contradictions(&mut *connection, &self.contradictions, today, now).await?;
+        store::insert_contradictions(&mut *connection, &self.contradictions, when).await?;
         take_out_of_use(&mut *connection, &self.invalid_cards).await?;
-        let contradicted = self.contradictions.iter().map(|(order, _)| notices::contradicted(order, today, now));
+        let contradicted = self.contradictions.iter().map(|(order, _)| notices::contradicted(order, when));
         let told: Vec<Notice> = contradicted.chain(self.rejected).chain(self.told).collect();
         notice::raise(&mut *connection, &told).await?;
         self.batch.save(connection).await?;

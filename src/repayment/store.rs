@@ -10,7 +10,7 @@ use super::account::Repayment;
 use super::back_dated::{Idle, PaidSince};
 use super::withholding::{Contradiction, Failure, Purpose, State, Withholding};
 use crate::base::id::{BorrowerId, CardId, LineId, LoanId, WithholdingId};
-use crate::base::{BusinessDay, Fen};
+use crate::base::{BusinessDay, Fen, When};
 use crate::partner::withholding::ChannelName;
 
 /// What an answer changes on an order.
@@ -369,8 +369,7 @@ pub async fn load_idle(connection: &mut PgConnection, line_id: LineId, day: Busi
 pub async fn insert_contradictions(
     connection: &mut PgConnection,
     contradictions: &[(Withholding, Contradiction)],
-    today: BusinessDay,
-    at: DateTime<Utc>,
+    when: When,
 ) -> sqlx::Result<()> {
     for (order, contradiction) in contradictions {
         let (kind, proposed) = contradiction.stored();
@@ -384,7 +383,7 @@ pub async fn insert_contradictions(
                           then $9::date else $3::date end,
                      $4, $5, $6, $7, $8, 'open', 'callback', $9)
              on conflict do nothing",
-            crate::base::id::BreakId::mint(at).uuid(),
+            crate::base::id::BreakId::mint(when.at).uuid(),
             order.channel.name(),
             order.business_day.date(),
             kind,
@@ -392,7 +391,7 @@ pub async fn insert_contradictions(
             order.collected().get(),
             contradiction.theirs().get(),
             proposed,
-            today.date(),
+            when.business_day.date(),
         )
         .execute(&mut *connection)
         .await?;

@@ -7,8 +7,8 @@ use sqlx::PgConnection;
 use uuid::Uuid;
 
 use super::contradiction::{ContradictionKind, Ending, Proposal};
-use crate::base::BusinessDay;
 use crate::base::id::PayoutId;
+use crate::base::{BusinessDay, When};
 
 /// What the channel says of an attempt against its own word.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -25,8 +25,7 @@ pub struct Contradiction {
 pub async fn hold_back(
     connection: &mut PgConnection,
     contradictions: &[Contradiction],
-    today: BusinessDay,
-    now: DateTime<Utc>,
+    when: When,
 ) -> sqlx::Result<u64> {
     if contradictions.is_empty() {
         return Ok(0);
@@ -49,8 +48,8 @@ pub async fn hold_back(
         &payout_id,
         &attempt_no,
         &says as &[&str],
-        now,
-        today.date(),
+        when.at,
+        when.business_day.date(),
         &kind as &[ContradictionKind],
     )
     .execute(connection)

@@ -10,6 +10,7 @@ use super::payout::{ASK_AGAIN_TIMES, Answer, PayoutKind, QUERIES_BEFORE_NOTICE, 
 use super::payout_actions::{self, CalledBack, Tally};
 use super::payout_store::{self as store, Asked, Claim, Claimed};
 use crate::app::App;
+use crate::base::When;
 use crate::base::id::PayoutId;
 use crate::business_day;
 use crate::database;
@@ -85,8 +86,8 @@ async fn claim_questions(app: &App, now: DateTime<Utc>) -> anyhow::Result<Vec<As
     let asked = store::claim_to_query(&mut transaction, now, PAYMENTS_MAX as i64).await?;
     let long_unknown: Vec<&Asked> = asked.iter().filter(|asked| asked.queries == QUERIES_BEFORE_NOTICE).collect();
     if !long_unknown.is_empty() {
-        let today = business_day::store::today(&mut transaction).await?;
-        let told: Vec<_> = long_unknown.into_iter().map(|asked| notices::still_unknown(asked, today, now)).collect();
+        let when = When { business_day: business_day::store::today(&mut transaction).await?, at: now };
+        let told: Vec<_> = long_unknown.into_iter().map(|asked| notices::still_unknown(asked, when)).collect();
         notice::raise(&mut transaction, &told).await?;
     }
     transaction.commit().await?;

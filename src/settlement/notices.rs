@@ -1,12 +1,11 @@
 //! What people are told of payments that have reached them.
 
-use chrono::{DateTime, Utc};
 use serde_json::{Value, json};
 
 use super::payout::PayoutKind;
 use super::payout_store::{Asked, Locked, PaidPart};
+use crate::base::When;
 use crate::base::id::{BorrowerId, FunderId, MerchantId, RemittanceId, SettlementId};
-use crate::base::{BusinessDay, When};
 use crate::notice::Notice;
 use crate::outbox::Message;
 
@@ -20,16 +19,15 @@ pub fn paid(payout: &Locked, bank_reference: &str, when: When) -> Option<Notice>
             "paid_on": when.business_day,
         })
     };
-    let (day, at) = (when.business_day, when.at);
     match payout.kind {
         PayoutKind::Settlement => {
             let merchant_id = MerchantId::from_uuid(payout.beneficiary_id);
             let source = json!(SettlementId::from_uuid(payout.source_id));
-            Some(Notice::to_merchant(merchant_id, "settlement_paid", body(source), day, at))
+            Some(Notice::to_merchant(merchant_id, "settlement_paid", body(source), when))
         }
         PayoutKind::Borrower => {
             let borrower_id = BorrowerId::from_uuid(payout.beneficiary_id);
-            Some(Notice::to_borrower(borrower_id, "money_returned", body(json!(payout.source_id)), day, at))
+            Some(Notice::to_borrower(borrower_id, "money_returned", body(json!(payout.source_id)), when))
         }
         PayoutKind::Remittance => None,
     }
@@ -44,25 +42,24 @@ pub fn taken_back(payout: &Locked, when: When) -> Option<Notice> {
             "bank_reference": payout.bank_reference,
         })
     };
-    let (day, at) = (when.business_day, when.at);
     match payout.kind {
         PayoutKind::Settlement => {
             let merchant_id = MerchantId::from_uuid(payout.beneficiary_id);
             let source = json!(SettlementId::from_uuid(payout.source_id));
-            Some(Notice::to_merchant(merchant_id, "settlement_reversed", body(source), day, at))
+            Some(Notice::to_merchant(merchant_id, "settlement_reversed", body(source), when))
         }
         PayoutKind::Borrower => {
             let borrower_id = BorrowerId::from_uuid(payout.beneficiary_id);
-            Some(Notice::to_borrower(borrower_id, "money_not_returned", body(json!(payout.source_id)), day, at))
+            Some(Notice::to_borrower(borrower_id, "money_not_returned", body(json!(payout.source_id)), when))
         }
         PayoutKind::Remittance => None,
     }
 }
 
 /// The channel has not said for long what became of a payout, or again and again that it never received it: an operator calls it.
-pub fn still_unknown(asked: &Asked, day: BusinessDay, at: DateTime<Utc>) -> Notice {
+pub fn still_unknown(asked: &Asked, when: When) -> Notice {
     let body = json!({ "payout_id": asked.payout_id, "attempt_no": asked.attempt_no });
-    Notice::to_operators("payout_still_unknown", body, day, at)
+    Notice::to_operators("payout_still_unknown", body, when)
 }
 
 /// What a funder is told of its part of a settlement whose payment was not made.

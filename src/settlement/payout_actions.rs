@@ -18,7 +18,7 @@ use super::posting::{self, FunderAmount, RemittanceAmounts};
 use super::{notices, remittance_store};
 use crate::app::App;
 use crate::base::id::{BorrowerId, FunderId, PayoutId, RemittanceId, RepaymentId};
-use crate::base::{BusinessDay, Fen, When};
+use crate::base::{Fen, When};
 use crate::borrower;
 use crate::business_day;
 use crate::database;
@@ -63,13 +63,13 @@ pub async fn learn_in_time(
     let now = app.clock.now();
     let ids: Vec<PayoutId> = answers.keys().copied().collect();
     let mut transaction = database::begin(&app.pool).await?;
-    let today = business_day::store::hold_today(&mut transaction).await?;
+    let when = When { business_day: business_day::store::hold_today(&mut transaction).await?, at: now };
     let payouts = store::lock_payouts(&mut transaction, &ids).await?;
     // Only now that they are locked: a node may stand still at any time until then.
     let is_late = app.clock.now() >= until;
     let counts = |answer: &&Answer| !is_late || matches!(answer.word, Word::Succeeded { .. });
     let settled = load_settled(&mut transaction, &payouts, answers).await?;
-    let mut round = Round::new(today, now);
+    let mut round = Round::new(when);
     for payout in &payouts {
         let Some(answer) = answers.get(&payout.payout_id).filter(counts) else { continue };
         if !settled.is_empty() && settled.contains(&(payout.payout_id, answer.attempt_no, says(payout, answer))) {
@@ -80,9 +80,8 @@ pub async fn learn_in_time(
     }
     let changed = store::save_changes(&mut transaction, &round.changes, now).await?;
     anyhow::ensure!(changed == round.changes.len() as u64, "a locked payout changed its status");
-    let held_back = contradiction_store::hold_back(&mut transaction, &round.contradictions, today, now).await?;
+    let held_back = contradiction_store::hold_back(&mut transaction, &round.contradictions, when).await?;
     anyhow::ensure!(held_back == round.contradictions.len() as u64, "a locked payout changed its status");
-    let when = When { business_day: today, at: now };
     book_paid(&mut transaction, &round.paid, when).await?;
     notice::raise(&mut transaction, &round.notices).await?;
     transaction.commit().await?;
@@ -106,8 +105,7 @@ async fn load_settled(
 
 /// What one transaction gathers before it writes.
 struct Round {
-    today: BusinessDay,
-    now: DateTime<Utc>,
+    when: When,
     changes: Vec<Change>,
     paid: Vec<(Locked, String)>,
     contradictions: Vec<Contradiction>,
@@ -116,10 +114,9 @@ struct Round {
 }
 
 impl Round {
-    fn new(today: BusinessDay, now: DateTime<Utc>) -> Round {
+    fn new(when: When) -> Round {
         Round {
-            today,
-            now,
+            when,
             changes: Vec::new(),
             paid: Vec::new(),
             contradictions: Vec::new(),
@@ -134,7 +131,7 @@ impl Round {
                 self.tally.paid += 1;
                 let change = Change {
                     bank_reference: Some(bank_reference.clone()),
-                    query_at: Some(self.now + ASK_AGAIN_AFTER),
+                    query_at: Some(self.when.at + ASK_AGAIN_AFTER),
                     ..becomes(payout, PayoutStatus::Succeeded)
                 };
                 self.changes.push(change);
@@ -165,7 +162,7 @@ impl Round {
         self.tally.waiting += 1;
         // What was sent just now is asked about soon, however often it was before it was sent again.
         let queries = if payout.status == PayoutStatus::Submitted { 0 } else { payout.queries };
-        let query_at = Some(self.now + query_delay(queries));
+        let query_at = Some(self.when.at + query_delay(queries));
         let change = Change { query_at, held_up, ..becomes(payout, PayoutStatus::Unknown) };
         self.changes.push(change);
     }
@@ -187,7 +184,7 @@ impl Round {
     }
 
     fn tell_operators(&mut self, kind: &'static str, body: Value) {
-        self.notices.push(Notice::to_operators(kind, body, self.today, self.now));
+        self.notices.push(Notice::to_operators(kind, body, self.when));
     }
 }
 

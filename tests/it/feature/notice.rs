@@ -1,6 +1,7 @@
 //! Notices: listed and read by their recipient, and told by short message where that is right.
 
 use chrono::TimeDelta;
+use fenqi::base::When;
 use fenqi::base::id::BorrowerId;
 use fenqi::jobs::{JobKind, dispatch};
 use fenqi::notice::{self, Audience, Notice};
@@ -24,7 +25,7 @@ async fn a_notice_is_listed_and_read_and_sent_by_sms_where_that_is_right(pool: P
     assert_eq!(deliver_outbox(&app).await.unwrap().delivered, 1, "the founding deposit is told to the funder");
     let borrower_id: BorrowerId =
         sqlx::query_scalar("select borrower_id from borrower").fetch_one(&app.pool).await.unwrap();
-    let today = town.today().await;
+    let when = When { business_day: town.today().await, at: app.clock.now() };
     let body = json!({
         "line": "line_1",
         "due_on": "2026-01-28",
@@ -33,8 +34,8 @@ async fn a_notice_is_listed_and_read_and_sent_by_sms_where_that_is_right(pool: P
         "amount_fen": 123_456,
         "withholding": "wh_1",
     });
-    let notices = ["bill_issued", "withheld", "overdue"]
-        .map(|kind| Notice::to_borrower(borrower_id, kind, body.clone(), today, app.clock.now()));
+    let notices =
+        ["bill_issued", "withheld", "overdue"].map(|kind| Notice::to_borrower(borrower_id, kind, body.clone(), when));
     let mut connection = app.pool.acquire().await.unwrap();
     notice::raise(&mut connection, &notices).await.unwrap();
 
@@ -85,9 +86,9 @@ async fn a_notice_is_listed_and_read_and_sent_by_sms_where_that_is_right(pool: P
 async fn a_person_who_was_erased_is_not_written_to(pool: PgPool) {
     let (app, world) = house::open_in_world(pool, "2026-01-05").await;
     let borrower_id = BorrowerId::mint(app.clock.now());
-    let today = "2026-01-05".parse().unwrap();
+    let when = When { business_day: "2026-01-05".parse().unwrap(), at: app.clock.now() };
     let body = json!({ "due_on": "2026-01-28", "total_fen": 123_456 });
-    let told = Notice::to_borrower(borrower_id, "bill_issued", body, today, app.clock.now());
+    let told = Notice::to_borrower(borrower_id, "bill_issued", body, when);
     notice::raise(&mut app.pool.acquire().await.unwrap(), &[told]).await.unwrap();
     assert_eq!(deliver_outbox(&app).await.unwrap().failed, 0);
     assert_eq!(lock(&world.sms).sent(), 0);
@@ -104,7 +105,8 @@ async fn a_notice_is_removed_when_it_is_older_than_the_rule(pool: PgPool) {
     let borrower_id = BorrowerId::mint(app.clock.now());
     for day in ["2026-01-05", "2026-01-06"] {
         let body = json!({ "due_on": "2026-01-28", "total_fen": 123_456 });
-        let told = Notice::to_borrower(borrower_id, "bill_issued", body, day.parse().unwrap(), app.clock.now());
+        let when = When { business_day: day.parse().unwrap(), at: app.clock.now() };
+        let told = Notice::to_borrower(borrower_id, "bill_issued", body, when);
         notice::raise(&mut app.pool.acquire().await.unwrap(), &[told]).await.unwrap();
     }
     let days = async || -> Vec<String> {

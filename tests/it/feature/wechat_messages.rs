@@ -4,6 +4,7 @@ use std::sync::Arc;
 
 use chrono::TimeDelta;
 use fenqi::app::App;
+use fenqi::base::When;
 use fenqi::base::id::BorrowerId;
 use fenqi::borrower::{openid_actions, subscription_actions};
 use fenqi::notice::{self, Notice};
@@ -65,8 +66,8 @@ impl Place {
             "amount_fen": 5_000,
             "withholding": "wh_1",
         });
-        let now = self.app.clock.now();
-        let notice = Notice::to_borrower(self.borrower_id, kind, body, "2026-03-05".parse().unwrap(), now);
+        let when = When { business_day: "2026-03-05".parse().unwrap(), at: self.app.clock.now() };
+        let notice = Notice::to_borrower(self.borrower_id, kind, body, when);
         notice::raise(&mut self.app.pool.acquire().await.unwrap(), &[notice]).await.unwrap();
     }
 

@@ -102,7 +102,7 @@ impl Line {
             source_id: note.source_id,
             reason: Some(note.reason),
         };
-        self.change(change, note.when.business_day, note.when.at)
+        self.change(change, note.when)
     }
 }
 

@@ -140,7 +140,7 @@ impl Decision {
             source_id: Some(self.application.application_id.uuid()),
             reason: None,
         };
-        let entry = line.change(opened, when.business_day, when.at);
+        let entry = line.change(opened, when);
         Some(Opening { line, entry })
     }
 

@@ -5,7 +5,7 @@ use uuid::Uuid;
 
 use crate::base::day::MonthDay;
 use crate::base::id::{BorrowerId, FunderId, LineId, ProductId};
-use crate::base::{BusinessDay, Fen, words};
+use crate::base::{BusinessDay, Fen, When, words};
 
 /// A credit line as locked for a change.
 #[derive(Clone, Debug, PartialEq)]
@@ -126,7 +126,7 @@ impl Line {
     ///
     /// # Panics
     /// If used or limit would fall below zero: the caller's arithmetic is wrong and nothing may be saved.
-    pub fn change(&mut self, change: LineChange, day: BusinessDay, at: DateTime<Utc>) -> LineEntry {
+    pub fn change(&mut self, change: LineChange, when: When) -> LineEntry {
         self.used += change.used_change;
         self.limit += change.limit_change;
         assert!(!self.used.is_negative() && !self.limit.is_negative(), "a line's limit and used stay above zero");
@@ -141,8 +141,8 @@ impl Line {
             limit_after: self.limit,
             source_id: change.source_id,
             reason: change.reason,
-            business_day: day,
-            occurred_at: at,
+            business_day: when.business_day,
+            occurred_at: when.at,
         }
     }
 }
@@ -265,8 +265,7 @@ pub(crate) mod tests {
         let mut line = line(LineStatus::Active, 300);
         let entry = line.change(
             LineChange::used(EntryKind::Purchase, Fen::new(200), Uuid::nil()),
-            "2026-01-05".parse().unwrap(),
-            DateTime::UNIX_EPOCH,
+            When { business_day: "2026-01-05".parse().unwrap(), at: DateTime::UNIX_EPOCH },
         );
         assert_eq!((entry.entry_no, entry.used_after, entry.limit_after), (4, Fen::new(500), Fen::new(1_000)));
         assert_eq!(line.available(), Fen::new(500));

@@ -1,12 +1,11 @@
 //! Interest by day, over all loans of a product at once: spans that share two dates accrue together.
 
-use chrono::{DateTime, Utc};
+use uuid::Uuid;
 
 use crate::base::id::{FunderId, ProductId};
-use crate::base::{BusinessDay, Fen, words};
+use crate::base::{BusinessDay, Fen, When, words};
 use crate::ledger::Account;
 use crate::ledger::posting::{Legs, Posting};
-use uuid::Uuid;
 
 /// Interest or fees of one product that run from one day to another, summed over the loans that share them.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -75,9 +74,9 @@ impl ProductAccrual {
 }
 
 /// The posting of a product's interest and fees of one day. What is suspended is no income: it is charged off as it comes.
-pub fn posting(accrual: ProductAccrual, day: BusinessDay, at: DateTime<Utc>) -> Posting {
+pub fn posting(accrual: ProductAccrual, when: When) -> Posting {
     Posting {
-        posting_id: Uuid::new_v5(&accrual.product_id.uuid(), format!("interest {day}").as_bytes()),
+        posting_id: Uuid::new_v5(&accrual.product_id.uuid(), format!("interest {}", when.business_day).as_bytes()),
         line_id: None,
         funder_id: accrual.funder_id,
         event: "interest",
@@ -89,8 +88,8 @@ pub fn posting(accrual: ProductAccrual, day: BusinessDay, at: DateTime<Utc>) -> 
             .transfer(Account::FeeReceivable, Account::ChargedOff, accrual.suspended_fee)
             .into_vec(),
         corrects: None,
-        business_day: day,
-        posted_at: at,
+        business_day: when.business_day,
+        posted_at: when.at,
     }
 }
 
@@ -120,7 +119,7 @@ mod tests {
         product.add(Charge::SuspendedFee, Fen::new(7));
         let leg = |debit, credit, fen| Leg { debit, credit, amount: Fen::new(fen) };
         assert_eq!(
-            posting(product, span().to_on, DateTime::UNIX_EPOCH).legs,
+            posting(product, When { business_day: span().to_on, at: chrono::DateTime::UNIX_EPOCH }).legs,
             [
                 leg(Account::InterestIncome, Account::InterestReceivable, 300),
                 leg(Account::InterestReceivable, Account::ChargedOff, 310),

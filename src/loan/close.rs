@@ -8,7 +8,7 @@ use uuid::Uuid;
 use super::accrual::{self, ProductAccrual, Span};
 use super::store;
 use crate::app::App;
-use crate::base::{AccountRange, BusinessDay};
+use crate::base::{AccountRange, BusinessDay, When};
 use crate::ledger;
 
 /// One chunk: the work follows the day's new schedules and the products' open spans, not the book.
@@ -22,7 +22,7 @@ pub async fn plan(_: &mut PgConnection, _: BusinessDay, _: i64) -> sqlx::Result<
 pub async fn run(connection: &mut PgConnection, app: &App, day: BusinessDay, _: AccountRange) -> anyhow::Result<u64> {
     let gathered = store::gather_interest_spans(&mut *connection, day).await?;
     let spans = store::lock_open_spans(&mut *connection, day).await?;
-    let now = app.clock.now();
+    let when = When { business_day: day, at: app.clock.now() };
     let mut moved: Vec<(Span, i64)> = Vec::with_capacity(spans.len());
     let mut products: BTreeMap<(Uuid, Uuid), ProductAccrual> = BTreeMap::new();
     for span in spans {
@@ -36,7 +36,7 @@ pub async fn run(connection: &mut PgConnection, app: &App, day: BusinessDay, _: 
         moved.push((span, accrued.get()));
     }
     store::save_accrued(&mut *connection, &moved).await?;
-    let postings: Vec<_> = products.into_values().map(|product| accrual::posting(product, day, now)).collect();
+    let postings: Vec<_> = products.into_values().map(|product| accrual::posting(product, when)).collect();
     ledger::store::insert_postings(connection, &postings).await?;
     Ok(gathered + moved.len() as u64 + postings.len() as u64)
 }

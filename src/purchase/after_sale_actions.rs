@@ -184,7 +184,8 @@ impl Sale {
         principal: Fen,
         source_id: uuid::Uuid,
     ) -> sqlx::Result<()> {
-        let entry = self.line.change(LineChange::used(kind, -principal, source_id), self.today, self.now);
+        let when = self.when();
+        let entry = self.line.change(LineChange::used(kind, -principal, source_id), when);
         credit::store::save_lines(connection, std::slice::from_ref(&self.line), &[entry]).await
     }
 

@@ -173,7 +173,7 @@ impl Batch {
 
         line.count_purchase(self.today, 1);
         let change = LineChange::used(EntryKind::Purchase, request.amount, purchase_id.uuid());
-        self.written.line_entries.push(line.change(change, self.today, self.now));
+        self.written.line_entries.push(line.change(change, event.when));
         self.written.lines_changed.insert(request.line_id);
         if let Some(spent) = self.spent.get_mut(&request.line_id) {
             spent.add(request.merchant_id, request.amount);

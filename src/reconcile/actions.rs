@@ -88,17 +88,18 @@ pub async fn take_in(app: &App, key: FileKey, bytes: &[u8], file: &DailyFile) ->
     let is_first = store::mark_compared(&mut transaction, key, now).await?;
     store::lock_found(&mut transaction, key).await?;
     let today = business_day::store::hold_today(&mut transaction).await?;
+    let when = When { business_day: today, at: now };
     store::close_found(&mut transaction, key, today).await?;
     let differing = store::open_breaks(&mut transaction, key, today).await?;
     let breaks = differing + store::open_named_twice(&mut transaction, key, today).await?;
     if breaks > 0 {
-        let told = notices::breaks_found((key.channel, key.day), breaks, When { business_day: today, at: now });
+        let told = notices::breaks_found((key.channel, key.day), breaks, when);
         notice::raise(&mut transaction, &[told]).await?;
     }
     if is_first {
         let shares = store::sum_by_funder(&mut transaction, key).await?;
         let postings: Vec<_> =
-            shares.iter().map(|share| posting::channel_settles(key.channel, today, key.day, share, now)).collect();
+            shares.iter().map(|share| posting::channel_settles(key.channel, key.day, share, when)).collect();
         ledger::store::insert_postings(&mut transaction, &postings).await?;
     }
     transaction.commit().await?;
@@ -284,10 +285,9 @@ async fn lock_order(
 /// that was pending over its amount has brought nothing.
 async fn settle_by_hand(connection: &mut PgConnection, app: &App, found: &Break) -> Outcome<(), BreakRefusal> {
     let locked = lock_order(connection, found).await?;
-    let today = business_day::store::hold_today(connection).await?;
-    let now = app.clock.now();
+    let when = When { business_day: business_day::store::hold_today(connection).await?, at: app.clock.now() };
     let posting = match locked {
-        None => posting::suspense_returned(found, today, now),
+        None => posting::suspense_returned(found, when),
         // It is still to be sent, and would be collected after that.
         Some((order, _)) if order.is_pending() && found.kind == BreakKind::WeFailedTheySucceeded => {
             return Err(Fault::Refused(BreakRefusal::DoesNotFit));
@@ -301,7 +301,7 @@ async fn settle_by_hand(connection: &mut PgConnection, app: &App, found: &Break)
                     return Err(Fault::Refused(BreakRefusal::NotOpen));
                 }
             }
-            posting::settled_by_hand(found, line.funder_id, open, today, now)
+            posting::settled_by_hand(found, line.funder_id, open, when)
         }
     };
     Ok(ledger::store::insert_postings(connection, &[posting]).await?)

@@ -1,11 +1,10 @@
 //! How a channel's settlement of a day stands in the books.
 
-use chrono::{DateTime, Utc};
 use uuid::Uuid;
 
 use super::model::{Break, ChannelShare};
 use crate::base::id::FunderId;
-use crate::base::{BusinessDay, Fen};
+use crate::base::{BusinessDay, Fen, When};
 use crate::ledger::posting::Legs;
 use crate::ledger::{Account, Posting};
 use crate::partner::withholding::ChannelName;
@@ -15,13 +14,7 @@ pub const HOUSE: FunderId = FunderId::from_uuid(Uuid::nil());
 
 /// The channel pays what it took, less what it keeps. One posting for each channel, day and funder, whose id follows from
 /// the three, so that a file cannot be booked twice.
-pub fn channel_settles(
-    channel: ChannelName,
-    today: BusinessDay,
-    file_of: BusinessDay,
-    share: &ChannelShare,
-    at: DateTime<Utc>,
-) -> Posting {
+pub fn channel_settles(channel: ChannelName, file_of: BusinessDay, share: &ChannelShare, when: When) -> Posting {
     let posting_id = settles_id(channel, file_of, share.funder_id);
     // What is not ours is owed to nobody that we know, so that it does not make up for what the channel owes us.
     let owed = if share.funder_id == HOUSE { Account::Suspense } else { Account::ChannelReceivable };
@@ -36,8 +29,8 @@ pub fn channel_settles(
             .transfer(Account::ChannelCost, owed, share.cost)
             .into_vec(),
         corrects: None,
-        business_day: today,
-        posted_at: at,
+        business_day: when.business_day,
+        posted_at: when.at,
     }
 }
 
@@ -47,13 +40,7 @@ fn settles_id(channel: ChannelName, file_of: BusinessDay, funder_id: FunderId) -
 }
 
 /// A difference was settled with the channel by hand: it paid what was open (or got back what it had paid too much).
-pub fn settled_by_hand(
-    found: &Break,
-    funder_id: FunderId,
-    open: Fen,
-    booked_on: BusinessDay,
-    at: DateTime<Utc>,
-) -> Posting {
+pub fn settled_by_hand(found: &Break, funder_id: FunderId, open: Fen, when: When) -> Posting {
     Posting {
         posting_id: found.break_id.uuid(),
         line_id: None,
@@ -62,13 +49,13 @@ pub fn settled_by_hand(
         source_id: found.withholding_id.uuid(),
         legs: Legs::new().transfer(Account::Bank, Account::ChannelReceivable, open).into_vec(),
         corrects: None,
-        business_day: booked_on,
-        posted_at: at,
+        business_day: when.business_day,
+        posted_at: when.at,
     }
 }
 
 /// Money for an order that is not ours went back to the channel.
-pub fn suspense_returned(found: &Break, booked_on: BusinessDay, at: DateTime<Utc>) -> Posting {
+pub fn suspense_returned(found: &Break, when: When) -> Posting {
     Posting {
         posting_id: found.break_id.uuid(),
         line_id: None,
@@ -77,7 +64,7 @@ pub fn suspense_returned(found: &Break, booked_on: BusinessDay, at: DateTime<Utc
         source_id: found.withholding_id.uuid(),
         legs: Legs::new().transfer(Account::Suspense, Account::Bank, found.theirs).into_vec(),
         corrects: Some(settles_id(found.channel, found.business_day, HOUSE)),
-        business_day: booked_on,
-        posted_at: at,
+        business_day: when.business_day,
+        posted_at: when.at,
     }
 }

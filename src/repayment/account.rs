@@ -189,6 +189,7 @@ impl LineAccount {
 
     /// Takes what installments were paid to loans and line, and makes the receipt.
     pub(super) fn book(&mut self, money: Money, items: Vec<RepaymentItem>, excess: Fen) -> Repayment {
+        let when = When { business_day: money.today, at: money.at };
         let mut principal = Fen::ZERO;
         for item in &items {
             principal += item.taken.principal;
@@ -202,13 +203,10 @@ impl LineAccount {
         if principal.is_positive() {
             let mut change = LineChange::used(EntryKind::Repayment, -principal, money.repayment_id.uuid());
             change.reason = money.source.recorded_by();
-            self.entries.push(self.line.change(change, money.today, money.at));
+            self.entries.push(self.line.change(change, when));
         }
-        let cured_by = Note {
-            reason: "nothing is overdue".to_owned(),
-            source_id: Some(money.repayment_id.uuid()),
-            when: When { business_day: money.today, at: money.at },
-        };
+        let cured_by =
+            Note { reason: "nothing is overdue".to_owned(), source_id: Some(money.repayment_id.uuid()), when };
         self.unfreeze_if_cured(cured_by);
         Repayment {
             repayment_id: money.repayment_id,

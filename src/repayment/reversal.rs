@@ -1,11 +1,9 @@
 //! Taking a repayment back whose money never came, or came for something else: what it had settled is owed again.
 
-use chrono::{DateTime, Utc};
-
 use super::account::{LineAccount, OpenInstallment, Repayment, RepaymentItem, Source};
 use super::withholding::Purpose;
 use crate::base::id::RepaymentId;
-use crate::base::{BusinessDay, Fen, When};
+use crate::base::{Fen, When};
 use crate::credit::EntryKind;
 use crate::credit::change::{Change, Note};
 use crate::credit::line::{Freeze, LineChange};
@@ -61,8 +59,7 @@ impl ReversalRefusal {
 pub struct TakenBack {
     pub reversal_id: RepaymentId,
     pub person: String,
-    pub today: BusinessDay,
-    pub at: DateTime<Utc>,
+    pub when: When,
 }
 
 impl LineAccount {
@@ -79,7 +76,8 @@ impl LineAccount {
     /// Owes again what `original` had settled, on installments, loans and line; returns the same receipt with every amount
     /// negative. A line that is too late for its product's patience is frozen at once: the close looks at each stage's own day.
     pub fn take_back(&mut self, original: &Repayment, taken_back: TakenBack) -> Repayment {
-        let TakenBack { reversal_id, person, today, at } = taken_back;
+        let TakenBack { reversal_id, person, when } = taken_back;
+        let today = when.business_day;
         let mut principal = Fen::ZERO;
         for item in &original.items {
             principal += item.taken.principal;
@@ -103,13 +101,9 @@ impl LineAccount {
         if principal.is_positive() {
             let mut change = LineChange::used(EntryKind::Repayment, principal, reversal_id.uuid());
             change.reason = source.recorded_by();
-            self.entries.push(self.line.change(change, today, at));
+            self.entries.push(self.line.change(change, when));
         }
-        self.freeze_if_too_late(Note {
-            reason: "overdue".to_owned(),
-            source_id: Some(reversal_id.uuid()),
-            when: When { business_day: today, at },
-        });
+        self.freeze_if_too_late(Note { reason: "overdue".to_owned(), source_id: Some(reversal_id.uuid()), when });
         // What was paid before its loan was charged off is lost only now.
         let charged_off_again = self.of_charged_off(&original.items) - original.recovered;
         Repayment {
@@ -123,7 +117,7 @@ impl LineAccount {
             recovered: -original.recovered,
             charged_off_again,
             business_day: today,
-            received_at: at,
+            received_at: when.at,
         }
     }
 

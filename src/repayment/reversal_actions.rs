@@ -82,17 +82,16 @@ pub(super) async fn reverse(
     loan_ids.dedup();
     let loans = loan::store::lock_loans(connection, &loan_ids).await?;
     account.loans = loans.into_iter().map(|loan| OpenLoan { loan, touched: false }).collect();
-    let now = app.clock.now();
-    let restored =
-        restore_paid_off(connection, app, &mut account, (original, When { business_day: today, at: now })).await?;
+    let when = When { business_day: today, at: app.clock.now() };
+    let restored = restore_paid_off(connection, app, &mut account, (original, when)).await?;
     // The payoff of a loan that goes on with an earlier installment would be quoted again. One that was told of after the last
     // statement has no line of its own, and charges that it has waived.
     let has_line = bill::store::has_payoff_line(connection, line_id, &loan_ids).await?;
     if has_line || loan::has_paid_off(connection, line_id, &loan_ids).await? {
         return Err(Fault::Refused(ReversalRefusal::PaidOffSince));
     }
-    let reversal_id = RepaymentId::mint(now);
-    let taken_back = TakenBack { reversal_id, person: person.to_owned(), today, at: now };
+    let reversal_id = RepaymentId::mint(when.at);
+    let taken_back = TakenBack { reversal_id, person: person.to_owned(), when };
     let reversal = account.take_back(original, taken_back);
     let reopened = save(connection, app, &account, (&reversal, restored)).await?;
     Ok(Reversed { reversal, borrower_id, reopened })

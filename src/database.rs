@@ -51,9 +51,9 @@ pub async fn connect(url: &str, connections: u32) -> anyhow::Result<PgPool> {
 
 /// Begins a transaction on a connection of the pool's; dropped at any moment, it leaves nothing behind.
 ///
-/// A caller dropped while the server has not yet answered `BEGIN` (a browser that hung up, a time limit) would give the
-/// connection back to the pool, where the driver takes that answer for the next statement's: whoever writes there next
-/// writes into a transaction that nobody commits. The task outlives its caller, sees the answer, and rolls back.
+/// Why a task: a caller may be dropped before the server has answered `BEGIN` (a browser hung up, a time limit passed). Its
+/// connection would go back to the pool with that answer unread; the driver would take it for the next statement's answer, and the
+/// next user would write into a transaction that nobody commits. The task outlives the caller, reads the answer, and rolls back.
 pub async fn begin(pool: &PgPool) -> sqlx::Result<PgTransaction<'static>> {
     let pool = pool.clone();
     #[expect(clippy::disallowed_methods, reason = "the one place where it is safe")]

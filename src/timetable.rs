@@ -62,8 +62,8 @@ pub async fn run(app: &App, stop: watch::Receiver<bool>) -> anyhow::Result<()> {
     Ok(())
 }
 
-/// Enqueues what an entry asks for at this time. Where the database did not take that (`missed`), the next tick of whatever entry, a
-/// minute later, enqueues what all of them asked for last: no day's close waits until it is midnight again.
+/// Enqueues the job of an entry. If the database did not take it, `missed` is set, and the next tick of any entry, within a minute,
+/// enqueues the last job of every entry: the day's close need not wait for the next midnight.
 ///
 /// # Errors
 /// Failures of the database.

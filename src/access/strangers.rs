@@ -10,8 +10,8 @@ use sha2::{Digest, Sha256};
 
 use super::address::network_of;
 
-/// Requests of one address in a minute that are looked at and not believed, or sent again; after them none is looked at until the
-/// next minute, but those that name a partner's key, until as many that named it from there were not believed.
+/// How many requests of one address in a minute may fail to be believed, or be sent again. After that, only requests that name a
+/// partner's key are looked at until the next minute, and of one key only until as many that named it from there failed.
 pub const NOT_BELIEVED_MAX: u32 = 120;
 /// How long a partner id and serial number that name no key are remembered. A key that is used before it was added is believed so
 /// much later.

@@ -235,10 +235,10 @@ pub async fn load_due_installments(
     load_installments(connection, line_ids, Some(due_by)).await
 }
 
-/// The caller holds the lines' locks where it means to change what it reads. Each step of the way is a look-up by key
-/// (`offset 0` keeps the planner to it), so that a book's past, bills and loans long paid, costs nothing. Whether a bill is open is asked
-/// of what was found: on the evening after bills were cut the planner does not know yet how many are, and would walk through the
-/// index of the open ones for each line.
+/// The caller holds the lines' locks if it means to change what it reads. Each step is a look-up by key (`offset 0` keeps the planner
+/// to it), so that bills and loans that were paid long ago cost nothing. Whether a bill is open is asked of the rows that were found,
+/// not of the index of open bills: just after bills were cut, the planner's statistics do not know them yet, and it would walk through
+/// that index for each line.
 async fn load_installments(
     connection: &mut PgConnection,
     line_ids: &[Uuid],

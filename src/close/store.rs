@@ -60,8 +60,8 @@ pub(super) async fn is_planned(connection: &mut PgConnection, day: BusinessDay, 
     Ok(first.fetch_optional(connection).await?.is_some())
 }
 
-/// Writes a step's control rows. Not waited for on disk: a crash of the database may forget them as long as no chunk of theirs is done,
-/// and then the step is planned anew; the commit of a chunk is waited for, came later, and takes them with it to disk.
+/// Writes a step's control rows, without waiting for the disk. A crash of the database can lose them only while no chunk is done, and
+/// then the step is planned anew: the commit of a chunk is waited for, and takes them to disk with it.
 pub(super) async fn insert_chunks(
     connection: &mut PgConnection,
     day: BusinessDay,

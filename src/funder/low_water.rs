@@ -66,8 +66,8 @@ impl Reserve {
         self.each_mark().take_while(|mark| self.available < *mark).min()
     }
 
-    /// The mark that available is below and of which the funder has not been told on `today`: once for each mark that is crossed,
-    /// of several at once the lowest, and once on each further day below one.
+    /// The lowest mark that available is below, if the funder is to be told of it: when it was crossed since the funder was told last,
+    /// and once on each further day below a mark.
     pub fn newly_crossed(&self, today: BusinessDay) -> Option<Fen> {
         let told = self.low_water_told.unwrap_or(self.low_water);
         self.crossed_mark().filter(|mark| self.low_water_noticed_on != Some(today) || *mark < told)

@@ -50,8 +50,8 @@ pub struct PayoffQuote {
 /// How the interest of a payoff came about.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum InterestReason {
-    /// Balance × rate × days ÷ 365, at most what the schedule asks, and where it asks for less than the rate, what it asks up to
-    /// the day; beside it the part of the running period's fee that is earned.
+    /// Balance × rate × days ÷ 365, but at most `scheduled`: what the schedule asks of all that is not billed, or, where periods are
+    /// free of interest or subsidised, what it asks for the days until then. The running period's fee is charged by its days.
     ToDate {
         balance: Fen,
         rate: Rate,

@@ -11,9 +11,9 @@ use crate::base::id::LineId;
 use crate::bill::ReopenedBill;
 use crate::{bill, business_day, credit, notice, outbox};
 
-/// Tells of the stages whose day passed while bills of a line were held for paid, and writes off loans that owe again what is
-/// past that day, in the caller's transaction, which holds the line: the close looks at each stage's own day only. Bills that are
-/// settled again by now owe nothing and are not told of.
+/// Makes up for the stages whose day passed while bills of a line counted as paid: tells of them, and writes off loans whose
+/// day of charge-off is past. The close cannot do it, as it looks at each stage's own day only. Bills that are settled again by now are not told of.
+/// The caller's transaction holds the line.
 pub async fn tell_passed(
     connection: &mut PgConnection,
     app: &App,

@@ -9,9 +9,9 @@ use super::{funder_core, risk};
 use crate::base::id::MerchantId;
 use crate::merchant::notification::merchant_of;
 
-/// Writes calls, one statement for all of them. Not waited for on disk, as nobody waits for the log: a crash of the database may
-/// forget the last moments' calls, as one of the node forgets those that were not written yet, but none before a commit that is
-/// waited for and came later.
+/// Writes calls, one statement for all of them, without waiting for the disk: nobody waits for the log. A crash of the database may
+/// lose the calls of the last moments, as a crash of the node loses those that were not written yet. A later commit that is waited
+/// for takes all earlier ones to disk with it.
 pub async fn insert_calls(connection: &mut PgConnection, calls: &[CallRecord]) -> sqlx::Result<()> {
     let partner: Vec<&str> = calls.iter().map(|call| call.partner.as_str()).collect();
     let direction: Vec<&str> = calls.iter().map(|call| call.direction).collect();
@@ -136,10 +136,11 @@ pub async fn search_calls(connection: &mut PgConnection, search: &CallSearch) ->
     .await
 }
 
-/// Every name under which the log has the calls of whoever has this one. Its systems call us by codes of their own, several of one
-/// owner, while we call a funder by its code (in a trial house the one core that plays all), a merchant by its id, and the risk
-/// partner by its role. Risk partners have no owner that would make several of them one: each has its own calls in, and only the
-/// one that is asked, or the only one there is, has ours. The role has the calls of all.
+/// Every name under which the log keeps the calls of the partner called `name`.
+///
+/// Calls to us stand under the code of the calling system; an owner may have several. Calls of ours stand under a funder's code (in a
+/// trial house, the one core that plays all funders), a merchant's id, or the role `risk`. Risk partners have no owner: each has the
+/// calls of its own system, and ours belong to the one that is configured, or to the only one. The role has the calls of all.
 async fn find_names(connection: &mut PgConnection, name: &str, risk_code: Option<&str>) -> sqlx::Result<Vec<String>> {
     sqlx::query_scalar!(
         r#"with owner as (

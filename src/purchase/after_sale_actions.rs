@@ -265,9 +265,9 @@ impl Sale {
         Ok(leaving.iter().filter_map(of_one).sum())
     }
 
-    /// The day that a fall on billed installments counts from: while money is on its way, the day that the money would count
-    /// from, so that no penalty runs past that day on what it was to pay. Should it not come, those days are the borrower's.
-    /// What has been summed up since, as something else changed the principal, stays: the money takes that off itself as it comes.
+    /// The day from which principal that falls off billed installments counts as fallen: today, or the day of a pending withholding,
+    /// so that no penalty runs after that day on what the withholding was to pay. If it fails, the borrower has those days for free.
+    /// Fen-days that were added since, because something else changed the principal, stay; the money takes them off when it comes.
     async fn billed_falls_on(&self, connection: &mut PgConnection) -> sqlx::Result<BusinessDay> {
         let pending = repayment::store::find_pending(connection, self.line.line_id).await?;
         Ok(pending.map_or(self.today, |order| order.business_day.min(self.today)))

@@ -178,12 +178,15 @@ pub async fn load_absent(connection: &mut PgConnection, key: FileKey) -> sqlx::R
     Ok(rows.into_iter().map(|row| (row.withholding_id, row.line_id)).collect())
 }
 
-/// Opens a break for each line of the file that differs from our final orders, or names a success of one that is still to be sent (the
-/// house may have been restored from a back-up of the moment before), and for each success that we learnt of on the day
-/// before and that no file tells of, from that of the day on which its order was sent to this one. The day that the order was
-/// made for may lie further back: it stays where an order goes to another channel. A line whose code says neither success nor
-/// failure tells of nothing. What people booked the day before for an order that we hold for a failure is such a success too, until
-/// a file names it as one. Returns how many were opened.
+/// Opens the breaks of a file, and returns how many. A break is opened for
+///
+/// - a line that differs from our final order;
+/// - a line that names a success of an order that is still to be sent, as after a restore from a back-up;
+/// - a success that became final on the day before the file's, and that no file names, from the day on which its order was
+///   sent to the file's day. (The order's own day may be earlier: an order that is rerouted keeps it.)
+/// - money that people booked on the day before for an order that failed, until a file names its success.
+///
+/// A line whose code means neither success nor failure is ignored.
 pub async fn open_breaks(connection: &mut PgConnection, key: FileKey, today: BusinessDay) -> sqlx::Result<u64> {
     let opened = sqlx::query!(
         r#"with compared as (
@@ -242,9 +245,9 @@ pub async fn open_breaks(connection: &mut PgConnection, key: FileKey, today: Bus
     Ok(opened.rows_affected())
 }
 
-/// Opens a break for each order of ours that the file names as a success which a file has named before, or this one elsewhere, or
-/// which the channel has paid by hand, where all of that together is more than was booked. Days do not matter: a file may come
-/// late. Returns how many were opened.
+/// Opens a break for each order that was paid more than once: the file names its success, another line (of any file) or a
+/// payment by hand has told of money for it too, and all of that together is more than was booked. Days do not matter: a file may
+/// come late. Returns how many were opened.
 pub async fn open_named_twice(connection: &mut PgConnection, key: FileKey, today: BusinessDay) -> sqlx::Result<u64> {
     let opened = sqlx::query!(
         r#"with named as (
@@ -280,8 +283,8 @@ pub async fn open_named_twice(connection: &mut PgConnection, key: FileKey, today
     Ok(opened.rows_affected())
 }
 
-/// Locks the open breaks of orders that the file names as successes, those that [`close_found`] would end among them, before the business
-/// day is held, as whoever corrects one does: what becomes of such an order by a correction counts in what the file is compared with.
+/// Locks the open breaks of orders that the file names as successes. A correction locks its break first as well, so it is either done
+/// before the file is compared, and counts in the comparison, or waits for it. To be called before the business day is held.
 pub async fn lock_found(connection: &mut PgConnection, key: FileKey) -> sqlx::Result<()> {
     sqlx::query_scalar!(
         "select b.break_id

@@ -1,5 +1,5 @@
-//! Money that counts from an earlier day, because its channel told of it late: penalty that ran meanwhile on what it pays, or
-//! would have paid, was never due, and goes back with it. Three questions are asked, in the order of [`LineAccount::receive`]:
+//! Money that counts from an earlier day, because its channel told of it late. Penalty that has run since on what it pays, or would
+//! have paid, was never due, and is given back. Three questions are asked, in the order of [`LineAccount::receive`]:
 //!
 //! 1. How much of each installment was unpaid on each day since ([`Unpaid`])? Other money has come, was taken back, or principal
 //!    fell by a refund.
@@ -7,8 +7,8 @@
 //! 3. On which days did it pay nothing ([`Idle`])? On those it would have paid what other money paid only later, so that less
 //!    penalty has run. What was paid beyond that is allocated as the money itself.
 //!
-//! Penalty is reckoned in fen-days (see [`crate::overdue::OverdueSpan`]). 600 fen that fall due on the 10th and are paid on the 20th
-//! make 6,000 of them; should 400 turn out to have come on the 12th, 8 × 400 are taken off, and 2,800 are left.
+//! Penalty is counted in fen-days (see [`crate::overdue::OverdueSpan`]). An example: 600 fen fall due on the 10th and are paid on the
+//! 20th, which makes 6,000 fen-days. If 400 of them turn out to have come on the 12th, 8 × 400 are taken off, and 2,800 are left.
 
 use std::collections::BTreeMap;
 
@@ -133,8 +133,8 @@ impl Unpaid {
 }
 
 impl OpenInstallment {
-    /// What of what it owes now was due and unpaid on the day that money counts from: nothing of what was held for paid by other
-    /// money then, and was taken back since, and no penalty that has run since.
+    /// The part of its present debt that was due and unpaid on `day`, from which the money counts. Left out are what other money had
+    /// paid then that was taken back since, and penalty that has run since.
     pub(super) fn owed_then(&self, day: BusinessDay) -> Parts {
         if self.billed.due_on() > day {
             return Parts::default();
@@ -175,10 +175,10 @@ impl LineAccount {
         self.count_idle_as_paid(&idle);
     }
 
-    /// Gives penalty back that was never due, where money counts from before today: while it paid nothing that was owed, it would
-    /// have paid what other money paid later (principal first, to the borrower's favour), so that none has run on that. What goes
-    /// back is allocated as the money was, beside its `items`; returns what nothing can take, what is `left` of the money included, which
-    /// may have come to pay off one loan.
+    /// Gives penalty back that was never due, where money counts from before today: on the days on which it paid nothing that was
+    /// owed, it would have paid what other money paid later (principal first, which favours the borrower), so no penalty was due on
+    /// that. What goes back is allocated as the money was, and added to its `items`. `left` is what is left of the money, which may
+    /// have come to pay off one loan; returns what no installment can take of both.
     pub(super) fn give_back_undue(
         &mut self,
         money: &Money,

@@ -30,9 +30,8 @@ pub struct PayoffDone {
 }
 
 impl PayoffLoan {
-    /// What ends the loan on `day`, counting what was to be billed before that day and no more: so that the same figures come out
-    /// when the channel's answer arrives after another statement was cut, and also while the close of the day before is still
-    /// about to cut its own.
+    /// What ends the loan on `day`. Only what was to be billed before that day counts as billed. So the figures are the same whether
+    /// the close of the day before has cut its statements yet, and whether another statement was cut before the channel answered.
     pub fn quote_on(&self, account: &LineAccount, product: &ProductVersion, day: BusinessDay) -> PayoffQuote {
         let of_loan = account.installments.iter().filter(|open| open.billed.loan_id == self.loan.loan_id);
         let plan = product.terms.plan(self.loan.periods, &self.loan.grade).map(|(plan, _)| plan);

@@ -6,10 +6,12 @@ use super::account::{Repayment, Source};
 use crate::ledger::posting::Legs;
 use crate::ledger::{Account, Posting};
 
-/// A repayment: the money is owed by the channel (or stands at the bank, for a transfer) and is owed on to the funder, what no
-/// installment could take back to the borrower; in the funder's book the debt falls and collected money is on its way. One that
-/// is taken back is the same with every leg turned round, and names the posting that it corrects. What comes in on loans that were
-/// charged off is income, and what then is missing of what came in on them before is a loss.
+/// A repayment, or its reversal.
+///
+/// In the clearing book the channel owes the money (a transfer stands at the bank); it is owed on to the funder, and the excess to
+/// the borrower. In the funder's book the debt falls, and the money is in transit. What comes in on loans that were charged off is
+/// recovery income. A reversal turns every leg round and names the posting that it corrects; what had been paid before its loan was
+/// charged off then is a loss.
 pub fn repayment(posting_id: Uuid, repayment: &Repayment) -> Posting {
     let taken = repayment.taken();
     let received_in = received_in(&repayment.source);

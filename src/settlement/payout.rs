@@ -249,9 +249,9 @@ pub enum Cancelling {
     },
 }
 
-/// How long after it was taken a request that nobody heard of may still come to the channel and be paid: it begins within half a
-/// minute, and the channel, whose clock may be five minutes behind ours, believes no signature that is five minutes old. The rest is
-/// for a word that was long on its way to us.
+/// How long after a payout was taken to be sent its request may still reach the channel and be paid: the call begins within half a
+/// minute, and the channel refuses a signature that is five minutes old by its own clock, which may be five minutes behind ours.
+/// The rest is for an answer that takes long to reach us.
 const ARRIVES_WITHIN: TimeDelta = TimeDelta::minutes(15);
 
 /// Whether the last request of an attempt may still be paid: unless the channel said, when it could no longer arrive, that it never
@@ -260,8 +260,8 @@ pub fn may_arrive(sent_at: Option<DateTime<Utc>>, denied_at: Option<DateTime<Utc
     sent_at.is_some_and(|sent_at| denied_at.is_none_or(|denied_at| denied_at < sent_at + ARRIVES_WITHIN))
 }
 
-/// How long after the last time what is booked as paid is asked about again, and how often in all: a bank may send money back within
-/// these days, and the call that tells of it may be lost.
+/// How often a payout that is booked as paid is asked about again, and at what distance: a bank may send the money back within these
+/// days, and the callback that tells of it may be lost.
 pub const ASK_AGAIN_AFTER: TimeDelta = TimeDelta::days(1);
 pub const ASK_AGAIN_TIMES: i16 = 3;
 

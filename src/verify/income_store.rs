@@ -1,10 +1,10 @@
-//! What came in and whose it is as SQL: income, costs and money on its way between platform and funder, by what was sold, taken back,
-//! repaid, settled by channels and remitted; and what each installment was paid, by its repayments.
+//! Identities of income as SQL: income, costs and money in transit between platform and funder, recomputed from sales, refunds,
+//! repayments, channels' settlements and remittances; and what was paid on each installment, recomputed from repayments.
 
 /// Debits less credits of all accounts of income and cost, and of those that money passes on its way to the funder, in one walk
 /// over the postings. A remittance that is paid or comes to nothing takes along all that was carried into it. Charges accrue by
-/// spans; what a refund returned of billed ones, paid or not, left the income (where the loan was charged off, what was not paid
-/// left the loss instead), and what a payoff waived after billing was never posted.
+/// spans. Billed charges that a refund returned, paid or not, left the income; unpaid ones of a loan that was charged off left the
+/// loss instead. What a payoff waived after billing was never posted.
 pub(super) const INCOME: &str = "
     with recursive passed_on as (
         select remittance_id, funder_id, collected_fen, subsidy_fen, share_fen from remittance where status in ('paid', 'nothing')

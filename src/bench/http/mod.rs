@@ -1,6 +1,6 @@
-//! `fenqi bench http`: the partner API over HTTP: signed reads of a loan, of a page of loans and of a page of events, each against
-//! the same one unsigned, the unsigned one against the handler alone, and purchases by signed order and confirmation against
-//! authorisation in the process. Server and callers share the machine; requests are signed beforehand.
+//! `fenqi bench http`: the partner API over HTTP. Signed reads (a loan, a page of loans, a page of events) are compared with the same
+//! reads unsigned, unsigned reads with the handler alone, and purchases by signed order and confirmation with authorisation in the
+//! process. Server and callers share the machine; requests are signed beforehand.
 
 mod caller;
 mod orders;

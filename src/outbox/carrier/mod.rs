@@ -77,9 +77,8 @@ impl From<CallError> for Carried {
     }
 }
 
-/// How a partner's error is understood. Of explicit refusals some are about us or the address and not about what was sent: we are not
-/// believed (401) or not let in (403), nothing stands at the address (404) or it takes no messages (405), or we are to slow
-/// down (429).
+/// How a partner's error is understood. Some explicit refusals are about us or the address, not about the message: our signature is
+/// not believed (401), we are not let in (403), nothing is at the address (404), it takes no messages (405), or we are too fast (429).
 fn failure(error: &CallError) -> Failure {
     match error {
         CallError::NotSent { .. } | CallError::Rejected { status: 401 | 403 | 404 | 405 | 429, .. } => {

@@ -83,6 +83,7 @@ impl BusinessDay {
         self.next().0.day() == 1
     }
 
+    /// From 1 to 31.
     pub fn day_of_month(self) -> u8 {
         self.0.day() as u8
     }

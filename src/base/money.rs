@@ -43,10 +43,12 @@ impl Fen {
         self.0 < 0
     }
 
+    /// `None` beyond what 64 bits hold.
     pub fn checked_add(self, other: Fen) -> Option<Fen> {
         self.0.checked_add(other.0).map(Fen)
     }
 
+    /// `None` beyond what 64 bits hold.
     pub fn checked_sub(self, other: Fen) -> Option<Fen> {
         self.0.checked_sub(other.0).map(Fen)
     }

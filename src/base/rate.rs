@@ -26,6 +26,7 @@ impl Rate {
         (fits || fraction.is_zero()).then_some(Rate(fraction))
     }
 
+    /// As a fraction: 0.144 for 14.4 %.
     pub const fn fraction(self) -> Decimal {
         self.0
     }

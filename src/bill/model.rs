@@ -104,10 +104,12 @@ impl Sum for Parts {
 }
 
 impl BilledInstallment {
+    /// The due day; grace days come after it.
     pub fn due_on(&self) -> BusinessDay {
         self.span.due_on
     }
 
+    /// Billed principal that is neither paid nor returned: what penalty runs on.
     pub fn unpaid_principal(&self) -> Fen {
         self.billed.principal - self.paid.principal - self.returned.principal
     }

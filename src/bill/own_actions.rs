@@ -41,11 +41,13 @@ impl Installment {
         (is_in_grace && self.owed.total().is_positive()).then(|| self.rule.grace_until(due_on))
     }
 
+    /// Billed interest and fees, less what refunds took off. A fee a period is interest by another name.
     pub fn interest(&self) -> Fen {
         let billed = &self.own.billed;
         billed.billed.interest + billed.billed.fee - billed.returned.interest - billed.returned.fee
     }
 
+    /// Billed principal, less what refunds took off.
     pub fn principal(&self) -> Fen {
         self.own.billed.billed.principal - self.own.billed.returned.principal
     }

@@ -360,6 +360,7 @@ pub struct ComingRow {
 }
 
 impl Coming {
+    /// What falls due of each loan, in the order of `rows`.
     pub fn parts(&self) -> Vec<Fen> {
         self.rows.iter().map(|row| row.amount).collect()
     }

@@ -172,6 +172,7 @@ impl Freeze {
 }
 
 impl Freezes {
+    /// This reason alone.
     pub const fn of(why: Freeze) -> Freezes {
         Freezes(why.bit())
     }
@@ -180,6 +181,7 @@ impl Freezes {
         self.0 & why.bit() != 0
     }
 
+    /// These reasons and `why`; the same where it is one of them.
     #[must_use]
     pub const fn with(self, why: Freeze) -> Freezes {
         Freezes(self.0 | why.bit())
@@ -194,6 +196,7 @@ impl Freezes {
         }
     }
 
+    /// In the order of [`Freeze::ALL`].
     pub fn reasons(self) -> impl Iterator<Item = Freeze> {
         Freeze::ALL.into_iter().filter(move |why| self.contains(*why))
     }

@@ -52,6 +52,7 @@ pub struct ProductAccrual {
 }
 
 impl ProductAccrual {
+    /// An empty sum for the product of `span`.
     pub fn of(span: &Span) -> ProductAccrual {
         ProductAccrual {
             funder_id: span.funder_id,
@@ -63,6 +64,7 @@ impl ProductAccrual {
         }
     }
 
+    /// Adds what a span of `charge` earned on the day; negative where a refund or payoff made the span smaller.
     pub fn add(&mut self, charge: Charge, change: Fen) {
         match charge {
             Charge::Interest => self.interest += change,

@@ -43,6 +43,7 @@ words! {
 }
 
 impl Loan {
+    /// Principal that is neither paid nor taken off by refunds.
     pub fn outstanding(&self) -> Fen {
         self.principal - self.principal_paid - self.principal_returned
     }

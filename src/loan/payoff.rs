@@ -69,6 +69,7 @@ pub enum InterestReason {
 }
 
 impl PayoffQuote {
+    /// What ends the loan: billed and unpaid, all other principal, interest, and the payoff's fee.
     pub fn total(&self) -> Fen {
         self.billed_unpaid + self.principal + self.interest_shown() + self.fee
     }

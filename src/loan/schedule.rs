@@ -223,16 +223,19 @@ impl ScheduleRequest {
 }
 
 impl Installment {
+    /// Everything that falls due in the period.
     pub fn total(&self) -> Fen {
         self.principal + self.interest + self.fee
     }
 }
 
 impl Schedule {
+    /// The principal of all periods.
     pub fn principal(&self) -> Fen {
         self.installments.iter().map(|row| row.principal).sum()
     }
 
+    /// Everything that is paid over all periods.
     pub fn total(&self) -> Fen {
         self.installments.iter().map(Installment::total).sum()
     }

@@ -117,6 +117,7 @@ impl Pace {
         Pace { size: 1, singles_failed: SINGLES_MAX - 1 }
     }
 
+    /// How many messages the next call takes.
     pub fn size(&self) -> usize {
         self.size
     }
@@ -126,6 +127,7 @@ impl Pace {
         (SINGLES_MAX - self.singles_failed.min(SINGLES_MAX)).max(1)
     }
 
+    /// A call was answered: the next one may take more.
     pub fn succeeded(&mut self) {
         self.size = (self.size * SHRINK).min(BATCH_MAX);
         self.singles_failed = 0;

@@ -12,8 +12,8 @@ use crate::bill::ReopenedBill;
 use crate::{bill, business_day, credit, notice, outbox};
 
 /// Makes up for the stages whose day passed while bills of a line counted as paid: tells of them, and writes off loans whose
-/// day of charge-off is past. The close cannot do it, as it looks at each stage's own day only. Bills that are settled again by now are not told of.
-/// The caller's transaction holds the line.
+/// day of charge-off is past. The close cannot do it, as it looks at each stage's own day only. Bills that are settled again by now
+/// are not told of. The caller's transaction holds the line.
 pub async fn tell_passed(
     connection: &mut PgConnection,
     app: &App,

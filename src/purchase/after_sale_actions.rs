@@ -74,6 +74,7 @@ pub(super) async fn lock_sale(connection: &mut PgConnection, app: &App, purchase
 }
 
 impl Sale {
+    /// When the sale is undone.
     pub(super) fn when(&self) -> When {
         When { business_day: self.today, at: self.now }
     }

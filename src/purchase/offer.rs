@@ -133,10 +133,12 @@ impl PlanOffer {
         self.quote.schedule.installments.iter().map(|row| row.interest + row.fee).sum()
     }
 
+    /// What falls due first, interest and fee included.
     pub fn first_payment(&self) -> Fen {
         self.quote.schedule.installments.first().map_or(Fen::ZERO, |row| row.total())
     }
 
+    /// What falls due last, interest and fee included.
     pub fn last_payment(&self) -> Fen {
         self.quote.schedule.installments.last().map_or(Fen::ZERO, |row| row.total())
     }
@@ -151,6 +153,7 @@ impl PlanOffer {
         are_same && apart <= Fen::new(i64::from(self.name.periods))
     }
 
+    /// Whether the borrower pays any interest or fee; not where the merchant pays all of it or nobody does.
     pub fn costs_borrower(&self) -> bool {
         self.interest().is_positive()
     }

@@ -114,6 +114,7 @@ impl Effect {
 }
 
 impl Refundable {
+    /// What may still be refunded.
     pub fn left(&self) -> Fen {
         self.amount - self.refunded
     }

@@ -115,10 +115,12 @@ impl OpenInstallment {
         OpenInstallment { billed, product, rule, unpaid: None, touched: false }
     }
 
+    /// What it owes on `day`, the penalty that has run until then included.
     pub fn owed_on(&self, day: BusinessDay) -> Parts {
         self.billed.owed_on(&self.rule, day)
     }
 
+    /// Counts `taken` as paid on `day`: no penalty runs on its principal from then on.
     pub fn pay(&mut self, taken: Parts, day: BusinessDay) {
         let from = self.runs_until(day);
         let ran = match &mut self.unpaid {
@@ -273,10 +275,12 @@ impl LineAccount {
 }
 
 impl Repayment {
+    /// When it is booked.
     pub fn when(&self) -> When {
         When { business_day: self.business_day, at: self.received_at }
     }
 
+    /// What it settled, summed over its installments; without excess.
     pub fn taken(&self) -> Parts {
         self.items.iter().map(|item| item.taken).sum()
     }
@@ -341,6 +345,7 @@ impl Source {
         }
     }
 
+    /// What names the money where it came from: our order's id, the bank's reference, or the repayment that is taken back.
     pub fn reference(&self) -> String {
         match self {
             Source::Withholding(id) | Source::ChannelFile(id) => id.uuid().to_string(),

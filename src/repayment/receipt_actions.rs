@@ -43,6 +43,7 @@ struct PaidOff {
 }
 
 impl Batch {
+    /// When its receipts are booked.
     pub fn when(&self) -> When {
         When { business_day: self.today, at: self.now }
     }

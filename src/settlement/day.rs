@@ -52,6 +52,7 @@ pub enum MoneyState {
 }
 
 impl SettledDay {
+    /// Where the money is, by the settlement's status and that of its payout.
     pub fn money(&self) -> MoneyState {
         match (self.status, self.payout) {
             (PayableStatus::Paid, _) => MoneyState::Paid,
@@ -149,6 +150,7 @@ pub struct DayLine {
 }
 
 impl DayLine {
+    /// What it adds to the merchant's day; negative for a refund.
     pub fn net(&self) -> Fen {
         self.amount + self.discount_fee + self.subsidy
     }

@@ -24,6 +24,7 @@ pub struct DayPart {
 }
 
 impl DayPart {
+    /// A day on which nothing was sold or taken back.
     pub fn empty(merchant_id: MerchantId, funder_id: FunderId) -> DayPart {
         let zero = Fen::ZERO;
         DayPart {
@@ -53,10 +54,12 @@ impl DayPart {
         self.gross - self.refunds - self.fee() - self.net_subsidy()
     }
 
+    /// The discount fee less what refunds give back of it; negative where they give back more.
     pub fn fee(&self) -> Fen {
         self.discount_fee - self.discount_returned
     }
 
+    /// The subsidy less what refunds give back of it; negative where they give back more.
     pub fn net_subsidy(&self) -> Fen {
         self.subsidy - self.subsidy_returned
     }
@@ -80,6 +83,7 @@ pub struct Part {
 }
 
 impl Part {
+    /// What the merchant is owed of this funder's money; negative where refunds and what was carried exceed the day's sales.
     pub fn payable(&self) -> Fen {
         self.day.net() + self.carried_in
     }
@@ -99,14 +103,17 @@ pub struct Settlement {
 }
 
 impl Settlement {
+    /// One figure of every part, summed.
     pub fn sum(&self, part: impl Fn(&Part) -> Fen) -> Fen {
         self.parts.iter().map(part).sum()
     }
 
+    /// The day alone, without what was carried into it; of either sign.
     pub fn net(&self) -> Fen {
         self.sum(|part| part.day.net())
     }
 
+    /// What is paid if it is positive, and carried into the merchant's next settlement if it is negative.
     pub fn payable(&self) -> Fen {
         self.sum(Part::payable)
     }

@@ -24,6 +24,7 @@ pub struct Income {
 }
 
 impl Income {
+    /// What borrowers paid, less what refunds gave back of it; without the subsidy. Of either sign.
     pub fn collected(&self) -> Fen {
         self.principal + self.interest + self.fee + self.penalty
     }
@@ -78,6 +79,7 @@ pub struct Remittance {
 }
 
 impl Remittance {
+    /// The day's own amounts, summed over its parts; without what was carried into it.
     pub fn amounts(&self) -> RemittanceAmounts {
         RemittanceAmounts {
             collected: self.parts.iter().map(|part| part.income.collected()).sum(),
@@ -86,11 +88,13 @@ impl Remittance {
         }
     }
 
+    /// Collected and subsidy, less the platform's share; of either sign.
     pub fn net(&self) -> Fen {
         let RemittanceAmounts { collected, subsidy, share } = self.amounts();
         collected + subsidy - share
     }
 
+    /// What is paid if it is positive, and carried into the funder's next remittance if it is negative.
     pub fn payable(&self) -> Fen {
         self.net() + self.carried_in
     }

@@ -29,6 +29,7 @@ pub struct RefundLine {
 }
 
 impl PurchaseLine {
+    /// What the purchase brings the merchant.
     pub fn net(&self) -> Fen {
         self.amount - self.discount_fee - self.subsidy
     }

@@ -50,7 +50,7 @@ pub async fn run(app: &App, stop: watch::Receiver<bool>) -> anyhow::Result<()> {
             let (app, missed) = (app.clone(), missed.clone());
             Box::pin(async move {
                 if let Err(error) = tick(&app, *entry, &missed).await {
-                    tracing::error!(kind = entry.1.as_str(), "a tick could not be enqueued: {error:#}");
+                    tracing::error!(kind = entry.1.name(), "a tick could not be enqueued: {error:#}");
                 }
             })
         });

@@ -1,4 +1,4 @@
-//! Enums that are stored as words: each word stands once, for the database and for whoever shows or sends it.
+//! Enums with a word for each variant: the word stands once, for the database and for whoever shows, sends or reads it.
 
 /// Declares an enum of words. sqlx writes and reads a variant as its word, serde writes it, `name()` gives it, and `ALL` lists the
 /// variants in the order in which they are declared.
@@ -14,7 +14,7 @@ macro_rules! words {
         impl $name {
             pub const ALL: [$name; [$($word),+].len()] = [$($name::$variant),+];
 
-            /// The word in the database, in messages and on the command line.
+            /// Its word, wherever it is written: in the database, in messages, in addresses and on the command line.
             pub const fn name(self) -> &'static str {
                 match self {
                     $($name::$variant => $word,)+

@@ -37,12 +37,13 @@ pub enum LineStatus {
     Closed,
 }
 
-/// Why a line is frozen.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Freeze {
-    Overdue,
-    Operator,
-    Risk,
+words! {
+    /// Why a line is frozen, in the order in which reasons are stored and shown.
+    pub enum Freeze {
+        Overdue = "overdue",
+        Risk = "risk",
+        Operator = "operator",
+    }
 }
 
 /// Every reason for which a line is frozen; there is at least one. Each is lifted for itself.
@@ -155,17 +156,6 @@ impl LineChange {
 }
 
 impl Freeze {
-    /// In the order in which they are stored and shown.
-    pub const ALL: [Freeze; 3] = [Freeze::Overdue, Freeze::Risk, Freeze::Operator];
-
-    pub const fn as_str(self) -> &'static str {
-        match self {
-            Freeze::Overdue => "overdue",
-            Freeze::Risk => "risk",
-            Freeze::Operator => "operator",
-        }
-    }
-
     const fn bit(self) -> u8 {
         1 << self as u8
     }
@@ -215,7 +205,7 @@ impl LineStatus {
         match self {
             LineStatus::Active => ("active", None),
             LineStatus::Frozen(reasons) => {
-                ("frozen", Some(reasons.reasons().map(Freeze::as_str).collect::<Vec<_>>().join(",")))
+                ("frozen", Some(reasons.reasons().map(Freeze::name).collect::<Vec<_>>().join(",")))
             }
             LineStatus::Closed => ("closed", None),
         }
@@ -226,7 +216,7 @@ impl LineStatus {
         match (status, frozen_for) {
             ("active", None) => Some(LineStatus::Active),
             ("frozen", Some(reasons)) => {
-                let reason = |word| Freeze::ALL.into_iter().find(|why| why.as_str() == word);
+                let reason = |word| Freeze::ALL.into_iter().find(|why| why.name() == word);
                 let reasons: Option<Vec<Freeze>> = reasons.split(',').map(reason).collect();
                 let freezes = reasons?.into_iter().map(Freezes::of).reduce(|all, one| Freezes(all.0 | one.0))?;
                 Some(LineStatus::Frozen(freezes))

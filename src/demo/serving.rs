@@ -29,8 +29,8 @@ pub async fn keep_house(app: App, world: Arc<World>) {
         app.clock.set(app.clock.now() + TimeDelta::from_std(passed).unwrap_or_default());
         // Everything that the timetable asks for, as often as the house looks: whatever is not due yet finds nothing to do.
         for kind in JobKind::ALL {
-            if let Err(error) = dispatch::run(&app, *kind).await {
-                tracing::error!(kind = kind.as_str(), "a job failed: {error:#}");
+            if let Err(error) = dispatch::run(&app, kind).await {
+                tracing::error!(kind = kind.name(), "a job failed: {error:#}");
             }
         }
         if let Err(error) = fill_reserves(&app).await {

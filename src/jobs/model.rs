@@ -4,55 +4,33 @@ use chrono::{DateTime, TimeDelta, Utc};
 use serde_json::Value;
 
 use crate::base::id::JobId;
+use crate::base::words;
 
-/// Every kind of background work. What each does stands in `dispatch.rs`, when in `timetable.rs`.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum JobKind {
-    /// Ends every business day that the calendar has left behind.
-    DailyClose,
-    /// Removes what is older than it is kept: records of jobs, calls, messages, notices, sessions and the like.
-    PruneJobs,
-    /// Sends the withholding orders whose time has come, and makes new ones for those that may be tried again.
-    Withhold,
-    /// Sends the payouts whose day has come.
-    PayOut,
-    /// Asks partners what became of whatever is unknown, and decides applications that wait, or whose funder's time is over.
-    AskPartners,
-    /// Tells funders whose reserve is low.
-    WatchReserves,
-    /// Compares the withholding channels' daily files with our orders.
-    CompareFiles,
-    /// Makes the daily files of days that are closed.
-    MakeFiles,
+words! {
+    /// Every kind of background work. What each does stands in `dispatch.rs`, when in `timetable.rs`.
+    pub enum JobKind {
+        /// Ends every business day that the calendar has left behind.
+        DailyClose = "daily_close",
+        /// Removes what is older than it is kept: records of jobs, calls, messages, notices, sessions and the like.
+        PruneJobs = "prune_jobs",
+        /// Sends the withholding orders whose time has come, and makes new ones for those that may be tried again.
+        Withhold = "withhold",
+        /// Sends the payouts whose day has come.
+        PayOut = "pay_out",
+        /// Asks partners what became of whatever is unknown, and decides applications that wait, or whose funder's time is over.
+        AskPartners = "ask_partners",
+        /// Tells funders whose reserve is low.
+        WatchReserves = "watch_reserves",
+        /// Compares the withholding channels' daily files with our orders.
+        CompareFiles = "compare_files",
+        /// Makes the daily files of days that are closed.
+        MakeFiles = "make_files",
+    }
 }
 
 impl JobKind {
-    pub const ALL: &[JobKind] = &[
-        JobKind::DailyClose,
-        JobKind::PruneJobs,
-        JobKind::Withhold,
-        JobKind::PayOut,
-        JobKind::AskPartners,
-        JobKind::WatchReserves,
-        JobKind::CompareFiles,
-        JobKind::MakeFiles,
-    ];
-
-    pub const fn as_str(self) -> &'static str {
-        match self {
-            JobKind::DailyClose => "daily_close",
-            JobKind::PruneJobs => "prune_jobs",
-            JobKind::Withhold => "withhold",
-            JobKind::PayOut => "pay_out",
-            JobKind::AskPartners => "ask_partners",
-            JobKind::WatchReserves => "watch_reserves",
-            JobKind::CompareFiles => "compare_files",
-            JobKind::MakeFiles => "make_files",
-        }
-    }
-
     pub fn parse(text: &str) -> Option<JobKind> {
-        JobKind::ALL.iter().copied().find(|kind| kind.as_str() == text)
+        JobKind::ALL.into_iter().find(|kind| kind.name() == text)
     }
 }
 
@@ -89,7 +67,7 @@ mod tests {
     #[test]
     fn every_kind_is_found_by_its_name() {
         for kind in JobKind::ALL {
-            assert_eq!(JobKind::parse(kind.as_str()), Some(*kind));
+            assert_eq!(JobKind::parse(kind.name()), Some(kind));
         }
     }
 

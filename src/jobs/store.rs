@@ -14,7 +14,7 @@ pub async fn enqueue(connection: &mut PgConnection, job: &NewJob) -> sqlx::Resul
          values ($1, $2, $3, $4, 'ready', $5, $6)
          on conflict (kind, unique_key) do nothing",
         job.job_id.uuid(),
-        job.kind.as_str(),
+        job.kind.name(),
         job.unique_key,
         job.payload,
         job.run_at,
@@ -51,7 +51,7 @@ pub async fn claim(
     kinds: &[JobKind],
     lease: Lease<'_>,
 ) -> sqlx::Result<Option<Claimed>> {
-    let kinds: Vec<&str> = kinds.iter().map(|kind| kind.as_str()).collect();
+    let kinds: Vec<&str> = kinds.iter().map(|kind| kind.name()).collect();
     sqlx::query_as!(
         Claimed,
         "update job set status = 'running', attempts = attempts + 1, locked_by = $2, locked_until = $4

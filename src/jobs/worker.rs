@@ -91,7 +91,7 @@ impl Worker {
 
     async fn claim(&self) -> anyhow::Result<Option<Claimed>> {
         let mut connection = self.app.pool.acquire().await?;
-        Ok(store::claim(&mut connection, JobKind::ALL, self.lease()).await?)
+        Ok(store::claim(&mut connection, &JobKind::ALL, self.lease()).await?)
     }
 
     /// Runs one job to its end, or leaves it alone once somebody else has it.

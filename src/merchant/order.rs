@@ -7,7 +7,7 @@ use chrono::{DateTime, TimeDelta, Utc};
 use super::code::{CodeRefusal, CodeStatus};
 use crate::base::id::{CodeId, PurchaseId};
 use crate::base::typed::is_one_line;
-use crate::base::{BusinessDay, Fen};
+use crate::base::{BusinessDay, Fen, words};
 use crate::product::ProductVersion;
 
 /// The least and the greatest amount of each product that is sold at a merchant of a category, whoever buys.
@@ -27,29 +27,18 @@ pub fn is_sold(amounts: &[(Fen, Fen)], amount: Fen) -> bool {
     amounts.iter().any(|(least, most)| (*least..=*most).contains(&amount))
 }
 
-/// How long an order waits to be paid.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Waits {
-    Minutes5,
-    Minutes30,
-    Hours2,
-    Day,
-    Week,
+words! {
+    /// How long an order waits to be paid.
+    pub enum Waits {
+        Minutes5 = "5m",
+        Minutes30 = "30m",
+        Hours2 = "2h",
+        Day = "1d",
+        Week = "7d",
+    }
 }
 
 impl Waits {
-    pub const ALL: [Waits; 5] = [Waits::Minutes5, Waits::Minutes30, Waits::Hours2, Waits::Day, Waits::Week];
-
-    pub const fn name(self) -> &'static str {
-        match self {
-            Waits::Minutes5 => "5m",
-            Waits::Minutes30 => "30m",
-            Waits::Hours2 => "2h",
-            Waits::Day => "1d",
-            Waits::Week => "7d",
-        }
-    }
-
     pub const fn length(self) -> TimeDelta {
         match self {
             Waits::Minutes5 => TimeDelta::minutes(5),

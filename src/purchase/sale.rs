@@ -5,7 +5,7 @@ use std::str::FromStr;
 use chrono::{DateTime, Utc};
 
 use crate::base::id::{PurchaseId, RefundId};
-use crate::base::{BusinessDay, Fen};
+use crate::base::{BusinessDay, Fen, words};
 
 /// A purchase that was not refused.
 #[derive(Clone, Debug, PartialEq)]
@@ -25,13 +25,14 @@ pub struct Sale {
     pub created_at: DateTime<Utc>,
 }
 
-/// Where a sale stands.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum SaleState {
-    Sold,
-    PartRefunded,
-    Refunded,
-    Voided,
+words! {
+    /// Where a sale stands.
+    pub enum SaleState {
+        Sold = "sold",
+        PartRefunded = "part_refunded",
+        Refunded = "refunded",
+        Voided = "voided",
+    }
 }
 
 /// What a merchant can do to take a sale back.
@@ -77,19 +78,6 @@ impl Sale {
             SaleState::Sold if self.business_day == today => WayBack::Void,
             SaleState::Sold | SaleState::PartRefunded => WayBack::Refund { left: self.left() },
             SaleState::Refunded | SaleState::Voided => WayBack::Nothing,
-        }
-    }
-}
-
-impl SaleState {
-    pub const ALL: [SaleState; 4] = [SaleState::Sold, SaleState::PartRefunded, SaleState::Refunded, SaleState::Voided];
-
-    pub fn name(self) -> &'static str {
-        match self {
-            SaleState::Sold => "sold",
-            SaleState::PartRefunded => "part_refunded",
-            SaleState::Refunded => "refunded",
-            SaleState::Voided => "voided",
         }
     }
 }

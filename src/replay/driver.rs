@@ -134,7 +134,7 @@ impl Driver {
             }
             if known.may_find(kind, at) {
                 clock.set(at);
-                dispatch::run(self.app(), kind).await.with_context(|| format!("{} at {at}", kind.as_str()))?;
+                dispatch::run(self.app(), kind).await.with_context(|| format!("{} at {at}", kind.name()))?;
                 (next, unsettled_at) = (None, Some(at));
             }
         }

@@ -49,7 +49,7 @@ mod tests {
         let at = |text: &str| -> DateTime<Utc> { text.parse().unwrap() };
         let (before, then) = (at("2026-03-25T00:59:59Z"), at("2026-03-25T01:00:00Z"));
         let found = |next: NextWork, at| -> Vec<JobKind> {
-            JobKind::ALL.iter().copied().filter(|kind| next.may_find(*kind, at)).collect()
+            JobKind::ALL.into_iter().filter(|kind| next.may_find(*kind, at)).collect()
         };
         let always = [JobKind::DailyClose, JobKind::PruneJobs];
         assert_eq!(found(NextWork::default(), then), always);

@@ -8,7 +8,7 @@ use uuid::Uuid;
 use super::payable::PayableStatus;
 use super::payout::PayoutStatus;
 use crate::base::id::{PurchaseId, SettlementId};
-use crate::base::{BusinessDay, Fen};
+use crate::base::{BusinessDay, Fen, words};
 
 /// A settlement with what became of its payment.
 #[derive(Clone, Debug, PartialEq)]
@@ -93,30 +93,19 @@ impl MoneyState {
     }
 }
 
-/// A figure of the story that can be opened.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Figure {
-    Gross,
-    Refunds,
-    Fee,
-    Subsidy,
-    /// Everything of the day.
-    Net,
+words! {
+    /// A figure of the story that can be opened.
+    pub enum Figure {
+        Gross = "gross",
+        Refunds = "refunds",
+        Fee = "fee",
+        Subsidy = "subsidy",
+        /// Everything of the day.
+        Net = "net",
+    }
 }
 
 impl Figure {
-    pub const ALL: [Figure; 5] = [Figure::Gross, Figure::Refunds, Figure::Fee, Figure::Subsidy, Figure::Net];
-
-    pub fn name(self) -> &'static str {
-        match self {
-            Figure::Gross => "gross",
-            Figure::Refunds => "refunds",
-            Figure::Fee => "fee",
-            Figure::Subsidy => "subsidy",
-            Figure::Net => "net",
-        }
-    }
-
     /// What a line adds to the figure.
     pub fn of(self, line: &DayLine) -> Fen {
         match self {

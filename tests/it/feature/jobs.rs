@@ -32,7 +32,7 @@ async fn enqueue(app: &App, kind: JobKind, key: &str) -> bool {
 async fn claim(app: &App, worker: &str) -> Option<store::Claimed> {
     let now = app.clock.now();
     let lease = Lease { worker, now, until: now + LEASE };
-    store::claim(&mut app.pool.acquire().await.unwrap(), JobKind::ALL, lease).await.unwrap()
+    store::claim(&mut app.pool.acquire().await.unwrap(), &JobKind::ALL, lease).await.unwrap()
 }
 
 async fn statuses(app: &App) -> Vec<(String, String)> {

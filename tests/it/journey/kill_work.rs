@@ -65,11 +65,11 @@ impl Node<'_> {
             tokio::time::sleep(Duration::from_millis(50)).await;
         }
         kill(child);
-        assert!(is_taken(), "the node never came to {}", work.as_str());
+        assert!(is_taken(), "the node never came to {}", work.name());
         let again = self.start().await;
         let done = "select count(*) from job where kind = $1 and status = 'done'";
         house::until("the other node has worked", async || {
-            let done: i64 = sqlx::query_scalar(done).bind(work.as_str()).fetch_one(&self.town.app.pool).await.unwrap();
+            let done: i64 = sqlx::query_scalar(done).bind(work.name()).fetch_one(&self.town.app.pool).await.unwrap();
             done > 0
         })
         .await;

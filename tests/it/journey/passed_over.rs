@@ -79,14 +79,14 @@ impl Ticked {
             dispatch::run(app, kind).await.unwrap();
             driver.settle().await.unwrap();
             if known.next.may_find(kind, at) {
-                self.may_find.insert(kind.as_str());
+                self.may_find.insert(kind.name());
                 known = Known::now(driver).await;
                 continue;
             }
-            self.passed_over.insert(kind.as_str());
+            self.passed_over.insert(kind.name());
             let mut books = books(&app.pool).await;
             books.retain(|table, sum| known.books[table] != *sum);
-            assert!(books.is_empty(), "{} at {at} is passed over, and would change {:?}", kind.as_str(), books.keys());
+            assert!(books.is_empty(), "{} at {at} is passed over, and would change {:?}", kind.name(), books.keys());
         }
         driver.advance_to(day(to)).await.unwrap();
     }

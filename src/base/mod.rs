@@ -1,4 +1,4 @@
-//! The pure words that every part of Fenqi speaks: money, rates, days, ids, time and person numbers.
+//! What every part of Fenqi is made of, pure: money, rates, days, ids, time, person numbers, and enums with words.
 
 pub mod money;
 pub mod rate;

@@ -3,7 +3,7 @@
 use chrono::{DateTime, Datelike as _, TimeDelta, Utc};
 use sqlx::PgConnection;
 
-use super::control_store::{self as store, Action, ReplayRange};
+use super::control_store::{self as store, Action, Pausing, ReplayRange};
 use super::kept_store::{self, Forgotten};
 use super::template::TemplateRefusal;
 use super::{event_store, store as message_store};
@@ -71,7 +71,7 @@ pub struct Asked<'a> {
 pub async fn pause(app: &App, asked: Asked<'_>) -> Outcome<Step, EventRefusal> {
     let now = app.clock.now();
     let mut transaction = database::begin(&app.pool).await?;
-    if !store::set_paused(&mut transaction, asked.partner, (true, now)).await? {
+    if !store::set_paused(&mut transaction, asked.partner, Pausing::Pause, now).await? {
         return Ok(Step::AlreadyApplied);
     }
     store::note(&mut transaction, &noted(asked, "pause", now)).await?;
@@ -84,7 +84,7 @@ pub async fn pause(app: &App, asked: Asked<'_>) -> Outcome<Step, EventRefusal> {
 pub async fn resume(app: &App, asked: Asked<'_>) -> Outcome<Step, EventRefusal> {
     let now = app.clock.now();
     let mut transaction = database::begin(&app.pool).await?;
-    let is_resumed = store::set_paused(&mut transaction, asked.partner, (false, now)).await?;
+    let is_resumed = store::set_paused(&mut transaction, asked.partner, Pausing::Resume, now).await?;
     let hastened = store::hasten(&mut transaction, asked.partner, now).await?;
     if !is_resumed && hastened == 0 {
         return database::end(transaction, Ok(Step::AlreadyApplied)).await;

@@ -52,12 +52,21 @@ pub async fn partners_to_look_at(connection: &mut PgConnection) -> sqlx::Result<
     .await
 }
 
-/// Sets or clears the pause. Resuming also forgets that the partner was down. `false` if it stood so already.
+/// What somebody does to the delivery of a partner's messages.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Pausing {
+    Pause,
+    Resume,
+}
+
+/// Pauses or resumes delivery. Resuming also forgets that the partner was down. `false` if it stood so already.
 pub async fn set_paused(
     connection: &mut PgConnection,
     partner: &str,
-    (is_paused, now): (bool, DateTime<Utc>),
+    pausing: Pausing,
+    now: DateTime<Utc>,
 ) -> sqlx::Result<bool> {
+    let is_paused = pausing == Pausing::Pause;
     let done = sqlx::query!(
         "insert into outbox_partner as p (partner, failures, next_attempt_at, paused_at)
          select $1, 0, $3::timestamptz, case when $2::bool then $3::timestamptz end

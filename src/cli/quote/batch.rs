@@ -147,7 +147,7 @@ fn answer_line(
     if line.len() > LINE_BYTES_MAX {
         return Err(format!("the line is longer than {LINE_BYTES_MAX} bytes"));
     }
-    let inquiry: Inquiry = serde_json::from_slice(line).map_err(|error| error.to_string())?;
+    let inquiry: Inquiry = serde_json::from_slice(line).map_err(unreadable)?;
     let terms = match &inquiry.product {
         None => None,
         Some(path) => {
@@ -162,6 +162,11 @@ fn answer_line(
     serde_json::to_writer(&mut *answers, &answer).map_err(|error| error.to_string())?;
     answers.push(b'\n');
     Ok(())
+}
+
+/// What is wrong with a line's JSON, by the column alone: its line stands beside it, counted in the whole text.
+fn unreadable(error: serde_json::Error) -> String {
+    error.to_string().replace(" at line 1 column ", " at column ")
 }
 
 fn write_error(answers: &mut Vec<u8>, line: u64, error: String) {
@@ -205,7 +210,9 @@ mod tests {
         assert_eq!(found.len(), 5);
         let numbers: Vec<Option<u64>> = found.iter().map(|answer| answer["line"].as_u64()).collect();
         assert_eq!(numbers, [None, Some(2), Some(3), Some(4), None]);
-        assert!(found[2]["error"].as_str().unwrap().contains("unknown field `period`"));
+        let told = found[2]["error"].as_str().unwrap();
+        assert!(told.contains("unknown field `period`"), "{told}");
+        assert!(told.contains(" at column ") && !told.contains("line"), "the line's number is told once: {told}");
     }
 
     #[test]

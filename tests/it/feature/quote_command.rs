@@ -76,6 +76,22 @@ fn a_bad_line_fails_the_batch_but_not_the_others() {
 }
 
 #[test]
+fn a_batch_is_asked_in_its_lines_alone() {
+    let line = r#"{"method":"interest_free","principal_fen":100,"periods":3,"start":"2026-01-15"}"#;
+    let plain = fenqi(&["quote", "--batch"], line);
+    let as_json = fenqi(&["quote", "--batch", "--json"], line);
+    assert!(as_json.status.success(), "it is JSON anyway");
+    assert_eq!(as_json.stdout, plain.stdout);
+    for flags in [["--periods", "6"], ["--product", "products/standard.toml"]] {
+        let arguments: Vec<&str> = ["quote", "--batch"].into_iter().chain(flags).collect();
+        let output = fenqi(&arguments, line);
+        assert_eq!(output.status.code(), Some(2), "{flags:?} would be passed over");
+        let told = String::from_utf8(output.stderr).unwrap();
+        assert!(told.contains("--batch") && told.contains(flags[0]), "{told}");
+    }
+}
+
+#[test]
 fn each_row_can_say_how_it_was_computed() {
     let output = fenqi(&words(&format!("{PLAIN} --explain")), "");
     let text = String::from_utf8(output.stdout).unwrap();

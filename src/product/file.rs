@@ -180,16 +180,18 @@ fn read_prices(reader: &mut Reader<'_>, section: Option<Section<'_>>, grades: Op
     let grades = grades?;
     let mut prices = vec![None; grades.len()];
     let allowed = format!("a fraction from 0 to {}", rules::PRICE_MAX);
-    for (grade, value) in reader.entries(&section) {
-        let path = format!("{}.{grade}", section.path());
-        match (grades.iter().position(|known| known == grade), rate(value, rules::PRICE_MAX)) {
-            (None, _) => reader.problem(&path, "an unknown grade", format!("only {}", grades.join(", "))),
-            (Some(_), None) => reader.problem(&path, value.type_str(), &allowed),
-            (Some(index), Some(rate)) => prices[index] = Some(rate),
+    let mut named = Vec::new();
+    for (grade, path, value) in reader.entries(&section) {
+        named.push(grade);
+        if !grades.iter().any(|known| known == grade) {
+            reader.problem(&path, "an unknown grade", format!("only {}", grades.join(", ")));
+            continue;
         }
+        let price = reader.convert(value, path, &allowed, |value| rate(value, rules::PRICE_MAX));
+        // A grade that the product lists twice is told as that.
+        grades.iter().zip(&mut prices).filter(|(known, _)| *known == grade).for_each(|(_, place)| *place = price);
     }
-    let missing = grades.iter().zip(&prices).filter(|(_, price)| price.is_none());
-    let missing: Vec<&str> = missing.map(|(grade, _)| grade.as_str()).collect();
+    let missing: Vec<&str> = grades.iter().map(String::as_str).filter(|grade| !named.contains(grade)).collect();
     if !missing.is_empty() {
         reader.problem(section.path(), format!("no rate for {}", missing.join(", ")), "a rate for every grade");
     }

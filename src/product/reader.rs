@@ -156,7 +156,7 @@ impl<'t> Reader<'t> {
         }
     }
 
-    /// The tables of a list such as `[[plan]]`, at least one.
+    /// The tables of a required list such as `[[plan]]`.
     pub fn sections<'d>(&mut self, parent: &mut Section<'d>, name: &'static str) -> Vec<Section<'d>> {
         let allowed = format!("one or more tables [[{name}]]");
         let Some((value, path)) = self.find(parent, name) else {
@@ -170,11 +170,12 @@ impl<'t> Reader<'t> {
         elements.enumerate().filter_map(|(index, element)| self.table(element, format!("{path}[{index}]"))).collect()
     }
 
-    /// The fields of a table whose names are the file's own, such as grades.
-    pub fn entries<'d>(&mut self, section: &Section<'d>) -> Vec<(&'d str, &'d DeValue<'d>)> {
+    /// The fields of a table whose names are the file's own, such as grades, each with its path.
+    pub fn entries<'d>(&mut self, section: &Section<'d>) -> Vec<(&'d str, String, &'d Spanned<DeValue<'d>>)> {
         let entries = section.table.iter().map(|(key, value)| {
-            self.lines.insert(section.path_of(key.get_ref()), self.line(&value.span()));
-            (key.get_ref().as_ref(), value.get_ref())
+            let path = section.path_of(key.get_ref());
+            self.lines.insert(path.clone(), self.line(&value.span()));
+            (key.get_ref().as_ref(), path, value)
         });
         entries.collect()
     }
@@ -231,7 +232,8 @@ impl<'t> Reader<'t> {
         Some((value, path))
     }
 
-    fn convert<'d, T>(
+    /// What `convert` makes of a value; where it makes nothing of it, the value is told as it is written.
+    pub fn convert<'d, T>(
         &mut self,
         value: &'d Spanned<DeValue<'d>>,
         path: String,

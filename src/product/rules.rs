@@ -42,6 +42,9 @@ pub fn check(terms: &Terms, reader: &mut Reader<'_>) {
     check_validity(terms, reader);
     check_line(&terms.line, reader);
     check_purchase(terms, reader);
+    if terms.plans.is_empty() {
+        reader.problem("plan", "an empty list", "one or more tables [[plan]]");
+    }
     for (index, plan) in terms.plans.iter().enumerate() {
         check_plan(plan, &format!("plan[{index}]"), reader);
         check_contract_rate(terms, plan, index, reader);

@@ -86,6 +86,29 @@ fn a_problem_names_its_line_field_finding_and_what_is_allowed() {
 }
 
 #[test]
+fn a_price_is_told_as_it_is_written_and_once() {
+    let problems = broken("standard", "E = 0.180", "E = 18.0");
+    let told: Vec<String> = problems.iter().map(|problem| format!("{}: {}", problem.field, problem.found)).collect();
+    assert_eq!(told, ["plan[0].prices.E: 18.0"], "and not that there is none");
+    let problems = broken("standard", "grades = [\"A\", ", "grades = [\"A\", \"A\", ");
+    let told: Vec<&str> = problems.iter().map(|problem| problem.field.as_str()).collect();
+    assert_eq!(told, ["purchase.grades[1]"]);
+}
+
+#[test]
+fn a_product_without_a_plan_is_none() {
+    let text = text("standard");
+    let (before, plan) = text.split_once("[[plan]]").unwrap();
+    let after = plan.split_once("\n[penalty]").unwrap().1;
+    // At the top, as what stands behind a table's name is the table's.
+    let without = format!("plan = []\n{before}\n[penalty]{after}");
+    let problems = file::parse(&without).unwrap_err();
+    assert_eq!(problems.len(), 1, "{problems:?}");
+    let Problem { line, field, found, .. } = &problems[0];
+    assert_eq!((*line, field.as_str(), found.as_str()), (1, "plan", "an empty list"));
+}
+
+#[test]
 fn all_problems_are_told_at_once() {
     let text = text("standard")
         .replace("code = \"harbour-standard\"", "code = \"Harbour!\"")

@@ -211,6 +211,7 @@ fn read_penalty(reader: &mut Reader<'_>, mut section: Section<'_>) -> Option<Pen
         integer(value, 360, 365).filter(|days| [360, 365].contains(days)).and_then(|days| u16::try_from(days).ok())
     });
     let grace_days = read_integer(reader, &mut section, "grace_days", (0, 15));
+    reader.finish(section);
     let rate = match (multiple?, per_day?) {
         (Some(multiple), None) => Some(PenaltyRate::Multiple(multiple)),
         (None, Some(per_day)) => Some(PenaltyRate::Daily(per_day)),
@@ -223,7 +224,6 @@ fn read_penalty(reader: &mut Reader<'_>, mut section: Section<'_>) -> Option<Pen
             None
         }
     };
-    reader.finish(section);
     Some(PenaltyTerms { rate: rate?, basis_days: basis_days?, grace_days: grace_days? })
 }
 

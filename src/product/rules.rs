@@ -3,6 +3,7 @@
 use rust_decimal::Decimal;
 
 use crate::base::Fen;
+use crate::base::typed::is_one_line;
 
 use super::reader::Reader;
 use super::terms::*;
@@ -39,6 +40,7 @@ pub const PURCHASE_RISK_MS: (i64, i64) = (50, 3_000);
 
 /// Records every broken rule. Each field alone is known to be within its own bounds.
 pub fn check(terms: &Terms, reader: &mut Reader<'_>) {
+    check_names(terms, reader);
     check_validity(terms, reader);
     check_line(&terms.line, reader);
     check_purchase(terms, reader);
@@ -52,6 +54,15 @@ pub fn check(terms: &Terms, reader: &mut Reader<'_>) {
     check_periods_once(&terms.plans, reader);
     check_withholding(&terms.withholding, reader);
     check_overdue(terms, reader);
+}
+
+/// A borrower reads the name in one line with a price.
+fn check_names(terms: &Terms, reader: &mut Reader<'_>) {
+    for (field, name) in [("name", Some(&terms.name)), ("name_en", terms.name_en.as_ref())] {
+        if name.is_some_and(|name| !is_one_line(name)) {
+            reader.problem(field, "a mark that turns the letters behind it round", "letters, digits and signs alone");
+        }
+    }
 }
 
 fn check_validity(terms: &Terms, reader: &mut Reader<'_>) {

@@ -113,11 +113,19 @@ fn all_problems_are_told_at_once() {
     let text = text("standard")
         .replace("code = \"harbour-standard\"", "code = \"Harbour!\"")
         .replace("due_days_after = 20", "due_days_after = 1")
+        .replace("multiple = 1.3\n", "multiple = 3\n")
         .replace("grace_days = 3", "grace_dayz = 3")
         .replace("\"principal\"]", "\"principle\"]");
     let problems = file::parse(&text).unwrap_err();
     let fields: Vec<&str> = problems.iter().map(|problem| problem.field.as_str()).collect();
-    for field in ["code", "line.due_days_after", "penalty.grace_days", "penalty.grace_dayz", "allocation.order[3]"] {
+    for field in [
+        "code",
+        "line.due_days_after",
+        "penalty.multiple",
+        "penalty.grace_days",
+        "penalty.grace_dayz",
+        "allocation.order[3]",
+    ] {
         assert!(fields.contains(&field), "{field} is missing in {fields:?}");
     }
     assert!(problems.is_sorted_by_key(|problem| problem.line));
@@ -143,6 +151,8 @@ fn each_rule_refuses_what_it_is_for() {
         ("standard", "\"15:00\"", "\"25:00\"", "withholding.times[1]"),
         ("standard", "\"15:00\"", "\"08:00\"", "withholding.times"),
         ("standard", "valid_from = 2024-01-01", "valid_from = \"soon\"", "valid_from"),
+        ("standard", "name = \"海港分期", "name = \"海港分期 \\u202E%0", "name"),
+        ("standard", "Harbour installments", "Harbour\\u2066installments", "name_en"),
         ("interest-free", "subsidy_rate_per_period", "subsidy_share", "plan[0].subsidy_share"),
         (
             "interest-free",

@@ -36,6 +36,10 @@ pub enum ProductRefusal {
     TextWithdrawn(i32),
     #[error("the terms are valid from {from} on, and {code:?} would be off sale until then: publish them on that day")]
     ValidLater { code: String, from: NaiveDate },
+    #[error(
+        "the terms were valid until {until}, and {code:?} would be off sale: leave valid_until out, or set a later one"
+    )]
+    Expired { code: String, until: NaiveDate },
     #[error("there is no product with the code {0:?}")]
     UnknownProduct(String),
     #[error("the product {code:?} has no version {version}")]
@@ -51,6 +55,7 @@ impl Refusal for ProductRefusal {
             ProductRefusal::OtherFunder { .. } => "product_of_other_funder",
             ProductRefusal::TextWithdrawn(_) => "product_text_withdrawn",
             ProductRefusal::ValidLater { .. } => "product_valid_later",
+            ProductRefusal::Expired { .. } => "product_expired",
             ProductRefusal::UnknownProduct(_) => "product_unknown",
             ProductRefusal::UnknownVersion { .. } => "product_version_unknown",
         }
@@ -126,8 +131,8 @@ pub async fn check_apart(text: String) -> anyhow::Result<Result<(Terms, Proof), 
 
 /// Publishes a text as the next version of its product and takes the version before it off sale.
 ///
-/// The same text again is the same version. Loans and lines keep the version that they were made under. What is valid later is
-/// not published while another version is sold.
+/// The same text again is the same version. Loans and lines keep the version that they were made under. What is valid later, or no
+/// more, is not published while another version is sold.
 pub async fn publish(app: &App, text: &str) -> Outcome<PublishedVersion, ProductRefusal> {
     let published = publish_all(app, &[text]).await.map_err(|fault| fault.map_refusal(|(_, refusal)| refusal))?;
     Ok(published.into_iter().next().context("one text gives one version")?)
@@ -187,14 +192,17 @@ async fn publish_one(
     Ok(PublishedVersion { product_id, code: terms.code, version, already_published, proof })
 }
 
-/// Terms that are not valid yet would take the version before them off sale: nothing would be sold until their first day.
+/// Terms that are not valid today would take the version before them off sale: nothing would be sold, until their first day or ever.
 async fn refuse_gap(connection: &mut PgConnection, app: &App, terms: &Terms) -> Outcome<(), ProductRefusal> {
     let today = business_day::store::find_today(connection).await?;
-    let Some(today) = today.filter(|today| terms.valid_from > today.date()) else { return Ok(()) };
+    let Some(today) = today.filter(|today| !terms.is_valid_on(*today)) else { return Ok(()) };
     let current = app.catalogue.current(connection, &terms.code).await?;
     if current.is_some_and(|current| current.terms.is_valid_on(today)) {
-        let (code, from) = (terms.code.clone(), terms.valid_from);
-        return Err(Fault::Refused(ProductRefusal::ValidLater { code, from }));
+        let code = terms.code.clone();
+        return Err(Fault::Refused(match terms.valid_until.filter(|until| *until < today.date()) {
+            Some(until) => ProductRefusal::Expired { code, until },
+            None => ProductRefusal::ValidLater { code, from: terms.valid_from },
+        }));
     }
     Ok(())
 }

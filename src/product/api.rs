@@ -315,7 +315,7 @@ pub async fn approve_draft(
     security(("signature" = ["products:approve"])),
     extensions(("x-problems" = json!([
         "draft_not_approved", "product_invalid", "product_unproven", "product_of_other_funder",
-        "product_text_withdrawn", "product_valid_later"
+        "product_text_withdrawn", "product_valid_later", "product_expired"
     ]))))]
 pub async fn publish_draft(
     State(app): State<App>,

@@ -86,6 +86,7 @@ pub const CODES: &[Code] = &[
         "product_valid_later",
         "Another version is sold until these terms are valid; publish them on their first day.",
     ),
+    code(409, "product_expired", "The last day of these terms has passed, and another version is sold."),
     code(422, "grade_not_allowed", "The product is not sold to this grade."),
     code(422, "periods_not_sold", "The product is not sold in so many periods."),
     code(422, "schedule_impossible", "No schedule clears this amount in these periods."),

@@ -367,6 +367,9 @@ async fn a_version_is_published_once_and_never_changes(pool: PgPool) {
     let later = second.replace("valid_from = 2024-01-01", "valid_from = 2026-02-01");
     let refusal = product::publish(&app, &later).await.unwrap_err();
     assert!(matches!(refusal, Fault::Refused(ProductRefusal::ValidLater { .. })), "{refusal}");
+    let until = |day: &str| second.replace("apr_cap", &format!("valid_until = {day}\napr_cap"));
+    let refusal = product::publish(&app, &until("2026-01-04")).await.unwrap_err();
+    assert!(matches!(refusal, Fault::Refused(ProductRefusal::Expired { .. })), "{refusal}");
 
     let mut connection = app.pool.acquire().await.unwrap();
     let current = app.catalogue.current(&mut connection, "harbour-standard").await.unwrap().unwrap();

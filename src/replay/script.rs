@@ -110,6 +110,9 @@ impl Reader {
             Some(verb) => Some(command(verb, words)?),
             None => None,
         };
+        if let (Some(Command::ExpectRefused(_)), Some(_)) = (&command, until) {
+            return Err("no time passes between an event and its refusal; write the date on a line after it".to_owned());
+        }
         if !self.has_begun && !std::mem::replace(&mut self.is_told, true) {
             return Err("something happens before the scenario begins; write first: start DATE".to_owned());
         }
@@ -443,6 +446,16 @@ mod tests {
         // Only the line that is wrong is told.
         let mistakes = Script::parse("start 2026-13-02\ndeposit bank 1.00").unwrap_err();
         assert_eq!(mistakes.iter().map(|mistake| mistake.line).collect::<Vec<_>>(), [1]);
+    }
+
+    #[test]
+    fn a_refusal_stands_behind_its_event_without_a_date_of_its_own() {
+        let bought = "start 2026-03-02\nvoid phone\n";
+        assert!(Script::parse(&format!("{bought}2026-03-02 expect refused past_cut_off")).is_ok(), "it is that day");
+        for date in ["2026-03-03", "2026-03-02 14:30"] {
+            let found = mistake(&format!("{bought}{date} expect refused past_cut_off"));
+            assert!(found.line == 3 && found.sentence.contains("no time passes"), "{found:?}");
+        }
     }
 
     #[test]

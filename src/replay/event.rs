@@ -1,5 +1,8 @@
 //! What can happen in a scenario, and the answers that can be prescribed to the outside world.
 
+use toml::Spanned;
+use toml::de::DeTable;
+
 use super::words::parse_amount;
 use crate::base::{Fen, Rate};
 use crate::reconcile::Correction;
@@ -234,6 +237,39 @@ fn find(answers: &[(&str, &str, Option<Fault>)], word: &str, more: &str) -> Resu
         None => {
             let names: Vec<&str> = answers.iter().map(|(name, ..)| *name).collect();
             Err(format!("found {word} where one of these is allowed: {}{more}", names.join(", ")))
+        }
+    }
+}
+
+/// A product file's text with one statement day for all its lines, however it writes its own. As it is where it says none: publishing
+/// tells that.
+pub fn with_statement_day(text: &str, day: u16) -> String {
+    let place = |document: &Spanned<DeTable<'_>>| {
+        let line = document.get_ref().get("line")?.get_ref().as_table()?;
+        Some(line.get("statement_days")?.span())
+    };
+    match DeTable::parse(text).ok().as_ref().and_then(place) {
+        Some(days) => format!("{}[{day}]{}", &text[..days.start], &text[days.end..]),
+        None => text.to_owned(),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_statement_days_of_a_file_are_one_however_they_are_written() {
+        for days in ["statement_days = [1, 28]", "  statement_days=[\n  1, # the first\n  28,\n]"] {
+            let one = with_statement_day(&format!("code = \"a\"\n[line]\n{days}\nvalid_months = 1\n"), 5);
+            let read: toml::Table = one.parse().unwrap();
+            assert_eq!(read["line"]["statement_days"], toml::Value::from(vec![5i64]), "{one}");
+            assert_eq!(read["line"]["valid_months"].as_integer(), Some(1), "{one}");
+        }
+        let inline = "line = { statement_days = [1, 28] }";
+        assert_eq!(with_statement_day(inline, 5), "line = { statement_days = [5] }");
+        for without in ["code = \"a\"", "line = 1", "[line]\n", "code = "] {
+            assert_eq!(with_statement_day(without, 5), without);
         }
     }
 }

@@ -10,7 +10,7 @@ use uuid::Uuid;
 
 use super::books_store as store;
 use super::driver::{Driver, MerchantTerms, Refused, Wish};
-use super::event::{Event, Risk};
+use super::event::{Event, Risk, with_statement_day};
 use crate::app::App;
 use crate::base::Fen;
 use crate::base::id::{ApplicationId, CodeId, LineId, PayoutId, RepaymentId};
@@ -195,11 +195,7 @@ impl Stage {
             }
         };
         if let Some(day) = statement_day {
-            let with_day = |line: &str| match line.starts_with("statement_days =") {
-                true => format!("statement_days = [{day}]"),
-                false => line.to_owned(),
-            };
-            text = text.lines().map(with_day).collect::<Vec<_>>().join("\n");
+            text = with_statement_day(&text, day);
         }
         self.driver.publish(&text).await?;
         Ok(Ok(()))

@@ -4,8 +4,9 @@ use serde_json::{Map, Value, json};
 use uuid::Uuid;
 
 use super::books_store as store;
+use super::driver::told;
 use super::expect::Subject;
-use super::stage::{Stage, told};
+use super::stage::Stage;
 use crate::base::{BusinessDay, Fen};
 use crate::bill;
 use crate::business_day;
@@ -18,10 +19,18 @@ use crate::repayment::account::OpenInstallment;
 /// # Errors
 /// Failures of the database, and names that the scenario did not introduce.
 pub async fn look(stage: &Stage, subject: &Subject) -> anyhow::Result<Option<Map<String, Value>>> {
+    let row = if has_come_about(stage, subject)? { find_row(stage, subject).await? } else { None };
+    Ok(row.and_then(|row| match row {
+        Value::Object(fields) => Some(fields),
+        _ => None,
+    }))
+}
+
+async fn find_row(stage: &Stage, subject: &Subject) -> anyhow::Result<Option<Value>> {
     let mut connection = stage.app().pool.acquire().await?;
     let books = &mut *connection;
     let driver = &stage.driver;
-    let row = match subject {
+    Ok(match subject {
         Subject::Application { borrower } => {
             store::find_application(books, driver.person(borrower)?.borrower_id.uuid()).await?
         }
@@ -79,11 +88,33 @@ pub async fn look(stage: &Stage, subject: &Subject) -> anyhow::Result<Option<Map
             };
             store::count_notices(books, recipient_id, kind).await?
         }
-    };
-    Ok(row.and_then(|row| match row {
-        Value::Object(fields) => Some(fields),
-        _ => None,
-    }))
+    })
+}
+
+/// Whether there is the line, or the loan, that a subject is of: nobody has a line before an approval, and a purchase that was refused
+/// has left no loan.
+fn has_come_about(stage: &Stage, subject: &Subject) -> anyhow::Result<bool> {
+    Ok(match subject {
+        Subject::Line { line }
+        | Subject::Bill { line, .. }
+        | Subject::Repayment { line, .. }
+        | Subject::Withholding { line, .. } => stage.find_line(line)?.is_some(),
+        Subject::Loan { purchase }
+        | Subject::Installment { purchase, .. }
+        | Subject::Payoff { purchase }
+        | Subject::Refund { purchase, .. } => stage.find_bought(purchase)?.is_some(),
+        Subject::Application { .. }
+        | Subject::Break { .. }
+        | Subject::Reserve { .. }
+        | Subject::Settlement { .. }
+        | Subject::Remittance { .. }
+        | Subject::Payout { .. }
+        | Subject::Account { .. }
+        | Subject::Notice { .. }
+        | Subject::Message { .. }
+        | Subject::Card { .. }
+        | Subject::Order { .. } => true,
+    })
 }
 
 /// A bill with what it owes now: penalty that has run and was not paid, and all together.

@@ -448,7 +448,10 @@ pub struct MerchantTerms {
 }
 
 /// Keeps a refusal as an answer, and a failure as an error.
-fn told<T, R: Refusal>(outcome: Outcome<T, R>) -> anyhow::Result<Result<T, Refused>> {
+///
+/// # Errors
+/// The failure.
+pub fn told<T, R: Refusal>(outcome: Outcome<T, R>) -> anyhow::Result<Result<T, Refused>> {
     match outcome {
         Ok(done) => Ok(Ok(done)),
         Err(Fault::Refused(refusal)) => Ok(Err(refusal.code())),

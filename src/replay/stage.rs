@@ -1,6 +1,6 @@
 //! Where a scenario is played: its names, its files, and what each event does in the house.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::path::PathBuf;
 
 use anyhow::{Context as _, anyhow, bail};
@@ -9,7 +9,7 @@ use serde_json::Value;
 use uuid::Uuid;
 
 use super::books_store as store;
-use super::driver::{Driver, MerchantTerms, Refused, Wish};
+use super::driver::{Bought, Driver, MerchantTerms, Refused, Wish, told};
 use super::event::{Event, Risk, with_statement_day};
 use crate::app::App;
 use crate::base::Fen;
@@ -17,7 +17,7 @@ use crate::base::id::{ApplicationId, CodeId, LineId, PayoutId, RepaymentId};
 use crate::credit::actions::{PersonDecision, PersonVerdict};
 use crate::credit::line_actions::{ManualChange, change_line};
 use crate::credit::{self, Change, Freeze};
-use crate::error::{Fault, Outcome, Refusal};
+use crate::error::{Outcome, Refusal};
 use crate::funder::actions::{BankMovement, TermsChange};
 use crate::merchant::Order;
 use crate::merchant::actions::{AccountChange, Judgement};
@@ -47,6 +47,8 @@ pub struct Stage {
     /// Where the scenario's own files lie.
     pub folder: PathBuf,
     orders: BTreeMap<String, CodeId>,
+    /// Purchases that somebody wanted, those refused among them.
+    wishes: BTreeSet<String>,
     /// By merchant, the account that it is paid to.
     accounts: BTreeMap<String, String>,
 }
@@ -62,7 +64,7 @@ pub struct NamedLine {
 
 impl Stage {
     pub fn new(driver: Driver, folder: PathBuf) -> Stage {
-        Stage { driver, folder, orders: BTreeMap::new(), accounts: BTreeMap::new() }
+        Stage { driver, folder, orders: BTreeMap::new(), wishes: BTreeSet::new(), accounts: BTreeMap::new() }
     }
 
     pub fn app(&self) -> &App {
@@ -74,6 +76,14 @@ impl Stage {
     /// # Errors
     /// If there is none, or if there are several.
     pub fn line(&self, name: &str) -> anyhow::Result<NamedLine> {
+        self.find_line(name)?.with_context(|| format!("{name} has no line yet"))
+    }
+
+    /// The same; `None` where the borrower has none so far.
+    ///
+    /// # Errors
+    /// Names that the scenario did not introduce, or if there are several.
+    pub fn find_line(&self, name: &str) -> anyhow::Result<Option<NamedLine>> {
         let (borrower, product) = name.split_once('/').map_or((name, None), |(name, code)| (name, Some(code)));
         let lines = &self.driver.person(borrower)?.lines;
         let named = |(product, line_id): (&String, &LineId)| NamedLine {
@@ -82,11 +92,24 @@ impl Stage {
             line_id: *line_id,
         };
         match product {
-            Some(product) => lines.get_key_value(product).map(named),
+            Some(product) => {
+                self.driver.product(product)?;
+                Ok(lines.get_key_value(product).map(named))
+            }
             None if lines.len() > 1 => bail!("{borrower} has several lines; write {borrower}/PRODUCT"),
-            None => lines.iter().next().map(named),
+            None => Ok(lines.iter().next().map(named)),
         }
-        .with_context(|| format!("{name} has no line yet"))
+    }
+
+    /// The purchase of a name; `None` where it was refused.
+    ///
+    /// # Errors
+    /// If nobody wanted to buy anything under that name.
+    pub fn find_bought(&self, name: &str) -> anyhow::Result<Option<Bought>> {
+        match self.driver.bought(name) {
+            Err(_) if self.wishes.contains(name) => Ok(None),
+            bought => bought.map(Some),
+        }
     }
 
     /// The id of whoever a name stands for: a borrower, a merchant or a funder.
@@ -308,6 +331,7 @@ impl Stage {
         let named = self.line(&format!("{borrower}/{product}")).or_else(|_| self.line(borrower))?;
         let person = self.driver.people.get_mut(borrower).context("the borrower was found before")?;
         let (line_id, own) = (named.line_id, person.lines.contains_key(product));
+        self.wishes.insert(name.clone());
         if order.is_none() {
             let wish = Wish {
                 name: name.clone(),
@@ -344,7 +368,7 @@ impl Stage {
             Ok(receipt) => match receipt.decision {
                 Decision::Refused(refusal) => Err(refusal.code()),
                 Decision::Authorised { loan_id } => {
-                    let bought = super::driver::Bought { purchase_id: receipt.purchase_id, loan_id, line_id };
+                    let bought = Bought { purchase_id: receipt.purchase_id, loan_id, line_id };
                     self.driver.purchases.insert(name.clone(), bought);
                     Ok(())
                 }
@@ -434,18 +458,6 @@ impl Stage {
 fn id_in(row: &Value, key: &str) -> anyhow::Result<Uuid> {
     let text = row[key].as_str().with_context(|| format!("a row has its {key}"))?;
     Ok(text.parse()?)
-}
-
-/// A refusal as an answer, a failure as an error.
-///
-/// # Errors
-/// The failure.
-pub fn told<T, R: Refusal>(outcome: Outcome<T, R>) -> anyhow::Result<Result<T, Refused>> {
-    match outcome {
-        Ok(done) => Ok(Ok(done)),
-        Err(Fault::Refused(refusal)) => Ok(Err(refusal.code())),
-        Err(Fault::Failed(failure)) => Err(failure),
-    }
 }
 
 fn plainly<T, R: Refusal>(outcome: Outcome<T, R>) -> Done {

@@ -137,14 +137,20 @@ impl Charges {
 struct Unbilled<'a> {
     rows: &'a [Installment],
     from: BusinessDay,
+    /// How many rows stand before them.
+    passed: usize,
 }
 
 impl<'a> Unbilled<'a> {
     fn of(request: &PayoffRequest<'a>) -> Unbilled<'a> {
         let rows = &request.schedule.installments;
-        let billed = usize::from(request.periods_billed).min(rows.len());
-        let from = billed.checked_sub(1).map_or(request.made_on, |last| rows[last].due_on);
-        Unbilled { rows: &rows[billed..], from }
+        let mut passed = usize::from(request.periods_billed).min(rows.len());
+        // No statement bills a row that asks for nothing, as a free period before any principal; it is over all the same.
+        while rows.get(passed).is_some_and(|row| row.total().is_zero() && row.due_on < request.day) {
+            passed += 1;
+        }
+        let from = passed.checked_sub(1).map_or(request.made_on, |last| rows[last].due_on);
+        Unbilled { rows: &rows[passed..], from, passed }
     }
 
     /// Interest is never charged twice: days up to the last billed due day are in the bill. Never more than the schedule's.
@@ -158,7 +164,7 @@ impl<'a> Unbilled<'a> {
             PayoffInterest::ToDate => {
                 let interest = request.annual_rate.of(balance, days, DAYS_IN_YEAR);
                 let (rate, from) = (request.annual_rate, self.from);
-                let scheduled = match asks_less_than_the_rate(request) {
+                let scheduled = match self.asks_less_than_the_rate(request) {
                     true => scheduled.interest.min(self.interest_to_date(request.day)),
                     false => scheduled.interest,
                 };
@@ -173,6 +179,12 @@ impl<'a> Unbilled<'a> {
             PayoffInterest::All => (scheduled, InterestReason::All { periods: self.rows.len() }),
             PayoffInterest::None => (Charges::default(), InterestReason::Waived),
         }
+    }
+
+    /// Whether a row that is not billed carries no interest, or the merchant pays a part of it: neither is the borrower's to pay
+    /// only because the loan ends early.
+    fn asks_less_than_the_rate(&self, request: &PayoffRequest<'_>) -> bool {
+        request.is_subsidised || self.passed < usize::from(request.free_periods)
     }
 
     /// The schedule's own interest up to a day: each row's by the days of its period that have passed.
@@ -193,12 +205,6 @@ impl<'a> Unbilled<'a> {
         let period_days = row.due_on.days_since(self.from).max(1);
         row.fee.share(days.min(period_days), period_days)
     }
-}
-
-/// Whether a row that is not billed carries no interest, or the merchant pays a part of it: neither is the borrower's to pay
-/// only because the loan ends early.
-fn asks_less_than_the_rate(request: &PayoffRequest<'_>) -> bool {
-    request.is_subsidised || request.periods_billed < request.free_periods
 }
 
 #[cfg(test)]
@@ -280,6 +286,29 @@ mod tests {
         assert_eq!(first_free(("2026-02-10", 0)), Fen::ZERO);
         // Once it is billed the contract rate counts as ever: 200,000 × 14.4 % × 9 ÷ 365.
         assert_eq!(first_free(("2026-03-01", 1)), Fen::new(710));
+    }
+
+    #[test]
+    fn a_free_period_that_asked_for_nothing_at_all_is_over_after_its_due_day() {
+        // Interest first: no statement has billed the first row, nor will any.
+        let mut schedule = schedule();
+        for (row, (principal, interest)) in schedule.installments.iter_mut().zip([(0, 0), (0, 3_600), (300_000, 3_600)])
+        {
+            (row.principal, row.interest) = (Fen::new(principal), Fen::new(interest));
+        }
+        let ended = |on, interest| {
+            let terms = EarlyPayoffTerms { interest, fee_rate: Rate::ZERO };
+            let mut request = request(&schedule, &terms, (on, 0));
+            request.free_periods = 1;
+            let quote = quote(&request);
+            assert_eq!(quote.principal, Fen::new(300_000));
+            quote.interest.get()
+        };
+        assert_eq!(ended("2026-02-20", PayoffInterest::CurrentPeriod), 0);
+        assert_eq!(ended("2026-03-01", PayoffInterest::CurrentPeriod), 3_600);
+        assert_eq!(ended("2026-02-20", PayoffInterest::ToDate), 0);
+        // 300,000 × 14.4 % × 9 ÷ 365 = 1,065.2: the contract rate counts from the free period's end.
+        assert_eq!(ended("2026-03-01", PayoffInterest::ToDate), 1_065);
     }
 
     #[test]

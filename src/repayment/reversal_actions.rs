@@ -140,15 +140,19 @@ async fn schedule_before(
     period: i16,
     today: BusinessDay,
 ) -> Outcome<Option<Schedule>, ReversalRefusal> {
-    let billed = usize::from(loan.periods_billed_by(today.minus_days(1)));
-    if billed + 1 != usize::from(period.unsigned_abs()) || !loan::store::ends_in_payoff(connection, loan).await? {
+    if !loan::store::ends_in_payoff(connection, loan).await? {
         return Ok(None);
     }
     let after = loan::store::current_schedule(connection, loan).await?;
     let earlier = Loan { schedule_version: loan.schedule_version - 1, ..loan.clone() };
     let before = loan::store::current_schedule(connection, &earlier).await?;
+    let billed = usize::from(period.unsigned_abs()).saturating_sub(1);
+    let due = usize::from(loan.periods_billed_by(today.minus_days(1)));
+    // A row that asks for nothing is never billed: its statement may have passed, before the payoff or since.
+    let passed = before.installments.get(billed..due);
+    let is_none_missed = passed.is_some_and(|rows| rows.iter().all(|row| row.total().is_zero()));
     let same = before.installments[..billed] == after.installments[..billed];
-    Ok(same.then_some(before))
+    Ok((is_none_missed && same).then_some(before))
 }
 
 async fn save(

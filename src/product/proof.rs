@@ -172,7 +172,7 @@ impl<'t> Prover<'t> {
         let checked =
             quote(self.terms, &case.request(periods)).map_err(|refusal| refusal.to_string()).and_then(|quote| {
                 check_sums(&quote.schedule, amount, periods)?;
-                // The interest of a first period that long may be more than the payment, and the last one smaller by what that was.
+                // A line of another product is computed for the cap, which it might break; the payments are level as on its own.
                 if !is_of_another {
                     check_last_row(plan, &quote.gross_schedule())?;
                 }
@@ -261,10 +261,13 @@ fn has_room_for_rounding(terms: &Terms, periods: u16, case: Case<'_>) -> bool {
 ///
 /// A level payment is off by at most half a fen and each interest by another half; both grow with the interest of the
 /// periods after them, at most by the whole cost of the schedule. Under `act/*` with the monthly payment the last
-/// period absorbs the drift of the days, and the other methods' last row takes what n roundings of the part leave.
+/// period absorbs the drift of the days, and the other methods' last row takes what n roundings of the part leave. Where a long
+/// first period's interest is more than the payment, it is paid whole, nothing else with it, and the last payment is the smaller.
 fn check_last_row(plan: &Plan, schedule: &Schedule) -> Result<(), String> {
-    let drifts = plan.day_count != DayCount::Monthly && plan.level == super::terms::Level::Monthly;
-    if plan.method != Method::EqualInstallment || drifts {
+    let by_days = plan.day_count != DayCount::Monthly;
+    let drifts = by_days && plan.level == super::terms::Level::Monthly;
+    let begins_with_interest = by_days && schedule.installments.first().is_some_and(|row| row.principal.is_zero());
+    if plan.method != Method::EqualInstallment || drifts || begins_with_interest {
         return Ok(());
     }
     let periods = schedule.installments.len() as i64;
@@ -286,7 +289,9 @@ fn last_row_difference(schedule: &Schedule) -> Fen {
 fn last_row_reason(plan: &Plan) -> &'static str {
     match (plan.method, plan.day_count) {
         (Method::EqualInstallment, DayCount::Monthly) => "it takes what rounding the payment and each interest leaves",
-        (Method::EqualInstallment, _) => "it takes what rounding leaves and the drift of the actual days",
+        (Method::EqualInstallment, _) => {
+            "it takes what rounding leaves, the drift of the actual days, and what a long first period paid beyond the level"
+        }
         (Method::EqualPrincipal, _) => "interest falls with the balance; the last principal takes the rest",
         (Method::FlatFee | Method::InterestFree, _) => "it takes what rounding each equal part leaves",
         (Method::InterestFirst, _) => "it repays the whole principal",

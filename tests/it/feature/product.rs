@@ -296,6 +296,18 @@ fn a_plan_by_days_holds_its_cap_on_lines_that_another_product_opened_too() {
 }
 
 #[test]
+fn a_first_period_that_owes_more_interest_than_the_payment_explains_a_smaller_last_payment() {
+    // 59 days at 19 % are 3.1 % of the amount, and the level payment of 60 periods is 2.6 %.
+    let long = text("first-months-free")
+        .replace("periods = [6, 9, 12]", "periods = [60]")
+        .replace("free_periods = 1\n", "")
+        .replace("due_days_after = 20", "due_days_after = 28")
+        .replace("D = 0.170", "D = 0.190");
+    let (_, proof) = product::check(&long).unwrap();
+    assert!(proof.plans[0].last_row_difference_fen > 60 * 3, "{:?}", proof.plans[0]);
+}
+
+#[test]
 fn a_quote_falls_due_after_the_first_statement_after_the_purchase() {
     let terms = terms("standard");
     let quote = product::quote(&terms, &request("B", 6, 600_000, "2026-01-10")).unwrap();

@@ -8,7 +8,7 @@ use crate::error::Refusal;
 use crate::loan::price::Price;
 use crate::loan::schedule::{self, DueDates, Installment, Schedule, ScheduleError, ScheduleRequest};
 
-use super::terms::{Method, Plan, Terms};
+use super::terms::{DayCount, Method, Plan, Terms};
 
 /// What a borrower asks the price of.
 #[derive(Clone, Copy, Debug)]
@@ -117,14 +117,22 @@ pub fn schedule_request(plan: &Plan, price: Rate, request: &QuoteRequest<'_>) ->
 }
 
 /// The least and the greatest annualised cost (单利, as people are shown it) of everything that is sold to these grades, whatever
-/// its method. It is quoted on the greatest purchase, where rounding to fen does not show. `None` where nothing is sold to them.
+/// its method. It is quoted on the greatest purchase, where rounding to fen does not show. Interest by the day costs more the longer
+/// the first period is: it is quoted on the days of the month that make that shortest and longest. `None` where nothing is sold to
+/// them.
 pub fn price_range(terms: &Terms, grades: &[String], business_day: BusinessDay) -> Option<(Decimal, Decimal)> {
     let statement_day = *terms.line.statement_days.first()?;
     let due_day = terms.line.due_day(statement_day);
     let amount = terms.purchase.amount_max_fen;
+    let statement_on = statement_day.next_after(business_day);
     let mut range: Option<(Decimal, Decimal)> = None;
-    for grade in grades {
-        for periods in terms.plans.iter().flat_map(|plan| plan.periods.iter().copied()) {
+    for plan in &terms.plans {
+        let days = match plan.day_count {
+            DayCount::Monthly => [business_day; 2],
+            DayCount::Act360 | DayCount::Act365 => [statement_on.minus_days(1), statement_on],
+        };
+        let sold = grades.iter().flat_map(|grade| plan.periods.iter().map(move |periods| (grade, *periods)));
+        for ((grade, periods), business_day) in sold.flat_map(|one| days.map(|day| (one, day))) {
             let request = QuoteRequest { grade, periods, amount, business_day, statement_day, due_day };
             let Some(price) = quote(terms, &request).ok().and_then(|quote| quote.price()) else { continue };
             let nominal = price.shown().nominal;

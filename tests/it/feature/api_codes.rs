@@ -101,15 +101,15 @@ async fn a_draft_goes_no_further_than_its_text_and_its_approval_let_it(pool: PgP
     let edited = desk.send_with("PUT", &path, &read("e-1"), &standing.to_string()).await;
     assert_eq!(edited.problem(), (409, "draft_approved_before".into()));
     // Neither takes what is sold today off sale.
-    for (keys, from, to, code) in [
-        (["d-4", "a-2", "p-2"], "valid_from = 2024-01-01", "valid_from = 2030-01-01", "product_valid_later"),
-        (["d-5", "a-3", "p-3"], "apr_cap = 0.24", "apr_cap = 0.24\nvalid_until = 2024-12-31", "product_expired"),
+    for (keys, from, to, (status, code)) in [
+        (["d-4", "a-2", "p-2"], "valid_from = 2024-01-01", "valid_from = 2030-01-01", (409, "product_valid_later")),
+        (["d-5", "a-3", "p-3"], "apr_cap = 0.24", "apr_cap = 0.24\nvalid_until = 2024-12-31", (409, "product_expired")),
     ] {
         let draft = desk.post(drafts, keys[0], &text(from, to)).await.ok();
         let path = format!("{drafts}/{}", draft["draft_id"].as_str().unwrap());
         second.send_with("POST", &format!("{path}/approval"), &read(keys[1]), "").await.ok();
         let published = desk.post(&format!("{path}/publication"), keys[2], &Value::Null).await;
-        assert_eq!(published.problem(), (409, code.into()));
+        assert_eq!(published.problem(), (status, code.into()));
     }
     assert!(product::withdraw(&town.app, "harbour-standard", 1).await.unwrap());
     let published = desk.post(&format!("{path}/publication"), "p-1", &Value::Null).await;

@@ -158,7 +158,8 @@ pub async fn publish_all(app: &App, texts: &[&str]) -> Outcome<Vec<PublishedVers
     Ok(published.into_iter().map(|(_, version)| version).collect())
 }
 
-async fn publish_one(
+/// Publishes a proven text in the caller's transaction.
+pub(super) async fn publish_one(
     connection: &mut PgConnection,
     app: &App,
     text: &str,

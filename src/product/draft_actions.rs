@@ -105,9 +105,12 @@ pub async fn publish(app: &App, by: &Signatory, draft_id: ProductDraftId) -> Out
         DraftStatus::Published => return Ok(draft),
         DraftStatus::Approved => {}
     }
-    let published = actions::publish(app, &draft.terms_text).await;
-    let published = published.map_err(|fault| fault.map_refusal(DraftRefusal::Product))?;
+    let proven = actions::check_apart(draft.terms_text.clone()).await?;
+    let proven = proven.map_err(|refusal| Fault::Refused(DraftRefusal::Product(refusal)))?;
+    // Both or neither: once the version is taken off sale, nobody could tell that the draft had become it.
     let mut transaction = database::begin(&app.pool).await?;
+    let published = actions::publish_one(&mut transaction, app, &draft.terms_text, proven).await;
+    let published = published.map_err(|fault| fault.map_refusal(DraftRefusal::Product))?;
     draft_store::mark_published(&mut transaction, draft_id, published.version).await?;
     transaction.commit().await?;
     find(app, by.funder_id, draft_id).await

@@ -6,12 +6,15 @@ use std::task::Poll;
 use fenqi::base::day::MonthDay;
 use fenqi::base::id::ProductId;
 use fenqi::base::{BusinessDay, Fen};
-use fenqi::error::{Fault, Refusal};
+use fenqi::error::{Attempt, Fault, Refusal};
 use fenqi::product::actions::check_apart;
+use fenqi::product::draft::DraftStatus;
+use fenqi::product::draft_actions::{self, Signatory};
 use fenqi::product::reader::PROBLEMS_MAX;
 use fenqi::product::terms::Method;
 use fenqi::product::{self, Problem, ProductRefusal, QuoteRequest, Terms, file};
 use sqlx::PgPool;
+use uuid::Uuid;
 
 use crate::house;
 
@@ -437,6 +440,31 @@ async fn two_who_publish_at_once_get_two_versions(pool: PgPool) {
     let mut versions = [one.unwrap().version, other.unwrap().version];
     versions.sort_unstable();
     assert_eq!(versions, [1, 2]);
+}
+
+#[sqlx::test(migrator = "fenqi::MIGRATOR")]
+async fn a_version_and_its_draft_are_published_together_or_not_at_all(pool: PgPool) {
+    let app = house::open(pool, "2026-01-05").await;
+    let funder_id = fenqi::funder::open_funder(&app, "harbour-bank", "Harbour Bank").await.unwrap();
+    let by = |holder: &str| Signatory {
+        funder_id,
+        partner_id: Uuid::nil(),
+        holder: holder.to_owned(),
+        idempotency_key: holder.to_owned(),
+        attempt: Attempt::First,
+    };
+    let draft = draft_actions::submit(&app, &by("Chen"), text("pay-next-bill")).await.unwrap();
+    draft_actions::approve(&app, &by("Li"), (draft.draft_id, 1)).await.unwrap();
+    let spoil =
+        "create function spoil() returns trigger language plpgsql as $$ begin raise exception 'spoiled'; end $$;
+                 create trigger spoiled before update on product_draft for each row execute function spoil();";
+    sqlx::raw_sql(spoil).execute(&app.pool).await.unwrap();
+    assert!(draft_actions::publish(&app, &by("Li"), draft.draft_id).await.is_err());
+    let versions: i64 = sqlx::query_scalar("select count(*) from product_version").fetch_one(&app.pool).await.unwrap();
+    assert_eq!(versions, 0, "whoever asks again is not told that the text is off sale");
+    sqlx::raw_sql("drop trigger spoiled on product_draft").execute(&app.pool).await.unwrap();
+    let published = draft_actions::publish(&app, &by("Li"), draft.draft_id).await.unwrap();
+    assert_eq!((published.status, published.published_version), (DraftStatus::Published, Some(1)));
 }
 
 #[test]

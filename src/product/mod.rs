@@ -19,7 +19,7 @@ pub mod api;
 pub use actions::{ProductRefusal, PublishedVersion, check, publish, publish_all, withdraw};
 pub use catalogue::{Catalogue, ProductVersion};
 pub use proof::Proof;
-pub use quote::{Quote, QuoteRefusal, QuoteRequest, price_range, quote};
+pub use quote::{Quote, QuoteRefusal, QuoteRequest, annual_rate, price_range, quote};
 pub use reader::Problem;
 pub use store::find_on_sale;
 pub use terms::Terms;

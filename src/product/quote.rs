@@ -142,6 +142,11 @@ pub fn price_range(terms: &Terms, grades: &[String], business_day: BusinessDay) 
     range
 }
 
+/// The contract rate a year of loans to a grade in so many periods; `None` where these terms sell none.
+pub fn annual_rate(terms: &Terms, periods: u16, grade: &str) -> Option<Rate> {
+    terms.plan(periods, grade).map(|(plan, price)| contract_rate(plan, price))
+}
+
 fn contract_rate(plan: &Plan, price: Rate) -> Rate {
     match plan.method {
         Method::EqualInstallment | Method::EqualPrincipal | Method::InterestFirst => price,

@@ -77,7 +77,7 @@ pub(super) const INCOME: &str = "
     where coalesce(due.fen, 0) <> coalesce(booked.fen, 0)";
 
 /// Interest and fees of each loan's schedule as it stood at the last close that gathered any, against the spans in which they run; and
-/// spans that have come to their end without being posted in full. All else that is looked at of charges follows from the spans.
+/// spans of which more or less is posted than ran by that close. All else that is looked at of charges follows from the spans.
 pub(super) const SPANS: &str = "
     with closed as (select business_day from close_chunk where step = 'interest' and done_at is not null),
     planned as (
@@ -101,10 +101,16 @@ pub(super) const SPANS: &str = "
                        as charge(name, planned, spanned)
     where coalesce(charge.planned, 0) <> coalesce(charge.spanned, 0)
     union all
-    select product_id || ' ' || charge || ' until ' || to_on, amount_fen, accrued_fen
-    from interest_span where accrued_fen <> amount_fen and to_on <= (select max(business_day) from closed)";
+    select product_id || ' ' || charge || ' from ' || from_on || ' until ' || to_on, due.fen, accrued_fen
+    from interest_span
+    cross join (select max(business_day) as day from closed) ended
+    cross join lateral (values (round(amount_fen::numeric * least(greatest(ended.day - from_on, 0), to_on - from_on)
+                                      / (to_on - from_on))::bigint)) as due(fen)
+    -- What is made smaller, to just what had run of it, is posted in full before its end.
+    where accrued_fen <> due.fen and (accrued_fen <> amount_fen or to_on <= ended.day)";
 
-/// What refunds gave back to cards of interest and fees that were paid, by loan.
+/// What refunds gave back to cards of interest and fees that were paid, by loan. Principal is told on the installments only where
+/// interest goes with it.
 pub(super) const GIVEN_BACK: &str = "
     select coalesce(stands.loan_id, told.loan_id) || ' ' || side.name as subject, coalesce(side.told, 0) as expected,
            coalesce(side.stands, 0) as found
@@ -114,7 +120,14 @@ pub(super) const GIVEN_BACK: &str = "
                from refund where interest_back_fen + fee_back_fen > 0 group by line_id, loan_id) told
          on told.line_id = stands.line_id and told.loan_id = stands.loan_id
     cross join lateral (values ('interest', told.interest, stands.interest), ('fee', told.fee, stands.fee)) as side(name, told, stands)
-    where coalesce(side.told, 0) <> coalesce(side.stands, 0)";
+    where coalesce(side.told, 0) <> coalesce(side.stands, 0)
+    union all
+    select stands.loan_id || ' principal', coalesce(told.fen, 0), stands.fen
+    from (select line_id, loan_id, sum(principal_back_fen)::bigint as fen
+          from bill_line where principal_back_fen > 0 group by line_id, loan_id) stands
+    left join (select line_id, loan_id, sum(owed_back_fen)::bigint as fen from refund group by line_id, loan_id) told
+         on told.line_id = stands.line_id and told.loan_id = stands.loan_id
+    where stands.fen > coalesce(told.fen, 0)";
 
 /// What refunds say that they took off billed installments, and gave back of what was paid on them. Refunds from before they said so
 /// are why it may be less than what stands, and payoffs that waived charges.

@@ -5,6 +5,8 @@ mod balance_store;
 mod billed_store;
 mod income_store;
 mod line_store;
+mod part_store;
+mod rate_store;
 mod settled_store;
 mod told_store;
 

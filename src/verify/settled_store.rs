@@ -7,6 +7,7 @@ use std::collections::BTreeMap;
 use sqlx::PgConnection;
 use uuid::Uuid;
 
+use super::rate_store::find_terms;
 use super::{FINDINGS_MAX, Finding};
 use crate::base::id::{LineId, LoanId, ProductId};
 use crate::base::{BusinessDay, Fen, Rate};
@@ -21,7 +22,7 @@ const PAGE_ROWS: i64 = 100_000;
 /// Open bills of which nothing is owed though late principal has left its fen-days behind.
 ///
 /// # Errors
-/// Failures of the database, and a published product text that cannot be read.
+/// Failures of the database.
 pub async fn find_settled(connection: &mut PgConnection, identity: &'static str) -> sqlx::Result<Vec<Finding>> {
     let bills = list_owing_penalty_at_most(&mut *connection).await?;
     if bills.is_empty() {
@@ -34,8 +35,9 @@ pub async fn find_settled(connection: &mut PgConnection, identity: &'static str)
     let catalogue = Catalogue::default();
     for billed in bill::store::load_open_installments(&mut *connection, &line_ids).await? {
         let Some(owed) = owed.get_mut(&(billed.line_id, billed.due_on())) else { continue };
-        let product = catalogue.get(&mut *connection, billed.product_id, billed.product_version).await;
-        let product = product.map_err(|error| sqlx::Error::Decode(error.into()))?;
+        let version = (billed.product_id, billed.product_version);
+        // Terms that are not there are looked for by the rates of loans.
+        let Some(product) = find_terms(&catalogue, &mut *connection, version).await? else { continue };
         *owed += OpenInstallment::new(billed, product).owed_on(today).total();
     }
     let settled = owed.into_iter().filter(|(_, fen)| fen.is_zero()).map(|((line_id, due_on), _)| Finding {
@@ -115,8 +117,8 @@ impl Walk {
     async fn look_at(&mut self, connection: &mut PgConnection, page: &[LateInstallment]) -> sqlx::Result<()> {
         for late in page {
             self.after = (late.line_id.uuid(), late.loan_id.uuid(), late.period);
-            let product = self.catalogue.get(&mut *connection, late.product_id, late.product_version).await;
-            let product = product.map_err(|error| sqlx::Error::Decode(error.into()))?;
+            let version = (late.product_id, late.product_version);
+            let Some(product) = find_terms(&self.catalogue, &mut *connection, version).await? else { continue };
             let rule = PenaltyRule::new(&product.terms.penalty, late.annual_rate);
             let due = late.span().penalty_on(&rule, late.unpaid, late.counted_to);
             if (self.is_wrong)(late.penalty_paid, due) {
@@ -147,7 +149,7 @@ impl LateInstallment {
 /// is paid.
 ///
 /// # Errors
-/// Failures of the database, and a published product text that cannot be read.
+/// Failures of the database.
 pub async fn find_unpaid_penalty(connection: &mut PgConnection, identity: &'static str) -> sqlx::Result<Vec<Finding>> {
     let mut walk = Walk::begin(identity, |collected, due| collected < due);
     while !walk.is_over {
@@ -187,7 +189,7 @@ async fn list_paid_late(
 /// Installments of which more penalty was collected than has run by today.
 ///
 /// # Errors
-/// Failures of the database, and a published product text that cannot be read.
+/// Failures of the database.
 pub async fn find_overpaid_penalty(
     connection: &mut PgConnection,
     identity: &'static str,

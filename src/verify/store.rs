@@ -2,8 +2,9 @@
 
 use sqlx::{AssertSqlSafe, PgConnection};
 
+use super::rate_store::find_other_rates;
 use super::settled_store::{find_overpaid_penalty, find_settled, find_unpaid_penalty};
-use super::{FINDINGS_MAX, Finding, balance_store, billed_store, income_store, line_store, told_store};
+use super::{FINDINGS_MAX, Finding, balance_store, billed_store, income_store, line_store, part_store, told_store};
 
 /// An identity and how its exceptions are found.
 #[derive(Debug)]
@@ -22,6 +23,8 @@ enum Exceptions {
     UnpaidPenalty,
     /// Among installments that were late, by the terms of products.
     OverpaidPenalty,
+    /// Among all loans, by the terms of products.
+    OtherRates,
 }
 
 /// One snapshot for all checks.
@@ -37,6 +40,7 @@ pub async fn check(connection: &mut PgConnection, identity: &Identity) -> sqlx::
         Exceptions::Settled => return find_settled(connection, identity.sentence).await,
         Exceptions::UnpaidPenalty => return find_unpaid_penalty(connection, identity.sentence).await,
         Exceptions::OverpaidPenalty => return find_overpaid_penalty(connection, identity.sentence).await,
+        Exceptions::OtherRates => return find_other_rates(connection, identity.sentence).await,
     };
     let limited = format!(
         "select subject::text, expected::bigint, found::bigint from ({exceptions}) exceptions limit {FINDINGS_MAX}"
@@ -50,7 +54,7 @@ macro_rules! identities {
     ($($sentence:literal: $exceptions:expr,)*) => {
         pub const IDENTITIES: &[Identity] =
             &[$(Identity { sentence: $sentence, exceptions: Exceptions::Query($exceptions) },)*
-              OPEN_BILLS, PAID_BILLS, PENALTY];
+              OPEN_BILLS, PAID_BILLS, PENALTY, RATES];
     };
 }
 
@@ -61,34 +65,23 @@ const PAID_BILLS: Identity =
     Identity { sentence: "a paid bill owes no penalty", exceptions: Exceptions::UnpaidPenalty };
 const PENALTY: Identity =
     Identity { sentence: "no more penalty was collected than has run", exceptions: Exceptions::OverpaidPenalty };
+const RATES: Identity =
+    Identity { sentence: "a loan stands on the rate that its plan names", exceptions: Exceptions::OtherRates };
 
 identities! {
     "every leg of a posting is positive and stays within one book":
-        "select posting_id as subject, 0 as expected, leg.amount_fen as found
+        "select posting_id as subject, 0 as expected, coalesce(leg.amount_fen, 0) as found
          from posting cross join lateral unnest(debit, credit, amount_fen) as leg(debit, credit, amount_fen)
-         where leg.amount_fen <= 0 or leg.debit / 100 <> leg.credit / 100 or leg.debit is null or leg.credit is null",
+         where coalesce(leg.amount_fen, 0) <= 0 or leg.debit / 100 <> leg.credit / 100 or leg.debit is null or leg.credit is null",
 
     "every book of a closed day sums to zero":
         "select business_day || ' funder ' || funder_id || ' book ' || account / 100 as subject,
                 sum(debit_fen) as expected, sum(credit_fen) as found
          from ledger_day group by business_day, funder_id, account / 100 having sum(debit_fen) <> sum(credit_fen)",
 
-    "the sums of closed days are the sums of their postings":
-        "select coalesce(posted.funder_id, summed.funder_id) || ' account ' || coalesce(posted.account, summed.account) as subject,
-                coalesce(posted.net, 0) as expected, coalesce(summed.net, 0) as found
-         from (select funder_id, side.account, sum(side.net) as net from (
-                   select p.funder_id, leg.debit as account, leg.amount_fen as net, p.business_day
-                   from posting p cross join lateral unnest(p.debit, p.amount_fen) as leg(debit, amount_fen)
-                   union all
-                   select p.funder_id, leg.credit, -leg.amount_fen, p.business_day
-                   from posting p cross join lateral unnest(p.credit, p.amount_fen) as leg(credit, amount_fen)) side
-               where side.business_day in (select business_day from close_run where finished_at is not null)
-               group by funder_id, side.account) posted
-         full join (select funder_id, account, sum(debit_fen - credit_fen) as net from ledger_day
-                    where business_day in (select business_day from close_run where finished_at is not null)
-                    group by funder_id, account) summed
-              on summed.funder_id = posted.funder_id and summed.account = posted.account
-         where coalesce(posted.net, 0) <> coalesce(summed.net, 0)",
+    "the sums of closed days are the sums of their postings": part_store::LEDGER_DAYS,
+
+    "losses are booked by what is written off or did not come, and recoveries by what did": part_store::LOSSES,
 
     "what a line has used is the unpaid principal of its loans":
         "select l.line_id as subject, coalesce(owed.fen, 0) as expected, l.used_fen as found
@@ -107,6 +100,8 @@ identities! {
     "a line's journal has no gap and sums to what it says": line_store::JOURNAL,
 
     "a line is frozen and closed as its journal says": line_store::STATUS,
+
+    "a line was opened with the limit that was approved": part_store::OPENED,
 
     // Above its limit a line can stand only after the limit was lowered.
     "no purchase took a line over its limit":
@@ -243,6 +238,10 @@ identities! {
 
     "what refunds took off billed installments stands on them": income_store::FELL,
 
+    "what refunds waived of interest and fees is asked for no more": part_store::WAIVED,
+
+    "penalty is reckoned from no more than the whole principal on every day": part_store::FEN_DAYS,
+
     "each collected withholding is one repayment": income_store::COLLECTED,
 
     "a transfer that was taken back is a repayment and its reversal":
@@ -261,6 +260,8 @@ identities! {
         balance_store::MERCHANT_PAYABLE,
 
     "what channels owe is what they collected and have not settled": balance_store::CHANNEL_RECEIVABLE,
+
+    "a channel's file is the sum of its lines": part_store::FILES,
 
     "what is owed on to a funder is what was collected and not remitted": balance_store::COLLECTIONS_PAYABLE,
 
@@ -286,28 +287,7 @@ identities! {
 
     "income, costs and what is on its way to funders are what the events behind them say": income_store::INCOME,
 
-    "a settlement's parts are the purchases and refunds of its day":
-        "select coalesce(made.business_day, told.business_day) || ' merchant ' || coalesce(made.merchant_id, told.merchant_id)
-                    || ' funder ' || coalesce(made.funder_id, told.funder_id) || ' ' || side.name as subject,
-                coalesce(side.made, 0) as expected, coalesce(side.told, 0) as found
-         from (select business_day, merchant_id, funder_id, sum(gross)::bigint as gross, sum(refunds)::bigint as refunds,
-                      sum(fee)::bigint as fee, sum(fee_returned)::bigint as fee_returned, sum(subsidy)::bigint as subsidy,
-                      sum(subsidy_returned)::bigint as subsidy_returned
-               from (select p.business_day, p.merchant_id, o.funder_id, p.amount_fen as gross, 0 as refunds,
-                            p.discount_fee_fen as fee, 0 as fee_returned, p.subsidy_fen as subsidy, 0 as subsidy_returned
-                     from purchase p join product o on o.product_id = p.product_id where p.status = 'authorised'
-                     union all
-                     select business_day, merchant_id, funder_id, 0, amount_fen, 0, discount_fee_returned_fen, 0, subsidy_returned_fen
-                     from refund) moved
-               where business_day in (select business_day from close_chunk where step = 'clearing' and done_at is not null)
-               group by business_day, merchant_id, funder_id) made
-         full join (select s.business_day, s.merchant_id, p.* from settlement s join settlement_part p on p.settlement_id = s.settlement_id) told
-              on told.business_day = made.business_day and told.merchant_id = made.merchant_id and told.funder_id = made.funder_id
-         cross join lateral (values ('gross', made.gross, told.gross_fen), ('refunds', made.refunds, told.refunds_fen),
-                                    ('fee', made.fee, told.discount_fee_fen), ('fee returned', made.fee_returned, told.discount_returned_fen),
-                                    ('subsidy', made.subsidy, told.subsidy_fen),
-                                    ('subsidy returned', made.subsidy_returned, told.subsidy_returned_fen)) as side(name, made, told)
-         where coalesce(side.made, 0) <> coalesce(side.told, 0)",
+    "a settlement's parts are the purchases and refunds of its day": part_store::SETTLEMENT_PARTS,
 
     "a settlement is the sum of its parts and of what was carried into it":
         "select s.settlement_id || ' ' || side.name as subject, coalesce(side.parts, 0) as expected, side.told as found
@@ -327,6 +307,8 @@ identities! {
                             as side(name, parts, told)
          where coalesce(side.parts, 0) <> side.told",
 
+    "an order is paid once, by a purchase of its amount": part_store::ORDERS,
+
     "a purchase's refunds sum to what it says":
         "select p.purchase_id as subject, coalesce(sum(r.amount_fen), 0) as expected, p.refunded_fen as found
          from purchase p left join refund r on r.purchase_id = p.purchase_id and r.line_id = p.line_id
@@ -340,6 +322,10 @@ identities! {
            and (not exists (select from loan l where l.loan_id = p.loan_id and l.line_id = p.line_id and l.principal_fen = p.amount_fen)
              or not exists (select from merchant m where m.merchant_id = p.merchant_id)
              or not exists (select from product_version v where v.product_id = p.product_id and v.version = p.product_version))",
+
+    "a published version is the text that was proven":
+        "select product_id || ' version ' || version as subject, 1 as expected, 0 as found
+         from product_version where sha256(convert_to(terms_text, 'UTF8')) <> terms_sha256",
 
     "interest and fees run as schedules ask, and are posted in full by their end": income_store::SPANS,
 
@@ -383,6 +369,10 @@ identities! {
          group by r.remittance_id
          having r.collected_fen + r.subsidy_fen - r.share_fen
              <> coalesce(sum(p.principal_fen + p.interest_fen + p.fee_fen + p.penalty_fen + p.subsidy_fen - p.share_fen), 0)",
+
+    "a remittance's parts are what each product brought in on its day": part_store::REMITTANCE_PARTS,
+
+    "a remittance takes in what was carried into it": part_store::REMITTANCE_CARRIED,
 
     "a day on which a funder's borrowers paid is remitted":
         "select came.funder_id || ' ' || came.business_day as subject, came.fen as expected, 0 as found

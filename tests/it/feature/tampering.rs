@@ -14,6 +14,8 @@ const SPANS: &str = "interest and fees run as schedules ask, and are posted in f
 
 const STATUS: &str = "a line is frozen and closed as its journal says";
 
+const ORDERS: &str = "an order is paid once, by a purchase of its amount";
+
 const PAYMENTS: &str =
     "what is owed to merchants, funders and cards has one payment of its amount, and is paid when that is";
 
@@ -65,6 +67,10 @@ const TAMPERED: &[(&str, &str)] = &[
          where posting_id = (select posting_id from posting order by 1 limit 1)",
     ),
     (
+        "every leg of a posting is positive and stays within one book",
+        "update posting set amount_fen = '{}' where posting_id = (select posting_id from posting order by 1 limit 1)",
+    ),
+    (
         "every book of a closed day sums to zero",
         "update ledger_day set debit_fen = debit_fen + 1 where ctid = (select ctid from ledger_day limit 1)",
     ),
@@ -72,6 +78,27 @@ const TAMPERED: &[(&str, &str)] = &[
         "the sums of closed days are the sums of their postings",
         "update posting set amount_fen[1] = amount_fen[1] + 1
          where posting_id = (select posting_id from posting order by business_day limit 1)",
+    ),
+    // Over all days nothing is missing.
+    (
+        "the sums of closed days are the sums of their postings",
+        "update posting set business_day = business_day + 1
+         where posting_id = (select posting_id from posting where event = 'purchase' order by business_day limit 1)",
+    ),
+    // One side makes up for the other.
+    (
+        "the sums of closed days are the sums of their postings",
+        "update ledger_day set debit_fen = debit_fen + 1, credit_fen = credit_fen + 1 where account = 101",
+    ),
+    (
+        "losses are booked by what is written off or did not come, and recoveries by what did",
+        "update posting set debit = '{214}', credit = '{213}', amount_fen = '{1}'
+         where posting_id = (select posting_id from posting where event = 'repayment' limit 1)",
+    ),
+    (
+        "losses are booked by what is written off or did not come, and recoveries by what did",
+        "update posting set debit = '{213}', credit = '{215}', amount_fen = '{1}'
+         where posting_id = (select posting_id from posting where event = 'purchase' limit 1)",
     ),
     (
         "what a line has used is the unpaid principal of its loans",
@@ -91,6 +118,13 @@ const TAMPERED: &[(&str, &str)] = &[
     (STATUS, "update line_entry set kind = 'limit' where kind = 'freeze'"),
     // Nobody lifts by hand what lateness has frozen.
     (STATUS, "update line_entry set reason = 'person:Li Na: paid' where kind = 'unfreeze'"),
+    (
+        "a line was opened with the limit that was approved",
+        "insert into application (borrower_id, application_id, product_id, product_version, idempotency_key, request_sha256, facts,
+                                  status, limit_fen, line_id, created_at)
+         select borrower_id, gen_random_uuid(), product_id, 1, 'k', sha256('k'), '{}', 'approved', limit_fen, line_id, now()
+         from credit_line limit 1",
+    ),
     (
         "no purchase took a line over its limit",
         "update line_entry set used_after_fen = limit_after_fen + 1
@@ -227,6 +261,22 @@ const TAMPERED: &[(&str, &str)] = &[
         "update bill_line set fee_back_fen = fee_back_fen + 1",
     ),
     (
+        "what refunds gave back of paid interest and fees stands on the installments",
+        "update bill_line set principal_back_fen = 10000000000",
+    ),
+    (
+        "what refunds waived of interest and fees is asked for no more",
+        "update refund set interest_waived_fen = interest_waived_fen + 1",
+    ),
+    (
+        "penalty is reckoned from no more than the whole principal on every day",
+        "update bill_line set fen_days = fen_days + principal_fen * 1000",
+    ),
+    (
+        "penalty is reckoned from no more than the whole principal on every day",
+        "update bill_line set fen_days_to = due_on where fen_days > 0",
+    ),
+    (
         "what refunds took off billed installments stands on them",
         "update refund set fell_periods = '{1}', fell_principal_fen = array[10000000000], fell_on = array[business_day],
                            fell_interest_fen = '{0}', fell_fee_fen = '{0}', back_interest_fen = '{0}', back_fee_fen = '{0}'",
@@ -268,6 +318,14 @@ const TAMPERED: &[(&str, &str)] = &[
     (
         "what channels owe is what they collected and have not settled",
         "update posting set funder_id = gen_random_uuid() where event = 'channel_settles'",
+    ),
+    (
+        "a channel's file is the sum of its lines",
+        "update channel_file set cost_fen = cost_fen + 1",
+    ),
+    (
+        "a channel's file is the sum of its lines",
+        "delete from channel_file_line where line_no = 1",
     ),
     (
         "what is owed on to a funder is what was collected and not remitted",
@@ -359,6 +417,30 @@ const TAMPERED: &[(&str, &str)] = &[
     (PAYMENTS, "delete from payout where kind = 'settlement'"),
     (PAYMENTS, "update payout set amount_fen = amount_fen + 1"),
     (PAYMENTS, "update settlement set status = 'to_pay', paid_on = null where status = 'paid'"),
+    // Paid by a purchase that was made by no code; paid with a fen less than it says; and paid without having heard of it.
+    (
+        ORDERS,
+        "insert into merchant_code (code_id, merchant_id, kind, amount_fen, order_reference, expires_at, status, paid_purchase_id,
+                                    created_at)
+         select gen_random_uuid(), merchant_id, 'order', amount_fen, 'T-1', now(), 'paid', purchase_id, now()
+         from purchase where status = 'authorised' limit 1",
+    ),
+    (
+        ORDERS,
+        "insert into merchant_code (code_id, merchant_id, kind, amount_fen, order_reference, expires_at, status, paid_purchase_id,
+                                    created_at)
+         select gen_random_uuid(), merchant_id, 'order', amount_fen + 1, 'T-1', now(), 'paid', purchase_id, now()
+         from purchase where status = 'authorised' limit 1;
+         update purchase p set code_id = c.code_id from merchant_code c where c.paid_purchase_id = p.purchase_id",
+    ),
+    (
+        ORDERS,
+        "insert into merchant_code (code_id, merchant_id, kind, amount_fen, order_reference, expires_at, status, created_at)
+         select gen_random_uuid(), merchant_id, 'order', amount_fen, 'T-1', now(), 'open', now()
+         from purchase where status = 'authorised' limit 1;
+         update purchase p set code_id = c.code_id from merchant_code c
+         where c.order_reference = 'T-1' and c.merchant_id = p.merchant_id and c.amount_fen = p.amount_fen",
+    ),
     (
         "a purchase's refunds sum to what it says",
         "update purchase set refunded_fen = refunded_fen - 1 where refunded_fen > 0",
@@ -371,10 +453,27 @@ const TAMPERED: &[(&str, &str)] = &[
     (SPANS, "update schedule set interest_fen[1] = interest_fen[1] + 1"),
     // All of it was earned by then.
     (SPANS, "update interest_span set accrued_fen = accrued_fen - 1 where accrued_fen = amount_fen"),
+    // They run as if they had begun earlier.
+    (SPANS, "update interest_span set from_on = from_on - 10 where accrued_fen <> amount_fen"),
+    (
+        "a published version is the text that was proven",
+        "update product_version set terms_text = terms_text || ' '",
+    ),
+    ("a loan stands on the rate that its plan names", "update loan set annual_rate = annual_rate + 0.001"),
+    ("a loan stands on the rate that its plan names", "update loan set product_version = 99"),
     ("interest receivable is what accrued and was not collected", "update interest_span set accrued_fen = accrued_fen + 1"),
     (
         "what is remitted for a day is what came in on it, and the sum of its parts",
         "update remittance_part set principal_fen = principal_fen + 1",
+    ),
+    // One kind of income makes up for another.
+    (
+        "a remittance's parts are what each product brought in on its day",
+        "update remittance_part set principal_fen = principal_fen + 1, interest_fen = interest_fen - 1",
+    ),
+    (
+        "a remittance takes in what was carried into it",
+        "update remittance set carried_in_fen = carried_in_fen - 1, payable_fen = payable_fen - 1",
     ),
     (
         "a day's manifest is the text that was signed",

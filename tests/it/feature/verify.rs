@@ -3,6 +3,7 @@
 use fenqi::verify::verify;
 use sqlx::PgPool;
 
+use super::day_file::lived_in;
 use crate::town::{self, LineWish, Town};
 use crate::{book, house};
 
@@ -172,4 +173,15 @@ async fn a_bill_that_is_paid_but_for_its_penalty_is_found(pool: PgPool) {
     assert_eq!(paid(499, "2026-03-02").await, [(500, 499)]);
     // What is settled on a day of grace owes none.
     assert_eq!(paid(0, "2026-02-26").await, []);
+}
+
+#[sqlx::test(migrator = "fenqi::MIGRATOR")]
+async fn loans_whose_terms_are_not_there_are_named_and_all_else_is_looked_at(pool: PgPool) {
+    // Some of them were late: what their penalty follows from cannot be read.
+    let town = lived_in(pool).await;
+    sqlx::query("update loan set product_version = 99").execute(&town.app.pool).await.unwrap();
+    let findings = verify(&town.app.pool).await.unwrap();
+    let of_rates =
+        findings.iter().filter(|finding| finding.identity == "a loan stands on the rate that its plan names");
+    assert!(of_rates.count() > 0, "{findings:?}");
 }

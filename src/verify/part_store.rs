@@ -1,0 +1,148 @@
+//! What sums are made of, as SQL: days of the ledger, settlements, remittances, channels' files; and orders and refunds, by what they
+//! brought about. Where a row is wrong in two places, the sum of both may still be right.
+
+/// Day by day and side by side: a posting that is dated into another day is found on both.
+pub(super) const LEDGER_DAYS: &str = "
+    select coalesce(posted.business_day, summed.business_day) || ' funder ' || coalesce(posted.funder_id, summed.funder_id)
+               || ' account ' || coalesce(posted.account, summed.account) || ' ' || side.name as subject,
+           coalesce(side.posted, 0) as expected, coalesce(side.summed, 0) as found
+    from (select p.business_day, p.funder_id, side.account, sum(side.debit) as debit, sum(side.credit) as credit
+          from posting p
+          cross join lateral unnest(p.debit, p.credit, p.amount_fen) as leg(debit, credit, amount_fen)
+          cross join lateral (values (leg.debit, leg.amount_fen, 0), (leg.credit, 0, leg.amount_fen)) as side(account, debit, credit)
+          where p.business_day in (select business_day from close_run where finished_at is not null)
+          group by p.business_day, p.funder_id, side.account) posted
+    full join (select business_day, funder_id, account, debit_fen, credit_fen from ledger_day
+               where business_day in (select business_day from close_run where finished_at is not null)) summed
+         on summed.business_day = posted.business_day and summed.funder_id = posted.funder_id and summed.account = posted.account
+    cross join lateral (values ('debit', posted.debit, summed.debit_fen), ('credit', posted.credit, summed.credit_fen))
+                       as side(name, posted, summed)
+    where coalesce(side.posted, 0) <> coalesce(side.summed, 0)";
+
+/// Losses and recoveries are nobody's balance: each leg is looked at by the event that may book it.
+pub(super) const LOSSES: &str = "
+    select p.posting_id || ' ' || p.event as subject, 0 as expected, leg.amount_fen as found
+    from posting p cross join lateral unnest(p.debit, p.credit, p.amount_fen) as leg(debit, credit, amount_fen)
+    where (leg.debit in (214, 215) or leg.credit in (214, 215))
+      and (p.event, leg.debit, leg.credit) not in (
+          ('charge_off', 214, 213), ('charge_off', 213, 214), ('repayment', 213, 215), ('repayment_reversed', 215, 213),
+          ('repayment_reversed', 214, 213), ('refund', 213, 215), ('refund', 215, 210))";
+
+pub(super) const SETTLEMENT_PARTS: &str = "
+    select coalesce(made.business_day, told.business_day) || ' merchant ' || coalesce(made.merchant_id, told.merchant_id)
+               || ' funder ' || coalesce(made.funder_id, told.funder_id) || ' ' || side.name as subject,
+           coalesce(side.made, 0) as expected, coalesce(side.told, 0) as found
+    from (select business_day, merchant_id, funder_id, sum(gross)::bigint as gross, sum(refunds)::bigint as refunds,
+                 sum(fee)::bigint as fee, sum(fee_returned)::bigint as fee_returned, sum(subsidy)::bigint as subsidy,
+                 sum(subsidy_returned)::bigint as subsidy_returned
+          from (select p.business_day, p.merchant_id, o.funder_id, p.amount_fen as gross, 0 as refunds,
+                       p.discount_fee_fen as fee, 0 as fee_returned, p.subsidy_fen as subsidy, 0 as subsidy_returned
+                from purchase p join product o on o.product_id = p.product_id where p.status = 'authorised'
+                union all
+                select business_day, merchant_id, funder_id, 0, amount_fen, 0, discount_fee_returned_fen, 0, subsidy_returned_fen
+                from refund) moved
+          where business_day in (select business_day from close_chunk where step = 'clearing' and done_at is not null)
+          group by business_day, merchant_id, funder_id) made
+    full join (select s.business_day, s.merchant_id, p.* from settlement s join settlement_part p on p.settlement_id = s.settlement_id) told
+         on told.business_day = made.business_day and told.merchant_id = made.merchant_id and told.funder_id = made.funder_id
+    cross join lateral (values ('gross', made.gross, told.gross_fen), ('refunds', made.refunds, told.refunds_fen),
+                               ('fee', made.fee, told.discount_fee_fen), ('fee returned', made.fee_returned, told.discount_returned_fen),
+                               ('subsidy', made.subsidy, told.subsidy_fen),
+                               ('subsidy returned', made.subsidy_returned, told.subsidy_returned_fen)) as side(name, made, told)
+    where coalesce(side.made, 0) <> coalesce(side.told, 0)";
+
+/// By product version and kind of income, each of which has a share of its own, that later days make up for what earlier ones kept.
+pub(super) const REMITTANCE_PARTS: &str = "
+    select coalesce(due.remittance_id, told.remittance_id) || ' product ' || coalesce(due.product_id, told.product_id) || ' version '
+               || coalesce(due.product_version, told.product_version) || ' ' || part.name as subject,
+           coalesce(part.due, 0) as expected, coalesce(part.told, 0) as found
+    from (select r.remittance_id, c.product_id, c.product_version, sum(c.principal)::bigint as principal,
+                 sum(c.interest)::bigint as interest, sum(c.fee)::bigint as fee, sum(c.penalty)::bigint as penalty,
+                 sum(c.subsidy)::bigint as subsidy
+          from (select p.business_day, l.product_id, l.product_version, a.principal, a.interest, a.fee, a.penalty, 0 as subsidy
+                from repayment p
+                cross join lateral unnest(p.loan_ids, p.principal_fen, p.interest_fen, p.fee_fen, p.penalty_fen)
+                           as a(loan_id, principal, interest, fee, penalty)
+                join loan l on l.loan_id = a.loan_id and l.line_id = p.line_id
+                union all
+                select business_day, product_id, product_version, 0, 0, 0, 0, subsidy_fen
+                from purchase where status = 'authorised' and subsidy_fen <> 0
+                union all
+                select f.business_day, l.product_id, l.product_version, 0, -f.interest_back_fen, -f.fee_back_fen, 0,
+                       -f.subsidy_returned_fen
+                from refund f join loan l on l.loan_id = f.loan_id and l.line_id = f.line_id) c
+          join product o on o.product_id = c.product_id
+          join remittance r on r.funder_id = o.funder_id and r.business_day = c.business_day
+          group by r.remittance_id, c.product_id, c.product_version) due
+    full join remittance_part told on told.remittance_id = due.remittance_id and told.product_id = due.product_id
+                                  and told.product_version = due.product_version
+    cross join lateral (values ('principal', due.principal, told.principal_fen), ('interest', due.interest, told.interest_fen),
+                               ('fee', due.fee, told.fee_fen), ('penalty', due.penalty, told.penalty_fen),
+                               ('subsidy', due.subsidy, told.subsidy_fen)) as part(name, due, told)
+    where coalesce(part.due, 0) <> coalesce(part.told, 0)";
+
+pub(super) const REMITTANCE_CARRIED: &str = "
+    select r.remittance_id as subject, coalesce(taken.fen, 0) as expected, r.carried_in_fen as found
+    from remittance r
+    left join (select carried_into, sum(payable_fen)::bigint as fen from remittance group by carried_into) taken
+         on taken.carried_into = r.remittance_id
+    where coalesce(taken.fen, 0) <> r.carried_in_fen";
+
+pub(super) const FILES: &str = "
+    select c.channel || ' ' || c.business_day || ' ' || part.name as subject, coalesce(part.summed, 0) as expected, part.told as found
+    from channel_file c
+    left join (select channel, business_day, count(*) as lines, sum(amount_fen)::bigint as amount, sum(cost_fen)::bigint as cost
+               from channel_file_line group by channel, business_day) line
+         on line.channel = c.channel and line.business_day = c.business_day
+    cross join lateral (values ('lines', line.lines, c.lines), ('amount', line.amount, c.amount_fen), ('cost', line.cost, c.cost_fen))
+                       as part(name, summed, told)
+    where coalesce(part.summed, 0) <> part.told";
+
+/// Either way round: an order that nobody paid is not held for paid, and a purchase by an order's code is the one that paid it.
+pub(super) const ORDERS: &str = "
+    select coalesce(o.code_id, p.code_id) as subject, coalesce(o.amount_fen, 0) as expected,
+           case when o.merchant_id <> p.merchant_id or o.status <> p.status then 0 else coalesce(p.amount_fen, 0) end as found
+    from (select code_id, merchant_id, amount_fen, status, paid_purchase_id from merchant_code
+          where kind = 'order' and paid_purchase_id is not null) o
+    full join (select p.purchase_id, p.code_id, p.merchant_id, p.amount_fen,
+                      case p.status when 'authorised' then 'paid' else p.status end as status
+               from purchase p join merchant_code c on c.code_id = p.code_id and c.kind = 'order' where p.status <> 'refused') p
+         on p.purchase_id = o.paid_purchase_id and p.code_id = o.code_id
+    where (o.merchant_id, o.amount_fen, o.status) is distinct from (p.merchant_id, p.amount_fen, p.status)";
+
+/// What refunds say that the borrower owes no more of interest and fees, by loan: it left the schedule, or the installments that were
+/// billed. What a payoff waived after billing left the schedule too, and is no refund's.
+pub(super) const WAIVED: &str = "
+    select coalesce(told.loan_id, gone.loan_id) as subject, coalesce(gone.fen, 0) as expected, coalesce(told.fen, 0) as found
+    from (select line_id, loan_id, sum(interest_waived_fen)::bigint as fen from refund group by line_id, loan_id) told
+    full join (
+        select line_id, loan_id, sum(fen)::bigint as fen
+        from (select s.line_id, s.loan_id, earlier.fen - later.fen as fen
+              from schedule s
+              join schedule b on b.line_id = s.line_id and b.loan_id = s.loan_id and b.version = s.version - 1
+              cross join lateral (select sum(a.interest + a.fee) as fen
+                                  from unnest(b.interest_fen, b.fee_fen) as a(interest, fee)) earlier
+              cross join lateral (select sum(a.interest + a.fee) as fen
+                                  from unnest(s.interest_fen, s.fee_fen) as a(interest, fee)) later
+              where s.reason = 'refund'
+              union all
+              select i.line_id, i.loan_id, i.interest_returned_fen - i.interest_fen + s.interest_fen[i.period]
+                                           + i.fee_returned_fen - i.fee_fen + s.fee_fen[i.period]
+              from bill_line i join loan l on l.loan_id = i.loan_id and l.line_id = i.line_id
+              join schedule s on s.line_id = l.line_id and s.loan_id = l.loan_id and s.version = l.schedule_version
+              where i.interest_returned_fen > 0 or i.fee_returned_fen > 0) moved
+        group by line_id, loan_id) gone on gone.line_id = told.line_id and gone.loan_id = told.loan_id
+    where coalesce(told.fen, 0) <> coalesce(gone.fen, 0)";
+
+pub(super) const OPENED: &str = "
+    select a.application_id as subject, coalesce(a.limit_fen, 0) as expected, coalesce(e.limit_change_fen, 0) as found
+    from application a
+    left join line_entry e on e.line_id = a.line_id and e.kind = 'opened' and e.source_id = a.application_id
+    where a.status = 'approved' and a.limit_fen is distinct from e.limit_change_fen";
+
+/// A bound of what penalty is reckoned from: as if nothing had been paid until the day up to which it was summed up.
+pub(super) const FEN_DAYS: &str = "
+    select i.line_id || ' loan ' || i.loan_id || ' period ' || i.period as subject, most.fen_days as expected, i.fen_days as found
+    from bill_line i
+    cross join lateral (values (i.principal_fen * greatest(i.fen_days_to - i.due_on, 0))) as most(fen_days)
+    where i.fen_days > most.fen_days";

@@ -1,0 +1,76 @@
+//! Rates of loans against the terms under which they were made, which SQL does not read.
+
+use std::sync::Arc;
+
+use sqlx::PgConnection;
+
+use super::{FINDINGS_MAX, Finding};
+use crate::base::Rate;
+use crate::base::id::ProductId;
+use crate::product::{Catalogue, ProductVersion, annual_rate};
+
+/// What loans that are alike were made under, and how many there are.
+struct Sold {
+    product_id: ProductId,
+    product_version: i32,
+    grade: String,
+    periods: i16,
+    annual_rate: Rate,
+    loans: i64,
+}
+
+/// Kinds of loans whose rate is not that of their plan: penalty and early payoff stand on it. Also those whose terms are not there, or
+/// cannot be read.
+///
+/// # Errors
+/// Failures of the database.
+pub async fn find_other_rates(connection: &mut PgConnection, identity: &'static str) -> sqlx::Result<Vec<Finding>> {
+    let catalogue = Catalogue::default();
+    let mut findings = Vec::new();
+    for sold in list_sold(&mut *connection).await? {
+        let product = find_terms(&catalogue, &mut *connection, (sold.product_id, sold.product_version)).await?;
+        let named = product.and_then(|product| annual_rate(&product.terms, sold.periods.unsigned_abs(), &sold.grade));
+        if named != Some(sold.annual_rate) {
+            let Sold { product_id, product_version, grade, periods, annual_rate, loans } = sold;
+            findings.push(Finding {
+                identity,
+                subject: format!(
+                    "{} version {product_version} grade {grade} in {periods} periods at {}",
+                    product_id.uuid(),
+                    annual_rate.fraction()
+                ),
+                expected: 0,
+                found: loans,
+            });
+        }
+    }
+    findings.truncate(FINDINGS_MAX as usize);
+    Ok(findings)
+}
+
+/// The version of a product; `None` where it is not there or its text cannot be read, so that all else is still looked at.
+///
+/// # Errors
+/// Failures of the database.
+pub(super) async fn find_terms(
+    catalogue: &Catalogue,
+    connection: &mut PgConnection,
+    (product_id, version): (ProductId, i32),
+) -> sqlx::Result<Option<Arc<ProductVersion>>> {
+    match catalogue.get(connection, product_id, version).await {
+        Ok(product) => Ok(Some(product)),
+        Err(error) => error.downcast::<sqlx::Error>().map_or(Ok(None), Err),
+    }
+}
+
+async fn list_sold(connection: &mut PgConnection) -> sqlx::Result<Vec<Sold>> {
+    sqlx::query_as!(
+        Sold,
+        r#"select product_id as "product_id: ProductId", product_version, grade, periods, annual_rate as "annual_rate: Rate",
+                  count(*) as "loans!"
+           from loan group by product_id, product_version, grade, periods, annual_rate
+           order by product_id, product_version, grade, periods, annual_rate"#
+    )
+    .fetch_all(connection)
+    .await
+}

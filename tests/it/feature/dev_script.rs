@@ -5,6 +5,8 @@ use std::os::unix::fs::{MetadataExt, PermissionsExt, symlink};
 use std::path::{Path, PathBuf};
 use std::process::{Command, Output};
 
+use fenqi::launcher::{self, Durability, Options};
+
 use super::launcher::{Place, said};
 
 /// A clone whose compiler says where it builds, and whose program says what it was told.
@@ -19,10 +21,7 @@ fn clone_below(place: &Path) -> PathBuf {
         ("target/release/fenqi", "printf '%s\\n' \"$@\""),
     ];
     for (path, script) in stubs {
-        let path = clone.join(path);
-        fs::create_dir_all(path.parent().unwrap()).unwrap();
-        fs::write(&path, format!("#!/bin/sh\n{script}\n")).unwrap();
-        fs::set_permissions(&path, fs::Permissions::from_mode(0o755)).unwrap();
+        put_program(&clone.join(path), script);
     }
     for file in ["dev", "Cargo.toml"] {
         fs::copy(Path::new(env!("CARGO_MANIFEST_DIR")).join(file), clone.join(file)).unwrap();
@@ -34,6 +33,12 @@ fn clone_below(place: &Path) -> PathBuf {
         fs::write(clone.join("web").join(file), "").unwrap();
     }
     clone
+}
+
+fn put_program(path: &Path, script: &str) {
+    fs::create_dir_all(path.parent().unwrap()).unwrap();
+    fs::write(path, format!("#!/usr/bin/env bash\n{script}\n")).unwrap();
+    fs::set_permissions(path, fs::Permissions::from_mode(0o755)).unwrap();
 }
 
 /// Types `demo` with the arguments, in a folder elsewhere, where the script is reached by a link.
@@ -96,4 +101,60 @@ fn the_demo_is_built_in_its_clone_and_reads_the_callers_files() {
         assert!(said(&refused.stderr).contains(&sentence), "{}", said(&refused.stderr));
         assert_eq!(refused.status.code(), Some(1));
     }
+}
+
+/// Puts the real program and PostgreSQL into a clone, but for a psql that is killed after as many statements as `STATEMENTS` says.
+fn with_postgres(clone: &Path) {
+    let bin = std::env::var_os("FENQI_PG_BIN").map(PathBuf::from);
+    let options = Options { home: clone.join("var/pg"), bin, durability: Durability::None };
+    let psql = launcher::program(&options, "psql").unwrap();
+    let (psql, bin) = (psql.display(), psql.parent().unwrap().display());
+    let killed_psql = format!(
+        r#"told=()
+for argument in "$@"; do
+    if [[ $argument == -c && $((STATEMENTS--)) -le 0 ]]; then
+        '{psql}' "${{told[@]}}" </dev/null
+        exit 137
+    fi
+    told+=("$argument")
+done
+exec '{psql}' "${{told[@]}}""#
+    );
+    put_program(&clone.join("bin/psql"), &killed_psql);
+    let program = format!("FENQI_PG_BIN='{bin}' exec '{}' \"$@\"", env!("CARGO_BIN_EXE_fenqi"));
+    put_program(&clone.join("target/debug/fenqi"), &program);
+    put_program(&clone.join("bin/cargo-sqlx"), "sed -n 's/^sqlx_version=/sqlx-cli /p' dev");
+    // As on a machine with little memory, so that the databases are still there the next time.
+    put_program(&clone.join("bin/awk"), "echo 0");
+}
+
+#[test]
+fn a_run_that_is_killed_while_it_empties_what_new_databases_begin_with_keeps_no_later_one_from_starting() {
+    let place = Place::new("dev-template");
+    let home = place.0.canonicalize().unwrap();
+    let clone = clone_below(&home);
+    with_postgres(&clone);
+    let prepare = |statements: usize| {
+        let bin = clone.join("bin");
+        Command::new("bash")
+            .arg(clone.join("dev"))
+            .arg("prepare")
+            .env("PATH", format!("{}:{}", bin.display(), std::env::var("PATH").unwrap()))
+            .env("FENQI_PG_BIN", &bin)
+            .env("STATEMENTS", statements.to_string())
+            .output()
+            .unwrap()
+    };
+    for statements in 0..20 {
+        let done = prepare(statements);
+        match done.status.code() {
+            Some(137) => {}
+            code => {
+                assert_eq!(code, Some(0), "after {statements} statements: {}", said(&done.stderr));
+                assert!(statements > 3, "it was killed {statements} times only");
+                return;
+            }
+        }
+    }
+    panic!("it never came through");
 }

@@ -1,12 +1,12 @@
 //! Payouts (出款): payments through the channel. An answer that did not come is unknown, is asked for again with the same
 //! key, and never leads to a second payment.
 
-use chrono::{DateTime, TimeDelta, Utc};
+use chrono::{DateTime, NaiveTime, TimeDelta, Utc};
 use uuid::Uuid;
 
 use super::contradiction::ContradictionKind;
 use super::payable::{ClosedDay, PayableStatus};
-use crate::base::id::{BorrowerId, CardId, FunderId, LineId, MerchantId, PayoutId, RemittanceId, SettlementId};
+use crate::base::id::{self, BorrowerId, CardId, FunderId, LineId, MerchantId, PayoutId, RemittanceId, SettlementId};
 use crate::base::{BusinessDay, Fen};
 use crate::error::Refusal;
 
@@ -24,7 +24,7 @@ impl NewPayout {
     /// What the end of a day leaves to be paid, on the next working day; none where that is not more than nothing.
     pub fn of_day(closed: ClosedDay, paid_for: PayoutFor, payable: Fen) -> Option<NewPayout> {
         (PayableStatus::of(payable) == PayableStatus::ToPay).then(|| NewPayout {
-            payout_id: PayoutId::mint(closed.at),
+            payout_id: paid_for.id_of_day(closed.business_day),
             paid_for,
             amount: payable,
             pay_on: closed.pay_on,
@@ -54,6 +54,19 @@ pub enum PayoutFor {
         /// `None` for the default card at the time of payment.
         card_id: Option<CardId>,
     },
+}
+
+impl PayoutFor {
+    /// A day that is closed again, in a database that was restored from before its close, is paid under the keys that the channel has: it
+    /// was paid already, perhaps.
+    fn id_of_day(&self, day: BusinessDay) -> PayoutId {
+        let payee = match self {
+            PayoutFor::Settlement { merchant_id, .. } => merchant_id.uuid(),
+            PayoutFor::Remittance { funder_id, .. } => funder_id.uuid(),
+            PayoutFor::Borrower { source_id, .. } => *source_id,
+        };
+        PayoutId::from_uuid(id::derive(day.instant(NaiveTime::MIN), payee, "payout of the day"))
+    }
 }
 
 #[derive(Clone, Copy, Debug, PartialEq, Eq, sqlx::Type)]
@@ -332,6 +345,26 @@ mod tests {
 
     fn paid(reference: &str) -> Word {
         Word::Succeeded { bank_reference: reference.into() }
+    }
+
+    #[test]
+    fn a_day_that_is_closed_again_pays_under_the_same_keys() {
+        let id = |number| Uuid::from_u128(number);
+        let closed = |day: &str, at| ClosedDay {
+            business_day: day.parse().unwrap(),
+            pay_on: "2026-03-04".parse().unwrap(),
+            at: DateTime::from_timestamp(at, 0).unwrap(),
+        };
+        let key = |closed, (settlement, merchant)| {
+            let settlement_id = SettlementId::from_uuid(id(settlement));
+            let paid_for = PayoutFor::Settlement { settlement_id, merchant_id: MerchantId::from_uuid(id(merchant)) };
+            NewPayout::of_day(closed, paid_for, Fen::new(1)).unwrap().payout_id
+        };
+        let first = key(closed("2026-03-02", 1), (1, 11));
+        assert_eq!(first, key(closed("2026-03-02", 2), (2, 11)));
+        assert_ne!(first, key(closed("2026-03-03", 1), (1, 11)));
+        assert_ne!(first, key(closed("2026-03-02", 1), (1, 12)));
+        assert_eq!(first.uuid().get_version_num(), 7);
     }
 
     #[test]

@@ -83,6 +83,7 @@ pub async fn heartbeat(connection: &mut PgConnection, job_id: Uuid, lease: Lease
     Ok(done.rows_affected() == 1)
 }
 
+/// Also ends those of its kind that had been given up before it was enqueued: a job does all that is due of its kind, theirs among it.
 /// `false` if somebody else has the job by now.
 pub async fn finish(
     connection: &mut PgConnection,
@@ -91,15 +92,23 @@ pub async fn finish(
     now: DateTime<Utc>,
 ) -> sqlx::Result<bool> {
     let done = sqlx::query!(
-        "update job set status = 'done', finished_at = $3, locked_by = null, locked_until = null, last_error = null
-         where job_id = $1 and status = 'running' and locked_by = $2",
+        "with done as (
+             update job set status = 'done', finished_at = $3, locked_by = null, locked_until = null, last_error = null
+             where job_id = $1 and status = 'running' and locked_by = $2
+             returning kind, created_at
+         ), made_up_for as (
+             update job j set status = 'done', finished_at = $3
+             from done
+             where j.status = 'dead' and j.kind = done.kind and j.created_at < done.created_at
+         )
+         select kind from done",
         job_id,
         worker,
         now,
     )
-    .execute(connection)
+    .fetch_optional(connection)
     .await?;
-    Ok(done.rows_affected() == 1)
+    Ok(done.is_some())
 }
 
 /// Puts a failed job back for `run_at`, or gives it up. `false` if somebody else has it by now.

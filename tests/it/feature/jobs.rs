@@ -135,6 +135,25 @@ async fn ready_jobs_are_done_and_failed_ones_wait_longer_and_longer(pool: PgPool
 }
 
 #[sqlx::test(migrator = "fenqi::MIGRATOR")]
+async fn what_was_given_up_is_made_up_for_by_the_next_of_its_kind(pool: PgPool) {
+    let app = house::open(pool, "2026-01-05").await;
+    let mut connection = app.pool.acquire().await.unwrap();
+    for (kind, key) in [(JobKind::PruneJobs, "1"), (JobKind::MakeFiles, "2")] {
+        enqueue(&app, kind, key).await;
+        let claimed = claim(&app, "w").await.unwrap();
+        assert!(store::fail(&mut connection, claimed.job_id, "w", "no", None).await.unwrap());
+    }
+    app.clock.set(app.clock.now() + TimeDelta::minutes(1));
+    enqueue(&app, JobKind::PruneJobs, "3").await;
+    let later = claim(&app, "w").await.unwrap();
+    // Not before that has come to its end.
+    assert_eq!(statuses(&app).await[0], ("1".to_owned(), "dead".to_owned()));
+    assert!(store::finish(&mut connection, later.job_id, "w", app.clock.now()).await.unwrap());
+    let ended = [("1", "done"), ("2", "dead"), ("3", "done")];
+    assert_eq!(statuses(&app).await, ended.map(|(key, status)| (key.to_owned(), status.to_owned())));
+}
+
+#[sqlx::test(migrator = "fenqi::MIGRATOR")]
 async fn an_interrupted_close_is_ended_before_the_next_day_is_closed(pool: PgPool) {
     let app = house::open(pool, "2026-01-05").await;
     // Killed right after the cut-off.

@@ -11,7 +11,7 @@ use sqlx::PgConnection;
 use super::step::{CHUNK_ROWS, Step};
 use super::store;
 use crate::app::App;
-use crate::base::{BusinessDay, When};
+use crate::base::{BusinessDay, Clock, When};
 use crate::business_day;
 use crate::database;
 use crate::funder;
@@ -49,6 +49,10 @@ pub enum CloseError {
     NeverOpened { today: BusinessDay, asked: BusinessDay },
     #[error("the close of {unfinished} has not ended: end it first, days are closed in order")]
     Unfinished { unfinished: BusinessDay },
+    #[error(
+        "{today} is over by this machine's clock ({now}) and not by the database's ({database}); set the one that is wrong"
+    )]
+    ClocksDiffer { today: BusinessDay, now: DateTime<Utc>, database: DateTime<Utc> },
     #[error("step {step} of the close of {day} failed; start the close again when the cause is mended")]
     Step { step: &'static str, day: BusinessDay, source: anyhow::Error },
     #[error("the database failed during the close")]
@@ -58,15 +62,33 @@ pub enum CloseError {
 /// The day to close next: one whose close was interrupted, else the business day once the calendar has left it behind.
 ///
 /// # Errors
-/// Failures of the database.
-pub async fn next_to_close(app: &App) -> sqlx::Result<Option<BusinessDay>> {
+/// A clock of this machine that runs ahead of the database's, and failures of the database.
+pub async fn next_to_close(app: &App) -> Result<Option<BusinessDay>, CloseError> {
     let mut connection = app.pool.acquire().await?;
     if let Some(unfinished) = store::find_unfinished(&mut connection).await? {
         return Ok(Some(unfinished));
     }
     // A house that nobody has opened has no day.
-    let today = business_day::store::find_today(&mut connection).await?;
-    Ok(today.filter(|today| *today < BusinessDay::at(app.clock.now())))
+    let Some(today) = business_day::store::find_today(&mut connection).await? else { return Ok(None) };
+    let now = app.clock.now();
+    // A clock that is moved is the house's own.
+    let also = match app.clock {
+        Clock::System => store::database_time(&mut connection).await?,
+        Clock::Moved(_) => now,
+    };
+    Ok(is_over(today, now, also)?.then_some(today))
+}
+
+/// Whether the calendar has left a day behind, by this machine's clock and by the database's: one of them alone, set wrongly, would end
+/// days that nobody has lived through, and no day is opened again.
+fn is_over(today: BusinessDay, now: DateTime<Utc>, database: DateTime<Utc>) -> Result<bool, CloseError> {
+    if today >= BusinessDay::at(now) {
+        return Ok(false);
+    }
+    if today >= BusinessDay::at(database) {
+        return Err(CloseError::ClocksDiffer { today, now, database });
+    }
+    Ok(true)
 }
 
 /// Closes `day`, or goes on with a close of it that was interrupted; a day that is closed already is left as it is.
@@ -228,5 +250,24 @@ impl Shift<'_> {
         done.chunks += 1;
         done.rows += written;
         Ok(true)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    #[test]
+    fn a_clock_that_runs_ahead_ends_no_day() {
+        let is_over = |now: &str, database: &str| {
+            let (now, database) = (now.parse().unwrap(), database.parse().unwrap());
+            super::is_over("2026-03-02".parse().unwrap(), now, database)
+        };
+        let (evening, after_midnight, next_month) =
+            ("2026-03-02T15:59:59Z", "2026-03-02T16:05:00Z", "2026-04-02T00:00:00Z");
+        assert!(is_over(after_midnight, after_midnight).unwrap());
+        assert!(!is_over(evening, evening).unwrap());
+        // One that is behind waits until it is midnight there too.
+        assert!(!is_over(evening, after_midnight).unwrap());
+        let refused = is_over(next_month, evening).unwrap_err().to_string();
+        assert!(refused.contains("2026-03-02 is over by this machine's clock (2026-04-02"), "{refused}");
     }
 }

@@ -2,6 +2,7 @@
 
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
+use std::time::Duration;
 
 use anyhow::Context as _;
 use chrono::{DateTime, TimeDelta, Utc};
@@ -36,6 +37,10 @@ pub const TIMETABLE: &[(&str, JobKind)] = &[
 /// A time that passed while no node was up is made up for if it is not longer ago than this.
 const CATCH_UP: TimeDelta = TimeDelta::days(1);
 
+/// How often it is looked whether the scheduler has left something out: it waits for the time that it has worked out for each entry, and
+/// where the machine's clock was set ahead meanwhile, and back, that is long after the entry's next time.
+const LOOK_AGAIN: Duration = Duration::from_secs(300);
+
 /// Enqueues by the timetable and delivers messages until `stop` says true.
 ///
 /// # Errors
@@ -57,7 +62,10 @@ pub async fn run(app: &App, stop: watch::Receiver<bool>) -> anyhow::Result<()> {
         scheduler.add(ticking.with_context(|| format!("{} is no cron entry", entry.0))?).await?;
     }
     scheduler.start().await?;
-    outbox::jobs::deliver_until(app, stop).await;
+    tokio::select! {
+        () = outbox::jobs::deliver_until(app, stop) => {}
+        () = keep_up(app, LOOK_AGAIN) => {}
+    }
     scheduler.shutdown().await?;
     Ok(())
 }
@@ -87,6 +95,16 @@ pub async fn catch_up(app: &App) -> anyhow::Result<()> {
         enqueue_last(app, cron, *kind).await?;
     }
     Ok(())
+}
+
+/// Catches up again and again, until it is dropped.
+pub async fn keep_up(app: &App, every: Duration) {
+    loop {
+        tokio::time::sleep(every).await;
+        if let Err(error) = catch_up(app).await {
+            tracing::error!("what the timetable asked for last could not be enqueued: {error:#}");
+        }
+    }
 }
 
 async fn enqueue_last(app: &App, cron: &str, kind: JobKind) -> anyhow::Result<()> {

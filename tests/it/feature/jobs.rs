@@ -2,6 +2,7 @@
 
 use std::collections::HashSet;
 use std::sync::atomic::AtomicBool;
+use std::time::Duration;
 
 use chrono::TimeDelta;
 use fenqi::app::App;
@@ -110,6 +111,24 @@ async fn a_node_that_was_down_or_not_heard_makes_up_for_the_last_time_of_each_en
     app.clock.set(app.clock.now() + TimeDelta::days(1));
     timetable::tick(&app, *often, &missed).await.unwrap();
     assert_eq!(enqueued().await, 2 * entries + 1);
+}
+
+#[sqlx::test(migrator = "fenqi::MIGRATOR")]
+async fn what_no_tick_has_asked_for_is_asked_for_a_little_later(pool: PgPool) {
+    let app = house::open(pool, "2026-01-05").await;
+    let keeping = {
+        let app = app.clone();
+        tokio::spawn(async move { timetable::keep_up(&app, Duration::from_millis(20)).await })
+    };
+    for days in 1..=2 {
+        house::until("every entry is enqueued", async || {
+            let enqueued: i64 = sqlx::query_scalar("select count(*) from job").fetch_one(&app.pool).await.unwrap();
+            enqueued == days * timetable::TIMETABLE.len() as i64
+        })
+        .await;
+        app.clock.set(app.clock.now() + TimeDelta::days(1));
+    }
+    keeping.abort();
 }
 
 #[sqlx::test(migrator = "fenqi::MIGRATOR")]

@@ -91,11 +91,12 @@ identities! {
          where l.used_fen <> coalesce(owed.fen, 0)",
 
     "a line stands where its journal ends":
-        "select l.line_id as subject, coalesce(e.used_after_fen, 0) * 1000 + coalesce(e.limit_after_fen, 0) as expected,
-                l.used_fen * 1000 + l.limit_fen as found
+        "select l.line_id || ' ' || part.name as subject, coalesce(part.told, 0) as expected, part.stands as found
          from credit_line l
          left join line_entry e on e.line_id = l.line_id and e.entry_no = l.last_entry_no
-         where e.line_id is null or e.used_after_fen <> l.used_fen or e.limit_after_fen <> l.limit_fen",
+         cross join lateral (values ('used', e.used_after_fen, l.used_fen), ('limit', e.limit_after_fen, l.limit_fen))
+                            as part(name, told, stands)
+         where part.told is distinct from part.stands",
 
     "a line's journal has no gap and sums to what it says": line_store::JOURNAL,
 
@@ -109,9 +110,11 @@ identities! {
          from line_entry where kind = 'purchase' and used_after_fen > limit_after_fen",
 
     "a reserve stands where its journal ends":
-        "select r.funder_id as subject, coalesce(e.available_after_fen, 0) as expected, r.available_fen as found
+        "select r.funder_id || ' ' || part.name as subject, coalesce(part.told, 0) as expected, part.stands as found
          from reserve r left join reserve_entry e on e.funder_id = r.funder_id and e.entry_no = r.last_entry_no
-         where coalesce(e.available_after_fen, 0) <> r.available_fen or coalesce(e.held_after_fen, 0) <> r.held_fen",
+         cross join lateral (values ('available', e.available_after_fen, r.available_fen), ('held', e.held_after_fen, r.held_fen))
+                            as part(name, told, stands)
+         where coalesce(part.told, 0) <> part.stands",
 
     "a reserve's journal has no gap and sums to what it says": line_store::RESERVE_JOURNAL,
 

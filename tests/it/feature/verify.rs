@@ -23,10 +23,20 @@ async fn a_line_that_uses_what_no_loan_explains_is_found(pool: PgPool) {
     .execute(&pool)
     .await
     .unwrap();
-    let identities: Vec<&str> = verify(&pool).await.unwrap().iter().map(|finding| finding.identity).collect();
+    let findings = verify(&pool).await.unwrap();
+    let said = findings.iter().map(|finding| {
+        let subject = finding.subject.split_once(' ').map_or("", |(_, part)| part);
+        (finding.identity, subject, finding.expected, finding.found)
+    });
+    let said: Vec<(&str, &str, i64, i64)> = said.collect();
+    // It has no journal: each part that should stand there is told for itself.
     assert_eq!(
-        identities,
-        ["what a line has used is the unpaid principal of its loans", "a line stands where its journal ends"]
+        said,
+        [
+            ("what a line has used is the unpaid principal of its loans", "", 0, 1),
+            ("a line stands where its journal ends", "used", 0, 1),
+            ("a line stands where its journal ends", "limit", 0, 1000),
+        ]
     );
 }
 

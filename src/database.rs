@@ -11,6 +11,15 @@ use crate::launcher::MAJOR_MIN;
 
 /// How long a caller waits for a free connection before it fails.
 const ACQUIRE_SECONDS_MAX: u64 = 30;
+/// Of a node that is gone the server hears nothing where its machine lost its power or its network, and by TCP's own defaults waits
+/// for it for hours; one that stands still says nothing either. What the node's transactions hold, such as the business day or a
+/// reserve, all others wait for: a silent machine is given up within a minute, and a transaction whose node does nothing after two.
+const LET_GO: [(&str, &str); 4] = [
+    ("tcp_keepalives_idle", "30"),
+    ("tcp_keepalives_interval", "10"),
+    ("tcp_keepalives_count", "3"),
+    ("idle_in_transaction_session_timeout", "2min"),
+];
 /// Any number of our own: the letters of `fenqi`.
 const CREATE_LOCK: i64 = 0x66_65_6e_71_69;
 const CLAIM_LOCK: i64 = CREATE_LOCK + 1;
@@ -318,8 +327,11 @@ fn parse(url: &str) -> anyhow::Result<PgConnectOptions> {
     let options: PgConnectOptions = url.parse().ok().with_context(|| {
         "database_url (FENQI_DATABASE_URL, DATABASE_URL) is not an address such as postgres://user:password@host/database"
     })?;
+    // What the address says itself stays.
+    let said = options.get_options().unwrap_or_default().to_owned();
+    let settings = LET_GO.into_iter().filter(|(name, _)| !said.contains(name));
     // Statements are not logged: at a hundred thousand a minute they would be all there is to read.
-    Ok(options.application_name("fenqi").disable_statement_logging())
+    Ok(options.options(settings).application_name("fenqi").disable_statement_logging())
 }
 
 async fn first_connection(options: &PgConnectOptions) -> anyhow::Result<PgConnection> {

@@ -124,3 +124,23 @@ async fn a_batch_leaves_its_connection_to_the_next_and_none_to_nobody(pool: PgPo
     house::until("the unused one is back", async || two.num_idle() == 2).await;
     two.close().await;
 }
+
+#[sqlx::test(migrations = false)]
+async fn a_node_that_is_gone_or_stands_still_is_let_go_of(pool: PgPool) {
+    let name: String = sqlx::query_scalar("select current_database()").fetch_one(&pool).await.unwrap();
+    let url = house::other_database(&std::env::var("DATABASE_URL").unwrap(), &name);
+    let settings = async |url: &str| -> (i64, String) {
+        let ours = database::connect(url, 1).await.unwrap();
+        // Keepalives mean nothing on a socket, and are shown there as unset; that we asked for them is shown.
+        let asked =
+            "select (select count(*) from pg_settings where name like 'tcp\\_keepalives\\_%' and source = 'client'),
+                            current_setting('idle_in_transaction_session_timeout')";
+        let found = sqlx::query_as(asked).fetch_one(&ours).await.unwrap();
+        ours.close().await;
+        found
+    };
+    assert_eq!(settings(&url).await, (3, "2min".to_owned()));
+    let sign = if url.contains('?') { '&' } else { '?' };
+    let longer = format!("{url}{sign}options=-c%20idle_in_transaction_session_timeout%3D7min");
+    assert_eq!(settings(&longer).await, (3, "7min".to_owned()));
+}

@@ -83,7 +83,7 @@ pub async fn heartbeat(connection: &mut PgConnection, job_id: Uuid, lease: Lease
     Ok(done.rows_affected() == 1)
 }
 
-/// Also ends those of its kind that had been given up before it was enqueued: a job does all that is due of its kind, theirs among it.
+/// Ends a job, and those of its kind that had been given up before it was enqueued: it did all that is due of its kind, theirs among it.
 /// `false` if somebody else has the job by now.
 pub async fn finish(
     connection: &mut PgConnection,

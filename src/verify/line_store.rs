@@ -40,3 +40,16 @@ pub(super) const RESERVE_JOURNAL: &str = "
     cross join lateral (values ('number', nth, entry_no), ('available', available, available_after_fen),
                                ('held', held, held_after_fen)) as part(name, sum, told)
     where (nth, available, held) is distinct from (entry_no, available_after_fen, held_after_fen) and part.sum <> part.told";
+
+/// Since when what is available has been below zero without a break: by it an advance falls due. Days as figures, such as 20260302.
+pub(super) const ADVANCE: &str = "
+    select r.funder_id as subject, to_char(began.business_day, 'YYYYMMDD')::bigint as expected,
+           to_char(r.advance_since, 'YYYYMMDD')::bigint as found
+    from reserve r
+    cross join lateral (
+        select e.business_day from reserve_entry e
+        where e.funder_id = r.funder_id
+          and e.entry_no > coalesce((select max(p.entry_no) from reserve_entry p
+                                     where p.funder_id = r.funder_id and p.available_after_fen >= 0), 0)
+        order by e.entry_no limit 1) began
+    where r.advance_since <> began.business_day";

@@ -118,6 +118,8 @@ identities! {
 
     "a reserve's journal has no gap and sums to what it says": line_store::RESERVE_JOURNAL,
 
+    "an advance runs since the day on which its reserve fell below zero": line_store::ADVANCE,
+
     "slices are leased no more than their reserve has":
         "select r.funder_id as subject, greatest(r.available_fen, 0) as expected, leased.fen as found
          from reserve r join (select funder_id, sum(leased_fen) as fen from reserve_slice group by funder_id) leased using (funder_id)

@@ -141,6 +141,12 @@ const TAMPERED: &[(&str, &str)] = &[
     ),
     ("a reserve's journal has no gap and sums to what it says", "update reserve_entry set kind = 'clearing' where kind = 'hold'"),
     (
+        "an advance runs since the day on which its reserve fell below zero",
+        "alter table reserve drop constraint reserve_adds_up, drop constraint reserve_never_overdrawn;
+         update reserve_entry set available_after_fen = -1 where entry_no = (select last_entry_no from reserve);
+         update reserve set available_fen = -1, advance_since = '2020-01-01'",
+    ),
+    (
         "slices are leased no more than their reserve has",
         "update reserve_slice set leased_fen = (select available_fen + 1 from reserve) where slice_no = 0",
     ),

@@ -106,8 +106,7 @@ pub(super) const SPANS: &str = "
     cross join (select max(business_day) as day from closed) ended
     cross join lateral (values (round(amount_fen::numeric * least(greatest(ended.day - from_on, 0), to_on - from_on)
                                       / (to_on - from_on))::bigint)) as due(fen)
-    -- What is made smaller, to just what had run of it, is posted in full before its end.
-    where accrued_fen <> due.fen and (accrued_fen <> amount_fen or to_on <= ended.day)";
+    where accrued_fen <> due.fen";
 
 /// What refunds gave back to cards of interest and fees that were paid, by loan. Principal is told on the installments only where
 /// interest goes with it.

@@ -1,18 +1,18 @@
-//! The close beside those who buy and pay: it keeps none of them waiting.
+//! The close beside those who buy and pay: it keeps none of them waiting. And what it posts of interest that became smaller.
 
 use fenqi::base::id::{LineId, WithholdingId};
 use fenqi::base::{AccountRange, BusinessDay, Fen};
-use fenqi::bill;
 use fenqi::close::close_day;
 use fenqi::close::engine::cut_off;
 use fenqi::jobs::{JobKind, dispatch};
 use fenqi::partner::withholding::Answer;
 use fenqi::repayment::{ChannelResult, Transfer, post_results, record_transfer};
+use fenqi::{bill, loan};
 use sqlx::PgPool;
 
 use super::authoriser::{until_as_many_wait, until_somebody_waits};
-use crate::house;
 use crate::town::{self, LineWish, Town};
+use crate::{book, house};
 
 const PLAN: (&str, u16) = ("harbour-standard", 3);
 
@@ -185,4 +185,26 @@ async fn a_plan_that_the_database_forgot_is_made_again(pool: PgPool) {
     at_once("a close whose plan was forgotten", closing).await.unwrap();
     assert_eq!(town.fen("select count(*) from settlement").await, 1);
     town.assert_whole("after the close").await;
+}
+
+#[sqlx::test(migrator = "fenqi::MIGRATOR")]
+async fn interest_that_became_smaller_to_just_what_was_posted_is_posted_by_day_again(pool: PgPool) {
+    let book = book::keep(house::open(pool, "2026-02-05").await).await;
+    let posted_by = async |day: &str| {
+        let mut transaction = fenqi::database::begin(&book.app.pool).await.unwrap();
+        let day: BusinessDay = day.parse().unwrap();
+        loan::close::run(&mut transaction, &book.app, day, AccountRange::ALL).await.unwrap();
+        transaction.commit().await.unwrap();
+        book.fen("select accrued_fen from interest_span where to_on = '2026-02-25' and $1::uuid is not null").await
+    };
+    // 3,600 fen run for 31 days.
+    assert_eq!(posted_by("2026-01-25").await, [0]);
+    assert_eq!(posted_by("2026-02-10").await, [1_858]);
+    let smaller =
+        "insert into schedule select loan_id, line_id, 2, 'refund', due_on, principal_fen, '{1858,2400,1200}', fee_fen,
+                                               '2026-02-11' from schedule where version = 1";
+    sqlx::query(smaller).execute(&book.app.pool).await.unwrap();
+    // 17 of 31 days of 1,858.
+    assert_eq!(posted_by("2026-02-11").await, [1_019]);
+    assert_eq!(posted_by("2026-02-25").await, [1_858]);
 }

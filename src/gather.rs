@@ -1,20 +1,13 @@
 //! Gathers what many callers ask, so that the database answers all of them in one statement. While one statement runs, the next batch
-//! fills; there is no timer. Batches that follow each other keep their connection.
-
-use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
-use std::time::Duration;
+//! fills; there is no timer.
 
 use anyhow::anyhow;
-use sqlx::pool::PoolConnection;
-use sqlx::{PgPool, Postgres};
 use tokio::sync::{mpsc, oneshot};
 
 /// Questions in one batch.
 const BATCH_MAX: usize = 256;
 /// Questions waiting; beyond it callers wait to be queued.
 const QUEUE_MAX: usize = 4_096;
-/// How long a connection is kept for a batch that does not come: longer than batches that follow each other are apart.
-const KEPT_FOR: Duration = Duration::from_millis(20);
 
 struct Waiting<Q, A> {
     asked: Q,
@@ -51,56 +44,6 @@ impl<Q: Send + 'static, A: Send + 'static> Gatherer<Q, A> {
         let ended = || anyhow!("nobody answers any more");
         self.queue.send(Waiting { asked, answer }).await.map_err(|_| ended())?;
         answered.await.map_err(|_| ended())?.map_err(|error| anyhow!("a batch failed: {error}"))
-    }
-}
-
-/// A connection that one batch leaves to the next. The pool asks the database about each that it is given back, which is one round
-/// trip more for every batch, and lends next the one whose caches are the coldest. Cheap to clone; every clone keeps the same.
-#[derive(Clone)]
-pub struct Kept {
-    pool: PgPool,
-    place: Arc<Mutex<Place>>,
-}
-
-#[derive(Default)]
-struct Place {
-    connection: Option<PoolConnection<Postgres>>,
-    /// How often one was left here.
-    times: u64,
-    /// Somebody gives it back when nobody uses it.
-    is_watched: bool,
-}
-
-impl Kept {
-    pub fn new(pool: PgPool) -> Kept {
-        Kept { pool, place: Arc::default() }
-    }
-
-    /// The last batch's connection, or one of the pool's.
-    ///
-    /// # Errors
-    /// If the pool has none.
-    pub async fn take(&self) -> sqlx::Result<PoolConnection<Postgres>> {
-        let kept = lock(&self.place).connection.take();
-        match kept {
-            Some(connection) => Ok(connection),
-            None => self.pool.acquire().await,
-        }
-    }
-
-    /// Leaves a connection whose statements have succeeded to the next batch. Where the pool has no other to lend it goes back at
-    /// once, and else when no batch has come for a moment.
-    pub fn keep(&self, connection: PoolConnection<Postgres>) {
-        if self.pool.is_closed() || self.pool.num_idle() == 0 {
-            return;
-        }
-        let mut place = lock(&self.place);
-        place.connection = Some(connection);
-        place.times += 1;
-        if !place.is_watched {
-            place.is_watched = true;
-            tokio::spawn(give_back_unused(Arc::clone(&self.place)));
-        }
     }
 }
 
@@ -145,23 +88,6 @@ async fn let_others_ask<W>(waiting: &mut mpsc::Receiver<W>, batch: &mut Vec<W>) 
             batch.push(next);
         }
     }
-}
-
-async fn give_back_unused(place: Arc<Mutex<Place>>) {
-    loop {
-        let before = lock(&place).times;
-        tokio::time::sleep(KEPT_FOR).await;
-        let mut place = lock(&place);
-        if place.times == before {
-            place.is_watched = false;
-            place.connection = None;
-            return;
-        }
-    }
-}
-
-fn lock(place: &Mutex<Place>) -> MutexGuard<'_, Place> {
-    place.lock().unwrap_or_else(PoisonError::into_inner)
 }
 
 #[cfg(test)]

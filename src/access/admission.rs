@@ -12,7 +12,7 @@ use super::answer_store::{Keyed, Wanted};
 use super::model::{Known, Rate, Scope};
 use super::store::{self, Asking, Said};
 use crate::error::Attempt;
-use crate::gather::{Gatherer, Kept};
+use crate::gather::Gatherer;
 use crate::partner::signature::NONCE_KEPT;
 
 /// A request whose signature is right.
@@ -69,8 +69,7 @@ pub struct Admission {
 impl Admission {
     /// Starts the counter, which ends when the last handle is dropped.
     pub fn start(pool: PgPool) -> Admission {
-        let kept = Kept::new(pool);
-        Admission { entries: Gatherer::start(move |entries| count_batch(kept.clone(), entries)) }
+        Admission { entries: Gatherer::start(move |entries| count_batch(pool.clone(), entries)) }
     }
 
     /// # Errors
@@ -80,7 +79,7 @@ impl Admission {
     }
 }
 
-async fn count_batch(kept: Kept, entries: Vec<Entry>) -> anyhow::Result<Vec<Counted>> {
+async fn count_batch(pool: PgPool, entries: Vec<Entry>) -> anyhow::Result<Vec<Counted>> {
     let mut seen = HashSet::new();
     // What repeats a nonce of the same batch is not asked for.
     let once: Vec<usize> =
@@ -97,9 +96,8 @@ async fn count_batch(kept: Kept, entries: Vec<Entry>) -> anyhow::Result<Vec<Coun
         .collect();
     let now = entries.iter().map(|entry| entry.at).max().ok_or_else(|| anyhow!("an empty batch"))?;
     let minute = now.duration_trunc(TimeDelta::minutes(1))?;
-    let mut connection = kept.take().await?;
+    let mut connection = pool.acquire().await?;
     let said = store::admit_requests(&mut connection, &asking, minute, now + NONCE_KEPT).await?;
-    kept.keep(connection);
     let reset_seconds = 60 - (now - minute).num_seconds();
     let at_of = |one: &Said| usize::try_from(one.place).ok().and_then(|place| once.get(place).copied());
     let fresh: HashSet<usize> = said.iter().filter(|one| one.is_fresh).filter_map(at_of).collect();

@@ -8,7 +8,7 @@ use uuid::Uuid;
 
 use super::answer_store::{self, KeptAnswer, Keyed, TakenKey, Wanted};
 use crate::error::Attempt;
-use crate::gather::{Gatherer, Kept};
+use crate::gather::Gatherer;
 
 /// Cheap to clone; every clone asks through the same queues.
 #[derive(Clone)]
@@ -20,7 +20,7 @@ pub struct Answers {
 impl Answers {
     /// Starts two tasks, which end when the last handle is dropped.
     pub fn start(pool: PgPool) -> Answers {
-        let (for_keys, for_answers) = (Kept::new(pool.clone()), Kept::new(pool));
+        let (for_keys, for_answers) = (pool.clone(), pool);
         let keys = Gatherer::start(move |wanted| take_keys(for_keys.clone(), wanted));
         let answers = Gatherer::start(move |answers| keep_answers(for_answers.clone(), answers));
         Answers { keys, answers }
@@ -43,15 +43,14 @@ impl Answers {
     }
 }
 
-async fn take_keys(kept: Kept, wanted: Vec<Wanted>) -> anyhow::Result<Vec<Option<Attempt>>> {
+async fn take_keys(pool: PgPool, wanted: Vec<Wanted>) -> anyhow::Result<Vec<Option<Attempt>>> {
     let mut seen = HashSet::new();
     // Of those that want one key at once the first gets it.
     let first: Vec<bool> =
         wanted.iter().map(|one| seen.insert((one.keyed.partner_id, one.keyed.key.as_str()))).collect();
     let firsts: Vec<&Wanted> = wanted.iter().zip(&first).filter(|(_, first)| **first).map(|(one, _)| one).collect();
-    let mut connection = kept.take().await?;
+    let mut connection = pool.acquire().await?;
     let taken = answer_store::claim_keys(&mut connection, &firsts).await?;
-    kept.keep(connection);
     let attempt = |key: &TakenKey| Attempt::of(key.is_taken_over);
     let taken: HashMap<(Uuid, &str), Attempt> =
         taken.iter().map(|key| ((key.partner_id, key.idempotency_key.as_str()), attempt(key))).collect();
@@ -59,9 +58,8 @@ async fn take_keys(kept: Kept, wanted: Vec<Wanted>) -> anyhow::Result<Vec<Option
     Ok(wanted.iter().zip(first).map(|(one, first)| if first { found(one) } else { None }).collect())
 }
 
-async fn keep_answers(kept: Kept, answers: Vec<(Keyed, KeptAnswer)>) -> anyhow::Result<Vec<()>> {
-    let mut connection = kept.take().await?;
+async fn keep_answers(pool: PgPool, answers: Vec<(Keyed, KeptAnswer)>) -> anyhow::Result<Vec<()>> {
+    let mut connection = pool.acquire().await?;
     answer_store::keep_answers(&mut connection, &answers).await?;
-    kept.keep(connection);
     Ok(vec![(); answers.len()])
 }

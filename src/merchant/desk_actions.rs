@@ -13,7 +13,7 @@ use super::{code_store, order, order_store};
 use crate::base::Fen;
 use crate::base::id::{CodeId, MerchantId};
 use crate::error::{Fault, Outcome};
-use crate::gather::{Gatherer, Kept};
+use crate::gather::Gatherer;
 use crate::product::Catalogue;
 
 /// Cheap to clone; every clone asks through the same queue.
@@ -43,8 +43,8 @@ enum Opened {
 impl OrderDesk {
     /// Starts a task, which ends when the last handle is dropped.
     pub fn start(pool: PgPool, catalogue: Catalogue) -> OrderDesk {
-        let kept = Kept::new(pool.clone());
-        let wishes = Gatherer::start(move |wishes| open_all(kept.clone(), catalogue.clone(), wishes));
+        let for_wishes = pool.clone();
+        let wishes = Gatherer::start(move |wishes| open_all(for_wishes.clone(), catalogue.clone(), wishes));
         OrderDesk { pool, wishes }
     }
 
@@ -78,15 +78,14 @@ async fn find_known(connection: &mut PgConnection, order: &Order) -> sqlx::Resul
     code_store::find_code_of(connection, order.merchant_id, Some(&order.reference)).await
 }
 
-async fn open_all(kept: Kept, catalogue: Catalogue, wishes: Vec<Wish>) -> anyhow::Result<Vec<Opened>> {
-    let mut connection = kept.take().await?;
+async fn open_all(pool: PgPool, catalogue: Catalogue, wishes: Vec<Wish>) -> anyhow::Result<Vec<Opened>> {
+    let mut connection = pool.acquire().await?;
     let merchant_ids: BTreeSet<Uuid> = wishes.iter().map(|wish| wish.order.merchant_id.uuid()).collect();
     let merchant_ids: Vec<Uuid> = merchant_ids.into_iter().collect();
     let sold = amounts_sold(&mut connection, &catalogue, &merchant_ids).await?;
     let codes: Vec<Option<Code>> = wishes.iter().map(|wish| wish.code(&sold)).collect();
     let sold_codes = wishes.iter().zip(&codes).filter_map(|(wish, code)| Some((code.as_ref()?, wish.at)));
     let written = code_store::insert_order_codes(&mut connection, sold_codes).await?;
-    kept.keep(connection);
     let written: HashSet<CodeId> = written.into_iter().collect();
     let opened = wishes.into_iter().zip(codes).map(|(wish, code)| match code {
         Some(code) if written.contains(&code.code_id) => Opened::Anew(code),

@@ -5,9 +5,8 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use fenqi::database;
-use fenqi::gather::Kept;
+use sqlx::PgPool;
 use sqlx::postgres::{PgConnectOptions, PgPoolOptions, PgSslMode};
-use sqlx::{PgConnection, PgPool};
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
 use tokio::net::{TcpListener, UnixStream};
 use tokio::sync::watch;
@@ -94,35 +93,6 @@ async fn what_is_refused_is_answered_once_its_locks_are_free(pool: PgPool) {
         sqlx::query_scalar("select round from written for update skip locked").fetch_optional(&pool).await.unwrap();
     assert_eq!(free, Some(1));
     slow.close().await;
-}
-
-async fn backend_of(connection: &mut PgConnection) -> i32 {
-    sqlx::query_scalar("select pg_backend_pid()").fetch_one(connection).await.unwrap()
-}
-
-#[sqlx::test(migrations = false)]
-async fn a_batch_leaves_its_connection_to_the_next_and_none_to_nobody(pool: PgPool) {
-    let two =
-        PgPoolOptions::new().max_connections(2).connect_with(pool.connect_options().as_ref().clone()).await.unwrap();
-    drop(tokio::try_join!(two.acquire(), two.acquire()).unwrap());
-    house::until("both are idle", async || two.num_idle() == 2).await;
-    let kept = Kept::new(two.clone());
-    let mut first = kept.take().await.unwrap();
-    let backend = backend_of(&mut first).await;
-    kept.keep(first);
-    let mut next = kept.take().await.unwrap();
-    assert_eq!(backend_of(&mut next).await, backend, "the pool would have lent the other");
-
-    let other = two.acquire().await.unwrap();
-    kept.keep(next);
-    let mut waiting = two.acquire().await.unwrap();
-    assert_eq!(backend_of(&mut waiting).await, backend, "where nothing is idle, nothing is kept");
-
-    drop((other, waiting));
-    house::until("both are idle", async || two.num_idle() == 2).await;
-    kept.keep(kept.take().await.unwrap());
-    house::until("the unused one is back", async || two.num_idle() == 2).await;
-    two.close().await;
 }
 
 #[sqlx::test(migrations = false)]

@@ -50,8 +50,9 @@ impl PayoffLoan {
         })
     }
 
-    /// The schedule after the payoff, and the bill line of what was not billed yet; none where everything was. What was
-    /// billed after the quote loses the charges that were `waived`; what the quote counted as billed before it was keeps them.
+    /// The schedule after the payoff, and the bill line of what was not billed yet; none where everything was, or a refund has emptied
+    /// the rest. What was billed after the quote loses the charges that were `waived`; what the quote counted as billed before it was
+    /// keeps them.
     fn end(
         &self,
         quote: PayoffQuote,
@@ -69,7 +70,8 @@ impl PayoffLoan {
         let principal = ended.installments[last_billed..].iter().map(|row| row.principal).sum();
         let interest = quote.interest + self.being_billed(day).iter().map(|row| row.interest).sum::<Fen>();
         let period_fee = quote.period_fee + self.being_billed(day).iter().map(|row| row.fee).sum::<Fen>();
-        match collapse(&ended, self.last_billed, &PayoffQuote { principal, interest, period_fee, ..quote }) {
+        let left = self.has_row_left().then_some(PayoffQuote { principal, interest, period_fee, ..quote });
+        match left.and_then(|left| collapse(&ended, self.last_billed, &left)) {
             Some((collapsed, period)) => {
                 let bill_line = paid_line(self, &collapsed, period);
                 (collapsed, Some(bill_line))
@@ -93,8 +95,9 @@ impl PayoffLoan {
         (1..=due).rev().find(|period| *period <= self.last_billed || asks(*period)).unwrap_or_default()
     }
 
+    /// Whether any row that is not billed asks for something.
     fn has_row_left(&self) -> bool {
-        usize::from(self.last_billed) < self.schedule.installments.len()
+        self.schedule.installments.iter().skip(usize::from(self.last_billed)).any(|row| !row.total().is_zero())
     }
 
     fn is_billed_since(&self, period: i16, day: BusinessDay) -> bool {
@@ -112,18 +115,18 @@ impl LineAccount {
         product: &ProductVersion,
     ) -> (Repayment, PayoffDone) {
         self.look_back(money.value_on);
-        // The purchase was voided while the channel had the order: the loan never was, and the money goes back. While it was here, it
-        // would have paid what other money paid later, as any that is left.
-        if payoff.loan.status == LoanStatus::Voided {
+        let loan_id = payoff.loan.loan_id;
+        // The purchase was voided while the channel had the order, or its price came back: the loan has ended without this money, which
+        // goes back. While it was here, it would have paid what other money paid later, as any that is left.
+        if payoff.loan.status != LoanStatus::Open {
             let mut items = Vec::new();
-            let excess = self.give_back_undue(&money, &mut items, (money.amount, None));
+            let excess = self.give_back_undue(&money, &mut items, (money.amount, Some(loan_id)));
             return (self.book(money, items, excess), PayoffDone::default());
         }
         let quote = payoff.quote_on(self, product, money.value_on);
         if money.amount < quote.total() {
             return (self.receive(money), PayoffDone { fell_short: true, ..PayoffDone::default() });
         }
-        let loan_id = payoff.loan.loan_id;
         if !self.loans.iter().any(|open| open.loan.loan_id == loan_id) {
             self.loans.push(OpenLoan { loan: payoff.loan.clone(), touched: false });
         }
@@ -139,9 +142,9 @@ impl LineAccount {
         (self.book(money, items, excess), PayoffDone { schedule, bill_line, fell_short: false })
     }
 
-    /// Pays what was billed when the quote was made in full, and of what was billed since the principal alone. Where every row is
-    /// billed by now, none is left to bear the charges of the quote: then those billed since do, as far as they ask for as much. The fee
-    /// for paying off early is none of theirs.
+    /// Pays what was billed when the quote was made in full, and of what was billed since the principal alone. Where no other row asks
+    /// for anything by now, none is left to bear the charges of the quote: then those billed since do, as far as they ask for as much.
+    /// The fee for paying off early is none of theirs.
     /// Returns the charges that were waived, too, by period.
     fn settle_billed(
         &mut self,
@@ -337,6 +340,22 @@ mod tests {
         assert_eq!((repayment.taken().principal, repayment.taken().interest), (Fen::new(100_000), Fen::ZERO));
         assert_eq!(account.installments[0].billed.returned.interest, Fen::new(300));
         assert_eq!(done.schedule.unwrap().installments[0].interest, Fen::new(200));
+    }
+
+    #[test]
+    fn rows_that_a_refund_has_emptied_are_not_paid_off() {
+        let open = installment(1, "2026-01-10", (3, 0, "2026-01-10"));
+        let (mut payoff, product) = (payoff_of(&open), Arc::clone(&open.product));
+        let emptied =
+            Installment { due_on: day("2026-02-10"), principal: Fen::ZERO, ..payoff.schedule.installments[0] };
+        payoff.schedule.installments.push(emptied);
+        let mut account = LineAccount::new(line(LineStatus::Active, 100_000));
+        account.installments = vec![open];
+        let (repayment, done) = account.receive_payoff(told_on("2026-01-12", 100_000), &payoff, &product);
+        // The bill is paid, the plan is as it was, and no part of nothing is told.
+        assert_eq!((repayment.items.len(), repayment.taken().principal), (1, Fen::new(100_000)));
+        assert!(done.schedule.is_none() && done.bill_line.is_none());
+        assert_eq!(account.loans[0].loan.status, LoanStatus::Paid);
     }
 
     #[test]

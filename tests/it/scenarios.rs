@@ -67,6 +67,7 @@ scenarios! {
     fee_of_the_period "fee-of-the-period",
     fee_of_all_periods "fee-of-all-periods",
     refund_during_payoff "refund-during-payoff",
+    refund_during_payoff_late "refund-during-payoff-late",
     refused "refused",
     unknown_then_success "unknown-then-success",
     unknown_then_failure "unknown-then-failure",

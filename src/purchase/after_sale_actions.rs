@@ -6,13 +6,13 @@ use sqlx::PgConnection;
 use super::model::AfterSaleRefusal;
 use super::notices::Undone;
 use super::posting::{self, Event};
-use super::refund::{BilledCharges, Effect, LeftInstallment, RefundParts, Refundable, of_recovered};
+use super::refund::{BilledCharges, Effect, LeftInstallment, RefundParts, Refundable, billed_of, of_recovered};
 use super::store::{self, Purchase, PurchaseStatus, Refund};
 use crate::app::App;
 use crate::base::id::{LoanId, PayoutId, PurchaseId, RefundId};
 use crate::base::{BusinessDay, Fen, When};
 use crate::bill::Parts;
-use crate::bill::given_back_store::{self, BilledParts};
+use crate::bill::given_back_store;
 use crate::credit::change::Note;
 use crate::credit::line::{EntryKind, Line, LineChange};
 use crate::error::{Fault, Outcome};
@@ -199,7 +199,7 @@ impl Sale {
             account.installments.push(OpenInstallment::new(billed, product));
         }
         let billed = given_back_store::load_billed_parts(connection, self.line.line_id, self.loan.loan_id).await?;
-        let billed: Vec<Billed> = billed.iter().map(billed_of).collect();
+        let billed: Vec<Billed> = billed.iter().map(|row| billed_of(row, &schedule)).collect();
         let periods_billed = bill::store::last_period_billed(connection, self.line.line_id, self.loan.loan_id).await?;
         let standing = Standing {
             schedule: &schedule,
@@ -397,22 +397,6 @@ impl Sale {
             save_reserve(connection, &reserve, &[entry]).await?;
         }
         Ok(())
-    }
-}
-
-/// The fee of an early payoff stands, and the fees a period that it took beside it: no bill asked for them.
-fn billed_of(row: &BilledParts) -> Billed {
-    let amounts = |parts: &Parts| Amounts {
-        principal: parts.principal,
-        interest: parts.interest,
-        fee: if row.is_payoff { Fen::ZERO } else { parts.fee },
-    };
-    Billed {
-        period: row.period.unsigned_abs(),
-        asked: amounts(&row.asked),
-        paid: amounts(&row.paid),
-        fallen: amounts(&row.fallen),
-        back: amounts(&row.back),
     }
 }
 

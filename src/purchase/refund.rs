@@ -3,7 +3,9 @@
 use serde_json::{Value, json};
 
 use crate::base::{BusinessDay, Fen};
-use crate::bill::Parts;
+use crate::bill::{BilledParts, Parts};
+use crate::loan::Schedule;
+use crate::loan::reduction::{Amounts, Billed};
 
 /// The purchase as a refund finds it.
 #[derive(Clone, Copy, Debug)]
@@ -83,6 +85,34 @@ pub fn of_recovered(kept: Parts, recovered: Parts, back: Parts) -> Parts {
     Parts { interest: part(|parts| parts.interest), fee: part(|parts| parts.fee), ..Parts::default() }
 }
 
+/// An installment as a refund finds it. What a payoff waived of its charges after it was billed is in the `schedule` no more: nobody
+/// asks for it, and it has not fallen with any principal. The fee of an early payoff stands, and the fees a period that it took beside
+/// it: no bill asked for them.
+pub fn billed_of(row: &BilledParts, schedule: &Schedule) -> Billed {
+    let stands = schedule.installments.get(usize::from(row.period.unsigned_abs()).saturating_sub(1));
+    let waived = stands.map_or(Parts::default(), |stands| Parts {
+        interest: (row.asked.interest - stands.interest).min(row.fallen.interest),
+        fee: (row.asked.fee - stands.fee).min(row.fallen.fee),
+        ..Parts::default()
+    });
+    let amounts = |parts: Parts| Amounts {
+        principal: parts.principal,
+        interest: parts.interest,
+        fee: if row.is_payoff { Fen::ZERO } else { parts.fee },
+    };
+    let less_waived = |mut parts: Parts| {
+        parts += -waived;
+        amounts(parts)
+    };
+    Billed {
+        period: row.period.unsigned_abs(),
+        asked: less_waived(row.asked),
+        paid: amounts(row.paid),
+        fallen: less_waived(row.fallen),
+        back: amounts(row.back),
+    }
+}
+
 /// All that a refund does on one day to one purchase as it stood before.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Effect {
@@ -144,6 +174,7 @@ impl Refundable {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::loan::Installment;
 
     #[test]
     fn three_refunds_of_a_third_return_the_whole_fee_and_subsidy() {
@@ -174,6 +205,34 @@ mod tests {
         assert_eq!(of(10, 6, 7), parts(3, 0));
         // Those four that had come before are gone, and three of the six.
         assert_eq!(of(3, 6, 3), parts(3, 0));
+    }
+
+    #[test]
+    fn what_a_payoff_waived_has_not_fallen_with_any_principal() {
+        let parts = |principal, interest| Parts {
+            principal: Fen::new(principal),
+            interest: Fen::new(interest),
+            ..Parts::default()
+        };
+        // Quoted before it was billed: of its 363 it bore 119, after 20 had fallen with 1,000 of its principal.
+        let row = BilledParts {
+            period: 1,
+            is_payoff: false,
+            asked: parts(40_359, 363),
+            paid: parts(39_359, 119),
+            fallen: parts(1_000, 244),
+            back: Parts::default(),
+        };
+        let due_on = "2026-05-25".parse().unwrap();
+        let (principal, interest, fee) = (Fen::new(40_359), Fen::new(139), Fen::ZERO);
+        let schedule = Schedule { installments: vec![Installment { due_on, principal, interest, fee }] };
+        let billed = billed_of(&row, &schedule);
+        assert_eq!((billed.asked.interest, billed.fallen.interest), (Fen::new(139), Fen::new(20)));
+        assert_eq!((billed.asked.principal, billed.fallen.principal), (principal, Fen::new(1_000)));
+        assert_eq!(billed.paid, Amounts { principal: Fen::new(39_359), interest: Fen::new(119), fee });
+        // Where a schedule has nothing left of the row's charges, no more was waived than is owed no more.
+        let emptied = Schedule { installments: vec![Installment { due_on, principal, interest: fee, fee }] };
+        assert_eq!(billed_of(&row, &emptied).fallen.interest, Fen::ZERO);
     }
 
     #[test]

@@ -128,12 +128,15 @@ fn after_payoff(page: &Page, story: &LoanStory, (before, period): (&OwnSchedule,
         terms: &story.product.terms.early_payoff,
         day: changed.day,
     });
-    if changed.interest.is_zero() && changed.principal != quote.principal {
+    let rows = before.schedule.installments.iter().skip(period - 1);
+    let principals: Vec<Fen> = rows.map(|row| row.principal).collect();
+    // Rows after it took the rest: of its charges it keeps what was paid before, or had fallen by a refund.
+    let is_one_of_more = changed.principal != principals.iter().copied().sum::<Fen>();
+    if is_one_of_more || (changed.interest.is_zero() && changed.principal != quote.principal) {
         changed.interest_why.push(page.say("payoff-waived").to_string());
         return;
     }
-    let rows = before.schedule.installments.iter().skip(period - 1);
-    changed.principal_why = Some(page.sum(&rows.map(|row| row.principal).collect::<Vec<Fen>>()));
+    changed.principal_why = Some(page.sum(&principals));
     let mut charges = vec![quote.interest_shown()];
     charges.extend(Some(quote.fee).filter(|fee| fee.is_positive()));
     // Paid off before a close had come to the statement that it counts as cut: that row's charges are in it whole.

@@ -387,6 +387,24 @@ async fn a_payoff_is_explained_as_it_is_quoted_while_a_statement_is_being_cut(po
 }
 
 #[sqlx::test(migrator = "fenqi::MIGRATOR")]
+async fn a_period_that_was_billed_before_its_payoff_was_told_of_is_no_sum_of_those_after_it(pool: PgPool) {
+    let (mut shopper, _world, loan) = billed(pool).await;
+    // Of the first period's interest a part had left it before the rest was waived; the second one took all that was not billed.
+    let late = "insert into schedule
+                select loan_id, line_id, 2, 'payoff', due_on,
+                       array[principal_fen[1], (select sum(p) from unnest(principal_fen[2:]) as p)::bigint] || rest.fen,
+                       array[200, 150]::bigint[] || rest.fen, fee_fen, '2026-03-06'
+                from schedule cross join (select array_fill(0::bigint, array[10]) as fen) rest";
+    sqlx::query(late).execute(&shopper.town.app.pool).await.unwrap();
+    let why = shopper.browser.get(&format!("/loans/{loan}/periods/1")).await;
+    why.shows("Paid off early")
+        .shows("¥2.00")
+        .shows("interest that is not billed is not charged")
+        .hides("¥96.12 + ¥96.81");
+    shopper.browser.get(&format!("/loans/{loan}/periods/2")).await.shows("= ¥1,103.88");
+}
+
+#[sqlx::test(migrator = "fenqi::MIGRATOR")]
 async fn nobody_sees_anothers_loans_bills_or_payments(pool: PgPool) {
     let (mut shopper, _world, loan) = billed(pool).await;
     let page = shopper.browser.get("/bills/pay").await;

@@ -86,6 +86,7 @@ enum Step {
 /// Makes tables that are not there until there are enough rows to commit.
 async fn make_tables(app: &App, reading: &mut PgConnection, key: &DayKey, enough: i64) -> anyhow::Result<Step> {
     let mut transaction = database::begin(&app.pool).await?;
+    store::stand_by(&mut transaction).await?;
     let is_locked = store::lock_day(&mut transaction, key, app.clock.now()).await?;
     let made = store::list_files(&mut transaction, key.funder_id, key.day).await?;
     let kept = store::list_kept(&mut transaction, key.funder_id, key.day).await?;

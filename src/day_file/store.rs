@@ -133,6 +133,13 @@ pub async fn lock_day(connection: &mut PgConnection, key: &DayKey, at: DateTime<
     Ok(locked.fetch_optional(connection).await?.is_some())
 }
 
+/// Lets a transaction stand idle for longer than others may: the rows that it keeps come on another connection, and of a large table it
+/// takes minutes before there are enough of them to be written. What it has locked nobody waits for.
+pub async fn stand_by(connection: &mut PgConnection) -> sqlx::Result<()> {
+    sqlx::query!("set local idle_in_transaction_session_timeout = '2h'").execute(connection).await?;
+    Ok(())
+}
+
 pub async fn insert_files(connection: &mut PgConnection, key: &DayKey, files: &[MadeFile]) -> sqlx::Result<()> {
     let names: Vec<&str> = files.iter().map(|file| file.name.as_str()).collect();
     let tables: Vec<&str> = files.iter().map(|file| file.table_name.as_str()).collect();

@@ -3,6 +3,7 @@
 use std::collections::BTreeMap;
 use std::io::Read as _;
 use std::task::Poll;
+use std::time::Duration;
 
 use fenqi::app::App;
 use fenqi::base::id::{FunderId, LineId, LoanId, RepaymentId};
@@ -15,6 +16,7 @@ use fenqi::partner::key::hex_encode;
 use flate2::read::GzDecoder;
 use serde_json::Value;
 use sqlx::PgPool;
+use sqlx::postgres::{PgConnectOptions, PgPoolOptions};
 use uuid::Uuid;
 
 use crate::house;
@@ -351,6 +353,28 @@ async fn a_day_that_was_signed_before_a_table_was_told_stays_as_it_was(pool: PgP
     assert_eq!(make_day(&town.app, &key).await.unwrap(), Making::Made);
     assert_eq!(bytes(&town.app, town.funder_id, key.day).await.len(), 18);
     assert!(check_day(&town.app, &key).await.unwrap().is_empty());
+}
+
+#[sqlx::test(migrator = "fenqi::MIGRATOR")]
+async fn a_making_stands_by_for_rows_that_are_long_in_coming(pool: PgPool) {
+    let town = lived_in(pool).await;
+    let key = key(&town, "2026-01-25".parse().unwrap());
+    sqlx::query("delete from funder_day_chunk where business_day = '2026-01-25'")
+        .execute(&town.app.pool)
+        .await
+        .unwrap();
+    let options = PgConnectOptions::clone(&town.app.pool.connect_options());
+    let options = options.options([("idle_in_transaction_session_timeout", "1s")]);
+    let impatient = PgPoolOptions::new().max_connections(4).connect_with(options).await.unwrap();
+    let app = App { pool: impatient.clone(), ..town.app.clone() };
+    let mut held = fenqi::database::begin(&town.app.pool).await.unwrap();
+    sqlx::query("lock table loan in access exclusive mode").execute(&mut *held).await.unwrap();
+    let making = tokio::spawn(async move { make_day(&app, &key).await });
+    tokio::time::sleep(Duration::from_secs(2)).await;
+    assert!(!making.is_finished(), "it waits for its rows");
+    held.rollback().await.unwrap();
+    assert_eq!(making.await.unwrap().unwrap(), Making::Made);
+    impatient.close().await;
 }
 
 /// What packs must give the same bytes with every build: another packer, or other instructions of a processor, would not.

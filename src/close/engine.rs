@@ -70,13 +70,22 @@ pub async fn next_to_close(app: &App) -> Result<Option<BusinessDay>, CloseError>
     }
     // A house that nobody has opened has no day.
     let Some(today) = business_day::store::find_today(&mut connection).await? else { return Ok(None) };
+    drop(connection);
+    Ok(has_ended(app, today).await?.then_some(today))
+}
+
+/// Whether the calendar has left the business day behind.
+///
+/// # Errors
+/// As of [`next_to_close`].
+pub async fn has_ended(app: &App, today: BusinessDay) -> Result<bool, CloseError> {
     let now = app.clock.now();
     // A clock that is moved is the house's own.
     let also = match app.clock {
-        Clock::System => store::database_time(&mut connection).await?,
+        Clock::System => store::database_time(&mut *app.pool.acquire().await?).await?,
         Clock::Moved(_) => now,
     };
-    Ok(is_over(today, now, also)?.then_some(today))
+    is_over(today, now, also)
 }
 
 /// Whether the calendar has left a day behind, by this machine's clock and by the database's: one of them alone, set wrongly, would end
@@ -265,6 +274,7 @@ mod tests {
             ("2026-03-02T15:59:59Z", "2026-03-02T16:05:00Z", "2026-04-02T00:00:00Z");
         assert!(is_over(after_midnight, after_midnight).unwrap());
         assert!(!is_over(evening, evening).unwrap());
+        assert!(is_over("2026-03-02T16:00:00Z", "2026-03-02T16:00:00Z").unwrap());
         // One that is behind waits until it is midnight there too.
         assert!(!is_over(evening, after_midnight).unwrap());
         let refused = is_over(next_month, evening).unwrap_err().to_string();

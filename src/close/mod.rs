@@ -4,5 +4,5 @@ pub mod step;
 pub mod engine;
 mod store;
 
-pub use engine::{CloseError, Closed, close_day, close_day_in_chunks, next_to_close};
+pub use engine::{CloseError, Closed, close_day, close_day_in_chunks, has_ended, next_to_close};
 pub use step::{CHUNK_ROWS, Step};

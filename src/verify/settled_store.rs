@@ -34,11 +34,20 @@ pub async fn find_settled(connection: &mut PgConnection, identity: &'static str)
     let mut owed: BTreeMap<(LineId, BusinessDay), Fen> = bills.into_iter().map(|bill| (bill, Fen::ZERO)).collect();
     let catalogue = Catalogue::default();
     for billed in bill::store::load_open_installments(&mut *connection, &line_ids).await? {
-        let Some(owed) = owed.get_mut(&(billed.line_id, billed.due_on())) else { continue };
+        let key = (billed.line_id, billed.due_on());
+        if !owed.contains_key(&key) {
+            continue;
+        }
         let version = (billed.product_id, billed.product_version);
-        // Terms that are not there are looked for by the rates of loans.
-        let Some(product) = find_terms(&catalogue, &mut *connection, version).await? else { continue };
-        *owed += OpenInstallment::new(billed, product).owed_on(today).total();
+        let Some(product) = find_terms(&catalogue, &mut *connection, version).await? else {
+            // What is owed cannot be told; terms that are not there are looked for by the rates of loans.
+            owed.remove(&key);
+            continue;
+        };
+        let left = OpenInstallment::new(billed, product).owed_on(today).total();
+        if let Some(owed) = owed.get_mut(&key) {
+            *owed += left;
+        }
     }
     let settled = owed.into_iter().filter(|(_, fen)| fen.is_zero()).map(|((line_id, due_on), _)| Finding {
         identity,

@@ -159,6 +159,9 @@ async fn a_bill_that_is_open_for_penalty_alone_is_found_once_that_is_paid_too(po
     };
     assert_eq!(open(499).await, [""; 0]);
     assert_eq!(open(500).await, [format!("{} due 2026-02-25 open", book.line_id.uuid())]);
+    // What it owes follows from terms that are not there.
+    sqlx::query("update loan set product_version = 99").execute(&book.app.pool).await.unwrap();
+    assert_eq!(open(500).await, [""; 0]);
 }
 
 #[sqlx::test(migrator = "fenqi::MIGRATOR")]

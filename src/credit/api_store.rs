@@ -34,11 +34,20 @@ pub struct LineView {
     pub opened_at: DateTime<Utc>,
 }
 
-/// A funder's lines after `after`; one of them by its id.
+/// What narrows a list of lines down.
+#[derive(Clone, Copy, Debug, Default)]
+pub struct WantedLines {
+    /// Only this one.
+    pub line_id: Option<LineId>,
+    /// Only those behind this one.
+    pub after: Option<LineId>,
+}
+
+/// A funder's lines, the oldest first.
 pub async fn list_lines(
     connection: &mut PgConnection,
     funder_id: FunderId,
-    (line_id, after): (Option<LineId>, Option<LineId>),
+    wanted: WantedLines,
     limit: i64,
 ) -> sqlx::Result<Vec<LineView>> {
     sqlx::query_as!(
@@ -51,8 +60,8 @@ pub async fn list_lines(
            where funder_id = $1 and ($2::uuid is null or line_id = $2) and ($3::uuid is null or line_id > $3)
            order by line_id limit $4"#,
         funder_id.uuid(),
-        line_id.map(LineId::uuid),
-        after.map(LineId::uuid),
+        wanted.line_id.map(LineId::uuid),
+        wanted.after.map(LineId::uuid),
         limit,
     )
     .fetch_all(connection)

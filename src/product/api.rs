@@ -12,8 +12,9 @@ use super::actions::{self, ProductRefusal};
 use super::api_store::{self, ProductView, VersionView};
 use super::draft::Draft;
 use super::draft_actions::{self, Signatory};
+use super::draft_store::{self, WantedDrafts};
+use super::file;
 use super::inquiry::{Inquiry, InquiryError};
-use super::{draft_store, file};
 use crate::app::App;
 use crate::base::id::ProductDraftId;
 use crate::error::Refusal as _;
@@ -242,9 +243,9 @@ pub async fn list_drafts(
     Params(params): Params<DraftParams>,
 ) -> Result<Json<Page<Draft>>, Problem> {
     let mut connection = app.pool.acquire().await?;
-    let which = (None, params.cursor.map(|cursor| cursor.0));
+    let wanted = WantedDrafts { draft_id: None, after: params.cursor.map(|cursor| cursor.0) };
     let limit = params.limit.0;
-    let rows = draft_store::list_drafts(&mut connection, caller.funder_id, which, limit + 1).await?;
+    let rows = draft_store::list_drafts(&mut connection, caller.funder_id, wanted, limit + 1).await?;
     Ok(Json(Page::of(rows, limit, |draft: &Draft| draft.draft_id)))
 }
 
@@ -260,7 +261,8 @@ pub async fn show_draft(
     Named(draft_id): Named<ProductDraftId>,
 ) -> Result<impl IntoResponse, Problem> {
     let mut connection = app.pool.acquire().await?;
-    let mut rows = draft_store::list_drafts(&mut connection, caller.funder_id, (Some(draft_id), None), 1).await?;
+    let wanted = WantedDrafts { draft_id: Some(draft_id), after: None };
+    let mut rows = draft_store::list_drafts(&mut connection, caller.funder_id, wanted, 1).await?;
     rows.pop().map(tagged).ok_or_else(Problem::not_found)
 }
 

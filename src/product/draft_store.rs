@@ -56,11 +56,20 @@ pub async fn find_submitted(
     .await
 }
 
-/// A funder's drafts after `after`, the oldest first; one of them by its id.
+/// What narrows a list of drafts down.
+#[derive(Clone, Copy, Debug, Default)]
+pub struct WantedDrafts {
+    /// Only this one.
+    pub draft_id: Option<ProductDraftId>,
+    /// Only those behind this one.
+    pub after: Option<ProductDraftId>,
+}
+
+/// A funder's drafts, the oldest first.
 pub async fn list_drafts(
     connection: &mut PgConnection,
     funder_id: FunderId,
-    (draft_id, after): (Option<ProductDraftId>, Option<ProductDraftId>),
+    wanted: WantedDrafts,
     limit: i64,
 ) -> sqlx::Result<Vec<Draft>> {
     sqlx::query_as!(
@@ -71,8 +80,8 @@ pub async fn list_drafts(
            where funder_id = $1 and ($2::uuid is null or draft_id = $2) and ($3::uuid is null or draft_id > $3)
            order by draft_id limit $4"#,
         funder_id.uuid(),
-        draft_id.map(ProductDraftId::uuid),
-        after.map(ProductDraftId::uuid),
+        wanted.draft_id.map(ProductDraftId::uuid),
+        wanted.after.map(ProductDraftId::uuid),
         limit,
     )
     .fetch_all(connection)

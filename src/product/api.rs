@@ -11,7 +11,7 @@ use utoipa::{IntoParams, ToSchema};
 use super::actions::{self, ProductRefusal};
 use super::api_store::{self, ProductView, VersionView};
 use super::draft::Draft;
-use super::draft_actions::{self, Signatory};
+use super::draft_actions::{self, DraftRead, Signatory};
 use super::draft_store::{self, WantedDrafts};
 use super::file;
 use super::inquiry::{Inquiry, InquiryError};
@@ -283,8 +283,8 @@ pub async fn edit_draft(
     if_match: IfMatch,
     Body(text): Body<ProductText>,
 ) -> Result<impl IntoResponse, Problem> {
-    let which = (draft_id, if_match.number()?);
-    Ok(tagged(draft_actions::edit(&app, &signatory(caller), which, text.terms_text).await?))
+    let read = DraftRead { draft_id, edit_no: if_match.number()? };
+    Ok(tagged(draft_actions::edit(&app, &signatory(caller), read, text.terms_text).await?))
 }
 
 /// Approve a draft by a second key
@@ -303,8 +303,8 @@ pub async fn approve_draft(
     Named(draft_id): Named<ProductDraftId>,
     if_match: IfMatch,
 ) -> Result<impl IntoResponse, Problem> {
-    let which = (draft_id, if_match.number()?);
-    Ok(tagged(draft_actions::approve(&app, &signatory(caller), which).await?))
+    let read = DraftRead { draft_id, edit_no: if_match.number()? };
+    Ok(tagged(draft_actions::approve(&app, &signatory(caller), read).await?))
 }
 
 /// Publish an approved draft

@@ -82,7 +82,7 @@ impl Refusal for DraftRefusal {
 
 impl Draft {
     /// Whether this very edit, by whoever read the one before, is the draft's newest.
-    pub fn has_taken(&self, (edit_no, text): (i32, &str), by: &str) -> bool {
+    pub fn has_taken(&self, edit_no: i32, text: &str, by: &str) -> bool {
         self.edit_no - 1 == edit_no && self.terms_text == text && self.submitted_by == by
     }
 

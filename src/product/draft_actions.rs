@@ -23,6 +23,14 @@ pub struct Signatory {
     pub attempt: Attempt,
 }
 
+/// A draft as whoever edits or approves it has read it.
+#[derive(Clone, Copy, Debug)]
+pub struct DraftRead {
+    pub draft_id: ProductDraftId,
+    /// Counts its edits, from 1.
+    pub edit_no: i32,
+}
+
 /// Proves a text and keeps it as a draft. Under one key it is one draft, however often it is asked for.
 pub async fn submit(app: &App, by: &Signatory, text: String) -> Outcome<Draft, DraftRefusal> {
     let code = prove(app, by.funder_id, &text).await?;
@@ -53,14 +61,9 @@ pub async fn submit(app: &App, by: &Signatory, text: String) -> Outcome<Draft, D
 }
 
 /// Replaces the text of a draft that was not approved yet. Asked again, what was edited is edited.
-pub async fn edit(
-    app: &App,
-    by: &Signatory,
-    (draft_id, edit_no): (ProductDraftId, i32),
-    text: String,
-) -> Outcome<Draft, DraftRefusal> {
-    let mut draft = find(app, by.funder_id, draft_id).await?;
-    if by.attempt == Attempt::Again && draft.has_taken((edit_no, &text), &by.holder) {
+pub async fn edit(app: &App, by: &Signatory, read: DraftRead, text: String) -> Outcome<Draft, DraftRefusal> {
+    let mut draft = find(app, by.funder_id, read.draft_id).await?;
+    if by.attempt == Attempt::Again && draft.has_taken(read.edit_no, &text, &by.holder) {
         return Ok(draft);
     }
     draft.check_editable().map_err(Fault::Refused)?;
@@ -69,19 +72,16 @@ pub async fn edit(
     draft.submitted_by.clone_from(&by.holder);
     draft.submitted_at = app.clock.now();
     let mut transaction = database::begin(&app.pool).await?;
-    if !draft_store::edit_draft(&mut transaction, &draft, edit_no).await? {
+    if !draft_store::edit_draft(&mut transaction, &draft, read.edit_no).await? {
         return Err(Fault::Refused(DraftRefusal::EditedSince));
     }
     transaction.commit().await?;
-    find(app, by.funder_id, draft_id).await
+    find(app, by.funder_id, read.draft_id).await
 }
 
 /// Approves what was read, by a key of another holder than the submitter's. Again changes nothing.
-pub async fn approve(
-    app: &App,
-    by: &Signatory,
-    (draft_id, edit_no): (ProductDraftId, i32),
-) -> Outcome<Draft, DraftRefusal> {
+pub async fn approve(app: &App, by: &Signatory, read: DraftRead) -> Outcome<Draft, DraftRefusal> {
+    let DraftRead { draft_id, edit_no } = read;
     let draft = find(app, by.funder_id, draft_id).await?;
     draft.check_approval(&by.holder, edit_no).map_err(Fault::Refused)?;
     if draft.status != DraftStatus::Submitted {

@@ -1,5 +1,6 @@
 //! Product files: TOML text to [`Terms`], or every problem in it. The fields are described in `docs/PRODUCTS.md`.
 
+use std::ops::RangeInclusive;
 use std::str::FromStr;
 
 use chrono::{NaiveDate, NaiveTime};
@@ -112,7 +113,7 @@ fn read_line(reader: &mut Reader<'_>, mut section: Section<'_>) -> Option<LineTe
         integer(value, 1, 28).and_then(|day| MonthDay::new(u8::try_from(day).ok()?))
     });
     let due_days_after = read_integer(reader, &mut section, "due_days_after", rules::DUE_DAYS_AFTER);
-    let valid_months = read_integer(reader, &mut section, "valid_months", (1, 60));
+    let valid_months = read_integer(reader, &mut section, "valid_months", 1..=60);
     reader.finish(section);
     Some(LineTerms {
         limit_min_fen: limit_min_fen?,
@@ -126,7 +127,7 @@ fn read_line(reader: &mut Reader<'_>, mut section: Section<'_>) -> Option<LineTe
 fn read_purchase(reader: &mut Reader<'_>, mut section: Section<'_>) -> Option<PurchaseTerms> {
     let amount_min_fen = read_fen(reader, &mut section, "amount_min_fen", rules::LIMIT_MAX);
     let amount_max_fen = read_fen(reader, &mut section, "amount_max_fen", rules::LIMIT_MAX);
-    let per_day_max = read_integer(reader, &mut section, "per_day_max", (1, PER_DAY_MAX));
+    let per_day_max = read_integer(reader, &mut section, "per_day_max", 1..=PER_DAY_MAX);
     let category = "2 to 32 of a-z, 0-9 and -";
     let merchant_categories = reader.list(&mut section, "merchant_categories", category, |value| code_text(value, 32));
     let grades = reader.list(&mut section, "grades", "1 to 8 of A-Z and 0-9", |value| {
@@ -210,7 +211,7 @@ fn read_penalty(reader: &mut Reader<'_>, mut section: Section<'_>) -> Option<Pen
     let basis_days = reader.required(&mut section, "basis_days", "360 or 365", |value| {
         integer(value, 360, 365).filter(|days| [360, 365].contains(days)).and_then(|days| u16::try_from(days).ok())
     });
-    let grace_days = read_integer(reader, &mut section, "grace_days", (0, 15));
+    let grace_days = read_integer(reader, &mut section, "grace_days", 0..=15);
     reader.finish(section);
     let rate = match (multiple?, per_day?) {
         (Some(multiple), None) => Some(PenaltyRate::Multiple(multiple)),
@@ -239,7 +240,7 @@ fn read_allocation(reader: &mut Reader<'_>, mut section: Section<'_>) -> Option<
     let after = reader.optional_section(&mut section, "after").and_then(|after| match after {
         None => Some(None),
         Some(mut after) => {
-            let days = read_integer(reader, &mut after, "days", (1, 3650));
+            let days = read_integer(reader, &mut after, "days", 1..=3650);
             let order = read_order(reader, &mut after);
             reader.finish(after);
             Some(Some((days?, order?)))
@@ -283,9 +284,9 @@ fn read_refund(reader: &mut Reader<'_>, mut section: Section<'_>) -> Option<Refu
 }
 
 fn read_overdue(reader: &mut Reader<'_>, mut section: Section<'_>) -> Option<OverdueTerms> {
-    let freeze_day = read_integer(reader, &mut section, "freeze_day", (1, 3650));
-    let claim_day = read_integer(reader, &mut section, "claim_day", (1, 3650));
-    let charge_off_day = read_integer(reader, &mut section, "charge_off_day", (1, 3650));
+    let freeze_day = read_integer(reader, &mut section, "freeze_day", 1..=3650);
+    let claim_day = read_integer(reader, &mut section, "claim_day", 1..=3650);
+    let charge_off_day = read_integer(reader, &mut section, "charge_off_day", 1..=3650);
     reader.finish(section);
     Some(OverdueTerms { freeze_day: freeze_day?, claim_day: claim_day?, charge_off_day: charge_off_day? })
 }
@@ -366,8 +367,9 @@ fn read_integer<T: TryFrom<i64>>(
     reader: &mut Reader<'_>,
     section: &mut Section<'_>,
     name: &'static str,
-    (least, most): (i64, i64),
+    within: RangeInclusive<i64>,
 ) -> Option<T> {
+    let (least, most) = within.into_inner();
     let allowed = format!("a whole number from {least} to {most}");
     reader.required(section, name, &allowed, |value| {
         integer(value, least, most).and_then(|number| T::try_from(number).ok())

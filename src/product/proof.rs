@@ -119,7 +119,7 @@ struct LineDays {
 /// A line with statements on the 1st that is due as many days later as any product may say. No line has a longer first period.
 const LATEST_LINE: LineDays = LineDays {
     statement_day: MonthDay::new(1).expect("every month has a first day"),
-    due_day: MonthDay::new(1 + rules::DUE_DAYS_AFTER.1 as u8).expect("the bound on due days keeps within a month"),
+    due_day: MonthDay::new(1 + *rules::DUE_DAYS_AFTER.end() as u8).expect("the bound on due days keeps within a month"),
     is_of_another: true,
 };
 

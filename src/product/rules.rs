@@ -1,5 +1,7 @@
 //! Rules that concern several fields of a product, and the bounds that law or arithmetic sets to single ones.
 
+use std::ops::RangeInclusive;
+
 use rust_decimal::Decimal;
 
 use crate::base::Fen;
@@ -32,11 +34,11 @@ const YEAR_RATE_DECIMALS: u32 = 8;
 pub const SUBSIDY_RATE_MAX: &str = "0.02";
 pub const PAYOFF_FEE_MAX: &str = "0.03";
 /// With fewer than 5 days, the due day of a statement of 28 February could clamp onto that statement.
-pub const DUE_DAYS_AFTER: (i64, i64) = (5, 28);
+pub const DUE_DAYS_AFTER: RangeInclusive<i64> = 5..=28;
 /// An applicant who hears nothing for longer than ten days has gone elsewhere.
-pub const FUNDER_WORD_HOURS: (i64, i64) = (1, 240);
+pub const FUNDER_WORD_HOURS: RangeInclusive<i64> = 1..=240;
 /// A person stands at the till: longer than three seconds nobody waits, and no partner answers sooner than in 50 ms.
-pub const PURCHASE_RISK_MS: (i64, i64) = (50, 3_000);
+pub const PURCHASE_RISK_MS: RangeInclusive<i64> = 50..=3_000;
 
 /// Records every broken rule. Each field alone is known to be within its own bounds.
 pub fn check(terms: &Terms, reader: &mut Reader<'_>) {

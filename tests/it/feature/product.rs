@@ -9,7 +9,7 @@ use fenqi::base::{BusinessDay, Fen};
 use fenqi::error::{Attempt, Fault, Refusal};
 use fenqi::product::actions::check_apart;
 use fenqi::product::draft::DraftStatus;
-use fenqi::product::draft_actions::{self, Signatory};
+use fenqi::product::draft_actions::{self, DraftRead, Signatory};
 use fenqi::product::reader::PROBLEMS_MAX;
 use fenqi::product::terms::Method;
 use fenqi::product::{self, Problem, ProductRefusal, QuoteRequest, Terms, file};
@@ -454,7 +454,8 @@ async fn a_version_and_its_draft_are_published_together_or_not_at_all(pool: PgPo
         attempt: Attempt::First,
     };
     let draft = draft_actions::submit(&app, &by("Chen"), text("pay-next-bill")).await.unwrap();
-    draft_actions::approve(&app, &by("Li"), (draft.draft_id, 1)).await.unwrap();
+    let read = DraftRead { draft_id: draft.draft_id, edit_no: 1 };
+    draft_actions::approve(&app, &by("Li"), read).await.unwrap();
     let spoil =
         "create function spoil() returns trigger language plpgsql as $$ begin raise exception 'spoiled'; end $$;
                  create trigger spoiled before update on product_draft for each row execute function spoil();";

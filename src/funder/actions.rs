@@ -268,7 +268,7 @@ pub async fn forecast_reserve(
     let reserve = store::find_reserve(&mut *connection, funder_id).await?.ok_or(sqlx::Error::RowNotFound)?;
     let from = today.minus_days(forecast::DAYS);
     let used = store::sum_net_use(connection, funder_id, from, today).await?;
-    Ok(forecast::forecast(reserve.usable(), used.net, (used.since, today)))
+    Ok(forecast::forecast(reserve.usable(), used, today))
 }
 
 /// Enters what purchases have used meanwhile into the reserve's journal.

@@ -14,16 +14,25 @@ pub struct Forecast {
     pub runs_dry_on: Option<BusinessDay>,
 }
 
-/// `usable` is what purchases may hold as of `today`; `net_use` is the sum over the last [`DAYS`] business days before it. The days before
-/// `since`, on which the reserve was first used, say nothing of one on which it is.
-pub fn forecast(usable: Fen, net_use: Fen, (since, today): (BusinessDay, BusinessDay)) -> Forecast {
-    let days = today.days_since(since).clamp(1, i64::from(DAYS));
-    let runs_dry_on = net_use.is_positive().then(|| {
+/// How a reserve was used.
+#[derive(Clone, Copy, Debug)]
+pub struct NetUse {
+    /// Held less released and returned by refunds.
+    pub net: Fen,
+    /// The first day of all on which purchases held any of it.
+    pub since: BusinessDay,
+}
+
+/// `usable` is what purchases may hold as of `today`; `used` is over the last [`DAYS`] business days before it. The days before
+/// the reserve was first used say nothing of one on which it is.
+pub fn forecast(usable: Fen, used: NetUse, today: BusinessDay) -> Forecast {
+    let days = today.days_since(used.since).clamp(1, i64::from(DAYS));
+    let runs_dry_on = used.net.is_positive().then(|| {
         // Whole days that are covered; multiplied first, so that no average is rounded.
-        let covered = i128::from(usable.or_zero().get()) * i128::from(days) / i128::from(net_use.get());
+        let covered = i128::from(usable.or_zero().get()) * i128::from(days) / i128::from(used.net.get());
         today.plus_days(u32::try_from(covered).unwrap_or(u32::MAX).min(COVERED_DAYS_MAX))
     });
-    Forecast { net_use_a_day: net_use.share(1, days), runs_dry_on }
+    Forecast { net_use_a_day: used.net.share(1, days), runs_dry_on }
 }
 
 /// Beyond ten years a forecast says nothing.
@@ -37,10 +46,14 @@ mod tests {
         text.parse().unwrap()
     }
 
+    fn used_since(since: &str, net: i64) -> NetUse {
+        NetUse { net: Fen::new(net), since: day(since) }
+    }
+
     #[test]
     fn it_runs_dry_after_the_days_that_are_covered() {
         // 100 a day; 250 last today and tomorrow, and not the day after.
-        let forecast = forecast(Fen::new(250), Fen::new(1_400), (day("2026-01-05"), day("2026-03-02")));
+        let forecast = forecast(Fen::new(250), used_since("2026-01-05", 1_400), day("2026-03-02"));
         assert_eq!(forecast.net_use_a_day, Fen::new(100));
         assert_eq!(forecast.runs_dry_on, Some(day("2026-03-04")));
     }
@@ -48,22 +61,23 @@ mod tests {
     #[test]
     fn a_reserve_that_is_young_is_averaged_over_the_days_of_its_use() {
         // 700 in the two days since it was first used are 350 a day, and not 50.
-        let young = forecast(Fen::new(800), Fen::new(700), (day("2026-02-28"), day("2026-03-02")));
+        let young = forecast(Fen::new(800), used_since("2026-02-28", 700), day("2026-03-02"));
         assert_eq!((young.net_use_a_day, young.runs_dry_on), (Fen::new(350), Some(day("2026-03-04"))));
-        let first_day = forecast(Fen::new(800), Fen::new(700), (day("2026-03-02"), day("2026-03-02")));
+        let first_day = forecast(Fen::new(800), used_since("2026-03-02", 700), day("2026-03-02"));
         assert_eq!(first_day.net_use_a_day, Fen::new(700));
     }
 
     #[test]
     fn a_reserve_that_is_not_drawn_down_never_runs_dry() {
-        let days = (day("2026-01-05"), day("2026-03-02"));
-        assert_eq!(forecast(Fen::new(1), Fen::ZERO, days).runs_dry_on, None);
-        assert_eq!(forecast(Fen::new(1), Fen::new(-5), days).runs_dry_on, None);
+        for net in [0, -5] {
+            let forecast = forecast(Fen::new(1), used_since("2026-01-05", net), day("2026-03-02"));
+            assert_eq!(forecast.runs_dry_on, None, "{net}");
+        }
     }
 
     #[test]
     fn an_empty_reserve_is_dry_today() {
-        let days = (day("2026-01-05"), day("2026-03-02"));
-        assert_eq!(forecast(Fen::ZERO, Fen::new(14), days).runs_dry_on, Some(day("2026-03-02")));
+        let forecast = forecast(Fen::ZERO, used_since("2026-01-05", 14), day("2026-03-02"));
+        assert_eq!(forecast.runs_dry_on, Some(day("2026-03-02")));
     }
 }

@@ -3,6 +3,7 @@
 use chrono::{DateTime, Utc};
 use sqlx::PgConnection;
 
+use super::forecast::NetUse;
 use super::reserve::{Reserve, ReserveEntry, ReserveEntryKind};
 use super::slice::SLICES;
 use crate::base::id::FunderId;
@@ -220,14 +221,6 @@ pub async fn find_crossing_low_water(connection: &mut PgConnection, today: Busin
     )
     .fetch_all(connection)
     .await
-}
-
-/// How a reserve was used.
-pub struct NetUse {
-    /// Held less released and returned by refunds.
-    pub net: Fen,
-    /// The first day of all on which purchases held any of it.
-    pub since: BusinessDay,
 }
 
 /// How a reserve was used on the business days from `from` up to before `to`, which is its first one where it never was.

@@ -6,7 +6,8 @@ use crate::base::id::ReserveOrderId;
 use crate::cli::trial;
 use crate::error::Fault;
 use crate::funder::order::{OrderRefusal, ReserveOrder};
-use crate::funder::{order_actions, order_store};
+use crate::funder::order_actions;
+use crate::funder::order_store::{self, WantedOrders};
 
 /// More waiting orders than anyone reads.
 const LIST_MAX: i64 = 500;
@@ -46,7 +47,8 @@ pub async fn run(args: Args) -> anyhow::Result<ExitCode> {
     match args {
         Args::List { json } => {
             let mut connection = app.pool.acquire().await?;
-            for order in order_store::list_orders(&mut connection, None, (None, true), LIST_MAX).await? {
+            let wanted = WantedOrders { after: None, waiting_only: true };
+            for order in order_store::list_orders(&mut connection, None, wanted, LIST_MAX).await? {
                 if json {
                     println!("{}", serde_json::to_string(&order)?);
                 } else {

@@ -149,33 +149,37 @@ pub(super) async fn book_movement(
     store::save_reserve(&mut *connection, &reserve, &[entry.map_err(Fault::Refused)?]).await?;
     ledger::store::insert_postings(&mut *connection, &[posting]).await?;
     let partner = store::find_code(&mut *connection, funder_id).await?;
-    let told = moved(partner, &reserve, (direction, amount, reference), when);
+    let told = moved(partner, &reserve, Moved { direction, amount, reference, when });
     outbox::store::enqueue(connection, &[told]).await?;
     Ok(Step::Applied)
 }
 
-/// What the funder's core is told of money that came into or went out of its reserve.
-fn moved(
-    partner: String,
-    reserve: &Reserve,
-    (direction, amount, reference): (Direction, Fen, &str),
+/// Money that came into a reserve or went out of it.
+struct Moved<'a> {
+    direction: Direction,
+    amount: Fen,
+    /// The bank's.
+    reference: &'a str,
     when: When,
-) -> Message {
+}
+
+/// What the funder's core is told of it.
+fn moved(partner: String, reserve: &Reserve, moved: Moved<'_>) -> Message {
     Message {
         partner,
-        kind: match direction {
+        kind: match moved.direction {
             Direction::In => "reserve_deposited",
             Direction::Out => "reserve_withdrawn",
         },
         object_id: reserve.funder_id.uuid(),
         body: json!({
             "funder_id": reserve.funder_id,
-            "amount_fen": amount,
-            "reference": reference,
+            "amount_fen": moved.amount,
+            "reference": moved.reference,
             "available_fen": reserve.available,
-            "business_day": when.business_day,
+            "business_day": moved.when.business_day,
         }),
-        created_at: when.at,
+        created_at: moved.when.at,
     }
 }
 
@@ -226,13 +230,23 @@ pub async fn change_reserve_terms(
     Ok((Step::Applied, reserve))
 }
 
-/// Sets the low-water marks where they still are in the `version` that was read; the rest of the terms stays as it is. Asked
+/// Low-water marks that a funder sets instead of those that it has read.
+#[derive(Clone, Debug)]
+pub struct LowWaterChange {
+    /// Of the marks that were read.
+    pub version: i32,
+    pub marks: LowWaterMarks,
+    pub attempt: Attempt,
+}
+
+/// Sets the low-water marks where they still are in the version that was read; the rest of the terms stays as it is. Asked
 /// again, what was done is done.
 pub async fn change_low_water(
     app: &App,
     funder_id: FunderId,
-    (version, marks, attempt): (i32, LowWaterMarks, Attempt),
+    change: LowWaterChange,
 ) -> Outcome<Reserve, ReserveRefusal> {
+    let LowWaterChange { version, marks, attempt } = change;
     let mut transaction = database::begin(&app.pool).await?;
     let today = business_day::store::hold_today(&mut transaction).await?;
     let mut reserve =

@@ -7,13 +7,14 @@ use axum::response::IntoResponse;
 use serde::{Deserialize, Serialize};
 use utoipa::{IntoParams, ToSchema};
 
-use super::actions;
-use super::api_store::{self, ReserveEntryView};
+use super::actions::{self, LowWaterChange};
+use super::api_store::{self, ReserveEntryView, WantedEntries};
 use super::low_water::LowWaterMarks;
 use super::order::{ReserveOrder, ReserveOrderKind};
 use super::order_actions::{self, Noting};
+use super::order_store::{self, WantedOrders};
 use super::reserve::Reserve;
-use super::{order_store, store};
+use super::store;
 use crate::app::App;
 use crate::base::id::{FunderId, ReserveOrderId};
 use crate::base::{BusinessDay, Fen};
@@ -106,9 +107,12 @@ pub async fn list_entries(
         actions::bring_journal_up_to_date(&app, caller.funder_id).await?;
     }
     let mut connection = app.pool.acquire().await?;
-    let which = (params.business_day.map(|day| day.0), params.cursor.map(|cursor| cursor.0.0));
+    let wanted = WantedEntries {
+        business_day: params.business_day.map(|day| day.0),
+        after: params.cursor.map(|cursor| cursor.0.0),
+    };
     let limit = params.limit.0;
-    let rows = api_store::list_entries(&mut connection, caller.funder_id, which, limit + 1).await?;
+    let rows = api_store::list_entries(&mut connection, caller.funder_id, wanted, limit + 1).await?;
     Ok(Json(Page::of_numbered(rows, limit, |entry: &ReserveEntryView| entry.entry_no)))
 }
 
@@ -188,7 +192,7 @@ pub async fn set_low_water_mark(
 ) -> Result<impl IntoResponse, Problem> {
     let lower = new.lower_marks_fen.into_iter().map(|mark| mark.0).collect();
     let marks = LowWaterMarks { first: new.low_water_fen.0, lower };
-    let change = (if_match.number()?, marks, caller.caller.attempt);
+    let change = LowWaterChange { version: if_match.number()?, marks, attempt: caller.caller.attempt };
     Ok(marked(actions::change_low_water(&app, caller.funder_id, change).await?))
 }
 
@@ -290,9 +294,9 @@ pub async fn list_orders(
     Params(params): Params<ReserveOrderParams>,
 ) -> Result<Json<Page<ReserveOrder>>, Problem> {
     let mut connection = app.pool.acquire().await?;
-    let which = (params.cursor.map(|cursor| cursor.0), false);
+    let wanted = WantedOrders { after: params.cursor.map(|cursor| cursor.0), waiting_only: false };
     let limit = params.limit.0;
-    let rows = order_store::list_orders(&mut connection, Some(caller.funder_id), which, limit + 1).await?;
+    let rows = order_store::list_orders(&mut connection, Some(caller.funder_id), wanted, limit + 1).await?;
     Ok(Json(Page::of(rows, limit, |order: &ReserveOrder| order.order_id)))
 }
 

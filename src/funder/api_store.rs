@@ -26,11 +26,19 @@ pub struct ReserveEntryView {
     pub occurred_at: DateTime<Utc>,
 }
 
-/// Entries after number `after`, the oldest first; those of one day, or all.
+/// What narrows a list of entries down.
+#[derive(Clone, Copy, Debug, Default)]
+pub struct WantedEntries {
+    pub business_day: Option<BusinessDay>,
+    /// Only those with greater numbers.
+    pub after: Option<i64>,
+}
+
+/// Entries of a funder's reserve, the oldest first.
 pub async fn list_entries(
     connection: &mut PgConnection,
     funder_id: FunderId,
-    (day, after): (Option<BusinessDay>, Option<i64>),
+    wanted: WantedEntries,
     limit: i64,
 ) -> sqlx::Result<Vec<ReserveEntryView>> {
     sqlx::query_as!(
@@ -41,8 +49,8 @@ pub async fn list_entries(
            where funder_id = $1 and ($2::date is null or business_day = $2) and ($3::bigint is null or entry_no > $3)
            order by entry_no limit $4"#,
         funder_id.uuid(),
-        day.map(BusinessDay::date),
-        after,
+        wanted.business_day.map(BusinessDay::date),
+        wanted.after,
         limit,
     )
     .fetch_all(connection)

@@ -4,7 +4,7 @@ use sqlx::PgConnection;
 
 use super::actions::{BankMovement, Direction, book_movement};
 use super::order::{OrderRefusal, ReserveOrder, ReserveOrderKind, ReserveOrderStatus};
-use super::order_store::{self, Decided};
+use super::order_store::{self, Decided, NotedAgain};
 use super::reserve::{REFERENCE_CHARS_MAX, ReserveRefusal};
 use crate::app::App;
 use crate::base::Fen;
@@ -57,8 +57,8 @@ pub async fn note_order(app: &App, noting: Noting) -> Outcome<ReserveOrder, Orde
     let key = order.noted_key.as_deref().unwrap_or_default();
     // Locked, so that of two notices at once one opens it.
     if stored.is_opened_again(key) && lock(&mut transaction, stored.order_id).await?.is_opened_again(key) {
-        let noted = (order.noted_by.as_str(), key, now);
-        order_store::reopen_order(&mut transaction, stored.order_id, noted).await?;
+        let noted = NotedAgain { order_id: stored.order_id, by: &order.noted_by, key, at: now };
+        order_store::reopen_order(&mut transaction, noted).await?;
     }
     transaction.commit().await?;
     find(app, stored.order_id).await
@@ -70,7 +70,7 @@ pub async fn confirm_deposit(app: &App, order_id: ReserveOrderId, by: &str) -> O
     if by.trim().is_empty() {
         return Err(Fault::Refused(OrderRefusal::NameMissing));
     }
-    confirm(app, (order_id, ReserveOrderKind::Deposit), by.trim()).await
+    confirm(app, order_id, ReserveOrderKind::Deposit, by.trim()).await
 }
 
 /// Confirms a withdrawal by the holder of a second key, and books it.
@@ -79,13 +79,14 @@ pub async fn confirm_withdrawal(
     order_id: ReserveOrderId,
     holder: &str,
 ) -> Outcome<ReserveOrder, OrderRefusal> {
-    confirm(app, (order_id, ReserveOrderKind::Withdrawal), holder).await
+    confirm(app, order_id, ReserveOrderKind::Withdrawal, holder).await
 }
 
 /// Confirms an order of that kind and books it, in one transaction: it is booked or refused, never both.
 async fn confirm(
     app: &App,
-    (order_id, kind): (ReserveOrderId, ReserveOrderKind),
+    order_id: ReserveOrderId,
+    kind: ReserveOrderKind,
     by: &str,
 ) -> Outcome<ReserveOrder, OrderRefusal> {
     let now = app.clock.now();

@@ -68,11 +68,20 @@ pub async fn lock_order(connection: &mut PgConnection, order_id: ReserveOrderId)
     select_orders!("where order_id = $1 for update", order_id.uuid()).fetch_optional(connection).await
 }
 
-/// Orders after `after`, the oldest first: a funder's, or everyone's; all, or those that wait.
+/// What narrows a list of orders down.
+#[derive(Clone, Copy, Debug, Default)]
+pub struct WantedOrders {
+    /// Only those behind this one.
+    pub after: Option<ReserveOrderId>,
+    /// Only those that were neither booked nor refused.
+    pub waiting_only: bool,
+}
+
+/// Orders, the oldest first: a funder's, or everyone's.
 pub async fn list_orders(
     connection: &mut PgConnection,
     funder_id: Option<FunderId>,
-    (after, waiting_only): (Option<ReserveOrderId>, bool),
+    wanted: WantedOrders,
     limit: i64,
 ) -> sqlx::Result<Vec<ReserveOrder>> {
     select_orders!(
@@ -80,8 +89,8 @@ pub async fn list_orders(
                and (not $3 or status = 'noted')
          order by order_id limit $4",
         funder_id.map(FunderId::uuid),
-        after.map(ReserveOrderId::uuid),
-        waiting_only,
+        wanted.after.map(ReserveOrderId::uuid),
+        wanted.waiting_only,
         limit,
     )
     .fetch_all(connection)
@@ -112,12 +121,18 @@ pub async fn decide_order(connection: &mut PgConnection, decided: Decided<'_>) -
     Ok(())
 }
 
-/// Opens a refused order again, which the caller has locked, as noted by `by`; how it was noted and refused before is kept.
-pub async fn reopen_order(
-    connection: &mut PgConnection,
-    order_id: ReserveOrderId,
-    (by, key, at): (&str, &str, DateTime<Utc>),
-) -> sqlx::Result<()> {
+/// An order that is noted again.
+pub struct NotedAgain<'a> {
+    pub order_id: ReserveOrderId,
+    /// The holder of the key that signed it.
+    pub by: &'a str,
+    /// The notice's own.
+    pub key: &'a str,
+    pub at: DateTime<Utc>,
+}
+
+/// Opens a refused order again, which the caller has locked; how it was noted and refused before is kept.
+pub async fn reopen_order(connection: &mut PgConnection, noted: NotedAgain<'_>) -> sqlx::Result<()> {
     sqlx::query!(
         "with kept as (
              insert into reserve_order_refusal (order_id, refusal_no, noted_by, noted_at, refused_by, reason, refused_at)
@@ -127,10 +142,10 @@ pub async fn reopen_order(
          update reserve_order
          set status = 'noted', noted_by = $2, noted_at = $3, noted_key = $4, decided_by = null, reason = null, decided_at = null
          where order_id = $1 and status = 'refused'",
-        order_id.uuid(),
-        by,
-        at,
-        key,
+        noted.order_id.uuid(),
+        noted.by,
+        noted.at,
+        noted.key,
     )
     .execute(connection)
     .await?;

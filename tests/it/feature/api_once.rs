@@ -11,7 +11,7 @@ use fenqi::app::App;
 use fenqi::base::Fen;
 use fenqi::base::id::{FunderId, ReserveOrderId};
 use fenqi::error::Attempt;
-use fenqi::funder::actions::change_low_water;
+use fenqi::funder::actions::{LowWaterChange, change_low_water};
 use fenqi::funder::order_actions;
 use fenqi::http::api::{Gate, gate};
 use fenqi::outbox::{Message, store};
@@ -247,7 +247,7 @@ async fn what_failed_after_it_was_done_is_answered_when_it_is_asked_for_again(po
     let handler = move || {
         let within = within.clone();
         async move {
-            let change = (1, Fen::new(500).into(), Attempt::First);
+            let change = LowWaterChange { version: 1, marks: Fen::new(500).into(), attempt: Attempt::First };
             change_low_water(&within, funder_id, change).await.unwrap();
             StatusCode::INTERNAL_SERVER_ERROR
         }

@@ -6,6 +6,7 @@ use fenqi::base::{BusinessDay, Fen};
 use fenqi::close::engine::cut_off;
 use fenqi::error::Attempt;
 use fenqi::funder;
+use fenqi::funder::actions::{LowWaterChange, change_low_water};
 use fenqi::funder::low_water::LowWaterMarks;
 use fenqi::jobs::worker::run_ready;
 use fenqi::partner::key::Algorithm;
@@ -143,7 +144,8 @@ async fn a_funder_is_told_that_its_reserve_is_low_by_the_purchase_that_takes_it_
     assert_eq!(watches().await, 1, "told once a day");
     // Another mark below: what is shared ends above it, and it is told by itself on the same day.
     let marks = LowWaterMarks { first: Fen::new(900_000), lower: vec![Fen::new(890_000), Fen::new(100_000)] };
-    funder::actions::change_low_water(&town.app, town.funder_id, (2, marks, Attempt::First)).await.unwrap();
+    let change = LowWaterChange { version: 2, marks, attempt: Attempt::First };
+    change_low_water(&town.app, town.funder_id, change).await.unwrap();
     assert_eq!(authorised(&buy(&town, &authoriser, "e", &[1_000; 4]).await), 4);
     assert_eq!((town.fen("select available_fen from reserve_now").await, watches().await), (890_000, 1));
     assert_eq!(authorised(&buy(&town, &authoriser, "f", &[1_000, 1_000]).await), 2);

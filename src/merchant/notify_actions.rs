@@ -47,14 +47,21 @@ pub async fn set_notify_url(
     set_where(app, merchant_id, wanted, Read::Nothing).await
 }
 
-/// The same where what stands is still in the `version` that was read. Asked again, what was done is done.
+/// What whoever changes an address has read, and whether it is asked for the first time.
+#[derive(Clone, Copy, Debug)]
+pub struct VersionRead {
+    pub version: i32,
+    pub attempt: Attempt,
+}
+
+/// The same where what stands is still in the version that was read. Asked again, what was done is done.
 pub async fn change_notify_url(
     app: &App,
     merchant_id: MerchantId,
     wanted: Wanted<'_>,
-    (version, attempt): (i32, Attempt),
+    read: VersionRead,
 ) -> Outcome<Notified, NotifyRefusal> {
-    set_where(app, merchant_id, wanted, Read::Version(version, attempt)).await
+    set_where(app, merchant_id, wanted, Read::Version(read)).await
 }
 
 /// What stands, as whoever changes it has read it.
@@ -62,7 +69,7 @@ pub async fn change_notify_url(
 enum Read {
     /// It is changed whatever stands.
     Nothing,
-    Version(i32, Attempt),
+    Version(VersionRead),
 }
 
 async fn set_where(
@@ -81,7 +88,7 @@ async fn set_where(
         return Err(unknown());
     }
     let standing = notify_store::find(&mut transaction, merchant_id).await?.ok_or_else(unknown)?;
-    if let Read::Version(version, attempt) = read {
+    if let Read::Version(VersionRead { version, attempt }) = read {
         let is_done = standing.version - 1 == version && standing.address == address;
         if attempt == Attempt::Again && is_done {
             return Ok(standing);

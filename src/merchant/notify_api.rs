@@ -9,7 +9,7 @@ use serde::{Deserialize, Serialize};
 use utoipa::{IntoParams, ToSchema};
 
 use super::notification::{Notified, NotifyAddress};
-use super::notify_actions::{Wanted, change_notify_url};
+use super::notify_actions::{VersionRead, Wanted, change_notify_url};
 use super::notify_store;
 use crate::app::App;
 use crate::base::id::MerchantId;
@@ -96,7 +96,7 @@ pub async fn put_notify_url(
         SignedIn::RsaSha256 => Algorithm::RsaSha256,
     };
     let wanted = Wanted { url: new.url.as_deref(), algorithm };
-    let read = (if_match.number()?, caller.caller.attempt);
+    let read = VersionRead { version: if_match.number()?, attempt: caller.caller.attempt };
     Ok(tagged(change_notify_url(&app, caller.merchant_id, wanted, read).await?))
 }
 

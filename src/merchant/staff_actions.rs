@@ -4,7 +4,7 @@ use uuid::Uuid;
 
 use super::model::MerchantStatus;
 use super::staff::{Role, Staff, StaffRefusal, Team};
-use super::staff_store::{self, By, NewStaff, StaffRow};
+use super::staff_store::{self, By, NewStaff, RoleChange, StaffRow};
 use super::store;
 use crate::app::App;
 use crate::base::id::{MerchantId, StaffId};
@@ -115,7 +115,8 @@ pub async fn change_role(app: &App, change: &StaffChange, role: Role) -> Outcome
         return Ok(Step::AlreadyApplied);
     }
     let by = By { name: &change.changed_by, at: app.clock.now() };
-    if !staff_store::update_role(&mut transaction, change.staff_id, (before, role), by).await? {
+    let changed = RoleChange { staff_id: change.staff_id, before, after: role };
+    if !staff_store::update_role(&mut transaction, changed, by).await? {
         return Err(Fault::Failed(anyhow::anyhow!("a locked team changed")));
     }
     transaction.commit().await?;

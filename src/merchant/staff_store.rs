@@ -96,22 +96,25 @@ pub async fn insert_staff(connection: &mut PgConnection, staff: &NewStaff, by: B
     Ok(())
 }
 
-/// Gives somebody another role, with the event; false when the role was not `before` any more.
-pub async fn update_role(
-    connection: &mut PgConnection,
-    staff_id: StaffId,
-    (before, after): (Role, Role),
-    by: By<'_>,
-) -> sqlx::Result<bool> {
+/// Somebody gets another role.
+#[derive(Clone, Copy, Debug)]
+pub struct RoleChange {
+    pub staff_id: StaffId,
+    pub before: Role,
+    pub after: Role,
+}
+
+/// Gives somebody another role, with the event; false when they do not have the one before any more.
+pub async fn update_role(connection: &mut PgConnection, change: RoleChange, by: By<'_>) -> sqlx::Result<bool> {
     let done = sqlx::query!(
         "with changed as (
              update merchant_staff set role = $3 where staff_id = $1 and role = $2 and removed_at is null
              returning staff_id, role)
          insert into merchant_staff_event (staff_id, change, role, changed_by, occurred_at)
          select staff_id, 'role_changed', role, $4, $5 from changed",
-        staff_id.uuid(),
-        before as Role,
-        after as Role,
+        change.staff_id.uuid(),
+        change.before as Role,
+        change.after as Role,
         by.name,
         by.at,
     )

@@ -33,8 +33,8 @@ use sqlx::PgPool;
 use self::breaker::BreakerSettings;
 use self::call_log::{CallLog, Ended};
 use self::client::{ClientSettings, Shared};
-use self::merchant_cashier::Cashiers;
 use self::merchant_cashier::address::Reach;
+use self::merchant_cashier::{Cashiers, Clocks};
 use self::signature::{Authorization, Identity, KeyRing, NONCE_KEPT, Received};
 use self::wechat::{WeChat, WeChatSettings};
 use self::withholding::ChannelName;
@@ -214,7 +214,8 @@ impl Partners {
                 return Err(PartnerSettingsError::Twice(partner.name.clone()));
             }
         }
-        let cashiers = Cashiers::new(Reach::Internet, log.clone(), (clock.clone(), wire_clock.clone()))?;
+        let clocks = Clocks { business: clock.clone(), wire: wire_clock.clone() };
+        let cashiers = Cashiers::new(Reach::Internet, log.clone(), clocks)?;
         Ok(Partners { clients, ring, pool, log, clock, wire_clock, wechat: None, cashiers, is_trial: false })
     }
 
@@ -232,7 +233,7 @@ impl Partners {
     /// # Errors
     /// If the HTTP client cannot be set up.
     pub fn in_trial(self) -> Result<Partners, PartnerSettingsError> {
-        let clocks = (self.clock.clone(), self.wire_clock.clone());
+        let clocks = Clocks { business: self.clock.clone(), wire: self.wire_clock.clone() };
         let cashiers = Cashiers::new(Reach::ThisMachineToo, self.log.clone(), clocks)?;
         Ok(Partners { cashiers, is_trial: true, ..self })
     }

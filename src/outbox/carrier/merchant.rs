@@ -8,8 +8,8 @@ use crate::base::id::MerchantId;
 use crate::merchant::notify_store;
 use crate::outbox::store::Waiting;
 use crate::partner::CallError;
-use crate::partner::merchant_cashier::NotifyUrl;
 use crate::partner::merchant_cashier::wire::Notification;
+use crate::partner::merchant_cashier::{NotifyUrl, Recipient};
 use crate::partner::signature::Identity;
 
 /// Sends each notification; an order's in order, several orders at once. Whatever fails is the notification's own failure: like
@@ -64,7 +64,8 @@ impl Errand<'_> {
             Err(error) => return Ok(Fate::Undeliverable(error.to_string())),
         };
         let cashiers = self.app.partners.cashiers();
-        cashiers.notify((self.partner, &self.url), &self.signer, &notification).await?;
+        let recipient = Recipient { partner: self.partner, url: &self.url };
+        cashiers.notify(recipient, &self.signer, &notification).await?;
         Ok(Fate::Delivered)
     }
 }

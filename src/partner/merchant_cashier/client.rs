@@ -22,32 +22,49 @@ pub struct Cashiers {
     http: reqwest::Client,
     reach: Reach,
     log: CallLog,
-    clock: Clock,
-    wire_clock: Clock,
+    clocks: Clocks,
+}
+
+/// The times by which cashiers are notified.
+#[derive(Clone, Debug)]
+pub struct Clocks {
+    /// Business time, for the call log.
+    pub business: Clock,
+    /// Time as partners see it, for signatures.
+    pub wire: Clock,
+}
+
+/// Who is notified.
+#[derive(Clone, Copy, Debug)]
+pub struct Recipient<'a> {
+    /// How the call log calls it.
+    pub partner: &'a str,
+    pub url: &'a NotifyUrl,
 }
 
 impl Cashiers {
     /// # Errors
     /// If the HTTP client cannot be set up.
-    pub fn new(reach: Reach, log: CallLog, (clock, wire_clock): (Clock, Clock)) -> reqwest::Result<Cashiers> {
-        Ok(Cashiers { http: build_guarded(Guarded(reach))?, reach, log, clock, wire_clock })
+    pub fn new(reach: Reach, log: CallLog, clocks: Clocks) -> reqwest::Result<Cashiers> {
+        Ok(Cashiers { http: build_guarded(Guarded(reach))?, reach, log, clocks })
     }
 
     pub fn reach(&self) -> Reach {
         self.reach
     }
 
-    /// Notifies `url` in the name of `identity`; `partner` is how the call log calls it.
+    /// Notifies a cashier in the name of `identity`.
     ///
     /// # Errors
     /// Why it counts as not taken; an explicit no is `Rejected`.
     pub async fn notify(
         &self,
-        (partner, url): (&str, &NotifyUrl),
+        recipient: Recipient<'_>,
         identity: &Identity,
         notification: &Notification,
     ) -> Result<(), CallError> {
-        let called_at = self.clock.now();
+        let Recipient { partner, url } = recipient;
+        let called_at = self.clocks.business.now();
         let started = Instant::now();
         let body = serde_json::to_vec(notification).unwrap_or_default();
         let mut heard = Heard { status: None, answer: Vec::new() };
@@ -88,7 +105,7 @@ impl Cashiers {
         body: &[u8],
         heard: &mut Heard,
     ) -> Result<(), reqwest::Error> {
-        let stamp = Stamp::fresh(self.wire_clock.now());
+        let stamp = Stamp::fresh(self.clocks.wire.now());
         let authorization = identity.authorization("POST", &url.signed_part(), &stamp, body);
         let request = self.http.post(url.as_str()).body(body.to_vec());
         let request = request.header(AUTHORIZATION, authorization).header(CONTENT_TYPE, "application/json");

@@ -6,7 +6,7 @@ pub mod client;
 pub mod wire;
 
 pub use address::{NotifyUrl, UrlRefusal};
-pub use client::Cashiers;
+pub use client::{Cashiers, Clocks, Recipient};
 
 /// The name of the one in the counterfeit world.
 pub const NAME: &str = "merchant_cashier";

@@ -85,7 +85,7 @@ async fn submit_to(
         after = claimed.last;
         if !claimed.orders.is_empty() {
             let send_by = SendBy::new(&app.clock, claimed.at, SEND_WITHIN);
-            let said = channels::submit(&app.partners, channel, (&claimed.orders, send_by)).await;
+            let said = channels::submit(&app.partners, channel, &claimed.orders, send_by).await;
             posted += post_results(app, &results(said, &claimed.line_ids)).await?;
         }
         // Whatever else waited when these were taken is another worker's.

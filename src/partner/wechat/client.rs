@@ -147,6 +147,24 @@ struct Kept {
     until: DateTime<Utc>,
 }
 
+/// A call, as the log finds it.
+#[derive(Clone, Copy)]
+struct Call<'a> {
+    operation: &'a str,
+    /// Our names of whom and what it concerns.
+    about: &'a [String],
+}
+
+/// What came of a call.
+struct End {
+    /// The log's word.
+    outcome: &'static str,
+    /// WeChat's, of a refusal.
+    errcode: Option<i64>,
+    http_status: Option<u16>,
+    duration: Duration,
+}
+
 impl WeChat {
     pub fn new(settings: WeChatSettings, http: reqwest::Client, log: CallLog, clock: Clock) -> WeChat {
         WeChat { settings, http, log, clock, token: Mutex::default(), ticket: Mutex::default() }
@@ -222,7 +240,8 @@ impl WeChat {
     async fn post_message(&self, about: &[String], message: &SubscribeMessage) -> Result<(), WeChatError> {
         let token = self.token().await?;
         let address = self.address("/cgi-bin/message/subscribe/bizsend", &[("access_token", &token)]);
-        let sent = self.call(("send_message", about), self.http.post(address).json(message)).await?;
+        let call = Call { operation: "send_message", about };
+        let sent = self.call(call, self.http.post(address).json(message)).await?;
         sent.map(|_: SentAnswer| ())
     }
 
@@ -274,13 +293,13 @@ impl WeChat {
         query: &[(&str, &str)],
     ) -> Result<A, WeChatError> {
         // Whose code it is only the answer tells; tokens and tickets are everybody's.
-        self.call((operation, &[]), self.http.get(self.address(path, query))).await?
+        self.call(Call { operation, about: &[] }, self.http.get(self.address(path, query))).await?
     }
 
-    /// One call by its name and what it is about; the outer error is silence, the inner one WeChat's refusal.
+    /// The outer error is silence, the inner one WeChat's refusal.
     async fn call<A: DeserializeOwned>(
         &self,
-        call: (&str, &[String]),
+        call: Call<'_>,
         request: reqwest::RequestBuilder,
     ) -> Result<Result<A, WeChatError>, WeChatError> {
         let began = Instant::now();
@@ -288,36 +307,30 @@ impl WeChat {
         let http_status = answered.as_ref().map(|(status, _)| *status);
         let heard = answered.as_ref().map_or(Err(WeChatError::Silent), |(status, body)| heard::<A>(*status, body));
         let unheard = if http_status.is_some() { "unknown" } else { "no_answer" };
-        let ended = match &heard {
+        let (outcome, errcode) = match &heard {
             Ok(Ok(_)) => ("ok", None),
             Ok(Err(WeChatError::Refused { code, .. })) => ("rejected", Some(*code)),
             Ok(Err(WeChatError::Silent)) | Err(_) => (unheard, None),
         };
-        self.record(call, ended, http_status, began.elapsed()).await;
+        self.record(call, End { outcome, errcode, http_status, duration: began.elapsed() }).await;
         heard
     }
 
     /// Neither the query nor the answer, which both hold secrets; of a refusal its code.
-    async fn record(
-        &self,
-        (operation, about): (&str, &[String]),
-        (outcome, errcode): (&'static str, Option<i64>),
-        http_status: Option<u16>,
-        duration: Duration,
-    ) {
-        let response = errcode.map(|errcode| serde_json::json!({ "errcode": errcode }).to_string());
+    async fn record(&self, call: Call<'_>, end: End) {
+        let response = end.errcode.map(|errcode| serde_json::json!({ "errcode": errcode }).to_string());
         self.log
             .record(&Ended {
                 partner: NAME,
                 direction: "out",
-                operation,
-                call_key: about.first().map_or("", String::as_str),
-                also: about,
+                operation: call.operation,
+                call_key: call.about.first().map_or("", String::as_str),
+                also: call.about,
                 request: &[],
                 response: response.as_deref().unwrap_or_default().as_bytes(),
-                outcome,
-                http_status,
-                duration,
+                outcome: end.outcome,
+                http_status: end.http_status,
+                duration: end.duration,
                 called_at: self.clock.now(),
             })
             .await;

@@ -31,7 +31,7 @@ pub enum FetchError {
 /// Submits orders, at most [`ORDERS_MAX`], and says what the channel answered to each. Where nothing believable came back
 /// every order is unclear; where the channel certainly did not take the call on, it was down. One order that the channel does
 /// not take must not hold up the others: it is found by halving, as long as there is time for that.
-pub async fn submit(partners: &Partners, channel: ChannelName, (orders, send_by): (&[Order], SendBy<'_>)) -> Vec<Said> {
+pub async fn submit(partners: &Partners, channel: ChannelName, orders: &[Order], send_by: SendBy<'_>) -> Vec<Said> {
     let mut said = Vec::with_capacity(orders.len());
     let mut batches = vec![orders];
     while let Some(batch) = batches.pop() {

@@ -139,15 +139,15 @@ async fn a_withholding_is_neither_taken_nor_refused_by_what_cannot_be_read(pool:
     for channel in ChannelName::ALL {
         for case in UNREADABLE {
             let app = house::with_partners(&house, &[settings(channel.partner(), case).await]);
-            let said = submit(&app.partners, channel, (std::slice::from_ref(&order), at_once(&house))).await;
+            let said = submit(&app.partners, channel, std::slice::from_ref(&order), at_once(&house)).await;
             let [Said { answer, .. }] = &said[..] else { panic!("{case}: {said:?}") };
             assert!(unclear(answer), "{channel:?} {case}: {answer:?}");
         }
         let app = house::with_partners(&house, &[settings(channel.partner(), "refused").await]);
-        let said = submit(&app.partners, channel, (std::slice::from_ref(&order), at_once(&house))).await;
+        let said = submit(&app.partners, channel, std::slice::from_ref(&order), at_once(&house)).await;
         assert_eq!(said[0].answer, Answer::Rejected { code: "NO_SUCH".into() });
         let app = house::with_partners(&house, &[]);
-        let said = submit(&app.partners, channel, (std::slice::from_ref(&order), at_once(&house))).await;
+        let said = submit(&app.partners, channel, std::slice::from_ref(&order), at_once(&house)).await;
         assert_eq!(said[0].answer.failure(), Some(ChannelFailure::ChannelDown), "certainly not sent");
     }
 }
@@ -165,7 +165,7 @@ async fn a_withholding_of_which_one_answer_says_two_things_stays_unknown(pool: P
     let taken = Answer::Succeeded { collected: Fen::new(100), reference: "T2".into() };
     for channel in ChannelName::ALL {
         let app = house::with_partners(&house, &[settings(channel.partner(), "twice").await]);
-        let said = submit(&app.partners, channel, (&orders, at_once(&house))).await;
+        let said = submit(&app.partners, channel, &orders, at_once(&house)).await;
         let answers: Vec<&Answer> = said.iter().map(|said| &said.answer).collect();
         assert_eq!(answers, [&Answer::Unclear { code: "contradictory".into() }, &taken], "{channel:?}");
     }
@@ -184,7 +184,7 @@ async fn an_order_that_may_be_held_for_unheard_by_now_is_not_sent_any_more(pool:
     let too_late = SendBy::new(&house.clock, house.clock.now(), TimeDelta::seconds(-1));
     for channel in ChannelName::ALL {
         let app = house::with_partners(&house, &[settings(channel.partner(), "twice").await]);
-        let said = submit(&app.partners, channel, (std::slice::from_ref(&order), too_late)).await;
+        let said = submit(&app.partners, channel, std::slice::from_ref(&order), too_late).await;
         assert_eq!(said[0].answer.failure(), Some(ChannelFailure::ChannelDown), "certainly not sent");
         app.partners.flush_log().await;
     }

@@ -8,7 +8,7 @@ use serde::Deserialize;
 use utoipa::{IntoParams, ToSchema};
 
 use super::actions::{self, RefundRequest};
-use super::api_store::{self, LoanRefundView, PurchaseView, RefundView, Wanted};
+use super::api_store::{self, LoanRefundView, MerchantDay, PurchaseView, RefundView, Wanted};
 use crate::app::App;
 use crate::base::id::{LoanId, MerchantId, PurchaseId, RefundId};
 use crate::http::Problem;
@@ -38,7 +38,7 @@ pub async fn list_purchases(
     Params(params): Params<PurchaseParams>,
 ) -> Result<Json<Page<PurchaseView>>, Problem> {
     let mut connection = app.pool.acquire().await?;
-    let of = (caller.merchant_id, params.business_day.0);
+    let of = MerchantDay { merchant_id: caller.merchant_id, business_day: params.business_day.0 };
     let after = params.cursor.map(|cursor| cursor.0);
     let rows = api_store::list_of_merchant(&mut connection, of, after, params.limit.0 + 1).await?;
     Ok(Json(Page::of(rows, params.limit.0, |purchase: &PurchaseView| purchase.purchase_id)))
@@ -151,7 +151,7 @@ pub async fn list_refunds(
     Params(params): Params<RefundParams>,
 ) -> Result<Json<Page<RefundView>>, Problem> {
     let mut connection = app.pool.acquire().await?;
-    let of = (caller.merchant_id, params.business_day.0);
+    let of = MerchantDay { merchant_id: caller.merchant_id, business_day: params.business_day.0 };
     let after = params.cursor.map(|cursor| cursor.0);
     let rows = api_store::list_refunds_of_merchant(&mut connection, of, after, params.limit.0 + 1).await?;
     Ok(Json(Page::of(rows, params.limit.0, |refund: &RefundView| refund.refund_id)))

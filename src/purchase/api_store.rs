@@ -63,18 +63,25 @@ pub async fn find_of_merchant(
     .await
 }
 
+/// Whose purchases or refunds are listed, and of which day.
+#[derive(Clone, Copy, Debug)]
+pub struct MerchantDay {
+    pub merchant_id: MerchantId,
+    pub business_day: BusinessDay,
+}
+
 /// A merchant's purchases of a day after `after`, the oldest first.
 pub async fn list_of_merchant(
     connection: &mut PgConnection,
-    (merchant_id, day): (MerchantId, BusinessDay),
+    of: MerchantDay,
     after: Option<PurchaseId>,
     limit: i64,
 ) -> sqlx::Result<Vec<PurchaseView>> {
     select_purchases!(
         "where business_day = $2 and merchant_id = $1 and status <> 'refused' and ($3::uuid is null or purchase_id > $3)
          order by purchase_id limit $4",
-        merchant_id.uuid(),
-        day.date(),
+        of.merchant_id.uuid(),
+        of.business_day.date(),
         after.map(PurchaseId::uuid),
         limit,
     )
@@ -127,15 +134,15 @@ pub async fn find_refund_of_merchant(
 
 pub async fn list_refunds_of_merchant(
     connection: &mut PgConnection,
-    (merchant_id, day): (MerchantId, BusinessDay),
+    of: MerchantDay,
     after: Option<RefundId>,
     limit: i64,
 ) -> sqlx::Result<Vec<RefundView>> {
     select_refunds!(
         "where business_day = $2 and merchant_id = $1 and ($3::uuid is null or refund_id > $3)
          order by refund_id limit $4",
-        merchant_id.uuid(),
-        day.date(),
+        of.merchant_id.uuid(),
+        of.business_day.date(),
         after.map(RefundId::uuid),
         limit,
     )

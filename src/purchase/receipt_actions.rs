@@ -6,7 +6,7 @@ use serde_json::Value;
 use sqlx::PgConnection;
 
 use super::receipt::{DaySums, LATE_MAX, Receipt, ReceiptKind};
-use super::receipt_store::{self, PaidRow, TellingRow};
+use super::receipt_store::{self, Lateness, PaidRow, TellingRow};
 use crate::app::App;
 use crate::base::id::{MerchantId, PurchaseId};
 use crate::base::{BusinessDay, Fen};
@@ -79,8 +79,7 @@ pub async fn missed(
     last_no: i64,
 ) -> anyhow::Result<Option<Numbered>> {
     let mut connection = app.pool.acquire().await?;
-    let late = (app.clock.now(), late_seconds());
-    let floor = receipt_store::find_floor(&mut connection, merchant_id, Some(last_no), late).await?;
+    let floor = receipt_store::find_floor(&mut connection, merchant_id, Some(last_no), lateness(app)).await?;
     let rows = receipt_store::list_after(&mut connection, &[(merchant_id, floor)], day, MISSED_MAX + 1).await?;
     if rows.len() > usize::try_from(MISSED_MAX)? {
         return Ok(None);
@@ -95,11 +94,11 @@ pub async fn beginning(app: &App, merchant_id: MerchantId) -> anyhow::Result<i64
 }
 
 async fn find_beginning(app: &App, connection: &mut PgConnection, merchant_id: MerchantId) -> sqlx::Result<i64> {
-    receipt_store::find_floor(connection, merchant_id, None, (app.clock.now(), late_seconds())).await
+    receipt_store::find_floor(connection, merchant_id, None, lateness(app)).await
 }
 
-fn late_seconds() -> i32 {
-    i32::try_from(LATE_MAX.as_secs()).unwrap_or(i32::MAX)
+fn lateness(app: &App) -> Lateness {
+    Lateness { now: app.clock.now(), seconds_max: i32::try_from(LATE_MAX.as_secs()).unwrap_or(i32::MAX) }
 }
 
 /// What merchants were told of a day and since, above their numbers, and is not known yet, in order.

@@ -75,13 +75,21 @@ pub async fn list_of_day(
     .await
 }
 
+/// How late a receipt may appear.
+#[derive(Clone, Copy, Debug)]
+pub struct Lateness {
+    pub now: DateTime<Utc>,
+    /// After the time that it bears.
+    pub seconds_max: i32,
+}
+
 /// Below which number nothing can appear any more that was not visible when `number` was: that of the newest receipt which is
 /// older than it by some seconds; zero where there is none.
 pub async fn find_floor(
     connection: &mut PgConnection,
     merchant_id: MerchantId,
     number: Option<i64>,
-    (now, seconds): (DateTime<Utc>, i32),
+    late: Lateness,
 ) -> sqlx::Result<i64> {
     sqlx::query_scalar!(
         r#"select coalesce((
@@ -93,8 +101,8 @@ pub async fn find_floor(
                order by e.notice_no desc limit 1), 0) as "floor!""#,
         merchant_id.uuid(),
         number,
-        now,
-        seconds,
+        late.now,
+        late.seconds_max,
     )
     .fetch_one(connection)
     .await

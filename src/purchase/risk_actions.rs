@@ -7,7 +7,7 @@ use std::time::Duration;
 use uuid::Uuid;
 
 use super::model::{PurchaseRequest, RequestRefusal};
-use super::risk_store::{self, NewQuestion};
+use super::risk_store::{self, NewQuestion, QuestionName};
 use super::store;
 use super::weighing::{Answer, Facts, Late, Question, RiskWord, Rules, Weighed, hear_late};
 use crate::app::App;
@@ -67,7 +67,7 @@ async fn weigh_under(
     if let Some(answer) = asked.standing.answer {
         return Ok(answer.word());
     }
-    let named = (request.line_id, asked.question_id);
+    let named = QuestionName { line_id: request.line_id, question_id: asked.question_id };
     if asked.standing.asked_partner.as_deref() != asks {
         // It was stored under another configuration; a late answer is heard from whom is asked now.
         risk_store::change_asked(&mut connection, named, asks).await?;
@@ -159,7 +159,7 @@ impl Refusal for LateRefusal {
 /// changes nothing; another one is noted as evidence and refused.
 pub async fn hear(app: &App, late: LateAnswer) -> Outcome<(), LateRefusal> {
     let now = app.clock.now();
-    let named = (late.line_id, late.question_id);
+    let named = QuestionName { line_id: late.line_id, question_id: late.question_id };
     let mut transaction = database::begin(&app.pool).await?;
     let standing = risk_store::find_standing(&mut transaction, named).await?;
     let standing = standing.filter(|standing| standing.was_asked_of(&late.partner));

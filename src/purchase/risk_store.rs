@@ -106,16 +106,24 @@ fn standing(asked_partner: Option<String>, answer: Option<String>, reason: Optio
     Standing { asked_partner, answer: answer.and_then(|answer| Answer::of(&answer, reason)) }
 }
 
+/// By which a question is found.
+#[derive(Clone, Copy, Debug)]
+pub struct QuestionName {
+    /// Of the purchase that it is about.
+    pub line_id: LineId,
+    pub question_id: Uuid,
+}
+
 /// Notes who is about to be asked instead, while nobody has answered.
 pub async fn change_asked(
     connection: &mut PgConnection,
-    (line_id, question_id): (LineId, Uuid),
+    named: QuestionName,
     asked_partner: Option<&str>,
 ) -> sqlx::Result<()> {
     sqlx::query!(
         "update purchase_question set asked_partner = $3 where line_id = $1 and question_id = $2 and answer is null",
-        line_id.uuid(),
-        question_id,
+        named.line_id.uuid(),
+        named.question_id,
         asked_partner,
     )
     .execute(connection)
@@ -126,7 +134,7 @@ pub async fn change_asked(
 /// Stores an answer where none stands; the one that stands is then [`find_standing`]'s to tell.
 pub async fn save_answer(
     connection: &mut PgConnection,
-    (line_id, question_id): (LineId, Uuid),
+    named: QuestionName,
     answer: &Answer,
     answered_by: &str,
     at: DateTime<Utc>,
@@ -134,8 +142,8 @@ pub async fn save_answer(
     sqlx::query!(
         "update purchase_question set answer = $3, reason = $4, answered_by = $5, answered_at = $6
          where line_id = $1 and question_id = $2 and answer is null",
-        line_id.uuid(),
-        question_id,
+        named.line_id.uuid(),
+        named.question_id,
         answer.name(),
         answer.reason(),
         answered_by,
@@ -147,14 +155,11 @@ pub async fn save_answer(
 }
 
 /// How a question stands, held until the transaction ends; `None` where there is no such question.
-pub async fn find_standing(
-    connection: &mut PgConnection,
-    (line_id, question_id): (LineId, Uuid),
-) -> sqlx::Result<Option<Standing>> {
+pub async fn find_standing(connection: &mut PgConnection, named: QuestionName) -> sqlx::Result<Option<Standing>> {
     let row = sqlx::query!(
         "select asked_partner, answer, reason from purchase_question where line_id = $1 and question_id = $2 for update",
-        line_id.uuid(),
-        question_id,
+        named.line_id.uuid(),
+        named.question_id,
     )
     .fetch_optional(connection)
     .await?;
@@ -164,15 +169,15 @@ pub async fn find_standing(
 /// Notes what came too late, the first time.
 pub async fn note_late(
     connection: &mut PgConnection,
-    (line_id, question_id): (LineId, Uuid),
+    named: QuestionName,
     answer: &Answer,
     at: DateTime<Utc>,
 ) -> sqlx::Result<()> {
     sqlx::query!(
         "update purchase_question set late_answer = $3, late_reason = $4, late_at = $5
          where line_id = $1 and question_id = $2 and late_answer is null",
-        line_id.uuid(),
-        question_id,
+        named.line_id.uuid(),
+        named.question_id,
         answer.name(),
         answer.reason(),
         at,

@@ -4,7 +4,7 @@ use futures_util::Stream;
 use futures_util::stream;
 
 use super::sale::{Sale, SaleFilter, SaleRefund, Which};
-use super::sale_store;
+use super::sale_store::{self, MerchantDays};
 use crate::app::App;
 use crate::base::BusinessDay;
 use crate::base::id::{MerchantId, PurchaseId};
@@ -47,12 +47,10 @@ async fn page(
     // One more than fits tells whether there is more.
     let limit = rows_max + 1;
     let mut rows = match &filter.which {
-        Which::Number(number) => {
-            let wanted = (number.parse().ok(), number.as_str());
-            sale_store::list_by_number(&mut connection, merchant_id, wanted, after, limit).await?
-        }
+        Which::Number(number) => sale_store::list_by_number(&mut connection, merchant_id, number, after, limit).await?,
         Which::Days { from, to } => {
-            sale_store::list(&mut connection, (merchant_id, (*from, *to)), filter, after, limit).await?
+            let of = MerchantDays { merchant_id, from: *from, to: *to };
+            sale_store::list(&mut connection, of, filter, after, limit).await?
         }
     };
     let has_more = rows.len() > usize::try_from(rows_max)?;

@@ -6,9 +6,6 @@ use super::sale::{Sale, SaleFilter, SaleRefund, SaleState};
 use crate::base::id::{MerchantId, PurchaseId, RefundId};
 use crate::base::{BusinessDay, Fen};
 
-/// The days of a search.
-pub type Days = (BusinessDay, BusinessDay);
-
 /// A query for sales, each with the order that it paid; `$rest` goes on from the tables.
 macro_rules! select_sales {
     ($rest:tt, $($argument:tt)*) => {
@@ -25,10 +22,18 @@ macro_rules! select_sales {
     };
 }
 
+/// Whose sales are looked for, and of which business days, both ends included.
+#[derive(Clone, Copy, Debug)]
+pub struct MerchantDays {
+    pub merchant_id: MerchantId,
+    pub from: BusinessDay,
+    pub to: BusinessDay,
+}
+
 /// A merchant's sales of some days, the newest first, those after `after` in that order.
 pub async fn list(
     connection: &mut PgConnection,
-    (merchant_id, days): (MerchantId, Days),
+    of: MerchantDays,
     filter: &SaleFilter,
     after: Option<PurchaseId>,
     limit: i64,
@@ -43,9 +48,9 @@ pub async fn list(
                and ($7::text is null or $7 = case when p.status = 'voided' then 'voided' when p.refunded_fen = 0 then 'sold'
                                                   when p.refunded_fen < p.amount_fen then 'part_refunded' else 'refunded' end)
          order by p.business_day desc, p.purchase_id desc limit $8",
-        merchant_id.uuid(),
-        days.0.date(),
-        days.1.date(),
+        of.merchant_id.uuid(),
+        of.from.date(),
+        of.to.date(),
         after.map(PurchaseId::uuid),
         filter.amount.map(Fen::get),
         filter.periods,
@@ -61,7 +66,7 @@ pub async fn list(
 pub async fn list_by_number(
     connection: &mut PgConnection,
     merchant_id: MerchantId,
-    (purchase_id, order_reference): (Option<PurchaseId>, &str),
+    number: &str,
     after: Option<PurchaseId>,
     limit: i64,
 ) -> sqlx::Result<Vec<Sale>> {
@@ -79,8 +84,8 @@ pub async fn list_by_number(
                     (select a.business_day, a.purchase_id from purchase a where a.purchase_id = $4 and a.merchant_id = $1))
          order by p.business_day desc, p.purchase_id desc limit $5",
         merchant_id.uuid(),
-        purchase_id.map(PurchaseId::uuid),
-        order_reference,
+        number.parse::<PurchaseId>().ok().map(PurchaseId::uuid),
+        number,
         after.map(PurchaseId::uuid),
         limit,
     )

@@ -79,7 +79,7 @@ pub struct RefundRequest {
 pub async fn refund(app: &App, request: RefundRequest) -> AfterSale<RefundId> {
     check_form(&request).map_err(Fault::Refused)?;
     let whatever_it_does = |_: &Effect| Ok(());
-    refund_if(app, (request, None), whatever_it_does).await
+    refund_if(app, Asked { request, key_before: None }, whatever_it_does).await
 }
 
 /// The same for one of the merchant's own systems, by its name, which has no slash. Each has keys of its own: what two of them ask
@@ -89,7 +89,7 @@ pub async fn refund_for(app: &App, request: RefundRequest, system: &str) -> Afte
     let key = request.idempotency_key;
     let request = RefundRequest { idempotency_key: format!("{system}/{key}"), ..request };
     let whatever_it_does = |_: &Effect| Ok(());
-    refund_if(app, (request, Some(&key)), whatever_it_does).await
+    refund_if(app, Asked { request, key_before: Some(&key) }, whatever_it_does).await
 }
 
 /// Why a refund that somebody has looked at first is not made.
@@ -115,15 +115,22 @@ impl Refusal for SeenRefusal {
 pub async fn refund_as_seen(app: &App, request: RefundRequest, seal: &str) -> Outcome<RefundId, SeenRefusal> {
     let as_seen = |effect: &Effect| if effect.seal() == seal { Ok(()) } else { Err(SeenRefusal::EffectChanged) };
     check_form(&request).map_err(|refusal| Fault::Refused(SeenRefusal::AfterSale(refusal)))?;
-    refund_if(app, (request, None), as_seen).await
+    refund_if(app, Asked { request, key_before: None }, as_seen).await
 }
 
-/// `key_before` is another key under which the same may have been refunded.
+/// A refund that is asked for.
+struct Asked<'a> {
+    request: RefundRequest,
+    /// Another key under which the same may have been refunded.
+    key_before: Option<&'a str>,
+}
+
 async fn refund_if<R: From<AfterSaleRefusal>>(
     app: &App,
-    (request, key_before): (RefundRequest, Option<&str>),
+    asked: Asked<'_>,
     check: impl FnOnce(&Effect) -> Result<(), R>,
 ) -> Outcome<RefundId, R> {
+    let Asked { request, key_before } = asked;
     let mut transaction = database::begin(&app.pool).await?;
     let mut sale = lock_sale(&mut transaction, app, request.purchase_id).await.map_err(passed_on)?;
     let keys = [Some(request.idempotency_key.as_str()), key_before];

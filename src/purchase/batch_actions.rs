@@ -95,12 +95,9 @@ impl Lane {
     }
 
     /// Copies of the slices, if each is known to have what is wanted of it.
-    fn sufficient(
-        slices: &HashMap<FunderId, Reserve>,
-        wanted: &BTreeMap<FunderId, Fen>,
-    ) -> Option<HashMap<FunderId, Reserve>> {
+    fn sufficient(&self, wanted: &BTreeMap<FunderId, Fen>) -> Option<HashMap<FunderId, Reserve>> {
         let copy = |(funder_id, wanted): (&FunderId, &Fen)| {
-            let slice = slices.get(funder_id)?;
+            let slice = self.slices.get(funder_id)?;
             (slice.available >= *wanted).then(|| (*funder_id, slice.clone()))
         };
         wanted.iter().map(copy).collect()
@@ -142,8 +139,8 @@ async fn try_batch(app: &App, lane: &mut Lane, requests: &[Weighed], was_stale: 
         None => Connections::take(&app.pool).await?,
     };
     let mut answers = None;
-    if !was_stale && let Some(slice_no) = lane.slice_no {
-        answers = try_unlocked(app, &mut connections, (slice_no, &mut lane.slices), requests).await?;
+    if !was_stale {
+        answers = try_unlocked(app, &mut connections, lane, requests).await?;
     }
     let answers = match answers {
         Some(answers) => answers,
@@ -153,13 +150,14 @@ async fn try_batch(app: &App, lane: &mut Lane, requests: &[Weighed], was_stale: 
     Ok(answers)
 }
 
-/// Decides on what nobody has locked and writes it if it still holds; `None` where a slice has not enough.
+/// Decides on what nobody has locked and writes it if it still holds; `None` where the lane has no slices or one has not enough.
 async fn try_unlocked(
     app: &App,
     connections: &mut Connections,
-    (slice_no, slices): (i16, &mut HashMap<FunderId, Reserve>),
+    lane: &mut Lane,
     requests: &[Weighed],
 ) -> anyhow::Result<Option<Vec<Answer>>> {
+    let Some(slice_no) = lane.slice_no else { return Ok(None) };
     let Connections { deciding, reading, .. } = connections;
     let first = async {
         let lines = credit::store::find_lines(deciding, &line_ids(requests)).await?;
@@ -175,7 +173,7 @@ async fn try_unlocked(
     };
     let ((lines, today, products), (earlier, merchants, orders)) = tokio::try_join!(first, beside)?;
     let wanted = wanted_of_reserves(requests, &products);
-    let Some(reserves) = Lane::sufficient(slices, &wanted) else { return Ok(None) };
+    let Some(reserves) = lane.sufficient(&wanted) else { return Ok(None) };
     // After the lines: what is bought on one of them meanwhile makes the batch stale.
     let spent = read_spent(deciding, &bounded_lines(requests, &products), today).await?;
     let seen: HashMap<LineId, i64> = lines.iter().map(|line| (line.line_id, line.last_entry_no)).collect();
@@ -192,7 +190,7 @@ async fn try_unlocked(
         for (hold, left) in holds.iter().zip(left) {
             batch.reserves.get_mut(&hold.funder_id).expect("a reserve that held is in the batch").available = left;
         }
-        slices.extend(batch.reserves);
+        lane.slices.extend(batch.reserves);
     }
     Ok(Some(answers))
 }

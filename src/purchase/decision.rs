@@ -179,7 +179,7 @@ impl Batch {
             spent.add(request.merchant_id, request.amount);
         }
         self.written.postings.push(posting::purchase(event, request.amount));
-        self.written.messages.push(loan_made(&product, loan_id, (request, quote.subsidy), event));
+        self.written.messages.push(loan_made(&product, Made { loan_id, request, subsidy: quote.subsidy, event }));
         if self.merchants[&request.merchant_id].is_notified {
             let order = request.order_code.and_then(|order_code| self.orders.get(&order_code));
             self.written.messages.push(payment_succeeded(purchase_id, request, order, event));
@@ -243,13 +243,18 @@ fn payment_succeeded(
     Payment::of(request.merchant_id, purchase_id, order).message("payment_succeeded", particulars, event.when.at)
 }
 
-/// What the funder's core is told of a new loan; the schedule follows from its terms and can be asked for.
-fn loan_made(
-    product: &ProductVersion,
+/// A new loan, and what it was made for.
+struct Made<'a> {
     loan_id: LoanId,
-    (request, subsidy): (&PurchaseRequest, Fen),
+    request: &'a PurchaseRequest,
+    /// What the merchant pays of its interest.
+    subsidy: Fen,
     event: Event,
-) -> Message {
+}
+
+/// What the funder's core is told of it; the schedule follows from its terms and can be asked for.
+fn loan_made(product: &ProductVersion, made: Made<'_>) -> Message {
+    let Made { loan_id, request, subsidy, event } = made;
     Message {
         partner: product.terms.funder.clone(),
         kind: "loan_made",

@@ -9,6 +9,7 @@ use super::counter_actions::{self as counter, Shop};
 use crate::app::App;
 use crate::base::Fen;
 use crate::http::Problem;
+use crate::merchant::code::token;
 use crate::page::Page;
 
 #[derive(Template, WebTemplate)]
@@ -23,19 +24,14 @@ pub struct ElsewherePage {
 }
 
 /// The page for a browser that names itself so; `None` for one that is fine to pay in.
-pub(super) async fn answer(
-    app: &App,
-    page: &Page,
-    shop: &Shop,
-    (agent, token): (&str, &str),
-) -> Result<Option<Response>, Problem> {
+pub(super) async fn answer(app: &App, page: &Page, shop: &Shop, agent: &str) -> Result<Option<Response>, Problem> {
     let Some(app_name) = other_app(agent) else { return Ok(None) };
     if let Err(refusal) = counter::check_payable(app, shop) {
         // Nobody goes and opens it elsewhere to be told there.
         return Ok(Some(closed(page.clone(), &refusal, Some(shop))));
     }
     let other_link = counter::other_link(app, shop.merchant.merchant_id).await?;
-    let (amount, link) = (shop.amount(), app.site.link(format!("/q/{token}")));
+    let (amount, link) = (shop.amount(), app.site.link(format!("/q/{}", token(shop.code.code_id))));
     let merchant_name = shop.merchant.name.clone();
     let shown = ElsewherePage { page: page.clone(), app_name, merchant_name, amount, link, other_link };
     Ok(Some(shown.into_response()))

@@ -144,7 +144,7 @@ pub async fn open(
         Err(failed) => return Err(failed.into()),
     };
     let agent = headers.get(header::USER_AGENT).and_then(|agent| agent.to_str().ok()).unwrap_or_default();
-    if let Some(elsewhere) = elsewhere_h5::answer(&app, &page, &shop, (agent, &token)).await? {
+    if let Some(elsewhere) = elsewhere_h5::answer(&app, &page, &shop, agent).await? {
         return Ok(elsewhere);
     }
     let borrower_id = match signed_in {

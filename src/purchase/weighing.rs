@@ -168,7 +168,7 @@ impl Rules {
     }
 
     pub fn weigh(self, facts: &Facts) -> Answer {
-        let spent = (facts.spent_today_fen, facts.spent_today_at_merchant_fen);
+        let spent = Spent { in_all: facts.spent_today_fen, at_merchant: facts.spent_today_at_merchant_fen };
         match self.bound(spent, facts.amount_fen) {
             Ok(()) => Answer::Allow,
             Err(reason) => Answer::Refuse { reason: reason.into() },
@@ -180,19 +180,26 @@ impl Rules {
     /// # Errors
     /// `RefusedByRisk`.
     pub fn check(self, spent: &SpentToday, merchant_id: MerchantId, amount: Fen) -> Result<(), PurchaseRefusal> {
-        let at_merchant = spent.at.get(&merchant_id).copied().unwrap_or_default();
-        self.bound((spent.in_all, at_merchant), amount).map_err(|_| PurchaseRefusal::RefusedByRisk)
+        let spent =
+            Spent { in_all: spent.in_all, at_merchant: spent.at.get(&merchant_id).copied().unwrap_or_default() };
+        self.bound(spent, amount).map_err(|_| PurchaseRefusal::RefusedByRisk)
     }
 
-    fn bound(self, (spent, at_merchant): (Fen, Fen), amount: Fen) -> Result<(), &'static str> {
-        if spent + amount > self.amount_per_day_max {
+    fn bound(self, spent: Spent, amount: Fen) -> Result<(), &'static str> {
+        if spent.in_all + amount > self.amount_per_day_max {
             return Err("amount_per_day");
         }
         match self.merchant_per_day_max {
-            Some(most) if at_merchant + amount > most => Err("merchant_per_day"),
+            Some(most) if spent.at_merchant + amount > most => Err("merchant_per_day"),
             Some(_) | None => Ok(()),
         }
     }
+}
+
+/// What a line has spent on one business day before a purchase.
+struct Spent {
+    in_all: Fen,
+    at_merchant: Fen,
 }
 
 /// What a line has spent on one business day, in all and at each merchant; voided purchases left out.

@@ -33,6 +33,13 @@ impl Shop {
     }
 }
 
+/// A borrower's lines at a shop's counter.
+#[derive(Clone, Copy)]
+pub struct AtCounter<'a> {
+    pub lines: &'a [Line],
+    pub shop: &'a Shop,
+}
+
 /// Finds what a link's token names. Whether it can be paid now is [`check_payable`]'s to say.
 pub async fn find_shop(app: &App, token: &str) -> Outcome<Shop, CodeRefusal> {
     let code_id = parse_token(token).ok_or(Fault::Refused(CodeRefusal::UnknownCode))?;
@@ -62,12 +69,8 @@ pub fn check_payable(app: &App, shop: &Shop) -> Result<(), CodeRefusal> {
 }
 
 /// Every plan that one of the borrower's lines may choose here, or why there is none.
-pub async fn offer_plans(
-    app: &App,
-    lines: &[Line],
-    shop: &Shop,
-    amount: Fen,
-) -> Outcome<Vec<PlanOffer>, PurchaseRefusal> {
+pub async fn offer_plans(app: &App, at: AtCounter<'_>, amount: Fen) -> Outcome<Vec<PlanOffer>, PurchaseRefusal> {
+    let AtCounter { lines, shop } = at;
     let mut connection = app.pool.acquire().await?;
     let today = business_day::store::today(&mut connection).await?;
     let products = app.catalogue.load_on_sale(&mut connection).await?;
@@ -89,7 +92,8 @@ pub async fn offer_plans(
 }
 
 /// The least and the greatest amount of one purchase here; `None` where nothing is sold on these lines.
-pub async fn bounds(app: &App, lines: &[Line], shop: &Shop) -> anyhow::Result<Option<(Fen, Fen)>> {
+pub async fn bounds(app: &App, at: AtCounter<'_>) -> anyhow::Result<Option<(Fen, Fen)>> {
+    let AtCounter { lines, shop } = at;
     let mut connection = app.pool.acquire().await?;
     let today = business_day::store::today(&mut connection).await?;
     let products = app.catalogue.load_on_sale(&mut connection).await?;
@@ -101,10 +105,11 @@ pub async fn bounds(app: &App, lines: &[Line], shop: &Shop) -> anyhow::Result<Op
 /// there never was one.
 pub async fn former_plan(
     app: &App,
-    lines: &[Line],
-    shop: &Shop,
-    (amount, name): (Fen, PlanName),
+    at: AtCounter<'_>,
+    amount: Fen,
+    name: PlanName,
 ) -> anyhow::Result<Option<PlanOffer>> {
+    let AtCounter { lines, shop } = at;
     let mut connection = app.pool.acquire().await?;
     let today = business_day::store::today(&mut connection).await?;
     // The name comes from outside: only versions are looked up that surely were.
@@ -185,15 +190,21 @@ impl Answered {
 
     /// Whether this is what was asked: the same at the same counter by the same plan.
     pub fn is_of(&self, shop: &Shop, amount: Fen, plan: PlanName) -> bool {
-        request(shop, amount, plan, (self.line_id, "")).fingerprint() == self.fingerprint
+        request(shop, amount, plan, LineKey { line_id: self.line_id, key: "" }).fingerprint() == self.fingerprint
     }
 }
 
-/// What is asked of the authoriser for a plan at a counter, on a line under a key.
-fn request(shop: &Shop, amount: Fen, plan: PlanName, (line_id, key): (LineId, &str)) -> PurchaseRequest {
+/// The line that a purchase is asked for on, and its key there.
+struct LineKey<'a> {
+    line_id: LineId,
+    key: &'a str,
+}
+
+/// What is asked of the authoriser for a plan at a counter.
+fn request(shop: &Shop, amount: Fen, plan: PlanName, on: LineKey<'_>) -> PurchaseRequest {
     PurchaseRequest {
-        line_id,
-        idempotency_key: key.to_owned(),
+        line_id: on.line_id,
+        idempotency_key: on.key.to_owned(),
         merchant_id: shop.merchant.merchant_id,
         order_code: shop.amount().map(|_| shop.code.code_id),
         product_id: plan.product_id,
@@ -260,21 +271,21 @@ impl Refusal for ConfirmRefusal {
 pub async fn confirm(
     app: &App,
     authoriser: &Authoriser,
-    (shop, lines): (&Shop, &[Line]),
+    at: AtCounter<'_>,
     confirmation: &Confirmation,
 ) -> Outcome<PurchaseId, ConfirmRefusal> {
-    if let Some(earlier) = find_earlier(app, lines, &confirmation.key).await? {
-        let is_same = earlier.is_of(shop, confirmation.amount, confirmation.plan);
+    if let Some(earlier) = find_earlier(app, at.lines, &confirmation.key).await? {
+        let is_same = earlier.is_of(at.shop, confirmation.amount, confirmation.plan);
         return if is_same { Ok(earlier.purchase_id()) } else { Err(Fault::Refused(ConfirmRefusal::PaidAnother)) };
     }
-    let chosen = find_shown(app, lines, shop, confirmation).await?;
+    let chosen = find_shown(app, at, confirmation).await?;
     let checked = borrower::check_pin(app, confirmation.borrower_id, &confirmation.pin).await;
     checked.map_err(|fault| fault.map_refusal(ConfirmRefusal::Pin))?;
-    let answer = match buy(authoriser, shop, confirmation, &chosen).await {
+    let answer = match buy(authoriser, at.shop, confirmation, &chosen).await {
         // The business day ended in between: a schedule that is the same on the new one was agreed to all the same.
         Err(Fault::Refused(RequestRefusal::ScheduleChanged)) => {
-            let chosen = find_shown(app, lines, shop, confirmation).await?;
-            buy(authoriser, shop, confirmation, &chosen).await
+            let chosen = find_shown(app, at, confirmation).await?;
+            buy(authoriser, at.shop, confirmation, &chosen).await
         }
         answer => answer,
     };
@@ -288,18 +299,14 @@ async fn buy(
     confirmation: &Confirmation,
     chosen: &PlanOffer,
 ) -> Outcome<Receipt, RequestRefusal> {
-    let request = request(shop, confirmation.amount, chosen.name, (chosen.line_id, &confirmation.key));
+    let on = LineKey { line_id: chosen.line_id, key: &confirmation.key };
+    let request = request(shop, confirmation.amount, chosen.name, on);
     authoriser.authorise_as_shown(request, chosen.request.start_on).await
 }
 
 /// The plan that is confirmed, if it is offered today with the schedule that the page showed.
-async fn find_shown(
-    app: &App,
-    lines: &[Line],
-    shop: &Shop,
-    confirmation: &Confirmation,
-) -> Outcome<PlanOffer, ConfirmRefusal> {
-    let plans = offer_plans(app, lines, shop, confirmation.amount).await;
+async fn find_shown(app: &App, at: AtCounter<'_>, confirmation: &Confirmation) -> Outcome<PlanOffer, ConfirmRefusal> {
+    let plans = offer_plans(app, at, confirmation.amount).await;
     let plans = plans.map_err(|fault| fault.map_refusal(ConfirmRefusal::NotOffered))?;
     let chosen = plans.into_iter().find(|plan| plan.name == confirmation.plan);
     let chosen = chosen.ok_or(Fault::Refused(ConfirmRefusal::PlanChanged))?;

@@ -11,7 +11,7 @@ use serde::Deserialize;
 
 use super::authoriser::Authoriser;
 use super::closed_h5::{closed, closed_within, said};
-use super::counter_actions::{self as counter, ConfirmRefusal, Confirmation, Shop};
+use super::counter_actions::{self as counter, AtCounter, ConfirmRefusal, Confirmation, Shop};
 use super::elsewhere_h5;
 use super::model::{IDEMPOTENCY_KEY_CHARS_MAX, PurchaseRefusal};
 use super::offer::{PlanName, PlanOffer};
@@ -152,7 +152,7 @@ pub async fn open(
         Err(to_sign_in) => return Ok(to_sign_in),
     };
     let lines = counter::lines(&app, borrower_id).await?;
-    if let Some(refused) = refused_at(&app, &page, &shop, (borrower_id, &lines)).await? {
+    if let Some(refused) = refused_at(&app, &page, AtCounter { lines: &lines, shop: &shop }, borrower_id).await? {
         return Ok(refused);
     }
     // A key is one payment's: whoever pays again does so under another.
@@ -218,6 +218,10 @@ impl PlansPage {
 }
 
 impl Visit<'_> {
+    fn at(&self) -> AtCounter<'_> {
+        AtCounter { lines: &self.lines, shop: &self.shop }
+    }
+
     async fn with_typed(self, asked: Asked) -> Result<Response, Problem> {
         let Some(typed) = asked.amount else { return self.blank().await };
         let typed: String = typed.chars().take(AMOUNT_CHARS_MAX).collect();
@@ -234,8 +238,8 @@ impl Visit<'_> {
 
     /// The keypad with nothing typed yet; where nothing is sold, whatever the amount, a page that says so before anybody types.
     async fn blank(self) -> Result<Response, Problem> {
-        if counter::bounds(self.app, &self.lines, &self.shop).await?.is_none() {
-            match counter::offer_plans(self.app, &self.lines, &self.shop, Fen::ZERO).await {
+        if counter::bounds(self.app, self.at()).await?.is_none() {
+            match counter::offer_plans(self.app, self.at(), Fen::ZERO).await {
                 Ok(_) => {}
                 Err(Fault::Refused(refusal)) => return self.closed(refusal).await,
                 Err(failed) => return Err(failed.into()),
@@ -248,7 +252,7 @@ impl Visit<'_> {
         Ok(KeypadPage {
             form,
             usable: counter::usable(self.app, &self.lines).await?,
-            bounds: counter::bounds(self.app, &self.lines, &self.shop).await?,
+            bounds: counter::bounds(self.app, self.at()).await?,
             merchant_name: self.shop.merchant.name,
             page: self.page,
             token: self.token,
@@ -262,10 +266,10 @@ impl Visit<'_> {
     /// chosen already.
     async fn plans(self, amount: Fen, chosen: &str, stale: Option<PlanName>) -> Result<Response, Problem> {
         let former = match stale {
-            Some(name) => counter::former_plan(self.app, &self.lines, &self.shop, (amount, name)).await?,
+            Some(name) => counter::former_plan(self.app, self.at(), amount, name).await?,
             None => None,
         };
-        match counter::offer_plans(self.app, &self.lines, &self.shop, amount).await {
+        match counter::offer_plans(self.app, self.at(), amount).await {
             Ok(plans) => {
                 let status = if stale.is_some() { StatusCode::CONFLICT } else { StatusCode::OK };
                 let successor = plans.iter().find(|plan| stale.is_some_and(|name| plan.name.is_successor(&name)));
@@ -300,7 +304,7 @@ impl Visit<'_> {
     }
 
     async fn closed(self, refusal: PurchaseRefusal) -> Result<Response, Problem> {
-        let bounds = counter::bounds(self.app, &self.lines, &self.shop).await?;
+        let bounds = counter::bounds(self.app, self.at()).await?;
         Ok(closed_within(self.page, &refusal, Some(&self.shop), bounds))
     }
 }
@@ -329,7 +333,7 @@ pub async fn ask(
         }
         key = new_key(&app);
     }
-    if let Some(refused) = refused_at(&app, &page, &shop, (borrower_id, &lines)).await? {
+    if let Some(refused) = refused_at(&app, &page, AtCounter { lines: &lines, shop: &shop }, borrower_id).await? {
         return Ok(refused);
     }
     let Some((amount, plan)) = wish else { return Ok(to_counter(&token, &asked.amount.unwrap_or_default())) };
@@ -340,7 +344,7 @@ pub async fn ask(
 impl Visit<'_> {
     /// The page that asks for the PIN; the plans again where this one is not sold so any more.
     async fn confirm(self, amount: Fen, name: PlanName, form: Form) -> Result<Response, Problem> {
-        let plans = match counter::offer_plans(self.app, &self.lines, &self.shop, amount).await {
+        let plans = match counter::offer_plans(self.app, self.at(), amount).await {
             Ok(plans) => plans,
             Err(Fault::Refused(refusal)) => return self.closed(refusal).await,
             Err(failed) => return Err(failed.into()),
@@ -395,7 +399,7 @@ pub async fn confirm(
     if let Some(same) = earlier.as_ref().filter(|earlier| earlier.is_of(&shop, amount, plan)) {
         return Ok(to_result(same.purchase_id()));
     }
-    if let Some(refused) = refused_at(&app, &page, &shop, (borrower_id, &lines)).await? {
+    if let Some(refused) = refused_at(&app, &page, AtCounter { lines: &lines, shop: &shop }, borrower_id).await? {
         return Ok(refused);
     }
     let pin = form.read("pin", |pin| Ok(pin.to_owned()));
@@ -409,7 +413,7 @@ pub async fn confirm(
     let Some(pin) = pin else { return visit.confirm(amount, plan, form).await };
     let schedule = form.value("schedule").to_owned();
     let confirmation = Confirmation { borrower_id, pin, key: visit.key.clone(), amount, plan, schedule };
-    match counter::confirm(&app, &authoriser, (&visit.shop, &visit.lines), &confirmation).await {
+    match counter::confirm(&app, &authoriser, visit.at(), &confirmation).await {
         Ok(purchase_id) => Ok(to_result(purchase_id)),
         Err(Fault::Refused(ConfirmRefusal::PlanChanged)) => visit.plans(amount, "", Some(plan)).await,
         Err(Fault::Refused(refusal)) => {
@@ -435,9 +439,10 @@ pub async fn confirm(
 async fn refused_at(
     app: &App,
     page: &Page,
-    shop: &Shop,
-    (borrower_id, lines): (BorrowerId, &[Line]),
+    at: AtCounter<'_>,
+    borrower_id: BorrowerId,
 ) -> Result<Option<Response>, Problem> {
+    let AtCounter { lines, shop } = at;
     let Err(refusal) = counter::check_payable(app, shop) else {
         return match counter::check_lines(app, lines).await {
             Ok(()) => Ok(None),

@@ -16,7 +16,7 @@ use crate::app::App;
 use crate::base::id::{BorrowerId, ConsentId};
 use crate::http::Problem;
 use crate::notice::{self, Audience};
-use crate::page::session::{self, OwnSession, SignedIn};
+use crate::page::session::{self, OwnSession, SignedIn, Subject};
 use crate::page::{Form, Page, SessionKind, device};
 
 #[derive(Template, WebTemplate)]
@@ -106,7 +106,7 @@ impl SessionsPage {
 
 /// `GET /me/sessions`
 pub async fn sessions(State(app): State<App>, page: Page, SignedIn(id): SignedIn) -> Result<SessionsPage, Problem> {
-    let sessions = session::list(&app, &page.visit, SessionKind::Borrower, id.uuid()).await?;
+    let sessions = session::list(&app, &page.visit, Subject::borrower(id)).await?;
     let wechat_since = openid_actions::linked_at(&app, id).await?;
     Ok(SessionsPage { page, sessions, wechat_since })
 }
@@ -118,14 +118,14 @@ pub async fn end_session(
     SignedIn(id): SignedIn,
     Path(session_id): Path<Uuid>,
 ) -> Result<Redirect, Problem> {
-    session::end_one(&app, SessionKind::Borrower, id.uuid(), session_id).await?;
+    session::end_one(&app, Subject::borrower(id), session_id).await?;
     page.visit.flash("flash-session-ended");
     Ok(Redirect::to("/me/sessions"))
 }
 
 /// `POST /me/sessions/end-others`
 pub async fn end_others(State(app): State<App>, page: Page, SignedIn(id): SignedIn) -> Result<Redirect, Problem> {
-    session::end_others(&app, &page.visit, SessionKind::Borrower, id.uuid()).await?;
+    session::end_others(&app, &page.visit, Subject::borrower(id)).await?;
     page.visit.flash("flash-session-ended");
     Ok(Redirect::to("/me/sessions"))
 }

@@ -8,8 +8,7 @@ use super::{store, subscription_store};
 use crate::app::App;
 use crate::base::id::BorrowerId;
 use crate::database;
-use crate::page::SessionKind;
-use crate::page::session;
+use crate::page::session::{self, Subject};
 use crate::vault::{Field, Indexed};
 
 /// The borrower whom a WeChat identity leads to.
@@ -33,11 +32,9 @@ pub async fn link_openid(app: &App, borrower_id: BorrowerId, openid: &str) -> an
     };
     let former = openid_store::find(&mut transaction, &identity.openid_hash).await?;
     if let Some(former) = former.filter(|former| *former != borrower_id) {
-        let theirs = (SessionKind::Borrower, former.uuid());
-        session::end_by_wechat(&mut transaction, &app.vault, theirs, None).await?;
+        session::end_by_wechat(&mut transaction, &app.vault, Subject::borrower(former), None).await?;
     }
-    let own = (SessionKind::Borrower, borrower_id.uuid());
-    session::end_by_wechat(&mut transaction, &app.vault, own, Some(openid)).await?;
+    session::end_by_wechat(&mut transaction, &app.vault, Subject::borrower(borrower_id), Some(openid)).await?;
     openid_store::release_others(&mut transaction, &identity).await?;
     openid_store::point(&mut transaction, &identity).await?;
     openid_store::forget_others(&mut transaction, &identity).await?;
@@ -59,8 +56,7 @@ pub async fn unlink_openid(app: &App, borrower_id: BorrowerId) -> anyhow::Result
     openid_store::release(&mut transaction, borrower_id).await?;
     openid_store::delete(&mut transaction, borrower_id).await?;
     subscription_store::delete(&mut transaction, borrower_id).await?;
-    let own = (SessionKind::Borrower, borrower_id.uuid());
-    session::end_by_wechat(&mut transaction, &app.vault, own, None).await?;
+    session::end_by_wechat(&mut transaction, &app.vault, Subject::borrower(borrower_id), None).await?;
     transaction.commit().await?;
     Ok(())
 }

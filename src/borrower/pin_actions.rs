@@ -15,8 +15,7 @@ use crate::business_day;
 use crate::database;
 use crate::error::{Fault, Outcome};
 use crate::notice::{self, Notice};
-use crate::page::SessionKind;
-use crate::page::session;
+use crate::page::session::{self, Subject};
 use crate::vault::Indexed;
 
 /// Whether this is the borrower's PIN: the step before anything that moves money or changes what moves it. Five wrong ones lock it.
@@ -67,7 +66,7 @@ pub async fn set_pin(app: &App, borrower_id: BorrowerId, new: NewPin<'_>) -> Out
     let former = pin_store::lock(&mut transaction, borrower_id).await?;
     pin_store::put(&mut transaction, borrower_id, &hash, now).await?;
     if former.is_some() {
-        session::end_all_but(&mut transaction, (SessionKind::Borrower, borrower_id.uuid()), &new.here).await?;
+        session::end_all_but(&mut transaction, Subject::borrower(borrower_id), &new.here).await?;
         let when = When { business_day: business_day::store::today(&mut transaction).await?, at: now };
         let told = Notice::to_borrower(borrower_id, "pin_changed", json!({}), when);
         notice::raise(&mut transaction, &[told]).await?;

@@ -14,9 +14,9 @@ use crate::base::id::StaffId;
 use crate::base::typed::typed_mobile;
 use crate::error::{Fault, Refusal};
 use crate::http::Problem;
-use crate::page::session;
+use crate::page::session::{self, Subject};
 use crate::page::visit::ClientAddress;
-use crate::page::{Form, Page, SessionKind};
+use crate::page::{Form, Page};
 use crate::passcode::{self, Asking, Purpose};
 
 const LIST: &str = "/m/staff";
@@ -261,7 +261,7 @@ pub async fn remove(
     }
     match staff_actions::remove(&app, &change_of(&signed_in, &person)).await {
         Ok(()) => {
-            session::end_all(&app, SessionKind::Merchant, person.staff_id.uuid()).await?;
+            session::end_all(&app, Subject::staff(person.staff_id)).await?;
             page.visit.flash("flash-staff-removed");
             Ok(Redirect::to(LIST).into_response())
         }

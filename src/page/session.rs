@@ -13,7 +13,7 @@ use super::part::is_part;
 use super::session_store::{self, NewSession, SessionRow};
 use super::visit::Visit;
 use crate::app::App;
-use crate::base::id::{self, BorrowerId};
+use crate::base::id::{self, BorrowerId, StaffId};
 use crate::base::person::Mobile;
 use crate::database;
 use crate::http::Problem;
@@ -32,6 +32,23 @@ const SEEN_EVERY: TimeDelta = TimeDelta::minutes(5);
 pub enum SessionKind {
     Borrower,
     Merchant,
+}
+
+/// Whose sessions, and as what.
+#[derive(Clone, Copy, Debug)]
+pub struct Subject {
+    kind: SessionKind,
+    subject_id: Uuid,
+}
+
+impl Subject {
+    pub fn borrower(borrower_id: BorrowerId) -> Subject {
+        Subject { kind: SessionKind::Borrower, subject_id: borrower_id.uuid() }
+    }
+
+    pub fn staff(staff_id: StaffId) -> Subject {
+        Subject { kind: SessionKind::Merchant, subject_id: staff_id.uuid() }
+    }
 }
 
 /// What somebody has proved at sign-in.
@@ -133,39 +150,38 @@ pub async fn end(app: &App, visit: &Visit, kind: SessionKind) -> anyhow::Result<
 }
 
 /// Everywhere a person is signed in.
-pub async fn list(app: &App, visit: &Visit, kind: SessionKind, subject_id: Uuid) -> anyhow::Result<Vec<OwnSession>> {
+pub async fn list(app: &App, visit: &Visit, whose: Subject) -> anyhow::Result<Vec<OwnSession>> {
+    let Subject { kind, subject_id } = whose;
     let mut connection = app.pool.acquire().await?;
     let rows = session_store::list(&mut connection, kind, subject_id, &visit.token_hash(), app.clock.now()).await?;
     Ok(rows)
 }
 
 /// Ends one of a person's sessions.
-pub async fn end_one(app: &App, kind: SessionKind, subject_id: Uuid, session_id: Uuid) -> anyhow::Result<()> {
+pub async fn end_one(app: &App, whose: Subject, session_id: Uuid) -> anyhow::Result<()> {
+    let Subject { kind, subject_id } = whose;
     session_store::delete_one(&mut *app.pool.acquire().await?, kind, subject_id, session_id).await?;
     Ok(())
 }
 
 /// Ends all sessions of a person but the visitor's own.
-pub async fn end_others(app: &App, visit: &Visit, kind: SessionKind, subject_id: Uuid) -> anyhow::Result<()> {
-    Ok(end_all_but(&mut *app.pool.acquire().await?, (kind, subject_id), &visit.token_hash()).await?)
+pub async fn end_others(app: &App, visit: &Visit, whose: Subject) -> anyhow::Result<()> {
+    Ok(end_all_but(&mut *app.pool.acquire().await?, whose, &visit.token_hash()).await?)
 }
 
 /// The same in the caller's transaction: all but the one of the browser with that token, known by its SHA-256.
-pub async fn end_all_but(
-    connection: &mut PgConnection,
-    (kind, subject_id): (SessionKind, Uuid),
-    token_hash: &[u8; 32],
-) -> sqlx::Result<()> {
-    session_store::delete_others(connection, kind, subject_id, token_hash).await
+pub async fn end_all_but(connection: &mut PgConnection, whose: Subject, token_hash: &[u8; 32]) -> sqlx::Result<()> {
+    session_store::delete_others(connection, whose.kind, whose.subject_id, token_hash).await
 }
 
 /// Ends, in the caller's transaction, a person's sessions that came by a WeChat identity, except those that came by `but`.
 pub async fn end_by_wechat(
     connection: &mut PgConnection,
     vault: &Vault,
-    (kind, subject_id): (SessionKind, Uuid),
+    whose: Subject,
     but: Option<&str>,
 ) -> anyhow::Result<()> {
+    let Subject { kind, subject_id } = whose;
     for (session_id, sealed) in session_store::list_by_wechat(connection, kind, subject_id).await? {
         let openid = vault.open_for(session_id, Field::OpenId, &sealed)?;
         if but != Some(openid.as_str()) {
@@ -176,7 +192,8 @@ pub async fn end_by_wechat(
 }
 
 /// Ends all sessions of a person.
-pub async fn end_all(app: &App, kind: SessionKind, subject_id: Uuid) -> anyhow::Result<()> {
+pub async fn end_all(app: &App, whose: Subject) -> anyhow::Result<()> {
+    let Subject { kind, subject_id } = whose;
     // No token hashes to nothing but zeros.
     session_store::delete_others(&mut *app.pool.acquire().await?, kind, subject_id, &[0; 32]).await?;
     Ok(())

@@ -31,6 +31,13 @@ const PLATFORM_KEYS_KEPT: TimeDelta = TimeDelta::seconds(30);
 /// Partners remembered; with more, everything is forgotten and asked for again.
 const KNOWN_MAX: usize = 10_000;
 
+/// A nonce, as a call that is believed bears it.
+#[derive(Clone, Debug)]
+pub struct NonceUse {
+    pub nonce: String,
+    pub at: DateTime<Utc>,
+}
+
 /// A request that was let in: whose it is, and by which key.
 #[derive(Clone)]
 pub struct Admitted {
@@ -174,7 +181,7 @@ impl Directory {
                 if self.strangers.is_unknown(name, now) {
                     Err(refused(SignatureError::UnknownKey))
                 } else {
-                    let judged = self.judge(authorization, received, (address, wish)).await;
+                    let judged = self.judge(authorization, received, address, wish).await;
                     if matches!(judged, Err(Fault::Refused(Denial::Signature(SignatureError::UnknownKey)))) {
                         self.strangers.remember_unknown(name, now);
                     }
@@ -195,7 +202,8 @@ impl Directory {
         &self,
         authorization: Authorization,
         received: Received<'_>,
-        (address, wish): (IpAddr, impl FnOnce() -> Option<KeyWish> + Send),
+        address: IpAddr,
+        wish: impl FnOnce() -> Option<KeyWish> + Send,
     ) -> Outcome<Admitted, Denial> {
         let now = self.now();
         let unknown = || refused(SignatureError::UnknownKey);
@@ -211,7 +219,8 @@ impl Directory {
         }
         let wanted = wish().and_then(|wish| wish.of(&known, now));
         let keyed = wanted.as_ref().map(|wanted| wanted.keyed.clone());
-        let counted = self.count(&known, (authorization.stamp.nonce.clone(), now), wanted).await?;
+        let used = NonceUse { nonce: authorization.stamp.nonce.clone(), at: now };
+        let counted = self.count(&known, used, wanted).await?;
         if !counted.is_fresh {
             return Err(Fault::Refused(Denial::NonceReused(believed(&known, &authorization))));
         }
@@ -233,12 +242,8 @@ impl Directory {
     ///
     /// # Errors
     /// If the database does not answer.
-    pub async fn count(
-        &self,
-        known: &Known,
-        (nonce, at): (String, DateTime<Utc>),
-        wanted: Option<Wanted>,
-    ) -> anyhow::Result<Counted> {
+    pub async fn count(&self, known: &Known, used: NonceUse, wanted: Option<Wanted>) -> anyhow::Result<Counted> {
+        let NonceUse { nonce, at } = used;
         let (partner_id, version) = (known.partner_id, known.version);
         let signer = format!("api:{}", known.code);
         self.admission.count(Entry { partner_id, signer, nonce, version, at, wanted }).await

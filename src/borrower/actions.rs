@@ -116,7 +116,7 @@ async fn register_all(
 ) -> anyhow::Result<Vec<Result<BorrowerId, BorrowerRefusal>>> {
     for _ in 0..TRIES_MAX {
         let mut transaction = database::begin(&app.pool).await?;
-        if let Some(answers) = try_register(&mut transaction, app, (registrations, other_mobile)).await? {
+        if let Some(answers) = try_register(&mut transaction, app, registrations, other_mobile).await? {
             transaction.commit().await?;
             return Ok(answers);
         }
@@ -128,7 +128,8 @@ async fn register_all(
 async fn try_register(
     connection: &mut PgConnection,
     app: &App,
-    (registrations, other_mobile): (&[Registration], OtherMobile),
+    registrations: &[Registration],
+    other_mobile: OtherMobile,
 ) -> anyhow::Result<Option<Vec<Result<BorrowerId, BorrowerRefusal>>>> {
     let hashes: Vec<BlindIndex> = registrations.iter().map(|one| id_number_index(&app.vault, one)).collect();
     let mut known: HashMap<BlindIndex, Person> = HashMap::new();

@@ -225,7 +225,7 @@ pub async fn confirm_binding_many(app: &App, codes: &[CardCode]) -> anyhow::Resu
     let keys: Vec<(BorrowerId, CardId)> = codes.iter().map(|code| (code.borrower_id, code.card_id)).collect();
     let now = app.clock.now();
     let mut connection = app.pool.acquire().await?;
-    let counted = card_store::count_codes(&mut connection, &keys, (CODES_MAX, now)).await?;
+    let counted = card_store::count_codes(&mut connection, &keys, now).await?;
     let signings = card_store::find_signings(&mut connection, &keys).await?;
     drop(connection);
     let counted: HashSet<CardId> = counted.into_iter().collect();

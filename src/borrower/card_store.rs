@@ -4,7 +4,7 @@ use chrono::{DateTime, Utc};
 use sqlx::PgConnection;
 use uuid::Uuid;
 
-use super::card::{Card, CardStatus, Signing, SigningStatus};
+use super::card::{CODES_MAX, Card, CardStatus, Signing, SigningStatus};
 use super::store::BlindIndex;
 use crate::base::id::{BorrowerId, CardId};
 
@@ -140,7 +140,7 @@ pub async fn find_open_signing(
 pub async fn count_codes(
     connection: &mut PgConnection,
     keys: &[(BorrowerId, CardId)],
-    (codes_max, now): (i16, DateTime<Utc>),
+    now: DateTime<Utc>,
 ) -> sqlx::Result<Vec<CardId>> {
     let borrowers: Vec<Uuid> = keys.iter().map(|(borrower_id, _)| borrower_id.uuid()).collect();
     let cards: Vec<Uuid> = keys.iter().map(|(_, card_id)| card_id.uuid()).collect();
@@ -152,7 +152,7 @@ pub async fn count_codes(
            returning s.card_id as "card_id: CardId""#,
         &borrowers,
         &cards,
-        codes_max,
+        CODES_MAX,
         now
     )
     .fetch_all(connection)

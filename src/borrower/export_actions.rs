@@ -3,7 +3,7 @@
 use serde_json::{Value, json};
 
 use super::actions::profile;
-use super::export_store;
+use super::export_store::{self, Export};
 use super::model::BorrowerRefusal;
 use super::store;
 use crate::app::App;
@@ -17,7 +17,8 @@ pub async fn export(app: &App, borrower_id: BorrowerId, device: &str) -> Outcome
     let person = profile(app, borrower_id).await?;
     let mut connection = app.pool.acquire().await?;
     let now = app.clock.now();
-    export_store::insert_export(&mut connection, borrower_id, (id::mint(now), device, now)).await?;
+    let export = Export { export_id: id::mint(now), borrower_id, device, at: now };
+    export_store::insert_export(&mut connection, export).await?;
     let mut gathered = export_store::gather(&mut connection, borrower_id).await?;
     drop(connection);
     gathered["person"] = json!({

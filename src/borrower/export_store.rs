@@ -69,18 +69,21 @@ pub async fn gather(connection: &mut PgConnection, borrower_id: BorrowerId) -> s
     .await
 }
 
-/// Records that a person was handed everything: under an id, on which device, and when.
-pub async fn insert_export(
-    connection: &mut PgConnection,
-    borrower_id: BorrowerId,
-    (export_id, device, now): (Uuid, &str, DateTime<Utc>),
-) -> sqlx::Result<()> {
+/// A person was handed everything.
+pub struct Export<'a> {
+    pub export_id: Uuid,
+    pub borrower_id: BorrowerId,
+    pub device: &'a str,
+    pub at: DateTime<Utc>,
+}
+
+pub async fn insert_export(connection: &mut PgConnection, export: Export<'_>) -> sqlx::Result<()> {
     sqlx::query!(
         "insert into data_export (borrower_id, export_id, device, exported_at) values ($1, $2, $3, $4)",
-        borrower_id.uuid(),
-        export_id,
-        device,
-        now
+        export.borrower_id.uuid(),
+        export.export_id,
+        export.device,
+        export.at
     )
     .execute(connection)
     .await?;

@@ -5,7 +5,7 @@ use sqlx::PgConnection;
 use super::application_store;
 use super::change::Change;
 use super::line::LineStatus;
-use super::line_actions::{self, ManualChange};
+use super::line_actions::{self, Locked, ManualChange};
 use super::own_store;
 use super::store;
 use crate::app::App;
@@ -103,7 +103,7 @@ async fn close_and_erase(
     for line in lines.into_iter().filter(|line| line.status != LineStatus::Closed) {
         let manual = closing(line.line_id);
         // Somebody bought something at this very moment.
-        let closed = line_actions::change_locked(connection, app, (line, day), manual).await;
+        let closed = line_actions::change_locked(connection, app, Locked { line, day }, manual).await;
         closed.map_err(|fault| fault.map_refusal(|_| BorrowerRefusal::StillOwing))?;
     }
     erase(connection, app, borrower_id).await

@@ -29,18 +29,25 @@ pub async fn change_line(app: &App, manual: ManualChange) -> Outcome<Line, LineR
     let line = store::lock_lines(&mut transaction, &[manual.line_id]).await?.pop();
     let line = line.ok_or(Fault::Refused(LineRefusal::LineUnknown))?;
     let day = business_day::store::hold_today(&mut transaction).await?;
-    let changed = change_locked(&mut transaction, app, (line, day), manual).await?;
+    let changed = change_locked(&mut transaction, app, Locked { line, day }, manual).await?;
     transaction.commit().await?;
     Ok(changed)
 }
 
-/// The same in the caller's transaction, which has locked the line, and then the day.
+/// A line that a transaction has locked, and the day that it has held after that.
+pub(super) struct Locked {
+    pub line: Line,
+    pub day: BusinessDay,
+}
+
+/// The same in the caller's transaction.
 pub(super) async fn change_locked(
     connection: &mut PgConnection,
     app: &App,
-    (mut line, day): (Line, BusinessDay),
+    locked: Locked,
     manual: ManualChange,
 ) -> Outcome<Line, LineRefusal> {
+    let Locked { mut line, day } = locked;
     let product = app.catalogue.get(connection, line.product_id, line.product_version).await?;
     match manual.change {
         Change::Limit(limit) if limit > product.terms.line.limit_max_fen => {

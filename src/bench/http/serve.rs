@@ -13,7 +13,7 @@ use tokio::net::TcpListener;
 
 use super::failed;
 use crate::access::actions::{NewKey, NewPartner, RATE_PER_MINUTE_MAX};
-use crate::access::{self, Admitted, Known, Owner, PartnerKind, Scope};
+use crate::access::{self, Admitted, Known, NonceUse, Owner, PartnerKind, Scope};
 use crate::app::App;
 use crate::base::id::FunderId;
 use crate::error::Attempt;
@@ -70,7 +70,8 @@ async fn unsigned_gate(
         }
     };
     let now = gate.app.access.now();
-    let counted = match gate.app.access.count(&core, (Stamp::fresh(now).nonce, now), None).await {
+    let used = NonceUse { nonce: Stamp::fresh(now).nonce, at: now };
+    let counted = match gate.app.access.count(&core, used, None).await {
         Ok(counted) => counted,
         Err(failure) => return Problem::from(failure).into_response(),
     };

@@ -105,10 +105,14 @@ fn after_refund(
     (before, after): (&OwnSchedule, &OwnSchedule),
     period: usize,
 ) -> Vec<String> {
-    let days = (story.loan.made_on, after.business_day);
-    let billed = periods_billed_before(story, after.business_day);
-    let schedules = (&before.schedule, &after.schedule);
-    let how = reduction::explain(schedules, period - 1, billed, days);
+    let reduced = reduction::Reduced {
+        before: &before.schedule,
+        after: &after.schedule,
+        periods_billed: periods_billed_before(story, after.business_day),
+        made_on: story.loan.made_on,
+        day: after.business_day,
+    };
+    let how = reduction::explain(reduced, period - 1);
     how.iter().map(|scaled| words::rescaled(page, scaled)).collect()
 }
 

@@ -5,7 +5,7 @@ use axum::extract::State;
 use serde::{Deserialize, Serialize};
 use utoipa::{IntoParams, ToSchema};
 
-use super::api_store::{self, InstallmentView, LoanView, PlanView, WantedLoans};
+use super::api_store::{self, InstallmentView, LoanView, PlanView, WantedLoans, WantedPlans};
 use crate::app::App;
 use crate::base::id::{FunderId, LineId, LoanId};
 use crate::http::Problem;
@@ -110,8 +110,9 @@ pub async fn list_plans(
 ) -> Result<Json<Page<PlanView>>, Problem> {
     let loan = find_loan(&app, caller.funder_id, loan_id).await?;
     let mut connection = app.pool.acquire().await?;
-    let (after, limit) = (params.cursor.map(|cursor| cursor.0.0), params.limit.0);
-    let rows = api_store::list_plans(&mut connection, (loan.line_id, loan_id), after, limit + 1).await?;
+    let wanted = WantedPlans { line_id: loan.line_id, loan_id, after: params.cursor.map(|cursor| cursor.0.0) };
+    let limit = params.limit.0;
+    let rows = api_store::list_plans(&mut connection, wanted, limit + 1).await?;
     Ok(Json(Page::of_numbered(rows, limit, |plan: &PlanView| plan.version)))
 }
 

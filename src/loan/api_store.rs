@@ -114,12 +114,16 @@ pub struct PlanView {
     pub business_day: BusinessDay,
 }
 
-pub async fn list_plans(
-    connection: &mut PgConnection,
-    (line_id, loan_id): (LineId, LoanId),
-    after: Option<i32>,
-    limit: i64,
-) -> sqlx::Result<Vec<PlanView>> {
+/// Which loan's plans.
+#[derive(Clone, Copy, Debug)]
+pub struct WantedPlans {
+    pub line_id: LineId,
+    pub loan_id: LoanId,
+    /// Only later versions than this one.
+    pub after: Option<i32>,
+}
+
+pub async fn list_plans(connection: &mut PgConnection, wanted: WantedPlans, limit: i64) -> sqlx::Result<Vec<PlanView>> {
     sqlx::query_as!(
         PlanView,
         r#"select version, reason, due_on as "due_on: Vec<BusinessDay>", principal_fen as "principal_fen: Vec<Fen>",
@@ -127,9 +131,9 @@ pub async fn list_plans(
                   business_day as "business_day: BusinessDay"
            from schedule where line_id = $1 and loan_id = $2 and ($3::int is null or version > $3)
            order by version limit $4"#,
-        line_id.uuid(),
-        loan_id.uuid(),
-        after,
+        wanted.line_id.uuid(),
+        wanted.loan_id.uuid(),
+        wanted.after,
         limit,
     )
     .fetch_all(connection)

@@ -117,10 +117,9 @@ fn leave_billed(standing: &Standing<'_>, falls: &[Fen], fall: Fall) -> Vec<Bille
         true => distribute(&kept, fall.owed_back, fall.order),
         false => vec![Fen::ZERO; kept.len()],
     };
-    let of_loan = (standing.refunded + fall.amount + fall.owed_back, standing.principal);
     let leaving = standing.billed.iter().zip(falls.iter().zip(backs)).map(|(billed, (fallen, back))| {
         let (fell, given_back) = match fall.returns_billed_interest {
-            true => billed.charges_with(*fallen + back, of_loan),
+            true => billed.charges_with(*fallen + back, standing, fall),
             false => Default::default(),
         };
         BilledFall {
@@ -154,10 +153,10 @@ impl Billed {
     ///
     /// All that has left is to what was billed as the principal that has left is to that of the installment, so that any number
     /// of refunds comes out exactly. An installment without principal goes by the whole loan: refunded ÷ lent.
-    fn charges_with(&self, principal: Fen, of_loan: (Fen, Fen)) -> (Amounts, Amounts) {
+    fn charges_with(&self, principal: Fen, standing: &Standing<'_>, fall: Fall) -> (Amounts, Amounts) {
         let (left, whole) = match self.asked.principal.is_positive() {
             true => (self.fallen.principal + self.back.principal + principal, self.asked.principal),
-            false => of_loan,
+            false => (standing.refunded + fall.amount + fall.owed_back, standing.principal),
         };
         let (unpaid, kept) = (self.unpaid(), self.kept());
         let leave = |charge: fn(&Amounts) -> Fen| {
@@ -249,14 +248,21 @@ impl Rescaling {
     }
 }
 
-/// Says how [`reduce`] came from `before` to `after` in the row at `index`, which was not billed on the refund's `day`: for the
+/// What a refund made of a schedule.
+#[derive(Clone, Copy, Debug)]
+pub struct Reduced<'a> {
+    pub before: &'a Schedule,
+    pub after: &'a Schedule,
+    pub periods_billed: u16,
+    pub made_on: BusinessDay,
+    /// The refund's.
+    pub day: BusinessDay,
+}
+
+/// Says how [`reduce`] came from one schedule to the next in the row at `index`, which was not billed on the refund's day: for the
 /// interest, and for the fee a period, where either was asked for.
-pub fn explain(
-    (before, after): (&Schedule, &Schedule),
-    index: usize,
-    periods_billed: u16,
-    (made_on, day): (BusinessDay, BusinessDay),
-) -> Vec<Rescaling> {
+pub fn explain(reduced: Reduced<'_>, index: usize) -> Vec<Rescaling> {
+    let Reduced { before, after, periods_billed, made_on, day } = reduced;
     let billed = usize::from(periods_billed);
     let principal = |schedule: &Schedule, from: usize| -> Fen {
         schedule.installments.iter().skip(from).map(|row| row.principal).sum()
@@ -387,8 +393,9 @@ mod tests {
         // Half of the principal bears half of the fee, and in the third period there is none.
         assert_eq!(rows.collect::<Vec<_>>(), [(1_000, 15), (500, 15), (0, 0)]);
         assert_eq!(reduction.interest_waived, Fen::new(60));
-        let days = (day("2026-01-25"), day("2026-02-04"));
-        assert_eq!(explain((&schedule, &reduction.schedule), 2, 0, days), [Rescaling::Nothing]);
+        let (made_on, day) = (day("2026-01-25"), day("2026-02-04"));
+        let reduced = Reduced { before: &schedule, after: &reduction.schedule, periods_billed: 0, made_on, day };
+        assert_eq!(explain(reduced, 2), [Rescaling::Nothing]);
     }
 
     #[test]

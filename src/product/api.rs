@@ -9,7 +9,7 @@ use serde_json::Value;
 use utoipa::{IntoParams, ToSchema};
 
 use super::actions::{self, ProductRefusal};
-use super::api_store::{self, ProductView, VersionView};
+use super::api_store::{self, ProductView, VersionView, WantedVersions};
 use super::draft::Draft;
 use super::draft_actions::{self, DraftRead, Signatory};
 use super::draft_store::{self, WantedDrafts};
@@ -76,8 +76,8 @@ pub async fn list_versions(
 ) -> Result<Json<Page<VersionView>>, Problem> {
     let mut connection = app.pool.acquire().await?;
     let (after, limit) = (params.cursor.map(|cursor| cursor.0.0), params.limit.0);
-    let of = (caller.funder_id, code.as_str());
-    let rows = api_store::list_versions(&mut connection, of, after, limit + 1).await?;
+    let wanted = WantedVersions { funder_id: caller.funder_id, code: &code, after };
+    let rows = api_store::list_versions(&mut connection, wanted, limit + 1).await?;
     if rows.is_empty() && after.is_none() {
         return Err(Problem::not_found());
     }

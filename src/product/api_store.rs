@@ -53,11 +53,19 @@ pub struct VersionView {
     pub withdrawn_at: Option<DateTime<Utc>>,
 }
 
-/// The versions of a funder's product after number `after`.
+/// Which product's versions.
+#[derive(Clone, Copy, Debug)]
+pub struct WantedVersions<'a> {
+    pub funder_id: FunderId,
+    pub code: &'a str,
+    /// Only those with greater numbers.
+    pub after: Option<i32>,
+}
+
+/// The versions of a funder's product, the first one first.
 pub async fn list_versions(
     connection: &mut PgConnection,
-    (funder_id, code): (FunderId, &str),
-    after: Option<i32>,
+    wanted: WantedVersions<'_>,
     limit: i64,
 ) -> sqlx::Result<Vec<VersionView>> {
     sqlx::query_as!(
@@ -66,9 +74,9 @@ pub async fn list_versions(
            from product_version v join product p using (product_id)
            where p.funder_id = $1 and p.code = $2 and ($3::int is null or v.version > $3)
            order by v.version limit $4"#,
-        funder_id.uuid(),
-        code,
-        after,
+        wanted.funder_id.uuid(),
+        wanted.code,
+        wanted.after,
         limit,
     )
     .fetch_all(connection)

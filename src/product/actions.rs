@@ -149,8 +149,9 @@ pub async fn publish_all(app: &App, texts: &[&str]) -> Outcome<Vec<PublishedVers
     checked.sort_by(|(_, (one, _)), (_, (other, _))| one.code.cmp(&other.code));
     let mut transaction = database::begin(&app.pool).await?;
     let mut published = Vec::with_capacity(texts.len());
-    for (place, product) in checked {
-        let version = publish_one(&mut transaction, app, texts[place], product).await;
+    for (place, (terms, proof)) in checked {
+        let proven = ProvenText { text: texts[place], terms, proof };
+        let version = publish_one(&mut transaction, app, proven).await;
         published.push((place, version.map_err(|fault| fault.map_refusal(|refusal| (place, refusal)))?));
     }
     transaction.commit().await?;
@@ -158,13 +159,20 @@ pub async fn publish_all(app: &App, texts: &[&str]) -> Outcome<Vec<PublishedVers
     Ok(published.into_iter().map(|(_, version)| version).collect())
 }
 
+/// A text that [`check`] has let pass, and what it says.
+pub(super) struct ProvenText<'a> {
+    pub text: &'a str,
+    pub terms: Terms,
+    pub proof: Proof,
+}
+
 /// Publishes a proven text in the caller's transaction.
 pub(super) async fn publish_one(
     connection: &mut PgConnection,
     app: &App,
-    text: &str,
-    (terms, proof): (Terms, Proof),
+    proven: ProvenText<'_>,
 ) -> Outcome<PublishedVersion, ProductRefusal> {
+    let ProvenText { text, terms, proof } = proven;
     let sha256 = Sha256::digest(text.as_bytes());
     let now = app.clock.now();
     let Some(funder) = funder::store::find_funder_by_code(connection, &terms.funder).await? else {

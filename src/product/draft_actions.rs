@@ -3,7 +3,7 @@
 use sha2::{Digest, Sha256};
 use uuid::Uuid;
 
-use super::actions::{self, ProductRefusal};
+use super::actions::{self, ProductRefusal, ProvenText};
 use super::draft::{Draft, DraftRefusal, DraftStatus};
 use super::draft_store::{self, Submission, WantedDrafts};
 use crate::app::App;
@@ -105,11 +105,12 @@ pub async fn publish(app: &App, by: &Signatory, draft_id: ProductDraftId) -> Out
         DraftStatus::Published => return Ok(draft),
         DraftStatus::Approved => {}
     }
-    let proven = actions::check_apart(draft.terms_text.clone()).await?;
-    let proven = proven.map_err(|refusal| Fault::Refused(DraftRefusal::Product(refusal)))?;
+    let checked = actions::check_apart(draft.terms_text.clone()).await?;
+    let (terms, proof) = checked.map_err(|refusal| Fault::Refused(DraftRefusal::Product(refusal)))?;
+    let proven = ProvenText { text: &draft.terms_text, terms, proof };
     // Both or neither: once the version is taken off sale, nobody could tell that the draft had become it.
     let mut transaction = database::begin(&app.pool).await?;
-    let published = actions::publish_one(&mut transaction, app, &draft.terms_text, proven).await;
+    let published = actions::publish_one(&mut transaction, app, proven).await;
     let published = published.map_err(|fault| fault.map_refusal(DraftRefusal::Product))?;
     draft_store::mark_published(&mut transaction, draft_id, published.version).await?;
     transaction.commit().await?;

@@ -229,7 +229,7 @@ async fn list(app: &App, partner: Option<&str>, json: bool) -> anyhow::Result<()
     let mut connection = app.pool.acquire().await?;
     let mut after = (false, 0);
     loop {
-        let page = event_store::troubled(&mut connection, partner, (after, PAGE_ROWS as i64)).await?;
+        let page = event_store::troubled(&mut connection, partner, after, PAGE_ROWS as i64).await?;
         for message in &page {
             print_failed(message, json)?;
         }

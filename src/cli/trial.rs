@@ -67,9 +67,9 @@ async fn house_time(app: &App) -> anyhow::Result<Option<DateTime<Utc>>> {
     if BusinessDay::at(Clock::System.now()) == today {
         return Ok(None);
     }
-    let (begins, ends) = (today.instant(NaiveTime::MIN), today.next().instant(NaiveTime::MIN));
-    let told = event_store::last_within(&mut connection, (begins, ends)).await?;
-    let called = partner::store::last_call_within(&mut connection, begins..ends).await?;
+    let during = today.instant(NaiveTime::MIN)..today.next().instant(NaiveTime::MIN);
+    let told = event_store::last_within(&mut connection, during.clone()).await?;
+    let called = partner::store::last_call_within(&mut connection, during).await?;
     let noon = today.instant(NaiveTime::from_hms_opt(12, 0, 0).context("a day has a noon")?);
     Ok(Some(told.max(called).unwrap_or(noon)))
 }

@@ -5,6 +5,7 @@ use sqlx::PgConnection;
 
 use super::control_store::{self as store, Action, Pausing, ReplayRange};
 use super::kept_store::{self, Forgotten};
+use super::model::Stretch;
 use super::template::TemplateRefusal;
 use super::{event_store, store as message_store};
 use crate::app::App;
@@ -279,13 +280,15 @@ pub async fn forget_old(app: &App) -> anyhow::Result<()> {
     let settled_no = message_store::settle(&mut connection).await?;
     let up_to_no = settled_no.min(first_written_at(&mut connection, before).await? - 1);
     drop(connection);
-    let (mut after_no, mut holding): (i64, Vec<String>) = (0, Vec::new());
+    let mut stretch = Stretch { after_no: 0, up_to_no };
+    let mut holding: Vec<String> = Vec::new();
     loop {
         let mut transaction = database::begin(&app.pool).await?;
         kept_store::hold_ended(&mut transaction).await?;
-        let looked = kept_store::forget(&mut transaction, (after_no, up_to_no), &holding, before).await?;
+        let looked = kept_store::forget(&mut transaction, stretch, &holding, before).await?;
         transaction.commit().await?;
         let Some(last_no) = looked.last_no else { return Ok(()) };
-        (after_no, holding) = (last_no, looked.holding);
+        stretch.after_no = last_no;
+        holding = looked.holding;
     }
 }

@@ -16,6 +16,7 @@ use super::carrier::funder::{render, version};
 use super::catalogue::{self, Audience};
 use super::event_store::{self, SCAN_MAX};
 use super::kept_store;
+use super::model::Stretch;
 use super::store::{self, Waiting};
 use super::template_store::{self, Saved};
 use crate::app::App;
@@ -120,7 +121,8 @@ pub async fn list_events(
     let partner = find_code(&mut connection, caller.funder_id).await?;
     let up_to_no = store::settle(&mut connection).await?;
     let limit = params.limit.0;
-    let rows = event_store::list(&mut connection, &partner, (after, up_to_no), limit).await?;
+    let stretch = Stretch { after_no: after, up_to_no };
+    let rows = event_store::list(&mut connection, &partner, stretch, limit).await?;
     let forgotten = kept_store::find_forgotten(&mut connection, &partner).await?;
     if let Some(forgotten) = forgotten.filter(|forgotten| after < forgotten.up_to_no) {
         return Err(Fault::Refused(EventRefusal::NotKept(forgotten)).into());

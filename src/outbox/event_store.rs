@@ -1,19 +1,22 @@
 //! SQL of events as partners read them by cursor.
 
+use std::ops::Range;
+
 use chrono::{DateTime, Utc};
 use sqlx::PgConnection;
 use uuid::Uuid;
 
+use super::model::Stretch;
 use super::store::Waiting;
 
 /// Numbers that one page looks through: other partners' messages stand between.
 pub const SCAN_MAX: i64 = 20_000;
 
-/// A page of a partner's events with numbers above `after` and up to `up_to_no`, in order, delivered or not.
+/// A page of a partner's events of a stretch, in order, delivered or not.
 pub async fn list(
     connection: &mut PgConnection,
     partner: &str,
-    (after, up_to_no): (i64, i64),
+    stretch: Stretch,
     limit: i64,
 ) -> sqlx::Result<Vec<Waiting>> {
     sqlx::query_as!(
@@ -21,8 +24,8 @@ pub async fn list(
         r#"select message_no, kind, object_id, body::text as "body!", created_at, attempts, next_attempt_at
            from outbox where message_no > $2 and message_no <= $3 and partner = $1 order by message_no limit $4"#,
         partner,
-        after,
-        up_to_no.min(after.saturating_add(SCAN_MAX)),
+        stretch.after_no,
+        stretch.up_to_no.min(stretch.after_no.saturating_add(SCAN_MAX)),
         limit,
     )
     .fetch_all(connection)
@@ -57,13 +60,13 @@ pub async fn written_at(connection: &mut PgConnection, message_no: i64) -> sqlx:
 /// When the newest message within a time was written, of the last few.
 pub async fn last_within(
     connection: &mut PgConnection,
-    (from, until): (DateTime<Utc>, DateTime<Utc>),
+    during: Range<DateTime<Utc>>,
 ) -> sqlx::Result<Option<DateTime<Utc>>> {
     sqlx::query_scalar!(
         "select max(created_at) from (select created_at from outbox order by message_no desc limit 1000) as newest
          where created_at >= $1 and created_at < $2",
-        from,
-        until,
+        during.start,
+        during.end,
     )
     .fetch_one(connection)
     .await
@@ -83,10 +86,12 @@ pub struct Standing {
 }
 
 /// Messages that failed and have not ended, dead ones first, of one partner or of all; not those that are only replayed.
+/// `after` says where the page before ended: whether its last one is still tried, and its number.
 pub async fn troubled(
     connection: &mut PgConnection,
     partner: Option<&str>,
-    (after, limit): ((bool, i64), i64),
+    after: (bool, i64),
+    limit: i64,
 ) -> sqlx::Result<Vec<Standing>> {
     let (after_waiting, after_no) = after;
     sqlx::query_as!(

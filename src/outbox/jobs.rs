@@ -305,7 +305,7 @@ impl Run<'_> {
         let mut from_no = 0;
         loop {
             let limit = self.pace.size() as i64;
-            let batch = store::fresh(self.connection, self.partner, (from_no, up_to_no), limit).await?;
+            let batch = store::fresh(self.connection, self.partner, from_no..=up_to_no, limit).await?;
             if batch.is_empty() {
                 return Ok(true);
             }

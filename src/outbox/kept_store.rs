@@ -3,6 +3,8 @@
 use chrono::{DateTime, Utc};
 use sqlx::PgConnection;
 
+use super::model::Stretch;
+
 /// Messages looked through in one statement. Whoever removes is taken for a writer and holds the horizon back while it lasts, so each is
 /// over soon.
 const LOOKED_THROUGH_AT_ONCE: i64 = 5_000;
@@ -43,11 +45,11 @@ pub struct LookedThrough {
     pub holding: Vec<String>,
 }
 
-/// Looks through the next messages of a range of numbers (the first one excluded) in order, and removes those that ended before `before`,
-/// up to the first of each partner that did not; of partners who are `holding` none.
+/// Looks through the next messages of a stretch in order, and removes those that ended before `before`, up to the first of each partner
+/// that did not; of partners who are `holding` none.
 pub async fn forget(
     connection: &mut PgConnection,
-    (after_no, up_to_no): (i64, i64),
+    stretch: Stretch,
     holding: &[String],
     before: DateTime<Utc>,
 ) -> sqlx::Result<LookedThrough> {
@@ -72,8 +74,8 @@ pub async fn forget(
                    set up_to_no = excluded.up_to_no, last_written_at = greatest(f.last_written_at, excluded.last_written_at))
            select (select max(message_no) from looked_at) as last_no,
                   array(select distinct partner from first_kept) as "holding!""#,
-        after_no,
-        up_to_no,
+        stretch.after_no,
+        stretch.up_to_no,
         holding,
         before,
         LOOKED_THROUGH_AT_ONCE,

@@ -18,6 +18,13 @@ pub struct Message {
     pub created_at: DateTime<Utc>,
 }
 
+/// Numbers of messages above `after_no`, up to `up_to_no`.
+#[derive(Clone, Copy, Debug)]
+pub struct Stretch {
+    pub after_no: i64,
+    pub up_to_no: i64,
+}
+
 /// How quickly messages go out.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct DeliverySettings {

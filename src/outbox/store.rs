@@ -1,5 +1,7 @@
 //! SQL of the outbox.
 
+use std::ops::RangeInclusive;
+
 use chrono::{DateTime, Utc};
 use sqlx::PgConnection;
 use uuid::Uuid;
@@ -196,7 +198,7 @@ pub async fn failed_due(
 pub async fn fresh(
     connection: &mut PgConnection,
     partner: &str,
-    (from_no, up_to_no): (i64, i64),
+    numbers: RangeInclusive<i64>,
     limit: i64,
 ) -> sqlx::Result<Vec<Waiting>> {
     sqlx::query_as!(
@@ -211,9 +213,9 @@ pub async fn fresh(
                  and not exists (select from outbox_partner p where p.partner = $1 and p.paused_at is not null)
            order by o.partner, o.message_no limit $3"#,
         partner,
-        from_no,
+        *numbers.start(),
         limit,
-        up_to_no,
+        *numbers.end(),
     )
     .fetch_all(connection)
     .await

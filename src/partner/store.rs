@@ -61,13 +61,13 @@ pub async fn insert_calls(connection: &mut PgConnection, calls: &[CallRecord]) -
 /// When the newest call within a time began, of the last few that were written down.
 pub async fn last_call_within(
     connection: &mut PgConnection,
-    within: Range<DateTime<Utc>>,
+    during: Range<DateTime<Utc>>,
 ) -> sqlx::Result<Option<DateTime<Utc>>> {
     sqlx::query_scalar!(
         "select max(called_at) from (select called_at from partner_call order by call_no desc limit 1000) as newest
          where called_at >= $1 and called_at < $2",
-        within.start,
-        within.end,
+        during.start,
+        during.end,
     )
     .fetch_one(connection)
     .await

@@ -187,7 +187,7 @@ async fn a_message_that_never_succeeds_dies_visibly_and_can_be_replayed(pool: Pg
     assert_eq!(died, 1);
     world.set_faults("funder_core", FaultShares::default());
     let mut connection = app.pool.acquire().await.unwrap();
-    let troubled = event_store::troubled(&mut connection, None, ((false, 0), 10)).await.unwrap();
+    let troubled = event_store::troubled(&mut connection, None, (false, 0), 10).await.unwrap();
     assert_eq!(troubled.iter().map(|message| message.attempts).collect::<Vec<_>>(), [18]);
     assert!(troubled[0].dead_at.is_some());
     assert_eq!(deliver_outbox(&app).await.unwrap(), Summary::default(), "what follows a dead message waits");
@@ -265,7 +265,7 @@ async fn a_call_that_a_core_refuses_outright_fails_what_it_refuses_and_nothing_e
     assert_eq!(deliver_outbox(&app).await.unwrap(), Summary { delivered: 70, failed: 5, died: 0 });
     let left_alone = "select count(*) from outbox_partner where failures > 0";
     assert_eq!(sqlx::query_scalar::<_, i64>(left_alone).fetch_one(&app.pool).await.unwrap(), 0);
-    let troubled = event_store::troubled(&mut app.pool.acquire().await.unwrap(), None, ((false, 0), 10)).await.unwrap();
+    let troubled = event_store::troubled(&mut app.pool.acquire().await.unwrap(), None, (false, 0), 10).await.unwrap();
     assert_eq!(troubled.iter().map(|one| one.object_id.to_string()).collect::<Vec<_>>(), refused);
     let why = "funder_core refused with 422 not_taken: the core takes no such call";
     assert_eq!(troubled[0].last_error.as_deref(), Some(why));
@@ -314,7 +314,7 @@ async fn what_is_replayed_stays_ahead_of_what_was_never_sent_also_for_a_run_that
     enqueue(&app, 1, 3).await;
     let mut connection = app.pool.acquire().await.unwrap();
     let now = app.clock.now();
-    let sent = store::fresh(&mut connection, "funder_core", (0, i64::MAX), 10).await.unwrap();
+    let sent = store::fresh(&mut connection, "funder_core", 0..=i64::MAX, 10).await.unwrap();
     let numbers: Vec<i64> = sent.iter().map(|message| message.message_no).collect();
     let dead = |message: &store::Waiting| store::Failed {
         message_no: message.message_no,
@@ -326,9 +326,9 @@ async fn what_is_replayed_stays_ahead_of_what_was_never_sent_also_for_a_run_that
     store::mark_failed(&mut connection, &[dead(&sent[0]), dead(&sent[1])]).await.unwrap();
     let range = actions::Replay { from_no: Some(numbers[0]), to_no: Some(numbers[1]), ..actions::Replay::default() };
     assert_eq!(actions::replay(&app, asked, (range, Attempt::First)).await.unwrap(), 2);
-    let beyond = store::fresh(&mut connection, "funder_core", (numbers[2], i64::MAX), 10).await.unwrap();
+    let beyond = store::fresh(&mut connection, "funder_core", numbers[2]..=i64::MAX, 10).await.unwrap();
     assert!(beyond.is_empty(), "the third waits for those before it");
-    let troubled = event_store::troubled(&mut connection, None, ((false, 0), 10)).await.unwrap();
+    let troubled = event_store::troubled(&mut connection, None, (false, 0), 10).await.unwrap();
     assert!(troubled.is_empty(), "a replay is no failure");
     // The first fails once more; the second was tried as often and is due, but waits for it.
     let replayed = store::failed_due(&mut connection, "funder_core", now, 10).await.unwrap();
@@ -341,15 +341,12 @@ async fn what_is_replayed_stays_ahead_of_what_was_never_sent_also_for_a_run_that
 
     // What is on its way while its range is replayed comes again in its place, whatever becomes of it: the core may have lost it.
     enqueue(&app, 1, 1).await;
-    let fresh = store::fresh(&mut connection, "funder_core", (0, i64::MAX), 10).await.unwrap();
+    let fresh = store::fresh(&mut connection, "funder_core", 0..=i64::MAX, 10).await.unwrap();
     let range = actions::Replay { to_no: Some(fresh[0].message_no), ..range };
     assert_eq!(actions::replay(&app, asked, (range, Attempt::First)).await.unwrap(), 4);
     store::mark_delivered(&mut connection, &[&fresh[0]], app.clock.now()).await.unwrap();
     assert_eq!(pending(&app).await, 4);
-    assert!(
-        store::fresh(&mut connection, "funder_core", (0, i64::MAX), 10).await.unwrap().is_empty(),
-        "it is the last"
-    );
+    assert!(store::fresh(&mut connection, "funder_core", 0..=i64::MAX, 10).await.unwrap().is_empty(), "it is the last");
     app.clock.set(now + TimeDelta::seconds(6));
     let again = store::failed_due(&mut connection, "funder_core", app.clock.now(), 10).await.unwrap();
     assert_eq!(actions::replay(&app, asked, (range, Attempt::First)).await.unwrap(), 4);
@@ -361,7 +358,7 @@ async fn what_is_replayed_stays_ahead_of_what_was_never_sent_also_for_a_run_that
 
     // And what came before those that are replayed comes again behind them.
     enqueue(&app, 1, 1).await;
-    let fresh = store::fresh(&mut connection, "funder_core", (0, i64::MAX), 10).await.unwrap();
+    let fresh = store::fresh(&mut connection, "funder_core", 0..=i64::MAX, 10).await.unwrap();
     let range = actions::Replay { to_no: Some(numbers[1]), ..range };
     assert_eq!(actions::replay(&app, asked, (range, Attempt::First)).await.unwrap(), 2);
     store::mark_delivered(&mut connection, &[&fresh[0]], app.clock.now()).await.unwrap();
@@ -377,7 +374,7 @@ async fn whoever_is_resumed_is_told_at_once_what_failed_before_but_not_what_was_
     let now = app.clock.now();
     enqueue(&app, 9, 1).await;
     let mut connection = app.pool.acquire().await.unwrap();
-    let message_no = store::fresh(&mut connection, "funder_core", (0, i64::MAX), 1).await.unwrap()[0].message_no;
+    let message_no = store::fresh(&mut connection, "funder_core", 0..=i64::MAX, 1).await.unwrap()[0].message_no;
     let dead = store::Failed { message_no, due_at: now, next_attempt_at: now, dead_at: Some(now), error: "no".into() };
     store::mark_failed(&mut connection, &[dead]).await.unwrap();
     enqueue(&app, 1, 2).await;
@@ -427,7 +424,7 @@ async fn a_pause_ends_a_run_in_its_middle(pool: PgPool) {
     let asked = Asked { partner: "funder_core", by: "li" };
     enqueue(&app, 1, 2).await;
     let mut connection = app.pool.acquire().await.unwrap();
-    let mut next = async || store::fresh(&mut connection, "funder_core", (0, i64::MAX), 1).await.unwrap().len();
+    let mut next = async || store::fresh(&mut connection, "funder_core", 0..=i64::MAX, 1).await.unwrap().len();
     assert_eq!(next().await, 1);
     let _ = actions::pause(&app, asked).await.unwrap();
     assert_eq!(next().await, 0);

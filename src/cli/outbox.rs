@@ -13,7 +13,7 @@ use crate::cli::{template, trial};
 use crate::error::Attempt;
 use crate::funder;
 use crate::merchant::notification::merchant_of;
-use crate::outbox::actions::{self, Asked, Replay};
+use crate::outbox::actions::{self, Asked, Discard, Replay};
 use crate::outbox::control_store::{Done, Standing};
 use crate::outbox::jobs::{deliver_outbox, deliver_to_one};
 use crate::outbox::template::Template;
@@ -161,7 +161,7 @@ pub async fn run(args: Args) -> anyhow::Result<ExitCode> {
         Args::Discard { message_no, reason, by } => {
             let partner = partner_of(&app, message_no).await?;
             let asked = Asked { partner: &partner, by: &by };
-            actions::discard(&app, asked, (message_no, Attempt::First), &reason).await?;
+            actions::discard(&app, asked, Discard { message_no, reason: &reason }, Attempt::First).await?;
             println!("message {message_no} is discarded");
         }
         Args::Pause { partner, by } => {
@@ -289,7 +289,7 @@ async fn status(app: &App, partner: &str, is_json: bool) -> anyhow::Result<()> {
     check_name(app, partner).await?;
     let mut connection = app.pool.acquire().await?;
     let standing = control_store::standing(&mut connection, partner).await?;
-    let done = control_store::list_done(&mut connection, (partner, None), DONE_MAX).await?;
+    let done = control_store::list_done(&mut connection, partner, None, DONE_MAX).await?;
     if is_json {
         println!("{}", json!({ "partner": partner, "standing": standing, "done": done }));
         return Ok(());
@@ -303,7 +303,7 @@ async fn show(app: &App, message_no: i64, is_json: bool) -> anyhow::Result<()> {
     let mut connection = app.pool.acquire().await?;
     let message = control_store::find_message(&mut connection, message_no).await?;
     let message = message.with_context(|| no_message(message_no))?;
-    let done = control_store::list_done(&mut connection, (&message.partner, Some(message_no)), DONE_MAX).await?;
+    let done = control_store::list_done(&mut connection, &message.partner, Some(message_no), DONE_MAX).await?;
     if is_json {
         println!("{}", json!({ "message": message, "done": done }));
         return Ok(());
@@ -338,7 +338,7 @@ async fn run_replay(app: &App, replay: ReplayArgs) -> anyhow::Result<()> {
     if let Some(message_no) = replay.message_no {
         let partner = partner_of(app, message_no).await?;
         let asked = Asked { partner: &partner, by: &replay.by };
-        actions::retry(app, asked, (message_no, Attempt::First)).await?;
+        actions::retry(app, asked, message_no, Attempt::First).await?;
         println!("message {message_no} is delivered next");
         return Ok(());
     }
@@ -352,7 +352,7 @@ async fn run_replay(app: &App, replay: ReplayArgs) -> anyhow::Result<()> {
         return Ok(());
     }
     let wanted = Replay { from_no: replay.from_no, to_no: replay.to_no, from_at: replay.from, to_at: replay.to };
-    let messages = actions::replay(app, Asked { partner, by: &replay.by }, (wanted, Attempt::First)).await?;
+    let messages = actions::replay(app, Asked { partner, by: &replay.by }, wanted, Attempt::First).await?;
     println!("{messages} messages are delivered again");
     Ok(())
 }

@@ -174,7 +174,7 @@ pub async fn replay_notification(
 ) -> Result<Json<SentAgain>, Problem> {
     let partner = partner_of(caller.merchant_id);
     let asked = Asked { partner: &partner, by: &caller.caller.holder };
-    retry(&app, asked, (event_no, caller.caller.attempt)).await?;
+    retry(&app, asked, event_no, caller.caller.attempt).await?;
     Ok(Json(SentAgain { event_no }))
 }
 

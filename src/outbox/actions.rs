@@ -113,7 +113,7 @@ pub struct Replay {
 /// Delivers a range again, in order, what was delivered and what was given up; returns how many messages. The partner knows
 /// those that it has by their numbers. A range that begins with what is not kept any more is refused whole: nobody is to believe that
 /// all of it came again. Asked again, what was done last is done.
-pub async fn replay(app: &App, asked: Asked<'_>, (wanted, attempt): (Replay, Attempt)) -> Outcome<u64, EventRefusal> {
+pub async fn replay(app: &App, asked: Asked<'_>, wanted: Replay, attempt: Attempt) -> Outcome<u64, EventRefusal> {
     let now = app.clock.now();
     let mut transaction = database::begin(&app.pool).await?;
     let range = range(&mut transaction, wanted).await?;
@@ -185,12 +185,12 @@ async fn first_written_at(connection: &mut PgConnection, at: DateTime<Utc>) -> s
 }
 
 /// Tries one message again at once. Asked again, what was done is done: also if it was delivered since.
-pub async fn retry(app: &App, asked: Asked<'_>, (message_no, attempt): (i64, Attempt)) -> Outcome<(), EventRefusal> {
+pub async fn retry(app: &App, asked: Asked<'_>, message_no: i64, attempt: Attempt) -> Outcome<(), EventRefusal> {
     let now = app.clock.now();
     let action = Action { messages: Some(1), ..noted(asked, "replay", now) };
     let mut transaction = database::begin(&app.pool).await?;
-    if !store::retry(&mut transaction, (asked.partner, message_no), now).await? {
-        let done = unless_done(&mut transaction, (message_no, attempt), &action).await;
+    if !store::retry(&mut transaction, asked.partner, message_no, now).await? {
+        let done = unless_done(&mut transaction, message_no, attempt, &action).await;
         return database::end(transaction, done).await;
     }
     let action = Action { range: Some((message_no, message_no)), ..action };
@@ -214,23 +214,23 @@ pub async fn retry_dead(app: &App, asked: Asked<'_>) -> Outcome<i64, EventRefusa
     Ok(revived.messages)
 }
 
+/// A message that is to be given up, and why.
+#[derive(Clone, Copy, Debug)]
+pub struct Discard<'a> {
+    pub message_no: i64,
+    pub reason: &'a str,
+}
+
 /// Gives a message up that failed: what waits behind it goes on without it. Asked again, what was done is done.
-pub async fn discard(
-    app: &App,
-    asked: Asked<'_>,
-    (message_no, attempt): (i64, Attempt),
-    reason: &str,
-) -> Outcome<(), EventRefusal> {
-    let reason = reason.trim();
+pub async fn discard(app: &App, asked: Asked<'_>, wanted: Discard<'_>, attempt: Attempt) -> Outcome<(), EventRefusal> {
+    let (message_no, reason) = (wanted.message_no, wanted.reason.trim());
     if reason.is_empty() || reason.chars().count() > REASON_CHARS_MAX {
         return Err(Fault::Refused(EventRefusal::ReasonMissing));
     }
-    let now = app.clock.now();
-    let why = format!("discarded by {}: {reason}", asked.by);
-    let action = Action { messages: Some(1), reason: Some(reason), ..noted(asked, "discard", now) };
+    let action = Action { messages: Some(1), reason: Some(reason), ..noted(asked, "discard", app.clock.now()) };
     let mut transaction = database::begin(&app.pool).await?;
-    if !store::discard(&mut transaction, (asked.partner, message_no), (&why, now)).await? {
-        let done = unless_done(&mut transaction, (message_no, attempt), &action).await;
+    if !store::discard(&mut transaction, message_no, &action).await? {
+        let done = unless_done(&mut transaction, message_no, attempt, &action).await;
         return database::end(transaction, done).await;
     }
     let action = Action { range: Some((message_no, message_no)), ..action };
@@ -243,7 +243,8 @@ pub async fn discard(
 /// same, by the same holder.
 async fn unless_done(
     connection: &mut PgConnection,
-    (message_no, attempt): (i64, Attempt),
+    message_no: i64,
+    attempt: Attempt,
     action: &Action<'_>,
 ) -> Outcome<(), EventRefusal> {
     if attempt == Attempt::Again && store::is_last_done(connection, message_no, action).await? {

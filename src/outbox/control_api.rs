@@ -215,7 +215,7 @@ pub async fn replay(
     let (from_at, to_at) = (wanted.from.map(|from| from.0), wanted.to.map(|to| to.0));
     let wanted = Replay { from_no: wanted.from_no, to_no: wanted.to_no, from_at, to_at };
     let asked = Asked { partner: &partner, by: &caller.caller.holder };
-    Ok(Json(Replayed { events: actions::replay(&app, asked, (wanted, caller.caller.attempt)).await? }))
+    Ok(Json(Replayed { events: actions::replay(&app, asked, wanted, caller.caller.attempt).await? }))
 }
 
 /// Try a failed event again at once
@@ -232,7 +232,7 @@ pub async fn retry(
 ) -> Result<Json<Replayed>, Problem> {
     let partner = partner_of(&app, caller.funder_id).await?;
     let asked = Asked { partner: &partner, by: &caller.caller.holder };
-    actions::retry(&app, asked, (event_no, caller.caller.attempt)).await?;
+    actions::retry(&app, asked, event_no, caller.caller.attempt).await?;
     Ok(Json(Replayed { events: 1 }))
 }
 
@@ -259,6 +259,7 @@ pub async fn discard(
 ) -> Result<Json<DeliveryView>, Problem> {
     let partner = partner_of(&app, caller.funder_id).await?;
     let asked = Asked { partner: &partner, by: &caller.caller.holder };
-    actions::discard(&app, asked, (event_no, caller.caller.attempt), &wanted.reason).await?;
+    let wanted = actions::Discard { message_no: event_no, reason: &wanted.reason };
+    actions::discard(&app, asked, wanted, caller.caller.attempt).await?;
     standing(&app, &partner).await
 }

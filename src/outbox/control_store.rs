@@ -101,7 +101,8 @@ pub async fn hasten(connection: &mut PgConnection, partner: &str, now: DateTime<
 /// ones, because its attempts are not forgotten. One that was due is on its way, maybe, and stays as it was read.
 pub async fn retry(
     connection: &mut PgConnection,
-    (partner, message_no): (&str, i64),
+    partner: &str,
+    message_no: i64,
     now: DateTime<Utc>,
 ) -> sqlx::Result<bool> {
     let done = sqlx::query!(
@@ -180,18 +181,15 @@ pub async fn replay(
 }
 
 /// Ends a message that failed, without its being delivered; nothing waits behind it. `false` if it never failed or has ended.
-pub async fn discard(
-    connection: &mut PgConnection,
-    (partner, message_no): (&str, i64),
-    (why, now): (&str, DateTime<Utc>),
-) -> sqlx::Result<bool> {
+pub async fn discard(connection: &mut PgConnection, message_no: i64, action: &Action<'_>) -> sqlx::Result<bool> {
+    let why = format!("discarded by {}: {}", action.done_by, action.reason.unwrap_or_default());
     let done = sqlx::query!(
         "update outbox set delivered_at = $2, dead_at = null, ending = 'discarded', last_error = $3
          where message_no = $1 and partner = $4 and delivered_at is null and attempts > 0",
         message_no,
-        now,
+        action.done_at,
         why,
-        partner,
+        action.partner,
     )
     .execute(connection)
     .await?;
@@ -279,7 +277,8 @@ pub struct Done {
 /// What was done last to a partner's messages, to all or to one of them, the newest first.
 pub async fn list_done(
     connection: &mut PgConnection,
-    (partner, message_no): (&str, Option<i64>),
+    partner: &str,
+    message_no: Option<i64>,
     limit: i64,
 ) -> sqlx::Result<Vec<Done>> {
     sqlx::query_as!(

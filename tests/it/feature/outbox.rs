@@ -194,7 +194,7 @@ async fn a_message_that_never_succeeds_dies_visibly_and_can_be_replayed(pool: Pg
     let dead: Vec<String> = verify(&app.pool).await.unwrap().into_iter().map(|finding| finding.subject).collect();
     assert_eq!(dead, [format!("funder_core message {}", troubled[0].message_no)], "verify tells of it");
     let asked = Asked { partner: "funder_core", by: "li" };
-    actions::retry(&app, asked, (troubled[0].message_no, Attempt::First)).await.unwrap();
+    actions::retry(&app, asked, troubled[0].message_no, Attempt::First).await.unwrap();
     assert_eq!(deliver_outbox(&app).await.unwrap(), Summary { delivered: 2, failed: 0, died: 0 });
     assert_eq!(arrived(&world, 1), [0, 1]);
 }
@@ -325,7 +325,7 @@ async fn what_is_replayed_stays_ahead_of_what_was_never_sent_also_for_a_run_that
     };
     store::mark_failed(&mut connection, &[dead(&sent[0]), dead(&sent[1])]).await.unwrap();
     let range = actions::Replay { from_no: Some(numbers[0]), to_no: Some(numbers[1]), ..actions::Replay::default() };
-    assert_eq!(actions::replay(&app, asked, (range, Attempt::First)).await.unwrap(), 2);
+    assert_eq!(actions::replay(&app, asked, range, Attempt::First).await.unwrap(), 2);
     let beyond = store::fresh(&mut connection, "funder_core", numbers[2]..=i64::MAX, 10).await.unwrap();
     assert!(beyond.is_empty(), "the third waits for those before it");
     let troubled = event_store::troubled(&mut connection, None, (false, 0), 10).await.unwrap();
@@ -343,13 +343,13 @@ async fn what_is_replayed_stays_ahead_of_what_was_never_sent_also_for_a_run_that
     enqueue(&app, 1, 1).await;
     let fresh = store::fresh(&mut connection, "funder_core", 0..=i64::MAX, 10).await.unwrap();
     let range = actions::Replay { to_no: Some(fresh[0].message_no), ..range };
-    assert_eq!(actions::replay(&app, asked, (range, Attempt::First)).await.unwrap(), 4);
+    assert_eq!(actions::replay(&app, asked, range, Attempt::First).await.unwrap(), 4);
     store::mark_delivered(&mut connection, &[&fresh[0]], app.clock.now()).await.unwrap();
     assert_eq!(pending(&app).await, 4);
     assert!(store::fresh(&mut connection, "funder_core", 0..=i64::MAX, 10).await.unwrap().is_empty(), "it is the last");
     app.clock.set(now + TimeDelta::seconds(6));
     let again = store::failed_due(&mut connection, "funder_core", app.clock.now(), 10).await.unwrap();
-    assert_eq!(actions::replay(&app, asked, (range, Attempt::First)).await.unwrap(), 4);
+    assert_eq!(actions::replay(&app, asked, range, Attempt::First).await.unwrap(), 4);
     store::mark_not_told(&mut connection, &[&again[0]], now).await.unwrap();
     store::mark_undeliverable(&mut connection, &[(&again[1], "nobody".to_owned())], now).await.unwrap();
     store::mark_failed(&mut connection, &[dead(&again[2])]).await.unwrap();
@@ -360,7 +360,7 @@ async fn what_is_replayed_stays_ahead_of_what_was_never_sent_also_for_a_run_that
     enqueue(&app, 1, 1).await;
     let fresh = store::fresh(&mut connection, "funder_core", 0..=i64::MAX, 10).await.unwrap();
     let range = actions::Replay { to_no: Some(numbers[1]), ..range };
-    assert_eq!(actions::replay(&app, asked, (range, Attempt::First)).await.unwrap(), 2);
+    assert_eq!(actions::replay(&app, asked, range, Attempt::First).await.unwrap(), 2);
     store::mark_delivered(&mut connection, &[&fresh[0]], app.clock.now()).await.unwrap();
     assert_eq!(pending(&app).await, 3);
     assert_eq!(deliver_outbox(&app).await.unwrap(), Summary { delivered: 3, failed: 0, died: 0 });

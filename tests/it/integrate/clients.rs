@@ -418,7 +418,7 @@ async fn the_java_core_is_believed_and_keeps_each_event_once_in_either_form(pool
         wake(&address, &ours).await;
         let pushing = pushing_to(&app, &address, (&ours, &theirs));
         if life == 1 {
-            replay(&pushing, asked, (again, Attempt::First)).await.unwrap();
+            replay(&pushing, asked, again, Attempt::First).await.unwrap();
         }
         push_both(&pushing).await;
         if life == 1 {
@@ -433,7 +433,7 @@ async fn the_java_core_is_believed_and_keeps_each_event_once_in_either_form(pool
             };
             save(&pushing, saving).await.unwrap();
             for _ in 0..2 {
-                replay(&pushing, asked, (again, Attempt::First)).await.unwrap();
+                replay(&pushing, asked, again, Attempt::First).await.unwrap();
                 push_both(&pushing).await;
             }
         }

@@ -12,7 +12,7 @@ use sqlx::{PgConnection, Postgres};
 use tokio::sync::watch;
 use tokio::task::{Id, JoinError, JoinSet};
 
-use super::carrier::{Carried, Carrier, Failure, Fate, Fates, Manner};
+use super::carrier::{Batch, Carried, Carrier, Failure, Fate, Fates, Manner};
 use super::model::{AfterFailure, Pace};
 use super::store::{self, Failed, Waiting};
 use crate::app::App;
@@ -319,7 +319,8 @@ impl Run<'_> {
 
     async fn send(&mut self, mut batch: Vec<Waiting>) -> anyhow::Result<Progress> {
         let last_no = batch.last().map_or(0, |message| message.message_no);
-        let carried = carry(self.app, self.carrier, self.partner, (&batch, self.pace.patience())).await?;
+        let together = Batch { partner: self.partner, messages: &batch };
+        let carried = carry(self.app, self.carrier, together, self.pace.patience()).await?;
         let Some(broken) = carried.broken else {
             // A batch of which the partner heard nothing says nothing of it.
             let is_heard = |fate: &Fate| !matches!(fate, Fate::NotTold | Fate::Left);
@@ -418,17 +419,12 @@ fn kept(error: &str) -> String {
 }
 
 /// Hands a batch over, and looks meanwhile whether the partner is paused: hundreds of calls may take minutes.
-async fn carry(
-    app: &App,
-    carrier: Carrier<'_>,
-    partner: &str,
-    (batch, patience): (&[Waiting], u32),
-) -> anyhow::Result<Carried> {
+async fn carry(app: &App, carrier: Carrier<'_>, batch: Batch<'_>, patience: u32) -> anyhow::Result<Carried> {
     let is_paused = AtomicBool::new(false);
     let manner = Manner { patience, is_paused: &is_paused };
     tokio::select! {
-        carried = carrier.carry(app, partner, (batch, manner)) => carried,
-        never = look_for_pause(app, partner, &is_paused) => match never {},
+        carried = carrier.carry(app, batch, manner) => carried,
+        never = look_for_pause(app, batch.partner, &is_paused) => match never {},
     }
 }
 

@@ -11,7 +11,7 @@ use serde_json::Value;
 use serde_json::value::to_raw_value;
 use uuid::Uuid;
 
-use super::{Carried, Fate, Fates, Manner, failure, singly};
+use super::{Batch, Carried, Fate, Fates, Manner, failure, singly};
 use crate::app::App;
 use crate::outbox::catalogue;
 use crate::outbox::store::Waiting;
@@ -26,15 +26,10 @@ use crate::partner::{CallError, Client};
 
 /// Sends a batch in order, without the kinds that the core is not told of. Objects with an event that goes to a path of its own are
 /// sent event by event.
-pub async fn carry(
-    app: &App,
-    client: &Client,
-    partner: &str,
-    (batch, manner): (&[Waiting], Manner<'_>),
-) -> anyhow::Result<Carried> {
-    let Active { templates, not_told } = template_store::active(&mut *app.pool.acquire().await?, partner).await?;
+pub async fn carry(app: &App, client: &Client, batch: Batch<'_>, manner: Manner<'_>) -> anyhow::Result<Carried> {
+    let Active { templates, not_told } = template_store::active(&mut *app.pool.acquire().await?, batch.partner).await?;
     let (untold, told): (Vec<Waiting>, Vec<Waiting>) =
-        batch.iter().cloned().partition(|message| not_told.contains(&message.kind));
+        batch.messages.iter().cloned().partition(|message| not_told.contains(&message.kind));
     let has_path = |message: &&Waiting| templates.get(&message.kind).is_some_and(|saved| saved.template.path.is_some());
     let alone: HashSet<Uuid> = told.iter().filter(has_path).map(|message| message.object_id).collect();
     let (single, together): (Vec<Waiting>, Vec<Waiting>) =
@@ -45,7 +40,7 @@ pub async fn carry(
         return Ok(carried);
     }
     let call = |message| carry_one(client, &templates, message);
-    let singly = singly::carry((&single, manner), failure, call).await;
+    let singly = singly::carry(&single, manner, failure, call).await;
     carried.fates.extend(singly.fates);
     carried.broken = singly.broken;
     Ok(carried)

@@ -2,7 +2,7 @@
 
 use std::sync::Arc;
 
-use super::{Carried, Failure, Fate, Fates, Manner, funder, singly};
+use super::{Batch, Carried, Failure, Fate, Fates, Manner, funder, singly};
 use crate::app::App;
 use crate::base::id::MerchantId;
 use crate::merchant::notify_store;
@@ -17,24 +17,27 @@ use crate::partner::signature::Identity;
 pub async fn carry(
     app: &App,
     merchant_id: MerchantId,
-    partner: &str,
-    (batch, manner): (&[Waiting], Manner<'_>),
+    batch: Batch<'_>,
+    manner: Manner<'_>,
 ) -> anyhow::Result<Carried> {
+    let Batch { partner, messages } = batch;
     let found = notify_store::find(&mut *app.pool.acquire().await?, merchant_id).await?;
     let Some(address) = found.and_then(|notified| notified.address) else {
         let nowhere = Fate::Undeliverable("the merchant has no notify URL any more".to_owned());
-        return Ok(Carried::all(batch.iter().map(|message| (message.message_no, nowhere.clone())).collect::<Fates>()));
+        return Ok(Carried::all(
+            messages.iter().map(|message| (message.message_no, nowhere.clone())).collect::<Fates>(),
+        ));
     };
     // What was allowed when it was saved may not be allowed here.
     let url = match NotifyUrl::parse(&address.url, app.partners.cashiers().reach()) {
         Ok(url) => url,
         Err(refusal) => {
             let refused = Fate::Refused(refusal.to_string());
-            return Ok(Carried::all(batch.iter().map(|message| (message.message_no, refused.clone())).collect()));
+            return Ok(Carried::all(messages.iter().map(|message| (message.message_no, refused.clone())).collect()));
         }
     };
     let errand = Errand { app, merchant_id, partner, url, signer: app.access.signer(address.algorithm).await? };
-    Ok(singly::carry((batch, manner), failure, |message| errand.notify(message)).await)
+    Ok(singly::carry(messages, manner, failure, |message| errand.notify(message)).await)
 }
 
 /// A cashier is one of many addresses, given by a merchant: whatever it does counts against the notification, whose attempts are

@@ -89,6 +89,13 @@ fn failure(error: &CallError) -> Failure {
     }
 }
 
+/// What goes to a partner together, in order.
+#[derive(Clone, Copy, Debug)]
+pub struct Batch<'a> {
+    pub partner: &'a str,
+    pub messages: &'a [Waiting],
+}
+
 /// How a batch is carried whose messages go one a call.
 #[derive(Clone, Copy, Debug)]
 pub struct Manner<'a> {
@@ -140,17 +147,12 @@ impl Carrier<'_> {
     ///
     /// # Errors
     /// A failure of our own.
-    pub async fn carry(
-        self,
-        app: &App,
-        partner: &str,
-        (batch, manner): (&[Waiting], Manner<'_>),
-    ) -> anyhow::Result<Carried> {
+    pub async fn carry(self, app: &App, batch: Batch<'_>, manner: Manner<'_>) -> anyhow::Result<Carried> {
         match self {
-            Carrier::Funder(client) => funder::carry(app, client, partner, (batch, manner)).await,
-            Carrier::Sms(client) => sms::carry(app, client, batch).await,
-            Carrier::WeChat(wechat) => wechat::carry(app, wechat, batch).await,
-            Carrier::Merchant(merchant_id) => merchant::carry(app, merchant_id, partner, (batch, manner)).await,
+            Carrier::Funder(client) => funder::carry(app, client, batch, manner).await,
+            Carrier::Sms(client) => sms::carry(app, client, batch.messages).await,
+            Carrier::WeChat(wechat) => wechat::carry(app, wechat, batch.messages).await,
+            Carrier::Merchant(merchant_id) => merchant::carry(app, merchant_id, batch, manner).await,
         }
     }
 

@@ -16,11 +16,7 @@ pub type Understanding = fn(&CallError) -> Failure;
 
 /// Calls once for each message. Whatever fails holds back its own object; after so many unanswered calls in a row as patience
 /// allows, where nobody is there, or once the partner is paused, the rest is left.
-pub async fn carry<'a, C, F>(
-    (batch, manner): (&'a [Waiting], Manner<'_>),
-    understand: Understanding,
-    call: C,
-) -> Carried
+pub async fn carry<'a, C, F>(batch: &'a [Waiting], manner: Manner<'_>, understand: Understanding, call: C) -> Carried
 where
     C: Fn(&'a Waiting) -> F,
     F: Future<Output = Result<Fate, CallError>>,
@@ -135,7 +131,7 @@ mod tests {
                 Ok(Fate::Delivered)
             }
         };
-        let carried = carry((&batch, Manner { patience: 3, is_paused }), |_| Failure::Silence, call).await;
+        let carried = carry(&batch, Manner { patience: 3, is_paused }, |_| Failure::Silence, call).await;
         let expected = [(1, Fate::Delivered), (2, Fate::Delivered), (3, Fate::Left), (4, Fate::Left)];
         assert_eq!(carried.fates, Fates::from(expected));
         assert!(carried.broken.is_none());

@@ -1,11 +1,13 @@
 //! What a merchant looks at of its settlements: a month, a day and each of its figures, and statements to download.
 
+use std::ops::RangeInclusive;
+
 use chrono::Datelike;
 use futures_util::{Stream, stream};
 use sqlx::PgConnection;
 use uuid::Uuid;
 
-use super::day::{DayLine, Figure, SettledDay};
+use super::day::{DayLine, Figure, MerchantDay, SettledDay};
 use super::outlook::Outlook;
 use super::{day_store, outlook_actions};
 use crate::app::App;
@@ -33,17 +35,17 @@ pub struct Month {
 pub async fn month(app: &App, merchant_id: MerchantId, day: BusinessDay) -> anyhow::Result<Month> {
     let mut connection = app.pool.acquire().await?;
     let today = business_day::store::today(&mut connection).await?;
-    let (first, last) = bounds(day);
-    let days = day_store::list_days(&mut connection, merchant_id, (first, last)).await?;
+    let month = bounds(day);
+    let days = day_store::list_days(&mut connection, merchant_id, month.clone()).await?;
     let mut open = Vec::new();
-    if (first..=last).contains(&today) {
+    if month.contains(&today) {
         open.push(outlook_actions::open_day(&mut connection, app, merchant_id, today).await?.outlook());
     }
     let ended = today.minus_days(1);
-    if (first..=last).contains(&ended) && days.first().is_none_or(|day| day.business_day != ended) {
+    if month.contains(&ended) && days.first().is_none_or(|day| day.business_day != ended) {
         open.extend(unsettled(&mut connection, app, merchant_id, ended).await?);
     }
-    Ok(Month { first, today, days, open })
+    Ok(Month { first: *month.start(), today, days, open })
 }
 
 /// A day that has ended and has no settlement yet; `None` where nothing happened on it, so that it never has one.
@@ -64,9 +66,9 @@ pub async fn this_month(app: &App, merchant_id: MerchantId) -> anyhow::Result<Mo
 }
 
 /// The first and the last day of the month that a day lies in.
-pub fn bounds(day: BusinessDay) -> (BusinessDay, BusinessDay) {
+pub fn bounds(day: BusinessDay) -> RangeInclusive<BusinessDay> {
     let first = day.minus_days(day.date().day0());
-    (first, first.plus_months(1).minus_days(1))
+    first..=first.plus_months(1).minus_days(1)
 }
 
 /// The day of a merchant's settlement; `None` where it is another's, or none.
@@ -115,7 +117,7 @@ pub async fn day(app: &App, merchant_id: MerchantId, day: BusinessDay) -> anyhow
     let told = if day == today {
         open(outlook_actions::open_day(&mut connection, app, merchant_id, today).await?.outlook())
     } else {
-        match day_store::list_days(&mut connection, merchant_id, (day, day)).await?.pop() {
+        match day_store::list_days(&mut connection, merchant_id, day..=day).await?.pop() {
             Some(settled) => Told::Settled {
                 carried: day_store::list_carried_into(&mut connection, merchant_id, settled.settlement_id).await?,
                 days_off: days_off(settled.pay_on),
@@ -135,18 +137,13 @@ pub struct Lines {
     pub next: Option<Uuid>,
 }
 
-pub async fn lines(
-    app: &App,
-    of: (MerchantId, BusinessDay),
-    figure: Figure,
-    after: Option<Uuid>,
-) -> anyhow::Result<Lines> {
+pub async fn lines(app: &App, of: MerchantDay, figure: Figure, after: Option<Uuid>) -> anyhow::Result<Lines> {
     read_lines(app, of, figure, after, PAGE_LINES).await
 }
 
 async fn read_lines(
     app: &App,
-    of: (MerchantId, BusinessDay),
+    of: MerchantDay,
     figure: Figure,
     after: Option<Uuid>,
     rows_max: i64,
@@ -171,7 +168,7 @@ pub enum Piece {
 pub async fn statement(
     app: &App,
     merchant_id: MerchantId,
-    days: (BusinessDay, BusinessDay),
+    days: RangeInclusive<BusinessDay>,
 ) -> anyhow::Result<impl Stream<Item = anyhow::Result<Piece>> + Send + use<>> {
     // The newest first, so that the oldest is taken off the end.
     let left = day_store::list_days(&mut *app.pool.acquire().await?, merchant_id, days).await?;
@@ -181,7 +178,7 @@ pub async fn statement(
         let day = settled.business_day;
         match reading {
             Reading::From(after) => {
-                let lines = read_lines(&app, (merchant_id, day), Figure::Net, after, CHUNK_LINES).await?;
+                let lines = read_lines(&app, MerchantDay { merchant_id, day }, Figure::Net, after, CHUNK_LINES).await?;
                 let reading = lines.next.map_or(Reading::Done, |next| Reading::From(Some(next)));
                 Ok(Some((Piece::Lines(day, lines.rows), (app, left, reading))))
             }

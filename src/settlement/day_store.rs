@@ -1,19 +1,21 @@
 //! SQL of a merchant's settled days, their payments, and the purchases and refunds behind their figures.
 
+use std::ops::RangeInclusive;
+
 use sqlx::PgConnection;
 use uuid::Uuid;
 
-use super::day::{DayLine, Figure, SettledDay};
+use super::day::{DayLine, Figure, MerchantDay, SettledDay};
 use super::payable::PayableStatus;
 use super::payout::PayoutStatus;
 use crate::base::id::{MerchantId, PurchaseId, SettlementId};
 use crate::base::{BusinessDay, Fen};
 
-/// A merchant's settled days from `first` to `last`, the newest first.
+/// A merchant's settled days out of `days`, the newest first.
 pub async fn list_days(
     connection: &mut PgConnection,
     merchant_id: MerchantId,
-    (first, last): (BusinessDay, BusinessDay),
+    days: RangeInclusive<BusinessDay>,
 ) -> sqlx::Result<Vec<SettledDay>> {
     sqlx::query_as!(
         SettledDay,
@@ -29,8 +31,8 @@ pub async fn list_days(
            where s.merchant_id = $1 and s.business_day between $2 and $3
            order by s.business_day desc"#,
         merchant_id.uuid(),
-        first.date(),
-        last.date(),
+        days.start().date(),
+        days.end().date(),
     )
     .fetch_all(connection)
     .await
@@ -71,7 +73,7 @@ pub async fn list_carried_into(
 /// The lines behind a figure of a merchant's day after `after`, the oldest first.
 pub async fn list_lines(
     connection: &mut PgConnection,
-    (merchant_id, day): (MerchantId, BusinessDay),
+    of: MerchantDay,
     figure: Figure,
     after: Option<Uuid>,
     limit: i64,
@@ -94,8 +96,8 @@ pub async fn list_lines(
                  and case $3 when 'gross' then not l.is_refund when 'refunds' then l.is_refund
                              when 'fee' then l.discount_fee <> 0 when 'subsidy' then l.subsidy <> 0 else true end
            order by l.line_id limit $5"#,
-        merchant_id.uuid(),
-        day.date(),
+        of.merchant_id.uuid(),
+        of.day.date(),
         figure.name(),
         after,
         limit,

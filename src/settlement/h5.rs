@@ -1,5 +1,7 @@
 //! A merchant's pages of its settlements: months, days from gross to paid, what stands behind each figure, statements.
 
+use std::ops::RangeInclusive;
+
 use askama::Template;
 use askama_web::WebTemplate;
 use axum::body::Body;
@@ -9,7 +11,7 @@ use futures_util::{Stream, TryStreamExt};
 use serde::Deserialize;
 use uuid::Uuid;
 
-use super::day::{DayLine, Figure, SettledDay};
+use super::day::{DayLine, Figure, MerchantDay, SettledDay};
 use super::day_actions::{self, DayStory, Lines, Month, Piece, Told, bounds};
 use super::outlook::Outlook;
 use crate::app::App;
@@ -265,7 +267,8 @@ pub async fn figure(
     let figure: Figure = figure.parse().map_err(|()| Problem::not_found())?;
     let story = day_actions::day(&app, signed_in.merchant_id, day).await?.ok_or_else(Problem::not_found)?;
     let after = asked.after.as_deref().and_then(|after| Uuid::try_parse(after).ok());
-    let lines = day_actions::lines(&app, (signed_in.merchant_id, day), figure, after).await?;
+    let of = MerchantDay { merchant_id: signed_in.merchant_id, day };
+    let lines = day_actions::lines(&app, of, figure, after).await?;
     let told = DayPage { page, signed_in, day, story };
     let total = told.figures().map_or(Fen::ZERO, |figures| match figure {
         Figure::Gross => figures.gross,
@@ -291,7 +294,7 @@ pub async fn statement_of_day(
     if !matches!(found, Some(DayStory { told: Told::Settled { .. }, .. })) {
         return Err(Problem::not_found());
     }
-    statement(&app, page, &signed_in, (day, day), &format!("statement-{day}.csv")).await
+    statement(&app, page, &signed_in, day..=day, &format!("statement-{day}.csv")).await
 }
 
 /// `GET /m/settlements/month/{month}/statement`
@@ -310,7 +313,7 @@ async fn statement(
     app: &App,
     page: Page,
     signed_in: &MerchantSignedIn,
-    days: (BusinessDay, BusinessDay),
+    days: RangeInclusive<BusinessDay>,
     name: &str,
 ) -> Result<Response, Problem> {
     signed_in.may_fetch(app).await?;

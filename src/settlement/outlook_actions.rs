@@ -2,6 +2,7 @@
 
 use sqlx::PgConnection;
 
+use super::day::MerchantDay;
 use super::model::CarriedPart;
 use super::outlook::OpenDay;
 use super::store::{self, Whose};
@@ -20,17 +21,19 @@ pub async fn open_day(
     let mut carried = left.parts;
     if !left.day_before_is_settled {
         // What is carried is taken off that day first, and only what it leaves off this one.
-        carried = as_it_stands(&mut *connection, app, (merchant_id, day.minus_days(1)), carried).await?.left();
+        let day_before = MerchantDay { merchant_id, day: day.minus_days(1) };
+        carried = as_it_stands(&mut *connection, app, day_before, carried).await?.left();
     }
-    as_it_stands(connection, app, (merchant_id, day), carried).await
+    as_it_stands(connection, app, MerchantDay { merchant_id, day }, carried).await
 }
 
 async fn as_it_stands(
     connection: &mut PgConnection,
     app: &App,
-    (merchant_id, day): (MerchantId, BusinessDay),
+    of: MerchantDay,
     carried: Vec<CarriedPart>,
 ) -> sqlx::Result<OpenDay> {
+    let MerchantDay { merchant_id, day } = of;
     Ok(OpenDay {
         merchant_id,
         business_day: day,

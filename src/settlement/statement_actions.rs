@@ -3,6 +3,7 @@
 use axum::body::Bytes;
 use futures_util::stream::{Stream, try_unfold};
 
+use super::day::MerchantDay;
 use super::statement::Statement;
 use super::story_store;
 use crate::app::App;
@@ -29,19 +30,19 @@ pub fn statement(
 ) -> impl Stream<Item = anyhow::Result<Bytes>> + Send + use<> {
     let begin = (app, Statement::default(), Reading::Heading);
     try_unfold(begin, move |(app, mut statement, reading)| async move {
-        let whose = (merchant_id, day);
+        let of = MerchantDay { merchant_id, day };
         let (piece, next) = match reading {
             Reading::Heading => (Statement::heading()?, Reading::Purchases(None)),
             Reading::Purchases(after) => {
                 let mut connection = app.pool.acquire().await?;
-                let lines = story_store::list_purchases(&mut connection, whose, after, CHUNK_LINES).await?;
+                let lines = story_store::list_purchases(&mut connection, of, after, CHUNK_LINES).await?;
                 let last = lines.last().filter(|_| is_full(lines.len())).map(|line| line.purchase_id);
                 let next = last.map_or(Reading::Refunds(None), |last| Reading::Purchases(Some(last)));
                 (statement.purchases(&lines)?, next)
             }
             Reading::Refunds(after) => {
                 let mut connection = app.pool.acquire().await?;
-                let lines = story_store::list_refunds(&mut connection, whose, after, CHUNK_LINES).await?;
+                let lines = story_store::list_refunds(&mut connection, of, after, CHUNK_LINES).await?;
                 let last = lines.last().filter(|_| is_full(lines.len())).map(|line| line.refund_id);
                 let next = last.map_or(Reading::Sums, |last| Reading::Refunds(Some(last)));
                 (statement.refunds(&lines)?, next)

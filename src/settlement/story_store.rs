@@ -3,14 +3,15 @@
 use sqlx::PgConnection;
 use uuid::Uuid;
 
+use super::day::MerchantDay;
 use super::story::{PurchaseLine, RefundLine};
-use crate::base::id::{MerchantId, PurchaseId, RefundId};
-use crate::base::{BusinessDay, Fen};
+use crate::base::Fen;
+use crate::base::id::{PurchaseId, RefundId};
 
 /// So many purchases of a merchant's day after one of them, the oldest first.
 pub async fn list_purchases(
     connection: &mut PgConnection,
-    (merchant_id, day): (MerchantId, BusinessDay),
+    of: MerchantDay,
     after: Option<PurchaseId>,
     limit: i64,
 ) -> sqlx::Result<Vec<PurchaseLine>> {
@@ -22,8 +23,8 @@ pub async fn list_purchases(
                   subsidy_fen as "subsidy: Fen"
            from purchase where business_day = $2 and merchant_id = $1 and status = 'authorised' and purchase_id > $3
            order by purchase_id limit $4"#,
-        merchant_id.uuid(),
-        day.date(),
+        of.merchant_id.uuid(),
+        of.day.date(),
         after.map_or(Uuid::nil(), PurchaseId::uuid),
         limit,
     )
@@ -34,7 +35,7 @@ pub async fn list_purchases(
 /// So many refunds of a merchant's day after one of them, the oldest first.
 pub async fn list_refunds(
     connection: &mut PgConnection,
-    (merchant_id, day): (MerchantId, BusinessDay),
+    of: MerchantDay,
     after: Option<RefundId>,
     limit: i64,
 ) -> sqlx::Result<Vec<RefundLine>> {
@@ -47,8 +48,8 @@ pub async fn list_refunds(
                   subsidy_returned_fen as "subsidy_returned: Fen"
            from refund where business_day = $2 and merchant_id = $1 and refund_id > $3
            order by refund_id limit $4"#,
-        merchant_id.uuid(),
-        day.date(),
+        of.merchant_id.uuid(),
+        of.day.date(),
         after.map_or(Uuid::nil(), RefundId::uuid),
         limit,
     )

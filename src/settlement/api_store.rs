@@ -9,6 +9,30 @@ use crate::base::id::ProductId;
 use crate::base::id::{FunderId, MerchantId, RemittanceId, SettlementId};
 use crate::base::{BusinessDay, Fen};
 
+/// Which of a partner's days are read.
+#[derive(Clone, Copy, Debug)]
+pub enum Which<I> {
+    One(I),
+    /// Those after a day; all of them without one.
+    After(Option<BusinessDay>),
+}
+
+impl<I> Which<I> {
+    fn id(self) -> Option<I> {
+        match self {
+            Which::One(id) => Some(id),
+            Which::After(_) => None,
+        }
+    }
+
+    fn after(&self) -> Option<BusinessDay> {
+        match self {
+            Which::One(_) => None,
+            Which::After(day) => *day,
+        }
+    }
+}
+
 /// What a merchant is owed for a business day.
 #[derive(Debug, Serialize, ToSchema)]
 pub struct SettlementView {
@@ -31,11 +55,11 @@ pub struct SettlementView {
     pub bank_reference: Option<String>,
 }
 
-/// A merchant's settlements of days after `after`, the oldest first; one of them by its id.
+/// A merchant's settlements, the oldest first.
 pub async fn list_settlements(
     connection: &mut PgConnection,
     merchant_id: MerchantId,
-    (settlement_id, after): (Option<SettlementId>, Option<BusinessDay>),
+    which: Which<SettlementId>,
     limit: i64,
 ) -> sqlx::Result<Vec<SettlementView>> {
     sqlx::query_as!(
@@ -49,8 +73,8 @@ pub async fn list_settlements(
            where merchant_id = $1 and ($2::uuid is null or settlement_id = $2) and ($3::date is null or business_day > $3)
            order by business_day limit $4"#,
         merchant_id.uuid(),
-        settlement_id.map(SettlementId::uuid),
-        after.map(BusinessDay::date),
+        which.id().map(SettlementId::uuid),
+        which.after().map(BusinessDay::date),
         limit,
     )
     .fetch_all(connection)
@@ -78,11 +102,11 @@ pub struct RemittanceView {
     pub bank_reference: Option<String>,
 }
 
-/// A funder's remittances of days after `after`, the oldest first; one of them by its id.
+/// A funder's remittances, the oldest first.
 pub async fn list_remittances(
     connection: &mut PgConnection,
     funder_id: FunderId,
-    (remittance_id, after): (Option<RemittanceId>, Option<BusinessDay>),
+    which: Which<RemittanceId>,
     limit: i64,
 ) -> sqlx::Result<Vec<RemittanceView>> {
     sqlx::query_as!(
@@ -95,8 +119,8 @@ pub async fn list_remittances(
            where funder_id = $1 and ($2::uuid is null or remittance_id = $2) and ($3::date is null or business_day > $3)
            order by business_day limit $4"#,
         funder_id.uuid(),
-        remittance_id.map(RemittanceId::uuid),
-        after.map(BusinessDay::date),
+        which.id().map(RemittanceId::uuid),
+        which.after().map(BusinessDay::date),
         limit,
     )
     .fetch_all(connection)

@@ -36,14 +36,15 @@ pub async fn settle_payout(
         return Err(Fault::Refused(PayoutRefusal::NameMissing));
     }
     let mut transaction = database::begin(&app.pool).await?;
-    let settled = settle(&mut transaction, payout_id, (ending, by), app.clock.now()).await;
+    let proposal = Proposal { ending, by: by.to_owned() };
+    let settled = settle(&mut transaction, payout_id, proposal, app.clock.now()).await;
     database::end(transaction, settled).await
 }
 
 async fn settle(
     connection: &mut PgConnection,
     payout_id: PayoutId,
-    (ending, by): (Ending, &str),
+    proposal: Proposal,
     now: DateTime<Utc>,
 ) -> Outcome<Settling, PayoutRefusal> {
     let today = business_day::store::hold_today(connection).await?;
@@ -54,16 +55,14 @@ async fn settle(
         attempt_no = Some(payout.attempt_no);
     }
     let attempt_no = attempt_no.ok_or(Fault::Refused(PayoutRefusal::NotContradicted))?;
-    let settling = payout.to_settle(attempt_no).settle(&ending, by).map_err(Fault::Refused)?;
+    let settling = payout.to_settle(attempt_no).settle(&proposal.ending, &proposal.by).map_err(Fault::Refused)?;
     let is_done = match &settling {
-        Settling::Proposed => {
-            let proposal = Proposal { ending, by: by.to_owned() };
-            contradiction_store::propose(connection, payout_id, &proposal, now).await?
-        }
+        Settling::Proposed => contradiction_store::propose(connection, payout_id, &proposal, now).await?,
         Settling::Confirmed { proposed_by } => {
+            let Proposal { ending, by } = &proposal;
             let detail = format!("{}, proposed by {proposed_by}, confirmed by {by}", ending.words());
             let is_ended = contradiction_store::end(connection, payout_id, &detail, now).await?;
-            end(connection, payout, &ending, When { business_day: today, at: now }).await?;
+            end(connection, payout, ending, When { business_day: today, at: now }).await?;
             is_ended
         }
     };
@@ -89,29 +88,26 @@ async fn end(connection: &mut PgConnection, payout: &Locked, ending: &Ending, wh
             // What was paid by hand is an attempt of its own: what the channel says again of its own ones is then no news.
             let is_by_hand = payout.contradicted_attempt.is_none();
             let payout = &Locked { attempt_no: payout.attempt_no + i16::from(is_by_hand), ..payout.clone() };
-            change(&mut *connection, payout, (PayoutStatus::Succeeded, bank_reference.as_str()), when).await?;
+            change(&mut *connection, payout, ending, when).await?;
             book_paid(connection, &[(payout.clone(), bank_reference.clone())], when).await
         }
         Ending::Failed => {
-            let failure = payout.failure.as_deref().unwrap_or("settled_by_hand");
-            change(&mut *connection, payout, (PayoutStatus::Failed, failure), when).await?;
+            change(&mut *connection, payout, ending, when).await?;
             if is_booked { take_back(connection, payout, when).await } else { Ok(()) }
         }
     }
 }
 
-/// Writes what a locked payout becomes; the text is the bank's reference of what is paid, or why it is not.
-async fn change(
-    connection: &mut PgConnection,
-    payout: &Locked,
-    (after, text): (PayoutStatus, &str),
-    when: When,
-) -> anyhow::Result<()> {
-    let is_paid = after == PayoutStatus::Succeeded;
-    let change = Change {
-        failure: (!is_paid).then(|| text.to_owned()),
-        bank_reference: is_paid.then(|| text.to_owned()),
-        ..becomes(payout, after)
+/// Writes what a locked payout becomes.
+async fn change(connection: &mut PgConnection, payout: &Locked, ending: &Ending, when: When) -> anyhow::Result<()> {
+    let change = match ending {
+        Ending::Paid { bank_reference } => {
+            Change { bank_reference: Some(bank_reference.clone()), ..becomes(payout, PayoutStatus::Succeeded) }
+        }
+        Ending::Failed => {
+            let failure = payout.failure.as_deref().unwrap_or("settled_by_hand").to_owned();
+            Change { failure: Some(failure), ..becomes(payout, PayoutStatus::Failed) }
+        }
     };
     let changed = store::save_changes(connection, &[change], when.at).await?;
     anyhow::ensure!(changed == 1, "a locked payout changed its status");
@@ -157,8 +153,8 @@ async fn messages(connection: &mut PgConnection, payout: &Locked, when: When) ->
         }
         PayoutKind::Remittance => {
             let partner = find_code(connection, FunderId::from_uuid(payout.beneficiary_id)).await?;
-            let reference = payout.bank_reference.as_deref().context("a booked payout has its reference")?;
-            Ok(vec![notices::remittance_reversed(payout, (partner, reference), when)])
+            let bank_reference = payout.bank_reference.as_deref().context("a booked payout has its reference")?;
+            Ok(vec![notices::remittance_reversed(notices::Remitted { partner, payout, bank_reference }, when)])
         }
         PayoutKind::Borrower => Ok(Vec::new()),
     }

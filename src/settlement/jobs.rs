@@ -67,8 +67,9 @@ pub async fn query_payouts(app: &App) -> anyhow::Result<Tally> {
         tally.add(payout_actions::learn_in_time(app, &answers, asked_at + HEARD_WITHIN).await?);
     }
     for _ in 0..ROUNDS_MAX {
-        let times = (limit, ASK_AGAIN_TIMES);
-        let asked = store::claim_to_ask_again(&mut *app.pool.acquire().await?, now, times).await?;
+        let mut connection = app.pool.acquire().await?;
+        let asked = store::claim_to_ask_again(&mut connection, now, limit, ASK_AGAIN_TIMES).await?;
+        drop(connection);
         if asked.is_empty() {
             break;
         }

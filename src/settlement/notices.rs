@@ -4,6 +4,7 @@ use serde_json::{Value, json};
 
 use super::payout::PayoutKind;
 use super::payout_store::{Asked, Locked, PaidPart};
+use super::posting::RemittanceAmounts;
 use crate::base::When;
 use crate::base::id::{BorrowerId, FunderId, MerchantId, RemittanceId, SettlementId};
 use crate::notice::Notice;
@@ -78,8 +79,39 @@ pub fn settlement_reversed(part: &PaidPart, when: When) -> Message {
     }
 }
 
-/// What a funder is told of a remittance whose payment was not made, with its code and the reference under which it had been told.
-pub fn remittance_reversed(payout: &Locked, (partner, bank_reference): (String, &str), when: When) -> Message {
+/// The payout of a remittance, as its funder is told of it.
+pub struct Remitted<'a> {
+    /// The funder's code.
+    pub partner: String,
+    pub payout: &'a Locked,
+    /// Under which the payment is told of.
+    pub bank_reference: &'a str,
+}
+
+/// What a funder is told of a remittance that has reached it.
+pub fn remittance_paid(told: Remitted<'_>, amounts: RemittanceAmounts, when: When) -> Message {
+    let Remitted { partner, payout, bank_reference } = told;
+    Message {
+        partner,
+        kind: "remittance_paid",
+        object_id: payout.source_id,
+        body: json!({
+            "funder_id": FunderId::from_uuid(payout.beneficiary_id),
+            "remittance_id": RemittanceId::from_uuid(payout.source_id),
+            "amount_fen": payout.amount,
+            "collected_fen": amounts.collected,
+            "subsidy_fen": amounts.subsidy,
+            "share_fen": amounts.share,
+            "bank_reference": bank_reference,
+            "paid_on": when.business_day,
+        }),
+        created_at: when.at,
+    }
+}
+
+/// What a funder is told of a remittance whose payment was not made.
+pub fn remittance_reversed(told: Remitted<'_>, when: When) -> Message {
+    let Remitted { partner, payout, bank_reference } = told;
     Message {
         partner,
         kind: "remittance_reversed",

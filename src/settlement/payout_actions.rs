@@ -14,10 +14,10 @@ use super::payout::{
     ASK_AGAIN_AFTER, Answer, Cancelling, Learned, PayoutKind, PayoutRefusal, PayoutStatus, Word, query_delay,
 };
 use super::payout_store::{self as store, Change, Locked, PaidSource};
-use super::posting::{self, FunderAmount, RemittanceAmounts};
+use super::posting::{self, FunderAmount};
 use super::{notices, remittance_store};
 use crate::app::App;
-use crate::base::id::{BorrowerId, FunderId, PayoutId, RemittanceId, RepaymentId};
+use crate::base::id::{BorrowerId, FunderId, PayoutId, RepaymentId};
 use crate::base::{Fen, When};
 use crate::borrower;
 use crate::business_day;
@@ -26,7 +26,7 @@ use crate::error::{Fault, Outcome, Step};
 use crate::funder::find_code;
 use crate::ledger;
 use crate::notice::{self, Notice};
-use crate::outbox::{self, Message};
+use crate::outbox;
 
 /// What a round of answers changed.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
@@ -281,7 +281,9 @@ pub(super) async fn book_paid(
             postings.push(posting::remittance_paid(chain.remittance_id, chain.funder_id, chain.amounts(), when));
             let by = paid.iter().find(|(payout, _)| payout.source_id == chain.remittance_id);
             let (payout, bank_reference) = by.context("a remittance was paid by no payout")?;
-            messages.push(remittance_message(connection, (payout, bank_reference), chain.amounts(), when).await?);
+            let partner = find_code(&mut *connection, FunderId::from_uuid(payout.beneficiary_id)).await?;
+            let told = notices::Remitted { partner, payout, bank_reference };
+            messages.push(notices::remittance_paid(told, chain.amounts(), when));
         }
     }
     postings.extend(paid.iter().filter_map(|(payout, _)| {
@@ -295,31 +297,6 @@ pub(super) async fn book_paid(
         paid.iter().filter_map(|(payout, reference)| notices::paid(payout, reference, when)).collect();
     notice::raise(connection, &told).await?;
     Ok(())
-}
-
-async fn remittance_message(
-    connection: &mut PgConnection,
-    (payout, bank_reference): (&Locked, &str),
-    amounts: RemittanceAmounts,
-    when: When,
-) -> sqlx::Result<Message> {
-    let funder_id = FunderId::from_uuid(payout.beneficiary_id);
-    Ok(Message {
-        partner: find_code(connection, funder_id).await?,
-        kind: "remittance_paid",
-        object_id: payout.source_id,
-        body: json!({
-            "funder_id": funder_id,
-            "remittance_id": RemittanceId::from_uuid(payout.source_id),
-            "amount_fen": payout.amount,
-            "collected_fen": amounts.collected,
-            "subsidy_fen": amounts.subsidy,
-            "share_fen": amounts.share,
-            "bank_reference": bank_reference,
-            "paid_on": when.business_day,
-        }),
-        created_at: when.at,
-    })
 }
 
 /// What the channel calls back about one order.
@@ -356,14 +333,15 @@ pub async fn retry_payout(app: &App, payout_id: PayoutId, asked_by: &str) -> Out
         return Err(Fault::Refused(PayoutRefusal::NameMissing));
     }
     let mut transaction = database::begin(&app.pool).await?;
-    let retried = retry(&mut transaction, payout_id, (asked_by.trim(), app.clock.now())).await;
+    let retried = retry(&mut transaction, payout_id, asked_by.trim(), app.clock.now()).await;
     database::end(transaction, retried).await
 }
 
 async fn retry(
     connection: &mut PgConnection,
     payout_id: PayoutId,
-    (asked_by, now): (&str, DateTime<Utc>),
+    asked_by: &str,
+    now: DateTime<Utc>,
 ) -> Outcome<Step, PayoutRefusal> {
     let locked = store::lock_payouts(connection, &[payout_id]).await?;
     let payout = locked.first().ok_or(Fault::Refused(PayoutRefusal::UnknownPayout))?;

@@ -191,7 +191,8 @@ pub async fn claim_to_query(connection: &mut PgConnection, now: DateTime<Utc>, l
 pub async fn claim_to_ask_again(
     connection: &mut PgConnection,
     now: DateTime<Utc>,
-    (limit, times_max): (i64, i16),
+    limit: i64,
+    times_max: i16,
 ) -> sqlx::Result<Vec<Asked>> {
     sqlx::query_as!(
         Asked,

@@ -93,7 +93,7 @@ pub async fn take_in(app: &App, key: FileKey, bytes: &[u8], file: &DailyFile) ->
     let differing = store::open_breaks(&mut transaction, key, today).await?;
     let breaks = differing + store::open_named_twice(&mut transaction, key, today).await?;
     if breaks > 0 {
-        let told = notices::breaks_found((key.channel, key.day), breaks, when);
+        let told = notices::breaks_found(key, breaks, when);
         notice::raise(&mut transaction, &[told]).await?;
     }
     if is_first {
@@ -191,16 +191,23 @@ pub async fn propose_correction(
 pub async fn confirm_break(app: &App, break_id: BreakId, proposal_no: i32, person: &str) -> Outcome<(), BreakRefusal> {
     let person = named(person)?;
     let mut transaction = database::begin(&app.pool).await?;
-    let corrected = correct(&mut transaction, app, (break_id, proposal_no), person).await;
+    let corrected = correct(&mut transaction, app, Confirmation { break_id, proposal_no, person }).await;
     database::end(transaction, corrected).await
+}
+
+/// A second person's word on what is proposed for a break.
+struct Confirmation<'a> {
+    break_id: BreakId,
+    proposal_no: i32,
+    person: &'a str,
 }
 
 async fn correct(
     connection: &mut PgConnection,
     app: &App,
-    (break_id, proposal_no): (BreakId, i32),
-    person: &str,
+    confirmation: Confirmation<'_>,
 ) -> Outcome<(), BreakRefusal> {
+    let Confirmation { break_id, proposal_no, person } = confirmation;
     let found = break_of_another(connection, break_id, person).await?;
     if found.proposal_no != proposal_no {
         return Err(Fault::Refused(BreakRefusal::ProposalChanged));

@@ -55,8 +55,9 @@ pub async fn fetch_channel_files(app: &App) -> anyhow::Result<Reconciled> {
         }
         missing.retain(|day| *day < today.minus_days(OVERDUE_AFTER));
         if let Some(first) = missing.first() {
-            let overdue = (channel, *first, missing.len());
-            let told = notices::files_missing(overdue, When { business_day: today, at: app.clock.now() });
+            let first = FileKey { channel, day: *first };
+            let when = When { business_day: today, at: app.clock.now() };
+            let told = notices::files_missing(first, missing.len(), when);
             notice::raise(&mut *app.pool.acquire().await?, &[told]).await?;
         }
     }

@@ -18,6 +18,14 @@ use crate::loan::{Loan, Schedule};
 use crate::outbox::Message;
 use crate::{bill, business_day, credit, ledger, loan, notice, outbox};
 
+/// A repayment that is to be taken back, on whose word.
+#[derive(Clone, Copy)]
+pub(super) struct Wrong<'a> {
+    pub original: &'a Repayment,
+    pub person: &'a str,
+    pub when: When,
+}
+
 /// What was taken back, and of whom.
 pub(super) struct Reversed {
     pub reversal: Repayment,
@@ -51,7 +59,8 @@ pub async fn take_back(
         return Err(Fault::Refused(ReversalRefusal::ExcessOwedBack));
     }
     reversal_store::mark_reversed(connection, order.withholding_id).await?;
-    let reversed = reverse(connection, app, (line, today), &original, person).await;
+    let when = When { business_day: today, at: app.clock.now() };
+    let reversed = reverse(connection, app, line, Wrong { original: &original, person, when }).await;
     let reversed = reversed.map_err(|fault| fault.map_refusal(|refusal| refusal.of_order(order.purpose)))?;
     let told = notices::repayment_reversed(reversed.borrower_id, &reversed.reversal);
     notice::raise(connection, &[told]).await?;
@@ -63,10 +72,10 @@ pub async fn take_back(
 pub(super) async fn reverse(
     connection: &mut PgConnection,
     app: &App,
-    (line, today): (Line, BusinessDay),
-    original: &Repayment,
-    person: &str,
+    line: Line,
+    wrong: Wrong<'_>,
 ) -> Outcome<Reversed, ReversalRefusal> {
+    let Wrong { original, person, when } = wrong;
     let (line_id, borrower_id) = (line.line_id, line.borrower_id);
     let mut account = LineAccount::new(line);
     let wanted: Vec<(LoanId, i16)> = original.items.iter().map(|item| (item.loan_id, item.period)).collect();
@@ -82,8 +91,7 @@ pub(super) async fn reverse(
     loan_ids.dedup();
     let loans = loan::store::lock_loans(connection, &loan_ids).await?;
     account.loans = loans.into_iter().map(|loan| OpenLoan { loan, touched: false }).collect();
-    let when = When { business_day: today, at: app.clock.now() };
-    let restored = restore_paid_off(connection, app, &mut account, (original, when)).await?;
+    let restored = restore_paid_off(connection, app, &mut account, wrong).await?;
     // The payoff of a loan that goes on with an earlier installment would be quoted again. One that was told of after the last
     // statement has no line of its own, and charges that it has waived.
     let has_line = bill::store::has_payoff_line(connection, line_id, &loan_ids).await?;
@@ -93,7 +101,7 @@ pub(super) async fn reverse(
     let reversal_id = RepaymentId::mint(when.at);
     let taken_back = TakenBack { reversal_id, person: person.to_owned(), when };
     let reversal = account.take_back(original, taken_back);
-    let reopened = save(connection, app, &account, (&reversal, restored)).await?;
+    let reopened = save(connection, app, Unsaved { account: &account, reversal: &reversal, restored }).await?;
     Ok(Reversed { reversal, borrower_id, reopened })
 }
 
@@ -102,7 +110,7 @@ async fn restore_paid_off(
     connection: &mut PgConnection,
     app: &App,
     account: &mut LineAccount,
-    (original, when): (&Repayment, When),
+    Wrong { original, when, .. }: Wrong<'_>,
 ) -> Outcome<Vec<Message>, ReversalRefusal> {
     let mut told = Vec::new();
     for item in &original.items {
@@ -155,12 +163,16 @@ async fn schedule_before(
     Ok((is_none_missed && same).then_some(before))
 }
 
-async fn save(
-    connection: &mut PgConnection,
-    app: &App,
-    account: &LineAccount,
-    (reversal, restored): (&Repayment, Vec<Message>),
-) -> anyhow::Result<Vec<ReopenedBill>> {
+/// A repayment that was taken back, and is not written yet.
+struct Unsaved<'a> {
+    account: &'a LineAccount,
+    reversal: &'a Repayment,
+    /// What the funder is told of loans that run again.
+    restored: Vec<Message>,
+}
+
+async fn save(connection: &mut PgConnection, app: &App, unsaved: Unsaved<'_>) -> anyhow::Result<Vec<ReopenedBill>> {
+    let Unsaved { account, reversal, restored } = unsaved;
     let installments: Vec<_> = account.installments.iter().map(|open| &open.billed).collect();
     bill::store::save_installments(connection, &installments).await?;
     let bills: Vec<_> = installments.iter().map(|billed| (billed.line_id, billed.due_on())).collect();

@@ -52,7 +52,8 @@ pub async fn find_receipt(
 /// The repayment that a transfer was booked as, which came from `source`.
 pub async fn find_transferred(
     connection: &mut PgConnection,
-    (line_id, repayment_id): (LineId, RepaymentId),
+    line_id: LineId,
+    repayment_id: RepaymentId,
     source: Source,
 ) -> sqlx::Result<Option<Repayment>> {
     let row = select_repayments!(

@@ -4,10 +4,11 @@ use chrono::{DateTime, Utc};
 use sqlx::PgConnection;
 
 use super::account::{Repayment, Source};
-use super::reversal_actions::reverse;
+use super::reversal_actions::{Wrong, reverse};
 use super::transfer::{Proposal, TakeBackRefusal, Transferred};
 use super::{notices, reversal_store, transfer_store};
 use crate::app::App;
+use crate::base::When;
 use crate::base::id::RepaymentId;
 use crate::database;
 use crate::error::{Fault, Outcome};
@@ -25,7 +26,7 @@ pub async fn propose_taking_back(
     let mut transaction = database::begin(&app.pool).await?;
     let transfer = lock_transfer(&mut transaction, repayment_id).await?;
     let proposal_no = transfer.next_proposal().map_err(Fault::Refused)?;
-    transfer_store::save_proposal(&mut transaction, repayment_id, (proposal_no, &proposal)).await?;
+    transfer_store::save_proposal(&mut transaction, repayment_id, proposal_no, &proposal).await?;
     transaction.commit().await?;
     Ok(proposal_no)
 }
@@ -43,16 +44,23 @@ pub async fn confirm_taking_back(
         return Err(Fault::Refused(TakeBackRefusal::NameMissing));
     }
     let mut transaction = database::begin(&app.pool).await?;
-    let taken_back = take_back(&mut transaction, app, (repayment_id, proposal_no), by).await;
+    let taken_back = take_back(&mut transaction, app, Confirmation { repayment_id, proposal_no, by }).await;
     database::end(transaction, taken_back).await
+}
+
+/// A second person's word on what was proposed.
+struct Confirmation<'a> {
+    repayment_id: RepaymentId,
+    proposal_no: i32,
+    by: &'a str,
 }
 
 async fn take_back(
     connection: &mut PgConnection,
     app: &App,
-    (repayment_id, proposal_no): (RepaymentId, i32),
-    by: &str,
+    confirmation: Confirmation<'_>,
 ) -> Outcome<Repayment, TakeBackRefusal> {
+    let Confirmation { repayment_id, proposal_no, by } = confirmation;
     let line_id = transfer_store::find_line(connection, repayment_id).await?;
     let line_id = line_id.ok_or(Fault::Refused(TakeBackRefusal::UnknownTransfer))?;
     let line = credit::store::lock_lines(connection, &[line_id]).await?.pop().ok_or(sqlx::Error::RowNotFound)?;
@@ -63,10 +71,11 @@ async fn take_back(
         bank_reference: transfer.bank_reference.clone(),
         operator: transfer.recorded_by.clone().unwrap_or_default(),
     };
-    let original = reversal_store::find_transferred(connection, (line_id, repayment_id), source).await?;
+    let original = reversal_store::find_transferred(connection, line_id, repayment_id, source).await?;
     let original = original.ok_or(sqlx::Error::RowNotFound)?;
     cancel_what_is_left(connection, &original, app.clock.now()).await?;
-    let reversed = reverse(connection, app, (line, today), &original, by).await;
+    let when = When { business_day: today, at: app.clock.now() };
+    let reversed = reverse(connection, app, line, Wrong { original: &original, person: by, when }).await;
     let reversed = reversed.map_err(|fault| fault.map_refusal(TakeBackRefusal::NotReversed))?;
     let reversal_id = reversed.reversal.repayment_id;
     if !transfer_store::mark_taken_back(connection, repayment_id, by, reversal_id).await? {

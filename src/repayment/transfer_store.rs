@@ -69,7 +69,8 @@ pub async fn lock_transfer(
 pub async fn save_proposal(
     connection: &mut PgConnection,
     repayment_id: RepaymentId,
-    (proposal_no, proposal): (i32, &Proposal),
+    proposal_no: i32,
+    proposal: &Proposal,
 ) -> sqlx::Result<()> {
     sqlx::query!(
         "update transfer_by_bank_reference set proposal_no = $2, proposed_by = $3, reason = $4

@@ -5,7 +5,7 @@ use sqlx::PgConnection;
 use super::attempt::NextAttempt;
 use super::due_actions::{Candidate, Timetable, create_due_orders};
 use super::notices;
-use super::queue_store;
+use super::queue_store::{self, ChunkBills};
 use crate::app::App;
 use crate::base::{AccountRange, BusinessDay, When};
 use crate::notice;
@@ -21,7 +21,8 @@ const BILLS_MIN: i64 = 500;
 /// Cuts the lines with open bills that are due by tomorrow into ranges of as much work as about `chunk_rows` loans that are billed, or
 /// of half of them.
 pub async fn plan(connection: &mut PgConnection, day: BusinessDay, chunk_rows: i64) -> sqlx::Result<Vec<AccountRange>> {
-    let starts = queue_store::cut_due(connection, day.next(), (BILLS_MIN, chunk_rows / LOANS_PER_ORDER)).await?;
+    let bills = ChunkBills { min: BILLS_MIN, max: chunk_rows / LOANS_PER_ORDER };
+    let starts = queue_store::cut_due(connection, day.next(), bills).await?;
     Ok(AccountRange::cut_at(&starts))
 }
 

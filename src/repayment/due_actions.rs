@@ -3,7 +3,6 @@
 use std::collections::HashMap;
 use std::sync::Arc;
 
-use chrono::{DateTime, Utc};
 use sqlx::PgConnection;
 use uuid::Uuid;
 
@@ -15,7 +14,7 @@ use super::store::{self, NewWithholding};
 use super::withholding::{Purpose, State, Withholding};
 use crate::app::App;
 use crate::base::id::{BorrowerId, CardId, LineId, ProductId, WithholdingId};
-use crate::base::{BusinessDay, Fen};
+use crate::base::{BusinessDay, Fen, When};
 use crate::bill;
 use crate::product::ProductVersion;
 
@@ -82,9 +81,9 @@ pub async fn create_due_orders(
     candidates: &[Candidate],
     day: BusinessDay,
 ) -> anyhow::Result<Created> {
-    let now = app.clock.now();
+    let when = When { business_day: day, at: app.clock.now() };
     let mut created = Created::default();
-    let ids = WithholdingId::mint_ascending(now, candidates.len());
+    let ids = WithholdingId::mint_ascending(when.at, candidates.len());
     for (batch, ids) in candidates.chunks(BATCH_LINES).zip(ids.chunks(BATCH_LINES)) {
         let line_ids: Vec<Uuid> = batch.iter().map(|candidate| candidate.line_id.uuid()).collect();
         let owed = owed_by_line(connection, app, &line_ids, day).await?;
@@ -96,7 +95,7 @@ pub async fn create_due_orders(
                 continue;
             };
             match cards.get(&candidate.borrower_id) {
-                Some(card_id) => orders.push(candidate.order(*withholding_id, (*card_id, amount), day, now)),
+                Some(card_id) => orders.push(candidate.order(*withholding_id, *card_id, amount, when)),
                 None => created.without_card.push(candidate.without_card(amount)),
             }
         }
@@ -131,13 +130,7 @@ impl Candidate {
         WithoutCard { line_id: self.line_id, borrower_id: self.borrower_id, owed }
     }
 
-    fn order(
-        &self,
-        withholding_id: WithholdingId,
-        (card_id, amount): (CardId, Fen),
-        day: BusinessDay,
-        now: DateTime<Utc>,
-    ) -> NewWithholding {
+    fn order(&self, withholding_id: WithholdingId, card_id: CardId, amount: Fen, when: When) -> NewWithholding {
         NewWithholding {
             order: Withholding {
                 withholding_id,
@@ -150,10 +143,10 @@ impl Candidate {
                 partial_allowed: self.partial_allowed,
                 attempt_no: self.next.attempt_no,
                 state: State::Created,
-                business_day: day,
+                business_day: when.business_day,
             },
-            idempotency_key: format!("due/{day}/{}", self.next.attempt_no),
-            created_at: now,
+            idempotency_key: format!("due/{}/{}", when.business_day, self.next.attempt_no),
+            created_at: when.at,
             submit_at: self.next.submit_at,
         }
     }

@@ -93,7 +93,7 @@ pub async fn ask(
     if let (None, Some((first, _))) = (chosen_line(&owing, &form), owing.first()) {
         form.fill("line", &first.to_string());
     }
-    Ok(pay_page(&app, page, borrower_id, (form, owing)).await?.into_response())
+    Ok(pay_page(&app, page, borrower_id, form, owing).await?.into_response())
 }
 
 /// `POST /bills/pay`: orders the money, once however often it is sent, and for no other line than the one that was shown.
@@ -110,13 +110,13 @@ pub async fn pay(
         }
         refuse_used_key(&app, &mut form);
         let owing = own_actions::owed_by_line(&app, borrower_id).await?;
-        return refused(pay_page(&app, page, borrower_id, (form, owing)).await?);
+        return refused(pay_page(&app, page, borrower_id, form, owing).await?);
     }
     let owing = own_actions::owed_by_line(&app, borrower_id).await?;
     let Some((line_id, owed)) = chosen_line(&owing, &form) else {
         form.refuse(&RepayRefusal::NothingDue);
         form.forget("pin");
-        return refused(pay_page(&app, page, borrower_id, (form, owing)).await?);
+        return refused(pay_page(&app, page, borrower_id, form, owing).await?);
     };
     let amount = match (form.value("how"), form.value("amount").is_empty()) {
         ("part", _) => form.read("amount", typed_amount),
@@ -143,7 +143,7 @@ pub async fn pay(
     }
     // Looked at again: a payment of elsewhere may be why it was refused.
     let owing = own_actions::owed_by_line(&app, borrower_id).await?;
-    refused(pay_page(&app, page, borrower_id, (form, owing)).await?)
+    refused(pay_page(&app, page, borrower_id, form, owing).await?)
 }
 
 /// Whether an order that was made under a form's key is what the form asks for again.
@@ -195,7 +195,8 @@ async fn pay_page(
     app: &App,
     page: Page,
     borrower_id: BorrowerId,
-    (form, owing): (Form, Vec<(LineId, Fen)>),
+    form: Form,
+    owing: Vec<(LineId, Fen)>,
 ) -> Result<PayPage, Problem> {
     let chosen = chosen_line(&owing, &form);
     let others = owing.into_iter().filter(|(line_id, _)| Some(*line_id) != chosen.map(|(chosen, _)| chosen));

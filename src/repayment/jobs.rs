@@ -7,7 +7,7 @@ use uuid::Uuid;
 
 use super::attempt::{LastAttempt, next_attempt};
 use super::due_actions::{Candidate, Timetable, create_due_orders, owed_by_line};
-use super::queue_store::{self, ClaimedOrder, DueLine, OpenQuestion, Place};
+use super::queue_store::{self, ClaimedOrder, DueLine, OpenQuestion, Place, Queue};
 use super::result_actions::{ChannelResult, Posted, post_results};
 use super::withholding::Failure;
 use super::{notices, store};
@@ -52,12 +52,13 @@ pub async fn submit_withholdings(app: &App) -> anyhow::Result<Posted> {
     let at_once = orders_at_once(usize::try_from(waiting)?);
     // An order rerouted to the next channel is sent in the same run.
     for channel in ChannelName::ALL {
+        let calls = Calls { channel, at_once };
         // The other workers come where one call does not take all of it.
-        let first = claim(app, (channel, at_once), Place::FIRST).await?;
+        let first = claim(app, calls, Place::FIRST).await?;
         let others = if first.seen < at_once { 0 } else { WORKERS - 1 };
         let after = first.last;
         let workers = std::iter::once(Some(first)).chain((0..others).map(|_| None));
-        let submitting = workers.map(|first| submit_to(app, (channel, at_once), (first, after)));
+        let submitting = workers.map(|first| submit_to(app, calls, first, after));
         for done in futures_util::future::join_all(submitting).await {
             posted += done?;
         }
@@ -70,26 +71,29 @@ fn orders_at_once(waiting: usize) -> usize {
     waiting.div_ceil(WORKERS * CALLS_EACH).clamp(ORDERS_MIN, channels::ORDERS_MAX)
 }
 
+/// The channel that is called, and how many orders one call takes.
+#[derive(Clone, Copy)]
+struct Calls {
+    channel: ChannelName,
+    at_once: usize,
+}
+
 /// Sends what was claimed already, if anything was, and then what else there is behind it.
-async fn submit_to(
-    app: &App,
-    (channel, at_once): (ChannelName, usize),
-    (mut first, mut after): (Option<Claimed>, Place),
-) -> anyhow::Result<Posted> {
+async fn submit_to(app: &App, calls: Calls, mut first: Option<Claimed>, mut after: Place) -> anyhow::Result<Posted> {
     let mut posted = Posted::default();
     loop {
         let claimed = match first.take() {
             Some(claimed) => claimed,
-            None => claim(app, (channel, at_once), after).await?,
+            None => claim(app, calls, after).await?,
         };
         after = claimed.last;
         if !claimed.orders.is_empty() {
             let send_by = SendBy::new(&app.clock, claimed.at, SEND_WITHIN);
-            let said = channels::submit(&app.partners, channel, &claimed.orders, send_by).await;
+            let said = channels::submit(&app.partners, calls.channel, &claimed.orders, send_by).await;
             posted += post_results(app, &results(said, &claimed.line_ids)).await?;
         }
         // Whatever else waited when these were taken is another worker's.
-        if claimed.seen < at_once {
+        if claimed.seen < calls.at_once {
             return Ok(posted);
         }
     }
@@ -108,10 +112,11 @@ struct Claimed {
 }
 
 /// Takes a channel's next orders behind `after`, brings the amounts of the timetable's to what is owed now, and marks them as sent.
-async fn claim(app: &App, (channel, at_once): (ChannelName, usize), after: Place) -> anyhow::Result<Claimed> {
+async fn claim(app: &App, calls: Calls, after: Place) -> anyhow::Result<Claimed> {
     let now = app.clock.now();
     let mut transaction = database::begin(&app.pool).await?;
-    let claimed = queue_store::claim_created(&mut transaction, (channel.name(), after), now, at_once as i64).await?;
+    let queue = Queue { channel: calls.channel, after };
+    let claimed = queue_store::claim_created(&mut transaction, queue, now, calls.at_once as i64).await?;
     let Some(last) = claimed.last().map(ClaimedOrder::place) else {
         return Ok(Claimed { at: now, seen: 0, last: after, orders: Vec::new(), line_ids: HashMap::new() });
     };
@@ -185,7 +190,7 @@ pub async fn query_unknowns(app: &App) -> anyhow::Result<Posted> {
         let mut after = Place::FIRST;
         loop {
             let now = app.clock.now();
-            let questions = claim_questions(app, (channel, after), now).await?;
+            let questions = claim_questions(app, Queue { channel, after }, now).await?;
             let Some(last) = questions.last().map(OpenQuestion::place) else { break };
             after = last;
             let ids: Vec<WithholdingId> = questions.iter().map(|question| question.withholding_id).collect();
@@ -223,14 +228,9 @@ fn believed(answer: Answer, question: &OpenQuestion, channel: ChannelName, now: 
     }
 }
 
-async fn claim_questions(
-    app: &App,
-    (channel, after): (ChannelName, Place),
-    now: DateTime<Utc>,
-) -> anyhow::Result<Vec<OpenQuestion>> {
+async fn claim_questions(app: &App, queue: Queue, now: DateTime<Utc>) -> anyhow::Result<Vec<OpenQuestion>> {
     let mut transaction = database::begin(&app.pool).await?;
-    let among = (channel.name(), after);
-    let questions = queue_store::claim_questions(&mut transaction, among, now, channels::ORDERS_MAX as i64).await?;
+    let questions = queue_store::claim_questions(&mut transaction, queue, now, channels::ORDERS_MAX as i64).await?;
     if questions.is_empty() {
         return Ok(questions);
     }

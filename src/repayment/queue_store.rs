@@ -42,6 +42,13 @@ impl Place {
     pub const FIRST: Place = Place { submit_at: DateTime::UNIX_EPOCH, line_id: LineId::from_uuid(Uuid::nil()) };
 }
 
+/// Pending orders of one channel, those behind `after`.
+#[derive(Clone, Copy, Debug)]
+pub struct Queue {
+    pub channel: ChannelName,
+    pub after: Place,
+}
+
 /// An order that is about to be sent, claimed by the caller's transaction.
 #[derive(Clone, Debug)]
 pub struct ClaimedOrder {
@@ -78,13 +85,16 @@ impl OpenQuestion {
     }
 }
 
-/// The first line of every chunk but the first, over the open bills that are due by a day: about `rows_max` to a chunk, or half of them
-/// where they are fewer than two such chunks, but no less than `rows_min`.
-pub async fn cut_due(
-    connection: &mut PgConnection,
-    due_by: BusinessDay,
-    (rows_min, rows_max): (i64, i64),
-) -> sqlx::Result<Vec<Uuid>> {
+/// How many bills a chunk is to hold.
+#[derive(Clone, Copy, Debug)]
+pub struct ChunkBills {
+    pub min: i64,
+    pub max: i64,
+}
+
+/// The first line of every chunk but the first, over the open bills that are due by a day: about the most to a chunk, or half of them
+/// where they are fewer than two such chunks, but no less than the least.
+pub async fn cut_due(connection: &mut PgConnection, due_by: BusinessDay, bills: ChunkBills) -> sqlx::Result<Vec<Uuid>> {
     sqlx::query_scalar!(
         "select distinct line_id from (
              select line_id, row_number() over (order by line_id) as position, count(*) over () as bills
@@ -92,8 +102,8 @@ pub async fn cut_due(
          where position > 1 and (position - 1) % least($3::bigint, greatest((bills + 1) / 2, $2::bigint)) = 0
          order by line_id",
         due_by.date(),
-        rows_min,
-        rows_max.max(1)
+        bills.min,
+        bills.max.max(1)
     )
     .fetch_all(connection)
     .await
@@ -140,10 +150,10 @@ pub async fn count_to_submit(connection: &mut PgConnection, now: DateTime<Utc>, 
     .await
 }
 
-/// Claims created orders of one channel whose time has come, those behind `after`, in order; other workers skip them.
+/// Claims created orders whose time has come, in order; other workers skip them.
 pub async fn claim_created(
     connection: &mut PgConnection,
-    (channel, after): (&str, Place),
+    queue: Queue,
     now: DateTime<Utc>,
     orders_max: i64,
 ) -> sqlx::Result<Vec<ClaimedOrder>> {
@@ -158,11 +168,11 @@ pub async fn claim_created(
              and (w.submit_at, w.line_id) > ($4::timestamptz, $5::uuid)
            order by w.submit_at, w.line_id limit $3
            for update of w skip locked"#,
-        channel,
+        queue.channel.name(),
         now,
         orders_max,
-        after.submit_at,
-        after.line_id.uuid()
+        queue.after.submit_at,
+        queue.after.line_id.uuid()
     )
     .fetch_all(connection)
     .await
@@ -201,10 +211,10 @@ pub async fn has_any_question(connection: &mut PgConnection, now: DateTime<Utc>)
     .await
 }
 
-/// Claims orders whose channel is to be asked what became of them, those behind `after`, in order.
+/// Claims orders whose channel is to be asked what became of them, in order.
 pub async fn claim_questions(
     connection: &mut PgConnection,
-    (channel, after): (&str, Place),
+    queue: Queue,
     now: DateTime<Utc>,
     orders_max: i64,
 ) -> sqlx::Result<Vec<OpenQuestion>> {
@@ -216,11 +226,11 @@ pub async fn claim_questions(
            where is_pending and submit_at <= $2 and (submit_at, line_id) > ($4::timestamptz, $5::uuid)
              and status in ('submitted', 'unknown') and channel = $1 and query_at <= $2
            order by submit_at, line_id limit $3 for update skip locked"#,
-        channel,
+        queue.channel.name(),
         now,
         orders_max,
-        after.submit_at,
-        after.line_id.uuid()
+        queue.after.submit_at,
+        queue.after.line_id.uuid()
     )
     .fetch_all(connection)
     .await

@@ -36,6 +36,16 @@ pub struct BilledInstallment {
     pub annual_rate: Rate,
 }
 
+/// A payment of an installment.
+#[derive(Clone, Copy, Debug)]
+pub struct Payment {
+    pub taken: Parts,
+    /// From which it counts.
+    pub day: BusinessDay,
+    /// What has been summed up since then on the principal that it pays.
+    pub fen_days: i128,
+}
+
 /// A bill that was paid, and owes again because a payment was taken back.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct ReopenedBill {
@@ -125,9 +135,9 @@ impl BilledInstallment {
         }
     }
 
-    /// Takes a payment that counts from `day`, since when so many fen-days have been summed up on the principal that it pays; penalty
-    /// keeps running on the principal that is left.
-    pub fn pay(&mut self, rule: &PenaltyRule, taken: Parts, (day, fen_days): (BusinessDay, i128)) {
+    /// Takes a payment; penalty keeps running on the principal that is left.
+    pub fn pay(&mut self, rule: &PenaltyRule, payment: Payment) {
+        let Payment { taken, day, fen_days } = payment;
         if !taken.principal.is_zero() {
             self.span.principal_changes_on(rule, self.unpaid_principal(), day);
             self.span.take_off(fen_days);

@@ -5,10 +5,10 @@ use std::sync::Arc;
 use chrono::{DateTime, Utc};
 
 use super::allocation::{InstallmentDue, allocate, order_on};
-use super::back_dated::{Since, Unpaid, add};
+use super::back_dated::{Left, Since, Unpaid, add};
 use crate::base::id::{FunderId, LineId, LoanId, RepaymentId, WithholdingId};
 use crate::base::{BusinessDay, Fen, When};
-use crate::bill::{BilledInstallment, Parts};
+use crate::bill::{BilledInstallment, Parts, Payment};
 use crate::credit::change::{Change, Note};
 use crate::credit::line::LineChange;
 use crate::credit::{EntryKind, Freeze, Line, LineEntry};
@@ -127,7 +127,7 @@ impl OpenInstallment {
             Some(unpaid) => unpaid.count_as_paid(taken.principal, from),
             None => self.billed.span.summed_within_grace(&self.rule, taken.principal, day),
         };
-        self.billed.pay(&self.rule, taken, (day, ran));
+        self.billed.pay(&self.rule, Payment { taken, day, fen_days: ran });
         self.touched = true;
     }
 
@@ -159,7 +159,7 @@ impl LineAccount {
         }
         let (now, left) = self.pay_installments(left, money.value_on, OpenInstallment::owed_on);
         now.into_iter().for_each(|item| add(&mut items, item));
-        let excess = self.give_back_undue(&money, &mut items, (left, None));
+        let excess = self.give_back_undue(&money, &mut items, Left { amount: left, pays_off: None });
         self.book(money, items, excess)
     }
 

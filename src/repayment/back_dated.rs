@@ -52,6 +52,14 @@ pub struct Idle {
     pub pays_off: Option<LoanId>,
 }
 
+/// What is left of money.
+#[derive(Clone, Copy, Debug)]
+pub(super) struct Left {
+    pub amount: Fen,
+    /// The loan that the money came to pay off.
+    pub pays_off: Option<LoanId>,
+}
+
 /// Idle money, and how much of it installments were counted as paid with on each day.
 struct Spare<'a> {
     idle: &'a Idle,
@@ -177,18 +185,13 @@ impl LineAccount {
 
     /// Gives penalty back that was never due, where money counts from before today: on the days on which it paid nothing that was
     /// owed, it would have paid what other money paid later (principal first, which favours the borrower), so no penalty was due on
-    /// that. What goes back is allocated as the money was, and added to its `items`. `left` is what is left of the money, which may
-    /// have come to pay off one loan; returns what no installment can take of both.
-    pub(super) fn give_back_undue(
-        &mut self,
-        money: &Money,
-        items: &mut Vec<RepaymentItem>,
-        (mut left, pays_off): (Fen, Option<LoanId>),
-    ) -> Fen {
+    /// that. What goes back is allocated as the money was, and added to its `items`. Returns what no installment can take of it
+    /// and of what is left.
+    pub(super) fn give_back_undue(&mut self, money: &Money, items: &mut Vec<RepaymentItem>, mut left: Left) -> Fen {
         if money.value_on >= money.today {
-            return left;
+            return left.amount;
         }
-        self.take_off_while_idle(money, items, (left, pays_off));
+        self.take_off_while_idle(money, items, left);
         // What goes back counts from that day, too, so that less still has run: until nothing more goes back.
         loop {
             let back = self.give_penalty_back(money.today, items);
@@ -196,9 +199,9 @@ impl LineAccount {
                 break;
             }
             let (again, unused) = self.pay_installments(back, money.value_on, OpenInstallment::owed_on);
-            self.take_off_while_idle(money, &again, (unused, pays_off));
+            self.take_off_while_idle(money, &again, Left { amount: unused, ..left });
             again.into_iter().for_each(|item| add(items, item));
-            left += unused;
+            left.amount += unused;
         }
         items.retain(|item| !item.taken.is_zero());
         // One that owed penalty alone may owe nothing now.
@@ -206,11 +209,11 @@ impl LineAccount {
             let is_of = |installment: &&OpenInstallment| installment.billed.loan_id == open.loan.loan_id;
             open.touched |= self.installments.iter().filter(is_of).any(|installment| installment.touched);
         }
-        left
+        left.amount
     }
 
     /// Takes off what ran on principal that money would have paid while these payments of it, and what is left, were idle.
-    fn take_off_while_idle(&mut self, money: &Money, items: &[RepaymentItem], left: (Fen, Option<LoanId>)) {
+    fn take_off_while_idle(&mut self, money: &Money, items: &[RepaymentItem], left: Left) {
         let idle = self.idle(money, items, left);
         for (open, ran) in self.count_idle_as_paid(&idle) {
             open.billed.span.take_off(ran);
@@ -219,9 +222,10 @@ impl LineAccount {
     }
 
     /// What of money was there and paid nothing, and until when: what is left, and what paid bills that fell due later.
-    fn idle(&self, money: &Money, items: &[RepaymentItem], (left, pays_off): (Fen, Option<LoanId>)) -> Vec<Idle> {
+    fn idle(&self, money: &Money, items: &[RepaymentItem], left: Left) -> Vec<Idle> {
         let (from, today) = (money.value_on, money.today);
-        let mut idle = vec![Idle { amount: left, from, until: today, pays_off }];
+        let Left { amount, pays_off } = left;
+        let mut idle = vec![Idle { amount, from, until: today, pays_off }];
         for item in items {
             let is_it =
                 |open: &&OpenInstallment| (open.billed.loan_id, open.billed.period) == (item.loan_id, item.period);

@@ -1,6 +1,7 @@
 //! Ending one loan early with money that has arrived: what was quoted is settled, the rest of the schedule collapses.
 
 use super::account::{LineAccount, Money, OpenLoan, Repayment, RepaymentItem};
+use super::back_dated::Left;
 use crate::base::{BusinessDay, Fen};
 use crate::bill::{BilledInstallment, Parts};
 use crate::loan::payoff::{PayoffQuote, PayoffRequest, collapse, quote};
@@ -120,7 +121,8 @@ impl LineAccount {
         // goes back. While it was here, it would have paid what other money paid later, as any that is left.
         if payoff.loan.status != LoanStatus::Open {
             let mut items = Vec::new();
-            let excess = self.give_back_undue(&money, &mut items, (money.amount, Some(loan_id)));
+            let left = Left { amount: money.amount, pays_off: Some(loan_id) };
+            let excess = self.give_back_undue(&money, &mut items, left);
             return (self.book(money, items, excess), PayoffDone::default());
         }
         let quote = payoff.quote_on(self, product, money.value_on);
@@ -136,8 +138,8 @@ impl LineAccount {
             items.push(RepaymentItem { loan_id, period: bill_line.period, taken: bill_line.paid });
         }
         // What was quoted and nothing is left to take (a refund came first, or no row that would bear the fee) is owed back.
-        let left = money.amount - items.iter().map(|item| item.taken.total()).sum();
-        let excess = self.give_back_undue(&money, &mut items, (left, Some(loan_id)));
+        let amount = money.amount - items.iter().map(|item| item.taken.total()).sum();
+        let excess = self.give_back_undue(&money, &mut items, Left { amount, pays_off: Some(loan_id) });
         let schedule = Some(schedule).filter(|schedule| *schedule != payoff.schedule);
         (self.book(money, items, excess), PayoffDone { schedule, bill_line, fell_short: false })
     }
@@ -344,7 +346,7 @@ mod tests {
 
     #[test]
     fn rows_that_a_refund_has_emptied_are_not_paid_off() {
-        let open = installment(1, "2026-01-10", (3, 0, "2026-01-10"));
+        let open = installment(1, "2026-01-10", Late { grace_days: 3, paid: 0, paid_on: "2026-01-10" });
         let (mut payoff, product) = (payoff_of(&open), Arc::clone(&open.product));
         let emptied =
             Installment { due_on: day("2026-02-10"), principal: Fen::ZERO, ..payoff.schedule.installments[0] };

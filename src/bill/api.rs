@@ -5,7 +5,7 @@ use axum::extract::State;
 use serde::Deserialize;
 use utoipa::IntoParams;
 
-use super::api_store::{self, BillView};
+use super::api_store::{self, BillView, Wanted};
 use crate::app::App;
 use crate::base::id::LineId;
 use crate::http::Problem;
@@ -35,9 +35,8 @@ pub async fn list_bills(
     Params(params): Params<BillParams>,
 ) -> Result<Json<Page<BillView>>, Problem> {
     let mut connection = app.pool.acquire().await?;
-    let of = (caller.funder_id, params.line_id);
     let limit = params.limit.0;
-    let after = params.cursor.map(|cursor| cursor.0.0);
-    let rows = api_store::list_bills(&mut connection, of, after, limit + 1).await?;
+    let wanted = Wanted { line_id: params.line_id, after: params.cursor.map(|cursor| cursor.0.0) };
+    let rows = api_store::list_bills(&mut connection, caller.funder_id, wanted, limit + 1).await?;
     Ok(Json(Page::of(rows, limit, |bill: &BillView| bill.due_on)))
 }

@@ -21,11 +21,19 @@ pub struct BillView {
     pub paid_on: Option<BusinessDay>,
 }
 
-/// A line's bills due after `after`, the oldest first; none where the line is another funder's.
+/// Which of a line's bills are read.
+#[derive(Clone, Copy, Debug)]
+pub struct Wanted {
+    pub line_id: LineId,
+    /// Those due after this day.
+    pub after: Option<BusinessDay>,
+}
+
+/// A line's bills, the oldest first; none where the line is another funder's.
 pub async fn list_bills(
     connection: &mut PgConnection,
-    (funder_id, line_id): (FunderId, LineId),
-    after: Option<BusinessDay>,
+    funder_id: FunderId,
+    wanted: Wanted,
     limit: i64,
 ) -> sqlx::Result<Vec<BillView>> {
     sqlx::query_as!(
@@ -38,8 +46,8 @@ pub async fn list_bills(
            where b.line_id = $2 and l.funder_id = $1 and ($3::date is null or b.due_on > $3)
            order by b.due_on limit $4"#,
         funder_id.uuid(),
-        line_id.uuid(),
-        after.map(BusinessDay::date),
+        wanted.line_id.uuid(),
+        wanted.after.map(BusinessDay::date),
         limit,
     )
     .fetch_all(connection)

@@ -90,7 +90,8 @@ pub async fn load_recovered(
 /// Adds what a refund gives back of what was paid, by period; penalty is not given back.
 pub async fn add_given_back(
     connection: &mut PgConnection,
-    (line_id, loan_id): (LineId, LoanId),
+    line_id: LineId,
+    loan_id: LoanId,
     given_back: &[(u16, Parts)],
 ) -> sqlx::Result<()> {
     if given_back.is_empty() {

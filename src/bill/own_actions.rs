@@ -3,7 +3,9 @@
 use std::sync::Arc;
 
 use super::model::Parts;
-use super::own_store::{self, OwnBill, OwnInstallment, OwnLine, OwnLoan, OwnPayment, OwnPending, OwnSchedule, Which};
+use super::own_store::{
+    self, Loans, OwnBill, OwnInstallment, OwnLine, OwnLoan, OwnPayment, OwnPending, OwnSchedule, Which,
+};
 use crate::app::App;
 use crate::base::day::MonthDay;
 use crate::base::id::{BorrowerId, LineId, LoanId};
@@ -187,7 +189,7 @@ pub async fn loans(
 ) -> anyhow::Result<Vec<OwnLoan>> {
     let mut connection = app.pool.acquire().await?;
     let lines = own_store::list_lines(&mut connection, borrower_id).await?;
-    Ok(own_store::list_loans(&mut connection, &ids(&lines), None, (before, limit)).await?)
+    Ok(own_store::list_loans(&mut connection, &ids(&lines), Loans::Before(before), limit).await?)
 }
 
 /// One loan with everything that explains it.
@@ -220,7 +222,7 @@ pub async fn loan(app: &App, borrower_id: BorrowerId, loan_id: LoanId) -> anyhow
     let line_ids = ids(&lines);
     let mut connection = app.pool.acquire().await?;
     let today = business_day::store::today(&mut connection).await?;
-    let found = own_store::list_loans(&mut connection, &line_ids, Some(loan_id), (None, 1)).await?.pop();
+    let found = own_store::list_loans(&mut connection, &line_ids, Loans::One(loan_id), 1).await?.pop();
     let Some(loan) = found else { return Ok(None) };
     let line = credit::store::find_line(&mut connection, loan.line_id).await?.ok_or(sqlx::Error::RowNotFound)?;
     let product = app.catalogue.get(&mut connection, loan.product_id, loan.product_version).await?;

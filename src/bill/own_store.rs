@@ -186,14 +186,25 @@ impl OwnLoan {
     }
 }
 
-/// So many loans of lines before `before`, or one of them, the latest first; found through their purchases, whose key begins with
-/// the line.
+/// Which of a borrower's loans are read.
+#[derive(Clone, Copy, Debug)]
+pub enum Loans {
+    One(LoanId),
+    /// Those before a loan; all of them without one.
+    Before(Option<LoanId>),
+}
+
+/// So many loans of lines, the latest first; found through their purchases, whose key begins with the line.
 pub async fn list_loans(
     connection: &mut PgConnection,
     line_ids: &[LineId],
-    loan_id: Option<LoanId>,
-    (before, limit): (Option<LoanId>, i64),
+    loans: Loans,
+    limit: i64,
 ) -> sqlx::Result<Vec<OwnLoan>> {
+    let (loan_id, before) = match loans {
+        Loans::One(loan_id) => (Some(loan_id), None),
+        Loans::Before(before) => (None, before),
+    };
     sqlx::query_as!(
         OwnLoan,
         r#"select l.loan_id as "loan_id: LoanId", l.line_id as "line_id: LineId", l.purchase_id as "purchase_id: PurchaseId",

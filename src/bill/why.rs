@@ -88,10 +88,10 @@ pub fn changes(page: &Page, story: &LoanStory, period: usize) -> Vec<Changed> {
         match after.reason.as_str() {
             "refund" => {
                 changed.principal_why = Some(page.sum(&[old.principal, new.principal - old.principal]));
-                changed.interest_why = after_refund(page, story, (before, after), period);
+                changed.interest_why = after_refund(page, story, Step { before, after, period });
             }
             "payoff" if new.total().is_zero() => changed.principal_why = Some(page.say("why-paid-off").to_string()),
-            "payoff" => after_payoff(page, story, (before, period), &mut changed),
+            "payoff" => after_payoff(page, story, Step { before, after, period }, &mut changed),
             _ => {}
         }
         Some(changed)
@@ -99,12 +99,16 @@ pub fn changes(page: &Page, story: &LoanStory, period: usize) -> Vec<Changed> {
     changed.collect()
 }
 
-fn after_refund(
-    page: &Page,
-    story: &LoanStory,
-    (before, after): (&OwnSchedule, &OwnSchedule),
+/// One version of a schedule after the other, as a period (from 1) is looked at.
+#[derive(Clone, Copy)]
+struct Step<'a> {
+    before: &'a OwnSchedule,
+    after: &'a OwnSchedule,
     period: usize,
-) -> Vec<String> {
+}
+
+fn after_refund(page: &Page, story: &LoanStory, step: Step<'_>) -> Vec<String> {
+    let Step { before, after, period } = step;
     let reduced = reduction::Reduced {
         before: &before.schedule,
         after: &after.schedule,
@@ -117,7 +121,8 @@ fn after_refund(
 }
 
 /// The period that a payoff collapsed everything into; one that was billed between quote and payment only lost interest.
-fn after_payoff(page: &Page, story: &LoanStory, (before, period): (&OwnSchedule, usize), changed: &mut Changed) {
+fn after_payoff(page: &Page, story: &LoanStory, step: Step<'_>, changed: &mut Changed) {
+    let Step { before, period, .. } = step;
     let periods = u16::try_from(story.loan.periods).unwrap_or_default();
     let plan = story.product.terms.plan(periods, &story.loan.grade).map(|(plan, _)| plan);
     let billed = periods_billed_before(story, changed.day);

@@ -307,7 +307,7 @@ impl Sale {
         let given_back = reduced.reduction.billed.iter().filter(|leaving| !leaving.back.is_zero());
         let given_back: Vec<(u16, Parts)> =
             given_back.map(|leaving| (leaving.period, parts_of(&leaving.back))).collect();
-        given_back_store::add_given_back(connection, (self.line.line_id, self.loan.loan_id), &given_back).await?;
+        given_back_store::add_given_back(connection, self.line.line_id, self.loan.loan_id, &given_back).await?;
         bill::store::mark_bills_paid(connection, &account.settled_bills(self.today), self.today).await?;
         self.loan.principal_returned += reduced.reduction.principal_fell;
         self.loan.schedule_version += 1;

@@ -63,14 +63,14 @@ pub async fn run(args: Args) -> anyhow::Result<ExitCode> {
                 low_water: low_water_fen.map(Fen::new),
                 lower_marks: lower_marks_fen.map(|LowerMarks(marks)| marks),
             };
-            open(&app, (&code, &name), change).await?;
+            open(&app, &code, &name, change).await?;
         }
         Args::List { json } => list(&app, json).await?,
     }
     Ok(ExitCode::SUCCESS)
 }
 
-async fn open(app: &App, (code, name): (&str, &str), change: TermsChange) -> anyhow::Result<()> {
+async fn open(app: &App, code: &str, name: &str, change: TermsChange) -> anyhow::Result<()> {
     let funder_id = funder::open_funder(app, code, name).await.map_err(said)?;
     // The same terms again are no change.
     let reserve = match funder::change_reserve_terms(app, funder_id, change).await {

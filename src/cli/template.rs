@@ -84,8 +84,8 @@ async fn wanted(app: &App, funder_id: FunderId, args: &Args) -> anyhow::Result<O
     }
     let (Some(number), Some(kind)) = (args.as_version, &args.kind) else { return Ok(None) };
     let mut connection = app.pool.acquire().await?;
-    let upto = (Some(number.saturating_add(1)), 1);
-    let found = template_store::versions(&mut connection, funder_id, kind, upto).await?.pop();
+    let before = Some(number.saturating_add(1));
+    let found = template_store::versions(&mut connection, funder_id, kind, before, 1).await?.pop();
     let found = found.filter(|version| version.version == number);
     Ok(Some(found.with_context(|| format!("{kind} has no version {number}"))?.telling))
 }

@@ -193,7 +193,7 @@ pub async fn download_file(
     };
     let whole = Span { from: 0, to: bytes.saturating_sub(1) };
     let sent = span.unwrap_or(whole);
-    let body = stream(app, caller.funder_id, (day, file.name.clone()), sent);
+    let body = stream(app, Kept { funder_id: caller.funder_id, day, name: file.name.clone() }, sent);
     let mut answer = Body::from_stream(body).into_response();
     if span.is_some() {
         *answer.status_mut() = StatusCode::PARTIAL_CONTENT;
@@ -216,13 +216,16 @@ pub async fn download_file(
     Ok(answer)
 }
 
-/// Reads piece by piece as the caller takes them, holding no connection in between.
-fn stream(
-    app: App,
+/// A file of a day, as it is kept.
+struct Kept {
     funder_id: FunderId,
-    (day, name): (BusinessDay, String),
-    span: Span,
-) -> impl futures_util::Stream<Item = anyhow::Result<Bytes>> {
+    day: BusinessDay,
+    name: String,
+}
+
+/// Reads piece by piece as the caller takes them, holding no connection in between.
+fn stream(app: App, file: Kept, span: Span) -> impl futures_util::Stream<Item = anyhow::Result<Bytes>> {
+    let Kept { funder_id, day, name } = file;
     try_unfold(span.from, move |at| {
         let (app, name) = (app.clone(), name.clone());
         async move {

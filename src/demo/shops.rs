@@ -47,19 +47,30 @@ pub async fn open_shops(app: &App) -> anyhow::Result<Vec<Shop>> {
         };
         let _step = merchant::decide(app, &judgement).await.map_err(plainly)?;
         let _code = merchant::open_static_code(app, merchant_id).await.map_err(plainly)?;
-        hire(app, merchant_id, ("掌柜", format!("138{number:08}"), Role::Owner)).await?;
+        let owner = Person { name: "掌柜", mobile: format!("138{number:08}"), role: Role::Owner };
+        hire(app, merchant_id, owner).await?;
         if number == 0 {
             // One shop has people with fewer rights, to look around as.
-            hire(app, merchant_id, ("店长小李", format!("139{number:08}"), Role::Manager)).await?;
-            hire(app, merchant_id, ("收银小陈", format!("137{number:08}"), Role::Cashier)).await?;
+            let manager = Person { name: "店长小李", mobile: format!("139{number:08}"), role: Role::Manager };
+            let cashier = Person { name: "收银小陈", mobile: format!("137{number:08}"), role: Role::Cashier };
+            hire(app, merchant_id, manager).await?;
+            hire(app, merchant_id, cashier).await?;
         }
         shops.push(Shop { merchant_id, category });
     }
     Ok(shops)
 }
 
+/// Who works in a shop.
+struct Person {
+    name: &'static str,
+    mobile: String,
+    role: Role,
+}
+
 /// Lets somebody sign in for a shop; whoever an earlier run hired is left alone.
-async fn hire(app: &App, merchant_id: MerchantId, (name, mobile, role): (&str, String, Role)) -> anyhow::Result<()> {
+async fn hire(app: &App, merchant_id: MerchantId, person: Person) -> anyhow::Result<()> {
+    let Person { name, mobile, role } = person;
     let (name, hired_by) = (name.to_owned(), "demo".to_owned());
     let hiring = Hiring { merchant_id, name, mobile: mobile.parse()?, role, hired_by };
     match staff_actions::hire(app, &hiring).await {

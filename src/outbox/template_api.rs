@@ -103,7 +103,7 @@ pub async fn list_template_versions(
     let kind = kind_for_funders(&kind).map_err(Fault::Refused)?;
     let (before, limit) = (params.cursor.map(|cursor| cursor.0.0), params.limit.0);
     let mut connection = app.pool.acquire().await?;
-    let rows = template_store::versions(&mut connection, caller.funder_id, kind.name, (before, limit + 1)).await?;
+    let rows = template_store::versions(&mut connection, caller.funder_id, kind.name, before, limit + 1).await?;
     let view = |version: Version| TemplateVersion {
         version: version.version,
         template: version.telling.template().cloned(),

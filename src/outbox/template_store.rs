@@ -57,7 +57,7 @@ pub struct Version {
 
 /// The version of a kind that counts.
 pub async fn newest(connection: &mut PgConnection, funder_id: FunderId, kind: &str) -> sqlx::Result<Option<Version>> {
-    Ok(versions(connection, funder_id, kind, (None, 1)).await?.pop())
+    Ok(versions(connection, funder_id, kind, None, 1).await?.pop())
 }
 
 /// So many versions of a kind, the newest first, those before a version if one is given.
@@ -65,7 +65,8 @@ pub async fn versions(
     connection: &mut PgConnection,
     funder_id: FunderId,
     kind: &str,
-    (before, limit): (Option<i32>, i64),
+    before: Option<i32>,
+    limit: i64,
 ) -> sqlx::Result<Vec<Version>> {
     let rows = sqlx::query!(
         "select version, path, text, taken_when, not_told, saved_by, saved_at from event_template

@@ -28,7 +28,7 @@ pub async fn find_other_rates(connection: &mut PgConnection, identity: &'static 
     let catalogue = Catalogue::default();
     let mut findings = Vec::new();
     for sold in list_sold(&mut *connection).await? {
-        let product = find_terms(&catalogue, &mut *connection, (sold.product_id, sold.product_version)).await?;
+        let product = find_terms(&catalogue, &mut *connection, sold.product_id, sold.product_version).await?;
         let named = product.and_then(|product| annual_rate(&product.terms, sold.periods.unsigned_abs(), &sold.grade));
         if named != Some(sold.annual_rate) {
             let Sold { product_id, product_version, grade, periods, annual_rate, loans } = sold;
@@ -55,7 +55,8 @@ pub async fn find_other_rates(connection: &mut PgConnection, identity: &'static 
 pub(super) async fn find_terms(
     catalogue: &Catalogue,
     connection: &mut PgConnection,
-    (product_id, version): (ProductId, i32),
+    product_id: ProductId,
+    version: i32,
 ) -> sqlx::Result<Option<Arc<ProductVersion>>> {
     match catalogue.get(connection, product_id, version).await {
         Ok(product) => Ok(Some(product)),

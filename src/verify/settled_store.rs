@@ -38,8 +38,8 @@ pub async fn find_settled(connection: &mut PgConnection, identity: &'static str)
         if !owed.contains_key(&key) {
             continue;
         }
-        let version = (billed.product_id, billed.product_version);
-        let Some(product) = find_terms(&catalogue, &mut *connection, version).await? else {
+        let (product_id, version) = (billed.product_id, billed.product_version);
+        let Some(product) = find_terms(&catalogue, &mut *connection, product_id, version).await? else {
             // What is owed cannot be told; terms that are not there are looked for by the rates of loans.
             owed.remove(&key);
             continue;
@@ -126,8 +126,9 @@ impl Walk {
     async fn look_at(&mut self, connection: &mut PgConnection, page: &[LateInstallment]) -> sqlx::Result<()> {
         for late in page {
             self.after = (late.line_id.uuid(), late.loan_id.uuid(), late.period);
-            let version = (late.product_id, late.product_version);
-            let Some(product) = find_terms(&self.catalogue, &mut *connection, version).await? else { continue };
+            let (product_id, version) = (late.product_id, late.product_version);
+            let product = find_terms(&self.catalogue, &mut *connection, product_id, version).await?;
+            let Some(product) = product else { continue };
             let rule = PenaltyRule::new(&product.terms.penalty, late.annual_rate);
             let due = late.span().penalty_on(&rule, late.unpaid, late.counted_to);
             if (self.is_wrong)(late.penalty_paid, due) {

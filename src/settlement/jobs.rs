@@ -8,7 +8,7 @@ use chrono::{DateTime, TimeDelta, Utc};
 use super::notices;
 use super::payout::{ASK_AGAIN_TIMES, Answer, PayoutKind, QUERIES_BEFORE_NOTICE, Word, may_arrive};
 use super::payout_actions::{self, CalledBack, Tally};
-use super::payout_store::{self as store, Asked, Claim, Claimed};
+use super::queue_store::{self as store, Asked, Claim, Claimed};
 use crate::app::App;
 use crate::base::When;
 use crate::base::id::PayoutId;

@@ -14,6 +14,7 @@ pub mod day;
 pub mod store;
 pub mod remittance_store;
 pub mod payout_store;
+pub mod queue_store;
 pub mod contradiction_store;
 pub mod story_store;
 pub mod day_store;

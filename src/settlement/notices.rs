@@ -3,8 +3,9 @@
 use serde_json::{Value, json};
 
 use super::payout::PayoutKind;
-use super::payout_store::{Asked, Locked, PaidPart};
+use super::payout_store::{Locked, PaidPart};
 use super::posting::RemittanceAmounts;
+use super::queue_store::Asked;
 use crate::base::When;
 use crate::base::id::{BorrowerId, FunderId, MerchantId, RemittanceId, SettlementId};
 use crate::notice::Notice;

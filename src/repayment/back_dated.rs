@@ -94,7 +94,7 @@ pub struct Unpaid {
 
 impl Unpaid {
     /// From `day` on. What was unpaid on a day is what is unpaid now and what was paid later, less what was taken back later.
-    fn since(day: BusinessDay, (billed, rule): (&BilledInstallment, &PenaltyRule), paid: &[PaidSince]) -> Unpaid {
+    fn since(day: BusinessDay, billed: &BilledInstallment, rule: &PenaltyRule, paid: &[PaidSince]) -> Unpaid {
         let runs_until = |day| rule.runs_until(billed.due_on(), day);
         let first = runs_until(day);
         let last = billed.span.fen_days_to.unwrap_or(first);
@@ -175,7 +175,7 @@ impl LineAccount {
             let is_of = |later: &&PaidSince| (later.loan_id, later.period) == (open.billed.loan_id, open.billed.period);
             let paid: Vec<PaidSince> = all.iter().filter(is_of).copied().collect();
             if !paid.is_empty() {
-                open.unpaid = Some(Unpaid::since(day, (&open.billed, &open.rule), &paid));
+                open.unpaid = Some(Unpaid::since(day, &open.billed, &open.rule, &paid));
             }
         }
         let idle = std::mem::take(&mut self.since.idle);
@@ -338,7 +338,7 @@ mod tests {
             paid_on(&billed, "2026-01-18", -60_000),
             paid_on(&billed, "2026-01-20", 100_000),
         ];
-        let mut unpaid = Unpaid::since(day("2026-01-12"), (&billed, &rule(0)), &paid);
+        let mut unpaid = Unpaid::since(day("2026-01-12"), &billed, &rule(0), &paid);
         // 50,000 for three days, 40,000 for three, and 50,000 for two.
         assert_eq!(unpaid.count_as_paid(Fen::new(50_000), day("2026-01-12")), 370_000);
         // 50,000 for one day and for two.
@@ -351,7 +351,7 @@ mod tests {
     fn money_that_paid_a_later_bill_was_there_for_the_earlier_one_until_then() {
         let billed = paid_at_last();
         let paid = [paid_on(&billed, "2026-01-20", 100_000)];
-        let unpaid = || Unpaid::since(day("2026-01-12"), (&billed, &rule(0)), &paid);
+        let unpaid = || Unpaid::since(day("2026-01-12"), &billed, &rule(0), &paid);
         let from = day("2026-01-12");
         let idle = |fen, until| Idle { amount: Fen::new(fen), from, until: day(until), pays_off: None };
         let cover = |idle: &[Idle]| -> i128 {
@@ -369,7 +369,7 @@ mod tests {
     fn idle_money_pays_the_oldest_on_each_day_and_the_next_with_what_that_leaves() {
         let billed = paid_at_last();
         let unpaid =
-            |days: u16, on, fen| Unpaid::since(day("2026-01-12"), (&billed, &rule(days)), &[paid_on(&billed, on, fen)]);
+            |days: u16, on, fen| Unpaid::since(day("2026-01-12"), &billed, &rule(days), &[paid_on(&billed, on, fen)]);
         let (amount, from, until) = (Fen::new(60_000), day("2026-01-12"), day("2026-01-20"));
         let idle = Idle { amount, from, until, pays_off: None };
         let mut spare = Spare { idle: &idle, used: BTreeMap::new() };
@@ -393,7 +393,7 @@ mod tests {
             paid_on(&billed, "2026-01-18", -40_000),
             paid_on(&billed, "2026-01-20", -60_000),
         ];
-        let mut unpaid = Unpaid::since(day("2026-01-11"), (&billed, &rule(0)), &paid);
+        let mut unpaid = Unpaid::since(day("2026-01-11"), &billed, &rule(0), &paid);
         // 100,000 for a day, 60,000 for two, nothing for four, and 40,000 for two.
         assert_eq!(unpaid.count_as_paid(Fen::new(100_000), day("2026-01-11")), 300_000);
     }
@@ -403,8 +403,7 @@ mod tests {
         let mut billed = paid_at_last();
         billed.paid = Parts::default();
         let taken_back = paid_on(&billed, "2026-01-20", -60_000);
-        let since =
-            |is_own| Unpaid::since(day("2026-01-12"), (&billed, &rule(0)), &[PaidSince { is_own, ..taken_back }]);
+        let since = |is_own| Unpaid::since(day("2026-01-12"), &billed, &rule(0), &[PaidSince { is_own, ..taken_back }]);
         // Penalty has run on 40,000 alone, whosever the money was.
         assert_eq!((since(false).at_first, since(false).by_day), (Fen::new(40_000), vec![Fen::new(40_000); 8]));
         assert_eq!((since(true).at_first, since(true).by_day), (Fen::new(100_000), vec![Fen::new(40_000); 8]));
@@ -415,7 +414,7 @@ mod tests {
         let billed = paid_at_last();
         let paid = [paid_on(&billed, "2026-01-13", 30_000), paid_on(&billed, "2026-01-20", 70_000)];
         let rule = rule(3);
-        let mut unpaid = Unpaid::since(day("2026-01-12"), (&billed, &rule), &paid);
+        let mut unpaid = Unpaid::since(day("2026-01-12"), &billed, &rule, &paid);
         let from = rule.runs_until(billed.due_on(), day("2026-01-12"));
         assert_eq!(unpaid.count_as_paid(Fen::new(100_000), from), 700_000);
     }

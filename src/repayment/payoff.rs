@@ -218,9 +218,16 @@ mod tests {
         text.parse().unwrap()
     }
 
-    /// The only period of a loan: 100,000 fen with penalty of 0.001 a day after so many days of grace, of which so much came late and
-    /// paid principal alone.
-    fn installment(loan: u128, due_on: &str, (grace_days, paid, paid_on): (u16, i64, &str)) -> OpenInstallment {
+    /// What came late of an installment, and paid principal alone.
+    struct Late {
+        grace_days: u16,
+        paid: i64,
+        paid_on: &'static str,
+    }
+
+    /// The only period of a loan: 100,000 fen with penalty of 0.001 a day after so many days of grace.
+    fn installment(loan: u128, due_on: &str, late: Late) -> OpenInstallment {
+        let Late { grace_days, paid, paid_on } = late;
         let mut terms = file::parse(file::SHIPPED[0]).unwrap();
         terms.penalty.rate = PenaltyRate::Daily("0.001".parse().unwrap());
         terms.penalty.grace_days = grace_days;
@@ -296,7 +303,7 @@ mod tests {
 
     #[test]
     fn a_payoff_that_is_told_of_late_ends_the_loan_whatever_penalty_has_run_since_it_was_quoted() {
-        let open = installment(1, "2026-01-10", (0, 1, "2026-01-20"));
+        let open = installment(1, "2026-01-10", Late { grace_days: 0, paid: 1, paid_on: "2026-01-20" });
         let (payoff, product) = (payoff_of(&open), Arc::clone(&open.product));
         let mut account = LineAccount::new(line(LineStatus::Active, 99_999));
         account.since.paid = vec![paid_since(&open)];
@@ -311,9 +318,9 @@ mod tests {
     #[test]
     fn what_is_left_of_a_payoff_was_there_for_its_own_loan_before_any_older_bill() {
         // On the 16th, other money paid all of an older bill, with penalty, and 40,000 of the loan that was being paid off.
-        let mut older = installment(2, "2026-01-05", (3, 100_000, "2026-01-16"));
+        let mut older = installment(2, "2026-01-05", Late { grace_days: 3, paid: 100_000, paid_on: "2026-01-16" });
         older.billed.paid.penalty = Fen::new(1_100);
-        let open = installment(1, "2026-01-10", (3, 40_000, "2026-01-16"));
+        let open = installment(1, "2026-01-10", Late { grace_days: 3, paid: 40_000, paid_on: "2026-01-16" });
         let (payoff, product) = (payoff_of(&open), Arc::clone(&open.product));
         let mut account = LineAccount::new(line(LineStatus::Active, 60_000));
         account.since.paid = vec![paid_since(&older), paid_since(&open)];
@@ -329,7 +336,7 @@ mod tests {
 
     #[test]
     fn charges_that_were_paid_before_the_rest_was_waived_stay_in_the_schedule() {
-        let mut open = installment(1, "2026-02-10", (3, 0, "2026-02-10"));
+        let mut open = installment(1, "2026-02-10", Late { grace_days: 3, paid: 0, paid_on: "2026-02-10" });
         let mut payoff = payoff_of(&open);
         // Billed after the quote of the 12th, and paid in part by other money, before the channel told of that for the payoff.
         (open.billed.billed.interest, open.billed.paid.interest) = (Fen::new(500), Fen::new(200));
@@ -362,9 +369,9 @@ mod tests {
 
     #[test]
     fn what_came_for_a_voided_purchase_was_there_for_an_older_bill_until_it_went_back() {
-        let mut older = installment(2, "2026-01-05", (3, 100_000, "2026-01-16"));
+        let mut older = installment(2, "2026-01-05", Late { grace_days: 3, paid: 100_000, paid_on: "2026-01-16" });
         older.billed.paid.penalty = Fen::new(1_100);
-        let voided = installment(1, "2026-02-10", (3, 0, "2026-02-10"));
+        let voided = installment(1, "2026-02-10", Late { grace_days: 3, paid: 0, paid_on: "2026-02-10" });
         let (mut payoff, product) = (payoff_of(&voided), Arc::clone(&voided.product));
         payoff.loan.status = LoanStatus::Voided;
         let mut account = LineAccount::new(line(LineStatus::Active, 0));

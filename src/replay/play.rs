@@ -62,18 +62,24 @@ pub async fn play(pool: PgPool, script: &Script, folder: PathBuf) -> anyhow::Res
     };
     let mut driver = Driver::new(House::open(settings).await?);
     driver.apart = APART;
-    let mut player = Player { stage: Stage::new(driver, folder), refused: None, leaves: (0, 0), met: 0 };
+    let mut player = Player { stage: Stage::new(driver, folder), refused: None, leaves: Leaves::default(), met: 0 };
     let failure = player.play(script).await;
     player.stage.driver.house.shut().await;
     Ok(Played { met: player.met, failure })
+}
+
+/// What may be pending at the end.
+#[derive(Default)]
+struct Leaves {
+    withholdings: i64,
+    payouts: i64,
 }
 
 struct Player {
     stage: Stage,
     /// The refusal of the last event, until it is expected.
     refused: Option<(Step, &'static str)>,
-    /// Orders and payouts that may be pending at the end.
-    leaves: (i64, i64),
+    leaves: Leaves,
     met: usize,
 }
 
@@ -127,7 +133,7 @@ impl Player {
                 return Ok(None);
             }
             Some(Command::Leaves { withholdings, payouts }) => {
-                self.leaves = (*withholdings, *payouts);
+                self.leaves = Leaves { withholdings: *withholdings, payouts: *payouts };
                 return Ok(None);
             }
             Some(Command::Expect(expectation)) => {
@@ -183,8 +189,8 @@ impl Player {
         let world = &self.stage.driver.house.world;
         let undone = store::count_undone(&mut *self.stage.app().pool.acquire().await?).await?;
         let left = [
-            ("withholdings pending", self.leaves.0, undone.withholdings),
-            ("payouts pending", self.leaves.1, undone.payouts),
+            ("withholdings pending", self.leaves.withholdings, undone.withholdings),
+            ("payouts pending", self.leaves.payouts, undone.payouts),
             ("messages not delivered", 0, undone.messages),
             ("messages in the wrong order", 0, i64::try_from(lock(&world.funder_core).out_of_order().len())?),
             ("jobs not done", 0, undone.jobs),

@@ -96,8 +96,13 @@ struct LateInstallment {
     counted_to: BusinessDay,
 }
 
-/// The key of an installment in the order of pages.
-type Key = (Uuid, Uuid, i16);
+/// The key of an installment, by which pages are in order.
+#[derive(Clone, Copy)]
+struct Key {
+    line_id: Uuid,
+    loan_id: Uuid,
+    period: i16,
+}
 
 /// Goes through late installments page by page and collects those whose penalty is wrong.
 struct Walk {
@@ -117,7 +122,7 @@ impl Walk {
             identity,
             is_wrong,
             catalogue: Catalogue::default(),
-            after: (Uuid::nil(), Uuid::nil(), i16::MIN),
+            after: Key { line_id: Uuid::nil(), loan_id: Uuid::nil(), period: i16::MIN },
             findings: Vec::new(),
             is_over: false,
         }
@@ -125,7 +130,7 @@ impl Walk {
 
     async fn look_at(&mut self, connection: &mut PgConnection, page: &[LateInstallment]) -> sqlx::Result<()> {
         for late in page {
-            self.after = (late.line_id.uuid(), late.loan_id.uuid(), late.period);
+            self.after = Key { line_id: late.line_id.uuid(), loan_id: late.loan_id.uuid(), period: late.period };
             let (product_id, version) = (late.product_id, late.product_version);
             let product = find_terms(&self.catalogue, &mut *connection, product_id, version).await?;
             let Some(product) = product else { continue };
@@ -170,10 +175,7 @@ pub async fn find_unpaid_penalty(connection: &mut PgConnection, identity: &'stat
 }
 
 /// By their keys, from the first after `after` on, each counted to the day on which its bill was settled.
-async fn list_paid_late(
-    connection: &mut PgConnection,
-    (line_id, loan_id, period): Key,
-) -> sqlx::Result<Vec<LateInstallment>> {
+async fn list_paid_late(connection: &mut PgConnection, after: Key) -> sqlx::Result<Vec<LateInstallment>> {
     sqlx::query_as!(
         LateInstallment,
         r#"select i.line_id as "line_id: LineId", i.loan_id as "loan_id: LoanId", i.period, i.due_on as "due_on: BusinessDay",
@@ -187,9 +189,9 @@ async fn list_paid_late(
            where b.status = 'paid' and i.fen_days > 0
              and (i.line_id, i.loan_id, i.period) > ($1::uuid, $2::uuid, $3::smallint)
            order by i.line_id, i.loan_id, i.period limit $4"#,
-        line_id,
-        loan_id,
-        period,
+        after.line_id,
+        after.loan_id,
+        after.period,
         PAGE_ROWS,
     )
     .fetch_all(connection)
@@ -218,7 +220,7 @@ pub async fn find_overpaid_penalty(
 async fn list_penalised(
     connection: &mut PgConnection,
     today: BusinessDay,
-    (line_id, loan_id, period): Key,
+    after: Key,
 ) -> sqlx::Result<Vec<LateInstallment>> {
     sqlx::query_as!(
         LateInstallment,
@@ -230,9 +232,9 @@ async fn list_penalised(
            from bill_line i join loan l on l.loan_id = i.loan_id and l.line_id = i.line_id
            where i.penalty_paid_fen > 0 and (i.line_id, i.loan_id, i.period) > ($1::uuid, $2::uuid, $3::smallint)
            order by i.line_id, i.loan_id, i.period limit $4"#,
-        line_id,
-        loan_id,
-        period,
+        after.line_id,
+        after.loan_id,
+        after.period,
         PAGE_ROWS,
         today.date(),
     )

@@ -8,19 +8,19 @@ use std::time::{Duration, Instant};
 
 use axum::body::{Body, Bytes, to_bytes};
 use axum::extract::{MatchedPath, OriginalUri, Request, State};
-use axum::http::{HeaderMap, HeaderValue, Method, StatusCode, header};
+use axum::http::{HeaderMap, Method, StatusCode, header};
 use axum::middleware::Next;
 use axum::response::{IntoResponse, Response};
 use chrono::{DateTime, Utc};
 use futures_util::FutureExt as _;
 use tracing::Instrument as _;
 
+use super::PREFIX;
+use super::answer::{denied_response, finish_problem, signed, whole, with_rate};
 use super::caller::Caller;
 use super::document::{Operation, Operations};
 use super::idempotency::{self, Claim, Met};
-use super::pieced::Pieced;
-use super::{PREFIX, codes, problems};
-use crate::access::{Admitted, Believed, Denial, Rate, address};
+use crate::access::{Admitted, Believed, Denial, address};
 use crate::app::App;
 use crate::error::{Attempt, Fault, Outcome, Refusal as _};
 use crate::http::health::Door;
@@ -28,11 +28,8 @@ use crate::http::limits::{BODY_BYTES_MAX, REQUEST_TIME_MAX, ThisRequest, recover
 use crate::http::problem::FieldProblem;
 use crate::http::{Problem, client_address};
 use crate::partner::call_log::Ended;
-use crate::partner::key::Algorithm;
-use crate::partner::signature::{Received, SigningAnswer, Stamp};
+use crate::partner::signature::Received;
 
-/// The largest answer that is signed: a page of the longest rows.
-const ANSWER_BYTES_MAX: usize = 16 * 1024 * 1024;
 /// Shorter than any request may take, so that whoever asked for what takes too long is answered, signed and logged here.
 const ANSWER_TIME_MAX: Duration = REQUEST_TIME_MAX.saturating_sub(Duration::from_secs(2));
 
@@ -59,10 +56,6 @@ pub struct Call {
     pub arrived: Arrived,
     pub admitted: Admitted,
 }
-
-/// Marks an answer that goes out as it is read. It is signed only if it was read before; else its hash stands in one that is.
-#[derive(Clone, Copy, Debug)]
-pub struct Streamed;
 
 /// A request as it came, with its whole body.
 pub struct Arrived {
@@ -282,31 +275,6 @@ fn code_of(denied: &Fault<Denial>) -> &'static str {
     }
 }
 
-fn denied_response(denied: Fault<Denial>) -> Response {
-    match denied {
-        Fault::Refused(ref denial @ Denial::RateExceeded(_, rate)) => {
-            let retry_after = u32::try_from(rate.reset_seconds).ok();
-            let problem = Problem {
-                retry_after,
-                ..Problem::new(StatusCode::TOO_MANY_REQUESTS, denial.code(), denial.to_string())
-            };
-            with_rate(problem.into_response(), rate)
-        }
-        Fault::Refused(ref denial @ Denial::TooManyNotBelieved { reset_seconds }) => Problem {
-            retry_after: u32::try_from(reset_seconds).ok(),
-            ..Problem::new(StatusCode::TOO_MANY_REQUESTS, denial.code(), denial.to_string())
-        }
-        .into_response(),
-        Fault::Refused(denial @ Denial::AddressNotAllowed(_)) => {
-            Problem::new(StatusCode::FORBIDDEN, denial.code(), denial.to_string()).into_response()
-        }
-        Fault::Refused(denial @ (Denial::Signature(_) | Denial::NonceReused(_))) => {
-            Problem::new(StatusCode::UNAUTHORIZED, denial.code(), denial.to_string()).into_response()
-        }
-        Fault::Failed(failure) => Problem::from(failure).into_response(),
-    }
-}
-
 /// The operation's answer, or the one that was given before.
 async fn answer(call: Arc<Call>, mut request: Request, next: Next) -> Response {
     let Call { gate, arrived, admitted } = &*call;
@@ -380,30 +348,6 @@ async fn run(gate: &Gate, next: Next, request: Request) -> Response {
     AssertUnwindSafe(next.run(request)).catch_unwind().await.unwrap_or_else(recover)
 }
 
-/// Gives a problem the API's form: the status that the document lists for its code, its type, the request's id.
-async fn finish_problem(mut response: Response, request_id: &str) -> Response {
-    let Some(mut problem) = response.extensions_mut().remove::<Problem>() else { return response };
-    match codes::find(problem.code) {
-        Some(code) => problem.status = StatusCode::from_u16(code.status).unwrap_or(problem.status),
-        None => {
-            tracing::error!(code = problem.code, "a problem's code is not in the API's list");
-            debug_assert!(false, "the code {} is not in the API's list", problem.code);
-        }
-    }
-    let document = problem.document(&format!("/api/docs/problems#{}", problem.code), Some(request_id));
-    *response.status_mut() = problem.status;
-    let headers = response.headers_mut();
-    headers.remove(header::CONTENT_LENGTH);
-    if problem.status == StatusCode::UNAUTHORIZED {
-        headers.insert(header::WWW_AUTHENTICATE, HeaderValue::from_static(problems::SCHEMES));
-    }
-    if let Some(seconds) = problem.retry_after {
-        headers.insert(header::RETRY_AFTER, HeaderValue::from(seconds));
-    }
-    *response.body_mut() = Body::from(document);
-    response
-}
-
 /// What an operation answers is what the document lists for it.
 fn check_listed(call: &Call, response: &Response) {
     let Arrived { method, route, .. } = &call.arrived;
@@ -412,67 +356,5 @@ fn check_listed(call: &Call, response: &Response) {
     if operations.find(method, route).is_some() && !operations.lists(method, route, problem.code) {
         tracing::error!(code = problem.code, %method, route, "a problem's code is not listed for its operation");
         debug_assert!(false, "{method} {route} answers {}, which is not listed for it", problem.code);
-    }
-}
-
-/// By the IETF's draft on rate limit headers.
-fn with_rate(mut response: Response, rate: Rate) -> Response {
-    let headers = response.headers_mut();
-    headers.insert("ratelimit-limit", HeaderValue::from(rate.limit));
-    headers.insert("ratelimit-remaining", HeaderValue::from(rate.remaining));
-    headers.insert("ratelimit-reset", HeaderValue::from(rate.reset_seconds));
-    response
-}
-
-async fn signed(app: &App, response: Response, algorithm: Algorithm) -> Response {
-    if response.extensions().get::<Streamed>().is_some() {
-        return response;
-    }
-    let signer = match app.access.signer(algorithm).await {
-        Ok(signer) => signer,
-        Err(failure) => {
-            tracing::error!("an answer could not be signed: {failure:#}");
-            return Problem::failed().into_response();
-        }
-    };
-    let mut signing = signer.begin_answer(Stamp::fresh(app.access.now()));
-    let mut response = read_into(&mut signing, response).await;
-    for (name, value) in signing.headers() {
-        if let Ok(value) = HeaderValue::from_str(&value) {
-            response.headers_mut().insert(name, value);
-        }
-    }
-    response
-}
-
-/// The response when its body was read into its signature.
-async fn read_into(signing: &mut SigningAnswer, mut response: Response) -> Response {
-    if let Some(pieced) = response.extensions_mut().remove::<Pieced>() {
-        match pieced.sign(signing).await {
-            Ok(()) => {
-                *response.body_mut() = pieced.body();
-                response.extensions_mut().insert(Streamed);
-                return response;
-            }
-            Err(failure) => return Problem::from(failure).into_response(),
-        }
-    }
-    let (response, body) = whole(response).await;
-    signing.add(&body);
-    response
-}
-
-/// The response with its whole body in hand; nothing in hand of one that is streamed.
-async fn whole(response: Response) -> (Response, Bytes) {
-    if response.extensions().get::<Streamed>().is_some() {
-        return (response, Bytes::new());
-    }
-    let (parts, body) = response.into_parts();
-    match to_bytes(body, ANSWER_BYTES_MAX).await {
-        Ok(bytes) => (Response::from_parts(parts, Body::from(bytes.clone())), bytes),
-        Err(error) => {
-            tracing::error!(%error, "an answer is too large to be signed");
-            (Problem::failed().into_response(), Bytes::new())
-        }
     }
 }

@@ -1,6 +1,7 @@
 //! What every operation of the partner API shares: the gate, strict input, pages, problems with their codes, the document.
 
 pub mod gate;
+pub mod answer;
 pub mod caller;
 pub mod codes;
 pub mod input;
@@ -13,9 +14,10 @@ pub mod problems;
 pub mod document;
 pub mod example;
 
+pub use answer::Streamed;
 pub use caller::{Caller, FunderCaller, MerchantCaller};
 pub use document::{Document, Operations, complete};
-pub use gate::{Gate, Streamed};
+pub use gate::Gate;
 pub use input::{Body, IfMatch, Named, NamedWithin, Params};
 pub use page::{Cursor, KeyText, KeyTime, Limit, Numbered, Page};
 pub use pieced::Pieced;

@@ -1,0 +1,133 @@
+//! What goes out through the gate: problems in the API's form, rates, and signatures.
+
+use axum::body::{Body, Bytes, to_bytes};
+use axum::http::{HeaderValue, StatusCode, header};
+use axum::response::{IntoResponse, Response};
+
+use super::pieced::Pieced;
+use super::{codes, problems};
+use crate::access::{Denial, Rate};
+use crate::app::App;
+use crate::error::{Fault, Refusal as _};
+use crate::http::Problem;
+use crate::partner::key::Algorithm;
+use crate::partner::signature::{SigningAnswer, Stamp};
+
+/// The largest answer that is signed: a page of the longest rows.
+const ANSWER_BYTES_MAX: usize = 16 * 1024 * 1024;
+
+/// Marks an answer that goes out as it is read. It is signed only if it was read before; else its hash stands in one that is.
+#[derive(Clone, Copy, Debug)]
+pub struct Streamed;
+
+/// Why a request is not let in.
+pub(super) fn denied_response(denied: Fault<Denial>) -> Response {
+    match denied {
+        Fault::Refused(ref denial @ Denial::RateExceeded(_, rate)) => {
+            let retry_after = u32::try_from(rate.reset_seconds).ok();
+            let problem = Problem {
+                retry_after,
+                ..Problem::new(StatusCode::TOO_MANY_REQUESTS, denial.code(), denial.to_string())
+            };
+            with_rate(problem.into_response(), rate)
+        }
+        Fault::Refused(ref denial @ Denial::TooManyNotBelieved { reset_seconds }) => Problem {
+            retry_after: u32::try_from(reset_seconds).ok(),
+            ..Problem::new(StatusCode::TOO_MANY_REQUESTS, denial.code(), denial.to_string())
+        }
+        .into_response(),
+        Fault::Refused(denial @ Denial::AddressNotAllowed(_)) => {
+            Problem::new(StatusCode::FORBIDDEN, denial.code(), denial.to_string()).into_response()
+        }
+        Fault::Refused(denial @ (Denial::Signature(_) | Denial::NonceReused(_))) => {
+            Problem::new(StatusCode::UNAUTHORIZED, denial.code(), denial.to_string()).into_response()
+        }
+        Fault::Failed(failure) => Problem::from(failure).into_response(),
+    }
+}
+
+/// Gives a problem the API's form: the status that the document lists for its code, its type, the request's id.
+pub(super) async fn finish_problem(mut response: Response, request_id: &str) -> Response {
+    let Some(mut problem) = response.extensions_mut().remove::<Problem>() else { return response };
+    match codes::find(problem.code) {
+        Some(code) => problem.status = StatusCode::from_u16(code.status).unwrap_or(problem.status),
+        None => {
+            tracing::error!(code = problem.code, "a problem's code is not in the API's list");
+            debug_assert!(false, "the code {} is not in the API's list", problem.code);
+        }
+    }
+    let document = problem.document(&format!("/api/docs/problems#{}", problem.code), Some(request_id));
+    *response.status_mut() = problem.status;
+    let headers = response.headers_mut();
+    headers.remove(header::CONTENT_LENGTH);
+    if problem.status == StatusCode::UNAUTHORIZED {
+        headers.insert(header::WWW_AUTHENTICATE, HeaderValue::from_static(problems::SCHEMES));
+    }
+    if let Some(seconds) = problem.retry_after {
+        headers.insert(header::RETRY_AFTER, HeaderValue::from(seconds));
+    }
+    *response.body_mut() = Body::from(document);
+    response
+}
+
+/// By the IETF's draft on rate limit headers.
+pub(super) fn with_rate(mut response: Response, rate: Rate) -> Response {
+    let headers = response.headers_mut();
+    headers.insert("ratelimit-limit", HeaderValue::from(rate.limit));
+    headers.insert("ratelimit-remaining", HeaderValue::from(rate.remaining));
+    headers.insert("ratelimit-reset", HeaderValue::from(rate.reset_seconds));
+    response
+}
+
+pub(super) async fn signed(app: &App, response: Response, algorithm: Algorithm) -> Response {
+    if response.extensions().get::<Streamed>().is_some() {
+        return response;
+    }
+    let signer = match app.access.signer(algorithm).await {
+        Ok(signer) => signer,
+        Err(failure) => {
+            tracing::error!("an answer could not be signed: {failure:#}");
+            return Problem::failed().into_response();
+        }
+    };
+    let mut signing = signer.begin_answer(Stamp::fresh(app.access.now()));
+    let mut response = read_into(&mut signing, response).await;
+    for (name, value) in signing.headers() {
+        if let Ok(value) = HeaderValue::from_str(&value) {
+            response.headers_mut().insert(name, value);
+        }
+    }
+    response
+}
+
+/// The response when its body was read into its signature.
+async fn read_into(signing: &mut SigningAnswer, mut response: Response) -> Response {
+    if let Some(pieced) = response.extensions_mut().remove::<Pieced>() {
+        match pieced.sign(signing).await {
+            Ok(()) => {
+                *response.body_mut() = pieced.body();
+                response.extensions_mut().insert(Streamed);
+                return response;
+            }
+            Err(failure) => return Problem::from(failure).into_response(),
+        }
+    }
+    let (response, body) = whole(response).await;
+    signing.add(&body);
+    response
+}
+
+/// The response with its whole body in hand; nothing in hand of one that is streamed.
+pub(super) async fn whole(response: Response) -> (Response, Bytes) {
+    if response.extensions().get::<Streamed>().is_some() {
+        return (response, Bytes::new());
+    }
+    let (parts, body) = response.into_parts();
+    match to_bytes(body, ANSWER_BYTES_MAX).await {
+        Ok(bytes) => (Response::from_parts(parts, Body::from(bytes.clone())), bytes),
+        Err(error) => {
+            tracing::error!(%error, "an answer is too large to be signed");
+            (Problem::failed().into_response(), Bytes::new())
+        }
+    }
+}

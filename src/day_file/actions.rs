@@ -15,7 +15,7 @@ use super::manifest::{self, Manifest};
 use super::model::{FileName, FileRefusal, Form, Table};
 use super::row::{Row, Sums};
 use super::row_store::{self, Of, Rows};
-use super::store::{self, ChunkKey, MadeDay, Piece};
+use super::store::{self, ChunkKey, MadeDay, Piece, SignedManifest};
 use super::writer::{FileWriter, Hashing};
 use crate::app::App;
 use crate::base::BusinessDay;
@@ -265,7 +265,8 @@ async fn finish_day(app: &App, key: &DayKey) -> anyhow::Result<bool> {
     let sha256 = Sha256::digest(text.as_bytes());
     let mut connection = app.pool.acquire().await?;
     let signatures = serde_json::Value::Array(signatures);
-    Ok(store::finish_day(&mut connection, key, (&text, &sha256), &signatures, app.clock.now()).await?)
+    let manifest = SignedManifest { text: &text, sha256: &sha256, signatures: &signatures };
+    Ok(store::finish_day(&mut connection, key, manifest, app.clock.now()).await?)
 }
 
 async fn write_manifest(connection: &mut PgConnection, key: &DayKey) -> anyhow::Result<String> {

@@ -262,12 +262,19 @@ pub async fn load_accounts(connection: &mut PgConnection, key: &DayKey) -> sqlx:
     .await
 }
 
-/// The manifest and its signatures; false where the day was made before.
+/// A day's manifest, as it is signed.
+#[derive(Clone, Copy, Debug)]
+pub struct SignedManifest<'a> {
+    pub text: &'a str,
+    pub sha256: &'a [u8],
+    pub signatures: &'a Value,
+}
+
+/// Writes the manifest with its signatures; false where the day was made before.
 pub async fn finish_day(
     connection: &mut PgConnection,
     key: &DayKey,
-    (manifest, sha256): (&str, &[u8]),
-    signatures: &Value,
+    manifest: SignedManifest<'_>,
     at: DateTime<Utc>,
 ) -> sqlx::Result<bool> {
     let done = sqlx::query!(
@@ -276,9 +283,9 @@ pub async fn finish_day(
         key.funder_id.uuid(),
         key.day.date(),
         at,
-        manifest,
-        sha256,
-        signatures
+        manifest.text,
+        manifest.sha256,
+        manifest.signatures
     )
     .execute(connection)
     .await?;

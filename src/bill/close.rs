@@ -1,12 +1,11 @@
 //! The close's statement step: cuts the bills of lines whose statement day is the day being closed.
 
-use chrono::{DateTime, Utc};
 use sqlx::error::DatabaseError;
 use sqlx::{Connection, PgConnection};
 
 use super::store;
 use crate::app::App;
-use crate::base::{AccountRange, BusinessDay};
+use crate::base::{AccountRange, BusinessDay, When};
 
 /// Days of month that are cut on `day`: its own, and at the month's end every later one too.
 fn statement_days(day: BusinessDay) -> Vec<i16> {
@@ -39,23 +38,18 @@ pub async fn run(
     range: AccountRange,
 ) -> anyhow::Result<u64> {
     store::hold_schedules(connection).await?;
-    let now = app.clock.now();
-    let cut = cut(connection, day, range, now).await?;
-    let reminded = store::remind(connection, day, day.plus_days(REMINDED_BEFORE), range, now).await?;
+    let when = When { business_day: day, at: app.clock.now() };
+    let cut = cut(connection, range, when).await?;
+    let reminded = store::remind(connection, day.plus_days(REMINDED_BEFORE), range, when).await?;
     Ok(cut + reminded)
 }
 
 /// Cuts the statements of `range`. Nothing is in the way of its first run; where something is, because it was cut before, this run
 /// is taken back, and what is not there yet is cut.
-async fn cut(
-    connection: &mut PgConnection,
-    day: BusinessDay,
-    range: AccountRange,
-    now: DateTime<Utc>,
-) -> sqlx::Result<u64> {
-    let days = statement_days(day);
+async fn cut(connection: &mut PgConnection, range: AccountRange, when: When) -> sqlx::Result<u64> {
+    let days = statement_days(when.business_day);
     let mut attempt = connection.begin().await?;
-    let written = store::cut_statements(&mut attempt, day, &days, range, now).await;
+    let written = store::cut_statements(&mut attempt, &days, range, when).await;
     match written {
         Ok(rows) => {
             attempt.commit().await?;
@@ -63,7 +57,7 @@ async fn cut(
         }
         Err(error) if error.as_database_error().is_some_and(DatabaseError::is_unique_violation) => {
             attempt.rollback().await?;
-            store::cut_rest_of_statements(connection, day, &days, range, now).await
+            store::cut_rest_of_statements(connection, &days, range, when).await
         }
         Err(error) => Err(error),
     }

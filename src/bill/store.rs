@@ -1,12 +1,12 @@
 //! SQL of bills and their lines.
 
-use chrono::{DateTime, Datelike, NaiveDate, Utc};
+use chrono::{Datelike, NaiveDate};
 use sqlx::PgConnection;
 use uuid::Uuid;
 
 use super::model::{BilledInstallment, Parts, ReopenedBill};
 use crate::base::id::{LineId, LoanId, ProductId};
-use crate::base::{AccountRange, BusinessDay, Fen, Rate};
+use crate::base::{AccountRange, BusinessDay, Fen, Rate, When};
 use crate::overdue::OverdueSpan;
 
 /// The first line of every chunk but the first, where each chunk holds about `chunk_rows` open loans of these days of month.
@@ -118,17 +118,17 @@ macro_rules! cut_statements {
     };
 }
 
-/// Writes the bill lines and bills whose statement is cut on `day`, and tells of them; returns the rows written.
+/// Writes the bill lines and bills whose statement is cut on the day, and tells of them; returns the rows written.
 ///
 /// # Errors
 /// A unique violation where one of them is there already; then nothing is written, and [`cut_rest_of_statements`] can.
 pub async fn cut_statements(
     connection: &mut PgConnection,
-    day: BusinessDay,
     statement_days: &[i16],
     range: AccountRange,
-    at: DateTime<Utc>,
+    when: When,
 ) -> sqlx::Result<u64> {
+    let When { business_day: day, at } = when;
     let written = cut_statements!("", day.date(), statement_days, range.from, range.to, at, month_number(day));
     Ok(written.fetch_one(connection).await?.unsigned_abs())
 }
@@ -137,11 +137,11 @@ pub async fn cut_statements(
 /// half as much again.
 pub async fn cut_rest_of_statements(
     connection: &mut PgConnection,
-    day: BusinessDay,
     statement_days: &[i16],
     range: AccountRange,
-    at: DateTime<Utc>,
+    when: When,
 ) -> sqlx::Result<u64> {
+    let When { business_day: day, at } = when;
     let written = cut_statements!(
         "on conflict do nothing",
         day.date(),
@@ -162,10 +162,9 @@ fn month_number(day: BusinessDay) -> i32 {
 /// Tells borrowers what they still owe on bills that are due on `due_on`, as notices and by SMS; returns the rows written.
 pub async fn remind(
     connection: &mut PgConnection,
-    day: BusinessDay,
     due_on: BusinessDay,
     range: AccountRange,
-    at: DateTime<Utc>,
+    when: When,
 ) -> sqlx::Result<u64> {
     let written = sqlx::query_scalar!(
         r#"with told as (
@@ -194,11 +193,11 @@ pub async fn remind(
                returning 1
            )
            select (select count(*) from told) + (select count(*) from sent) as "rows!""#,
-        day.date(),
+        when.business_day.date(),
         due_on.date(),
         range.from,
         range.to,
-        at,
+        when.at,
     )
     .fetch_one(connection)
     .await?;

@@ -16,6 +16,7 @@ pub mod sandbox;
 pub mod outbox;
 pub mod jobs;
 pub mod notice;
+pub mod watch;
 pub mod access;
 pub mod passcode;
 pub mod product;

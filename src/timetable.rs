@@ -18,6 +18,7 @@ use crate::app::App;
 use crate::base::id::JobId;
 use crate::jobs::{JobKind, NewJob, store};
 use crate::outbox;
+use crate::watch::jobs::keep_watch;
 
 /// When (second, minute, hour, day, month, weekday, in Asia/Shanghai) and what.
 pub const TIMETABLE: &[(&str, JobKind)] = &[
@@ -40,8 +41,10 @@ const CATCH_UP: TimeDelta = TimeDelta::days(1);
 /// How often it is looked whether the scheduler has left something out: it waits for the time that it has worked out for each entry, and
 /// where the machine's clock was set ahead meanwhile, and back, that is long after the entry's next time.
 const LOOK_AGAIN: Duration = Duration::from_secs(300);
+/// How often each node looks what goes wrong though nobody asks.
+const WATCH_AGAIN: Duration = Duration::from_secs(600);
 
-/// Enqueues by the timetable and delivers messages until `stop` says true.
+/// Enqueues by the timetable, delivers messages and keeps watch until `stop` says true.
 ///
 /// # Errors
 /// If the timetable cannot be started.
@@ -65,6 +68,7 @@ pub async fn run(app: &App, stop: watch::Receiver<bool>) -> anyhow::Result<()> {
     tokio::select! {
         () = outbox::jobs::deliver_until(app, stop) => {}
         () = keep_up(app, LOOK_AGAIN) => {}
+        () = keep_watch(app, WATCH_AGAIN) => {}
     }
     scheduler.shutdown().await?;
     Ok(())

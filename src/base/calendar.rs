@@ -109,6 +109,12 @@ impl WorkingCalendar {
         Ok(next)
     }
 
+    /// The last day up to which the table has every day from `day` on; `None` where it does not have `day`.
+    pub fn known_until(&self, day: BusinessDay) -> Option<BusinessDay> {
+        let last = (day.date().year()..).take_while(|year| self.years.contains_key(year)).last()?;
+        NaiveDate::from_ymd_opt(last, 12, 31).map(BusinessDay::new)
+    }
+
     fn outside(&self, day: BusinessDay) -> CalendarError {
         let first = self.years.keys().next().copied().unwrap_or_default();
         let last = self.years.keys().next_back().copied().unwrap_or_default();
@@ -219,6 +225,16 @@ mod tests {
         let calendar = WorkingCalendar::shipped().with_years(file).unwrap();
         assert_eq!(calendar.next_working_day(day("2026-12-31")).unwrap(), day("2027-01-03"));
         assert!(calendar.is_working_day(day("2025-01-26")).unwrap());
+        assert_eq!(calendar.known_until(day("2026-03-02")), Some(day("2027-12-31")));
+    }
+
+    #[test]
+    fn the_table_is_known_up_to_the_first_year_that_it_lacks() {
+        let calendar = WorkingCalendar::shipped();
+        assert_eq!(calendar.known_until(day("2025-12-31")), Some(day("2026-12-31")));
+        assert_eq!(calendar.known_until(day("2027-01-01")), None);
+        let later = "[[year]]\nyear = 2028\nsource = 'a notice'\nmake_up_days = []\nholidays = []";
+        assert_eq!(calendar.with_years(later).unwrap().known_until(day("2026-03-02")), Some(day("2026-12-31")));
     }
 
     #[test]

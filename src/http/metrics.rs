@@ -49,7 +49,10 @@ pub async fn metrics(State(app): State<App>, parts: Parts) -> Result<String, Pro
     if let Some(today) = waiting.business_day {
         let midnight = BusinessDay::new(today).instant(NaiveTime::MIN);
         gauge!("fenqi_business_day_timestamp_seconds").set(midnight.timestamp() as f64);
+        let last = app.calendar.known_until(BusinessDay::new(today)).unwrap_or(BusinessDay::new(today));
+        gauge!("fenqi_calendar_ends_timestamp_seconds").set(last.next().instant(NaiveTime::MIN).timestamp() as f64);
     }
+    gauge!("fenqi_partners_down").set(waiting.partners_down as f64);
     for (status, count) in
         [("ready", waiting.jobs_ready), ("running", waiting.jobs_running), ("dead", waiting.jobs_dead)]
     {

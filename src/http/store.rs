@@ -20,6 +20,8 @@ pub struct Waiting {
     pub outbox_dead: i64,
     pub partners_left_alone: i64,
     pub partners_paused: i64,
+    /// Those of which operators were told that they are down.
+    pub partners_down: i64,
     pub withholdings_pending: i64,
     pub payouts_pending: i64,
 }
@@ -35,6 +37,7 @@ pub async fn count_waiting(connection: &mut PgConnection) -> sqlx::Result<Waitin
                   (select count(*) from outbox where dead_at is not null) as "outbox_dead!",
                   (select count(*) from outbox_partner where failures > 0 and paused_at is null) as "partners_left_alone!",
                   (select count(*) from outbox_partner where paused_at is not null) as "partners_paused!",
+                  (select count(*) from partner_outage where told_at is not null) as "partners_down!",
                   (select count(*) from withholding where is_pending) as "withholdings_pending!",
                   (select count(*) from payout where status in ('created', 'submitted', 'unknown')) as "payouts_pending!""#
     )

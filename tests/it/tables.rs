@@ -84,6 +84,7 @@ const TABLES: &[(&str, Spread)] = &[
     ("outbox_forgotten", Local),
     ("event_template", Reference),
     ("partner_call", Local),
+    ("partner_outage", Local),
     ("payout", Local),
     ("payout_event", Local),
     ("reconciliation_break", Local),

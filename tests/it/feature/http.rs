@@ -49,6 +49,8 @@ async fn health_readiness_metrics_and_the_start_page_answer(pool: PgPool) {
         "fenqi_outbox_pending",
         "fenqi_outbox_dead",
         "fenqi_outbox_partners{state=\"left_alone\"}",
+        "fenqi_partners_down",
+        "fenqi_calendar_ends_timestamp_seconds",
     ] {
         assert!(metrics.contains(name), "{name} is missing in\n{metrics}");
     }

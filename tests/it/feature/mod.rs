@@ -63,6 +63,7 @@ mod events;
 mod event_templates;
 mod notifications;
 mod jobs;
+mod watch;
 mod close;
 pub mod applicant;
 mod borrower;

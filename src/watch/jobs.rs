@@ -1,0 +1,96 @@
+//! Each node that works looks now and then, though no work asks for it.
+
+use std::time::Duration;
+
+use chrono::TimeDelta;
+
+use super::model::{CALENDAR_DAYS_BEFORE, Finding, KEY_DAYS_BEFORE, clock_off, is_end_told};
+use super::{notices, store};
+use crate::app::App;
+use crate::base::{BusinessDay, Clock, When};
+use crate::notice::Notice;
+use crate::partner::wechat;
+use crate::{business_day, database, notice};
+
+/// Looks again and again, until it is dropped. Not a job: what keeps the jobs from being done, such as a wrong clock, must not keep it.
+pub async fn keep_watch(app: &App, every: Duration) {
+    loop {
+        if let Err(error) = watch(app).await {
+            tracing::error!("it could not be seen what goes wrong: {error:#}");
+        }
+        tokio::time::sleep(every).await;
+    }
+}
+
+/// Tells operators of partners that are down or back, of this machine's clock, and of what ends soon; repeatable, on any number of nodes.
+///
+/// # Errors
+/// Failures of the database.
+pub async fn watch(app: &App) -> anyhow::Result<()> {
+    let today = business_day::store::find_today(&mut *app.pool.acquire().await?).await?;
+    // A house that nobody has opened has no day on which anything is told.
+    let Some(today) = today else { return Ok(()) };
+    let when = When { business_day: today, at: app.clock.now() };
+    watch_partners(app, when).await?;
+    let mut told: Vec<Notice> = calendar(app, when).into_iter().collect();
+    told.extend(clock(app, when).await?);
+    told.extend(keys(app, when).await?);
+    notice::raise(&mut *app.pool.acquire().await?, &told).await?;
+    Ok(())
+}
+
+async fn watch_partners(app: &App, when: When) -> anyhow::Result<()> {
+    let mut partners = app.partners.names("");
+    partners.extend(app.partners.wechat().map(|_| wechat::NAME));
+    let mut transaction = database::begin(&app.pool).await?;
+    let mut told = Vec::new();
+    for heard in store::load_heard(&mut transaction, &partners).await? {
+        let partner = heard.partner.as_str();
+        match heard.finding() {
+            Finding::Nothing => {}
+            Finding::Begun { since } => store::note_outage(&mut transaction, partner, since).await?,
+            Finding::Down { since } => {
+                if store::mark_told(&mut transaction, (partner, since), when.at).await? {
+                    told.push(notices::partner_down(partner, since, when));
+                }
+            }
+            Finding::Over { since, at, is_told } => {
+                if store::end_outage(&mut transaction, partner, since).await? && is_told {
+                    told.push(notices::partner_back(partner, (since, at), when));
+                }
+            }
+        }
+    }
+    notice::raise(&mut transaction, &told).await?;
+    transaction.commit().await?;
+    Ok(())
+}
+
+fn calendar(app: &App, when: When) -> Option<Notice> {
+    let last = app.calendar.known_until(when.business_day);
+    let is_told = last.is_none_or(|last| is_end_told(when.business_day, last, CALENDAR_DAYS_BEFORE));
+    is_told.then(|| notices::calendar_ends(last, when))
+}
+
+/// A clock that is moved is the house's own.
+async fn clock(app: &App, when: When) -> anyhow::Result<Option<Notice>> {
+    if !matches!(app.clock, Clock::System) {
+        return Ok(None);
+    }
+    let mut connection = app.pool.acquire().await?;
+    let (database, machine) = (store::database_time(&mut connection).await?, app.clock.now());
+    let off = clock_off(machine, database);
+    if off.is_some() {
+        tracing::error!(%machine, %database, "this machine's clock and the database's differ; set the one that is wrong");
+    }
+    Ok(off.map(|machine_is| notices::clocks_differ(machine_is, when)))
+}
+
+async fn keys(app: &App, when: When) -> anyhow::Result<Vec<Notice>> {
+    // The business day may lag behind the clock; a key does not.
+    let today = BusinessDay::at(when.at);
+    let until = when.at + TimeDelta::days(KEY_DAYS_BEFORE + 1);
+    let ending = store::list_ending_keys(&mut *app.pool.acquire().await?, (when.at, until)).await?;
+    let is_told = |key: &&store::EndingKey| is_end_told(today, BusinessDay::at(key.expires_at), KEY_DAYS_BEFORE);
+    Ok(ending.iter().filter(is_told).map(|key| notices::key_ends(key, when)).collect())
+}

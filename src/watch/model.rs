@@ -1,0 +1,157 @@
+//! When operators are told: of a partner that does not answer, of clocks that differ, of what ends by its date.
+
+use chrono::{DateTime, TimeDelta, Utc};
+
+use crate::base::BusinessDay;
+
+/// Who has answered nothing for so long is down, and not only slow or being started anew. Less than the hour between two runs that pay
+/// out, so that the second one that is in vain tells.
+const DOWN_AFTER: TimeDelta = TimeDelta::minutes(45);
+/// Further apart than two clocks that somebody keeps, and well within what signatures allow for.
+const CLOCKS_APART: TimeDelta = TimeDelta::seconds(60);
+/// From so many days before its last day on, it is told every seventh of them that the table of working days ends; the notice of the next
+/// year comes in November.
+pub const CALENDAR_DAYS_BEFORE: i64 = 49;
+/// The same of a partner's key.
+pub const KEY_DAYS_BEFORE: i64 = 28;
+/// In the last week it is told each day.
+const LAST_DAYS: i64 = 7;
+
+/// What is known of a partner's answers.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Heard {
+    pub partner: String,
+    /// The outage that is written down, and when operators were told of it.
+    pub outage_since: Option<DateTime<Utc>>,
+    pub told_at: Option<DateTime<Utc>>,
+    /// When the last call began that was answered.
+    pub answered_at: Option<DateTime<Utc>>,
+    /// When the first and the last call began of those that have come to nothing since.
+    pub silent_since: Option<DateTime<Utc>>,
+    pub silent_until: Option<DateTime<Utc>>,
+}
+
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Finding {
+    Nothing,
+    /// A call came to nothing: from then on it is looked whether one is answered.
+    Begun {
+        since: DateTime<Utc>,
+    },
+    /// Operators are to be told.
+    Down {
+        since: DateTime<Utc>,
+    },
+    /// It has answered again; whoever was told of the outage is told of that.
+    Over {
+        since: DateTime<Utc>,
+        at: DateTime<Utc>,
+        is_told: bool,
+    },
+}
+
+impl Heard {
+    pub fn finding(&self) -> Finding {
+        if let (Some(since), Some(at)) = (self.outage_since, self.answered_at)
+            && at > since
+        {
+            return Finding::Over { since, at, is_told: self.told_at.is_some() };
+        }
+        let Some((first, last)) = self.silent_since.zip(self.silent_until) else { return Finding::Nothing };
+        let since = self.outage_since.unwrap_or(first);
+        if self.told_at.is_none() && last - since >= DOWN_AFTER {
+            Finding::Down { since }
+        } else if self.outage_since.is_none() {
+            Finding::Begun { since }
+        } else {
+            Finding::Nothing
+        }
+    }
+}
+
+/// Whether operators are told today of what ends with its last day.
+pub fn is_end_told(today: BusinessDay, last: BusinessDay, days_before: i64) -> bool {
+    let left = last.days_since(today);
+    left <= LAST_DAYS || (left <= days_before && left % LAST_DAYS == 0)
+}
+
+/// How this machine's clock stands to the database's; `None` where they agree.
+pub fn clock_off(machine: DateTime<Utc>, database: DateTime<Utc>) -> Option<&'static str> {
+    if machine - database > CLOCKS_APART {
+        Some("ahead")
+    } else if database - machine > CLOCKS_APART {
+        Some("behind")
+    } else {
+        None
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn at(minute: i64) -> DateTime<Utc> {
+        DateTime::from_timestamp(1_767_225_600 + 60 * minute, 0).unwrap()
+    }
+
+    /// Calls at these minutes came to nothing after one that was answered at minute 0.
+    fn silent(from: i64, until: i64) -> Heard {
+        Heard {
+            partner: "payout".to_owned(),
+            outage_since: None,
+            told_at: None,
+            answered_at: Some(at(0)),
+            silent_since: Some(at(from)),
+            silent_until: Some(at(until)),
+        }
+    }
+
+    #[test]
+    fn a_partner_that_answers_nothing_is_told_of_once_it_has_for_long() {
+        assert_eq!(silent(10, 10).finding(), Finding::Begun { since: at(10) });
+        assert_eq!(silent(10, 55).finding(), Finding::Down { since: at(10) });
+        let known = |until| Heard { outage_since: Some(at(10)), ..silent(10, until) };
+        assert_eq!(known(54).finding(), Finding::Nothing);
+        assert_eq!(known(55).finding(), Finding::Down { since: at(10) });
+        let told = Heard { told_at: Some(at(60)), ..known(300) };
+        assert_eq!(told.finding(), Finding::Nothing);
+        // Whoever was never heard of is down as well, and who has not been called is not.
+        assert_eq!(Heard { answered_at: None, ..silent(10, 55) }.finding(), Finding::Down { since: at(10) });
+        let uncalled = Heard { silent_since: None, silent_until: None, ..silent(0, 0) };
+        assert_eq!(uncalled.finding(), Finding::Nothing);
+    }
+
+    #[test]
+    fn an_outage_whose_first_calls_are_out_of_sight_began_when_it_was_found() {
+        let late = Heard { answered_at: None, outage_since: Some(at(10)), ..silent(50, 56) };
+        assert_eq!(late.finding(), Finding::Down { since: at(10) });
+    }
+
+    #[test]
+    fn an_answer_ends_an_outage_and_is_told_to_whoever_heard_of_it() {
+        let over = Heard { outage_since: Some(at(10)), answered_at: Some(at(90)), ..silent(91, 91) };
+        assert_eq!(over.finding(), Finding::Over { since: at(10), at: at(90), is_told: false });
+        let told = Heard { told_at: Some(at(60)), ..over };
+        assert_eq!(told.finding(), Finding::Over { since: at(10), at: at(90), is_told: true });
+    }
+
+    #[test]
+    fn what_ends_is_told_once_a_week_and_each_day_of_the_last() {
+        let last: BusinessDay = "2026-12-31".parse().unwrap();
+        let told: Vec<i64> = (-1..=60)
+            .filter(|left| {
+                let today = if *left < 0 { last.next() } else { last.minus_days(u32::try_from(*left).unwrap()) };
+                is_end_told(today, last, CALENDAR_DAYS_BEFORE)
+            })
+            .collect();
+        assert_eq!(told, [-1, 0, 1, 2, 3, 4, 5, 6, 7, 14, 21, 28, 35, 42, 49]);
+    }
+
+    #[test]
+    fn clocks_that_are_a_minute_apart_agree() {
+        assert_eq!(clock_off(at(1), at(0)), None);
+        assert_eq!(clock_off(at(0), at(1)), None);
+        assert_eq!(clock_off(at(2), at(0)), Some("ahead"));
+        assert_eq!(clock_off(at(0), at(2)), Some("behind"));
+    }
+}

@@ -1,0 +1,34 @@
+//! What operators are told of the house and those it calls.
+
+use chrono::{DateTime, Utc};
+use serde_json::json;
+
+use super::store::EndingKey;
+use crate::base::{BusinessDay, When};
+use crate::notice::Notice;
+
+/// No call to a partner has been answered for long.
+pub fn partner_down(partner: &str, since: DateTime<Utc>, when: When) -> Notice {
+    Notice::to_operators("partner_down", json!({ "partner": partner, "since": since }), when)
+}
+
+/// A partner of which operators were told that it is down has answered.
+pub fn partner_back(partner: &str, (since, at): (DateTime<Utc>, DateTime<Utc>), when: When) -> Notice {
+    Notice::to_operators("partner_back", json!({ "partner": partner, "since": since, "answered_at": at }), when)
+}
+
+/// The table of working days has no day after this one; `None` where it does not even have the present day.
+pub fn calendar_ends(last: Option<BusinessDay>, when: When) -> Notice {
+    Notice::to_operators("calendar_ends", json!({ "last": last }), when)
+}
+
+/// A partner cannot call us any more after this time.
+pub fn key_ends(key: &EndingKey, when: When) -> Notice {
+    let body = json!({ "partner": key.partner, "serial_no": key.serial_no, "expires_at": key.expires_at });
+    Notice::to_operators("key_ends", body, when)
+}
+
+/// The clock of a machine of ours is ahead of the database's, or behind it. The log says by how much, so that this is told once a day.
+pub fn clocks_differ(machine_is: &'static str, when: When) -> Notice {
+    Notice::to_operators("clocks_differ", json!({ "machine": machine_is }), when)
+}

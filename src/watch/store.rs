@@ -1,0 +1,102 @@
+//! SQL of what is watched: calls to partners and how they ended, keys, the database's clock.
+
+use chrono::{DateTime, Utc};
+use sqlx::PgConnection;
+
+use super::model::Heard;
+
+/// Calls of the whole house that are looked through at the most: far more than come between two looks, and few enough for each of them.
+const CALLS_LOOKED_AT: i64 = 300_000;
+
+/// What the log has of calls of ours to these partners. A signed refusal is an answer, but for those by which nobody is let in.
+pub async fn load_heard(connection: &mut PgConnection, partners: &[&str]) -> sqlx::Result<Vec<Heard>> {
+    sqlx::query_as!(
+        Heard,
+        r#"select p.partner as "partner!", o.since as "outage_since?", o.told_at as "told_at?",
+                  answered.called_at as "answered_at?", silent.since as "silent_since?", silent.until as "silent_until?"
+           from (select coalesce(max(call_no), 0) - $2::bigint as call_no from partner_call) as looked_from
+           cross join unnest($1::text[]) as p(partner)
+           left join partner_outage o on o.partner = p.partner
+           left join lateral (
+               select c.call_no, c.called_at from partner_call c
+               where c.partner = p.partner and c.call_no > looked_from.call_no and c.direction = 'out'
+                 and (c.outcome = 'ok' or (c.outcome = 'rejected' and c.http_status not in (401, 403, 429)))
+               order by c.call_no desc limit 1) as answered on true
+           left join lateral (
+               select min(c.called_at) as since, max(c.called_at) as until from partner_call c
+               where c.partner = p.partner and c.call_no > coalesce(answered.call_no, looked_from.call_no)
+                 and c.direction = 'out') as silent on true
+           order by p.partner"#,
+        partners as &[&str],
+        CALLS_LOOKED_AT,
+    )
+    .fetch_all(connection)
+    .await
+}
+
+/// Writes down that a partner does not answer, unless that is known.
+pub async fn note_outage(connection: &mut PgConnection, partner: &str, since: DateTime<Utc>) -> sqlx::Result<()> {
+    sqlx::query!("insert into partner_outage (partner, since) values ($1, $2) on conflict do nothing", partner, since)
+        .execute(connection)
+        .await?;
+    Ok(())
+}
+
+/// Writes down that operators are told of an outage; `false` where they were.
+pub async fn mark_told(
+    connection: &mut PgConnection,
+    (partner, since): (&str, DateTime<Utc>),
+    at: DateTime<Utc>,
+) -> sqlx::Result<bool> {
+    let done = sqlx::query!(
+        "insert into partner_outage as known (partner, since, told_at) values ($1, $2, $3)
+         on conflict (partner) do update set told_at = excluded.told_at where known.told_at is null",
+        partner,
+        since,
+        at,
+    )
+    .execute(connection)
+    .await?;
+    Ok(done.rows_affected() == 1)
+}
+
+/// Ends an outage; `false` where another node has.
+pub async fn end_outage(connection: &mut PgConnection, partner: &str, since: DateTime<Utc>) -> sqlx::Result<bool> {
+    let done = sqlx::query!("delete from partner_outage where partner = $1 and since = $2", partner, since)
+        .execute(connection)
+        .await?;
+    Ok(done.rows_affected() == 1)
+}
+
+/// A key by which a partner signs its calls to us until then, and whose holder has none that is good for longer.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct EndingKey {
+    pub partner: String,
+    pub serial_no: String,
+    pub expires_at: DateTime<Utc>,
+}
+
+pub async fn list_ending_keys(
+    connection: &mut PgConnection,
+    (from, until): (DateTime<Utc>, DateTime<Utc>),
+) -> sqlx::Result<Vec<EndingKey>> {
+    sqlx::query_as!(
+        EndingKey,
+        r#"select p.code as partner, k.serial_no, k.expires_at as "expires_at!"
+           from api_key k join api_partner p on p.partner_id = k.partner_id
+           where k.expires_at > $1 and k.expires_at <= $2 and k.revoked_at is null and p.disabled_at is null
+             and not exists (select from api_key n
+                             where n.partner_id = k.partner_id and n.holder = k.holder and n.revoked_at is null
+                               and (n.expires_at is null or n.expires_at > k.expires_at))
+           order by k.expires_at, p.code, k.serial_no"#,
+        from,
+        until,
+    )
+    .fetch_all(connection)
+    .await
+}
+
+/// What time it is by the clock of the database's machine.
+pub async fn database_time(connection: &mut PgConnection) -> sqlx::Result<DateTime<Utc>> {
+    sqlx::query_scalar!(r#"select clock_timestamp() as "now!""#).fetch_one(connection).await
+}

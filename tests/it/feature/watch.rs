@@ -1,0 +1,92 @@
+//! What operators hear of though nobody has asked for anything: partners that are down, and what ends by its date.
+
+use chrono::TimeDelta;
+use fenqi::app::App;
+use fenqi::base::WorkingCalendar;
+use fenqi::partner::{CallError, Operation};
+use fenqi::sandbox::FaultShares;
+use fenqi::watch::jobs::watch;
+use serde_json::{Value, json};
+use sqlx::PgPool;
+
+use crate::house;
+
+const DELIVER: Operation<'static> = Operation {
+    name: "deliver_events",
+    path: "/events",
+    key: "k1",
+    also: &[],
+    safe_to_retry: false,
+    time_limit: house::PATIENCE,
+};
+
+async fn is_answered(app: &App) -> bool {
+    let core = app.partners.client("funder_core").unwrap();
+    let called: Result<Value, CallError> = core.call(&DELIVER, &json!({ "events": [] })).await;
+    app.partners.flush_log().await;
+    called.is_ok()
+}
+
+/// What operators are told by two looks, of whom or what.
+async fn told(app: &App) -> Vec<String> {
+    watch(app).await.unwrap();
+    watch(app).await.unwrap();
+    let told = "select concat_ws(' ', kind, body ->> 'partner', body ->> 'serial_no', body ->> 'last')
+                from notice where audience = 'operator' order by notice_no";
+    sqlx::query_scalar(told).fetch_all(&app.pool).await.unwrap()
+}
+
+#[sqlx::test(migrator = "fenqi::MIGRATOR")]
+async fn operators_hear_once_of_a_partner_that_is_down_and_once_that_it_is_back(pool: PgPool) {
+    let (app, world) = house::open_in_world(pool, "2026-01-05").await;
+    let pass = |minutes| app.clock.set(app.clock.now() + TimeDelta::minutes(minutes));
+    assert!(is_answered(&app).await);
+    assert!(told(&app).await.is_empty());
+
+    let silent = FaultShares { timeout_after: 1_000, ..FaultShares::default() };
+    world.set_faults("funder_core", silent);
+    for _ in 0..2 {
+        pass(30);
+        assert!(!is_answered(&app).await);
+        assert!(told(&app).await.is_empty(), "it may be over soon");
+    }
+    pass(30);
+    assert!(!is_answered(&app).await);
+    assert_eq!(told(&app).await, ["partner_down funder_core"]);
+    pass(24 * 60);
+    assert!(!is_answered(&app).await);
+    assert_eq!(told(&app).await, ["partner_down funder_core"], "of one outage they hear once");
+
+    world.set_faults("funder_core", FaultShares::default());
+    pass(30);
+    assert!(is_answered(&app).await);
+    assert_eq!(told(&app).await, ["partner_down funder_core", "partner_back funder_core"]);
+    let known: i64 = sqlx::query_scalar("select count(*) from partner_outage").fetch_one(&app.pool).await.unwrap();
+    assert_eq!(known, 0);
+}
+
+#[sqlx::test(migrator = "fenqi::MIGRATOR")]
+async fn operators_hear_that_the_table_of_working_days_ends_until_a_year_is_added(pool: PgPool) {
+    let app = house::open(pool, "2026-11-12").await;
+    let next_year = "[[year]]\nyear = 2027\nsource = 'a notice'\nmake_up_days = []\nholidays = []";
+    let calendar = WorkingCalendar::shipped().with_years(next_year).unwrap();
+    assert!(told(&App { calendar, ..app.clone() }).await.is_empty());
+    assert_eq!(told(&app).await, ["calendar_ends 2026-12-31"]);
+}
+
+#[sqlx::test(migrator = "fenqi::MIGRATOR")]
+async fn operators_hear_of_a_partners_key_that_ends_and_that_nothing_replaces(pool: PgPool) {
+    let app = house::open(pool, "2026-01-05").await;
+    let partner = "insert into api_partner (partner_id, code, kind, scopes, addresses, rate_per_minute, created_at)
+                   values ('00000000-0000-0000-0000-000000000001', 'our-risk', 'risk', '{}', '{}', 60, now())";
+    sqlx::query(partner).execute(&app.pool).await.unwrap();
+    for (serial_no, holder, days) in
+        [("R-1", "Li Na", 7), ("R-2", "Li Na", 365), ("R-3", "Wang Wei", 7), ("R-4", "Chen", 90)]
+    {
+        let key = "insert into api_key (partner_id, serial_no, algorithm, public_key, holder, added_at, expires_at)
+                   values ('00000000-0000-0000-0000-000000000001', $1, 'sm2_sm3', convert_to($1, 'UTF8'), $2, now(), $3)";
+        let expires_at = app.clock.now() + TimeDelta::days(days);
+        sqlx::query(key).bind(serial_no).bind(holder).bind(expires_at).execute(&app.pool).await.unwrap();
+    }
+    assert_eq!(told(&app).await, ["key_ends our-risk R-3"]);
+}

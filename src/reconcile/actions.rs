@@ -6,7 +6,7 @@ use uuid::Uuid;
 
 use super::model::{Break, BreakKind, BreakStatus, Correction};
 use super::store::{self, FileKey};
-use super::{notices, posting};
+use super::{notices, posting, shared_store};
 use crate::access::is_same_holder;
 use crate::app::App;
 use crate::base::When;
@@ -91,7 +91,8 @@ pub async fn take_in(app: &App, key: FileKey, bytes: &[u8], file: &DailyFile) ->
     let when = When { business_day: today, at: now };
     store::close_found(&mut transaction, key, today).await?;
     let differing = store::open_breaks(&mut transaction, key, today).await?;
-    let breaks = differing + store::open_named_twice(&mut transaction, key, today).await?;
+    let twice = store::open_named_twice(&mut transaction, key, today).await?;
+    let breaks = differing + twice + shared_store::open_shared(&mut transaction, key, today).await?;
     if breaks > 0 {
         let told = notices::breaks_found(key, breaks, when);
         notice::raise(&mut transaction, &[told]).await?;
@@ -216,7 +217,13 @@ async fn correct(
         // Allocates what is still owed and owes the rest back: where nothing is owed, that is all of it.
         Correction::Post | Correction::Refund => book_missing(connection, app, &found).await?,
         Correction::AskChannel => settle_by_hand(connection, app, &found).await?,
-        Correction::Reverse => reverse(connection, app, &found, person).await?,
+        Correction::Reverse => {
+            reverse(connection, app, &found, person).await?;
+            // The file names money for it, which the channel has taken back.
+            if found.kind == BreakKind::SharedReference {
+                settle_by_hand(connection, app, &found).await?;
+            }
+        }
     }
     close(connection, &found, BreakStatus::Corrected, person, None).await
 }

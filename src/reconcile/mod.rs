@@ -4,6 +4,7 @@ pub mod model;
 pub mod posting;
 pub mod notices;
 pub mod store;
+pub mod shared_store;
 pub mod list_store;
 pub mod actions;
 pub mod jobs;

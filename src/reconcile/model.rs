@@ -37,6 +37,8 @@ words! {
         /// The channel's files name a success more than once, or once when it was paid by hand already, and took more by that than was
         /// booked for it.
         NamedTwice = "named_twice",
+        /// The file names one payment for this order and for another one, so that one of them may not have been paid.
+        SharedReference = "shared_reference",
     }
 }
 

@@ -154,7 +154,7 @@ pub(super) const BANK: &str = balance!(
      from reconciliation_break b
      left join withholding w on w.withholding_id = b.withholding_id and w.channel = b.channel
      left join credit_line l on l.line_id = w.line_id
-     where b.status = 'corrected' and b.proposed = 'ask_channel'
+     where b.status = 'corrected' and (b.proposed = 'ask_channel' or b.settled_fen <> 0)
      union all
      select p.funder_id, p.refunds_fen + p.discount_fee_fen - p.discount_returned_fen + p.subsidy_fen - p.subsidy_returned_fen
                          - p.gross_fen - p.carried_in_fen

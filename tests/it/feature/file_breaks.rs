@@ -1,7 +1,7 @@
 //! Breaks over what a channel's daily files say of money: of an order twice, of an order that is nobody's, or nothing at all.
 
 use fenqi::base::Fen;
-use fenqi::base::id::WithholdingId;
+use fenqi::base::id::{BreakId, WithholdingId};
 use fenqi::error::Fault;
 use fenqi::partner::withholding::{ChannelName, DailyFile, FileLine};
 use fenqi::reconcile::{self, BreakRefusal, Correction, fetch_channel_files};
@@ -12,7 +12,7 @@ use sqlx::PgPool;
 use super::authoriser::until_as_many_wait;
 use super::breaks::{balances, confirm, post_success, the_open_break};
 use super::reconcile::{file_of, on_alpha, refused, sent, taken, the_break, the_order};
-use crate::book::{self, AGREEMENT};
+use crate::book::{self, AGREEMENT, Book};
 use crate::house;
 
 #[sqlx::test(migrator = "fenqi::MIGRATOR")]
@@ -68,6 +68,59 @@ async fn money_for_an_order_that_is_not_ours_waits_in_suspense_for_two_people(po
     confirm(&book, the_open_break(&book).await, "Wang").await.unwrap();
     assert_eq!(balances(&book).await, [103_373, 0, 0]);
     book.assert_whole().await;
+}
+
+#[sqlx::test(migrator = "fenqi::MIGRATOR")]
+async fn one_payment_that_a_file_names_for_two_orders_is_a_break_until_one_of_them_is_taken_back(pool: PgPool) {
+    let (book, _world) = sent(pool, Scripted::answer("success")).await;
+    book.live_until("2026-02-26").await;
+    let foreign = WithholdingId::from_uuid(uuid::Uuid::from_u128(5));
+    let ours = taken(the_order(&book).await, 103_600);
+    let beside = FileLine { channel_reference: ours.channel_reference.clone(), ..taken(foreign, 5_000) };
+    let compared = reconcile::take_in(&book.app, on_alpha("2026-02-25"), b"file", &file_of(vec![ours, beside])).await;
+    assert_eq!(compared.unwrap().breaks, 2);
+    let open = "select kind || ' ' || proposed || ' ' || our_fen || ' ' || their_fen from reconciliation_break
+                where status = 'open' and $1::uuid is not null order by kind";
+    assert_eq!(book.words(open).await, ["missing_here ask_channel 0 5000", "shared_reference ask_channel 103600 0"]);
+    assert_eq!(balances(&book).await, [108_186, 0, -5_000]);
+    confirm(&book, break_of_kind(&book, "missing_here").await, "Wang").await.unwrap();
+    // It was the other order that was paid, and the channel has taken back what it paid for ours.
+    let shared = break_of_kind(&book, "shared_reference").await;
+    reconcile::propose_correction(&book.app, shared, Correction::Post, "Li").await.unwrap();
+    let refused = confirm(&book, shared, "Wang").await;
+    assert!(matches!(refused, Err(Fault::Refused(BreakRefusal::DoesNotFit))), "{refused:?}");
+    reconcile::propose_correction(&book.app, shared, Correction::Reverse, "Li").await.unwrap();
+    confirm(&book, shared, "Wang").await.unwrap();
+    assert_eq!(balances(&book).await, [-414, 0, 0]);
+    assert_eq!(book.used().await, Fen::new(300_000));
+    book.assert_whole().await;
+}
+
+#[sqlx::test(migrator = "fenqi::MIGRATOR")]
+async fn a_payment_that_a_file_names_for_two_orders_and_that_the_channel_has_explained_stays_booked(pool: PgPool) {
+    let (book, _world) = sent(pool, Scripted::answer("success")).await;
+    book.live_until("2026-02-26").await;
+    let foreign = WithholdingId::from_uuid(uuid::Uuid::from_u128(5));
+    let ours = taken(the_order(&book).await, 103_600);
+    // A refusal names no payment, whatever stands in the place of its reference, and no more does a dash.
+    let refusal = FileLine { channel_reference: ours.channel_reference.clone(), ..refused(foreign) };
+    let unnamed = |line: FileLine| FileLine { channel_reference: "-".into(), ..line };
+    let take_in = async |day: &str, lines: Vec<FileLine>| {
+        reconcile::take_in(&book.app, on_alpha(day), day.as_bytes(), &file_of(lines)).await.unwrap().breaks
+    };
+    assert_eq!(take_in("2026-02-24", vec![unnamed(taken(foreign, 5_000)), refusal]).await, 1);
+    let beside = FileLine { channel_reference: ours.channel_reference.clone(), ..taken(foreign, 5_000) };
+    assert_eq!(take_in("2026-02-25", vec![ours, beside]).await, 2);
+    confirm(&book, break_of_kind(&book, "shared_reference").await, "Wang").await.unwrap();
+    assert_eq!(balances(&book).await[1..], [0, -10_000]);
+    assert_eq!(book.orders().await, ["alpha succeeded 103600 103600"]);
+    book.assert_whole().await;
+}
+
+async fn break_of_kind(book: &Book, kind: &str) -> BreakId {
+    let open = "select break_id from reconciliation_break where status = 'open' and kind = $1";
+    let id: uuid::Uuid = sqlx::query_scalar(open).bind(kind).fetch_one(&book.app.pool).await.unwrap();
+    BreakId::from_uuid(id)
 }
 
 #[sqlx::test(migrator = "fenqi::MIGRATOR")]

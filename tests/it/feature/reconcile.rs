@@ -120,11 +120,11 @@ pub(super) fn on_alpha(day: &str) -> reconcile::FileKey {
     reconcile::FileKey { channel: ChannelName::Alpha, day: day.parse().unwrap() }
 }
 
-/// A line that says that so much was taken, less 207 fen.
+/// A line that says that so much was taken, less 207 fen, under a reference of the order's own.
 pub(super) fn taken(withholding_id: WithholdingId, fen: i64) -> FileLine {
-    let amount = Fen::new(fen);
-    let answer = Answer::Succeeded { collected: amount, reference: "T1".into() };
-    FileLine { withholding_id, channel_reference: "T1".into(), answer, amount, cost: Fen::new(207) }
+    let (amount, reference) = (Fen::new(fen), format!("T-{withholding_id}"));
+    let answer = Answer::Succeeded { collected: amount, reference: reference.clone() };
+    FileLine { withholding_id, channel_reference: reference, answer, amount, cost: Fen::new(207) }
 }
 
 /// A line in a word that nobody mapped.

@@ -129,6 +129,50 @@ pub async fn load_settled(
     Ok(rows.into_iter().map(|row| (row.payout_id, row.attempt_no, row.detail)).collect())
 }
 
+/// Writes down what the channel says of payouts that are cancelled, so that it is told once.
+pub async fn note_of_cancelled(
+    connection: &mut PgConnection,
+    contradictions: &[Contradiction],
+    now: DateTime<Utc>,
+) -> sqlx::Result<()> {
+    if contradictions.is_empty() {
+        return Ok(());
+    }
+    let payout_id: Vec<Uuid> = contradictions.iter().map(|found| found.payout_id.uuid()).collect();
+    let attempt_no: Vec<i16> = contradictions.iter().map(|found| found.attempt_no).collect();
+    let says: Vec<&str> = contradictions.iter().map(|found| found.says.as_str()).collect();
+    sqlx::query!(
+        "insert into payout_event (payout_id, attempt_no, status, detail, occurred_at)
+         select c.payout_id, c.attempt_no, 'contradicted', c.says, $4
+         from unnest($1::uuid[], $2::smallint[], $3::text[]) as c(payout_id, attempt_no, says)",
+        &payout_id,
+        &attempt_no,
+        &says as &[&str],
+        now,
+    )
+    .execute(connection)
+    .await?;
+    Ok(())
+}
+
+/// What the channel has said of attempts of these payouts since they were cancelled.
+pub async fn load_told_of_cancelled(
+    connection: &mut PgConnection,
+    payout_ids: &[Uuid],
+) -> sqlx::Result<BTreeSet<(PayoutId, i16, String)>> {
+    let rows = sqlx::query!(
+        r#"select e.payout_id as "payout_id: PayoutId", e.attempt_no, e.detail as "detail!"
+           from payout_event e
+           where e.payout_id = any($1) and e.status = 'contradicted'
+             and exists (select from payout_event c
+                         where c.payout_id = e.payout_id and c.status = 'cancelled' and c.event_no < e.event_no)"#,
+        payout_ids
+    )
+    .fetch_all(connection)
+    .await?;
+    Ok(rows.into_iter().map(|row| (row.payout_id, row.attempt_no, row.detail)).collect())
+}
+
 /// Marks a payout that was taken back as payable from a day on, and what it pays as unpaid; returns of how many sources.
 pub async fn owe_again(connection: &mut PgConnection, payout_id: PayoutId, from: BusinessDay) -> sqlx::Result<i64> {
     sqlx::query_scalar!(

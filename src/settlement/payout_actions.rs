@@ -68,11 +68,11 @@ pub async fn learn_in_time(
     // Only now that they are locked: a node may stand still at any time until then.
     let is_late = app.clock.now() >= until;
     let counts = |answer: &&Answer| !is_late || matches!(answer.word, Word::Succeeded { .. });
-    let settled = load_settled(&mut transaction, &payouts, answers).await?;
+    let known = load_known(&mut transaction, &payouts, answers).await?;
     let mut round = Round::new(when);
     for payout in &payouts {
         let Some(answer) = answers.get(&payout.payout_id).filter(counts) else { continue };
-        if !settled.is_empty() && settled.contains(&(payout.payout_id, answer.attempt_no, says(payout, answer))) {
+        if !known.is_empty() && known.contains(&(payout.payout_id, answer.attempt_no, says(payout, answer))) {
             round.tally.unchanged += 1;
         } else {
             round.take(payout, answer);
@@ -82,15 +82,16 @@ pub async fn learn_in_time(
     anyhow::ensure!(changed == round.changes.len() as u64, "a locked payout changed its status");
     let held_back = contradiction_store::hold_back(&mut transaction, &round.contradictions, when).await?;
     anyhow::ensure!(held_back == round.contradictions.len() as u64, "a locked payout changed its status");
+    contradiction_store::note_of_cancelled(&mut transaction, &round.of_cancelled, now).await?;
     book_paid(&mut transaction, &round.paid, when).await?;
     notice::raise(&mut transaction, &round.notices).await?;
     transaction.commit().await?;
     Ok(round.tally)
 }
 
-/// What was said before of payments over another amount, and people have settled since: a callback about one is never believed, and so
-/// comes again after that.
-async fn load_settled(
+/// What was said before, and is no news: of payments over another amount what people have settled since, as a callback about one is never
+/// believed and so comes again after that; of cancelled payouts whatever was told.
+async fn load_known(
     connection: &mut PgConnection,
     payouts: &[Locked],
     answers: &BTreeMap<PayoutId, Answer>,
@@ -99,8 +100,18 @@ async fn load_settled(
         let answer = answers.get(&payout.payout_id);
         answer.is_some_and(|answer| other_amount(payout, answer).is_some())
     };
-    let ids: Vec<Uuid> = payouts.iter().filter(is_over_another).map(|payout| payout.payout_id.uuid()).collect();
-    if ids.is_empty() { Ok(BTreeSet::new()) } else { contradiction_store::load_settled(connection, &ids).await }
+    let is_cancelled = |payout: &&Locked| payout.status == PayoutStatus::Cancelled;
+    let id = |payout: &Locked| payout.payout_id.uuid();
+    let over_another: Vec<Uuid> = payouts.iter().filter(is_over_another).map(id).collect();
+    let cancelled: Vec<Uuid> = payouts.iter().filter(is_cancelled).map(id).collect();
+    let mut known = BTreeSet::new();
+    if !over_another.is_empty() {
+        known.extend(contradiction_store::load_settled(&mut *connection, &over_another).await?);
+    }
+    if !cancelled.is_empty() {
+        known.extend(contradiction_store::load_told_of_cancelled(connection, &cancelled).await?);
+    }
+    Ok(known)
 }
 
 /// What one transaction gathers before it writes.
@@ -109,6 +120,8 @@ struct Round {
     changes: Vec<Change>,
     paid: Vec<(Locked, String)>,
     contradictions: Vec<Contradiction>,
+    /// Contradictions of payouts that are cancelled, which nothing needs to hold back.
+    of_cancelled: Vec<Contradiction>,
     notices: Vec<Notice>,
     tally: Tally,
 }
@@ -120,6 +133,7 @@ impl Round {
             changes: Vec::new(),
             paid: Vec::new(),
             contradictions: Vec::new(),
+            of_cancelled: Vec::new(),
             notices: Vec::new(),
             tally: Tally::default(),
         }
@@ -177,10 +191,9 @@ impl Round {
             return;
         }
         self.tell_operators("payout_contradiction", contradiction_body(payout, answer));
-        if payout.status != PayoutStatus::Cancelled {
-            let says = says(payout, answer);
-            self.contradictions.push(Contradiction { payout_id: payout.payout_id, attempt_no, kind, says });
-        }
+        let is_cancelled = payout.status == PayoutStatus::Cancelled;
+        let found = if is_cancelled { &mut self.of_cancelled } else { &mut self.contradictions };
+        found.push(Contradiction { payout_id: payout.payout_id, attempt_no, kind, says: says(payout, answer) });
     }
 
     fn tell_operators(&mut self, kind: &'static str, body: Value) {

@@ -164,6 +164,29 @@ async fn a_contradicted_payout_that_was_paid_is_booked_by_two_operators(pool: Pg
 }
 
 #[sqlx::test(migrator = "fenqi::MIGRATOR")]
+async fn what_the_channel_says_of_a_cancelled_payout_is_told_once(pool: PgPool) {
+    let (town, _world, payout_id) = paid_once(pool, Scripted::answer("account_closed")).await;
+    // As by a transfer that is taken back.
+    sqlx::raw_sql(
+        "update payout set status = 'cancelled', failure = null;
+         insert into payout_event (payout_id, attempt_no, status, occurred_at)
+         select payout_id, attempt_no, status, now() from payout",
+    )
+    .execute(&town.app.pool)
+    .await
+    .unwrap();
+    contradict(&town, payout_id).await;
+    let mut connection = town.app.pool.acquire().await.unwrap();
+    let today = town.today().await;
+    assert!(fenqi::business_day::store::advance(&mut connection, today).await.unwrap());
+    contradict(&town, payout_id).await;
+    assert_eq!(standing(&town).await, "cancelled -");
+    // Another payment is news.
+    hear(&town, payout_id, paid("BANK0000000008")).await;
+    assert_eq!(town.fen(NOTICES).await, 2);
+}
+
+#[sqlx::test(migrator = "fenqi::MIGRATOR")]
 async fn a_contradicted_payout_that_was_not_paid_is_retried_and_paid_once(pool: PgPool) {
     let (town, world, payout_id) = paid_once(pool, Scripted::answer("account_closed")).await;
     assert_eq!(settlement::retry_payout(&town.app, payout_id, "Li Na").await.unwrap(), Step::Applied);

@@ -104,6 +104,15 @@ impl ReserveOrder {
         }
     }
 
+    /// Whether the key of the same notice takes the place of the one that is kept: of an order that waits, so that this notice sent once more
+    /// opens nothing that was refused after it.
+    pub fn is_noted_anew(&self, key: &str) -> bool {
+        match self.status {
+            ReserveOrderStatus::Noted => self.noted_key.as_deref() != Some(key),
+            ReserveOrderStatus::Booked | ReserveOrderStatus::Refused => false,
+        }
+    }
+
     /// Whether `by` may confirm it now: a deposit may be confirmed by anyone here, a withdrawal by a second holder.
     ///
     /// # Errors

@@ -55,10 +55,15 @@ pub async fn note_order(app: &App, noting: Noting) -> Outcome<ReserveOrder, Orde
         return Err(Fault::Refused(OrderRefusal::ReferenceTaken(order.reference)));
     };
     let key = order.noted_key.as_deref().unwrap_or_default();
-    // Locked, so that of two notices at once one opens it.
-    if stored.is_opened_again(key) && lock(&mut transaction, stored.order_id).await?.is_opened_again(key) {
-        let noted = NotedAgain { order_id: stored.order_id, by: &order.noted_by, key, at: now };
-        order_store::reopen_order(&mut transaction, noted).await?;
+    if stored.is_opened_again(key) || stored.is_noted_anew(key) {
+        // Locked, so that of two notices at once one opens it, and that it is not refused meanwhile.
+        let locked = lock(&mut transaction, stored.order_id).await?;
+        if locked.is_opened_again(key) {
+            let noted = NotedAgain { order_id: stored.order_id, by: &order.noted_by, key, at: now };
+            order_store::reopen_order(&mut transaction, noted).await?;
+        } else if locked.is_noted_anew(key) {
+            order_store::keep_key(&mut transaction, stored.order_id, key).await?;
+        }
     }
     transaction.commit().await?;
     find(app, stored.order_id).await

@@ -121,6 +121,14 @@ pub async fn decide_order(connection: &mut PgConnection, decided: Decided<'_>) -
     Ok(())
 }
 
+/// Keeps the key under which an order that the caller has locked, and that waits, was noted once more.
+pub async fn keep_key(connection: &mut PgConnection, order_id: ReserveOrderId, key: &str) -> sqlx::Result<()> {
+    sqlx::query!("update reserve_order set noted_key = $2 where order_id = $1", order_id.uuid(), key)
+        .execute(connection)
+        .await?;
+    Ok(())
+}
+
 /// An order that is noted again.
 pub struct NotedAgain<'a> {
     pub order_id: ReserveOrderId,

@@ -6,7 +6,8 @@ use fenqi::base::Fen;
 use fenqi::base::id::{ProductDraftId, ReserveOrderId};
 use fenqi::error::Fault;
 use fenqi::funder::actions::ReserveTerms;
-use fenqi::funder::order::OrderRefusal;
+use fenqi::funder::order::{OrderRefusal, ReserveOrderKind, ReserveOrderStatus};
+use fenqi::funder::order_actions::Noting;
 use fenqi::funder::{self, ReserveRefusal, order_actions};
 use fenqi::partner::key::{Algorithm, PrivateKey};
 use fenqi::partner::signature::Identity;
@@ -226,6 +227,29 @@ async fn a_deposit_that_was_refused_by_mistake_is_opened_by_the_same_notice_and_
     order_actions::refuse_order(app, withdrawal, "operator:li", "not agreed").await.unwrap();
     assert_eq!(desk.post("/funder/reserve/withdrawals", "w-2", &wanted).await.ok()["status"], "refused");
     town.assert_whole("after a deposit that was opened again").await;
+}
+
+#[sqlx::test(migrator = "fenqi::MIGRATOR")]
+async fn the_last_notice_of_a_deposit_sent_once_more_opens_nothing_that_was_refused_after_it(pool: PgPool) {
+    let (town, _, _) = open(pool).await;
+    let app = &town.app;
+    let noted = async |key: &str| {
+        let noting = Noting {
+            funder_id: town.funder_id,
+            kind: ReserveOrderKind::Deposit,
+            amount: Fen::new(500_000),
+            reference: "ICBC-1".into(),
+            noted_by: "holder of H-1".into(),
+            key: key.into(),
+        };
+        order_actions::note_order(app, noting).await.unwrap()
+    };
+    let deposit = noted("harbour-core/d-1").await.order_id;
+    assert_eq!(noted("harbour-core/d-2").await.order_id, deposit);
+    order_actions::refuse_order(app, deposit, "operator:li", "it never arrived").await.unwrap();
+    // As by a node that died before it had answered.
+    assert_eq!(noted("harbour-core/d-2").await.status, ReserveOrderStatus::Refused);
+    assert_eq!(noted("harbour-core/d-3").await.status, ReserveOrderStatus::Noted);
 }
 
 #[sqlx::test(migrator = "fenqi::MIGRATOR")]

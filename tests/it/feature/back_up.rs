@@ -33,6 +33,7 @@ fn a_house_is_restored_from_its_back_up_by_the_commands_of_the_document() {
         fenqi db start >/dev/null
         {copy}
         test -s base/PG_VERSION
+        test "$(psql -At "$(fenqi db url)" -c 'select last_value > 1000000000 from outbox_message_no_seq')" = t
         cmp kept.key var/master.key
         echo "funders after the restore:"
         fenqi funder list

@@ -12,3 +12,6 @@ alter table reconciliation_break drop constraint reconciliation_break_kind_check
 alter table reconciliation_break add constraint reconciliation_break_kind_check
     check (kind in ('missing_here', 'missing_there', 'amount_differs', 'we_failed_they_succeeded', 'we_succeeded_they_failed',
                     'named_twice', 'shared_reference'));
+
+-- Who waits for a person, the oldest first.
+create index application_referred on application (created_at) where status = 'referred';

@@ -9,16 +9,14 @@ use axum::extract::{Request, State};
 use axum::http::StatusCode;
 use axum::middleware::Next;
 use axum::response::{IntoResponse, Response};
-use chrono::TimeDelta;
 use sqlx::{PgConnection, PgPool};
 
 use super::{Problem, store};
 use crate::app::App;
 use crate::business_day;
 use crate::database::{self, Migrated};
+use crate::watch::model::CLOSE_TIME_MAX;
 
-/// The close of a million loans takes seconds; one that takes an hour needs a person.
-const CLOSE_TIME_MAX: TimeDelta = TimeDelta::hours(1);
 /// How long the database may keep an answer waiting: less than whoever asks (a load balancer, Prometheus) waits for it.
 const DATABASE_TIME_MAX: Duration = Duration::from_secs(2);
 const NOT_OPEN: &str = "house_not_open";

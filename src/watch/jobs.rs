@@ -4,7 +4,9 @@ use std::time::Duration;
 
 use chrono::TimeDelta;
 
-use super::model::{CALENDAR_DAYS_BEFORE, Finding, KEY_DAYS_BEFORE, clock_off, is_end_told};
+use super::model::{
+    APPLICATION_WAIT_MAX, CALENDAR_DAYS_BEFORE, CLOSE_TIME_MAX, Finding, KEY_DAYS_BEFORE, clock_off, is_end_told,
+};
 use super::{notices, store};
 use crate::app::App;
 use crate::base::{BusinessDay, Clock, When};
@@ -22,7 +24,8 @@ pub async fn keep_watch(app: &App, every: Duration) {
     }
 }
 
-/// Tells operators of partners that are down or back, of this machine's clock, and of what ends soon; repeatable, on any number of nodes.
+/// Tells operators of partners that are down or back, of this machine's clock, of what ends soon, and of what waits for them; repeatable,
+/// on any number of nodes.
 ///
 /// # Errors
 /// Failures of the database.
@@ -35,6 +38,7 @@ pub async fn watch(app: &App) -> anyhow::Result<()> {
     let mut told: Vec<Notice> = calendar(app, when).into_iter().collect();
     told.extend(clock(app, when).await?);
     told.extend(keys(app, when).await?);
+    told.extend(left_lying(app, when).await?);
     notice::raise(&mut *app.pool.acquire().await?, &told).await?;
     Ok(())
 }
@@ -84,6 +88,20 @@ async fn clock(app: &App, when: When) -> anyhow::Result<Option<Notice>> {
         tracing::error!(%machine, %database, "this machine's clock and the database's differ; set the one that is wrong");
     }
     Ok(off.map(|machine_is| notices::clocks_differ(machine_is, when)))
+}
+
+/// What does not go on by itself; told again each day as long as it lies there.
+async fn left_lying(app: &App, when: When) -> anyhow::Result<Vec<Notice>> {
+    let mut connection = app.pool.acquire().await?;
+    let jobs = store::list_dead_jobs(&mut connection).await?;
+    let partners = store::list_partners_with_dead_letters(&mut connection).await?;
+    let stuck = store::find_stuck_close(&mut connection, when.at - CLOSE_TIME_MAX).await?;
+    let waiting = store::find_waiting_application(&mut connection, when.at - APPLICATION_WAIT_MAX).await?;
+    let jobs = jobs.iter().map(|job| notices::job_dead(job, when));
+    let partners = partners.iter().map(|partner| notices::messages_dead(partner, when));
+    let stuck = stuck.map(|day| notices::close_stuck(day, when));
+    let waiting = waiting.map(|oldest| notices::application_waits(oldest, when));
+    Ok(jobs.chain(partners).chain(stuck).chain(waiting).collect())
 }
 
 async fn keys(app: &App, when: When) -> anyhow::Result<Vec<Notice>> {

@@ -17,6 +17,11 @@ pub const KEY_DAYS_BEFORE: i64 = 28;
 /// In the last week it is told each day.
 const LAST_DAYS: i64 = 7;
 
+/// The close of a million loans takes seconds; one that takes an hour needs a person.
+pub const CLOSE_TIME_MAX: TimeDelta = TimeDelta::hours(1);
+/// Whoever applied waits for a person no longer than this before it is told.
+pub const APPLICATION_WAIT_MAX: TimeDelta = TimeDelta::days(1);
+
 /// What is known of a partner's answers.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Heard {

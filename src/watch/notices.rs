@@ -3,7 +3,8 @@
 use chrono::{DateTime, Utc};
 use serde_json::json;
 
-use super::store::EndingKey;
+use super::store::{DeadJob, EndingKey};
+use crate::base::id::ApplicationId;
 use crate::base::{BusinessDay, When};
 use crate::notice::Notice;
 
@@ -26,6 +27,26 @@ pub fn calendar_ends(last: Option<BusinessDay>, when: When) -> Notice {
 pub fn key_ends(key: &EndingKey, when: When) -> Notice {
     let body = json!({ "partner": key.partner, "serial_no": key.serial_no, "expires_at": key.expires_at });
     Notice::to_operators("key_ends", body, when)
+}
+
+/// A job gave up: what it does is not done.
+pub fn job_dead(job: &DeadJob, when: When) -> Notice {
+    Notice::to_operators("job_dead", json!({ "job": job.job_id, "kind": job.kind }), when)
+}
+
+/// Messages to a partner were given up.
+pub fn messages_dead(partner: &str, when: When) -> Notice {
+    Notice::to_operators("messages_dead", json!({ "partner": partner }), when)
+}
+
+/// The close of a day does not come to its end.
+pub fn close_stuck(day: BusinessDay, when: When) -> Notice {
+    Notice::to_operators("close_stuck", json!({ "day": day }), when)
+}
+
+/// Whoever applied has waited for a person for long.
+pub fn application_waits(oldest: ApplicationId, when: When) -> Notice {
+    Notice::to_operators("application_waits", json!({ "oldest": oldest }), when)
 }
 
 /// The clock of a machine of ours is ahead of the database's, or behind it. The log says by how much, so that this is told once a day.

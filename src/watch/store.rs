@@ -4,6 +4,8 @@ use chrono::{DateTime, Utc};
 use sqlx::PgConnection;
 
 use super::model::Heard;
+use crate::base::BusinessDay;
+use crate::base::id::{ApplicationId, JobId};
 
 /// Calls of the whole house that are looked through at the most: far more than come between two looks, and few enough for each of them.
 const CALLS_LOOKED_AT: i64 = 300_000;
@@ -93,6 +95,61 @@ pub async fn list_ending_keys(
         until,
     )
     .fetch_all(connection)
+    .await
+}
+
+/// Jobs that are told of at once; whoever looks finds the others.
+const JOBS_MAX: i64 = 20;
+
+/// A job that gave up.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct DeadJob {
+    pub job_id: JobId,
+    pub kind: String,
+}
+
+pub async fn list_dead_jobs(connection: &mut PgConnection) -> sqlx::Result<Vec<DeadJob>> {
+    sqlx::query_as!(
+        DeadJob,
+        r#"select job_id as "job_id: JobId", kind from job where status = 'dead' order by run_at, job_id limit $1"#,
+        JOBS_MAX
+    )
+    .fetch_all(connection)
+    .await
+}
+
+/// Partners some of whose messages were given up.
+pub async fn list_partners_with_dead_letters(connection: &mut PgConnection) -> sqlx::Result<Vec<String>> {
+    sqlx::query_scalar!("select distinct partner from outbox where dead_at is not null order by partner")
+        .fetch_all(connection)
+        .await
+}
+
+/// A close that began before then and has not ended.
+pub async fn find_stuck_close(
+    connection: &mut PgConnection,
+    before: DateTime<Utc>,
+) -> sqlx::Result<Option<BusinessDay>> {
+    sqlx::query_scalar!(
+        r#"select business_day as "day: BusinessDay" from close_run
+           where finished_at is null and started_at < $1 order by business_day limit 1"#,
+        before
+    )
+    .fetch_optional(connection)
+    .await
+}
+
+/// The oldest application that waits for a person, if it was made before then.
+pub async fn find_waiting_application(
+    connection: &mut PgConnection,
+    before: DateTime<Utc>,
+) -> sqlx::Result<Option<ApplicationId>> {
+    sqlx::query_scalar!(
+        r#"select application_id as "application_id: ApplicationId" from application
+           where status = 'referred' and created_at < $1 order by created_at, application_id limit 1"#,
+        before
+    )
+    .fetch_optional(connection)
     .await
 }
 

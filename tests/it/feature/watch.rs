@@ -31,7 +31,8 @@ async fn is_answered(app: &App) -> bool {
 async fn told(app: &App) -> Vec<String> {
     watch(app).await.unwrap();
     watch(app).await.unwrap();
-    let told = "select concat_ws(' ', kind, body ->> 'partner', body ->> 'serial_no', body ->> 'last')
+    let told = "select concat_ws(' ', kind, body ->> 'partner', body ->> 'serial_no', body ->> 'last',
+                                  body ->> 'day')
                 from notice where audience = 'operator' order by notice_no";
     sqlx::query_scalar(told).fetch_all(&app.pool).await.unwrap()
 }
@@ -89,4 +90,30 @@ async fn operators_hear_of_a_partners_key_that_ends_and_that_nothing_replaces(po
         sqlx::query(key).bind(serial_no).bind(holder).bind(expires_at).execute(&app.pool).await.unwrap();
     }
     assert_eq!(told(&app).await, ["key_ends our-risk R-3"]);
+}
+
+#[sqlx::test(migrator = "fenqi::MIGRATOR")]
+async fn operators_hear_each_day_of_what_lies_there_until_somebody_looks(pool: PgPool) {
+    let app = house::open(pool, "2026-01-05").await;
+    let ages = |hours: i64| app.clock.now() - TimeDelta::hours(hours);
+    for (hours, is_told) in [(0, false), (25, true)] {
+        let lies_there = "
+            with moment as (select $1::timestamptz as at),
+            left_job as (
+                insert into job (job_id, kind, unique_key, payload, status, run_at, created_at)
+                select gen_random_uuid(), 'pay_out', 'one', '{}', 'dead', at, at from moment where $2),
+            letter as (
+                insert into outbox (partner, kind, object_id, body, created_at, next_attempt_at, dead_at)
+                select 'harbour-bank', 'loan_made', gen_random_uuid(), '{}', at, at, at from moment where $2),
+            closing as (
+                insert into close_run (business_day, started_at)
+                select (at at time zone 'Asia/Shanghai')::date, at from moment)
+            insert into application (borrower_id, application_id, product_id, product_version, idempotency_key,
+                                     request_sha256, facts, status, referral, created_at)
+            select gen_random_uuid(), gen_random_uuid(), gen_random_uuid(), 1, 'one', sha256('wish'), '{}', 'referred',
+                   'thin file', at from moment";
+        sqlx::query(lies_there).bind(ages(hours)).bind(is_told).execute(&app.pool).await.unwrap();
+        let wanted = ["job_dead", "messages_dead harbour-bank", "close_stuck 2026-01-04", "application_waits"];
+        assert_eq!(told(&app).await, if is_told { wanted.to_vec() } else { Vec::new() });
+    }
 }

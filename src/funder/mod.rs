@@ -4,6 +4,7 @@ pub mod reserve;
 pub mod low_water;
 pub mod forecast;
 pub mod posting;
+mod notices;
 pub mod store;
 pub mod slice;
 mod slice_store;

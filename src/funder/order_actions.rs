@@ -1,16 +1,19 @@
 //! Use cases of orders about a reserve: note, confirm, refuse.
 
+use chrono::{DateTime, Utc};
 use sqlx::PgConnection;
 
 use super::actions::{BankMovement, Direction, book_movement};
 use super::order::{OrderRefusal, ReserveOrder, ReserveOrderKind, ReserveOrderStatus};
 use super::order_store::{self, Decided, NotedAgain};
 use super::reserve::{REFERENCE_CHARS_MAX, ReserveRefusal};
+use super::{notices, store};
 use crate::app::App;
-use crate::base::Fen;
 use crate::base::id::{FunderId, ReserveOrderId};
-use crate::database;
+use crate::base::{Fen, When};
 use crate::error::{Fault, Outcome, Step};
+use crate::notice::{self, Notice};
+use crate::{business_day, database};
 
 /// What a funder's system notes.
 #[derive(Clone, Debug)]
@@ -49,7 +52,7 @@ pub async fn note_order(app: &App, noting: Noting) -> Outcome<ReserveOrder, Orde
         refused_before: 0,
     };
     let mut transaction = database::begin(&app.pool).await?;
-    order_store::insert_order(&mut transaction, &order).await?;
+    let mut is_told = order_store::insert_order(&mut transaction, &order).await?;
     let stored = order_store::find_order_by_reference(&mut transaction, order.funder_id, order.kind, reference).await?;
     let Some(stored) = stored.filter(|stored| stored.amount_fen == order.amount_fen) else {
         return Err(Fault::Refused(OrderRefusal::ReferenceTaken(order.reference)));
@@ -61,12 +64,29 @@ pub async fn note_order(app: &App, noting: Noting) -> Outcome<ReserveOrder, Orde
         if locked.is_opened_again(key) {
             let noted = NotedAgain { order_id: stored.order_id, by: &order.noted_by, key, at: now };
             order_store::reopen_order(&mut transaction, noted).await?;
+            is_told = true;
         } else if locked.is_noted_anew(key) {
             order_store::keep_key(&mut transaction, stored.order_id, key).await?;
         }
     }
+    if is_told && order.kind == ReserveOrderKind::Deposit {
+        let noted = lock(&mut transaction, stored.order_id).await?;
+        tell(&mut transaction, &noted, notices::deposit_noted, now).await?;
+    }
     transaction.commit().await?;
     find(app, stored.order_id).await
+}
+
+/// Tells operators of an order that they have something to do for.
+async fn tell(
+    connection: &mut PgConnection,
+    order: &ReserveOrder,
+    notice_of: fn(&ReserveOrder, &str, When) -> Notice,
+    now: DateTime<Utc>,
+) -> sqlx::Result<()> {
+    let when = When { business_day: business_day::store::today(connection).await?, at: now };
+    let funder = store::find_code(connection, order.funder_id).await?;
+    notice::raise(connection, &[notice_of(order, &funder, when)]).await
 }
 
 /// Confirms a deposit whose money arrived, by the name of who says so, and books it. A withdrawal is not confirmed here: its
@@ -110,11 +130,16 @@ async fn confirm(
     };
     let decided = Decided { order_id, status: ReserveOrderStatus::Booked, by, reason: None, at: now };
     order_store::decide_order(&mut transaction, decided).await?;
-    let movement = BankMovement { funder_id: order.funder_id, amount: order.amount_fen, reference: order.reference };
+    let reference = order.reference.clone();
+    let movement = BankMovement { funder_id: order.funder_id, amount: order.amount_fen, reference };
     let booked = book_movement(&mut transaction, &movement, direction, now).await;
-    match booked.map_err(|fault| fault.map_refusal(OrderRefusal::Reserve))? {
-        // The bank's reference was booked before without an order.
-        Step::Applied | Step::AlreadyApplied => {}
+    let is_booked_now = match booked.map_err(|fault| fault.map_refusal(OrderRefusal::Reserve))? {
+        Step::Applied => true,
+        // The bank's reference was booked before without an order, by whoever has paid it.
+        Step::AlreadyApplied => false,
+    };
+    if is_booked_now && order.kind == ReserveOrderKind::Withdrawal {
+        tell(&mut transaction, &order, notices::withdrawal_booked, now).await?;
     }
     transaction.commit().await?;
     find(app, order_id).await

@@ -122,6 +122,13 @@ async fn a_core_reads_a_loan_through_its_life(pool: PgPool) {
     assert_eq!(stranger.get(&format!("/funder/bills?line_id={line_id}")).await.ok()["items"], json!([]));
 }
 
+/// What operators were told of orders about reserves.
+async fn told_of_orders(town: &Town) -> Vec<String> {
+    let told = "select concat_ws(' ', kind, body ->> 'funder', body ->> 'amount_fen') from notice
+                where audience = 'operator' and kind in ('deposit_noted', 'withdrawal_booked') order by notice_no";
+    sqlx::query_scalar(told).fetch_all(&town.app.pool).await.unwrap()
+}
+
 #[sqlx::test(migrator = "fenqi::MIGRATOR")]
 async fn a_deposit_is_booked_when_it_arrived_and_a_withdrawal_by_two_keys(pool: PgPool) {
     let (town, desk, second) = open(pool).await;
@@ -166,6 +173,8 @@ async fn a_deposit_is_booked_when_it_arrived_and_a_withdrawal_by_two_keys(pool: 
     let order = format!("/funder/reserve/orders/{deposit_id}");
     let (anothers, nobodys) = (stranger.get(&order).await, stranger.get(&desk::absent(&order)).await);
     assert_eq!((anothers.status, anothers.without_its_own()), (404, nobodys.without_its_own()));
+    let told = ["deposit_noted harbour-bank 500000", "withdrawal_booked harbour-bank 200000"];
+    assert_eq!(told_of_orders(&town).await, told, "each once");
     town.assert_whole("after orders").await;
 }
 
@@ -220,6 +229,8 @@ async fn a_deposit_that_was_refused_by_mistake_is_opened_by_the_same_notice_and_
         sqlx::query_as(kept).bind(deposit.uuid()).fetch_all(&app.pool).await.unwrap();
     let refusal = |noted_by: &str| (noted_by.to_owned(), "operator:li".to_owned(), "it never arrived".to_owned());
     assert_eq!(kept, [refusal("holder of H-1"), refusal("holder of H-2")]);
+
+    assert_eq!(told_of_orders(&town).await.len(), 3, "of a deposit that is noted again it is told again");
 
     let wanted = json!({ "amount_fen": 200_000, "reference": "W-1" });
     let withdrawal = desk.post("/funder/reserve/withdrawals", "w-1", &wanted).await.ok();

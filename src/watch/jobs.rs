@@ -11,7 +11,8 @@ use super::{notices, store};
 use crate::app::App;
 use crate::base::{BusinessDay, Clock, When};
 use crate::notice::Notice;
-use crate::partner::wechat;
+use crate::partner::withholding::ChannelName;
+use crate::partner::{payout, wechat};
 use crate::{business_day, database, notice};
 
 /// Looks again and again, until it is dropped. Not a job: what keeps the jobs from being done, such as a wrong clock, must not keep it.
@@ -39,6 +40,7 @@ pub async fn watch(app: &App) -> anyhow::Result<()> {
     told.extend(clock(app, when).await?);
     told.extend(keys(app, when).await?);
     told.extend(left_lying(app, when).await?);
+    told.extend(missing(app, when).await?);
     notice::raise(&mut *app.pool.acquire().await?, &told).await?;
     Ok(())
 }
@@ -102,6 +104,19 @@ async fn left_lying(app: &App, when: When) -> anyhow::Result<Vec<Notice>> {
     let stuck = stuck.map(|day| notices::close_stuck(day, when));
     let waiting = waiting.map(|oldest| notices::application_waits(oldest, when));
     Ok(jobs.chain(partners).chain(stuck).chain(waiting).collect())
+}
+
+/// Who is not configured is never called, so that no call of it fails.
+async fn missing(app: &App, when: When) -> anyhow::Result<Vec<Notice>> {
+    let mut connection = app.pool.acquire().await?;
+    let channels = store::list_channels_needed(&mut connection, when.at).await?;
+    let channels = channels.iter().filter_map(|channel| ChannelName::from_name(channel));
+    let mut needed: Vec<&str> = channels.map(ChannelName::partner).collect();
+    if store::has_payouts_due(&mut connection, when.business_day).await? {
+        needed.push(payout::NAME);
+    }
+    needed.retain(|partner| app.partners.client(partner).is_err());
+    Ok(needed.into_iter().map(|partner| notices::partner_missing(partner, when)).collect())
 }
 
 async fn keys(app: &App, when: When) -> anyhow::Result<Vec<Notice>> {

@@ -18,6 +18,11 @@ pub fn partner_back(partner: &str, (since, at): (DateTime<Utc>, DateTime<Utc>), 
     Notice::to_operators("partner_back", json!({ "partner": partner, "since": since, "answered_at": at }), when)
 }
 
+/// Something waits for a partner that the configuration does not name.
+pub fn partner_missing(partner: &str, when: When) -> Notice {
+    Notice::to_operators("partner_missing", json!({ "partner": partner }), when)
+}
+
 /// The table of working days has no day after this one; `None` where it does not even have the present day.
 pub fn calendar_ends(last: Option<BusinessDay>, when: When) -> Notice {
     Notice::to_operators("calendar_ends", json!({ "last": last }), when)

@@ -98,6 +98,26 @@ pub async fn list_ending_keys(
     .await
 }
 
+/// Whether any payout whose day has come waits to be sent.
+pub async fn has_payouts_due(connection: &mut PgConnection, today: BusinessDay) -> sqlx::Result<bool> {
+    sqlx::query_scalar!(
+        r#"select exists (select from payout where status = 'created' and pay_on <= $1) as "has!""#,
+        today.date()
+    )
+    .fetch_one(connection)
+    .await
+}
+
+/// The channels that orders wait for whose time has come, by their own names.
+pub async fn list_channels_needed(connection: &mut PgConnection, now: DateTime<Utc>) -> sqlx::Result<Vec<String>> {
+    sqlx::query_scalar!(
+        "select distinct channel from withholding where is_pending and submit_at <= $1 order by channel",
+        now
+    )
+    .fetch_all(connection)
+    .await
+}
+
 /// Jobs that are told of at once; whoever looks finds the others.
 const JOBS_MAX: i64 = 20;
 

@@ -98,22 +98,32 @@ async fn operators_hear_each_day_of_what_lies_there_until_somebody_looks(pool: P
     let ages = |hours: i64| app.clock.now() - TimeDelta::hours(hours);
     for (hours, is_told) in [(0, false), (25, true)] {
         let lies_there = "
-            with moment as (select $1::timestamptz as at),
+            with moment as (select $1::timestamptz as instant),
             left_job as (
                 insert into job (job_id, kind, unique_key, payload, status, run_at, created_at)
-                select gen_random_uuid(), 'pay_out', 'one', '{}', 'dead', at, at from moment where $2),
+                select gen_random_uuid(), 'pay_out', 'one', '{}', 'dead', instant, instant from moment where $2),
             letter as (
                 insert into outbox (partner, kind, object_id, body, created_at, next_attempt_at, dead_at)
-                select 'harbour-bank', 'loan_made', gen_random_uuid(), '{}', at, at, at from moment where $2),
+                select 'harbour-bank', 'loan_made', gen_random_uuid(), '{}', instant, instant, instant from moment where $2),
+            unpaid as (
+                insert into payout (payout_id, kind, source_id, beneficiary_id, amount_fen, status, pay_on, created_at)
+                select gen_random_uuid(), 'settlement', gen_random_uuid(), gen_random_uuid(), 1, 'created',
+                       (instant at time zone 'Asia/Shanghai')::date, instant from moment where $2),
             closing as (
                 insert into close_run (business_day, started_at)
-                select (at at time zone 'Asia/Shanghai')::date, at from moment)
+                select (instant at time zone 'Asia/Shanghai')::date, instant from moment)
             insert into application (borrower_id, application_id, product_id, product_version, idempotency_key,
                                      request_sha256, facts, status, referral, created_at)
             select gen_random_uuid(), gen_random_uuid(), gen_random_uuid(), 1, 'one', sha256('wish'), '{}', 'referred',
-                   'thin file', at from moment";
+                   'thin file', instant from moment";
         sqlx::query(lies_there).bind(ages(hours)).bind(is_told).execute(&app.pool).await.unwrap();
-        let wanted = ["job_dead", "messages_dead harbour-bank", "close_stuck 2026-01-04", "application_waits"];
+        let wanted = [
+            "job_dead",
+            "messages_dead harbour-bank",
+            "close_stuck 2026-01-04",
+            "application_waits",
+            "partner_missing payout",
+        ];
         assert_eq!(told(&app).await, if is_told { wanted.to_vec() } else { Vec::new() });
     }
 }

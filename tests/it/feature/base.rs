@@ -13,6 +13,13 @@ fn day(case: &serde_json::Value, field: &str) -> BusinessDay {
     text(case, field).parse().unwrap()
 }
 
+/// So many known answers of one kind.
+fn list<'a>(file: &'a serde_json::Value, kind: &str, count: usize) -> &'a [serde_json::Value] {
+    let list = file[kind].as_array().unwrap();
+    assert_eq!(list.len(), count, "{kind}");
+    list
+}
+
 #[test]
 fn every_day_of_the_notices_is_working_or_not_as_published() {
     let file = golden("workdays_2025_2026.json");
@@ -40,7 +47,7 @@ fn money_of_a_day_is_paid_on_the_next_working_day() {
 fn resident_ids_are_accepted_and_refused_as_known() {
     let file = golden("identity_numbers.json");
     let today = "2026-01-05".parse().unwrap();
-    for case in file["resident_id"].as_array().unwrap() {
+    for case in list(&file, "resident_id", 39) {
         let parsed = ResidentId::parse(text(case, "value"), today);
         assert_eq!(parsed.is_ok(), case["valid"].as_bool().unwrap(), "{case}: {parsed:?}");
     }
@@ -49,7 +56,7 @@ fn resident_ids_are_accepted_and_refused_as_known() {
 #[test]
 fn credit_codes_are_accepted_and_refused_as_known() {
     let file = golden("identity_numbers.json");
-    for case in file["uscc"].as_array().unwrap() {
+    for case in list(&file, "uscc", 224) {
         let parsed = text(case, "value").parse::<CreditCode>();
         assert_eq!(parsed.is_ok(), case["valid"].as_bool().unwrap(), "{case}: {parsed:?}");
     }
@@ -58,7 +65,7 @@ fn credit_codes_are_accepted_and_refused_as_known() {
 #[test]
 fn card_numbers_are_accepted_and_refused_as_known() {
     let file = golden("identity_numbers.json");
-    for case in file["luhn"].as_array().unwrap() {
+    for case in list(&file, "luhn", 37) {
         let value = text(case, "value");
         if let Some(by_formula) = case["check_by_formula"].as_bool() {
             assert_eq!(passes_luhn(value), by_formula, "{case}");

@@ -10,7 +10,18 @@ use serde_json::Value;
 use crate::golden::golden;
 
 pub fn cases(file: &Value) -> &[Value] {
-    file["cases"].as_array().expect("a golden file holds cases").as_slice()
+    let cases = file["cases"].as_array().expect("a golden file holds cases").as_slice();
+    assert!(!cases.is_empty(), "where nothing is compared, nothing holds");
+    cases
+}
+
+/// That these are the cases of a file or list, each once: one that nobody names is compared by nobody.
+pub fn assert_ids<'a>(cases: &[Value], named: impl IntoIterator<Item = &'a str>) {
+    let mut found: Vec<&str> = cases.iter().map(|case| case["id"].as_str().unwrap()).collect();
+    let mut named: Vec<&str> = named.into_iter().collect();
+    found.sort_unstable();
+    named.sort_unstable();
+    assert_eq!(found, named);
 }
 
 /// A percentage in a golden file as a rate.
@@ -113,8 +124,10 @@ fn assert_rows(id: &str, request: &ScheduleRequest, rows: &[Value], amount: fn(&
 
 #[test]
 fn computed_schedules_match() {
-    for file in ["random_schedules.json", "random_schedules_daily.json"] {
-        for case in cases(&golden(file)) {
+    for (file, count) in [("random_schedules.json", 30), ("random_schedules_daily.json", 10)] {
+        let file = golden(file);
+        assert_eq!(cases(&file).len(), count);
+        for case in cases(&file) {
             let id = case["id"].as_str().unwrap();
             let request = request_of_case(case);
             if let Some(payment) = case.get("instalment_fen") {
@@ -146,11 +159,30 @@ fn published_schedules_of_fineract_match() {
     }
 }
 
+/// Other published schedules by how they are compared: every row, by our day count; the days on which they are due; in whole hundreds;
+/// figures that are carried exactly.
+const BY_ROW: [(&str, &str); 3] = [("FINU-4", "act/365"), ("FINF-2", "act/365"), ("FINF-4", "monthly")];
+const BY_DUE_DAY: [&str; 3] = ["FIND-28", "FIND-25", "FRP-3"];
+const IN_HUNDREDS: &str = "FINI-2";
+const EXACT: [&str; 2] = ["EC-8", "EC-13"];
+const OF_OTHER_CONVENTIONS: [&str; 3] = [
+    // Periods of two weeks, and a level payment that is smoothed.
+    "FINU-2", // Periods of fifteen days.
+    "FINU-3", // A day that a month lacks is the first of the next one, and not the last of that one.
+    "FINF-3",
+];
+
+#[test]
+fn every_other_published_schedule_is_compared_or_of_another_convention() {
+    let compared = BY_ROW.map(|(id, _)| id).into_iter().chain(BY_DUE_DAY).chain([IN_HUNDREDS]).chain(EXACT);
+    assert_ids(cases(&golden("schedules_other.json")), compared.chain(OF_OTHER_CONVENTIONS));
+}
+
 #[test]
 fn other_published_schedules_of_our_convention_match() {
     let file = golden("schedules_other.json");
     let find = |id: &str| cases(&file).iter().find(|case| case["id"] == id).unwrap();
-    for (id, basis) in [("FINU-4", "act/365"), ("FINF-2", "act/365"), ("FINF-4", "monthly")] {
+    for (id, basis) in BY_ROW {
         let case = find(id);
         let inputs = &case["inputs"];
         let periods = inputs["periods"].as_u64().unwrap();
@@ -161,7 +193,7 @@ fn other_published_schedules_of_our_convention_match() {
         request.start_on = inputs["disbursed_on"].as_str().unwrap().parse().unwrap();
         assert_rows(id, &request, case["expected"].as_array().unwrap(), yuan);
     }
-    for id in ["FIND-28", "FIND-25", "FRP-3"] {
+    for id in BY_DUE_DAY {
         let expected = find(id)["expected"].as_array().unwrap();
         let mut request = request(Method::InterestFree, Fen::new(120_000), 14);
         let first = expected[0]["due_date"].as_str().unwrap().parse::<fenqi::base::BusinessDay>().unwrap();
@@ -179,7 +211,7 @@ fn other_published_schedules_of_our_convention_match() {
 #[test]
 fn a_published_schedule_in_whole_hundreds_matches() {
     let file = golden("schedules_other.json");
-    let case = cases(&file).iter().find(|case| case["id"] == "FINI-2").unwrap();
+    let case = cases(&file).iter().find(|case| case["id"] == IN_HUNDREDS).unwrap();
     let inputs = &case["inputs"];
     // A hundred is its least unit, as a fen is ours.
     let units = |value: &Value| Fen::new(i64::try_from(decimal(value) / Decimal::ONE_HUNDRED).unwrap());
@@ -198,7 +230,7 @@ fn a_published_schedule_in_whole_hundreds_matches() {
 #[test]
 fn the_exact_schedules_of_the_european_commission_are_ours_to_a_fen() {
     let file = golden("schedules_other.json");
-    for id in ["EC-8", "EC-13"] {
+    for id in EXACT {
         let case = cases(&file).iter().find(|case| case["id"] == id).unwrap();
         let inputs = &case["inputs"];
         let mut request = request(method(inputs["method"].as_str().unwrap()), yuan(&inputs["principal"]), 240);
@@ -214,7 +246,9 @@ fn the_exact_schedules_of_the_european_commission_are_ours_to_a_fen() {
 
 #[test]
 fn exact_ties_of_half_a_fen_go_up() {
-    for case in cases(&golden("half_up_tie_cases.json")) {
+    let file = golden("half_up_tie_cases.json");
+    assert_eq!(cases(&file).len(), 5);
+    for case in cases(&file) {
         let mut request = request_of_tie(case);
         let id = format!("{} fen at {} %", case["principal_fen"], case["annual_rate_percent"]);
         assert_eq!(request.level_payment(), fen(&case["instalment_half_up"]), "{id}");
@@ -232,7 +266,9 @@ fn request_of_tie(case: &Value) -> ScheduleRequest {
 
 #[test]
 fn tiny_amounts_never_overshoot() {
-    for case in cases(&golden("halfup_overshoot.json")) {
+    let file = golden("halfup_overshoot.json");
+    assert_eq!(cases(&file).len(), 3);
+    for case in cases(&file) {
         for method in [Method::EqualPrincipal, Method::FlatFee, Method::InterestFree, Method::EqualInstallment] {
             let request = request(method, fen(&case["principal_fen"]), case["periods"].as_u64().unwrap());
             let found = schedule::build(&request).unwrap();

@@ -119,7 +119,9 @@ fn every_key_is_used_and_every_key_that_is_used_has_words() {
         chinese.keys().filter(|key| !is_of_a_kind(key) && !sources.contains(&format!("\"{key}\""))).collect();
     assert!(unused.is_empty(), "no template and no handler says {unused:?}");
     let mut said = literals(&sources, ".say(\"");
-    said.extend(literals(&sources, ".flash(\""));
+    let flashed = literals(&sources, ".flash(\"");
+    assert!(said.len() > 400 && flashed.len() > 10, "{} are said, {} are flashed", said.len(), flashed.len());
+    said.extend(flashed);
     let missing: Vec<&String> = said.iter().filter(|key| !chinese.contains_key(*key)).collect();
     assert!(missing.is_empty(), "there are no words under {missing:?}");
 }
@@ -127,10 +129,11 @@ fn every_key_is_used_and_every_key_that_is_used_has_words() {
 #[test]
 fn every_field_has_its_label_and_its_hint() {
     let [chinese, _] = LANGUAGES.map(keys);
-    let mut missing = Vec::new();
+    let (mut missing, mut labels) = (Vec::new(), 0);
     for text in files("web/templates", ".html").values() {
         for call in ["form_parts::text(page, form, \"", "form_parts::tick(page, form, \""] {
             for rest in text.split(call).skip(1) {
+                labels += 1;
                 let name = rest.split('"').next().unwrap();
                 let has_hint = rest.split("%}").next().unwrap().contains("hint=true");
                 missing.extend([format!("field-{name}")].into_iter().filter(|key| !chinese.contains_key(key)));
@@ -140,6 +143,7 @@ fn every_field_has_its_label_and_its_hint() {
         }
     }
     assert!(missing.is_empty(), "there are no words under {missing:?}");
+    assert!(labels > 15, "only {labels} fields were looked at");
 }
 
 /// Where the refusals stand that borrowers and merchants meet on pages; partners and operators read codes.
@@ -166,6 +170,9 @@ fn codes() -> BTreeMap<String, String> {
             let body = body.split("\n    }\n").next().unwrap();
             found.extend(literals(body, "=> \"").into_iter().map(|code| (code, path.clone())));
         }
+    }
+    for place in WITH_WORDS {
+        assert!(found.values().any(|path| path.contains(place)), "{place} gives no code");
     }
     found
 }
@@ -267,11 +274,13 @@ fn every_notice_of_a_borrower_has_its_own_words_of_what_its_body_surely_says() {
 
 #[test]
 fn every_form_that_posts_holds_the_csrf_word() {
+    let mut posting = 0;
     for (path, text) in files("web/templates", ".html") {
         for form in text.split("<form").skip(1) {
             let opening = form.split('>').next().unwrap();
             let inside = form.split("</form>").next().unwrap();
             let posts = opening.contains("method=\"post\"") || opening.contains("hx-post");
+            posting += u32::from(posts);
             assert!(
                 !posts || inside.contains("form_parts::csrf(page)"),
                 "a form in {path} lacks the CSRF word: {opening}"
@@ -281,4 +290,5 @@ fn every_form_that_posts_holds_the_csrf_word() {
             assert!(!text.contains(refused), "{path} has {refused}, which the content policy refuses");
         }
     }
+    assert!(posting > 30, "only {posting} forms that post were looked at");
 }

@@ -165,12 +165,9 @@ const BY_ROW: [(&str, &str); 3] = [("FINU-4", "act/365"), ("FINF-2", "act/365"),
 const BY_DUE_DAY: [&str; 3] = ["FIND-28", "FIND-25", "FRP-3"];
 const IN_HUNDREDS: &str = "FINI-2";
 const EXACT: [&str; 2] = ["EC-8", "EC-13"];
-const OF_OTHER_CONVENTIONS: [&str; 3] = [
-    // Periods of two weeks, and a level payment that is smoothed.
-    "FINU-2", // Periods of fifteen days.
-    "FINU-3", // A day that a month lacks is the first of the next one, and not the last of that one.
-    "FINF-3",
-];
+/// Periods of two weeks and a level payment that is smoothed; periods of fifteen days; a day that a month lacks taken for the first of the
+/// next one, where ours is the last of that one.
+const OF_OTHER_CONVENTIONS: [&str; 3] = ["FINU-2", "FINU-3", "FINF-3"];
 
 #[test]
 fn every_other_published_schedule_is_compared_or_of_another_convention() {

@@ -81,9 +81,10 @@ async fn of_two_who_say_at_the_same_moment_that_they_are_one_person_one_is_refus
     let release = async {
         let waiting =
             "select count(*) from pg_locks where not granted and relation = 'borrower_by_id_number'::regclass";
-        while sqlx::query_scalar::<_, i64>(waiting).fetch_one(&mut *holding).await.unwrap() < 2 {
-            tokio::time::sleep(std::time::Duration::from_millis(5)).await;
-        }
+        house::until("both wait", async || {
+            sqlx::query_scalar::<_, i64>(waiting).fetch_one(&mut *holding).await.unwrap() == 2
+        })
+        .await;
         holding.rollback().await.unwrap();
     };
     let ((one, other), ()) = tokio::join!(both, release);

@@ -1,7 +1,6 @@
 //! Purchase risk: every answer of the partner, its silence, what a crash leaves, callbacks, the order of checks, built-in rules.
 
 use std::sync::Arc;
-use std::time::Duration;
 
 use chrono::TimeDelta;
 use fenqi::access::PartnerKind;
@@ -208,14 +207,14 @@ async fn a_callback_counts_while_the_question_is_open_and_is_noted_afterwards(po
     place.script(&["slow:20000"]);
     let app = place.town.app.clone();
     let buying = tokio::spawn(decide_one_owned(app.clone(), place.wish("p-1", 40_000)));
-    let question_id = loop {
-        let open: Option<Uuid> =
-            sqlx::query_scalar("select question_id from purchase_question").fetch_optional(&app.pool).await.unwrap();
-        match open {
-            Some(question_id) => break question_id,
-            None => tokio::time::sleep(std::time::Duration::from_millis(10)).await,
-        }
-    };
+    let mut open: Option<Uuid> = None;
+    house::until("the partner is asked", async || {
+        let asked = sqlx::query_scalar("select question_id from purchase_question");
+        open = asked.fetch_optional(&app.pool).await.unwrap();
+        open.is_some()
+    })
+    .await;
+    let question_id = open.unwrap();
     let refusal = json!({ "decision": "refuse", "reason": "stolen_phone" });
     assert_eq!(place.call_back(&desk, "c-1", question_id, refusal.clone()).await.ok()["status"], "heard");
     let receipt = buying.await.unwrap().unwrap();
@@ -349,9 +348,10 @@ async fn built_in_rules_bound_a_lines_day_without_a_partner(pool: PgPool) {
     let both_weighed = async {
         let weighed =
             "select count(*) from purchase_question where idempotency_key in ('p-5', 'p-6') and answer = 'allow'";
-        while sqlx::query_scalar::<_, i64>(weighed).fetch_one(&mut *held).await.unwrap() < 2 {
-            tokio::time::sleep(Duration::from_millis(5)).await;
-        }
+        house::until("both are weighed", async || {
+            sqlx::query_scalar::<_, i64>(weighed).fetch_one(&mut *held).await.unwrap() == 2
+        })
+        .await;
         held.commit().await.unwrap();
     };
     let (one, other, ()) = tokio::join!(

@@ -297,9 +297,16 @@ async fn a_close_that_is_killed_anywhere_ends_with_the_same_books(pool: PgPool) 
     timed.settle_against(&reference).await;
 
     let shared = Copy::make(&template, "shared").await;
+    let mut looking = shared.connect().await;
     let (dying, mut other) = (shared.start_close(), shared.start_close());
-    tokio::time::sleep(Duration::from_millis(150)).await;
+    let begun = "select exists (select from close_chunk where business_day = $1 and done_at is not null)";
+    house::until("a part of the close is done", async || {
+        let begun = sqlx::query_scalar::<_, bool>(begun).bind(DAY.parse::<fenqi::base::BusinessDay>().unwrap());
+        begun.fetch_one(&mut looking).await.unwrap()
+    })
+    .await;
     kill(dying);
+    looking.close().await.unwrap();
     assert!(other.wait().unwrap().success());
     shared.finish_close();
     shared.settle_against(&reference).await;

@@ -107,9 +107,7 @@ async fn buy_until_the_server_is_killed(cluster: &Cluster, pool: PgPool, answere
             })
         })
         .collect();
-    while said.lock().unwrap().len() < ANSWERED_BEFORE {
-        tokio::time::sleep(Duration::from_millis(2)).await;
-    }
+    house::until("enough are answered", async || said.lock().unwrap().len() >= ANSWERED_BEFORE).await;
     cluster.kill();
     for till in tills {
         tokio::time::timeout(Duration::from_secs(90), till).await.expect("a till waits for ever").unwrap();

@@ -413,6 +413,7 @@ async fn nobody_is_erased_beside_an_application_or_comes_back_half(pool: PgPool)
         }
     );
     erased.unwrap();
-    assert!(linked.is_err(), "who is erased is unknown");
+    let linked = linked.unwrap_err();
+    assert_eq!(linked.downcast_ref::<BorrowerRefusal>(), Some(&BorrowerRefusal::BorrowerUnknown), "{linked:#}");
     assert_eq!(openid_actions::find_by_openid(&app, "openid-3").await.unwrap(), None);
 }

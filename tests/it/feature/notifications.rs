@@ -5,7 +5,8 @@ use std::sync::Arc;
 use chrono::TimeDelta;
 use fenqi::access::{PLATFORM, PartnerKind};
 use fenqi::base::id::CodeId;
-use fenqi::merchant::notify_actions::{Wanted, set_notify_url};
+use fenqi::error::Fault;
+use fenqi::merchant::notify_actions::{NotifyRefusal, Wanted, set_notify_url};
 use fenqi::outbox::jobs::{Summary, deliver_outbox};
 use fenqi::partner::key::Algorithm;
 use fenqi::purchase::PurchaseRequest;
@@ -242,7 +243,7 @@ async fn nobody_makes_us_call_what_stands_behind_our_walls(pool: PgPool) {
     let strict = house::with_partners(&town.app, &[]);
     let wanted = Wanted { url: Some(&url), algorithm: Algorithm::RsaSha256 };
     let refused = set_notify_url(&strict, town.merchant_id, wanted).await;
-    assert!(refused.is_err());
+    assert!(matches!(refused, Err(Fault::Refused(NotifyRefusal::Url(_)))));
     set_url(&desk, "u-1", json!({ "url": url })).await.ok();
     let made = order(&desk, "D-1").await;
     pay(&town, &made, "p-1").await;

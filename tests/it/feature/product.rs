@@ -414,7 +414,8 @@ async fn a_version_is_published_once_and_never_changes(pool: PgPool) {
     assert!(app.catalogue.get(&mut connection, ProductId::mint(app.clock.now()), 1).await.is_err());
 
     let changed = sqlx::query("update product_version set terms_text = 'x' where version = 1").execute(&app.pool).await;
-    assert!(changed.is_err(), "a published text was changed");
+    let refused = changed.unwrap_err().to_string();
+    assert!(refused.contains("a published version is immutable"), "{refused}");
 
     assert!(product::withdraw(&app, "harbour-standard", 2).await.unwrap());
     assert!(!product::withdraw(&app, "harbour-standard", 2).await.unwrap());

@@ -227,6 +227,45 @@ async fn what_a_core_was_told_of_its_reserve_is_found_under_its_funders_code(poo
     assert_eq!(partners, ["first", "second"]);
 }
 
+/// From before these were kept: payouts, of which operators were told what their channel said; lines of a file that was compared and of
+/// one that was not; requests, of which one failed.
+const BEFORE_THEY_WERE_KEPT: &str = "
+    insert into payout (payout_id, kind, source_id, beneficiary_id, amount_fen, status, bank_reference, pay_on, created_at, attempt_no)
+    select (repeat('0', 31) || payout)::uuid, 'settlement', gen_random_uuid(), gen_random_uuid(), 100, status, reference, '2026-01-05',
+           now(), 3
+    from (values (1, 'unknown', null), (2, 'succeeded', 'R-1'), (3, 'unknown', null)) as made(payout, status, reference);
+    insert into notice (audience, kind, body, business_day, created_at)
+    select 'operator', 'payout_contradiction',
+           jsonb_build_object('payout_id', 'pay_' || repeat('0', 31) || payout, 'attempt_no', attempt_no), '2026-01-05', now()
+    from (values (1, 1), (1, 2), (2, 1)) as told(payout, attempt_no);
+    insert into channel_file (channel, business_day, sha256, lines, amount_fen, cost_fen, compared_at)
+    values ('alpha', '2026-01-05', '', 2, 100, 0, now()), ('alpha', '2026-01-06', '', 1, 0, 0, null);
+    insert into channel_file_line (channel, business_day, line_no, withholding_id, channel_reference, succeeded, amount_fen, cost_fen)
+    select 'alpha', business_day, line_no, gen_random_uuid(), '', succeeded, 100, 0
+    from (values (date '2026-01-05', 1, true), (date '2026-01-05', 2, false), (date '2026-01-06', 1, false))
+         as said(business_day, line_no, succeeded);
+    insert into api_answer (partner_id, idempotency_key, request_sha256, started_at, status)
+    select gen_random_uuid(), key, sha256('r'), started_at, status
+    from (values ('answered', to_timestamp(0), 200), ('failed', to_timestamp(0), null), ('running', timestamptz '2026-01-05 10:00Z', null))
+         as made(key, started_at, status)";
+
+#[sqlx::test(migrations = false)]
+async fn what_payouts_files_and_requests_came_to_before_is_known_afterwards(pool: PgPool) {
+    emptied(&pool).await;
+    fenqi::MIGRATOR.run_to(33, &pool).await.unwrap();
+    sqlx::raw_sql(BEFORE_THEY_WERE_KEPT).execute(&pool).await.unwrap();
+    database::migrate(&pool).await.unwrap();
+    let contradicted = "select contradicted_attempt from payout order by payout_id";
+    let contradicted: Vec<Option<i16>> = sqlx::query_scalar(contradicted).fetch_all(&pool).await.unwrap();
+    assert_eq!(contradicted, [Some(2), None, None], "the latest of one that is not paid");
+    let failures = "select failure from channel_file_line order by business_day, line_no";
+    let failures: Vec<Option<String>> = sqlx::query_scalar(failures).fetch_all(&pool).await.unwrap();
+    assert_eq!(failures, [None, Some("insufficient_funds".to_owned()), None]);
+    let failed = "select failed_at is not null and started_at > now() - interval '1 hour' from api_answer order by idempotency_key";
+    let failed: Vec<bool> = sqlx::query_scalar(failed).fetch_all(&pool).await.unwrap();
+    assert_eq!(failed, [false, true, false]);
+}
+
 #[sqlx::test(migrations = false)]
 async fn a_payout_that_was_contradicted_before_is_a_break_with_its_kind_and_day(pool: PgPool) {
     emptied(&pool).await;

@@ -81,7 +81,9 @@ mod tests {
 
     #[test]
     fn every_line_of_the_batch_has_a_quote() {
-        for line in batch_lines(500).lines() {
+        let lines = batch_lines(500);
+        assert_eq!(lines.lines().count(), 500);
+        for line in lines.lines() {
             let inquiry: crate::product::inquiry::Inquiry = serde_json::from_str(line).unwrap();
             inquiry.answer(None).unwrap();
         }

@@ -78,14 +78,19 @@ mod tests {
 
     proptest! {
         #[test]
-        fn no_part_takes_more_than_it_owes_and_the_sum_is_exact(
+        fn no_part_takes_more_than_it_owes_or_before_its_turn_and_the_sum_is_exact(
             payment in 0i64..10_000_000,
             installments in proptest::collection::vec(any_due(), 0..12),
         ) {
             let found = allocate(Fen::new(payment), &installments);
+            prop_assert_eq!(found.taken.len(), installments.len());
+            let mut is_spent = false;
             for (taken, installment) in found.taken.iter().zip(&installments) {
-                for part in ORDER {
-                    prop_assert!(taken.get(part) >= Fen::ZERO && taken.get(part) <= installment.due.get(part));
+                for part in installment.order {
+                    let (taken, due) = (taken.get(part), installment.due.get(part));
+                    prop_assert!(taken >= Fen::ZERO && taken <= due);
+                    prop_assert!(!is_spent || taken.is_zero(), "what was owed before is not settled");
+                    is_spent |= taken < due;
                 }
             }
             let sum: Fen = found.taken.iter().map(Parts::total).sum();

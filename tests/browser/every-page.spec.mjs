@@ -9,6 +9,8 @@ import { chinese as say } from "./words.mjs";
 const seenByApplicants = ["/apply", "/apply/state", "/m/join", "/m/join/state"];
 const seen = new Set(seenByApplicants);
 
+// What was seen is counted at the end: after a failure the rest would be counted without it.
+test.describe.configure({ mode: "serial" });
 // Sharp enough to look at, and a quarter of the work.
 test.use({ deviceScaleFactor: 1 });
 

@@ -165,6 +165,7 @@ impl Drop for Trial {
 }
 
 fn with_house<'a>(command: &'a mut Command, database_url: &str) -> &'a mut Command {
+    command.env("FENQI_CALENDAR_FILE", house::CALENDAR_FILE);
     command.env("DATABASE_URL", database_url).env("FENQI_MASTER_KEY", MASTER_KEY).stdin(Stdio::null())
 }
 

@@ -47,6 +47,7 @@ impl Node<'_> {
             .current_dir(std::env::temp_dir())
             .env("DATABASE_URL", url)
             .env("FENQI_MASTER_KEY", "07".repeat(32))
+            .env("FENQI_CALENDAR_FILE", house::CALENDAR_FILE)
             .env("FENQI_SANDBOX_URL", &self.world_at)
             .env("FENQI_SANDBOX_SEED", house::SEED.to_string())
             .stdin(Stdio::null())

@@ -318,6 +318,17 @@ fn every_listed_code_of_the_api_is_answered_somewhere() {
 }
 
 #[test]
+fn every_file_of_known_answers_is_read_by_a_test() {
+    let tests: String = test_sources().into_iter().map(|source| source.text).collect();
+    let files = std::fs::read_dir(crate::golden::shared().join("golden")).unwrap();
+    let names = files.map(|file| file.unwrap().file_name().into_string().unwrap());
+    let answers: Vec<String> = names.filter(|name| name.ends_with(".json")).collect();
+    assert!(answers.len() >= 15, "{answers:?}");
+    let unread = answers.into_iter().filter(|name| !tests.contains(&format!("\"{name}\"")));
+    none(unread.map(|name| format!("golden/{name} is read by no test")).collect());
+}
+
+#[test]
 fn only_programs_print() {
     let mut wrong = Vec::new();
     for source in sources().iter().filter(|source| !PROGRAMS.contains(&source.folder())) {

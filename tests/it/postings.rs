@@ -2,15 +2,22 @@
 //! with nothing.
 
 use fenqi::base::id::{
-    FunderId, LineId, LoanId, MerchantId, ProductId, RefundId, RepaymentId, SettlementId, WithholdingId,
+    BreakId, FunderId, LineId, LoanId, MerchantId, ProductId, RefundId, RepaymentId, SettlementId, WithholdingId,
 };
 use fenqi::base::{Fen, Rate, When};
 use fenqi::bill::Parts;
+use fenqi::funder::posting::{self as funder_posting, Movement};
 use fenqi::ledger::account::Book;
+use fenqi::ledger::posting::Booked;
 use fenqi::ledger::{Account, Posting};
+use fenqi::loan::accrual::{self, Charge, ProductAccrual, Span};
+use fenqi::overdue::charge_off::ChargeOff;
+use fenqi::partner::withholding::ChannelName;
 use fenqi::product::terms::ProfitShare;
 use fenqi::purchase::posting::{self as purchase_posting, Event};
 use fenqi::purchase::refund::{BilledCharges, RefundParts, Refundable};
+use fenqi::reconcile::model::{Break, BreakKind, BreakStatus, ChannelShare, Correction};
+use fenqi::reconcile::posting::{HOUSE, channel_settles, settled_by_hand, suspense_returned};
 use fenqi::repayment::account::{Repayment, RepaymentItem, Source};
 use fenqi::settlement::model::{DayPart, Part, Settlement};
 use fenqi::settlement::posting::{self as settlement_posting, FunderAmount, RemittanceAmounts};
@@ -88,6 +95,24 @@ impl Remitting {
         self.before.share += share;
         let amounts = RemittanceAmounts { collected: zero, subsidy, share };
         settlement_posting::remittance_paid(Uuid::from_u128(13), income.funder_id, amounts, event().when)
+    }
+}
+
+/// An order in a channel's file that nobody knows.
+fn unknown_order(theirs: Fen) -> Break {
+    Break {
+        break_id: BreakId::from_uuid(Uuid::from_u128(16)),
+        channel: ChannelName::Alpha,
+        business_day: event().when.business_day,
+        kind: BreakKind::MissingHere,
+        withholding_id: WithholdingId::from_uuid(Uuid::from_u128(6)),
+        ours: Fen::ZERO,
+        theirs,
+        proposed: Correction::AskChannel,
+        proposal_no: 1,
+        status: BreakStatus::Open,
+        owner: "comparison".into(),
+        opened_on: event().when.business_day,
     }
 }
 
@@ -220,5 +245,63 @@ proptest! {
         prop_assert_eq!(moved(&postings, Account::InterestIncome), interest.get());
         prop_assert_eq!(moved(&postings, Account::FunderFeeIncome), fee.get());
         prop_assert_eq!(moved(&postings, Account::Cash), (principal + penalty + subsidy - share_left).get());
+    }
+
+    /// What is posted beside that: a funder's money that comes and goes, a payment that was not made, money that is nobody's and a
+    /// channel that settles leave nothing open; interest that runs either way and a loss stay within their books.
+    #[test]
+    fn whatever_else_is_posted_sums_to_zero(
+        amount in 1..1_000_000_i64, cost in fen(1_000), changes in proptest::array::uniform4(-1_000..1_000_i64),
+    ) {
+        let (amount, now) = (Fen::new(amount), event());
+        let (funder_id, when, day) = (now.funder_id, now.when, now.when.business_day);
+        let movement = Movement { funder_id, movement_id: now.source_id, amount, when };
+        let there_and_back = [funder_posting::deposit(movement), funder_posting::withdrawal(movement)];
+        let paid = settlement_posting::settlement_paid(now.source_id, FunderAmount { funder_id, amount }, when);
+        let booked = Booked {
+            posting_id: paid.posting_id, line_id: None, funder_id, source_id: paid.source_id, legs: paid.legs.clone() };
+        let paid_and_denied = [paid, settlement_posting::payout_reversed(&booked, when)];
+        let (found, of_nobody) = (unknown_order(amount), ChannelShare { funder_id: HOUSE, amount, cost: Fen::ZERO });
+        let taken_and_returned = [
+            channel_settles(ChannelName::Alpha, day, &of_nobody, when), suspense_returned(&found, when)];
+        for undone in [&there_and_back, &paid_and_denied, &taken_and_returned] {
+            undone.iter().for_each(|posting| assert_sums_to_zero(std::slice::from_ref(posting)));
+            for account in Account::ALL {
+                prop_assert_eq!(moved(undone, account), 0, "{}", account.name());
+            }
+        }
+
+        let settled = [
+            channel_settles(ChannelName::Alpha, day, &ChannelShare { funder_id, amount, cost }, when),
+            settled_by_hand(&found, funder_id, -amount, when),
+        ];
+        prop_assert_eq!(moved(&settled, Account::ChannelReceivable), 0);
+        prop_assert_eq!(moved(&settled, Account::ChannelCost), cost.get());
+        let span = Span {
+            funder_id,
+            product_id: ProductId::from_uuid(Uuid::from_u128(12)),
+            charge: Charge::Interest,
+            from_on: day,
+            to_on: day.next(),
+            amount,
+            accrued: Fen::ZERO,
+        };
+        let mut earned = ProductAccrual::of(&span);
+        for (charge, change) in Charge::ALL.into_iter().zip(changes) {
+            earned.add(charge, Fen::new(change));
+        }
+        let lost = ChargeOff {
+            loan_id: LoanId::from_uuid(Uuid::from_u128(8)),
+            line_id: now.line_id,
+            funder_id,
+            business_day: day,
+            schedule_version: 1,
+            principal: amount,
+            interest: cost,
+            fee: Fen::ZERO,
+        };
+        for posting in settled.into_iter().chain([accrual::posting(earned, when), lost.posting(when.at)]) {
+            assert_sums_to_zero(&[posting]);
+        }
     }
 }

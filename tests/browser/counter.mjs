@@ -59,7 +59,7 @@ async function seesSettlement(keeper, purchase) {
   await expect(async () => {
     await shop.reload();
     await expect(shop.getByText(say("settle-state-paid"), { exact: true }).first()).toBeVisible({ timeout: 1_000 });
-  }).toPass({ timeout: 30_000 });
+  }).toPass({ timeout: 90_000 });
   await see("settlement");
 }
 

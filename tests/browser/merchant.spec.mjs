@@ -106,7 +106,7 @@ test("a merchant applies, is accepted, and sees at the counter what comes in", a
   const merchant = application(shop);
   expect(merchant).toMatchObject({ name: shop.name, status: "submitted", category: "home", account_tail: shop.account.slice(-4) });
   expect(decide("refuse", merchant, "营业执照照面信息与登记不符").status).toBe("refused");
-  await expect(page.getByRole("heading", { name: say("join-refused") })).toBeVisible({ timeout: 20_000 });
+  await expect(page.getByRole("heading", { name: say("join-refused") })).toBeVisible({ timeout: 60_000 });
   await expect(page.getByText("营业执照照面信息与登记不符")).toBeVisible();
   await seen("join-refused");
   await page.getByRole("button", { name: say("join-again") }).click();
@@ -115,7 +115,7 @@ test("a merchant applies, is accepted, and sees at the counter what comes in", a
   await send(page, say, async () => {});
   expect(decide("approve", merchant, "资料已核对")).toMatchObject({ status: "active", changed: true });
   expect(decide("approve", merchant, "资料已核对")).toMatchObject({ status: "active", changed: false });
-  await expect(page.getByRole("heading", { name: say("join-accepted") })).toBeVisible({ timeout: 20_000 });
+  await expect(page.getByRole("heading", { name: say("join-accepted") })).toBeVisible({ timeout: 60_000 });
   await seen("join-accepted");
   await page.getByRole("link", { name: say("join-enter") }).click();
   await expect(page).toHaveURL((url) => url.pathname === "/m");

@@ -222,6 +222,7 @@ async fn a_core_follows_its_document_in_the_demo(pool: PgPool) {
     follow_as_core(&trial).await;
     // Nothing of it bears the system's time, and nobody is left alone by it.
     let now = trial.town.app.clock.now();
+    assert!(trial.town.fen("select count(*) from outbox").await > 0);
     for written in [
         "select created_at from outbox order by 1 desc limit 1",
         "select next_attempt_at from outbox where delivered_at is null and dead_at is null order by 1 desc limit 1",

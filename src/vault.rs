@@ -1,8 +1,9 @@
 //! The vault: personal data sealed by field under a key of its own person, and blind indexes to find it again.
 //!
-//! A person's key is random and stored only sealed under the master key, so that deleting it erases everything sealed
-//! under it, back-ups included. A blind index is a keyed hash: equal values have equal indexes, and without the index key
-//! nobody can try all eleven-digit mobiles against the table.
+//! A person's key is random and stored only sealed under the master key, so that deleting it makes everything sealed under
+//! it unreadable. A back-up that was made before holds the sealed key as well: with the master key it can be read until it
+//! is removed. A blind index is a keyed hash: equal values have equal indexes, and without the index key nobody can try all
+//! eleven-digit mobiles against the table.
 
 use std::fmt;
 

@@ -394,7 +394,7 @@ pub async fn is_erased(connection: &mut PgConnection, borrower_id: BorrowerId) -
     .await
 }
 
-/// Deletes the person's key: everything sealed under it is gone, wherever a copy of it lies.
+/// Deletes the person's key: nothing sealed under it in this database can be read again.
 pub async fn delete_person_key(connection: &mut PgConnection, borrower_id: BorrowerId) -> sqlx::Result<()> {
     sqlx::query!("update borrower set person_key_sealed = null where borrower_id = $1", borrower_id.uuid())
         .execute(connection)

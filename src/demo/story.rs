@@ -1,4 +1,4 @@
-//! The story (DESIGN §2), day by day: people apply, buy and change their minds; the house collects, pays and closes.
+//! The story, day by day: people apply, buy and change their minds; the house collects, pays and closes.
 
 use std::collections::BTreeMap;
 use std::sync::Arc;

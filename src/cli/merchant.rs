@@ -1,4 +1,4 @@
-//! `fenqi merchant`: merchants that applied, shown to an operator and decided on.
+//! `fenqi merchant`: merchants, shown to an operator and decided on, with their accounts, codes and owners.
 
 use std::path::PathBuf;
 use std::process::ExitCode;

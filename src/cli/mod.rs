@@ -86,9 +86,9 @@ struct Cli {
 // One line per subcommand, in the order of use; its file has `Args` and `run`.
 #[derive(Subcommand)]
 enum Command {
-    /// Serve pages, health and metrics over HTTP
+    /// Serve pages, the partner API, health and metrics over HTTP
     Serve(serve::Args),
-    /// Do background work and keep the timetable
+    /// Do background work, keep the timetable and deliver messages
     Work(work::Args),
     /// Play every partner over HTTP, for trials
     Sandbox(sandbox::Args),
@@ -140,7 +140,7 @@ enum Command {
     /// Let partners call the API: add them, their keys, their scopes
     #[command(subcommand)]
     Partner(partner::Args),
-    /// Merchants that applied: list, show, approve, refuse
+    /// Merchants: list, show, decide on applications, suspend, change the settlement account, print codes
     #[command(subcommand)]
     Merchant(merchant::Args),
     /// Search the interface log: every call to and from a partner

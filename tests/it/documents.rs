@@ -8,6 +8,7 @@ use fenqi::config::KEYS;
 use fenqi::day_file::Table;
 use fenqi::day_file::row::columns;
 use fenqi::error::Refusal;
+use fenqi::jobs::JobKind;
 use fenqi::notice::WECHAT_MESSAGES;
 use fenqi::outbox::catalogue::{self, Audience};
 use fenqi::partner::PartnerSettings;
@@ -104,6 +105,18 @@ fn every_configuration_key_is_documented_as_it_is() {
     };
     let missing: Vec<String> = KEYS.iter().map(row).filter(|row| !operations.contains(row)).collect();
     assert!(missing.is_empty(), "docs/OPERATIONS.md lacks these rows:\n{}", missing.join("\n"));
+}
+
+#[test]
+fn every_metric_and_every_job_is_documented() {
+    let operations = document("docs/OPERATIONS.md");
+    let metrics = document("src/http/metrics.rs");
+    let names = metrics.split("\"fenqi_").skip(1).filter_map(|rest| rest.split('"').next());
+    let missing: Vec<&str> = names.filter(|name| !operations.contains(&format!("`fenqi_{name}"))).collect();
+    assert!(missing.is_empty(), "docs/OPERATIONS.md, Health, lacks fenqi_: {}", missing.join(", "));
+    let kinds = JobKind::ALL.map(|kind| format!("\n| `{}` | ", kind.name()));
+    let missing: Vec<&str> = kinds.iter().map(String::as_str).filter(|row| !operations.contains(row)).collect();
+    assert!(missing.is_empty(), "docs/OPERATIONS.md, The timetable, lacks: {}", missing.concat());
 }
 
 #[test]

@@ -238,3 +238,15 @@ fn the_document_names_what_is_spread() {
     let missing: Vec<&str> = named.filter(|table| !document.contains(&format!("`{table}`"))).collect();
     assert!(missing.is_empty(), "docs/SCALE.md lacks {missing:?}");
 }
+
+#[test]
+fn every_table_stands_in_the_map_of_tables() {
+    let text = std::fs::read_to_string(format!("{}/docs/ARCHITECTURE.md", env!("CARGO_MANIFEST_DIR"))).unwrap();
+    let (_, section) = text.split_once("\n## Tables\n").unwrap();
+    let rows = section.split("\n## ").next().unwrap_or_default().lines().filter(|line| line.starts_with("| `"));
+    let cells = rows.filter_map(|row| row.split('|').nth(2));
+    let shown: Vec<&str> = cells.flat_map(|cell| cell.split('`').skip(1).step_by(2)).collect();
+    let tables: BTreeSet<&str> = TABLES.iter().map(|(table, _)| *table).collect();
+    assert_eq!(shown.iter().copied().collect::<BTreeSet<&str>>(), tables, "docs/ARCHITECTURE.md, Tables");
+    assert_eq!(shown.len(), tables.len(), "docs/ARCHITECTURE.md, Tables, names one twice");
+}

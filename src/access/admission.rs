@@ -1,5 +1,5 @@
-//! Lets requests in: nonces once and rates counted, over all nodes, many requests in one statement, which also takes the keys of
-//! those that change something.
+//! Admits requests: uses nonces once, counts rates, and takes the idempotency keys of those that change something; over all nodes,
+//! for many requests in one statement.
 
 use std::collections::HashSet;
 

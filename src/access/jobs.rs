@@ -1,4 +1,4 @@
-//! Forgets what no request can meet any more: old nonces, counts and first answers; and the interface log by age.
+//! Removes what no request can need any more: old nonces, counts and first answers; and old rows of the interface log.
 
 use chrono::TimeDelta;
 

@@ -1,4 +1,4 @@
-//! What a node remembers for moments of requests that it did not believe, so that asking again and again costs it little.
+//! What a node remembers, for a short time, of requests that it did not believe, so that repeating them costs it little.
 
 use std::collections::HashMap;
 use std::hash::Hash;

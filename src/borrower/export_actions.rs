@@ -1,4 +1,4 @@
-//! Handing a person everything that is kept about them.
+//! The export: everything that is kept about a person, handed to that person.
 
 use serde_json::{Value, json};
 

@@ -1,4 +1,4 @@
-//! SQL of what a person is handed of everything that is kept about them.
+//! SQL of the export: everything that is kept about a person.
 
 use chrono::{DateTime, Utc};
 use serde_json::Value;

@@ -116,7 +116,7 @@ enum Command {
     /// Open funders, set the terms of their reserves, list them
     #[command(subcommand)]
     Funder(funder::Args),
-    /// Show what operators are to hear of, newest last
+    /// Show notices to operators, newest last
     Notices(notices::Args),
     /// List payouts, send those that failed again, settle as two people those that the channel contradicts itself about
     #[command(subcommand)]

@@ -1,4 +1,4 @@
-//! `fenqi notices`: what operators are to hear of.
+//! `fenqi notices`: notices to operators.
 
 use std::process::ExitCode;
 

@@ -1,4 +1,4 @@
-//! Making up for stages that went by while a bill was held for paid.
+//! Makes up for stages of lateness whose day passed while a bill counted as paid.
 
 use sqlx::PgConnection;
 

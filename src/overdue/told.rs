@@ -1,4 +1,4 @@
-//! What is said of late bills: to borrowers, operators and funders.
+//! Notices and events about late bills: to borrowers, operators and funders.
 
 use std::collections::BTreeMap;
 

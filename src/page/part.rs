@@ -1,4 +1,4 @@
-//! Parts of pages that ask by themselves, for htmx, whether what they show has changed.
+//! Parts of pages that htmx asks for again and again, until what they show has changed.
 
 use axum::http::{HeaderMap, StatusCode};
 use axum::response::{Html, IntoResponse, Response};

@@ -1,5 +1,5 @@
-//! The record of every call to and from a partner that ended, written in batches behind the callers' backs. A kill in mid-call leaves
-//! none here: what must not be lost is saved with its object before the call.
+//! The log of every call to and from a partner that ended, written in batches, for which no caller waits. A call that was cut off by
+//! a kill has no row: what must not be lost is saved with its object before the call.
 
 use std::time::Duration;
 

@@ -1,4 +1,4 @@
-//! Lists in partners' answers, read element by element: one that cannot be read says nothing, and takes no other with it.
+//! Reads lists in partners' answers element by element: one that cannot be read is left out, and the others count.
 
 use serde::de::DeserializeOwned;
 use serde::{Deserialize, Deserializer};

@@ -1,4 +1,4 @@
-//! What a call is about and how it ended, read from its bodies: under each of these the interface log finds it.
+//! Reads from a call's bodies what it is about and how it ended: the words by which the interface log finds it.
 
 use std::collections::BTreeSet;
 

@@ -1,11 +1,11 @@
-//! Until when what was marked as sent may still be sent.
+//! The time until which an order that was marked as sent may still go out.
 
 use chrono::{DateTime, TimeDelta, Utc};
 
 use crate::base::Clock;
 
-/// Whoever asks later about what was marked is told that the partner has nothing of it, and may have it sent anew, there or elsewhere.
-/// So a node that stood still meanwhile sends none of it.
+/// A question that is asked later may find that the partner has nothing of the order, and the order is then sent anew, there or
+/// elsewhere. So a node that stood still in between must not send it any more.
 #[derive(Clone, Copy, Debug)]
 pub struct SendBy<'a> {
     clock: &'a Clock,

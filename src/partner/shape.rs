@@ -1,4 +1,4 @@
-//! What has the shape of a person's number, under whatever name it stands: an ID number, a card number, a mainland mobile number.
+//! Recognises a person's number by its shape, under whatever name it stands: an ID number, a card number, a mainland mobile number.
 
 use chrono::NaiveDate;
 

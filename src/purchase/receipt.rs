@@ -1,5 +1,5 @@
-//! What comes in at a counter, line by line: payments, and what was taken back; and how it is told in order though it is
-//! committed out of order.
+//! Receipts at a counter, line by line: payments, and what was taken back; told in order although they are committed out of
+//! order.
 
 use std::collections::{BTreeSet, VecDeque};
 use std::time::{Duration, Instant};

@@ -1,4 +1,4 @@
-//! What the timetable may find to do next: where nothing can be found, a moved clock need not stop.
+//! When the timetable may next find work: a moved clock need not stop at times at which there can be none.
 
 use chrono::{DateTime, Utc};
 

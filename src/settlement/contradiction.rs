@@ -1,5 +1,5 @@
-//! A payout whose channel contradicts itself is a break: one person says what became of it, and a second one says the same. So do they
-//! of one that failed and that can be paid by hand alone, since its payee is forgotten.
+//! A payout whose channel contradicts itself is a break: one person says what became of it, and a second one says the same. A failed
+//! payout whose payee was erased, and which can only be paid by hand, is settled in the same way.
 
 use super::payout::{PayoutRefusal, PayoutStatus};
 use crate::access::is_same_holder;

@@ -1,5 +1,5 @@
-//! What sums are made of, as SQL: days of the ledger, settlements, remittances, channels' files; and orders and refunds, by what they
-//! brought about. Where a row is wrong in two places, the sum of both may still be right.
+//! Identities of sums and their parts, as SQL: days of the ledger, settlements, remittances, channels' files; orders and refunds
+//! against what they brought about. Parts are compared one by one, since two wrong ones may have the right sum.
 
 /// Day by day and side by side: a posting that is dated into another day is found on both.
 pub(super) const LEDGER_DAYS: &str = "

@@ -1,4 +1,4 @@
-//! What partners were told as SQL: messages that were given up, and those that are said to be gone.
+//! Identities of messages to partners, as SQL: those that were given up, and those that are said to be removed.
 
 pub(super) const GIVEN_UP: &str = "
     select partner || ' message ' || message_no as subject, 0 as expected, attempts as found from outbox where dead_at is not null";

@@ -1,5 +1,5 @@
-//! Every code that a problem of the API can bear, with its status: what is not listed here is not answered. Which operation answers
-//! which of them is said beside its handler.
+//! Every code of the API's problems, with its status: a code that is not listed here is never answered. Each handler declares which
+//! of them its operation answers.
 
 pub struct Code {
     pub code: &'static str,

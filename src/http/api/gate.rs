@@ -1,4 +1,4 @@
-//! The gate before every operation: believes the request, lets it in once, gives first answers again, and signs what goes
+//! The gate before every operation: checks the signature, admits each request once, repeats first answers, and signs what goes
 //! out.
 
 use std::net::IpAddr;

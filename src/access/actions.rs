@@ -57,7 +57,7 @@ pub enum AccessRefusal {
     KeyEnded,
     #[error("there is no key {0} that could be revoked")]
     UnknownKey(String),
-    #[error("whoever changes access is named in 1 to {BY_CHARS_MAX} characters")]
+    #[error("who changes access is named in 1 to {BY_CHARS_MAX} characters")]
     ByMalformed,
 }
 

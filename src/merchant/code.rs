@@ -67,7 +67,7 @@ pub enum CodeRefusal {
     CodeOfAnotherMerchant,
     #[error("there is no such merchant")]
     UnknownMerchant,
-    #[error("the merchant is {status:?}, not active")]
+    #[error("the merchant is {}, not active", status.name())]
     MerchantNotActive { status: MerchantStatus },
     #[error("an order's amount is a whole number of fen from 1 to {}", ORDER_AMOUNT_MAX.get())]
     AmountOutOfBounds,

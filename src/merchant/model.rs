@@ -211,7 +211,7 @@ pub enum MerchantRefusal {
     AlreadyOnboarded,
     #[error("there is no such merchant")]
     UnknownMerchant,
-    #[error("a merchant that is {status:?} cannot be changed so")]
+    #[error("this cannot be decided about a merchant that is {}", status.name())]
     NotPossibleNow { status: MerchantStatus },
     #[error("a decision says who made it and why")]
     ReasonMissing,

@@ -7,7 +7,7 @@ use uuid::Uuid;
 use super::contradiction::ContradictionKind;
 use super::payable::{ClosedDay, PayableStatus};
 use crate::base::id::{self, BorrowerId, CardId, FunderId, LineId, MerchantId, PayoutId, RemittanceId, SettlementId};
-use crate::base::{BusinessDay, Fen};
+use crate::base::{BusinessDay, Fen, words};
 use crate::error::Refusal;
 
 /// A payment to make, not sent yet.
@@ -77,19 +77,19 @@ pub enum PayoutKind {
     Borrower,
 }
 
-#[derive(Clone, Copy, Debug, PartialEq, Eq, sqlx::Type)]
-#[sqlx(type_name = "text", rename_all = "snake_case")]
-pub enum PayoutStatus {
-    /// To be sent when its day has come.
-    Created,
-    /// Marked before the call, so that a crash leaves it to be asked about.
-    Submitted,
-    /// The channel's answer did not come or did not say.
-    Unknown,
-    Succeeded,
-    Failed,
-    /// Owed no more before any attempt was paid; final, and never sent.
-    Cancelled,
+words! {
+    pub enum PayoutStatus {
+        /// To be sent when its day has come.
+        Created = "created",
+        /// Marked before the call, so that a crash leaves it to be asked about.
+        Submitted = "submitted",
+        /// The channel's answer did not come or did not say.
+        Unknown = "unknown",
+        Succeeded = "succeeded",
+        Failed = "failed",
+        /// Owed no more before any attempt was paid; final, and never sent.
+        Cancelled = "cancelled",
+    }
 }
 
 /// Where one payout stands.
@@ -292,7 +292,7 @@ pub const QUERIES_BEFORE_NOTICE: i16 = 14;
 pub enum PayoutRefusal {
     #[error("there is no such payout")]
     UnknownPayout,
-    #[error("only a payout that failed can be retried; this one is {status:?}")]
+    #[error("only a payout that failed can be retried; this one is {}", status.name())]
     NotFailed { status: PayoutStatus },
     #[error("the channel contradicts itself about this payout; two people settle it first: `fenqi payout settle`")]
     Contradicted,
@@ -304,11 +304,11 @@ pub enum PayoutRefusal {
     PayeeForgotten,
     #[error("attempt {attempt_no} is under way and may be paid; it is settled once the channel has answered")]
     UnderWay { attempt_no: i16 },
-    #[error("whoever said it first cannot confirm it")]
+    #[error("the person who said it first cannot confirm it; somebody else has to")]
     OwnProposal,
     #[error("a payout that was paid has the bank's reference")]
     ReferenceMissing,
-    #[error("a name is needed: who asks for it")]
+    #[error("a name is needed: who does it")]
     NameMissing,
     #[error("the channel speaks of {theirs} yuan, but the payout is of {ours}")]
     AmountDiffers { ours: Fen, theirs: Fen },

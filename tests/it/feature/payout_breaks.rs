@@ -143,7 +143,9 @@ async fn a_contradicted_payout_that_was_paid_is_booked_by_two_operators(pool: Pg
     let proposed = fenqi.done(&[&paid[..], &["Li Na"]].concat());
     assert!(proposed.contains("once somebody else says the same"), "{proposed}");
     assert!(fenqi.done(&["payout", "list"]).contains("paid under BANK0000000007, says Li Na"));
-    assert!(fenqi.refused(&[&paid[..], &["li  na"]].concat()).contains("whoever said it first cannot confirm it"));
+    assert!(
+        fenqi.refused(&[&paid[..], &["li  na"]].concat()).contains("the person who said it first cannot confirm it")
+    );
     assert!(fenqi.refused(&[&paid[..], &[" "]].concat()).contains("a name is needed"));
     assert_eq!(town.fen("select count(*) from settlement where status = 'paid'").await, 0);
 

@@ -94,7 +94,7 @@ pub struct PlatformKeyParams {
 
 /// Our public keys, the newest first
 ///
-/// By which our answers and callbacks are believed. Compare the first ones with what `fenqi partner platform-key list` prints. The
+/// By these you believe our answers and callbacks. Compare the first ones with what `fenqi partner platform-key list` prints. The
 /// next one stands here before it signs: ask each day.
 #[utoipa::path(get, path = "/platform-keys", tag = "access", params(PlatformKeyParams),
     responses((status = 200, body = Page<PlatformKey>)), security(("signature" = [])))]

@@ -297,8 +297,8 @@ pub struct LateResult {
 
 /// Answer an application late
 ///
-/// Only of an application that was put to you: another risk partner's does not exist. It counts while nobody else has decided. The
-/// same answer again changes nothing.
+/// Only for an application that was put to you: another risk partner's does not exist for you. It counts while nobody else has
+/// decided. The same answer again changes nothing.
 #[utoipa::path(post, path = "/risk/decisions", tag = "risk", request_body = LateDecision,
     responses((status = 200, body = LateResult)), security(("signature" = ["decisions:write"])),
     extensions(("x-problems" = json!(["decision_malformed", "application_unknown", "application_not_referred"]))))]

@@ -176,8 +176,8 @@ pub struct NewLowWaterMark {
 
 /// Set the low-water marks
 ///
-/// `reserve_low` tells of each that the available balance falls below: of several at once the lowest, and once on each further day
-/// that it stays below one.
+/// `reserve_low` is sent for each mark that the available balance falls below (for several at once, for the lowest), and once on each
+/// further day on which it stays below one.
 #[utoipa::path(put, path = "/funder/reserve/low-water-mark", tag = "funder", request_body = NewLowWaterMark,
     params(("If-Match" = String, Header, description = "The ETag that was read.", example = "\"1\"")),
     responses((status = 200, body = LowWaterMark,
@@ -208,7 +208,7 @@ pub struct NewReserveOrder {
 
 /// Note a deposit that you have sent
 ///
-/// It is booked when its arrival is confirmed here. The same notice under a new idempotency key opens one again that was refused.
+/// It is booked when its arrival is confirmed here. The same notice under a new idempotency key opens a refused deposit again.
 #[utoipa::path(post, path = "/funder/reserve/deposits", tag = "funder", request_body = NewReserveOrder,
     responses((status = 201, body = ReserveOrder)), security(("signature" = ["reserve:write"])),
     extensions(("x-problems" = json!(["reference_malformed", "reference_booked_with_other_amount"]))))]

@@ -76,8 +76,8 @@ impl OrderView {
 
 /// Create an order
 ///
-/// The same order again gives the same code, as it stands by now; the same reference with another amount or expiry is refused. So is
-/// an amount that no plan is sold for at the merchant: nobody could pay it.
+/// The same order again gives the same code, in its present state; the same reference with another amount or expiry is refused. So is
+/// an amount for which no plan is sold at the merchant, since nobody could pay it.
 #[utoipa::path(post, path = "/merchant/orders", tag = "merchant", request_body = NewOrder,
     responses((status = 201, body = OrderView)), security(("signature" = ["orders:write"])),
     extensions(("x-problems" = json!([

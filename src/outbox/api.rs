@@ -59,7 +59,7 @@ impl<'de> Deserialize<'de> for After {
     }
 }
 
-/// One event. Its number is its identity: whoever processes each number once has each event once, pushed or pulled.
+/// One event. Its number is its identity: process each number once, and you have each event once, pushed or pulled.
 #[derive(Debug, Serialize, ToSchema)]
 pub struct EventView {
     #[schema(example = 41)]
@@ -100,9 +100,9 @@ pub struct EventPage {
 
 /// Read events by cursor
 ///
-/// What is pushed to your core, delivered or not, in a stable order, and what you want it not to be told. An event whose number was given but that is not written yet
-/// holds back those after it, so that none is passed over. Events that ended long ago are not kept for ever: whoever would begin with such is told
-/// from where on there are all.
+/// The events that are pushed to your core, delivered or not, in a stable order, and those of kinds that you do not want pushed. An event
+/// whose number was given but that is not written yet holds back those after it, so that none is skipped. Events that ended long ago
+/// are removed: reading on from among them is refused, with the number above which all are there.
 #[utoipa::path(get, path = "/events", tag = "events", params(EventParams), responses((status = 200, body = EventPage)),
     security(("signature" = ["events:read"])), extensions(("x-problems" = json!(["events_not_kept"]))))]
 pub async fn list_events(

@@ -102,8 +102,8 @@ pub async fn pause(State(app): State<App>, caller: FunderCaller) -> Result<Json<
 
 /// Resume delivery
 ///
-/// At once, also where your core was left alone because it did not answer. What failed and was to be tried later is due; what was
-/// given up stays so.
+/// At once, even if your core was left alone because it did not answer. Events that failed and were to be tried later are due; those
+/// that were given up stay so.
 #[utoipa::path(post, path = "/events/delivery/resume", tag = "events", responses((status = 200, body = DeliveryView)),
     security(("signature" = ["events:write"])))]
 pub async fn resume(State(app): State<App>, caller: FunderCaller) -> Result<Json<DeliveryView>, Problem> {
@@ -201,8 +201,8 @@ pub struct Replayed {
 
 /// Replay a range
 ///
-/// Its events are delivered again under their own numbers, in order, whatever became of them. None is where the range begins with events
-/// that are not kept any more.
+/// Its events are delivered again under their own numbers, in order, whatever became of them. A range that begins with events that are
+/// not kept any more is refused as a whole.
 #[utoipa::path(post, path = "/events/replays", tag = "events", request_body = NewReplay,
     responses((status = 200, body = Replayed)), security(("signature" = ["events:write"])),
     extensions(("x-problems" = json!(["event_range_malformed", "events_not_kept"]))))]

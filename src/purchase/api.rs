@@ -58,7 +58,7 @@ pub async fn show_purchase(
 
 /// Void a purchase
 ///
-/// Until its business day ends: the loan never was. Afterwards refund it. Voiding again changes nothing.
+/// Possible until its business day ends; the loan is then as if it had never been. Afterwards refund it. Voiding again changes nothing.
 #[utoipa::path(post, path = "/merchant/purchases/{purchase_id}/void", tag = "merchant",
     params(("purchase_id" = PurchaseId, Path)),
     responses((status = 200, body = PurchaseView)), security(("signature" = ["refunds:write"])),
@@ -89,8 +89,8 @@ pub struct NewRefund {
 
 /// Refund part or all of a purchase
 ///
-/// From the day after the purchase on, any number of times up to its amount. One idempotency key of a system of yours, one refund of it,
-/// for ever.
+/// From the day after the purchase on, any number of times up to its amount. An idempotency key of one of your systems stands
+/// for one refund, for ever.
 #[utoipa::path(post, path = "/merchant/purchases/{purchase_id}/refunds", tag = "merchant", request_body = NewRefund,
     params(("purchase_id" = PurchaseId, Path)),
     responses((status = 201, body = RefundView)), security(("signature" = ["refunds:write"])),

@@ -20,8 +20,8 @@ pub struct Args {
     /// Say how each row was computed
     #[arg(long)]
     explain: bool,
-    /// Read one JSON object of these arguments a line (names with underscores) and write one result a line, in order; what is
-    /// asked stands in the lines alone
+    /// Read one JSON object of these arguments a line (names with underscores) and write one result a line, in order; none of
+    /// them is given beside it
     // The group of all flags of an inquiry bears its name.
     #[arg(long, conflicts_with_all = ["Inquiry", "explain"])]
     batch: bool,

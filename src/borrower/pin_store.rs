@@ -81,7 +81,7 @@ pub async fn delete(connection: &mut PgConnection, borrower_id: BorrowerId) -> s
 /// When a person was born, unless they are unknown or erased.
 pub async fn find_birth(connection: &mut PgConnection, borrower_id: BorrowerId) -> sqlx::Result<Option<NaiveDate>> {
     sqlx::query_scalar!(
-        "select birth_on from borrower where borrower_id = $1 and person_key_sealed is not null",
+        r#"select birth_on as "birth_on!" from borrower where borrower_id = $1 and person_key_sealed is not null"#,
         borrower_id.uuid()
     )
     .fetch_optional(connection)

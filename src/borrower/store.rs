@@ -394,11 +394,15 @@ pub async fn is_erased(connection: &mut PgConnection, borrower_id: BorrowerId) -
     .await
 }
 
-/// Deletes the person's key: nothing sealed under it in this database can be read again.
+/// Deletes the person's key: nothing sealed under it in this database can be read again. Deletes what stands in clear, too, as it makes up most
+/// of the ID number.
 pub async fn delete_person_key(connection: &mut PgConnection, borrower_id: BorrowerId) -> sqlx::Result<()> {
-    sqlx::query!("update borrower set person_key_sealed = null where borrower_id = $1", borrower_id.uuid())
-        .execute(connection)
-        .await?;
+    sqlx::query!(
+        "update borrower set person_key_sealed = null, birth_on = null, region_code = null where borrower_id = $1",
+        borrower_id.uuid()
+    )
+    .execute(connection)
+    .await?;
     Ok(())
 }
 

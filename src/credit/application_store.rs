@@ -66,7 +66,7 @@ pub async fn find_applicants(
     let ids: Vec<Uuid> = borrower_ids.iter().map(|borrower_id| borrower_id.uuid()).collect();
     sqlx::query_as!(
         ApplicantRow,
-        r#"select b.borrower_id as "borrower_id: BorrowerId", b.birth_on,
+        r#"select b.borrower_id as "borrower_id: BorrowerId", b.birth_on as "birth_on!",
                   array(select c.text_sha256 from consent c
                         where c.borrower_id = b.borrower_id and c.withdrawn_at is null) as "signed!",
                   exists (select from bank_card k

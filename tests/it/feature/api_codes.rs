@@ -176,7 +176,7 @@ async fn a_merchant_is_told_why_a_sale_is_not_undone(pool: PgPool) {
     shop.town.close_today().await;
     assert_eq!(shop.void(&yesterdays, "v-4").await.problem(), (409, "past_cut_off".into()));
     // What was paid goes back to a card, as long as anybody knows it.
-    let erase = "update borrower set person_key_sealed = null
+    let erase = "update borrower set person_key_sealed = null, birth_on = null, region_code = null
                  where borrower_id = (select borrower_id from credit_line where line_id = $1)";
     sqlx::query(erase).bind(line_id).execute(&app.pool).await.unwrap();
     let refunds = format!("/merchant/purchases/{}/refunds", sold.purchase_id);

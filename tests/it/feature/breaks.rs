@@ -112,8 +112,8 @@ async fn a_success_that_is_not_owed_any_more_is_owed_back(pool: PgPool) {
     fetch_channel_files(&book.app).await.unwrap();
     let (break_id, _) = the_break(&book).await;
     // Not to somebody whose card is forgotten.
-    let erased = r"insert into borrower (borrower_id, name_sealed, id_number_sealed, mobile_sealed, birth_on, region_code, created_at)
-                   select borrower_id, '\x00', '\x00', '\x00', '1990-01-01', '310101', now() from credit_line";
+    let erased = r"insert into borrower (borrower_id, name_sealed, id_number_sealed, mobile_sealed, created_at)
+                   select borrower_id, '\x00', '\x00', '\x00', now() from credit_line";
     sqlx::query(erased).execute(&book.app.pool).await.unwrap();
     assert_eq!(refused(confirm(&book, break_id, "Wang").await), BreakRefusal::BorrowerErased);
     sqlx::query("delete from borrower").execute(&book.app.pool).await.unwrap();

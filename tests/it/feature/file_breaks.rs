@@ -290,8 +290,8 @@ async fn a_success_is_not_taken_back_for_another_amount_that_could_not_be_booked
     take_in("2026-02-25", 110_000).await;
     let more = the_open_break(&book).await;
     // Not if that is forgotten, in whatever way the amount is put right.
-    let erased = r"insert into borrower (borrower_id, name_sealed, id_number_sealed, mobile_sealed, birth_on, region_code, created_at)
-                   select borrower_id, '\x00', '\x00', '\x00', '1990-01-01', '310101', now() from credit_line";
+    let erased = r"insert into borrower (borrower_id, name_sealed, id_number_sealed, mobile_sealed, created_at)
+                   select borrower_id, '\x00', '\x00', '\x00', now() from credit_line";
     sqlx::query(erased).execute(&book.app.pool).await.unwrap();
     reconcile::propose_correction(&book.app, more, Correction::Reverse, "Li").await.unwrap();
     let refused = confirm(&book, more, "Wang").await;

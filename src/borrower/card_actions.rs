@@ -301,9 +301,16 @@ impl Ended {
     }
 
     /// Saves, and returns the card that each signing became.
-    async fn save(self, app: &App, keys: &[(BorrowerId, CardId)]) -> sqlx::Result<HashMap<CardId, CardId>> {
+    async fn save(mut self, app: &App, keys: &[(BorrowerId, CardId)]) -> sqlx::Result<HashMap<CardId, CardId>> {
         let mut transaction = database::begin(&app.pool).await?;
         if !self.signed.is_empty() {
+            let mut borrower_ids: Vec<BorrowerId> = self.signed.iter().map(|card| card.borrower_id).collect();
+            borrower_ids.dedup();
+            // Which card is the default one is decided one after the other. Whoever was erased meanwhile has no card.
+            let people = store::lock_people(&mut transaction, &borrower_ids).await?;
+            let people: HashSet<BorrowerId> = people.into_iter().map(|person| person.borrower_id).collect();
+            self.signed.retain(|card| people.contains(&card.borrower_id));
+            card_store::lock_cards_of(&mut transaction, &borrower_ids).await?;
             let signed: Vec<(BorrowerId, CardId)> =
                 self.signed.iter().map(|card| (card.borrower_id, card.card_id)).collect();
             card_store::bind_signed(&mut transaction, &self.signed).await?;

@@ -262,6 +262,16 @@ pub async fn lock_cards(connection: &mut PgConnection, borrower_id: BorrowerId) 
     .await
 }
 
+/// Locks all cards of some borrowers, whose people are locked.
+pub async fn lock_cards_of(connection: &mut PgConnection, borrower_ids: &[BorrowerId]) -> sqlx::Result<()> {
+    let locked = sqlx::query_scalar!(
+        "select 1 as one from bank_card where borrower_id = any($1) order by borrower_id, card_id for update",
+        &borrower_ids.iter().map(|borrower_id| borrower_id.uuid()).collect::<Vec<Uuid>>()
+    );
+    locked.fetch_all(connection).await?;
+    Ok(())
+}
+
 /// All cards of a borrower.
 pub async fn list_cards(connection: &mut PgConnection, borrower_id: BorrowerId) -> sqlx::Result<Vec<Card>> {
     sqlx::query_as!(

@@ -284,6 +284,26 @@ async fn five_codes_are_put_to_the_bank_even_when_many_come_at_once_and_none_aft
 }
 
 #[sqlx::test(migrator = "fenqi::MIGRATOR")]
+async fn of_two_first_cards_at_once_both_are_bound_and_one_is_the_default(pool: PgPool) {
+    let (app, _world) = house::open_in_world(pool, "2026-01-05").await;
+    let borrower_id = registered(&app, 1).await;
+    let start = async |nth| {
+        let binding = CardBinding { borrower_id, number: identity::card_number(1, nth), mobile: identity::mobile(1) };
+        (borrower_id, card_actions::start_binding(&app, binding).await.unwrap())
+    };
+    let (first, second) = (start(0).await, start(1).await);
+    let held_up = holding_up(&app, "bank_card").await;
+    let (one, other, ()) = tokio::join!(put(&app, first, "000001"), put(&app, second, "000001"), async {
+        until_as_many_wait(&app.pool, 2).await;
+        held_up.commit().await.unwrap();
+    });
+    assert_eq!((one.unwrap(), other.unwrap()), (first.1, second.1));
+    let cards = card_actions::cards(&app, borrower_id).await.unwrap();
+    let defaults = cards.iter().filter(|card| card.is_default).count();
+    assert_eq!((cards.len(), defaults), (2, 1));
+}
+
+#[sqlx::test(migrator = "fenqi::MIGRATOR")]
 async fn the_last_card_stays_while_money_is_owed(pool: PgPool) {
     let (app, _world) = house::open_in_world(pool, "2026-01-05").await;
     let product = standard_product(&app).await;

@@ -9,13 +9,14 @@ use super::agreement::Agreement;
 use super::card::Owes;
 use super::model::{BorrowerRefusal, Person, Profile, Registering, Registration, SignedAgreement, register as decide};
 use super::store::{self, BlindIndex, NewConsent, NewPerson, SealedPerson};
-use super::{openid_store, pin_store, subscription_store};
+use super::{card_store, openid_store, pin_store, subscription_store};
 use crate::app::App;
 use crate::base::BusinessDay;
 use crate::base::id::{BorrowerId, ConsentId};
 use crate::base::person::{Mobile, ResidentId};
 use crate::database;
 use crate::error::{Fault, Outcome};
+use crate::page::session::{self, Subject};
 use crate::vault::{Field, Indexed, Vault};
 
 /// How often a registration is tried again after losing a race for the same ID number. The second try finds the winner.
@@ -286,9 +287,9 @@ pub async fn owes(app: &App, borrower_id: BorrowerId) -> anyhow::Result<Owes> {
     Ok(owes)
 }
 
-/// Erases a person: the key is deleted, so that nothing sealed under it can be read again, and the ID number and mobile can
-/// no longer be found. Lines, loans and books stay, without a name. A caller that holds the day has locked the lines of the
-/// person before.
+/// Erases a person: the key is deleted, so that nothing sealed under it can be read again, and the ID number, mobile and cards can
+/// no longer be found. Nobody is signed in as them any more. Lines, loans and books stay, without a name. A caller that holds the day
+/// has locked the lines of the person before.
 pub async fn erase(connection: &mut PgConnection, app: &App, borrower_id: BorrowerId) -> Outcome<(), BorrowerRefusal> {
     let owes = store::hold_debts(connection, borrower_id).await?;
     // After the lines, for which others wait who hold the day: who applies holds the day, and then the person.
@@ -315,6 +316,8 @@ pub async fn erase(connection: &mut PgConnection, app: &App, borrower_id: Borrow
     openid_store::release(connection, borrower_id).await?;
     openid_store::delete(connection, borrower_id).await?;
     subscription_store::delete(connection, borrower_id).await?;
+    card_store::forget_numbers(connection, borrower_id).await?;
+    session::end_all(connection, Subject::borrower(borrower_id)).await?;
     store::delete_person_key(connection, borrower_id).await?;
     Ok(())
 }

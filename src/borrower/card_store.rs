@@ -262,6 +262,18 @@ pub async fn lock_cards(connection: &mut PgConnection, borrower_id: BorrowerId) 
     .await
 }
 
+/// Lets nobody find a borrower by a card again: in the place of the number's blind index stands what says nothing, and what was being
+/// signed is gone.
+pub async fn forget_numbers(connection: &mut PgConnection, borrower_id: BorrowerId) -> sqlx::Result<()> {
+    sqlx::query!("delete from card_signing where borrower_id = $1", borrower_id.uuid())
+        .execute(&mut *connection)
+        .await?;
+    sqlx::query!("update bank_card set number_hash = uuid_send(card_id) where borrower_id = $1", borrower_id.uuid())
+        .execute(connection)
+        .await?;
+    Ok(())
+}
+
 /// Locks all cards of some borrowers, whose people are locked.
 pub async fn lock_cards_of(connection: &mut PgConnection, borrower_ids: &[BorrowerId]) -> sqlx::Result<()> {
     let locked = sqlx::query_scalar!(

@@ -14,7 +14,7 @@ use crate::borrower::sign_in_h5::BY_MOBILE;
 use crate::borrower::{self, actions as borrower_actions, pin_h5};
 use crate::error::Fault;
 use crate::http::Problem;
-use crate::page::session::{self, SignedIn, Subject};
+use crate::page::session::SignedIn;
 use crate::page::visit::ClientAddress;
 use crate::page::{Form, Page};
 use crate::passcode::{self, Asking, Purpose};
@@ -75,7 +75,6 @@ pub async fn close(
     }
     match closing_actions::close_account(&app, id).await {
         Ok(()) => {
-            session::end_all(&app, Subject::borrower(id)).await?;
             shown.page.visit.flash("flash-account-closed");
             Ok(Redirect::to(BY_MOBILE).into_response())
         }

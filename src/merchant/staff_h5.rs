@@ -261,7 +261,8 @@ pub async fn remove(
     }
     match staff_actions::remove(&app, &change_of(&signed_in, &person)).await {
         Ok(()) => {
-            session::end_all(&app, Subject::staff(person.staff_id)).await?;
+            let mut connection = app.pool.acquire().await?;
+            session::end_all(&mut connection, Subject::staff(person.staff_id)).await?;
             page.visit.flash("flash-staff-removed");
             Ok(Redirect::to(LIST).into_response())
         }

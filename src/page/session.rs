@@ -192,11 +192,9 @@ pub async fn end_by_wechat(
 }
 
 /// Ends all sessions of a person.
-pub async fn end_all(app: &App, whose: Subject) -> anyhow::Result<()> {
-    let Subject { kind, subject_id } = whose;
+pub async fn end_all(connection: &mut PgConnection, whose: Subject) -> sqlx::Result<()> {
     // No token hashes to nothing but zeros.
-    session_store::delete_others(&mut *app.pool.acquire().await?, kind, subject_id, &[0; 32]).await?;
-    Ok(())
+    end_all_but(connection, whose, &[0; 32]).await
 }
 
 /// Deletes sessions that have ended; returns how many.

@@ -352,8 +352,16 @@ async fn an_erased_person_cannot_be_read_or_found(pool: PgPool) {
     let in_transit = own_store::sum_in_transit(&mut app.pool.acquire().await.unwrap(), borrower_id).await.unwrap();
     assert_eq!(in_transit, (Fen::ZERO, Fen::new(1_200)));
     sqlx::query("delete from payout").execute(&app.pool).await.unwrap();
+    let signed_in = "insert into session (token_hash, kind, session_id, subject_id, device, created_at, last_seen_at, expires_at)
+                     select sha256('token'), 'borrower', gen_random_uuid(), borrower_id, 'test', now(), now(), 'infinity'
+                     from borrower";
+    sqlx::query(signed_in).execute(&app.pool).await.unwrap();
     house::erase(&app, borrower_id).await.unwrap();
 
+    let card = app.vault.index(fenqi::vault::Indexed::CardNumber, identity::card_number(1, 0).reveal());
+    let found = "select (select count(*) from bank_card where number_hash = $1) + (select count(*) from card_signing)
+                        + (select count(*) from session)";
+    assert_eq!(sqlx::query_scalar::<_, i64>(found).bind(card.as_slice()).fetch_one(&app.pool).await.unwrap(), 0);
     // The region and the day of birth are most of an ID number.
     let left = "select count(person_key_sealed) + count(birth_on) + count(region_code) from borrower";
     assert_eq!(sqlx::query_scalar::<_, i64>(left).fetch_one(&app.pool).await.unwrap(), 0);

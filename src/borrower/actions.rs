@@ -250,7 +250,8 @@ pub async fn sign_many(app: &App, signatures: &[Signature]) -> anyhow::Result<Ve
     let mut borrower_ids: Vec<BorrowerId> = signatures.iter().map(|signature| signature.borrower_id).collect();
     borrower_ids.dedup();
     let mut transaction = database::begin(&app.pool).await?;
-    let held = store::hold_people(&mut transaction, &borrower_ids).await?;
+    // The same agreement under a second tap is found signed, and not signed twice.
+    let held = store::lock_people(&mut transaction, &borrower_ids).await?;
     let existing: std::collections::HashSet<BorrowerId> = held.into_iter().map(|person| person.borrower_id).collect();
     let now = app.clock.now();
     let mut consents: Vec<NewConsent> = Vec::with_capacity(signatures.len());

@@ -21,7 +21,8 @@ pub async fn find_by_openid(app: &App, openid: &str) -> anyhow::Result<Option<Bo
 /// signed in by another one, on a telephone that was given away perhaps, is signed out, and so is the identity's former borrower.
 pub async fn link_openid(app: &App, borrower_id: BorrowerId, openid: &str) -> anyhow::Result<()> {
     let mut transaction = database::begin(&app.pool).await?;
-    let people = store::hold_people(&mut transaction, &[borrower_id]).await?;
+    // Two identities at once, or one that is unlinked meanwhile: one after the other, so that the last one is the only one.
+    let people = store::lock_people(&mut transaction, &[borrower_id]).await?;
     let person = people.first().ok_or(BorrowerRefusal::BorrowerUnknown)?;
     let key = app.vault.open_person_key(borrower_id.uuid(), &person.person_key_sealed)?;
     let identity = NewIdentity {
@@ -53,6 +54,7 @@ pub async fn linked_at(app: &App, borrower_id: BorrowerId) -> anyhow::Result<Opt
 /// changes nothing.
 pub async fn unlink_openid(app: &App, borrower_id: BorrowerId) -> anyhow::Result<()> {
     let mut transaction = database::begin(&app.pool).await?;
+    store::lock_people(&mut transaction, &[borrower_id]).await?;
     openid_store::release(&mut transaction, borrower_id).await?;
     openid_store::delete(&mut transaction, borrower_id).await?;
     subscription_store::delete(&mut transaction, borrower_id).await?;

@@ -445,3 +445,47 @@ async fn nobody_is_erased_beside_an_application_or_comes_back_half(pool: PgPool)
     assert_eq!(linked.downcast_ref::<BorrowerRefusal>(), Some(&BorrowerRefusal::BorrowerUnknown), "{linked:#}");
     assert_eq!(openid_actions::find_by_openid(&app, "openid-3").await.unwrap(), None);
 }
+
+#[sqlx::test(migrator = "fenqi::MIGRATOR")]
+async fn of_two_identities_in_wechat_at_once_the_last_one_alone_signs_in(pool: PgPool) {
+    let app = house::open(pool, "2026-01-05").await;
+    let borrower_id = registered(&app, 1).await;
+    let held_up = holding_up(&app, "wechat_identity").await;
+    let (one, other, ()) = tokio::join!(
+        openid_actions::link_openid(&app, borrower_id, "openid-1"),
+        openid_actions::link_openid(&app, borrower_id, "openid-2"),
+        async {
+            until_as_many_wait(&app.pool, 2).await;
+            held_up.commit().await.unwrap();
+        }
+    );
+    one.unwrap();
+    other.unwrap();
+    let leads = async |openid| openid_actions::find_by_openid(&app, openid).await.unwrap() == Some(borrower_id);
+    assert_ne!(leads("openid-1").await, leads("openid-2").await);
+}
+
+#[sqlx::test(migrator = "fenqi::MIGRATOR")]
+async fn an_agreement_that_is_tapped_twice_is_signed_once(pool: PgPool) {
+    let app = house::open(pool, "2026-01-05").await;
+    let borrower_id = registered(&app, 1).await;
+    let agreement = Agreement::Credit;
+    actions::withdraw(&app, borrower_id, agreement).await.unwrap();
+    let signature =
+        Signature { borrower_id, agreement, text_sha256: agreement.wording().sha256, device: "test".into() };
+    // Both have come to what they write before either has written it.
+    let held_up = holding_up(&app, "consent_text").await;
+    let (one, other, ()) = tokio::join!(
+        actions::sign(&app, std::slice::from_ref(&signature)),
+        actions::sign(&app, std::slice::from_ref(&signature)),
+        async {
+            until_as_many_wait(&app.pool, 2).await;
+            held_up.commit().await.unwrap();
+        }
+    );
+    one.unwrap();
+    other.unwrap();
+    let signed = actions::signed_agreements(&app, borrower_id).await.unwrap();
+    let standing = signed.iter().filter(|one| one.kind == agreement.name() && one.withdrawn_at.is_none()).count();
+    assert_eq!(standing, 1);
+}

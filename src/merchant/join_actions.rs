@@ -5,6 +5,7 @@ use std::collections::HashMap;
 use anyhow::Context as _;
 use chrono::TimeDelta;
 use serde_json::json;
+use sqlx::error::DatabaseError;
 
 use super::actions::{LatinLabel, Onboarding, check, new_merchant};
 use super::agreement::Agreement;
@@ -144,14 +145,16 @@ pub async fn apply(app: &App, applicant: &Applicant) -> Outcome<StaffId, Merchan
     let staff_id = match refused {
         Some(refused) => {
             let changed_by = refused.staff.staff_id.to_string();
-            if !is_free(&mut transaction, merchant.credit_code, merchant_id).await? {
-                return Err(Fault::Refused(MerchantRefusal::AlreadyOnboarded));
-            }
-            if !join_store::resubmit(&mut transaction, &merchant, &changed_by).await? {
+            match join_store::resubmit(&mut transaction, &merchant, &changed_by).await {
+                Ok(true) => refused.staff.staff_id,
                 // The other tap has sent it a moment ago.
-                return Ok(refused.staff.staff_id);
+                Ok(false) => return Ok(refused.staff.staff_id),
+                // Of two applications for one company at the same moment, neither saw the other before it was written.
+                Err(error) if error.as_database_error().is_some_and(DatabaseError::is_unique_violation) => {
+                    return Err(Fault::Refused(MerchantRefusal::AlreadyOnboarded));
+                }
+                Err(error) => return Err(error.into()),
             }
-            refused.staff.staff_id
         }
         None => {
             if !store::insert_merchant(&mut transaction, &merchant).await? {
@@ -171,15 +174,6 @@ pub async fn apply(app: &App, applicant: &Applicant) -> Outcome<StaffId, Merchan
     notice::raise(&mut transaction, &[told]).await?;
     transaction.commit().await?;
     Ok(staff_id)
-}
-
-async fn is_free(
-    connection: &mut sqlx::PgConnection,
-    credit_code: &str,
-    merchant_id: MerchantId,
-) -> sqlx::Result<bool> {
-    let found = store::find_merchant_by_credit_code(connection, credit_code).await?;
-    Ok(found.is_none_or(|merchant| merchant.merchant_id == merchant_id))
 }
 
 /// A company that is there already: the same person sent it a moment ago, or it is another's.

@@ -4,11 +4,14 @@ use std::sync::Arc;
 
 use chrono::TimeDelta;
 use fenqi::app::App;
+use fenqi::error::Fault;
 use fenqi::merchant::actions::Judgement;
-use fenqi::merchant::{self, Decision};
+use fenqi::merchant::join_actions::{self, Applicant};
+use fenqi::merchant::{self, Decision, MerchantRefusal};
 use fenqi::sandbox::{FaultShares, World};
 use sqlx::PgPool;
 
+use super::authoriser::until_as_many_wait;
 use crate::browser::{Browser, Shown};
 use crate::{counter, hearing, house};
 
@@ -274,4 +277,31 @@ async fn a_company_that_is_there_already_gives_nobody_else_a_way_in(pool: PgPool
     refused.has_status(422).shows("has a merchant account already").shows("id=\"credit_code-error\"");
     stranger.get("/m").await.is_at("/m/join");
     assert_eq!(place.count("merchant_staff").await, 1);
+}
+
+#[sqlx::test(migrator = "fenqi::MIGRATOR")]
+async fn a_company_that_another_takes_at_the_same_moment_is_refused_when_applied_for_again(pool: PgPool) {
+    let mut place = open(pool).await;
+    place.apply().await;
+    place.decide(Decision::Refuse, "the licence is another company's").await;
+    let app = &place.app;
+    let mobile = MOBILE.parse().unwrap();
+    let refused = merchant::staff_actions::find_by_mobile(app, &mobile).await.unwrap().remove(0);
+    join_actions::correct(app, refused.clone()).await.unwrap();
+    let applicant = Applicant { mobile, refused: Some(refused) };
+    let mut draft = join_actions::load_draft(app, &applicant).await.unwrap();
+    let fields = [("credit_code", "91350100M000100Y43"), ("account_number", "9558800000123456789")];
+    draft.0.extend(fields.map(|(name, value)| (name.to_owned(), value.to_owned())));
+    join_actions::save_draft(app, &applicant, &draft).await.unwrap();
+    let mut other = fenqi::database::begin(&app.pool).await.unwrap();
+    let taken = "insert into merchant (merchant_id, name, credit_code, category, settlement_account_name, settlement_account_sealed,
+                                       settlement_account_tail, status, discount_rate, discount_returned_on_refund, created_at)
+                 select gen_random_uuid(), name, '91350100M000100Y43', category, name, '', '0000', 'submitted', 0.01, true, now()
+                 from merchant";
+    sqlx::query(taken).execute(&mut *other).await.unwrap();
+    let (applied, ()) = tokio::join!(join_actions::apply(app, &applicant), async {
+        until_as_many_wait(&app.pool, 1).await;
+        other.commit().await.unwrap();
+    });
+    assert!(matches!(applied, Err(Fault::Refused(MerchantRefusal::AlreadyOnboarded))), "{applied:?}");
 }

@@ -7,7 +7,7 @@ use askama_web::WebTemplate;
 use axum::extract::{Query, State};
 use axum::http::{HeaderMap, StatusCode};
 use axum::response::{IntoResponse, Redirect, Response};
-use chrono::{DateTime, Utc};
+use chrono::{DateTime, TimeDelta, Utc};
 use rust_decimal::Decimal;
 use uuid::Uuid;
 
@@ -32,9 +32,12 @@ use crate::page::part::{self, Awaited};
 use crate::page::session::{self, Proved, Session, SignedIn};
 use crate::page::texts::AgreementText;
 use crate::page::{Form, Page, SessionKind};
+use crate::passcode::{self, Window};
 use crate::product::{ProductVersion, price_range};
 
 const APPLY: &str = "/apply";
+/// How often one mobile may say who its holder is and be refused.
+const IDENTITY_TRIES: Window = Window { kind: "identity", length: TimeDelta::hours(24), count_max: 10 };
 /// How long a request waits for the decision before the page that waits is shown; the decision goes on behind it.
 const PATIENCE: Duration = Duration::from_millis(1500);
 /// The agreements that have a step of their own; the others stand beside what they are about.
@@ -275,6 +278,12 @@ pub async fn identify(State(app): State<App>, page: Page, mut form: Form) -> Res
         form.refuse(&BorrowerRefusal::AgreementOutdated);
         return Ok(unprocessable(IdentityPage::of(page, form, mobile)));
     }
+    // Who is registered here, and under which name, is nobody else's to find out: counted before it is known whether they are.
+    if let Some(until) = passcode::full_until(&app, IDENTITY_TRIES, mobile.reveal()).await? {
+        form.refuse_field("id_number", "id_number_too_often");
+        form.note_until(until);
+        return Ok(unprocessable(IdentityPage::of(page, form, mobile)));
+    }
     let registration = Registration { name, resident_id, mobile: mobile.clone() };
     let borrower_id = match borrower_actions::identify(&app, registration).await {
         Ok(borrower_id) => borrower_id,
@@ -287,6 +296,7 @@ pub async fn identify(State(app): State<App>, page: Page, mut form: Form) -> Res
         }
         Err(failed) => return Err(failed.into()),
     };
+    passcode::take_back(&app, IDENTITY_TRIES, mobile.reveal()).await?;
     let signature =
         |(agreement, text_sha256)| Signature { borrower_id, agreement, text_sha256, device: page.visit.device.clone() };
     borrower_actions::sign(&app, &[personal, sensitive].map(signature)).await?;

@@ -25,6 +25,12 @@ async fn nobody_comes_into_an_account_by_knowing_a_name_and_an_id_number(pool: P
     ];
     let other_name = place.browser.submit(&identity, "/apply/identity", &fields).await;
     other_name.has_status(422).shows("do not belong together");
+    // Nor finds out by trying who else is registered.
+    for _ in 0..8 {
+        place.identify(&identity).await.has_status(422);
+    }
+    let too_often = place.identify(&identity).await;
+    too_often.has_status(422).shows("You may try again").hides("registered with another mobile");
 }
 
 #[sqlx::test(migrator = "fenqi::MIGRATOR")]

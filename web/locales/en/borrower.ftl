@@ -69,6 +69,7 @@ field-id_last = Last six characters of your ID number
 hint-id_last = To make sure that it is you; the last may be an X
 error-id_last_wrong = This is not how your ID number ends. Check it and try again
 error-id_last_too_often = It was wrong too often. You may try again { $until }.
+error-id_number_too_often = Too many names and ID numbers were refused. You may try again { $until }.
 error-pin_differs = The two PINs differ
 flash-pin-set = The payment PIN is set
 agreements-title = Agreements signed

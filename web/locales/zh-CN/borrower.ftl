@@ -69,6 +69,7 @@ field-id_last = 身份证后六位
 hint-id_last = 用于确认是您本人，末位可能是 X
 error-id_last_wrong = 与登记的身份证号不符，请核对后再试
 error-id_last_too_often = 输错次数太多了，暂时不能再试。{ $until } 以后可以再试。
+error-id_number_too_often = 姓名和身份证号未通过的次数太多了，暂时不能再试。{ $until } 以后可以再试。
 error-pin_differs = 两次输入的密码不一致
 flash-pin-set = 支付密码已设置
 agreements-title = 已签协议

@@ -1,5 +1,7 @@
 //! The export: everything that is kept about a person, handed to that person.
 
+use std::collections::HashMap;
+
 use serde_json::{Value, json};
 
 use super::actions::profile;
@@ -7,7 +9,7 @@ use super::export_store::{self, Export};
 use super::model::BorrowerRefusal;
 use super::store;
 use crate::app::App;
-use crate::base::id::{self, BorrowerId};
+use crate::base::id::{self, BorrowerId, CardId};
 use crate::error::Outcome;
 use crate::vault::Field;
 
@@ -39,10 +41,38 @@ async fn open_cards(app: &App, borrower_id: BorrowerId, cards: &mut Value) -> an
     let person = people.first().ok_or(BorrowerRefusal::BorrowerUnknown)?;
     let key = app.vault.open_person_key(borrower_id.uuid(), &person.person_key_sealed)?;
     let sealed = export_store::list_sealed_cards(&mut connection, borrower_id).await?;
-    // Both are in the order of their ids.
-    for (card, (_, number, mobile)) in cards.as_array_mut().into_iter().flatten().zip(sealed) {
-        card["number"] = json!(key.open(Field::CardNumber, &number)?);
-        card["mobile"] = json!(key.open(Field::CardMobile, &mobile)?);
-    }
+    let open = |(card_id, number, mobile): (CardId, Vec<u8>, Vec<u8>)| -> anyhow::Result<(CardId, [String; 2])> {
+        Ok((card_id, [key.open(Field::CardNumber, &number)?, key.open(Field::CardMobile, &mobile)?]))
+    };
+    put_beside(cards, sealed.into_iter().map(open).collect::<anyhow::Result<_>>()?);
     Ok(())
+}
+
+/// Each card is found by its id: another one may have been bound since the rest was read.
+fn put_beside(cards: &mut Value, opened: Vec<(CardId, [String; 2])>) {
+    let opened: HashMap<String, [String; 2]> =
+        opened.into_iter().map(|(card_id, texts)| (card_id.uuid().to_string(), texts)).collect();
+    for card in cards.as_array_mut().into_iter().flatten() {
+        if let Some([number, mobile]) = card["card_id"].as_str().and_then(|card_id| opened.get(card_id)).cloned() {
+            card["number"] = json!(number);
+            card["mobile"] = json!(mobile);
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use chrono::{DateTime, TimeDelta};
+
+    use super::*;
+
+    #[test]
+    fn a_card_that_was_bound_in_between_gives_no_other_one_its_number() {
+        let began = DateTime::UNIX_EPOCH;
+        let (earlier, later) = (CardId::mint(began), CardId::mint(began + TimeDelta::seconds(1)));
+        let mut cards = json!([{ "card_id": later.uuid() }]);
+        let of = |number: &str| [number.to_owned(), "13800138000".to_owned()];
+        put_beside(&mut cards, vec![(earlier, of("6222021234567894")), (later, of("6222021234567800"))]);
+        assert_eq!(cards, json!([{ "card_id": later.uuid(), "number": "6222021234567800", "mobile": "13800138000" }]));
+    }
 }

@@ -7,7 +7,8 @@ use serde_json::json;
 
 use super::model::BorrowerRefusal;
 use super::pin::{Pin, PinRefusal, Tries};
-use super::{pin_store, store};
+use super::pin_store::{self, StoredPin};
+use super::store;
 use crate::app::App;
 use crate::base::When;
 use crate::base::id::BorrowerId;
@@ -20,6 +21,14 @@ use crate::vault::Indexed;
 
 /// Whether this is the borrower's PIN: the step before anything that moves money or changes what moves it. Five wrong ones lock it.
 pub async fn check_pin(app: &App, borrower_id: BorrowerId, typed: &str) -> Outcome<(), PinRefusal> {
+    check_former(app, borrower_id, typed).await.map(|_| ())
+}
+
+/// A PIN that was found right, as it is stored.
+pub struct Checked(String);
+
+/// The same for a PIN that another one is set in the place of.
+pub async fn check_former(app: &App, borrower_id: BorrowerId, typed: &str) -> Outcome<Checked, PinRefusal> {
     let pin = Pin::typed(typed).ok_or(Fault::Refused(PinRefusal::Malformed))?;
     let mut transaction = database::begin(&app.pool).await?;
     let stored = pin_store::lock(&mut transaction, borrower_id).await?;
@@ -37,7 +46,27 @@ pub async fn check_pin(app: &App, borrower_id: BorrowerId, typed: &str) -> Outco
         return Err(Fault::Refused(tries.refusal()));
     }
     pin_store::clear_tries(&mut *app.pool.acquire().await?, borrower_id, &stored.hash).await?;
-    Ok(())
+    Ok(Checked(stored.hash))
+}
+
+/// What a PIN is set in the place of.
+pub enum Replaced {
+    /// It is the first one.
+    Nothing,
+    /// The one that was typed, if it still stands: somebody who lost it to a thief may have set another one since it was checked.
+    Former(Checked),
+    /// Whichever stands: a passcode and the ID number have said who asks.
+    Any,
+}
+
+impl Replaced {
+    fn is_standing(&self, standing: Option<&StoredPin>) -> bool {
+        match self {
+            Replaced::Nothing => standing.is_none(),
+            Replaced::Former(Checked(hash)) => standing.is_some_and(|standing| standing.hash == *hash),
+            Replaced::Any => true,
+        }
+    }
 }
 
 /// A PIN to set, and where it was typed.
@@ -45,11 +74,15 @@ pub struct NewPin<'a> {
     pub chosen: &'a str,
     /// SHA-256 of the token of the browser that goes on.
     pub here: [u8; 32],
+    pub replaced: Replaced,
 }
 
 /// Sets the PIN, the first one or another, and lifts a lock. Whoever calls has made sure who asks: by the former PIN, or by
 /// a passcode and the ID number. With another PIN the person is told of it, and signed out everywhere else: whoever knew the former
 /// one may sit there.
+///
+/// # Errors
+/// `Wrong` where another PIN stands than the one that it is set in the place of.
 pub async fn set_pin(app: &App, borrower_id: BorrowerId, new: NewPin<'_>) -> Outcome<(), PinRefusal> {
     let mut connection = app.pool.acquire().await?;
     let birth_on = pin_store::find_birth(&mut connection, borrower_id).await?;
@@ -60,10 +93,14 @@ pub async fn set_pin(app: &App, borrower_id: BorrowerId, new: NewPin<'_>) -> Out
     let hash = tokio::task::spawn_blocking(move || hash_of(&keyed)).await.map_err(anyhow::Error::from)??;
     let now = app.clock.now();
     let mut transaction = database::begin(&app.pool).await?;
-    if store::hold_people(&mut transaction, &[borrower_id]).await?.is_empty() {
+    // Where there is no PIN yet, there is no row that would hold up another first one.
+    if store::lock_people(&mut transaction, &[borrower_id]).await?.is_empty() {
         return Err(Fault::Failed(anyhow::Error::new(BorrowerRefusal::BorrowerUnknown)));
     }
     let former = pin_store::lock(&mut transaction, borrower_id).await?;
+    if !new.replaced.is_standing(former.as_ref()) {
+        return Err(Fault::Refused(PinRefusal::Wrong));
+    }
     pin_store::put(&mut transaction, borrower_id, &hash, now).await?;
     if former.is_some() {
         session::end_all_but(&mut transaction, Subject::borrower(borrower_id), &new.here).await?;

@@ -10,7 +10,7 @@ use serde::Deserialize;
 
 use super::actions;
 use super::pin::PinRefusal;
-use super::pin_actions::{NewPin, check_pin, has_pin, set_pin};
+use super::pin_actions::{NewPin, Replaced, check_former, check_pin, has_pin, set_pin};
 use crate::app::App;
 use crate::base::id::BorrowerId;
 use crate::base::person::Mobile;
@@ -79,25 +79,53 @@ pub async fn set(
     let has_pin = has_pin(&app, id).await?;
     let chosen = read_chosen(&mut form);
     let proof = form.read(if has_pin { "pin_former" } else { "id_last" }, |text| Ok(text.to_owned()));
-    let (Some(chosen), Some(proof)) = (chosen, proof) else { return Ok(again(page, form, has_pin)) };
-    if has_pin {
-        match check_pin(&app, id, &proof).await {
-            Ok(()) => {}
+    let Some(chosen) = chosen else { return Ok(again(page, form, has_pin)) };
+    let Some(proof) = proof else {
+        // The form of the first PIN, sent again by a second tap, finds it set.
+        let is_first_again = has_pin && !form.value("id_last").is_empty();
+        return Ok(if is_first_again && is_set_so(&app, id, &chosen).await? {
+            set_on(&page, &form)
+        } else {
+            again(page, form, has_pin)
+        });
+    };
+    let replaced = if has_pin {
+        match check_former(&app, id, &proof).await {
+            Ok(checked) => Replaced::Former(checked),
             Err(Fault::Refused(refusal)) => {
                 refuse(&mut form, "pin_former", refusal);
                 return Ok(again(page, form, has_pin));
             }
             Err(failed) => return Err(failed.into()),
         }
-    } else if !is_id_end(&app, id, &proof, &mut form).await? {
+    } else if is_id_end(&app, id, &proof, &mut form).await? {
+        Replaced::Nothing
+    } else {
         return Ok(again(page, form, has_pin));
-    }
-    match set_pin(&app, id, NewPin { chosen: &chosen, here: page.visit.token_hash() }).await {
+    };
+    match set_pin(&app, id, NewPin { chosen: &chosen, here: page.visit.token_hash(), replaced }).await {
         Ok(()) => Ok(set_on(&page, &form)),
+        // One was set meanwhile, by the other tap or by somebody else.
+        Err(Fault::Refused(PinRefusal::Wrong)) => {
+            if is_set_so(&app, id, &chosen).await? {
+                return Ok(set_on(&page, &form));
+            }
+            refuse(&mut form, "pin_former", PinRefusal::Wrong);
+            Ok(again(page, form, true))
+        }
         Err(Fault::Refused(refusal)) => {
             refuse(&mut form, "pin_new", refusal);
             Ok(again(page, form, has_pin))
         }
+        Err(failed) => Err(failed.into()),
+    }
+}
+
+/// Whether the PIN that was chosen is the one that stands; that counts as a try like any other.
+async fn is_set_so(app: &App, id: BorrowerId, chosen: &str) -> Result<bool, Problem> {
+    match check_pin(app, id, chosen).await {
+        Ok(()) => Ok(true),
+        Err(Fault::Refused(_)) => Ok(false),
         Err(failed) => Err(failed.into()),
     }
 }
@@ -146,7 +174,8 @@ pub async fn reset(
         let is_sent = passcode::is_awaited(&app, asking.purpose, &mobile).await?;
         return Ok(ForgottenPage { page, form, mobile, is_sent }.answer());
     };
-    match set_pin(&app, id, NewPin { chosen: &chosen, here: page.visit.token_hash() }).await {
+    let new = NewPin { chosen: &chosen, here: page.visit.token_hash(), replaced: Replaced::Any };
+    match set_pin(&app, id, new).await {
         Ok(()) => Ok(set_on(&page, &form)),
         Err(Fault::Refused(refusal)) => {
             refuse(&mut form, "pin_new", refusal);

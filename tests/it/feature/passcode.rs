@@ -9,7 +9,7 @@ use chrono::TimeDelta;
 use fenqi::app::App;
 use fenqi::base::id::BorrowerId;
 use fenqi::borrower::pin::LOCKED_FOR;
-use fenqi::borrower::{NewPin, PinRefusal, Registration, check_pin, set_pin};
+use fenqi::borrower::{NewPin, PinRefusal, Registration, Replaced, check_former, check_pin, set_pin};
 use fenqi::error::Fault;
 use fenqi::page::visit::ClientAddress;
 use fenqi::passcode::{self, Asking, PasscodeRefusal, Purpose};
@@ -144,7 +144,11 @@ async fn register(app: &App) -> BorrowerId {
 
 /// A PIN that is set in no browser.
 fn nowhere(chosen: &str) -> NewPin<'_> {
-    NewPin { chosen, here: [0; 32] }
+    in_the_place_of(Replaced::Any, chosen)
+}
+
+fn in_the_place_of(replaced: Replaced, chosen: &str) -> NewPin<'_> {
+    NewPin { chosen, here: [0; 32], replaced }
 }
 
 async fn pin_refused(app: &App, borrower_id: BorrowerId, pin: &str) -> Option<PinRefusal> {
@@ -184,4 +188,23 @@ async fn a_pin_that_is_set_anew_lifts_the_lock_and_the_table_holds_no_pin(pool: 
     assert_eq!(pin_refused(&app, borrower_id, "161803").await, None);
     let hash: String = sqlx::query_scalar("select hash from pin").fetch_one(&pool).await.unwrap();
     assert!(hash.starts_with("$argon2id$v=19$m=19456,t=2,p=1$"), "{hash}");
+}
+
+#[sqlx::test(migrator = "fenqi::MIGRATOR")]
+async fn a_pin_takes_the_place_of_the_one_that_was_checked_and_of_no_other(pool: PgPool) {
+    let app = house::open(pool, "2026-03-05").await;
+    let borrower_id = register(&app).await;
+    let set = async |replaced, chosen| set_pin(&app, borrower_id, in_the_place_of(replaced, chosen)).await;
+    set(Replaced::Nothing, "271828").await.unwrap();
+    // A second first one, of somebody who looked before there was any.
+    let second = set(Replaced::Nothing, "314159").await;
+    assert!(matches!(second, Err(Fault::Refused(PinRefusal::Wrong))), "{second:?}");
+    // Whoever knows the PIN has come as far as this when its owner sets another one.
+    let stolen = check_former(&app, borrower_id, "271828").await.unwrap();
+    set(Replaced::Any, "161803").await.unwrap();
+    let late = set(Replaced::Former(stolen), "314159").await;
+    assert!(matches!(late, Err(Fault::Refused(PinRefusal::Wrong))), "{late:?}");
+    let present = check_former(&app, borrower_id, "161803").await.unwrap();
+    set(Replaced::Former(present), "141421").await.unwrap();
+    assert_eq!(pin_refused(&app, borrower_id, "141421").await, None);
 }

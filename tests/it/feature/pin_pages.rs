@@ -153,6 +153,11 @@ async fn whoever_has_no_pin_is_led_to_setting_one_and_back(pool: PgPool) {
     let export = place.browser.get("/me/pin?next=/me/export").await;
     let fields = [("id_last", "31002x"), ("pin_new", PIN), ("pin_again", PIN)];
     place.browser.submit(&export, "/me/pin", &fields).await.is_at("/me/export").shows("The payment PIN is set");
+    // The same form again, as by a second tap, finds it set; another PIN takes the one that stands.
+    place.browser.submit(&export, "/me/pin", &fields).await.is_at("/me/export").shows("The payment PIN is set");
+    let other = [("id_last", "31002x"), ("pin_new", "161803"), ("pin_again", "161803")];
+    place.browser.submit(&export, "/me/pin", &other).await.has_status(422);
+    borrower::check_pin(&place.app, owner(&place).await, PIN).await.unwrap();
 }
 
 async fn owner(place: &Place) -> fenqi::base::id::BorrowerId {

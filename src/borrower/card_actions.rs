@@ -80,9 +80,19 @@ pub async fn start_binding_many(
             },
         });
     }
-    let mut connection = app.pool.acquire().await?;
-    card_store::insert_signings(&mut connection, &signings).await?;
+    save_signings(app, signings).await?;
     Ok(results)
+}
+
+/// Of whoever was erased while the bank was asked nothing is kept.
+async fn save_signings(app: &App, mut signings: Vec<NewSigning>) -> sqlx::Result<()> {
+    let borrower_ids: Vec<BorrowerId> = signings.iter().map(|signing| signing.borrower_id).collect();
+    let mut transaction = database::begin(&app.pool).await?;
+    let people = store::hold_people(&mut transaction, &borrower_ids).await?;
+    let people: HashSet<BorrowerId> = people.into_iter().map(|person| person.borrower_id).collect();
+    signings.retain(|signing| people.contains(&signing.borrower_id));
+    card_store::insert_signings(&mut transaction, &signings).await?;
+    transaction.commit().await
 }
 
 struct Prepared {

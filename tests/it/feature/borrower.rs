@@ -304,6 +304,22 @@ async fn of_two_first_cards_at_once_both_are_bound_and_one_is_the_default(pool: 
 }
 
 #[sqlx::test(migrator = "fenqi::MIGRATOR")]
+async fn nothing_is_kept_of_a_card_whose_holder_is_erased_while_the_bank_is_asked(pool: PgPool) {
+    let (app, _world) = house::open_in_world(pool, "2026-01-05").await;
+    let borrower_id = registered(&app, 1).await;
+    let binding = CardBinding { borrower_id, number: identity::card_number(1, 0), mobile: identity::mobile(1) };
+    let mut erasing = fenqi::database::begin(&app.pool).await.unwrap();
+    actions::erase(&mut erasing, &app, borrower_id).await.unwrap();
+    let (asked, ()) = tokio::join!(card_actions::start_binding(&app, binding), async {
+        until_as_many_wait(&app.pool, 1).await;
+        erasing.commit().await.unwrap();
+    });
+    put(&app, (borrower_id, asked.unwrap()), "000001").await.unwrap_err();
+    let kept = "select (select count(*) from card_signing) + (select count(*) from bank_card)";
+    assert_eq!(sqlx::query_scalar::<_, i64>(kept).fetch_one(&app.pool).await.unwrap(), 0);
+}
+
+#[sqlx::test(migrator = "fenqi::MIGRATOR")]
 async fn the_last_card_stays_while_money_is_owed(pool: PgPool) {
     let (app, _world) = house::open_in_world(pool, "2026-01-05").await;
     let product = standard_product(&app).await;

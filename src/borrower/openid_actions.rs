@@ -8,26 +8,46 @@ use super::{store, subscription_store};
 use crate::app::App;
 use crate::base::id::BorrowerId;
 use crate::database;
-use crate::page::session::{self, Subject};
+use crate::page::session::{self, Proved, Subject};
+use crate::page::{SessionKind, Visit};
 use crate::vault::{Field, Indexed};
 
-/// The borrower whom a WeChat identity leads to.
-pub async fn find_by_openid(app: &App, openid: &str) -> anyhow::Result<Option<BorrowerId>> {
-    let hash = app.vault.index(Indexed::OpenId, openid);
-    Ok(openid_store::find(&mut *app.pool.acquire().await?, &hash).await?)
+/// Signs a browser in by its WeChat identity, as the borrower whom that leads to; `None` where it leads to nobody yet.
+pub async fn sign_in(app: &App, visit: &Visit, openid: String) -> anyhow::Result<Option<BorrowerId>> {
+    let hash = app.vault.index(Indexed::OpenId, &openid);
+    let mut transaction = database::begin(&app.pool).await?;
+    let found = openid_store::find(&mut transaction, &hash).await?;
+    let borrower_id = match found {
+        // Whoever unlinks it, links it to somebody else, or erases the person waits from here on, and ends this session too; or has
+        // done it by now, and the identity leads nowhere.
+        Some(found) => {
+            store::hold_people(&mut transaction, &[found]).await?;
+            openid_store::find(&mut transaction, &hash).await?.filter(|still| *still == found)
+        }
+        None => None,
+    };
+    let subject_id = borrower_id.map(|borrower_id| borrower_id.uuid());
+    let proved = Proved { subject_id, mobile: None, openid: Some(openid) };
+    session::begin_within(&mut transaction, app, visit, (SessionKind::Borrower, &proved)).await?;
+    transaction.commit().await?;
+    Ok(borrower_id)
 }
 
 /// Leads a WeChat identity to a borrower, who has just proved to hold the mobile too. It is the only one from then on: whoever had
 /// signed in by another one, on a telephone that was given away perhaps, is signed out, and so is the identity's former borrower.
 pub async fn link_openid(app: &App, borrower_id: BorrowerId, openid: &str) -> anyhow::Result<()> {
     let mut transaction = database::begin(&app.pool).await?;
-    // Two identities at once, or one that is unlinked meanwhile: one after the other, so that the last one is the only one.
-    let people = store::lock_people(&mut transaction, &[borrower_id]).await?;
-    let person = people.first().ok_or(BorrowerRefusal::BorrowerUnknown)?;
+    let openid_hash = app.vault.index(Indexed::OpenId, openid);
+    let former = openid_store::find(&mut transaction, &openid_hash).await?.filter(|former| *former != borrower_id);
+    // Two identities at once, or one that is unlinked or signs in meanwhile: one after the other, so that the last one is the only one.
+    let both: Vec<BorrowerId> = former.into_iter().chain([borrower_id]).collect();
+    let people = store::lock_people(&mut transaction, &both).await?;
+    let person = people.iter().find(|person| person.borrower_id == borrower_id);
+    let person = person.ok_or(BorrowerRefusal::BorrowerUnknown)?;
     let key = app.vault.open_person_key(borrower_id.uuid(), &person.person_key_sealed)?;
     let identity = NewIdentity {
         borrower_id,
-        openid_hash: app.vault.index(Indexed::OpenId, openid),
+        openid_hash,
         openid_sealed: key.seal(Field::OpenId, openid),
         linked_at: app.clock.now(),
     };

@@ -104,11 +104,8 @@ pub async fn from_wechat(
             return Ok(Redirect::to(&by_mobile).into_response());
         }
     };
-    let borrower_id = openid_actions::find_by_openid(&app, &openid).await?;
-    let subject_id = borrower_id.map(|borrower_id| borrower_id.uuid());
-    let proved = Proved { subject_id, mobile: None, openid: Some(openid) };
-    session::begin(&app, &page.visit, SessionKind::Borrower, &proved).await?;
-    let on = if subject_id.is_some() { next } else { by_mobile };
+    let borrower_id = openid_actions::sign_in(&app, &page.visit, openid).await?;
+    let on = if borrower_id.is_some() { next } else { by_mobile };
     Ok(Redirect::to(&on).into_response())
 }
 

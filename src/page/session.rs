@@ -83,12 +83,24 @@ pub struct OwnSession {
 /// Signs the browser in. Its token changes, so that whoever gave it the old one has no part in the session; what it is signed
 /// in as otherwise comes along.
 pub async fn begin(app: &App, visit: &Visit, kind: SessionKind, proved: &Proved) -> anyhow::Result<()> {
+    let mut transaction = database::begin(&app.pool).await?;
+    begin_within(&mut transaction, app, visit, (kind, proved)).await?;
+    transaction.commit().await?;
+    Ok(())
+}
+
+/// The same in the caller's transaction, which holds what the session stands on.
+pub async fn begin_within(
+    connection: &mut PgConnection,
+    app: &App,
+    visit: &Visit,
+    (kind, proved): (SessionKind, &Proved),
+) -> sqlx::Result<()> {
     let now = app.clock.now();
     let session_id = id::mint(now);
     let (old, new) = (visit.token_hash(), visit.renew_token());
-    let mut transaction = database::begin(&app.pool).await?;
-    session_store::delete(&mut transaction, &old, kind).await?;
-    session_store::rename(&mut transaction, &old, &new).await?;
+    session_store::delete(connection, &old, kind).await?;
+    session_store::rename(connection, &old, &new).await?;
     let session = NewSession {
         token_hash: new,
         kind,
@@ -103,9 +115,7 @@ pub async fn begin(app: &App, visit: &Visit, kind: SessionKind, proved: &Proved)
         now,
         expires_at: now + IDLE,
     };
-    session_store::insert(&mut transaction, &session).await?;
-    transaction.commit().await?;
-    Ok(())
+    session_store::insert(connection, &session).await
 }
 
 /// Says for whom the visitor's session stands from now on, after what it has proved already: nothing more is trusted, so the

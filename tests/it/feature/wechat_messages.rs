@@ -18,6 +18,7 @@ use serde_json::json;
 use sqlx::PgPool;
 
 use super::applicant;
+use super::authoriser::until_as_many_wait;
 use crate::browser::{Browser, Shown};
 use crate::{house, town};
 
@@ -198,6 +199,29 @@ async fn what_wechat_will_not_take_is_not_tried_for_ever_and_its_silence_loses_n
     deliver_outbox(&place.app).await.unwrap();
     assert_eq!(place.waiting().await, 0);
     assert!(lock(&place.world.wechat).messages_to("o-other").is_empty());
+}
+
+#[sqlx::test(migrator = "fenqi::MIGRATOR")]
+async fn whoever_comes_by_an_identity_as_it_is_unlinked_is_not_signed_in(pool: PgPool) {
+    let place = open(pool).await;
+    let mut browser = place.browser().await;
+    let mut held_up = fenqi::database::begin(&place.app.pool).await.unwrap();
+    sqlx::raw_sql("lock table wechat_identity in exclusive mode").execute(&mut *held_up).await.unwrap();
+    let (unlinked, came, ()) = tokio::join!(
+        openid_actions::unlink_openid(&place.app, place.borrower_id),
+        async {
+            until_as_many_wait(&place.app.pool, 1).await;
+            browser.get("/me").await
+        },
+        async {
+            until_as_many_wait(&place.app.pool, 2).await;
+            held_up.commit().await.unwrap();
+        }
+    );
+    unlinked.unwrap();
+    assert!(came.at.starts_with("/sign-in"), "{} is led to {}", came.status, came.at);
+    let signed_in = sqlx::query_scalar::<_, i64>("select count(*) from session where subject_id is not null");
+    assert_eq!(signed_in.fetch_one(&place.app.pool).await.unwrap(), 0);
 }
 
 #[sqlx::test(migrator = "fenqi::MIGRATOR")]

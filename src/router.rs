@@ -12,7 +12,7 @@ use tower_http::compression::CompressionLayer;
 use tower_http::compression::predicate::{DefaultPredicate, NotForContentType, Predicate};
 use utoipa_axum::router::OpenApiRouter;
 use utoipa_axum::routes;
-use utoipa_swagger_ui::SwaggerUi;
+use utoipa_swagger_ui::{Config, SwaggerUi};
 
 use crate::app::App;
 use crate::bill::loan_h5;
@@ -163,7 +163,10 @@ struct PartnerApi {
 static PARTNER_API: LazyLock<PartnerApi> = LazyLock::new(|| {
     let (routes, declared) = OpenApiRouter::new().nest(PREFIX, operations()).split_for_parts();
     let document = complete(&declared);
-    let browsable = SwaggerUi::new("/api/docs").external_url_unchecked("/api/v1/openapi.json", document.json);
+    // Unless told so, the page shows a picture from a server of others, which judges the document.
+    let config = Config::default().validator_url("none");
+    let browsable =
+        SwaggerUi::new("/api/docs").config(config).external_url_unchecked("/api/v1/openapi.json", document.json);
     let pages = Router::new()
         .merge(Router::from(browsable))
         .layer(map_response(docs::allow_own_styles))

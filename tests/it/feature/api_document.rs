@@ -286,6 +286,10 @@ async fn the_document_and_the_routes_are_the_same(pool: PgPool) {
         assert_eq!(asset.status(), 200);
         assert!(!asset.bytes().await.unwrap().is_empty(), "the page's assets are in the program");
     }
+    let settings = desk.http.get(format!("{}/api/docs/swagger-initializer.js", desk.address)).send().await.unwrap();
+    let settings = settings.text().await.unwrap();
+    assert!(settings.contains("\"url\": \"/api/v1/openapi.json\""), "{settings}");
+    assert!(settings.contains("\"validatorUrl\": \"none\""), "nobody else is asked about the document: {settings}");
     let problems = desk.http.get(format!("{}/api/docs/problems", desk.address)).send().await.unwrap();
     assert!(problems.text().await.unwrap().contains("signature_stale"));
 }

@@ -75,7 +75,8 @@ pub struct PlatformKey {
     #[schema(example = "-----BEGIN PUBLIC KEY-----\nMIIB…\n-----END PUBLIC KEY-----\n")]
     pub public_key: String,
     pub created_at: DateTime<FixedOffset>,
-    /// It signs no more from then on; null while no end of it is known. The next one signs from then on, and stands here before.
+    /// It signs no more from then on: believe no answer and no callback by it, only manifests of days that had closed before. Null while
+    /// no end of it is known. The next one signs from then on, and stands here before.
     pub retired_at: Option<DateTime<FixedOffset>>,
 }
 

@@ -75,11 +75,11 @@ public final class Fenqi {
     private final String partner;
     private final String serial;
     private final PrivateKey key;
-    private final Map<String, PublicKey> platformKeys;
+    private final Map<String, PlatformKey> platformKeys;
     private final HttpClient http = HttpClient.newBuilder().connectTimeout(Duration.ofSeconds(5)).build();
     private final SecureRandom random = new SecureRandom();
 
-    public Fenqi(String partner, String serial, PrivateKey key, Map<String, PublicKey> platformKeys) {
+    public Fenqi(String partner, String serial, PrivateKey key, Map<String, PlatformKey> platformKeys) {
         this.partner = partner;
         this.serial = serial;
         this.key = key;
@@ -136,16 +136,24 @@ public final class Fenqi {
         return KeyFactory.getInstance("RSA").generatePrivate(new PKCS8EncodedKeySpec(bytes(pem)));
     }
 
-    /** What {@code fenqi partner platform-key list} prints, by serial number; keys of other algorithms are left out. */
-    public static Map<String, PublicKey> platformKeys(String text) throws GeneralSecurityException {
+    /** A key by which the platform signs, or signed. By a retired one, which others may have, no answer and no callback is believed. */
+    public record PlatformKey(PublicKey key, boolean isRetired) {
+    }
+
+    /**
+     * What {@code fenqi partner platform-key list} prints, by serial number; keys of other algorithms are left out. Retired ones are
+     * there for the manifests that they signed in their time.
+     */
+    public static Map<String, PlatformKey> platformKeys(String text) throws GeneralSecurityException {
         Pattern listed = Pattern.compile(
-                "^(\\S+) \\(rsa_sha256\\) \\w+\\R(-----BEGIN PUBLIC KEY-----.*?-----END PUBLIC KEY-----)",
+                "^(\\S+) \\(rsa_sha256\\) (\\w+)\\R(-----BEGIN PUBLIC KEY-----.*?-----END PUBLIC KEY-----)",
                 Pattern.MULTILINE | Pattern.DOTALL);
-        Map<String, PublicKey> keys = new HashMap<>();
+        Map<String, PlatformKey> keys = new HashMap<>();
         Matcher found = listed.matcher(text);
         while (found.find()) {
-            X509EncodedKeySpec spec = new X509EncodedKeySpec(bytes(found.group(2)));
-            keys.put(found.group(1), KeyFactory.getInstance("RSA").generatePublic(spec));
+            X509EncodedKeySpec spec = new X509EncodedKeySpec(bytes(found.group(3)));
+            PublicKey key = KeyFactory.getInstance("RSA").generatePublic(spec);
+            keys.put(found.group(1), new PlatformKey(key, found.group(2).equals("retired")));
         }
         return keys;
     }
@@ -297,14 +305,14 @@ public final class Fenqi {
         }
     }
 
-    /** The manifest, if one of the platform's keys that we know signed its very text. */
-    private static Map<String, Object> believedManifest(Map<String, PublicKey> keys, Map<String, Object> envelope)
+    /** The manifest, if one of the platform's keys that we know signed its very text: in its time, which may be over. */
+    private static Map<String, Object> believedManifest(Map<String, PlatformKey> keys, Map<String, Object> envelope)
             throws GeneralSecurityException, NotBelieved {
         String text = (String) envelope.get("manifest");
         for (Object one : list(envelope.get("signatures"))) {
             Map<String, Object> signed = object(one);
-            PublicKey key = keys.get((String) signed.get("serial_no"));
-            if (key != null && verifies(key, text, (String) signed.get("signature"))) {
+            PlatformKey known = keys.get((String) signed.get("serial_no"));
+            if (known != null && verifies(known.key(), text, (String) signed.get("signature"))) {
                 return object(Json.read(text));
             }
         }
@@ -505,11 +513,14 @@ public final class Fenqi {
     }
 
     private static void check(
-            Map<String, PublicKey> keys, String serial, String timestamp, String message, String signature)
+            Map<String, PlatformKey> keys, String serial, String timestamp, String message, String signature)
             throws GeneralSecurityException, NotBelieved {
-        PublicKey key = keys.get(serial);
-        if (key == null) {
+        PlatformKey known = keys.get(serial);
+        if (known == null) {
             throw new NotBelieved("no key " + serial + " of the platform is known");
+        }
+        if (known.isRetired()) {
+            throw new NotBelieved("the platform's key " + serial + " is retired");
         }
         if (timestamp == null || !timestamp.matches("[0-9]{1,18}") || signature == null) {
             throw new NotBelieved("timestamp or signature are missing or not in their form");
@@ -517,7 +528,7 @@ public final class Fenqi {
         if (Math.abs(Instant.now().getEpochSecond() - Long.parseLong(timestamp)) > SKEW_SECONDS_MAX) {
             throw new NotBelieved("the timestamp is more than five minutes away");
         }
-        if (!verifies(key, message, signature)) {
+        if (!verifies(known.key(), message, signature)) {
             throw new NotBelieved("the signature is wrong");
         }
     }
@@ -540,7 +551,7 @@ public final class Fenqi {
      * @return its nonce: keep it, and refuse one seen before
      */
     public static String verifyCallback(
-            Map<String, PublicKey> keys, String method, String url, String authorization, String body)
+            Map<String, PlatformKey> keys, String method, String url, String authorization, String body)
             throws GeneralSecurityException, NotBelieved {
         Map<String, String> fields = new HashMap<>();
         Matcher field = Pattern.compile("(\\w+)=\"([^\"]*)\"").matcher(authorization);
@@ -556,10 +567,10 @@ public final class Fenqi {
 
     /** A server of yours that the platform calls: it believes what the platform signed, once. */
     private abstract static class Called {
-        private final Map<String, PublicKey> keys;
+        private final Map<String, PlatformKey> keys;
         private final Map<String, Long> nonces = new HashMap<>();
 
-        Called(Map<String, PublicKey> keys) {
+        Called(Map<String, PlatformKey> keys) {
             this.keys = keys;
         }
 
@@ -622,7 +633,7 @@ public final class Fenqi {
         private final String merchant;
         private final Set<Object> numbers = new HashSet<>();
 
-        Listener(Map<String, PublicKey> keys, Path heard, String merchant) throws IOException {
+        Listener(Map<String, PlatformKey> keys, Path heard, String merchant) throws IOException {
             super(keys);
             this.heard = heard;
             this.merchant = merchant;
@@ -781,8 +792,8 @@ public final class Fenqi {
         }
     }
 
-    private static Map<String, PublicKey> readPlatformKeys(String file) throws Mistyped {
-        Map<String, PublicKey> keys;
+    private static Map<String, PlatformKey> readPlatformKeys(String file) throws Mistyped {
+        Map<String, PlatformKey> keys;
         try {
             keys = platformKeys(read(file));
         } catch (GeneralSecurityException | IllegalArgumentException why) {
@@ -817,18 +828,18 @@ public final class Fenqi {
             checkTyped(words);
             String action = words.remove(0);
             if (action.equals("verify-callback")) {
-                Map<String, PublicKey> keys = readPlatformKeys(words.get(0));
+                Map<String, PlatformKey> keys = readPlatformKeys(words.get(0));
                 verifyCallback(keys, words.get(1), words.get(2), words.get(3), words.get(4));
                 System.out.println("believed");
                 return;
             }
             if (action.equals("listen")) {
-                Map<String, PublicKey> keys = readPlatformKeys(words.get(0));
+                Map<String, PlatformKey> keys = readPlatformKeys(words.get(0));
                 serve(new Listener(keys, Path.of(words.get(2)), words.get(3)), words.get(1));
                 return;
             }
             PrivateKey key = readKey(words.get(2));
-            Map<String, PublicKey> keys = readPlatformKeys(words.get(3));
+            Map<String, PlatformKey> keys = readPlatformKeys(words.get(3));
             Fenqi client = new Fenqi(words.get(0), words.get(1), key, keys);
             if (action.equals("core")) {
                 serve(new Core(client, Path.of(words.get(5))), words.get(4));

@@ -138,6 +138,9 @@ class PrivateKey:
 class PublicKey:
     """SPKI in PEM."""
 
+    # The platform signs no more by it, and others may have it.
+    is_retired = False
+
     def __init__(self, pem):
         der = pem_bytes(pem)
         if der.startswith(SM2_PREFIX):
@@ -164,9 +167,14 @@ class PublicKey:
 
 
 def platform_keys(text):
-    """What `fenqi partner platform-key list` prints, by serial number."""
-    found = re.findall(r"^(\S+) \(\w+\) \w+\n(-----BEGIN PUBLIC KEY-----\n.*?-----END PUBLIC KEY-----)", text, re.M | re.S)
-    return {serial: PublicKey(pem) for serial, pem in found}
+    """What `fenqi partner platform-key list` prints, by serial number. A retired key is there for the manifests that it signed in its
+    time; no answer and no callback is believed by it."""
+    found = re.findall(r"^(\S+) \(\w+\) (\w+)\n(-----BEGIN PUBLIC KEY-----\n.*?-----END PUBLIC KEY-----)", text, re.M | re.S)
+    keys = {}
+    for serial, state, pem in found:
+        keys[serial] = PublicKey(pem)
+        keys[serial].is_retired = state == "retired"
+    return keys
 
 
 class NotBelieved(Exception):
@@ -199,6 +207,8 @@ class Refused(Exception):
 def check(keys, serial, timestamp, message, signature):
     if serial not in keys:
         raise NotBelieved(f"no key {serial} of the platform is known")
+    if keys[serial].is_retired:
+        raise NotBelieved(f"the platform's key {serial} is retired")
     try:
         is_fresh, is_right = abs(time.time() - int(timestamp)) <= SKEW_SECONDS_MAX, keys[serial].verifies(message, signature)
     except (TypeError, ValueError, OverflowError):
@@ -544,7 +554,7 @@ class Client:
 
 
 def believed_manifest(keys, envelope):
-    """The manifest, if one of the platform's keys that we know signed its very text."""
+    """The manifest, if one of the platform's keys that we know signed its very text: in its time, which may be over."""
     text = envelope["manifest"].encode()
     for signed in envelope["signatures"]:
         key = keys.get(signed["serial_no"])

@@ -4,11 +4,12 @@ use std::collections::BTreeSet;
 use std::convert::Infallible;
 use std::path::{Path, PathBuf};
 use std::process::{Output, Stdio};
+use std::sync::Arc;
 
 use axum::http::StatusCode;
 use chrono::TimeDelta;
-use fenqi::access::actions::PartnerChange;
-use fenqi::access::{self, PLATFORM, PartnerKind};
+use fenqi::access::actions::{PartnerChange, Rotation, rotate_platform_key};
+use fenqi::access::{self, Directory, PLATFORM, PartnerKind};
 use fenqi::app::App;
 use fenqi::base::Clock;
 use fenqi::error::Attempt;
@@ -52,12 +53,19 @@ async fn the_sample_clients_believe_our_callbacks_and_no_others(pool: PgPool) {
         let identity = desk::add_key(app, "my-core", algorithm.name(), algorithm).await;
         std::fs::write(trial.directory.join(format!("{}.pem", algorithm.name())), identity.private_key()).unwrap();
     }
+    std::fs::write(trial.directory.join("retired.txt"), keys.replace(" signs\n", " retired\n")).unwrap();
     std::fs::write(trial.directory.join("keys.txt"), keys).unwrap();
+    let is_retired = |output: Output| {
+        let told = String::from_utf8_lossy(&output.stderr).into_owned();
+        assert!(output.status.code() == Some(2) && told.contains(" is retired"), "{told}");
+    };
     let (python, java) = ("docs/integrate/clients/fenqi.py", "docs/integrate/clients/Fenqi.java");
     for (algorithm, authorization) in &signed {
         let verify = [python, "--platform-keys", "keys.txt", "verify-callback", "POST", url, authorization];
         assert_eq!(said("python", &trial.run("python3", &verify, body).await), "believed\n");
         assert_eq!(trial.run("python3", &verify, b"{}").await.status.code(), Some(2), "a changed body");
+        let others_have_it = [python, "--platform-keys", "retired.txt", "verify-callback", "POST", url, authorization];
+        is_retired(trial.run("python3", &others_have_it, body).await);
         let (name, me) = (algorithm.name(), format!("{}/api/v1/me", trial.base));
         let key = format!("{name}.pem");
         let who = [python, "--partner", "my-core", "--serial", name, "--key", &key];
@@ -70,6 +78,8 @@ async fn the_sample_clients_believe_our_callbacks_and_no_others(pool: PgPool) {
             assert_eq!(said("java", &trial.run("java", &verify, b"").await), "believed\n");
             let changed = [java, "verify-callback", "keys.txt", "POST", url, authorization, "{}"];
             assert_eq!(trial.run("java", &changed, b"").await.status.code(), Some(2));
+            let others_have_it = [java, "verify-callback", "retired.txt", "POST", url, authorization, text];
+            is_retired(trial.run("java", &others_have_it, b"").await);
             let call = [java, "call", "my-core", name, &key, "keys.txt", "GET", &me];
             assert!(said("java", &trial.run("java", &call, b"").await).contains("\"my-core\""));
             let stale = Stamp::fresh(Clock::System.now() - SKEW_MAX - TimeDelta::seconds(60));
@@ -157,12 +167,7 @@ impl Clients {
         let identity = desk::add_key(app, "my-core", "C-1", Algorithm::RsaSha256).await;
         let directory = house::directory(name);
         std::fs::write(directory.join("core.pem"), identity.private_key()).unwrap();
-        let mut keys = String::new();
-        for algorithm in Algorithm::ALL {
-            let signer = app.access.signer(algorithm).await.unwrap();
-            keys.push_str(&format!("{} ({}) signs\n{}", signer.serial_no, algorithm.name(), signer.public_key()));
-        }
-        std::fs::write(directory.join("keys.txt"), keys).unwrap();
+        std::fs::write(directory.join("keys.txt"), signers(app, "signs").await).unwrap();
         Clients { directory, base: desk::serve(app).await }
     }
 
@@ -181,6 +186,16 @@ impl Clients {
     async fn both(&self, action: &[&str]) -> [Output; 2] {
         tokio::join!(self.python(action), self.java(action)).into()
     }
+}
+
+/// The keys by which a node signs, as our list of keys says them in that state.
+async fn signers(app: &App, state: &str) -> String {
+    let mut keys = String::new();
+    for algorithm in Algorithm::ALL {
+        let signer = app.access.signer(algorithm).await.unwrap();
+        keys.push_str(&format!("{} ({}) {state}\n{}", signer.serial_no, algorithm.name(), signer.public_key()));
+    }
+    keys
 }
 
 impl Drop for Clients {
@@ -480,6 +495,32 @@ async fn the_sample_clients_go_on_with_a_day_where_they_were_refused(pool: PgPoo
         }
         set_rate(&town.app, 1_000_000).await;
         assert!(said(program, &run().await).contains("every hash, sum and footing holds"));
+    }
+}
+
+/// The answer that holds the manifest is signed anew; the manifest was signed when its day had closed.
+#[sqlx::test(migrator = "fenqi::MIGRATOR")]
+async fn the_sample_clients_believe_a_manifest_by_a_key_that_is_retired_since(pool: PgPool) {
+    let (app, _) = house::open_in_world(pool, "2026-01-05").await;
+    let town = town::found(app, 10_000_000).await;
+    town.close_today().await;
+    fenqi::day_file::jobs::make_files(&town.app).await.unwrap();
+    let clients = Clients::of_core(&town.app, "rotated").await;
+    let before = signers(&town.app, "retired").await;
+    for algorithm in Algorithm::ALL {
+        let rotation = Rotation { algorithm, signs_from: None, by: "operator" };
+        let _ = rotate_platform_key(&town.app, rotation).await.unwrap();
+    }
+    let directory = Directory::new(town.app.pool.clone(), town.app.vault.clone(), Clock::System);
+    let node = App { access: Arc::new(directory), ..town.app.clone() };
+    let keys = [signers(&node, "signs").await, before].concat();
+    assert_eq!(keys.matches("-----BEGIN PUBLIC KEY-----").count(), 4, "{keys}");
+    std::fs::write(clients.directory.join("keys.txt"), keys).unwrap();
+    let base = desk::serve(&node).await;
+    let python = clients.python(&["fetch-day", &base, "2026-01-05", "python"]).await;
+    let java = clients.java(&["fetch-day", &base, "2026-01-05", "java"]).await;
+    for (program, output) in [("python", python), ("java", java)] {
+        assert!(said(program, &output).contains("every hash, sum and footing holds"));
     }
 }
 

@@ -78,6 +78,7 @@ fn product_operations() -> OpenApiRouter<App> {
     OpenApiRouter::new()
         .routes(routes!(product::api::list_products))
         .routes(routes!(product::api::list_versions))
+        .routes(routes!(product::api::show_version))
         .routes(routes!(product::api::check_product))
         .routes(routes!(product::api::simulate))
         .routes(routes!(product::api::submit_draft, product::api::list_drafts))

@@ -20,7 +20,8 @@ use crate::base::id::ProductDraftId;
 use crate::error::Refusal as _;
 use crate::http::Problem;
 use crate::http::api::{
-    AmountFen, Body, Caller, Cursor, Day, FunderCaller, IfMatch, KeyText, Limit, Named, Numbered, Page, Params, etag,
+    AmountFen, Body, Caller, Cursor, Day, FunderCaller, IfMatch, KeyText, Limit, Named, NamedWithin, Numbered, Page,
+    Params, etag,
 };
 
 /// Which products.
@@ -82,6 +83,23 @@ pub async fn list_versions(
         return Err(Problem::not_found());
     }
     Ok(Json(Page::of_numbered(rows, limit, |version: &VersionView| version.version)))
+}
+
+/// Query a version of a product
+///
+/// As loans, lines and events name it: by the product's code and the version's number.
+#[utoipa::path(get, path = "/funder/products/{code}/versions/{version}", tag = "products",
+    params(("code" = String, Path, example = "harbour-standard"), ("version" = i32, Path, example = 1)),
+    responses((status = 200, body = VersionView)), security(("signature" = ["products:read"])))]
+pub async fn show_version(
+    State(app): State<App>,
+    caller: FunderCaller,
+    NamedWithin(code, version): NamedWithin<String, i32>,
+) -> Result<Json<VersionView>, Problem> {
+    let mut connection = app.pool.acquire().await?;
+    let wanted = WantedVersions { funder_id: caller.funder_id, code: &code, after: version.checked_sub(1) };
+    let mut rows = api_store::list_versions(&mut connection, wanted, 1).await?;
+    rows.pop().filter(|found| found.version == version).map(Json).ok_or_else(Problem::not_found)
 }
 
 /// A product file.

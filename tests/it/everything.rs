@@ -77,6 +77,8 @@ pub async fn names(town: &Town, funder: &Desk, merchant: &Desk) -> Names {
     let told = "select message_no::text from outbox where partner like 'merchant:%' order by message_no";
     let told: Vec<String> = sqlx::query_scalar(told).fetch_all(&town.app.pool).await.unwrap();
     names.insert(("merchant", "event_no"), told);
+    // Of whichever product.
+    names.insert(("funder", "version"), vec!["1".to_owned()]);
     names.insert(("funder", "name"), FileName::all().map(|name| name.to_string()).collect());
     for (what, found) in &names {
         assert!(!found.is_empty(), "there is nothing of {what:?}");

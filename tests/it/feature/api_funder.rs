@@ -387,6 +387,14 @@ async fn a_product_is_published_by_two_keys(pool: PgPool) {
     let versions = desk.get("/funder/products/harbour-standard/versions").await.ok();
     assert_eq!(versions["items"].as_array().unwrap().len(), 2);
     assert!(versions["items"][0]["withdrawn_at"].is_string());
+    for (place, number) in [(0_usize, 1), (1, 2)] {
+        let one = desk.get(&format!("/funder/products/harbour-standard/versions/{number}")).await.ok();
+        assert_eq!(one, versions["items"][place]);
+    }
+    for none in ["0", "3", "-2147483648", "2147483647", "2147483648", "one"] {
+        let nothing = desk.get(&format!("/funder/products/harbour-standard/versions/{none}")).await;
+        assert_eq!(nothing.problem(), (404, "not_found".into()), "{none}");
+    }
     let products = desk.get("/funder/products?limit=1").await.ok();
     assert!(products["next_cursor"].is_string());
     assert_eq!(desk.get(&path).await.ok()["status"], "published");

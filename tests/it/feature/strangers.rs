@@ -62,8 +62,8 @@ impl Place {
             let unknown = match parameter {
                 "event_no" => "999999999".to_owned(),
                 "business_day" => "2020-01-01".to_owned(),
-                // Every day has the same files, and every funder is told the same kinds.
-                "name" | "kind" => theirs.clone(),
+                // Every day has the same files, every product a first version, and every funder is told the same kinds.
+                "name" | "version" | "kind" => theirs.clone(),
                 "code" => "no-such-product".to_owned(),
                 "reference" => "no-such-order".to_owned(),
                 _ => format!("{}_0197f3c2a4b07cc39b1c2d3e4f506172", theirs.split_once('_').unwrap().0),

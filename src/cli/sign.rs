@@ -59,16 +59,26 @@ fn command(args: &Args, identity: &Identity) -> anyhow::Result<String> {
     let url = args.url.split('#').next().unwrap_or_default();
     let stamp = Stamp::fresh(Clock::System.now());
     let authorization = identity.authorization(&method, path_of(url)?, &stamp, &body);
-    let mut parts = vec![r"curl -sS -i -g --path-as-is -w '\n'".to_owned(), format!("-X {}", quoted(&method))];
+    let has_body = args.body.is_some() || args.body_file.is_some();
+    let has_header = |name: &str| {
+        args.header
+            .iter()
+            .any(|header| header.split([':', ';']).next().is_some_and(|own| own.eq_ignore_ascii_case(name)))
+    };
+    let mut parts = vec![r"curl -sS -i -g --path-as-is -w '\n'".to_owned()];
+    parts.push(match method.as_str() {
+        // Told by its name alone, curl would wait for a body that never comes.
+        "HEAD" if !has_body => "-I".to_owned(),
+        _ => format!("-X {}", quoted(&method)),
+    });
     parts.push(format!("-H {}", quoted(&format!("Authorization: {authorization}"))));
-    if method != "GET" {
-        let key = args.idempotency_key.as_ref().unwrap_or(&stamp.nonce);
+    let made_up = Some(&stamp.nonce).filter(|_| method != "GET" && method != "HEAD" && !has_header("Idempotency-Key"));
+    if let Some(key) = args.idempotency_key.as_ref().or(made_up) {
         parts.push(format!("-H {}", quoted(&format!("Idempotency-Key: {key}"))));
     }
     parts.extend(args.header.iter().map(|header| format!("-H {}", quoted(header))));
-    if args.body.is_some() || args.body_file.is_some() {
-        let is_typed = |header: &String| header.to_ascii_lowercase().starts_with("content-type:");
-        if !args.header.iter().any(is_typed) {
+    if has_body {
+        if !has_header("Content-Type") {
             parts.push("-H 'Content-Type: application/json'".to_owned());
         }
         parts.push(match args.body_file.as_deref().and_then(read_again) {
@@ -110,6 +120,32 @@ mod tests {
     #[test]
     fn a_quote_in_a_body_stays_one_word() {
         assert_eq!(quoted("it's"), r"'it'\''s'");
+    }
+
+    #[test]
+    fn each_header_is_given_once_and_nobody_waits_for_a_body_that_never_comes() {
+        let of = |method: &str, header: &[&str], idempotency_key: Option<&str>| {
+            let args = Args {
+                method: method.to_owned(),
+                url: "http://127.0.0.1:8080/api/v1/me".to_owned(),
+                partner: "my-core".to_owned(),
+                serial: "MY-1".to_owned(),
+                key: PathBuf::new(),
+                body: None,
+                body_file: None,
+                idempotency_key: idempotency_key.map(str::to_owned),
+                header: header.iter().map(|header| (*header).to_owned()).collect(),
+            };
+            command(&args, &Identity::from_seed("my-core", 1)).unwrap()
+        };
+        let keys = |command: &str| command.to_ascii_lowercase().matches("idempotency-key: ").count();
+        assert_eq!(keys(&of("POST", &[], None)), 1, "made up");
+        assert_eq!(keys(&of("POST", &["idempotency-key: k-1"], None)), 1, "given as a header");
+        assert_eq!(keys(&of("PUT", &["If-Match: \"3\""], Some("k-1"))), 1);
+        assert_eq!(keys(&of("GET", &[], None)), 0);
+        let head = of("head", &[], None);
+        assert!(head.contains(" -I ") && !head.contains("-X"), "{head}");
+        assert!(of("options", &[], None).contains(" -X 'OPTIONS' "));
     }
 
     #[test]

@@ -100,6 +100,7 @@ async fn curl_sends_what_was_signed(trial: &Trial, serial_no: &str, key: &str) {
         ("GET", "/api/v1/me#top", &[][..], "\"my-core\""),
         ("GET", "/api/v1/me?a[1-2]={1,2}", &[][..], "\"unknown_parameter\""),
         ("GET", "/api/v1/nothing/../me", &[][..], "\"not_found\""),
+        ("POST", deposits, &["--body", r#"{"it's \"$HOME\" `id` \\!": 1}"#][..], "\"unknown_field\""),
         ("POST", deposits, &["--body", "@large.bin"][..], "\"body_not_json\""),
         ("POST", deposits, &["--body-file", "large.bin"][..], "\"body_not_utf8\""),
         // A pipe, of which curl would find nothing left.

@@ -8,7 +8,7 @@ use sqlx::PgConnection;
 use super::address::AddressRange;
 use super::directory::{PLATFORM, make_platform_key};
 use super::history_store::{self, AccessEventRow, NewAccessEvent};
-use super::model::{AccessChange, PartnerKind, Scope};
+use super::model::{AccessChange, PartnerKind, Scope, is_same_holder};
 use super::store::{self, KeyRow, PartnerRow, PlatformKeyRow};
 use crate::app::App;
 use crate::base::id::{self, MerchantId};
@@ -53,6 +53,10 @@ pub enum AccessRefusal {
         "the key {0} is there with another holder or another end, which stay as they are; revoke it when it is to end"
     )]
     KeyDiffers(String),
+    #[error(
+        "another partner's key with this public half has another holder; what two people do needs two private keys"
+    )]
+    HeldByAnother,
     #[error("a key whose end is past lets nobody in; name a later one")]
     KeyEnded,
     #[error("there is no key {0} that could be revoked")]
@@ -77,6 +81,7 @@ impl Refusal for AccessRefusal {
             AccessRefusal::SerialTaken(_) => "serial_taken",
             AccessRefusal::KeyTaken(_) => "key_taken",
             AccessRefusal::KeyDiffers(_) => "key_differs",
+            AccessRefusal::HeldByAnother => "key_held_by_another",
             AccessRefusal::KeyEnded => "key_ended",
             AccessRefusal::UnknownKey(_) => "unknown_key",
             AccessRefusal::ByMalformed => "by_malformed",
@@ -208,7 +213,8 @@ pub struct NewKey {
     pub expires_at: Option<DateTime<Utc>>,
 }
 
-/// Adds a key beside those that the partner has, under no second name. The same key again changes nothing.
+/// Adds a key beside those that the partner has, under no second name. The same key again changes nothing. Whichever partners have it,
+/// it has one holder: else whoever has its private half would be two people.
 pub async fn add_key(app: &App, new: &NewKey, by: &str) -> Outcome<Step, AccessRefusal> {
     let by = named(by).map_err(Fault::Refused)?;
     let is_plain = |byte: u8| byte.is_ascii_alphanumeric() || b"._-".contains(&byte);
@@ -232,9 +238,14 @@ pub async fn add_key(app: &App, new: &NewKey, by: &str) -> Outcome<Step, AccessR
         expires_at: new.expires_at,
         revoked_at: None,
     };
+    store::lock_keys(&mut transaction).await?;
     if store::insert_key(&mut transaction, &key).await? {
         if key.expires_at.is_some_and(|end| end <= app.access.now()) {
             return Err(Fault::Refused(AccessRefusal::KeyEnded));
+        }
+        let others = store::list_other_holders(&mut transaction, key.partner_id, &key.public_key).await?;
+        if !others.iter().all(|other| is_same_holder(other, &key.holder)) {
+            return Err(Fault::Refused(AccessRefusal::HeldByAnother));
         }
         let shown = history_store::show_key(&mut transaction, key.partner_id, &key.serial_no).await?;
         let after = shown.ok_or(sqlx::Error::RowNotFound)?;

@@ -132,6 +132,27 @@ pub async fn list_key_names(connection: &mut PgConnection) -> sqlx::Result<Vec<K
     .await
 }
 
+/// Lets nobody else add or end a key until the transaction ends; all go on reading them.
+pub async fn lock_keys(connection: &mut PgConnection) -> sqlx::Result<()> {
+    sqlx::query!("lock table api_key in share row exclusive mode").execute(connection).await?;
+    Ok(())
+}
+
+/// Who holds this public key for other partners, whether it was revoked there or not.
+pub async fn list_other_holders(
+    connection: &mut PgConnection,
+    partner_id: Uuid,
+    public_key: &[u8],
+) -> sqlx::Result<Vec<String>> {
+    sqlx::query_scalar!(
+        "select holder from api_key where public_key = $1 and partner_id <> $2",
+        public_key,
+        partner_id,
+    )
+    .fetch_all(connection)
+    .await
+}
+
 /// Writes a key; `false` when the partner has it, or one by that serial number, revoked or not.
 pub async fn insert_key(connection: &mut PgConnection, key: &KeyRow) -> sqlx::Result<bool> {
     let done = sqlx::query!(

@@ -478,6 +478,28 @@ async fn a_key_that_is_there_is_not_said_to_have_another_holder_or_end(pool: PgP
     }
 }
 
+/// Else one private key would submit a product by one system of a funder's and approve it by another, as two people.
+#[sqlx::test(migrator = "fenqi::MIGRATOR")]
+async fn a_key_has_one_holder_whichever_systems_have_it(pool: PgPool) {
+    let (app, _) = open(pool).await;
+    desk::add_partner(&app, "harbour-desk", PartnerKind::Funder, Some("harbour-bank".into())).await;
+    let public_key = Identity::from_seed("harbour-core", 12).public_key();
+    let key = |partner: &str, holder: &str| NewKey {
+        partner: partner.into(),
+        serial_no: "H-8".into(),
+        public_key: public_key.clone(),
+        holder: holder.into(),
+        expires_at: None,
+    };
+    let add = async |partner, holder| access::add_key(&app, &key(partner, holder), "operator").await;
+    assert_eq!(add("harbour-core", "Chen Wei").await.unwrap(), Step::Applied);
+    let refused = add("harbour-desk", "Wu Ping").await.unwrap_err().to_string();
+    assert!(refused.contains("has another holder"), "{refused}");
+    access::revoke_key(&app, "harbour-core", "H-8", "operator").await.unwrap();
+    assert!(add("harbour-desk", "Wu Ping").await.is_err(), "whoever held it may have it still");
+    assert_eq!(add("harbour-desk", "chen  wei").await.unwrap(), Step::Applied, "one person at two systems");
+}
+
 #[sqlx::test(migrator = "fenqi::MIGRATOR")]
 async fn a_cursor_that_we_never_gave_is_refused_before_the_database_sees_it(pool: PgPool) {
     let (_, desk) = open(pool).await;

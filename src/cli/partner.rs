@@ -134,6 +134,17 @@ pub enum Key {
 pub struct Grant {
     /// Its name in `fenqi partner list`
     partner: String,
+    #[command(flatten)]
+    terms: Terms,
+    /// Who does it
+    #[arg(long)]
+    by: String,
+}
+
+// At least one: what changes nothing is not written down as a change.
+#[derive(clap::Args)]
+#[group(required = true, multiple = true)]
+struct Terms {
     /// Scopes to grant, with commas
     #[arg(long, value_delimiter = ',')]
     scopes: Vec<Scope>,
@@ -152,9 +163,6 @@ pub struct Grant {
     /// Let its requests in again
     #[arg(long)]
     enable: bool,
-    /// Who does it
-    #[arg(long)]
-    by: String,
 }
 
 #[derive(clap::Subcommand)]
@@ -269,20 +277,21 @@ async fn change_keys(app: &App, key: Key) -> anyhow::Result<()> {
 }
 
 async fn change_grant(app: &App, grant: Grant) -> anyhow::Result<()> {
-    let addresses = match grant.addresses.as_deref() {
+    let Grant { partner, terms, by } = grant;
+    let addresses = match terms.addresses.as_deref() {
         None => None,
         Some("any") => Some(Vec::new()),
         Some(list) => Some(list.split(',').map(|range| range.trim().parse()).collect::<Result<_, _>>()?),
     };
     let change = PartnerChange {
-        grant: grant.scopes,
-        take_back: grant.take_back,
+        grant: terms.scopes,
+        take_back: terms.take_back,
         addresses,
-        rate_per_minute: grant.rate_per_minute,
-        is_disabled: (grant.disable || grant.enable).then_some(grant.disable),
+        rate_per_minute: terms.rate_per_minute,
+        is_disabled: (terms.disable || terms.enable).then_some(terms.disable),
     };
-    access::change_partner(app, &grant.partner, &change, &grant.by).await.map_err(said)?;
-    println!("partner {} is changed", grant.partner);
+    access::change_partner(app, &partner, &change, &by).await.map_err(said)?;
+    println!("partner {partner} is changed");
     Ok(())
 }
 

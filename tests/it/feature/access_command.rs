@@ -143,5 +143,7 @@ async fn access_is_not_changed_by_nobody(pool: PgPool) {
     ] {
         assert!(fenqi.misspelt(command).contains("--by"), "{command:?}");
     }
+    let nothing = fenqi.misspelt(&["partner", "grant", "our-risk", "--by", "Li Na"]);
+    assert!(nothing.contains("--take-back"), "{nothing}");
     assert_eq!(history(&fenqi, "our-risk").len(), 1);
 }

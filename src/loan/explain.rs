@@ -3,6 +3,7 @@
 use std::fmt;
 
 use serde::Serialize;
+use utoipa::ToSchema;
 
 use crate::base::{Fen, Rate};
 use crate::product::terms::{DayCount, Method};
@@ -10,7 +11,7 @@ use crate::product::terms::{DayCount, Method};
 use super::schedule::{Schedule, ScheduleRequest};
 
 /// One line of arithmetic for each part of a row; empty where the part is zero by rule.
-#[derive(Clone, Debug, PartialEq, Eq, Serialize)]
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, ToSchema)]
 pub struct RowExplanation {
     pub principal: String,
     pub interest: String,

@@ -4,8 +4,8 @@ use axum::Json;
 use axum::extract::State;
 use axum::http::{StatusCode, header};
 use axum::response::IntoResponse;
+use rust_decimal::Decimal;
 use serde::{Deserialize, Serialize};
-use serde_json::Value;
 use utoipa::{IntoParams, ToSchema};
 
 use super::actions::{self, ProductRefusal};
@@ -14,9 +14,12 @@ use super::draft::Draft;
 use super::draft_actions::{self, DraftRead, Signatory};
 use super::draft_store::{self, WantedDrafts};
 use super::file;
-use super::inquiry::{Inquiry, InquiryError};
+use super::inquiry::{Inquiry, InquiryError, Row};
+use super::proof::{Proof, ProofProblem};
+use super::reader::Problem as FileFault;
 use crate::app::App;
 use crate::base::id::ProductDraftId;
+use crate::base::{BusinessDay, Fen};
 use crate::error::Refusal as _;
 use crate::http::Problem;
 use crate::http::api::{
@@ -115,15 +118,14 @@ pub struct ProductText {
 #[derive(Debug, Serialize, ToSchema)]
 pub struct CheckResult {
     pub passed: bool,
-    /// The file's faults, each with its line, field, what was found and what is allowed.
-    #[schema(value_type = Vec<Object>, example = json!([]))]
-    pub problems: Value,
+    /// The file's faults; empty where it has none.
+    #[schema(example = json!([]))]
+    pub problems: Vec<FileFault>,
     /// Amounts, periods and days for which the schedules do not hold.
-    #[schema(value_type = Vec<Object>, example = json!([]))]
-    pub cases: Value,
+    #[schema(example = json!([]))]
+    pub cases: Vec<ProofProblem>,
     /// What was proven; null where the check did not pass.
-    #[schema(value_type = Option<Object>, example = json!({"schedules": 1824}))]
-    pub proof: Value,
+    pub proof: Option<Proof>,
 }
 
 /// Check a product file
@@ -133,22 +135,11 @@ pub struct CheckResult {
     responses((status = 200, body = CheckResult)), security(("signature" = ["products:write"])),
     extensions(("x-reads-only" = json!(true))))]
 pub async fn check_product(_caller: FunderCaller, Body(text): Body<ProductText>) -> Result<Json<CheckResult>, Problem> {
-    let checked = actions::check_apart(text.terms_text).await?;
-    let none = || Value::Array(Vec::new());
-    let json = |value: serde_json::Result<Value>| value.map_err(anyhow::Error::new);
-    let result = match checked {
-        Ok((_, proof)) => {
-            let proof = json(serde_json::to_value(&proof))?;
-            CheckResult { passed: true, problems: none(), cases: none(), proof }
-        }
-        Err(ProductRefusal::Invalid(problems)) => {
-            let problems = json(serde_json::to_value(&problems))?;
-            CheckResult { passed: false, problems, cases: none(), proof: Value::Null }
-        }
-        Err(ProductRefusal::Unproven(cases)) => {
-            let cases = json(serde_json::to_value(&cases))?;
-            CheckResult { passed: false, problems: none(), cases, proof: Value::Null }
-        }
+    let nothing = CheckResult { passed: false, problems: Vec::new(), cases: Vec::new(), proof: None };
+    let result = match actions::check_apart(text.terms_text).await? {
+        Ok((_, proof)) => CheckResult { passed: true, proof: Some(proof), ..nothing },
+        Err(ProductRefusal::Invalid(problems)) => CheckResult { problems, ..nothing },
+        Err(ProductRefusal::Unproven(cases)) => CheckResult { cases, ..nothing },
         Err(other) => return Err(Problem::new(StatusCode::UNPROCESSABLE_ENTITY, other.code(), other.to_string())),
     };
     Ok(Json(result))
@@ -174,17 +165,40 @@ pub struct Simulation {
     pub due_day: Option<u8>,
 }
 
+/// A purchase as it would be.
+#[derive(Debug, Serialize, ToSchema)]
+pub struct SimulationResult {
+    /// One for each period.
+    pub rows: Vec<Row>,
+    pub total_fen: Fen,
+    /// Twelve times the rate of a month, as a fraction; null where the payments have no rate.
+    #[schema(value_type = Option<String>, example = "0.13996415")]
+    pub apr_nominal: Option<Decimal>,
+    /// The rate of a month compounded over twelve, likewise.
+    #[schema(value_type = Option<String>, example = "0.14929417")]
+    pub apr_effective: Option<Decimal>,
+    pub first_statement_on: BusinessDay,
+    /// What the merchant pays at clearing.
+    pub subsidy_fen: Fen,
+    /// The higher rate when the subsidy is counted as cost too.
+    #[schema(value_type = Option<String>, example = "0.14929417")]
+    pub apr_with_subsidy: Option<Decimal>,
+    /// The compounded rate of a year on the real dates, actual days over 365.
+    #[schema(value_type = Option<String>, example = "0.14918826")]
+    pub apr_by_date: Option<Decimal>,
+}
+
 /// Simulate a purchase
 ///
 /// The whole schedule, its true yearly cost, and how each row was computed; nothing is kept.
 #[utoipa::path(post, path = "/funder/products/simulations", tag = "products", request_body = Simulation,
-    responses((status = 200, body = Object, example = json!({"rows": [], "total_fen": 128800, "apr_nominal": "0.14"}))),
+    responses((status = 200, body = SimulationResult)),
     security(("signature" = ["products:write"])),
     extensions(("x-reads-only" = json!(true)), ("x-problems" = json!([
         "product_invalid", "amount_out_of_bounds", "grade_not_allowed", "periods_not_sold", "schedule_impossible",
         "simulation_malformed"
     ]))))]
-pub async fn simulate(_caller: FunderCaller, Body(asked): Body<Simulation>) -> Result<Json<Value>, Problem> {
+pub async fn simulate(_caller: FunderCaller, Body(asked): Body<Simulation>) -> Result<Json<SimulationResult>, Problem> {
     let terms = file::parse(&asked.terms_text).map_err(|problems| {
         let refusal = ProductRefusal::Invalid(problems);
         Problem::new(StatusCode::UNPROCESSABLE_ENTITY, refusal.code(), refusal.to_string())
@@ -209,7 +223,18 @@ pub async fn simulate(_caller: FunderCaller, Body(asked): Body<Simulation>) -> R
         Problem::new(StatusCode::UNPROCESSABLE_ENTITY, code, error.to_string())
     })?;
     answer.add_detail();
-    Ok(Json(serde_json::to_value(&answer).map_err(anyhow::Error::new)?))
+    let without = || anyhow::anyhow!("what was asked under a product was answered without it");
+    let purchase = answer.purchase.ok_or_else(without)?;
+    Ok(Json(SimulationResult {
+        rows: answer.rows,
+        total_fen: answer.total_fen,
+        apr_nominal: answer.apr_nominal,
+        apr_effective: answer.apr_effective,
+        first_statement_on: purchase.first_statement_on,
+        subsidy_fen: purchase.subsidy_fen,
+        apr_with_subsidy: purchase.apr_with_subsidy,
+        apr_by_date: answer.apr_by_date,
+    }))
 }
 
 fn signatory(caller: FunderCaller) -> Signatory {

@@ -5,6 +5,7 @@ use std::str::FromStr;
 use rust_decimal::Decimal;
 use serde::{Deserialize, Deserializer, Serialize};
 use serde_json::value::RawValue;
+use utoipa::ToSchema;
 
 use crate::base::day::MonthDay;
 use crate::base::{BusinessDay, Fen, Rate};
@@ -110,8 +111,11 @@ pub struct PurchaseAnswer {
     pub apr_with_subsidy: Option<Decimal>,
 }
 
-#[derive(Clone, Debug, Serialize)]
+/// A period of the schedule.
+#[derive(Clone, Debug, Serialize, ToSchema)]
+#[schema(as = SimulatedRow)]
 pub struct Row {
+    #[schema(example = 1)]
     pub period: usize,
     pub due_date: BusinessDay,
     pub principal_fen: Fen,
@@ -120,6 +124,7 @@ pub struct Row {
     pub total_fen: Fen,
     /// Principal that is left after this row.
     pub balance_fen: Fen,
+    /// How each part was computed.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub explained: Option<RowExplanation>,
 }

@@ -5,6 +5,7 @@ use std::fmt;
 
 use rust_decimal::Decimal;
 use serde::Serialize;
+use utoipa::ToSchema;
 
 use crate::base::day::MonthDay;
 use crate::base::{BusinessDay, Fen};
@@ -16,25 +17,33 @@ use super::rules;
 use super::terms::{DayCount, Method, Plan, Terms};
 
 /// What was proven.
-#[derive(Clone, Debug, Serialize)]
+#[derive(Clone, Debug, Serialize, ToSchema)]
+#[schema(as = ProductProof)]
 pub struct Proof {
     /// Schedules computed and checked.
+    #[schema(example = 1824)]
     pub schedules: u64,
     /// One for each number of periods, the dearest grade.
     pub plans: Vec<PlanProof>,
     /// Highest penalty a year, as a fraction.
+    #[schema(value_type = String, example = "0.21")]
     pub penalty_a_year_max: Decimal,
     pub notes: Vec<String>,
 }
 
 /// The extremes of one number of periods over all grades, amounts and days of the grid.
-#[derive(Clone, Debug, Serialize)]
+#[derive(Clone, Debug, Serialize, ToSchema)]
 pub struct PlanProof {
+    #[schema(example = 12)]
     pub periods: u16,
+    #[schema(example = "equal_installment")]
     pub method: &'static str,
+    #[schema(value_type = String, example = "0.13996415")]
     pub apr_nominal_max: Decimal,
+    #[schema(value_type = String, example = "0.14929417")]
     pub apr_effective_max: Decimal,
     /// The higher of both, with what the merchant pays counted as cost too.
+    #[schema(value_type = String, example = "0.14929417")]
     pub apr_with_subsidy_max: Decimal,
     /// Largest distance of the last payment from the first one before any subsidy, in fen, and why there is one.
     pub last_row_difference_fen: i64,
@@ -42,9 +51,12 @@ pub struct PlanProof {
 }
 
 /// A case of the grid that does not hold.
-#[derive(Clone, Debug, Serialize)]
+#[derive(Clone, Debug, Serialize, ToSchema)]
+#[schema(as = UnprovenCase)]
 pub struct ProofProblem {
+    #[schema(example = 12)]
     pub periods: u16,
+    #[schema(example = "A")]
     pub grade: String,
     pub amount_fen: i64,
     pub start_on: BusinessDay,

@@ -51,6 +51,30 @@ fn every_operation_is_documented_with_examples_its_scope_and_its_problems() {
     assert!(wrong.is_empty(), "\n{}\n", wrong.join("\n"));
 }
 
+/// An object of which nothing is said lets every example be right, and tells no integrator what comes.
+#[test]
+fn every_answer_says_what_it_holds() {
+    let document = api_document().json;
+    let mut answers = 0;
+    for (path, item) in document["paths"].as_object().unwrap() {
+        for (method, operation) in item.as_object().unwrap() {
+            for (status, response) in operation["responses"].as_object().unwrap() {
+                let schema = &response["content"]["application/json"]["schema"];
+                if !status.starts_with('2') || schema.is_null() {
+                    continue;
+                }
+                answers += 1;
+                let said = match schema["$ref"].as_str() {
+                    Some(target) => document.pointer(target.trim_start_matches('#')).unwrap(),
+                    None => schema,
+                };
+                assert!(said["properties"].is_object() || said["allOf"].is_array(), "{method} {path}: {said}");
+            }
+        }
+    }
+    assert!(answers > 50, "{answers} answers");
+}
+
 /// Of which the interface log is kept long, and seen by many.
 #[test]
 fn whoever_did_something_is_masked_where_calls_are_written_down() {

@@ -354,13 +354,19 @@ async fn a_product_is_published_by_two_keys(pool: PgPool) {
     let checked =
         desk.send("POST", "/funder/products/checks", None, &json!({ "terms_text": text }).to_string()).await.ok();
     assert_eq!(checked["passed"], true, "{checked}");
+    assert_eq!((&checked["problems"], &checked["cases"]), (&json!([]), &json!([])));
+    assert!(checked["proof"]["schedules"].as_u64().unwrap() > 100 && checked["proof"]["plans"][0]["periods"].is_u64());
     let broken = json!({ "terms_text": text.replace("code =", "cod =") });
     let found = desk.send("POST", "/funder/products/checks", None, &broken.to_string()).await.ok();
-    assert!(!found["problems"].as_array().unwrap().is_empty());
+    assert!(found["problems"][0]["line"].is_u64() && found["problems"][0]["allowed"].is_string(), "{found}");
+    assert_eq!((&found["passed"], &found["proof"]), (&json!(false), &Value::Null));
     let asked =
         json!({ "terms_text": text, "amount_fen": 120_000, "periods": 12, "grade": "A", "start_on": "2026-01-05" });
     let simulated = desk.send("POST", "/funder/products/simulations", None, &asked.to_string()).await.ok();
     assert_eq!(simulated["rows"].as_array().unwrap().len(), 12);
+    let first = &simulated["rows"][0];
+    assert!(first["total_fen"].is_i64() && first["explained"]["principal"].is_string(), "{first}");
+    assert!(simulated["apr_effective"].is_string() && simulated["first_statement_on"].is_string(), "{simulated}");
 
     assert_eq!(desk.post("/funder/product-drafts", "f-0", &broken).await.problem(), (422, "product_invalid".into()));
     let submitted = desk.post("/funder/product-drafts", "f-1", &json!({ "terms_text": text })).await;

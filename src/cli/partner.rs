@@ -52,6 +52,9 @@ pub enum Args {
         /// Of one kind alone
         #[arg(long)]
         kind: Option<PartnerKind>,
+        /// Print one line of JSON
+        #[arg(long)]
+        json: bool,
     },
     /// Run the risk contract's checks against an endpoint; exit code 1 and a list where something is wrong
     CheckRisk(check_risk::Args),
@@ -168,7 +171,11 @@ struct Terms {
 #[derive(clap::Subcommand)]
 pub enum PlatformKey {
     /// Print our public keys
-    List,
+    List {
+        /// Print one line of JSON
+        #[arg(long)]
+        json: bool,
+    },
     /// Make a new key, which replaces the older ones of its algorithm
     Rotate {
         /// In which it signs
@@ -206,7 +213,7 @@ pub async fn run(args: Args) -> anyhow::Result<ExitCode> {
         Args::History { partner, json } => history(&app, &partner, json).await?,
         Args::List { json } => list(&app, json).await?,
         Args::PlatformKey(which) => platform_keys(&app, which).await?,
-        Args::Owners { kind } => list_owners(&app, kind).await?,
+        Args::Owners { kind, json } => list_owners(&app, kind, json).await?,
         // Done above, without a database.
         Args::CheckRisk(_) | Args::PayOrder(_) | Args::Apply(_) | Args::Notify(_) => {}
     }
@@ -354,12 +361,20 @@ fn places(addresses: &[String]) -> String {
     if addresses.is_empty() { "anywhere".to_owned() } else { addresses.join(", ") }
 }
 
-async fn list_owners(app: &App, kind: Option<PartnerKind>) -> anyhow::Result<()> {
+async fn list_owners(app: &App, kind: Option<PartnerKind>, is_json: bool) -> anyhow::Result<()> {
     let owners = store::list_owners(&mut *app.pool.acquire().await?, OWNERS_MAX).await?;
+    let mut shown = Vec::new();
     for owner in owners.iter().filter(|owner| kind.is_none_or(|kind| owner.kind == kind)) {
         let merchant = owner.merchant_id.map(|id| id.to_string());
         let name = owner.funder_code.as_deref().or(merchant.as_deref()).unwrap_or_default();
-        println!("{name} {}", owner.name);
+        if !is_json {
+            println!("{name} {}", owner.name);
+        }
+        let kind = format!("{:?}", owner.kind).to_lowercase();
+        shown.push(json!({ "owner": name, "kind": kind, "name": owner.name }));
+    }
+    if is_json {
+        println!("{}", serde_json::Value::from(shown));
     }
     Ok(())
 }
@@ -372,24 +387,37 @@ async fn platform_keys(app: &App, which: PlatformKey) -> anyhow::Result<()> {
                 signs_from.filter(|from| *from > made.created_at).map_or("now".to_owned(), |from| from.to_rfc3339());
             println!("key {} signs from {from} on, on every node within half a minute", made.serial_no);
         }
-        PlatformKey::List => {
-            for algorithm in Algorithm::ALL {
-                app.access.signer(algorithm).await?;
-            }
-            let now = app.access.now();
-            let keys = store::list_platform_keys(&mut *app.pool.acquire().await?).await?;
-            for (at, key) in keys.iter().enumerate() {
-                // The newest stand first.
-                let waits = keys[at + 1..].iter().any(|older| older.algorithm == key.algorithm && older.may_sign(now));
-                let state = match key.may_sign(now) {
-                    false => "retired",
-                    true if waits => "next",
-                    true => "signs",
-                };
-                println!("{} ({}) {state}", key.serial_no, key.algorithm.name());
-                print!("{}", pem_encode("PUBLIC KEY", &key.public_key));
-            }
+        PlatformKey::List { json } => list_platform_keys(app, json).await?,
+    }
+    Ok(())
+}
+
+async fn list_platform_keys(app: &App, is_json: bool) -> anyhow::Result<()> {
+    for algorithm in Algorithm::ALL {
+        app.access.signer(algorithm).await?;
+    }
+    let now = app.access.now();
+    let keys = store::list_platform_keys(&mut *app.pool.acquire().await?).await?;
+    let mut shown = Vec::new();
+    for (at, key) in keys.iter().enumerate() {
+        // The newest stand first.
+        let waits = keys[at + 1..].iter().any(|older| older.algorithm == key.algorithm && older.may_sign(now));
+        let state = match key.may_sign(now) {
+            false => "retired",
+            true if waits => "next",
+            true => "signs",
+        };
+        let public_key = pem_encode("PUBLIC KEY", &key.public_key);
+        if !is_json {
+            println!("{} ({}) {state}", key.serial_no, key.algorithm.name());
+            print!("{public_key}");
         }
+        shown.push(json!({
+            "serial_no": key.serial_no, "algorithm": key.algorithm, "state": state, "public_key": public_key,
+            "created_at": key.created_at, "retired_at": key.retired_at }));
+    }
+    if is_json {
+        println!("{}", serde_json::Value::from(shown));
     }
     Ok(())
 }

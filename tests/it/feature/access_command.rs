@@ -96,6 +96,13 @@ async fn a_new_key_of_ours_is_written_down_under_our_name(pool: PgPool) {
         let line = format!("{} (sm2_sm3) {state}\n", key["serial_no"].as_str().unwrap());
         assert!(listed.contains(&line), "{line}: {listed}");
     }
+    let listed: Vec<Value> = serde_json::from_str(&fenqi.done(&["partner", "platform-key", "list", "--json"])).unwrap();
+    let of_sm2 = listed.iter().filter(|key| key["algorithm"] == "sm2_sm3");
+    let found: Vec<(&Value, &Value)> = of_sm2.map(|key| (&key["serial_no"], &key["state"])).collect();
+    let [next, signs, retired] = ["next", "signs", "retired"].map(Value::from);
+    let by_age = [(&third, &next), (second, &signs), (first, &retired)].map(|(key, state)| (&key["serial_no"], state));
+    assert_eq!(found, by_age, "the newest first");
+    assert!(listed.iter().all(|key| key["public_key"].as_str().unwrap().starts_with("-----BEGIN PUBLIC KEY-----")));
 }
 
 #[sqlx::test(migrator = "fenqi::MIGRATOR")]
@@ -103,6 +110,9 @@ async fn what_is_there_already_is_not_added_again_and_no_key_is_written_over(poo
     let app = house::open(pool.clone(), "2026-01-05").await;
     fenqi::funder::open_funder(&app, "harbour-bank", "Harbour Bank").await.unwrap();
     let fenqi = Program::on(&pool).await;
+    let owners = fenqi.done(&["partner", "owners", "--kind", "funder", "--json"]);
+    let harbour = json!([{ "owner": "harbour-bank", "kind": "funder", "name": "Harbour Bank" }]);
+    assert_eq!(serde_json::from_str::<Value>(&owners).unwrap(), harbour);
     let add = ["partner", "add", "my-core", "--kind", "funder", "--owner", "harbour-bank", "--by", "Li Na"];
     assert!(fenqi.done(&add).contains("is added"));
     assert_eq!(fenqi.done(&add), "partner my-core was there already\n");

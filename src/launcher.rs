@@ -1,5 +1,7 @@
 //! A private PostgreSQL of our own: found, initialised, started, adopted when a crashed parent left it, and stopped.
 
+mod settings;
+
 use std::fs::{self, File};
 use std::os::unix::fs::{MetadataExt, PermissionsExt, chown};
 use std::os::unix::net::UnixStream;
@@ -10,6 +12,8 @@ use std::time::Duration;
 
 use anyhow::{Context, bail};
 use sha2::{Digest, Sha256};
+
+use settings::settings;
 
 /// The oldest PostgreSQL whose SQL we use (`nulls not distinct` in an index, lz4 settings).
 pub const MAJOR_MIN: u32 = 15;
@@ -46,6 +50,8 @@ pub struct Server {
     bin: PathBuf,
     /// Held while we are responsible for the server; the system releases it when the process dies.
     owner_lock: Option<File>,
+    /// What we have spawned, which may not have its pid file yet.
+    child: Option<Child>,
 }
 
 impl Server {
@@ -96,7 +102,7 @@ impl Server {
             return Ok(None);
         }
         let bin = find_bin(options.bin.as_deref())?;
-        Ok(Some(Server { places, account, bin, owner_lock: None }))
+        Ok(Some(Server { places, account, bin, owner_lock: None, child: None }))
     }
 
     fn prepare(options: &Options) -> anyhow::Result<Server> {
@@ -105,7 +111,7 @@ impl Server {
         let places = Places::choose(&options.home, account.as_ref())?;
         let lock = File::create(places.home.join("owner.lock")).context("cannot create the cluster's lock file")?;
         let owner_lock = lock.try_lock().is_ok().then_some(lock);
-        let server = Server { places, account, bin, owner_lock };
+        let server = Server { places, account, bin, owner_lock, child: None };
         // Where another process owns the cluster, that one has made and checked it.
         if server.owner_lock.is_some() {
             server.check_version()?;
@@ -113,7 +119,7 @@ impl Server {
         Ok(server)
     }
 
-    async fn ready(self, durability: Durability) -> anyhow::Result<Server> {
+    async fn ready(mut self, durability: Durability) -> anyhow::Result<Server> {
         // A server that is stopping has its pid file but accepts nothing any more.
         for _ in 0..STOP_SECONDS_MAX * 50 {
             if self.places.postmaster().is_none() || self.accepts() {
@@ -121,14 +127,11 @@ impl Server {
             }
             tokio::time::sleep(POLL).await;
         }
-        let is_owner = self.owner_lock.is_some();
-        let child = match self.accepts() {
-            true => None,
-            false if is_owner => Some(self.spawn(durability)?),
-            // Its owner is starting it right now.
-            false => None,
-        };
-        self.wait_until_it_answers(child).await?;
+        // Where another process owns it, that one is starting it right now.
+        if !self.accepts() && self.owner_lock.is_some() {
+            self.child = Some(self.spawn(durability)?);
+        }
+        self.wait_until_it_answers().await?;
         Ok(self)
     }
 
@@ -145,11 +148,12 @@ impl Server {
         let cluster = fs::read_to_string(&file).with_context(|| format!("cannot read {}", file.display()))?;
         if cluster.trim() != binary.to_string() {
             bail!(
-                "the database in {} was made by PostgreSQL {} but {} is version {binary}; install version {0} again, \
-                 or dump with it and restore (see docs/OPERATIONS.md)",
+                "the database in {} was made by PostgreSQL {made} but {} is version {binary}; name the directory of \
+                 version {made}'s initdb in FENQI_PG_BIN (install it if it is gone), or dump with it and restore (see \
+                 docs/OPERATIONS.md)",
                 self.places.home.display(),
-                cluster.trim(),
-                self.bin.display()
+                self.bin.display(),
+                made = cluster.trim(),
             );
         }
         Ok(())
@@ -193,10 +197,10 @@ impl Server {
         if probe.output().is_ok_and(|output| output.status.success()) { "lz4" } else { "on" }
     }
 
-    async fn wait_until_it_answers(&self, mut child: Option<Child>) -> anyhow::Result<()> {
+    async fn wait_until_it_answers(&mut self) -> anyhow::Result<()> {
         let url = self.url("postgres");
         for _ in 0..START_SECONDS_MAX * 50 {
-            let ended = child.as_mut().and_then(|child| child.try_wait().ok().flatten());
+            let ended = self.child.as_mut().and_then(|child| child.try_wait().ok().flatten());
             if ended.is_some() {
                 bail!("PostgreSQL did not start: {}", self.last_words());
             }
@@ -253,7 +257,14 @@ impl Server {
 impl Drop for Server {
     fn drop(&mut self) {
         let is_kept = self.owner_lock.is_none() || self.places.kept_mark().exists();
-        if is_kept || self.places.postmaster().is_none() {
+        if is_kept {
+            return;
+        }
+        // Interrupted right after it was spawned, it would come up a moment later with nobody to stop it.
+        while self.places.postmaster().is_none() && self.child.as_mut().is_some_and(is_alive) {
+            std::thread::sleep(POLL);
+        }
+        if self.places.postmaster().is_none() {
             return;
         }
         if let Err(error) = self.shut_down() {
@@ -262,54 +273,8 @@ impl Drop for Server {
     }
 }
 
-/// Settings for a machine that also runs us: an eighth of the memory, long checkpoints, and log segments kept for reuse,
-/// because making new ones stalls commits.
-fn settings(durability: Durability, wal_compression: &str) -> Vec<String> {
-    let memory_mb = memory_mb();
-    let mut settings = vec![
-        "listen_addresses=".to_owned(),
-        "unix_socket_permissions=0700".to_owned(),
-        "max_connections=200".to_owned(),
-        format!("shared_buffers={}MB", (memory_mb / 8).clamp(64, 2048)),
-        format!("effective_cache_size={}MB", (memory_mb / 2).clamp(128, 65_536)),
-        "work_mem=32MB".to_owned(),
-        "maintenance_work_mem=256MB".to_owned(),
-        "wal_buffers=32MB".to_owned(),
-        "checkpoint_timeout=15min".to_owned(),
-        "checkpoint_completion_target=0.9".to_owned(),
-        "random_page_cost=1.1".to_owned(),
-        "jit=off".to_owned(),
-        "timezone=UTC".to_owned(),
-    ];
-    settings.extend(match durability {
-        Durability::Full => {
-            vec![
-                "fsync=on".to_owned(),
-                "synchronous_commit=on".to_owned(),
-                format!("wal_compression={wal_compression}"),
-                "min_wal_size=1GB".to_owned(),
-                "max_wal_size=6GB".to_owned(),
-            ]
-        }
-        // Nothing is ever recovered from its log, and its files may lie in memory.
-        Durability::None => {
-            vec![
-                "fsync=off".to_owned(),
-                "synchronous_commit=off".to_owned(),
-                "full_page_writes=off".to_owned(),
-                "min_wal_size=256MB".to_owned(),
-                "max_wal_size=1GB".to_owned(),
-            ]
-        }
-    });
-    settings
-}
-
-/// All memory of the machine; 1 GiB where the system does not tell.
-fn memory_mb() -> u64 {
-    let table = fs::read_to_string("/proc/meminfo").unwrap_or_default();
-    let total = table.lines().find_map(|line| line.strip_prefix("MemTotal:"));
-    total.and_then(|rest| rest.trim().trim_end_matches(" kB").parse::<u64>().ok()).map_or(1024, |kb| kb / 1024)
+fn is_alive(child: &mut Child) -> bool {
+    matches!(child.try_wait(), Ok(None))
 }
 
 /// The directories of one cluster.

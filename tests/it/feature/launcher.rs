@@ -7,6 +7,7 @@ use std::path::PathBuf;
 use std::process::{Command, Output, Stdio};
 use std::time::{Duration, Instant};
 
+use fenqi::launcher::{Durability, Options, Server};
 use sha2::{Digest, Sha256};
 
 use crate::house;
@@ -109,6 +110,20 @@ fn a_private_server_starts_is_shared_outlives_a_killed_owner_is_adopted_and_stop
     assert_eq!(place.postmaster(), None, "whoever adopts a server stops it");
 }
 
+#[tokio::test]
+async fn a_start_that_is_interrupted_leaves_no_server_behind() {
+    let place = Place::new("interrupted-start");
+    let home = place.0.join("var/pg");
+    let bin = std::env::var_os("FENQI_PG_BIN").map(PathBuf::from);
+    let options = Options { home: home.clone(), bin, durability: Durability::None };
+    // By then it has been spawned, and has not come as far as its pid file.
+    let started = tokio::time::timeout(Duration::ZERO, Server::start(&options)).await;
+    assert!(started.is_err(), "it answered at once");
+    let log = std::fs::read_to_string(home.join("server.log")).unwrap();
+    assert!(log.contains("database system is shut down"), "{log}");
+    assert_eq!(place.postmaster(), None);
+}
+
 #[test]
 fn a_server_started_by_hand_stays_until_it_is_stopped_by_hand() {
     let place = Place::new("by-hand");
@@ -131,7 +146,9 @@ fn a_cluster_of_another_version_is_refused_with_what_to_do() {
     std::fs::write(place.0.join("var/pg/data/PG_VERSION"), "9\n").unwrap();
     let refused = place.run(&["migrate"]);
     assert_eq!(refused.status.code(), Some(1));
-    assert!(said(&refused.stderr).contains("was made by PostgreSQL 9"), "{}", said(&refused.stderr));
+    let sentence = said(&refused.stderr);
+    assert!(sentence.contains("was made by PostgreSQL 9"), "{sentence}");
+    assert!(sentence.contains("the directory of version 9's initdb in FENQI_PG_BIN"), "{sentence}");
 }
 
 #[test]

@@ -1,0 +1,55 @@
+//! What PostgreSQL is started with, by the machine that it runs on.
+
+use std::fs;
+
+use super::Durability;
+
+/// Settings for a machine that also runs us: an eighth of the memory, long checkpoints, and log segments kept for reuse,
+/// because making new ones stalls commits.
+pub fn settings(durability: Durability, wal_compression: &str) -> Vec<String> {
+    let memory_mb = memory_mb();
+    let mut settings = vec![
+        "listen_addresses=".to_owned(),
+        "unix_socket_permissions=0700".to_owned(),
+        "max_connections=200".to_owned(),
+        format!("shared_buffers={}MB", (memory_mb / 8).clamp(64, 2048)),
+        format!("effective_cache_size={}MB", (memory_mb / 2).clamp(128, 65_536)),
+        "work_mem=32MB".to_owned(),
+        "maintenance_work_mem=256MB".to_owned(),
+        "wal_buffers=32MB".to_owned(),
+        "checkpoint_timeout=15min".to_owned(),
+        "checkpoint_completion_target=0.9".to_owned(),
+        "random_page_cost=1.1".to_owned(),
+        "jit=off".to_owned(),
+        "timezone=UTC".to_owned(),
+    ];
+    settings.extend(match durability {
+        Durability::Full => {
+            vec![
+                "fsync=on".to_owned(),
+                "synchronous_commit=on".to_owned(),
+                format!("wal_compression={wal_compression}"),
+                "min_wal_size=1GB".to_owned(),
+                "max_wal_size=6GB".to_owned(),
+            ]
+        }
+        // Nothing is ever recovered from its log, and its files may lie in memory.
+        Durability::None => {
+            vec![
+                "fsync=off".to_owned(),
+                "synchronous_commit=off".to_owned(),
+                "full_page_writes=off".to_owned(),
+                "min_wal_size=256MB".to_owned(),
+                "max_wal_size=1GB".to_owned(),
+            ]
+        }
+    });
+    settings
+}
+
+/// All memory of the machine; 1 GiB where the system does not tell.
+fn memory_mb() -> u64 {
+    let table = fs::read_to_string("/proc/meminfo").unwrap_or_default();
+    let total = table.lines().find_map(|line| line.strip_prefix("MemTotal:"));
+    total.and_then(|rest| rest.trim().trim_end_matches(" kB").parse::<u64>().ok()).map_or(1024, |kb| kb / 1024)
+}

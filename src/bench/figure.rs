@@ -3,23 +3,26 @@
 use std::time::Duration;
 
 use rust_decimal::Decimal;
-use serde::Serialize;
+use serde::ser::Error as _;
+use serde::{Serialize, Serializer};
+use serde_json::value::RawValue;
 
 /// One measured figure; printed as the last line with `--json`.
 #[derive(Clone, Debug, Default, Serialize)]
 pub struct Figure {
     pub name: String,
+    #[serde(serialize_with = "as_number")]
     pub value: Decimal,
     pub unit: &'static str,
-    #[serde(skip_serializing_if = "Option::is_none")]
+    #[serde(skip_serializing_if = "Option::is_none", serialize_with = "as_number_if_any")]
     pub baseline: Option<Decimal>,
-    #[serde(skip_serializing_if = "Option::is_none")]
+    #[serde(skip_serializing_if = "Option::is_none", serialize_with = "as_number_if_any")]
     pub ratio: Option<Decimal>,
-    #[serde(skip_serializing_if = "Option::is_none")]
+    #[serde(skip_serializing_if = "Option::is_none", serialize_with = "as_number_if_any")]
     pub p50_ms: Option<Decimal>,
-    #[serde(skip_serializing_if = "Option::is_none")]
+    #[serde(skip_serializing_if = "Option::is_none", serialize_with = "as_number_if_any")]
     pub p99_ms: Option<Decimal>,
-    #[serde(skip_serializing_if = "Option::is_none")]
+    #[serde(skip_serializing_if = "Option::is_none", serialize_with = "as_number_if_any")]
     pub seconds: Option<Decimal>,
     #[serde(skip_serializing_if = "Option::is_none")]
     pub rows: Option<u64>,
@@ -55,6 +58,19 @@ impl Figure {
             }
         }
         line
+    }
+}
+
+/// Digit by digit as a JSON number: whoever reads a benchmark compares it with a bar, and in some languages every text is more than
+/// every number.
+fn as_number<S: Serializer>(value: &Decimal, serializer: S) -> Result<S::Ok, S::Error> {
+    RawValue::from_string(value.to_string()).map_err(S::Error::custom)?.serialize(serializer)
+}
+
+fn as_number_if_any<S: Serializer>(value: &Option<Decimal>, serializer: S) -> Result<S::Ok, S::Error> {
+    match value {
+        Some(value) => as_number(value, serializer),
+        None => serializer.serialize_none(),
     }
 }
 
@@ -104,4 +120,23 @@ pub fn rate_per_second(count: u64, took: Duration) -> Decimal {
 pub fn median(mut values: Vec<Decimal>) -> Decimal {
     values.sort_unstable();
     values.get(values.len().saturating_sub(1) / 2).copied().unwrap_or_default()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_program_reads_figures_as_numbers() {
+        let mut figure = Figure::new("close", Decimal::new(1_052, 2), "s").against(Decimal::from(7));
+        figure.p99_ms = Some(Decimal::new(25, 1));
+        figure.runs = Some(3);
+        figure.more = vec![Figure::new("more", Decimal::from(1_000), "rows/s")];
+        let line = serde_json::to_string(&figure).unwrap();
+        let expected = concat!(
+            r#"{"name":"close","value":10.52,"unit":"s","baseline":7,"ratio":1.50,"p99_ms":2.5,"runs":3,"#,
+            r#""more":[{"name":"more","value":1000,"unit":"rows/s"}]}"#
+        );
+        assert_eq!(line, expected);
+    }
 }

@@ -149,8 +149,12 @@ async fn refuse_second_story(config: &Config, pool: &PgPool) -> anyhow::Result<(
     }
     let Some(today) = input::lived_until(pool).await? else { return Ok(()) };
     let way_out = match config.database_url {
-        None => "start again from nothing with `fenqi demo --fresh`, or look at it with `fenqi serve`",
-        Some(_) => "empty the database, or name another one in DATABASE_URL",
+        None => {
+            // As it was called: `./dev demo` puts no `fenqi` on anybody's path.
+            let fenqi = std::env::args().next().unwrap_or_else(|| "fenqi".to_owned());
+            format!("start again from nothing with `{fenqi} demo --fresh`, or look at it with `{fenqi} serve`")
+        }
+        Some(_) => "empty the database, or name another one in DATABASE_URL".to_owned(),
     };
     anyhow::bail!("this database already holds a house (its business day is {today}); {way_out}")
 }

@@ -92,7 +92,9 @@ fn sort_out<T>(
     }
     let side = PathBuf::from(format!("{}.bad.csv", said(path)));
     let header = csv::Reader::from_reader(&*text_of(path, "")?).headers()?.clone();
-    set_aside(&side, &header, &bad).with_context(|| format!("cannot write {}", side.display()))?;
+    set_aside(&side, &header, &bad).with_context(|| {
+        format!("cannot write {}; copy {} into a folder that you may write to", side.display(), said(path))
+    })?;
     eprintln!("{} rows of {} are left out; they stand with their reasons in {}", bad.len(), said(path), side.display());
     Ok(good)
 }
@@ -155,11 +157,15 @@ mod tests {
         assert_eq!(Input::read(&files(true)).unwrap().purchases.len(), 1);
         let side = PathBuf::from(format!("{}.bad.csv", path.display()));
         let kept = std::fs::read(&side).unwrap();
+        std::fs::remove_file(&side).unwrap();
+        std::fs::create_dir(&side).unwrap();
+        let unkept = format!("{:#}", Input::read(&files(true)).unwrap_err());
+        std::fs::remove_dir(&side).unwrap();
+        assert!(unkept.contains("cannot write") && unkept.contains("into a folder that you may write to"), "{unkept}");
         assert!(kept.windows(9).any(|part| part == b"\xb6\xa9,1,3,90"), "{}", String::from_utf8_lossy(&kept));
         std::fs::write(&path, "order,sequence,periods,amount_fen\n").unwrap();
         let refused = Input::read(&files(true)).unwrap_err().to_string();
         assert!(refused.contains("holds no row that can be used"), "{refused}");
         std::fs::remove_file(&path).unwrap();
-        std::fs::remove_file(&side).unwrap();
     }
 }

@@ -21,6 +21,8 @@ pub const MAJOR_MIN: u32 = 15;
 const SOCKET_DIR_BYTES_MAX: usize = 107 - 14;
 /// Crash recovery replays at most `max_wal_size`, which takes minutes on a slow disk.
 const START_SECONDS_MAX: u32 = 600;
+/// A server writes its pid file before anything that takes time.
+const PID_FILE_SECONDS_MAX: u32 = 10;
 /// A fast shutdown writes one checkpoint.
 const STOP_SECONDS_MAX: u32 = 120;
 const POLL: Duration = Duration::from_millis(20);
@@ -261,7 +263,10 @@ impl Drop for Server {
             return;
         }
         // Interrupted right after it was spawned, it would come up a moment later with nobody to stop it.
-        while self.places.postmaster().is_none() && self.child.as_mut().is_some_and(is_alive) {
+        for _ in 0..PID_FILE_SECONDS_MAX * 50 {
+            if self.places.postmaster().is_some() || !self.child.as_mut().is_some_and(is_alive) {
+                break;
+            }
             std::thread::sleep(POLL);
         }
         if self.places.postmaster().is_none() {

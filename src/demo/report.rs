@@ -20,7 +20,9 @@ pub struct Report {
     pub reserves: Vec<store::ReserveStanding>,
     pub overdue: Vec<Count>,
     pub withholdings: Vec<Count>,
-    pub unknowns: store::Unknowns,
+    pub unknown_withholdings: store::Unknowns,
+    pub payouts: Vec<Count>,
+    pub unknown_payouts: store::Unknowns,
     pub breaks: Vec<Count>,
 }
 
@@ -45,7 +47,9 @@ impl Report {
             reserves: store::load_reserves(&mut connection).await?,
             overdue: by_bucket(&store::list_unpaid(&mut connection).await?, today),
             withholdings: store::count_withholdings(&mut connection).await?,
-            unknowns: store::count_unknowns(&mut connection).await?,
+            unknown_withholdings: store::count_unknown_withholdings(&mut connection).await?,
+            payouts: store::count_payouts(&mut connection).await?,
+            unknown_payouts: store::count_unknown_payouts(&mut connection).await?,
             breaks: store::count_breaks(&mut connection).await?,
         })
     }
@@ -86,11 +90,17 @@ impl fmt::Display for Report {
             writeln!(f, "  {name:<38} {amount:>20}")?;
         }
         table(f, "Withholding orders", &self.withholdings)?;
-        writeln!(f, "  {:<38} {:>10}", "unknown results resolved", self.unknowns.resolved)?;
-        writeln!(f, "  {:<38} {:>10}", "unknown results still asked for", self.unknowns.open)?;
+        unknowns(f, self.unknown_withholdings)?;
+        table(f, "Payouts", &self.payouts)?;
+        unknowns(f, self.unknown_payouts)?;
         table(f, "Unpaid principal by days past due", &self.overdue)?;
         table(f, "Breaks found against the channels' files", &self.breaks)
     }
+}
+
+fn unknowns(f: &mut fmt::Formatter<'_>, unknowns: store::Unknowns) -> fmt::Result {
+    writeln!(f, "  {:<38} {:>10}", "unknown results resolved", unknowns.resolved)?;
+    writeln!(f, "  {:<38} {:>10}", "unknown results still asked for", unknowns.open)
 }
 
 fn table(f: &mut fmt::Formatter<'_>, title: &str, counts: &[Count]) -> fmt::Result {

@@ -121,7 +121,17 @@ pub async fn count_withholdings(connection: &mut PgConnection) -> sqlx::Result<V
     .await
 }
 
-/// Orders of which the channel did not say at once what became of them.
+pub async fn count_payouts(connection: &mut PgConnection) -> sqlx::Result<Vec<Count>> {
+    sqlx::query_as!(
+        Count,
+        r#"select kind || ': ' || status as "name!", count(*) as "count!", coalesce(sum(amount_fen), 0)::bigint as "amount!: Fen"
+           from payout group by 1 order by 1"#
+    )
+    .fetch_all(connection)
+    .await
+}
+
+/// Withholdings or payouts of which the channel did not say at once what became of them.
 #[derive(Clone, Copy, Debug)]
 pub struct Unknowns {
     /// It has since, asked again or by a callback before anybody asked.
@@ -129,12 +139,24 @@ pub struct Unknowns {
     pub open: i64,
 }
 
-pub async fn count_unknowns(connection: &mut PgConnection) -> sqlx::Result<Unknowns> {
+pub async fn count_unknown_withholdings(connection: &mut PgConnection) -> sqlx::Result<Unknowns> {
     sqlx::query_as!(
         Unknowns,
         r#"select count(*) filter (where (was_unknown or queries > 0) and status in ('succeeded', 'failed')) as "resolved!",
                   count(*) filter (where status = 'unknown') as "open!"
            from withholding"#
+    )
+    .fetch_one(connection)
+    .await
+}
+
+pub async fn count_unknown_payouts(connection: &mut PgConnection) -> sqlx::Result<Unknowns> {
+    sqlx::query_as!(
+        Unknowns,
+        r#"select count(*) filter (where p.status in ('succeeded', 'failed')) as "resolved!",
+                  count(*) filter (where p.status = 'unknown') as "open!"
+           from payout p
+           where exists (select from payout_event e where e.payout_id = p.payout_id and e.status = 'unknown')"#
     )
     .fetch_one(connection)
     .await

@@ -182,7 +182,7 @@ async fn an_unknown_order_counts_as_resolved_though_the_channel_calls_back_befor
     let book = due(pool, vec![Scripted::answer("success").with(sandbox::Fault::TimeoutAfter)]).await;
     assert_eq!(submit_withholdings(&book.app).await.unwrap().unknown, 1);
     let unknowns = async || {
-        let unknowns = Report::gather(&book.app).await.unwrap().unknowns;
+        let unknowns = Report::gather(&book.app).await.unwrap().unknown_withholdings;
         (unknowns.resolved, unknowns.open)
     };
     assert_eq!(unknowns().await, (0, 1));

@@ -18,6 +18,7 @@ use crate::access::AddressRange;
 use crate::access::address::AddressList;
 use crate::app::Kept;
 use crate::base::WorkingCalendar;
+use crate::base::syntax::said_of_toml;
 use crate::credit::RiskHook;
 use crate::day_file;
 use crate::launcher;
@@ -27,7 +28,7 @@ use crate::page::{Site, Support};
 use crate::partner::wechat::WeChatSettings;
 use crate::partner::{PartnerSettings, risk};
 use crate::sandbox;
-use crate::secret::{FormerKeys, SecretKey, said_of_toml};
+use crate::secret::{FormerKeys, SecretKey};
 use crate::vault::{MasterKey, Vault};
 
 pub use keys::{KEYS, Key};

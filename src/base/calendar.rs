@@ -7,6 +7,7 @@ use chrono::{Datelike, NaiveDate, Weekday};
 use serde::Deserialize;
 
 use super::BusinessDay;
+use super::syntax::said_of_toml;
 
 /// The years that ship with the program; `with_years` adds those of a file.
 const SHIPPED: &str = include_str!("working_days.toml");
@@ -148,7 +149,7 @@ struct Holiday {
 }
 
 fn parse(table: &str) -> Result<BTreeMap<i32, Year>, CalendarError> {
-    let table: Table = toml::from_str(table).map_err(|error| CalendarError::Unreadable(error.to_string()))?;
+    let table: Table = toml::from_str(table).map_err(|error| CalendarError::Unreadable(said_of_toml(table, &error)))?;
     let mut years = BTreeMap::new();
     for year in table.year {
         let number = year.year;
@@ -243,5 +244,8 @@ mod tests {
         for wrong in ["make_up_days = ['2027-01-04']", "make_up_days = ['2026-01-04']", "make_up_days = ['soon']"] {
             assert!(WorkingCalendar::shipped().with_years(&format!("{year}{wrong}")).is_err(), "{wrong}");
         }
+        let unread = WorkingCalendar::shipped().with_years("[[year]]\nyear = soon\n").unwrap_err().to_string();
+        assert!(unread.starts_with("the working-day table cannot be read: line 2: "), "{unread}");
+        assert_eq!(unread.lines().count(), 1, "{unread}");
     }
 }

@@ -5,6 +5,7 @@ use serde::Deserialize;
 use super::facts::{CardHistory, Facts};
 use super::verdict::{OwnReason, Verdict};
 use crate::base::Fen;
+use crate::base::syntax::said_of_toml;
 
 /// The scorecard that is shipped, as text; see `docs/RISK.md` for how it was fitted.
 pub const SHIPPED: &str = include_str!("../../products/scorecard/scorecard.toml");
@@ -81,7 +82,7 @@ struct File {
 #[derive(Debug, thiserror::Error)]
 pub enum ScorecardError {
     #[error("the scorecard file cannot be read: {0}")]
-    Syntax(#[from] toml::de::Error),
+    Syntax(String),
     #[error("version: found {found}, this program reads version 1")]
     Version { found: u32 },
     #[error("base_points: found {found}, allowed is a whole number from -{POINTS_MAX} to {POINTS_MAX}")]
@@ -98,7 +99,7 @@ impl Scorecard {
     /// # Errors
     /// Where the TOML is broken, or grades or bins are missing, out of order or out of range.
     pub fn parse(text: &str) -> Result<Scorecard, ScorecardError> {
-        let file: File = toml::from_str(text)?;
+        let file: File = toml::from_str(text).map_err(|error| ScorecardError::Syntax(said_of_toml(text, &error)))?;
         if file.version != 1 {
             return Err(ScorecardError::Version { found: file.version });
         }
@@ -295,7 +296,9 @@ mod tests {
             Scorecard::parse(closed).unwrap_err().to_string(),
             "attribute 1: the last bin must be open: leave out up_to"
         );
-        assert!(Scorecard::parse(&SHIPPED.replace("age", "sex")).is_err());
+        let of_sex = Scorecard::parse(&SHIPPED.replace("\"age\"", "\"sex\"")).unwrap_err().to_string();
+        assert!(of_sex.starts_with("the scorecard file cannot be read: line ") && of_sex.contains("`sex`"), "{of_sex}");
+        assert_eq!(of_sex.lines().count(), 1, "{of_sex}");
         let sum_too_large = closed.replace("up_to = 3, points = 1", "points = 2000000000");
         assert_eq!(
             Scorecard::parse(&sum_too_large).unwrap_err().to_string(),

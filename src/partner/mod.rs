@@ -39,7 +39,7 @@ use self::signature::{Authorization, Identity, KeyRing, NONCE_KEPT, Received};
 use self::wechat::{WeChat, WeChatSettings};
 use self::withholding::ChannelName;
 use crate::base::Clock;
-use crate::secret::said_of_toml;
+use crate::base::syntax::said_of_toml;
 
 pub use self::client::{CallError, Client, Operation};
 pub use self::send_by::SendBy;

@@ -16,9 +16,9 @@ use super::wire::{
     Keyword, OpenIdAnswer, SentAnswer, SubscribeMessage, TOKEN_REFUSED, TicketAnswer, TokenAnswer, Verdict,
 };
 use crate::base::Clock;
+use crate::base::syntax::said_of_toml;
 use crate::partner::call_log::{CallLog, Ended};
 use crate::partner::client::TIME_LIMIT_PERSON;
-use crate::secret::said_of_toml;
 
 /// Tokens are renewed so long before they end.
 const EARLY: TimeDelta = TimeDelta::minutes(5);

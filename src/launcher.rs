@@ -103,14 +103,14 @@ impl Server {
         if places.postmaster().is_none() {
             return Ok(None);
         }
-        let bin = find_bin(options.bin.as_deref())?;
+        let bin = find_bin(options.bin.as_deref(), places.made_by().as_deref())?;
         Ok(Some(Server { places, account, bin, owner_lock: None, child: None }))
     }
 
     fn prepare(options: &Options) -> anyhow::Result<Server> {
-        let bin = find_bin(options.bin.as_deref())?;
         let account = Account::to_drop_to()?;
         let places = Places::choose(&options.home, account.as_ref())?;
+        let bin = find_bin(options.bin.as_deref(), places.made_by().as_deref())?;
         let lock = File::create(places.home.join("owner.lock")).context("cannot create the cluster's lock file")?;
         let owner_lock = lock.try_lock().is_ok().then_some(lock);
         let server = Server { places, account, bin, owner_lock, child: None };
@@ -143,7 +143,7 @@ impl Server {
         if binary < MAJOR_MIN {
             bail!("PostgreSQL {binary} in {} is too old; install {MAJOR_MIN} or newer", self.bin.display());
         }
-        let file = self.places.data().join("PG_VERSION");
+        let file = self.places.version_file();
         if !file.exists() {
             self.initialise()?;
         }
@@ -309,6 +309,15 @@ impl Places {
         self.home.join("data")
     }
 
+    fn version_file(&self) -> PathBuf {
+        self.data().join("PG_VERSION")
+    }
+
+    /// The major version that made the cluster, where there is one.
+    fn made_by(&self) -> Option<String> {
+        fs::read_to_string(self.version_file()).ok().map(|version| version.trim().to_owned())
+    }
+
     fn log(&self) -> PathBuf {
         self.home.join("server.log")
     }
@@ -407,11 +416,12 @@ fn is_root() -> bool {
 
 /// Another of PostgreSQL's programs beside the server, such as `pgbench`.
 pub fn program(options: &Options, name: &str) -> anyhow::Result<PathBuf> {
-    Ok(find_bin(options.bin.as_deref())?.join(name))
+    Ok(find_bin(options.bin.as_deref(), None)?.join(name))
 }
 
-/// The directory of `initdb`: as told, else on `PATH`, else where `pg_config` or Debian put it (newest first).
-fn find_bin(told: Option<&Path>) -> anyhow::Result<PathBuf> {
+/// The directory of `initdb`: as told, else on `PATH`, else where `pg_config` or Debian put it (newest first). Of several, that of
+/// the version that made the cluster: Debian keeps it beside a newer one.
+fn find_bin(told: Option<&Path>, made_by: Option<&str>) -> anyhow::Result<PathBuf> {
     let has_initdb = |directory: &Path| directory.join("initdb").is_file() && directory.join("postgres").is_file();
     if let Some(told) = told {
         if !has_initdb(told) {
@@ -434,7 +444,11 @@ fn find_bin(told: Option<&Path>) -> anyhow::Result<PathBuf> {
     candidates.extend(debian.into_iter().map(|(_, directory)| directory));
     // A link on `PATH` may stand apart from the programs that initdb looks for beside itself.
     let resolve = |directory: PathBuf| Some(directory.join("initdb").canonicalize().ok()?.parent()?.to_owned());
-    candidates.into_iter().filter_map(resolve).find(|directory| has_initdb(directory)).context(
+    let found: Vec<PathBuf> = candidates.into_iter().filter_map(resolve).filter(|place| has_initdb(place)).collect();
+    let made_it = |place: &&PathBuf| {
+        made_by.is_some_and(|made_by| major_version(place).is_ok_and(|major| major.to_string() == made_by))
+    };
+    found.iter().find(made_it).or(found.first()).cloned().context(
         "no PostgreSQL is installed; install it (Debian: apt-get install postgresql), name the directory of its initdb \
          in FENQI_PG_BIN, or set DATABASE_URL to a database of yours",
     )

@@ -3,7 +3,7 @@
 use std::io::{Read, Write};
 use std::net::TcpStream;
 use std::os::unix::fs::{MetadataExt, PermissionsExt};
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 use std::process::{Command, Output, Stdio};
 use std::time::{Duration, Instant};
 
@@ -151,6 +151,24 @@ fn a_cluster_of_another_version_is_refused_with_what_to_do() {
     assert!(sentence.contains("the directory of version 9's initdb in FENQI_PG_BIN"), "{sentence}");
 }
 
+fn put_program(bin: &Path, name: &str, script: &str) {
+    std::fs::write(bin.join(name), format!("#!/bin/sh\n{script}\n")).unwrap();
+    std::fs::set_permissions(bin.join(name), std::fs::Permissions::from_mode(0o755)).unwrap();
+}
+
+#[test]
+fn a_newer_version_beside_the_one_that_made_the_cluster_is_passed_over() {
+    let place = Place::new("beside");
+    assert!(place.run(&["migrate"]).status.success());
+    let bin = place.0.join("bin");
+    std::fs::create_dir(&bin).unwrap();
+    put_program(&bin, "postgres", "echo 'postgres (PostgreSQL) 99.0'");
+    put_program(&bin, "initdb", "exit 1");
+    let path = format!("{}:{}", bin.display(), std::env::var("PATH").unwrap());
+    let again = place.fenqi(&["migrate"]).env("PATH", path).output().unwrap();
+    assert_eq!(said(&again.stdout), "the database is up to date", "{}", said(&again.stderr));
+}
+
 #[test]
 fn programs_of_an_older_version_and_those_that_fail_are_refused_with_the_cause() {
     let place = Place::new("old");
@@ -174,8 +192,7 @@ fn programs_of_an_older_version_and_those_that_fail_are_refused_with_the_cause()
     ];
     for (name, script) in programs {
         std::fs::remove_file(bin.join(name)).unwrap();
-        std::fs::write(bin.join(name), format!("#!/bin/sh\n{script}\n")).unwrap();
-        std::fs::set_permissions(bin.join(name), std::fs::Permissions::from_mode(0o755)).unwrap();
+        put_program(&bin, name, script);
     }
     let refused = place.fenqi(&["migrate"]).env("FENQI_PG_BIN", &bin).output().unwrap();
     assert_eq!(refused.status.code(), Some(1));

@@ -309,29 +309,19 @@ pub(super) async fn record(
     let (mut rows, mut entries, mut messages) = (Vec::with_capacity(moving.len()), Vec::new(), Vec::new());
     let mut told = Vec::with_capacity(moving.len());
     for (decision, to, opening) in moving {
-        match opening {
+        let (decision, to, line_id) = match opening {
             Some(Opening { line, entry }) if opened.contains(&line.line_id) => {
-                rows.push(decision.row(to, Some(line.line_id), now));
                 messages.push(decision.line_opened(&line, when));
-                messages.extend(decision.message(to, when));
-                told.push(decision.notice(to, Some(line.line_id), when));
-                applied.push(decision.applied(to, Some(line.line_id)));
                 entries.push(entry);
+                (decision, to, Some(line.line_id))
             }
-            Some(_) => {
-                let (decision, to) = (decision.overtaken(), ApplicationStatus::Refused);
-                rows.push(decision.row(to, None, now));
-                messages.extend(decision.message(to, when));
-                told.push(decision.notice(to, None, when));
-                applied.push(decision.applied(to, None));
-            }
-            None => {
-                rows.push(decision.row(to, None, now));
-                messages.extend(decision.message(to, when));
-                told.push(decision.notice(to, None, when));
-                applied.push(decision.applied(to, None));
-            }
-        }
+            Some(_) => (decision.overtaken(), ApplicationStatus::Refused, None),
+            None => (decision, to, None),
+        };
+        rows.push(decision.row(to, line_id, now));
+        messages.extend(decision.message(to, when));
+        told.push(decision.notice(to, line_id, when));
+        applied.push(decision.applied(to, line_id));
     }
     store::insert_line_entries(connection, &entries).await?;
     let updated = application_store::update_applications(connection, &rows, now).await?;

@@ -1,4 +1,4 @@
-//! What every part of Fenqi is made of, pure: money, rates, days, ids, time, person numbers, and enums with words.
+//! What every part of Fenqi is made of, pure: money, rates, days, ids, time, person numbers, enums with words, and what of a list is read.
 
 pub mod money;
 pub mod rate;
@@ -9,6 +9,7 @@ pub mod id;
 pub mod person;
 pub mod range;
 pub mod syntax;
+pub mod wanted;
 mod worded;
 pub mod typed;
 
@@ -19,4 +20,5 @@ pub use money::Fen;
 pub use person::{CardNumber, CreditCode, Mobile, ResidentId};
 pub use range::AccountRange;
 pub use rate::Rate;
+pub use wanted::Wanted;
 pub(crate) use worded::words;

@@ -8,12 +8,13 @@ use utoipa::{IntoParams, ToSchema};
 use uuid::Uuid;
 
 use super::actions::{self, LateAnswer};
-use super::api_store::{self, ApplicationView, LineEntryView, LineView, WantedApplications, WantedLines};
+use super::api_store::{self, ApplicationView, LineEntryView, LineView, WantedApplications};
 use super::model::ApplicationState;
 use super::verdict::Verdict;
 use super::word::Said;
 use super::word_actions::{self, FunderDecision};
 use crate::app::App;
+use crate::base::Wanted;
 use crate::base::id::{ApplicationId, BorrowerId, FunderId, LineId};
 use crate::http::Problem;
 use crate::http::api::{AmountFen, Body, Caller, Cursor, FunderCaller, Limit, Named, Numbered, Page, Params, word};
@@ -44,7 +45,7 @@ pub async fn list_lines(
     Params(params): Params<LineParams>,
 ) -> Result<Json<Page<LineView>>, Problem> {
     let mut connection = app.pool.acquire().await?;
-    let wanted = WantedLines { line_id: None, after: params.cursor.map(|cursor| cursor.0) };
+    let wanted = Wanted::After(params.cursor.map(|cursor| cursor.0));
     let limit = params.limit.0;
     let rows = api_store::list_lines(&mut connection, caller.funder_id, wanted, limit + 1).await?;
     Ok(Json(Page::of(rows, limit, |line: &LineView| line.line_id)))
@@ -63,8 +64,7 @@ pub async fn show_line(
 
 async fn find_line(app: &App, funder_id: FunderId, line_id: LineId) -> Result<LineView, Problem> {
     let mut connection = app.pool.acquire().await?;
-    let wanted = WantedLines { line_id: Some(line_id), after: None };
-    let mut rows = api_store::list_lines(&mut connection, funder_id, wanted, 1).await?;
+    let mut rows = api_store::list_lines(&mut connection, funder_id, Wanted::One(line_id), 1).await?;
     rows.pop().ok_or_else(Problem::not_found)
 }
 

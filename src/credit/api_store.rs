@@ -6,7 +6,7 @@ use sqlx::PgConnection;
 use utoipa::ToSchema;
 
 use crate::base::id::{ApplicationId, BorrowerId, FunderId, LineId, ProductId};
-use crate::base::{BusinessDay, Fen};
+use crate::base::{BusinessDay, Fen, Wanted};
 
 /// A credit line.
 #[derive(Debug, Serialize, ToSchema)]
@@ -34,20 +34,11 @@ pub struct LineView {
     pub opened_at: DateTime<Utc>,
 }
 
-/// What narrows a list of lines down.
-#[derive(Clone, Copy, Debug, Default)]
-pub struct WantedLines {
-    /// Only this one.
-    pub line_id: Option<LineId>,
-    /// Only those behind this one.
-    pub after: Option<LineId>,
-}
-
 /// A funder's lines, the oldest first.
 pub async fn list_lines(
     connection: &mut PgConnection,
     funder_id: FunderId,
-    wanted: WantedLines,
+    wanted: Wanted<LineId>,
     limit: i64,
 ) -> sqlx::Result<Vec<LineView>> {
     sqlx::query_as!(
@@ -60,8 +51,8 @@ pub async fn list_lines(
            where funder_id = $1 and ($2::uuid is null or line_id = $2) and ($3::uuid is null or line_id > $3)
            order by line_id limit $4"#,
         funder_id.uuid(),
-        wanted.line_id.map(LineId::uuid),
-        wanted.after.map(LineId::uuid),
+        wanted.id().map(LineId::uuid),
+        wanted.after().map(LineId::uuid),
         limit,
     )
     .fetch_all(connection)

@@ -12,14 +12,13 @@ use super::actions::{self, ProductRefusal};
 use super::api_store::{self, ProductView, VersionView, WantedVersions};
 use super::draft::Draft;
 use super::draft_actions::{self, DraftRead, Signatory};
-use super::draft_store::{self, WantedDrafts};
-use super::file;
 use super::inquiry::{Inquiry, InquiryError, Row};
 use super::proof::{Proof, ProofProblem};
 use super::reader::Problem as FileFault;
+use super::{draft_store, file};
 use crate::app::App;
 use crate::base::id::ProductDraftId;
-use crate::base::{BusinessDay, Fen};
+use crate::base::{BusinessDay, Fen, Wanted};
 use crate::error::Refusal as _;
 use crate::http::Problem;
 use crate::http::api::{
@@ -286,7 +285,7 @@ pub async fn list_drafts(
     Params(params): Params<DraftParams>,
 ) -> Result<Json<Page<Draft>>, Problem> {
     let mut connection = app.pool.acquire().await?;
-    let wanted = WantedDrafts { draft_id: None, after: params.cursor.map(|cursor| cursor.0) };
+    let wanted = Wanted::After(params.cursor.map(|cursor| cursor.0));
     let limit = params.limit.0;
     let rows = draft_store::list_drafts(&mut connection, caller.funder_id, wanted, limit + 1).await?;
     Ok(Json(Page::of(rows, limit, |draft: &Draft| draft.draft_id)))
@@ -304,8 +303,7 @@ pub async fn show_draft(
     Named(draft_id): Named<ProductDraftId>,
 ) -> Result<impl IntoResponse, Problem> {
     let mut connection = app.pool.acquire().await?;
-    let wanted = WantedDrafts { draft_id: Some(draft_id), after: None };
-    let mut rows = draft_store::list_drafts(&mut connection, caller.funder_id, wanted, 1).await?;
+    let mut rows = draft_store::list_drafts(&mut connection, caller.funder_id, Wanted::One(draft_id), 1).await?;
     rows.pop().map(tagged).ok_or_else(Problem::not_found)
 }
 

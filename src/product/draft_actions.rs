@@ -5,8 +5,9 @@ use uuid::Uuid;
 
 use super::actions::{self, ProductRefusal, ProvenText};
 use super::draft::{Draft, DraftRefusal, DraftStatus};
-use super::draft_store::{self, Submission, WantedDrafts};
+use super::draft_store::{self, Submission};
 use crate::app::App;
+use crate::base::Wanted;
 use crate::base::id::{FunderId, ProductDraftId};
 use crate::database;
 use crate::error::{Attempt, Fault, Outcome};
@@ -131,7 +132,6 @@ async fn prove(app: &App, funder_id: FunderId, text: &str) -> Outcome<String, Dr
 
 async fn find(app: &App, funder_id: FunderId, draft_id: ProductDraftId) -> Outcome<Draft, DraftRefusal> {
     let mut connection = app.pool.acquire().await?;
-    let wanted = WantedDrafts { draft_id: Some(draft_id), after: None };
-    let mut found = draft_store::list_drafts(&mut connection, funder_id, wanted, 1).await?;
+    let mut found = draft_store::list_drafts(&mut connection, funder_id, Wanted::One(draft_id), 1).await?;
     found.pop().ok_or(Fault::Refused(DraftRefusal::UnknownDraft))
 }

@@ -5,6 +5,7 @@ use sqlx::PgConnection;
 use uuid::Uuid;
 
 use super::draft::{Draft, DraftStatus};
+use crate::base::Wanted;
 use crate::base::id::{FunderId, ProductDraftId};
 
 /// What a draft was submitted by.
@@ -56,20 +57,11 @@ pub async fn find_submitted(
     .await
 }
 
-/// What narrows a list of drafts down.
-#[derive(Clone, Copy, Debug, Default)]
-pub struct WantedDrafts {
-    /// Only this one.
-    pub draft_id: Option<ProductDraftId>,
-    /// Only those behind this one.
-    pub after: Option<ProductDraftId>,
-}
-
 /// A funder's drafts, the oldest first.
 pub async fn list_drafts(
     connection: &mut PgConnection,
     funder_id: FunderId,
-    wanted: WantedDrafts,
+    wanted: Wanted<ProductDraftId>,
     limit: i64,
 ) -> sqlx::Result<Vec<Draft>> {
     sqlx::query_as!(
@@ -80,8 +72,8 @@ pub async fn list_drafts(
            where funder_id = $1 and ($2::uuid is null or draft_id = $2) and ($3::uuid is null or draft_id > $3)
            order by draft_id limit $4"#,
         funder_id.uuid(),
-        wanted.draft_id.map(ProductDraftId::uuid),
-        wanted.after.map(ProductDraftId::uuid),
+        wanted.id().map(ProductDraftId::uuid),
+        wanted.after().map(ProductDraftId::uuid),
         limit,
     )
     .fetch_all(connection)

@@ -7,9 +7,10 @@ use axum::response::IntoResponse;
 use serde::{Deserialize, Serialize};
 use utoipa::{IntoParams, ToSchema};
 
-use super::api_store::{self, RemittancePartView, RemittanceView, SettlementView, Which};
+use super::api_store::{self, RemittancePartView, RemittanceView, SettlementView};
 use super::statement_actions::statement;
 use crate::app::App;
+use crate::base::Wanted;
 use crate::base::id::{MerchantId, RemittanceId, SettlementId};
 use crate::http::Problem;
 use crate::http::api::{Cursor, Day, FunderCaller, Limit, MerchantCaller, Named, Page, Params, Pieced};
@@ -36,9 +37,9 @@ pub async fn list_settlements(
     Params(params): Params<DayPageParams>,
 ) -> Result<Json<Page<SettlementView>>, Problem> {
     let mut connection = app.pool.acquire().await?;
-    let which = Which::After(params.cursor.map(|cursor| cursor.0.0));
+    let wanted = Wanted::After(params.cursor.map(|cursor| cursor.0.0));
     let limit = params.limit.0;
-    let rows = api_store::list_settlements(&mut connection, caller.merchant_id, which, limit + 1).await?;
+    let rows = api_store::list_settlements(&mut connection, caller.merchant_id, wanted, limit + 1).await?;
     Ok(Json(Page::of(rows, limit, |settlement: &SettlementView| settlement.business_day)))
 }
 
@@ -56,7 +57,7 @@ pub async fn show_settlement(
 
 async fn find_settlement(app: &App, merchant_id: MerchantId, id: SettlementId) -> Result<SettlementView, Problem> {
     let mut connection = app.pool.acquire().await?;
-    let mut rows = api_store::list_settlements(&mut connection, merchant_id, Which::One(id), 1).await?;
+    let mut rows = api_store::list_settlements(&mut connection, merchant_id, Wanted::One(id), 1).await?;
     rows.pop().ok_or_else(Problem::not_found)
 }
 
@@ -93,9 +94,9 @@ pub async fn list_remittances(
     Params(params): Params<DayPageParams>,
 ) -> Result<Json<Page<RemittanceView>>, Problem> {
     let mut connection = app.pool.acquire().await?;
-    let which = Which::After(params.cursor.map(|cursor| cursor.0.0));
+    let wanted = Wanted::After(params.cursor.map(|cursor| cursor.0.0));
     let limit = params.limit.0;
-    let rows = api_store::list_remittances(&mut connection, caller.funder_id, which, limit + 1).await?;
+    let rows = api_store::list_remittances(&mut connection, caller.funder_id, wanted, limit + 1).await?;
     Ok(Json(Page::of(rows, limit, |remittance: &RemittanceView| remittance.business_day)))
 }
 
@@ -116,8 +117,8 @@ pub async fn show_remittance(
     Named(remittance_id): Named<RemittanceId>,
 ) -> Result<Json<RemittanceDetail>, Problem> {
     let mut connection = app.pool.acquire().await?;
-    let which = Which::One(remittance_id);
-    let mut rows = api_store::list_remittances(&mut connection, caller.funder_id, which, 1).await?;
+    let wanted = Wanted::One(remittance_id);
+    let mut rows = api_store::list_remittances(&mut connection, caller.funder_id, wanted, 1).await?;
     let remittance = rows.pop().ok_or_else(Problem::not_found)?;
     let parts = api_store::list_remittance_parts(&mut connection, remittance_id.uuid()).await?;
     Ok(Json(RemittanceDetail { remittance, parts }))

@@ -5,33 +5,8 @@ use sqlx::PgConnection;
 use utoipa::ToSchema;
 use uuid::Uuid;
 
-use crate::base::id::ProductId;
-use crate::base::id::{FunderId, MerchantId, RemittanceId, SettlementId};
-use crate::base::{BusinessDay, Fen};
-
-/// Which of a partner's days are read.
-#[derive(Clone, Copy, Debug)]
-pub enum Which<I> {
-    One(I),
-    /// Those after a day; all of them without one.
-    After(Option<BusinessDay>),
-}
-
-impl<I> Which<I> {
-    fn id(self) -> Option<I> {
-        match self {
-            Which::One(id) => Some(id),
-            Which::After(_) => None,
-        }
-    }
-
-    fn after(&self) -> Option<BusinessDay> {
-        match self {
-            Which::One(_) => None,
-            Which::After(day) => *day,
-        }
-    }
-}
+use crate::base::id::{FunderId, MerchantId, ProductId, RemittanceId, SettlementId};
+use crate::base::{BusinessDay, Fen, Wanted};
 
 /// What a merchant is owed for a business day.
 #[derive(Debug, Serialize, ToSchema)]
@@ -59,7 +34,7 @@ pub struct SettlementView {
 pub async fn list_settlements(
     connection: &mut PgConnection,
     merchant_id: MerchantId,
-    which: Which<SettlementId>,
+    wanted: Wanted<SettlementId, BusinessDay>,
     limit: i64,
 ) -> sqlx::Result<Vec<SettlementView>> {
     sqlx::query_as!(
@@ -73,8 +48,8 @@ pub async fn list_settlements(
            where merchant_id = $1 and ($2::uuid is null or settlement_id = $2) and ($3::date is null or business_day > $3)
            order by business_day limit $4"#,
         merchant_id.uuid(),
-        which.id().map(SettlementId::uuid),
-        which.after().map(BusinessDay::date),
+        wanted.id().map(SettlementId::uuid),
+        wanted.after().map(BusinessDay::date),
         limit,
     )
     .fetch_all(connection)
@@ -106,7 +81,7 @@ pub struct RemittanceView {
 pub async fn list_remittances(
     connection: &mut PgConnection,
     funder_id: FunderId,
-    which: Which<RemittanceId>,
+    wanted: Wanted<RemittanceId, BusinessDay>,
     limit: i64,
 ) -> sqlx::Result<Vec<RemittanceView>> {
     sqlx::query_as!(
@@ -119,8 +94,8 @@ pub async fn list_remittances(
            where funder_id = $1 and ($2::uuid is null or remittance_id = $2) and ($3::date is null or business_day > $3)
            order by business_day limit $4"#,
         funder_id.uuid(),
-        which.id().map(RemittanceId::uuid),
-        which.after().map(BusinessDay::date),
+        wanted.id().map(RemittanceId::uuid),
+        wanted.after().map(BusinessDay::date),
         limit,
     )
     .fetch_all(connection)

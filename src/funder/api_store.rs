@@ -27,7 +27,7 @@ pub struct ReserveEntryView {
 }
 
 /// What narrows a list of entries down.
-#[derive(Clone, Copy, Debug, Default)]
+#[derive(Clone, Copy, Debug)]
 pub struct WantedEntries {
     pub business_day: Option<BusinessDay>,
     /// Only those with greater numbers.

@@ -69,7 +69,7 @@ pub async fn lock_order(connection: &mut PgConnection, order_id: ReserveOrderId)
 }
 
 /// What narrows a list of orders down.
-#[derive(Clone, Copy, Debug, Default)]
+#[derive(Clone, Copy, Debug)]
 pub struct WantedOrders {
     /// Only those behind this one.
     pub after: Option<ReserveOrderId>,

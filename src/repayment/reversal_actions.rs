@@ -20,7 +20,7 @@ use crate::{bill, business_day, credit, ledger, loan, notice, outbox};
 
 /// A repayment that is to be taken back, on whose word.
 #[derive(Clone, Copy)]
-pub(super) struct Wrong<'a> {
+pub(super) struct ToReverse<'a> {
     pub original: &'a Repayment,
     pub person: &'a str,
     pub when: When,
@@ -60,7 +60,7 @@ pub async fn take_back(
     }
     reversal_store::mark_reversed(connection, order.withholding_id).await?;
     let when = When { business_day: today, at: app.clock.now() };
-    let reversed = reverse(connection, app, line, Wrong { original: &original, person, when }).await;
+    let reversed = reverse(connection, app, line, ToReverse { original: &original, person, when }).await;
     let reversed = reversed.map_err(|fault| fault.map_refusal(|refusal| refusal.of_order(order.purpose)))?;
     let told = notices::repayment_reversed(reversed.borrower_id, &reversed.reversal);
     notice::raise(connection, &[told]).await?;
@@ -73,9 +73,9 @@ pub(super) async fn reverse(
     connection: &mut PgConnection,
     app: &App,
     line: Line,
-    wrong: Wrong<'_>,
+    to_reverse: ToReverse<'_>,
 ) -> Outcome<Reversed, ReversalRefusal> {
-    let Wrong { original, person, when } = wrong;
+    let ToReverse { original, person, when } = to_reverse;
     let (line_id, borrower_id) = (line.line_id, line.borrower_id);
     let mut account = LineAccount::new(line);
     let wanted: Vec<(LoanId, i16)> = original.items.iter().map(|item| (item.loan_id, item.period)).collect();
@@ -91,7 +91,7 @@ pub(super) async fn reverse(
     loan_ids.dedup();
     let loans = loan::store::lock_loans(connection, &loan_ids).await?;
     account.loans = loans.into_iter().map(|loan| OpenLoan { loan, touched: false }).collect();
-    let restored = restore_paid_off(connection, app, &mut account, wrong).await?;
+    let restored = restore_paid_off(connection, app, &mut account, to_reverse).await?;
     // The payoff of a loan that goes on with an earlier installment would be quoted again. One that was told of after the last
     // statement has no line of its own, and charges that it has waived.
     let has_line = bill::store::has_payoff_line(connection, line_id, &loan_ids).await?;
@@ -110,7 +110,7 @@ async fn restore_paid_off(
     connection: &mut PgConnection,
     app: &App,
     account: &mut LineAccount,
-    Wrong { original, when, .. }: Wrong<'_>,
+    ToReverse { original, when, .. }: ToReverse<'_>,
 ) -> Outcome<Vec<Message>, ReversalRefusal> {
     let mut told = Vec::new();
     for item in &original.items {

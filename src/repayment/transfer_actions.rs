@@ -4,7 +4,7 @@ use chrono::{DateTime, Utc};
 use sqlx::PgConnection;
 
 use super::account::{Repayment, Source};
-use super::reversal_actions::{Wrong, reverse};
+use super::reversal_actions::{ToReverse, reverse};
 use super::transfer::{Proposal, TakeBackRefusal, Transferred};
 use super::{notices, reversal_store, transfer_store};
 use crate::app::App;
@@ -75,7 +75,7 @@ async fn take_back(
     let original = original.ok_or(sqlx::Error::RowNotFound)?;
     cancel_what_is_left(connection, &original, app.clock.now()).await?;
     let when = When { business_day: today, at: app.clock.now() };
-    let reversed = reverse(connection, app, line, Wrong { original: &original, person: by, when }).await;
+    let reversed = reverse(connection, app, line, ToReverse { original: &original, person: by, when }).await;
     let reversed = reversed.map_err(|fault| fault.map_refusal(TakeBackRefusal::NotReversed))?;
     let reversal_id = reversed.reversal.repayment_id;
     if !transfer_store::mark_taken_back(connection, repayment_id, by, reversal_id).await? {

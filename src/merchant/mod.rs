@@ -40,7 +40,7 @@ pub use code_actions::{close_code, open_static_code};
 pub use code_store::{find_code, load_presented, lock_code_of_purchase, lock_codes, mark_voided};
 pub use desk_actions::OrderDesk;
 pub use h5::MerchantSignedIn;
-pub use model::{Category, Decision, MerchantRefusal, MerchantStatus};
+pub use model::{Category, Decision, MerchantDay, MerchantRefusal, MerchantStatus};
 pub use notification::Payment;
 pub use staff::{Right, Role, Staff};
 pub use store::{MerchantTerms, find_other_link, load_merchants};

@@ -2,9 +2,10 @@
 
 use std::str::FromStr;
 
+use crate::base::id::MerchantId;
 use crate::base::person::NumberError;
 use crate::base::typed::is_one_line;
-use crate::base::words;
+use crate::base::{BusinessDay, words};
 use crate::error::{Refusal, Step};
 
 words! {
@@ -17,6 +18,13 @@ words! {
         Refused = "refused",
         Closed = "closed",
     }
+}
+
+/// A business day of a merchant.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct MerchantDay {
+    pub merchant_id: MerchantId,
+    pub day: BusinessDay,
 }
 
 /// What a person decides about a merchant.

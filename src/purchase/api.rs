@@ -8,11 +8,12 @@ use serde::Deserialize;
 use utoipa::{IntoParams, ToSchema};
 
 use super::actions::{self, RefundRequest};
-use super::api_store::{self, LoanRefundView, MerchantDay, PurchaseView, RefundView, Wanted};
+use super::api_store::{self, LoanRefundView, PurchaseView, RefundView, Wanted};
 use crate::app::App;
 use crate::base::id::{LoanId, MerchantId, PurchaseId, RefundId};
 use crate::http::Problem;
 use crate::http::api::{AmountFen, Body, Cursor, Day, FunderCaller, Limit, MerchantCaller, Named, Page, Params};
+use crate::merchant::MerchantDay;
 
 /// Which purchases.
 #[derive(Debug, Deserialize, IntoParams)]
@@ -38,7 +39,7 @@ pub async fn list_purchases(
     Params(params): Params<PurchaseParams>,
 ) -> Result<Json<Page<PurchaseView>>, Problem> {
     let mut connection = app.pool.acquire().await?;
-    let of = MerchantDay { merchant_id: caller.merchant_id, business_day: params.business_day.0 };
+    let of = MerchantDay { merchant_id: caller.merchant_id, day: params.business_day.0 };
     let after = params.cursor.map(|cursor| cursor.0);
     let rows = api_store::list_of_merchant(&mut connection, of, after, params.limit.0 + 1).await?;
     Ok(Json(Page::of(rows, params.limit.0, |purchase: &PurchaseView| purchase.purchase_id)))
@@ -151,7 +152,7 @@ pub async fn list_refunds(
     Params(params): Params<RefundParams>,
 ) -> Result<Json<Page<RefundView>>, Problem> {
     let mut connection = app.pool.acquire().await?;
-    let of = MerchantDay { merchant_id: caller.merchant_id, business_day: params.business_day.0 };
+    let of = MerchantDay { merchant_id: caller.merchant_id, day: params.business_day.0 };
     let after = params.cursor.map(|cursor| cursor.0);
     let rows = api_store::list_refunds_of_merchant(&mut connection, of, after, params.limit.0 + 1).await?;
     Ok(Json(Page::of(rows, params.limit.0, |refund: &RefundView| refund.refund_id)))

@@ -8,6 +8,7 @@ use uuid::Uuid;
 
 use crate::base::id::{CodeId, FunderId, LineId, LoanId, MerchantId, PurchaseId, RefundId};
 use crate::base::{BusinessDay, Fen};
+use crate::merchant::MerchantDay;
 
 /// A purchase as its merchant sees it. Refused ones are the borrower's business alone.
 #[derive(Debug, Serialize, ToSchema)]
@@ -63,13 +64,6 @@ pub async fn find_of_merchant(
     .await
 }
 
-/// Whose purchases or refunds are listed, and of which day.
-#[derive(Clone, Copy, Debug)]
-pub struct MerchantDay {
-    pub merchant_id: MerchantId,
-    pub business_day: BusinessDay,
-}
-
 /// A merchant's purchases of a day after `after`, the oldest first.
 pub async fn list_of_merchant(
     connection: &mut PgConnection,
@@ -81,7 +75,7 @@ pub async fn list_of_merchant(
         "where business_day = $2 and merchant_id = $1 and status <> 'refused' and ($3::uuid is null or purchase_id > $3)
          order by purchase_id limit $4",
         of.merchant_id.uuid(),
-        of.business_day.date(),
+        of.day.date(),
         after.map(PurchaseId::uuid),
         limit,
     )
@@ -142,7 +136,7 @@ pub async fn list_refunds_of_merchant(
         "where business_day = $2 and merchant_id = $1 and ($3::uuid is null or refund_id > $3)
          order by refund_id limit $4",
         of.merchant_id.uuid(),
-        of.business_day.date(),
+        of.day.date(),
         after.map(RefundId::uuid),
         limit,
     )

@@ -7,15 +7,8 @@ use uuid::Uuid;
 
 use super::payable::PayableStatus;
 use super::payout::PayoutStatus;
-use crate::base::id::{MerchantId, PurchaseId, SettlementId};
+use crate::base::id::{PurchaseId, SettlementId};
 use crate::base::{BusinessDay, Fen, words};
-
-/// A business day of a merchant, which is settled as one.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub struct MerchantDay {
-    pub merchant_id: MerchantId,
-    pub day: BusinessDay,
-}
 
 /// A settlement with what became of its payment.
 #[derive(Clone, Debug, PartialEq)]

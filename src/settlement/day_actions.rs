@@ -7,13 +7,14 @@ use futures_util::{Stream, stream};
 use sqlx::PgConnection;
 use uuid::Uuid;
 
-use super::day::{DayLine, Figure, MerchantDay, SettledDay};
+use super::day::{DayLine, Figure, SettledDay};
 use super::outlook::Outlook;
 use super::{day_store, outlook_actions};
 use crate::app::App;
 use crate::base::id::{MerchantId, SettlementId};
 use crate::base::{BusinessDay, DaysOff, Fen};
 use crate::business_day;
+use crate::merchant::MerchantDay;
 
 /// Lines on one page behind a figure.
 pub const PAGE_LINES: i64 = 50;

@@ -5,11 +5,12 @@ use std::ops::RangeInclusive;
 use sqlx::PgConnection;
 use uuid::Uuid;
 
-use super::day::{DayLine, Figure, MerchantDay, SettledDay};
+use super::day::{DayLine, Figure, SettledDay};
 use super::payable::PayableStatus;
 use super::payout::PayoutStatus;
 use crate::base::id::{MerchantId, PurchaseId, SettlementId};
 use crate::base::{BusinessDay, Fen};
+use crate::merchant::MerchantDay;
 
 /// A merchant's settled days out of `days`, the newest first.
 pub async fn list_days(

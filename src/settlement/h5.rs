@@ -11,7 +11,7 @@ use futures_util::{Stream, TryStreamExt};
 use serde::Deserialize;
 use uuid::Uuid;
 
-use super::day::{DayLine, Figure, MerchantDay, SettledDay};
+use super::day::{DayLine, Figure, SettledDay};
 use super::day_actions::{self, DayStory, Lines, Month, Piece, Told, bounds};
 use super::outlook::Outlook;
 use crate::app::App;
@@ -19,7 +19,7 @@ use crate::base::id::{RefundId, SettlementId};
 use crate::base::typed::typed_day;
 use crate::base::{BusinessDay, DayOff, DaysOff, Fen};
 use crate::http::Problem;
-use crate::merchant::{MerchantSignedIn, Right};
+use crate::merchant::{MerchantDay, MerchantSignedIn, Right};
 use crate::page::Page;
 use crate::page::sheet::{self, Cell, Sheet};
 

@@ -2,13 +2,13 @@
 
 use sqlx::PgConnection;
 
-use super::day::MerchantDay;
 use super::model::CarriedPart;
 use super::outlook::OpenDay;
 use super::store::{self, Whose};
 use crate::app::App;
 use crate::base::BusinessDay;
 use crate::base::id::MerchantId;
+use crate::merchant::MerchantDay;
 
 /// A merchant's day that is still open, or has ended and is being settled. One that was settled since is told as it stood.
 pub async fn open_day(

@@ -3,12 +3,12 @@
 use axum::body::Bytes;
 use futures_util::stream::{Stream, try_unfold};
 
-use super::day::MerchantDay;
 use super::statement::Statement;
 use super::story_store;
 use crate::app::App;
 use crate::base::BusinessDay;
 use crate::base::id::{MerchantId, PurchaseId, RefundId};
+use crate::merchant::MerchantDay;
 
 /// Lines of a piece, each some 150 bytes.
 const CHUNK_LINES: i64 = 2_000;

@@ -3,10 +3,10 @@
 use sqlx::PgConnection;
 use uuid::Uuid;
 
-use super::day::MerchantDay;
 use super::story::{PurchaseLine, RefundLine};
 use crate::base::Fen;
 use crate::base::id::{PurchaseId, RefundId};
+use crate::merchant::MerchantDay;
 
 /// So many purchases of a merchant's day after one of them, the oldest first.
 pub async fn list_purchases(

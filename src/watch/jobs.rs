@@ -5,7 +5,8 @@ use std::time::Duration;
 use chrono::TimeDelta;
 
 use super::model::{
-    APPLICATION_WAIT_MAX, CALENDAR_DAYS_BEFORE, CLOSE_TIME_MAX, Finding, KEY_DAYS_BEFORE, clock_off, is_end_told,
+    APPLICATION_WAIT_MAX, CALENDAR_DAYS_BEFORE, CLOSE_TIME_MAX, Finding, KEY_DAYS_BEFORE, Outage, clock_off,
+    is_end_told,
 };
 use super::{notices, store};
 use crate::app::App;
@@ -51,18 +52,18 @@ async fn watch_partners(app: &App, when: When) -> anyhow::Result<()> {
     let mut transaction = database::begin(&app.pool).await?;
     let mut told = Vec::new();
     for heard in store::load_heard(&mut transaction, &partners).await? {
-        let partner = heard.partner.as_str();
+        let outage = |since| Outage { partner: &heard.partner, since };
         match heard.finding() {
             Finding::Nothing => {}
-            Finding::Begun { since } => store::note_outage(&mut transaction, partner, since).await?,
+            Finding::Begun { since } => store::note_outage(&mut transaction, outage(since)).await?,
             Finding::Down { since } => {
-                if store::mark_told(&mut transaction, (partner, since), when.at).await? {
-                    told.push(notices::partner_down(partner, since, when));
+                if store::mark_told(&mut transaction, outage(since), when.at).await? {
+                    told.push(notices::partner_down(outage(since), when));
                 }
             }
             Finding::Over { since, at, is_told } => {
-                if store::end_outage(&mut transaction, partner, since).await? && is_told {
-                    told.push(notices::partner_back(partner, (since, at), when));
+                if store::end_outage(&mut transaction, outage(since)).await? && is_told {
+                    told.push(notices::partner_back(outage(since), at, when));
                 }
             }
         }
@@ -123,7 +124,7 @@ async fn keys(app: &App, when: When) -> anyhow::Result<Vec<Notice>> {
     // The business day may lag behind the clock; a key does not.
     let today = BusinessDay::at(when.at);
     let until = when.at + TimeDelta::days(KEY_DAYS_BEFORE + 1);
-    let ending = store::list_ending_keys(&mut *app.pool.acquire().await?, (when.at, until)).await?;
+    let ending = store::list_ending_keys(&mut *app.pool.acquire().await?, when.at, until).await?;
     let is_told = |key: &&store::EndingKey| is_end_told(today, BusinessDay::at(key.expires_at), KEY_DAYS_BEFORE);
     Ok(ending.iter().filter(is_told).map(|key| notices::key_ends(key, when)).collect())
 }

@@ -36,6 +36,13 @@ pub struct Heard {
     pub silent_until: Option<DateTime<Utc>>,
 }
 
+/// A time in which a partner answers nothing.
+#[derive(Clone, Copy, Debug)]
+pub struct Outage<'a> {
+    pub partner: &'a str,
+    pub since: DateTime<Utc>,
+}
+
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Finding {
     Nothing,

@@ -3,19 +3,21 @@
 use chrono::{DateTime, Utc};
 use serde_json::json;
 
+use super::model::Outage;
 use super::store::{DeadJob, EndingKey};
 use crate::base::id::ApplicationId;
 use crate::base::{BusinessDay, When};
 use crate::notice::Notice;
 
 /// No call to a partner has been answered for long.
-pub fn partner_down(partner: &str, since: DateTime<Utc>, when: When) -> Notice {
-    Notice::to_operators("partner_down", json!({ "partner": partner, "since": since }), when)
+pub fn partner_down(outage: Outage<'_>, when: When) -> Notice {
+    Notice::to_operators("partner_down", json!({ "partner": outage.partner, "since": outage.since }), when)
 }
 
 /// A partner of which operators were told that it is down has answered.
-pub fn partner_back(partner: &str, (since, at): (DateTime<Utc>, DateTime<Utc>), when: When) -> Notice {
-    Notice::to_operators("partner_back", json!({ "partner": partner, "since": since, "answered_at": at }), when)
+pub fn partner_back(outage: Outage<'_>, answered_at: DateTime<Utc>, when: When) -> Notice {
+    let body = json!({ "partner": outage.partner, "since": outage.since, "answered_at": answered_at });
+    Notice::to_operators("partner_back", body, when)
 }
 
 /// Something waits for a partner that the configuration does not name.

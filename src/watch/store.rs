@@ -3,7 +3,7 @@
 use chrono::{DateTime, Utc};
 use sqlx::PgConnection;
 
-use super::model::Heard;
+use super::model::{Heard, Outage};
 use crate::base::BusinessDay;
 use crate::base::id::{ApplicationId, JobId};
 
@@ -37,24 +37,24 @@ pub async fn load_heard(connection: &mut PgConnection, partners: &[&str]) -> sql
 }
 
 /// Writes down that a partner does not answer, unless that is known.
-pub async fn note_outage(connection: &mut PgConnection, partner: &str, since: DateTime<Utc>) -> sqlx::Result<()> {
-    sqlx::query!("insert into partner_outage (partner, since) values ($1, $2) on conflict do nothing", partner, since)
-        .execute(connection)
-        .await?;
+pub async fn note_outage(connection: &mut PgConnection, outage: Outage<'_>) -> sqlx::Result<()> {
+    sqlx::query!(
+        "insert into partner_outage (partner, since) values ($1, $2) on conflict do nothing",
+        outage.partner,
+        outage.since
+    )
+    .execute(connection)
+    .await?;
     Ok(())
 }
 
 /// Writes down that operators are told of an outage; `false` where they were.
-pub async fn mark_told(
-    connection: &mut PgConnection,
-    (partner, since): (&str, DateTime<Utc>),
-    at: DateTime<Utc>,
-) -> sqlx::Result<bool> {
+pub async fn mark_told(connection: &mut PgConnection, outage: Outage<'_>, at: DateTime<Utc>) -> sqlx::Result<bool> {
     let done = sqlx::query!(
         "insert into partner_outage as known (partner, since, told_at) values ($1, $2, $3)
          on conflict (partner) do update set told_at = excluded.told_at where known.told_at is null",
-        partner,
-        since,
+        outage.partner,
+        outage.since,
         at,
     )
     .execute(connection)
@@ -63,10 +63,11 @@ pub async fn mark_told(
 }
 
 /// Ends an outage; `false` where another node has.
-pub async fn end_outage(connection: &mut PgConnection, partner: &str, since: DateTime<Utc>) -> sqlx::Result<bool> {
-    let done = sqlx::query!("delete from partner_outage where partner = $1 and since = $2", partner, since)
-        .execute(connection)
-        .await?;
+pub async fn end_outage(connection: &mut PgConnection, outage: Outage<'_>) -> sqlx::Result<bool> {
+    let done =
+        sqlx::query!("delete from partner_outage where partner = $1 and since = $2", outage.partner, outage.since)
+            .execute(connection)
+            .await?;
     Ok(done.rows_affected() == 1)
 }
 
@@ -78,9 +79,11 @@ pub struct EndingKey {
     pub expires_at: DateTime<Utc>,
 }
 
+/// Those that end after a time, up to and including another.
 pub async fn list_ending_keys(
     connection: &mut PgConnection,
-    (from, until): (DateTime<Utc>, DateTime<Utc>),
+    after: DateTime<Utc>,
+    until: DateTime<Utc>,
 ) -> sqlx::Result<Vec<EndingKey>> {
     sqlx::query_as!(
         EndingKey,
@@ -91,7 +94,7 @@ pub async fn list_ending_keys(
                              where n.partner_id = k.partner_id and n.holder = k.holder and n.revoked_at is null
                                and (n.expires_at is null or n.expires_at > k.expires_at))
            order by k.expires_at, p.code, k.serial_no"#,
-        from,
+        after,
         until,
     )
     .fetch_all(connection)

@@ -364,7 +364,8 @@ fn generated_key(var_dir: &Path) -> anyhow::Result<SecretKey> {
         let mut bytes = [0; 40];
         rand::rngs::OsRng.try_fill_bytes(&mut bytes).context("the system gives no random bytes")?;
         let text: String = bytes.iter().map(|byte| format!("{byte:02x}")).collect();
-        keep_key(var_dir, text.split_at(64)).with_context(|| format!("cannot write the master key to {shown}"))?;
+        let (key, name) = text.split_at(64);
+        keep_key(var_dir, key, name).with_context(|| format!("cannot write the master key to {shown}"))?;
     }
     let text = std::fs::read_to_string(&path).with_context(|| format!("cannot read the master key in {shown}"))?;
     match text.trim().parse() {
@@ -375,7 +376,7 @@ fn generated_key(var_dir: &Path) -> anyhow::Result<SecretKey> {
 
 /// Writes a new key, whole and to the disk before it stands there: what was sealed under one that was lost could never be read.
 /// Whoever was first to make one has made it.
-fn keep_key(var_dir: &Path, (key, name): (&str, &str)) -> std::io::Result<()> {
+fn keep_key(var_dir: &Path, key: &str, name: &str) -> std::io::Result<()> {
     let unfinished = var_dir.join(format!("{KEY_FILE}.{name}"));
     let mut file = std::fs::OpenOptions::new().write(true).create_new(true).mode(0o600).open(&unfinished)?;
     std::io::Write::write_all(&mut file, key.as_bytes())?;

@@ -28,7 +28,7 @@ pub async fn sign_in(app: &App, visit: &Visit, openid: String) -> anyhow::Result
     };
     let subject_id = borrower_id.map(|borrower_id| borrower_id.uuid());
     let proved = Proved { subject_id, mobile: None, openid: Some(openid) };
-    session::begin_within(&mut transaction, app, visit, (SessionKind::Borrower, &proved)).await?;
+    session::begin_within(&mut transaction, app, visit, SessionKind::Borrower, &proved).await?;
     transaction.commit().await?;
     Ok(borrower_id)
 }

@@ -84,7 +84,7 @@ pub struct OwnSession {
 /// in as otherwise comes along.
 pub async fn begin(app: &App, visit: &Visit, kind: SessionKind, proved: &Proved) -> anyhow::Result<()> {
     let mut transaction = database::begin(&app.pool).await?;
-    begin_within(&mut transaction, app, visit, (kind, proved)).await?;
+    begin_within(&mut transaction, app, visit, kind, proved).await?;
     transaction.commit().await?;
     Ok(())
 }
@@ -94,7 +94,8 @@ pub async fn begin_within(
     connection: &mut PgConnection,
     app: &App,
     visit: &Visit,
-    (kind, proved): (SessionKind, &Proved),
+    kind: SessionKind,
+    proved: &Proved,
 ) -> sqlx::Result<()> {
     let now = app.clock.now();
     let session_id = id::mint(now);

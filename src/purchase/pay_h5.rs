@@ -152,15 +152,16 @@ pub async fn open(
         Err(to_sign_in) => return Ok(to_sign_in),
     };
     let lines = counter::lines(&app, borrower_id).await?;
-    if let Some(refused) = refused_at(&app, &page, AtCounter { lines: &lines, shop: &shop }, borrower_id).await? {
+    let mut visit = Visit { app: &app, page, shop, borrower_id, lines, token, key: new_key(&app) };
+    if let Some(refused) = visit.refused().await? {
         return Ok(refused);
     }
     // A key is one payment's: whoever pays again does so under another.
-    let key = match known_key(&asked.key) {
-        Some(key) if counter::find_earlier(&app, &lines, &key).await?.is_none() => key,
-        _ => new_key(&app),
-    };
-    let visit = Visit { app: &app, page, shop, borrower_id, lines, token, key };
+    if let Some(key) = known_key(&asked.key)
+        && counter::find_earlier(&app, &visit.lines, &key).await?.is_none()
+    {
+        visit.key = key;
+    }
     match visit.shop.amount() {
         Some(amount) => visit.plans(amount, "", None).await,
         None => visit.with_typed(asked).await,
@@ -220,6 +221,25 @@ impl PlansPage {
 impl Visit<'_> {
     fn at(&self) -> AtCounter<'_> {
         AtCounter { lines: &self.lines, shop: &self.shop }
+    }
+
+    /// A page instead of the counter, where the code cannot be paid or the borrower can pay nothing; an order that this very borrower
+    /// has paid shows its result.
+    async fn refused(&self) -> Result<Option<Response>, Problem> {
+        let Visit { app, page, shop, borrower_id, lines, .. } = self;
+        let Err(refusal) = counter::check_payable(app, shop) else {
+            return match counter::check_lines(app, lines).await {
+                Ok(()) => Ok(None),
+                Err(Fault::Refused(refusal)) => Ok(Some(closed(page.clone(), &refusal, Some(shop)))),
+                Err(failed) => Err(failed.into()),
+            };
+        };
+        if let CodeStatus::Paid { purchase_id } | CodeStatus::Voided { purchase_id } = shop.code.status
+            && counter::find_own(app, *borrower_id, purchase_id).await?.is_some()
+        {
+            return Ok(Some(to_earlier_result(page, purchase_id)));
+        }
+        Ok(Some(closed(page.clone(), &refusal, Some(shop))))
     }
 
     async fn with_typed(self, asked: Asked) -> Result<Response, Problem> {
@@ -326,18 +346,18 @@ pub async fn ask(
     };
     let typed = asked.amount.as_deref().and_then(|typed| typed_amount(typed).ok());
     let wish = shop.amount().or(typed).zip(asked.plan.parse::<PlanName>().ok());
-    let mut key = known_key(&asked.key).unwrap_or_else(|| new_key(&app));
-    if let Some(earlier) = counter::find_earlier(&app, &lines, &key).await? {
-        if earlier.is_bought() && wish.is_some_and(|(amount, plan)| earlier.is_of(&shop, amount, plan)) {
-            return Ok(to_earlier_result(&page, earlier.purchase_id()));
+    let key = known_key(&asked.key).unwrap_or_else(|| new_key(&app));
+    let mut visit = Visit { app: &app, page, shop, borrower_id, lines, token, key };
+    if let Some(earlier) = counter::find_earlier(&app, &visit.lines, &visit.key).await? {
+        if earlier.is_bought() && wish.is_some_and(|(amount, plan)| earlier.is_of(&visit.shop, amount, plan)) {
+            return Ok(to_earlier_result(&visit.page, earlier.purchase_id()));
         }
-        key = new_key(&app);
+        visit.key = new_key(&app);
     }
-    if let Some(refused) = refused_at(&app, &page, AtCounter { lines: &lines, shop: &shop }, borrower_id).await? {
+    if let Some(refused) = visit.refused().await? {
         return Ok(refused);
     }
-    let Some((amount, plan)) = wish else { return Ok(to_counter(&token, &asked.amount.unwrap_or_default())) };
-    let visit = Visit { app: &app, page, shop, borrower_id, lines, token, key };
+    let Some((amount, plan)) = wish else { return Ok(to_counter(&visit.token, &asked.amount.unwrap_or_default())) };
     visit.confirm(amount, plan, Form::default()).await
 }
 
@@ -395,16 +415,16 @@ pub async fn confirm(
     let Some(amount) = shop.amount().or_else(|| typed_amount(form.value("amount")).ok()) else {
         return Ok(to_counter(&token, form.value("amount")));
     };
-    let earlier = counter::find_earlier(&app, &lines, &key).await?;
-    if let Some(same) = earlier.as_ref().filter(|earlier| earlier.is_of(&shop, amount, plan)) {
+    let mut visit = Visit { app: &app, page, shop, borrower_id, lines, token, key };
+    let earlier = counter::find_earlier(&app, &visit.lines, &visit.key).await?;
+    if let Some(same) = earlier.as_ref().filter(|earlier| earlier.is_of(&visit.shop, amount, plan)) {
         return Ok(to_result(same.purchase_id()));
     }
-    if let Some(refused) = refused_at(&app, &page, AtCounter { lines: &lines, shop: &shop }, borrower_id).await? {
+    if let Some(refused) = visit.refused().await? {
         return Ok(refused);
     }
     let pin = form.read("pin", |pin| Ok(pin.to_owned()));
     form.forget("pin");
-    let mut visit = Visit { app: &app, page, shop, borrower_id, lines, token, key };
     if earlier.is_some() {
         form.refuse(&ConfirmRefusal::PaidAnother);
         visit.key = new_key(&app);
@@ -432,30 +452,6 @@ pub async fn confirm(
         }
         Err(failed) => Err(failed.into()),
     }
-}
-
-/// A page instead of the counter, where the code cannot be paid or the borrower can pay nothing; an order that this very borrower
-/// has paid shows its result.
-async fn refused_at(
-    app: &App,
-    page: &Page,
-    at: AtCounter<'_>,
-    borrower_id: BorrowerId,
-) -> Result<Option<Response>, Problem> {
-    let AtCounter { lines, shop } = at;
-    let Err(refusal) = counter::check_payable(app, shop) else {
-        return match counter::check_lines(app, lines).await {
-            Ok(()) => Ok(None),
-            Err(Fault::Refused(refusal)) => Ok(Some(closed(page.clone(), &refusal, Some(shop)))),
-            Err(failed) => Err(failed.into()),
-        };
-    };
-    if let CodeStatus::Paid { purchase_id } | CodeStatus::Voided { purchase_id } = shop.code.status
-        && counter::find_own(app, borrower_id, purchase_id).await?.is_some()
-    {
-        return Ok(Some(to_earlier_result(page, purchase_id)));
-    }
-    Ok(Some(closed(page.clone(), &refusal, Some(shop))))
 }
 
 /// Back to the counter with what was typed there: without a plan it shows them all again, and beside an amount what is wrong with it.

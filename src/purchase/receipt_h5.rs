@@ -184,56 +184,73 @@ enum Heard {
     News(Arc<News>),
     TooLate,
     LookAtSession,
-    End,
+}
+
+/// What an open page is sent next.
+enum Next {
+    Event(Event),
+    Last(Event),
+    /// The browser comes back by itself.
+    Nothing,
 }
 
 impl Open {
     fn into_stream(self) -> impl Stream<Item = Result<Event, Infallible>> {
         stream::unfold(Some(self), |open| async move {
             let mut open = open?;
-            if let Some(event) = open.waiting.pop_front() {
-                return Some((Ok(event), Some(open)));
-            }
-            loop {
-                let heard = open.hear().await;
-                if !matches!(heard, Heard::End) {
-                    match open.till.is_signed_in().await {
-                        Ok(true) => {}
-                        Ok(false) => return Some((Ok(ended()), None)),
-                        // Nothing is told to whom we do not know; the browser comes back by itself and is told it then.
-                        Err(error) => {
-                            tracing::warn!("a session cannot be looked at: {error:#}");
-                            return None;
-                        }
-                    }
-                }
-                match heard {
-                    Heard::LookAtSession => {}
-                    Heard::News(news) => match open.till.event(&news.receipts, news.sums) {
-                        Ok(event) => return Some((Ok(event), Some(open))),
-                        Err(error) => {
-                            tracing::error!("a receipt cannot be shown: {error:#}");
-                            return None;
-                        }
-                    },
-                    Heard::TooLate => return Some((Ok(behind()), None)),
-                    // The browser comes back by itself.
-                    Heard::End => return None,
-                }
+            match open.next().await {
+                Next::Event(event) => Some((Ok(event), Some(open))),
+                Next::Last(event) => Some((Ok(event), None)),
+                Next::Nothing => None,
             }
         })
     }
 
-    async fn hear(&mut self) -> Heard {
+    /// Waits until there is something to send, or no more.
+    async fn next(&mut self) -> Next {
+        if let Some(event) = self.waiting.pop_front() {
+            return Next::Event(event);
+        }
+        loop {
+            let Some(heard) = self.hear().await else { return Next::Nothing };
+            match self.till.is_signed_in().await {
+                Ok(true) => {}
+                Ok(false) => return Next::Last(ended()),
+                // Nothing is told to whom we do not know; the browser is told it when it comes back.
+                Err(error) => {
+                    tracing::warn!("a session cannot be looked at: {error:#}");
+                    return Next::Nothing;
+                }
+            }
+            match heard {
+                Heard::LookAtSession => {}
+                Heard::News(news) => return self.tell(&news),
+                Heard::TooLate => return Next::Last(behind()),
+            }
+        }
+    }
+
+    fn tell(&mut self, news: &News) -> Next {
+        match self.till.event(&news.receipts, news.sums) {
+            Ok(event) => Next::Event(event),
+            Err(error) => {
+                tracing::error!("a receipt cannot be shown: {error:#}");
+                Next::Nothing
+            }
+        }
+    }
+
+    /// `None` once the connection is to end.
+    async fn hear(&mut self) -> Option<Heard> {
         tokio::select! {
             news = self.listener.news.recv() => match news {
-                Ok(news) => Heard::News(news),
-                Err(RecvError::Lagged(_)) => Heard::TooLate,
-                Err(RecvError::Closed) => Heard::End,
+                Ok(news) => Some(Heard::News(news)),
+                Err(RecvError::Lagged(_)) => Some(Heard::TooLate),
+                Err(RecvError::Closed) => None,
             },
-            _ = self.look.tick() => Heard::LookAtSession,
-            _ = self.listener.closing.wait_for(|closing| *closing) => Heard::End,
-            () = tokio::time::sleep_until(self.ends_at) => Heard::End,
+            _ = self.look.tick() => Some(Heard::LookAtSession),
+            _ = self.listener.closing.wait_for(|closing| *closing) => None,
+            () = tokio::time::sleep_until(self.ends_at) => None,
         }
     }
 }

@@ -7,6 +7,7 @@ use std::time::Instant;
 
 use anyhow::Context as _;
 use sqlx::PgPool;
+use tokio::net::TcpListener;
 use tokio::task::JoinSet;
 
 use crate::app::App;
@@ -18,7 +19,7 @@ use crate::database::{self, Migrated};
 use crate::demo::input::{self, Input};
 use crate::demo::report::{Cost, Report};
 use crate::demo::serving;
-use crate::demo::story::{self, Script};
+use crate::demo::story::{self, Script, Times};
 use crate::http;
 use crate::replay::house::{House, HouseSettings};
 
@@ -91,8 +92,19 @@ pub async fn run(args: Args) -> anyhow::Result<ExitCode> {
     };
     let started = Instant::now();
     let times = story::live(&app, &house.world, &script).await?;
-    let cost = Cost::of(started.elapsed());
-    print!("{}", Report::gather(&app).await?);
+    let foots = report(&app, &times, Cost::of(started.elapsed())).await?;
+    if let Some(listener) = listener {
+        serve(&house, listener).await?;
+    }
+    house.shut().await;
+    app.pool.close().await;
+    drop(database);
+    Ok(if foots { ExitCode::SUCCESS } else { ExitCode::FAILURE })
+}
+
+/// Prints what became of everybody, and whether the books foot, which it also returns.
+async fn report(app: &App, times: &Times, cost: Cost) -> anyhow::Result<bool> {
+    print!("{}", Report::gather(app).await?);
     println!("\nTime by part");
     for (part, took) in times.rows() {
         println!("  {part:<38} {:>8} ms", took.as_millis());
@@ -103,20 +115,19 @@ pub async fn run(args: Args) -> anyhow::Result<ExitCode> {
     if findings.is_empty() {
         println!("verify: every identity holds.");
     }
-    if let Some(listener) = listener {
-        println!("Serving on http://{} until Ctrl-C.", listener.local_addr()?);
-        // People who apply on the pages bring no history with them, so the counterfeit risk partner decides on them.
-        let app = App { risk: Arc::new(RiskHook::Partner), ..app.clone() };
-        // Dropped before the database is stopped, in which it would go on looking for work.
-        let mut keeping = JoinSet::new();
-        keeping.spawn(serving::keep_house(app.clone(), house.world.clone()));
-        http::serve(listener, app, stop_signal()).await?;
-        keeping.shutdown().await;
-    }
-    house.shut().await;
-    app.pool.close().await;
-    drop(database);
-    Ok(if findings.is_empty() { ExitCode::SUCCESS } else { ExitCode::FAILURE })
+    Ok(findings.is_empty())
+}
+
+async fn serve(house: &House, listener: TcpListener) -> anyhow::Result<()> {
+    println!("Serving on http://{} until Ctrl-C.", listener.local_addr()?);
+    // People who apply on the pages bring no history with them, so the counterfeit risk partner decides on them.
+    let app = App { risk: Arc::new(RiskHook::Partner), ..house.app.clone() };
+    // Dropped before the database is stopped, in which it would go on looking for work.
+    let mut keeping = JoinSet::new();
+    keeping.spawn(serving::keep_house(app.clone(), house.world.clone()));
+    http::serve(listener, app, stop_signal()).await?;
+    keeping.shutdown().await;
+    Ok(())
 }
 
 /// What an earlier demo left may be forgotten, and nothing else.

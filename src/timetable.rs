@@ -20,19 +20,26 @@ use crate::jobs::{JobKind, NewJob, store};
 use crate::outbox;
 use crate::watch::jobs::keep_watch;
 
-/// When (second, minute, hour, day, month, weekday, in Asia/Shanghai) and what.
-pub const TIMETABLE: &[(&str, JobKind)] = &[
-    ("0 5 0 * * *", JobKind::DailyClose),
-    ("0 30 3 * * *", JobKind::PruneJobs),
+/// What is done when.
+#[derive(Clone, Copy, Debug)]
+pub struct Entry {
+    /// Second, minute, hour, day, month and weekday, in Asia/Shanghai.
+    pub cron: &'static str,
+    pub kind: JobKind,
+}
+
+pub const TIMETABLE: &[Entry] = &[
+    Entry { cron: "0 5 0 * * *", kind: JobKind::DailyClose },
+    Entry { cron: "0 30 3 * * *", kind: JobKind::PruneJobs },
     // Products say at which times of day; orders carry theirs.
-    ("0 */5 * * * *", JobKind::Withhold),
-    ("0 0 9-20 * * *", JobKind::PayOut),
-    ("0 * * * * *", JobKind::AskPartners),
-    ("0 */10 * * * *", JobKind::WatchReserves),
+    Entry { cron: "0 */5 * * * *", kind: JobKind::Withhold },
+    Entry { cron: "0 0 9-20 * * *", kind: JobKind::PayOut },
+    Entry { cron: "0 * * * * *", kind: JobKind::AskPartners },
+    Entry { cron: "0 */10 * * * *", kind: JobKind::WatchReserves },
     // Channels hand the day before over in the night; what is late is asked for again.
-    ("0 15 6-12 * * *", JobKind::CompareFiles),
+    Entry { cron: "0 15 6-12 * * *", kind: JobKind::CompareFiles },
     // After the daily close, well before the time at which funders may fetch them; later for a close that was late.
-    ("0 15 0-12,16,20 * * *", JobKind::MakeFiles),
+    Entry { cron: "0 15 0-12,16,20 * * *", kind: JobKind::MakeFiles },
 ];
 
 /// A time that passed while no node was up is made up for if it is not longer ago than this.
@@ -54,15 +61,15 @@ pub async fn run(app: &App, stop: watch::Receiver<bool>) -> anyhow::Result<()> {
     let missed = Arc::new(AtomicBool::new(false));
     for entry in TIMETABLE {
         let (app, missed) = (app.clone(), missed.clone());
-        let ticking = Job::new_async_tz(entry.0, Shanghai, move |_, _| {
+        let ticking = Job::new_async_tz(entry.cron, Shanghai, move |_, _| {
             let (app, missed) = (app.clone(), missed.clone());
             Box::pin(async move {
                 if let Err(error) = tick(&app, *entry, &missed).await {
-                    tracing::error!(kind = entry.1.name(), "a tick could not be enqueued: {error:#}");
+                    tracing::error!(kind = entry.kind.name(), "a tick could not be enqueued: {error:#}");
                 }
             })
         });
-        scheduler.add(ticking.with_context(|| format!("{} is no cron entry", entry.0))?).await?;
+        scheduler.add(ticking.with_context(|| format!("{} is no cron entry", entry.cron))?).await?;
     }
     scheduler.start().await?;
     tokio::select! {
@@ -79,10 +86,10 @@ pub async fn run(app: &App, stop: watch::Receiver<bool>) -> anyhow::Result<()> {
 ///
 /// # Errors
 /// Failures of the database.
-pub async fn tick(app: &App, (cron, kind): (&str, JobKind), missed: &AtomicBool) -> anyhow::Result<()> {
+pub async fn tick(app: &App, entry: Entry, missed: &AtomicBool) -> anyhow::Result<()> {
     let ticked = match missed.swap(false, Ordering::Relaxed) {
         true => catch_up(app).await,
-        false => enqueue_last(app, cron, kind).await,
+        false => enqueue_last(app, entry).await,
     };
     if ticked.is_err() {
         missed.store(true, Ordering::Relaxed);
@@ -95,8 +102,8 @@ pub async fn tick(app: &App, (cron, kind): (&str, JobKind), missed: &AtomicBool)
 /// # Errors
 /// Failures of the database.
 pub async fn catch_up(app: &App) -> anyhow::Result<()> {
-    for (cron, kind) in TIMETABLE {
-        enqueue_last(app, cron, *kind).await?;
+    for entry in TIMETABLE {
+        enqueue_last(app, *entry).await?;
     }
     Ok(())
 }
@@ -111,15 +118,15 @@ pub async fn keep_up(app: &App, every: Duration) {
     }
 }
 
-async fn enqueue_last(app: &App, cron: &str, kind: JobKind) -> anyhow::Result<()> {
+async fn enqueue_last(app: &App, entry: Entry) -> anyhow::Result<()> {
     let now = app.clock.now();
-    let last = last_time(cron, now)?;
+    let last = last_time(entry.cron, now)?;
     if now - last > CATCH_UP {
         return Ok(());
     }
     let job = NewJob {
         job_id: JobId::mint(now),
-        kind,
+        kind: entry.kind,
         unique_key: last.with_timezone(&Shanghai).format("%Y-%m-%d %H:%M").to_string(),
         payload: json!({}),
         run_at: now,
@@ -140,11 +147,11 @@ pub fn ticks(
     apart: TimeDelta,
 ) -> anyhow::Result<Vec<(DateTime<Utc>, JobKind)>> {
     let mut ticks = Vec::new();
-    for (text, kind) in TIMETABLE {
-        let entry = parse(text)?;
+    for Entry { cron, kind } in TIMETABLE {
+        let times = parse(cron)?;
         let mut after = from.with_timezone(&Shanghai);
         loop {
-            let next = entry.find_next_occurrence(&after, false).with_context(|| format!("{text} names no time"))?;
+            let next = times.find_next_occurrence(&after, false).with_context(|| format!("{cron} names no time"))?;
             if next > to {
                 break;
             }
@@ -181,7 +188,7 @@ mod tests {
     #[test]
     fn every_entry_names_a_time_of_the_last_day() {
         let now = at("2026-03-01T02:00:00Z");
-        for (cron, _) in TIMETABLE {
+        for Entry { cron, .. } in TIMETABLE {
             let last = last_time(cron, now).unwrap();
             assert!(last <= now && now - last <= CATCH_UP, "{cron} was last at {last}");
         }

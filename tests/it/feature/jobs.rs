@@ -100,8 +100,8 @@ async fn a_node_that_was_down_or_not_heard_makes_up_for_the_last_time_of_each_en
     // A node that was up while the database took nothing makes up for it with the next tick of whatever entry.
     app.clock.set(app.clock.now() + TimeDelta::days(1));
     let (missed, close) = (AtomicBool::new(false), timetable::TIMETABLE[0]);
-    let often = timetable::TIMETABLE.iter().find(|(_, kind)| *kind == JobKind::AskPartners).unwrap();
-    assert_eq!(close.1, JobKind::DailyClose);
+    let often = timetable::TIMETABLE.iter().find(|entry| entry.kind == JobKind::AskPartners).unwrap();
+    assert_eq!(close.kind, JobKind::DailyClose);
     sqlx::query("alter table job rename to job_away").execute(&app.pool).await.unwrap();
     assert!(timetable::tick(&app, close, &missed).await.is_err());
     sqlx::query("alter table job_away rename to job").execute(&app.pool).await.unwrap();

@@ -236,9 +236,9 @@ pub(super) async fn decide(
     }
     let mut connection = app.pool.acquire().await?;
     let mut products = Products::new();
-    for application in &applications {
-        let key = (application.product_id, application.product_version);
-        products.insert(key, app.catalogue.get(&mut connection, key.0, key.1).await?);
+    for &Application { product_id, product_version, .. } in &applications {
+        let product = app.catalogue.get(&mut connection, product_id, product_version).await?;
+        products.insert((product_id, product_version), product);
     }
     let ids: Vec<(BorrowerId, ApplicationId)> =
         applications.iter().map(|application| (application.borrower_id, application.application_id)).collect();
@@ -246,22 +246,7 @@ pub(super) async fn decide(
         application_store::note_asked(&mut connection, &ids, partner).await?;
     }
     drop(connection);
-    let product = |application: &Application| &products[&(application.product_id, application.product_version)];
-    let questions: Vec<Question<'_>> = applications
-        .iter()
-        .map(|application| Question {
-            application_id: application.application_id,
-            borrower_id: application.borrower_id,
-            product_code: &product(application).terms.code,
-            facts: &application.facts,
-        })
-        .collect();
-    let verdicts = app.risk.assess(&app.partners, &questions).await;
-    let verdicts: HashMap<ApplicationId, Verdict> = applications
-        .iter()
-        .zip(verdicts)
-        .map(|(application, verdict)| (application.application_id, verdict.within(&product(application).terms)))
-        .collect();
+    let verdicts = assess(app, &applications, &products).await;
 
     let mut transaction = database::begin(&app.pool).await?;
     let today = business_day::store::hold_today(&mut transaction).await?;
@@ -269,7 +254,7 @@ pub(super) async fn decide(
     let decisions = locked
         .into_iter()
         .map(|application| Decision {
-            product: product(&application).clone(),
+            product: product_of(&application, &products).clone(),
             verdict: verdicts[&application.application_id].clone(),
             decider: Decider::Hook(app.risk.name()),
             application,
@@ -278,6 +263,28 @@ pub(super) async fn decide(
     let applied = record(&mut transaction, app, decisions, today).await?;
     transaction.commit().await?;
     Ok(applied.into_iter().map(|applied| (applied.application_id, applied)).collect())
+}
+
+/// What the risk hook says of each, within the terms of its product.
+async fn assess(app: &App, applications: &[Application], products: &Products) -> HashMap<ApplicationId, Verdict> {
+    let questions: Vec<Question<'_>> = applications
+        .iter()
+        .map(|application| Question {
+            application_id: application.application_id,
+            borrower_id: application.borrower_id,
+            product_code: &product_of(application, products).terms.code,
+            facts: &application.facts,
+        })
+        .collect();
+    let verdicts = app.risk.assess(&app.partners, &questions).await;
+    let within_terms = |(application, verdict): (&Application, Verdict)| {
+        (application.application_id, verdict.within(&product_of(application, products).terms))
+    };
+    applications.iter().zip(verdicts).map(within_terms).collect()
+}
+
+fn product_of<'a>(application: &Application, products: &'a Products) -> &'a Arc<ProductVersion> {
+    &products[&(application.product_id, application.product_version)]
 }
 
 /// Writes decisions on locked applications and opens the lines of those approved. An application that has moved on since it

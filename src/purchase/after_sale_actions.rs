@@ -222,10 +222,25 @@ impl Sale {
         let unbilled = reduction.schedule.installments.iter().skip(usize::from(standing.periods_billed));
         let unbilled_owes = unbilled.map(Installment::total).any(|total| !total.is_zero());
         let falls_on = self.billed_falls_on(connection).await?;
+        let installments = self.take_off(&mut account, &reduction.billed, falls_on);
+        let charges = BilledCharges {
+            fell: reduction.billed.iter().map(|leaving| charges_of(&leaving.fell)).sum(),
+            back: reduction.billed.iter().map(|leaving| charges_of(&leaving.back)).sum(),
+            recovered: self.recovered_of(connection, &reduction.billed, &billed).await?,
+        };
+        Ok(Reduced { reduction, account, charges, installments, unbilled_owes })
+    }
+
+    /// Takes what leaves billed installments off those that are open, in memory; returns what left each that anything left.
+    fn take_off(
+        &self,
+        account: &mut LineAccount,
+        leaving: &[BilledFall],
+        falls_on: BusinessDay,
+    ) -> Vec<LeftInstallment> {
         let mut installments = Vec::new();
-        for leaving in &reduction.billed {
-            let (period, fell, back) =
-                (leaving.period.cast_signed(), parts_of(&leaving.fell), charges_of(&leaving.back));
+        for one in leaving {
+            let (period, fell, back) = (one.period.cast_signed(), parts_of(&one.fell), charges_of(&one.back));
             let mut left = LeftInstallment { period, fell: Parts::default(), back, on: falls_on };
             let is_leaving = |open: &&mut OpenInstallment| self.is_ours(open) && open.billed.period == period;
             if !fell.is_zero()
@@ -239,12 +254,7 @@ impl Sale {
             installments.push(left);
         }
         installments.retain(|left| !left.fell.is_zero() || !left.back.is_zero());
-        let charges = BilledCharges {
-            fell: reduction.billed.iter().map(|leaving| charges_of(&leaving.fell)).sum(),
-            back: reduction.billed.iter().map(|leaving| charges_of(&leaving.back)).sum(),
-            recovered: self.recovered_of(connection, &reduction.billed, &billed).await?,
-        };
-        Ok(Reduced { reduction, account, charges, installments, unbilled_owes })
+        installments
     }
 
     /// What of the charges that go back had been recovered after the loan was written off.

@@ -18,7 +18,7 @@ use crate::funder;
 
 use super::proof::{self, Proof, ProofProblem};
 use super::reader::Problem;
-use super::store::{self, VersionRow};
+use super::store::{self, NewVersion, VersionRow};
 use super::{Terms, file};
 
 /// Why a product is not published or withdrawn.
@@ -194,7 +194,8 @@ pub(super) async fn publish_one(
             refuse_gap(connection, app, &terms).await?;
             let versions = store::load_versions(connection, product_id).await?;
             let version = versions.last().map_or(1, |last| last.version + 1);
-            store::insert_version(connection, product_id, version, text, &sha256, now).await?;
+            let new = NewVersion { product_id, version, terms_text: text, terms_sha256: &sha256, published_at: now };
+            store::insert_version(connection, new).await?;
             (version, false)
         }
     };

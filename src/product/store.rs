@@ -80,15 +80,18 @@ pub async fn find_version_of_text(
     .await
 }
 
+/// A version that is published.
+#[derive(Clone, Copy, Debug)]
+pub struct NewVersion<'a> {
+    pub product_id: ProductId,
+    pub version: i32,
+    pub terms_text: &'a str,
+    pub terms_sha256: &'a [u8],
+    pub published_at: DateTime<Utc>,
+}
+
 /// Publishes a version and takes the ones before it off sale.
-pub async fn insert_version(
-    connection: &mut PgConnection,
-    product_id: ProductId,
-    version: i32,
-    terms_text: &str,
-    terms_sha256: &[u8],
-    published_at: DateTime<Utc>,
-) -> sqlx::Result<()> {
+pub async fn insert_version(connection: &mut PgConnection, new: NewVersion<'_>) -> sqlx::Result<()> {
     sqlx::query!(
         "with superseded as (
              update product_version set withdrawn_at = $5
@@ -96,11 +99,11 @@ pub async fn insert_version(
          )
          insert into product_version (product_id, version, terms_text, terms_sha256, published_at)
          values ($1, $2, $3, $4, $5)",
-        product_id.uuid(),
-        version,
-        terms_text,
-        terms_sha256,
-        published_at,
+        new.product_id.uuid(),
+        new.version,
+        new.terms_text,
+        new.terms_sha256,
+        new.published_at,
     )
     .execute(connection)
     .await?;

@@ -426,7 +426,14 @@ async fn a_version_is_published_once_and_never_changes(pool: PgPool) {
     // What kept the rules of another day is read as it was published: there are loans under it.
     let (other, now) = (first.replace("claim_day = 80", "claim_day = 3"), app.clock.now());
     assert!(file::parse(&other).is_err());
-    product::store::insert_version(&mut connection, current.product_id, 3, &other, &[3; 32], now).await.unwrap();
+    let kept = product::store::NewVersion {
+        product_id: current.product_id,
+        version: 3,
+        terms_text: &other,
+        terms_sha256: &[3; 32],
+        published_at: now,
+    };
+    product::store::insert_version(&mut connection, kept).await.unwrap();
     let other = app.catalogue.get(&mut connection, current.product_id, 3).await.unwrap();
     assert_eq!(other.terms.overdue.claim_day, 3);
 }

@@ -38,15 +38,17 @@ pub fn draw(seed: u64, what: &str, number: u64) -> u64 {
     mixed ^ (mixed >> 29)
 }
 
-/// The purchase of `record` by one of `buyers` at one of `shops`, on a product on sale there in as many periods.
-pub fn purchase(
-    seed: u64,
-    number: u64,
-    record: &PurchaseRecord,
-    buyers: &[Buyer],
-    shops: &[Shop],
-    products: &[Arc<ProductVersion>],
-) -> Option<PurchaseRequest> {
+/// Who may buy, where, and on what.
+#[derive(Clone, Copy)]
+pub struct Market<'a> {
+    pub buyers: &'a [Buyer],
+    pub shops: &'a [Shop],
+    pub products: &'a [Arc<ProductVersion>],
+}
+
+/// The purchase of `record` by one of the buyers at one of the shops, on a product on sale there in as many periods.
+pub fn purchase(seed: u64, number: u64, record: &PurchaseRecord, market: Market<'_>) -> Option<PurchaseRequest> {
+    let Market { buyers, shops, products } = market;
     if buyers.is_empty() {
         return None;
     }

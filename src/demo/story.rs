@@ -11,7 +11,7 @@ use indicatif::{ProgressBar, ProgressStyle};
 use super::applicants::{self, BATCH, Buyer};
 use super::clients::ClientRecord;
 use super::purchases::PurchaseRecord;
-use super::shopping::{self, After};
+use super::shopping::{self, After, Market};
 use super::shops::{Shop, open_shops, plainly};
 use crate::app::App;
 use crate::base::id::PurchaseId;
@@ -264,12 +264,12 @@ impl House<'_> {
         let started = Instant::now();
         self.app.clock.set(day.instant(at(12, 0)));
         let (from, to) = self.share_of(self.script.purchases.len(), index);
+        let market = Market { buyers: &self.buyers, shops: &self.shops, products: &self.products };
         let requests: Vec<_> = (from..to)
             .filter_map(|number| {
                 let record = &self.script.purchases[number];
                 let number = number as u64;
-                let wish =
-                    shopping::purchase(self.script.seed, number, record, &self.buyers, &self.shops, &self.products);
+                let wish = shopping::purchase(self.script.seed, number, record, market);
                 wish.map(|wish| (number, wish))
             })
             .collect();

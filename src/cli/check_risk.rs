@@ -173,7 +173,7 @@ impl Checker {
     }
 
     async fn check(&self, report: &mut Report) {
-        let asked = [self.application(true), self.application(true), self.application(false)];
+        let asked = [self.application_with_history(), self.application_with_history(), self.application()];
         let first = self.send(&asked, Fault::None).await;
         report.push(("an answer comes within five seconds, with status 200", answered(&first)));
         report.push(("the answer bears your signature", first.as_ref().map_err(Clone::clone).and_then(believed)));
@@ -199,7 +199,7 @@ impl Checker {
             "applications whose answer the house did not wait for are answered when they come again",
             self.check_hung_up().await,
         ));
-        let many: Vec<Application> = (0..APPLICATIONS_MAX).map(|_| self.application(true)).collect();
+        let many: Vec<Application> = (0..APPLICATIONS_MAX).map(|_| self.application_with_history()).collect();
         let all = self.send(&many, Fault::None).await;
         report.push((
             "two hundred applications in one request are answered in time",
@@ -224,7 +224,7 @@ impl Checker {
 
     /// The house asks twice more, at once, where it did not wait for an answer.
     async fn check_hung_up(&self) -> Result<(), String> {
-        let asked = [self.application(true), self.application(false)];
+        let asked = [self.application_with_history(), self.application()];
         let body = body_of(&asked)?;
         let authorization = self.authorization(PATH, &Stamp::fresh(Clock::System.now()), &body);
         let mut said = Vec::new();
@@ -248,7 +248,7 @@ impl Checker {
     }
 
     async fn check_more_fields(&self) -> Result<(), String> {
-        let asked = [self.application(true), self.application(false)];
+        let asked = [self.application_with_history(), self.application()];
         let body = with_more_fields(&DecideRequest { version: VERSION, applications: asked.to_vec() })?;
         let came = self.send_body(PATH, body.clone(), body, Fault::None).await;
         answered(&came)?;
@@ -266,8 +266,13 @@ impl Checker {
         refused(self.post(PATH, Some(&authorization), body).await)
     }
 
-    fn application(&self, has_history: bool) -> Application {
+    fn application_with_history(&self) -> Application {
         let month = CardMonth { repay_status: 0, bill_fen: 320_000, paid_fen: 120_000 };
+        let card_history = Some(CardHistory { limit_fen: 2_000_000, months: vec![month; 6] });
+        Application { card_history, ..self.application() }
+    }
+
+    fn application(&self) -> Application {
         let now = Clock::System.now();
         Application {
             application_id: id::mint(now),
@@ -275,7 +280,7 @@ impl Checker {
             product: self.product.clone(),
             age: 34,
             limit_requested_fen: Some(1_000_000),
-            card_history: has_history.then(|| CardHistory { limit_fen: 2_000_000, months: vec![month; 6] }),
+            card_history: None,
         }
     }
 

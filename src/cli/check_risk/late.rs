@@ -100,7 +100,7 @@ impl Desk {
 
 async fn check_application(checker: &Checker, heard: &mut mpsc::Receiver<Heard>) -> [Checked; 6] {
     // Nothing is known of the applicant, so that no rule has an answer at once.
-    let asked = Application { limit_requested_fen: None, ..checker.application(false) };
+    let asked = Application { limit_requested_fen: None, ..checker.application() };
     let left_out = leaves_out(checker, &asked).await;
     let came = match &left_out {
         Ok(()) => wait_for(heard).await,

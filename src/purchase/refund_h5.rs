@@ -76,7 +76,7 @@ pub async fn ask(
     match actions::preview(&app, desk.sale.purchase_id, amount).await {
         Ok(preview) => {
             let key = new_key(&app);
-            Ok(desk.preview(preview, key, false).into_response())
+            Ok(desk.preview(preview, key).into_response())
         }
         Err(Fault::Refused(refusal)) => {
             refuse(&mut form, &refusal);
@@ -106,14 +106,14 @@ impl Desk<'_> {
         AmountPage { page: self.page, form, sale: self.sale }
     }
 
-    fn preview(self, preview: Preview, key: String, has_changed: bool) -> PreviewPage {
+    fn preview(self, preview: Preview, key: String) -> PreviewPage {
         PreviewPage {
             page: self.page,
             sale: self.sale,
             plain_amount: plain_amount(preview.effect.parts.amount),
             preview,
             key,
-            has_changed,
+            has_changed: false,
         }
     }
 
@@ -121,7 +121,7 @@ impl Desk<'_> {
     async fn look_again(self, request: RefundRequest) -> Result<Response, Problem> {
         match actions::preview(self.app, request.purchase_id, request.amount).await {
             Ok(preview) => {
-                let shown = self.preview(preview, request.idempotency_key, true);
+                let shown = PreviewPage { has_changed: true, ..self.preview(preview, request.idempotency_key) };
                 Ok((StatusCode::CONFLICT, shown).into_response())
             }
             Err(Fault::Refused(refusal)) => Ok(self.ask_again(&request, &refusal)),

@@ -68,9 +68,10 @@ async fn operators_hear_once_of_a_partner_that_is_down_and_once_that_it_is_back(
 
 #[sqlx::test(migrator = "fenqi::MIGRATOR")]
 async fn operators_hear_that_the_table_of_working_days_ends_until_a_year_is_added(pool: PgPool) {
-    let app = house::open(pool, "2026-11-12").await;
+    // Houses of tests know years to come.
+    let app = App { calendar: WorkingCalendar::shipped(), ..house::open(pool, "2026-11-12").await };
     let next_year = "[[year]]\nyear = 2027\nsource = 'a notice'\nmake_up_days = []\nholidays = []";
-    let calendar = WorkingCalendar::shipped().with_years(next_year).unwrap();
+    let calendar = app.calendar.with_years(next_year).unwrap();
     assert!(told(&App { calendar, ..app.clone() }).await.is_empty());
     assert_eq!(told(&app).await, ["calendar_ends 2026-12-31"]);
 }

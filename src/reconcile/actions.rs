@@ -216,6 +216,9 @@ async fn correct(
     match found.proposed {
         // Allocates what is still owed and owes the rest back: where nothing is owed, that is all of it.
         Correction::Post | Correction::Refund => book_missing(connection, app, &found).await?,
+        // The channel took the money that its file names, so that nothing has left the bank. Of what else is open over the order another
+        // break tells.
+        Correction::AskChannel if found.kind == BreakKind::SharedReference => {}
         Correction::AskChannel => settle_by_hand(connection, app, &found).await?,
         Correction::Reverse => {
             reverse(connection, app, &found, person).await?;

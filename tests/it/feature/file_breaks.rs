@@ -117,6 +117,31 @@ async fn a_payment_that_a_file_names_for_two_orders_and_that_the_channel_has_exp
     book.assert_whole().await;
 }
 
+#[sqlx::test(migrator = "fenqi::MIGRATOR")]
+async fn a_failed_order_whose_payment_a_file_names_for_another_one_too_is_posted_once_it_is_explained(pool: PgPool) {
+    let (book, _world) = sent(pool, Scripted::answer("fails_but_collects")).await;
+    book.live_until("2026-02-26").await;
+    let foreign = WithholdingId::from_uuid(uuid::Uuid::from_u128(5));
+    let ours = taken(the_first_order(&book).await, 103_600);
+    let beside = FileLine { channel_reference: ours.channel_reference.clone(), ..taken(foreign, 5_000) };
+    let compared = reconcile::take_in(&book.app, on_alpha("2026-02-25"), b"file", &file_of(vec![ours, beside])).await;
+    assert_eq!(compared.unwrap().breaks, 3);
+    let before = balances(&book).await;
+    // The channel says that it took it: no money has left the bank.
+    confirm(&book, break_of_kind(&book, "shared_reference").await, "Wang").await.unwrap();
+    assert_eq!(balances(&book).await, before);
+    confirm(&book, break_of_kind(&book, "we_failed_they_succeeded").await, "Wang").await.unwrap();
+    assert_eq!(book.words("select source from repayment where line_id = $1").await, ["channel_file"]);
+    assert_eq!(book.used().await, Fen::new(200_000));
+    book.assert_whole().await;
+}
+
+/// The order of the day itself, whatever was made for the next one.
+async fn the_first_order(book: &Book) -> WithholdingId {
+    let first = "select withholding_id from withholding order by created_at limit 1";
+    WithholdingId::from_uuid(sqlx::query_scalar(first).fetch_one(&book.app.pool).await.unwrap())
+}
+
 async fn break_of_kind(book: &Book, kind: &str) -> BreakId {
     let open = "select break_id from reconciliation_break where status = 'open' and kind = $1";
     let id: uuid::Uuid = sqlx::query_scalar(open).bind(kind).fetch_one(&book.app.pool).await.unwrap();

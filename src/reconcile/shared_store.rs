@@ -6,12 +6,12 @@ use super::store::FileKey;
 use crate::base::BusinessDay;
 
 /// Opens a break for each final order of ours whose success the file names by a reference that it gives to another order too. What the
-/// channel took for it is in doubt then, and stands as nothing. A reference without a letter or a digit is none. Returns how many.
+/// channel took for it is in doubt then, and stands as nothing. What has no digit but zeros names no payment: a dash, a filled field. Returns how many.
 pub async fn open_shared(connection: &mut PgConnection, key: FileKey, today: BusinessDay) -> sqlx::Result<u64> {
     let opened = sqlx::query!(
         r#"with shared as (
                select channel_reference from channel_file_line
-               where channel = $1 and business_day = $2 and succeeded and channel_reference ~ '[0-9A-Za-z]'
+               where channel = $1 and business_day = $2 and succeeded and channel_reference ~ '[1-9]'
                group by channel_reference having count(distinct withholding_id) > 1),
            doubtful as (
                select distinct w.withholding_id, coalesce(w.collected_fen, 0) as our_fen

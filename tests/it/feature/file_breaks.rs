@@ -102,13 +102,12 @@ async fn a_payment_that_a_file_names_for_two_orders_and_that_the_channel_has_exp
     book.live_until("2026-02-26").await;
     let foreign = WithholdingId::from_uuid(uuid::Uuid::from_u128(5));
     let ours = taken(the_order(&book).await, 103_600);
-    // A refusal names no payment, whatever stands in the place of its reference, and no more does a dash.
+    // A refusal names no payment, whatever stands in the place of its reference.
     let refusal = FileLine { channel_reference: ours.channel_reference.clone(), ..refused(foreign) };
-    let unnamed = |line: FileLine| FileLine { channel_reference: "-".into(), ..line };
     let take_in = async |day: &str, lines: Vec<FileLine>| {
         reconcile::take_in(&book.app, on_alpha(day), day.as_bytes(), &file_of(lines)).await.unwrap().breaks
     };
-    assert_eq!(take_in("2026-02-24", vec![unnamed(taken(foreign, 5_000)), refusal]).await, 1);
+    assert_eq!(take_in("2026-02-24", vec![taken(foreign, 5_000), refusal]).await, 1);
     let beside = FileLine { channel_reference: ours.channel_reference.clone(), ..taken(foreign, 5_000) };
     assert_eq!(take_in("2026-02-25", vec![ours, beside]).await, 2);
     confirm(&book, break_of_kind(&book, "shared_reference").await, "Wang").await.unwrap();
@@ -134,6 +133,27 @@ async fn a_failed_order_whose_payment_a_file_names_for_another_one_too_is_posted
     assert_eq!(book.words("select source from repayment where line_id = $1").await, ["channel_file"]);
     assert_eq!(book.used().await, Fen::new(200_000));
     book.assert_whole().await;
+}
+
+#[sqlx::test(migrator = "fenqi::MIGRATOR")]
+async fn what_fills_the_place_of_a_reference_names_no_payment(pool: PgPool) {
+    let (book, _world) = sent(pool, Scripted::answer("success")).await;
+    book.live_until("2026-02-26").await;
+    let (ours, foreign) = (the_order(&book).await, WithholdingId::from_uuid(uuid::Uuid::from_u128(5)));
+    let both = |reference: &str| {
+        let under = |line: FileLine| FileLine { channel_reference: reference.to_owned(), ..line };
+        file_of(vec![under(taken(ours, 103_600)), under(taken(foreign, 5_000))])
+    };
+    let shared = "select count(*) from reconciliation_break where kind = 'shared_reference' and $1::uuid is not null";
+    for (day, reference, breaks) in [
+        ("2026-02-22", "-", 0),
+        ("2026-02-23", "0000000000", 0),
+        ("2026-02-24", "N/A", 0),
+        ("2026-02-25", "T0000000001", 1),
+    ] {
+        reconcile::take_in(&book.app, on_alpha(day), day.as_bytes(), &both(reference)).await.unwrap();
+        assert_eq!(book.fen(shared).await, [breaks], "{reference}");
+    }
 }
 
 /// The order of the day itself, whatever was made for the next one.

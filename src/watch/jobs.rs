@@ -61,13 +61,15 @@ async fn watch_partners(app: &App, when: When) -> anyhow::Result<()> {
                     told.push(notices::partner_down(outage(since), when));
                 }
             }
-            Finding::Over { since, at, is_told } => {
-                if store::end_outage(&mut transaction, outage(since)).await? && is_told {
+            Finding::Over { since, at } => {
+                // Asked as it ends: another node may have told of it since it was looked at.
+                if store::end_outage(&mut transaction, outage(since)).await? == Some(true) {
                     told.push(notices::partner_back(outage(since), at, when));
                 }
             }
         }
     }
+    store::forget_others(&mut transaction, &partners).await?;
     notice::raise(&mut transaction, &told).await?;
     transaction.commit().await?;
     Ok(())

@@ -58,7 +58,6 @@ pub enum Finding {
     Over {
         since: DateTime<Utc>,
         at: DateTime<Utc>,
-        is_told: bool,
     },
 }
 
@@ -67,7 +66,7 @@ impl Heard {
         if let (Some(since), Some(at)) = (self.outage_since, self.answered_at)
             && at > since
         {
-            return Finding::Over { since, at, is_told: self.told_at.is_some() };
+            return Finding::Over { since, at };
         }
         let Some((first, last)) = self.silent_since.zip(self.silent_until) else { return Finding::Nothing };
         let since = self.outage_since.unwrap_or(first);
@@ -140,11 +139,11 @@ mod tests {
     }
 
     #[test]
-    fn an_answer_ends_an_outage_and_is_told_to_whoever_heard_of_it() {
+    fn an_answer_ends_an_outage_whether_it_was_told_or_not() {
         let over = Heard { outage_since: Some(at(10)), answered_at: Some(at(90)), ..silent(91, 91) };
-        assert_eq!(over.finding(), Finding::Over { since: at(10), at: at(90), is_told: false });
+        assert_eq!(over.finding(), Finding::Over { since: at(10), at: at(90) });
         let told = Heard { told_at: Some(at(60)), ..over };
-        assert_eq!(told.finding(), Finding::Over { since: at(10), at: at(90), is_told: true });
+        assert_eq!(told.finding(), Finding::Over { since: at(10), at: at(90) });
     }
 
     #[test]

@@ -11,26 +11,31 @@ use crate::base::id::{ApplicationId, JobId};
 const CALLS_LOOKED_AT: i64 = 300_000;
 
 /// What the log has of calls of ours to these partners. A signed refusal is an answer, but for those by which nobody is let in.
+/// Calls are written down as they end: one that began before another that was answered says nothing of what came after it.
 pub async fn load_heard(connection: &mut PgConnection, partners: &[&str]) -> sqlx::Result<Vec<Heard>> {
+    // Asked for apart, so that the planner knows how few calls are looked through, and never reads the whole log for them.
+    let last = sqlx::query_scalar!(r#"select coalesce(max(call_no), 0) as "last!" from partner_call"#)
+        .fetch_one(&mut *connection)
+        .await?;
     sqlx::query_as!(
         Heard,
         r#"select p.partner as "partner!", o.since as "outage_since?", o.told_at as "told_at?",
                   answered.called_at as "answered_at?", silent.since as "silent_since?", silent.until as "silent_until?"
-           from (select coalesce(max(call_no), 0) - $2::bigint as call_no from partner_call) as looked_from
-           cross join unnest($1::text[]) as p(partner)
+           from unnest($1::text[]) as p(partner)
            left join partner_outage o on o.partner = p.partner
            left join lateral (
                select c.call_no, c.called_at from partner_call c
-               where c.partner = p.partner and c.call_no > looked_from.call_no and c.direction = 'out'
+               where c.partner = p.partner and c.call_no > $2 and c.direction = 'out'
                  and (c.outcome = 'ok' or (c.outcome = 'rejected' and c.http_status not in (401, 403, 429)))
                order by c.call_no desc limit 1) as answered on true
            left join lateral (
                select min(c.called_at) as since, max(c.called_at) as until from partner_call c
-               where c.partner = p.partner and c.call_no > coalesce(answered.call_no, looked_from.call_no)
-                 and c.direction = 'out') as silent on true
+               where c.partner = p.partner and c.call_no > $2 and c.direction = 'out'
+                 and c.call_no > coalesce(answered.call_no, $2)
+                 and c.called_at > coalesce(answered.called_at, '-infinity')) as silent on true
            order by p.partner"#,
         partners as &[&str],
-        CALLS_LOOKED_AT,
+        last - CALLS_LOOKED_AT,
     )
     .fetch_all(connection)
     .await
@@ -62,13 +67,23 @@ pub async fn mark_told(connection: &mut PgConnection, outage: Outage<'_>, at: Da
     Ok(done.rows_affected() == 1)
 }
 
-/// Ends an outage; `false` where another node has.
-pub async fn end_outage(connection: &mut PgConnection, outage: Outage<'_>) -> sqlx::Result<bool> {
-    let done =
-        sqlx::query!("delete from partner_outage where partner = $1 and since = $2", outage.partner, outage.since)
-            .execute(connection)
-            .await?;
-    Ok(done.rows_affected() == 1)
+/// Ends an outage, and says whether operators were told of it; `None` where another node has ended it.
+pub async fn end_outage(connection: &mut PgConnection, outage: Outage<'_>) -> sqlx::Result<Option<bool>> {
+    sqlx::query_scalar!(
+        r#"delete from partner_outage where partner = $1 and since = $2 returning told_at is not null as "is_told!""#,
+        outage.partner,
+        outage.since
+    )
+    .fetch_optional(connection)
+    .await
+}
+
+/// Forgets the outages of all but these partners: who is not called any more never answers.
+pub async fn forget_others(connection: &mut PgConnection, partners: &[&str]) -> sqlx::Result<()> {
+    sqlx::query!("delete from partner_outage where partner <> all($1)", partners as &[&str])
+        .execute(connection)
+        .await?;
+    Ok(())
 }
 
 /// A key by which a partner signs its calls to us until then, and whose holder has none that is good for longer.

@@ -1,11 +1,13 @@
 //! What operators hear of though nobody has asked for anything: partners that are down, and what ends by its date.
 
-use chrono::TimeDelta;
+use chrono::{DateTime, TimeDelta, Utc};
 use fenqi::app::App;
 use fenqi::base::WorkingCalendar;
 use fenqi::partner::{CallError, Operation};
 use fenqi::sandbox::FaultShares;
 use fenqi::watch::jobs::watch;
+use fenqi::watch::model::Outage;
+use fenqi::watch::store;
 use serde_json::{Value, json};
 use sqlx::PgPool;
 
@@ -62,6 +64,41 @@ async fn operators_hear_once_of_a_partner_that_is_down_and_once_that_it_is_back(
     pass(30);
     assert!(is_answered(&app).await);
     assert_eq!(told(&app).await, ["partner_down funder_core", "partner_back funder_core"]);
+    let known: i64 = sqlx::query_scalar("select count(*) from partner_outage").fetch_one(&app.pool).await.unwrap();
+    assert_eq!(known, 0);
+}
+
+#[sqlx::test(migrator = "fenqi::MIGRATOR")]
+async fn one_call_in_vain_beside_one_that_was_answered_is_no_outage(pool: PgPool) {
+    let (app, _world) = house::open_in_world(pool, "2026-01-05").await;
+    let began = app.clock.now();
+    // They are written down as they end: the first one began before the second, and was waited for in vain for longer.
+    for (outcome, seconds) in [("ok", 10), ("unknown", 0), ("unknown", 3_600)] {
+        let call = "insert into partner_call (partner, direction, operation, call_key, request_sha256, outcome,
+                                              duration_micros, request_masked, response_masked, called_at)
+                    values ('funder_core', 'out', 'deliver_events', 'k1', '', $1, 1, '', '', $2)";
+        let called_at = began + TimeDelta::seconds(seconds);
+        sqlx::query(call).bind(outcome).bind(called_at).execute(&app.pool).await.unwrap();
+    }
+    assert!(told(&app).await.is_empty());
+    let since: Vec<DateTime<Utc>> =
+        sqlx::query_scalar("select since from partner_outage").fetch_all(&app.pool).await.unwrap();
+    assert_eq!(since, [began + TimeDelta::hours(1)]);
+}
+
+#[sqlx::test(migrator = "fenqi::MIGRATOR")]
+async fn an_outage_ends_with_whether_it_was_told_and_with_its_partner(pool: PgPool) {
+    let app = house::open(pool, "2026-01-05").await;
+    let outage = Outage { partner: "payout", since: app.clock.now() };
+    let mut connection = app.pool.acquire().await.unwrap();
+    store::note_outage(&mut connection, outage).await.unwrap();
+    // Another node tells of it after this one has looked.
+    assert!(store::mark_told(&mut connection, outage, outage.since).await.unwrap());
+    assert_eq!(store::end_outage(&mut connection, outage).await.unwrap(), Some(true));
+    assert_eq!(store::end_outage(&mut connection, outage).await.unwrap(), None);
+    // Who is taken out of the configuration is down for nobody.
+    assert!(store::mark_told(&mut connection, outage, outage.since).await.unwrap());
+    assert!(told(&app).await.is_empty());
     let known: i64 = sqlx::query_scalar("select count(*) from partner_outage").fetch_one(&app.pool).await.unwrap();
     assert_eq!(known, 0);
 }

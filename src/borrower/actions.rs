@@ -325,8 +325,16 @@ pub async fn erase(connection: &mut PgConnection, app: &App, borrower_id: Borrow
 
 /// The borrower who holds a mobile now.
 pub async fn find_by_mobile(app: &App, mobile: &Mobile) -> anyhow::Result<Option<BorrowerId>> {
-    let hash = mobile_index(&app.vault, mobile.reveal());
-    Ok(store::find_by_mobile(&mut *app.pool.acquire().await?, &hash).await?)
+    Ok(find_holder(&mut *app.pool.acquire().await?, app, mobile).await?)
+}
+
+/// The same in the caller's transaction.
+pub(super) async fn find_holder(
+    connection: &mut PgConnection,
+    app: &App,
+    mobile: &Mobile,
+) -> sqlx::Result<Option<BorrowerId>> {
+    store::find_by_mobile(connection, &mobile_index(&app.vault, mobile.reveal())).await
 }
 
 /// How a person can be reached by short message.

@@ -1,12 +1,15 @@
 //! The WeChat identity of a borrower: signing in by it, and being written to.
 
 use chrono::{DateTime, Utc};
+use sqlx::PgConnection;
 
 use super::model::BorrowerRefusal;
 use super::openid_store::{self, NewIdentity};
-use super::{store, subscription_store};
+use super::store::SealedPerson;
+use super::{actions, store, subscription_store};
 use crate::app::App;
 use crate::base::id::BorrowerId;
+use crate::base::person::Mobile;
 use crate::database;
 use crate::page::session::{self, Proved, Subject};
 use crate::page::{SessionKind, Visit};
@@ -33,35 +36,77 @@ pub async fn sign_in(app: &App, visit: &Visit, openid: String) -> anyhow::Result
     Ok(borrower_id)
 }
 
+/// Signs a browser in by the mobile that was just proved, as the borrower who holds it, or as nobody yet; a WeChat identity that it came by
+/// leads to that borrower from then on.
+pub async fn sign_in_by_mobile(app: &App, visit: &Visit, mobile: Mobile, openid: Option<String>) -> anyhow::Result<()> {
+    let mut transaction = database::begin(&app.pool).await?;
+    let holder = actions::find_holder(&mut transaction, app, &mobile).await?;
+    let person = match (holder, &openid) {
+        (None, _) => None,
+        (Some(holder), None) => store::hold_people(&mut transaction, &[holder]).await?.pop(),
+        (Some(holder), Some(openid)) => lock_to_link(&mut transaction, app, holder, openid).await?,
+    };
+    // Whoever was erased meanwhile, or has given the mobile up, is not signed in after all sessions of theirs were ended.
+    let holder = actions::find_holder(&mut transaction, app, &mobile).await?;
+    let person = person.filter(|person| Some(person.borrower_id) == holder);
+    if let (Some(person), Some(openid)) = (&person, &openid) {
+        link(&mut transaction, app, person, openid).await?;
+    }
+    let subject_id = person.map(|person| person.borrower_id.uuid());
+    // A borrower's mobile stands with the borrower.
+    let mobile = if subject_id.is_some() { None } else { Some(mobile) };
+    let proved = Proved { subject_id, mobile, openid };
+    session::begin_within(&mut transaction, app, visit, SessionKind::Borrower, &proved).await?;
+    transaction.commit().await?;
+    Ok(())
+}
+
 /// Leads a WeChat identity to a borrower, who has just proved to hold the mobile too. It is the only one from then on: whoever had
 /// signed in by another one, on a telephone that was given away perhaps, is signed out, and so is the identity's former borrower.
 pub async fn link_openid(app: &App, borrower_id: BorrowerId, openid: &str) -> anyhow::Result<()> {
     let mut transaction = database::begin(&app.pool).await?;
-    let openid_hash = app.vault.index(Indexed::OpenId, openid);
-    let former = openid_store::find(&mut transaction, &openid_hash).await?.filter(|former| *former != borrower_id);
-    // Two identities at once, or one that is unlinked or signs in meanwhile: one after the other, so that the last one is the only one.
-    let both: Vec<BorrowerId> = former.into_iter().chain([borrower_id]).collect();
-    let people = store::lock_people(&mut transaction, &both).await?;
-    let person = people.iter().find(|person| person.borrower_id == borrower_id);
+    let person = lock_to_link(&mut transaction, app, borrower_id, openid).await?;
     let person = person.ok_or(BorrowerRefusal::BorrowerUnknown)?;
+    link(&mut transaction, app, &person, openid).await?;
+    transaction.commit().await?;
+    Ok(())
+}
+
+/// Locks the borrower to whom an identity is to lead, and whomever it leads to: two identities at once, or one that is unlinked or signs
+/// in meanwhile, come one after the other, so that the last one is the only one. `None` where there is no such borrower.
+async fn lock_to_link(
+    connection: &mut PgConnection,
+    app: &App,
+    borrower_id: BorrowerId,
+    openid: &str,
+) -> sqlx::Result<Option<SealedPerson>> {
+    let former = openid_store::find(connection, &app.vault.index(Indexed::OpenId, openid)).await?;
+    let former = former.filter(|former| *former != borrower_id);
+    let both: Vec<BorrowerId> = former.into_iter().chain([borrower_id]).collect();
+    let people = store::lock_people(connection, &both).await?;
+    Ok(people.into_iter().find(|person| person.borrower_id == borrower_id))
+}
+
+/// The same as [`link_openid`], in the transaction that has locked the people.
+async fn link(connection: &mut PgConnection, app: &App, person: &SealedPerson, openid: &str) -> anyhow::Result<()> {
+    let borrower_id = person.borrower_id;
     let key = app.vault.open_person_key(borrower_id.uuid(), &person.person_key_sealed)?;
     let identity = NewIdentity {
         borrower_id,
-        openid_hash,
+        openid_hash: app.vault.index(Indexed::OpenId, openid),
         openid_sealed: key.seal(Field::OpenId, openid),
         linked_at: app.clock.now(),
     };
-    let former = openid_store::find(&mut transaction, &identity.openid_hash).await?;
+    let former = openid_store::find(connection, &identity.openid_hash).await?;
     if let Some(former) = former.filter(|former| *former != borrower_id) {
-        session::end_by_wechat(&mut transaction, &app.vault, Subject::borrower(former), None).await?;
+        session::end_by_wechat(connection, &app.vault, Subject::borrower(former), None).await?;
     }
-    session::end_by_wechat(&mut transaction, &app.vault, Subject::borrower(borrower_id), Some(openid)).await?;
-    openid_store::release_others(&mut transaction, &identity).await?;
-    openid_store::point(&mut transaction, &identity).await?;
-    openid_store::forget_others(&mut transaction, &identity).await?;
-    subscription_store::forget_others(&mut transaction, borrower_id, &identity.openid_hash, identity.linked_at).await?;
-    openid_store::put(&mut transaction, &identity).await?;
-    transaction.commit().await?;
+    session::end_by_wechat(connection, &app.vault, Subject::borrower(borrower_id), Some(openid)).await?;
+    openid_store::release_others(connection, &identity).await?;
+    openid_store::point(connection, &identity).await?;
+    openid_store::forget_others(connection, &identity).await?;
+    subscription_store::forget_others(connection, borrower_id, &identity.openid_hash, identity.linked_at).await?;
+    openid_store::put(connection, &identity).await?;
     Ok(())
 }
 

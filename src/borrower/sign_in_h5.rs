@@ -7,11 +7,11 @@ use axum::http::StatusCode;
 use axum::response::{IntoResponse, Redirect, Response};
 use serde::Deserialize;
 
-use super::{actions, openid_actions};
+use super::openid_actions;
 use crate::app::App;
 use crate::http::Problem;
 use crate::page::back::path_of_ours;
-use crate::page::session::{self, Proved};
+use crate::page::session;
 use crate::page::visit::ClientAddress;
 use crate::page::{Form, Page, SessionKind};
 use crate::partner::wechat::WeChatError;
@@ -132,14 +132,7 @@ pub async fn sign_in(
     };
     let known = session::find(&app, &page.visit, SessionKind::Borrower).await?;
     let openid = known.and_then(|session| session.proved.openid);
-    let borrower_id = actions::find_by_mobile(&app, &mobile).await?;
-    if let (Some(borrower_id), Some(openid)) = (borrower_id, &openid) {
-        openid_actions::link_openid(&app, borrower_id, openid).await?;
-    }
-    let subject_id = borrower_id.map(|borrower_id| borrower_id.uuid());
-    // A borrower's mobile stands with the borrower.
-    let mobile = if subject_id.is_some() { None } else { Some(mobile) };
-    session::begin(&app, &page.visit, SessionKind::Borrower, &Proved { subject_id, mobile, openid }).await?;
+    openid_actions::sign_in_by_mobile(&app, &page.visit, mobile, openid).await?;
     Ok(Redirect::to(path_of_ours(form.value("next"), HOME)).into_response())
 }
 

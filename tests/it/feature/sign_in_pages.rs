@@ -1,10 +1,13 @@
 //! How somebody signs in: by mobile or inside WeChat, into no account but the own one, and back to where they were.
 
 use chrono::TimeDelta;
+use fenqi::base::id::BorrowerId;
 use fenqi::sandbox::{FaultShares, Scripted};
 use sqlx::PgPool;
 
+use super::authoriser::until_as_many_wait;
 use crate::browser::{Browser, Shown};
+use crate::house;
 use crate::newcomer::{ID_NUMBER, MOBILE, Place, open};
 
 #[sqlx::test(migrator = "fenqi::MIGRATOR")]
@@ -31,6 +34,38 @@ async fn nobody_comes_into_an_account_by_knowing_a_name_and_an_id_number(pool: P
     }
     let too_often = place.identify(&identity).await;
     too_often.has_status(422).shows("You may try again").hides("registered with another mobile");
+}
+
+#[sqlx::test(migrator = "fenqi::MIGRATOR")]
+async fn whoever_is_erased_as_the_code_is_put_in_is_not_signed_in(pool: PgPool) {
+    let mut place = open(pool).await;
+    let identity = place.sign_in(MOBILE).await;
+    place.identify(&identity).await;
+    place.app.clock.set(place.app.clock.now() + TimeDelta::minutes(2));
+    let mut browser = Browser::at(&place.browser.address);
+    let page = browser.get("/sign-in").await;
+    let sent = browser.submit(&page, "/sign-in", &[("mobile", MOBILE), ("do", "send")]).await;
+    let code = place.code_sent_to(MOBILE);
+    let fields = [("mobile", MOBILE), ("passcode", code.as_str()), ("do", "sign_in")];
+    let leaving: uuid::Uuid =
+        sqlx::query_scalar("select borrower_id from borrower").fetch_one(&place.app.pool).await.unwrap();
+    let mut held_up = fenqi::database::begin(&place.app.pool).await.unwrap();
+    sqlx::raw_sql("lock table wechat_identity in exclusive mode").execute(&mut *held_up).await.unwrap();
+    let (erased, came, ()) = tokio::join!(
+        house::erase(&place.app, BorrowerId::from_uuid(leaving)),
+        async {
+            until_as_many_wait(&place.app.pool, 1).await;
+            browser.submit(&sent, "/sign-in", &fields).await
+        },
+        async {
+            until_as_many_wait(&place.app.pool, 2).await;
+            held_up.commit().await.unwrap();
+        }
+    );
+    erased.unwrap();
+    assert!(came.status < 500, "{}", came.status);
+    let signed_in = sqlx::query_scalar::<_, i64>("select count(*) from session where subject_id is not null");
+    assert_eq!(signed_in.fetch_one(&place.app.pool).await.unwrap(), 0);
 }
 
 #[sqlx::test(migrator = "fenqi::MIGRATOR")]

@@ -109,17 +109,20 @@ async fn left_lying(app: &App, when: When) -> anyhow::Result<Vec<Notice>> {
     Ok(jobs.chain(partners).chain(stuck).chain(waiting).collect())
 }
 
-/// Who is not configured is never called, so that no call of it fails.
+/// Who is not configured is never called, so that no call of it fails. Where all are, nothing is looked through.
 async fn missing(app: &App, when: When) -> anyhow::Result<Vec<Notice>> {
+    let is_missing = |partner: &str| app.partners.client(partner).is_err();
     let mut connection = app.pool.acquire().await?;
-    let channels = store::list_channels_needed(&mut connection, when.at).await?;
-    let channels = channels.iter().filter_map(|channel| ChannelName::from_name(channel));
-    let mut needed: Vec<&str> = channels.map(ChannelName::partner).collect();
-    if store::has_payouts_due(&mut connection, when.business_day).await? {
-        needed.push(payout::NAME);
+    let mut missing = Vec::new();
+    for channel in ChannelName::ALL.into_iter().filter(|channel| is_missing(channel.partner())) {
+        if store::has_orders_due(&mut connection, channel.name(), when.at).await? {
+            missing.push(channel.partner());
+        }
     }
-    needed.retain(|partner| app.partners.client(partner).is_err());
-    Ok(needed.into_iter().map(|partner| notices::partner_missing(partner, when)).collect())
+    if is_missing(payout::NAME) && store::has_payouts_due(&mut connection, when.business_day).await? {
+        missing.push(payout::NAME);
+    }
+    Ok(missing.into_iter().map(|partner| notices::partner_missing(partner, when)).collect())
 }
 
 async fn keys(app: &App, when: When) -> anyhow::Result<Vec<Notice>> {

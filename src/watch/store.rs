@@ -126,13 +126,14 @@ pub async fn has_payouts_due(connection: &mut PgConnection, today: BusinessDay) 
     .await
 }
 
-/// The channels that orders wait for whose time has come, by their own names.
-pub async fn list_channels_needed(connection: &mut PgConnection, now: DateTime<Utc>) -> sqlx::Result<Vec<String>> {
+/// Whether any order whose time has come waits for a channel.
+pub async fn has_orders_due(connection: &mut PgConnection, channel: &str, now: DateTime<Utc>) -> sqlx::Result<bool> {
     sqlx::query_scalar!(
-        "select distinct channel from withholding where is_pending and submit_at <= $1 order by channel",
+        r#"select exists (select from withholding where is_pending and channel = $1 and submit_at <= $2) as "has!""#,
+        channel,
         now
     )
-    .fetch_all(connection)
+    .fetch_one(connection)
     .await
 }
 

@@ -147,6 +147,12 @@ async fn operators_hear_each_day_of_what_lies_there_until_somebody_looks(pool: P
                 insert into payout (payout_id, kind, source_id, beneficiary_id, amount_fen, status, pay_on, created_at)
                 select gen_random_uuid(), 'settlement', gen_random_uuid(), gen_random_uuid(), 1, 'created',
                        (instant at time zone 'Asia/Shanghai')::date, instant from moment where $2),
+            uncollected as (
+                insert into withholding (withholding_id, line_id, borrower_id, purpose, idempotency_key, card_id, channel,
+                                         amount_fen, partial_allowed, attempt_no, status, business_day, created_at, submit_at)
+                select gen_random_uuid(), gen_random_uuid(), gen_random_uuid(), 'due', 'one', gen_random_uuid(), 'beta',
+                       1, false, 1, 'created', (instant at time zone 'Asia/Shanghai')::date, instant, instant
+                from moment where $2),
             closing as (
                 insert into close_run (business_day, started_at)
                 select (instant at time zone 'Asia/Shanghai')::date, instant from moment)
@@ -160,6 +166,7 @@ async fn operators_hear_each_day_of_what_lies_there_until_somebody_looks(pool: P
             "messages_dead harbour-bank",
             "close_stuck 2026-01-04",
             "application_waits",
+            "partner_missing withholding_b",
             "partner_missing payout",
         ];
         assert_eq!(told(&app).await, if is_told { wanted.to_vec() } else { Vec::new() });

@@ -6,11 +6,14 @@ use sqlx::PgConnection;
 use super::model::{Heard, Outage};
 use crate::base::BusinessDay;
 use crate::base::id::{ApplicationId, JobId};
+use crate::partner::wechat;
 
 /// Calls of the whole house that are looked through at the most: far more than come between two looks, and few enough for each of them.
 const CALLS_LOOKED_AT: i64 = 300_000;
 
-/// What the log has of calls of ours to these partners. A signed refusal is an answer, but for those by which nobody is let in.
+/// What the log has of calls of ours to these partners. A signed refusal is an answer, but for those by which nobody is let in; WeChat
+/// says so by codes of its own.
+///
 /// Calls are written down as they end: one that began before another that was answered says nothing of what came after it.
 pub async fn load_heard(connection: &mut PgConnection, partners: &[&str]) -> sqlx::Result<Vec<Heard>> {
     // Asked for apart, so that the planner knows how few calls are looked through, and never reads the whole log for them.
@@ -26,7 +29,8 @@ pub async fn load_heard(connection: &mut PgConnection, partners: &[&str]) -> sql
            left join lateral (
                select c.call_no, c.called_at from partner_call c
                where c.partner = p.partner and c.call_no > $2 and c.direction = 'out'
-                 and (c.outcome = 'ok' or (c.outcome = 'rejected' and c.http_status not in (401, 403, 429)))
+                 and (c.outcome = 'ok' or (c.outcome = 'rejected' and c.http_status not in (401, 403, 429)
+                                           and not (c.partner = $3 and c.codes && $4)))
                order by c.call_no desc limit 1) as answered on true
            left join lateral (
                select min(c.called_at) as since, max(c.called_at) as until from partner_call c
@@ -36,6 +40,8 @@ pub async fn load_heard(connection: &mut PgConnection, partners: &[&str]) -> sql
            order by p.partner"#,
         partners as &[&str],
         last - CALLS_LOOKED_AT,
+        wechat::NAME,
+        &wechat::SERVES_NOBODY as &[&str],
     )
     .fetch_all(connection)
     .await

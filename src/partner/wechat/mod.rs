@@ -4,6 +4,7 @@ pub mod client;
 pub mod wire;
 
 pub use client::{PageSignature, Sending, Template, WeChat, WeChatError, WeChatSettings};
+pub use wire::SERVES_NOBODY;
 
 /// The name under which its calls are recorded.
 pub const NAME: &str = "wechat";

@@ -74,16 +74,33 @@ async fn one_call_in_vain_beside_one_that_was_answered_is_no_outage(pool: PgPool
     let began = app.clock.now();
     // They are written down as they end: the first one began before the second, and was waited for in vain for longer.
     for (outcome, seconds) in [("ok", 10), ("unknown", 0), ("unknown", 3_600)] {
-        let call = "insert into partner_call (partner, direction, operation, call_key, request_sha256, outcome,
-                                              duration_micros, request_masked, response_masked, called_at)
-                    values ('funder_core', 'out', 'deliver_events', 'k1', '', $1, 1, '', '', $2)";
-        let called_at = began + TimeDelta::seconds(seconds);
-        sqlx::query(call).bind(outcome).bind(called_at).execute(&app.pool).await.unwrap();
+        called(&app, "funder_core", (outcome, ""), began + TimeDelta::seconds(seconds)).await;
     }
     assert!(told(&app).await.is_empty());
     let since: Vec<DateTime<Utc>> =
         sqlx::query_scalar("select since from partner_outage").fetch_all(&app.pool).await.unwrap();
     assert_eq!(since, [began + TimeDelta::hours(1)]);
+}
+
+/// Writes down a call of ours, how it ended, and a code of the answer's beside.
+async fn called(app: &App, partner: &str, (outcome, code): (&str, &str), at: DateTime<Utc>) {
+    let call = "insert into partner_call (partner, direction, operation, call_key, request_sha256, outcome, http_status,
+                                          duration_micros, request_masked, response_masked, codes, called_at)
+                values ($1, 'out', 'openid', 'k1', '', $2, case when $2 <> 'unknown' then 200 end, 1, '', '', array[$3], $4)";
+    sqlx::query(call).bind(partner).bind(outcome).bind(code).bind(at).execute(&app.pool).await.unwrap();
+}
+
+#[sqlx::test(migrator = "fenqi::MIGRATOR")]
+async fn wechat_is_down_for_a_house_whose_secret_it_does_not_take(pool: PgPool) {
+    let (app, _world) = house::open_in_world(pool, "2026-01-05").await;
+    let began = app.clock.now();
+    // Somebody's code was not good any more: an answer like any other.
+    called(&app, "wechat", ("rejected", "40029"), began).await;
+    for minutes in [10, 60] {
+        assert!(told(&app).await.is_empty());
+        called(&app, "wechat", ("rejected", "40125"), began + TimeDelta::minutes(minutes)).await;
+    }
+    assert_eq!(told(&app).await, ["partner_down wechat"]);
 }
 
 #[sqlx::test(migrator = "fenqi::MIGRATOR")]

@@ -163,11 +163,14 @@ pub async fn list_dead_jobs(connection: &mut PgConnection) -> sqlx::Result<Vec<D
     .await
 }
 
-/// Partners some of whose messages were given up.
+/// Partners some of whose messages were given up. All merchants are one, `merchant`: there are many, with cashiers of their own, each of
+/// which sees its own dead letters.
 pub async fn list_partners_with_dead_letters(connection: &mut PgConnection) -> sqlx::Result<Vec<String>> {
-    sqlx::query_scalar!("select distinct partner from outbox where dead_at is not null order by partner")
-        .fetch_all(connection)
-        .await
+    sqlx::query_scalar!(
+        r#"select distinct split_part(partner, ':', 1) as "partner!" from outbox where dead_at is not null order by 1"#
+    )
+    .fetch_all(connection)
+    .await
 }
 
 /// A close that began before then and has not ended.

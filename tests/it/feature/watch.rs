@@ -159,7 +159,8 @@ async fn operators_hear_each_day_of_what_lies_there_until_somebody_looks(pool: P
                 select gen_random_uuid(), 'pay_out', 'one', '{}', 'dead', instant, instant from moment where $2),
             letter as (
                 insert into outbox (partner, kind, object_id, body, created_at, next_attempt_at, dead_at)
-                select 'harbour-bank', 'loan_made', gen_random_uuid(), '{}', instant, instant, instant from moment where $2),
+                select partner, 'loan_made', gen_random_uuid(), '{}', instant, instant, instant
+                from moment, unnest(array['harbour-bank', 'merchant:mer_1', 'merchant:mer_2']) as partner where $2),
             unpaid as (
                 insert into payout (payout_id, kind, source_id, beneficiary_id, amount_fen, status, pay_on, created_at)
                 select gen_random_uuid(), 'settlement', gen_random_uuid(), gen_random_uuid(), 1, 'created',
@@ -181,6 +182,7 @@ async fn operators_hear_each_day_of_what_lies_there_until_somebody_looks(pool: P
         let wanted = [
             "job_dead",
             "messages_dead harbour-bank",
+            "messages_dead merchant",
             "close_stuck 2026-01-04",
             "application_waits",
             "partner_missing withholding_b",

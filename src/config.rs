@@ -20,16 +20,13 @@ use crate::app::Kept;
 use crate::base::WorkingCalendar;
 use crate::base::syntax::said_of_toml;
 use crate::credit::RiskHook;
-use crate::day_file;
-use crate::launcher;
-use crate::notice;
 use crate::outbox::DeliverySettings;
 use crate::page::{Site, Support};
 use crate::partner::wechat::WeChatSettings;
 use crate::partner::{PartnerSettings, risk};
-use crate::sandbox;
 use crate::secret::{FormerKeys, SecretKey};
 use crate::vault::{MasterKey, Vault};
+use crate::{day_file, launcher, notice, sandbox};
 
 pub use keys::{KEYS, Key};
 use keys::{key_named, names};

@@ -73,8 +73,14 @@ struct KeyNames {
 }
 
 struct Signers {
-    by_algorithm: HashMap<Algorithm, Arc<Identity>>,
+    by_algorithm: HashMap<Algorithm, Signer>,
     loaded_at: DateTime<Utc>,
+}
+
+/// By which we sign, and until when, where its end is known.
+pub(super) struct Signer {
+    identity: Arc<Identity>,
+    retired_at: Option<DateTime<Utc>>,
 }
 
 impl Directory {
@@ -281,7 +287,8 @@ impl Directory {
             return Ok(identity);
         }
         let by_algorithm = self.load_signers(algorithm).await?;
-        let identity = by_algorithm.get(&algorithm).cloned().context("a key that was just made is not there")?;
+        let signer = by_algorithm.get(&algorithm).context("a key that was just made is not there")?;
+        let identity = signer.identity.clone();
         *self.signers.write().unwrap_or_else(PoisonError::into_inner) = Some(Signers { by_algorithm, loaded_at: now });
         Ok(identity)
     }
@@ -289,11 +296,14 @@ impl Directory {
     fn remembered_signer(&self, algorithm: Algorithm, now: DateTime<Utc>) -> Option<Arc<Identity>> {
         let remembered = self.signers.read().unwrap_or_else(PoisonError::into_inner);
         let young = remembered.as_ref().filter(|signers| now - signers.loaded_at < PLATFORM_KEYS_KEPT);
-        young.and_then(|signers| signers.by_algorithm.get(&algorithm).cloned())
+        let signer = young.and_then(|signers| signers.by_algorithm.get(&algorithm));
+        // From then on partners believe nothing by it.
+        let signer = signer.filter(|signer| signer.retired_at.is_none_or(|end| now < end));
+        signer.map(|signer| signer.identity.clone())
     }
 
     /// Who signs as the database has it, in each algorithm; where nobody does in the one that is needed, a key is made.
-    pub(super) async fn load_signers(&self, needed: Algorithm) -> anyhow::Result<HashMap<Algorithm, Arc<Identity>>> {
+    pub(super) async fn load_signers(&self, needed: Algorithm) -> anyhow::Result<HashMap<Algorithm, Signer>> {
         let mut rows = store::list_platform_keys(&mut *self.pool.acquire().await?).await?;
         let now = self.now();
         if !has_signer(&rows, needed, now) {
@@ -304,7 +314,8 @@ impl Directory {
         for row in rows.into_iter().rev().filter(|row| row.may_sign(now)) {
             if let hash_map::Entry::Vacant(place) = signers.entry(row.algorithm) {
                 let key = open_platform_key(&self.vault, &row)?;
-                place.insert(Arc::new(Identity::new(PLATFORM, &row.serial_no, key)));
+                let identity = Arc::new(Identity::new(PLATFORM, &row.serial_no, key));
+                place.insert(Signer { identity, retired_at: row.retired_at });
             }
         }
         Ok(signers)

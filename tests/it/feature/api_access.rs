@@ -440,6 +440,25 @@ async fn a_key_of_ours_is_listed_before_it_signs(pool: PgPool) {
     assert_eq!(made().await, before + 1);
 }
 
+/// From the time on at which our list says that a key is retired, partners believe nothing by it.
+#[sqlx::test(migrator = "fenqi::MIGRATOR")]
+async fn a_node_that_remembers_who_signs_changes_at_the_very_time_that_was_announced(pool: PgPool) {
+    let (app, _desk, clock) = open_stopped(pool).await;
+    let signs = async || app.access.signer(Algorithm::Sm2Sm3).await.unwrap().serial_no.clone();
+    let (first, began) = (signs().await, clock.now());
+    let signs_from = began + TimeDelta::seconds(60);
+    clock.set(began + TimeDelta::seconds(1));
+    let rotation = Rotation { algorithm: Algorithm::Sm2Sm3, signs_from: Some(signs_from), by: "operator" };
+    let next = rotate_platform_key(&app, rotation).await.unwrap().serial_no;
+    // What was read before is forgotten by then.
+    for still in [began + TimeDelta::seconds(40), signs_from - TimeDelta::milliseconds(1)] {
+        clock.set(still);
+        assert_eq!(signs().await, first, "{still}");
+    }
+    clock.set(signs_from);
+    assert_eq!(signs().await, next);
+}
+
 #[sqlx::test(migrator = "fenqi::MIGRATOR")]
 async fn nodes_that_need_a_key_at_once_make_one(pool: PgPool) {
     let app = house::open(pool, "2026-01-05").await;

@@ -1,6 +1,7 @@
 //! The database: connecting, migrating, and scratch databases that are removed again.
 
 use anyhow::{Context, bail};
+use chrono::{DateTime, Utc};
 use sqlx::migrate::MigrateError;
 use sqlx::postgres::{PgConnectOptions, PgPool, PgPoolOptions};
 use sqlx::{AssertSqlSafe, ConnectOptions, Connection, PgConnection, PgTransaction};
@@ -90,6 +91,11 @@ pub async fn end<T, E: From<sqlx::Error>>(transaction: PgTransaction<'_>, outcom
             Err(error)
         }
     }
+}
+
+/// What time it is by the clock of the database's machine.
+pub async fn time(connection: &mut PgConnection) -> sqlx::Result<DateTime<Utc>> {
+    sqlx::query_scalar!(r#"select clock_timestamp() as "now!""#).fetch_one(connection).await
 }
 
 /// Connects to a database that must be migrated fully; otherwise the error says what to do.

@@ -82,7 +82,7 @@ pub async fn has_ended(app: &App, today: BusinessDay) -> Result<bool, CloseError
     let now = app.clock.now();
     // A clock that is moved is the house's own.
     let also = match app.clock {
-        Clock::System => store::database_time(&mut *app.pool.acquire().await?).await?,
+        Clock::System => database::time(&mut *app.pool.acquire().await?).await?,
         Clock::Moved(_) => now,
     };
     is_over(today, now, also)

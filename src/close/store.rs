@@ -33,11 +33,6 @@ pub(super) async fn find_unfinished(connection: &mut PgConnection) -> sqlx::Resu
     .await
 }
 
-/// What time it is by the clock of the database's machine.
-pub(super) async fn database_time(connection: &mut PgConnection) -> sqlx::Result<DateTime<Utc>> {
-    sqlx::query_scalar!(r#"select clock_timestamp() as "now!""#).fetch_one(connection).await
-}
-
 pub(super) async fn lock_run(connection: &mut PgConnection, day: BusinessDay) -> sqlx::Result<()> {
     sqlx::query!("select business_day from close_run where business_day = $1 for update", day.date())
         .fetch_one(connection)

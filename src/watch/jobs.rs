@@ -87,7 +87,7 @@ async fn clock(app: &App, when: When) -> anyhow::Result<Option<Notice>> {
         return Ok(None);
     }
     let mut connection = app.pool.acquire().await?;
-    let (database, machine) = (store::database_time(&mut connection).await?, app.clock.now());
+    let (database, machine) = (database::time(&mut connection).await?, app.clock.now());
     let off = clock_off(machine, database);
     if off.is_some() {
         tracing::error!(%machine, %database, "this machine's clock and the database's differ; set the one that is wrong");

@@ -200,8 +200,3 @@ pub async fn find_waiting_application(
     .fetch_optional(connection)
     .await
 }
-
-/// What time it is by the clock of the database's machine.
-pub async fn database_time(connection: &mut PgConnection) -> sqlx::Result<DateTime<Utc>> {
-    sqlx::query_scalar!(r#"select clock_timestamp() as "now!""#).fetch_one(connection).await
-}

@@ -67,7 +67,7 @@ test("what is late says so", async ({ page }) => {
 test("wrong codes and other apps are told what to do", async ({ page, browser }) => {
   await page.goto("/q/nothing");
   await expect(page.getByRole("heading", { name: "现在不能付款" })).toBeVisible();
-  await expect(page.getByText("没有找到这个付款码")).toBeVisible();
+  await expect(page.getByText("没有找到这个收款码")).toBeVisible();
   const userAgent = "Mozilla/5.0 (iPhone) AppleWebKit/605.1.15 Mobile/15E148 AliApp(AP/10.6) AlipayClient/10.6";
   const alipay = await browser.newContext({ userAgent, viewport: { width: 390, height: 844 }, locale: "zh-CN" });
   const elsewhere = await alipay.newPage();

@@ -80,7 +80,7 @@ async fn a_search_that_is_none_is_refused_beside_its_field_and_kept(pool: PgPool
         ("from", "tomorrow", "Choose a day"),
         ("to", "%2B262142-12-31", "Choose a day"),
         ("from", "2024-01-01", "at most a year"),
-        ("from", "2026-03-03", "must come before"),
+        ("from", "2026-03-03", "must not be after"),
         ("state", "refused", "Choose one of the list"),
         ("periods", "-1", "Choose one of the list"),
         ("periods", &long, "Choose one of the list"),

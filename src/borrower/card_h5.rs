@@ -3,7 +3,6 @@
 use askama::Template;
 use askama_web::WebTemplate;
 use axum::extract::{Path, Query, State};
-use axum::http::StatusCode;
 use axum::response::{IntoResponse, Redirect, Response};
 use chrono::{DateTime, Utc};
 use serde::Deserialize;
@@ -23,7 +22,7 @@ use crate::page::back::{path_of_ours, with_next};
 use crate::page::session::SignedIn;
 use crate::page::texts::AgreementText;
 use crate::page::visit::ClientAddress;
-use crate::page::{Form, Page};
+use crate::page::{Form, Page, unprocessable};
 
 /// Where somebody goes on who came for no page in particular.
 const LIST: &str = "/me/cards";
@@ -323,10 +322,6 @@ async fn find_ever(app: &App, borrower_id: BorrowerId, card_id: &str) -> Result<
 /// Where the bank's code is put in; whoever is applying does so in the application.
 fn code_address(next: &str) -> String {
     if next == APPLY { APPLY.to_owned() } else { with_next("/me/cards/code", next) }
-}
-
-fn unprocessable(page: impl IntoResponse) -> Response {
-    (StatusCode::UNPROCESSABLE_ENTITY, page).into_response()
 }
 
 /// Shows a refusal on the page that can mend it; a failure is not shown.

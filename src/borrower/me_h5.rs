@@ -3,7 +3,7 @@
 use askama::Template;
 use askama_web::WebTemplate;
 use axum::extract::{Path, State};
-use axum::http::{StatusCode, header};
+use axum::http::header;
 use axum::response::{IntoResponse, Redirect, Response};
 use chrono::{DateTime, Utc};
 use uuid::Uuid;
@@ -17,7 +17,7 @@ use crate::base::id::{BorrowerId, ConsentId};
 use crate::http::Problem;
 use crate::notice::{self, Audience};
 use crate::page::session::{self, OwnSession, SignedIn, Subject};
-use crate::page::{Form, Page, SessionKind, device};
+use crate::page::{Form, Page, SessionKind, device, unprocessable};
 
 #[derive(Template, WebTemplate)]
 #[template(path = "borrower/me.html")]
@@ -160,7 +160,7 @@ pub async fn export(
 ) -> Result<Response, Problem> {
     let has_pin = has_pin(&app, id).await?;
     if !pin_h5::is_confirmed(&app, id, &mut form).await? {
-        return Ok(refused(ExportPage { page, form, has_pin }));
+        return Ok(unprocessable(ExportPage { page, form, has_pin }));
     }
     let document = export_actions::export(&app, id, &page.visit.device).await?;
     let text = serde_json::to_string_pretty(&document).map_err(anyhow::Error::from)?;
@@ -169,10 +169,6 @@ pub async fn export(
         (header::CONTENT_DISPOSITION, "attachment; filename=\"fenqi.json\""),
     ];
     Ok((headers, text).into_response())
-}
-
-fn refused(page: ExportPage) -> Response {
-    (StatusCode::UNPROCESSABLE_ENTITY, page).into_response()
 }
 
 impl AgreementsPage {

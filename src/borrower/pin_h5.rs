@@ -3,7 +3,6 @@
 use askama::Template;
 use askama_web::WebTemplate;
 use axum::extract::{Query, State};
-use axum::http::StatusCode;
 use axum::response::{IntoResponse, Redirect, Response};
 use chrono::TimeDelta;
 use serde::Deserialize;
@@ -19,7 +18,7 @@ use crate::http::Problem;
 use crate::page::back::path_of_ours;
 use crate::page::session::SignedIn;
 use crate::page::visit::ClientAddress;
-use crate::page::{Form, Page};
+use crate::page::{Form, Page, unprocessable};
 use crate::passcode::{self, Asking, Purpose, Window};
 
 const ME: &str = "/me";
@@ -256,5 +255,5 @@ fn emptied(mut form: Form) -> Form {
 }
 
 fn again(page: Page, form: Form, has_pin: bool) -> Response {
-    (StatusCode::UNPROCESSABLE_ENTITY, PinPage { page, form: emptied(form), has_pin }).into_response()
+    unprocessable(PinPage { page, form: emptied(form), has_pin })
 }

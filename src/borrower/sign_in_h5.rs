@@ -3,7 +3,6 @@
 use askama::Template;
 use askama_web::WebTemplate;
 use axum::extract::{Query, State};
-use axum::http::StatusCode;
 use axum::response::{IntoResponse, Redirect, Response};
 use serde::Deserialize;
 
@@ -13,7 +12,7 @@ use crate::http::Problem;
 use crate::page::back::path_of_ours;
 use crate::page::session;
 use crate::page::visit::ClientAddress;
-use crate::page::{Form, Page, SessionKind};
+use crate::page::{Form, Page, SessionKind, unprocessable};
 use crate::partner::wechat::WeChatError;
 use crate::passcode::{self, Purpose, SignInStep};
 
@@ -126,7 +125,7 @@ pub async fn sign_in(
     let mobile = match passcode::sign_in_step(&app, Purpose::BorrowerSignIn, address, &mut form).await? {
         SignInStep::Sent => return Ok(SignInPage { page, form, is_sent: true }.into_response()),
         SignInStep::Refused { is_sent } => {
-            return Ok((StatusCode::UNPROCESSABLE_ENTITY, SignInPage { page, form, is_sent }).into_response());
+            return Ok(unprocessable(SignInPage { page, form, is_sent }));
         }
         SignInStep::Proved(mobile) => mobile,
     };

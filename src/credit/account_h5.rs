@@ -3,7 +3,6 @@
 use askama::Template;
 use askama_web::WebTemplate;
 use axum::extract::State;
-use axum::http::StatusCode;
 use axum::response::{IntoResponse, Redirect, Response};
 
 use super::closing_actions::{self, Debts};
@@ -16,7 +15,7 @@ use crate::error::Fault;
 use crate::http::Problem;
 use crate::page::session::SignedIn;
 use crate::page::visit::ClientAddress;
-use crate::page::{Form, Page};
+use crate::page::{Form, Page, unprocessable};
 use crate::passcode::{self, Asking, Purpose};
 
 #[derive(Template, WebTemplate)]
@@ -61,7 +60,7 @@ pub async fn close(
 ) -> Result<Response, Problem> {
     let shown = closing_page(&app, page, id, Form::default()).await?;
     if shown.debts.check().is_err() {
-        return Ok((StatusCode::UNPROCESSABLE_ENTITY, shown).into_response());
+        return Ok(unprocessable(shown));
     }
     let mobile = shown.mobile.clone();
     let asking = Asking { purpose: Purpose::AccountClosing, mobile: mobile.clone(), address: address.0 };

@@ -5,7 +5,7 @@ use std::time::Duration;
 use askama::Template;
 use askama_web::WebTemplate;
 use axum::extract::{Query, State};
-use axum::http::{HeaderMap, StatusCode};
+use axum::http::HeaderMap;
 use axum::response::{IntoResponse, Redirect, Response};
 use chrono::{DateTime, TimeDelta, Utc};
 use rust_decimal::Decimal;
@@ -31,7 +31,7 @@ use crate::http::Problem;
 use crate::page::part::{self, Awaited};
 use crate::page::session::{self, Proved, Session, SignedIn};
 use crate::page::texts::AgreementText;
-use crate::page::{Form, Page, SessionKind};
+use crate::page::{Form, Page, SessionKind, unprocessable};
 use crate::passcode::{self, Window};
 use crate::product::{ProductVersion, price_range};
 
@@ -442,8 +442,4 @@ impl Offer {
             page.say("submit-rates").with("least", least).with("most", most).to_string()
         }
     }
-}
-
-fn unprocessable(page: impl IntoResponse) -> Response {
-    (StatusCode::UNPROCESSABLE_ENTITY, page).into_response()
 }

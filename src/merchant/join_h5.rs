@@ -3,7 +3,7 @@
 use askama::Template;
 use askama_web::WebTemplate;
 use axum::extract::{Query, State};
-use axum::http::{HeaderMap, StatusCode};
+use axum::http::HeaderMap;
 use axum::response::{IntoResponse, Redirect, Response};
 use chrono::{DateTime, Utc};
 use rust_decimal::Decimal;
@@ -20,7 +20,7 @@ use crate::base::person::Mobile;
 use crate::error::{Fault, Refusal};
 use crate::http::Problem;
 use crate::page::session::{self, lead};
-use crate::page::{Form, Page, SessionKind, part};
+use crate::page::{Form, Page, SessionKind, part, unprocessable};
 
 const JOIN: &str = "/m/join";
 
@@ -257,7 +257,7 @@ async fn keep_step(app: &App, page: Page, mut form: Form, step: JoinStep) -> Res
         JoinStep::Submit => {}
     }
     if form.is_refused() {
-        return Ok((StatusCode::UNPROCESSABLE_ENTITY, step_page(page, form, step, &applicant, draft)).into_response());
+        return Ok(unprocessable(step_page(page, form, step, &applicant, draft)));
     }
     draft.0 = fields;
     join_actions::save_draft(app, &applicant, &draft).await?;
@@ -276,8 +276,7 @@ pub async fn submit(State(app): State<App>, page: Page, mut form: Form) -> Resul
         return Ok(Redirect::to(JOIN).into_response());
     }
     if form.read("confirm_join", |_| Ok(())).is_none() {
-        let page = step_page(page, form, JoinStep::Submit, &applicant, draft);
-        return Ok((StatusCode::UNPROCESSABLE_ENTITY, page).into_response());
+        return Ok(unprocessable(step_page(page, form, JoinStep::Submit, &applicant, draft)));
     }
     match join_actions::apply(&app, &applicant).await {
         Ok(staff_id) => {
@@ -301,7 +300,7 @@ pub async fn submit(State(app): State<App>, page: Page, mut form: Form) -> Resul
             for (name, _) in step.fields() {
                 form.fill(name, draft.value(name));
             }
-            Ok((StatusCode::UNPROCESSABLE_ENTITY, step_page(page, form, step, &applicant, draft)).into_response())
+            Ok(unprocessable(step_page(page, form, step, &applicant, draft)))
         }
         Err(failed) => Err(failed.into()),
     }

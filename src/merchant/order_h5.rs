@@ -3,7 +3,7 @@
 use askama::Template;
 use askama_web::WebTemplate;
 use axum::extract::{Path, Query, State};
-use axum::http::{HeaderMap, StatusCode};
+use axum::http::HeaderMap;
 use axum::response::{IntoResponse, Redirect, Response};
 use serde::Deserialize;
 
@@ -18,7 +18,7 @@ use crate::base::id::CodeId;
 use crate::base::typed::typed_amount;
 use crate::error::Fault;
 use crate::http::Problem;
-use crate::page::{Form, Page, part};
+use crate::page::{Form, Page, part, unprocessable};
 
 /// What one page of the list shows.
 const LISTED: usize = 30;
@@ -118,7 +118,7 @@ pub async fn open(
     };
     let waits = form.read("waits", str::parse::<Waits>);
     let (Some(amount), Some(description), Some(waits)) = (amount, description, waits) else {
-        return Ok((StatusCode::UNPROCESSABLE_ENTITY, NewPage { page, form, signed_in, amounts }).into_response());
+        return Ok(unprocessable(NewPage { page, form, signed_in, amounts }));
     };
     let wish = HandOrderWish { code_id, by: &signed_in.staff, amount, description, waits };
     match order_actions::open_by_hand(&app, &wish).await {
@@ -129,7 +129,7 @@ pub async fn open(
                 form.fill("key", &new_key(&app));
             }
             form.refuse(&refusal);
-            Ok((StatusCode::UNPROCESSABLE_ENTITY, NewPage { page, form, signed_in, amounts }).into_response())
+            Ok(unprocessable(NewPage { page, form, signed_in, amounts }))
         }
         Err(failed) => Err(failed.into()),
     }

@@ -3,7 +3,6 @@
 use askama::Template;
 use askama_web::WebTemplate;
 use axum::extract::{Query, State};
-use axum::http::StatusCode;
 use axum::response::{IntoResponse, Redirect, Response};
 use serde::Deserialize;
 
@@ -16,7 +15,7 @@ use crate::http::Problem;
 use crate::page::back::path_of_ours;
 use crate::page::session::{self, Proved};
 use crate::page::visit::ClientAddress;
-use crate::page::{Form, Page, SessionKind};
+use crate::page::{Form, Page, SessionKind, unprocessable};
 use crate::passcode::{self, Purpose, SignInStep};
 
 /// Where somebody goes who came for no page in particular.
@@ -59,7 +58,7 @@ pub async fn sign_in(
     let mobile = match passcode::sign_in_step(&app, Purpose::MerchantSignIn, address, &mut form).await? {
         SignInStep::Sent => return Ok(SignInPage { page, form, is_sent: true }.into_response()),
         SignInStep::Refused { is_sent } => {
-            return Ok((StatusCode::UNPROCESSABLE_ENTITY, SignInPage { page, form, is_sent }).into_response());
+            return Ok(unprocessable(SignInPage { page, form, is_sent }));
         }
         SignInStep::Proved(mobile) => mobile,
     };

@@ -5,6 +5,7 @@ use std::collections::BTreeMap;
 use axum::body::Bytes;
 use axum::extract::{FromRequest, Request};
 use axum::http::StatusCode;
+use axum::response::{IntoResponse, Response};
 use chrono::{DateTime, Utc};
 
 use crate::error::Refusal;
@@ -107,6 +108,11 @@ impl Form {
     pub fn status(&self) -> StatusCode {
         if self.is_refused() { StatusCode::UNPROCESSABLE_ENTITY } else { StatusCode::OK }
     }
+}
+
+/// A page that shows what was wrong with what was posted to it.
+pub fn unprocessable(page: impl IntoResponse) -> Response {
+    (StatusCode::UNPROCESSABLE_ENTITY, page).into_response()
 }
 
 impl<S: Send + Sync> FromRequest<S> for Form {

@@ -16,7 +16,7 @@ pub mod texts;
 pub mod sheet;
 mod session_store;
 
-pub use form::Form;
+pub use form::{Form, unprocessable};
 pub use session::{Session, SessionKind, SignedIn};
 pub use shell::Page;
 pub use site::Site;

@@ -28,7 +28,7 @@ use crate::http::Problem;
 use crate::loan::words::{self, RowWords};
 use crate::merchant::{CodeKind, CodeStatus};
 use crate::page::session::SignedIn;
-use crate::page::{Form, Page, Said};
+use crate::page::{Form, Page, Said, unprocessable};
 
 /// Longer than any amount; what is shown back of one is not longer.
 const AMOUNT_CHARS_MAX: usize = 24;
@@ -252,7 +252,7 @@ impl Visit<'_> {
         let mut form = Form::filled([("amount", typed.trim().to_owned())]);
         match form.read("amount", typed_amount) {
             Some(amount) => self.plans(amount, &asked.plan, None).await,
-            None => Ok((StatusCode::UNPROCESSABLE_ENTITY, self.keypad(form).await?).into_response()),
+            None => Ok(unprocessable(self.keypad(form).await?)),
         }
     }
 
@@ -316,7 +316,7 @@ impl Visit<'_> {
             Err(Fault::Refused(refusal)) if self.shop.amount().is_none() => {
                 let mut form = Form::filled([("amount", plain_amount(amount))]);
                 form.refuse(&refusal);
-                Ok((StatusCode::UNPROCESSABLE_ENTITY, self.keypad(form).await?).into_response())
+                Ok(unprocessable(self.keypad(form).await?))
             }
             Err(Fault::Refused(refusal)) => self.closed(refusal).await,
             Err(failed) => Err(failed.into()),
@@ -372,7 +372,7 @@ impl Visit<'_> {
         let Some(plan) = plans.into_iter().find(|plan| plan.name == name) else {
             return self.plans(amount, "", Some(name)).await;
         };
-        let status = if form.is_refused() { StatusCode::UNPROCESSABLE_ENTITY } else { StatusCode::OK };
+        let status = form.status();
         let lender = funder::store::find_name(&mut *self.app.pool.acquire().await?, plan.product.funder_id).await?;
         let mut shown = ConfirmPage {
             rows: words::rows(&self.page, &plan.request, &plan.quote.gross_schedule(), &plan.quote.subsidies),

@@ -19,7 +19,7 @@ use crate::base::typed::{plain_amount, typed_amount};
 use crate::error::{Fault, Refusal};
 use crate::http::Problem;
 use crate::merchant::{MerchantSignedIn, Right};
-use crate::page::{Form, Page};
+use crate::page::{Form, Page, unprocessable};
 
 /// Longer than any amount; what is shown back of one is not longer.
 const AMOUNT_CHARS_MAX: usize = 24;
@@ -72,7 +72,7 @@ pub async fn ask(
         return Ok(desk.amount(form).into_response());
     };
     let mut form = Form::filled([("amount", typed.trim().chars().take(AMOUNT_CHARS_MAX).collect())]);
-    let Some(amount) = form.read("amount", typed_amount) else { return Ok(refused(desk.amount(form))) };
+    let Some(amount) = form.read("amount", typed_amount) else { return Ok(unprocessable(desk.amount(form))) };
     match actions::preview(&app, desk.sale.purchase_id, amount).await {
         Ok(preview) => {
             let key = new_key(&app);
@@ -80,7 +80,7 @@ pub async fn ask(
         }
         Err(Fault::Refused(refusal)) => {
             refuse(&mut form, &refusal);
-            Ok(refused(desk.amount(form)))
+            Ok(unprocessable(desk.amount(form)))
         }
         Err(failed) => Err(failed.into()),
     }
@@ -134,10 +134,6 @@ impl Desk<'_> {
         refuse(&mut form, refusal);
         (StatusCode::CONFLICT, self.amount(form)).into_response()
     }
-}
-
-fn refused(page: AmountPage) -> Response {
-    (StatusCode::UNPROCESSABLE_ENTITY, page).into_response()
 }
 
 /// `POST /m/purchases/{purchase}/refund`: refunds what was shown, once however often it is sent.

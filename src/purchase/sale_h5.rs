@@ -4,7 +4,6 @@ use askama::Template;
 use askama_web::WebTemplate;
 use axum::body::Body;
 use axum::extract::{Path, Query, State};
-use axum::http::StatusCode;
 use axum::response::{IntoResponse, Response};
 use futures_util::TryStreamExt;
 use serde::Deserialize;
@@ -18,7 +17,7 @@ use crate::base::{BusinessDay, Fen};
 use crate::http::Problem;
 use crate::merchant::{MerchantSignedIn, Role};
 use crate::page::sheet::{self, Cell, Sheet};
-use crate::page::{Form, Page};
+use crate::page::{Form, Page, unprocessable};
 
 /// More periods than any plan has.
 const PERIODS_MAX: i16 = 360;
@@ -102,7 +101,7 @@ impl Search {
     async fn refused(self, app: &App, page: Page, signed_in: MerchantSignedIn) -> Result<Response, Problem> {
         let none = Sales { rows: Vec::new(), next: None };
         let shown = self.shown(app, page, signed_in, none, true).await?;
-        Ok((StatusCode::UNPROCESSABLE_ENTITY, shown).into_response())
+        Ok(unprocessable(shown))
     }
 }
 

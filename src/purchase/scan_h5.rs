@@ -3,7 +3,6 @@
 use askama::Template;
 use askama_web::WebTemplate;
 use axum::extract::State;
-use axum::http::StatusCode;
 use axum::response::{IntoResponse, Redirect, Response};
 
 use crate::app::App;
@@ -11,7 +10,7 @@ use crate::merchant::code::parse_token;
 use crate::merchant::emvco;
 use crate::page::session::SignedIn;
 use crate::page::shell::page_signature;
-use crate::page::{Form, Page};
+use crate::page::{Form, Page, unprocessable};
 use crate::partner::wechat::PageSignature;
 
 #[derive(Template, WebTemplate)]
@@ -32,7 +31,7 @@ pub async fn show(State(app): State<App>, page: Page, _: SignedIn) -> ScanPage {
 pub async fn read(State(app): State<App>, page: Page, _: SignedIn, mut form: Form) -> Response {
     match form.read("scanned", |text| token_in(text).ok_or("code_not_ours")) {
         Some(token) => Redirect::to(&format!("/q/{token}")).into_response(),
-        None => (StatusCode::UNPROCESSABLE_ENTITY, ScanPage::of(&app, page, form).await).into_response(),
+        None => unprocessable(ScanPage::of(&app, page, form).await),
     }
 }
 

@@ -3,7 +3,7 @@
 use askama::Template;
 use askama_web::WebTemplate;
 use axum::extract::{Path, Query, State};
-use axum::http::{HeaderMap, StatusCode};
+use axum::http::HeaderMap;
 use axum::response::{IntoResponse, Redirect, Response};
 use serde::Deserialize;
 
@@ -26,7 +26,7 @@ use crate::loan::payoff::PayoffQuote;
 use crate::loan::words;
 use crate::page::part::{self, Awaited};
 use crate::page::session::SignedIn;
-use crate::page::{Form, Page};
+use crate::page::{Form, Page, unprocessable};
 
 /// Keys of ours are 32 letters and digits; an order's key may be as long as a purchase's.
 const KEY_CHARS: std::ops::RangeInclusive<usize> = 16..=64;
@@ -110,13 +110,13 @@ pub async fn pay(
         }
         refuse_used_key(&app, &mut form);
         let owing = own_actions::owed_by_line(&app, borrower_id).await?;
-        return refused(pay_page(&app, page, borrower_id, form, owing).await?);
+        return Ok(unprocessable(pay_page(&app, page, borrower_id, form, owing).await?));
     }
     let owing = own_actions::owed_by_line(&app, borrower_id).await?;
     let Some((line_id, owed)) = chosen_line(&owing, &form) else {
         form.refuse(&RepayRefusal::NothingDue);
         form.forget("pin");
-        return refused(pay_page(&app, page, borrower_id, form, owing).await?);
+        return Ok(unprocessable(pay_page(&app, page, borrower_id, form, owing).await?));
     };
     let amount = match (form.value("how"), form.value("amount").is_empty()) {
         ("part", _) => form.read("amount", typed_amount),
@@ -143,7 +143,7 @@ pub async fn pay(
     }
     // Looked at again: a payment of elsewhere may be why it was refused.
     let owing = own_actions::owed_by_line(&app, borrower_id).await?;
-    refused(pay_page(&app, page, borrower_id, form, owing).await?)
+    Ok(unprocessable(pay_page(&app, page, borrower_id, form, owing).await?))
 }
 
 /// Whether an order that was made under a form's key is what the form asks for again.
@@ -256,7 +256,7 @@ pub async fn pay_off(
         }
         refuse_used_key(&app, &mut form);
         let story = loan_h5::find(&app, borrower_id, &loan).await?;
-        return refused(payoff_page(&app, page, borrower_id, story, form).await?);
+        return Ok(unprocessable(payoff_page(&app, page, borrower_id, story, form).await?));
     }
     let story = loan_h5::find(&app, borrower_id, &loan).await?;
     let quoted = form.value("quoted").parse().map(Fen::new).unwrap_or_default();
@@ -273,7 +273,7 @@ pub async fn pay_off(
             Err(failed) => return Err(failed.into()),
         }
     }
-    refused(payoff_page(&app, page, borrower_id, story, form).await?)
+    Ok(unprocessable(payoff_page(&app, page, borrower_id, story, form).await?))
 }
 
 async fn payoff_page(
@@ -418,8 +418,4 @@ fn key_or_new(app: &App, key: &str) -> String {
 
 fn to_order(withholding_id: WithholdingId) -> Response {
     Redirect::to(&format!("/repayments/{withholding_id}")).into_response()
-}
-
-fn refused(page: impl IntoResponse) -> Result<Response, Problem> {
-    Ok((StatusCode::UNPROCESSABLE_ENTITY, page).into_response())
 }

@@ -18,6 +18,7 @@ use crate::access::AddressRange;
 use crate::access::address::AddressList;
 use crate::app::Kept;
 use crate::base::WorkingCalendar;
+use crate::base::hex::hex_encode;
 use crate::base::syntax::said_of_toml;
 use crate::credit::RiskHook;
 use crate::outbox::DeliverySettings;
@@ -360,7 +361,7 @@ fn generated_key(var_dir: &Path) -> anyhow::Result<SecretKey> {
             .with_context(|| format!("cannot create the directory {}", var_dir.display()))?;
         let mut bytes = [0; 40];
         rand::rngs::OsRng.try_fill_bytes(&mut bytes).context("the system gives no random bytes")?;
-        let text: String = bytes.iter().map(|byte| format!("{byte:02x}")).collect();
+        let text = hex_encode(&bytes);
         let (key, name) = text.split_at(64);
         keep_key(var_dir, key, name).with_context(|| format!("cannot write the master key to {shown}"))?;
     }

@@ -13,6 +13,7 @@ use std::time::Duration;
 use anyhow::{Context, bail};
 use sha2::{Digest, Sha256};
 
+use crate::base::hex::hex_encode;
 use settings::settings;
 
 /// The oldest PostgreSQL whose SQL we use (`nulls not distinct` in an index, lz4 settings).
@@ -465,7 +466,7 @@ fn major_version(bin: &Path) -> anyhow::Result<u32> {
 }
 
 fn short_hash(path: &Path) -> String {
-    Sha256::digest(path.as_os_str().as_encoded_bytes()).iter().take(6).map(|byte| format!("{byte:02x}")).collect()
+    hex_encode(&Sha256::digest(path.as_os_str().as_encoded_bytes())[..6])
 }
 
 fn percent_encode(path: &Path) -> String {

@@ -3,6 +3,8 @@
 use std::fmt;
 use std::str::FromStr;
 
+use crate::base::hex::hex_decode;
+
 /// 32 bytes that are never shown.
 #[derive(Clone)]
 pub struct SecretKey(pub [u8; 32]);
@@ -16,14 +18,7 @@ impl fmt::Debug for SecretKey {
 impl FromStr for SecretKey {
     type Err = ();
     fn from_str(text: &str) -> Result<SecretKey, ()> {
-        if text.len() != 64 || !text.bytes().all(|byte| byte.is_ascii_hexdigit()) {
-            return Err(());
-        }
-        let mut bytes = [0; 32];
-        for (place, byte) in bytes.iter_mut().enumerate() {
-            *byte = u8::from_str_radix(&text[2 * place..2 * place + 2], 16).map_err(|_| ())?;
-        }
-        Ok(SecretKey(bytes))
+        hex_decode(text).and_then(|bytes| bytes.try_into().ok()).map(SecretKey).ok_or(())
     }
 }
 

@@ -16,11 +16,12 @@ use super::answers::Answers;
 use super::model::{Believed, Denial, Known, KnownKey, Owner, Rate, Scope};
 use super::store::{self, PartnerRow, PlatformKeyRow};
 use super::strangers::{KeyName, Strangers, UNKNOWN_KEPT};
+use crate::base::hex::hex_encode;
 use crate::base::{Clock, id};
 use crate::database;
 use crate::error::{Attempt, Fault, Outcome};
 use crate::partner::SignatureError;
-use crate::partner::key::{Algorithm, PrivateKey, PublicKey, hex_encode};
+use crate::partner::key::{Algorithm, PrivateKey, PublicKey};
 use crate::partner::signature::{Authorization, Identity, Received};
 use crate::vault::{Field, Vault};
 

@@ -8,6 +8,7 @@ pub mod clock;
 pub mod id;
 pub mod person;
 pub mod range;
+pub mod hex;
 pub mod syntax;
 pub mod wanted;
 mod worded;

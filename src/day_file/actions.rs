@@ -19,10 +19,11 @@ use super::store::{self, ChunkKey, MadeDay, Piece, SignedManifest};
 use super::writer::{FileWriter, Hashing};
 use crate::app::App;
 use crate::base::BusinessDay;
+use crate::base::hex::hex_encode;
 use crate::base::id::FunderId;
 use crate::database;
 use crate::error::{Fault, Outcome};
-use crate::partner::key::{Algorithm, hex_encode};
+use crate::partner::key::Algorithm;
 
 /// What became of making a day.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]

@@ -10,9 +10,9 @@ use serde::Serialize;
 use super::made::{AccountDay, DayKey, MadeFile};
 use super::model::Table;
 use super::row::{Sums, columns};
+use crate::base::hex::hex_encode;
 use crate::base::{BusinessDay, Fen};
 use crate::ledger::Account;
-use crate::partner::key::hex_encode;
 
 /// Changes when there is another file, or a file's columns or a figure's meaning do.
 const VERSION: u32 = 3;

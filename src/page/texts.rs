@@ -1,6 +1,7 @@
 //! Agreements as pages show them: the exact text, and the hash by which the post names what was shown.
 
 use super::form::Form;
+use crate::base::hex::{hex_decode, hex_encode};
 use crate::borrower::Agreement;
 
 /// One agreement on a page.
@@ -15,7 +16,7 @@ pub struct AgreementText {
 impl AgreementText {
     pub fn of(agreement: Agreement) -> AgreementText {
         let wording = agreement.wording();
-        let sha256 = wording.sha256.iter().map(|byte| format!("{byte:02x}")).collect();
+        let sha256 = hex_encode(&wording.sha256);
         AgreementText { agreement, body: wording.body, sha256 }
     }
 
@@ -27,7 +28,7 @@ impl AgreementText {
             return None;
         }
         let text = form.value(&format!("text_{}", agreement.name())).to_owned();
-        let shown = super::visit::from_hex(&text).and_then(|bytes| bytes.try_into().ok());
+        let shown = hex_decode(&text).and_then(|bytes| bytes.try_into().ok());
         // A hash that is none is of no text of ours, which the use case refuses like any that is out of date.
         Some(shown.unwrap_or_default())
     }

@@ -23,6 +23,7 @@ use super::support::Support;
 use super::words::Language;
 use crate::access::address::network_of;
 use crate::app::App;
+use crate::base::hex::{hex_decode, hex_encode};
 use crate::http::limits::BODY_BYTES_MAX;
 use crate::http::{Problem, client_address};
 
@@ -118,12 +119,12 @@ impl Visit {
         let _ = rand::rngs::OsRng.try_fill_bytes(&mut mask);
         let secret = csrf_secret(&self.token);
         let masked: Vec<u8> = mask.iter().zip(secret).map(|(mask, byte)| mask ^ byte).collect();
-        hex(&[mask.as_slice(), &masked].concat())
+        hex_encode(&[mask.as_slice(), &masked].concat())
     }
 
     /// Whether a word came from a page of ours in this very browser.
     pub fn has_said(&self, word: &str) -> bool {
-        let Some(bytes) = from_hex(word).filter(|bytes| bytes.len() == 2 * CSRF_BYTES) else { return false };
+        let Some(bytes) = hex_decode(word).filter(|bytes| bytes.len() == 2 * CSRF_BYTES) else { return false };
         let (mask, masked) = bytes.split_at(CSRF_BYTES);
         let secret = csrf_secret(&self.token);
         // Every byte is looked at, so that time says nothing of where they differ.
@@ -241,7 +242,7 @@ fn token_name(is_encrypted: bool) -> &'static str {
 }
 
 fn is_token(token: &str) -> bool {
-    token.len() == 64 && from_hex(token).is_some()
+    token.len() == 64 && hex_decode(token).is_some()
 }
 
 /// # Panics
@@ -249,7 +250,7 @@ fn is_token(token: &str) -> bool {
 fn random_token() -> String {
     let mut bytes = [0; 32];
     rand::rngs::OsRng.try_fill_bytes(&mut bytes).expect("the system gives random bytes");
-    hex(&bytes)
+    hex_encode(&bytes)
 }
 
 fn token_hash(token: &str) -> [u8; 32] {
@@ -268,14 +269,4 @@ fn cookie(headers: &HeaderMap, name: &str) -> Option<String> {
 
 fn text(headers: &HeaderMap, name: header::HeaderName) -> &str {
     headers.get(name).and_then(|value| value.to_str().ok()).unwrap_or_default()
-}
-
-fn hex(bytes: &[u8]) -> String {
-    bytes.iter().map(|byte| format!("{byte:02x}")).collect()
-}
-
-pub(super) fn from_hex(text: &str) -> Option<Vec<u8>> {
-    let is_hex = text.len().is_multiple_of(2) && text.bytes().all(|byte| byte.is_ascii_hexdigit());
-    let byte = |place: usize| u8::from_str_radix(&text[place..place + 2], 16).ok();
-    if is_hex { (0..text.len()).step_by(2).map(byte).collect() } else { None }
 }

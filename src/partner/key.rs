@@ -18,6 +18,7 @@ use sm2::{PublicKey as Sm2Point, SecretKey};
 use sm3::{Digest as _, Sm3};
 
 use super::sm2_key::{Sm2Signer, Sm2Verifier};
+use crate::base::hex::hex_decode;
 use crate::base::words;
 
 /// The identifier that GB/T 35276 prescribes where the parties agreed on no other.
@@ -281,19 +282,6 @@ fn pem_decode(text: &str, label: &str) -> Option<Vec<u8>> {
     let inside = inside.split_once(&format!("-----END {label}-----"))?.0;
     let text: String = inside.chars().filter(|character| !character.is_whitespace()).collect();
     BASE64_STANDARD.decode(text).ok()
-}
-
-/// Lower-case hexadecimal.
-pub fn hex_encode(bytes: &[u8]) -> String {
-    bytes.iter().map(|byte| format!("{byte:02x}")).collect()
-}
-
-/// `None` unless the text is pairs of hexadecimal digits.
-pub fn hex_decode(text: &str) -> Option<Vec<u8>> {
-    if !text.is_ascii() || !text.len().is_multiple_of(2) {
-        return None;
-    }
-    (0..text.len()).step_by(2).map(|at| u8::from_str_radix(&text[at..at + 2], 16).ok()).collect()
 }
 
 #[cfg(test)]

@@ -12,8 +12,9 @@ use sm2::elliptic_curve::ops::Reduce as _;
 use sm2::{FieldBytes, Scalar, Sm2, U256};
 use sm3::{Digest as _, Sm3};
 
-use super::key::{DISTINGUISHING_ID, hex_decode};
+use super::key::DISTINGUISHING_ID;
 use super::sm2_table::Table;
+use crate::base::hex::hex_decode;
 
 /// The curve's a and b and its base point, as they go into every signer's hash. Source: GB/T 32918.5.
 const CURVE: &str = "FFFFFFFEFFFFFFFFFFFFFFFFFFFFFFFFFFFFFFFF00000000FFFFFFFFFFFFFFFC\

@@ -9,6 +9,7 @@ use sha2::{Digest, Sha256};
 
 use super::decision::check_line;
 use super::model::PurchaseRefusal;
+use crate::base::hex::hex_encode;
 use crate::base::id::{LineId, ProductId};
 use crate::base::{BusinessDay, Fen};
 use crate::credit::Line;
@@ -165,8 +166,7 @@ impl PlanOffer {
         for row in &self.quote.schedule.installments {
             hash.update(format!("{} {} {}\n", row.due_on, row.principal.get(), row.total().get()));
         }
-        let digest: [u8; 32] = hash.finalize().into();
-        digest.iter().map(|byte| format!("{byte:02x}")).collect()
+        hex_encode(&hash.finalize())
     }
 
     pub fn method(&self) -> Method {

@@ -16,6 +16,7 @@ use super::wire::{
     Keyword, OpenIdAnswer, SentAnswer, SubscribeMessage, TOKEN_REFUSED, TicketAnswer, TokenAnswer, Verdict,
 };
 use crate::base::Clock;
+use crate::base::hex::hex_encode;
 use crate::base::syntax::said_of_toml;
 use crate::partner::call_log::{CallLog, Ended};
 use crate::partner::client::TIME_LIMIT_PERSON;
@@ -375,8 +376,7 @@ async fn answer(request: reqwest::RequestBuilder) -> Option<(u16, Vec<u8>)> {
 /// SHA-1 in hexadecimal, as WeChat's JSSDK wants it.
 pub fn page_signature(ticket: &str, nonce: &str, timestamp: i64, address: &str) -> String {
     let text = format!("jsapi_ticket={ticket}&noncestr={nonce}&timestamp={timestamp}&url={address}");
-    let hash = digest(&SHA1_FOR_LEGACY_USE_ONLY, text.as_bytes());
-    hash.as_ref().iter().map(|byte| format!("{byte:02x}")).collect()
+    hex_encode(digest(&SHA1_FOR_LEGACY_USE_ONLY, text.as_bytes()).as_ref())
 }
 
 #[cfg(test)]

@@ -3,7 +3,8 @@
 use fenqi::access::PartnerKind;
 use fenqi::app::App;
 use fenqi::base::BusinessDay;
-use fenqi::partner::key::{Algorithm, PublicKey, hex_encode};
+use fenqi::base::hex::hex_encode;
+use fenqi::partner::key::{Algorithm, PublicKey};
 use fenqi::partner::signature::Stamp;
 use sha2::{Digest as _, Sha256};
 use sqlx::PgPool;

@@ -6,13 +6,13 @@ use std::task::Poll;
 use std::time::Duration;
 
 use fenqi::app::App;
+use fenqi::base::hex::hex_encode;
 use fenqi::base::id::{FunderId, LineId, LoanId, RepaymentId};
 use fenqi::base::{BusinessDay, Fen};
 use fenqi::day_file::actions::{Making, check_day, make_day, make_day_in_pieces};
 use fenqi::day_file::row::RepaymentPartRow;
 use fenqi::day_file::writer::FileWriter;
 use fenqi::day_file::{DayKey, FileName, Form, jobs, store};
-use fenqi::partner::key::hex_encode;
 use flate2::read::GzDecoder;
 use serde_json::Value;
 use sqlx::PgPool;

@@ -4,7 +4,8 @@ use base64::Engine as _;
 use base64::prelude::BASE64_STANDARD;
 use chrono::TimeDelta;
 use fenqi::base::Clock;
-use fenqi::partner::key::{self, Algorithm, PrivateKey, hex_decode};
+use fenqi::base::hex::{hex_decode, hex_encode};
+use fenqi::partner::key::{self, Algorithm, PrivateKey};
 use fenqi::partner::signature::{
     Authorization, Identity, KeyRing, Received, SignatureError, Stamp, Verifier, request_message,
 };
@@ -184,12 +185,12 @@ fn the_published_sm2_signature_is_believed_and_a_changed_one_is_not() {
     let der = BASE64_STANDARD.encode(hex_decode(&text("der")).unwrap());
     assert_eq!(ring.verify("partner", "1", &message, &der), Ok(()), "the same in DER");
     let hashed = sm3::Sm3::digest([hex_decode(&text("za")).unwrap(), message.clone()].concat());
-    assert_eq!(key::hex_encode(&hashed), text("e").to_lowercase());
+    assert_eq!(hex_encode(&hashed), text("e").to_lowercase());
     assert_eq!(ring.verify("partner", "1", b"message digesT", &signature), Err(SignatureError::Wrong));
     assert_eq!(ring.verify("partner", "2", &message, &signature), Err(SignatureError::UnknownKey));
     let identity = Identity::from_text("partner", "1", &text("private_key")).unwrap();
     let public = key::PublicKey::from_text(&identity.public_key()).unwrap().to_der();
-    let point = key::hex_encode(&public[public.len() - 65..]);
+    let point = hex_encode(&public[public.len() - 65..]);
     assert_eq!(point, format!("04{}{}", text("public_key_x"), text("public_key_y")).to_lowercase());
 }
 
@@ -216,7 +217,7 @@ fn the_published_digests_come_out() {
     use sm3::Digest as _;
     for vector in golden::golden("signature_vectors.json")["sm"]["sm3"].as_array().unwrap() {
         let digest = sm3::Sm3::digest(vector["message"].as_str().unwrap());
-        assert_eq!(key::hex_encode(&digest), vector["digest"].as_str().unwrap());
+        assert_eq!(hex_encode(&digest), vector["digest"].as_str().unwrap());
     }
 }
 

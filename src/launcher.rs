@@ -26,7 +26,9 @@ const START_SECONDS_MAX: u32 = 600;
 const PID_FILE_SECONDS_MAX: u32 = 10;
 /// A fast shutdown writes one checkpoint.
 const STOP_SECONDS_MAX: u32 = 120;
-const POLL: Duration = Duration::from_millis(20);
+/// Often enough that nobody notices the waiting.
+const POLLS_PER_SECOND: u32 = 50;
+const POLL: Duration = Duration::from_millis(1_000 / POLLS_PER_SECOND as u64);
 const SOCKET: &str = ".s.PGSQL.5432";
 
 /// Whether commits survive a power cut. `None` is for tests only.
@@ -124,7 +126,7 @@ impl Server {
 
     async fn ready(mut self, durability: Durability) -> anyhow::Result<Server> {
         // A server that is stopping has its pid file but accepts nothing any more.
-        for _ in 0..STOP_SECONDS_MAX * 50 {
+        for _ in 0..STOP_SECONDS_MAX * POLLS_PER_SECOND {
             if self.places.postmaster().is_none() || self.accepts() {
                 break;
             }
@@ -202,7 +204,7 @@ impl Server {
 
     async fn wait_until_it_answers(&mut self) -> anyhow::Result<()> {
         let url = self.url("postgres");
-        for _ in 0..START_SECONDS_MAX * 50 {
+        for _ in 0..START_SECONDS_MAX * POLLS_PER_SECOND {
             let ended = self.child.as_mut().and_then(|child| child.try_wait().ok().flatten());
             if ended.is_some() {
                 bail!("PostgreSQL did not start: {}", self.last_words());
@@ -264,7 +266,7 @@ impl Drop for Server {
             return;
         }
         // Interrupted right after it was spawned, it would come up a moment later with nobody to stop it.
-        for _ in 0..PID_FILE_SECONDS_MAX * 50 {
+        for _ in 0..PID_FILE_SECONDS_MAX * POLLS_PER_SECOND {
             if self.places.postmaster().is_some() || !self.child.as_mut().is_some_and(is_alive) {
                 break;
             }

@@ -207,7 +207,7 @@ pub async fn bind_signed(connection: &mut PgConnection, signed: &[SignedCard]) -
     Ok(())
 }
 
-/// Ends signings that became cards.
+/// Ends signings that are under way, with what came of them.
 pub async fn end_signings(
     connection: &mut PgConnection,
     keys: &[(BorrowerId, CardId)],

@@ -5,7 +5,7 @@ use std::collections::HashMap;
 use serde_json::{Value, json};
 
 use super::actions::profile;
-use super::export_store::{self, Export};
+use super::export_store::{self, Export, SealedCard};
 use super::model::BorrowerRefusal;
 use super::store;
 use crate::app::App;
@@ -41,8 +41,9 @@ async fn open_cards(app: &App, borrower_id: BorrowerId, cards: &mut Value) -> an
     let person = people.first().ok_or(BorrowerRefusal::BorrowerUnknown)?;
     let key = app.vault.open_person_key(borrower_id.uuid(), &person.person_key_sealed)?;
     let sealed = export_store::list_sealed_cards(&mut connection, borrower_id).await?;
-    let open = |(card_id, number, mobile): (CardId, Vec<u8>, Vec<u8>)| -> anyhow::Result<(CardId, [String; 2])> {
-        Ok((card_id, [key.open(Field::CardNumber, &number)?, key.open(Field::CardMobile, &mobile)?]))
+    let open = |card: SealedCard| -> anyhow::Result<(CardId, [String; 2])> {
+        let number = key.open(Field::CardNumber, &card.number_sealed)?;
+        Ok((card.card_id, [number, key.open(Field::CardMobile, &card.mobile_sealed)?]))
     };
     put_beside(cards, sealed.into_iter().map(open).collect::<anyhow::Result<_>>()?);
     Ok(())

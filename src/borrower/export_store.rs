@@ -90,17 +90,24 @@ pub async fn insert_export(connection: &mut PgConnection, export: Export<'_>) ->
     Ok(())
 }
 
-/// The sealed parts of a borrower's cards: the number, and the mobile that the bank knows.
+/// The sealed parts of a card: its number, and the mobile that the bank knows.
+pub struct SealedCard {
+    pub card_id: CardId,
+    pub number_sealed: Vec<u8>,
+    pub mobile_sealed: Vec<u8>,
+}
+
+/// All cards of a borrower, sealed.
 pub async fn list_sealed_cards(
     connection: &mut PgConnection,
     borrower_id: BorrowerId,
-) -> sqlx::Result<Vec<(CardId, Vec<u8>, Vec<u8>)>> {
-    let rows = sqlx::query!(
+) -> sqlx::Result<Vec<SealedCard>> {
+    sqlx::query_as!(
+        SealedCard,
         r#"select card_id as "card_id: CardId", number_sealed, mobile_sealed from bank_card
            where borrower_id = $1 order by card_id"#,
         borrower_id.uuid()
     )
     .fetch_all(connection)
-    .await?;
-    Ok(rows.into_iter().map(|row| (row.card_id, row.number_sealed, row.mobile_sealed)).collect())
+    .await
 }

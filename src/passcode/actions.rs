@@ -117,8 +117,8 @@ pub async fn full_until(app: &App, window: Window, key: &str) -> anyhow::Result<
 }
 
 /// Counts one more try of something against several windows at once, before it is made; `Some` names the first that it does not
-/// fit, with the instant from which on it does, and then it is counted nowhere. Tries at the same moment under one key wait for each other here, whichever node they come to.
-/// Whoever calls states the windows in the same order every time.
+/// fit, with the instant from which on it does, and then it is counted nowhere. Tries at the same moment under one key wait for each
+/// other here, whichever node they come to. Whoever calls states the windows in the same order every time.
 pub async fn fit(app: &App, tries: &[(Window, String)]) -> anyhow::Result<Option<(Window, DateTime<Utc>)>> {
     let now = app.clock.now();
     let mut transaction = database::begin(&app.pool).await?;

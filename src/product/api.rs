@@ -158,7 +158,7 @@ pub struct Simulation {
     /// The business day of the purchase.
     pub start_on: Day,
     /// The product's first if left out.
-    #[schema(example = 5, minimum = 1, maximum = 31)]
+    #[schema(example = 5, minimum = 1, maximum = 28)]
     pub statement_day: Option<u8>,
     #[schema(example = 25, minimum = 1, maximum = 31)]
     pub due_day: Option<u8>,

@@ -28,7 +28,8 @@ const SHARE_MIN: usize = 8;
 const LANES_MAX: u32 = 2;
 /// Connections that a lane needs, and as many for everybody else.
 const CONNECTIONS_PER_LANE: u32 = 4;
-/// Purchases that may wait in the queue, and as many that were taken from it; beyond it callers are told to come back, which is better than an unbounded queue.
+/// Purchases that may wait in the queue, and as many that were taken from it; beyond it callers are told to come back, which is better
+/// than an unbounded queue.
 const WAITING_MAX: usize = 4_096;
 /// How long connections are kept from the pool after the last purchase.
 const KEPT_FOR: Duration = Duration::from_millis(50);

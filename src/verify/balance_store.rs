@@ -58,8 +58,8 @@ pub(super) const CHANNEL_RECEIVABLE: &str = balance!(
      where b.settled_fen <> 0"
 );
 
-/// What was collected and not given back by refunds, less what was remitted: a remittance that is paid or comes to nothing takes along all that was carried
-/// into it.
+/// What was collected and not given back by refunds, less what was remitted: a remittance that is paid or comes to nothing takes along
+/// all that was carried into it.
 pub(super) const COLLECTIONS_PAYABLE: &str = balance!(
     109,
     "select funder_id, excess_fen - amount_fen as fen from repayment

@@ -90,7 +90,7 @@ pub const CODES: &[Code] = &[
     code(422, "grade_not_allowed", "The product is not sold to this grade."),
     code(422, "periods_not_sold", "The product is not sold in so many periods."),
     code(422, "schedule_impossible", "No schedule clears this amount in these periods."),
-    code(422, "simulation_malformed", "The statement or due day is not one of the product's."),
+    code(422, "simulation_malformed", "A statement day is from 1 to 28, a due day from 1 to 31."),
     code(409, "draft_approved_before", "The draft was approved; submit another one."),
     code(409, "draft_not_approved", "The draft was not approved by a second key yet."),
     // Applications.

@@ -55,6 +55,16 @@ impl<R> Fault<R> {
     }
 }
 
+impl<R: Refusal> Fault<R> {
+    /// The refusal or the failure itself, for whoever takes either for an error.
+    pub fn into_error(self) -> anyhow::Error {
+        match self {
+            Fault::Refused(refusal) => refusal.into(),
+            Fault::Failed(failure) => failure,
+        }
+    }
+}
+
 impl<R> From<sqlx::Error> for Fault<R> {
     fn from(error: sqlx::Error) -> Fault<R> {
         Fault::Failed(error.into())

@@ -9,10 +9,11 @@ use super::authorise::Buying;
 use super::book_store::{self, Part};
 use super::figure::{Figure, median, rate_per_second, seconds};
 use super::store::{self, Billed, IdleLines};
-use super::world::{World, failed};
+use super::world::World;
 use super::written_store;
 use crate::base::{BusinessDay, Fen};
 use crate::close::{Closed, close_day};
+use crate::error::Fault;
 use crate::overdue::Stage;
 use crate::product::Terms;
 use crate::repayment::{Transfer, record_transfer};
@@ -110,7 +111,7 @@ async fn live_until_close(world: &World, eve: BusinessDay, loans: i64) -> anyhow
         let (line_id, amount) = (bill.line_id, bill.amount);
         let transfer =
             Transfer { line_id, amount, bank_reference: format!("bench-{line_id}"), operator: "bench".into() };
-        record_transfer(&world.app, &transfer).await.map_err(failed)?;
+        record_transfer(&world.app, &transfer).await.map_err(Fault::into_error)?;
     }
     store::settle_down(&mut connection).await?;
     Ok(day)

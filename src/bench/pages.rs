@@ -13,7 +13,7 @@ use super::store;
 use super::world::{Book, World};
 use crate::base::Fen;
 use crate::close::close_day;
-use crate::error::{Fault, Refusal};
+use crate::error::Fault;
 use crate::merchant::code::token;
 use crate::merchant::open_static_code;
 use crate::partner::client::build_http;
@@ -96,7 +96,7 @@ impl Town {
         store::sign_in(&mut connection, &book.lines, &hashes, app.clock.now()).await?;
         store::settle_down(&mut connection).await?;
         drop(connection);
-        let code = open_static_code(app, book.merchants[0]).await.map_err(failed)?;
+        let code = open_static_code(app, book.merchants[0]).await.map_err(Fault::into_error)?;
         let name = if app.site.is_encrypted() { "__Host-fenqi" } else { "fenqi" };
         let listener = TcpListener::bind("127.0.0.1:0").await?;
         let address = format!("http://{}", listener.local_addr()?);
@@ -183,7 +183,7 @@ async fn buy(world: &World, book: &Book) -> anyhow::Result<()> {
                 amount: AMOUNT,
             };
             let authoriser = authoriser.clone();
-            buying.spawn(async move { authoriser.authorise(request).await.map_err(failed) });
+            buying.spawn(async move { authoriser.authorise(request).await.map_err(Fault::into_error) });
         }
         while let Some(bought) = buying.join_next().await {
             let decision = bought??.decision;
@@ -191,11 +191,4 @@ async fn buy(world: &World, book: &Book) -> anyhow::Result<()> {
         }
     }
     Ok(())
-}
-
-fn failed<R: Refusal>(fault: Fault<R>) -> anyhow::Error {
-    match fault {
-        Fault::Refused(refusal) => refusal.into(),
-        Fault::Failed(failure) => failure,
-    }
 }

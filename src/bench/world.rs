@@ -69,11 +69,11 @@ impl World {
         let number = self.books.fetch_add(1, Ordering::Relaxed);
         let app = &self.app;
         let code = format!("bench-{number}");
-        let funder_id = funder::open_funder(app, &code, &code).await.map_err(failed)?;
+        let funder_id = funder::open_funder(app, &code, &code).await.map_err(Fault::into_error)?;
         let movement = BankMovement { funder_id, amount: reserve, reference: "bench".into() };
-        let _step = funder::deposit(app, movement).await.map_err(failed)?;
+        let _step = funder::deposit(app, movement).await.map_err(Fault::into_error)?;
         let terms = product_text(&code);
-        let published = product::actions::publish(app, &terms).await.map_err(failed)?;
+        let published = product::actions::publish(app, &terms).await.map_err(Fault::into_error)?;
         self.lift_bound_of_a_day(published.product_id, published.version).await?;
         let book = BookOf { funder_id, product_id: published.product_id, day: self.day, at: app.clock.now() };
         let mut connection = app.pool.acquire().await?;
@@ -147,13 +147,6 @@ fn product_text(code: &str) -> String {
         })
         .collect::<Vec<_>>()
         .join("\n")
-}
-
-pub(super) fn failed<R: crate::error::Refusal>(fault: Fault<R>) -> anyhow::Error {
-    match fault {
-        Fault::Refused(refusal) => refusal.into(),
-        Fault::Failed(failure) => failure,
-    }
 }
 
 #[cfg(test)]

@@ -5,8 +5,8 @@ use std::time::{Duration, Instant};
 
 use chrono::TimeDelta;
 
-use super::shops::plainly;
 use crate::app::App;
+use crate::error::Fault;
 use crate::funder::actions::BankMovement;
 use crate::funder::{deposit, store};
 use crate::jobs::{JobKind, dispatch};
@@ -54,7 +54,7 @@ async fn fill_reserves(app: &App) -> anyhow::Result<()> {
                 amount: reserve.low_water + reserve.low_water - reserve.available,
                 reference: format!("deposit {}", app.clock.now().to_rfc3339()),
             };
-            let _step = deposit(app, movement).await.map_err(plainly)?;
+            let _step = deposit(app, movement).await.map_err(Fault::into_error)?;
         }
     }
     Ok(())

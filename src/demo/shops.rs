@@ -3,7 +3,7 @@
 use crate::app::App;
 use crate::base::id::MerchantId;
 use crate::base::person::CreditCode;
-use crate::error::{Fault, Refusal};
+use crate::error::Fault;
 use crate::merchant::actions::{Judgement, LatinLabel, Onboarding};
 use crate::merchant::staff::{Role, StaffRefusal};
 use crate::merchant::staff_actions::{self, Hiring};
@@ -38,15 +38,15 @@ pub async fn open_shops(app: &App) -> anyhow::Result<Vec<Shop>> {
             discount_rate: DISCOUNT_RATE.parse()?,
             discount_returned_on_refund: number.is_multiple_of(2),
         };
-        let merchant_id = merchant::onboard(app, &onboarding).await.map_err(plainly)?;
+        let merchant_id = merchant::onboard(app, &onboarding).await.map_err(Fault::into_error)?;
         let judgement = Judgement {
             merchant_id,
             decision: Decision::Accept,
             decided_by: "demo".to_owned(),
             reason: "checked by the story".to_owned(),
         };
-        let _step = merchant::decide(app, &judgement).await.map_err(plainly)?;
-        let _code = merchant::open_static_code(app, merchant_id).await.map_err(plainly)?;
+        let _step = merchant::decide(app, &judgement).await.map_err(Fault::into_error)?;
+        let _code = merchant::open_static_code(app, merchant_id).await.map_err(Fault::into_error)?;
         let owner = Person { name: "掌柜", mobile: format!("138{number:08}"), role: Role::Owner };
         hire(app, merchant_id, owner).await?;
         if number == 0 {
@@ -75,7 +75,7 @@ async fn hire(app: &App, merchant_id: MerchantId, person: Person) -> anyhow::Res
     let hiring = Hiring { merchant_id, name, mobile: mobile.parse()?, role, hired_by };
     match staff_actions::hire(app, &hiring).await {
         Ok(_) | Err(Fault::Refused(StaffRefusal::StaffAlready)) => Ok(()),
-        Err(fault) => Err(plainly(fault)),
+        Err(fault) => Err(fault.into_error()),
     }
 }
 
@@ -87,12 +87,4 @@ fn credit_code(number: u64) -> String {
         .map(|(organisation, code)| format!("91310000{number:08}{}{}", char::from(organisation), char::from(code)))
         .find(|candidate| candidate.parse::<CreditCode>().is_ok())
         .expect("one pair of check digits is right for every number")
-}
-
-/// A refusal in a story whose input is ours is a fault of the story.
-pub fn plainly<R: Refusal>(fault: Fault<R>) -> anyhow::Error {
-    match fault {
-        Fault::Refused(refusal) => refusal.into(),
-        Fault::Failed(failure) => failure,
-    }
 }

@@ -12,7 +12,7 @@ use super::applicants::{self, BATCH, Buyer};
 use super::clients::ClientRecord;
 use super::purchases::PurchaseRecord;
 use super::shopping::{self, After, Market};
-use super::shops::{Shop, open_shops, plainly};
+use super::shops::{Shop, open_shops};
 use crate::app::App;
 use crate::base::id::PurchaseId;
 use crate::base::{BusinessDay, Fen};
@@ -121,11 +121,11 @@ fn at(hour: u32, minute: u32) -> NaiveTime {
 /// Opens funder, products and shops on the first day.
 async fn open<'a>(app: &'a App, world: &'a World, script: &'a Script) -> anyhow::Result<House<'a>> {
     business_day::store::open(&mut *app.pool.acquire().await?, script.first_day).await?;
-    let funder_id = funder::open_funder(app, FUNDER.0, FUNDER.1).await.map_err(plainly)?;
+    let funder_id = funder::open_funder(app, FUNDER.0, FUNDER.1).await.map_err(Fault::into_error)?;
     let terms = ReserveTerms { advance_limit: Fen::ZERO, low_water: Fen::new(10_000_000) };
-    let _step = funder::set_reserve_terms(app, funder_id, terms).await.map_err(plainly)?;
+    let _step = funder::set_reserve_terms(app, funder_id, terms).await.map_err(Fault::into_error)?;
     for text in product::file::SHIPPED {
-        product::actions::publish(app, text).await.map_err(plainly)?;
+        product::actions::publish(app, text).await.map_err(Fault::into_error)?;
     }
     let shops = open_shops(app).await?;
     let mut connection = app.pool.acquire().await?;
@@ -193,7 +193,7 @@ impl House<'_> {
         let amount: Fen = self.script.purchases[from..to].iter().map(|purchase| purchase.amount).sum();
         if amount.is_positive() {
             let movement = BankMovement { funder_id: self.funder_id, amount, reference: format!("deposit {day}") };
-            let _step = funder::deposit(self.app, movement).await.map_err(plainly)?;
+            let _step = funder::deposit(self.app, movement).await.map_err(Fault::into_error)?;
         }
         Ok(())
     }
@@ -255,7 +255,8 @@ impl House<'_> {
         let refunds = self.refunds.remove(&day).unwrap_or_default().into_iter().map(|(purchase_id, amount)| {
             refund(self.app, RefundRequest { purchase_id, amount, idempotency_key: "demo".to_owned() })
         });
-        let _refunded: Vec<_> = stream::iter(refunds).buffered(COUNTERS).try_collect().await.map_err(plainly)?;
+        let _refunded: Vec<_> =
+            stream::iter(refunds).buffered(COUNTERS).try_collect().await.map_err(Fault::into_error)?;
         self.times.add("refunds", started);
         Ok(())
     }
@@ -290,7 +291,7 @@ impl House<'_> {
     /// One purchase at its till, voided at once where its buyer changes their mind; what was bought, unless it was refused.
     async fn sell_one(&self, number: u64, wish: PurchaseRequest) -> anyhow::Result<(u64, Option<(PurchaseId, Fen)>)> {
         let amount = wish.amount;
-        let receipt = self.authoriser.authorise(wish).await.map_err(plainly)?;
+        let receipt = self.authoriser.authorise(wish).await.map_err(Fault::into_error)?;
         if !matches!(receipt.decision, Decision::Authorised { .. }) {
             return Ok((number, None));
         }
@@ -298,7 +299,7 @@ impl House<'_> {
             match void(self.app, receipt.purchase_id).await {
                 // A story that is told again finds the purchase's own day closed.
                 Ok(_) | Err(Fault::Refused(AfterSaleRefusal::PastCutOff)) => {}
-                Err(fault) => return Err(plainly(fault)),
+                Err(fault) => return Err(fault.into_error()),
             }
         }
         Ok((number, Some((receipt.purchase_id, amount))))

@@ -20,7 +20,7 @@ use super::world::{Book, World};
 use crate::access::PartnerKind;
 use crate::base::Fen;
 use crate::base::id::LoanId;
-use crate::error::{Fault, Refusal};
+use crate::error::Fault;
 use crate::partner::key::Algorithm;
 use crate::partner::signature::{Identity, Stamp};
 use crate::purchase::{Authoriser, Decision};
@@ -127,7 +127,7 @@ async fn buy_first(authoriser: &Authoriser, book: &Book) -> anyhow::Result<LoanI
     let mut first = None;
     for number in 0..FIRST_PURCHASES {
         let wish = wish(book, number, format!("bench-first-{number}"), None);
-        match authoriser.authorise(wish).await.map_err(failed)?.decision {
+        match authoriser.authorise(wish).await.map_err(Fault::into_error)?.decision {
             Decision::Authorised { loan_id } => first = first.or(Some(loan_id)),
             Decision::Refused(refusal) => anyhow::bail!("one of the first purchases was refused: {refusal}"),
         }
@@ -154,11 +154,4 @@ fn dealt<T>(work: Vec<T>) -> Vec<Vec<T>> {
         shares[number % CALLERS].push(one);
     }
     shares
-}
-
-fn failed<R: Refusal>(fault: Fault<R>) -> anyhow::Error {
-    match fault {
-        Fault::Refused(refusal) => refusal.into(),
-        Fault::Failed(failure) => failure,
-    }
 }

@@ -9,11 +9,12 @@ use rust_decimal::Decimal;
 use serde::Deserialize;
 
 use super::caller::{Caller, written};
-use super::{Bench, dealt, failed, shares, signed};
+use super::{Bench, dealt, shares, signed};
 use crate::base::Fen;
 use crate::base::id::{CodeId, LineId, MerchantId, ProductId};
 use crate::bench::figure::rate_per_second;
 use crate::bench::world::Book;
+use crate::error::Fault;
 use crate::http::Problem;
 use crate::purchase::{Authoriser, Decision, PurchaseRequest};
 
@@ -33,7 +34,7 @@ impl Bench {
                 let authoriser = self.authoriser.clone();
                 tokio::spawn(async move {
                     for wish in share {
-                        bought(authoriser.authorise(wish).await.map_err(failed)?.decision)?;
+                        bought(authoriser.authorise(wish).await.map_err(Fault::into_error)?.decision)?;
                     }
                     anyhow::Ok(())
                 })

@@ -11,12 +11,11 @@ use axum::response::{IntoResponse as _, Response};
 use axum::routing::get;
 use tokio::net::TcpListener;
 
-use super::failed;
 use crate::access::actions::{NewKey, NewPartner, RATE_PER_MINUTE_MAX};
 use crate::access::{self, Admitted, Known, NonceUse, Owner, PartnerKind, Scope};
 use crate::app::App;
 use crate::base::id::FunderId;
-use crate::error::Attempt;
+use crate::error::{Attempt, Fault};
 use crate::http::Problem;
 use crate::http::api::gate::{Call, CalledBy, arrive, let_in, write_down};
 use crate::http::api::{Caller, Gate};
@@ -120,7 +119,7 @@ pub(super) async fn add_partner(app: &App, code: &str, kind: PartnerKind, owner:
         addresses: Vec::new(),
         rate_per_minute: RATE_PER_MINUTE_MAX,
     };
-    access::add_partner(app, &partner, "bench").await.map_err(failed)
+    access::add_partner(app, &partner, "bench").await.map_err(Fault::into_error)
 }
 
 pub(super) async fn add_key(
@@ -137,6 +136,6 @@ pub(super) async fn add_key(
         holder: "bench".to_owned(),
         expires_at: None,
     };
-    let _step = access::add_key(app, &key, "bench").await.map_err(failed)?;
+    let _step = access::add_key(app, &key, "bench").await.map_err(Fault::into_error)?;
     Ok(identity)
 }

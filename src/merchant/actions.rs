@@ -4,7 +4,8 @@ use serde_json::json;
 use sqlx::PgConnection;
 
 use super::agreement::Agreement;
-use super::join::{LATIN_CITY_MAX, LATIN_NAME_MAX, is_latin};
+use super::emvco;
+use super::join::is_latin;
 use super::join_store;
 use super::model::{AccountNumber, Category, Decision, MerchantRefusal, parse_link, parse_name};
 use super::staff_store;
@@ -39,11 +40,10 @@ pub struct Onboarding {
     pub discount_returned_on_refund: bool,
 }
 
+/// What the EMVCo form of a merchant's codes calls it, as typed; see [`is_latin`].
 #[derive(Clone, Debug)]
 pub struct LatinLabel {
-    /// 1 to 25 printable ASCII characters.
     pub name: String,
-    /// 1 to 15 printable ASCII characters.
     pub city: String,
 }
 
@@ -114,7 +114,7 @@ pub(super) fn check(onboarding: &Onboarding) -> Result<Checked, MerchantRefusal>
         return Err(MerchantRefusal::AccountOfAnother { account: account_name, company: name });
     }
     if let Some(latin) = &onboarding.latin
-        && !(is_latin(&latin.name, LATIN_NAME_MAX) && is_latin(&latin.city, LATIN_CITY_MAX))
+        && !(is_latin(&latin.name, emvco::NAME_CHARS_MAX) && is_latin(&latin.city, emvco::CITY_CHARS_MAX))
     {
         return Err(MerchantRefusal::LatinMalformed);
     }

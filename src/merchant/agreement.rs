@@ -5,6 +5,7 @@ use rust_decimal::Decimal;
 use super::model::MerchantRefusal;
 use crate::base::{Fen, Rate};
 
+/// What a merchant agreed to pay for each purchase.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Agreement {
     /// Of each purchase's amount, once.

@@ -9,6 +9,7 @@ use crate::base::Fen;
 use crate::base::id::{CodeId, MerchantId, PurchaseId};
 use crate::error::Refusal;
 
+/// A code as it stands.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Code {
     pub code_id: CodeId,
@@ -17,6 +18,7 @@ pub struct Code {
     pub status: CodeStatus,
 }
 
+/// What a code is for.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum CodeKind {
     /// The borrower types the amount.
@@ -35,6 +37,7 @@ pub struct Order {
     pub expires_at: DateTime<Utc>,
 }
 
+/// Whether a code can be paid. A static code is never paid up.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum CodeStatus {
     Open,

@@ -25,22 +25,26 @@ struct CodeRow {
 
 impl From<CodeRow> for Code {
     fn from(row: CodeRow) -> Code {
-        // The table's checks make these three appear together, and a purchase on a paid or voided code alone.
+        // The table's checks make these three appear together.
         let kind = match (row.amount_fen, row.order_reference, row.expires_at) {
             (Some(amount), Some(reference), Some(expires_at)) => {
                 CodeKind::Order { amount: Fen::new(amount), reference, expires_at }
             }
             _ => CodeKind::Static,
         };
-        let status = match row.paid_purchase_id {
-            Some(purchase_id) if row.status == "voided" => {
-                CodeStatus::Voided { purchase_id: PurchaseId::from_uuid(purchase_id) }
-            }
-            Some(purchase_id) => CodeStatus::Paid { purchase_id: PurchaseId::from_uuid(purchase_id) },
-            None if row.status == "open" => CodeStatus::Open,
-            None => CodeStatus::Closed,
-        };
+        let status = code_status(&row.status, row.paid_purchase_id);
         Code { code_id: row.code_id, merchant_id: row.merchant_id, kind, status }
+    }
+}
+
+/// The status that a row of `merchant_code` says.
+pub(super) fn code_status(status: &str, paid_purchase_id: Option<Uuid>) -> CodeStatus {
+    // The table's checks put a purchase on a paid or voided code alone.
+    match (status, paid_purchase_id.map(PurchaseId::from_uuid)) {
+        ("voided", Some(purchase_id)) => CodeStatus::Voided { purchase_id },
+        (_, Some(purchase_id)) => CodeStatus::Paid { purchase_id },
+        ("open", None) => CodeStatus::Open,
+        (_, None) => CodeStatus::Closed,
     }
 }
 
@@ -104,6 +108,7 @@ pub async fn insert_order_codes<'a>(
     .await
 }
 
+/// A code by its id.
 pub async fn find_code(connection: &mut PgConnection, code_id: CodeId) -> sqlx::Result<Option<Code>> {
     let row = sqlx::query_as!(
         CodeRow,

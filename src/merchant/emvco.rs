@@ -54,6 +54,11 @@ const LANGUAGE: u8 = 64;
 /// Within the additional data: the reference label.
 const REFERENCE_LABEL: u8 = 5;
 
+/// The longest merchant's name that a payload holds.
+pub const NAME_CHARS_MAX: usize = 25;
+/// The longest city.
+pub const CITY_CHARS_MAX: usize = 15;
+
 /// Our name in the account template, as a reverse domain.
 pub const GLOBALLY_UNIQUE_ID: &str = "cn.fenqi.pay";
 const RENMINBI: &str = "156";
@@ -86,6 +91,7 @@ impl Payload {
         Ok(Payload { objects })
     }
 
+    /// The value of an object.
     pub fn value(&self, id: u8) -> Option<&str> {
         self.objects.iter().find(|object| object.id == id).map(|object| object.value.as_str())
     }
@@ -103,8 +109,8 @@ impl Payload {
         self.require(MCC, "merchant category code", |value| is_digits(value, 4))?;
         self.require(CURRENCY, "currency", |value| is_digits(value, 3))?;
         self.require(COUNTRY, "country", |value| value.len() == 2 && value.bytes().all(|b| b.is_ascii_uppercase()))?;
-        self.require(NAME, "merchant name", |value| (1..=25).contains(&value.chars().count()))?;
-        self.require(CITY, "merchant city", |value| (1..=15).contains(&value.chars().count()))?;
+        self.require(NAME, "merchant name", |value| (1..=NAME_CHARS_MAX).contains(&value.chars().count()))?;
+        self.require(CITY, "merchant city", |value| (1..=CITY_CHARS_MAX).contains(&value.chars().count()))?;
         self.allow(INITIATION, "point of initiation", |value| value == "11" || value == "12")?;
         self.allow(AMOUNT, "amount", is_amount)?;
         for object in &self.objects {
@@ -141,16 +147,19 @@ pub struct MerchantPresented {
     /// What `/q/…` also shows.
     pub code_token: String,
     pub mcc: &'static str,
-    /// At most 25 characters, what every reader can show.
+    /// At most [`NAME_CHARS_MAX`] characters, what every reader can show.
     pub latin_name: String,
-    /// At most 15 characters.
+    /// At most [`CITY_CHARS_MAX`] characters.
     pub latin_city: String,
+    /// A longer one than the payload holds is cut.
     pub chinese_name: String,
+    /// None for a static code.
     pub amount: Option<Fen>,
     pub reference: Option<String>,
 }
 
 impl MerchantPresented {
+    /// The payload as a text, checked as whoever reads it would.
     pub fn build(&self) -> Result<String, PayloadRefusal> {
         let initiation = if self.amount.is_some() { "12" } else { "11" };
         let account = build_objects(&[object(0, GLOBALLY_UNIQUE_ID), object(1, &self.code_token)])?;
@@ -170,7 +179,7 @@ impl MerchantPresented {
         if let Some(reference) = &self.reference {
             objects.push(object(ADDITIONAL, &build_objects(&[object(REFERENCE_LABEL, reference)])?));
         }
-        let chinese: String = self.chinese_name.chars().take(25).collect();
+        let chinese: String = self.chinese_name.chars().take(NAME_CHARS_MAX).collect();
         objects.push(object(LANGUAGE, &build_objects(&[object(0, "ZH"), object(1, &chinese)])?));
         let text = Payload::build(&objects)?;
         Payload::parse(&text)?.validate()?;

@@ -2,6 +2,7 @@
 
 use std::collections::BTreeMap;
 
+use super::emvco;
 use super::model::{AccountNumber, Category, MerchantRefusal, parse_name};
 use super::staff::parse_staff_name;
 use crate::base::person::{CreditCode, NumberError};
@@ -56,10 +57,6 @@ impl JoinStep {
     }
 }
 
-/// The longest name and city that a code holds in Latin letters.
-pub const LATIN_NAME_MAX: usize = 25;
-pub const LATIN_CITY_MAX: usize = 15;
-
 /// What a field says, in its one form.
 ///
 /// # Errors
@@ -75,8 +72,8 @@ pub fn read_field(name: &str, text: &str) -> Result<String, &'static str> {
             plain.parse::<CreditCode>().map(|code| code.as_str().to_owned()).map_err(NumberError::code)
         }
         "category" => text.parse::<Category>().map(|category| category.code().to_owned()).map_err(refused),
-        "latin_name" => latin(LATIN_NAME_MAX),
-        "latin_city" => latin(LATIN_CITY_MAX),
+        "latin_name" => latin(emvco::NAME_CHARS_MAX),
+        "latin_city" => latin(emvco::CITY_CHARS_MAX),
         "account_number" => text.parse::<AccountNumber>().map(|account| account.reveal().to_owned()).map_err(refused),
         "contact_name" => parse_staff_name(text),
         _ => Err("missing"),

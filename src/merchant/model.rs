@@ -2,6 +2,7 @@
 
 use std::str::FromStr;
 
+use super::emvco;
 use crate::base::id::MerchantId;
 use crate::base::person::NumberError;
 use crate::base::typed::is_one_line;
@@ -12,6 +13,7 @@ words! {
     /// Where a merchant stands. Only an active one may sell; whatever it has sold is settled in any status.
     #[derive(Hash)]
     pub enum MerchantStatus {
+        /// Waits for a decision.
         Submitted = "submitted",
         Active = "active",
         Suspended = "suspended",
@@ -140,7 +142,9 @@ impl FromStr for Category {
 pub struct AccountNumber(String);
 
 impl AccountNumber {
+    /// Shorter than any bank's, and long enough to show the last four digits of.
     pub const DIGITS_MIN: usize = 8;
+    /// Longer than any bank's.
     pub const DIGITS_MAX: usize = 32;
 
     /// The digits; for the vault and the payout channel alone.
@@ -148,6 +152,7 @@ impl AccountNumber {
         &self.0
     }
 
+    /// The last four digits, which may be shown.
     pub fn tail(&self) -> &str {
         &self.0[self.0.len() - 4..]
     }
@@ -191,6 +196,7 @@ pub fn parse_link(text: &str) -> Result<&str, MerchantRefusal> {
     if is_plain && fits { Ok(text) } else { Err(MerchantRefusal::LinkMalformed) }
 }
 
+/// Longer than any address that somebody would print.
 pub const LINK_CHARS_MAX: usize = 500;
 
 /// The longest registered company names have about a hundred characters.
@@ -211,7 +217,11 @@ pub enum MerchantRefusal {
     AccountOfAnother { account: String, company: String },
     #[error("the contact's mobile number is wrong: {0}")]
     ContactMobile(NumberError),
-    #[error("the name on the code has 1 to 25 and the city 1 to 15 printable ASCII characters, no blank first or last")]
+    #[error(
+        "the name on the code has 1 to {} and the city 1 to {} printable ASCII characters, no blank first or last",
+        emvco::NAME_CHARS_MAX,
+        emvco::CITY_CHARS_MAX
+    )]
     LatinMalformed,
     #[error("the discount rate is a fraction from 0 to 0.1")]
     DiscountRateOutOfBounds,

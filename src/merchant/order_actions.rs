@@ -1,5 +1,7 @@
 //! Use cases of orders opened by hand.
 
+use chrono::SubsecRound as _;
+
 use super::code::{Code, CodeKind, CodeRefusal, CodeStatus, token};
 use super::code_actions::require_active;
 use super::order::{HandOrder, Waits};
@@ -10,7 +12,6 @@ use crate::base::Fen;
 use crate::base::id::{CodeId, MerchantId};
 use crate::database;
 use crate::error::{Fault, Outcome, Step};
-use chrono::SubsecRound;
 
 /// An order as somebody at the counter wants it.
 #[derive(Clone, Debug)]
@@ -71,6 +72,7 @@ pub async fn amounts_sold(app: &App, merchant_id: MerchantId) -> anyhow::Result<
     Ok(amounts.remove(&merchant_id).unwrap_or_default())
 }
 
+/// A merchant's order that was opened by hand.
 pub async fn find_order(app: &App, merchant_id: MerchantId, code_id: CodeId) -> anyhow::Result<Option<HandOrder>> {
     Ok(order_store::find_hand_order(&mut *app.pool.acquire().await?, merchant_id, code_id).await?)
 }

@@ -4,9 +4,9 @@ use chrono::{DateTime, Utc};
 use sqlx::PgConnection;
 use uuid::Uuid;
 
-use super::code::CodeStatus;
+use super::code_store::code_status;
 use super::order::HandOrder;
-use crate::base::id::{CodeId, MerchantId, ProductId, PurchaseId, StaffId};
+use crate::base::id::{CodeId, MerchantId, ProductId, StaffId};
 use crate::base::{BusinessDay, Fen};
 
 /// What stands on an order beside its code.
@@ -71,21 +71,13 @@ struct OrderRow {
 
 impl From<OrderRow> for HandOrder {
     fn from(row: OrderRow) -> HandOrder {
-        // The table's checks put a purchase on a paid or voided code alone.
-        let purchase_id = row.paid_purchase_id.map(PurchaseId::from_uuid);
-        let status = match (row.status.as_str(), purchase_id) {
-            ("voided", Some(purchase_id)) => CodeStatus::Voided { purchase_id },
-            (_, Some(purchase_id)) => CodeStatus::Paid { purchase_id },
-            ("open", None) => CodeStatus::Open,
-            (_, None) => CodeStatus::Closed,
-        };
         HandOrder {
             code_id: row.code_id,
             amount: row.amount,
             description: row.description,
             expires_at: row.expires_at,
             opened_at: row.opened_at,
-            status,
+            status: code_status(&row.status, row.paid_purchase_id),
         }
     }
 }

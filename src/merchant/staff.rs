@@ -9,6 +9,7 @@ use crate::base::words;
 use crate::error::Refusal;
 
 words! {
+    /// What somebody is at a merchant.
     pub enum Role {
         /// Everything; every merchant has at least one.
         Owner = "owner",
